@@ -1,0 +1,59 @@
+# cai: `make demo` sets up and removes noise from a photograph, `make test` sets up and passes the tests.
+SHELL     := /bin/bash
+PREFIX    ?= /usr/local
+BUILD     := build
+CC        := gcc
+LLVM      := llvm-config-19
+WARN      := -Wall -Wextra -Wpedantic
+CFLAGS    ?= -O2 -g
+BASE      := -std=c11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -MMD -MP
+LLVMFLAGS  = -isystem $(shell $(LLVM) --includedir)
+CINCLUDE   = $(BASE) -Icompiler -Iruntime -I$(BUILD)/grammar $(LLVMFLAGS)
+
+COMPILER  := $(sort $(wildcard compiler/*.c compiler/*/*.c))
+RUNTIME   := $(sort $(wildcard runtime/*.c))
+UNIT      := $(sort $(wildcard tests/unit/*.c))
+OBJECTS   := $(COMPILER:%.c=$(BUILD)/%.o) $(BUILD)/grammar/cai.tab.o $(BUILD)/grammar/cai.lex.o
+CORE      := $(filter-out $(BUILD)/compiler/main.o,$(OBJECTS))
+RUNOBJ    := $(RUNTIME:%.c=$(BUILD)/%.o)
+# What the compiler takes of the runtime: file formats, not the main of built programs.
+SHARED    := $(filter-out $(BUILD)/runtime/main.o,$(RUNOBJ))
+LIBS       = $(shell $(LLVM) --link-static --libs x86 aarch64 passes) $(shell $(LLVM) --link-static --system-libs) -lstdc++ -ljson-c -lpng -ljpeg -lz -lm -lpthread
+LINK      := $(CC) -no-pie $(shell command -v ld.lld-19 >/dev/null && echo -fuse-ld=lld)
+
+.PHONY: all deps check test test-all bench fuzz bless lint docs install clean demo
+all: $(BUILD)/cai $(BUILD)/runtime/libcai_runtime.a
+
+$(BUILD)/cai: $(OBJECTS) $(SHARED)
+	$(LINK) -o $@ $^ -L$(shell $(LLVM) --libdir) $(LIBS)
+$(BUILD)/runtime/libcai_runtime.a: $(RUNOBJ)
+	rm -f $@; ar rcs $@ $^
+
+$(BUILD)/grammar/cai.tab.c $(BUILD)/grammar/cai.tab.h: grammar/cai.y
+	@mkdir -p $(@D); bison -Werror -o $(BUILD)/grammar/cai.tab.c --defines=$(BUILD)/grammar/cai.tab.h $<
+$(BUILD)/grammar/cai.lex.c: grammar/cai.l $(BUILD)/grammar/cai.tab.h
+	@mkdir -p $(@D); flex -o $@ $<
+$(BUILD)/grammar/%.o: $(BUILD)/grammar/%.c
+	$(CC) $(CINCLUDE) -Wno-unused-function -c -o $@ $<
+$(BUILD)/compiler/%.o: compiler/%.c | $(BUILD)/grammar/cai.tab.h
+	@mkdir -p $(@D); $(CC) $(CINCLUDE) -c -o $@ $<
+$(BUILD)/runtime/%.o: runtime/%.c
+	@mkdir -p $(@D); $(CC) $(BASE) -ffunction-sections -fdata-sections -Iruntime -c -o $@ $<
+$(BUILD)/tests/unit/%.o: tests/unit/%.c | $(BUILD)/grammar/cai.tab.h
+	@mkdir -p $(@D); $(CC) $(CINCLUDE) -Itests/unit -c -o $@ $<
+
+# Every tests/unit/NAME.c exports suite_NAME(); the runner's list is made from the folder.
+$(BUILD)/tests/suites.h: $(UNIT) Makefile
+	@mkdir -p $(@D); for f in $(filter-out main,$(basename $(notdir $(UNIT)))); do echo "SUITE($$f)"; done > $@
+$(BUILD)/tests/unit/main.o: $(BUILD)/tests/suites.h
+$(BUILD)/tests/unit/main.o: CFLAGS += -I$(BUILD)/tests
+$(BUILD)/unit_tests: $(UNIT:%.c=$(BUILD)/%.o) $(CORE) $(SHARED)
+	$(LINK) -o $@ $^ -L$(shell $(LLVM) --libdir) $(LIBS) -lcunit
+
+check: $(BUILD)/unit_tests
+	$(BUILD)/unit_tests
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

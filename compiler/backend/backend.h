@@ -1,0 +1,132 @@
+/* From a program to a file: LLVM IR for every distinct kernel, the tables that runtime/program.h describes, an object file, the blob
+ * of weights, and the link with the runtime. */
+#ifndef CAI_BACKEND_H
+#define CAI_BACKEND_H
+
+#include "lower/lower.h"
+#include <llvm-c/Core.h>
+#include <llvm-c/TargetMachine.h>
+
+/* ---- module.c: one LLVM module, and the verbs that emitters write with ---- */
+
+typedef struct Module {
+    Arena *arena;
+    const Target *target;
+    const Dims *dims;
+    LLVMContextRef context;
+    LLVMModuleRef module;
+    LLVMBuilderRef builder;
+    LLVMTypeRef i1, i8, i16, i32, i64, f32, f64, pointer, none;
+    /* of the function being emitted */
+    LLVMValueRef function, args, symbols, begin, end;
+    LLVMBasicBlockRef entry; /* where size computations are placed, once a function */
+    Map *dim_values;         /* Dim -> LLVMValueRef within the function */
+} Module;
+
+Module *module_new(Arena *arena, const Target *target, const Dims *dims, const char *name);
+void module_free(Module *module);
+
+/* Begins a function of type cai_kernel and places the builder in its body; finish_kernel adds the return. */
+LLVMValueRef begin_kernel(Module *m, const char *name);
+void finish_kernel(Module *m);
+
+LLVMTypeRef get_type(Module *m, DType type);
+LLVMTypeRef get_vector(Module *m, LLVMTypeRef element, int lanes);
+LLVMValueRef get_i64(Module *m, int64_t value);
+LLVMValueRef get_i32(Module *m, int32_t value);
+LLVMValueRef get_f32(Module *m, double value);
+LLVMValueRef get_splat(Module *m, LLVMValueRef scalar, int lanes); /* constant or insert + shuffle */
+LLVMValueRef get_dim(Module *m, Dim dim);                           /* i64: a constant, or computed from symbols at the entry, once */
+LLVMValueRef get_argument(Module *m, int index);                    /* args[index], loaded at the entry, once */
+LLVMValueRef get_element(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index); /* address */
+LLVMValueRef emit_load(Module *m, LLVMTypeRef type, LLVMValueRef address, int align);
+void emit_store(Module *m, LLVMValueRef value, LLVMValueRef address, int align);
+LLVMValueRef emit_add(Module *m, LLVMValueRef a, LLVMValueRef b);   /* i64, folding constants 0 */
+LLVMValueRef emit_mul(Module *m, LLVMValueRef a, LLVMValueRef b);   /* i64, folding constants 0 and 1 */
+LLVMValueRef emit_muladd(Module *m, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c); /* a * b + c on floats: llvm.fma where the target has it */
+LLVMValueRef emit_intrinsic(Module *m, const char *name, LLVMTypeRef overload, LLVMValueRef *args, int count);
+void emit_prefetch(Module *m, LLVMValueRef address, int locality);  /* 3: L1, 2: L2 */
+
+/* A counted loop: `Loop l = begin_loop(m, from, to, step); ... l.index ...; end_loop(m, &l);` body runs while index < to.
+ * Values carried round the loop are phis: add_carried before the body, set_carried within it; after end_loop, carried_result. */
+typedef struct Loop {
+    LLVMValueRef index, to, step;
+    LLVMBasicBlockRef before, body, after;
+    struct { LLVMValueRef phi, next, initial; } carried[64];
+    int carried_count;
+    bool unroll; /* default false: the loop is marked llvm.loop.unroll.disable */
+} Loop;
+Loop begin_loop(Module *m, LLVMValueRef from, LLVMValueRef to, int64_t step);
+LLVMValueRef add_carried(Module *m, Loop *loop, LLVMValueRef initial);
+void set_carried(Loop *loop, int which, LLVMValueRef next);
+void end_loop(Module *m, Loop *loop);
+LLVMValueRef carried_result(const Loop *loop, int which); /* valid after end_loop, also where the loop ran no round */
+
+/* ---- math.c: exp, log, tanh, sigmoid, erf, sin, cos, pow as inlined polynomials on vectors of f32 (or scalars) ----
+ * The head comment of math.c states each one's largest error in ULP, measured over all f32 by tests/unit/math. */
+LLVMValueRef emit_math(Module *m, Op op, LLVMValueRef a, LLVMValueRef b);
+
+/* ---- expr.c: the elements of a node at a point, for one vector of lanes ----
+ *
+ * A point names the logical coordinates (the node's own axes, NCHW) of `lanes` elements at once. On each axis a coordinate is
+ * either the same in all lanes (lane_step 0), or base + lane_step * lane, or wholly general (`vector`, of i64 or i32 lanes). */
+
+typedef struct Coord {
+    LLVMValueRef base;   /* i64 */
+    int64_t lane_step;
+    LLVMValueRef vector; /* <lanes x i64> where neither form above fits; else NULL */
+    bool aligned;        /* base is a multiple of the channel block (for BLOCKED values) */
+} Coord;
+
+typedef struct Point {
+    int rank, lanes;     /* lanes 1: scalars */
+    Coord at[16];
+    LLVMValueRef mask;   /* <lanes x i1>: lanes that exist, or NULL where all do; loads through it give 0 in the others */
+} Point;
+
+typedef struct Known { const Node *node; LLVMValueRef value; } Known;
+
+typedef struct Tail {
+    Module *module;
+    const Kernel *kernel;
+    Known known[8];      /* nodes whose value at the point is in a register already: the anchor */
+    int known_count;
+} Tail;
+
+/* The value of `node` at `point`: a vector of point->lanes elements of the node's type (bool: i1), or a scalar where lanes is 1.
+ * Walks the kernel's members down to its inputs (loaded in whatever layout they have) and known nodes. */
+LLVMValueRef emit_expr(Tail *tail, const Node *node, const Point *point);
+/* Loads from / stores to a value at a point (mask respected; BLOCKED spare lanes are stored as zero). */
+LLVMValueRef emit_value_load(Module *m, const Value *value, LLVMValueRef base, const Point *point);
+void emit_value_store(Module *m, const Value *value, LLVMValueRef base, const Point *point, LLVMValueRef elements);
+/* The anchor's result `elements` at `point` goes through the kernel's tail and into the output: the last act of every emitter. */
+void emit_tail_store(Tail *tail, const Point *point, LLVMValueRef elements);
+
+/* ---- emit.c: the stage ---- */
+
+typedef struct EmitOptions {
+    const char *model;
+    const char *emit; /* "llvm" or "asm": print instead of writing an object; NULL otherwise */
+    FILE *print;
+    bool verify;
+    void (*progress)(int done, int all);
+} EmitOptions;
+
+/* Emits every distinct kernel and the tables, and writes an object file. False, with *error (in program->arena), where LLVM refuses. */
+bool backend_object(const Program *program, const EmitOptions *options, const char *path, const char **error);
+/* Sizes for --explain, known after backend_object. */
+typedef struct CodeSize { uint64_t code, tables; } CodeSize;
+
+/* ---- object.c: weights as an ELF object with one large read-only section, symbol cai_the_weights, aligned to a page ---- */
+bool weights_object(const Program *program, const RefSource *weights, const char *path, void (*progress)(uint64_t done, uint64_t all), const char **error);
+
+/* ---- link.c ---- */
+typedef struct LinkOptions {
+    const char *runtime_dir; /* has libcai_runtime.a and link.txt, the list of start files and libraries found at install time */
+    bool images;             /* the signature has pictures: PNG and JPEG are linked */
+    bool blas;
+} LinkOptions;
+/* Links objects with the runtime into `output`, written beside its name and renamed. */
+bool link_program(const char *const *objects, int count, const char *output, const LinkOptions *options, Arena *arena, const char **error);
+
+#endif

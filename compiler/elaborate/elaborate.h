@@ -1,0 +1,60 @@
+/* Runs the language: evaluates everything that is known at compile time, checks shapes, and leaves one graph for each model asked for. */
+#ifndef CAI_ELABORATE_H
+#define CAI_ELABORATE_H
+
+#include "graph/graph.h"
+
+/* A file with all it uses, parsed; shared by the models of one compilation. */
+typedef struct Library Library;
+
+typedef struct Define { Name name; const char *value; } Define; /* -D name=value, text as given: sets a symbol or a hyperparameter of the model */
+
+typedef struct ElaborateOptions {
+    const char *stdlib_dir;
+    const Define *defines; int define_count;
+    bool ignore_expect;         /* `cai summary` of a model changed by -D */
+} ElaborateOptions;
+
+/* One layer as `cai summary` lists it: in order of execution. */
+typedef struct LayerInfo {
+    const char *path;     /* "layer1.0.conv1" */
+    const char *callee;   /* "conv" */
+    Node *result;         /* its output; a tuple's first */
+    Dim parameters, macs; /* its own; macs of convolutions and matrix products, counted on outputs */
+    int64_t receptive_field; /* after it, in pixels of the input; 0 where it has none or it is the whole input */
+    int depth;            /* nesting: 0 for the stages of the model's body */
+    Span span;
+} LayerInfo;
+
+typedef struct WeightInfo { /* a parameter or state of the model, in order of first use */
+    Name path;
+    Shape shape;
+    double init;
+    bool state;
+    Span span;
+} WeightInfo;
+
+typedef struct LoadInfo { const char *prefix, *file; Span span; } LoadInfo; /* load PREFIX from FILE */
+
+typedef struct Model {
+    Decl *decl;
+    Graph *graph;              /* NULL where there were errors */
+    Vec(LayerInfo) layers;
+    Vec(WeightInfo) weights;   /* this model's; the file's union is library_weights */
+    Vec(LoadInfo) loads;
+    Vec(const char *) unused;  /* patterns of `unused` */
+    Dim parameters, macs;
+    int64_t receptive_field;   /* of the first output; 0: whole input or not defined */
+} Model;
+
+/* Reads a file and what it uses (stdlib, prelude, files beside it). Errors go to diag; NULL only where the file cannot be read. */
+Library *library_open(Arena *arena, Names *names, Diagnostics *diag, const char *path, const ElaborateOptions *options);
+const File *library_file(const Library *library);              /* the file itself, for --emit=ast */
+int library_model_count(const Library *library);
+Name library_model_name(const Library *library, int index);
+/* Elaborates model `index`; the result's graph is NULL where that made errors. */
+Model *elaborate_model(Library *library, int index);
+/* The union of the weights of all the file's models; reports equal paths of unequal shape. */
+bool library_check_weights(Library *library, Model *const *models, int count);
+
+#endif

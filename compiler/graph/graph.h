@@ -1,0 +1,297 @@
+/* The graph: immutable tensor operations, hash-consed, with symbolic shapes. elaborate/ builds it, passes/ rewrite it,
+ * lower/ turns it into kernels. ops.def lists the operators; every operator has its shape rule, its gradient and its
+ * reference function in one op_*.c file. */
+#ifndef CAI_GRAPH_H
+#define CAI_GRAPH_H
+
+#include "support/support.h"
+#include "syntax/syntax.h"
+
+/* ---- dim.c: sizes ----
+ *
+ * A size is a polynomial with integer coefficients over symbols and over floor divisions by constants, in one canonical
+ * form and interned: two sizes are equal exactly when the pointers are. Symbols are whole numbers of at least 1. */
+
+typedef const struct DimNode *Dim;
+typedef struct Dims Dims; /* the table that interns them */
+
+typedef struct Symbol {
+    Name name;        /* what the user wrote: "H" */
+    int64_t multiple; /* the user's size is multiple * this symbol: 16 after `where H % 16 == 0` */
+    int index;        /* its place in the run's sizes */
+    int64_t typical;  /* the value that cost models take, in units of the symbol */
+} Symbol;
+
+Dims *dims_new(Arena *arena);
+int dims_symbol_count(const Dims *dims);
+Symbol *dims_symbol(const Dims *dims, int index);
+Dim dim_symbol(Dims *dims, Name name, int64_t multiple); /* a new symbol; gives multiple * symbol */
+Dim dim_const(Dims *dims, int64_t value);
+Dim dim_add(Dims *dims, Dim a, Dim b);
+Dim dim_sub(Dims *dims, Dim a, Dim b);
+Dim dim_mul(Dims *dims, Dim a, Dim b);
+Dim dim_scale(Dims *dims, Dim a, int64_t factor);
+Dim dim_offset(Dims *dims, Dim a, int64_t addend);
+Dim dim_floor_div(Dims *dims, Dim a, int64_t divisor); /* divisor > 0; floor(floor(a/b)/c) = floor(a/bc), floor((d*p+r)/d) = p + floor(r/d) */
+Dim dim_ceil_div(Dims *dims, Dim a, int64_t divisor);
+Dim dim_div_exact(Dims *dims, Dim a, Dim b);           /* NULL where a/b is not a polynomial again */
+bool dim_is_const(Dim a, int64_t *value);              /* value may be NULL */
+int64_t dim_const_value(Dim a);                        /* only of constants */
+bool dim_bounds(Dim a, int64_t *low, int64_t *high);   /* what holds for all symbol values >= 1; INT64_MIN/MAX where unbounded */
+bool dim_evaluate(Dim a, const int64_t *symbols, int64_t *value); /* false on overflow */
+int64_t dim_typical(const Dims *dims, Dim a);          /* its value at the symbols' typical sizes */
+Dim dim_substitute(Dims *dims, Dim a, int symbol, Dim by);
+uint64_t dim_hash(Dim a);
+void dim_print(Text *out, Dim a);                      /* in the user's words: H/2, never 8h */
+const char *dim_string(Arena *arena, Dim a);
+
+/* The canonical form, for code that turns sizes into instructions: a sum of terms, a term a coefficient times factors. */
+typedef struct DimFactor { /* a symbol, or floor(dividend / divisor) */
+    const Symbol *symbol;  /* NULL for a floor division */
+    Dim dividend;
+    int64_t divisor;
+} DimFactor;
+typedef struct DimTerm {
+    int64_t coefficient;
+    int factor_count;
+    const DimFactor *factors; /* a square stands twice */
+} DimTerm;
+struct DimNode {
+    int term_count; /* the constant term, if any, is the last and has no factors; 0 terms is zero */
+    const DimTerm *terms;
+    int id;
+};
+
+/* ---- types and shapes ---- */
+
+typedef enum DType { DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_I8, DTYPE_I32, DTYPE_I64, DTYPE_BOOL } DType;
+const char *dtype_name(DType type); /* "f32" */
+int dtype_bytes(DType type);
+bool dtype_is_float(DType type);
+
+typedef struct Shape {
+    DType type;
+    int rank;
+    const Dim *dims;
+} Shape;
+
+bool shape_equal(Shape a, Shape b);
+bool shape_dims_equal(Shape a, Shape b);
+void shape_print(Text *out, Shape shape); /* f32[N, 64, H/2, W/2] */
+const char *shape_string(Arena *arena, Shape shape);
+bool shape_element_count(Shape shape, int64_t *count); /* false where a size is symbolic */
+Dim shape_elements(Dims *dims, Shape shape);
+
+/* ---- where a node comes from ---- */
+
+typedef struct Origin {
+    Span span;
+    const char *path;          /* layers that made it: "layer1.0.conv1"; "" at the top of a model */
+    const struct Origin *next; /* other places that made the same node */
+} Origin;
+
+/* ---- nodes ---- */
+
+typedef enum Op {
+#define OP(name, ...) OP_##name,
+#include "graph/ops.def"
+#undef OP
+    OP_COUNT
+} Op;
+
+/* How an operator relates its inputs' elements to its own: fusion, lowering and docs go by it. */
+typedef enum OpClass {
+    CLASS_SOURCE,      /* no tensor inputs */
+    CLASS_ELEMENTWISE, /* all inputs have the result's sizes; element i depends on elements i */
+    CLASS_MOVEMENT,    /* elements are moved, none computed */
+    CLASS_REDUCTION,
+    CLASS_CONTRACTION, /* convolutions and matrix products */
+    CLASS_WINDOW,      /* pools, resampling */
+    CLASS_SCATTER
+} OpClass;
+
+typedef enum AttrKind {
+    ATTR_INT,   /* int64_t */
+    ATTR_REAL,  /* double */
+    ATTR_BOOL,  /* bool */
+    ATTR_NAME,  /* Name (interned) */
+    ATTR_TYPE,  /* DType */
+    ATTR_INTS,  /* IntList */
+    ATTR_DIMS,  /* DimList */
+    ATTR_DATA   /* const Data * */
+} AttrKind;
+
+typedef struct IntList { int count; const int64_t *items; } IntList;
+typedef struct DimList { int count; const Dim *items; } DimList;
+
+/* A constant's elements, all held as doubles whatever the dtype (i64 beyond 2^53 does not occur). */
+typedef struct Data {
+    int64_t count; /* 1 splats one value over the whole shape */
+    const double *values;
+} Data;
+
+/* The C types of the attribute kinds, for the structs that ops.def generates. */
+#define ATTR_C_INT int64_t
+#define ATTR_C_REAL double
+#define ATTR_C_BOOL bool
+#define ATTR_C_NAME Name
+#define ATTR_C_TYPE DType
+#define ATTR_C_INTS IntList
+#define ATTR_C_DIMS DimList
+#define ATTR_C_DATA const Data *
+
+/* One struct an operator: `typedef struct convolution_attributes { IntList stride; ... } convolution_attributes;` */
+#define ATTR(kind, name) ATTR_C_##kind name;
+#define NO_ATTRS char none;
+#define OP(name, inputs, attributes, ...) typedef struct name##_attributes { attributes } name##_attributes;
+#include "graph/ops.def"
+#undef OP
+#undef ATTR
+#undef NO_ATTRS
+
+typedef struct Node Node;
+struct Node {
+    Op op;
+    int id;                 /* dense in its graph: side tables are arrays of graph->nodes.count */
+    int input_count;
+    Node *const *inputs;
+    const void *attributes; /* of the operator's struct; ATTRIBUTES(node, convolution)->stride */
+    Shape shape;
+    const Origin *origin;   /* never NULL */
+};
+#define ATTRIBUTES(node, op_name) ((const op_name##_attributes *)(CHECK((node)->op == OP_##op_name), (node)->attributes))
+
+typedef struct Graph Graph;
+typedef struct RefCall RefCall;
+
+typedef struct AttrInfo {
+    AttrKind kind;
+    const char *name;
+    size_t offset;
+} AttrInfo;
+
+/* The message of a shape rule that does not accept its inputs; the elaborator turns it into a diagnostic. */
+typedef struct ShapeError {
+    char *text;        /* "convolution needs 64 channels a group, its input has 48" */
+    int input;         /* the operand to blame, or -1 */
+    int axis;          /* ... and the axis in which it differs, or -1 */
+} ShapeError;
+
+typedef struct OpInfo {
+    const char *name;
+    int min_inputs, max_inputs;                /* max -1: any number */
+    const AttrInfo *attributes; int attribute_count; size_t attribute_bytes;
+    OpClass class;
+    const char *formula, *onnx;                /* for docs; onnx "" where ONNX has no such operator */
+    /* The result's shape, or false with *error filled. */
+    bool (*shape)(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error);
+    /* d(loss)/d(inputs[input]) given dy = d(loss)/d(node), built of other nodes; NULL: no gradient flows that way. */
+    Node *(*gradient)(Graph *graph, Node *node, int input, Node *dy);
+    /* Computes `out` (row major doubles) from the inputs' values. Symbolic sizes are resolved in `shapes`. */
+    void (*reference)(const RefCall *call);
+} OpInfo;
+
+extern const OpInfo op_info[OP_COUNT];
+
+/* What a reference function gets: sizes are concrete. */
+typedef struct RefShape { DType type; int rank; int64_t dims[16]; int64_t count; } RefShape;
+struct RefCall {
+    const Node *node;
+    const int64_t *symbols;          /* values of the graph's symbols, for dim_evaluate on attributes */
+    const double *const *inputs;
+    const RefShape *input_shapes;
+    double *out;                     /* zeroed */
+    RefShape shape;
+    uint64_t seed;
+};
+
+/* ---- graph.c ---- */
+
+typedef enum PortForm { FORM_TENSOR, FORM_IMAGE, FORM_LABELS, FORM_BOXES, FORM_NAMES } PortForm;
+typedef enum Fit { FIT_EXACT, FIT_CROP, FIT_STRETCH, FIT_PAD } Fit;
+
+typedef struct Port { /* an input or an output of the model */
+    Name name;
+    Node *node;
+    PortForm form;
+    Fit fit;
+    int top;                   /* FORM_LABELS */
+    const char *const *labels; /* FORM_LABELS: one a class, or NULL */
+    int label_count;
+    Span span;
+} Port;
+
+/* A condition that only a run can decide: left REL right must hold, or the program stops with `message`. */
+typedef enum CheckKind { CHECK_EQUAL, CHECK_AT_LEAST, CHECK_DIVISIBLE } CheckKind; /* left == right, left >= right, left % right == 0 */
+typedef struct Check {
+    CheckKind kind;
+    Dim left, right;
+    const char *message; /* complete, with place: "unet.cai:7:10: H must be at least 16" */
+} Check;
+
+struct Graph {
+    Arena *arena;
+    Names *names;
+    Dims *dims;
+    Name model;                /* its name */
+    const char *comment;       /* the comment above the model, for --help; or NULL */
+    Vec(Node *) nodes;         /* by id; inputs stand before their users */
+    Vec(Port) inputs, outputs;
+    Vec(Check) checks;
+    struct Interned *interned; /* graph.c's table for hash-consing */
+    const Origin *here;        /* the origin that new nodes get: elaborate and passes set it, see graph_at */
+};
+
+Graph *graph_new(Arena *arena, Names *names, Dims *dims);
+/* A new empty graph with the same arena, tables, symbols and signature (ports without nodes), for a pass to fill. */
+Graph *graph_like(const Graph *graph);
+/* Sets the origin of the nodes made from now on and returns the old one. */
+const Origin *graph_at(Graph *graph, const Origin *origin);
+const Origin *origin_new(Graph *graph, Span span, const char *path);
+
+/* Makes a node, or finds the equal one. `attributes` is copied. Shapes are checked: graph_make stops with an internal error
+ * where the rule refuses (passes and gradients build correct graphs); graph_try gives NULL and *error (for the elaborator). */
+Node *graph_make(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes);
+Node *graph_try(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes, ShapeError *error);
+/* Copies a node onto new inputs (a pass's default for nodes it does not change). */
+Node *graph_copy(Graph *graph, const Node *node, Node *const *inputs);
+
+/* ---- build.c: the constructors that gradients and passes write with ---- */
+
+Node *build_scalar(Graph *g, double value, DType type);           /* rank 0 */
+Node *build_splat(Graph *g, double value, Shape shape);           /* a constant of that shape */
+Node *build_unary(Graph *g, Op op, Node *x);
+Node *build_binary(Graph *g, Op op, Node *a, Node *b);            /* equal shapes, or broadcast by PyTorch's rule */
+Node *build_select(Graph *g, Node *condition, Node *a, Node *b);
+Node *build_broadcast(Graph *g, Node *x, int rank, const Dim *dims);
+Node *build_reshape(Graph *g, Node *x, int rank, const Dim *dims);
+Node *build_transpose(Graph *g, Node *x, const int64_t *permutation);
+Node *build_slice(Graph *g, Node *x, const Dim *begin, const Dim *size, const int64_t *step); /* step NULL: all 1 */
+Node *build_pad(Graph *g, Node *x, const Dim *before, const Dim *after, const char *mode, double value);
+Node *build_concat(Graph *g, Node *const *parts, int count, int axis);
+Node *build_sum(Graph *g, Node *x, const int64_t *axes, int axis_count); /* reduced axes stay with size 1 */
+Node *build_sum_to(Graph *g, Node *x, Shape shape);               /* the gradient of a broadcast */
+Node *build_cast(Graph *g, Node *x, DType type);
+
+/* ---- print.c ---- */
+void graph_print(const Graph *graph, FILE *out);   /* a line a node: name, op, inputs, attributes, shape, path */
+void node_print(Text *out, const Node *node);
+void ops_document(FILE *out);                      /* docs/operators.md, made from ops.def */
+
+/* ---- verify.c ---- */
+/* Stops with an internal error that names `stage` where the graph is not well formed. */
+void graph_verify(const Graph *graph, const char *stage);
+
+/* ---- reference.c: any graph in double precision ---- */
+
+typedef struct RefTensor { RefShape shape; double *values; } RefTensor;
+typedef struct RefSource { /* where parameters and inputs come from; false: there is none, which ends the evaluation */
+    void *context;
+    bool (*parameter)(void *context, const Node *node, RefTensor *out); /* fills out->values, allocated by the evaluator */
+    bool (*input)(void *context, const Node *node, RefTensor *out);
+} RefSource;
+/* Evaluates the wanted nodes; values are in `arena`. Intermediate values are freed as soon as nobody needs them. */
+bool reference_evaluate(const Graph *graph, Node *const *wanted, int count, const int64_t *symbols, uint64_t seed,
+                        const RefSource *source, Arena *arena, RefTensor *results);
+
+#endif

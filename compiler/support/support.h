@@ -1,0 +1,91 @@
+/* What every stage of the compiler stands on: arenas, growable arrays, text, interned names, maps.
+ *
+ * Memory has two lifetimes, a compilation and a pass; each is an Arena, and nothing is freed one by one. Running out
+ * of memory is not an error a caller can meet: arena_alloc reports it and leaves the program (see out_of_memory). */
+#ifndef CAI_SUPPORT_H
+#define CAI_SUPPORT_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#define COUNT_OF(array) ((int)(sizeof(array) / sizeof *(array)))
+#define PRINTF_LIKE(text, first) __attribute__((format(printf, text, first)))
+#define NORETURN __attribute__((noreturn))
+
+static inline int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
+static inline int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+
+/* ---- fatal.c: ends that are nobody's diagnostics ---- */
+
+/* Our bug: says where, asks for a report, exits with 70. A user's mistake must never reach this. */
+NORETURN void internal_error(const char *file, int line, const char *format, ...) PRINTF_LIKE(3, 4);
+#define INTERNAL_ERROR(...) internal_error(__FILE__, __LINE__, __VA_ARGS__)
+#define CHECK(condition) ((condition) ? (void)0 : INTERNAL_ERROR("%s does not hold", #condition))
+NORETURN void out_of_memory(size_t bytes);
+
+/* ---- arena.c ---- */
+
+typedef struct Arena Arena;
+
+Arena *arena_new(void);
+void arena_free(Arena *arena);                 /* NULL is fine */
+void arena_reset(Arena *arena);                /* forgets everything allocated, keeps the memory; debug builds fill it with junk */
+void *arena_alloc(Arena *arena, size_t bytes); /* zeroed, 16-byte aligned, never NULL; 0 bytes is fine */
+void *arena_copy(Arena *arena, const void *bytes, size_t count);
+char *arena_strndup(Arena *arena, const char *text, size_t length);
+char *arena_printf(Arena *arena, const char *format, ...) PRINTF_LIKE(2, 3);
+char *arena_vprintf(Arena *arena, const char *format, va_list arguments);
+size_t arena_bytes(const Arena *arena);        /* memory held, for --time-passes and tests */
+
+#define NEW(arena, Type) ((Type *)arena_alloc((arena), sizeof(Type)))
+#define NEW_ARRAY(arena, Type, count) ((Type *)arena_alloc((arena), sizeof(Type) * (size_t)(count)))
+
+/* ---- growable arrays: `Vec(Node *) nodes = {0}; vec_push(arena, &nodes, n); nodes.items[i]` ---- */
+
+#define Vec(Type) struct { Type *items; int count, capacity; }
+#define vec_push(arena, vec, ...)                                                                            \
+    (vec_reserve((arena), (void **)&(vec)->items, &(vec)->capacity, (vec)->count + 1, sizeof *(vec)->items), \
+     (vec)->items[(vec)->count++] = (__VA_ARGS__))
+#define vec_last(vec) ((vec)->items[(vec)->count - 1])
+void vec_reserve(Arena *arena, void **items, int *capacity, int needed, size_t item_size);
+
+/* ---- text.c: a string being written ---- */
+
+typedef struct Text {
+    Arena *arena;
+    char *bytes; /* always ends in 0 once something was added; text_string never gives NULL */
+    size_t length, capacity;
+} Text;
+
+void text_add(Text *text, const char *format, ...) PRINTF_LIKE(2, 3);
+void text_add_bytes(Text *text, const char *bytes, size_t count);
+const char *text_string(Text *text);
+
+/* ---- intern.c: equal strings are equal pointers ---- */
+
+typedef const char *Name;
+
+typedef struct Names Names;
+Names *names_new(Arena *arena);
+Name intern(Names *names, const char *text);
+Name intern_range(Names *names, const char *text, size_t length);
+
+/* ---- map.c, suggest.c: hash maps from pointers (interned names, nodes) and from 64-bit keys ---- */
+
+typedef struct Map Map;
+Map *map_new(Arena *arena);
+void *map_get(const Map *map, const void *key); /* NULL where there is none */
+void map_set(Map *map, const void *key, void *value);
+int map_count(const Map *map);
+
+uint64_t hash_bytes(const void *bytes, size_t count, uint64_t seed);
+
+/* The name among `candidates` that a person most likely meant by `wrong`, or NULL where none is near. */
+const char *nearest_name(const char *wrong, const char *const *candidates, int count);
+
+#endif

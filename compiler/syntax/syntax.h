@@ -1,0 +1,227 @@
+/* Sources, diagnostics and the syntax tree: what the parser makes and the elaborator reads. */
+#ifndef CAI_SYNTAX_H
+#define CAI_SYNTAX_H
+
+#include "support/support.h"
+
+/* ---- source.c: files as read, and places in them ---- */
+
+typedef struct Source {
+    const char *path; /* as the user would write it; "<stdlib>/norm.cai" for the library */
+    const char *text; /* ends in 0 */
+    size_t length;
+    bool library;     /* part of the stdlib: an error is then shown at the user's call of it */
+    Vec(uint32_t) line_starts;
+} Source;
+
+/* The bytes [begin, end) of a source. {0} is "nowhere". */
+typedef struct Span {
+    const Source *source;
+    uint32_t begin, end;
+} Span;
+
+typedef struct Place {
+    int line, column; /* from 1; columns count code points */
+} Place;
+
+Source *source_new(Arena *arena, const char *path, const char *text, size_t length);
+Place source_place(const Source *source, uint32_t offset);
+Span span_join(Span first, Span last);
+
+/* ---- diag.c: what the compiler has to say to a person ---- */
+
+typedef enum Severity { SEVERITY_ERROR, SEVERITY_WARNING } Severity;
+
+typedef struct DiagLabel { /* carets under a span of the same line as the main one, with words */
+    Span span;
+    const char *text;
+} DiagLabel;
+
+typedef struct DiagNote { /* "note: d lost one row at `maxpool(2)` (unet.cai:6:12), which took 55 to 27" */
+    Span span;            /* may be nowhere */
+    const char *text;
+} DiagNote;
+
+typedef struct Diagnostic {
+    Severity severity;
+    Name code;        /* short stable name, e.g. "shape-mismatch": docs/errors.md is indexed by it */
+    Span span;
+    const char *text;
+    Vec(DiagLabel) labels;
+    Vec(DiagNote) notes;
+    const char *help; /* what would mend it, or NULL */
+} Diagnostic;
+
+typedef struct Diagnostics {
+    Arena *arena;
+    Vec(Diagnostic *) list;
+    int errors;
+} Diagnostics;
+
+/* Adds an error and returns it, so that labels, notes and help can be hung on it. Text lives in diag->arena. */
+Diagnostic *diag_error(Diagnostics *diag, const char *code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
+Diagnostic *diag_warning(Diagnostics *diag, const char *code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
+void diag_label(Diagnostics *diag, Diagnostic *d, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
+void diag_note(Diagnostics *diag, Diagnostic *d, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
+void diag_help(Diagnostics *diag, Diagnostic *d, const char *format, ...) PRINTF_LIKE(3, 4);
+
+typedef enum DiagFormat { DIAG_TEXT, DIAG_JSON } DiagFormat;
+/* Prints all, in source order, to `out`. Colour only where asked for. */
+void diag_print(const Diagnostics *diag, FILE *out, DiagFormat format, bool color);
+
+/* ---- ast.c: the syntax tree, all of it in the file's arena ---- */
+
+typedef struct Expr Expr;
+typedef struct Stmt Stmt;
+typedef Vec(Expr *) ExprList;
+typedef Vec(Stmt *) StmtList;
+
+typedef enum ExprKind {
+    EXPR_NAME,    /* name */
+    EXPR_INT,     /* integer */
+    EXPR_FLOAT,   /* real */
+    EXPR_BOOL,    /* integer 0 or 1 */
+    EXPR_STRING,  /* parts: literal text and expressions in braces, in turn */
+    EXPR_LIST,    /* arguments: [a, b, *c] */
+    EXPR_TUPLE,   /* arguments: (a, b), (name = a, name = b), () */
+    EXPR_UNARY,   /* op, left */
+    EXPR_BINARY,  /* op, left, right */
+    EXPR_IF,      /* left if condition else right */
+    EXPR_CALL,    /* left(arguments) */
+    EXPR_INDEX,   /* left[indices] */
+    EXPR_MEMBER,  /* left.name */
+    EXPR_PIPE,    /* left -> stage */
+    EXPR_BRACES,  /* { stages }: a layer made of stages in sequence */
+    EXPR_ERROR    /* what the parser could not read; silences what would follow from it */
+} ExprKind;
+
+typedef enum Operator {
+    OPERATOR_ADD, OPERATOR_SUB, OPERATOR_MUL, OPERATOR_DIV, OPERATOR_FLOORDIV, OPERATOR_MOD, OPERATOR_MATMUL, OPERATOR_POW,
+    OPERATOR_EQ, OPERATOR_NE, OPERATOR_LT, OPERATOR_LE, OPERATOR_GT, OPERATOR_GE,
+    OPERATOR_AND, OPERATOR_OR, OPERATOR_NOT, OPERATOR_NEG
+} Operator;
+
+typedef struct Argument { /* value, name = value, or *value */
+    Name name;            /* NULL where positional */
+    bool spread;
+    Expr *value;
+    Span span;
+} Argument;
+typedef Vec(Argument) ArgumentList;
+
+typedef struct Index { /* i, or from:to where either may be missing */
+    bool slice;
+    Expr *at;          /* the index, or the slice's begin */
+    Expr *end;
+    Span span;
+} Index;
+
+typedef struct StringPart { /* text, or value */
+    Name text;
+    Expr *value;
+} StringPart;
+
+/* What stands after an arrow, with its label if it has one. */
+typedef enum StageKind { STAGE_SIMPLE, STAGE_REPEAT, STAGE_IF } StageKind;
+typedef struct Stage {
+    StageKind kind;
+    Expr *label;      /* EXPR_STRING, or NULL; a plain name is a string of one literal part */
+    Expr *layer;      /* STAGE_SIMPLE: name, call, member, index or braces */
+    Expr *condition;  /* STAGE_IF; STAGE_REPEAT: the count */
+    Expr *then_body, *else_body; /* EXPR_BRACES; else_body may be NULL; STAGE_REPEAT uses then_body */
+    Span span;
+} Stage;
+typedef Vec(Stage *) StageList;
+
+struct Expr {
+    ExprKind kind;
+    Operator op;
+    Span span;
+    Span op_span;      /* of the operator or the arrow, where there is one */
+    Name name;
+    int64_t integer;
+    double real;
+    Expr *left, *right, *condition;
+    ArgumentList arguments;
+    Vec(Index) indices;
+    Vec(StringPart) parts;
+    Stage *stage;
+    StageList stages;
+};
+
+typedef enum StmtKind {
+    STMT_EXPR,    /* value */
+    STMT_ASSIGN,  /* target = value; target is a name, a tuple or list of names, `_` */
+    STMT_RETURN,  /* value */
+    STMT_IF,      /* condition, body, else_body (an else-if is an else_body of one STMT_IF) */
+    STMT_FOR,     /* name in value (.. end), body */
+    STMT_REPEAT,  /* value times, body */
+    STMT_ASSERT,  /* condition, message */
+    STMT_EXPECT,  /* arguments */
+    STMT_LOAD,    /* target from path */
+    STMT_UNUSED,  /* path: pattern of weight names that a file may hold and nobody reads */
+    STMT_UPDATE, STMT_MINIMIZE, STMT_SHOW, STMT_PHASE, /* parsed; the elaborator says they come later */
+    STMT_ERROR
+} StmtKind;
+
+struct Stmt {
+    StmtKind kind;
+    Span span;
+    Name name;
+    Expr *target, *value, *end, *condition, *message;
+    ArgumentList arguments;
+    StmtList body, else_body;
+};
+
+typedef struct TypeExpr { /* f32[N, 3, H, W], image[N, 3, H, W, fit = "crop"] */
+    Name name;
+    ArgumentList arguments; /* a `*` among them is not allowed */
+    Span span;
+} TypeExpr;
+
+typedef struct Parameter { /* name, name = default, name: type, *name, once/each name: type */
+    Name name;
+    TypeExpr *type;
+    Expr *fallback; /* the default, or NULL */
+    bool rest, once, each;
+    Span span;
+} Parameter;
+typedef Vec(Parameter) ParameterList;
+
+typedef struct Result { /* name: type as form */
+    Name name;
+    TypeExpr *type;
+    Expr *form; /* labels(...), boxes(...), names(...), or NULL */
+    Span span;
+} Result;
+
+typedef enum DeclKind { DECL_BLOCK, DECL_MODEL, DECL_TRAIN, DECL_OPTIMIZER, DECL_USE, DECL_CONSTANT } DeclKind;
+
+typedef struct Decl {
+    DeclKind kind;
+    Name name;
+    Span span, name_span;
+    const Source *source;
+    Vec(ParameterList) lists; /* one or two */
+    Vec(Result) results;
+    bool results_in_parentheses;
+    ExprList where;
+    StmtList body;
+    Expr *value; /* DECL_CONSTANT */
+    const char *comment; /* the comment block right above it, for --help and docs; NULL where none */
+} Decl;
+
+typedef struct File {
+    Source *source;
+    Vec(Decl *) decls;
+} File;
+
+/* ---- grammar/cai.y ---- */
+
+/* Parses a whole file; what it could not read is in `diag` and leaves EXPR_ERROR or STMT_ERROR behind. Never NULL. */
+File *parse_file(Arena *arena, Names *names, Diagnostics *diag, Source *source);
+
+/* ---- ast_print.c ---- */
+void ast_print(const File *file, FILE *out); /* --emit=ast */
+
+#endif

@@ -1,0 +1,93 @@
+/* What a compiled model is to the runtime. The compiler (backend/entry.c) writes one constant cai_program, and all it points
+ * to, into every object it makes; the runtime runs it. Nothing else connects the two.
+ *
+ * A run has `symbols`: the values of the model's symbolic sizes, in the order of cai_program.symbols, then one more, the seed of
+ * its random numbers. prepare() turns them into `sizes`: whatever depends on them (offsets of slots, numbers of tasks, shapes of
+ * results). A launch runs its kernel over tasks 0 .. sizes[tasks]; each task may run on any thread, in any order, and results do
+ * not depend on how tasks are split. Launches run one after the other. */
+#ifndef CAI_PROGRAM_H
+#define CAI_PROGRAM_H
+
+#include <stdint.h>
+
+#define CAI_PROGRAM_ABI 1
+#define CAI_ALIGNMENT 64 /* of weights, of the arena of slots, and of every slot; inputs and outputs need none beyond their element's */
+#define CAI_READ_SLACK 64 /* bytes after the arena that a kernel may read (never write) */
+
+enum { CAI_F32, CAI_F16, CAI_BF16, CAI_I8, CAI_I32, CAI_I64, CAI_BOOL }; /* DType of graph.h, same order */
+enum { CAI_FORM_TENSOR, CAI_FORM_IMAGE, CAI_FORM_LABELS, CAI_FORM_BOXES, CAI_FORM_NAMES }; /* PortForm */
+enum { CAI_FIT_EXACT, CAI_FIT_CROP, CAI_FIT_STRETCH, CAI_FIT_PAD }; /* Fit */
+
+typedef struct cai_dim { /* of an input: symbol < 0: `multiple`; else multiple * symbols[symbol]; symbol -2: any size that the sizes[] agree with */
+    int64_t multiple;
+    int32_t symbol;
+    int32_t size; /* sizes[size] is the dimension once prepare() has run */
+} cai_dim;
+
+typedef struct cai_port { /* an input or output: dense, row major, in the model's own axis order */
+    const char *name;
+    const char *type_text; /* "image[N, 3, H, W]", for --help and messages */
+    const cai_dim *dims;
+    const char *const *labels;
+    int32_t type, rank, form, fit, top, label_count;
+} cai_port;
+
+typedef struct cai_symbol {
+    const char *name;
+    int64_t multiple; /* the size the user sees is multiple * the symbol */
+} cai_symbol;
+
+enum { CAI_ARG_SLOT, CAI_ARG_WEIGHTS, CAI_ARG_INPUT, CAI_ARG_OUTPUT };
+typedef struct cai_argument {
+    int32_t space;
+    int32_t reserved;
+    int64_t index; /* SLOT: arena + sizes[index]; WEIGHTS: weights + index; INPUT, OUTPUT: that port's buffer */
+} cai_argument;
+
+/* Runs tasks begin <= t < end. args: the launch's arguments as pointers. symbols: as above. */
+typedef void (*cai_kernel)(void *const *args, const int64_t *symbols, int64_t begin, int64_t end);
+
+typedef struct cai_launch {
+    cai_kernel kernel;
+    const char *name;   /* the kernel's descriptor, e.g. conv_direct_ic64oc64k3_t14x2 */
+    const char *path;   /* the layer it computes: layer1.0.conv1 */
+    const char *source; /* resnet18.cai:4:7 */
+    const cai_argument *arguments;
+    int32_t argument_count;
+    int32_t tasks;      /* index into sizes */
+    int32_t flops, bytes; /* indices into sizes, for --profile; -1 where unknown */
+} cai_launch;
+
+typedef struct cai_check { /* what prepare() found wanting */
+    const char *message;
+} cai_check;
+
+/* Fills sizes[]. Returns CAI_PREPARED, CAI_OVERFLOW where a size does not fit 63 bits, or the index of the check that failed. */
+#define CAI_PREPARED (-1)
+#define CAI_OVERFLOW (-2)
+typedef int64_t (*cai_prepare)(const int64_t *symbols, int64_t *sizes);
+
+typedef struct cai_program {
+    uint32_t abi;
+    uint32_t cpu;        /* CAI_CPU_*: what the code needs */
+    const char *name;    /* the model */
+    const char *comment; /* the comment above it, or NULL */
+    const char *target;  /* "x86-64-v4" */
+    const cai_port *inputs, *outputs;
+    const cai_symbol *symbols;
+    const cai_launch *launches;
+    const cai_check *checks;
+    cai_prepare prepare;
+    const unsigned char *weights; /* weights_bytes, aligned to a page */
+    uint64_t weights_bytes;
+    int32_t input_count, output_count, symbol_count, launch_count, check_count;
+    int32_t size_count;
+    int32_t arena;       /* sizes[arena]: bytes of all slots together */
+} cai_program;
+
+enum { CAI_CPU_X86_64_V2, CAI_CPU_X86_64_V3, CAI_CPU_X86_64_V4, CAI_CPU_AARCH64 };
+
+/* The one symbol that a program's object exports to the runtime's main. */
+extern const cai_program cai_the_program;
+
+#endif
