@@ -1,0 +1,184 @@
+/* The runtime's own header: what every built program contains besides its generated code. The compiler links the file
+ * formats (file.c, tensor_file.c, image.c, fit.c) from here too; nothing here knows the compiler.
+ *
+ * Conventions. No function here but main() leaves the program or writes to a terminal. A function that can fail returns false
+ * (or NULL), fills *error, and leaves nothing behind: no memory, no open file, no half-written file; its results are then
+ * unspecified and need no cleaning up. Texts of errors name the file, say what was found, what was expected and what would mend it. */
+#ifndef CAI_RUNTIME_H
+#define CAI_RUNTIME_H
+
+#include "program.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#define CAI_PRINTF(text, first) __attribute__((format(printf, text, first)))
+#define CAI_MAX_RANK 16
+
+/* ---- error.c ---- */
+
+enum { CAI_OK = 0, CAI_BAD_INPUT = 1, CAI_BAD_USAGE = 2, CAI_INTERNAL = 70 }; /* also the program's exit code */
+
+typedef struct cai_error {
+    int status;
+    char message[1000]; /* one or more lines, without a newline at the end */
+} cai_error;
+
+/* Fills *error (cut to fit) and returns false. */
+bool cai_fail(cai_error *error, int status, const char *format, ...) CAI_PRINTF(3, 4);
+bool cai_fail_memory(cai_error *error, uint64_t bytes, const char *what);
+/* Puts "PREFIX: " before the message. Returns false. */
+bool cai_fail_within(cai_error *error, const char *format, ...) CAI_PRINTF(2, 3);
+/* malloc and realloc with an error; zero bytes is fine. NULL on failure. */
+void *cai_allocate(uint64_t bytes, const char *what, cai_error *error);
+void *cai_reallocate(void *old, uint64_t bytes, const char *what, cai_error *error); /* on failure `old` is still there */
+
+/* ---- thread.c: the pool ---- */
+
+typedef struct cai_pool cai_pool;
+typedef void (*cai_task)(void *context, int64_t begin, int64_t end);
+
+/* A pool of `threads` threads, the caller's being one of them; 0: cai_default_threads(). Where the system gives fewer threads
+ * the pool is smaller. NULL when out of memory. A pool serves one caller at a time. */
+cai_pool *cai_pool_new(int threads);
+void cai_pool_free(cai_pool *pool);
+int cai_pool_threads(const cai_pool *pool);
+/* Runs tasks 0 .. tasks, a contiguous share a thread, and returns when all are done. With one task or one thread it is a plain call. */
+void cai_pool_run(cai_pool *pool, cai_task task, void *context, int64_t tasks);
+/* CAI_NUM_THREADS, else OMP_NUM_THREADS, else the smaller of the affinity mask and the cgroup's quota (rounded up); at least 1. */
+int cai_default_threads(void);
+#define CAI_MAX_THREADS 1024
+
+/* Arithmetic on denormals costs a hundred cycles and carries nothing in an image network: kernels run with denormals flushed to
+ * zero (FTZ and DAZ). Returns the mode to restore. */
+unsigned cai_flush_denormals(void);
+void cai_restore_denormals(unsigned mode);
+
+/* ---- run.c: a program, its sizes, one run ---- */
+
+typedef struct cai_context cai_context;
+
+/* A context belongs to one thread at a time; the program and its weights are shared. The pool stays the caller's. */
+cai_context *cai_context_new(const cai_program *program, cai_pool *pool, cai_error *error);
+void cai_context_free(cai_context *context);
+/* Sets the sizes from the shapes of the inputs (shapes[i] has inputs[i].rank sizes), checks them, and provides memory. What was
+ * prepared stays until the next call that succeeds. */
+bool cai_context_prepare(cai_context *context, const int64_t *const *shapes, cai_error *error);
+/* The same from values of the symbols in the user's units (N, H, W), for models whose inputs do not give them all. */
+bool cai_context_prepare_symbols(cai_context *context, const int64_t *symbols, cai_error *error);
+/* Sizes once prepared. */
+int64_t cai_context_dim(const cai_context *context, const cai_port *port, int axis);
+int64_t cai_context_elements(const cai_context *context, const cai_port *port);
+uint64_t cai_context_arena_bytes(const cai_context *context);
+/* Runs all launches. inputs and outputs are dense, in the order of the ports, aligned to their element. */
+bool cai_context_run(cai_context *context, const void *const *inputs, void *const *outputs, int64_t seed, cai_error *error);
+/* Called before the first launch of each run where set: for --time. */
+void cai_context_on_start(cai_context *context, void (*started)(void *), void *data);
+
+int cai_type_bytes(int type);
+const char *cai_type_name(int type); /* "f32" */
+
+/* ---- file.c: whole files in, whole files out ---- */
+
+typedef struct cai_file {
+    const unsigned char *data; /* never NULL */
+    size_t count;
+    bool mapped;
+} cai_file;
+
+/* Reads a whole file into memory; "-" is standard input. */
+bool cai_file_read(const char *path, cai_file *file, cai_error *error);
+/* Maps a regular file read-only (nothing is read yet), and reads any other kind as cai_file_read does. */
+bool cai_file_map(const char *path, cai_file *file, cai_error *error);
+void cai_file_close(cai_file *file);
+
+/* A file being written. Regular files are written beside their name and renamed by cai_output_finish, so that at any moment there is
+ * the old file or the whole new one; devices and pipes are written directly; "-" is standard output. */
+typedef struct cai_output {
+    int descriptor;
+    char *path, *beside; /* beside: NULL where the file is written directly */
+} cai_output;
+
+bool cai_output_open(const char *path, cai_output *output, cai_error *error);
+bool cai_output_write(cai_output *output, const void *bytes, size_t count, cai_error *error); /* on failure discards */
+bool cai_output_finish(cai_output *output, cai_error *error); /* fsync, close, rename; on failure discards */
+void cai_output_discard(cai_output *output);
+bool cai_file_write(const char *path, const void *bytes, size_t count, cai_error *error); /* all of it at once */
+/* From now on SIGINT, SIGTERM, SIGHUP and SIGQUIT remove unfinished files before they end the program, and SIGPIPE is an error of write. */
+void cai_clean_up_on_signals(void);
+
+/* ---- tensor_file.c, safetensors.c, npy.c: tensors in files ---- */
+
+enum { CAI_F64 = CAI_BOOL + 1, CAI_U8, CAI_I16, CAI_U16, CAI_U32, CAI_U64, CAI_TYPE_COUNT }; /* types that only files have */
+
+typedef struct cai_tensor {
+    const char *name;          /* "" where the format has none */
+    int32_t type, rank;        /* CAI_F32 ... */
+    int64_t dims[CAI_MAX_RANK];
+    int64_t count;             /* of elements */
+    const unsigned char *data; /* row major, little endian, perhaps not aligned */
+} cai_tensor;
+
+typedef struct cai_tensor_file {
+    cai_tensor *tensors; /* in the order of the file's header */
+    int64_t count;
+    cai_file file;       /* what `data` points into, unless it had to be turned (.npy of another byte or axis order) */
+    void *names, *turned;
+} cai_tensor_file;
+
+/* Opens a .safetensors or .npy file (told apart by content), mapped where it can be. Everything about it is checked here: after
+ * success every tensor's data lies within the file. `data` is valid until the close. */
+bool cai_tensors_open(const char *path, cai_tensor_file *file, cai_error *error);
+/* The same of bytes in memory, which must outlive *file; `path` is for messages. */
+bool cai_tensors_parse(const char *path, const void *bytes, size_t count, cai_tensor_file *file, cai_error *error);
+void cai_tensors_close(cai_tensor_file *file);
+const cai_tensor *cai_tensors_find(const cai_tensor_file *file, const char *name); /* NULL where there is none */
+/* Elements first .. first + count as doubles or f32; any type. */
+void cai_tensor_to_f64(const cai_tensor *tensor, int64_t first, int64_t count, double *out);
+void cai_tensor_to_f32(const cai_tensor *tensor, int64_t first, int64_t count, float *out);
+/* All elements as `type`, one of program.h's. False where a value does not fit: a fraction or an integer beyond an integer type. */
+bool cai_tensor_convert(const cai_tensor *tensor, int type, void *out, cai_error *error);
+/* "f32[1, 3, 224, 224]" */
+const char *cai_tensor_shape_text(const cai_tensor *tensor, char *out, size_t size);
+/* Writes by extension: .safetensors (any number) or .npy (exactly one). "-" is standard output, as .npy where there is one tensor. */
+bool cai_tensors_write(const char *path, const cai_tensor *tensors, int count, cai_error *error);
+
+float cai_f16_to_f32(uint16_t half);
+uint16_t cai_f32_to_f16(float value); /* rounds to nearest, ties to even */
+float cai_bf16_to_f32(uint16_t value);
+uint16_t cai_f32_to_bf16(float value);
+
+/* ---- image.c: pictures, PNG and JPEG ---- */
+
+#define CAI_MAX_PIXELS ((int64_t)1 << 27) /* width times height: 134 million; larger files are refused before anything is decoded */
+
+typedef struct cai_image {
+    int64_t channels, height, width; /* channels 1 or 3 */
+    float *pixels;                   /* [channels, height, width], 0..1; malloc'd */
+} cai_image;
+
+/* Decodes PNG or JPEG, told apart by content: EXIF orientation applied, alpha dropped, 16 bits kept. `path` is for messages. */
+bool cai_image_decode(const char *path, const void *bytes, size_t count, cai_image *image, cai_error *error);
+bool cai_image_read(const char *path, cai_image *image, cai_error *error); /* "-" is standard input */
+void cai_image_free(cai_image *image);
+/* Gray to three equal channels, or colour to gray by BT.601 (0.299, 0.587, 0.114). */
+bool cai_image_set_channels(cai_image *image, int64_t channels, cai_error *error);
+/* Clamps to 0..1, rounds to the nearest of 256 levels (ties to even; NaN is 0), and writes by extension: .png, or .jpg and .jpeg (quality 95,
+ * colour not subsampled); "-" is standard output, as PNG. channels 1 or 3. */
+bool cai_image_write(const char *path, const float *pixels, int64_t channels, int64_t height, int64_t width, cai_error *error);
+
+/* ---- fit.c: a picture to the sizes that a model takes ---- */
+
+typedef struct cai_extent { /* what one side must be: `fixed` where > 0, else any multiple of `multiple` */
+    int64_t fixed, multiple;
+} cai_extent;
+
+/* Fits the picture by `fit` (CAI_FIT_*) as docs/language.md defines it. CAI_FIT_EXACT only checks. The message of a failure has no file name. */
+bool cai_image_fit(cai_image *image, int fit, cai_extent height, cai_extent width, cai_error *error);
+/* Antialiased bilinear: a triangle filter, widened where the picture shrinks. */
+bool cai_image_resize(cai_image *image, int64_t height, int64_t width, cai_error *error);
+bool cai_image_crop(cai_image *image, int64_t top, int64_t left, int64_t height, int64_t width, cai_error *error);
+/* Mirrors at the lower and right edge, without repeating the edge. */
+bool cai_image_pad(cai_image *image, int64_t height, int64_t width, cai_error *error);
+
+#endif
