@@ -40,8 +40,8 @@ typedef struct cai_symbol {
 enum { CAI_ARG_SLOT, CAI_ARG_WEIGHTS, CAI_ARG_INPUT, CAI_ARG_OUTPUT };
 typedef struct cai_argument {
     int32_t space;
-    int32_t reserved;
-    int64_t index; /* SLOT: arena + sizes[index]; WEIGHTS: weights + index; INPUT, OUTPUT: that port's buffer */
+    int32_t offset; /* INPUT, OUTPUT: the argument begins sizes[offset] bytes after the port's buffer; -1: at its beginning */
+    int64_t index;  /* SLOT: arena + sizes[index]; WEIGHTS: weights + index; INPUT, OUTPUT: that port's buffer */
 } cai_argument;
 
 /* Runs tasks begin <= t < end. args: the launch's arguments as pointers. symbols: as above. */

@@ -1,17 +1,22 @@
-/* From a graph to a program: which nodes are computed together (fuse.c), how each tensor lies in memory (layout.c), by which kernel
- * (select.c, cost.c, kernels.def), in which buffer (plan.c), and what is packed into the file of weights (pack.c). */
+/* From a graph to a program: which nodes are computed together (fuse.c), by which kernel (select.c, cost.c, kernels.def), how each
+ * tensor lies in memory (layout.c), in which buffer (plan.c), and what is packed into the file of weights (pack.c). */
 #ifndef CAI_LOWER_H
 #define CAI_LOWER_H
 
 #include "graph/graph.h"
 
+typedef struct KernelKind KernelKind;
+typedef struct Kernel Kernel;
+typedef struct Program Program;
+
 /* ---- target.c: the machine that code is made for ---- */
 
 typedef struct Target {
-    const char *name;                    /* "x86-64-v3", "x86-64-v4", "native" resolved to one of them with the machine's own figures */
+    const char *name;                    /* "x86-64-v3", "x86-64-v4", "aarch64"; "native" is resolved to one, with the machine's own figures */
     const char *llvm_cpu, *llvm_features, *llvm_triple;
     int lanes;                           /* f32 in a vector: 16, 8 or 4; also the channel block of LAYOUT_BLOCKED */
     int registers;                       /* vector registers */
+    int vector_bits;                     /* value of the function attribute "prefer-vector-width"; min-legal-vector-width stays away */
     bool fma;
     double fmas_per_cycle;               /* vector FMAs */
     double loads_per_cycle;              /* vector loads */
@@ -29,59 +34,83 @@ const char *target_names(void); /* "native, x86-64-v3, x86-64-v4" */
 typedef enum LayoutKind {
     LAYOUT_ANY,    /* only as a wish: the kernel takes it as it comes */
     LAYOUT_PLAIN,  /* row major over the node's axes */
-    LAYOUT_BLOCKED /* rank 4, [N, C, H, W] as [N, ceil(C/lanes), H, W, lanes]; spare lanes hold zero, and every store keeps that */
+    LAYOUT_BLOCKED /* f32 of rank 4, [N, C, H, W] as [N, ceil(C/lanes), H, W, lanes], C constant; spare lanes hold zero, and every
+                      store keeps that */
 } LayoutKind;
 
 typedef enum Space { SPACE_SLOT, SPACE_WEIGHTS, SPACE_INPUT, SPACE_OUTPUT } Space;
 
-/* Strides are in elements. BLOCKED: strides[1] is from one block of channels to the next, lanes are adjacent. A value that is a part
- * of a concatenation lies inside its parent's buffer: strides are the parent's, offset says where it begins. */
+/* Element [i0, i1, ..] of a PLAIN value is at offset + i0 * strides[0] + i1 * strides[1] + ..; of a BLOCKED one at offset +
+ * n * strides[0] + (c / lanes) * strides[1] + h * strides[2] + w * strides[3] + c % lanes. The last axis of a PLAIN value has stride 1.
+ *
+ * A value with a parent lies inside the parent's buffer: a part of a concatenation, a slice, a reshape. Its strides are then the
+ * parent's where they have to be (so use strides, never assume that a value is dense), and offset says where it begins.
+ *
+ * Kernels never see `offset`: args[i] points at the value's first element (entry.c puts offset * element bytes into the tables).
+ * Alignment of args[i]: BLOCKED lanes * 4 bytes; packed weights 64 bytes; all else only that of its element type. */
 typedef struct Value {
     Node *node;
     LayoutKind layout;
     Space space;
-    const Dim *strides;      /* node->shape.rank of them */
+    const Dim *strides;      /* node->shape.rank of them, in elements; NULL for weights packed in a kernel's own format */
     Dim offset;              /* in elements from the beginning of its buffer; usually zero */
-    struct Value *parent;    /* the concatenation it lies in, or NULL */
-    int slot;                /* SPACE_SLOT, after plan; else the port or the pack job */
+    struct Value *parent;    /* the value inside whose buffer it lies, or NULL where the buffer is its own */
+    int slot;                /* SPACE_SLOT: the slot, after plan; SPACE_INPUT, SPACE_OUTPUT: the port; SPACE_WEIGHTS: the pack job */
     Dim bytes;               /* of its own buffer (parent == NULL) */
-    int first, last;         /* launches that write it first and read it last, after plan */
+    int first, last;         /* launches that write it first (-1: before the run) and read it last, views included; after plan */
     int id;
 } Value;
 
 /* ---- kernels: what one launch computes ---- */
 
-typedef struct KernelKind KernelKind;
-typedef struct Program Program;
-
 /* A kernel computes `output` from `inputs`: it evaluates output->node down through member nodes to the inputs. `anchor` is the member
- * that decides the algorithm (a contraction, reduction or window), or NULL where all members are elementwise or movement.
- * Everything between anchor and output is the tail: elementwise, computed on the anchor's result in registers.
- * Inputs may be in any layout that the kind accepts; a constant of one splatted value, iota and size are members, never inputs.
- * Arguments of the generated function: args[0] is the output, args[1..] the inputs in order. */
-typedef struct Kernel {
+ * that decides the algorithm (a contraction, reduction, window or scatter), or NULL where all members are elementwise or movement.
+ *
+ * Everything between anchor and output is the tail: elementwise, of the anchor's sizes, computed on the anchor's result in registers;
+ * its side operands are inputs and elementwise work on them, broadcasts and reshapes that only add or drop axes of size 1; beside a
+ * reduction or with no anchor they may hold any movement. The operands of contractions, windows and scatters are always inputs; the
+ * operand of a reduction is any expression.
+ * A kernel with no members (output->node is also its only input's node) is a copy between layouts or into a part of a concatenation.
+ *
+ * Inputs may be in any layout that the kind accepts. Constants of one splatted value, iota and size are members, never inputs; other
+ * constants and what is computed from parameters are inputs in SPACE_WEIGHTS.
+ * Concatenations are never members; a reshape is one only where it adds or drops axes of size 1.
+ * Arguments of the generated function: args[0] is the output, args[1..] the inputs in order. The output may share its buffer with an
+ * input that the tail reads (or, with no anchor, any elementwise input): element i is loaded before element i is stored, never after. */
+struct Kernel {
+    Program *program;
     const KernelKind *kind;
     Node *anchor;
     Value *output;
     Value **inputs;
     int input_count;
-    const char *name;        /* descriptor; kernels of equal name are one function */
+    Node **members;          /* what is computed here, operands before users; the last is output->node */
+    int member_count;
+    const char *name;        /* descriptor; kernels of equal name are one function: made by kernel_set_name in `choose` */
     Dim tasks;
     void *tile;              /* the kind's own choice of tiles, made by its `choose`, read by its emitter */
-    Dim flops, bytes;        /* estimates for --explain and --profile */
-} Kernel;
+    Dim flops, bytes;        /* for --explain and --profile; filled by lower() (cost.c) */
+    int id;                  /* its place in program->launches */
+};
 
-/* The value of `node` among the kernel's inputs, or NULL where the kernel computes it itself. */
+/* The value of `node` among the kernel's inputs, or NULL where the kernel computes it itself. argument (may be NULL): its args[] index. */
 Value *kernel_input(const Kernel *kernel, const Node *node, int *argument);
+
+/* name = the descriptor, then "_" and eight hex digits that stand for all that generated code may depend on and the descriptor does
+ * not say: members, attributes, shapes, layouts and strides of all values. */
+void kernel_set_name(Kernel *kernel, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* ---- packing: what is computed from parameters alone, while building ---- */
 
+/* Each packed thing begins at a multiple of 64 bytes and is filled with zeros up to the next one. Elements are f32 (integers and bools
+ * that are no f32 keep their type and are PACK_PLAIN). */
 typedef enum PackKind {
     PACK_PLAIN,   /* row major, as the node is */
     PACK_BLOCKED, /* LAYOUT_BLOCKED */
-    PACK_VECTOR,  /* rank-1-like [C] (any rank with one axis that is not 1), padded with zeros to whole vectors */
-    PACK_CONV,    /* [O, I/g, kh, kw] for conv_direct: see kernel conv_direct's head comment; tile_q blocks of `lanes` outputs together */
-    PACK_MATRIX   /* [M, K] or [K, N] for matvec and matmul: see there */
+    PACK_VECTOR,  /* any rank with one axis that is not 1, padded with zeros to whole vectors: what lower() does with weights that
+                     no kind packed; PACK_PLAIN where more axes than one are longer than 1 */
+    PACK_CONV,    /* [O, I/g, kh, kw] for conv_direct: see kernel conv_direct's head comment and pack.c */
+    PACK_MATRIX   /* [.., M, K] or [.., K, N] for matvec and matmul: see there and pack.c */
 } PackKind;
 
 typedef struct PackJob {
@@ -93,13 +122,8 @@ typedef struct PackJob {
 
 /* ---- the program ---- */
 
-typedef struct Launch {
-    Kernel *kernel;
-    Dim tasks;
-} Launch;
-
 typedef struct Slot {
-    Vec(Dim) bytes; /* of its tenants: the slot is as large as the largest at run time */
+    Vec(Dim) bytes; /* of its tenants: the slot is as large as the largest at run time, rounded up to 64 */
 } Slot;
 
 struct Program {
@@ -110,19 +134,25 @@ struct Program {
     Vec(Kernel *) launches; /* in order of execution */
     Vec(PackJob) packs;
     Vec(Slot) slots;
-    uint64_t weights_bytes, raw_weights_bytes;
+    uint64_t weights_bytes, raw_weights_bytes; /* as packed; as the parameters are */
+    int reorders;           /* copies between layouts that layout.c had to put in */
+    bool *weights;          /* by node id: node_is_weight */
+    bool own_slots;         /* LowerOptions.own_slots */
 };
 
 typedef struct LowerOptions {
     const Target *target;
     int blas;            /* --blas: 1 always, -1 never, 0 where it wins */
-    bool explain;
+    const char *force;   /* for tests: the kind to take wherever it fits; NULL: also looked up in the environment as CAI_FORCE_KERNEL */
+    bool own_slots;      /* for tests: every value has a slot of its own, so that a write outside shows; also CAI_OWN_SLOTS=1 */
 } LowerOptions;
 
-/* The stage: fuse, layout, select, pack, plan. */
+/* The stage: fuse, select, layout, choose, plan. The graph has been through the passes. */
 Program *lower(Graph *graph, const LowerOptions *options, Arena *arena);
 void program_print(const Program *program, FILE *out);   /* --emit=program */
 void program_explain(const Program *program, FILE *out); /* --explain: kernels, tiles, estimates, memory */
+void program_verify(const Program *program);             /* stops with an internal error where a launch would read what is not there */
+Dim program_arena_bytes(const Program *program);         /* of all slots at typical sizes, as a constant */
 
 /* ---- kernels.def: the kinds of kernel, a row each: KERNEL(name, "one line") ----
  *
@@ -135,13 +165,16 @@ struct LLVMOpaqueValue;
 
 struct KernelKind {
     const char *name, *what;
-    /* Whether this kind can compute the kernel: looks at anchor, members, shapes, target; Values are not there yet. */
+    /* Whether this kind can compute the kernel: looks at anchor, members, inputs[i]->node and ->space, shapes, target; layouts and
+     * strides are not there yet. Weights among the inputs are those in SPACE_WEIGHTS. */
     bool (*fits)(const Kernel *kernel, const Target *target);
-    /* The layouts wanted for output and inputs; LAYOUT_ANY where all will do. Parameters are not asked about: choose packs them. */
+    /* The layouts wanted for output and inputs (input_count of them, in order), which the kernel will then have: LAYOUT_ANY where all
+     * will do. All are LAYOUT_ANY before. Wishes about weights are ignored (choose packs them), as is BLOCKED for a value that
+     * is not f32 of rank 4 with constant C. */
     void (*layouts)(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs);
-    /* Values, layouts and strides are known: packs weights (program_pack), fills tile, tasks, name, flops, bytes. */
+    /* Layouts and strides are known: packs weights (program_pack), fills tile, tasks, name. */
     void (*choose)(Program *program, Kernel *kernel);
-    /* Estimated cycles on one core at typical sizes. */
+    /* Estimated cycles on one core at typical sizes; layouts and strides are not there yet. */
     double (*cost)(const Kernel *kernel, const Target *target);
     /* The LLVM function of type cai_kernel (runtime/program.h), named kernel->name. */
     struct LLVMOpaqueValue *(*emit)(struct Module *module, const Kernel *kernel);
@@ -155,16 +188,38 @@ typedef enum KernelId {
 } KernelId;
 extern const KernelKind kernel_kinds[KERNEL_COUNT];
 
-/* Replaces the kernel's input `index` (which depends on parameters alone) by its packed form; equal requests share one job. */
+/* The functions of every row, so that a missing one is a link error. */
+#define KERNEL(name, what)                                                                                            \
+    bool name##_fits(const Kernel *kernel, const Target *target);                                                     \
+    void name##_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs);          \
+    void name##_choose(Program *program, Kernel *kernel);                                                             \
+    double name##_cost(const Kernel *kernel, const Target *target);                                                   \
+    struct LLVMOpaqueValue *name##_emit(struct Module *module, const Kernel *kernel);
+#include "lower/kernels.def"
+#undef KERNEL
+
+/* Replaces the kernel's input `index` (which is in SPACE_WEIGHTS) by its packed form; equal requests share one job. Inputs that
+ * choose leaves alone are packed as PACK_VECTOR or PACK_PLAIN and have PLAIN strides. */
 Value *program_pack(Program *program, Kernel *kernel, int index, PackKind kind, const int64_t arguments[6]);
 
 /* Whether a node depends on parameters, states and constants only (so that it is packed while building, never a kernel's work). */
 bool node_is_weight(const Program *program, const Node *node);
 
+/* Whether a reshape only adds or drops axes of size 1 (so that coordinates carry over one by one). */
+bool reshape_is_trivial(const Node *node);
+
+/* ---- cost.c: estimates ---- */
+
+int64_t typical(const Kernel *kernel, Dim dim);              /* at the symbols' typical sizes, at least 1 */
+double kernel_typical_flops(const Kernel *kernel);           /* a multiply-add counts two */
+double kernel_typical_bytes(const Kernel *kernel);           /* output and inputs, each once */
+/* Cycles: the larger of `flops` at `efficiency` of the vector units' peak, and `bytes` from the cache that `bytes` fit. */
+double cost_cycles(const Target *target, double flops, double efficiency, double bytes);
+
 /* ---- pack.c ---- */
 
-/* Where weights come from: the value of each parameter and state as doubles (see graph.h). */
-/* Evaluates every pack job's node and writes the blob, in order, through `write`; shows progress through `progress` if not NULL. */
+/* Evaluates every pack job's node and writes the blob, in order, through `write`; shows progress through `progress` if not NULL.
+ * `weights` is where parameters and states come from (graph.h). False where `write` or `weights` refuses. */
 bool program_write_weights(const Program *program, const RefSource *weights, bool (*write)(void *context, const void *bytes, size_t count),
                            void *context, void (*progress)(uint64_t done, uint64_t all));
 
