@@ -109,9 +109,24 @@ typedef enum PackKind {
     PACK_BLOCKED, /* LAYOUT_BLOCKED */
     PACK_VECTOR,  /* any rank with one axis that is not 1, padded with zeros to whole vectors: what lower() does with weights that
                      no kind packed; PACK_PLAIN where more axes than one are longer than 1 */
-    PACK_CONV,    /* [O, I/g, kh, kw] for conv_direct: see kernel conv_direct's head comment and pack.c */
-    PACK_MATRIX   /* [.., M, K] or [.., K, N] for matvec and matmul: see there and pack.c */
+    PACK_CONV,    /* kernels of convolutions, `tile` blocks of `lanes` outputs together: below */
+    PACK_MATRIX   /* [.., K, N] or [.., N, K] for matvec and matmul: below */
 } PackKind;
+
+/* PACK_CONV: arguments lanes, tile, order, groups, transposed. The node is [O, I, kh, kw], I the inputs of one group; where `transposed`
+ * is 1 it is [A, B, kh, kw] as convolution_input has it: O = B * groups, I = A / groups, and element (o, i) is node[o / B * I + i, o % B].
+ * With Og = O / groups, a group has nb = ceil(Og / lanes) blocks and lies at group * nb * lanes * I * kh * kw. In it, output r has
+ * block b = r / lanes, tile t = b / tile, q = b % tile, and the tile's width is w = min(tile, nb - t * tile). The element's place is
+ *     t * tile * lanes * I * kh * kw + (row * w + q) * lanes + r % lanes, the row by the order in which the kernel reads:
+ *     order 0 (blocked input): i / lanes * lanes * kh * kw + (ky * kw + kx) * min(lanes, I - i / lanes * lanes) + i % lanes
+ *     order 1 (plain input):   (ky * I + i) * kw + kx
+ * order 2 (few outputs, lanes on inputs; groups is 1, tile unused): (((i / lanes * kh + ky) * kw + kx) * O + o) * lanes + i % lanes.
+ * Places that no element takes are zero: nb * groups * lanes * I * kh * kw elements, of order 2 ceil(I / lanes) * lanes * kh * kw * O.
+ *
+ * PACK_MATRIX: arguments lanes, tile, transposed. The node is [.., K, N], or [.., N, K] where `transposed` is 1; matrices of the leading
+ * axes follow each other. nb = ceil(N / lanes); b = n / lanes, t = b / tile, q = b % tile, w = min(tile, nb - t * tile):
+ *     matrix * nb * lanes * K + t * tile * lanes * K + (k * w + q) * lanes + n % lanes. */
+enum { CONV_ORDER_BLOCKED, CONV_ORDER_PLAIN, CONV_ORDER_FEW };
 
 typedef struct PackJob {
     Node *node;      /* depends on parameters and constants only */
