@@ -13,38 +13,63 @@ typedef struct Module {
     Arena *arena;
     const Target *target;
     const Dims *dims;
+    LLVMTargetMachineRef machine;
     LLVMContextRef context;
     LLVMModuleRef module;
     LLVMBuilderRef builder;
-    LLVMTypeRef i1, i8, i16, i32, i64, f32, f64, pointer, none;
+    LLVMTypeRef i1, i8, i16, i32, i64, f16, bf16, f32, f64, pointer, none;
     /* of the function being emitted */
     LLVMValueRef function, args, symbols, begin, end;
-    LLVMBasicBlockRef entry; /* where size computations are placed, once a function */
-    Map *dim_values;         /* Dim -> LLVMValueRef within the function */
+    LLVMBasicBlockRef entry;  /* where size computations are placed, once a function */
+    Map *dim_values;          /* Dim -> LLVMValueRef within the function */
+    Map *arguments;           /* 1 + index -> LLVMValueRef within the function */
+    LLVMValueRef overflow;    /* i1: some size so far did not fit; NULL where sizes are known to fit (everywhere but prepare) */
 } Module;
 
-Module *module_new(Arena *arena, const Target *target, const Dims *dims, const char *name);
+/* NULL with *error (in `arena`) where LLVM does not know the target. */
+Module *module_new(Arena *arena, const Target *target, const Dims *dims, const char *name, const char **error);
 void module_free(Module *module);
 
+/* A function that others can call or launch, with the attributes every function of ours has (the target's cpu and features). */
+LLVMValueRef get_function(Module *m, const char *name, LLVMTypeRef type);
+/* Begins the body of any function: an entry block for sizes and a block for the rest, in which the builder then stands. */
+void begin_body(Module *m, LLVMValueRef function);
 /* Begins a function of type cai_kernel and places the builder in its body; finish_kernel adds the return. */
 LLVMValueRef begin_kernel(Module *m, const char *name);
 void finish_kernel(Module *m);
 
-LLVMTypeRef get_type(Module *m, DType type);
-LLVMTypeRef get_vector(Module *m, LLVMTypeRef element, int lanes);
+LLVMTypeRef get_type(Module *m, DType type);        /* as it lies in memory; bool is a byte */
+LLVMTypeRef get_vector(Module *m, LLVMTypeRef element, int lanes); /* the element itself where lanes is 1 */
+int get_lanes(LLVMTypeRef type);                    /* 1 for scalars */
+LLVMTypeRef get_element_type(LLVMTypeRef type);     /* of a vector; the type itself where it is none */
 LLVMValueRef get_i64(Module *m, int64_t value);
 LLVMValueRef get_i32(Module *m, int32_t value);
 LLVMValueRef get_f32(Module *m, double value);
+bool get_constant(LLVMValueRef value, int64_t *constant);           /* whether an i64 is a constant */
+LLVMValueRef get_lane_numbers(Module *m, LLVMTypeRef element, int lanes); /* <0, 1, 2, ...> */
 LLVMValueRef get_splat(Module *m, LLVMValueRef scalar, int lanes); /* constant or insert + shuffle */
 LLVMValueRef get_dim(Module *m, Dim dim);                           /* i64: a constant, or computed from symbols at the entry, once */
 LLVMValueRef get_argument(Module *m, int index);                    /* args[index], loaded at the entry, once */
 LLVMValueRef get_element(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index); /* address */
 LLVMValueRef emit_load(Module *m, LLVMTypeRef type, LLVMValueRef address, int align);
 void emit_store(Module *m, LLVMValueRef value, LLVMValueRef address, int align);
+/* Lanes whose mask bit is 0 are neither read nor written; they load as zero. mask NULL: all lanes. */
+LLVMValueRef emit_masked_load(Module *m, LLVMTypeRef type, LLVMValueRef address, int align, LLVMValueRef mask);
+void emit_masked_store(Module *m, LLVMValueRef value, LLVMValueRef address, int align, LLVMValueRef mask);
+LLVMValueRef emit_gather(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef indices, LLVMValueRef mask); /* type: the vector's */
+void emit_scatter(Module *m, LLVMValueRef value, LLVMValueRef base, LLVMValueRef indices, LLVMValueRef mask);
+LLVMValueRef emit_lane_mask(Module *m, LLVMValueRef count, int lanes); /* lane < count, count an i64 */
 LLVMValueRef emit_add(Module *m, LLVMValueRef a, LLVMValueRef b);   /* i64, folding constants 0 */
+LLVMValueRef emit_sub(Module *m, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef emit_mul(Module *m, LLVMValueRef a, LLVMValueRef b);   /* i64, folding constants 0 and 1 */
+LLVMValueRef emit_div(Module *m, LLVMValueRef a, LLVMValueRef b);   /* i64, a >= 0, b > 0 */
+LLVMValueRef emit_rem(Module *m, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef emit_min(Module *m, LLVMValueRef a, LLVMValueRef b);   /* of signed integers, scalars or vectors */
+LLVMValueRef emit_max(Module *m, LLVMValueRef a, LLVMValueRef b);
+/* a OP b on floats, which may be contracted into a multiply-add: LLVMFAdd, LLVMFSub, LLVMFMul, LLVMFDiv. */
+LLVMValueRef emit_float(Module *m, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef emit_muladd(Module *m, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c); /* a * b + c on floats: llvm.fma where the target has it */
-LLVMValueRef emit_intrinsic(Module *m, const char *name, LLVMTypeRef overload, LLVMValueRef *args, int count);
+LLVMValueRef emit_intrinsic(Module *m, const char *name, LLVMTypeRef overload, LLVMValueRef *args, int count); /* overload NULL: none */
 void emit_prefetch(Module *m, LLVMValueRef address, int locality);  /* 3: L1, 2: L2 */
 
 /* A counted loop: `Loop l = begin_loop(m, from, to, step); ... l.index ...; end_loop(m, &l);` body runs while index < to.
@@ -52,15 +77,22 @@ void emit_prefetch(Module *m, LLVMValueRef address, int locality);  /* 3: L1, 2:
 typedef struct Loop {
     LLVMValueRef index, to, step;
     LLVMBasicBlockRef before, body, after;
-    struct { LLVMValueRef phi, next, initial; } carried[64];
+    struct { LLVMValueRef phi, next, initial, result; } carried[64];
     int carried_count;
+    bool runs;   /* known at compile time to run at least once */
     bool unroll; /* default false: the loop is marked llvm.loop.unroll.disable */
 } Loop;
 Loop begin_loop(Module *m, LLVMValueRef from, LLVMValueRef to, int64_t step);
-LLVMValueRef add_carried(Module *m, Loop *loop, LLVMValueRef initial);
+LLVMValueRef add_carried(Module *m, Loop *loop, LLVMValueRef initial); /* gives the phi */
 void set_carried(Loop *loop, int which, LLVMValueRef next);
 void end_loop(Module *m, Loop *loop);
 LLVMValueRef carried_result(const Loop *loop, int which); /* valid after end_loop, also where the loop ran no round */
+
+/* `Branch b = begin_if(m, condition); ...; end_if(m, &b);`, with `begin_else(m, &b)` between where wanted. */
+typedef struct Branch { LLVMBasicBlockRef other, after; } Branch;
+Branch begin_if(Module *m, LLVMValueRef condition);
+void begin_else(Module *m, Branch *branch);
+void end_if(Module *m, Branch *branch);
 
 /* ---- math.c: exp, log, tanh, sigmoid, erf, sin, cos, pow as inlined polynomials on vectors of f32 (or scalars) ----
  * The head comment of math.c states each one's largest error in ULP, measured over all f32 by tests/unit/math. */
