@@ -72,8 +72,10 @@ typedef struct Value {
  * operand of a reduction is any expression.
  * A kernel with no members (output->node is also its only input's node) is a copy between layouts or into a part of a concatenation.
  *
- * Inputs may be in any layout that the kind accepts. Constants of one splatted value, iota and size are members, never inputs; other
- * constants and what is computed from parameters are inputs in SPACE_WEIGHTS.
+ * inputs[0 .. anchor->input_count) of a contraction, window or scatter are its operands in order; what the tail reads stands behind them,
+ * again where it is an operand too (a residual conv(x) + x has inputs x, w, x). Inputs may be in any layout that the kind accepts.
+ * Constants of one splatted value, iota and size are members and no inputs (unless an operand of a contraction, window or scatter);
+ * other constants and what is computed from parameters are inputs in SPACE_WEIGHTS.
  * Concatenations are never members; a reshape is one only where it adds or drops axes of size 1.
  * Arguments of the generated function: args[0] is the output, args[1..] the inputs in order. The output may share its buffer with an
  * input that the tail reads (or, with no anchor, any elementwise input): element i is loaded before element i is stored, never after. */
@@ -93,7 +95,8 @@ struct Kernel {
     int id;                  /* its place in program->launches */
 };
 
-/* The value of `node` among the kernel's inputs, or NULL where the kernel computes it itself. argument (may be NULL): its args[] index. */
+/* For expr.c: the value of `node` that tail or prologue reads, or NULL where the kernel computes it itself. argument (may be NULL): its
+ * args[] index. The operands of a strict anchor are not searched: they are inputs[0], inputs[1], .., args[1], args[2], .. */
 Value *kernel_input(const Kernel *kernel, const Node *node, int *argument);
 
 /* name = the descriptor, then "_" and eight hex digits that stand for all that generated code may depend on and the descriptor does
