@@ -62,7 +62,7 @@ struct DimNode {
     int id;
 };
 
-/* ---- types and shapes ---- */
+/* ---- shape.c: types and shapes ---- */
 
 typedef enum DType { DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_I8, DTYPE_I32, DTYPE_I64, DTYPE_BOOL } DType;
 const char *dtype_name(DType type); /* "f32" */
@@ -90,7 +90,7 @@ typedef struct Origin {
     const struct Origin *next; /* other places that made the same node */
 } Origin;
 
-/* ---- nodes ---- */
+/* ---- ops.c: operators, and nodes made of them ---- */
 
 typedef enum Op {
 #define OP(name, ...) OP_##name,
@@ -180,7 +180,8 @@ typedef struct ShapeError {
 typedef struct OpInfo {
     const char *name;
     int min_inputs, max_inputs;                /* max -1: any number */
-    const AttrInfo *attributes; int attribute_count; size_t attribute_bytes;
+    const AttrInfo *(*attributes)(void);       /* the row's attributes, ended by one without a name */
+    size_t attribute_bytes;
     OpClass class;
     const char *formula, *onnx;                /* for docs; onnx "" where ONNX has no such operator */
     /* The result's shape, or false with *error filled. */
@@ -192,6 +193,7 @@ typedef struct OpInfo {
 } OpInfo;
 
 extern const OpInfo op_info[OP_COUNT];
+bool op_is_differentiable(Op op);
 
 /* What a reference function gets: sizes are concrete. */
 typedef struct RefShape { DType type; int rank; int64_t dims[16]; int64_t count; } RefShape;
@@ -240,6 +242,7 @@ struct Graph {
     Vec(Check) checks;
     struct Interned *interned; /* graph.c's table for hash-consing */
     const Origin *here;        /* the origin that new nodes get: elaborate and passes set it, see graph_at */
+    bool adding_checks;        /* graph_try is at work: what a shape rule can't prove becomes a check */
 };
 
 Graph *graph_new(Arena *arena, Names *names, Dims *dims);
@@ -249,10 +252,14 @@ Graph *graph_like(const Graph *graph);
 const Origin *graph_at(Graph *graph, const Origin *origin);
 const Origin *origin_new(Graph *graph, Span span, const char *path);
 
-/* Makes a node, or finds the equal one. `attributes` is copied. Shapes are checked: graph_make stops with an internal error
+/* Makes a node, or finds the equal one. `attributes` is copied, with all it points to; names in it are interned in graph->names; NULL
+ * will do for an operator without attributes. Shapes are checked: graph_make stops with an internal error
  * where the rule refuses (passes and gradients build correct graphs); graph_try gives NULL and *error (for the elaborator). */
 Node *graph_make(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes);
 Node *graph_try(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes, ShapeError *error);
+/* Demands left REL right: true where that is proved, or where only a run can tell and graph_try is at work, which then adds the check
+ * to graph->checks with the place of graph->here; false, with *error filled from the format, where it can never hold. */
+bool graph_require(Graph *graph, CheckKind kind, Dim left, Dim right, ShapeError *error, const char *format, ...) PRINTF_LIKE(6, 7);
 /* Copies a node onto new inputs (a pass's default for nodes it does not change). */
 Node *graph_copy(Graph *graph, const Node *node, Node *const *inputs);
 

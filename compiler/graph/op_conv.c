@@ -1,0 +1,226 @@
+/* The convolution and its two transposes, by input and by weight: closed among themselves under gradient.
+ *
+ * All three relate x [N, I, s..], w [O, I/groups, k..] and y [N, O, p..] by y[n, o, p] += x[n, c, stride*p + dilation*k - before] * w[o, c, k]
+ * over all c of o's group and all k for which the place in x exists; each computes one of the three from the other two. */
+#include "graph/ops.h"
+#include <assert.h>
+
+#define MOST_AXES 3 /* spatial axes */
+
+/* The five attributes, which the three operators have in common. */
+typedef convolution_attributes Geometry;
+static_assert(sizeof(Geometry) == sizeof(convolution_input_attributes) && sizeof(Geometry) == sizeof(convolution_weight_attributes),
+              "the three convolutions have the same attributes");
+
+/* ---- shapes ---- */
+
+static bool check_geometry(Graph *g, Op op, Node *const *inputs, const Geometry *geometry, ShapeError *error) {
+    Shape a = inputs[0]->shape, b = inputs[1]->shape;
+    const char *name = op_info[op].name;
+    if (!dtype_is_float(a.type) || a.type != b.type)
+        return shape_error(g, error, 1, -1, "%s takes floats of one type, not %s and %s", name, dtype_name(a.type), dtype_name(b.type));
+    int axes = a.rank - 2;
+    if (axes < 1 || axes > MOST_AXES)
+        return shape_error(g, error, 0, -1, "%s takes batch, channels and 1 to %d spatial axes, not %s", name, MOST_AXES, shape_string(g->arena, a));
+    if (b.rank != a.rank)
+        return shape_error(g, error, 1, -1, "%s of %s needs a second operand of as many axes, not %s", name, shape_string(g->arena, a), shape_string(g->arena, b));
+    if (geometry->stride.count != axes || geometry->dilation.count != axes || geometry->before.count != axes || geometry->size.count != axes)
+        return shape_error(g, error, -1, -1, "%s over %d spatial axes needs as many strides, dilations, paddings and sizes", name, axes);
+    for (int i = 0; i < axes; i++)
+        if (geometry->stride.items[i] < 1 || geometry->dilation.items[i] < 1)
+            return shape_error(g, error, -1, -1, "stride and dilation of a convolution must be at least 1");
+    return geometry->groups >= 1 || shape_error(g, error, -1, -1, "a convolution has at least 1 group");
+}
+
+/* Channels that the groups must divide. */
+static bool check_groups(Graph *g, Dim channels, int64_t groups, int input, const char *what, ShapeError *error) {
+    if (graph_require(g, CHECK_DIVISIBLE, channels, dim_const(g->dims, groups), error, "%s channels, %s, are not a multiple of the %lld groups",
+                      what, size_text(g, channels), (long long)groups))
+        return true;
+    error->input = input;
+    error->axis = 1;
+    return false;
+}
+
+static bool result(Graph *g, Dim outer, Dim channels, const Geometry *geometry, DType type, Shape *shape) {
+    Dim *dims = NEW_ARRAY(g->arena, Dim, 2 + geometry->size.count);
+    dims[0] = outer;
+    dims[1] = channels;
+    for (int i = 0; i < geometry->size.count; i++) dims[2 + i] = geometry->size.items[i];
+    *shape = (Shape){type, 2 + geometry->size.count, dims};
+    return true;
+}
+
+bool shape_convolution(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+    (void)count;
+    const Geometry *geometry = attributes;
+    Shape x = inputs[0]->shape, w = inputs[1]->shape;
+    if (!check_geometry(g, op, inputs, geometry, error)) return false;
+    if (!check_groups(g, x.dims[1], geometry->groups, 0, "the input's", error)) return false;
+    if (!check_groups(g, w.dims[0], geometry->groups, 1, "the output's", error)) return false;
+    Dim wanted = dim_scale(g->dims, w.dims[1], geometry->groups);
+    if (wanted != x.dims[1])
+        return shape_error(g, error, 0, 1, "convolution needs an input of %s channels, not %s: its weight is %s%s", size_text(g, wanted),
+                           size_text(g, x.dims[1]), shape_string(g->arena, w), geometry->groups == 1 ? "" : " a group");
+    return result(g, x.dims[0], w.dims[0], geometry, x.type, shape);
+}
+
+bool shape_convolution_input(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+    (void)count;
+    const Geometry *geometry = attributes;
+    Shape dy = inputs[0]->shape, w = inputs[1]->shape;
+    if (!check_geometry(g, op, inputs, geometry, error)) return false;
+    if (!check_groups(g, dy.dims[1], geometry->groups, 0, "the input's", error)) return false;
+    if (w.dims[0] != dy.dims[1])
+        return shape_error(g, error, 0, 1, "a transposed convolution needs an input of %s channels, not %s: its weight is %s", size_text(g, w.dims[0]),
+                           size_text(g, dy.dims[1]), shape_string(g->arena, w));
+    return result(g, dy.dims[0], dim_scale(g->dims, w.dims[1], geometry->groups), geometry, dy.type, shape);
+}
+
+bool shape_convolution_weight(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+    (void)count;
+    const Geometry *geometry = attributes;
+    Shape x = inputs[0]->shape, dy = inputs[1]->shape;
+    if (!check_geometry(g, op, inputs, geometry, error)) return false;
+    if (!check_groups(g, x.dims[1], geometry->groups, 0, "the input's", error)) return false;
+    if (x.dims[0] != dy.dims[0]) return shape_error(g, error, 1, 0, "the gradient by weight takes two tensors of one batch size");
+    return result(g, dy.dims[1], dim_floor_div(g->dims, x.dims[1], geometry->groups), geometry, x.type, shape);
+}
+
+/* ---- gradients ---- */
+
+static Node *with_size(Graph *g, Op op, Node *a, Node *b, const Geometry *like, const Node *sized) {
+    Geometry geometry = *like;
+    geometry.size = (DimList){sized->shape.rank - 2, sized->shape.dims + 2};
+    return graph_make(g, op, (Node *[]){a, b}, 2, &geometry);
+}
+
+Node *grad_convolution(Graph *g, Node *node, int input, Node *dy) {
+    Node *x = node->inputs[0], *w = node->inputs[1];
+    if (input == 0) return with_size(g, OP_convolution_input, dy, w, node->attributes, x);
+    return with_size(g, OP_convolution_weight, x, dy, node->attributes, w);
+}
+
+/* d is the gradient by x; y plays the first operand. */
+Node *grad_convolution_input(Graph *g, Node *node, int input, Node *d) {
+    Node *y = node->inputs[0], *w = node->inputs[1];
+    if (input == 0) return with_size(g, OP_convolution, d, w, node->attributes, y);
+    return with_size(g, OP_convolution_weight, d, y, node->attributes, w);
+}
+
+Node *grad_convolution_weight(Graph *g, Node *node, int input, Node *d) {
+    Node *x = node->inputs[0], *y = node->inputs[1];
+    if (input == 0) return with_size(g, OP_convolution_input, y, d, node->attributes, x);
+    return with_size(g, OP_convolution, x, d, node->attributes, y);
+}
+
+/* ---- reference: one nest for the three ---- */
+
+typedef struct Nest {
+    Op op;
+    int64_t stride[MOST_AXES], dilation[MOST_AXES], before[MOST_AXES]; /* leading axes that are not there have size 1 */
+    int64_t x[MOST_AXES], y[MOST_AXES], k[MOST_AXES];
+    int64_t batch, groups, inputs, outputs; /* channels of a group */
+    const double *from_x, *from_y, *from_w;
+    double *to;
+} Nest;
+
+static void spatial(int64_t *sizes, const RefShape *shape) {
+    int axes = shape->rank - 2;
+    for (int i = 0; i < MOST_AXES; i++) sizes[i] = i < MOST_AXES - axes ? 1 : shape->dims[2 + i - (MOST_AXES - axes)];
+}
+
+static Nest nest_of(const RefCall *call) {
+    const Geometry *geometry = call->node->attributes;
+    Nest nest = {.op = call->node->op, .groups = geometry->groups, .to = call->out};
+    const RefShape *x, *w, *y;
+    if (nest.op == OP_convolution) {
+        x = &call->input_shapes[0], w = &call->input_shapes[1], y = &call->shape;
+        nest.from_x = call->inputs[0], nest.from_w = call->inputs[1];
+    } else if (nest.op == OP_convolution_input) {
+        y = &call->input_shapes[0], w = &call->input_shapes[1], x = &call->shape;
+        nest.from_y = call->inputs[0], nest.from_w = call->inputs[1];
+    } else {
+        x = &call->input_shapes[0], y = &call->input_shapes[1], w = &call->shape;
+        nest.from_x = call->inputs[0], nest.from_y = call->inputs[1];
+    }
+    spatial(nest.x, x);
+    spatial(nest.y, y);
+    spatial(nest.k, w);
+    int missing = MOST_AXES - geometry->stride.count;
+    for (int i = 0; i < MOST_AXES; i++) {
+        nest.stride[i] = i < missing ? 1 : geometry->stride.items[i - missing];
+        nest.dilation[i] = i < missing ? 1 : geometry->dilation.items[i - missing];
+        nest.before[i] = i < missing ? 0 : geometry->before.items[i - missing];
+    }
+    nest.batch = x->dims[0];
+    nest.inputs = x->dims[1] / nest.groups;
+    nest.outputs = y->dims[1] / nest.groups;
+    return nest;
+}
+
+/* The p in [0, y) for which stride*p + offset lies in [0, x): begin and end. */
+static void valid_range(int64_t stride, int64_t offset, int64_t x, int64_t y, int64_t *begin, int64_t *end) {
+    *begin = offset >= 0 ? 0 : (-offset + stride - 1) / stride;
+    *end = x - offset <= 0 ? 0 : min_i64(y, (x - offset + stride - 1) / stride);
+}
+
+/* One row of pixels under one tap. */
+static void row(const Nest *nest, int64_t x, int64_t y, int64_t w, int64_t count) {
+    int64_t stride = nest->stride[2];
+    if (nest->op == OP_convolution) {
+        const double *from = nest->from_x + x, factor = nest->from_w[w];
+        double *to = nest->to + y;
+        if (stride == 1) for (int64_t i = 0; i < count; i++) to[i] += from[i] * factor;
+        else for (int64_t i = 0; i < count; i++) to[i] += from[i * stride] * factor;
+    } else if (nest->op == OP_convolution_input) {
+        const double *from = nest->from_y + y, factor = nest->from_w[w];
+        double *to = nest->to + x;
+        for (int64_t i = 0; i < count; i++) to[i * stride] += from[i] * factor;
+    } else {
+        const double *from_x = nest->from_x + x, *from_y = nest->from_y + y;
+        double sum = 0;
+        for (int64_t i = 0; i < count; i++) sum += from_x[i * stride] * from_y[i];
+        nest->to[w] += sum;
+    }
+}
+
+/* All pixels under one tap: x, y and w are where the channels' planes and the tap begin. */
+static void plane(const Nest *nest, const int64_t *tap, int64_t x, int64_t y, int64_t w) {
+    int64_t begin[MOST_AXES], end[MOST_AXES], offset[MOST_AXES];
+    for (int i = 0; i < MOST_AXES; i++) {
+        offset[i] = tap[i] * nest->dilation[i] - nest->before[i];
+        valid_range(nest->stride[i], offset[i], nest->x[i], nest->y[i], &begin[i], &end[i]);
+    }
+    if (begin[2] >= end[2]) return;
+    int64_t column = begin[2] * nest->stride[2] + offset[2];
+    for (int64_t d = begin[0]; d < end[0]; d++)
+        for (int64_t h = begin[1]; h < end[1]; h++) {
+            int64_t from = ((d * nest->stride[0] + offset[0]) * nest->x[1] + h * nest->stride[1] + offset[1]) * nest->x[2] + column;
+            row(nest, x + from, y + (d * nest->y[1] + h) * nest->y[2] + begin[2], w, end[2] - begin[2]);
+        }
+}
+
+static void run(const Nest *nest) {
+    int64_t x_plane = nest->x[0] * nest->x[1] * nest->x[2], y_plane = nest->y[0] * nest->y[1] * nest->y[2];
+    int64_t taps = nest->k[0] * nest->k[1] * nest->k[2], all_outputs = nest->groups * nest->outputs;
+    for (int64_t n = 0; n < nest->batch; n++)
+        for (int64_t o = 0; o < all_outputs; o++)
+            for (int64_t c = 0; c < nest->inputs; c++) {
+                int64_t channel = o / nest->outputs * nest->inputs + c;
+                int64_t x = (n * nest->groups * nest->inputs + channel) * x_plane, y = (n * all_outputs + o) * y_plane;
+                int64_t w = (o * nest->inputs + c) * taps;
+                for (int64_t t = 0; t < taps; t++) {
+                    int64_t tap[MOST_AXES] = {t / (nest->k[1] * nest->k[2]), t / nest->k[2] % nest->k[1], t % nest->k[2]};
+                    plane(nest, tap, x, y, w + t);
+                }
+            }
+}
+
+void ref_convolution(const RefCall *call) {
+    Nest nest = nest_of(call);
+    run(&nest);
+}
+
+void ref_convolution_input(const RefCall *call) { ref_convolution(call); }
+void ref_convolution_weight(const RefCall *call) { ref_convolution(call); }

@@ -1,0 +1,277 @@
+/* Elementwise operators: one shape rule a family, one reference function for all, a gradient each. */
+#include "graph/ops.h"
+#include <math.h>
+
+/* ---- shapes ---- */
+
+static const char *shape_text(Graph *g, Shape shape) { return shape_string(g->arena, shape); }
+
+/* Inputs `first`.. must have the sizes of input `first`. */
+static bool equal_sizes(Graph *g, Op op, Node *const *inputs, int count, ShapeError *error) {
+    Shape a = inputs[0]->shape;
+    for (int i = 1; i < count; i++) {
+        Shape b = inputs[i]->shape;
+        if (a.rank != b.rank)
+            return shape_error(g, error, i, -1, "%s takes tensors of equal rank, not %s and %s", op_info[op].name, shape_text(g, a), shape_text(g, b));
+        for (int axis = 0; axis < a.rank; axis++)
+            if (a.dims[axis] != b.dims[axis])
+                return shape_error(g, error, i, axis, "%s takes tensors of equal sizes, not %s and %s: axis %d is %s in one and %s in the other",
+                                   op_info[op].name, shape_text(g, a), shape_text(g, b), axis, size_text(g, a.dims[axis]), size_text(g, b.dims[axis]));
+    }
+    return true;
+}
+
+static bool equal_types(Graph *g, Op op, Node *const *inputs, int first, int count, ShapeError *error) {
+    for (int i = first + 1; i < count; i++)
+        if (inputs[i]->shape.type != inputs[first]->shape.type)
+            return shape_error(g, error, i, -1, "%s takes tensors of one type, not %s and %s; cast one of them", op_info[op].name,
+                               dtype_name(inputs[first]->shape.type), dtype_name(inputs[i]->shape.type));
+    return true;
+}
+
+static bool refuse_type(Graph *g, Op op, const Node *input, const char *wanted, ShapeError *error) {
+    return shape_error(g, error, 0, -1, "%s takes %s, not %s", op_info[op].name, wanted, dtype_name(input->shape.type));
+}
+
+bool shape_same(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+    (void)attributes;
+    if (inputs[0]->shape.type == DTYPE_BOOL && op != OP_stop) return refuse_type(g, op, inputs[0], "numbers", error);
+    *shape = inputs[0]->shape;
+    return equal_sizes(g, op, inputs, count, error) && equal_types(g, op, inputs, 0, count, error);
+}
+
+bool shape_float(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+    for (int i = 0; i < count; i++)
+        if (!dtype_is_float(inputs[i]->shape.type)) return refuse_type(g, op, inputs[i], "floats", error);
+    return shape_same(g, op, inputs, count, attributes, shape, error);
+}
+
+bool shape_bool(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+    (void)attributes;
+    for (int i = 0; i < count; i++)
+        if (inputs[i]->shape.type != DTYPE_BOOL) return refuse_type(g, op, inputs[i], "bool", error);
+    *shape = inputs[0]->shape;
+    return equal_sizes(g, op, inputs, count, error);
+}
+
+bool shape_compare(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+    (void)attributes;
+    *shape = inputs[0]->shape;
+    shape->type = DTYPE_BOOL;
+    return equal_sizes(g, op, inputs, count, error) && equal_types(g, op, inputs, 0, count, error);
+}
+
+bool shape_select(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+    (void)attributes;
+    if (inputs[0]->shape.type != DTYPE_BOOL) return shape_error(g, error, 0, -1, "select's condition is bool, not %s", dtype_name(inputs[0]->shape.type));
+    *shape = inputs[1]->shape;
+    return equal_sizes(g, op, inputs, count, error) && equal_types(g, op, inputs, 1, count, error);
+}
+
+bool shape_cast(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+    (void)g, (void)op, (void)count, (void)error;
+    *shape = inputs[0]->shape;
+    shape->type = ((const cast_attributes *)attributes)->type;
+    return true;
+}
+
+/* ---- gradients ---- */
+
+static Node *like(Graph *g, Node *x, double value) { return build_splat(g, value, x->shape); }
+static Node *times(Graph *g, Node *a, Node *b) { return build_binary(g, OP_mul, a, b); }
+static Node *scaled(Graph *g, Node *x, double factor) { return times(g, x, like(g, x, factor)); }
+
+Node *grad_neg(Graph *g, Node *node, int input, Node *dy) {
+    (void)node, (void)input;
+    return build_unary(g, OP_neg, dy);
+}
+
+Node *grad_abs(Graph *g, Node *node, int input, Node *dy) {
+    (void)input;
+    return times(g, dy, build_unary(g, OP_sign, node->inputs[0]));
+}
+
+Node *grad_exp(Graph *g, Node *node, int input, Node *dy) {
+    (void)input;
+    return times(g, dy, node);
+}
+
+Node *grad_log(Graph *g, Node *node, int input, Node *dy) {
+    (void)input;
+    return build_binary(g, OP_div, dy, node->inputs[0]);
+}
+
+Node *grad_sqrt(Graph *g, Node *node, int input, Node *dy) {
+    (void)input;
+    return build_binary(g, OP_div, scaled(g, dy, 0.5), node);
+}
+
+Node *grad_sin(Graph *g, Node *node, int input, Node *dy) {
+    (void)input;
+    return times(g, dy, build_unary(g, OP_cos, node->inputs[0]));
+}
+
+Node *grad_cos(Graph *g, Node *node, int input, Node *dy) {
+    (void)input;
+    return build_unary(g, OP_neg, times(g, dy, build_unary(g, OP_sin, node->inputs[0])));
+}
+
+/* dy * (1 - y^2) */
+Node *grad_tanh(Graph *g, Node *node, int input, Node *dy) {
+    (void)input;
+    return times(g, dy, build_binary(g, OP_sub, like(g, node, 1), times(g, node, node)));
+}
+
+/* dy * y * (1 - y) */
+Node *grad_sigmoid(Graph *g, Node *node, int input, Node *dy) {
+    (void)input;
+    return times(g, dy, times(g, node, build_binary(g, OP_sub, like(g, node, 1), node)));
+}
+
+/* dy * 2/sqrt(pi) * exp(-x^2) */
+Node *grad_erf(Graph *g, Node *node, int input, Node *dy) {
+    (void)input;
+    Node *x = node->inputs[0];
+    return times(g, dy, scaled(g, build_unary(g, OP_exp, build_unary(g, OP_neg, times(g, x, x))), 1.1283791670955126));
+}
+
+Node *grad_cast(Graph *g, Node *node, int input, Node *dy) {
+    (void)input;
+    DType from = node->inputs[0]->shape.type;
+    return dtype_is_float(from) && dtype_is_float(node->shape.type) ? build_cast(g, dy, from) : NULL;
+}
+
+Node *grad_add(Graph *g, Node *node, int input, Node *dy) {
+    (void)g, (void)node, (void)input;
+    return dy;
+}
+
+Node *grad_sub(Graph *g, Node *node, int input, Node *dy) {
+    (void)node;
+    return input == 0 ? dy : build_unary(g, OP_neg, dy);
+}
+
+Node *grad_mul(Graph *g, Node *node, int input, Node *dy) { return times(g, dy, node->inputs[1 - input]); }
+
+/* d(a/b)/db = -y / b */
+Node *grad_div(Graph *g, Node *node, int input, Node *dy) {
+    Node *over = build_binary(g, OP_div, dy, node->inputs[1]);
+    return input == 0 ? over : build_unary(g, OP_neg, times(g, over, node));
+}
+
+/* A constant, maybe spread over a larger shape: `max(x, 0)` as the library writes it. */
+static const Node *constant_behind(const Node *node) {
+    while (node->op == OP_broadcast || node->op == OP_reshape || node->op == OP_cast) node = node->inputs[0];
+    return node->op == OP_constant ? node : NULL;
+}
+
+static bool is_splat(const Node *node, double *value) {
+    node = constant_behind(node);
+    if (!node || ATTRIBUTES(node, constant)->data->count != 1) return false;
+    *value = ATTRIBUTES(node, constant)->data->values[0];
+    return true;
+}
+
+/* As PyTorch: by the base 0 where the exponent is 0, by the exponent 0 where the base is 0 and the exponent is not negative. */
+Node *grad_pow(Graph *g, Node *node, int input, Node *dy) {
+    Node *a = node->inputs[0], *b = node->inputs[1], *zero = like(g, a, 0);
+    double exponent;
+    if (input == 0 && is_splat(b, &exponent)) {
+        Node *power = exponent == 2 ? a : build_binary(g, OP_pow, a, like(g, a, exponent - 1));
+        return exponent == 0 ? zero : times(g, dy, scaled(g, power, exponent));
+    }
+    if (input == 0) {
+        Node *slope = times(g, b, build_binary(g, OP_pow, a, build_binary(g, OP_sub, b, like(g, b, 1))));
+        return build_select(g, build_binary(g, OP_eq, b, zero), zero, times(g, dy, slope));
+    }
+    Node *flat = build_binary(g, OP_and, build_binary(g, OP_eq, a, zero), build_binary(g, OP_le, zero, b));
+    return build_select(g, flat, zero, times(g, dy, times(g, node, build_unary(g, OP_log, a))));
+}
+
+/* The operand that lies strictly beyond the other takes all. Where they are equal each takes half, but against a constant nothing: so
+ * relu, relu6 and hardtanh are flat at their kinks, as PyTorch's are. */
+static Node *grad_extreme(Graph *g, Node *node, int input, Node *dy, bool largest) {
+    Node *mine = node->inputs[input], *other = node->inputs[1 - input], *zero = like(g, dy, 0);
+    Node *wins = largest ? build_binary(g, OP_lt, other, mine) : build_binary(g, OP_lt, mine, other);
+    if (constant_behind(other)) return build_select(g, wins, dy, zero);
+    return build_select(g, wins, dy, build_select(g, build_binary(g, OP_eq, mine, other), scaled(g, dy, 0.5), zero));
+}
+
+Node *grad_max(Graph *g, Node *node, int input, Node *dy) { return grad_extreme(g, node, input, dy, true); }
+Node *grad_min(Graph *g, Node *node, int input, Node *dy) { return grad_extreme(g, node, input, dy, false); }
+
+Node *grad_select(Graph *g, Node *node, int input, Node *dy) {
+    if (input == 0) return NULL;
+    Node *zero = like(g, dy, 0);
+    return input == 1 ? build_select(g, node->inputs[0], dy, zero) : build_select(g, node->inputs[0], zero, dy);
+}
+
+/* ---- reference ---- */
+
+/* Of numbers held as doubles; ints divide rounding down, and by 0 give 0. */
+static double int_quotient(double a, double b) { return b == 0 ? 0 : floor(a / b); }
+
+static double to_type(double x, DType type) {
+    if (type == DTYPE_BOOL) return x != 0;
+    return dtype_is_float(type) ? x : trunc(x);
+}
+
+#define UNARY(op_name, expression)                                         \
+    case OP_##op_name:                                                     \
+        for (int64_t i = 0; i < count; i++) {                              \
+            double x = a[i];                                               \
+            out[i] = (expression);                                         \
+        }                                                                  \
+        break;
+#define BINARY(op_name, expression)                                        \
+    case OP_##op_name:                                                     \
+        for (int64_t i = 0; i < count; i++) {                              \
+            double x = a[i], y = b[i];                                     \
+            out[i] = (expression);                                         \
+        }                                                                  \
+        break;
+
+/* A row an operator; the type is that of the first input where it matters. min and max pass a NaN of either side on. */
+void ref_elementwise(const RefCall *call) {
+    const double *a = call->inputs[0], *b = call->node->input_count > 1 ? call->inputs[1] : NULL;
+    const double *c = call->node->input_count > 2 ? call->inputs[2] : NULL;
+    double *out = call->out;
+    int64_t count = call->shape.count;
+    bool is_float = dtype_is_float(call->shape.type);
+    switch (call->node->op) {
+    UNARY(neg, -x)
+    UNARY(abs, fabs(x))
+    UNARY(sign, isnan(x) ? x : (double)((x > 0) - (x < 0)))
+    UNARY(floor, floor(x))
+    UNARY(ceil, ceil(x))
+    UNARY(round, nearbyint(x))
+    UNARY(exp, exp(x))
+    UNARY(log, log(x))
+    UNARY(sqrt, sqrt(x))
+    UNARY(sin, sin(x))
+    UNARY(cos, cos(x))
+    UNARY(tanh, tanh(x))
+    UNARY(sigmoid, 1 / (1 + exp(-x)))
+    UNARY(erf, erf(x))
+    UNARY(not, x == 0)
+    UNARY(cast, to_type(x, call->shape.type))
+    UNARY(stop, x)
+    BINARY(add, x + y)
+    BINARY(sub, x - y)
+    BINARY(mul, x * y)
+    BINARY(div, is_float ? x / y : int_quotient(x, y))
+    BINARY(pow, pow(x, y))
+    BINARY(min, x < y || isnan(x) ? x : y)
+    BINARY(max, x > y || isnan(x) ? x : y)
+    BINARY(eq, x == y)
+    BINARY(ne, x != y)
+    BINARY(lt, x < y)
+    BINARY(le, x <= y)
+    BINARY(and, x != 0 && y != 0)
+    BINARY(or, x != 0 || y != 0)
+    case OP_select:
+        for (int64_t i = 0; i < count; i++) out[i] = a[i] != 0 ? b[i] : c[i];
+        break;
+    default: INTERNAL_ERROR("%s is not elementwise", op_info[call->node->op].name);
+    }
+}

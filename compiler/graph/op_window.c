@@ -1,0 +1,235 @@
+/* Pools: windows over the axes after batch and channels. Sum pool and its transpose are each other's gradients, and so are
+ * max_pool_scatter and max_pool_gather, which follow the first maximum of each window. */
+#include "graph/ops.h"
+#include <math.h>
+
+#define MOST_AXES 3
+
+/* ---- shapes ---- */
+
+static bool check_window(Graph *g, Op op, Shape x, IntList kernel, IntList stride, IntList before, ShapeError *error) {
+    int axes = x.rank - 2;
+    const char *name = op_info[op].name;
+    if (x.type == DTYPE_BOOL) return shape_error(g, error, 0, -1, "%s takes numbers, not bool", name);
+    if (axes < 1 || axes > MOST_AXES)
+        return shape_error(g, error, 0, -1, "%s takes batch, channels and 1 to %d spatial axes, not %s", name, MOST_AXES, shape_string(g->arena, x));
+    if (kernel.count != axes || stride.count != axes || before.count != axes)
+        return shape_error(g, error, -1, -1, "%s over %d spatial axes needs as many kernel sizes, strides and paddings", name, axes);
+    for (int i = 0; i < axes; i++)
+        if (kernel.items[i] < 1 || stride.items[i] < 1) return shape_error(g, error, -1, -1, "kernel and stride of a pool must be at least 1");
+    return true;
+}
+
+static bool result(Graph *g, Op op, Shape x, DimList size, Shape *shape, ShapeError *error) {
+    if (size.count != x.rank - 2) return shape_error(g, error, -1, -1, "%s needs a size for each spatial axis", op_info[op].name);
+    Dim *dims = copy_dims(g, x);
+    for (int i = 0; i < size.count; i++) dims[2 + i] = size.items[i];
+    *shape = (Shape){x.type, x.rank, dims};
+    return true;
+}
+
+bool shape_pool(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+    (void)count;
+    Shape x = inputs[0]->shape;
+    if (op == OP_pool_max) {
+        const pool_max_attributes *pool = attributes;
+        if (pool->dilation.count != x.rank - 2) return shape_error(g, error, -1, -1, "pool_max needs a dilation for each spatial axis");
+        return check_window(g, op, x, pool->kernel, pool->stride, pool->before, error) && result(g, op, x, pool->size, shape, error);
+    }
+    const pool_sum_attributes *pool = attributes;
+    return check_window(g, op, x, pool->kernel, pool->stride, pool->before, error) && result(g, op, x, pool->size, shape, error);
+}
+
+bool shape_pool_sum_input(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+    (void)count;
+    const pool_sum_input_attributes *pool = attributes;
+    Shape dy = inputs[0]->shape;
+    return check_window(g, op, dy, pool->kernel, pool->stride, pool->before, error) && result(g, op, dy, pool->size, shape, error);
+}
+
+bool shape_max_pool_scatter(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+    (void)count;
+    const max_pool_scatter_attributes *pool = attributes;
+    Shape x = inputs[0]->shape, dy = inputs[1]->shape;
+    if (dy.rank != x.rank || dy.type != x.type) return shape_error(g, error, 1, -1, "max_pool_scatter takes two tensors of one type and rank");
+    *shape = x;
+    return check_window(g, op, x, pool->kernel, pool->stride, pool->before, error);
+}
+
+bool shape_max_pool_gather(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+    (void)count;
+    const max_pool_gather_attributes *pool = attributes;
+    Shape x = inputs[0]->shape;
+    if (!shape_equal(x, inputs[1]->shape)) return shape_error(g, error, 1, -1, "max_pool_gather takes two tensors of one shape");
+    return check_window(g, op, x, pool->kernel, pool->stride, pool->before, error) && result(g, op, x, pool->size, shape, error);
+}
+
+/* ---- gradients ---- */
+
+static DimList spatial_sizes(const Node *node) { return (DimList){node->shape.rank - 2, node->shape.dims + 2}; }
+
+Node *grad_pool_sum(Graph *g, Node *node, int input, Node *dy) {
+    const pool_sum_attributes *pool = ATTRIBUTES(node, pool_sum);
+    pool_sum_input_attributes attributes = {pool->kernel, pool->stride, pool->before, spatial_sizes(node->inputs[input])};
+    return graph_make(g, OP_pool_sum_input, &dy, 1, &attributes);
+}
+
+Node *grad_pool_sum_input(Graph *g, Node *node, int input, Node *d) {
+    const pool_sum_input_attributes *pool = ATTRIBUTES(node, pool_sum_input);
+    pool_sum_attributes attributes = {pool->kernel, pool->stride, pool->before, spatial_sizes(node->inputs[input])};
+    return graph_make(g, OP_pool_sum, &d, 1, &attributes);
+}
+
+Node *grad_pool_max(Graph *g, Node *node, int input, Node *dy) {
+    const pool_max_attributes *pool = ATTRIBUTES(node, pool_max);
+    max_pool_scatter_attributes attributes = {pool->kernel, pool->stride, pool->dilation, pool->before};
+    return graph_make(g, OP_max_pool_scatter, (Node *[]){node->inputs[input], dy}, 2, &attributes);
+}
+
+/* By x there is none: where the maximum lies does not change, but for ties. */
+Node *grad_max_pool_scatter(Graph *g, Node *node, int input, Node *d) {
+    if (input == 0) return NULL;
+    const max_pool_scatter_attributes *pool = ATTRIBUTES(node, max_pool_scatter);
+    max_pool_gather_attributes attributes = {pool->kernel, pool->stride, pool->dilation, pool->before, spatial_sizes(node->inputs[1])};
+    return graph_make(g, OP_max_pool_gather, (Node *[]){node->inputs[0], d}, 2, &attributes);
+}
+
+Node *grad_max_pool_gather(Graph *g, Node *node, int input, Node *d) {
+    if (input == 0) return NULL;
+    const max_pool_gather_attributes *pool = ATTRIBUTES(node, max_pool_gather);
+    max_pool_scatter_attributes attributes = {pool->kernel, pool->stride, pool->dilation, pool->before};
+    return graph_make(g, OP_max_pool_scatter, (Node *[]){node->inputs[0], d}, 2, &attributes);
+}
+
+/* ---- reference ---- */
+
+typedef struct Windows {
+    int64_t kernel[MOST_AXES], stride[MOST_AXES], dilation[MOST_AXES], before[MOST_AXES];
+    int64_t x[MOST_AXES], y[MOST_AXES], planes, x_plane, y_plane;
+} Windows;
+
+static Windows windows_of(IntList kernel, IntList stride, IntList dilation, IntList before, const RefShape *x, const RefShape *y) {
+    Windows w = {.planes = x->dims[0] * x->dims[1], .x_plane = 1, .y_plane = 1};
+    int missing = MOST_AXES - kernel.count;
+    for (int i = 0; i < MOST_AXES; i++) {
+        int at = i - missing;
+        w.kernel[i] = at < 0 ? 1 : kernel.items[at];
+        w.stride[i] = at < 0 ? 1 : stride.items[at];
+        w.dilation[i] = at < 0 || dilation.count == 0 ? 1 : dilation.items[at];
+        w.before[i] = at < 0 ? 0 : before.items[at];
+        w.x[i] = at < 0 ? 1 : x->dims[2 + at];
+        w.y[i] = at < 0 ? 1 : y->dims[2 + at];
+        w.x_plane *= w.x[i];
+        w.y_plane *= w.y[i];
+    }
+    return w;
+}
+
+/* The places in x that the window at (d, h, v) covers, in order; *count of them. */
+static void window_places(const Windows *w, const int64_t *at, int64_t *places, int64_t *count) {
+    *count = 0;
+    int64_t first[MOST_AXES];
+    for (int i = 0; i < MOST_AXES; i++) first[i] = at[i] * w->stride[i] - w->before[i];
+    for (int64_t a = 0; a < w->kernel[0]; a++) {
+        int64_t d = first[0] + a * w->dilation[0];
+        if (d < 0 || d >= w->x[0]) continue;
+        for (int64_t b = 0; b < w->kernel[1]; b++) {
+            int64_t h = first[1] + b * w->dilation[1];
+            if (h < 0 || h >= w->x[1]) continue;
+            for (int64_t c = 0; c < w->kernel[2]; c++) {
+                int64_t v = first[2] + c * w->dilation[2];
+                if (v >= 0 && v < w->x[2]) places[(*count)++] = (d * w->x[1] + h) * w->x[2] + v;
+            }
+        }
+    }
+}
+
+typedef void (*WindowVisit)(const double *x, const double *y, double *out, int64_t output, const int64_t *places, int64_t count);
+
+/* Two operands or one (NULL), and how many elements lie between the planes of each. */
+typedef struct Operands {
+    const double *x, *y;
+    double *out;
+    int64_t y_plane, out_plane;
+} Operands;
+
+/* Visits every window of every plane; a visit gets the operands at the plane's beginning. */
+static void each_window(const Windows *w, Operands o, WindowVisit visit) {
+    Arena *arena = arena_new();
+    int64_t *places = NEW_ARRAY(arena, int64_t, w->kernel[0] * w->kernel[1] * w->kernel[2]), count, at[MOST_AXES];
+    for (at[0] = 0; at[0] < w->y[0]; at[0]++)
+        for (at[1] = 0; at[1] < w->y[1]; at[1]++)
+            for (at[2] = 0; at[2] < w->y[2]; at[2]++) {
+                window_places(w, at, places, &count);
+                int64_t output = (at[0] * w->y[1] + at[1]) * w->y[2] + at[2];
+                for (int64_t p = 0; p < w->planes; p++)
+                    visit(o.x ? o.x + p * w->x_plane : NULL, o.y ? o.y + p * o.y_plane : NULL, o.out + p * o.out_plane, output, places, count);
+            }
+    arena_free(arena);
+}
+
+static void visit_sum(const double *x, const double *y, double *out, int64_t output, const int64_t *places, int64_t count) {
+    (void)y;
+    double sum = 0;
+    for (int64_t i = 0; i < count; i++) sum += x[places[i]];
+    out[output] = sum;
+}
+
+static void visit_spread(const double *x, const double *y, double *out, int64_t output, const int64_t *places, int64_t count) {
+    (void)x;
+    for (int64_t i = 0; i < count; i++) out[places[i]] += y[output];
+}
+
+/* The first largest, or -1 where the window lies in the padding. A NaN counts as largest, as in PyTorch. */
+static int64_t first_maximum(const double *x, const int64_t *places, int64_t count) {
+    int64_t best = count ? places[0] : -1;
+    for (int64_t i = 1; i < count && !isnan(x[best]); i++)
+        if (x[places[i]] > x[best] || isnan(x[places[i]])) best = places[i];
+    return best;
+}
+
+static void visit_max(const double *x, const double *y, double *out, int64_t output, const int64_t *places, int64_t count) {
+    (void)y;
+    int64_t best = first_maximum(x, places, count);
+    out[output] = best < 0 ? -INFINITY : x[best];
+}
+
+static void visit_scatter(const double *x, const double *y, double *out, int64_t output, const int64_t *places, int64_t count) {
+    int64_t best = first_maximum(x, places, count);
+    if (best >= 0) out[best] += y[output];
+}
+
+static void visit_gather(const double *x, const double *values, double *out, int64_t output, const int64_t *places, int64_t count) {
+    int64_t best = first_maximum(x, places, count);
+    out[output] = best < 0 ? 0 : values[best];
+}
+
+void ref_pool_sum(const RefCall *call) {
+    const pool_sum_attributes *pool = ATTRIBUTES(call->node, pool_sum);
+    Windows w = windows_of(pool->kernel, pool->stride, (IntList){0}, pool->before, &call->input_shapes[0], &call->shape);
+    each_window(&w, (Operands){call->inputs[0], NULL, call->out, 0, w.y_plane}, visit_sum);
+}
+
+void ref_pool_sum_input(const RefCall *call) {
+    const pool_sum_input_attributes *pool = ATTRIBUTES(call->node, pool_sum_input);
+    Windows w = windows_of(pool->kernel, pool->stride, (IntList){0}, pool->before, &call->shape, &call->input_shapes[0]);
+    each_window(&w, (Operands){NULL, call->inputs[0], call->out, w.y_plane, w.x_plane}, visit_spread);
+}
+
+void ref_pool_max(const RefCall *call) {
+    const pool_max_attributes *pool = ATTRIBUTES(call->node, pool_max);
+    Windows w = windows_of(pool->kernel, pool->stride, pool->dilation, pool->before, &call->input_shapes[0], &call->shape);
+    each_window(&w, (Operands){call->inputs[0], NULL, call->out, 0, w.y_plane}, visit_max);
+}
+
+void ref_max_pool_scatter(const RefCall *call) {
+    const max_pool_scatter_attributes *pool = ATTRIBUTES(call->node, max_pool_scatter);
+    Windows w = windows_of(pool->kernel, pool->stride, pool->dilation, pool->before, &call->input_shapes[0], &call->input_shapes[1]);
+    each_window(&w, (Operands){call->inputs[0], call->inputs[1], call->out, w.y_plane, w.x_plane}, visit_scatter);
+}
+
+void ref_max_pool_gather(const RefCall *call) {
+    const max_pool_gather_attributes *pool = ATTRIBUTES(call->node, max_pool_gather);
+    Windows w = windows_of(pool->kernel, pool->stride, pool->dilation, pool->before, &call->input_shapes[0], &call->shape);
+    each_window(&w, (Operands){call->inputs[0], call->inputs[1], call->out, w.x_plane, w.y_plane}, visit_gather);
+}

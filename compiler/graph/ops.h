@@ -1,0 +1,45 @@
+/* What the op_*.c files share: the functions that ops.def declares, and helpers of shape rules and reference functions. */
+#ifndef CAI_OPS_H
+#define CAI_OPS_H
+
+#include "graph/graph.h"
+
+#define OP(op, inputs, attributes, class, shape_rule, gradient_rule, reference_rule, ...)                                       \
+    bool shape_##shape_rule(Graph *, Op, Node *const *, int, const void *, Shape *, ShapeError *);                              \
+    Node *grad_##gradient_rule(Graph *, Node *, int, Node *);                                                                   \
+    void ref_##reference_rule(const RefCall *);
+#include "graph/ops.def"
+#undef OP
+
+/* ---- ops.c ---- */
+
+/* Fills *error and gives false. input and axis: the operand to blame and its axis, or -1. */
+bool shape_error(Graph *graph, ShapeError *error, int input, int axis, const char *format, ...) PRINTF_LIKE(5, 6);
+const char *size_text(Graph *graph, Dim size); /* for messages */
+Dim *copy_dims(Graph *graph, Shape shape);     /* the shape's sizes, to be changed */
+bool same_name(Name a, const char *b);
+/* Whether `axis` is one of the list. */
+bool has_axis(IntList axes, int64_t axis);
+
+/* ---- attributes.c: what the rows of ops.def say about an operator's struct, applied to one ---- */
+
+uint64_t attributes_hash(Op op, const void *attributes);
+bool attributes_equal(Op op, const void *a, const void *b);
+const void *attributes_copy(Arena *arena, Op op, const void *attributes);
+void attributes_print(Text *out, Op op, const void *attributes); /* " stride=[2, 2] groups=1" */
+/* The first attribute of that kind: the type and sizes of a source. */
+const void *attributes_first(Op op, const void *attributes, AttrKind kind);
+
+/* ---- op_movement.c: walks over tensors without a division an element ---- */
+
+#define REF_MAX_RANK 16
+
+/* out[i] = in[offset + sum of index_i * stride]: the index runs over `shape` in row-major order. */
+void ref_strided_read(double *out, const double *in, const RefShape *shape, const int64_t *strides, int64_t offset);
+/* in[offset + sum of index_i * stride] += values[i]. */
+void ref_strided_add(double *out, const double *values, const RefShape *shape, const int64_t *strides, int64_t offset);
+/* Row-major strides of a shape. */
+void ref_strides(const RefShape *shape, int64_t *strides);
+int64_t size_value(const RefCall *call, Dim size); /* its value in this run */
+
+#endif
