@@ -33,6 +33,13 @@ bool cai_fail_within(cai_error *error, const char *format, ...) CAI_PRINTF(2, 3)
 void *cai_allocate(uint64_t bytes, const char *what, cai_error *error);
 void *cai_reallocate(void *old, uint64_t bytes, const char *what, cai_error *error); /* on failure `old` is still there */
 
+/* ---- machine.c: what this machine has and gives ---- */
+
+bool cai_cpu_runs(uint32_t level); /* CAI_CPU_*: whether this CPU and system have what it needs */
+int cai_cores(void);               /* in the affinity mask */
+double cai_cpu_quota(void);        /* of the control groups, in cores; -1 where there is none */
+uint64_t cai_memory_limit(void);   /* bytes: memory and swap, or the control groups' limit where that is less */
+
 /* ---- thread.c: the pool ---- */
 
 typedef struct cai_pool cai_pool;
@@ -75,8 +82,8 @@ bool cai_context_run(cai_context *context, const void *const *inputs, void *cons
 /* Called before the first launch of each run where set: for --time. */
 void cai_context_on_start(cai_context *context, void (*started)(void *), void *data);
 
-int cai_type_bytes(int type);
-const char *cai_type_name(int type); /* "f32" */
+/* "height", or "axis 2" where the port is no picture. */
+const char *cai_port_axis_text(const cai_port *port, int axis, char *out, size_t size);
 
 /* ---- file.c: whole files in, whole files out ---- */
 
@@ -107,7 +114,7 @@ bool cai_file_write(const char *path, const void *bytes, size_t count, cai_error
 /* From now on SIGINT, SIGTERM, SIGHUP and SIGQUIT remove unfinished files before they end the program, and SIGPIPE is an error of write. */
 void cai_clean_up_on_signals(void);
 
-/* ---- tensor_file.c, safetensors.c, npy.c: tensors in files ---- */
+/* ---- tensor_type.c: types of elements and conversions between them ---- */
 
 enum { CAI_F64 = CAI_BOOL + 1, CAI_U8, CAI_I16, CAI_U16, CAI_U32, CAI_U64, CAI_TYPE_COUNT }; /* types that only files have */
 
@@ -119,10 +126,28 @@ typedef struct cai_tensor {
     const unsigned char *data; /* row major, little endian, perhaps not aligned */
 } cai_tensor;
 
+int cai_type_bytes(int type);
+const char *cai_type_name(int type); /* "f32" */
+/* Elements first .. first + count as doubles or f32; any type. */
+void cai_tensor_to_f64(const cai_tensor *tensor, int64_t first, int64_t count, double *out);
+void cai_tensor_to_f32(const cai_tensor *tensor, int64_t first, int64_t count, float *out);
+/* All elements as `type`, one of program.h's. False where a value does not fit: a fraction or an integer beyond an integer type. */
+bool cai_tensor_convert(const cai_tensor *tensor, int type, void *out, cai_error *error);
+/* "f32[1, 3, 224, 224]"; returns out. */
+const char *cai_tensor_shape_text(const cai_tensor *tensor, char *out, size_t size);
+
+float cai_f16_to_f32(uint16_t half);
+uint16_t cai_f32_to_f16(float value); /* rounds to nearest, ties to even */
+float cai_bf16_to_f32(uint16_t value);
+uint16_t cai_f32_to_bf16(float value);
+
+/* ---- tensor_file.c, safetensors.c, npy.c: tensors in files ---- */
+
 typedef struct cai_tensor_file {
     cai_tensor *tensors; /* in the order of the file's header */
     int64_t count;
     cai_file file;       /* what `data` points into, unless it had to be turned (.npy of another byte or axis order) */
+    const cai_tensor **by_name; /* sorted, for cai_tensors_find */
     void *names, *turned;
 } cai_tensor_file;
 
@@ -133,20 +158,19 @@ bool cai_tensors_open(const char *path, cai_tensor_file *file, cai_error *error)
 bool cai_tensors_parse(const char *path, const void *bytes, size_t count, cai_tensor_file *file, cai_error *error);
 void cai_tensors_close(cai_tensor_file *file);
 const cai_tensor *cai_tensors_find(const cai_tensor_file *file, const char *name); /* NULL where there is none */
-/* Elements first .. first + count as doubles or f32; any type. */
-void cai_tensor_to_f64(const cai_tensor *tensor, int64_t first, int64_t count, double *out);
-void cai_tensor_to_f32(const cai_tensor *tensor, int64_t first, int64_t count, float *out);
-/* All elements as `type`, one of program.h's. False where a value does not fit: a fraction or an integer beyond an integer type. */
-bool cai_tensor_convert(const cai_tensor *tensor, int type, void *out, cai_error *error);
-/* "f32[1, 3, 224, 224]" */
-const char *cai_tensor_shape_text(const cai_tensor *tensor, char *out, size_t size);
 /* Writes by extension: .safetensors (any number) or .npy (exactly one). "-" is standard output, as .npy where there is one tensor. */
 bool cai_tensors_write(const char *path, const cai_tensor *tensors, int count, cai_error *error);
 
-float cai_f16_to_f32(uint16_t half);
-uint16_t cai_f32_to_f16(float value); /* rounds to nearest, ties to even */
-float cai_bf16_to_f32(uint16_t value);
-uint16_t cai_f32_to_bf16(float value);
+bool cai_is_npy(const void *bytes, size_t count);
+bool cai_is_safetensors(const void *bytes, size_t count);
+bool cai_has_extension(const char *path, const char *extension); /* letters of either case */
+/* Sets tensor->count from its sizes and *bytes from type and count; false where they are beyond 63 bits. */
+bool cai_tensor_count(cai_tensor *tensor, uint64_t *bytes);
+/* The two formats, for tensor_file.c. The parsers fill tensors, names and turned; `file` they leave alone. */
+bool cai_safetensors_parse(const char *path, const unsigned char *bytes, size_t count, cai_tensor_file *file, cai_error *error);
+bool cai_npy_parse(const char *path, const unsigned char *bytes, size_t count, cai_tensor_file *file, cai_error *error);
+bool cai_safetensors_write(cai_output *output, const cai_tensor *tensors, int count, cai_error *error); /* on failure discards */
+bool cai_npy_write(cai_output *output, const cai_tensor *tensor, cai_error *error);
 
 /* ---- image.c: pictures, PNG and JPEG ---- */
 

@@ -1,0 +1,41 @@
+/* Errors are values: a status, which is also the exit code of a program that ends on it, and a text for the user. */
+#include "runtime.h"
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool cai_fail(cai_error *error, int status, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    error->status = status;
+    vsnprintf(error->message, sizeof error->message, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+bool cai_fail_within(cai_error *error, const char *format, ...) {
+    char inner[sizeof error->message];
+    memcpy(inner, error->message, sizeof inner);
+    va_list arguments;
+    va_start(arguments, format);
+    int used = vsnprintf(error->message, sizeof error->message, format, arguments);
+    va_end(arguments);
+    if (used >= 0 && (size_t)used < sizeof error->message) {
+        snprintf(error->message + used, sizeof error->message - (size_t)used, ": %s", inner);
+    }
+    return false;
+}
+
+bool cai_fail_memory(cai_error *error, uint64_t bytes, const char *what) {
+    return cai_fail(error, CAI_BAD_INPUT, "not enough memory: %s would take %.1f MB", what, (double)bytes / 1e6);
+}
+
+void *cai_allocate(uint64_t bytes, const char *what, cai_error *error) {
+    return cai_reallocate(NULL, bytes, what, error);
+}
+
+void *cai_reallocate(void *old, uint64_t bytes, const char *what, cai_error *error) {
+    void *memory = bytes > PTRDIFF_MAX ? NULL : realloc(old, bytes ? bytes : 1);
+    if (!memory) cai_fail_memory(error, bytes, what);
+    return memory;
+}

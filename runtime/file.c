@@ -1,0 +1,211 @@
+/* Whole files in, whole files out. What is written appears under its name only when it is complete: it grows beside it, in the same
+ * folder, reaches the disk, and is renamed. Whatever ends the program before, a failure or a signal, removes it. */
+#include "runtime.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool is_standard(const char *path) { return strcmp(path, "-") == 0; }
+
+/* ---- reading ---- */
+
+/* Pipes and devices do not tell their size: the buffer doubles. */
+static bool read_growing(int descriptor, const char *path, size_t expected, cai_file *file, cai_error *error) {
+    size_t capacity = expected + 1, count = 0;
+    unsigned char *bytes = cai_allocate(capacity, path, error);
+    while (bytes) {
+        ssize_t got = read(descriptor, bytes + count, capacity - count);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) {
+            cai_fail(error, CAI_BAD_INPUT, "%s: cannot be read: %s", path, strerror(errno));
+            break;
+        }
+        count += (size_t)got;
+        if (got == 0) {
+            *file = (cai_file){.data = bytes, .count = count};
+            return true;
+        }
+        if (count < capacity) continue;
+        unsigned char *larger = cai_reallocate(bytes, capacity *= 2, path, error);
+        if (!larger) break;
+        bytes = larger;
+    }
+    free(bytes);
+    return false;
+}
+
+static bool map_whole(int descriptor, const char *path, size_t count, cai_file *file, cai_error *error) {
+    void *data = mmap(NULL, count, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    if (data == MAP_FAILED) return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be mapped: %s", path, strerror(errno));
+    *file = (cai_file){.data = data, .count = count, .mapped = true};
+    return true;
+}
+
+static bool load(const char *path, bool map, cai_file *file, cai_error *error) {
+    if (is_standard(path)) return read_growing(STDIN_FILENO, "standard input", 65536, file, error);
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be opened: %s", path, strerror(errno));
+    struct stat status;
+    bool done;
+    if (fstat(descriptor, &status) < 0) {
+        done = cai_fail(error, CAI_BAD_INPUT, "%s: %s", path, strerror(errno));
+    } else if (S_ISDIR(status.st_mode)) {
+        done = cai_fail(error, CAI_BAD_INPUT, "%s: is a folder, where a file is expected", path);
+    } else if (map && S_ISREG(status.st_mode) && status.st_size > 0) {
+        done = map_whole(descriptor, path, (size_t)status.st_size, file, error);
+    } else {
+        done = read_growing(descriptor, path, S_ISREG(status.st_mode) ? (size_t)status.st_size : 65536, file, error);
+    }
+    close(descriptor);
+    return done;
+}
+
+bool cai_file_read(const char *path, cai_file *file, cai_error *error) { return load(path, false, file, error); }
+bool cai_file_map(const char *path, cai_file *file, cai_error *error) { return load(path, true, file, error); }
+
+void cai_file_close(cai_file *file) {
+    if (file->mapped) munmap((void *)file->data, file->count);
+    else free((void *)file->data);
+    *file = (cai_file){0};
+}
+
+/* ---- unfinished files, for the signal handler ---- */
+
+/* A slot holds the name of a file that is not finished. Taking a name out is an exchange, so that handler and program never both
+ * have it; whoever has it unlinks. More than these at once are written all the same, and only a signal would leave them behind. */
+static _Atomic(char *) unfinished[64];
+
+static void remember(char *path) {
+    for (size_t i = 0; i < sizeof unfinished / sizeof *unfinished; i++) {
+        char *expected = NULL;
+        if (atomic_compare_exchange_strong(&unfinished[i], &expected, path)) return;
+    }
+}
+
+/* Frees the name, unless the handler is reading it in another thread. */
+static void forget(char *path) {
+    for (size_t i = 0; i < sizeof unfinished / sizeof *unfinished; i++) {
+        char *expected = path;
+        if (!atomic_compare_exchange_strong(&unfinished[i], &expected, NULL)) continue;
+        free(path);
+        return;
+    }
+}
+
+/* Only async-signal-safe calls: exchange, unlink, raise. The default action was restored by SA_RESETHAND. */
+static void remove_unfinished(int number) {
+    for (size_t i = 0; i < sizeof unfinished / sizeof *unfinished; i++) {
+        char *path = atomic_exchange(&unfinished[i], NULL);
+        if (path) unlink(path);
+    }
+    raise(number);
+}
+
+void cai_clean_up_on_signals(void) {
+    struct sigaction action = {.sa_handler = remove_unfinished, .sa_flags = SA_RESETHAND}, old;
+    const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        if (sigaction(ends[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) sigaction(ends[i], &action, NULL); /* nohup stays */
+    }
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* ---- writing ---- */
+
+static const char *shown(const cai_output *output) { return output->path ? output->path : "standard output"; }
+
+static bool fail_writing(cai_output *output, const char *verb, cai_error *error) {
+    cai_fail(error, CAI_BAD_INPUT, "%s: cannot be %s: %s", shown(output), verb, strerror(errno));
+    cai_output_discard(output);
+    return false;
+}
+
+/* FOLDER/.NAME.PID.N for FOLDER/NAME, where N makes names of one program differ. */
+static char *name_beside(const char *path) {
+    static atomic_uint counter;
+    const char *slash = strrchr(path, '/');
+    int folder = slash ? (int)(slash + 1 - path) : 0;
+    size_t size = strlen(path) + 40;
+    char *beside = malloc(size);
+    if (!beside) return NULL;
+    snprintf(beside, size, "%.*s.%.200s.%d.%u", folder, path, path + folder, (int)getpid(), atomic_fetch_add(&counter, 1));
+    return beside;
+}
+
+/* `status` is of the file that is there now, or NULL; its permissions are kept. */
+static bool open_beside(cai_output *output, const struct stat *status, cai_error *error) {
+    output->beside = name_beside(output->path);
+    if (!output->beside) return fail_writing(output, "created", error);
+    remember(output->beside);
+    output->descriptor = open(output->beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (output->descriptor < 0) {
+        forget(output->beside); /* it is not ours to remove */
+        output->beside = NULL;
+        return fail_writing(output, "created", error);
+    }
+    if (status) (void)!fchmod(output->descriptor, status->st_mode & 07777); /* someone else's file: ours then, as after a copy */
+    return true;
+}
+
+bool cai_output_open(const char *path, cai_output *output, cai_error *error) {
+    *output = (cai_output){.descriptor = STDOUT_FILENO};
+    if (is_standard(path)) return true;
+    output->descriptor = -1;
+    struct stat status;
+    bool exists = stat(path, &status) == 0;
+    if (exists && S_ISDIR(status.st_mode)) return cai_fail(error, CAI_BAD_INPUT, "%s: is a folder, where a file is to be written", path);
+    output->path = exists ? realpath(path, NULL) : strdup(path); /* a symbolic link stays one */
+    if (!output->path) return cai_fail(error, CAI_BAD_INPUT, "%s: %s", path, strerror(errno));
+    if (exists && access(output->path, W_OK) < 0) return fail_writing(output, "written", error); /* rename would not ask */
+    if (!exists || S_ISREG(status.st_mode)) {
+        return open_beside(output, exists ? &status : NULL, error);
+    }
+    output->descriptor = open(output->path, O_WRONLY | O_CLOEXEC);
+    return output->descriptor >= 0 || fail_writing(output, "opened", error);
+}
+
+bool cai_output_write(cai_output *output, const void *bytes, size_t count, cai_error *error) {
+    const char *next = bytes;
+    while (count > 0) {
+        ssize_t wrote = write(output->descriptor, next, count);
+        if (wrote < 0 && errno == EINTR) continue;
+        if (wrote < 0) return fail_writing(output, "written", error);
+        next += wrote;
+        count -= (size_t)wrote;
+    }
+    return true;
+}
+
+static void release(cai_output *output) {
+    if (output->beside) forget(output->beside);
+    free(output->path);
+    *output = (cai_output){.descriptor = -1};
+}
+
+bool cai_output_finish(cai_output *output, cai_error *error) {
+    if (!output->path) return true; /* standard output stays open */
+    if (output->beside && fsync(output->descriptor) < 0) return fail_writing(output, "written", error);
+    int closed = close(output->descriptor);
+    output->descriptor = -1;
+    if (closed < 0) return fail_writing(output, "written", error);
+    if (output->beside && rename(output->beside, output->path) < 0) return fail_writing(output, "written", error);
+    release(output);
+    return true;
+}
+
+void cai_output_discard(cai_output *output) {
+    if (output->path && output->descriptor >= 0) close(output->descriptor);
+    if (output->beside) unlink(output->beside);
+    release(output);
+}
+
+bool cai_file_write(const char *path, const void *bytes, size_t count, cai_error *error) {
+    cai_output output;
+    return cai_output_open(path, &output, error) && cai_output_write(&output, bytes, count, error) && cai_output_finish(&output, error);
+}

@@ -1,0 +1,139 @@
+/* What this machine has and gives: features of the CPU, cores, and the limits that control groups set (versions 1 and 2). */
+#include "runtime.h"
+#include <limits.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+/* ---- the CPU ---- */
+
+#if defined(__x86_64__)
+static bool has_v2(void) {
+    return __builtin_cpu_supports("sse3") && __builtin_cpu_supports("ssse3") && __builtin_cpu_supports("sse4.1") &&
+           __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
+}
+
+static bool has_v3(void) {
+    return has_v2() && __builtin_cpu_supports("avx") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+           __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma");
+}
+
+static bool has_v4(void) {
+    return has_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+#endif
+
+bool cai_cpu_runs(uint32_t level) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    switch (level) {
+    case CAI_CPU_X86_64_V2: return has_v2();
+    case CAI_CPU_X86_64_V3: return has_v3();
+    case CAI_CPU_X86_64_V4: return has_v4();
+    default: return false;
+    }
+#elif defined(__aarch64__)
+    return level == CAI_CPU_AARCH64;
+#else
+    return false;
+#endif
+}
+
+int cai_cores(void) {
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+/* ---- control groups ---- */
+
+/* The first line of FOLDER/NAME. */
+static bool read_line(const char *folder, const char *name, char *line, int size) {
+    char path[PATH_MAX + 64];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "re");
+    if (!file) return false;
+    bool read = fgets(line, size, file) != NULL;
+    fclose(file);
+    return read;
+}
+
+typedef double (*ReadLimit)(const char *folder); /* -1: none ("max" in version 2, -1 in version 1) */
+
+static double cpu_v2(const char *folder) {
+    char line[64], *rest;
+    if (!read_line(folder, "cpu.max", line, sizeof line)) return -1;
+    double quota = strtod(line, &rest), period = strtod(rest, NULL);
+    return rest != line && quota > 0 && period > 0 ? quota / period : -1;
+}
+
+static double cpu_v1(const char *folder) {
+    char quota[64], period[64];
+    if (!read_line(folder, "cpu.cfs_quota_us", quota, sizeof quota)) return -1;
+    if (!read_line(folder, "cpu.cfs_period_us", period, sizeof period)) return -1;
+    return atof(quota) > 0 && atof(period) > 0 ? atof(quota) / atof(period) : -1;
+}
+
+static double memory_limit(const char *folder, const char *name) {
+    char line[64], *end;
+    if (!read_line(folder, name, line, sizeof line)) return -1;
+    double limit = strtod(line, &end);
+    return end != line && limit > 0 ? limit : -1;
+}
+
+static double memory_v2(const char *folder) { return memory_limit(folder, "memory.max"); }
+static double memory_v1(const char *folder) { return memory_limit(folder, "memory.limit_in_bytes"); }
+
+static double lesser(double a, double b) { return a < 0 ? b : b < 0 ? a : a < b ? a : b; }
+
+/* The least limit on the way from the group up to the root, for all of them hold. In a container the group's path may be one of the
+ * host, which is not to be seen; the root is then the container's own. */
+static double least_limit(const char *root, const char *group, ReadLimit read) {
+    char folder[PATH_MAX];
+    if (snprintf(folder, sizeof folder, "%s%s", root, strcmp(group, "/") == 0 ? "" : group) >= (int)sizeof folder) return -1;
+    for (double least = -1;;) {
+        least = lesser(least, read(folder));
+        char *slash = strrchr(folder + strlen(root), '/');
+        if (!slash) return least;
+        *slash = 0;
+    }
+}
+
+static bool in_list(const char *list, const char *name) {
+    size_t length = strlen(name);
+    for (const char *at = list; (at = strstr(at, name)); at += length) {
+        if ((at == list || at[-1] == ',') && (at[length] == 0 || at[length] == ',')) return true;
+    }
+    return false;
+}
+
+/* A line of /proc/self/cgroup is ID:CONTROLLERS:PATH; version 2 has no controllers there. */
+static double group_limit(const char *controller, ReadLimit v1, ReadLimit v2) {
+    FILE *file = fopen("/proc/self/cgroup", "re");
+    if (!file) return -1;
+    char line[PATH_MAX], root[64];
+    snprintf(root, sizeof root, "/sys/fs/cgroup/%s", controller);
+    double least = -1;
+    while (fgets(line, sizeof line, file)) {
+        line[strcspn(line, "\n")] = 0;
+        char *controllers = strchr(line, ':'), *group = controllers ? strchr(controllers + 1, ':') : NULL;
+        if (!group) continue;
+        *group++ = 0;
+        controllers++;
+        if (*controllers == 0) least = lesser(least, least_limit("/sys/fs/cgroup", group, v2));
+        else if (in_list(controllers, controller)) least = lesser(least, least_limit(root, group, v1));
+    }
+    fclose(file);
+    return least;
+}
+
+double cai_cpu_quota(void) { return group_limit("cpu", cpu_v1, cpu_v2); }
+
+uint64_t cai_memory_limit(void) {
+    struct sysinfo info;
+    double limit = sysinfo(&info) == 0 ? ((double)info.totalram + (double)info.totalswap) * info.mem_unit : -1;
+    limit = lesser(limit, group_limit("memory", memory_v1, memory_v2));
+    return limit > 0 && limit < (double)INT64_MAX ? (uint64_t)limit : INT64_MAX;
+}

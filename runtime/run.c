@@ -1,0 +1,251 @@
+/* A context: the sizes of one program, the memory for its intermediate results, and its launches in order. */
+#include "runtime.h"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define PAGE ((uint64_t)4096)
+
+typedef struct Arena { /* slots; `base` is such that base + bytes + CAI_READ_SLACK is where a page without access begins */
+    unsigned char *base, *mapping;
+    uint64_t bytes, mapped;
+} Arena;
+
+struct cai_context {
+    const cai_program *program;
+    cai_pool *pool;
+    bool prepared;
+    int64_t *symbols, *sizes; /* in use, as program.h has them */
+    int64_t *new_symbols, *new_sizes; /* being prepared: swapped in when all is well */
+    void **arguments;         /* of the launch that runs */
+    Arena arena;
+    void (*started)(void *);
+    void *started_data;
+};
+
+/* ---- memory ---- */
+
+static void arena_release(Arena *arena) {
+    if (arena->mapping) munmap(arena->mapping, arena->mapped);
+    *arena = (Arena){0};
+}
+
+/* Anonymous pages come zeroed when first touched; large ones save most of the faults of a first run. */
+static bool arena_reserve(Arena *arena, uint64_t bytes, cai_error *error) {
+    if (arena->mapping && bytes <= arena->bytes) return true;
+    uint64_t limit = cai_memory_limit();
+    if (bytes > limit) {
+        return cai_fail(error, CAI_BAD_INPUT, "not enough memory: intermediate results of this size take %.1f GB, and there are %.1f GB",
+                        (double)bytes / 1e9, (double)limit / 1e9);
+    }
+    bytes = (bytes + CAI_ALIGNMENT - 1) / CAI_ALIGNMENT * CAI_ALIGNMENT;
+    uint64_t usable = (bytes + CAI_READ_SLACK + PAGE - 1) / PAGE * PAGE, mapped = usable + PAGE;
+    unsigned char *mapping = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapping == MAP_FAILED) return cai_fail_memory(error, bytes, "intermediate results of this size");
+    mprotect(mapping + usable, PAGE, PROT_NONE);
+    if (usable >= (UINT64_C(1) << 22)) madvise(mapping, usable, MADV_HUGEPAGE);
+    arena_release(arena);
+    *arena = (Arena){.mapping = mapping, .mapped = mapped, .bytes = bytes, .base = mapping + (usable - bytes - CAI_READ_SLACK)};
+    return true;
+}
+
+static int32_t most_arguments(const cai_program *program) {
+    int32_t most = 0;
+    for (int i = 0; i < program->launch_count; i++) {
+        if (program->launches[i].argument_count > most) most = program->launches[i].argument_count;
+    }
+    return most;
+}
+
+cai_context *cai_context_new(const cai_program *program, cai_pool *pool, cai_error *error) {
+    if (program->abi != CAI_PROGRAM_ABI) {
+        cai_fail(error, CAI_INTERNAL, "the program was built for version %u of the runtime, this is %u", program->abi, CAI_PROGRAM_ABI);
+        return NULL;
+    }
+    cai_context *context = calloc(1, sizeof *context);
+    size_t symbols = (size_t)program->symbol_count + 1, sizes = (size_t)program->size_count + 1;
+    int64_t *numbers = calloc(2 * (symbols + sizes), sizeof *numbers);
+    void **arguments = calloc((size_t)most_arguments(program) + 1, sizeof *arguments);
+    if (!context || !numbers || !arguments) {
+        free(context);
+        free(numbers);
+        free(arguments);
+        cai_fail_memory(error, sizeof *numbers * (symbols + sizes), "a context");
+        return NULL;
+    }
+    *context = (cai_context){.program = program, .pool = pool, .arguments = arguments, .symbols = numbers, .new_symbols = numbers + symbols,
+                             .sizes = numbers + 2 * symbols, .new_sizes = numbers + 2 * symbols + sizes};
+    return context;
+}
+
+void cai_context_free(cai_context *context) {
+    if (!context) return;
+    arena_release(&context->arena);
+    free(context->symbols < context->new_symbols ? context->symbols : context->new_symbols);
+    free(context->arguments);
+    free(context);
+}
+
+/* ---- sizes ---- */
+
+const char *cai_port_axis_text(const cai_port *port, int axis, char *out, size_t size) {
+    const char *const sides[] = {"number of pictures", "number of channels", "height", "width"};
+    if (port->form == CAI_FORM_IMAGE && port->rank == 4) return sides[axis];
+    snprintf(out, size, "axis %d", axis);
+    return out;
+}
+
+static bool fail_size(const cai_program *program, const cai_port *port, int axis, int64_t found, int64_t wanted, int symbol, cai_error *error) {
+    char text[32];
+    const char *side = cai_port_axis_text(port, axis, text, sizeof text);
+    const char *of = symbol >= 0 ? program->symbols[symbol].name : NULL;
+    return cai_fail(error, CAI_BAD_INPUT, "input `%s` is %s: its %s must be %lld%s%s%s, and is %lld", port->name, port->type_text, side,
+                    (long long)wanted, of ? " (" : "", of ? of : "", of ? " is set by another size)" : "", (long long)found);
+}
+
+/* One size of one input: a number, or the value of a symbol. */
+static bool bind_size(const cai_program *program, const cai_port *port, int axis, int64_t found, int64_t *symbols, cai_error *error) {
+    const cai_dim *dim = &port->dims[axis];
+    char text[32];
+    const char *side = cai_port_axis_text(port, axis, text, sizeof text);
+    if (found < 1) {
+        return cai_fail(error, CAI_BAD_INPUT, "input `%s` is %s: its %s is %lld, and must be at least 1", port->name, port->type_text, side,
+                        (long long)found);
+    }
+    if (dim->symbol == -2) return true; /* compared when all symbols are known */
+    if (dim->symbol < 0) return found == dim->multiple || fail_size(program, port, axis, found, dim->multiple, -1, error);
+    if (found % dim->multiple != 0) {
+        return cai_fail(error, CAI_BAD_INPUT, "input `%s` is %s: its %s must be a multiple of %lld, and is %lld", port->name, port->type_text,
+                        side, (long long)dim->multiple, (long long)found);
+    }
+    int64_t *symbol = &symbols[dim->symbol], value = found / dim->multiple;
+    if (*symbol == 0) *symbol = value;
+    return *symbol == value || fail_size(program, port, axis, found, *symbol * dim->multiple, dim->symbol, error);
+}
+
+/* " (N = 1, H = 512)", in the user's units. */
+static void describe_symbols(const cai_program *program, const int64_t *symbols, char *out, size_t size) {
+    size_t used = 0;
+    out[0] = 0;
+    for (int i = 0; i < program->symbol_count && used < size; i++) {
+        const cai_symbol *symbol = &program->symbols[i];
+        used += (size_t)snprintf(out + used, size - used, "%s%s = %lld", i ? ", " : " (", symbol->name, (long long)(symbol->multiple * symbols[i]));
+    }
+    if (program->symbol_count && used < size) snprintf(out + used, size - used, ")");
+}
+
+/* new_symbols are filled: computes new_sizes and reserves memory. */
+static bool prepare(cai_context *context, cai_error *error) {
+    const cai_program *program = context->program;
+    char sizes[200];
+    describe_symbols(program, context->new_symbols, sizes, sizeof sizes);
+    int64_t found = program->prepare(context->new_symbols, context->new_sizes);
+    if (found == CAI_OVERFLOW) return cai_fail(error, CAI_BAD_INPUT, "sizes are too large to compute with%s", sizes);
+    if (found != CAI_PREPARED) {
+        if (found < 0 || found >= program->check_count) return cai_fail(error, CAI_INTERNAL, "check %lld does not exist", (long long)found);
+        return cai_fail(error, CAI_BAD_INPUT, "%s%s", program->checks[found].message, sizes);
+    }
+    return arena_reserve(&context->arena, (uint64_t)context->new_sizes[program->arena], error);
+}
+
+static void accept(cai_context *context) {
+    int64_t *symbols = context->symbols, *sizes = context->sizes;
+    context->symbols = context->new_symbols;
+    context->sizes = context->new_sizes;
+    context->new_symbols = symbols;
+    context->new_sizes = sizes;
+    context->prepared = true;
+}
+
+bool cai_context_prepare(cai_context *context, const int64_t *const *shapes, cai_error *error) {
+    const cai_program *program = context->program;
+    int64_t *symbols = context->new_symbols;
+    memset(symbols, 0, sizeof *symbols * ((size_t)program->symbol_count + 1));
+    for (int i = 0; i < program->input_count; i++) {
+        for (int axis = 0; axis < program->inputs[i].rank; axis++) {
+            if (!bind_size(program, &program->inputs[i], axis, shapes[i][axis], symbols, error)) return false;
+        }
+    }
+    for (int i = 0; i < program->symbol_count; i++) {
+        if (symbols[i] == 0) symbols[i] = 1; /* no input has it */
+    }
+    if (!prepare(context, error)) return false;
+    for (int i = 0; i < program->input_count; i++) {
+        const cai_port *port = &program->inputs[i];
+        for (int axis = 0; axis < port->rank; axis++) {
+            int64_t wanted = context->new_sizes[port->dims[axis].size];
+            if (shapes[i][axis] != wanted) return fail_size(program, port, axis, shapes[i][axis], wanted, -1, error);
+        }
+    }
+    accept(context);
+    return true;
+}
+
+bool cai_context_prepare_symbols(cai_context *context, const int64_t *symbols, cai_error *error) {
+    const cai_program *program = context->program;
+    for (int i = 0; i < program->symbol_count; i++) {
+        const cai_symbol *symbol = &program->symbols[i];
+        if (symbols[i] < 1 || symbols[i] % symbol->multiple != 0) {
+            return cai_fail(error, CAI_BAD_INPUT, "%s is %lld, and must be a multiple of %lld", symbol->name, (long long)symbols[i],
+                            (long long)symbol->multiple);
+        }
+        context->new_symbols[i] = symbols[i] / symbol->multiple;
+    }
+    if (!prepare(context, error)) return false;
+    accept(context);
+    return true;
+}
+
+int64_t cai_context_dim(const cai_context *context, const cai_port *port, int axis) { return context->sizes[port->dims[axis].size]; }
+
+int64_t cai_context_elements(const cai_context *context, const cai_port *port) {
+    int64_t elements = 1;
+    for (int axis = 0; axis < port->rank; axis++) elements *= cai_context_dim(context, port, axis);
+    return elements;
+}
+
+uint64_t cai_context_arena_bytes(const cai_context *context) { return context->arena.bytes; }
+
+/* ---- a run ---- */
+
+typedef struct Call {
+    cai_kernel kernel;
+    void *const *arguments;
+    const int64_t *symbols;
+} Call;
+
+static void call_kernel(void *context, int64_t begin, int64_t end) {
+    const Call *call = context;
+    call->kernel(call->arguments, call->symbols, begin, end);
+}
+
+static void *resolve(const cai_context *context, const cai_argument *argument, const void *const *inputs, void *const *outputs) {
+    switch (argument->space) {
+    case CAI_ARG_SLOT: return context->arena.base + context->sizes[argument->index];
+    case CAI_ARG_WEIGHTS: return (void *)(context->program->weights + argument->index);
+    case CAI_ARG_INPUT: return (void *)inputs[argument->index];
+    default: return outputs[argument->index];
+    }
+}
+
+void cai_context_on_start(cai_context *context, void (*started)(void *), void *data) {
+    context->started = started;
+    context->started_data = data;
+}
+
+bool cai_context_run(cai_context *context, const void *const *inputs, void *const *outputs, int64_t seed, cai_error *error) {
+    if (!context->prepared) return cai_fail(error, CAI_BAD_USAGE, "a context runs only after its sizes were prepared");
+    const cai_program *program = context->program;
+    context->symbols[program->symbol_count] = seed;
+    void **arguments = context->arguments;
+    unsigned mode = cai_flush_denormals();
+    if (context->started) context->started(context->started_data);
+    for (int i = 0; i < program->launch_count; i++) {
+        const cai_launch *launch = &program->launches[i];
+        for (int k = 0; k < launch->argument_count; k++) arguments[k] = resolve(context, &launch->arguments[k], inputs, outputs);
+        Call call = {launch->kernel, arguments, context->symbols};
+        cai_pool_run(context->pool, call_kernel, &call, context->sizes[launch->tasks]);
+    }
+    cai_restore_denormals(mode);
+    return true;
+}

@@ -1,0 +1,339 @@
+/* Safetensors: eight bytes of length, a JSON header {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ...}, and the data.
+ *
+ * The header is read by a scanner of its own, not a JSON library's tree: it knows where it stands, so every error names the byte; it takes
+ * two copies of nothing; and nothing in a hostile header (depth, counts, numbers, escapes) can cost more than its own length. */
+#include "runtime.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_HEADER (UINT64_C(100) << 20) /* as the reference implementation has it */
+
+static const struct FileType { const char *name; int type; } file_types[] = {
+    {"F32", CAI_F32}, {"F16", CAI_F16}, {"BF16", CAI_BF16}, {"F64", CAI_F64}, {"I8", CAI_I8},   {"I16", CAI_I16}, {"I32", CAI_I32},
+    {"I64", CAI_I64}, {"U8", CAI_U8},   {"U16", CAI_U16},   {"U32", CAI_U32}, {"U64", CAI_U64}, {"BOOL", CAI_BOOL}};
+#define FILE_TYPES ((int)(sizeof file_types / sizeof *file_types))
+
+typedef struct Scanner {
+    const char *path;
+    const unsigned char *begin, *at, *end; /* the header */
+    char *names;                           /* decoded strings are put here: never longer than the header */
+    cai_error *error;
+} Scanner;
+
+/* ---- the scanner ---- */
+
+static bool fail_at(const Scanner *s, const char *what) {
+    return cai_fail(s->error, CAI_BAD_INPUT, "%s: broken safetensors header: %s at byte %lld", s->path, what, (long long)(8 + s->at - s->begin));
+}
+
+static void skip_space(Scanner *s) {
+    while (s->at < s->end && (*s->at == ' ' || *s->at == '\n' || *s->at == '\r' || *s->at == '\t')) s->at++;
+}
+
+/* Takes the character if it is next. */
+static bool take(Scanner *s, char c) {
+    skip_space(s);
+    if (s->at == s->end || *s->at != (unsigned char)c) return false;
+    s->at++;
+    return true;
+}
+
+static bool expect(Scanner *s, char c) {
+    const char wanted[] = {'`', c, '`', ' ', 'e', 'x', 'p', 'e', 'c', 't', 'e', 'd', 0};
+    return take(s, c) || fail_at(s, wanted);
+}
+
+/* After an element: true at a comma (another follows) or at `close` (*last is set). */
+static bool next_or_close(Scanner *s, char close, bool *last) {
+    *last = take(s, close);
+    return *last || take(s, ',') || fail_at(s, close == ']' ? "`,` or `]` expected" : "`,` or `}` expected");
+}
+
+static bool hex4(Scanner *s, unsigned *value) {
+    *value = 0;
+    for (int i = 0; i < 4; i++, s->at++) {
+        if (s->at == s->end) return false;
+        int c = *s->at, digit = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+        if (digit < 0) return false;
+        *value = *value * 16 + (unsigned)digit;
+    }
+    return true;
+}
+
+static void put_utf8(Scanner *s, unsigned code) {
+    if (code < 0x80) {
+        *s->names++ = (char)code;
+    } else if (code < 0x800) {
+        *s->names++ = (char)(0xc0 | code >> 6);
+        *s->names++ = (char)(0x80 | (code & 63));
+    } else if (code < 0x10000) {
+        *s->names++ = (char)(0xe0 | code >> 12);
+        *s->names++ = (char)(0x80 | (code >> 6 & 63));
+        *s->names++ = (char)(0x80 | (code & 63));
+    } else {
+        *s->names++ = (char)(0xf0 | code >> 18);
+        *s->names++ = (char)(0x80 | (code >> 12 & 63));
+        *s->names++ = (char)(0x80 | (code >> 6 & 63));
+        *s->names++ = (char)(0x80 | (code & 63));
+    }
+}
+
+/* After the backslash. A \u escape takes six bytes or twelve and gives four at most. */
+static bool scan_escape(Scanner *s) {
+    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+    if (s->at == s->end) return fail_at(s, "unfinished text");
+    char c = (char)*s->at++;
+    const char *found = c ? strchr(from, c) : NULL;
+    if (found) {
+        *s->names++ = to[found - from];
+        return true;
+    }
+    unsigned code, low;
+    if (c != 'u' || !hex4(s, &code)) return fail_at(s, "unknown escape");
+    if (code >= 0xd800 && code < 0xdc00) {
+        if (s->end - s->at < 2 || s->at[0] != '\\' || s->at[1] != 'u') return fail_at(s, "half a surrogate pair");
+        s->at += 2;
+        if (!hex4(s, &low) || low < 0xdc00 || low > 0xdfff) return fail_at(s, "half a surrogate pair");
+        code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+    }
+    if (code == 0 || (code >= 0xdc00 && code < 0xe000)) return fail_at(s, "a character that no name can have");
+    put_utf8(s, code);
+    return true;
+}
+
+static bool scan_string(Scanner *s, const char **text) {
+    if (!expect(s, '"')) return false;
+    *text = s->names;
+    while (s->at < s->end && *s->at != '"') {
+        if (*s->at < 0x20) return fail_at(s, "a control character in a text");
+        if (*s->at++ != '\\') *s->names++ = (char)s->at[-1];
+        else if (!scan_escape(s)) return false;
+    }
+    if (s->at == s->end) return fail_at(s, "unfinished text");
+    s->at++;
+    *s->names++ = 0;
+    return true;
+}
+
+static bool scan_size(Scanner *s, int64_t *value) {
+    skip_space(s);
+    if (s->at == s->end || *s->at < '0' || *s->at > '9') return fail_at(s, "a whole number expected");
+    *value = 0;
+    for (; s->at < s->end && *s->at >= '0' && *s->at <= '9'; s->at++) {
+        if (__builtin_mul_overflow(*value, 10, value) || __builtin_add_overflow(*value, *s->at - '0', value)) return fail_at(s, "a number beyond 63 bits");
+    }
+    return true;
+}
+
+/* [1, 2, 3] */
+static bool scan_sizes(Scanner *s, int64_t *sizes, int most, int32_t *count) {
+    *count = 0;
+    if (!expect(s, '[')) return false;
+    for (bool last = take(s, ']'); !last;) {
+        if (*count == most) return fail_at(s, "too many numbers");
+        if (!scan_size(s, &sizes[(*count)++]) || !next_or_close(s, ']', &last)) return false;
+    }
+    return true;
+}
+
+/* ---- the header ---- */
+
+/* {"text": "text", ...}: what __metadata__ holds, which is for people. */
+static bool skip_metadata(Scanner *s) {
+    const char *ignored;
+    if (!expect(s, '{')) return false;
+    for (bool last = take(s, '}'); !last;) {
+        if (!scan_string(s, &ignored) || !expect(s, ':') || !scan_string(s, &ignored) || !next_or_close(s, '}', &last)) return false;
+    }
+    return true;
+}
+
+static bool scan_type(Scanner *s, const char *tensor, int32_t *type) {
+    const char *text;
+    if (!scan_string(s, &text)) return false;
+    for (int i = 0; i < FILE_TYPES; i++) {
+        if (strcmp(text, file_types[i].name) != 0) continue;
+        *type = file_types[i].type;
+        return true;
+    }
+    return cai_fail(s->error, CAI_BAD_INPUT, "%s: tensor `%.200s` has type %.40s, which cai does not read", s->path, tensor, text);
+}
+
+/* What follows the colon after a tensor's name. */
+static bool scan_tensor(Scanner *s, cai_tensor *tensor, int64_t offsets[2]) {
+    enum { DTYPE = 1, SHAPE = 2, OFFSETS = 4 };
+    int seen = 0, field;
+    int32_t two = 0;
+    bool last = false;
+    if (!expect(s, '{')) return false;
+    while (!last) {
+        const char *key;
+        if (!scan_string(s, &key) || !expect(s, ':')) return false;
+        bool scanned;
+        if (strcmp(key, "dtype") == 0) field = DTYPE, scanned = scan_type(s, tensor->name, &tensor->type);
+        else if (strcmp(key, "shape") == 0) field = SHAPE, scanned = scan_sizes(s, tensor->dims, CAI_MAX_RANK, &tensor->rank);
+        else if (strcmp(key, "data_offsets") == 0) field = OFFSETS, scanned = scan_sizes(s, offsets, 2, &two);
+        else return fail_at(s, "a key that is none of dtype, shape, data_offsets, before the `:`");
+        if (!scanned) return false;
+        if (seen & field) return fail_at(s, "a key that stands twice");
+        seen |= field;
+        if (!next_or_close(s, '}', &last)) return false;
+    }
+    if (seen != (DTYPE | SHAPE | OFFSETS) || two != 2) {
+        return cai_fail(s->error, CAI_BAD_INPUT, "%s: broken safetensors header: tensor `%.200s` needs dtype, shape and two data_offsets", s->path, tensor->name);
+    }
+    return true;
+}
+
+/* The tensor lies within the data, and its sizes say as many bytes as its offsets. */
+static bool place_tensor(const Scanner *s, cai_tensor *tensor, const int64_t offsets[2], const unsigned char *data, uint64_t data_bytes) {
+    uint64_t bytes;
+    if (offsets[0] > offsets[1] || (uint64_t)offsets[1] > data_bytes) {
+        return cai_fail(s->error, CAI_BAD_INPUT, "%s: tensor `%.200s` lies at bytes %lld to %lld of the data, which has %llu: the file is cut off or broken",
+                        s->path, tensor->name, (long long)offsets[0], (long long)offsets[1], (unsigned long long)data_bytes);
+    }
+    if (!cai_tensor_count(tensor, &bytes) || bytes != (uint64_t)(offsets[1] - offsets[0])) {
+        char shape[400];
+        return cai_fail(s->error, CAI_BAD_INPUT, "%s: tensor `%.200s` is %s and has %lld bytes, which do not agree", s->path, tensor->name,
+                        cai_tensor_shape_text(tensor, shape, sizeof shape), (long long)(offsets[1] - offsets[0]));
+    }
+    tensor->data = data + offsets[0];
+    return true;
+}
+
+static bool add_tensor(Scanner *s, cai_tensor_file *file, int64_t *capacity, const cai_tensor *tensor) {
+    if (file->count == *capacity) {
+        int64_t more = *capacity ? 2 * *capacity : 64;
+        cai_tensor *larger = cai_reallocate(file->tensors, (uint64_t)more * sizeof *larger, s->path, s->error);
+        if (!larger) return false;
+        file->tensors = larger;
+        *capacity = more;
+    }
+    file->tensors[file->count++] = *tensor;
+    return true;
+}
+
+static bool scan_header(Scanner *s, cai_tensor_file *file, uint64_t data_bytes) {
+    int64_t capacity = 0, offsets[2];
+    if (!expect(s, '{')) return false;
+    for (bool last = take(s, '}'); !last;) {
+        cai_tensor tensor = {0};
+        if (!scan_string(s, &tensor.name) || !expect(s, ':')) return false;
+        if (strcmp(tensor.name, "__metadata__") == 0) {
+            if (!skip_metadata(s)) return false;
+        } else if (!scan_tensor(s, &tensor, offsets) || !place_tensor(s, &tensor, offsets, s->end, data_bytes) ||
+                   !add_tensor(s, file, &capacity, &tensor)) {
+            return false;
+        }
+        if (!next_or_close(s, '}', &last)) return false;
+    }
+    skip_space(s);
+    return s->at == s->end || fail_at(s, "something after the last `}`");
+}
+
+/* ---- no byte belongs to two tensors or to none ---- */
+
+static int compare_places(const void *a, const void *b) {
+    const cai_tensor *x = *(const cai_tensor *const *)a, *y = *(const cai_tensor *const *)b;
+    if (x->data != y->data) return x->data < y->data ? -1 : 1;
+    return (x->count > y->count) - (x->count < y->count); /* empty ones first */
+}
+
+static bool check_places(const char *path, const cai_tensor_file *file, const unsigned char *data, const unsigned char *end, cai_error *error) {
+    const cai_tensor **order = cai_allocate((uint64_t)file->count * sizeof *order, path, error);
+    if (!order) return false;
+    for (int64_t i = 0; i < file->count; i++) order[i] = &file->tensors[i];
+    qsort(order, (size_t)file->count, sizeof *order, compare_places);
+    bool good = true;
+    for (int64_t i = 0; i < file->count && good; i++) {
+        if (order[i]->data < data) {
+            good = cai_fail(error, CAI_BAD_INPUT, "%s: tensor `%.200s` overlaps tensor `%.200s`", path, order[i]->name, order[i - 1]->name);
+        } else if (order[i]->data > data) {
+            good = cai_fail(error, CAI_BAD_INPUT, "%s: bytes before tensor `%.200s` belong to no tensor", path, order[i]->name);
+        }
+        data = order[i]->data + order[i]->count * cai_type_bytes(order[i]->type);
+    }
+    if (good && data != end) good = cai_fail(error, CAI_BAD_INPUT, "%s: has %lld bytes after its last tensor", path, (long long)(end - data));
+    free(order);
+    return good;
+}
+
+bool cai_safetensors_parse(const char *path, const unsigned char *bytes, size_t count, cai_tensor_file *file, cai_error *error) {
+    uint64_t header;
+    memcpy(&header, bytes, sizeof header);
+    if (header > MAX_HEADER) {
+        return cai_fail(error, CAI_BAD_INPUT, "%s: its safetensors header would be %.0f MB, and 100 are the limit", path, (double)header / 1e6);
+    }
+    if (header > count - 8) return cai_fail(error, CAI_BAD_INPUT, "%s: the file is cut off within its safetensors header", path);
+    file->names = cai_allocate(header, path, error);
+    if (!file->names) return false;
+    Scanner s = {.path = path, .begin = bytes + 8, .at = bytes + 8, .end = bytes + 8 + header, .names = file->names, .error = error};
+    return scan_header(&s, file, count - 8 - header) && check_places(path, file, s.end, bytes + count, error);
+}
+
+/* ---- writing ---- */
+
+typedef struct Header { char *text; size_t length, capacity; cai_error *error; } Header;
+
+static bool put(Header *header, const char *text, size_t length) {
+    if (header->length + length > header->capacity) {
+        size_t capacity = 2 * (header->length + length) + 256;
+        char *larger = cai_reallocate(header->text, capacity, "a safetensors header", header->error);
+        if (!larger) return false;
+        header->text = larger;
+        header->capacity = capacity;
+    }
+    memcpy(header->text + header->length, text, length);
+    header->length += length;
+    return true;
+}
+
+static bool put_name(Header *header, const char *name) {
+    if (!put(header, "\"", 1)) return false;
+    for (; *name; name++) {
+        char escape[8];
+        bool plain = *name != '"' && *name != '\\' && (unsigned char)*name >= 0x20;
+        if (!plain) snprintf(escape, sizeof escape, "\\u%04x", (unsigned char)*name);
+        if (!(plain ? put(header, name, 1) : put(header, escape, 6))) return false;
+    }
+    return put(header, "\":", 2);
+}
+
+static bool put_tensor(Header *header, const cai_tensor *tensor, int64_t *offset) {
+    char text[600];
+    const char *type = "F32";
+    for (int i = 0; i < FILE_TYPES; i++) {
+        if (file_types[i].type == tensor->type) type = file_types[i].name;
+    }
+    int used = snprintf(text, sizeof text, "{\"dtype\":\"%s\",\"shape\":[", type);
+    for (int i = 0; i < tensor->rank; i++) used += snprintf(text + used, sizeof text - (size_t)used, i ? ",%lld" : "%lld", (long long)tensor->dims[i]);
+    int64_t end = *offset + tensor->count * cai_type_bytes(tensor->type);
+    used += snprintf(text + used, sizeof text - (size_t)used, "],\"data_offsets\":[%lld,%lld]}", (long long)*offset, (long long)end);
+    *offset = end;
+    return put_name(header, tensor->name) && put(header, text, (size_t)used);
+}
+
+/* Padded with spaces, so that the data begins at a multiple of eight. */
+static bool make_header(Header *header, const cai_tensor *tensors, int count) {
+    int64_t offset = 0;
+    if (!put(header, "\0\0\0\0\0\0\0\0{", 9)) return false;
+    for (int i = 0; i < count; i++) {
+        if ((i > 0 && !put(header, ",", 1)) || !put_tensor(header, &tensors[i], &offset)) return false;
+    }
+    if (!put(header, "}", 1) || !put(header, "       ", (8 - header->length % 8) % 8)) return false;
+    uint64_t length = header->length - 8;
+    memcpy(header->text, &length, sizeof length);
+    return true;
+}
+
+bool cai_safetensors_write(cai_output *output, const cai_tensor *tensors, int count, cai_error *error) {
+    Header header = {.error = error};
+    bool made = make_header(&header, tensors, count);
+    if (!made) cai_output_discard(output);
+    bool written = made && cai_output_write(output, header.text, header.length, error);
+    free(header.text);
+    for (int i = 0; i < count && written; i++) {
+        written = cai_output_write(output, tensors[i].data, (size_t)(tensors[i].count * cai_type_bytes(tensors[i].type)), error);
+    }
+    return written;
+}

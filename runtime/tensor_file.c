@@ -1,0 +1,115 @@
+/* Files of tensors: which format it is, the table of names, and what both formats share. */
+#include "runtime.h"
+#include <stdlib.h>
+#include <string.h>
+
+static int compare_names(const void *a, const void *b) {
+    return strcmp((*(const cai_tensor *const *)a)->name, (*(const cai_tensor *const *)b)->name);
+}
+
+/* The table for cai_tensors_find. A name may stand once. */
+static bool sort_names(const char *path, cai_tensor_file *file, cai_error *error) {
+    file->by_name = cai_allocate((uint64_t)file->count * sizeof *file->by_name, path, error);
+    if (!file->by_name) return false;
+    for (int64_t i = 0; i < file->count; i++) file->by_name[i] = &file->tensors[i];
+    qsort(file->by_name, (size_t)file->count, sizeof *file->by_name, compare_names);
+    for (int64_t i = 1; i < file->count; i++) {
+        if (compare_names(&file->by_name[i - 1], &file->by_name[i]) != 0) continue;
+        return cai_fail(error, CAI_BAD_INPUT, "%s: has two tensors named `%.200s`", path, file->by_name[i]->name);
+    }
+    return true;
+}
+
+const cai_tensor *cai_tensors_find(const cai_tensor_file *file, const char *name) {
+    int64_t low = 0, high = file->count;
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        int order = strcmp(name, file->by_name[middle]->name);
+        if (order == 0) return file->by_name[middle];
+        if (order < 0) high = middle;
+        else low = middle + 1;
+    }
+    return NULL;
+}
+
+/* What a person may have mistaken for one of ours. */
+static const char *other_format(const unsigned char *bytes, size_t count) {
+    if (count >= 4 && memcmp(bytes, "PK\3\4", 4) == 0) {
+        return "this is a zip file, as torch.save and np.savez write it: save it with safetensors.torch.save_file or np.save";
+    }
+    if (count >= 2 && bytes[0] == 0x80 && bytes[1] <= 5) return "this is a Python pickle, as old versions of torch.save write it: "
+                                                                "save it with safetensors.torch.save_file";
+    if (count >= 8 && memcmp(bytes, "\x89HDF\r\n\x1a\n", 8) == 0) return "this is an HDF5 file: save it as .safetensors";
+    if (count >= 4 && (memcmp(bytes, "\x89PNG", 4) == 0 || memcmp(bytes, "\xff\xd8\xff", 3) == 0)) return "this is a picture";
+    return "it begins like neither";
+}
+
+bool cai_is_npy(const void *bytes, size_t count) { return count >= 6 && memcmp(bytes, "\x93NUMPY", 6) == 0; }
+
+/* Eight bytes of length, of which the upper two are zero in anything that could be read, and then a JSON object. */
+bool cai_is_safetensors(const void *bytes, size_t count) {
+    const unsigned char *b = bytes;
+    return count >= 9 && b[6] == 0 && b[7] == 0 && b[8] == '{';
+}
+
+bool cai_tensors_parse(const char *path, const void *bytes, size_t count, cai_tensor_file *file, cai_error *error) {
+    *file = (cai_tensor_file){0};
+    bool parsed;
+    if (count == 0) parsed = cai_fail(error, CAI_BAD_INPUT, "%s: is empty", path);
+    else if (cai_is_npy(bytes, count)) parsed = cai_npy_parse(path, bytes, count, file, error);
+    else if (cai_is_safetensors(bytes, count)) parsed = cai_safetensors_parse(path, bytes, count, file, error);
+    else parsed = cai_fail(error, CAI_BAD_INPUT, "%s: is neither .safetensors nor .npy: %s", path, other_format(bytes, count));
+    if (parsed && sort_names(path, file, error)) return true;
+    cai_tensors_close(file);
+    return false;
+}
+
+bool cai_tensors_open(const char *path, cai_tensor_file *file, cai_error *error) {
+    cai_file whole;
+    if (!cai_file_map(path, &whole, error)) return false;
+    if (!cai_tensors_parse(path, whole.data, whole.count, file, error)) {
+        cai_file_close(&whole);
+        return false;
+    }
+    file->file = whole;
+    return true;
+}
+
+void cai_tensors_close(cai_tensor_file *file) {
+    free(file->tensors);
+    free(file->by_name);
+    free(file->names);
+    free(file->turned);
+    cai_file_close(&file->file);
+    *file = (cai_tensor_file){0};
+}
+
+/* Multiplies up the sizes: false where elements or bytes do not fit 63 bits. */
+bool cai_tensor_count(cai_tensor *tensor, uint64_t *bytes) {
+    int64_t count = 1, total;
+    for (int i = 0; i < tensor->rank; i++) {
+        if (__builtin_mul_overflow(count, tensor->dims[i], &count)) return false;
+    }
+    tensor->count = count;
+    if (__builtin_mul_overflow(count, (int64_t)cai_type_bytes(tensor->type), &total)) return false;
+    *bytes = (uint64_t)total;
+    return true;
+}
+
+bool cai_has_extension(const char *path, const char *extension) {
+    size_t length = strlen(path), tail = strlen(extension);
+    return length > tail && strcasecmp(path + length - tail, extension) == 0;
+}
+
+bool cai_tensors_write(const char *path, const cai_tensor *tensors, int count, cai_error *error) {
+    bool standard = strcmp(path, "-") == 0;
+    bool npy = cai_has_extension(path, ".npy") || (standard && count == 1);
+    if (!npy && !standard && !cai_has_extension(path, ".safetensors")) {
+        return cai_fail(error, CAI_BAD_USAGE, "%s: tensors are written as .npy or .safetensors: the name must end so", path);
+    }
+    if (npy && count != 1) return cai_fail(error, CAI_BAD_USAGE, "%s: .npy holds one tensor, and there are %d: name a .safetensors", path, count);
+    cai_output output;
+    if (!cai_output_open(path, &output, error)) return false;
+    bool written = npy ? cai_npy_write(&output, tensors, error) : cai_safetensors_write(&output, tensors, count, error);
+    return written && cai_output_finish(&output, error);
+}

@@ -1,0 +1,164 @@
+/* Types of elements, their sizes and names, and conversions between them. Elements in files need not be aligned: every access copies. */
+#include "runtime.h"
+#include <math.h>
+#include <string.h>
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "files of tensors are little endian, and so is every target of cai"
+#endif
+
+static const struct TypeInfo { const char *name; int bytes; } types[CAI_TYPE_COUNT] = {
+    [CAI_F32] = {"f32", 4}, [CAI_F16] = {"f16", 2}, [CAI_BF16] = {"bf16", 2}, [CAI_I8] = {"i8", 1},   [CAI_I32] = {"i32", 4},
+    [CAI_I64] = {"i64", 8}, [CAI_BOOL] = {"bool", 1}, [CAI_F64] = {"f64", 8}, [CAI_U8] = {"u8", 1},   [CAI_I16] = {"i16", 2},
+    [CAI_U16] = {"u16", 2}, [CAI_U32] = {"u32", 4}, [CAI_U64] = {"u64", 8}};
+
+int cai_type_bytes(int type) { return types[type].bytes; }
+const char *cai_type_name(int type) { return types[type].name; }
+
+/* ---- sixteen bits ---- */
+
+float cai_bf16_to_f32(uint16_t value) {
+    uint32_t bits = (uint32_t)value << 16;
+    float result;
+    memcpy(&result, &bits, sizeof result);
+    return result;
+}
+
+uint16_t cai_f32_to_bf16(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if (isnan(value)) return (uint16_t)(bits >> 16 | 0x40); /* rounding could carry a NaN into infinity */
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+float cai_f16_to_f32(uint16_t half) {
+    uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31, mantissa = half & 0x3ff, bits;
+    float result;
+    if (exponent == 0) { /* zero or a denormal: mantissa * 2^-24 */
+        result = ldexpf((float)mantissa, -24);
+        return sign ? -result : result;
+    }
+    bits = sign | (exponent == 31 ? 255 : exponent + 112) << 23 | mantissa << 13;
+    memcpy(&result, &bits, sizeof result);
+    return result;
+}
+
+uint16_t cai_f32_to_f16(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);
+    bits &= 0x7fffffff;
+    if (bits > 0x7f800000) return sign | 0x7e00;
+    if (bits >= 0x477ff000) return sign | 0x7c00; /* 65520 and more rounds to infinity */
+    if (bits < 0x38800000) return sign | (uint16_t)lrintf(ldexpf(fabsf(value), 24)); /* below 2^-14: a denormal, in units of 2^-24 */
+    return sign | (uint16_t)((bits - 0x38000000 + 0xfff + (bits >> 13 & 1)) >> 13);
+}
+
+/* ---- reading elements ---- */
+
+/* One loop a type: `expression` gives the element `e`, of C type `Type`, as the loop's result. */
+#define EACH(Type, expression)                                                  \
+    for (int64_t i = 0; i < count; i++) {                                       \
+        Type e;                                                                 \
+        memcpy(&e, from + (size_t)i * sizeof e, sizeof e);                      \
+        out[i] = expression;                                                    \
+    }                                                                           \
+    break
+
+#define EACH_TYPE(Result)                                                       \
+    switch (tensor->type) {                                                     \
+    case CAI_F32: EACH(float, (Result)e);                                       \
+    case CAI_F64: EACH(double, (Result)e);                                      \
+    case CAI_F16: EACH(uint16_t, (Result)cai_f16_to_f32(e));                    \
+    case CAI_BF16: EACH(uint16_t, (Result)cai_bf16_to_f32(e));                  \
+    case CAI_I8: EACH(int8_t, (Result)e);                                       \
+    case CAI_I16: EACH(int16_t, (Result)e);                                     \
+    case CAI_I32: EACH(int32_t, (Result)e);                                     \
+    case CAI_I64: EACH(int64_t, (Result)e);                                     \
+    case CAI_BOOL: EACH(uint8_t, (Result)(e != 0));                             \
+    case CAI_U8: EACH(uint8_t, (Result)e);                                      \
+    case CAI_U16: EACH(uint16_t, (Result)e);                                    \
+    case CAI_U32: EACH(uint32_t, (Result)e);                                    \
+    case CAI_U64: EACH(uint64_t, (Result)e);                                    \
+    }
+
+static const unsigned char *element(const cai_tensor *tensor, int64_t index) {
+    return tensor->data + (size_t)index * (size_t)cai_type_bytes(tensor->type);
+}
+
+void cai_tensor_to_f64(const cai_tensor *tensor, int64_t first, int64_t count, double *out) {
+    const unsigned char *from = element(tensor, first);
+    EACH_TYPE(double)
+}
+
+void cai_tensor_to_f32(const cai_tensor *tensor, int64_t first, int64_t count, float *out) {
+    const unsigned char *from = element(tensor, first);
+    EACH_TYPE(float)
+}
+
+static bool is_float(int type) { return type == CAI_F32 || type == CAI_F64 || type == CAI_F16 || type == CAI_BF16; }
+
+/* Integers up to 64 bits, exactly; false for a u64 beyond i64. */
+static bool to_i64(const cai_tensor *tensor, int64_t index, int64_t *value) {
+    const unsigned char *from = element(tensor, index);
+    int64_t count = 1, *out = value;
+    EACH_TYPE(int64_t)
+    return tensor->type != CAI_U64 || *value >= 0;
+}
+
+/* ---- conversion ---- */
+
+static bool integer_element(const cai_tensor *tensor, int64_t index, int64_t *value) {
+    if (!is_float(tensor->type)) return to_i64(tensor, index, value);
+    double number;
+    cai_tensor_to_f64(tensor, index, 1, &number);
+    if (!(number >= -9223372036854775808.0 && number < 9223372036854775808.0)) return false; /* NaN too */
+    *value = (int64_t)number;
+    return (double)*value == number;
+}
+
+static bool store_integer(int64_t value, int type, unsigned char *out) {
+    static const struct { int64_t low, high; } range[] = {
+        [CAI_I8] = {INT8_MIN, INT8_MAX}, [CAI_I32] = {INT32_MIN, INT32_MAX}, [CAI_I64] = {INT64_MIN, INT64_MAX}, [CAI_BOOL] = {0, 1}};
+    if (value < range[type].low || value > range[type].high) return false;
+    memcpy(out, &value, (size_t)cai_type_bytes(type)); /* little endian: the low bytes come first */
+    return true;
+}
+
+static bool convert_to_integers(const cai_tensor *tensor, int type, unsigned char *out, cai_error *error) {
+    for (int64_t i = 0; i < tensor->count; i++) {
+        int64_t value = 0;
+        if (integer_element(tensor, i, &value) && store_integer(value, type, out + i * cai_type_bytes(type))) continue;
+        double number;
+        cai_tensor_to_f64(tensor, i, 1, &number);
+        return cai_fail(error, CAI_BAD_INPUT, "element %lld is %.17g, which %s cannot hold", (long long)i, number, cai_type_name(type));
+    }
+    return true;
+}
+
+/* f16 and bf16, through f32. */
+static void convert_to_half(const cai_tensor *tensor, int type, unsigned char *out) {
+    for (int64_t i = 0; i < tensor->count; i++) {
+        float value;
+        cai_tensor_to_f32(tensor, i, 1, &value);
+        uint16_t half = type == CAI_F16 ? cai_f32_to_f16(value) : cai_f32_to_bf16(value);
+        memcpy(out + 2 * i, &half, sizeof half);
+    }
+}
+
+bool cai_tensor_convert(const cai_tensor *tensor, int type, void *out, cai_error *error) {
+    if (tensor->type == type && type != CAI_BOOL) memcpy(out, tensor->data, (size_t)tensor->count * (size_t)cai_type_bytes(type));
+    else if (type == CAI_F32) cai_tensor_to_f32(tensor, 0, tensor->count, out);
+    else if (type == CAI_F16 || type == CAI_BF16) convert_to_half(tensor, type, out);
+    else return convert_to_integers(tensor, type, out, error);
+    return true;
+}
+
+const char *cai_tensor_shape_text(const cai_tensor *tensor, char *out, size_t size) {
+    size_t used = (size_t)snprintf(out, size, "%s[", cai_type_name(tensor->type));
+    for (int i = 0; i < tensor->rank && used < size; i++) {
+        used += (size_t)snprintf(out + used, size - used, "%s%lld", i ? ", " : "", (long long)tensor->dims[i]);
+    }
+    if (used < size) snprintf(out + used, size - used, "]");
+    return out;
+}
