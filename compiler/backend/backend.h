@@ -98,39 +98,67 @@ void end_if(Module *m, Branch *branch);
  * The head comment of math.c states each one's largest error in ULP, measured over all f32 by tests/unit/math. */
 LLVMValueRef emit_math(Module *m, Op op, LLVMValueRef a, LLVMValueRef b);
 
-/* ---- expr.c: the elements of a node at a point, for one vector of lanes ----
+/* ---- elementwise.c: the arithmetic of elementwise operators on registers ----
+ *
+ * In registers f16 and bf16 are f32, bool is i1, other types are themselves; a value of one lane is a scalar. */
+
+LLVMTypeRef get_register_type(Module *m, DType type, int lanes);
+LLVMValueRef get_number(Module *m, DType type, double value, int lanes);
+LLVMValueRef emit_cast(Module *m, LLVMValueRef value, DType from, DType to);
+LLVMValueRef emit_elementwise(Module *m, const Node *node, LLVMValueRef *operands);
+LLVMValueRef emit_larger(Module *m, DType type, LLVMValueRef a, LLVMValueRef b);  /* NaN where either is */
+LLVMValueRef emit_smaller(Module *m, DType type, LLVMValueRef a, LLVMValueRef b);
+
+/* ---- access.c: points, and values in memory at them ----
  *
  * A point names the logical coordinates (the node's own axes, NCHW) of `lanes` elements at once. On each axis a coordinate is
- * either the same in all lanes (lane_step 0), or base + lane_step * lane, or wholly general (`vector`, of i64 or i32 lanes). */
+ * either the same in all lanes (lane_step 0), or base + lane_step * lane, or wholly general (`vector`). */
 
 typedef struct Coord {
     LLVMValueRef base;   /* i64 */
     int64_t lane_step;
     LLVMValueRef vector; /* <lanes x i64> where neither form above fits; else NULL */
     bool aligned;        /* base is a multiple of the channel block (for BLOCKED values) */
+    bool inner;          /* changes within the innermost loop: what has no such coordinate is computed before it (Tail.hoist) */
 } Coord;
 
 typedef struct Point {
     int rank, lanes;     /* lanes 1: scalars */
     Coord at[16];
-    LLVMValueRef mask;   /* <lanes x i1>: lanes that exist, or NULL where all do; loads through it give 0 in the others */
+    LLVMValueRef mask;   /* <lanes x i1> (i1 where lanes is 1): lanes that exist, or NULL where all do */
 } Point;
 
+Coord coord_fixed(LLVMValueRef base);                    /* the same in all lanes */
+Coord coord_lanes(LLVMValueRef base, int64_t lane_step); /* base + lane_step * lane */
+LLVMValueRef get_coord_vector(Module *m, const Coord *coord, int lanes); /* <lanes x i64>; i64 where lanes is 1 */
+bool coord_varies(const Coord *coord);                   /* between lanes */
+bool point_varies(const Point *point);
+
+/* Loads from and stores to a value at a point: registers of the value's type, unit stride, broadcast or gathered as the layout
+ * has it. Lanes outside the mask are not read unless memory is there, and hold anything; nor written, except that a BLOCKED value's
+ * spare lanes are stored as zero. Coordinates that are the same in all lanes must be inside the value. */
+LLVMValueRef emit_rounded(Module *m, LLVMValueRef value, DType type); /* to what storing as f16 or bf16 would make of it */
+LLVMValueRef emit_value_load(Module *m, const Value *value, LLVMValueRef base, const Point *point);
+void emit_value_store(Module *m, const Value *value, LLVMValueRef base, const Point *point, LLVMValueRef elements);
+
+/* ---- expr.c: the elements of a node at a point ---- */
+
 typedef struct Known { const Node *node; LLVMValueRef value; } Known;
+typedef struct Memo { const Node *node; Point point; LLVMValueRef value; bool hoisted; } Memo;
 
 typedef struct Tail {
     Module *module;
     const Kernel *kernel;
-    Known known[8];      /* nodes whose value at the point is in a register already: the anchor */
+    Known known[8];           /* nodes whose value at the point is in a register already: the anchor */
     int known_count;
+    LLVMBasicBlockRef hoist;  /* where values are computed that do not change in the innermost loop: the block before it (which ends
+                                 in a branch by then), or NULL */
+    Vec(Memo) memo;           /* what has been computed, so that what two operators share is computed once */
 } Tail;
 
-/* The value of `node` at `point`: a vector of point->lanes elements of the node's type (bool: i1), or a scalar where lanes is 1.
+/* The value of `node` at `point`: a vector of point->lanes elements in registers (see elementwise.c), or a scalar where lanes is 1.
  * Walks the kernel's members down to its inputs (loaded in whatever layout they have) and known nodes. */
 LLVMValueRef emit_expr(Tail *tail, const Node *node, const Point *point);
-/* Loads from / stores to a value at a point (mask respected; BLOCKED spare lanes are stored as zero). */
-LLVMValueRef emit_value_load(Module *m, const Value *value, LLVMValueRef base, const Point *point);
-void emit_value_store(Module *m, const Value *value, LLVMValueRef base, const Point *point, LLVMValueRef elements);
 /* The anchor's result `elements` at `point` goes through the kernel's tail and into the output: the last act of every emitter. */
 void emit_tail_store(Tail *tail, const Point *point, LLVMValueRef elements);
 
