@@ -126,6 +126,7 @@ typedef struct Point {
     int rank, lanes;     /* lanes 1: scalars */
     Coord at[16];
     LLVMValueRef mask;   /* <lanes x i1> (i1 where lanes is 1): lanes that exist, or NULL where all do */
+    bool mask_inner;     /* the mask changes within the innermost loop */
 } Point;
 
 Coord coord_fixed(LLVMValueRef base);                    /* the same in all lanes */
@@ -161,6 +162,14 @@ typedef struct Tail {
 LLVMValueRef emit_expr(Tail *tail, const Node *node, const Point *point);
 /* The anchor's result `elements` at `point` goes through the kernel's tail and into the output: the last act of every emitter. */
 void emit_tail_store(Tail *tail, const Point *point, LLVMValueRef elements);
+
+/* For expr.c and movement.c. emit_member: the value of a node at a point, remembered. step_out: moves the builder before the innermost
+ * loop where what follows does not change within it; gives the block to step_back to. */
+LLVMValueRef emit_member(Tail *tail, const Node *node, const Point *point);
+LLVMBasicBlockRef step_out(Tail *tail, bool inner);
+void step_back(Tail *tail, LLVMBasicBlockRef from);
+LLVMValueRef emit_movement(Tail *tail, const Node *node, const Point *point);
+LLVMValueRef emit_element_number(Module *m, const Node *node, const Point *point); /* row major, i64 lanes */
 
 /* ---- emit.c: the stage ---- */
 
