@@ -136,6 +136,7 @@ typedef struct PackJob {
     PackKind kind;
     int64_t arguments[6]; /* the kind's: documented where the kernel that reads it is */
     uint64_t offset, bytes; /* in the blob; offsets are multiples of 64 and follow execution order */
+    int previous;    /* the job before this one for the same node, as its index + 1; 0: none */
 } PackJob;
 
 /* ---- the program ---- */
@@ -153,8 +154,9 @@ struct Program {
     Vec(PackJob) packs;
     Vec(Slot) slots;
     uint64_t weights_bytes, raw_weights_bytes; /* as packed; as the parameters are */
-    int reorders;           /* copies between layouts that layout.c had to put in */
+    int copies;             /* between layouts or into a concatenation: those that layout.c had to put in */
     bool *weights;          /* by node id: node_is_weight */
+    Map *packed;            /* Node -> its latest pack job, as index + 1 */
     bool own_slots;         /* LowerOptions.own_slots */
 };
 

@@ -1,0 +1,272 @@
+/* What is computed from parameters alone is computed while building, and lies in one blob that generated code reads: kernels of
+ * convolutions in the order in which they are read, vectors padded to whole registers. This file keeps the list of such jobs and
+ * writes the blob, one job at a time, so that no more than the largest weight is in memory. */
+#include "lower/stages.h"
+
+#include <stdlib.h>
+
+enum { BLOB_ALIGNMENT = 64 };
+
+/* ---- sizes ---- */
+
+static int64_t dim_at(const Node *node, int axis) {
+    return dim_const_value(node->shape.dims[axis]);
+}
+
+static int64_t elements_of(const Node *node) {
+    int64_t count = 0;
+    CHECK(shape_element_count(node->shape, &count)); /* weights have constant sizes: find_weight in fuse.c */
+    return count;
+}
+
+static int64_t ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+
+typedef struct ConvPack { /* the kernel of a convolution as PACK_CONV sees it, see lower.h */
+    int64_t lanes, tile, order, groups, outputs, inputs, group_outputs, blocks, kernel_rows, kernel_columns;
+    int64_t second; /* B of a transposed one, else 0 */
+} ConvPack;
+
+static ConvPack conv_pack(const PackJob *job) {
+    const Node *node = job->node;
+    ConvPack p = {.lanes = job->arguments[0], .tile = job->arguments[1], .order = job->arguments[2], .groups = job->arguments[3]};
+    bool transposed = job->arguments[4] != 0;
+    p.outputs = transposed ? dim_at(node, 1) * p.groups : dim_at(node, 0);
+    p.inputs = transposed ? dim_at(node, 0) / p.groups : dim_at(node, 1);
+    p.second = transposed ? dim_at(node, 1) : 0;
+    p.group_outputs = p.outputs / p.groups;
+    p.blocks = ceil_div(p.group_outputs, p.lanes);
+    p.kernel_rows = dim_at(node, 2);
+    p.kernel_columns = dim_at(node, 3);
+    return p;
+}
+
+typedef struct MatrixPack { int64_t lanes, tile, rows, columns, matrices, blocks; bool transposed; } MatrixPack; /* K rows, N columns */
+
+static MatrixPack matrix_pack(const PackJob *job) {
+    const Node *node = job->node;
+    int rank = node->shape.rank;
+    MatrixPack p = {.lanes = job->arguments[0], .tile = job->arguments[1], .transposed = job->arguments[2] != 0};
+    p.rows = dim_at(node, p.transposed ? rank - 1 : rank - 2);
+    p.columns = dim_at(node, p.transposed ? rank - 2 : rank - 1);
+    p.matrices = p.rows * p.columns == 0 ? 0 : elements_of(node) / (p.rows * p.columns);
+    p.blocks = ceil_div(p.columns, p.lanes);
+    return p;
+}
+
+static int64_t packed_bytes(const PackJob *job, int lanes) {
+    switch (job->kind) {
+    case PACK_PLAIN: case PACK_VECTOR: return elements_of(job->node) * dtype_bytes(job->node->shape.type);
+    case PACK_BLOCKED: return dim_at(job->node, 0) * ceil_div(dim_at(job->node, 1), lanes) * dim_at(job->node, 2) * dim_at(job->node, 3) * lanes * 4;
+    case PACK_CONV: {
+        ConvPack p = conv_pack(job);
+        int64_t taps = p.kernel_rows * p.kernel_columns;
+        if (p.order == CONV_ORDER_FEW) return ceil_div(p.inputs, p.lanes) * p.lanes * taps * p.outputs * 4;
+        return p.blocks * p.groups * p.lanes * p.inputs * taps * 4;
+    }
+    case PACK_MATRIX: {
+        MatrixPack p = matrix_pack(job);
+        return p.matrices * p.blocks * p.lanes * p.rows * 4;
+    }
+    }
+    return 0;
+}
+
+/* ---- the list of jobs ---- */
+
+/* The job for a node in a form, made if there is none. Jobs of one node are chained, from the latest back. */
+static int find_job(Program *program, Node *node, PackKind kind, const int64_t arguments[6]) {
+    if (!program->packed) program->packed = map_new(program->arena);
+    int latest = (int)(intptr_t)map_get(program->packed, node);
+    for (int i = latest; i > 0; i = program->packs.items[i - 1].previous) {
+        const PackJob *job = &program->packs.items[i - 1];
+        if (job->kind == kind && memcmp(job->arguments, arguments, sizeof job->arguments) == 0) return i - 1;
+    }
+    PackJob job = {.node = node, .kind = kind, .previous = latest};
+    memcpy(job.arguments, arguments, sizeof job.arguments);
+    vec_push(program->arena, &program->packs, job);
+    map_set(program->packed, node, (void *)(intptr_t)program->packs.count);
+    return program->packs.count - 1;
+}
+
+Value *program_pack(Program *program, Kernel *kernel, int index, PackKind kind, const int64_t arguments[6]) {
+    const Value *input = kernel->inputs[index];
+    CHECK(input->space == SPACE_WEIGHTS);
+    Value *packed = value_new(program, input->node, kind == PACK_BLOCKED ? LAYOUT_BLOCKED : LAYOUT_PLAIN, SPACE_WEIGHTS);
+    bool as_it_is = kind == PACK_PLAIN || kind == PACK_VECTOR || input->layout == packed->layout;
+    if (as_it_is && kind != PACK_CONV && kind != PACK_MATRIX) packed->strides = input->strides;
+    packed->slot = find_job(program, input->node, kind, arguments);
+    kernel->inputs[index] = packed;
+    return packed;
+}
+
+static PackKind natural_pack(const Value *value) {
+    int long_axes = 0;
+    if (value->layout == LAYOUT_BLOCKED) return PACK_BLOCKED;
+    for (int i = 0; i < value->node->shape.rank; i++) long_axes += dim_at(value->node, i) != 1;
+    return long_axes <= 1 && value->node->shape.type == DTYPE_F32 ? PACK_VECTOR : PACK_PLAIN;
+}
+
+void pack_remaining(Program *program, Kernel *kernel) {
+    const int64_t none[6] = {0};
+    for (int i = 0; i < kernel->input_count; i++) {
+        Value *value = kernel->inputs[i];
+        if (value->space == SPACE_WEIGHTS && value->slot < 0) value->slot = find_job(program, value->node, natural_pack(value), none);
+    }
+}
+
+void pack_assign(Program *program) {
+    for (int i = 0; i < program->packs.count; i++) {
+        PackJob *job = &program->packs.items[i];
+        job->offset = program->weights_bytes;
+        job->bytes = (uint64_t)round_up(packed_bytes(job, program->target->lanes), BLOB_ALIGNMENT);
+        program->weights_bytes += job->bytes;
+    }
+    for (int i = 0; i < program->graph->nodes.count; i++) {
+        const Node *node = program->graph->nodes.items[i];
+        int64_t count;
+        if ((node->op == OP_parameter || node->op == OP_state) && shape_element_count(node->shape, &count))
+            program->raw_weights_bytes += (uint64_t)(count * dtype_bytes(node->shape.type));
+    }
+}
+
+/* ---- the packed forms: `out` is zeroed ---- */
+
+static uint16_t to_bf16(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if (value != value) return (uint16_t)(bits >> 16 | 64);
+    return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+}
+
+/* Rounds to nearest, ties to even; too large becomes infinite. */
+static uint16_t to_f16(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    uint32_t sign = bits >> 16 & 0x8000, rest = bits & 0x7FFFFFFF;
+    if (rest > 0x7F800000) return (uint16_t)(sign | 0x7E00);
+    if (rest >= 0x477FF000) return (uint16_t)(sign | 0x7C00);
+    if (rest >= 0x38800000) return (uint16_t)(sign | ((rest - 0x38000000 + 0xFFF + (rest >> 13 & 1)) >> 13));
+    float scaled = 0; /* subnormal: a multiple of 2^-24 */
+    memcpy(&scaled, &rest, sizeof scaled);
+    scaled *= 16777216.0f;
+    uint32_t whole = (uint32_t)scaled;
+    float left = scaled - (float)whole;
+    whole += left > 0.5f || (left == 0.5f && (whole & 1));
+    return (uint16_t)(sign | whole);
+}
+
+static void pack_plain(const Node *node, const double *in, int64_t count, unsigned char *out) {
+    for (int64_t i = 0; i < count; i++) {
+        switch (node->shape.type) {
+        case DTYPE_F32: ((float *)out)[i] = (float)in[i]; break;
+        case DTYPE_F16: ((uint16_t *)out)[i] = to_f16((float)in[i]); break;
+        case DTYPE_BF16: ((uint16_t *)out)[i] = to_bf16((float)in[i]); break;
+        case DTYPE_I8: ((int8_t *)out)[i] = (int8_t)in[i]; break;
+        case DTYPE_I32: ((int32_t *)out)[i] = (int32_t)in[i]; break;
+        case DTYPE_I64: ((int64_t *)out)[i] = (int64_t)in[i]; break;
+        case DTYPE_BOOL: out[i] = in[i] != 0; break;
+        }
+    }
+}
+
+/* [N, C, H, W] to [N, ceil(C/lanes), H, W, lanes]. */
+static void pack_blocked(const Node *node, const double *in, int64_t lanes, float *out) {
+    int64_t images = dim_at(node, 0), channels = dim_at(node, 1), pixels = dim_at(node, 2) * dim_at(node, 3);
+    int64_t blocks = ceil_div(channels, lanes);
+    for (int64_t n = 0; n < images; n++)
+        for (int64_t c = 0; c < channels; c++)
+            for (int64_t p = 0; p < pixels; p++)
+                out[((n * blocks + c / lanes) * pixels + p) * lanes + c % lanes] = (float)in[(n * channels + c) * pixels + p];
+}
+
+/* The row, of `width` vectors, that an input channel's tap has in its output tile. */
+static int64_t conv_row(const ConvPack *p, int64_t input, int64_t tap) {
+    int64_t taps = p->kernel_rows * p->kernel_columns, block = input / p->lanes * p->lanes;
+    if (p->order == CONV_ORDER_BLOCKED) return block * taps + tap * min_i64(p->lanes, p->inputs - block) + input % p->lanes;
+    return (tap / p->kernel_columns * p->inputs + input) * p->kernel_columns + tap % p->kernel_columns;
+}
+
+/* Where the taps of input i for output o begin in the node. */
+static const double *conv_source(const ConvPack *p, const double *in, int64_t o, int64_t i) {
+    int64_t taps = p->kernel_rows * p->kernel_columns;
+    if (p->second == 0) return in + (o * p->inputs + i) * taps;
+    return in + ((o / p->second * p->inputs + i) * p->second + o % p->second) * taps;
+}
+
+static void pack_conv_few(const ConvPack *p, const double *in, float *out) {
+    int64_t taps = p->kernel_rows * p->kernel_columns;
+    for (int64_t o = 0; o < p->outputs; o++)
+        for (int64_t i = 0; i < p->inputs; i++)
+            for (int64_t k = 0; k < taps; k++)
+                out[((i / p->lanes * taps + k) * p->outputs + o) * p->lanes + i % p->lanes] = (float)conv_source(p, in, o, i)[k];
+}
+
+static void pack_conv(const ConvPack *p, const double *in, float *out) {
+    int64_t taps = p->kernel_rows * p->kernel_columns, block_size = p->lanes * p->inputs * taps;
+    if (p->order == CONV_ORDER_FEW) {
+        pack_conv_few(p, in, out);
+        return;
+    }
+    for (int64_t o = 0; o < p->outputs; o++) {
+        int64_t r = o % p->group_outputs, block = r / p->lanes, tile = block / p->tile * p->tile;
+        int64_t width = min_i64(p->tile, p->blocks - tile);
+        float *to = out + (o / p->group_outputs * p->blocks + tile) * block_size + (block - tile) * p->lanes + r % p->lanes;
+        for (int64_t i = 0; i < p->inputs; i++) {
+            const double *from = conv_source(p, in, o, i);
+            for (int64_t k = 0; k < taps; k++) to[conv_row(p, i, k) * width * p->lanes] = (float)from[k];
+        }
+    }
+}
+
+static void pack_matrix(const MatrixPack *p, const double *in, float *out) {
+    for (int64_t m = 0; m < p->matrices; m++) {
+        const double *from = in + m * p->rows * p->columns;
+        float *to = out + m * p->blocks * p->lanes * p->rows;
+        for (int64_t n = 0; n < p->columns; n++) {
+            int64_t block = n / p->lanes, tile = block / p->tile * p->tile, width = min_i64(p->tile, p->blocks - tile);
+            float *column = to + tile * p->lanes * p->rows + (block - tile) * p->lanes + n % p->lanes;
+            for (int64_t k = 0; k < p->rows; k++)
+                column[k * width * p->lanes] = (float)(p->transposed ? from[n * p->rows + k] : from[k * p->columns + n]);
+        }
+    }
+}
+
+static void pack(const PackJob *job, const RefTensor *value, int lanes, unsigned char *out) {
+    switch (job->kind) {
+    case PACK_PLAIN: case PACK_VECTOR: pack_plain(job->node, value->values, value->shape.count, out); return;
+    case PACK_BLOCKED: pack_blocked(job->node, value->values, lanes, (float *)out); return;
+    case PACK_CONV: {
+        ConvPack p = conv_pack(job);
+        pack_conv(&p, value->values, (float *)out);
+        return;
+    }
+    case PACK_MATRIX: {
+        MatrixPack p = matrix_pack(job);
+        pack_matrix(&p, value->values, (float *)out);
+        return;
+    }
+    }
+}
+
+/* ---- the blob ---- */
+
+bool program_write_weights(const Program *program, const RefSource *weights, bool (*write)(void *context, const void *bytes, size_t count),
+                           void *context, void (*progress)(uint64_t done, uint64_t all)) {
+    Arena *scratch = arena_new();
+    bool ok = true;
+    for (int i = 0; ok && i < program->packs.count; i++) {
+        const PackJob *job = &program->packs.items[i];
+        RefTensor value = {0};
+        ok = reference_evaluate(program->graph, &job->node, 1, NULL, 0, weights, scratch, &value);
+        if (!ok) break;
+        unsigned char *packed = arena_alloc(scratch, job->bytes);
+        pack(job, &value, program->target->lanes, packed);
+        ok = write(context, packed, job->bytes);
+        arena_reset(scratch);
+        if (progress) progress(job->offset + job->bytes, program->weights_bytes);
+    }
+    arena_free(scratch);
+    return ok;
+}
