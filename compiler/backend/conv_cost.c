@@ -1,0 +1,162 @@
+/* The choice of a convolution's register tile: P pixels by Q blocks of output channels, by a model of what one step of the reduction
+ * (one input channel of one tap) costs. The model has four bounds, the largest of which holds: multiply-adds issued, loads (a
+ * broadcast for each pixel, a vector for each block), the latency of a chain of additions, and the weights' way from L2. To that come
+ * each tile's stores and, where the input does not fit L2, reading it once again for every group of output channels.
+ *
+ * What it says was measured on a core with two 512-bit FMAs: 14x2 by default; 6x4 where the input streams (1x1 256 to 64 at 56x56:
+ * 97 % of peak, 14x2 92 %, 28x1 72 %); P x 1 stands at the load ports' edge (90 %); two rows of 7 on 7x7 maps. With P * Q + Q + 1
+ * close to the number of registers nothing spills; 7x4 and 4x8 do, and fall to a third. */
+#include "backend/conv.h"
+
+enum { CHAIN_LATENCY = 4, MOST_BLOCKS = 4, LINE_BYTES = 64, TASK_CYCLES = 6000, LEAST_TASKS = 64, ROWS_AT_MOST = 4 };
+
+int64_t split_evenly(int64_t count, int64_t most, int64_t *tiles, int64_t *longer) {
+    *tiles = (count + most - 1) / most;
+    int64_t width = (count + *tiles - 1) / *tiles;
+    *longer = count - (width - 1) * *tiles;
+    return width;
+}
+
+static double largest(double a, double b, double c, double d) {
+    double ab = a > b ? a : b, cd = c > d ? c : d;
+    return ab > cd ? ab : cd;
+}
+
+typedef struct Layer { /* what the model reads, at typical sizes */
+    const Target *target;
+    int64_t images, height, width, blocks, reduction, taps;
+    int64_t input_bytes;
+    bool fixed_height, fixed_width, strided;
+} Layer;
+
+static Layer read_layer(const ConvShape *s, const Dims *dims, const Target *target) {
+    Layer l = {.target = target};
+    l.images = dim_typical(dims, s->images);
+    l.height = dim_typical(dims, s->out_size[0]);
+    l.width = dim_typical(dims, s->out_size[1]);
+    l.fixed_height = dim_is_const(s->out_size[0], NULL) && dim_is_const(s->in_size[0], NULL);
+    l.fixed_width = dim_is_const(s->out_size[1], NULL) && dim_is_const(s->in_size[1], NULL);
+    l.taps = s->kernel[0] * s->kernel[1];
+    if (s->transposed) {
+        l.height = (l.height + s->stride[0] - 1) / s->stride[0];
+        l.width = (l.width + s->stride[1] - 1) / s->stride[1];
+        l.taps = max_i64(1, l.taps / (s->stride[0] * s->stride[1]));
+    }
+    l.blocks = (s->outputs + target->lanes - 1) / target->lanes;
+    l.reduction = s->inputs * l.taps;
+    l.input_bytes = 4 * s->inputs * dim_typical(dims, s->in_size[0]) * dim_typical(dims, s->in_size[1]);
+    return l;
+}
+
+/* Cycles of one tile of `pixels` by `blocks`. */
+static double tile_cycles(const Layer *l, int64_t pixels, int64_t blocks) {
+    const Target *t = l->target;
+    double vectors = (double)(pixels * blocks);
+    int64_t weight_bytes = l->reduction * blocks * t->lanes * 4;
+    double stream = weight_bytes > t->l1_bytes / 2 ? (double)(blocks * t->lanes * 4) / t->l2_bytes_per_cycle : 0;
+    double loads = 1.08 * (double)(pixels + blocks) / t->loads_per_cycle;
+    double step = largest(vectors / t->fmas_per_cycle, loads, CHAIN_LATENCY, stream);
+    return step * (double)l->reduction + 1.5 * vectors + 24;
+}
+
+/* Reading the input again for each group of blocks: four tenths of the time it takes from beyond L2 are not hidden. */
+static double stream_cycles(const Layer *l, int64_t groups) {
+    const Target *t = l->target;
+    if (l->input_bytes < t->l2_bytes) return 0;
+    double rate = l->input_bytes < t->l3_bytes ? t->l3_bytes_per_cycle : t->memory_bytes_per_cycle;
+    return 0.4 * (double)l->images * (double)groups * (double)l->input_bytes / rate;
+}
+
+/* All tiles over one image, rows of `length` pixels, `count` of them, cut into tiles of `pixels` by `rows`. */
+static double map_cycles(const Layer *l, int64_t length, int64_t count, const ConvTile *tile, int64_t blocks, int64_t *tiles) {
+    int64_t across, longer, width = split_evenly(length, tile->pixels, &across, &longer);
+    int64_t down = (count + tile->rows - 1) / tile->rows;
+    *tiles = across * down;
+    double wide = tile_cycles(l, width * tile->rows, blocks);
+    double narrow = longer < across ? tile_cycles(l, (width - 1) * tile->rows, blocks) : 0;
+    if (!l->fixed_width) return (double)*tiles * wide;
+    return (double)down * ((double)longer * wide + (double)(across - longer) * narrow);
+}
+
+static double layer_cycles(const Layer *l, const ConvTile *tile, int64_t *tiles) {
+    int64_t length = l->width, count = l->height;
+    if (tile->flat_rows) length *= tile->flat_rows, count /= tile->flat_rows;
+    if (tile->flat_pixels) length *= count, count = 1;
+    int64_t whole = l->blocks / tile->blocks, rest = l->blocks % tile->blocks;
+    double cycles = (double)whole * map_cycles(l, length, count, tile, tile->blocks, tiles);
+    if (rest) cycles += map_cycles(l, length, count, tile, rest, tiles);
+    return cycles * (double)l->images + stream_cycles(l, whole + (rest > 0));
+}
+
+static void consider(const Layer *l, ConvTile tile, ConvTile *best, double *best_cycles) {
+    int64_t tiles;
+    double cycles = layer_cycles(l, &tile, &tiles);
+    if (best->pixels && cycles >= *best_cycles * 0.995) return;
+    *best = tile;
+    *best_cycles = cycles;
+}
+
+static int most_pixels(const Target *t, int blocks) {
+    return (t->registers - 2 - blocks) / blocks;
+}
+
+/* Flat maps: whole rows joined where sizes are fixed, pieces of sixteen tiles where they are free. */
+static void consider_flat(const Layer *l, ConvTile tile, ConvTile *best, double *cycles) {
+    if (!l->fixed_width || !l->fixed_height) {
+        tile.flat_pixels = 16 * tile.pixels;
+        consider(l, tile, best, cycles);
+        return;
+    }
+    for (int64_t join = 2; join <= l->height && join * l->width <= 16 * tile.pixels; join++) {
+        if (l->height % join != 0) continue;
+        tile.flat_rows = join;
+        consider(l, tile, best, cycles);
+    }
+}
+
+static void consider_rows(const Layer *l, ConvTile tile, ConvTile *best, double *cycles) {
+    if (!l->fixed_width || !l->fixed_height) return;
+    for (tile.rows = 2; tile.rows <= ROWS_AT_MOST && tile.rows * l->width <= tile.pixels; tile.rows++) {
+        ConvTile rows = tile;
+        rows.pixels = (int)l->width;
+        if (rows.rows <= l->height) consider(l, rows, best, cycles);
+    }
+}
+
+/* As many rows a task as make it worth its start, but enough tasks for many cores. */
+static int choose_task_rows(const Layer *l, const ConvTile *tile, double cycles) {
+    int64_t rows = tile->flat_rows ? l->height / tile->flat_rows : (l->height + tile->rows - 1) / tile->rows;
+    if (tile->flat_pixels) return 1;
+    int64_t all = max_i64(1, l->images * rows * ((l->blocks + tile->blocks - 1) / tile->blocks));
+    int64_t wanted = (int64_t)(TASK_CYCLES * (double)all / (cycles + 1)) + 1;
+    return (int)max_i64(1, min_i64(min_i64(wanted, rows), all / LEAST_TASKS));
+}
+
+/* See design/kernels.md: "next" on maps small enough that weights pass faster than the core fetches them; "near" on still smaller
+ * ones, where a group's weights do not stay in L1. */
+static void choose_prefetch(const Layer *l, ConvTile *tile, int64_t tiles) {
+    int64_t all = tiles * l->images, lines = l->target->lanes * tile->blocks * l->target->lanes * 4 / LINE_BYTES;
+    if (all <= 64 && l->reduction * tile->blocks * l->target->lanes * 4 > l->target->l1_bytes / 2) tile->next_lines = (int)((lines + all - 1) / all);
+    if (tile->blocks >= 2 && l->height * l->width <= 14 * 14 && tile->next_lines) tile->near_lines = 32;
+}
+
+ConvTile conv_choose_tile(const ConvShape *s, const Dims *dims, const Target *target, bool plain, bool flat, double *cycles) {
+    Layer l = read_layer(s, dims, target);
+    ConvTile best = {0};
+    for (int blocks = 2; blocks <= MOST_BLOCKS + 1; blocks++) {
+        ConvTile tile = {.blocks = blocks > MOST_BLOCKS ? 1 : blocks, .rows = 1, .plain = plain, .unroll = 1};
+        if (tile.blocks > l.blocks) continue;
+        int most = most_pixels(target, tile.blocks);
+        for (tile.pixels = most; tile.pixels >= 1 && tile.pixels >= most / 3; tile.pixels--) {
+            consider(&l, tile, &best, cycles);
+            if (flat && !plain) consider_flat(&l, tile, &best, cycles);
+            if (tile.pixels == most && !plain) consider_rows(&l, tile, &best, cycles);
+        }
+    }
+    int64_t tiles;
+    layer_cycles(&l, &best, &tiles);
+    best.task_rows = choose_task_rows(&l, &best, *cycles);
+    choose_prefetch(&l, &best, tiles);
+    if (target->registers <= 16 && s->inputs % 4 == 0) best.unroll = l.taps == 1 ? 4 : 2;
+    return best;
+}

@@ -1,0 +1,280 @@
+/* The register tile of direct convolution: P pixels by Q blocks of output channels, all sums in registers over the whole reduction.
+ *
+ *     sums[P][Q] = 0                                            P * Q registers
+ *     for each block of input channels                          (once where the input is PLAIN)
+ *       for each kernel row that lies inside the map
+ *         for each kernel column                                unrolled; pixels whose tap is padding are left out
+ *           for each channel of the block                       rolled; where PLAIN, it stands outside the kernel columns
+ *             w[Q] = weights, in the order they lie             Q registers
+ *             for each pixel: b = broadcast input               1 register; for Q = 1 the multiply-add reads memory itself
+ *               for each q: sums[pixel][q] += b * w[q]
+ *     tail(sums), stores
+ *
+ * The bound is the multiply-adds, P * Q of them to P + Q loads. Measured shares of peak stand in conv_direct.c. Unrolling the channel
+ * loop on 32 registers lost (spills from 16 on); bumping a pointer for each pixel instead of one base with displacements lost. */
+#include "backend/conv.h"
+
+enum { MOST_SUMS = 64, LINE_FLOATS = 16 };
+
+typedef struct Sums {
+    LLVMValueRef at[MOST_SUMS];
+    int count;
+} Sums;
+
+/* A loop round which all sums are carried. */
+static Loop begin_carrying(Module *m, Sums *sums, LLVMValueRef from, LLVMValueRef to, int64_t step) {
+    Loop loop = begin_loop(m, from, to, step);
+    for (int i = 0; i < sums->count; i++) sums->at[i] = add_carried(m, &loop, sums->at[i]);
+    return loop;
+}
+
+static void end_carrying(Module *m, Loop *loop, Sums *sums) {
+    for (int i = 0; i < sums->count; i++) set_carried(loop, i, sums->at[i]);
+    end_loop(m, loop);
+    for (int i = 0; i < sums->count; i++) sums->at[i] = carried_result(loop, i);
+}
+
+static LLVMValueRef scaled(Module *m, LLVMValueRef value, int64_t factor, int64_t addend) {
+    return emit_add(m, emit_mul(m, value, get_i64(m, factor)), get_i64(m, addend));
+}
+
+static bool inside(const ConvAxis *a, int64_t fixed, int64_t along, int64_t tap) {
+    if (fixed < 0) return true;
+    int64_t limit, at = a->scale * (fixed + along) + a->first + a->step * tap;
+    return at >= 0 && (!dim_is_const(a->input, &limit) || at < limit);
+}
+
+/* One tap of one block of input channels: where it reads. */
+typedef struct Tap {
+    const ConvSite *site;
+    int64_t row, column;       /* of the axes' taps; row SITE_COMPUTED: all rows of the tile are inside */
+    LLVMValueRef input;        /* element that the first pixel reads for the first channel */
+    LLVMValueRef weights;      /* element of its weights */
+    LLVMValueRef visit;        /* number of the tap in the tile's reduction, for prefetching */
+} Tap;
+
+static bool pixel_inside(const Conv *c, const Tap *tap, int pixel) {
+    int row = pixel / tap->site->columns, column = pixel % tap->site->columns;
+    bool row_inside = tap->row == SITE_COMPUTED || inside(&c->rows, tap->site->fixed_y, row, tap->row);
+    return row_inside && inside(&c->columns, tap->site->fixed_x, column, tap->column);
+}
+
+static bool any_pixel_inside(const Conv *c, const Tap *tap) {
+    for (int p = 0; p < tap->site->rows * tap->site->columns; p++)
+        if (pixel_inside(c, tap, p)) return true;
+    return false;
+}
+
+/* Address of the first channel that each pixel reads; zeros where that lies outside the map and is not known before the run. */
+static void find_pixels(const Conv *c, const Tap *tap, LLVMValueRef *address) {
+    Module *m = c->m;
+    const ConvAxis *x = &c->columns;
+    LLVMValueRef first = get_element(m, m->f32, c->input, tap->input);
+    for (int p = 0; p < tap->site->rows * tap->site->columns; p++) {
+        int row = p / tap->site->columns, column = p % tap->site->columns;
+        LLVMValueRef offset = emit_mul(m, get_i64(m, row * c->rows.scale), c->row_stride);
+        offset = emit_add(m, offset, get_i64(m, column * x->scale * c->pixel_stride));
+        address[p] = get_element(m, m->f32, first, offset);
+        if (tap->site->fixed_x != SITE_COMPUTED) continue;
+        LLVMValueRef at = scaled(m, tap->site->x, x->scale, column * x->scale + x->first + x->step * tap->column);
+        LLVMValueRef valid = LLVMBuildICmp(m->builder, LLVMIntULT, at, c->column_input, "inside");
+        address[p] = LLVMBuildSelect(m->builder, valid, address[p], c->zeros, "pixel");
+    }
+}
+
+/* The multiply-adds of one channel of one tap. `channel`: elements from each pixel's address. */
+static void multiply(const Conv *c, const Tap *tap, LLVMValueRef *address, LLVMValueRef channel, LLVMValueRef weights, Sums *sums) {
+    Module *m = c->m;
+    int blocks = tap->site->blocks;
+    LLVMTypeRef vector = get_vector(m, m->f32, c->lanes);
+    LLVMValueRef w[8];
+    for (int q = 0; q < blocks; q++) {
+        LLVMValueRef at = emit_add(m, weights, get_i64(m, q * c->lanes));
+        w[q] = emit_load(m, vector, get_element(m, m->f32, c->weights, at), c->lanes * 4);
+    }
+    for (int p = 0; p < tap->site->rows * tap->site->columns; p++) {
+        if (!pixel_inside(c, tap, p)) continue;
+        LLVMValueRef x = emit_load(m, m->f32, get_element(m, m->f32, address[p], channel), 4);
+        LLVMValueRef spread = get_splat(m, x, c->lanes);
+        for (int q = 0; q < blocks; q++) sums->at[p * blocks + q] = emit_muladd(m, spread, w[q], sums->at[p * blocks + q]);
+    }
+}
+
+static void prefetch_lines(const Conv *c, LLVMValueRef first, int lines, int locality) {
+    for (int i = 0; i < lines; i++) {
+        LLVMValueRef at = emit_add(c->m, first, get_i64(c->m, i * LINE_FLOATS));
+        emit_prefetch(c->m, get_element(c->m, c->m->f32, c->weights, at), locality);
+    }
+}
+
+static int64_t reduction(const Conv *c) {
+    return c->shape.inputs * c->shape.kernel[0] * c->shape.kernel[1];
+}
+
+/* The tile's share of the next group's weights, into L2: `next_lines` for each tap, in the channel loop where that is many. */
+static LLVMValueRef next_weights(const Conv *c, const Tap *tap) {
+    Module *m = c->m;
+    int64_t lanes = c->lanes, visits = (c->shape.inputs + lanes - 1) / lanes * c->shape.kernel[0] * c->shape.kernel[1];
+    LLVMValueRef visit = emit_add(m, emit_mul(m, tap->site->share, get_i64(m, visits)), tap->visit);
+    LLVMValueRef line = scaled(m, visit, c->tile->next_lines * LINE_FLOATS, reduction(c) * tap->site->blocks * lanes);
+    return emit_add(m, c->tile_weights, line);
+}
+
+static void reduce_channels(const Conv *c, const Tap *tap, LLVMValueRef channels, Sums *sums) {
+    Module *m = c->m;
+    LLVMValueRef address[MOST_SUMS];
+    if (!any_pixel_inside(c, tap)) return;
+    find_pixels(c, tap, address);
+    int unroll = c->tile->unroll, width = tap->site->blocks * c->lanes;
+    int next = tap->site->share ? c->tile->next_lines : 0, next_each = next / c->lanes;
+    LLVMValueRef ahead = next ? next_weights(c, tap) : NULL;
+    if (next && !next_each) prefetch_lines(c, ahead, next, 2);
+    Loop loop = begin_carrying(m, sums, get_i64(m, 0), channels, unroll);
+    for (int u = 0; u < unroll; u++) {
+        LLVMValueRef channel = emit_add(m, loop.index, get_i64(m, u));
+        LLVMValueRef weights = emit_add(m, tap->weights, scaled(m, loop.index, width, u * width));
+        multiply(c, tap, address, channel, weights, sums);
+        int near = (width + LINE_FLOATS - 1) / LINE_FLOATS;
+        if (c->tile->near_lines) prefetch_lines(c, emit_add(m, weights, get_i64(m, c->tile->near_lines * LINE_FLOATS)), near, 3);
+        if (next_each) prefetch_lines(c, emit_add(m, ahead, scaled(m, channel, next_each * LINE_FLOATS, 0)), next_each, 2);
+    }
+    end_carrying(m, &loop, sums);
+}
+
+/* A block of input channels over one kernel row: the columns' taps, unrolled. `block` is the number of the block, `y_tap` of the row. */
+static void reduce_row(const Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, LLVMValueRef block, LLVMValueRef input, Sums *sums) {
+    Module *m = c->m;
+    const ConvAxis *x = &c->columns;
+    int64_t taps = c->shape.kernel[0] * c->shape.kernel[1];
+    LLVMValueRef left = emit_sub(m, get_i64(m, c->shape.inputs), emit_mul(m, block, get_i64(m, c->lanes)));
+    LLVMValueRef channels = c->shape.inputs % c->lanes == 0 ? get_i64(m, c->lanes) : emit_min(m, left, get_i64(m, c->lanes));
+    LLVMValueRef ky = scaled(m, y_tap, c->rows.kernel_step, c->rows.kernel_first);
+    LLVMValueRef row_input = emit_add(m, input, emit_mul(m, y_tap, emit_mul(m, get_i64(m, c->rows.step), c->row_stride)));
+    for (int64_t t = 0; t < x->taps; t++) {
+        LLVMValueRef place = scaled(m, ky, c->shape.kernel[1], x->kernel_first + x->kernel_step * t);
+        LLVMValueRef before = emit_add(m, scaled(m, block, c->lanes * taps, 0), emit_mul(m, place, channels));
+        Tap tap = {.site = site, .row = row, .column = t};
+        tap.input = emit_add(m, row_input, get_i64(m, t * x->step * c->pixel_stride));
+        tap.weights = emit_add(m, c->tile_weights, scaled(m, before, site->blocks * c->lanes, 0));
+        tap.visit = emit_add(m, scaled(m, block, taps, 0), place);
+        reduce_channels(c, &tap, channels, sums);
+    }
+}
+
+/* The same for PLAIN input: all channels, and in each the columns' taps. */
+static void reduce_row_plain(const Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, LLVMValueRef input, Sums *sums) {
+    Module *m = c->m;
+    const ConvAxis *x = &c->columns;
+    LLVMValueRef address[MOST_SUMS];
+    LLVMValueRef ky = scaled(m, y_tap, c->rows.kernel_step, c->rows.kernel_first);
+    LLVMValueRef row_input = emit_add(m, input, emit_mul(m, y_tap, emit_mul(m, get_i64(m, c->rows.step), c->row_stride)));
+    Loop loop = begin_carrying(m, sums, get_i64(m, 0), get_i64(m, c->shape.inputs), 1);
+    LLVMValueRef place = scaled(m, emit_add(m, scaled(m, ky, c->shape.inputs, 0), loop.index), c->shape.kernel[1], 0);
+    LLVMValueRef channel = emit_add(m, row_input, emit_mul(m, loop.index, c->channel_stride));
+    for (int64_t t = 0; t < x->taps; t++) {
+        Tap tap = {.site = site, .row = row, .column = t};
+        tap.input = emit_add(m, channel, get_i64(m, t * x->step * c->pixel_stride));
+        LLVMValueRef at = emit_add(m, place, get_i64(m, x->kernel_first + x->kernel_step * t));
+        tap.weights = emit_add(m, c->tile_weights, scaled(m, at, site->blocks * c->lanes, 0));
+        if (!any_pixel_inside(c, &tap)) continue;
+        find_pixels(c, &tap, address);
+        multiply(c, &tap, address, get_i64(m, 0), tap.weights, sums);
+    }
+    end_carrying(m, &loop, sums);
+}
+
+static void reduce_kernel_row(const Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, LLVMValueRef block, LLVMValueRef input, Sums *sums) {
+    if (c->tile->plain) reduce_row_plain(c, site, row, y_tap, input, sums);
+    else reduce_row(c, site, row, y_tap, block, input, sums);
+}
+
+/* Taps of the row axis that lie inside the map at `y`: first, and one past the last. */
+static void find_row_taps(const Conv *c, LLVMValueRef y, LLVMValueRef *from, LLVMValueRef *to) {
+    Module *m = c->m;
+    const ConvAxis *a = &c->rows;
+    LLVMValueRef zero = get_i64(m, 0), top = scaled(m, y, a->scale, a->first), step = get_i64(m, a->step);
+    LLVMValueRef above = emit_max(m, emit_sub(m, zero, top), zero);
+    LLVMValueRef below = emit_max(m, emit_sub(m, get_dim(m, a->input), top), zero);
+    *from = emit_div(m, emit_add(m, above, get_i64(m, a->step - 1)), step);
+    *to = emit_min(m, emit_div(m, emit_add(m, below, get_i64(m, a->step - 1)), step), get_i64(m, a->taps));
+}
+
+static void reduce_rows(const Conv *c, const ConvSite *site, LLVMValueRef block, LLVMValueRef input, Sums *sums) {
+    Module *m = c->m;
+    if (site->fixed_y != SITE_COMPUTED) {
+        for (int64_t t = 0; t < c->rows.taps; t++) reduce_kernel_row(c, site, t, get_i64(m, t), block, input, sums);
+        return;
+    }
+    LLVMValueRef from, to;
+    find_row_taps(c, site->y, &from, &to);
+    Loop loop = begin_carrying(m, sums, from, to, 1);
+    reduce_kernel_row(c, site, SITE_COMPUTED, loop.index, block, input, sums);
+    end_carrying(m, &loop, sums);
+}
+
+static void reduce(const Conv *c, const ConvSite *site, Sums *sums) {
+    Module *m = c->m;
+    LLVMValueRef y = scaled(m, site->y, c->rows.scale, c->rows.first), x = scaled(m, site->x, c->columns.scale, c->columns.first);
+    LLVMValueRef input = emit_add(m, emit_mul(m, y, c->row_stride), emit_mul(m, x, get_i64(m, c->pixel_stride)));
+    input = emit_add(m, c->image_offset, input);
+    if (c->tile->plain) {
+        reduce_rows(c, site, get_i64(m, 0), input, sums);
+        return;
+    }
+    int64_t blocks = (c->shape.inputs + c->lanes - 1) / c->lanes;
+    Loop loop = begin_carrying(m, sums, get_i64(m, 0), get_i64(m, blocks), 1);
+    reduce_rows(c, site, loop.index, emit_add(m, input, emit_mul(m, loop.index, c->block_stride)), sums);
+    end_carrying(m, &loop, sums);
+}
+
+/* ---- what happens to the sums ---- */
+
+static Coord at_base(LLVMValueRef base) {
+    return (Coord){.base = base};
+}
+
+static void store_pixel(Conv *c, const ConvSite *site, int pixel, int q, LLVMValueRef sum) {
+    Module *m = c->m;
+    int row = pixel / site->columns, column = pixel % site->columns;
+    LLVMValueRef y = emit_add(m, site->y, get_i64(m, row)), x = emit_add(m, site->x, get_i64(m, column));
+    LLVMValueRef channel = emit_add(m, c->first_channel, get_i64(m, q * c->lanes));
+    Point point = {.rank = 4, .lanes = c->lanes};
+    point.at[0] = at_base(c->image);
+    point.at[1] = (Coord){.base = channel, .lane_step = 1, .aligned = true};
+    point.at[2] = at_base(scaled(m, y, c->rows.out_step, c->rows.out_first));
+    point.at[3] = at_base(scaled(m, x, c->columns.out_step, c->columns.out_first));
+    if (c->flat_length) {
+        point.at[2] = at_base(get_i64(m, 0));
+        point.at[3] = at_base(emit_add(m, emit_mul(m, y, get_i64(m, c->flat_length)), x));
+    }
+    if (c->shape.outputs % c->lanes != 0)
+        point.mask = emit_lane_mask(m, emit_sub(m, get_i64(m, c->shape.outputs * c->shape.groups), channel), c->lanes);
+    emit_tail_store(&c->tail, &point, sum);
+}
+
+static void store_sums(Conv *c, const ConvSite *site, const Sums *sums) {
+    int pixels = site->rows * site->columns;
+    for (int q = 0; q < site->blocks; q++)
+        for (int p = 0; p < pixels; p++) store_pixel(c, site, p, q, sums->at[p * site->blocks + q]);
+}
+
+/* Columns at or behind the limit are there only to make up the tile's width. */
+static void store_limited(Conv *c, const ConvSite *site, const Sums *sums) {
+    Module *m = c->m;
+    for (int p = 0; p < site->columns; p++) {
+        LLVMValueRef x = emit_add(m, site->x, get_i64(m, p));
+        Branch branch = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, x, site->limit, "exists"));
+        for (int q = 0; q < site->blocks; q++) store_pixel(c, site, p, q, sums->at[p * site->blocks + q]);
+        end_if(m, &branch);
+    }
+}
+
+void conv_emit_tile(Conv *c, const ConvSite *site) {
+    Sums sums = {.count = site->rows * site->columns * site->blocks};
+    CHECK(sums.count <= MOST_SUMS);
+    LLVMValueRef zero = LLVMConstNull(get_vector(c->m, c->m->f32, c->lanes));
+    for (int i = 0; i < sums.count; i++) sums.at[i] = zero;
+    if (c->rows.taps > 0 && c->columns.taps > 0) reduce(c, site, &sums);
+    if (site->fixed_x == SITE_COMPUTED) store_limited(c, site, &sums);
+    else store_sums(c, site, &sums);
+}
