@@ -51,10 +51,17 @@ typedef struct ConvTile {
     int near_lines;        /* how far ahead weights are asked into L1; 0: not */
 } ConvTile;
 
+/* For the kernel's name: ic64ih56iw56oc64k3x3p1_t14x2 (conv_shape.c). */
+const char *conv_describe(Arena *arena, const ConvShape *shape, const ConvTile *tile);
+/* Whether height and width may be walked as one: every value that the kernel touches is dense over them, or the same at all pixels. */
+bool conv_flat(const Kernel *kernel, const ConvShape *shape);
 /* The cheapest tile, and its cycles on one core. `flat`: height and width may be walked as one. */
 ConvTile conv_choose_tile(const ConvShape *shape, const Dims *dims, const Target *target, bool plain, bool flat, double *cycles);
 /* Widths into which a fixed row of `count` is cut: `longer` tiles of the returned width, then tiles one narrower; *tiles in all. */
 int64_t split_evenly(int64_t count, int64_t most, int64_t *tiles, int64_t *longer);
+
+/* BLOCKED for the maps that a tail reads beside the result, anything for the rest (conv_direct.c). */
+void conv_tail_layouts(const Kernel *kernel, LayoutKind *inputs);
 
 /* ---- conv_map.c, conv_tile.c: emission ---- */
 

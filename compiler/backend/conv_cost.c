@@ -55,7 +55,7 @@ static double tile_cycles(const Layer *l, int64_t pixels, int64_t blocks) {
     int64_t weight_bytes = l->reduction * blocks * t->lanes * 4;
     double stream = weight_bytes > t->l1_bytes / 2 ? (double)(blocks * t->lanes * 4) / t->l2_bytes_per_cycle : 0;
     double loads = 1.08 * (double)(pixels + blocks) / t->loads_per_cycle;
-    double step = largest(vectors / t->fmas_per_cycle, loads, CHAIN_LATENCY, stream);
+    double step = largest(vectors / t->fmas_per_cycle, loads, CHAIN_LATENCY, stream) + stream / 4;
     return step * (double)l->reduction + 1.5 * vectors + 24;
 }
 
@@ -157,6 +157,6 @@ ConvTile conv_choose_tile(const ConvShape *s, const Dims *dims, const Target *ta
     layer_cycles(&l, &best, &tiles);
     best.task_rows = choose_task_rows(&l, &best, *cycles);
     choose_prefetch(&l, &best, tiles);
-    if (target->registers <= 16 && s->inputs % 4 == 0) best.unroll = l.taps == 1 ? 4 : 2;
+    if (s->inputs % 4 == 0) best.unroll = target->registers > 16 ? (best.blocks > 2 ? 2 : 1) : l.taps == 1 ? 4 : 2;
     return best;
 }

@@ -181,19 +181,19 @@ static void emit_several_rows(Conv *c, ConvSite site, LLVMValueRef number) {
     }
 }
 
-/* The number of rows of tiles, of the phase with the most. */
-static Dim tile_rows(Dims *dims, const ConvTile *tile, Dim rows, Dim columns) {
+/* The number of rows of tiles of a phase. */
+static Dim tile_rows(Dims *dims, const ConvShape *shape, const ConvTile *tile, int phase) {
+    Dim rows = conv_axis(dims, shape, 0, phase).count, columns = conv_axis(dims, shape, 1, phase).count;
     if (tile->flat_rows) return dim_const(dims, dim_const_value(rows) / tile->flat_rows);
     if (tile->flat_pixels) return dim_ceil_div(dims, dim_mul(dims, rows, columns), tile->flat_pixels);
     return dim_ceil_div(dims, rows, tile->rows);
 }
 
-static void emit_task_rows(Conv *c, LLVMValueRef part, int blocks) {
+static void emit_task_rows(Conv *c, LLVMValueRef part, int blocks, int phase) {
     Module *m = c->m;
     ConvSite site = {.blocks = blocks};
     LLVMValueRef each = get_i64(m, c->tile->task_rows), from = emit_mul(m, part, each);
-    LLVMValueRef rows = get_dim(m, tile_rows(dims_of(c), c->tile, c->rows.count, c->columns.count));
-    if (c->tile->flat_pixels) rows = get_dim(m, tile_rows(dims_of(c), c->tile, c->shape.out_size[0], c->shape.out_size[1]));
+    LLVMValueRef rows = get_dim(m, tile_rows(dims_of(c), &c->shape, c->tile, phase));
     Loop loop = begin_loop(m, from, emit_min(m, emit_add(m, from, each), rows), 1);
     if (c->tile->next_lines) site.share = emit_add(m, emit_mul(m, c->image, rows), loop.index);
     if (c->tile->rows > 1) emit_several_rows(c, site, loop.index);
@@ -233,11 +233,11 @@ static void emit_phases(Conv *c, LLVMValueRef phase, LLVMValueRef part, int bloc
     for (int i = 0; i < phases; i++) {
         set_axes(c, i);
         if (phases == 1) {
-            emit_task_rows(c, part, blocks);
+            emit_task_rows(c, part, blocks, i);
             return;
         }
         Branch branch = begin_if(c->m, compare(c, LLVMIntEQ, phase, get_i64(c->m, i)));
-        emit_task_rows(c, part, blocks);
+        emit_task_rows(c, part, blocks, i);
         end_if(c->m, &branch);
     }
 }
@@ -250,8 +250,7 @@ static LLVMValueRef take(Module *m, LLVMValueRef *number, LLVMValueRef count) {
 }
 
 static Dim row_parts(Dims *dims, const ConvShape *shape, const ConvTile *tile) {
-    ConvAxis rows = conv_axis(dims, shape, 0, 0), columns = conv_axis(dims, shape, 1, 0);
-    return dim_ceil_div(dims, tile_rows(dims, tile, rows.count, columns.count), tile->task_rows);
+    return dim_ceil_div(dims, tile_rows(dims, shape, tile, 0), tile->task_rows); /* phase 0 has the most rows */
 }
 
 Dim conv_tasks(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes) {
@@ -287,11 +286,9 @@ static void emit_task(Conv *c, LLVMValueRef task) {
 }
 
 static void read_input(Conv *c) {
-    int argument, weights;
-    const Value *x = kernel_input(c->kernel, c->shape.x, &argument);
-    kernel_input(c->kernel, c->shape.w, &weights);
-    c->input = get_argument(c->m, argument);
-    c->weights = get_argument(c->m, weights);
+    const Value *x = c->kernel->inputs[0];
+    c->input = get_argument(c->m, 1);
+    c->weights = get_argument(c->m, 2);
     c->image_stride = get_dim(c->m, x->strides[0]);
     c->block_stride = c->channel_stride = get_dim(c->m, x->strides[1]);
     c->row_stride = get_dim(c->m, x->strides[2]);

@@ -6,10 +6,6 @@
  * in which what they read goes up, so that `step` is positive. */
 #include "backend/conv.h"
 
-static const Node *input_node(const Kernel *kernel, int index) {
-    return kernel->anchor->inputs[index];
-}
-
 static bool two_axes_of_f32(const Node *node) {
     return node->shape.type == DTYPE_F32 && node->shape.rank == 4;
 }
@@ -42,7 +38,7 @@ static void read_attributes(const Node *anchor, ConvShape *s) {
 bool conv_shape(const Kernel *kernel, ConvShape *s) {
     const Node *anchor = kernel->anchor;
     if (!anchor || (anchor->op != OP_convolution && anchor->op != OP_convolution_input)) return false;
-    *s = (ConvShape){.anchor = anchor, .x = input_node(kernel, 0), .w = input_node(kernel, 1)};
+    *s = (ConvShape){.anchor = anchor, .x = anchor->inputs[0], .w = anchor->inputs[1]};
     if (!two_axes_of_f32(s->x) || !two_axes_of_f32(s->w) || !two_axes_of_f32(anchor)) return false;
     if (!constant_dims(s->w, 0, 4) || !constant_dims(s->x, 1, 2) || !constant_dims(anchor, 1, 2)) return false;
     s->transposed = anchor->op == OP_convolution_input;
@@ -100,4 +96,19 @@ double conv_flops(const ConvShape *s, const Dims *dims) {
     const Dim *map = s->transposed ? s->in_size : s->out_size;
     double pixels = (double)dim_typical(dims, s->images) * (double)dim_typical(dims, map[0]) * (double)dim_typical(dims, map[1]);
     return 2 * pixels * (double)(s->kernel[0] * s->kernel[1]) * (double)(s->groups * s->inputs * s->outputs);
+}
+
+const char *conv_describe(Arena *arena, const ConvShape *s, const ConvTile *tile) {
+    Text text = {.arena = arena};
+    const char *axes[] = {"h", "w"};
+    text_add(&text, "ic%lld", (long long)(s->inputs * s->groups));
+    for (int i = 0; i < 2; i++)
+        if (dim_is_const(s->in_size[i], NULL)) text_add(&text, "i%s%lld", axes[i], (long long)dim_const_value(s->in_size[i]));
+    text_add(&text, "oc%lldk%lldx%lld", (long long)(s->outputs * s->groups), (long long)s->kernel[0], (long long)s->kernel[1]);
+    if (s->groups > 1) text_add(&text, "g%lld", (long long)s->groups);
+    if (s->stride[0] > 1 || s->stride[1] > 1) text_add(&text, "s%lld", (long long)s->stride[0]);
+    if (s->dilation[0] > 1 || s->dilation[1] > 1) text_add(&text, "d%lld", (long long)s->dilation[0]);
+    if (s->before[0] || s->before[1]) text_add(&text, "p%lld", (long long)s->before[0]);
+    text_add(&text, "_t%s%dx%d", tile->flat_rows || tile->flat_pixels ? "f" : "", tile->pixels * tile->rows, tile->blocks);
+    return text_string(&text);
 }

@@ -1,0 +1,49 @@
+/* Transposed convolution (convolution_input with weights that are parameters): stride x stride phases, each a direct convolution of
+ * stride 1 over a part of the taps (conv_shape.c has the arithmetic), by the tiles of conv_tile.c. No output is written twice and no
+ * zero multiplied. Measured on a core with two 512-bit FMAs: see tests/kernels. */
+#include "backend/conv.h"
+
+enum { MOST_COLUMN_TAPS = 16, MOST_PHASES = 16 };
+
+bool conv_transposed_fits(const Kernel *kernel, const Target *target) {
+    ConvShape s;
+    if (!conv_shape(kernel, &s) || !s.transposed || kernel->inputs[1]->space != SPACE_WEIGHTS) return false;
+    bool whole = s.groups == 1 || (s.inputs % target->lanes == 0 && s.outputs % target->lanes == 0);
+    return whole && s.kernel[1] <= MOST_COLUMN_TAPS * s.stride[1] && conv_phases(&s) <= MOST_PHASES;
+}
+
+void conv_transposed_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs) {
+    (void)target;
+    *output = LAYOUT_BLOCKED;
+    inputs[0] = LAYOUT_BLOCKED;
+    conv_tail_layouts(kernel, inputs);
+}
+
+void conv_transposed_choose(Program *program, Kernel *kernel) {
+    Dims *dims = program->graph->dims;
+    int lanes = program->target->lanes;
+    ConvShape s;
+    CHECK(conv_shape(kernel, &s));
+    double cycles;
+    ConvTile *tile = NEW(program->arena, ConvTile);
+    bool plain = kernel->inputs[0]->layout == LAYOUT_PLAIN;
+    *tile = conv_choose_tile(&s, dims, program->target, plain, false, &cycles);
+    kernel->tile = tile;
+    kernel->tasks = conv_tasks(dims, &s, tile, lanes);
+    program_pack(program, kernel, 1, PACK_CONV,
+                 (int64_t[6]){lanes, tile->blocks, plain ? CONV_ORDER_PLAIN : CONV_ORDER_BLOCKED, s.groups, 1});
+    kernel_set_name(kernel, "conv_transposed_%s", conv_describe(program->arena, &s, tile));
+}
+
+double conv_transposed_cost(const Kernel *kernel, const Target *target) {
+    ConvShape s;
+    double cycles;
+    CHECK(conv_shape(kernel, &s));
+    conv_choose_tile(&s, kernel->program->graph->dims, target, false, false, &cycles);
+    return cycles * (double)(s.groups * conv_phases(&s));
+}
+
+LLVMValueRef conv_transposed_emit(Module *m, const Kernel *kernel) {
+    Conv c = conv_begin(m, kernel);
+    return conv_emit_map(&c);
+}
