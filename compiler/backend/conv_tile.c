@@ -229,23 +229,20 @@ static void reduce(const Conv *c, const ConvSite *site, Sums *sums) {
 
 /* ---- what happens to the sums ---- */
 
-static Coord at_base(LLVMValueRef base) {
-    return (Coord){.base = base};
-}
-
 static void store_pixel(Conv *c, const ConvSite *site, int pixel, int q, LLVMValueRef sum) {
     Module *m = c->m;
     int row = pixel / site->columns, column = pixel % site->columns;
     LLVMValueRef y = emit_add(m, site->y, get_i64(m, row)), x = emit_add(m, site->x, get_i64(m, column));
     LLVMValueRef channel = emit_add(m, c->first_channel, get_i64(m, q * c->lanes));
     Point point = {.rank = 4, .lanes = c->lanes};
-    point.at[0] = at_base(c->image);
-    point.at[1] = (Coord){.base = channel, .lane_step = 1, .aligned = true};
-    point.at[2] = at_base(scaled(m, y, c->rows.out_step, c->rows.out_first));
-    point.at[3] = at_base(scaled(m, x, c->columns.out_step, c->columns.out_first));
+    point.at[0] = coord_fixed(c->image);
+    point.at[1] = coord_lanes(channel, 1);
+    point.at[1].aligned = true;
+    point.at[2] = coord_fixed(scaled(m, y, c->rows.out_step, c->rows.out_first));
+    point.at[3] = coord_fixed(scaled(m, x, c->columns.out_step, c->columns.out_first));
     if (c->flat_length) {
-        point.at[2] = at_base(get_i64(m, 0));
-        point.at[3] = at_base(emit_add(m, emit_mul(m, y, get_i64(m, c->flat_length)), x));
+        point.at[2] = coord_fixed(get_i64(m, 0));
+        point.at[3] = coord_fixed(emit_add(m, emit_mul(m, y, get_i64(m, c->flat_length)), x));
     }
     if (c->shape.outputs % c->lanes != 0)
         point.mask = emit_lane_mask(m, emit_sub(m, get_i64(m, c->shape.outputs * c->shape.groups), channel), c->lanes);

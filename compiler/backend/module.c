@@ -245,7 +245,7 @@ LLVMValueRef get_dim(Module *m, Dim dim) {
     if (value) return value;
     LLVMBasicBlockRef from = go_to_entry(m);
     value = emit_dim(m, dim);
-    LLVMPositionBuilderAtEnd(m->builder, from);
+    if (from != m->entry) LLVMPositionBuilderAtEnd(m->builder, from); /* a size within a size goes on before the branch */
     map_set(m->dim_values, dim, value);
     return value;
 }
