@@ -76,12 +76,15 @@ typedef struct Stmt Stmt;
 typedef Vec(Expr *) ExprList;
 typedef Vec(Stmt *) StmtList;
 
+/* Expressions and statements are at most this deep, so that walking them by recursion is safe. */
+#define SYNTAX_DEPTH 1000
+
 typedef enum ExprKind {
     EXPR_NAME,    /* name */
     EXPR_INT,     /* integer */
     EXPR_FLOAT,   /* real */
     EXPR_BOOL,    /* integer 0 or 1 */
-    EXPR_STRING,  /* parts: literal text and expressions in braces, in turn */
+    EXPR_STRING,  /* parts: literal text and expressions in braces; two texts never stand together; none for "" */
     EXPR_LIST,    /* arguments: [a, b, *c] */
     EXPR_TUPLE,   /* arguments: (a, b), (name = a, name = b), () */
     EXPR_UNARY,   /* op, left */
@@ -115,11 +118,13 @@ typedef struct Index { /* i, or from:to where either may be missing */
     Expr *end;
     Span span;
 } Index;
+typedef Vec(Index) IndexList;
 
 typedef struct StringPart { /* text, or value */
     Name text;
     Expr *value;
 } StringPart;
+typedef Vec(StringPart) StringParts;
 
 /* What stands after an arrow, with its label if it has one. */
 typedef enum StageKind { STAGE_SIMPLE, STAGE_REPEAT, STAGE_IF } StageKind;
@@ -137,14 +142,15 @@ struct Expr {
     ExprKind kind;
     Operator op;
     Span span;
-    Span op_span;      /* of the operator or the arrow, where there is one */
+    Span op_span;      /* of the operator or the arrow, where there is one; of the name of EXPR_MEMBER */
+    int depth;         /* of the tree below: 1 for a name */
     Name name;
     int64_t integer;
     double real;
     Expr *left, *right, *condition;
     ArgumentList arguments;
-    Vec(Index) indices;
-    Vec(StringPart) parts;
+    IndexList indices;
+    StringParts parts;
     Stage *stage;
     StageList stages;
 };
@@ -154,20 +160,25 @@ typedef enum StmtKind {
     STMT_ASSIGN,  /* target = value; target is a name, a tuple or list of names, `_` */
     STMT_RETURN,  /* value */
     STMT_IF,      /* condition, body, else_body (an else-if is an else_body of one STMT_IF) */
-    STMT_FOR,     /* name in value (.. end), body */
+    STMT_FOR,     /* target (a name or a tuple of names) in value (.. end), body */
     STMT_REPEAT,  /* value times, body */
     STMT_ASSERT,  /* condition, message */
     STMT_EXPECT,  /* arguments */
-    STMT_LOAD,    /* target from path */
-    STMT_UNUSED,  /* path: pattern of weight names that a file may hold and nobody reads */
-    STMT_UPDATE, STMT_MINIMIZE, STMT_SHOW, STMT_PHASE, /* parsed; the elaborator says they come later */
+    STMT_LOAD,    /* target from value, a string */
+    STMT_UNUSED,  /* value, a string: pattern of weight names that a file may hold and nobody reads */
+    /* These are parsed; the elaborator says that they come later. */
+    STMT_UPDATE,   /* target = value */
+    STMT_MINIMIZE, /* value over target with end */
+    STMT_SHOW,     /* value every end */
+    STMT_PHASE,    /* value (a string) for end name (images or steps), body */
     STMT_ERROR
 } StmtKind;
 
 struct Stmt {
     StmtKind kind;
-    Span span;
-    Name name;
+    Span span;      /* of the whole statement, its body too */
+    int depth;
+    Name name;      /* STMT_PHASE */
     Expr *target, *value, *end, *condition, *message;
     ArgumentList arguments;
     StmtList body, else_body;
@@ -187,6 +198,7 @@ typedef struct Parameter { /* name, name = default, name: type, *name, once/each
     Span span;
 } Parameter;
 typedef Vec(Parameter) ParameterList;
+typedef Vec(ParameterList) ParameterLists;
 
 typedef struct Result { /* name: type as form */
     Name name;
@@ -194,6 +206,7 @@ typedef struct Result { /* name: type as form */
     Expr *form; /* labels(...), boxes(...), names(...), or NULL */
     Span span;
 } Result;
+typedef Vec(Result) ResultList;
 
 typedef enum DeclKind { DECL_BLOCK, DECL_MODEL, DECL_TRAIN, DECL_OPTIMIZER, DECL_USE, DECL_CONSTANT } DeclKind;
 
@@ -202,13 +215,13 @@ typedef struct Decl {
     Name name;
     Span span, name_span;
     const Source *source;
-    Vec(ParameterList) lists; /* one or two */
-    Vec(Result) results;
+    ParameterLists lists; /* one or two */
+    ResultList results;
     bool results_in_parentheses;
     ExprList where;
     StmtList body;
     Expr *value; /* DECL_CONSTANT */
-    const char *comment; /* the comment block right above it, for --help and docs; NULL where none */
+    const char *comment; /* the comment block right above it without its `#`s, for --help and docs; NULL where none */
 } Decl;
 
 typedef struct File {
@@ -216,9 +229,12 @@ typedef struct File {
     Vec(Decl *) decls;
 } File;
 
-/* ---- grammar/cai.y ---- */
+/* ---- parse.c, grammar/ ---- */
 
-/* Parses a whole file; what it could not read is in `diag` and leaves EXPR_ERROR or STMT_ERROR behind. Never NULL. */
+#define SOURCE_BYTES_MAX (16u << 20)
+
+/* Parses a whole file; what it could not read is in `diag` and leaves EXPR_ERROR or STMT_ERROR behind. Never NULL. A statement that
+ * was left out may have bound names, so a file with errors is not to be elaborated. */
 File *parse_file(Arena *arena, Names *names, Diagnostics *diag, Source *source);
 
 /* ---- ast_print.c ---- */

@@ -1,0 +1,149 @@
+/* Options: one row each, from which they are read and their help is printed. */
+#include "commands/commands.h"
+
+typedef enum OptionKind { OPTION_FLAG, OPTION_TEXT, OPTION_WEIGHTS, OPTION_DEFINE } OptionKind;
+
+typedef struct Option {
+    const char *name, *value; /* "--target", "NAME"; value NULL for flags */
+    OptionKind kind;
+    size_t offset;            /* of the field in Options */
+    const char *commands;     /* that take it, each between spaces */
+    const char *help;
+} Option;
+
+#define FIELD(name) offsetof(Options, name)
+#define CHECK_BUILD_RUN_SUMMARY " check build run summary "
+static const Option table[] = {
+    {"-o", "OUT", OPTION_TEXT, FIELD(output), " build ", "the program to write (default: the model's name)"},
+    {"--weights", "[PATH=]FILE", OPTION_WEIGHTS, FIELD(weights), " build run ", "trained weights, a .safetensors file; with PATH=, for the layers below that path; may be repeated"},
+    {"--init", "SEED", OPTION_TEXT, FIELD(init), " build run ", "random weights that SEED decides, instead of trained ones"},
+    {"--rename", "FILE", OPTION_TEXT, FIELD(rename), " build run ", "how names in weight files map to ours: a line `THEIRS OURS` each, * stands for any text"},
+    {"-D", "NAME=VALUE", OPTION_DEFINE, FIELD(defines), CHECK_BUILD_RUN_SUMMARY, "fix a size or a hyperparameter of the model"},
+    {"--target", "NAME", OPTION_TEXT, FIELD(target), " build run ", "the machine to build for: native (default), x86-64-v3, x86-64-v4"},
+    {"--emit", "STAGE", OPTION_TEXT, FIELD(emit), " check build ", "print what a stage made, and stop: ast, graph, program, llvm, asm"},
+    {"--after", "PASS", OPTION_TEXT, FIELD(after), " build ", "print the graph as it stands after PASS, and stop"},
+    {"--explain", NULL, OPTION_FLAG, FIELD(explain), " build ", "print which kernel computes what, with which tiles, and what it should cost"},
+    {"--time-passes", NULL, OPTION_FLAG, FIELD(time_passes), " check build ", "print how long each stage took"},
+    {"--blas", NULL, OPTION_FLAG, FIELD(blas), " build run ", "use OpenBLAS for large matrix products even where ours is estimated faster"},
+    {"--reference", NULL, OPTION_FLAG, FIELD(reference), " run ", "evaluate in double precision by plain loops, without compiling"},
+    {"--compare", NULL, OPTION_FLAG, FIELD(compare), " run ", "run both ways and print the error layer by layer"},
+    {"--format", "json|text", OPTION_TEXT, FIELD(format), " summary ", "text (default), or json for tools"},
+    {"--message-format", "json|text", OPTION_TEXT, FIELD(message_format), CHECK_BUILD_RUN_SUMMARY, "how errors are printed: text (default), or json, an object a line"},
+    {"--help", NULL, OPTION_FLAG, FIELD(help), " check build run summary new ", "print this"},
+};
+
+static bool takes(const Option *option, const char *command) {
+    size_t length = strlen(command);
+    for (const char *at = option->commands; (at = strstr(at, command)) != NULL; at++)
+        if (at[-1] == ' ' && at[length] == ' ') return true;
+    return false;
+}
+
+static const Option *find(const char *command, const char *name, size_t length) {
+    for (int i = 0; i < COUNT_OF(table); i++)
+        if (strlen(table[i].name) == length && strncmp(table[i].name, name, length) == 0 && takes(&table[i], command)) return &table[i];
+    return NULL;
+}
+
+static bool unknown(const char *command, const char *name, size_t length) {
+    const char *candidates[COUNT_OF(table)];
+    char given[64];
+    int count = 0;
+    snprintf(given, sizeof given, "%.*s", (int)length, name);
+    for (int i = 0; i < COUNT_OF(table); i++)
+        if (takes(&table[i], command)) candidates[count++] = table[i].name;
+    const char *nearest = nearest_name(given, candidates, count);
+    fprintf(stderr, "cai %s: unknown option %s", command, given);
+    if (nearest) fprintf(stderr, " (did you mean %s?)", nearest);
+    fprintf(stderr, "\n`cai %s --help` lists the options\n", command);
+    return false;
+}
+
+static bool add_weights(Options *options, Arena *arena, const char *value) {
+    const char *equals = strchr(value, '=');
+    WeightFile file = {.file = value};
+    if (equals) file = (WeightFile){arena_strndup(arena, value, (size_t)(equals - value)), equals + 1};
+    if (*file.file) {
+        vec_push(arena, &options->weights, file);
+        return true;
+    }
+    fprintf(stderr, "cai %s: --weights wants a file: --weights model.safetensors\n", options->command);
+    return false;
+}
+
+static bool add_define(Options *options, Arena *arena, Names *names, const char *value) {
+    const char *equals = strchr(value, '=');
+    if (!equals || equals == value || !equals[1]) {
+        fprintf(stderr, "cai %s: -D wants a name and a value: -D H=512\n", options->command);
+        return false;
+    }
+    vec_push(arena, &options->defines, (Define){intern_range(names, value, (size_t)(equals - value)), equals + 1});
+    return true;
+}
+
+static bool store(Options *options, const Option *option, Arena *arena, Names *names, const char *value) {
+    void *field = (char *)options + option->offset;
+    switch (option->kind) {
+    case OPTION_FLAG: *(bool *)field = true; return true;
+    case OPTION_TEXT: *(const char **)field = value; return true;
+    case OPTION_WEIGHTS: return add_weights(options, arena, value);
+    case OPTION_DEFINE: return add_define(options, arena, names, value);
+    }
+    return false;
+}
+
+/* One option at arguments[*at], as --name value, --name=value or -Dvalue; moves *at past it. */
+static bool read_option(Options *options, const Option *option, Arena *arena, Names *names, int count, char **arguments, int *at) {
+    const char *given = arguments[(*at)++], *value = NULL;
+    size_t length = strlen(option->name);
+    if (given[length] == '=') value = given + length + 1;
+    else if (given[length]) value = given + length;
+    if (!option->value && value) {
+        fprintf(stderr, "cai %s: %s takes no value\n", options->command, option->name);
+        return false;
+    }
+    if (option->value && !value) {
+        if (*at == count) {
+            fprintf(stderr, "cai %s: %s wants %s\n", options->command, option->name, option->value);
+            return false;
+        }
+        value = arguments[(*at)++];
+    }
+    return store(options, option, arena, names, value);
+}
+
+static const Option *option_at(const char *command, const char *given) {
+    const Option *option = find(command, given, strcspn(given, "="));
+    return option || strncmp(given, "-D", 2) != 0 ? option : find(command, given, 2);
+}
+
+bool options_read(Options *options, Arena *arena, Names *names, int count, char **arguments) {
+    bool passes_on = strcmp(options->command, "run") == 0; /* what is not ours is the program's */
+    for (int at = 0; at < count;) {
+        const char *given = arguments[at];
+        bool is_option = given[0] == '-' && given[1] && (!options->file || !passes_on || option_at(options->command, given));
+        if (passes_on && options->file && strcmp(given, "--") == 0) {
+            for (at++; at < count; at++) vec_push(arena, &options->rest, arguments[at]);
+        } else if (is_option && passes_on && options->file && strcmp(given, "--help") == 0) {
+            vec_push(arena, &options->rest, arguments[at++]);
+        } else if (is_option) {
+            const Option *option = option_at(options->command, given);
+            if (!option) return unknown(options->command, given, strcspn(given, "="));
+            if (!read_option(options, option, arena, names, count, arguments, &at)) return false;
+        } else if (!options->file) {
+            options->file = arguments[at++];
+        } else {
+            vec_push(arena, &options->rest, arguments[at++]);
+        }
+    }
+    return true;
+}
+
+void options_help(FILE *out, const char *command) {
+    for (int i = 0; i < COUNT_OF(table); i++) {
+        if (!takes(&table[i], command)) continue;
+        char left[64];
+        snprintf(left, sizeof left, "%s%s%s", table[i].name, table[i].value ? " " : "", table[i].value ? table[i].value : "");
+        fprintf(out, "  %-24s %s\n", left, table[i].help);
+    }
+}

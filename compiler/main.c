@@ -1,0 +1,78 @@
+/* cai: the table of commands, and what stands round every one of them. */
+#include "commands/commands.h"
+#include <stdlib.h>
+
+typedef struct Command {
+    const char *name, *arguments, *what;
+    int (*run)(Session *session);
+    const char *more; /* printed by `cai NAME --help` below the usage line */
+} Command;
+
+static const Command commands[] = {
+    {"check", "FILE", "read a file and say what is wrong with it", command_check,
+     "Elaborates every model of FILE: names, shapes, weights, and what `expect` states. Silent where all is well.\n"},
+};
+
+static void print_help(FILE *out) {
+    fputs("cai " CAI_VERSION ": builds neural networks on images into native programs\n\n", out);
+    for (int i = 0; i < COUNT_OF(commands); i++) {
+        char left[64];
+        snprintf(left, sizeof left, "cai %s %s", commands[i].name, commands[i].arguments);
+        fprintf(out, "  %-36s %s\n", left, commands[i].what);
+    }
+    fputs("\n`cai COMMAND --help` says more of each; `cai --version` prints the version.\n", out);
+}
+
+static void print_command_help(const Command *command) {
+    printf("usage: cai %s %s [options]\n\n%s\nOptions:\n", command->name, command->arguments, command->more);
+    options_help(stdout, command->name);
+}
+
+static int unknown_command(const char *name) {
+    const char *names[COUNT_OF(commands)];
+    for (int i = 0; i < COUNT_OF(commands); i++) names[i] = commands[i].name;
+    const char *nearest = nearest_name(name, names, COUNT_OF(commands));
+    fprintf(stderr, "cai: there is no command `%s`", name);
+    if (nearest) fprintf(stderr, " (did you mean `cai %s`?)", nearest);
+    fputs("\n`cai --help` lists the commands\n", stderr);
+    return EXIT_USAGE;
+}
+
+static int run_command(const Command *command, int count, char **arguments) {
+    Arena *arena = arena_new();
+    Names *names = names_new(arena);
+    Options options = {.command = command->name};
+    Session session;
+    int code = EXIT_USAGE;
+    if (!options_read(&options, arena, names, count, arguments)) {
+        code = EXIT_USAGE;
+    } else if (options.help) {
+        print_command_help(command);
+        code = EXIT_GOOD;
+    } else if (!options.file) {
+        fprintf(stderr, "usage: cai %s %s [options]\n`cai %s --help` says more\n", command->name, command->arguments, command->name);
+    } else {
+        session_begin(&session, &options, arena, names);
+        code = command->run(&session);
+    }
+    arena_free(arena);
+    return code;
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2) {
+        print_help(stderr);
+        return EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        print_help(stdout);
+        return EXIT_GOOD;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        puts("cai " CAI_VERSION);
+        return EXIT_GOOD;
+    }
+    for (int i = 0; i < COUNT_OF(commands); i++)
+        if (strcmp(argv[1], commands[i].name) == 0) return run_command(&commands[i], argc - 2, argv + 2);
+    return unknown_command(argv[1]);
+}

@@ -1,0 +1,227 @@
+/* Makers of the syntax tree's nodes, called by the grammar's actions. Each knows the depth of what it makes, and none is deeper than
+ * SYNTAX_DEPTH. */
+#include "syntax/parse.h"
+#include <ctype.h>
+
+static int deeper(int depth, int other) { return depth > other ? depth : other; }
+static int depth_of(const Expr *e) { return e ? e->depth : 0; }
+
+static int depth_of_body(const StmtList *body) {
+    int depth = 0;
+    for (int i = 0; i < body->count; i++) depth = deeper(depth, body->items[i]->depth);
+    return depth;
+}
+
+static int depth_of_arguments(const ArgumentList *list) {
+    int depth = 0;
+    for (int i = 0; i < list->count; i++) depth = deeper(depth, depth_of(list->items[i].value));
+    return depth;
+}
+
+Expr *ast_error(Parser *p, Span span) {
+    Expr *e = NEW(p->arena, Expr);
+    *e = (Expr){.kind = EXPR_ERROR, .span = span, .depth = 1};
+    return e;
+}
+
+static void too_deep(Parser *p, Span span) {
+    Diagnostic *d = parser_error(p, "too-deep", span, "this is nested more than %d levels deep", SYNTAX_DEPTH);
+    diag_help(p->diag, d, "give a part of it a name, and use the name");
+}
+
+static Expr *make(Parser *p, Expr fields, int depth_below) {
+    if (depth_below >= SYNTAX_DEPTH) {
+        too_deep(p, fields.span);
+        return ast_error(p, fields.span);
+    }
+    fields.depth = depth_below + 1;
+    return arena_copy(p->arena, &fields, sizeof fields);
+}
+
+Expr *ast_name(Parser *p, Span span, Name name) { return make(p, (Expr){.kind = EXPR_NAME, .span = span, .name = name}, 0); }
+Expr *ast_int(Parser *p, Span span, int64_t value) { return make(p, (Expr){.kind = EXPR_INT, .span = span, .integer = value}, 0); }
+Expr *ast_float(Parser *p, Span span, double value) { return make(p, (Expr){.kind = EXPR_FLOAT, .span = span, .real = value}, 0); }
+Expr *ast_bool(Parser *p, Span span, bool value) { return make(p, (Expr){.kind = EXPR_BOOL, .span = span, .integer = value}, 0); }
+
+/* Joins neighbouring pieces of text: the scanner gives a piece for every escape. */
+static StringParts join_texts(Parser *p, StringParts parts) {
+    StringParts joined = {0};
+    for (int i = 0; i < parts.count;) {
+        Text text = {.arena = p->arena};
+        if (parts.items[i].value) {
+            vec_push(p->arena, &joined, parts.items[i++]);
+            continue;
+        }
+        for (; i < parts.count && !parts.items[i].value; i++) text_add(&text, "%s", parts.items[i].text);
+        vec_push(p->arena, &joined, (StringPart){.text = intern(p->names, text_string(&text))});
+    }
+    return joined;
+}
+
+Expr *ast_string(Parser *p, Span span, StringParts parts) {
+    int depth = 0;
+    for (int i = 0; i < parts.count; i++) depth = deeper(depth, depth_of(parts.items[i].value));
+    return make(p, (Expr){.kind = EXPR_STRING, .span = span, .parts = join_texts(p, parts)}, depth);
+}
+
+Expr *ast_literal(Parser *p, Span span, Name text) {
+    StringParts parts = {0};
+    vec_push(p->arena, &parts, (StringPart){.text = text});
+    return ast_string(p, span, parts);
+}
+
+Expr *ast_list(Parser *p, Span span, ArgumentList items) {
+    return make(p, (Expr){.kind = EXPR_LIST, .span = span, .arguments = items}, depth_of_arguments(&items));
+}
+
+Expr *ast_parentheses(Parser *p, Span span, ArgumentList items, bool trailing_comma) {
+    if (items.count == 1 && !trailing_comma && !items.items[0].name && !items.items[0].spread) {
+        items.items[0].value->span = span;
+        return items.items[0].value;
+    }
+    return make(p, (Expr){.kind = EXPR_TUPLE, .span = span, .arguments = items}, depth_of_arguments(&items));
+}
+
+Expr *ast_unary(Parser *p, Span span, Operator op, Span op_span, Expr *operand) {
+    return make(p, (Expr){.kind = EXPR_UNARY, .op = op, .span = span, .op_span = op_span, .left = operand}, depth_of(operand));
+}
+
+Expr *ast_binary(Parser *p, Operator op, Span op_span, Expr *left, Expr *right) {
+    return make(p, (Expr){.kind = EXPR_BINARY, .op = op, .span = span_join(left->span, right->span), .op_span = op_span, .left = left, .right = right},
+                deeper(left->depth, right->depth));
+}
+
+Expr *ast_if(Parser *p, Expr *left, Expr *condition, Expr *right) {
+    return make(p, (Expr){.kind = EXPR_IF, .span = span_join(left->span, right->span), .left = left, .condition = condition, .right = right},
+                deeper(left->depth, deeper(condition->depth, right->depth)));
+}
+
+Expr *ast_call(Parser *p, Span span, Expr *callee, ArgumentList arguments) {
+    return make(p, (Expr){.kind = EXPR_CALL, .span = span, .left = callee, .arguments = arguments},
+                deeper(callee->depth, depth_of_arguments(&arguments)));
+}
+
+Expr *ast_index(Parser *p, Span span, Expr *left, IndexList indices) {
+    int depth = left->depth;
+    for (int i = 0; i < indices.count; i++) depth = deeper(depth, deeper(depth_of(indices.items[i].at), depth_of(indices.items[i].end)));
+    return make(p, (Expr){.kind = EXPR_INDEX, .span = span, .left = left, .indices = indices}, depth);
+}
+
+Expr *ast_member(Parser *p, Span span, Expr *left, Name name, Span name_span) {
+    return make(p, (Expr){.kind = EXPR_MEMBER, .span = span, .op_span = name_span, .left = left, .name = name}, left->depth);
+}
+
+static int depth_of_stage(const Stage *stage) {
+    int layer = deeper(depth_of(stage->layer), depth_of(stage->condition));
+    return deeper(deeper(layer, depth_of(stage->label)), deeper(depth_of(stage->then_body), depth_of(stage->else_body)));
+}
+
+Expr *ast_pipe(Parser *p, Expr *left, Span arrow, Stage *stage) {
+    return make(p, (Expr){.kind = EXPR_PIPE, .span = span_join(left->span, stage->span), .op_span = arrow, .left = left, .stage = stage},
+                deeper(left->depth, depth_of_stage(stage)));
+}
+
+Expr *ast_braces(Parser *p, Span span, StageList stages) {
+    int depth = 0;
+    for (int i = 0; i < stages.count; i++) depth = deeper(depth, depth_of_stage(stages.items[i]));
+    return make(p, (Expr){.kind = EXPR_BRACES, .span = span, .stages = stages}, depth);
+}
+
+Expr *ast_operator_after_stage(Parser *p, Span op_span, Span run, Expr *right) {
+    const char *text = p->source->text, *op = text + op_span.begin;
+    int op_length = (int)(op_span.end - op_span.begin);
+    Span all = span_join(run, right->span);
+    Diagnostic *d = parser_error(p, "operator-after-stage", op_span,
+                                 "after an arrow stands a layer, not an expression: `%.*s` cannot follow it", op_length, op);
+    if (all.end - all.begin < 80 && !memchr(text + all.begin, '\n', all.end - all.begin))
+        diag_help(p->diag, d, "put the run in parentheses: `(%.*s) %.*s %.*s`", (int)(run.end - run.begin), text + run.begin, op_length, op,
+                  (int)(right->span.end - right->span.begin), text + right->span.begin);
+    else diag_help(p->diag, d, "put the run in parentheses: `(x -> f) %.*s y`", op_length, op);
+    return ast_error(p, all);
+}
+
+Stage *ast_stage(Parser *p, StageKind kind, Span span, Expr *layer, Expr *condition, Expr *then_body, Expr *else_body) {
+    Stage *stage = NEW(p->arena, Stage);
+    *stage = (Stage){.kind = kind, .span = span, .layer = layer, .condition = condition, .then_body = then_body, .else_body = else_body};
+    return stage;
+}
+
+Stage *ast_label(Parser *p, Span span, Expr *label, Stage *stage) {
+    (void)p;
+    stage->label = label;
+    stage->span = span;
+    return stage;
+}
+
+Stmt *ast_statement(Parser *p, StmtKind kind, Span span, Stmt fields) {
+    fields.kind = kind;
+    fields.span = span;
+    int depth = deeper(depth_of_body(&fields.body), depth_of_body(&fields.else_body));
+    depth = deeper(depth, deeper(deeper(depth_of(fields.target), depth_of(fields.value)), deeper(depth_of(fields.end), depth_of(fields.condition))));
+    if (depth >= SYNTAX_DEPTH) {
+        too_deep(p, span);
+        fields = (Stmt){.kind = STMT_ERROR, .span = span};
+        depth = 0;
+    }
+    fields.depth = depth + 1;
+    return arena_copy(p->arena, &fields, sizeof fields);
+}
+
+/* A name, or a tuple or list of such. */
+static bool is_target(const Expr *e) {
+    if (e->kind == EXPR_NAME || e->kind == EXPR_ERROR) return true;
+    if ((e->kind != EXPR_TUPLE && e->kind != EXPR_LIST) || e->arguments.count == 0) return false;
+    for (int i = 0; i < e->arguments.count; i++)
+        if (e->arguments.items[i].name || !is_target(e->arguments.items[i].value)) return false;
+    return true;
+}
+
+Stmt *ast_assign(Parser *p, Span span, Expr *target, Expr *value) {
+    if (!is_target(target)) {
+        Diagnostic *d = parser_error(p, "bad-target", target->span, "only a name, or a tuple of names, can stand before `=`");
+        if (target->kind == EXPR_CALL) diag_help(p->diag, d, "a block is declared at the top of the file: `block f(x) { ... }`");
+        else if (target->kind == EXPR_INDEX) diag_help(p->diag, d, "a list is not changed in place: build a new one, as in `xs = [*xs, x]`");
+        else if (target->kind == EXPR_PIPE) diag_help(p->diag, d, "the result is named first: `y = x -> f`");
+    }
+    return ast_statement(p, STMT_ASSIGN, span, (Stmt){.target = target, .value = value});
+}
+
+void ast_add_argument(Parser *p, ArgumentList *list, Argument argument) {
+    if (!argument.name && list->count > 0 && list->items[list->count - 1].name && !argument.spread) {
+        Diagnostic *d = parser_error(p, "positional-after-named", argument.span, "an argument without a name stands after one with a name");
+        diag_label(p->diag, d, argument.span, "give it its name, or move it forward");
+    }
+    vec_push(p->arena, list, argument);
+}
+
+/* The comment lines right above `offset`, without their `#`; NULL where there are none. */
+static const char *comment_above(Parser *p, uint32_t offset) {
+    const char *text = p->source->text;
+    int line = source_place(p->source, offset).line - 1, first = line;
+    const uint32_t *starts = p->source->line_starts.items;
+    while (first > 0) {
+        const char *at = text + starts[first - 1];
+        while (*at == ' ' || *at == '\t') at++;
+        if (*at != '#') break;
+        first--;
+    }
+    if (first == line) return NULL;
+    Text comment = {.arena = p->arena};
+    for (int i = first; i < line; i++) {
+        const char *at = strchr(text + starts[i], '#') + 1, *end = strchr(at, '\n');
+        if (*at == ' ') at++;
+        while (end > at && isspace((unsigned char)end[-1])) end--;
+        text_add(&comment, "%s%.*s", i > first ? "\n" : "", (int)(end - at), at);
+    }
+    return text_string(&comment);
+}
+
+void ast_declare(Parser *p, DeclKind kind, Span span, Span name_span, Decl fields) {
+    fields.kind = kind;
+    fields.span = span;
+    fields.name_span = name_span;
+    fields.source = p->source;
+    fields.comment = comment_above(p, span.begin);
+    Decl *decl = arena_copy(p->arena, &fields, sizeof fields);
+    vec_push(p->arena, &p->file->decls, decl);
+}

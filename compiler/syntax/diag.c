@@ -1,0 +1,326 @@
+/* Diagnostics: made by the stages, printed here, for people and for tools. */
+#include "syntax/syntax.h"
+#include <stdlib.h>
+
+#define LINE_COLUMNS 160 /* of a source line that are shown */
+#define TAB_COLUMNS 4
+
+/* ---- making ---- */
+
+static Diagnostic *add(Diagnostics *diag, Severity severity, const char *code, Span span, const char *format, va_list arguments) {
+    Diagnostic *d = NEW(diag->arena, Diagnostic);
+    *d = (Diagnostic){.severity = severity, .code = code, .span = span, .text = arena_vprintf(diag->arena, format, arguments)};
+    vec_push(diag->arena, &diag->list, d);
+    if (severity == SEVERITY_ERROR) diag->errors++;
+    return d;
+}
+
+Diagnostic *diag_error(Diagnostics *diag, const char *code, Span span, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    Diagnostic *d = add(diag, SEVERITY_ERROR, code, span, format, arguments);
+    va_end(arguments);
+    return d;
+}
+
+Diagnostic *diag_warning(Diagnostics *diag, const char *code, Span span, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    Diagnostic *d = add(diag, SEVERITY_WARNING, code, span, format, arguments);
+    va_end(arguments);
+    return d;
+}
+
+void diag_label(Diagnostics *diag, Diagnostic *d, Span span, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vec_push(diag->arena, &d->labels, (DiagLabel){span, arena_vprintf(diag->arena, format, arguments)});
+    va_end(arguments);
+}
+
+void diag_note(Diagnostics *diag, Diagnostic *d, Span span, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vec_push(diag->arena, &d->notes, (DiagNote){span, arena_vprintf(diag->arena, format, arguments)});
+    va_end(arguments);
+}
+
+void diag_help(Diagnostics *diag, Diagnostic *d, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    d->help = arena_vprintf(diag->arena, format, arguments);
+    va_end(arguments);
+}
+
+/* ---- order: by source as first met, then by place; equal ones once ---- */
+
+typedef struct Ranked {
+    const Diagnostic *d;
+    int source, index;
+} Ranked;
+
+static int by_place(const void *left, const void *right) {
+    const Ranked *a = left, *b = right;
+    if (a->source != b->source) return a->source < b->source ? -1 : 1;
+    if (a->d->span.begin != b->d->span.begin) return a->d->span.begin < b->d->span.begin ? -1 : 1;
+    return a->index < b->index ? -1 : a->index > b->index;
+}
+
+static bool same(const Diagnostic *a, const Diagnostic *b) {
+    return a->severity == b->severity && a->span.source == b->span.source && a->span.begin == b->span.begin && strcmp(a->text, b->text) == 0;
+}
+
+/* The list in the order of printing; count is set to what is left without duplicates. */
+static const Diagnostic **in_order(const Diagnostics *diag, int *count) {
+    int all = diag->list.count;
+    Ranked *ranked = NEW_ARRAY(diag->arena, Ranked, all);
+    const Diagnostic **ordered = NEW_ARRAY(diag->arena, const Diagnostic *, all);
+    Map *ranks = map_new(diag->arena);
+    for (int i = 0; i < all; i++) {
+        const Diagnostic *d = diag->list.items[i];
+        const void *key = d->span.source;
+        if (key && !map_get(ranks, key)) map_set(ranks, key, (void *)(intptr_t)(map_count(ranks) + 1));
+        ranked[i] = (Ranked){d, key ? (int)(intptr_t)map_get(ranks, key) : 0, i};
+    }
+    qsort(ranked, (size_t)all, sizeof *ranked, by_place);
+    *count = 0;
+    for (int i = 0; i < all; i++) {
+        bool repeated = false;
+        for (int j = *count - 1; j >= 0 && ordered[j]->span.begin == ranked[i].d->span.begin && !repeated; j--) repeated = same(ordered[j], ranked[i].d);
+        if (!repeated) ordered[(*count)++] = ranked[i].d;
+    }
+    return ordered;
+}
+
+/* ---- for people ---- */
+
+typedef struct Style {
+    const char *bold, *red, *yellow, *blue, *cyan, *plain;
+} Style;
+static const Style colored = {"\033[1m", "\033[1;31m", "\033[1;33m", "\033[1;34m", "\033[1;36m", "\033[0m"};
+static const Style colorless = {"", "", "", "", "", ""};
+
+/* Words may quote the user's file: nothing in them is to reach the terminal as a control character. */
+static void print_words(FILE *out, const char *text, int indent) {
+    for (const char *at = text; *at; at++) {
+        if (*at == '\n') fprintf(out, "\n%*s", indent, "");
+        else if (*at == '\t') putc(' ', out);
+        else putc((unsigned char)*at < ' ' || *at == 127 ? '?' : *at, out);
+    }
+}
+
+/* A source line as it is shown: tabs spread, control characters replaced, and only the part round the carets if it is long. */
+typedef struct Shown {
+    const Source *source;
+    uint32_t begin, end; /* bytes of the line, without its newline */
+    int first, limit;    /* columns shown */
+} Shown;
+
+static int width_at(const char *at) {
+    if (*at == '\t') return TAB_COLUMNS;
+    return ((unsigned char)*at & 0xC0) == 0x80 ? 0 : 1; /* a code point counts at its first byte */
+}
+
+static int column_at(const Shown *line, uint32_t offset) {
+    int column = 0;
+    for (uint32_t i = line->begin; i < offset && i < line->end; i++) column += width_at(line->source->text + i);
+    return column + (offset > line->end); /* a newline's place is one past the line */
+}
+
+static Shown line_at(Span span) {
+    const Source *source = span.source;
+    int line = source_place(source, span.begin).line;
+    Shown shown = {.source = source, .begin = source->line_starts.items[line - 1]};
+    shown.end = line < source->line_starts.count ? source->line_starts.items[line] - 1 : (uint32_t)source->length;
+    if (shown.end > shown.begin && source->text[shown.end - 1] == '\r') shown.end--;
+    int column = column_at(&shown, span.begin), all = column_at(&shown, shown.end);
+    shown.first = all <= LINE_COLUMNS || column < LINE_COLUMNS / 2 ? 0 : column - LINE_COLUMNS / 4;
+    shown.limit = shown.first + LINE_COLUMNS;
+    return shown;
+}
+
+static void print_line(FILE *out, const Shown *line) {
+    int column = 0;
+    if (line->first > 0) fputs("...", out);
+    for (uint32_t i = line->begin; i < line->end && column < line->limit; i++) {
+        const char *at = line->source->text + i;
+        int width = width_at(at);
+        if (column + width > line->first || (width == 0 && column > line->first)) {
+            if (*at == '\t') fprintf(out, "%*s", TAB_COLUMNS, "");
+            else putc((unsigned char)*at < ' ' || *at == 127 ? '?' : *at, out);
+        }
+        column += width;
+    }
+    fputs(column >= line->limit && line->limit > LINE_COLUMNS ? "...\n" : "\n", out);
+}
+
+typedef struct Mark { /* a label as it is drawn: carets at [begin, end), then its words */
+    int begin, end;
+    const char *text;
+} Mark;
+typedef Vec(Mark) MarkList;
+
+static int by_column(const void *left, const void *right) {
+    const Mark *a = left, *b = right;
+    return a->begin != b->begin ? (a->begin < b->begin ? -1 : 1) : (a->end > b->end) - (a->end < b->end);
+}
+
+static Mark mark_of(const Shown *line, Span span, const char *text) {
+    uint32_t end = span.end < line->end ? span.end : line->end;
+    int shift = line->first > 0 ? 3 - line->first : 0, begin = column_at(line, span.begin), stop = column_at(line, end);
+    if (stop > line->limit) stop = line->limit;
+    return (Mark){begin + shift, (stop > begin ? stop : begin + 1) + shift, text};
+}
+
+static bool on_line(const Shown *line, Span span) {
+    return span.source == line->source && span.begin >= line->begin && span.begin <= line->end;
+}
+
+/* Labels of this line; the main span too where it would have no carets otherwise. */
+static MarkList marks_of(const Diagnostics *diag, const Diagnostic *d, const Shown *line) {
+    MarkList marks = {0};
+    for (int i = 0; i < d->labels.count; i++)
+        if (on_line(line, d->labels.items[i].span)) vec_push(diag->arena, &marks, mark_of(line, d->labels.items[i].span, d->labels.items[i].text));
+    if (marks.count == 0 && on_line(line, d->span)) vec_push(diag->arena, &marks, mark_of(line, d->span, ""));
+    qsort(marks.items, (size_t)marks.count, sizeof *marks.items, by_column);
+    return marks;
+}
+
+static void print_gutter(FILE *out, const Style *style, int width) { fprintf(out, "%s%*s |%s ", style->blue, width, "", style->plain); }
+
+/* The row of carets ends in the last label's words; each further row hangs one label's words under its caret. */
+static void print_marks(FILE *out, const Style *style, const MarkList *marks, int gutter) {
+    if (marks->count == 0) return;
+    const Mark *last = &marks->items[marks->count - 1];
+    int column = 0;
+    print_gutter(out, style, gutter);
+    for (int i = 0; i < marks->count; i++) {
+        for (; column < marks->items[i].begin; column++) putc(' ', out);
+        fputs(style->red, out);
+        for (; column < marks->items[i].end; column++) putc('^', out);
+        fputs(style->plain, out);
+    }
+    if (*last->text) putc(' ', out), print_words(out, last->text, column + gutter + 4);
+    putc('\n', out);
+    for (int row = marks->count - 2; row >= 0; row--) {
+        if (!*marks->items[row].text) continue;
+        print_gutter(out, style, gutter);
+        column = 0;
+        for (int i = 0; i < row; i++) {
+            if (!*marks->items[i].text || marks->items[i].begin < column || marks->items[i].begin >= marks->items[row].begin) continue;
+            fprintf(out, "%*s%s|%s", marks->items[i].begin - column, "", style->red, style->plain);
+            column = marks->items[i].begin + 1;
+        }
+        fprintf(out, "%*s", marks->items[row].begin - column, "");
+        print_words(out, marks->items[row].text, marks->items[row].begin + gutter + 3);
+        putc('\n', out);
+    }
+}
+
+static void print_place(FILE *out, Span span) {
+    Place place = source_place(span.source, span.begin);
+    print_words(out, span.source->path, 0);
+    fprintf(out, ":%d:%d", place.line, place.column);
+}
+
+static bool spans_line_before(const Diagnostic *d, int label) {
+    Place own = source_place(d->labels.items[label].span.source, d->labels.items[label].span.begin);
+    Shown line = line_at(d->span);
+    if (on_line(&line, d->labels.items[label].span)) return true;
+    for (int i = 0; i < label; i++) {
+        Span other = d->labels.items[i].span;
+        if (other.source == d->labels.items[label].span.source && source_place(other.source, other.begin).line == own.line) return true;
+    }
+    return false;
+}
+
+static void print_snippet(const Diagnostics *diag, FILE *out, const Style *style, const Diagnostic *d, Span span) {
+    Shown line = line_at(span);
+    int number = source_place(span.source, span.begin).line, gutter = number > 9999 ? 6 : 4;
+    fprintf(out, "%s%*d |%s ", style->blue, gutter, number, style->plain);
+    print_line(out, &line);
+    MarkList marks = marks_of(diag, d, &line);
+    print_marks(out, style, &marks, gutter);
+}
+
+static void print_for_people(const Diagnostics *diag, FILE *out, const Style *style, const Diagnostic *d) {
+    bool error = d->severity == SEVERITY_ERROR;
+    fputs(style->bold, out);
+    if (d->span.source) print_place(out, d->span);
+    else fputs("cai", out);
+    fprintf(out, ": %s%s:%s%s ", error ? style->red : style->yellow, error ? "error" : "warning", style->plain, style->bold);
+    print_words(out, d->text, 4);
+    fprintf(out, "%s\n", style->plain);
+    if (d->span.source) print_snippet(diag, out, style, d, d->span);
+    for (int i = 0; i < d->labels.count; i++)
+        if (d->labels.items[i].span.source && d->span.source && !spans_line_before(d, i)) print_snippet(diag, out, style, d, d->labels.items[i].span);
+    for (int i = 0; i < d->notes.count; i++) {
+        fprintf(out, "  %snote:%s ", style->cyan, style->plain);
+        print_words(out, d->notes.items[i].text, 8);
+        if (d->notes.items[i].span.source) fputs(" (", out), print_place(out, d->notes.items[i].span), putc(')', out);
+        putc('\n', out);
+    }
+    if (d->help) {
+        fprintf(out, "  %shelp:%s ", style->cyan, style->plain);
+        print_words(out, d->help, 8);
+        putc('\n', out);
+    }
+}
+
+/* ---- for tools: an object a line ---- */
+
+static void print_json_string(FILE *out, const char *text) {
+    putc('"', out);
+    for (const char *at = text; *at; at++) {
+        if (*at == '"' || *at == '\\') fprintf(out, "\\%c", *at);
+        else if (*at == '\n') fputs("\\n", out);
+        else if ((unsigned char)*at < ' ') fprintf(out, "\\u%04x", (unsigned char)*at);
+        else putc(*at, out);
+    }
+    putc('"', out);
+}
+
+static void print_json_span(FILE *out, Span span) {
+    if (!span.source) {
+        fputs("\"file\": null", out);
+        return;
+    }
+    Place begin = source_place(span.source, span.begin), end = source_place(span.source, span.end);
+    fputs("\"file\": ", out);
+    print_json_string(out, span.source->path);
+    fprintf(out, ", \"line\": %d, \"column\": %d, \"end_line\": %d, \"end_column\": %d", begin.line, begin.column, end.line, end.column);
+}
+
+static void print_json_item(FILE *out, const char *before, Span span, const char *text) {
+    fprintf(out, "%s{", before);
+    print_json_span(out, span);
+    fputs(", \"text\": ", out);
+    print_json_string(out, text);
+    putc('}', out);
+}
+
+static void print_for_tools(FILE *out, const Diagnostic *d) {
+    fprintf(out, "{\"severity\": \"%s\", \"code\": ", d->severity == SEVERITY_ERROR ? "error" : "warning");
+    print_json_string(out, d->code);
+    fputs(", ", out);
+    print_json_span(out, d->span);
+    fputs(", \"text\": ", out);
+    print_json_string(out, d->text);
+    fputs(", \"labels\": [", out);
+    for (int i = 0; i < d->labels.count; i++) print_json_item(out, i ? ", " : "", d->labels.items[i].span, d->labels.items[i].text);
+    fputs("], \"notes\": [", out);
+    for (int i = 0; i < d->notes.count; i++) print_json_item(out, i ? ", " : "", d->notes.items[i].span, d->notes.items[i].text);
+    fputs("], \"help\": ", out);
+    if (d->help) print_json_string(out, d->help);
+    else fputs("null", out);
+    fputs("}\n", out);
+}
+
+void diag_print(const Diagnostics *diag, FILE *out, DiagFormat format, bool color) {
+    int count;
+    const Diagnostic **ordered = in_order(diag, &count);
+    for (int i = 0; i < count; i++) {
+        if (format == DIAG_JSON) print_for_tools(out, ordered[i]);
+        else print_for_people(diag, out, color ? &colored : &colorless, ordered[i]);
+    }
+}

@@ -1,0 +1,164 @@
+/* The words for what the grammar did not expect: first the mistakes that people are known to make, each with what would mend it, then
+ * "expected this, found that". */
+#include "syntax/parse.h"
+#include "cai.tab.h"
+#include <ctype.h>
+
+static bool expects(const SyntaxError *e, const char *token) {
+    for (int i = 0; i < e->count; i++)
+        if (strcmp(e->expected[i], token) == 0) return true;
+    return false;
+}
+
+static bool found(const SyntaxError *e, const char *token) { return strcmp(e->found, token) == 0; }
+static bool expects_value(const SyntaxError *e) { return expects(e, "a whole number"); }
+
+static const char *text_of(Parser *p, Span span) {
+    int length = (int)(span.end - span.begin);
+    return arena_printf(p->arena, length > 40 ? "%.*s..." : "%.*s", length > 40 ? 37 : length, p->source->text + span.begin);
+}
+
+static const char *line_begin(const Parser *p, uint32_t offset) {
+    const char *text = p->source->text;
+    while (offset > 0 && text[offset - 1] != '\n') offset--;
+    while (text[offset] == ' ' || text[offset] == '\t') offset++;
+    return text + offset;
+}
+
+static const char *first_word(Parser *p, uint32_t offset) {
+    const char *begin = line_begin(p, offset), *end = begin;
+    while (isalnum((unsigned char)*end) || *end == '_') end++;
+    return arena_strndup(p->arena, begin, (size_t)(end - begin));
+}
+
+/* "a, b or c" of what could stand there, without the operators that could always go on. */
+static const char *expected_words(Parser *p, const SyntaxError *e) {
+    static const char *const worth[] = {"`)`", "`]`", "`}`", "`{`", "`(`", "`[`", "`,`", "`:`", "`=`", "`->`", "`in`", "`else`", "`from`", "`over`",
+                                        "`with`", "`every`", "`for`", "a string", "a name", "the hole's `}`", "`..`"};
+    if (expects(e, "`return`")) return "a statement";
+    if (expects(e, "`model`")) return "a declaration: `use`, `model`, `block`, `train`, `optimizer` or `NAME = value`";
+    if (expects_value(e)) return expects(e, "`repeat`") ? "a layer" : expects(e, "`)`") || expects(e, "`]`") ? "a value or the closing bracket" : "a value";
+    if (expects(e, "the end of the line")) return "the end of the line";
+    bool after_value = expects(e, "`+`");
+    Text words = {.arena = p->arena};
+    const char *listed[COUNT_OF(worth)];
+    int count = 0;
+    for (int i = 0; i < COUNT_OF(worth); i++) {
+        bool goes_on = after_value && (!strcmp(worth[i], "`->`") || !strcmp(worth[i], "`(`") || !strcmp(worth[i], "`[`"));
+        if (expects(e, worth[i]) && !goes_on) listed[count++] = worth[i];
+    }
+    for (int i = 0; i < count; i++) text_add(&words, "%s%s", i == 0 ? "" : i + 1 == count ? " or " : ", ", listed[i]);
+    return count ? text_string(&words) : "something else";
+}
+
+static const char *found_words(Parser *p, const SyntaxError *e) {
+    bool named = found(e, "the end of the line") || found(e, "the end of the file");
+    if (named) return e->span.begin >= p->source->length ? "the end of the file" : e->found;
+    if (found(e, "a string")) return "a string";
+    return arena_printf(p->arena, "`%s`", text_of(p, e->span));
+}
+
+/* A ( or [ stays open: the line below already begins something new, and no bracket closes it later. */
+static bool closed_later(const Parser *p) {
+    int depth = 0;
+    for (const char *at = p->source->text + p->last_span.begin; *at; at++) {
+        if (*at == '#') at += strcspn(at, "\n") - 1;
+        else if (*at == '"') { at += 1 + strcspn(at + 1, "\"\n"); if (!*at) return false; }
+        else if (strchr("([{", *at)) depth++;
+        else if (strchr(")]}", *at) && depth-- == 0) return *at != '}';
+    }
+    return false;
+}
+
+static bool report_left_open(Parser *p, const SyntaxError *e) {
+    Span open = p->left_open;
+    char innermost = parser_innermost(p);
+    if (!found(e, "`}`") || !open.source) {
+        bool word = found(e, "a name") || isalpha((unsigned char)p->source->text[e->span.begin]);
+        if (!word || !p->last_begins_line || (innermost != '(' && innermost != '[') || closed_later(p)) return false;
+        open = vec_last(&p->brackets).span;
+        p->unclosed = true;
+    }
+    parser_error(p, "unclosed", open, "this `%s` is never closed", text_of(p, open));
+    return true;
+}
+
+typedef struct Habit { /* of people who come from another language */
+    const char *word, *help;
+} Habit;
+
+static const Habit habits[] = {
+    {"elif", "write `else if`"}, {"elseif", "write `else if`"},
+    {"while", "loops are `for i in 0 .. n { ... }` and `repeat n { ... }`: the compiler unrolls them"},
+    {"def", "a block is declared as `block name(parameters)(x) { ... }`"}, {"fn", "a block is declared as `block name(parameters)(x) { ... }`"},
+    {"func", "a block is declared as `block name(parameters)(x) { ... }`"}, {"function", "a block is declared as `block name(parameters)(x) { ... }`"},
+    {"class", "a layer is declared as `block name(parameters)(x) { ... }`"}, {"let", "a name is bound by `name = value` alone"},
+    {"var", "a name is bound by `name = value` alone"}, {"const", "a name is bound by `name = value` alone"},
+    {"import", "another file is brought in by `use name`"}, {"include", "another file is brought in by `use name`"},
+    {"from", "another file is brought in by `use name`"}, {"switch", "write `if a == b { ... } else if ...`"}, {"match", "write `if a == b { ... } else if ...`"},
+};
+
+static const char *habit_help(Parser *p, const SyntaxError *e) {
+    const char *line = line_begin(p, e->span.begin), *word = first_word(p, e->span.begin), *text = p->source->text;
+    for (int i = 0; i < COUNT_OF(habits); i++)
+        if (strcmp(word, habits[i].word) == 0) return habits[i].help;
+    if (strncmp(line, "//", 2) == 0 || strncmp(line, "/*", 2) == 0) return "a comment begins with `#`";
+    for (const char *at = line; at + 1 < text + e->span.begin; at++)
+        if (strncmp(at, "// ", 3) == 0) return "`//` divides; a comment begins with `#`";
+    return NULL;
+}
+
+static bool is_word(Parser *p, Span span) { return isalpha((unsigned char)p->source->text[span.begin]); }
+static bool is_comparison(const SyntaxError *e) {
+    return found(e, "`==`") || found(e, "`!=`") || found(e, "`<`") || found(e, "`>`") || found(e, "`<=`") || found(e, "`>=`");
+}
+
+/* Two lists of a mistake each: what was found, where; and the help for it. NULL where nothing special is known. */
+static const char *help_on_equals(Parser *p, const SyntaxError *e) {
+    char before = p->before_last_span.end == e->span.begin && e->span.begin > 0 ? p->source->text[e->span.begin - 1] : ' ';
+    if (before && strchr("+-*/%@", before)) return arena_printf(p->arena, "write it out: `x = x %c y`", before);
+    if (expects(e, "`{`") || expects(e, "`,`") || expects(e, "`)`") || expects(e, "`else`")) return "`=` binds a name; equality is `==`";
+    return "a statement binds one name or one tuple of names";
+}
+
+static const char *help_on_line_end(Parser *p, const SyntaxError *e) {
+    if (expects(e, "`{`") && !expects_value(e)) return "the `{` stands on this line";
+    if (!expects_value(e) || p->before_last == '{') return NULL;
+    return arena_printf(p->arena, "a line that goes on begins with the operator: move `%s` to the next line", text_of(p, p->before_last_span));
+}
+
+static const char *help_by_place(Parser *p, const SyntaxError *e) {
+    if (found(e, "`=`")) return help_on_equals(p, e);
+    if (found(e, "the end of the line")) return help_on_line_end(p, e);
+    if (found(e, "`:`") && expects(e, "`{`")) return "a body stands in braces: `{ ... }`";
+    if (found(e, "`->`") && (expects(e, "`{`") || expects(e, "`]`") || expects(e, "`:`"))) return "put the run in parentheses: `(x -> f)`";
+    if (found(e, "`{`") && expects(e, "`(`") && p->before_last == TOKEN_NAME) return "the last list names what is run through it: `block f(x) { ... }`";
+    if (found(e, "`(`") && expects(e, "`{`")) return "there are at most two lists: what it is made with, and what is run through it";
+    if (p->before_last == TOKEN_USE) return "write `use unet`: the file's name without quotes and without .cai";
+    if (expects(e, "`[`") && e->count == 1) return "a type lists its sizes: `f32[N, C]`; one number is `f32[]`";
+    if (found(e, "`else`")) return "`else` stands after the `}` of an `if`";
+    return NULL;
+}
+
+void parser_syntax_error(Parser *p, const SyntaxError *e) {
+    if (p->stopped || p->silent || (p->at_end && p->errors > 0 && e->span.begin >= p->source->length)) return;
+    if (report_left_open(p, e)) return;
+    if (is_comparison(e) && expects(e, "`+`") && !expects(e, "`==`")) {
+        Diagnostic *d = parser_error(p, "chained-comparison", e->span, "comparisons are not chained");
+        diag_help(p->diag, d, "write `a < b and b < c`");
+        return;
+    }
+    bool reserved = is_word(p, e->span) && !found(e, "a name") && expects(e, "a name") && !expects(e, "`model`");
+    const char *habit = habit_help(p, e), *help = habit ? habit : help_by_place(p, e);
+    if (reserved && !help) {
+        parser_error(p, "reserved-word", e->span, "`%s` is a reserved word and cannot be a name", text_of(p, e->span));
+        return;
+    }
+    Diagnostic *d = parser_error(p, "syntax", e->span, "expected %s, found %s", expected_words(p, e), found_words(p, e));
+    if (help) diag_help(p->diag, d, "%s", help);
+}
+
+void parser_too_deep(Parser *p, Span span) {
+    parser_error(p, "too-deep", span, "this is nested too deeply to be read");
+    p->stopped = true;
+}
