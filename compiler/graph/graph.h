@@ -301,4 +301,7 @@ typedef struct RefSource { /* where parameters and inputs come from; false: ther
 bool reference_evaluate(const Graph *graph, Node *const *wanted, int count, const int64_t *symbols, uint64_t seed,
                         const RefSource *source, Arena *arena, RefTensor *results);
 
+/* Rounds a tensor's values to its type; f32 stays in double. */
+void reference_round(RefTensor *tensor);
+
 #endif

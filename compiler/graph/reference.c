@@ -23,7 +23,7 @@ static double wrapped(double x, int bits) {
     return (double)((int64_t)value >> (64 - bits));
 }
 
-static void round_values(RefTensor *tensor) {
+void reference_round(RefTensor *tensor) {
     double *values = tensor->values;
     int64_t count = tensor->shape.count;
     switch (tensor->shape.type) {
@@ -104,7 +104,7 @@ static bool compute(Evaluation *e, const Node *node) {
         free(inputs);
         free(shapes);
     }
-    round_values(result);
+    reference_round(result);
     for (int i = 0; i < node->input_count; i++) release(e, node->inputs[i]);
     return true;
 }

@@ -27,6 +27,20 @@ Graph *passes_run(Graph *graph, const PassOptions *options);
  * plain copy. */
 typedef Node *(*RewriteVisit)(Graph *to, const Node *old, Node *const *inputs, void *context);
 Graph *graph_rewrite(Graph *from, RewriteVisit visit, void *context);
+/* How often live nodes and outputs use each node, by id. */
+int *graph_uses(const Graph *graph);
+
+/* ---- fold.c ---- */
+
+/* The constant that a node with these (new) inputs amounts to, or NULL. A RewriteVisit. */
+Node *fold_visit(Graph *to, const Node *old, Node *const *inputs, void *context);
+/* Whether a node is a constant of one value all over. */
+bool node_is_splat(const Node *node, double *value);
+
+/* ---- simplify.c ---- */
+
+/* Applies the rules of algebra and movement until none fits. */
+Graph *pass_simplify(Graph *graph);
 
 /* ---- grad.c ---- */
 

@@ -1,0 +1,116 @@
+/* Constant folding through the operators' reference functions.
+ *
+ * Needs nothing; gives constants of at most MOST_ELEMENTS elements; a constant of one value all over stays one number whatever its
+ * shape, so elementwise work on such constants folds for symbolic sizes too. A broadcast of several numbers is not folded, since
+ * that would only make a larger constant. iota and size stay: kernels compute them for less than a load. */
+#include "graph/ops.h"
+#include "passes/passes.h"
+
+#define MOST_ELEMENTS 65536
+
+bool node_is_splat(const Node *node, double *value) {
+    if (node->op != OP_constant || ATTRIBUTES(node, constant)->data->count != 1) return false;
+    *value = ATTRIBUTES(node, constant)->data->values[0];
+    return true;
+}
+
+static Node *make_constant(Graph *to, const double *values, int64_t count, Shape shape) {
+    bool same = true;
+    for (int64_t i = 1; i < count && same; i++) same = memcmp(&values[i], &values[0], sizeof *values) == 0;
+    Data data = {same ? 1 : count, values};
+    constant_attributes attributes = {shape.type, {shape.rank, shape.dims}, &data};
+    return graph_make(to, OP_constant, NULL, 0, &attributes);
+}
+
+/* Of splats: one element is computed, and stands for all. */
+static Node *fold_elementwise_splats(Graph *to, const Node *old, Node *const *inputs) {
+    RefShape shapes[3] = {0};
+    const double *values[3];
+    for (int i = 0; i < old->input_count; i++) {
+        shapes[i] = (RefShape){.type = inputs[i]->shape.type, .count = 1};
+        values[i] = ATTRIBUTES(inputs[i], constant)->data->values;
+    }
+    double out = 0;
+    RefTensor result = {{.type = old->shape.type, .count = 1}, &out};
+    op_info[old->op].reference(&(RefCall){old, NULL, values, shapes, &out, result.shape, 0});
+    reference_round(&result);
+    return build_splat(to, out, old->shape);
+}
+
+/* Moving the elements of a splat gives a splat, but for a padding of another value. */
+static Node *fold_moved_splat(Graph *to, const Node *old, Node *const *inputs) {
+    double value, other;
+    bool splat = node_is_splat(inputs[0], &value);
+    for (int i = 1; i < old->input_count && old->op == OP_concat; i++)
+        splat = splat && node_is_splat(inputs[i], &other) && memcmp(&value, &other, sizeof value) == 0;
+    if (splat && old->op == OP_pad && same_name(ATTRIBUTES(old, pad)->mode, "constant")) splat = ATTRIBUTES(old, pad)->value == value;
+    return splat && old->op != OP_pad_input ? build_splat(to, value, old->shape) : NULL;
+}
+
+/* The constant's elements, spread out where it is a splat. */
+static bool elements(const Node *node, Arena *arena, const double **values, RefShape *shape) {
+    const Data *data = ATTRIBUTES(node, constant)->data;
+    int64_t count;
+    if (!shape_element_count(node->shape, &count) || count > MOST_ELEMENTS) return false;
+    *shape = (RefShape){.type = node->shape.type, .rank = node->shape.rank, .count = count};
+    for (int i = 0; i < shape->rank; i++) shape->dims[i] = dim_const_value(node->shape.dims[i]);
+    double *spread = NEW_ARRAY(arena, double, count);
+    for (int64_t i = 0; i < count; i++) spread[i] = data->values[data->count == 1 ? 0 : i];
+    *values = spread;
+    return true;
+}
+
+/* A slice may begin at a symbolic place though all shapes are constant. */
+static bool attributes_are_constant(const Node *node) {
+    for (const AttrInfo *info = op_info[node->op].attributes(); info->name; info++) {
+        if (info->kind != ATTR_DIMS) continue;
+        const DimList *list = (const void *)((const char *)node->attributes + info->offset);
+        for (int i = 0; i < list->count; i++)
+            if (!dim_is_const(list->items[i], NULL)) return false;
+    }
+    return true;
+}
+
+static Node *fold_elements(Graph *to, const Node *old, Node *const *inputs, Arena *arena) {
+    int64_t count;
+    if (!shape_element_count(old->shape, &count) || count > MOST_ELEMENTS || !attributes_are_constant(old)) return NULL;
+    const double **values = NEW_ARRAY(arena, const double *, old->input_count);
+    RefShape *shapes = NEW_ARRAY(arena, RefShape, old->input_count);
+    for (int i = 0; i < old->input_count; i++)
+        if (!elements(inputs[i], arena, &values[i], &shapes[i])) return NULL;
+    RefTensor result = {{.type = old->shape.type, .rank = old->shape.rank, .count = count}, NEW_ARRAY(arena, double, count)};
+    for (int i = 0; i < old->shape.rank; i++) result.shape.dims[i] = dim_const_value(old->shape.dims[i]);
+    op_info[old->op].reference(&(RefCall){old, NULL, values, shapes, result.values, result.shape, 0});
+    reference_round(&result);
+    return make_constant(to, result.values, count, old->shape);
+}
+
+static Node *fold_size(Graph *to, const Node *old) {
+    int64_t value;
+    if (!dim_is_const(ATTRIBUTES(old, size)->value.items[0], &value)) return NULL;
+    return build_scalar(to, (double)value, old->shape.type);
+}
+
+Node *fold_visit(Graph *to, const Node *old, Node *const *inputs, void *context) {
+    (void)context;
+    if (old->op == OP_size) return fold_size(to, old);
+    if (old->input_count == 0) return NULL;
+    bool splats = true;
+    double value;
+    for (int i = 0; i < old->input_count; i++) {
+        if (inputs[i]->op != OP_constant) return NULL;
+        splats = splats && node_is_splat(inputs[i], &value);
+    }
+    if (op_info[old->op].class == CLASS_ELEMENTWISE && splats) return fold_elementwise_splats(to, old, inputs);
+    if (op_info[old->op].class == CLASS_MOVEMENT && splats && old->op != OP_gather) {
+        Node *moved = fold_moved_splat(to, old, inputs);
+        if (moved) return moved;
+    }
+    if (old->op == OP_broadcast) return NULL;
+    Arena *arena = arena_new();
+    Node *folded = fold_elements(to, old, inputs, arena);
+    arena_free(arena);
+    return folded;
+}
+
+Graph *pass_fold(Graph *graph) { return graph_rewrite(graph, fold_visit, NULL); }

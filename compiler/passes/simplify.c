@@ -1,0 +1,377 @@
+/* Algebra and movement, to a fixed point.
+ *
+ * Needs nothing; breaks nothing. What the rules promise about values:
+ * - They may lose the sign of a zero (x + 0 is x), and never hide a NaN or an infinity: x * 0 and x - x stay.
+ * - Constants are gathered, (x * a) * b to x * (a*b), which rounds once where the program rounded twice; a division by a constant
+ *   becomes a multiplication by its reciprocal, which differs by at most one unit in the last place.
+ * Constants stand on the right of what commutes, so that later stages look for them there: max(x, 0) is a relu. Elementwise work moves
+ * before the movement of its operands, so that it stands behind the contraction that it can be fused with, and before a broadcast,
+ * where it is less. A `stop` has done its work once gradients are built, and goes. */
+#include "graph/ops.h"
+#include "passes/passes.h"
+#include <math.h>
+
+#define MOST_ROUNDS 16
+
+typedef Node *(*Rule)(Graph *g, const Node *old, Node *const *in);
+
+static bool is_value(const Node *node, double wanted) {
+    double value;
+    return node_is_splat(node, &value) && value == wanted;
+}
+
+static bool is_zero(Dim a) { return a->term_count == 0; }
+
+/* ---- arithmetic ---- */
+
+/* A product of constants that f32 holds as well as it held the factors. */
+static bool product_is_safe(const Node *a, const Node *b) {
+    double x, y;
+    return node_is_splat(a, &x) && node_is_splat(b, &y) && fabs(x * y) > 0x1p-100 && fabs(x * y) < 0x1p100;
+}
+
+/* op(constant, x) to op(x, constant); (x op a) op b to x op (a op b) for constants a, b. */
+static Node *gather_constants(Graph *g, const Node *old, Node *const *in) {
+    Op op = old->op;
+    if (in[0]->op == OP_constant && in[1]->op != OP_constant) return build_binary(g, op, in[1], in[0]);
+    if (op == OP_eq || op == OP_ne || in[0]->op != op || in[1]->op != OP_constant || in[0]->inputs[1]->op != OP_constant) return NULL;
+    if (op == OP_mul && dtype_is_float(old->shape.type) && !product_is_safe(in[0]->inputs[1], in[1])) return NULL;
+    return build_binary(g, op, in[0]->inputs[0], build_binary(g, op, in[0]->inputs[1], in[1]));
+}
+
+static Node *simplify_add(Graph *g, const Node *old, Node *const *in) {
+    if (is_value(in[1], 0)) return in[0];
+    if (in[1]->op == OP_neg) return build_binary(g, OP_sub, in[0], in[1]->inputs[0]);
+    if (in[0]->op == OP_neg) return build_binary(g, OP_sub, in[1], in[0]->inputs[0]);
+    return gather_constants(g, old, in);
+}
+
+static Node *simplify_sub(Graph *g, const Node *old, Node *const *in) {
+    (void)old;
+    double value;
+    if (is_value(in[1], 0)) return in[0];
+    if (is_value(in[0], 0)) return build_unary(g, OP_neg, in[1]);
+    if (in[1]->op == OP_neg) return build_binary(g, OP_add, in[0], in[1]->inputs[0]);
+    if (node_is_splat(in[1], &value)) return build_binary(g, OP_add, in[0], build_splat(g, -value, in[1]->shape));
+    return NULL;
+}
+
+static Node *simplify_mul(Graph *g, const Node *old, Node *const *in) {
+    if (is_value(in[1], 1)) return in[0];
+    if (is_value(in[1], -1)) return build_unary(g, OP_neg, in[0]);
+    if (is_value(in[1], 0) && !dtype_is_float(old->shape.type)) return in[1];
+    if (in[0]->op == OP_neg && in[1]->op == OP_neg) return build_binary(g, OP_mul, in[0]->inputs[0], in[1]->inputs[0]);
+    double value;
+    if (in[0]->op == OP_neg && node_is_splat(in[1], &value)) return build_binary(g, OP_mul, in[0]->inputs[0], build_splat(g, -value, in[1]->shape));
+    return gather_constants(g, old, in);
+}
+
+static Node *simplify_div(Graph *g, const Node *old, Node *const *in) {
+    double value;
+    if (is_value(in[1], 1)) return in[0];
+    if (!dtype_is_float(old->shape.type) || !node_is_splat(in[1], &value) || value == 0) return NULL;
+    double inverse = 1 / value;
+    if (fabs(inverse) < 0x1p-120 || fabs(inverse) > 0x1p120 || old->shape.type != DTYPE_F32) return NULL; /* f16 would round it coarsely */
+    return build_binary(g, OP_mul, in[0], build_splat(g, inverse, in[1]->shape));
+}
+
+static Node *simplify_pow(Graph *g, const Node *old, Node *const *in) {
+    (void)old;
+    double exponent;
+    if (!node_is_splat(in[1], &exponent)) return NULL;
+    if (exponent == 1) return in[0];
+    if (exponent == 2) return build_binary(g, OP_mul, in[0], in[0]);
+    if (exponent == 3) return build_binary(g, OP_mul, in[0], build_binary(g, OP_mul, in[0], in[0]));
+    if (exponent == -1) return build_binary(g, OP_div, build_splat(g, 1, in[0]->shape), in[0]);
+    if (exponent == 0.5) return build_unary(g, OP_sqrt, in[0]);
+    return NULL;
+}
+
+static Node *simplify_extreme(Graph *g, const Node *old, Node *const *in) { return in[0] == in[1] ? in[0] : gather_constants(g, old, in); }
+
+static Node *simplify_neg(Graph *g, const Node *old, Node *const *in) {
+    (void)old;
+    if (in[0]->op == OP_neg) return in[0]->inputs[0];
+    if (in[0]->op == OP_sub) return build_binary(g, OP_sub, in[0]->inputs[1], in[0]->inputs[0]);
+    return NULL;
+}
+
+static Node *simplify_abs(Graph *g, const Node *old, Node *const *in) {
+    (void)old;
+    if (in[0]->op == OP_abs) return in[0];
+    return in[0]->op == OP_neg ? build_unary(g, OP_abs, in[0]->inputs[0]) : NULL;
+}
+
+static Node *simplify_not(Graph *g, const Node *old, Node *const *in) {
+    (void)g, (void)old;
+    return in[0]->op == OP_not ? in[0]->inputs[0] : NULL;
+}
+
+static Node *simplify_logic(Graph *g, const Node *old, Node *const *in) {
+    bool stays = old->op == OP_and; /* and with true, or with false, is the other operand */
+    if (in[0] == in[1]) return in[0];
+    if (is_value(in[1], stays)) return in[0];
+    if (is_value(in[1], !stays)) return in[1];
+    return gather_constants(g, old, in);
+}
+
+static Node *simplify_select(Graph *g, const Node *old, Node *const *in) {
+    (void)old;
+    double condition;
+    if (in[1] == in[2]) return in[1];
+    if (node_is_splat(in[0], &condition)) return condition != 0 ? in[1] : in[2];
+    return in[0]->op == OP_not ? build_select(g, in[0]->inputs[0], in[2], in[1]) : NULL;
+}
+
+/* Whether every value of type `from` is one of type `to`. */
+static bool widens(DType from, DType to) {
+    if (from == to || from == DTYPE_BOOL) return true;
+    if (from == DTYPE_I8) return to == DTYPE_I32 || to == DTYPE_I64 || to == DTYPE_F32;
+    if (from == DTYPE_I32) return to == DTYPE_I64;
+    return (from == DTYPE_F16 || from == DTYPE_BF16) && to == DTYPE_F32;
+}
+
+static Node *simplify_cast(Graph *g, const Node *old, Node *const *in) {
+    if (in[0]->shape.type == old->shape.type) return in[0];
+    if (in[0]->op == OP_cast && widens(in[0]->inputs[0]->shape.type, in[0]->shape.type)) return build_cast(g, in[0]->inputs[0], old->shape.type);
+    return NULL;
+}
+
+static Node *simplify_stop(Graph *g, const Node *old, Node *const *in) {
+    (void)g, (void)old;
+    return in[0];
+}
+
+/* ---- elementwise work before movement ---- */
+
+static bool same_movement(const Node *a, const Node *b) {
+    return a->op == b->op && shape_dims_equal(a->inputs[0]->shape, b->inputs[0]->shape) && attributes_equal(a->op, a->attributes, b->attributes);
+}
+
+static bool hoists(const Node *node) {
+    return node->op == OP_broadcast || node->op == OP_reshape || node->op == OP_transpose || node->op == OP_flip;
+}
+
+/* f(m(a), m(b), splat) to m(f(a, b, splat)) for one movement m that all operands agree on; a splat fits any shape. */
+static Node *hoist(Graph *g, const Node *old, Node *const *in) {
+    const Node *movement = NULL;
+    double value;
+    for (int i = 0; i < old->input_count; i++) {
+        if (node_is_splat(in[i], &value)) continue;
+        if (!hoists(in[i]) || (movement && !same_movement(movement, in[i]))) return NULL;
+        if (!movement) movement = in[i];
+    }
+    if (!movement) return NULL;
+    Node *inner[3];
+    for (int i = 0; i < old->input_count; i++) {
+        Shape shape = movement->inputs[0]->shape;
+        shape.type = in[i]->shape.type;
+        inner[i] = node_is_splat(in[i], &value) ? build_splat(g, value, shape) : in[i]->inputs[0];
+    }
+    Node *work = graph_copy(g, old, inner);
+    return graph_make(g, movement->op, &work, 1, movement->attributes);
+}
+
+/* ---- movement ---- */
+
+static Node *simplify_reshape(Graph *g, const Node *old, Node *const *in) {
+    if (shape_equal(in[0]->shape, old->shape)) return in[0];
+    return in[0]->op == OP_reshape ? build_reshape(g, in[0]->inputs[0], old->shape.rank, old->shape.dims) : NULL;
+}
+
+static Node *simplify_transpose(Graph *g, const Node *old, Node *const *in) {
+    IntList order = ATTRIBUTES(old, transpose)->permutation;
+    int64_t composed[REF_MAX_RANK], last = -1;
+    bool in_order = true; /* but for axes of size 1: then no element moves */
+    for (int i = 0; i < order.count; i++) {
+        if (in[0]->shape.dims[order.items[i]] == dim_const(g->dims, 1)) continue;
+        in_order = in_order && order.items[i] > last;
+        last = order.items[i];
+    }
+    if (in_order) return build_reshape(g, in[0], old->shape.rank, old->shape.dims);
+    if (in[0]->op != OP_transpose) return NULL;
+    for (int i = 0; i < order.count; i++) composed[i] = ATTRIBUTES(in[0], transpose)->permutation.items[order.items[i]];
+    return build_transpose(g, in[0]->inputs[0], composed);
+}
+
+static Node *simplify_broadcast(Graph *g, const Node *old, Node *const *in) {
+    if (shape_equal(in[0]->shape, old->shape)) return in[0];
+    return in[0]->op == OP_broadcast ? build_broadcast(g, in[0]->inputs[0], old->shape.rank, old->shape.dims) : NULL;
+}
+
+/* A slice that lies within one part of a concatenation. */
+static Node *slice_of_concat(Graph *g, const slice_attributes *slice, const Node *concat) {
+    int64_t axis = ATTRIBUTES(concat, concat)->axis, low, high;
+    int rank = concat->shape.rank;
+    Dim begin[REF_MAX_RANK], offset = dim_const(g->dims, 0);
+    for (int i = 0; i < rank; i++) begin[i] = slice->begin.items[i];
+    Dim length = dim_offset(g->dims, dim_scale(g->dims, dim_offset(g->dims, slice->size.items[axis], -1), slice->step.items[axis]), 1);
+    for (int part = 0; part < concat->input_count; part++) {
+        Dim size = concat->inputs[part]->shape.dims[axis], first = dim_sub(g->dims, slice->begin.items[axis], offset);
+        dim_bounds(first, &low, &high);
+        if (high < 0) return NULL;
+        int64_t room, most;
+        dim_bounds(dim_sub(g->dims, size, dim_add(g->dims, first, length)), &room, &most);
+        begin[axis] = first;
+        if (low >= 0 && room >= 0) return build_slice(g, concat->inputs[part], begin, slice->size.items, slice->step.items);
+        offset = dim_add(g->dims, offset, size);
+    }
+    return NULL;
+}
+
+static Node *slice_of_slice(Graph *g, const slice_attributes *outer, const Node *inner_node) {
+    const slice_attributes *inner = ATTRIBUTES(inner_node, slice);
+    Dim begin[REF_MAX_RANK];
+    int64_t step[REF_MAX_RANK];
+    for (int i = 0; i < outer->begin.count; i++) {
+        begin[i] = dim_add(g->dims, inner->begin.items[i], dim_scale(g->dims, outer->begin.items[i], inner->step.items[i]));
+        step[i] = outer->step.items[i] * inner->step.items[i];
+    }
+    return build_slice(g, inner_node->inputs[0], begin, outer->size.items, step);
+}
+
+/* The slice that takes a padding off again. */
+static bool undoes_padding(const slice_attributes *slice, const Node *pad) {
+    Shape x = pad->inputs[0]->shape;
+    for (int i = 0; i < x.rank; i++)
+        if (slice->begin.items[i] != ATTRIBUTES(pad, pad)->before.items[i] || slice->size.items[i] != x.dims[i] || slice->step.items[i] != 1) return false;
+    return true;
+}
+
+static Node *simplify_slice(Graph *g, const Node *old, Node *const *in) {
+    const slice_attributes *slice = ATTRIBUTES(old, slice);
+    if (shape_equal(in[0]->shape, old->shape)) return in[0];
+    if (in[0]->op == OP_slice) return slice_of_slice(g, slice, in[0]);
+    if (in[0]->op == OP_pad && undoes_padding(slice, in[0])) return in[0]->inputs[0];
+    return in[0]->op == OP_concat ? slice_of_concat(g, slice, in[0]) : NULL;
+}
+
+static Node *simplify_pad(Graph *g, const Node *old, Node *const *in) {
+    const pad_attributes *pad = ATTRIBUTES(old, pad);
+    if (shape_equal(in[0]->shape, old->shape)) return in[0];
+    if (in[0]->op != OP_pad || !same_name(pad->mode, "constant")) return NULL;
+    const pad_attributes *inner = ATTRIBUTES(in[0], pad);
+    if (!same_name(inner->mode, "constant") || inner->value != pad->value) return NULL;
+    Dim before[REF_MAX_RANK], after[REF_MAX_RANK];
+    for (int i = 0; i < old->shape.rank; i++) {
+        before[i] = dim_add(g->dims, pad->before.items[i], inner->before.items[i]);
+        after[i] = dim_add(g->dims, pad->after.items[i], inner->after.items[i]);
+    }
+    return build_pad(g, in[0]->inputs[0], before, after, "constant", pad->value);
+}
+
+static Node *simplify_concat(Graph *g, const Node *old, Node *const *in) {
+    (void)g;
+    return old->input_count == 1 ? in[0] : NULL;
+}
+
+static Node *simplify_flip(Graph *g, const Node *old, Node *const *in) {
+    IntList axes = ATTRIBUTES(old, flip)->axes;
+    bool moves = false;
+    for (int i = 0; i < axes.count; i++) moves = moves || in[0]->shape.dims[axes.items[i]] != dim_const(g->dims, 1);
+    if (!moves) return in[0];
+    return in[0]->op == OP_flip && attributes_equal(OP_flip, in[0]->attributes, old->attributes) ? in[0]->inputs[0] : NULL;
+}
+
+/* ---- reductions ---- */
+
+/* Axes of size 1 need no work; sums of sums (maxima of maxima) are one. */
+static Node *simplify_reduction(Graph *g, const Node *old, Node *const *in) {
+    IntList axes = *(const IntList *)old->attributes; /* sum's and reduce_max's only attribute */
+    bool nested = in[0]->op == old->op;
+    int64_t merged[REF_MAX_RANK];
+    int count = 0;
+    for (int i = 0; i < in[0]->shape.rank; i++) {
+        bool mine = has_axis(axes, i) && in[0]->shape.dims[i] != dim_const(g->dims, 1);
+        if (mine || (nested && has_axis(*(const IntList *)in[0]->attributes, i))) merged[count++] = i;
+    }
+    if (count == axes.count && !nested) return NULL;
+    Node *x = nested ? in[0]->inputs[0] : in[0];
+    IntList list = {count, merged};
+    return count == 0 ? x : graph_make(g, old->op, &x, 1, &list);
+}
+
+/* The sum of what a broadcast repeated is a multiple of what it read. */
+static Node *simplify_sum(Graph *g, const Node *old, Node *const *in) {
+    Node *plain = simplify_reduction(g, old, in);
+    if (plain || in[0]->op != OP_broadcast || !dtype_is_float(old->shape.type)) return plain;
+    IntList axes = ATTRIBUTES(old, sum)->axes;
+    const Node *x = in[0]->inputs[0];
+    int64_t repeats = 1, size;
+    for (int i = 0; i < axes.count; i++) {
+        if (x->shape.dims[axes.items[i]] != dim_const(g->dims, 1) || !dim_is_const(in[0]->shape.dims[axes.items[i]], &size)) return NULL;
+        repeats *= size;
+    }
+    Node *scaled = build_binary(g, OP_mul, in[0]->inputs[0], build_splat(g, (double)repeats, x->shape));
+    return build_broadcast(g, scaled, old->shape.rank, old->shape.dims);
+}
+
+/* ---- padding by zeros before a convolution or a sum pool is the window's own ---- */
+
+/* The paddings with those of a `pad` node before it added, where that pads the spatial axes alone, with `value`, by known sizes. */
+static bool absorbs(const Node *pad, IntList before, double value, int64_t *sums) {
+    if (pad->op != OP_pad || !same_name(ATTRIBUTES(pad, pad)->mode, "constant") || ATTRIBUTES(pad, pad)->value != value) return false;
+    const pad_attributes *attributes = ATTRIBUTES(pad, pad);
+    for (int i = 0; i < 2; i++)
+        if (!is_zero(attributes->before.items[i]) || !is_zero(attributes->after.items[i])) return false;
+    for (int i = 0; i < before.count; i++) {
+        int64_t more;
+        if (!dim_is_const(attributes->before.items[2 + i], &more)) return false;
+        sums[i] = before.items[i] + more;
+    }
+    return true;
+}
+
+/* Of convolution(x, w) and convolution_weight(x, dy). */
+static Node *simplify_convolution(Graph *g, const Node *old, Node *const *in) {
+    convolution_attributes attributes = *(const convolution_attributes *)old->attributes;
+    int64_t before[REF_MAX_RANK];
+    if (!absorbs(in[0], attributes.before, 0, before)) return NULL;
+    attributes.before.items = before;
+    return graph_make(g, old->op, (Node *[]){in[0]->inputs[0], in[1]}, 2, &attributes);
+}
+
+static Node *simplify_pool_sum(Graph *g, const Node *old, Node *const *in) {
+    pool_sum_attributes attributes = *ATTRIBUTES(old, pool_sum);
+    int64_t before[REF_MAX_RANK];
+    if (!absorbs(in[0], attributes.before, 0, before)) return NULL;
+    attributes.before.items = before;
+    return graph_make(g, OP_pool_sum, in[0]->inputs, 1, &attributes);
+}
+
+static Node *simplify_pool_max(Graph *g, const Node *old, Node *const *in) {
+    pool_max_attributes attributes = *ATTRIBUTES(old, pool_max);
+    int64_t before[REF_MAX_RANK];
+    if (!absorbs(in[0], attributes.before, -INFINITY, before)) return NULL;
+    attributes.before.items = before;
+    return graph_make(g, OP_pool_max, in[0]->inputs, 1, &attributes);
+}
+
+/* ---- the pass ---- */
+
+static const Rule rules[OP_COUNT] = {
+    [OP_add] = simplify_add, [OP_sub] = simplify_sub, [OP_mul] = simplify_mul, [OP_div] = simplify_div, [OP_pow] = simplify_pow,
+    [OP_min] = simplify_extreme, [OP_max] = simplify_extreme, [OP_neg] = simplify_neg, [OP_abs] = simplify_abs, [OP_not] = simplify_not,
+    [OP_and] = simplify_logic, [OP_or] = simplify_logic, [OP_eq] = gather_constants, [OP_ne] = gather_constants, [OP_select] = simplify_select,
+    [OP_cast] = simplify_cast, [OP_stop] = simplify_stop, [OP_reshape] = simplify_reshape, [OP_transpose] = simplify_transpose,
+    [OP_broadcast] = simplify_broadcast, [OP_slice] = simplify_slice, [OP_pad] = simplify_pad, [OP_concat] = simplify_concat, [OP_flip] = simplify_flip,
+    [OP_sum] = simplify_sum, [OP_reduce_max] = simplify_reduction, [OP_convolution] = simplify_convolution,
+    [OP_convolution_weight] = simplify_convolution, [OP_pool_sum] = simplify_pool_sum, [OP_pool_max] = simplify_pool_max,
+};
+
+static Node *visit(Graph *to, const Node *old, Node *const *inputs, void *changed) {
+    Node *made = fold_visit(to, old, inputs, NULL);
+    if (!made && rules[old->op]) made = rules[old->op](to, old, inputs);
+    if (!made && op_info[old->op].class == CLASS_ELEMENTWISE) made = hoist(to, old, inputs);
+    if (made) *(bool *)changed = true;
+    return made;
+}
+
+Graph *pass_simplify(Graph *graph) {
+    bool changed = true;
+    for (int round = 0; changed && round < MOST_ROUNDS; round++) {
+        changed = false;
+        graph = graph_rewrite(graph, visit, &changed);
+    }
+    return graph;
+}
