@@ -60,6 +60,7 @@ LLVMValueRef emit_gather(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMVal
 void emit_scatter(Module *m, LLVMValueRef value, LLVMValueRef base, LLVMValueRef indices, LLVMValueRef mask);
 LLVMValueRef emit_lane_mask(Module *m, LLVMValueRef count, int lanes); /* lane < count, count an i64 */
 LLVMValueRef emit_add(Module *m, LLVMValueRef a, LLVMValueRef b);   /* i64, folding constants 0 */
+LLVMValueRef emit_checked_add(Module *m, LLVMValueRef a, LLVMValueRef b); /* notes in m->overflow where the sum does not fit */
 LLVMValueRef emit_sub(Module *m, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef emit_mul(Module *m, LLVMValueRef a, LLVMValueRef b);   /* i64, folding constants 0 and 1 */
 LLVMValueRef emit_div(Module *m, LLVMValueRef a, LLVMValueRef b);   /* i64, a >= 0, b > 0 */
@@ -171,20 +172,24 @@ void step_back(Tail *tail, LLVMBasicBlockRef from);
 LLVMValueRef emit_movement(Tail *tail, const Node *node, const Point *point);
 LLVMValueRef emit_element_number(Module *m, const Node *node, const Point *point); /* row major, i64 lanes */
 
+/* ---- entry.c: the tables of runtime/program.h, once all kernels are functions of the module ---- */
+void emit_entry(Module *m, const Program *program);
+
 /* ---- emit.c: the stage ---- */
 
+typedef struct CodeSize { uint64_t code, tables; } CodeSize; /* bytes of the object: instructions, and constants */
+
 typedef struct EmitOptions {
-    const char *model;
     const char *emit; /* "llvm" or "asm": print instead of writing an object; NULL otherwise */
     FILE *print;
     bool verify;
     void (*progress)(int done, int all);
+    CodeSize *size;   /* for --explain: filled where not NULL and an object is written */
 } EmitOptions;
 
-/* Emits every distinct kernel and the tables, and writes an object file. False, with *error (in program->arena), where LLVM refuses. */
+/* Emits every distinct kernel and the tables, and writes an object file. False, with *error (in program->arena), where LLVM or the
+ * file system refuses. */
 bool backend_object(const Program *program, const EmitOptions *options, const char *path, const char **error);
-/* Sizes for --explain, known after backend_object. */
-typedef struct CodeSize { uint64_t code, tables; } CodeSize;
 
 /* ---- object.c: weights as an ELF object with one large read-only section, symbol cai_the_weights, aligned to a page ---- */
 bool weights_object(const Program *program, const RefSource *weights, const char *path, void (*progress)(uint64_t done, uint64_t all), const char **error);

@@ -207,6 +207,10 @@ static LLVMValueRef emit_checked(Module *m, const char *checked, LLVMOpcode op, 
     return LLVMBuildExtractValue(m->builder, pair, 0, "");
 }
 
+LLVMValueRef emit_checked_add(Module *m, LLVMValueRef a, LLVMValueRef b) {
+    return emit_checked(m, "llvm.sadd.with.overflow", LLVMAdd, a, b);
+}
+
 /* Rounds down, also below zero, where LLVM's division rounds towards zero. */
 static LLVMValueRef emit_floor_div(Module *m, const DimFactor *factor) {
     LLVMValueRef dividend = get_dim(m, factor->dividend), divisor = get_i64(m, factor->divisor);
