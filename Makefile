@@ -22,12 +22,21 @@ LIBS       = $(shell $(LLVM) --link-static --libs x86 aarch64 passes) $(shell $(
 LINK      := $(CC) -no-pie $(shell command -v ld.lld-19 >/dev/null && echo -fuse-ld=lld)
 
 .PHONY: all deps check test test-all bench fuzz bless lint docs install clean demo
-all: $(BUILD)/cai $(BUILD)/runtime/libcai_runtime.a
+all: $(BUILD)/cai $(BUILD)/runtime/libcai_runtime.a $(BUILD)/runtime/link.txt
 
 $(BUILD)/cai: $(OBJECTS) $(SHARED)
 	$(LINK) -o $@ $^ -L$(shell $(LLVM) --libdir) $(LIBS)
 $(BUILD)/runtime/libcai_runtime.a: $(RUNOBJ)
 	rm -f $@; ar rcs $@ $^
+
+# What a static program is linked from, found here once (compiler/backend/link.c says how it is read).
+LINKLIST   = start:crt1.o start:crti.o start:crtbeginT.o image:libpng.a image:libz.a image:libjpeg.a blas:libopenblas.a \
+             system:libm.a system:libc.a system:libgcc.a system:libgcc_eh.a end:crtend.o end:crtn.o
+$(BUILD)/runtime/link.txt: Makefile
+	@mkdir -p $(@D); for entry in $(LINKLIST); do \
+	  file=$$(readlink -f "$$($(CC) -print-file-name=$${entry#*:})"); \
+	  if [ -f "$$file" ]; then echo "$${entry%%:*} $$file"; else echo "blas:libopenblas.a" | grep -q "$$entry" || { echo "$${entry#*:} is missing: make deps" >&2; exit 1; }; fi; \
+	done > $@.part && mv $@.part $@
 
 $(BUILD)/grammar/cai.tab.c $(BUILD)/grammar/cai.tab.h: grammar/cai.y
 	@mkdir -p $(@D); bison -Werror -o $(BUILD)/grammar/cai.tab.c --defines=$(BUILD)/grammar/cai.tab.h $<
@@ -44,7 +53,7 @@ $(BUILD)/tests/unit/%.o: tests/unit/%.c | $(BUILD)/grammar/cai.tab.h
 
 # Every tests/unit/NAME.c exports suite_NAME(); the runner's list is made from the folder.
 $(BUILD)/tests/suites.h: $(UNIT) Makefile
-	@mkdir -p $(@D); for f in $(filter-out main,$(basename $(notdir $(UNIT)))); do echo "SUITE($$f)"; done > $@
+	@mkdir -p $(@D); for f in $(filter-out main %_support,$(basename $(notdir $(UNIT)))); do echo "SUITE($$f)"; done > $@
 $(BUILD)/tests/unit/main.o: $(BUILD)/tests/suites.h
 $(BUILD)/tests/unit/main.o: CFLAGS += -I$(BUILD)/tests
 $(BUILD)/unit_tests: $(UNIT:%.c=$(BUILD)/%.o) $(CORE) $(SHARED)
