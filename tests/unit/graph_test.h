@@ -1,0 +1,104 @@
+/* What the suites of graphs share: a graph under construction with random values for its inputs, and its evaluation. */
+#ifndef GRAPH_TEST_H
+#define GRAPH_TEST_H
+
+#include "graph/graph.h"
+#include "passes/passes.h"
+#include <CUnit/Basic.h>
+#include <math.h>
+#include <stdlib.h>
+
+typedef struct TestInput {
+    Node *node;
+    double *values;
+    int64_t count;
+} TestInput;
+
+typedef struct TestGraph {
+    Arena *arena;
+    Graph *graph;
+    Dim N, H;           /* symbols */
+    int64_t symbols[2]; /* their values */
+    Vec(TestInput) inputs;
+    uint64_t random;
+} TestGraph;
+
+static inline TestGraph test_graph(uint64_t seed) {
+    TestGraph t = {.arena = arena_new(), .symbols = {2, 5}, .random = seed * 2654435761u + 88172645463325252u};
+    t.graph = graph_new(t.arena, names_new(t.arena), dims_new(t.arena));
+    t.N = dim_symbol(t.graph->dims, intern(t.graph->names, "N"), 1);
+    t.H = dim_symbol(t.graph->dims, intern(t.graph->names, "H"), 1);
+    t.graph->model = intern(t.graph->names, "test");
+    return t;
+}
+
+static inline uint64_t next_random(TestGraph *t) {
+    t->random ^= t->random << 13;
+    t->random ^= t->random >> 7;
+    return t->random ^= t->random << 17;
+}
+
+static inline int random_below(TestGraph *t, int limit) { return (int)(next_random(t) >> 33) % limit; }
+static inline double random_in(TestGraph *t, double low, double high) { return low + (high - low) * (double)(next_random(t) >> 11) * 0x1p-53; }
+
+static inline Dim size(TestGraph *t, int64_t value) { return dim_const(t->graph->dims, value); }
+#define SIZES(...) COUNT_OF(((Dim[]){__VA_ARGS__})), (Dim[]){__VA_ARGS__}
+#define INTS(...) ((IntList){COUNT_OF(((int64_t[]){__VA_ARGS__})), (int64_t[]){__VA_ARGS__}})
+#define DIMS(...) ((DimList){COUNT_OF(((Dim[]){__VA_ARGS__})), (Dim[]){__VA_ARGS__}})
+#define MAKE(t, op_name, inputs, count, ...) graph_make((t)->graph, OP_##op_name, inputs, count, &(op_name##_attributes){__VA_ARGS__})
+
+static inline int64_t count_of(TestGraph *t, Shape shape) {
+    int64_t count = 1, value;
+    for (int i = 0; i < shape.rank; i++) {
+        CU_ASSERT_FATAL(dim_evaluate(shape.dims[i], t->symbols, &value));
+        count *= value;
+    }
+    return count;
+}
+
+/* An input of the model, or a parameter, with random values in [low, high). */
+static inline Node *add_values(TestGraph *t, Node *node, double low, double high) {
+    TestInput input = {node, NULL, count_of(t, node->shape)};
+    input.values = NEW_ARRAY(t->arena, double, input.count);
+    for (int64_t i = 0; i < input.count; i++) input.values[i] = random_in(t, low, high);
+    vec_push(t->arena, &t->inputs, input);
+    return node;
+}
+
+static inline Node *new_input(TestGraph *t, double low, double high, int rank, const Dim *dims) {
+    Name name = intern(t->graph->names, arena_printf(t->arena, "x%d", t->inputs.count));
+    Node *node = MAKE(t, input, NULL, 0, name, DTYPE_F32, {rank, dims});
+    Port port = {.name = name, .node = node};
+    vec_push(t->arena, &t->graph->inputs, port);
+    return add_values(t, node, low, high);
+}
+
+static inline Node *new_parameter(TestGraph *t, double low, double high, int rank, const Dim *dims) {
+    Name name = intern(t->graph->names, arena_printf(t->arena, "w%d", t->inputs.count));
+    return add_values(t, MAKE(t, parameter, NULL, 0, name, DTYPE_F32, {rank, dims}, 0), low, high);
+}
+
+static inline void new_output(TestGraph *t, Node *node) {
+    Port port = {.name = intern(t->graph->names, arena_printf(t->arena, "y%d", t->graph->outputs.count)), .node = node};
+    vec_push(t->arena, &t->graph->outputs, port);
+}
+
+/* Parameters and inputs are known by name, so that a rewritten graph's are found, too. */
+static inline bool give_value(void *context, const Node *node, RefTensor *out) {
+    TestGraph *t = context;
+    for (int i = 0; i < t->inputs.count; i++) {
+        const TestInput *input = &t->inputs.items[i];
+        if (input->node->op != node->op || *(const Name *)input->node->attributes != *(const Name *)node->attributes) continue;
+        CU_ASSERT_EQUAL_FATAL(out->shape.count, input->count);
+        memcpy(out->values, input->values, sizeof(double) * (size_t)input->count);
+        return true;
+    }
+    return false;
+}
+
+static inline void evaluate(TestGraph *t, Graph *graph, Node *const *nodes, int count, RefTensor *results) {
+    RefSource source = {t, give_value, give_value};
+    CU_ASSERT_FATAL(reference_evaluate(graph, nodes, count, t->symbols, 42, &source, t->arena, results));
+}
+
+#endif
