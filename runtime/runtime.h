@@ -172,7 +172,7 @@ bool cai_npy_parse(const char *path, const unsigned char *bytes, size_t count, c
 bool cai_safetensors_write(cai_output *output, const cai_tensor *tensors, int count, cai_error *error); /* on failure discards */
 bool cai_npy_write(cai_output *output, const cai_tensor *tensor, cai_error *error);
 
-/* ---- image.c: pictures, PNG and JPEG ---- */
+/* ---- image.c, png.c, jpeg.c: pictures ---- */
 
 #define CAI_MAX_PIXELS ((int64_t)1 << 27) /* width times height: 134 million; larger files are refused before anything is decoded */
 
@@ -191,11 +191,31 @@ bool cai_image_set_channels(cai_image *image, int64_t channels, cai_error *error
  * colour not subsampled); "-" is standard output, as PNG. channels 1 or 3. */
 bool cai_image_write(const char *path, const float *pixels, int64_t channels, int64_t height, int64_t width, cai_error *error);
 
-/* ---- fit.c: a picture to the sizes that a model takes ---- */
+/* The two formats, for image.c. Decoders fill *image and *orientation (EXIF's 1 to 8; left alone where there is none). */
+bool cai_png_decode(const char *path, const unsigned char *bytes, size_t count, cai_image *image, int *orientation, cai_error *error);
+bool cai_jpeg_decode(const char *path, const unsigned char *bytes, size_t count, cai_image *image, int *orientation, cai_error *error);
+/* `pixels` are 8-bit samples, row major, channels together. */
+bool cai_png_write(cai_output *output, const unsigned char *pixels, int channels, int64_t height, int64_t width, cai_error *error);
+bool cai_jpeg_write(cai_output *output, const unsigned char *pixels, int channels, int64_t height, int64_t width, cai_error *error);
+/* Sets sizes and memory, within CAI_MAX_PIXELS. */
+bool cai_image_new(const char *path, int64_t channels, int64_t height, int64_t width, cai_image *image, cai_error *error);
+int cai_exif_orientation(const unsigned char *tiff, size_t count); /* 0 where there is none */
 
 typedef struct cai_extent { /* what one side must be: `fixed` where > 0, else any multiple of `multiple` */
     int64_t fixed, multiple;
 } cai_extent;
+
+/* What a program with pictures uses of the four files image.c, png.c, jpeg.c, fit.c, reached through this table alone: a link that wants
+ * pictures asks for the symbol (ld's -u cai_the_pictures, then -lpng -ljpeg -lz), any other leaves the reference NULL and the formats out. */
+typedef struct cai_pictures {
+    bool (*decode)(const char *path, const void *bytes, size_t count, cai_image *image, cai_error *error);
+    bool (*set_channels)(cai_image *image, int64_t channels, cai_error *error);
+    bool (*fit)(cai_image *image, int fit, cai_extent height, cai_extent width, cai_error *error);
+    bool (*write)(const char *path, const float *pixels, int64_t channels, int64_t height, int64_t width, cai_error *error);
+} cai_pictures;
+extern const cai_pictures cai_the_pictures;
+
+/* ---- fit.c: a picture to the sizes that a model takes ---- */
 
 /* Fits the picture by `fit` (CAI_FIT_*) as docs/language.md defines it. CAI_FIT_EXACT only checks. The message of a failure has no file name. */
 bool cai_image_fit(cai_image *image, int fit, cai_extent height, cai_extent width, cai_error *error);

@@ -1,0 +1,227 @@
+/* A picture to the sizes that a model takes: exact, crop, stretch, pad. */
+#include "runtime.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- resizing: a separable triangle filter, as antialiased bilinear is in PIL and in PyTorch ---- */
+
+typedef struct Taps { /* of one output row or column: inputs first .. first + count, weights that add up to 1 */
+    int64_t first, count;
+    float *weights;
+} Taps;
+
+typedef struct Filter { Taps *taps; float *weights; } Filter;
+
+static void filter_free(Filter *filter) {
+    free(filter->taps);
+    free(filter->weights);
+}
+
+static void set_taps(Taps *taps, int64_t index, int64_t from, double scale, double support) {
+    double centre = ((double)index + 0.5) * scale, sum = 0;
+    int64_t first = (int64_t)fmax(centre - support + 0.5, 0), end = (int64_t)fmin(centre + support + 0.5, (double)from);
+    taps->first = first;
+    taps->count = end - first;
+    for (int64_t i = first; i < end; i++) {
+        double distance = fabs((double)i - centre + 0.5) / support;
+        double weight = distance < 1 ? 1 - distance : 0;
+        taps->weights[i - first] = (float)weight;
+        sum += weight;
+    }
+    for (int64_t i = 0; i < taps->count; i++) taps->weights[i] = (float)(taps->weights[i] / sum);
+}
+
+static bool filter_new(Filter *filter, int64_t from, int64_t to, cai_error *error) {
+    double scale = (double)from / (double)to, support = scale > 1 ? scale : 1; /* in input samples, either side */
+    int64_t most = (int64_t)ceil(support) * 2 + 1;
+    filter->taps = cai_allocate((uint64_t)to * sizeof *filter->taps, "resizing a picture", error);
+    filter->weights = filter->taps ? cai_allocate((uint64_t)to * (uint64_t)most * sizeof(float), "resizing a picture", error) : NULL;
+    if (!filter->weights) {
+        free(filter->taps);
+        return false;
+    }
+    for (int64_t i = 0; i < to; i++) {
+        filter->taps[i].weights = filter->weights + i * most;
+        set_taps(&filter->taps[i], i, from, scale, support);
+    }
+    return true;
+}
+
+static void resize_row(const Filter *filter, const float *in, float *out, int64_t width) {
+    for (int64_t x = 0; x < width; x++) {
+        const Taps *taps = &filter->taps[x];
+        float sum = 0;
+        for (int64_t i = 0; i < taps->count; i++) sum += taps->weights[i] * in[taps->first + i];
+        out[x] = sum;
+    }
+}
+
+static void mix_rows(const Taps *taps, const float *in, float *out, int64_t width) {
+    memset(out, 0, (size_t)width * sizeof *out);
+    for (int64_t i = 0; i < taps->count; i++) {
+        const float *row = in + (taps->first + i) * width;
+        for (int64_t x = 0; x < width; x++) out[x] += taps->weights[i] * row[x];
+    }
+}
+
+/* Rows first, then columns. */
+static bool resize(const cai_image *image, const Filter *across, const Filter *down, cai_image *out, cai_error *error) {
+    float *narrow = cai_allocate((uint64_t)(image->height * out->width) * sizeof *narrow, "resizing a picture", error);
+    if (!narrow) return false;
+    for (int64_t c = 0; c < image->channels; c++) {
+        for (int64_t y = 0; y < image->height; y++) {
+            resize_row(across, image->pixels + (c * image->height + y) * image->width, narrow + y * out->width, out->width);
+        }
+        for (int64_t y = 0; y < out->height; y++) {
+            mix_rows(&down->taps[y], narrow, out->pixels + (c * out->height + y) * out->width, out->width);
+        }
+    }
+    free(narrow);
+    return true;
+}
+
+/* A picture of other sizes with room for its pixels; no path, since messages of this file get their prefix from the caller. */
+static bool new_like(const cai_image *image, int64_t height, int64_t width, cai_image *out, cai_error *error) {
+    if (height > CAI_MAX_PIXELS / width) {
+        return cai_fail(error, CAI_BAD_INPUT, "would become %lld x %lld: pictures may have %lld pixels at most", (long long)width, (long long)height,
+                        (long long)CAI_MAX_PIXELS);
+    }
+    *out = (cai_image){.channels = image->channels, .height = height, .width = width};
+    out->pixels = cai_allocate((uint64_t)(image->channels * height * width) * sizeof(float), "a picture", error);
+    return out->pixels != NULL;
+}
+
+static void replace(cai_image *image, cai_image by) {
+    free(image->pixels);
+    *image = by;
+}
+
+bool cai_image_resize(cai_image *image, int64_t height, int64_t width, cai_error *error) {
+    if (height == image->height && width == image->width) return true;
+    cai_image out;
+    Filter across, down;
+    if (!new_like(image, height, width, &out, error)) return false;
+    bool done = false;
+    if (filter_new(&across, image->width, width, error)) {
+        if (filter_new(&down, image->height, height, error)) {
+            done = resize(image, &across, &down, &out, error);
+            filter_free(&down);
+        }
+        filter_free(&across);
+    }
+    if (done) replace(image, out);
+    else free(out.pixels);
+    return done;
+}
+
+/* ---- cropping and padding ---- */
+
+bool cai_image_crop(cai_image *image, int64_t top, int64_t left, int64_t height, int64_t width, cai_error *error) {
+    cai_image out;
+    if (height == image->height && width == image->width) return true;
+    if (!new_like(image, height, width, &out, error)) return false;
+    for (int64_t c = 0; c < image->channels; c++) {
+        for (int64_t y = 0; y < height; y++) {
+            const float *from = image->pixels + (c * image->height + top + y) * image->width + left;
+            memcpy(out.pixels + (c * height + y) * width, from, (size_t)width * sizeof *from);
+        }
+    }
+    replace(image, out);
+    return true;
+}
+
+/* Index i of a row of `size` that goes on to the right as in a mirror: 0 1 2 3 2 1 0 1 2 ... */
+static int64_t mirror(int64_t i, int64_t size) {
+    if (size == 1) return 0;
+    i %= 2 * (size - 1);
+    return i < size ? i : 2 * (size - 1) - i;
+}
+
+bool cai_image_pad(cai_image *image, int64_t height, int64_t width, cai_error *error) {
+    cai_image out;
+    if (height == image->height && width == image->width) return true;
+    if (!new_like(image, height, width, &out, error)) return false;
+    for (int64_t c = 0; c < image->channels; c++) {
+        for (int64_t y = 0; y < height; y++) {
+            const float *from = image->pixels + (c * image->height + mirror(y, image->height)) * image->width;
+            float *to = out.pixels + (c * height + y) * width;
+            memcpy(to, from, (size_t)image->width * sizeof *from);
+            for (int64_t x = image->width; x < width; x++) to[x] = from[mirror(x, image->width)];
+        }
+    }
+    replace(image, out);
+    return true;
+}
+
+/* ---- fitting ---- */
+
+static bool fits(int64_t size, cai_extent extent) { return extent.fixed > 0 ? size == extent.fixed : size % extent.multiple == 0; }
+static int64_t up(int64_t size, cai_extent e) { return e.fixed > 0 ? e.fixed : (size + e.multiple - 1) / e.multiple * e.multiple; }
+static int64_t down(int64_t size, cai_extent e) { return e.fixed > 0 ? e.fixed : size / e.multiple * e.multiple; }
+
+static int64_t nearest(int64_t size, cai_extent e) {
+    int64_t below = down(size, e), above = up(size, e);
+    return e.fixed == 0 && (below == 0 || above - size < size - below) ? above : below;
+}
+
+static void extent_text(cai_extent extent, const char *side, char *out, size_t size) {
+    if (extent.fixed > 0) snprintf(out, size, "%s must be %lld", side, (long long)extent.fixed);
+    else if (extent.multiple > 1) snprintf(out, size, "%s must be a multiple of %lld", side, (long long)extent.multiple);
+    else snprintf(out, size, "any %s will do", side);
+}
+
+static bool fail_exact(const cai_image *image, cai_extent height, cai_extent width, cai_error *error) {
+    char across[80], down_text[80];
+    extent_text(width, "its width", across, sizeof across);
+    extent_text(height, "its height", down_text, sizeof down_text);
+    return cai_fail(error, CAI_BAD_INPUT, "the picture is %lld wide and %lld high: %s, %s\n"
+                    "bring it to size before (`convert in.png -resize %lldx%lld! out.png`), or let the model do it: "
+                    "fit = \"crop\", \"stretch\" or \"pad\" in its image[...]",
+                    (long long)image->width, (long long)image->height, across, down_text, (long long)nearest(image->width, width),
+                    (long long)nearest(image->height, height));
+}
+
+/* Half the difference, rounded to nearest, a half to even: what Python's round() makes of it in torchvision's CenterCrop. */
+static int64_t centre(int64_t size, int64_t part) {
+    int64_t twice = size - part;
+    return twice / 2 + (twice % 2 && twice / 2 % 2);
+}
+
+/* Where sizes are fixed: so that the shorter side (in proportion) is size * 256/224. Where they are free the picture keeps its scale. */
+static bool crop(cai_image *image, cai_extent height, cai_extent width, cai_error *error) {
+    double by_height = (double)height.fixed / (double)image->height, by_width = (double)width.fixed / (double)image->width;
+    int64_t new_height = image->height, new_width = image->width;
+    if (by_height > 0 && by_height >= by_width) {
+        new_height = llround((double)height.fixed * 256 / 224);
+        new_width = image->width * new_height / image->height;
+    } else if (by_width > 0) {
+        new_width = llround((double)width.fixed * 256 / 224);
+        new_height = image->height * new_width / image->width;
+    }
+    int64_t h = down(new_height, height), w = down(new_width, width);
+    if (h == 0 || w == 0) {
+        return cai_fail(error, CAI_BAD_INPUT, "the picture is %lld wide and %lld high: too small to crop to a multiple of %lld by %lld",
+                        (long long)image->width, (long long)image->height, (long long)width.multiple, (long long)height.multiple);
+    }
+    return cai_image_resize(image, new_height, new_width, error) &&
+           cai_image_crop(image, centre(new_height, h), centre(new_width, w), h, w, error);
+}
+
+static bool pad(cai_image *image, cai_extent height, cai_extent width, cai_error *error) {
+    int64_t h = up(image->height, height), w = up(image->width, width);
+    if (h < image->height || w < image->width) {
+        return cai_fail(error, CAI_BAD_INPUT, "the picture is %lld wide and %lld high: larger than the %lld by %lld that padding could bring it to",
+                        (long long)image->width, (long long)image->height, (long long)w, (long long)h);
+    }
+    return cai_image_pad(image, h, w, error);
+}
+
+bool cai_image_fit(cai_image *image, int fit, cai_extent height, cai_extent width, cai_error *error) {
+    switch (fit) {
+    case CAI_FIT_CROP: return crop(image, height, width, error);
+    case CAI_FIT_STRETCH: return cai_image_resize(image, nearest(image->height, height), nearest(image->width, width), error);
+    case CAI_FIT_PAD: return pad(image, height, width, error);
+    default: return (fits(image->height, height) && fits(image->width, width)) || fail_exact(image, height, width, error);
+    }
+}

@@ -1,0 +1,155 @@
+/* PNG through libpng. Its errors jump: what must be freed then lives in a struct outside the function that jumps. */
+#include "runtime.h"
+#include <png.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void on_warning(png_structp png, png_const_charp text) { (void)png, (void)text; }
+
+/* ---- reading ---- */
+
+typedef struct Reader {
+    const char *path;
+    const unsigned char *at, *end;
+    cai_image *image;
+    unsigned char *rows; /* one row, or all where the picture is interlaced */
+    cai_error *error;
+} Reader;
+
+static void on_read_error(png_structp png, png_const_charp text) {
+    Reader *reader = png_get_error_ptr(png);
+    cai_fail(reader->error, CAI_BAD_INPUT, "%s: broken PNG: %s", reader->path, text);
+    png_longjmp(png, 1);
+}
+
+static void read_bytes(png_structp png, png_bytep out, size_t count) {
+    Reader *reader = png_get_io_ptr(png);
+    if (count > (size_t)(reader->end - reader->at)) png_error(png, "the file is cut off");
+    memcpy(out, reader->at, count);
+    reader->at += count;
+}
+
+/* Palettes become colours, 1 to 4 bits become 8, alpha is dropped, 16 bits become little endian. */
+static void set_transformations(png_structp png, png_infop info) {
+    int type = png_get_color_type(png, info), bits = png_get_bit_depth(png, info);
+    if (type == PNG_COLOR_TYPE_PALETTE) png_set_palette_to_rgb(png);
+    if (type == PNG_COLOR_TYPE_GRAY && bits < 8) png_set_expand_gray_1_2_4_to_8(png);
+    if (type & PNG_COLOR_MASK_ALPHA || png_get_valid(png, info, PNG_INFO_tRNS)) png_set_strip_alpha(png);
+    if (bits == 16) png_set_swap(png);
+}
+
+static void store_row(cai_image *image, int64_t y, const unsigned char *row, int bits) {
+    for (int64_t c = 0; c < image->channels; c++) {
+        float *out = image->pixels + (c * image->height + y) * image->width;
+        for (int64_t x = 0; x < image->width; x++) {
+            size_t at = (size_t)(x * image->channels + c);
+            uint16_t wide;
+            if (bits == 16) memcpy(&wide, row + 2 * at, sizeof wide);
+            out[x] = bits == 16 ? (float)wide / 65535.0f : (float)row[at] / 255.0f;
+        }
+    }
+}
+
+/* Deflate packs at most 1032 to 1: what would unpack to more than the file can hold is cut off, or lies about its size. */
+static bool plausible(const Reader *reader, uint64_t row_bytes, uint64_t height) {
+    uint64_t most = (uint64_t)(reader->end - reader->at) * 1032 + 1032;
+    return row_bytes * height <= most ||
+           cai_fail(reader->error, CAI_BAD_INPUT, "%s: broken PNG: the file is cut off, or much too small for the size it claims", reader->path);
+}
+
+static bool read_rows(Reader *reader, png_structp png, png_infop info) {
+    cai_image *image = reader->image;
+    int passes = png_set_interlace_handling(png);
+    png_read_update_info(png, info);
+    size_t row_bytes = png_get_rowbytes(png, info);
+    int bits = png_get_bit_depth(png, info);
+    int64_t height = png_get_image_height(png, info), width = png_get_image_width(png, info);
+    if (!plausible(reader, png_get_image_width(png, info) / 8, (uint64_t)height)) return false;
+    if (!cai_image_new(reader->path, png_get_channels(png, info), height, width, image, reader->error)) return false;
+    reader->rows = cai_allocate(row_bytes * (uint64_t)(passes > 1 ? height : 1), reader->path, reader->error);
+    if (!reader->rows) return false;
+    for (int pass = 0; pass < passes; pass++) {
+        for (int64_t y = 0; y < height; y++) {
+            unsigned char *row = reader->rows + (passes > 1 ? row_bytes * (size_t)y : 0);
+            png_read_row(png, row, NULL);
+            if (pass == passes - 1) store_row(image, y, row, bits);
+        }
+    }
+    return true;
+}
+
+static bool read_png(Reader *reader, png_structp png, png_infop info, int *orientation) {
+    static const unsigned char unused[] = "iCCP\0iTXt\0tEXt\0zTXt\0sPLT\0hIST"; /* texts and profiles: could be large, and are not used */
+    if (setjmp(png_jmpbuf(png))) return false;
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, unused, 6);
+    png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* cai_image_new has the limit */
+    png_set_read_fn(png, reader, read_bytes);
+    png_read_info(png, info);
+    set_transformations(png, info);
+    if (!read_rows(reader, png, info)) return false;
+    png_read_end(png, info);
+    png_bytep exif;
+    png_uint_32 count;
+    if (png_get_eXIf_1(png, info, &count, &exif)) {
+        int found = cai_exif_orientation(exif, count);
+        if (found) *orientation = found;
+    }
+    return true;
+}
+
+bool cai_png_decode(const char *path, const unsigned char *bytes, size_t count, cai_image *image, int *orientation, cai_error *error) {
+    Reader reader = {.path = path, .at = bytes, .end = bytes + count, .image = image, .error = error};
+    png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &reader, on_read_error, on_warning);
+    png_infop info = png ? png_create_info_struct(png) : NULL;
+    bool read = info ? read_png(&reader, png, info, orientation) : cai_fail_memory(error, sizeof(png_info *), path);
+    png_destroy_read_struct(&png, &info, NULL);
+    free(reader.rows);
+    return read; /* image.c frees the picture on failure */
+}
+
+/* ---- writing ---- */
+
+typedef struct Writer {
+    cai_output *output;
+    cai_error *error;
+    bool failed_output; /* then the output is discarded already */
+} Writer;
+
+static void on_write_error(png_structp png, png_const_charp text) {
+    Writer *writer = png_get_error_ptr(png);
+    if (!writer->failed_output) cai_fail(writer->error, CAI_BAD_INPUT, "PNG: %s", text);
+    png_longjmp(png, 1);
+}
+
+static void write_bytes(png_structp png, png_bytep bytes, size_t count) {
+    Writer *writer = png_get_io_ptr(png);
+    writer->failed_output = !cai_output_write(writer->output, bytes, count, writer->error);
+    if (writer->failed_output) png_error(png, "not written");
+}
+
+static void flush_nothing(png_structp png) { (void)png; }
+
+static bool write_png(Writer *writer, png_structp png, png_infop info, const unsigned char *pixels, int channels, int64_t height, int64_t width) {
+    if (setjmp(png_jmpbuf(png))) return false;
+    png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
+    png_set_write_fn(png, writer, write_bytes, flush_nothing);
+    png_set_compression_buffer_size(png, 1 << 16);
+    png_set_compression_level(png, 4); /* within some per cent of level 6, at twice the speed */
+    png_set_filter(png, 0, PNG_FILTER_SUB | PNG_FILTER_UP | PNG_FILTER_PAETH);
+    png_set_IHDR(png, info, (png_uint_32)width, (png_uint_32)height, 8, channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY, PNG_INTERLACE_NONE,
+                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_write_info(png, info);
+    for (int64_t y = 0; y < height; y++) png_write_row(png, pixels + y * width * channels);
+    png_write_end(png, NULL);
+    return true;
+}
+
+bool cai_png_write(cai_output *output, const unsigned char *pixels, int channels, int64_t height, int64_t width, cai_error *error) {
+    Writer writer = {.output = output, .error = error};
+    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &writer, on_write_error, on_warning);
+    png_infop info = png ? png_create_info_struct(png) : NULL;
+    bool written = info ? write_png(&writer, png, info, pixels, channels, height, width) : cai_fail_memory(error, 0, "a PNG");
+    png_destroy_write_struct(&png, &info);
+    if (!written && !writer.failed_output) cai_output_discard(output);
+    return written;
+}
