@@ -2,7 +2,7 @@
 #ifndef CAI_COMMANDS_H
 #define CAI_COMMANDS_H
 
-#include "weights/weights.h"
+#include "elaborate/elaborate.h"
 
 #define CAI_VERSION "0.1"
 
@@ -10,6 +10,10 @@
 enum { EXIT_GOOD = 0, EXIT_DIAGNOSED = 1, EXIT_USAGE = 2, EXIT_BUG = 70 };
 
 /* ---- options.c ---- */
+
+typedef struct WeightFile { /* --weights [PATH=]FILE */
+    const char *prefix, *file;
+} WeightFile;
 
 typedef struct Options {
     const char *command;

@@ -155,9 +155,11 @@ bool node_is_weight(const Program *program, const Node *node) {
     return program->weights[node->id];
 }
 
-/* Whether a weight is computed inside the kernels that use it rather than read. */
+/* Whether a weight is computed inside the kernels that use it rather than read: broadcasts, and numbers in any shape. */
 static bool weight_is_member(const Node *node) {
-    return node->op == OP_broadcast || is_everywhere_source(node);
+    if (node->op == OP_broadcast) return true;
+    while (reshape_is_trivial(node)) node = node->inputs[0];
+    return is_everywhere_source(node) || node->op == OP_broadcast;
 }
 
 /* ---- what would be computed again ---- */
@@ -189,7 +191,7 @@ static void find_recompute(Fuse *fuse, Node *node) {
     int cost = op_cost(node), source_reads = 0;
     for (int i = 0; i < node->input_count; i++) {
         Mark *operand = mark_of(fuse, node->inputs[i]);
-        bool in_memory = operand->cost > MAX_RECOMPUTE;
+        bool in_memory = operand->cost > MAX_RECOMPUTE || (operand->tail && operand->users > 1);
         Node *from = in_memory ? node->inputs[i] : operand->source;
         if (from && source && from != source) return; /* two large things to read: storing is better */
         if (from) source = from, source_reads += in_memory ? 1 : operand->source_reads;
@@ -402,6 +404,7 @@ static void make_kernels(Fuse *fuse) {
 static void make_input_values(Fuse *fuse) {
     for (int i = 0; i < fuse->graph->inputs.count; i++) {
         Node *node = fuse->graph->inputs.items[i].node;
+        if (!node) continue; /* nothing reads it */
         Value *value = value_new(fuse->program, node, LAYOUT_PLAIN, SPACE_INPUT);
         value->slot = i;
         fuse->low->value_of[node->id] = value;

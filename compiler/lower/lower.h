@@ -121,14 +121,15 @@ typedef enum PackKind {
  * With Og = O / groups, a group has nb = ceil(Og / lanes) blocks and lies at group * nb * lanes * I * kh * kw. In it, output r has
  * block b = r / lanes, tile t = b / tile, q = b % tile, and the tile's width is w = min(tile, nb - t * tile). The element's place is
  *     t * tile * lanes * I * kh * kw + (row * w + q) * lanes + r % lanes, the row by the order in which the kernel reads:
- *     order 0: i / lanes * lanes * kh * kw + (ky * kw + kx) * min(lanes, I - i / lanes * lanes) + i % lanes
- * order 1 (few outputs, lanes on inputs; groups is 1, tile unused): (((i / lanes * kh + ky) * kw + kx) * O + o) * lanes + i % lanes.
- * Places that no element takes are zero: nb * groups * lanes * I * kh * kw elements, of order 1 ceil(I / lanes) * lanes * kh * kw * O.
+ *     order 0 (blocked input): i / lanes * lanes * kh * kw + (ky * kw + kx) * min(lanes, I - i / lanes * lanes) + i % lanes
+ *     order 1 (plain input):   (ky * I + i) * kw + kx
+ * order 2 (few outputs, lanes on inputs; groups is 1, tile unused): (((i / lanes * kh + ky) * kw + kx) * O + o) * lanes + i % lanes.
+ * Places that no element takes are zero: nb * groups * lanes * I * kh * kw elements, of order 2 ceil(I / lanes) * lanes * kh * kw * O.
  *
  * PACK_MATRIX: arguments lanes, tile, transposed. The node is [.., K, N], or [.., N, K] where `transposed` is 1; matrices of the leading
  * axes follow each other. nb = ceil(N / lanes); b = n / lanes, t = b / tile, q = b % tile, w = min(tile, nb - t * tile):
  *     matrix * nb * lanes * K + t * tile * lanes * K + (k * w + q) * lanes + n % lanes. */
-enum { CONV_ORDER_BLOCKED, CONV_ORDER_FEW };
+enum { CONV_ORDER_BLOCKED, CONV_ORDER_PLAIN, CONV_ORDER_FEW };
 
 typedef struct PackJob {
     Node *node;      /* depends on parameters and constants only */

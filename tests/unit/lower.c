@@ -1,0 +1,689 @@
+/* Lowering. Programs are run by an interpreter that knows nothing of kernels: each launch reads its inputs from the simulated memory of
+ * slots, by their layouts and strides, computes its members by the operators' reference functions, and writes its output back. What
+ * comes out must be what the graph gives when it is evaluated as a whole; so fusion, layouts, views, lifetimes and writing in place
+ * are all put to the test, on graphs made by hand and on random ones. */
+#include "lower/stages.h"
+#include <CUnit/Basic.h>
+#include <math.h>
+#include <stdlib.h>
+
+static Arena *arena;
+static Graph *g;
+static Dim N, H; /* symbols */
+
+static Dim constant(int64_t value) { return dim_const(g->dims, value); }
+
+static void begin_graph(void) {
+    if (arena) arena_free(arena);
+    arena = arena_new();
+    Names *names = names_new(arena);
+    Dims *dims = dims_new(arena);
+    g = graph_new(arena, names, dims);
+    N = dim_symbol(dims, intern(names, "N"), 1);
+    H = dim_symbol(dims, intern(names, "H"), 1);
+    dims_symbol(dims, 0)->typical = 1;
+    dims_symbol(dims, 1)->typical = 32;
+}
+
+static Node *add_input(const char *name, Dim a, Dim b, Dim c, Dim d) {
+    Dim dims[] = {a, b, c, d};
+    int rank = d ? 4 : c ? 3 : b ? 2 : 1;
+    input_attributes attributes = {.name = intern(g->names, name), .type = DTYPE_F32, .dims = {rank, dims}};
+    Node *node = graph_make(g, OP_input, NULL, 0, &attributes);
+    vec_push(arena, &g->inputs, (Port){.name = attributes.name, .node = node});
+    return node;
+}
+
+static Node *add_parameter(int64_t a, int64_t b, int64_t c, int64_t d) {
+    static int number;
+    Dim dims[] = {constant(a), b ? constant(b) : NULL, c ? constant(c) : NULL, d ? constant(d) : NULL};
+    parameter_attributes attributes = {.path = intern(g->names, arena_printf(arena, "w%d", number++)), .type = DTYPE_F32,
+                                       .dims = {d ? 4 : c ? 3 : b ? 2 : 1, dims}};
+    return graph_make(g, OP_parameter, NULL, 0, &attributes);
+}
+
+static void add_output(const char *name, Node *node) {
+    vec_push(arena, &g->outputs, (Port){.name = intern(g->names, name), .node = node});
+}
+
+static Node *conv_with(Node *x, Node *w, int64_t stride) {
+    int64_t strides[] = {stride, stride}, dilations[] = {1, 1}, kernel = dim_const_value(w->shape.dims[2]), before[] = {kernel / 2, kernel / 2};
+    Dim size[2];
+    for (int i = 0; i < 2; i++) size[i] = dim_ceil_div(g->dims, x->shape.dims[2 + i], stride);
+    convolution_attributes attributes = {{2, strides}, {2, dilations}, {2, before}, {2, size}, 1};
+    Node *inputs[] = {x, w};
+    return graph_make(g, OP_convolution, inputs, 2, &attributes);
+}
+
+static Node *conv(Node *x, int64_t outputs, int64_t kernel) {
+    return conv_with(x, add_parameter(outputs, dim_const_value(x->shape.dims[1]), kernel, kernel), 1);
+}
+
+static Node *per_channel(Node *vector) {
+    Dim dims[] = {constant(1), vector->shape.dims[0], constant(1), constant(1)};
+    return build_reshape(g, vector, 4, dims);
+}
+
+static Node *add_bias(Node *x) {
+    return build_binary(g, OP_add, x, per_channel(add_parameter(dim_const_value(x->shape.dims[1]), 0, 0, 0)));
+}
+
+static Node *relu(Node *x) { return build_binary(g, OP_max, x, build_scalar(g, 0, DTYPE_F32)); }
+
+static Node *pool(Node *x, int64_t stride) {
+    int64_t kernel[] = {stride, stride}, dilations[] = {1, 1}, before[] = {0, 0};
+    Dim size[2];
+    for (int i = 0; i < 2; i++) size[i] = dim_floor_div(g->dims, x->shape.dims[2 + i], stride);
+    pool_max_attributes attributes = {{2, kernel}, {2, kernel}, {2, dilations}, {2, before}, {2, size}};
+    return graph_make(g, OP_pool_max, &x, 1, &attributes);
+}
+
+static Node *upsample(Node *x, Dim height, Dim width) {
+    Dim size[] = {height, width};
+    resample_attributes attributes = {{2, size}, intern(g->names, "nearest"), intern(g->names, "asymmetric")};
+    return graph_make(g, OP_resample, &x, 1, &attributes);
+}
+
+static Node *sum_over(Node *x, int64_t a, int64_t b) {
+    int64_t axes[] = {a, b};
+    return build_sum(g, x, axes, b < 0 ? 1 : 2);
+}
+
+static Node *concat2(Node *a, Node *b, int axis) {
+    Node *parts[] = {a, b};
+    return build_concat(g, parts, 2, axis);
+}
+
+static Node *slice_channels(Node *x, int64_t begin, int64_t count) {
+    Dim from[4], size[4];
+    for (int i = 0; i < 4; i++) from[i] = constant(0), size[i] = x->shape.dims[i];
+    from[1] = constant(begin), size[1] = constant(count);
+    return build_slice(g, x, from, size, NULL);
+}
+
+/* ---- inputs and parameters: small numbers that depend on place and name ---- */
+
+static double pseudo(uint64_t seed, int64_t i) {
+    uint64_t hash = hash_bytes(&i, sizeof i, seed);
+    return (double)(int64_t)(hash % 2001) / 1000.0 - 1.0;
+}
+
+static bool fill(void *context, const Node *node, RefTensor *out) {
+    (void)context;
+    const char *name = node->op == OP_input ? ATTRIBUTES(node, input)->name : ATTRIBUTES(node, parameter)->path;
+    for (int64_t i = 0; i < out->shape.count; i++) out->values[i] = pseudo(hash_bytes(name, strlen(name), 1), i);
+    return true;
+}
+
+static const RefSource source = {NULL, fill, fill};
+
+/* ---- the interpreter ---- */
+
+typedef struct Machine {
+    const Program *program;
+    const int64_t *symbols;
+    Arena *scratch;
+    double **slots, **inputs, **outputs;
+    int64_t *slot_elements;
+    const float *blob;
+    int faults; /* spare lanes that are not zero, places outside a buffer */
+} Machine;
+
+static int64_t size_at(const Machine *m, Dim dim) {
+    int64_t value = 0;
+    CU_ASSERT_FATAL(dim_evaluate(dim, m->symbols, &value));
+    return value;
+}
+
+static RefShape concrete(const Machine *m, Shape shape) {
+    RefShape result = {.type = shape.type, .rank = shape.rank, .count = 1};
+    for (int i = 0; i < shape.rank; i++) result.count *= result.dims[i] = size_at(m, shape.dims[i]);
+    return result;
+}
+
+/* Where element `index` (row major) of a value lies. */
+static int64_t place_of(const Machine *m, const Value *value, const RefShape *shape, int64_t index) {
+    int64_t place = value->space == SPACE_WEIGHTS ? 0 : size_at(m, value->offset), lanes = m->program->target->lanes;
+    for (int i = shape->rank - 1; i >= 0; i--) {
+        int64_t at = index % shape->dims[i];
+        index /= shape->dims[i];
+        if (value->layout == LAYOUT_BLOCKED && i == 1) place += at % lanes + at / lanes * size_at(m, value->strides[1]);
+        else place += at * size_at(m, value->strides[i]);
+    }
+    return place;
+}
+
+static double *place_in(Machine *m, const Value *value, int64_t place) {
+    static double nowhere;
+    if (value->space == SPACE_INPUT) return &m->inputs[value->slot][place];
+    if (value->space == SPACE_OUTPUT) return &m->outputs[value->slot][place];
+    if (place >= 0 && place < m->slot_elements[value->slot]) return &m->slots[value->slot][place];
+    m->faults++;
+    return &nowhere;
+}
+
+static double *read_weight(Machine *m, const Value *value, RefShape *shape) {
+    const PackJob *job = &m->program->packs.items[value->slot];
+    if (job->kind == PACK_CONV || job->kind == PACK_MATRIX) { /* test_packing looks into these */
+        RefTensor result;
+        Node *node = value->node;
+        CU_ASSERT_FATAL(reference_evaluate(g, &node, 1, m->symbols, 0, &source, m->scratch, &result));
+        return result.values;
+    }
+    double *values = NEW_ARRAY(m->scratch, double, shape->count);
+    for (int64_t i = 0; i < shape->count; i++) values[i] = (double)m->blob[job->offset / 4 + (uint64_t)place_of(m, value, shape, i)];
+    return values;
+}
+
+static double *read_value(Machine *m, const Value *value, RefShape *shape) {
+    *shape = concrete(m, value->node->shape);
+    if (value->space == SPACE_WEIGHTS) return read_weight(m, value, shape);
+    double *values = NEW_ARRAY(m->scratch, double, shape->count);
+    for (int64_t i = 0; i < shape->count; i++) values[i] = *place_in(m, value, place_of(m, value, shape, i));
+    return values;
+}
+
+/* Calls `each` for the spare lanes of a BLOCKED value: one for each pixel and lane past the last channel. */
+static void visit_spare_lanes(Machine *m, const Value *value, const RefShape *shape, void (*each)(Machine *m, double *at)) {
+    int64_t lanes = m->program->target->lanes, channels = shape->dims[1];
+    if (value->layout != LAYOUT_BLOCKED || channels % lanes == 0) return;
+    for (int64_t n = 0; n < shape->dims[0]; n++)
+        for (int64_t h = 0; h < shape->dims[2]; h++)
+            for (int64_t w = 0; w < shape->dims[3]; w++)
+                for (int64_t c = channels % lanes; c < lanes; c++)
+                    each(m, place_in(m, value, size_at(m, value->offset) + n * size_at(m, value->strides[0]) + channels / lanes * size_at(m, value->strides[1]) +
+                                               h * size_at(m, value->strides[2]) + w * size_at(m, value->strides[3]) + c));
+}
+
+static void clear_lane(Machine *m, double *at) { (void)m, *at = 0; }
+static void check_lane(Machine *m, double *at) { m->faults += *at != 0; }
+
+static void write_value(Machine *m, const Value *value, const double *values) {
+    RefShape shape = concrete(m, value->node->shape);
+    for (int64_t i = 0; i < shape.count; i++) *place_in(m, value, place_of(m, value, &shape, i)) = values[i];
+    visit_spare_lanes(m, value, &shape, clear_lane);
+}
+
+typedef struct Known { RefShape shape; double *values; } Known;
+
+static void run_member(Machine *m, const Kernel *kernel, Known *known, const Node *node) {
+    const double **inputs = NEW_ARRAY(m->scratch, const double *, node->input_count + 1);
+    RefShape *shapes = NEW_ARRAY(m->scratch, RefShape, node->input_count + 1);
+    for (int i = 0; i < node->input_count; i++) {
+        bool operand = node == kernel->anchor && op_info[node->op].class != CLASS_REDUCTION;
+        const Value *value = operand ? kernel->inputs[i] : kernel_input(kernel, node->inputs[i], NULL);
+        CU_ASSERT_FATAL(value || known[node->inputs[i]->id].values);
+        if (operand) CU_ASSERT_PTR_EQUAL(value->node, node->inputs[i]);
+        if (value) inputs[i] = read_value(m, value, &shapes[i]);
+        else inputs[i] = known[node->inputs[i]->id].values, shapes[i] = known[node->inputs[i]->id].shape;
+    }
+    Known result = {.shape = concrete(m, node->shape)};
+    result.values = NEW_ARRAY(m->scratch, double, result.shape.count);
+    RefCall call = {node, m->symbols, inputs, shapes, result.values, result.shape, 7};
+    op_info[node->op].reference(&call);
+    known[node->id] = result;
+}
+
+static void run_launch(Machine *m, const Kernel *kernel) {
+    Known *known = NEW_ARRAY(m->scratch, Known, g->nodes.count);
+    for (int i = 0; i < kernel->input_count; i++) {
+        if (kernel->inputs[i]->space == SPACE_WEIGHTS) continue;
+        RefShape shape = concrete(m, kernel->inputs[i]->node->shape);
+        visit_spare_lanes(m, kernel->inputs[i], &shape, check_lane);
+    }
+    RefShape shape;
+    if (kernel->member_count == 0) {
+        write_value(m, kernel->output, read_value(m, kernel->inputs[0], &shape));
+        return;
+    }
+    for (int i = 0; i < kernel->member_count; i++) run_member(m, kernel, known, kernel->members[i]);
+    write_value(m, kernel->output, known[kernel->output->node->id].values);
+}
+
+static bool append(void *context, const void *bytes, size_t count) {
+    Text *text = context;
+    text_add_bytes(text, bytes, count);
+    return true;
+}
+
+static const char *pack_blob(const Program *program) {
+    Text text = {.arena = arena};
+    CU_ASSERT_FATAL(program_write_weights(program, &source, append, &text, NULL));
+    CU_ASSERT_EQUAL(text.length, program->weights_bytes);
+    return text_string(&text);
+}
+
+static double *junk(Arena *scratch, int64_t count) {
+    double *values = NEW_ARRAY(scratch, double, count);
+    for (int64_t i = 0; i < count; i++) values[i] = NAN;
+    return values;
+}
+
+static Machine machine_new(const Program *program, const int64_t *symbols) {
+    Machine m = {.program = program, .symbols = symbols, .scratch = arena_new()};
+    m.blob = (const float *)pack_blob(program);
+    m.slots = NEW_ARRAY(m.scratch, double *, program->slots.count);
+    m.slot_elements = NEW_ARRAY(m.scratch, int64_t, program->slots.count);
+    for (int i = 0; i < program->slots.count; i++) {
+        for (int k = 0; k < program->slots.items[i].bytes.count; k++)
+            m.slot_elements[i] = max_i64(m.slot_elements[i], size_at(&m, program->slots.items[i].bytes.items[k]) / 4);
+        m.slots[i] = junk(m.scratch, m.slot_elements[i]);
+    }
+    m.inputs = NEW_ARRAY(m.scratch, double *, g->inputs.count);
+    m.outputs = NEW_ARRAY(m.scratch, double *, g->outputs.count);
+    for (int i = 0; i < g->inputs.count; i++) {
+        RefTensor tensor = {.shape = concrete(&m, g->inputs.items[i].node->shape)};
+        tensor.values = m.inputs[i] = NEW_ARRAY(m.scratch, double, tensor.shape.count);
+        fill(NULL, g->inputs.items[i].node, &tensor);
+    }
+    for (int i = 0; i < g->outputs.count; i++) m.outputs[i] = junk(m.scratch, concrete(&m, g->outputs.items[i].node->shape).count);
+    return m;
+}
+
+/* Runs the program and compares all outputs with the graph's. */
+static bool runs_right(const Program *program, int64_t n, int64_t h) {
+    int64_t symbols[] = {n, h};
+    Machine m = machine_new(program, symbols);
+    for (int i = 0; i < program->launches.count; i++) run_launch(&m, program->launches.items[i]);
+    bool right = m.faults == 0;
+    for (int i = 0; i < g->outputs.count; i++) {
+        RefTensor wanted;
+        CU_ASSERT_FATAL(reference_evaluate(g, &g->outputs.items[i].node, 1, symbols, 7, &source, m.scratch, &wanted));
+        for (int64_t k = 0; k < wanted.shape.count; k++)
+            right = right && fabs(wanted.values[k] - m.outputs[i][k]) <= 1e-5 * (1 + fabs(wanted.values[k]));
+    }
+    arena_free(m.scratch);
+    return right;
+}
+
+static Program *lowered_for(const char *target) {
+    LowerOptions options = {.target = target_find(target)};
+    return lower(g, &options, arena);
+}
+
+static Program *lowered(void) { return lowered_for("x86-64-v3"); }
+
+/* ---- fusion ---- */
+
+static void test_tail(void) {
+    begin_graph();
+    Node *x = add_input("x", N, constant(16), H, H);
+    Node *y = relu(add_bias(conv(x, 16, 3)));
+    add_output("y", relu(build_binary(g, OP_add, add_bias(conv(y, 16, 3)), y)));
+    Program *program = lowered();
+    CU_ASSERT_EQUAL(program->launches.count - program->copies, 2); /* all elementwise work is in the tails */
+    CU_ASSERT_TRUE(runs_right(program, 2, 3));
+}
+
+static void test_two_contractions_meet(void) {
+    begin_graph();
+    Node *x = add_input("x", N, constant(8), H, H);
+    add_output("y", relu(build_binary(g, OP_add, add_bias(conv(x, 8, 3)), add_bias(conv(x, 8, 1)))));
+    Program *program = lowered();
+    CU_ASSERT_EQUAL(program->launches.count - program->copies, 2); /* the second one's tail takes the first one's result */
+    CU_ASSERT_TRUE(runs_right(program, 1, 4));
+}
+
+static Node *softmax(Node *x, int64_t axis) {
+    reduce_max_attributes attributes = {{1, &axis}};
+    Node *largest = graph_make(g, OP_reduce_max, &x, 1, &attributes);
+    Node *e = build_unary(g, OP_exp, build_binary(g, OP_sub, x, largest));
+    return build_binary(g, OP_div, e, sum_over(e, axis, -1));
+}
+
+static void test_softmax(void) {
+    begin_graph();
+    add_output("y", softmax(add_input("x", N, constant(10), NULL, NULL), 1));
+    Program *program = lowered();
+    CU_ASSERT_EQUAL(program->launches.count, 3); /* the largest, the sum of exponentials, the quotient: none is stored twice */
+    CU_ASSERT_EQUAL(program->slots.count, 2);
+    CU_ASSERT_TRUE(runs_right(program, 3, 1));
+}
+
+static void test_instance_norm(void) {
+    begin_graph();
+    Node *x = add_bias(conv(add_input("x", N, constant(8), H, H), 8, 3));
+    Node *count = build_scalar(g, 1.0 / 64, DTYPE_F32);
+    Node *centred = build_binary(g, OP_sub, x, build_binary(g, OP_mul, sum_over(x, 2, 3), count));
+    Node *variance = build_binary(g, OP_mul, sum_over(build_binary(g, OP_mul, centred, centred), 2, 3), count);
+    Node *deviation = build_unary(g, OP_sqrt, build_binary(g, OP_add, variance, build_scalar(g, 1e-5, DTYPE_F32)));
+    add_output("y", relu(build_binary(g, OP_div, centred, deviation)));
+    Program *program = lowered();
+    CU_ASSERT_EQUAL(program->launches.count - program->copies, 4); /* convolution, mean, deviation, all the rest */
+    CU_ASSERT_TRUE(runs_right(program, 1, 4));
+}
+
+static void test_deep_chain(void) {
+    begin_graph();
+    Node *x = add_input("x", N, constant(8), NULL, NULL);
+    for (int i = 0; i < 10000; i++) x = build_unary(g, i % 2 ? OP_neg : OP_abs, x);
+    add_output("y", x);
+    Program *program = lowered();
+    CU_ASSERT_TRUE(program->launches.count > 50 && program->launches.count < 500); /* kernels have a largest size */
+    CU_ASSERT_EQUAL(program->slots.count, 1);                                     /* and write in place */
+    CU_ASSERT_TRUE(runs_right(program, 2, 1));
+}
+
+static void test_deep_network(void) {
+    begin_graph();
+    Node *x = add_input("x", N, constant(8), constant(2), constant(2)), *w = add_parameter(8, 8, 1, 1);
+    for (int i = 0; i < 3000; i++) x = build_binary(g, OP_add, relu(conv_with(x, w, 1)), x);
+    add_output("y", x);
+    Program *program = lowered();
+    CU_ASSERT_EQUAL(program->packs.count, 1);
+    CU_ASSERT_TRUE(program->slots.count <= 2);
+}
+
+/* ---- views ---- */
+
+static void test_concat_in_place(void) {
+    begin_graph();
+    Node *x = add_input("x", N, constant(16), dim_scale(g->dims, H, 2), dim_scale(g->dims, H, 2));
+    Node *skip = relu(conv(x, 16, 3));
+    Node *below = relu(conv(pool(skip, 2), 32, 3));
+    Node *up = upsample(below, x->shape.dims[2], x->shape.dims[3]);
+    add_output("y", conv(relu(conv(concat2(skip, up, 1), 16, 3)), 3, 1));
+    Program *program = lowered();
+    int parts = 0;
+    for (int i = 0; i < program->launches.count; i++) parts += program->launches.items[i]->output->parent != NULL;
+    CU_ASSERT_EQUAL(parts, 2); /* both parts are made where the concatenation lies */
+    CU_ASSERT_TRUE(runs_right(program, 2, 2));
+}
+
+static void test_concat_odd_channels(void) {
+    begin_graph();
+    Node *x = add_input("x", N, constant(16), H, H);
+    Node *a = relu(conv(x, 12, 3)), *b = relu(conv(x, 20, 3));
+    add_output("y", conv(concat2(a, b, 1), 16, 3));
+    CU_ASSERT_TRUE(runs_right(lowered(), 2, 3));
+}
+
+static void test_concat_of_anything(void) {
+    begin_graph();
+    Node *x = add_input("x", N, constant(8), H, H);
+    Node *a = relu(x), *parts[] = {x, a, a, concat2(a, x, 1)};
+    add_output("y", build_concat(g, parts, 4, 1));
+    add_output("z", a);
+    CU_ASSERT_TRUE(runs_right(lowered(), 2, 3));
+}
+
+static void test_dense_block(void) {
+    begin_graph();
+    Node *x = add_input("x", N, constant(16), H, H), *all = relu(conv(x, 16, 1));
+    for (int i = 0; i < 4; i++) all = concat2(all, relu(conv(relu(all), 16, 3)), 1);
+    add_output("y", conv(all, 8, 1));
+    Program *program = lowered();
+    int copies_into_parts = 0;
+    for (int i = 0; i < program->launches.count; i++)
+        copies_into_parts += program->launches.items[i]->member_count == 0 && program->launches.items[i]->output->parent;
+    CU_ASSERT_EQUAL(copies_into_parts, 0); /* nested concatenations share one buffer */
+    CU_ASSERT_TRUE(runs_right(program, 2, 2));
+}
+
+static void test_reshape_is_view(void) {
+    begin_graph();
+    Node *x = add_input("x", N, constant(12), NULL, NULL);
+    Dim split[] = {N, constant(3), constant(4)}, back[] = {N, constant(12)};
+    Node *y = build_reshape(g, relu(x), 3, split);
+    int64_t swap[] = {0, 2, 1};
+    add_output("y", build_reshape(g, build_transpose(g, y, swap), 2, back));
+    Program *program = lowered();
+    CU_ASSERT_EQUAL(program->launches.count, 2); /* relu, and the transpose straight into the output */
+    CU_ASSERT_EQUAL(program->copies, 0);
+    CU_ASSERT_TRUE(runs_right(program, 2, 1));
+}
+
+static void test_classifier_head(void) {
+    begin_graph();
+    Node *x = relu(conv(add_input("x", N, constant(16), H, H), 16, 3));
+    Node *mean = build_binary(g, OP_mul, sum_over(x, 2, 3), build_scalar(g, 0.25, DTYPE_F32));
+    Dim flat[] = {N, constant(16)};
+    Node *inputs[] = {build_reshape(g, mean, 2, flat), add_parameter(16, 5, 0, 0)};
+    add_output("y", build_binary(g, OP_add, graph_make(g, OP_matmul, inputs, 2, NULL), add_parameter(5, 0, 0, 0)));
+    Program *program = lowered();
+    CU_ASSERT_EQUAL(program->launches.count - program->copies, 3); /* convolution, mean, dense layer */
+    CU_ASSERT_TRUE(runs_right(program, 2, 3));
+}
+
+static void test_slices(void) {
+    begin_graph();
+    Node *x = relu(conv(add_input("x", N, constant(16), H, H), 32, 3));
+    Node *a = conv(slice_channels(x, 0, 16), 8, 1), *b = conv(slice_channels(x, 16, 16), 8, 1), *c = conv(slice_channels(x, 5, 8), 8, 1);
+    add_output("y", build_binary(g, OP_add, build_binary(g, OP_add, a, b), c));
+    Program *program = lowered();
+    CU_ASSERT_EQUAL(program->launches.count - program->copies, 5); /* four convolutions, and the slice across blocks */
+    CU_ASSERT_TRUE(runs_right(program, 2, 2));
+}
+
+static void test_outputs(void) {
+    begin_graph();
+    Node *x = add_input("x", N, constant(6), NULL, NULL);
+    Node *y = relu(x), *w = add_parameter(6, 0, 0, 0);
+    Dim split[] = {N, constant(2), constant(3)};
+    add_output("same", x);
+    add_output("y", y);
+    add_output("again", y);
+    add_output("view", build_reshape(g, y, 3, split));
+    add_output("weight", w);
+    add_output("sum", build_binary(g, OP_add, y, w));
+    add_output("splat", build_splat(g, 3, w->shape));
+    CU_ASSERT_TRUE(runs_right(lowered(), 2, 1));
+}
+
+/* ---- memory ---- */
+
+static void test_in_place(void) {
+    begin_graph();
+    Node *x = relu(add_input("x", N, constant(8), NULL, NULL));
+    for (int i = 0; i < 3; i++) { /* a transpose is never written in place, elementwise work is */
+        int64_t swap[] = {1, 0};
+        Node *turned = build_unary(g, OP_tanh, build_transpose(g, x, swap));
+        x = build_binary(g, OP_mul, build_transpose(g, turned, swap), sum_over(x, 1, -1));
+    }
+    add_output("y", x);
+    Program *program = lowered();
+    CU_ASSERT_TRUE(runs_right(program, 3, 1));
+    LowerOptions own = {.target = program->target, .own_slots = true};
+    Program *separate = lower(g, &own, arena);
+    CU_ASSERT_TRUE(separate->slots.count > program->slots.count);
+    CU_ASSERT_TRUE(runs_right(separate, 3, 1));
+}
+
+static void test_slots_are_shared(void) {
+    begin_graph();
+    Node *x = add_input("x", N, constant(16), H, H);
+    for (int i = 0; i < 20; i++) x = relu(conv(x, 16, 3));
+    add_output("y", x);
+    Program *program = lowered();
+    CU_ASSERT_EQUAL(program->slots.count, 2);
+    CU_ASSERT_TRUE(runs_right(program, 1, 2));
+}
+
+/* ---- packing ---- */
+
+static float packed_at(const Program *program, const char *blob, int job, int64_t place) {
+    return ((const float *)(blob + program->packs.items[job].offset))[place];
+}
+
+static void test_vectors_are_padded(void) {
+    begin_graph();
+    Node *x = add_input("x", N, constant(20), H, H);
+    add_output("y", build_binary(g, OP_add, x, per_channel(add_parameter(20, 0, 0, 0))));
+    Program *program = lowered();
+    CU_ASSERT_EQUAL_FATAL(program->packs.count, 1);
+    CU_ASSERT_EQUAL(program->packs.items[0].kind, PACK_VECTOR);
+    CU_ASSERT_EQUAL(program->weights_bytes, 128);
+    CU_ASSERT_EQUAL(program->raw_weights_bytes, 80);
+    const char *blob = pack_blob(program);
+    for (int i = 20; i < 32; i++) CU_ASSERT_EQUAL(packed_at(program, blob, 0, i), 0);
+    CU_ASSERT_TRUE(runs_right(program, 1, 2));
+}
+
+static const char *pack_blob_anew(Program *program) {
+    program->weights_bytes = program->raw_weights_bytes = 0;
+    pack_assign(program);
+    return pack_blob(program);
+}
+
+static int pack_alone(Program *program, Node *node, PackKind kind, const int64_t arguments[6]) {
+    Value input = {.node = node, .layout = LAYOUT_PLAIN, .space = SPACE_WEIGHTS}, *inputs[] = {&input};
+    Kernel kernel = {.program = program, .inputs = inputs, .input_count = 1};
+    return program_pack(program, &kernel, 0, kind, arguments)->slot;
+}
+
+/* The formula of lower.h, for an element of the kernel of a convolution. */
+static int64_t conv_place(const int64_t arguments[6], int64_t outputs, int64_t inputs, int64_t kernel[2], int64_t o, int64_t i, int64_t ky, int64_t kx) {
+    int64_t lanes = arguments[0], tile = arguments[1], taps = kernel[0] * kernel[1], group_outputs = outputs / arguments[3];
+    int64_t blocks = (group_outputs + lanes - 1) / lanes, r = o % group_outputs, b = r / lanes, t = b / tile, q = b % tile;
+    int64_t w = min_i64(tile, blocks - t * tile);
+    if (arguments[2] == CONV_ORDER_FEW) return (((i / lanes * kernel[0] + ky) * kernel[1] + kx) * outputs + o) * lanes + i % lanes;
+    int64_t row = arguments[2] == CONV_ORDER_PLAIN ? (ky * inputs + i) * kernel[1] + kx
+        : i / lanes * lanes * taps + (ky * kernel[1] + kx) * min_i64(lanes, inputs - i / lanes * lanes) + i % lanes;
+    return o / group_outputs * blocks * lanes * inputs * taps + t * tile * lanes * inputs * taps + (row * w + q) * lanes + r % lanes;
+}
+
+static void check_conv_pack(int64_t outputs, int64_t inputs, int64_t groups, int64_t tile, int64_t order, bool transposed) {
+    begin_graph();
+    add_output("x", add_input("x", N, NULL, NULL, NULL));
+    int64_t kernel[] = {3, 2}, arguments[6] = {8, tile, order, groups, transposed};
+    Node *node = transposed ? add_parameter(inputs * groups, outputs / groups, 3, 2) : add_parameter(outputs, inputs, 3, 2);
+    Program *program = lowered();
+    int job = pack_alone(program, node, PACK_CONV, arguments);
+    const char *blob = pack_blob_anew(program);
+    RefTensor value;
+    CU_ASSERT_FATAL(reference_evaluate(g, &node, 1, NULL, 0, &source, arena, &value));
+    double sum = 0, packed = 0;
+    for (int64_t o = 0; o < outputs; o++)
+        for (int64_t i = 0; i < inputs; i++)
+            for (int64_t k = 0; k < 6; k++) {
+                int64_t second = outputs / groups;
+                int64_t from = transposed ? ((o / second * inputs + i) * second + o % second) * 6 + k : (o * inputs + i) * 6 + k;
+                CU_ASSERT_EQUAL(packed_at(program, blob, job, conv_place(arguments, outputs, inputs, kernel, o, i, k / 2, k % 2)), (float)value.values[from]);
+                sum += fabs((double)(float)value.values[from]);
+            }
+    for (uint64_t i = 0; i < program->packs.items[job].bytes / 4; i++) packed += fabs((double)packed_at(program, blob, job, (int64_t)i));
+    CU_ASSERT_DOUBLE_EQUAL(sum, packed, 1e-6 * sum); /* all other places are zero */
+}
+
+static void test_packing_of_convolutions(void) {
+    check_conv_pack(16, 8, 1, 2, CONV_ORDER_BLOCKED, false);
+    check_conv_pack(37, 13, 1, 2, CONV_ORDER_BLOCKED, false);
+    check_conv_pack(37, 3, 1, 4, CONV_ORDER_PLAIN, false);
+    check_conv_pack(3, 20, 1, 1, CONV_ORDER_FEW, false);
+    check_conv_pack(40, 5, 4, 2, CONV_ORDER_BLOCKED, false);
+    check_conv_pack(24, 9, 1, 2, CONV_ORDER_BLOCKED, true);
+    check_conv_pack(24, 3, 2, 1, CONV_ORDER_BLOCKED, true);
+}
+
+static void test_packing_of_matrices(void) {
+    for (int transposed = 0; transposed < 2; transposed++) {
+        begin_graph();
+        add_output("x", add_input("x", N, NULL, NULL, NULL));
+        Node *node = transposed ? add_parameter(2, 21, 5, 0) : add_parameter(2, 5, 21, 0);
+        Program *program = lowered();
+        int64_t arguments[6] = {8, 2, transposed};
+        int job = pack_alone(program, node, PACK_MATRIX, arguments);
+        const char *blob = pack_blob_anew(program);
+        CU_ASSERT_EQUAL(program->packs.items[job].bytes, 2 * 3 * 8 * 5 * 4);
+        RefTensor value;
+        CU_ASSERT_FATAL(reference_evaluate(g, &node, 1, NULL, 0, &source, arena, &value));
+        for (int64_t e = 0; e < 2 * 5 * 21; e++) {
+            int64_t m = e / 105, k = e / 21 % 5, n = e % 21, b = n / 8, t = b / 2, q = b % 2, w = min_i64(2, 3 - t * 2);
+            double wanted = transposed ? value.values[m * 105 + n * 5 + k] : value.values[e];
+            CU_ASSERT_EQUAL(packed_at(program, blob, job, m * 3 * 8 * 5 + t * 2 * 8 * 5 + (k * w + q) * 8 + n % 8), (float)wanted);
+        }
+    }
+}
+
+/* ---- random graphs ---- */
+
+static uint64_t state;
+
+static int random_below(int limit) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (int)((state >> 33) % (uint64_t)limit);
+}
+
+static int64_t random_channels(void) {
+    static const int64_t some[] = {8, 16, 8, 24, 12, 5};
+    return some[random_below(COUNT_OF(some))];
+}
+
+/* One more node on top of x, a picture of [N, C, 2H, 2H]; other is another one. */
+static Node *random_step(Node *x, Node *other) {
+    int64_t channels = dim_const_value(x->shape.dims[1]);
+    bool alike = shape_dims_equal(x->shape, other->shape);
+    switch (random_below(16)) {
+    case 0: case 1: return conv(x, random_channels(), 1 + 2 * random_below(2));
+    case 2: return relu(x);
+    case 3: return add_bias(x);
+    case 4: return alike ? build_binary(g, OP_add, x, other) : build_binary(g, OP_mul, x, x);
+    case 5: case 6: return concat2(x, other, 1);
+    case 7: return slice_channels(x, random_below((int)channels), 1);
+    case 8: return channels >= 16 ? slice_channels(x, 8, 8) : build_unary(g, OP_tanh, x);
+    case 9: return upsample(pool(x, 2), x->shape.dims[2], x->shape.dims[3]);
+    case 10: return build_binary(g, OP_sub, x, sum_over(x, 2, 3));
+    case 11: { int64_t swap[] = {0, 1, 3, 2}; return build_transpose(g, x, swap); }
+    case 12: { int64_t axis = 3; flip_attributes attributes = {{1, &axis}}; return graph_make(g, OP_flip, &x, 1, &attributes); }
+    case 13: {
+        Dim flat[] = {x->shape.dims[0], constant(channels), dim_mul(g->dims, x->shape.dims[2], x->shape.dims[3])};
+        return build_reshape(g, relu(build_reshape(g, x, 3, flat)), 4, x->shape.dims);
+    }
+    case 14: return softmax(x, 1);
+    default: return build_binary(g, OP_mul, x, per_channel(add_parameter(channels, 0, 0, 0)));
+    }
+}
+
+static void test_random_graphs(void) {
+    for (uint64_t seed = 1; seed <= 300; seed++) {
+        begin_graph();
+        state = seed;
+        Dim side = dim_scale(g->dims, H, 2);
+        Node *made[24];
+        int count = 4 + random_below(COUNT_OF(made) - 4);
+        made[0] = add_input("x", N, constant(random_channels()), side, side);
+        for (int i = 1; i < count; i++) made[i] = random_step(made[i - 1 - random_below(i < 3 ? i : 3)], made[random_below(i)]);
+        add_output("last", made[count - 1]);
+        for (int i = random_below(3); i > 0; i--) add_output("other", made[random_below(count)]);
+        Program *program = lowered_for(seed % 2 ? "x86-64-v3" : "aarch64");
+        if (runs_right(program, 2, 2)) continue;
+        fprintf(stderr, "random graph %llu fails\n", (unsigned long long)seed);
+        program_print(program, stderr);
+        CU_FAIL("a random graph's program is wrong");
+        return;
+    }
+}
+
+static void test_targets(void) {
+    CU_ASSERT_PTR_NULL(target_find("z80"));
+    CU_ASSERT_EQUAL(target_find("x86-64-v4")->lanes, 16);
+    CU_ASSERT_EQUAL(target_find("x86-64-v3")->registers, 16);
+    const Target *native = target_find("native");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(native);
+    CU_ASSERT_TRUE(native->l1_bytes >= 16 << 10 && native->l2_bytes > native->l1_bytes && native->fmas_per_cycle >= 1);
+}
+
+void suite_lower(void) {
+    CU_pSuite suite = CU_add_suite("lower", NULL, NULL);
+    CU_add_test(suite, "targets", test_targets);
+    CU_add_test(suite, "elementwise work joins the tail", test_tail);
+    CU_add_test(suite, "two contractions meet", test_two_contractions_meet);
+    CU_add_test(suite, "softmax", test_softmax);
+    CU_add_test(suite, "instance norm", test_instance_norm);
+    CU_add_test(suite, "a chain of 10,000 nodes", test_deep_chain);
+    CU_add_test(suite, "a network of 3,000 convolutions", test_deep_network);
+    CU_add_test(suite, "concatenation in place", test_concat_in_place);
+    CU_add_test(suite, "concatenation across blocks", test_concat_odd_channels);
+    CU_add_test(suite, "concatenation of anything", test_concat_of_anything);
+    CU_add_test(suite, "dense block", test_dense_block);
+    CU_add_test(suite, "reshapes are views", test_reshape_is_view);
+    CU_add_test(suite, "classifier head", test_classifier_head);
+    CU_add_test(suite, "slices", test_slices);
+    CU_add_test(suite, "outputs of all kinds", test_outputs);
+    CU_add_test(suite, "writing in place", test_in_place);
+    CU_add_test(suite, "slots are shared", test_slots_are_shared);
+    CU_add_test(suite, "vectors are padded", test_vectors_are_padded);
+    CU_add_test(suite, "packing of convolutions", test_packing_of_convolutions);
+    CU_add_test(suite, "packing of matrices", test_packing_of_matrices);
+    CU_add_test(suite, "random graphs", test_random_graphs);
+}
