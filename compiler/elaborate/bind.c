@@ -1,0 +1,197 @@
+/* Arguments to parameters: positions, keywords, spreads, `*rest`, defaults. */
+#include "elaborate/evaluator.h"
+
+static void spread(Evaluator *ev, Arguments *out, Value v, Span span) {
+    if (v.kind == VALUE_ERROR) {
+        out->failed = true;
+        return;
+    }
+    if (!value_is_sequence(v)) {
+        report(ev, "not-a-list", span, "`*` spreads a list or a tuple; this is %s", value_kind_name(v));
+        out->failed = true;
+        return;
+    }
+    for (int i = 0; i < v.list->count; i++) vec_push(ev->arena, &out->given, (Binding){NULL, v.list->items[i], span});
+}
+
+Arguments evaluate_arguments(Evaluator *ev, const ArgumentList *list) {
+    Arguments out = {0};
+    for (int i = 0; i < list->count; i++) {
+        const Argument *argument = &list->items[i];
+        Value v = evaluate(ev, argument->value);
+        if (argument->spread) {
+            spread(ev, &out, v, argument->span);
+            continue;
+        }
+        out.failed |= v.kind == VALUE_ERROR;
+        vec_push(ev->arena, &out.given, (Binding){argument->name, v, argument->span});
+    }
+    return out;
+}
+
+static Span item_span(const Expr *operand, int index, int count) {
+    if (!operand) return (Span){0};
+    bool items = (operand->kind == EXPR_TUPLE || operand->kind == EXPR_LIST) && operand->arguments.count == count;
+    return items ? operand->arguments.items[index].value->span : operand->span;
+}
+
+Arguments arguments_of(Evaluator *ev, Value value, const Expr *operand) {
+    Arguments out = {.by_arrow = true};
+    if (!value_is_sequence(value)) {
+        out.failed = value.kind == VALUE_ERROR;
+        vec_push(ev->arena, &out.given, (Binding){NULL, settle(ev, value), item_span(operand, 0, -1)});
+        return out;
+    }
+    const List *list = value.list;
+    bool named = list->names != NULL;
+    for (int i = 0; named && i < list->count; i++) named = list->names[i] != NULL;
+    for (int i = 0; i < list->count; i++) {
+        Value item = settle(ev, list->items[i]);
+        out.failed |= item.kind == VALUE_ERROR;
+        vec_push(ev->arena, &out.given, (Binding){named ? list->names[i] : NULL, item, item_span(operand, i, list->count)});
+    }
+    return out;
+}
+
+/* ---- one list of parameters ---- */
+
+typedef struct Slots { /* what was given for each parameter */
+    const Decl *decl;
+    const ParameterList *parameters;
+    const Binding **given;
+    Vec(Value) rest;
+    bool travels; /* the list is what is run through */
+} Slots;
+
+static int parameter_index(const ParameterList *parameters, Name name) {
+    for (int i = 0; i < parameters->count; i++)
+        if (parameters->items[i].name == name && !parameters->items[i].rest) return i;
+    return -1;
+}
+
+/* The declaration's head as it is written, for help. */
+static const char *signature(Evaluator *ev, const Decl *decl) {
+    const char *text = decl->source->text + decl->span.begin, *brace = memchr(text, '{', decl->span.end - decl->span.begin);
+    Span head = decl->span;
+    if (brace) head.end = (uint32_t)(brace - decl->source->text);
+    Text out = {.arena = ev->arena};
+    for (uint32_t i = head.begin; i < head.end && out.length < 200; i++) {
+        char c = head.source->text[i];
+        bool space = c == ' ' || c == '\n' || c == '\t' || c == '\r';
+        if (!space) text_add_bytes(&out, &c, 1);
+        else if (out.length && out.bytes[out.length - 1] != ' ') text_add(&out, " ");
+    }
+    return text_string(&out);
+}
+
+static bool unknown_parameter(Evaluator *ev, const Slots *slots, const Binding *g) {
+    Diagnostic *d = report(ev, "unknown-argument", g->span, "`%s` has no parameter `%s`", slots->decl->name, g->name);
+    Vec(const char *) names = {0};
+    for (int i = 0; i < slots->parameters->count; i++) vec_push(ev->arena, &names, slots->parameters->items[i].name);
+    const char *near = nearest_name(g->name, names.items, names.count);
+    if (near) report_help(ev, d, "did you mean `%s`?", near);
+    else report_help(ev, d, "it is declared as `%s`", signature(ev, slots->decl));
+    return false;
+}
+
+static bool too_many(Evaluator *ev, const Slots *slots, int given, const Binding *g, Span span) {
+    int most = slots->parameters->count;
+    const char *name = slots->decl->name;
+    if (slots->travels) {
+        Diagnostic *d = report(ev, "arity", span, "`%s` takes %d %s, here are %d", name, most, most == 1 ? "value" : "values", given);
+        report_operands(ev, d);
+        if (most == 1) report_help(ev, d, "a tuple travels as several values; `concat` makes one tensor of them");
+        return false;
+    }
+    Diagnostic *d = report(ev, "too-many-arguments", g->span, "`%s` takes at most %d %s", name, most, most == 1 ? "argument" : "arguments");
+    bool is_tensor = g->value.kind == VALUE_TENSOR;
+    report_help(ev, d, is_tensor ? "tensors come by arrow: `x -> %s`" : "it is declared as `%s`", is_tensor ? name : signature(ev, slots->decl));
+    return false;
+}
+
+static bool fill_slots(Evaluator *ev, Slots *slots, const Arguments *arguments, Span span) {
+    const ParameterList *parameters = slots->parameters;
+    int position = 0;
+    bool has_rest = parameters->count && parameters->items[parameters->count - 1].rest;
+    int fixed = parameters->count - has_rest;
+    for (int i = 0; i < arguments->given.count; i++) {
+        const Binding *g = &arguments->given.items[i];
+        int index = g->name ? parameter_index(parameters, g->name) : position++;
+        if (index < 0) return unknown_parameter(ev, slots, g);
+        if (index >= fixed && !g->name) {
+            if (!has_rest) return too_many(ev, slots, arguments->given.count, g, span);
+            vec_push(ev->arena, &slots->rest, g->value);
+            continue;
+        }
+        if (slots->given[index]) {
+            report(ev, "argument-twice", g->span, "`%s` is given twice", parameters->items[index].name);
+            return false;
+        }
+        slots->given[index] = g;
+    }
+    return true;
+}
+
+static bool missing(Evaluator *ev, const Slots *slots, const Parameter *parameter, const Arguments *arguments, Span span) {
+    const char *name = slots->decl->name;
+    if (slots->travels) {
+        Diagnostic *d = report(ev, "arity", span, "`%s` takes %d values, here %s %d", name, slots->parameters->count,
+                               arguments->given.count == 1 ? "is" : "are", arguments->given.count);
+        report_operands(ev, d);
+        report_help(ev, d, "it is declared as `%s`", signature(ev, slots->decl));
+        return false;
+    }
+    Diagnostic *d = report(ev, "missing-argument", span, "`%s` needs the argument `%s`", name, parameter->name);
+    report_help(ev, d, "it is declared as `%s`", signature(ev, slots->decl));
+    return false;
+}
+
+/* A tensor as a setting is nearly always a call that should have been an arrow. */
+static bool refuse_run_arguments(Evaluator *ev, const Slots *slots, const Arguments *arguments) {
+    if (slots->travels || slots->decl->lists.count < 2 || !arguments->given.count) return false;
+    const Binding *first = &arguments->given.items[0];
+    if (first->name || first->value.kind != VALUE_TENSOR || slots->parameters->count) return false;
+    Diagnostic *d = report(ev, "tensor-argument", first->span, "`%s` makes a layer; a tensor is run through it by an arrow", slots->decl->name);
+    report_help(ev, d, "`%s -> %s`", span_text(ev->arena, first->span), slots->decl->name);
+    return true;
+}
+
+static bool bind_one(Evaluator *ev, Frame *frame, const Slots *slots, int index, const Arguments *arguments, Span span) {
+    const Parameter *parameter = &slots->parameters->items[index];
+    const Binding *given = slots->given[index];
+    if (parameter->rest) {
+        Value rest = value_list(ev->arena, VALUE_LIST, slots->rest.items, NULL, slots->rest.count);
+        frame_bind(ev, frame, parameter->name, rest, span);
+        return true;
+    }
+    if (!given && !parameter->fallback) return missing(ev, slots, parameter, arguments, span);
+    Value v = given ? given->value : evaluate(ev, parameter->fallback);
+    frame_bind(ev, frame, parameter->name, v, given ? given->span : parameter->span);
+    return v.kind != VALUE_ERROR;
+}
+
+bool bind_parameters(Evaluator *ev, Frame *frame, const Definition *block, int list, const Arguments *arguments, Span span) {
+    Decl *decl = block->decl;
+    Slots slots = {.decl = decl, .parameters = &decl->lists.items[list], .travels = list == decl->lists.count - 1};
+    slots.given = NEW_ARRAY(ev->arena, const Binding *, slots.parameters->count);
+    if (arguments->failed || refuse_run_arguments(ev, &slots, arguments) || !fill_slots(ev, &slots, arguments, span)) return false;
+    for (int pass = 0; pass < 2; pass++) /* what was given first, so that defaults may speak of it */
+        for (int i = 0; i < slots.parameters->count; i++) {
+            bool now = (slots.given[i] || slots.parameters->items[i].rest) == (pass == 0);
+            if (now && !bind_one(ev, frame, &slots, i, arguments, span)) return false;
+        }
+    return true;
+}
+
+bool lacks_required(const Definition *block, const Arguments *arguments) {
+    const ParameterList *parameters = &block->decl->lists.items[0];
+    for (int i = 0; i < arguments->given.count; i++)
+        if (!arguments->given.items[i].name) return false;
+    for (int i = 0; i < parameters->count; i++) {
+        const Parameter *parameter = &parameters->items[i];
+        bool given = parameter->fallback != NULL;
+        for (int k = 0; k < arguments->given.count; k++) given |= arguments->given.items[k].name == parameter->name;
+        if (!given) return true;
+    }
+    return false;
+}

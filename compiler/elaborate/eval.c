@@ -1,0 +1,283 @@
+/* Expressions: one function a kind, and what a name stands for. */
+#include "elaborate/evaluator.h"
+
+/* ---- names ---- */
+
+Value *frame_find(Frame *frame, Name name) {
+    for (int i = frame->names.count - 1; i >= 0; i--)
+        if (frame->names.items[i].name == name) return &frame->names.items[i].value;
+    return NULL;
+}
+
+void frame_bind(Evaluator *ev, Frame *frame, Name name, Value value, Span span) {
+    for (int i = 0; i < frame->names.count; i++)
+        if (frame->names.items[i].name == name) {
+            frame->names.items[i] = (Binding){name, value, span};
+            return;
+        }
+    vec_push(ev->arena, &frame->names, (Binding){name, value, span});
+}
+
+Value evaluate_constant(Evaluator *ev, Definition *definition) {
+    Value *known = map_get(ev->constants, definition);
+    if (known) return *known;
+    known = NEW(ev->arena, Value);
+    map_set(ev->constants, definition, known); /* VALUE_ERROR while it is evaluated: one that needs itself ends there */
+    if (spend(ev, definition->decl->span, 1)) {
+        Frame *frame = frame_push(ev, definition->unit, ev->root, (Span){0});
+        Value value = evaluate(ev, definition->decl->value);
+        *known = name_value(ev, value, definition->decl->name, definition->decl->name_span);
+        (void)frame;
+        frame_pop(ev);
+    }
+    return *known;
+}
+
+static Value definition_value(Evaluator *ev, Definition *definition, Span span) {
+    const Decl *decl = definition->decl;
+    if (decl->kind == DECL_CONSTANT) return evaluate_constant(ev, definition);
+    if (decl->kind == DECL_BLOCK || decl->kind == DECL_MODEL) return (Value){.kind = VALUE_BLOCK, .block = definition};
+    report(ev, "later", span, "train and optimizer blocks come in a later version of cai");
+    return value_error;
+}
+
+static Value unknown_name(Evaluator *ev, Name name, Span span) {
+    Diagnostic *d = report(ev, "unknown-name", span, "`%s` is not defined", name);
+    const char **names;
+    int count;
+    library_candidates(ev->frame->unit, ev->arena, &names, &count);
+    Vec(const char *) all = {0};
+    for (int i = 0; i < ev->frame->names.count; i++) vec_push(ev->arena, &all, ev->frame->names.items[i].name);
+    for (int i = 0; i < count; i++) vec_push(ev->arena, &all, names[i]);
+    for (int i = 0; i < builtin_count(); i++) vec_push(ev->arena, &all, builtin_name(i));
+    report_suggestion(ev, d, name, all.items, all.count);
+    frame_bind(ev, ev->frame, name, value_error, span); /* told once a body */
+    return value_error;
+}
+
+static Value ambiguous_name(Evaluator *ev, Name name, Found found, Span span) {
+    Diagnostic *d = report(ev, "ambiguous-name", span, "`%s` is defined in two of the files used here", name);
+    report_help(ev, d, "say which: `%s.%s` or `%s.%s`", found.definition->unit->name, name, found.also->name, name);
+    return value_error;
+}
+
+Value look_up(Evaluator *ev, Name name, Span span) {
+    Value *local = frame_find(ev->frame, name), constant;
+    if (local) return *local;
+    Found found = library_find(ev->frame->unit, name);
+    if (found.also) return ambiguous_name(ev, name, found, span);
+    if (found.definition) return definition_value(ev, found.definition, span);
+    if (found.module) return (Value){.kind = VALUE_MODULE, .module = found.module};
+    if (builtin_constant(ev, name, span, &constant)) return constant;
+    const Builtin *builtin = builtin_find(ev, name);
+    if (builtin) return (Value){.kind = VALUE_PRIMITIVE, .builtin = builtin};
+    return unknown_name(ev, name, span);
+}
+
+/* ---- strings, lists, tuples ---- */
+
+enum { LONGEST_STRING = 65536 };
+
+Name evaluate_string(Evaluator *ev, const Expr *expr) {
+    Text text = {.arena = ev->arena};
+    bool failed = false;
+    for (int i = 0; i < expr->parts.count; i++) {
+        const StringPart *part = &expr->parts.items[i];
+        if (part->text) text_add(&text, "%s", part->text);
+        if (!part->value) continue;
+        Value v = evaluate(ev, part->value);
+        failed |= v.kind == VALUE_ERROR;
+        if (v.kind == VALUE_TENSOR || v.kind == VALUE_WEIGHT) {
+            report(ev, "tensor-at-compile-time", part->value->span, "a tensor's value cannot stand in a string: it is known only when the program runs");
+            failed = true;
+        }
+        value_print(&text, v);
+    }
+    if (text.length > LONGEST_STRING) {
+        report(ev, "too-large", expr->span, "this string has more than %d bytes", LONGEST_STRING);
+        failed = true;
+    }
+    return failed ? NULL : intern(ev->names, text_string(&text));
+}
+
+static Value evaluate_items(Evaluator *ev, const Expr *expr, ValueKind kind) {
+    Arguments items = evaluate_arguments(ev, &expr->arguments);
+    Vec(Value) values = {0};
+    Vec(Name) names = {0};
+    for (int i = 0; i < items.given.count; i++) {
+        vec_push(ev->arena, &values, items.given.items[i].value);
+        vec_push(ev->arena, &names, items.given.items[i].name);
+    }
+    if (!spend(ev, expr->span, values.count)) return value_error;
+    return value_list(ev->arena, kind, values.items, names.items, values.count);
+}
+
+/* ---- conditions ---- */
+
+static void explain_tensor_condition(Evaluator *ev, Span span) {
+    Diagnostic *d = report(ev, "tensor-condition", span, "a condition must be known at compile time; this is a tensor");
+    report_help(ev, d, "to choose element by element, use `select(condition, a, b)`");
+}
+
+static bool truth_of(Evaluator *ev, Value v, Span span, bool *out) {
+    if (v.kind == VALUE_BOOL) {
+        *out = v.truth;
+        return true;
+    }
+    if (v.kind == VALUE_TENSOR || v.kind == VALUE_WEIGHT) explain_tensor_condition(ev, span);
+    else if (v.kind != VALUE_ERROR) {
+        Diagnostic *d = report(ev, "not-a-bool", span, "a condition must be true or false; this is %s", value_kind_name(v));
+        if (v.kind == VALUE_INT || v.kind == VALUE_DIM) report_help(ev, d, "compare it: `... != 0`");
+    }
+    return false;
+}
+
+bool evaluate_condition(Evaluator *ev, const Expr *expr, bool *out) { return truth_of(ev, evaluate(ev, expr), expr->span, out); }
+
+/* `and` and `or` look at the right side only where the left does not decide; of tensors they are element by element. */
+static Value evaluate_logic(Evaluator *ev, const Expr *expr) {
+    Value left = settle(ev, evaluate(ev, expr->left));
+    if (left.kind == VALUE_TENSOR) return apply_binary(ev, expr->op, left, evaluate(ev, expr->right), expr);
+    bool a, b;
+    if (!truth_of(ev, left, expr->left->span, &a)) return value_error;
+    if (a == (expr->op == OPERATOR_OR)) return value_bool(a);
+    Value right = evaluate(ev, expr->right);
+    return truth_of(ev, right, expr->right->span, &b) ? value_bool(b) : value_error;
+}
+
+static Value evaluate_if(Evaluator *ev, const Expr *expr) {
+    bool chosen;
+    if (!evaluate_condition(ev, expr->condition, &chosen)) return value_error;
+    return evaluate(ev, chosen ? expr->left : expr->right);
+}
+
+bool evaluate_int(Evaluator *ev, const Expr *expr, const char *what, int64_t *out) {
+    Value v = evaluate(ev, expr);
+    if (v.kind == VALUE_REAL && v.real == (double)(int64_t)v.real && v.real > -9e15 && v.real < 9e15) v = value_int((int64_t)v.real);
+    if (v.kind == VALUE_INT) {
+        *out = v.integer;
+        return true;
+    }
+    if (v.kind == VALUE_DIM) {
+        Diagnostic *d = report(ev, "size-not-known", expr->span, "%s must be known at compile time; this is %s", what, value_describe(ev->arena, v));
+        report_help(ev, d, "fix the size with -D, or in the model's signature");
+    } else if (v.kind != VALUE_ERROR)
+        report(ev, "not-an-int", expr->span, "%s must be an int; this is %s", what, value_kind_name(v));
+    return false;
+}
+
+/* ---- calls and members ---- */
+
+static Value evaluate_call(Evaluator *ev, const Expr *expr) {
+    Value callee = evaluate(ev, expr->left);
+    Arguments arguments = evaluate_arguments(ev, &expr->arguments);
+    if (callee.kind == VALUE_ERROR) return value_error;
+    return call_value(ev, callee, &arguments, expr->span, expr->left->span);
+}
+
+static Value tensor_member(Evaluator *ev, const Expr *expr, Node *node) {
+    static const struct { const char *name; int axis; } axes[] = {{"batch", 0}, {"channels", 1}, {"height", 2}, {"width", 3}};
+    static const char *const members[] = {"shape", "batch", "channels", "height", "width", "rank", "type"};
+    Shape shape = node->shape;
+    if (!strcmp(expr->name, "shape")) {
+        Value sizes[64];
+        for (int i = 0; i < shape.rank && i < 64; i++) sizes[i] = value_dim(shape.dims[i]);
+        return value_list(ev->arena, VALUE_LIST, sizes, NULL, shape.rank < 64 ? shape.rank : 64);
+    }
+    if (!strcmp(expr->name, "rank")) return value_int(shape.rank);
+    if (!strcmp(expr->name, "type")) return value_string(intern(ev->names, dtype_name(shape.type)));
+    for (int i = 0; i < COUNT_OF(axes); i++) {
+        if (strcmp(expr->name, axes[i].name)) continue;
+        if (axes[i].axis < shape.rank) return value_dim(shape.dims[axes[i].axis]);
+        report(ev, "no-such-axis", expr->span, "%s has no %s", shape_string(ev->arena, shape), expr->name);
+        return value_error;
+    }
+    Diagnostic *d = report(ev, "no-such-member", expr->span, "a tensor has no `%s`", expr->name);
+    report_suggestion(ev, d, expr->name, members, COUNT_OF(members));
+    return value_error;
+}
+
+static Value list_member(Evaluator *ev, const Expr *expr, const List *list) {
+    Vec(const char *) names = {0};
+    for (int i = 0; list->names && i < list->count; i++) {
+        if (list->names[i] == expr->name) return list->items[i];
+        if (list->names[i]) vec_push(ev->arena, &names, list->names[i]);
+    }
+    Diagnostic *d = report(ev, "no-such-member", expr->span, "there is no `%s` among these values", expr->name);
+    report_suggestion(ev, d, expr->name, names.items, names.count);
+    return value_error;
+}
+
+static Value module_member(Evaluator *ev, const Expr *expr, const Unit *module) {
+    Definition *found = map_get(module->definitions, expr->name);
+    if (found) return definition_value(ev, found, expr->span);
+    const char **names;
+    int count;
+    Diagnostic *d = report(ev, "unknown-name", expr->span, "%s has no `%s`", module->file->source->path, expr->name);
+    library_candidates(module, ev->arena, &names, &count);
+    report_suggestion(ev, d, expr->name, names, count);
+    return value_error;
+}
+
+Value evaluate_member(Evaluator *ev, const Expr *expr) {
+    if (expr->left->kind == EXPR_NAME && !strcmp(expr->left->name, "primitive") && !frame_find(ev->frame, expr->left->name)) {
+        const Builtin *primitive = primitive_find(ev, expr->name);
+        if (primitive) return (Value){.kind = VALUE_PRIMITIVE, .builtin = primitive};
+        report(ev, "unknown-name", expr->span, "there is no primitive operator `%s`", expr->name);
+        return value_error;
+    }
+    Value left = settle(ev, evaluate(ev, expr->left));
+    switch (left.kind) {
+    case VALUE_ERROR: return value_error;
+    case VALUE_TENSOR: return tensor_member(ev, expr, left.node);
+    case VALUE_LIST: case VALUE_TUPLE: return list_member(ev, expr, left.list);
+    case VALUE_MODULE: return module_member(ev, expr, left.module);
+    default:
+        report(ev, "no-such-member", expr->span, "%s has no `%s`", value_kind_name(left), expr->name);
+        return value_error;
+    }
+}
+
+/* ---- the switch ---- */
+
+/* A tree as deep as this would overflow the machine's stack: nested parentheses by the thousand, or runaway recursion. */
+enum { STACK_BYTES = 5 << 20 };
+
+static bool stack_is_left(Evaluator *ev, Span span) {
+    char here;
+    ptrdiff_t used = ev->stack - &here;
+    if ((used < 0 ? -used : used) < STACK_BYTES) return true;
+    stop_evaluation(ev, "too-deep", span, "this is nested too deeply");
+    return false;
+}
+
+static Value evaluate_kind(Evaluator *ev, const Expr *expr) {
+    Name string;
+    switch (expr->kind) {
+    case EXPR_NAME: return look_up(ev, expr->name, expr->span);
+    case EXPR_INT: return value_int(expr->integer);
+    case EXPR_FLOAT: return value_real(expr->real);
+    case EXPR_BOOL: return value_bool(expr->integer != 0);
+    case EXPR_STRING: return (string = evaluate_string(ev, expr)) ? value_string(string) : value_error;
+    case EXPR_LIST: return evaluate_items(ev, expr, VALUE_LIST);
+    case EXPR_TUPLE: return evaluate_items(ev, expr, VALUE_TUPLE);
+    case EXPR_UNARY: return apply_unary(ev, expr->op, evaluate(ev, expr->left), expr->span);
+    case EXPR_BINARY:
+        if (expr->op == OPERATOR_AND || expr->op == OPERATOR_OR) return evaluate_logic(ev, expr);
+        Value left = evaluate(ev, expr->left), right = evaluate(ev, expr->right);
+        return apply_binary(ev, expr->op, left, right, expr);
+    case EXPR_IF: return evaluate_if(ev, expr);
+    case EXPR_CALL: return evaluate_call(ev, expr);
+    case EXPR_INDEX: return evaluate_index(ev, expr);
+    case EXPR_MEMBER: return evaluate_member(ev, expr);
+    case EXPR_PIPE: return evaluate_pipe(ev, expr);
+    case EXPR_BRACES: return evaluate_braces(ev, expr);
+    case EXPR_ERROR: return value_error;
+    }
+    return value_error;
+}
+
+Value evaluate(Evaluator *ev, const Expr *expr) {
+    if (!expr || ev->stopped || !stack_is_left(ev, expr->span)) return value_error;
+    return evaluate_kind(ev, expr);
+}

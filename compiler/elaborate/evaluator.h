@@ -1,0 +1,371 @@
+/* What the files of elaborate/ share: values, frames, layers, and the evaluator that walks the syntax tree.
+ *
+ * A block's body is evaluated by walking its tree. Everything that is not a tensor is a value of its own here; a tensor is a node
+ * of the graph that is being built. After a mistake the value is VALUE_ERROR, which every operation passes on without a word. */
+#ifndef CAI_EVALUATOR_H
+#define CAI_EVALUATOR_H
+
+#include "elaborate/elaborate.h"
+
+typedef struct Unit Unit;
+typedef struct Definition Definition;
+typedef struct Layer Layer;
+typedef struct Frame Frame;
+typedef struct Weight Weight;
+typedef struct List List;
+typedef struct Builtin Builtin;
+
+/* ---- value.c: what a name can stand for ---- */
+
+typedef enum ValueKind {
+    VALUE_ERROR, VALUE_NONE, VALUE_BOOL, VALUE_INT, VALUE_REAL, VALUE_STRING,
+    VALUE_DIM,       /* a size that depends on symbols; a constant one is VALUE_INT */
+    VALUE_LIST, VALUE_TUPLE,
+    VALUE_BLOCK,     /* a declared block or model: every use makes a layer */
+    VALUE_LAYER,
+    VALUE_PRIMITIVE, /* an operator of the graph, or a function of builtins.c */
+    VALUE_MODULE,    /* a used file, as in `unet.level` */
+    VALUE_WEIGHT,    /* made by `param` or `state`, not yet named */
+    VALUE_TENSOR
+} ValueKind;
+
+typedef struct Value {
+    ValueKind kind;
+    union {
+        bool truth;
+        int64_t integer;
+        double real;
+        Name string;
+        Dim dim;
+        const List *list;
+        Definition *block;
+        Layer *layer;
+        const Builtin *builtin;
+        const Unit *module;
+        Weight *weight;
+        Node *node;
+    };
+} Value;
+
+struct List { /* never changed once made */
+    int count;
+    Value *items;
+    Name *names; /* NULL where no item has one */
+};
+
+extern const Value value_error, value_none;
+Value value_bool(bool truth);
+Value value_int(int64_t integer);
+Value value_real(double real);
+Value value_string(Name string);
+Value value_dim(Dim dim); /* VALUE_INT where it is constant */
+Value value_node(Node *node);
+Value value_list(Arena *arena, ValueKind kind, const Value *items, const Name *names, int count);
+bool value_is_number(Value v);
+bool value_is_sequence(Value v);
+bool value_equal(Value a, Value b);
+const char *value_kind_name(Value v);              /* with its article: "an int", "a tensor" */
+void value_print(Text *out, Value v);              /* as a string in braces shows it */
+const char *value_describe(Arena *arena, Value v); /* for messages: "f32[N, 3, 8, 8]", "\"same\"", "3" */
+
+/* ---- library.c: files and their names ---- */
+
+struct Definition { /* a name at the top of a file */
+    Decl *decl;
+    Unit *unit;
+};
+
+struct Unit { /* a file, parsed */
+    Library *library;
+    File *file;
+    Name name; /* "unet" for unet.cai */
+    Map *definitions;
+    Vec(Unit *) uses;
+    bool is_prelude;
+};
+
+struct Library {
+    Arena *arena;
+    Names *names;
+    Diagnostics *diag;
+    ElaborateOptions options;
+    Unit *main, *prelude;
+    Vec(Unit *) units;
+    Vec(Definition *) models;
+};
+
+typedef struct Found { /* what a name at file level means */
+    Definition *definition;
+    const Unit *module;
+    const Unit *also; /* a second used file with the same name: it needs `unet.level` */
+} Found;
+Found library_find(const Unit *unit, Name name);
+void library_candidates(const Unit *unit, Arena *arena, const char ***names, int *count);
+
+/* ---- the evaluator ---- */
+
+typedef struct Binding {
+    Name name;
+    Value value;
+    Span span;
+} Binding;
+typedef Vec(Binding) Bindings;
+
+struct Frame { /* one run of a body, or of a pair of braces */
+    Frame *caller;
+    const Unit *unit;
+    Layer *layer;          /* whose body runs; it has a path */
+    Span call;             /* where it was called; nowhere for a model */
+    const Expr *operand;   /* what stood before the arrow, for labels; may be NULL */
+    const Bindings *inputs; /* what was run through, for labels */
+    Bindings names;
+    Map *claims;           /* names of children made in this run */
+    bool positional;       /* braces: children are numbered */
+    int position;
+    int ordinal;           /* of the next random stream */
+    bool returned;
+    Value result;
+};
+
+typedef enum LayerKind { LAYER_BLOCK, LAYER_BRACES, LAYER_PRIMITIVE, LAYER_ROOT } LayerKind;
+struct Layer {
+    LayerKind kind;
+    Definition *block;
+    const Builtin *builtin;
+    const Expr *braces;
+    const Unit *unit;     /* LAYER_BRACES: where its names are looked up */
+    Bindings bound;       /* the arguments it was made with; LAYER_BRACES: the names around it */
+    Layer *parent;
+    const char *path;     /* NULL until it is first bound or run */
+    const char *identity; /* the path with '/' between layers: a label may hold dots */
+    bool twice;           /* another layer of this run has the same path */
+    Span made, first;     /* `first`: the other one */
+};
+
+struct Weight {
+    const char *path; /* NULL until it is named */
+    const char *identity;
+    Shape shape;
+    double init;
+    bool state, spelled; /* spelled: in this run a label or binding gave it */
+    Span span;
+    Node *node;
+};
+
+typedef struct Made { /* a call in the user's text that made a tensor: the trail that shape errors walk back */
+    Span span;
+    int input_count;
+    Node **inputs;
+} Made;
+
+typedef struct Entry { /* a layer's run, for LayerInfo */
+    LayerInfo info;
+    int parent;
+    bool shown;
+} Entry;
+
+typedef struct Evaluator {
+    Library *library;
+    Arena *arena;
+    Names *names;
+    Diagnostics *diag;
+    Graph *graph;
+    Dims *dims;
+    Model *model;
+    Frame *frame;
+    Layer *root;
+    Map *weights;   /* interned path to Weight */
+    Map *constants; /* Definition to Value */
+    Map *made;      /* Node to Made */
+    Map *reported;  /* code and place of errors that were told */
+    Map *streams;
+    Vec(Entry) entries;
+    int entry;      /* the running layer's, or -1 */
+    Vec(Name) symbols;
+    const Stmt *expectation; /* the model's `expect` */
+    const char *stack;
+    int depth;
+    int64_t rounds, cells;
+    int errors;     /* told while this model was elaborated */
+    bool stopped;   /* a limit was met: nothing more is evaluated */
+} Evaluator;
+
+typedef struct Arguments { /* of a call, evaluated, spreads spread */
+    Bindings given;
+    bool failed; /* one of them was an error: tell nothing more about this call */
+    bool by_arrow; /* a tuple's names then bind parameters only where all of them are parameters */
+} Arguments;
+
+/* ---- report.c: mistakes, told once and at a place that the user wrote ---- */
+
+/* NULL where the same was told before; the functions below take NULL. */
+Diagnostic *report(Evaluator *ev, const char *code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
+void report_warning(Evaluator *ev, const char *code, Span span, const char *text, const char *help); /* of the user's text only */
+void report_note(Evaluator *ev, Diagnostic *d, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
+void report_help(Evaluator *ev, Diagnostic *d, const char *format, ...) PRINTF_LIKE(3, 4);
+void report_label(Evaluator *ev, Diagnostic *d, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
+void report_suggestion(Evaluator *ev, Diagnostic *d, const char *wrong, const char *const *candidates, int count);
+/* Carets under what was run through the user's call that is now running, with shapes. */
+void report_operands(Evaluator *ev, Diagnostic *d);
+Span user_span(const Evaluator *ev, Span span); /* the place itself, or the user's call that led to it */
+const char *span_text(Arena *arena, Span span); /* the source text on one line, shortened */
+const char *place_text(Arena *arena, Span span); /* "unet.cai:7:10" */
+/* Ends the evaluation with one error that shows the calls that led here. */
+Value stop_evaluation(Evaluator *ev, const char *code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
+/* One more round of a loop or call; false where a limit was met. */
+bool spend(Evaluator *ev, Span span, int64_t cells);
+
+/* ---- trail.c: where two sizes parted ---- */
+
+void trail_remember(Evaluator *ev, Value result, Span span, const Bindings *inputs);
+void trail_explain(Evaluator *ev, Diagnostic *d, Node *a, int axis_a, const char *name_a, Node *b, int axis_b, const char *name_b);
+
+/* ---- eval.c ---- */
+
+Value evaluate(Evaluator *ev, const Expr *expr);
+Value evaluate_constant(Evaluator *ev, Definition *definition);
+Value look_up(Evaluator *ev, Name name, Span span);
+Value *frame_find(Frame *frame, Name name);
+void frame_bind(Evaluator *ev, Frame *frame, Name name, Value value, Span span);
+bool evaluate_int(Evaluator *ev, const Expr *expr, const char *what, int64_t *out);
+/* True or false; false return: an error was told or passed on. */
+bool evaluate_condition(Evaluator *ev, const Expr *expr, bool *out);
+Name evaluate_string(Evaluator *ev, const Expr *expr); /* NULL after an error */
+Value evaluate_member(Evaluator *ev, const Expr *expr);
+
+/* ---- statement.c ---- */
+
+void execute_all(Evaluator *ev, const StmtList *body);
+void bind_target(Evaluator *ev, const Expr *target, Value value);
+
+/* ---- condition.c: assert and where ---- */
+
+/* Holds, is told to be false, or becomes a check of the run. `message` may be NULL. */
+void require_condition(Evaluator *ev, const Expr *expr, const char *message, const char *code);
+
+/* ---- operator.c: + - * / and the others ---- */
+
+Value apply_unary(Evaluator *ev, Operator op, Value a, Span span);
+Value apply_binary(Evaluator *ev, Operator op, Value a, Value b, const Expr *expr);
+Value apply_at(Evaluator *ev, Operator op, Value a, Value b, Span span); /* the same, without operands to point at */
+const char *operator_text(Operator op);
+/* -1, 0, 1, or 2 where it depends on the symbols (and then some of the orders may be known to be impossible). */
+int compare_dims(Evaluator *ev, Dim a, Dim b);
+bool decide_order(Evaluator *ev, Operator op, Dim a, Dim b, bool *out);
+Dim as_dim(Evaluator *ev, Value v); /* of an int or a size */
+
+/* ---- tensor.c: nodes from values ---- */
+
+/* Makes a node; a refusal of the shape rule is told at span. NULL after an error. */
+Node *make_node(Evaluator *ev, Op op, Node *const *inputs, int count, const void *attributes, Span span);
+/* A weight gets its last-resort name, a number or size becomes a scalar of `type`. NULL after an error. */
+Node *as_node(Evaluator *ev, Value v, DType type, Span span);
+Value settle(Evaluator *ev, Value v); /* an unnamed weight is named after its callee */
+bool broadcast_nodes(Evaluator *ev, Node **nodes, int count, Span span, const Expr *expr);
+Value tensor_unary(Evaluator *ev, Op op, Value a, Span span);
+Value tensor_binary(Evaluator *ev, Operator op, Value a, Value b, Span span, const Expr *expr);
+Value tensor_matmul(Evaluator *ev, Node *a, Node *b, Span span, const Expr *expr);
+Value tensor_reshape(Evaluator *ev, Node *x, const Dim *dims, int rank, Span span);
+Node *tensor_from_values(Evaluator *ev, Value v, DType type, Span span);
+
+/* ---- primitive.c: operators called by name ---- */
+
+Value primitive_run(Evaluator *ev, const Builtin *builtin, const Arguments *arguments, Span span);
+bool primitive_is_complete(const Builtin *builtin, const Arguments *arguments);
+
+/* ---- index.c ---- */
+
+Value evaluate_index(Evaluator *ev, const Expr *expr);
+
+/* ---- builtins.c: the functions and constants that every file knows ---- */
+
+struct Builtin {
+    const char *name;
+    Value (*run)(Evaluator *ev, const Arguments *arguments, Span span); /* NULL: the operator `op` */
+    int op;        /* an Op, or -1 */
+    int at_least, at_most; /* positional arguments */
+    const char *keywords;  /* "init dtype", or "" */
+};
+const Builtin *builtin_find(Evaluator *ev, Name name);
+const Builtin *primitive_find(Evaluator *ev, Name name);
+bool builtin_constant(Evaluator *ev, Name name, Span span, Value *out);
+int builtin_count(void);
+const char *builtin_name(int index);
+
+/* ---- bind.c: arguments to parameters ---- */
+
+Arguments evaluate_arguments(Evaluator *ev, const ArgumentList *list);
+Arguments arguments_of(Evaluator *ev, Value value, const Expr *operand); /* what an arrow brings: a tuple is several */
+/* Binds in the current frame's names, defaults evaluated there. `made` says what the list is for, in messages. */
+bool bind_parameters(Evaluator *ev, Frame *frame, const Definition *block, int list, const Arguments *arguments, Span span);
+bool lacks_required(const Definition *block, const Arguments *arguments);
+
+/* ---- types.c ---- */
+
+typedef struct TypeInfo {
+    DType type;
+    bool image;
+    Fit fit;
+} TypeInfo;
+bool type_info(Evaluator *ev, const TypeExpr *type, TypeInfo *out);
+bool dtype_from_name(Name name, DType *out);
+/* Checks a value against `name: type`; new names in the type are bound to sizes in the current frame. */
+bool check_type(Evaluator *ev, const TypeExpr *type, const char *what, Value value, Span span);
+
+/* ---- layer.c: layers, their paths, their runs ---- */
+
+Layer *layer_new(Evaluator *ev, LayerKind kind, Span span);
+Value layer_value(Layer *layer);
+Value make_layer(Evaluator *ev, Definition *block, const Arguments *arguments, Span span);
+/* What stands after an arrow as a layer: a block becomes one with its defaults. NULL after an error. */
+Layer *as_layer(Evaluator *ev, Value v, Span span);
+Value run_layer(Evaluator *ev, Layer *layer, const Arguments *inputs, const Expr *operand, Span span);
+Value call_value(Evaluator *ev, Value callee, const Arguments *arguments, Span span, Span callee_span);
+const char *layer_callee(const Layer *layer);
+Frame *frame_push(Evaluator *ev, const Unit *unit, Layer *layer, Span call);
+void frame_pop(Evaluator *ev);
+
+/* ---- path.c: names of layers and weights ---- */
+
+void name_layer(Evaluator *ev, Layer *layer, Name name, Span span);        /* a label or a binding */
+void name_layer_by_default(Evaluator *ev, Layer *layer);                   /* after its callee */
+void name_layer_by_position(Evaluator *ev, Layer *layer, int position, Span span);
+/* Gives what has no path yet (layers, weights, lists of them) the name it is bound to; weights become tensors. */
+Value name_value(Evaluator *ev, Value value, Name name, Span span);
+/* The same for an argument: named after the parameter, under the layer that takes it. */
+Value name_argument(Evaluator *ev, Layer *taker, Value value, Name parameter, Span span);
+const char *path_join(Arena *arena, const char *path, const char *name);
+
+/* ---- weight.c ---- */
+
+Value weight_new(Evaluator *ev, bool state, Shape shape, double init, Span span);
+Node *weight_place(Evaluator *ev, Weight *weight, Layer *owner, Name name, Span span);
+
+/* ---- pipe.c ---- */
+
+Value evaluate_pipe(Evaluator *ev, const Expr *expr);
+Value evaluate_braces(Evaluator *ev, const Expr *expr);
+Value run_stages(Evaluator *ev, const StageList *stages, Value value, const Expr *operand);
+
+/* ---- summary.c: figures for LayerInfo ---- */
+
+int entry_begin(Evaluator *ev, Layer *layer, Span span);
+void entry_end(Evaluator *ev, int entry, Value result);
+void count_node(Evaluator *ev, Node *node, int nodes_before);
+void count_weight(Evaluator *ev, const Weight *weight);
+void summarize(Evaluator *ev);
+
+/* ---- receptive.c ---- */
+
+/* A field for every node, in pixels of the first picture; 0 where it is everything or not defined. */
+int64_t *receptive_fields(Graph *graph, Arena *arena);
+
+/* ---- expect.c ---- */
+
+void check_expectation(Evaluator *ev, const Stmt *expect);
+
+/* ---- labels.c ---- */
+
+bool read_labels(Evaluator *ev, const Result *result, Port *port);
+
+#endif

@@ -1,0 +1,173 @@
+/* x[...] of lists, strings' names, and tensors: whole axes, slices, single places, and tensors of places. */
+#include "elaborate/evaluator.h"
+
+enum { HIGHEST_RANK = 16 };
+
+static Value out_of_range(Evaluator *ev, Span span, int64_t index, int count) {
+    report(ev, "index-range", span, "index %lld of a list of %d", (long long)index, count);
+    return value_error;
+}
+
+static Value list_by_name(Evaluator *ev, const List *list, Name name, Span span) {
+    Vec(const char *) names = {0};
+    for (int i = 0; list->names && i < list->count; i++) {
+        if (!list->names[i]) continue;
+        if (!strcmp(list->names[i], name)) return list->items[i];
+        vec_push(ev->arena, &names, list->names[i]);
+    }
+    Diagnostic *d = report(ev, "no-such-member", span, "there is no `%s` among these values", name);
+    report_suggestion(ev, d, name, names.items, names.count);
+    return value_error;
+}
+
+static bool slice_end(Evaluator *ev, const Expr *expr, int64_t count, int64_t missing, int64_t *out) {
+    *out = missing;
+    if (!expr) return true;
+    if (!evaluate_int(ev, expr, "the end of a slice", out)) return false;
+    if (*out < 0) *out += count;
+    *out = max_i64(0, min_i64(*out, count));
+    return true;
+}
+
+static Value index_list(Evaluator *ev, const Expr *expr, Value list) {
+    if (expr->indices.count != 1) {
+        report(ev, "index-range", expr->span, "a list has one index");
+        return value_error;
+    }
+    const Index *index = &expr->indices.items[0];
+    int count = list.list->count;
+    if (index->slice) {
+        int64_t begin, end;
+        if (!slice_end(ev, index->at, count, 0, &begin) || !slice_end(ev, index->end, count, count, &end)) return value_error;
+        int length = end > begin ? (int)(end - begin) : 0;
+        return value_list(ev->arena, list.kind, list.list->items + begin, list.list->names ? list.list->names + begin : NULL, length);
+    }
+    Value at = evaluate(ev, index->at);
+    if (at.kind == VALUE_STRING) return list_by_name(ev, list.list, at.string, index->span);
+    if (at.kind == VALUE_ERROR) return at;
+    if (at.kind != VALUE_INT) {
+        report(ev, "not-an-int", index->span, "an index must be an int; this is %s", value_kind_name(at));
+        return value_error;
+    }
+    int64_t place = at.integer < 0 ? at.integer + count : at.integer;
+    return place >= 0 && place < count ? list.list->items[place] : out_of_range(ev, index->span, at.integer, count);
+}
+
+/* ---- tensors ---- */
+
+/* An end of a slice as a size; a negative one counts from the end. */
+static bool slice_place(Evaluator *ev, const Expr *expr, Dim size, Dim missing, Dim *out) {
+    *out = missing;
+    if (!expr) return true;
+    Value v = evaluate(ev, expr);
+    if (v.kind != VALUE_INT && v.kind != VALUE_DIM) {
+        if (v.kind != VALUE_ERROR) report(ev, "not-an-int", expr->span, "the ends of a slice are ints or sizes; this is %s", value_kind_name(v));
+        return false;
+    }
+    *out = v.kind == VALUE_INT && v.integer < 0 ? dim_offset(ev->dims, size, v.integer) : as_dim(ev, v);
+    return true;
+}
+
+/* a <= b, now or checked at run time. */
+static bool require_at_most(Evaluator *ev, Dim a, Dim b, Span span, const char *what) {
+    bool holds;
+    const char *text = arena_printf(ev->arena, "%s: %s against %s", what, dim_string(ev->arena, a), dim_string(ev->arena, b));
+    if (!decide_order(ev, OPERATOR_LE, a, b, &holds)) {
+        const char *message = arena_printf(ev->arena, "%s: %s", place_text(ev->arena, user_span(ev, span)), text);
+        vec_push(ev->graph->arena, &ev->graph->checks, (Check){CHECK_AT_LEAST, b, a, message});
+        return true;
+    }
+    if (!holds) report(ev, "index-range", span, "%s", text);
+    return holds;
+}
+
+static bool axis_slice(Evaluator *ev, const Index *index, Dim size, Dim *begin, Dim *length) {
+    Dim end, zero = dim_const(ev->dims, 0);
+    if (!slice_place(ev, index->at, size, zero, begin) || !slice_place(ev, index->end, size, size, &end)) return false;
+    *length = dim_sub(ev->dims, end, *begin);
+    bool fits = require_at_most(ev, end, size, index->span, "this slice ends outside of its axis");
+    fits = fits && (*begin == zero || require_at_most(ev, zero, *begin, index->span, "this slice begins outside of its axis"));
+    return fits && require_at_most(ev, dim_const(ev->dims, 1), *length, index->span, "this slice is empty");
+}
+
+static bool axis_place(Evaluator *ev, Value at, Dim size, Span span, Dim *begin) {
+    *begin = at.kind == VALUE_INT && at.integer < 0 ? dim_offset(ev->dims, size, at.integer) : as_dim(ev, at);
+    return require_at_most(ev, dim_offset(ev->dims, *begin, 1), size, span, "this index is outside of its axis") &&
+           require_at_most(ev, dim_const(ev->dims, 0), *begin, span, "this index is outside of its axis");
+}
+
+typedef struct Cut { /* what the indices make of a tensor's axes */
+    Dim begin[HIGHEST_RANK], size[HIGHEST_RANK];
+    bool dropped[HIGHEST_RANK];
+    Node *places[HIGHEST_RANK];
+} Cut;
+
+static bool cut_axis(Evaluator *ev, const Index *index, Dim size, int axis, Cut *cut) {
+    if (index->slice) return axis_slice(ev, index, size, &cut->begin[axis], &cut->size[axis]);
+    Value at = settle(ev, evaluate(ev, index->at));
+    if (at.kind == VALUE_TENSOR) {
+        cut->places[axis] = at.node;
+        return true;
+    }
+    if (at.kind != VALUE_INT && at.kind != VALUE_DIM) {
+        if (at.kind != VALUE_ERROR) report(ev, "not-an-int", index->span, "an index is an int, a slice or an i32 tensor; this is %s", value_kind_name(at));
+        return false;
+    }
+    cut->size[axis] = dim_const(ev->dims, 1);
+    cut->dropped[axis] = true;
+    return axis_place(ev, at, size, index->span, &cut->begin[axis]);
+}
+
+static Node *slice_node(Evaluator *ev, Node *x, const Cut *cut, Span span) {
+    int rank = x->shape.rank;
+    if (!memcmp(cut->size, x->shape.dims, sizeof(Dim) * (size_t)rank)) return x;
+    int64_t steps[HIGHEST_RANK];
+    for (int i = 0; i < rank; i++) steps[i] = 1;
+    slice_attributes attributes = {.begin = {rank, cut->begin}, .size = {rank, cut->size}, .step = {rank, steps}};
+    return make_node(ev, OP_slice, &x, 1, &attributes, span);
+}
+
+static Node *drop_axes(Evaluator *ev, Node *x, const Cut *cut, Span span) {
+    Dim dims[HIGHEST_RANK];
+    int rank = 0;
+    for (int i = 0; i < x->shape.rank; i++)
+        if (!cut->dropped[i]) dims[rank++] = x->shape.dims[i];
+    if (rank == x->shape.rank) return x;
+    return make_node(ev, OP_reshape, &x, 1, &(reshape_attributes){.dims = {rank, dims}}, span);
+}
+
+/* Tensors of places go last, from the right, so that the axes before them keep their numbers. */
+static Node *gather_places(Evaluator *ev, Node *x, const Cut *cut, int rank, Span span) {
+    for (int axis = rank - 1; axis >= 0 && x; axis--) {
+        int now = axis;
+        if (!cut->places[axis]) continue;
+        for (int i = 0; i < axis; i++) now -= cut->dropped[i];
+        x = make_node(ev, OP_gather, (Node *[]){x, cut->places[axis]}, 2, &(gather_attributes){.axis = now}, span);
+    }
+    return x;
+}
+
+static Value index_tensor(Evaluator *ev, const Expr *expr, Node *x) {
+    int rank = x->shape.rank;
+    if (expr->indices.count > rank || rank > HIGHEST_RANK) {
+        report(ev, "index-range", expr->span, "%d indices for %s", expr->indices.count, shape_string(ev->arena, x->shape));
+        return value_error;
+    }
+    Cut cut = {0};
+    for (int axis = 0; axis < rank; axis++) {
+        cut.begin[axis] = dim_const(ev->dims, 0);
+        cut.size[axis] = x->shape.dims[axis];
+        if (axis < expr->indices.count && !cut_axis(ev, &expr->indices.items[axis], x->shape.dims[axis], axis, &cut)) return value_error;
+    }
+    Node *result = slice_node(ev, x, &cut, expr->span);
+    if (result) result = drop_axes(ev, result, &cut, expr->span);
+    return value_node(result ? gather_places(ev, result, &cut, rank, expr->span) : NULL);
+}
+
+Value evaluate_index(Evaluator *ev, const Expr *expr) {
+    Value left = settle(ev, evaluate(ev, expr->left));
+    if (left.kind == VALUE_TENSOR) return index_tensor(ev, expr, left.node);
+    if (value_is_sequence(left)) return index_list(ev, expr, left);
+    if (left.kind != VALUE_ERROR) report(ev, "no-index", expr->span, "%s has no `[...]`", value_kind_name(left));
+    return value_error;
+}

@@ -1,0 +1,212 @@
+/* Layers: a call makes one, an arrow runs it. */
+#include "elaborate/evaluator.h"
+
+enum { DEEPEST_CALL = 1000 };
+
+Layer *layer_new(Evaluator *ev, LayerKind kind, Span span) {
+    Layer *layer = NEW(ev->arena, Layer);
+    layer->kind = kind;
+    layer->made = span;
+    return layer;
+}
+
+Value layer_value(Layer *layer) { return layer ? (Value){.kind = VALUE_LAYER, .layer = layer} : value_error; }
+
+const char *layer_callee(const Layer *layer) {
+    switch (layer->kind) {
+    case LAYER_BLOCK: return layer->block->decl->name;
+    case LAYER_PRIMITIVE: return layer->builtin->name;
+    case LAYER_BRACES: return "{...}";
+    case LAYER_ROOT: return "";
+    }
+    return "";
+}
+
+/* ---- frames ---- */
+
+Frame *frame_push(Evaluator *ev, const Unit *unit, Layer *layer, Span call) {
+    Frame *frame = NEW(ev->arena, Frame);
+    *frame = (Frame){.caller = ev->frame, .unit = unit, .layer = layer, .call = call, .result = value_none};
+    ev->frame = frame;
+    ev->depth++;
+    return frame;
+}
+
+void frame_pop(Evaluator *ev) {
+    ev->frame = ev->frame->caller;
+    ev->depth--;
+}
+
+static void copy_names(Evaluator *ev, Bindings *to, const Bindings *from) {
+    for (int i = 0; i < from->count; i++) vec_push(ev->arena, to, from->items[i]);
+}
+
+/* ---- making ---- */
+
+static bool is_function(const Definition *block) { return block->decl->lists.count < 2; }
+
+Value make_layer(Evaluator *ev, Definition *block, const Arguments *arguments, Span span) {
+    Layer *layer = layer_new(ev, LAYER_BLOCK, span);
+    layer->block = block;
+    if (arguments->failed) return value_error;
+    if (is_function(block)) { /* some of what it takes, by keyword; the rest comes by arrow */
+        copy_names(ev, &layer->bound, &arguments->given);
+        return layer_value(layer);
+    }
+    Frame *caller = ev->frame, *frame = frame_push(ev, block->unit, caller->layer, span);
+    frame->claims = caller->claims;
+    bool bound = bind_parameters(ev, frame, block, 0, arguments, span);
+    layer->bound = frame->names;
+    frame_pop(ev);
+    return bound ? layer_value(layer) : value_error;
+}
+
+static Value partial_primitive(Evaluator *ev, const Builtin *builtin, const Arguments *arguments, Span span) {
+    Layer *layer = layer_new(ev, LAYER_PRIMITIVE, span);
+    layer->builtin = builtin;
+    copy_names(ev, &layer->bound, &arguments->given);
+    return arguments->failed ? value_error : layer_value(layer);
+}
+
+Layer *as_layer(Evaluator *ev, Value v, Span span) {
+    Value made = v;
+    if (v.kind == VALUE_BLOCK) made = make_layer(ev, v.block, &(Arguments){0}, span);
+    if (v.kind == VALUE_PRIMITIVE) made = partial_primitive(ev, v.builtin, &(Arguments){0}, span);
+    if (made.kind == VALUE_LAYER) return made.layer;
+    if (made.kind == VALUE_ERROR) return NULL;
+    Diagnostic *d = report(ev, "not-a-layer", span, "after an arrow stands a layer; this is %s", value_kind_name(v));
+    if (v.kind == VALUE_TENSOR) report_help(ev, d, "a block with one list of parameters runs as soon as they are all given");
+    return NULL;
+}
+
+/* ---- running ---- */
+
+/* A tuple's names bind parameters only where all of them are parameters; else they are only names. */
+static Arguments fit_names(Evaluator *ev, const Definition *block, const Arguments *inputs) {
+    Arguments fitted = {.failed = inputs->failed};
+    const ParameterList *parameters = &block->decl->lists.items[block->decl->lists.count - 1];
+    bool all = true;
+    copy_names(ev, &fitted.given, &inputs->given);
+    for (int i = 0; inputs->by_arrow && i < inputs->given.count; i++) {
+        bool found = false;
+        for (int k = 0; k < parameters->count; k++) found |= parameters->items[k].name == inputs->given.items[i].name;
+        all &= found;
+    }
+    for (int i = 0; !all && i < fitted.given.count; i++) fitted.given.items[i].name = NULL;
+    return fitted;
+}
+
+/* Parameters that brought layers or weights own their names under this layer. */
+static void claim_arguments(Evaluator *ev, Frame *frame, const Layer *layer) {
+    for (int i = 0; i < layer->bound.count; i++) {
+        const Binding *b = &layer->bound.items[i];
+        bool owned = b->value.kind == VALUE_LAYER && b->value.layer->parent == layer;
+        if (owned) map_set(frame->claims, b->name, (void *)b);
+    }
+}
+
+static bool check_types(Evaluator *ev, const Definition *block) {
+    bool fits = true;
+    for (int list = 0; list < block->decl->lists.count; list++) {
+        const ParameterList *parameters = &block->decl->lists.items[list];
+        for (int i = 0; i < parameters->count; i++) {
+            const Parameter *parameter = &parameters->items[i];
+            if (!parameter->type) continue;
+            Value *v = frame_find(ev->frame, parameter->name);
+            fits &= check_type(ev, parameter->type, parameter->name, *v, ev->frame->call);
+        }
+    }
+    return fits;
+}
+
+static Value run_block(Evaluator *ev, Layer *layer, const Arguments *inputs, Span span) {
+    Definition *block = layer->block;
+    Frame *frame = ev->frame;
+    Arguments all = fit_names(ev, block, inputs);
+    copy_names(ev, is_function(block) ? &all.given : &frame->names, &layer->bound);
+    claim_arguments(ev, frame, layer);
+    if (!bind_parameters(ev, frame, block, block->decl->lists.count - 1, &all, span) || !check_types(ev, block)) return value_error;
+    for (int i = 0; i < block->decl->where.count; i++) require_condition(ev, block->decl->where.items[i], NULL, "where");
+    execute_all(ev, &block->decl->body);
+    if (!frame->returned && !ev->stopped) {
+        Diagnostic *d = report(ev, "no-return", span, "`%s` ends without `return`", block->decl->name);
+        report_note(ev, d, block->decl->name_span, "it is declared here");
+        return value_error;
+    }
+    return ev->stopped ? value_error : frame->result;
+}
+
+static Value run_braces(Evaluator *ev, Layer *layer, const Arguments *inputs) {
+    Frame *frame = ev->frame;
+    frame->positional = true;
+    copy_names(ev, &frame->names, &layer->bound);
+    Vec(Value) items = {0};
+    for (int i = 0; i < inputs->given.count; i++) vec_push(ev->arena, &items, inputs->given.items[i].value);
+    Value value = items.count == 1 ? items.items[0] : value_list(ev->arena, VALUE_TUPLE, items.items, NULL, items.count);
+    return run_stages(ev, &layer->braces->stages, value, NULL);
+}
+
+static Value run_primitive(Evaluator *ev, Layer *layer, const Arguments *inputs, Span span) {
+    Arguments all = {.failed = inputs->failed};
+    copy_names(ev, &all.given, &inputs->given);
+    for (int i = 0; i < all.given.count; i++) all.given.items[i].name = NULL;
+    copy_names(ev, &all.given, &layer->bound);
+    return primitive_run(ev, layer->builtin, &all, span);
+}
+
+static Value run_kind(Evaluator *ev, Layer *layer, const Arguments *inputs, Span span) {
+    switch (layer->kind) {
+    case LAYER_BLOCK: return run_block(ev, layer, inputs, span);
+    case LAYER_BRACES: return run_braces(ev, layer, inputs);
+    case LAYER_PRIMITIVE: return run_primitive(ev, layer, inputs, span);
+    case LAYER_ROOT: break;
+    }
+    return value_error;
+}
+
+Value run_layer(Evaluator *ev, Layer *layer, const Arguments *inputs, const Expr *operand, Span span) {
+    if (inputs->failed || !spend(ev, span, 0)) return value_error;
+    if (ev->depth >= DEEPEST_CALL)
+        return stop_evaluation(ev, "too-deep", span, "`%s` is called inside itself without an end: %d calls deep", layer_callee(layer), ev->depth);
+    bool own = layer->kind != LAYER_PRIMITIVE;
+    if (own && !layer->path) name_layer_by_default(ev, layer);
+    const Unit *unit = layer->kind == LAYER_BLOCK ? layer->block->unit : layer->kind == LAYER_BRACES ? layer->unit : ev->frame->unit;
+    Frame *caller = ev->frame, *frame = frame_push(ev, unit, own ? layer : caller->layer, span);
+    frame->claims = own ? map_new(ev->arena) : caller->claims;
+    frame->operand = operand;
+    frame->inputs = &inputs->given;
+    int entry = own ? entry_begin(ev, layer, span) : -1;
+    Value result = run_kind(ev, layer, inputs, span);
+    if (own) entry_end(ev, entry, result);
+    frame_pop(ev);
+    trail_remember(ev, result, span, &inputs->given);
+    return result;
+}
+
+static Value run_function(Evaluator *ev, Definition *block, const Arguments *arguments, Span span) {
+    Layer *layer = layer_new(ev, LAYER_BLOCK, span);
+    layer->block = block;
+    return run_layer(ev, layer, arguments, NULL, span);
+}
+
+static Value call_primitive(Evaluator *ev, const Builtin *builtin, const Arguments *arguments, Span span) {
+    if (!primitive_is_complete(builtin, arguments)) return partial_primitive(ev, builtin, arguments, span);
+    Value result = primitive_run(ev, builtin, arguments, span);
+    trail_remember(ev, result, span, &arguments->given);
+    return result;
+}
+
+Value call_value(Evaluator *ev, Value callee, const Arguments *arguments, Span span, Span callee_span) {
+    switch (callee.kind) {
+    case VALUE_BLOCK:
+        if (is_function(callee.block) && !lacks_required(callee.block, arguments)) return run_function(ev, callee.block, arguments, span);
+        return make_layer(ev, callee.block, arguments, span);
+    case VALUE_LAYER: return run_layer(ev, callee.layer, arguments, NULL, span);
+    case VALUE_PRIMITIVE: return call_primitive(ev, callee.builtin, arguments, span);
+    case VALUE_ERROR: return value_error;
+    default: break;
+    }
+    Diagnostic *d = report(ev, "not-callable", callee_span, "%s cannot be called", value_kind_name(callee));
+    if (callee.kind == VALUE_MODULE) report_help(ev, d, "name a block of that file: `%s.name(...)`", callee.module->name);
+    return value_error;
+}

@@ -1,0 +1,160 @@
+/* The file of a compilation and the files it uses: reading them, and what a name at file level means. */
+#include "elaborate/evaluator.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { LARGEST_SOURCE = 16 << 20 };
+
+/* The bytes of a file in the arena, or NULL with errno set. */
+static char *read_file(Arena *arena, const char *path, size_t *length) {
+    FILE *file = fopen(path, "rb");
+    if (!file) return NULL;
+    Text text = {.arena = arena};
+    char part[16384];
+    size_t count;
+    while ((count = fread(part, 1, sizeof part, file)) > 0 && text.length <= LARGEST_SOURCE) text_add_bytes(&text, part, count);
+    int failure = ferror(file) ? errno : text.length > LARGEST_SOURCE ? EFBIG : 0;
+    fclose(file);
+    if (failure) {
+        errno = failure;
+        return NULL;
+    }
+    *length = text.length;
+    return (char *)text_string(&text);
+}
+
+static Name base_name(Names *names, const char *path) {
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
+    return intern_range(names, base, dot ? (size_t)(dot - base) : strlen(base));
+}
+
+static void later(Library *library, const Decl *decl) {
+    if (decl->kind != DECL_TRAIN && decl->kind != DECL_OPTIMIZER) return;
+    diag_error(library->diag, "later", decl->name_span, "%s blocks come in a later version of cai",
+               decl->kind == DECL_TRAIN ? "train" : "optimizer");
+}
+
+static void define(Library *library, Unit *unit, Decl *decl) {
+    Definition *before = map_get(unit->definitions, decl->name);
+    if (before) {
+        Diagnostic *d = diag_error(library->diag, "name-twice", decl->name_span, "`%s` is defined twice", decl->name);
+        diag_note(library->diag, d, before->decl->name_span, "the first one is here");
+        return;
+    }
+    Definition *definition = NEW(library->arena, Definition);
+    *definition = (Definition){decl, unit};
+    map_set(unit->definitions, decl->name, definition);
+    if (decl->kind == DECL_MODEL && unit == library->main) vec_push(library->arena, &library->models, definition);
+    later(library, decl);
+}
+
+static Unit *open_unit(Library *library, const char *path, const char *shown, bool is_library);
+
+static const char *folder_of(Arena *arena, const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? arena_strndup(arena, path, (size_t)(slash - path) + 1) : "";
+}
+
+/* Beside the file that uses it, else in the standard library. */
+static Unit *find_used(Library *library, const Unit *unit, Name name) {
+    Arena *arena = library->arena;
+    bool in_library = unit->file->source->library;
+    const char *folder = in_library ? arena_printf(arena, "%s/", library->options.stdlib_dir) : folder_of(arena, unit->file->source->path);
+    const char *beside = arena_printf(arena, "%s%s.cai", folder, name);
+    const char *in_stdlib = arena_printf(arena, "<stdlib>/%s.cai", name);
+    for (int i = 0; i < library->units.count; i++) {
+        const char *path = library->units.items[i]->file->source->path;
+        if (!strcmp(path, in_library ? in_stdlib : beside)) return library->units.items[i];
+    }
+    Unit *found = in_library ? NULL : open_unit(library, beside, beside, false);
+    for (int i = 0; !found && i < library->units.count; i++)
+        if (!strcmp(library->units.items[i]->file->source->path, in_stdlib)) return library->units.items[i];
+    if (found) return found;
+    return open_unit(library, arena_printf(arena, "%s/%s.cai", library->options.stdlib_dir, name), in_stdlib, true);
+}
+
+static void read_uses(Library *library, Unit *unit) {
+    for (int i = 0; i < unit->file->decls.count; i++) {
+        Decl *decl = unit->file->decls.items[i];
+        if (decl->kind != DECL_USE) {
+            define(library, unit, decl);
+            continue;
+        }
+        Unit *used = find_used(library, unit, decl->name);
+        if (used) vec_push(library->arena, &unit->uses, used);
+        else diag_error(library->diag, "no-such-file", decl->name_span, "no file %s.cai beside this one or in the standard library", decl->name);
+    }
+}
+
+/* NULL where the file cannot be read. Units are listed before their uses are read, so files may use each other. */
+static Unit *open_unit(Library *library, const char *path, const char *shown, bool is_library) {
+    size_t length;
+    char *text = read_file(library->arena, path, &length);
+    if (!text) return NULL;
+    Source *source = source_new(library->arena, shown, text, length);
+    source->library = is_library;
+    Unit *unit = NEW(library->arena, Unit);
+    *unit = (Unit){.library = library, .name = base_name(library->names, shown), .definitions = map_new(library->arena)};
+    if (!library->main && !is_library) library->main = unit;
+    unit->file = parse_file(library->arena, library->names, library->diag, source);
+    vec_push(library->arena, &library->units, unit);
+    read_uses(library, unit);
+    return unit;
+}
+
+Library *library_open(Arena *arena, Names *names, Diagnostics *diag, const char *path, const ElaborateOptions *options) {
+    Library *library = NEW(arena, Library);
+    *library = (Library){.arena = arena, .names = names, .diag = diag, .options = *options};
+    const char *prelude = arena_printf(arena, "%s/prelude.cai", options->stdlib_dir);
+    library->prelude = open_unit(library, prelude, "<stdlib>/prelude.cai", true);
+    if (!library->prelude)
+        diag_error(diag, "no-stdlib", (Span){0}, "cannot read the standard library's %s: %s", prelude, strerror(errno));
+    errno = 0;
+    Unit *main = open_unit(library, path, path, false);
+    if (!main) diag_error(diag, "no-such-file", (Span){0}, "cannot read %s: %s", path, strerror(errno));
+    return main ? library : NULL;
+}
+
+const File *library_file(const Library *library) { return library->main->file; }
+int library_model_count(const Library *library) { return library->models.count; }
+Name library_model_name(const Library *library, int index) { return library->models.items[index]->decl->name; }
+
+/* The prelude's names and those of the files it uses. */
+static Definition *find_in_prelude(const Unit *prelude, Name name) {
+    Definition *found = prelude ? map_get(prelude->definitions, name) : NULL;
+    for (int i = 0; prelude && !found && i < prelude->uses.count; i++) found = map_get(prelude->uses.items[i]->definitions, name);
+    return found;
+}
+
+Found library_find(const Unit *unit, Name name) {
+    Found found = {.definition = map_get(unit->definitions, name)};
+    if (found.definition) return found;
+    for (int i = 0; i < unit->uses.count; i++) {
+        const Unit *used = unit->uses.items[i];
+        if (used->name == name && !found.module) found.module = used;
+        Definition *there = map_get(used->definitions, name);
+        if (there && found.definition && found.definition != there) found.also = used;
+        else if (there) found.definition = there;
+    }
+    if (!found.definition && !found.module) found.definition = find_in_prelude(unit->library->prelude, name);
+    return found;
+}
+
+typedef Vec(const char *) NameList;
+
+static void add_names(const Unit *unit, Arena *arena, NameList *names) {
+    for (int i = 0; unit && i < unit->file->decls.count; i++)
+        if (unit->file->decls.items[i]->kind != DECL_USE) vec_push(arena, names, unit->file->decls.items[i]->name);
+}
+
+void library_candidates(const Unit *unit, Arena *arena, const char ***names, int *count) {
+    NameList all = {0};
+    const Unit *prelude = unit->library->prelude;
+    add_names(unit, arena, &all);
+    for (int i = 0; i < unit->uses.count; i++) add_names(unit->uses.items[i], arena, &all);
+    for (int i = 0; prelude && i < prelude->uses.count; i++) add_names(prelude->uses.items[i], arena, &all);
+    add_names(prelude, arena, &all);
+    *names = all.items;
+    *count = all.count;
+}

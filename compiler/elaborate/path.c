@@ -1,0 +1,98 @@
+/* Names of layers and weights. A layer gets its path once, where it is first bound or run: a label; else the name it is bound to, or the
+ * parameter that takes it; else, in braces, its position; else its callee's name, then `_2`, `_3`. */
+#include "elaborate/evaluator.h"
+
+const char *path_join(Arena *arena, const char *path, const char *name) {
+    return *path ? arena_printf(arena, "%s.%s", path, name) : arena_strndup(arena, name, strlen(name));
+}
+
+/* NULL where the name is free in this run of the body; else the place that took it. */
+static const Span *claim(Evaluator *ev, Name name, Span span) {
+    const Span *before = map_get(ev->frame->claims, name);
+    if (before) return before;
+    Span *place = NEW(ev->arena, Span);
+    *place = span;
+    map_set(ev->frame->claims, name, place);
+    return NULL;
+}
+
+static void set_path(Evaluator *ev, Layer *layer, Layer *parent, Name name) {
+    layer->parent = parent;
+    layer->path = intern(ev->names, path_join(ev->arena, parent->path, name));
+    layer->identity = intern(ev->names, arena_printf(ev->arena, "%s/%s", parent->identity, name));
+    if (layer->kind == LAYER_BRACES) return;
+    for (int i = 0; i < layer->bound.count; i++) {
+        Binding *b = &layer->bound.items[i];
+        if (b->name) b->value = name_argument(ev, layer, b->value, b->name, b->span);
+    }
+}
+
+void name_layer(Evaluator *ev, Layer *layer, Name name, Span span) {
+    if (layer->path) return;
+    const Span *before = claim(ev, name, span);
+    if (before) {
+        layer->twice = true;
+        layer->first = *before;
+        layer->made = span;
+    }
+    set_path(ev, layer, ev->frame->layer, name);
+}
+
+void name_layer_by_position(Evaluator *ev, Layer *layer, int position, Span span) {
+    name_layer(ev, layer, intern(ev->names, arena_printf(ev->arena, "%d", position)), span);
+}
+
+static Name free_name(Evaluator *ev, const char *base, Span span) {
+    Name name = intern(ev->names, base);
+    for (int64_t i = 2; claim(ev, name, span); i++) name = intern(ev->names, arena_printf(ev->arena, "%s_%lld", base, (long long)i));
+    return name;
+}
+
+void name_layer_by_default(Evaluator *ev, Layer *layer) {
+    const char *base = layer->kind == LAYER_BRACES ? "braces" : layer_callee(layer);
+    set_path(ev, layer, ev->frame->layer, free_name(ev, base, layer->made));
+}
+
+static Name item_name(Evaluator *ev, const List *list, Name name, int index) {
+    if (list->names && list->names[index]) return intern(ev->names, arena_printf(ev->arena, "%s.%s", name, list->names[index]));
+    return intern(ev->names, arena_printf(ev->arena, "%s.%d", name, index));
+}
+
+static bool holds_unnamed(const List *list) {
+    for (int i = 0; i < list->count; i++) {
+        Value v = list->items[i];
+        if ((v.kind == VALUE_LAYER && !v.layer->path) || (v.kind == VALUE_WEIGHT && !v.weight->node)) return true;
+        if (value_is_sequence(v) && holds_unnamed(v.list)) return true;
+    }
+    return false;
+}
+
+Value name_value(Evaluator *ev, Value value, Name name, Span span) {
+    if (value.kind == VALUE_LAYER) name_layer(ev, value.layer, name, span);
+    if (value.kind == VALUE_WEIGHT) {
+        if (!value.weight->node) {
+            const Span *before = claim(ev, name, span);
+            if (before) {
+                Diagnostic *d = report(ev, "path-twice", span, "two weights have the path `%s`", path_join(ev->arena, ev->frame->layer->path, name));
+                report_note(ev, d, *before, "the first one is here");
+                return value_error;
+            }
+            weight_place(ev, value.weight, ev->frame->layer, name, span);
+        }
+        return value_node(value.weight->node);
+    }
+    if (value_is_sequence(value) && holds_unnamed(value.list))
+        for (int i = 0; i < value.list->count; i++) name_value(ev, value.list->items[i], item_name(ev, value.list, name, i), span);
+    return value;
+}
+
+Value name_argument(Evaluator *ev, Layer *taker, Value value, Name parameter, Span span) {
+    if (value.kind == VALUE_LAYER && !value.layer->path) set_path(ev, value.layer, taker, parameter);
+    if (value.kind == VALUE_WEIGHT) {
+        if (!value.weight->node) weight_place(ev, value.weight, taker, parameter, span);
+        return value_node(value.weight->node);
+    }
+    if (value_is_sequence(value) && holds_unnamed(value.list))
+        for (int i = 0; i < value.list->count; i++) name_argument(ev, taker, value.list->items[i], item_name(ev, value.list, parameter, i), span);
+    return value;
+}

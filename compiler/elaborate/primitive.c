@@ -1,0 +1,237 @@
+/* Operators of the graph called by name: tensors by position, then the attributes of their row in ops.def, by position or keyword.
+ * Of numbers alone, the elementwise functions give numbers. */
+#include "elaborate/evaluator.h"
+
+#include <math.h>
+
+/* ---- functions of numbers ---- */
+
+static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
+static double sign(double x) { return (x > 0) - (x < 0); }
+
+static bool unary_function(int op, double x, double *out) {
+    static const struct { int op; double (*function)(double); } functions[] = {
+        {OP_abs, fabs}, {OP_sign, sign}, {OP_floor, floor}, {OP_ceil, ceil}, {OP_round, rint}, {OP_exp, exp}, {OP_log, log}, {OP_sqrt, sqrt},
+        {OP_sin, sin}, {OP_cos, cos}, {OP_tanh, tanh}, {OP_sigmoid, sigmoid}, {OP_erf, erf}};
+    for (int i = 0; i < COUNT_OF(functions); i++)
+        if (functions[i].op == op) {
+            *out = functions[i].function(x);
+            return true;
+        }
+    return false;
+}
+
+static double as_real(Value v) { return v.kind == VALUE_INT ? (double)v.integer : v.real; }
+
+static Value unary_number(Evaluator *ev, int op, Value v, Span span) {
+    bool rounds = op == OP_floor || op == OP_ceil || op == OP_round || op == OP_sign;
+    double result;
+    if (v.kind == VALUE_INT && rounds && op != OP_sign) return v;
+    if (v.kind == VALUE_INT && op == OP_abs) return v.integer < 0 ? apply_unary(ev, OPERATOR_NEG, v, span) : v;
+    if (!unary_function(op, as_real(v), &result)) return value_none;
+    if (rounds && fabs(result) < 9e15) return value_int((int64_t)result);
+    return value_real(result);
+}
+
+/* min, max and pow; the first two of sizes where their order is the same for all. */
+static Value binary_number(Evaluator *ev, int op, Value a, Value b, Span span) {
+    if (op == OP_pow) return apply_at(ev, OPERATOR_POW, a, b, span);
+    if (op != OP_min && op != OP_max) return value_none;
+    Value less = apply_at(ev, OPERATOR_LE, a, b, span);
+    if (less.kind != VALUE_BOOL) return value_error;
+    return less.truth == (op == OP_min) ? a : b;
+}
+
+/* VALUE_NONE where the operator has to make a node. */
+static Value number_call(Evaluator *ev, int op, const Bindings *given, Span span) {
+    bool real = false, size = false;
+    for (int i = 0; i < given->count; i++) {
+        Value v = given->items[i].value;
+        if (!value_is_number(v) && v.kind != VALUE_DIM) return value_none;
+        real |= v.kind == VALUE_REAL;
+        size |= v.kind == VALUE_DIM;
+    }
+    if (size && (real || (op != OP_min && op != OP_max))) return value_none;
+    if (given->count == 1) return unary_number(ev, op, given->items[0].value, span);
+    Value result = given->count >= 2 ? given->items[0].value : value_none;
+    for (int i = 1; i < given->count && result.kind != VALUE_ERROR && result.kind != VALUE_NONE; i++)
+        result = binary_number(ev, op, result, given->items[i].value, span);
+    return result;
+}
+
+/* ---- attributes ---- */
+
+static bool wrong_attribute(Evaluator *ev, const AttrInfo *info, Value v, Span span, const char *wanted) {
+    if (v.kind != VALUE_ERROR) report(ev, "attribute", span, "`%s` must be %s; this is %s", info->name, wanted, value_describe(ev->arena, v));
+    return false;
+}
+
+static int64_t from_end(const AttrInfo *info, int64_t axis, int rank) {
+    bool is_axis = !strcmp(info->name, "axis") || !strcmp(info->name, "axes") || !strcmp(info->name, "permutation");
+    return is_axis && axis < 0 ? axis + rank : axis;
+}
+
+static bool set_ints(Evaluator *ev, const AttrInfo *info, Value v, int rank, Span span, IntList *out) {
+    int count = value_is_sequence(v) ? v.list->count : 1;
+    int64_t *items = NEW_ARRAY(ev->arena, int64_t, count);
+    for (int i = 0; i < count; i++) {
+        Value item = value_is_sequence(v) ? v.list->items[i] : v;
+        if (item.kind != VALUE_INT) return wrong_attribute(ev, info, item.kind == VALUE_ERROR ? item : v, span, "a tuple of ints");
+        items[i] = from_end(info, item.integer, rank);
+    }
+    *out = (IntList){count, items};
+    return true;
+}
+
+static bool set_dims(Evaluator *ev, const AttrInfo *info, Value v, Span span, DimList *out) {
+    int count = value_is_sequence(v) ? v.list->count : 1;
+    Dim *items = NEW_ARRAY(ev->arena, Dim, count);
+    for (int i = 0; i < count; i++) {
+        Value item = value_is_sequence(v) ? v.list->items[i] : v;
+        if (item.kind != VALUE_INT && item.kind != VALUE_DIM)
+            return wrong_attribute(ev, info, item.kind == VALUE_ERROR ? item : v, span, "a tuple of sizes");
+        items[i] = as_dim(ev, item);
+    }
+    *out = (DimList){count, items};
+    return true;
+}
+
+static bool set_type(Evaluator *ev, const AttrInfo *info, Value v, Span span, DType *out) {
+    if (v.kind != VALUE_STRING) return wrong_attribute(ev, info, v, span, "the name of a type, such as \"f32\"");
+    if (dtype_from_name(v.string, out)) return true;
+    report(ev, "unknown-type", span, "there is no type `%s`: f32, f16, bf16, i8, i32, i64, bool", v.string);
+    return false;
+}
+
+static bool set_attribute(Evaluator *ev, const AttrInfo *info, Value v, int rank, Span span, void *attributes) {
+    void *at = (char *)attributes + info->offset;
+    switch (info->kind) {
+    case ATTR_INT:
+        if (v.kind != VALUE_INT) return wrong_attribute(ev, info, v, span, "an int");
+        return *(int64_t *)at = from_end(info, v.integer, rank), true;
+    case ATTR_REAL:
+        if (!value_is_number(v)) return wrong_attribute(ev, info, v, span, "a number");
+        return *(double *)at = as_real(v), true;
+    case ATTR_BOOL:
+        if (v.kind != VALUE_BOOL) return wrong_attribute(ev, info, v, span, "true or false");
+        return *(bool *)at = v.truth, true;
+    case ATTR_NAME:
+        if (v.kind != VALUE_STRING) return wrong_attribute(ev, info, v, span, "a string");
+        return *(Name *)at = v.string, true;
+    case ATTR_TYPE: return set_type(ev, info, v, span, at);
+    case ATTR_INTS: return set_ints(ev, info, v, rank, span, at);
+    case ATTR_DIMS: return set_dims(ev, info, v, span, at);
+    case ATTR_DATA: break;
+    }
+    return wrong_attribute(ev, info, v, span, "left out");
+}
+
+static int attribute_index(const OpInfo *info, Name name) {
+    for (int i = 0; i < info->attribute_count; i++)
+        if (!strcmp(info->attributes[i].name, name)) return i;
+    return -1;
+}
+
+static bool unknown_attribute(Evaluator *ev, const OpInfo *info, const Binding *given) {
+    Diagnostic *d = report(ev, "unknown-argument", given->span, "`%s` has no attribute `%s`", info->name, given->name);
+    Vec(const char *) names = {0};
+    for (int i = 0; i < info->attribute_count; i++) vec_push(ev->arena, &names, info->attributes[i].name);
+    report_suggestion(ev, d, given->name, names.items, names.count);
+    return false;
+}
+
+static bool set_attributes(Evaluator *ev, const OpInfo *info, const Bindings *given, int from, int rank, void *attributes, Span span) {
+    uint64_t set = 0;
+    for (int i = from; i < given->count; i++) {
+        const Binding *g = &given->items[i];
+        int index = g->name ? attribute_index(info, g->name) : i - from;
+        if (index < 0) return unknown_attribute(ev, info, g);
+        if (index >= info->attribute_count) {
+            report(ev, "too-many-arguments", g->span, "`%s` takes fewer arguments", info->name);
+            return false;
+        }
+        if (!set_attribute(ev, &info->attributes[index], g->value, rank, g->span, attributes)) return false;
+        set |= (uint64_t)1 << index;
+    }
+    for (int i = 0; i < info->attribute_count; i++)
+        if (!(set >> i & 1)) {
+            report(ev, "missing-argument", span, "`%s` needs the attribute `%s`", info->name, info->attributes[i].name);
+            return false;
+        }
+    return true;
+}
+
+/* ---- calls ---- */
+
+static int tensor_count(const OpInfo *info, const Bindings *given) {
+    int positional = 0;
+    while (positional < given->count && !given->items[positional].name) positional++;
+    return info->max_inputs < 0 || positional < info->max_inputs ? positional : info->max_inputs;
+}
+
+bool primitive_is_complete(const Builtin *builtin, const Arguments *arguments) {
+    int positional = 0;
+    for (int i = 0; i < arguments->given.count; i++) positional += !arguments->given.items[i].name;
+    if (builtin->op < 0) return positional >= builtin->at_least;
+    const OpInfo *info = &op_info[builtin->op];
+    return positional >= (info->min_inputs > 0 ? info->min_inputs : info->max_inputs < 0);
+}
+
+static DType first_type(const Bindings *given, int count) {
+    for (int i = 0; i < count; i++) {
+        if (given->items[i].value.kind == VALUE_TENSOR && given->items[i].value.node->shape.type != DTYPE_BOOL)
+            return given->items[i].value.node->shape.type;
+    }
+    return count && given->items[0].value.kind == VALUE_BOOL ? DTYPE_BOOL : DTYPE_F32;
+}
+
+static bool tensor_inputs(Evaluator *ev, const OpInfo *info, const Bindings *given, int count, Node **inputs, Span span) {
+    DType type = first_type(given, count);
+    for (int i = 0; i < count; i++) {
+        DType wanted = i == 0 && info == &op_info[OP_select] ? DTYPE_BOOL : type;
+        if (!(inputs[i] = as_node(ev, given->items[i].value, wanted, given->items[i].span))) return false;
+    }
+    bool elementwise = info->class == CLASS_ELEMENTWISE;
+    return !elementwise || count < 2 || broadcast_nodes(ev, inputs, count, span, NULL);
+}
+
+/* The functions of builtins.c: how many by position, which by keyword. */
+static bool fits_function(Evaluator *ev, const Builtin *builtin, const Bindings *given, Span span) {
+    int count = 0;
+    for (int i = 0; i < given->count; i++) {
+        const Binding *g = &given->items[i];
+        const char *found = g->name ? strstr(builtin->keywords, g->name) : NULL;
+        if (!g->name) count++;
+        else if (!found || (found != builtin->keywords && found[-1] != ' ') || (found[strlen(g->name)] && found[strlen(g->name)] != ' ')) {
+            report(ev, "unknown-argument", g->span, "`%s` has no argument `%s`", builtin->name, g->name);
+            return false;
+        }
+    }
+    if (count >= builtin->at_least && count <= builtin->at_most) return true;
+    report(ev, count < builtin->at_least ? "missing-argument" : "too-many-arguments", span, "`%s` takes %d%s arguments, here are %d", builtin->name,
+           builtin->at_least, builtin->at_most > builtin->at_least ? " or more" : "", count);
+    return false;
+}
+
+Value primitive_run(Evaluator *ev, const Builtin *builtin, const Arguments *arguments, Span span) {
+    if (arguments->failed) return value_error;
+    if (builtin->run) return fits_function(ev, builtin, &arguments->given, span) ? builtin->run(ev, arguments, span) : value_error;
+    const OpInfo *info = &op_info[builtin->op];
+    Bindings given = arguments->given;
+    for (int i = 0; i < given.count; i++) given.items[i].value = settle(ev, given.items[i].value);
+    if (info->class == CLASS_ELEMENTWISE) {
+        Value number = number_call(ev, builtin->op, &given, span);
+        if (number.kind != VALUE_NONE) return number;
+    }
+    int count = tensor_count(info, &given);
+    if (count < info->min_inputs) {
+        report(ev, "missing-argument", span, "`%s` takes %d tensors, here are %d", info->name, info->min_inputs, count);
+        return value_error;
+    }
+    Node **inputs = NEW_ARRAY(ev->arena, Node *, count);
+    if (!tensor_inputs(ev, info, &given, count, inputs, span)) return value_error;
+    void *attributes = arena_alloc(ev->arena, info->attribute_bytes + 1);
+    int rank = count ? inputs[0]->shape.rank : 0;
+    if (!set_attributes(ev, info, &given, count, rank, attributes, span)) return value_error;
+    return value_node(make_node(ev, (Op)builtin->op, inputs, count, attributes, span));
+}

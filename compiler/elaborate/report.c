@@ -1,0 +1,155 @@
+/* Telling mistakes. A mistake inside library text is shown at the call that the user wrote, with a note for the place in the
+ * library; the same mistake at the same place (a block that runs eight times) is told once. */
+#include "elaborate/evaluator.h"
+
+static bool is_users(Span span) { return span.source && !span.source->library; }
+
+Span user_span(const Evaluator *ev, Span span) {
+    if (is_users(span)) return span;
+    for (const Frame *frame = ev->frame; frame; frame = frame->caller)
+        if (is_users(frame->call)) return frame->call;
+    return span;
+}
+
+static bool told_before(Evaluator *ev, const char *code, Span span) {
+    Name key = intern(ev->names, arena_printf(ev->arena, "%s:%p:%u", code, (const void *)span.source, span.begin));
+    if (map_get(ev->reported, key)) return true;
+    map_set(ev->reported, key, (void *)key);
+    return false;
+}
+
+/* The library's block that runs, as the note names it. */
+static const char *running_block(const Evaluator *ev) {
+    for (const Frame *frame = ev->frame; frame; frame = frame->caller)
+        if (frame->layer && frame->layer->kind == LAYER_BLOCK) return layer_callee(frame->layer);
+    return NULL;
+}
+
+Diagnostic *report(Evaluator *ev, const char *code, Span span, const char *format, ...) {
+    ev->errors++;
+    Span shown = user_span(ev, span);
+    if (told_before(ev, code, shown)) return NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    const char *text = arena_vprintf(ev->arena, format, arguments);
+    va_end(arguments);
+    Diagnostic *d = diag_error(ev->diag, code, shown, "%s", text);
+    const char *block = running_block(ev);
+    if (is_users(shown) && !is_users(span) && span.source && block) diag_note(ev->diag, d, span, "found in the library's `%s`", block);
+    return d;
+}
+
+void report_warning(Evaluator *ev, const char *code, Span span, const char *text, const char *help) {
+    if (!is_users(span) || told_before(ev, code, span)) return;
+    diag_help(ev->diag, diag_warning(ev->diag, code, span, "%s", text), "%s", help);
+}
+
+void report_note(Evaluator *ev, Diagnostic *d, Span span, const char *format, ...) {
+    if (!d) return;
+    va_list arguments;
+    va_start(arguments, format);
+    diag_note(ev->diag, d, span, "%s", arena_vprintf(ev->arena, format, arguments));
+    va_end(arguments);
+}
+
+void report_help(Evaluator *ev, Diagnostic *d, const char *format, ...) {
+    if (!d) return;
+    va_list arguments;
+    va_start(arguments, format);
+    diag_help(ev->diag, d, "%s", arena_vprintf(ev->arena, format, arguments));
+    va_end(arguments);
+}
+
+/* A label where it can be drawn (on the line of the error), else a note. */
+void report_label(Evaluator *ev, Diagnostic *d, Span span, const char *format, ...) {
+    if (!d || !span.source) return;
+    va_list arguments;
+    va_start(arguments, format);
+    const char *text = arena_vprintf(ev->arena, format, arguments);
+    va_end(arguments);
+    if (span.source == d->span.source && source_place(span.source, span.begin).line == source_place(d->span.source, d->span.begin).line)
+        diag_label(ev->diag, d, span, "%s", text);
+    else if (is_users(span)) diag_note(ev->diag, d, span, "%s", text);
+}
+
+void report_suggestion(Evaluator *ev, Diagnostic *d, const char *wrong, const char *const *candidates, int count) {
+    const char *near = d ? nearest_name(wrong, candidates, count) : NULL;
+    if (near) report_help(ev, d, "did you mean `%s`?", near);
+}
+
+const char *span_text(Arena *arena, Span span) {
+    if (!span.source) return "";
+    Text text = {.arena = arena};
+    bool blank = false;
+    for (uint32_t i = span.begin; i < span.end && text.length < 60; i++) {
+        char c = span.source->text[i];
+        bool space = c == ' ' || c == '\n' || c == '\t' || c == '\r';
+        if (space && !blank) text_add(&text, " ");
+        if (!space) text_add_bytes(&text, &c, 1);
+        blank = space;
+    }
+    if (text.length >= 60) text_add(&text, "...");
+    return text_string(&text);
+}
+
+const char *place_text(Arena *arena, Span span) {
+    if (!span.source) return "?";
+    Place place = source_place(span.source, span.begin);
+    return arena_printf(arena, "%s:%d:%d", span.source->path, place.line, place.column);
+}
+
+static Span operand_span(const Frame *frame, int index) {
+    const Expr *operand = frame->operand;
+    if (!operand) return frame->inputs->items[index].span;
+    if (operand->kind == EXPR_TUPLE && operand->arguments.count == frame->inputs->count) return operand->arguments.items[index].value->span;
+    return operand->span;
+}
+
+/* The user's call that is now running is the innermost frame called from the user's text. */
+void report_operands(Evaluator *ev, Diagnostic *d) {
+    const Frame *frame = ev->frame;
+    while (frame && !(is_users(frame->call) && frame->inputs)) frame = frame->caller;
+    if (!d || !frame) return;
+    for (int i = 0; i < frame->inputs->count && i < 6; i++) {
+        Value v = frame->inputs->items[i].value;
+        Span span = operand_span(frame, i);
+        if (v.kind != VALUE_TENSOR) continue;
+        const char *text = span_text(ev->arena, span), *shape = shape_string(ev->arena, v.node->shape);
+        bool is_short = span.source && span.end - span.begin <= 24;
+        if (is_short) report_label(ev, d, span, "%s: %s", text, shape);
+        else report_note(ev, d, (Span){0}, frame->inputs->count == 1 ? "what comes in is %s" : "one of what comes in is %s", shape);
+    }
+}
+
+static void note_calls(Evaluator *ev, Diagnostic *d) {
+    int shown = 0;
+    for (const Frame *frame = ev->frame; frame && shown < 5; frame = frame->caller) {
+        if (!frame->call.source || !frame->layer) continue;
+        report_note(ev, d, frame->call, "called here: `%s`", span_text(ev->arena, frame->call));
+        shown++;
+    }
+}
+
+Value stop_evaluation(Evaluator *ev, const char *code, Span span, const char *format, ...) {
+    if (ev->stopped) return value_error;
+    va_list arguments;
+    va_start(arguments, format);
+    const char *text = arena_vprintf(ev->arena, format, arguments);
+    va_end(arguments);
+    Diagnostic *d = report(ev, code, span, "%s", text);
+    note_calls(ev, d);
+    ev->stopped = true;
+    return value_error;
+}
+
+enum { MOST_ROUNDS = 2000000, MOST_CELLS = 8000000 };
+
+bool spend(Evaluator *ev, Span span, int64_t cells) {
+    if (ev->stopped) return false;
+    ev->cells += cells;
+    if (++ev->rounds > MOST_ROUNDS)
+        stop_evaluation(ev, "too-long", span, "this takes more than %d rounds of loops and calls at compile time", MOST_ROUNDS);
+    if (ev->cells > MOST_CELLS)
+        stop_evaluation(ev, "too-large", span, "lists and strings take more than %d elements at compile time", MOST_CELLS);
+    return !ev->stopped;
+}

@@ -1,0 +1,192 @@
+/* Statements of a body. A body is one scope: an `if` or a `for` rebinds the names around it. */
+#include "elaborate/evaluator.h"
+
+static void execute(Evaluator *ev, const Stmt *stmt);
+
+void execute_all(Evaluator *ev, const StmtList *body) {
+    for (int i = 0; i < body->count && !ev->frame->returned && !ev->stopped; i++) execute(ev, body->items[i]);
+}
+
+/* ---- assignment ---- */
+
+static void bind_targets(Evaluator *ev, const Expr *target, Value value) {
+    bool fits = value_is_sequence(value) && value.list->count == target->arguments.count;
+    if (!fits && value.kind != VALUE_ERROR) {
+        if (value_is_sequence(value))
+            report(ev, "unpack", target->span, "%d names for %d values", target->arguments.count, value.list->count);
+        else
+            report(ev, "unpack", target->span, "%d names, but the value is %s", target->arguments.count, value_kind_name(value));
+    }
+    for (int i = 0; i < target->arguments.count; i++)
+        bind_target(ev, target->arguments.items[i].value, fits ? value.list->items[i] : value_error);
+}
+
+void bind_target(Evaluator *ev, const Expr *target, Value value) {
+    switch (target->kind) {
+    case EXPR_NAME:
+        if (!strcmp(target->name, "_")) return;
+        frame_bind(ev, ev->frame, target->name, name_value(ev, value, target->name, target->span), target->span);
+        return;
+    case EXPR_TUPLE: case EXPR_LIST: bind_targets(ev, target, value); return;
+    case EXPR_ERROR: return;
+    default: report(ev, "bad-target", target->span, "only a name, or names in parentheses, can stand left of `=`");
+    }
+}
+
+/* ---- control ---- */
+
+static void poison(Evaluator *ev, const StmtList *body);
+
+static void poison_target(Evaluator *ev, const Expr *target) {
+    if (target->kind == EXPR_NAME) frame_bind(ev, ev->frame, target->name, value_error, target->span);
+    for (int i = 0; i < target->arguments.count; i++) poison_target(ev, target->arguments.items[i].value);
+}
+
+/* A body that ran nobody knows how often: what it would bind or return is unknown, and must not lead to more errors. */
+static void poison(Evaluator *ev, const StmtList *body) {
+    for (int i = 0; i < body->count; i++) {
+        const Stmt *stmt = body->items[i];
+        if (stmt->kind == STMT_ASSIGN && stmt->target) poison_target(ev, stmt->target);
+        if (stmt->kind == STMT_RETURN) {
+            ev->frame->returned = true;
+            ev->frame->result = value_error;
+        }
+        poison(ev, &stmt->body);
+        poison(ev, &stmt->else_body);
+    }
+}
+
+static void execute_if(Evaluator *ev, const Stmt *stmt) {
+    bool chosen;
+    if (evaluate_condition(ev, stmt->condition, &chosen)) {
+        execute_all(ev, chosen ? &stmt->body : &stmt->else_body);
+        return;
+    }
+    poison(ev, &stmt->body);
+    poison(ev, &stmt->else_body);
+}
+
+static void execute_rounds(Evaluator *ev, const Stmt *stmt, int64_t from, int64_t to) {
+    for (int64_t i = from; i < to && !ev->frame->returned && spend(ev, stmt->span, 1); i++) {
+        if (stmt->kind == STMT_FOR && strcmp(stmt->name, "_")) frame_bind(ev, ev->frame, stmt->name, value_int(i), stmt->span);
+        execute_all(ev, &stmt->body);
+    }
+}
+
+static void execute_for_items(Evaluator *ev, const Stmt *stmt) {
+    Value items = evaluate(ev, stmt->value);
+    if (!value_is_sequence(items)) {
+        if (items.kind == VALUE_INT || items.kind == VALUE_DIM) {
+            Diagnostic *d = report(ev, "not-a-list", stmt->value->span, "`for` goes through a list, a tuple or a range; this is %s", value_kind_name(items));
+            report_help(ev, d, "`for %s in 0 .. %s`", stmt->name, span_text(ev->arena, stmt->value->span));
+        } else if (items.kind != VALUE_ERROR)
+            report(ev, "not-a-list", stmt->value->span, "`for` goes through a list, a tuple or a range; this is %s", value_kind_name(items));
+        poison(ev, &stmt->body);
+        return;
+    }
+    for (int i = 0; i < items.list->count && !ev->frame->returned && spend(ev, stmt->span, 1); i++) {
+        if (strcmp(stmt->name, "_")) frame_bind(ev, ev->frame, stmt->name, items.list->items[i], stmt->span);
+        execute_all(ev, &stmt->body);
+    }
+}
+
+static void execute_for(Evaluator *ev, const Stmt *stmt) {
+    int64_t from, to;
+    if (!stmt->end) {
+        execute_for_items(ev, stmt);
+        return;
+    }
+    bool known = evaluate_int(ev, stmt->value, "the start of a range", &from);
+    if (evaluate_int(ev, stmt->end, "the end of a range", &to) && known) execute_rounds(ev, stmt, from, to);
+    else poison(ev, &stmt->body);
+}
+
+static void execute_repeat(Evaluator *ev, const Stmt *stmt) {
+    int64_t count;
+    if (evaluate_int(ev, stmt->value, "the number of rounds", &count)) execute_rounds(ev, stmt, 0, count);
+    else poison(ev, &stmt->body);
+}
+
+/* ---- what is said about the model ---- */
+
+/* `G.encoder` as the path of a layer: the name's own path, then the members. NULL after an error. */
+static const char *layer_path(Evaluator *ev, const Expr *expr) {
+    if (expr->kind == EXPR_MEMBER) {
+        const char *left = layer_path(ev, expr->left);
+        return left ? path_join(ev->arena, left, expr->name) : NULL;
+    }
+    if (expr->kind == EXPR_INDEX && expr->indices.count == 1 && !expr->indices.items[0].slice) {
+        const char *left = layer_path(ev, expr->left);
+        int64_t index;
+        if (!left || !evaluate_int(ev, expr->indices.items[0].at, "the index", &index)) return NULL;
+        return arena_printf(ev->arena, "%s.%lld", left, (long long)index);
+    }
+    Value v = evaluate(ev, expr);
+    if (v.kind == VALUE_LAYER && v.layer->path) return v.layer->path;
+    if (v.kind != VALUE_ERROR) {
+        Diagnostic *d = report(ev, "not-a-layer", expr->span, "`load` needs a layer that is bound to a name; this is %s", value_kind_name(v));
+        report_help(ev, d, "bind it first: `G = generator()`, then `load G.encoder from ...`");
+    }
+    return NULL;
+}
+
+static void execute_load(Evaluator *ev, const Stmt *stmt) {
+    const char *prefix = layer_path(ev, stmt->target);
+    Value file = evaluate(ev, stmt->value);
+    if (file.kind != VALUE_STRING && file.kind != VALUE_ERROR)
+        report(ev, "not-a-string", stmt->value->span, "the file of `load` must be a string; this is %s", value_kind_name(file));
+    if (prefix && file.kind == VALUE_STRING) vec_push(ev->arena, &ev->model->loads, (LoadInfo){prefix, file.string, stmt->span});
+}
+
+static void execute_unused(Evaluator *ev, const Stmt *stmt) {
+    Value pattern = evaluate(ev, stmt->value);
+    if (pattern.kind == VALUE_STRING) vec_push(ev->arena, &ev->model->unused, pattern.string);
+    else if (pattern.kind != VALUE_ERROR)
+        report(ev, "not-a-string", stmt->value->span, "`unused` needs a string such as \"AuxLogits.*\"; this is %s", value_kind_name(pattern));
+}
+
+static void execute_expect(Evaluator *ev, const Stmt *stmt) {
+    bool in_model = ev->frame->layer == ev->root;
+    if (in_model) ev->expectation = stmt;
+    else report(ev, "expect-place", stmt->span, "`expect` stands in a model's body, not in a block's");
+}
+
+static void execute_assert(Evaluator *ev, const Stmt *stmt) {
+    Name message = stmt->message ? evaluate_string(ev, stmt->message) : NULL;
+    if (!stmt->message || message) require_condition(ev, stmt->condition, message, "assert");
+}
+
+static void execute_return(Evaluator *ev, const Stmt *stmt) {
+    ev->frame->result = stmt->value ? settle(ev, evaluate(ev, stmt->value)) : value_none;
+    ev->frame->returned = true;
+}
+
+static void execute_value(Evaluator *ev, const Stmt *stmt) {
+    Value v = evaluate(ev, stmt->value);
+    if (v.kind == VALUE_ERROR || v.kind == VALUE_NONE) return;
+    report_warning(ev, "unused-value", stmt->span, "this value is not used", "give it a name, or return it");
+}
+
+static void come_later(Evaluator *ev, const Stmt *stmt, const char *what) {
+    report(ev, "later", stmt->span, "`%s` comes in a later version of cai", what);
+}
+
+static void execute(Evaluator *ev, const Stmt *stmt) {
+    switch (stmt->kind) {
+    case STMT_EXPR: execute_value(ev, stmt); break;
+    case STMT_ASSIGN: bind_target(ev, stmt->target, evaluate(ev, stmt->value)); break;
+    case STMT_RETURN: execute_return(ev, stmt); break;
+    case STMT_IF: execute_if(ev, stmt); break;
+    case STMT_FOR: execute_for(ev, stmt); break;
+    case STMT_REPEAT: execute_repeat(ev, stmt); break;
+    case STMT_ASSERT: execute_assert(ev, stmt); break;
+    case STMT_EXPECT: execute_expect(ev, stmt); break;
+    case STMT_LOAD: execute_load(ev, stmt); break;
+    case STMT_UNUSED: execute_unused(ev, stmt); break;
+    case STMT_UPDATE: come_later(ev, stmt, "update"); break;
+    case STMT_MINIMIZE: come_later(ev, stmt, "minimize"); break;
+    case STMT_SHOW: come_later(ev, stmt, "show"); break;
+    case STMT_PHASE: come_later(ev, stmt, "phase"); break;
+    case STMT_ERROR: poison(ev, &stmt->body); break;
+    }
+}

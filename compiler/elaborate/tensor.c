@@ -1,0 +1,310 @@
+/* Nodes from values: scalars where numbers meet tensors, PyTorch's broadcasting, matrix products. */
+#include "elaborate/evaluator.h"
+
+enum { MOST_NODES = 5000000, HIGHEST_RANK = 16 };
+
+/* ---- nodes ---- */
+
+/* A tuple or a name before the arrow is what a shape error points at; behind a longer pipe, the stage. */
+static Span blamed_span(const Evaluator *ev, Span span) {
+    const Frame *frame = ev->frame;
+    if (span.source && !span.source->library && !(frame->operand && frame->call.begin == span.begin)) return span;
+    while (frame && !(frame->call.source && !frame->call.source->library)) frame = frame->caller;
+    if (!frame || !frame->operand || frame->operand->kind == EXPR_PIPE) return user_span(ev, span);
+    return frame->operand->span;
+}
+
+static void refuse(Evaluator *ev, const ShapeError *error, Node *const *inputs, int count, Span span) {
+    Diagnostic *d = report(ev, "shape", blamed_span(ev, span), "%s", error->text ? error->text : "the shapes do not fit");
+    report_operands(ev, d);
+    if (d && count > 1 && error->input > 0 && error->input < count && error->axis >= 0)
+        trail_explain(ev, d, inputs[0], error->axis, NULL, inputs[error->input], error->axis, NULL);
+}
+
+Node *make_node(Evaluator *ev, Op op, Node *const *inputs, int count, const void *attributes, Span span) {
+    if (ev->stopped) return NULL;
+    int before = ev->graph->nodes.count;
+    if (before >= MOST_NODES) {
+        stop_evaluation(ev, "too-large", span, "this model has more than %d operations", MOST_NODES);
+        return NULL;
+    }
+    ShapeError error = {.input = -1, .axis = -1};
+    graph_at(ev->graph, origin_new(ev->graph, user_span(ev, span), ev->frame->layer->path));
+    Node *node = graph_try(ev->graph, op, inputs, count, attributes, &error);
+    if (node) count_node(ev, node, before);
+    else refuse(ev, &error, inputs, count, span);
+    return node;
+}
+
+Value settle(Evaluator *ev, Value v) {
+    if (v.kind != VALUE_WEIGHT) return v;
+    if (!v.weight->node) weight_place(ev, v.weight, ev->frame->layer, NULL, v.weight->span);
+    return value_node(v.weight->node);
+}
+
+static Node *size_node(Evaluator *ev, Dim dim, DType type, Span span) {
+    size_attributes attributes = {.type = type, .value = {1, &dim}};
+    return make_node(ev, OP_size, NULL, 0, &attributes, span);
+}
+
+static bool fits_type(Evaluator *ev, Value v, DType type, Span span) {
+    bool whole = v.kind != VALUE_REAL || (v.real >= -9e15 && v.real <= 9e15 && v.real == (double)(int64_t)v.real);
+    if (type == DTYPE_BOOL ? v.kind == VALUE_BOOL : dtype_is_float(type) || whole) return true;
+    Diagnostic *d = report(ev, "type-mismatch", span, "%s does not go with a tensor of %s", value_describe(ev->arena, v), dtype_name(type));
+    report_help(ev, d, "convert the tensor first: `cast(x, type = \"%s\")`", v.kind == VALUE_BOOL ? "bool" : "f32");
+    return false;
+}
+
+static double number_of(Value v) { return v.kind == VALUE_INT ? (double)v.integer : v.kind == VALUE_REAL ? v.real : v.truth; }
+
+Node *as_node(Evaluator *ev, Value v, DType type, Span span) {
+    v = settle(ev, v);
+    switch (v.kind) {
+    case VALUE_TENSOR: return v.node;
+    case VALUE_BOOL: case VALUE_INT: case VALUE_REAL:
+        if (!fits_type(ev, v, type, span)) return NULL;
+        graph_at(ev->graph, origin_new(ev->graph, user_span(ev, span), ev->frame->layer->path));
+        return build_scalar(ev->graph, number_of(v), type);
+    case VALUE_DIM: return size_node(ev, v.dim, type, span);
+    case VALUE_ERROR: return NULL;
+    default: break;
+    }
+    Diagnostic *d = report(ev, "not-a-tensor", span, "a tensor is needed here; this is %s", value_kind_name(v));
+    if (value_is_sequence(v)) report_help(ev, d, "`tensor(...)` makes a tensor of a list; `concat` joins several tensors");
+    if (v.kind == VALUE_LAYER || v.kind == VALUE_BLOCK) report_help(ev, d, "an arrow runs a layer: `x -> layer`");
+    return NULL;
+}
+
+/* ---- broadcasting ---- */
+
+static Dim size_from_right(const Node *node, int from_right) {
+    return from_right < node->shape.rank ? node->shape.dims[node->shape.rank - 1 - from_right] : NULL;
+}
+
+static bool is_one(Dim dim) {
+    int64_t value;
+    return !dim || (dim_is_const(dim, &value) && value == 1);
+}
+
+static void tell_mismatch(Evaluator *ev, Node *a, Node *b, int from_right, Span span, const Expr *expr) {
+    Dim da = size_from_right(a, from_right), db = size_from_right(b, from_right);
+    Diagnostic *d;
+    Span place = expr && expr->op_span.source ? expr->op_span : span;
+    d = report(ev, "shape", place, "the sizes of these tensors do not fit together: %s and %s (axis %d from the right)",
+               dim_string(ev->arena, da), dim_string(ev->arena, db), from_right + 1);
+    if (expr && expr->left && expr->right && !expr->span.source->library) {
+        report_label(ev, d, expr->left->span, "%s", shape_string(ev->arena, a->shape));
+        report_label(ev, d, expr->right->span, "%s", shape_string(ev->arena, b->shape));
+        trail_explain(ev, d, a, a->shape.rank - 1 - from_right, span_text(ev->arena, expr->left->span), b,
+                      b->shape.rank - 1 - from_right, span_text(ev->arena, expr->right->span));
+    } else {
+        report_note(ev, d, (Span){0}, "the tensors are %s and %s", shape_string(ev->arena, a->shape), shape_string(ev->arena, b->shape));
+        report_operands(ev, d);
+        trail_explain(ev, d, a, a->shape.rank - 1 - from_right, NULL, b, b->shape.rank - 1 - from_right, NULL);
+    }
+    if (a->shape.rank != b->shape.rank && (a->shape.rank == 1 || b->shape.rank == 1))
+        report_help(ev, d, "to apply [C] to every channel of [N, C, H, W], use `per_channel(v)`");
+}
+
+static bool common_sizes(Evaluator *ev, Node **nodes, int count, int rank, Dim *dims, Span span, const Expr *expr) {
+    for (int right = 0; right < rank; right++) {
+        Node *owner = NULL;
+        for (int i = 0; i < count; i++) {
+            Dim dim = size_from_right(nodes[i], right);
+            if (is_one(dim)) continue;
+            if (owner && size_from_right(owner, right) != dim) {
+                tell_mismatch(ev, owner, nodes[i], right, span, expr);
+                return false;
+            }
+            owner = nodes[i];
+        }
+        dims[rank - 1 - right] = owner ? size_from_right(owner, right) : dim_const(ev->dims, 1);
+    }
+    return true;
+}
+
+static Node *stretch(Evaluator *ev, Node *x, int rank, const Dim *dims, Span span) {
+    if (x->shape.rank == rank && !memcmp(x->shape.dims, dims, sizeof *dims * (size_t)rank)) return x;
+    Dim padded[HIGHEST_RANK];
+    int missing = rank - x->shape.rank;
+    for (int i = 0; i < rank; i++) padded[i] = i < missing ? dim_const(ev->dims, 1) : x->shape.dims[i - missing];
+    if (missing) x = make_node(ev, OP_reshape, &x, 1, &(reshape_attributes){.dims = {rank, padded}}, span);
+    if (!x || !memcmp(padded, dims, sizeof *dims * (size_t)rank)) return x;
+    return make_node(ev, OP_broadcast, &x, 1, &(broadcast_attributes){.dims = {rank, dims}}, span);
+}
+
+bool broadcast_nodes(Evaluator *ev, Node **nodes, int count, Span span, const Expr *expr) {
+    Dim dims[HIGHEST_RANK];
+    int rank = 0;
+    for (int i = 0; i < count; i++) rank = nodes[i]->shape.rank > rank ? nodes[i]->shape.rank : rank;
+    if (rank > HIGHEST_RANK) {
+        report(ev, "shape", span, "tensors have at most %d axes", HIGHEST_RANK);
+        return false;
+    }
+    if (!common_sizes(ev, nodes, count, rank, dims, span, expr)) return false;
+    for (int i = 0; i < count; i++)
+        if (!(nodes[i] = stretch(ev, nodes[i], rank, dims, span))) return false;
+    return true;
+}
+
+/* ---- arithmetic ---- */
+
+static bool same_types(Evaluator *ev, const Node *a, const Node *b, Operator op, Span span) {
+    if (a->shape.type == b->shape.type) return true;
+    Diagnostic *d = report(ev, "type-mismatch", span, "`%s` of %s and %s", operator_text(op), dtype_name(a->shape.type), dtype_name(b->shape.type));
+    report_help(ev, d, "convert one of them: `cast(x, type = \"%s\")`", dtype_name(dtype_is_float(b->shape.type) ? b->shape.type : a->shape.type));
+    return false;
+}
+
+/* A number beside a tensor: one value spread over the tensor's shape. */
+static Node *operand_node(Evaluator *ev, Value v, Value other, Span span) {
+    if (v.kind == VALUE_TENSOR) return v.node;
+    DType type = other.kind == VALUE_TENSOR ? other.node->shape.type : DTYPE_F32;
+    if (v.kind == VALUE_DIM || other.kind != VALUE_TENSOR) return as_node(ev, v, type, span);
+    if (!fits_type(ev, v, type, span)) return NULL;
+    graph_at(ev->graph, origin_new(ev->graph, user_span(ev, span), ev->frame->layer->path));
+    return build_splat(ev->graph, number_of(v), other.node->shape);
+}
+
+Value tensor_unary(Evaluator *ev, Op op, Value a, Span span) {
+    Node *x = as_node(ev, a, DTYPE_F32, span);
+    return x ? value_node(make_node(ev, op, &x, 1, NULL, span)) : value_error;
+}
+
+static Value floor_divide(Evaluator *ev, Node **pair, Span span) {
+    Node *quotient = make_node(ev, OP_div, pair, 2, NULL, span);
+    if (!quotient || !dtype_is_float(quotient->shape.type)) return value_node(quotient);
+    return value_node(make_node(ev, OP_floor, &quotient, 1, NULL, span));
+}
+
+static Value remainder_of(Evaluator *ev, Node **pair, Span span) {
+    Value quotient = floor_divide(ev, pair, span);
+    if (quotient.kind == VALUE_ERROR) return value_error;
+    Node *product = make_node(ev, OP_mul, (Node *[]){quotient.node, pair[1]}, 2, NULL, span);
+    return product ? value_node(make_node(ev, OP_sub, (Node *[]){pair[0], product}, 2, NULL, span)) : value_error;
+}
+
+Value tensor_binary(Evaluator *ev, Operator op, Value a, Value b, Span span, const Expr *expr) {
+    static const struct { int op; bool swapped; } ops[] = {
+        [OPERATOR_ADD] = {OP_add, false}, [OPERATOR_SUB] = {OP_sub, false}, [OPERATOR_MUL] = {OP_mul, false}, [OPERATOR_DIV] = {OP_div, false},
+        [OPERATOR_POW] = {OP_pow, false}, [OPERATOR_EQ] = {OP_eq, false}, [OPERATOR_NE] = {OP_ne, false}, [OPERATOR_LT] = {OP_lt, false},
+        [OPERATOR_LE] = {OP_le, false}, [OPERATOR_GT] = {OP_lt, true}, [OPERATOR_GE] = {OP_le, true}, [OPERATOR_AND] = {OP_and, false},
+        [OPERATOR_OR] = {OP_or, false}};
+    Node *pair[2] = {operand_node(ev, a, b, span), operand_node(ev, b, a, span)};
+    if (!pair[0] || !pair[1] || !same_types(ev, pair[0], pair[1], op, span)) return value_error;
+    if (op == OPERATOR_MATMUL) return tensor_matmul(ev, pair[0], pair[1], span, expr);
+    if (!broadcast_nodes(ev, pair, 2, span, expr)) return value_error;
+    if (op == OPERATOR_FLOORDIV) return floor_divide(ev, pair, span);
+    if (op == OPERATOR_MOD) return remainder_of(ev, pair, span);
+    if (ops[op].swapped) return value_node(make_node(ev, (Op)ops[op].op, (Node *[]){pair[1], pair[0]}, 2, NULL, span));
+    return value_node(make_node(ev, (Op)ops[op].op, pair, 2, NULL, span));
+}
+
+/* ---- shapes ---- */
+
+Value tensor_reshape(Evaluator *ev, Node *x, const Dim *dims, int rank, Span span) {
+    return value_node(make_node(ev, OP_reshape, &x, 1, &(reshape_attributes){.dims = {rank, dims}}, span));
+}
+
+/* ---- matrix products: a vector is a matrix of one row or column, leading axes broadcast ---- */
+
+static Node *with_leading(Evaluator *ev, Node *x, int rank, const Dim *leading, Span span) {
+    Dim dims[HIGHEST_RANK];
+    memcpy(dims, leading, sizeof *dims * (size_t)(rank - 2));
+    dims[rank - 2] = x->shape.dims[x->shape.rank - 2];
+    dims[rank - 1] = x->shape.dims[x->shape.rank - 1];
+    return stretch(ev, x, rank, dims, span);
+}
+
+static Node *as_matrix(Evaluator *ev, Node *x, bool row, Span span) {
+    if (x->shape.rank != 1) return x;
+    Dim one = dim_const(ev->dims, 1), size = x->shape.dims[0], dims[2] = {row ? one : size, row ? size : one};
+    return make_node(ev, OP_reshape, &x, 1, &(reshape_attributes){.dims = {2, dims}}, span);
+}
+
+static bool match_leading(Evaluator *ev, Node *a, Node *b, int rank, Dim *leading, Span span) {
+    for (int i = 0; i < rank - 2; i++) {
+        Dim da = size_from_right(a, rank - 1 - i), db = size_from_right(b, rank - 1 - i);
+        leading[i] = is_one(da) ? (db ? db : dim_const(ev->dims, 1)) : da;
+        if (is_one(da) || is_one(db) || da == db) continue;
+        report(ev, "shape", span, "a matrix product of %s and %s: the leading sizes %s and %s do not fit", shape_string(ev->arena, a->shape),
+               shape_string(ev->arena, b->shape), dim_string(ev->arena, da), dim_string(ev->arena, db));
+        return false;
+    }
+    return true;
+}
+
+static Value drop_vector_axes(Evaluator *ev, Node *product, bool drop_row, bool drop_column, Span span) {
+    if (!product || (!drop_row && !drop_column)) return value_node(product);
+    Dim dims[HIGHEST_RANK];
+    int rank = 0;
+    for (int i = 0; i < product->shape.rank; i++) {
+        bool drop = (drop_row && i == product->shape.rank - 2) || (drop_column && i == product->shape.rank - 1);
+        if (!drop) dims[rank++] = product->shape.dims[i];
+    }
+    return tensor_reshape(ev, product, dims, rank, span);
+}
+
+Value tensor_matmul(Evaluator *ev, Node *a, Node *b, Span span, const Expr *expr) {
+    if (a->shape.rank == 0 || b->shape.rank == 0 || a->shape.rank > HIGHEST_RANK || b->shape.rank > HIGHEST_RANK) {
+        report(ev, "shape", span, "`@` multiplies matrices; one of these is %s", shape_string(ev->arena, (a->shape.rank ? b : a)->shape));
+        return value_error;
+    }
+    bool row = a->shape.rank == 1, column = b->shape.rank == 1;
+    Node *left = as_matrix(ev, a, true, span), *right = as_matrix(ev, b, false, span);
+    if (!left || !right) return value_error;
+    Dim inner = left->shape.dims[left->shape.rank - 1], outer = right->shape.dims[right->shape.rank - 2], leading[HIGHEST_RANK];
+    if (inner != outer) {
+        Diagnostic *d = report(ev, "shape", span, "a matrix product needs equal inner sizes, here %s and %s", dim_string(ev->arena, inner),
+                               dim_string(ev->arena, outer));
+        if (expr && expr->left) report_label(ev, d, expr->left->span, "%s", shape_string(ev->arena, a->shape));
+        if (expr && expr->right) report_label(ev, d, expr->right->span, "%s", shape_string(ev->arena, b->shape));
+        if (!expr || expr->span.source->library) report_operands(ev, d);
+        return value_error;
+    }
+    int rank = left->shape.rank > right->shape.rank ? left->shape.rank : right->shape.rank;
+    if (!match_leading(ev, left, right, rank, leading, span)) return value_error;
+    left = with_leading(ev, left, rank, leading, span);
+    right = with_leading(ev, right, rank, leading, span);
+    if (!left || !right) return value_error;
+    return drop_vector_axes(ev, make_node(ev, OP_matmul, (Node *[]){left, right}, 2, NULL, span), row, column, span);
+}
+
+/* ---- lists as tensors ---- */
+
+typedef struct Gathering {
+    Vec(double) values;
+    Dim dims[HIGHEST_RANK];
+    int rank;
+} Gathering;
+
+static bool gather_numbers(Evaluator *ev, Value v, int depth, Gathering *out, Span span) {
+    if (value_is_sequence(v)) {
+        Dim size = dim_const(ev->dims, v.list->count);
+        bool first = depth >= out->rank;
+        if (depth >= HIGHEST_RANK || (first && out->values.count > 0) || (!first && out->dims[depth] != size)) return false;
+        if (first) out->dims[out->rank++] = size;
+        for (int i = 0; i < v.list->count; i++)
+            if (!gather_numbers(ev, v.list->items[i], depth + 1, out, span)) return false;
+        return true;
+    }
+    if (depth != out->rank || !(value_is_number(v) || v.kind == VALUE_BOOL)) return false;
+    vec_push(ev->arena, &out->values, number_of(v));
+    return true;
+}
+
+Node *tensor_from_values(Evaluator *ev, Value v, DType type, Span span) {
+    Gathering all = {.rank = 0};
+    if (!gather_numbers(ev, v, 0, &all, span)) {
+        report(ev, "bad-tensor", span, "`tensor` needs a number, or lists of numbers that are equally long");
+        return NULL;
+    }
+    if (all.values.count == 0) {
+        report(ev, "bad-tensor", span, "`tensor` of an empty list");
+        return NULL;
+    }
+    Data *data = NEW(ev->graph->arena, Data);
+    *data = (Data){all.values.count, arena_copy(ev->graph->arena, all.values.items, sizeof(double) * (size_t)all.values.count)};
+    constant_attributes attributes = {.type = type, .dims = {all.rank, all.dims}, .data = data};
+    return make_node(ev, OP_constant, NULL, 0, &attributes, span);
+}
