@@ -92,6 +92,7 @@ struct Library {
     Unit *main, *prelude;
     Vec(Unit *) units;
     Vec(Definition *) models;
+    bool broken; /* what was read has errors: elaborating it would only repeat them */
 };
 
 typedef struct Found { /* what a name at file level means */
@@ -178,10 +179,8 @@ typedef struct Evaluator {
     Map *constants; /* Definition to Value */
     Map *made;      /* Node to Made */
     Map *reported;  /* code and place of errors that were told */
-    Map *streams;
     Vec(Entry) entries;
     int entry;      /* the running layer's, or -1 */
-    Vec(Name) symbols;
     const Stmt *expectation; /* the model's `expect` */
     const char *stack;
     int depth;
@@ -358,7 +357,14 @@ void summarize(Evaluator *ev);
 /* ---- receptive.c ---- */
 
 /* A field for every node, in pixels of the first picture; 0 where it is everything or not defined. */
-int64_t *receptive_fields(Graph *graph, Arena *arena);
+int64_t *receptive_fields(Evaluator *ev);
+
+/* ---- signature.c ---- */
+
+void bind_settings(Evaluator *ev, const Decl *decl);
+void bind_inputs(Evaluator *ev, const Decl *decl);
+void bind_outputs(Evaluator *ev, const Decl *decl, Value value);
+void check_defines(Library *library); /* tells of each -D that no model of the file has */
 
 /* ---- expect.c ---- */
 

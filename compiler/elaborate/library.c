@@ -113,6 +113,8 @@ Library *library_open(Arena *arena, Names *names, Diagnostics *diag, const char 
     errno = 0;
     Unit *main = open_unit(library, path, path, false);
     if (!main) diag_error(diag, "no-such-file", (Span){0}, "cannot read %s: %s", path, strerror(errno));
+    if (main) check_defines(library);
+    library->broken = diag->errors > 0;
     return main ? library : NULL;
 }
 

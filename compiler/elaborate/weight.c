@@ -62,7 +62,7 @@ static Node *source_node(Evaluator *ev, const Weight *weight, Span span) {
     return make_node(ev, OP_parameter, NULL, 0, &attributes, span);
 }
 
-static Name unnamed(Evaluator *ev, const Weight *weight) {
+static Name unnamed(Evaluator *ev, Weight *weight) {
     const char *base = weight->state ? "state" : "param";
     Name name = intern(ev->names, base);
     for (int i = 2; map_get(ev->frame->claims, name); i++) name = intern(ev->names, arena_printf(ev->arena, "%s_%d", base, i));

@@ -1,0 +1,95 @@
+/* `expect(params = 11689512, macs = 1814e6)`: a model says what it should come to. A figure written as a float stands for all that rounds to
+ * its digits: 1814e6 is any count from 1813.5e6 to 1814.5e6. */
+#include "elaborate/evaluator.h"
+
+#include <math.h>
+
+/* Half a unit of the last digit written; 0 for an int. */
+static double tolerance(const Expr *expr) {
+    if (expr->kind != EXPR_FLOAT || !expr->span.source) return 0;
+    const char *text = expr->span.source->text;
+    int exponent = 0, decimals = 0, sign = 1;
+    bool point = false;
+    uint32_t i = expr->span.begin;
+    for (; i < expr->span.end && text[i] != 'e' && text[i] != 'E'; i++) {
+        if (text[i] == '.') point = true;
+        else if (text[i] != '_') decimals += point;
+    }
+    for (i++; i < expr->span.end && exponent < 400; i++) {
+        if (text[i] == '-') sign = -1;
+        else if (text[i] >= '0' && text[i] <= '9') exponent = exponent * 10 + text[i] - '0';
+    }
+    return 0.5 * pow(10, sign * exponent - decimals);
+}
+
+/* The symbols' values: those of `at`, and 1 for a batch that it leaves out. NULL after an error. */
+static int64_t *sizes_at(Evaluator *ev, const Expr *at) {
+    int count = dims_symbol_count(ev->dims);
+    int64_t *sizes = NEW_ARRAY(ev->arena, int64_t, count + 1);
+    Value given = at ? evaluate(ev, at) : value_none;
+    if (given.kind == VALUE_ERROR) return NULL;
+    for (int i = 0; i < count; i++) {
+        const Symbol *symbol = dims_symbol(ev->dims, i);
+        sizes[i] = symbol->typical == 1 ? 1 : 0;
+        for (int k = 0; value_is_sequence(given) && given.list->names && k < given.list->count; k++) {
+            Value v = given.list->items[k];
+            if (given.list->names[k] != symbol->name || v.kind != VALUE_INT) continue;
+            if (v.integer <= 0 || v.integer % symbol->multiple != 0) {
+                report(ev, "expect", at->span, "%s must be a multiple of %lld", symbol->name, (long long)symbol->multiple);
+                return NULL;
+            }
+            sizes[i] = v.integer / symbol->multiple;
+        }
+    }
+    return sizes;
+}
+
+static bool has_all_sizes(Evaluator *ev, const int64_t *sizes, Dim macs, const Argument *argument) {
+    if (dim_is_const(macs, NULL)) return true;
+    for (int i = 0; i < dims_symbol_count(ev->dims); i++) {
+        if (sizes[i] > 0) continue;
+        Diagnostic *d = report(ev, "expect", argument->span, "the multiply-adds depend on %s", dims_symbol(ev->dims, i)->name);
+        report_help(ev, d, "say for which size: `at = (%s = 224, ...)`", dims_symbol(ev->dims, i)->name);
+        return false;
+    }
+    return true;
+}
+
+static void compare(Evaluator *ev, const Argument *argument, const char *what, int64_t actual) {
+    Value v = evaluate(ev, argument->value);
+    if (v.kind == VALUE_ERROR) return;
+    if (!value_is_number(v)) {
+        report(ev, "expect", argument->span, "`%s` must be a number; this is %s", argument->name, value_kind_name(v));
+        return;
+    }
+    double expected = v.kind == VALUE_INT ? (double)v.integer : v.real;
+    if (fabs(expected - (double)actual) <= tolerance(argument->value)) return;
+    report(ev, "expect", argument->span, "this model has %lld %s, expected are %s", (long long)actual, what,
+           span_text(ev->arena, argument->value->span));
+}
+
+static void compare_size(Evaluator *ev, const Argument *argument, const char *what, Dim actual, const int64_t *sizes) {
+    int64_t value;
+    if (!has_all_sizes(ev, sizes, actual, argument)) return;
+    if (!dim_evaluate(actual, sizes, &value)) report(ev, "expect", argument->span, "the number of %s does not fit into 64 bits", what);
+    else compare(ev, argument, what, value);
+}
+
+void check_expectation(Evaluator *ev, const Stmt *expect) {
+    static const char *const names[] = {"params", "macs", "receptive_field", "at"};
+    const Expr *at = NULL;
+    for (int i = 0; i < expect->arguments.count; i++)
+        if (expect->arguments.items[i].name && !strcmp(expect->arguments.items[i].name, "at")) at = expect->arguments.items[i].value;
+    const int64_t *sizes = sizes_at(ev, at);
+    for (int i = 0; sizes && i < expect->arguments.count; i++) {
+        const Argument *argument = &expect->arguments.items[i];
+        const char *name = argument->name ? argument->name : "";
+        if (!strcmp(name, "params")) compare_size(ev, argument, "params", ev->model->parameters, sizes);
+        else if (!strcmp(name, "macs")) compare_size(ev, argument, "macs", ev->model->macs, sizes);
+        else if (!strcmp(name, "receptive_field")) compare(ev, argument, "pixels of receptive field", ev->model->receptive_field);
+        else if (strcmp(name, "at")) {
+            Diagnostic *d = report(ev, "unknown-argument", argument->span, "`expect` knows params, macs, receptive_field and at");
+            report_suggestion(ev, d, name, names, COUNT_OF(names));
+        }
+    }
+}

@@ -1,0 +1,79 @@
+/* One model, from its declaration to its graph. */
+#include "elaborate/evaluator.h"
+
+static void begin(Evaluator *ev, Library *library, Definition *definition) {
+    Arena *arena = library->arena;
+    char here;
+    *ev = (Evaluator){.library = library, .arena = arena, .names = library->names, .diag = library->diag, .entry = -1, .stack = &here};
+    ev->dims = dims_new(arena);
+    ev->graph = graph_new(arena, library->names, ev->dims);
+    ev->graph->model = definition->decl->name;
+    ev->graph->comment = definition->decl->comment;
+    ev->weights = map_new(arena);
+    ev->constants = map_new(arena);
+    ev->made = map_new(arena);
+    ev->reported = map_new(arena);
+    ev->model = NEW(arena, Model);
+    ev->model->decl = definition->decl;
+    ev->model->parameters = ev->model->macs = dim_const(ev->dims, 0);
+    ev->root = layer_new(ev, LAYER_ROOT, definition->decl->name_span);
+    ev->root->path = ev->root->identity = "";
+    frame_push(ev, definition->unit, ev->root, (Span){0})->claims = map_new(arena);
+}
+
+static void check_expect(Evaluator *ev) {
+    const ElaborateOptions *options = &ev->library->options;
+    if (ev->expectation && !ev->errors && !ev->stopped && !options->define_count && !options->ignore_expect) check_expectation(ev, ev->expectation);
+}
+
+/* Constants at file level are evaluated even where no model needs them, so that a mistake in them is told. */
+static void evaluate_constants(Evaluator *ev) {
+    const File *file = ev->library->main->file;
+    for (int i = 0; i < file->decls.count && !ev->stopped; i++) {
+        Definition *definition = map_get(ev->library->main->definitions, file->decls.items[i]->name);
+        if (definition && definition->decl->kind == DECL_CONSTANT) evaluate_constant(ev, definition);
+    }
+}
+
+Model *elaborate_model(Library *library, int index) {
+    Definition *definition = library->models.items[index];
+    const Decl *decl = definition->decl;
+    Evaluator ev;
+    begin(&ev, library, definition);
+    if (library->broken) return ev.model;
+    evaluate_constants(&ev);
+    bind_settings(&ev, decl);
+    bind_inputs(&ev, decl);
+    execute_all(&ev, &decl->body);
+    bind_outputs(&ev, decl, ev.frame->result);
+    if (!ev.errors && !ev.stopped) summarize(&ev);
+    check_expect(&ev);
+    ev.model->graph = ev.errors || ev.stopped ? NULL : ev.graph;
+    return ev.model;
+}
+
+/* ---- weights of all models ---- */
+
+static bool same_shape(const WeightInfo *a, const WeightInfo *b) {
+    bool same = a->shape.type == b->shape.type && a->shape.rank == b->shape.rank && a->state == b->state;
+    for (int i = 0; same && i < a->shape.rank; i++) same = dim_const_value(a->shape.dims[i]) == dim_const_value(b->shape.dims[i]);
+    return same;
+}
+
+bool library_check_weights(Library *library, Model *const *models, int count) {
+    Map *known = map_new(library->arena);
+    bool agree = true;
+    for (int m = 0; m < count; m++)
+        for (int i = 0; i < models[m]->weights.count; i++) {
+            WeightInfo *info = &models[m]->weights.items[i], *first = map_get(known, info->path);
+            if (!first) map_set(known, info->path, info);
+            if (!first || same_shape(first, info)) continue;
+            Diagnostic *d = diag_error(library->diag, "weight-shape", info->span, "`%s` is %s in the model `%s`, but %s in another of this file",
+                                       info->path, shape_string(library->arena, info->shape), models[m]->decl->name,
+                                       shape_string(library->arena, first->shape));
+            diag_note(library->diag, d, first->span, "the other one is here");
+            diag_help(library->diag, d, "models of one file share their weights by path: rename one of the layers");
+            agree = false;
+        }
+    return agree;
+}

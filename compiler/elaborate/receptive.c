@@ -1,0 +1,180 @@
+/* Receptive fields: how many rows and columns of the first picture a value sees. Every node carries, for each of its axes, which axis of
+ * the picture it runs along, how far apart its neighbours lie there (the jump) and how much each sees (the field). A node of which an axis
+ * of the picture is summed up, or mixed with others, sees everything. */
+#include "elaborate/evaluator.h"
+
+#include <math.h>
+
+enum { HIGHEST_RANK = 16 };
+
+typedef struct Field { /* along one axis of the picture */
+    int axis;          /* the node's axis that runs along it, or -1 */
+    double field, jump;
+} Field;
+
+typedef struct View { /* of one node: rows and columns */
+    bool defined;     /* depends on the picture at all */
+    bool everything;
+    Field along[2];
+} View;
+
+static View everything(void) { return (View){.defined = true, .everything = true}; }
+
+static View picture_view(const Node *node) {
+    View view = {.defined = node->shape.rank == 4};
+    for (int i = 0; i < 2; i++) view.along[i] = (Field){2 + i, 1, 1};
+    return view;
+}
+
+/* Of all inputs together: the widest. Those that see everything through a size of 1 (a gate, a mean) do not widen the others. */
+static View joined(const Node *node, const View *views) {
+    View all = {0};
+    bool wide = false;
+    for (int i = 0; i < node->input_count; i++) {
+        const View *view = &views[node->inputs[i]->id];
+        if (!view->defined) continue;
+        wide |= view->everything;
+        if (view->everything) continue;
+        for (int k = 0; all.defined && k < 2; k++) {
+            if (view->along[k].axis != all.along[k].axis) return everything();
+            all.along[k].field = fmax(all.along[k].field, view->along[k].field);
+            all.along[k].jump = fmax(all.along[k].jump, view->along[k].jump);
+        }
+        if (!all.defined) all = *view;
+    }
+    return wide ? everything() : all;
+}
+
+static int spatial_index(const Field *field, const Node *node) { return field->axis >= 2 && node->shape.rank > 2 ? field->axis - 2 : -1; }
+
+/* A window of `reach` taps `dilation` apart, moved by `stride`. */
+static void slide(Field *field, double reach, double dilation, double stride) {
+    field->field += (reach - 1) * dilation * field->jump;
+    field->jump *= stride;
+}
+
+/* The transpose: an output sees every `stride`-th tap. */
+static void unslide(Field *field, double reach, double dilation, double stride) {
+    field->field += (ceil(((reach - 1) * dilation + 1) / stride) - 1) * field->jump;
+    field->jump /= stride;
+}
+
+static View window_view(const Node *node, View view) {
+    for (int k = 0; k < 2; k++) {
+        Field *field = &view.along[k];
+        int s = spatial_index(field, node);
+        if (s < 0) return everything();
+        switch (node->op) {
+        case OP_convolution: {
+            const convolution_attributes *a = ATTRIBUTES(node, convolution);
+            slide(field, (double)dim_const_value(node->inputs[1]->shape.dims[2 + s]), (double)a->dilation.items[s], (double)a->stride.items[s]);
+            break;
+        }
+        case OP_convolution_input: {
+            const convolution_input_attributes *a = ATTRIBUTES(node, convolution_input);
+            unslide(field, (double)dim_const_value(node->inputs[1]->shape.dims[2 + s]), (double)a->dilation.items[s], (double)a->stride.items[s]);
+            break;
+        }
+        case OP_pool_sum: slide(field, (double)ATTRIBUTES(node, pool_sum)->kernel.items[s], 1, (double)ATTRIBUTES(node, pool_sum)->stride.items[s]); break;
+        case OP_pool_max: {
+            const pool_max_attributes *a = ATTRIBUTES(node, pool_max);
+            slide(field, (double)a->kernel.items[s], (double)a->dilation.items[s], (double)a->stride.items[s]);
+            break;
+        }
+        default: return everything();
+        }
+    }
+    return view;
+}
+
+static View resample_view(const Evaluator *ev, const Node *node, View view) {
+    bool linear = strcmp(ATTRIBUTES(node, resample)->mode, "nearest") != 0;
+    for (int k = 0; k < 2; k++) {
+        Field *field = &view.along[k];
+        if (field->axis < 0) return everything();
+        double from = (double)dim_typical(ev->dims, node->inputs[0]->shape.dims[field->axis]);
+        double to = (double)dim_typical(ev->dims, node->shape.dims[field->axis]);
+        if (linear) field->field += field->jump;
+        field->jump *= to > 0 ? from / to : 1;
+    }
+    return view;
+}
+
+static bool has_axis(IntList axes, int axis) {
+    for (int i = 0; i < axes.count; i++)
+        if (axes.items[i] == axis) return true;
+    return false;
+}
+
+static View reduced_view(View view, IntList axes) {
+    for (int k = 0; k < 2; k++)
+        if (has_axis(axes, view.along[k].axis)) return everything();
+    return view;
+}
+
+static View transposed_view(const Node *node, View view) {
+    IntList permutation = ATTRIBUTES(node, transpose)->permutation;
+    for (int k = 0; k < 2; k++)
+        for (int i = 0; i < permutation.count; i++)
+            if (permutation.items[i] == view.along[k].axis) {
+                view.along[k].axis = i;
+                break;
+            }
+    return view;
+}
+
+/* An axis keeps its place where what lies behind it has the same sizes as before. */
+static View reshaped_view(const Evaluator *ev, const Node *node, View view) {
+    Shape from = node->inputs[0]->shape, to = node->shape;
+    for (int k = 0; k < 2; k++) {
+        int axis = view.along[k].axis, found = -1;
+        Dim behind = dim_const(ev->dims, 1), here = dim_const(ev->dims, 1);
+        for (int i = axis + 1; i < from.rank; i++) behind = dim_mul(ev->dims, behind, from.dims[i]);
+        for (int i = to.rank - 1; i >= 0 && found < 0; i--) {
+            if (here == behind && to.dims[i] == from.dims[axis]) found = i;
+            here = dim_mul(ev->dims, here, to.dims[i]);
+        }
+        if (found < 0) return everything();
+        view.along[k].axis = found;
+    }
+    return view;
+}
+
+static View node_view(const Evaluator *ev, const Node *node, const View *views) {
+    View view = joined(node, views);
+    if (!view.defined || view.everything) return view;
+    switch (op_info[node->op].class) {
+    case CLASS_ELEMENTWISE: return view;
+    case CLASS_WINDOW: return node->op == OP_resample ? resample_view(ev, node, view) : window_view(node, view);
+    case CLASS_CONTRACTION: return node->op == OP_matmul ? everything() : window_view(node, view);
+    case CLASS_REDUCTION:
+        if (node->op == OP_sum) return reduced_view(view, ATTRIBUTES(node, sum)->axes);
+        if (node->op == OP_reduce_max) return reduced_view(view, ATTRIBUTES(node, reduce_max)->axes);
+        return everything();
+    case CLASS_MOVEMENT:
+        if (node->op == OP_transpose) return transposed_view(node, view);
+        if (node->op == OP_reshape) return reshaped_view(ev, node, view);
+        return node->op == OP_gather || node->op == OP_flip ? everything() : view;
+    case CLASS_SOURCE: case CLASS_SCATTER: break;
+    }
+    return everything();
+}
+
+static const Node *first_picture(const Graph *graph) {
+    for (int i = 0; i < graph->inputs.count; i++)
+        if (graph->inputs.items[i].node->shape.rank == 4) return graph->inputs.items[i].node;
+    return NULL;
+}
+
+int64_t *receptive_fields(Evaluator *ev) {
+    const Graph *graph = ev->graph;
+    View *views = NEW_ARRAY(ev->arena, View, graph->nodes.count);
+    int64_t *fields = NEW_ARRAY(ev->arena, int64_t, graph->nodes.count);
+    const Node *picture = first_picture(graph);
+    for (int i = 0; picture && i < graph->nodes.count; i++) {
+        const Node *node = graph->nodes.items[i];
+        views[i] = node == picture ? picture_view(node) : node_view(ev, node, views);
+        if (views[i].defined && !views[i].everything) fields[i] = (int64_t)llround(fmax(views[i].along[0].field, views[i].along[1].field));
+    }
+    return fields;
+}

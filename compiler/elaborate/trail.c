@@ -1,0 +1,119 @@
+/* Where two sizes parted: every tensor that a call in the user's text made remembers that call and what went in. A shape error walks both
+ * trails back to the value they share, and names the step that lost or changed something on the way. */
+#include "elaborate/evaluator.h"
+
+enum { LONGEST_TRAIL = 4000 };
+
+static void remember(Evaluator *ev, Value v, Made *made) {
+    if (v.kind == VALUE_TENSOR && !map_get(ev->made, v.node)) map_set(ev->made, v.node, made);
+    for (int i = 0; value_is_sequence(v) && i < v.list->count; i++) remember(ev, v.list->items[i], made);
+}
+
+static int collect(Value v, Node **out, int count, int room) {
+    if (v.kind == VALUE_TENSOR && count < room) out[count++] = v.node;
+    for (int i = 0; value_is_sequence(v) && i < v.list->count; i++) count = collect(v.list->items[i], out, count, room);
+    return count;
+}
+
+void trail_remember(Evaluator *ev, Value result, Span span, const Bindings *inputs) {
+    if (!span.source || span.source->library || (result.kind != VALUE_TENSOR && !value_is_sequence(result))) return;
+    Node *nodes[16];
+    int count = 0;
+    for (int i = 0; i < inputs->count; i++) count = collect(inputs->items[i].value, nodes, count, COUNT_OF(nodes));
+    Made *made = NEW(ev->arena, Made);
+    *made = (Made){span, count, arena_copy(ev->arena, nodes, sizeof *nodes * (size_t)count)};
+    remember(ev, result, made);
+}
+
+/* ---- walking back ---- */
+
+typedef struct Step { /* from a node to what it was made of, in the order of the walk */
+    Node *node;
+    int from; /* the step that led here, or -1 */
+} Step;
+typedef Vec(Step) Trail;
+
+static void enter(Evaluator *ev, Trail *trail, Map *seen, Node *node, int from) {
+    if (map_get(seen, node) || trail->count >= LONGEST_TRAIL) return;
+    vec_push(ev->arena, trail, (Step){node, from});
+    map_set(seen, node, (void *)(intptr_t)trail->count); /* index + 1 */
+}
+
+/* Everything that `node` was made of, nearest first; inputs of the same rank only, since the axis must keep its meaning. */
+static void walk_back(Evaluator *ev, Trail *trail, Map *seen, Node *node) {
+    enter(ev, trail, seen, node, -1);
+    for (int i = 0; i < trail->count; i++) {
+        Node *at = trail->items[i].node;
+        const Made *made = map_get(ev->made, at);
+        int count = made ? made->input_count : at->input_count;
+        Node *const *inputs = made ? made->inputs : at->inputs;
+        for (int k = 0; k < count; k++)
+            if (inputs[k]->shape.rank == node->shape.rank) enter(ev, trail, seen, inputs[k], i);
+    }
+}
+
+/* The nearest value that both trails pass; -1 where there is none. */
+static int meeting(const Trail *trail, const Map *other) {
+    for (int i = 0; i < trail->count; i++)
+        if (map_get(other, trail->items[i].node)) return i;
+    return -1;
+}
+
+typedef struct Change { /* the step at which the axis changed its size most tellingly */
+    Node *before, *after;
+    bool lost; /* not a whole multiple: rows were dropped */
+} Change;
+
+static bool loses(Evaluator *ev, Dim before, Dim after) {
+    int64_t b, a;
+    if (dim_is_const(before, &b) && dim_is_const(after, &a)) return a > 0 && b > a && b % a != 0 && b - (b / a) * a < b / a;
+    return !dim_div_exact(ev->dims, before, after) && !dim_div_exact(ev->dims, after, before);
+}
+
+static Change find_change(Evaluator *ev, const Trail *trail, int at, int axis) {
+    Change found = {0};
+    for (; at >= 0 && trail->items[at].from >= 0; at = trail->items[at].from) {
+        Node *before = trail->items[at].node, *after = trail->items[trail->items[at].from].node;
+        Dim b = before->shape.dims[axis], a = after->shape.dims[axis];
+        if (a == b) continue;
+        bool lost = loses(ev, b, a);
+        if (!found.after || (lost && !found.lost)) found = (Change){before, after, lost};
+    }
+    return found;
+}
+
+static const char *axis_name(int axis, int rank) {
+    static const char *const names[] = {"batch", "channels", "height", "width"};
+    return rank == 4 && axis < 4 ? names[axis] : NULL;
+}
+
+static void tell_change(Evaluator *ev, Diagnostic *d, Change change, int axis, const char *name) {
+    const Made *made = map_get(ev->made, change.after);
+    Span span = made ? made->span : change.after->origin->span;
+    const char *axis_text = axis_name(axis, change.after->shape.rank);
+    const char *before = dim_string(ev->arena, change.before->shape.dims[axis]), *after = dim_string(ev->arena, change.after->shape.dims[axis]);
+    int64_t b, a;
+    bool known = dim_is_const(change.before->shape.dims[axis], &b) && dim_is_const(change.after->shape.dims[axis], &a);
+    const char *what = axis == 2 ? "row" : axis == 3 ? "column" : "element";
+    const char *subject = name ? name : "one of them";
+    if (change.lost && known && a > 0)
+        report_note(ev, d, span, "%s lost %lld %s%s at `%s`, which took %s to %s", subject, (long long)(b - b / a * a), what,
+                    b - b / a * a == 1 ? "" : "s", span_text(ev->arena, span), before, after);
+    else
+        report_note(ev, d, span, "%s changed at `%s`, which took %s%s%s to %s", subject, span_text(ev->arena, span), axis_text ? axis_text : "",
+                    axis_text ? " " : "", before, after);
+}
+
+void trail_explain(Evaluator *ev, Diagnostic *d, Node *a, int axis_a, const char *name_a, Node *b, int axis_b, const char *name_b) {
+    if (!d || axis_a != axis_b || axis_a < 0 || a->shape.rank != b->shape.rank) return;
+    Trail trail_a = {0}, trail_b = {0};
+    Map *seen_a = map_new(ev->arena), *seen_b = map_new(ev->arena);
+    walk_back(ev, &trail_a, seen_a, a);
+    walk_back(ev, &trail_b, seen_b, b);
+    int at_a = meeting(&trail_a, seen_b);
+    if (at_a < 0) return;
+    int at_b = (int)(intptr_t)map_get(seen_b, trail_a.items[at_a].node) - 1;
+    Change change_a = find_change(ev, &trail_a, at_a, axis_a), change_b = find_change(ev, &trail_b, at_b, axis_b);
+    if (change_a.after && (change_a.lost || !change_b.lost)) tell_change(ev, d, change_a, axis_a, name_a);
+    if (change_b.after && (change_b.lost || !change_a.lost)) tell_change(ev, d, change_b, axis_b, name_b);
+}
