@@ -264,7 +264,7 @@ static Value run_grad(Evaluator *ev, const Arguments *arguments, Span span) {
         if (item.kind != VALUE_TENSOR) return refuse(ev, span, "grad", "a tensor f32[] and the tensors to differentiate by", item);
         xs[i] = item.node;
     }
-    graph_at(ev->graph, origin_new(ev->graph, user_span(ev, span), ev->frame->layer->path));
+    graph_at(ev->graph, origin_new(ev->graph, user_span(ev, span), ev->frame->origin));
     graph_gradient(ev->graph, y.node, xs, count, gradients);
     for (int i = 0; i < count; i++) values[i] = value_node(gradients[i]);
     return many ? value_list(ev->arena, x.kind, values, x.list->names, count) : values[0];

@@ -117,6 +117,7 @@ struct Frame { /* one run of a body, or of a pair of braces */
     const Unit *unit;
     Layer *layer;          /* whose body runs; it has a path */
     Span call;             /* where it was called; nowhere for a model */
+    const char *origin;    /* the path that nodes made here get: that of the caller for a helper function within the library */
     const Expr *operand;   /* what stood before the arrow, for labels; may be NULL */
     const Bindings *inputs; /* what was run through, for labels */
     Bindings names;
@@ -259,6 +260,8 @@ Dim as_dim(Evaluator *ev, Value v); /* of an int or a size */
 Node *make_node(Evaluator *ev, Op op, Node *const *inputs, int count, const void *attributes, Span span);
 /* A weight gets its last-resort name, a number or size becomes a scalar of `type`. NULL after an error. */
 Node *as_node(Evaluator *ev, Value v, DType type, Span span);
+/* The same beside another operand: a number is spread over a tensor's shape. */
+Node *operand_node(Evaluator *ev, Value v, Value other, Span span);
 Value settle(Evaluator *ev, Value v); /* an unnamed weight is named after its callee */
 bool broadcast_nodes(Evaluator *ev, Node **nodes, int count, Span span, const Expr *expr);
 Value tensor_unary(Evaluator *ev, Op op, Value a, Span span);

@@ -22,11 +22,15 @@ const char *layer_callee(const Layer *layer) {
     return "";
 }
 
+static bool is_function(const Definition *block) { return block->decl->lists.count < 2; }
+
 /* ---- frames ---- */
 
 Frame *frame_push(Evaluator *ev, const Unit *unit, Layer *layer, Span call) {
     Frame *frame = NEW(ev->arena, Frame);
-    *frame = (Frame){.caller = ev->frame, .unit = unit, .layer = layer, .call = call, .result = value_none};
+    bool helper = ev->frame && call.source && call.source->library && layer->kind == LAYER_BLOCK && is_function(layer->block);
+    const char *origin = helper ? ev->frame->origin : layer->path;
+    *frame = (Frame){.caller = ev->frame, .unit = unit, .layer = layer, .call = call, .origin = origin, .result = value_none};
     ev->frame = frame;
     ev->depth++;
     return frame;
@@ -42,8 +46,6 @@ static void copy_names(Evaluator *ev, Bindings *to, const Bindings *from) {
 }
 
 /* ---- making ---- */
-
-static bool is_function(const Definition *block) { return block->decl->lists.count < 2; }
 
 Value make_layer(Evaluator *ev, Definition *block, const Arguments *arguments, Span span) {
     Layer *layer = layer_new(ev, LAYER_BLOCK, span);

@@ -126,36 +126,44 @@ static bool set_attribute(Evaluator *ev, const AttrInfo *info, Value v, int rank
     return wrong_attribute(ev, info, v, span, "left out");
 }
 
-static int attribute_index(const OpInfo *info, Name name) {
-    for (int i = 0; i < info->attribute_count; i++)
-        if (!strcmp(info->attributes[i].name, name)) return i;
+static int attribute_count(const AttrInfo *row) {
+    int count = 0;
+    while (row[count].name) count++;
+    return count;
+}
+
+static int attribute_index(const AttrInfo *row, Name name) {
+    for (int i = 0; row[i].name; i++)
+        if (!strcmp(row[i].name, name)) return i;
     return -1;
 }
 
 static bool unknown_attribute(Evaluator *ev, const OpInfo *info, const Binding *given) {
     Diagnostic *d = report(ev, "unknown-argument", given->span, "`%s` has no attribute `%s`", info->name, given->name);
     Vec(const char *) names = {0};
-    for (int i = 0; i < info->attribute_count; i++) vec_push(ev->arena, &names, info->attributes[i].name);
+    for (const AttrInfo *row = info->attributes(); row->name; row++) vec_push(ev->arena, &names, row->name);
     report_suggestion(ev, d, given->name, names.items, names.count);
     return false;
 }
 
 static bool set_attributes(Evaluator *ev, const OpInfo *info, const Bindings *given, int from, int rank, void *attributes, Span span) {
+    const AttrInfo *row = info->attributes();
+    int count = attribute_count(row);
     uint64_t set = 0;
     for (int i = from; i < given->count; i++) {
         const Binding *g = &given->items[i];
-        int index = g->name ? attribute_index(info, g->name) : i - from;
+        int index = g->name ? attribute_index(row, g->name) : i - from;
         if (index < 0) return unknown_attribute(ev, info, g);
-        if (index >= info->attribute_count) {
+        if (index >= count) {
             report(ev, "too-many-arguments", g->span, "`%s` takes fewer arguments", info->name);
             return false;
         }
-        if (!set_attribute(ev, &info->attributes[index], g->value, rank, g->span, attributes)) return false;
+        if (!set_attribute(ev, &row[index], g->value, rank, g->span, attributes)) return false;
         set |= (uint64_t)1 << index;
     }
-    for (int i = 0; i < info->attribute_count; i++)
+    for (int i = 0; i < count; i++)
         if (!(set >> i & 1)) {
-            report(ev, "missing-argument", span, "`%s` needs the attribute `%s`", info->name, info->attributes[i].name);
+            report(ev, "missing-argument", span, "`%s` needs the attribute `%s`", info->name, row[i].name);
             return false;
         }
     return true;
@@ -177,22 +185,29 @@ bool primitive_is_complete(const Builtin *builtin, const Arguments *arguments) {
     return positional >= (info->min_inputs > 0 ? info->min_inputs : info->max_inputs < 0);
 }
 
-static DType first_type(const Bindings *given, int count) {
+/* What numbers among the operands take their type and shape from: the first tensor, for `select` not its condition. */
+static Value model_operand(const Bindings *given, int from, int count) {
+    for (int i = from; i < count; i++)
+        if (given->items[i].value.kind == VALUE_TENSOR) return given->items[i].value;
+    return value_none;
+}
+
+static bool elementwise_inputs(Evaluator *ev, const OpInfo *info, const Bindings *given, int count, Node **inputs, Span span) {
+    int from = info == &op_info[OP_select];
+    Value other = model_operand(given, from, count);
     for (int i = 0; i < count; i++) {
-        if (given->items[i].value.kind == VALUE_TENSOR && given->items[i].value.node->shape.type != DTYPE_BOOL)
-            return given->items[i].value.node->shape.type;
+        const Binding *g = &given->items[i];
+        inputs[i] = i < from ? as_node(ev, g->value, DTYPE_BOOL, g->span) : operand_node(ev, g->value, other, g->span);
+        if (!inputs[i]) return false;
     }
-    return count && given->items[0].value.kind == VALUE_BOOL ? DTYPE_BOOL : DTYPE_F32;
+    return count < 2 || broadcast_nodes(ev, inputs, count, span, NULL);
 }
 
 static bool tensor_inputs(Evaluator *ev, const OpInfo *info, const Bindings *given, int count, Node **inputs, Span span) {
-    DType type = first_type(given, count);
-    for (int i = 0; i < count; i++) {
-        DType wanted = i == 0 && info == &op_info[OP_select] ? DTYPE_BOOL : type;
-        if (!(inputs[i] = as_node(ev, given->items[i].value, wanted, given->items[i].span))) return false;
-    }
-    bool elementwise = info->class == CLASS_ELEMENTWISE;
-    return !elementwise || count < 2 || broadcast_nodes(ev, inputs, count, span, NULL);
+    if (info->class == CLASS_ELEMENTWISE) return elementwise_inputs(ev, info, given, count, inputs, span);
+    for (int i = 0; i < count; i++)
+        if (!(inputs[i] = as_node(ev, given->items[i].value, DTYPE_F32, given->items[i].span))) return false;
+    return true;
 }
 
 /* The functions of builtins.c: how many by position, which by keyword. */

@@ -46,7 +46,7 @@ static void poison_target(Evaluator *ev, const Expr *target) {
 static void poison(Evaluator *ev, const StmtList *body) {
     for (int i = 0; i < body->count; i++) {
         const Stmt *stmt = body->items[i];
-        if (stmt->kind == STMT_ASSIGN && stmt->target) poison_target(ev, stmt->target);
+        if ((stmt->kind == STMT_ASSIGN || stmt->kind == STMT_FOR) && stmt->target) poison_target(ev, stmt->target);
         if (stmt->kind == STMT_RETURN) {
             ev->frame->returned = true;
             ev->frame->result = value_error;
@@ -68,7 +68,7 @@ static void execute_if(Evaluator *ev, const Stmt *stmt) {
 
 static void execute_rounds(Evaluator *ev, const Stmt *stmt, int64_t from, int64_t to) {
     for (int64_t i = from; i < to && !ev->frame->returned && spend(ev, stmt->span, 1); i++) {
-        if (stmt->kind == STMT_FOR && strcmp(stmt->name, "_")) frame_bind(ev, ev->frame, stmt->name, value_int(i), stmt->span);
+        if (stmt->target) bind_target(ev, stmt->target, value_int(i));
         execute_all(ev, &stmt->body);
     }
 }
@@ -78,14 +78,14 @@ static void execute_for_items(Evaluator *ev, const Stmt *stmt) {
     if (!value_is_sequence(items)) {
         if (items.kind == VALUE_INT || items.kind == VALUE_DIM) {
             Diagnostic *d = report(ev, "not-a-list", stmt->value->span, "`for` goes through a list, a tuple or a range; this is %s", value_kind_name(items));
-            report_help(ev, d, "`for %s in 0 .. %s`", stmt->name, span_text(ev->arena, stmt->value->span));
+            report_help(ev, d, "`for %s in 0 .. %s`", span_text(ev->arena, stmt->target->span), span_text(ev->arena, stmt->value->span));
         } else if (items.kind != VALUE_ERROR)
             report(ev, "not-a-list", stmt->value->span, "`for` goes through a list, a tuple or a range; this is %s", value_kind_name(items));
         poison(ev, &stmt->body);
         return;
     }
     for (int i = 0; i < items.list->count && !ev->frame->returned && spend(ev, stmt->span, 1); i++) {
-        if (strcmp(stmt->name, "_")) frame_bind(ev, ev->frame, stmt->name, items.list->items[i], stmt->span);
+        bind_target(ev, stmt->target, items.list->items[i]);
         execute_all(ev, &stmt->body);
     }
 }

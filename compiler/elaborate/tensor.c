@@ -29,7 +29,7 @@ Node *make_node(Evaluator *ev, Op op, Node *const *inputs, int count, const void
         return NULL;
     }
     ShapeError error = {.input = -1, .axis = -1};
-    graph_at(ev->graph, origin_new(ev->graph, user_span(ev, span), ev->frame->layer->path));
+    graph_at(ev->graph, origin_new(ev->graph, user_span(ev, span), ev->frame->origin));
     Node *node = graph_try(ev->graph, op, inputs, count, attributes, &error);
     if (node) count_node(ev, node, before);
     else refuse(ev, &error, inputs, count, span);
@@ -63,7 +63,7 @@ Node *as_node(Evaluator *ev, Value v, DType type, Span span) {
     case VALUE_TENSOR: return v.node;
     case VALUE_BOOL: case VALUE_INT: case VALUE_REAL:
         if (!fits_type(ev, v, type, span)) return NULL;
-        graph_at(ev->graph, origin_new(ev->graph, user_span(ev, span), ev->frame->layer->path));
+        graph_at(ev->graph, origin_new(ev->graph, user_span(ev, span), ev->frame->origin));
         return build_scalar(ev->graph, number_of(v), type);
     case VALUE_DIM: return size_node(ev, v.dim, type, span);
     case VALUE_ERROR: return NULL;
@@ -157,12 +157,12 @@ static bool same_types(Evaluator *ev, const Node *a, const Node *b, Operator op,
 }
 
 /* A number beside a tensor: one value spread over the tensor's shape. */
-static Node *operand_node(Evaluator *ev, Value v, Value other, Span span) {
+Node *operand_node(Evaluator *ev, Value v, Value other, Span span) {
     if (v.kind == VALUE_TENSOR) return v.node;
     DType type = other.kind == VALUE_TENSOR ? other.node->shape.type : DTYPE_F32;
     if (v.kind == VALUE_DIM || other.kind != VALUE_TENSOR) return as_node(ev, v, type, span);
     if (!fits_type(ev, v, type, span)) return NULL;
-    graph_at(ev->graph, origin_new(ev->graph, user_span(ev, span), ev->frame->layer->path));
+    graph_at(ev->graph, origin_new(ev->graph, user_span(ev, span), ev->frame->origin));
     return build_splat(ev->graph, number_of(v), other.node->shape);
 }
 
