@@ -124,7 +124,8 @@ static bool attributes_are_constant(const Node *node) {
     return true;
 }
 
-/* Not a weight where sizes are free, or where folding would blow up what is small (a bias broadcast over a picture). */
+/* Not a weight where sizes are free, or where folding would blow up what is small (sums of biases broadcast over a picture). A
+ * broadcast itself is one, of whatever size, since it is computed inside the kernels that use it. */
 static bool find_weight(Fuse *fuse, Node *node) {
     Mark *mark = mark_of(fuse, node);
     int64_t count;
@@ -142,7 +143,7 @@ static bool find_weight(Fuse *fuse, Node *node) {
         if (!fuse->program->weights[node->inputs[i]->id]) return false;
         mark->raw += mark_of(fuse, node->inputs[i])->raw;
     }
-    return count <= SMALL_WEIGHT || (double)count <= MAX_WEIGHT_GROWTH * mark->raw;
+    return node->op == OP_broadcast || count <= SMALL_WEIGHT || (double)count <= MAX_WEIGHT_GROWTH * mark->raw;
 }
 
 static void find_weights(Fuse *fuse) {
@@ -293,8 +294,8 @@ static bool join(Fuse *fuse, Node *node, Node *frame) {
             mark->next_mover = mark_of(fuse, head)->mover;
             mark_of(fuse, head)->mover = node;
         }
-    } else if (!is_pointwise(node)) {
-        return false;
+    } else if (!is_pointwise(node) || (mark->tail && mark_of(fuse, head)->anchor)) {
+        return false; /* the latter: it has an anchor of its own, and can be done in that one's registers */
     }
     mark->frame = frame ? frame : node;
     mark_of(fuse, head)->members++;

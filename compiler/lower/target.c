@@ -34,6 +34,8 @@ const char *target_names(void) {
 
 #if defined(__x86_64__)
 
+enum { MOST_L3_OF_A_CORE = 8 << 20 }; /* virtual machines report the whole host's */
+
 typedef struct Cpu { bool amd; int family, model; } Cpu;
 
 static Cpu cpu_identify(void) {
@@ -63,17 +65,17 @@ static int64_t cache_bytes(const Cpu *cpu, int level) {
     return 0;
 }
 
-/* 512-bit FMAs a cycle: Zen 4 and Intel's small parts make one of two halves or one port; servers and Zen 5 have two. */
-static double avx512_fmas(const Cpu *cpu) {
-    static const int intel_two_ports[] = {0x55, 0x6A, 0x6C, 0x8F, 0xCF, 0xAD, 0xAE}; /* Skylake-SP .. Granite Rapids */
+/* 512-bit FMAs a cycle. Zen 4 makes one of two halves, Zen 5 has two. Intel's servers have two ports and an L2 of 1 MB and more;
+ * of its small parts with AVX-512, which have one, only Tiger Lake has as large an L2. Models are not enough: a virtual machine may
+ * hide them. */
+static double avx512_fmas(const Cpu *cpu, int64_t l2_bytes) {
+    bool tiger_lake = cpu->model == 0x8C || cpu->model == 0x8D;
     if (cpu->amd) return cpu->family >= 0x1A ? 2 : 1;
-    for (int i = 0; i < COUNT_OF(intel_two_ports); i++)
-        if (cpu->model == intel_two_ports[i]) return 2;
-    return 1;
+    return l2_bytes >= 1 << 20 && !tiger_lake ? 2 : 1;
 }
 
-static void describe_avx512(Target *target, const Cpu *cpu) {
-    target->fmas_per_cycle = avx512_fmas(cpu);
+static void describe_avx512(Target *target, const Cpu *cpu, int64_t l2_bytes) {
+    target->fmas_per_cycle = avx512_fmas(cpu, l2_bytes);
     if (cpu->amd) { /* Zen 4, measured: its outer caches are close */
         target->loads_per_cycle = target->fmas_per_cycle;
         target->l2_bytes_per_cycle = 30;
@@ -99,11 +101,11 @@ static const Target *find_native(void) {
     if (!v3) return NULL;
     native = targets[v4 ? 1 : 0];
     Cpu cpu = cpu_identify();
-    if (v4) describe_avx512(&native, &cpu);
     int64_t l1 = cache_bytes(&cpu, 1), l2 = cache_bytes(&cpu, 2), l3 = cache_bytes(&cpu, 3);
+    if (v4) describe_avx512(&native, &cpu, l2);
     if (l1 > 0) native.l1_bytes = l1;
     if (l2 > 0) native.l2_bytes = l2;
-    if (l3 > 0) native.l3_bytes = max_i64(l3, 1 << 20);
+    if (l3 > 0) native.l3_bytes = min_i64(max_i64(l3, 1 << 20), MOST_L3_OF_A_CORE);
     if (base_gigahertz() > 0) native.gigahertz = base_gigahertz();
     return &native;
 }
