@@ -9,8 +9,15 @@ typedef struct Command {
 } Command;
 
 static const Command commands[] = {
+    {"new", "NAME", "write NAME.cai, a first model to edit", command_new, "Writes a small model into this folder. A file that is there already is left alone.\n"},
     {"check", "FILE", "read a file and say what is wrong with it", command_check,
      "Elaborates every model of FILE: names, shapes, weights, and what `expect` states. Silent where all is well.\n"},
+    {"build", "FILE [MODEL]", "make a program of a model", command_build,
+     "Makes one static program of the model in FILE (of MODEL, where there are several), with its weights inside.\n"
+     "Its own --help says what it takes: pictures in and pictures out, or tensors as .npy and .safetensors.\n"},
+    {"summary", "FILE [MODEL]", "list the layers of a model, what each makes and costs", command_summary,
+     "A line a layer: its name in the weights, its output, parameters, multiply-adds (MACs) of convolutions and\n"
+     "matrix products counted on outputs, and its receptive field in pixels of the input.\n"},
 };
 
 static void print_help(FILE *out) {
@@ -51,6 +58,8 @@ static int run_command(const Command *command, int count, char **arguments) {
         code = EXIT_GOOD;
     } else if (!options.file) {
         fprintf(stderr, "usage: cai %s %s [options]\n`cai %s --help` says more\n", command->name, command->arguments, command->name);
+    } else if (options.message_format && strcmp(options.message_format, "text") != 0 && strcmp(options.message_format, "json") != 0) {
+        fprintf(stderr, "cai %s: --message-format is text or json, not `%s`\n", command->name, options.message_format);
     } else {
         session_begin(&session, &options, arena, names);
         code = command->run(&session);

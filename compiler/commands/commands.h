@@ -2,7 +2,8 @@
 #ifndef CAI_COMMANDS_H
 #define CAI_COMMANDS_H
 
-#include "elaborate/elaborate.h"
+#include "lower/lower.h"
+#include "weights/weights.h"
 
 #define CAI_VERSION "0.1"
 
@@ -11,10 +12,6 @@ enum { EXIT_GOOD = 0, EXIT_DIAGNOSED = 1, EXIT_USAGE = 2, EXIT_BUG = 70 };
 
 /* ---- options.c ---- */
 
-typedef struct WeightFile { /* --weights [PATH=]FILE */
-    const char *prefix, *file;
-} WeightFile;
-
 typedef struct Options {
     const char *command;
     const char *file;          /* FILE; of `cai new`: NAME */
@@ -22,7 +19,7 @@ typedef struct Options {
     const char *output, *init, *rename, *target, *emit, *after, *format, *message_format;
     Vec(WeightFile) weights;
     Vec(Define) defines;
-    bool explain, time_passes, blas, no_blas, reference, compare, help;
+    bool explain, time_passes, blas, reference, compare, help;
 } Options;
 
 /* Reads the arguments after the command's name. False where they are wrong, which has then been said. */
@@ -43,10 +40,43 @@ typedef struct Session {
 void session_begin(Session *session, const Options *options, Arena *arena, Names *names);
 /* Prints the diagnostics to stderr and gives the exit code. */
 int session_end(Session *session);
-/* The text of a file, ending in 0; NULL and a diagnostic where it cannot be read. */
-const char *session_read_file(Session *session, const char *path, size_t *length);
+/* Says what is wrong with the command line, and gives EXIT_USAGE. */
+int session_usage(const Session *session, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Long work shows itself on a terminal, and is silent in a pipe. */
+void progress_kernels(int done, int all);
+void progress_weights(uint64_t done, uint64_t all);
+void progress_end(void);
+
+/* --time-passes: a line for each stage, in ms. */
+typedef struct Stopwatch {
+    double begin;
+} Stopwatch;
+Stopwatch stopwatch_start(void);
+void stopwatch_lap(const Session *session, Stopwatch *watch, const char *stage);
+
+/* A file beside `output` that is removed by scratch_remove, or by a signal that ends cai. */
+const char *scratch_file(Session *session, const char *output, const char *ending);
+void scratch_remove(void);
+
+/* ---- ../build.c: the pipeline and its pieces. What fails has said so in session->diag ---- */
+
+typedef Vec(Model *) ModelList;
+
+bool build(Session *session, const char *model, const char *output); /* output NULL: the model's name */
+Library *build_open(Session *session);
+int build_pick(Session *session, Library *library, const char *model); /* -1 where it is not clear; model NULL: the only one */
+bool build_elaborate_all(Session *session, Library *library, ModelList *models);
+Weights *build_weights(Session *session, const ModelList *models);
+const Target *build_target(Session *session);
+Graph *build_passes(Session *session, Graph *graph, const char *after);
+bool build_program(Session *session, Graph *graph, Weights *weights, const char *output);
 
 /* ---- a file each ---- */
 int command_check(Session *session);
+int command_build(Session *session);
+int command_run(Session *session);
+int command_summary(Session *session);
+int command_new(Session *session);
 
 #endif

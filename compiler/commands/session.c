@@ -1,8 +1,10 @@
 /* What every command needs: memory, diagnostics, and where the library and the runtime lie. */
 #include "commands/commands.h"
-#include <errno.h>
+#include "runtime.h"
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char *own_folder(Arena *arena) {
@@ -47,16 +49,86 @@ int session_end(Session *session) {
     return session->diag.errors ? EXIT_DIAGNOSED : EXIT_GOOD;
 }
 
-const char *session_read_file(Session *session, const char *path, size_t *length) {
-    FILE *file = fopen(path, "rb");
-    Text text = {.arena = session->arena};
-    char bytes[65536];
-    size_t got = 0;
-    errno = 0;
-    while (file && (got = fread(bytes, 1, sizeof bytes, file)) > 0 && text.length <= SOURCE_BYTES_MAX) text_add_bytes(&text, bytes, got);
-    bool failed = !file || ferror(file);
-    if (failed) diag_error(&session->diag, "file", (Span){0}, "%s cannot be read: %s", path, strerror(errno));
-    if (file) fclose(file);
-    *length = text.length;
-    return failed ? NULL : text_string(&text);
+int session_usage(const Session *session, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    fprintf(stderr, "cai %s: ", session->options->command);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "\n`cai %s --help` says more\n", session->options->command);
+    return EXIT_USAGE;
+}
+
+/* ---- progress ---- */
+
+static void show_progress(const char *what, uint64_t done, uint64_t all) {
+    static int last = -1;
+    int percent = all ? (int)(done * 100 / all) : 100;
+    if (percent == last || !isatty(STDERR_FILENO)) return;
+    last = percent;
+    fprintf(stderr, "\r%s %3d %%", what, percent);
+}
+
+void progress_kernels(int done, int all) { show_progress("compiling kernels", (uint64_t)done, (uint64_t)all); }
+void progress_weights(uint64_t done, uint64_t all) { show_progress("packing weights  ", done, all); }
+void progress_end(void) {
+    if (isatty(STDERR_FILENO)) fputs("\r\033[K", stderr);
+}
+
+static double milliseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+Stopwatch stopwatch_start(void) { return (Stopwatch){milliseconds()}; }
+
+void stopwatch_lap(const Session *session, Stopwatch *watch, const char *stage) {
+    double now = milliseconds();
+    if (session->options->time_passes) fprintf(stderr, "%-12s %8.2f ms\n", stage, now - watch->begin);
+    watch->begin = now;
+}
+
+/* ---- scratch files ---- */
+
+static const int ending_signals[] = {SIGINT, SIGTERM, SIGHUP};
+static const char *volatile scratch[4];
+static struct sigaction before[COUNT_OF(ending_signals)];
+
+void scratch_remove(void) {
+    for (int i = 0; i < COUNT_OF(scratch); i++) {
+        if (scratch[i]) unlink(scratch[i]);
+        scratch[i] = NULL;
+    }
+}
+
+/* Only async-signal-safe calls. Whoever handled the signal before us has it next. */
+static void remove_and_go_on(int number) {
+    scratch_remove();
+    for (int i = 0; i < COUNT_OF(ending_signals); i++)
+        if (ending_signals[i] == number) sigaction(number, &before[i], NULL);
+    raise(number);
+}
+
+static void remove_on_signals(void) {
+    static bool installed = false;
+    if (installed) return;
+    installed = true;
+    cai_clean_up_on_signals();
+    struct sigaction action = {.sa_handler = remove_and_go_on};
+    for (int i = 0; i < COUNT_OF(ending_signals); i++) {
+        sigaction(ending_signals[i], NULL, &before[i]);
+        if (before[i].sa_handler != SIG_IGN) sigaction(ending_signals[i], &action, NULL);
+    }
+}
+
+const char *scratch_file(Session *session, const char *output, const char *ending) {
+    const char *path = arena_printf(session->arena, "%s.%ld.%s", output, (long)getpid(), ending);
+    remove_on_signals();
+    for (int i = 0; i < COUNT_OF(scratch); i++) {
+        if (scratch[i]) continue;
+        scratch[i] = path;
+        return path;
+    }
+    INTERNAL_ERROR("more than %d scratch files", COUNT_OF(scratch));
 }

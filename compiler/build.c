@@ -1,0 +1,183 @@
+/* The pipeline: from a .cai file to a program. build() is the whole road; reading it is reading docs/how-it-works.md. */
+#include "backend/backend.h"
+#include "commands/commands.h"
+#include "passes/passes.h"
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- language to graph ---- */
+
+Library *build_open(Session *s) {
+    ElaborateOptions options = {.stdlib_dir = s->stdlib_dir, .defines = s->options->defines.items, .define_count = s->options->defines.count,
+                                .ignore_expect = s->options->defines.count > 0};
+    Stopwatch watch = stopwatch_start();
+    Library *library = library_open(s->arena, s->names, &s->diag, s->options->file, &options);
+    stopwatch_lap(s, &watch, "parse");
+    return s->diag.errors ? NULL : library;
+}
+
+int build_pick(Session *s, Library *library, const char *name) {
+    int count = library_model_count(library);
+    const char **names = NEW_ARRAY(s->arena, const char *, count);
+    for (int i = 0; i < count; i++) {
+        names[i] = library_model_name(library, i);
+        if (name && strcmp(names[i], name) == 0) return i;
+    }
+    if (!name && count == 1) return 0;
+    Span file = {library_file(library)->source, 0, 0};
+    Diagnostic *d = count == 0 ? diag_error(&s->diag, "no-model", file, "this file has no model to build")
+                    : name     ? diag_error(&s->diag, "no-model", file, "there is no model `%s` in this file", name)
+                               : diag_error(&s->diag, "which-model", file, "this file has %d models: say which one is meant", count);
+    Text all = {.arena = s->arena};
+    for (int i = 0; i < count; i++) text_add(&all, "%s%s", i ? ", " : "", names[i]);
+    const char *nearest = name ? nearest_name(name, names, count) : NULL;
+    if (count) diag_note(&s->diag, d, (Span){0}, "its models: %s", text_string(&all));
+    if (nearest) diag_help(&s->diag, d, "did you mean `%s`?", nearest);
+    else if (count == 0) diag_help(&s->diag, d, "a model begins with `model name(x: image[N, 3, H, W]) -> y: ... {`");
+    return -1;
+}
+
+bool build_elaborate_all(Session *s, Library *library, ModelList *models) {
+    Stopwatch watch = stopwatch_start();
+    for (int i = 0; i < library_model_count(library); i++) vec_push(s->arena, models, elaborate_model(library, i));
+    if (s->diag.errors == 0) library_check_weights(library, models->items, models->count);
+    stopwatch_lap(s, &watch, "elaborate");
+    return s->diag.errors == 0;
+}
+
+Weights *build_weights(Session *s, const ModelList *models) {
+    WeightOptions options = {s->options->weights.items, s->options->weights.count, s->options->rename, s->options->init};
+    return weights_open(s->arena, s->names, &s->diag, models->items, models->count, &options);
+}
+
+/* ---- graph to program ---- */
+
+Graph *build_passes(Session *s, Graph *graph, const char *after) {
+    PassOptions options = {.after = after, .verify = getenv("CAI_VERIFY") != NULL, .time = s->options->time_passes};
+#ifndef NDEBUG
+    options.verify = true;
+#endif
+    return passes_run(graph, &options);
+}
+
+const Target *build_target(Session *s) {
+    const char *name = s->options->target ? s->options->target : "native";
+    const Target *target = target_find(name);
+    if (!target) {
+        Diagnostic *d = diag_error(&s->diag, "target", (Span){0}, "there is no target `%s`", name);
+        diag_help(&s->diag, d, "the targets are %s", target_names());
+    }
+    return target;
+}
+
+static bool failed(Session *s, const char *code, const char *error) {
+    diag_error(&s->diag, code, (Span){0}, "%s", error);
+    return false;
+}
+
+/* Two objects, the code and the weights, lie beside the output while they are made and linked. */
+static bool make_objects(Session *s, const Program *program, Weights *weights, const char *code, const char *data, CodeSize *size) {
+    const char *error = "";
+    Stopwatch watch = stopwatch_start();
+    EmitOptions options = {.verify = getenv("CAI_VERIFY") != NULL, .progress = progress_kernels, .size = size};
+    bool emitted = backend_object(program, &options, code, &error);
+    progress_end();
+    if (!emitted) return failed(s, "backend", error);
+    stopwatch_lap(s, &watch, "code");
+    RefSource source = weights_source(weights);
+    bool packed = weights_object(program, &source, data, progress_weights, &error);
+    progress_end();
+    if (!packed) return failed(s, "weights", error);
+    stopwatch_lap(s, &watch, "weights");
+    return true;
+}
+
+static bool has_pictures(const Graph *graph) {
+    for (int i = 0; i < graph->inputs.count; i++)
+        if (graph->inputs.items[i].form == FORM_IMAGE) return true;
+    for (int i = 0; i < graph->outputs.count; i++)
+        if (graph->outputs.items[i].form == FORM_IMAGE) return true;
+    return false;
+}
+
+static bool link_objects(Session *s, const Graph *graph, const char *code, const char *data, const char *output) {
+    const char *error = "", *objects[] = {code, data};
+    Stopwatch watch = stopwatch_start();
+    LinkOptions options = {.runtime_dir = s->runtime_dir, .images = has_pictures(graph), .blas = s->options->blas};
+    if (!link_program(objects, COUNT_OF(objects), output, &options, s->arena, &error)) return failed(s, "link", error);
+    stopwatch_lap(s, &watch, "link");
+    return true;
+}
+
+static void explain_size(const Program *program, CodeSize size, const char *output) {
+    struct stat status;
+    if (stat(output, &status) != 0) return;
+    int64_t runtime = (int64_t)status.st_size - (int64_t)(size.code + size.tables + program->weights_bytes);
+    printf("program     %10.3f MB: weights %.3f (before packing %.3f), code %.3f, tables %.3f, runtime %.3f\n", (double)status.st_size / 1e6,
+           (double)program->weights_bytes / 1e6, (double)program->raw_weights_bytes / 1e6, (double)size.code / 1e6, (double)size.tables / 1e6,
+           (double)runtime / 1e6);
+}
+
+bool build_program(Session *s, Graph *graph, Weights *weights, const char *output) {
+    const Target *target = build_target(s);
+    if (!target) return false;
+    graph = build_passes(s, graph, NULL); /* rewrites: what is constant, what cancels, what folds into weights */
+    Stopwatch watch = stopwatch_start();
+    LowerOptions options = {.target = target, .blas = s->options->blas ? 1 : 0};
+    Program *program = lower(graph, &options, s->arena); /* kernels, layouts, tiles, buffers */
+    stopwatch_lap(s, &watch, "lower");
+    if (s->options->explain) program_explain(program, stdout);
+    const char *code = scratch_file(s, output, "code.o"), *data = scratch_file(s, output, "weights.o");
+    CodeSize size = {0};
+    bool good = make_objects(s, program, weights, code, data, &size)   /* instructions and tables; packed weights */
+                && link_objects(s, graph, code, data, output);          /* with the runtime, into one static file */
+    scratch_remove();
+    if (good && s->options->explain) explain_size(program, size, output);
+    return good;
+}
+
+/* ---- the road with its exits: --emit and --after print what a stage made, and stop there ---- */
+
+static bool print_program(Session *s, Graph *graph, const char *emit) {
+    const Target *target = build_target(s);
+    if (!target) return false;
+    LowerOptions lowering = {.target = target, .blas = s->options->blas ? 1 : 0};
+    Program *program = lower(build_passes(s, graph, NULL), &lowering, s->arena);
+    if (strcmp(emit, "program") == 0) {
+        program_print(program, stdout);
+        return true;
+    }
+    const char *error = "";
+    EmitOptions options = {.emit = emit, .print = stdout, .verify = getenv("CAI_VERIFY") != NULL};
+    return backend_object(program, &options, NULL, &error) || failed(s, "backend", error);
+}
+
+bool build_print(Session *s, Graph *graph) {
+    const char *emit = s->options->emit;
+    if (s->options->after || strcmp(emit, "graph") == 0) {
+        if (s->options->after) graph = build_passes(s, graph, s->options->after);
+        graph_print(graph, stdout);
+        return true;
+    }
+    return print_program(s, graph, emit);
+}
+
+bool build(Session *s, const char *model, const char *output) {
+    Library *library = build_open(s);                                             /* text to syntax trees: the file, and what it uses */
+    if (!library) return false;
+    if (s->options->emit && strcmp(s->options->emit, "ast") == 0) {
+        ast_print(library_file(library), stdout);
+        return true;
+    }
+    int index = build_pick(s, library, model);
+    ModelList models = {0};
+    if (index < 0 || !build_elaborate_all(s, library, &models)) return false;     /* runs the language: graphs, shapes checked */
+    Graph *graph = models.items[index]->graph;
+    if (s->options->emit || s->options->after) return build_print(s, graph);
+    Weights *weights = build_weights(s, &models);                                 /* every parameter's value, by name */
+    if (!weights) return false;
+    bool good = build_program(s, graph, weights, output ? output : (const char *)graph->model);
+    weights_close(weights);
+    return good;
+}

@@ -1,0 +1,32 @@
+/* cai build: makes a program of a model. */
+#include "commands/commands.h"
+#include "passes/passes.h"
+
+static bool is_stage(const char *emit) {
+    static const char *const stages[] = {"ast", "graph", "program", "llvm", "asm"};
+    for (int i = 0; i < COUNT_OF(stages); i++)
+        if (strcmp(emit, stages[i]) == 0) return true;
+    return false;
+}
+
+static bool is_pass(const char *after) {
+    for (int i = 0; i < pass_count; i++)
+        if (strcmp(after, passes[i].name) == 0) return true;
+    return false;
+}
+
+static int no_pass(Session *session) {
+    Text all = {.arena = session->arena};
+    for (int i = 0; i < pass_count; i++) text_add(&all, "%s%s", i ? ", " : "", passes[i].name);
+    return session_usage(session, "there is no pass `%s`; the passes are %s", session->options->after, text_string(&all));
+}
+
+int command_build(Session *session) {
+    const Options *o = session->options;
+    if (o->rest.count > 1) return session_usage(session, "one model is built, and `%s` is one more", o->rest.items[1]);
+    if (o->init && o->weights.count > 0) return session_usage(session, "--weights and --init exclude each other");
+    if (o->emit && !is_stage(o->emit)) return session_usage(session, "--emit is ast, graph, program, llvm or asm, not `%s`", o->emit);
+    if (o->after && !is_pass(o->after)) return no_pass(session);
+    build(session, o->rest.count ? o->rest.items[0] : NULL, o->output);
+    return session_end(session);
+}

@@ -1,0 +1,142 @@
+/* cai summary: a line for each layer, with what it makes and costs, and the totals. */
+#include "commands/commands.h"
+
+/* ---- for people ---- */
+
+static int width_of(const char *text) {
+    int width = 0;
+    for (; *text; text++) width += ((unsigned char)*text & 0xC0) != 0x80;
+    return width;
+}
+
+typedef struct Columns {
+    int name, shape, parameters, macs, field;
+} Columns;
+
+typedef struct Row {
+    const char *name, *shape, *parameters, *macs, *field;
+} Row;
+
+static const char *field_text(Session *s, int64_t field) { return field ? arena_printf(s->arena, "%lld", (long long)field) : "-"; }
+
+/* 1814073344 as 1,814,073,344; sizes that are not known yet as they are. */
+static const char *number_text(Session *s, Dim value) {
+    if (!dim_is_const(value, NULL)) return dim_string(s->arena, value);
+    const char *digits = arena_printf(s->arena, "%lld", (long long)dim_const_value(value));
+    Text text = {.arena = s->arena};
+    int count = (int)strlen(digits);
+    for (int i = 0; i < count; i++) text_add(&text, "%s%c", i > 0 && (count - i) % 3 == 0 ? "," : "", digits[i]);
+    return text_string(&text);
+}
+
+static Row row_of(Session *s, const LayerInfo *layer) {
+    const char *last = strrchr(layer->path, '.');
+    const char *own = last ? last + 1 : layer->path, *callee = layer->callee ? layer->callee : "";
+    return (Row){.name = arena_printf(s->arena, "%*s%s%s%s%s", layer->depth * 2, "", own, *own && *callee ? " (" : "", callee, *own && *callee ? ")" : ""),
+                 .shape = layer->result ? shape_string(s->arena, layer->result->shape) : "",
+                 .parameters = number_text(s, layer->parameters), .macs = number_text(s, layer->macs), .field = field_text(s, layer->receptive_field)};
+}
+
+static void widen(Columns *columns, const Row *row) {
+    columns->name = (int)max_i64(columns->name, width_of(row->name));
+    columns->shape = (int)max_i64(columns->shape, width_of(row->shape));
+    columns->parameters = (int)max_i64(columns->parameters, width_of(row->parameters));
+    columns->macs = (int)max_i64(columns->macs, width_of(row->macs));
+    columns->field = (int)max_i64(columns->field, width_of(row->field));
+}
+
+static void print_row(const Columns *c, const Row *row) {
+    printf("%-*s  %-*s  %*s  %*s  %*s\n", c->name, row->name, c->shape, row->shape, c->parameters, row->parameters, c->macs, row->macs, c->field, row->field);
+}
+
+static void print_table(Session *s, const Model *model) {
+    Row head = {"layer", "output", "parameters", "MACs", "field"};
+    Row total = {"total", "", number_text(s, model->parameters), number_text(s, model->macs), field_text(s, model->receptive_field)};
+    Columns columns = {0};
+    Row *rows = NEW_ARRAY(s->arena, Row, model->layers.count);
+    widen(&columns, &head);
+    widen(&columns, &total);
+    for (int i = 0; i < model->layers.count; i++) {
+        rows[i] = row_of(s, &model->layers.items[i]);
+        widen(&columns, &rows[i]);
+    }
+    printf("model %s\n", model->decl->name);
+    print_row(&columns, &head);
+    for (int i = 0; i < model->layers.count; i++) print_row(&columns, &rows[i]);
+    print_row(&columns, &total);
+    int64_t macs;
+    if (dim_is_const(model->macs, &macs)) printf("%.4g GMACs, which are %.4g GFLOPs: a multiply-add counts as one MAC and as two FLOPs\n", (double)macs / 1e9, (double)macs / 5e8);
+}
+
+/* ---- for tools: a size that is not known yet is a string ---- */
+
+static void print_json_number(Session *s, const char *key, Dim value) {
+    int64_t constant;
+    if (dim_is_const(value, &constant)) printf("\"%s\": %lld", key, (long long)constant);
+    else printf("\"%s\": \"%s\"", key, dim_string(s->arena, value));
+}
+
+static void print_json_field(int64_t field) {
+    if (field) printf(", \"receptive_field\": %lld", (long long)field);
+    else printf(", \"receptive_field\": null");
+}
+
+static void print_json_shape(Session *s, const Node *node) {
+    printf(", \"shape\": [");
+    for (int i = 0; node && i < node->shape.rank; i++) {
+        int64_t constant;
+        bool known = dim_is_const(node->shape.dims[i], &constant);
+        if (known) printf("%s%lld", i ? ", " : "", (long long)constant);
+        else printf("%s\"%s\"", i ? ", " : "", dim_string(s->arena, node->shape.dims[i]));
+    }
+    printf("]");
+}
+
+static void print_json_layer(Session *s, const LayerInfo *layer, bool first) {
+    printf("%s\n    {\"name\": \"%s\", \"callee\": \"%s\"", first ? "" : ",", layer->path, layer->callee ? layer->callee : "");
+    print_json_shape(s, layer->result);
+    printf(", ");
+    print_json_number(s, "params", layer->parameters);
+    printf(", ");
+    print_json_number(s, "macs", layer->macs);
+    print_json_field(layer->receptive_field);
+    printf(", \"depth\": %d}", layer->depth);
+}
+
+static void print_json(Session *s, const ModelList *models) {
+    printf("{\"models\": [");
+    for (int i = 0; i < models->count; i++) {
+        const Model *model = models->items[i];
+        printf("%s\n  {\"name\": \"%s\", ", i ? "," : "", model->decl->name);
+        print_json_number(s, "params", model->parameters);
+        printf(", ");
+        print_json_number(s, "macs", model->macs);
+        print_json_field(model->receptive_field);
+        printf(", \"layers\": [");
+        for (int k = 0; k < model->layers.count; k++) print_json_layer(s, &model->layers.items[k], k == 0);
+        printf("]}");
+    }
+    printf("]}\n");
+}
+
+int command_summary(Session *session) {
+    const Options *o = session->options;
+    const char *name = o->rest.count ? o->rest.items[0] : NULL;
+    if (o->rest.count > 1) return session_usage(session, "one model is summed up, and `%s` is one more", o->rest.items[1]);
+    if (o->format && strcmp(o->format, "json") != 0 && strcmp(o->format, "text") != 0) return session_usage(session, "--format is text or json, not `%s`", o->format);
+    Library *library = build_open(session);
+    ModelList all = {0}, shown = {0};
+    int index = library && name ? build_pick(session, library, name) : 0;
+    if (!library || index < 0 || !build_elaborate_all(session, library, &all)) return session_end(session);
+    for (int i = 0; i < all.count; i++)
+        if (!name || i == index) vec_push(session->arena, &shown, all.items[i]);
+    if (o->format && strcmp(o->format, "json") == 0) {
+        print_json(session, &shown);
+        return session_end(session);
+    }
+    for (int i = 0; i < shown.count; i++) {
+        if (i) putchar('\n');
+        print_table(session, shown.items[i]);
+    }
+    return session_end(session);
+}
