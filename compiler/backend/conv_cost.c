@@ -54,7 +54,7 @@ static double tile_cycles(const Layer *l, int64_t pixels, int64_t blocks) {
     double vectors = (double)(pixels * blocks);
     int64_t weight_bytes = l->reduction * blocks * t->lanes * 4;
     double stream = weight_bytes > t->l1_bytes / 2 ? (double)(blocks * t->lanes * 4) / t->l2_bytes_per_cycle : 0;
-    double loads = 1.08 * (double)(pixels + blocks) / t->loads_per_cycle;
+    double loads = 1.2 * (double)(pixels + blocks) / t->loads_per_cycle;
     double step = largest(vectors / t->fmas_per_cycle, loads, CHAIN_LATENCY, stream) + stream / 4;
     return step * (double)l->reduction + 1.5 * vectors + 24;
 }
@@ -67,15 +67,21 @@ static double stream_cycles(const Layer *l, int64_t groups) {
     return 0.4 * (double)l->images * (double)groups * (double)l->input_bytes / rate;
 }
 
-/* All tiles over one image, rows of `length` pixels, `count` of them, cut into tiles of `pixels` by `rows`. */
+/* A row of tiles, `rows` high, over `length` pixels. */
+static double row_cycles(const Layer *l, int64_t length, int64_t rows, const ConvTile *tile, int64_t blocks, int64_t *tiles) {
+    int64_t longer, width = split_evenly(length, tile->pixels, tiles, &longer);
+    double wide = tile_cycles(l, width * rows, blocks);
+    if (!l->fixed_width || longer == *tiles) return (double)*tiles * wide;
+    return (double)longer * wide + (double)(*tiles - longer) * tile_cycles(l, (width - 1) * rows, blocks);
+}
+
+/* All tiles over one image: `count` rows of `length` pixels. */
 static double map_cycles(const Layer *l, int64_t length, int64_t count, const ConvTile *tile, int64_t blocks, int64_t *tiles) {
-    int64_t across, longer, width = split_evenly(length, tile->pixels, &across, &longer);
-    int64_t down = (count + tile->rows - 1) / tile->rows;
-    *tiles = across * down;
-    double wide = tile_cycles(l, width * tile->rows, blocks);
-    double narrow = longer < across ? tile_cycles(l, (width - 1) * tile->rows, blocks) : 0;
-    if (!l->fixed_width) return (double)*tiles * wide;
-    return (double)down * ((double)longer * wide + (double)(across - longer) * narrow);
+    int64_t across, whole = count / tile->rows, rest = count % tile->rows;
+    double cycles = (double)whole * row_cycles(l, length, tile->rows, tile, blocks, &across);
+    if (rest) cycles += row_cycles(l, length, rest, tile, blocks, &across);
+    *tiles = across * (whole + (rest > 0));
+    return cycles;
 }
 
 static double layer_cycles(const Layer *l, const ConvTile *tile, int64_t *tiles) {

@@ -1,7 +1,7 @@
 /* Direct convolution over blocks of channels: conv_map.c walks, conv_tile.c computes a tile, conv_cost.c chooses it.
  *
  * Input BLOCKED, or PLAIN where it has few channels (the first layer); output BLOCKED. Weights are packed as PACK_CONV (lower.h), order
- * CONV_ORDER_BLOCKED or CONV_ORDER_PLAIN: a tile's weights lie in the order in which it reads them, and groups of output channels
+ * CONV_ORDER_BLOCKED: a tile's weights lie in the order in which it reads them, and groups of output channels
  * follow each other, as do layers, so that prefetching "the next group's" is right at the end of a layer too. Groups are
  * possible where their channels are whole blocks. */
 #include "backend/conv.h"
@@ -80,7 +80,7 @@ void conv_direct_choose(Program *program, Kernel *kernel) {
     kernel->tile = tile;
     kernel->tasks = conv_tasks(dims, &s, tile, target->lanes);
     program_pack(program, kernel, 1, PACK_CONV,
-                 (int64_t[6]){target->lanes, tile->blocks, plain ? CONV_ORDER_PLAIN : CONV_ORDER_BLOCKED, s.groups, 0});
+                 (int64_t[6]){target->lanes, tile->blocks, CONV_ORDER_BLOCKED, s.groups, 0});
     kernel_set_name(kernel, "conv_direct_%s", conv_describe(program->arena, &s, tile));
 }
 

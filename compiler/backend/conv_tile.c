@@ -1,17 +1,18 @@
 /* The register tile of direct convolution: P pixels by Q blocks of output channels, all sums in registers over the whole reduction.
  *
  *     sums[P][Q] = 0                                            P * Q registers
- *     for each block of input channels                          (once where the input is PLAIN)
+ *     for each block of input channels                          one, where the input is PLAIN
  *       for each kernel row that lies inside the map
  *         for each kernel column                                unrolled; pixels whose tap is padding are left out
- *           for each channel of the block                       rolled; where PLAIN, it stands outside the kernel columns
+ *           for each channel of the block                       rolled
  *             w[Q] = weights, in the order they lie             Q registers
  *             for each pixel: b = broadcast input               1 register; for Q = 1 the multiply-add reads memory itself
  *               for each q: sums[pixel][q] += b * w[q]
  *     tail(sums), stores
  *
  * The bound is the multiply-adds, P * Q of them to P + Q loads. Measured shares of peak stand in conv_direct.c. Unrolling the channel
- * loop on 32 registers lost (spills from 16 on); bumping a pointer for each pixel instead of one base with displacements lost. */
+ * loop on 32 registers lost (spills from 16 on), and so did all seven columns of a first layer in one block (half the speed, by
+ * spills): the loop over channels stays innermost even where it has three rounds. */
 #include "backend/conv.h"
 
 enum { MOST_SUMS = 64, LINE_FLOATS = 16 };
@@ -65,8 +66,17 @@ static bool any_pixel_inside(const Conv *c, const Tap *tap) {
     return false;
 }
 
-/* Address of the first channel that each pixel reads; zeros where that lies outside the map and is not known before the run. */
-static void find_pixels(const Conv *c, const Tap *tap, LLVMValueRef *address) {
+/* Where a pixel's first channel is read, and whether that lies inside the map where only the run can tell, else NULL. */
+typedef struct Pixel {
+    LLVMValueRef address, valid;
+} Pixel;
+
+static LLVMValueRef or_zeros(const Conv *c, const Pixel *pixel, LLVMValueRef address) {
+    return pixel->valid ? LLVMBuildSelect(c->m->builder, pixel->valid, address, c->zeros, "pixel") : address;
+}
+
+/* Zeros stand for a whole block of channels; where channels lie in planes, each is chosen for itself. */
+static void find_pixels(const Conv *c, const Tap *tap, Pixel *pixels) {
     Module *m = c->m;
     const ConvAxis *x = &c->columns;
     LLVMValueRef first = get_element(m, m->f32, c->input, tap->input);
@@ -74,16 +84,16 @@ static void find_pixels(const Conv *c, const Tap *tap, LLVMValueRef *address) {
         int row = p / tap->site->columns, column = p % tap->site->columns;
         LLVMValueRef offset = emit_mul(m, get_i64(m, row * c->rows.scale), c->row_stride);
         offset = emit_add(m, offset, get_i64(m, column * x->scale * c->pixel_stride));
-        address[p] = get_element(m, m->f32, first, offset);
+        pixels[p] = (Pixel){.address = get_element(m, m->f32, first, offset)};
         if (tap->site->fixed_x != SITE_COMPUTED) continue;
         LLVMValueRef at = scaled(m, tap->site->x, x->scale, column * x->scale + x->first + x->step * tap->column);
-        LLVMValueRef valid = LLVMBuildICmp(m->builder, LLVMIntULT, at, c->column_input, "inside");
-        address[p] = LLVMBuildSelect(m->builder, valid, address[p], c->zeros, "pixel");
+        pixels[p].valid = LLVMBuildICmp(m->builder, LLVMIntULT, at, c->column_input, "inside");
+        if (!c->tile->plain) pixels[p] = (Pixel){.address = or_zeros(c, &pixels[p], pixels[p].address)};
     }
 }
 
-/* The multiply-adds of one channel of one tap. `channel`: elements from each pixel's address. */
-static void multiply(const Conv *c, const Tap *tap, LLVMValueRef *address, LLVMValueRef channel, LLVMValueRef weights, Sums *sums) {
+/* The multiply-adds of one channel of one tap. `channel`: how many elements behind each pixel's address. */
+static void multiply(const Conv *c, const Tap *tap, const Pixel *pixels, LLVMValueRef channel, LLVMValueRef weights, Sums *sums) {
     Module *m = c->m;
     int blocks = tap->site->blocks;
     LLVMTypeRef vector = get_vector(m, m->f32, c->lanes);
@@ -94,7 +104,8 @@ static void multiply(const Conv *c, const Tap *tap, LLVMValueRef *address, LLVMV
     }
     for (int p = 0; p < tap->site->rows * tap->site->columns; p++) {
         if (!pixel_inside(c, tap, p)) continue;
-        LLVMValueRef x = emit_load(m, m->f32, get_element(m, m->f32, address[p], channel), 4);
+        LLVMValueRef address = or_zeros(c, &pixels[p], get_element(m, m->f32, pixels[p].address, channel));
+        LLVMValueRef x = emit_load(m, m->f32, address, 4);
         LLVMValueRef spread = get_splat(m, x, c->lanes);
         for (int q = 0; q < blocks; q++) sums->at[p * blocks + q] = emit_muladd(m, spread, w[q], sums->at[p * blocks + q]);
     }
@@ -122,9 +133,9 @@ static LLVMValueRef next_weights(const Conv *c, const Tap *tap) {
 
 static void reduce_channels(const Conv *c, const Tap *tap, LLVMValueRef channels, Sums *sums) {
     Module *m = c->m;
-    LLVMValueRef address[MOST_SUMS];
+    Pixel pixels[MOST_SUMS];
     if (!any_pixel_inside(c, tap)) return;
-    find_pixels(c, tap, address);
+    find_pixels(c, tap, pixels);
     int unroll = c->tile->unroll, width = tap->site->blocks * c->lanes;
     int next = tap->site->share ? c->tile->next_lines : 0, next_each = next / c->lanes;
     LLVMValueRef ahead = next ? next_weights(c, tap) : NULL;
@@ -132,8 +143,9 @@ static void reduce_channels(const Conv *c, const Tap *tap, LLVMValueRef channels
     Loop loop = begin_carrying(m, sums, get_i64(m, 0), channels, unroll);
     for (int u = 0; u < unroll; u++) {
         LLVMValueRef channel = emit_add(m, loop.index, get_i64(m, u));
+        LLVMValueRef plane = c->tile->plain ? emit_mul(m, channel, c->channel_stride) : channel;
         LLVMValueRef weights = emit_add(m, tap->weights, scaled(m, loop.index, width, u * width));
-        multiply(c, tap, address, channel, weights, sums);
+        multiply(c, tap, pixels, plane, weights, sums);
         int near = (width + LINE_FLOATS - 1) / LINE_FLOATS;
         if (c->tile->near_lines) prefetch_lines(c, emit_add(m, weights, get_i64(m, c->tile->near_lines * LINE_FLOATS)), near, 3);
         if (next_each) prefetch_lines(c, emit_add(m, ahead, scaled(m, channel, next_each * LINE_FLOATS, 0)), next_each, 2);
@@ -161,33 +173,6 @@ static void reduce_row(const Conv *c, const ConvSite *site, int64_t row, LLVMVal
     }
 }
 
-/* The same for PLAIN input: all channels, and in each the columns' taps. */
-static void reduce_row_plain(const Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, LLVMValueRef input, Sums *sums) {
-    Module *m = c->m;
-    const ConvAxis *x = &c->columns;
-    LLVMValueRef address[MOST_SUMS];
-    LLVMValueRef ky = scaled(m, y_tap, c->rows.kernel_step, c->rows.kernel_first);
-    LLVMValueRef row_input = emit_add(m, input, emit_mul(m, y_tap, emit_mul(m, get_i64(m, c->rows.step), c->row_stride)));
-    Loop loop = begin_carrying(m, sums, get_i64(m, 0), get_i64(m, c->shape.inputs), 1);
-    LLVMValueRef place = scaled(m, emit_add(m, scaled(m, ky, c->shape.inputs, 0), loop.index), c->shape.kernel[1], 0);
-    LLVMValueRef channel = emit_add(m, row_input, emit_mul(m, loop.index, c->channel_stride));
-    for (int64_t t = 0; t < x->taps; t++) {
-        Tap tap = {.site = site, .row = row, .column = t};
-        tap.input = emit_add(m, channel, get_i64(m, t * x->step * c->pixel_stride));
-        LLVMValueRef at = emit_add(m, place, get_i64(m, x->kernel_first + x->kernel_step * t));
-        tap.weights = emit_add(m, c->tile_weights, scaled(m, at, site->blocks * c->lanes, 0));
-        if (!any_pixel_inside(c, &tap)) continue;
-        find_pixels(c, &tap, address);
-        multiply(c, &tap, address, get_i64(m, 0), tap.weights, sums);
-    }
-    end_carrying(m, &loop, sums);
-}
-
-static void reduce_kernel_row(const Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, LLVMValueRef block, LLVMValueRef input, Sums *sums) {
-    if (c->tile->plain) reduce_row_plain(c, site, row, y_tap, input, sums);
-    else reduce_row(c, site, row, y_tap, block, input, sums);
-}
-
 /* Taps of the row axis that lie inside the map at `y`: first, and one past the last. */
 static void find_row_taps(const Conv *c, LLVMValueRef y, LLVMValueRef *from, LLVMValueRef *to) {
     Module *m = c->m;
@@ -202,13 +187,13 @@ static void find_row_taps(const Conv *c, LLVMValueRef y, LLVMValueRef *from, LLV
 static void reduce_rows(const Conv *c, const ConvSite *site, LLVMValueRef block, LLVMValueRef input, Sums *sums) {
     Module *m = c->m;
     if (site->fixed_y != SITE_COMPUTED) {
-        for (int64_t t = 0; t < c->rows.taps; t++) reduce_kernel_row(c, site, t, get_i64(m, t), block, input, sums);
+        for (int64_t t = 0; t < c->rows.taps; t++) reduce_row(c, site, t, get_i64(m, t), block, input, sums);
         return;
     }
     LLVMValueRef from, to;
     find_row_taps(c, site->y, &from, &to);
     Loop loop = begin_carrying(m, sums, from, to, 1);
-    reduce_kernel_row(c, site, SITE_COMPUTED, loop.index, block, input, sums);
+    reduce_row(c, site, SITE_COMPUTED, loop.index, block, input, sums);
     end_carrying(m, &loop, sums);
 }
 
@@ -217,10 +202,6 @@ static void reduce(const Conv *c, const ConvSite *site, Sums *sums) {
     LLVMValueRef y = scaled(m, site->y, c->rows.scale, c->rows.first), x = scaled(m, site->x, c->columns.scale, c->columns.first);
     LLVMValueRef input = emit_add(m, emit_mul(m, y, c->row_stride), emit_mul(m, x, get_i64(m, c->pixel_stride)));
     input = emit_add(m, c->image_offset, input);
-    if (c->tile->plain) {
-        reduce_rows(c, site, get_i64(m, 0), input, sums);
-        return;
-    }
     int64_t blocks = (c->shape.inputs + c->lanes - 1) / c->lanes;
     Loop loop = begin_carrying(m, sums, get_i64(m, 0), get_i64(m, blocks), 1);
     reduce_rows(c, site, loop.index, emit_add(m, input, emit_mul(m, loop.index, c->block_stride)), sums);

@@ -31,7 +31,7 @@ void conv_transposed_choose(Program *program, Kernel *kernel) {
     kernel->tile = tile;
     kernel->tasks = conv_tasks(dims, &s, tile, lanes);
     program_pack(program, kernel, 1, PACK_CONV,
-                 (int64_t[6]){lanes, tile->blocks, plain ? CONV_ORDER_PLAIN : CONV_ORDER_BLOCKED, s.groups, 1});
+                 (int64_t[6]){lanes, tile->blocks, CONV_ORDER_BLOCKED, s.groups, 1});
     kernel_set_name(kernel, "conv_transposed_%s", conv_describe(program->arena, &s, tile));
 }
 

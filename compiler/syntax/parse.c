@@ -53,11 +53,12 @@ bool parser_close(Parser *p, char close) {
     Span here = {p->source, p->offset - 1, p->offset};
     p->last_closes_body = false;
     p->left_open = (Span){0};
-    if (!is_open(p, opening_of(close)) || (close != '}' && parser_innermost(p) == '{')) {
+    char innermost = parser_innermost(p);
+    if (close == '}' ? !is_open(p, '{') : innermost != '(' && innermost != '[') {
         if (!p->skipping) parser_error(p, "unopened", here, "this `%c` closes nothing", close);
         return false;
     }
-    if (close != '}' && parser_innermost(p) != opening_of(close)) {
+    if (close != '}' && innermost != opening_of(close)) {
         Bracket wrong = p->brackets.items[--p->brackets.count];
         if (p->skipping) return false;
         Diagnostic *d = parser_error(p, "wrong-bracket", here, "`%c` cannot close `%c`", close, wrong.open);
@@ -290,9 +291,16 @@ static bool ends_statement(const Parser *p, int token) {
     return token == TOKEN_END || (token == '}' && p->last_closes_body);
 }
 
+/* A `{` at the beginning of a line is the body of the header above, which had the error. */
+static bool body_follows(const Parser *p) {
+    const char *next = p->source->text + p->offset;
+    return next[strspn(next, " \t\r")] == '{';
+}
+
 static bool ends_declaration(const Parser *p, int token) {
     if (token == TOKEN_END) return true;
-    return p->brackets.count == 0 && (token == TOKEN_NEWLINE || (is_declaration_word(token) && p->last_begins_line));
+    if (p->brackets.count > 0) return false;
+    return token == TOKEN_NEWLINE ? !body_follows(p) : is_declaration_word(token) && p->last_begins_line;
 }
 
 static void skip(Parser *p, int *lookahead, Span *span, bool (*ends)(const Parser *, int)) {

@@ -136,6 +136,8 @@ static const char *help_by_place(Parser *p, const SyntaxError *e) {
     if (found(e, "`(`") && expects(e, "`{`")) return "there are at most two lists: what it is made with, and what is run through it";
     if (p->before_last == TOKEN_USE) return "write `use unet`: the file's name without quotes and without .cai";
     if (expects(e, "`[`") && e->count == 1) return "a type lists its sizes: `f32[N, C]`; one number is `f32[]`";
+    bool in_stages = parser_innermost(p) == '{' && !vec_last(&p->brackets).body;
+    if (in_stages && expects(e, "`->`") && is_word(p, e->span)) return "layers in braces are joined by arrows: `{ a -> b }`";
     if (found(e, "`else`")) return "`else` stands after the `}` of an `if`";
     return NULL;
 }

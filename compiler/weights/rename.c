@@ -1,0 +1,121 @@
+/* --rename FILE: lines `THEIRS OURS`. In THEIRS a * stands for any text; the *s of OURS are what those of THEIRS stood for, in turn. OURS
+ * may be `-`: the name is dropped. The first line that matches counts; blank lines and lines that begin with # say nothing. */
+#include "weights/weights.h"
+#include "runtime.h"
+
+#define STARS_MAX 8
+
+typedef struct Rename {
+    const char *theirs, *ours;
+} Rename;
+
+struct Renames {
+    Vec(Rename) list;
+};
+
+typedef struct Star { /* what a * stood for */
+    const char *begin;
+    size_t length;
+} Star;
+
+/* Takes the shortest text for each * and takes more where the rest does not fit: linear but for the last *. */
+static bool match(const char *pattern, const char *text, Star *stars, int *count) {
+    const char *retry_pattern = NULL, *retry_text = NULL;
+    int retry_star = 0;
+    *count = 0;
+    for (;;) {
+        if (*pattern == '*' && *count < STARS_MAX) {
+            stars[*count] = (Star){text, 0};
+            retry_star = (*count)++;
+            retry_pattern = ++pattern;
+            retry_text = text;
+        } else if (*pattern == *text && *text) {
+            pattern++, text++;
+        } else if (*pattern == *text) {
+            return true;
+        } else {
+            if (!retry_pattern || !*retry_text) return false;
+            stars[retry_star].length = (size_t)(++retry_text - stars[retry_star].begin);
+            pattern = retry_pattern;
+            text = retry_text;
+            *count = retry_star + 1;
+        }
+    }
+}
+
+bool pattern_matches(const char *pattern, const char *text) {
+    Star stars[STARS_MAX];
+    int count;
+    return match(pattern, text, stars, &count);
+}
+
+static int count_stars(const char *text) {
+    int count = 0;
+    for (; *text; text++) count += *text == '*';
+    return count;
+}
+
+/* One line; false where it is no rename. */
+static bool read_line(Arena *arena, Renames *renames, const char *begin, const char *end) {
+    const char *blanks = " \t\r", *words[3];
+    size_t lengths[3];
+    int count = 0;
+    for (const char *at = begin; at < end && count < 3;) {
+        while (at < end && strchr(blanks, *at)) at++;
+        words[count] = at;
+        while (at < end && !strchr(blanks, *at)) at++;
+        lengths[count] = (size_t)(at - words[count]);
+        if (lengths[count] > 0) count++;
+    }
+    if (count == 0 || words[0][0] == '#') return true;
+    if (count != 2) return false;
+    Rename rename = {arena_strndup(arena, words[0], lengths[0]), arena_strndup(arena, words[1], lengths[1])};
+    if (count_stars(rename.theirs) > STARS_MAX || count_stars(rename.ours) > count_stars(rename.theirs)) return false;
+    vec_push(arena, &renames->list, rename);
+    return true;
+}
+
+Renames *renames_read(Arena *arena, Diagnostics *diag, const char *path) {
+    cai_file file;
+    cai_error error;
+    if (!cai_file_read(path, &file, &error)) {
+        diag_error(diag, "file", (Span){0}, "%s", error.message);
+        return NULL;
+    }
+    Renames *renames = NEW(arena, Renames);
+    const char *at = (const char *)file.data, *end = at + file.count;
+    bool good = true;
+    for (int line = 1; at < end && good; line++) {
+        const char *stop = memchr(at, '\n', (size_t)(end - at));
+        if (!stop) stop = end;
+        good = !memchr(at, 0, (size_t)(stop - at)) && read_line(arena, renames, at, stop);
+        if (!good) {
+            Diagnostic *d = diag_error(diag, "rename", (Span){0}, "%s:%d: a line has two names, theirs and ours, with no more *s in ours", path, line);
+            diag_help(diag, d, "for example `module.* *`, or `head.fc.* -` to drop names");
+        }
+        at = stop + 1;
+    }
+    cai_file_close(&file);
+    return good ? renames : NULL;
+}
+
+static const char *fill_stars(Arena *arena, const char *ours, const Star *stars) {
+    Text text = {.arena = arena};
+    int star = 0;
+    for (; *ours; ours++) {
+        if (*ours == '*') text_add_bytes(&text, stars[star].begin, stars[star].length), star++;
+        else text_add_bytes(&text, ours, 1);
+    }
+    return text_string(&text);
+}
+
+const char *renames_apply(const Renames *renames, Arena *arena, const char *name) {
+    Star stars[STARS_MAX];
+    int count;
+    for (int i = 0; renames && i < renames->list.count; i++) {
+        const Rename *rename = &renames->list.items[i];
+        if (!match(rename->theirs, name, stars, &count)) continue;
+        return strcmp(rename->ours, "-") == 0 ? NULL : fill_stars(arena, rename->ours, stars);
+    }
+    return name;
+}

@@ -1,0 +1,303 @@
+/* Trained weights by name. A weight's path belongs to the file that was given for the longest path above it; files given on the command line
+ * come before those of `load`. Loading is strict: every weight has a value of its shape, and every value is somebody's. */
+#include "weights/weights.h"
+#include "runtime.h"
+#include <libgen.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#define LISTED_MAX 50 /* names in one error */
+
+typedef struct Entry { /* a file, and the path that its names are below */
+    const char *prefix;  /* "" for all */
+    const char *path;
+    Span span;           /* of the `load`, or nowhere */
+    cai_tensor_file file;
+    bool open;
+} Entry;
+
+typedef struct Wanted { /* a weight of one of the models */
+    WeightInfo info;
+    int owner;                /* the entry it is looked for in; -1: none */
+    const cai_tensor *value;  /* once found */
+    bool misshapen;
+} Wanted;
+
+struct Weights {
+    Arena *arena;
+    Names *names;
+    Diagnostics *diag;
+    Vec(Entry) entries;
+    Vec(Wanted) wanted;
+    Map *by_path;             /* Name -> index in wanted, plus 1 */
+    Vec(const char *) unused;
+    bool random;
+    uint64_t seed;
+};
+
+/* ---- what is wanted, and from where ---- */
+
+static void collect_wanted(Weights *w, Model *const *models, int count) {
+    for (int m = 0; m < count; m++) {
+        for (int i = 0; i < models[m]->weights.count; i++) {
+            Name path = models[m]->weights.items[i].path;
+            if (map_get(w->by_path, path)) continue;
+            vec_push(w->arena, &w->wanted, (Wanted){.info = models[m]->weights.items[i], .owner = -1});
+            map_set(w->by_path, path, (void *)(intptr_t)w->wanted.count);
+        }
+        for (int i = 0; i < models[m]->unused.count; i++) vec_push(w->arena, &w->unused, models[m]->unused.items[i]);
+    }
+}
+
+static Wanted *find_wanted(Weights *w, const char *path) {
+    intptr_t place = (intptr_t)map_get(w->by_path, intern(w->names, path));
+    return place ? &w->wanted.items[place - 1] : NULL;
+}
+
+static bool has_prefix(const Weights *w, const char *prefix) {
+    for (int i = 0; i < w->entries.count; i++)
+        if (strcmp(w->entries.items[i].prefix, prefix) == 0) return true;
+    return false;
+}
+
+/* The file of a `load` stands beside the .cai file that says so. */
+static const char *beside(Arena *arena, Span span, const char *file) {
+    if (file[0] == '/' || !span.source) return file;
+    const char *folder = dirname(arena_printf(arena, "%s", span.source->path));
+    return strcmp(folder, ".") == 0 ? file : arena_printf(arena, "%s/%s", folder, file);
+}
+
+static void collect_entries(Weights *w, Model *const *models, int count, const WeightOptions *options) {
+    for (int i = 0; i < options->file_count; i++) {
+        const char *prefix = options->files[i].prefix ? options->files[i].prefix : "";
+        vec_push(w->arena, &w->entries, (Entry){.prefix = prefix, .path = options->files[i].file});
+    }
+    for (int m = 0; m < count; m++) {
+        for (int i = 0; i < models[m]->loads.count; i++) {
+            LoadInfo load = models[m]->loads.items[i];
+            if (has_prefix(w, load.prefix)) continue;
+            vec_push(w->arena, &w->entries, (Entry){.prefix = load.prefix, .path = beside(w->arena, load.span, load.file), .span = load.span});
+        }
+    }
+}
+
+/* Whether `path` is `prefix` or lies below it. */
+static bool is_below(const char *path, const char *prefix) {
+    size_t length = strlen(prefix);
+    return length == 0 || (strncmp(path, prefix, length) == 0 && (path[length] == '.' || path[length] == 0));
+}
+
+static void find_owners(Weights *w) {
+    for (int i = 0; i < w->wanted.count; i++) {
+        size_t longest = 0;
+        for (int e = 0; e < w->entries.count; e++) {
+            size_t length = strlen(w->entries.items[e].prefix);
+            if (!is_below(w->wanted.items[i].info.path, w->entries.items[e].prefix)) continue;
+            if (w->wanted.items[i].owner >= 0 && length <= longest) continue;
+            w->wanted.items[i].owner = e;
+            longest = length;
+        }
+    }
+}
+
+static bool open_entries(Weights *w) {
+    bool good = true;
+    for (int i = 0; i < w->entries.count; i++) {
+        cai_error error;
+        Entry *entry = &w->entries.items[i];
+        entry->open = cai_tensors_open(entry->path, &entry->file, &error);
+        if (!entry->open) diag_error(w->diag, "weights-file", entry->span, "%s", error.message);
+        good &= entry->open;
+    }
+    return good;
+}
+
+/* ---- matching one file ---- */
+
+typedef Vec(const char *) Lines;
+typedef struct Mismatch { /* what one file has and lacks */
+    Lines missing, unexpected, misshapen;
+    Lines unexpected_names;
+} Mismatch;
+
+static bool is_ignored(const char *name) {
+    static const char counter[] = "num_batches_tracked";
+    size_t length = strlen(name), tail = sizeof counter - 1;
+    return length >= tail && strcmp(name + length - tail, counter) == 0;
+}
+
+static bool is_excused(const Weights *w, const char *path) {
+    for (int i = 0; i < w->unused.count; i++)
+        if (pattern_matches(w->unused.items[i], path)) return true;
+    return false;
+}
+
+static bool has_shape(const cai_tensor *tensor, Shape shape) {
+    if (tensor->rank != shape.rank) return false;
+    for (int i = 0; i < shape.rank; i++)
+        if (!dim_is_const(shape.dims[i], NULL) || dim_const_value(shape.dims[i]) != tensor->dims[i]) return false;
+    return true;
+}
+
+static bool is_float(int type) { return type == CAI_F32 || type == CAI_F16 || type == CAI_BF16 || type == CAI_F64; }
+
+static void take(Weights *w, Wanted *wanted, const cai_tensor *tensor, Mismatch *mismatch) {
+    char found[400];
+    cai_tensor_shape_text(tensor, found, sizeof found);
+    const char *ours = shape_string(w->arena, wanted->info.shape);
+    if (wanted->value) {
+        vec_push(w->arena, &mismatch->misshapen, arena_printf(w->arena, "%s comes twice", wanted->info.path));
+    } else if (!has_shape(tensor, wanted->info.shape) || is_float(tensor->type) != dtype_is_float(wanted->info.shape.type)) {
+        wanted->misshapen = true;
+        vec_push(w->arena, &mismatch->misshapen, arena_printf(w->arena, "%s is %s in the file, and %s in the model", wanted->info.path, found, ours));
+    } else {
+        wanted->value = tensor;
+    }
+}
+
+static void match_entry(Weights *w, int number, const Renames *renames, Mismatch *mismatch) {
+    Entry *entry = &w->entries.items[number];
+    for (int64_t i = 0; i < entry->file.count; i++) {
+        const cai_tensor *tensor = &entry->file.tensors[i];
+        const char *ours = renames_apply(renames, w->arena, tensor->name);
+        if (!ours || is_ignored(tensor->name)) continue;
+        const char *path = *entry->prefix ? arena_printf(w->arena, "%s.%s", entry->prefix, ours) : ours;
+        Wanted *wanted = find_wanted(w, path);
+        if (wanted && wanted->owner == number) {
+            take(w, wanted, tensor, mismatch);
+        } else if (!wanted && !is_excused(w, path)) {
+            char shape[400];
+            cai_tensor_shape_text(tensor, shape, sizeof shape);
+            vec_push(w->arena, &mismatch->unexpected, arena_printf(w->arena, "%s %s", path, shape));
+            vec_push(w->arena, &mismatch->unexpected_names, path);
+        }
+    }
+}
+
+static void list_missing(Weights *w, int number, Mismatch *mismatch) {
+    for (int i = 0; i < w->wanted.count; i++) {
+        const Wanted *wanted = &w->wanted.items[i];
+        if (wanted->owner != number || wanted->value || wanted->misshapen) continue;
+        bool listed = mismatch->missing.count < LISTED_MAX;
+        const char *near = listed ? nearest_name(wanted->info.path, mismatch->unexpected_names.items, mismatch->unexpected_names.count) : NULL;
+        const char *shape = shape_string(w->arena, wanted->info.shape);
+        vec_push(w->arena, &mismatch->missing, near ? arena_printf(w->arena, "%s %s (the file has %s)", wanted->info.path, shape, near)
+                                                    : arena_printf(w->arena, "%s %s", wanted->info.path, shape));
+    }
+}
+
+/* ---- saying what does not fit ---- */
+
+static Diagnostic *report_list(Weights *w, const Entry *entry, const char *code, const char *what, const Lines *lines) {
+    if (lines->count == 0) return NULL;
+    Diagnostic *d = diag_error(w->diag, code, entry->span, what, entry->path, lines->count, lines->count == 1 ? "" : "s");
+    for (int i = 0; i < lines->count && i < LISTED_MAX; i++) diag_note(w->diag, d, (Span){0}, "%s", lines->items[i]);
+    if (lines->count > LISTED_MAX) diag_note(w->diag, d, (Span){0}, "and %d more", lines->count - LISTED_MAX);
+    return d;
+}
+
+/* What all names of the file have before ours, if that is all that is wrong: "module." */
+static const char *common_prefix(const Weights *w, const Mismatch *mismatch) {
+    if (mismatch->unexpected_names.count == 0 || mismatch->missing.count == 0) return NULL;
+    const char *first = mismatch->unexpected_names.items[0];
+    for (const char *dot = strchr(first, '.'); dot; dot = strchr(dot + 1, '.')) {
+        Name rest = intern(w->names, dot + 1);
+        if (map_get(w->by_path, rest)) return arena_strndup(w->arena, first, (size_t)(dot + 1 - first));
+    }
+    return NULL;
+}
+
+static bool report(Weights *w, int number, Mismatch *mismatch) {
+    const Entry *entry = &w->entries.items[number];
+    list_missing(w, number, mismatch);
+    const char *prefix = common_prefix(w, mismatch);
+    Diagnostic *d = report_list(w, entry, "weights-missing", "%s lacks %d weight%s of the model", &mismatch->missing);
+    Diagnostic *unexpected = report_list(w, entry, "weights-unexpected", "%s has %d tensor%s that no model of the file reads", &mismatch->unexpected);
+    Diagnostic *misshapen = report_list(w, entry, "weights-shape", "%s has %d tensor%s of another shape", &mismatch->misshapen);
+    if (d && prefix) diag_help(w->diag, d, "names in the file begin with `%s`: --rename with a file that holds the line `%s* *` takes it off", prefix, prefix);
+    else if (unexpected) diag_help(w->diag, unexpected, "`unused \"NAME\"` in the model excuses a name, * standing for any text; --rename FILE maps names");
+    return !d && !unexpected && !misshapen;
+}
+
+static bool report_ownerless(Weights *w, Model *const *models, int count) {
+    Lines lines = {0};
+    for (int i = 0; i < w->wanted.count; i++)
+        if (w->wanted.items[i].owner < 0)
+            vec_push(w->arena, &lines, arena_printf(w->arena, "%s %s", w->wanted.items[i].info.path, shape_string(w->arena, w->wanted.items[i].info.shape)));
+    if (lines.count == 0) return true;
+    Diagnostic *d = diag_error(w->diag, "no-weights", models[0]->decl->name_span, "there are no values for %d weight%s of %s%s", lines.count,
+                               lines.count == 1 ? "" : "s", count == 1 ? "model " : "this file's models", count == 1 ? models[0]->decl->name : "");
+    for (int i = 0; w->entries.count > 0 && i < lines.count && i < LISTED_MAX; i++) diag_note(w->diag, d, (Span){0}, "%s", lines.items[i]);
+    diag_help(w->diag, d, "give trained ones by --weights FILE.safetensors, or random ones by --init SEED");
+    return false;
+}
+
+/* ---- the interface ---- */
+
+static bool use_seed(Weights *w, const char *text) {
+    w->random = true;
+    if (init_seed(text, &w->seed)) return true;
+    diag_error(w->diag, "seed", (Span){0}, "--init wants a whole number, not `%s`", text);
+    return false;
+}
+
+static bool use_files(Weights *w, Model *const *models, int count, const WeightOptions *options) {
+    collect_entries(w, models, count, options);
+    find_owners(w);
+    if (!report_ownerless(w, models, count) || !open_entries(w)) return false;
+    Renames *renames = options->rename ? renames_read(w->arena, w->diag, options->rename) : NULL;
+    if (options->rename && !renames) return false;
+    bool good = true;
+    for (int i = 0; i < w->entries.count; i++) {
+        Mismatch mismatch = {0};
+        match_entry(w, i, renames, &mismatch);
+        good &= report(w, i, &mismatch);
+    }
+    return good;
+}
+
+Weights *weights_open(Arena *arena, Names *names, Diagnostics *diag, Model *const *models, int count, const WeightOptions *options) {
+    Weights *w = NEW(arena, Weights);
+    *w = (Weights){.arena = arena, .names = names, .diag = diag, .by_path = map_new(arena)};
+    collect_wanted(w, models, count);
+    if (options->init ? use_seed(w, options->init) : use_files(w, models, count, options)) return w;
+    weights_close(w);
+    return NULL;
+}
+
+static bool fill(void *context, const Node *node, RefTensor *out) {
+    Weights *w = context;
+    bool state = node->op == OP_state;
+    Name path = state ? ATTRIBUTES(node, state)->path : ATTRIBUTES(node, parameter)->path;
+    double init = state ? ATTRIBUTES(node, state)->init : ATTRIBUTES(node, parameter)->init;
+    if (w->random) {
+        init_fill(w->seed, path, &out->shape, init, state, out->values);
+        return true;
+    }
+    const Wanted *wanted = find_wanted(w, path);
+    if (!wanted || !wanted->value) return false;
+    cai_tensor_to_f64(wanted->value, 0, wanted->value->count, out->values);
+    return true;
+}
+
+RefSource weights_source(Weights *weights) { return (RefSource){.context = weights, .parameter = fill}; }
+
+uint64_t weights_identity(const Weights *w) {
+    uint64_t hash = hash_bytes(&w->seed, sizeof w->seed, w->random);
+    for (int i = 0; i < w->entries.count; i++) {
+        const Entry *entry = &w->entries.items[i];
+        struct stat status = {0};
+        char real[4096];
+        if (stat(entry->path, &status) != 0 || !realpath(entry->path, real)) continue;
+        int64_t figures[] = {status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec, (int64_t)status.st_ino};
+        hash = hash_bytes(figures, sizeof figures, hash);
+        hash = hash_bytes(real, strlen(real), hash);
+        hash = hash_bytes(entry->prefix, strlen(entry->prefix), hash);
+    }
+    return hash;
+}
+
+void weights_close(Weights *w) {
+    for (int i = 0; w && i < w->entries.count; i++)
+        if (w->entries.items[i].open) cai_tensors_close(&w->entries.items[i].file);
+}

@@ -1,0 +1,47 @@
+/* Where the values of parameters and states come from: trained files, matched strictly by name, or a seed. */
+#ifndef CAI_WEIGHTS_H
+#define CAI_WEIGHTS_H
+
+#include "elaborate/elaborate.h"
+
+/* ---- weights.c ---- */
+
+typedef struct WeightFile { /* --weights [PATH=]FILE: the names in FILE are below PATH; prefix NULL for all */
+    const char *prefix, *file;
+} WeightFile;
+
+typedef struct WeightOptions {
+    const WeightFile *files;
+    int file_count;
+    const char *rename; /* --rename FILE, or NULL */
+    const char *init;   /* --init SEED: then no file is read, not those of `load` either; or NULL */
+} WeightOptions;
+
+typedef struct Weights Weights;
+
+/* Finds the values of all weights of the file's models. Everything that does not fit is told at once; NULL then. The models are those of one
+ * .cai file: what a weight file holds must be read by one of them. */
+Weights *weights_open(Arena *arena, Names *names, Diagnostics *diag, Model *const *models, int count, const WeightOptions *options);
+RefSource weights_source(Weights *weights);                  /* its input() is NULL: only parameters and states come from here */
+uint64_t weights_identity(const Weights *weights);           /* of files and seed, for the cache of `cai run`: path, size and time of change */
+void weights_close(Weights *weights);                        /* NULL is fine */
+
+/* ---- init.c: random weights that anyone can compute again; docs/weights.md defines them ---- */
+
+/* The bound of uniform weights whose dimensions after the first multiply to `fan_in`. */
+float init_bound(int64_t fan_in);
+/* Elements of the weight `path`: `shape` has its sizes; `init` is what was declared. */
+void init_fill(uint64_t seed, const char *path, const RefShape *shape, double init, bool state, double *values);
+bool init_seed(const char *text, uint64_t *seed); /* false where it is no number */
+
+/* ---- rename.c: --rename FILE ---- */
+
+typedef struct Renames Renames;
+/* NULL with a diagnostic where the file is wrong. */
+Renames *renames_read(Arena *arena, Diagnostics *diag, const char *path);
+/* Our name for theirs: itself where no line matches, NULL where a line drops it. */
+const char *renames_apply(const Renames *renames, Arena *arena, const char *name);
+/* Whether `text` has the form of `pattern`, in which * stands for any text. */
+bool pattern_matches(const char *pattern, const char *text);
+
+#endif
