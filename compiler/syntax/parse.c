@@ -54,7 +54,8 @@ bool parser_close(Parser *p, char close) {
     p->last_closes_body = false;
     p->left_open = (Span){0};
     char innermost = parser_innermost(p);
-    if (close == '}' ? !is_open(p, '{') : innermost != '(' && innermost != '[') {
+    bool possible = close == '}' ? is_open(p, '{') : close == '"' ? innermost == '"' : innermost == '(' || innermost == '[';
+    if (!possible) {
         if (!p->skipping) parser_error(p, "unopened", here, "this `%c` closes nothing", close);
         return false;
     }
