@@ -6,11 +6,19 @@ static const char *check_message(Evaluator *ev, Span span, const char *message) 
     return arena_printf(ev->arena, "%s: %s", place_text(ev->arena, user_span(ev, span)), text);
 }
 
+/* What a block asserts the rest of its body relies on: it ends there. */
+static void fail_operands(Evaluator *ev, Diagnostic *d, const char *code) {
+    if (ev->frame->layer == ev->root) return;
+    if (!strcmp(code, "assert")) report_operands(ev, d);
+    ev->frame->returned = true;
+    ev->frame->result = value_error;
+}
+
 static void fail(Evaluator *ev, const Expr *expr, const char *message, const char *code) {
     Diagnostic *d;
     if (message) d = report(ev, code, expr->span, "%s", message);
     else d = report(ev, code, expr->span, "`%s` does not hold", span_text(ev->arena, expr->span));
-    if (!strcmp(code, "assert")) report_operands(ev, d);
+    fail_operands(ev, d, code);
 }
 
 static void fail_with_sizes(Evaluator *ev, const Expr *expr, Dim left, Dim right, const char *message, const char *code) {
@@ -20,7 +28,7 @@ static void fail_with_sizes(Evaluator *ev, const Expr *expr, Dim left, Dim right
     }
     Diagnostic *d = report(ev, code, expr->span, "`%s` does not hold: %s %s %s", span_text(ev->arena, expr->span), dim_string(ev->arena, left),
                            operator_text(expr->op), dim_string(ev->arena, right));
-    if (!strcmp(code, "assert")) report_operands(ev, d);
+    fail_operands(ev, d, code);
 }
 
 static void add_check(Evaluator *ev, CheckKind kind, Dim left, Dim right, const char *message) {

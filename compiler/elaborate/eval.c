@@ -24,10 +24,11 @@ Value evaluate_constant(Evaluator *ev, Definition *definition) {
     known = NEW(ev->arena, Value);
     map_set(ev->constants, definition, known); /* VALUE_ERROR while it is evaluated: one that needs itself ends there */
     if (spend(ev, definition->decl->span, 1)) {
-        Frame *frame = frame_push(ev, definition->unit, ev->root, (Span){0});
+        Frame *model = ev->frame;
+        while (model->caller) model = model->caller;
+        frame_push(ev, definition->unit, ev->root, (Span){0})->claims = model->claims;
         Value value = evaluate(ev, definition->decl->value);
         *known = name_value(ev, value, definition->decl->name, definition->decl->name_span);
-        (void)frame;
         frame_pop(ev);
     }
     return *known;

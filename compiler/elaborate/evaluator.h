@@ -207,6 +207,7 @@ void report_label(Evaluator *ev, Diagnostic *d, Span span, const char *format, .
 void report_suggestion(Evaluator *ev, Diagnostic *d, const char *wrong, const char *const *candidates, int count);
 /* Carets under what was run through the user's call that is now running, with shapes. */
 void report_operands(Evaluator *ev, Diagnostic *d);
+const char *operand_text(Evaluator *ev, const Node *node); /* how the user wrote what goes into that call, or NULL */
 Span user_span(const Evaluator *ev, Span span); /* the place itself, or the user's call that led to it */
 const char *span_text(Arena *arena, Span span); /* the source text on one line, shortened */
 const char *place_text(Arena *arena, Span span); /* "unet.cai:7:10" */
@@ -218,7 +219,8 @@ bool spend(Evaluator *ev, Span span, int64_t cells);
 /* ---- trail.c: where two sizes parted ---- */
 
 void trail_remember(Evaluator *ev, Value result, Span span, const Bindings *inputs);
-void trail_explain(Evaluator *ev, Diagnostic *d, Node *a, int axis_a, const char *name_a, Node *b, int axis_b, const char *name_b);
+/* Notes for the places where the axis of a and b got its sizes; true where one of them lost rows on the way. */
+bool trail_explain(Evaluator *ev, Diagnostic *d, Node *a, int axis_a, const char *name_a, Node *b, int axis_b, const char *name_b);
 
 /* ---- eval.c ---- */
 

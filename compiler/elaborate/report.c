@@ -105,10 +105,26 @@ static Span operand_span(const Frame *frame, int index) {
     return operand->span;
 }
 
-/* The user's call that is now running is the innermost frame called from the user's text. */
-void report_operands(Evaluator *ev, Diagnostic *d) {
+/* The innermost frame that the user's text called. */
+static const Frame *users_frame(const Evaluator *ev) {
     const Frame *frame = ev->frame;
     while (frame && !(is_users(frame->call) && frame->inputs)) frame = frame->caller;
+    return frame;
+}
+
+/* How the user wrote a tensor that goes into the running call; NULL where that is long. */
+const char *operand_text(Evaluator *ev, const Node *node) {
+    const Frame *frame = users_frame(ev);
+    for (int i = 0; frame && i < frame->inputs->count; i++) {
+        Span span = operand_span(frame, i);
+        bool is_it = frame->inputs->items[i].value.kind == VALUE_TENSOR && frame->inputs->items[i].value.node == node;
+        if (is_it && span.source && span.end - span.begin <= 24) return span_text(ev->arena, span);
+    }
+    return NULL;
+}
+
+void report_operands(Evaluator *ev, Diagnostic *d) {
+    const Frame *frame = users_frame(ev);
     if (!d || !frame) return;
     for (int i = 0; i < frame->inputs->count && i < 6; i++) {
         Value v = frame->inputs->items[i].value;
@@ -121,12 +137,16 @@ void report_operands(Evaluator *ev, Diagnostic *d) {
     }
 }
 
+/* The calls that led here, each place once. */
 static void note_calls(Evaluator *ev, Diagnostic *d) {
-    int shown = 0;
-    for (const Frame *frame = ev->frame; frame && shown < 5; frame = frame->caller) {
-        if (!frame->call.source || !frame->layer) continue;
-        report_note(ev, d, frame->call, "called here: `%s`", span_text(ev->arena, frame->call));
-        shown++;
+    Span shown[6];
+    int count = 0;
+    for (const Frame *frame = ev->frame; frame && count < COUNT_OF(shown); frame = frame->caller) {
+        bool again = !frame->call.source;
+        for (int i = 0; i < count; i++) again |= shown[i].source == frame->call.source && shown[i].begin == frame->call.begin;
+        if (again) continue;
+        shown[count++] = frame->call;
+        report_note(ev, d, frame->call, "called by `%s` here", span_text(ev->arena, frame->call));
     }
 }
 

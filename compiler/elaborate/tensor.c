@@ -14,11 +14,20 @@ static Span blamed_span(const Evaluator *ev, Span span) {
     return frame->operand->span;
 }
 
+/* Rows were lost on the way to one of two tensors that should be equally large. */
+static void help_lost(Evaluator *ev, Diagnostic *d, const Node *a, int axis, const char *first, const char *second) {
+    const char *crop = arena_printf(ev->arena, "crop the larger: `%s -> crop_like(%s)`", first ? first : "a", second ? second : "b");
+    if (dim_is_const(a->shape.dims[axis], NULL)) report_help(ev, d, "choose an input size that divides evenly all the way down, or %s", crop);
+    else report_help(ev, d, "constrain the sizes where the model is declared, `where H %% 16 == 0`, or %s", crop);
+}
+
 static void refuse(Evaluator *ev, const ShapeError *error, Node *const *inputs, int count, Span span) {
     Diagnostic *d = report(ev, "shape", blamed_span(ev, span), "%s", error->text ? error->text : "the shapes do not fit");
     report_operands(ev, d);
-    if (d && count > 1 && error->input > 0 && error->input < count && error->axis >= 0)
-        trail_explain(ev, d, inputs[0], error->axis, NULL, inputs[error->input], error->axis, NULL);
+    if (!d || count < 2 || error->input <= 0 || error->input >= count || error->axis < 0) return;
+    Node *other = inputs[error->input];
+    const char *first = operand_text(ev, inputs[0]), *second = operand_text(ev, other);
+    if (trail_explain(ev, d, inputs[0], error->axis, first, other, error->axis, second)) help_lost(ev, d, inputs[0], error->axis, first, second);
 }
 
 Node *make_node(Evaluator *ev, Op op, Node *const *inputs, int count, const void *attributes, Span span) {
@@ -86,17 +95,25 @@ static bool is_one(Dim dim) {
     return !dim || (dim_is_const(dim, &value) && value == 1);
 }
 
+static const char *axis_text(Evaluator *ev, const Node *a, const Node *b, int from_right) {
+    static const char *const names[] = {"width", "height", "channels", "batch"};
+    if (a->shape.rank == 4 && b->shape.rank == 4) return names[from_right];
+    if (a->shape.rank == b->shape.rank) return arena_printf(ev->arena, "axis %d", a->shape.rank - 1 - from_right);
+    return from_right ? arena_printf(ev->arena, "axis %d from the right", from_right + 1) : "the last axis";
+}
+
 static void tell_mismatch(Evaluator *ev, Node *a, Node *b, int from_right, Span span, const Expr *expr) {
     Dim da = size_from_right(a, from_right), db = size_from_right(b, from_right);
     Diagnostic *d;
     Span place = expr && expr->op_span.source ? expr->op_span : span;
-    d = report(ev, "shape", place, "the sizes of these tensors do not fit together: %s and %s (axis %d from the right)",
-               dim_string(ev->arena, da), dim_string(ev->arena, db), from_right + 1);
+    d = report(ev, "shape", place, "the sizes of these tensors do not fit together: %s and %s in %s", dim_string(ev->arena, da),
+               dim_string(ev->arena, db), axis_text(ev, a, b, from_right));
     if (expr && expr->left && expr->right && !expr->span.source->library) {
         report_label(ev, d, expr->left->span, "%s", shape_string(ev->arena, a->shape));
         report_label(ev, d, expr->right->span, "%s", shape_string(ev->arena, b->shape));
-        trail_explain(ev, d, a, a->shape.rank - 1 - from_right, span_text(ev->arena, expr->left->span), b,
-                      b->shape.rank - 1 - from_right, span_text(ev->arena, expr->right->span));
+        const char *left = span_text(ev->arena, expr->left->span), *right = span_text(ev->arena, expr->right->span);
+        int axis = a->shape.rank - 1 - from_right;
+        if (trail_explain(ev, d, a, axis, left, b, b->shape.rank - 1 - from_right, right)) help_lost(ev, d, a, axis, left, right);
     } else {
         report_note(ev, d, (Span){0}, "the tensors are %s and %s", shape_string(ev->arena, a->shape), shape_string(ev->arena, b->shape));
         report_operands(ev, d);

@@ -104,16 +104,17 @@ static void tell_change(Evaluator *ev, Diagnostic *d, Change change, int axis, c
                     axis_text ? " " : "", before, after);
 }
 
-void trail_explain(Evaluator *ev, Diagnostic *d, Node *a, int axis_a, const char *name_a, Node *b, int axis_b, const char *name_b) {
-    if (!d || axis_a != axis_b || axis_a < 0 || a->shape.rank != b->shape.rank) return;
+bool trail_explain(Evaluator *ev, Diagnostic *d, Node *a, int axis_a, const char *name_a, Node *b, int axis_b, const char *name_b) {
+    if (!d || axis_a != axis_b || axis_a < 0 || a->shape.rank != b->shape.rank) return false;
     Trail trail_a = {0}, trail_b = {0};
     Map *seen_a = map_new(ev->arena), *seen_b = map_new(ev->arena);
     walk_back(ev, &trail_a, seen_a, a);
     walk_back(ev, &trail_b, seen_b, b);
     int at_a = meeting(&trail_a, seen_b);
-    if (at_a < 0) return;
+    if (at_a < 0) return false;
     int at_b = (int)(intptr_t)map_get(seen_b, trail_a.items[at_a].node) - 1;
     Change change_a = find_change(ev, &trail_a, at_a, axis_a), change_b = find_change(ev, &trail_b, at_b, axis_b);
     if (change_a.after && (change_a.lost || !change_b.lost)) tell_change(ev, d, change_a, axis_a, name_a);
     if (change_b.after && (change_b.lost || !change_a.lost)) tell_change(ev, d, change_b, axis_b, name_b);
+    return change_a.lost || change_b.lost;
 }
