@@ -14,6 +14,9 @@
 
 #define CAI_PRINTF(text, first) __attribute__((format(printf, text, first)))
 #define CAI_MAX_RANK 16
+#ifndef CAI_VERSION
+#define CAI_VERSION "0.1"
+#endif
 
 /* ---- error.c ---- */
 
@@ -224,5 +227,100 @@ bool cai_image_resize(cai_image *image, int64_t height, int64_t width, cai_error
 bool cai_image_crop(cai_image *image, int64_t top, int64_t left, int64_t height, int64_t width, cai_error *error);
 /* Mirrors at the lower and right edge, without repeating the edge. */
 bool cai_image_pad(cai_image *image, int64_t height, int64_t width, cai_error *error);
+
+/* ---- command_line.c: the words after the program's name ---- */
+
+typedef struct cai_named_file {
+    int port;         /* index of the input or output it was given for by name, or -1 */
+    const char *path;
+} cai_named_file;
+
+typedef struct cai_command {
+    const char *program; /* the last part of argv[0] */
+    cai_named_file *inputs, *outputs;
+    int input_count, output_count;
+    int threads; /* 0: as cai_default_threads has it */
+    int64_t seed;
+    bool time, help, version;
+} cai_command;
+
+/* Paths point into argv. */
+bool cai_command_parse(const cai_program *program, int argc, char **argv, cai_command *command, cai_error *error);
+void cai_command_free(cai_command *command);
+
+/* ---- help.c ---- */
+
+void cai_print_help(const cai_program *program, const char *name, FILE *out);
+/* "denoise [option]... PHOTO..." */
+void cai_print_usage(const cai_program *program, const char *name, FILE *out);
+
+/* ---- jobs.c: which files go into which run ---- */
+
+typedef struct cai_feed { /* of one input in one run */
+    const char *const *paths;
+    int count;            /* more than one: pictures that go in together */
+} cai_feed;
+
+typedef struct cai_jobs {
+    int count;
+    cai_feed *feeds;      /* count rows of program->input_count */
+    const char *folder;   /* where pictures came from, if from one folder; for naming results */
+    void *memory;
+} cai_jobs;
+
+bool cai_jobs_plan(const cai_program *program, const cai_command *command, cai_jobs *jobs, cai_error *error);
+void cai_jobs_free(cai_jobs *jobs);
+
+/* ---- load.c: files into the buffers of a run ---- */
+
+typedef struct cai_padding { int64_t height, width, padded_height, padded_width; } cai_padding; /* of one picture; equal where nothing was padded */
+
+typedef struct cai_loaded { /* one input */
+    int64_t dims[CAI_MAX_RANK];
+    void *data;
+    cai_padding *paddings; /* of its pictures, or NULL */
+    int64_t picture_count;
+} cai_loaded;
+
+/* Loads all inputs of one run. `notice` is called with what a user may want to know ("gray, widened to 3 channels"), or is NULL. */
+bool cai_load(const cai_program *program, const cai_feed *feeds, cai_loaded *loaded, void (*notice)(const char *path, const char *text), cai_error *error);
+void cai_loaded_free(const cai_program *program, cai_loaded *loaded);
+
+/* ---- store.c: results into files, or to standard output ---- */
+
+typedef struct cai_results {
+    const cai_program *program;
+    const cai_context *context;
+    const cai_command *command;
+    const cai_jobs *jobs;
+    const cai_feed *feeds;     /* of this run */
+    const cai_loaded *loaded;
+    void *const *outputs;
+} cai_results;
+
+/* Whether all results can be named as asked, found out before the first run. Makes the folder that results go to. */
+bool cai_store_check(const cai_program *program, const cai_command *command, const cai_jobs *jobs, cai_error *error);
+bool cai_store(const cai_results *results, cai_error *error);
+
+/* ---- clock.c: --time ---- */
+
+typedef struct cai_clock { /* milliseconds */
+    double before_main, main, begun, loaded, first_kernel, ran;
+} cai_clock;
+
+void cai_clock_start(cai_clock *clock);  /* first thing in main */
+void cai_clock_begin(cai_clock *clock);  /* of one job: before its files are read */
+void cai_clock_loaded(cai_clock *clock); /* ... before its first kernel */
+void cai_clock_ran(cai_clock *clock);    /* ... after its last */
+void cai_clock_started(void *clock);     /* for cai_context_on_start */
+/* Runs again, for two seconds or five times, and prints a table to standard error. */
+bool cai_clock_repeat(cai_clock *clock, cai_context *context, const cai_pool *pool, const void *const *inputs, void *const *outputs, int64_t seed,
+                      cai_error *error);
+
+/* ---- report.c: results as text ---- */
+
+/* The best labels of every row, under its title where there is one; and the first numbers of a tensor, with a summary of a long one. */
+void cai_print_labels(const cai_context *context, const cai_port *port, const void *data, const char *const *titles, int title_count, FILE *out);
+void cai_print_tensor(const cai_context *context, const cai_port *port, const void *data, FILE *out);
 
 #endif

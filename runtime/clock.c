@@ -1,0 +1,68 @@
+/* --time: what a run costs, and what came before it. */
+#include "runtime.h"
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define MOST_RUNS 1000
+#define LEAST_RUNS 5
+#define SECONDS 2.0
+
+static double milliseconds(clockid_t id) {
+    struct timespec t;
+    clock_gettime(id, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static double now(void) { return milliseconds(CLOCK_MONOTONIC); }
+
+/* What lies between exec and main is work of this process alone, so its time is the CPU time used so far. */
+void cai_clock_start(cai_clock *clock) { *clock = (cai_clock){.before_main = milliseconds(CLOCK_PROCESS_CPUTIME_ID), .main = now()}; }
+void cai_clock_begin(cai_clock *clock) { clock->begun = now(); }
+void cai_clock_loaded(cai_clock *clock) { clock->loaded = now(); }
+void cai_clock_ran(cai_clock *clock) { clock->ran = now(); }
+
+void cai_clock_started(void *data) {
+    cai_clock *clock = data;
+    if (clock->first_kernel == 0) clock->first_kernel = now();
+}
+
+/* The most memory that was resident, in MB. getrusage would give that of the shell before exec, if it was more. */
+static double peak_memory(void) {
+    FILE *file = fopen("/proc/self/status", "re");
+    char line[200];
+    double peak = 0;
+    while (file && fgets(line, sizeof line, file)) {
+        if (strncmp(line, "VmHWM:", 6) == 0) peak = strtod(line + 6, NULL) / 1e3;
+    }
+    if (file) fclose(file);
+    return peak;
+}
+
+static int compare(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void print(const cai_clock *clock, const cai_context *context, int threads, const double *runs, int count) {
+    fprintf(stderr, "run           %10.3f ms, median of %d (least %.3f, most %.3f) on %d thread%s\n", runs[count / 2], count, runs[0], runs[count - 1], threads,
+            threads == 1 ? "" : "s");
+    fprintf(stderr, "first run     %10.3f ms\n", clock->ran - clock->loaded);
+    fprintf(stderr, "load          %10.3f ms, input and sizes\n", clock->loaded - clock->begun);
+    fprintf(stderr, "start         %10.3f ms from exec to the first kernel, loading included\n", clock->before_main + clock->first_kernel - clock->main);
+    fprintf(stderr, "memory        %10.1f MB at most, %.1f of them intermediate results\n", peak_memory(), (double)cai_context_arena_bytes(context) / 1e6);
+}
+
+bool cai_clock_repeat(cai_clock *clock, cai_context *context, const cai_pool *pool, const void *const *inputs, void *const *outputs, int64_t seed,
+                      cai_error *error) {
+    double runs[MOST_RUNS], end = now() + SECONDS * 1e3;
+    int count = 0;
+    while (count < MOST_RUNS && (count < LEAST_RUNS || now() < end)) {
+        double begin = now();
+        if (!cai_context_run(context, inputs, outputs, seed, error)) return false;
+        runs[count++] = now() - begin;
+    }
+    qsort(runs, (size_t)count, sizeof *runs, compare);
+    print(clock, context, cai_pool_threads(pool), runs, count);
+    return true;
+}

@@ -1,0 +1,166 @@
+/* The command line of a built program: options, and files for inputs and outputs, `name=file` or by position. */
+#include "runtime.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef enum OptionId { OPTION_OUTPUT, OPTION_THREADS, OPTION_SEED, OPTION_TIME, OPTION_HELP, OPTION_VERSION, OPTION_COUNT } OptionId;
+
+static const struct Option { const char *name; char letter; bool takes_value; } options[OPTION_COUNT] = {
+    [OPTION_OUTPUT] = {"--output", 'o', true}, [OPTION_THREADS] = {"--threads", 0, true}, [OPTION_SEED] = {"--seed", 0, true},
+    [OPTION_TIME] = {"--time", 0, false},      [OPTION_HELP] = {"--help", 'h', false},     [OPTION_VERSION] = {"--version", 0, false}};
+
+/* ---- names that are nearly right ---- */
+
+static int least(int a, int b, int c) { return a < b ? (a < c ? a : c) : (b < c ? b : c); }
+
+/* Insertions, deletions and replacements between two words; long words are not compared. */
+static int edit_distance(const char *a, const char *b) {
+    int row[64], n = (int)strlen(b), i = 0;
+    if (n >= 64 || strlen(a) >= 64) return 64;
+    for (int k = 0; k <= n; k++) row[k] = k;
+    for (; a[i]; i++) {
+        int diagonal = row[0];
+        row[0] = i + 1;
+        for (int k = 1; k <= n; k++) {
+            int above = row[k];
+            row[k] = least(above + 1, row[k - 1] + 1, diagonal + (a[i] != b[k - 1]));
+            diagonal = above;
+        }
+    }
+    return row[n];
+}
+
+static bool near(const char *a, const char *b) { return edit_distance(a, b) <= (strlen(b) > 4 ? 2 : 1); }
+
+/* ---- numbers ---- */
+
+static bool parse_number(const char *option, const char *text, int64_t low, int64_t high, int64_t *value, cai_error *error) {
+    char *end;
+    errno = 0;
+    long long number = strtoll(text, &end, 10);
+    *value = number;
+    if (end != text && *end == 0 && errno == 0 && number >= low && number <= high) return true;
+    return cai_fail(error, CAI_BAD_USAGE, "%s takes a whole number from %lld to %lld, not `%s`", option, (long long)low, (long long)high, text);
+}
+
+/* ---- files ---- */
+
+static int find_port(const cai_port *ports, int count, const char *name, size_t length) {
+    for (int i = 0; i < count; i++) {
+        if (strlen(ports[i].name) == length && memcmp(ports[i].name, name, length) == 0) return i;
+    }
+    return -1;
+}
+
+static size_t name_length(const char *text) {
+    return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+}
+
+static bool fail_port(const cai_port *ports, int count, const char *kind, const char *text, size_t length, cai_error *error) {
+    char name[64], list[300] = "";
+    snprintf(name, sizeof name, "%.*s", (int)length, text);
+    for (int i = 0; i < count; i++) {
+        if (near(name, ports[i].name)) {
+            return cai_fail(error, CAI_BAD_USAGE, "there is no %s `%s`: did you mean `%s`?", kind, name, ports[i].name);
+        }
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s`%s`", i ? ", " : "", ports[i].name);
+    }
+    return cai_fail(error, CAI_BAD_USAGE, "there is no %s `%s`: there %s %s%s", kind, name, count == 1 ? "is" : "are", count ? list : "none",
+                    access(text, F_OK) == 0 ? " (for the file of this name write ./ before it)" : "");
+}
+
+/* `name=file`, or a file. A file whose name holds `=` can be given as ./name=rest. */
+static bool parse_file(const cai_port *ports, int count, const char *kind, const char *text, cai_named_file *file, cai_error *error) {
+    size_t length = name_length(text);
+    *file = (cai_named_file){.port = -1, .path = text};
+    if (length == 0 || text[length] != '=') return *text || cai_fail(error, CAI_BAD_USAGE, "the name of an %s is empty", kind);
+    file->port = find_port(ports, count, text, length);
+    file->path = text + length + 1;
+    if (file->port < 0) return fail_port(ports, count, kind, text, length, error);
+    return *file->path || cai_fail(error, CAI_BAD_USAGE, "`%s` names no file", text);
+}
+
+/* ---- options ---- */
+
+static bool fail_option(const char *text, cai_error *error) {
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(text, "="), text);
+    for (int i = 0; i < OPTION_COUNT; i++) {
+        if (near(name, options[i].name)) return cai_fail(error, CAI_BAD_USAGE, "there is no option %s: did you mean %s?", name, options[i].name);
+    }
+    return cai_fail(error, CAI_BAD_USAGE, "there is no option %s", name);
+}
+
+/* The option that `text` is, with its value if that stands in the same word: --seed=3, -oFILE. */
+static int find_option(const char *text, const char **value) {
+    *value = NULL;
+    for (int i = 0; i < OPTION_COUNT; i++) {
+        size_t length = strlen(options[i].name);
+        if (options[i].letter && text[0] == '-' && text[1] == options[i].letter) {
+            if (text[2] && !options[i].takes_value) return -1;
+            if (text[2]) *value = text + 2;
+            return i;
+        }
+        if (strncmp(text, options[i].name, length) != 0 || (text[length] && text[length] != '=')) continue;
+        if (text[length] == '=') *value = text + length + 1;
+        return i;
+    }
+    return -1;
+}
+
+static bool set_option(const cai_program *program, cai_command *command, int option, const char *value, cai_error *error) {
+    int64_t number;
+    switch (option) {
+    case OPTION_OUTPUT:
+        return parse_file(program->outputs, program->output_count, "output", value, &command->outputs[command->output_count++], error);
+    case OPTION_THREADS:
+        if (!parse_number("--threads", value, 1, CAI_MAX_THREADS, &number, error)) return false;
+        command->threads = (int)number;
+        return true;
+    case OPTION_SEED: return parse_number("--seed", value, INT64_MIN, INT64_MAX, &command->seed, error);
+    case OPTION_TIME: command->time = true; return true;
+    case OPTION_HELP: command->help = true; return true;
+    default: command->version = true; return true;
+    }
+}
+
+/* The option at argv[*at]; moves *at over its value. */
+static bool parse_option(const cai_program *program, int argc, char **argv, int *at, cai_command *command, cai_error *error) {
+    const char *value;
+    int option = find_option(argv[*at], &value);
+    if (option < 0) return fail_option(argv[*at], error);
+    if (value && !options[option].takes_value) return cai_fail(error, CAI_BAD_USAGE, "%s takes no value", options[option].name);
+    if (!value && options[option].takes_value) {
+        if (*at + 1 >= argc) return cai_fail(error, CAI_BAD_USAGE, "%s needs a value after it", argv[*at]);
+        value = argv[++*at];
+    }
+    return set_option(program, command, option, value, error);
+}
+
+static const char *last_part(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+bool cai_command_parse(const cai_program *program, int argc, char **argv, cai_command *command, cai_error *error) {
+    *command = (cai_command){.program = argc > 0 ? last_part(argv[0]) : program->name};
+    command->inputs = cai_allocate(2 * ((uint64_t)argc + 1) * sizeof *command->inputs, "the command line", error);
+    if (!command->inputs) return false;
+    command->outputs = command->inputs + argc + 1;
+    bool only_files = false, good = true;
+    for (int i = 1; i < argc && good; i++) {
+        if (!only_files && strcmp(argv[i], "--") == 0) only_files = true;
+        else if (!only_files && argv[i][0] == '-' && argv[i][1]) good = parse_option(program, argc, argv, &i, command, error);
+        else good = parse_file(program->inputs, program->input_count, "input", argv[i], &command->inputs[command->input_count++], error);
+    }
+    if (!good) cai_command_free(command);
+    return good;
+}
+
+void cai_command_free(cai_command *command) {
+    free(command->inputs);
+    command->inputs = command->outputs = NULL;
+}

@@ -1,0 +1,173 @@
+/* Which files go into which run. A model with one input runs once for every file, or for every N pictures where it takes N at a time;
+ * a model with several runs once, with a file for each, or several pictures together where its number of pictures is free. */
+#include "runtime.h"
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- lists of paths: one block of memory each, owned by the plan ---- */
+
+typedef struct Paths {
+    char **items;
+    int count, capacity;
+} Paths;
+
+typedef struct Plan { /* what a cai_jobs owns */
+    Paths *lists;
+    int list_count;
+} Plan;
+
+static bool add_path(Paths *paths, const char *folder, const char *name, cai_error *error) {
+    if (paths->count == paths->capacity) {
+        int capacity = paths->capacity ? 2 * paths->capacity : 16;
+        char **larger = cai_reallocate(paths->items, (uint64_t)capacity * sizeof *larger, "names of files", error);
+        if (!larger) return false;
+        paths->items = larger;
+        paths->capacity = capacity;
+    }
+    size_t size = strlen(folder) + strlen(name) + 2;
+    char *path = cai_allocate(size, "names of files", error);
+    if (!path) return false;
+    bool slash = *folder && folder[strlen(folder) - 1] != '/';
+    snprintf(path, size, "%s%s%s", folder, slash ? "/" : "", name);
+    paths->items[paths->count++] = path;
+    return true;
+}
+
+static int compare_paths(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+static bool is_folder(const char *path) {
+    struct stat status;
+    return strcmp(path, "-") != 0 && stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+/* The pictures of a folder, sorted by name. */
+static bool add_folder(Paths *paths, const char *folder, cai_error *error) {
+    DIR *directory = opendir(folder);
+    if (!directory) return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be opened: %s", folder, strerror(errno));
+    int first = paths->count;
+    bool good = true;
+    for (struct dirent *entry; good && (entry = readdir(directory));) {
+        const char *name = entry->d_name;
+        bool picture = cai_has_extension(name, ".png") || cai_has_extension(name, ".jpg") || cai_has_extension(name, ".jpeg");
+        if (picture && name[0] != '.') good = add_path(paths, folder, name, error);
+    }
+    closedir(directory);
+    if (!good) return false;
+    if (paths->count == first) return cai_fail(error, CAI_BAD_INPUT, "%s: the folder has no .png, .jpg or .jpeg", folder);
+    qsort(paths->items + first, (size_t)(paths->count - first), sizeof *paths->items, compare_paths);
+    return true;
+}
+
+static bool add_file(Paths *paths, const cai_port *port, const char *path, cai_error *error) {
+    if (!is_folder(path)) return add_path(paths, "", path, error);
+    if (port->form == CAI_FORM_IMAGE) return add_folder(paths, path, error);
+    return cai_fail(error, CAI_BAD_INPUT, "%s: is a folder, and input `%s` is %s, one file", path, port->name, port->type_text);
+}
+
+/* ---- which file for which input ---- */
+
+/* Pictures that go into one run where nothing else says so. */
+static int pictures_a_run(const cai_port *port) {
+    bool fixed = port->form == CAI_FORM_IMAGE && port->rank == 4 && port->dims[0].symbol == -1;
+    return fixed && port->dims[0].multiple < INT32_MAX ? (int)port->dims[0].multiple : 1;
+}
+
+static bool many_together(const cai_port *port) { return port->form == CAI_FORM_IMAGE && port->rank == 4; }
+
+static bool fail_missing(const cai_program *program, const Paths *lists, cai_error *error) {
+    char list[400] = "";
+    for (int i = 0; i < program->input_count; i++) {
+        if (lists[i].count) continue;
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s`%s` (%s)", used ? ", " : "", program->inputs[i].name, program->inputs[i].type_text);
+    }
+    return cai_fail(error, CAI_BAD_USAGE, "no file is given for %s", list);
+}
+
+/* Files given by name first; the others fill what is left, in order. With one input all files are its. */
+static bool assign_files(const cai_program *program, const cai_command *command, Paths *lists, cai_error *error) {
+    for (int i = 0; i < command->input_count; i++) {
+        const cai_named_file *file = &command->inputs[i];
+        int port = program->input_count == 1 ? 0 : file->port;
+        if (port >= 0 && !add_file(&lists[port], &program->inputs[port], file->path, error)) return false;
+    }
+    for (int i = 0, next = 0; i < command->input_count; i++) {
+        if (program->input_count == 1 || command->inputs[i].port >= 0) continue;
+        while (next < program->input_count && lists[next].count) next++;
+        if (next == program->input_count) {
+            return cai_fail(error, CAI_BAD_USAGE, "%s: the model takes %d file%s, and this is one more", command->inputs[i].path, program->input_count,
+                            program->input_count == 1 ? "" : "s");
+        }
+        if (!add_file(&lists[next], &program->inputs[next], command->inputs[i].path, error)) return false;
+    }
+    return true;
+}
+
+/* One .safetensors for a model of several inputs holds them all by name. */
+static bool share_file(const cai_program *program, const cai_command *command, Paths *lists, cai_error *error) {
+    const char *path = command->inputs[0].path;
+    if (program->input_count < 2 || command->input_count != 1 || command->inputs[0].port >= 0 || !cai_has_extension(path, ".safetensors")) return true;
+    for (int i = 0; i < program->input_count; i++) {
+        if (lists[i].count == 0 && !add_path(&lists[i], "", path, error)) return false;
+    }
+    return true;
+}
+
+/* ---- the runs ---- */
+
+static bool split(const cai_program *program, Paths *lists, cai_jobs *jobs, cai_error *error) {
+    int each = program->input_count == 1 ? pictures_a_run(&program->inputs[0]) : 1;
+    if (program->input_count == 1 && lists[0].count % each != 0) {
+        return cai_fail(error, CAI_BAD_INPUT, "the model takes %d pictures at a time (`%s` is %s), and %d are given", each, program->inputs[0].name,
+                        program->inputs[0].type_text, lists[0].count);
+    }
+    jobs->count = program->input_count == 1 ? lists[0].count / each : 1;
+    jobs->feeds = cai_allocate((uint64_t)jobs->count * ((uint64_t)program->input_count + 1) * sizeof *jobs->feeds, "the list of runs", error);
+    if (!jobs->feeds) return false;
+    if (program->input_count == 1) {
+        for (int i = 0; i < jobs->count; i++) jobs->feeds[i] = (cai_feed){(const char *const *)lists[0].items + i * each, each};
+        return true;
+    }
+    for (int i = 0; i < program->input_count; i++) {
+        if (lists[i].count > 1 && !many_together(&program->inputs[i])) {
+            return cai_fail(error, CAI_BAD_USAGE, "input `%s` is %s, one file, and %d are given", program->inputs[i].name, program->inputs[i].type_text,
+                            lists[i].count);
+        }
+        jobs->feeds[i] = (cai_feed){(const char *const *)lists[i].items, lists[i].count};
+    }
+    return true;
+}
+
+bool cai_jobs_plan(const cai_program *program, const cai_command *command, cai_jobs *jobs, cai_error *error) {
+    *jobs = (cai_jobs){0};
+    Plan *plan = jobs->memory = calloc(1, sizeof *plan);
+    Paths *lists = plan ? calloc((size_t)program->input_count + 1, sizeof *lists) : NULL;
+    if (!lists) {
+        free(plan);
+        return cai_fail_memory(error, sizeof *lists, "the list of runs");
+    }
+    *plan = (Plan){.lists = lists, .list_count = program->input_count};
+    bool good = assign_files(program, command, lists, error) && (command->input_count == 0 || share_file(program, command, lists, error));
+    for (int i = 0; i < program->input_count && good; i++) {
+        if (lists[i].count == 0) good = fail_missing(program, lists, error);
+    }
+    if (good && command->input_count == 1 && is_folder(command->inputs[0].path)) jobs->folder = command->inputs[0].path;
+    if (good && split(program, lists, jobs, error)) return true;
+    cai_jobs_free(jobs);
+    return false;
+}
+
+void cai_jobs_free(cai_jobs *jobs) {
+    Plan *plan = jobs->memory;
+    for (int i = 0; plan && i < plan->list_count; i++) {
+        for (int k = 0; k < plan->lists[i].count; k++) free(plan->lists[i].items[k]);
+        free(plan->lists[i].items);
+    }
+    if (plan) free(plan->lists);
+    free(plan);
+    free(jobs->feeds);
+    *jobs = (cai_jobs){0};
+}

@@ -1,0 +1,91 @@
+/* Results as text: the best labels of a classifier, tensors in short. */
+#include "runtime.h"
+#include <math.h>
+#include <stdlib.h>
+
+static cai_tensor as_tensor(const cai_context *context, const cai_port *port, const void *data) {
+    cai_tensor tensor = {.name = port->name, .type = port->type, .rank = port->rank, .count = 1, .data = data};
+    for (int axis = 0; axis < port->rank; axis++) tensor.count *= tensor.dims[axis] = cai_context_dim(context, port, axis);
+    return tensor;
+}
+
+static double element(const cai_tensor *tensor, int64_t index) {
+    double value;
+    cai_tensor_to_f64(tensor, index, 1, &value);
+    return value;
+}
+
+/* ---- labels ---- */
+
+/* The largest element of the row that comes after (value, index) in the order of size, or -1. The first of equals wins. */
+static int64_t next_best(const cai_tensor *tensor, int64_t row, int64_t classes, double value, int64_t index) {
+    int64_t best = -1;
+    for (int64_t i = 0; i < classes; i++) {
+        double e = element(tensor, row * classes + i);
+        bool after = e < value || (e == value && i > index);
+        if (after && (best < 0 || e > element(tensor, row * classes + best))) best = i;
+    }
+    return best;
+}
+
+/* Numbers that add up to one are shown as per cent. */
+static bool are_probabilities(const cai_tensor *tensor, int64_t row, int64_t classes) {
+    double sum = 0;
+    for (int64_t i = 0; i < classes; i++) {
+        double e = element(tensor, row * classes + i);
+        if (!(e >= 0)) return false;
+        sum += e;
+    }
+    return fabs(sum - 1) < 1e-3;
+}
+
+static void print_row(const cai_tensor *tensor, const cai_port *port, int64_t row, int64_t classes, FILE *out) {
+    bool probabilities = are_probabilities(tensor, row, classes);
+    double value = INFINITY;
+    int64_t index = -1;
+    for (int rank = 1; rank <= port->top; rank++) {
+        index = next_best(tensor, row, classes, value, index);
+        if (index < 0) return;
+        value = element(tensor, row * classes + index);
+        const char *label = index < port->label_count ? port->labels[index] : "?";
+        if (probabilities) fprintf(out, "%4d  %6.2f %%  %s\n", rank, 100 * value, label);
+        else fprintf(out, "%4d  %10.4f  %s\n", rank, value, label);
+    }
+}
+
+void cai_print_labels(const cai_context *context, const cai_port *port, const void *data, const char *const *titles, int title_count, FILE *out) {
+    cai_tensor tensor = as_tensor(context, port, data);
+    int64_t classes = tensor.rank ? tensor.dims[tensor.rank - 1] : 1, rows = classes ? tensor.count / classes : 0;
+    for (int64_t row = 0; row < rows; row++) {
+        if (row < title_count) fprintf(out, "%s\n", titles[row]);
+        print_row(&tensor, port, row, classes, out);
+    }
+}
+
+/* ---- any tensor ---- */
+
+#define SHOWN 16
+
+static void print_summary(const cai_tensor *tensor, FILE *out) {
+    double least = INFINITY, most = -INFINITY, sum = 0;
+    int64_t nans = 0;
+    for (int64_t i = 0; i < tensor->count; i++) {
+        double e = element(tensor, i);
+        nans += isnan(e);
+        least = fmin(least, e);
+        most = fmax(most, e);
+        sum += e;
+    }
+    fprintf(out, "  least %.6g, most %.6g, mean %.6g", least, most, sum / (double)tensor->count);
+    if (nans) fprintf(out, ", %lld NaN", (long long)nans);
+    fprintf(out, "  (-o FILE.npy writes it)\n");
+}
+
+void cai_print_tensor(const cai_context *context, const cai_port *port, const void *data, FILE *out) {
+    cai_tensor tensor = as_tensor(context, port, data);
+    char shape[400];
+    fprintf(out, "%s: %s", port->name, cai_tensor_shape_text(&tensor, shape, sizeof shape));
+    for (int64_t i = 0; i < tensor.count && i < SHOWN; i++) fprintf(out, " %.6g", element(&tensor, i));
+    fprintf(out, tensor.count > SHOWN ? " ...\n" : "\n");
+    if (tensor.count > SHOWN) print_summary(&tensor, out);
+}

@@ -1,0 +1,346 @@
+/* Results to where they were asked to go. Without -o a picture goes beside its input (NAME.MODEL.png), a folder of pictures into a
+ * folder beside it (FOLDER.MODEL), and tensors are shown on standard output. */
+#include "runtime.h"
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+extern const cai_pictures cai_the_pictures __attribute__((weak)); /* NULL in a program without pictures */
+
+/* ---- paths ---- */
+
+static bool is_folder(const char *path) {
+    struct stat status;
+    size_t length = strlen(path);
+    return (length > 0 && path[length - 1] == '/') || (stat(path, &status) == 0 && S_ISDIR(status.st_mode));
+}
+
+static bool has_tensor_extension(const char *path) { return cai_has_extension(path, ".npy") || cai_has_extension(path, ".safetensors"); }
+
+static bool has_picture_extension(const char *path) {
+    return cai_has_extension(path, ".png") || cai_has_extension(path, ".jpg") || cai_has_extension(path, ".jpeg");
+}
+
+static const char *file_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static size_t stem_length(const char *path) { /* without the extension */
+    const char *dot = strrchr(file_name(path), '.');
+    return dot && dot != file_name(path) ? (size_t)(dot - path) : strlen(path);
+}
+
+/* ---- what was asked for ---- */
+
+/* The -o for output `port` by name, or the -o without a name where port is -1; NULL where there is none. */
+static const char *asked(const cai_command *command, int port) {
+    for (int i = 0; i < command->output_count; i++) {
+        if (command->outputs[i].port == port) return command->outputs[i].path;
+    }
+    return NULL;
+}
+
+static bool check_counts(const cai_program *program, const cai_command *command, cai_error *error) {
+    for (int i = 0; i < command->output_count; i++) {
+        for (int k = 0; k < i; k++) {
+            if (command->outputs[k].port != command->outputs[i].port) continue;
+            return cai_fail(error, CAI_BAD_USAGE, "-o is given twice%s: `%s` and `%s`", command->outputs[i].port >= 0 ? " for one output" : "",
+                            command->outputs[k].path, command->outputs[i].path);
+        }
+    }
+    const char *path = asked(command, -1);
+    if (!path || program->output_count == 1 || is_folder(path) || cai_has_extension(path, ".safetensors")) return true;
+    char list[300] = "";
+    for (int i = 0; i < program->output_count; i++) {
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, " -o %s=FILE", program->outputs[i].name);
+    }
+    return cai_fail(error, CAI_BAD_USAGE, "-o %s names one file, and the model has %d outputs: give%s, or one .safetensors, or a folder", path,
+                    program->output_count, list);
+}
+
+static bool check_extension(const cai_port *port, const char *path, cai_error *error) {
+    if (strcmp(path, "-") == 0 || is_folder(path) || has_tensor_extension(path)) return true;
+    if (port->form == CAI_FORM_IMAGE) {
+        return has_picture_extension(path) || cai_fail(error, CAI_BAD_USAGE, "%s: a picture is written as .png, .jpg, .npy or .safetensors: "
+                                                       "the name must end so, or be that of a folder", path);
+    }
+    return cai_fail(error, CAI_BAD_USAGE, "%s: `%s` is written as .npy or .safetensors: the name must end so", path, port->name);
+}
+
+static bool make_folder(const char *path, cai_error *error) {
+    struct stat status;
+    if (mkdir(path, 0777) == 0 || (errno == EEXIST && stat(path, &status) == 0 && S_ISDIR(status.st_mode))) return true;
+    return cai_fail(error, CAI_BAD_INPUT, "%s: the folder cannot be made: %s", path, strerror(errno));
+}
+
+/* Several runs need a folder: one is made where the name is not that of a file. */
+static bool check_path(const cai_jobs *jobs, const cai_port *port, const char *path, cai_error *error) {
+    struct stat status;
+    bool new_folder = jobs->count > 1 && strcmp(path, "-") != 0 && stat(path, &status) != 0 && !has_picture_extension(path) && !has_tensor_extension(path);
+    if (is_folder(path) || new_folder) return make_folder(path, error);
+    if (jobs->count > 1) {
+        return cai_fail(error, CAI_BAD_USAGE, "-o %s is one file, and there are %d inputs: name a folder, as in -o results/", path, jobs->count);
+    }
+    return check_extension(port, path, error);
+}
+
+static int compare_names(const void *a, const void *b) { return strcmp(file_name(*(char *const *)a), file_name(*(char *const *)b)); }
+
+/* Inputs of equal names would overwrite each other's results in one folder. */
+static bool check_names(const cai_program *program, const cai_jobs *jobs, cai_error *error) {
+    if (program->input_count != 1 || jobs->count < 2) return true;
+    int count = 0;
+    for (int i = 0; i < jobs->count; i++) count += jobs->feeds[i].count;
+    const char **paths = cai_allocate((uint64_t)count * sizeof *paths, "names of files", error);
+    if (!paths) return false;
+    for (int i = 0, next = 0; i < jobs->count; i++) {
+        for (int k = 0; k < jobs->feeds[i].count; k++) paths[next++] = jobs->feeds[i].paths[k];
+    }
+    qsort(paths, (size_t)count, sizeof *paths, compare_names);
+    bool good = true;
+    for (int i = 1; i < count && good; i++) {
+        if (compare_names(&paths[i - 1], &paths[i]) != 0) continue;
+        good = cai_fail(error, CAI_BAD_USAGE, "%s and %s would be written under one name: run them one by one", paths[i - 1], paths[i]);
+    }
+    free(paths);
+    return good;
+}
+
+/* The folder that pictures of a folder go to where none is named. */
+static void default_folder(const char *folder, const char *model, char *out, size_t size) {
+    size_t length = strlen(folder);
+    while (length > 1 && folder[length - 1] == '/') length--;
+    snprintf(out, size, "%.*s.%s", (int)length, folder, model);
+}
+
+static bool needs_default_folder(const cai_program *program, const cai_command *command, const cai_jobs *jobs, int port) {
+    return jobs->folder && program->outputs[port].form == CAI_FORM_IMAGE && !asked(command, port) && !asked(command, -1);
+}
+
+bool cai_store_check(const cai_program *program, const cai_command *command, const cai_jobs *jobs, cai_error *error) {
+    if (!check_counts(program, command, error)) return false;
+    for (int i = 0; i < program->output_count; i++) {
+        const char *path = asked(command, i) ? asked(command, i) : asked(command, -1);
+        if (path && !check_path(jobs, &program->outputs[i], path, error)) return false;
+        if (path && is_folder(path) && !check_names(program, jobs, error)) return false;
+        if (needs_default_folder(program, command, jobs, i)) {
+            char folder[PATH_MAX];
+            default_folder(jobs->folder, program->name, folder, sizeof folder);
+            if (!make_folder(folder, error)) return false;
+        }
+        bool from_standard = jobs->count == 1 && program->input_count > 0 && strcmp(jobs->feeds[0].paths[0], "-") == 0;
+        if (!path && from_standard && program->outputs[i].form == CAI_FORM_IMAGE && isatty(STDOUT_FILENO)) {
+            return cai_fail(error, CAI_BAD_USAGE, "say by -o where the picture goes: it would be bytes on this terminal");
+        }
+    }
+    return true;
+}
+
+/* ---- the name of one result ---- */
+
+typedef struct Place { /* of one file to write */
+    char path[PATH_MAX];
+    const char *source;  /* what it was made from, or NULL */
+    bool told;           /* the user knows the name, having given it */
+} Place;
+
+/* The file that picture `index` of a result was made from: by number where the pictures correspond, else the first. */
+static const char *source_of(const cai_results *r, int64_t index, int64_t count) {
+    for (int i = 0; i < r->program->input_count; i++) {
+        if (r->program->inputs[i].form == CAI_FORM_IMAGE && r->feeds[i].count == count) return r->feeds[i].paths[index];
+    }
+    return r->program->input_count ? r->feeds[0].paths[0] : NULL;
+}
+
+static bool numbered(const cai_results *r, int64_t count) {
+    for (int i = 0; i < r->program->input_count; i++) {
+        if (r->program->inputs[i].form == CAI_FORM_IMAGE && r->feeds[i].count == count) return false;
+    }
+    return count > 1;
+}
+
+/* FOLDER/STEM[.MODEL][.OUTPUT][.NUMBER].EXTENSION */
+static bool compose(const cai_results *r, int port, int64_t index, int64_t count, const char *folder, bool add_model, const char *extension, Place *place,
+                    cai_error *error) {
+    const cai_program *program = r->program;
+    const char *stem = place->source && strcmp(place->source, "-") != 0 ? place->source : NULL, *name = stem ? stem : program->name;
+    if (folder && stem) name = file_name(stem);
+    char number[24] = "";
+    if (numbered(r, count)) snprintf(number, sizeof number, ".%lld", (long long)index + 1);
+    bool add_output = program->output_count > 1, slash = folder && *folder && folder[strlen(folder) - 1] != '/';
+    int used = snprintf(place->path, sizeof place->path, "%s%s%.*s%s%s%s%s%s%s", folder ? folder : "", slash ? "/" : "",
+                        (int)(stem ? stem_length(name) : strlen(name)), name, add_model && stem ? "." : "", add_model && stem ? program->name : "",
+                        add_output ? "." : "", add_output ? program->outputs[port].name : "", number, extension);
+    return used < (int)sizeof place->path || cai_fail(error, CAI_BAD_INPUT, "%s: the name of its result would be too long", name);
+}
+
+static bool fail_if_source(const Place *place, cai_error *error) {
+    struct stat a, b;
+    if (!place->source || stat(place->source, &a) != 0 || stat(place->path, &b) != 0 || a.st_dev != b.st_dev || a.st_ino != b.st_ino) return true;
+    return cai_fail(error, CAI_BAD_USAGE, "%s: its result would take its place: name another folder", place->source);
+}
+
+/* Where picture `index` of `count`, or the tensor (count 1), of an output goes. False with error->status CAI_OK: to the screen, as text. */
+static bool find_place(const cai_results *r, int port, int64_t index, int64_t count, Place *place, cai_error *error) {
+    const char *path = asked(r->command, port), *extension = ".npy";
+    bool picture = r->program->outputs[port].form == CAI_FORM_IMAGE;
+    if (!path) path = asked(r->command, -1);
+    *place = (Place){.source = source_of(r, index, count), .told = true};
+    error->status = CAI_OK;
+    if (picture) extension = place->source && has_picture_extension(place->source) ? place->source + stem_length(place->source) : ".png";
+    if (path && is_folder(path)) return compose(r, port, index, count, path, false, extension, place, error) && fail_if_source(place, error);
+    if (path && strcmp(path, "-") != 0 && numbered(r, count)) {
+        place->told = false;
+        snprintf(place->path, sizeof place->path, "%.*s.%lld%s", (int)stem_length(path), path, (long long)index + 1, path + stem_length(path));
+        return true;
+    }
+    if (!path && !picture) return false;
+    if (!path && place->source && strcmp(place->source, "-") == 0) path = "-";
+    if (path) {
+        snprintf(place->path, sizeof place->path, "%s", path);
+        return true;
+    }
+    place->told = false;
+    if (!r->jobs->folder) return compose(r, port, index, count, NULL, true, extension, place, error);
+    char folder[PATH_MAX];
+    default_folder(r->jobs->folder, r->program->name, folder, sizeof folder);
+    return compose(r, port, index, count, folder, false, extension, place, error);
+}
+
+/* ---- cropping what was padded ---- */
+
+/* The part of a result's height or width that belongs to the picture: of one as large as the padded input, or a whole multiple of that. */
+static int64_t part(int64_t size, int64_t original, int64_t padded) {
+    return padded > 0 && size % padded == 0 ? size / padded * original : size;
+}
+
+static const cai_padding *padding_of(const cai_results *r, int64_t index, int64_t count) {
+    for (int i = 0; i < r->program->input_count; i++) {
+        const cai_loaded *loaded = &r->loaded[i];
+        if (loaded->picture_count > 0) return &loaded->paddings[loaded->picture_count == count ? index : 0];
+    }
+    return NULL;
+}
+
+/* Copies the upper left part of planes. */
+static float *crop(const float *planes, int64_t count, int64_t height, int64_t width, int64_t to_height, int64_t to_width, cai_error *error) {
+    float *out = cai_allocate((uint64_t)(count * to_height * to_width) * sizeof *out, "a result", error);
+    for (int64_t c = 0; out && c < count; c++) {
+        for (int64_t y = 0; y < to_height; y++) memcpy(out + (c * to_height + y) * to_width, planes + (c * height + y) * width, (size_t)to_width * sizeof *out);
+    }
+    return out;
+}
+
+/* The result as a tensor, cropped where all pictures agree. *owned is to be freed. */
+static bool make_tensor(const cai_results *r, int port, cai_tensor *tensor, float **owned, cai_error *error) {
+    const cai_port *output = &r->program->outputs[port];
+    *owned = NULL;
+    *tensor = (cai_tensor){.name = output->name, .type = output->type, .rank = output->rank, .count = 1, .data = r->outputs[port]};
+    for (int axis = 0; axis < output->rank; axis++) tensor->count *= tensor->dims[axis] = cai_context_dim(r->context, output, axis);
+    if (output->rank != 4 || output->type != CAI_F32) return true;
+    int64_t n = tensor->dims[0], *h = &tensor->dims[2], *w = &tensor->dims[3];
+    const cai_padding *first = padding_of(r, 0, n);
+    if (!first || (output->form != CAI_FORM_IMAGE && (*h != first->padded_height || *w != first->padded_width))) return true;
+    for (int64_t i = 1; i < n; i++) {
+        if (memcmp(padding_of(r, i, n), first, sizeof *first) != 0) return true;
+    }
+    int64_t height = part(*h, first->height, first->padded_height), width = part(*w, first->width, first->padded_width);
+    if (height == *h && width == *w) return true;
+    *owned = crop(r->outputs[port], n * tensor->dims[1], *h, *w, height, width, error);
+    tensor->data = (const unsigned char *)*owned;
+    tensor->count = n * tensor->dims[1] * height * width;
+    *h = height;
+    *w = width;
+    return *owned != NULL;
+}
+
+/* ---- writing ---- */
+
+static void tell(const Place *place) {
+    if (!place->told && strcmp(place->path, "-") != 0) printf("%s%s%s\n", place->source ? place->source : "", place->source ? " -> " : "", place->path);
+}
+
+static bool store_picture(const cai_results *r, int port, int64_t index, int64_t count, cai_error *error) {
+    const cai_port *output = &r->program->outputs[port];
+    int64_t channels = cai_context_dim(r->context, output, output->rank - 3), height = cai_context_dim(r->context, output, output->rank - 2);
+    int64_t width = cai_context_dim(r->context, output, output->rank - 1);
+    const float *planes = (const float *)r->outputs[port] + index * channels * height * width;
+    const cai_padding *padding = padding_of(r, index, count);
+    int64_t to_height = padding ? part(height, padding->height, padding->padded_height) : height;
+    int64_t to_width = padding ? part(width, padding->width, padding->padded_width) : width;
+    Place place;
+    if (!find_place(r, port, index, count, &place, error)) return false;
+    float *cropped = NULL;
+    if (to_height != height || to_width != width) {
+        cropped = crop(planes, channels, height, width, to_height, to_width, error);
+        if (!cropped) return false;
+    }
+    bool written = cai_the_pictures.write(place.path, cropped ? cropped : planes, channels, to_height, to_width, error);
+    free(cropped);
+    if (written) tell(&place);
+    return written;
+}
+
+static bool store_tensor(const cai_results *r, int port, const char *path, cai_error *error) {
+    cai_tensor tensor;
+    float *owned;
+    bool written = make_tensor(r, port, &tensor, &owned, error) && cai_tensors_write(path, &tensor, 1, error);
+    free(owned);
+    return written;
+}
+
+static bool store_all(const cai_results *r, const char *path, cai_error *error) {
+    int count = r->program->output_count;
+    cai_tensor *tensors = cai_allocate((uint64_t)count * sizeof *tensors, "the results", error);
+    float **owned = calloc((size_t)count + 1, sizeof *owned);
+    bool good = tensors && (owned || cai_fail_memory(error, sizeof *owned, "the results"));
+    for (int i = 0; i < count && good; i++) good = make_tensor(r, i, &tensors[i], &owned[i], error);
+    good = good && cai_tensors_write(path, tensors, count, error);
+    for (int i = 0; i < count && owned; i++) free(owned[i]);
+    free(owned);
+    free(tensors);
+    return good;
+}
+
+static void show(const cai_results *r, int port) {
+    const cai_port *output = &r->program->outputs[port];
+    bool named = r->program->input_count > 0 && (r->jobs->count > 1 || r->feeds[0].count > 1);
+    if (output->form == CAI_FORM_LABELS && output->label_count > 0) {
+        cai_print_labels(r->context, output, r->outputs[port], named ? r->feeds[0].paths : NULL, named ? r->feeds[0].count : 0, stdout);
+        return;
+    }
+    if (named) printf("%s\n", r->feeds[0].paths[0]);
+    cai_print_tensor(r->context, output, r->outputs[port], stdout);
+}
+
+static bool store_output(const cai_results *r, int port, cai_error *error) {
+    const cai_port *output = &r->program->outputs[port];
+    const char *path = asked(r->command, port) ? asked(r->command, port) : asked(r->command, -1);
+    bool picture = output->form == CAI_FORM_IMAGE && output->type == CAI_F32 && (output->rank == 3 || output->rank == 4);
+    if (!picture || (path && has_tensor_extension(path))) {
+        Place place;
+        if (find_place(r, port, 0, 1, &place, error)) return store_tensor(r, port, place.path, error);
+        if (error->status != CAI_OK) return false;
+        show(r, port);
+        return true;
+    }
+    int64_t count = output->rank == 4 ? cai_context_dim(r->context, output, 0) : 1;
+    for (int64_t i = 0; i < count; i++) {
+        if (!store_picture(r, port, i, count, error)) return false;
+    }
+    return true;
+}
+
+bool cai_store(const cai_results *r, cai_error *error) {
+    const char *path = asked(r->command, -1);
+    if (path && r->program->output_count > 1 && !is_folder(path)) return store_all(r, path, error); /* .safetensors: was checked */
+    for (int i = 0; i < r->program->output_count; i++) {
+        if (!store_output(r, i, error)) return false;
+    }
+    return true;
+}
