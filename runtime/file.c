@@ -13,6 +13,11 @@
 
 static bool is_standard(const char *path) { return strcmp(path, "-") == 0; }
 
+bool cai_is_stream(const char *path) {
+    struct stat status;
+    return is_standard(path) || (stat(path, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode));
+}
+
 /* ---- reading ---- */
 
 /* Pipes and devices do not tell their size: the buffer doubles. */

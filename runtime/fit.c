@@ -165,20 +165,21 @@ static int64_t nearest(int64_t size, cai_extent e) {
     return e.fixed == 0 && (below == 0 || above - size < size - below) ? above : below;
 }
 
-static void extent_text(cai_extent extent, const char *side, char *out, size_t size) {
-    if (extent.fixed > 0) snprintf(out, size, "%s must be %lld", side, (long long)extent.fixed);
-    else if (extent.multiple > 1) snprintf(out, size, "%s must be a multiple of %lld", side, (long long)extent.multiple);
-    else snprintf(out, size, "any %s will do", side);
+static void describe_side(const char *side, int64_t size, cai_extent extent, char *out, size_t room) {
+    size_t used = strlen(out);
+    if (fits(size, extent)) return;
+    snprintf(out + used, room - used, "%s its %s must be %s%lld", used ? "," : ":", side, extent.fixed > 0 ? "" : "a multiple of ",
+             (long long)(extent.fixed > 0 ? extent.fixed : extent.multiple));
 }
 
 static bool fail_exact(const cai_image *image, cai_extent height, cai_extent width, cai_error *error) {
-    char across[80], down_text[80];
-    extent_text(width, "its width", across, sizeof across);
-    extent_text(height, "its height", down_text, sizeof down_text);
-    return cai_fail(error, CAI_BAD_INPUT, "the picture is %lld wide and %lld high: %s, %s\n"
-                    "bring it to size before (`convert in.png -resize %lldx%lld! out.png`), or let the model do it: "
-                    "fit = \"crop\", \"stretch\" or \"pad\" in its image[...]",
-                    (long long)image->width, (long long)image->height, across, down_text, (long long)nearest(image->width, width),
+    char wanted[200] = "";
+    describe_side("width", image->width, width, wanted, sizeof wanted);
+    describe_side("height", image->height, height, wanted, sizeof wanted);
+    return cai_fail(error, CAI_BAD_INPUT, "the picture is %lld wide and %lld high%s\n"
+                    "  help: bring it to size before (`convert in.png -resize %lldx%lld! out.png`), or have the model do it:"
+                    " fit = \"crop\", \"stretch\" or \"pad\" in its image[...]",
+                    (long long)image->width, (long long)image->height, wanted, (long long)nearest(image->width, width),
                     (long long)nearest(image->height, height));
 }
 

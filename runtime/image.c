@@ -127,7 +127,7 @@ static unsigned char *to_bytes(const float *pixels, int64_t channels, int64_t pl
 
 bool cai_image_write(const char *path, const float *pixels, int64_t channels, int64_t height, int64_t width, cai_error *error) {
     bool jpeg = cai_has_extension(path, ".jpg") || cai_has_extension(path, ".jpeg");
-    if (!jpeg && !cai_has_extension(path, ".png") && strcmp(path, "-") != 0) {
+    if (!jpeg && !cai_has_extension(path, ".png") && !cai_is_stream(path)) {
         return cai_fail(error, CAI_BAD_USAGE, "%s: pictures are written as .png, .jpg or .jpeg: the name must end so", path);
     }
     if (channels != 1 && channels != 3) {

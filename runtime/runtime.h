@@ -102,6 +102,8 @@ bool cai_file_read(const char *path, cai_file *file, cai_error *error);
 bool cai_file_map(const char *path, cai_file *file, cai_error *error);
 void cai_file_close(cai_file *file);
 
+bool cai_is_stream(const char *path); /* "-", a device or a pipe: its name says nothing about the format */
+
 /* A file being written. Regular files are written beside their name and renamed by cai_output_finish, so that at any moment there is
  * the old file or the whole new one; devices and pipes are written directly; "-" is standard output. */
 typedef struct cai_output {
@@ -161,7 +163,7 @@ bool cai_tensors_open(const char *path, cai_tensor_file *file, cai_error *error)
 bool cai_tensors_parse(const char *path, const void *bytes, size_t count, cai_tensor_file *file, cai_error *error);
 void cai_tensors_close(cai_tensor_file *file);
 const cai_tensor *cai_tensors_find(const cai_tensor_file *file, const char *name); /* NULL where there is none */
-/* Writes by extension: .safetensors (any number) or .npy (exactly one). "-" is standard output, as .npy where there is one tensor. */
+/* Writes by extension: .safetensors (any number) or .npy (exactly one); a stream gets .npy where there is one tensor. */
 bool cai_tensors_write(const char *path, const cai_tensor *tensors, int count, cai_error *error);
 
 bool cai_is_npy(const void *bytes, size_t count);
@@ -191,7 +193,7 @@ void cai_image_free(cai_image *image);
 /* Gray to three equal channels, or colour to gray by BT.601 (0.299, 0.587, 0.114). */
 bool cai_image_set_channels(cai_image *image, int64_t channels, cai_error *error);
 /* Clamps to 0..1, rounds to the nearest of 256 levels (ties to even; NaN is 0), and writes by extension: .png, or .jpg and .jpeg (quality 95,
- * colour not subsampled); "-" is standard output, as PNG. channels 1 or 3. */
+ * colour not subsampled); streams get PNG. channels 1 or 3. */
 bool cai_image_write(const char *path, const float *pixels, int64_t channels, int64_t height, int64_t width, cai_error *error);
 
 /* The two formats, for image.c. Decoders fill *image and *orientation (EXIF's 1 to 8; left alone where there is none). */

@@ -64,7 +64,7 @@ static bool check_counts(const cai_program *program, const cai_command *command,
 }
 
 static bool check_extension(const cai_port *port, const char *path, cai_error *error) {
-    if (strcmp(path, "-") == 0 || is_folder(path) || has_tensor_extension(path)) return true;
+    if (cai_is_stream(path) || is_folder(path) || has_tensor_extension(path)) return true;
     if (port->form == CAI_FORM_IMAGE) {
         return has_picture_extension(path) || cai_fail(error, CAI_BAD_USAGE, "%s: a picture is written as .png, .jpg, .npy or .safetensors: "
                                                        "the name must end so, or be that of a folder", path);
@@ -115,7 +115,10 @@ static bool check_names(const cai_program *program, const cai_jobs *jobs, cai_er
 static void default_folder(const char *folder, const char *model, char *out, size_t size) {
     size_t length = strlen(folder);
     while (length > 1 && folder[length - 1] == '/') length--;
-    snprintf(out, size, "%.*s.%s", (int)length, folder, model);
+    bool dots = length > 0 && folder[length - 1] == '.'; /* "." or "..", or rarely a name that ends so */
+    char *whole = dots ? realpath(folder, NULL) : NULL;
+    snprintf(out, size, "%.*s.%s", whole ? (int)strlen(whole) : (int)length, whole ? whole : folder, model);
+    free(whole);
 }
 
 static bool needs_default_folder(const cai_program *program, const cai_command *command, const cai_jobs *jobs, int port) {
@@ -194,7 +197,7 @@ static bool find_place(const cai_results *r, int port, int64_t index, int64_t co
     error->status = CAI_OK;
     if (picture) extension = place->source && has_picture_extension(place->source) ? place->source + stem_length(place->source) : ".png";
     if (path && is_folder(path)) return compose(r, port, index, count, path, false, extension, place, error) && fail_if_source(place, error);
-    if (path && strcmp(path, "-") != 0 && numbered(r, count)) {
+    if (path && !cai_is_stream(path) && numbered(r, count)) {
         place->told = false;
         snprintf(place->path, sizeof place->path, "%.*s.%lld%s", (int)stem_length(path), path, (long long)index + 1, path + stem_length(path));
         return true;
@@ -262,7 +265,7 @@ static bool make_tensor(const cai_results *r, int port, cai_tensor *tensor, floa
 /* ---- writing ---- */
 
 static void tell(const Place *place) {
-    if (!place->told && strcmp(place->path, "-") != 0) printf("%s%s%s\n", place->source ? place->source : "", place->source ? " -> " : "", place->path);
+    if (!place->told) printf("%s%s%s\n", place->source ? place->source : "", place->source ? " -> " : "", place->path);
 }
 
 static bool store_picture(const cai_results *r, int port, int64_t index, int64_t count, cai_error *error) {

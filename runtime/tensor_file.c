@@ -102,9 +102,8 @@ bool cai_has_extension(const char *path, const char *extension) {
 }
 
 bool cai_tensors_write(const char *path, const cai_tensor *tensors, int count, cai_error *error) {
-    bool standard = strcmp(path, "-") == 0;
-    bool npy = cai_has_extension(path, ".npy") || (standard && count == 1);
-    if (!npy && !standard && !cai_has_extension(path, ".safetensors")) {
+    bool stream = cai_is_stream(path), npy = cai_has_extension(path, ".npy") || (stream && count == 1);
+    if (!npy && !stream && !cai_has_extension(path, ".safetensors")) {
         return cai_fail(error, CAI_BAD_USAGE, "%s: tensors are written as .npy or .safetensors: the name must end so", path);
     }
     if (npy && count != 1) return cai_fail(error, CAI_BAD_USAGE, "%s: .npy holds one tensor, and there are %d: name a .safetensors", path, count);
