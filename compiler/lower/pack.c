@@ -90,13 +90,32 @@ static int find_job(Program *program, Node *node, PackKind kind, const int64_t a
     return program->packs.count - 1;
 }
 
+static bool swaps_last_axes(const Node *node) {
+    if (node->op != OP_transpose) return false;
+    IntList to = ATTRIBUTES(node, transpose)->permutation;
+    for (int i = 0; i < to.count - 2; i++)
+        if (to.items[i] != i) return false;
+    return to.count >= 2 && to.items[to.count - 1] == to.count - 2;
+}
+
+/* A dense layer multiplies by its weight transposed; packing reads it as it lies instead, since such weights are the largest. */
+static int find_matrix_job(Program *program, Node *node, const int64_t arguments[6]) {
+    int64_t changed[6];
+    memcpy(changed, arguments, sizeof changed);
+    while (swaps_last_axes(node)) {
+        node = node->inputs[0];
+        changed[2] = !changed[2];
+    }
+    return find_job(program, node, PACK_MATRIX, changed);
+}
+
 Value *program_pack(Program *program, Kernel *kernel, int index, PackKind kind, const int64_t arguments[6]) {
     const Value *input = kernel->inputs[index];
     CHECK(input->space == SPACE_WEIGHTS);
     Value *packed = value_new(program, input->node, kind == PACK_BLOCKED ? LAYOUT_BLOCKED : LAYOUT_PLAIN, SPACE_WEIGHTS);
     bool as_it_is = kind == PACK_PLAIN || kind == PACK_VECTOR || input->layout == packed->layout;
     if (as_it_is && kind != PACK_CONV && kind != PACK_MATRIX) packed->strides = input->strides;
-    packed->slot = find_job(program, input->node, kind, arguments);
+    packed->slot = kind == PACK_MATRIX ? find_matrix_job(program, input->node, arguments) : find_job(program, input->node, kind, arguments);
     kernel->inputs[index] = packed;
     return packed;
 }

@@ -581,8 +581,9 @@ static void test_packing_of_matrices(void) {
         add_output("x", add_input("x", N, NULL, NULL, NULL));
         Node *node = transposed ? add_parameter(2, 21, 5, 0) : add_parameter(2, 5, 21, 0);
         Program *program = lowered();
-        int64_t arguments[6] = {8, 2, transposed};
+        int64_t arguments[6] = {8, 2, transposed}, other[6] = {8, 2, !transposed}, swap[] = {0, 2, 1};
         int job = pack_alone(program, node, PACK_MATRIX, arguments);
+        CU_ASSERT_EQUAL(pack_alone(program, build_transpose(g, node, swap), PACK_MATRIX, other), job);
         const char *blob = pack_blob_anew(program);
         CU_ASSERT_EQUAL(program->packs.items[job].bytes, 2 * 3 * 8 * 5 * 4);
         RefTensor value;
