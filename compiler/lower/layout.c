@@ -63,9 +63,11 @@ static bool is_one_pixel(Shape shape) {
     return shape.rank == 4 && is_one(shape.dims[2]) && is_one(shape.dims[3]);
 }
 
-/* Whether the value has a choice of its layout. */
-static bool is_blockable(const Value *value) {
-    return value->space == SPACE_SLOT && can_be_blocked(value->node->shape) && !is_one_pixel(value->node->shape);
+/* Whether the value has a choice of its layout. With few channels BLOCKED would be mostly spare lanes. */
+static bool is_blockable(const Layout *l, const Value *value) {
+    Shape shape = value->node->shape;
+    if (value->space != SPACE_SLOT || !can_be_blocked(shape) || is_one_pixel(shape)) return false;
+    return 2 * dim_const_value(shape.dims[1]) >= l->lanes;
 }
 
 static int find_group(Layout *l, const Value *value) {
@@ -76,7 +78,7 @@ static int find_group(Layout *l, const Value *value) {
 }
 
 static void unite(Layout *l, const Value *a, const Value *b) {
-    if (!is_blockable(a) || !is_blockable(b)) return;
+    if (!is_blockable(l, a) || !is_blockable(l, b)) return;
     int ga = find_group(l, a), gb = find_group(l, b);
     if (ga == gb) return;
     l->facts.items[gb].group = ga;
@@ -155,7 +157,7 @@ static void decide_layouts(Layout *l) {
     for (int i = 0; i < l->program->values.count; i++) {
         Value *value = l->program->values.items[i];
         const Facts *group = &l->facts.items[find_group(l, value)];
-        value->layout = is_blockable(value) && group->votes > 0 && !group->never_blocked ? LAYOUT_BLOCKED : LAYOUT_PLAIN;
+        value->layout = is_blockable(l, value) && group->votes > 0 && !group->never_blocked ? LAYOUT_BLOCKED : LAYOUT_PLAIN;
     }
 }
 

@@ -130,17 +130,22 @@ static void move_in(Plan *plan, int slot, int place, Life life) {
     tenants->lives.items[place] = life;
 }
 
+/* Whether a is at least b whatever the sizes are. */
+static bool covers(Dims *dims, Dim a, Dim b) {
+    int64_t low, high;
+    return dim_bounds(dim_sub(dims, a, b), &low, &high) && low >= 0;
+}
+
 /* Keeps of a slot's tenants those sizes that may be the largest. */
-static void add_size(Arena *arena, Slot *slot, Dim bytes) {
-    for (int i = 0; i < slot->bytes.count; i++) {
-        Dim *other = &slot->bytes.items[i];
-        int64_t a, b;
-        if (*other == bytes) return;
-        if (!dim_is_const(bytes, &a) || !dim_is_const(*other, &b)) continue;
-        if (a > b) *other = bytes;
-        return;
-    }
-    vec_push(arena, &slot->bytes, bytes);
+static void add_size(Program *program, Slot *slot, Dim bytes) {
+    Dims *dims = program->graph->dims;
+    int kept = 0;
+    for (int i = 0; i < slot->bytes.count; i++)
+        if (covers(dims, slot->bytes.items[i], bytes)) return;
+    for (int i = 0; i < slot->bytes.count; i++)
+        if (!covers(dims, bytes, slot->bytes.items[i])) slot->bytes.items[kept++] = slot->bytes.items[i];
+    slot->bytes.count = kept;
+    vec_push(program->arena, &slot->bytes, bytes);
 }
 
 static void assign_slot(Plan *plan, Buffer *buffer) {
@@ -158,7 +163,7 @@ static void assign_slot(Plan *plan, Buffer *buffer) {
         vec_push(program->arena, &program->slots, (Slot){0});
     }
     move_in(plan, slot, place, life);
-    add_size(program->arena, &program->slots.items[slot], buffer->bytes);
+    add_size(program, &program->slots.items[slot], buffer->bytes);
     buffer->slot = slot;
 }
 
