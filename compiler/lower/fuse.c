@@ -25,6 +25,7 @@ enum {
 typedef struct Mark {
     bool live, needed_in_memory, many_points, under_broadcast;
     bool stored, everywhere;
+    bool foldable;  /* could be computed while building */
     bool tail;      /* elementwise work on an anchor that nobody else reads */
     int users;
     Node *frame;    /* the head of the frame it is in (itself: it is one); before its visit: the only frame asked for */
@@ -124,32 +125,44 @@ static bool attributes_are_constant(const Node *node) {
     return true;
 }
 
-/* Not a weight where sizes are free, or where folding would blow up what is small (sums of biases broadcast over a picture). A
- * broadcast itself is one, of whatever size, since it is computed inside the kernels that use it. */
-static bool find_weight(Fuse *fuse, Node *node) {
+/* Whether a node depends on parameters and constants alone, with sizes known while building; mark->raw is what it is made of. */
+static bool find_foldable(Fuse *fuse, const Node *node) {
     Mark *mark = mark_of(fuse, node);
     int64_t count;
     if (!shape_element_count(node->shape, &count) || !attributes_are_constant(node)) return false;
-    if (node->op == OP_parameter || node->op == OP_state) {
-        mark->raw = (double)count;
-        return true;
+    switch (node->op) {
+    case OP_parameter: case OP_state: mark->raw = (double)count; return true;
+    case OP_constant: mark->raw = (double)ATTRIBUTES(node, constant)->data->count; return true;
+    case OP_iota: mark->raw = 1; return true;
+    default: break;
     }
-    if (node->op == OP_constant || node->op == OP_iota) {
-        mark->raw = node->op == OP_constant ? (double)ATTRIBUTES(node, constant)->data->count : 1;
-        return true;
-    }
-    if (node->input_count == 0) return false;
     for (int i = 0; i < node->input_count; i++) {
-        if (!fuse->program->weights[node->inputs[i]->id]) return false;
-        mark->raw += mark_of(fuse, node->inputs[i])->raw;
+        const Mark *operand = mark_of(fuse, node->inputs[i]);
+        if (!operand->foldable) return false;
+        mark->raw += operand->raw;
     }
+    return node->input_count > 0;
+}
+
+/* A weight is what is folded while building and then read: not what is much larger than what it is made of, such as a sum of biases
+ * broadcast over a picture, unless a contraction needs it in memory. A broadcast counts as one, of whatever size, since it is computed
+ * inside the kernels that use it. */
+static bool find_weight(Fuse *fuse, const Node *node) {
+    const Mark *mark = mark_of(fuse, node);
+    int64_t count;
+    if (!mark->foldable || !shape_element_count(node->shape, &count)) return false;
     return node->op == OP_broadcast || count <= SMALL_WEIGHT || (double)count <= MAX_WEIGHT_GROWTH * mark->raw;
 }
 
 static void find_weights(Fuse *fuse) {
-    fuse->program->weights = NEW_ARRAY(fuse->program->arena, bool, fuse->graph->nodes.count);
-    for (int i = 0; i < fuse->graph->nodes.count; i++)
-        fuse->program->weights[i] = find_weight(fuse, fuse->graph->nodes.items[i]);
+    bool *weights = fuse->program->weights = NEW_ARRAY(fuse->program->arena, bool, fuse->graph->nodes.count);
+    for (int i = 0; i < fuse->graph->nodes.count; i++) {
+        Node *node = fuse->graph->nodes.items[i];
+        mark_of(fuse, node)->foldable = find_foldable(fuse, node);
+        weights[i] = find_weight(fuse, node);
+        for (int k = 0; op_info[node->op].class == CLASS_CONTRACTION && !mark_of(fuse, node)->foldable && k < node->input_count; k++)
+            if (mark_of(fuse, node->inputs[k])->foldable) weights[node->inputs[k]->id] = true;
+    }
 }
 
 bool node_is_weight(const Program *program, const Node *node) {

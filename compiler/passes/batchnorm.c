@@ -134,7 +134,13 @@ static Node *scale_inputs(Graph *g, Node *w, Node *scale, int64_t groups) {
     return build_binary(g, OP_mul, w, build_reshape(g, parts, w->shape.rank, dims));
 }
 
-static Node *with_inputs(Graph *g, const Node *node, Node *a, Node *b) { return graph_copy(g, node, (Node *[]){a, b}); }
+/* The contraction keeps its own origin: it is still that layer. */
+static Node *with_inputs(Graph *g, const Node *node, Node *a, Node *b) {
+    const Origin *here = graph_at(g, node->origin);
+    Node *copy = graph_copy(g, node, (Node *[]){a, b});
+    graph_at(g, here);
+    return copy;
+}
 
 /* node * scale as the same contraction with scaled weights, or NULL. */
 static Node *scale_result(Folding *f, Graph *g, const Node *node, Node *scale) {
