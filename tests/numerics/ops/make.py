@@ -1,0 +1,315 @@
+#!/usr/bin/env python3
+"""Writes the expected results of the reference functions, computed by PyTorch in float64: one .txt a family, read by
+tests/unit/reference.c. Run it here, with python3-torch, when a case is added; the files are committed.
+
+A line of a file: `case NAME`, `x = input 2,3 V...` (i32 inputs: `input_i32`), `y = OPERATOR x ... attribute=value ...`,
+`expect y V...`. Lists are written 1,2,3; names as they are."""
+import torch
+import torch.nn.functional as F
+
+torch.set_default_dtype(torch.float64)
+torch.manual_seed(1)
+
+
+class Family:
+    def __init__(self, name):
+        self.name, self.lines = name, []
+
+    def case(self, name):
+        self.lines.append(f"case {name}")
+
+    def input(self, name, shape, low=-1.0, high=1.0):
+        x = (torch.rand(*shape) * (high - low) + low).mul(1000).round().div(1000)
+        self.write(name, x)
+        return x
+
+    def write(self, name, x, kind="input"):
+        self.lines.append(f"{name} = {kind} {listed(x.shape)} {values(x)}")
+
+    def op(self, name, op, *inputs, **attributes):
+        text = " ".join(f"{key}={listed(value)}" for key, value in attributes.items())
+        self.lines.append(f"{name} = {op} {' '.join(inputs)} {text}".rstrip())
+
+    def expect(self, name, x):
+        self.lines.append(f"expect {name} {values(x)}")
+
+    def close(self):
+        with open(f"{self.name}.txt", "w") as file:
+            file.write("\n".join(self.lines) + "\n")
+
+
+def listed(value):
+    if isinstance(value, (tuple, list, torch.Size)):
+        return ",".join(str(v) for v in value) if len(value) else "-"
+    return str(value)
+
+
+def values(x):
+    return " ".join(f"{v:.13g}" for v in x.reshape(-1).tolist())
+
+
+def pair(x):
+    return x if isinstance(x, tuple) else (x, x)
+
+
+def convolutions():
+    f = Family("convolution")
+    rows = [  # input, outputs, kernel, stride, dilation, groups, padding (left, right, top, bottom)
+        ((2, 3, 5, 6), 4, (3, 3), (1, 1), (1, 1), 1, (1, 1, 1, 1)),
+        ((1, 2, 7, 8), 3, (3, 2), (2, 3), (1, 1), 1, (0, 1, 2, 1)),
+        ((1, 2, 9, 8), 2, (3, 3), (1, 2), (2, 3), 1, (3, 2, 2, 2)),
+        ((1, 4, 5, 5), 6, (3, 3), (1, 1), (1, 1), 2, (1, 1, 1, 1)),
+        ((2, 4, 6, 5), 4, (3, 3), (2, 2), (1, 1), 4, (1, 1, 1, 1)),
+        ((1, 3, 4, 4), 5, (1, 1), (2, 2), (1, 1), 1, (0, 0, 0, 0)),
+        ((1, 1, 9), 2, (4,), (2,), (2,), 1, (3, 1)),
+        ((1, 2, 4, 5, 3), 2, (2, 3, 2), (1, 2, 1), (1, 1, 1), 1, (1, 0, 1, 1, 0, 1)),
+    ]
+    for i, (shape, out, kernel, stride, dilation, groups, padding) in enumerate(rows):
+        f.case(f"convolution {i}")
+        x, w = f.input("x", shape), f.input("w", (out, shape[1] // groups) + kernel)
+        x.requires_grad_(), w.requires_grad_()
+        conv = [F.conv1d, F.conv2d, F.conv3d][len(kernel) - 1]
+        y = conv(F.pad(x, padding), w, stride=stride, dilation=dilation, groups=groups)
+        before = padding[::2][::-1]
+        common = dict(stride=stride, dilation=dilation, before=before)
+        f.op("y", "convolution", "x", "w", **common, size=y.shape[2:], groups=groups)
+        f.expect("y", y)
+        dy = f.input("dy", y.shape)
+        y.backward(dy)
+        f.op("dx", "convolution_input", "dy", "w", **common, size=x.shape[2:], groups=groups)
+        f.expect("dx", x.grad)
+        f.op("dw", "convolution_weight", "x", "dy", **common, size=w.shape[2:], groups=groups)
+        f.expect("dw", w.grad)
+    transposed = [  # input, outputs, kernel, stride, padding, output padding, dilation, groups
+        ((1, 3, 4, 5), 2, 4, 2, 1, 0, 1, 1),
+        ((2, 2, 3, 3), 4, 3, 2, 1, 1, 1, 2),
+        ((1, 2, 3, 4), 3, 3, 3, 0, 2, 2, 1),
+        ((1, 4, 3, 2), 4, 2, 1, 0, 0, 1, 4),
+    ]
+    for i, (shape, out, kernel, stride, padding, extra, dilation, groups) in enumerate(transposed):
+        f.case(f"transposed convolution {i}")
+        x, w = f.input("x", shape), f.input("w", (shape[1], out // groups, kernel, kernel))
+        y = F.conv_transpose2d(x, w, stride=stride, padding=padding, output_padding=extra, groups=groups, dilation=dilation)
+        f.op("y", "convolution_input", "x", "w", stride=pair(stride), dilation=pair(dilation), before=pair(padding), size=y.shape[2:], groups=groups)
+        f.expect("y", y)
+    f.close()
+
+
+def pools():
+    f = Family("pool")
+    rows = [  # input, kernel, stride, padding, ceil_mode, dilation
+        ((1, 2, 6, 7), (2, 2), (2, 2), (0, 0), False, (1, 1)),
+        ((2, 1, 7, 8), (3, 3), (2, 2), (1, 1), False, (1, 1)),
+        ((1, 2, 7, 8), (3, 2), (2, 3), (0, 1), True, (1, 1)),
+        ((1, 1, 9, 9), (3, 3), (2, 2), (1, 1), True, (2, 2)),
+        ((1, 1, 6, 6), (3, 3), (2, 2), (0, 0), True, (1, 1)),
+    ]
+    for i, (shape, kernel, stride, padding, ceil, dilation) in enumerate(rows):
+        f.case(f"max pool {i}")
+        x = f.input("x", shape).requires_grad_()
+        y = F.max_pool2d(x, kernel, stride, padding, dilation, ceil_mode=ceil)
+        common = dict(kernel=kernel, stride=stride, dilation=dilation, before=padding)
+        f.op("y", "pool_max", "x", **common, size=y.shape[2:])
+        f.expect("y", y)
+        dy = f.input("dy", y.shape)
+        y.backward(dy)
+        f.op("dx", "max_pool_scatter", "x", "dy", **common)
+        f.expect("dx", x.grad)
+        v = f.input("v", shape)
+        _, index = F.max_pool2d(x, kernel, stride, padding, dilation, ceil_mode=ceil, return_indices=True)
+        f.op("g", "max_pool_gather", "x", "v", **common, size=y.shape[2:])
+        f.expect("g", v.flatten(2).gather(2, index.flatten(2)).reshape(y.shape))
+        if dilation != (1, 1):
+            continue
+        common = dict(kernel=kernel, stride=stride, before=padding)
+        for include in (False, True):
+            f.case(f"average pool {i} count_include_pad {include}")
+            x = f.input("x", shape).requires_grad_()
+            y = F.avg_pool2d(x, kernel, stride, padding, ceil_mode=ceil, count_include_pad=include)
+            f.op("s", "pool_sum", "x", **common, size=y.shape[2:])
+            counted = torch.ones(shape)
+            if include:  # what lies in the padding counts; what ceil_mode adds behind it does not
+                f.write("one", F.pad(counted, (padding[1], padding[1], padding[0], padding[0]), value=1))
+                f.op("n", "pool_sum", "one", kernel=kernel, stride=stride, before=(0, 0), size=y.shape[2:])
+            else:
+                f.write("one", counted)
+                f.op("n", "pool_sum", "one", **common, size=y.shape[2:])
+            f.op("y", "div", "s", "n")
+            f.expect("y", y)
+            dy = f.input("dy", y.shape)
+            y.backward(dy)
+            f.op("e", "div", "dy", "n")
+            f.op("dx", "pool_sum_input", "e", **common, size=shape[2:])
+            f.expect("dx", x.grad)
+    f.close()
+
+
+def resizes():
+    f = Family("resize")
+    for i, (shape, size) in enumerate([((1, 2, 4, 5), (8, 10)), ((1, 1, 5, 4), (7, 3)), ((2, 1, 3, 3), (3, 7)), ((1, 1, 6, 7), (1, 2)), ((1, 1, 1, 1), (3, 2))]):
+        rows = [("nearest", "asymmetric", dict(mode="nearest")), ("nearest", "half_pixel", dict(mode="nearest-exact")),
+                ("bilinear", "half_pixel", dict(mode="bilinear", align_corners=False)), ("bilinear", "align_corners", dict(mode="bilinear", align_corners=True))]
+        for mode, rule, arguments in rows:
+            f.case(f"resize {i} {mode} {rule}")
+            x = f.input("x", shape).requires_grad_()
+            y = F.interpolate(x, size=size, **arguments)
+            f.op("y", "resample", "x", size=size, mode=mode, rule=rule)
+            f.expect("y", y)
+            dy = f.input("dy", y.shape)
+            y.backward(dy)
+            f.op("dx", "resample_input", "dy", size=shape[2:], mode=mode, rule=rule)
+            f.expect("dx", x.grad)
+        # PyTorch lacks these rules: by grid_sample and its own clamped coordinates, unnormalised.
+        for rule in ("asymmetric", "pytorch_half_pixel"):
+            f.case(f"resize {i} bilinear {rule}")
+            x = f.input("x", shape)
+            f.op("y", "resample", "x", size=size, mode="bilinear", rule=rule)
+            def coordinates(n, m):
+                at = torch.arange(m).double()
+                s = at * n / m if rule == "asymmetric" else (at + 0.5) * n / m - 0.5 if m > 1 else at * 0
+                return s.clamp(0, n - 1)
+            rows_at, columns_at = coordinates(shape[2], size[0]), coordinates(shape[3], size[1])
+            def to_grid(s, n):  # align_corners: -1 is the first place, 1 the last
+                return s * 2 / (n - 1) - 1 if n > 1 else s * 0
+            gy, gx = torch.meshgrid(to_grid(rows_at, shape[2]), to_grid(columns_at, shape[3]), indexing="ij")
+            grid = torch.stack([gx, gy], -1).expand(shape[0], -1, -1, -1)
+            f.expect("y", F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=True))
+    f.close()
+
+
+def movements():
+    f = Family("movement")
+    for mode, torch_mode in (("constant", "constant"), ("reflect", "reflect"), ("replicate", "replicate")):
+        f.case(f"pad {mode}")
+        x = f.input("x", (2, 2, 4, 5)).requires_grad_()
+        arguments = dict(value=0.5) if mode == "constant" else {}
+        y = F.pad(x, (3, 2, 1, 3), mode=torch_mode, **arguments)
+        f.op("y", "pad", "x", before=(0, 0, 1, 3), after=(0, 0, 3, 2), mode=mode, value=0.5)
+        f.expect("y", y)
+        dy = f.input("dy", y.shape)
+        y.backward(dy)
+        f.op("dx", "pad_input", "dy", before=(0, 0, 1, 3), size=x.shape, mode=mode)
+        f.expect("dx", x.grad)
+    f.case("transpose")
+    x = f.input("x", (2, 3, 4))
+    f.op("y", "transpose", "x", permutation=(2, 0, 1))
+    f.expect("y", x.permute(2, 0, 1))
+    f.op("z", "reshape", "y", dims=(4, 6))
+    f.expect("z", x.permute(2, 0, 1).reshape(4, 6))
+    f.case("slice")
+    x = f.input("x", (5, 7))
+    f.op("y", "slice", "x", begin=(1, 0), size=(2, 3), step=(2, 3))
+    f.expect("y", x[1:5:2, 0:7:3])
+    f.case("flip")
+    x = f.input("x", (2, 3, 2))
+    f.op("y", "flip", "x", axes=(0, 2))
+    f.expect("y", x.flip(0, 2))
+    f.case("concat")
+    a, b, c = f.input("a", (2, 1, 3)), f.input("b", (2, 2, 3)), f.input("c", (2, 1, 3))
+    f.op("y", "concat", "a", "b", "c", axis=1)
+    f.expect("y", torch.cat([a, b, c], 1))
+    f.case("broadcast")
+    x = f.input("x", (1, 3, 1))
+    f.op("y", "broadcast", "x", dims=(2, 3, 4))
+    f.expect("y", x.expand(2, 3, 4))
+    f.case("gather and scatter_add")
+    x, index = f.input("x", (2, 4, 3)), torch.tensor([[3, 0], [1, 3]])
+    f.write("index", index, "input_i32")
+    f.op("y", "gather", "x", "index", axis=1)
+    f.expect("y", x[:, index])
+    dy = f.input("dy", (2, 2, 2, 3))
+    f.op("dx", "scatter_add", "dy", "index", axis=1, size=(4,))
+    f.expect("dx", torch.zeros(2, 4, 3).index_add(1, index.flatten(), dy.reshape(2, 4, 3)))
+    f.close()
+
+
+def arithmetic():
+    f = Family("arithmetic")
+    unary = dict(neg=torch.neg, abs=torch.abs, sign=torch.sign, floor=torch.floor, ceil=torch.ceil, round=torch.round, exp=torch.exp, sin=torch.sin,
+                 cos=torch.cos, tanh=torch.tanh, sigmoid=torch.sigmoid, erf=torch.erf)
+    f.case("unary")
+    x = torch.tensor([-3.5, -2.5, -1.0, -0.4, 0.0, 0.5, 1.5, 2.5, 7.0])
+    f.write("x", x)
+    for name, function in unary.items():
+        f.op(name, name, "x")
+        f.expect(name, function(x))
+    f.case("unary of positives")
+    x = f.input("x", (9,), 0.1, 5)
+    for name, function in dict(log=torch.log, sqrt=torch.sqrt).items():
+        f.op(name, name, "x")
+        f.expect(name, function(x))
+    f.case("binary")
+    a, b = torch.tensor([-2.5, -1.0, 0.5, 0.5, 3.0]), torch.tensor([0.5, -1.0, 2.0, 0.5, -4.0])
+    f.write("a", a), f.write("b", b)
+    binary = dict(add=torch.add, sub=torch.sub, mul=torch.mul, div=torch.div, min=torch.minimum, max=torch.maximum, eq=torch.eq, ne=torch.ne, lt=torch.lt, le=torch.le)
+    for name, function in binary.items():
+        f.op(name, name, "a", "b")
+        f.expect(name, function(a, b).double())
+    f.op("p", "abs", "a")
+    f.op("y", "pow", "p", "b")
+    f.expect("y", a.abs() ** b)
+    f.op("truth", "select", "lt", "a", "b")
+    f.expect("truth", torch.where(a < b, a, b))
+    f.op("both", "and", "lt", "ne")
+    f.expect("both", ((a < b) & (a != b)).double())
+    f.op("either", "or", "lt", "eq")
+    f.expect("either", ((a < b) | (a == b)).double())
+    f.op("no", "not", "lt")
+    f.expect("no", (~(a < b)).double())
+    f.case("ints")
+    a, b = torch.tensor([7, -7, 7, -7, 2000000000]), torch.tensor([2, 2, -2, -2, 2000000000])
+    f.write("a", a, "input_i32"), f.write("b", b, "input_i32")
+    for name, function in dict(add=torch.add, sub=torch.sub, mul=torch.mul).items():
+        f.op(name, name, "a", "b")
+        f.expect(name, function(a.int(), b.int()).double())
+    f.op("div", "div", "a", "b")
+    f.expect("div", torch.div(a, b, rounding_mode="floor").double())
+    f.case("casts")
+    x = torch.tensor([1.0, -2.7, 2.7, 0.1, 300.3, 65519.0, 65520.0, 1e-7, 5.96e-8, 3.141592653589793, 1e5])
+    f.write("x", x)
+    for name, kind in dict(f16=torch.float16, bf16=torch.bfloat16, i32=torch.int32, bool=torch.bool).items():
+        f.op(name, "cast", "x", type=name)
+        f.expect(name, x.float().to(kind).double())
+    f.op("i8", "cast", "x", type="i8")
+    f.expect("i8", x.to(torch.int64).to(torch.int8).double())
+    f.case("iota")
+    f.op("y", "iota", type="f32", dims=(2, 3, 2), axis=1)
+    f.expect("y", torch.arange(3).reshape(1, 3, 1).expand(2, 3, 2).double())
+    f.close()
+
+
+def reductions():
+    f = Family("reduction")
+    f.case("reductions")
+    x = f.input("x", (2, 3, 4, 2))
+    f.op("s", "sum", "x", axes=(1, 3))
+    f.expect("s", x.sum((1, 3)))
+    f.op("all", "sum", "x", axes=(0, 1, 2, 3))
+    f.expect("all", x.sum())
+    f.op("m", "reduce_max", "x", axes=(0, 2))
+    f.expect("m", x.amax((0, 2)))
+    f.op("a", "argmax", "x", axis=2)
+    f.expect("a", x.argmax(2).double())
+    f.case("argmax takes the first")
+    f.write("x", torch.tensor([[1.0, 3.0, 3.0], [2.0, 2.0, 2.0]]))
+    f.op("a", "argmax", "x", axis=1)
+    f.expect("a", torch.tensor([1.0, 0.0]))
+    f.case("softmax")
+    x = f.input("x", (3, 5), -4, 4)
+    f.op("m", "reduce_max", "x", axes=(1,))
+    f.op("wide", "broadcast", "m", dims=(3, 5))
+    f.op("d", "sub", "x", "wide")
+    f.op("e", "exp", "d")
+    f.op("s", "sum", "e", axes=(1,))
+    f.op("t", "broadcast", "s", dims=(3, 5))
+    f.op("y", "div", "e", "t")
+    f.expect("y", torch.softmax(x, 1))
+    f.case("matmul")
+    a, b = f.input("a", (2, 3, 4)), f.input("b", (2, 4, 5))
+    f.op("y", "matmul", "a", "b")
+    f.expect("y", a @ b)
+    f.close()
+
+
+for family in (convolutions, pools, resizes, movements, arithmetic, reductions):
+    family()

@@ -1,0 +1,214 @@
+/* The reference functions against PyTorch's results in tests/numerics/ops (make.py there says how the files are written), random
+ * numbers against their definition, and the evaluator. */
+#include "graph_test.h"
+
+/* ---- reading the files ---- */
+
+typedef struct Script {
+    TestGraph t;
+    Map *names; /* from interned names to nodes, within a case */
+    const char *path;
+    char case_name[80];
+    int cases, expectations;
+} Script;
+
+static int64_t read_list(char *text, int64_t *items) {
+    int64_t count = 0;
+    if (strcmp(text, "-") == 0) return 0;
+    for (char *at = text; *at && count < 16; count++) {
+        items[count] = strtoll(at, &at, 10);
+        if (*at == ',') at++;
+    }
+    return count;
+}
+
+static Node *named(Script *s, const char *name) { return map_get(s->names, intern(s->t.graph->names, name)); }
+
+static DType type_named(const char *name) {
+    for (int type = DTYPE_F32; type <= DTYPE_BOOL; type++)
+        if (strcmp(dtype_name((DType)type), name) == 0) return (DType)type;
+    CU_FAIL_FATAL("no such type");
+    return DTYPE_F32;
+}
+
+/* Writes the value of attribute `name=text` where the operator's table says that it lies. */
+static void set_attribute(Script *s, Op op, char *struct_bytes, const char *name, char *text) {
+    int64_t *items = NEW_ARRAY(s->t.arena, int64_t, 16);
+    for (const AttrInfo *info = op_info[op].attributes(); info->name; info++) {
+        if (strcmp(info->name, name) != 0) continue;
+        void *field = struct_bytes + info->offset;
+        Dim *dims = NEW_ARRAY(s->t.arena, Dim, 16);
+        switch (info->kind) {
+        case ATTR_INT: *(int64_t *)field = strtoll(text, NULL, 10); return;
+        case ATTR_REAL: *(double *)field = strtod(text, NULL); return;
+        case ATTR_NAME: *(Name *)field = intern(s->t.graph->names, text); return;
+        case ATTR_TYPE: *(DType *)field = type_named(text); return;
+        case ATTR_INTS: *(IntList *)field = (IntList){(int)read_list(text, items), items}; return;
+        case ATTR_DIMS:
+            *(DimList *)field = (DimList){(int)read_list(text, items), dims};
+            for (int i = 0; i < ((DimList *)field)->count; i++) dims[i] = size(&s->t, items[i]);
+            return;
+        default: break;
+        }
+    }
+    CU_FAIL_FATAL("no such attribute");
+}
+
+/* name = input 2,3 V... */
+static Node *read_input(Script *s, const char *name, DType type, char *rest) {
+    int64_t items[16], count = 1;
+    int rank = (int)read_list(strtok_r(rest, " ", &rest), items);
+    Dim dims[16];
+    for (int i = 0; i < rank; i++) dims[i] = size(&s->t, items[i]), count *= items[i];
+    Node *node = MAKE(&s->t, input, NULL, 0, intern(s->t.graph->names, arena_printf(s->t.arena, "%s %s", s->case_name, name)), type, {rank, dims});
+    add_values(&s->t, node, 0, 1);
+    for (int64_t i = 0; i < count; i++) vec_last(&s->t.inputs).values[i] = strtod(rest, &rest);
+    return node;
+}
+
+/* name = operator x ... attribute=value ... */
+static Node *read_operator(Script *s, const char *op_name, char *rest) {
+    int op = 0, count = 0;
+    while (op < OP_COUNT && strcmp(op_info[op].name, op_name) != 0) op++;
+    CU_ASSERT_FATAL(op < OP_COUNT);
+    Node *inputs[8];
+    char *attributes = NEW_ARRAY(s->t.arena, char, op_info[op].attribute_bytes);
+    for (char *word = strtok_r(rest, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+        char *equals = strchr(word, '=');
+        if (!equals) {
+            inputs[count++] = named(s, word);
+            CU_ASSERT_PTR_NOT_NULL_FATAL(inputs[count - 1]);
+            continue;
+        }
+        *equals = 0;
+        set_attribute(s, (Op)op, attributes, word, equals + 1);
+    }
+    ShapeError error;
+    Node *node = graph_try(s->t.graph, (Op)op, inputs, count, attributes, &error);
+    if (!node) printf("\n  %s, %s: %s\n", s->path, s->case_name, error.text);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(node);
+    return node;
+}
+
+static void read_expectation(Script *s, char *rest) {
+    Node *node = named(s, strtok_r(rest, " ", &rest));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(node);
+    RefTensor result;
+    evaluate(&s->t, s->t.graph, &node, 1, &result);
+    s->expectations++;
+    for (int64_t i = 0; i < result.shape.count; i++) {
+        char *end;
+        double wanted = strtod(rest, &end), found = result.values[i];
+        CU_ASSERT_FATAL(end != rest); /* a number for each element */
+        rest = end;
+        if (wanted == found || fabs(wanted - found) <= 1e-11 * (1 + fabs(wanted))) continue;
+        printf("\n  %s, %s: %s[%lld] is %.13g, not %.13g\n", s->path, s->case_name, op_info[node->op].name, (long long)i, found, wanted);
+        CU_FAIL("not PyTorch's value");
+        return;
+    }
+    CU_ASSERT_EQUAL(strspn(rest, " \n"), strlen(rest));
+}
+
+static void read_line(Script *s, char *line) {
+    line[strcspn(line, "\n")] = 0;
+    char *rest, *first = strtok_r(line, " ", &rest);
+    if (!first) return;
+    if (strcmp(first, "case") == 0) {
+        snprintf(s->case_name, sizeof s->case_name, "%s", rest);
+        s->names = map_new(s->t.arena);
+        s->cases++;
+    } else if (strcmp(first, "expect") == 0) {
+        read_expectation(s, rest);
+    } else {
+        strtok_r(NULL, " ", &rest); /* = */
+        char *kind = strtok_r(NULL, " ", &rest);
+        bool is_int = strcmp(kind, "input_i32") == 0;
+        Node *node = is_int || strcmp(kind, "input") == 0 ? read_input(s, first, is_int ? DTYPE_I32 : DTYPE_F32, rest) : read_operator(s, kind, rest);
+        map_set(s->names, intern(s->t.graph->names, first), node);
+    }
+}
+
+static void check_file(const char *family, int cases) {
+    Script s = {.t = test_graph(1), .path = family};
+    FILE *file = fopen(arena_printf(s.t.arena, "tests/numerics/ops/%s.txt", family), "r");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    char *line = NULL;
+    size_t capacity = 0;
+    while (getline(&line, &capacity, file) > 0) read_line(&s, line);
+    free(line);
+    fclose(file);
+    CU_ASSERT(s.cases >= cases);
+    CU_ASSERT(s.expectations >= s.cases);
+    arena_free(s.t.arena);
+}
+
+static void test_convolution(void) { check_file("convolution", 12); }
+static void test_pool(void) { check_file("pool", 13); }
+static void test_resize(void) { check_file("resize", 30); }
+static void test_movement(void) { check_file("movement", 9); }
+static void test_arithmetic(void) { check_file("arithmetic", 6); }
+static void test_reduction(void) { check_file("reduction", 4); }
+
+/* ---- the evaluator ---- */
+
+/* The numbers that graph/op_source.c's comment defines, by another route: a few lines of Python gave them. */
+static void test_uniform(void) {
+    TestGraph t = test_graph(1);
+    Node *u = MAKE(&t, uniform, NULL, 0, intern(t.graph->names, "noise"), DTYPE_F32, DIMS(size(&t, 100), size(&t, 100)));
+    RefTensor result;
+    evaluate(&t, t.graph, &u, 1, &result);
+    double sum = 0, squares = 0;
+    for (int i = 0; i < 10000; i++) sum += result.values[i], squares += result.values[i] * result.values[i];
+    CU_ASSERT_DOUBLE_EQUAL(sum / 10000, 0.5, 0.01);
+    CU_ASSERT_DOUBLE_EQUAL(squares / 10000, 1.0 / 3, 0.01);
+    CU_ASSERT_EQUAL(result.values[0], 5532944 * 0x1p-24);
+    CU_ASSERT_EQUAL(result.values[9999], 9074145 * 0x1p-24);
+    arena_free(t.arena);
+}
+
+static void test_rounding(void) {
+    TestGraph t = test_graph(1);
+    Node *x = new_input(&t, 0.1, 0.1, 0, NULL), *third = build_binary(t.graph, OP_div, x, build_scalar(t.graph, 3, DTYPE_F32));
+    RefTensor result;
+    evaluate(&t, t.graph, &third, 1, &result);
+    CU_ASSERT_EQUAL(result.values[0], 0.1 / 3); /* f32 stays double */
+    Node *half = build_cast(t.graph, x, DTYPE_F16), *sum = build_binary(t.graph, OP_add, half, half);
+    evaluate(&t, t.graph, &sum, 1, &result);
+    CU_ASSERT_EQUAL(result.values[0], 2 * 0.0999755859375);
+    arena_free(t.arena);
+}
+
+static void test_missing_value(void) {
+    TestGraph t = test_graph(1);
+    Node *x = new_input(&t, 0, 1, 0, NULL), *y = build_unary(t.graph, OP_exp, x);
+    RefTensor result;
+    CU_ASSERT_FALSE(reference_evaluate(t.graph, &y, 1, t.symbols, 0, NULL, t.arena, &result));
+    arena_free(t.arena);
+}
+
+/* The sizes of a run decide: one graph, two batches. */
+static void test_symbols(void) {
+    TestGraph t = test_graph(1);
+    Node *ones = build_splat(t.graph, 1, (Shape){DTYPE_F32, 2, (Dim[]){t.N, t.H}}), *sum = build_sum(t.graph, ones, (int64_t[]){0, 1}, 2);
+    for (int64_t n = 1; n < 4; n++) {
+        t.symbols[0] = n;
+        RefTensor result;
+        evaluate(&t, t.graph, &sum, 1, &result);
+        CU_ASSERT_EQUAL(result.values[0], (double)(5 * n));
+    }
+    arena_free(t.arena);
+}
+
+void suite_reference(void) {
+    CU_pSuite suite = CU_add_suite("reference", NULL, NULL);
+    CU_add_test(suite, "convolutions are PyTorch's", test_convolution);
+    CU_add_test(suite, "pools are PyTorch's", test_pool);
+    CU_add_test(suite, "resizing is PyTorch's", test_resize);
+    CU_add_test(suite, "movement is PyTorch's", test_movement);
+    CU_add_test(suite, "arithmetic is PyTorch's", test_arithmetic);
+    CU_add_test(suite, "reductions are PyTorch's", test_reduction);
+    CU_add_test(suite, "random numbers are as defined", test_uniform);
+    CU_add_test(suite, "values are rounded to their type", test_rounding);
+    CU_add_test(suite, "a value that is not given", test_missing_value);
+    CU_add_test(suite, "symbolic sizes", test_symbols);
+}
