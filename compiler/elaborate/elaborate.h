@@ -20,7 +20,7 @@ typedef struct LayerInfo {
     const char *path;     /* "layer1.0.conv1" */
     const char *callee;   /* "conv" */
     Node *result;         /* its output; a tuple's first */
-    Dim parameters, macs; /* its own; macs of convolutions and matrix products, counted on outputs */
+    Dim parameters, macs; /* its own, without those of layers listed below it: columns add up; macs of convolutions and matrix products, counted on outputs */
     int64_t receptive_field; /* after it, in pixels of the input; 0 where it has none or it is the whole input */
     int depth;            /* nesting: 0 for the stages of the model's body */
     Span span;
@@ -29,7 +29,7 @@ typedef struct LayerInfo {
 typedef struct WeightInfo { /* a parameter or state of the model, in order of first use */
     Name path;
     Shape shape;
-    double init;
+    double init;          /* NAN where `param` says none: drawn at random */
     bool state;
     Span span;
 } WeightInfo;

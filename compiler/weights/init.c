@@ -4,7 +4,7 @@
  *   z = splitmix64(splitmix64(seed ^ fnv1a64(path)) + i)        u = (z >> 40) / 2^24, in [0, 1)
  *   declared 1 (scales, variances)          0.5 + u
  *   a parameter of two and more axes        (2 u - 1) * sqrt(5 / fan_in), fan_in the product of the axes after the first
- *   declared 0 otherwise (biases, means)    (2 u - 1) * 0.1
+ *   declared 0 or nothing (biases, means)   (2 u - 1) * 0.1
  *   declared anything else                  what was declared
  *
  * sqrt(5 / fan_in) is a little less than what keeps the variance through ReLU (6), for batch norm with these scales and variances brings it
@@ -41,7 +41,7 @@ void init_fill(uint64_t seed, const char *path, const RefShape *shape, double in
     for (int64_t i = 0; i < shape->count; i++) {
         float u = (float)(splitmix64(stream + (uint64_t)i) >> 40) * 0x1p-24f;
         float centered = (2 * u - 1) * bound, scale = 0.5f + u;
-        values[i] = init == 1 ? scale : init == 0 ? centered : (float)init;
+        values[i] = init == 1 ? scale : init == 0 || isnan(init) ? centered : (float)init;
     }
 }
 
