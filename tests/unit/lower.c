@@ -105,7 +105,7 @@ static Node *slice_channels(Node *x, int64_t begin, int64_t count) {
 
 static double pseudo(uint64_t seed, int64_t i) {
     uint64_t hash = hash_bytes(&i, sizeof i, seed);
-    return (double)(int64_t)(hash % 2001) / 1000.0 - 1.0;
+    return (double)(int64_t)(hash % 2049) / 1024.0 - 1.0; /* exact as f32, as weights are packed */
 }
 
 static bool fill(void *context, const Node *node, RefTensor *out) {
@@ -124,8 +124,8 @@ typedef struct Machine {
     const int64_t *symbols;
     Arena *scratch;
     double **slots, **inputs, **outputs;
-    int64_t *slot_elements;
-    const float *blob;
+    int64_t *slot_bytes;
+    const char *blob;
     int faults; /* spare lanes that are not zero, places outside a buffer */
 } Machine;
 
@@ -157,9 +157,18 @@ static double *place_in(Machine *m, const Value *value, int64_t place) {
     static double nowhere;
     if (value->space == SPACE_INPUT) return &m->inputs[value->slot][place];
     if (value->space == SPACE_OUTPUT) return &m->outputs[value->slot][place];
-    if (place >= 0 && place < m->slot_elements[value->slot]) return &m->slots[value->slot][place];
+    if (place >= 0 && (place + 1) * dtype_bytes(value->node->shape.type) <= m->slot_bytes[value->slot]) return &m->slots[value->slot][place];
     m->faults++;
     return &nowhere;
+}
+
+static double packed_number(const char *bytes, DType type, int64_t place) {
+    switch (type) {
+    case DTYPE_F32: return (double)((const float *)bytes)[place];
+    case DTYPE_I32: return ((const int32_t *)bytes)[place];
+    case DTYPE_BOOL: return bytes[place];
+    default: CU_FAIL_FATAL("no weights of this type here"); return 0;
+    }
 }
 
 static double *read_weight(Machine *m, const Value *value, RefShape *shape) {
@@ -171,7 +180,7 @@ static double *read_weight(Machine *m, const Value *value, RefShape *shape) {
         return result.values;
     }
     double *values = NEW_ARRAY(m->scratch, double, shape->count);
-    for (int64_t i = 0; i < shape->count; i++) values[i] = (double)m->blob[job->offset / 4 + (uint64_t)place_of(m, value, shape, i)];
+    for (int64_t i = 0; i < shape->count; i++) values[i] = packed_number(m->blob + job->offset, shape->type, place_of(m, value, shape, i));
     return values;
 }
 
@@ -261,13 +270,13 @@ static double *junk(Arena *scratch, int64_t count) {
 
 static Machine machine_new(const Program *program, const int64_t *symbols) {
     Machine m = {.program = program, .symbols = symbols, .scratch = arena_new()};
-    m.blob = (const float *)pack_blob(program);
+    m.blob = pack_blob(program);
     m.slots = NEW_ARRAY(m.scratch, double *, program->slots.count);
-    m.slot_elements = NEW_ARRAY(m.scratch, int64_t, program->slots.count);
+    m.slot_bytes = NEW_ARRAY(m.scratch, int64_t, program->slots.count);
     for (int i = 0; i < program->slots.count; i++) {
         for (int k = 0; k < program->slots.items[i].bytes.count; k++)
-            m.slot_elements[i] = max_i64(m.slot_elements[i], size_at(&m, program->slots.items[i].bytes.items[k]) / 4);
-        m.slots[i] = junk(m.scratch, m.slot_elements[i]);
+            m.slot_bytes[i] = max_i64(m.slot_bytes[i], size_at(&m, program->slots.items[i].bytes.items[k]));
+        m.slots[i] = junk(m.scratch, m.slot_bytes[i]); /* one double an element, of whatever type */
     }
     m.inputs = NEW_ARRAY(m.scratch, double *, g->inputs.count);
     m.outputs = NEW_ARRAY(m.scratch, double *, g->outputs.count);
@@ -610,11 +619,70 @@ static int64_t random_channels(void) {
     return some[random_below(COUNT_OF(some))];
 }
 
+static Node *random_pad(Node *x) {
+    static const char *const modes[] = {"constant", "reflect", "replicate"};
+    Dim one = constant(1), zero = constant(0), before[] = {zero, zero, one, zero}, after[] = {zero, zero, zero, one};
+    Dim from[] = {zero, zero, zero, one};
+    Node *wide = build_pad(g, random_below(2) ? relu(x) : x, before, after, modes[random_below(3)], 0.5);
+    return build_slice(g, wide, from, x->shape.dims, NULL);
+}
+
+/* The transposed convolution, with groups or without. */
+static Node *random_transposed(Node *x) {
+    int64_t channels = dim_const_value(x->shape.dims[1]), groups = channels % 2 == 0 ? 1 + random_below(2) : 1;
+    int64_t ones[] = {1, 1};
+    convolution_input_attributes attributes = {{2, ones}, {2, ones}, {2, ones}, {2, x->shape.dims + 2}, groups};
+    Node *inputs[] = {x, add_parameter(channels, 8, 3, 3)};
+    return graph_make(g, OP_convolution_input, inputs, 2, &attributes);
+}
+
+/* Of other types, and of shapes that are made of sizes alone. */
+static Node *random_mask(Node *x) {
+    iota_attributes attributes = {.type = DTYPE_I32, .dims = {4, x->shape.dims}, .axis = 1 + random_below(3)};
+    Node *place = graph_make(g, OP_iota, NULL, 0, &attributes);
+    Node *mask = build_binary(g, OP_lt, place, build_scalar(g, 2, DTYPE_I32));
+    if (random_below(2)) mask = build_binary(g, OP_and, mask, build_binary(g, OP_lt, x, build_scalar(g, 0, DTYPE_F32)));
+    return build_select(g, mask, x, build_cast(g, place, DTYPE_F32));
+}
+
+static Node *random_argmax(Node *x) {
+    argmax_attributes attributes = {.axis = 1 + random_below(3)};
+    return build_binary(g, OP_add, x, build_cast(g, graph_make(g, OP_argmax, &x, 1, &attributes), DTYPE_F32));
+}
+
+static Node *random_gather(Node *x) {
+    int64_t channels = dim_const_value(x->shape.dims[1]);
+    Dim dims[] = {constant(channels)};
+    iota_attributes places = {.type = DTYPE_I32, .dims = {1, dims}, .axis = 0};
+    gather_attributes attributes = {.axis = 1};
+    Node *inputs[] = {x, build_binary(g, OP_sub, build_scalar(g, (double)(channels - 1), DTYPE_I32), graph_make(g, OP_iota, NULL, 0, &places))};
+    return graph_make(g, OP_gather, inputs, 2, &attributes);
+}
+
+/* x @ x^T @ x over the last two axes: operands that are computed, and transposed. */
+static Node *random_matmul(Node *x) {
+    int64_t swap[] = {0, 1, 3, 2};
+    Node *first[] = {x, build_transpose(g, x, swap)}, *second[] = {NULL, x};
+    second[0] = build_binary(g, OP_mul, graph_make(g, OP_matmul, first, 2, NULL), build_scalar(g, 0.25, DTYPE_F32));
+    return graph_make(g, OP_matmul, second, 2, NULL);
+}
+
+static Node *random_movement(Node *x) {
+    int64_t swap[] = {0, 1, 3, 2}, axis = 3;
+    flip_attributes flip = {{1, &axis}};
+    Dim flat[] = {x->shape.dims[0], x->shape.dims[1], dim_mul(g->dims, x->shape.dims[2], x->shape.dims[3])};
+    switch (random_below(3)) {
+    case 0: return build_transpose(g, x, swap);
+    case 1: return graph_make(g, OP_flip, &x, 1, &flip);
+    default: return build_reshape(g, relu(build_reshape(g, x, 3, flat)), 4, x->shape.dims);
+    }
+}
+
 /* One more node on top of x, a picture of [N, C, 2H, 2H]; other is another one. */
 static Node *random_step(Node *x, Node *other) {
     int64_t channels = dim_const_value(x->shape.dims[1]);
     bool alike = shape_dims_equal(x->shape, other->shape);
-    switch (random_below(16)) {
+    switch (random_below(20)) {
     case 0: case 1: return conv(x, random_channels(), 1 + 2 * random_below(2));
     case 2: return relu(x);
     case 3: return add_bias(x);
@@ -624,19 +692,20 @@ static Node *random_step(Node *x, Node *other) {
     case 8: return channels >= 16 ? slice_channels(x, 8, 8) : build_unary(g, OP_tanh, x);
     case 9: return upsample(pool(x, 2), x->shape.dims[2], x->shape.dims[3]);
     case 10: return build_binary(g, OP_sub, x, sum_over(x, 2, 3));
-    case 11: { int64_t swap[] = {0, 1, 3, 2}; return build_transpose(g, x, swap); }
-    case 12: { int64_t axis = 3; flip_attributes attributes = {{1, &axis}}; return graph_make(g, OP_flip, &x, 1, &attributes); }
-    case 13: {
-        Dim flat[] = {x->shape.dims[0], constant(channels), dim_mul(g->dims, x->shape.dims[2], x->shape.dims[3])};
-        return build_reshape(g, relu(build_reshape(g, x, 3, flat)), 4, x->shape.dims);
-    }
+    case 11: return random_movement(x);
+    case 12: return random_pad(x);
+    case 13: return random_transposed(x);
     case 14: return softmax(x, 1);
+    case 15: return random_mask(x);
+    case 16: return random_argmax(x);
+    case 17: return random_gather(x);
+    case 18: return random_matmul(build_unary(g, OP_tanh, x));
     default: return build_binary(g, OP_mul, x, per_channel(add_parameter(channels, 0, 0, 0)));
     }
 }
 
 static void test_random_graphs(void) {
-    for (uint64_t seed = 1; seed <= 300; seed++) {
+    for (uint64_t seed = 1; seed <= 400; seed++) {
         begin_graph();
         state = seed;
         Dim side = dim_scale(g->dims, H, 2);
@@ -649,6 +718,7 @@ static void test_random_graphs(void) {
         Program *program = lowered_for(seed % 2 ? "x86-64-v3" : "aarch64");
         if (runs_right(program, 2, 2)) continue;
         fprintf(stderr, "random graph %llu fails\n", (unsigned long long)seed);
+        graph_print(g, stderr);
         program_print(program, stderr);
         CU_FAIL("a random graph's program is wrong");
         return;
