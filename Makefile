@@ -17,7 +17,7 @@ OBJECTS   := $(COMPILER:%.c=$(BUILD)/%.o) $(BUILD)/grammar/cai.tab.o $(BUILD)/gr
 CORE      := $(filter-out $(BUILD)/compiler/main.o,$(OBJECTS))
 RUNOBJ    := $(RUNTIME:%.c=$(BUILD)/%.o)
 # What the compiler takes of the runtime: file formats, not the main of built programs.
-SHARED    := $(filter-out $(BUILD)/runtime/main.o,$(RUNOBJ))
+SHARED    := $(filter-out $(BUILD)/runtime/start.o,$(RUNOBJ))
 # LLVM compresses sections by libzstd, whose -dev package nothing else needs; z3 and libxml2 belong to parts that are not linked.
 LIBS       = $(shell $(LLVM) --link-static --libs x86 aarch64 passes) -Wl,--as-needed -lrt -ldl -l:libzstd.so.1 -lstdc++ -ljson-c -lpng -ljpeg -lz -lm -lpthread
 LINK      := $(CC) -no-pie $(shell command -v ld.lld-19 >/dev/null && echo -fuse-ld=lld)

@@ -1,4 +1,4 @@
-/* The main function of every built program: its command line over the model that the compiler put beside it. */
+/* What every built program does: its command line over the model that the compiler put beside it. */
 #include "runtime.h"
 #include <stdlib.h>
 #include <string.h>
@@ -163,11 +163,10 @@ static int dispatch(const cai_program *program, const cai_command *command, cai_
     return run_command(program, command, clock, &error);
 }
 
-int main(int argc, char **argv) {
+int cai_main(const cai_program *program, int argc, char **argv) {
     cai_clock clock;
     cai_clock_start(&clock);
     cai_clean_up_on_signals();
-    const cai_program *program = &cai_the_program;
     cai_error error;
     cai_command command;
     program_name = program->name;

@@ -230,6 +230,11 @@ bool cai_image_crop(cai_image *image, int64_t top, int64_t left, int64_t height,
 /* Mirrors at the lower and right edge, without repeating the edge. */
 bool cai_image_pad(cai_image *image, int64_t height, int64_t width, cai_error *error);
 
+/* ---- main.c ---- */
+
+/* The whole run of a program from its command line; gives its exit code. */
+int cai_main(const cai_program *program, int argc, char **argv);
+
 /* ---- command_line.c: the words after the program's name ---- */
 
 typedef struct cai_named_file {

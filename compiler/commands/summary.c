@@ -1,6 +1,17 @@
 /* cai summary: a line for each layer, with what it makes and costs, and the totals. */
 #include "commands/commands.h"
 
+/* Multiply-adds are those of one picture: the batch, where it is a size of its own, is taken as 1. */
+static Dim for_batch_of_one(const Model *model, Dim value) {
+    const Graph *graph = model->graph;
+    if (graph->inputs.count == 0 || graph->inputs.items[0].node->shape.rank == 0) return value;
+    Dim batch = graph->inputs.items[0].node->shape.dims[0];
+    for (int i = 0; i < dims_symbol_count(graph->dims); i++)
+        if (batch->term_count == 1 && batch->terms[0].factor_count == 1 && batch->terms[0].factors[0].symbol == dims_symbol(graph->dims, i))
+            return dim_substitute(graph->dims, value, i, dim_const(graph->dims, 1));
+    return value;
+}
+
 /* ---- for people ---- */
 
 static int width_of(const char *text) {
@@ -29,12 +40,12 @@ static const char *number_text(Session *s, Dim value) {
     return text_string(&text);
 }
 
-static Row row_of(Session *s, const LayerInfo *layer) {
+static Row row_of(Session *s, const Model *model, const LayerInfo *layer) {
     const char *last = strrchr(layer->path, '.');
     const char *own = last ? last + 1 : layer->path, *callee = layer->callee ? layer->callee : "";
     return (Row){.name = arena_printf(s->arena, "%*s%s%s%s%s", layer->depth * 2, "", own, *own && *callee ? " (" : "", callee, *own && *callee ? ")" : ""),
                  .shape = layer->result ? shape_string(s->arena, layer->result->shape) : "",
-                 .parameters = number_text(s, layer->parameters), .macs = number_text(s, layer->macs), .field = field_text(s, layer->receptive_field)};
+                 .parameters = number_text(s, layer->parameters), .macs = number_text(s, for_batch_of_one(model, layer->macs)), .field = field_text(s, layer->receptive_field)};
 }
 
 static void widen(Columns *columns, const Row *row) {
@@ -51,21 +62,23 @@ static void print_row(const Columns *c, const Row *row) {
 
 static void print_table(Session *s, const Model *model) {
     Row head = {"layer", "output", "parameters", "MACs", "field"};
-    Row total = {"total", "", number_text(s, model->parameters), number_text(s, model->macs), field_text(s, model->receptive_field)};
+    Dim macs = for_batch_of_one(model, model->macs);
+    Row total = {"total", "", number_text(s, model->parameters), number_text(s, macs), field_text(s, model->receptive_field)};
     Columns columns = {0};
     Row *rows = NEW_ARRAY(s->arena, Row, model->layers.count);
     widen(&columns, &head);
     widen(&columns, &total);
     for (int i = 0; i < model->layers.count; i++) {
-        rows[i] = row_of(s, &model->layers.items[i]);
+        rows[i] = row_of(s, model, &model->layers.items[i]);
         widen(&columns, &rows[i]);
     }
     printf("model %s\n", model->decl->name);
     print_row(&columns, &head);
     for (int i = 0; i < model->layers.count; i++) print_row(&columns, &rows[i]);
     print_row(&columns, &total);
-    int64_t macs;
-    if (dim_is_const(model->macs, &macs)) printf("%.4g GMACs, which are %.4g GFLOPs: a multiply-add counts as one MAC and as two FLOPs\n", (double)macs / 1e9, (double)macs / 5e8);
+    int64_t known;
+    if (!dim_is_const(macs, &known)) return;
+    printf("%.4g GMACs for one picture, which are %.4g GFLOPs: a multiply-add is one MAC and two FLOPs\n", (double)known / 1e9, (double)known / 5e8);
 }
 
 /* ---- for tools: a size that is not known yet is a string ---- */
@@ -92,13 +105,13 @@ static void print_json_shape(Session *s, const Node *node) {
     printf("]");
 }
 
-static void print_json_layer(Session *s, const LayerInfo *layer, bool first) {
+static void print_json_layer(Session *s, const Model *model, const LayerInfo *layer, bool first) {
     printf("%s\n    {\"name\": \"%s\", \"callee\": \"%s\"", first ? "" : ",", layer->path, layer->callee ? layer->callee : "");
     print_json_shape(s, layer->result);
     printf(", ");
     print_json_number(s, "params", layer->parameters);
     printf(", ");
-    print_json_number(s, "macs", layer->macs);
+    print_json_number(s, "macs", for_batch_of_one(model, layer->macs));
     print_json_field(layer->receptive_field);
     printf(", \"depth\": %d}", layer->depth);
 }
@@ -110,10 +123,10 @@ static void print_json(Session *s, const ModelList *models) {
         printf("%s\n  {\"name\": \"%s\", ", i ? "," : "", model->decl->name);
         print_json_number(s, "params", model->parameters);
         printf(", ");
-        print_json_number(s, "macs", model->macs);
+        print_json_number(s, "macs", for_batch_of_one(model, model->macs));
         print_json_field(model->receptive_field);
         printf(", \"layers\": [");
-        for (int k = 0; k < model->layers.count; k++) print_json_layer(s, &model->layers.items[k], k == 0);
+        for (int k = 0; k < model->layers.count; k++) print_json_layer(s, model, &model->layers.items[k], k == 0);
         printf("]}");
     }
     printf("]}\n");
