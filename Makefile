@@ -5,7 +5,7 @@ BUILD     := build
 CC        := gcc
 LLVM      := llvm-config-19
 WARN      := -Wall -Wextra -Wpedantic
-CFLAGS    ?= -O2 -g
+CFLAGS    ?= -O2 -g -DNDEBUG
 BASE      := -std=c11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -MMD -MP
 LLVMFLAGS  = -isystem $(shell $(LLVM) --includedir)
 CINCLUDE   = $(BASE) -Icompiler -Iruntime -I$(BUILD)/grammar $(LLVMFLAGS)
@@ -22,7 +22,11 @@ SHARED    := $(filter-out $(BUILD)/runtime/start.o,$(RUNOBJ))
 LIBS       = $(shell $(LLVM) --link-static --libs x86 aarch64 passes) -Wl,--as-needed -lrt -ldl -l:libzstd.so.1 -lstdc++ -ljson-c -lpng -ljpeg -lz -lm -lpthread
 LINK      := $(CC) -no-pie $(shell command -v ld.lld-19 >/dev/null && echo -fuse-ld=lld)
 
-.PHONY: all deps check test test-all bench fuzz bless lint docs install clean demo
+# What a Debian 12 needs to build cai, to build with it, and to test it.
+PACKAGES  := gcc make binutils libc6-dev llvm-19-dev lld-19 flex bison libpng-dev libjpeg-dev libjson-c-dev zlib1g-dev \
+             libopenblas-serial-dev libcunit1-dev clang-19 libclang-rt-19-dev
+
+.PHONY: all deps check test sanitize bless lint docs install clean demo
 all: $(BUILD)/cai $(BUILD)/runtime/libcai_runtime.a $(BUILD)/runtime/link.txt
 
 $(BUILD)/cai: $(OBJECTS) $(SHARED)
@@ -39,7 +43,7 @@ $(BUILD)/runtime/link.txt: Makefile
 	  if [ -f "$$file" ]; then echo "$${entry%%:*} $$file"; else echo "blas:libopenblas.a" | grep -q "$$entry" || { echo "$${entry#*:} is missing: make deps" >&2; exit 1; }; fi; \
 	done > $@.part && mv $@.part $@
 
-$(BUILD)/grammar/cai.tab.c $(BUILD)/grammar/cai.tab.h: grammar/cai.y
+$(BUILD)/grammar/cai.tab.c $(BUILD)/grammar/cai.tab.h &: grammar/cai.y
 	@mkdir -p $(@D); bison -Werror -o $(BUILD)/grammar/cai.tab.c --defines=$(BUILD)/grammar/cai.tab.h $<
 $(BUILD)/grammar/cai.lex.c: grammar/cai.l $(BUILD)/grammar/cai.tab.h
 	@mkdir -p $(@D); flex -o $@ $<
@@ -60,8 +64,37 @@ $(BUILD)/tests/unit/main.o: CFLAGS += -I$(BUILD)/tests
 $(BUILD)/unit_tests: $(UNIT:%.c=$(BUILD)/%.o) $(CORE) $(SHARED)
 	$(LINK) -o $@ $^ -L$(shell $(LLVM) --libdir) $(LIBS) -lcunit
 
+deps:
+	@missing=$$(for p in $(PACKAGES); do dpkg-query -W -f='$${Status}\n' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ "$$missing" ]; then sudo=$$([ $$(id -u) = 0 ] || echo sudo); echo "installing" $$missing; \
+	  $$sudo apt-get -q update && DEBIAN_FRONTEND=noninteractive $$sudo apt-get -qy install --no-install-recommends $$missing; fi
+
 check: $(BUILD)/unit_tests
 	$(BUILD)/unit_tests
+# Everything, from a fresh clone. STAGES="unit golden" runs only those.
+test: deps
+	$(MAKE) -j$$(nproc) all $(BUILD)/unit_tests
+	CAI_VERIFY=1 tests/run $(STAGES)
+# The unit and golden tests once more, with clang's address and undefined-behaviour sanitizers.
+sanitize: deps
+	$(MAKE) -j$$(nproc) BUILD=build/sanitize CC=clang-19 CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" \
+	  build/sanitize/cai build/sanitize/unit_tests
+	build/sanitize/unit_tests && CAI=build/sanitize/cai tests/golden/run
+# Writes what the golden tests print into their blocks; `git diff` then shows what changed.
+bless: all
+	tests/golden/run --bless
+lint: $(BUILD)/grammar/cai.tab.h
+	for cc in gcc clang-19; do $$cc $(filter-out -MMD -MP,$(CINCLUDE)) -Werror -fsyntax-only $(COMPILER) $(RUNTIME) $(UNIT) -I$(BUILD)/tests || exit 1; done
+	! awk 'length > 160 {print FILENAME ":" FNR ": longer than 160 columns"; found = 1} END {exit !found}' $(COMPILER) $(RUNTIME) grammar/*
+demo: deps
+	$(MAKE) -j$$(nproc) all
+	examples/demo
+
+install: all
+	install -D $(BUILD)/cai $(DESTDIR)$(PREFIX)/bin/cai
+	install -d $(DESTDIR)$(PREFIX)/lib/cai/stdlib $(DESTDIR)$(PREFIX)/lib/cai/runtime $(DESTDIR)$(PREFIX)/include
+	cp -R stdlib/. $(DESTDIR)$(PREFIX)/lib/cai/stdlib
+	install -m 644 $(BUILD)/runtime/libcai_runtime.a $(BUILD)/runtime/link.txt $(DESTDIR)$(PREFIX)/lib/cai/runtime
 
 clean:
 	rm -rf $(BUILD)

@@ -1,5 +1,6 @@
 /* Runs every suite of this folder; the list is made by the Makefile from the file names. An argument names the suites to run. */
 #include <CUnit/Basic.h>
+#include <stdio.h>
 #include <string.h>
 
 #define SUITE(name) void suite_##name(void);
@@ -20,7 +21,8 @@ int main(int argc, char **argv) {
 #undef SUITE
     CU_basic_set_mode(CU_BRM_NORMAL);
     CU_basic_run_tests();
-    unsigned failed = CU_get_number_of_tests_failed();
+    unsigned failed = CU_get_number_of_tests_failed(), run = CU_get_number_of_tests_run();
     CU_cleanup_registry();
+    printf("%u passed, %u failed\n", run - failed, failed);
     return failed ? 1 : 0;
 }
