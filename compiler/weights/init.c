@@ -3,15 +3,10 @@
  *
  *   z = splitmix64(splitmix64(seed ^ fnv1a64(path)) + i)        u = (z >> 40) / 2^24, in [0, 1)
  *   declared 1 (scales, variances)          0.5 + u
-<<<<<<< HEAD
- *   a parameter of two and more axes        (2 u - 1) * sqrt(5 / fan_in), fan_in the product of the axes after the first
- *   declared 0 or nothing (biases, means)   (2 u - 1) * 0.1
-=======
  *   declared 0, or nothing: a parameter of two and more axes
  *                                           (2 u - 1) * sqrt(5 / fan_in), fan_in the product of the axes after the first
  *                           else (biases, means)
  *                                           (2 u - 1) * 0.1
->>>>>>> ba37713 (summary: Count for one picture; weights: what is not declared is drawn)
  *   declared anything else                  what was declared
  *
  * sqrt(5 / fan_in) is a little less than what keeps the variance through ReLU (6), for batch norm with these scales and variances brings it
