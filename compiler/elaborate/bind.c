@@ -81,6 +81,7 @@ static const char *signature(Evaluator *ev, const Decl *decl) {
         if (!space) text_add_bytes(&out, &c, 1);
         else if (out.length && out.bytes[out.length - 1] != ' ') text_add(&out, " ");
     }
+    while (out.length && out.bytes[out.length - 1] == ' ') out.bytes[--out.length] = 0;
     return text_string(&out);
 }
 

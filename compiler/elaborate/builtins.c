@@ -153,6 +153,10 @@ static bool shape_argument(Evaluator *ev, Value v, DType type, Span span, const 
     }
     for (int i = 0; i < count; i++) {
         Value item = value_is_sequence(v) ? v.list->items[i] : v;
+        if (item.kind == VALUE_TENSOR || item.kind == VALUE_WEIGHT) {
+            report(ev, "tensor-at-compile-time", span, "a tensor cannot decide a shape: shapes are known before the program runs");
+            return false;
+        }
         if (item.kind != VALUE_INT && item.kind != VALUE_DIM) {
             refuse(ev, span, function, "a list of sizes", item);
             return false;

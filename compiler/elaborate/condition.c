@@ -26,7 +26,7 @@ static void fail_with_sizes(Evaluator *ev, const Expr *expr, Dim left, Dim right
         fail(ev, expr, message, code);
         return;
     }
-    Diagnostic *d = report(ev, code, expr->span, "`%s` does not hold: %s %s %s", span_text(ev->arena, expr->span), dim_string(ev->arena, left),
+    Diagnostic *d = report(ev, code, expr->span, "`%s` does not hold here (%s %s %s)", span_text(ev->arena, expr->span), dim_string(ev->arena, left),
                            operator_text(expr->op), dim_string(ev->arena, right));
     fail_operands(ev, d, code);
 }

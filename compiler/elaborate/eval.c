@@ -18,19 +18,27 @@ void frame_bind(Evaluator *ev, Frame *frame, Name name, Value value, Span span) 
     vec_push(ev->arena, &frame->names, (Binding){name, value, span});
 }
 
+static Value constant_in_itself(Evaluator *ev, const Decl *decl) {
+    report(ev, "needs-itself", decl->name_span, "`%s` needs itself", decl->name);
+    return value_error;
+}
+
+/* Constants have the model's namespace of weights: a layer bound at file level is one layer in all models. */
 Value evaluate_constant(Evaluator *ev, Definition *definition) {
     Value *known = map_get(ev->constants, definition);
+    const Decl *decl = definition->decl;
     if (known) return *known;
+    if (definition->evaluating) return constant_in_itself(ev, decl);
+    if (!spend(ev, decl->span, 1)) return value_error;
+    Frame *model = ev->frame;
+    while (model->caller) model = model->caller;
+    frame_push(ev, definition->unit, ev->root, (Span){0})->claims = model->claims;
+    definition->evaluating = true;
     known = NEW(ev->arena, Value);
-    map_set(ev->constants, definition, known); /* VALUE_ERROR while it is evaluated: one that needs itself ends there */
-    if (spend(ev, definition->decl->span, 1)) {
-        Frame *model = ev->frame;
-        while (model->caller) model = model->caller;
-        frame_push(ev, definition->unit, ev->root, (Span){0})->claims = model->claims;
-        Value value = evaluate(ev, definition->decl->value);
-        *known = name_value(ev, value, definition->decl->name, definition->decl->name_span);
-        frame_pop(ev);
-    }
+    *known = name_value(ev, evaluate(ev, decl->value), decl->name, decl->name_span);
+    definition->evaluating = false;
+    frame_pop(ev);
+    map_set(ev->constants, definition, known);
     return *known;
 }
 

@@ -73,6 +73,7 @@ const char *value_describe(Arena *arena, Value v); /* for messages: "f32[N, 3, 8
 struct Definition { /* a name at the top of a file */
     Decl *decl;
     Unit *unit;
+    bool evaluating; /* a constant that needs itself is told by this */
 };
 
 struct Unit { /* a file, parsed */

@@ -68,10 +68,9 @@ static bool slice_place(Evaluator *ev, const Expr *expr, Dim size, Dim missing, 
     return true;
 }
 
-/* a <= b, now or checked at run time. */
-static bool require_at_most(Evaluator *ev, Dim a, Dim b, Span span, const char *what) {
+/* a <= b, now or checked at run time with that text. */
+static bool require_at_most(Evaluator *ev, Dim a, Dim b, Span span, const char *text) {
     bool holds;
-    const char *text = arena_printf(ev->arena, "%s: %s against %s", what, dim_string(ev->arena, a), dim_string(ev->arena, b));
     if (!decide_order(ev, OPERATOR_LE, a, b, &holds)) {
         const char *message = arena_printf(ev->arena, "%s: %s", place_text(ev->arena, user_span(ev, span)), text);
         vec_push(ev->graph->arena, &ev->graph->checks, (Check){CHECK_AT_LEAST, b, a, message});
@@ -85,15 +84,18 @@ static bool axis_slice(Evaluator *ev, const Index *index, Dim size, Dim *begin, 
     Dim end, zero = dim_const(ev->dims, 0);
     if (!slice_place(ev, index->at, size, zero, begin) || !slice_place(ev, index->end, size, size, &end)) return false;
     *length = dim_sub(ev->dims, end, *begin);
-    bool fits = require_at_most(ev, end, size, index->span, "this slice ends outside of its axis");
-    fits = fits && (*begin == zero || require_at_most(ev, zero, *begin, index->span, "this slice begins outside of its axis"));
-    return fits && require_at_most(ev, dim_const(ev->dims, 1), *length, index->span, "this slice is empty");
+    const char *from = dim_string(ev->arena, *begin), *to = dim_string(ev->arena, end), *all = dim_string(ev->arena, size);
+    const char *outside = arena_printf(ev->arena, "the slice %s:%s goes beyond its axis of %s", from, to, all);
+    bool fits = require_at_most(ev, end, size, index->span, outside);
+    fits = fits && (*begin == zero || require_at_most(ev, zero, *begin, index->span, outside));
+    return fits && require_at_most(ev, dim_const(ev->dims, 1), *length, index->span, arena_printf(ev->arena, "the slice %s:%s is empty", from, to));
 }
 
 static bool axis_place(Evaluator *ev, Value at, Dim size, Span span, Dim *begin) {
     *begin = at.kind == VALUE_INT && at.integer < 0 ? dim_offset(ev->dims, size, at.integer) : as_dim(ev, at);
-    return require_at_most(ev, dim_offset(ev->dims, *begin, 1), size, span, "this index is outside of its axis") &&
-           require_at_most(ev, dim_const(ev->dims, 0), *begin, span, "this index is outside of its axis");
+    const char *outside = arena_printf(ev->arena, "index %s is outside of its axis of %s", value_describe(ev->arena, at), dim_string(ev->arena, size));
+    return require_at_most(ev, dim_offset(ev->dims, *begin, 1), size, span, outside) &&
+           require_at_most(ev, dim_const(ev->dims, 0), *begin, span, outside);
 }
 
 typedef struct Cut { /* what the indices make of a tensor's axes */

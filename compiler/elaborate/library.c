@@ -43,7 +43,7 @@ static void define(Library *library, Unit *unit, Decl *decl) {
         return;
     }
     Definition *definition = NEW(library->arena, Definition);
-    *definition = (Definition){decl, unit};
+    *definition = (Definition){.decl = decl, .unit = unit};
     map_set(unit->definitions, decl->name, definition);
     if (decl->kind == DECL_MODEL && unit == library->main) vec_push(library->arena, &library->models, definition);
     later(library, decl);

@@ -126,6 +126,8 @@ const char *operand_text(Evaluator *ev, const Node *node) {
 void report_operands(Evaluator *ev, Diagnostic *d) {
     const Frame *frame = users_frame(ev);
     if (!d || !frame) return;
+    bool inside = frame->operand && d->span.source == frame->operand->span.source && d->span.begin < frame->operand->span.end;
+    if (!inside && frame->operand) report_label(ev, d, d->span, "%s", "");
     for (int i = 0; i < frame->inputs->count && i < 6; i++) {
         Value v = frame->inputs->items[i].value;
         Span span = operand_span(frame, i);
