@@ -10,7 +10,13 @@
  * Needs: kernels with their kinds. Gives: program->launches; layout, space, parent, strides, offset and bytes of every value. */
 #include "lower/stages.h"
 
-typedef enum PlaceKind { PLACE_RESHAPE, PLACE_PART, PLACE_SLICE } PlaceKind;
+typedef enum PlaceKind {
+    PLACE_RESHAPE,         /* the same elements in the same places */
+    PLACE_PART,            /* a part of the parent, a concatenation */
+    PLACE_SLICE,           /* the parent's slice */
+    PLACE_TRANSPOSE,       /* the parent's transpose */
+    PLACE_BEFORE_TRANSPOSE /* the parent is the transpose of this */
+} PlaceKind;
 
 typedef struct Position { /* how a value lies in its parent */
     PlaceKind kind;
@@ -23,6 +29,8 @@ typedef struct Facts { /* of a value */
     double votes;          /* of a group's representative: bytes that want BLOCKED less those that want PLAIN */
     bool never_blocked;
     Kernel *producer;
+    int readers;           /* kernels that read it */
+    bool strided;          /* all of them take it with any strides */
     Value *copies[3];      /* by LayoutKind: the same tensor in another layout; [LAYOUT_ANY]: dense and PLAIN */
     bool copied_out;       /* some of port_copies is from it */
     Position place;
@@ -137,10 +145,8 @@ static void vote_kernel(Layout *l, const Kernel *kernel) {
 }
 
 static void vote_view(Layout *l, const Kernel *kernel) {
-    if (kernel->members[0]->op == OP_slice) {
-        unite(l, kernel->output, kernel->inputs[0]);
-        return;
-    }
+    if (kernel->members[0]->op == OP_slice) unite(l, kernel->output, kernel->inputs[0]);
+    if (kernel->members[0]->op != OP_reshape) return;
     vote(l, kernel->inputs[0], LAYOUT_PLAIN);
     l->facts.items[find_group(l, kernel->output)].never_blocked = true;
 }
@@ -207,6 +213,43 @@ static void place_parts(Layout *l, Kernel *concat) {
     }
 }
 
+static bool keeps_last_axis(const Node *transpose) {
+    IntList to = ATTRIBUTES(transpose, transpose)->permutation;
+    return to.count > 0 && to.items[to.count - 1] == to.count - 1;
+}
+
+static void count_readers(Layout *l) {
+    for (int i = 0; i < l->program->values.count; i++) facts_of(l, l->program->values.items[i])->strided = true;
+    for (int i = 0; i < l->low->kernels.count; i++) {
+        const Kernel *kernel = l->low->kernels.items[i];
+        for (int k = 0; k < kernel->input_count; k++) {
+            Facts *facts = facts_of(l, kernel->inputs[k]);
+            facts->readers++;
+            if (kernel->kind != &kernel_kinds[KERNEL_matmul] || k >= kernel_operand_count(kernel)) facts->strided = false;
+        }
+    }
+}
+
+/* What only its transpose reads is written where the transpose shall lie. */
+static void place_before_transpose(Layout *l, const Kernel *transpose) {
+    Value *from = transpose->inputs[0], *to = transpose->output;
+    const Facts *facts = facts_of(l, from);
+    if (!keeps_last_axis(to->node) || facts->readers != 1 || !facts->producer || kernel_is_view(facts->producer)) return;
+    if (from->space != SPACE_SLOT || from->parent || from->layout != LAYOUT_PLAIN || to->layout != LAYOUT_PLAIN) return;
+    if (facts->copied_out) return;
+    from->parent = to;
+    facts_of(l, from)->place.kind = PLACE_BEFORE_TRANSPOSE;
+}
+
+static void place_all(Layout *l) {
+    count_readers(l);
+    for (int i = 0; i < l->low->kernels.count; i++) {
+        Kernel *kernel = l->low->kernels.items[i];
+        if (kernel_is_concat(kernel)) place_parts(l, kernel);
+        else if (kernel_is_view(kernel) && kernel->members[0]->op == OP_transpose) place_before_transpose(l, kernel);
+    }
+}
+
 /* ---- strides ---- */
 
 static Dim *dense_strides(Layout *l, Shape shape, LayoutKind layout) {
@@ -237,6 +280,18 @@ static void derive_slice(Layout *l, Value *value) {
     value->strides = strides;
 }
 
+static void derive_transpose(Layout *l, Value *value, const Node *transpose) {
+    IntList permutation = ATTRIBUTES(transpose, transpose)->permutation;
+    bool before = value->node != transpose;
+    Dim *strides = NEW_ARRAY(l->program->arena, Dim, permutation.count);
+    for (int i = 0; i < permutation.count; i++) {
+        int64_t from = permutation.items[i]; /* axis i of the transpose is axis `from` of its operand */
+        if (before) strides[from] = value->parent->strides[i];
+        else strides[i] = value->parent->strides[from];
+    }
+    value->strides = strides;
+}
+
 static void derive_strides(Layout *l, Value *value) {
     const Position *place = &facts_of(l, value)->place;
     if (!value->parent || place->kind == PLACE_RESHAPE) {
@@ -247,9 +302,11 @@ static void derive_strides(Layout *l, Value *value) {
     }
     value->bytes = dim_const(l->dims, 0);
     value->offset = value->parent->offset;
-    if (place->kind == PLACE_SLICE) {
-        derive_slice(l, value);
-    } else {
+    switch (place->kind) {
+    case PLACE_SLICE: derive_slice(l, value); break;
+    case PLACE_TRANSPOSE: derive_transpose(l, value, value->node); break;
+    case PLACE_BEFORE_TRANSPOSE: derive_transpose(l, value, value->parent->node); break;
+    default:
         value->strides = value->parent->strides;
         value->offset = dim_add(l->dims, value->offset, offset_along(l, value->parent, place->axis, place->begin));
     }
@@ -324,17 +381,26 @@ static bool slice_can_be_view(Layout *l, const Kernel *kernel) {
     return begin % l->lanes == 0 && (size % l->lanes == 0 || begin + size == channels);
 }
 
+static bool transpose_can_be_view(Layout *l, const Kernel *kernel) {
+    const Value *from = kernel->inputs[0], *to = kernel->output;
+    if (from->layout != LAYOUT_PLAIN || to->layout != LAYOUT_PLAIN || to->space != SPACE_SLOT || value_root(from)->space == SPACE_WEIGHTS) return false;
+    return keeps_last_axis(to->node) || facts_of(l, to)->strided;
+}
+
 static void launch_view(Layout *l, Kernel *kernel) {
-    bool reshape = kernel->members[0]->op == OP_reshape;
-    Value *view = kernel->output;
-    if (!reshape && !slice_can_be_view(l, kernel)) {
-        for (int i = 0; i < kernel->input_count; i++) resolve(l, kernel->inputs[i]);
-        resolve(l, view);
+    Value *from = kernel->inputs[0], *view = kernel->output;
+    Op op = kernel->members[0]->op;
+    if (from->parent == view) return; /* its operand was made in its place */
+    if (op == OP_reshape) {
+        view->parent = in_layout(l, from, LAYOUT_ANY);
+        facts_of(l, view)->place.kind = PLACE_RESHAPE;
+    } else if (op == OP_slice ? slice_can_be_view(l, kernel) : transpose_can_be_view(l, kernel)) {
+        view->parent = from;
+        facts_of(l, view)->place.kind = op == OP_slice ? PLACE_SLICE : PLACE_TRANSPOSE;
+    } else {
+        resolve(l, from);
         launch(l, kernel);
-        return;
     }
-    view->parent = reshape ? in_layout(l, kernel->inputs[0], LAYOUT_ANY) : kernel->inputs[0];
-    facts_of(l, view)->place.kind = reshape ? PLACE_RESHAPE : PLACE_SLICE;
     resolve(l, view);
 }
 
@@ -420,8 +486,7 @@ void layout(Lowering *low) {
     Layout l = {.low = low, .program = low->program, .dims = low->program->graph->dims, .lanes = low->program->target->lanes};
     decide_layouts(&l);
     settle_outputs(&l);
-    for (int i = 0; i < low->kernels.count; i++)
-        if (kernel_is_concat(low->kernels.items[i])) place_parts(&l, low->kernels.items[i]);
+    place_all(&l);
     for (int i = 0; i < low->kernels.count; i++) {
         Kernel *kernel = low->kernels.items[i];
         Value *made = kernel->output;

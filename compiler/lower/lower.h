@@ -41,10 +41,11 @@ typedef enum LayoutKind {
 typedef enum Space { SPACE_SLOT, SPACE_WEIGHTS, SPACE_INPUT, SPACE_OUTPUT } Space;
 
 /* Element [i0, i1, ..] of a PLAIN value is at offset + i0 * strides[0] + i1 * strides[1] + ..; of a BLOCKED one at offset +
- * n * strides[0] + (c / lanes) * strides[1] + h * strides[2] + w * strides[3] + c % lanes. The last axis of a PLAIN value has stride 1.
+ * n * strides[0] + (c / lanes) * strides[1] + h * strides[2] + w * strides[3] + c % lanes. The last axis of a PLAIN value has stride 1,
+ * except in operands of the kind matmul, which may be transposes of what lies in memory.
  *
- * A value with a parent lies inside the parent's buffer: a part of a concatenation, a slice, a reshape. Its strides are then the
- * parent's where they have to be (so use strides, never assume that a value is dense), and offset says where it begins.
+ * A value with a parent lies inside the parent's buffer: a part of a concatenation, a slice, a reshape, a transpose. Its strides are
+ * then the parent's in some order, so use strides and never assume that a value is dense; offset says where it begins.
  *
  * Kernels never see `offset`: args[i] points at the value's first element (entry.c puts offset * element bytes into the tables).
  * Alignment of args[i]: BLOCKED lanes * 4 bytes; packed weights 64 bytes; all else only that of its element type. */

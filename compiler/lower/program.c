@@ -175,5 +175,5 @@ bool kernel_is_concat(const Kernel *kernel) {
 bool kernel_is_view(const Kernel *kernel) {
     if (kernel->member_count != 1 || kernel->input_count != 1) return false;
     const Node *node = kernel->members[0];
-    return (node->op == OP_reshape || node->op == OP_slice) && kernel->inputs[0]->node == node->inputs[0];
+    return (node->op == OP_reshape || node->op == OP_slice || node->op == OP_transpose) && kernel->inputs[0]->node == node->inputs[0];
 }

@@ -464,6 +464,33 @@ static void test_slices(void) {
     CU_ASSERT_TRUE(runs_right(program, 2, 2));
 }
 
+/* [N, L, C] to [N, count, L, C/count], or transposed to [N, count, C/count, L]. */
+static Node *heads(Node *x, int64_t count, bool transposed) {
+    Dim split[] = {x->shape.dims[0], x->shape.dims[1], constant(count), dim_floor_div(g->dims, x->shape.dims[2], count)};
+    int64_t order[] = {0, 2, transposed ? 3 : 1, transposed ? 1 : 3};
+    return build_transpose(g, build_reshape(g, x, 4, split), order);
+}
+
+static Node *dense(Node *x, int64_t outputs) {
+    Node *inputs[] = {x, build_broadcast(g, add_parameter(1, dim_const_value(x->shape.dims[2]), outputs, 0), 3,
+                                         (Dim[]){x->shape.dims[0], x->shape.dims[2], constant(outputs)})};
+    return graph_make(g, OP_matmul, inputs, 2, NULL);
+}
+
+static void test_attention_moves_nothing(void) {
+    begin_graph();
+    Node *x = add_input("x", constant(1), H, constant(8), NULL);
+    int64_t order[] = {0, 2, 1, 3};
+    Node *q = heads(dense(x, 8), 2, false), *k = heads(dense(x, 8), 2, true), *v = heads(dense(x, 8), 2, false);
+    Node *scores[] = {q, k};
+    Node *mixed[] = {softmax(graph_make(g, OP_matmul, scores, 2, NULL), 3), v};
+    Node *y = build_transpose(g, graph_make(g, OP_matmul, mixed, 2, NULL), order);
+    add_output("y", dense(build_reshape(g, y, 3, x->shape.dims), 8));
+    Program *program = lowered();
+    CU_ASSERT_EQUAL(program->launches.count, 9); /* six products and the three kernels of softmax: transposes are views */
+    CU_ASSERT_TRUE(runs_right(program, 1, 3));
+}
+
 static void test_outputs(void) {
     begin_graph();
     Node *x = add_input("x", N, constant(6), NULL, NULL);
@@ -750,6 +777,7 @@ void suite_lower(void) {
     CU_add_test(suite, "reshapes are views", test_reshape_is_view);
     CU_add_test(suite, "classifier head", test_classifier_head);
     CU_add_test(suite, "slices", test_slices);
+    CU_add_test(suite, "attention moves nothing", test_attention_moves_nothing);
     CU_add_test(suite, "outputs of all kinds", test_outputs);
     CU_add_test(suite, "writing in place", test_in_place);
     CU_add_test(suite, "slots are shared", test_slots_are_shared);
