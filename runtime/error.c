@@ -18,11 +18,10 @@ bool cai_fail_within(cai_error *error, const char *format, ...) {
     memcpy(inner, error->message, sizeof inner);
     va_list arguments;
     va_start(arguments, format);
-    int used = vsnprintf(error->message, sizeof error->message, format, arguments);
+    vsnprintf(error->message, sizeof error->message, format, arguments);
     va_end(arguments);
-    if (used >= 0 && (size_t)used < sizeof error->message) {
-        snprintf(error->message + used, sizeof error->message - (size_t)used, ": %s", inner);
-    }
+    strncat(error->message, ": ", sizeof error->message - 1 - strlen(error->message));
+    strncat(error->message, inner, sizeof error->message - 1 - strlen(error->message));
     return false;
 }
 

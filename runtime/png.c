@@ -64,8 +64,8 @@ static bool read_rows(Reader *reader, png_structp png, png_infop info) {
     size_t row_bytes = png_get_rowbytes(png, info);
     int bits = png_get_bit_depth(png, info);
     int64_t height = png_get_image_height(png, info), width = png_get_image_width(png, info);
-    if (!plausible(reader, png_get_image_width(png, info) / 8, (uint64_t)height)) return false;
     if (!cai_image_new(reader->path, png_get_channels(png, info), height, width, image, reader->error)) return false;
+    if (!plausible(reader, (uint64_t)width / 8, (uint64_t)height)) return false;
     reader->rows = cai_allocate(row_bytes * (uint64_t)(passes > 1 ? height : 1), reader->path, reader->error);
     if (!reader->rows) return false;
     for (int pass = 0; pass < passes; pass++) {

@@ -1,0 +1,114 @@
+/* Fitting pictures: sizes and centres as torchvision has them, weights that keep what they must keep. */
+#include "runtime.h"
+#include <CUnit/Basic.h>
+#include <math.h>
+#include <stdlib.h>
+
+/* value(y, x) = 100 y + x */
+static cai_image make(int64_t height, int64_t width) {
+    cai_image image = {1, height, width, malloc((size_t)(height * width) * sizeof(float))};
+    for (int64_t i = 0; i < height * width; i++) image.pixels[i] = (float)(100 * (i / width) + i % width);
+    return image;
+}
+
+static int has_size(const cai_image *image, int64_t height, int64_t width) { return image->height == height && image->width == width; }
+
+#define FIXED(n) ((cai_extent){.fixed = (n), .multiple = 1})
+#define MULTIPLE(n) ((cai_extent){.multiple = (n)})
+
+static void test_exact(void) {
+    cai_error error;
+    cai_image image = make(6, 8);
+    CU_ASSERT(cai_image_fit(&image, CAI_FIT_EXACT, FIXED(6), MULTIPLE(4), &error));
+    CU_ASSERT_FALSE(cai_image_fit(&image, CAI_FIT_EXACT, MULTIPLE(4), MULTIPLE(4), &error));
+    CU_ASSERT_STRING_EQUAL(error.message, "the picture is 8 wide and 6 high: its height must be a multiple of 4\n"
+                           "  help: bring it to size before (`convert in.png -resize 8x4! out.png`), or have the model do it:"
+                           " fit = \"crop\", \"stretch\" or \"pad\" in its image[...]");
+    CU_ASSERT_EQUAL(error.status, CAI_BAD_INPUT);
+    CU_ASSERT(has_size(&image, 6, 8));
+    cai_image_free(&image);
+}
+
+static void test_pad_mirrors(void) {
+    cai_error error;
+    cai_image image = make(3, 2);
+    CU_ASSERT_FATAL(cai_image_fit(&image, CAI_FIT_PAD, MULTIPLE(8), MULTIPLE(8), &error));
+    CU_ASSERT_FATAL(has_size(&image, 8, 8));
+    const int rows[] = {0, 1, 2, 1, 0, 1, 2, 1}, columns[] = {0, 1, 0, 1, 0, 1, 0, 1};
+    for (int y = 0; y < 8; y++) {
+        for (int x = 0; x < 8; x++) CU_ASSERT_EQUAL(image.pixels[8 * y + x], 100 * rows[y] + columns[x]);
+    }
+    CU_ASSERT_FALSE(cai_image_fit(&image, CAI_FIT_PAD, FIXED(7), FIXED(9), &error));
+    cai_image_free(&image);
+    image = make(1, 1);
+    CU_ASSERT(cai_image_fit(&image, CAI_FIT_PAD, FIXED(3), FIXED(2), &error) && has_size(&image, 3, 2));
+    cai_image_free(&image);
+}
+
+static void test_crop_sizes(void) {
+    cai_error error;
+    cai_image image = make(333, 501);
+    CU_ASSERT(cai_image_fit(&image, CAI_FIT_CROP, FIXED(224), FIXED(224), &error) && has_size(&image, 224, 224));
+    cai_image_free(&image);
+    image = make(10, 3000); /* far from square */
+    CU_ASSERT(cai_image_fit(&image, CAI_FIT_CROP, FIXED(16), FIXED(16), &error) && has_size(&image, 16, 16));
+    cai_image_free(&image);
+    image = make(21, 35); /* free sizes keep the scale */
+    CU_ASSERT(cai_image_fit(&image, CAI_FIT_CROP, MULTIPLE(16), MULTIPLE(16), &error) && has_size(&image, 16, 32));
+    CU_ASSERT_EQUAL(image.pixels[0], 100 * 2 + 2); /* 2.5 to even; 1.5 to even */
+    cai_image_free(&image);
+    image = make(15, 35);
+    CU_ASSERT_FALSE(cai_image_fit(&image, CAI_FIT_CROP, MULTIPLE(16), MULTIPLE(16), &error));
+    cai_image_free(&image);
+}
+
+static void test_stretch(void) {
+    cai_error error;
+    cai_image image = make(30, 33);
+    CU_ASSERT(cai_image_fit(&image, CAI_FIT_STRETCH, MULTIPLE(16), MULTIPLE(16), &error) && has_size(&image, 32, 32));
+    CU_ASSERT(cai_image_fit(&image, CAI_FIT_STRETCH, FIXED(5), FIXED(70), &error) && has_size(&image, 5, 70));
+    cai_image_free(&image);
+}
+
+static void test_resize_halves(void) {
+    cai_error error;
+    cai_image image = make(1, 8);
+    CU_ASSERT_FATAL(cai_image_resize(&image, 1, 4, &error));
+    /* A triangle two wide on either side: 1/8 3/8 3/8 1/8, and 3/7 3/7 1/7 at the edge. */
+    CU_ASSERT_DOUBLE_EQUAL(image.pixels[0], (0 * 3 + 1 * 3 + 2 * 1) / 7.0, 1e-6);
+    CU_ASSERT_DOUBLE_EQUAL(image.pixels[1], 2.5, 1e-6);
+    CU_ASSERT_DOUBLE_EQUAL(image.pixels[2], 4.5, 1e-6);
+    cai_image_free(&image);
+}
+
+static void test_resize_keeps_constants(void) {
+    const int64_t sizes[][2] = {{1, 1}, {7, 3}, {64, 64}, {13, 200}};
+    cai_error error;
+    for (int i = 0; i < 4; i++) {
+        cai_image image = make(17, 23);
+        for (int k = 0; k < 17 * 23; k++) image.pixels[k] = 0.75f;
+        CU_ASSERT_FATAL(cai_image_resize(&image, sizes[i][0], sizes[i][1], &error));
+        for (int64_t k = 0; k < image.height * image.width; k++) CU_ASSERT_DOUBLE_EQUAL(image.pixels[k], 0.75, 1e-6);
+        cai_image_free(&image);
+    }
+}
+
+static void test_limits(void) {
+    cai_error error;
+    cai_image image = make(1, 3);
+    CU_ASSERT_FALSE(cai_image_resize(&image, (int64_t)1 << 20, (int64_t)1 << 20, &error));
+    CU_ASSERT_FALSE(cai_image_fit(&image, CAI_FIT_PAD, MULTIPLE((int64_t)1 << 40), MULTIPLE((int64_t)1 << 40), &error));
+    CU_ASSERT(has_size(&image, 1, 3));
+    cai_image_free(&image);
+}
+
+void suite_fit(void) {
+    CU_pSuite suite = CU_add_suite("fit", NULL, NULL);
+    CU_add_test(suite, "exact only checks, and says what would do", test_exact);
+    CU_add_test(suite, "pad mirrors", test_pad_mirrors);
+    CU_add_test(suite, "crop", test_crop_sizes);
+    CU_add_test(suite, "stretch", test_stretch);
+    CU_add_test(suite, "resize by half", test_resize_halves);
+    CU_add_test(suite, "resize keeps constants", test_resize_keeps_constants);
+    CU_add_test(suite, "sizes beyond the limit", test_limits);
+}

@@ -1,0 +1,101 @@
+/* The pool: every task runs once, whatever the numbers of tasks and threads, awake or asleep, with more threads than cores too. */
+#include "runtime.h"
+#include <CUnit/Basic.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define MOST_TASKS 1000
+
+typedef struct Count {
+    unsigned char ran[MOST_TASKS]; /* each is touched by one thread only: a race here is what the thread sanitizer would find */
+    atomic_int calls;
+} Count;
+
+static void count_task(void *context, int64_t begin, int64_t end) {
+    Count *count = context;
+    for (int64_t t = begin; t < end; t++) count->ran[t]++;
+    atomic_fetch_add(&count->calls, 1);
+}
+
+static int all_ran_once(const Count *count, int64_t tasks) {
+    for (int64_t t = 0; t < MOST_TASKS; t++) {
+        if (count->ran[t] != (t < tasks)) return 0;
+    }
+    return 1;
+}
+
+static void test_every_task_once(void) {
+    const int threads[] = {1, 2, 3, 16};
+    const int64_t tasks[] = {0, 1, 2, 3, 7, 16, 17, 1000};
+    for (int i = 0; i < 4; i++) {
+        cai_pool *pool = cai_pool_new(threads[i]);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(pool);
+        for (int k = 0; k < 8; k++) {
+            Count count = {{0}, 0};
+            cai_pool_run(pool, count_task, &count, tasks[k]);
+            CU_ASSERT(all_ran_once(&count, tasks[k]));
+            int shares = tasks[k] < cai_pool_threads(pool) ? (int)tasks[k] : cai_pool_threads(pool);
+            CU_ASSERT_EQUAL(count.calls, shares);
+        }
+        cai_pool_free(pool);
+    }
+}
+
+static void test_many_regions(void) {
+    cai_pool *pool = cai_pool_new(3);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(pool);
+    for (int i = 0; i < 3000; i++) {
+        Count count = {{0}, 0};
+        cai_pool_run(pool, count_task, &count, 1 + i % 5);
+        if (!all_ran_once(&count, 1 + i % 5)) CU_FAIL_FATAL("a task did not run once");
+    }
+    cai_pool_free(pool);
+    CU_PASS("all regions");
+}
+
+/* Between regions the workers stop spinning and sleep; the next region must wake those it needs. */
+static void test_wakes_sleepers(void) {
+    cai_pool *pool = cai_pool_new(4);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(pool);
+    for (int i = 0; i < 20; i++) {
+        Count count = {{0}, 0};
+        nanosleep(&(struct timespec){.tv_nsec = i % 3 * 1000000}, NULL);
+        cai_pool_run(pool, count_task, &count, i % 2 ? 2 : 100);
+        CU_ASSERT(all_ran_once(&count, i % 2 ? 2 : 100));
+    }
+    cai_pool_free(pool);
+}
+
+static void test_number_of_threads(void) {
+    setenv("OMP_NUM_THREADS", "5,2", 1);
+    CU_ASSERT_EQUAL(cai_default_threads(), 5);
+    setenv("CAI_NUM_THREADS", "3", 1);
+    CU_ASSERT_EQUAL(cai_default_threads(), 3);
+    setenv("CAI_NUM_THREADS", "0", 1);
+    CU_ASSERT_EQUAL(cai_default_threads(), 5);
+    setenv("CAI_NUM_THREADS", "many", 1);
+    unsetenv("OMP_NUM_THREADS");
+    CU_ASSERT(cai_default_threads() >= 1 && cai_default_threads() <= cai_cores());
+    unsetenv("CAI_NUM_THREADS");
+}
+
+static void test_denormals(void) {
+    volatile float tiny = 1e-39f, half = 0.5f;
+    unsigned mode = cai_flush_denormals();
+    volatile float flushed = tiny * half;
+    cai_restore_denormals(mode);
+    volatile float kept = tiny * half;
+    CU_ASSERT_EQUAL(flushed, 0);
+    CU_ASSERT(kept > 0);
+}
+
+void suite_thread(void) {
+    CU_pSuite suite = CU_add_suite("thread", NULL, NULL);
+    CU_add_test(suite, "every task runs once", test_every_task_once);
+    CU_add_test(suite, "many regions in a row", test_many_regions);
+    CU_add_test(suite, "sleepers are woken", test_wakes_sleepers);
+    CU_add_test(suite, "number of threads", test_number_of_threads);
+    CU_add_test(suite, "denormals are flushed, and kept again", test_denormals);
+}
