@@ -96,6 +96,9 @@ install: all
 	cp -R stdlib/. $(DESTDIR)$(PREFIX)/lib/cai/stdlib
 	install -m 644 $(BUILD)/runtime/libcai_runtime.a $(BUILD)/runtime/link.txt $(DESTDIR)$(PREFIX)/lib/cai/runtime
 
+docs: $(BUILD)/cai
+	$(BUILD)/cai --operators > docs/operators.md
+
 clean:
 	rm -rf $(BUILD)
 

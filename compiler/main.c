@@ -81,6 +81,10 @@ int main(int argc, char **argv) {
         puts("cai " CAI_VERSION);
         return EXIT_GOOD;
     }
+    if (strcmp(argv[1], "--operators") == 0) { /* docs/operators.md: `make docs` */
+        ops_document(stdout);
+        return EXIT_GOOD;
+    }
     for (int i = 0; i < COUNT_OF(commands); i++)
         if (strcmp(argv[1], commands[i].name) == 0) return run_command(&commands[i], argc - 2, argv + 2);
     return unknown_command(argv[1]);

@@ -68,7 +68,7 @@ static void document_row(FILE *out, const OpInfo *info, bool differentiable) {
 }
 
 void ops_document(FILE *out) {
-    fputs("# The primitive operators\n\nMade from `compiler/graph/ops.def` by `cai ops`; edit that. Everything else in the language is library text over "
+    fputs("# The primitive operators\n\nMade from `compiler/graph/ops.def` by `make docs`; edit that. Everything else in the language is library text over "
           "these.\n",
           out);
     for (int s = 0; s < COUNT_OF(sections); s++) {
