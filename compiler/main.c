@@ -15,6 +15,10 @@ static const Command commands[] = {
     {"build", "FILE [MODEL]", "make a program of a model", command_build,
      "Makes one static program of the model in FILE (of MODEL, where there are several), with its weights inside.\n"
      "Its own --help says what it takes: pictures in and pictures out, or tensors as .npy and .safetensors.\n"},
+    {"run", "FILE [MODEL] [INPUT...]", "build a model into the cache and run it", command_run,
+     "Builds the program, unless the cache ($XDG_CACHE_HOME/cai or ~/.cache/cai) has it, and runs it on what stands behind FILE;\n"
+     "what is no option of ours is the program's: `cai run denoise.cai photo.png -o clean.png`. Behind `--` all is the program's.\n"
+     "`cai run FILE --help` is the program's own help.\n"},
     {"summary", "FILE [MODEL]", "list the layers of a model, what each makes and costs", command_summary,
      "A line a layer: its name in the weights, its output, parameters, multiply-adds (MACs) of convolutions and\n"
      "matrix products counted on outputs, and its receptive field in pixels of the input.\n"},

@@ -79,4 +79,12 @@ int command_run(Session *session);
 int command_summary(Session *session);
 int command_new(Session *session);
 
+/* ---- run.c, reference.c, compare.c ---- */
+
+/* The program's argv: `name`, and what the user gave from rest[first] on. */
+char **run_arguments(Session *session, const char *name, int first);
+/* Runs a graph's command line by the reference evaluator. */
+int reference_main(Session *session, const Graph *graph, Weights *weights, int argc, char **argv);
+int compare(Session *session, const Model *model, Weights *weights, int first);
+
 #endif

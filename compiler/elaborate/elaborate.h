@@ -50,6 +50,7 @@ typedef struct Model {
 /* Reads a file and what it uses (stdlib, prelude, files beside it). Errors go to diag; NULL only where the file cannot be read. */
 Library *library_open(Arena *arena, Names *names, Diagnostics *diag, const char *path, const ElaborateOptions *options);
 const File *library_file(const Library *library);              /* the file itself, for --emit=ast */
+const Source *library_source(const Library *library, int index); /* of the files read, in turn; NULL past the last */
 int library_model_count(const Library *library);
 Name library_model_name(const Library *library, int index);
 /* Elaborates model `index`; the result's graph is NULL where that made errors. */

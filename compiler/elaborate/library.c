@@ -119,6 +119,9 @@ Library *library_open(Arena *arena, Names *names, Diagnostics *diag, const char 
 }
 
 const File *library_file(const Library *library) { return library->main->file; }
+const Source *library_source(const Library *library, int index) {
+    return index < library->units.count ? library->units.items[index]->file->source : NULL;
+}
 int library_model_count(const Library *library) { return library->models.count; }
 Name library_model_name(const Library *library, int index) { return library->models.items[index]->decl->name; }
 
