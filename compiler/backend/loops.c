@@ -1,0 +1,457 @@
+/* The kind `loops`: any nest of elementwise, movement and reduction operators, and scatters (scatter.c).
+ *
+ *     for task in begin .. end:                            # kept groups before nest->split, and a chunk of that one
+ *         for the other kept groups:                       # with no anchor, the innermost one by vectors, then a masked rest
+ *             total = identity
+ *             for the reduced groups but the last:
+ *                 for block of the last one:               # at most 256 steps, so that long sums keep their precision
+ *                     a0 .. a3 = identity                  # four chains hide the latency of an addition
+ *                     for 4 steps in block: a0 += x[i]; .. a3 += x[i + 3]
+ *                     for step in the rest: a0 += x[i]
+ *                     total += (a0 + a1) + (a2 + a3)
+ *             if lanes run through a reduced group: total = its lanes added by halves
+ *             store tail(total)
+ *
+ * Bound: bandwidth, or for chains with transcendentals their arithmetic. The order of every sum depends on shapes and layouts only. */
+#include "backend/loops.h"
+
+#define BLOCK_STEPS 256
+#define MAX_CHAINS 4
+
+typedef struct Walk {
+    Module *m;
+    const Kernel *kernel;
+    const Nest *nest;
+    Tail tail;
+    LLVMValueRef at[16]; /* the coordinate of each group */
+    int inner;           /* the group of the innermost loop, or -1 */
+    LLVMValueRef mask;   /* of lanes, or NULL */
+    bool mask_inner;
+} Walk;
+
+static int lanes_of(const Walk *walk) { return walk->nest->lane < 0 ? 1 : walk->m->target->lanes; }
+
+static int64_t step_of(const Walk *walk, int group) { return group == walk->nest->lane ? lanes_of(walk) : 1; }
+
+static LLVMValueRef group_size(Walk *walk, int group) { return get_dim(walk->m, walk->nest->groups[group].size); }
+
+static bool is_multiple(const Walk *walk, int group) { /* of whole vectors, surely */
+    int64_t size;
+    return group != walk->nest->lane || (dim_is_const(walk->nest->groups[group].size, &size) && size % lanes_of(walk) == 0);
+}
+
+/* ---- points ---- */
+
+static Point domain_point(const Walk *walk) {
+    const Nest *nest = walk->nest;
+    Point point = {.rank = nest->rank, .lanes = lanes_of(walk), .mask = walk->mask, .mask_inner = walk->mask_inner};
+    for (int i = 0; i < nest->rank; i++) point.at[i] = (Coord){.base = get_i64(walk->m, 0), .aligned = true};
+    for (int g = 0; g < nest->count; g++) {
+        const Group *group = &nest->groups[g];
+        bool lane = g == nest->lane;
+        point.at[group->axes[group->count - 1]] =
+            (Coord){.base = walk->at[g], .lane_step = lane && point.lanes > 1, .aligned = lane, .inner = g == walk->inner};
+    }
+    return point;
+}
+
+/* Of a reduction's result: reduced axes are 0, and where lanes ran through one the result is a scalar. */
+static Point result_point(const Walk *walk) {
+    const Nest *nest = walk->nest;
+    Point point = domain_point(walk);
+    for (int i = 0; i < nest->reduced_count; i++) {
+        const Group *group = &nest->groups[nest->reduced[i]];
+        point.at[group->axes[group->count - 1]] = (Coord){.base = get_i64(walk->m, 0), .aligned = true};
+        if (nest->reduced[i] != nest->lane) continue;
+        point.lanes = 1;
+        point.mask = NULL;
+    }
+    return point;
+}
+
+/* Ends the current block, so that what does not change in the loops that follow can be placed at its end. */
+static void set_hoist_point(Walk *walk, int inner) {
+    LLVMBasicBlockRef here = LLVMGetInsertBlock(walk->m->builder);
+    LLVMBasicBlockRef next = LLVMAppendBasicBlockInContext(walk->m->context, walk->m->function, "inner");
+    LLVMMoveBasicBlockAfter(next, here);
+    LLVMBuildBr(walk->m->builder, next);
+    LLVMPositionBuilderAtEnd(walk->m->builder, next);
+    walk->tail.hoist = here;
+    walk->tail.memo.count = 0;
+    walk->inner = inner;
+}
+
+static void clear_hoist_point(Walk *walk) {
+    walk->tail.hoist = NULL;
+    walk->inner = -1;
+}
+
+/* a rounded down to whole steps behind `from`: from + (to - from) / step * step. */
+static LLVMValueRef emit_whole_steps(Module *m, LLVMValueRef from, LLVMValueRef to, int64_t step) {
+    LLVMValueRef whole = emit_div(m, emit_sub(m, to, from), get_i64(m, step));
+    return emit_add(m, from, emit_mul(m, whole, get_i64(m, step)));
+}
+
+/* ---- reductions ---- */
+
+typedef struct Sum { LLVMValueRef value, index; } Sum; /* index: of argmax only */
+
+static Op reduction(const Walk *walk) { return walk->kernel->anchor->op; }
+static DType reduced_type(const Walk *walk) { return walk->kernel->anchor->inputs[0]->shape.type; }
+
+static LLVMValueRef get_lowest(Walk *walk) {
+    DType type = reduced_type(walk);
+    if (dtype_is_float(type)) return get_number(walk->m, type, -__builtin_inf(), lanes_of(walk));
+    LLVMTypeRef element = get_register_type(walk->m, type, 1);
+    unsigned bits = LLVMGetIntTypeWidth(element);
+    uint64_t lowest = bits == 1 ? 0 : (uint64_t)1 << (bits - 1);
+    return get_splat(walk->m, LLVMConstInt(element, lowest, 0), lanes_of(walk));
+}
+
+static Sum get_identity(Walk *walk) {
+    if (reduction(walk) == OP_sum) return (Sum){get_number(walk->m, reduced_type(walk), 0, lanes_of(walk)), NULL};
+    LLVMValueRef lowest = get_lowest(walk);
+    bool index = reduction(walk) == OP_argmax;
+    return (Sum){lowest, index ? get_splat(walk->m, get_i32(walk->m, 0), lanes_of(walk)) : NULL};
+}
+
+/* The larger of two places; of equal ones the first. */
+static Sum combine_places(Module *m, DType type, Sum a, Sum b) {
+    bool real = dtype_is_float(type);
+    LLVMValueRef above = real ? LLVMBuildFCmp(m->builder, LLVMRealOGT, b.value, a.value, "") : LLVMBuildICmp(m->builder, LLVMIntSGT, b.value, a.value, "");
+    LLVMValueRef equal = real ? LLVMBuildFCmp(m->builder, LLVMRealOEQ, b.value, a.value, "") : LLVMBuildICmp(m->builder, LLVMIntEQ, b.value, a.value, "");
+    LLVMValueRef before = LLVMBuildAnd(m->builder, equal, LLVMBuildICmp(m->builder, LLVMIntSLT, b.index, a.index, ""), "");
+    LLVMValueRef takes = LLVMBuildOr(m->builder, above, before, "");
+    return (Sum){LLVMBuildSelect(m->builder, takes, b.value, a.value, ""), LLVMBuildSelect(m->builder, takes, b.index, a.index, "")};
+}
+
+static Sum combine(Walk *walk, Sum a, Sum b) {
+    Module *m = walk->m;
+    DType type = reduced_type(walk);
+    switch (reduction(walk)) {
+    case OP_sum: return (Sum){dtype_is_float(type) ? emit_float(m, LLVMFAdd, a.value, b.value) : LLVMBuildAdd(m->builder, a.value, b.value, ""), NULL};
+    case OP_reduce_max: return (Sum){emit_larger(m, type, a.value, b.value), NULL};
+    default: return combine_places(m, type, a, b);
+    }
+}
+
+/* The operand where the walk stands; the identity in lanes that do not exist. */
+static Sum emit_term(Walk *walk) {
+    Module *m = walk->m;
+    Point point = domain_point(walk);
+    Sum term = {emit_expr(&walk->tail, walk->kernel->anchor->inputs[0], &point), NULL};
+    Sum identity = get_identity(walk);
+    if (walk->mask) term.value = LLVMBuildSelect(m->builder, walk->mask, term.value, identity.value, "");
+    if (reduction(walk) != OP_argmax) return term;
+    LLVMValueRef place = get_coord_vector(m, &point.at[ATTRIBUTES(walk->kernel->anchor, argmax)->axis], point.lanes);
+    term.index = LLVMBuildTrunc(m->builder, place, LLVMTypeOf(identity.index), "");
+    if (walk->mask) term.index = LLVMBuildSelect(m->builder, walk->mask, term.index, identity.index, "");
+    return term;
+}
+
+static Sum carry(Walk *walk, Loop *loop, Sum sum) {
+    Sum phi = {add_carried(walk->m, loop, sum.value), NULL};
+    if (sum.index) phi.index = add_carried(walk->m, loop, sum.index);
+    return phi;
+}
+
+static void carry_on(Loop *loop, int which, Sum next) {
+    int values = next.index ? 2 : 1;
+    set_carried(loop, which * values, next.value);
+    if (next.index) set_carried(loop, which * values + 1, next.index);
+}
+
+static Sum carried_sum(const Loop *loop, int which, bool index) {
+    int values = index ? 2 : 1;
+    return (Sum){carried_result(loop, which * values), index ? carried_result(loop, which * values + 1) : NULL};
+}
+
+/* Steps from .. to of a group, in `chains` sums that are added up at the end. */
+static Sum emit_chains(Walk *walk, int group, LLVMValueRef from, LLVMValueRef to, int chains) {
+    int64_t step = step_of(walk, group);
+    Loop loop = begin_loop(walk->m, from, to, step * chains);
+    Sum sums[MAX_CHAINS];
+    for (int c = 0; c < chains; c++) sums[c] = carry(walk, &loop, get_identity(walk));
+    for (int c = 0; c < chains; c++) {
+        walk->at[group] = emit_add(walk->m, loop.index, get_i64(walk->m, c * step));
+        carry_on(&loop, c, combine(walk, sums[c], emit_term(walk)));
+    }
+    end_loop(walk->m, &loop);
+    bool index = reduction(walk) == OP_argmax;
+    for (int c = 0; c < chains; c++) sums[c] = carried_sum(&loop, c, index);
+    for (int width = 1; width < chains; width *= 2)
+        for (int c = 0; c + width < chains; c += 2 * width) sums[c] = combine(walk, sums[c], sums[c + width]);
+    return sums[0];
+}
+
+/* One step after the other, onto `sum`; where `masked`, lanes only as far as `to`. */
+static Sum emit_steps(Walk *walk, int group, LLVMValueRef from, LLVMValueRef to, Sum sum, bool masked) {
+    int64_t low, high;
+    if (get_constant(from, &low) && get_constant(to, &high) && low >= high) return sum;
+    LLVMValueRef outer_mask = walk->mask;
+    Loop loop = begin_loop(walk->m, from, to, step_of(walk, group));
+    Sum phi = carry(walk, &loop, sum);
+    walk->at[group] = loop.index;
+    if (masked) {
+        walk->mask = emit_lane_mask(walk->m, emit_sub(walk->m, to, loop.index), lanes_of(walk));
+        walk->mask_inner = true;
+    }
+    carry_on(&loop, 0, combine(walk, phi, emit_term(walk)));
+    end_loop(walk->m, &loop);
+    walk->mask = outer_mask;
+    walk->mask_inner = walk->mask_inner && !masked;
+    return carried_sum(&loop, 0, sum.index != NULL);
+}
+
+static int chains_of(const Walk *walk, int group) {
+    int64_t size;
+    if (walk->kernel->member_count > 24) return 1;
+    if (dim_is_const(walk->nest->groups[group].size, &size) && size < MAX_CHAINS * step_of(walk, group)) return 1;
+    return MAX_CHAINS;
+}
+
+static Sum emit_block(Walk *walk, int group, LLVMValueRef from, LLVMValueRef to) {
+    int64_t step = step_of(walk, group);
+    int chains = chains_of(walk, group);
+    Sum sum = get_identity(walk);
+    if (chains > 1) {
+        LLVMValueRef whole = emit_whole_steps(walk->m, from, to, step * chains);
+        sum = emit_chains(walk, group, from, whole, chains);
+        from = whole;
+    }
+    if (is_multiple(walk, group)) return emit_steps(walk, group, from, to, sum, false);
+    LLVMValueRef whole = emit_whole_steps(walk->m, from, to, step);
+    sum = emit_steps(walk, group, from, whole, sum, false);
+    return emit_steps(walk, group, whole, to, sum, true);
+}
+
+/* The innermost reduced group. */
+static Sum emit_run(Walk *walk, int group, Sum total) {
+    Module *m = walk->m;
+    int64_t block = BLOCK_STEPS * step_of(walk, group), constant;
+    LLVMValueRef size = group_size(walk, group), zero = get_i64(m, 0);
+    set_hoist_point(walk, group);
+    if (get_constant(size, &constant) && constant <= block) {
+        total = combine(walk, total, emit_block(walk, group, zero, size));
+    } else {
+        Loop loop = begin_loop(m, zero, size, block);
+        Sum phi = carry(walk, &loop, total);
+        LLVMValueRef end = emit_min(m, emit_add(m, loop.index, get_i64(m, block)), size);
+        carry_on(&loop, 0, combine(walk, phi, emit_block(walk, group, loop.index, end)));
+        end_loop(m, &loop);
+        total = carried_sum(&loop, 0, total.index != NULL);
+    }
+    clear_hoist_point(walk);
+    return total;
+}
+
+/* The mask of a vector of the lane group that the walk stands at, where the group may end within it. */
+static void set_lane_mask(Walk *walk, int group) {
+    if (group != walk->nest->lane || is_multiple(walk, group)) return;
+    walk->mask = emit_lane_mask(walk->m, emit_sub(walk->m, group_size(walk, group), walk->at[group]), lanes_of(walk));
+    walk->mask_inner = false;
+}
+
+static Sum emit_reduced(Walk *walk, int number, Sum total) {
+    const Nest *nest = walk->nest;
+    if (number == nest->reduced_count) return combine(walk, total, emit_term(walk)); /* all reduced axes have size 1 */
+    int group = nest->reduced[number];
+    if (number == nest->reduced_count - 1) return emit_run(walk, group, total);
+    LLVMValueRef outer_mask = walk->mask;
+    Loop loop = begin_loop(walk->m, get_i64(walk->m, 0), group_size(walk, group), step_of(walk, group));
+    Sum phi = carry(walk, &loop, total);
+    walk->at[group] = loop.index;
+    set_lane_mask(walk, group);
+    carry_on(&loop, 0, emit_reduced(walk, number + 1, phi));
+    end_loop(walk->m, &loop);
+    walk->mask = outer_mask;
+    return carried_sum(&loop, 0, total.index != NULL);
+}
+
+/* The upper half of the lanes onto the lower, until one is left: a fixed order. */
+static Sum emit_across_lanes(Walk *walk, Sum sum) {
+    Module *m = walk->m;
+    for (int half = lanes_of(walk) / 2; half > 0; half /= 2) {
+        LLVMValueRef lower[32], upper[32];
+        for (int i = 0; i < half; i++) {
+            lower[i] = get_i32(m, i);
+            upper[i] = get_i32(m, half + i);
+        }
+        LLVMValueRef first = LLVMConstVector(lower, (unsigned)half), second = LLVMConstVector(upper, (unsigned)half);
+        Sum a = sum, b = sum;
+        for (int k = 0; k < (sum.index ? 2 : 1); k++) {
+            LLVMValueRef *to_a = k ? &a.index : &a.value, *to_b = k ? &b.index : &b.value;
+            LLVMValueRef all = *to_a, poison = LLVMGetPoison(LLVMTypeOf(all));
+            *to_a = LLVMBuildShuffleVector(m->builder, all, poison, first, "");
+            *to_b = LLVMBuildShuffleVector(m->builder, all, poison, second, "");
+        }
+        sum = combine(walk, a, b);
+    }
+    LLVMValueRef zero = get_i32(m, 0);
+    sum.value = LLVMBuildExtractElement(m->builder, sum.value, zero, "");
+    if (sum.index) sum.index = LLVMBuildExtractElement(m->builder, sum.index, zero, "");
+    return sum;
+}
+
+static void emit_reduction(Walk *walk) {
+    Sum sum = emit_reduced(walk, 0, get_identity(walk));
+    bool along = walk->nest->lane >= 0 && walk->nest->groups[walk->nest->lane].reduced;
+    if (along) sum = emit_across_lanes(walk, sum);
+    LLVMValueRef value = reduction(walk) == OP_argmax ? sum.index : sum.value;
+    Point point = result_point(walk);
+    if (walk->nest->blocked_one) { /* one channel, which has a block of its own with zeros beside */
+        point.lanes = walk->m->target->lanes;
+        point.at[1].lane_step = 1;
+        point.mask = emit_lane_mask(walk->m, get_i64(walk->m, 1), point.lanes);
+        value = get_splat(walk->m, value, point.lanes);
+    }
+    emit_tail_store(&walk->tail, &point, value);
+}
+
+/* ---- elementwise and movement ---- */
+
+static void emit_elements(Walk *walk) {
+    Point point = domain_point(walk);
+    emit_tail_store(&walk->tail, &point, NULL);
+}
+
+/* Vectors of the lane group, then the rest under a mask. */
+static void emit_vectors(Walk *walk, int group, LLVMValueRef from, LLVMValueRef to) {
+    Module *m = walk->m;
+    int64_t lanes = lanes_of(walk), size;
+    LLVMValueRef whole = is_multiple(walk, group) ? to : emit_whole_steps(m, from, to, lanes);
+    if (!(dim_is_const(walk->nest->groups[group].size, &size) && size < lanes)) {
+        Loop loop = begin_loop(m, from, whole, lanes);
+        walk->at[group] = loop.index;
+        emit_elements(walk);
+        end_loop(m, &loop);
+    }
+    if (is_multiple(walk, group)) return;
+    Branch rest = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, whole, to, ""));
+    walk->at[group] = whole;
+    walk->mask = emit_lane_mask(m, emit_sub(m, to, whole), (int)lanes);
+    walk->mask_inner = true;
+    emit_elements(walk);
+    walk->mask = NULL;
+    walk->mask_inner = false;
+    end_if(m, &rest);
+}
+
+static void emit_innermost(Walk *walk, int group, LLVMValueRef from, LLVMValueRef to) {
+    set_hoist_point(walk, group);
+    if (group == walk->nest->lane) {
+        emit_vectors(walk, group, from, to);
+    } else {
+        Loop loop = begin_loop(walk->m, from, to, 1);
+        walk->at[group] = loop.index;
+        emit_elements(walk);
+        end_loop(walk->m, &loop);
+    }
+    clear_hoist_point(walk);
+}
+
+/* ---- the nest ---- */
+
+static void emit_kept(Walk *walk, int number, LLVMValueRef from, LLVMValueRef to);
+
+static void emit_inside(Walk *walk, int number) {
+    if (number == walk->nest->kept_count) {
+        if (walk->kernel->anchor) emit_reduction(walk);
+        else emit_elements(walk);
+    } else {
+        emit_kept(walk, number, get_i64(walk->m, 0), group_size(walk, walk->nest->kept[number]));
+    }
+}
+
+static void emit_kept(Walk *walk, int number, LLVMValueRef from, LLVMValueRef to) {
+    const Nest *nest = walk->nest;
+    int group = nest->kept[number];
+    if (!walk->kernel->anchor && number == nest->kept_count - 1) {
+        emit_innermost(walk, group, from, to);
+        return;
+    }
+    LLVMValueRef outer_mask = walk->mask;
+    Loop loop = begin_loop(walk->m, from, to, step_of(walk, group));
+    walk->at[group] = loop.index;
+    set_lane_mask(walk, group);
+    emit_inside(walk, number + 1);
+    end_loop(walk->m, &loop);
+    walk->mask = outer_mask;
+}
+
+/* A task's number is one digit a group before the split, and one of chunks. Gives the last digit, and sets the others' coordinates. */
+static LLVMValueRef emit_digits(Walk *walk, LLVMValueRef task) {
+    Module *m = walk->m;
+    const Nest *nest = walk->nest;
+    LLVMValueRef last = NULL;
+    for (int i = nest->split; i >= 0; i--) {
+        int64_t step = i == nest->split ? nest->chunk : step_of(walk, nest->kept[i]);
+        LLVMValueRef size = group_size(walk, nest->kept[i]);
+        LLVMValueRef steps = emit_div(m, emit_add(m, size, get_i64(m, step - 1)), get_i64(m, step));
+        LLVMValueRef digit = i ? emit_rem(m, task, steps) : task;
+        LLVMValueRef coord = emit_mul(m, digit, get_i64(m, step));
+        if (i) task = emit_div(m, task, steps);
+        if (i == nest->split) last = coord;
+        else walk->at[nest->kept[i]] = coord;
+    }
+    return last;
+}
+
+static void emit_task(Walk *walk, LLVMValueRef task) {
+    const Nest *nest = walk->nest;
+    if (nest->split == nest->kept_count) {
+        emit_inside(walk, nest->split);
+        return;
+    }
+    LLVMValueRef from = emit_digits(walk, task);
+    for (int i = 0; i < nest->split; i++) set_lane_mask(walk, nest->kept[i]);
+    LLVMValueRef to = emit_min(walk->m, emit_add(walk->m, from, get_i64(walk->m, nest->chunk)), group_size(walk, nest->kept[nest->split]));
+    emit_kept(walk, nest->split, from, to);
+}
+
+/* ---- the kind ---- */
+
+bool loops_fits(const Kernel *kernel, const Target *target) {
+    (void)target;
+    if (!kernel->anchor) return true;
+    OpClass class = op_info[kernel->anchor->op].class;
+    return class == CLASS_REDUCTION || (class == CLASS_SCATTER && kernel->anchor == kernel->output->node);
+}
+
+void loops_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs) {
+    (void)target;
+    if (!kernel->anchor || kernel->anchor->op != OP_scatter_add) return;
+    *output = LAYOUT_PLAIN;
+    for (int i = 0; i < kernel->input_count; i++) inputs[i] = LAYOUT_PLAIN;
+}
+
+void loops_choose(Program *program, Kernel *kernel) {
+    if (kernel->anchor && kernel->anchor->op == OP_scatter_add) {
+        scatter_choose(program, kernel);
+        return;
+    }
+    Nest *nest = nest_new(program, kernel);
+    kernel->tile = nest;
+    kernel->tasks = nest_tasks(program, nest);
+    const Node *last = kernel->output->node;
+    if (kernel->anchor) kernel_set_name(kernel, "%s_%s%d", op_info[kernel->anchor->op].name, op_info[last->op].name, kernel->member_count);
+    else kernel_set_name(kernel, "map_%s%d", op_info[last->op].name, kernel->member_count);
+}
+
+double loops_cost(const Kernel *kernel, const Target *target) {
+    return cost_cycles(target, kernel_typical_flops(kernel), 0.25, kernel_typical_bytes(kernel));
+}
+
+LLVMValueRef loops_emit(Module *m, const Kernel *kernel) {
+    LLVMValueRef function = begin_kernel(m, kernel->name);
+    if (kernel->anchor && kernel->anchor->op == OP_scatter_add) {
+        scatter_emit(m, kernel);
+    } else {
+        Walk walk = {.m = m, .kernel = kernel, .nest = kernel->tile, .tail = {.module = m, .kernel = kernel}, .inner = -1};
+        Loop tasks = begin_loop(m, m->begin, m->end, 1);
+        emit_task(&walk, tasks.index);
+        end_loop(m, &tasks);
+    }
+    finish_kernel(m);
+    return function;
+}

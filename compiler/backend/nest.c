@@ -1,0 +1,230 @@
+/* How a kernel of the kind `loops` is walked: which axes are one loop, which of them runs through the lanes, and what a task is.
+ *
+ * Axes are merged where everything the kernel reads and writes is as regular as one long axis: then lanes fill up on a map of 7 x 7,
+ * and a chain of elementwise operators on dense tensors is one loop over all elements. The lanes are the channels of a block where
+ * the output, or what is reduced, is BLOCKED; else the innermost axis. A task is about 4,096 elements: long enough to outweigh its
+ * beginning, short enough for all threads to have some. All this depends on shapes and layouts only, never on threads. */
+#include "backend/loops.h"
+
+#define TASK_ELEMENTS 4096
+
+static bool is_one(Dim dim) {
+    int64_t value;
+    return dim_is_const(dim, &value) && value == 1;
+}
+
+static bool is_zero(Dim dim) { return dim->term_count == 0; }
+
+static bool contains(IntList list, int64_t wanted) {
+    for (int i = 0; i < list.count; i++)
+        if (list.items[i] == wanted) return true;
+    return false;
+}
+
+/* ---- merging ---- */
+
+typedef struct Visit { const Node *node; int outer, inner; } Visit;
+
+typedef struct Merge {
+    const Kernel *kernel;
+    Dims *dims;
+    Arena *arena;
+    Vec(Visit) seen;
+} Merge;
+
+static bool together(Merge *merge, const Node *node, int outer, int inner);
+
+static bool adjacent(Shape shape, int outer, int inner) {
+    if (outer >= inner) return false;
+    for (int i = outer + 1; i < inner; i++)
+        if (!is_one(shape.dims[i])) return false;
+    return true;
+}
+
+static bool value_merges(Merge *merge, const Value *value, int outer, int inner) {
+    if (value->layout == LAYOUT_BLOCKED && outer < 2) return false;
+    return value->strides && value->strides[outer] == dim_mul(merge->dims, value->strides[inner], value->node->shape.dims[inner]);
+}
+
+static bool broadcast_merges(Merge *merge, const Node *node, int outer, int inner) {
+    const Node *x = node->inputs[0];
+    bool stretched = x->shape.dims[outer] != node->shape.dims[outer];
+    if (stretched != (x->shape.dims[inner] != node->shape.dims[inner])) return false;
+    return stretched || together(merge, x, outer, inner);
+}
+
+static bool slice_merges(Merge *merge, const Node *node, int outer, int inner) {
+    const slice_attributes *a = ATTRIBUTES(node, slice);
+    for (int axis = outer; axis <= inner; axis += inner - outer)
+        if (!is_zero(a->begin.items[axis]) || node->shape.dims[axis] != node->inputs[0]->shape.dims[axis]) return false;
+    return together(merge, node->inputs[0], outer, inner);
+}
+
+static bool gather_merges(Merge *merge, const Node *node, int outer, int inner) {
+    int axis = (int)ATTRIBUTES(node, gather)->axis, wide = node->inputs[1]->shape.rank;
+    if (inner < axis) return together(merge, node->inputs[0], outer, inner);
+    if (outer >= axis + wide) return together(merge, node->inputs[0], outer - wide + 1, inner - wide + 1);
+    return outer >= axis && inner < axis + wide && together(merge, node->inputs[1], outer - axis, inner - axis);
+}
+
+/* The operand's axis that a trivial reshape's axis is. */
+static int axis_before(const Node *node, int axis) {
+    int number = 0, from = 0;
+    for (int i = 0; i < axis; i++) number += !is_one(node->shape.dims[i]);
+    for (;; from++)
+        if (!is_one(node->inputs[0]->shape.dims[from]) && number-- == 0) return from;
+}
+
+static bool movement_merges(Merge *merge, const Node *node, int outer, int inner) {
+    const Node *x = node->inputs[0];
+    switch (node->op) {
+    case OP_broadcast: return broadcast_merges(merge, node, outer, inner);
+    case OP_slice: return slice_merges(merge, node, outer, inner);
+    case OP_gather: return gather_merges(merge, node, outer, inner);
+    case OP_flip:
+        if (contains(ATTRIBUTES(node, flip)->axes, outer) || contains(ATTRIBUTES(node, flip)->axes, inner)) return false;
+        return together(merge, x, outer, inner);
+    case OP_pad: case OP_pad_input:
+        if (x->shape.dims[outer] != node->shape.dims[outer] || x->shape.dims[inner] != node->shape.dims[inner]) return false;
+        return together(merge, x, outer, inner);
+    case OP_transpose: {
+        const int64_t *permutation = ATTRIBUTES(node, transpose)->permutation.items;
+        return together(merge, x, (int)permutation[outer], (int)permutation[inner]);
+    }
+    case OP_reshape:
+        return reshape_is_trivial(node) && together(merge, x, axis_before(node, outer), axis_before(node, inner));
+    default: return false;
+    }
+}
+
+static bool member_merges(Merge *merge, const Node *node, int outer, int inner) {
+    switch (op_info[node->op].class) {
+    case CLASS_MOVEMENT: return movement_merges(merge, node, outer, inner);
+    case CLASS_ELEMENTWISE:
+        for (int i = 0; i < node->input_count; i++)
+            if (!together(merge, node->inputs[i], outer, inner)) return false;
+        return true;
+    case CLASS_SOURCE: {
+        int64_t axis = node->op == OP_iota ? ATTRIBUTES(node, iota)->axis : -1;
+        return axis != outer && axis != inner;
+    }
+    default: return node == merge->kernel->anchor; /* its value is at hand */
+    }
+}
+
+/* Whether the elements of `node` at (0, i) are those at (i / size, i % size) of the axes outer and inner. */
+static bool together(Merge *merge, const Node *node, int outer, int inner) {
+    if (!adjacent(node->shape, outer, inner) || is_one(node->shape.dims[outer]) || is_one(node->shape.dims[inner])) return false;
+    for (int i = 0; i < merge->seen.count; i++) {
+        const Visit *visit = &merge->seen.items[i];
+        if (visit->node == node && visit->outer == outer && visit->inner == inner) return true;
+    }
+    vec_push(merge->arena, &merge->seen, (Visit){node, outer, inner});
+    const Value *input = node == merge->kernel->anchor ? NULL : kernel_input(merge->kernel, node, NULL);
+    return input ? value_merges(merge, input, outer, inner) : member_merges(merge, node, outer, inner);
+}
+
+/* ---- groups ---- */
+
+static const Node *reduced_operand(const Kernel *kernel) {
+    return kernel->anchor ? kernel->anchor->inputs[0] : NULL;
+}
+
+static bool is_reduced(const Kernel *kernel, int axis) {
+    const Node *anchor = kernel->anchor;
+    if (!anchor) return false;
+    if (anchor->op == OP_argmax) return ATTRIBUTES(anchor, argmax)->axis == axis;
+    return contains(anchor->op == OP_sum ? ATTRIBUTES(anchor, sum)->axes : ATTRIBUTES(anchor, reduce_max)->axes, axis);
+}
+
+static bool groups_merge(Merge *merge, const Group *group, int inner) {
+    const Kernel *kernel = merge->kernel;
+    int outer = group->axes[group->count - 1];
+    bool reduced = is_reduced(kernel, inner);
+    if (group->reduced != reduced) return false;
+    merge->seen.count = 0;
+    if (kernel->anchor && !together(merge, reduced_operand(kernel), outer, inner)) return false;
+    if (reduced) return true;
+    return value_merges(merge, kernel->output, outer, inner) && together(merge, kernel->output->node, outer, inner);
+}
+
+static void add_axis(Merge *merge, Nest *nest, int axis, Dim size) {
+    if (nest->count > 0) {
+        Group *last = &nest->groups[nest->count - 1];
+        if (groups_merge(merge, last, axis)) {
+            last->axes[last->count++] = axis;
+            last->size = dim_mul(merge->dims, last->size, size);
+            return;
+        }
+    }
+    nest->groups[nest->count++] = (Group){.axes = {axis}, .count = 1, .size = size, .reduced = is_reduced(merge->kernel, axis)};
+}
+
+static void make_groups(Merge *merge, Nest *nest, Shape domain) {
+    bool blocked = merge->kernel->output->layout == LAYOUT_BLOCKED;
+    nest->rank = domain.rank;
+    for (int i = 0; i < domain.rank; i++)
+        if (!is_one(domain.dims[i]) || (blocked && i == 1)) add_axis(merge, nest, i, domain.dims[i]);
+    for (int i = 0; i < nest->count; i++) {
+        if (nest->groups[i].reduced) nest->reduced[nest->reduced_count++] = i;
+        else nest->kept[nest->kept_count++] = i;
+    }
+}
+
+/* ---- lanes and tasks ---- */
+
+static int group_of_axis(const Nest *nest, int axis) {
+    for (int i = 0; i < nest->count; i++)
+        if (nest->groups[i].count == 1 && nest->groups[i].axes[0] == axis) return i;
+    return -1;
+}
+
+static int choose_lane(const Kernel *kernel, const Nest *nest, Shape domain) {
+    bool blocked = kernel->output->layout == LAYOUT_BLOCKED;
+    for (int i = 0; i < kernel->input_count && kernel->anchor; i++)
+        blocked = blocked || (kernel->inputs[i]->layout == LAYOUT_BLOCKED && shape_dims_equal(kernel->inputs[i]->node->shape, domain));
+    if (nest->blocked_one) return nest->reduced[nest->reduced_count - 1];
+    int channels = blocked ? group_of_axis(nest, 1) : -1;
+    return channels >= 0 ? channels : nest->count - 1;
+}
+
+static void choose_tasks(const Kernel *kernel, Nest *nest) {
+    int64_t lanes = kernel->program->target->lanes, work = 1;
+    for (int i = 0; i < nest->reduced_count; i++) work *= typical(kernel, nest->groups[nest->reduced[i]].size);
+    nest->split = nest->kept_count;
+    nest->chunk = 1;
+    while (nest->split > 0 && work < TASK_ELEMENTS) {
+        int group = nest->kept[--nest->split];
+        int64_t size = typical(kernel, nest->groups[group].size);
+        nest->chunk = max_i64(1, TASK_ELEMENTS / work);
+        if (group == nest->lane) nest->chunk = round_up(nest->chunk, lanes);
+        work *= size;
+    }
+    /* Where lanes run through a group that tasks run over, a task is a vector of it. */
+    if (nest->split == nest->kept_count && nest->kept_count > 0) {
+        nest->split--;
+        nest->chunk = nest->kept[nest->split] == nest->lane ? lanes : 1;
+    }
+}
+
+Nest *nest_new(Program *program, const Kernel *kernel) {
+    Nest *nest = NEW(program->arena, Nest);
+    Merge merge = {.kernel = kernel, .dims = program->graph->dims, .arena = program->arena};
+    Shape domain = kernel->anchor ? reduced_operand(kernel)->shape : kernel->output->node->shape;
+    make_groups(&merge, nest, domain);
+    nest->blocked_one = kernel->output->layout == LAYOUT_BLOCKED && is_reduced(kernel, 1);
+    nest->lane = choose_lane(kernel, nest, domain);
+    choose_tasks(kernel, nest);
+    return nest;
+}
+
+/* Steps of a kept group before the split: vectors of the lane group, else coordinates. */
+Dim nest_tasks(const Program *program, const Nest *nest) {
+    Dims *dims = program->graph->dims;
+    Dim tasks = dim_const(dims, 1);
+    for (int i = 0; i <= nest->split && i < nest->kept_count; i++) {
+        int64_t step = i == nest->split ? nest->chunk : nest->kept[i] == nest->lane ? program->target->lanes : 1;
+        tasks = dim_mul(dims, tasks, dim_ceil_div(dims, nest->groups[nest->kept[i]].size, step));
+    }
+    return tasks;
+}
