@@ -1,0 +1,162 @@
+/* See backend_support.h. */
+#include "backend_support.h"
+#include "backend/backend.h"
+#include "runtime.h"
+#include <dlfcn.h>
+#include <unistd.h>
+
+bool can_run(const char *target) {
+    return cai_cpu_runs(strcmp(target, "x86-64-v4") == 0 ? CAI_CPU_X86_64_V4 : CAI_CPU_X86_64_V3);
+}
+
+static bool complain(const char *stage, const char *error) {
+    fprintf(stderr, "\n%s: %s\n", stage, error);
+    CU_FAIL("compilation");
+    return false;
+}
+
+/* ---- compiling ---- */
+
+bool compile_and_load(TestGraph *t, const LowerOptions *options, Compiled *compiled) {
+    static int number; /* dlopen knows libraries by name */
+    const char *error = "", *folder = arena_printf(t->arena, "/tmp/cai_test_%ld_%d", (long)getpid(), number++);
+    const char *code = arena_printf(t->arena, "%s.o", folder), *weights = arena_printf(t->arena, "%s.weights.o", folder);
+    const char *library = arena_printf(t->arena, "%s.so", folder);
+    RefSource source = {t, give_value, give_value};
+    EmitOptions emit = {.verify = true};
+    *compiled = (Compiled){.test = t, .lowered = lower(t->graph, options, t->arena)};
+    if (!backend_object(compiled->lowered, &emit, code, &error)) return complain("code", error);
+    if (!weights_object(compiled->lowered, &source, weights, NULL, &error)) return complain("weights", error);
+    const char *command = arena_printf(t->arena, "ld -shared -z noexecstack -o %s %s %s", library, code, weights);
+    if (system(command)) return complain("ld", command);
+    compiled->library = dlopen(library, RTLD_NOW | RTLD_LOCAL);
+    if (!compiled->library) return complain("dlopen", dlerror());
+    compiled->program = dlsym(compiled->library, "cai_the_program");
+    unlink(code);
+    unlink(weights);
+    unlink(library);
+    return true;
+}
+
+void unload(Compiled *compiled) {
+    if (compiled->library) dlclose(compiled->library);
+    compiled->library = NULL;
+}
+
+const char *print_compiled(TestGraph *t, const LowerOptions *options, const char *form) {
+    char *text;
+    size_t length;
+    const char *error = "";
+    FILE *print = open_memstream(&text, &length);
+    EmitOptions emit = {.emit = form, .print = print, .verify = true};
+    if (!backend_object(lower(t->graph, options, t->arena), &emit, NULL, &error)) complain("code", error);
+    fclose(print);
+    const char *copy = arena_strndup(t->arena, text, length);
+    free(text);
+    return copy;
+}
+
+/* ---- running ---- */
+
+/* Elements of any type to and from doubles. */
+static void *to_elements(TestGraph *t, const double *values, int64_t count, int type) {
+    unsigned char *bytes = arena_alloc(t->arena, (size_t)(count * 8 + 64));
+    cai_tensor tensor = {.name = "", .type = CAI_F64, .rank = 1, .dims = {count}, .count = count, .data = (const unsigned char *)values};
+    cai_error error;
+    if (!cai_tensor_convert(&tensor, type, bytes, &error)) complain("input", error.message);
+    return bytes;
+}
+
+static double *from_elements(TestGraph *t, const void *bytes, int64_t count, int type) {
+    double *values = NEW_ARRAY(t->arena, double, count);
+    cai_tensor tensor = {.name = "", .type = type, .rank = 1, .dims = {count}, .count = count, .data = bytes};
+    cai_tensor_to_f64(&tensor, 0, count, values);
+    return values;
+}
+
+static const void *input_elements(TestGraph *t, const Port *port) {
+    RefTensor tensor = {.shape = {.count = count_of(t, port->node->shape)}};
+    tensor.values = NEW_ARRAY(t->arena, double, tensor.shape.count);
+    CU_ASSERT_FATAL(give_value(t, port->node, &tensor));
+    return to_elements(t, tensor.values, tensor.shape.count, (int)port->node->shape.type);
+}
+
+bool run_compiled(Compiled *compiled, int threads, double **outputs) {
+    TestGraph *t = compiled->test;
+    Graph *graph = t->graph;
+    cai_error error;
+    const void **in = NEW_ARRAY(t->arena, const void *, graph->inputs.count);
+    void **out = NEW_ARRAY(t->arena, void *, graph->outputs.count);
+    for (int i = 0; i < graph->inputs.count; i++) in[i] = input_elements(t, &graph->inputs.items[i]);
+    for (int i = 0; i < graph->outputs.count; i++) out[i] = arena_alloc(t->arena, (size_t)count_of(t, graph->outputs.items[i].node->shape) * 8);
+    cai_pool *pool = cai_pool_new(threads);
+    cai_context *context = cai_context_new(compiled->program, pool, &error);
+    bool done = context && cai_context_prepare_symbols(context, t->symbols, &error) &&
+                cai_context_run(context, in, out, 42, &error);
+    if (!done) complain("run", error.message);
+    for (int i = 0; done && i < graph->outputs.count; i++) {
+        Shape shape = graph->outputs.items[i].node->shape;
+        outputs[i] = from_elements(t, out[i], count_of(t, shape), (int)shape.type);
+    }
+    if (context) cai_context_free(context);
+    cai_pool_free(pool);
+    return done;
+}
+
+/* ---- comparing ---- */
+
+/* What the compiled program gets is f32; the reference is to get the same. */
+static void round_inputs(TestGraph *t) {
+    for (int i = 0; i < t->inputs.count; i++)
+        for (int64_t k = 0; k < t->inputs.items[i].count; k++) t->inputs.items[i].values[k] = (float)t->inputs.items[i].values[k];
+}
+
+static bool near(double a, double b, double tolerance) {
+    if (isnan(b)) return isnan(a);
+    return a == b || fabs(a - b) <= tolerance * (1 + fabs(b));
+}
+
+static bool same_output(const double *got, const double *wanted, int64_t count, double tolerance, const char *what) {
+    int64_t wrong = 0, first = -1;
+    for (int64_t i = 0; i < count; i++) {
+        if (near(got[i], wanted[i], tolerance)) continue;
+        if (!wrong++) first = i;
+    }
+    if (wrong) fprintf(stderr, "\n%s: %ld of %ld elements are wrong, first [%ld] = %.9g instead of %.9g\n", what, (long)wrong, (long)count,
+                       (long)first, got[first], wanted[first]);
+    CU_ASSERT(wrong == 0);
+    return wrong == 0;
+}
+
+static void report(Compiled *compiled) {
+    graph_print(compiled->test->graph, stderr);
+    program_print(compiled->lowered, stderr);
+}
+
+void compare_with_options(TestGraph *t, const LowerOptions *options, double tolerance, const char *what) {
+    int count = t->graph->outputs.count;
+    Compiled compiled;
+    RefTensor *wanted = NEW_ARRAY(t->arena, RefTensor, count);
+    Node **nodes = NEW_ARRAY(t->arena, Node *, count);
+    double **one = NEW_ARRAY(t->arena, double *, count), **three = NEW_ARRAY(t->arena, double *, count);
+    round_inputs(t);
+    for (int i = 0; i < count; i++) nodes[i] = t->graph->outputs.items[i].node;
+    evaluate(t, t->graph, nodes, count, wanted);
+    bool right = true;
+    if (compile_and_load(t, options, &compiled) && run_compiled(&compiled, 1, one) && run_compiled(&compiled, 3, three)) {
+        for (int i = 0; i < count; i++) {
+            right = same_output(one[i], wanted[i].values, wanted[i].shape.count, tolerance, what) && right;
+            bool equal = memcmp(one[i], three[i], sizeof(double) * (size_t)wanted[i].shape.count) == 0;
+            if (!equal) fprintf(stderr, "\n%s: other bits on three threads\n", what);
+            CU_ASSERT(equal);
+        }
+        if (!right) report(&compiled);
+    }
+    unload(&compiled);
+}
+
+void compare_with_reference(TestGraph *t, const char *target, double tolerance, const char *what) {
+    if (!can_run(target)) return;
+    LowerOptions options = {.target = target_find(target)};
+    compare_with_options(t, &options, tolerance, arena_printf(t->arena, "%s (%s)", what, target));
+}

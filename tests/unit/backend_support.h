@@ -1,0 +1,32 @@
+/* For suites of the backend: a graph is lowered, compiled, linked as a shared object, loaded into this process and run by the
+ * runtime, and its outputs are compared with the reference. */
+#ifndef BACKEND_SUPPORT_H
+#define BACKEND_SUPPORT_H
+
+#include "graph_test.h"
+#include "lower/lower.h"
+#include "program.h"
+
+typedef struct Compiled {
+    TestGraph *test;
+    void *library;
+    const cai_program *program;
+    Program *lowered;
+} Compiled;
+
+/* Whether this machine runs code for the target. */
+bool can_run(const char *target);
+/* Fails the test and gives false where a stage refuses. */
+bool compile_and_load(TestGraph *t, const LowerOptions *options, Compiled *compiled);
+void unload(Compiled *compiled);
+/* Runs it at t->symbols on `threads` threads; outputs[i] holds output i's elements as doubles. */
+bool run_compiled(Compiled *compiled, int threads, double **outputs);
+/* Compiles for `target`, runs, and fails the test where an output is further than tolerance * (1 + |expected|) from the reference, or
+ * where results differ between one thread and three. `what` is printed then. */
+void compare_with_reference(TestGraph *t, const char *target, double tolerance, const char *what);
+/* The same with options: a kind of kernel forced, slots of their own. */
+void compare_with_options(TestGraph *t, const LowerOptions *options, double tolerance, const char *what);
+/* The text of the kernels, as "llvm" or "asm"; in t->arena. */
+const char *print_compiled(TestGraph *t, const LowerOptions *options, const char *form);
+
+#endif
