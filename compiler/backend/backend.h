@@ -21,7 +21,7 @@ typedef struct Module {
     /* of the function being emitted */
     LLVMValueRef function, args, symbols, begin, end;
     LLVMBasicBlockRef entry;  /* where size computations are placed, once a function */
-    Map *dim_values;          /* Dim -> LLVMValueRef within the function */
+    Map *dim_values;          /* Dim and Symbol * -> LLVMValueRef within the function */
     Map *arguments;           /* 1 + index -> LLVMValueRef within the function */
     LLVMValueRef overflow;    /* i1: some size so far did not fit; NULL where sizes are known to fit (everywhere but prepare) */
 } Module;
@@ -37,6 +37,8 @@ void begin_body(Module *m, LLVMValueRef function);
 /* Begins a function of type cai_kernel and places the builder in its body; finish_kernel adds the return. */
 LLVMValueRef begin_kernel(Module *m, const char *name);
 void finish_kernel(Module *m);
+
+void return_to_block(Module *m, LLVMBasicBlockRef block); /* code goes on at its end, or before the branch that ends it */
 
 LLVMTypeRef get_type(Module *m, DType type);        /* as it lies in memory; bool is a byte */
 LLVMTypeRef get_vector(Module *m, LLVMTypeRef element, int lanes); /* the element itself where lanes is 1 */

@@ -21,11 +21,9 @@ static void emit_kernels(Module *m, const Program *program, const EmitOptions *o
 
 static void verify_module(Module *m) {
     char *message = NULL;
-    if (LLVMVerifyModule(m->module, LLVMReturnStatusAction, &message)) {
-        char *text = LLVMPrintModuleToString(m->module);
-        fputs(text, stderr);
-        INTERNAL_ERROR("LLVM refuses our code: %s", message);
-    }
+    for (LLVMValueRef f = LLVMGetFirstFunction(m->module); f; f = LLVMGetNextFunction(f))
+        if (LLVMVerifyFunction(f, LLVMReturnStatusAction)) fputs(LLVMPrintValueToString(f), stderr);
+    if (LLVMVerifyModule(m->module, LLVMReturnStatusAction, &message)) INTERNAL_ERROR("LLVM refuses our code: %s", message);
     LLVMDisposeMessage(message);
 }
 

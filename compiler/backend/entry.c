@@ -219,6 +219,19 @@ static void return_unless(Module *m, LLVMValueRef condition, int64_t result) {
     LLVMPositionBuilderAtEnd(m->builder, on);
 }
 
+/* Asks for every size that follows once: get_dim places it at the entry, where overflow is noted before the body goes on with it. */
+static void emit_dims(Entry *e) {
+    const Program *program = e->program;
+    for (int i = 0; i < e->sizes.count; i++)
+        if (e->sizes.items[i].dim) get_dim(e->m, e->sizes.items[i].dim);
+    for (int i = 0; i < program->slots.count; i++)
+        for (int k = 0; k < program->slots.items[i].bytes.count; k++) get_dim(e->m, program->slots.items[i].bytes.items[k]);
+    for (int i = 0; i < program->graph->checks.count; i++) {
+        get_dim(e->m, program->graph->checks.items[i].left);
+        get_dim(e->m, program->graph->checks.items[i].right);
+    }
+}
+
 /* A slot is as large as its largest tenant, and begins at a multiple of the alignment. Gives each slot's beginning; the arena's size
  * stands behind the last. */
 static LLVMValueRef *emit_slots(Entry *e) {
@@ -253,6 +266,7 @@ static LLVMValueRef emit_prepare(Entry *e) {
     m->symbols = LLVMGetParam(function, 0);
     begin_body(m, function);
     m->overflow = LLVMConstNull(m->i1);
+    emit_dims(e);
     LLVMValueRef *slots = emit_slots(e), *values = NEW_ARRAY(m->arena, LLVMValueRef, e->sizes.count);
     LLVMValueRef *checks = NEW_ARRAY(m->arena, LLVMValueRef, graph->checks.count);
     for (int i = 0; i < e->sizes.count; i++) values[i] = emit_size(e, &e->sizes.items[i], slots);

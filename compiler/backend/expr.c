@@ -117,11 +117,11 @@ static LLVMValueRef hoisted_at(Tail *tail, const Node *node, const Point *point)
 
 LLVMBasicBlockRef step_out(Tail *tail, bool inner) {
     LLVMBasicBlockRef from = LLVMGetInsertBlock(tail->module->builder);
-    if (tail->hoist && !inner) LLVMPositionBuilderBefore(tail->module->builder, LLVMGetBasicBlockTerminator(tail->hoist));
+    if (tail->hoist && !inner) return_to_block(tail->module, tail->hoist);
     return from;
 }
 
-void step_back(Tail *tail, LLVMBasicBlockRef from) { LLVMPositionBuilderAtEnd(tail->module->builder, from); }
+void step_back(Tail *tail, LLVMBasicBlockRef from) { return_to_block(tail->module, from); }
 
 LLVMValueRef emit_member(Tail *tail, const Node *node, const Point *point) {
     for (int i = 0; i < tail->known_count; i++)

@@ -194,8 +194,15 @@ LLVMValueRef get_splat(Module *m, LLVMValueRef scalar, int lanes) {
 
 static LLVMBasicBlockRef go_to_entry(Module *m) {
     LLVMBasicBlockRef from = LLVMGetInsertBlock(m->builder);
-    LLVMPositionBuilderBefore(m->builder, LLVMGetBasicBlockTerminator(m->entry));
+    return_to_block(m, m->entry);
     return from;
+}
+
+/* To where code goes on in a block: its end, or before the branch that ends it already. */
+void return_to_block(Module *m, LLVMBasicBlockRef block) {
+    LLVMValueRef last = LLVMGetBasicBlockTerminator(block);
+    if (last) LLVMPositionBuilderBefore(m->builder, last);
+    else LLVMPositionBuilderAtEnd(m->builder, block);
 }
 
 /* a OP b, noting in m->overflow where it does not fit; `checked` is the intrinsic that tells. */
@@ -224,8 +231,11 @@ static LLVMValueRef emit_floor_div(Module *m, const DimFactor *factor) {
 
 static LLVMValueRef emit_factor(Module *m, const DimFactor *factor) {
     if (!factor->symbol) return emit_floor_div(m, factor);
-    LLVMValueRef address = get_element(m, m->i64, m->symbols, get_i64(m, factor->symbol->index));
-    return emit_load(m, m->i64, address, 8);
+    LLVMValueRef value = map_get(m->dim_values, factor->symbol);
+    if (value) return value;
+    value = emit_load(m, m->i64, get_element(m, m->i64, m->symbols, get_i64(m, factor->symbol->index)), 8);
+    map_set(m->dim_values, factor->symbol, value);
+    return value;
 }
 
 static LLVMValueRef emit_dim(Module *m, Dim dim) {
@@ -260,7 +270,7 @@ LLVMValueRef get_argument(Module *m, int index) {
     if (value) return value;
     LLVMBasicBlockRef from = go_to_entry(m);
     value = emit_load(m, m->pointer, get_element(m, m->pointer, m->args, get_i64(m, index)), 8);
-    LLVMPositionBuilderAtEnd(m->builder, from);
+    return_to_block(m, from);
     map_set(m->arguments, key, value);
     return value;
 }
