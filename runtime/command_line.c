@@ -145,6 +145,14 @@ static const char *last_part(const char *path) {
     return slash ? slash + 1 : path;
 }
 
+static bool check_streams(const cai_command *command, cai_error *error) {
+    int inputs = 0, outputs = 0;
+    for (int i = 0; i < command->input_count; i++) inputs += strcmp(command->inputs[i].path, "-") == 0;
+    for (int i = 0; i < command->output_count; i++) outputs += strcmp(command->outputs[i].path, "-") == 0;
+    if (inputs <= 1 && outputs <= 1) return true;
+    return cai_fail(error, CAI_BAD_USAGE, "standard %s can be named once, and `-` stands there twice", inputs > 1 ? "input" : "output");
+}
+
 bool cai_command_parse(const cai_program *program, int argc, char **argv, cai_command *command, cai_error *error) {
     *command = (cai_command){.program = argc > 0 ? last_part(argv[0]) : program->name};
     command->inputs = cai_allocate(2 * ((uint64_t)argc + 1) * sizeof *command->inputs, "the command line", error);
@@ -156,6 +164,7 @@ bool cai_command_parse(const cai_program *program, int argc, char **argv, cai_co
         else if (!only_files && argv[i][0] == '-' && argv[i][1]) good = parse_option(program, argc, argv, &i, command, error);
         else good = parse_file(program->inputs, program->input_count, "input", argv[i], &command->inputs[command->input_count++], error);
     }
+    good = good && check_streams(command, error);
     if (!good) cai_command_free(command);
     return good;
 }

@@ -11,7 +11,6 @@ static const char *program_name = "cai";
 static int end(const cai_error *error) {
     fflush(stdout);
     fprintf(stderr, "%s: error: %s\n", program_name, error->message);
-    if (error->status == CAI_BAD_USAGE) fprintf(stderr, "`%s --help` says what it takes\n", program_name);
     return error->status;
 }
 
@@ -62,7 +61,8 @@ static bool prepare(Session *s, const cai_feed *feeds, cai_error *error) {
         s->inputs[i] = s->loaded[i].data;
     }
     if (cai_context_prepare(s->context, shapes, error)) return true;
-    return s->program->input_count == 1 ? cai_fail_within(error, "%s", feeds[0].paths[0]) : false;
+    if (s->program->input_count != 1) return false;
+    return cai_fail_within(error, "%s", strcmp(feeds[0].paths[0], "-") == 0 ? "standard input" : feeds[0].paths[0]);
 }
 
 static bool run_loaded(Session *s, const cai_feed *feeds, cai_error *error) {
@@ -169,9 +169,13 @@ int cai_main(const cai_program *program, int argc, char **argv) {
     cai_clean_up_on_signals();
     cai_error error;
     cai_command command;
-    program_name = program->name;
-    if (!cai_command_parse(program, argc, argv, &command, &error)) return end(&error);
+    bool parsed = cai_command_parse(program, argc, argv, &command, &error);
     program_name = command.program;
+    if (!parsed) {
+        end(&error);
+        fprintf(stderr, "`%s --help` says what it takes\n", program_name);
+        return error.status;
+    }
     int status = flush_text(dispatch(program, &command, &clock));
     cai_command_free(&command);
     return status;

@@ -251,7 +251,7 @@ typedef struct cai_command {
     bool time, help, version;
 } cai_command;
 
-/* Paths point into argv. */
+/* Paths point into argv. After a failure, too, command->program is set. */
 bool cai_command_parse(const cai_program *program, int argc, char **argv, cai_command *command, cai_error *error);
 void cai_command_free(cai_command *command);
 

@@ -264,8 +264,16 @@ static bool make_tensor(const cai_results *r, int port, cai_tensor *tensor, floa
 
 /* ---- writing ---- */
 
-static void tell(const Place *place) {
-    if (!place->told) printf("%s%s%s\n", place->source ? place->source : "", place->source ? " -> " : "", place->path);
+/* Text goes to standard output, unless that carries a result. */
+static FILE *text_stream(const cai_results *r) {
+    for (int i = 0; i < r->command->output_count; i++) {
+        if (strcmp(r->command->outputs[i].path, "-") == 0) return stderr;
+    }
+    return stdout;
+}
+
+static void tell(const cai_results *r, const Place *place) {
+    if (!place->told) fprintf(text_stream(r), "%s%s%s\n", place->source ? place->source : "", place->source ? " -> " : "", place->path);
 }
 
 static bool store_picture(const cai_results *r, int port, int64_t index, int64_t count, cai_error *error) {
@@ -285,7 +293,7 @@ static bool store_picture(const cai_results *r, int port, int64_t index, int64_t
     }
     bool written = cai_the_pictures.write(place.path, cropped ? cropped : planes, channels, to_height, to_width, error);
     free(cropped);
-    if (written) tell(&place);
+    if (written) tell(r, &place);
     return written;
 }
 
@@ -312,13 +320,14 @@ static bool store_all(const cai_results *r, const char *path, cai_error *error) 
 
 static void show(const cai_results *r, int port) {
     const cai_port *output = &r->program->outputs[port];
+    FILE *text = text_stream(r);
     bool named = r->program->input_count > 0 && (r->jobs->count > 1 || r->feeds[0].count > 1);
     if (output->form == CAI_FORM_LABELS && output->label_count > 0) {
-        cai_print_labels(r->context, output, r->outputs[port], named ? r->feeds[0].paths : NULL, named ? r->feeds[0].count : 0, stdout);
+        cai_print_labels(r->context, output, r->outputs[port], named ? r->feeds[0].paths : NULL, named ? r->feeds[0].count : 0, text);
         return;
     }
-    if (named) printf("%s\n", r->feeds[0].paths[0]);
-    cai_print_tensor(r->context, output, r->outputs[port], stdout);
+    if (named) fprintf(text, "%s\n", r->feeds[0].paths[0]);
+    cai_print_tensor(r->context, output, r->outputs[port], text);
 }
 
 static bool store_output(const cai_results *r, int port, cai_error *error) {

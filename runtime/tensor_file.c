@@ -67,7 +67,7 @@ bool cai_tensors_parse(const char *path, const void *bytes, size_t count, cai_te
 bool cai_tensors_open(const char *path, cai_tensor_file *file, cai_error *error) {
     cai_file whole;
     if (!cai_file_map(path, &whole, error)) return false;
-    if (!cai_tensors_parse(path, whole.data, whole.count, file, error)) {
+    if (!cai_tensors_parse(strcmp(path, "-") == 0 ? "standard input" : path, whole.data, whole.count, file, error)) {
         cai_file_close(&whole);
         return false;
     }
