@@ -91,6 +91,16 @@ void set_carried(Loop *loop, int which, LLVMValueRef next);
 void end_loop(Module *m, Loop *loop);
 LLVMValueRef carried_result(const Loop *loop, int which); /* valid after end_loop, also where the loop ran no round */
 
+/* ---- carry.c: loops round which a set of values is carried; within the loop and after it, `at` has them ---- */
+enum { MOST_CARRIED = 64 };
+typedef struct Carried {
+    LLVMValueRef at[MOST_CARRIED];
+    int count;
+} Carried;
+Loop begin_carrying(Module *m, Carried *values, LLVMValueRef from, LLVMValueRef to, int64_t step);
+void end_carrying(Module *m, Loop *loop, Carried *values);
+Loop begin_carrying_if(Module *m, Carried *values, LLVMValueRef condition); /* a loop of one round, or none */
+
 /* `Branch b = begin_if(m, condition); ...; end_if(m, &b);`, with `begin_else(m, &b)` between where wanted. */
 typedef struct Branch { LLVMBasicBlockRef other, after; } Branch;
 Branch begin_if(Module *m, LLVMValueRef condition);

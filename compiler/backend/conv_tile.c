@@ -15,25 +15,7 @@
  * spills): the loop over channels stays innermost even where it has three rounds. */
 #include "backend/conv.h"
 
-enum { MOST_SUMS = 64, LINE_FLOATS = 16 };
-
-typedef struct Sums {
-    LLVMValueRef at[MOST_SUMS];
-    int count;
-} Sums;
-
-/* A loop round which all sums are carried. */
-static Loop begin_carrying(Module *m, Sums *sums, LLVMValueRef from, LLVMValueRef to, int64_t step) {
-    Loop loop = begin_loop(m, from, to, step);
-    for (int i = 0; i < sums->count; i++) sums->at[i] = add_carried(m, &loop, sums->at[i]);
-    return loop;
-}
-
-static void end_carrying(Module *m, Loop *loop, Sums *sums) {
-    for (int i = 0; i < sums->count; i++) set_carried(loop, i, sums->at[i]);
-    end_loop(m, loop);
-    for (int i = 0; i < sums->count; i++) sums->at[i] = carried_result(loop, i);
-}
+enum { LINE_FLOATS = 16 };
 
 static LLVMValueRef scaled(Module *m, LLVMValueRef value, int64_t factor, int64_t addend) {
     return emit_add(m, emit_mul(m, value, get_i64(m, factor)), get_i64(m, addend));
@@ -93,7 +75,7 @@ static void find_pixels(const Conv *c, const Tap *tap, Pixel *pixels) {
 }
 
 /* The multiply-adds of one channel of one tap. `channel`: how many elements behind each pixel's address. */
-static void multiply(const Conv *c, const Tap *tap, const Pixel *pixels, LLVMValueRef channel, LLVMValueRef weights, Sums *sums) {
+static void multiply(const Conv *c, const Tap *tap, const Pixel *pixels, LLVMValueRef channel, LLVMValueRef weights, Carried *sums) {
     Module *m = c->m;
     int blocks = tap->site->blocks;
     LLVMTypeRef vector = get_vector(m, m->f32, c->lanes);
@@ -131,9 +113,9 @@ static LLVMValueRef next_weights(const Conv *c, const Tap *tap) {
     return emit_add(m, c->tile_weights, line);
 }
 
-static void reduce_channels(const Conv *c, const Tap *tap, LLVMValueRef channels, Sums *sums) {
+static void reduce_channels(const Conv *c, const Tap *tap, LLVMValueRef channels, Carried *sums) {
     Module *m = c->m;
-    Pixel pixels[MOST_SUMS];
+    Pixel pixels[MOST_CARRIED];
     if (!any_pixel_inside(c, tap)) return;
     find_pixels(c, tap, pixels);
     int unroll = c->tile->unroll, width = tap->site->blocks * c->lanes;
@@ -154,7 +136,7 @@ static void reduce_channels(const Conv *c, const Tap *tap, LLVMValueRef channels
 }
 
 /* A block of input channels over one kernel row: the columns' taps, unrolled. `block` is the number of the block, `y_tap` of the row. */
-static void reduce_row(const Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, LLVMValueRef block, LLVMValueRef input, Sums *sums) {
+static void reduce_row(const Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, LLVMValueRef block, LLVMValueRef input, Carried *sums) {
     Module *m = c->m;
     const ConvAxis *x = &c->columns;
     int64_t taps = c->shape.kernel[0] * c->shape.kernel[1];
@@ -184,7 +166,7 @@ static void find_row_taps(const Conv *c, LLVMValueRef y, LLVMValueRef *from, LLV
     *to = emit_min(m, emit_div(m, emit_add(m, below, get_i64(m, a->step - 1)), step), get_i64(m, a->taps));
 }
 
-static void reduce_rows(const Conv *c, const ConvSite *site, LLVMValueRef block, LLVMValueRef input, Sums *sums) {
+static void reduce_rows(const Conv *c, const ConvSite *site, LLVMValueRef block, LLVMValueRef input, Carried *sums) {
     Module *m = c->m;
     if (site->fixed_y != SITE_COMPUTED) {
         for (int64_t t = 0; t < c->rows.taps; t++) reduce_row(c, site, t, get_i64(m, t), block, input, sums);
@@ -197,7 +179,7 @@ static void reduce_rows(const Conv *c, const ConvSite *site, LLVMValueRef block,
     end_carrying(m, &loop, sums);
 }
 
-static void reduce(const Conv *c, const ConvSite *site, Sums *sums) {
+static void reduce(const Conv *c, const ConvSite *site, Carried *sums) {
     Module *m = c->m;
     LLVMValueRef y = scaled(m, site->y, c->rows.scale, c->rows.first), x = scaled(m, site->x, c->columns.scale, c->columns.first);
     LLVMValueRef input = emit_add(m, emit_mul(m, y, c->row_stride), emit_mul(m, x, get_i64(m, c->pixel_stride)));
@@ -230,14 +212,14 @@ static void store_pixel(Conv *c, const ConvSite *site, int pixel, int q, LLVMVal
     emit_tail_store(&c->tail, &point, sum);
 }
 
-static void store_sums(Conv *c, const ConvSite *site, const Sums *sums) {
+static void store_sums(Conv *c, const ConvSite *site, const Carried *sums) {
     int pixels = site->rows * site->columns;
     for (int q = 0; q < site->blocks; q++)
         for (int p = 0; p < pixels; p++) store_pixel(c, site, p, q, sums->at[p * site->blocks + q]);
 }
 
 /* Columns at or behind the limit are there only to make up the tile's width. */
-static void store_limited(Conv *c, const ConvSite *site, const Sums *sums) {
+static void store_limited(Conv *c, const ConvSite *site, const Carried *sums) {
     Module *m = c->m;
     for (int p = 0; p < site->columns; p++) {
         LLVMValueRef x = emit_add(m, site->x, get_i64(m, p));
@@ -248,8 +230,8 @@ static void store_limited(Conv *c, const ConvSite *site, const Sums *sums) {
 }
 
 void conv_emit_tile(Conv *c, const ConvSite *site) {
-    Sums sums = {.count = site->rows * site->columns * site->blocks};
-    CHECK(sums.count <= MOST_SUMS);
+    Carried sums = {.count = site->rows * site->columns * site->blocks};
+    CHECK(sums.count <= MOST_CARRIED);
     LLVMValueRef zero = LLVMConstNull(get_vector(c->m, c->m->f32, c->lanes));
     for (int i = 0; i < sums.count; i++) sums.at[i] = zero;
     if (c->rows.taps > 0 && c->columns.taps > 0) reduce(c, site, &sums);
