@@ -100,6 +100,7 @@ typedef struct Carried {
 Loop begin_carrying(Module *m, Carried *values, LLVMValueRef from, LLVMValueRef to, int64_t step);
 void end_carrying(Module *m, Loop *loop, Carried *values);
 Loop begin_carrying_if(Module *m, Carried *values, LLVMValueRef condition); /* a loop of one round, or none */
+LLVMValueRef emit_lane_sum(Module *m, LLVMValueRef vector); /* its lanes added up, halves first */
 
 /* `Branch b = begin_if(m, condition); ...; end_if(m, &b);`, with `begin_else(m, &b)` between where wanted. */
 typedef struct Branch { LLVMBasicBlockRef other, after; } Branch;

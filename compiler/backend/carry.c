@@ -16,3 +16,14 @@ void end_carrying(Module *m, Loop *loop, Carried *values) {
 Loop begin_carrying_if(Module *m, Carried *values, LLVMValueRef condition) {
     return begin_carrying(m, values, get_i64(m, 0), LLVMBuildZExt(m->builder, condition, m->i64, ""), 1);
 }
+
+LLVMValueRef emit_lane_sum(Module *m, LLVMValueRef vector) {
+    for (int half = get_lanes(LLVMTypeOf(vector)) / 2; half >= 1; half /= 2) {
+        LLVMValueRef low[64], high[64];
+        for (int i = 0; i < half; i++) low[i] = get_i32(m, i), high[i] = get_i32(m, half + i);
+        LLVMValueRef a = LLVMBuildShuffleVector(m->builder, vector, vector, LLVMConstVector(low, (unsigned)half), "");
+        LLVMValueRef b = LLVMBuildShuffleVector(m->builder, vector, vector, LLVMConstVector(high, (unsigned)half), "");
+        vector = emit_float(m, LLVMFAdd, a, b);
+    }
+    return LLVMBuildExtractElement(m->builder, vector, get_i32(m, 0), "");
+}

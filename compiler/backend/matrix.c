@@ -114,14 +114,15 @@ static LLVMValueRef readable_row(const Matrix *x, const Rows *rows, int p) {
 static LLVMValueRef row_address(const Matrix *x, LLVMValueRef row) {
     Module *m = x->m;
     const Value *a = x->kernel->inputs[0];
-    LLVMValueRef at = emit_add(m, emit_mul(m, row, get_dim(m, a->strides[x->rank - 2])), x->piece);
+    LLVMValueRef at = emit_add(m, emit_mul(m, row, get_dim(m, a->strides[x->rank - 2])), emit_mul(m, x->piece, get_dim(m, a->strides[x->rank - 1])));
     for (int i = 0; i < x->rank - 2; i++) at = emit_add(m, at, emit_mul(m, x->point.at[i].base, get_dim(m, a->strides[i])));
     return get_element(m, m->f32, get_argument(m, 1), at);
 }
 
 static LLVMValueRef load_left(const Matrix *x, const Rows *rows, LLVMValueRef *address, int p, LLVMValueRef k) {
     Module *m = x->m;
-    if (x->shape.floats) return emit_load(m, m->f32, get_element(m, m->f32, address[p], k), 4);
+    LLVMValueRef step = get_dim(m, x->kernel->inputs[0]->strides[x->rank - 1]);
+    if (x->shape.floats) return emit_load(m, m->f32, get_element(m, m->f32, address[p], emit_mul(m, k, step)), 4);
     Point point = x->point;
     point.lanes = 1;
     point.at[x->rank - 2] = coord_fixed(readable_row(x, rows, p));
