@@ -73,7 +73,7 @@ static Value run_zip(Evaluator *ev, const Arguments *arguments, Span span) {
         for (int k = 0; k < width; k++) row[k] = positional(arguments, k).list->items[i];
         rows[i] = value_list(ev->arena, VALUE_TUPLE, row, NULL, width);
     }
-    return value_list(ev->arena, VALUE_LIST, rows, NULL, count);
+    return bounded_list(ev, value_list(ev->arena, VALUE_LIST, rows, NULL, count), span);
 }
 
 static Value run_enumerate(Evaluator *ev, const Arguments *arguments, Span span) {
@@ -83,7 +83,7 @@ static Value run_enumerate(Evaluator *ev, const Arguments *arguments, Span span)
     Value *rows = NEW_ARRAY(ev->arena, Value, v.list->count);
     for (int i = 0; i < v.list->count; i++)
         rows[i] = value_list(ev->arena, VALUE_TUPLE, (Value[]){value_int(i), v.list->items[i]}, NULL, 2);
-    return value_list(ev->arena, VALUE_LIST, rows, NULL, v.list->count);
+    return bounded_list(ev, value_list(ev->arena, VALUE_LIST, rows, NULL, v.list->count), span);
 }
 
 static Value run_reversed(Evaluator *ev, const Arguments *arguments, Span span) {

@@ -118,7 +118,7 @@ static Value evaluate_items(Evaluator *ev, const Expr *expr, ValueKind kind) {
         vec_push(ev->arena, &names, items.given.items[i].name);
     }
     if (!spend(ev, expr->span, values.count)) return value_error;
-    return value_list(ev->arena, kind, values.items, names.items, values.count);
+    return bounded_list(ev, value_list(ev->arena, kind, values.items, names.items, values.count), expr->span);
 }
 
 /* ---- conditions ---- */

@@ -50,7 +50,8 @@ typedef struct Value {
 struct List { /* never changed once made */
     int count;
     Value *items;
-    Name *names; /* NULL where no item has one */
+    Name *names;   /* NULL where no item has one */
+    int64_t total; /* items of items counted: lists may share parts, and be larger than memory */
 };
 
 extern const Value value_error, value_none;
@@ -113,6 +114,11 @@ typedef struct Binding {
 } Binding;
 typedef Vec(Binding) Bindings;
 
+typedef struct Claim { /* of a child's name */
+    Span span;
+    int64_t next; /* the next suffix to try for children that would be called the same */
+} Claim;
+
 struct Frame { /* one run of a body, or of a pair of braces */
     Frame *caller;
     const Unit *unit;
@@ -122,7 +128,7 @@ struct Frame { /* one run of a body, or of a pair of braces */
     const Expr *operand;   /* what stood before the arrow, for labels; may be NULL */
     const Bindings *inputs; /* what was run through, for labels */
     Bindings names;
-    Map *claims;           /* names of children made in this run */
+    Map *claims;           /* names of children made in this run, to Claim */
     bool positional;       /* braces: children are numbered */
     int position;
     int ordinal;           /* of the next random stream */
@@ -216,6 +222,7 @@ const char *place_text(Arena *arena, Span span); /* "unet.cai:7:10" */
 Value stop_evaluation(Evaluator *ev, const char *code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
 /* One more round of a loop or call; false where a limit was met. */
 bool spend(Evaluator *ev, Span span, int64_t cells);
+Value bounded_list(Evaluator *ev, Value list, Span span); /* the list, or the end of the evaluation where it is too large */
 
 /* ---- trail.c: where two sizes parted ---- */
 
@@ -339,6 +346,8 @@ void name_layer_by_position(Evaluator *ev, Layer *layer, int position, Span span
 Value name_value(Evaluator *ev, Value value, Name name, Span span);
 /* The same for an argument: named after the parameter, under the layer that takes it. */
 Value name_argument(Evaluator *ev, Layer *taker, Value value, Name parameter, Span span);
+Name free_name(Evaluator *ev, const char *base, Span span); /* base, base_2, base_3, ...; taken now */
+Claim *claim_new(Evaluator *ev, Frame *frame, Name name, Span span);
 const char *path_join(Arena *arena, const char *path, const char *name);
 
 /* ---- weight.c ---- */

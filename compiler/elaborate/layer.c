@@ -99,11 +99,11 @@ static Arguments fit_names(Evaluator *ev, const Definition *block, const Argumen
 }
 
 /* Parameters that brought layers or weights own their names under this layer. */
-static void claim_arguments(Frame *frame, Layer *layer) {
+static void claim_arguments(Evaluator *ev, Frame *frame, const Layer *layer) {
     for (int i = 0; i < layer->bound.count; i++) {
-        Binding *b = &layer->bound.items[i];
+        const Binding *b = &layer->bound.items[i];
         bool owned = b->value.kind == VALUE_LAYER && b->value.layer->parent == layer;
-        if (owned) map_set(frame->claims, b->name, &b->span);
+        if (owned) claim_new(ev, frame, b->name, b->span);
     }
 }
 
@@ -126,7 +126,7 @@ static Value run_block(Evaluator *ev, Layer *layer, const Arguments *inputs, Spa
     Frame *frame = ev->frame;
     Arguments all = fit_names(ev, block, inputs);
     copy_names(ev, is_function(block) ? &all.given : &frame->names, &layer->bound);
-    claim_arguments(frame, layer);
+    claim_arguments(ev, frame, layer);
     if (!bind_parameters(ev, frame, block, block->decl->lists.count - 1, &all, span) || !check_types(ev, block)) return value_error;
     for (int i = 0; i < block->decl->where.count; i++) require_condition(ev, block->decl->where.items[i], NULL, "where");
     execute_all(ev, &block->decl->body);

@@ -146,6 +146,13 @@ static Value dim_divide(Evaluator *ev, Operator op, Dim a, Dim b, Span span) {
     return value_dim(op == OPERATOR_MOD ? dim_sub(ev->dims, a, dim_scale(ev->dims, quotient, divisor)) : quotient);
 }
 
+enum { MOST_TERMS = 64 };
+
+static Value too_complex(Evaluator *ev, Span span) {
+    report(ev, "size-too-complex", span, "this size has too many terms");
+    return value_error;
+}
+
 static Value dim_power(Evaluator *ev, Dim a, Dim b, Span span) {
     int64_t exponent;
     if (!dim_is_const(b, &exponent) || exponent < 0 || exponent > 8) {
@@ -153,16 +160,26 @@ static Value dim_power(Evaluator *ev, Dim a, Dim b, Span span) {
         return value_error;
     }
     Dim result = dim_const(ev->dims, 1);
-    for (int64_t i = 0; i < exponent; i++) result = dim_mul(ev->dims, result, a);
+    for (int64_t i = 0; i < exponent; i++) {
+        if (result->term_count * a->term_count > MOST_TERMS) return too_complex(ev, span);
+        result = dim_mul(ev->dims, result, a);
+    }
     return value_dim(result);
+}
+
+static Value sized(Evaluator *ev, Dim dim, Span span) {
+    for (int i = 0; i < dim->term_count; i++)
+        if (dim->terms[i].coefficient > INT64_MAX / 4 || dim->terms[i].coefficient < -(INT64_MAX / 4)) return overflow(ev, span);
+    return value_dim(dim);
 }
 
 static Value dim_binary(Evaluator *ev, Operator op, Dim a, Dim b, Span span) {
     if (is_comparison(op)) return dim_compare(ev, op, a, b, span);
+    if (a->term_count + b->term_count > MOST_TERMS || (op == OPERATOR_MUL && a->term_count * b->term_count > MOST_TERMS)) return too_complex(ev, span);
     switch (op) {
-    case OPERATOR_ADD: return value_dim(dim_add(ev->dims, a, b));
-    case OPERATOR_SUB: return value_dim(dim_sub(ev->dims, a, b));
-    case OPERATOR_MUL: return value_dim(dim_mul(ev->dims, a, b));
+    case OPERATOR_ADD: return sized(ev, dim_add(ev->dims, a, b), span);
+    case OPERATOR_SUB: return sized(ev, dim_sub(ev->dims, a, b), span);
+    case OPERATOR_MUL: return sized(ev, dim_mul(ev->dims, a, b), span);
     case OPERATOR_POW: return dim_power(ev, a, b, span);
     default: return dim_divide(ev, op, a, b, span);
     }
@@ -181,7 +198,7 @@ static Value join(Evaluator *ev, const List *a, const List *b, ValueKind kind, S
         items[i] = from->items[at];
         names[i] = from->names ? from->names[at] : NULL;
     }
-    return value_list(ev->arena, kind, items, names, count);
+    return bounded_list(ev, value_list(ev->arena, kind, items, names, count), span);
 }
 
 static Value replicate(Evaluator *ev, const List *list, int64_t times, ValueKind kind, Span span) {
@@ -192,7 +209,7 @@ static Value replicate(Evaluator *ev, const List *list, int64_t times, ValueKind
     }
     Value *items = NEW_ARRAY(ev->arena, Value, count);
     for (int64_t i = 0; i < count; i++) items[i] = list->items[i % list->count];
-    return value_list(ev->arena, kind, items, NULL, (int)count);
+    return bounded_list(ev, value_list(ev->arena, kind, items, NULL, (int)count), span);
 }
 
 static Value mismatch(Evaluator *ev, Operator op, Value a, Value b, Span span) {

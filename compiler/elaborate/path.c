@@ -6,14 +6,18 @@ const char *path_join(Arena *arena, const char *path, const char *name) {
     return *path ? arena_printf(arena, "%s.%s", path, name) : arena_strndup(arena, name, strlen(name));
 }
 
-/* NULL where the name is free in this run of the body; else the place that took it. */
-static const Span *claim(Evaluator *ev, Name name, Span span) {
-    const Span *before = map_get(ev->frame->claims, name);
-    if (before) return before;
-    Span *place = NEW(ev->arena, Span);
-    *place = span;
-    map_set(ev->frame->claims, name, place);
-    return NULL;
+Claim *claim_new(Evaluator *ev, Frame *frame, Name name, Span span) {
+    Claim *claim = NEW(ev->arena, Claim);
+    *claim = (Claim){span, 2};
+    map_set(frame->claims, name, claim);
+    return claim;
+}
+
+/* NULL where the name was free in this run of the body, and is taken now; else who has it. */
+static const Claim *take(Evaluator *ev, Name name, Span span) {
+    const Claim *before = map_get(ev->frame->claims, name);
+    if (!before) claim_new(ev, ev->frame, name, span);
+    return before;
 }
 
 static void set_path(Evaluator *ev, Layer *layer, Layer *parent, Name name) {
@@ -29,10 +33,10 @@ static void set_path(Evaluator *ev, Layer *layer, Layer *parent, Name name) {
 
 void name_layer(Evaluator *ev, Layer *layer, Name name, Span span) {
     if (layer->path) return;
-    const Span *before = claim(ev, name, span);
+    const Claim *before = take(ev, name, span);
     if (before) {
         layer->twice = true;
-        layer->first = *before;
+        layer->first = before->span;
         layer->made = span;
     }
     set_path(ev, layer, ev->frame->layer, name);
@@ -42,9 +46,12 @@ void name_layer_by_position(Evaluator *ev, Layer *layer, int position, Span span
     name_layer(ev, layer, intern(ev->names, arena_printf(ev->arena, "%d", position)), span);
 }
 
-static Name free_name(Evaluator *ev, const char *base, Span span) {
+Name free_name(Evaluator *ev, const char *base, Span span) {
     Name name = intern(ev->names, base);
-    for (int64_t i = 2; claim(ev, name, span); i++) name = intern(ev->names, arena_printf(ev->arena, "%s_%lld", base, (long long)i));
+    Claim *first = map_get(ev->frame->claims, name);
+    while (first && map_get(ev->frame->claims, name))
+        name = intern(ev->names, arena_printf(ev->arena, "%s_%lld", base, (long long)first->next++));
+    claim_new(ev, ev->frame, name, span);
     return name;
 }
 
@@ -71,10 +78,10 @@ Value name_value(Evaluator *ev, Value value, Name name, Span span) {
     if (value.kind == VALUE_LAYER) name_layer(ev, value.layer, name, span);
     if (value.kind == VALUE_WEIGHT) {
         if (!value.weight->node) {
-            const Span *before = claim(ev, name, span);
+            const Claim *before = take(ev, name, span);
             if (before) {
                 Diagnostic *d = report(ev, "path-twice", span, "two weights have the path `%s`", path_join(ev->arena, ev->frame->layer->path, name));
-                report_note(ev, d, *before, "the first one is here");
+                report_note(ev, d, before->span, "the first one is here");
                 return value_error;
             }
             weight_place(ev, value.weight, ev->frame->layer, name, span);

@@ -164,7 +164,7 @@ Value stop_evaluation(Evaluator *ev, const char *code, Span span, const char *fo
     return value_error;
 }
 
-enum { MOST_ROUNDS = 2000000, MOST_CELLS = 8000000 };
+enum { MOST_ROUNDS = 1000000, MOST_CELLS = 8000000 };
 
 bool spend(Evaluator *ev, Span span, int64_t cells) {
     if (ev->stopped) return false;
@@ -174,4 +174,9 @@ bool spend(Evaluator *ev, Span span, int64_t cells) {
     if (ev->cells > MOST_CELLS)
         stop_evaluation(ev, "too-large", span, "lists and strings take more than %d elements at compile time", MOST_CELLS);
     return !ev->stopped;
+}
+
+Value bounded_list(Evaluator *ev, Value list, Span span) {
+    if (list.list->total <= MOST_CELLS) return list;
+    return stop_evaluation(ev, "too-large", span, "this list holds more than %d elements", MOST_CELLS);
 }

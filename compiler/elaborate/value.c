@@ -21,6 +21,7 @@ Value value_list(Arena *arena, ValueKind kind, const Value *items, const Name *n
     List *list = NEW(arena, List);
     list->count = count;
     list->items = arena_copy(arena, items, sizeof *items * (size_t)count);
+    for (int i = 0; i < count; i++) list->total += value_is_sequence(items[i]) ? items[i].list->total : 1;
     for (int i = 0; names && i < count; i++)
         if (names[i]) list->names = arena_copy(arena, names, sizeof *names * (size_t)count);
     return (Value){.kind = kind, .list = list};

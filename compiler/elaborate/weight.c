@@ -62,21 +62,13 @@ static Node *source_node(Evaluator *ev, const Weight *weight, Span span) {
     return make_node(ev, OP_parameter, NULL, 0, &attributes, span);
 }
 
-static Name unnamed(Evaluator *ev, Weight *weight) {
-    const char *base = weight->state ? "state" : "param";
-    Name name = intern(ev->names, base);
-    for (int i = 2; map_get(ev->frame->claims, name); i++) name = intern(ev->names, arena_printf(ev->arena, "%s_%d", base, i));
-    map_set(ev->frame->claims, name, &weight->span);
-    return name;
-}
-
 Node *weight_place(Evaluator *ev, Weight *weight, Layer *owner, Name name, Span span) {
     const Layer *twice = twice_above(owner);
     if (twice) {
         tell_twice(ev, twice);
         return NULL;
     }
-    if (!name) name = unnamed(ev, weight);
+    if (!name) name = free_name(ev, weight->state ? "state" : "param", weight->span);
     weight->path = intern(ev->names, path_join(ev->arena, owner->path, name));
     weight->identity = intern(ev->names, arena_printf(ev->arena, "%s/%s", owner->identity, name));
     weight->span = user_span(ev, span);
