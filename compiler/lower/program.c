@@ -173,7 +173,12 @@ bool kernel_is_concat(const Kernel *kernel) {
 }
 
 bool kernel_is_view(const Kernel *kernel) {
-    if (kernel->member_count != 1 || kernel->input_count != 1) return false;
-    const Node *node = kernel->members[0];
-    return (node->op == OP_reshape || node->op == OP_slice || node->op == OP_transpose) && kernel->inputs[0]->node == node->inputs[0];
+    if (kernel->anchor || kernel->member_count == 0 || kernel->input_count != 1) return false;
+    for (int i = 0; i < kernel->member_count; i++) { /* a chain, each on the one before */
+        const Node *node = kernel->members[i], *before = i ? kernel->members[i - 1] : kernel->inputs[0]->node;
+        bool moves = node->op == OP_slice || node->op == OP_transpose || reshape_is_trivial(node);
+        if (node->op == OP_reshape && kernel->member_count == 1) moves = true;
+        if (!moves || node->inputs[0] != before) return false;
+    }
+    return true;
 }

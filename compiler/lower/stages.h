@@ -20,7 +20,8 @@ void kernel_add_input(Kernel *kernel, Value *value);
 Value *value_root(const Value *value); /* the value whose buffer it lies in: itself, or its outermost parent */
 int kernel_operand_count(const Kernel *kernel); /* inputs that are the operands of a strict anchor */
 int64_t node_typical_bytes(const Program *program, const Node *node);
-/* Whether `kernel` only hands its input on: a concatenation, or one reshape, slice or transpose of a value in memory. layout.c makes views of them. */
+/* Whether `kernel` only hands its input on: a concatenation, or slices, transposes and reshapes of
+ * a value in memory. layout.c makes views of them. */
 bool kernel_is_concat(const Kernel *kernel);
 bool kernel_is_view(const Kernel *kernel);
 
