@@ -97,9 +97,9 @@ static void cai_error(Span *span, Parser *parser, const char *message);
 %type <name> name
 
 %%
-file: newlines declarations ;
+file: declarations ;
+declarations: %empty | declarations NEWLINE | declarations declaration ;
 newlines: %empty | newlines NEWLINE ;
-declarations: %empty | declarations declaration newlines ;
 
 /* ---- declarations ---- */
 declaration:

@@ -92,8 +92,8 @@ static bool begins_with_word(const char *text, const char *word) {
 static bool continues(const char *text) {
     static const char *const words[] = {"and", "or", "else", "over", "with", "where"};
     while (*text == ' ' || *text == '\t' || *text == '\r') text++;
-    if (*text && strchr("+-*/%@<>=", *text)) return true;
-    if (text[0] == '!' && text[1] == '=') return true;
+    if (*text && strchr("+-*/%@<>", *text)) return true;
+    if ((text[0] == '!' || text[0] == '=') && text[1] == '=') return true;
     for (int i = 0; i < COUNT_OF(words); i++)
         if (begins_with_word(text, words[i])) return true;
     return false;
@@ -108,6 +108,7 @@ bool parser_newline_counts(const Parser *p) {
 
 int parser_unterminated_string(Parser *p, Span span) {
     while (parser_in_string(p)) p->brackets.count--;
+    p->lost_brackets = true;
     if (!p->skipping) {
         Diagnostic *d = parser_error(p, "unterminated-string", p->string, "this string has no end");
         diag_help(p->diag, d, "a string ends with `\"` on its own line; a `{` in it begins an expression, and `\\{` is a plain brace");
@@ -116,11 +117,23 @@ int parser_unterminated_string(Parser *p, Span span) {
     return TOKEN_CAI_error;
 }
 
+/* A quote within a string's hole: a string in it, where one more quote follows on the line; else the hole was not closed, and the string
+ * ends here. */
 int parser_nested_string(Parser *p, Span span) {
+    const char *rest = p->source->text + span.end;
+    bool nested = memchr(rest, '"', strcspn(rest, "\n")) != NULL;
+    Bracket hole = {0};
+    for (int i = 0; i < p->brackets.count; i++)
+        if (p->brackets.items[i].open == '"') hole = p->brackets.items[i];
+    while (!nested && parser_in_string(p)) p->brackets.count--;
     if (p->skipping) return TOKEN_CAI_error;
-    Diagnostic *d = parser_error(p, "nested-string", span, "a quote cannot stand within the braces of a string");
+    if (!nested) {
+        diag_help(p->diag, parser_error(p, "unclosed", hole.span, "this `{` is never closed"), "a plain brace in a string is `\\{`");
+        return TOKEN_CAI_error;
+    }
+    Diagnostic *d = parser_error(p, "nested-string", span, "a string cannot stand within the braces of another");
     diag_label(p->diag, d, p->string, "the string begins here");
-    diag_label(p->diag, d, span, "and `{` is still open here");
+    diag_label(p->diag, d, span, "and one more begins here");
     diag_help(p->diag, d, "give the inner value a name first; a plain brace in a string is `\\{`");
     return TOKEN_CAI_error;
 }
@@ -131,6 +144,7 @@ int parser_bad_number(Parser *p, Span span) {
     int length = (int)(span.end - span.begin);
     Diagnostic *d = parser_error(p, "bad-number", span, "`%.*s` is not a number", length < 60 ? length : 60, text);
     if (*text == '.') diag_help(p->diag, d, "write a digit before the point: `0%.*s`", length < 60 ? length : 60, text);
+    else if (text[length - 1] == '.') diag_help(p->diag, d, "write a digit behind the point: `%.*s0`", length < 60 ? length : 60, text);
     else diag_help(p->diag, d, "names begin with a letter; numbers are written `12`, `0.5` or `1e-5`");
     return TOKEN_CAI_error;
 }
@@ -263,7 +277,8 @@ static int next_token(Parser *p, CAI_STYPE *value, Span *span, bool *begins_line
     bool end = token == TOKEN_END && !p->at_end, open = p->brackets.count > 0;
     if (!end && !(open && *begins_line && is_declaration_word(token))) return token;
     if (token == TOKEN_END) p->at_end = true;
-    if (open && !p->skipping && !p->stopped) report_unclosed(p);
+    if (open && !p->skipping && !p->stopped && !p->lost_brackets) report_unclosed(p);
+    p->lost_brackets = false;
     p->silent = open;
     p->closing = p->newline_first = true;
     hold(p, token, *span, *begins_line, NULL);
@@ -292,16 +307,16 @@ static bool ends_statement(const Parser *p, int token) {
     return token == TOKEN_END || (token == '}' && p->last_closes_body);
 }
 
-/* A `{` at the beginning of a line is the body of the header above, which had the error. */
-static bool body_follows(const Parser *p) {
-    const char *next = p->source->text + p->offset;
-    return next[strspn(next, " \t\r")] == '{';
+/* The next line is indented, or begins with `{`: it belongs to the declaration that had the error. */
+static bool goes_on_below(const Parser *p) {
+    char next = p->source->text[p->offset];
+    return next == ' ' || next == '\t' || next == '{';
 }
 
 static bool ends_declaration(const Parser *p, int token) {
     if (token == TOKEN_END) return true;
     if (p->brackets.count > 0) return false;
-    return token == TOKEN_NEWLINE ? !body_follows(p) : is_declaration_word(token) && p->last_begins_line;
+    return token == TOKEN_NEWLINE ? !goes_on_below(p) : is_declaration_word(token) && p->last_begins_line;
 }
 
 static void skip(Parser *p, int *lookahead, Span *span, bool (*ends)(const Parser *, int)) {

@@ -33,13 +33,13 @@ static const char *first_word(Parser *p, uint32_t offset) {
 
 /* "a, b or c" of what could stand there, without the operators that could always go on. */
 static const char *expected_words(Parser *p, const SyntaxError *e) {
-    static const char *const worth[] = {"`)`", "`]`", "`}`", "`{`", "`(`", "`[`", "`,`", "`:`", "`=`", "`->`", "`in`", "`else`", "`from`", "`over`",
+    static const char *const worth[] = {"`,`", "`)`", "`]`", "`}`", "`{`", "`(`", "`[`", "`:`", "`=`", "`->`", "`in`", "`else`", "`from`", "`over`",
                                         "`with`", "`every`", "`for`", "a string", "a name", "the hole's `}`", "`..`"};
     if (expects(e, "`return`")) return "a statement";
     if (expects(e, "`model`")) return "a declaration: `use`, `model`, `block`, `train`, `optimizer` or `NAME = value`";
     if (expects_value(e)) return expects(e, "`repeat`") ? "a layer" : expects(e, "`)`") || expects(e, "`]`") ? "a value or the closing bracket" : "a value";
     if (expects(e, "the end of the line")) return "the end of the line";
-    bool after_value = expects(e, "`+`");
+    bool after_value = expects(e, "`+`") || expects(e, "`.`");
     Text words = {.arena = p->arena};
     const char *listed[COUNT_OF(worth)];
     int count = 0;
@@ -98,12 +98,23 @@ static const Habit habits[] = {
     {"from", "another file is brought in by `use name`"}, {"switch", "write `if a == b { ... } else if ...`"}, {"match", "write `if a == b { ... } else if ...`"},
 };
 
-static const char *habit_help(Parser *p, const SyntaxError *e) {
-    const char *line = line_begin(p, e->span.begin), *word = first_word(p, e->span.begin), *text = p->source->text;
-    for (int i = 0; i < COUNT_OF(habits); i++)
-        if (strcmp(word, habits[i].word) == 0) return habits[i].help;
+/* A line that begins with such a word. */
+static bool report_habit(Parser *p, const SyntaxError *e) {
+    const char *line = line_begin(p, e->span.begin), *word = first_word(p, e->span.begin);
+    for (int i = 0; i < COUNT_OF(habits); i++) {
+        if (strcmp(word, habits[i].word) != 0) continue;
+        uint32_t begin = (uint32_t)(line - p->source->text);
+        Span span = {p->source, begin, begin + (uint32_t)strlen(word)};
+        diag_help(p->diag, parser_error(p, "foreign-word", span, "there is no `%s` in cai", word), "%s", habits[i].help);
+        return true;
+    }
+    return false;
+}
+
+static const char *help_on_comments(Parser *p, const SyntaxError *e) {
+    const char *line = line_begin(p, e->span.begin);
     if (strncmp(line, "//", 2) == 0 || strncmp(line, "/*", 2) == 0) return "a comment begins with `#`";
-    for (const char *at = line; at + 1 < text + e->span.begin; at++)
+    for (const char *at = line; at + 1 < p->source->text + e->span.begin; at++)
         if (strncmp(at, "// ", 3) == 0) return "`//` divides; a comment begins with `#`";
     return NULL;
 }
@@ -121,25 +132,49 @@ static const char *help_on_equals(Parser *p, const SyntaxError *e) {
     return "a statement binds one name or one tuple of names";
 }
 
+static bool is_operator(int token) {
+    return (token > 0 && token < 128 && strchr("+-*/%@<>", token)) || token == TOKEN_ARROW || token == TOKEN_POW || token == TOKEN_FLOORDIV ||
+           (token >= TOKEN_EQ && token <= TOKEN_GE) || token == TOKEN_AND || token == TOKEN_OR;
+}
+
 static const char *help_on_line_end(Parser *p, const SyntaxError *e) {
     if (expects(e, "`{`") && !expects_value(e)) return "the `{` stands on this line";
-    if (!expects_value(e) || p->before_last == '{') return NULL;
+    if (!is_operator(p->before_last)) return NULL;
     return arena_printf(p->arena, "a line that goes on begins with the operator: move `%s` to the next line", text_of(p, p->before_last_span));
 }
 
-static const char *help_by_place(Parser *p, const SyntaxError *e) {
-    if (found(e, "`=`")) return help_on_equals(p, e);
-    if (found(e, "the end of the line")) return help_on_line_end(p, e);
-    if (found(e, "`:`") && expects(e, "`{`")) return "a body stands in braces: `{ ... }`";
-    if (found(e, "`->`") && (expects(e, "`{`") || expects(e, "`]`") || expects(e, "`:`"))) return "put the run in parentheses: `(x -> f)`";
+static const char *help_in_signature(Parser *p, const SyntaxError *e) {
     if (found(e, "`{`") && expects(e, "`(`") && p->before_last == TOKEN_NAME) return "the last list names what is run through it: `block f(x) { ... }`";
     if (found(e, "`(`") && expects(e, "`{`")) return "there are at most two lists: what it is made with, and what is run through it";
+    if (found(e, "`,`") && expects(e, "`as`")) return "several results stand in parentheses: `-> (a: f32[N], b: f32[N])`";
+    if (found(e, "`{`") && expects(e, "`:`") && e->count == 1) return "a result has a type: `-> y: f32[N, C]`";
     if (p->before_last == TOKEN_USE) return "write `use unet`: the file's name without quotes and without .cai";
     if (expects(e, "`[`") && e->count == 1) return "a type lists its sizes: `f32[N, C]`; one number is `f32[]`";
-    bool in_stages = parser_innermost(p) == '{' && !vec_last(&p->brackets).body;
+    return NULL;
+}
+
+static const char *help_by_place(Parser *p, const SyntaxError *e) {
+    bool body_wanted = expects(e, "`{`") && !expects_value(e), in_stages = parser_innermost(p) == '{' && !vec_last(&p->brackets).body;
+    if (expects(e, "`in`")) return "write `for i in 0 .. n { ... }`, or `for x in list { ... }`";
+    if (expects(e, "`model`") || (expects(e, "`=`") && e->count == 1)) return "layers are run within a `block` or a `model`";
+    if (found(e, "`=`")) return help_on_equals(p, e);
+    if (found(e, "the end of the line")) return help_on_line_end(p, e);
+    if (found(e, "`:`") && body_wanted) return "a body stands in braces: `{ ... }`";
+    if (found(e, "`->`") && (body_wanted || expects(e, "`]`") || expects(e, "`:`"))) return "put the run in parentheses: `(x -> f)`";
+    if (is_word(p, e->span) && body_wanted && expects(e, "`+`")) return "what is done stands in braces: `{ ... }`";
     if (in_stages && expects(e, "`->`") && is_word(p, e->span)) return "layers in braces are joined by arrows: `{ a -> b }`";
     if (found(e, "`else`")) return "`else` stands after the `}` of an `if`";
-    return NULL;
+    return help_in_signature(p, e);
+}
+
+/* `show = x`, or `block repeat(x)`. */
+static bool report_reserved(Parser *p, const SyntaxError *e) {
+    bool here = is_word(p, e->span) && !found(e, "a name") && expects(e, "a name") && !expects(e, "`model`") && !expects(e, "`return`");
+    bool before = found(e, "`=`") && p->before_last >= TOKEN_USE && p->before_last <= TOKEN_SHOW && expects_value(e);
+    if (!here && !before) return false;
+    Span span = before ? p->before_last_span : e->span;
+    parser_error(p, "reserved-word", span, "`%s` is a reserved word and cannot be a name", text_of(p, span));
+    return true;
 }
 
 void parser_syntax_error(Parser *p, const SyntaxError *e) {
@@ -150,12 +185,9 @@ void parser_syntax_error(Parser *p, const SyntaxError *e) {
         diag_help(p->diag, d, "write `a < b and b < c`");
         return;
     }
-    bool reserved = is_word(p, e->span) && !found(e, "a name") && expects(e, "a name") && !expects(e, "`model`");
-    const char *habit = habit_help(p, e), *help = habit ? habit : help_by_place(p, e);
-    if (reserved && !help) {
-        parser_error(p, "reserved-word", e->span, "`%s` is a reserved word and cannot be a name", text_of(p, e->span));
-        return;
-    }
+    const char *help = help_on_comments(p, e);
+    if (!help && (report_habit(p, e) || report_reserved(p, e))) return;
+    if (!help) help = help_by_place(p, e);
     Diagnostic *d = parser_error(p, "syntax", e->span, "expected %s, found %s", expected_words(p, e), found_words(p, e));
     if (help) diag_help(p->diag, d, "%s", help);
 }
