@@ -1,0 +1,131 @@
+/* Errors of the functions of backend/math.c in ULP, against the C library in double precision. By default a sample of all f32; with
+ * CAI_SWEEP=n in the environment every n-th, so 1 is all there are, and the figures are printed. */
+#include "backend_support.h"
+
+enum { BATCH = 1 << 16 };
+
+typedef struct Function {
+    Op op;
+    double (*exact)(double);
+    double bound;  /* in ULP: what the head comment of math.c promises */
+    float largest; /* |x| up to which the bound holds */
+} Function;
+
+static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
+
+static const Function functions[] = {
+    {OP_exp, exp, 1.5, INFINITY},         {OP_log, log, 1.6, INFINITY},  {OP_tanh, tanh, 2, INFINITY}, {OP_sigmoid, sigmoid, 2.5, INFINITY},
+    {OP_erf, erf, 1.5, INFINITY},         {OP_sin, sin, 0.6, 0x1p30f},   {OP_cos, cos, 0.6, 0x1p30f}};
+
+/* ULP of f32 at a value, denormals included. */
+static double ulp_at(double value) {
+    int exponent;
+    if (value == 0 || !isfinite(value)) return 0x1p-149;
+    frexp(value, &exponent);
+    return ldexp(1, (exponent < -125 ? -125 : exponent) - 24);
+}
+
+static double error_of(float got, double exact) {
+    if (isnan(exact)) return isnan(got) ? 0 : INFINITY;
+    double limit = 0x1.ffffffp127; /* what rounds to infinity */
+    if (isinf(exact) || fabs(exact) >= limit) return isinf(got) && (got > 0) == (exact > 0) ? 0 : INFINITY;
+    if (isinf(got)) return fabs(exact) > 0x1.fffffcp127 ? 0.5 : INFINITY;
+    return fabs(got - exact) / ulp_at(exact);
+}
+
+/* The kernel is called directly: the runtime would flush denormals. */
+static void call(const Compiled *compiled, int launch, void *out, const void *a, const void *b, int64_t count) {
+    const cai_launch *l = &compiled->program->launches[launch];
+    int64_t symbols[3] = {1, count, 0};
+    void *const args[] = {out, (void *)(uintptr_t)a, (void *)(uintptr_t)b};
+    l->kernel(args, symbols, 0, (count + 4095) / 4096);
+}
+
+static float from_bits(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* Every `stride`th f32. */
+static double worst_of(const Compiled *compiled, const Function *f, int launch, uint64_t stride, float *where) {
+    static float x[BATCH], y[BATCH];
+    double worst = 0;
+    for (uint64_t bits = 0; bits < (uint64_t)1 << 32;) {
+        int count = 0;
+        for (; count < BATCH && bits < (uint64_t)1 << 32; bits += stride) x[count++] = from_bits((uint32_t)bits);
+        call(compiled, launch, y, x, NULL, count);
+        for (int i = 0; i < count; i++) {
+            double error = fabsf(x[i]) > f->largest && isfinite(x[i]) ? (fabsf(y[i]) <= 1 ? 0 : INFINITY) : error_of(y[i], f->exact(x[i]));
+            if (error > worst) worst = error, *where = x[i];
+        }
+    }
+    return worst;
+}
+
+static bool compile_functions(TestGraph *t, const char *target, Compiled *compiled) {
+    Node *x = new_input(t, -1, 1, SIZES(t->H));
+    for (int i = 0; i < COUNT_OF(functions); i++) new_output(t, build_unary(t->graph, functions[i].op, x));
+    new_output(t, build_binary(t->graph, OP_pow, x, new_input(t, -1, 1, SIZES(t->H))));
+    LowerOptions options = {.target = target_find(target)};
+    return compile_and_load(t, &options, compiled);
+}
+
+static void check_errors(const char *target) {
+    if (!can_run(target)) return;
+    const char *sweep = getenv("CAI_SWEEP");
+    uint64_t stride = sweep && atoi(sweep) > 0 ? (uint64_t)atoi(sweep) : 2039;
+    TestGraph t = test_graph(1);
+    Compiled compiled;
+    if (compile_functions(&t, target, &compiled)) {
+        for (int i = 0; i < COUNT_OF(functions); i++) {
+            float where = 0;
+            double worst = worst_of(&compiled, &functions[i], i, stride, &where);
+            bool good = worst <= functions[i].bound;
+            if (sweep || !good) fprintf(stderr, "\n%s on %s: %.3f ULP at %a", op_info[functions[i].op].name, target, worst, where);
+            CU_ASSERT(good);
+        }
+    }
+    unload(&compiled);
+    arena_free(t.arena);
+}
+
+static void test_avx2(void) { check_errors("x86-64-v3"); }
+static void test_avx512(void) { check_errors("x86-64-v4"); }
+
+/* pow at all pairs of interesting operands, and at random ones. */
+static void check_pow(const char *target) {
+    static const float some[] = {0, -0.0f, 1, -1, 2, -2, 3, -3, 0.5f, -0.5f, 1.5f, 1e-40f, 1e30f, -1e30f, 16777215, -16777217, 0.99999994f, INFINITY, -INFINITY, NAN};
+    enum { SOME = COUNT_OF(some), RANDOM = 60000 };
+    static float a[SOME * SOME + RANDOM], b[SOME * SOME + RANDOM], y[SOME * SOME + RANDOM];
+    if (!can_run(target)) return;
+    TestGraph t = test_graph(2);
+    Compiled compiled;
+    for (int i = 0; i < SOME * SOME; i++) a[i] = some[i / SOME], b[i] = some[i % SOME];
+    for (int i = SOME * SOME; i < COUNT_OF(a); i++) {
+        a[i] = (float)exp2(random_in(&t, -20, 20));
+        b[i] = (float)random_in(&t, -8, 8);
+    }
+    if (compile_functions(&t, target, &compiled)) {
+        call(&compiled, COUNT_OF(functions), y, a, b, COUNT_OF(a));
+        for (int i = 0; i < COUNT_OF(a); i++) {
+            double error = error_of(y[i], pow(a[i], b[i]));
+            if (error > 1) fprintf(stderr, "\npow(%a, %a) = %a on %s", a[i], b[i], y[i], target);
+            CU_ASSERT(error <= 1);
+        }
+    }
+    unload(&compiled);
+    arena_free(t.arena);
+}
+
+static void test_pow(void) {
+    check_pow("x86-64-v3");
+    check_pow("x86-64-v4");
+}
+
+void suite_math(void) {
+    CU_pSuite suite = CU_add_suite("math", NULL, NULL);
+    CU_add_test(suite, "errors, x86-64-v3", test_avx2);
+    CU_add_test(suite, "errors, x86-64-v4", test_avx512);
+    CU_add_test(suite, "pow", test_pow);
+}
