@@ -32,7 +32,7 @@ static void fail_with_sizes(Evaluator *ev, const Expr *expr, Dim left, Dim right
 }
 
 static void add_check(Evaluator *ev, CheckKind kind, Dim left, Dim right, const char *message) {
-    vec_push(ev->graph->arena, &ev->graph->checks, (Check){kind, left, right, message});
+    graph_check(ev->graph, kind, left, right, message);
 }
 
 static void leave_to_run(Evaluator *ev, const Expr *expr, Dim left, Dim right, const char *message) {

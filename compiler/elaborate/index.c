@@ -73,7 +73,7 @@ static bool require_at_most(Evaluator *ev, Dim a, Dim b, Span span, const char *
     bool holds;
     if (!decide_order(ev, OPERATOR_LE, a, b, &holds)) {
         const char *message = arena_printf(ev->arena, "%s: %s", place_text(ev->arena, user_span(ev, span)), text);
-        vec_push(ev->graph->arena, &ev->graph->checks, (Check){CHECK_AT_LEAST, b, a, message});
+        graph_check(ev->graph, CHECK_AT_LEAST, b, a, message);
         return true;
     }
     if (!holds) report(ev, "index-range", span, "%s", text);

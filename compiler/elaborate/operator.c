@@ -124,7 +124,7 @@ static Value dim_compare(Evaluator *ev, Operator op, Dim a, Dim b, Span span) {
 static Value dim_divide_checked(Evaluator *ev, Dim a, int64_t b, Span span) {
     const char *message = arena_printf(ev->arena, "%s: %s must be a multiple of %lld", place_text(ev->arena, user_span(ev, span)),
                                        dim_string(ev->arena, a), (long long)b);
-    vec_push(ev->graph->arena, &ev->graph->checks, (Check){CHECK_DIVISIBLE, a, dim_const(ev->dims, b), message});
+    graph_check(ev->graph, CHECK_DIVISIBLE, a, dim_const(ev->dims, b), message);
     return value_dim(dim_floor_div(ev->dims, a, b));
 }
 

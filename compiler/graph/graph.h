@@ -257,6 +257,8 @@ const Origin *origin_new(Graph *graph, Span span, const char *path);
  * where the rule refuses (passes and gradients build correct graphs); graph_try gives NULL and *error (for the elaborator). */
 Node *graph_make(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes);
 Node *graph_try(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes, ShapeError *error);
+/* Leaves a condition to the run, with a complete message; one that is there already keeps its own. */
+void graph_check(Graph *graph, CheckKind kind, Dim left, Dim right, const char *message);
 /* Demands left REL right: true where that is proved, or where only a run can tell and graph_try is at work, which then adds the check
  * to graph->checks with the place of graph->here; false, with *error filled from the format, where it can never hold. */
 bool graph_require(Graph *graph, CheckKind kind, Dim left, Dim right, ShapeError *error, const char *format, ...) PRINTF_LIKE(6, 7);

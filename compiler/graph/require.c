@@ -48,11 +48,21 @@ static int64_t smallest(Graph *graph, Dim difference, const Symbol **symbol) {
     return high;
 }
 
-static void add_check(Graph *graph, CheckKind kind, Dim left, Dim right, const char *reason) {
-    for (int i = 0; i < graph->checks.count; i++) {
-        const Check *check = &graph->checks.items[i];
-        if (check->kind == kind && check->left == left && check->right == right) return;
-    }
+/* H >= 8 and H - 8 >= 0 are one condition. */
+static bool same_check(Graph *graph, const Check *check, CheckKind kind, Dim left, Dim right) {
+    if (check->kind != kind) return false;
+    if (kind == CHECK_DIVISIBLE) return check->left == left && check->right == right;
+    return dim_sub(graph->dims, check->left, check->right) == dim_sub(graph->dims, left, right);
+}
+
+void graph_check(Graph *graph, CheckKind kind, Dim left, Dim right, const char *message) {
+    for (int i = 0; i < graph->checks.count; i++)
+        if (same_check(graph, &graph->checks.items[i], kind, left, right)) return;
+    vec_push(graph->arena, &graph->checks, (Check){kind, left, right, message});
+}
+
+/* The reason, with its place before it and the size that it takes behind it. */
+static const char *check_message(Graph *graph, CheckKind kind, Dim left, Dim right, const char *reason) {
     Text text = {.arena = graph->arena};
     const Span span = graph->here->span;
     if (span.source) {
@@ -63,7 +73,7 @@ static void add_check(Graph *graph, CheckKind kind, Dim left, Dim right, const c
     const Symbol *symbol;
     int64_t least = kind == CHECK_AT_LEAST ? smallest(graph, dim_sub(graph->dims, left, right), &symbol) : 0;
     if (least) text_add(&text, "; %s must be at least %lld", symbol->name, (long long)(least * symbol->multiple));
-    vec_push(graph->arena, &graph->checks, (Check){kind, left, right, text_string(&text)});
+    return text_string(&text);
 }
 
 bool graph_require(Graph *graph, CheckKind kind, Dim left, Dim right, ShapeError *error, const char *format, ...) {
@@ -73,7 +83,7 @@ bool graph_require(Graph *graph, CheckKind kind, Dim left, Dim right, ShapeError
     va_start(arguments, format);
     char *text = arena_vprintf(graph->arena, format, arguments);
     va_end(arguments);
-    if (verdict == OPEN) add_check(graph, kind, left, right, text);
+    if (verdict == OPEN) graph_check(graph, kind, left, right, check_message(graph, kind, left, right, text));
     else *error = (ShapeError){text, -1, -1};
     return verdict == OPEN;
 }

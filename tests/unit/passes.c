@@ -1,5 +1,6 @@
 /* Passes must not change what a graph computes: random graphs with every operator, and their gradients, evaluated before and after
  * each pass. Then what single passes are for. */
+#include "elaborate/elaborate.h"
 #include "graph_test.h"
 
 /* ---- random graphs ---- */
@@ -394,6 +395,32 @@ static void test_nan_is_not_hidden(void) {
     arena_free(t.arena);
 }
 
+/* The library's text for ResNet-18: once its batch norms are folded, the only multiply by channel left is that of `normalize`, whose
+ * shift the first convolution's padding keeps out of its weights. */
+static void test_resnet18(void) {
+    Arena *arena = arena_new();
+    Names *names = names_new(arena);
+    Diagnostics diagnostics = {.arena = arena};
+    ElaborateOptions options = {.stdlib_dir = "stdlib"};
+    Library *library = library_open(arena, names, &diagnostics, "examples/resnet18.cai", &options);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(library);
+    Graph *graph = elaborate_model(library, 0)->graph;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(graph);
+    PassOptions passes = {.verify = true};
+    graph = passes_run(graph, &passes);
+    int multiplies = 0, additions = 0;
+    for (int i = 0; i < graph->nodes.count; i++) {
+        const Node *node = graph->nodes.items[i];
+        if (shape_element_count(node->shape, &(int64_t){0})) continue; /* not of the batch: weights */
+        multiplies += node->op == OP_mul || node->op == OP_div || node->op == OP_sub || node->op == OP_sqrt;
+        additions += node->op == OP_add;
+    }
+    CU_ASSERT_EQUAL(multiplies, 2); /* normalize, and the mean before the classifier, unless that went into its weights */
+    CU_ASSERT_EQUAL(additions, 1 + 20 + 8 + 1);
+    CU_ASSERT_EQUAL(count_op(graph, OP_convolution), 20);
+    arena_free(arena);
+}
+
 void suite_passes(void) {
     CU_pSuite suite = CU_add_suite("passes", NULL, NULL);
     CU_add_test(suite, "random graphs", test_random_graphs);
@@ -404,4 +431,5 @@ void suite_passes(void) {
     CU_add_test(suite, "splats stay splats", test_folding_keeps_splats);
     CU_add_test(suite, "small constants stay small", test_folding_keeps_small_constants_small);
     CU_add_test(suite, "a NaN is not hidden", test_nan_is_not_hidden);
+    CU_add_test(suite, "ResNet-18 is left with its convolutions", test_resnet18);
 }
