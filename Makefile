@@ -54,13 +54,12 @@ $(BUILD)/compiler/%.o: compiler/%.c | $(BUILD)/grammar/cai.tab.h
 $(BUILD)/runtime/%.o: runtime/%.c
 	@mkdir -p $(@D); $(CC) $(BASE) -ffunction-sections -fdata-sections -Iruntime -c -o $@ $<
 $(BUILD)/tests/unit/%.o: tests/unit/%.c | $(BUILD)/grammar/cai.tab.h
-	@mkdir -p $(@D); $(CC) $(CINCLUDE) -Itests/unit -c -o $@ $<
+	@mkdir -p $(@D); $(CC) $(CINCLUDE) -Itests/unit -I$(BUILD)/tests -c -o $@ $<
 
 # Every tests/unit/NAME.c exports suite_NAME(); the runner's list is made from the folder.
 $(BUILD)/tests/suites.h: $(UNIT) Makefile
 	@mkdir -p $(@D); for f in $(filter-out main %_support,$(basename $(notdir $(UNIT)))); do echo "SUITE($$f)"; done > $@
 $(BUILD)/tests/unit/main.o: $(BUILD)/tests/suites.h
-$(BUILD)/tests/unit/main.o: CFLAGS += -I$(BUILD)/tests
 $(BUILD)/unit_tests: $(UNIT:%.c=$(BUILD)/%.o) $(CORE) $(SHARED)
 	$(LINK) -o $@ $^ -L$(shell $(LLVM) --libdir) $(LIBS) -lcunit
 
