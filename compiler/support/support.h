@@ -50,7 +50,7 @@ size_t arena_bytes(const Arena *arena);        /* memory held, for --time-passes
 #define Vec(Type) struct { Type *items; int count, capacity; }
 #define vec_push(arena, vec, ...)                                                                            \
     (vec_reserve((arena), (void **)&(vec)->items, &(vec)->capacity, (vec)->count + 1, sizeof *(vec)->items), \
-     (vec)->items[(vec)->count++] = (__VA_ARGS__))
+     (vec)->items[(vec)->count] = (__VA_ARGS__), (vec)->count++)
 #define vec_last(vec) ((vec)->items[(vec)->count - 1])
 void vec_reserve(Arena *arena, void **items, int *capacity, int needed, size_t item_size);
 
