@@ -32,16 +32,26 @@ static Name free_name(const Graph *graph, Arena *arena, const char *path) {
     }
 }
 
+/* In order of computation: a layer of layers comes after its parts. */
+static int by_completion(const void *left, const void *right) {
+    const LayerInfo *a = left, *b = right;
+    int first = a->result ? a->result->id : -1, second = b->result ? b->result->id : -1;
+    return first != second ? (first < second ? -1 : 1) : (a->depth < b->depth) - (a->depth > b->depth);
+}
+
 /* A copy whose outputs are tensors; with the layers' results before the model's own where `layers`. */
 static Graph *with_outputs(Session *s, const Model *model, bool layers) {
     Graph *graph = NEW(s->arena, Graph);
     *graph = *model->graph;
     memset(&graph->outputs, 0, sizeof graph->outputs);
+    LayerInfo *ordered = arena_copy(s->arena, model->layers.items, sizeof *ordered * (size_t)model->layers.count);
+    qsort(ordered, (size_t)model->layers.count, sizeof *ordered, by_completion);
     for (int i = 0; layers && i < model->layers.count; i++) {
-        const LayerInfo *layer = &model->layers.items[i];
+        const LayerInfo *layer = &ordered[i];
         if (!layer->result || !*layer->path || !dtype_is_float(layer->result->shape.type) || has_output(graph, layer->result)) continue;
         if (has_output(model->graph, layer->result)) continue;
-        vec_push(s->arena, &graph->outputs, (Port){.name = free_name(graph, s->arena, layer->path), .node = layer->result, .span = layer->span});
+        Port port = {.name = free_name(graph, s->arena, layer->path), .node = layer->result, .span = layer->span};
+        vec_push(s->arena, &graph->outputs, port);
     }
     for (int i = 0; i < model->graph->outputs.count; i++) {
         Port port = model->graph->outputs.items[i];
