@@ -1,12 +1,17 @@
 /* The pool of threads that runs tasks. One pool a process: two that spin on the same cores cost each other an order of magnitude.
  *
- * Every worker has a mailbox, two words on lines of their own. `ticket` is raised by the caller when there is work for it; `done` is set
- * to the ticket by the worker when the work is finished. The caller raises a worker's ticket only when the last one is done, so the
- * description of the work does not change while anybody reads it. Workers that get no share of a region are not touched by it.
+ * A region's tasks are split into contiguous shares, one a thread. A thread takes half of what is left of its own share, again and
+ * again, then helps with the others': a thread that the system has put aside holds nobody up but for what it has taken. The caller
+ * waits until all tasks are finished, not until all workers have looked.
  *
- * Both sides wait by spinning for a bounded time, then by sleeping on the word (futex). Who goes to sleep says so first, and looks at the word
- * once more; who changes a word looks afterwards whether somebody sleeps: with sequentially consistent order between, one sees the other.
- * A region is 0.2 to 0.3 us while all spin, and the spin is long enough to bridge what lies between the regions of a run. Where there
+ * So a worker may come late, when its region is over and the next is being set up. Hence the ticket: a share's word holds the number
+ * of its region beside the next task, and a task is taken by compare-and-swap of both. Before the ends of shares change, all words get
+ * the new ticket and no tasks, so that whoever has read a new end (stored with release) fails to swap an old word. The rest of the
+ * description is read only by those who have taken a task, and the region cannot end before they have finished it.
+ *
+ * Both sides wait by spinning for a bounded time, then by sleeping on the word (futex). Who goes to sleep says so first, and looks at the
+ * word once more; who changes a word looks afterwards whether somebody sleeps: with sequentially consistent order, one sees the other.
+ * A region costs 0.1 to 0.3 us while all spin, and the spin is long enough to bridge what lies between the regions of a run. Where there
  * are more threads than cores nobody spins, since the one waited for needs the core. */
 #include "runtime.h"
 #include <limits.h>
@@ -26,11 +31,13 @@
 #define SPIN_NANOSECONDS 100000
 #define STACK_BYTES ((size_t)1 << 20) /* generated kernels keep registers and a few vectors there */
 
+typedef struct Share {
+    _Alignas(LINE) _Atomic(uint64_t) next; /* ticket << 32 | the first unit that nobody has taken */
+    atomic_uint end;
+} Share;
+
 typedef struct Worker {
-    _Alignas(LINE) atomic_uint ticket;
-    atomic_uint asleep; /* the worker sleeps, or is about to, on `ticket` */
-    _Alignas(LINE) atomic_uint done;
-    _Alignas(LINE) struct cai_pool *pool;
+    struct cai_pool *pool;
     int index; /* 1 ..; the caller is 0 */
     pthread_t thread;
 } Worker;
@@ -38,13 +45,16 @@ typedef struct Worker {
 struct cai_pool {
     cai_task task;
     void *context;
-    int64_t tasks;
-    int shares;    /* threads that take part in the region, the caller included */
+    int64_t tasks, unit; /* tasks are handed out in units of so many, so that their number fits 32 bits */
+    atomic_int shares;
     int threads;
-    int64_t spin;  /* in nanoseconds */
-    bool ending;
+    int64_t spin;        /* in nanoseconds */
+    atomic_bool ending;
+    Share *all;
     Worker *workers;
-    _Alignas(LINE) atomic_uint sleepers; /* workers asleep: lets the caller skip looking at each */
+    _Alignas(LINE) atomic_uint region;   /* the ticket of the region that runs: workers wait for it to change */
+    _Alignas(LINE) atomic_uint finished; /* units: the caller waits for it */
+    _Alignas(LINE) atomic_uint sleepers;
     atomic_uint caller_asleep;
 };
 
@@ -52,7 +62,7 @@ static void futex_wait(atomic_uint *word, unsigned value) {
     syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
 }
 
-static void futex_wake(atomic_uint *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0); }
+static void futex_wake(atomic_uint *word, int count) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0); }
 
 static void pause_briefly(void) {
 #if defined(__x86_64__)
@@ -82,21 +92,46 @@ static bool spin_until(atomic_uint *word, unsigned value, bool equal, int64_t na
     }
 }
 
-/* ---- one region ---- */
+/* ---- taking tasks ---- */
 
-static void run_share(const cai_pool *pool, int share) {
-    int64_t each = pool->tasks / pool->shares, more = pool->tasks % pool->shares; /* the first `more` shares take one more */
-    int64_t begin = share * each + (share < more ? share : more);
-    pool->task(pool->context, begin, begin + each + (share < more));
+static int64_t share_begin(int64_t units, int shares, int share) { /* the first units % shares shares take one more */
+    int64_t each = units / shares, more = units % shares;
+    return share * each + (share < more ? share : more);
 }
 
-static void wait_for_ticket(Worker *worker, unsigned last) {
-    if (spin_until(&worker->ticket, last, false, worker->pool->spin)) return;
-    atomic_fetch_add(&worker->pool->sleepers, 1);
-    atomic_store(&worker->asleep, 1);
-    while (atomic_load(&worker->ticket) == last) futex_wait(&worker->ticket, last);
-    atomic_store(&worker->asleep, 0);
-    atomic_fetch_sub(&worker->pool->sleepers, 1);
+static bool take(Share *share, unsigned ticket, unsigned *begin, unsigned *end) {
+    uint64_t word = atomic_load_explicit(&share->next, memory_order_acquire);
+    do {
+        unsigned last = atomic_load_explicit(&share->end, memory_order_acquire);
+        *begin = (unsigned)word;
+        if (word >> 32 != ticket || *begin >= last) return false;
+        *end = *begin + (last - *begin + 1) / 2;
+    } while (!atomic_compare_exchange_weak_explicit(&share->next, &word, word + (*end - *begin), memory_order_acq_rel, memory_order_acquire));
+    return true;
+}
+
+/* Takes and runs what there is, its own share first. Returns the number of units. */
+static unsigned help(cai_pool *pool, int index, unsigned ticket) {
+    unsigned begin, end, count = 0;
+    int shares = atomic_load_explicit(&pool->shares, memory_order_relaxed);
+    for (int i = 0; i < shares; i++) {
+        Share *share = &pool->all[(index + i) % shares];
+        while (take(share, ticket, &begin, &end)) {
+            int64_t last = end * pool->unit;
+            pool->task(pool->context, begin * pool->unit, last < pool->tasks ? last : pool->tasks);
+            count += end - begin;
+        }
+    }
+    return count;
+}
+
+/* ---- workers ---- */
+
+static void wait_for_region(cai_pool *pool, unsigned last) {
+    if (spin_until(&pool->region, last, false, pool->spin)) return;
+    atomic_fetch_add(&pool->sleepers, 1);
+    while (atomic_load(&pool->region) == last) futex_wait(&pool->region, last);
+    atomic_fetch_sub(&pool->sleepers, 1);
 }
 
 static void *work(void *argument) {
@@ -104,29 +139,48 @@ static void *work(void *argument) {
     cai_pool *pool = worker->pool;
     cai_flush_denormals();
     for (unsigned ticket = 0;;) {
-        wait_for_ticket(worker, ticket);
-        ticket++;
-        if (pool->ending) return NULL;
-        run_share(pool, worker->index);
-        atomic_store(&worker->done, ticket);
-        if (atomic_load(&pool->caller_asleep)) futex_wake(&worker->done);
+        wait_for_region(pool, ticket);
+        ticket = atomic_load_explicit(&pool->region, memory_order_acquire);
+        if (atomic_load_explicit(&pool->ending, memory_order_relaxed)) return NULL;
+        unsigned count = help(pool, worker->index, ticket);
+        if (count == 0) continue;
+        atomic_fetch_add(&pool->finished, count);
+        if (atomic_load(&pool->caller_asleep)) futex_wake(&pool->finished, 1);
     }
 }
 
-static void wait_until_done(cai_pool *pool, Worker *worker, unsigned ticket) {
-    if (spin_until(&worker->done, ticket, true, pool->spin)) return;
+/* ---- the caller ---- */
+
+/* Lets workers see the new ticket, and wakes as many as are needed beside those awake. */
+static void announce(cai_pool *pool, unsigned ticket, int wanted) {
+    atomic_store(&pool->region, ticket);
+    int asleep = (int)atomic_load(&pool->sleepers), awake = pool->threads - 1 - asleep;
+    if (asleep > 0 && wanted > awake) futex_wake(&pool->region, wanted - awake);
+}
+
+static void open_region(cai_pool *pool, unsigned ticket, cai_task task, void *context, int64_t tasks) {
+    int64_t unit = 1 + tasks / (INT64_C(1) << 30), units = (tasks + unit - 1) / unit;
+    int shares = units < pool->threads ? (int)units : pool->threads;
+    uint64_t high = (uint64_t)ticket << 32;
+    for (int i = 0; i < pool->threads; i++) atomic_store_explicit(&pool->all[i].next, high | UINT32_MAX, memory_order_relaxed);
+    pool->task = task;
+    pool->context = context;
+    pool->tasks = tasks;
+    pool->unit = unit;
+    atomic_store_explicit(&pool->shares, shares, memory_order_relaxed);
+    atomic_store_explicit(&pool->finished, 0, memory_order_relaxed);
+    for (int i = 0; i < shares; i++) {
+        atomic_store_explicit(&pool->all[i].end, (unsigned)share_begin(units, shares, i + 1), memory_order_release);
+        atomic_store_explicit(&pool->all[i].next, high | (uint64_t)share_begin(units, shares, i), memory_order_release);
+    }
+    announce(pool, ticket, shares - 1);
+}
+
+static void wait_until_finished(cai_pool *pool, unsigned units) {
+    if (spin_until(&pool->finished, units, true, pool->spin)) return;
     atomic_store(&pool->caller_asleep, 1);
-    while (atomic_load(&worker->done) != ticket) futex_wait(&worker->done, ticket - 1);
+    for (unsigned seen; (seen = atomic_load(&pool->finished)) != units;) futex_wait(&pool->finished, seen);
     atomic_store(&pool->caller_asleep, 0);
-}
-
-static void raise_tickets(cai_pool *pool, int shares) {
-    for (int i = 1; i < shares; i++) atomic_fetch_add_explicit(&pool->workers[i].ticket, 1, memory_order_release);
-    atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load_explicit(&pool->sleepers, memory_order_relaxed) == 0) return;
-    for (int i = 1; i < shares; i++) {
-        if (atomic_load(&pool->workers[i].asleep)) futex_wake(&pool->workers[i].ticket);
-    }
 }
 
 void cai_pool_run(cai_pool *pool, cai_task task, void *context, int64_t tasks) {
@@ -134,25 +188,17 @@ void cai_pool_run(cai_pool *pool, cai_task task, void *context, int64_t tasks) {
         if (tasks > 0) task(context, 0, tasks);
         return;
     }
-    pool->task = task;
-    pool->context = context;
-    pool->tasks = tasks;
-    pool->shares = tasks < pool->threads ? (int)tasks : pool->threads;
-    int shares = pool->shares;
-    raise_tickets(pool, shares);
-    run_share(pool, 0);
-    for (int i = 1; i < shares; i++) {
-        Worker *worker = &pool->workers[i];
-        wait_until_done(pool, worker, atomic_load_explicit(&worker->ticket, memory_order_relaxed));
-    }
+    unsigned ticket = atomic_load_explicit(&pool->region, memory_order_relaxed) + 1;
+    open_region(pool, ticket, task, context, tasks);
+    unsigned units = (unsigned)((tasks + pool->unit - 1) / pool->unit);
+    wait_until_finished(pool, units - help(pool, 0, ticket));
 }
 
 /* ---- the pool ---- */
 
 static bool start_worker(cai_pool *pool, int index) {
     Worker *worker = &pool->workers[index];
-    worker->pool = pool;
-    worker->index = index;
+    *worker = (Worker){.pool = pool, .index = index};
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
@@ -161,19 +207,25 @@ static bool start_worker(cai_pool *pool, int index) {
     return failed == 0;
 }
 
+static void release(cai_pool *pool) {
+    free(pool->all);
+    free(pool->workers);
+    free(pool);
+}
+
 cai_pool *cai_pool_new(int threads) {
     if (threads <= 0) threads = cai_default_threads();
     if (threads > CAI_MAX_THREADS) threads = CAI_MAX_THREADS;
     cai_pool *pool = aligned_alloc(LINE, sizeof *pool);
-    Worker *workers = aligned_alloc(LINE, sizeof *workers * (size_t)threads);
-    if (!pool || !workers) {
-        free(pool);
-        free(workers);
+    if (!pool) return NULL;
+    memset(pool, 0, sizeof *pool);
+    pool->all = aligned_alloc(LINE, sizeof *pool->all * (size_t)threads);
+    pool->workers = calloc((size_t)threads, sizeof *pool->workers);
+    if (!pool->all || !pool->workers) {
+        release(pool);
         return NULL;
     }
-    memset(pool, 0, sizeof *pool);
-    memset(workers, 0, sizeof *workers * (size_t)threads);
-    pool->workers = workers;
+    memset(pool->all, 0, sizeof *pool->all * (size_t)threads);
     pool->spin = threads > cai_cores() ? 0 : SPIN_NANOSECONDS;
     pool->threads = 1;
     while (pool->threads < threads && start_worker(pool, pool->threads)) pool->threads++;
@@ -182,11 +234,10 @@ cai_pool *cai_pool_new(int threads) {
 
 void cai_pool_free(cai_pool *pool) {
     if (!pool) return;
-    pool->ending = true;
-    raise_tickets(pool, pool->threads);
+    atomic_store(&pool->ending, true);
+    announce(pool, atomic_load(&pool->region) + 1, pool->threads - 1);
     for (int i = 1; i < pool->threads; i++) pthread_join(pool->workers[i].thread, NULL);
-    free(pool->workers);
-    free(pool);
+    release(pool);
 }
 
 int cai_pool_threads(const cai_pool *pool) { return pool->threads; }
