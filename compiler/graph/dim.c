@@ -10,7 +10,12 @@
 #include "graph/graph.h"
 #include <stdlib.h>
 
-typedef Vec(DimTerm) Terms;
+/* A polynomial being put together: short ones need no memory of the arena. Passed by address only. */
+typedef struct Terms {
+    DimTerm *items;
+    int count, capacity;
+    DimTerm few[6];
+} Terms;
 
 typedef struct Entry {
     struct DimNode node; /* first: a Dim points at its Entry */
@@ -23,6 +28,7 @@ typedef struct Entry {
 struct Dims {
     Arena *arena;
     Vec(Symbol *) symbols;
+    Vec(Dim) atoms; /* each symbol as a size */
     Entry **table; /* open addressing, a power of two */
     int capacity, count;
 };
@@ -111,6 +117,11 @@ static void grow(Dims *dims) {
     dims->capacity = capacity;
 }
 
+static void push(Dims *dims, Terms *terms, DimTerm term) {
+    if (!terms->items) terms->items = terms->few, terms->capacity = COUNT_OF(terms->few);
+    vec_push(dims->arena, terms, term);
+}
+
 /* Sorts, merges and interns; `terms` is used up. */
 static Dim make(Dims *dims, Terms *terms) {
     if (terms->count > 1) qsort(terms->items, (size_t)terms->count, sizeof *terms->items, compare_terms);
@@ -137,7 +148,7 @@ static Dim make(Dims *dims, Terms *terms) {
 static Dim make_atom(Dims *dims, DimFactor factor) {
     Terms terms = {0};
     const DimFactor *copy = arena_copy(dims->arena, &factor, sizeof factor);
-    vec_push(dims->arena, &terms, (DimTerm){1, 1, copy});
+    push(dims, &terms, (DimTerm){1, 1, copy});
     return make(dims, &terms);
 }
 
@@ -145,12 +156,14 @@ static void add_scaled(Dims *dims, Terms *terms, Dim a, int64_t factor) {
     for (int t = 0; t < a->term_count; t++) {
         DimTerm term = a->terms[t];
         term.coefficient = saturated_mul(term.coefficient, factor);
-        vec_push(dims->arena, terms, term);
+        push(dims, terms, term);
     }
 }
 
 static DimTerm multiply_terms(Dims *dims, const DimTerm *a, const DimTerm *b) {
     int count = a->factor_count + b->factor_count;
+    int64_t coefficient = saturated_mul(a->coefficient, b->coefficient);
+    if (a->factor_count == 0 || b->factor_count == 0) return (DimTerm){coefficient, count, a->factor_count ? a->factors : b->factors};
     DimFactor *factors = NEW_ARRAY(dims->arena, DimFactor, count);
     for (int i = 0, j = 0; i + j < count;) {
         bool first = j == b->factor_count || (i < a->factor_count && compare_factors(&a->factors[i], &b->factors[j]) <= 0);
@@ -158,7 +171,7 @@ static DimTerm multiply_terms(Dims *dims, const DimTerm *a, const DimTerm *b) {
         if (first) i++;
         else j++;
     }
-    return (DimTerm){saturated_mul(a->coefficient, b->coefficient), count, factors};
+    return (DimTerm){coefficient, count, factors};
 }
 
 /* ---- making sizes ---- */
@@ -177,12 +190,14 @@ Dim dim_symbol(Dims *dims, Name name, int64_t multiple) {
     Symbol *symbol = NEW(dims->arena, Symbol);
     *symbol = (Symbol){name, multiple, dims->symbols.count, max_i64(1, 256 / multiple)};
     vec_push(dims->arena, &dims->symbols, symbol);
-    return dim_scale(dims, make_atom(dims, (DimFactor){.symbol = symbol}), multiple);
+    Dim atom = make_atom(dims, (DimFactor){.symbol = symbol});
+    vec_push(dims->arena, &dims->atoms, atom);
+    return dim_scale(dims, atom, multiple);
 }
 
 Dim dim_const(Dims *dims, int64_t value) {
     Terms terms = {0};
-    vec_push(dims->arena, &terms, (DimTerm){value, 0, NULL});
+    push(dims, &terms, (DimTerm){value, 0, NULL});
     return make(dims, &terms);
 }
 
@@ -200,7 +215,7 @@ Dim dim_offset(Dims *dims, Dim a, int64_t addend) { return addend ? dim_add(dims
 Dim dim_mul(Dims *dims, Dim a, Dim b) {
     Terms terms = {0};
     for (int i = 0; i < a->term_count; i++)
-        for (int j = 0; j < b->term_count; j++) vec_push(dims->arena, &terms, multiply_terms(dims, &a->terms[i], &b->terms[j]));
+        for (int j = 0; j < b->term_count; j++) push(dims, &terms, multiply_terms(dims, &a->terms[i], &b->terms[j]));
     return make(dims, &terms);
 }
 
@@ -228,7 +243,7 @@ static Dim floor_atom(Dims *dims, Dim p, int64_t divisor) {
     if (common > 1) { /* floor((g*q + r) / (g*d)) = floor((q + floor(r/g)) / d) */
         Terms terms = {0};
         for (int t = 0; t < p->term_count; t++)
-            vec_push(dims->arena, &terms, (DimTerm){p->terms[t].coefficient / common, p->terms[t].factor_count, p->terms[t].factors});
+            push(dims, &terms, (DimTerm){p->terms[t].coefficient / common, p->terms[t].factor_count, p->terms[t].factors});
         return dim_floor_div(dims, make(dims, &terms), divisor / common);
     }
     int inner = lone_floor(p);
@@ -250,8 +265,8 @@ Dim dim_floor_div(Dims *dims, Dim a, int64_t divisor) {
         DimTerm high = a->terms[t], low = a->terms[t];
         high.coefficient = floor_quotient(high.coefficient, divisor);
         low.coefficient = floor_remainder(low.coefficient, divisor);
-        vec_push(dims->arena, &whole, high);
-        vec_push(dims->arena, &rest, low);
+        push(dims, &whole, high);
+        push(dims, &rest, low);
     }
     return dim_add(dims, make(dims, &whole), floor_atom(dims, make(dims, &rest), divisor));
 }
@@ -278,8 +293,8 @@ Dim dim_div_exact(Dims *dims, Dim a, Dim b) {
         DimTerm term;
         if (!divide_term(dims, &a->terms[0], &b->terms[0], &term)) return NULL;
         Terms single = {0};
-        vec_push(dims->arena, &single, term);
-        vec_push(dims->arena, &quotient, term);
+        push(dims, &single, term);
+        push(dims, &quotient, term);
         a = dim_sub(dims, a, dim_mul(dims, make(dims, &single), b));
     }
     return make(dims, &quotient);
@@ -326,8 +341,8 @@ static Dim relax_floor(Dims *dims, Dim a, int term, int factor, int64_t *scale) 
         if (f != factor) others[at++] = old->factors[f];
     Terms rest = {0}, outer = {0};
     for (int t = 0; t < a->term_count; t++)
-        if (t != term) vec_push(dims->arena, &rest, a->terms[t]);
-    vec_push(dims->arena, &outer, (DimTerm){old->coefficient, old->factor_count - 1, others});
+        if (t != term) push(dims, &rest, a->terms[t]);
+    push(dims, &outer, (DimTerm){old->coefficient, old->factor_count - 1, others});
     Dim inside = old->coefficient > 0 ? dim_offset(dims, atom.dividend, 1 - atom.divisor) : atom.dividend;
     *scale = saturated_mul(*scale, atom.divisor);
     return dim_add(dims, dim_scale(dims, make(dims, &rest), atom.divisor), dim_mul(dims, make(dims, &outer), inside));
@@ -351,7 +366,7 @@ static int64_t low_by_shifting(Dim a) {
         a = relax_floor(dims, a, term, factor, &scale);
     }
     for (int s = 0; s < dims->symbols.count; s++)
-        a = dim_substitute(dims, a, s, dim_offset(dims, make_atom(dims, (DimFactor){.symbol = dims->symbols.items[s]}), 1));
+        a = dim_substitute(dims, a, s, dim_offset(dims, dims->atoms.items[s], 1));
     for (int t = 0; t < a->term_count; t++) {
         if (a->terms[t].factor_count == 0) low = a->terms[t].coefficient;
         else if (a->terms[t].coefficient < 0) return INT64_MIN;
@@ -415,7 +430,7 @@ Dim dim_substitute(Dims *dims, Dim a, int symbol, Dim by) {
         for (int f = 0; f < a->terms[t].factor_count; f++) {
             DimFactor factor = a->terms[t].factors[f];
             Dim value = !factor.symbol ? dim_floor_div(dims, dim_substitute(dims, factor.dividend, symbol, by), factor.divisor)
-                        : factor.symbol->index == symbol ? by : make_atom(dims, factor);
+                        : factor.symbol->index == symbol ? by : dims->atoms.items[factor.symbol->index];
             product = dim_mul(dims, product, value);
         }
         sum = dim_add(dims, sum, product);

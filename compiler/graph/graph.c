@@ -102,7 +102,7 @@ static Node *insert(Graph *graph, int slot, uint64_t hash, Op op, Node *const *i
     Node *node = NEW(graph->arena, Node);
     shape.dims = arena_copy(graph->arena, shape.dims, sizeof *shape.dims * (size_t)shape.rank);
     *node = (Node){op, graph->nodes.count, count, arena_copy(graph->arena, inputs, sizeof *inputs * (size_t)count),
-                   attributes_copy(graph->arena, op, attributes), shape, graph->here};
+                   attributes, shape, graph->here};
     graph->interned->table[slot] = node;
     graph->interned->hashes[slot] = hash;
     vec_push(graph->arena, &graph->nodes, node);
@@ -113,8 +113,8 @@ static Node *insert(Graph *graph, int slot, uint64_t hash, Op op, Node *const *i
 
 static const char empty_attributes[sizeof(int64_t)]; /* of operators without any */
 
-/* The node, or NULL with *error filled. */
-static Node *make(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes, ShapeError *error) {
+/* The node, or NULL with *error filled. Shared attributes live as long as the graph. */
+static Node *make(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes, bool shared, ShapeError *error) {
     const OpInfo *info = &op_info[op];
     if (!attributes) attributes = empty_attributes;
     CHECK(count >= info->min_inputs && (info->max_inputs < 0 || count <= info->max_inputs));
@@ -128,14 +128,22 @@ static Node *make(Graph *graph, Op op, Node *const *inputs, int count, const voi
     }
     Shape shape = {0};
     if (!info->shape(graph, op, inputs, count, attributes, &shape, error)) return NULL;
-    return insert(graph, slot, hash, op, inputs, count, attributes, shape);
+    return insert(graph, slot, hash, op, inputs, count, shared ? attributes : attributes_copy(graph->arena, op, attributes), shape);
+}
+
+static Node *made(Op op, Node *node, const ShapeError *error) {
+    if (!node) INTERNAL_ERROR("%s refuses its inputs: %s", op_info[op].name, error->text);
+    return node;
 }
 
 Node *graph_make(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes) {
     ShapeError error = {0};
-    Node *node = make(graph, op, inputs, count, attributes, &error);
-    if (!node) INTERNAL_ERROR("%s refuses its inputs: %s", op_info[op].name, error.text);
-    return node;
+    return made(op, make(graph, op, inputs, count, attributes, false, &error), &error);
+}
+
+Node *graph_copy(Graph *graph, const Node *node, Node *const *inputs) {
+    ShapeError error = {0};
+    return made(node->op, make(graph, node->op, inputs, node->input_count, node->attributes, true, &error), &error);
 }
 
 /* More elements than this no machine holds; every byte count then fits 63 bits. */
@@ -143,8 +151,10 @@ Node *graph_make(Graph *graph, Op op, Node *const *inputs, int count, const void
 
 static bool check_sizes(Graph *graph, const Node *node, ShapeError *error) {
     Shape shape = node->shape;
+    int64_t low, high;
     for (int i = 0; i < shape.rank; i++)
-        if (!graph_require(graph, CHECK_AT_LEAST, shape.dims[i], dim_const(graph->dims, 1), error, "axis %d of the result of %s would have size %s", i,
+        if ((dim_bounds(shape.dims[i], &low, &high), low < 1) && /* first: text is dear */
+            !graph_require(graph, CHECK_AT_LEAST, shape.dims[i], dim_const(graph->dims, 1), error, "axis %d of the result of %s would have size %s", i,
                            op_info[node->op].name, size_text(graph, shape.dims[i]))) {
             error->axis = i;
             return false;
@@ -158,12 +168,8 @@ static bool check_sizes(Graph *graph, const Node *node, ShapeError *error) {
 Node *graph_try(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes, ShapeError *error) {
     *error = (ShapeError){NULL, -1, -1};
     graph->adding_checks = true;
-    Node *node = make(graph, op, inputs, count, attributes, error);
+    Node *node = make(graph, op, inputs, count, attributes, false, error);
     bool good = node && check_sizes(graph, node, error);
     graph->adding_checks = false;
     return good ? node : NULL;
-}
-
-Node *graph_copy(Graph *graph, const Node *node, Node *const *inputs) {
-    return graph_make(graph, node->op, inputs, node->input_count, node->attributes);
 }

@@ -262,7 +262,7 @@ void graph_check(Graph *graph, CheckKind kind, Dim left, Dim right, const char *
 /* Demands left REL right: true where that is proved, or where only a run can tell and graph_try is at work, which then adds the check
  * to graph->checks with the place of graph->here; false, with *error filled from the format, where it can never hold. */
 bool graph_require(Graph *graph, CheckKind kind, Dim left, Dim right, ShapeError *error, const char *format, ...) PRINTF_LIKE(6, 7);
-/* Copies a node onto new inputs (a pass's default for nodes it does not change). */
+/* Copies a node onto new inputs (a pass's default for nodes it does not change); the node is of this graph or of one of the same arena. */
 Node *graph_copy(Graph *graph, const Node *node, Node *const *inputs);
 
 /* ---- build.c: the constructors that gradients and passes write with ---- */

@@ -233,6 +233,7 @@ static void check_passes(TestGraph *t, uint64_t seed) {
             return;
         }
     }
+    CU_ASSERT_EQUAL(pass_simplify(graph)->nodes.count, graph->nodes.count); /* nothing is left to do, and nothing goes back and forth */
 }
 
 static void test_random_graphs(void) {
