@@ -60,7 +60,9 @@ $(BUILD)/tests/unit/%.o: tests/unit/%.c | $(BUILD)/grammar/cai.tab.h
 $(BUILD)/tests/suites.h: $(UNIT) Makefile
 	@mkdir -p $(@D); for f in $(filter-out main %_support,$(basename $(notdir $(UNIT)))); do echo "SUITE($$f)"; done > $@
 $(BUILD)/tests/unit/main.o: $(BUILD)/tests/suites.h
-$(BUILD)/unit_tests: $(UNIT:%.c=$(BUILD)/%.o) $(CORE) $(SHARED)
+$(BUILD)/tests/kernels/%.o: tests/kernels/%.c
+	@mkdir -p $(@D); $(CC) $(CINCLUDE) -Itests/unit -c -o $@ $<
+$(BUILD)/unit_tests: $(UNIT:%.c=$(BUILD)/%.o) $(BUILD)/tests/kernels/shape.o $(CORE) $(SHARED)
 	$(LINK) -o $@ $^ -L$(shell $(LLVM) --libdir) $(LIBS) -lcunit
 
 deps:

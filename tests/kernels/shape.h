@@ -1,0 +1,29 @@
+/* Lines of shapes.txt, as graphs. A line is an operator, then `key=value`; a value that is a list (1,5,14) stands for as many lines.
+ *
+ *   conv, tconv, convw         n ic oc h w k kh kw s p d g op (output padding of tconv), hw sets h and w, w one more than h
+ *   pool_max, pool_sum, pool_sum_input, max_pool_scatter, max_pool_gather    n ic h w k s p d, size=ceil
+ *   resample, resample_input   n ic h w to (both sizes of the result, times 1/10) mode rule
+ *   matmul, dense              n (leading axis) m k n2; dense has weights on the right
+ *
+ * tail=relu: a bias, a residual of the result's size and max(0, x) behind it. free=1: height and width (rows of a matrix) are symbols.
+ * by=KIND: this kind of kernel is forced. */
+#ifndef SHAPE_H
+#define SHAPE_H
+
+#include "graph_test.h"
+
+typedef struct ShapeLine {
+    char op[32], by[32], mode[16], rule[32];
+    int64_t n, ic, oc, h, w, kh, kw, s, p, d, g, op_pad, m, k, n2, to;
+    bool tail, free, ceil, computed;
+} ShapeLine;
+
+/* Calls `visit` for each line that `line` stands for; gives their number. Stops the program where a key is unknown. */
+int each_shape(const char *line, void (*visit)(const ShapeLine *shape, const char *text, void *context), void *context);
+/* Calls `visit` for every line of the file. */
+int each_shape_of_file(const char *path, void (*visit)(const ShapeLine *shape, const char *text, void *context), void *context);
+/* The graph of a shape, all values whole numbers so small that sums are exact in f32. */
+TestGraph shape_graph(const ShapeLine *shape, uint64_t seed);
+double shape_flops(const ShapeLine *shape);
+
+#endif
