@@ -259,7 +259,7 @@ LLVMValueRef get_dim(Module *m, Dim dim) {
     if (value) return value;
     LLVMBasicBlockRef from = go_to_entry(m);
     value = emit_dim(m, dim);
-    if (from != m->entry) LLVMPositionBuilderAtEnd(m->builder, from); /* a size within a size goes on before the branch */
+    return_to_block(m, from);
     map_set(m->dim_values, dim, value);
     return value;
 }

@@ -47,6 +47,10 @@ static inline Dim size(TestGraph *t, int64_t value) { return dim_const(t->graph-
 #define DIMS(...) ((DimList){COUNT_OF(((Dim[]){__VA_ARGS__})), (Dim[]){__VA_ARGS__}})
 #define MAKE(t, op_name, inputs, count, ...) graph_make((t)->graph, OP_##op_name, inputs, count, &(op_name##_attributes){__VA_ARGS__})
 
+static inline Node *splat(TestGraph *t, double value) { return build_scalar(t->graph, value, DTYPE_F32); }
+static inline Node *binary(TestGraph *t, Op op, Node *a, Node *b) { return build_binary(t->graph, op, a, b); }
+static inline Node *unary(TestGraph *t, Op op, Node *x) { return build_unary(t->graph, op, x); }
+
 static inline int64_t count_of(TestGraph *t, Shape shape) {
     int64_t count = 1, value;
     for (int i = 0; i < shape.rank; i++) {

@@ -4,9 +4,6 @@
 
 static const char *const targets[] = {"x86-64-v3", "x86-64-v4"};
 
-static Node *binary(TestGraph *t, Op op, Node *a, Node *b) { return build_binary(t->graph, op, a, b); }
-static Node *unary(TestGraph *t, Op op, Node *a) { return build_unary(t->graph, op, a); }
-
 typedef void (*Make)(TestGraph *t, Dim size);
 
 /* Builds the graph anew at each size around each target's vector, fixed and free. */
