@@ -307,17 +307,16 @@ static const Builtin primitives[] = {
 static const char *const constants[] = {"training", "none", "pi", "inf"};
 static const char *const later[] = {"step", "epoch", "progress"};
 
-const Builtin *primitive_find(Evaluator *ev, Name name) {
-    (void)ev;
+const Builtin *primitive_find(Name name) {
     for (int i = 0; i < COUNT_OF(primitives); i++)
         if (!strcmp(primitives[i].name, name) && op_info[i].class != CLASS_SOURCE) return &primitives[i];
     return NULL;
 }
 
-const Builtin *builtin_find(Evaluator *ev, Name name) {
+const Builtin *builtin_find(Name name) {
     for (int i = 0; i < COUNT_OF(functions); i++)
         if (!strcmp(functions[i].name, name)) return &functions[i];
-    return primitive_find(ev, name);
+    return primitive_find(name);
 }
 
 bool builtin_constant(Evaluator *ev, Name name, Span span, Value *out) {
@@ -336,11 +335,20 @@ bool builtin_constant(Evaluator *ev, Name name, Span span, Value *out) {
     return false;
 }
 
-int builtin_count(void) { return COUNT_OF(functions) + COUNT_OF(primitives) + COUNT_OF(constants); }
+static bool is_among(const char *const *names, int count, const char *name) {
+    for (int i = 0; i < count; i++)
+        if (!strcmp(names[i], name)) return true;
+    return false;
+}
 
-const char *builtin_name(int index) {
-    if (index < COUNT_OF(functions)) return functions[index].name;
-    index -= COUNT_OF(functions);
-    if (index < COUNT_OF(primitives)) return primitives[index].name;
-    return constants[index - COUNT_OF(primitives)];
+bool builtin_knows(Name name) {
+    return builtin_find(name) || is_among(constants, COUNT_OF(constants), name) || is_among(later, COUNT_OF(later), name);
+}
+
+const char *nearest_builtin(Arena *arena, const char *wrong) {
+    Vec(const char *) names = {0};
+    for (int i = 0; i < COUNT_OF(functions); i++) vec_push(arena, &names, functions[i].name);
+    for (int i = 0; i < COUNT_OF(constants); i++) vec_push(arena, &names, constants[i]);
+    for (int i = 0; i < COUNT_OF(primitives); i++) vec_push(arena, &names, primitives[i].name);
+    return nearest_name(wrong, names.items, names.count);
 }

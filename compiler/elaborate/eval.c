@@ -50,17 +50,13 @@ static Value definition_value(Evaluator *ev, Definition *definition, Span span) 
     return value_error;
 }
 
+/* names.c has told of every name that nothing binds; what is left was bound in a part that did not run. */
 static Value unknown_name(Evaluator *ev, Name name, Span span) {
-    Diagnostic *d = report(ev, "unknown-name", span, "`%s` is not defined", name);
-    const char **names;
-    int count;
-    library_candidates(ev->frame->unit, ev->arena, &names, &count);
-    Vec(const char *) all = {0};
-    for (int i = 0; i < ev->frame->names.count; i++) vec_push(ev->arena, &all, ev->frame->names.items[i].name);
-    for (int i = 0; i < count; i++) vec_push(ev->arena, &all, names[i]);
-    for (int i = 0; i < builtin_count(); i++) vec_push(ev->arena, &all, builtin_name(i));
-    report_suggestion(ev, d, name, all.items, all.count);
     frame_bind(ev, ev->frame, name, value_error, span); /* told once a body */
+    ev->errors++;
+    if (map_get(ev->library->unknown, name)) return value_error;
+    Diagnostic *d = report(ev, "unbound-name", span, "`%s` has no value here", name);
+    report_help(ev, d, "it is bound only further down, or in an `if` or a loop that does not run here");
     return value_error;
 }
 
@@ -78,7 +74,7 @@ Value look_up(Evaluator *ev, Name name, Span span) {
     if (found.definition) return definition_value(ev, found.definition, span);
     if (found.module) return (Value){.kind = VALUE_MODULE, .module = found.module};
     if (builtin_constant(ev, name, span, &constant)) return constant;
-    const Builtin *builtin = builtin_find(ev, name);
+    const Builtin *builtin = builtin_find(name);
     if (builtin) return (Value){.kind = VALUE_PRIMITIVE, .builtin = builtin};
     return unknown_name(ev, name, span);
 }
@@ -230,7 +226,7 @@ static Value module_member(Evaluator *ev, const Expr *expr, const Unit *module) 
 
 Value evaluate_member(Evaluator *ev, const Expr *expr) {
     if (expr->left->kind == EXPR_NAME && !strcmp(expr->left->name, "primitive") && !frame_find(ev->frame, expr->left->name)) {
-        const Builtin *primitive = primitive_find(ev, expr->name);
+        const Builtin *primitive = primitive_find(expr->name);
         if (primitive) return (Value){.kind = VALUE_PRIMITIVE, .builtin = primitive};
         report(ev, "unknown-name", expr->span, "there is no primitive operator `%s`", expr->name);
         return value_error;

@@ -94,6 +94,7 @@ struct Library {
     Unit *main, *prelude;
     Vec(Unit *) units;
     Vec(Definition *) models;
+    Map *unknown; /* names that names.c has told of */
     bool broken; /* what was read has errors: elaborating it would only repeat them */
 };
 
@@ -104,6 +105,10 @@ typedef struct Found { /* what a name at file level means */
 } Found;
 Found library_find(const Unit *unit, Name name);
 void library_candidates(const Unit *unit, Arena *arena, const char ***names, int *count);
+
+/* ---- names.c ---- */
+
+void check_names(Library *library, const Unit *unit);
 
 /* ---- the evaluator ---- */
 
@@ -298,11 +303,11 @@ struct Builtin {
     int at_least, at_most; /* positional arguments */
     const char *keywords;  /* "init dtype", or "" */
 };
-const Builtin *builtin_find(Evaluator *ev, Name name);
-const Builtin *primitive_find(Evaluator *ev, Name name);
+const Builtin *builtin_find(Name name);
+const Builtin *primitive_find(Name name);
 bool builtin_constant(Evaluator *ev, Name name, Span span, Value *out);
-int builtin_count(void);
-const char *builtin_name(int index);
+bool builtin_knows(Name name);
+const char *nearest_builtin(Arena *arena, const char *wrong);
 
 /* ---- bind.c: arguments to parameters ---- */
 

@@ -115,6 +115,9 @@ Library *library_open(Arena *arena, Names *names, Diagnostics *diag, const char 
     if (!main) diag_error(diag, "no-such-file", (Span){0}, "cannot read %s: %s", path, strerror(errno));
     if (main) check_defines(library);
     library->broken = diag->errors > 0;
+    library->unknown = map_new(arena);
+    for (int i = 0; i < library->units.count && !library->broken; i++)
+        if (!library->units.items[i]->file->source->library) check_names(library, library->units.items[i]);
     return main ? library : NULL;
 }
 

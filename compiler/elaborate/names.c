@@ -1,0 +1,148 @@
+/* Names that nothing can bind, found by reading alone: in blocks that no model uses and in branches that are never taken too. A body is one
+ * scope, so a name is good where any statement of its body binds it; whether that has run is the evaluator's question. */
+#include "elaborate/evaluator.h"
+
+typedef struct Reader {
+    Library *library;
+    const Unit *unit;
+    Map *bound;                /* by this declaration: parameters, sizes in types, targets */
+    Vec(const char *) names;   /* the same, for suggestions */
+} Reader;
+
+static void read_body(Reader *reader, const StmtList *body);
+static void read_expr(Reader *reader, const Expr *expr);
+
+static void bind_name(Reader *reader, Name name) {
+    if (!name || map_get(reader->bound, name)) return;
+    map_set(reader->bound, name, reader);
+    vec_push(reader->library->arena, &reader->names, name);
+}
+
+/* ---- what a declaration binds ---- */
+
+static void bind_targets(Reader *reader, const Expr *target) {
+    if (target->kind == EXPR_NAME) bind_name(reader, target->name);
+    for (int i = 0; i < target->arguments.count; i++) bind_targets(reader, target->arguments.items[i].value);
+}
+
+static void bind_body(Reader *reader, const StmtList *body) {
+    for (int i = 0; i < body->count; i++) {
+        const Stmt *stmt = body->items[i];
+        if ((stmt->kind == STMT_ASSIGN || stmt->kind == STMT_FOR) && stmt->target) bind_targets(reader, stmt->target);
+        bind_body(reader, &stmt->body);
+        bind_body(reader, &stmt->else_body);
+    }
+}
+
+static void bind_type(Reader *reader, const TypeExpr *type) {
+    for (int i = 0; type && i < type->arguments.count; i++) {
+        const Expr *size = type->arguments.items[i].value;
+        if (!type->arguments.items[i].name && size->kind == EXPR_NAME) bind_name(reader, size->name);
+    }
+}
+
+static void bind_signature(Reader *reader, const Decl *decl) {
+    for (int list = 0; list < decl->lists.count; list++)
+        for (int i = 0; i < decl->lists.items[list].count; i++) {
+            bind_name(reader, decl->lists.items[list].items[i].name);
+            bind_type(reader, decl->lists.items[list].items[i].type);
+        }
+    for (int i = 0; i < decl->results.count; i++) bind_type(reader, decl->results.items[i].type);
+}
+
+/* ---- what it reads ---- */
+
+static bool is_known(const Reader *reader, Name name) {
+    if (map_get(reader->bound, name) || builtin_knows(name)) return true;
+    Found found = library_find(reader->unit, name);
+    return found.definition || found.module;
+}
+
+static void tell_unknown(Reader *reader, const Expr *expr) {
+    Library *library = reader->library;
+    const char **known;
+    int count;
+    library_candidates(reader->unit, library->arena, &known, &count);
+    Diagnostic *d = diag_error(library->diag, "unknown-name", expr->span, "`%s` is not defined", expr->name);
+    const char *near = nearest_name(expr->name, reader->names.items, reader->names.count);
+    if (!near) near = nearest_name(expr->name, known, count);
+    if (!near) near = nearest_builtin(library->arena, expr->name);
+    if (near) diag_help(library->diag, d, "did you mean `%s`?", near);
+    bind_name(reader, expr->name); /* told once a declaration */
+    reader->names.count--;         /* and never suggested */
+    map_set(library->unknown, expr->name, library);
+}
+
+static void read_arguments(Reader *reader, const ArgumentList *arguments) {
+    for (int i = 0; i < arguments->count; i++) read_expr(reader, arguments->items[i].value);
+}
+
+static void read_stage(Reader *reader, const Stage *stage) {
+    read_expr(reader, stage->label);
+    read_expr(reader, stage->layer);
+    read_expr(reader, stage->condition);
+    read_expr(reader, stage->then_body);
+    read_expr(reader, stage->else_body);
+}
+
+static void read_parts(Reader *reader, const Expr *expr) {
+    read_expr(reader, expr->right);
+    read_expr(reader, expr->condition);
+    read_arguments(reader, &expr->arguments);
+    for (int i = 0; i < expr->indices.count; i++) {
+        read_expr(reader, expr->indices.items[i].at);
+        read_expr(reader, expr->indices.items[i].end);
+    }
+    for (int i = 0; i < expr->parts.count; i++) read_expr(reader, expr->parts.items[i].value);
+    for (int i = 0; i < expr->stages.count; i++) read_stage(reader, expr->stages.items[i]);
+    if (expr->stage) read_stage(reader, expr->stage);
+}
+
+static void read_expr(Reader *reader, const Expr *expr) {
+    for (; expr; expr = expr->left) { /* chains of operators and arrows are long to the left */
+        bool primitive = expr->kind == EXPR_MEMBER && expr->left->kind == EXPR_NAME && !strcmp(expr->left->name, "primitive");
+        if (primitive) return;
+        if (expr->kind == EXPR_NAME && !is_known(reader, expr->name)) tell_unknown(reader, expr);
+        read_parts(reader, expr);
+    }
+}
+
+static void read_body(Reader *reader, const StmtList *body) {
+    for (int i = 0; i < body->count; i++) {
+        const Stmt *stmt = body->items[i];
+        bool binds = stmt->kind == STMT_ASSIGN || stmt->kind == STMT_FOR;
+        if (!binds) read_expr(reader, stmt->target);
+        read_expr(reader, stmt->value);
+        read_expr(reader, stmt->end);
+        read_expr(reader, stmt->condition);
+        read_expr(reader, stmt->message);
+        read_arguments(reader, &stmt->arguments);
+        read_body(reader, &stmt->body);
+        read_body(reader, &stmt->else_body);
+    }
+}
+
+static void read_signature(Reader *reader, const Decl *decl) {
+    for (int list = 0; list < decl->lists.count; list++)
+        for (int i = 0; i < decl->lists.items[list].count; i++) {
+            const Parameter *parameter = &decl->lists.items[list].items[i];
+            read_expr(reader, parameter->fallback);
+            if (parameter->type) read_arguments(reader, &parameter->type->arguments);
+        }
+    for (int i = 0; i < decl->where.count; i++) read_expr(reader, decl->where.items[i]);
+    for (int i = 0; i < decl->results.count; i++) read_arguments(reader, &decl->results.items[i].type->arguments);
+}
+
+void check_names(Library *library, const Unit *unit) {
+    for (int i = 0; i < unit->file->decls.count; i++) {
+        const Decl *decl = unit->file->decls.items[i];
+        if (decl->kind != DECL_BLOCK && decl->kind != DECL_MODEL && decl->kind != DECL_CONSTANT) continue;
+        Reader reader = {.library = library, .unit = unit, .bound = map_new(library->arena)};
+        bind_name(&reader, intern(library->names, "_"));
+        bind_signature(&reader, decl);
+        bind_body(&reader, &decl->body);
+        read_signature(&reader, decl);
+        read_body(&reader, &decl->body);
+        read_expr(&reader, decl->value);
+    }
+}
