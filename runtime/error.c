@@ -33,8 +33,11 @@ void *cai_allocate(uint64_t bytes, const char *what, cai_error *error) {
     return cai_reallocate(NULL, bytes, what, error);
 }
 
+/* The system grants more than it has, and ends the program when that is used: large requests are compared with what there is. */
+static bool is_granted(uint64_t bytes) { return bytes <= (UINT64_C(1) << 28) || bytes <= cai_memory_limit(); }
+
 void *cai_reallocate(void *old, uint64_t bytes, const char *what, cai_error *error) {
-    void *memory = bytes > PTRDIFF_MAX ? NULL : realloc(old, bytes ? bytes : 1);
+    void *memory = is_granted(bytes) ? realloc(old, bytes ? bytes : 1) : NULL;
     if (!memory) cai_fail_memory(error, bytes, what);
     return memory;
 }

@@ -14,9 +14,7 @@
 
 #define CAI_PRINTF(text, first) __attribute__((format(printf, text, first)))
 #define CAI_MAX_RANK 16
-#ifndef CAI_VERSION
 #define CAI_VERSION "0.1"
-#endif
 
 /* ---- error.c ---- */
 

@@ -4,8 +4,7 @@
 
 #include "lower/lower.h"
 #include "weights/weights.h"
-
-#define CAI_VERSION "0.1"
+#include "runtime.h" /* CAI_VERSION */
 
 /* What a command ends with. */
 enum { EXIT_GOOD = 0, EXIT_DIAGNOSED = 1, EXIT_USAGE = 2, EXIT_BUG = 70 };
