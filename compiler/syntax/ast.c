@@ -25,6 +25,8 @@ Expr *ast_error(Parser *p, Span span) {
 }
 
 static void too_deep(Parser *p, Span span) {
+    if (p->stopped) return;
+    p->stopped = true;
     Diagnostic *d = parser_error(p, "too-deep", span, "this is nested more than %d levels deep", SYNTAX_DEPTH);
     diag_help(p->diag, d, "give a part of it a name, and use the name");
 }
