@@ -2,6 +2,8 @@
 #include "backend/backend.h"
 #include "commands/commands.h"
 #include "passes/passes.h"
+#include <errno.h>
+#include <libgen.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,10 +27,10 @@ int build_pick(Session *s, Library *library, const char *name) {
         if (name && strcmp(names[i], name) == 0) return i;
     }
     if (!name && count == 1) return 0;
-    Span file = {library_file(library)->source, 0, 0};
-    Diagnostic *d = count == 0 ? diag_error(&s->diag, "no-model", file, "this file has no model to build")
-                    : name     ? diag_error(&s->diag, "no-model", file, "there is no model `%s` in this file", name)
-                               : diag_error(&s->diag, "which-model", file, "this file has %d models: say which one is meant", count);
+    const char *path = s->options->file;
+    Diagnostic *d = count == 0 ? diag_error(&s->diag, "no-model", (Span){0}, "%s has no model to build", path)
+                    : name     ? diag_error(&s->diag, "no-model", (Span){0}, "%s has no model `%s`", path, name)
+                               : diag_error(&s->diag, "which-model", (Span){0}, "%s has %d models: say which one is meant", path, count);
     Text all = {.arena = s->arena};
     for (int i = 0; i < count; i++) text_add(&all, "%s%s", i ? ", " : "", names[i]);
     const char *nearest = name ? nearest_name(name, names, count) : NULL;
@@ -119,9 +121,20 @@ static void explain_size(const Program *program, CodeSize size, const char *outp
            (double)runtime / 1e6);
 }
 
+/* Found out before the work, not after it. */
+static bool can_write(Session *s, const char *output) {
+    struct stat status;
+    const char *folder = dirname(arena_printf(s->arena, "%s", output));
+    bool is_folder = stat(output, &status) == 0 && S_ISDIR(status.st_mode);
+    if (!is_folder && access(folder, W_OK | X_OK) == 0 && stat(folder, &status) == 0 && S_ISDIR(status.st_mode)) return true;
+    const char *why = is_folder ? "it is a folder" : errno ? strerror(errno) : "its folder is none";
+    diag_error(&s->diag, "output", (Span){0}, "%s cannot be written: %s", output, why);
+    return false;
+}
+
 bool build_program(Session *s, Graph *graph, Weights *weights, const char *output) {
     const Target *target = build_target(s);
-    if (!target) return false;
+    if (!target || !can_write(s, output)) return false;
     graph = build_passes(s, graph, NULL); /* rewrites: what is constant, what cancels, what folds into weights */
     Stopwatch watch = stopwatch_start();
     LowerOptions options = {.target = target, .blas = s->options->blas ? 1 : 0};

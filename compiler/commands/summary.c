@@ -78,7 +78,10 @@ static void print_table(Session *s, const Model *model) {
     print_row(&columns, &total);
     int64_t known;
     if (!dim_is_const(macs, &known)) return;
-    printf("%.4g GMACs for one picture, which are %.4g GFLOPs: a multiply-add is one MAC and two FLOPs\n", (double)known / 1e9, (double)known / 5e8);
+    const char *unit = known >= 1000000000 ? "G" : known >= 1000000 ? "M" : "k";
+    double scale = *unit == 'G' ? 1e9 : *unit == 'M' ? 1e6 : 1e3;
+    printf("%.4g %sMACs for one picture, which are %.4g %sFLOPs: a multiply-add is one MAC and two FLOPs\n", (double)known / scale, unit,
+           2 * (double)known / scale, unit);
 }
 
 /* ---- for tools: a size that is not known yet is a string ---- */
