@@ -48,8 +48,9 @@ static void print(const cai_clock *clock, const cai_context *context, int thread
     fprintf(stderr, "run           %10.3f ms, median of %d (least %.3f, most %.3f) on %d thread%s\n", runs[count / 2], count, runs[0], runs[count - 1], threads,
             threads == 1 ? "" : "s");
     fprintf(stderr, "first run     %10.3f ms\n", clock->ran - clock->loaded);
-    fprintf(stderr, "load          %10.3f ms, input and sizes\n", clock->loaded - clock->begun);
-    fprintf(stderr, "start         %10.3f ms from exec to the first kernel, loading included\n", clock->before_main + clock->first_kernel - clock->main);
+    double load = clock->loaded - clock->begun, start = clock->before_main + clock->first_kernel - clock->main;
+    fprintf(stderr, "load          %10.3f ms to read the input and prepare for its size\n", load);
+    fprintf(stderr, "start         %10.3f ms from exec to the first kernel: %.3f without loading\n", start, start - load);
     fprintf(stderr, "memory        %10.1f MB at most, %.1f of them intermediate results\n", peak_memory(), (double)cai_context_arena_bytes(context) / 1e6);
 }
 
