@@ -98,11 +98,19 @@ static Arguments fit_names(Evaluator *ev, const Definition *block, const Argumen
     return fitted;
 }
 
-/* Parameters that brought layers or weights own their names under this layer. */
-static void claim_arguments(Evaluator *ev, Frame *frame, const Layer *layer) {
-    for (int i = 0; i < layer->bound.count; i++) {
-        const Binding *b = &layer->bound.items[i];
-        bool owned = b->value.kind == VALUE_LAYER && b->value.layer->parent == layer;
+/* A layer among what is run through is named like an argument. */
+static void name_inputs(Evaluator *ev, Frame *frame, Layer *layer) {
+    for (int i = 0; i < frame->names.count; i++) {
+        Binding *b = &frame->names.items[i];
+        if (b->value.kind == VALUE_LAYER || value_is_sequence(b->value)) name_argument(ev, layer, b->value, b->name, b->span);
+    }
+}
+
+/* Parameters that brought layers own their names under this one. */
+static void claim_arguments(Evaluator *ev, Frame *frame) {
+    for (int i = 0; i < frame->names.count; i++) {
+        const Binding *b = &frame->names.items[i];
+        bool owned = b->value.kind == VALUE_LAYER && b->value.layer->parent == frame->layer;
         if (owned) claim_new(ev, frame, b->name, b->span);
     }
 }
@@ -126,8 +134,9 @@ static Value run_block(Evaluator *ev, Layer *layer, const Arguments *inputs, Spa
     Frame *frame = ev->frame;
     Arguments all = fit_names(ev, block, inputs);
     copy_names(ev, is_function(block) ? &all.given : &frame->names, &layer->bound);
-    claim_arguments(ev, frame, layer);
     if (!bind_parameters(ev, frame, block, block->decl->lists.count - 1, &all, span) || !check_types(ev, block)) return value_error;
+    name_inputs(ev, frame, layer);
+    claim_arguments(ev, frame);
     for (int i = 0; i < block->decl->where.count; i++) require_condition(ev, block->decl->where.items[i], NULL, "where");
     execute_all(ev, &block->decl->body);
     if (!frame->returned && !ev->stopped) {
@@ -185,10 +194,15 @@ Value run_layer(Evaluator *ev, Layer *layer, const Arguments *inputs, const Expr
     return result;
 }
 
+static Value run_given(Evaluator *ev, Layer *layer, const Arguments *arguments, Span span) {
+    for (int i = 0; i < arguments->given.count; i++) arguments->given.items[i].value = settle(ev, arguments->given.items[i].value);
+    return run_layer(ev, layer, arguments, NULL, span);
+}
+
 static Value run_function(Evaluator *ev, Definition *block, const Arguments *arguments, Span span) {
     Layer *layer = layer_new(ev, LAYER_BLOCK, span);
     layer->block = block;
-    return run_layer(ev, layer, arguments, NULL, span);
+    return run_given(ev, layer, arguments, span);
 }
 
 static Value call_primitive(Evaluator *ev, const Builtin *builtin, const Arguments *arguments, Span span) {
@@ -203,7 +217,7 @@ Value call_value(Evaluator *ev, Value callee, const Arguments *arguments, Span s
     case VALUE_BLOCK:
         if (is_function(callee.block) && !lacks_required(callee.block, arguments)) return run_function(ev, callee.block, arguments, span);
         return make_layer(ev, callee.block, arguments, span);
-    case VALUE_LAYER: return run_layer(ev, callee.layer, arguments, NULL, span);
+    case VALUE_LAYER: return run_given(ev, callee.layer, arguments, span);
     case VALUE_PRIMITIVE: return call_primitive(ev, callee.builtin, arguments, span);
     case VALUE_ERROR: return value_error;
     default: break;

@@ -111,6 +111,7 @@ Library *library_open(Arena *arena, Names *names, Diagnostics *diag, const char 
     if (!library->prelude)
         diag_error(diag, "no-stdlib", (Span){0}, "cannot read the standard library's %s: %s", prelude, strerror(errno));
     errno = 0;
+    path = arena_strndup(arena, path, strlen(path));
     Unit *main = open_unit(library, path, path, false);
     if (!main) diag_error(diag, "no-such-file", (Span){0}, "cannot read %s: %s", path, strerror(errno));
     if (main) check_defines(library);

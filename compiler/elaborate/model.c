@@ -26,22 +26,12 @@ static void check_expect(Evaluator *ev) {
     if (ev->expectation && !ev->errors && !ev->stopped && !options->define_count && !options->ignore_expect) check_expectation(ev, ev->expectation);
 }
 
-/* Constants at file level are evaluated even where no model needs them, so that a mistake in them is told. */
-static void evaluate_constants(Evaluator *ev) {
-    const File *file = ev->library->main->file;
-    for (int i = 0; i < file->decls.count && !ev->stopped; i++) {
-        Definition *definition = map_get(ev->library->main->definitions, file->decls.items[i]->name);
-        if (definition && definition->decl->kind == DECL_CONSTANT) evaluate_constant(ev, definition);
-    }
-}
-
 Model *elaborate_model(Library *library, int index) {
     Definition *definition = library->models.items[index];
     const Decl *decl = definition->decl;
     Evaluator ev;
     begin(&ev, library, definition);
     if (library->broken) return ev.model;
-    evaluate_constants(&ev);
     bind_settings(&ev, decl);
     bind_inputs(&ev, decl);
     execute_all(&ev, &decl->body);
