@@ -1,7 +1,7 @@
 /* Hash, equality, copy and text of any operator's attributes, by the table that ops.def gives. */
 #include "graph/ops.h"
 
-#define FIELD(Type, attributes, info) (*(const Type *)((const char *)(attributes) + (info)->offset))
+#define FIELD(Type, attributes, info) (*(Type const *)((const char *)(attributes) + (info)->offset))
 
 uint64_t attributes_hash(Op op, const void *attributes) {
     uint64_t hash = (uint64_t)op + 1;
