@@ -32,7 +32,7 @@ Value evaluate_constant(Evaluator *ev, Definition *definition) {
     if (!spend(ev, decl->span, 1)) return value_error;
     Frame *model = ev->frame;
     while (model->caller) model = model->caller;
-    frame_push(ev, definition->unit, ev->root, (Span){0})->claims = model->claims;
+    frame_push(ev, definition->unit, ev->root, (Span){0})->body = model;
     definition->evaluating = true;
     known = NEW(ev->arena, Value);
     *known = name_value(ev, evaluate(ev, decl->value), decl->name, decl->name_span);

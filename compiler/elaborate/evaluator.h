@@ -133,7 +133,8 @@ struct Frame { /* one run of a body, or of a pair of braces */
     const Expr *operand;   /* what stood before the arrow, for labels; may be NULL */
     const Bindings *inputs; /* what was run through, for labels */
     Bindings names;
-    Map *claims;           /* names of children made in this run, to Claim */
+    Frame *body;           /* whose names of children count here: this frame, or the one around it */
+    Map *claims;           /* names of children made in this run, to Claim; NULL until there is one */
     bool positional;       /* braces: children are numbered */
     int position;
     int ordinal;           /* of the next random stream */
@@ -352,7 +353,7 @@ Value name_value(Evaluator *ev, Value value, Name name, Span span);
 /* The same for an argument: named after the parameter, under the layer that takes it. */
 Value name_argument(Evaluator *ev, Layer *taker, Value value, Name parameter, Span span);
 Name free_name(Evaluator *ev, const char *base, Span span); /* base, base_2, base_3, ...; taken now */
-Claim *claim_new(Evaluator *ev, Frame *frame, Name name, Span span);
+void claim_new(Evaluator *ev, Frame *frame, Name name, Span span);
 const char *path_join(Arena *arena, const char *path, const char *name);
 
 /* ---- weight.c ---- */

@@ -31,6 +31,7 @@ Frame *frame_push(Evaluator *ev, const Unit *unit, Layer *layer, Span call) {
     bool helper = ev->frame && call.source && call.source->library && layer->kind == LAYER_BLOCK && is_function(layer->block);
     const char *origin = helper ? ev->frame->origin : layer->path;
     *frame = (Frame){.caller = ev->frame, .unit = unit, .layer = layer, .call = call, .origin = origin, .result = value_none};
+    frame->body = frame;
     ev->frame = frame;
     ev->depth++;
     return frame;
@@ -56,7 +57,7 @@ Value make_layer(Evaluator *ev, Definition *block, const Arguments *arguments, S
         return layer_value(layer);
     }
     Frame *caller = ev->frame, *frame = frame_push(ev, block->unit, caller->layer, span);
-    frame->claims = caller->claims;
+    frame->body = caller->body;
     bool bound = bind_parameters(ev, frame, block, 0, arguments, span);
     layer->bound = frame->names;
     frame_pop(ev);
@@ -176,6 +177,7 @@ static Value run_kind(Evaluator *ev, Layer *layer, const Arguments *inputs, Span
 }
 
 Value run_layer(Evaluator *ev, Layer *layer, const Arguments *inputs, const Expr *operand, Span span) {
+    ev->rounds += 3; /* a call costs more than a round of a loop */
     if (inputs->failed || !spend(ev, span, 0)) return value_error;
     if (ev->depth >= DEEPEST_CALL)
         return stop_evaluation(ev, "too-deep", span, "`%s` is called inside itself without an end: %d calls deep", layer_callee(layer), ev->depth);
@@ -183,7 +185,7 @@ Value run_layer(Evaluator *ev, Layer *layer, const Arguments *inputs, const Expr
     if (own && !layer->path) name_layer_by_default(ev, layer);
     const Unit *unit = layer->kind == LAYER_BLOCK ? layer->block->unit : layer->kind == LAYER_BRACES ? layer->unit : ev->frame->unit;
     Frame *caller = ev->frame, *frame = frame_push(ev, unit, own ? layer : caller->layer, span);
-    frame->claims = own ? map_new(ev->arena) : caller->claims;
+    if (!own) frame->body = caller->body;
     frame->operand = operand;
     frame->inputs = &inputs->given;
     int entry = own ? entry_begin(ev, layer, span) : -1;

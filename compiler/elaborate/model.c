@@ -18,7 +18,7 @@ static void begin(Evaluator *ev, Library *library, Definition *definition) {
     ev->model->parameters = ev->model->macs = dim_const(ev->dims, 0);
     ev->root = layer_new(ev, LAYER_ROOT, definition->decl->name_span);
     ev->root->path = ev->root->identity = "";
-    frame_push(ev, definition->unit, ev->root, (Span){0})->claims = map_new(arena);
+    frame_push(ev, definition->unit, ev->root, (Span){0});
 }
 
 static void check_expect(Evaluator *ev) {

@@ -6,16 +6,21 @@ const char *path_join(Arena *arena, const char *path, const char *name) {
     return *path ? arena_printf(arena, "%s.%s", path, name) : arena_strndup(arena, name, strlen(name));
 }
 
-Claim *claim_new(Evaluator *ev, Frame *frame, Name name, Span span) {
+void claim_new(Evaluator *ev, Frame *frame, Name name, Span span) {
     Claim *claim = NEW(ev->arena, Claim);
     *claim = (Claim){span, 2};
-    map_set(frame->claims, name, claim);
-    return claim;
+    if (!frame->body->claims) frame->body->claims = map_new(ev->arena);
+    map_set(frame->body->claims, name, claim);
+}
+
+static Claim *claim_of(const Evaluator *ev, Name name) {
+    const Map *claims = ev->frame->body->claims;
+    return claims ? map_get(claims, name) : NULL;
 }
 
 /* NULL where the name was free in this run of the body, and is taken now; else who has it. */
 static const Claim *take(Evaluator *ev, Name name, Span span) {
-    const Claim *before = map_get(ev->frame->claims, name);
+    const Claim *before = claim_of(ev, name);
     if (!before) claim_new(ev, ev->frame, name, span);
     return before;
 }
@@ -48,8 +53,8 @@ void name_layer_by_position(Evaluator *ev, Layer *layer, int position, Span span
 
 Name free_name(Evaluator *ev, const char *base, Span span) {
     Name name = intern(ev->names, base);
-    Claim *first = map_get(ev->frame->claims, name);
-    while (first && map_get(ev->frame->claims, name))
+    Claim *first = claim_of(ev, name);
+    while (first && claim_of(ev, name))
         name = intern(ev->names, arena_printf(ev->arena, "%s_%lld", base, (long long)first->next++));
     claim_new(ev, ev->frame, name, span);
     return name;

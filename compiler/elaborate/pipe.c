@@ -64,7 +64,6 @@ static Value run_labelled_group(Evaluator *ev, const Stage *stage, Name label, V
     name_stage(ev, layer, label, stage->span);
     Arguments inputs = arguments_of(ev, value, operand);
     Frame *frame = frame_push(ev, layer->unit, layer, stage->span);
-    frame->claims = map_new(ev->arena);
     frame->positional = true;
     frame->names = layer->bound;
     frame->operand = operand;
