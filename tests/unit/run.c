@@ -31,7 +31,7 @@ static const cai_port inputs[] = {{.name = "x", .type_text = "f32[N, 2, H, W]", 
                                   {.name = "y", .type_text = "f32[H + 1]", .dims = y_dims, .rank = 1}};
 static const cai_port outputs[] = {{.name = "out", .type_text = "f32[N, 2, H, W]", .dims = x_dims, .rank = 4}};
 static const cai_symbol symbols[] = {{"N", 1}, {"H", 4}, {"W", 1}};
-static const cai_argument arguments[] = {{CAI_ARG_SLOT, 0, SLOT}, {CAI_ARG_INPUT, 0, 0}, {CAI_ARG_WEIGHTS, 0, 64}, {CAI_ARG_OUTPUT, 0, 0}, {CAI_ARG_SLOT, 0, SLOT}};
+static const cai_argument arguments[] = {{CAI_ARG_SLOT, -1, SLOT}, {CAI_ARG_INPUT, -1, 0}, {CAI_ARG_WEIGHTS, -1, 64}, {CAI_ARG_OUTPUT, -1, 0}, {CAI_ARG_SLOT, -1, SLOT}};
 static const cai_launch launches[] = {{.kernel = triple, .arguments = arguments, .argument_count = 3, .tasks = ELEMENTS},
                                       {.kernel = add_seed, .arguments = arguments + 3, .argument_count = 2, .tasks = ELEMENTS}};
 static const cai_check checks[] = {{"W must be even"}};

@@ -1,0 +1,82 @@
+/* Reads each file with the first allocation failing, then the second, and so on until it succeeds: every failure is an error with a message, and
+ * nothing stays allocated. Linked with --wrap for malloc, calloc and realloc, so that libpng and libjpeg are under test as well. */
+#include "runtime.h"
+#include <stdlib.h>
+#include <string.h>
+
+void *__real_malloc(size_t bytes);
+void *__real_calloc(size_t count, size_t bytes);
+void *__real_realloc(void *old, size_t bytes);
+void __real_free(void *memory);
+void *__wrap_malloc(size_t bytes);
+void *__wrap_calloc(size_t count, size_t bytes);
+void *__wrap_realloc(void *old, size_t bytes);
+void __wrap_free(void *memory);
+
+static int until_failure = -1, held; /* -1: none fails */
+
+static bool fails(void) { return until_failure >= 0 && until_failure-- == 0; }
+
+static void *count(void *memory) {
+    held += memory != NULL;
+    return memory;
+}
+
+void *__wrap_malloc(size_t bytes) { return fails() ? NULL : count(__real_malloc(bytes)); }
+void *__wrap_calloc(size_t n, size_t bytes) { return fails() ? NULL : count(__real_calloc(n, bytes)); }
+
+void *__wrap_realloc(void *old, size_t bytes) {
+    if (fails()) return NULL;
+    return old ? __real_realloc(old, bytes) : count(__real_realloc(old, bytes));
+}
+
+void __wrap_free(void *memory) {
+    held -= memory != NULL;
+    __real_free(memory);
+}
+
+static bool read_picture(const cai_file *file, cai_error *error) {
+    cai_image image;
+    if (!cai_image_decode("f", file->data, file->count, &image, error)) return false;
+    bool fitted = cai_image_set_channels(&image, 3, error) && cai_image_fit(&image, CAI_FIT_CROP, (cai_extent){8, 1}, (cai_extent){8, 1}, error) &&
+                  cai_image_pad(&image, 9, 9, error);
+    cai_image_free(&image);
+    return fitted;
+}
+
+static bool read_tensors(const cai_file *file, cai_error *error) {
+    cai_tensor_file tensors;
+    if (!cai_tensors_parse("f", file->data, file->count, &tensors, error)) return false;
+    cai_tensors_close(&tensors);
+    return true;
+}
+
+static bool try_file(const char *path, const cai_file *file) {
+    bool picture = !cai_is_npy(file->data, file->count) && !cai_is_safetensors(file->data, file->count);
+    for (int n = 0; n < 100000; n++) {
+        cai_error error = {0};
+        int before = held;
+        until_failure = n;
+        bool good = picture ? read_picture(file, &error) : read_tensors(file, &error);
+        bool failed = until_failure < 0;
+        until_failure = -1;
+        if (held != before) return printf("%s: allocation %d fails, and %d stay\n", path, n, held - before) < 0;
+        if (!good && !*error.message) return printf("%s: allocation %d fails without a message\n", path, n) < 0;
+        if (good && !failed) return n > 0;
+    }
+    return false;
+}
+
+int main(int count, char **paths) {
+    for (int i = 1; i < count; i++) {
+        cai_error error;
+        cai_file file;
+        if (!cai_file_read(paths[i], &file, &error)) {
+            puts(error.message);
+            return 1;
+        }
+        if (!try_file(paths[i], &file)) return 1;
+        cai_file_close(&file);
+    }
+    return 0;
+}
