@@ -12,6 +12,8 @@
  *             if lanes run through a reduced group: total = its lanes added by halves
  *             store tail(total)
  *
+ * Operands that lie across the lanes are read as squares and transposed in registers (nest.c says where): 64 shuffles for 256 elements.
+ *
  * Bound: bandwidth, or for chains with transcendentals their arithmetic. The order of every sum depends on shapes and layouts only. */
 #include "backend/loops.h"
 
@@ -337,10 +339,82 @@ static void emit_vectors(Walk *walk, int group, LLVMValueRef from, LLVMValueRef 
     end_if(m, &rest);
 }
 
+/* ---- squares ---- */
+
+/* Rows become columns: in step d, each pair of vectors that are d apart exchanges the lanes that are d apart. */
+static void emit_transpose(Module *m, LLVMValueRef *rows, int lanes) {
+    for (int d = 1; d < lanes; d *= 2) {
+        LLVMValueRef first[64], second[64];
+        for (int l = 0; l < lanes; l++) {
+            first[l] = get_i32(m, l & d ? lanes + l - d : l);
+            second[l] = get_i32(m, l & d ? lanes + l : l + d);
+        }
+        LLVMValueRef low = LLVMConstVector(first, (unsigned)lanes), high = LLVMConstVector(second, (unsigned)lanes);
+        for (int i = 0; i < lanes; i++) {
+            if (i & d) continue;
+            LLVMValueRef a = rows[i], b = rows[i + d];
+            rows[i] = LLVMBuildShuffleVector(m->builder, a, b, low, "");
+            rows[i + d] = LLVMBuildShuffleVector(m->builder, a, b, high, "");
+        }
+    }
+}
+
+/* One square of a turned operand: row i is the operand at lane i along the turned group. Lanes beyond the end repeat the last. */
+static void emit_square(Walk *walk, const Node *node, LLVMValueRef *rows) {
+    Module *m = walk->m;
+    const Nest *nest = walk->nest;
+    const Group *across = &nest->groups[nest->lane], *along = &nest->groups[nest->turned];
+    LLVMValueRef last = emit_sub(m, group_size(walk, nest->lane), get_i64(m, 1));
+    for (int i = 0; i < lanes_of(walk); i++) {
+        Point point = domain_point(walk);
+        LLVMValueRef row = emit_add(m, walk->at[nest->lane], get_i64(m, i));
+        point.mask = NULL;
+        point.at[across->axes[across->count - 1]] = coord_fixed(is_multiple(walk, nest->lane) ? row : emit_min(m, row, last));
+        point.at[along->axes[along->count - 1]] = (Coord){.base = walk->at[nest->turned], .lane_step = 1, .aligned = true, .inner = true};
+        rows[i] = emit_expr(&walk->tail, node, &point);
+    }
+    emit_transpose(m, rows, lanes_of(walk));
+}
+
+static void emit_squares(Walk *walk) {
+    const Nest *nest = walk->nest;
+    LLVMValueRef rows[COUNT_OF(nest->turns)][64], first = walk->at[nest->turned];
+    LLVMBasicBlockRef hoist = walk->tail.hoist;
+    for (int t = 0; t < nest->turn_count; t++) {
+        walk->tail.hoist = NULL; /* a row's coordinates are computed here, also those that are fixed */
+        emit_square(walk, nest->turns[t], rows[t]);
+        walk->tail.hoist = hoist;
+    }
+    walk->tail.memo.count = 0;
+    for (int j = 0; j < lanes_of(walk); j++) {
+        walk->at[nest->turned] = emit_add(walk->m, first, get_i64(walk->m, j));
+        walk->tail.known_count = 0;
+        for (int t = 0; t < nest->turn_count; t++) walk->tail.known[walk->tail.known_count++] = (Known){nest->turns[t], rows[t][j]};
+        emit_elements(walk);
+    }
+    walk->tail.known_count = 0;
+}
+
+static void emit_turned(Walk *walk, int group, LLVMValueRef from, LLVMValueRef to) {
+    LLVMValueRef whole = emit_whole_steps(walk->m, from, to, lanes_of(walk));
+    Loop squares = begin_loop(walk->m, from, whole, lanes_of(walk));
+    walk->at[group] = squares.index;
+    emit_squares(walk);
+    end_loop(walk->m, &squares);
+    int64_t size;
+    if (dim_is_const(walk->nest->groups[group].size, &size) && size % lanes_of(walk) == 0) return;
+    Loop rest = begin_loop(walk->m, whole, to, 1);
+    walk->at[group] = rest.index;
+    emit_elements(walk);
+    end_loop(walk->m, &rest);
+}
+
 static void emit_innermost(Walk *walk, int group, LLVMValueRef from, LLVMValueRef to) {
     set_hoist_point(walk, group);
     if (group == walk->nest->lane) {
         emit_vectors(walk, group, from, to);
+    } else if (group == walk->nest->turned) {
+        emit_turned(walk, group, from, to);
     } else {
         Loop loop = begin_loop(walk->m, from, to, 1);
         walk->at[group] = loop.index;

@@ -24,6 +24,9 @@ typedef struct Nest {
     int split;
     int64_t chunk;
     bool blocked_one;               /* the output is BLOCKED with one channel, which the loops do not run over */
+    int turned;                     /* the innermost group, along which `turns` lie in memory while lanes run through another; or -1 */
+    const Node *turns[4];           /* are loaded as squares of lanes x lanes and transposed in registers */
+    int turn_count;
 } Nest;
 
 Nest *nest_new(Program *program, const Kernel *kernel);

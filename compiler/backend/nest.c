@@ -3,7 +3,10 @@
  * Axes are merged where everything the kernel reads and writes is as regular as one long axis: then lanes fill up on a map of 7 x 7,
  * and a chain of elementwise operators on dense tensors is one loop over all elements. The lanes are the channels of a block where
  * the output, or what is reduced, is BLOCKED; else the innermost axis. A task is about 4,096 elements: long enough to outweigh its
- * beginning, short enough for all threads to have some. All this depends on shapes and layouts only, never on threads. */
+ * beginning, short enough for all threads to have some. All this depends on shapes and layouts only, never on threads.
+ *
+ * Where an operand lies in memory along another group than the lanes run through (a transpose, a change of layout), that group becomes
+ * the innermost loop, and the operand is loaded as squares and transposed in registers: a gather would touch a cache line an element. */
 #include "backend/loops.h"
 
 #define TASK_ELEMENTS 4096
@@ -188,6 +191,83 @@ static int choose_lane(const Kernel *kernel, const Nest *nest, Shape domain) {
     return channels >= 0 ? channels : nest->count - 1;
 }
 
+/* ---- operands that lie across the lanes ---- */
+
+static int axis_after(const Node *node, int axis) { /* of a trivial reshape: axis_before's inverse */
+    int number = 0, to = 0;
+    for (int i = 0; i < axis; i++) number += !is_one(node->inputs[0]->shape.dims[i]);
+    for (;; to++)
+        if (!is_one(node->shape.dims[to]) && number-- == 0) return to;
+}
+
+static int unit_axis_of_value(const Value *value) {
+    int64_t stride;
+    if (value->layout == LAYOUT_BLOCKED) return 1;
+    for (int i = value->node->shape.rank - 1; value->strides && i >= 0; i--)
+        if (!is_one(value->node->shape.dims[i])) return dim_is_const(value->strides[i], &stride) && stride == 1 ? i : -1;
+    return -1;
+}
+
+/* The axis of `node`, an input or movement of one, along which its elements are adjacent in memory; -1 where there is none. */
+static int unit_axis(const Kernel *kernel, const Node *node) {
+    const Value *input = kernel_input(kernel, node, NULL);
+    if (input) return unit_axis_of_value(input);
+    if (node->op != OP_transpose && node->op != OP_slice && !reshape_is_trivial(node)) return -1;
+    int axis = unit_axis(kernel, node->inputs[0]);
+    if (axis < 0) return -1;
+    if (node->op == OP_slice) return ATTRIBUTES(node, slice)->step.items[axis] == 1 ? axis : -1;
+    if (node->op == OP_reshape) return is_one(node->inputs[0]->shape.dims[axis]) ? -1 : axis_after(node, axis);
+    IntList permutation = ATTRIBUTES(node, transpose)->permutation;
+    for (int i = 0; i < permutation.count; i++)
+        if (permutation.items[i] == axis) return i;
+    return -1;
+}
+
+static void consider_turn(const Kernel *kernel, Nest *nest, const Node *node) {
+    int axis = dtype_bytes(node->shape.type) == 4 ? unit_axis(kernel, node) : -1;
+    for (int g = 0; axis >= 0 && g < nest->count; g++) {
+        const Group *group = &nest->groups[g];
+        bool fits = g != nest->lane && group->axes[group->count - 1] == axis && typical(kernel, group->size) >= kernel->program->target->lanes;
+        if (!fits || (nest->turned >= 0 && nest->turned != g) || nest->turn_count == COUNT_OF(nest->turns)) continue;
+        nest->turned = g;
+        nest->turns[nest->turn_count++] = node;
+    }
+}
+
+/* Where a node is evaluated: at the output's point, at others, or both. Only what is read at the output's point alone may be at hand as
+ * a column of a square. */
+typedef struct Where { bool here, elsewhere; } Where;
+
+static void choose_turns(const Kernel *kernel, Nest *nest) {
+    nest->turned = -1;
+    if (kernel->anchor || nest->lane < 0 || kernel->member_count > 12) return;
+    Where *where = NEW_ARRAY(kernel->program->arena, Where, kernel->program->graph->nodes.count);
+    where[kernel->output->node->id].here = true;
+    for (int i = kernel->member_count - 1; i >= 0; i--) {
+        const Node *member = kernel->members[i];
+        bool pointwise = op_info[member->op].class == CLASS_ELEMENTWISE;
+        for (int k = 0; k < member->input_count; k++) {
+            Where *operand = &where[member->inputs[k]->id];
+            operand->here = operand->here || (pointwise && where[member->id].here);
+            operand->elsewhere = operand->elsewhere || !pointwise || where[member->id].elsewhere;
+        }
+    }
+    for (int i = 0; i < kernel->input_count + kernel->member_count; i++) {
+        const Node *node = i < kernel->input_count ? kernel->inputs[i]->node : kernel->members[i - kernel->input_count];
+        if (where[node->id].here && !where[node->id].elsewhere) consider_turn(kernel, nest, node);
+    }
+}
+
+/* The lanes' group and then the turned one become the innermost. */
+static void order_turned(Nest *nest) {
+    if (nest->turned < 0) return;
+    int count = 0;
+    for (int i = 0; i < nest->kept_count; i++)
+        if (nest->kept[i] != nest->lane && nest->kept[i] != nest->turned) nest->kept[count++] = nest->kept[i];
+    nest->kept[count++] = nest->lane;
+    nest->kept[count] = nest->turned;
+}
+
 static void choose_tasks(const Kernel *kernel, Nest *nest) {
     int64_t lanes = kernel->program->target->lanes, work = 1;
     for (int i = 0; i < nest->reduced_count; i++) work *= typical(kernel, nest->groups[nest->reduced[i]].size);
@@ -197,7 +277,7 @@ static void choose_tasks(const Kernel *kernel, Nest *nest) {
         int group = nest->kept[--nest->split];
         int64_t size = typical(kernel, nest->groups[group].size);
         nest->chunk = max_i64(1, TASK_ELEMENTS / work);
-        if (group == nest->lane) nest->chunk = round_up(nest->chunk, lanes);
+        if (group == nest->lane || group == nest->turned) nest->chunk = round_up(nest->chunk, lanes);
         work *= size;
     }
     /* Where lanes run through a group that tasks run over, a task is a vector of it. */
@@ -214,6 +294,8 @@ Nest *nest_new(Program *program, const Kernel *kernel) {
     make_groups(&merge, nest, domain);
     nest->blocked_one = kernel->output->layout == LAYOUT_BLOCKED && is_reduced(kernel, 1);
     nest->lane = choose_lane(kernel, nest, domain);
+    choose_turns(kernel, nest);
+    order_turned(nest);
     choose_tasks(kernel, nest);
     return nest;
 }

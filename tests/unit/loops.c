@@ -87,6 +87,17 @@ static void make_movement(TestGraph *t, Dim n) {
     new_output(t, build_reshape(g, build_transpose(g, x, (int64_t[]){1, 2, 0}), SIZES(dim_scale(g->dims, n, 6))));
 }
 
+/* Operands that lie across the lanes, read as squares; the last one at two points, which must not be taken for each other. */
+static void make_turned(TestGraph *t, Dim n) {
+    Graph *g = t->graph;
+    Node *x = new_input(t, -1, 1, SIZES(size(t, 2), size(t, 19), n)), *y = new_input(t, -1, 1, SIZES(size(t, 2), n, size(t, 19)));
+    Node *turned = build_transpose(g, x, (int64_t[]){0, 2, 1}), *square = new_input(t, -1, 1, SIZES(n, n)), *power = binary(t, OP_mul, square, square);
+    new_output(t, turned);
+    new_output(t, binary(t, OP_sub, unary(t, OP_neg, turned), y));
+    new_output(t, binary(t, OP_mul, build_transpose(g, y, (int64_t[]){2, 0, 1}), build_transpose(g, x, (int64_t[]){1, 0, 2})));
+    new_output(t, binary(t, OP_sub, power, build_transpose(g, power, (int64_t[]){1, 0})));
+}
+
 static void make_reflection(TestGraph *t, Dim n) {
     Graph *g = t->graph;
     Dim two = size(t, 2), three = size(t, 3), one = size(t, 1), zero = size(t, 0), wide = dim_offset(g->dims, n, 3);
@@ -132,6 +143,7 @@ static void make_sources(TestGraph *t, Dim n) {
 }
 
 static void test_movement(void) { at_sizes("movement", make_movement, 1e-6); }
+static void test_turned(void) { at_sizes("turned", make_turned, 1e-6); }
 static void test_reflection(void) { at_sizes("reflection", make_reflection, 0); }
 static void test_pad_input(void) { at_sizes("pad_input", make_pad_input, 1e-6); }
 static void test_gather(void) { at_sizes("gather", make_gather, 1e-5); }
@@ -248,6 +260,7 @@ void suite_loops(void) {
     CU_add_test(suite, "two operands", test_binary);
     CU_add_test(suite, "types", test_types);
     CU_add_test(suite, "movement", test_movement);
+    CU_add_test(suite, "across the lanes", test_turned);
     CU_add_test(suite, "reflection", test_reflection);
     CU_add_test(suite, "padding's transpose", test_pad_input);
     CU_add_test(suite, "gather and scatter", test_gather);
