@@ -39,13 +39,48 @@ void reference_round(RefTensor *tensor) {
 
 /* ---- evaluation ---- */
 
+/* A node that the wanted ones need. */
+typedef struct Slot {
+    Node *node;
+    RefTensor value; /* while it is needed */
+    int uses;        /* how often it is still wanted */
+} Slot;
+
 typedef struct Evaluation {
+    Arena *arena;
     const int64_t *symbols;
     uint64_t seed;
     const RefSource *source;
-    RefTensor *values; /* by node id */
-    int *uses;         /* how often each value is still wanted; by node id */
+    Vec(Slot *) slots; /* in the graph's order once all are there */
+    Map *by_node;
 } Evaluation;
+
+static Slot *use(Evaluation *e, Node *node) {
+    Slot *slot = map_get(e->by_node, node);
+    if (!slot) {
+        slot = NEW(e->arena, Slot);
+        slot->node = node;
+        map_set(e->by_node, node, slot);
+        vec_push(e->arena, &e->slots, slot);
+    }
+    slot->uses++;
+    return slot;
+}
+
+static int by_id(const void *a, const void *b) {
+    int left = (*(Slot *const *)a)->node->id, right = (*(Slot *const *)b)->node->id;
+    return (left > right) - (left < right);
+}
+
+/* What the wanted nodes need and nothing else, so that a small part of a large graph is quickly done. */
+static void collect(Evaluation *e, Node *const *wanted, int count) {
+    for (int i = 0; i < count; i++) use(e, wanted[i]);
+    for (int i = 0; i < e->slots.count; i++) {
+        const Node *node = e->slots.items[i]->node;
+        for (int k = 0; k < node->input_count; k++) use(e, node->inputs[k]);
+    }
+    qsort(e->slots.items, (size_t)e->slots.count, sizeof *e->slots.items, by_id);
+}
 
 static RefShape concrete(Shape shape, const int64_t *symbols) {
     RefShape result = {.type = shape.type, .rank = shape.rank, .count = 1};
@@ -63,68 +98,54 @@ static double *values_new(int64_t count) {
     return values;
 }
 
-static void release(Evaluation *e, const Node *node) {
-    if (--e->uses[node->id] > 0) return;
-    free(e->values[node->id].values);
-    e->values[node->id].values = NULL;
+static void release(Slot *slot) {
+    if (--slot->uses > 0) return;
+    free(slot->value.values);
+    slot->value.values = NULL;
 }
 
-/* Marks what the wanted nodes need, from the last node to the first, and counts uses. Gives the number of nodes to run over. */
-static int count_uses(const Graph *graph, Node *const *wanted, int count, int *uses) {
-    int end = 0;
-    for (int i = 0; i < count; i++) {
-        uses[wanted[i]->id]++;
-        if (wanted[i]->id >= end) end = wanted[i]->id + 1;
+/* By the operator's function, from the values of its inputs. */
+static void call_reference(Evaluation *e, const Node *node, RefTensor *result) {
+    const double **inputs = NEW_ARRAY(e->arena, const double *, node->input_count);
+    RefShape *shapes = NEW_ARRAY(e->arena, RefShape, node->input_count);
+    for (int i = 0; i < node->input_count; i++) {
+        const Slot *input = map_get(e->by_node, node->inputs[i]);
+        inputs[i] = input->value.values;
+        shapes[i] = input->value.shape;
     }
-    for (int id = end - 1; id >= 0; id--) {
-        const Node *node = graph->nodes.items[id];
-        if (uses[id] == 0) continue;
-        for (int i = 0; i < node->input_count; i++) uses[node->inputs[i]->id]++;
-    }
-    return end;
+    RefCall call = {node, e->symbols, inputs, shapes, result->values, result->shape, e->seed};
+    op_info[node->op].reference(&call);
 }
 
-static bool compute(Evaluation *e, const Node *node) {
-    RefTensor *result = &e->values[node->id];
-    *result = (RefTensor){.shape = concrete(node->shape, e->symbols)};
+static bool compute(Evaluation *e, Slot *slot) {
+    const Node *node = slot->node;
+    RefTensor *result = &slot->value;
+    result->shape = concrete(node->shape, e->symbols);
     result->values = values_new(result->shape.count);
     if (node->op == OP_input || node->op == OP_parameter || node->op == OP_state) {
         bool (*get)(void *, const Node *, RefTensor *) = !e->source ? NULL : node->op == OP_input ? e->source->input : e->source->parameter;
         if (!get || !get(e->source->context, node, result)) return false;
     } else {
-        const double **inputs = malloc(sizeof *inputs * (size_t)(node->input_count + 1));
-        RefShape *shapes = malloc(sizeof *shapes * (size_t)(node->input_count + 1));
-        if (!inputs || !shapes) out_of_memory(sizeof *shapes * (size_t)node->input_count);
-        for (int i = 0; i < node->input_count; i++) {
-            inputs[i] = e->values[node->inputs[i]->id].values;
-            shapes[i] = e->values[node->inputs[i]->id].shape;
-        }
-        RefCall call = {node, e->symbols, inputs, shapes, result->values, result->shape, e->seed};
-        op_info[node->op].reference(&call);
-        free(inputs);
-        free(shapes);
+        call_reference(e, node, result);
     }
     reference_round(result);
-    for (int i = 0; i < node->input_count; i++) release(e, node->inputs[i]);
-    return true;
-}
-
-static bool evaluate(Evaluation *e, const Graph *graph, int end) {
-    for (int id = 0; id < end; id++)
-        if (e->uses[id] > 0 && !compute(e, graph->nodes.items[id])) return false;
+    for (int i = 0; i < node->input_count; i++) release(map_get(e->by_node, node->inputs[i]));
     return true;
 }
 
 bool reference_evaluate(const Graph *graph, Node *const *wanted, int count, const int64_t *symbols, uint64_t seed, const RefSource *source,
                         Arena *arena, RefTensor *results) {
     Arena *scratch = arena_new();
-    Evaluation e = {symbols, seed, source, NEW_ARRAY(scratch, RefTensor, graph->nodes.count), NEW_ARRAY(scratch, int, graph->nodes.count)};
-    bool good = evaluate(&e, graph, count_uses(graph, wanted, count, e.uses));
+    Evaluation e = {.arena = scratch, .symbols = symbols, .seed = seed, .source = source, .by_node = map_new(scratch)};
+    for (int i = 0; i < count; i++) CHECK(graph->nodes.items[wanted[i]->id] == wanted[i]);
+    collect(&e, wanted, count);
+    bool good = true;
+    for (int i = 0; i < e.slots.count && good; i++) good = compute(&e, e.slots.items[i]);
     for (int i = 0; i < count && good; i++) {
-        results[i] = e.values[wanted[i]->id];
+        results[i] = ((const Slot *)map_get(e.by_node, wanted[i]))->value;
         results[i].values = arena_copy(arena, results[i].values, sizeof(double) * (size_t)results[i].shape.count);
     }
-    for (int id = 0; id < graph->nodes.count; id++) free(e.values[id].values);
+    for (int i = 0; i < e.slots.count; i++) free(e.slots.items[i]->value.values);
     arena_free(scratch);
     return good;
 }
