@@ -309,11 +309,24 @@ static void walk_next(Walk *walk) {
     }
 }
 
+/* How many rows to read together: a transpose reads lines of memory across its rows, so eight rows share each line. */
+static int64_t rows_together(const Walk *walk) {
+    int axis = walk->shape->rank - 2;
+    if (axis < 0 || walk->strides[axis] != 1) return 1;
+    return min_i64(8, walk->shape->dims[axis] - walk->index[axis]);
+}
+
 void ref_strided_read(double *out, const double *in, const RefShape *shape, const int64_t *strides, int64_t offset) {
     Walk walk = walk_begin(shape, strides, offset);
     int64_t step = shape->rank > 0 ? strides[shape->rank - 1] : 0;
-    for (int64_t row = 0; row < walk.rows; row++, walk_next(&walk), out += walk.inner)
-        for (int64_t i = 0, at = walk.at; i < walk.inner; i++, at += step) out[i] = in[at];
+    for (int64_t row = 0, rows; row < walk.rows; row += rows, out += rows * walk.inner) {
+        const double *from = in + walk.at;
+        rows = rows_together(&walk);
+        if (rows == 1) for (int64_t i = 0; i < walk.inner; i++) out[i] = from[i * step];
+        else for (int64_t i = 0; i < walk.inner; i++)
+            for (int64_t r = 0; r < rows; r++) out[r * walk.inner + i] = from[i * step + r];
+        for (int64_t r = 0; r < rows; r++) walk_next(&walk);
+    }
 }
 
 void ref_strided_add(double *out, const double *values, const RefShape *shape, const int64_t *strides, int64_t offset) {

@@ -145,7 +145,7 @@ static void check_file(const char *family, int cases) {
 static void test_convolution(void) { check_file("convolution", 12); }
 static void test_pool(void) { check_file("pool", 13); }
 static void test_resize(void) { check_file("resize", 30); }
-static void test_movement(void) { check_file("movement", 9); }
+static void test_movement(void) { check_file("movement", 10); }
 static void test_arithmetic(void) { check_file("arithmetic", 6); }
 static void test_reduction(void) { check_file("reduction", 4); }
 
