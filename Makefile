@@ -28,7 +28,7 @@ LINK      := $(CC) -no-pie $(if $(wildcard $(LLD)/ld.lld),-B$(LLD) -fuse-ld=lld)
 PACKAGES  := gcc make binutils libc6-dev llvm-19-dev lld-19 flex bison libpng-dev libjpeg-dev libjson-c-dev zlib1g-dev \
              libopenblas-serial-dev libcunit1-dev clang-19 libclang-rt-19-dev
 
-.PHONY: all deps check test sanitize bless lint docs install clean demo
+.PHONY: all deps check test sanitize bench bless lint docs install clean demo
 all: $(BUILD)/cai $(BUILD)/runtime/libcai_runtime.a $(BUILD)/runtime/link.txt
 
 $(BUILD)/cai: $(OBJECTS) $(SHARED)
@@ -66,6 +66,12 @@ $(BUILD)/tests/kernels/%.o: tests/kernels/%.c
 	@mkdir -p $(@D); $(CC) $(CINCLUDE) -Itests/unit -c -o $@ $<
 $(BUILD)/unit_tests: $(UNIT:%.c=$(BUILD)/%.o) $(BUILD)/tests/kernels/shape.o $(CORE) $(SHARED)
 	$(LINK) -o $@ $^ -L$(shell $(LLVM) --libdir) $(LIBS) -lcunit
+
+# How near kernels come to the machine's peak.
+$(BUILD)/kernel_bench: $(BUILD)/tests/kernels/bench.o $(BUILD)/tests/kernels/shape.o $(BUILD)/tests/unit/backend_support.o $(CORE) $(SHARED)
+	$(LINK) -o $@ $^ -L$(shell $(LLVM) --libdir) $(LIBS) -lcunit
+bench: $(BUILD)/kernel_bench
+	$(BUILD)/kernel_bench
 
 deps:
 	@missing=$$(for p in $(PACKAGES); do dpkg-query -W -f='$${Status}\n' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \

@@ -81,8 +81,10 @@ typedef struct ConvSite {
     LLVMValueRef share; /* number of the tile in its group, for prefetching; NULL without */
 } ConvSite;
 
-typedef struct Conv {
+typedef struct Conv Conv;
+struct Conv {
     Module *m;
+    void (*emit_tile)(Conv *conv, const ConvSite *site);
     const Kernel *kernel;
     const ConvTile *tile;
     ConvShape shape;
@@ -97,13 +99,30 @@ typedef struct Conv {
     LLVMValueRef image, first_channel; /* of the task: image number, first output channel */
     LLVMValueRef image_offset;         /* of the task's first input channel, in elements */
     LLVMValueRef tile_weights;         /* element at which the task's weights begin */
-} Conv;
+};
 
-/* Begins the kernel's function and fills what does not depend on the task. */
+/* Begins the kernel's function and fills what does not depend on the task; emit_tile is conv_emit_tile. */
 Conv conv_begin(Module *m, const Kernel *kernel);
 /* The loop over tasks and all that is in it; ends the function. */
 LLVMValueRef conv_emit_map(Conv *c);
 /* One tile: reduction in registers, tail, stores. */
 void conv_emit_tile(Conv *c, const ConvSite *site);
+
+/* For other emitters of tiles. A loop over the kernel rows that lie inside for the tile's row (or all, unrolled, where that is known)
+ * is theirs: `emit_row` gets the number of the row's tap, and that number as a constant or SITE_COMPUTED. */
+typedef void (*ConvRow)(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context, Carried *sums);
+void conv_emit_rows(Conv *c, const ConvSite *site, ConvRow emit_row, void *context, Carried *sums);
+/* Whether pixel `pixel` of the tile reads the map with these taps, as far as that is known while compiling. */
+bool conv_reads(const Conv *c, const ConvSite *site, int64_t row_tap, int64_t column_tap, int pixel);
+/* Address that the pixel reads with a tap of its columns; `input` is the element that the tile's first pixel reads with the first
+ * tap. Zeros where the pixel lies outside the map. */
+LLVMValueRef conv_pixel(const Conv *c, const ConvSite *site, LLVMValueRef input, int64_t column_tap, int pixel);
+/* The element that the tile's first pixel reads with the first taps, in the task's first block of channels. */
+LLVMValueRef conv_site_input(const Conv *c, const ConvSite *site);
+/* A zero for each pixel and block; their way through the tail into the output. */
+void conv_start_sums(const Conv *c, const ConvSite *site, Carried *sums);
+void conv_store_sums(Conv *c, const ConvSite *site, const Carried *sums);
+/* The point of a pixel's outputs: image, first channel of block q, row, column. */
+Point conv_point(const Conv *c, const ConvSite *site, int pixel, int q);
 
 #endif

@@ -46,7 +46,7 @@ static void emit_at(Conv *c, ConvSite site, LLVMValueRef x, int64_t fixed_x, int
     site.fixed_x = fixed_x;
     site.columns = (int)columns;
     if (site.share) site.share = emit_add(c->m, site.share, number);
-    conv_emit_tile(c, &site);
+    c->emit_tile(c, &site);
 }
 
 static void emit_run(Conv *c, const ConvSite *site, int64_t from, int64_t width, int64_t tile, int64_t count) {
@@ -297,7 +297,7 @@ static void read_input(Conv *c) {
 
 Conv conv_begin(Module *m, const Kernel *kernel) {
     begin_kernel(m, kernel->name);
-    Conv c = {.m = m, .kernel = kernel, .tile = kernel->tile, .lanes = m->target->lanes};
+    Conv c = {.m = m, .emit_tile = conv_emit_tile, .kernel = kernel, .tile = kernel->tile, .lanes = m->target->lanes};
     c.tail = (Tail){.module = m, .kernel = kernel};
     CHECK(conv_shape(kernel, &c.shape));
     read_input(&c);

@@ -21,31 +21,30 @@ static LLVMValueRef scaled(Module *m, LLVMValueRef value, int64_t factor, int64_
     return emit_add(m, emit_mul(m, value, get_i64(m, factor)), get_i64(m, addend));
 }
 
+/* ---- which pixels a tap reaches, and where ---- */
+
 static bool inside(const ConvAxis *a, int64_t fixed, int64_t along, int64_t tap) {
-    if (fixed < 0) return true;
+    if (fixed < 0 || tap < 0) return true;
     int64_t limit, at = a->scale * (fixed + along) + a->first + a->step * tap;
     return at >= 0 && (!dim_is_const(a->input, &limit) || at < limit);
 }
 
-/* One tap of one block of input channels: where it reads. */
-typedef struct Tap {
-    const ConvSite *site;
-    int64_t row, column;       /* of the axes' taps; row SITE_COMPUTED: all rows of the tile are inside */
-    LLVMValueRef input;        /* element that the first pixel reads for the first channel */
-    LLVMValueRef weights;      /* element of its weights */
-    LLVMValueRef visit;        /* number of the tap in the tile's reduction, for prefetching */
-} Tap;
-
-static bool pixel_inside(const Conv *c, const Tap *tap, int pixel) {
-    int row = pixel / tap->site->columns, column = pixel % tap->site->columns;
-    bool row_inside = tap->row == SITE_COMPUTED || inside(&c->rows, tap->site->fixed_y, row, tap->row);
-    return row_inside && inside(&c->columns, tap->site->fixed_x, column, tap->column);
+bool conv_reads(const Conv *c, const ConvSite *site, int64_t row_tap, int64_t column_tap, int pixel) {
+    int row = pixel / site->columns, column = pixel % site->columns;
+    return inside(&c->rows, site->fixed_y, row, row_tap) && inside(&c->columns, site->fixed_x, column, column_tap);
 }
 
-static bool any_pixel_inside(const Conv *c, const Tap *tap) {
-    for (int p = 0; p < tap->site->rows * tap->site->columns; p++)
-        if (pixel_inside(c, tap, p)) return true;
+static bool reads_any(const Conv *c, const ConvSite *site, int64_t row_tap, int64_t column_tap) {
+    for (int p = 0; p < site->rows * site->columns; p++)
+        if (conv_reads(c, site, row_tap, column_tap, p)) return true;
     return false;
+}
+
+LLVMValueRef conv_site_input(const Conv *c, const ConvSite *site) {
+    Module *m = c->m;
+    LLVMValueRef y = scaled(m, site->y, c->rows.scale, c->rows.first), x = scaled(m, site->x, c->columns.scale, c->columns.first);
+    LLVMValueRef at = emit_add(m, emit_mul(m, y, c->row_stride), emit_mul(m, x, get_i64(m, c->pixel_stride)));
+    return emit_add(m, c->image_offset, at);
 }
 
 /* Where a pixel's first channel is read, and whether that lies inside the map where only the run can tell, else NULL. */
@@ -57,19 +56,39 @@ static LLVMValueRef or_zeros(const Conv *c, const Pixel *pixel, LLVMValueRef add
     return pixel->valid ? LLVMBuildSelect(c->m->builder, pixel->valid, address, c->zeros, "pixel") : address;
 }
 
-/* Zeros stand for a whole block of channels; where channels lie in planes, each is chosen for itself. */
-static void find_pixels(const Conv *c, const Tap *tap, Pixel *pixels) {
+static Pixel find_pixel(const Conv *c, const ConvSite *site, LLVMValueRef input, int64_t column_tap, int p) {
     Module *m = c->m;
     const ConvAxis *x = &c->columns;
-    LLVMValueRef first = get_element(m, m->f32, c->input, tap->input);
+    int row = p / site->columns, column = p % site->columns;
+    LLVMValueRef first = get_element(m, m->f32, c->input, emit_add(m, input, get_i64(m, column_tap * x->step * c->pixel_stride)));
+    LLVMValueRef offset = emit_mul(m, get_i64(m, row * c->rows.scale), c->row_stride);
+    offset = emit_add(m, offset, get_i64(m, column * x->scale * c->pixel_stride));
+    Pixel pixel = {.address = get_element(m, m->f32, first, offset)};
+    if (site->fixed_x != SITE_COMPUTED) return pixel;
+    LLVMValueRef at = scaled(m, site->x, x->scale, column * x->scale + x->first + x->step * column_tap);
+    pixel.valid = LLVMBuildICmp(m->builder, LLVMIntULT, at, c->column_input, "inside");
+    return pixel;
+}
+
+LLVMValueRef conv_pixel(const Conv *c, const ConvSite *site, LLVMValueRef input, int64_t column_tap, int p) {
+    Pixel pixel = find_pixel(c, site, input, column_tap, p);
+    return or_zeros(c, &pixel, pixel.address);
+}
+
+/* ---- one tap of one block of input channels ---- */
+
+typedef struct Tap {
+    const ConvSite *site;
+    int64_t row, column;       /* of the axes' taps; row SITE_COMPUTED: all rows of the tile are inside */
+    LLVMValueRef input;        /* element that the first pixel reads for the first channel with the row's first tap */
+    LLVMValueRef weights;      /* element of its weights */
+    LLVMValueRef visit;        /* number of the tap in the tile's reduction, for prefetching */
+} Tap;
+
+/* Zeros stand for a whole block of channels; where channels lie in planes, each is chosen for itself. */
+static void find_pixels(const Conv *c, const Tap *tap, Pixel *pixels) {
     for (int p = 0; p < tap->site->rows * tap->site->columns; p++) {
-        int row = p / tap->site->columns, column = p % tap->site->columns;
-        LLVMValueRef offset = emit_mul(m, get_i64(m, row * c->rows.scale), c->row_stride);
-        offset = emit_add(m, offset, get_i64(m, column * x->scale * c->pixel_stride));
-        pixels[p] = (Pixel){.address = get_element(m, m->f32, first, offset)};
-        if (tap->site->fixed_x != SITE_COMPUTED) continue;
-        LLVMValueRef at = scaled(m, tap->site->x, x->scale, column * x->scale + x->first + x->step * tap->column);
-        pixels[p].valid = LLVMBuildICmp(m->builder, LLVMIntULT, at, c->column_input, "inside");
+        pixels[p] = find_pixel(c, tap->site, tap->input, tap->column, p);
         if (!c->tile->plain) pixels[p] = (Pixel){.address = or_zeros(c, &pixels[p], pixels[p].address)};
     }
 }
@@ -85,7 +104,7 @@ static void multiply(const Conv *c, const Tap *tap, const Pixel *pixels, LLVMVal
         w[q] = emit_load(m, vector, get_element(m, m->f32, c->weights, at), c->lanes * 4);
     }
     for (int p = 0; p < tap->site->rows * tap->site->columns; p++) {
-        if (!pixel_inside(c, tap, p)) continue;
+        if (!conv_reads(c, tap->site, tap->row, tap->column, p)) continue;
         LLVMValueRef address = or_zeros(c, &pixels[p], get_element(m, m->f32, pixels[p].address, channel));
         LLVMValueRef x = emit_load(m, m->f32, address, 4);
         LLVMValueRef spread = get_splat(m, x, c->lanes);
@@ -116,12 +135,12 @@ static LLVMValueRef next_weights(const Conv *c, const Tap *tap) {
 static void reduce_channels(const Conv *c, const Tap *tap, LLVMValueRef channels, Carried *sums) {
     Module *m = c->m;
     Pixel pixels[MOST_CARRIED];
-    if (!any_pixel_inside(c, tap)) return;
-    find_pixels(c, tap, pixels);
     int unroll = c->tile->unroll, width = tap->site->blocks * c->lanes;
     int next = tap->site->share ? c->tile->next_lines : 0, next_each = next / c->lanes;
     LLVMValueRef ahead = next ? next_weights(c, tap) : NULL;
     if (next && !next_each) prefetch_lines(c, ahead, next, 2);
+    if (!reads_any(c, tap->site, tap->row, tap->column)) return;
+    find_pixels(c, tap, pixels);
     Loop loop = begin_carrying(m, sums, get_i64(m, 0), channels, unroll);
     for (int u = 0; u < unroll; u++) {
         LLVMValueRef channel = emit_add(m, loop.index, get_i64(m, u));
@@ -135,22 +154,28 @@ static void reduce_channels(const Conv *c, const Tap *tap, LLVMValueRef channels
     end_carrying(m, &loop, sums);
 }
 
-/* A block of input channels over one kernel row: the columns' taps, unrolled. `block` is the number of the block, `y_tap` of the row. */
-static void reduce_row(const Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, LLVMValueRef block, LLVMValueRef input, Carried *sums) {
+/* ---- the reduction ---- */
+
+typedef struct Block { /* of input channels: its number, and the element that the tile's first pixel reads there */
+    LLVMValueRef number, input;
+} Block;
+
+/* A block of input channels over one kernel row: the columns' taps, unrolled. */
+static void reduce_row(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context, Carried *sums) {
     Module *m = c->m;
+    const Block *block = context;
     const ConvAxis *x = &c->columns;
     int64_t taps = c->shape.kernel[0] * c->shape.kernel[1];
-    LLVMValueRef left = emit_sub(m, get_i64(m, c->shape.inputs), emit_mul(m, block, get_i64(m, c->lanes)));
+    LLVMValueRef left = emit_sub(m, get_i64(m, c->shape.inputs), emit_mul(m, block->number, get_i64(m, c->lanes)));
     LLVMValueRef channels = c->shape.inputs % c->lanes == 0 ? get_i64(m, c->lanes) : emit_min(m, left, get_i64(m, c->lanes));
     LLVMValueRef ky = scaled(m, y_tap, c->rows.kernel_step, c->rows.kernel_first);
-    LLVMValueRef row_input = emit_add(m, input, emit_mul(m, y_tap, emit_mul(m, get_i64(m, c->rows.step), c->row_stride)));
+    LLVMValueRef row_input = emit_add(m, block->input, emit_mul(m, y_tap, emit_mul(m, get_i64(m, c->rows.step), c->row_stride)));
     for (int64_t t = 0; t < x->taps; t++) {
         LLVMValueRef place = scaled(m, ky, c->shape.kernel[1], x->kernel_first + x->kernel_step * t);
-        LLVMValueRef before = emit_add(m, scaled(m, block, c->lanes * taps, 0), emit_mul(m, place, channels));
-        Tap tap = {.site = site, .row = row, .column = t};
-        tap.input = emit_add(m, row_input, get_i64(m, t * x->step * c->pixel_stride));
+        LLVMValueRef before = emit_add(m, scaled(m, block->number, c->lanes * taps, 0), emit_mul(m, place, channels));
+        Tap tap = {.site = site, .row = row, .column = t, .input = row_input};
         tap.weights = emit_add(m, c->tile_weights, scaled(m, before, site->blocks * c->lanes, 0));
-        tap.visit = emit_add(m, scaled(m, block, taps, 0), place);
+        tap.visit = emit_add(m, scaled(m, block->number, taps, 0), place);
         reduce_channels(c, &tap, channels, sums);
     }
 }
@@ -166,33 +191,32 @@ static void find_row_taps(const Conv *c, LLVMValueRef y, LLVMValueRef *from, LLV
     *to = emit_min(m, emit_div(m, emit_add(m, below, get_i64(m, a->step - 1)), step), get_i64(m, a->taps));
 }
 
-static void reduce_rows(const Conv *c, const ConvSite *site, LLVMValueRef block, LLVMValueRef input, Carried *sums) {
+void conv_emit_rows(Conv *c, const ConvSite *site, ConvRow emit_row, void *context, Carried *sums) {
     Module *m = c->m;
     if (site->fixed_y != SITE_COMPUTED) {
-        for (int64_t t = 0; t < c->rows.taps; t++) reduce_row(c, site, t, get_i64(m, t), block, input, sums);
+        for (int64_t t = 0; t < c->rows.taps; t++) emit_row(c, site, t, get_i64(m, t), context, sums);
         return;
     }
     LLVMValueRef from, to;
     find_row_taps(c, site->y, &from, &to);
     Loop loop = begin_carrying(m, sums, from, to, 1);
-    reduce_row(c, site, SITE_COMPUTED, loop.index, block, input, sums);
+    emit_row(c, site, SITE_COMPUTED, loop.index, context, sums);
     end_carrying(m, &loop, sums);
 }
 
-static void reduce(const Conv *c, const ConvSite *site, Carried *sums) {
+static void reduce(Conv *c, const ConvSite *site, Carried *sums) {
     Module *m = c->m;
-    LLVMValueRef y = scaled(m, site->y, c->rows.scale, c->rows.first), x = scaled(m, site->x, c->columns.scale, c->columns.first);
-    LLVMValueRef input = emit_add(m, emit_mul(m, y, c->row_stride), emit_mul(m, x, get_i64(m, c->pixel_stride)));
-    input = emit_add(m, c->image_offset, input);
+    LLVMValueRef input = conv_site_input(c, site);
     int64_t blocks = (c->shape.inputs + c->lanes - 1) / c->lanes;
     Loop loop = begin_carrying(m, sums, get_i64(m, 0), get_i64(m, blocks), 1);
-    reduce_rows(c, site, loop.index, emit_add(m, input, emit_mul(m, loop.index, c->block_stride)), sums);
+    Block block = {.number = loop.index, .input = emit_add(m, input, emit_mul(m, loop.index, c->block_stride))};
+    conv_emit_rows(c, site, reduce_row, &block, sums);
     end_carrying(m, &loop, sums);
 }
 
 /* ---- what happens to the sums ---- */
 
-static void store_pixel(Conv *c, const ConvSite *site, int pixel, int q, LLVMValueRef sum) {
+Point conv_point(const Conv *c, const ConvSite *site, int pixel, int q) {
     Module *m = c->m;
     int row = pixel / site->columns, column = pixel % site->columns;
     LLVMValueRef y = emit_add(m, site->y, get_i64(m, row)), x = emit_add(m, site->x, get_i64(m, column));
@@ -209,6 +233,11 @@ static void store_pixel(Conv *c, const ConvSite *site, int pixel, int q, LLVMVal
     }
     if (c->shape.outputs % c->lanes != 0)
         point.mask = emit_lane_mask(m, emit_sub(m, get_i64(m, c->shape.outputs * c->shape.groups), channel), c->lanes);
+    return point;
+}
+
+static void store_pixel(Conv *c, const ConvSite *site, int pixel, int q, LLVMValueRef sum) {
+    Point point = conv_point(c, site, pixel, q);
     emit_tail_store(&c->tail, &point, sum);
 }
 
@@ -229,12 +258,20 @@ static void store_limited(Conv *c, const ConvSite *site, const Carried *sums) {
     }
 }
 
+void conv_store_sums(Conv *c, const ConvSite *site, const Carried *sums) {
+    if (site->fixed_x == SITE_COMPUTED) store_limited(c, site, sums);
+    else store_sums(c, site, sums);
+}
+
+void conv_start_sums(const Conv *c, const ConvSite *site, Carried *sums) {
+    sums->count = site->rows * site->columns * site->blocks;
+    CHECK(sums->count <= MOST_CARRIED);
+    for (int i = 0; i < sums->count; i++) sums->at[i] = LLVMConstNull(get_vector(c->m, c->m->f32, c->lanes));
+}
+
 void conv_emit_tile(Conv *c, const ConvSite *site) {
-    Carried sums = {.count = site->rows * site->columns * site->blocks};
-    CHECK(sums.count <= MOST_CARRIED);
-    LLVMValueRef zero = LLVMConstNull(get_vector(c->m, c->m->f32, c->lanes));
-    for (int i = 0; i < sums.count; i++) sums.at[i] = zero;
+    Carried sums;
+    conv_start_sums(c, site, &sums);
     if (c->rows.taps > 0 && c->columns.taps > 0) reduce(c, site, &sums);
-    if (site->fixed_x == SITE_COMPUTED) store_limited(c, site, &sums);
-    else store_sums(c, site, &sums);
+    conv_store_sums(c, site, &sums);
 }

@@ -43,8 +43,10 @@ double matmul_cost(const Kernel *kernel, const Target *target) {
     CHECK(matrix_shape(kernel, &s));
     const Dims *dims = kernel->program->graph->dims;
     double columns = (double)round_up(dim_typical(dims, s.columns), target->lanes), rows = (double)round_up(dim_typical(dims, s.rows), ROWS);
-    double products = columns * rows * (double)dim_typical(dims, s.depth) * (double)dim_typical(dims, s.matrices);
-    return 1.1 * products / target->lanes / target->fmas_per_cycle;
+    double matrix = columns * (double)dim_typical(dims, s.depth) * (double)dim_typical(dims, s.matrices), tiles = rows / ROWS;
+    double rate = 4 * matrix < (double)target->l2_bytes ? target->l2_bytes_per_cycle : target->memory_bytes_per_cycle;
+    double compute = 1.1 * matrix * rows / target->lanes / target->fmas_per_cycle, memory = 4 * matrix / rate * (tiles < 4 ? tiles : 4);
+    return compute > memory ? compute : memory;
 }
 
 LLVMValueRef matmul_emit(Module *m, const Kernel *kernel) {
