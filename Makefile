@@ -88,7 +88,8 @@ test: deps
 sanitize: deps
 	$(MAKE) -j$$(nproc) BUILD=build/sanitize CC=clang-19 CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" \
 	  build/sanitize/cai build/sanitize/unit_tests
-	build/sanitize/unit_tests && CAI=build/sanitize/cai tests/golden/run
+	mkdir -p build/sanitize/home && ln -sfn $(CURDIR)/stdlib build/sanitize/home/stdlib && ln -sfn $(CURDIR)/build/runtime build/sanitize/home/runtime
+	build/sanitize/unit_tests && CAI=build/sanitize/cai CAI_HOME=$(CURDIR)/build/sanitize/home tests/golden/run
 # Writes what the golden tests print into their blocks; `git diff` then shows what changed.
 bless: all
 	tests/golden/run --bless
