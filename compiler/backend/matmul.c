@@ -18,7 +18,7 @@ void matmul_layouts(const Kernel *kernel, const Target *target, LayoutKind *outp
 
 static bool weights_to_pack(const Kernel *kernel, const MatrixShape *s) {
     return kernel->inputs[1]->space == SPACE_WEIGHTS && s->floats && dim_is_const(s->depth, NULL) && dim_is_const(s->columns, NULL) &&
-           dim_is_const(s->matrices, NULL);
+           (s->shared || dim_is_const(s->matrices, NULL));
 }
 
 void matmul_choose(Program *program, Kernel *kernel) {

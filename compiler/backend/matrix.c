@@ -45,6 +45,7 @@ bool matrix_shape(const Kernel *kernel, MatrixShape *shape) {
     shape->matrices = dim_const(dims, 1);
     for (int i = 0; i < c.rank - 2; i++) shape->matrices = dim_mul(dims, shape->matrices, c.dims[i]);
     shape->floats = a.type == DTYPE_F32;
+    shape->shared = !shape_dims_equal(kernel->inputs[1]->node->shape, anchor->inputs[1]->shape);
     return true;
 }
 
@@ -241,6 +242,7 @@ static void pack_panel(Matrix *x) {
     Loop loop = begin_loop(m, get_i64(m, 0), x->piece_depth, 1);
     for (int q = 0; q < x->blocks; q++) {
         Point point = x->point;
+        for (int i = 0; x->shape.shared && i < x->rank - 2; i++) point.at[i] = coord_fixed(get_i64(m, 0));
         point.at[x->rank - 2] = coord_fixed(emit_add(m, x->piece, loop.index));
         point.at[x->rank - 1] = coord_lanes(column_of(x, q), 1);
         point.mask = column_mask(x, column_of(x, q));
@@ -257,7 +259,8 @@ static void find_panel(Matrix *x) {
     x->panel_offset = get_i64(m, 0);
     if (!x->tile->packed) return;
     int64_t before = (int64_t)x->tile->blocks * x->lanes * dim_const_value(x->shape.depth);
-    LLVMValueRef at = emit_add(m, emit_mul(m, x->matrix, get_i64(m, x->matrix_weights)), emit_mul(m, x->panel, get_i64(m, before)));
+    LLVMValueRef at = emit_mul(m, x->panel, get_i64(m, before));
+    if (!x->shape.shared) at = emit_add(m, at, emit_mul(m, x->matrix, get_i64(m, x->matrix_weights)));
     x->panel_offset = emit_add(m, at, emit_mul(m, x->piece, get_i64(m, x->blocks * x->lanes)));
 }
 

@@ -14,6 +14,7 @@ typedef struct MatrixTile { /* kernel->tile */
 typedef struct MatrixShape {
     Dim rows, depth, columns, matrices; /* M, K, N, and the product of the leading axes */
     bool floats;                        /* f32 throughout: read directly */
+    bool shared;                        /* one B for all matrices */
 } MatrixShape;
 
 /* False where the anchor is no matrix product. */

@@ -102,6 +102,19 @@ static Request request_of(const Node *user, int operand) {
     }
 }
 
+/* What a strict anchor's operand is read from. A matrix that is the right operand of many is not repeated for each of them. */
+static Node *operand_of(const Node *anchor, int index) {
+    Node *operand = anchor->inputs[index];
+    if (anchor->op != OP_matmul || index != 1 || operand->op != OP_broadcast) return operand;
+    Node *matrix = operand->inputs[0];
+    int64_t one;
+    for (int i = 0; i < matrix->shape.rank; i++) {
+        bool leading = i < matrix->shape.rank - 2;
+        if (leading ? !dim_is_const(matrix->shape.dims[i], &one) || one != 1 : matrix->shape.dims[i] != operand->shape.dims[i]) return operand;
+    }
+    return matrix;
+}
+
 /* Rough cost of an elementwise operator in vector instructions. */
 static int op_cost(const Node *node) {
     switch (node->op) {
@@ -161,7 +174,7 @@ static void find_weights(Fuse *fuse) {
         mark_of(fuse, node)->foldable = find_foldable(fuse, node);
         weights[i] = find_weight(fuse, node);
         for (int k = 0; op_info[node->op].class == CLASS_CONTRACTION && !mark_of(fuse, node)->foldable && k < node->input_count; k++)
-            if (mark_of(fuse, node->inputs[k])->foldable) weights[node->inputs[k]->id] = true;
+            if (mark_of(fuse, operand_of(node, k))->foldable) weights[operand_of(node, k)->id] = true;
     }
 }
 
@@ -328,7 +341,8 @@ static void place(Fuse *fuse, Node *node) {
     else if (!mark->everywhere && (mark->many_points || !join(fuse, node, mark->under ? NULL : mark->frame))) store(fuse, node);
     for (int i = 0; i < node->input_count; i++) {
         Mark *operand = mark_of(fuse, node->inputs[i]);
-        if (node->op == OP_reshape && mark->stored) operand->needed_in_memory = true; /* it will be a view */
+        if (is_anchor(node) && is_strict(node)) mark_of(fuse, operand_of(node, i))->needed_in_memory = true;
+        else if (node->op == OP_reshape && mark->stored) operand->needed_in_memory = true; /* it will be a view */
         else if (mark->everywhere) operand->many_points = true;
         else request(fuse, node, i, request_of(node, i));
         if (node->op == OP_broadcast) operand->under_broadcast = true;
@@ -374,7 +388,7 @@ static void collect(Collect *c, Node *head) {
     c->seen[head->id] = c->stamp;
     Node *anchor = c->kernel->anchor;
     for (int i = 0; is_strict(anchor) && i < anchor->input_count; i++)
-        kernel_add_input(c->kernel, stored_value(c->fuse, anchor->inputs[i]));
+        kernel_add_input(c->kernel, stored_value(c->fuse, operand_of(anchor, i)));
     vec_push(c->fuse->low->scratch, &c->stack, head);
     while (c->stack.count > 0) {
         Node *node = c->stack.items[--c->stack.count];

@@ -74,7 +74,8 @@ typedef struct Value {
  * A kernel with no members (output->node is also its only input's node) is a copy between layouts or into a part of a concatenation.
  *
  * inputs[0 .. anchor->input_count) of a contraction, window or scatter are its operands in order; what the tail reads stands behind them,
- * again where it is an operand too (a residual conv(x) + x has inputs x, w, x). Inputs may be in any layout that the kind accepts.
+ * again where it is an operand too (a residual conv(x) + x has inputs x, w, x). The right operand of a matmul may have all leading axes
+ * of size 1 where the anchor's are longer: it is one matrix for all. Inputs may be in any layout that the kind accepts.
  * Constants of one splatted value, iota and size are members and no inputs (unless an operand of a contraction, window or scatter);
  * other constants and what is computed from parameters are inputs in SPACE_WEIGHTS.
  * Concatenations are never members; a reshape is one only where it adds or drops axes of size 1.
