@@ -1,0 +1,80 @@
+/* Random weights are the same bits as tests/numerics/init_weights.py gives; names match patterns and are mapped. Loading itself is tested in
+ * tests/golden/commands. */
+#include "weights/weights.h"
+#include <CUnit/CUnit.h>
+#include <math.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void check_values(uint64_t seed, const char *path, RefShape shape, double init, bool state, const double *expected) {
+    double values[4];
+    shape.count = 4;
+    init_fill(seed, path, &shape, init, state, values);
+    for (int i = 0; i < 4; i++) CU_ASSERT_EQUAL(values[i], expected[i]);
+}
+
+/* The first four of each, printed by init_weights.py. */
+static void test_same_bits_as_python(void) {
+    const RefShape kernel = {.rank = 4, .dims = {64, 64, 3, 3}}, vector = {.rank = 1, .dims = {64}};
+    const double conv[] = {0x1.f1e96p-6, -0x1.1f7c14p-8, 0x1.29f38cp-4, -0x1.e5eb1p-9};
+    const double scale[] = {0x1.12e112p-1, 0x1.74ab9p+0, 0x1.e8be54p-1, 0x1.2bc03cp-1};
+    const double bias[] = {0x1.0172b6p-4, -0x1.86b57p-4, -0x1.288cfap-5, -0x1.17c28p-4};
+    const double variance[] = {0x1.1b9dbap+0, 0x1.a6a8d2p-1, 0x1.d8bf9ep-1, 0x1.16e62p+0};
+    check_values(1, "layer1.0.conv1.weight", kernel, NAN, false, conv);
+    check_values(1, "bn1.weight", vector, 1, false, scale);
+    check_values(1, "bn1.bias", vector, 0, false, bias);
+    check_values(7, "bn1.running_var", vector, 1, true, variance);
+}
+
+static void test_declared_values_stay(void) {
+    const RefShape vector = {.rank = 1, .dims = {4}};
+    const double quarter[] = {0.25, 0.25, 0.25, 0.25};
+    check_values(3, "slope", vector, 0.25, false, quarter);
+}
+
+static void test_seed(void) {
+    uint64_t seed;
+    CU_ASSERT(init_seed("18446744073709551615", &seed) && seed == UINT64_MAX);
+    CU_ASSERT(!init_seed("18446744073709551616", &seed));
+    CU_ASSERT(!init_seed("-1", &seed));
+    CU_ASSERT(!init_seed("1x", &seed));
+    CU_ASSERT(!init_seed("", &seed));
+}
+
+static void test_patterns(void) {
+    CU_ASSERT(pattern_matches("AuxLogits.*", "AuxLogits.conv.weight"));
+    CU_ASSERT(pattern_matches("*", ""));
+    CU_ASSERT(pattern_matches("a*b*c", "aXXbYYbc"));
+    CU_ASSERT(pattern_matches("a", "a"));
+    CU_ASSERT(!pattern_matches("a*b*c", "aXXbYYb"));
+    CU_ASSERT(!pattern_matches("a", "ab"));
+    CU_ASSERT(!pattern_matches("", "a"));
+}
+
+static void test_renames(void) {
+    static const char text[] = "# theirs ours\n\n  *.gamma\t*.weight \r\nhead.* -\nblocks.*.mlp.* *.ffn.*\nmodule.* *\n";
+    char path[] = "/tmp/cai-renames-XXXXXX";
+    int descriptor = mkstemp(path);
+    CU_ASSERT_FATAL(descriptor >= 0 && write(descriptor, text, strlen(text)) == (ssize_t)strlen(text));
+    close(descriptor);
+    Arena *arena = arena_new();
+    Diagnostics diag = {.arena = arena};
+    const Renames *renames = renames_read(arena, &diag, path);
+    unlink(path);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(renames);
+    CU_ASSERT_STRING_EQUAL(renames_apply(renames, arena, "bn.gamma"), "bn.weight");
+    CU_ASSERT_STRING_EQUAL(renames_apply(renames, arena, "blocks.3.mlp.0.bias"), "3.ffn.0.bias");
+    CU_ASSERT_STRING_EQUAL(renames_apply(renames, arena, "module.head.x"), "head.x");
+    CU_ASSERT_STRING_EQUAL(renames_apply(renames, arena, "other"), "other");
+    CU_ASSERT_PTR_NULL(renames_apply(renames, arena, "head.fc.weight"));
+    arena_free(arena);
+}
+
+void suite_weights(void) {
+    CU_pSuite suite = CU_add_suite("weights", NULL, NULL);
+    CU_add_test(suite, "the same bits as Python's", test_same_bits_as_python);
+    CU_add_test(suite, "declared values stay", test_declared_values_stay);
+    CU_add_test(suite, "seeds", test_seed);
+    CU_add_test(suite, "patterns", test_patterns);
+    CU_add_test(suite, "renames", test_renames);
+}
