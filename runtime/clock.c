@@ -17,7 +17,9 @@ static double milliseconds(clockid_t id) {
 static double now(void) { return milliseconds(CLOCK_MONOTONIC); }
 
 /* What lies between exec and main is work of this process alone, so its time is the CPU time used so far. */
-void cai_clock_start(cai_clock *clock) { *clock = (cai_clock){.before_main = milliseconds(CLOCK_PROCESS_CPUTIME_ID), .main = now()}; }
+void cai_clock_start(cai_clock *clock) {
+    *clock = (cai_clock){.before_main = milliseconds(CLOCK_PROCESS_CPUTIME_ID), .main = now()};
+}
 void cai_clock_begin(cai_clock *clock) { clock->begun = now(); }
 void cai_clock_loaded(cai_clock *clock) { clock->loaded = now(); }
 void cai_clock_ran(cai_clock *clock) { clock->ran = now(); }
@@ -45,17 +47,18 @@ static int compare(const void *a, const void *b) {
 }
 
 static void print(const cai_clock *clock, const cai_context *context, int threads, const double *runs, int count) {
-    fprintf(stderr, "run           %10.3f ms, median of %d (least %.3f, most %.3f) on %d thread%s\n", runs[count / 2], count, runs[0], runs[count - 1], threads,
-            threads == 1 ? "" : "s");
+    fprintf(stderr, "run           %10.3f ms, median of %d (least %.3f, most %.3f) on %d thread%s\n", runs[count / 2], count,
+            runs[0], runs[count - 1], threads, threads == 1 ? "" : "s");
     fprintf(stderr, "first run     %10.3f ms\n", clock->ran - clock->loaded);
     double load = clock->loaded - clock->begun, start = clock->before_main + clock->first_kernel - clock->main;
     fprintf(stderr, "load          %10.3f ms to read the input and prepare for its size\n", load);
     fprintf(stderr, "start         %10.3f ms from exec to the first kernel: %.3f without loading\n", start, start - load);
-    fprintf(stderr, "memory        %10.1f MB at most, %.1f of them intermediate results\n", peak_memory(), (double)cai_context_arena_bytes(context) / 1e6);
+    fprintf(stderr, "memory        %10.1f MB at most, %.1f of them intermediate results\n", peak_memory(),
+            (double)cai_context_arena_bytes(context) / 1e6);
 }
 
-bool cai_clock_repeat(cai_clock *clock, cai_context *context, const cai_pool *pool, const void *const *inputs, void *const *outputs, int64_t seed,
-                      cai_error *error) {
+bool cai_clock_repeat(cai_clock *clock, cai_context *context, const cai_pool *pool, const void *const *inputs,
+                      void *const *outputs, int64_t seed, cai_error *error) {
     double runs[MOST_RUNS], end = now() + SECONDS * 1e3;
     int count = 0;
     while (count < MOST_RUNS && (count < LEAST_RUNS || now() < end)) {

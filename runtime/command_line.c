@@ -5,11 +5,19 @@
 #include <string.h>
 #include <unistd.h>
 
-typedef enum OptionId { OPTION_OUTPUT, OPTION_THREADS, OPTION_SEED, OPTION_TIME, OPTION_HELP, OPTION_VERSION, OPTION_COUNT } OptionId;
+enum { OPTION_OUTPUT, OPTION_THREADS, OPTION_SEED, OPTION_TIME, OPTION_HELP, OPTION_VERSION, OPTION_COUNT };
 
-static const struct Option { const char *name; char letter; bool takes_value; } options[OPTION_COUNT] = {
-    [OPTION_OUTPUT] = {"--output", 'o', true}, [OPTION_THREADS] = {"--threads", 0, true}, [OPTION_SEED] = {"--seed", 0, true},
-    [OPTION_TIME] = {"--time", 0, false},      [OPTION_HELP] = {"--help", 'h', false},     [OPTION_VERSION] = {"--version", 0, false}};
+typedef struct Option {
+    const char *name;
+    char letter; /* 0: none */
+    bool takes_value;
+} Option;
+
+static const Option options[OPTION_COUNT] = {
+    [OPTION_OUTPUT] = {"--output", 'o', true}, [OPTION_THREADS] = {"--threads", 0, true},
+    [OPTION_SEED] = {"--seed", 0, true},       [OPTION_TIME] = {"--time", 0, false},
+    [OPTION_HELP] = {"--help", 'h', false},    [OPTION_VERSION] = {"--version", 0, false},
+};
 
 /* ---- names that are nearly right ---- */
 
@@ -42,7 +50,8 @@ static bool parse_number(const char *option, const char *text, int64_t low, int6
     long long number = strtoll(text, &end, 10);
     *value = number;
     if (end != text && *end == 0 && errno == 0 && number >= low && number <= high) return true;
-    return cai_fail(error, CAI_BAD_USAGE, "%s takes a whole number from %lld to %lld, not `%s`", option, (long long)low, (long long)high, text);
+    return cai_fail(error, CAI_BAD_USAGE, "%s takes a whole number from %lld to %lld, not `%s`", option, (long long)low,
+                    (long long)high, text);
 }
 
 /* ---- files ---- */
@@ -68,12 +77,13 @@ static bool fail_port(const cai_port *ports, int count, const char *kind, const 
         size_t used = strlen(list);
         snprintf(list + used, sizeof list - used, "%s`%s`", i ? ", " : "", ports[i].name);
     }
-    return cai_fail(error, CAI_BAD_USAGE, "there is no %s `%s`: there %s %s%s", kind, name, count == 1 ? "is" : "are", count ? list : "none",
-                    access(text, F_OK) == 0 ? " (for the file of this name write ./ before it)" : "");
+    return cai_fail(error, CAI_BAD_USAGE, "there is no %s `%s`: there %s %s%s", kind, name, count == 1 ? "is" : "are",
+                    count ? list : "none", access(text, F_OK) == 0 ? " (for the file of this name write ./ before it)" : "");
 }
 
 /* `name=file`, or a file. A file whose name holds `=` can be given as ./name=rest. */
-static bool parse_file(const cai_port *ports, int count, const char *kind, const char *text, cai_named_file *file, cai_error *error) {
+static bool parse_file(const cai_port *ports, int count, const char *kind, const char *text, cai_named_file *file,
+                       cai_error *error) {
     size_t length = name_length(text);
     *file = (cai_named_file){.port = -1, .path = text};
     if (length == 0 || text[length] != '=') return *text || cai_fail(error, CAI_BAD_USAGE, "the name of an %s is empty", kind);
@@ -83,13 +93,22 @@ static bool parse_file(const cai_port *ports, int count, const char *kind, const
     return *file->path || cai_fail(error, CAI_BAD_USAGE, "`%s` names no file", text);
 }
 
+static bool parse_input(const cai_program *program, const char *text, cai_command *command, cai_error *error) {
+    return parse_file(program->inputs, program->input_count, "input", text, &command->inputs[command->input_count++], error);
+}
+
+static bool parse_output(const cai_program *program, const char *text, cai_command *command, cai_error *error) {
+    return parse_file(program->outputs, program->output_count, "output", text, &command->outputs[command->output_count++], error);
+}
+
 /* ---- options ---- */
 
 static bool fail_option(const char *text, cai_error *error) {
     char name[64];
     snprintf(name, sizeof name, "%.*s", (int)strcspn(text, "="), text);
     for (int i = 0; i < OPTION_COUNT; i++) {
-        if (near(name, options[i].name)) return cai_fail(error, CAI_BAD_USAGE, "there is no option %s: did you mean %s?", name, options[i].name);
+        if (near(name, options[i].name))
+            return cai_fail(error, CAI_BAD_USAGE, "there is no option %s: did you mean %s?", name, options[i].name);
     }
     return cai_fail(error, CAI_BAD_USAGE, "there is no option %s", name);
 }
@@ -114,8 +133,7 @@ static int find_option(const char *text, const char **value) {
 static bool set_option(const cai_program *program, cai_command *command, int option, const char *value, cai_error *error) {
     int64_t number;
     switch (option) {
-    case OPTION_OUTPUT:
-        return parse_file(program->outputs, program->output_count, "output", value, &command->outputs[command->output_count++], error);
+    case OPTION_OUTPUT: return parse_output(program, value, command, error);
     case OPTION_THREADS:
         if (!parse_number("--threads", value, 1, CAI_MAX_THREADS, &number, error)) return false;
         command->threads = (int)number;
@@ -150,7 +168,8 @@ static bool check_streams(const cai_command *command, cai_error *error) {
     for (int i = 0; i < command->input_count; i++) inputs += strcmp(command->inputs[i].path, "-") == 0;
     for (int i = 0; i < command->output_count; i++) outputs += strcmp(command->outputs[i].path, "-") == 0;
     if (inputs <= 1 && outputs <= 1) return true;
-    return cai_fail(error, CAI_BAD_USAGE, "standard %s can be named once, and `-` stands there twice", inputs > 1 ? "input" : "output");
+    return cai_fail(error, CAI_BAD_USAGE, "standard %s can be named once, and `-` stands there twice",
+                    inputs > 1 ? "input" : "output");
 }
 
 bool cai_command_parse(const cai_program *program, int argc, char **argv, cai_command *command, cai_error *error) {
@@ -162,7 +181,7 @@ bool cai_command_parse(const cai_program *program, int argc, char **argv, cai_co
     for (int i = 1; i < argc && good; i++) {
         if (!only_files && strcmp(argv[i], "--") == 0) only_files = true;
         else if (!only_files && argv[i][0] == '-' && argv[i][1]) good = parse_option(program, argc, argv, &i, command, error);
-        else good = parse_file(program->inputs, program->input_count, "input", argv[i], &command->inputs[command->input_count++], error);
+        else good = parse_input(program, argv[i], command, error);
     }
     good = good && check_streams(command, error);
     if (!good) cai_command_free(command);

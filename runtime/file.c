@@ -164,7 +164,8 @@ bool cai_output_open(const char *path, cai_output *output, cai_error *error) {
     output->descriptor = -1;
     struct stat status;
     bool exists = stat(path, &status) == 0;
-    if (exists && S_ISDIR(status.st_mode)) return cai_fail(error, CAI_BAD_INPUT, "%s: is a folder, where a file is to be written", path);
+    if (exists && S_ISDIR(status.st_mode))
+        return cai_fail(error, CAI_BAD_INPUT, "%s: is a folder, where a file is to be written", path);
     output->path = exists ? realpath(path, NULL) : strdup(path); /* a symbolic link stays one */
     if (!output->path) return cai_fail(error, CAI_BAD_INPUT, "%s: %s", path, strerror(errno));
     if (exists && access(output->path, W_OK) < 0) return fail_writing(output, "written", error); /* rename would not ask */
@@ -212,5 +213,6 @@ void cai_output_discard(cai_output *output) {
 
 bool cai_file_write(const char *path, const void *bytes, size_t count, cai_error *error) {
     cai_output output;
-    return cai_output_open(path, &output, error) && cai_output_write(&output, bytes, count, error) && cai_output_finish(&output, error);
+    return cai_output_open(path, &output, error) && cai_output_write(&output, bytes, count, error) &&
+           cai_output_finish(&output, error);
 }

@@ -36,7 +36,8 @@ static bool filter_new(Filter *filter, int64_t from, int64_t to, cai_error *erro
     double scale = (double)from / (double)to, support = scale > 1 ? scale : 1; /* in input samples, either side */
     int64_t most = (int64_t)ceil(support) * 2 + 1;
     filter->taps = cai_allocate((uint64_t)to * sizeof *filter->taps, "resizing a picture", error);
-    filter->weights = filter->taps ? cai_allocate((uint64_t)to * (uint64_t)most * sizeof(float), "resizing a picture", error) : NULL;
+    filter->weights =
+        filter->taps ? cai_allocate((uint64_t)to * (uint64_t)most * sizeof(float), "resizing a picture", error) : NULL;
     if (!filter->weights) {
         free(filter->taps);
         return false;
@@ -84,8 +85,8 @@ static bool resize(const cai_image *image, const Filter *across, const Filter *d
 /* A picture of other sizes with room for its pixels; no path, since messages of this file get their prefix from the caller. */
 static bool new_like(const cai_image *image, int64_t height, int64_t width, cai_image *out, cai_error *error) {
     if (height > CAI_MAX_PIXELS / width) {
-        return cai_fail(error, CAI_BAD_INPUT, "would become %lld x %lld: pictures may have %lld pixels at most", (long long)width, (long long)height,
-                        (long long)CAI_MAX_PIXELS);
+        return cai_fail(error, CAI_BAD_INPUT, "would become %lld x %lld: pictures may have %lld pixels at most", (long long)width,
+                        (long long)height, (long long)CAI_MAX_PIXELS);
     }
     *out = (cai_image){.channels = image->channels, .height = height, .width = width};
     out->pixels = cai_allocate((uint64_t)(image->channels * height * width) * sizeof(float), "a picture", error);
@@ -189,7 +190,8 @@ static int64_t centre(int64_t size, int64_t part) {
     return twice / 2 + (twice % 2 && twice / 2 % 2);
 }
 
-/* Where sizes are fixed: so that the shorter side (in proportion) is size * 256/224. Where they are free the picture keeps its scale. */
+/* Where sizes are fixed: so that the shorter side (in proportion) is size * 256/224. Where they are free: in the picture's scale.
+ */
 static bool crop(cai_image *image, cai_extent height, cai_extent width, cai_error *error) {
     double by_height = (double)height.fixed / (double)image->height, by_width = (double)width.fixed / (double)image->width;
     int64_t new_height = image->height, new_width = image->width;
@@ -202,7 +204,8 @@ static bool crop(cai_image *image, cai_extent height, cai_extent width, cai_erro
     }
     int64_t h = down(new_height, height), w = down(new_width, width);
     if (h == 0 || w == 0) {
-        return cai_fail(error, CAI_BAD_INPUT, "the picture is %lld wide and %lld high: too small to crop to a multiple of %lld by %lld",
+        return cai_fail(error, CAI_BAD_INPUT,
+                        "the picture is %lld wide and %lld high: too small to crop to a multiple of %lld by %lld",
                         (long long)image->width, (long long)image->height, (long long)width.multiple, (long long)height.multiple);
     }
     return cai_image_resize(image, new_height, new_width, error) &&
@@ -212,7 +215,8 @@ static bool crop(cai_image *image, cai_extent height, cai_extent width, cai_erro
 static bool pad(cai_image *image, cai_extent height, cai_extent width, cai_error *error) {
     int64_t h = up(image->height, height), w = up(image->width, width);
     if (h < image->height || w < image->width) {
-        return cai_fail(error, CAI_BAD_INPUT, "the picture is %lld wide and %lld high: larger than the %lld by %lld that padding could bring it to",
+        return cai_fail(error, CAI_BAD_INPUT,
+                        "the picture is %lld wide and %lld high: larger than the %lld by %lld that padding could bring it to",
                         (long long)image->width, (long long)image->height, (long long)w, (long long)h);
     }
     return cai_image_pad(image, h, w, error);

@@ -54,7 +54,8 @@ static void print_input(const cai_port *port, FILE *out) {
         return;
     }
     bool any_size = !all_fixed(port) && port->fit == CAI_FIT_EXACT;
-    fprintf(out, "             PNG or JPEG, a folder of them, or - for standard input%s%s\n", any_size ? "" : "; ", any_size ? "" : fit_text(port->fit));
+    fprintf(out, "             PNG or JPEG, a folder of them, or - for standard input%s%s\n", any_size ? "" : "; ",
+            any_size ? "" : fit_text(port->fit));
 }
 
 static void print_output(const cai_port *port, FILE *out) {
@@ -69,7 +70,8 @@ static void print_options(const cai_program *program, FILE *out) {
     fprintf(out, "options\n");
     fprintf(out, "  -o, --output FILE   where the result goes: a file, a folder, or - for standard output\n");
     if (pictures) fprintf(out, "                      (without it: beside the input, as NAME.%s.png)\n", program->name);
-    if (program->output_count > 1) fprintf(out, "  -o NAME=FILE        the same for one of several outputs; one .safetensors takes all\n");
+    if (program->output_count > 1)
+        fprintf(out, "  -o NAME=FILE        the same for one of several outputs; one .safetensors takes all\n");
     fprintf(out, "  --threads N         run on N threads (else CAI_NUM_THREADS, OMP_NUM_THREADS, or all cores it may use)\n");
     fprintf(out, "  --seed S            seed of the model's random numbers, if it has any (0)\n");
     fprintf(out, "  --time              run repeatedly, and print times and memory to standard error\n");

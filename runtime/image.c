@@ -8,8 +8,8 @@ const cai_pictures cai_the_pictures = {cai_image_decode, cai_image_set_channels,
 
 bool cai_image_new(const char *path, int64_t channels, int64_t height, int64_t width, cai_image *image, cai_error *error) {
     if (height < 1 || width < 1 || width > CAI_MAX_PIXELS / height) {
-        return cai_fail(error, CAI_BAD_INPUT, "%s: is %lld x %lld: pictures may have %lld pixels at most", path, (long long)width, (long long)height,
-                        (long long)CAI_MAX_PIXELS);
+        return cai_fail(error, CAI_BAD_INPUT, "%s: is %lld x %lld: pictures may have %lld pixels at most", path, (long long)width,
+                        (long long)height, (long long)CAI_MAX_PIXELS);
     }
     float *pixels = cai_allocate((uint64_t)(channels * height * width) * sizeof *pixels, path, error);
     *image = (cai_image){.channels = channels, .height = height, .width = width, .pixels = pixels};
@@ -44,7 +44,8 @@ int cai_exif_orientation(const unsigned char *tiff, size_t count) {
     return 0;
 }
 
-/* 5 to 8 exchange rows and columns of the result; then 3, 4, 6, 7 run up the rows of the source, and 2, 3, 7, 8 from right to left. */
+/* 5 to 8 exchange rows and columns of the result; then 3, 4, 6, 7 run
+ * up the rows of the source, and 2, 3, 7, 8 from right to left. */
 static bool orient(const char *path, cai_image *image, int orientation, cai_error *error) {
     if (orientation <= 1) return true;
     bool transpose = orientation >= 5, up = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
@@ -73,9 +74,13 @@ bool cai_image_decode(const char *path, const void *bytes, size_t count, cai_ima
     bool decoded;
     *image = (cai_image){0};
     if (count == 0) return cai_fail(error, CAI_BAD_INPUT, "%s: is empty", path);
-    if (count >= 8 && memcmp(bytes, "\x89PNG\r\n\x1a\n", 8) == 0) decoded = cai_png_decode(path, bytes, count, image, &orientation, error);
-    else if (count >= 3 && memcmp(bytes, "\xff\xd8\xff", 3) == 0) decoded = cai_jpeg_decode(path, bytes, count, image, &orientation, error);
-    else return cai_fail(error, CAI_BAD_INPUT, "%s: is neither a PNG nor a JPEG (for other pictures: `convert %s picture.png`)", path, path);
+    if (count >= 8 && memcmp(bytes, "\x89PNG\r\n\x1a\n", 8) == 0)
+        decoded = cai_png_decode(path, bytes, count, image, &orientation, error);
+    else if (count >= 3 && memcmp(bytes, "\xff\xd8\xff", 3) == 0)
+        decoded = cai_jpeg_decode(path, bytes, count, image, &orientation, error);
+    else
+        return cai_fail(error, CAI_BAD_INPUT, "%s: is neither a PNG nor a JPEG (for other pictures: `convert %s picture.png`)",
+                        path, path);
     if (decoded && orient(path, image, orientation, error)) return true;
     cai_image_free(image);
     return false;
@@ -131,13 +136,15 @@ bool cai_image_write(const char *path, const float *pixels, int64_t channels, in
         return cai_fail(error, CAI_BAD_USAGE, "%s: pictures are written as .png, .jpg or .jpeg: the name must end so", path);
     }
     if (channels != 1 && channels != 3) {
-        return cai_fail(error, CAI_BAD_INPUT, "%s: a picture has 1 or 3 channels, and this has %lld: name a .npy", path, (long long)channels);
+        return cai_fail(error, CAI_BAD_INPUT, "%s: a picture has 1 or 3 channels, and this has %lld: name a .npy", path,
+                        (long long)channels);
     }
     unsigned char *bytes = to_bytes(pixels, channels, height * width, error);
     if (!bytes) return false;
     cai_output output;
     bool written = cai_output_open(path, &output, error) &&
-                   (jpeg ? cai_jpeg_write : cai_png_write)(&output, bytes, (int)channels, height, width, error) && cai_output_finish(&output, error);
+                   (jpeg ? cai_jpeg_write : cai_png_write)(&output, bytes, (int)channels, height, width, error) &&
+                   cai_output_finish(&output, error);
     free(bytes);
     return written;
 }

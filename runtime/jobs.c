@@ -1,5 +1,5 @@
-/* Which files go into which run. A model with one input runs once for every file, or for every N pictures where it takes N at a time;
- * a model with several runs once, with a file for each, or several pictures together where its number of pictures is free. */
+/* Which files go into which run. A model with one input runs once for every file, or for every N pictures where it takes N at a time.
+ * A model with several runs once, with a file for each, or several pictures together where its number of pictures is free. */
 #include "runtime.h"
 #include <dirent.h>
 #include <errno.h>
@@ -82,7 +82,8 @@ static bool fail_missing(const cai_program *program, const Paths *lists, cai_err
     for (int i = 0; i < program->input_count; i++) {
         if (lists[i].count) continue;
         size_t used = strlen(list);
-        snprintf(list + used, sizeof list - used, "%s`%s` (%s)", used ? ", " : "", program->inputs[i].name, program->inputs[i].type_text);
+        snprintf(list + used, sizeof list - used, "%s`%s` (%s)", used ? ", " : "", program->inputs[i].name,
+                 program->inputs[i].type_text);
     }
     return cai_fail(error, CAI_BAD_USAGE, "no file is given for %s", list);
 }
@@ -98,8 +99,8 @@ static bool assign_files(const cai_program *program, const cai_command *command,
         if (program->input_count == 1 || command->inputs[i].port >= 0) continue;
         while (next < program->input_count && lists[next].count) next++;
         if (next == program->input_count) {
-            return cai_fail(error, CAI_BAD_USAGE, "%s: the model takes %d file%s, and this is one more", command->inputs[i].path, program->input_count,
-                            program->input_count == 1 ? "" : "s");
+            return cai_fail(error, CAI_BAD_USAGE, "%s: the model takes %d file%s, and this is one more", command->inputs[i].path,
+                            program->input_count, program->input_count == 1 ? "" : "s");
         }
         if (!add_file(&lists[next], &program->inputs[next], command->inputs[i].path, error)) return false;
     }
@@ -109,7 +110,9 @@ static bool assign_files(const cai_program *program, const cai_command *command,
 /* One .safetensors for a model of several inputs holds them all by name. */
 static bool share_file(const cai_program *program, const cai_command *command, Paths *lists, cai_error *error) {
     const char *path = command->inputs[0].path;
-    if (program->input_count < 2 || command->input_count != 1 || command->inputs[0].port >= 0 || !cai_has_extension(path, ".safetensors")) return true;
+    if (program->input_count < 2 || command->input_count != 1 || command->inputs[0].port >= 0 ||
+        !cai_has_extension(path, ".safetensors"))
+        return true;
     for (int i = 0; i < program->input_count; i++) {
         if (lists[i].count == 0 && !add_path(&lists[i], "", path, error)) return false;
     }
@@ -121,11 +124,12 @@ static bool share_file(const cai_program *program, const cai_command *command, P
 static bool split(const cai_program *program, Paths *lists, cai_jobs *jobs, cai_error *error) {
     int each = program->input_count == 1 ? pictures_a_run(&program->inputs[0]) : 1;
     if (program->input_count == 1 && lists[0].count % each != 0) {
-        return cai_fail(error, CAI_BAD_INPUT, "the model takes %d pictures at a time (`%s` is %s), and %d are given", each, program->inputs[0].name,
-                        program->inputs[0].type_text, lists[0].count);
+        return cai_fail(error, CAI_BAD_INPUT, "the model takes %d pictures at a time (`%s` is %s), and %d are given", each,
+                        program->inputs[0].name, program->inputs[0].type_text, lists[0].count);
     }
     jobs->count = program->input_count == 1 ? lists[0].count / each : 1;
-    jobs->feeds = cai_allocate((uint64_t)jobs->count * ((uint64_t)program->input_count + 1) * sizeof *jobs->feeds, "the list of runs", error);
+    jobs->feeds = cai_allocate((uint64_t)jobs->count * ((uint64_t)program->input_count + 1) * sizeof *jobs->feeds,
+                               "the list of runs", error);
     if (!jobs->feeds) return false;
     if (program->input_count == 1) {
         for (int i = 0; i < jobs->count; i++) jobs->feeds[i] = (cai_feed){(const char *const *)lists[0].items + i * each, each};
@@ -133,8 +137,8 @@ static bool split(const cai_program *program, Paths *lists, cai_jobs *jobs, cai_
     }
     for (int i = 0; i < program->input_count; i++) {
         if (lists[i].count > 1 && !many_together(&program->inputs[i])) {
-            return cai_fail(error, CAI_BAD_USAGE, "input `%s` is %s, one file, and %d are given", program->inputs[i].name, program->inputs[i].type_text,
-                            lists[i].count);
+            return cai_fail(error, CAI_BAD_USAGE, "input `%s` is %s, one file, and %d are given", program->inputs[i].name,
+                            program->inputs[i].type_text, lists[i].count);
         }
         jobs->feeds[i] = (cai_feed){(const char *const *)lists[i].items, lists[i].count};
     }
@@ -150,7 +154,8 @@ bool cai_jobs_plan(const cai_program *program, const cai_command *command, cai_j
         return cai_fail_memory(error, sizeof *lists, "the list of runs");
     }
     *plan = (Plan){.lists = lists, .list_count = program->input_count};
-    bool good = assign_files(program, command, lists, error) && (command->input_count == 0 || share_file(program, command, lists, error));
+    bool good =
+        assign_files(program, command, lists, error) && (command->input_count == 0 || share_file(program, command, lists, error));
     for (int i = 0; i < program->input_count && good; i++) {
         if (lists[i].count == 0) good = fail_missing(program, lists, error);
     }

@@ -69,7 +69,8 @@ static void read_orientation(j_decompress_ptr jpeg, int *orientation) {
     }
 }
 
-/* Row y, with 1, 3 or 4 samples a pixel. Four are CMYK, which Adobe's programs store inverted: then light is the product of the samples. */
+/* Row y, with 1, 3 or 4 samples a pixel. Four are CMYK, which Adobe's
+ * programs store inverted: then light is the product of the samples. */
 static void store_row(cai_image *image, int64_t y, const unsigned char *row, int samples, bool inverted) {
     int64_t plane = image->height * image->width;
     float *out = image->pixels + y * image->width;
@@ -94,9 +95,12 @@ static bool read_jpeg(Reader *reader, const unsigned char *bytes, size_t count, 
     read_orientation(jpeg, orientation);
     bool gray = jpeg->jpeg_color_space == JCS_GRAYSCALE, four = jpeg->num_components == 4;
     jpeg->out_color_space = gray ? JCS_GRAYSCALE : four ? JCS_CMYK : JCS_RGB;
-    if (!cai_image_new(reader->failure.path, gray ? 1 : 3, jpeg->image_height, jpeg->image_width, reader->image, reader->failure.error)) return false;
+    if (!cai_image_new(reader->failure.path, gray ? 1 : 3, jpeg->image_height, jpeg->image_width, reader->image,
+                       reader->failure.error))
+        return false;
     jpeg_start_decompress(jpeg);
-    reader->row = cai_allocate((uint64_t)jpeg->output_width * (unsigned)jpeg->output_components, reader->failure.path, reader->failure.error);
+    reader->row = cai_allocate((uint64_t)jpeg->output_width * (unsigned)jpeg->output_components, reader->failure.path,
+                               reader->failure.error);
     if (!reader->row) return false;
     while (jpeg->output_scanline < jpeg->output_height) {
         int64_t y = jpeg->output_scanline;
@@ -107,7 +111,8 @@ static bool read_jpeg(Reader *reader, const unsigned char *bytes, size_t count, 
     return true;
 }
 
-bool cai_jpeg_decode(const char *path, const unsigned char *bytes, size_t count, cai_image *image, int *orientation, cai_error *error) {
+bool cai_jpeg_decode(const char *path, const unsigned char *bytes, size_t count, cai_image *image, int *orientation,
+                     cai_error *error) {
     Reader reader = {.image = image};
     reader.jpeg.err = set_failure(&reader.failure, path, error);
     bool read = read_jpeg(&reader, bytes, count, orientation);
@@ -146,7 +151,8 @@ static bool write_jpeg(Writer *writer, const unsigned char *pixels, int channels
     return true;
 }
 
-bool cai_jpeg_write(cai_output *output, const unsigned char *pixels, int channels, int64_t height, int64_t width, cai_error *error) {
+bool cai_jpeg_write(cai_output *output, const unsigned char *pixels, int channels, int64_t height, int64_t width,
+                    cai_error *error) {
     Writer writer = {.count = 0};
     writer.jpeg.err = set_failure(&writer.failure, output->path ? output->path : "standard output", error);
     bool made = write_jpeg(&writer, pixels, channels, height, width);

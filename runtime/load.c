@@ -14,7 +14,9 @@ typedef struct Loader {
 
 static const char *shown(const char *path) { return strcmp(path, "-") == 0 ? "standard input" : path; }
 
-static bool is_tensor_file(const cai_file *file) { return cai_is_npy(file->data, file->count) || cai_is_safetensors(file->data, file->count); }
+static bool is_tensor_file(const cai_file *file) {
+    return cai_is_npy(file->data, file->count) || cai_is_safetensors(file->data, file->count);
+}
 
 static void remember_sizes(Loader *loader, const cai_port *port, const int64_t *dims) {
     for (int axis = 0; axis < port->rank; axis++) {
@@ -30,7 +32,8 @@ static const cai_tensor *choose_tensor(const cai_tensor_file *file, const cai_po
     const cai_tensor *found = cai_tensors_find(file, port->name);
     if (found) return found;
     if (file->count == 1) return &file->tensors[0];
-    cai_fail(error, CAI_BAD_INPUT, "%s: has %lld tensors, and none of them is named `%s`", path, (long long)file->count, port->name);
+    cai_fail(error, CAI_BAD_INPUT, "%s: has %lld tensors, and none of them is named `%s`", path, (long long)file->count,
+             port->name);
     return NULL;
 }
 
@@ -38,12 +41,14 @@ static bool check_tensor(const cai_tensor *tensor, const cai_port *port, const c
     char shape[400];
     cai_tensor_shape_text(tensor, shape, sizeof shape);
     if (tensor->rank != port->rank) {
-        return cai_fail(error, CAI_BAD_INPUT, "%s: holds %s, and input `%s` is %s: %d axes are wanted%s", path, shape, port->name, port->type_text, port->rank,
-                        tensor->rank + 1 == port->rank ? " (x[None] adds one in front)" : "");
+        return cai_fail(error, CAI_BAD_INPUT, "%s: holds %s, and input `%s` is %s: %d axes are wanted%s", path, shape, port->name,
+                        port->type_text, port->rank, tensor->rank + 1 == port->rank ? " (x[None] adds one in front)" : "");
     }
     bool real = tensor->type == CAI_F32 || tensor->type == CAI_F64 || tensor->type == CAI_F16 || tensor->type == CAI_BF16;
     if (port->form == CAI_FORM_IMAGE && !real) {
-        return cai_fail(error, CAI_BAD_INPUT, "%s: holds %s, and a picture's values are real numbers from 0 to 1 (x.astype('float32') / 255)", path, shape);
+        return cai_fail(error, CAI_BAD_INPUT,
+                        "%s: holds %s, and a picture's values are real numbers from 0 to 1 (x.astype('float32') / 255)", path,
+                        shape);
     }
     return true;
 }
@@ -78,16 +83,19 @@ static bool set_channels(Loader *loader, const cai_port *port, const char *path,
     cai_extent channels = extent(loader, &port->dims[port->rank - 3]);
     int64_t wanted = channels.fixed > 0 ? channels.fixed : image->channels;
     if (wanted != 1 && wanted != 3) {
-        return cai_fail(loader->error, CAI_BAD_INPUT, "input `%s` is %s: a picture has 1 or 3 channels: give these as .npy or .safetensors", port->name,
+        return cai_fail(loader->error, CAI_BAD_INPUT,
+                        "input `%s` is %s: a picture has 1 or 3 channels: give these as .npy or .safetensors", port->name,
                         port->type_text);
     }
     if (wanted != image->channels && loader->notice) {
-        loader->notice(path, wanted == 3 ? "gray, widened to the 3 channels that the model takes" : "in colour, reduced to the gray that the model takes (BT.601)");
+        loader->notice(path, wanted == 3 ? "gray, widened to the 3 channels that the model takes"
+                                         : "in colour, reduced to the gray that the model takes (BT.601)");
     }
     return cai_the_pictures.set_channels(image, wanted, loader->error);
 }
 
-static bool prepare_picture(Loader *loader, const cai_port *port, const char *path, const cai_file *file, cai_image *image, cai_padding *padding) {
+static bool prepare_picture(Loader *loader, const cai_port *port, const char *path, const cai_file *file, cai_image *image,
+                            cai_padding *padding) {
     if (!cai_the_pictures.decode(path, file->data, file->count, image, loader->error)) return false;
     *padding = (cai_padding){.height = image->height, .width = image->width};
     cai_extent height = extent(loader, &port->dims[port->rank - 2]), width = extent(loader, &port->dims[port->rank - 1]);
@@ -102,21 +110,27 @@ static bool prepare_picture(Loader *loader, const cai_port *port, const char *pa
 }
 
 /* Appends a picture to those that go in together, and frees it; all have the size of the first. */
-static bool append_picture(Loader *loader, const cai_port *port, const char *path, int total, cai_image *image, cai_loaded *loaded) {
+static bool append_picture(Loader *loader, const cai_port *port, const char *path, int total, cai_image *image,
+                           cai_loaded *loaded) {
     int64_t dims[4] = {total, image->channels, image->height, image->width}, each = image->channels * image->height * image->width;
     const int64_t *used = dims + 4 - port->rank;
     bool good = true;
     if (loaded->picture_count == 0) {
         memcpy(loaded->dims, used, sizeof *used * (size_t)port->rank);
         remember_sizes(loader, port, loaded->dims);
-        loaded->data = total == 1 ? image->pixels : cai_allocate((uint64_t)(total * each) * sizeof(float), "the pictures together", loader->error);
+        loaded->data = total == 1
+                           ? image->pixels
+                           : cai_allocate((uint64_t)(total * each) * sizeof(float), "the pictures together", loader->error);
         good = loaded->data != NULL;
     } else if (memcmp(loaded->dims, used, sizeof *used * (size_t)port->rank) != 0) {
-        good = cai_fail(loader->error, CAI_BAD_INPUT, "%s: is %lld wide and %lld high: pictures that go in together must have one size, and the first has %lld and %lld",
-                        path, (long long)image->width, (long long)image->height, (long long)loaded->dims[port->rank - 1],
-                        (long long)loaded->dims[port->rank - 2]);
+        good = cai_fail(
+            loader->error, CAI_BAD_INPUT,
+            "%s: is %lld wide and %lld high: pictures that go in together must have one size, and the first has %lld and %lld",
+            path, (long long)image->width, (long long)image->height, (long long)loaded->dims[port->rank - 1],
+            (long long)loaded->dims[port->rank - 2]);
     }
-    if (good && total > 1) memcpy((float *)loaded->data + loaded->picture_count * each, image->pixels, (size_t)each * sizeof(float));
+    if (good && total > 1)
+        memcpy((float *)loaded->data + loaded->picture_count * each, image->pixels, (size_t)each * sizeof(float));
     if (total > 1 || !good) free(image->pixels);
     loaded->picture_count += good;
     return good;
@@ -156,7 +170,8 @@ static bool load_pictures(Loader *loader, const cai_port *port, const cai_feed *
 
 /* ---- all inputs ---- */
 
-bool cai_load(const cai_program *program, const cai_feed *feeds, cai_loaded *loaded, void (*notice)(const char *path, const char *text), cai_error *error) {
+bool cai_load(const cai_program *program, const cai_feed *feeds, cai_loaded *loaded,
+              void (*notice)(const char *path, const char *text), cai_error *error) {
     Loader loader = {.program = program, .notice = notice, .error = error};
     memset(loaded, 0, sizeof *loaded * (size_t)program->input_count);
     loader.symbols = calloc((size_t)program->symbol_count + 1, sizeof *loader.symbols);
@@ -164,7 +179,8 @@ bool cai_load(const cai_program *program, const cai_feed *feeds, cai_loaded *loa
     for (int i = 0; i < program->input_count && good; i++) {
         const cai_port *port = &program->inputs[i];
         bool pictures = port->form == CAI_FORM_IMAGE && (port->rank == 3 || port->rank == 4) && port->type == CAI_F32;
-        good = pictures ? load_pictures(&loader, port, &feeds[i], &loaded[i]) : open_tensor(&loader, port, feeds[i].paths[0], &loaded[i]);
+        good = pictures ? load_pictures(&loader, port, &feeds[i], &loaded[i])
+                        : open_tensor(&loader, port, feeds[i].paths[0], &loaded[i]);
         if (good) remember_sizes(&loader, port, loaded[i].dims);
     }
     free(loader.symbols);

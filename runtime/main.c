@@ -21,7 +21,8 @@ static void print_notice(const char *path, const char *text) {
 
 static bool check_cpu(const cai_program *program, cai_error *error) {
     return cai_cpu_runs(program->cpu) ||
-           cai_fail(error, CAI_BAD_INPUT, "this program was built for %s, and this machine's CPU cannot run it: build it with `cai build --target`",
+           cai_fail(error, CAI_BAD_INPUT,
+                    "this program was built for %s, and this machine's CPU cannot run it: build it with `cai build --target`",
                     program->target);
 }
 

@@ -12,7 +12,9 @@ typedef struct Scanner {
     cai_error *error;
 } Scanner;
 
-static bool fail(const Scanner *s, const char *what) { return cai_fail(s->error, CAI_BAD_INPUT, "%s: broken .npy header: %s", s->path, what); }
+static bool fail(const Scanner *s, const char *what) {
+    return cai_fail(s->error, CAI_BAD_INPUT, "%s: broken .npy header: %s", s->path, what);
+}
 
 static bool take(Scanner *s, const char *text) {
     while (s->at < s->end && isspace((unsigned char)*s->at)) s->at++;
@@ -48,14 +50,16 @@ static bool scan_type(Scanner *s, int32_t *type, Layout *layout) {
         *type = codes[i].type;
         return true;
     }
-    return cai_fail(s->error, CAI_BAD_INPUT, "%s: elements of type '%s' are not read: convert them, for instance by x.astype('float32')", s->path, text);
+    return cai_fail(s->error, CAI_BAD_INPUT,
+                    "%s: elements of type '%s' are not read: convert them, for instance by x.astype('float32')", s->path, text);
 }
 
 static bool scan_size(Scanner *s, int64_t *value) {
     take(s, "");
     if (s->at == s->end || !isdigit((unsigned char)*s->at)) return fail(s, "a size is missing");
     for (*value = 0; s->at < s->end && isdigit((unsigned char)*s->at); s->at++) {
-        if (__builtin_mul_overflow(*value, 10, value) || __builtin_add_overflow(*value, *s->at - '0', value)) return fail(s, "a size is beyond 63 bits");
+        if (__builtin_mul_overflow(*value, 10, value) || __builtin_add_overflow(*value, *s->at - '0', value))
+            return fail(s, "a size is beyond 63 bits");
     }
     take(s, "L"); /* Python 2's long */
     return true;
@@ -81,12 +85,14 @@ static bool scan_header(Scanner *s, cai_tensor *tensor, Layout *layout) {
         char key[32];
         if (!scan_string(s, key, sizeof key)) return false;
         if (!take(s, ":")) return fail(s, "`:` is missing");
-        int field = strcmp(key, "descr") == 0 ? DESCR : strcmp(key, "fortran_order") == 0 ? ORDER : strcmp(key, "shape") == 0 ? SHAPE : 0;
+        int field = strcmp(key, "descr") == 0 ? DESCR : strcmp(key, "shape") == 0 ? SHAPE : 0;
+        if (strcmp(key, "fortran_order") == 0) field = ORDER;
         if (!field || (seen & field)) return fail(s, "a key is unknown, or stands twice");
         seen |= field;
         if (field == DESCR && !scan_type(s, &tensor->type, layout)) return false;
         if (field == SHAPE && !scan_shape(s, tensor)) return false;
-        if (field == ORDER && !(layout->fortran = take(s, "True")) && !take(s, "False")) return fail(s, "fortran_order is neither True nor False");
+        if (field == ORDER && !(layout->fortran = take(s, "True")) && !take(s, "False"))
+            return fail(s, "fortran_order is neither True nor False");
         if (!take(s, ",") && !(take(s, "") && s->at < s->end && *s->at == '}')) return fail(s, "`,` or `}` is missing");
     }
     take(s, "");
@@ -130,7 +136,8 @@ static size_t header_start(const unsigned char *bytes, size_t count, size_t *len
 
 bool cai_npy_parse(const char *path, const unsigned char *bytes, size_t count, cai_tensor_file *file, cai_error *error) {
     size_t length = 0, start = header_start(bytes, count, &length);
-    if (count > 6 && (bytes[6] < 1 || bytes[6] > 3)) return cai_fail(error, CAI_BAD_INPUT, "%s: version %d of .npy is not known", path, bytes[6]);
+    if (count > 6 && (bytes[6] < 1 || bytes[6] > 3))
+        return cai_fail(error, CAI_BAD_INPUT, "%s: version %d of .npy is not known", path, bytes[6]);
     if (start == 0) return cai_fail(error, CAI_BAD_INPUT, "%s: the file is cut off within its .npy header", path);
     cai_tensor *tensor = file->tensors = cai_allocate(sizeof *tensor, path, error);
     if (!tensor) return false;
@@ -142,8 +149,8 @@ bool cai_npy_parse(const char *path, const unsigned char *bytes, size_t count, c
     uint64_t wanted, there = count - start - length;
     char shape[400];
     if (!cai_tensor_count(tensor, &wanted) || wanted != there) {
-        return cai_fail(error, CAI_BAD_INPUT, "%s: %s does not fit the %llu bytes of data in the file: it is cut off or broken", path,
-                        cai_tensor_shape_text(tensor, shape, sizeof shape), (unsigned long long)there);
+        return cai_fail(error, CAI_BAD_INPUT, "%s: %s does not fit the %llu bytes of data in the file: it is cut off or broken",
+                        path, cai_tensor_shape_text(tensor, shape, sizeof shape), (unsigned long long)there);
     }
     bool turned = (layout.big_endian && cai_type_bytes(tensor->type) > 1) || (layout.fortran && tensor->rank > 1);
     return !turned || tensor->count == 0 || turn(path, file, layout, error);
@@ -160,8 +167,10 @@ bool cai_npy_write(cai_output *output, const cai_tensor *tensor, cai_error *erro
         return cai_fail(error, CAI_BAD_USAGE, ".npy cannot hold %s: name a .safetensors", cai_type_name(tensor->type));
     }
     char header[640] = "\x93NUMPY\1";
-    int used = 10 + snprintf(header + 10, sizeof header - 10, "{'descr': '%s', 'fortran_order': False, 'shape': (", codes[tensor->type]);
-    for (int i = 0; i < tensor->rank; i++) used += snprintf(header + used, sizeof header - (size_t)used, "%lld,", (long long)tensor->dims[i]);
+    int used =
+        10 + snprintf(header + 10, sizeof header - 10, "{'descr': '%s', 'fortran_order': False, 'shape': (", codes[tensor->type]);
+    for (int i = 0; i < tensor->rank; i++)
+        used += snprintf(header + used, sizeof header - (size_t)used, "%lld,", (long long)tensor->dims[i]);
     used += snprintf(header + used, sizeof header - (size_t)used, "), }");
     while (used % 64 != 63) header[used++] = ' ';
     header[used++] = '\n';

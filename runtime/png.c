@@ -54,7 +54,8 @@ static void store_row(cai_image *image, int64_t y, const unsigned char *row, int
 static bool plausible(const Reader *reader, uint64_t row_bytes, uint64_t height) {
     uint64_t most = (uint64_t)(reader->end - reader->at) * 1032 + 1032;
     return row_bytes * height <= most ||
-           cai_fail(reader->error, CAI_BAD_INPUT, "%s: broken PNG: the file is cut off, or much too small for the size it claims", reader->path);
+           cai_fail(reader->error, CAI_BAD_INPUT, "%s: broken PNG: the file is cut off, or much too small for the size it claims",
+                    reader->path);
 }
 
 static bool read_rows(Reader *reader, png_structp png, png_infop info) {
@@ -79,7 +80,7 @@ static bool read_rows(Reader *reader, png_structp png, png_infop info) {
 }
 
 static bool read_png(Reader *reader, png_structp png, png_infop info, int *orientation) {
-    static const unsigned char unused[] = "iCCP\0iTXt\0tEXt\0zTXt\0sPLT\0hIST"; /* texts and profiles: could be large, and are not used */
+    static const unsigned char unused[] = "iCCP\0iTXt\0tEXt\0zTXt\0sPLT\0hIST"; /* not looked at, and could be large */
     if (setjmp(png_jmpbuf(png))) return false;
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, unused, 6);
     png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* cai_image_new has the limit */
@@ -97,7 +98,8 @@ static bool read_png(Reader *reader, png_structp png, png_infop info, int *orien
     return true;
 }
 
-bool cai_png_decode(const char *path, const unsigned char *bytes, size_t count, cai_image *image, int *orientation, cai_error *error) {
+bool cai_png_decode(const char *path, const unsigned char *bytes, size_t count, cai_image *image, int *orientation,
+                    cai_error *error) {
     Reader reader = {.path = path, .at = bytes, .end = bytes + count, .image = image, .error = error};
     png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &reader, on_read_error, on_warning);
     png_infop info = png ? png_create_info_struct(png) : NULL;
@@ -129,15 +131,16 @@ static void write_bytes(png_structp png, png_bytep bytes, size_t count) {
 
 static void flush_nothing(png_structp png) { (void)png; }
 
-static bool write_png(Writer *writer, png_structp png, png_infop info, const unsigned char *pixels, int channels, int64_t height, int64_t width) {
+static bool write_png(Writer *writer, png_structp png, png_infop info, const unsigned char *pixels, int channels, int64_t height,
+                      int64_t width) {
     if (setjmp(png_jmpbuf(png))) return false;
     png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
     png_set_write_fn(png, writer, write_bytes, flush_nothing);
     png_set_compression_buffer_size(png, 1 << 16);
     png_set_compression_level(png, 4); /* within some per cent of level 6, at twice the speed */
     png_set_filter(png, 0, PNG_FILTER_SUB | PNG_FILTER_UP | PNG_FILTER_PAETH);
-    png_set_IHDR(png, info, (png_uint_32)width, (png_uint_32)height, 8, channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY, PNG_INTERLACE_NONE,
-                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_set_IHDR(png, info, (png_uint_32)width, (png_uint_32)height, 8, channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY,
+                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     png_write_info(png, info);
     for (int64_t y = 0; y < height; y++) png_write_row(png, pixels + y * width * channels);
     png_write_end(png, NULL);

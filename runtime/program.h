@@ -11,14 +11,16 @@
 #include <stdint.h>
 
 #define CAI_PROGRAM_ABI 1
-#define CAI_ALIGNMENT 64 /* of weights, of the arena of slots, and of every slot; inputs and outputs need none beyond their element's */
+#define CAI_ALIGNMENT                                                                                                            \
+    64 /* of weights, of the arena of slots, and of every slot; inputs and outputs need none beyond their element's */
 #define CAI_READ_SLACK 64 /* bytes after the arena that a kernel may read (never write) */
 
 enum { CAI_F32, CAI_F16, CAI_BF16, CAI_I8, CAI_I32, CAI_I64, CAI_BOOL }; /* DType of graph.h, same order */
 enum { CAI_FORM_TENSOR, CAI_FORM_IMAGE, CAI_FORM_LABELS, CAI_FORM_BOXES, CAI_FORM_NAMES }; /* PortForm */
 enum { CAI_FIT_EXACT, CAI_FIT_CROP, CAI_FIT_STRETCH, CAI_FIT_PAD }; /* Fit */
 
-typedef struct cai_dim { /* of an input: symbol < 0: `multiple`; else multiple * symbols[symbol]; symbol -2: any size that the sizes[] agree with */
+typedef struct cai_dim { /* of an input: symbol < 0: `multiple`; else multiple * symbols[symbol]; symbol -2: any size that the
+                            sizes[] agree with */
     int64_t multiple;
     int32_t symbol;
     int32_t size; /* sizes[size] is the dimension once prepare() has run */

@@ -53,7 +53,8 @@ static void print_row(const cai_tensor *tensor, const cai_port *port, int64_t ro
     }
 }
 
-void cai_print_labels(const cai_context *context, const cai_port *port, const void *data, const char *const *titles, int title_count, FILE *out) {
+void cai_print_labels(const cai_context *context, const cai_port *port, const void *data, const char *const *titles,
+                      int title_count, FILE *out) {
     cai_tensor tensor = as_tensor(context, port, data);
     int64_t classes = tensor.rank ? tensor.dims[tensor.rank - 1] : 1, rows = classes ? tensor.count / classes : 0;
     for (int64_t row = 0; row < rows; row++) {

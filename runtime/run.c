@@ -35,7 +35,8 @@ static bool arena_reserve(Arena *arena, uint64_t bytes, cai_error *error) {
     if (arena->mapping && bytes <= arena->bytes) return true;
     uint64_t limit = cai_memory_limit();
     if (bytes > limit) {
-        return cai_fail(error, CAI_BAD_INPUT, "not enough memory: intermediate results of this size take %.1f GB, and there are %.1f GB",
+        return cai_fail(error, CAI_BAD_INPUT,
+                        "not enough memory: intermediate results of this size take %.1f GB, and there are %.1f GB",
                         (double)bytes / 1e9, (double)limit / 1e9);
     }
     bytes = (bytes + CAI_ALIGNMENT - 1) / CAI_ALIGNMENT * CAI_ALIGNMENT;
@@ -59,7 +60,8 @@ static int32_t most_arguments(const cai_program *program) {
 
 cai_context *cai_context_new(const cai_program *program, cai_pool *pool, cai_error *error) {
     if (program->abi != CAI_PROGRAM_ABI) {
-        cai_fail(error, CAI_INTERNAL, "the program was built for version %u of the runtime, this is %u", program->abi, CAI_PROGRAM_ABI);
+        cai_fail(error, CAI_INTERNAL, "the program was built for version %u of the runtime, this is %u", program->abi,
+                 CAI_PROGRAM_ABI);
         return NULL;
     }
     cai_context *context = calloc(1, sizeof *context);
@@ -73,8 +75,13 @@ cai_context *cai_context_new(const cai_program *program, cai_pool *pool, cai_err
         cai_fail_memory(error, sizeof *numbers * (symbols + sizes), "a context");
         return NULL;
     }
-    *context = (cai_context){.program = program, .pool = pool, .arguments = arguments, .symbols = numbers, .new_symbols = numbers + symbols,
-                             .sizes = numbers + 2 * symbols, .new_sizes = numbers + 2 * symbols + sizes};
+    *context = (cai_context){.program = program,
+                             .pool = pool,
+                             .arguments = arguments,
+                             .symbols = numbers,
+                             .new_symbols = numbers + symbols,
+                             .sizes = numbers + 2 * symbols,
+                             .new_sizes = numbers + 2 * symbols + sizes};
     return context;
 }
 
@@ -95,28 +102,31 @@ const char *cai_port_axis_text(const cai_port *port, int axis, char *out, size_t
     return out;
 }
 
-static bool fail_size(const cai_program *program, const cai_port *port, int axis, int64_t found, int64_t wanted, int symbol, cai_error *error) {
+static bool fail_size(const cai_program *program, const cai_port *port, int axis, int64_t found, int64_t wanted, int symbol,
+                      cai_error *error) {
     char text[32];
     const char *side = cai_port_axis_text(port, axis, text, sizeof text);
     const char *of = symbol >= 0 ? program->symbols[symbol].name : NULL;
-    return cai_fail(error, CAI_BAD_INPUT, "input `%s` is %s: its %s must be %lld%s%s%s, and is %lld", port->name, port->type_text, side,
-                    (long long)wanted, of ? " (" : "", of ? of : "", of ? " is set by another size)" : "", (long long)found);
+    return cai_fail(error, CAI_BAD_INPUT, "input `%s` is %s: its %s must be %lld%s%s%s, and is %lld", port->name, port->type_text,
+                    side, (long long)wanted, of ? " (" : "", of ? of : "", of ? " is set by another size)" : "",
+                    (long long)found);
 }
 
 /* One size of one input: a number, or the value of a symbol. */
-static bool bind_size(const cai_program *program, const cai_port *port, int axis, int64_t found, int64_t *symbols, cai_error *error) {
+static bool bind_size(const cai_program *program, const cai_port *port, int axis, int64_t found, int64_t *symbols,
+                      cai_error *error) {
     const cai_dim *dim = &port->dims[axis];
     char text[32];
     const char *side = cai_port_axis_text(port, axis, text, sizeof text);
     if (found < 1) {
-        return cai_fail(error, CAI_BAD_INPUT, "input `%s` is %s: its %s is %lld, and must be at least 1", port->name, port->type_text, side,
-                        (long long)found);
+        return cai_fail(error, CAI_BAD_INPUT, "input `%s` is %s: its %s is %lld, and must be at least 1", port->name,
+                        port->type_text, side, (long long)found);
     }
     if (dim->symbol == -2) return true; /* compared when all symbols are known */
     if (dim->symbol < 0) return found == dim->multiple || fail_size(program, port, axis, found, dim->multiple, -1, error);
     if (found % dim->multiple != 0) {
-        return cai_fail(error, CAI_BAD_INPUT, "input `%s` is %s: its %s must be a multiple of %lld, and is %lld", port->name, port->type_text,
-                        side, (long long)dim->multiple, (long long)found);
+        return cai_fail(error, CAI_BAD_INPUT, "input `%s` is %s: its %s must be a multiple of %lld, and is %lld", port->name,
+                        port->type_text, side, (long long)dim->multiple, (long long)found);
     }
     int64_t *symbol = &symbols[dim->symbol], value = found / dim->multiple;
     if (*symbol == 0) *symbol = value;
@@ -129,7 +139,8 @@ static void describe_symbols(const cai_program *program, const int64_t *symbols,
     out[0] = 0;
     for (int i = 0; i < program->symbol_count && used < size; i++) {
         const cai_symbol *symbol = &program->symbols[i];
-        used += (size_t)snprintf(out + used, size - used, "%s%s = %lld", i ? ", " : " (", symbol->name, (long long)(symbol->multiple * symbols[i]));
+        used += (size_t)snprintf(out + used, size - used, "%s%s = %lld", i ? ", " : " (", symbol->name,
+                                 (long long)(symbol->multiple * symbols[i]));
     }
     if (program->symbol_count && used < size) snprintf(out + used, size - used, ")");
 }
@@ -142,7 +153,8 @@ static bool prepare(cai_context *context, cai_error *error) {
     int64_t found = program->prepare(context->new_symbols, context->new_sizes);
     if (found == CAI_OVERFLOW) return cai_fail(error, CAI_BAD_INPUT, "sizes are too large to compute with%s", sizes);
     if (found != CAI_PREPARED) {
-        if (found < 0 || found >= program->check_count) return cai_fail(error, CAI_INTERNAL, "check %lld does not exist", (long long)found);
+        if (found < 0 || found >= program->check_count)
+            return cai_fail(error, CAI_INTERNAL, "check %lld does not exist", (long long)found);
         return cai_fail(error, CAI_BAD_INPUT, "%s%s", program->checks[found].message, sizes);
     }
     return arena_reserve(&context->arena, (uint64_t)context->new_sizes[program->arena], error);
@@ -196,7 +208,9 @@ bool cai_context_prepare_symbols(cai_context *context, const int64_t *symbols, c
     return true;
 }
 
-int64_t cai_context_dim(const cai_context *context, const cai_port *port, int axis) { return context->sizes[port->dims[axis].size]; }
+int64_t cai_context_dim(const cai_context *context, const cai_port *port, int axis) {
+    return context->sizes[port->dims[axis].size];
+}
 
 int64_t cai_context_elements(const cai_context *context, const cai_port *port) {
     int64_t elements = 1;

@@ -1,9 +1,9 @@
-/* The runtime's own header: what every built program contains besides its generated code. The compiler links the file
- * formats (file.c, tensor_file.c, image.c, fit.c) from here too; nothing here knows the compiler.
+/* The runtime's own header: what every built program contains besides its generated code. The compiler links the file formats
+ * (file.c, tensor_file.c, image.c, fit.c) from here too; nothing here knows the compiler.
  *
  * Conventions. No function here but main() leaves the program or writes to a terminal. A function that can fail returns false
- * (or NULL), fills *error, and leaves nothing behind: no memory, no open file, no half-written file; its results are then
- * unspecified and need no cleaning up. Texts of errors name the file, say what was found, what was expected and what would mend it. */
+ * (or NULL), fills *error, and leaves nothing behind: no memory, no open file, no half-written file; its results are then not
+ * specified and need no cleaning up. Texts of errors name the file, what was found, what was expected, what would mend it. */
 #ifndef CAI_RUNTIME_H
 #define CAI_RUNTIME_H
 
@@ -51,7 +51,8 @@ typedef void (*cai_task)(void *context, int64_t begin, int64_t end);
 cai_pool *cai_pool_new(int threads);
 void cai_pool_free(cai_pool *pool);
 int cai_pool_threads(const cai_pool *pool);
-/* Runs tasks 0 .. tasks, a contiguous share a thread, and returns when all are done. With one task or one thread it is a plain call. */
+/* Runs tasks 0 .. tasks, a contiguous share a thread, and returns when
+ * all are done. With one task or one thread it is a plain call. */
 void cai_pool_run(cai_pool *pool, cai_task task, void *context, int64_t tasks);
 /* CAI_NUM_THREADS, else OMP_NUM_THREADS, else the smaller of the affinity mask and the cgroup's quota (rounded up); at least 1. */
 int cai_default_threads(void);
@@ -102,8 +103,8 @@ void cai_file_close(cai_file *file);
 
 bool cai_is_stream(const char *path); /* "-", a device or a pipe: its name says nothing about the format */
 
-/* A file being written. Regular files are written beside their name and renamed by cai_output_finish, so that at any moment there is
- * the old file or the whole new one; devices and pipes are written directly; "-" is standard output. */
+/* A file being written. Regular files are written beside their name and renamed by cai_output_finish, so that at any moment there
+ * is the old file or the whole new one; devices and pipes are written directly; "-" is standard output. */
 typedef struct cai_output {
     int descriptor;
     char *path, *beside; /* beside: NULL where the file is written directly */
@@ -114,7 +115,8 @@ bool cai_output_write(cai_output *output, const void *bytes, size_t count, cai_e
 bool cai_output_finish(cai_output *output, cai_error *error); /* fsync, close, rename; on failure discards */
 void cai_output_discard(cai_output *output);
 bool cai_file_write(const char *path, const void *bytes, size_t count, cai_error *error); /* all of it at once */
-/* From now on SIGINT, SIGTERM, SIGHUP and SIGQUIT remove unfinished files before they end the program, and SIGPIPE is an error of write. */
+/* From now on SIGINT, SIGTERM, SIGHUP and SIGQUIT remove unfinished files
+ * before they end the program, and SIGPIPE is an error of write. */
 void cai_clean_up_on_signals(void);
 
 /* ---- tensor_type.c: types of elements and conversions between them ---- */
@@ -190,13 +192,15 @@ bool cai_image_read(const char *path, cai_image *image, cai_error *error); /* "-
 void cai_image_free(cai_image *image);
 /* Gray to three equal channels, or colour to gray by BT.601 (0.299, 0.587, 0.114). */
 bool cai_image_set_channels(cai_image *image, int64_t channels, cai_error *error);
-/* Clamps to 0..1, rounds to the nearest of 256 levels (ties to even; NaN is 0), and writes by extension: .png, or .jpg and .jpeg (quality 95,
- * colour not subsampled); streams get PNG. channels 1 or 3. */
+/* Clamps to 0..1, rounds to the nearest of 256 levels (ties to even; NaN is 0), and writes by extension: .png, or .jpg and .jpeg
+ * (quality 95, colour not subsampled); streams get PNG. channels 1 or 3. */
 bool cai_image_write(const char *path, const float *pixels, int64_t channels, int64_t height, int64_t width, cai_error *error);
 
 /* The two formats, for image.c. Decoders fill *image and *orientation (EXIF's 1 to 8; left alone where there is none). */
-bool cai_png_decode(const char *path, const unsigned char *bytes, size_t count, cai_image *image, int *orientation, cai_error *error);
-bool cai_jpeg_decode(const char *path, const unsigned char *bytes, size_t count, cai_image *image, int *orientation, cai_error *error);
+bool cai_png_decode(const char *path, const unsigned char *bytes, size_t count, cai_image *image, int *orientation,
+                    cai_error *error);
+bool cai_jpeg_decode(const char *path, const unsigned char *bytes, size_t count, cai_image *image, int *orientation,
+                     cai_error *error);
 /* `pixels` are 8-bit samples, row major, channels together. */
 bool cai_png_write(cai_output *output, const unsigned char *pixels, int channels, int64_t height, int64_t width, cai_error *error);
 bool cai_jpeg_write(cai_output *output, const unsigned char *pixels, int channels, int64_t height, int64_t width, cai_error *error);
@@ -208,8 +212,9 @@ typedef struct cai_extent { /* what one side must be: `fixed` where > 0, else an
     int64_t fixed, multiple;
 } cai_extent;
 
-/* What a program with pictures uses of the four files image.c, png.c, jpeg.c, fit.c, reached through this table alone: a link that wants
- * pictures asks for the symbol (ld's -u cai_the_pictures, then -lpng -ljpeg -lz), any other leaves the reference NULL and the formats out. */
+/* What a program with pictures uses of the four files image.c, png.c, jpeg.c, fit.c, reached through
+ * this table alone: a link that wants pictures asks for the symbol (ld's -u cai_the_pictures, then
+ * -lpng -ljpeg -lz), any other leaves the reference NULL and the formats out. */
 typedef struct cai_pictures {
     bool (*decode)(const char *path, const void *bytes, size_t count, cai_image *image, cai_error *error);
     bool (*set_channels)(cai_image *image, int64_t channels, cai_error *error);
@@ -220,7 +225,8 @@ extern const cai_pictures cai_the_pictures;
 
 /* ---- fit.c: a picture to the sizes that a model takes ---- */
 
-/* Fits the picture by `fit` (CAI_FIT_*) as docs/language.md defines it. CAI_FIT_EXACT only checks. The message of a failure has no file name. */
+/* Fits the picture by `fit` (CAI_FIT_*) as docs/language.md defines it.
+ * CAI_FIT_EXACT only checks. The message of a failure has no file name. */
 bool cai_image_fit(cai_image *image, int fit, cai_extent height, cai_extent width, cai_error *error);
 /* Antialiased bilinear: a triangle filter, widened where the picture shrinks. */
 bool cai_image_resize(cai_image *image, int64_t height, int64_t width, cai_error *error);
@@ -278,7 +284,9 @@ void cai_jobs_free(cai_jobs *jobs);
 
 /* ---- load.c: files into the buffers of a run ---- */
 
-typedef struct cai_padding { int64_t height, width, padded_height, padded_width; } cai_padding; /* of one picture; equal where nothing was padded */
+typedef struct cai_padding {
+    int64_t height, width, padded_height, padded_width;
+} cai_padding; /* of one picture; equal where nothing was padded */
 
 typedef struct cai_loaded { /* one input */
     int64_t dims[CAI_MAX_RANK];
@@ -288,7 +296,8 @@ typedef struct cai_loaded { /* one input */
 } cai_loaded;
 
 /* Loads all inputs of one run. `notice` is called with what a user may want to know ("gray, widened to 3 channels"), or is NULL. */
-bool cai_load(const cai_program *program, const cai_feed *feeds, cai_loaded *loaded, void (*notice)(const char *path, const char *text), cai_error *error);
+bool cai_load(const cai_program *program, const cai_feed *feeds, cai_loaded *loaded,
+              void (*notice)(const char *path, const char *text), cai_error *error);
 void cai_loaded_free(const cai_program *program, cai_loaded *loaded);
 
 /* ---- store.c: results into files, or to standard output ---- */
@@ -319,13 +328,15 @@ void cai_clock_loaded(cai_clock *clock); /* ... before its first kernel */
 void cai_clock_ran(cai_clock *clock);    /* ... after its last */
 void cai_clock_started(void *clock);     /* for cai_context_on_start */
 /* Runs again, for two seconds or five times, and prints a table to standard error. */
-bool cai_clock_repeat(cai_clock *clock, cai_context *context, const cai_pool *pool, const void *const *inputs, void *const *outputs, int64_t seed,
-                      cai_error *error);
+bool cai_clock_repeat(cai_clock *clock, cai_context *context, const cai_pool *pool, const void *const *inputs,
+                      void *const *outputs, int64_t seed, cai_error *error);
 
 /* ---- report.c: results as text ---- */
 
-/* The best labels of every row, under its title where there is one; and the first numbers of a tensor, with a summary of a long one. */
-void cai_print_labels(const cai_context *context, const cai_port *port, const void *data, const char *const *titles, int title_count, FILE *out);
+/* The best labels of every row, under its title where there is one;
+ * and the first numbers of a tensor, with a summary of a long one. */
+void cai_print_labels(const cai_context *context, const cai_port *port, const void *data, const char *const *titles,
+                      int title_count, FILE *out);
 void cai_print_tensor(const cai_context *context, const cai_port *port, const void *data, FILE *out);
 
 #endif

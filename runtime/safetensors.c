@@ -1,7 +1,8 @@
-/* Safetensors: eight bytes of length, a JSON header {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ...}, and the data.
+/* Safetensors: eight bytes of length, a JSON header {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ...}, and
+ * the data.
  *
- * The header is read by a scanner of its own, not a JSON library's tree: it knows where it stands, so every error names the byte; it takes
- * two copies of nothing; and nothing in a hostile header (depth, counts, numbers, escapes) can cost more than its own length. */
+ * The header is read by a scanner of its own, not a JSON library's tree: it knows where it stands, so that every error names the
+ * byte; it copies only names; and nothing in a hostile header (depth, counts, numbers, escapes) costs more than its length. */
 #include "runtime.h"
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,8 @@ typedef struct Scanner {
 /* ---- the scanner ---- */
 
 static bool fail_at(const Scanner *s, const char *what) {
-    return cai_fail(s->error, CAI_BAD_INPUT, "%s: broken safetensors header: %s at byte %lld", s->path, what, (long long)(8 + s->at - s->begin));
+    return cai_fail(s->error, CAI_BAD_INPUT, "%s: broken safetensors header: %s at byte %lld", s->path, what,
+                    (long long)(8 + s->at - s->begin));
 }
 
 static void skip_space(Scanner *s) {
@@ -120,7 +122,8 @@ static bool scan_size(Scanner *s, int64_t *value) {
     if (s->at == s->end || *s->at < '0' || *s->at > '9') return fail_at(s, "a whole number expected");
     *value = 0;
     for (; s->at < s->end && *s->at >= '0' && *s->at <= '9'; s->at++) {
-        if (__builtin_mul_overflow(*value, 10, value) || __builtin_add_overflow(*value, *s->at - '0', value)) return fail_at(s, "a number beyond 63 bits");
+        if (__builtin_mul_overflow(*value, 10, value) || __builtin_add_overflow(*value, *s->at - '0', value))
+            return fail_at(s, "a number beyond 63 bits");
     }
     return true;
 }
@@ -143,7 +146,8 @@ static bool skip_metadata(Scanner *s) {
     const char *ignored;
     if (!expect(s, '{')) return false;
     for (bool last = take(s, '}'); !last;) {
-        if (!scan_string(s, &ignored) || !expect(s, ':') || !scan_string(s, &ignored) || !next_or_close(s, '}', &last)) return false;
+        if (!scan_string(s, &ignored) || !expect(s, ':') || !scan_string(s, &ignored) || !next_or_close(s, '}', &last))
+            return false;
     }
     return true;
 }
@@ -180,22 +184,27 @@ static bool scan_tensor(Scanner *s, cai_tensor *tensor, int64_t offsets[2]) {
         if (!next_or_close(s, '}', &last)) return false;
     }
     if (seen != (DTYPE | SHAPE | OFFSETS) || two != 2) {
-        return cai_fail(s->error, CAI_BAD_INPUT, "%s: broken safetensors header: tensor `%.200s` needs dtype, shape and two data_offsets", s->path, tensor->name);
+        return cai_fail(s->error, CAI_BAD_INPUT,
+                        "%s: broken safetensors header: tensor `%.200s` needs dtype, shape and two data_offsets", s->path,
+                        tensor->name);
     }
     return true;
 }
 
 /* The tensor lies within the data, and its sizes say as many bytes as its offsets. */
-static bool place_tensor(const Scanner *s, cai_tensor *tensor, const int64_t offsets[2], const unsigned char *data, uint64_t data_bytes) {
+static bool place_tensor(const Scanner *s, cai_tensor *tensor, const int64_t offsets[2], const unsigned char *data,
+                         uint64_t data_bytes) {
     uint64_t bytes;
     if (offsets[0] > offsets[1] || (uint64_t)offsets[1] > data_bytes) {
-        return cai_fail(s->error, CAI_BAD_INPUT, "%s: tensor `%.200s` lies at bytes %lld to %lld of the data, which has %llu: the file is cut off or broken",
-                        s->path, tensor->name, (long long)offsets[0], (long long)offsets[1], (unsigned long long)data_bytes);
+        return cai_fail(
+            s->error, CAI_BAD_INPUT,
+            "%s: tensor `%.200s` lies at bytes %lld to %lld of the data, which has %llu: the file is cut off or broken", s->path,
+            tensor->name, (long long)offsets[0], (long long)offsets[1], (unsigned long long)data_bytes);
     }
     if (!cai_tensor_count(tensor, &bytes) || bytes != (uint64_t)(offsets[1] - offsets[0])) {
         char shape[400];
-        return cai_fail(s->error, CAI_BAD_INPUT, "%s: tensor `%.200s` is %s and has %lld bytes, which do not agree", s->path, tensor->name,
-                        cai_tensor_shape_text(tensor, shape, sizeof shape), (long long)(offsets[1] - offsets[0]));
+        return cai_fail(s->error, CAI_BAD_INPUT, "%s: tensor `%.200s` is %s and has %lld bytes, which do not agree", s->path,
+                        tensor->name, cai_tensor_shape_text(tensor, shape, sizeof shape), (long long)(offsets[1] - offsets[0]));
     }
     tensor->data = data + offsets[0];
     return true;
@@ -239,7 +248,8 @@ static int compare_places(const void *a, const void *b) {
     return (x->count > y->count) - (x->count < y->count); /* empty ones first */
 }
 
-static bool check_places(const char *path, const cai_tensor_file *file, const unsigned char *data, const unsigned char *end, cai_error *error) {
+static bool check_places(const char *path, const cai_tensor_file *file, const unsigned char *data, const unsigned char *end,
+                         cai_error *error) {
     const cai_tensor **order = cai_allocate((uint64_t)file->count * sizeof *order, path, error);
     if (!order) return false;
     for (int64_t i = 0; i < file->count; i++) order[i] = &file->tensors[i];
@@ -247,13 +257,15 @@ static bool check_places(const char *path, const cai_tensor_file *file, const un
     bool good = true;
     for (int64_t i = 0; i < file->count && good; i++) {
         if (order[i]->data < data) {
-            good = cai_fail(error, CAI_BAD_INPUT, "%s: tensor `%.200s` overlaps tensor `%.200s`", path, order[i]->name, order[i - 1]->name);
+            good = cai_fail(error, CAI_BAD_INPUT, "%s: tensor `%.200s` overlaps tensor `%.200s`", path, order[i]->name,
+                            order[i - 1]->name);
         } else if (order[i]->data > data) {
             good = cai_fail(error, CAI_BAD_INPUT, "%s: bytes before tensor `%.200s` belong to no tensor", path, order[i]->name);
         }
         data = order[i]->data + order[i]->count * cai_type_bytes(order[i]->type);
     }
-    if (good && data != end) good = cai_fail(error, CAI_BAD_INPUT, "%s: has %lld bytes after its last tensor", path, (long long)(end - data));
+    if (good && data != end)
+        good = cai_fail(error, CAI_BAD_INPUT, "%s: has %lld bytes after its last tensor", path, (long long)(end - data));
     free(order);
     return good;
 }
@@ -262,12 +274,14 @@ bool cai_safetensors_parse(const char *path, const unsigned char *bytes, size_t 
     uint64_t header;
     memcpy(&header, bytes, sizeof header);
     if (header > MAX_HEADER) {
-        return cai_fail(error, CAI_BAD_INPUT, "%s: its safetensors header would be %.0f MB, and 100 are the limit", path, (double)header / 1e6);
+        return cai_fail(error, CAI_BAD_INPUT, "%s: its safetensors header would be %.0f MB, and 100 are the limit", path,
+                        (double)header / 1e6);
     }
     if (header > count - 8) return cai_fail(error, CAI_BAD_INPUT, "%s: the file is cut off within its safetensors header", path);
     file->names = cai_allocate(header, path, error);
     if (!file->names) return false;
-    Scanner s = {.path = path, .begin = bytes + 8, .at = bytes + 8, .end = bytes + 8 + header, .names = file->names, .error = error};
+    Scanner s = {
+        .path = path, .begin = bytes + 8, .at = bytes + 8, .end = bytes + 8 + header, .names = file->names, .error = error};
     return scan_header(&s, file, count - 8 - header) && check_places(path, file, s.end, bytes + count, error);
 }
 
@@ -306,9 +320,11 @@ static bool put_tensor(Header *header, const cai_tensor *tensor, int64_t *offset
         if (file_types[i].type == tensor->type) type = file_types[i].name;
     }
     int used = snprintf(text, sizeof text, "{\"dtype\":\"%s\",\"shape\":[", type);
-    for (int i = 0; i < tensor->rank; i++) used += snprintf(text + used, sizeof text - (size_t)used, i ? ",%lld" : "%lld", (long long)tensor->dims[i]);
+    for (int i = 0; i < tensor->rank; i++)
+        used += snprintf(text + used, sizeof text - (size_t)used, i ? ",%lld" : "%lld", (long long)tensor->dims[i]);
     int64_t end = *offset + tensor->count * cai_type_bytes(tensor->type);
-    used += snprintf(text + used, sizeof text - (size_t)used, "],\"data_offsets\":[%lld,%lld]}", (long long)*offset, (long long)end);
+    used +=
+        snprintf(text + used, sizeof text - (size_t)used, "],\"data_offsets\":[%lld,%lld]}", (long long)*offset, (long long)end);
     *offset = end;
     return put_name(header, tensor->name) && put(header, text, (size_t)used);
 }

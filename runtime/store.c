@@ -18,7 +18,9 @@ static bool is_folder(const char *path) {
     return (length > 0 && path[length - 1] == '/') || (stat(path, &status) == 0 && S_ISDIR(status.st_mode));
 }
 
-static bool has_tensor_extension(const char *path) { return cai_has_extension(path, ".npy") || cai_has_extension(path, ".safetensors"); }
+static bool has_tensor_extension(const char *path) {
+    return cai_has_extension(path, ".npy") || cai_has_extension(path, ".safetensors");
+}
 
 static bool has_picture_extension(const char *path) {
     return cai_has_extension(path, ".png") || cai_has_extension(path, ".jpg") || cai_has_extension(path, ".jpeg");
@@ -48,8 +50,9 @@ static bool check_counts(const cai_program *program, const cai_command *command,
     for (int i = 0; i < command->output_count; i++) {
         for (int k = 0; k < i; k++) {
             if (command->outputs[k].port != command->outputs[i].port) continue;
-            return cai_fail(error, CAI_BAD_USAGE, "-o is given twice%s: `%s` and `%s`", command->outputs[i].port >= 0 ? " for one output" : "",
-                            command->outputs[k].path, command->outputs[i].path);
+            return cai_fail(error, CAI_BAD_USAGE, "-o is given twice%s: `%s` and `%s`",
+                            command->outputs[i].port >= 0 ? " for one output" : "", command->outputs[k].path,
+                            command->outputs[i].path);
         }
     }
     const char *path = asked(command, -1);
@@ -59,15 +62,18 @@ static bool check_counts(const cai_program *program, const cai_command *command,
         size_t used = strlen(list);
         snprintf(list + used, sizeof list - used, " -o %s=FILE", program->outputs[i].name);
     }
-    return cai_fail(error, CAI_BAD_USAGE, "-o %s names one file, and the model has %d outputs: give%s, or one .safetensors, or a folder", path,
+    return cai_fail(error, CAI_BAD_USAGE,
+                    "-o %s names one file, and the model has %d outputs: give%s, or one .safetensors, or a folder", path,
                     program->output_count, list);
 }
 
 static bool check_extension(const cai_port *port, const char *path, cai_error *error) {
     if (cai_is_stream(path) || is_folder(path) || has_tensor_extension(path)) return true;
     if (port->form == CAI_FORM_IMAGE) {
-        return has_picture_extension(path) || cai_fail(error, CAI_BAD_USAGE, "%s: a picture is written as .png, .jpg, .npy or .safetensors: "
-                                                       "the name must end so, or be that of a folder", path);
+        return has_picture_extension(path) || cai_fail(error, CAI_BAD_USAGE,
+                                                       "%s: a picture is written as .png, .jpg, .npy or .safetensors: "
+                                                       "the name must end so, or be that of a folder",
+                                                       path);
     }
     return cai_fail(error, CAI_BAD_USAGE, "%s: `%s` is written as .npy or .safetensors: the name must end so", path, port->name);
 }
@@ -81,15 +87,19 @@ static bool make_folder(const char *path, cai_error *error) {
 /* Several runs need a folder: one is made where the name is not that of a file. */
 static bool check_path(const cai_jobs *jobs, const cai_port *port, const char *path, cai_error *error) {
     struct stat status;
-    bool new_folder = jobs->count > 1 && strcmp(path, "-") != 0 && stat(path, &status) != 0 && !has_picture_extension(path) && !has_tensor_extension(path);
+    bool new_folder = jobs->count > 1 && strcmp(path, "-") != 0 && stat(path, &status) != 0 && !has_picture_extension(path) &&
+                      !has_tensor_extension(path);
     if (is_folder(path) || new_folder) return make_folder(path, error);
     if (jobs->count > 1) {
-        return cai_fail(error, CAI_BAD_USAGE, "-o %s is one file, and there are %d inputs: name a folder, as in -o results/", path, jobs->count);
+        return cai_fail(error, CAI_BAD_USAGE, "-o %s is one file, and there are %d inputs: name a folder, as in -o results/",
+                        path, jobs->count);
     }
     return check_extension(port, path, error);
 }
 
-static int compare_names(const void *a, const void *b) { return strcmp(file_name(*(char *const *)a), file_name(*(char *const *)b)); }
+static int compare_names(const void *a, const void *b) {
+    return strcmp(file_name(*(char *const *)a), file_name(*(char *const *)b));
+}
 
 /* Inputs of equal names would overwrite each other's results in one folder. */
 static bool check_names(const cai_program *program, const cai_jobs *jobs, cai_error *error) {
@@ -105,7 +115,8 @@ static bool check_names(const cai_program *program, const cai_jobs *jobs, cai_er
     bool good = true;
     for (int i = 1; i < count && good; i++) {
         if (compare_names(&paths[i - 1], &paths[i]) != 0) continue;
-        good = cai_fail(error, CAI_BAD_USAGE, "%s and %s would be written under one name: run them one by one", paths[i - 1], paths[i]);
+        good = cai_fail(error, CAI_BAD_USAGE, "%s and %s would be written under one name: run them one by one", paths[i - 1],
+                        paths[i]);
     }
     free(paths);
     return good;
@@ -168,8 +179,8 @@ static bool numbered(const cai_results *r, int64_t count) {
 }
 
 /* FOLDER/STEM[.MODEL][.OUTPUT][.NUMBER].EXTENSION */
-static bool compose(const cai_results *r, int port, int64_t index, int64_t count, const char *folder, bool add_model, const char *extension, Place *place,
-                    cai_error *error) {
+static bool compose(const cai_results *r, int port, int64_t index, int64_t count, const char *folder, bool add_model,
+                    const char *extension, Place *place, cai_error *error) {
     const cai_program *program = r->program;
     const char *stem = place->source && strcmp(place->source, "-") != 0 ? place->source : NULL, *name = stem ? stem : program->name;
     if (folder && stem) name = file_name(stem);
@@ -177,29 +188,36 @@ static bool compose(const cai_results *r, int port, int64_t index, int64_t count
     if (numbered(r, count)) snprintf(number, sizeof number, ".%lld", (long long)index + 1);
     bool add_output = program->output_count > 1, slash = folder && *folder && folder[strlen(folder) - 1] != '/';
     int used = snprintf(place->path, sizeof place->path, "%s%s%.*s%s%s%s%s%s%s", folder ? folder : "", slash ? "/" : "",
-                        (int)(stem ? stem_length(name) : strlen(name)), name, add_model && stem ? "." : "", add_model && stem ? program->name : "",
-                        add_output ? "." : "", add_output ? program->outputs[port].name : "", number, extension);
+                        (int)(stem ? stem_length(name) : strlen(name)), name, add_model && stem ? "." : "",
+                        add_model && stem ? program->name : "", add_output ? "." : "",
+                        add_output ? program->outputs[port].name : "", number, extension);
     return used < (int)sizeof place->path || cai_fail(error, CAI_BAD_INPUT, "%s: the name of its result would be too long", name);
 }
 
 static bool fail_if_source(const Place *place, cai_error *error) {
     struct stat a, b;
-    if (!place->source || stat(place->source, &a) != 0 || stat(place->path, &b) != 0 || a.st_dev != b.st_dev || a.st_ino != b.st_ino) return true;
+    if (!place->source || stat(place->source, &a) != 0 || stat(place->path, &b) != 0 || a.st_dev != b.st_dev ||
+        a.st_ino != b.st_ino)
+        return true;
     return cai_fail(error, CAI_BAD_USAGE, "%s: its result would take its place: name another folder", place->source);
 }
 
-/* Where picture `index` of `count`, or the tensor (count 1), of an output goes. False with error->status CAI_OK: to the screen, as text. */
+/* Where picture `index` of `count`, or the tensor (count 1), of an output
+ * goes. False with error->status CAI_OK: to the screen, as text. */
 static bool find_place(const cai_results *r, int port, int64_t index, int64_t count, Place *place, cai_error *error) {
     const char *path = asked(r->command, port), *extension = ".npy";
     bool picture = r->program->outputs[port].form == CAI_FORM_IMAGE;
     if (!path) path = asked(r->command, -1);
     *place = (Place){.source = source_of(r, index, count), .told = true};
     error->status = CAI_OK;
-    if (picture) extension = place->source && has_picture_extension(place->source) ? place->source + stem_length(place->source) : ".png";
-    if (path && is_folder(path)) return compose(r, port, index, count, path, false, extension, place, error) && fail_if_source(place, error);
+    if (picture)
+        extension = place->source && has_picture_extension(place->source) ? place->source + stem_length(place->source) : ".png";
+    if (path && is_folder(path))
+        return compose(r, port, index, count, path, false, extension, place, error) && fail_if_source(place, error);
     if (path && !cai_is_stream(path) && numbered(r, count)) {
         place->told = false;
-        snprintf(place->path, sizeof place->path, "%.*s.%lld%s", (int)stem_length(path), path, (long long)index + 1, path + stem_length(path));
+        snprintf(place->path, sizeof place->path, "%.*s.%lld%s", (int)stem_length(path), path, (long long)index + 1,
+                 path + stem_length(path));
         return true;
     }
     if (!path && !picture) return false;
@@ -217,7 +235,8 @@ static bool find_place(const cai_results *r, int port, int64_t index, int64_t co
 
 /* ---- cropping what was padded ---- */
 
-/* The part of a result's height or width that belongs to the picture: of one as large as the padded input, or a whole multiple of that. */
+/* The part of a result's height or width that belongs to the picture:
+ * of one as large as the padded input, or a whole multiple of that. */
 static int64_t part(int64_t size, int64_t original, int64_t padded) {
     return padded > 0 && size % padded == 0 ? size / padded * original : size;
 }
@@ -231,10 +250,12 @@ static const cai_padding *padding_of(const cai_results *r, int64_t index, int64_
 }
 
 /* Copies the upper left part of planes. */
-static float *crop(const float *planes, int64_t count, int64_t height, int64_t width, int64_t to_height, int64_t to_width, cai_error *error) {
+static float *crop(const float *planes, int64_t count, int64_t height, int64_t width, int64_t to_height, int64_t to_width,
+                   cai_error *error) {
     float *out = cai_allocate((uint64_t)(count * to_height * to_width) * sizeof *out, "a result", error);
     for (int64_t c = 0; out && c < count; c++) {
-        for (int64_t y = 0; y < to_height; y++) memcpy(out + (c * to_height + y) * to_width, planes + (c * height + y) * width, (size_t)to_width * sizeof *out);
+        for (int64_t y = 0; y < to_height; y++)
+            memcpy(out + (c * to_height + y) * to_width, planes + (c * height + y) * width, (size_t)to_width * sizeof *out);
     }
     return out;
 }
@@ -273,12 +294,14 @@ static FILE *text_stream(const cai_results *r) {
 }
 
 static void tell(const cai_results *r, const Place *place) {
-    if (!place->told) fprintf(text_stream(r), "%s%s%s\n", place->source ? place->source : "", place->source ? " -> " : "", place->path);
+    if (!place->told)
+        fprintf(text_stream(r), "%s%s%s\n", place->source ? place->source : "", place->source ? " -> " : "", place->path);
 }
 
 static bool store_picture(const cai_results *r, int port, int64_t index, int64_t count, cai_error *error) {
     const cai_port *output = &r->program->outputs[port];
-    int64_t channels = cai_context_dim(r->context, output, output->rank - 3), height = cai_context_dim(r->context, output, output->rank - 2);
+    int64_t channels = cai_context_dim(r->context, output, output->rank - 3),
+            height = cai_context_dim(r->context, output, output->rank - 2);
     int64_t width = cai_context_dim(r->context, output, output->rank - 1);
     const float *planes = (const float *)r->outputs[port] + index * channels * height * width;
     const cai_padding *padding = padding_of(r, index, count);
@@ -323,7 +346,8 @@ static void show(const cai_results *r, int port) {
     FILE *text = text_stream(r);
     bool named = r->program->input_count > 0 && (r->jobs->count > 1 || r->feeds[0].count > 1);
     if (output->form == CAI_FORM_LABELS && output->label_count > 0) {
-        cai_print_labels(r->context, output, r->outputs[port], named ? r->feeds[0].paths : NULL, named ? r->feeds[0].count : 0, text);
+        cai_print_labels(r->context, output, r->outputs[port], named ? r->feeds[0].paths : NULL, named ? r->feeds[0].count : 0,
+                         text);
         return;
     }
     if (named) fprintf(text, "%s\n", r->feeds[0].paths[0]);

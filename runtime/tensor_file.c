@@ -106,7 +106,8 @@ bool cai_tensors_write(const char *path, const cai_tensor *tensors, int count, c
     if (!npy && !stream && !cai_has_extension(path, ".safetensors")) {
         return cai_fail(error, CAI_BAD_USAGE, "%s: tensors are written as .npy or .safetensors: the name must end so", path);
     }
-    if (npy && count != 1) return cai_fail(error, CAI_BAD_USAGE, "%s: .npy holds one tensor, and there are %d: name a .safetensors", path, count);
+    if (npy && count != 1)
+        return cai_fail(error, CAI_BAD_USAGE, "%s: .npy holds one tensor, and there are %d: name a .safetensors", path, count);
     cai_output output;
     if (!cai_output_open(path, &output, error)) return false;
     bool written = npy ? cai_npy_write(&output, tensors, error) : cai_safetensors_write(&output, tensors, count, error);

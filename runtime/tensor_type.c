@@ -1,4 +1,5 @@
-/* Types of elements, their sizes and names, and conversions between them. Elements in files need not be aligned: every access copies. */
+/* Types of elements, their sizes and names, and conversions between
+ * them. Elements in files need not be aligned: every access copies. */
 #include "runtime.h"
 #include <math.h>
 #include <string.h>
@@ -50,7 +51,8 @@ uint16_t cai_f32_to_f16(float value) {
     bits &= 0x7fffffff;
     if (bits > 0x7f800000) return sign | 0x7e00;
     if (bits >= 0x477ff000) return sign | 0x7c00; /* 65520 and more rounds to infinity */
-    if (bits < 0x38800000) return sign | (uint16_t)lrintf(ldexpf(fabsf(value), 24)); /* below 2^-14: a denormal, in units of 2^-24 */
+    if (bits < 0x38800000)
+        return sign | (uint16_t)lrintf(ldexpf(fabsf(value), 24)); /* below 2^-14: a denormal, in units of 2^-24 */
     return sign | (uint16_t)((bits - 0x38000000 + 0xfff + (bits >> 13 & 1)) >> 13);
 }
 
@@ -118,8 +120,11 @@ static bool integer_element(const cai_tensor *tensor, int64_t index, int64_t *va
 }
 
 static bool store_integer(int64_t value, int type, unsigned char *out) {
-    static const struct { int64_t low, high; } range[] = {
-        [CAI_I8] = {INT8_MIN, INT8_MAX}, [CAI_I32] = {INT32_MIN, INT32_MAX}, [CAI_I64] = {INT64_MIN, INT64_MAX}, [CAI_BOOL] = {0, 1}};
+    static const struct { int64_t low, high;
+    } range[] = {[CAI_I8] = {INT8_MIN, INT8_MAX},
+                 [CAI_I32] = {INT32_MIN, INT32_MAX},
+                 [CAI_I64] = {INT64_MIN, INT64_MAX},
+                 [CAI_BOOL] = {0, 1}};
     if (value < range[type].low || value > range[type].high) return false;
     memcpy(out, &value, (size_t)cai_type_bytes(type)); /* little endian: the low bytes come first */
     return true;
@@ -131,7 +136,8 @@ static bool convert_to_integers(const cai_tensor *tensor, int type, unsigned cha
         if (integer_element(tensor, i, &value) && store_integer(value, type, out + i * cai_type_bytes(type))) continue;
         double number;
         cai_tensor_to_f64(tensor, i, 1, &number);
-        return cai_fail(error, CAI_BAD_INPUT, "element %lld is %.17g, which %s cannot hold", (long long)i, number, cai_type_name(type));
+        return cai_fail(error, CAI_BAD_INPUT, "element %lld is %.17g, which %s cannot hold", (long long)i, number,
+                        cai_type_name(type));
     }
     return true;
 }

@@ -1,18 +1,19 @@
 /* The pool of threads that runs tasks. One pool a process: two that spin on the same cores cost each other an order of magnitude.
  *
- * A region's tasks are split into contiguous shares, one a thread. A thread takes half of what is left of its own share, again and
- * again, then helps with the others': a thread that the system has put aside holds nobody up but for what it has taken. The caller
- * waits until all tasks are finished, not until all workers have looked.
+ * A region's tasks are split into contiguous shares, one a thread. A thread takes half of what is left of its own share, again
+ * and again, then helps with the others': a thread that the system has put aside holds nobody up but for what it has taken. The
+ * caller waits until all tasks are finished, not until all workers have looked.
  *
- * So a worker may come late, when its region is over and the next is being set up. Hence the ticket: a share's word holds the number
- * of its region beside the next task, and a task is taken by compare-and-swap of both. Before the ends of shares change, all words get
- * the new ticket and no tasks, so that whoever has read a new end (stored with release) fails to swap an old word. The rest of the
- * description is read only by those who have taken a task, and the region cannot end before they have finished it.
+ * So a worker may come late, when its region is over and the next is being set up. Hence the ticket: a share's word holds the
+ * number of its region beside the next task, and a task is taken by compare-and-swap of both. Before the ends of shares change,
+ * all words get the new ticket and no tasks, so that whoever has read a new end (stored with release) fails to swap an old word.
+ * The rest of the description is read only by those who have taken a task, and the region cannot end before they have finished
+ * it.
  *
- * Both sides wait by spinning for a bounded time, then by sleeping on the word (futex). Who goes to sleep says so first, and looks at the
- * word once more; who changes a word looks afterwards whether somebody sleeps: with sequentially consistent order, one sees the other.
- * A region costs 0.1 to 0.3 us while all spin, and the spin is long enough to bridge what lies between the regions of a run. Where there
- * are more threads than cores nobody spins, since the one waited for needs the core. */
+ * Both sides wait by spinning for a bounded time, then by sleeping on the word (futex). Who goes to sleep says so first, and
+ * looks at the word once more; who changes a word looks afterwards whether somebody sleeps: with sequentially consistent order,
+ * one sees the other. A region costs 0.1 to 0.3 us while all spin, and the spin is long enough to bridge what lies between the
+ * regions of a run. Where there are more threads than cores nobody spins, since the one waited for needs the core. */
 #include "runtime.h"
 #include <limits.h>
 #include <linux/futex.h>
@@ -78,7 +79,8 @@ static int64_t now_nanoseconds(void) {
     return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
 
-/* Waits until *word is (or is no longer, where `equal` is false) `value`; false when the time to spin is over. The clock is read every 64 rounds. */
+/* Waits until *word is (or is no longer, where `equal` is false) `value`;
+ * false when the time to spin is over. The clock is read every 64 rounds. */
 static bool spin_until(atomic_uint *word, unsigned value, bool equal, int64_t nanoseconds) {
     if (nanoseconds == 0) return (atomic_load_explicit(word, memory_order_acquire) == value) == equal;
     int64_t end = 0;
@@ -106,7 +108,8 @@ static bool take(Share *share, unsigned ticket, unsigned *begin, unsigned *end) 
         *begin = (unsigned)word;
         if (word >> 32 != ticket || *begin >= last) return false;
         *end = *begin + (last - *begin + 1) / 2;
-    } while (!atomic_compare_exchange_weak_explicit(&share->next, &word, word + (*end - *begin), memory_order_acq_rel, memory_order_acquire));
+    } while (!atomic_compare_exchange_weak_explicit(&share->next, &word, word + (*end - *begin), memory_order_acq_rel,
+                                                    memory_order_acquire));
     return true;
 }
 

@@ -1,5 +1,6 @@
-/* Reads each file with the first allocation failing, then the second, and so on until it succeeds: every failure is an error with a message, and
- * nothing stays allocated. Linked with --wrap for malloc, calloc and realloc, so that libpng and libjpeg are under test as well. */
+/* Reads each file with the first allocation failing, then the second, and so on until it
+ * succeeds: every failure is an error with a message, and nothing stays allocated. Linked with
+ * --wrap for malloc, calloc and realloc, so that libpng and libjpeg are under test as well. */
 #include "runtime.h"
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +39,8 @@ void __wrap_free(void *memory) {
 static bool read_picture(const cai_file *file, cai_error *error) {
     cai_image image;
     if (!cai_image_decode("f", file->data, file->count, &image, error)) return false;
-    bool fitted = cai_image_set_channels(&image, 3, error) && cai_image_fit(&image, CAI_FIT_CROP, (cai_extent){8, 1}, (cai_extent){8, 1}, error) &&
+    bool fitted = cai_image_set_channels(&image, 3, error) &&
+                  cai_image_fit(&image, CAI_FIT_CROP, (cai_extent){8, 1}, (cai_extent){8, 1}, error) &&
                   cai_image_pad(&image, 9, 9, error);
     cai_image_free(&image);
     return fitted;

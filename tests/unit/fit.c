@@ -11,7 +11,9 @@ static cai_image make(int64_t height, int64_t width) {
     return image;
 }
 
-static int has_size(const cai_image *image, int64_t height, int64_t width) { return image->height == height && image->width == width; }
+static int has_size(const cai_image *image, int64_t height, int64_t width) {
+    return image->height == height && image->width == width;
+}
 
 #define FIXED(n) ((cai_extent){.fixed = (n), .multiple = 1})
 #define MULTIPLE(n) ((cai_extent){.multiple = (n)})

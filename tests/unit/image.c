@@ -84,7 +84,8 @@ static void check_turned(const char *name, int orientation, double tolerance) {
     for (int64_t y = 0; y < HEIGHT; y++) {
         for (int64_t x = 0; x < WIDTH; x++) {
             int64_t right = WIDTH - 1 - x, bottom = HEIGHT - 1 - y;
-            const int64_t rows[] = {y, y, bottom, bottom, x, x, right, right}, columns[] = {x, right, right, x, y, bottom, bottom, y};
+            const int64_t rows[] = {y, y, bottom, bottom, x, x, right, right},
+                          columns[] = {x, right, right, x, y, bottom, bottom, y};
             float seen = image.pixels[rows[orientation - 1] * image.width + columns[orientation - 1]];
             if (fabs(seen - drawn(0, y, x)) > tolerance) CU_FAIL_FATAL("turned the wrong way");
         }
@@ -150,7 +151,8 @@ static void damage(const char *name) {
 }
 
 static void test_damages(void) {
-    const char *const names[] = {"rgb.png", "interlaced.png", "palette.png", "turned6.png", "rgb.jpg", "progressive.jpg", "cmyk.jpg"};
+    const char *const names[] = {"rgb.png", "interlaced.png",  "palette.png", "turned6.png",
+                                 "rgb.jpg", "progressive.jpg", "cmyk.jpg"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) damage(names[i]);
     CU_PASS("nothing crashed");
 }
@@ -160,7 +162,8 @@ static void test_channels(void) {
     cai_image image;
     CU_ASSERT_FATAL(cai_image_read(PICTURES "rgb.png", &image, &error));
     CU_ASSERT_FATAL(cai_image_set_channels(&image, 1, &error));
-    CU_ASSERT_DOUBLE_EQUAL(image.pixels[3 * WIDTH + 4], 0.299 * drawn(0, 3, 4) + 0.587 * drawn(1, 3, 4) + 0.114 * drawn(2, 3, 4), 1e-6);
+    CU_ASSERT_DOUBLE_EQUAL(image.pixels[3 * WIDTH + 4], 0.299 * drawn(0, 3, 4) + 0.587 * drawn(1, 3, 4) + 0.114 * drawn(2, 3, 4),
+                           1e-6);
     CU_ASSERT_FATAL(cai_image_set_channels(&image, 3, &error));
     CU_ASSERT_EQUAL(image.pixels[(2 * HEIGHT + 3) * WIDTH + 4], image.pixels[3 * WIDTH + 4]);
     CU_ASSERT_FALSE(cai_image_set_channels(&image, 4, &error));

@@ -1,5 +1,5 @@
-/* A context: sizes from shapes, checks, memory that grows and shrinks, the same bits for any number of threads. The program is written by
- * hand: x: f32[N, 2, H, W] with H a multiple of 4, y: f32[H + 1], out: f32[N, 2, H, W] = 3 * x through a slot. */
+/* A context: sizes from shapes, checks, memory that grows and shrinks, the same bits for any number of threads. The program is
+ * written by hand: x: f32[N, 2, H, W] with H a multiple of 4, y: f32[H + 1], out: f32[N, 2, H, W] = 3 * x through a slot. */
 #include "runtime.h"
 #include <CUnit/Basic.h>
 #include <stdlib.h>
@@ -18,7 +18,8 @@ static void add_seed(void *const *args, const int64_t *symbols, int64_t begin, i
 
 static int64_t prepare(const int64_t *symbols, int64_t *sizes) {
     sizes[N] = symbols[0], sizes[TWO] = 2, sizes[W] = symbols[2], sizes[SLOT] = 64;
-    if (__builtin_mul_overflow(symbols[1], 4, &sizes[H]) || __builtin_mul_overflow(sizes[H], sizes[W], &sizes[ELEMENTS])) return CAI_OVERFLOW;
+    if (__builtin_mul_overflow(symbols[1], 4, &sizes[H]) || __builtin_mul_overflow(sizes[H], sizes[W], &sizes[ELEMENTS]))
+        return CAI_OVERFLOW;
     if (__builtin_mul_overflow(sizes[ELEMENTS], 2 * symbols[0], &sizes[ELEMENTS])) return CAI_OVERFLOW;
     if (__builtin_mul_overflow(sizes[ELEMENTS], 4, &sizes[ARENA])) return CAI_OVERFLOW;
     sizes[H_PLUS_1] = sizes[H] + 1;
@@ -31,14 +32,31 @@ static const cai_port inputs[] = {{.name = "x", .type_text = "f32[N, 2, H, W]", 
                                   {.name = "y", .type_text = "f32[H + 1]", .dims = y_dims, .rank = 1}};
 static const cai_port outputs[] = {{.name = "out", .type_text = "f32[N, 2, H, W]", .dims = x_dims, .rank = 4}};
 static const cai_symbol symbols[] = {{"N", 1}, {"H", 4}, {"W", 1}};
-static const cai_argument arguments[] = {{CAI_ARG_SLOT, -1, SLOT}, {CAI_ARG_INPUT, -1, 0}, {CAI_ARG_WEIGHTS, -1, 64}, {CAI_ARG_OUTPUT, -1, 0}, {CAI_ARG_SLOT, -1, SLOT}};
+static const cai_argument arguments[] = {{CAI_ARG_SLOT, -1, SLOT},
+                                         {CAI_ARG_INPUT, -1, 0},
+                                         {CAI_ARG_WEIGHTS, -1, 64},
+                                         {CAI_ARG_OUTPUT, -1, 0},
+                                         {CAI_ARG_SLOT, -1, SLOT}};
 static const cai_launch launches[] = {{.kernel = triple, .arguments = arguments, .argument_count = 3, .tasks = ELEMENTS},
                                       {.kernel = add_seed, .arguments = arguments + 3, .argument_count = 2, .tasks = ELEMENTS}};
 static const cai_check checks[] = {{"W must be even"}};
 static const _Alignas(64) float weights[32] = {[17] = 3};
-static const cai_program program = {.abi = CAI_PROGRAM_ABI, .name = "triple", .inputs = inputs, .outputs = outputs, .symbols = symbols, .launches = launches,
-                                    .checks = checks, .prepare = prepare, .weights = (const unsigned char *)weights, .input_count = 2, .output_count = 1,
-                                    .symbol_count = 3, .launch_count = 2, .check_count = 1, .size_count = SIZE_COUNT, .arena = ARENA};
+static const cai_program program = {.abi = CAI_PROGRAM_ABI,
+                                    .name = "triple",
+                                    .inputs = inputs,
+                                    .outputs = outputs,
+                                    .symbols = symbols,
+                                    .launches = launches,
+                                    .checks = checks,
+                                    .prepare = prepare,
+                                    .weights = (const unsigned char *)weights,
+                                    .input_count = 2,
+                                    .output_count = 1,
+                                    .symbol_count = 3,
+                                    .launch_count = 2,
+                                    .check_count = 1,
+                                    .size_count = SIZE_COUNT,
+                                    .arena = ARENA};
 
 static cai_pool *pool;
 static cai_context *context;

@@ -66,7 +66,8 @@ static void test_npy_round_trip(void) {
 
 static void test_empty_and_scalar(void) {
     cai_error error = {0};
-    cai_tensor tensors[] = {{"none", CAI_F32, 2, {0, 4}, 0, (const unsigned char *)numbers}, {"one", CAI_F32, 0, {0}, 1, (const unsigned char *)numbers}};
+    cai_tensor tensors[] = {{"none", CAI_F32, 2, {0, 4}, 0, (const unsigned char *)numbers},
+                            {"one", CAI_F32, 0, {0}, 1, (const unsigned char *)numbers}};
     cai_tensor_file file;
     CU_ASSERT_FATAL(cai_tensors_write(in_folder("a.safetensors"), tensors, 2, &error));
     CU_ASSERT_FATAL(cai_tensors_open(path, &file, &error));
@@ -199,7 +200,8 @@ static void test_npy_headers(void) {
         for (int version = 1; version <= 3; version++) {
             cai_error error = {0};
             cai_tensor_file file;
-            if (cai_tensors_parse("f", bytes, make_npy(cases[i].header, version, 24, bytes), &file, &error)) cai_tensors_close(&file);
+            if (cai_tensors_parse("f", bytes, make_npy(cases[i].header, version, 24, bytes), &file, &error))
+                cai_tensors_close(&file);
             int as_expected = *cases[i].message ? strstr(error.message, cases[i].message) != NULL : *error.message == 0;
             if (!as_expected) printf("\n    %s\n    gives `%s`, not `%s`\n", cases[i].header, error.message, cases[i].message);
             CU_ASSERT(as_expected);
@@ -212,7 +214,8 @@ static void test_npy_orders(void) {
     cai_error error;
     cai_tensor_file file;
     double values[6];
-    CU_ASSERT_FATAL(cai_tensors_parse("f", bytes, make_npy("{'descr': '>i2', 'fortran_order': True, 'shape': (2, 3)}", 1, 12, bytes), &file, &error));
+    CU_ASSERT_FATAL(cai_tensors_parse(
+        "f", bytes, make_npy("{'descr': '>i2', 'fortran_order': True, 'shape': (2, 3)}", 1, 12, bytes), &file, &error));
     cai_tensor_to_f64(file.tensors, 0, 6, values);
     const double expected[] = {0x0001, 0x0405, 0x0809, 0x0203, 0x0607, 0x0a0b}; /* columns of the file are rows here */
     for (int i = 0; i < 6; i++) CU_ASSERT_EQUAL(values[i], expected[i]);
