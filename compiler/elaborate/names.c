@@ -133,10 +133,28 @@ static void read_signature(Reader *reader, const Decl *decl) {
     for (int i = 0; i < decl->results.count; i++) read_arguments(reader, &decl->results.items[i].type->arguments);
 }
 
+/* ---- names that stand twice ---- */
+
+static void claim_once(Library *library, Map *seen, Name name, Span span, const char *what) {
+    if (!map_get(seen, name)) map_set(seen, name, library);
+    else if (strcmp(name, "_")) diag_error(library->diag, "name-twice", span, "`%s` stands twice among the %s", name, what);
+}
+
+static void check_twice(Library *library, const Decl *decl) {
+    Map *parameters = map_new(library->arena), *results = map_new(library->arena);
+    for (int list = 0; list < decl->lists.count; list++)
+        for (int i = 0; i < decl->lists.items[list].count; i++) {
+            const Parameter *parameter = &decl->lists.items[list].items[i];
+            claim_once(library, parameters, parameter->name, parameter->span, "parameters");
+        }
+    for (int i = 0; i < decl->results.count; i++) claim_once(library, results, decl->results.items[i].name, decl->results.items[i].span, "outputs");
+}
+
 void check_names(Library *library, const Unit *unit) {
     for (int i = 0; i < unit->file->decls.count; i++) {
         const Decl *decl = unit->file->decls.items[i];
         if (decl->kind != DECL_BLOCK && decl->kind != DECL_MODEL && decl->kind != DECL_CONSTANT) continue;
+        check_twice(library, decl);
         Reader reader = {.library = library, .unit = unit, .bound = map_new(library->arena)};
         bind_name(&reader, intern(library->names, "_"));
         bind_signature(&reader, decl);

@@ -123,6 +123,12 @@ const char *operand_text(Evaluator *ev, const Node *node) {
     return NULL;
 }
 
+/* A mistake in a block of the user's own may be its caller's. */
+static void note_caller(Evaluator *ev, Diagnostic *d, const Frame *frame) {
+    while (frame && frame->layer && frame->layer->kind != LAYER_BLOCK) frame = frame->caller;
+    if (frame && frame->layer && is_users(frame->call)) report_note(ev, d, frame->call, "in `%s`, which runs here", layer_callee(frame->layer));
+}
+
 void report_operands(Evaluator *ev, Diagnostic *d) {
     const Frame *frame = users_frame(ev);
     if (!d || !frame) return;
@@ -137,6 +143,7 @@ void report_operands(Evaluator *ev, Diagnostic *d) {
         if (is_short) report_label(ev, d, span, "%s: %s", text, shape);
         else report_note(ev, d, (Span){0}, frame->inputs->count == 1 ? "what comes in is %s" : "one of what comes in is %s", shape);
     }
+    note_caller(ev, d, frame->caller);
 }
 
 /* The calls that led here, each place once. */

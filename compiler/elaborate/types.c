@@ -75,6 +75,7 @@ static bool check_size(Evaluator *ev, const TypeExpr *type, const Expr *expr, co
     const char *equals = strcmp(written, value) ? arena_printf(ev->arena, "%s = %s", written, value) : value;
     Diagnostic *d = report(ev, "shape", span, "`%s` is %s, but axis %d must be %s", what, shape_string(ev->arena, node->shape), axis, equals);
     report_note(ev, d, type->span, "its type is declared here");
+    if (!dim_is_const(size, NULL)) report_help(ev, d, "if they are equal for the sizes you mean, say so where the model is declared: `where H %% 16 == 0`");
     report_operands(ev, d);
     return false;
 }

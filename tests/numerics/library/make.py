@@ -1,0 +1,248 @@
+#!/usr/bin/env python3
+"""Writes library.txt: what the blocks of stdlib/ give, computed by PyTorch in float64; tests/unit/library.c reads it. Run it here, with
+python3-torch, when a case is added.
+
+A case is two lines: the text of a model, and `expect SHAPE STEP V...`, every STEP-th value of its output. Inputs are
+sin(0.37 i + k) + 0.25 cos(1.7 i) for the k-th input's element i (i32: i mod 3); weights are those of --init 7 (see compiler/weights/init.c)."""
+import math
+import struct
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+torch.set_default_dtype(torch.float64)
+MASK = (1 << 64) - 1
+SAMPLES = 24
+
+
+def splitmix64(x):
+    x = (x + 0x9E3779B97F4A7C15) & MASK
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & MASK
+    x = (x ^ x >> 27) * 0x94D049BB133111EB & MASK
+    return x ^ x >> 31
+
+
+def f32(x):
+    return struct.unpack("f", struct.pack("f", x))[0]
+
+
+def fnv1a64(text):
+    value = 0xCBF29CE484222325
+    for byte in text.encode():
+        value = (value ^ byte) * 0x100000001B3 & MASK
+    return value
+
+
+def weight(path, shape, declared=None, state=False, seed=7):
+    """A weight as --init draws it: `declared` is its init in the .cai text."""
+    stream, fan_in = splitmix64(seed ^ fnv1a64(path)), max(math.prod(shape[1:]), 1)
+    bound = f32(math.sqrt(5.0 / fan_in)) if len(shape) >= 2 and not state else f32(0.1)
+    values = []
+    for i in range(math.prod(shape)):
+        u = (splitmix64((stream + i) & MASK) >> 40) / 2**24
+        values.append(f32(0.5 + u) if declared == 1 else f32(declared) if declared else f32(f32(2 * u - 1) * bound))
+    return torch.tensor(values).reshape(shape)
+
+
+def source(shape, k, integer=False):
+    i = torch.arange(math.prod(shape))
+    return (i % 3 if integer else torch.sin(0.37 * i + k) + 0.25 * torch.cos(1.7 * i)).reshape(shape)
+
+
+NORMS = (nn.BatchNorm2d, nn.InstanceNorm2d, nn.LayerNorm, nn.GroupNorm)
+
+
+def load(module, prefix):
+    """Gives a PyTorch module the weights that the same stage has in cai under this path."""
+    state = {}
+    for name, part in module.named_modules():
+        for key, value in list(part.named_parameters(recurse=False)) + list(part.named_buffers(recurse=False)):
+            path = ".".join(p for p in (prefix, name, key) if p)
+            full = ".".join(p for p in (name, key) if p)
+            if key == "num_batches_tracked":
+                state[full] = value
+                continue
+            declared = 0.25 if isinstance(part, nn.PReLU) else 1 if key == "running_var" or (isinstance(part, NORMS) and key == "weight") else None
+            state[full] = weight(path, tuple(value.shape), declared, key.startswith("running"))
+    module.load_state_dict(state)
+    return module.eval()
+
+
+lines = []
+
+
+def case(model, inputs, function):
+    """inputs: shapes in order, i32 ones as (shape, 'i')."""
+    tensors = [source(s[0], k, True) if isinstance(s[-1], str) else source(s, k) for k, s in enumerate(inputs)]
+    with torch.no_grad():
+        y = function(*tensors)
+    step = -(-y.numel() // SAMPLES)
+    values = " ".join(f"{v:.12g}" for v in y.double().reshape(-1)[::step].tolist())
+    lines.append(model)
+    lines.append(f"expect {','.join(map(str, y.shape)) or '-'} {step} {values}")
+
+
+def text(shape):
+    if isinstance(shape[-1], str):
+        return f"i32{list(shape[0])}"
+    return f"f32{list(shape)}"
+
+
+def stage(written, module, shape=(2, 8, 12, 10)):
+    """x -> l: STAGE against a module, or a function of x."""
+    if isinstance(module, nn.Module):
+        load(module, "l")
+    case(f"model m(x: {text(shape)}) {{ return x -> l: {written} }}", [shape], module)
+
+
+def expression(written, shapes, function):
+    names = "xyz"
+    signature = ", ".join(f"{names[k]}: {text(s)}" for k, s in enumerate(shapes))
+    case(f"model m({signature}) {{ return {written} }}", shapes, function)
+
+
+def convolutions():
+    stage("conv(6, 3)", nn.Conv2d(8, 6, 3, padding=1))
+    stage("conv(6, (3, 5), stride = (2, 1), dilation = 2)", nn.Conv2d(8, 6, (3, 5), stride=(2, 1), dilation=2, padding=(2, 4)))
+    stage("conv(6, 4, stride = 2, pad = 1, groups = 2, bias = false)", nn.Conv2d(8, 6, 4, stride=2, padding=1, groups=2, bias=False))
+    stage('conv(6, 3, pad_mode = "reflect")', nn.Conv2d(8, 6, 3, padding=1, padding_mode="reflect"))
+    stage('conv(6, 5, pad_mode = "replicate", stride = 2)', nn.Conv2d(8, 6, 5, padding=2, padding_mode="replicate", stride=2))
+    w, b = weight("l.weight", (6, 8, 3, 3)), weight("l.bias", (6,))
+    stage("conv(6, 3, pad = (0, 1, 2, 0))", lambda x: F.conv2d(F.pad(x, (2, 0, 0, 1)), w, b))
+    stage("depthwise(3, multiplier = 2)", nn.Conv2d(8, 16, 3, padding=1, groups=8))
+    stage("conv_transpose(6, 3, stride = 2, pad = 1, output_padding = 1)", nn.ConvTranspose2d(8, 6, 3, stride=2, padding=1, output_padding=1))
+    stage("conv_transpose(6, 4, stride = 2, pad = 1, groups = 2, dilation = 2)",
+          nn.ConvTranspose2d(8, 6, 4, stride=2, padding=1, groups=2, dilation=2))
+    stage("upconv(4)", nn.ConvTranspose2d(8, 4, 2, stride=2))
+    stage("dense(7)", nn.Linear(10, 7), (2, 3, 10))
+    stage("dense(7)", nn.Linear(10, 7), (2, 10))
+
+
+def norms():
+    stage("batchnorm", nn.BatchNorm2d(8))
+    stage("batchnorm(eps = 1e-3, affine = false)", nn.BatchNorm2d(8, eps=1e-3, affine=False))
+    stage("instancenorm", nn.InstanceNorm2d(8))
+    stage("instancenorm(affine = true)", nn.InstanceNorm2d(8, affine=True))
+    stage("layernorm", nn.LayerNorm(10))
+    stage("groupnorm(4)", nn.GroupNorm(4, 8))
+    stage("pixelnorm", lambda x: x / torch.sqrt((x * x).mean(1, keepdim=True) + 1e-8))
+    stage("normalize(mean = [0.1] * 8, std = [0.5] * 8)", lambda x: (x - 0.1) / 0.5)
+
+
+def activations():
+    modules = dict(relu=nn.ReLU(), relu6=nn.ReLU6(), elu=nn.ELU(), selu=nn.SELU(), gelu=nn.GELU(), silu=nn.SiLU(), sigmoid=nn.Sigmoid(),
+                   tanh=nn.Tanh(), hardswish=nn.Hardswish(), hardsigmoid=nn.Hardsigmoid(), softplus=nn.Softplus(), mish=nn.Mish(),
+                   leaky_relu=nn.LeakyReLU(), softmax=nn.Softmax(-1), log_softmax=nn.LogSoftmax(-1), prelu=nn.PReLU(), dropout=nn.Identity())
+    for name, module in modules.items():
+        stage(name, module)
+    stage("leaky_relu(0.2)", nn.LeakyReLU(0.2))
+    stage("softmax(axis = 1)", nn.Softmax(1))
+    stage("log_softmax(axis = 2)", nn.LogSoftmax(2))
+    stage("prelu(per_channel_slopes = true)", nn.PReLU(8))
+
+
+def pools():
+    stage("maxpool(2)", nn.MaxPool2d(2))
+    stage("maxpool(3, stride = 2, pad = 1)", nn.MaxPool2d(3, 2, 1))
+    stage("maxpool(3, stride = 2, ceil_mode = true)", nn.MaxPool2d(3, 2, ceil_mode=True))
+    stage("maxpool(2, stride = 3, pad = 1, ceil_mode = true)", nn.MaxPool2d(2, 3, 1, ceil_mode=True))
+    stage("maxpool((3, 2), stride = (1, 2), dilation = 2)", nn.MaxPool2d((3, 2), (1, 2), dilation=2))
+    stage("avgpool(2)", nn.AvgPool2d(2))
+    stage("avgpool(3, stride = 2, pad = 1)", nn.AvgPool2d(3, 2, 1))
+    stage("avgpool(3, stride = 2, pad = 1, count_include_pad = false)", nn.AvgPool2d(3, 2, 1, count_include_pad=False))
+    stage("avgpool(3, stride = 2, ceil_mode = true)", nn.AvgPool2d(3, 2, ceil_mode=True))
+    stage("avgpool(3, stride = 2, pad = 1, ceil_mode = true)", nn.AvgPool2d(3, 2, 1, ceil_mode=True))
+    stage("avgpool(3, stride = 2, pad = 1, ceil_mode = true, count_include_pad = false)", nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False))
+    stage("avgpool(2, stride = 3, pad = 1, ceil_mode = true)", nn.AvgPool2d(2, 3, 1, ceil_mode=True))
+    stage("global_avgpool", lambda x: x.mean((2, 3)))
+    stage("global_maxpool", lambda x: x.amax((2, 3)))
+    stage("adaptive_avgpool((3, 5))", nn.AdaptiveAvgPool2d((3, 5)))
+
+
+def sizes():
+    resize = lambda *a, **k: (lambda x: F.interpolate(x, *a, **k))
+    stage("upsample(2)", nn.Upsample(scale_factor=2))
+    stage('upsample(2, mode = "bilinear")', nn.Upsample(scale_factor=2, mode="bilinear"))
+    stage("resize(size = (7, 23))", resize((7, 23), mode="bilinear"))
+    stage('resize(size = (7, 23), rule = "align_corners")', resize((7, 23), mode="bilinear", align_corners=True))
+    stage('resize(size = (7, 23), mode = "nearest")', resize((7, 23)))
+    stage("resize(scale = 0.5)", resize(scale_factor=0.5, mode="bilinear"))
+    stage('resize(scale = 1.5, mode = "nearest")', resize(scale_factor=1.5))
+    stage("reshape(shape = [2, -1, 5])", lambda x: x.reshape(2, -1, 5))
+    stage("flatten", nn.Flatten())
+    stage("permute(order = (0, 3, 1, 2))", lambda x: x.permute(0, 3, 1, 2))
+    stage("pad((1, 2, 0, 3))", lambda x: F.pad(x, (0, 3, 1, 2)))
+    stage('pad(2, mode = "reflect")', lambda x: F.pad(x, (2,) * 4, mode="reflect"))
+    stage("pad(2, value = 1.5)", lambda x: F.pad(x, (2,) * 4, value=1.5))
+    stage("flipped((2, 3))", lambda x: x.flip(2, 3))
+    stage("pixel_shuffle(2)", nn.PixelShuffle(2))
+    stage("pixel_unshuffle(2)", nn.PixelUnshuffle(2))
+    expression("x -> crop_like(y)", [(2, 3, 9, 8), (2, 3, 5, 4)], lambda x, y: x[:, :, 2:7, 2:6])
+    expression("(x, y) -> concat", [(2, 3), (2, 4)], lambda x, y: torch.cat([x, y], 1))
+    expression("(x, y) -> concat(axis = 0)", [(2, 3), (4, 3)], lambda x, y: torch.cat([x, y], 0))
+    expression("(x, y) -> stack(axis = 1)", [(2, 3), (2, 3)], lambda x, y: torch.stack([x, y], 1))
+    expression("(x, y) -> stack(axis = -1)", [(2, 3), (2, 3)], lambda x, y: torch.stack([x, y], -1))
+
+
+def reductions():
+    stage("reduce_mean(axes = (0, 2))", lambda x: x.mean((0, 2)))
+    stage("reduce_var(axes = -1, keep = true)", lambda x: x.var(-1, unbiased=False, keepdim=True))
+    stage("reduce_max(axes = 1)", lambda x: x.amax(1))
+    stage("reduce_min(axes = (1, 3))", lambda x: x.amin((1, 3)))
+    stage("sum", lambda x: x.sum())
+    stage("mean(axes = 1)", lambda x: x.mean(1))
+    stage("norm(axes = (1, 2, 3))", lambda x: (x * x).sum((1, 2, 3)).sqrt())
+    stage("clamp(-0.5, 0.5)", lambda x: x.clamp(-0.5, 0.5))
+    stage("gram", lambda x: torch.einsum("ncl,ndl->ncd", x.flatten(2), x.flatten(2)) / (8 * 120))
+    stage("bce_logits(1)", lambda x: F.binary_cross_entropy_with_logits(x, torch.ones_like(x)))
+    stage("bce_logits(0)", lambda x: F.binary_cross_entropy_with_logits(x, torch.zeros_like(x)))
+    expression("x -> cross_entropy(y)", [(4, 5), ((4,), "i")], lambda x, y: F.cross_entropy(x, y.long()))
+    expression("mse(x, y)", [(2, 3), (2, 3)], F.mse_loss)
+    expression("l1(x, y)", [(2, 3), (2, 3)], F.l1_loss)
+
+
+def blocks():
+    w, b = weight("l.body.weight", (8, 8, 3, 3)), weight("l.body.bias", (8,))
+    stage("residual(conv(8, 3))", lambda x: x + F.conv2d(x, w, b, padding=1))
+    dense = lambda path, out, inputs: (lambda x: F.linear(x, weight(path + ".weight", (out, inputs)), weight(path + ".bias", (out,))))
+    fc1, fc2 = dense("l.fc1", 4, 8), dense("l.fc2", 8, 4)
+    stage("squeeze_excite(r = 2)", lambda x: x * torch.sigmoid(fc2(F.relu(fc1(x.mean((2, 3))))))[:, :, None, None])
+    step = lambda i, o: [nn.Conv2d(i, o, 3, padding=1, bias=False), nn.BatchNorm2d(o), nn.ReLU()]
+    stage("double_conv(5)", nn.Sequential(*step(8, 5), *step(5, 5)))
+    qkv, proj = dense("l.qkv", 24, 8), dense("l.proj", 8, 8)
+
+    def attention(x):
+        q, k, v = qkv(x).reshape(2, 5, 3, 2, 4).permute(2, 0, 3, 1, 4)
+        return proj(((q @ k.transpose(-1, -2) / 2).softmax(-1) @ v).permute(0, 2, 1, 3).reshape(2, 5, 8))
+    stage("attention(2)", attention, (2, 5, 8))
+
+
+def arithmetic():
+    expression("x @ y", [(2, 3, 4), (4, 5)], torch.matmul)
+    expression("x @ y", [(4,), (2, 4, 5)], torch.matmul)
+    expression("x @ y", [(4,), (4,)], torch.matmul)
+    expression("x @ y", [(1, 2, 3, 4), (5, 1, 4, 3)], torch.matmul)
+    expression("x + y", [(2, 3, 1), (4,)], lambda x, y: x + y)
+    expression("x // 0.3 + x % 0.3", [(2, 3)], lambda x: x // 0.3 + x % 0.3)
+    expression("2 - x ** 2 / 3 + -x", [(2, 3)], lambda x: 2 - x**2 / 3 - x)
+    expression("select(x > 0.2 and x < 0.6, x, y)", [(2, 4), (4,)], lambda x, y: torch.where((x > 0.2) & (x < 0.6), x, y))
+    expression("select(x > 0.2, x, -1)", [(5,)], lambda x: torch.where(x > 0.2, x, -1.0))
+    expression("x[1:, -2:]", [(3, 4)], lambda x: x[1:, -2:])
+    expression("x[-1, 1]", [(3, 4, 2)], lambda x: x[-1, 1])
+    expression("x[:, y]", [(3, 4, 2), ((5,), "i")], lambda x, y: x[:, y])
+    expression("x[y]", [(3, 4, 2), ((5,), "i")], lambda x, y: x[y])
+    expression("x * per_channel(y)", [(2, 3, 4, 5), (3,)], lambda x, y: x * y[:, None, None])
+    expression("x * per_channel(y)", [(2, 3, 4, 5), (2, 3)], lambda x, y: x * y[:, :, None, None])
+    expression("grad(sum(x * x * y), x)", [(3,), (3,)], lambda x, y: 2 * x * y)
+    expression('x + tensor([[1, 2, 3], [4, 5, 6]]) + arange(3, dtype = "f32") + ones([2, 1]) + full([1], 0.5)', [(2, 3)],
+               lambda x: x + torch.tensor([[1.0, 2, 3], [4, 5, 6]]) + torch.arange(3) + 1.5)
+    expression('cast(argmax(x, axis = 1), type = "f32")', [(4, 7)], lambda x: x.argmax(1, keepdim=True))
+
+
+if __name__ == "__main__":
+    for family in (convolutions, norms, activations, pools, sizes, reductions, blocks, arithmetic):
+        family()
+    with open("library.txt", "w") as file:
+        file.write("\n".join(lines) + "\n")
+    print(len(lines) // 2, "cases")
