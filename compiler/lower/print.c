@@ -5,29 +5,46 @@ static const char *layout_name(LayoutKind layout) {
     return layout == LAYOUT_BLOCKED ? "blocked" : "plain";
 }
 
-/* ---- one line a launch ---- */
+/* ---- --emit=program: a line a launch, and one for each view and concatenation before it is first read ---- */
+
+typedef struct Printer {
+    const Program *program;
+    Text out;
+    bool *introduced; /* by value id */
+} Printer;
 
 static void print_place(Text *out, const Program *program, const Value *value) {
-    switch (value->space) {
-    case SPACE_SLOT: text_add(out, "slot %d", value->slot); break;
-    case SPACE_WEIGHTS: text_add(out, "weights+%llu", (unsigned long long)program->packs.items[value->slot].offset); break;
-    case SPACE_INPUT: text_add(out, "%s", program->graph->inputs.items[value->slot].name); break;
-    case SPACE_OUTPUT: text_add(out, "%s", program->graph->outputs.items[value->slot].name); break;
-    }
+    if (value->space == SPACE_SLOT) text_add(out, "slot %d", value->slot);
+    else if (value->space == SPACE_INPUT) text_add(out, "input %s", program->graph->inputs.items[value->slot].name);
+    else if (value->space == SPACE_OUTPUT) text_add(out, "output %s", program->graph->outputs.items[value->slot].name);
     int64_t offset;
-    if (dim_is_const(value->offset, &offset) && offset == 0) return;
-    text_add(out, "[");
-    dim_print(out, value->offset);
-    text_add(out, "]");
+    if (!dim_is_const(value->offset, &offset) || offset != 0) {
+        text_add(out, " + ");
+        dim_print(out, value->offset);
+    }
+    if (value->parent) text_add(out, " in %%%d", value->parent->id);
 }
 
-static void print_value(Text *out, const Program *program, const Value *value) {
-    if (value->space != SPACE_WEIGHTS) text_add(out, "%%%d ", value->id);
-    shape_print(out, value->node->shape);
-    if (value->space != SPACE_WEIGHTS) text_add(out, " %s", layout_name(value->layout));
-    text_add(out, " ");
-    print_place(out, program, value);
-    if (value->parent) text_add(out, " in %%%d", value->parent->id);
+static void print_value(Printer *p, const Value *value) {
+    text_add(&p->out, ": ");
+    shape_print(&p->out, value->node->shape);
+    text_add(&p->out, " %s, ", layout_name(value->layout));
+    print_place(&p->out, p->program, value);
+}
+
+/* Values that no launch makes: inputs, views, concatenations. Parents come first. */
+static void introduce(Printer *p, const Value *value) {
+    const char *what = value->node->op == OP_concat ? "concat" : value->parent ? "view" : "input";
+    if (value->space == SPACE_WEIGHTS || p->introduced[value->id]) return;
+    for (const Value *parent = value->parent; parent; parent = parent->parent) {
+        if (p->introduced[parent->id]) continue;
+        introduce(p, parent);
+        break;
+    }
+    p->introduced[value->id] = true;
+    text_add(&p->out, "  %%%d = %s ", value->id, what);
+    print_value(p, value);
+    text_add(&p->out, "\n");
 }
 
 /* The operators a kernel computes, anchor first. */
@@ -41,31 +58,39 @@ static void print_members(Text *out, const Kernel *kernel) {
         text_add(out, "%s%s", kernel->anchor || others > 1 ? "+" : "", op_info[node->op].name);
     }
     if (others > 8) text_add(out, "+%d more", others - 8);
-    if (!kernel->anchor && others == 0) text_add(out, kernel->member_count ? "fill" : "copy");
+    if (!kernel->anchor && others == 0 && kernel->member_count) text_add(out, "fill");
 }
 
 static const char *kernel_path(const Kernel *kernel) {
     return (kernel->anchor ? kernel->anchor : kernel->output->node)->origin->path;
 }
 
-void program_print(const Program *program, FILE *file) {
-    Text out = {.arena = arena_new()};
-    for (int i = 0; i < program->launches.count; i++) {
-        const Kernel *kernel = program->launches.items[i];
-        text_add(&out, "%d %s: ", i, kernel->kind->name);
-        print_members(&out, kernel);
-        text_add(&out, " %s\n    -> ", kernel_path(kernel));
-        print_value(&out, program, kernel->output);
-        for (int k = 0; k < kernel->input_count; k++) {
-            text_add(&out, "\n    <- ");
-            print_value(&out, program, kernel->inputs[k]);
-        }
-        text_add(&out, "\n    %s\n", kernel->name);
+static void print_launch(Printer *p, const Kernel *kernel) {
+    for (int i = 0; i < kernel->input_count; i++) introduce(p, kernel->inputs[i]);
+    p->introduced[kernel->output->id] = true;
+    text_add(&p->out, "  %%%d = %s ", kernel->output->id, kernel->member_count ? kernel->kind->name : "copy");
+    print_members(&p->out, kernel);
+    text_add(&p->out, kernel->member_count ? " (" : "(");
+    for (int i = 0; i < kernel->input_count; i++) {
+        const Value *value = kernel->inputs[i];
+        if (i) text_add(&p->out, ", ");
+        if (value->space == SPACE_WEIGHTS) shape_print(&p->out, value->node->shape);
+        else text_add(&p->out, "%%%d", value->id);
     }
-    text_add(&out, "%d launches, %d copies, %d slots, %llu bytes of weights\n", program->launches.count, program->copies, program->slots.count,
-             (unsigned long long)program->weights_bytes);
-    fputs(text_string(&out), file);
-    arena_free(out.arena);
+    text_add(&p->out, ") ");
+    print_value(p, kernel->output);
+    if (*kernel_path(kernel)) text_add(&p->out, "  # %s", kernel_path(kernel));
+    text_add(&p->out, "\n");
+}
+
+void program_print(const Program *program, FILE *file) {
+    Arena *arena = arena_new();
+    Printer p = {.program = program, .out = {.arena = arena}, .introduced = NEW_ARRAY(arena, bool, program->values.count)};
+    text_add(&p.out, "program %s for %s: %d launches, %d slots\n", program->graph->model ? program->graph->model : "", program->target->name,
+             program->launches.count, program->slots.count);
+    for (int i = 0; i < program->launches.count; i++) print_launch(&p, program->launches.items[i]);
+    fputs(text_string(&p.out), file);
+    arena_free(arena);
 }
 
 /* ---- --explain ---- */
@@ -82,7 +107,8 @@ static void explain_kernel(const Kernel *kernel, Totals *totals, Text *out) {
     double flops = kernel_typical_flops(kernel), bytes = kernel_typical_bytes(kernel), milliseconds = kernel_milliseconds(kernel);
     *totals = (Totals){totals->flops + flops, totals->bytes + bytes, totals->milliseconds + milliseconds, totals->kernels + 1};
     text_add(out, "%-46s %8lld %9.1f %9.1f %8.3f  ", kernel->name, (long long)typical(kernel, kernel->tasks), flops / 1e6, bytes / 1e3, milliseconds);
-    print_members(out, kernel);
+    if (kernel->member_count) print_members(out, kernel);
+    else text_add(out, "copy");
     text_add(out, "  %s\n", kernel_path(kernel));
 }
 
