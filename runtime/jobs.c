@@ -1,4 +1,4 @@
-/* Which files go into which run. A model with one input runs once for every file, or for every N pictures where it takes N at a time.
+/* Which files go into which run. A model with one input runs once for every file, or for every N pictures where it takes N at once.
  * A model with several runs once, with a file for each, or several pictures together where its number of pictures is free. */
 #include "runtime.h"
 #include <dirent.h>
