@@ -119,6 +119,7 @@ void cai_clean_up_on_signals(void) {
         if (sigaction(ends[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) sigaction(ends[i], &action, NULL); /* nohup stays */
     }
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
 }
 
 /* ---- writing ---- */
@@ -166,10 +167,11 @@ bool cai_output_open(const char *path, cai_output *output, cai_error *error) {
     bool exists = stat(path, &status) == 0;
     if (exists && S_ISDIR(status.st_mode))
         return cai_fail(error, CAI_BAD_INPUT, "%s: is a folder, where a file is to be written", path);
-    output->path = exists ? realpath(path, NULL) : strdup(path); /* a symbolic link stays one */
+    bool regular = exists && S_ISREG(status.st_mode);
+    output->path = regular ? realpath(path, NULL) : strdup(path); /* a symbolic link stays one */
     if (!output->path) return cai_fail(error, CAI_BAD_INPUT, "%s: %s", path, strerror(errno));
     if (exists && access(output->path, W_OK) < 0) return fail_writing(output, "written", error); /* rename would not ask */
-    if (!exists || S_ISREG(status.st_mode)) {
+    if (!exists || regular) {
         return open_beside(output, exists ? &status : NULL, error);
     }
     output->descriptor = open(output->path, O_WRONLY | O_CLOEXEC);
