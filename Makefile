@@ -22,7 +22,7 @@ SHARED    := $(filter-out $(BUILD)/runtime/start.o,$(RUNOBJ))
 LIBS       = $(shell $(LLVM) --link-static --libs x86 aarch64 passes) -Wl,--as-needed -lrt -ldl -l:libzstd.so.1 -lstdc++ -ljson-c -lpng -ljpeg -lz -lm -lpthread
 # lld where it is installed: LLVM's archives take it a second, and GNU ld ten.
 LLD       := $(shell $(LLVM) --bindir 2>/dev/null)
-LINK      := $(CC) -no-pie $(filter -fsanitize%,$(CFLAGS)) $(shell command -v ld.lld-19 >/dev/null && echo -fuse-ld=lld)
+LINK      := $(CC) -no-pie $(filter -fsanitize%,$(CFLAGS)) $(if $(wildcard $(LLD)/ld.lld),-B$(LLD) -fuse-ld=lld)
 
 # What a Debian 12 needs to build cai, to build with it, and to test it.
 PACKAGES  := gcc make binutils libc6-dev llvm-19-dev lld-19 flex bison libpng-dev libjpeg-dev libjson-c-dev zlib1g-dev \
