@@ -159,6 +159,11 @@ static bool open_beside(cai_output *output, const struct stat *status, cai_error
     return true;
 }
 
+static bool is_link(const char *path) {
+    struct stat status;
+    return lstat(path, &status) == 0 && S_ISLNK(status.st_mode);
+}
+
 bool cai_output_open(const char *path, cai_output *output, cai_error *error) {
     *output = (cai_output){.descriptor = STDOUT_FILENO};
     if (is_standard(path)) return true;
@@ -168,7 +173,7 @@ bool cai_output_open(const char *path, cai_output *output, cai_error *error) {
     if (exists && S_ISDIR(status.st_mode))
         return cai_fail(error, CAI_BAD_INPUT, "%s: is a folder, where a file is to be written", path);
     bool regular = exists && S_ISREG(status.st_mode);
-    output->path = regular ? realpath(path, NULL) : strdup(path); /* a symbolic link stays one */
+    output->path = regular && is_link(path) ? realpath(path, NULL) : strdup(path); /* a symbolic link stays one */
     if (!output->path) return cai_fail(error, CAI_BAD_INPUT, "%s: %s", path, strerror(errno));
     if (exists && access(output->path, W_OK) < 0) return fail_writing(output, "written", error); /* rename would not ask */
     if (!exists || regular) {
