@@ -1,6 +1,6 @@
 /* What is computed from parameters alone is computed while building, and lies in one blob that generated code reads: kernels of
  * convolutions in the order in which they are read, vectors padded to whole registers. This file keeps the list of such jobs and
- * writes the blob, one job at a time, so that no more than the largest weight is in memory. */
+ * writes the blob, one job at a time and of that a tile at a time, so that no more than the largest weight is in memory. */
 #include "lower/stages.h"
 
 #include <stdlib.h>
@@ -150,7 +150,7 @@ void pack_assign(Program *program) {
     }
 }
 
-/* ---- the packed forms: `out` is zeroed ---- */
+/* ---- the packed forms; `out` is zeroed where some places stay free ---- */
 
 static uint16_t to_bf16(float value) {
     uint32_t bits;
@@ -176,9 +176,9 @@ static uint16_t to_f16(float value) {
     return (uint16_t)(sign | whole);
 }
 
-static void pack_plain(const Node *node, const double *in, int64_t count, unsigned char *out) {
+static void pack_plain(DType type, const double *in, int64_t count, unsigned char *out) {
     for (int64_t i = 0; i < count; i++) {
-        switch (node->shape.type) {
+        switch (type) {
         case DTYPE_F32: ((float *)out)[i] = (float)in[i]; break;
         case DTYPE_F16: ((uint16_t *)out)[i] = to_f16((float)in[i]); break;
         case DTYPE_BF16: ((uint16_t *)out)[i] = to_bf16((float)in[i]); break;
@@ -222,70 +222,145 @@ static void pack_conv_few(const ConvPack *p, const double *in, float *out) {
                 out[((i / p->lanes * taps + k) * p->outputs + o) * p->lanes + i % p->lanes] = (float)conv_source(p, in, o, i)[k];
 }
 
-static void pack_conv(const ConvPack *p, const double *in, float *out) {
-    int64_t taps = p->kernel_rows * p->kernel_columns, block_size = p->lanes * p->inputs * taps;
-    if (p->order == CONV_ORDER_FEW) {
-        pack_conv_few(p, in, out);
-        return;
-    }
-    for (int64_t o = 0; o < p->outputs; o++) {
-        int64_t r = o % p->group_outputs, block = r / p->lanes, tile = block / p->tile * p->tile;
-        int64_t width = min_i64(p->tile, p->blocks - tile);
-        float *to = out + (o / p->group_outputs * p->blocks + tile) * block_size + (block - tile) * p->lanes + r % p->lanes;
+/* A tile's outputs: those of blocks tile .. tile + width of a group. */
+static void pack_conv_tile(const ConvPack *p, int64_t group, int64_t tile, int64_t width, const double *in, float *out) {
+    int64_t taps = p->kernel_rows * p->kernel_columns, end = min_i64((tile + width) * p->lanes, p->group_outputs);
+    for (int64_t r = tile * p->lanes; r < end; r++) {
+        float *to = out + (r / p->lanes - tile) * p->lanes + r % p->lanes;
         for (int64_t i = 0; i < p->inputs; i++) {
-            const double *from = conv_source(p, in, o, i);
+            const double *from = conv_source(p, in, group * p->group_outputs + r, i);
             for (int64_t k = 0; k < taps; k++) to[conv_row(p, i, k) * width * p->lanes] = (float)from[k];
         }
     }
 }
 
-static void pack_matrix(const MatrixPack *p, const double *in, float *out) {
-    for (int64_t m = 0; m < p->matrices; m++) {
-        const double *from = in + m * p->rows * p->columns;
-        float *to = out + m * p->blocks * p->lanes * p->rows;
-        for (int64_t n = 0; n < p->columns; n++) {
-            int64_t block = n / p->lanes, tile = block / p->tile * p->tile, width = min_i64(p->tile, p->blocks - tile);
-            float *column = to + tile * p->lanes * p->rows + (block - tile) * p->lanes + n % p->lanes;
-            for (int64_t k = 0; k < p->rows; k++)
-                column[k * width * p->lanes] = (float)(p->transposed ? from[n * p->rows + k] : from[k * p->columns + n]);
+/* Columns of blocks tile .. tile + width of a matrix, some rows at a time, so that what is written stays near. */
+static void pack_matrix_tile(const MatrixPack *p, int64_t tile, int64_t width, const double *in, float *out) {
+    enum { ROWS_AT_ONCE = 64 };
+    int64_t end = min_i64((tile + width) * p->lanes, p->columns);
+    for (int64_t from = 0; from < p->rows; from += ROWS_AT_ONCE)
+        for (int64_t n = tile * p->lanes; n < end; n++) {
+            float *column = out + (n / p->lanes - tile) * p->lanes + n % p->lanes;
+            for (int64_t k = from; k < min_i64(from + ROWS_AT_ONCE, p->rows); k++)
+                column[k * width * p->lanes] = (float)(p->transposed ? in[n * p->rows + k] : in[k * p->columns + n]);
         }
-    }
-}
-
-static void pack(const PackJob *job, const RefTensor *value, int lanes, unsigned char *out) {
-    switch (job->kind) {
-    case PACK_PLAIN: case PACK_VECTOR: pack_plain(job->node, value->values, value->shape.count, out); return;
-    case PACK_BLOCKED: pack_blocked(job->node, value->values, lanes, (float *)out); return;
-    case PACK_CONV: {
-        ConvPack p = conv_pack(job);
-        pack_conv(&p, value->values, (float *)out);
-        return;
-    }
-    case PACK_MATRIX: {
-        MatrixPack p = matrix_pack(job);
-        pack_matrix(&p, value->values, (float *)out);
-        return;
-    }
-    }
 }
 
 /* ---- the blob ---- */
 
+typedef struct Writer {
+    const PackJob *job;
+    const double *values;
+    int lanes;
+    Arena *scratch;      /* of the job */
+    bool (*write)(void *context, const void *bytes, size_t count);
+    void *context;
+    uint64_t written;    /* of the job's bytes */
+} Writer;
+
+static bool put(Writer *w, const void *bytes, int64_t count) {
+    w->written += (uint64_t)count;
+    return w->write(w->context, bytes, (size_t)count);
+}
+
+static bool write_conv(Writer *w) {
+    ConvPack p = conv_pack(w->job);
+    int64_t vector = p.lanes * p.inputs * p.kernel_rows * p.kernel_columns;
+    float *out = arena_alloc(w->scratch, (size_t)(p.tile * vector) * sizeof *out);
+    for (int64_t group = 0; group < p.groups; group++)
+        for (int64_t tile = 0; tile < p.blocks; tile += p.tile) {
+            int64_t width = min_i64(p.tile, p.blocks - tile);
+            memset(out, 0, (size_t)(width * vector) * sizeof *out);
+            pack_conv_tile(&p, group, tile, width, w->values, out);
+            if (!put(w, out, width * vector * (int64_t)sizeof *out)) return false;
+        }
+    return true;
+}
+
+static bool write_matrix(Writer *w) {
+    MatrixPack p = matrix_pack(w->job);
+    int64_t vector = p.lanes * p.rows;
+    float *out = arena_alloc(w->scratch, (size_t)(p.tile * vector) * sizeof *out);
+    for (int64_t m = 0; m < p.matrices; m++)
+        for (int64_t tile = 0; tile < p.blocks; tile += p.tile) {
+            int64_t width = min_i64(p.tile, p.blocks - tile);
+            memset(out, 0, (size_t)(width * vector) * sizeof *out);
+            pack_matrix_tile(&p, tile, width, w->values + m * p.rows * p.columns, out);
+            if (!put(w, out, width * vector * (int64_t)sizeof *out)) return false;
+        }
+    return true;
+}
+
+static bool write_plain(Writer *w) {
+    enum { ELEMENTS_AT_ONCE = 1 << 18 };
+    DType type = w->job->node->shape.type;
+    int64_t count = elements_of(w->job->node), bytes = dtype_bytes(type);
+    unsigned char *out = arena_alloc(w->scratch, (size_t)(min_i64(count, ELEMENTS_AT_ONCE) * bytes));
+    for (int64_t from = 0; from < count; from += ELEMENTS_AT_ONCE) {
+        int64_t some = min_i64(ELEMENTS_AT_ONCE, count - from);
+        pack_plain(type, w->values + from, some, out);
+        if (!put(w, out, some * bytes)) return false;
+    }
+    return true;
+}
+
+/* Forms that are small, or rare: packed as a whole. */
+static bool write_whole(Writer *w) {
+    float *out = arena_alloc(w->scratch, w->job->bytes);
+    if (w->job->kind == PACK_BLOCKED) {
+        pack_blocked(w->job->node, w->values, w->lanes, out);
+    } else {
+        ConvPack p = conv_pack(w->job);
+        pack_conv_few(&p, w->values, out);
+    }
+    return put(w, out, (int64_t)w->job->bytes);
+}
+
+static bool write_packed(Writer *w) {
+    switch (w->job->kind) {
+    case PACK_PLAIN: case PACK_VECTOR: return write_plain(w);
+    case PACK_MATRIX: return write_matrix(w);
+    case PACK_CONV: return w->job->arguments[2] == CONV_ORDER_FEW ? write_whole(w) : write_conv(w);
+    case PACK_BLOCKED: return write_whole(w);
+    }
+    return false;
+}
+
+/* The job's values. A parameter itself is asked for directly, in no more memory than it takes. */
+static bool evaluate(const Program *program, const PackJob *job, const RefSource *weights, Arena *scratch, const double **values) {
+    const Node *node = job->node;
+    RefTensor value = {0};
+    while (node->op == OP_reshape) node = node->inputs[0];
+    if (node->op != OP_parameter && node->op != OP_state) {
+        bool done = reference_evaluate(program->graph, &job->node, 1, NULL, 0, weights, scratch, &value);
+        *values = value.values;
+        return done;
+    }
+    value.shape = (RefShape){.type = node->shape.type, .rank = node->shape.rank, .count = elements_of(node)};
+    for (int i = 0; i < node->shape.rank; i++) value.shape.dims[i] = dim_at(node, i);
+    value.values = NEW_ARRAY(scratch, double, value.shape.count);
+    *values = value.values;
+    return weights->parameter && weights->parameter(weights->context, node, &value);
+}
+
+static bool write_job(const Program *program, const PackJob *job, const RefSource *weights, Writer w) {
+    static const char zeros[BLOB_ALIGNMENT];
+    w.job = job;
+    w.lanes = program->target->lanes;
+    w.scratch = arena_new();
+    bool done = evaluate(program, job, weights, w.scratch, &w.values) && write_packed(&w);
+    if (done) CHECK(w.written <= job->bytes && job->bytes - w.written < BLOB_ALIGNMENT);
+    done = done && put(&w, zeros, (int64_t)(job->bytes - w.written));
+    arena_free(w.scratch);
+    return done;
+}
+
 bool program_write_weights(const Program *program, const RefSource *weights, bool (*write)(void *context, const void *bytes, size_t count),
                            void *context, void (*progress)(uint64_t done, uint64_t all)) {
-    Arena *scratch = arena_new();
-    bool ok = true;
-    for (int i = 0; ok && i < program->packs.count; i++) {
+    for (int i = 0; i < program->packs.count; i++) {
         const PackJob *job = &program->packs.items[i];
-        RefTensor value = {0};
-        ok = reference_evaluate(program->graph, &job->node, 1, NULL, 0, weights, scratch, &value);
-        if (!ok) break;
-        unsigned char *packed = arena_alloc(scratch, job->bytes);
-        pack(job, &value, program->target->lanes, packed);
-        ok = write(context, packed, job->bytes);
-        arena_reset(scratch);
+        if (!write_job(program, job, weights, (Writer){.write = write, .context = context})) return false;
         if (progress) progress(job->offset + job->bytes, program->weights_bytes);
     }
-    arena_free(scratch);
-    return ok;
+    return true;
 }
