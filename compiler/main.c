@@ -21,7 +21,7 @@ static const Command commands[] = {
      "`cai run FILE --help` is the program's own help.\n"},
     {"summary", "FILE [MODEL]", "list the layers of a model, what each makes and costs", command_summary,
      "A line a layer: its name in the weights, its output, parameters, multiply-adds (MACs) of convolutions and\n"
-     "matrix products counted on outputs, and its receptive field in pixels of the input.\n"},
+     "matrix products (a transposed one counts on its inputs), and its receptive field in pixels of the input.\n"},
 };
 
 static void print_help(FILE *out) {

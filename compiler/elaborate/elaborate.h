@@ -20,7 +20,8 @@ typedef struct LayerInfo {
     const char *path;     /* "layer1.0.conv1" */
     const char *callee;   /* "conv" */
     Node *result;         /* its output; a tuple's first */
-    Dim parameters, macs; /* its own, without those of layers listed below it: columns add up; macs of convolutions and matrix products, counted on outputs */
+    Dim parameters, macs; /* its own, without those of layers listed below it: columns add up; macs of convolutions and matrix products; of a
+                           * transposed convolution they are counted on its inputs, where the work is done */
     int64_t receptive_field; /* after it, in pixels of the input; 0 where it has none or it is the whole input */
     int depth;            /* nesting: 0 for the stages of the model's body */
     Span span;
@@ -44,7 +45,7 @@ typedef struct Model {
     Vec(LoadInfo) loads;
     Vec(const char *) unused;  /* patterns of `unused` */
     Dim parameters, macs;
-    int64_t receptive_field;   /* of the first output; 0: whole input or not defined */
+    int64_t receptive_field;   /* the largest on the way to the outputs, before anything sees the whole input; 0: not defined */
 } Model;
 
 /* Reads a file and what it uses (stdlib, prelude, files beside it). Errors go to diag; NULL only where the file cannot be read. */

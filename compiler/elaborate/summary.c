@@ -24,20 +24,22 @@ void entry_end(Evaluator *ev, int entry, Value result) {
     ev->entry = e->parent;
 }
 
-/* Multiply-adds, counted on outputs: every output takes one product for each weight that reaches it. */
+static Dim kernel_elements(Evaluator *ev, const Node *w) {
+    Dim count = dim_const(ev->dims, 1);
+    for (int i = 1; i < w->shape.rank; i++) count = dim_mul(ev->dims, count, w->shape.dims[i]);
+    return count;
+}
+
+/* Multiply-adds: of a convolution, each output takes as many as its kernel holds, [I / groups, kh, kw]; of a transposed one, each input does,
+ * for there the kernel spreads what comes in; of a matrix product, each output takes the inner size. NULL: not counted. */
 static Dim node_macs(Evaluator *ev, const Node *node) {
     const Node *x = node->inputs[0], *w = node->inputs[1];
-    Dim each = dim_const(ev->dims, 1);
-    int64_t groups = node->op == OP_convolution_input ? ATTRIBUTES(node, convolution_input)->groups : 1;
-    if (node->op == OP_matmul) each = x->shape.dims[x->shape.rank - 1];
-    else if (node->op == OP_convolution || node->op == OP_convolution_input) {
-        for (int i = 2; i < w->shape.rank; i++) each = dim_mul(ev->dims, each, w->shape.dims[i]);
-        /* w is [O, I/groups, ...]: a convolution adds over I/groups, its transpose over O/groups */
-        Dim added = w->shape.dims[node->op == OP_convolution];
-        each = dim_mul(ev->dims, each, groups > 1 ? dim_floor_div(ev->dims, added, groups) : added);
-    } else
-        return NULL;
-    return dim_mul(ev->dims, each, shape_elements(ev->dims, node->shape));
+    switch (node->op) {
+    case OP_matmul: return dim_mul(ev->dims, x->shape.dims[x->shape.rank - 1], shape_elements(ev->dims, node->shape));
+    case OP_convolution: return dim_mul(ev->dims, kernel_elements(ev, w), shape_elements(ev->dims, node->shape));
+    case OP_convolution_input: return dim_mul(ev->dims, kernel_elements(ev, w), shape_elements(ev->dims, x->shape));
+    default: return NULL;
+    }
 }
 
 void count_node(Evaluator *ev, Node *node, int nodes_before) {

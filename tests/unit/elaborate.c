@@ -276,7 +276,7 @@ static void figures(void) {
     int64_t one = 1, macs, parameters = dim_const_value(run.model->parameters);
     CU_ASSERT(dim_evaluate(run.model->macs, &one, &macs));
     CU_ASSERT_EQUAL(parameters, 4 * 4 * 9 + 4 + 4 * 2 * 4 + 2 + 512 * 10 + 10);
-    CU_ASSERT_EQUAL(macs, 2 * 4 * 64 * 36 + 2 * 256 * 4 * 4 + 10 * 512);
+    CU_ASSERT_EQUAL(macs, 2 * 4 * 64 * 36 + 64 * 4 * 2 * 4 + 10 * 512);
     int64_t sum = 0, part;
     for (int i = 0; i < run.model->layers.count; i++)
         if (dim_is_const(run.model->layers.items[i].parameters, &part)) sum += part;
