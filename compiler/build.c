@@ -16,10 +16,11 @@ Library *build_open(Session *s) {
     Stopwatch watch = stopwatch_start();
     Library *library = library_open(s->arena, s->names, &s->diag, s->options->file, &options);
     stopwatch_lap(s, &watch, "parse");
-    return s->diag.errors ? NULL : library;
+    return library;
 }
 
 int build_pick(Session *s, Library *library, const char *name) {
+    if (s->diag.errors) return 0; /* the model may be in what could not be read */
     int count = library_model_count(library);
     const char **names = NEW_ARRAY(s->arena, const char *, count);
     for (int i = 0; i < count; i++) {
@@ -180,8 +181,8 @@ bool build(Session *s, const char *model, const char *output) {
     Library *library = build_open(s);                                             /* text to syntax trees: the file, and what it uses */
     if (!library) return false;
     if (s->options->emit && strcmp(s->options->emit, "ast") == 0) {
-        ast_print(library_file(library), stdout);
-        return true;
+        if (s->diag.errors == 0) ast_print(library_file(library), stdout);
+        return s->diag.errors == 0;
     }
     int index = build_pick(s, library, model);
     ModelList models = {0};

@@ -7,8 +7,8 @@ int command_check(Session *session) {
     if (emit && strcmp(emit, "ast") != 0 && strcmp(emit, "graph") != 0) return session_usage(session, "--emit is `ast` or `graph` here, not `%s`", emit);
     Library *library = build_open(session);
     ModelList models = {0};
-    if (library && emit && strcmp(emit, "ast") == 0) ast_print(library_file(library), stdout);
-    else if (library && build_elaborate_all(session, library, &models) && emit)
-        for (int i = 0; i < models.count; i++) graph_print(models.items[i]->graph, stdout);
+    bool tree = emit && strcmp(emit, "ast") == 0, good = library && (tree ? session->diag.errors == 0 : build_elaborate_all(session, library, &models));
+    if (good && tree) ast_print(library_file(library), stdout);
+    for (int i = 0; good && emit && i < models.count; i++) graph_print(models.items[i]->graph, stdout);
     return session_end(session);
 }
