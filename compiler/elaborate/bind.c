@@ -99,14 +99,17 @@ static bool too_many(Evaluator *ev, const Slots *slots, int given, const Binding
     int most = slots->parameters->count;
     const char *name = slots->decl->name;
     if (slots->travels) {
-        Diagnostic *d = report(ev, "arity", span, "`%s` takes %d %s, here are %d", name, most, most == 1 ? "value" : "values", given);
+        Diagnostic *d = report(ev, "arity", span, "`%s` takes %d %s, here are %d", name, most, most == 1 ? "value" : "values",
+                               given);
         report_operands(ev, d);
         if (most == 1) report_help(ev, d, "a tuple travels as several values; `concat` makes one tensor of them");
         return false;
     }
-    Diagnostic *d = report(ev, "too-many-arguments", g->span, "`%s` takes at most %d %s", name, most, most == 1 ? "argument" : "arguments");
+    Diagnostic *d = report(ev, "too-many-arguments", g->span, "`%s` takes at most %d %s", name, most,
+                           most == 1 ? "argument" : "arguments");
     bool is_tensor = g->value.kind == VALUE_TENSOR;
-    report_help(ev, d, is_tensor ? "tensors come by arrow: `x -> %s`" : "it is declared as `%s`", is_tensor ? name : signature(ev, slots->decl));
+    report_help(ev, d, is_tensor ? "tensors come by arrow: `x -> %s`" : "it is declared as `%s`",
+                is_tensor ? name : signature(ev, slots->decl));
     return false;
 }
 
@@ -152,7 +155,8 @@ static bool refuse_run_arguments(Evaluator *ev, const Slots *slots, const Argume
     if (slots->travels || slots->decl->lists.count < 2 || !arguments->given.count) return false;
     const Binding *first = &arguments->given.items[0];
     if (first->name || first->value.kind != VALUE_TENSOR || slots->parameters->count) return false;
-    Diagnostic *d = report(ev, "tensor-argument", first->span, "`%s` makes a layer; a tensor is run through it by an arrow", slots->decl->name);
+    Diagnostic *d = report(ev, "tensor-argument", first->span, "`%s` makes a layer; a tensor is run through it by an arrow",
+                           slots->decl->name);
     report_help(ev, d, "`%s -> %s`", span_text(ev->arena, first->span), slots->decl->name);
     return true;
 }
@@ -175,7 +179,8 @@ bool bind_parameters(Evaluator *ev, Frame *frame, const Definition *block, int l
     Decl *decl = block->decl;
     Slots slots = {.decl = decl, .parameters = &decl->lists.items[list], .travels = list == decl->lists.count - 1};
     slots.given = NEW_ARRAY(ev->arena, const Binding *, slots.parameters->count);
-    if (arguments->failed || refuse_run_arguments(ev, &slots, arguments) || !fill_slots(ev, &slots, arguments, span)) return false;
+    if (arguments->failed || refuse_run_arguments(ev, &slots, arguments) || !fill_slots(ev, &slots, arguments, span))
+        return false;
     for (int pass = 0; pass < 2; pass++) /* what was given first, so that defaults may speak of it */
         for (int i = 0; i < slots.parameters->count; i++) {
             bool now = (slots.given[i] || slots.parameters->items[i].rest) == (pass == 0);

@@ -1,5 +1,5 @@
-/* The functions and constants that every file knows: compile-time work, and what makes tensors out of nothing. The operators of ops.def
- * are functions too, under their own names; `primitive.NAME` reaches one that the library hides. */
+/* The functions and constants that every file knows: compile-time work, and what makes tensors out of nothing. The operators of
+ * ops.def are functions too, under their own names; `primitive.NAME` reaches one that the library hides. */
 #include "elaborate/evaluator.h"
 #include "passes/passes.h"
 
@@ -25,7 +25,8 @@ static const Binding *keyword(const Arguments *arguments, const char *name) {
 }
 
 static Value refuse(Evaluator *ev, Span span, const char *function, const char *wanted, Value v) {
-    if (v.kind != VALUE_ERROR) report(ev, "argument-kind", span, "`%s` takes %s; this is %s", function, wanted, value_kind_name(v));
+    if (v.kind != VALUE_ERROR)
+        report(ev, "argument-kind", span, "`%s` takes %s; this is %s", function, wanted, value_kind_name(v));
     return value_error;
 }
 
@@ -162,7 +163,8 @@ static bool shape_argument(Evaluator *ev, Value v, DType type, Span span, const 
             return false;
         }
         if (item.kind == VALUE_INT && (item.integer < 1 || item.integer > INT64_C(1) << 40)) {
-            report(ev, "weight-size", span, "a size must be at least 1 and at most 2 ** 40; this is %lld", (long long)item.integer);
+            report(ev, "weight-size", span, "a size must be at least 1 and at most 2 ** 40; this is %lld",
+                   (long long)item.integer);
             return false;
         }
         dims[i] = as_dim(ev, item);
@@ -234,7 +236,8 @@ static Value new_weight(Evaluator *ev, const Arguments *arguments, bool state, S
         return value_error;
     }
     if (sizes.kind == VALUE_NONE) {
-        report(ev, "missing-argument", span, "`%s` needs a shape: `%s([64])`", state ? "state" : "param", state ? "state" : "param");
+        report(ev, "missing-argument", span, "`%s` needs a shape: `%s([64])`", state ? "state" : "param",
+               state ? "state" : "param");
         return value_error;
     }
     if (value_is_number(first)) init = first.kind == VALUE_INT ? (double)first.integer : first.real;
@@ -253,7 +256,8 @@ static Value run_grad(Evaluator *ev, const Arguments *arguments, Span span) {
     Value y = settle(ev, positional(arguments, 0)), x = settle(ev, positional(arguments, 1));
     if (y.kind != VALUE_TENSOR || y.node->shape.rank != 0 || y.node->shape.type != DTYPE_F32) {
         if (y.kind == VALUE_TENSOR) {
-            Diagnostic *d = report(ev, "grad", span, "`grad(y, x)` needs a y of type f32[]; this is %s", shape_string(ev->arena, y.node->shape));
+            Diagnostic *d = report(ev, "grad", span, "`grad(y, x)` needs a y of type f32[]; this is %s",
+                                   shape_string(ev->arena, y.node->shape));
             report_help(ev, d, "sum it first: `grad(sum(y), x)`");
             return value_error;
         }
@@ -265,7 +269,8 @@ static Value run_grad(Evaluator *ev, const Arguments *arguments, Span span) {
     Value *values = NEW_ARRAY(ev->arena, Value, count);
     for (int i = 0; i < count; i++) {
         Value item = many ? settle(ev, x.list->items[i]) : x;
-        if (item.kind != VALUE_TENSOR) return refuse(ev, span, "grad", "a tensor f32[] and the tensors to differentiate by", item);
+        if (item.kind != VALUE_TENSOR)
+            return refuse(ev, span, "grad", "a tensor f32[] and the tensors to differentiate by", item);
         xs[i] = item.node;
     }
     graph_at(ev->graph, origin_new(ev->graph, user_span(ev, span), ev->frame->origin));

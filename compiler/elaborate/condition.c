@@ -1,4 +1,4 @@
-/* Conditions that must hold (`assert`, `where`): decided at compile time where they can be, else checked when the program runs. */
+/* Conditions that must hold (`assert`, `where`): decided at compile time where they can be, else checked at run time. */
 #include "elaborate/evaluator.h"
 
 static const char *check_message(Evaluator *ev, Span span, const char *message) {
@@ -26,7 +26,8 @@ static void fail_with_sizes(Evaluator *ev, const Expr *expr, Dim left, Dim right
         fail(ev, expr, message, code);
         return;
     }
-    Diagnostic *d = report(ev, code, expr->span, "`%s` does not hold here (%s %s %s)", span_text(ev->arena, expr->span), dim_string(ev->arena, left),
+    Diagnostic *d = report(ev, code, expr->span, "`%s` does not hold here (%s %s %s)", span_text(ev->arena, expr->span),
+                           dim_string(ev->arena, left),
                            operator_text(expr->op), dim_string(ev->arena, right));
     fail_operands(ev, d, code);
 }
@@ -43,7 +44,8 @@ static void leave_to_run(Evaluator *ev, const Expr *expr, Dim left, Dim right, c
     case OPERATOR_GT: add_check(ev, CHECK_AT_LEAST, left, dim_offset(ev->dims, right, 1), text); break;
     case OPERATOR_LE: add_check(ev, CHECK_AT_LEAST, right, left, text); break;
     case OPERATOR_LT: add_check(ev, CHECK_AT_LEAST, right, dim_offset(ev->dims, left, 1), text); break;
-    default: report(ev, "size-not-known", expr->span, "`%s` depends on sizes that only a run knows", span_text(ev->arena, expr->span));
+    default: report(ev, "size-not-known", expr->span, "`%s` depends on sizes that only a run knows",
+                    span_text(ev->arena, expr->span));
     }
 }
 
@@ -59,16 +61,19 @@ static void require_comparison(Evaluator *ev, const Expr *expr, const char *mess
         return;
     }
     Value v = apply_binary(ev, expr->op, left, right, expr);
-    if (v.kind == VALUE_TENSOR) report(ev, "tensor-condition", expr->span, "a condition must be known at compile time; this is a tensor");
+    if (v.kind == VALUE_TENSOR)
+        report(ev, "tensor-condition", expr->span, "a condition must be known at compile time; this is a tensor");
     else if (v.kind == VALUE_BOOL && !v.truth) {
-        if (left.kind == VALUE_INT && right.kind == VALUE_INT) fail_with_sizes(ev, expr, as_dim(ev, left), as_dim(ev, right), message, code);
+        if (left.kind == VALUE_INT && right.kind == VALUE_INT)
+            fail_with_sizes(ev, expr, as_dim(ev, left), as_dim(ev, right), message, code);
         else fail(ev, expr, message, code);
     }
 }
 
 void require_condition(Evaluator *ev, const Expr *expr, const char *message, const char *code) {
     bool holds;
-    if (expr->kind == EXPR_TUPLE && expr->arguments.count == 1 && !expr->arguments.items[0].name) expr = expr->arguments.items[0].value;
+    if (expr->kind == EXPR_TUPLE && expr->arguments.count == 1 && !expr->arguments.items[0].name)
+        expr = expr->arguments.items[0].value;
     if (expr->kind == EXPR_BINARY && expr->op == OPERATOR_AND) {
         require_condition(ev, expr->left, message, code);
         require_condition(ev, expr->right, message, code);

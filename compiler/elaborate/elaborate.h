@@ -1,4 +1,5 @@
-/* Runs the language: evaluates everything that is known at compile time, checks shapes, and leaves one graph for each model asked for. */
+/* Runs the language: evaluates everything that is known at compile time, checks shapes, and leaves one graph for each model
+ * asked for. */
 #ifndef CAI_ELABORATE_H
 #define CAI_ELABORATE_H
 
@@ -7,7 +8,8 @@
 /* A file with all it uses, parsed; shared by the models of one compilation. */
 typedef struct Library Library;
 
-typedef struct Define { Name name; const char *value; } Define; /* -D name=value, text as given: sets a symbol or a hyperparameter of the model */
+/* -D name=value, text as given: sets a symbol or a setting of the model. */
+typedef struct Define { Name name; const char *value; } Define;
 
 typedef struct ElaborateOptions {
     const char *stdlib_dir;
@@ -20,8 +22,9 @@ typedef struct LayerInfo {
     const char *path;     /* "layer1.0.conv1" */
     const char *callee;   /* "conv" */
     Node *result;         /* its output; a tuple's first */
-    Dim parameters, macs; /* its own, without those of layers listed below it: columns add up; macs of convolutions and matrix products; of a
-                           * transposed convolution they are counted on its inputs, where the work is done */
+    /* Its own, without those of layers listed below it: columns add up. MACs are those of convolutions and matrix products; of a
+     * transposed convolution they are counted on its inputs, where the work is done. */
+    Dim parameters, macs;
     int64_t receptive_field; /* after it, in pixels of the input; 0 where it has none or it is the whole input */
     int depth;            /* nesting: 0 for the stages of the model's body */
     Span span;
@@ -48,7 +51,7 @@ typedef struct Model {
     int64_t receptive_field;   /* the largest on the way to the outputs, before anything sees the whole input; 0: not defined */
 } Model;
 
-/* Reads a file and what it uses (stdlib, prelude, files beside it). Errors go to diag; NULL only where the file cannot be read. */
+/* Reads a file and what it uses (stdlib, prelude, files beside it). Errors go to diag; NULL only where it cannot be read. */
 Library *library_open(Arena *arena, Names *names, Diagnostics *diag, const char *path, const ElaborateOptions *options);
 const File *library_file(const Library *library);              /* the file itself, for --emit=ast */
 const Source *library_source(const Library *library, int index); /* of the files read, in turn; NULL past the last */

@@ -93,7 +93,8 @@ Name evaluate_string(Evaluator *ev, const Expr *expr) {
         Value v = evaluate(ev, part->value);
         failed |= v.kind == VALUE_ERROR;
         if (v.kind == VALUE_TENSOR || v.kind == VALUE_WEIGHT) {
-            report(ev, "tensor-at-compile-time", part->value->span, "a tensor's value cannot stand in a string: it is known only when the program runs");
+            report(ev, "tensor-at-compile-time", part->value->span,
+                   "a tensor's value cannot stand in a string: it is known only when the program runs");
             failed = true;
         }
         value_print(&text, v);
@@ -158,13 +159,15 @@ static Value evaluate_if(Evaluator *ev, const Expr *expr) {
 
 bool evaluate_int(Evaluator *ev, const Expr *expr, const char *what, int64_t *out) {
     Value v = evaluate(ev, expr);
-    if (v.kind == VALUE_REAL && v.real == (double)(int64_t)v.real && v.real > -9e15 && v.real < 9e15) v = value_int((int64_t)v.real);
+    if (v.kind == VALUE_REAL && v.real == (double)(int64_t)v.real && v.real > -9e15 && v.real < 9e15)
+        v = value_int((int64_t)v.real);
     if (v.kind == VALUE_INT) {
         *out = v.integer;
         return true;
     }
     if (v.kind == VALUE_DIM) {
-        Diagnostic *d = report(ev, "size-not-known", expr->span, "%s must be known at compile time; this is %s", what, value_describe(ev->arena, v));
+        Diagnostic *d = report(ev, "size-not-known", expr->span, "%s must be known at compile time; this is %s", what,
+                               value_describe(ev->arena, v));
         report_help(ev, d, "fix the size with -D, or in the model's signature");
     } else if (v.kind != VALUE_ERROR)
         report(ev, "not-an-int", expr->span, "%s must be an int; this is %s", what, value_kind_name(v));

@@ -234,7 +234,8 @@ Value bounded_list(Evaluator *ev, Value list, Span span); /* the list, or the en
 
 void trail_remember(Evaluator *ev, Value result, Span span, const Bindings *inputs);
 /* Notes for the places where the axis of a and b got its sizes; true where one of them lost rows on the way. */
-bool trail_explain(Evaluator *ev, Diagnostic *d, Node *a, int axis_a, const char *name_a, Node *b, int axis_b, const char *name_b);
+bool trail_explain(Evaluator *ev, Diagnostic *d, Node *a, int axis_a, const char *name_a, Node *b, int axis_b,
+                   const char *name_b);
 
 /* ---- eval.c ---- */
 

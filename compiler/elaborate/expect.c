@@ -1,5 +1,5 @@
-/* `expect(params = 11689512, macs = 1814e6)`: a model says what it should come to. A figure written as a float stands for all that rounds to
- * its digits: 1814e6 is any count from 1813.5e6 to 1814.5e6. */
+/* `expect(params = 11689512, macs = 1814e6)`: a model says what it should come to. A figure written as a float stands for all
+ * that rounds to its digits: 1814e6 is any count from 1813.5e6 to 1814.5e6. */
 #include "elaborate/evaluator.h"
 
 #include <math.h>
@@ -71,7 +71,8 @@ static void compare(Evaluator *ev, const Argument *argument, const char *what, i
 static void compare_size(Evaluator *ev, const Argument *argument, const char *what, Dim actual, const int64_t *sizes) {
     int64_t value;
     if (!has_all_sizes(ev, sizes, actual, argument)) return;
-    if (!dim_evaluate(actual, sizes, &value)) report(ev, "expect", argument->span, "the number of %s does not fit into 64 bits", what);
+    if (!dim_evaluate(actual, sizes, &value))
+        report(ev, "expect", argument->span, "the number of %s does not fit into 64 bits", what);
     else compare(ev, argument, what, value);
 }
 
@@ -79,7 +80,8 @@ void check_expectation(Evaluator *ev, const Stmt *expect) {
     static const char *const names[] = {"params", "macs", "receptive_field", "at"};
     const Expr *at = NULL;
     for (int i = 0; i < expect->arguments.count; i++)
-        if (expect->arguments.items[i].name && !strcmp(expect->arguments.items[i].name, "at")) at = expect->arguments.items[i].value;
+        if (expect->arguments.items[i].name && !strcmp(expect->arguments.items[i].name, "at"))
+            at = expect->arguments.items[i].value;
     const int64_t *sizes = sizes_at(ev, at);
     for (int i = 0; sizes && i < expect->arguments.count; i++) {
         const Argument *argument = &expect->arguments.items[i];

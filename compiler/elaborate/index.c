@@ -40,7 +40,8 @@ static Value index_list(Evaluator *ev, const Expr *expr, Value list) {
         int64_t begin, end;
         if (!slice_end(ev, index->at, count, 0, &begin) || !slice_end(ev, index->end, count, count, &end)) return value_error;
         int length = end > begin ? (int)(end - begin) : 0;
-        return value_list(ev->arena, list.kind, list.list->items + begin, list.list->names ? list.list->names + begin : NULL, length);
+        return value_list(ev->arena, list.kind, list.list->items + begin, list.list->names ? list.list->names + begin : NULL,
+                          length);
     }
     Value at = evaluate(ev, index->at);
     if (at.kind == VALUE_STRING) return list_by_name(ev, list.list, at.string, index->span);
@@ -61,7 +62,8 @@ static bool slice_place(Evaluator *ev, const Expr *expr, Dim size, Dim missing, 
     if (!expr) return true;
     Value v = evaluate(ev, expr);
     if (v.kind != VALUE_INT && v.kind != VALUE_DIM) {
-        if (v.kind != VALUE_ERROR) report(ev, "not-an-int", expr->span, "the ends of a slice are ints or sizes; this is %s", value_kind_name(v));
+        if (v.kind != VALUE_ERROR)
+            report(ev, "not-an-int", expr->span, "the ends of a slice are ints or sizes; this is %s", value_kind_name(v));
         return false;
     }
     *out = v.kind == VALUE_INT && v.integer < 0 ? dim_offset(ev->dims, size, v.integer) : as_dim(ev, v);
@@ -88,12 +90,14 @@ static bool axis_slice(Evaluator *ev, const Index *index, Dim size, Dim *begin, 
     const char *outside = arena_printf(ev->arena, "the slice %s:%s goes beyond its axis of %s", from, to, all);
     bool fits = require_at_most(ev, end, size, index->span, outside);
     fits = fits && (*begin == zero || require_at_most(ev, zero, *begin, index->span, outside));
-    return fits && require_at_most(ev, dim_const(ev->dims, 1), *length, index->span, arena_printf(ev->arena, "the slice %s:%s is empty", from, to));
+    return fits && require_at_most(ev, dim_const(ev->dims, 1), *length, index->span,
+                                   arena_printf(ev->arena, "the slice %s:%s is empty", from, to));
 }
 
 static bool axis_place(Evaluator *ev, Value at, Dim size, Span span, Dim *begin) {
     *begin = at.kind == VALUE_INT && at.integer < 0 ? dim_offset(ev->dims, size, at.integer) : as_dim(ev, at);
-    const char *outside = arena_printf(ev->arena, "index %s is outside of its axis of %s", value_describe(ev->arena, at), dim_string(ev->arena, size));
+    const char *outside = arena_printf(ev->arena, "index %s is outside of its axis of %s", value_describe(ev->arena, at),
+                                       dim_string(ev->arena, size));
     return require_at_most(ev, dim_offset(ev->dims, *begin, 1), size, span, outside) &&
            require_at_most(ev, dim_const(ev->dims, 0), *begin, span, outside);
 }
@@ -112,7 +116,9 @@ static bool cut_axis(Evaluator *ev, const Index *index, Dim size, int axis, Cut 
         return true;
     }
     if (at.kind != VALUE_INT && at.kind != VALUE_DIM) {
-        if (at.kind != VALUE_ERROR) report(ev, "not-an-int", index->span, "an index is an int, a slice or an i32 tensor; this is %s", value_kind_name(at));
+        if (at.kind != VALUE_ERROR)
+            report(ev, "not-an-int", index->span, "an index is an int, a slice or an i32 tensor; this is %s",
+                   value_kind_name(at));
         return false;
     }
     cut->size[axis] = dim_const(ev->dims, 1);
@@ -159,7 +165,8 @@ static Value index_tensor(Evaluator *ev, const Expr *expr, Node *x) {
     for (int axis = 0; axis < rank; axis++) {
         cut.begin[axis] = dim_const(ev->dims, 0);
         cut.size[axis] = x->shape.dims[axis];
-        if (axis < expr->indices.count && !cut_axis(ev, &expr->indices.items[axis], x->shape.dims[axis], axis, &cut)) return value_error;
+        if (axis < expr->indices.count && !cut_axis(ev, &expr->indices.items[axis], x->shape.dims[axis], axis, &cut))
+            return value_error;
     }
     Node *result = slice_node(ev, x, &cut, expr->span);
     if (result) result = drop_axes(ev, result, &cut, expr->span);

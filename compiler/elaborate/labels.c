@@ -11,7 +11,8 @@ static char *read_text(Evaluator *ev, const char *path) {
     Text text = {.arena = ev->arena};
     char part[4096];
     size_t count;
-    while ((count = fread(part, 1, sizeof part, file)) > 0 && text.length < LONGEST_LABEL_FILE) text_add_bytes(&text, part, count);
+    while ((count = fread(part, 1, sizeof part, file)) > 0 && text.length < LONGEST_LABEL_FILE)
+        text_add_bytes(&text, part, count);
     fclose(file);
     return (char *)text_string(&text);
 }
@@ -42,7 +43,8 @@ static bool read_arguments(Evaluator *ev, const Expr *form, Port *port, Name *fi
     for (int i = 0; i < arguments.given.count && !arguments.failed; i++) {
         const Binding *g = &arguments.given.items[i];
         if (!g->name && g->value.kind == VALUE_STRING && !*file) *file = g->value.string;
-        else if (g->name && !strcmp(g->name, "top") && g->value.kind == VALUE_INT && g->value.integer > 0 && g->value.integer <= 1000)
+        else if (g->name && !strcmp(g->name, "top") && g->value.kind == VALUE_INT && g->value.integer > 0 &&
+                 g->value.integer <= 1000)
             port->top = (int)g->value.integer;
         else {
             Diagnostic *d = report(ev, "bad-form", g->span, "`labels` takes a file's name and `top`");
@@ -57,7 +59,8 @@ static bool check_scores(Evaluator *ev, const Expr *form, const Port *port) {
     Shape shape = port->node->shape;
     int64_t classes;
     if (shape.rank != 2) {
-        report(ev, "bad-form", form->span, "`labels` is for scores of shape [N, classes]; this is %s", shape_string(ev->arena, shape));
+        report(ev, "bad-form", form->span, "`labels` is for scores of shape [N, classes]; this is %s",
+               shape_string(ev->arena, shape));
         return false;
     }
     if (!port->labels || !dim_is_const(shape.dims[1], &classes) || classes == port->label_count) return true;

@@ -135,7 +135,8 @@ static Value run_block(Evaluator *ev, Layer *layer, const Arguments *inputs, Spa
     Frame *frame = ev->frame;
     Arguments all = fit_names(ev, block, inputs);
     copy_names(ev, is_function(block) ? &all.given : &frame->names, &layer->bound);
-    if (!bind_parameters(ev, frame, block, block->decl->lists.count - 1, &all, span) || !check_types(ev, block)) return value_error;
+    if (!bind_parameters(ev, frame, block, block->decl->lists.count - 1, &all, span) || !check_types(ev, block))
+        return value_error;
     name_inputs(ev, frame, layer);
     claim_arguments(ev, frame);
     for (int i = 0; i < block->decl->where.count; i++) require_condition(ev, block->decl->where.items[i], NULL, "where");
@@ -176,15 +177,21 @@ static Value run_kind(Evaluator *ev, Layer *layer, const Arguments *inputs, Span
     return value_error;
 }
 
+/* The file whose names the layer's body sees. */
+static const Unit *layer_unit(const Evaluator *ev, const Layer *layer) {
+    if (layer->kind == LAYER_BLOCK) return layer->block->unit;
+    return layer->kind == LAYER_BRACES ? layer->unit : ev->frame->unit;
+}
+
 Value run_layer(Evaluator *ev, Layer *layer, const Arguments *inputs, const Expr *operand, Span span) {
     ev->rounds += 3; /* a call costs more than a round of a loop */
     if (inputs->failed || !spend(ev, span, 0)) return value_error;
     if (ev->depth >= DEEPEST_CALL)
-        return stop_evaluation(ev, "too-deep", span, "`%s` is called inside itself without an end: %d calls deep", layer_callee(layer), ev->depth);
+        return stop_evaluation(ev, "too-deep", span, "`%s` is called inside itself without an end: %d calls deep",
+                               layer_callee(layer), ev->depth);
     bool own = layer->kind != LAYER_PRIMITIVE;
     if (own && !layer->path) name_layer_by_default(ev, layer);
-    const Unit *unit = layer->kind == LAYER_BLOCK ? layer->block->unit : layer->kind == LAYER_BRACES ? layer->unit : ev->frame->unit;
-    Frame *caller = ev->frame, *frame = frame_push(ev, unit, own ? layer : caller->layer, span);
+    Frame *caller = ev->frame, *frame = frame_push(ev, layer_unit(ev, layer), own ? layer : caller->layer, span);
     if (!own) frame->body = caller->body;
     frame->operand = operand;
     frame->inputs = &inputs->given;
@@ -197,7 +204,8 @@ Value run_layer(Evaluator *ev, Layer *layer, const Arguments *inputs, const Expr
 }
 
 static Value run_given(Evaluator *ev, Layer *layer, const Arguments *arguments, Span span) {
-    for (int i = 0; i < arguments->given.count; i++) arguments->given.items[i].value = settle(ev, arguments->given.items[i].value);
+    for (int i = 0; i < arguments->given.count; i++)
+        arguments->given.items[i].value = settle(ev, arguments->given.items[i].value);
     return run_layer(ev, layer, arguments, NULL, span);
 }
 
@@ -217,7 +225,8 @@ static Value call_primitive(Evaluator *ev, const Builtin *builtin, const Argumen
 Value call_value(Evaluator *ev, Value callee, const Arguments *arguments, Span span, Span callee_span) {
     switch (callee.kind) {
     case VALUE_BLOCK:
-        if (is_function(callee.block) && !lacks_required(callee.block, arguments)) return run_function(ev, callee.block, arguments, span);
+        if (is_function(callee.block) && !lacks_required(callee.block, arguments))
+            return run_function(ev, callee.block, arguments, span);
         return make_layer(ev, callee.block, arguments, span);
     case VALUE_LAYER: return run_given(ev, callee.layer, arguments, span);
     case VALUE_PRIMITIVE: return call_primitive(ev, callee.builtin, arguments, span);

@@ -60,7 +60,7 @@ static const char *folder_of(Arena *arena, const char *path) {
 static Unit *find_used(Library *library, const Unit *unit, Name name) {
     Arena *arena = library->arena;
     bool in_library = unit->file->source->library;
-    const char *folder = in_library ? arena_printf(arena, "%s/", library->options.stdlib_dir) : folder_of(arena, unit->file->source->path);
+    const char *folder = in_library ? "" : folder_of(arena, unit->file->source->path);
     const char *beside = arena_printf(arena, "%s%s.cai", folder, name);
     const char *in_stdlib = arena_printf(arena, "<stdlib>/%s.cai", name);
     for (int i = 0; i < library->units.count; i++) {
@@ -83,7 +83,8 @@ static void read_uses(Library *library, Unit *unit) {
         }
         Unit *used = find_used(library, unit, decl->name);
         if (used) vec_push(library->arena, &unit->uses, used);
-        else diag_error(library->diag, "no-such-file", decl->name_span, "no file %s.cai beside this one or in the standard library", decl->name);
+        else diag_error(library->diag, "no-such-file", decl->name_span,
+                        "no file %s.cai beside this one or in the standard library", decl->name);
     }
 }
 

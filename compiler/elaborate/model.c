@@ -4,7 +4,9 @@
 static void begin(Evaluator *ev, Library *library, Definition *definition) {
     Arena *arena = library->arena;
     char here;
-    *ev = (Evaluator){.library = library, .arena = arena, .names = library->names, .diag = library->diag, .entry = -1, .stack = &here};
+    *ev = (Evaluator){.library = library, .arena = arena, .names = library->names, .diag = library->diag};
+    ev->entry = -1;
+    ev->stack = &here;
     ev->dims = dims_new(arena);
     ev->graph = graph_new(arena, library->names, ev->dims);
     ev->graph->model = definition->decl->name;
@@ -23,7 +25,8 @@ static void begin(Evaluator *ev, Library *library, Definition *definition) {
 
 static void check_expect(Evaluator *ev) {
     const ElaborateOptions *options = &ev->library->options;
-    if (ev->expectation && !ev->errors && !ev->stopped && !options->define_count && !options->ignore_expect) check_expectation(ev, ev->expectation);
+    if (ev->expectation && !ev->errors && !ev->stopped && !options->define_count && !options->ignore_expect)
+        check_expectation(ev, ev->expectation);
 }
 
 Model *elaborate_model(Library *library, int index) {
@@ -58,7 +61,8 @@ bool library_check_weights(Library *library, Model *const *models, int count) {
             WeightInfo *info = &models[m]->weights.items[i], *first = map_get(known, info->path);
             if (!first) map_set(known, info->path, info);
             if (!first || same_shape(first, info)) continue;
-            Diagnostic *d = diag_error(library->diag, "weight-shape", info->span, "`%s` is %s in the model `%s`, but %s in another of this file",
+            Diagnostic *d = diag_error(library->diag, "weight-shape", info->span,
+                                       "`%s` is %s in the model `%s`, but %s in another of this file",
                                        info->path, shape_string(library->arena, info->shape), models[m]->decl->name,
                                        shape_string(library->arena, first->shape));
             diag_note(library->diag, d, first->span, "the other one is here");

@@ -1,5 +1,6 @@
-/* Names that nothing can bind, found by reading alone: in blocks that no model uses and in branches that are never taken too. A body is one
- * scope, so a name is good where any statement of its body binds it; whether that has run is the evaluator's question. */
+/* Names that nothing can bind, found by reading alone: in blocks that no model uses and in branches that are never taken too. A
+ * body is one scope, so a name is good where any statement of its body binds it; whether that has run is the evaluator's
+ * question. */
 #include "elaborate/evaluator.h"
 
 typedef struct Reader {
@@ -147,7 +148,8 @@ static void check_twice(Library *library, const Decl *decl) {
             const Parameter *parameter = &decl->lists.items[list].items[i];
             claim_once(library, parameters, parameter->name, parameter->span, "parameters");
         }
-    for (int i = 0; i < decl->results.count; i++) claim_once(library, results, decl->results.items[i].name, decl->results.items[i].span, "outputs");
+    for (int i = 0; i < decl->results.count; i++)
+        claim_once(library, results, decl->results.items[i].name, decl->results.items[i].span, "outputs");
 }
 
 void check_names(Library *library, const Unit *unit) {

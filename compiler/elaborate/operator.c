@@ -114,7 +114,8 @@ bool decide_order(Evaluator *ev, Operator op, Dim a, Dim b, bool *out) {
 static Value dim_compare(Evaluator *ev, Operator op, Dim a, Dim b, Span span) {
     bool holds;
     if (decide_order(ev, op, a, b, &holds)) return value_bool(holds);
-    Diagnostic *d = report(ev, "size-not-known", span, "`%s %s %s` holds for some sizes only", dim_string(ev->arena, a), operator_text(op),
+    Diagnostic *d = report(ev, "size-not-known", span, "`%s %s %s` holds for some sizes only", dim_string(ev->arena, a),
+                           operator_text(op),
                            dim_string(ev->arena, b));
     report_help(ev, d, "fix the size (-D, or in the signature), or require it with `assert` or `where`");
     return value_error;
@@ -133,12 +134,14 @@ static Value dim_divide(Evaluator *ev, Operator op, Dim a, Dim b, Span span) {
     Dim exact = dim_is_const(b, &divisor) && divisor == 0 ? NULL : dim_div_exact(ev->dims, a, b);
     if (exact) return op == OPERATOR_MOD ? value_int(0) : value_dim(exact);
     if (!dim_is_const(b, &divisor)) {
-        report(ev, "size-division", span, "`%s %s %s`: sizes divide only where the quotient is exact, or by a constant", dim_string(ev->arena, a),
+        report(ev, "size-division", span, "`%s %s %s`: sizes divide only where the quotient is exact, or by a constant",
+               dim_string(ev->arena, a),
                operator_text(op), dim_string(ev->arena, b));
         return value_error;
     }
     if (divisor <= 0) {
-        report(ev, divisor ? "size-division" : "divide-by-zero", span, divisor ? "a size is divided by a negative number" : "division by zero");
+        report(ev, divisor ? "size-division" : "divide-by-zero", span,
+               divisor ? "a size is divided by a negative number" : "division by zero");
         return value_error;
     }
     if (op == OPERATOR_DIV) return dim_divide_checked(ev, a, divisor, span);
@@ -175,7 +178,8 @@ static Value sized(Evaluator *ev, Dim dim, Span span) {
 
 static Value dim_binary(Evaluator *ev, Operator op, Dim a, Dim b, Span span) {
     if (is_comparison(op)) return dim_compare(ev, op, a, b, span);
-    if (a->term_count + b->term_count > MOST_TERMS || (op == OPERATOR_MUL && a->term_count * b->term_count > MOST_TERMS)) return too_complex(ev, span);
+    if (a->term_count + b->term_count > MOST_TERMS || (op == OPERATOR_MUL && a->term_count * b->term_count > MOST_TERMS))
+        return too_complex(ev, span);
     switch (op) {
     case OPERATOR_ADD: return sized(ev, dim_add(ev->dims, a, b), span);
     case OPERATOR_SUB: return sized(ev, dim_sub(ev->dims, a, b), span);
@@ -213,7 +217,8 @@ static Value replicate(Evaluator *ev, const List *list, int64_t times, ValueKind
 }
 
 static Value mismatch(Evaluator *ev, Operator op, Value a, Value b, Span span) {
-    Diagnostic *d = report(ev, "operand-kinds", span, "`%s` does not take %s and %s", operator_text(op), value_kind_name(a), value_kind_name(b));
+    Diagnostic *d = report(ev, "operand-kinds", span, "`%s` does not take %s and %s", operator_text(op), value_kind_name(a),
+                           value_kind_name(b));
     bool runs = (a.kind == VALUE_TENSOR && (b.kind == VALUE_LAYER || b.kind == VALUE_BLOCK)) ||
                 (b.kind == VALUE_TENSOR && (a.kind == VALUE_LAYER || a.kind == VALUE_BLOCK));
     bool list = (a.kind == VALUE_TENSOR && value_is_sequence(b)) || (b.kind == VALUE_TENSOR && value_is_sequence(a));
@@ -249,14 +254,18 @@ static Value apply(Evaluator *ev, Operator op, Value a, Value b, Span span, cons
     bool a_tensor = a.kind == VALUE_TENSOR, b_tensor = b.kind == VALUE_TENSOR;
     bool joins = (a_tensor || a_scalar || a.kind == VALUE_BOOL) && (b_tensor || b_scalar || b.kind == VALUE_BOOL);
     if ((a_tensor || b_tensor) && joins) return tensor_binary(ev, op, a, b, span, expr);
-    if (a.kind == VALUE_INT && b.kind == VALUE_INT && op != OPERATOR_MATMUL) return int_binary(ev, op, a.integer, b.integer, span);
+    if (a.kind == VALUE_INT && b.kind == VALUE_INT && op != OPERATOR_MATMUL)
+        return int_binary(ev, op, a.integer, b.integer, span);
     if (is_size(a) && is_size(b) && op != OPERATOR_MATMUL) return dim_binary(ev, op, as_dim(ev, a), as_dim(ev, b), span);
-    if (value_is_number(a) && value_is_number(b) && op != OPERATOR_MATMUL) return real_binary(ev, op, as_real(a), as_real(b), span);
+    if (value_is_number(a) && value_is_number(b) && op != OPERATOR_MATMUL)
+        return real_binary(ev, op, as_real(a), as_real(b), span);
     if (a_scalar && b_scalar && op != OPERATOR_MATMUL) return tensor_binary(ev, op, a, b, span, expr); /* a size and a float */
     return other_binary(ev, op, a, b, span);
 }
 
-Value apply_binary(Evaluator *ev, Operator op, Value a, Value b, const Expr *expr) { return apply(ev, op, a, b, expr->span, expr); }
+Value apply_binary(Evaluator *ev, Operator op, Value a, Value b, const Expr *expr) {
+    return apply(ev, op, a, b, expr->span, expr);
+}
 Value apply_at(Evaluator *ev, Operator op, Value a, Value b, Span span) { return apply(ev, op, a, b, span, NULL); }
 
 Value apply_unary(Evaluator *ev, Operator op, Value a, Span span) {

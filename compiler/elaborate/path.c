@@ -1,5 +1,5 @@
-/* Names of layers and weights. A layer gets its path once, where it is first bound or run: a label; else the name it is bound to, or the
- * parameter that takes it; else, in braces, its position; else its callee's name, then `_2`, `_3`. */
+/* Names of layers and weights. A layer gets its path once, where it is first bound or run: a label; else the name it is bound
+ * to, or the parameter that takes it; else, in braces, its position; else its callee's name, then `_2`, `_3`. */
 #include "elaborate/evaluator.h"
 
 const char *path_join(Arena *arena, const char *path, const char *name) {
@@ -85,7 +85,8 @@ Value name_value(Evaluator *ev, Value value, Name name, Span span) {
         if (!value.weight->node) {
             const Claim *before = take(ev, name, span);
             if (before) {
-                Diagnostic *d = report(ev, "path-twice", span, "two weights have the path `%s`", path_join(ev->arena, ev->frame->layer->path, name));
+                Diagnostic *d = report(ev, "path-twice", span, "two weights have the path `%s`",
+                                       path_join(ev->arena, ev->frame->layer->path, name));
                 report_note(ev, d, before->span, "the first one is here");
                 return value_error;
             }
@@ -94,7 +95,8 @@ Value name_value(Evaluator *ev, Value value, Name name, Span span) {
         return value_node(value.weight->node);
     }
     if (value_is_sequence(value) && holds_unnamed(value.list))
-        for (int i = 0; i < value.list->count; i++) name_value(ev, value.list->items[i], item_name(ev, value.list, name, i), span);
+        for (int i = 0; i < value.list->count; i++)
+            name_value(ev, value.list->items[i], item_name(ev, value.list, name, i), span);
     return value;
 }
 
@@ -105,6 +107,7 @@ Value name_argument(Evaluator *ev, Layer *taker, Value value, Name parameter, Sp
         return value_node(value.weight->node);
     }
     if (value_is_sequence(value) && holds_unnamed(value.list))
-        for (int i = 0; i < value.list->count; i++) name_argument(ev, taker, value.list->items[i], item_name(ev, value.list, parameter, i), span);
+        for (int i = 0; i < value.list->count; i++)
+            name_argument(ev, taker, value.list->items[i], item_name(ev, value.list, parameter, i), span);
     return value;
 }

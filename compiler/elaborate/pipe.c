@@ -4,7 +4,8 @@
 static Value run_stage(Evaluator *ev, const Stage *stage, Value value, const Expr *operand);
 
 Value run_stages(Evaluator *ev, const StageList *stages, Value value, const Expr *operand) {
-    for (int i = 0; i < stages->count && !ev->stopped; i++) value = run_stage(ev, stages->items[i], value, i == 0 ? operand : NULL);
+    for (int i = 0; i < stages->count && !ev->stopped; i++)
+        value = run_stage(ev, stages->items[i], value, i == 0 ? operand : NULL);
     return value;
 }
 

@@ -1,5 +1,5 @@
-/* Operators of the graph called by name: tensors by position, then the attributes of their row in ops.def, by position or keyword.
- * Of numbers alone, the elementwise functions give numbers. */
+/* Operators of the graph called by name: tensors by position, then the attributes of their row in ops.def, by position or
+ * keyword. Of numbers alone, the elementwise functions give numbers. */
 #include "elaborate/evaluator.h"
 
 #include <math.h>
@@ -62,7 +62,8 @@ static Value number_call(Evaluator *ev, int op, const Bindings *given, Span span
 /* ---- attributes ---- */
 
 static bool wrong_attribute(Evaluator *ev, const AttrInfo *info, Value v, Span span, const char *wanted) {
-    if (v.kind != VALUE_ERROR) report(ev, "attribute", span, "`%s` must be %s; this is %s", info->name, wanted, value_describe(ev->arena, v));
+    if (v.kind != VALUE_ERROR)
+        report(ev, "attribute", span, "`%s` must be %s; this is %s", info->name, wanted, value_describe(ev->arena, v));
     return false;
 }
 
@@ -76,7 +77,8 @@ static bool set_ints(Evaluator *ev, const AttrInfo *info, Value v, int rank, Spa
     int64_t *items = NEW_ARRAY(ev->arena, int64_t, count);
     for (int i = 0; i < count; i++) {
         Value item = value_is_sequence(v) ? v.list->items[i] : v;
-        if (item.kind != VALUE_INT) return wrong_attribute(ev, info, item.kind == VALUE_ERROR ? item : v, span, "a tuple of ints");
+        if (item.kind != VALUE_INT)
+            return wrong_attribute(ev, info, item.kind == VALUE_ERROR ? item : v, span, "a tuple of ints");
         items[i] = from_end(info, item.integer, rank);
     }
     *out = (IntList){count, items};
@@ -146,7 +148,8 @@ static bool unknown_attribute(Evaluator *ev, const OpInfo *info, const Binding *
     return false;
 }
 
-static bool set_attributes(Evaluator *ev, const OpInfo *info, const Bindings *given, int from, int rank, void *attributes, Span span) {
+static bool set_attributes(Evaluator *ev, const OpInfo *info, const Bindings *given, int from, int rank, void *attributes,
+                           Span span) {
     const AttrInfo *row = info->attributes();
     int count = attribute_count(row);
     uint64_t set = 0;
@@ -217,20 +220,23 @@ static bool fits_function(Evaluator *ev, const Builtin *builtin, const Bindings 
         const Binding *g = &given->items[i];
         const char *found = g->name ? strstr(builtin->keywords, g->name) : NULL;
         if (!g->name) count++;
-        else if (!found || (found != builtin->keywords && found[-1] != ' ') || (found[strlen(g->name)] && found[strlen(g->name)] != ' ')) {
+        else if (!found || (found != builtin->keywords && found[-1] != ' ') ||
+                 (found[strlen(g->name)] && found[strlen(g->name)] != ' ')) {
             report(ev, "unknown-argument", g->span, "`%s` has no argument `%s`", builtin->name, g->name);
             return false;
         }
     }
     if (count >= builtin->at_least && count <= builtin->at_most) return true;
-    report(ev, count < builtin->at_least ? "missing-argument" : "too-many-arguments", span, "`%s` takes %d%s arguments, here are %d", builtin->name,
+    report(ev, count < builtin->at_least ? "missing-argument" : "too-many-arguments", span,
+           "`%s` takes %d%s arguments, here are %d", builtin->name,
            builtin->at_least, builtin->at_most > builtin->at_least ? " or more" : "", count);
     return false;
 }
 
 Value primitive_run(Evaluator *ev, const Builtin *builtin, const Arguments *arguments, Span span) {
     if (arguments->failed) return value_error;
-    if (builtin->run) return fits_function(ev, builtin, &arguments->given, span) ? builtin->run(ev, arguments, span) : value_error;
+    if (builtin->run)
+        return fits_function(ev, builtin, &arguments->given, span) ? builtin->run(ev, arguments, span) : value_error;
     const OpInfo *info = &op_info[builtin->op];
     Bindings given = arguments->given;
     for (int i = 0; i < given.count; i++) given.items[i].value = settle(ev, given.items[i].value);

@@ -1,6 +1,6 @@
-/* Receptive fields: how many rows and columns of the first picture a value sees. Every node carries, for each of its axes, which axis of
- * the picture it runs along, how far apart its neighbours lie there (the jump) and how much each sees (the field). A node of which an axis
- * of the picture is summed up, or mixed with others, sees everything. */
+/* Receptive fields: how many rows and columns of the first picture a value sees. Every node carries, for each of its axes, which
+ * axis of the picture it runs along, how far apart its neighbours lie there (the jump) and how much each sees (the field). A
+ * node of which an axis of the picture is summed up, or mixed with others, sees everything. */
 #include "elaborate/evaluator.h"
 
 #include <math.h>
@@ -45,7 +45,9 @@ static View joined(const Node *node, const View *views) {
     return wide ? everything() : all;
 }
 
-static int spatial_index(const Field *field, const Node *node) { return field->axis >= 2 && node->shape.rank > 2 ? field->axis - 2 : -1; }
+static int spatial_index(const Field *field, const Node *node) {
+    return field->axis >= 2 && node->shape.rank > 2 ? field->axis - 2 : -1;
+}
 
 /* A window of `reach` taps `dilation` apart, moved by `stride`. */
 static void slide(Field *field, double reach, double dilation, double stride) {
@@ -67,15 +69,20 @@ static View window_view(const Node *node, View view) {
         switch (node->op) {
         case OP_convolution: {
             const convolution_attributes *a = ATTRIBUTES(node, convolution);
-            slide(field, (double)dim_const_value(node->inputs[1]->shape.dims[2 + s]), (double)a->dilation.items[s], (double)a->stride.items[s]);
+            slide(field, (double)dim_const_value(node->inputs[1]->shape.dims[2 + s]), (double)a->dilation.items[s],
+                  (double)a->stride.items[s]);
             break;
         }
         case OP_convolution_input: {
             const convolution_input_attributes *a = ATTRIBUTES(node, convolution_input);
-            unslide(field, (double)dim_const_value(node->inputs[1]->shape.dims[2 + s]), (double)a->dilation.items[s], (double)a->stride.items[s]);
+            unslide(field, (double)dim_const_value(node->inputs[1]->shape.dims[2 + s]), (double)a->dilation.items[s],
+                    (double)a->stride.items[s]);
             break;
         }
-        case OP_pool_sum: slide(field, (double)ATTRIBUTES(node, pool_sum)->kernel.items[s], 1, (double)ATTRIBUTES(node, pool_sum)->stride.items[s]); break;
+        case OP_pool_sum:
+            slide(field, (double)ATTRIBUTES(node, pool_sum)->kernel.items[s], 1,
+                  (double)ATTRIBUTES(node, pool_sum)->stride.items[s]);
+            break;
         case OP_pool_max: {
             const pool_max_attributes *a = ATTRIBUTES(node, pool_max);
             slide(field, (double)a->kernel.items[s], (double)a->dilation.items[s], (double)a->stride.items[s]);
@@ -174,7 +181,8 @@ int64_t *receptive_fields(Evaluator *ev) {
     for (int i = 0; picture && i < graph->nodes.count; i++) {
         const Node *node = graph->nodes.items[i];
         views[i] = node == picture ? picture_view(node) : node_view(ev, node, views);
-        if (views[i].defined && !views[i].everything) fields[i] = (int64_t)llround(fmax(views[i].along[0].field, views[i].along[1].field));
+        if (views[i].defined && !views[i].everything)
+            fields[i] = (int64_t)llround(fmax(views[i].along[0].field, views[i].along[1].field));
     }
     return fields;
 }

@@ -35,7 +35,8 @@ Diagnostic *report(Evaluator *ev, const char *code, Span span, const char *forma
     va_end(arguments);
     Diagnostic *d = diag_error(ev->diag, code, shown, "%s", text);
     const char *block = running_block(ev);
-    if (is_users(shown) && !is_users(span) && span.source && block) diag_note(ev->diag, d, span, "found in the library's `%s`", block);
+    if (is_users(shown) && !is_users(span) && span.source && block)
+        diag_note(ev->diag, d, span, "found in the library's `%s`", block);
     return d;
 }
 
@@ -67,7 +68,8 @@ void report_label(Evaluator *ev, Diagnostic *d, Span span, const char *format, .
     va_start(arguments, format);
     const char *text = arena_vprintf(ev->arena, format, arguments);
     va_end(arguments);
-    if (span.source == d->span.source && source_place(span.source, span.begin).line == source_place(d->span.source, d->span.begin).line)
+    if (span.source == d->span.source && source_place(span.source, span.begin).line == source_place(d->span.source,
+                                                                                                    d->span.begin).line)
         diag_label(ev->diag, d, span, "%s", text);
     else if (is_users(span)) diag_note(ev->diag, d, span, "%s", text);
 }
@@ -101,7 +103,8 @@ const char *place_text(Arena *arena, Span span) {
 static Span operand_span(const Frame *frame, int index) {
     const Expr *operand = frame->operand;
     if (!operand) return frame->inputs->items[index].span;
-    if (operand->kind == EXPR_TUPLE && operand->arguments.count == frame->inputs->count) return operand->arguments.items[index].value->span;
+    if (operand->kind == EXPR_TUPLE && operand->arguments.count == frame->inputs->count)
+        return operand->arguments.items[index].value->span;
     return operand->span;
 }
 
@@ -126,7 +129,8 @@ const char *operand_text(Evaluator *ev, const Node *node) {
 /* A mistake in a block of the user's own may be its caller's. */
 static void note_caller(Evaluator *ev, Diagnostic *d, const Frame *frame) {
     while (frame && frame->layer && frame->layer->kind != LAYER_BLOCK) frame = frame->caller;
-    if (frame && frame->layer && is_users(frame->call)) report_note(ev, d, frame->call, "in `%s`, which runs here", layer_callee(frame->layer));
+    if (frame && frame->layer && is_users(frame->call))
+        report_note(ev, d, frame->call, "in `%s`, which runs here", layer_callee(frame->layer));
 }
 
 void report_operands(Evaluator *ev, Diagnostic *d) {
@@ -141,7 +145,8 @@ void report_operands(Evaluator *ev, Diagnostic *d) {
         const char *text = span_text(ev->arena, span), *shape = shape_string(ev->arena, v.node->shape);
         bool is_short = span.source && span.end - span.begin <= 24;
         if (is_short) report_label(ev, d, span, "%s: %s", text, shape);
-        else report_note(ev, d, (Span){0}, frame->inputs->count == 1 ? "what comes in is %s" : "one of what comes in is %s", shape);
+        else report_note(ev, d, (Span){0}, frame->inputs->count == 1 ? "what comes in is %s" : "one of what comes in is %s",
+                         shape);
     }
     note_caller(ev, d, frame->caller);
 }

@@ -1,4 +1,5 @@
-/* A model's signature: its settings (defaults or -D), the symbols of its types, what `where` says of them, its inputs and outputs. */
+/* A model's signature: its settings (defaults or -D), the symbols of its types, what `where` says of them, its inputs and
+ * outputs. */
 #include "elaborate/evaluator.h"
 
 #include <stdlib.h>
@@ -30,7 +31,8 @@ void bind_settings(Evaluator *ev, const Decl *decl) {
         Value v = define ? parse_define(ev, define->value) : value_error;
         if (!define && parameter->fallback) v = evaluate(ev, parameter->fallback);
         else if (!define) {
-            Diagnostic *d = report(ev, "missing-argument", parameter->span, "the model's setting `%s` has no value", parameter->name);
+            Diagnostic *d = report(ev, "missing-argument", parameter->span, "the model's setting `%s` has no value",
+                                   parameter->name);
             report_help(ev, d, "give it a default, or set it with -D %s=...", parameter->name);
         }
         frame_bind(ev, ev->frame, parameter->name, name_value(ev, v, parameter->name, parameter->span), parameter->span);
@@ -129,7 +131,9 @@ static bool input_size(Evaluator *ev, const Expr *expr, Dim *out) {
 static bool elements_fit(Shape shape) {
     int64_t elements = 1, size;
     for (int i = 0; i < shape.rank; i++)
-        if (dim_is_const(shape.dims[i], &size) && (__builtin_mul_overflow(elements, size, &elements) || elements > INT64_C(1) << 40)) return false;
+        if (dim_is_const(shape.dims[i], &size) && (__builtin_mul_overflow(elements, size, &elements) ||
+                                                   elements > INT64_C(1) << 40))
+            return false;
     return true;
 }
 
@@ -146,7 +150,8 @@ static bool check_picture(Evaluator *ev, const TypeExpr *type, const TypeInfo *i
     }
     bool fixed = dim_is_const(shape.dims[2], NULL) && dim_is_const(shape.dims[3], NULL);
     if (fixed || (info->fit != FIT_CROP && info->fit != FIT_STRETCH)) return true;
-    report(ev, "bad-image", type->span, "fit = \"%s\" needs a fixed height and width", info->fit == FIT_CROP ? "crop" : "stretch");
+    report(ev, "bad-image", type->span, "fit = \"%s\" needs a fixed height and width",
+           info->fit == FIT_CROP ? "crop" : "stretch");
     return false;
 }
 
@@ -161,7 +166,8 @@ static bool input_shape(Evaluator *ev, const TypeExpr *type, TypeInfo *info, Sha
     }
     *shape = (Shape){info->type, dims.count, dims.items};
     if (known && dims.count > 16) known = false, report(ev, "bad-type", type->span, "tensors have at most 16 axes");
-    if (known && !elements_fit(*shape)) known = false, report(ev, "too-large", type->span, "this input has more than 2 ** 40 elements");
+    if (known && !elements_fit(*shape))
+        known = false, report(ev, "too-large", type->span, "this input has more than 2 ** 40 elements");
     return known && (!info->image || check_picture(ev, type, info, *shape));
 }
 
@@ -177,7 +183,8 @@ static void add_input(Evaluator *ev, const Parameter *parameter) {
     else if (input_shape(ev, parameter->type, &info, &shape)) {
         input_attributes attributes = {.name = parameter->name, .type = shape.type, .dims = {shape.rank, shape.dims}};
         Node *node = make_node(ev, OP_input, NULL, 0, &attributes, parameter->span);
-        Port port = {.name = parameter->name, .node = node, .form = info.image ? FORM_IMAGE : FORM_TENSOR, .fit = info.fit, .span = parameter->span};
+        Port port = {.name = parameter->name, .node = node, .form = info.image ? FORM_IMAGE : FORM_TENSOR, .fit = info.fit,
+                     .span = parameter->span};
         if (node) vec_push(ev->graph->arena, &ev->graph->inputs, port);
         value = value_node(node);
     }
@@ -195,7 +202,9 @@ void bind_inputs(Evaluator *ev, const Decl *decl) {
 
 static void add_output(Evaluator *ev, const Result *result, Value value) {
     TypeInfo info;
-    if (value.kind == VALUE_ERROR || !check_type(ev, result->type, result->name, value, result->span) || !type_info(ev, result->type, &info)) return;
+    if (value.kind == VALUE_ERROR || !check_type(ev, result->type, result->name, value, result->span) ||
+        !type_info(ev, result->type, &info))
+        return;
     Port port = {.name = result->name, .node = as_node(ev, value, info.type, result->span), .span = result->span};
     if (info.image) {
         port.form = FORM_IMAGE;
@@ -228,14 +237,16 @@ static void add_declared(Evaluator *ev, const Decl *decl, Value value) {
     }
     if (!value_is_sequence(value) || value.list->count != decl->results.count) {
         int count = value_is_sequence(value) ? value.list->count : 1;
-        Diagnostic *d = report(ev, "outputs", decl->name_span, "`%s` declares %d %s, but returns %d %s", decl->name, decl->results.count,
+        Diagnostic *d = report(ev, "outputs", decl->name_span, "`%s` declares %d %s, but returns %d %s", decl->name,
+                               decl->results.count,
                                decl->results.count == 1 ? "output" : "outputs", count, count == 1 ? "value" : "values");
         report_help(ev, d, "return them in order, `return (a, b)`, or by name, `return (%s = ...)`", decl->results.items[0].name);
         return;
     }
     bool by_name = names_match(value.list, decl);
+    const Result *results = decl->results.items;
     for (int i = 0; i < decl->results.count; i++)
-        add_output(ev, &decl->results.items[i], by_name ? result_by_name(value.list, decl->results.items[i].name) : value.list->items[i]);
+        add_output(ev, &results[i], by_name ? result_by_name(value.list, results[i].name) : value.list->items[i]);
 }
 
 static void add_undeclared(Evaluator *ev, const Decl *decl, Value value, const char *name) {
@@ -295,7 +306,8 @@ void check_defines(Library *library) {
     for (int i = 0; i < library->options.define_count; i++) {
         Name name = library->options.defines[i].name;
         if (map_get(wanted, name)) continue;
-        Diagnostic *d = diag_error(library->diag, "unknown-define", (Span){0}, "-D %s: no model here has a setting or a size of that name", name);
+        Diagnostic *d = diag_error(library->diag, "unknown-define", (Span){0},
+                                   "-D %s: no model here has a setting or a size of that name", name);
         const char *near = nearest_name(name, names, count);
         if (near) diag_help(library->diag, d, "did you mean `%s`?", near);
     }

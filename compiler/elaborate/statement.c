@@ -77,10 +77,13 @@ static void execute_for_items(Evaluator *ev, const Stmt *stmt) {
     Value items = evaluate(ev, stmt->value);
     if (!value_is_sequence(items)) {
         if (items.kind == VALUE_INT || items.kind == VALUE_DIM) {
-            Diagnostic *d = report(ev, "not-a-list", stmt->value->span, "`for` goes through a list, a tuple or a range; this is %s", value_kind_name(items));
-            report_help(ev, d, "`for %s in 0 .. %s`", span_text(ev->arena, stmt->target->span), span_text(ev->arena, stmt->value->span));
+            Diagnostic *d = report(ev, "not-a-list", stmt->value->span,
+                                   "`for` goes through a list, a tuple or a range; this is %s", value_kind_name(items));
+            report_help(ev, d, "`for %s in 0 .. %s`", span_text(ev->arena, stmt->target->span),
+                        span_text(ev->arena, stmt->value->span));
         } else if (items.kind != VALUE_ERROR)
-            report(ev, "not-a-list", stmt->value->span, "`for` goes through a list, a tuple or a range; this is %s", value_kind_name(items));
+            report(ev, "not-a-list", stmt->value->span, "`for` goes through a list, a tuple or a range; this is %s",
+                   value_kind_name(items));
         poison(ev, &stmt->body);
         return;
     }
@@ -124,7 +127,8 @@ static const char *layer_path(Evaluator *ev, const Expr *expr) {
     Value v = evaluate(ev, expr);
     if (v.kind == VALUE_LAYER && v.layer->path) return v.layer->path;
     if (v.kind != VALUE_ERROR) {
-        Diagnostic *d = report(ev, "not-a-layer", expr->span, "`load` needs a layer that is bound to a name; this is %s", value_kind_name(v));
+        Diagnostic *d = report(ev, "not-a-layer", expr->span, "`load` needs a layer that is bound to a name; this is %s",
+                               value_kind_name(v));
         report_help(ev, d, "bind it first: `G = generator()`, then `load G.encoder from ...`");
     }
     return NULL;
@@ -142,7 +146,8 @@ static void execute_unused(Evaluator *ev, const Stmt *stmt) {
     Value pattern = evaluate(ev, stmt->value);
     if (pattern.kind == VALUE_STRING) vec_push(ev->arena, &ev->model->unused, pattern.string);
     else if (pattern.kind != VALUE_ERROR)
-        report(ev, "not-a-string", stmt->value->span, "`unused` needs a string such as \"AuxLogits.*\"; this is %s", value_kind_name(pattern));
+        report(ev, "not-a-string", stmt->value->span, "`unused` needs a string such as \"AuxLogits.*\"; this is %s",
+               value_kind_name(pattern));
 }
 
 static void execute_expect(Evaluator *ev, const Stmt *stmt) {

@@ -4,7 +4,8 @@
 int entry_begin(Evaluator *ev, Layer *layer, Span span) {
     Entry entry = {.parent = ev->entry, .shown = span.source && !span.source->library};
     Dim zero = dim_const(ev->dims, 0);
-    entry.info = (LayerInfo){.path = layer->path, .callee = layer_callee(layer), .parameters = zero, .macs = zero, .span = user_span(ev, span)};
+    entry.info = (LayerInfo){.path = layer->path, .callee = layer_callee(layer), .parameters = zero, .macs = zero,
+                             .span = user_span(ev, span)};
     vec_push(ev->arena, &ev->entries, entry);
     return ev->entry = ev->entries.count - 1;
 }
@@ -30,8 +31,9 @@ static Dim kernel_elements(Evaluator *ev, const Node *w) {
     return count;
 }
 
-/* Multiply-adds: of a convolution, each output takes as many as its kernel holds, [I / groups, kh, kw]; of a transposed one, each input does,
- * for there the kernel spreads what comes in; of a matrix product, each output takes the inner size. NULL: not counted. */
+/* Multiply-adds: of a convolution, each output takes as many as its kernel holds, [I / groups, kh, kw]; of a transposed one,
+ * each input does, for there the kernel spreads what comes in; of a matrix product, each output takes the inner size. NULL: not
+ * counted. */
 static Dim node_macs(Evaluator *ev, const Node *node) {
     const Node *x = node->inputs[0], *w = node->inputs[1];
     switch (node->op) {
@@ -80,7 +82,8 @@ void summarize(Evaluator *ev) {
     for (int i = 0; i < ev->entries.count; i++) {
         Entry *entry = &ev->entries.items[i];
         if (!entry->shown || !entry->info.result) continue;
-        for (int up = shown_parent(ev, entry->parent); up >= 0; up = shown_parent(ev, ev->entries.items[up].parent)) entry->info.depth++;
+        for (int up = shown_parent(ev, entry->parent); up >= 0; up = shown_parent(ev, ev->entries.items[up].parent))
+            entry->info.depth++;
         entry->info.receptive_field = fields[entry->info.result->id];
         vec_push(ev->arena, &ev->model->layers, entry->info);
     }

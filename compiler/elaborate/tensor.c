@@ -16,8 +16,10 @@ static Span blamed_span(const Evaluator *ev, Span span) {
 
 /* Rows were lost on the way to one of two tensors that should be equally large. */
 static void help_lost(Evaluator *ev, Diagnostic *d, const Node *a, int axis, const char *first, const char *second) {
-    const char *crop = arena_printf(ev->arena, "crop the larger: `%s -> crop_like(%s)`", first ? first : "a", second ? second : "b");
-    if (dim_is_const(a->shape.dims[axis], NULL)) report_help(ev, d, "choose an input size that divides evenly all the way down, or %s", crop);
+    const char *crop = arena_printf(ev->arena, "crop the larger: `%s -> crop_like(%s)`", first ? first : "a",
+                                    second ? second : "b");
+    if (dim_is_const(a->shape.dims[axis], NULL))
+        report_help(ev, d, "choose an input size that divides evenly all the way down, or %s", crop);
     else report_help(ev, d, "constrain the sizes where the model is declared, `where H %% 16 == 0`, or %s", crop);
 }
 
@@ -27,7 +29,8 @@ static void refuse(Evaluator *ev, const ShapeError *error, Node *const *inputs, 
     if (!d || count < 2 || error->input <= 0 || error->input >= count || error->axis < 0) return;
     Node *other = inputs[error->input];
     const char *first = operand_text(ev, inputs[0]), *second = operand_text(ev, other);
-    if (trail_explain(ev, d, inputs[0], error->axis, first, other, error->axis, second)) help_lost(ev, d, inputs[0], error->axis, first, second);
+    if (trail_explain(ev, d, inputs[0], error->axis, first, other, error->axis, second))
+        help_lost(ev, d, inputs[0], error->axis, first, second);
 }
 
 Node *make_node(Evaluator *ev, Op op, Node *const *inputs, int count, const void *attributes, Span span) {
@@ -59,7 +62,8 @@ static Node *size_node(Evaluator *ev, Dim dim, DType type, Span span) {
 static bool fits_type(Evaluator *ev, Value v, DType type, Span span) {
     bool whole = v.kind != VALUE_REAL || (v.real >= -9e15 && v.real <= 9e15 && v.real == (double)(int64_t)v.real);
     if (type == DTYPE_BOOL ? v.kind == VALUE_BOOL : dtype_is_float(type) || whole) return true;
-    Diagnostic *d = report(ev, "type-mismatch", span, "%s does not go with a tensor of %s", value_describe(ev->arena, v), dtype_name(type));
+    Diagnostic *d = report(ev, "type-mismatch", span, "%s does not go with a tensor of %s", value_describe(ev->arena, v),
+                           dtype_name(type));
     report_help(ev, d, "convert the tensor first: `cast(x, type = \"%s\")`", v.kind == VALUE_BOOL ? "bool" : "f32");
     return false;
 }
@@ -115,7 +119,8 @@ static void tell_mismatch(Evaluator *ev, Node *a, Node *b, int from_right, Span 
         int axis = a->shape.rank - 1 - from_right;
         if (trail_explain(ev, d, a, axis, left, b, b->shape.rank - 1 - from_right, right)) help_lost(ev, d, a, axis, left, right);
     } else {
-        report_note(ev, d, (Span){0}, "the tensors are %s and %s", shape_string(ev->arena, a->shape), shape_string(ev->arena, b->shape));
+        report_note(ev, d, (Span){0}, "the tensors are %s and %s", shape_string(ev->arena, a->shape),
+                    shape_string(ev->arena, b->shape));
         report_operands(ev, d);
         trail_explain(ev, d, a, a->shape.rank - 1 - from_right, NULL, b, b->shape.rank - 1 - from_right, NULL);
     }
@@ -168,8 +173,10 @@ bool broadcast_nodes(Evaluator *ev, Node **nodes, int count, Span span, const Ex
 
 static bool same_types(Evaluator *ev, const Node *a, const Node *b, Operator op, Span span) {
     if (a->shape.type == b->shape.type) return true;
-    Diagnostic *d = report(ev, "type-mismatch", span, "`%s` of %s and %s", operator_text(op), dtype_name(a->shape.type), dtype_name(b->shape.type));
-    report_help(ev, d, "convert one of them: `cast(x, type = \"%s\")`", dtype_name(dtype_is_float(b->shape.type) ? b->shape.type : a->shape.type));
+    Diagnostic *d = report(ev, "type-mismatch", span, "`%s` of %s and %s", operator_text(op), dtype_name(a->shape.type),
+                           dtype_name(b->shape.type));
+    report_help(ev, d, "convert one of them: `cast(x, type = \"%s\")`",
+                dtype_name(dtype_is_float(b->shape.type) ? b->shape.type : a->shape.type));
     return false;
 }
 
@@ -244,7 +251,8 @@ static bool match_leading(Evaluator *ev, Node *a, Node *b, int rank, Dim *leadin
         Dim da = size_from_right(a, rank - 1 - i), db = size_from_right(b, rank - 1 - i);
         leading[i] = is_one(da) ? (db ? db : dim_const(ev->dims, 1)) : da;
         if (is_one(da) || is_one(db) || da == db) continue;
-        report(ev, "shape", span, "a matrix product of %s and %s: the leading sizes %s and %s do not fit", shape_string(ev->arena, a->shape),
+        report(ev, "shape", span, "a matrix product of %s and %s: the leading sizes %s and %s do not fit",
+               shape_string(ev->arena, a->shape),
                shape_string(ev->arena, b->shape), dim_string(ev->arena, da), dim_string(ev->arena, db));
         return false;
     }
@@ -264,7 +272,8 @@ static Value drop_vector_axes(Evaluator *ev, Node *product, bool drop_row, bool 
 
 Value tensor_matmul(Evaluator *ev, Node *a, Node *b, Span span, const Expr *expr) {
     if (a->shape.rank == 0 || b->shape.rank == 0 || a->shape.rank > HIGHEST_RANK || b->shape.rank > HIGHEST_RANK) {
-        report(ev, "shape", span, "`@` multiplies matrices; one of these is %s", shape_string(ev->arena, (a->shape.rank ? b : a)->shape));
+        report(ev, "shape", span, "`@` multiplies matrices; one of these is %s",
+               shape_string(ev->arena, (a->shape.rank ? b : a)->shape));
         return value_error;
     }
     bool row = a->shape.rank == 1, column = b->shape.rank == 1;
@@ -272,7 +281,8 @@ Value tensor_matmul(Evaluator *ev, Node *a, Node *b, Span span, const Expr *expr
     if (!left || !right) return value_error;
     Dim inner = left->shape.dims[left->shape.rank - 1], outer = right->shape.dims[right->shape.rank - 2], leading[HIGHEST_RANK];
     if (inner != outer) {
-        Diagnostic *d = report(ev, "shape", span, "a matrix product needs equal inner sizes, here %s and %s", dim_string(ev->arena, inner),
+        Diagnostic *d = report(ev, "shape", span, "a matrix product needs equal inner sizes, here %s and %s",
+                               dim_string(ev->arena, inner),
                                dim_string(ev->arena, outer));
         if (expr && expr->left) report_label(ev, d, expr->left->span, "%s", shape_string(ev->arena, a->shape));
         if (expr && expr->right) report_label(ev, d, expr->right->span, "%s", shape_string(ev->arena, b->shape));

@@ -1,5 +1,5 @@
-/* Where two sizes parted: every tensor that a call in the user's text made remembers that call and what went in. A shape error walks both
- * trails back to the value they share, and names the step that lost or changed something on the way. */
+/* Where two sizes parted: every tensor that a call in the user's text made remembers that call and what went in. A shape error
+ * walks both trails back to the value they share, and names the step that lost or changed something on the way. */
 #include "elaborate/evaluator.h"
 
 enum { LONGEST_TRAIL = 4000 };
@@ -91,20 +91,23 @@ static void tell_change(Evaluator *ev, Diagnostic *d, Change change, int axis, c
     const Made *made = map_get(ev->made, change.after);
     Span span = made ? made->span : change.after->origin->span;
     const char *axis_text = axis_name(axis, change.after->shape.rank);
-    const char *before = dim_string(ev->arena, change.before->shape.dims[axis]), *after = dim_string(ev->arena, change.after->shape.dims[axis]);
+    Dim from = change.before->shape.dims[axis], to = change.after->shape.dims[axis];
+    const char *before = dim_string(ev->arena, from), *after = dim_string(ev->arena, to);
     int64_t b, a;
-    bool known = dim_is_const(change.before->shape.dims[axis], &b) && dim_is_const(change.after->shape.dims[axis], &a);
+    bool known = dim_is_const(from, &b) && dim_is_const(to, &a);
     const char *what = axis == 2 ? "row" : axis == 3 ? "column" : "element";
     const char *subject = name ? name : "one of them";
     if (change.lost && known && a > 0)
         report_note(ev, d, span, "%s lost %lld %s%s at `%s`, which took %s to %s", subject, (long long)(b - b / a * a), what,
                     b - b / a * a == 1 ? "" : "s", span_text(ev->arena, span), before, after);
     else
-        report_note(ev, d, span, "%s changed at `%s`, which took %s%s%s to %s", subject, span_text(ev->arena, span), axis_text ? axis_text : "",
+        report_note(ev, d, span, "%s changed at `%s`, which took %s%s%s to %s", subject, span_text(ev->arena, span),
+                    axis_text ? axis_text : "",
                     axis_text ? " " : "", before, after);
 }
 
-bool trail_explain(Evaluator *ev, Diagnostic *d, Node *a, int axis_a, const char *name_a, Node *b, int axis_b, const char *name_b) {
+bool trail_explain(Evaluator *ev, Diagnostic *d, Node *a, int axis_a, const char *name_a, Node *b, int axis_b,
+                   const char *name_b) {
     if (!d || axis_a != axis_b || axis_a < 0 || a->shape.rank != b->shape.rank) return false;
     Trail trail_a = {0}, trail_b = {0};
     Map *seen_a = map_new(ev->arena), *seen_b = map_new(ev->arena);

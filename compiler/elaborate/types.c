@@ -73,9 +73,11 @@ static bool check_size(Evaluator *ev, const TypeExpr *type, const Expr *expr, co
     if (as_dim(ev, v) == size) return true;
     const char *written = span_text(ev->arena, expr->span), *value = value_describe(ev->arena, v);
     const char *equals = strcmp(written, value) ? arena_printf(ev->arena, "%s = %s", written, value) : value;
-    Diagnostic *d = report(ev, "shape", span, "`%s` is %s, but axis %d must be %s", what, shape_string(ev->arena, node->shape), axis, equals);
+    Diagnostic *d = report(ev, "shape", span, "`%s` is %s, but axis %d must be %s", what, shape_string(ev->arena, node->shape),
+                           axis, equals);
     report_note(ev, d, type->span, "its type is declared here");
-    if (!dim_is_const(size, NULL)) report_help(ev, d, "if they are equal for the sizes you mean, say so where the model is declared: `where H %% 16 == 0`");
+    if (!dim_is_const(size, NULL))
+        report_help(ev, d, "if they are equal for the sizes you mean, say so where the model is declared: `where H %% 16 == 0`");
     report_operands(ev, d);
     return false;
 }
@@ -87,7 +89,8 @@ bool check_type(Evaluator *ev, const TypeExpr *type, const char *what, Value val
     if (!node) return false;
     int rank = type_rank(type);
     if (node->shape.type != info.type) {
-        Diagnostic *d = report(ev, "type-mismatch", span, "`%s` must be %s, but is %s", what, dtype_name(info.type), shape_string(ev->arena, node->shape));
+        Diagnostic *d = report(ev, "type-mismatch", span, "`%s` must be %s, but is %s", what, dtype_name(info.type),
+                               shape_string(ev->arena, node->shape));
         report_help(ev, d, "convert it: `cast(%s, type = \"%s\")`", what, dtype_name(info.type));
         return false;
     }
@@ -100,6 +103,7 @@ bool check_type(Evaluator *ev, const TypeExpr *type, const char *what, Value val
     }
     bool fits = true;
     for (int i = 0, axis = 0; i < type->arguments.count; i++)
-        if (!type->arguments.items[i].name) fits &= check_size(ev, type, type->arguments.items[i].value, what, node, axis++, span);
+        if (!type->arguments.items[i].name)
+            fits &= check_size(ev, type, type->arguments.items[i].value, what, node, axis++, span);
     return fits;
 }

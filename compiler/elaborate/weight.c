@@ -5,7 +5,8 @@ static bool shape_is_known(Evaluator *ev, Shape shape, Span span) {
     for (int i = 0; i < shape.rank; i++) {
         int64_t size;
         if (!dim_is_const(shape.dims[i], &size)) {
-            Diagnostic *d = report(ev, "weight-size", span, "a weight's shape must be known at compile time; here axis %d is %s", i,
+            Diagnostic *d = report(ev, "weight-size", span, "a weight's shape must be known at compile time; here axis %d is %s",
+                                   i,
                                    dim_string(ev->arena, shape.dims[i]));
             report_operands(ev, d);
             report_help(ev, d, "fix the size with -D, or in the model's signature");
@@ -35,7 +36,8 @@ static const Layer *twice_above(const Layer *layer) {
 static void tell_twice(Evaluator *ev, const Layer *layer) {
     Diagnostic *d = report(ev, "path-twice", layer->made, "two layers with weights have the path `%s`", layer->path);
     report_note(ev, d, layer->first, "the first one is here");
-    report_help(ev, d, "give each its own label, such as `\"name{i}\": ...` in a loop; or bind one layer to a name and run it twice");
+    report_help(ev, d, "give each its own label, such as `\"name{i}\": ...` in a loop; or bind one layer to a name and run "
+                       "it twice");
 }
 
 static bool agrees(Evaluator *ev, const Weight *known, const Weight *weight) {
@@ -55,7 +57,8 @@ static bool agrees(Evaluator *ev, const Weight *known, const Weight *weight) {
 static Node *source_node(Evaluator *ev, const Weight *weight, Span span) {
     DimList dims = {weight->shape.rank, weight->shape.dims};
     if (weight->state) {
-        state_attributes attributes = {.path = weight->path, .version = 0, .type = weight->shape.type, .dims = dims, .init = weight->init};
+        state_attributes attributes = {.path = weight->path, .version = 0, .type = weight->shape.type, .dims = dims,
+                                       .init = weight->init};
         return make_node(ev, OP_state, NULL, 0, &attributes, span);
     }
     parameter_attributes attributes = {.path = weight->path, .type = weight->shape.type, .dims = dims, .init = weight->init};
@@ -76,7 +79,8 @@ Node *weight_place(Evaluator *ev, Weight *weight, Layer *owner, Name name, Span 
     if (known) return weight->node = agrees(ev, known, weight) ? known->node : NULL;
     if (!(weight->node = source_node(ev, weight, span))) return NULL;
     map_set(ev->weights, weight->path, weight);
-    WeightInfo info = {.path = weight->path, .shape = weight->shape, .init = weight->init, .state = weight->state, .span = weight->span};
+    WeightInfo info = {.path = weight->path, .shape = weight->shape, .init = weight->init, .state = weight->state,
+                       .span = weight->span};
     vec_push(ev->arena, &ev->model->weights, info);
     count_weight(ev, weight);
     return weight->node;

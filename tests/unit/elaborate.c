@@ -1,5 +1,6 @@
-/* The evaluator: names of weights, sharing, sizes, arithmetic of values, counts of mistakes, and the figures of a summary. A case is the text
- * of a file; what is asked of it stands beside it. tests/golden/elaborate has the wording of mistakes, tests/tiny whole small models. */
+/* The evaluator: names of weights, sharing, sizes, arithmetic of values, counts of mistakes, and the figures of a summary. A
+ * case is the text of a file; what is asked of it stands beside it. tests/golden/elaborate has the wording of mistakes,
+ * tests/tiny whole small models. */
 #include "elaborate/elaborate.h"
 
 #include <CUnit/CUnit.h>
@@ -36,7 +37,8 @@ static Run run_text(const char *text) { return run_with(text, NULL, NULL); }
 /* A model of x: f32[N, 4, H, W] with this body, after these declarations. */
 static Run run_body(const char *declarations, const char *body) {
     Arena *arena = arena_new();
-    Run run = run_text(arena_printf(arena, "%s\nmodel m(x: f32[N, 4, H, W]) where H %% 4 == 0, W %% 4 == 0 {\n%s\n}\n", declarations, body));
+    Run run = run_text(arena_printf(arena, "%s\nmodel m(x: f32[N, 4, H, W]) where H %% 4 == 0, W %% 4 == 0 {\n%s\n}\n",
+                                    declarations, body));
     arena_free(arena);
     return run;
 }
@@ -86,7 +88,8 @@ static void paths(void) {
     weights_are("", "return x -> a: conv(4, 1, bias = false) -> \"b.{1 + 1}\": conv(4, 1, bias = false)", "a.weight b.2.weight");
     weights_are("", "E = conv(4, 1, bias = false)\n y = x -> E\n return y -> E", "E.weight");
     weights_are("", "E = conv(4, 1, bias = false)\n F = E\n return x -> F", "E.weight");
-    weights_are("", "L = [conv(4, 1, bias = false), conv(4, 1, bias = false)]\n return x -> L[1] -> L[0]", "L.1.weight L.0.weight");
+    weights_are("", "L = [conv(4, 1, bias = false), conv(4, 1, bias = false)]\n return x -> L[1] -> L[0]",
+                "L.1.weight L.0.weight");
     weights_are("", "(A, B) = (conv(4, 1, bias = false), conv(4, 1, bias = false))\n return x -> A -> B", "A.weight B.weight");
     weights_are("", "return x -> s: { relu -> conv(4, 1, bias = false) -> a: conv(4, 1, bias = false) -> conv(4, 1, bias = false) }",
                 "s.1.weight s.a.weight s.3.weight");
@@ -97,17 +100,21 @@ static void paths(void) {
     weights_are(ONE "E = one()", "return x -> E -> E", "E.c.weight");
     weights_are("block uses(f)(x) { return x -> f -> f }\n" ONE, "return x -> u: uses(one)", "u.one.c.weight u.one_2.c.weight");
     weights_are("block uses(f)(x) { return x -> f -> f }\n" ONE, "return x -> u: uses(one())", "u.f.c.weight");
-    weights_are("block uses(fs)(x) { return x -> fs[0] -> fs[1] }\n" ONE, "return x -> u: uses([one(), one()])", "u.fs.0.c.weight u.fs.1.c.weight");
+    weights_are("block uses(fs)(x) { return x -> fs[0] -> fs[1] }\n" ONE, "return x -> u: uses([one(), one()])",
+                "u.fs.0.c.weight u.fs.1.c.weight");
     weights_are("block gain(w)(x) { return x * per_channel(w) }", "return x -> g: gain(param([4], init = 1))", "g.w");
-    weights_are("", "ws = [param([4], init = 1), param([4], init = 0)]\n return x * per_channel(ws[0]) + per_channel(ws[1])", "ws.0 ws.1");
+    weights_are("", "ws = [param([4], init = 1), param([4], init = 0)]\n return x * per_channel(ws[0]) + per_channel(ws[1])",
+                "ws.0 ws.1");
     weights_are("", "return x * per_channel(param([4], init = 1))", "param");
 }
 
 static void groups(void) {
     weights_are("", "return x -> a: repeat 2 { conv(4, 1, bias = false) -> relu }", "a.0.weight a.2.weight");
-    weights_are("", "return x -> a: { repeat 2 { conv(4, 1, bias = false) } -> if true { conv(4, 1, bias = false) } }", "a.0.weight a.1.weight a.2.weight");
+    weights_are("", "return x -> a: { repeat 2 { conv(4, 1, bias = false) } -> if true { conv(4, 1, bias = false) } }",
+                "a.0.weight a.1.weight a.2.weight");
     weights_are("", "return x -> a: { if false { relu } -> conv(4, 1, bias = false) }", "a.0.weight");
-    weights_are("", "return x -> a: repeat 2 { { conv(4, 1, bias = false) -> conv(4, 1, bias = false) } }", "a.0.0.weight a.0.1.weight a.1.0.weight a.1.1.weight");
+    weights_are("", "return x -> a: repeat 2 { { conv(4, 1, bias = false) -> conv(4, 1, bias = false) } }",
+                "a.0.0.weight a.0.1.weight a.1.0.weight a.1.1.weight");
     weights_are("", "return x -> repeat 2 { conv(4, 1, bias = false) }", "conv.weight conv_2.weight");
     weights_are("", "return x -> a: if 1 < 2 { conv(4, 1, bias = false) } else { relu }", "a.0.weight");
 }
@@ -117,7 +124,8 @@ static void twice(void) {
     errors_are("", "for i in 0 .. 3 { x = x -> c: conv(4, 1) }\n return x", 1);
     errors_are("", "f = { conv(8, 1) }\n y = x -> f\n return y -> f", 1); /* 4 channels, then 8 */
     errors_are("", "w = param([4])\n w = param([4])\n return x", 1);
-    weights_are("", "a = x -> act: relu\n b = x -> act: relu\n return a + b", ""); /* without weights there is nothing to mix up */
+    weights_are("", "a = x -> act: relu\n b = x -> act: relu\n return a + b",
+                ""); /* without weights there is nothing to mix up */
     weights_are("", "f = { conv(4, 1, bias = false) }\n y = x -> f\n z = y -> f\n return z -> f", "f.0.weight");
 }
 
@@ -230,8 +238,10 @@ static void defines(void) {
     const char *text = "model m(c = 2, wide = false, name = \"a\")(x: f32[N, 4, H, H]) where H % 8 == 0 {\n"
                        "  assert name == \"b\" or c != 3, \"\"\n  return x -> conv(c, 3) -> if wide { relu }\n}";
     static const struct { const char *name, *value, *shape; int errors; } cases[] = {
-        {"c", "5", "f32[N, 5, H, H]", 0}, {"H", "16", "f32[N, 2, 16, 16]", 0}, {"N", "1", "f32[1, 2, H, H]", 0}, {"wide", "true", "f32[N, 2, H, H]", 0},
-        {"H", "12", NULL, 1}, {"H", "0", NULL, 1}, {"H", "big", NULL, 1}, {"c", "3", NULL, 1}, {"k", "3", NULL, 1}, {"wide", "3", NULL, 1}};
+        {"c", "5", "f32[N, 5, H, H]", 0}, {"H", "16", "f32[N, 2, 16, 16]", 0}, {"N", "1", "f32[1, 2, H, H]", 0}, {"wide", "true",
+                                                                                                                  "f32[N, 2, H, H]", 0},
+        {"H", "12", NULL, 1}, {"H", "0", NULL, 1}, {"H", "big", NULL, 1}, {"c", "3", NULL, 1}, {"k", "3", NULL,
+                                                                                                1}, {"wide", "3", NULL, 1}};
     for (int i = 0; i < COUNT_OF(cases); i++) {
         Run run = run_with(text, cases[i].name, cases[i].value);
         expect_errors(&run, cases[i].errors);
@@ -255,9 +265,11 @@ static void signatures(void) {
 
 static void receptive(void) {
     static const struct { const char *stages; int64_t field; } cases[] = {
-        {"conv(4, 3)", 3}, {"conv(4, 3, dilation = 3)", 7}, {"conv(4, 3, stride = 2) -> conv(4, 3)", 7}, {"conv(4, 3) -> maxpool(2) -> conv(4, 3)", 8},
+        {"conv(4, 3)", 3}, {"conv(4, 3, dilation = 3)", 7}, {"conv(4, 3, stride = 2) -> conv(4, 3)",
+                                                             7}, {"conv(4, 3) -> maxpool(2) -> conv(4, 3)", 8},
         {"conv(4, 7, stride = 2) -> maxpool(3, stride = 2, pad = 1) -> conv(4, 3)", 19}, {"relu -> batchnorm", 1},
-        {"maxpool(2) -> conv(4, 3) -> upsample(2) -> conv(4, 3)", 8}, {"conv(4, 3) -> global_avgpool", 3}, {"conv(4, (3, 5))", 5}};
+        {"maxpool(2) -> conv(4, 3) -> upsample(2) -> conv(4, 3)", 8}, {"conv(4, 3) -> global_avgpool", 3}, {"conv(4, (3, 5))",
+                                                                                                            5}};
     for (int i = 0; i < COUNT_OF(cases); i++) {
         Arena *arena = arena_new();
         Run run = run_body("", arena_printf(arena, "return x -> %s", cases[i].stages));

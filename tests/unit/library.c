@@ -11,7 +11,8 @@ static bool weight_values(void *context, const Node *node, RefTensor *out) {
     (void)context;
     bool state = node->op == OP_state;
     const char *path = state ? ATTRIBUTES(node, state)->path : ATTRIBUTES(node, parameter)->path;
-    init_fill(7, path, &out->shape, state ? ATTRIBUTES(node, state)->init : ATTRIBUTES(node, parameter)->init, state, out->values);
+    init_fill(7, path, &out->shape, state ? ATTRIBUTES(node, state)->init : ATTRIBUTES(node, parameter)->init, state,
+              out->values);
     return true;
 }
 
@@ -67,7 +68,8 @@ static bool run_case(const char *text, char *expected) {
         RefTensor result;
         Node *wanted = model->graph->outputs.items[0].node;
         int64_t symbols[1] = {1};
-        good = reference_evaluate(model->graph, &wanted, 1, symbols, 7, &source, arena, &result) && matches(arena, &result, expected);
+        good = reference_evaluate(model->graph, &wanted, 1, symbols, 7, &source, arena, &result) &&
+               matches(arena, &result, expected);
     }
     if (!good) fprintf(stderr, "\ndiffers from PyTorch: %s", text);
     arena_free(arena);

@@ -45,7 +45,8 @@ static const char *weight_names(const Case *c) {
 static void check_line(Case *c, const char *line) {
     if (!strncmp(line, "# params: ", 10)) check_text(c, "params", line + 10, dim_string(c->arena, c->model->parameters));
     if (!strncmp(line, "# weights: ", 11)) check_text(c, "weights", line + 11, weight_names(c));
-    if (!strncmp(line, "# checks: ", 10)) check_text(c, "checks", line + 10, arena_printf(c->arena, "%d", c->model->graph->checks.count));
+    if (!strncmp(line, "# checks: ", 10))
+        check_text(c, "checks", line + 10, arena_printf(c->arena, "%d", c->model->graph->checks.count));
     if (!strncmp(line, "# output: ", 10)) check_output(c, line + 10);
 }
 
