@@ -68,15 +68,23 @@ static void add_channel(Module *m, Access *at, const Coord *coord, LLVMValueRef 
     add_offsets(m, at, LLVMBuildAdd(m->builder, outer, within, ""));
 }
 
+/* The part of the address that changes in the innermost loop, or the part that does not. */
+static void add_coords(Module *m, Access *at, const Value *value, const Point *point, bool inner) {
+    LLVMBasicBlockRef from = step_out(m, inner);
+    for (int i = 0; i < point->rank; i++) {
+        if (point->at[i].inner != inner) continue;
+        LLVMValueRef stride = get_dim(m, value->strides[i]);
+        if (value->layout == LAYOUT_BLOCKED && i == 1) add_channel(m, at, &point->at[i], stride, point->lanes);
+        else add_coord(m, at, &point->at[i], stride, point->lanes);
+    }
+    step_back(m, from);
+}
+
 static Access access_of(Module *m, const Value *value, const Point *point) {
     CHECK(value->strides && point->rank == value->node->shape.rank);
     Access at = {.index = get_i64(m, 0)};
-    bool blocked = value->layout == LAYOUT_BLOCKED;
-    for (int i = 0; i < point->rank; i++) {
-        LLVMValueRef stride = get_dim(m, value->strides[i]);
-        if (blocked && i == 1) add_channel(m, &at, &point->at[i], stride, point->lanes);
-        else add_coord(m, &at, &point->at[i], stride, point->lanes);
-    }
+    add_coords(m, &at, value, point, false);
+    add_coords(m, &at, value, point, true);
     if (at.offsets && at.step) {
         Coord steps = coord_lanes(get_i64(m, 0), at.step);
         add_offsets(m, &at, get_coord_vector(m, &steps, point->lanes));

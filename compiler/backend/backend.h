@@ -23,6 +23,8 @@ typedef struct Module {
     LLVMBasicBlockRef entry;  /* where size computations are placed, once a function */
     Map *dim_values;          /* Dim and Symbol * -> LLVMValueRef within the function */
     Map *arguments;           /* 1 + index -> LLVMValueRef within the function */
+    LLVMBasicBlockRef hoist;  /* where expressions and addresses are computed that do not change in the innermost loop: the block before
+                                 it, which ends in a branch by then; or NULL */
     LLVMValueRef overflow;    /* i1: some size so far did not fit; NULL where sizes are known to fit (everywhere but prepare) */
 } Module;
 
@@ -39,6 +41,10 @@ LLVMValueRef begin_kernel(Module *m, const char *name);
 void finish_kernel(Module *m);
 
 void return_to_block(Module *m, LLVMBasicBlockRef block); /* code goes on at its end, or before the branch that ends it */
+/* Moves the builder to m->hoist where what follows does not change within the innermost loop (inner is false, and there is a hoist
+ * point). Gives the block to step_back to. */
+LLVMBasicBlockRef step_out(Module *m, bool inner);
+void step_back(Module *m, LLVMBasicBlockRef from);
 
 LLVMTypeRef get_type(Module *m, DType type);        /* as it lies in memory; bool is a byte */
 LLVMTypeRef get_vector(Module *m, LLVMTypeRef element, int lanes); /* the element itself where lanes is 1 */
@@ -133,7 +139,7 @@ typedef struct Coord {
     int64_t lane_step;
     LLVMValueRef vector; /* <lanes x i64> where neither form above fits; else NULL */
     bool aligned;        /* base is a multiple of the channel block (for BLOCKED values) */
-    bool inner;          /* changes within the innermost loop: what has no such coordinate is computed before it (Tail.hoist) */
+    bool inner;          /* changes within the innermost loop: what has no such coordinate is computed before it (Module.hoist) */
 } Coord;
 
 typedef struct Point {
@@ -166,8 +172,6 @@ typedef struct Tail {
     const Kernel *kernel;
     Known known[8];           /* nodes whose value at the point is in a register already: the anchor */
     int known_count;
-    LLVMBasicBlockRef hoist;  /* where values are computed that do not change in the innermost loop: the block before it (which ends
-                                 in a branch by then), or NULL */
     Vec(Memo) memo;           /* what has been computed, so that what two operators share is computed once */
 } Tail;
 
@@ -177,11 +181,8 @@ LLVMValueRef emit_expr(Tail *tail, const Node *node, const Point *point);
 /* The anchor's result `elements` at `point` goes through the kernel's tail and into the output: the last act of every emitter. */
 void emit_tail_store(Tail *tail, const Point *point, LLVMValueRef elements);
 
-/* For expr.c and movement.c. emit_member: the value of a node at a point, remembered. step_out: moves the builder before the innermost
- * loop where what follows does not change within it; gives the block to step_back to. */
+/* For expr.c and movement.c: emit_member is the value of a node at a point, remembered. */
 LLVMValueRef emit_member(Tail *tail, const Node *node, const Point *point);
-LLVMBasicBlockRef step_out(Tail *tail, bool inner);
-void step_back(Tail *tail, LLVMBasicBlockRef from);
 LLVMValueRef emit_movement(Tail *tail, const Node *node, const Point *point);
 LLVMValueRef emit_element_number(Module *m, const Node *node, const Point *point); /* row major, i64 lanes */
 

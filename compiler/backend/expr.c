@@ -2,7 +2,7 @@
  * (movement.c), and what the kernel does not compute itself is loaded (access.c).
  *
  * Two things keep the code small and fast. What has the same coordinates in all lanes is computed once, as a scalar, and splatted.
- * And what does not change within the innermost loop is computed before it (tail->hoist): LLVM could not do that for us, as it does
+ * And what does not change within the innermost loop is computed before it (m->hoist): LLVM could not do that for us, as it does
  * not know that stores leave our inputs alone. A memo keeps a value that several operators share from being computed again. */
 #include "backend/backend.h"
 
@@ -107,21 +107,14 @@ static LLVMValueRef remembered(const Tail *tail, const Node *node, const Point *
 
 /* Computes the value before the innermost loop. */
 static LLVMValueRef hoisted_at(Tail *tail, const Node *node, const Point *point) {
-    LLVMBasicBlockRef hoist = tail->hoist, from = step_out(tail, false);
-    tail->hoist = NULL;
+    Module *m = tail->module;
+    LLVMBasicBlockRef hoist = m->hoist, from = step_out(m, false);
+    m->hoist = NULL;
     LLVMValueRef value = computed_at(tail, node, point);
-    tail->hoist = hoist;
-    step_back(tail, from);
+    m->hoist = hoist;
+    step_back(m, from);
     return value;
 }
-
-LLVMBasicBlockRef step_out(Tail *tail, bool inner) {
-    LLVMBasicBlockRef from = LLVMGetInsertBlock(tail->module->builder);
-    if (tail->hoist && !inner) return_to_block(tail->module, tail->hoist);
-    return from;
-}
-
-void step_back(Tail *tail, LLVMBasicBlockRef from) { return_to_block(tail->module, from); }
 
 LLVMValueRef emit_member(Tail *tail, const Node *node, const Point *point) {
     for (int i = 0; i < tail->known_count; i++)
@@ -130,22 +123,26 @@ LLVMValueRef emit_member(Tail *tail, const Node *node, const Point *point) {
         Point single = *point;
         single.lanes = 1;
         single.mask = NULL;
-        return get_splat(tail->module, emit_member(tail, node, &single), point->lanes);
+        LLVMValueRef value = emit_member(tail, node, &single);
+        LLVMBasicBlockRef from = step_out(tail->module, changes_inside(&single));
+        value = get_splat(tail->module, value, point->lanes);
+        step_back(tail->module, from);
+        return value;
     }
     LLVMValueRef value = remembered(tail, node, point);
     if (value) return value;
-    bool hoisted = tail->hoist && !changes_inside(point);
+    bool hoisted = tail->module->hoist && !changes_inside(point);
     value = hoisted ? hoisted_at(tail, node, point) : computed_at(tail, node, point);
     vec_push(tail->module->arena, &tail->memo, (Memo){.node = node, .point = *point, .value = value, .hoisted = hoisted});
     return value;
 }
 
-/* What was computed before the loop stays known for as long as the loop's emitter keeps tail->hoist; the rest is forgotten, since
+/* What was computed before the loop stays known for as long as the loop's emitter keeps the hoist point; the rest is forgotten, since
  * its code need not come before the next use. */
 static void forget(Tail *tail) {
     int kept = 0;
     for (int i = 0; i < tail->memo.count; i++)
-        if (tail->memo.items[i].hoisted && tail->hoist) tail->memo.items[kept++] = tail->memo.items[i];
+        if (tail->memo.items[i].hoisted && tail->module->hoist) tail->memo.items[kept++] = tail->memo.items[i];
     tail->memo.count = kept;
 }
 

@@ -78,13 +78,13 @@ static void set_hoist_point(Walk *walk, int inner) {
     LLVMMoveBasicBlockAfter(next, here);
     LLVMBuildBr(walk->m->builder, next);
     LLVMPositionBuilderAtEnd(walk->m->builder, next);
-    walk->tail.hoist = here;
+    walk->m->hoist = here;
     walk->tail.memo.count = 0;
     walk->inner = inner;
 }
 
 static void clear_hoist_point(Walk *walk) {
-    walk->tail.hoist = NULL;
+    walk->m->hoist = NULL;
     walk->inner = -1;
 }
 
@@ -379,11 +379,11 @@ static void emit_square(Walk *walk, const Node *node, LLVMValueRef *rows) {
 static void emit_squares(Walk *walk) {
     const Nest *nest = walk->nest;
     LLVMValueRef rows[COUNT_OF(nest->turns)][64], first = walk->at[nest->turned];
-    LLVMBasicBlockRef hoist = walk->tail.hoist;
+    LLVMBasicBlockRef hoist = walk->m->hoist;
     for (int t = 0; t < nest->turn_count; t++) {
-        walk->tail.hoist = NULL; /* a row's coordinates are computed here, also those that are fixed */
+        walk->m->hoist = NULL; /* a row's coordinates are computed here, also those that are fixed */
         emit_square(walk, nest->turns[t], rows[t]);
-        walk->tail.hoist = hoist;
+        walk->m->hoist = hoist;
     }
     walk->tail.memo.count = 0;
     for (int j = 0; j < lanes_of(walk); j++) {

@@ -102,6 +102,7 @@ void begin_body(Module *m, LLVMValueRef function) {
     m->dim_values = map_new(m->arena);
     m->arguments = map_new(m->arena);
     m->overflow = NULL;
+    m->hoist = NULL;
     m->entry = LLVMAppendBasicBlockInContext(m->context, function, "entry");
     LLVMBasicBlockRef body = LLVMAppendBasicBlockInContext(m->context, function, "body");
     LLVMPositionBuilderAtEnd(m->builder, m->entry);
@@ -204,6 +205,14 @@ void return_to_block(Module *m, LLVMBasicBlockRef block) {
     if (last) LLVMPositionBuilderBefore(m->builder, last);
     else LLVMPositionBuilderAtEnd(m->builder, block);
 }
+
+LLVMBasicBlockRef step_out(Module *m, bool inner) {
+    LLVMBasicBlockRef from = LLVMGetInsertBlock(m->builder);
+    if (m->hoist && !inner) return_to_block(m, m->hoist);
+    return from;
+}
+
+void step_back(Module *m, LLVMBasicBlockRef from) { return_to_block(m, from); }
 
 /* a OP b, noting in m->overflow where it does not fit; `checked` is the intrinsic that tells. */
 static LLVMValueRef emit_checked(Module *m, const char *checked, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b) {

@@ -24,7 +24,7 @@ static bool is_block_multiple(Module *m, LLVMValueRef value) {
 /* coord * factor + addend, factor a constant. */
 static Coord coord_affine(Tail *tail, const Coord *coord, int64_t factor, LLVMValueRef addend, int lanes) {
     Module *m = tail->module;
-    LLVMBasicBlockRef from = step_out(tail, coord->inner);
+    LLVMBasicBlockRef from = step_out(tail->module, coord->inner);
     Coord to = *coord;
     to.aligned = coord->aligned && factor == 1 && is_block_multiple(m, addend);
     to.lane_step = coord->lane_step * factor;
@@ -34,7 +34,7 @@ static Coord coord_affine(Tail *tail, const Coord *coord, int64_t factor, LLVMVa
     } else {
         to.base = emit_add(m, emit_mul(m, coord->base, get_i64(m, factor)), addend);
     }
-    step_back(tail, from);
+    step_back(tail->module, from);
     return to;
 }
 
@@ -43,11 +43,11 @@ typedef LLVMValueRef (*CoordMap)(Module *m, LLVMValueRef coord, LLVMValueRef siz
 
 static Coord coord_mapped(Tail *tail, const Coord *coord, LLVMValueRef size, int lanes, CoordMap map) {
     Module *m = tail->module;
-    LLVMBasicBlockRef from = step_out(tail, coord->inner);
+    LLVMBasicBlockRef from = step_out(tail->module, coord->inner);
     Coord to = {.inner = coord->inner, .base = get_i64(m, 0)};
     if (!coord_varies(coord) || lanes == 1) to.base = map(m, coord->base, size);
     else to.vector = map(m, get_coord_vector(m, coord, lanes), get_splat(m, size, lanes));
-    step_back(tail, from);
+    step_back(tail->module, from);
     return to;
 }
 
@@ -101,15 +101,15 @@ static void guard_with(Tail *tail, Guard *guard, LLVMValueRef condition, bool in
         return;
     }
     guard->inner = guard->inner || inner;
-    LLVMBasicBlockRef from = step_out(tail, guard->inner);
+    LLVMBasicBlockRef from = step_out(tail->module, guard->inner);
     guard->lanes = emit_and(tail->module, guard->lanes, condition);
-    step_back(tail, from);
+    step_back(tail->module, from);
 }
 
 /* Makes a coordinate that may lie outside [0, size) safe, and notes the condition that it lies inside. */
 static void guard_coord(Tail *tail, Guard *guard, Coord *coord, LLVMValueRef size, int lanes) {
     Module *m = tail->module;
-    LLVMBasicBlockRef from = step_out(tail, coord->inner);
+    LLVMBasicBlockRef from = step_out(tail->module, coord->inner);
     LLVMValueRef inside;
     coord->aligned = false;
     if (!coord_varies(coord) || lanes == 1) {
@@ -120,7 +120,7 @@ static void guard_coord(Tail *tail, Guard *guard, Coord *coord, LLVMValueRef siz
     } else {
         inside = LLVMBuildICmp(m->builder, LLVMIntULT, get_coord_vector(m, coord, lanes), get_splat(m, size, lanes), "");
     }
-    step_back(tail, from);
+    step_back(tail->module, from);
     guard_with(tail, guard, inside, coord->inner);
 }
 
@@ -128,9 +128,9 @@ static LLVMValueRef emit_guarded(Tail *tail, const Guard *guard, const Node *nod
     Module *m = tail->module;
     if (guard->lanes) {
         point->mask_inner = point->mask_inner || guard->inner;
-        LLVMBasicBlockRef from = step_out(tail, point->mask_inner);
+        LLVMBasicBlockRef from = step_out(tail->module, point->mask_inner);
         point->mask = emit_and(m, point->mask, guard->lanes);
-        step_back(tail, from);
+        step_back(tail->module, from);
     }
     LLVMValueRef value = emit_member(tail, node, point);
     if (guard->lanes) value = LLVMBuildSelect(m->builder, guard->lanes, value, other, "");
@@ -174,18 +174,18 @@ static LLVMValueRef flip_at(Tail *tail, const Node *node, const Point *point) {
     Point from = *point;
     for (int i = 0; i < axes.count; i++) {
         int axis = (int)axes.items[i];
-        LLVMBasicBlockRef back = step_out(tail, false);
+        LLVMBasicBlockRef back = step_out(tail->module, false);
         LLVMValueRef last = emit_add(tail->module, size_of(tail, node, axis), get_i64(tail->module, -1));
-        step_back(tail, back);
+        step_back(tail->module, back);
         from.at[axis] = coord_affine(tail, &point->at[axis], -1, last, point->lanes);
     }
     return emit_member(tail, node->inputs[0], &from);
 }
 
 static LLVMValueRef emit_neg(Tail *tail, Dim dim) {
-    LLVMBasicBlockRef from = step_out(tail, false);
+    LLVMBasicBlockRef from = step_out(tail->module, false);
     LLVMValueRef value = LLVMBuildNeg(tail->module->builder, get_dim(tail->module, dim), "");
-    step_back(tail, from);
+    step_back(tail->module, from);
     return value;
 }
 
@@ -278,13 +278,13 @@ static LLVMValueRef border_sum(const Border *border, int axis, const Point *from
 
 /* Its loops make blocks of their own, so nothing that was computed in them may be remembered after, nor hoisted out of them. */
 static LLVMValueRef pad_input_at(Tail *tail, const Node *node, const Point *point) {
-    LLVMBasicBlockRef hoist = tail->hoist;
+    LLVMBasicBlockRef hoist = tail->module->hoist;
     int known = tail->memo.count;
-    tail->hoist = NULL;
+    tail->module->hoist = NULL;
     Border border = {tail, node, point};
     LLVMValueRef value = border_sum(&border, 0, point, &(Guard){0});
     tail->memo.count = known;
-    tail->hoist = hoist;
+    tail->module->hoist = hoist;
     return value;
 }
 
@@ -293,11 +293,11 @@ static LLVMValueRef pad_input_at(Tail *tail, const Node *node, const Point *poin
 /* An index as a coordinate; one that lies outside is clamped. */
 static Coord index_coord(Tail *tail, LLVMValueRef index, LLVMValueRef size, bool inner) {
     Module *m = tail->module;
-    LLVMBasicBlockRef from = step_out(tail, inner);
+    LLVMBasicBlockRef from = step_out(tail->module, inner);
     int lanes = get_lanes(LLVMTypeOf(index));
     LLVMValueRef wide = LLVMBuildSExt(m->builder, index, get_vector(m, m->i64, lanes), "");
     wide = map_clamp(m, wide, get_splat(m, size, lanes));
-    step_back(tail, from);
+    step_back(tail->module, from);
     return lanes > 1 ? (Coord){.base = get_i64(m, 0), .vector = wide, .inner = inner} : (Coord){.base = wide, .inner = inner};
 }
 
