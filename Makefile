@@ -28,7 +28,7 @@ LINK      := $(CC) -no-pie $(filter -fsanitize%,$(CFLAGS)) $(if $(wildcard $(LLD
 PACKAGES  := gcc make binutils libc6-dev llvm-19-dev lld-19 flex bison libpng-dev libjpeg-dev libjson-c-dev zlib1g-dev \
              libopenblas-serial-dev libcunit1-dev clang-19 libclang-rt-19-dev
 
-.PHONY: all deps check test sanitize bench bless lint docs install clean demo
+.PHONY: all deps check test sanitize races fuzz bench bless lint docs install clean demo
 all: $(BUILD)/cai $(BUILD)/runtime/libcai_runtime.a $(BUILD)/runtime/link.txt
 
 $(BUILD)/cai: $(OBJECTS) $(SHARED)
@@ -90,6 +90,18 @@ sanitize: deps
 	  build/sanitize/cai build/sanitize/unit_tests
 	mkdir -p build/sanitize/home && ln -sfn $(CURDIR)/stdlib build/sanitize/home/stdlib && ln -sfn $(CURDIR)/build/runtime build/sanitize/home/runtime
 	build/sanitize/unit_tests && CAI=build/sanitize/cai CAI_HOME=$(CURDIR)/build/sanitize/home tests/golden/run
+# The thread pool under the thread sanitizer.
+races: deps
+	@mkdir -p build/races && printf 'SUITE(thread)\nSUITE(run)\n' > build/races/suites.h
+	clang-19 $(filter-out -MMD -MP,$(BASE)) -O1 -fsanitize=thread -Ibuild/races -Iruntime tests/unit/main.c tests/unit/thread.c tests/unit/run.c \
+	  $(filter-out runtime/start.c,$(RUNTIME)) -o build/races/tests -lcunit -lpng -ljpeg -lz -lm
+	build/races/tests
+# Any bytes as files, for a minute (FUZZ_SECONDS).
+fuzz: deps
+	@mkdir -p build/fuzz/files && cp tests/programs/pictures/*.png tests/programs/pictures/*.jpg examples/*.safetensors build/fuzz/files
+	clang-19 $(filter-out -MMD -MP,$(BASE)) -O1 -fsanitize=fuzzer,address,undefined -Iruntime tests/fuzz/files.c \
+	  $(filter-out runtime/start.c,$(RUNTIME)) -o build/fuzz/readers -lpng -ljpeg -lz -lm
+	build/fuzz/readers -max_total_time=$(or $(FUZZ_SECONDS),60) -max_len=4096 -rss_limit_mb=4000 build/fuzz/files
 # Writes what the golden tests print into their blocks; `git diff` then shows what changed.
 bless: all
 	tests/golden/run --bless
