@@ -74,6 +74,19 @@ static Affine operand_chain(const Folding *f, const Node *old, Node *const *inpu
     return known && f->uses[old->inputs[input]->id] == 1 ? *known : (Affine){.base = inputs[input]};
 }
 
+/* Whether a (small) weight varies along one axis of a tensor of that rank alone: where it does, [.., C, ..]. */
+static bool varies_along(Graph *g, const Node *weight, int rank, int axis) {
+    for (int i = 0; i < weight->shape.rank; i++)
+        if (i + rank - weight->shape.rank != axis && weight->shape.dims[i] != dim_const(g->dims, 1)) return false;
+    return true;
+}
+
+/* A weight that varies along one axis as a vector [size]. */
+static Node *as_vector(Graph *g, Node *weight, Dim size) {
+    Node *vector = build_reshape(g, weight, 1, (Dim[]){shape_elements(g->dims, weight->shape)});
+    return build_broadcast(g, vector, 1, &size);
+}
+
 /* The chain that `old` continues, with its step added; false where it is no step of one. */
 static bool continue_chain(Folding *f, Graph *g, const Node *old, Node *const *in, Affine *result) {
     if (!dtype_is_float(old->shape.type)) return false;
@@ -95,21 +108,6 @@ static bool continue_chain(Folding *f, Graph *g, const Node *old, Node *const *i
     }
     *result = chain;
     return true;
-}
-
-/* Whether a (small) weight varies along one axis of a tensor of that rank alone: where it does, [.., C, ..]. */
-static bool varies_along(Graph *g, const Node *weight, int rank, int axis) {
-    for (int i = 0; i < weight->shape.rank; i++)
-        if (i + rank - weight->shape.rank != axis && weight->shape.dims[i] != dim_const(g->dims, 1)) return false;
-    return true;
-}
-
-static Node *spread_to(Graph *g, Node *weight, int rank, const Dim *dims) { return build_broadcast(g, weight, rank, dims); }
-
-/* A weight that varies along one axis as a vector [size]. */
-static Node *as_vector(Graph *g, Node *weight, Dim size) {
-    Node *vector = build_reshape(g, weight, 1, (Dim[]){shape_elements(g->dims, weight->shape)});
-    return spread_to(g, vector, 1, &size);
 }
 
 /* ---- into the weights of a contraction ---- */
@@ -163,11 +161,24 @@ static Affine settled(Folding *f, Graph *g, Affine chain) {
     return folded ? (Affine){folded, NULL, chain.shift, true} : chain;
 }
 
+/* A chain whose weights vary along the last axis goes on through a reshape that keeps it: the rows of a batch as rows of one matrix. */
+static bool continue_through_reshape(Folding *f, Graph *g, const Node *old, Node *const *in, Affine *result) {
+    Affine chain = settled(f, g, operand_chain(f, old, in, 0));
+    Shape from = old->inputs[0]->shape, to = old->shape;
+    if ((!chain.scale && !chain.shift) || !from.rank || !to.rank || from.dims[from.rank - 1] != to.dims[to.rank - 1]) return false;
+    Dim size = to.dims[to.rank - 1];
+    if (chain.scale && !varies_along(g, chain.scale, from.rank, from.rank - 1)) return false;
+    if (chain.shift && !varies_along(g, chain.shift, from.rank, from.rank - 1)) return false;
+    *result = (Affine){.base = graph_copy(g, old, &chain.base), .scale = chain.scale ? as_vector(g, chain.scale, size) : NULL,
+                       .shift = chain.shift ? as_vector(g, chain.shift, size) : NULL};
+    return true;
+}
+
 static Node *materialize(Folding *f, Graph *g, Affine chain, Shape shape) {
     chain = settled(f, g, chain);
     Node *node = chain.base;
-    if (chain.scale) node = build_binary(g, OP_mul, node, spread_to(g, chain.scale, shape.rank, shape.dims));
-    if (chain.shift) node = build_binary(g, OP_add, node, spread_to(g, chain.shift, shape.rank, shape.dims));
+    if (chain.scale) node = build_binary(g, OP_mul, node, build_broadcast(g, chain.scale, shape.rank, shape.dims));
+    if (chain.shift) node = build_binary(g, OP_add, node, build_broadcast(g, chain.shift, shape.rank, shape.dims));
     return node;
 }
 
@@ -221,11 +232,20 @@ static bool fold_before_matmul(Folding *f, Graph *g, const Node *old, Node *cons
     return true;
 }
 
+/* A transposed convolution takes a scale alone: how many taps meet in a pixel, and so what a shift adds, differs from pixel to pixel. */
+static bool fold_before_transposed(Folding *f, Graph *g, const Node *old, Node *const *in, Affine chain, Affine *result) {
+    if (!is_weight(f, g, in[1]) || chain.shift || !varies_along(g, chain.scale, old->shape.rank, 1)) return false;
+    Node *w = scale_axis(g, in[1], chain.scale, 0, in[1]->shape.dims[0]);
+    *result = (Affine){.base = with_inputs(g, old, chain.base, w), .owned = true};
+    return true;
+}
+
 static bool fold_before(Folding *f, Graph *g, const Node *old, Node *const *in, Affine *result) {
     Affine chain = settled(f, g, operand_chain(f, old, in, 0));
     if (!chain.scale && !chain.shift) return false;
     if (old->op == OP_convolution) return fold_before_convolution(f, g, old, in, chain, result);
-    return fold_before_matmul(f, g, old, in, chain, result);
+    if (old->op == OP_matmul) return fold_before_matmul(f, g, old, in, chain, result);
+    return fold_before_transposed(f, g, old, in, chain, result);
 }
 
 /* ---- the pass ---- */
@@ -233,10 +253,10 @@ static bool fold_before(Folding *f, Graph *g, const Node *old, Node *const *in, 
 static Node *visit(Graph *to, const Node *old, Node *const *inputs, void *context) {
     Folding *f = context;
     Affine chain;
-    bool contraction = old->op == OP_convolution || old->op == OP_matmul;
-    if (contraction ? !fold_before(f, to, old, inputs, &chain) : !continue_chain(f, to, old, inputs, &chain)) {
-        if (!contraction && old->op != OP_convolution_input) return NULL;
-        chain = (Affine){graph_copy(to, old, inputs), NULL, NULL, true};
+    if (old->op == OP_convolution || old->op == OP_convolution_input || old->op == OP_matmul) {
+        if (!fold_before(f, to, old, inputs, &chain)) chain = (Affine){.base = graph_copy(to, old, inputs), .owned = true};
+    } else if (old->op == OP_reshape ? !continue_through_reshape(f, to, old, inputs, &chain) : !continue_chain(f, to, old, inputs, &chain)) {
+        return NULL;
     }
     Node *node = materialize(f, to, chain, old->shape);
     if (!is_weight(f, to, node)) map_set(f->affines, node, arena_copy(to->arena, &chain, sizeof chain));

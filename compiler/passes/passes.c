@@ -2,10 +2,6 @@
 #include "passes/passes.h"
 #include <time.h>
 
-#define PASS(name, what) Graph *pass_##name(Graph *graph);
-#include "passes/passes.def"
-#undef PASS
-
 #define PASS(name, what) {#name, what, pass_##name},
 const Pass passes[] = {
 #include "passes/passes.def"

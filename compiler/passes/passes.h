@@ -37,10 +37,11 @@ Node *fold_visit(Graph *to, const Node *old, Node *const *inputs, void *context)
 /* Whether a node is a constant of one value all over. */
 bool node_is_splat(const Node *node, double *value);
 
-/* ---- simplify.c ---- */
+/* ---- the passes that passes.def lists, one a file ---- */
 
-/* Applies the rules of algebra and movement until none fits. */
-Graph *pass_simplify(Graph *graph);
+#define PASS(name, what) Graph *pass_##name(Graph *graph);
+#include "passes/passes.def"
+#undef PASS
 
 /* ---- grad.c ---- */
 

@@ -156,21 +156,38 @@ static bool hoists(const Node *node) {
     return node->op == OP_broadcast || node->op == OP_reshape || node->op == OP_transpose || node->op == OP_flip;
 }
 
-/* f(m(a), m(b), splat) to m(f(a, b, splat)) for one movement m that all operands agree on; a splat fits any shape. */
+/* What a broadcast repeats over all axes but the last: a bias of rows, [1, .., C]. */
+static Node *row_behind(Graph *g, const Node *node) {
+    if (node->op != OP_broadcast) return NULL;
+    Node *source = node->inputs[0];
+    for (int i = 0; i < source->shape.rank - 1; i++)
+        if (source->shape.dims[i] != dim_const(g->dims, 1)) return NULL;
+    return source;
+}
+
+/* An operand as it was before the movement, or NULL. */
+static Node *before_movement(Graph *g, const Node *movement, Node *operand) {
+    Shape shape = movement->inputs[0]->shape;
+    shape.type = operand->shape.type;
+    double value;
+    if (node_is_splat(operand, &value)) return build_splat(g, value, shape);
+    if (same_movement(movement, operand)) return operand->inputs[0];
+    int rank = shape.rank, last = movement->shape.rank - 1;
+    Node *row = movement->op == OP_reshape && rank && last >= 0 && shape.dims[rank - 1] == movement->shape.dims[last] ? row_behind(g, operand) : NULL;
+    return row ? build_broadcast(g, build_reshape(g, row, 1, &row->shape.dims[last]), rank, shape.dims) : NULL;
+}
+
+/* f(m(a), m(b), c) to m(f(a, b, c)) for one movement m, where c fits any shape: one value all over, or for reshapes that keep the last
+ * axis a row. */
 static Node *hoist(Graph *g, const Node *old, Node *const *in) {
     const Node *movement = NULL;
-    double value;
-    for (int i = 0; i < old->input_count; i++) {
-        if (node_is_splat(in[i], &value)) continue;
-        if (!hoists(in[i]) || (movement && !same_movement(movement, in[i]))) return NULL;
-        if (!movement) movement = in[i];
-    }
+    for (int i = 0; i < old->input_count; i++)
+        if (hoists(in[i]) && (!movement || movement->op == OP_broadcast)) movement = in[i];
     if (!movement) return NULL;
     Node *inner[3];
     for (int i = 0; i < old->input_count; i++) {
-        Shape shape = movement->inputs[0]->shape;
-        shape.type = in[i]->shape.type;
-        inner[i] = node_is_splat(in[i], &value) ? build_splat(g, value, shape) : in[i]->inputs[0];
+        inner[i] = before_movement(g, movement, in[i]);
+        if (!inner[i]) return NULL;
     }
     Node *work = graph_copy(g, old, inner);
     return graph_make(g, movement->op, &work, 1, movement->attributes);
@@ -310,6 +327,23 @@ static Node *simplify_sum(Graph *g, const Node *old, Node *const *in) {
     return build_broadcast(g, scaled, old->shape.rank, old->shape.dims);
 }
 
+/* ---- matrix products ---- */
+
+/* One matrix for the whole batch, repeated: all rows of the batch are rows of one product by it. */
+static Node *simplify_matmul(Graph *g, const Node *old, Node *const *in) {
+    Node *w = in[1]->op == OP_broadcast ? in[1]->inputs[0] : in[1];
+    int rank = old->shape.rank;
+    if (rank == 2 || w->shape.dims[rank - 1] != in[1]->shape.dims[rank - 1] || w->shape.dims[rank - 2] != in[1]->shape.dims[rank - 2]) return NULL;
+    Dim rows = in[0]->shape.dims[rank - 2];
+    for (int i = 0; i < rank - 2; i++) {
+        if (w->shape.dims[i] != dim_const(g->dims, 1)) return NULL;
+        rows = dim_mul(g->dims, rows, in[0]->shape.dims[i]);
+    }
+    Node *x = build_reshape(g, in[0], 2, (Dim[]){rows, in[0]->shape.dims[rank - 1]});
+    Node *product = graph_make(g, OP_matmul, (Node *[]){x, build_reshape(g, w, 2, w->shape.dims + rank - 2)}, 2, NULL);
+    return build_reshape(g, product, rank, old->shape.dims);
+}
+
 /* ---- padding by zeros before a convolution or a sum pool is the window's own ---- */
 
 /* The paddings with those of a `pad` node before it added, where that pads the spatial axes alone, with `value`, by known sizes. */
@@ -359,7 +393,7 @@ static const Rule rules[OP_COUNT] = {
     [OP_and] = simplify_logic, [OP_or] = simplify_logic, [OP_eq] = gather_constants, [OP_ne] = gather_constants, [OP_select] = simplify_select,
     [OP_cast] = simplify_cast, [OP_stop] = simplify_stop, [OP_reshape] = simplify_reshape, [OP_transpose] = simplify_transpose,
     [OP_broadcast] = simplify_broadcast, [OP_slice] = simplify_slice, [OP_pad] = simplify_pad, [OP_concat] = simplify_concat, [OP_flip] = simplify_flip,
-    [OP_sum] = simplify_sum, [OP_reduce_max] = simplify_reduction, [OP_convolution] = simplify_convolution,
+    [OP_matmul] = simplify_matmul, [OP_sum] = simplify_sum, [OP_reduce_max] = simplify_reduction, [OP_convolution] = simplify_convolution,
     [OP_convolution_weight] = simplify_convolution, [OP_pool_sum] = simplify_pool_sum, [OP_pool_max] = simplify_pool_max,
 };
 

@@ -36,17 +36,11 @@ static Node *reduce(Graph *to, Op op, Node *x, IntList axes) {
     return graph_make(to, op, &x, 1, &attributes);
 }
 
-static bool is_ascending(IntList axes) {
-    for (int i = 1; i < axes.count; i++)
-        if (axes.items[i] <= axes.items[i - 1]) return false;
-    return true;
-}
-
 static Node *split(Graph *to, const Node *old, Node *const *inputs, void *context) {
     (void)context;
     if (old->op != OP_sum && old->op != OP_reduce_max) return NULL;
     IntList axes = reduced_axes(old);
-    int outer = is_ascending(axes) ? outer_axes(to, old, inputs[0]->shape, axes) : 0;
+    int outer = outer_axes(to, old, inputs[0]->shape, axes);
     if (outer == 0) return NULL;
     IntList first = {axes.count - outer, axes.items + outer}, second = {outer, axes.items};
     return reduce(to, old->op, reduce(to, old->op, inputs[0], first), second);
