@@ -107,6 +107,8 @@ Loop begin_carrying(Module *m, Carried *values, LLVMValueRef from, LLVMValueRef 
 void end_carrying(Module *m, Loop *loop, Carried *values);
 Loop begin_carrying_if(Module *m, Carried *values, LLVMValueRef condition); /* a loop of one round, or none */
 LLVMValueRef emit_lane_sum(Module *m, LLVMValueRef vector); /* its lanes added up, halves first */
+/* No load moves across, none is shared between both sides: in unrolled code LLVM would else hold more values than there are registers. */
+void emit_barrier(Module *m);
 
 /* `Branch b = begin_if(m, condition); ...; end_if(m, &b);`, with `begin_else(m, &b)` between where wanted. */
 typedef struct Branch { LLVMBasicBlockRef other, after; } Branch;

@@ -1,4 +1,4 @@
-/* Loops that carry many values at once: a register tile's sums, the state of a window. */
+/* Loops that carry many values at once (a register tile's sums, the state of a window), and what keeps those values in registers. */
 #include "backend/backend.h"
 
 Loop begin_carrying(Module *m, Carried *values, LLVMValueRef from, LLVMValueRef to, int64_t step) {
@@ -26,4 +26,11 @@ LLVMValueRef emit_lane_sum(Module *m, LLVMValueRef vector) {
         vector = emit_float(m, LLVMFAdd, a, b);
     }
     return LLVMBuildExtractElement(m->builder, vector, get_i32(m, 0), "");
+}
+
+void emit_barrier(Module *m) {
+    LLVMTypeRef type = LLVMFunctionType(m->none, NULL, 0, 0);
+    static char nothing[] = "", constraints[] = "~{memory}";
+    LLVMValueRef barrier = LLVMGetInlineAsm(type, nothing, 0, constraints, strlen(constraints), 1, 0, LLVMInlineAsmDialectATT, 0);
+    LLVMBuildCall2(m->builder, type, barrier, NULL, 0, "");
 }

@@ -26,10 +26,11 @@ void conv_few_layouts(const Kernel *kernel, const Target *target, LayoutKind *ou
     for (int i = 0; i < kernel->input_count; i++) inputs[i] = i == 0 ? LAYOUT_BLOCKED : i == 1 ? LAYOUT_ANY : LAYOUT_PLAIN;
 }
 
-/* A power of two, as the tree of additions and the store want it. */
+/* A power of two, as the tree of additions and the store want it, and well below the number of registers: with 24 sums of 32
+ * LLVM spills where the loops meet. */
 static int pixels_of(const Target *target, int64_t outputs) {
-    int pixels = target->lanes;
-    while (pixels > 1 && pixels * outputs + outputs + 1 > target->registers - 1) pixels /= 2;
+    int pixels = target->lanes, most = target->registers > 16 ? 20 : target->registers - 1;
+    while (pixels > 1 && pixels * outputs + outputs + 1 > most) pixels /= 2;
     return pixels;
 }
 
@@ -76,6 +77,7 @@ static void add_tap(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef pla
         LLVMValueRef x = emit_load(m, vector, conv_pixel(c, site, input, tap, p), c->lanes * 4);
         for (int64_t o = 0; o < outputs; o++) sums->at[p * outputs + o] = emit_muladd(m, x, w[o], sums->at[p * outputs + o]);
     }
+    emit_barrier(m);
 }
 
 static void add_row(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context, Carried *sums) {

@@ -12,7 +12,7 @@
  * by what is beyond it), grouped by the permutes, one to a multiply-add. */
 #include "backend/conv.h"
 
-enum { MOST_COLUMN_TAPS = 16, PIXELS_WIDE = 14, PIXELS_NARROW = 6 };
+enum { MOST_COLUMN_TAPS = 16 };
 
 static bool grouped_shape(const Kernel *kernel, ConvShape *s) {
     if (!conv_shape(kernel, s) || s->transposed || s->groups == 1) return false;
@@ -40,8 +40,10 @@ static ConvShape walked_shape(const Kernel *kernel) {
     return s;
 }
 
-static int pixels_of(const Target *target) {
-    return target->registers > 16 ? PIXELS_WIDE : PIXELS_NARROW;
+/* Beside the sums: a group's weights, and a few inputs that LLVM loads ahead. */
+static int pixels_of(const ConvShape *s, const Target *target) {
+    if (target->registers > 16) return 14;
+    return s->inputs == 1 ? 6 : 3;
 }
 
 double conv_grouped_cost(const Kernel *kernel, const Target *target) {
@@ -58,7 +60,7 @@ void conv_grouped_choose(Program *program, Kernel *kernel) {
     ConvShape s = walked_shape(kernel);
     ConvTile *tile = NEW(program->arena, ConvTile);
     int64_t tiles, longer;
-    *tile = (ConvTile){.pixels = pixels_of(target), .rows = 1, .blocks = 1, .unroll = 1};
+    *tile = (ConvTile){.pixels = pixels_of(&s, target), .rows = 1, .blocks = 1, .unroll = 1};
     tile->pixels = (int)split_evenly(max_i64(1, dim_typical(dims, s.out_size[1])), tile->pixels, &tiles, &longer);
     tile->task_rows = (int)max_i64(1, min_i64(512 / (tiles * tile->pixels * s.inputs), dim_typical(dims, s.out_size[0])));
     kernel->tile = tile;
@@ -92,6 +94,7 @@ static void add_tap(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef ky,
         LLVMValueRef x = emit_load(m, vector, conv_pixel(c, site, input, tap, p), c->lanes * 4);
         for (int64_t i = 0; i < c->shape.inputs; i++) sums->at[p] = emit_muladd(m, emit_permuted(c, x, i), w[i], sums->at[p]);
     }
+    emit_barrier(m);
 }
 
 static void add_row(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context, Carried *sums) {

@@ -96,23 +96,23 @@ static LLVMValueRef emit_inside(Conv *c, const ConvSite *site, LLVMValueRef begi
     return emit_add(m, begin, emit_mul(m, tiles, width));
 }
 
-/* What is left of a row, in tiles of the least of a few widths that holds it. */
+/* What is left of a row, in tiles of the least of a few widths that holds it. Where channels lie in planes, every load chooses between
+ * the map and zeros, for which a whole tile has not the registers. */
 static void emit_rest(Conv *c, ConvSite site, LLVMValueRef begin, LLVMValueRef count) {
     Module *m = c->m;
-    int width = c->tile->pixels, widths[] = {width, 8, 4};
+    int widths[] = {4, 8, c->tile->pixels}, widest = c->tile->pixels;
+    if (c->tile->plain) widest = (int)min_i64(widest, c->m->target->registers > 16 ? 8 : 4);
     site.limit = count;
-    Loop loop = begin_loop(m, begin, count, width);
-    LLVMValueRef left = emit_sub(m, count, loop.index), number = emit_div(m, loop.index, get_i64(m, width));
-    for (int i = 0; i < COUNT_OF(widths); i++) {
-        if (i > 0 && widths[i] >= width) continue;
-        int narrower = i + 1;
-        while (narrower < COUNT_OF(widths) && widths[narrower] >= width) narrower++;
-        LLVMValueRef fits = compare(c, LLVMIntSLE, left, get_i64(m, widths[i]));
-        LLVMValueRef needed = compare(c, LLVMIntSGT, left, get_i64(m, narrower < COUNT_OF(widths) ? widths[narrower] : 0));
-        if (i == 0) fits = LLVMConstInt(m->i1, 1, 0);
+    Loop loop = begin_loop(m, begin, count, widest);
+    LLVMValueRef left = emit_sub(m, count, loop.index), number = emit_div(m, loop.index, get_i64(m, c->tile->pixels));
+    for (int i = 0, narrower = 0; narrower < widest; i++) {
+        int width = (int)min_i64(widths[i], widest);
+        LLVMValueRef fits = width == widest ? LLVMConstInt(m->i1, 1, 0) : compare(c, LLVMIntSLE, left, get_i64(m, width));
+        LLVMValueRef needed = compare(c, LLVMIntSGT, left, get_i64(m, narrower));
         Branch branch = begin_if(m, LLVMBuildAnd(m->builder, fits, needed, "width"));
-        emit_at(c, site, loop.index, SITE_COMPUTED, widths[i], number);
+        emit_at(c, site, loop.index, SITE_COMPUTED, width, number);
         end_if(m, &branch);
+        narrower = width;
     }
     end_loop(m, &loop);
 }

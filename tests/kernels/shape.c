@@ -67,17 +67,22 @@ int each_shape(const char *line, void (*visit)(const ShapeLine *shape, const cha
     ShapeLine shape = {.n = 1, .ic = 16, .oc = 16, .h = 8, .w = 8, .kh = 1, .kw = 1, .s = 1, .d = 1, .g = 1, .m = 1, .k = 1, .n2 = 1, .to = 20};
     Reading reading = {visit, context, 0};
     int used = 0;
-    if (line[0] == '#' || sscanf(line, "%31s%n", shape.op, &used) != 1) return 0;
+    if (sscanf(line, "%31s%n", shape.op, &used) != 1) return 0;
     read_rest(&reading, shape, shape.op, line + used);
     return reading.count;
 }
 
-int each_shape_of_file(const char *path, void (*visit)(const ShapeLine *shape, const char *text, void *context), void *context) {
+int each_line(const char *path, void (*visit)(const char *line, void *context), void *context) {
     char line[512];
     int count = 0;
     FILE *file = fopen(path, "r");
     if (!file) { perror(path); exit(2); }
-    while (fgets(line, sizeof line, file)) count += each_shape(line, visit, context);
+    while (fgets(line, sizeof line, file)) {
+        line[strcspn(line, "\n")] = 0;
+        if (!line[0] || line[0] == '#') continue;
+        visit(line, context);
+        count++;
+    }
     fclose(file);
     return count;
 }
@@ -173,20 +178,26 @@ static Node *make_matmul(TestGraph *t, const ShapeLine *s) {
     return graph_make(t->graph, OP_matmul, (Node *[]){a, b}, 2, NULL);
 }
 
+static bool is_matrix(const ShapeLine *s) { return strcmp(s->op, "matmul") == 0 || strcmp(s->op, "dense") == 0; }
+
+void add_shape(TestGraph *t, const ShapeLine *s) {
+    int before = t->inputs.count;
+    Node *y = is_matrix(s) ? make_matmul(t, s) : strstr(s->op, "conv") ? make_conv(t, s) : strstr(s->op, "pool") ? make_pool(t, s) : make_resample(t, s);
+    new_output(t, tail(t, y, s->tail));
+    for (int i = before; i < t->inputs.count; i++)
+        for (int64_t k = 0; k < t->inputs.items[i].count; k++) t->inputs.items[i].values[k] = round(t->inputs.items[i].values[k]);
+}
+
 TestGraph shape_graph(const ShapeLine *s, uint64_t seed) {
     TestGraph t = test_graph(seed);
-    bool matrix = strcmp(s->op, "matmul") == 0 || strcmp(s->op, "dense") == 0;
-    t.symbols[1] = matrix ? s->m : s->h;
+    t.symbols[1] = is_matrix(s) ? s->m : s->h;
     dims_symbol(t.graph->dims, 1)->typical = t.symbols[1];
-    Node *y = matrix ? make_matmul(&t, s) : strstr(s->op, "conv") ? make_conv(&t, s) : strstr(s->op, "pool") ? make_pool(&t, s) : make_resample(&t, s);
-    new_output(&t, tail(&t, y, s->tail));
-    for (int i = 0; i < t.inputs.count; i++)
-        for (int64_t k = 0; k < t.inputs.items[i].count; k++) t.inputs.items[i].values[k] = round(t.inputs.items[i].values[k]);
+    add_shape(&t, s);
     return t;
 }
 
 double shape_flops(const ShapeLine *s) {
-    if (strcmp(s->op, "matmul") == 0 || strcmp(s->op, "dense") == 0) return 2.0 * (double)(s->n * s->m * s->k * s->n2);
+    if (is_matrix(s)) return 2.0 * (double)(s->n * s->m * s->k * s->n2);
     if (!strstr(s->op, "conv")) return 0;
     double taps = (double)(s->kh * s->kw * s->ic / s->g * s->oc * s->n);
     if (strcmp(s->op, "tconv") == 0) return 2 * taps * (double)(s->h * s->w);

@@ -20,9 +20,11 @@ typedef struct ShapeLine {
 
 /* Calls `visit` for each line that `line` stands for; gives their number. Stops the program where a key is unknown. */
 int each_shape(const char *line, void (*visit)(const ShapeLine *shape, const char *text, void *context), void *context);
-/* Calls `visit` for every line of the file. */
-int each_shape_of_file(const char *path, void (*visit)(const ShapeLine *shape, const char *text, void *context), void *context);
-/* The graph of a shape, all values whole numbers so small that sums are exact in f32. */
+/* Calls `visit` for every line of the file that is no comment; gives their number. */
+int each_line(const char *path, void (*visit)(const char *line, void *context), void *context);
+/* Adds a shape's operator and its inputs and output to a graph; all values are whole numbers so small that sums are exact in f32. */
+void add_shape(TestGraph *t, const ShapeLine *shape);
+/* The graph of one shape, its symbol H set to the shape's size. */
 TestGraph shape_graph(const ShapeLine *shape, uint64_t seed);
 double shape_flops(const ShapeLine *shape);
 
