@@ -144,6 +144,6 @@ void options_help(FILE *out, const char *command) {
         if (!takes(&table[i], command)) continue;
         char left[64];
         snprintf(left, sizeof left, "%s%s%s", table[i].name, table[i].value ? " " : "", table[i].value ? table[i].value : "");
-        fprintf(out, "  %-24s %s\n", left, table[i].help);
+        fprintf(out, "  %-28s %s\n", left, table[i].help);
     }
 }

@@ -39,7 +39,7 @@ static Node *fold_elementwise_splats(Graph *to, const Node *old, Node *const *in
 
 /* Moving the elements of a splat gives a splat, but for a padding of another value. */
 static Node *fold_moved_splat(Graph *to, const Node *old, Node *const *inputs) {
-    double value, other;
+    double value = 0, other = 0;
     bool splat = node_is_splat(inputs[0], &value);
     for (int i = 1; i < old->input_count && old->op == OP_concat; i++)
         splat = splat && node_is_splat(inputs[i], &other) && memcmp(&value, &other, sizeof value) == 0;

@@ -95,7 +95,7 @@ static void test_avx512(void) { check_errors("x86-64-v4"); }
 
 /* pow at all pairs of interesting operands, and at random ones. */
 static void check_pow(const char *target) {
-    static const float some[] = {0, -0.0f, 1, -1, 2, -2, 3, -3, 0.5f, -0.5f, 1.5f, 1e-40f, 1e30f, -1e30f, 16777215, -16777217, 0.99999994f, INFINITY, -INFINITY, NAN};
+    static const float some[] = {0, -0.0f, 1, -1, 2, -2, 3, -3, 0.5f, -0.5f, 1.5f, 1e-40f, 1e30f, -1e30f, 16777215, -16777216, 0.99999994f, INFINITY, -INFINITY, NAN};
     enum { SOME = COUNT_OF(some), RANDOM = 60000 };
     static float a[SOME * SOME + RANDOM], b[SOME * SOME + RANDOM], y[SOME * SOME + RANDOM];
     if (!can_run(target)) return;
