@@ -1,0 +1,90 @@
+/* The two ends of a numerics case (make.py says what a case is):
+ *
+ *   check input CASE FILE.npy     writes the case's input
+ *   check output CASE FILE.npy    says how far our output is from the case's samples, and fails where that is over twice PyTorch's own error
+ */
+#include "runtime.h"
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SEED 7
+#define TIMES_TORCH 2
+
+typedef struct Case {
+    int rank;
+    int64_t dims[8], count, elements;
+    double rms;
+    FILE *samples; /* stands at the first of them */
+} Case;
+
+static void fail(const char *what, const char *detail) {
+    fprintf(stderr, "%s: %s\n", what, detail);
+    exit(1);
+}
+
+static Case case_open(const char *path) {
+    Case c = {.count = 1, .samples = fopen(path, "r")};
+    if (!c.samples) fail(path, "cannot be opened");
+    char line[512];
+    while (c.rms == 0 && fgets(line, sizeof line, c.samples)) {
+        sscanf(line, "elements %" SCNd64, &c.elements);
+        sscanf(line, "rms %lf", &c.rms);
+        if (strncmp(line, "input ", 6) != 0) continue;
+        for (char *word = strtok(line + 6, " \n"); word && c.rank < 8; word = strtok(NULL, " \n"))
+            c.count *= c.dims[c.rank++] = strtoll(word, NULL, 10);
+    }
+    if (c.rms == 0) fail(path, "has no samples");
+    return c;
+}
+
+static uint64_t splitmix64(uint64_t x) {
+    x += 0x9E3779B97F4A7C15u;
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ x >> 27) * 0x94D049BB133111EBu;
+    return x ^ x >> 31;
+}
+
+static int write_input(const Case *c, const char *path) {
+    uint64_t hash = 0xCBF29CE484222325u;
+    for (const char *name = "input"; *name; name++) hash = (hash ^ (unsigned char)*name) * 0x100000001B3u;
+    uint64_t stream = splitmix64(SEED ^ hash);
+    float *values = malloc(sizeof *values * (size_t)c->count);
+    if (!values) fail(path, "no memory");
+    for (int64_t i = 0; i < c->count; i++) values[i] = (float)(splitmix64(stream + (uint64_t)i) >> 40) * 0x1p-24f;
+    cai_tensor tensor = {.name = "input", .type = CAI_F32, .rank = c->rank, .data = (const unsigned char *)values};
+    memcpy(tensor.dims, c->dims, sizeof *c->dims * (size_t)c->rank);
+    uint64_t bytes;
+    cai_error error;
+    if (!cai_tensor_count(&tensor, &bytes) || !cai_tensors_write(path, &tensor, 1, &error)) fail(path, "cannot be written");
+    free(values);
+    return 0;
+}
+
+static int check_output(const Case *c, const char *path) {
+    cai_tensor_file file;
+    cai_error error;
+    if (!cai_tensors_open(path, &file, &error)) fail(path, error.message);
+    if (file.tensors[0].count != c->elements) fail(path, "has another number of elements");
+    double squares = 0, expected, got;
+    int64_t samples = 0, index;
+    while (fscanf(c->samples, "%" SCNd64 " %lf", &index, &expected) == 2) {
+        cai_tensor_to_f64(&file.tensors[0], index, 1, &got);
+        squares += (got - expected) * (got - expected);
+        samples++;
+    }
+    double rms = sqrt(squares / (double)samples);
+    printf("%" PRId64 " samples, error %.2e, PyTorch's %.2e: %.2f times\n", samples, rms, c->rms, rms / c->rms);
+    cai_tensors_close(&file);
+    return samples > 0 && rms <= TIMES_TORCH * c->rms ? 0 : 1;
+}
+
+int main(int count, char **words) {
+    if (count != 4) fail("usage", "check input|output CASE FILE.npy");
+    Case c = case_open(words[2]);
+    int code = strcmp(words[1], "input") == 0 ? write_input(&c, words[3]) : check_output(&c, words[3]);
+    fclose(c.samples);
+    return code;
+}
