@@ -79,6 +79,7 @@ LLVMValueRef emit_max(Module *m, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef emit_float(Module *m, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef emit_muladd(Module *m, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c); /* a * b + c on floats: llvm.fma where the target has it */
 LLVMValueRef emit_intrinsic(Module *m, const char *name, LLVMTypeRef overload, LLVMValueRef *args, int count); /* overload NULL: none */
+LLVMValueRef emit_stack(Module *m, LLVMTypeRef element, int64_t count); /* room in the function's frame, 64-byte aligned */
 void emit_prefetch(Module *m, LLVMValueRef address, int locality);  /* 3: L1, 2: L2 */
 
 /* A counted loop: `Loop l = begin_loop(m, from, to, step); ... l.index ...; end_loop(m, &l);` body runs while index < to.
@@ -106,6 +107,12 @@ typedef struct Carried {
 Loop begin_carrying(Module *m, Carried *values, LLVMValueRef from, LLVMValueRef to, int64_t step);
 void end_carrying(Module *m, Loop *loop, Carried *values);
 Loop begin_carrying_if(Module *m, Carried *values, LLVMValueRef condition); /* a loop of one round, or none */
+
+/* Adds to `sums` the terms 0 <= i < count, which emit_part adds up from one number to another. More than `part` terms are added up in parts,
+ * and those on the stack: rounding errors grow with the length of a chain of additions. Costs four instructions a register and part. */
+enum { MOST_TERMS = 288 }; /* in one chain */
+typedef void (*SumPart)(void *context, LLVMValueRef from, LLVMValueRef to, Carried *sums);
+void emit_sum_in_parts(Module *m, Carried *sums, LLVMValueRef count, int64_t part, SumPart emit_part, void *context);
 LLVMValueRef emit_lane_sum(Module *m, LLVMValueRef vector); /* its lanes added up, halves first */
 /* No load moves across, none is shared between both sides: in unrolled code LLVM would else hold more values than there are registers. */
 void emit_barrier(Module *m);

@@ -156,6 +156,11 @@ static void reduce_channels(const Conv *c, const Tap *tap, LLVMValueRef channels
 
 /* ---- the reduction ---- */
 
+typedef struct Reduction {
+    Conv *conv;
+    const ConvSite *site;
+} Reduction;
+
 typedef struct Block { /* of input channels: its number, and the element that the tile's first pixel reads there */
     LLVMValueRef number, input;
 } Block;
@@ -204,14 +209,20 @@ void conv_emit_rows(Conv *c, const ConvSite *site, ConvRow emit_row, void *conte
     end_carrying(m, &loop, sums);
 }
 
-static void reduce(Conv *c, const ConvSite *site, Carried *sums) {
-    Module *m = c->m;
-    LLVMValueRef input = conv_site_input(c, site);
-    int64_t blocks = (c->shape.inputs + c->lanes - 1) / c->lanes;
-    Loop loop = begin_carrying(m, sums, get_i64(m, 0), get_i64(m, blocks), 1);
-    Block block = {.number = loop.index, .input = emit_add(m, input, emit_mul(m, loop.index, c->block_stride))};
-    conv_emit_rows(c, site, reduce_row, &block, sums);
+static void reduce_blocks(void *context, LLVMValueRef from, LLVMValueRef to, Carried *sums) {
+    const Reduction *r = context;
+    Module *m = r->conv->m;
+    LLVMValueRef input = conv_site_input(r->conv, r->site);
+    Loop loop = begin_carrying(m, sums, from, to, 1);
+    Block block = {.number = loop.index, .input = emit_add(m, input, emit_mul(m, loop.index, r->conv->block_stride))};
+    conv_emit_rows(r->conv, r->site, reduce_row, &block, sums);
     end_carrying(m, &loop, sums);
+}
+
+static void reduce(Conv *c, const ConvSite *site, Carried *sums) {
+    Reduction reduction = {.conv = c, .site = site};
+    int64_t blocks = (c->shape.inputs + c->lanes - 1) / c->lanes, block_terms = c->lanes * c->rows.taps * c->columns.taps;
+    emit_sum_in_parts(c->m, sums, get_i64(c->m, blocks), MOST_TERMS / block_terms, reduce_blocks, &reduction);
 }
 
 /* ---- what happens to the sums ---- */

@@ -75,15 +75,6 @@ static Dims *dims_of(const Matrix *x) {
     return x->kernel->program->graph->dims;
 }
 
-static LLVMValueRef emit_stack(Module *m, int64_t floats) {
-    LLVMBasicBlockRef from = LLVMGetInsertBlock(m->builder);
-    LLVMPositionBuilderBefore(m->builder, LLVMGetBasicBlockTerminator(m->entry));
-    LLVMValueRef space = LLVMBuildAlloca(m->builder, LLVMArrayType2(m->f32, (uint64_t)floats), "");
-    LLVMSetAlignment(space, 64);
-    LLVMPositionBuilderAtEnd(m->builder, from);
-    return space;
-}
-
 static LLVMValueRef emit_at_least(Matrix *x, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildICmp(x->m->builder, LLVMIntSGE, a, b, "");
 }
@@ -131,20 +122,35 @@ static LLVMValueRef load_left(const Matrix *x, const Rows *rows, LLVMValueRef *a
     return emit_value_load(m, x->kernel->inputs[0], get_argument(m, 1), &point);
 }
 
-static void multiply(const Matrix *x, const Rows *rows, Carried *sums) {
+/* A tile's product over part of the piece of K. */
+typedef struct Product {
+    const Matrix *matrix;
+    const Rows *rows;
+    LLVMValueRef *address;
+} Product;
+
+static void multiply_part(void *context, LLVMValueRef from, LLVMValueRef to, Carried *sums) {
+    const Product *product = context;
+    const Matrix *x = product->matrix;
     Module *m = x->m;
     LLVMTypeRef vector = get_vector(m, m->f32, x->lanes);
-    LLVMValueRef address[MOST_CARRIED], b[16];
-    for (int p = 0; p < rows->count && x->shape.floats; p++) address[p] = row_address(x, readable_row(x, rows, p));
-    Loop loop = begin_carrying(m, sums, get_i64(m, 0), x->piece_depth, 1);
+    LLVMValueRef b[16];
+    Loop loop = begin_carrying(m, sums, from, to, 1);
     LLVMValueRef at = emit_add(m, x->panel_offset, emit_mul(m, loop.index, get_i64(m, x->blocks * x->lanes)));
     for (int q = 0; q < x->blocks; q++)
         b[q] = emit_load(m, vector, get_element(m, m->f32, x->panel_base, emit_add(m, at, get_i64(m, q * x->lanes))), x->lanes * 4);
-    for (int p = 0; p < rows->count; p++) {
-        LLVMValueRef a = get_splat(m, load_left(x, rows, address, p, loop.index), x->lanes);
+    for (int p = 0; p < product->rows->count; p++) {
+        LLVMValueRef a = get_splat(m, load_left(x, product->rows, product->address, p, loop.index), x->lanes);
         for (int q = 0; q < x->blocks; q++) sums->at[p * x->blocks + q] = emit_muladd(m, a, b[q], sums->at[p * x->blocks + q]);
     }
     end_carrying(m, &loop, sums);
+}
+
+static void multiply(const Matrix *x, const Rows *rows, Carried *sums) {
+    LLVMValueRef address[MOST_CARRIED];
+    for (int p = 0; p < rows->count && x->shape.floats; p++) address[p] = row_address(x, readable_row(x, rows, p));
+    Product product = {.matrix = x, .rows = rows, .address = address};
+    emit_sum_in_parts(x->m, sums, x->piece_depth, MOST_TERMS, multiply_part, &product);
 }
 
 /* Where the stack keeps the sum of a row of the tile and block q. */
@@ -340,9 +346,9 @@ LLVMValueRef emit_matrix(Module *m, const Kernel *kernel) {
     x.columns = get_dim(m, x.shape.columns);
     int64_t depth, width = (int64_t)x.tile->blocks * x.lanes;
     bool one_piece = dim_is_const(x.shape.depth, &depth) && depth <= x.tile->depth;
-    if (!x.tile->packed) x.panel_space = emit_stack(m, x.tile->depth * width);
+    if (!x.tile->packed) x.panel_space = emit_stack(m, m->f32, x.tile->depth * width);
     else x.matrix_weights = round_up(dim_const_value(x.shape.columns), x.lanes) * depth;
-    if (!one_piece) x.sums_space = emit_stack(m, (int64_t)x.tile->task_tiles * x.tile->rows * width);
+    if (!one_piece) x.sums_space = emit_stack(m, m->f32, (int64_t)x.tile->task_tiles * x.tile->rows * width);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     emit_task(&x, tasks.index);
     end_loop(m, &tasks);

@@ -355,6 +355,15 @@ LLVMValueRef emit_lane_mask(Module *m, LLVMValueRef count, int lanes) {
     return LLVMBuildICmp(m->builder, LLVMIntSLT, get_lane_numbers(m, m->i32, lanes), bound, "");
 }
 
+LLVMValueRef emit_stack(Module *m, LLVMTypeRef element, int64_t count) {
+    LLVMBasicBlockRef from = LLVMGetInsertBlock(m->builder);
+    LLVMPositionBuilderBefore(m->builder, LLVMGetBasicBlockTerminator(m->entry));
+    LLVMValueRef space = LLVMBuildAlloca(m->builder, LLVMArrayType2(element, (uint64_t)count), "");
+    LLVMSetAlignment(space, 64);
+    LLVMPositionBuilderAtEnd(m->builder, from);
+    return space;
+}
+
 void emit_prefetch(Module *m, LLVMValueRef address, int locality) {
     LLVMValueRef args[] = {address, get_i32(m, 0), get_i32(m, locality), get_i32(m, 1)};
     emit_intrinsic(m, "llvm.prefetch", m->pointer, args, COUNT_OF(args));

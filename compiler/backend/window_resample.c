@@ -153,15 +153,6 @@ static LLVMValueRef emit_corners(const Resample *r, const Point *point, const Ax
     return emit_mix(m, above, below, get_splat(m, y->part, point->lanes));
 }
 
-static LLVMValueRef emit_stack(Module *m, LLVMTypeRef element, int count) {
-    LLVMBasicBlockRef from = LLVMGetInsertBlock(m->builder);
-    LLVMPositionBuilderBefore(m->builder, LLVMGetBasicBlockTerminator(m->entry));
-    LLVMValueRef space = LLVMBuildAlloca(m->builder, LLVMArrayType2(element, (uint64_t)count), "");
-    LLVMSetAlignment(space, 64);
-    LLVMPositionBuilderAtEnd(m->builder, from);
-    return space;
-}
-
 /* Column j of the vector of columns at `x`, for each block of channels. */
 static void emit_blocked_columns(Resample *r, const AxisTaps *y, LLVMValueRef x, const LLVMValueRef stack[3]) {
     Module *m = r->m;
