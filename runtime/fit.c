@@ -169,19 +169,22 @@ static int64_t nearest(int64_t size, cai_extent e) {
 static void describe_side(const char *side, int64_t size, cai_extent extent, char *out, size_t room) {
     size_t used = strlen(out);
     if (fits(size, extent)) return;
-    snprintf(out + used, room - used, "%s its %s must be %s%lld", used ? "," : ":", side, extent.fixed > 0 ? "" : "a multiple of ",
-             (long long)(extent.fixed > 0 ? extent.fixed : extent.multiple));
+    snprintf(out + used, room - used, "%s its %s must be %s%lld%s", used ? "," : ":", side,
+             extent.fixed > 0 ? "" : "a multiple of ", (long long)(extent.fixed > 0 ? extent.fixed : extent.multiple),
+             extent.by_others ? " as that of the first picture" : "");
 }
 
 static bool fail_exact(const cai_image *image, cai_extent height, cai_extent width, cai_error *error) {
     char wanted[200] = "";
     describe_side("width", image->width, width, wanted, sizeof wanted);
     describe_side("height", image->height, height, wanted, sizeof wanted);
-    return cai_fail(error, CAI_BAD_INPUT, "the picture is %lld wide and %lld high%s\n"
-                    "  help: bring it to size before (`convert in.png -resize %lldx%lld! out.png`), or have the model do it:"
-                    " fit = \"crop\", \"stretch\" or \"pad\" in its image[...]",
+    bool by_others = height.by_others || width.by_others;
+    return cai_fail(error, CAI_BAD_INPUT,
+                    "the picture is %lld wide and %lld high%s\n"
+                    "  help: bring it to size before (`convert in.png -resize %lldx%lld! out.png`)%s",
                     (long long)image->width, (long long)image->height, wanted, (long long)nearest(image->width, width),
-                    (long long)nearest(image->height, height));
+                    (long long)nearest(image->height, height),
+                    by_others ? "" : ", or have the model do it: fit = \"crop\", \"stretch\" or \"pad\" in its image[...]");
 }
 
 /* Half the difference, rounded to nearest, a half to even: what Python's round() makes of it in torchvision's CenterCrop. */

@@ -69,7 +69,8 @@ static void print_options(const cai_program *program, FILE *out) {
     bool pictures = has_pictures(program->outputs, program->output_count);
     fprintf(out, "options\n");
     fprintf(out, "  -o, --output FILE   where the result goes: a file, a folder, or - for standard output\n");
-    if (pictures) fprintf(out, "                      (without it: beside the input, as NAME.%s.png)\n", program->name);
+    const char *place = program->input_count ? "beside the input, as NAME." : "here, as ";
+    if (pictures) fprintf(out, "                      (without it: %s%s.png)\n", place, program->name);
     if (program->output_count > 1)
         fprintf(out, "  -o NAME=FILE        the same for one of several outputs; one .safetensors takes all\n");
     fprintf(out, "  --threads N         run on N threads (else CAI_NUM_THREADS, OMP_NUM_THREADS, or all cores it may use)\n");

@@ -99,8 +99,8 @@ static bool assign_files(const cai_program *program, const cai_command *command,
         if (program->input_count == 1 || command->inputs[i].port >= 0) continue;
         while (next < program->input_count && lists[next].count) next++;
         if (next == program->input_count) {
-            return cai_fail(error, CAI_BAD_USAGE, "%s: the model takes %d file%s, and this is one more", command->inputs[i].path,
-                            program->input_count, program->input_count == 1 ? "" : "s");
+            return cai_fail(error, CAI_BAD_USAGE, "%s: is one file more than the %d that the model takes", command->inputs[i].path,
+                            program->input_count);
         }
         if (!add_file(&lists[next], &program->inputs[next], command->inputs[i].path, error)) return false;
     }

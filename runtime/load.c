@@ -76,7 +76,7 @@ static cai_extent extent(const Loader *loader, const cai_dim *dim) {
     if (dim->symbol == -1) return (cai_extent){.fixed = dim->multiple, .multiple = 1};
     if (dim->symbol < 0) return (cai_extent){.multiple = 1};
     int64_t value = loader->symbols[dim->symbol];
-    return (cai_extent){.fixed = value * dim->multiple, .multiple = dim->multiple};
+    return (cai_extent){.fixed = value * dim->multiple, .multiple = dim->multiple, .by_others = value > 0};
 }
 
 static bool set_channels(Loader *loader, const cai_port *port, const char *path, cai_image *image) {

@@ -210,6 +210,7 @@ int cai_exif_orientation(const unsigned char *tiff, size_t count); /* 0 where th
 
 typedef struct cai_extent { /* what one side must be: `fixed` where > 0, else any multiple of `multiple` */
     int64_t fixed, multiple;
+    bool by_others; /* it is fixed by pictures that were loaded before, not by the model */
 } cai_extent;
 
 /* What a program with pictures uses of the four files image.c, png.c, jpeg.c, fit.c, reached through

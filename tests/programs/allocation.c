@@ -40,7 +40,7 @@ static bool read_picture(const cai_file *file, cai_error *error) {
     cai_image image;
     if (!cai_image_decode("f", file->data, file->count, &image, error)) return false;
     bool fitted = cai_image_set_channels(&image, 3, error) &&
-                  cai_image_fit(&image, CAI_FIT_CROP, (cai_extent){8, 1}, (cai_extent){8, 1}, error) &&
+                  cai_image_fit(&image, CAI_FIT_CROP, (cai_extent){.fixed = 8}, (cai_extent){.fixed = 8}, error) &&
                   cai_image_pad(&image, 9, 9, error);
     cai_image_free(&image);
     return fitted;
