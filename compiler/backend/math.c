@@ -50,6 +50,13 @@ static LLVMValueRef polynomial(Module *m, LLVMValueRef x, const double *c, int c
 
 /* ---- exp ---- */
 
+static bool has_scalef(Module *m, LLVMValueRef value) { return m->target->lanes == 16 && lanes_of(value) == 16; }
+
+static LLVMValueRef emit_scalef(Module *m, LLVMValueRef value, LLVMValueRef n) {
+    LLVMValueRef all = LLVMConstAllOnes(m->i16), as_is = get_i32(m, 4); /* no mask, the current rounding */
+    return emit_intrinsic(m, "llvm.x86.avx512.mask.scalef.ps.512", NULL, (LLVMValueRef[]){value, n, LLVMConstNull(LLVMTypeOf(value)), all, as_is}, 5);
+}
+
 /* value * 2^n for an integral n of either sign up to 254, in two steps so that results may be denormal. */
 static LLVMValueRef scale(Module *m, LLVMValueRef value, LLVMValueRef n) {
     LLVMTypeRef ints = get_vector(m, m->i32, lanes_of(value));
@@ -73,6 +80,7 @@ static LLVMValueRef emit_exp(Module *m, LLVMValueRef x) {
     r = emit_muladd(m, n, number(x, -0x1.7f7d1cp-20, m), r);
     LLVMValueRef q = POLYNOMIAL(m, r, 0.49999993051696506, 0.16666514794463329, 0.041668456405742573, 0.0083694186438869469, 0.0013813169749625339);
     LLVMValueRef p = add(m, emit_muladd(m, mul(m, r, r), q, r), number(x, 1, m));
+    if (has_scalef(m, p)) return emit_scalef(m, p, n);
     LLVMValueRef nan = LLVMBuildFCmp(m->builder, LLVMRealUNO, x, x, ""); /* its conversion to an integer is not defined */
     return pick(m, nan, x, scale(m, p, pick(m, nan, number(x, 0, m), n)));
 }
