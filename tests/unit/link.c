@@ -1,0 +1,105 @@
+/* What building a program says when it cannot: no linker, an installation that lacks files, nowhere to write to. Nothing is left behind. */
+#include "backend_support.h"
+#include "backend/backend.h"
+#include <dirent.h>
+#include <unistd.h>
+
+typedef struct Site { Arena *arena; const char *folder, *output; } Site;
+
+static void write_text(const char *path, const char *text) {
+    FILE *file = fopen(path, "w");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+/* A folder with an installation: link.txt with the given text, an empty archive, an object that is none. */
+static Site site_new(const char *list) {
+    Site site = {.arena = arena_new()};
+    char folder[] = "/tmp/cai_link_XXXXXX";
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
+    site.folder = arena_printf(site.arena, "%s", folder);
+    site.output = arena_printf(site.arena, "%s/program", folder);
+    if (list) write_text(arena_printf(site.arena, "%s/link.txt", folder), list);
+    write_text(arena_printf(site.arena, "%s/libcai_runtime.a", folder), "!<arch>\n");
+    write_text(arena_printf(site.arena, "%s/broken.o", folder), "this is no object\n");
+    return site;
+}
+
+static int files_in(const char *folder) {
+    DIR *dir = opendir(folder);
+    int count = 0;
+    for (struct dirent *entry; (entry = readdir(dir));) count += entry->d_name[0] != '.';
+    closedir(dir);
+    return count;
+}
+
+/* Links the broken object, which must fail with `words`, and leave no file. */
+static void check_failure(Site *site, const char *output, bool images, const char *words) {
+    const char *error = NULL, *object = arena_printf(site->arena, "%s/broken.o", site->folder);
+    LinkOptions options = {.runtime_dir = site->folder, .images = images};
+    int before = files_in(site->folder);
+    CU_ASSERT_FALSE(link_program(&object, 1, output, &options, site->arena, &error));
+    if (!error || !strstr(error, words)) fprintf(stderr, "\nwanted \"%s\", got \"%s\"\n", words, error ? error : "nothing");
+    CU_ASSERT(error && strstr(error, words));
+    CU_ASSERT_EQUAL(files_in(site->folder), before);
+    (void)!system(arena_printf(site->arena, "rm -r %s", site->folder));
+    arena_free(site->arena);
+}
+
+static void test_not_installed(void) {
+    Site site = site_new(NULL);
+    check_failure(&site, site.output, false, "make install");
+}
+
+static void test_library_missing(void) {
+    Site site = site_new("start /nowhere/crt1.o\n");
+    check_failure(&site, site.output, false, "/nowhere/crt1.o is missing");
+    site = site_new("image /nowhere/libpng.a\n"); /* of programs with pictures only */
+    check_failure(&site, site.output, true, "/nowhere/libpng.a is missing");
+    site = site_new("image /nowhere/libpng.a\n");
+    check_failure(&site, site.output, false, "the linker failed");
+}
+
+static void test_no_linker(void) {
+    Site site = site_new("");
+    char *path = strdup(getenv("PATH"));
+    setenv("PATH", site.folder, 1);
+    const char *error = NULL;
+    LinkOptions options = {.runtime_dir = site.folder};
+    CU_ASSERT_FALSE(link_program(NULL, 0, site.output, &options, site.arena, &error));
+    setenv("PATH", path, 1);
+    free(path);
+    CU_ASSERT(error && strstr(error, "no linker") && strstr(error, "binutils"));
+    check_failure(&site, site.output, false, "the linker failed");
+}
+
+static void test_nowhere_to_write(void) {
+    Site site = site_new("");
+    check_failure(&site, arena_printf(site.arena, "%s/no/program", site.folder), false, "cannot be written");
+}
+
+static void test_objects_nowhere(void) {
+    TestGraph t = test_graph(1);
+    new_output(&t, unary(&t, OP_neg, new_input(&t, -1, 1, SIZES(t.H))));
+    LowerOptions options = {.target = target_find("x86-64-v3")};
+    Program *program = lower(t.graph, &options, t.arena);
+    RefSource source = {&t, give_value, give_value};
+    EmitOptions emit = {0};
+    const char *error = NULL;
+    CU_ASSERT_FALSE(backend_object(program, &emit, "/nowhere/code.o", &error));
+    CU_ASSERT(error && strstr(error, "/nowhere/code.o"));
+    error = NULL;
+    CU_ASSERT_FALSE(weights_object(program, &source, "/nowhere/weights.o", NULL, &error));
+    CU_ASSERT(error && strstr(error, "/nowhere/weights.o"));
+    arena_free(t.arena);
+}
+
+void suite_link(void) {
+    CU_pSuite suite = CU_add_suite("link", NULL, NULL);
+    CU_add_test(suite, "not installed", test_not_installed);
+    CU_add_test(suite, "a library is missing", test_library_missing);
+    CU_add_test(suite, "no linker", test_no_linker);
+    CU_add_test(suite, "nowhere to write a program", test_nowhere_to_write);
+    CU_add_test(suite, "nowhere to write objects", test_objects_nowhere);
+}
