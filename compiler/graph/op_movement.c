@@ -80,8 +80,8 @@ static bool check_border(Graph *g, Name mode, Dim border, Dim size, int axis, Sh
     bool good = graph_require(g, CHECK_AT_LEAST, border, dim_const(g->dims, 0), error, "padding of axis %d by %s", axis, size_text(g, border));
     if (good && same_name(mode, "reflect"))
         good = graph_require(g, CHECK_AT_LEAST, dim_offset(g->dims, size, -1), border, error,
-                             "reflect padding of axis %d by %s needs a size of at least %s, and it is %s", axis, size_text(g, border),
-                             size_text(g, dim_offset(g->dims, border, 1)), size_text(g, size));
+                             "reflect padding of axis %d by %s needs a size above %s; it is %s", axis, size_text(g, border), size_text(g, border),
+                             size_text(g, size));
     if (!good) error->input = 0, error->axis = axis;
     return good;
 }
