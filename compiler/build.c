@@ -11,7 +11,9 @@
 /* ---- language to graph ---- */
 
 Library *build_open(Session *s) {
-    ElaborateOptions options = {.stdlib_dir = s->stdlib_dir, .defines = s->options->defines.items, .define_count = s->options->defines.count,
+    ElaborateOptions options = {.stdlib_dir = s->stdlib_dir,
+                                .defines = s->options->defines.items,
+                                .define_count = s->options->defines.count,
                                 .ignore_expect = s->options->defines.count > 0};
     Stopwatch watch = stopwatch_start();
     Library *library = library_open(s->arena, s->names, &s->diag, s->options->file, &options);
@@ -30,8 +32,9 @@ int build_pick(Session *s, Library *library, const char *name) {
     if (!name && count == 1) return 0;
     const char *path = s->options->file;
     Diagnostic *d = count == 0 ? diag_error(&s->diag, "no-model", (Span){0}, "%s has no model to build", path)
-                    : name     ? diag_error(&s->diag, "no-model", (Span){0}, "%s has no model `%s`", path, name)
-                               : diag_error(&s->diag, "which-model", (Span){0}, "%s has %d models: say which one is meant", path, count);
+                    : name
+                        ? diag_error(&s->diag, "no-model", (Span){0}, "%s has no model `%s`", path, name)
+                        : diag_error(&s->diag, "which-model", (Span){0}, "%s has %d models: say which one is meant", path, count);
     Text all = {.arena = s->arena};
     for (int i = 0; i < count; i++) text_add(&all, "%s%s", i ? ", " : "", names[i]);
     const char *nearest = name ? nearest_name(name, names, count) : NULL;
@@ -117,9 +120,9 @@ static void explain_size(const Program *program, CodeSize size, const char *outp
     struct stat status;
     if (stat(output, &status) != 0) return;
     int64_t runtime = (int64_t)status.st_size - (int64_t)(size.code + size.tables + program->weights_bytes);
-    printf("program     %10.3f MB: weights %.3f (before packing %.3f), code %.3f, tables %.3f, runtime %.3f\n", (double)status.st_size / 1e6,
-           (double)program->weights_bytes / 1e6, (double)program->raw_weights_bytes / 1e6, (double)size.code / 1e6, (double)size.tables / 1e6,
-           (double)runtime / 1e6);
+    printf("program     %10.3f MB: weights %.3f (before packing %.3f), code %.3f, tables %.3f, runtime %.3f\n",
+           (double)status.st_size / 1e6, (double)program->weights_bytes / 1e6, (double)program->raw_weights_bytes / 1e6,
+           (double)size.code / 1e6, (double)size.tables / 1e6, (double)runtime / 1e6);
 }
 
 /* Found out before the work, not after it. */
@@ -178,7 +181,7 @@ bool build_print(Session *s, Graph *graph) {
 }
 
 bool build(Session *s, const char *model, const char *output) {
-    Library *library = build_open(s);                                             /* text to syntax trees: the file, and what it uses */
+    Library *library = build_open(s); /* text to syntax trees: the file, and what it uses */
     if (!library) return false;
     if (s->options->emit && strcmp(s->options->emit, "ast") == 0) {
         if (s->diag.errors == 0) ast_print(library_file(library), stdout);

@@ -9,7 +9,8 @@ typedef struct Command {
 } Command;
 
 static const Command commands[] = {
-    {"new", "NAME", "write NAME.cai, a first model to edit", command_new, "Writes a small model into this folder. A file that is there already is left alone.\n"},
+    {"new", "NAME", "write NAME.cai, a first model to edit", command_new,
+     "Writes a small model into this folder. A file that is there already is left alone.\n"},
     {"check", "FILE", "read a file and say what is wrong with it", command_check,
      "Elaborates every model of FILE: names, shapes, weights, and what `expect` states. Silent where all is well.\n"},
     {"build", "FILE [MODEL]", "make a program of a model", command_build,
@@ -61,8 +62,10 @@ static int run_command(const Command *command, int count, char **arguments) {
         print_command_help(command);
         code = EXIT_GOOD;
     } else if (!options.file) {
-        fprintf(stderr, "usage: cai %s %s [options]\n`cai %s --help` says more\n", command->name, command->arguments, command->name);
-    } else if (options.message_format && strcmp(options.message_format, "text") != 0 && strcmp(options.message_format, "json") != 0) {
+        fprintf(stderr, "usage: cai %s %s [options]\n`cai %s --help` says more\n", command->name, command->arguments,
+                command->name);
+    } else if (options.message_format && strcmp(options.message_format, "text") != 0 &&
+               strcmp(options.message_format, "json") != 0) {
         fprintf(stderr, "cai %s: --message-format is text or json, not `%s`\n", command->name, options.message_format);
     } else {
         session_begin(&session, &options, arena, names);

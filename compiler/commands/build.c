@@ -25,7 +25,8 @@ int command_build(Session *session) {
     const Options *o = session->options;
     if (o->rest.count > 1) return session_usage(session, "one model is built, and `%s` is one more", o->rest.items[1]);
     if (o->init && o->weights.count > 0) return session_usage(session, "--weights and --init exclude each other");
-    if (o->emit && !is_stage(o->emit)) return session_usage(session, "--emit is ast, graph, program, llvm or asm, not `%s`", o->emit);
+    if (o->emit && !is_stage(o->emit))
+        return session_usage(session, "--emit is ast, graph, program, llvm or asm, not `%s`", o->emit);
     if (o->after && !is_pass(o->after)) return no_pass(session);
     build(session, o->rest.count ? o->rest.items[0] : NULL, o->output);
     return session_end(session);

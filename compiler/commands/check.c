@@ -3,11 +3,14 @@
 
 int command_check(Session *session) {
     const char *emit = session->options->emit;
-    if (session->options->rest.count > 0) return session_usage(session, "one FILE is checked, and `%s` is one more", session->options->rest.items[0]);
-    if (emit && strcmp(emit, "ast") != 0 && strcmp(emit, "graph") != 0) return session_usage(session, "--emit is `ast` or `graph` here, not `%s`", emit);
+    if (session->options->rest.count > 0)
+        return session_usage(session, "one FILE is checked, and `%s` is one more", session->options->rest.items[0]);
+    if (emit && strcmp(emit, "ast") != 0 && strcmp(emit, "graph") != 0)
+        return session_usage(session, "--emit is `ast` or `graph` here, not `%s`", emit);
     Library *library = build_open(session);
     ModelList models = {0};
-    bool tree = emit && strcmp(emit, "ast") == 0, good = library && (tree ? session->diag.errors == 0 : build_elaborate_all(session, library, &models));
+    bool tree = emit && strcmp(emit, "ast") == 0,
+         good = library && (tree ? session->diag.errors == 0 : build_elaborate_all(session, library, &models));
     if (good && tree) ast_print(library_file(library), stdout);
     for (int i = 0; good && emit && i < models.count; i++) graph_print(models.items[i]->graph, stdout);
     return session_end(session);

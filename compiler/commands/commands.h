@@ -63,7 +63,8 @@ void scratch_remove(void);
 typedef Vec(Model *) ModelList;
 
 bool build(Session *session, const char *model, const char *output); /* output NULL: the model's name */
-Library *build_open(Session *session); /* NULL only where the file cannot be read: after other errors models may be elaborated, for more of them */
+/* NULL only where the file cannot be read: after other errors models may be elaborated, for more of them. */
+Library *build_open(Session *session);
 int build_pick(Session *session, Library *library, const char *model); /* -1 where it is not clear; model NULL: the only one */
 bool build_elaborate_all(Session *session, Library *library, ModelList *models);
 Weights *build_weights(Session *session, const ModelList *models);

@@ -48,7 +48,8 @@ static Graph *with_outputs(Session *s, const Model *model, bool layers) {
     qsort(ordered, (size_t)model->layers.count, sizeof *ordered, by_completion);
     for (int i = 0; layers && i < model->layers.count; i++) {
         const LayerInfo *layer = &ordered[i];
-        if (!layer->result || !*layer->path || !dtype_is_float(layer->result->shape.type) || has_output(graph, layer->result)) continue;
+        if (!layer->result || !*layer->path || !dtype_is_float(layer->result->shape.type) || has_output(graph, layer->result))
+            continue;
         if (has_output(model->graph, layer->result)) continue;
         Port port = {.name = free_name(graph, s->arena, layer->path), .node = layer->result, .span = layer->span};
         vec_push(s->arena, &graph->outputs, port);
@@ -197,11 +198,13 @@ int compare(Session *s, const Model *model, Weights *weights, int first) {
         diag_error(&s->diag, "compare", (Span){0}, "%s cannot be made: %s", folder, strerror(errno));
         return session_end(s);
     }
-    const char *files[] = {arena_printf(s->arena, "%s/layers.safetensors", folder), arena_printf(s->arena, "%s/whole.safetensors", folder),
+    const char *files[] = {arena_printf(s->arena, "%s/layers.safetensors", folder),
+                           arena_printf(s->arena, "%s/whole.safetensors", folder),
                            arena_printf(s->arena, "%s/reference.safetensors", folder)};
     Graph *layers = with_outputs(s, model, true), *whole = with_outputs(s, model, false);
-    bool good = run_variant(s, layers, weights, first, folder, files[0]) && run_variant(s, whole, weights, first, folder, files[1])
-                && run_reference(s, layers, weights, with_output(s, layers->model, first, files[2])) && print_table(s, layers, model, files);
+    bool good =
+        run_variant(s, layers, weights, first, folder, files[0]) && run_variant(s, whole, weights, first, folder, files[1]) &&
+        run_reference(s, layers, weights, with_output(s, layers->model, first, files[2])) && print_table(s, layers, model, files);
     for (int i = 0; i < COUNT_OF(files); i++) unlink(files[i]);
     rmdir(folder);
     int code = session_end(s);

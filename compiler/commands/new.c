@@ -38,7 +38,8 @@ static bool is_name(const char *name) {
 
 int command_new(Session *session) {
     const char *name = session->options->file;
-    if (session->options->rest.count > 0) return session_usage(session, "one NAME is wanted, and `%s` is one more", session->options->rest.items[0]);
+    if (session->options->rest.count > 0)
+        return session_usage(session, "one NAME is wanted, and `%s` is one more", session->options->rest.items[0]);
     size_t length = strlen(name);
     if (length > 4 && strcmp(name + length - 4, ".cai") == 0) name = arena_strndup(session->arena, name, length - 4);
     if (!is_name(name)) return session_usage(session, "`%s` cannot be a model's name: letters, digits and _, a letter first", name);
@@ -52,6 +53,9 @@ int command_new(Session *session) {
     }
     cai_error error;
     if (!cai_file_write(path, text, strlen(text), &error)) diag_error(&session->diag, "file", (Span){0}, "%s", error.message);
-    else printf("%s is written: read it, change it, and try\n  cai summary %s\n  cai build %s --init 1 && ./%s photo.png -o changed.png\n", path, path, path, name);
+    else
+        printf(
+            "%s is written: read it, change it, and try\n  cai summary %s\n  cai build %s --init 1 && ./%s photo.png -o changed.png\n",
+            path, path, path, name);
     return session_end(session);
 }

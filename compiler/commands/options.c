@@ -15,20 +15,28 @@ typedef struct Option {
 #define CHECK_BUILD_RUN_SUMMARY " check build run summary "
 static const Option table[] = {
     {"-o", "OUT", OPTION_TEXT, FIELD(output), " build ", "the program to write (default: the model's name)"},
-    {"--weights", "[PATH=]FILE", OPTION_WEIGHTS, FIELD(weights), " build run ", "trained weights, a .safetensors file; with PATH=, for the layers below that path; may be repeated"},
+    {"--weights", "[PATH=]FILE", OPTION_WEIGHTS, FIELD(weights), " build run ",
+     "trained weights, a .safetensors file; with PATH=, for the layers below that path; may be repeated"},
     {"--init", "SEED", OPTION_TEXT, FIELD(init), " build run ", "random weights that SEED decides, instead of trained ones"},
-    {"--rename", "FILE", OPTION_TEXT, FIELD(rename), " build run ", "how names in weight files map to ours: a line `THEIRS OURS` each, * stands for any text"},
+    {"--rename", "FILE", OPTION_TEXT, FIELD(rename), " build run ",
+     "how names in weight files map to ours: a line `THEIRS OURS` each, * stands for any text"},
     {"-D", "NAME=VALUE", OPTION_DEFINE, FIELD(defines), CHECK_BUILD_RUN_SUMMARY, "fix a size or a hyperparameter of the model"},
-    {"--target", "NAME", OPTION_TEXT, FIELD(target), " build run ", "the machine to build for: native (default), x86-64-v3, x86-64-v4"},
-    {"--emit", "STAGE", OPTION_TEXT, FIELD(emit), " check build ", "print what a stage made, and stop: ast, graph, program, llvm, asm"},
+    {"--target", "NAME", OPTION_TEXT, FIELD(target), " build run ",
+     "the machine to build for: native (default), x86-64-v3, x86-64-v4"},
+    {"--emit", "STAGE", OPTION_TEXT, FIELD(emit), " check build ",
+     "print what a stage made, and stop: ast, graph, program, llvm, asm"},
     {"--after", "PASS", OPTION_TEXT, FIELD(after), " build ", "print the graph as it stands after PASS, and stop"},
-    {"--explain", NULL, OPTION_FLAG, FIELD(explain), " build ", "print which kernel computes what, with which tiles, and what it should cost"},
+    {"--explain", NULL, OPTION_FLAG, FIELD(explain), " build ",
+     "print which kernel computes what, with which tiles, and what it should cost"},
     {"--time-passes", NULL, OPTION_FLAG, FIELD(time_passes), " check build ", "print how long each stage took"},
-    {"--blas", NULL, OPTION_FLAG, FIELD(blas), " build run ", "use OpenBLAS for large matrix products even where ours is estimated faster"},
-    {"--reference", NULL, OPTION_FLAG, FIELD(reference), " run ", "evaluate in double precision by plain loops, without compiling"},
+    {"--blas", NULL, OPTION_FLAG, FIELD(blas), " build run ",
+     "use OpenBLAS for large matrix products even where ours is estimated faster"},
+    {"--reference", NULL, OPTION_FLAG, FIELD(reference), " run ",
+     "evaluate in double precision by plain loops, without compiling"},
     {"--compare", NULL, OPTION_FLAG, FIELD(compare), " run ", "run both ways and print the error layer by layer"},
     {"--format", "json|text", OPTION_TEXT, FIELD(format), " summary ", "text (default), or json for tools"},
-    {"--message-format", "json|text", OPTION_TEXT, FIELD(message_format), CHECK_BUILD_RUN_SUMMARY, "how errors are printed: text (default), or json, an object a line"},
+    {"--message-format", "json|text", OPTION_TEXT, FIELD(message_format), CHECK_BUILD_RUN_SUMMARY,
+     "how errors are printed: text (default), or json, an object a line"},
     {"--help", NULL, OPTION_FLAG, FIELD(help), " check build run summary new ", "print this"},
 };
 
@@ -41,7 +49,8 @@ static bool takes(const Option *option, const char *command) {
 
 static const Option *find(const char *command, const char *name, size_t length) {
     for (int i = 0; i < COUNT_OF(table); i++)
-        if (strlen(table[i].name) == length && strncmp(table[i].name, name, length) == 0 && takes(&table[i], command)) return &table[i];
+        if (strlen(table[i].name) == length && strncmp(table[i].name, name, length) == 0 && takes(&table[i], command))
+            return &table[i];
     return NULL;
 }
 

@@ -36,9 +36,16 @@ static cai_port make_port(Arena *arena, const Port *port) {
     const char *text = shape_string(arena, shape), *sizes = strchr(text, '[');
     cai_dim *dims = NEW_ARRAY(arena, cai_dim, shape.rank);
     for (int i = 0; i < shape.rank; i++) dims[i] = port_dim(arena, shape.dims[i]);
-    return (cai_port){.name = port->name, .type_text = port->form == FORM_IMAGE ? arena_printf(arena, "image%s", sizes ? sizes : "") : text, .dims = dims,
-                      .labels = port->labels, .type = (int32_t)shape.type, .rank = shape.rank, .form = (int32_t)port->form,
-                      .fit = (int32_t)port->fit, .top = port->top, .label_count = port->labels ? port->label_count : 0};
+    return (cai_port){.name = port->name,
+                      .type_text = port->form == FORM_IMAGE ? arena_printf(arena, "image%s", sizes ? sizes : "") : text,
+                      .dims = dims,
+                      .labels = port->labels,
+                      .type = (int32_t)shape.type,
+                      .rank = shape.rank,
+                      .form = (int32_t)port->form,
+                      .fit = (int32_t)port->fit,
+                      .top = port->top,
+                      .label_count = port->labels ? port->label_count : 0};
 }
 
 static const cai_port *make_ports(Arena *arena, const Port *ports, int count) {
@@ -49,7 +56,8 @@ static const cai_port *make_ports(Arena *arena, const Port *ports, int count) {
 
 static const cai_symbol *make_symbols(Arena *arena, const Dims *dims) {
     cai_symbol *symbols = NEW_ARRAY(arena, cai_symbol, dims_symbol_count(dims));
-    for (int i = 0; i < dims_symbol_count(dims); i++) symbols[i] = (cai_symbol){dims_symbol(dims, i)->name, dims_symbol(dims, i)->multiple};
+    for (int i = 0; i < dims_symbol_count(dims); i++)
+        symbols[i] = (cai_symbol){dims_symbol(dims, i)->name, dims_symbol(dims, i)->multiple};
     return symbols;
 }
 
@@ -57,7 +65,8 @@ static const cai_symbol *make_symbols(Arena *arena, const Dims *dims) {
 static const cai_argument *make_arguments(Arena *arena, int inputs, int outputs) {
     cai_argument *arguments = NEW_ARRAY(arena, cai_argument, inputs + outputs);
     for (int i = 0; i < inputs + outputs; i++)
-        arguments[i] = (cai_argument){.space = i < inputs ? CAI_ARG_INPUT : CAI_ARG_OUTPUT, .offset = -1, .index = i < inputs ? i : i - inputs};
+        arguments[i] = (cai_argument){
+            .space = i < inputs ? CAI_ARG_INPUT : CAI_ARG_OUTPUT, .offset = -1, .index = i < inputs ? i : i - inputs};
     return arguments;
 }
 
@@ -105,7 +114,8 @@ static bool read_input(void *context, const Node *node, RefTensor *out) {
 static void write_output(const RefTensor *result, void *out) {
     cai_error error;
     cai_tensor tensor = {.type = CAI_F64, .count = result->shape.count, .data = (const unsigned char *)result->values};
-    if (!cai_tensor_convert(&tensor, (int)result->shape.type, out, &error)) snprintf(the_reference.error, sizeof the_reference.error, "%s", error.message);
+    if (!cai_tensor_convert(&tensor, (int)result->shape.type, out, &error))
+        snprintf(the_reference.error, sizeof the_reference.error, "%s", error.message);
 }
 
 static void kernel(void *const *args, const int64_t *symbols, int64_t begin, int64_t end) {
@@ -118,7 +128,8 @@ static void kernel(void *const *args, const int64_t *symbols, int64_t begin, int
     for (int i = 0; i < count; i++) wanted[i] = r->graph->outputs.items[i].node;
     r->inputs = args;
     uint64_t seed = (uint64_t)symbols[dims_symbol_count(r->graph->dims)];
-    if (!reference_evaluate(r->graph, wanted, count, symbols, seed, &r->source, arena, results)) INTERNAL_ERROR("the reference evaluator found no value");
+    if (!reference_evaluate(r->graph, wanted, count, symbols, seed, &r->source, arena, results))
+        INTERNAL_ERROR("the reference evaluator found no value");
     for (int i = 0; i < count; i++) write_output(&results[i], args[r->graph->inputs.count + i]);
     arena_free(arena);
 }
@@ -132,13 +143,32 @@ int reference_main(Session *s, const Graph *graph, Weights *weights, int argc, c
     int inputs = graph->inputs.count, outputs = graph->outputs.count;
     cai_check *checks = NEW_ARRAY(arena, cai_check, graph->checks.count);
     for (int i = 0; i < graph->checks.count; i++) checks[i].message = graph->checks.items[i].message;
-    cai_launch launch = {.kernel = kernel, .name = "reference", .path = "", .source = "", .arguments = make_arguments(arena, inputs, outputs),
-                         .argument_count = inputs + outputs, .tasks = 1, .flops = -1, .bytes = -1};
-    cai_program program = {.abi = CAI_PROGRAM_ABI, .cpu = CAI_CPU_X86_64_V2, .name = graph->model, .comment = graph->comment, .target = "reference",
-                           .inputs = make_ports(arena, graph->inputs.items, inputs), .outputs = make_ports(arena, graph->outputs.items, outputs),
-                           .symbols = make_symbols(arena, graph->dims), .launches = &launch, .checks = checks, .prepare = prepare,
-                           .input_count = inputs, .output_count = outputs, .symbol_count = dims_symbol_count(graph->dims), .launch_count = 1,
-                           .check_count = graph->checks.count, .arena = 0};
+    cai_launch launch = {.kernel = kernel,
+                         .name = "reference",
+                         .path = "",
+                         .source = "",
+                         .arguments = make_arguments(arena, inputs, outputs),
+                         .argument_count = inputs + outputs,
+                         .tasks = 1,
+                         .flops = -1,
+                         .bytes = -1};
+    cai_program program = {.abi = CAI_PROGRAM_ABI,
+                           .cpu = CAI_CPU_X86_64_V2,
+                           .name = graph->model,
+                           .comment = graph->comment,
+                           .target = "reference",
+                           .inputs = make_ports(arena, graph->inputs.items, inputs),
+                           .outputs = make_ports(arena, graph->outputs.items, outputs),
+                           .symbols = make_symbols(arena, graph->dims),
+                           .launches = &launch,
+                           .checks = checks,
+                           .prepare = prepare,
+                           .input_count = inputs,
+                           .output_count = outputs,
+                           .symbol_count = dims_symbol_count(graph->dims),
+                           .launch_count = 1,
+                           .check_count = graph->checks.count,
+                           .arena = 0};
     program.size_count = the_reference.sizes.count;
     int code = cai_main(&program, argc, argv);
     if (the_reference.error[0]) fprintf(stderr, "cai run: a result does not fit its type: %s\n", the_reference.error);

@@ -37,7 +37,8 @@ static uint64_t content_hash(Session *s, const Library *library, const Graph *gr
         hash = hash_text(library_source(library, i)->path, hash);
         hash = hash_bytes(library_source(library, i)->text, library_source(library, i)->length, hash);
     }
-    for (int i = 0; i < o->defines.count; i++) hash = hash_text(o->defines.items[i].value, hash_text(o->defines.items[i].name, hash));
+    for (int i = 0; i < o->defines.count; i++)
+        hash = hash_text(o->defines.items[i].value, hash_text(o->defines.items[i].name, hash));
     hash = hash_text(target->llvm_features, hash_text(target->llvm_cpu, hash_text(graph->model, hash)));
     uint64_t more[] = {weights_identity(weights), o->blas};
     return hash_bytes(more, sizeof more, hash_labels(graph, hash));
@@ -60,7 +61,8 @@ static bool make_folder(Session *s, const char *path) {
 
 static const char *cache_folder(Session *s) {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    const char *path = cache && *cache ? arena_printf(s->arena, "%s/cai", cache) : arena_printf(s->arena, "%s/.cache/cai", home ? home : "/tmp");
+    const char *path =
+        cache && *cache ? arena_printf(s->arena, "%s/cai", cache) : arena_printf(s->arena, "%s/.cache/cai", home ? home : "/tmp");
     return make_folder(s, path) ? path : NULL;
 }
 

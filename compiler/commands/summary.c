@@ -7,7 +7,8 @@ static Dim for_batch_of_one(const Model *model, Dim value) {
     if (graph->inputs.count == 0 || graph->inputs.items[0].node->shape.rank == 0) return value;
     Dim batch = graph->inputs.items[0].node->shape.dims[0];
     for (int i = 0; i < dims_symbol_count(graph->dims); i++)
-        if (batch->term_count == 1 && batch->terms[0].factor_count == 1 && batch->terms[0].factors[0].symbol == dims_symbol(graph->dims, i))
+        if (batch->term_count == 1 && batch->terms[0].factor_count == 1 &&
+            batch->terms[0].factors[0].symbol == dims_symbol(graph->dims, i))
             return dim_substitute(graph->dims, value, i, dim_const(graph->dims, 1));
     return value;
 }
@@ -43,9 +44,12 @@ static const char *number_text(Session *s, Dim value) {
 static Row row_of(Session *s, const Model *model, const LayerInfo *layer) {
     const char *last = strrchr(layer->path, '.');
     const char *own = last ? last + 1 : layer->path, *callee = layer->callee ? layer->callee : "";
-    return (Row){.name = arena_printf(s->arena, "%*s%s%s%s%s", layer->depth * 2, "", own, *own && *callee ? " (" : "", callee, *own && *callee ? ")" : ""),
+    return (Row){.name = arena_printf(s->arena, "%*s%s%s%s%s", layer->depth * 2, "", own, *own && *callee ? " (" : "", callee,
+                                      *own && *callee ? ")" : ""),
                  .shape = layer->result ? shape_string(s->arena, layer->result->shape) : "",
-                 .parameters = number_text(s, layer->parameters), .macs = number_text(s, for_batch_of_one(model, layer->macs)), .field = field_text(s, layer->receptive_field)};
+                 .parameters = number_text(s, layer->parameters),
+                 .macs = number_text(s, for_batch_of_one(model, layer->macs)),
+                 .field = field_text(s, layer->receptive_field)};
 }
 
 static void widen(Columns *columns, const Row *row) {
@@ -57,7 +61,8 @@ static void widen(Columns *columns, const Row *row) {
 }
 
 static void print_row(const Columns *c, const Row *row) {
-    printf("%-*s  %-*s  %*s  %*s  %*s\n", c->name, row->name, c->shape, row->shape, c->parameters, row->parameters, c->macs, row->macs, c->field, row->field);
+    printf("%-*s  %-*s  %*s  %*s  %*s\n", c->name, row->name, c->shape, row->shape, c->parameters, row->parameters, c->macs,
+           row->macs, c->field, row->field);
 }
 
 static void print_table(Session *s, const Model *model) {
@@ -80,8 +85,8 @@ static void print_table(Session *s, const Model *model) {
     if (!dim_is_const(macs, &known)) return;
     const char *unit = known >= 1000000000 ? "G" : known >= 1000000 ? "M" : "k";
     double scale = *unit == 'G' ? 1e9 : *unit == 'M' ? 1e6 : 1e3;
-    printf("%.4g %sMACs for one picture, which are %.4g %sFLOPs: a multiply-add is one MAC and two FLOPs\n", (double)known / scale, unit,
-           2 * (double)known / scale, unit);
+    printf("%.4g %sMACs for one picture, which are %.4g %sFLOPs: a multiply-add is one MAC and two FLOPs\n",
+           (double)known / scale, unit, 2 * (double)known / scale, unit);
 }
 
 /* ---- for tools: a size that is not known yet is a string ---- */
@@ -139,7 +144,8 @@ int command_summary(Session *session) {
     const Options *o = session->options;
     const char *name = o->rest.count ? o->rest.items[0] : NULL;
     if (o->rest.count > 1) return session_usage(session, "one model is summed up, and `%s` is one more", o->rest.items[1]);
-    if (o->format && strcmp(o->format, "json") != 0 && strcmp(o->format, "text") != 0) return session_usage(session, "--format is text or json, not `%s`", o->format);
+    if (o->format && strcmp(o->format, "json") != 0 && strcmp(o->format, "text") != 0)
+        return session_usage(session, "--format is text or json, not `%s`", o->format);
     Library *library = build_open(session);
     ModelList all = {0}, shown = {0};
     int index = library && name ? build_pick(session, library, name) : 0;

@@ -89,13 +89,21 @@ Expr *ast_unary(Parser *p, Span span, Operator op, Span op_span, Expr *operand) 
 }
 
 Expr *ast_binary(Parser *p, Operator op, Span op_span, Expr *left, Expr *right) {
-    return make(p, (Expr){.kind = EXPR_BINARY, .op = op, .span = span_join(left->span, right->span), .op_span = op_span, .left = left, .right = right},
+    return make(p,
+                (Expr){.kind = EXPR_BINARY,
+                       .op = op,
+                       .span = span_join(left->span, right->span),
+                       .op_span = op_span,
+                       .left = left,
+                       .right = right},
                 deeper(left->depth, right->depth));
 }
 
 Expr *ast_if(Parser *p, Expr *left, Expr *condition, Expr *right) {
-    return make(p, (Expr){.kind = EXPR_IF, .span = span_join(left->span, right->span), .left = left, .condition = condition, .right = right},
-                deeper(left->depth, deeper(condition->depth, right->depth)));
+    return make(
+        p,
+        (Expr){.kind = EXPR_IF, .span = span_join(left->span, right->span), .left = left, .condition = condition, .right = right},
+        deeper(left->depth, deeper(condition->depth, right->depth)));
 }
 
 Expr *ast_call(Parser *p, Span span, Expr *callee, ArgumentList arguments) {
@@ -105,7 +113,8 @@ Expr *ast_call(Parser *p, Span span, Expr *callee, ArgumentList arguments) {
 
 Expr *ast_index(Parser *p, Span span, Expr *left, IndexList indices) {
     int depth = left->depth;
-    for (int i = 0; i < indices.count; i++) depth = deeper(depth, deeper(depth_of(indices.items[i].at), depth_of(indices.items[i].end)));
+    for (int i = 0; i < indices.count; i++)
+        depth = deeper(depth, deeper(depth_of(indices.items[i].at), depth_of(indices.items[i].end)));
     return make(p, (Expr){.kind = EXPR_INDEX, .span = span, .left = left, .indices = indices}, depth);
 }
 
@@ -119,8 +128,9 @@ static int depth_of_stage(const Stage *stage) {
 }
 
 Expr *ast_pipe(Parser *p, Expr *left, Span arrow, Stage *stage) {
-    return make(p, (Expr){.kind = EXPR_PIPE, .span = span_join(left->span, stage->span), .op_span = arrow, .left = left, .stage = stage},
-                deeper(left->depth, depth_of_stage(stage)));
+    return make(
+        p, (Expr){.kind = EXPR_PIPE, .span = span_join(left->span, stage->span), .op_span = arrow, .left = left, .stage = stage},
+        deeper(left->depth, depth_of_stage(stage)));
 }
 
 Expr *ast_braces(Parser *p, Span span, StageList stages) {
@@ -137,15 +147,16 @@ Expr *ast_operator_after_stage(Parser *p, Span op_span, Span run, Expr *right) {
                                  "after an arrow stands a layer, not an expression: `%.*s` cannot follow it", op_length, op);
     if (op_length == 2 && op[0] == 'i') diag_help(p->diag, d, "put the run in parentheses: `(x -> f) if c else y`");
     else if (all.end - all.begin < 80 && !memchr(text + all.begin, '\n', all.end - all.begin))
-        diag_help(p->diag, d, "put the run in parentheses: `(%.*s) %.*s %.*s`", (int)(run.end - run.begin), text + run.begin, op_length, op,
-                  (int)(right->span.end - right->span.begin), text + right->span.begin);
+        diag_help(p->diag, d, "put the run in parentheses: `(%.*s) %.*s %.*s`", (int)(run.end - run.begin), text + run.begin,
+                  op_length, op, (int)(right->span.end - right->span.begin), text + right->span.begin);
     else diag_help(p->diag, d, "put the run in parentheses: `(x -> f) %.*s y`", op_length, op);
     return ast_error(p, all);
 }
 
 Stage *ast_stage(Parser *p, StageKind kind, Span span, Expr *layer, Expr *condition, Expr *then_body, Expr *else_body) {
     Stage *stage = NEW(p->arena, Stage);
-    *stage = (Stage){.kind = kind, .span = span, .layer = layer, .condition = condition, .then_body = then_body, .else_body = else_body};
+    *stage = (Stage){
+        .kind = kind, .span = span, .layer = layer, .condition = condition, .then_body = then_body, .else_body = else_body};
     return stage;
 }
 
@@ -160,7 +171,8 @@ Stmt *ast_statement(Parser *p, StmtKind kind, Span span, Stmt fields) {
     fields.kind = kind;
     fields.span = span;
     int depth = deeper(depth_of_body(&fields.body), depth_of_body(&fields.else_body));
-    depth = deeper(depth, deeper(deeper(depth_of(fields.target), depth_of(fields.value)), deeper(depth_of(fields.end), depth_of(fields.condition))));
+    depth = deeper(depth, deeper(deeper(depth_of(fields.target), depth_of(fields.value)),
+                                 deeper(depth_of(fields.end), depth_of(fields.condition))));
     if (depth >= SYNTAX_DEPTH) {
         too_deep(p, span);
         fields = (Stmt){.kind = STMT_ERROR, .span = span};
@@ -183,7 +195,8 @@ Stmt *ast_assign(Parser *p, Span span, Expr *target, Expr *value) {
     if (!is_target(target)) {
         Diagnostic *d = parser_error(p, "bad-target", target->span, "only a name, or a tuple of names, can stand before `=`");
         if (target->kind == EXPR_CALL) diag_help(p->diag, d, "a block is declared at the top of the file: `block f(x) { ... }`");
-        else if (target->kind == EXPR_INDEX) diag_help(p->diag, d, "a list is not changed in place: build a new one, as in `xs = [*xs, x]`");
+        else if (target->kind == EXPR_INDEX)
+            diag_help(p->diag, d, "a list is not changed in place: build a new one, as in `xs = [*xs, x]`");
         else if (target->kind == EXPR_PIPE) diag_help(p->diag, d, "the result is named first: `y = x -> f`");
     }
     return ast_statement(p, STMT_ASSIGN, span, (Stmt){.target = target, .value = value});
@@ -191,7 +204,8 @@ Stmt *ast_assign(Parser *p, Span span, Expr *target, Expr *value) {
 
 void ast_add_argument(Parser *p, ArgumentList *list, Argument argument) {
     if (!argument.name && list->count > 0 && list->items[list->count - 1].name && !argument.spread) {
-        Diagnostic *d = parser_error(p, "positional-after-named", argument.span, "an argument without a name stands after one with a name");
+        Diagnostic *d =
+            parser_error(p, "positional-after-named", argument.span, "an argument without a name stands after one with a name");
         diag_label(p->diag, d, argument.span, "give it its name, or move it forward");
     }
     vec_push(p->arena, list, argument);

@@ -7,7 +7,8 @@ typedef struct Printer {
     int indent;
 } Printer;
 
-static const char *const operators[] = {"+", "-", "*", "/", "//", "%", "@", "**", "==", "!=", "<", "<=", ">", ">=", "and", "or", "not", "-"};
+static const char *const operators[] = {
+    "+", "-", "*", "/", "//", "%", "@", "**", "==", "!=", "<", "<=", ">", ">=", "and", "or", "not", "-"};
 static const char *const statements[] = {"expr", "assign", "return", "if", "for", "repeat", "assert", "expect", "load", "unused",
                                          "update", "minimize", "show", "phase", "error"};
 static const char *const declarations[] = {"block", "model", "train", "optimizer", "use", "constant"};
@@ -82,8 +83,8 @@ static void print_string(Printer *p, const Expr *e) {
 
 /* The node's own line, without its newline. */
 static void print_head(Printer *p, const Expr *e) {
-    static const char *const kinds[] = {"name", "int", "float", "bool", "string", "list", "tuple", "unary", "binary", "if-else", "call", "index",
-                                        "member", "run", "braces", "error"};
+    static const char *const kinds[] = {"name",   "int",     "float", "bool",  "string", "list", "tuple",  "unary",
+                                        "binary", "if-else", "call",  "index", "member", "run",  "braces", "error"};
     fputs(kinds[e->kind], p->out);
     switch (e->kind) {
     case EXPR_NAME: case EXPR_MEMBER: fprintf(p->out, " %s", e->name); break;
@@ -117,7 +118,9 @@ static void print_expr(Printer *p, const char *role, const Expr *e) {
 static void print_body(Printer *p, const char *role, const StmtList *body);
 
 /* What a statement's second and third expressions are, for the kinds that have them. */
-static const char *role_of_end(StmtKind kind) { return kind == STMT_FOR ? "to" : kind == STMT_MINIMIZE ? "with" : kind == STMT_PHASE ? "for" : "every"; }
+static const char *role_of_end(StmtKind kind) {
+    return kind == STMT_FOR ? "to" : kind == STMT_MINIMIZE ? "with" : kind == STMT_PHASE ? "for" : "every";
+}
 
 static void print_stmt(Printer *p, const Stmt *s) {
     begin_line(p, "");

@@ -67,7 +67,8 @@ static int by_place(const void *left, const void *right) {
 }
 
 static bool same(const Diagnostic *a, const Diagnostic *b) {
-    return a->severity == b->severity && a->span.source == b->span.source && a->span.begin == b->span.begin && strcmp(a->text, b->text) == 0;
+    return a->severity == b->severity && a->span.source == b->span.source && a->span.begin == b->span.begin &&
+           strcmp(a->text, b->text) == 0;
 }
 
 /* The list in the order of printing; count is set to what is left without duplicates. */
@@ -86,7 +87,8 @@ static const Diagnostic **in_order(const Diagnostics *diag, int *count) {
     *count = 0;
     for (int i = 0; i < all; i++) {
         bool repeated = false;
-        for (int j = *count - 1; j >= 0 && ordered[j]->span.begin == ranked[i].d->span.begin && !repeated; j--) repeated = same(ordered[j], ranked[i].d);
+        for (int j = *count - 1; j >= 0 && ordered[j]->span.begin == ranked[i].d->span.begin && !repeated; j--)
+            repeated = same(ordered[j], ranked[i].d);
         if (!repeated) ordered[(*count)++] = ranked[i].d;
     }
     return ordered;
@@ -180,13 +182,16 @@ static bool on_line(const Shown *line, Span span) {
 static MarkList marks_of(const Diagnostics *diag, const Diagnostic *d, const Shown *line) {
     MarkList marks = {0};
     for (int i = 0; i < d->labels.count; i++)
-        if (on_line(line, d->labels.items[i].span)) vec_push(diag->arena, &marks, mark_of(line, d->labels.items[i].span, d->labels.items[i].text));
+        if (on_line(line, d->labels.items[i].span))
+            vec_push(diag->arena, &marks, mark_of(line, d->labels.items[i].span, d->labels.items[i].text));
     if (marks.count == 0 && on_line(line, d->span)) vec_push(diag->arena, &marks, mark_of(line, d->span, ""));
     qsort(marks.items, (size_t)marks.count, sizeof *marks.items, by_column);
     return marks;
 }
 
-static void print_gutter(FILE *out, const Style *style, int width) { fprintf(out, "%s%*s |%s ", style->blue, width, "", style->plain); }
+static void print_gutter(FILE *out, const Style *style, int width) {
+    fprintf(out, "%s%*s |%s ", style->blue, width, "", style->plain);
+}
 
 /* The row of carets ends in the last label's words; each further row hangs one label's words under its caret. */
 static void print_marks(FILE *out, const Style *style, const MarkList *marks, int gutter) {
@@ -207,7 +212,8 @@ static void print_marks(FILE *out, const Style *style, const MarkList *marks, in
         print_gutter(out, style, gutter);
         column = 0;
         for (int i = 0; i < row; i++) {
-            if (!*marks->items[i].text || marks->items[i].begin < column || marks->items[i].begin >= marks->items[row].begin) continue;
+            if (!*marks->items[i].text || marks->items[i].begin < column || marks->items[i].begin >= marks->items[row].begin)
+                continue;
             fprintf(out, "%*s%s|%s", marks->items[i].begin - column, "", style->red, style->plain);
             column = marks->items[i].begin + 1;
         }
@@ -229,7 +235,8 @@ static bool spans_line_before(const Diagnostic *d, int label) {
     if (on_line(&line, d->labels.items[label].span)) return true;
     for (int i = 0; i < label; i++) {
         Span other = d->labels.items[i].span;
-        if (other.source == d->labels.items[label].span.source && source_place(other.source, other.begin).line == own.line) return true;
+        if (other.source == d->labels.items[label].span.source && source_place(other.source, other.begin).line == own.line)
+            return true;
     }
     return false;
 }
@@ -253,7 +260,8 @@ static void print_for_people(const Diagnostics *diag, FILE *out, const Style *st
     fprintf(out, "%s\n", style->plain);
     if (d->span.source) print_snippet(diag, out, style, d, d->span);
     for (int i = 0; i < d->labels.count; i++)
-        if (d->labels.items[i].span.source && d->span.source && !spans_line_before(d, i)) print_snippet(diag, out, style, d, d->labels.items[i].span);
+        if (d->labels.items[i].span.source && d->span.source && !spans_line_before(d, i))
+            print_snippet(diag, out, style, d, d->labels.items[i].span);
     for (int i = 0; i < d->notes.count; i++) {
         fprintf(out, "  %snote:%s ", style->cyan, style->plain);
         print_words(out, d->notes.items[i].text, 8);
@@ -288,7 +296,8 @@ static void print_json_span(FILE *out, Span span) {
     Place begin = source_place(span.source, span.begin), end = source_place(span.source, span.end);
     fputs("\"file\": ", out);
     print_json_string(out, span.source->path);
-    fprintf(out, ", \"line\": %d, \"column\": %d, \"end_line\": %d, \"end_column\": %d", begin.line, begin.column, end.line, end.column);
+    fprintf(out, ", \"line\": %d, \"column\": %d, \"end_line\": %d, \"end_column\": %d", begin.line, begin.column, end.line,
+            end.column);
 }
 
 static void print_json_item(FILE *out, const char *before, Span span, const char *text) {

@@ -66,7 +66,8 @@ bool parser_close(Parser *p, char close) {
         diag_note(p->diag, d, wrong.span, "`%c` was opened here", wrong.open);
         return false;
     }
-    while (parser_innermost(p) != opening_of(close)) p->left_open = p->brackets.items[--p->brackets.count].span; /* before a `}` only */
+    while (parser_innermost(p) != opening_of(close))
+        p->left_open = p->brackets.items[--p->brackets.count].span; /* before a `}` only */
     p->last_closes_body = p->brackets.items[--p->brackets.count].body;
     return true;
 }
@@ -84,7 +85,8 @@ void parser_mark_body(Parser *p, Span brace) {
 static bool begins_with_word(const char *text, const char *word) {
     size_t length = strlen(word);
     char after = text[strncmp(text, word, length) == 0 ? length : 0];
-    bool letter = (after >= 'a' && after <= 'z') || (after >= 'A' && after <= 'Z') || (after >= '0' && after <= '9') || after == '_';
+    bool letter =
+        (after >= 'a' && after <= 'z') || (after >= 'A' && after <= 'Z') || (after >= '0' && after <= '9') || after == '_';
     return strncmp(text, word, length) == 0 && !letter;
 }
 
@@ -111,7 +113,8 @@ int parser_unterminated_string(Parser *p, Span span) {
     p->lost_brackets = true;
     if (!p->skipping) {
         Diagnostic *d = parser_error(p, "unterminated-string", p->string, "this string has no end");
-        diag_help(p->diag, d, "a string ends with `\"` on its own line; a `{` in it begins an expression, and `\\{` is a plain brace");
+        diag_help(p->diag, d,
+                  "a string ends with `\"` on its own line; a `{` in it begins an expression, and `\\{` is a plain brace");
     }
     (void)span;
     return TOKEN_CAI_error;
@@ -128,7 +131,8 @@ int parser_nested_string(Parser *p, Span span) {
     while (!nested && parser_in_string(p)) p->brackets.count--;
     if (p->skipping) return TOKEN_CAI_error;
     if (!nested) {
-        diag_help(p->diag, parser_error(p, "unclosed", hole.span, "this `{` is never closed"), "a plain brace in a string is `\\{`");
+        diag_help(p->diag, parser_error(p, "unclosed", hole.span, "this `{` is never closed"),
+                  "a plain brace in a string is `\\{`");
         return TOKEN_CAI_error;
     }
     Diagnostic *d = parser_error(p, "nested-string", span, "a string cannot stand within the braces of another");
@@ -144,7 +148,8 @@ int parser_bad_number(Parser *p, Span span) {
     int length = (int)(span.end - span.begin);
     Diagnostic *d = parser_error(p, "bad-number", span, "`%.*s` is not a number", length < 60 ? length : 60, text);
     if (*text == '.') diag_help(p->diag, d, "write a digit before the point: `0%.*s`", length < 60 ? length : 60, text);
-    else if (text[length - 1] == '.') diag_help(p->diag, d, "write a digit behind the point: `%.*s0`", length < 60 ? length : 60, text);
+    else if (text[length - 1] == '.')
+        diag_help(p->diag, d, "write a digit behind the point: `%.*s0`", length < 60 ? length : 60, text);
     else diag_help(p->diag, d, "names begin with a letter; numbers are written `12`, `0.5` or `1e-5`");
     return TOKEN_CAI_error;
 }
@@ -186,11 +191,23 @@ typedef struct Foreign {
 static const Foreign foreign[] = {
     {";", "there are no semicolons: a statement ends with its line"},
     {"'", "strings stand in double quotes: \"...\""},
-    {"&&", "write `and`"}, {"||", "write `or`"}, {"!", "write `not`"}, {"&", "write `and`"}, {"|", "write `or`"},
-    {"^", "a power is written `**`"}, {"?", "write `a if condition else b`"}, {"\\", "a line that goes on begins with the operator or the arrow"},
-    {"\xe2\x80\x9c", "use the plain quote `\"`"}, {"\xe2\x80\x9d", "use the plain quote `\"`"}, {"\xe2\x80\x98", "use the plain quote `\"`"},
-    {"\xe2\x80\x99", "use the plain quote `\"`"}, {"\xe2\x86\x92", "the arrow is written `->`"}, {"\xe2\x88\x92", "use the plain `-`"},
-    {"\xe2\x80\x93", "use the plain `-`"}, {"\xc3\x97", "use `*`"}, {"\xc2\xa0", "this is a no-break space: use a plain one"},
+    {"&&", "write `and`"},
+    {"||", "write `or`"},
+    {"!", "write `not`"},
+    {"&", "write `and`"},
+    {"|", "write `or`"},
+    {"^", "a power is written `**`"},
+    {"?", "write `a if condition else b`"},
+    {"\\", "a line that goes on begins with the operator or the arrow"},
+    {"\xe2\x80\x9c", "use the plain quote `\"`"},
+    {"\xe2\x80\x9d", "use the plain quote `\"`"},
+    {"\xe2\x80\x98", "use the plain quote `\"`"},
+    {"\xe2\x80\x99", "use the plain quote `\"`"},
+    {"\xe2\x86\x92", "the arrow is written `->`"},
+    {"\xe2\x88\x92", "use the plain `-`"},
+    {"\xe2\x80\x93", "use the plain `-`"},
+    {"\xc3\x97", "use `*`"},
+    {"\xc2\xa0", "this is a no-break space: use a plain one"},
 };
 
 int parser_bad_character(Parser *p, const char *text, Span span) {
@@ -200,8 +217,9 @@ int parser_bad_character(Parser *p, const char *text, Span span) {
     if (text[0] && strchr("&|", text[0]) && p->source->text[span.end] == text[0]) length = 2, text = p->source->text + span.begin;
     span.end = span.begin + (uint32_t)length;
     bool printable = (unsigned char)text[0] >= ' ' && text[0] != 127;
-    Diagnostic *d = printable ? parser_error(p, "bad-character", span, "`%.*s` means nothing here", length, text)
-                              : parser_error(p, "bad-character", span, "the byte 0x%02x means nothing here", (unsigned char)text[0]);
+    Diagnostic *d = printable
+                        ? parser_error(p, "bad-character", span, "`%.*s` means nothing here", length, text)
+                        : parser_error(p, "bad-character", span, "the byte 0x%02x means nothing here", (unsigned char)text[0]);
     for (int i = 0; i < COUNT_OF(foreign); i++)
         if (strlen(foreign[i].text) == (size_t)length && strncmp(text, foreign[i].text, (size_t)length) == 0)
             diag_help(p->diag, d, "%s", foreign[i].help);
@@ -322,7 +340,8 @@ static bool ends_declaration(const Parser *p, int token) {
 static void skip(Parser *p, int *lookahead, Span *span, bool (*ends)(const Parser *, int)) {
     CAI_STYPE ignored;
     p->skipping = true;
-    while (*lookahead == TOKEN_CAI_EMPTY || *lookahead == TOKEN_CAI_UNDEF || !ends(p, *lookahead)) *lookahead = cai_lex(&ignored, span, p);
+    while (*lookahead == TOKEN_CAI_EMPTY || *lookahead == TOKEN_CAI_UNDEF || !ends(p, *lookahead))
+        *lookahead = cai_lex(&ignored, span, p);
     p->skipping = false;
 }
 
@@ -353,7 +372,9 @@ static size_t find_not_text(const char *text, size_t length) {
         int more = *at < 0x80 ? 0 : *at >= 0xC2 && *at <= 0xDF ? 1 : (*at & 0xF0) == 0xE0 ? 2 : *at >= 0xF0 && *at <= 0xF4 ? 3 : -1;
         if (more < 0 || *at == 0 || end - at <= more) break;
         unsigned second = more ? at[1] : 0x80;
-        if ((*at == 0xE0 && second < 0xA0) || (*at == 0xED && second > 0x9F) || (*at == 0xF0 && second < 0x90) || (*at == 0xF4 && second > 0x8F)) break;
+        if ((*at == 0xE0 && second < 0xA0) || (*at == 0xED && second > 0x9F) || (*at == 0xF0 && second < 0x90) ||
+            (*at == 0xF4 && second > 0x8F))
+            break;
         int i = 1;
         while (i <= more && (at[i] & 0xC0) == 0x80) i++;
         if (i <= more) break;
@@ -364,7 +385,8 @@ static size_t find_not_text(const char *text, size_t length) {
 
 static bool is_text(Diagnostics *diag, Source *source) {
     if (source->length > SOURCE_BYTES_MAX) {
-        diag_error(diag, "file-too-large", (Span){source, 0, 0}, "this file has %zu bytes: a source file has at most %u", source->length, SOURCE_BYTES_MAX);
+        diag_error(diag, "file-too-large", (Span){source, 0, 0}, "this file has %zu bytes: a source file has at most %u",
+                   source->length, SOURCE_BYTES_MAX);
         return false;
     }
     size_t bad = find_not_text(source->text, source->length);

@@ -38,7 +38,7 @@ typedef struct Parser {
     int last, before_last;         /* tokens given to the grammar */
     Span last_span, before_last_span;
     bool last_begins_line, last_closes_body;
-    struct { int token; Span span; bool begins_line; void *value; } held; /* comes after what `closing` and `newline_first` put in */
+    struct { int token; Span span; bool begins_line; void *value; } held; /* comes after what `closing`, `newline_first` put in */
     bool holds, closing, newline_first;
     bool at_end;         /* the scanner has nothing more to give */
 

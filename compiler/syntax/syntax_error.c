@@ -33,11 +33,16 @@ static const char *first_word(Parser *p, uint32_t offset) {
 
 /* "a, b or c" of what could stand there, without the operators that could always go on. */
 static const char *expected_words(Parser *p, const SyntaxError *e) {
-    static const char *const worth[] = {"`,`", "`)`", "`]`", "`}`", "`{`", "`(`", "`[`", "`:`", "`=`", "`->`", "`in`", "`else`", "`from`", "`over`",
-                                        "`with`", "`every`", "`for`", "a string", "a name", "the hole's `}`", "`..`"};
+    static const char *const worth[] = {
+        "`,`",  "`)`",    "`]`",    "`}`",    "`{`",    "`(`",     "`[`",   "`:`",      "`=`",    "`->`",
+        "`in`", "`else`", "`from`", "`over`", "`with`", "`every`", "`for`", "a string", "a name", "the hole's `}`",
+        "`..`"};
     if (expects(e, "`return`")) return "a statement";
     if (expects(e, "`model`")) return "a declaration: `use`, `model`, `block`, `train`, `optimizer` or `NAME = value`";
-    if (expects_value(e)) return expects(e, "`repeat`") ? "a layer" : expects(e, "`)`") || expects(e, "`]`") ? "a value or the closing bracket" : "a value";
+    if (expects_value(e))
+        return expects(e, "`repeat`")                   ? "a layer"
+               : expects(e, "`)`") || expects(e, "`]`") ? "a value or the closing bracket"
+                                                        : "a value";
     if (expects(e, "the end of the line")) return "the end of the line";
     bool after_value = expects(e, "`+`") || expects(e, "`.`");
     Text words = {.arena = p->arena};
@@ -88,14 +93,22 @@ typedef struct Habit { /* of people who come from another language */
 } Habit;
 
 static const Habit habits[] = {
-    {"elif", "write `else if`"}, {"elseif", "write `else if`"},
+    {"elif", "write `else if`"},
+    {"elseif", "write `else if`"},
     {"while", "loops are `for i in 0 .. n { ... }` and `repeat n { ... }`: the compiler unrolls them"},
-    {"def", "a block is declared as `block name(parameters)(x) { ... }`"}, {"fn", "a block is declared as `block name(parameters)(x) { ... }`"},
-    {"func", "a block is declared as `block name(parameters)(x) { ... }`"}, {"function", "a block is declared as `block name(parameters)(x) { ... }`"},
-    {"class", "a layer is declared as `block name(parameters)(x) { ... }`"}, {"let", "a name is bound by `name = value` alone"},
-    {"var", "a name is bound by `name = value` alone"}, {"const", "a name is bound by `name = value` alone"},
-    {"import", "another file is brought in by `use name`"}, {"include", "another file is brought in by `use name`"},
-    {"from", "another file is brought in by `use name`"}, {"switch", "write `if a == b { ... } else if ...`"}, {"match", "write `if a == b { ... } else if ...`"},
+    {"def", "a block is declared as `block name(parameters)(x) { ... }`"},
+    {"fn", "a block is declared as `block name(parameters)(x) { ... }`"},
+    {"func", "a block is declared as `block name(parameters)(x) { ... }`"},
+    {"function", "a block is declared as `block name(parameters)(x) { ... }`"},
+    {"class", "a layer is declared as `block name(parameters)(x) { ... }`"},
+    {"let", "a name is bound by `name = value` alone"},
+    {"var", "a name is bound by `name = value` alone"},
+    {"const", "a name is bound by `name = value` alone"},
+    {"import", "another file is brought in by `use name`"},
+    {"include", "another file is brought in by `use name`"},
+    {"from", "another file is brought in by `use name`"},
+    {"switch", "write `if a == b { ... } else if ...`"},
+    {"match", "write `if a == b { ... } else if ...`"},
 };
 
 /* A line that begins with such a word. */
@@ -128,24 +141,28 @@ static bool is_comparison(const SyntaxError *e) {
 static const char *help_on_equals(Parser *p, const SyntaxError *e) {
     char before = p->before_last_span.end == e->span.begin && e->span.begin > 0 ? p->source->text[e->span.begin - 1] : ' ';
     if (before && strchr("+-*/%@", before)) return arena_printf(p->arena, "write it out: `x = x %c y`", before);
-    if (expects(e, "`{`") || expects(e, "`,`") || expects(e, "`)`") || expects(e, "`else`")) return "`=` binds a name; equality is `==`";
+    if (expects(e, "`{`") || expects(e, "`,`") || expects(e, "`)`") || expects(e, "`else`"))
+        return "`=` binds a name; equality is `==`";
     return "a statement binds one name or one tuple of names";
 }
 
 static bool is_operator(int token) {
-    return (token > 0 && token < 128 && strchr("+-*/%@<>", token)) || token == TOKEN_ARROW || token == TOKEN_POW || token == TOKEN_FLOORDIV ||
-           (token >= TOKEN_EQ && token <= TOKEN_GE) || token == TOKEN_AND || token == TOKEN_OR;
+    return (token > 0 && token < 128 && strchr("+-*/%@<>", token)) || token == TOKEN_ARROW || token == TOKEN_POW ||
+           token == TOKEN_FLOORDIV || (token >= TOKEN_EQ && token <= TOKEN_GE) || token == TOKEN_AND || token == TOKEN_OR;
 }
 
 static const char *help_on_line_end(Parser *p, const SyntaxError *e) {
     if (expects(e, "`{`") && !expects_value(e)) return "the `{` stands on this line";
     if (!is_operator(p->before_last)) return NULL;
-    return arena_printf(p->arena, "a line that goes on begins with the operator: move `%s` to the next line", text_of(p, p->before_last_span));
+    return arena_printf(p->arena, "a line that goes on begins with the operator: move `%s` to the next line",
+                        text_of(p, p->before_last_span));
 }
 
 static const char *help_in_signature(Parser *p, const SyntaxError *e) {
-    if (found(e, "`{`") && expects(e, "`(`") && p->before_last == TOKEN_NAME) return "the last list names what is run through it: `block f(x) { ... }`";
-    if (found(e, "`(`") && expects(e, "`{`")) return "there are at most two lists: what it is made with, and what is run through it";
+    if (found(e, "`{`") && expects(e, "`(`") && p->before_last == TOKEN_NAME)
+        return "the last list names what is run through it: `block f(x) { ... }`";
+    if (found(e, "`(`") && expects(e, "`{`"))
+        return "there are at most two lists: what it is made with, and what is run through it";
     if (found(e, "`,`") && expects(e, "`as`")) return "several results stand in parentheses: `-> (a: f32[N], b: f32[N])`";
     if (found(e, "`{`") && expects(e, "`:`") && e->count == 1) return "a result has a type: `-> y: f32[N, C]`";
     if (p->before_last == TOKEN_USE) return "write `use unet`: the file's name without quotes and without .cai";
@@ -154,13 +171,15 @@ static const char *help_in_signature(Parser *p, const SyntaxError *e) {
 }
 
 static const char *help_by_place(Parser *p, const SyntaxError *e) {
-    bool body_wanted = expects(e, "`{`") && !expects_value(e), in_stages = parser_innermost(p) == '{' && !vec_last(&p->brackets).body;
+    bool body_wanted = expects(e, "`{`") && !expects_value(e),
+         in_stages = parser_innermost(p) == '{' && !vec_last(&p->brackets).body;
     if (expects(e, "`in`")) return "write `for i in 0 .. n { ... }`, or `for x in list { ... }`";
     if (expects(e, "`model`") || (expects(e, "`=`") && e->count == 1)) return "layers are run within a `block` or a `model`";
     if (found(e, "`=`")) return help_on_equals(p, e);
     if (found(e, "the end of the line")) return help_on_line_end(p, e);
     if (found(e, "`:`") && body_wanted) return "a body stands in braces: `{ ... }`";
-    if (found(e, "`->`") && (body_wanted || expects(e, "`]`") || expects(e, "`:`"))) return "put the run in parentheses: `(x -> f)`";
+    if (found(e, "`->`") && (body_wanted || expects(e, "`]`") || expects(e, "`:`")))
+        return "put the run in parentheses: `(x -> f)`";
     if (is_word(p, e->span) && body_wanted && expects(e, "`+`")) return "what is done stands in braces: `{ ... }`";
     if (in_stages && expects(e, "`->`") && is_word(p, e->span)) return "layers in braces are joined by arrows: `{ a -> b }`";
     if (found(e, "`else`")) return "`else` stands after the `}` of an `if`";
@@ -169,7 +188,8 @@ static const char *help_by_place(Parser *p, const SyntaxError *e) {
 
 /* `show = x`, or `block repeat(x)`. */
 static bool report_reserved(Parser *p, const SyntaxError *e) {
-    bool here = is_word(p, e->span) && !found(e, "a name") && expects(e, "a name") && !expects(e, "`model`") && !expects(e, "`return`");
+    bool here =
+        is_word(p, e->span) && !found(e, "a name") && expects(e, "a name") && !expects(e, "`model`") && !expects(e, "`return`");
     bool before = found(e, "`=`") && p->before_last >= TOKEN_USE && p->before_last <= TOKEN_SHOW && expects_value(e);
     if (!here && !before) return false;
     Span span = before ? p->before_last_span : e->span;

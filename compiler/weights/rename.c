@@ -90,7 +90,8 @@ Renames *renames_read(Arena *arena, Diagnostics *diag, const char *path) {
         if (!stop) stop = end;
         good = !memchr(at, 0, (size_t)(stop - at)) && read_line(arena, renames, at, stop);
         if (!good) {
-            Diagnostic *d = diag_error(diag, "rename", (Span){0}, "%s:%d: a line has two names, theirs and ours, with no more *s in ours", path, line);
+            Diagnostic *d = diag_error(diag, "rename", (Span){0},
+                                       "%s:%d: a line has two names, theirs and ours, with no more *s in ours", path, line);
             diag_help(diag, d, "for example `module.* *`, or `head.fc.* -` to drop names");
         }
         at = stop + 1;

@@ -76,7 +76,8 @@ static void collect_entries(Weights *w, Model *const *models, int count, const W
         for (int i = 0; i < models[m]->loads.count; i++) {
             LoadInfo load = models[m]->loads.items[i];
             if (has_prefix(w, load.prefix)) continue;
-            vec_push(w->arena, &w->entries, (Entry){.prefix = load.prefix, .path = beside(w->arena, load.span, load.file), .span = load.span});
+            vec_push(w->arena, &w->entries,
+                     (Entry){.prefix = load.prefix, .path = beside(w->arena, load.span, load.file), .span = load.span});
         }
     }
 }
@@ -149,7 +150,8 @@ static void take(Weights *w, Wanted *wanted, const cai_tensor *tensor, Mismatch 
         vec_push(w->arena, &mismatch->misshapen, arena_printf(w->arena, "%s comes twice", wanted->info.path));
     } else if (!has_shape(tensor, wanted->info.shape) || is_float(tensor->type) != dtype_is_float(wanted->info.shape.type)) {
         wanted->misshapen = true;
-        vec_push(w->arena, &mismatch->misshapen, arena_printf(w->arena, "%s is %s in the file, and %s in the model", wanted->info.path, found, ours));
+        vec_push(w->arena, &mismatch->misshapen,
+                 arena_printf(w->arena, "%s is %s in the file, and %s in the model", wanted->info.path, found, ours));
     } else {
         wanted->value = tensor;
     }
@@ -179,10 +181,12 @@ static void list_missing(Weights *w, int number, Mismatch *mismatch) {
         const Wanted *wanted = &w->wanted.items[i];
         if (wanted->owner != number || wanted->value || wanted->misshapen) continue;
         bool listed = mismatch->missing.count < LISTED_MAX;
-        const char *near = listed ? nearest_name(wanted->info.path, mismatch->unexpected_names.items, mismatch->unexpected_names.count) : NULL;
+        const char *near =
+            listed ? nearest_name(wanted->info.path, mismatch->unexpected_names.items, mismatch->unexpected_names.count) : NULL;
         const char *shape = shape_string(w->arena, wanted->info.shape);
-        vec_push(w->arena, &mismatch->missing, near ? arena_printf(w->arena, "%s %s (the file has %s)", wanted->info.path, shape, near)
-                                                    : arena_printf(w->arena, "%s %s", wanted->info.path, shape));
+        vec_push(w->arena, &mismatch->missing,
+                 near ? arena_printf(w->arena, "%s %s (the file has %s)", wanted->info.path, shape, near)
+                      : arena_printf(w->arena, "%s %s", wanted->info.path, shape));
     }
 }
 
@@ -212,10 +216,15 @@ static bool report(Weights *w, int number, Mismatch *mismatch) {
     list_missing(w, number, mismatch);
     const char *prefix = common_prefix(w, mismatch);
     Diagnostic *d = report_list(w, entry, "weights-missing", "%s lacks %d weight%s of the model", &mismatch->missing);
-    Diagnostic *unexpected = report_list(w, entry, "weights-unexpected", "%s has %d tensor%s that no model of the file reads", &mismatch->unexpected);
+    Diagnostic *unexpected =
+        report_list(w, entry, "weights-unexpected", "%s has %d tensor%s that no model of the file reads", &mismatch->unexpected);
     Diagnostic *misshapen = report_list(w, entry, "weights-shape", "%s has %d tensor%s of another shape", &mismatch->misshapen);
-    if (d && prefix) diag_help(w->diag, d, "names in the file begin with `%s`: --rename with a file that holds the line `%s* *` takes it off", prefix, prefix);
-    else if (unexpected) diag_help(w->diag, unexpected, "`unused \"NAME\"` in the model excuses a name, * standing for any text; --rename FILE maps names");
+    if (d && prefix)
+        diag_help(w->diag, d, "names in the file begin with `%s`: --rename with a file that holds the line `%s* *` takes it off",
+                  prefix, prefix);
+    else if (unexpected)
+        diag_help(w->diag, unexpected,
+                  "`unused \"NAME\"` in the model excuses a name, * standing for any text; --rename FILE maps names");
     return !d && !unexpected && !misshapen;
 }
 
@@ -223,11 +232,15 @@ static bool report_ownerless(Weights *w, Model *const *models, int count) {
     Lines lines = {0};
     for (int i = 0; i < w->wanted.count; i++)
         if (w->wanted.items[i].owner < 0)
-            vec_push(w->arena, &lines, arena_printf(w->arena, "%s %s", w->wanted.items[i].info.path, shape_string(w->arena, w->wanted.items[i].info.shape)));
+            vec_push(w->arena, &lines,
+                     arena_printf(w->arena, "%s %s", w->wanted.items[i].info.path,
+                                  shape_string(w->arena, w->wanted.items[i].info.shape)));
     if (lines.count == 0) return true;
-    Diagnostic *d = diag_error(w->diag, "no-weights", models[0]->decl->name_span, "there are no values for %d weight%s of %s%s", lines.count,
-                               lines.count == 1 ? "" : "s", count == 1 ? "model " : "this file's models", count == 1 ? models[0]->decl->name : "");
-    for (int i = 0; w->entries.count > 0 && i < lines.count && i < LISTED_MAX; i++) diag_note(w->diag, d, (Span){0}, "%s", lines.items[i]);
+    Diagnostic *d = diag_error(w->diag, "no-weights", models[0]->decl->name_span, "there are no values for %d weight%s of %s%s",
+                               lines.count, lines.count == 1 ? "" : "s", count == 1 ? "model " : "this file's models",
+                               count == 1 ? models[0]->decl->name : "");
+    for (int i = 0; w->entries.count > 0 && i < lines.count && i < LISTED_MAX; i++)
+        diag_note(w->diag, d, (Span){0}, "%s", lines.items[i]);
     diag_help(w->diag, d, "give trained ones by --weights FILE.safetensors, or random ones by --init SEED");
     return false;
 }
@@ -256,7 +269,8 @@ static bool use_files(Weights *w, Model *const *models, int count, const WeightO
     return good;
 }
 
-Weights *weights_open(Arena *arena, Names *names, Diagnostics *diag, Model *const *models, int count, const WeightOptions *options) {
+Weights *weights_open(Arena *arena, Names *names, Diagnostics *diag, Model *const *models, int count,
+                      const WeightOptions *options) {
     Weights *w = NEW(arena, Weights);
     *w = (Weights){.arena = arena, .names = names, .diag = diag, .by_path = map_new(arena)};
     collect_wanted(w, models, count);
