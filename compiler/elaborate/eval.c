@@ -240,6 +240,7 @@ Value evaluate_member(Evaluator *ev, const Expr *expr) {
     case VALUE_TENSOR: return tensor_member(ev, expr, left.node);
     case VALUE_LIST: case VALUE_TUPLE: return list_member(ev, expr, left.list);
     case VALUE_MODULE: return module_member(ev, expr, left.module);
+    case VALUE_LAYER: return layer_part(ev, left.layer, expr->name, expr->span);
     default:
         report(ev, "no-such-member", expr->span, "%s has no `%s`", value_kind_name(left), expr->name);
         return value_error;

@@ -151,8 +151,11 @@ struct Layer {
     const Unit *unit;     /* LAYER_BRACES: where its names are looked up */
     Bindings bound;       /* the arguments it was made with; LAYER_BRACES: the names around it */
     Layer *parent;
+    Map *parts;           /* what was named below it, by path, for E.layer4; of equal paths the first; NULL: none */
+    Vec(const char *) part_names; /* some of them, for suggestions */
     const char *path;     /* NULL until it is first bound or run */
     const char *identity; /* the path with '/' between layers: a label may hold dots */
+    bool has_run;
     bool twice;           /* another layer of this run has the same path */
     Span made, first;     /* `first`: the other one */
 };
@@ -355,6 +358,8 @@ Value name_value(Evaluator *ev, Value value, Name name, Span span);
 Value name_argument(Evaluator *ev, Layer *taker, Value value, Name parameter, Span span);
 Name free_name(Evaluator *ev, const char *base, Span span); /* base, base_2, base_3, ...; taken now */
 void claim_new(Evaluator *ev, Frame *frame, Name name, Span span);
+/* E.layer4: a part that has run, or a weight of E. Told where there is none. */
+Value layer_part(Evaluator *ev, const Layer *layer, const char *name, Span span);
 const char *path_join(Arena *arena, const char *path, const char *name);
 
 /* ---- weight.c ---- */

@@ -173,10 +173,23 @@ static Value index_tensor(Evaluator *ev, const Expr *expr, Node *x) {
     return value_node(result ? gather_places(ev, result, &cut, rank, expr->span) : NULL);
 }
 
+/* E.layer1[0]: a part by its number or its name. */
+static Value index_layer(Evaluator *ev, const Expr *expr, const Layer *layer) {
+    const Index *index = &expr->indices.items[0];
+    Value at = expr->indices.count == 1 && !index->slice ? evaluate(ev, index->at) : value_none;
+    if (at.kind == VALUE_ERROR) return at;
+    if (at.kind == VALUE_STRING) return layer_part(ev, layer, at.string, expr->span);
+    if (at.kind == VALUE_INT)
+        return layer_part(ev, layer, arena_printf(ev->arena, "%lld", (long long)at.integer), expr->span);
+    report(ev, "not-an-int", expr->span, "a layer's part is chosen by a number or a name");
+    return value_error;
+}
+
 Value evaluate_index(Evaluator *ev, const Expr *expr) {
     Value left = settle(ev, evaluate(ev, expr->left));
     if (left.kind == VALUE_TENSOR) return index_tensor(ev, expr, left.node);
     if (value_is_sequence(left)) return index_list(ev, expr, left);
+    if (left.kind == VALUE_LAYER) return index_layer(ev, expr, left.layer);
     if (left.kind != VALUE_ERROR) report(ev, "no-index", expr->span, "%s has no `[...]`", value_kind_name(left));
     return value_error;
 }

@@ -196,6 +196,7 @@ Value run_layer(Evaluator *ev, Layer *layer, const Arguments *inputs, const Expr
     frame->operand = operand;
     frame->inputs = &inputs->given;
     int entry = own ? entry_begin(ev, layer, span) : -1;
+    layer->has_run = true;
     Value result = run_kind(ev, layer, inputs, span);
     if (own) entry_end(ev, entry, result);
     frame_pop(ev);

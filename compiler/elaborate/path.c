@@ -25,10 +25,40 @@ static const Claim *take(Evaluator *ev, Name name, Span span) {
     return before;
 }
 
+static Layer *find_part(const Layer *layer, const char *path) {
+    return layer->parts ? map_get(layer->parts, path) : NULL; /* paths are interned */
+}
+
+enum { MOST_SUGGESTED = 100 };
+
+static void add_part(Evaluator *ev, Layer *parent, Layer *part, Name name) {
+    if (!parent->parts) parent->parts = map_new(ev->arena);
+    if (map_get(parent->parts, part->path)) return;
+    map_set(parent->parts, part->path, part);
+    if (parent->part_names.count < MOST_SUGGESTED) vec_push(ev->arena, &parent->part_names, name);
+}
+
+Value layer_part(Evaluator *ev, const Layer *layer, const char *name, Span span) {
+    if (!layer->path || (!layer->parts && !layer->has_run)) {
+        Diagnostic *d = report(ev, "no-such-part", span, "the parts of this layer are not known before it has run");
+        report_help(ev, d, "run the layer first: `x -> %s`", layer->path ? layer->path : layer_callee(layer));
+        return value_error;
+    }
+    Name path = intern(ev->names, path_join(ev->arena, layer->path, name));
+    Layer *part = find_part(layer, path);
+    if (part) return layer_value(part);
+    const Weight *weight = map_get(ev->weights, path);
+    if (weight) return value_node(weight->node);
+    Diagnostic *d = report(ev, "no-such-part", span, "`%s` has no part `%s`", layer->path, name);
+    report_suggestion(ev, d, name, layer->part_names.items, layer->part_names.count);
+    return value_error;
+}
+
 static void set_path(Evaluator *ev, Layer *layer, Layer *parent, Name name) {
     layer->parent = parent;
     layer->path = intern(ev->names, path_join(ev->arena, parent->path, name));
     layer->identity = intern(ev->names, arena_printf(ev->arena, "%s/%s", parent->identity, name));
+    add_part(ev, parent, layer, name);
     if (layer->kind == LAYER_BRACES) return;
     for (int i = 0; i < layer->bound.count; i++) {
         Binding *b = &layer->bound.items[i];

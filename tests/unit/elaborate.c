@@ -108,6 +108,13 @@ static void paths(void) {
     weights_are("", "return x * per_channel(param([4], init = 1))", "param");
 }
 
+static void parts(void) {
+    weights_are("", "E = { conv(4, 1, bias = false) -> conv(4, 1, bias = false) }\n y = x -> E\n return y -> E[1]", "E.0.weight E.1.weight");
+    weights_are(ONE, "E = one()\n y = x -> E\n return (y -> E.c) * E.c.weight[0, 0, 0, 0]", "E.c.weight");
+    errors_are(ONE, "E = one()\n y = x -> E\n return y -> E.d", 1);
+    errors_are(ONE, "E = one()\n return x -> E.c", 1);
+}
+
 static void groups(void) {
     weights_are("", "return x -> a: repeat 2 { conv(4, 1, bias = false) -> relu }", "a.0.weight a.2.weight");
     weights_are("", "return x -> a: { repeat 2 { conv(4, 1, bias = false) } -> if true { conv(4, 1, bias = false) } }",
@@ -345,6 +352,7 @@ static void bounds(void) {
 void suite_elaborate(void) {
     CU_pSuite suite = CU_add_suite("elaborate", NULL, NULL);
     CU_add_test(suite, "paths of layers and weights", paths);
+    CU_add_test(suite, "parts of layers", parts);
     CU_add_test(suite, "repeat, if and braces", groups);
     CU_add_test(suite, "paths made twice", twice);
     CU_add_test(suite, "sizes", sizes);
