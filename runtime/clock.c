@@ -2,6 +2,7 @@
 #include "runtime.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #define MOST_RUNS 1000
@@ -29,11 +30,13 @@ void cai_clock_started(void *data) {
     if (clock->first_kernel == 0) clock->first_kernel = now();
 }
 
-/* The most memory that was resident, in MB. getrusage would give that of the shell before exec, if it was more. */
+/* The most memory that was resident, in MB. getrusage, the fallback, gives that of the shell before exec if it was more. */
 static double peak_memory(void) {
+    struct rusage usage = {0};
+    getrusage(RUSAGE_SELF, &usage);
+    double peak = (double)usage.ru_maxrss / 1e3;
     FILE *file = fopen("/proc/self/status", "re");
     char line[200];
-    double peak = 0;
     while (file && fgets(line, sizeof line, file)) {
         if (strncmp(line, "VmHWM:", 6) == 0) peak = strtod(line + 6, NULL) / 1e3;
     }

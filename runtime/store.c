@@ -147,7 +147,8 @@ bool cai_store_check(const cai_program *program, const cai_command *command, con
             default_folder(jobs->folder, program->name, folder, sizeof folder);
             if (!make_folder(folder, error)) return false;
         }
-        bool from_standard = jobs->count == 1 && program->input_count > 0 && strcmp(jobs->feeds[0].paths[0], "-") == 0;
+        bool from_standard = jobs->count == 1 && program->input_count > 0 && program->output_count == 1 &&
+                             strcmp(jobs->feeds[0].paths[0], "-") == 0;
         if (!path && from_standard && program->outputs[i].form == CAI_FORM_IMAGE && isatty(STDOUT_FILENO)) {
             return cai_fail(error, CAI_BAD_USAGE, "say by -o where the picture goes: it would be bytes on this terminal");
         }
@@ -202,30 +203,38 @@ static bool fail_if_source(const Place *place, cai_error *error) {
     return cai_fail(error, CAI_BAD_USAGE, "%s: its result would take its place: name another folder", place->source);
 }
 
-/* Where picture `index` of `count`, or the tensor (count 1), of an output
- * goes. False with error->status CAI_OK: to the screen, as text. */
+/* A file that was named: several pictures get a number before the extension. */
+static bool name_file(const char *path, int64_t index, int64_t count, Place *place, cai_error *error) {
+    if (count > 1 && cai_is_stream(path)) {
+        return cai_fail(error, CAI_BAD_USAGE, "%s takes one picture, and the result has %lld: name a folder, as in -o results/",
+                        strcmp(path, "-") == 0 ? "standard output" : path, (long long)count);
+    }
+    size_t stem = stem_length(path);
+    place->told = count == 1;
+    if (count == 1) snprintf(place->path, sizeof place->path, "%s", path);
+    else snprintf(place->path, sizeof place->path, "%.*s.%lld%s", (int)stem, path, (long long)index + 1, path + stem);
+    return true;
+}
+
+static const char *extension_for(const cai_results *r, int port, const Place *place) {
+    if (r->program->outputs[port].form != CAI_FORM_IMAGE) return ".npy";
+    return place->source && has_picture_extension(place->source) ? place->source + stem_length(place->source) : ".png";
+}
+
+/* Where picture `index` of `count`, or the tensor (count 1), of an output goes. False with error->status CAI_OK: to the screen,
+ * as text. */
 static bool find_place(const cai_results *r, int port, int64_t index, int64_t count, Place *place, cai_error *error) {
-    const char *path = asked(r->command, port), *extension = ".npy";
+    const char *path = asked(r->command, port) ? asked(r->command, port) : asked(r->command, -1);
     bool picture = r->program->outputs[port].form == CAI_FORM_IMAGE;
-    if (!path) path = asked(r->command, -1);
-    *place = (Place){.source = source_of(r, index, count), .told = true};
     error->status = CAI_OK;
-    if (picture)
-        extension = place->source && has_picture_extension(place->source) ? place->source + stem_length(place->source) : ".png";
+    *place = (Place){.source = source_of(r, index, count), .told = true};
+    const char *extension = extension_for(r, port, place);
+    bool from_standard = place->source && strcmp(place->source, "-") == 0;
+    if (!path && picture && from_standard && r->program->output_count == 1) path = "-";
     if (path && is_folder(path))
         return compose(r, port, index, count, path, false, extension, place, error) && fail_if_source(place, error);
-    if (path && !cai_is_stream(path) && numbered(r, count)) {
-        place->told = false;
-        snprintf(place->path, sizeof place->path, "%.*s.%lld%s", (int)stem_length(path), path, (long long)index + 1,
-                 path + stem_length(path));
-        return true;
-    }
-    if (!path && !picture) return false;
-    if (!path && place->source && strcmp(place->source, "-") == 0) path = "-";
-    if (path) {
-        snprintf(place->path, sizeof place->path, "%s", path);
-        return true;
-    }
+    if (path) return name_file(path, index, count, place, error);
+    if (!picture) return false;
     place->told = false;
     if (!r->jobs->folder) return compose(r, port, index, count, NULL, true, extension, place, error);
     char folder[PATH_MAX];
@@ -294,8 +303,8 @@ static FILE *text_stream(const cai_results *r) {
 }
 
 static void tell(const cai_results *r, const Place *place) {
-    if (!place->told)
-        fprintf(text_stream(r), "%s%s%s\n", place->source ? place->source : "", place->source ? " -> " : "", place->path);
+    const char *source = place->source && strcmp(place->source, "-") != 0 ? place->source : NULL;
+    if (!place->told) fprintf(text_stream(r), "%s%s%s\n", source ? source : "", source ? " -> " : "", place->path);
 }
 
 static bool store_picture(const cai_results *r, int port, int64_t index, int64_t count, cai_error *error) {
