@@ -38,7 +38,8 @@ static bool same_bytes(const void *a, const void *b, size_t bytes) { return byte
 static bool fields_equal(const AttrInfo *info, const void *a, const void *b) {
     switch (info->kind) {
     case ATTR_INT: return FIELD(int64_t, a, info) == FIELD(int64_t, b, info);
-    case ATTR_REAL: return same_bytes((const char *)a + info->offset, (const char *)b + info->offset, sizeof(double)); /* -0 is not 0 */
+    case ATTR_REAL:
+        return same_bytes((const char *)a + info->offset, (const char *)b + info->offset, sizeof(double)); /* -0 is not 0 */
     case ATTR_BOOL: return FIELD(bool, a, info) == FIELD(bool, b, info);
     case ATTR_NAME: return FIELD(Name, a, info) == FIELD(Name, b, info);
     case ATTR_TYPE: return FIELD(DType, a, info) == FIELD(DType, b, info);

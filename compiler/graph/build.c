@@ -16,7 +16,8 @@ static int common_dims(Graph *g, Shape a, Shape b, Dim *dims) {
     int rank = a.rank > b.rank ? a.rank : b.rank;
     Dim one = dim_const(g->dims, 1);
     for (int i = 0; i < rank; i++) {
-        Dim left = i < rank - a.rank ? one : a.dims[i - (rank - a.rank)], right = i < rank - b.rank ? one : b.dims[i - (rank - b.rank)];
+        Dim left = i < rank - a.rank ? one : a.dims[i - (rank - a.rank)],
+            right = i < rank - b.rank ? one : b.dims[i - (rank - b.rank)];
         dims[i] = left == one ? right : left;
     }
     return rank;

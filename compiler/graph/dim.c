@@ -21,7 +21,7 @@ typedef struct Entry {
     struct DimNode node; /* first: a Dim points at its Entry */
     Dims *dims;
     uint64_t hash;
-    int64_t low;         /* see lowest; right once low_known */
+    int64_t low; /* see lowest; right once low_known */
     bool low_known;
 } Entry;
 
@@ -29,7 +29,7 @@ struct Dims {
     Arena *arena;
     Vec(Symbol *) symbols;
     Vec(Dim) atoms; /* each symbol as a size */
-    Entry **table; /* open addressing, a power of two */
+    Entry **table;  /* open addressing, a power of two */
     int capacity, count;
 };
 
@@ -85,7 +85,8 @@ static uint64_t hash_terms(const DimTerm *terms, int count) {
         hash = hash_bytes(&terms[t].coefficient, sizeof terms[t].coefficient, hash);
         for (int f = 0; f < terms[t].factor_count; f++) {
             const DimFactor *factor = &terms[t].factors[f];
-            int64_t key[3] = {factor->symbol ? factor->symbol->index : -1, factor->symbol ? 0 : factor->dividend->id, factor->divisor};
+            int64_t key[3] = {factor->symbol ? factor->symbol->index : -1, factor->symbol ? 0 : factor->dividend->id,
+                              factor->divisor};
             hash = hash_bytes(key, sizeof key, hash);
         }
     }
@@ -102,7 +103,8 @@ static Entry **find(Entry **table, int capacity, uint64_t hash, const DimTerm *t
     for (uint64_t at = hash;; at++) {
         Entry **slot = &table[at & (uint64_t)(capacity - 1)];
         if (!*slot) return slot;
-        if ((*slot)->hash == hash && (*slot)->node.term_count == count && same_terms((*slot)->node.terms, terms, count)) return slot;
+        if ((*slot)->hash == hash && (*slot)->node.term_count == count && same_terms((*slot)->node.terms, terms, count))
+            return slot;
     }
 }
 
@@ -129,8 +131,7 @@ static Dim make(Dims *dims, Terms *terms) {
     for (int t = 0; t < terms->count; t++) {
         if (kept > 0 && compare_terms(&terms->items[kept - 1], &terms->items[t]) == 0)
             terms->items[kept - 1].coefficient = saturated_add(terms->items[kept - 1].coefficient, terms->items[t].coefficient);
-        else
-            terms->items[kept++] = terms->items[t];
+        else terms->items[kept++] = terms->items[t];
         if (terms->items[kept - 1].coefficient == 0) kept--;
     }
     uint64_t hash = hash_terms(terms->items, kept);
@@ -139,7 +140,8 @@ static Dim make(Dims *dims, Terms *terms) {
     if (!*slot) {
         Entry *entry = NEW(dims->arena, Entry);
         *entry = (Entry){.node = {kept, arena_copy(dims->arena, terms->items, sizeof(DimTerm) * (size_t)kept), dims->count++},
-                         .dims = dims, .hash = hash};
+                         .dims = dims,
+                         .hash = hash};
         *slot = entry;
     }
     return &(*slot)->node;
@@ -163,7 +165,8 @@ static void add_scaled(Dims *dims, Terms *terms, Dim a, int64_t factor) {
 static DimTerm multiply_terms(Dims *dims, const DimTerm *a, const DimTerm *b) {
     int count = a->factor_count + b->factor_count;
     int64_t coefficient = saturated_mul(a->coefficient, b->coefficient);
-    if (a->factor_count == 0 || b->factor_count == 0) return (DimTerm){coefficient, count, a->factor_count ? a->factors : b->factors};
+    if (a->factor_count == 0 || b->factor_count == 0)
+        return (DimTerm){coefficient, count, a->factor_count ? a->factors : b->factors};
     DimFactor *factors = NEW_ARRAY(dims->arena, DimFactor, count);
     for (int i = 0, j = 0; i + j < count;) {
         bool first = j == b->factor_count || (i < a->factor_count && compare_factors(&a->factors[i], &b->factors[j]) <= 0);
@@ -365,8 +368,7 @@ static int64_t low_by_shifting(Dim a) {
         if (rounds == 12 || scale > INT64_MAX / 65536) return INT64_MIN;
         a = relax_floor(dims, a, term, factor, &scale);
     }
-    for (int s = 0; s < dims->symbols.count; s++)
-        a = dim_substitute(dims, a, s, dim_offset(dims, dims->atoms.items[s], 1));
+    for (int s = 0; s < dims->symbols.count; s++) a = dim_substitute(dims, a, s, dim_offset(dims, dims->atoms.items[s], 1));
     for (int t = 0; t < a->term_count; t++) {
         if (a->terms[t].factor_count == 0) low = a->terms[t].coefficient;
         else if (a->terms[t].coefficient < 0) return INT64_MIN;
@@ -411,7 +413,8 @@ bool dim_evaluate(Dim a, const int64_t *symbols, int64_t *value) {
     for (int t = 0; t < a->term_count; t++) {
         int64_t product = a->terms[t].coefficient, factor;
         for (int f = 0; f < a->terms[t].factor_count; f++)
-            if (!evaluate_factor(&a->terms[t].factors[f], symbols, &factor) || __builtin_mul_overflow(product, factor, &product)) return false;
+            if (!evaluate_factor(&a->terms[t].factors[f], symbols, &factor) || __builtin_mul_overflow(product, factor, &product))
+                return false;
         if (__builtin_add_overflow(*value, product, value)) return false;
     }
     return true;

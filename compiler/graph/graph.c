@@ -77,7 +77,8 @@ static void grow(Graph *graph) {
 }
 
 static bool same_origin(const Origin *a, const Origin *b) {
-    return a->span.source == b->span.source && a->span.begin == b->span.begin && a->span.end == b->span.end && strcmp(a->path, b->path) == 0;
+    return a->span.source == b->span.source && a->span.begin == b->span.begin && a->span.end == b->span.end &&
+           strcmp(a->path, b->path) == 0;
 }
 
 /* The node's origins with those of `more` that it lacks. Lists are shared between nodes, so a longer one is a new one. */
@@ -98,11 +99,12 @@ static void add_origins(Graph *graph, Node *node, const Origin *more) {
     }
 }
 
-static Node *insert(Graph *graph, int slot, uint64_t hash, Op op, Node *const *inputs, int count, const void *attributes, Shape shape) {
+static Node *insert(Graph *graph, int slot, uint64_t hash, Op op, Node *const *inputs, int count, const void *attributes,
+                    Shape shape) {
     Node *node = NEW(graph->arena, Node);
     shape.dims = arena_copy(graph->arena, shape.dims, sizeof *shape.dims * (size_t)shape.rank);
-    *node = (Node){op, graph->nodes.count, count, arena_copy(graph->arena, inputs, sizeof *inputs * (size_t)count),
-                   attributes, shape, graph->here};
+    *node = (Node){.op = op, .id = graph->nodes.count, .input_count = count, .attributes = attributes, .shape = shape,
+                   .origin = graph->here, .inputs = arena_copy(graph->arena, inputs, sizeof *inputs * (size_t)count)};
     graph->interned->table[slot] = node;
     graph->interned->hashes[slot] = hash;
     vec_push(graph->arena, &graph->nodes, node);
@@ -154,15 +156,17 @@ static bool check_sizes(Graph *graph, const Node *node, ShapeError *error) {
     int64_t low, high;
     for (int i = 0; i < shape.rank; i++)
         if ((dim_bounds(shape.dims[i], &low, &high), low < 1) && /* first: text is dear */
-            !graph_require(graph, CHECK_AT_LEAST, shape.dims[i], dim_const(graph->dims, 1), error, "axis %d of the result of %s would have size %s", i,
-                           op_info[node->op].name, size_text(graph, shape.dims[i]))) {
+            !graph_require(graph, CHECK_AT_LEAST, shape.dims[i], dim_const(graph->dims, 1), error,
+                           "axis %d of the result of %s would have size %s", i, op_info[node->op].name,
+                           size_text(graph, shape.dims[i]))) {
             error->axis = i;
             return false;
         }
     int64_t count;
     Dim elements = shape_elements(graph->dims, shape);
     if (!dim_is_const(elements, &count) || count <= MOST_ELEMENTS) return true;
-    return shape_error(graph, error, -1, -1, "%s would be a tensor of %lld elements", shape_string(graph->arena, shape), (long long)count);
+    return shape_error(graph, error, -1, -1, "%s would be a tensor of %lld elements", shape_string(graph->arena, shape),
+                       (long long)count);
 }
 
 Node *graph_try(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes, ShapeError *error) {

@@ -18,14 +18,19 @@ static bool check_geometry(Graph *g, Op op, Node *const *inputs, const Geometry 
     Shape a = inputs[0]->shape, b = inputs[1]->shape;
     const char *name = op_info[op].name;
     if (!dtype_is_float(a.type) || a.type != b.type)
-        return shape_error(g, error, 1, -1, "%s takes floats of one type, not %s and %s", name, dtype_name(a.type), dtype_name(b.type));
+        return shape_error(g, error, 1, -1, "%s takes floats of one type, not %s and %s", name, dtype_name(a.type),
+                           dtype_name(b.type));
     int axes = a.rank - 2;
     if (axes < 1 || axes > MOST_AXES)
-        return shape_error(g, error, 0, -1, "%s takes batch, channels and 1 to %d spatial axes, not %s", name, MOST_AXES, shape_string(g->arena, a));
+        return shape_error(g, error, 0, -1, "%s takes batch, channels and 1 to %d spatial axes, not %s", name, MOST_AXES,
+                           shape_string(g->arena, a));
     if (b.rank != a.rank)
-        return shape_error(g, error, 1, -1, "%s of %s needs a second operand of as many axes, not %s", name, shape_string(g->arena, a), shape_string(g->arena, b));
-    if (geometry->stride.count != axes || geometry->dilation.count != axes || geometry->before.count != axes || geometry->size.count != axes)
-        return shape_error(g, error, -1, -1, "%s over %d spatial axes needs as many strides, dilations, paddings and sizes", name, axes);
+        return shape_error(g, error, 1, -1, "%s of %s needs a second operand of as many axes, not %s", name,
+                           shape_string(g->arena, a), shape_string(g->arena, b));
+    if (geometry->stride.count != axes || geometry->dilation.count != axes || geometry->before.count != axes ||
+        geometry->size.count != axes)
+        return shape_error(g, error, -1, -1, "%s over %d spatial axes needs as many strides, dilations, paddings and sizes", name,
+                           axes);
     for (int i = 0; i < axes; i++)
         if (geometry->stride.items[i] < 1 || geometry->dilation.items[i] < 1)
             return shape_error(g, error, -1, -1, "stride and dilation of a convolution must be at least 1");
@@ -34,8 +39,8 @@ static bool check_geometry(Graph *g, Op op, Node *const *inputs, const Geometry 
 
 /* Channels that the groups must divide. */
 static bool check_groups(Graph *g, Dim channels, int64_t groups, int input, const char *what, ShapeError *error) {
-    if (graph_require(g, CHECK_DIVISIBLE, channels, dim_const(g->dims, groups), error, "%s channels, %s, are not a multiple of the %lld groups",
-                      what, size_text(g, channels), (long long)groups))
+    if (graph_require(g, CHECK_DIVISIBLE, channels, dim_const(g->dims, groups), error,
+                      "%s channels, %s, are not a multiple of the %lld groups", what, size_text(g, channels), (long long)groups))
         return true;
     error->input = input;
     error->axis = 1;
@@ -60,24 +65,27 @@ bool shape_convolution(Graph *g, Op op, Node *const *inputs, int count, const vo
     if (!check_groups(g, w.dims[0], geometry->groups, 1, "the output's", error)) return false;
     Dim wanted = dim_scale(g->dims, w.dims[1], geometry->groups);
     if (wanted != x.dims[1])
-        return shape_error(g, error, 0, 1, "convolution needs an input of %s channels, not %s: its weight is %s%s", size_text(g, wanted),
-                           size_text(g, x.dims[1]), shape_string(g->arena, w), geometry->groups == 1 ? "" : " a group");
+        return shape_error(g, error, 0, 1, "convolution needs an input of %s channels, not %s: its weight is %s%s",
+                           size_text(g, wanted), size_text(g, x.dims[1]), shape_string(g->arena, w),
+                           geometry->groups == 1 ? "" : " a group");
     return result(g, x.dims[0], w.dims[0], geometry, x.type, shape);
 }
 
-bool shape_convolution_input(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_convolution_input(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+                             ShapeError *error) {
     (void)count;
     const Geometry *geometry = attributes;
     Shape dy = inputs[0]->shape, w = inputs[1]->shape;
     if (!check_geometry(g, op, inputs, geometry, error)) return false;
     if (!check_groups(g, dy.dims[1], geometry->groups, 0, "the input's", error)) return false;
     if (w.dims[0] != dy.dims[1])
-        return shape_error(g, error, 0, 1, "a transposed convolution needs an input of %s channels, not %s: its weight is %s", size_text(g, w.dims[0]),
-                           size_text(g, dy.dims[1]), shape_string(g->arena, w));
+        return shape_error(g, error, 0, 1, "a transposed convolution needs an input of %s channels, not %s: its weight is %s",
+                           size_text(g, w.dims[0]), size_text(g, dy.dims[1]), shape_string(g->arena, w));
     return result(g, dy.dims[0], dim_scale(g->dims, w.dims[1], geometry->groups), geometry, dy.type, shape);
 }
 
-bool shape_convolution_weight(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_convolution_weight(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+                              ShapeError *error) {
     (void)count;
     const Geometry *geometry = attributes;
     Shape x = inputs[0]->shape, dy = inputs[1]->shape;
@@ -171,8 +179,10 @@ static void row(const Nest *nest, int64_t x, int64_t y, int64_t w, int64_t count
     if (nest->op == OP_convolution) {
         const double *from = nest->from_x + x, factor = nest->from_w[w];
         double *to = nest->to + y;
-        if (stride == 1) for (int64_t i = 0; i < count; i++) to[i] += from[i] * factor;
-        else for (int64_t i = 0; i < count; i++) to[i] += from[i * stride] * factor;
+        if (stride == 1)
+            for (int64_t i = 0; i < count; i++) to[i] += from[i] * factor;
+        else
+            for (int64_t i = 0; i < count; i++) to[i] += from[i * stride] * factor;
     } else if (nest->op == OP_convolution_input) {
         const double *from = nest->from_y + y, factor = nest->from_w[w];
         double *to = nest->to + x;

@@ -12,11 +12,14 @@ static bool equal_sizes(Graph *g, Op op, Node *const *inputs, int count, ShapeEr
     for (int i = 1; i < count; i++) {
         Shape b = inputs[i]->shape;
         if (a.rank != b.rank)
-            return shape_error(g, error, i, -1, "%s takes tensors of equal rank, not %s and %s", op_info[op].name, shape_text(g, a), shape_text(g, b));
+            return shape_error(g, error, i, -1, "%s takes tensors of equal rank, not %s and %s", op_info[op].name, shape_text(g, a),
+                               shape_text(g, b));
         for (int axis = 0; axis < a.rank; axis++)
             if (a.dims[axis] != b.dims[axis])
-                return shape_error(g, error, i, axis, "%s takes tensors of equal sizes, not %s and %s: axis %d is %s in one and %s in the other",
-                                   op_info[op].name, shape_text(g, a), shape_text(g, b), axis, size_text(g, a.dims[axis]), size_text(g, b.dims[axis]));
+                return shape_error(g, error, i, axis,
+                                   "%s takes tensors of equal sizes, not %s and %s: axis %d is %s in one and %s in the other",
+                                   op_info[op].name, shape_text(g, a), shape_text(g, b), axis, size_text(g, a.dims[axis]),
+                                   size_text(g, b.dims[axis]));
     }
     return true;
 }
@@ -63,7 +66,8 @@ bool shape_compare(Graph *g, Op op, Node *const *inputs, int count, const void *
 
 bool shape_select(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
     (void)attributes;
-    if (inputs[0]->shape.type != DTYPE_BOOL) return shape_error(g, error, 0, -1, "select's condition is bool, not %s", dtype_name(inputs[0]->shape.type));
+    if (inputs[0]->shape.type != DTYPE_BOOL)
+        return shape_error(g, error, 0, -1, "select's condition is bool, not %s", dtype_name(inputs[0]->shape.type));
     *shape = inputs[1]->shape;
     return equal_sizes(g, op, inputs, count, error) && equal_types(g, op, inputs, 1, count, error);
 }

@@ -5,11 +5,14 @@ bool shape_matmul(Graph *g, Op op, Node *const *inputs, int count, const void *a
     (void)op, (void)count, (void)attributes;
     Shape a = inputs[0]->shape, b = inputs[1]->shape;
     const char *left = shape_string(g->arena, a), *right = shape_string(g->arena, b);
-    if (!dtype_is_float(a.type) || a.type != b.type) return shape_error(g, error, 1, -1, "a matrix product takes floats of one type, not %s and %s", left, right);
+    if (!dtype_is_float(a.type) || a.type != b.type)
+        return shape_error(g, error, 1, -1, "a matrix product takes floats of one type, not %s and %s", left, right);
     if (a.rank < 2 || b.rank < 2 || a.rank != b.rank)
-        return shape_error(g, error, 1, -1, "a matrix product takes two tensors of equal rank, 2 or more, not %s and %s", left, right);
+        return shape_error(g, error, 1, -1, "a matrix product takes two tensors of equal rank, 2 or more, not %s and %s", left,
+                           right);
     for (int i = 0; i < a.rank - 2; i++)
-        if (a.dims[i] != b.dims[i]) return shape_error(g, error, 1, i, "a matrix product takes equal leading axes, not %s and %s", left, right);
+        if (a.dims[i] != b.dims[i])
+            return shape_error(g, error, 1, i, "a matrix product takes equal leading axes, not %s and %s", left, right);
     if (a.dims[a.rank - 1] != b.dims[b.rank - 2])
         return shape_error(g, error, 1, b.rank - 2, "matrix product of %s and %s: rows of %s meet columns of %s", left, right,
                            size_text(g, a.dims[a.rank - 1]), size_text(g, b.dims[b.rank - 2]));

@@ -5,12 +5,14 @@
 
 static bool check_rank(Graph *g, Op op, Shape x, int count, const char *what, ShapeError *error) {
     if (x.rank == count) return true;
-    return shape_error(g, error, 0, -1, "%s names %d %s for a tensor of %d axes, %s", op_info[op].name, count, what, x.rank, shape_string(g->arena, x));
+    return shape_error(g, error, 0, -1, "%s names %d %s for a tensor of %d axes, %s", op_info[op].name, count, what, x.rank,
+                       shape_string(g->arena, x));
 }
 
 static bool check_axis(Graph *g, Op op, Shape x, int64_t axis, ShapeError *error) {
     if (axis >= 0 && axis < x.rank) return true;
-    return shape_error(g, error, 0, -1, "%s along axis %lld of a tensor of %d axes, %s", op_info[op].name, (long long)axis, x.rank, shape_string(g->arena, x));
+    return shape_error(g, error, 0, -1, "%s along axis %lld of a tensor of %d axes, %s", op_info[op].name, (long long)axis, x.rank,
+                       shape_string(g->arena, x));
 }
 
 bool shape_reshape(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
@@ -18,11 +20,12 @@ bool shape_reshape(Graph *g, Op op, Node *const *inputs, int count, const void *
     DimList dims = ((const reshape_attributes *)attributes)->dims;
     Shape x = inputs[0]->shape;
     *shape = (Shape){x.type, dims.count, dims.items};
-    if (dims.count > REF_MAX_RANK) return shape_error(g, error, -1, -1, "a tensor of %d axes; %d is the most", dims.count, REF_MAX_RANK);
+    if (dims.count > REF_MAX_RANK)
+        return shape_error(g, error, -1, -1, "a tensor of %d axes; %d is the most", dims.count, REF_MAX_RANK);
     Dim before = shape_elements(g->dims, x), after = shape_elements(g->dims, *shape);
     if (before == after) return true;
-    return shape_error(g, error, 0, -1, "reshape of %s, which has %s elements, to %s, which has %s", shape_string(g->arena, x), size_text(g, before),
-                       shape_string(g->arena, *shape), size_text(g, after));
+    return shape_error(g, error, 0, -1, "reshape of %s, which has %s elements, to %s, which has %s", shape_string(g->arena, x),
+                       size_text(g, before), shape_string(g->arena, *shape), size_text(g, after));
 }
 
 bool shape_transpose(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
@@ -47,8 +50,8 @@ bool shape_broadcast(Graph *g, Op op, Node *const *inputs, int count, const void
     *shape = (Shape){x.type, x.rank, dims.items};
     for (int i = 0; i < x.rank; i++)
         if (x.dims[i] != dims.items[i] && x.dims[i] != dim_const(g->dims, 1))
-            return shape_error(g, error, 0, i, "%s does not stretch to %s: axis %d is %s, and only 1 stretches", shape_string(g->arena, x),
-                               shape_string(g->arena, *shape), i, size_text(g, x.dims[i]));
+            return shape_error(g, error, 0, i, "%s does not stretch to %s: axis %d is %s, and only 1 stretches",
+                               shape_string(g->arena, x), shape_string(g->arena, *shape), i, size_text(g, x.dims[i]));
     return true;
 }
 
@@ -56,16 +59,18 @@ bool shape_slice(Graph *g, Op op, Node *const *inputs, int count, const void *at
     (void)count;
     const slice_attributes *slice = attributes;
     Shape x = inputs[0]->shape;
-    if (!check_rank(g, op, x, slice->begin.count, "beginnings", error) || !check_rank(g, op, x, slice->size.count, "sizes", error) ||
-        !check_rank(g, op, x, slice->step.count, "steps", error))
+    if (!check_rank(g, op, x, slice->begin.count, "beginnings", error) ||
+        !check_rank(g, op, x, slice->size.count, "sizes", error) || !check_rank(g, op, x, slice->step.count, "steps", error))
         return false;
     for (int i = 0; i < x.rank; i++) {
         Dim begin = slice->begin.items[i], size = slice->size.items[i];
         if (slice->step.items[i] < 1) return shape_error(g, error, 0, i, "the step of a slice must be at least 1");
         Dim last = dim_add(g->dims, begin, dim_scale(g->dims, dim_offset(g->dims, size, -1), slice->step.items[i]));
-        if (graph_require(g, CHECK_AT_LEAST, begin, dim_const(g->dims, 0), error, "the slice of axis %d begins at %s", i, size_text(g, begin)) &&
-            graph_require(g, CHECK_AT_LEAST, x.dims[i], dim_offset(g->dims, last, 1), error, "the slice reaches element %s of axis %d, which has size %s",
-                          size_text(g, last), i, size_text(g, x.dims[i])))
+        if (graph_require(g, CHECK_AT_LEAST, begin, dim_const(g->dims, 0), error, "the slice of axis %d begins at %s", i,
+                          size_text(g, begin)) &&
+            graph_require(g, CHECK_AT_LEAST, x.dims[i], dim_offset(g->dims, last, 1), error,
+                          "the slice reaches element %s of axis %d, which has size %s", size_text(g, last), i,
+                          size_text(g, x.dims[i])))
             continue;
         error->input = 0;
         error->axis = i;
@@ -77,11 +82,12 @@ bool shape_slice(Graph *g, Op op, Node *const *inputs, int count, const void *at
 
 /* The most that a border may hold: reflect does not repeat the edge. */
 static bool check_border(Graph *g, Name mode, Dim border, Dim size, int axis, ShapeError *error) {
-    bool good = graph_require(g, CHECK_AT_LEAST, border, dim_const(g->dims, 0), error, "padding of axis %d by %s", axis, size_text(g, border));
+    bool good = graph_require(g, CHECK_AT_LEAST, border, dim_const(g->dims, 0), error, "padding of axis %d by %s", axis,
+                              size_text(g, border));
     if (good && same_name(mode, "reflect"))
         good = graph_require(g, CHECK_AT_LEAST, dim_offset(g->dims, size, -1), border, error,
-                             "reflect padding of axis %d by %s needs a size above %s; it is %s", axis, size_text(g, border), size_text(g, border),
-                             size_text(g, size));
+                             "reflect padding of axis %d by %s needs a size above %s; it is %s", axis, size_text(g, border),
+                             size_text(g, border), size_text(g, size));
     if (!good) error->input = 0, error->axis = axis;
     return good;
 }
@@ -95,7 +101,8 @@ bool shape_pad(Graph *g, Op op, Node *const *inputs, int count, const void *attr
     (void)count;
     const pad_attributes *pad = attributes;
     Shape x = inputs[0]->shape;
-    if (!check_rank(g, op, x, pad->before.count, "paddings", error) || !check_rank(g, op, x, pad->after.count, "paddings", error)) return false;
+    if (!check_rank(g, op, x, pad->before.count, "paddings", error) || !check_rank(g, op, x, pad->after.count, "paddings", error))
+        return false;
     if (!check_mode(g, pad->mode, error)) return false;
     Dim *dims = copy_dims(g, x);
     for (int i = 0; i < x.rank; i++) {
@@ -111,7 +118,8 @@ bool shape_pad_input(Graph *g, Op op, Node *const *inputs, int count, const void
     (void)count;
     const pad_input_attributes *pad = attributes;
     Shape dy = inputs[0]->shape;
-    if (!check_rank(g, op, dy, pad->before.count, "paddings", error) || !check_rank(g, op, dy, pad->size.count, "sizes", error)) return false;
+    if (!check_rank(g, op, dy, pad->before.count, "paddings", error) || !check_rank(g, op, dy, pad->size.count, "sizes", error))
+        return false;
     *shape = (Shape){dy.type, dy.rank, pad->size.items};
     return check_mode(g, pad->mode, error);
 }
@@ -128,7 +136,9 @@ bool shape_concat(Graph *g, Op op, Node *const *inputs, int count, const void *a
         if (next.rank != first.rank) return shape_error(g, error, i, -1, "concat takes tensors of equal rank, not %s and %s", a, b);
         for (int k = 0; k < first.rank; k++)
             if (k != axis && next.dims[k] != first.dims[k])
-                return shape_error(g, error, i, k, "concat along axis %lld takes equal sizes in the other axes, not %s and %s: axis %d is %s in one and %s in the other",
+                return shape_error(g, error, i, k,
+                                   "concat along axis %lld takes equal sizes in the other axes, not %s and %s: axis %d is %s in "
+                                   "one and %s in the other",
                                    (long long)axis, a, b, k, size_text(g, first.dims[k]), size_text(g, next.dims[k]));
         dims[axis] = dim_add(g->dims, dims[axis], next.dims[axis]);
     }
@@ -159,7 +169,8 @@ bool shape_gather(Graph *g, Op op, Node *const *inputs, int count, const void *a
     int rank = x.rank - 1 + index.rank;
     if (rank > REF_MAX_RANK) return shape_error(g, error, 1, -1, "a tensor of %d axes; %d is the most", rank, REF_MAX_RANK);
     Dim *dims = NEW_ARRAY(g->arena, Dim, rank);
-    for (int i = 0; i < rank; i++) dims[i] = i < axis ? x.dims[i] : i < axis + index.rank ? index.dims[i - axis] : x.dims[i - index.rank + 1];
+    for (int i = 0; i < rank; i++)
+        dims[i] = i < axis ? x.dims[i] : i < axis + index.rank ? index.dims[i - axis] : x.dims[i - index.rank + 1];
     *shape = (Shape){x.type, rank, dims};
     return true;
 }
@@ -171,11 +182,14 @@ bool shape_scatter_add(Graph *g, Op op, Node *const *inputs, int count, const vo
     int rank = dy.rank - index.rank + 1;
     if (!check_index(g, op, inputs[1], error)) return false;
     if (scatter->size.count != 1 || rank < 1 || scatter->axis < 0 || scatter->axis >= rank)
-        return shape_error(g, error, 1, -1, "scatter_add of %s by an index %s", shape_string(g->arena, dy), shape_string(g->arena, index));
+        return shape_error(g, error, 1, -1, "scatter_add of %s by an index %s", shape_string(g->arena, dy),
+                           shape_string(g->arena, index));
     for (int i = 0; i < index.rank; i++)
-        if (dy.dims[scatter->axis + i] != index.dims[i]) return shape_error(g, error, 1, i, "scatter_add takes an index for each element of its axis");
+        if (dy.dims[scatter->axis + i] != index.dims[i])
+            return shape_error(g, error, 1, i, "scatter_add takes an index for each element of its axis");
     Dim *dims = NEW_ARRAY(g->arena, Dim, rank);
-    for (int i = 0; i < rank; i++) dims[i] = i < scatter->axis ? dy.dims[i] : i == scatter->axis ? scatter->size.items[0] : dy.dims[i + index.rank - 1];
+    for (int i = 0; i < rank; i++)
+        dims[i] = i < scatter->axis ? dy.dims[i] : i == scatter->axis ? scatter->size.items[0] : dy.dims[i + index.rank - 1];
     *shape = (Shape){dy.type, rank, dims};
     return true;
 }
@@ -201,7 +215,8 @@ Node *grad_broadcast(Graph *g, Node *node, int input, Node *dy) { return build_s
 static Node *spread(Graph *g, Node *dy, IntList steps) {
     int rank = dy->shape.rank, wide = 0;
     Dim zero = dim_const(g->dims, 0), one = dim_const(g->dims, 1);
-    Dim split[2 * REF_MAX_RANK], before[2 * REF_MAX_RANK], after[2 * REF_MAX_RANK], merged[REF_MAX_RANK], size[REF_MAX_RANK], begin[REF_MAX_RANK];
+    Dim split[2 * REF_MAX_RANK], before[2 * REF_MAX_RANK], after[2 * REF_MAX_RANK], merged[REF_MAX_RANK], size[REF_MAX_RANK],
+        begin[REF_MAX_RANK];
     for (int i = 0; i < rank; i++) {
         int64_t step = steps.items[i];
         split[wide] = dy->shape.dims[i];
@@ -223,7 +238,8 @@ Node *grad_slice(Graph *g, Node *node, int input, Node *dy) {
     Shape x = node->inputs[input]->shape;
     Node *inner = spread(g, dy, slice->step);
     Dim after[REF_MAX_RANK];
-    for (int i = 0; i < x.rank; i++) after[i] = dim_sub(g->dims, dim_sub(g->dims, x.dims[i], slice->begin.items[i]), inner->shape.dims[i]);
+    for (int i = 0; i < x.rank; i++)
+        after[i] = dim_sub(g->dims, dim_sub(g->dims, x.dims[i], slice->begin.items[i]), inner->shape.dims[i]);
     return build_pad(g, inner, slice->begin.items, after, "constant", 0);
 }
 
@@ -239,7 +255,8 @@ Node *grad_pad_input(Graph *g, Node *node, int input, Node *d) {
     const pad_input_attributes *pad = ATTRIBUTES(node, pad_input);
     Shape dy = node->inputs[input]->shape;
     Dim after[REF_MAX_RANK];
-    for (int i = 0; i < dy.rank; i++) after[i] = dim_sub(g->dims, dim_sub(g->dims, dy.dims[i], pad->before.items[i]), pad->size.items[i]);
+    for (int i = 0; i < dy.rank; i++)
+        after[i] = dim_sub(g->dims, dim_sub(g->dims, dy.dims[i], pad->before.items[i]), pad->size.items[i]);
     return build_pad(g, d, pad->before.items, after, pad->mode, 0);
 }
 
@@ -322,9 +339,11 @@ void ref_strided_read(double *out, const double *in, const RefShape *shape, cons
     for (int64_t row = 0, rows; row < walk.rows; row += rows, out += rows * walk.inner) {
         const double *from = in + walk.at;
         rows = rows_together(&walk);
-        if (rows == 1) for (int64_t i = 0; i < walk.inner; i++) out[i] = from[i * step];
-        else for (int64_t i = 0; i < walk.inner; i++)
-            for (int64_t r = 0; r < rows; r++) out[r * walk.inner + i] = from[i * step + r];
+        if (rows == 1)
+            for (int64_t i = 0; i < walk.inner; i++) out[i] = from[i * step];
+        else
+            for (int64_t i = 0; i < walk.inner; i++)
+                for (int64_t r = 0; r < rows; r++) out[r * walk.inner + i] = from[i * step + r];
         for (int64_t r = 0; r < rows; r++) walk_next(&walk);
     }
 }
@@ -384,7 +403,8 @@ static int64_t padded_from(int64_t at, int64_t size, Name mode) {
 }
 
 /* For each axis, where in the unpadded tensor each place of the padded one comes from, times the stride; -1 for the constant. */
-static int64_t **padding_maps(const RefCall *call, const RefShape *padded, const RefShape *plain, const Dim *before, Name mode, Arena *arena) {
+static int64_t **padding_maps(const RefCall *call, const RefShape *padded, const RefShape *plain, const Dim *before, Name mode,
+                              Arena *arena) {
     int64_t strides[REF_MAX_RANK];
     ref_strides(plain, strides);
     int64_t **maps = NEW_ARRAY(arena, int64_t *, padded->rank);
@@ -441,7 +461,8 @@ void ref_concat(const RefCall *call) {
     int64_t whole = call->shape.count / outer;
     for (int part = 0; part < call->node->input_count; part++) {
         int64_t run = call->input_shapes[part].count / outer;
-        for (int64_t i = 0; i < outer; i++) memcpy(call->out + i * whole + offset, call->inputs[part] + i * run, sizeof(double) * (size_t)run);
+        for (int64_t i = 0; i < outer; i++)
+            memcpy(call->out + i * whole + offset, call->inputs[part] + i * run, sizeof(double) * (size_t)run);
         offset += run;
     }
 }
@@ -457,7 +478,8 @@ static int64_t product(const RefShape *shape, int begin, int end) {
 void ref_gather(const RefCall *call) {
     const RefShape *x = &call->input_shapes[0];
     int axis = (int)ATTRIBUTES(call->node, gather)->axis;
-    int64_t outer = product(x, 0, axis), size = x->dims[axis], inner = product(x, axis + 1, x->rank), count = call->input_shapes[1].count;
+    int64_t outer = product(x, 0, axis), size = x->dims[axis], inner = product(x, axis + 1, x->rank),
+            count = call->input_shapes[1].count;
     for (int64_t o = 0; o < outer; o++)
         for (int64_t j = 0; j < count; j++)
             memcpy(call->out + (o * count + j) * inner, call->inputs[0] + (o * size + clamped(call->inputs[1][j], size)) * inner,
@@ -466,7 +488,8 @@ void ref_gather(const RefCall *call) {
 
 void ref_scatter_add(const RefCall *call) {
     int axis = (int)ATTRIBUTES(call->node, scatter_add)->axis;
-    int64_t outer = product(&call->shape, 0, axis), size = call->shape.dims[axis], inner = product(&call->shape, axis + 1, call->shape.rank);
+    int64_t outer = product(&call->shape, 0, axis), size = call->shape.dims[axis],
+            inner = product(&call->shape, axis + 1, call->shape.rank);
     int64_t count = call->input_shapes[1].count;
     for (int64_t o = 0; o < outer; o++)
         for (int64_t j = 0; j < count; j++) {

@@ -5,8 +5,8 @@
 static bool check_axes(Graph *g, Op op, Shape x, IntList axes, ShapeError *error) {
     for (int i = 0; i < axes.count; i++) {
         if (axes.items[i] < 0 || axes.items[i] >= x.rank)
-            return shape_error(g, error, 0, -1, "%s over axis %lld of %s, which has axes 0 to %d", op_info[op].name, (long long)axes.items[i],
-                               shape_string(g->arena, x), x.rank - 1);
+            return shape_error(g, error, 0, -1, "%s over axis %lld of %s, which has axes 0 to %d", op_info[op].name,
+                               (long long)axes.items[i], shape_string(g->arena, x), x.rank - 1);
         if (i > 0 && axes.items[i] <= axes.items[i - 1])
             return shape_error(g, error, 0, -1, "%s takes each axis once, in rising order", op_info[op].name);
     }

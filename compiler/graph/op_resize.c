@@ -16,9 +16,11 @@
 static bool check_names(Graph *g, Name mode, Name rule, ShapeError *error) {
     if (!same_name(mode, "nearest") && !same_name(mode, "bilinear"))
         return shape_error(g, error, -1, -1, "no such way to resize as \"%s\": nearest or bilinear", mode);
-    if (same_name(rule, "half_pixel") || same_name(rule, "pytorch_half_pixel") || same_name(rule, "align_corners") || same_name(rule, "asymmetric"))
+    if (same_name(rule, "half_pixel") || same_name(rule, "pytorch_half_pixel") || same_name(rule, "align_corners") ||
+        same_name(rule, "asymmetric"))
         return true;
-    return shape_error(g, error, -1, -1, "no such rule of resizing as \"%s\": half_pixel, align_corners, asymmetric or pytorch_half_pixel", rule);
+    return shape_error(g, error, -1, -1,
+                       "no such rule of resizing as \"%s\": half_pixel, align_corners, asymmetric or pytorch_half_pixel", rule);
 }
 
 bool shape_resample(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
@@ -27,7 +29,8 @@ bool shape_resample(Graph *g, Op op, Node *const *inputs, int count, const void 
     Shape x = inputs[0]->shape;
     if (!check_names(g, resample->mode, resample->rule, error)) return false;
     if (!dtype_is_float(x.type) || x.rank < 2 || resample->size.count != 2)
-        return shape_error(g, error, 0, -1, "%s takes floats with height and width, and two sizes, not %s", op_info[op].name, shape_string(g->arena, x));
+        return shape_error(g, error, 0, -1, "%s takes floats with height and width, and two sizes, not %s", op_info[op].name,
+                           shape_string(g->arena, x));
     Dim *dims = copy_dims(g, x);
     dims[x.rank - 2] = resample->size.items[0];
     dims[x.rank - 1] = resample->size.items[1];
@@ -35,7 +38,8 @@ bool shape_resample(Graph *g, Op op, Node *const *inputs, int count, const void 
     return true;
 }
 
-bool shape_resample_input(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_resample_input(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+                          ShapeError *error) {
     return shape_resample(g, op, inputs, count, attributes, shape, error); /* the attributes are the same */
 }
 
@@ -73,8 +77,9 @@ static void source_coordinate(Name rule, int64_t i, int64_t in, int64_t out, int
     *top = 0;
     *bottom = 1;
     if (same_name(rule, "asymmetric")) *top = i * in, *bottom = out;
-    else if (same_name(rule, "align_corners")) { if (out > 1) *top = i * (in - 1), *bottom = out - 1; }
-    else if (out > 1 || same_name(rule, "half_pixel")) *top = (2 * i + 1) * in - out, *bottom = 2 * out;
+    else if (same_name(rule, "align_corners")) {
+        if (out > 1) *top = i * (in - 1), *bottom = out - 1;
+    } else if (out > 1 || same_name(rule, "half_pixel")) *top = (2 * i + 1) * in - out, *bottom = 2 * out;
 }
 
 static Tap tap_at(const resample_attributes *resample, int64_t i, int64_t in, int64_t out) {
@@ -96,19 +101,22 @@ static Tap *taps_of(const resample_attributes *resample, int64_t in, int64_t out
     return taps;
 }
 
-static void plane_forward(const double *x, double *y, const Tap *rows, const Tap *columns, int64_t height, int64_t width, int64_t in_width) {
+static void plane_forward(const double *x, double *y, const Tap *rows, const Tap *columns, int64_t height, int64_t width,
+                          int64_t in_width) {
     for (int64_t h = 0; h < height; h++) {
         const double *low = x + rows[h].low * in_width, *high = x + rows[h].high * in_width;
         double part = rows[h].part;
         for (int64_t v = 0; v < width; v++) {
             Tap c = columns[v];
-            double above = low[c.low] * (1 - c.part) + low[c.high] * c.part, below = high[c.low] * (1 - c.part) + high[c.high] * c.part;
+            double above = low[c.low] * (1 - c.part) + low[c.high] * c.part,
+                   below = high[c.low] * (1 - c.part) + high[c.high] * c.part;
             y[h * width + v] = above * (1 - part) + below * part;
         }
     }
 }
 
-static void plane_backward(double *x, const double *y, const Tap *rows, const Tap *columns, int64_t height, int64_t width, int64_t in_width) {
+static void plane_backward(double *x, const double *y, const Tap *rows, const Tap *columns, int64_t height, int64_t width,
+                           int64_t in_width) {
     for (int64_t h = 0; h < height; h++) {
         double *low = x + rows[h].low * in_width, *high = x + rows[h].high * in_width;
         for (int64_t v = 0; v < width; v++) {

@@ -7,10 +7,12 @@ bool shape_declared(Graph *g, Op op, Node *const *inputs, int count, const void 
     (void)inputs, (void)count;
     const DimList *dims = attributes_first(op, attributes, ATTR_DIMS);
     *shape = (Shape){*(const DType *)attributes_first(op, attributes, ATTR_TYPE), dims->count, dims->items};
-    if (dims->count > REF_MAX_RANK) return shape_error(g, error, -1, -1, "a tensor of %d axes; %d is the most", dims->count, REF_MAX_RANK);
+    if (dims->count > REF_MAX_RANK)
+        return shape_error(g, error, -1, -1, "a tensor of %d axes; %d is the most", dims->count, REF_MAX_RANK);
     if (op == OP_iota) {
         int64_t axis = ((const iota_attributes *)attributes)->axis;
-        if (axis < 0 || axis >= shape->rank) return shape_error(g, error, -1, -1, "iota over axis %lld of %d", (long long)axis, shape->rank);
+        if (axis < 0 || axis >= shape->rank)
+            return shape_error(g, error, -1, -1, "iota over axis %lld of %d", (long long)axis, shape->rank);
     }
     if (op == OP_constant) {
         int64_t have = ((const constant_attributes *)attributes)->data->count, need;

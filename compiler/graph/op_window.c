@@ -12,11 +12,14 @@ static bool check_window(Graph *g, Op op, Shape x, IntList kernel, IntList strid
     const char *name = op_info[op].name;
     if (x.type == DTYPE_BOOL) return shape_error(g, error, 0, -1, "%s takes numbers, not bool", name);
     if (axes < 1 || axes > MOST_AXES)
-        return shape_error(g, error, 0, -1, "%s takes batch, channels and 1 to %d spatial axes, not %s", name, MOST_AXES, shape_string(g->arena, x));
+        return shape_error(g, error, 0, -1, "%s takes batch, channels and 1 to %d spatial axes, not %s", name, MOST_AXES,
+                           shape_string(g->arena, x));
     if (kernel.count != axes || stride.count != axes || before.count != axes)
-        return shape_error(g, error, -1, -1, "%s over %d spatial axes needs as many kernel sizes, strides and paddings", name, axes);
+        return shape_error(g, error, -1, -1, "%s over %d spatial axes needs as many kernel sizes, strides and paddings", name,
+                           axes);
     for (int i = 0; i < axes; i++)
-        if (kernel.items[i] < 1 || stride.items[i] < 1) return shape_error(g, error, -1, -1, "kernel and stride of a pool must be at least 1");
+        if (kernel.items[i] < 1 || stride.items[i] < 1)
+            return shape_error(g, error, -1, -1, "kernel and stride of a pool must be at least 1");
     return true;
 }
 
@@ -33,30 +36,36 @@ bool shape_pool(Graph *g, Op op, Node *const *inputs, int count, const void *att
     Shape x = inputs[0]->shape;
     if (op == OP_pool_max) {
         const pool_max_attributes *pool = attributes;
-        if (pool->dilation.count != x.rank - 2) return shape_error(g, error, -1, -1, "pool_max needs a dilation for each spatial axis");
-        return check_window(g, op, x, pool->kernel, pool->stride, pool->before, error) && result(g, op, x, pool->size, shape, error);
+        if (pool->dilation.count != x.rank - 2)
+            return shape_error(g, error, -1, -1, "pool_max needs a dilation for each spatial axis");
+        return check_window(g, op, x, pool->kernel, pool->stride, pool->before, error) &&
+               result(g, op, x, pool->size, shape, error);
     }
     const pool_sum_attributes *pool = attributes;
     return check_window(g, op, x, pool->kernel, pool->stride, pool->before, error) && result(g, op, x, pool->size, shape, error);
 }
 
-bool shape_pool_sum_input(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_pool_sum_input(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+                          ShapeError *error) {
     (void)count;
     const pool_sum_input_attributes *pool = attributes;
     Shape dy = inputs[0]->shape;
     return check_window(g, op, dy, pool->kernel, pool->stride, pool->before, error) && result(g, op, dy, pool->size, shape, error);
 }
 
-bool shape_max_pool_scatter(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_max_pool_scatter(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+                            ShapeError *error) {
     (void)count;
     const max_pool_scatter_attributes *pool = attributes;
     Shape x = inputs[0]->shape, dy = inputs[1]->shape;
-    if (dy.rank != x.rank || dy.type != x.type) return shape_error(g, error, 1, -1, "max_pool_scatter takes two tensors of one type and rank");
+    if (dy.rank != x.rank || dy.type != x.type)
+        return shape_error(g, error, 1, -1, "max_pool_scatter takes two tensors of one type and rank");
     *shape = x;
     return check_window(g, op, x, pool->kernel, pool->stride, pool->before, error);
 }
 
-bool shape_max_pool_gather(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_max_pool_gather(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+                           ShapeError *error) {
     (void)count;
     const max_pool_gather_attributes *pool = attributes;
     Shape x = inputs[0]->shape;
@@ -90,7 +99,8 @@ Node *grad_pool_max(Graph *g, Node *node, int input, Node *dy) {
 Node *grad_max_pool_scatter(Graph *g, Node *node, int input, Node *d) {
     if (input == 0) return NULL;
     const max_pool_scatter_attributes *pool = ATTRIBUTES(node, max_pool_scatter);
-    max_pool_gather_attributes attributes = {pool->kernel, pool->stride, pool->dilation, pool->before, spatial_sizes(node->inputs[1])};
+    max_pool_gather_attributes attributes = {pool->kernel, pool->stride, pool->dilation, pool->before,
+                                             spatial_sizes(node->inputs[1])};
     return graph_make(g, OP_max_pool_gather, (Node *[]){node->inputs[0], d}, 2, &attributes);
 }
 
@@ -163,7 +173,8 @@ static void each_window(const Windows *w, Operands o, WindowVisit visit) {
                 window_places(w, at, places, &count);
                 int64_t output = (at[0] * w->y[1] + at[1]) * w->y[2] + at[2];
                 for (int64_t p = 0; p < w->planes; p++)
-                    visit(o.x ? o.x + p * w->x_plane : NULL, o.y ? o.y + p * o.y_plane : NULL, o.out + p * o.out_plane, output, places, count);
+                    visit(o.x ? o.x + p * w->x_plane : NULL, o.y ? o.y + p * o.y_plane : NULL, o.out + p * o.out_plane, output,
+                          places, count);
             }
     arena_free(arena);
 }
@@ -224,7 +235,8 @@ void ref_pool_max(const RefCall *call) {
 
 void ref_max_pool_scatter(const RefCall *call) {
     const max_pool_scatter_attributes *pool = ATTRIBUTES(call->node, max_pool_scatter);
-    Windows w = windows_of(pool->kernel, pool->stride, pool->dilation, pool->before, &call->input_shapes[0], &call->input_shapes[1]);
+    Windows w = windows_of(pool->kernel, pool->stride, pool->dilation, pool->before, &call->input_shapes[0],
+                           &call->input_shapes[1]);
     each_window(&w, (Operands){call->inputs[0], call->inputs[1], call->out, w.y_plane, w.x_plane}, visit_scatter);
 }
 

@@ -40,19 +40,24 @@ void graph_print(const Graph *graph, FILE *out) {
 
 /* ---- docs/operators.md ---- */
 
-static const struct { OpClass class; const char *title, *text; } sections[] = {
+static const struct {
+    OpClass class;
+    const char *title, *text;
+} sections[] = {
     {CLASS_SOURCE, "Sources", "Operators without tensor inputs."},
     {CLASS_ELEMENTWISE, "Elementwise", "All operands have the result's sizes; broadcasting is an operator of its own."},
     {CLASS_MOVEMENT, "Movement", "Elements are moved, none is computed."},
     {CLASS_REDUCTION, "Reduction", "The axes that are reduced stay, with size 1."},
-    {CLASS_CONTRACTION, "Contraction", "Convolutions and matrix products. A convolution relates x [N, I, ...], w [O, I/groups, ...] and y [N, O, ...]."},
+    {CLASS_CONTRACTION, "Contraction",
+     "Convolutions and matrix products. A convolution relates x [N, I, ...], w [O, I/groups, ...] and y [N, O, ...]."},
     {CLASS_WINDOW, "Windows", "Pools and resampling."},
     {CLASS_SCATTER, "Scatter", "Elements are added up at computed places."},
 };
 
 static const char *kind_text(AttrKind kind) {
-    static const char *const names[] = {[ATTR_INT] = "int",   [ATTR_REAL] = "float", [ATTR_BOOL] = "bool",  [ATTR_NAME] = "string",
-                                        [ATTR_TYPE] = "type", [ATTR_INTS] = "ints",  [ATTR_DIMS] = "sizes", [ATTR_DATA] = "numbers"};
+    static const char *const names[] = {
+        [ATTR_INT] = "int",   [ATTR_REAL] = "float", [ATTR_BOOL] = "bool",  [ATTR_NAME] = "string",
+        [ATTR_TYPE] = "type", [ATTR_INTS] = "ints",  [ATTR_DIMS] = "sizes", [ATTR_DATA] = "numbers"};
     return names[kind];
 }
 
@@ -68,12 +73,13 @@ static void document_row(FILE *out, const OpInfo *info, bool differentiable) {
 }
 
 void ops_document(FILE *out) {
-    fputs("# The primitive operators\n\nMade from `compiler/graph/ops.def` by `make docs`; edit that. Everything else in the language is library text over "
+    fputs("# The primitive operators\n\nMade from `compiler/graph/ops.def` by `make docs`; edit that. Everything else in the "
+          "language is library text over "
           "these.\n",
           out);
     for (int s = 0; s < COUNT_OF(sections); s++) {
-        fprintf(out, "\n## %s\n%s\n\n| operator | inputs | attributes | what it computes | gradient | ONNX |\n|-|-|-|-|-|-|\n", sections[s].title,
-                sections[s].text);
+        fprintf(out, "\n## %s\n%s\n\n| operator | inputs | attributes | what it computes | gradient | ONNX |\n|-|-|-|-|-|-|\n",
+                sections[s].title, sections[s].text);
         for (int op = 0; op < OP_COUNT; op++)
             if (op_info[op].class == sections[s].class) document_row(out, &op_info[op], op_is_differentiable(op));
     }

@@ -28,12 +28,24 @@ void reference_round(RefTensor *tensor) {
     int64_t count = tensor->shape.count;
     switch (tensor->shape.type) {
     case DTYPE_F32: break;
-    case DTYPE_F16: for (int64_t i = 0; i < count; i++) values[i] = rounded(values[i], 11, -14, 65536); break;
-    case DTYPE_BF16: for (int64_t i = 0; i < count; i++) values[i] = rounded(values[i], 8, -126, 0x1p128); break;
-    case DTYPE_I8: for (int64_t i = 0; i < count; i++) values[i] = wrapped(values[i], 8); break;
-    case DTYPE_I32: for (int64_t i = 0; i < count; i++) values[i] = wrapped(values[i], 32); break;
-    case DTYPE_I64: for (int64_t i = 0; i < count; i++) values[i] = wrapped(values[i], 64); break;
-    case DTYPE_BOOL: for (int64_t i = 0; i < count; i++) values[i] = values[i] != 0; break;
+    case DTYPE_F16:
+        for (int64_t i = 0; i < count; i++) values[i] = rounded(values[i], 11, -14, 65536);
+        break;
+    case DTYPE_BF16:
+        for (int64_t i = 0; i < count; i++) values[i] = rounded(values[i], 8, -126, 0x1p128);
+        break;
+    case DTYPE_I8:
+        for (int64_t i = 0; i < count; i++) values[i] = wrapped(values[i], 8);
+        break;
+    case DTYPE_I32:
+        for (int64_t i = 0; i < count; i++) values[i] = wrapped(values[i], 32);
+        break;
+    case DTYPE_I64:
+        for (int64_t i = 0; i < count; i++) values[i] = wrapped(values[i], 64);
+        break;
+    case DTYPE_BOOL:
+        for (int64_t i = 0; i < count; i++) values[i] = values[i] != 0;
+        break;
     }
 }
 
@@ -123,7 +135,9 @@ static bool compute(Evaluation *e, Slot *slot) {
     result->shape = concrete(node->shape, e->symbols);
     result->values = values_new(result->shape.count);
     if (node->op == OP_input || node->op == OP_parameter || node->op == OP_state) {
-        bool (*get)(void *, const Node *, RefTensor *) = !e->source ? NULL : node->op == OP_input ? e->source->input : e->source->parameter;
+        bool (*get)(void *, const Node *, RefTensor *) = !e->source             ? NULL
+                                                         : node->op == OP_input ? e->source->input
+                                                                                : e->source->parameter;
         if (!get || !get(e->source->context, node, result)) return false;
     } else {
         call_reference(e, node, result);
@@ -133,8 +147,8 @@ static bool compute(Evaluation *e, Slot *slot) {
     return true;
 }
 
-bool reference_evaluate(const Graph *graph, Node *const *wanted, int count, const int64_t *symbols, uint64_t seed, const RefSource *source,
-                        Arena *arena, RefTensor *results) {
+bool reference_evaluate(const Graph *graph, Node *const *wanted, int count, const int64_t *symbols, uint64_t seed,
+                        const RefSource *source, Arena *arena, RefTensor *results) {
     Arena *scratch = arena_new();
     Evaluation e = {.arena = scratch, .symbols = symbols, .seed = seed, .source = source, .by_node = map_new(scratch)};
     for (int i = 0; i < count; i++) CHECK(graph->nodes.items[wanted[i]->id] == wanted[i]);

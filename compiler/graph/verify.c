@@ -21,7 +21,8 @@ static void check_shape(const Graph *graph, const Node *node, const char *stage)
     ShapeError error;
     if (!op_info[node->op].shape(&scratch, node->op, node->inputs, node->input_count, node->attributes, &shape, &error))
         INTERNAL_ERROR("after %s: %%%d (%s): %s", stage, node->id, op_info[node->op].name, error.text);
-    if (!shape_equal(shape, node->shape)) INTERNAL_ERROR("after %s: %%%d (%s) has the wrong shape", stage, node->id, op_info[node->op].name);
+    if (!shape_equal(shape, node->shape))
+        INTERNAL_ERROR("after %s: %%%d (%s) has the wrong shape", stage, node->id, op_info[node->op].name);
 }
 
 static void check_port(const Graph *graph, const Port *port, const char *stage) {

@@ -125,7 +125,8 @@ static Node *scale_inputs(Graph *g, Node *w, Node *scale, int64_t groups) {
     if (groups == 1) return scale_axis(g, w, scale, 1, inputs);
     Dim dims[REF_MAX_RANK];
     for (int i = 2; i < w->shape.rank; i++) dims[i] = dim_const(g->dims, 1);
-    Dim split[3] = {dim_const(g->dims, groups), dim_const(g->dims, 1), inputs}, wide[3] = {split[0], dim_floor_div(g->dims, outputs, groups), inputs};
+    Dim split[3] = {dim_const(g->dims, groups), dim_const(g->dims, 1), inputs},
+        wide[3] = {split[0], dim_floor_div(g->dims, outputs, groups), inputs};
     Node *parts = build_broadcast(g, build_reshape(g, as_vector(g, scale, all), 3, split), 3, wide);
     dims[0] = outputs;
     dims[1] = inputs;
@@ -169,7 +170,8 @@ static bool continue_through_reshape(Folding *f, Graph *g, const Node *old, Node
     Dim size = to.dims[to.rank - 1];
     if (chain.scale && !varies_along(g, chain.scale, from.rank, from.rank - 1)) return false;
     if (chain.shift && !varies_along(g, chain.shift, from.rank, from.rank - 1)) return false;
-    *result = (Affine){.base = graph_copy(g, old, &chain.base), .scale = chain.scale ? as_vector(g, chain.scale, size) : NULL,
+    *result = (Affine){.base = graph_copy(g, old, &chain.base),
+                       .scale = chain.scale ? as_vector(g, chain.scale, size) : NULL,
                        .shift = chain.shift ? as_vector(g, chain.shift, size) : NULL};
     return true;
 }
@@ -255,7 +257,8 @@ static Node *visit(Graph *to, const Node *old, Node *const *inputs, void *contex
     Affine chain;
     if (old->op == OP_convolution || old->op == OP_convolution_input || old->op == OP_matmul) {
         if (!fold_before(f, to, old, inputs, &chain)) chain = (Affine){.base = graph_copy(to, old, inputs), .owned = true};
-    } else if (old->op == OP_reshape ? !continue_through_reshape(f, to, old, inputs, &chain) : !continue_chain(f, to, old, inputs, &chain)) {
+    } else if (old->op == OP_reshape ? !continue_through_reshape(f, to, old, inputs, &chain)
+                                     : !continue_chain(f, to, old, inputs, &chain)) {
         return NULL;
     }
     Node *node = materialize(f, to, chain, old->shape);

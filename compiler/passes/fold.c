@@ -43,7 +43,8 @@ static Node *fold_moved_splat(Graph *to, const Node *old, Node *const *inputs) {
     bool splat = node_is_splat(inputs[0], &value);
     for (int i = 1; i < old->input_count && old->op == OP_concat; i++)
         splat = splat && node_is_splat(inputs[i], &other) && memcmp(&value, &other, sizeof value) == 0;
-    if (splat && old->op == OP_pad && same_name(ATTRIBUTES(old, pad)->mode, "constant")) splat = ATTRIBUTES(old, pad)->value == value;
+    if (splat && old->op == OP_pad && same_name(ATTRIBUTES(old, pad)->mode, "constant"))
+        splat = ATTRIBUTES(old, pad)->value == value;
     return splat && old->op != OP_pad_input ? build_splat(to, value, old->shape) : NULL;
 }
 

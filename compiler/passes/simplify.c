@@ -34,7 +34,8 @@ static bool product_is_safe(const Node *a, const Node *b) {
 static Node *gather_constants(Graph *g, const Node *old, Node *const *in) {
     Op op = old->op;
     if (in[0]->op == OP_constant && in[1]->op != OP_constant) return build_binary(g, op, in[1], in[0]);
-    if (op == OP_eq || op == OP_ne || in[0]->op != op || in[1]->op != OP_constant || in[0]->inputs[1]->op != OP_constant) return NULL;
+    if (op == OP_eq || op == OP_ne || in[0]->op != op || in[1]->op != OP_constant || in[0]->inputs[1]->op != OP_constant)
+        return NULL;
     if (op == OP_mul && dtype_is_float(old->shape.type) && !product_is_safe(in[0]->inputs[1], in[1])) return NULL;
     return build_binary(g, op, in[0]->inputs[0], build_binary(g, op, in[0]->inputs[1], in[1]));
 }
@@ -62,7 +63,8 @@ static Node *simplify_mul(Graph *g, const Node *old, Node *const *in) {
     if (is_value(in[1], 0) && !dtype_is_float(old->shape.type)) return in[1];
     if (in[0]->op == OP_neg && in[1]->op == OP_neg) return build_binary(g, OP_mul, in[0]->inputs[0], in[1]->inputs[0]);
     double value;
-    if (in[0]->op == OP_neg && node_is_splat(in[1], &value)) return build_binary(g, OP_mul, in[0]->inputs[0], build_splat(g, -value, in[1]->shape));
+    if (in[0]->op == OP_neg && node_is_splat(in[1], &value))
+        return build_binary(g, OP_mul, in[0]->inputs[0], build_splat(g, -value, in[1]->shape));
     return gather_constants(g, old, in);
 }
 
@@ -91,7 +93,9 @@ static Node *simplify_pow(Graph *g, const Node *old, Node *const *in) {
     return NULL;
 }
 
-static Node *simplify_extreme(Graph *g, const Node *old, Node *const *in) { return in[0] == in[1] ? in[0] : gather_constants(g, old, in); }
+static Node *simplify_extreme(Graph *g, const Node *old, Node *const *in) {
+    return in[0] == in[1] ? in[0] : gather_constants(g, old, in);
+}
 
 static Node *simplify_neg(Graph *g, const Node *old, Node *const *in) {
     (void)old;
@@ -137,7 +141,8 @@ static bool widens(DType from, DType to) {
 
 static Node *simplify_cast(Graph *g, const Node *old, Node *const *in) {
     if (in[0]->shape.type == old->shape.type) return in[0];
-    if (in[0]->op == OP_cast && widens(in[0]->inputs[0]->shape.type, in[0]->shape.type)) return build_cast(g, in[0]->inputs[0], old->shape.type);
+    if (in[0]->op == OP_cast && widens(in[0]->inputs[0]->shape.type, in[0]->shape.type))
+        return build_cast(g, in[0]->inputs[0], old->shape.type);
     return NULL;
 }
 
@@ -149,7 +154,8 @@ static Node *simplify_stop(Graph *g, const Node *old, Node *const *in) {
 /* ---- elementwise work before movement ---- */
 
 static bool same_movement(const Node *a, const Node *b) {
-    return a->op == b->op && shape_dims_equal(a->inputs[0]->shape, b->inputs[0]->shape) && attributes_equal(a->op, a->attributes, b->attributes);
+    return a->op == b->op && shape_dims_equal(a->inputs[0]->shape, b->inputs[0]->shape) &&
+           attributes_equal(a->op, a->attributes, b->attributes);
 }
 
 static bool hoists(const Node *node) {
@@ -173,7 +179,9 @@ static Node *before_movement(Graph *g, const Node *movement, Node *operand) {
     if (node_is_splat(operand, &value)) return build_splat(g, value, shape);
     if (same_movement(movement, operand)) return operand->inputs[0];
     int rank = shape.rank, last = movement->shape.rank - 1;
-    Node *row = movement->op == OP_reshape && rank && last >= 0 && shape.dims[rank - 1] == movement->shape.dims[last] ? row_behind(g, operand) : NULL;
+    Node *row = movement->op == OP_reshape && rank && last >= 0 && shape.dims[rank - 1] == movement->shape.dims[last]
+                    ? row_behind(g, operand)
+                    : NULL;
     return row ? build_broadcast(g, build_reshape(g, row, 1, &row->shape.dims[last]), rank, shape.dims) : NULL;
 }
 
@@ -226,7 +234,8 @@ static Node *slice_of_concat(Graph *g, const slice_attributes *slice, const Node
     int rank = concat->shape.rank;
     Dim begin[REF_MAX_RANK], offset = dim_const(g->dims, 0);
     for (int i = 0; i < rank; i++) begin[i] = slice->begin.items[i];
-    Dim length = dim_offset(g->dims, dim_scale(g->dims, dim_offset(g->dims, slice->size.items[axis], -1), slice->step.items[axis]), 1);
+    Dim length = dim_offset(g->dims, dim_scale(g->dims, dim_offset(g->dims, slice->size.items[axis], -1), slice->step.items[axis]),
+                            1);
     for (int part = 0; part < concat->input_count; part++) {
         Dim size = concat->inputs[part]->shape.dims[axis], first = dim_sub(g->dims, slice->begin.items[axis], offset);
         dim_bounds(first, &low, &high);
@@ -255,7 +264,9 @@ static Node *slice_of_slice(Graph *g, const slice_attributes *outer, const Node 
 static bool undoes_padding(const slice_attributes *slice, const Node *pad) {
     Shape x = pad->inputs[0]->shape;
     for (int i = 0; i < x.rank; i++)
-        if (slice->begin.items[i] != ATTRIBUTES(pad, pad)->before.items[i] || slice->size.items[i] != x.dims[i] || slice->step.items[i] != 1) return false;
+        if (slice->begin.items[i] != ATTRIBUTES(pad, pad)->before.items[i] || slice->size.items[i] != x.dims[i] ||
+            slice->step.items[i] != 1)
+            return false;
     return true;
 }
 
@@ -320,7 +331,8 @@ static Node *simplify_sum(Graph *g, const Node *old, Node *const *in) {
     const Node *x = in[0]->inputs[0];
     int64_t repeats = 1, size;
     for (int i = 0; i < axes.count; i++) {
-        if (x->shape.dims[axes.items[i]] != dim_const(g->dims, 1) || !dim_is_const(in[0]->shape.dims[axes.items[i]], &size)) return NULL;
+        if (x->shape.dims[axes.items[i]] != dim_const(g->dims, 1) || !dim_is_const(in[0]->shape.dims[axes.items[i]], &size))
+            return NULL;
         repeats *= size;
     }
     Node *scaled = build_binary(g, OP_mul, in[0]->inputs[0], build_splat(g, (double)repeats, x->shape));
@@ -333,7 +345,9 @@ static Node *simplify_sum(Graph *g, const Node *old, Node *const *in) {
 static Node *simplify_matmul(Graph *g, const Node *old, Node *const *in) {
     Node *w = in[1]->op == OP_broadcast ? in[1]->inputs[0] : in[1];
     int rank = old->shape.rank;
-    if (rank == 2 || w->shape.dims[rank - 1] != in[1]->shape.dims[rank - 1] || w->shape.dims[rank - 2] != in[1]->shape.dims[rank - 2]) return NULL;
+    if (rank == 2 || w->shape.dims[rank - 1] != in[1]->shape.dims[rank - 1] ||
+        w->shape.dims[rank - 2] != in[1]->shape.dims[rank - 2])
+        return NULL;
     Dim rows = in[0]->shape.dims[rank - 2];
     for (int i = 0; i < rank - 2; i++) {
         if (w->shape.dims[i] != dim_const(g->dims, 1)) return NULL;
@@ -348,7 +362,8 @@ static Node *simplify_matmul(Graph *g, const Node *old, Node *const *in) {
 
 /* The paddings with those of a `pad` node before it added, where that pads the spatial axes alone, with `value`, by known sizes. */
 static bool absorbs(const Node *pad, IntList before, double value, int64_t *sums) {
-    if (pad->op != OP_pad || !same_name(ATTRIBUTES(pad, pad)->mode, "constant") || ATTRIBUTES(pad, pad)->value != value) return false;
+    if (pad->op != OP_pad || !same_name(ATTRIBUTES(pad, pad)->mode, "constant") || ATTRIBUTES(pad, pad)->value != value)
+        return false;
     const pad_attributes *attributes = ATTRIBUTES(pad, pad);
     for (int i = 0; i < 2; i++)
         if (!is_zero(attributes->before.items[i]) || !is_zero(attributes->after.items[i])) return false;
@@ -388,13 +403,37 @@ static Node *simplify_pool_max(Graph *g, const Node *old, Node *const *in) {
 /* ---- the pass ---- */
 
 static const Rule rules[OP_COUNT] = {
-    [OP_add] = simplify_add, [OP_sub] = simplify_sub, [OP_mul] = simplify_mul, [OP_div] = simplify_div, [OP_pow] = simplify_pow,
-    [OP_min] = simplify_extreme, [OP_max] = simplify_extreme, [OP_neg] = simplify_neg, [OP_abs] = simplify_abs, [OP_not] = simplify_not,
-    [OP_and] = simplify_logic, [OP_or] = simplify_logic, [OP_eq] = gather_constants, [OP_ne] = gather_constants, [OP_select] = simplify_select,
-    [OP_cast] = simplify_cast, [OP_stop] = simplify_stop, [OP_reshape] = simplify_reshape, [OP_transpose] = simplify_transpose,
-    [OP_broadcast] = simplify_broadcast, [OP_slice] = simplify_slice, [OP_pad] = simplify_pad, [OP_concat] = simplify_concat, [OP_flip] = simplify_flip,
-    [OP_matmul] = simplify_matmul, [OP_sum] = simplify_sum, [OP_reduce_max] = simplify_reduction, [OP_convolution] = simplify_convolution,
-    [OP_convolution_weight] = simplify_convolution, [OP_pool_sum] = simplify_pool_sum, [OP_pool_max] = simplify_pool_max,
+    [OP_add] = simplify_add,
+    [OP_sub] = simplify_sub,
+    [OP_mul] = simplify_mul,
+    [OP_div] = simplify_div,
+    [OP_pow] = simplify_pow,
+    [OP_min] = simplify_extreme,
+    [OP_max] = simplify_extreme,
+    [OP_neg] = simplify_neg,
+    [OP_abs] = simplify_abs,
+    [OP_not] = simplify_not,
+    [OP_and] = simplify_logic,
+    [OP_or] = simplify_logic,
+    [OP_eq] = gather_constants,
+    [OP_ne] = gather_constants,
+    [OP_select] = simplify_select,
+    [OP_cast] = simplify_cast,
+    [OP_stop] = simplify_stop,
+    [OP_reshape] = simplify_reshape,
+    [OP_transpose] = simplify_transpose,
+    [OP_broadcast] = simplify_broadcast,
+    [OP_slice] = simplify_slice,
+    [OP_pad] = simplify_pad,
+    [OP_concat] = simplify_concat,
+    [OP_flip] = simplify_flip,
+    [OP_matmul] = simplify_matmul,
+    [OP_sum] = simplify_sum,
+    [OP_reduce_max] = simplify_reduction,
+    [OP_convolution] = simplify_convolution,
+    [OP_convolution_weight] = simplify_convolution,
+    [OP_pool_sum] = simplify_pool_sum,
+    [OP_pool_max] = simplify_pool_max,
 };
 
 static Node *visit(Graph *to, const Node *old, Node *const *inputs, void *changed) {
