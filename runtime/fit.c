@@ -178,13 +178,14 @@ static bool fail_exact(const cai_image *image, cai_extent height, cai_extent wid
     char wanted[200] = "";
     describe_side("width", image->width, width, wanted, sizeof wanted);
     describe_side("height", image->height, height, wanted, sizeof wanted);
+    const char *modes = height.fixed > 0 && width.fixed > 0 ? "\"crop\", \"stretch\" or \"pad\"" : "\"pad\"";
     bool by_others = height.by_others || width.by_others;
     return cai_fail(error, CAI_BAD_INPUT,
                     "the picture is %lld wide and %lld high%s\n"
-                    "  help: bring it to size before (`convert in.png -resize %lldx%lld! out.png`)%s",
+                    "  help: bring it to size before (`convert in.png -resize %lldx%lld! out.png`)%s%s%s",
                     (long long)image->width, (long long)image->height, wanted, (long long)nearest(image->width, width),
                     (long long)nearest(image->height, height),
-                    by_others ? "" : ", or have the model do it: fit = \"crop\", \"stretch\" or \"pad\" in its image[...]");
+                    by_others ? "" : ", or have the model do it: fit = ", by_others ? "" : modes, by_others ? "" : " in its image[...]");
 }
 
 /* Half the difference, rounded to nearest, a half to even: what Python's round() makes of it in torchvision's CenterCrop. */
