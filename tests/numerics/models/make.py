@@ -5,6 +5,7 @@ with which options (each line of them is a build of its own), and the shape of t
 of the error of PyTorch's own f32 against its float64, over the samples; then come the samples, an index into the output and its float64 value.
 Ours must have at most twice that error. Networks that are not torchvision's are written here from their papers.
 """
+import json
 import os
 import sys
 
@@ -77,15 +78,54 @@ def initialised(net):
     return net
 
 
-AVX2 = "--target x86-64-v3"
+class Residual(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(c, c, 3, padding=1), nn.Conv2d(c, c, 3, padding=1)
+
+    def forward(self, x):
+        return x + self.conv2(torch.relu(self.conv1(x)))
+
+
+class Denoise(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head, self.encode = nn.Conv2d(3, 48, 4, 2, 1), Residual(48)
+        self.down, self.body, self.up = nn.Conv2d(48, 64, 2, 2), Residual(64), nn.ConvTranspose2d(64, 48, 2, 2)
+        self.decode, self.tail = nn.Sequential(Residual(48), Residual(48)), nn.ConvTranspose2d(48, 3, 4, 2, 1)
+
+    def forward(self, x):
+        fine = self.encode(self.head(x))
+        return x + self.tail(self.decode(fine + self.up(self.body(self.down(fine)))))
+
+
+def trained(net, path):
+    with open(path, "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        data = file.read()
+    for name, tensor in header.items():
+        if name != "__metadata__":
+            begin, end = tensor["data_offsets"]
+            header[name] = torch.from_numpy(np.frombuffer(data[begin:end], np.float32).reshape(tensor["shape"]).copy())
+    header.pop("__metadata__", None)
+    net.load_state_dict(header)
+    return net
+
+
+def resnet18():
+    return Normalized(initialised(torchvision.models.resnet18()))
+
+
+INIT, AVX2, WEIGHTS = f"--init {SEED} ", "--target x86-64-v3 ", "examples/denoise.safetensors"
 CASES = {  # name: (file, options of cai build, network, input shape)
-    "resnet18": ("resnet18", ["", AVX2, "-D N=1"], lambda: Normalized(initialised(torchvision.models.resnet18())), (1, 3, 224, 224)),
-    "resnet18_batch": ("resnet18", [""], lambda: Normalized(initialised(torchvision.models.resnet18())), (3, 3, 224, 224)),
-    "unet": ("unet", [""], lambda: initialised(UNet()), (1, 3, 96, 80)),
-    "unet_batch": ("unet", ["-D c=24 -D depth=3", "-D c=24 -D depth=3 " + AVX2], lambda: initialised(UNet(24, 3)), (2, 3, 40, 72)),
-    "unet_odd": ("unet", ["-D c=20 -D depth=1", "-D c=20 -D depth=1 -D N=1 -D H=30 -D W=46", "-D c=20 -D depth=1 " + AVX2],
+    "resnet18": ("resnet18", [INIT, INIT + AVX2, INIT + "-D N=1"], resnet18, (1, 3, 224, 224)),
+    "resnet18_batch": ("resnet18", [INIT], resnet18, (3, 3, 224, 224)),
+    "unet": ("unet", [INIT], lambda: initialised(UNet()), (1, 3, 96, 80)),
+    "unet_batch": ("unet", [INIT + "-D c=24 -D depth=3", INIT + AVX2 + "-D c=24 -D depth=3"], lambda: initialised(UNet(24, 3)), (2, 3, 40, 72)),
+    "unet_odd": ("unet", [INIT + "-D c=20 -D depth=1", INIT + "-D c=20 -D depth=1 -D N=1 -D H=30 -D W=46", INIT + AVX2 + "-D c=20 -D depth=1"],
                  lambda: initialised(UNet(20, 1)), (1, 3, 30, 46)),
-    "unet_flat": ("unet", ["-D c=5 -D depth=0", "-D c=5 -D depth=0 " + AVX2], lambda: initialised(UNet(5, 0)), (1, 3, 7, 1)),
+    "unet_flat": ("unet", [INIT + "-D c=5 -D depth=0", INIT + AVX2 + "-D c=5 -D depth=0"], lambda: initialised(UNet(5, 0)), (1, 3, 7, 1)),
+    "denoise": ("denoise", ["--weights " + WEIGHTS, AVX2 + "--weights " + WEIGHTS], lambda: trained(Denoise(), WEIGHTS), (1, 3, 100, 52)),
 }
 
 
@@ -98,7 +138,7 @@ def make(name):
     which = np.unique(np.linspace(0, exact.size - 1, SAMPLES).round().astype(int)) if exact.size > SAMPLES else np.arange(exact.size)
     rms = np.sqrt(np.mean((single[which] - exact[which]) ** 2))
     with open(os.path.join(HERE, name + ".txt"), "w") as out:
-        out.write(f"model {file}\n" + "".join(f"options --init {SEED} {o}\n" for o in options))
+        out.write(f"model {file}\n" + "".join(f"options {o.strip()}\n" for o in options))
         out.write(f"input {' '.join(map(str, shape))}\nelements {exact.size}\nrms {rms:.3e}\n")
         for i in which:
             out.write(f"{i} {exact[i]:.12g}\n")
