@@ -2,7 +2,7 @@
  * every task for itself. */
 #include "backend/matrix.h"
 
-enum { ROWS = 6, DEPTH = 256, TASK_ROWS = 96 };
+enum { ROWS = 6, DEPTH = 256, TASK_ROWS = 192 };
 
 bool matmul_fits(const Kernel *kernel, const Target *target) {
     MatrixShape s;
@@ -26,10 +26,10 @@ void matmul_choose(Program *program, Kernel *kernel) {
     CHECK(matrix_shape(kernel, &s));
     const Dims *dims = program->graph->dims;
     int lanes = program->target->lanes;
-    int64_t rows = dim_typical(dims, s.rows), columns = dim_typical(dims, s.columns), fixed;
+    int64_t rows = TASK_ROWS, columns = dim_typical(dims, s.columns), fixed; /* free rows may be many: a task packs its panel once for them */
     MatrixTile *tile = NEW(program->arena, MatrixTile);
     *tile = (MatrixTile){.rows = ROWS, .depth = DEPTH, .packed = weights_to_pack(kernel, &s)};
-    if (dim_is_const(s.rows, &fixed)) tile->rows = (int)max_i64(1, min_i64(fixed, ROWS));
+    if (dim_is_const(s.rows, &fixed)) rows = fixed, tile->rows = (int)max_i64(1, min_i64(fixed, ROWS));
     tile->blocks = (int)min_i64(min_i64(matrix_blocks(program->target, tile->rows), 4), (columns + lanes - 1) / lanes);
     tile->task_tiles = (int)max_i64(1, min_i64(TASK_ROWS, rows) / tile->rows);
     kernel->tile = tile;
