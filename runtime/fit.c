@@ -185,7 +185,8 @@ static bool fail_exact(const cai_image *image, cai_extent height, cai_extent wid
                     "  help: bring it to size before (`convert in.png -resize %lldx%lld! out.png`)%s%s%s",
                     (long long)image->width, (long long)image->height, wanted, (long long)nearest(image->width, width),
                     (long long)nearest(image->height, height),
-                    by_others ? "" : ", or have the model do it: fit = ", by_others ? "" : modes, by_others ? "" : " in its image[...]");
+                    by_others ? "" : ", or have the model do it: fit = ", by_others ? "" : modes,
+                    by_others ? "" : " in its image[...]");
 }
 
 /* Half the difference, rounded to nearest, a half to even: what Python's round() makes of it in torchvision's CenterCrop. */
