@@ -1,6 +1,10 @@
 /* Arguments to parameters: positions, keywords, spreads, `*rest`, defaults. */
 #include "elaborate/evaluator.h"
 
+Bindings bindings_with_room(Arena *arena, int count) {
+    return (Bindings){.items = NEW_ARRAY(arena, Binding, count), .capacity = count};
+}
+
 static void spread(Evaluator *ev, Arguments *out, Value v, Span span) {
     if (v.kind == VALUE_ERROR) {
         out->failed = true;
@@ -15,7 +19,7 @@ static void spread(Evaluator *ev, Arguments *out, Value v, Span span) {
 }
 
 Arguments evaluate_arguments(Evaluator *ev, const ArgumentList *list) {
-    Arguments out = {0};
+    Arguments out = {.given = bindings_with_room(ev->arena, list->count)};
     for (int i = 0; i < list->count; i++) {
         const Argument *argument = &list->items[i];
         Value v = evaluate(ev, argument->value);
@@ -36,7 +40,7 @@ static Span item_span(const Expr *operand, int index, int count) {
 }
 
 Arguments arguments_of(Evaluator *ev, Value value, const Expr *operand) {
-    Arguments out = {.by_arrow = true};
+    Arguments out = {.by_arrow = true, .given = bindings_with_room(ev->arena, value_is_sequence(value) ? value.list->count : 1)};
     if (!value_is_sequence(value)) {
         out.failed = value.kind == VALUE_ERROR;
         vec_push(ev->arena, &out.given, (Binding){NULL, settle(ev, value), item_span(operand, 0, -1)});

@@ -1,8 +1,9 @@
 /* Conditions that must hold (`assert`, `where`): decided at compile time where they can be, else checked at run time. */
 #include "elaborate/evaluator.h"
 
-static const char *check_message(Evaluator *ev, Span span, const char *message) {
-    const char *text = message ? message : arena_printf(ev->arena, "%s must hold", span_text(ev->arena, span));
+static const char *check_message(Evaluator *ev, Span span, const Expr *message) {
+    const char *text = message ? evaluate_string(ev, message) : NULL;
+    if (!text) text = arena_printf(ev->arena, "%s must hold", span_text(ev->arena, span));
     return arena_printf(ev->arena, "%s: %s", place_text(ev->arena, user_span(ev, span)), text);
 }
 
@@ -14,14 +15,15 @@ static void fail_operands(Evaluator *ev, Diagnostic *d, const char *code) {
     ev->frame->result = value_error;
 }
 
-static void fail(Evaluator *ev, const Expr *expr, const char *message, const char *code) {
-    Diagnostic *d;
-    if (message) d = report(ev, code, expr->span, "%s", message);
-    else d = report(ev, code, expr->span, "`%s` does not hold", span_text(ev->arena, expr->span));
+static void fail(Evaluator *ev, const Expr *expr, const Expr *message, const char *code) {
+    Diagnostic *d = NULL;
+    const char *text = message ? evaluate_string(ev, message) : NULL;
+    if (text) d = report(ev, code, expr->span, "%s", text);
+    else if (!message) d = report(ev, code, expr->span, "`%s` does not hold", span_text(ev->arena, expr->span));
     fail_operands(ev, d, code);
 }
 
-static void fail_with_sizes(Evaluator *ev, const Expr *expr, Dim left, Dim right, const char *message, const char *code) {
+static void fail_with_sizes(Evaluator *ev, const Expr *expr, Dim left, Dim right, const Expr *message, const char *code) {
     if (message) {
         fail(ev, expr, message, code);
         return;
@@ -36,7 +38,7 @@ static void add_check(Evaluator *ev, CheckKind kind, Dim left, Dim right, const 
     graph_check(ev->graph, kind, left, right, message);
 }
 
-static void leave_to_run(Evaluator *ev, const Expr *expr, Dim left, Dim right, const char *message) {
+static void leave_to_run(Evaluator *ev, const Expr *expr, Dim left, Dim right, const Expr *message) {
     const char *text = check_message(ev, expr->span, message);
     switch (expr->op) {
     case OPERATOR_EQ: add_check(ev, CHECK_EQUAL, left, right, text); break;
@@ -49,7 +51,7 @@ static void leave_to_run(Evaluator *ev, const Expr *expr, Dim left, Dim right, c
     }
 }
 
-static void require_comparison(Evaluator *ev, const Expr *expr, const char *message, const char *code) {
+static void require_comparison(Evaluator *ev, const Expr *expr, const Expr *message, const char *code) {
     Value left = evaluate(ev, expr->left), right = evaluate(ev, expr->right);
     bool sizes = (left.kind == VALUE_DIM && (right.kind == VALUE_DIM || right.kind == VALUE_INT)) ||
                  (right.kind == VALUE_DIM && left.kind == VALUE_INT);
@@ -70,7 +72,7 @@ static void require_comparison(Evaluator *ev, const Expr *expr, const char *mess
     }
 }
 
-void require_condition(Evaluator *ev, const Expr *expr, const char *message, const char *code) {
+void require_condition(Evaluator *ev, const Expr *expr, const Expr *message, const char *code) {
     bool holds;
     if (expr->kind == EXPR_TUPLE && expr->arguments.count == 1 && !expr->arguments.items[0].name)
         expr = expr->arguments.items[0].value;

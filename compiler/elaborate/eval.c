@@ -108,14 +108,15 @@ Name evaluate_string(Evaluator *ev, const Expr *expr) {
 
 static Value evaluate_items(Evaluator *ev, const Expr *expr, ValueKind kind) {
     Arguments items = evaluate_arguments(ev, &expr->arguments);
-    Vec(Value) values = {0};
-    Vec(Name) names = {0};
-    for (int i = 0; i < items.given.count; i++) {
-        vec_push(ev->arena, &values, items.given.items[i].value);
-        vec_push(ev->arena, &names, items.given.items[i].name);
+    int count = items.given.count;
+    Value few_values[8], *values = count <= 8 ? few_values : NEW_ARRAY(ev->arena, Value, count);
+    Name few_names[8], *names = count <= 8 ? few_names : NEW_ARRAY(ev->arena, Name, count);
+    for (int i = 0; i < count; i++) {
+        values[i] = items.given.items[i].value;
+        names[i] = items.given.items[i].name;
     }
-    if (!spend(ev, expr->span, values.count)) return value_error;
-    return bounded_list(ev, value_list(ev->arena, kind, values.items, names.items, values.count), expr->span);
+    if (!spend(ev, expr->span, count)) return value_error;
+    return bounded_list(ev, value_list(ev->arena, kind, values, names, count), expr->span);
 }
 
 /* ---- conditions ---- */

@@ -118,6 +118,7 @@ typedef struct Binding {
     Span span;
 } Binding;
 typedef Vec(Binding) Bindings;
+Bindings bindings_with_room(Arena *arena, int count); /* most lists are short, and there are very many */
 
 typedef struct Claim { /* of a child's name */
     Span span;
@@ -261,7 +262,7 @@ void bind_target(Evaluator *ev, const Expr *target, Value value);
 /* ---- condition.c: assert and where ---- */
 
 /* Holds, is told to be false, or becomes a check of the run. `message` may be NULL. */
-void require_condition(Evaluator *ev, const Expr *expr, const char *message, const char *code);
+void require_condition(Evaluator *ev, const Expr *expr, const Expr *message, const char *code);
 
 /* ---- operator.c: + - * / and the others ---- */
 

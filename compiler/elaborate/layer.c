@@ -43,6 +43,7 @@ void frame_pop(Evaluator *ev) {
 }
 
 static void copy_names(Evaluator *ev, Bindings *to, const Bindings *from) {
+    if (to->capacity == 0) *to = bindings_with_room(ev->arena, from->count);
     for (int i = 0; i < from->count; i++) vec_push(ev->arena, to, from->items[i]);
 }
 

@@ -176,7 +176,7 @@ Value stop_evaluation(Evaluator *ev, const char *code, Span span, const char *fo
     return value_error;
 }
 
-enum { MOST_ROUNDS = 1000000, MOST_CELLS = 8000000 };
+enum { MOST_ROUNDS = 2000000, MOST_CELLS = 8000000 };
 
 bool spend(Evaluator *ev, Span span, int64_t cells) {
     if (ev->stopped) return false;

@@ -157,8 +157,7 @@ static void execute_expect(Evaluator *ev, const Stmt *stmt) {
 }
 
 static void execute_assert(Evaluator *ev, const Stmt *stmt) {
-    Name message = stmt->message ? evaluate_string(ev, stmt->message) : NULL;
-    if (!stmt->message || message) require_condition(ev, stmt->condition, message, "assert");
+    require_condition(ev, stmt->condition, stmt->message, "assert");
 }
 
 static void execute_return(Evaluator *ev, const Stmt *stmt) {
