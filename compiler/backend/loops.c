@@ -205,9 +205,20 @@ static Sum emit_steps(Walk *walk, int group, LLVMValueRef from, LLVMValueRef to,
     return carried_sum(&loop, 0, sum.index != NULL);
 }
 
+/* Whether a term takes longer than the addition, so that one chain is enough. */
+static bool is_heavy(const Kernel *kernel) {
+    for (int i = 0; i < kernel->member_count; i++) {
+        switch (kernel->members[i]->op) {
+        case OP_exp: case OP_log: case OP_sin: case OP_cos: case OP_tanh: case OP_sigmoid: case OP_erf: case OP_pow: case OP_sqrt: return true;
+        default: break;
+        }
+    }
+    return kernel->member_count > 16;
+}
+
 static int chains_of(const Walk *walk, int group) {
     int64_t size;
-    if (walk->kernel->member_count > 24) return 1;
+    if (is_heavy(walk->kernel)) return 1;
     if (dim_is_const(walk->nest->groups[group].size, &size) && size < MAX_CHAINS * step_of(walk, group)) return 1;
     return MAX_CHAINS;
 }
