@@ -3,6 +3,7 @@
 #include "backend/backend.h"
 #include "runtime.h"
 #include <dlfcn.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 bool can_run(const char *target) {
@@ -58,9 +59,24 @@ const char *print_compiled(TestGraph *t, const LowerOptions *options, const char
 
 /* ---- running ---- */
 
+/* Memory that ends where a page begins that nobody may touch: what a kernel reads or writes beyond an input or output shows. */
+static void *fenced(int64_t bytes) {
+    int64_t page = sysconf(_SC_PAGESIZE), whole = round_up(bytes, page);
+    char *memory = mmap(NULL, (size_t)(whole + page), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CU_ASSERT_FATAL(memory != MAP_FAILED && mprotect(memory + whole, (size_t)page, PROT_NONE) == 0);
+    return memory + whole - bytes;
+}
+
+static void unfence(const void *start, int64_t bytes) {
+    int64_t page = sysconf(_SC_PAGESIZE), whole = round_up(bytes, page);
+    munmap((char *)(uintptr_t)start + bytes - whole, (size_t)(whole + page));
+}
+
+static int64_t bytes_of(TestGraph *t, const Port *port) { return count_of(t, port->node->shape) * dtype_bytes(port->node->shape.type); }
+
 /* Elements of any type to and from doubles. */
-static void *to_elements(TestGraph *t, const double *values, int64_t count, int type) {
-    unsigned char *bytes = arena_alloc(t->arena, (size_t)(count * 8 + 64));
+static void *to_elements(const double *values, int64_t count, int type) {
+    unsigned char *bytes = fenced(count * dtype_bytes((DType)type));
     cai_tensor tensor = {.name = "", .type = CAI_F64, .rank = 1, .dims = {count}, .count = count, .data = (const unsigned char *)values};
     cai_error error;
     if (!cai_tensor_convert(&tensor, type, bytes, &error)) complain("input", error.message);
@@ -78,7 +94,7 @@ static const void *input_elements(TestGraph *t, const Port *port) {
     RefTensor tensor = {.shape = {.count = count_of(t, port->node->shape)}};
     tensor.values = NEW_ARRAY(t->arena, double, tensor.shape.count);
     CU_ASSERT_FATAL(give_value(t, port->node, &tensor));
-    return to_elements(t, tensor.values, tensor.shape.count, (int)port->node->shape.type);
+    return to_elements(tensor.values, tensor.shape.count, (int)port->node->shape.type);
 }
 
 bool run_compiled(Compiled *compiled, int threads, double **outputs) {
@@ -88,7 +104,7 @@ bool run_compiled(Compiled *compiled, int threads, double **outputs) {
     const void **in = NEW_ARRAY(t->arena, const void *, graph->inputs.count);
     void **out = NEW_ARRAY(t->arena, void *, graph->outputs.count);
     for (int i = 0; i < graph->inputs.count; i++) in[i] = input_elements(t, &graph->inputs.items[i]);
-    for (int i = 0; i < graph->outputs.count; i++) out[i] = arena_alloc(t->arena, (size_t)count_of(t, graph->outputs.items[i].node->shape) * 8);
+    for (int i = 0; i < graph->outputs.count; i++) out[i] = fenced(bytes_of(t, &graph->outputs.items[i]));
     cai_pool *pool = cai_pool_new(threads);
     cai_context *context = cai_context_new(compiled->program, pool, &error);
     bool done = context && cai_context_prepare_symbols(context, t->symbols, &error) &&
@@ -98,6 +114,8 @@ bool run_compiled(Compiled *compiled, int threads, double **outputs) {
         Shape shape = graph->outputs.items[i].node->shape;
         outputs[i] = from_elements(t, out[i], count_of(t, shape), (int)shape.type);
     }
+    for (int i = 0; i < graph->inputs.count; i++) unfence(in[i], bytes_of(t, &graph->inputs.items[i]));
+    for (int i = 0; i < graph->outputs.count; i++) unfence(out[i], bytes_of(t, &graph->outputs.items[i]));
     if (context) cai_context_free(context);
     cai_pool_free(pool);
     return done;
