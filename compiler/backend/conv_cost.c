@@ -72,9 +72,9 @@ static double row_cycles(const Layer *l, int64_t length, int64_t rows, const Con
     int64_t longer, width = split_evenly(length, tile->pixels, tiles, &longer);
     double wide = tile_cycles(l, width * rows, blocks);
     if (!l->fixed_width) { /* whole tiles, and one of the least width that holds the rest */
-        int64_t whole = length / tile->pixels, rest = length % tile->pixels, holds = rest > 8 ? tile->pixels : rest > 4 ? 8 : 4;
-        double last = rest ? tile_cycles(l, min_i64(holds, tile->pixels) * rows, blocks) : 0;
-        return (double)whole * tile_cycles(l, tile->pixels * rows, blocks) + 1.3 * last;
+        int64_t whole = length / tile->pixels, rest = length % tile->pixels;
+        double each = tile_cycles(l, min_i64(rest > 4 ? 8 : 4, tile->pixels) * rows, blocks);
+        return (double)whole * tile_cycles(l, tile->pixels * rows, blocks) + 1.3 * each * (double)((rest + 7) / 8);
     }
     if (longer == *tiles) return (double)*tiles * wide;
     return (double)longer * wide + (double)(*tiles - longer) * tile_cycles(l, (width - 1) * rows, blocks);

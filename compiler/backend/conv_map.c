@@ -8,7 +8,7 @@
  *
  * A row of fixed size is cut evenly, and tiles that clip taps differently are different code. A row of free size is
  *
- *     left edge | inside, P pixels each | what remains: P, 8 or 4 pixels wide, reading zeros for what is not there
+ *     left edge | inside, P pixels each | what remains: 8 or 4 pixels wide, reading zeros for what is not there
  *
  * A tile with several rows has its taps clipped beforehand in both directions; one with a single row computes which kernel rows lie
  * inside. No tile overlaps another, since the tail may work in place. */
@@ -96,12 +96,12 @@ static LLVMValueRef emit_inside(Conv *c, const ConvSite *site, LLVMValueRef begi
     return emit_add(m, begin, emit_mul(m, tiles, width));
 }
 
-/* What is left of a row, in tiles of the least of a few widths that holds it. Where channels lie in planes, every load chooses between
- * the map and zeros, for which a whole tile has not the registers. */
+/* What is left of a row, in tiles of the least of a few widths that holds it: 8 at most, since every pixel has an address of its own, and
+ * fewer where registers are few and channels lie in planes, so that every load chooses between the map and zeros. */
 static void emit_rest(Conv *c, ConvSite site, LLVMValueRef begin, LLVMValueRef count) {
     Module *m = c->m;
-    int widths[] = {4, 8, c->tile->pixels}, widest = c->tile->pixels;
-    if (c->tile->plain) widest = (int)min_i64(widest, c->m->target->registers > 16 ? 8 : 4);
+    bool tight = c->tile->plain && m->target->registers <= 16;
+    int widths[] = {4, 8}, widest = (int)min_i64(c->tile->pixels, tight ? 4 : 8);
     site.limit = count;
     Loop loop = begin_loop(m, begin, count, widest);
     LLVMValueRef left = emit_sub(m, count, loop.index), number = emit_div(m, loop.index, get_i64(m, c->tile->pixels));
