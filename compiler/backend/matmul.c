@@ -2,7 +2,7 @@
  * every task for itself. */
 #include "backend/matrix.h"
 
-enum { ROWS = 6, DEPTH = 256, TASK_ROWS = 192 };
+enum { ROWS = 6, DEPTH = 512, TASK_ROWS = 192, PACKING_TASK_ROWS = 768 };
 
 bool matmul_fits(const Kernel *kernel, const Target *target) {
     MatrixShape s;
@@ -26,12 +26,13 @@ void matmul_choose(Program *program, Kernel *kernel) {
     CHECK(matrix_shape(kernel, &s));
     const Dims *dims = program->graph->dims;
     int lanes = program->target->lanes;
-    int64_t rows = TASK_ROWS, columns = dim_typical(dims, s.columns), fixed; /* free rows may be many: a task packs its panel once for them */
+    int64_t rows, columns = dim_typical(dims, s.columns), fixed;
     MatrixTile *tile = NEW(program->arena, MatrixTile);
     *tile = (MatrixTile){.rows = ROWS, .depth = DEPTH, .packed = weights_to_pack(kernel, &s)};
-    if (dim_is_const(s.rows, &fixed)) rows = fixed, tile->rows = (int)max_i64(1, min_i64(fixed, ROWS));
+    rows = tile->packed ? TASK_ROWS : PACKING_TASK_ROWS; /* a task packs its panel once for them; where they are free they may be many */
+    if (dim_is_const(s.rows, &fixed)) rows = min_i64(rows, fixed), tile->rows = (int)max_i64(1, min_i64(fixed, ROWS));
     tile->blocks = (int)min_i64(min_i64(matrix_blocks(program->target, tile->rows), 4), (columns + lanes - 1) / lanes);
-    tile->task_tiles = (int)max_i64(1, min_i64(TASK_ROWS, rows) / tile->rows);
+    tile->task_tiles = (int)max_i64(1, rows / tile->rows);
     kernel->tile = tile;
     kernel->tasks = matrix_tasks(program->graph->dims, &s, tile, lanes);
     if (tile->packed) program_pack(program, kernel, 1, PACK_MATRIX, (int64_t[6]){lanes, tile->blocks, 0});
