@@ -7,12 +7,8 @@ static const char *check_message(Evaluator *ev, Span span, const Expr *message) 
     return arena_printf(ev->arena, "%s: %s", place_text(ev->arena, user_span(ev, span)), text);
 }
 
-/* What a block asserts the rest of its body relies on: it ends there. */
 static void fail_operands(Evaluator *ev, Diagnostic *d, const char *code) {
-    if (ev->frame->layer == ev->root) return;
-    if (!strcmp(code, "assert")) report_operands(ev, d);
-    ev->frame->returned = true;
-    ev->frame->result = value_error;
+    if (ev->frame->layer != ev->root && !strcmp(code, "assert")) report_operands(ev, d);
 }
 
 static void fail(Evaluator *ev, const Expr *expr, const Expr *message, const char *code) {

@@ -280,6 +280,7 @@ Value apply_unary(Evaluator *ev, Operator op, Value a, Span span) {
         if (a.kind == VALUE_DIM) return value_dim(dim_scale(ev->dims, a.dim, -1));
         if (a.kind == VALUE_TENSOR) return tensor_unary(ev, OP_neg, a, span);
     }
-    report(ev, "operand-kinds", span, "`%s` does not take %s", operator_text(op), value_kind_name(a));
+    if (op == OPERATOR_NOT) report(ev, "not-a-bool", span, "a condition must be true or false; this is %s", value_kind_name(a));
+    else report(ev, "operand-kinds", span, "`%s` does not take %s", operator_text(op), value_kind_name(a));
     return value_error;
 }

@@ -157,7 +157,11 @@ static void execute_expect(Evaluator *ev, const Stmt *stmt) {
 }
 
 static void execute_assert(Evaluator *ev, const Stmt *stmt) {
+    int errors = ev->errors;
     require_condition(ev, stmt->condition, stmt->message, "assert");
+    if (ev->errors == errors || ev->frame->layer == ev->root) return;
+    ev->frame->returned = true; /* the rest of a block relies on it */
+    ev->frame->result = value_error;
 }
 
 static void execute_return(Evaluator *ev, const Stmt *stmt) {

@@ -50,7 +50,7 @@ def source(shape, k, integer=False):
     return (i % 3 if integer else torch.sin(0.37 * i + k) + 0.25 * torch.cos(1.7 * i)).reshape(shape)
 
 
-NORMS = (nn.BatchNorm2d, nn.InstanceNorm2d, nn.LayerNorm, nn.GroupNorm)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.LayerNorm, nn.GroupNorm)
 
 
 def load(module, prefix):
@@ -110,6 +110,9 @@ def convolutions():
     stage('conv(6, 5, pad_mode = "replicate", stride = 2)', nn.Conv2d(8, 6, 5, padding=2, padding_mode="replicate", stride=2))
     w, b = weight("l.weight", (6, 8, 3, 3)), weight("l.bias", (6,))
     stage("conv(6, 3, pad = (0, 1, 2, 0))", lambda x: F.conv2d(F.pad(x, (2, 0, 0, 1)), w, b))
+    stage('conv(6, 3, stride = 2, pad = "same_upper")', lambda x: F.conv2d(F.pad(x, (0, 1, 0, 1)), w, b, stride=2))
+    stage('conv(6, 3, stride = 2, pad = "same_lower")', lambda x: F.conv2d(F.pad(x, (1, 0, 1, 0)), w, b, stride=2))
+    stage('conv(6, 3, pad = "valid")', lambda x: F.conv2d(x, w, b))
     stage("depthwise(3, multiplier = 2)", nn.Conv2d(8, 16, 3, padding=1, groups=8))
     stage("conv_transpose(6, 3, stride = 2, pad = 1, output_padding = 1)", nn.ConvTranspose2d(8, 6, 3, stride=2, padding=1, output_padding=1))
     stage("conv_transpose(6, 4, stride = 2, pad = 1, groups = 2, dilation = 2)",
@@ -121,6 +124,7 @@ def convolutions():
 
 def norms():
     stage("batchnorm", nn.BatchNorm2d(8))
+    stage("batchnorm", nn.BatchNorm1d(8), (2, 8))
     stage("batchnorm(eps = 1e-3, affine = false)", nn.BatchNorm2d(8, eps=1e-3, affine=False))
     stage("instancenorm", nn.InstanceNorm2d(8))
     stage("instancenorm(affine = true)", nn.InstanceNorm2d(8, affine=True))
@@ -148,6 +152,7 @@ def pools():
     stage("maxpool(3, stride = 2, ceil_mode = true)", nn.MaxPool2d(3, 2, ceil_mode=True))
     stage("maxpool(2, stride = 3, pad = 1, ceil_mode = true)", nn.MaxPool2d(2, 3, 1, ceil_mode=True))
     stage("maxpool((3, 2), stride = (1, 2), dilation = 2)", nn.MaxPool2d((3, 2), (1, 2), dilation=2))
+    stage('maxpool(3, stride = 2, pad = "same_upper")', lambda x: F.max_pool2d(F.pad(x, (0, 1, 0, 1), value=-math.inf), 3, 2))
     stage("avgpool(2)", nn.AvgPool2d(2))
     stage("avgpool(3, stride = 2, pad = 1)", nn.AvgPool2d(3, 2, 1))
     stage("avgpool(3, stride = 2, pad = 1, count_include_pad = false)", nn.AvgPool2d(3, 2, 1, count_include_pad=False))
