@@ -40,12 +40,6 @@ static LLVMValueRef emit_splitmix64(Module *m, LLVMValueRef x) {
     return emit_mix(m, x, 31, 1);
 }
 
-static uint64_t fnv1a64(const char *text) {
-    uint64_t hash = 0xCBF29CE484222325u;
-    for (; *text; text++) hash = (hash ^ (unsigned char)*text) * 0x100000001B3u;
-    return hash;
-}
-
 static LLVMValueRef uniform_at(Tail *tail, const Node *node, const Point *point) {
     Module *m = tail->module;
     LLVMValueRef seed = emit_load(m, m->i64, get_element(m, m->i64, m->symbols, get_i64(m, dims_symbol_count(m->dims))), 8);

@@ -52,25 +52,7 @@ void ref_iota(const RefCall *call) {
 
 void ref_size(const RefCall *call) { call->out[0] = (double)size_value(call, ATTRIBUTES(call->node, size)->value.items[0]); }
 
-/* ---- random numbers ----
- *
- * Element i of a stream is a function of the run's seed, the stream's name and i alone, the same in built programs:
- *     z = splitmix64(splitmix64(seed ^ fnv1a64(stream)) + i),  u = (z >> 40) * 2^-24   in [0, 1), exact in f32. */
-
-static uint64_t splitmix64(uint64_t x) {
-    x += 0x9E3779B97F4A7C15u;
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ x >> 27) * 0x94D049BB133111EBu;
-    return x ^ x >> 31;
-}
-
-static uint64_t fnv1a64(const char *text) {
-    uint64_t hash = 0xCBF29CE484222325u;
-    for (; *text; text++) hash = (hash ^ (unsigned char)*text) * 0x100000001B3u;
-    return hash;
-}
-
 void ref_uniform(const RefCall *call) {
-    uint64_t base = splitmix64(call->seed ^ fnv1a64(ATTRIBUTES(call->node, uniform)->stream));
-    for (int64_t i = 0; i < call->shape.count; i++) call->out[i] = (double)(splitmix64(base + (uint64_t)i) >> 40) * 0x1p-24;
+    uint64_t stream = random_stream(call->seed, ATTRIBUTES(call->node, uniform)->stream);
+    for (int64_t i = 0; i < call->shape.count; i++) call->out[i] = (double)random_unit(stream, i);
 }

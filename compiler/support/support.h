@@ -75,7 +75,7 @@ Names *names_new(Arena *arena);
 Name intern(Names *names, const char *text);
 Name intern_range(Names *names, const char *text, size_t length);
 
-/* ---- map.c, suggest.c: hash maps from pointers (interned names, nodes) and from 64-bit keys ---- */
+/* ---- map.c: hash maps from pointers (interned names, nodes) and from 64-bit keys ---- */
 
 typedef struct Map Map;
 Map *map_new(Arena *arena);
@@ -84,6 +84,14 @@ void map_set(Map *map, const void *key, void *value);
 int map_count(const Map *map);
 
 uint64_t hash_bytes(const void *bytes, size_t count, uint64_t seed);
+
+/* ---- random.c ---- */
+
+uint64_t fnv1a64(const char *text);
+uint64_t random_stream(uint64_t seed, const char *name);
+float random_unit(uint64_t stream, int64_t i); /* element i of the stream, in [0, 1) */
+
+/* ---- suggest.c ---- */
 
 /* The name among `candidates` that a person most likely meant by `wrong`, or NULL where none is near. */
 const char *nearest_name(const char *wrong, const char *const *candidates, int count);
