@@ -121,20 +121,38 @@ static bool share_file(const cai_program *program, const cai_command *command, P
 
 /* ---- the runs ---- */
 
+/* A tensor has its number of pictures in its shape, so it is a run of its own. Standard input cannot be looked at twice: it counts as one. */
+static bool is_whole_run(const char *path) {
+    return cai_has_extension(path, ".npy") || cai_has_extension(path, ".safetensors") || strcmp(path, "-") == 0;
+}
+
+static bool group_files(const cai_port *port, const Paths *files, cai_jobs *jobs, cai_error *error) {
+    int each = pictures_a_run(port), pictures = 0;
+    for (int i = 0; i < files->count; i++) pictures += !is_whole_run(files->items[i]);
+    if (pictures % each != 0) {
+        return cai_fail(error, CAI_BAD_INPUT, "the model takes %d pictures at a time (`%s` is %s): give a multiple of %d, not %d", each,
+                        port->name, port->type_text, each, pictures);
+    }
+    for (int i = 0; i < files->count;) {
+        int count = is_whole_run(files->items[i]) ? 1 : each;
+        for (int k = 1; k < count; k++) {
+            if (!is_whole_run(files->items[i + k])) continue;
+            return cai_fail(error, CAI_BAD_INPUT, "%s: is a tensor, which stands for %d pictures: give it before or behind them",
+                            files->items[i + k], each);
+        }
+        jobs->feeds[jobs->count++] = (cai_feed){(const char *const *)files->items + i, count};
+        i += count;
+    }
+    return true;
+}
+
 static bool split(const cai_program *program, Paths *lists, cai_jobs *jobs, cai_error *error) {
-    int each = program->input_count == 1 ? pictures_a_run(&program->inputs[0]) : 1;
-    if (program->input_count == 1 && lists[0].count % each != 0) {
-        return cai_fail(error, CAI_BAD_INPUT, "the model takes %d pictures at a time (`%s` is %s), and %d are given", each,
-                        program->inputs[0].name, program->inputs[0].type_text, lists[0].count);
-    }
-    jobs->count = program->input_count == 1 ? lists[0].count / each : 1;
-    jobs->feeds = cai_allocate((uint64_t)jobs->count * ((uint64_t)program->input_count + 1) * sizeof *jobs->feeds,
-                               "the list of runs", error);
+    bool single = program->input_count == 1;
+    int feeds = single ? lists[0].count : program->input_count;
+    jobs->feeds = cai_allocate(((uint64_t)feeds + 1) * sizeof *jobs->feeds, "the list of runs", error);
     if (!jobs->feeds) return false;
-    if (program->input_count == 1) {
-        for (int i = 0; i < jobs->count; i++) jobs->feeds[i] = (cai_feed){(const char *const *)lists[0].items + i * each, each};
-        return true;
-    }
+    if (single) return group_files(&program->inputs[0], &lists[0], jobs, error);
+    jobs->count = 1;
     for (int i = 0; i < program->input_count; i++) {
         if (lists[i].count > 1 && !many_together(&program->inputs[i])) {
             return cai_fail(error, CAI_BAD_USAGE, "input `%s` is %s, one file, and %d are given", program->inputs[i].name,
