@@ -18,7 +18,8 @@ LLVMValueRef get_coord_vector(Module *m, const Coord *coord, int lanes) {
     if (coord->vector) return coord->vector;
     LLVMValueRef base = get_splat(m, coord->base, lanes);
     if (!coord->lane_step || lanes == 1) return base;
-    LLVMValueRef steps = LLVMBuildMul(m->builder, get_lane_numbers(m, m->i64, lanes), get_splat(m, get_i64(m, coord->lane_step), lanes), "");
+    LLVMValueRef steps = LLVMBuildMul(m->builder, get_lane_numbers(m, m->i64, lanes),
+                                      get_splat(m, get_i64(m, coord->lane_step), lanes), "");
     return LLVMBuildAdd(m->builder, base, steps, "");
 }
 
@@ -125,8 +126,8 @@ static LLVMValueRef emit_from_memory(Module *m, LLVMValueRef raw, DType type) {
     return LLVMBuildBitCast(m->builder, wide, get_vector(m, m->f32, lanes), "");
 }
 
-/* By integer arithmetic, since LLVM calls a library for it on machines without the instruction: to nearest, ties to even, and a NaN
- * stays one. */
+/* By integer arithmetic, since LLVM calls a library for it on machines without the instruction: to nearest, ties to even, and a
+ * NaN stays one. */
 static LLVMValueRef emit_to_bf16(Module *m, LLVMValueRef value) {
     int lanes = get_lanes(LLVMTypeOf(value));
     LLVMValueRef bits = LLVMBuildBitCast(m->builder, value, get_vector(m, m->i32, lanes), "");
@@ -159,7 +160,8 @@ static LLVMValueRef emit_reverse(Module *m, LLVMValueRef vector) {
     int lanes = get_lanes(LLVMTypeOf(vector));
     LLVMValueRef order[64];
     for (int i = 0; i < lanes; i++) order[i] = get_i32(m, lanes - 1 - i);
-    return LLVMBuildShuffleVector(m->builder, vector, LLVMGetPoison(LLVMTypeOf(vector)), LLVMConstVector(order, (unsigned)lanes), "");
+    return LLVMBuildShuffleVector(m->builder, vector, LLVMGetPoison(LLVMTypeOf(vector)),
+                                  LLVMConstVector(order, (unsigned)lanes), "");
 }
 
 /* Whether whole vectors are readable here whatever the mask: spare lanes of blocks, and weights, which are filled up to 64 bytes. */
@@ -181,7 +183,8 @@ static int alignment_of(Module *m, const Value *value, const Point *point) {
     return whole ? bytes * m->target->lanes : bytes;
 }
 
-static LLVMValueRef emit_strided_load(Module *m, LLVMTypeRef vector, LLVMValueRef base, const Access *at, int align, LLVMValueRef mask) {
+static LLVMValueRef emit_strided_load(Module *m, LLVMTypeRef vector, LLVMValueRef base, const Access *at, int align,
+                                      LLVMValueRef mask) {
     LLVMTypeRef element = LLVMGetElementType(vector);
     int lanes = get_lanes(vector);
     LLVMValueRef first = get_element(m, element, base, at->index);
@@ -194,7 +197,8 @@ static LLVMValueRef emit_strided_load(Module *m, LLVMTypeRef vector, LLVMValueRe
 }
 
 /* A scalar that may not be there: the address then becomes the buffer's first element, which is. */
-static LLVMValueRef emit_scalar_load(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index, int align, LLVMValueRef mask) {
+static LLVMValueRef emit_scalar_load(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index, int align,
+                                     LLVMValueRef mask) {
     if (mask) index = LLVMBuildSelect(m->builder, mask, index, get_i64(m, 0), "");
     return emit_load(m, type, get_element(m, type, base, index), align);
 }

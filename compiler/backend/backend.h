@@ -135,6 +135,7 @@ LLVMTypeRef get_register_type(Module *m, DType type, int lanes);
 LLVMValueRef get_number(Module *m, DType type, double value, int lanes);
 LLVMValueRef emit_cast(Module *m, LLVMValueRef value, DType from, DType to);
 LLVMValueRef emit_elementwise(Module *m, const Node *node, LLVMValueRef *operands);
+LLVMValueRef emit_compare(Module *m, Op op, DType type, LLVMValueRef a, LLVMValueRef b); /* OP_eq, OP_ne, OP_lt, OP_le */
 LLVMValueRef emit_larger(Module *m, DType type, LLVMValueRef a, LLVMValueRef b);  /* NaN where either is */
 LLVMValueRef emit_smaller(Module *m, DType type, LLVMValueRef a, LLVMValueRef b);
 

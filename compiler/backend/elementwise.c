@@ -1,8 +1,8 @@
 /* The arithmetic of elementwise operators on registers.
  *
- * Floats: a multiply that feeds an add may become one multiply-add; nothing is reassociated. min and max give NaN where an operand
- * is. Integers wrap; their division rounds down, and by zero gives 0; a float cast to an integer truncates, saturates, and NaN
- * gives 0: no operand makes a program trap. */
+ * Floats: a multiply that feeds an add may become one multiply-add; nothing is reassociated. min and max give NaN where an
+ * operand is. Integers wrap; their division rounds down, and by zero gives 0; a float cast to an integer truncates, saturates,
+ * and NaN gives 0: no operand makes a program trap. */
 #include "backend/backend.h"
 #include <math.h>
 
@@ -36,12 +36,33 @@ LLVMValueRef emit_cast(Module *m, LLVMValueRef value, DType from, DType to) {
     if (from == to || type == LLVMTypeOf(value)) return emit_rounded(m, value, to);
     if (to == DTYPE_BOOL) {
         LLVMValueRef zero = LLVMConstNull(LLVMTypeOf(value));
-        return dtype_is_float(from) ? LLVMBuildFCmp(m->builder, LLVMRealUNE, value, zero, "") : LLVMBuildICmp(m->builder, LLVMIntNE, value, zero, "");
+        if (dtype_is_float(from)) return LLVMBuildFCmp(m->builder, LLVMRealUNE, value, zero, "");
+        return LLVMBuildICmp(m->builder, LLVMIntNE, value, zero, "");
     }
-    if (from == DTYPE_BOOL) return LLVMBuildSelect(m->builder, value, get_number(m, to, 1, lanes_of(value)), LLVMConstNull(type), "");
+    LLVMValueRef one = get_number(m, to, 1, lanes_of(value));
+    if (from == DTYPE_BOOL) return LLVMBuildSelect(m->builder, value, one, LLVMConstNull(type), "");
     if (dtype_is_float(from)) return emit_float_to_int(m, value, to);
     if (dtype_is_float(to)) return emit_rounded(m, LLVMBuildSIToFP(m->builder, value, type, ""), to);
     return LLVMBuildIntCast2(m->builder, value, type, 1, "");
+}
+
+/* ---- comparison ---- */
+
+LLVMValueRef emit_compare(Module *m, Op op, DType type, LLVMValueRef a, LLVMValueRef b) {
+    static const struct { Op op; LLVMRealPredicate real; LLVMIntPredicate integer; } rows[] = {
+        {OP_eq, LLVMRealOEQ, LLVMIntEQ},
+        {OP_ne, LLVMRealUNE, LLVMIntNE},
+        {OP_lt, LLVMRealOLT, LLVMIntSLT},
+        {OP_le, LLVMRealOLE, LLVMIntSLE}};
+    for (int i = 0; i < COUNT_OF(rows); i++) {
+        if (rows[i].op != op) continue;
+        if (dtype_is_float(type)) return LLVMBuildFCmp(m->builder, rows[i].real, a, b, "");
+        LLVMIntPredicate integer = rows[i].integer;
+        if (type == DTYPE_BOOL && integer == LLVMIntSLT) integer = LLVMIntULT; /* true is 1, not -1 */
+        if (type == DTYPE_BOOL && integer == LLVMIntSLE) integer = LLVMIntULE;
+        return LLVMBuildICmp(m->builder, integer, a, b, "");
+    }
+    INTERNAL_ERROR("%s is no comparison", op_info[op].name);
 }
 
 /* ---- minimum and maximum ---- */
@@ -55,7 +76,8 @@ static bool is_number(LLVMValueRef value) { /* a constant that is no NaN */
 }
 
 /* x86 has "a > b ? a : b", which gives b where either is NaN: one instruction where a is a number, three otherwise. */
-static LLVMValueRef emit_extreme(Module *m, DType type, LLVMRealPredicate real, LLVMIntPredicate integer, LLVMValueRef a, LLVMValueRef b) {
+static LLVMValueRef emit_extreme(Module *m, DType type, LLVMRealPredicate real, LLVMIntPredicate integer, LLVMValueRef a,
+                                 LLVMValueRef b) {
     if (type == DTYPE_BOOL) return integer == LLVMIntSGT ? LLVMBuildOr(m->builder, a, b, "") : LLVMBuildAnd(m->builder, a, b, "");
     if (!dtype_is_float(type)) return LLVMBuildSelect(m->builder, LLVMBuildICmp(m->builder, integer, a, b, ""), a, b, "");
     if (is_number(b)) {
@@ -79,10 +101,10 @@ LLVMValueRef emit_smaller(Module *m, DType type, LLVMValueRef a, LLVMValueRef b)
 /* ---- one operand ---- */
 
 static LLVMValueRef emit_sign(Module *m, DType type, LLVMValueRef x) {
-    LLVMValueRef zero = LLVMConstNull(LLVMTypeOf(x)), one = get_number(m, type, 1, lanes_of(x)), minus = get_number(m, type, -1, lanes_of(x));
+    LLVMValueRef zero = LLVMConstNull(LLVMTypeOf(x));
+    LLVMValueRef one = get_number(m, type, 1, lanes_of(x)), minus = get_number(m, type, -1, lanes_of(x));
     bool real = dtype_is_float(type);
-    LLVMValueRef above = real ? LLVMBuildFCmp(m->builder, LLVMRealOGT, x, zero, "") : LLVMBuildICmp(m->builder, LLVMIntSGT, x, zero, "");
-    LLVMValueRef below = real ? LLVMBuildFCmp(m->builder, LLVMRealOLT, x, zero, "") : LLVMBuildICmp(m->builder, LLVMIntSLT, x, zero, "");
+    LLVMValueRef above = emit_compare(m, OP_lt, type, zero, x), below = emit_compare(m, OP_lt, type, x, zero);
     LLVMValueRef rest = real ? x : zero; /* zero, or NaN */
     return LLVMBuildSelect(m->builder, above, one, LLVMBuildSelect(m->builder, below, minus, rest, ""), "");
 }
@@ -115,7 +137,8 @@ static LLVMValueRef emit_int_unary(Module *m, Op op, LLVMValueRef x) {
 static LLVMValueRef emit_int_div(Module *m, LLVMValueRef a, LLVMValueRef b) {
     LLVMTypeRef type = LLVMTypeOf(a);
     LLVMValueRef zero = LLVMConstNull(type), ones = LLVMConstAllOnes(type), one = LLVMConstNeg(ones);
-    LLVMValueRef by_zero = LLVMBuildICmp(m->builder, LLVMIntEQ, b, zero, ""), by_minus = LLVMBuildICmp(m->builder, LLVMIntEQ, b, ones, "");
+    LLVMValueRef by_zero = LLVMBuildICmp(m->builder, LLVMIntEQ, b, zero, "");
+    LLVMValueRef by_minus = LLVMBuildICmp(m->builder, LLVMIntEQ, b, ones, "");
     LLVMValueRef divisor = LLVMBuildSelect(m->builder, LLVMBuildOr(m->builder, by_zero, by_minus, ""), one, b, "");
     LLVMValueRef quotient = LLVMBuildSDiv(m->builder, a, divisor, "");
     LLVMValueRef rest = LLVMBuildSub(m->builder, a, LLVMBuildMul(m->builder, quotient, divisor, ""), "");
@@ -125,20 +148,6 @@ static LLVMValueRef emit_int_div(Module *m, LLVMValueRef a, LLVMValueRef b) {
     LLVMValueRef value = LLVMBuildAdd(m->builder, quotient, down, "");
     value = LLVMBuildSelect(m->builder, by_minus, LLVMBuildNeg(m->builder, a, ""), value, "");
     return LLVMBuildSelect(m->builder, by_zero, zero, value, "");
-}
-
-static LLVMValueRef emit_compare(Module *m, Op op, DType type, LLVMValueRef a, LLVMValueRef b) {
-    static const struct { Op op; LLVMRealPredicate real; LLVMIntPredicate integer; } rows[] = {
-        {OP_eq, LLVMRealOEQ, LLVMIntEQ}, {OP_ne, LLVMRealUNE, LLVMIntNE}, {OP_lt, LLVMRealOLT, LLVMIntSLT}, {OP_le, LLVMRealOLE, LLVMIntSLE}};
-    for (int i = 0; i < COUNT_OF(rows); i++) {
-        if (rows[i].op != op) continue;
-        if (dtype_is_float(type)) return LLVMBuildFCmp(m->builder, rows[i].real, a, b, "");
-        LLVMIntPredicate integer = rows[i].integer;
-        if (type == DTYPE_BOOL && integer == LLVMIntSLT) integer = LLVMIntULT; /* true is 1, not -1 */
-        if (type == DTYPE_BOOL && integer == LLVMIntSLE) integer = LLVMIntULE;
-        return LLVMBuildICmp(m->builder, integer, a, b, "");
-    }
-    INTERNAL_ERROR("%s is no comparison", op_info[op].name);
 }
 
 static LLVMValueRef emit_arithmetic(Module *m, Op op, DType type, LLVMValueRef a, LLVMValueRef b) {

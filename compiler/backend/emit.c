@@ -1,7 +1,7 @@
 /* The stage: every distinct kernel becomes one function, then come the tables, then LLVM makes an object of it.
  *
- * Code generation only: the emitters write the loops, tiles and vectors they want and place what does not change before the loops, and
- * what an optimiser would still find costs it more time than it saves. */
+ * Code generation only: the emitters write the loops, tiles and vectors they want and place what does not change before the
+ * loops, and what an optimiser would still find costs it more time than it saves. */
 #include "backend/backend.h"
 #include "runtime.h"
 #include <elf.h>

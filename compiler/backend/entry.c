@@ -1,8 +1,8 @@
-/* The tables that runtime/program.h describes, as constants of the object: cai_the_program, and prepare(), which computes all sizes
- * of a run.
+/* The tables that runtime/program.h describes, as constants of the object: cai_the_program, and prepare(), which computes all
+ * sizes of a run.
  *
- * sizes[] holds, in this order as they are asked for: dimensions (tasks, shapes, estimates), where slots begin in the arena, where
- * views begin in slots and ports, and the arena's bytes. An equal request is the same entry. */
+ * sizes[] holds, in this order as they are asked for: dimensions (tasks, shapes, estimates), where slots begin in the arena,
+ * where views begin in slots and ports, and the arena's bytes. An equal request is the same entry. */
 #include "backend/backend.h"
 #include "program.h"
 
@@ -176,7 +176,8 @@ static LLVMValueRef make_launch(Entry *e, const Kernel *kernel) {
     LLVMValueRef fields[] = {
         function, make_text(m, kernel->name), make_text(m, origin->path), make_text(m, source_text(m->arena, origin->span)),
         make_array(m, "arguments", arguments, kernel->input_count + 1), get_i32(m, kernel->input_count + 1),
-        get_i32(m, request_dim(e, kernel->tasks)), get_i32(m, request_dim(e, kernel->flops)), get_i32(m, request_dim(e, kernel->bytes))};
+        get_i32(m, request_dim(e, kernel->tasks)), get_i32(m, request_dim(e, kernel->flops)),
+            get_i32(m, request_dim(e, kernel->bytes))};
     return make_struct(m, fields, COUNT_OF(fields), sizeof(cai_launch));
 }
 
@@ -232,8 +233,8 @@ static void emit_dims(Entry *e) {
     }
 }
 
-/* A slot is as large as its largest tenant, and begins at a multiple of the alignment. Gives each slot's beginning; the arena's size
- * stands behind the last. */
+/* A slot is as large as its largest tenant, and begins at a multiple of the alignment. Gives each slot's beginning; the arena's
+ * size stands behind the last. */
 static LLVMValueRef *emit_slots(Entry *e) {
     Module *m = e->m;
     LLVMValueRef *begins = NEW_ARRAY(m->arena, LLVMValueRef, e->program->slots.count + 1);
@@ -300,7 +301,8 @@ void emit_entry(Module *m, const Program *program) {
     int arena = request(e, SIZE_ARENA, NULL, 0);
     LLVMValueRef prepare = emit_prepare(e);
     LLVMValueRef fields[] = {
-        get_i32(m, CAI_PROGRAM_ABI), get_i32(m, cpu_of(program->target)), make_text(m, graph->model), make_text(m, graph->comment),
+        get_i32(m, CAI_PROGRAM_ABI), get_i32(m, cpu_of(program->target)), make_text(m, graph->model),
+            make_text(m, graph->comment),
         make_text(m, program->target->name), inputs, outputs, make_symbols(e), launches, make_checks(e), prepare, get_weights(e),
         get_i64(m, (int64_t)program->weights_bytes), get_i32(m, graph->inputs.count), get_i32(m, graph->outputs.count),
         get_i32(m, dims_symbol_count(graph->dims)), get_i32(m, program->launches.count), get_i32(m, graph->checks.count),

@@ -1,9 +1,10 @@
-/* The elements of a node at a point: elementwise operators become arithmetic (elementwise.c), movement operators maps of coordinates
- * (movement.c), and what the kernel does not compute itself is loaded (access.c).
+/* The elements of a node at a point: elementwise operators become arithmetic (elementwise.c), movement operators maps of
+ * coordinates (movement.c), and what the kernel does not compute itself is loaded (access.c).
  *
- * Two things keep the code small and fast. What has the same coordinates in all lanes is computed once, as a scalar, and splatted.
- * And what does not change within the innermost loop is computed before it (m->hoist): LLVM could not do that for us, as it does
- * not know that stores leave our inputs alone. A memo keeps a value that several operators share from being computed again. */
+ * Two things keep the code small and fast. What has the same coordinates in all lanes is computed once, as a scalar, and
+ * splatted. And what does not change within the innermost loop is computed before it (m->hoist): LLVM could not do that for us,
+ * as it does not know that stores leave our inputs alone. A memo keeps a value that several operators share from being computed
+ * again. */
 #include "backend/backend.h"
 
 /* ---- sources ---- */
@@ -44,7 +45,8 @@ static LLVMValueRef uniform_at(Tail *tail, const Node *node, const Point *point)
     Module *m = tail->module;
     LLVMValueRef seed = emit_load(m, m->i64, get_element(m, m->i64, m->symbols, get_i64(m, dims_symbol_count(m->dims))), 8);
     seed = LLVMBuildXor(m->builder, seed, get_i64(m, (int64_t)fnv1a64(ATTRIBUTES(node, uniform)->stream)), "");
-    LLVMValueRef number = LLVMBuildAdd(m->builder, emit_element_number(m, node, point), get_splat(m, emit_splitmix64(m, seed), point->lanes), "");
+    LLVMValueRef number = LLVMBuildAdd(m->builder, emit_element_number(m, node, point),
+                                       get_splat(m, emit_splitmix64(m, seed), point->lanes), "");
     LLVMValueRef bits = LLVMBuildLShr(m->builder, emit_splitmix64(m, number), get_splat(m, get_i64(m, 40), point->lanes), "");
     bits = LLVMBuildTrunc(m->builder, bits, get_vector(m, m->i32, point->lanes), ""); /* 24 bits: exact as float */
     LLVMValueRef value = LLVMBuildSIToFP(m->builder, bits, get_vector(m, m->f32, point->lanes), "");
@@ -89,7 +91,8 @@ static bool changes_inside(const Point *point) {
 static bool same_point(const Point *a, const Point *b) {
     if (a->rank != b->rank || a->lanes != b->lanes || a->mask != b->mask) return false;
     for (int i = 0; i < a->rank; i++)
-        if (a->at[i].base != b->at[i].base || a->at[i].lane_step != b->at[i].lane_step || a->at[i].vector != b->at[i].vector) return false;
+        if (a->at[i].base != b->at[i].base || a->at[i].lane_step != b->at[i].lane_step
+            || a->at[i].vector != b->at[i].vector) return false;
     return true;
 }
 
@@ -131,8 +134,8 @@ LLVMValueRef emit_member(Tail *tail, const Node *node, const Point *point) {
     return value;
 }
 
-/* What was computed before the loop stays known for as long as the loop's emitter keeps the hoist point; the rest is forgotten, since
- * its code need not come before the next use. */
+/* What was computed before the loop stays known for as long as the loop's emitter keeps the hoist point; the rest is forgotten,
+ * since its code need not come before the next use. */
 static void forget(Tail *tail) {
     int kept = 0;
     for (int i = 0; i < tail->memo.count; i++)

@@ -1,5 +1,5 @@
-/* Objects and the runtime become a program. The linker is run directly; which start files and libraries a static program needs was
- * found out when cai was installed, and stands in link.txt beside the runtime, a line each:
+/* Objects and the runtime become a program. The linker is run directly; which start files and libraries a static program needs
+ * was found out when cai was installed, and stands in link.txt beside the runtime, a line each:
  *
  *     start FILE    before our objects, in order: crt1.o crti.o crtbeginT.o
  *     image FILE    libraries of programs that read or write pictures
@@ -76,7 +76,8 @@ static const char *read_list(Link *link) {
 /* ---- the linker ---- */
 
 static bool add_arguments(Link *link, const char *const *objects, int count, const char *output) {
-    static const char *const options[] = {"-static", "--gc-sections", "-s", "--build-id=none", "-z", "noexecstack", "-z", "norelro"};
+    static const char *const options[] = {"-static", "--gc-sections", "-s", "--build-id=none", "-z", "noexecstack", "-z",
+                                          "norelro"};
     const char *list = read_list(link);
     if (!list) return false;
     add(link, "ld"); /* replaced by the one that is found */
@@ -144,7 +145,8 @@ static bool run_linker(Link *link, const char *log) {
     return fail(link, arena_printf(link->arena, "the linker failed (%s):\n%s", link->arguments.items[0], read_log(link, log)));
 }
 
-bool link_program(const char *const *objects, int count, const char *output, const LinkOptions *options, Arena *arena, const char **error) {
+bool link_program(const char *const *objects, int count, const char *output, const LinkOptions *options, Arena *arena,
+                  const char **error) {
     Link link = {.arena = arena, .options = options, .error = error};
     const char *beside = arena_printf(arena, "%s.%ld.part", output, (long)getpid());
     const char *log = arena_printf(arena, "%s.log", beside);

@@ -12,9 +12,11 @@
  *             if lanes run through a reduced group: total = its lanes added by halves
  *             store tail(total)
  *
- * Operands that lie across the lanes are read as squares and transposed in registers (nest.c says where): 64 shuffles for 256 elements.
+ * Operands that lie across the lanes are read as squares and transposed in registers (nest.c says where): 64 shuffles for 256
+ * elements.
  *
- * Bound: bandwidth, or for chains with transcendentals their arithmetic. The order of every sum depends on shapes and layouts only. */
+ * Bound: bandwidth, or for chains with transcendentals their arithmetic. The order of every sum depends on shapes and layouts
+ * only. */
 #include "backend/loops.h"
 
 #define BLOCK_STEPS 256
@@ -119,22 +121,23 @@ static Sum get_identity(Walk *walk) {
 
 /* The larger of two places; of equal ones the first. */
 static Sum combine_places(Module *m, DType type, Sum a, Sum b) {
-    bool real = dtype_is_float(type);
-    LLVMValueRef above = real ? LLVMBuildFCmp(m->builder, LLVMRealOGT, b.value, a.value, "") : LLVMBuildICmp(m->builder, LLVMIntSGT, b.value, a.value, "");
-    LLVMValueRef equal = real ? LLVMBuildFCmp(m->builder, LLVMRealOEQ, b.value, a.value, "") : LLVMBuildICmp(m->builder, LLVMIntEQ, b.value, a.value, "");
+    LLVMValueRef above = emit_compare(m, OP_lt, type, a.value, b.value), equal = emit_compare(m, OP_eq, type, a.value, b.value);
     LLVMValueRef before = LLVMBuildAnd(m->builder, equal, LLVMBuildICmp(m->builder, LLVMIntSLT, b.index, a.index, ""), "");
     LLVMValueRef takes = LLVMBuildOr(m->builder, above, before, "");
-    return (Sum){LLVMBuildSelect(m->builder, takes, b.value, a.value, ""), LLVMBuildSelect(m->builder, takes, b.index, a.index, "")};
+    LLVMValueRef value = LLVMBuildSelect(m->builder, takes, b.value, a.value, "");
+    return (Sum){value, LLVMBuildSelect(m->builder, takes, b.index, a.index, "")};
 }
 
 static Sum combine(Walk *walk, Sum a, Sum b) {
     Module *m = walk->m;
     DType type = reduced_type(walk);
     switch (reduction(walk)) {
-    case OP_sum: return (Sum){dtype_is_float(type) ? emit_float(m, LLVMFAdd, a.value, b.value) : LLVMBuildAdd(m->builder, a.value, b.value, ""), NULL};
     case OP_reduce_max: return (Sum){emit_larger(m, type, a.value, b.value), NULL};
-    default: return combine_places(m, type, a, b);
+    case OP_argmax: return combine_places(m, type, a, b);
+    default: break;
     }
+    bool real = dtype_is_float(type);
+    return (Sum){real ? emit_float(m, LLVMFAdd, a.value, b.value) : LLVMBuildAdd(m->builder, a.value, b.value, ""), NULL};
 }
 
 /* The operand where the walk stands; the identity in lanes that do not exist. */
@@ -381,7 +384,8 @@ static void emit_square(Walk *walk, const Node *node, LLVMValueRef *rows) {
         LLVMValueRef row = emit_add(m, walk->at[nest->lane], get_i64(m, i));
         point.mask = NULL;
         point.at[across->axes[across->count - 1]] = coord_fixed(is_multiple(walk, nest->lane) ? row : emit_min(m, row, last));
-        point.at[along->axes[along->count - 1]] = (Coord){.base = walk->at[nest->turned], .lane_step = 1, .aligned = true, .inner = true};
+        point.at[along->axes[along->count - 1]] = (Coord){.base = walk->at[nest->turned], .lane_step = 1, .aligned = true,
+                                                          .inner = true};
         rows[i] = emit_expr(&walk->tail, node, &point);
     }
     emit_transpose(m, rows, lanes_of(walk));
@@ -400,7 +404,8 @@ static void emit_squares(Walk *walk) {
     for (int j = 0; j < lanes_of(walk); j++) {
         walk->at[nest->turned] = emit_add(walk->m, first, get_i64(walk->m, j));
         walk->tail.known_count = 0;
-        for (int t = 0; t < nest->turn_count; t++) walk->tail.known[walk->tail.known_count++] = (Known){nest->turns[t], rows[t][j]};
+        for (int t = 0; t < nest->turn_count; t++)
+            walk->tail.known[walk->tail.known_count++] = (Known){nest->turns[t], rows[t][j]};
         emit_elements(walk);
     }
     walk->tail.known_count = 0;
@@ -464,7 +469,8 @@ static void emit_kept(Walk *walk, int number, LLVMValueRef from, LLVMValueRef to
     walk->mask = outer_mask;
 }
 
-/* A task's number is one digit a group before the split, and one of chunks. Gives the last digit, and sets the others' coordinates. */
+/* A task's number is one digit a group before the split, and one of chunks. Gives the last digit, and sets the others'
+ * coordinates. */
 static LLVMValueRef emit_digits(Walk *walk, LLVMValueRef task) {
     Module *m = walk->m;
     const Nest *nest = walk->nest;
@@ -490,7 +496,8 @@ static void emit_task(Walk *walk, LLVMValueRef task) {
     }
     LLVMValueRef from = emit_digits(walk, task);
     for (int i = 0; i < nest->split; i++) set_lane_mask(walk, nest->kept[i]);
-    LLVMValueRef to = emit_min(walk->m, emit_add(walk->m, from, get_i64(walk->m, nest->chunk)), group_size(walk, nest->kept[nest->split]));
+    LLVMValueRef to = emit_min(walk->m, emit_add(walk->m, from, get_i64(walk->m, nest->chunk)),
+                               group_size(walk, nest->kept[nest->split]));
     emit_kept(walk, nest->split, from, to);
 }
 
@@ -519,7 +526,8 @@ void loops_choose(Program *program, Kernel *kernel) {
     kernel->tile = nest;
     kernel->tasks = nest_tasks(program, nest);
     const Node *last = kernel->output->node;
-    if (kernel->anchor) kernel_set_name(kernel, "%s_%s%d", op_info[kernel->anchor->op].name, op_info[last->op].name, kernel->member_count);
+    const char *anchor = kernel->anchor ? op_info[kernel->anchor->op].name : NULL;
+    if (anchor) kernel_set_name(kernel, "%s_%s%d", anchor, op_info[last->op].name, kernel->member_count);
     else kernel_set_name(kernel, "map_%s%d", op_info[last->op].name, kernel->member_count);
 }
 

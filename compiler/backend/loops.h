@@ -11,9 +11,9 @@ typedef struct Group {
     bool reduced;
 } Group;
 
-/* The domain is the output's shape or, of a reduction, its operand's. Tasks run over the kept groups before `split`, and over chunks
- * of `chunk` coordinates of the group `split` (a place in `kept`; kept_count where there is none); the rest of the kept groups, then
- * the reduced ones, are loops within a task. */
+/* The domain is the output's shape or, of a reduction, its operand's. Tasks run over the kept groups before `split`, and over
+ * chunks of `chunk` coordinates of the group `split` (a place in `kept`; kept_count where there is none); the rest of the kept
+ * groups, then the reduced ones, are loops within a task. */
 typedef struct Nest {
     int rank;
     Group groups[16];
@@ -24,7 +24,8 @@ typedef struct Nest {
     int split;
     int64_t chunk;
     bool blocked_one;               /* the output is BLOCKED with one channel, which the loops do not run over */
-    int turned;                     /* the innermost group, along which `turns` lie in memory while lanes run through another; or -1 */
+    /* the innermost group, along which `turns` lie in memory while lanes run through another; or -1 */
+    int turned;
     const Node *turns[4];           /* are loaded as squares of lanes x lanes and transposed in registers */
     int turn_count;
 } Nest;

@@ -7,8 +7,8 @@
  *     pow      1, over the operands of the tests
  *
  * Denormal arguments and results, infinities and NaN are as IEEE 754 has them. (Programs run with denormals flushed to zero: see
- * cai_flush_denormals.) Polynomials are minimax in relative error. sin, cos and pow compute in f64: they are rare, and so they are
- * right without care. */
+ * cai_flush_denormals.) Polynomials are minimax in relative error. sin, cos and pow compute in f64: they are rare, and so they
+ * are right without care. */
 #include "backend/backend.h"
 
 /* ---- words to write formulas with ---- */
@@ -28,9 +28,24 @@ static LLVMValueRef add(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVM
 static LLVMValueRef sub(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFSub(m->builder, a, b, ""); }
 static LLVMValueRef mul(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFMul(m->builder, a, b, ""); }
 static LLVMValueRef divide(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFDiv(m->builder, a, b, ""); }
-static LLVMValueRef pick(Module *m, LLVMValueRef c, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildSelect(m->builder, c, a, b, ""); }
+static LLVMValueRef pick(Module *m, LLVMValueRef c, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildSelect(m->builder, c, a, b, "");
+}
+
 static LLVMValueRef negative(Module *m, LLVMValueRef a) { return LLVMBuildFNeg(m->builder, a, ""); }
 static LLVMValueRef unary(Module *m, const char *name, LLVMValueRef a) { return emit_intrinsic(m, name, LLVMTypeOf(a), &a, 1); }
+
+static LLVMValueRef is_nan(Module *m, LLVMValueRef a) { return LLVMBuildFCmp(m->builder, LLVMRealUNO, a, a, ""); }
+static LLVMValueRef both(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildAnd(m->builder, a, b, ""); }
+static LLVMValueRef either(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildOr(m->builder, a, b, ""); }
+static LLVMValueRef not(Module *m, LLVMValueRef a) { return LLVMBuildNot(m->builder, a, ""); }
+
+/* low or high where x lies beyond them. NaN stays: a comparison with it is false. */
+static LLVMValueRef clamp(Module *m, LLVMValueRef x, double low, double high) {
+    LLVMValueRef least = number(x, low, m), most = number(x, high, m);
+    x = pick(m, LLVMBuildFCmp(m->builder, LLVMRealOGT, least, x, ""), least, x);
+    return pick(m, LLVMBuildFCmp(m->builder, LLVMRealOLT, most, x, ""), most, x);
+}
 
 static LLVMValueRef compare(Module *m, LLVMRealPredicate predicate, LLVMValueRef a, double b) {
     return LLVMBuildFCmp(m->builder, predicate, a, number(a, b, m), "");
@@ -54,7 +69,8 @@ static bool has_scalef(Module *m, LLVMValueRef value) { return m->target->lanes 
 
 static LLVMValueRef emit_scalef(Module *m, LLVMValueRef value, LLVMValueRef n) {
     LLVMValueRef all = LLVMConstAllOnes(m->i16), as_is = get_i32(m, 4); /* no mask, the current rounding */
-    return emit_intrinsic(m, "llvm.x86.avx512.mask.scalef.ps.512", NULL, (LLVMValueRef[]){value, n, LLVMConstNull(LLVMTypeOf(value)), all, as_is}, 5);
+    LLVMValueRef args[] = {value, n, LLVMConstNull(LLVMTypeOf(value)), all, as_is};
+    return emit_intrinsic(m, "llvm.x86.avx512.mask.scalef.ps.512", NULL, args, COUNT_OF(args));
 }
 
 /* value * 2^n for an integral n of either sign up to 254, in two steps so that results may be denormal. */
@@ -64,24 +80,24 @@ static LLVMValueRef scale(Module *m, LLVMValueRef value, LLVMValueRef n) {
     LLVMValueRef half = LLVMBuildAShr(m->builder, whole, bits(m, whole, 1), "");
     LLVMValueRef parts[] = {half, LLVMBuildSub(m->builder, whole, half, "")};
     for (int i = 0; i < 2; i++) {
-        LLVMValueRef exponent = LLVMBuildShl(m->builder, LLVMBuildAdd(m->builder, parts[i], bits(m, whole, 127), ""), bits(m, whole, 23), "");
+        LLVMValueRef exponent = LLVMBuildShl(m->builder, LLVMBuildAdd(m->builder, parts[i], bits(m, whole, 127), ""),
+                                             bits(m, whole, 23), "");
         value = mul(m, value, LLVMBuildBitCast(m->builder, exponent, LLVMTypeOf(value), ""));
     }
     return value;
 }
 
-/* e^x = 2^n e^r, n = round(x / ln 2), |r| <= ln 2 / 2. The clamps let NaN through: a comparison with it is false. */
+/* e^x = 2^n e^r, n = round(x / ln 2), |r| <= ln 2 / 2. */
 static LLVMValueRef emit_exp(Module *m, LLVMValueRef x) {
-    LLVMValueRef low = number(x, -104, m), high = number(x, 89, m);
-    x = pick(m, LLVMBuildFCmp(m->builder, LLVMRealOGT, low, x, ""), low, x);
-    x = pick(m, LLVMBuildFCmp(m->builder, LLVMRealOLT, high, x, ""), high, x);
+    x = clamp(m, x, -104, 89);
     LLVMValueRef n = unary(m, "llvm.roundeven", mul(m, x, number(x, 1.44269504088896341, m)));
     LLVMValueRef r = emit_muladd(m, n, number(x, -0x1.62e400p-1, m), x);
     r = emit_muladd(m, n, number(x, -0x1.7f7d1cp-20, m), r);
-    LLVMValueRef q = POLYNOMIAL(m, r, 0.49999993051696506, 0.16666514794463329, 0.041668456405742573, 0.0083694186438869469, 0.0013813169749625339);
+    LLVMValueRef q = POLYNOMIAL(m, r, 0.49999993051696506, 0.16666514794463329, 0.041668456405742573, 0.0083694186438869469,
+                                0.0013813169749625339);
     LLVMValueRef p = add(m, emit_muladd(m, mul(m, r, r), q, r), number(x, 1, m));
     if (has_scalef(m, p)) return emit_scalef(m, p, n);
-    LLVMValueRef nan = LLVMBuildFCmp(m->builder, LLVMRealUNO, x, x, ""); /* its conversion to an integer is not defined */
+    LLVMValueRef nan = is_nan(m, x); /* its conversion to an integer is not defined */
     return pick(m, nan, x, scale(m, p, pick(m, nan, number(x, 0, m), n)));
 }
 
@@ -104,13 +120,15 @@ static LLVMValueRef split(Module *m, LLVMValueRef x, LLVMValueRef *e) {
 static LLVMValueRef log_at_ends(Module *m, LLVMValueRef x, LLVMValueRef value) {
     value = pick(m, compare(m, LLVMRealOEQ, x, __builtin_inf()), x, value);
     value = pick(m, compare(m, LLVMRealOEQ, x, 0), number(x, -__builtin_inf(), m), value);
-    return pick(m, compare(m, LLVMRealUGE, x, 0), pick(m, LLVMBuildFCmp(m->builder, LLVMRealUNO, x, x, ""), x, value), number(x, __builtin_nan(""), m));
+    value = pick(m, is_nan(m, x), x, value);
+    return pick(m, compare(m, LLVMRealOLT, x, 0), number(x, __builtin_nan(""), m), value);
 }
 
 static LLVMValueRef emit_log(Module *m, LLVMValueRef x) {
     LLVMValueRef e, f = split(m, x, &e);
-    LLVMValueRef q = POLYNOMIAL(m, f, 0.33333312606991774, -0.25000009543737653, 0.20002118370787067, -0.16667998919686371, 0.14219561438722345,
-                                -0.12405538368376073, 0.11888040027266606, -0.11675913060537103, 0.067472422384361465);
+    LLVMValueRef q = POLYNOMIAL(m, f, 0.33333312606991774, -0.25000009543737653, 0.20002118370787067, -0.16667998919686371,
+                                0.14219561438722345, -0.12405538368376073, 0.11888040027266606, -0.11675913060537103,
+                                0.067472422384361465);
     LLVMValueRef square = mul(m, f, f);
     LLVMValueRef small = emit_muladd(m, mul(m, square, f), q, mul(m, e, number(x, -2.12194440e-4, m)));
     small = emit_muladd(m, square, number(x, -0.5, m), small);
@@ -125,7 +143,8 @@ static LLVMValueRef emit_tanh(Module *m, LLVMValueRef x) {
     LLVMValueRef e = emit_exp(m, add(m, magnitude, magnitude));
     LLVMValueRef large = sub(m, one, divide(m, number(x, 2, m), add(m, e, one)));
     LLVMValueRef z = mul(m, x, x);
-    LLVMValueRef q = POLYNOMIAL(m, z, -0.33333262880727868, 0.13330899734399926, -0.053692966473716246, 0.020483312184103712, -0.0055286301083347164);
+    LLVMValueRef q = POLYNOMIAL(m, z, -0.33333262880727868, 0.13330899734399926, -0.053692966473716246, 0.020483312184103712,
+                                -0.0055286301083347164);
     LLVMValueRef small = emit_muladd(m, mul(m, z, magnitude), q, magnitude);
     return with_sign_of(m, pick(m, compare(m, LLVMRealOLT, magnitude, 0.625), small, large), x);
 }
@@ -139,22 +158,26 @@ static LLVMValueRef emit_sigmoid(Module *m, LLVMValueRef x) {
 
 /* Near 0 an odd polynomial; else 1 - exp(-t q(t)), t = |x| up to 4, where the result has long been 1. */
 static LLVMValueRef emit_erf(Module *m, LLVMValueRef x) {
-    LLVMValueRef magnitude = unary(m, "llvm.fabs", x), four = number(x, 4, m);
-    LLVMValueRef t = pick(m, LLVMBuildFCmp(m->builder, LLVMRealOGT, magnitude, four, ""), four, magnitude);
-    LLVMValueRef q = POLYNOMIAL(m, t, 1.1286521858337115, 0.63513581465803588, 0.10626331169022301, -0.023785493093459989, 0.0036538344240051679,
-                                -0.00032567027746190307, 1.1524068327790381e-5);
+    LLVMValueRef magnitude = unary(m, "llvm.fabs", x), t = clamp(m, magnitude, 0, 4);
+    LLVMValueRef q = POLYNOMIAL(m, t, 1.1286521858337115, 0.63513581465803588, 0.10626331169022301, -0.023785493093459989,
+                                0.0036538344240051679, -0.00032567027746190307, 1.1524068327790381e-5);
     LLVMValueRef large = sub(m, number(x, 1, m), emit_exp(m, negative(m, mul(m, t, q))));
     LLVMValueRef z = mul(m, x, x);
-    LLVMValueRef p = POLYNOMIAL(m, z, 0.12837915003854727, -0.37612494314125876, 0.11281802742437294, -0.026765566107373242, 0.0049909791919759321,
-                                -0.0005976889327853439);
+    LLVMValueRef p = POLYNOMIAL(m, z, 0.12837915003854727, -0.37612494314125876, 0.11281802742437294, -0.026765566107373242,
+                                0.0049909791919759321, -0.0005976889327853439);
     LLVMValueRef small = emit_muladd(m, magnitude, p, magnitude);
     return with_sign_of(m, pick(m, compare(m, LLVMRealOLT, magnitude, 0.92), small, large), x);
 }
 
 /* ---- in f64: sin, cos, pow ---- */
 
-static LLVMValueRef widen(Module *m, LLVMValueRef x) { return LLVMBuildFPExt(m->builder, x, get_vector(m, m->f64, lanes_of(x)), ""); }
-static LLVMValueRef narrow(Module *m, LLVMValueRef x) { return LLVMBuildFPTrunc(m->builder, x, get_vector(m, m->f32, lanes_of(x)), ""); }
+static LLVMValueRef widen(Module *m, LLVMValueRef x) {
+    return LLVMBuildFPExt(m->builder, x, get_vector(m, m->f64, lanes_of(x)), "");
+}
+
+static LLVMValueRef narrow(Module *m, LLVMValueRef x) {
+    return LLVMBuildFPTrunc(m->builder, x, get_vector(m, m->f32, lanes_of(x)), "");
+}
 
 /* Quarter turns n and the rest r within half of one: sin(x + turns * pi/2) is +- sin r or +- cos r by n mod 4. */
 static LLVMValueRef emit_sine(Module *m, LLVMValueRef argument, int turns) {
@@ -163,20 +186,19 @@ static LLVMValueRef emit_sine(Module *m, LLVMValueRef argument, int turns) {
     LLVMValueRef r = emit_muladd(m, n, number(x, -0x1.921fb54442d18p0, m), x);
     r = emit_muladd(m, n, number(x, -0x1.1a62633145c07p-54, m), r);
     LLVMValueRef z = mul(m, r, r);
-    LLVMValueRef s = POLYNOMIAL(m, z, -0.16666666666631271, 0.0083333333252124486, -0.00019841263789699944, 2.7555350521078891e-6, -2.4761117113649135e-8);
-    LLVMValueRef c = POLYNOMIAL(m, z, 0.041666666666601612, -0.0013888888878189444, 2.4801580933760129e-5, -2.7555560147999271e-7, 2.064728272272466e-9);
+    LLVMValueRef s = POLYNOMIAL(m, z, -0.16666666666631271, 0.0083333333252124486, -0.00019841263789699944,
+                                2.7555350521078891e-6, -2.4761117113649135e-8);
+    LLVMValueRef c = POLYNOMIAL(m, z, 0.041666666666601612, -0.0013888888878189444, 2.4801580933760129e-5,
+                                -2.7555560147999271e-7, 2.064728272272466e-9);
     s = emit_muladd(m, mul(m, z, r), s, r);
     c = emit_muladd(m, mul(m, z, z), c, emit_muladd(m, z, number(x, -0.5, m), number(x, 1, m)));
     /* n mod 4 without an integer that could overflow: n - 4 floor(n / 4). */
     n = add(m, n, number(x, turns, m));
     LLVMValueRef quarter = emit_muladd(m, unary(m, "llvm.floor", mul(m, n, number(x, 0.25, m))), number(x, -4, m), n);
-    LLVMValueRef odd = LLVMBuildOr(m->builder, compare(m, LLVMRealOEQ, quarter, 1), compare(m, LLVMRealOEQ, quarter, 3), "");
+    LLVMValueRef odd = either(m, compare(m, LLVMRealOEQ, quarter, 1), compare(m, LLVMRealOEQ, quarter, 3));
     LLVMValueRef value = pick(m, odd, c, s);
     value = pick(m, compare(m, LLVMRealOGE, quarter, 2), negative(m, value), value);
-    LLVMValueRef one = number(x, 1, m), minus = number(x, -1, m);
-    value = pick(m, LLVMBuildFCmp(m->builder, LLVMRealOGT, value, one, ""), one, value);
-    value = pick(m, LLVMBuildFCmp(m->builder, LLVMRealOLT, value, minus, ""), minus, value);
-    value = narrow(m, value);
+    value = narrow(m, clamp(m, value, -1, 1));
     return turns ? value : pick(m, compare(m, LLVMRealOEQ, argument, 0), argument, value); /* -0 stays -0 */
 }
 
@@ -189,39 +211,40 @@ static LLVMValueRef emit_log2_wide(Module *m, LLVMValueRef x) {
 }
 
 static LLVMValueRef emit_exp2_wide(Module *m, LLVMValueRef x) {
-    LLVMValueRef low = number(x, -160, m), high = number(x, 140, m);
-    x = pick(m, LLVMBuildFCmp(m->builder, LLVMRealOGT, low, x, ""), low, x);
-    x = pick(m, LLVMBuildFCmp(m->builder, LLVMRealOLT, high, x, ""), high, x);
+    x = clamp(m, x, -160, 140);
     LLVMValueRef n = unary(m, "llvm.roundeven", x), r = sub(m, x, n);
-    LLVMValueRef p = POLYNOMIAL(m, r, 0.99999999999971068, 0.6931471805442342, 0.24022650699387828, 0.055504109484576431, 0.009618128471974751,
-                                0.0013333444373543813, 0.00015403878045484632, 1.531202995679951e-5, 1.3174290739242017e-6);
-    LLVMValueRef nan = LLVMBuildFCmp(m->builder, LLVMRealUNO, x, x, "");
+    LLVMValueRef p = POLYNOMIAL(m, r, 0.99999999999971068, 0.6931471805442342, 0.24022650699387828, 0.055504109484576431,
+                                0.009618128471974751, 0.0013333444373543813, 0.00015403878045484632, 1.531202995679951e-5,
+                                1.3174290739242017e-6);
+    LLVMValueRef nan = is_nan(m, x);
     LLVMTypeRef ints = get_vector(m, m->i32, lanes_of(x));
     LLVMValueRef whole = LLVMBuildFPToSI(m->builder, pick(m, nan, number(x, 0, m), n), ints, "");
-    LLVMValueRef wide = LLVMBuildSExt(m->builder, LLVMBuildAdd(m->builder, whole, bits(m, whole, 1023), ""), get_vector(m, m->i64, lanes_of(x)), "");
+    LLVMValueRef wide = LLVMBuildSExt(m->builder, LLVMBuildAdd(m->builder, whole, bits(m, whole, 1023), ""),
+                                      get_vector(m, m->i64, lanes_of(x)), "");
     LLVMValueRef power = LLVMBuildBitCast(m->builder, LLVMBuildShl(m->builder, wide, bits(m, wide, 52), ""), LLVMTypeOf(x), "");
     return pick(m, nan, x, mul(m, p, power));
 }
 
-/* a^b as C's pow has it. Of |a| = 0, infinity or NaN the logarithm is what the product with b needs; the rest is the sign, and the
- * two cases that are 1 whatever the other operand. */
+static LLVMValueRef is_integral(Module *m, LLVMValueRef a) {
+    return LLVMBuildFCmp(m->builder, LLVMRealOEQ, unary(m, "llvm.floor", a), a, "");
+}
+
+/* a^b as C's pow has it. Of |a| = 0, infinity or NaN the logarithm is what the product with b needs; the rest is the sign, and
+ * the two cases that are 1 whatever the other operand. */
 static LLVMValueRef emit_pow(Module *m, LLVMValueRef a, LLVMValueRef b) {
-    LLVMValueRef magnitude = unary(m, "llvm.fabs", a), one = number(a, 1, m), zero = number(a, 0, m);
+    LLVMValueRef magnitude = unary(m, "llvm.fabs", a);
     LLVMValueRef log = emit_log2_wide(m, magnitude);
     log = pick(m, compare(m, LLVMRealOEQ, magnitude, 0), number(log, -__builtin_inf(), m), log);
     log = pick(m, compare(m, LLVMRealUEQ, magnitude, __builtin_inf()), widen(m, magnitude), log);
     LLVMValueRef value = narrow(m, emit_exp2_wide(m, mul(m, log, widen(m, b))));
-    LLVMValueRef integral = LLVMBuildFCmp(m->builder, LLVMRealOEQ, unary(m, "llvm.floor", b), b, "");
-    LLVMValueRef half = mul(m, b, number(b, 0.5, m));
-    LLVMValueRef even = LLVMBuildFCmp(m->builder, LLVMRealOEQ, unary(m, "llvm.floor", half), half, "");
-    LLVMValueRef odd = LLVMBuildAnd(m->builder, integral, LLVMBuildNot(m->builder, even, ""), "");
+    LLVMValueRef integral = is_integral(m, b), odd = both(m, integral, not(m, is_integral(m, mul(m, b, number(b, 0.5, m)))));
     value = pick(m, odd, with_sign_of(m, value, a), value);
-    LLVMValueRef finite = LLVMBuildFCmp(m->builder, LLVMRealOGT, a, number(a, -__builtin_inf(), m), "");
-    LLVMValueRef undefined = LLVMBuildAnd(m->builder, LLVMBuildAnd(m->builder, compare(m, LLVMRealOLT, a, 0), finite, ""), LLVMBuildNot(m->builder, integral, ""), "");
-    value = pick(m, undefined, number(a, __builtin_nan(""), m), value);
-    LLVMValueRef minus = LLVMBuildAnd(m->builder, compare(m, LLVMRealOEQ, a, -1), compare(m, LLVMRealOEQ, unary(m, "llvm.fabs", b), __builtin_inf()), "");
-    LLVMValueRef is_one = LLVMBuildOr(m->builder, LLVMBuildFCmp(m->builder, LLVMRealOEQ, a, one, ""), LLVMBuildFCmp(m->builder, LLVMRealOEQ, b, zero, ""), "");
-    return pick(m, LLVMBuildOr(m->builder, is_one, minus, ""), one, value);
+    LLVMValueRef negative_number = both(m, compare(m, LLVMRealOLT, a, 0), compare(m, LLVMRealOGT, a, -__builtin_inf()));
+    value = pick(m, both(m, negative_number, not(m, integral)), number(a, __builtin_nan(""), m), value);
+    LLVMValueRef minus_one = both(m, compare(m, LLVMRealOEQ, a, -1), compare(m, LLVMRealOEQ, unary(m, "llvm.fabs", b),
+                                                                             __builtin_inf()));
+    LLVMValueRef is_one = either(m, compare(m, LLVMRealOEQ, a, 1), compare(m, LLVMRealOEQ, b, 0));
+    return pick(m, either(m, is_one, minus_one), number(a, 1, m), value);
 }
 
 LLVMValueRef emit_math(Module *m, Op op, LLVMValueRef a, LLVMValueRef b) {

@@ -188,7 +188,8 @@ LLVMValueRef get_splat(Module *m, LLVMValueRef scalar, int lanes) {
         return LLVMConstVector(copies, (unsigned)lanes);
     }
     LLVMValueRef first = LLVMBuildInsertElement(m->builder, LLVMGetPoison(type), scalar, get_i32(m, 0), "");
-    return LLVMBuildShuffleVector(m->builder, first, LLVMGetPoison(type), LLVMConstNull(LLVMVectorType(m->i32, (unsigned)lanes)), "");
+    return LLVMBuildShuffleVector(m->builder, first, LLVMGetPoison(type), LLVMConstNull(LLVMVectorType(m->i32,
+        (unsigned)lanes)), "");
 }
 
 /* ---- sizes and arguments, at the entry ---- */
@@ -301,7 +302,8 @@ void emit_store(Module *m, LLVMValueRef value, LLVMValueRef address, int align) 
     LLVMSetAlignment(LLVMBuildStore(m->builder, value, address), (unsigned)align);
 }
 
-static LLVMValueRef call_intrinsic(Module *m, const char *name, LLVMTypeRef *overloads, int overload_count, LLVMValueRef *args, int count) {
+static LLVMValueRef call_intrinsic(Module *m, const char *name, LLVMTypeRef *overloads, int overload_count, LLVMValueRef *args,
+                                   int count) {
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
     if (!id) INTERNAL_ERROR("LLVM has no %s", name);
     LLVMValueRef function = LLVMGetIntrinsicDeclaration(m->module, id, overloads, (size_t)overload_count);
@@ -337,15 +339,18 @@ static LLVMValueRef emit_addresses(Module *m, LLVMTypeRef vector, LLVMValueRef b
 
 LLVMValueRef emit_gather(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef indices, LLVMValueRef mask) {
     LLVMTypeRef element = LLVMGetElementType(type), pointers = get_vector(m, m->pointer, get_lanes(type));
-    int align = (int)(LLVMGetTypeKind(element) == LLVMIntegerTypeKind ? LLVMGetIntTypeWidth(element) / 8 : element == m->f32 ? 4 : 2);
-    LLVMValueRef args[] = {emit_addresses(m, type, base, indices), get_i32(m, align), mask ? mask : get_full_mask(m, get_lanes(type)),
+    int align = (int)(LLVMGetTypeKind(element) == LLVMIntegerTypeKind ? LLVMGetIntTypeWidth(element) / 8 : element == m->f32 ? 4
+                      : 2);
+    LLVMValueRef args[] = {emit_addresses(m, type, base, indices), get_i32(m, align), mask ? mask
+                           : get_full_mask(m, get_lanes(type)),
                            LLVMConstNull(type)};
     return call_intrinsic(m, "llvm.masked.gather", (LLVMTypeRef[]){type, pointers}, 2, args, COUNT_OF(args));
 }
 
 void emit_scatter(Module *m, LLVMValueRef value, LLVMValueRef base, LLVMValueRef indices, LLVMValueRef mask) {
     LLVMTypeRef type = LLVMTypeOf(value), pointers = get_vector(m, m->pointer, get_lanes(type));
-    LLVMValueRef args[] = {value, emit_addresses(m, type, base, indices), get_i32(m, 1), mask ? mask : get_full_mask(m, get_lanes(type))};
+    LLVMValueRef args[] = {value, emit_addresses(m, type, base, indices), get_i32(m, 1), mask ? mask
+                           : get_full_mask(m, get_lanes(type))};
     call_intrinsic(m, "llvm.masked.scatter", (LLVMTypeRef[]){type, pointers}, 2, args, COUNT_OF(args));
 }
 

@@ -72,7 +72,8 @@ static LLVMValueRef map_reflect(Module *m, LLVMValueRef coord, LLVMValueRef size
 static LLVMValueRef emit_and(Module *m, LLVMValueRef a, LLVMValueRef b) {
     if (!a || !b) return a ? a : b;
     if (LLVMTypeOf(a) == LLVMTypeOf(b)) return LLVMBuildAnd(m->builder, a, b, "");
-    return get_lanes(LLVMTypeOf(a)) > 1 ? LLVMBuildAnd(m->builder, a, get_splat(m, b, get_lanes(LLVMTypeOf(a))), "") : emit_and(m, b, a);
+    return get_lanes(LLVMTypeOf(a)) > 1 ? LLVMBuildAnd(m->builder, a, get_splat(m, b, get_lanes(LLVMTypeOf(a))), "")
+        : emit_and(m, b, a);
 }
 
 static LLVMValueRef emit_lane_bound(Module *m, LLVMValueRef bound, int lanes) {
@@ -219,7 +220,8 @@ typedef struct Border {
 static LLVMValueRef border_sum(const Border *border, int axis, const Point *from, const Guard *guard);
 
 /* The padded place `coord` shows the element where also `condition` holds (NULL: always). */
-static LLVMValueRef border_term(const Border *border, int axis, const Point *from, const Guard *guard, Coord coord, LLVMValueRef condition) {
+static LLVMValueRef border_term(const Border *border, int axis, const Point *from, const Guard *guard, Coord coord,
+                                LLVMValueRef condition) {
     Point there = *from;
     Guard also = *guard;
     there.at[axis] = coord;
@@ -236,7 +238,8 @@ static LLVMValueRef emit_same(const Border *border, int axis, LLVMIntPredicate p
 }
 
 /* The border of `size` places from `first` on all shows the element at `edge`. */
-static LLVMValueRef border_run(const Border *border, int axis, const Point *from, const Guard *guard, LLVMValueRef first, LLVMValueRef end,
+static LLVMValueRef border_run(const Border *border, int axis, const Point *from, const Guard *guard, LLVMValueRef first,
+                               LLVMValueRef end,
                                LLVMValueRef edge, LLVMValueRef sum) {
     Module *m = border->tail->module;
     Loop loop = begin_loop(m, first, end, 1);
@@ -252,7 +255,8 @@ static LLVMValueRef border_axis(const Border *border, int axis, const Point *fro
     Module *m = tail->module;
     const pad_input_attributes *a = ATTRIBUTES(border->node, pad_input);
     const Coord *coord = &border->point->at[axis];
-    LLVMValueRef before = get_dim(m, a->before.items[axis]), last = emit_add(m, size_of(tail, border->node, axis), get_i64(m, -1));
+    LLVMValueRef before = get_dim(m, a->before.items[axis]), last = emit_add(m, size_of(tail, border->node, axis),
+                                                                             get_i64(m, -1));
     LLVMValueRef sum = border_term(border, axis, from, guard, coord_affine(tail, coord, 1, before, from->lanes), NULL);
     if (strcmp(a->mode, "replicate") == 0) {
         sum = border_run(border, axis, from, guard, get_i64(m, 0), before, get_i64(m, 0), sum);
@@ -262,7 +266,8 @@ static LLVMValueRef border_axis(const Border *border, int axis, const Point *fro
     if (strcmp(a->mode, "reflect") != 0) return sum;
     Coord left = coord_affine(tail, coord, -1, before, from->lanes);
     Coord right = coord_affine(tail, coord, -1, emit_add(m, emit_mul(m, last, get_i64(m, 2)), before), from->lanes);
-    sum = emit_float(m, LLVMFAdd, sum, border_term(border, axis, from, guard, left, emit_same(border, axis, LLVMIntNE, get_i64(m, 0))));
+    sum = emit_float(m, LLVMFAdd, sum, border_term(border, axis, from, guard, left,
+                                                   emit_same(border, axis, LLVMIntNE, get_i64(m, 0))));
     return emit_float(m, LLVMFAdd, sum, border_term(border, axis, from, guard, right, emit_same(border, axis, LLVMIntNE, last)));
 }
 

@@ -1,12 +1,14 @@
 /* How a kernel of the kind `loops` is walked: which axes are one loop, which of them runs through the lanes, and what a task is.
  *
- * Axes are merged where everything the kernel reads and writes is as regular as one long axis: then lanes fill up on a map of 7 x 7,
- * and a chain of elementwise operators on dense tensors is one loop over all elements. The lanes are the channels of a block where
- * the output, or what is reduced, is BLOCKED; else the innermost axis. A task is about 4,096 elements: long enough to outweigh its
- * beginning, short enough for all threads to have some. All this depends on shapes and layouts only, never on threads.
+ * Axes are merged where everything the kernel reads and writes is as regular as one long axis: then lanes fill up on a map of 7 x
+ * 7, and a chain of elementwise operators on dense tensors is one loop over all elements. The lanes are the channels of a block
+ * where the output, or what is reduced, is BLOCKED; else the innermost axis. A task is about 4,096 elements: long enough to
+ * outweigh its beginning, short enough for all threads to have some. All this depends on shapes and layouts only, never on
+ * threads.
  *
- * Where an operand lies in memory along another group than the lanes run through (a transpose, a change of layout), that group becomes
- * the innermost loop, and the operand is loaded as squares and transposed in registers: a gather would touch a cache line an element. */
+ * Where an operand lies in memory along another group than the lanes run through (a transpose, a change of layout), that group
+ * becomes the innermost loop, and the operand is loaded as squares and transposed in registers: a gather would touch a cache line
+ * an element. */
 #include "backend/loops.h"
 
 #define TASK_ELEMENTS 4096
@@ -185,7 +187,8 @@ static int group_of_axis(const Nest *nest, int axis) {
 static int choose_lane(const Kernel *kernel, const Nest *nest, Shape domain) {
     bool blocked = kernel->output->layout == LAYOUT_BLOCKED;
     for (int i = 0; i < kernel->input_count && kernel->anchor; i++)
-        blocked = blocked || (kernel->inputs[i]->layout == LAYOUT_BLOCKED && shape_dims_equal(kernel->inputs[i]->node->shape, domain));
+        blocked = blocked || (kernel->inputs[i]->layout == LAYOUT_BLOCKED && shape_dims_equal(kernel->inputs[i]->node->shape,
+            domain));
     if (nest->blocked_one) return nest->reduced[nest->reduced_count - 1];
     int channels = blocked ? group_of_axis(nest, 1) : -1;
     return channels >= 0 ? channels : nest->count - 1;
@@ -227,15 +230,16 @@ static void consider_turn(const Kernel *kernel, Nest *nest, const Node *node) {
     int axis = dtype_bytes(node->shape.type) == 4 ? unit_axis(kernel, node) : -1;
     for (int g = 0; axis >= 0 && g < nest->count; g++) {
         const Group *group = &nest->groups[g];
-        bool fits = g != nest->lane && group->axes[group->count - 1] == axis && typical(kernel, group->size) >= kernel->program->target->lanes;
+        bool fits = g != nest->lane && group->axes[group->count - 1] == axis
+            && typical(kernel, group->size) >= kernel->program->target->lanes;
         if (!fits || (nest->turned >= 0 && nest->turned != g) || nest->turn_count == COUNT_OF(nest->turns)) continue;
         nest->turned = g;
         nest->turns[nest->turn_count++] = node;
     }
 }
 
-/* Where a node is evaluated: at the output's point, at others, or both. Only what is read at the output's point alone may be at hand as
- * a column of a square. */
+/* Where a node is evaluated: at the output's point, at others, or both. Only what is read at the output's point alone may be at
+ * hand as a column of a square. */
 typedef struct Where { bool here, elsewhere; } Where;
 
 static void choose_turns(const Kernel *kernel, Nest *nest) {

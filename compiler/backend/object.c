@@ -40,13 +40,17 @@ static Tables make_tables(uint64_t weights_bytes, uint64_t tables_at) {
     memcpy(tables.strings, strings, sizeof strings);
     tables.symbols[1] = (Elf64_Sym){.st_name = STRING_WEIGHTS, .st_info = ELF64_ST_INFO(STB_GLOBAL, STT_OBJECT),
                                     .st_shndx = SECTION_WEIGHTS, .st_size = weights_bytes};
-    tables.sections[SECTION_WEIGHTS] = (Elf64_Shdr){.sh_name = STRING_LRODATA, .sh_type = SHT_PROGBITS, .sh_flags = SHF_ALLOC | SHF_LARGE,
+    tables.sections[SECTION_WEIGHTS] = (Elf64_Shdr){.sh_name = STRING_LRODATA, .sh_type = SHT_PROGBITS,
+                                                    .sh_flags = SHF_ALLOC | SHF_LARGE,
                                                     .sh_offset = PAGE, .sh_size = weights_bytes, .sh_addralign = PAGE};
-    tables.sections[SECTION_STACK] = (Elf64_Shdr){.sh_name = STRING_STACK, .sh_type = SHT_PROGBITS, .sh_offset = PAGE, .sh_addralign = 1};
-    tables.sections[SECTION_SYMBOLS] = (Elf64_Shdr){.sh_name = STRING_SYMTAB, .sh_type = SHT_SYMTAB, .sh_offset = tables_at + offsetof(Tables, symbols),
+    tables.sections[SECTION_STACK] = (Elf64_Shdr){.sh_name = STRING_STACK, .sh_type = SHT_PROGBITS, .sh_offset = PAGE,
+                                                  .sh_addralign = 1};
+    tables.sections[SECTION_SYMBOLS] = (Elf64_Shdr){.sh_name = STRING_SYMTAB, .sh_type = SHT_SYMTAB,
+                                                    .sh_offset = tables_at + offsetof(Tables, symbols),
                                                     .sh_size = sizeof tables.symbols, .sh_link = SECTION_STRINGS, .sh_info = 1,
                                                     .sh_addralign = 8, .sh_entsize = sizeof(Elf64_Sym)};
-    tables.sections[SECTION_STRINGS] = (Elf64_Shdr){.sh_name = STRING_STRTAB, .sh_type = SHT_STRTAB, .sh_offset = tables_at + offsetof(Tables, strings),
+    tables.sections[SECTION_STRINGS] = (Elf64_Shdr){.sh_name = STRING_STRTAB, .sh_type = SHT_STRTAB,
+                                                    .sh_offset = tables_at + offsetof(Tables, strings),
                                                     .sh_size = sizeof strings, .sh_addralign = 1};
     return tables;
 }
@@ -68,7 +72,8 @@ static bool stream_zeros(Stream *stream, uint64_t to) {
     return stream_write(stream, zeros, to - stream->written);
 }
 
-bool weights_object(const Program *program, const RefSource *weights, const char *path, void (*progress)(uint64_t done, uint64_t all), const char **error) {
+bool weights_object(const Program *program, const RefSource *weights, const char *path,
+                    void (*progress)(uint64_t done, uint64_t all), const char **error) {
     Stream stream = {0};
     uint64_t tables_at = PAGE + (uint64_t)round_up((int64_t)program->weights_bytes, 8);
     Elf64_Ehdr header = make_header(program, tables_at);

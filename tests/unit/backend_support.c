@@ -72,12 +72,15 @@ static void unfence(const void *start, int64_t bytes) {
     munmap((char *)(uintptr_t)start + bytes - whole, (size_t)(whole + page));
 }
 
-static int64_t bytes_of(TestGraph *t, const Port *port) { return count_of(t, port->node->shape) * dtype_bytes(port->node->shape.type); }
+static int64_t bytes_of(TestGraph *t, const Port *port) {
+    return count_of(t, port->node->shape) * dtype_bytes(port->node->shape.type);
+}
 
 /* Elements of any type to and from doubles. */
 static void *to_elements(const double *values, int64_t count, int type) {
     unsigned char *bytes = fenced(count * dtype_bytes((DType)type));
-    cai_tensor tensor = {.name = "", .type = CAI_F64, .rank = 1, .dims = {count}, .count = count, .data = (const unsigned char *)values};
+    cai_tensor tensor = {.name = "", .type = CAI_F64, .rank = 1, .dims = {count}, .count = count,
+                         .data = (const unsigned char *)values};
     cai_error error;
     if (!cai_tensor_convert(&tensor, type, bytes, &error)) complain("input", error.message);
     return bytes;
@@ -142,7 +145,8 @@ static bool same_output(const double *got, const double *wanted, int64_t count, 
         if (near(got[i], wanted[i], tolerance)) continue;
         if (!wrong++) first = i;
     }
-    if (wrong) fprintf(stderr, "\n%s: %ld of %ld elements are wrong, first [%ld] = %.9g instead of %.9g\n", what, (long)wrong, (long)count,
+    if (wrong) fprintf(stderr, "\n%s: %ld of %ld elements are wrong, first [%ld] = %.9g instead of %.9g\n", what, (long)wrong,
+                       (long)count,
                        (long)first, got[first], wanted[first]);
     CU_ASSERT(wrong == 0);
     return wrong == 0;

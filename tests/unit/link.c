@@ -1,4 +1,5 @@
-/* What building a program says when it cannot: no linker, an installation that lacks files, nowhere to write to. Nothing is left behind. */
+/* What building a program says when it cannot: no linker, an installation that lacks files, nowhere to write to. Nothing is left
+ * behind. */
 #include "backend_support.h"
 #include "backend/backend.h"
 #include <dirent.h>

@@ -1,5 +1,5 @@
-/* The kind `loops` against the reference: every elementwise, movement, reduction and scatter operator at sizes around the vector, for
- * both targets, in both layouts, with fixed and free sizes. */
+/* The kind `loops` against the reference: every elementwise, movement, reduction and scatter operator at sizes around the vector,
+ * for both targets, in both layouts, with fixed and free sizes. */
 #include "backend_support.h"
 
 static const char *const targets[] = {"x86-64-v3", "x86-64-v4"};
@@ -15,7 +15,8 @@ static void at_sizes(const char *what, Make make, double tolerance) {
             TestGraph t = test_graph((uint64_t)(i * 2 + target));
             t.symbols[1] = sizes[i];
             make(&t, free_size ? t.H : size(&t, sizes[i]));
-            compare_with_reference(&t, targets[target], tolerance, arena_printf(t.arena, "%s %s%ld", what, free_size ? "free " : "", (long)sizes[i]));
+            compare_with_reference(&t, targets[target], tolerance, arena_printf(t.arena, "%s %s%ld", what, free_size ? "free "
+                                                                                : "", (long)sizes[i]));
             arena_free(t.arena);
         }
     }
@@ -24,7 +25,8 @@ static void at_sizes(const char *what, Make make, double tolerance) {
 /* ---- elementwise ---- */
 
 static void make_unary(TestGraph *t, Dim n) {
-    static const Op ops[] = {OP_neg, OP_abs, OP_sign, OP_floor, OP_ceil, OP_round, OP_exp, OP_sin, OP_cos, OP_tanh, OP_sigmoid, OP_erf, OP_stop};
+    static const Op ops[] = {OP_neg, OP_abs, OP_sign, OP_floor, OP_ceil, OP_round, OP_exp, OP_sin, OP_cos, OP_tanh, OP_sigmoid,
+                             OP_erf, OP_stop};
     Node *x = new_input(t, -4, 4, SIZES(n)), *positive = new_input(t, 0.01, 9, SIZES(n));
     for (int i = 0; i < COUNT_OF(ops); i++) new_output(t, unary(t, ops[i], x));
     new_output(t, unary(t, OP_log, positive));
@@ -34,7 +36,8 @@ static void make_unary(TestGraph *t, Dim n) {
 static void make_binary(TestGraph *t, Dim n) {
     static const Op ops[] = {OP_add, OP_sub, OP_mul, OP_div, OP_min, OP_max};
     static const Op comparisons[] = {OP_eq, OP_ne, OP_lt, OP_le};
-    Node *x = new_input(t, -4, 4, SIZES(n)), *y = unary(t, OP_round, new_input(t, -4, 4, SIZES(n))), *rounded = unary(t, OP_round, x);
+    Node *x = new_input(t, -4, 4, SIZES(n)), *y = unary(t, OP_round, new_input(t, -4, 4, SIZES(n))),
+        *rounded = unary(t, OP_round, x);
     for (int i = 0; i < COUNT_OF(ops); i++) new_output(t, binary(t, ops[i], x, y));
     Node *truths[COUNT_OF(comparisons)];
     for (int i = 0; i < COUNT_OF(comparisons); i++) {
@@ -72,7 +75,8 @@ static void test_types(void) { at_sizes("types", make_types, 1.0 / 128); }
 static void make_movement(TestGraph *t, Dim n) {
     Graph *g = t->graph;
     Dim two = size(t, 2), three = size(t, 3), one = size(t, 1), zero = size(t, 0);
-    Node *x = new_input(t, -1, 1, SIZES(two, three, n)), *row = new_input(t, -1, 1, SIZES(one, one, n)), *column = new_input(t, -1, 1, SIZES(two, three, one));
+    Node *x = new_input(t, -1, 1, SIZES(two, three, n)), *row = new_input(t, -1, 1, SIZES(one, one, n)),
+        *column = new_input(t, -1, 1, SIZES(two, three, one));
     new_output(t, binary(t, OP_mul, x, row));
     new_output(t, binary(t, OP_add, x, column));
     new_output(t, build_transpose(g, x, (int64_t[]){2, 0, 1}));
@@ -80,7 +84,8 @@ static void make_movement(TestGraph *t, Dim n) {
     new_output(t, MAKE(t, flip, &x, 1, INTS(2)));
     new_output(t, MAKE(t, flip, &x, 1, INTS(0, 1)));
     new_output(t, build_slice(g, x, (Dim[]){one, zero, zero}, (Dim[]){one, two, n}, (int64_t[]){1, 2, 1}));
-    new_output(t, build_slice(g, unary(t, OP_abs, x), (Dim[]){zero, one, zero}, (Dim[]){two, two, dim_ceil_div(g->dims, n, 2)}, (int64_t[]){1, 1, 2}));
+    new_output(t, build_slice(g, unary(t, OP_abs, x), (Dim[]){zero, one, zero}, (Dim[]){two, two, dim_ceil_div(g->dims, n, 2)},
+                              (int64_t[]){1, 1, 2}));
     new_output(t, build_pad(g, x, (Dim[]){zero, one, two}, (Dim[]){one, zero, three}, "constant", 0.5));
     new_output(t, build_pad(g, unary(t, OP_exp, x), (Dim[]){zero, one, three}, (Dim[]){one, zero, one}, "replicate", 0));
     new_output(t, build_reshape(g, unary(t, OP_neg, x), SIZES(three, two, n)));
@@ -91,7 +96,8 @@ static void make_movement(TestGraph *t, Dim n) {
 static void make_turned(TestGraph *t, Dim n) {
     Graph *g = t->graph;
     Node *x = new_input(t, -1, 1, SIZES(size(t, 2), size(t, 19), n)), *y = new_input(t, -1, 1, SIZES(size(t, 2), n, size(t, 19)));
-    Node *turned = build_transpose(g, x, (int64_t[]){0, 2, 1}), *square = new_input(t, -1, 1, SIZES(n, n)), *power = binary(t, OP_mul, square, square);
+    Node *turned = build_transpose(g, x, (int64_t[]){0, 2, 1}), *square = new_input(t, -1, 1, SIZES(n, n)),
+        *power = binary(t, OP_mul, square, square);
     new_output(t, turned);
     new_output(t, binary(t, OP_sub, unary(t, OP_neg, turned), y));
     new_output(t, binary(t, OP_mul, build_transpose(g, y, (int64_t[]){2, 0, 1}), build_transpose(g, x, (int64_t[]){1, 0, 2})));
@@ -122,12 +128,14 @@ static Node *indices(TestGraph *t, double low, double high, int rank, const Dim 
 
 static void make_gather(TestGraph *t, Dim n) {
     Dim three = size(t, 3), five = size(t, 5), two = size(t, 2);
-    Node *x = new_input(t, -1, 1, SIZES(three, five, n)), *some = indices(t, -1, 6, SIZES(two)), *many = indices(t, -2, 140, SIZES(n)), *square = indices(t, 0, 5, SIZES(two, n));
+    Node *x = new_input(t, -1, 1, SIZES(three, five, n)), *some = indices(t, -1, 6, SIZES(two)),
+        *many = indices(t, -2, 140, SIZES(n)), *square = indices(t, 0, 5, SIZES(two, n));
     new_output(t, MAKE(t, gather, ((Node *[]){x, some}), 2, 1));
     new_output(t, MAKE(t, gather, ((Node *[]){x, many}), 2, 2));
     new_output(t, MAKE(t, gather, ((Node *[]){x, square}), 2, 1));
     new_output(t, MAKE(t, gather, ((Node *[]){x, some}), 2, 0));
-    Node *y = new_input(t, -1, 1, SIZES(three, two, n)), *z = new_input(t, -1, 1, SIZES(three, five, n)), *w = new_input(t, -1, 1, SIZES(three, two, n, five));
+    Node *y = new_input(t, -1, 1, SIZES(three, two, n)), *z = new_input(t, -1, 1, SIZES(three, five, n)),
+        *w = new_input(t, -1, 1, SIZES(three, two, n, five));
     new_output(t, MAKE(t, scatter_add, ((Node *[]){y, some}), 2, 1, DIMS(five)));
     new_output(t, MAKE(t, scatter_add, ((Node *[]){z, many}), 2, 2, DIMS(n)));
     new_output(t, MAKE(t, scatter_add, ((Node *[]){w, square}), 2, 1, DIMS(five)));
@@ -156,7 +164,9 @@ static void reduce_all(TestGraph *t, Node *x, int axis_count, const int64_t *axe
     new_output(t, build_sum(t->graph, x, axes, axis_count));
     Node *largest = MAKE(t, reduce_max, &x, 1, list);
     new_output(t, unary(t, OP_neg, largest));
-    new_output(t, build_sum(t->graph, unary(t, OP_exp, binary(t, OP_sub, x, build_broadcast(t->graph, largest, x->shape.rank, x->shape.dims))), axes, axis_count));
+    new_output(t, build_sum(t->graph, unary(t, OP_exp, binary(t, OP_sub, x,
+                                                              build_broadcast(t->graph, largest, x->shape.rank,
+                                                                              x->shape.dims))), axes, axis_count));
 }
 
 static void make_reductions(TestGraph *t, Dim n) {
@@ -199,7 +209,8 @@ static void test_large(void) {
     for (int target = 0; target < COUNT_OF(targets); target++) {
         TestGraph t = test_graph(8);
         t.symbols[0] = 3, t.symbols[1] = 131;
-        Node *x = new_input(&t, -1, 1, SIZES(t.N, size(&t, 5), t.H, size(&t, 67))), *scale = new_parameter(&t, 1, 2, SIZES(size(&t, 1), size(&t, 5), size(&t, 1), size(&t, 1)));
+        Node *x = new_input(&t, -1, 1, SIZES(t.N, size(&t, 5), t.H, size(&t, 67))),
+            *scale = new_parameter(&t, 1, 2, SIZES(size(&t, 1), size(&t, 5), size(&t, 1), size(&t, 1)));
         new_output(&t, binary(&t, OP_max, binary(&t, OP_mul, x, scale), build_scalar(t.graph, 0, DTYPE_F32)));
         new_output(&t, build_transpose(t.graph, x, (int64_t[]){0, 2, 3, 1}));
         new_output(&t, build_sum(t.graph, x, (int64_t[]){2, 3}, 2));
@@ -213,7 +224,8 @@ static void test_large(void) {
 
 static Node *conv(TestGraph *t, Node *x, int64_t outputs) {
     Node *w = new_parameter(t, -0.5, 0.5, SIZES(size(t, outputs), x->shape.dims[1], size(t, 1), size(t, 1)));
-    return MAKE(t, convolution, ((Node *[]){x, w}), 2, INTS(1, 1), INTS(1, 1), INTS(0, 0), DIMS(x->shape.dims[2], x->shape.dims[3]), 1);
+    return MAKE(t, convolution, ((Node *[]){x, w}), 2, INTS(1, 1), INTS(1, 1), INTS(0, 0),
+                DIMS(x->shape.dims[2], x->shape.dims[3]), 1);
 }
 
 static Node *per_plane(TestGraph *t, Node *x, Op op) {
@@ -231,10 +243,12 @@ static void make_blocked(TestGraph *t, int64_t channels, int which) {
     case 2: y = binary(t, OP_sub, x, build_broadcast(g, build_sum(g, x, (int64_t[]){1}, 1), 4, x->shape.dims)); break;
     case 3: y = build_pad(g, x, (Dim[]){zero, zero, one, two}, (Dim[]){zero, zero, two, one}, "reflect", 0); break;
     case 4: y = build_pad(g, x, (Dim[]){zero, one, one, zero}, (Dim[]){zero, two, zero, one}, "constant", 1); break;
-    case 5: y = build_slice(g, x, (Dim[]){zero, one, zero, one}, (Dim[]){t->N, size(t, channels - 1), t->H, size(t, 4)}, (int64_t[]){1, 1, 1, 2}); break;
+    case 5: y = build_slice(g, x, (Dim[]){zero, one, zero, one}, (Dim[]){t->N, size(t, channels - 1), t->H, size(t, 4)},
+                            (int64_t[]){1, 1, 1, 2}); break;
     case 6: y = MAKE(t, flip, &x, 1, INTS(1, 3)); break;
     case 7: y = build_transpose(g, x, (int64_t[]){0, 1, 3, 2}); break;
-    case 8: y = binary(t, OP_add, x, build_broadcast(g, build_cast(g, MAKE(t, argmax, &x, 1, 1), DTYPE_F32), 4, x->shape.dims)); break;
+    case 8: y = binary(t, OP_add, x, build_broadcast(g, build_cast(g, MAKE(t, argmax, &x, 1, 1), DTYPE_F32), 4,
+                                                     x->shape.dims)); break;
     default: y = build_sum(g, x, (int64_t[]){1, 2, 3}, 3); y = binary(t, OP_mul, x, y);
     }
     new_output(t, y);
@@ -248,7 +262,8 @@ static void test_blocked(void) {
             TestGraph t = test_graph((uint64_t)(i * 10 + which));
             t.symbols[1] = 3 + which;
             make_blocked(&t, channels[i], which);
-            compare_with_reference(&t, targets[(i + which) % 2], 2e-5, arena_printf(t.arena, "blocked %d, %ld channels", which, (long)channels[i]));
+            compare_with_reference(&t, targets[(i + which) % 2], 2e-5, arena_printf(t.arena, "blocked %d, %ld channels", which,
+                                                                                    (long)channels[i]));
             arena_free(t.arena);
         }
     }

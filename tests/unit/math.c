@@ -1,5 +1,5 @@
-/* Errors of the functions of backend/math.c in ULP, against the C library in double precision. By default a sample of all f32; with
- * CAI_SWEEP=n in the environment every n-th, so 1 is all there are, and the figures are printed. */
+/* Errors of the functions of backend/math.c in ULP, against the C library in double precision. By default a sample of all f32;
+ * with CAI_SWEEP=n in the environment every n-th, so 1 is all there are, and the figures are printed. */
 #include "backend_support.h"
 
 enum { BATCH = 1 << 16 };
@@ -14,7 +14,8 @@ typedef struct Function {
 static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
 
 static const Function functions[] = {
-    {OP_exp, exp, 1.5, INFINITY},         {OP_log, log, 1.6, INFINITY},  {OP_tanh, tanh, 2, INFINITY}, {OP_sigmoid, sigmoid, 2.5, INFINITY},
+    {OP_exp, exp, 1.5, INFINITY},         {OP_log, log, 1.6, INFINITY},  {OP_tanh, tanh, 2, INFINITY},
+        {OP_sigmoid, sigmoid, 2.5, INFINITY},
     {OP_erf, erf, 1.5, INFINITY},         {OP_sin, sin, 0.6, 0x1p30f},   {OP_cos, cos, 0.6, 0x1p30f}};
 
 /* ULP of f32 at a value, denormals included. */
@@ -56,7 +57,8 @@ static double worst_of(const Compiled *compiled, const Function *f, int launch, 
         for (; count < BATCH && bits < (uint64_t)1 << 32; bits += stride) x[count++] = from_bits((uint32_t)bits);
         call(compiled, launch, y, x, NULL, count);
         for (int i = 0; i < count; i++) {
-            double error = fabsf(x[i]) > f->largest && isfinite(x[i]) ? (fabsf(y[i]) <= 1 ? 0 : INFINITY) : error_of(y[i], f->exact(x[i]));
+            double error = fabsf(x[i]) > f->largest && isfinite(x[i]) ? (fabsf(y[i]) <= 1 ? 0 : INFINITY)
+                : error_of(y[i], f->exact(x[i]));
             if (error > worst) worst = error, *where = x[i];
         }
     }
@@ -82,7 +84,8 @@ static void check_errors(const char *target) {
             float where = 0;
             double worst = worst_of(&compiled, &functions[i], i, stride, &where);
             bool good = worst <= functions[i].bound;
-            if (sweep || !good) fprintf(stderr, "\n%s on %s: %.3f ULP at %a", op_info[functions[i].op].name, target, worst, where);
+            if (sweep || !good) fprintf(stderr, "\n%s on %s: %.3f ULP at %a", op_info[functions[i].op].name, target, worst,
+                                        where);
             CU_ASSERT(good);
         }
     }
@@ -95,7 +98,8 @@ static void test_avx512(void) { check_errors("x86-64-v4"); }
 
 /* pow at all pairs of interesting operands, and at random ones. */
 static void check_pow(const char *target) {
-    static const float some[] = {0, -0.0f, 1, -1, 2, -2, 3, -3, 0.5f, -0.5f, 1.5f, 1e-40f, 1e30f, -1e30f, 16777215, -16777216, 0.99999994f, INFINITY, -INFINITY, NAN};
+    static const float some[] = {0, -0.0f, 1, -1, 2, -2, 3, -3, 0.5f, -0.5f, 1.5f, 1e-40f, 1e30f, -1e30f, 16777215, -16777216,
+                                 0.99999994f, INFINITY, -INFINITY, NAN};
     enum { SOME = COUNT_OF(some), RANDOM = 60000 };
     static float a[SOME * SOME + RANDOM], b[SOME * SOME + RANDOM], y[SOME * SOME + RANDOM];
     if (!can_run(target)) return;

@@ -1,5 +1,5 @@
-/* Whole programs of random graphs, every kind of kernel among them, against the reference. CAI_SEEDS=from,to in the environment chooses
- * the graphs. */
+/* Whole programs of random graphs, every kind of kernel among them, against the reference. CAI_SEEDS=from,to in the environment
+ * chooses the graphs. */
 #include "backend_support.h"
 #include "random_graph_support.h"
 
@@ -20,7 +20,8 @@ static void compare(int64_t from, int64_t to, int gradients) {
         t.symbols[1] = 4 + seed % 15;
         random_graph(&t, gradients, true);
         LowerOptions options = {.target = target_find(targets[seed % 2]), .own_slots = seed % 3 == 0};
-        if (can_run(targets[seed % 2])) compare_with_options(&t, &options, TOLERANCE, arena_printf(t.arena, "seed %ld", (long)seed));
+        if (can_run(targets[seed % 2])) compare_with_options(&t, &options, TOLERANCE,
+                                                             arena_printf(t.arena, "seed %ld", (long)seed));
         arena_free(t.arena);
     }
 }
@@ -37,7 +38,8 @@ static void test_every_operator(void) {
         TestGraph t = test_graph((uint64_t)seed);
         random_graph(&t, (int)(seed % 3), false);
         LowerOptions options = {.target = target_find(targets[seed % 2])};
-        if (can_run(targets[seed % 2])) compare_with_options(&t, &options, INFINITY, arena_printf(t.arena, "seed %ld", (long)seed));
+        if (can_run(targets[seed % 2])) compare_with_options(&t, &options, INFINITY,
+                                                             arena_printf(t.arena, "seed %ld", (long)seed));
         arena_free(t.arena);
     }
 }
