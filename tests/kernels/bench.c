@@ -2,7 +2,7 @@
  *
  * Times are of the launch that computes the operator (not of copies between layouts), the median over many runs, in this thread's own
  * processor time. Peak is measured in the same process just before each shape, as the clock changes. `cold` is with the weights flushed
- * from all caches before each run, as they are within a network. */
+ * from all caches before each run, as they are within a network. Pools and resampling tell the bytes they read and write. */
 #include "backend_support.h"
 #include "shape.h"
 #include <immintrin.h>
@@ -91,6 +91,19 @@ static double time_launch(Run *run, bool cold) {
     return median(times, RUNS);
 }
 
+static bool is_operator(const char *name) {
+    static const char *const parts[] = {"conv_", "mat", "pool", "resample"};
+    for (int i = 0; i < COUNT_OF(parts); i++)
+        if (strncmp(name, "map_", 4) != 0 && strstr(name, parts[i])) return true;
+    return false;
+}
+
+static void print_line(const Run *run, double flops, double peak, double warm, double cold) {
+    printf("%-62.62s %9.1f us ", run->launch->name, warm * 1e6);
+    if (flops == 0) printf("%6.1f GB/s\n", (double)run->sizes[run->launch->bytes] / warm / 1e9);
+    else printf("%6.1f GFLOP/s %5.1f %%   cold %9.1f us %5.1f %%\n", flops / warm / 1e9, 100 * flops / warm / peak, cold * 1e6, 100 * flops / cold / peak);
+}
+
 static void bench_compiled(Compiled *compiled, double flops) {
     TestGraph *t = compiled->test;
     Run run = {.program = compiled->program, .symbols = {t->symbols[0], t->symbols[1], 42}};
@@ -102,11 +115,10 @@ static void bench_compiled(Compiled *compiled, double flops) {
     for (int i = 0; i < run.program->launch_count; i++) {
         const cai_launch *launch = &run.program->launches[i];
         call(&run, launch);
-        if (!run.launch || strstr(launch->name, "conv_") || strstr(launch->name, "mat")) run.launch = launch;
+        if (!run.launch || is_operator(launch->name)) run.launch = launch;
     }
     double peak = peak_flops(target_find(target_name)->lanes), warm = time_launch(&run, false), cold = time_launch(&run, true);
-    printf("%-62.62s %9.1f us %6.1f GFLOP/s %5.1f %%   cold %9.1f us %5.1f %%\n", run.launch->name, warm * 1e6, flops / warm / 1e9,
-           100 * flops / warm / peak, cold * 1e6, 100 * flops / cold / peak);
+    print_line(&run, flops, peak, warm, cold);
     for (int i = 0; i < 16; i++) free(run.ports[i]);
     free(run.arena);
 }

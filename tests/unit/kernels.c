@@ -53,6 +53,81 @@ static void test_convolutions(void) { check_operators(" conv tconv convw "); }
 static void test_windows(void) { check_operators(" pool_max pool_sum pool_sum_input max_pool_scatter max_pool_gather resample resample_input "); }
 static void test_matrices(void) { check_operators(" matmul dense "); }
 
+/* ---- what shapes.txt cannot say: other numbers of axes, other types, sides that differ ---- */
+
+static void round_inputs_to_whole(TestGraph *t) {
+    for (int i = 0; i < t->inputs.count; i++)
+        for (int64_t k = 0; k < t->inputs.items[i].count; k++) t->inputs.items[i].values[k] = round(t->inputs.items[i].values[k]);
+}
+
+static void compare_on_targets(void (*make)(TestGraph *t), const char *what) {
+    for (int i = 0; i < COUNT_OF(targets); i++) {
+        TestGraph t = test_graph(3);
+        make(&t);
+        round_inputs_to_whole(&t);
+        compare_with_reference(&t, targets[i], 0, what);
+        arena_free(t.arena);
+    }
+}
+
+static void make_one_axis(TestGraph *t) {
+    Node *x = new_input(t, -3, 3, SIZES(size(t, 2), size(t, 6), size(t, 37))), *w = new_parameter(t, -2, 2, SIZES(size(t, 4), size(t, 3), size(t, 5)));
+    Node *y = MAKE(t, convolution, ((Node *[]){x, w}), 2, INTS(2), INTS(1), INTS(2), DIMS(size(t, 19)), 2);
+    new_output(t, y);
+    new_output(t, MAKE(t, convolution_input, ((Node *[]){y, w}), 2, INTS(2), INTS(1), INTS(2), DIMS(size(t, 37)), 2));
+    new_output(t, MAKE(t, convolution_weight, ((Node *[]){x, y}), 2, INTS(2), INTS(1), INTS(2), DIMS(size(t, 5)), 2));
+    new_output(t, MAKE(t, pool_max, &x, 1, INTS(3), INTS(2), INTS(1), INTS(1), DIMS(size(t, 19))));
+}
+
+static void make_three_axes(TestGraph *t) {
+    Dim five = size(t, 5);
+    Node *x = new_input(t, -3, 3, SIZES(size(t, 1), size(t, 3), five, size(t, 4), size(t, 18)));
+    Node *w = new_parameter(t, -2, 2, SIZES(size(t, 2), size(t, 3), size(t, 3), size(t, 2), size(t, 3)));
+    IntList one = INTS(1, 1, 1), two = INTS(2, 1, 2), before = INTS(1, 0, 1);
+    Node *y = MAKE(t, convolution, ((Node *[]){x, w}), 2, two, one, before, DIMS(size(t, 3), size(t, 3), size(t, 9)), 1);
+    new_output(t, y);
+    new_output(t, MAKE(t, convolution_input, ((Node *[]){y, w}), 2, two, one, before, DIMS(five, size(t, 4), size(t, 18)), 1));
+    new_output(t, MAKE(t, convolution_weight, ((Node *[]){x, y}), 2, two, one, before, DIMS(size(t, 3), size(t, 2), size(t, 3)), 1));
+    Node *pooled = MAKE(t, pool_max, &x, 1, INTS(3, 2, 3), two, one, before, DIMS(size(t, 3), size(t, 3), size(t, 9)));
+    new_output(t, pooled);
+    new_output(t, MAKE(t, max_pool_scatter, ((Node *[]){x, pooled}), 2, INTS(3, 2, 3), two, one, before));
+}
+
+/* Whole numbers of few bits are exact in f16 and bf16, too. */
+static void make_types(TestGraph *t) {
+    static const DType types[] = {DTYPE_F16, DTYPE_BF16};
+    Node *x = new_input(t, -3, 3, SIZES(size(t, 1), size(t, 2), size(t, 9), size(t, 18))), *w = new_input(t, -2, 2, SIZES(size(t, 3), size(t, 2), size(t, 3), size(t, 3)));
+    Node *a = new_input(t, -3, 3, SIZES(size(t, 7), size(t, 9))), *b = new_input(t, -2, 2, SIZES(size(t, 9), size(t, 20)));
+    IntList one = INTS(1, 1);
+    for (int i = 0; i < COUNT_OF(types); i++) {
+        Node *operands[2] = {build_cast(t->graph, x, types[i]), build_cast(t->graph, w, types[i])};
+        new_output(t, MAKE(t, convolution, operands, 2, one, one, one, DIMS(size(t, 9), size(t, 18)), 1));
+        Node *factors[2] = {build_cast(t->graph, a, types[i]), build_cast(t->graph, b, types[i])};
+        new_output(t, graph_make(t->graph, OP_matmul, factors, 2, NULL));
+        new_output(t, MAKE(t, pool_max, operands, 1, INTS(2, 2), INTS(2, 2), one, INTS(0, 0), DIMS(size(t, 4), size(t, 9))));
+    }
+    Node *whole = build_cast(t->graph, x, DTYPE_I32);
+    new_output(t, MAKE(t, pool_max, &whole, 1, INTS(3, 3), one, one, one, DIMS(size(t, 9), size(t, 18))));
+    new_output(t, MAKE(t, pool_sum, &whole, 1, INTS(3, 3), one, one, DIMS(size(t, 9), size(t, 18))));
+}
+
+/* Strides and paddings that differ between the axes, and more or less padding behind than before. */
+static void make_uneven(TestGraph *t) {
+    Dims *dims = t->graph->dims;
+    Node *x = new_input(t, -3, 3, SIZES(t->N, size(t, 18), t->H, dim_offset(dims, t->H, 9)));
+    Node *w = new_parameter(t, -2, 2, SIZES(size(t, 17), size(t, 18), size(t, 2), size(t, 5))), *operands[2] = {x, w};
+    DimList same = DIMS(dim_floor_div(dims, dim_offset(dims, t->H, 1), 2), dim_offset(dims, t->H, 9));
+    Node *y = MAKE(t, convolution, operands, 2, INTS(2, 1), INTS(1, 1), INTS(0, 1), same, 1);
+    new_output(t, y);
+    Node *v = new_parameter(t, -2, 2, SIZES(size(t, 17), size(t, 20), size(t, 3), size(t, 2))), *back[2] = {y, v};
+    new_output(t, MAKE(t, convolution_input, back, 2, INTS(1, 3), INTS(1, 1), INTS(2, 0), DIMS(dim_offset(dims, y->shape.dims[2], 1), dim_scale(dims, y->shape.dims[3], 3)), 1));
+}
+
+static void test_one_axis(void) { compare_on_targets(make_one_axis, "one axis"); }
+static void test_three_axes(void) { compare_on_targets(make_three_axes, "three axes"); }
+static void test_types(void) { compare_on_targets(make_types, "types"); }
+static void test_uneven(void) { compare_on_targets(make_uneven, "uneven"); }
+
 /* ---- inner loops ---- */
 
 static bool is_watched(const char *function) { return strncmp(function, "conv_", 5) == 0 || strncmp(function, "mat", 3) == 0; }
@@ -109,6 +184,10 @@ void suite_kernels(void) {
     CU_add_test(suite, "convolutions", test_convolutions);
     CU_add_test(suite, "pools and resampling", test_windows);
     CU_add_test(suite, "matrix products", test_matrices);
+    CU_add_test(suite, "one axis", test_one_axis);
+    CU_add_test(suite, "three axes", test_three_axes);
+    CU_add_test(suite, "types", test_types);
+    CU_add_test(suite, "uneven strides and paddings", test_uneven);
     CU_add_test(suite, "spills are seen", test_spills_are_seen);
     CU_add_test(suite, "no spills in inner loops", test_spills);
 }
