@@ -107,10 +107,16 @@ static bool has_pictures(const Graph *graph) {
     return false;
 }
 
-static bool link_objects(Session *s, const Graph *graph, const char *code, const char *data, const char *output) {
+static bool calls_blas(const Program *program) {
+    for (int i = 0; i < program->launches.count; i++)
+        if (program->launches.items[i]->kind == &kernel_kinds[KERNEL_blas]) return true;
+    return false;
+}
+
+static bool link_objects(Session *s, const Program *program, const char *code, const char *data, const char *output) {
     const char *error = "", *objects[] = {code, data};
     Stopwatch watch = stopwatch_start();
-    LinkOptions options = {.runtime_dir = s->runtime_dir, .images = has_pictures(graph), .blas = s->options->blas};
+    LinkOptions options = {.runtime_dir = s->runtime_dir, .images = has_pictures(program->graph), .blas = calls_blas(program)};
     if (!link_program(objects, COUNT_OF(objects), output, &options, s->arena, &error)) return failed(s, "link", error);
     stopwatch_lap(s, &watch, "link");
     return true;
@@ -141,14 +147,14 @@ bool build_program(Session *s, Graph *graph, Weights *weights, const char *outpu
     if (!target || !can_write(s, output)) return false;
     graph = build_passes(s, graph, NULL); /* rewrites: what is constant, what cancels, what folds into weights */
     Stopwatch watch = stopwatch_start();
-    LowerOptions options = {.target = target, .blas = s->options->blas ? 1 : 0};
+    LowerOptions options = {.target = target, .blas = s->options->blas};
     Program *program = lower(graph, &options, s->arena); /* kernels, layouts, tiles, buffers */
     stopwatch_lap(s, &watch, "lower");
     if (s->options->explain) program_explain(program, stdout);
     const char *code = scratch_file(s, output, "code.o"), *data = scratch_file(s, output, "weights.o");
     CodeSize size = {0};
     bool good = make_objects(s, program, weights, code, data, &size)   /* instructions and tables; packed weights */
-                && link_objects(s, graph, code, data, output);          /* with the runtime, into one static file */
+                && link_objects(s, program, code, data, output);          /* with the runtime, into one static file */
     scratch_remove();
     if (good && s->options->explain) explain_size(program, size, output);
     return good;
@@ -159,7 +165,7 @@ bool build_program(Session *s, Graph *graph, Weights *weights, const char *outpu
 static bool print_program(Session *s, Graph *graph, const char *emit) {
     const Target *target = build_target(s);
     if (!target) return false;
-    LowerOptions lowering = {.target = target, .blas = s->options->blas ? 1 : 0};
+    LowerOptions lowering = {.target = target, .blas = s->options->blas};
     Program *program = lower(build_passes(s, graph, NULL), &lowering, s->arena);
     if (strcmp(emit, "program") == 0) {
         program_print(program, stdout);

@@ -160,11 +160,12 @@ struct Program {
     bool *weights;          /* by node id: node_is_weight */
     Map *packed;            /* Node -> its latest pack job, as index + 1 */
     bool own_slots;         /* LowerOptions.own_slots */
+    bool blas;              /* LowerOptions.blas */
 };
 
 typedef struct LowerOptions {
     const Target *target;
-    int blas;            /* --blas: 1 always, -1 never, 0 where it wins */
+    bool blas;           /* --blas: OpenBLAS wherever it can compute the product (it wins nowhere by what it weighs: blas.c) */
     const char *force;   /* for tests: the kind to take wherever it fits; NULL: also looked up in the environment as CAI_FORCE_KERNEL */
     bool own_slots;      /* for tests: every value has a slot of its own, so that a write outside shows; also CAI_OWN_SLOTS=1 */
 } LowerOptions;

@@ -9,6 +9,7 @@ Program *lower(Graph *graph, const LowerOptions *options, Arena *arena) {
     program->arena = arena;
     program->graph = graph;
     program->target = options->target;
+    program->blas = options->blas;
     program->own_slots = options->own_slots || (own_slots && strcmp(own_slots, "0") != 0);
     Lowering low = {.program = program, .options = options, .scratch = arena_new()};
     fuse(&low);         /* nodes to kernels; nothing later changes what a kernel computes */
