@@ -41,9 +41,24 @@ static const char *number_text(Session *s, Dim value) {
     return text_string(&text);
 }
 
-static Row row_of(Session *s, const Model *model, const LayerInfo *layer) {
-    const char *last = strrchr(layer->path, '.');
-    const char *own = last ? last + 1 : layer->path, *callee = layer->callee ? layer->callee : "";
+/* The layer that the one at `index` is listed below. */
+static const LayerInfo *layer_above(const Model *model, int index) {
+    int depth = model->layers.items[index].depth;
+    while (index >= 0 && model->layers.items[index].depth >= depth) index--;
+    return index >= 0 ? &model->layers.items[index] : NULL;
+}
+
+/* What the path adds to that of the layer above, so that a label of several parts (`"features.3"`) is shown whole. */
+static const char *own_name(const Model *model, int index) {
+    const LayerInfo *above = layer_above(model, index);
+    const char *path = model->layers.items[index].path;
+    size_t length = above ? strlen(above->path) : 0;
+    return length && strncmp(path, above->path, length) == 0 && path[length] == '.' ? path + length + 1 : path;
+}
+
+static Row row_of(Session *s, const Model *model, int index) {
+    const LayerInfo *layer = &model->layers.items[index];
+    const char *own = own_name(model, index), *callee = layer->callee ? layer->callee : "";
     return (Row){.name = arena_printf(s->arena, "%*s%s%s%s%s", layer->depth * 2, "", own, *own && *callee ? " (" : "", callee,
                                       *own && *callee ? ")" : ""),
                  .shape = layer->result ? shape_string(s->arena, layer->result->shape) : "",
@@ -74,7 +89,7 @@ static void print_table(Session *s, const Model *model) {
     widen(&columns, &head);
     widen(&columns, &total);
     for (int i = 0; i < model->layers.count; i++) {
-        rows[i] = row_of(s, model, &model->layers.items[i]);
+        rows[i] = row_of(s, model, i);
         widen(&columns, &rows[i]);
     }
     printf("model %s\n", model->decl->name);
