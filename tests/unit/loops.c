@@ -15,8 +15,8 @@ static void at_sizes(const char *what, Make make, double tolerance) {
             TestGraph t = test_graph((uint64_t)(i * 2 + target));
             t.symbols[1] = sizes[i];
             make(&t, free_size ? t.H : size(&t, sizes[i]));
-            compare_with_reference(&t, targets[target], tolerance, arena_printf(t.arena, "%s %s%ld", what, free_size ? "free "
-                                                                                : "", (long)sizes[i]));
+            const char *name = arena_printf(t.arena, "%s %s%ld", what, free_size ? "free " : "", (long)sizes[i]);
+            compare_with_reference(&t, targets[target], tolerance, name);
             arena_free(t.arena);
         }
     }
@@ -164,9 +164,8 @@ static void reduce_all(TestGraph *t, Node *x, int axis_count, const int64_t *axe
     new_output(t, build_sum(t->graph, x, axes, axis_count));
     Node *largest = MAKE(t, reduce_max, &x, 1, list);
     new_output(t, unary(t, OP_neg, largest));
-    new_output(t, build_sum(t->graph, unary(t, OP_exp, binary(t, OP_sub, x,
-                                                              build_broadcast(t->graph, largest, x->shape.rank,
-                                                                              x->shape.dims))), axes, axis_count));
+    Node *below = binary(t, OP_sub, x, build_broadcast(t->graph, largest, x->shape.rank, x->shape.dims));
+    new_output(t, build_sum(t->graph, unary(t, OP_exp, below), axes, axis_count));
 }
 
 static void make_reductions(TestGraph *t, Dim n) {
@@ -262,8 +261,8 @@ static void test_blocked(void) {
             TestGraph t = test_graph((uint64_t)(i * 10 + which));
             t.symbols[1] = 3 + which;
             make_blocked(&t, channels[i], which);
-            compare_with_reference(&t, targets[(i + which) % 2], 2e-5, arena_printf(t.arena, "blocked %d, %ld channels", which,
-                                                                                    (long)channels[i]));
+            const char *name = arena_printf(t.arena, "blocked %d, %ld channels", which, (long)channels[i]);
+            compare_with_reference(&t, targets[(i + which) % 2], 2e-5, name);
             arena_free(t.arena);
         }
     }
