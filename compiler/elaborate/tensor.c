@@ -23,8 +23,15 @@ static void help_lost(Evaluator *ev, Diagnostic *d, const Node *a, int axis, con
     else report_help(ev, d, "constrain the sizes where the model is declared, `where H %% 16 == 0`, or %s", crop);
 }
 
-static void refuse(Evaluator *ev, const ShapeError *error, Node *const *inputs, int count, Span span) {
-    Diagnostic *d = report(ev, "shape", blamed_span(ev, span), "%s", error->text ? error->text : "the shapes do not fit");
+/* Pictures that are joined by their channels are the most usual case: it gets words of its own. */
+static const char *refusal(Op op, const ShapeError *error, Node *const *inputs, const void *attributes) {
+    bool joined = op == OP_concat && error->input > 0 && error->axis >= 2 && inputs[0]->shape.rank == 4;
+    if (joined && ((const concat_attributes *)attributes)->axis == 1) return "concat needs equal height and width";
+    return error->text ? error->text : "the shapes do not fit";
+}
+
+static void refuse(Evaluator *ev, const ShapeError *error, const char *text, Node *const *inputs, int count, Span span) {
+    Diagnostic *d = report(ev, "shape", blamed_span(ev, span), "%s", text);
     report_operands(ev, d);
     if (!d || count < 2 || error->input <= 0 || error->input >= count || error->axis < 0) return;
     Node *other = inputs[error->input];
@@ -44,7 +51,7 @@ Node *make_node(Evaluator *ev, Op op, Node *const *inputs, int count, const void
     graph_at(ev->graph, origin_new(ev->graph, user_span(ev, span), ev->frame->origin));
     Node *node = graph_try(ev->graph, op, inputs, count, attributes, &error);
     if (node) count_node(ev, node, before);
-    else refuse(ev, &error, inputs, count, span);
+    else refuse(ev, &error, refusal(op, &error, inputs, attributes), inputs, count, span);
     return node;
 }
 

@@ -87,23 +87,37 @@ static const char *axis_name(int axis, int rank) {
     return rank == 4 && axis < 4 ? names[axis] : NULL;
 }
 
+/* "one row", "3 columns"; "" where the axis lost nothing that is known. */
+static const char *loss(Evaluator *ev, Change change, int axis) {
+    static const char *const words[] = {"no", "one", "two", "three"};
+    int64_t before, after;
+    if (!dim_is_const(change.before->shape.dims[axis], &before) || !dim_is_const(change.after->shape.dims[axis], &after)) return "";
+    if (!loses(ev, change.before->shape.dims[axis], change.after->shape.dims[axis])) return "";
+    int64_t lost = before % after;
+    const char *what = axis == 2 ? "row" : axis == 3 ? "column" : "element", *plural = lost == 1 ? "" : "s";
+    if (lost < COUNT_OF(words)) return arena_printf(ev->arena, "%s %s%s", words[lost], what, plural);
+    return arena_printf(ev->arena, "%lld %s%s", (long long)lost, what, plural);
+}
+
+/* What a picture lost in height and width is one story. */
+static const char *losses(Evaluator *ev, Change change, int axis) {
+    if (change.after->shape.rank != 4 || axis < 2) return loss(ev, change, axis);
+    const char *rows = loss(ev, change, 2), *columns = loss(ev, change, 3);
+    return *rows && *columns ? arena_printf(ev->arena, "%s and %s", rows, columns) : *rows ? rows : columns;
+}
+
 static void tell_change(Evaluator *ev, Diagnostic *d, Change change, int axis, const char *name) {
     const Made *made = map_get(ev->made, change.after);
     Span span = made ? made->span : change.after->origin->span;
-    const char *axis_text = axis_name(axis, change.after->shape.rank);
-    Dim from = change.before->shape.dims[axis], to = change.after->shape.dims[axis];
-    const char *before = dim_string(ev->arena, from), *after = dim_string(ev->arena, to);
-    int64_t b, a;
-    bool known = dim_is_const(from, &b) && dim_is_const(to, &a);
-    const char *what = axis == 2 ? "row" : axis == 3 ? "column" : "element";
-    const char *subject = name ? name : "one of them";
-    if (change.lost && known && a > 0)
-        report_note(ev, d, span, "%s lost %lld %s%s at `%s`, which took %s to %s", subject, (long long)(b - b / a * a), what,
-                    b - b / a * a == 1 ? "" : "s", span_text(ev->arena, span), before, after);
+    const char *axis_text = axis_name(axis, change.after->shape.rank), *subject = name ? name : "one of them";
+    const char *before = dim_string(ev->arena, change.before->shape.dims[axis]);
+    const char *after = dim_string(ev->arena, change.after->shape.dims[axis]);
+    const char *lost = change.lost ? losses(ev, change, axis) : "";
+    if (*lost)
+        report_note(ev, d, span, "%s lost %s at `%s`, which took %s to %s", subject, lost, span_text(ev->arena, span), before, after);
     else
         report_note(ev, d, span, "%s changed at `%s`, which took %s%s%s to %s", subject, span_text(ev->arena, span),
-                    axis_text ? axis_text : "",
-                    axis_text ? " " : "", before, after);
+                    axis_text ? axis_text : "", axis_text ? " " : "", before, after);
 }
 
 bool trail_explain(Evaluator *ev, Diagnostic *d, Node *a, int axis_a, const char *name_a, Node *b, int axis_b,
