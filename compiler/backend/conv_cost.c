@@ -26,7 +26,7 @@ typedef struct Layer { /* what the model reads, at typical sizes */
     const Target *target;
     int64_t images, height, width, blocks, reduction, taps;
     int64_t input_bytes;
-    bool fixed_height, fixed_width, strided;
+    bool fixed_height, fixed_width, scattered; /* scattered: the weights of a tile do not lie one behind the other */
 } Layer;
 
 static Layer read_layer(const ConvShape *s, const Dims *dims, const Target *target) {
@@ -37,6 +37,7 @@ static Layer read_layer(const ConvShape *s, const Dims *dims, const Target *targ
     l.fixed_height = dim_is_const(s->out_size[0], NULL) && dim_is_const(s->in_size[0], NULL);
     l.fixed_width = dim_is_const(s->out_size[1], NULL) && dim_is_const(s->in_size[1], NULL);
     l.taps = s->kernel[0] * s->kernel[1];
+    l.scattered = s->transposed && l.taps > 1;
     if (s->transposed) {
         l.height = (l.height + s->stride[0] - 1) / s->stride[0];
         l.width = (l.width + s->stride[1] - 1) / s->stride[1];
@@ -55,7 +56,7 @@ static double tile_cycles(const Layer *l, int64_t pixels, int64_t blocks) {
     int64_t weight_bytes = l->reduction * blocks * t->lanes * 4;
     double stream = weight_bytes > t->l1_bytes / 2 ? (double)(blocks * t->lanes * 4) / t->l2_bytes_per_cycle : 0;
     double loads = 1.2 * (double)(pixels + blocks) / t->loads_per_cycle;
-    double step = largest(vectors / t->fmas_per_cycle, loads, CHAIN_LATENCY, stream) + stream / 4;
+    double step = largest(vectors / t->fmas_per_cycle, loads, CHAIN_LATENCY, stream) + stream / 8;
     return step * (double)l->reduction + 1.5 * vectors + 24;
 }
 
@@ -144,13 +145,14 @@ static int choose_task_rows(const Layer *l, const ConvTile *tile, double cycles)
 }
 
 /* Weights of a group that do not stay in L1 are asked for ahead of their use: 97 to 100 % of peak at 56x56x64, and 45 to 86 % where they
- * and the input do not fit L2 together (1024 channels at 16x16). A tile of one block has no load port to spare for it. Those of the next
- * group are asked into L2 on small maps, where weights pass faster than the core fetches them. */
+ * and the input do not fit L2 together (1024 channels at 16x16). A tile of one block has no load port to spare for it, and a phase of a
+ * transposed convolution reads every stride-th tap only, so that what lies ahead is not what comes next. Those of the next group are
+ * asked into L2 on small maps, where weights pass faster than the core fetches them. */
 static void choose_prefetch(const Layer *l, ConvTile *tile, int64_t tiles) {
     int64_t all = tiles * l->images, lines = l->target->lanes * tile->blocks * l->target->lanes * 4 / LINE_BYTES;
     if (l->reduction * tile->blocks * l->target->lanes * 4 <= l->target->l1_bytes / 2) return;
-    if (tile->blocks >= 2) tile->near_lines = 32;
-    if (all <= 64) tile->next_lines = (int)((lines + all - 1) / all);
+    if (tile->blocks >= 2 && !l->scattered) tile->near_lines = 32;
+    if (all <= 64 && !l->scattered) tile->next_lines = (int)((lines + all - 1) / all);
 }
 
 ConvTile conv_choose_tile(const ConvShape *s, const Dims *dims, const Target *target, bool plain, bool flat, double *cycles) {

@@ -9,7 +9,8 @@
  *     tail, stores
  *
  * Weights are packed as PACK_CONV, order CONV_ORDER_BLOCKED, of one group with as many inputs as one of ours has. Depthwise is bound by L2 (or
- * by what is beyond it), grouped by the permutes, one to a multiply-add. */
+ * by what is beyond it): 60 to 77 % of peak at 28x28x128. Grouped is bound by the permutes, one to a multiply-add and on one of the two
+ * ports that multiply: 48 % where 50 is possible (71 % with AVX2, which has another port for them). */
 #include "backend/conv.h"
 
 enum { MOST_COLUMN_TAPS = 16 };
