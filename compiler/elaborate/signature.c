@@ -2,8 +2,6 @@
  * outputs. */
 #include "elaborate/evaluator.h"
 
-#include <stdlib.h>
-
 static const Define *find_define(const Library *library, Name name) {
     for (int i = 0; i < library->options.define_count; i++)
         if (library->options.defines[i].name == name) return &library->options.defines[i];
@@ -12,14 +10,14 @@ static const Define *find_define(const Library *library, Name name) {
 
 /* ---- settings ---- */
 
+/* The text as an expression of the language (3, 1e-5, true, [1, 2], "a b"); a word, or what is no expression, is a string. */
 static Value parse_define(Evaluator *ev, const char *text) {
-    char *end;
-    if (!strcmp(text, "true") || !strcmp(text, "false")) return value_bool(*text == 't');
-    long long integer = strtoll(text, &end, 10);
-    if (*text && !*end) return value_int(integer);
-    double real = strtod(text, &end);
-    if (*text && !*end) return value_real(real);
-    return value_string(intern(ev->names, text));
+    Diagnostics quiet = {.arena = ev->arena};
+    const char *line = arena_printf(ev->arena, "value = %s\n", text);
+    const File *file = parse_file(ev->arena, ev->names, &quiet, source_new(ev->arena, "-D", line, strlen(line)));
+    const Expr *expr = !quiet.errors && file->decls.count == 1 ? file->decls.items[0]->value : NULL;
+    if (!expr || expr->kind == EXPR_NAME) return value_string(intern(ev->names, text));
+    return evaluate(ev, expr);
 }
 
 void bind_settings(Evaluator *ev, const Decl *decl) {
