@@ -30,8 +30,16 @@ static const char *refusal(Op op, const ShapeError *error, Node *const *inputs, 
     return error->text ? error->text : "the shapes do not fit";
 }
 
-static void refuse(Evaluator *ev, const ShapeError *error, const char *text, Node *const *inputs, int count, Span span) {
-    Diagnostic *d = report(ev, "shape", blamed_span(ev, span), "%s", text);
+static bool has_symbol(Shape shape) {
+    for (int i = 0; i < shape.rank; i++)
+        if (!dim_is_const(shape.dims[i], NULL)) return true;
+    return false;
+}
+
+static void refuse(Evaluator *ev, Op op, const ShapeError *error, Node *const *inputs, int count, const void *attributes, Span span) {
+    Diagnostic *d = report(ev, "shape", blamed_span(ev, span), "%s", refusal(op, error, inputs, attributes));
+    if (op == OP_reshape && has_symbol(inputs[0]->shape))
+        report_help(ev, d, "if it fits for the sizes you mean, say so where the model is declared: `where H %% 2 == 0`");
     report_operands(ev, d);
     if (!d || count < 2 || error->input <= 0 || error->input >= count || error->axis < 0) return;
     Node *other = inputs[error->input];
@@ -51,7 +59,7 @@ Node *make_node(Evaluator *ev, Op op, Node *const *inputs, int count, const void
     graph_at(ev->graph, origin_new(ev->graph, user_span(ev, span), ev->frame->origin));
     Node *node = graph_try(ev->graph, op, inputs, count, attributes, &error);
     if (node) count_node(ev, node, before);
-    else refuse(ev, &error, refusal(op, &error, inputs, attributes), inputs, count, span);
+    else refuse(ev, op, &error, inputs, count, attributes, span);
     return node;
 }
 
