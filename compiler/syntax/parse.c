@@ -325,10 +325,10 @@ static bool ends_statement(const Parser *p, int token) {
     return token == TOKEN_END || (token == '}' && p->last_closes_body);
 }
 
-/* The next line is indented, or begins with `{`: it belongs to the declaration that had the error. */
+/* The next line is indented, or begins with a brace: it belongs to the declaration that had the error. */
 static bool goes_on_below(const Parser *p) {
     char next = p->source->text[p->offset];
-    return next == ' ' || next == '\t' || next == '{';
+    return next == ' ' || next == '\t' || next == '{' || next == '}';
 }
 
 static bool ends_declaration(const Parser *p, int token) {
@@ -345,7 +345,51 @@ static void skip(Parser *p, int *lookahead, Span *span, bool (*ends)(const Parse
     p->skipping = false;
 }
 
+static int indent_at(const Parser *p, uint32_t offset) {
+    const char *text = p->source->text, *line = text + offset;
+    while (line > text && line[-1] != '\n') line--;
+    return (int)strspn(line, " \t");
+}
+
+static bool brace_below(const Parser *p) {
+    const char *rest = p->source->text + p->offset;
+    return rest[strspn(rest, " \t\r\n")] == '{';
+}
+
+/* A body without its `{`: the lines that are indented deeper belong to the statement, and so does a `}` that closes them. */
+static void skip_missing_body(Parser *p, int *lookahead, Span *span) {
+    int indent = indent_at(p, span->begin > 0 && *lookahead == TOKEN_NEWLINE ? span->begin - 1 : span->begin);
+    while (parser_innermost(p) != '{') p->brackets.count--;
+    int around = p->brackets.count;
+    if (!brace_below(p)) vec_push(p->arena, &p->brackets, (Bracket){.open = '{', .body = true, .span = *span});
+    CAI_STYPE value;
+    p->skipping = true;
+    bool ended = false;
+    while (!ended && *lookahead != TOKEN_END && !(*lookahead == '}' && p->brackets.count <= around)) {
+        *lookahead = cai_lex(&value, span, p);
+        bool begins = p->last_begins_line && *lookahead != TOKEN_NEWLINE && *lookahead != '}' && *lookahead != '{';
+        ended = begins && indent_at(p, span->begin) <= indent;
+    }
+    if (ended) {
+        p->brackets.count = around;
+        hold(p, *lookahead, *span, true, &value);
+        *lookahead = TOKEN_NEWLINE;
+    } else if (*lookahead == '}' && p->last_begins_line && indent_at(p, span->begin) < indent) {
+        p->last_closes_body = p->brackets.items[--p->brackets.count].body;
+    } else if (*lookahead == '}') {
+        *lookahead = TOKEN_CAI_EMPTY;
+        skip(p, lookahead, span, ends_statement);
+    }
+    p->skipping = false;
+}
+
 void parser_skip_statement(Parser *p, int *lookahead, const void *value, Span *span) {
+    bool body_missing = p->body_missing && p->brackets.count > 0;
+    p->body_missing = false;
+    if (body_missing) {
+        skip_missing_body(p, lookahead, span);
+        return;
+    }
     if (!p->unclosed) {
         skip(p, lookahead, span, ends_statement);
         return;
@@ -357,7 +401,7 @@ void parser_skip_statement(Parser *p, int *lookahead, const void *value, Span *s
 }
 
 void parser_skip_declaration(Parser *p, int *lookahead, Span *span) {
-    p->unclosed = false;
+    p->unclosed = p->body_missing = false;
     skip(p, lookahead, span, ends_declaration);
 }
 

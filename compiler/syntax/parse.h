@@ -47,6 +47,7 @@ typedef struct Parser {
     bool stopped;        /* after too many: neither reads nor complains any more */
     bool silent;         /* the tokens now given only close what the text leaves open, which has been said */
     bool skipping;       /* recovery reads on to the statement's or the declaration's end */
+    bool body_missing;   /* the last error was a body without its `{` */
     bool unclosed;       /* the last error was a bracket left open in the line above: the statement ends before the lookahead */
     bool lost_brackets;  /* in a string without end: what is open may be closed there */
     Span left_open;      /* a ( or [ that a `}` came before */

@@ -197,6 +197,13 @@ static bool report_reserved(Parser *p, const SyntaxError *e) {
     return true;
 }
 
+/* A statement's header that no `{` follows on its line. */
+static bool body_missing(Parser *p, const SyntaxError *e) {
+    const char *word = first_word(p, e->span.begin), *rest = p->source->text + e->span.begin;
+    bool header = *line_begin(p, e->span.begin) == '}' || !strcmp(word, "for") || !strcmp(word, "if") || !strcmp(word, "repeat");
+    return header && expects(e, "`{`") && !expects_value(e) && rest[strcspn(rest, "{#\n")] != '{';
+}
+
 void parser_syntax_error(Parser *p, const SyntaxError *e) {
     if (p->stopped || p->silent || (p->at_end && p->errors > 0 && e->span.begin >= p->source->length)) return;
     if (report_left_open(p, e)) return;
@@ -208,6 +215,7 @@ void parser_syntax_error(Parser *p, const SyntaxError *e) {
     const char *help = help_on_comments(p, e);
     if (!help && (report_habit(p, e) || report_reserved(p, e))) return;
     if (!help) help = help_by_place(p, e);
+    p->body_missing = body_missing(p, e);
     Diagnostic *d = parser_error(p, "syntax", e->span, "expected %s, found %s", expected_words(p, e), found_words(p, e));
     if (help) diag_help(p->diag, d, "%s", help);
 }
