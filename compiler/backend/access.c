@@ -174,7 +174,7 @@ static bool fills_vectors(const Value *value, const Point *point) {
     int64_t count;
     for (int i = 0; i < point->rank; i++)
         if (i != varying && !(dim_is_const(value->node->shape.dims[i], &count) && count == 1)) return false;
-    return value->space == SPACE_WEIGHTS;
+    return value->space == SPACE_WEIGHTS && !value->parent && dtype_bytes(value->node->shape.type) <= 4;
 }
 
 static int alignment_of(Module *m, const Value *value, const Point *point) {

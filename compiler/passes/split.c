@@ -5,8 +5,12 @@
  * size need not be divisible. */
 #include "passes/passes.h"
 
-#define ENOUGH_RESULTS 16
-#define LARGE 65536
+#define LARGE 65536 /* elements that are worth a second step */
+#define VERY_LARGE (1 << 20)
+
+/* How many results give all threads something to do. Channels in blocks are reduced a block at a time, so of what is very large it
+ * takes more. */
+static double enough_results(double elements) { return elements < LARGE ? 1 : elements < VERY_LARGE ? 16 : 256; }
 
 static IntList reduced_axes(const Node *node) {
     return node->op == OP_sum ? ATTRIBUTES(node, sum)->axes : ATTRIBUTES(node, reduce_max)->axes;
@@ -20,13 +24,13 @@ static double typical_elements(const Graph *graph, Shape shape) {
 
 /* How many of the reduced axes are left for the second step: as many of the outer ones as make enough results. */
 static int outer_axes(const Graph *graph, const Node *node, Shape from, IntList axes) {
-    double results = typical_elements(graph, node->shape), inner = typical_elements(graph, from) / results;
-    if (results >= ENOUGH_RESULTS || results * inner < LARGE) return 0;
+    double results = typical_elements(graph, node->shape), elements = typical_elements(graph, from), inner = elements / results;
+    if (results >= enough_results(elements)) return 0;
     for (int i = 0; i + 1 < axes.count; i++) {
         double size = (double)max_i64(1, dim_typical(graph->dims, from.dims[axes.items[i]]));
         results *= size;
         inner /= size;
-        if (results >= ENOUGH_RESULTS) return inner >= 2 ? i + 1 : 0;
+        if (results >= enough_results(elements)) return inner >= 2 ? i + 1 : 0;
     }
     return 0;
 }
