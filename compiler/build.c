@@ -138,7 +138,8 @@ static bool can_write(Session *s, const char *output) {
     bool is_folder = stat(output, &status) == 0 && S_ISDIR(status.st_mode);
     if (!is_folder && access(folder, W_OK | X_OK) == 0 && stat(folder, &status) == 0 && S_ISDIR(status.st_mode)) return true;
     const char *why = is_folder ? "it is a folder" : errno ? strerror(errno) : "its folder is none";
-    diag_error(&s->diag, "output", (Span){0}, "%s cannot be written: %s", output, why);
+    Diagnostic *d = diag_error(&s->diag, "output", (Span){0}, "%s cannot be written: %s", output, why);
+    if (is_folder) diag_help(&s->diag, d, "-o says where the program goes");
     return false;
 }
 
@@ -187,6 +188,7 @@ bool build_print(Session *s, Graph *graph) {
 }
 
 bool build(Session *s, const char *model, const char *output) {
+    Stopwatch whole = stopwatch_start();
     Library *library = build_open(s); /* text to syntax trees: the file, and what it uses */
     if (!library) return false;
     if (s->options->emit && strcmp(s->options->emit, "ast") == 0) {
@@ -195,12 +197,13 @@ bool build(Session *s, const char *model, const char *output) {
     }
     int index = build_pick(s, library, model);
     ModelList models = {0};
-    if (index < 0 || !build_elaborate_all(s, library, &models)) return false;     /* runs the language: graphs, shapes checked */
+    if (index < 0 || !build_elaborate_all(s, library, &models)) return false; /* runs the language: graphs, shapes checked */
     Graph *graph = models.items[index]->graph;
     if (s->options->emit || s->options->after) return build_print(s, graph);
-    Weights *weights = build_weights(s, &models);                                 /* every parameter's value, by name */
+    Weights *weights = build_weights(s, &models); /* every parameter's value, by name */
     if (!weights) return false;
-    bool good = build_program(s, graph, weights, output ? output : (const char *)graph->model);
+    bool good = build_program(s, graph, weights, output ? output : (const char *)graph->model); /* the rest of the road */
     weights_close(weights);
+    stopwatch_lap(s, &whole, "total");
     return good;
 }

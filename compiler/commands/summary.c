@@ -129,7 +129,10 @@ static void print_json_shape(Session *s, const Node *node) {
 }
 
 static void print_json_layer(Session *s, const Model *model, const LayerInfo *layer, bool first) {
-    printf("%s\n    {\"name\": \"%s\", \"callee\": \"%s\"", first ? "" : ",", layer->path, layer->callee ? layer->callee : "");
+    printf("%s\n    {\"name\": ", first ? "" : ",");
+    print_json_string(stdout, layer->path);
+    printf(", \"callee\": ");
+    print_json_string(stdout, layer->callee ? layer->callee : "");
     print_json_shape(s, layer->result);
     printf(", ");
     print_json_number(s, "params", layer->parameters);

@@ -277,7 +277,7 @@ static void print_for_people(const Diagnostics *diag, FILE *out, const Style *st
 
 /* ---- for tools: an object a line ---- */
 
-static void print_json_string(FILE *out, const char *text) {
+void print_json_string(FILE *out, const char *text) {
     putc('"', out);
     for (const char *at = text; *at; at++) {
         if (*at == '"' || *at == '\\') fprintf(out, "\\%c", *at);

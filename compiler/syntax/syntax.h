@@ -69,6 +69,9 @@ typedef enum DiagFormat { DIAG_TEXT, DIAG_JSON } DiagFormat;
 /* Prints all, in source order, to `out`. Colour only where asked for. */
 void diag_print(const Diagnostics *diag, FILE *out, DiagFormat format, bool color);
 
+/* In quotes, with what JSON wants escaped. */
+void print_json_string(FILE *out, const char *text);
+
 /* ---- ast.c: the syntax tree, all of it in the file's arena ---- */
 
 typedef struct Expr Expr;
