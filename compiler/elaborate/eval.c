@@ -24,7 +24,7 @@ static Value constant_in_itself(Evaluator *ev, const Decl *decl) {
 }
 
 /* Constants have the model's namespace of weights: a layer bound at file level is one layer in all models. */
-Value evaluate_constant(Evaluator *ev, Definition *definition) {
+static Value evaluate_constant(Evaluator *ev, Definition *definition) {
     Value *known = map_get(ev->constants, definition);
     const Decl *decl = definition->decl;
     if (known) return *known;
@@ -66,7 +66,7 @@ static Value ambiguous_name(Evaluator *ev, Name name, Found found, Span span) {
     return value_error;
 }
 
-Value look_up(Evaluator *ev, Name name, Span span) {
+static Value look_up(Evaluator *ev, Name name, Span span) {
     Value *local = frame_find(ev->frame, name), constant;
     if (local) return *local;
     Found found = library_find(ev->frame->unit, name);
@@ -228,7 +228,7 @@ static Value module_member(Evaluator *ev, const Expr *expr, const Unit *module) 
     return value_error;
 }
 
-Value evaluate_member(Evaluator *ev, const Expr *expr) {
+static Value evaluate_member(Evaluator *ev, const Expr *expr) {
     if (expr->left->kind == EXPR_NAME && !strcmp(expr->left->name, "primitive") && !frame_find(ev->frame, expr->left->name)) {
         const Builtin *primitive = primitive_find(expr->name);
         if (primitive) return (Value){.kind = VALUE_PRIMITIVE, .builtin = primitive};

@@ -83,7 +83,6 @@ struct Unit { /* a file, parsed */
     Name name; /* "unet" for unet.cai */
     Map *definitions;
     Vec(Unit *) uses;
-    bool is_prelude;
 };
 
 struct Library {
@@ -166,7 +165,7 @@ struct Weight {
     const char *identity;
     Shape shape;
     double init;
-    bool state, spelled; /* spelled: in this run a label or binding gave it */
+    bool state;
     Span span;
     Node *node;
 };
@@ -244,15 +243,12 @@ bool trail_explain(Evaluator *ev, Diagnostic *d, Node *a, int axis_a, const char
 /* ---- eval.c ---- */
 
 Value evaluate(Evaluator *ev, const Expr *expr);
-Value evaluate_constant(Evaluator *ev, Definition *definition);
-Value look_up(Evaluator *ev, Name name, Span span);
 Value *frame_find(Frame *frame, Name name);
 void frame_bind(Evaluator *ev, Frame *frame, Name name, Value value, Span span);
 bool evaluate_int(Evaluator *ev, const Expr *expr, const char *what, int64_t *out);
 /* True or false; false return: an error was told or passed on. */
 bool evaluate_condition(Evaluator *ev, const Expr *expr, bool *out);
 Name evaluate_string(Evaluator *ev, const Expr *expr); /* NULL after an error */
-Value evaluate_member(Evaluator *ev, const Expr *expr);
 
 /* ---- statement.c ---- */
 
@@ -270,12 +266,14 @@ Value apply_unary(Evaluator *ev, Operator op, Value a, Span span);
 Value apply_binary(Evaluator *ev, Operator op, Value a, Value b, const Expr *expr);
 Value apply_at(Evaluator *ev, Operator op, Value a, Value b, Span span); /* the same, without operands to point at */
 const char *operator_text(Operator op);
-/* -1, 0, 1, or 2 where it depends on the symbols (and then some of the orders may be known to be impossible). */
-int compare_dims(Evaluator *ev, Dim a, Dim b);
+/* Whether `a op b` is the same for all sizes; then *out is what it is. */
 bool decide_order(Evaluator *ev, Operator op, Dim a, Dim b, bool *out);
 Dim as_dim(Evaluator *ev, Value v); /* of an int or a size */
 
 /* ---- tensor.c: nodes from values ---- */
+
+enum { HIGHEST_RANK = 16 };
+bool is_one(Dim dim); /* NULL counts as 1: an axis that is not there */
 
 /* Makes a node; a refusal of the shape rule is told at span. NULL after an error. */
 Node *make_node(Evaluator *ev, Op op, Node *const *inputs, int count, const void *attributes, Span span);
@@ -285,11 +283,14 @@ Node *as_node(Evaluator *ev, Value v, DType type, Span span);
 Node *operand_node(Evaluator *ev, Value v, Value other, Span span);
 Value settle(Evaluator *ev, Value v); /* an unnamed weight is named after its callee */
 bool broadcast_nodes(Evaluator *ev, Node **nodes, int count, Span span, const Expr *expr);
+Node *stretch_node(Evaluator *ev, Node *x, int rank, const Dim *dims, Span span); /* to a larger shape that it broadcasts to */
 Value tensor_unary(Evaluator *ev, Op op, Value a, Span span);
 Value tensor_binary(Evaluator *ev, Operator op, Value a, Value b, Span span, const Expr *expr);
-Value tensor_matmul(Evaluator *ev, Node *a, Node *b, Span span, const Expr *expr);
-Value tensor_reshape(Evaluator *ev, Node *x, const Dim *dims, int rank, Span span);
 Node *tensor_from_values(Evaluator *ev, Value v, DType type, Span span);
+
+/* ---- matmul.c ---- */
+
+Value tensor_matmul(Evaluator *ev, Node *a, Node *b, Span span, const Expr *expr);
 
 /* ---- primitive.c: operators called by name ---- */
 
@@ -339,7 +340,6 @@ bool check_type(Evaluator *ev, const TypeExpr *type, const char *what, Value val
 
 Layer *layer_new(Evaluator *ev, LayerKind kind, Span span);
 Value layer_value(Layer *layer);
-Value make_layer(Evaluator *ev, Definition *block, const Arguments *arguments, Span span);
 /* What stands after an arrow as a layer: a block becomes one with its defaults. NULL after an error. */
 Layer *as_layer(Evaluator *ev, Value v, Span span);
 Value run_layer(Evaluator *ev, Layer *layer, const Arguments *inputs, const Expr *operand, Span span);

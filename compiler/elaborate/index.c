@@ -1,8 +1,6 @@
 /* x[...] of lists, strings' names, and tensors: whole axes, slices, single places, and tensors of places. */
 #include "elaborate/evaluator.h"
 
-enum { HIGHEST_RANK = 16 };
-
 static Value out_of_range(Evaluator *ev, Span span, int64_t index, int count) {
     report(ev, "index-range", span, "index %lld of a list of %d", (long long)index, count);
     return value_error;

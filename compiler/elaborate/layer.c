@@ -49,7 +49,7 @@ static void copy_names(Evaluator *ev, Bindings *to, const Bindings *from) {
 
 /* ---- making ---- */
 
-Value make_layer(Evaluator *ev, Definition *block, const Arguments *arguments, Span span) {
+static Value make_layer(Evaluator *ev, Definition *block, const Arguments *arguments, Span span) {
     Layer *layer = layer_new(ev, LAYER_BLOCK, span);
     layer->block = block;
     if (arguments->failed) return value_error;

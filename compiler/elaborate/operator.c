@@ -93,13 +93,6 @@ static Value real_binary(Evaluator *ev, Operator op, double a, double b, Span sp
 
 Dim as_dim(Evaluator *ev, Value v) { return v.kind == VALUE_INT ? dim_const(ev->dims, v.integer) : v.dim; }
 
-int compare_dims(Evaluator *ev, Dim a, Dim b) {
-    int64_t low, high;
-    if (a == b) return 0;
-    dim_bounds(dim_sub(ev->dims, a, b), &low, &high);
-    return low > 0 ? 1 : high < 0 ? -1 : 2;
-}
-
 /* Whether `a op b` is the same for all sizes; then *out is what it is. */
 bool decide_order(Evaluator *ev, Operator op, Dim a, Dim b, bool *out) {
     int64_t low, high;

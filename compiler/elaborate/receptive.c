@@ -5,8 +5,6 @@
 
 #include <math.h>
 
-enum { HIGHEST_RANK = 16 };
-
 typedef struct Field { /* along one axis of the picture */
     int axis;          /* the node's axis that runs along it, or -1 */
     double field, jump;

@@ -1,7 +1,7 @@
-/* Nodes from values: scalars where numbers meet tensors, PyTorch's broadcasting, matrix products. */
+/* Nodes from values: scalars where numbers meet tensors, PyTorch's broadcasting, lists as constants. */
 #include "elaborate/evaluator.h"
 
-enum { MOST_NODES = 5000000, HIGHEST_RANK = 16 };
+enum { MOST_NODES = 5000000 };
 
 /* ---- nodes ---- */
 
@@ -109,7 +109,7 @@ static Dim size_from_right(const Node *node, int from_right) {
     return from_right < node->shape.rank ? node->shape.dims[node->shape.rank - 1 - from_right] : NULL;
 }
 
-static bool is_one(Dim dim) {
+bool is_one(Dim dim) {
     int64_t value;
     return !dim || (dim_is_const(dim, &value) && value == 1);
 }
@@ -160,7 +160,7 @@ static bool common_sizes(Evaluator *ev, Node **nodes, int count, int rank, Dim *
     return true;
 }
 
-static Node *stretch(Evaluator *ev, Node *x, int rank, const Dim *dims, Span span) {
+Node *stretch_node(Evaluator *ev, Node *x, int rank, const Dim *dims, Span span) {
     if (x->shape.rank == rank && !memcmp(x->shape.dims, dims, sizeof *dims * (size_t)rank)) return x;
     Dim padded[HIGHEST_RANK];
     int missing = rank - x->shape.rank;
@@ -180,7 +180,7 @@ bool broadcast_nodes(Evaluator *ev, Node **nodes, int count, Span span, const Ex
     }
     if (!common_sizes(ev, nodes, count, rank, dims, span, expr)) return false;
     for (int i = 0; i < count; i++)
-        if (!(nodes[i] = stretch(ev, nodes[i], rank, dims, span))) return false;
+        if (!(nodes[i] = stretch_node(ev, nodes[i], rank, dims, span))) return false;
     return true;
 }
 
@@ -237,79 +237,6 @@ Value tensor_binary(Evaluator *ev, Operator op, Value a, Value b, Span span, con
     if (op == OPERATOR_MOD) return remainder_of(ev, pair, span);
     if (ops[op].swapped) return value_node(make_node(ev, (Op)ops[op].op, (Node *[]){pair[1], pair[0]}, 2, NULL, span));
     return value_node(make_node(ev, (Op)ops[op].op, pair, 2, NULL, span));
-}
-
-/* ---- shapes ---- */
-
-Value tensor_reshape(Evaluator *ev, Node *x, const Dim *dims, int rank, Span span) {
-    return value_node(make_node(ev, OP_reshape, &x, 1, &(reshape_attributes){.dims = {rank, dims}}, span));
-}
-
-/* ---- matrix products: a vector is a matrix of one row or column, leading axes broadcast ---- */
-
-static Node *with_leading(Evaluator *ev, Node *x, int rank, const Dim *leading, Span span) {
-    Dim dims[HIGHEST_RANK];
-    memcpy(dims, leading, sizeof *dims * (size_t)(rank - 2));
-    dims[rank - 2] = x->shape.dims[x->shape.rank - 2];
-    dims[rank - 1] = x->shape.dims[x->shape.rank - 1];
-    return stretch(ev, x, rank, dims, span);
-}
-
-static Node *as_matrix(Evaluator *ev, Node *x, bool row, Span span) {
-    if (x->shape.rank != 1) return x;
-    Dim one = dim_const(ev->dims, 1), size = x->shape.dims[0], dims[2] = {row ? one : size, row ? size : one};
-    return make_node(ev, OP_reshape, &x, 1, &(reshape_attributes){.dims = {2, dims}}, span);
-}
-
-static bool match_leading(Evaluator *ev, Node *a, Node *b, int rank, Dim *leading, Span span) {
-    for (int i = 0; i < rank - 2; i++) {
-        Dim da = size_from_right(a, rank - 1 - i), db = size_from_right(b, rank - 1 - i);
-        leading[i] = is_one(da) ? (db ? db : dim_const(ev->dims, 1)) : da;
-        if (is_one(da) || is_one(db) || da == db) continue;
-        report(ev, "shape", span, "a matrix product of %s and %s: the leading sizes %s and %s do not fit",
-               shape_string(ev->arena, a->shape),
-               shape_string(ev->arena, b->shape), dim_string(ev->arena, da), dim_string(ev->arena, db));
-        return false;
-    }
-    return true;
-}
-
-static Value drop_vector_axes(Evaluator *ev, Node *product, bool drop_row, bool drop_column, Span span) {
-    if (!product || (!drop_row && !drop_column)) return value_node(product);
-    Dim dims[HIGHEST_RANK];
-    int rank = 0;
-    for (int i = 0; i < product->shape.rank; i++) {
-        bool drop = (drop_row && i == product->shape.rank - 2) || (drop_column && i == product->shape.rank - 1);
-        if (!drop) dims[rank++] = product->shape.dims[i];
-    }
-    return tensor_reshape(ev, product, dims, rank, span);
-}
-
-Value tensor_matmul(Evaluator *ev, Node *a, Node *b, Span span, const Expr *expr) {
-    if (a->shape.rank == 0 || b->shape.rank == 0 || a->shape.rank > HIGHEST_RANK || b->shape.rank > HIGHEST_RANK) {
-        report(ev, "shape", span, "`@` multiplies matrices; one of these is %s",
-               shape_string(ev->arena, (a->shape.rank ? b : a)->shape));
-        return value_error;
-    }
-    bool row = a->shape.rank == 1, column = b->shape.rank == 1;
-    Node *left = as_matrix(ev, a, true, span), *right = as_matrix(ev, b, false, span);
-    if (!left || !right) return value_error;
-    Dim inner = left->shape.dims[left->shape.rank - 1], outer = right->shape.dims[right->shape.rank - 2], leading[HIGHEST_RANK];
-    if (inner != outer) {
-        Diagnostic *d = report(ev, "shape", span, "a matrix product needs equal inner sizes, here %s and %s",
-                               dim_string(ev->arena, inner),
-                               dim_string(ev->arena, outer));
-        if (expr && expr->left) report_label(ev, d, expr->left->span, "%s", shape_string(ev->arena, a->shape));
-        if (expr && expr->right) report_label(ev, d, expr->right->span, "%s", shape_string(ev->arena, b->shape));
-        if (!expr || expr->span.source->library) report_operands(ev, d);
-        return value_error;
-    }
-    int rank = left->shape.rank > right->shape.rank ? left->shape.rank : right->shape.rank;
-    if (!match_leading(ev, left, right, rank, leading, span)) return value_error;
-    left = with_leading(ev, left, rank, leading, span);
-    right = with_leading(ev, right, rank, leading, span);
-    if (!left || !right) return value_error;
-    return drop_vector_axes(ev, make_node(ev, OP_matmul, (Node *[]){left, right}, 2, NULL, span), row, column, span);
 }
 
 /* ---- lists as tensors ---- */
