@@ -1,15 +1,15 @@
-/* Splits a large reduction to few results in two: first over the inner axes, which leaves enough results for all threads to have some,
- * then over the outer ones. The order of the sum depends on typical sizes only, never on threads, and so are the results' bits.
+/* Splits a large reduction to few results in two: first over the inner axes, which leaves enough results for all threads to have
+ * some, then over the outer ones. The order of the sum depends on typical sizes only, never on threads.
  *
- * Needs nothing; breaks nothing, except that simplify would put the two together again. A reduction over one long axis stays whole: its
- * size need not be divisible. */
+ * Needs nothing; breaks nothing, except that simplify would put the two together again. A reduction over one long axis stays
+ * whole: its size need not be divisible. */
 #include "passes/passes.h"
 
 #define LARGE 65536 /* elements that are worth a second step */
 #define VERY_LARGE (1 << 20)
 
-/* How many results give all threads something to do. Channels in blocks are reduced a block at a time, so of what is very large it
- * takes more. */
+/* How many results give all threads something to do. Channels in blocks are reduced a block at a time, so of what is very large
+ * it takes more. */
 static double enough_results(double elements) { return elements < LARGE ? 1 : elements < VERY_LARGE ? 16 : 256; }
 
 static IntList reduced_axes(const Node *node) {
