@@ -1,34 +1,47 @@
-/* Which buffer each value lives in. A buffer lives from the launch that writes it first to the one that reads it last, its views
- * included; buffers that never live at once may share a slot. The largest are placed first, each into the smallest slot that is free
- * for its whole life, so a slot's size is mostly that of its first tenant. Sizes may be free: comparisons are at typical
- * sizes, and at run time a slot is as large as the largest of its tenants.
+/* Where in memory each value lives. A buffer lives from the launch that writes it first to the one that reads it last, its views
+ * included; buffers that never live at once may lie in the same place. Memory is a few slots, and a buffer has a place in one of
+ * them: the largest are placed first, each where it makes its slot grow least, at its beginning or behind another buffer.
+ *
+ * Sizes may be free. Whether two places are apart must then be certain whatever the sizes are; where it is not (which of N*L*C and
+ * N*L*L is larger?) another slot is opened. What is better is judged at typical sizes.
  *
  * A kernel that reads an input exactly where it writes, for the last time, writes into that input's buffer (residual adds).
  *
- * Needs: the final list of launches with resolved values. Gives: first, last and slot of values, program->slots. */
+ * Needs: the final list of launches with resolved values. Gives: first, last and slot of values, program->slots; adds a buffer's
+ * place in its slot to the offsets of the values in it. */
 #include "lower/stages.h"
 
 #include <stdlib.h>
 
+enum { ALIGNMENT = 64 }; /* of every buffer */
+
 typedef struct Buffer {
     int first, last;
     int64_t typical;
-    Dim bytes;
+    Dim bytes;    /* rounded up to ALIGNMENT */
     int slot;
+    Dim begin;    /* in the slot, in bytes */
     int merged;   /* the buffer it continues, or -1 */
 } Buffer;
 
-typedef struct Life { int first, last; } Life;
+typedef struct Tenant { /* of a slot */
+    int first, last;
+    Dim begin, end;                     /* in bytes */
+    int64_t typical_begin, typical_end;
+} Tenant;
 
-typedef struct Tenants { /* of a slot: lives in order, which never touch */
-    Vec(Life) lives;
+typedef struct Tenants {
+    Vec(Tenant) list;
+    int64_t typical;                    /* the slot's size */
 } Tenants;
 
 typedef struct Plan {
     Program *program;
+    Dims *dims;
     Arena *scratch;
     Buffer *buffers;      /* by the id of their value */
     Vec(Tenants) tenants; /* by slot */
+    Vec(Tenant) live;     /* those of a slot that live at once with the buffer to be placed */
 } Plan;
 
 /* ---- lives ---- */
@@ -40,6 +53,11 @@ static void touch(Value *value, int launch) {
     }
 }
 
+static Dim round_up_bytes(Plan *plan, Dim bytes) {
+    if (dim_div_exact(plan->dims, bytes, dim_const(plan->dims, ALIGNMENT))) return bytes;
+    return dim_scale(plan->dims, dim_ceil_div(plan->dims, bytes, ALIGNMENT), ALIGNMENT);
+}
+
 static void find_lives(Plan *plan) {
     Program *program = plan->program;
     for (int i = 0; i < program->launches.count; i++) {
@@ -49,7 +67,8 @@ static void find_lives(Plan *plan) {
     }
     for (int i = 0; i < program->values.count; i++) {
         const Value *value = program->values.items[i];
-        plan->buffers[i] = (Buffer){value->first, value->last, dim_typical(program->graph->dims, value->bytes), value->bytes, -1, -1};
+        Dim bytes = round_up_bytes(plan, value->bytes);
+        plan->buffers[i] = (Buffer){value->first, value->last, dim_typical(plan->dims, bytes), bytes, -1, dim_const(plan->dims, 0), -1};
     }
 }
 
@@ -110,61 +129,78 @@ static void merge_in_place(Plan *plan) {
     }
 }
 
-/* ---- slots ---- */
+/* ---- places in slots ---- */
 
-/* Where a life would stand among a slot's tenants, or -1 where it meets one of them. */
-static int find_gap(const Tenants *tenants, Life life) {
-    int low = 0, high = tenants->lives.count;
-    while (low < high) {
-        int middle = (low + high) / 2;
-        if (tenants->lives.items[middle].first <= life.last) low = middle + 1;
-        else high = middle;
-    }
-    return low > 0 && tenants->lives.items[low - 1].last >= life.first ? -1 : low;
-}
-
-static void move_in(Plan *plan, int slot, int place, Life life) {
-    Tenants *tenants = &plan->tenants.items[slot];
-    vec_push(plan->scratch, &tenants->lives, life);
-    memmove(tenants->lives.items + place + 1, tenants->lives.items + place, sizeof life * (size_t)(tenants->lives.count - 1 - place));
-    tenants->lives.items[place] = life;
-}
+typedef struct Choice { /* of a place */
+    int slot;
+    Dim begin;
+    int64_t growth, typical_begin; /* the least growth is best, then the lowest place */
+} Choice;
 
 /* Whether a is at least b whatever the sizes are. */
-static bool covers(Dims *dims, Dim a, Dim b) {
+static bool covers(Plan *plan, Dim a, Dim b) {
     int64_t low, high;
-    return dim_bounds(dim_sub(dims, a, b), &low, &high) && low >= 0;
+    return a == b || (dim_bounds(dim_sub(plan->dims, a, b), &low, &high) && low >= 0);
 }
 
-/* Keeps of a slot's tenants those sizes that may be the largest. */
-static void add_size(Program *program, Slot *slot, Dim bytes) {
-    Dims *dims = program->graph->dims;
+/* Whether a buffer that begins there is apart from all it lives with: by numbers first, which is quick, then for certain. */
+static bool fits_at(Plan *plan, const Buffer *buffer, Dim begin, int64_t typical_begin) {
+    for (int i = 0; i < plan->live.count; i++)
+        if (plan->live.items[i].typical_begin < typical_begin + buffer->typical && typical_begin < plan->live.items[i].typical_end) return false;
+    Dim end = dim_add(plan->dims, begin, buffer->bytes);
+    for (int i = 0; i < plan->live.count; i++)
+        if (!covers(plan, plan->live.items[i].begin, end) && !covers(plan, begin, plan->live.items[i].end)) return false;
+    return true;
+}
+
+static void consider(Plan *plan, const Buffer *buffer, int slot, Dim begin, int64_t typical_begin, Choice *best) {
+    int64_t growth = max_i64(0, typical_begin + buffer->typical - plan->tenants.items[slot].typical);
+    if (growth > best->growth || (growth == best->growth && typical_begin >= best->typical_begin)) return;
+    if (fits_at(plan, buffer, begin, typical_begin)) *best = (Choice){slot, begin, growth, typical_begin};
+}
+
+/* A new slot is the last resort: it grows by the whole buffer. */
+static Choice choose_place(Plan *plan, const Buffer *buffer) {
+    Choice best = {plan->tenants.count, dim_const(plan->dims, 0), buffer->typical, INT64_MAX};
+    for (int s = 0; s < plan->tenants.count && !plan->program->own_slots; s++) {
+        const Tenants *tenants = &plan->tenants.items[s];
+        plan->live.count = 0;
+        for (int i = 0; i < tenants->list.count; i++)
+            if (tenants->list.items[i].first <= buffer->last && buffer->first <= tenants->list.items[i].last)
+                vec_push(plan->scratch, &plan->live, tenants->list.items[i]);
+        consider(plan, buffer, s, dim_const(plan->dims, 0), 0, &best);
+        for (int i = 0; i < plan->live.count; i++) consider(plan, buffer, s, plan->live.items[i].end, plan->live.items[i].typical_end, &best);
+    }
+    return best;
+}
+
+/* Keeps of a slot's tenants' ends those that may be the last. */
+static void add_size(Plan *plan, Slot *slot, Dim bytes) {
     int kept = 0;
     for (int i = 0; i < slot->bytes.count; i++)
-        if (covers(dims, slot->bytes.items[i], bytes)) return;
+        if (covers(plan, slot->bytes.items[i], bytes)) return;
     for (int i = 0; i < slot->bytes.count; i++)
-        if (!covers(dims, bytes, slot->bytes.items[i])) slot->bytes.items[kept++] = slot->bytes.items[i];
+        if (!covers(plan, bytes, slot->bytes.items[i])) slot->bytes.items[kept++] = slot->bytes.items[i];
     slot->bytes.count = kept;
-    vec_push(program->arena, &slot->bytes, bytes);
+    vec_push(plan->program->arena, &slot->bytes, bytes);
 }
 
-static void assign_slot(Plan *plan, Buffer *buffer) {
+static void place(Plan *plan, Buffer *buffer) {
     Program *program = plan->program;
-    Life life = {buffer->first, buffer->last};
-    int place = -1, slot = program->own_slots ? -1 : plan->tenants.count - 1;
-    for (; slot >= 0; slot--) { /* later slots are smaller */
-        place = find_gap(&plan->tenants.items[slot], life);
-        if (place >= 0) break;
-    }
-    if (slot < 0) {
-        slot = plan->tenants.count;
-        place = 0;
+    Choice choice = choose_place(plan, buffer);
+    if (choice.slot == plan->tenants.count) {
         vec_push(plan->scratch, &plan->tenants, (Tenants){0});
         vec_push(program->arena, &program->slots, (Slot){0});
+        choice.typical_begin = 0;
     }
-    move_in(plan, slot, place, life);
-    add_size(program, &program->slots.items[slot], buffer->bytes);
-    buffer->slot = slot;
+    Tenants *tenants = &plan->tenants.items[choice.slot];
+    Tenant tenant = {buffer->first, buffer->last, choice.begin, dim_add(plan->dims, choice.begin, buffer->bytes), choice.typical_begin,
+                     choice.typical_begin + buffer->typical};
+    vec_push(plan->scratch, &tenants->list, tenant);
+    tenants->typical = max_i64(tenants->typical, tenant.typical_end);
+    add_size(plan, &program->slots.items[choice.slot], tenant.end);
+    buffer->slot = choice.slot;
+    buffer->begin = choice.begin;
 }
 
 static int by_size(const void *a, const void *b) {
@@ -173,7 +209,7 @@ static int by_size(const void *a, const void *b) {
     return x->first != y->first ? x->first - y->first : x < y ? -1 : x > y;
 }
 
-static void assign_slots(Plan *plan) {
+static void place_all_buffers(Plan *plan) {
     Program *program = plan->program;
     Vec(Buffer *) order = {0};
     for (int i = 0; i < program->values.count; i++) {
@@ -182,19 +218,22 @@ static void assign_slots(Plan *plan) {
         if (wants) vec_push(plan->scratch, &order, &plan->buffers[i]);
     }
     if (order.count > 0) qsort(order.items, (size_t)order.count, sizeof(Buffer *), by_size);
-    for (int i = 0; i < order.count; i++) assign_slot(plan, order.items[i]);
+    for (int i = 0; i < order.count; i++) place(plan, order.items[i]);
     for (int i = 0; i < program->values.count; i++) {
         Value *value = program->values.items[i];
-        if (value->space == SPACE_SLOT) value->slot = buffer_of(plan, value)->slot;
+        if (value->space != SPACE_SLOT) continue;
+        const Buffer *buffer = buffer_of(plan, value);
+        value->slot = buffer->slot;
+        value->offset = dim_add(plan->dims, value->offset, dim_floor_div(plan->dims, buffer->begin, dtype_bytes(value->node->shape.type)));
     }
 }
 
 void plan(Program *program) {
-    Plan plan = {.program = program, .scratch = arena_new()};
+    Plan plan = {.program = program, .dims = program->graph->dims, .scratch = arena_new()};
     plan.buffers = NEW_ARRAY(plan.scratch, Buffer, program->values.count);
     find_lives(&plan);
     merge_in_place(&plan);
-    assign_slots(&plan);
+    place_all_buffers(&plan);
     arena_free(plan.scratch);
 }
 
@@ -210,23 +249,47 @@ Dim program_arena_bytes(const Program *program) {
     return dim_const(dims, sum);
 }
 
-/* ---- verification: what each slot holds, launch by launch ---- */
+/* ---- verification: what lies in memory at typical sizes, launch by launch ---- */
+
+typedef struct Held { const Value *root; int64_t begin, end; } Held; /* in bytes of its slot */
+
+typedef Vec(Held) HeldList;
+
+static Held range_of(const Program *program, const Value *root) {
+    const Dims *dims = program->graph->dims;
+    int64_t begin = dim_typical(dims, root->offset) * dtype_bytes(root->node->shape.type);
+    return (Held){root, begin, begin + dim_typical(dims, root->bytes)};
+}
+
+static bool is_held(const HeldList *slot, const Value *root) {
+    for (int i = 0; i < slot->count; i++)
+        if (slot->items[i].root == root) return true;
+    return false;
+}
+
+/* What is written takes the place of all that lay there. */
+static void hold(Arena *arena, HeldList *slot, Held held) {
+    int kept = 0;
+    for (int i = 0; i < slot->count; i++)
+        if (slot->items[i].end <= held.begin || held.end <= slot->items[i].begin) slot->items[kept++] = slot->items[i];
+    slot->count = kept;
+    vec_push(arena, slot, held);
+}
 
 void program_verify(const Program *program) {
     Arena *scratch = arena_new();
-    const Value **holds = NEW_ARRAY(scratch, const Value *, program->slots.count + 1);
+    HeldList *slots = NEW_ARRAY(scratch, HeldList, program->slots.count + 1);
     for (int i = 0; i < program->launches.count; i++) {
         const Kernel *kernel = program->launches.items[i];
         for (int k = 0; k < kernel->input_count; k++) {
             const Value *root = value_root(kernel->inputs[k]);
-            if (root->space == SPACE_SLOT && (root->slot < 0 || holds[root->slot] != root))
+            if (root->space == SPACE_SLOT && (root->slot < 0 || !is_held(&slots[root->slot], root)))
                 INTERNAL_ERROR("launch %d (%s) reads value %d, which slot %d does not hold", i, kernel->name, root->id, root->slot);
         }
         const Value *root = value_root(kernel->output);
-        if (root->space != SPACE_SLOT) continue;
-        if (root->first < i && holds[root->slot] != root)
-            INTERNAL_ERROR("launch %d (%s) writes a part of value %d, whose slot another value has taken", i, kernel->name, root->id);
-        holds[root->slot] = root;
+        if (root->space != SPACE_SLOT || is_held(&slots[root->slot], root)) continue;
+        if (root->first < i) INTERNAL_ERROR("launch %d (%s) writes a part of value %d, whose place has been taken", i, kernel->name, root->id);
+        hold(scratch, &slots[root->slot], range_of(program, root));
     }
     arena_free(scratch);
 }
