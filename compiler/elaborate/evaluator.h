@@ -273,7 +273,7 @@ Dim as_dim(Evaluator *ev, Value v); /* of an int or a size */
 /* ---- tensor.c: nodes from values ---- */
 
 enum { HIGHEST_RANK = 16 };
-bool is_one(Dim dim); /* NULL counts as 1: an axis that is not there */
+bool counts_as_one(Dim dim); /* NULL counts as 1: an axis that is not there */
 
 /* Makes a node; a refusal of the shape rule is told at span. NULL after an error. */
 Node *make_node(Evaluator *ev, Op op, Node *const *inputs, int count, const void *attributes, Span span);

@@ -24,8 +24,8 @@ static Node *as_matrix(Evaluator *ev, Node *x, bool row, Span span) {
 static bool match_leading(Evaluator *ev, Node *a, Node *b, int rank, Dim *leading, Span span) {
     for (int i = 0; i < rank - 2; i++) {
         Dim da = leading_size(a, rank, i), db = leading_size(b, rank, i);
-        leading[i] = is_one(da) ? (db ? db : dim_const(ev->dims, 1)) : da;
-        if (is_one(da) || is_one(db) || da == db) continue;
+        leading[i] = counts_as_one(da) ? (db ? db : dim_const(ev->dims, 1)) : da;
+        if (counts_as_one(da) || counts_as_one(db) || da == db) continue;
         report(ev, "shape", span, "a matrix product of %s and %s: the leading sizes %s and %s do not fit",
                shape_string(ev->arena, a->shape),
                shape_string(ev->arena, b->shape), dim_string(ev->arena, da), dim_string(ev->arena, db));

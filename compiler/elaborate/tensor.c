@@ -109,7 +109,7 @@ static Dim size_from_right(const Node *node, int from_right) {
     return from_right < node->shape.rank ? node->shape.dims[node->shape.rank - 1 - from_right] : NULL;
 }
 
-bool is_one(Dim dim) {
+bool counts_as_one(Dim dim) {
     int64_t value;
     return !dim || (dim_is_const(dim, &value) && value == 1);
 }
@@ -148,7 +148,7 @@ static bool common_sizes(Evaluator *ev, Node **nodes, int count, int rank, Dim *
         Node *owner = NULL;
         for (int i = 0; i < count; i++) {
             Dim dim = size_from_right(nodes[i], right);
-            if (is_one(dim)) continue;
+            if (counts_as_one(dim)) continue;
             if (owner && size_from_right(owner, right) != dim) {
                 tell_mismatch(ev, owner, nodes[i], right, span, expr);
                 return false;
