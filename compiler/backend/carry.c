@@ -1,4 +1,5 @@
-/* Loops that carry many values at once (a register tile's sums, the state of a window), and what keeps those values in registers. */
+/* Loops that carry many values at once (a register tile's sums, the state of a window), and what keeps those values in
+ * registers. */
 #include "backend/backend.h"
 
 Loop begin_carrying(Module *m, Carried *values, LLVMValueRef from, LLVMValueRef to, int64_t step) {

@@ -1,5 +1,6 @@
-/* What the emitters of convolutions share: the shape of one (conv_shape.c), the choice of tiles (conv_cost.c), the walk over a map
- * (conv_map.c) and the register tile (conv_tile.c). conv_direct.c and conv_transposed.c are kinds of kernel made of them. */
+/* What the emitters of convolutions share: the shape of one (conv_shape.c), the choice of tiles (conv_cost.c), the walk over
+ * a map (conv_map.c) and the register tile (conv_tile.c). conv_direct.c and conv_transposed.c are kinds of kernel made of
+ * them. */
 #ifndef CAI_CONV_H
 #define CAI_CONV_H
 
@@ -7,9 +8,9 @@
 
 /* ---- conv_shape.c ---- */
 
-/* One spatial axis of a convolution, or of one phase of a transposed one: output out_step * i + out_first, for 0 <= i < count, is the
- * sum over taps t of input scale * i + first + step * t times kernel place kernel_first + kernel_step * t. step > 0. Inputs outside
- * 0 .. input are padding, zero. */
+/* One spatial axis of a convolution, or of one phase of a transposed one: output out_step * i + out_first, for 0 <= i <
+ * count, is the sum over taps t of input scale * i + first + step * t times kernel place kernel_first + kernel_step * t.
+ * step > 0. Inputs outside 0 .. input are padding, zero. */
 typedef struct ConvAxis {
     int64_t taps, scale, first, step;
     int64_t kernel_first, kernel_step;
@@ -53,11 +54,13 @@ typedef struct ConvTile {
 
 /* For the kernel's name: ic64ih56iw56oc64k3x3p1_t14x2 (conv_shape.c). */
 const char *conv_describe(Arena *arena, const ConvShape *shape, const ConvTile *tile);
-/* Whether height and width may be walked as one: every value that the kernel touches is dense over them, or the same at all pixels. */
+/* Whether height and width may be walked as one: every value that the kernel touches is dense over them, or the same at all
+ * pixels. */
 bool conv_flat(const Kernel *kernel, const ConvShape *shape);
 /* The cheapest tile, and its cycles on one core. `flat`: height and width may be walked as one. */
 ConvTile conv_choose_tile(const ConvShape *shape, const Dims *dims, const Target *target, bool plain, bool flat, double *cycles);
-/* Widths into which a fixed row of `count` is cut: `longer` tiles of the returned width, then tiles one narrower; *tiles in all. */
+/* Widths into which a fixed row of `count` is cut: `longer` tiles of the returned width, then tiles one narrower; *tiles in
+ * all. */
 int64_t split_evenly(int64_t count, int64_t most, int64_t *tiles, int64_t *longer);
 
 /* BLOCKED for the maps that a tail reads beside the result, anything for the rest (conv_direct.c). */
@@ -70,9 +73,9 @@ Dim conv_tasks(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lan
 
 enum { SITE_INSIDE = -1, SITE_COMPUTED = -2 };
 
-/* Where a tile stands. Its first row and column are `y`, `x` as positions of the axes. `fixed_*` is the same number where it is known
- * while compiling; SITE_INSIDE: no tap is clipped there; SITE_COMPUTED: found out at run time, by a range of taps for `y` (then of one
- * row) and by reading zeros for `x`. */
+/* Where a tile stands. Its first row and column are `y`, `x` as positions of the axes. `fixed_*` is the same number where it
+ * is known while compiling; SITE_INSIDE: no tap is clipped there; SITE_COMPUTED: found out at run time, by a range of taps
+ * for `y` (then of one row) and by reading zeros for `x`. */
 typedef struct ConvSite {
     int rows, columns, blocks;
     int64_t fixed_y, fixed_x;
@@ -108,8 +111,8 @@ LLVMValueRef conv_emit_map(Conv *c);
 /* One tile: reduction in registers, tail, stores. */
 void conv_emit_tile(Conv *c, const ConvSite *site);
 
-/* For other emitters of tiles. A loop over the kernel rows that lie inside for the tile's row (or all, unrolled, where that is known)
- * is theirs: `emit_row` gets the number of the row's tap, and that number as a constant or SITE_COMPUTED. */
+/* For other emitters of tiles. A loop over the kernel rows that lie inside for the tile's row (or all, unrolled, where that
+ * is known) is theirs: `emit_row` gets the number of the row's tap, and that number as a constant or SITE_COMPUTED. */
 typedef void (*ConvRow)(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context, Carried *sums);
 void conv_emit_rows(Conv *c, const ConvSite *site, ConvRow emit_row, void *context, Carried *sums);
 /* Whether pixel `pixel` of the tile reads the map with these taps, as far as that is known while compiling. */

@@ -1,5 +1,5 @@
-/* Any convolution over any number of axes, forward or transposed, of any floats, whoever made the weights: what the special kinds do
- * not take. Lanes lie along the last axis of PLAIN tensors.
+/* Any convolution over any number of axes, forward or transposed, of any floats, whoever made the weights: what the special
+ * kinds do not take. Lanes lie along the last axis of PLAIN tensors.
  *
  *     task: one image, one group, OUTPUTS of its output channels, one row (all axes but the last)
  *       for each phase of the last axis                      of a transposed convolution, else one
@@ -132,7 +132,8 @@ static LLVMValueRef lanes_within(AnyConv *c, const Coord *coord, LLVMValueRef si
     return LLVMBuildICmp(m->builder, LLVMIntULT, get_coord_vector(m, coord, c->lanes), get_splat(m, size, c->lanes), "");
 }
 
-/* The tap of the last axis, for all outputs and vectors. `x` and `weight` are set but for the last axis (and the weight's output). */
+/* The tap of the last axis, for all outputs and vectors. `x` and `weight` are set but for the last axis (and the weight's
+ * output). */
 static void add_tap(Walk *w, Point x, Point weight, int64_t tap, Carried *sums) {
     AnyConv *c = w->c;
     Module *m = c->m;

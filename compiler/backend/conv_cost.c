@@ -1,11 +1,12 @@
-/* The choice of a convolution's register tile: P pixels by Q blocks of output channels, by a model of what one step of the reduction
- * (one input channel of one tap) costs. The model has four bounds, the largest of which holds: multiply-adds issued, loads (a
- * broadcast for each pixel, a vector for each block), the latency of a chain of additions, and the weights' way from L2. To that come
- * each tile's stores and, where the input does not fit L2, reading it once again for every group of output channels.
+/* The choice of a convolution's register tile: P pixels by Q blocks of output channels, by a model of what one step of the
+ * reduction (one input channel of one tap) costs. The model has four bounds, the largest of which holds: multiply-adds
+ * issued, loads (a broadcast for each pixel, a vector for each block), the latency of a chain of additions, and the weights'
+ * way from L2. To that come each tile's stores and, where the input does not fit L2, reading it once again for every group
+ * of output channels.
  *
- * What it says was measured on a core with two 512-bit FMAs: 14x2 by default; 6x4 where the input streams (1x1 256 to 64 at 56x56:
- * 97 % of peak, 14x2 92 %, 28x1 72 %); P x 1 stands at the load ports' edge (90 %); two rows of 7 on 7x7 maps. With P * Q + Q + 1
- * close to the number of registers nothing spills; 7x4 and 4x8 do, and fall to a third. */
+ * What it says was measured on a core with two 512-bit FMAs: 14x2 by default; 6x4 where the input streams (1x1 256 to 64 at
+ * 56x56: 97 % of peak, 14x2 92 %, 28x1 72 %); P x 1 stands at the load ports' edge (90 %); two rows of 7 on 7x7 maps. With P
+ * * Q + Q + 1 close to the number of registers nothing spills; 7x4 and 4x8 do, and fall to a third. */
 #include "backend/conv.h"
 
 enum { CHAIN_LATENCY = 4, MOST_BLOCKS = 4, LINE_BYTES = 64, TASK_CYCLES = 6000, LEAST_TASKS = 64, ROWS_AT_MOST = 4 };
@@ -144,10 +145,10 @@ static int choose_task_rows(const Layer *l, const ConvTile *tile, double cycles)
     return (int)max_i64(1, min_i64(min_i64(wanted, rows), all / LEAST_TASKS));
 }
 
-/* Weights of a group that do not stay in L1 are asked for ahead of their use: 97 to 100 % of peak at 56x56x64, and 45 to 86 % where they
- * and the input do not fit L2 together (1024 channels at 16x16). A tile of one block has no load port to spare for it, and a phase of a
- * transposed convolution reads every stride-th tap only, so that what lies ahead is not what comes next. Those of the next group are
- * asked into L2 on small maps, where weights pass faster than the core fetches them. */
+/* Weights of a group that do not stay in L1 are asked for ahead of their use: 97 to 100 % of peak at 56x56x64, and 45 to 86
+ * % where they and the input do not fit L2 together (1024 channels at 16x16). A tile of one block has no load port to spare
+ * for it, and a phase of a transposed convolution reads every stride-th tap only, so that what lies ahead is not what comes
+ * next. Those of the next group are asked into L2 on small maps, where weights pass faster than the core fetches them. */
 static void choose_prefetch(const Layer *l, ConvTile *tile, int64_t tiles) {
     int64_t all = tiles * l->images, lines = l->target->lanes * tile->blocks * l->target->lanes * 4 / LINE_BYTES;
     if (l->reduction * tile->blocks * l->target->lanes * 4 <= l->target->l1_bytes / 2) return;

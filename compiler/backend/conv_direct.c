@@ -1,12 +1,12 @@
 /* Direct convolution over blocks of channels: conv_map.c walks, conv_tile.c computes a tile, conv_cost.c chooses it.
  *
- * Input BLOCKED, or PLAIN where it has few channels (the first layer); output BLOCKED. Weights are packed as PACK_CONV (lower.h), order
- * CONV_ORDER_BLOCKED: a tile's weights lie in the order in which it reads them, and groups of output channels follow each other, as do
- * layers, so that prefetching "the next group's" is right at the end of a layer too. Groups are possible where their channels are
- * whole blocks.
+ * Input BLOCKED, or PLAIN where it has few channels (the first layer); output BLOCKED. Weights are packed as PACK_CONV
+ * (lower.h), order CONV_ORDER_BLOCKED: a tile's weights lie in the order in which it reads them, and groups of output
+ * channels follow each other, as do layers, so that prefetching "the next group's" is right at the end of a layer too.
+ * Groups are possible where their channels are whole blocks.
  *
- * Share of peak (nominal FLOPs; padded taps are skipped) on a core with two 512-bit FMAs at 249 GFLOP/s, warm / weights flushed from all
- * caches, by tests/kernels/bench.c:
+ * Share of peak (nominal FLOPs; padded taps are skipped) on a core with two 512-bit FMAs at 249 GFLOP/s, warm / weights
+ * flushed from all caches, by tests/kernels/bench.c:
  *
  *     first layer, 7x7 stride 2         96 / 95      1x1   64 to 256 at 56x56      92 / 89     AVX2 on the same core, warm:
  *     3x3  56x56x64                     97 / 96           256 to  64 at 56x56      94 / 93      3x3            92 to 93
@@ -16,8 +16,8 @@
  *     3x3 stride 2, 56 to 28, to 7      95 / 94, 101 / 76  512 to 2048 at 7x7      89 / 71
  *     3x3 of free size, 100x100x64      86                1x1 stride 2             75 to 94
  *
- * What a layer of small maps loses cold is the way of its weights from memory, 12 to 17 GB/s; within ResNet-18 the layer before prefetches
- * some of them, and 7x7x512 reaches 94 to 101. */
+ * What a layer of small maps loses cold is the way of its weights from memory, 12 to 17 GB/s; within ResNet-18 the layer
+ * before prefetches some of them, and 7x7x512 reaches 94 to 101. */
 #include "backend/conv.h"
 
 enum { MOST_COLUMN_TAPS = 16, FEW_CHANNELS = 4 };
@@ -39,8 +39,9 @@ bool conv_direct_fits(const Kernel *kernel, const Target *target) {
 void conv_tail_layouts(const Kernel *kernel, LayoutKind *inputs) {
     for (int i = 2; i < kernel->input_count; i++) {
         Shape shape = kernel->inputs[i]->node->shape;
-        bool map = shape.rank == 4 && shape.dims[1] == kernel->anchor->shape.dims[1] && shape.dims[3] == kernel->anchor->shape.dims[3];
-        inputs[i] = map ? LAYOUT_BLOCKED : LAYOUT_ANY;
+        Shape map = kernel->anchor->shape;
+        bool like = shape.rank == 4 && shape.dims[1] == map.dims[1] && shape.dims[3] == map.dims[3];
+        inputs[i] = like ? LAYOUT_BLOCKED : LAYOUT_ANY;
     }
 }
 

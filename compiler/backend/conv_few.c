@@ -1,5 +1,5 @@
-/* Convolution (transposed, too) to few output channels, as at the end of a network that makes pictures. Lanes are input channels, and
- * each sum's lanes are added up at the end:
+/* Convolution (transposed, too) to few output channels, as at the end of a network that makes pictures. Lanes are input
+ * channels, and each sum's lanes are added up at the end:
  *
  *     sums[P][O] = 0                                            P * O registers
  *     for each block of input channels, for each kernel row that lies inside
@@ -8,9 +8,9 @@
  *         for each pixel: x = input block; for each o: sums[pixel][o] += x * w[o]
  *     for each o: a vector of P results, by a tree of shuffles and additions; tail, store along the row
  *
- * Output PLAIN, weights packed as CONV_ORDER_FEW. conv_direct would leave all lanes but O idle.
- * Share of peak at 256x256x64, 3x3: 39 % with one output (the loads bind, one to a multiply-add), 66 % with three; conv_direct 9 %. A barrier
- * after each tap keeps LLVM from loading pixels that taps share once for all of them, which spilled. */
+ * Output PLAIN, weights packed as CONV_ORDER_FEW. conv_direct would leave all lanes but O idle. Share of peak at 256x256x64,
+ * 3x3: 39 % with one output (the loads bind, one to a multiply-add), 66 % with three; conv_direct 9 %. A barrier after each
+ * tap keeps LLVM from loading pixels that taps share once for all of them, which spilled. */
 #include "backend/conv.h"
 
 enum { MOST_COLUMN_TAPS = 16, MOST_OUTPUTS = 6 };

@@ -1,5 +1,6 @@
-/* Convolution in groups of few channels, as many out as in: depthwise, and the four to a group of ResNeXt. Lanes are output channels,
- * so a block of them needs the block of inputs that stands at the same place, permuted so that every lane meets the channel of its group:
+/* Convolution in groups of few channels, as many out as in: depthwise, and the four to a group of ResNeXt. Lanes are output
+ * channels, so a block of them needs the block of inputs that stands at the same place, permuted so that every lane meets
+ * the channel of its group:
  *
  *     sums[P] = 0
  *     for each kernel row that lies inside
@@ -8,9 +9,10 @@
  *         for each pixel: sums[pixel] += permute(input block, c) * w  depthwise: the multiply-add reads the input itself
  *     tail, stores
  *
- * Weights are packed as PACK_CONV, order CONV_ORDER_BLOCKED, of one group with as many inputs as one of ours has. Depthwise is bound by L2 (or
- * by what is beyond it): 60 to 77 % of peak at 28x28x128. Grouped is bound by the permutes, one to a multiply-add and on one of the two
- * ports that multiply: 48 % where 50 is possible (71 % with AVX2, which has another port for them). */
+ * Weights are packed as PACK_CONV, order CONV_ORDER_BLOCKED, of one group with as many inputs as one of ours has. Depthwise
+ * is bound by L2 (or by what is beyond it): 60 to 77 % of peak at 28x28x128. Grouped is bound by the permutes, one to a
+ * multiply-add and on one of the two ports that multiply: 48 % where 50 is possible (71 % with AVX2, which has another port
+ * for them). */
 #include "backend/conv.h"
 
 enum { MOST_COLUMN_TAPS = 16 };

@@ -10,8 +10,8 @@
  *
  *     left edge | inside, P pixels each | what remains: 8 or 4 pixels wide, reading zeros for what is not there
  *
- * A tile with several rows has its taps clipped beforehand in both directions; one with a single row computes which kernel rows lie
- * inside. No tile overlaps another, since the tail may work in place. */
+ * A tile with several rows has its taps clipped beforehand in both directions; one with a single row computes which kernel
+ * rows lie inside. No tile overlaps another, since the tail may work in place. */
 #include "backend/conv.h"
 
 static Dims *dims_of(const Conv *c) {
@@ -96,8 +96,9 @@ static LLVMValueRef emit_inside(Conv *c, const ConvSite *site, LLVMValueRef begi
     return emit_add(m, begin, emit_mul(m, tiles, width));
 }
 
-/* What is left of a row, in tiles of the least of a few widths that holds it: 8 at most, since every pixel has an address of its own, and
- * fewer where registers are few and channels lie in planes, so that every load chooses between the map and zeros. */
+/* What is left of a row, in tiles of the least of a few widths that holds it: 8 at most, since every pixel has an address of
+ * its own, and fewer where registers are few and channels lie in planes, so that every load chooses between the map and
+ * zeros. */
 static void emit_rest(Conv *c, ConvSite site, LLVMValueRef begin, LLVMValueRef count) {
     Module *m = c->m;
     bool tight = c->tile->plain && m->target->registers <= 16;

@@ -1,9 +1,9 @@
-/* The shape of a convolution as its emitters see it: two axes, each a list of taps, whether it is a convolution or one phase of a
- * transposed one.
+/* The shape of a convolution as its emitters see it: two axes, each a list of taps, whether it is a convolution or one phase
+ * of a transposed one.
  *
- * A transposed convolution of stride s is s * s convolutions of stride 1, one for each phase e of its outputs: output i' = s * i + e takes
- * the taps k with s | e + before - k * dilation, and tap k reads dy at i + (e + before - k * dilation) / s. Taps go in the order
- * in which what they read goes up, so that `step` is positive. */
+ * A transposed convolution of stride s is s * s convolutions of stride 1, one for each phase e of its outputs: output i' = s
+ * * i + e takes the taps k with s | e + before - k * dilation, and tap k reads dy at i + (e + before - k * dilation) / s.
+ * Taps go in the order in which what they read goes up, so that `step` is positive. */
 #include "backend/conv.h"
 
 static bool two_axes_of_f32(const Node *node) {

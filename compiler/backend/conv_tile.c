@@ -1,4 +1,5 @@
-/* The register tile of direct convolution: P pixels by Q blocks of output channels, all sums in registers over the whole reduction.
+/* The register tile of direct convolution: P pixels by Q blocks of output channels, all sums in registers over the whole
+ * reduction.
  *
  *     sums[P][Q] = 0                                            P * Q registers
  *     for each block of input channels                          one, where the input is PLAIN
@@ -10,9 +11,9 @@
  *               for each q: sums[pixel][q] += b * w[q]
  *     tail(sums), stores
  *
- * The bound is the multiply-adds, P * Q of them to P + Q loads. Measured shares of peak stand in conv_direct.c. Unrolling the channel
- * loop on 32 registers lost (spills from 16 on), and so did all seven columns of a first layer in one block (half the speed, by
- * spills): the loop over channels stays innermost even where it has three rounds. */
+ * The bound is the multiply-adds, P * Q of them to P + Q loads. Measured shares of peak stand in conv_direct.c. Unrolling
+ * the channel loop on 32 registers lost (spills from 16 on), and so did all seven columns of a first layer in one block
+ * (half the speed, by spills): the loop over channels stays innermost even where it has three rounds. */
 #include "backend/conv.h"
 
 enum { LINE_FLOATS = 16 };

@@ -1,4 +1,5 @@
-/* convolution_weight: dw[o, i, k] = the sum over images and outputs p of x[n, i, stride * p + dilation * k - before] * dy[n, o, p].
+/* convolution_weight: dw[o, i, k] = the sum over images and outputs p of x[n, i, stride * p + dilation * k - before] * dy[n,
+ * o, p].
  *
  *     task: OUTPUTS x INPUTS channels of one group, one tap
  *       sums[OUTPUTS][INPUTS] = 0
@@ -14,6 +15,10 @@ enum { OUTPUTS = 4, INPUTS = 4 };
 
 static const Node *anchor_of(const AnyConv *c) {
     return c->kernel->anchor;
+}
+
+static LLVMValueRef operand_size(const AnyConv *c, int operand, int axis) {
+    return get_dim(c->m, anchor_of(c)->inputs[operand]->shape.dims[2 + axis]);
 }
 
 static Dim tiles(Dims *dims, Dim channels, int64_t groups, int64_t each) {
@@ -58,11 +63,12 @@ static void add_vectors(Walk *w, Carried *sums) {
     AnyConv *c = w->c;
     Module *m = c->m;
     int last = c->axes - 1;
-    LLVMValueRef width = get_dim(m, anchor_of(c)->inputs[1]->shape.dims[2 + last]), map = get_dim(m, anchor_of(c)->inputs[0]->shape.dims[2 + last]);
+    LLVMValueRef width = operand_size(c, 1, last), map = operand_size(c, 0, last);
     Loop loop = begin_carrying(m, sums, get_i64(m, 0), width, c->lanes);
     w->dy.at[2 + last] = coord_lanes(loop.index, 1);
     w->x.at[2 + last] = coord_lanes(place(w, last, loop.index), c->stride[last]);
-    LLVMValueRef mask = LLVMBuildAnd(m->builder, lanes_within(c, &w->dy.at[2 + last], width), lanes_within(c, &w->x.at[2 + last], map), "");
+    LLVMValueRef exists = lanes_within(c, &w->dy.at[2 + last], width), inside = lanes_within(c, &w->x.at[2 + last], map);
+    LLVMValueRef mask = LLVMBuildAnd(m->builder, exists, inside, "");
     w->dy.mask = w->x.mask = mask;
     LLVMValueRef x[INPUTS];
     for (int i = 0; i < INPUTS; i++) {
@@ -85,7 +91,7 @@ static void add_rows(Walk *w, int axis, Carried *sums) {
         add_vectors(w, sums);
         return;
     }
-    LLVMValueRef count = get_dim(m, anchor_of(c)->inputs[1]->shape.dims[2 + axis]), map = get_dim(m, anchor_of(c)->inputs[0]->shape.dims[2 + axis]);
+    LLVMValueRef count = operand_size(c, 1, axis), map = operand_size(c, 0, axis);
     Loop loop = begin_carrying(m, sums, get_i64(m, 0), count, 1);
     LLVMValueRef row = place(w, axis, loop.index);
     Loop reads = begin_carrying_if(m, sums, LLVMBuildICmp(m->builder, LLVMIntULT, row, map, ""));

@@ -1,5 +1,5 @@
-/* Matrix products in general: matrix.c with tiles of six rows. B is packed while building where it is a weight, else at run time, by
- * every task for itself. */
+/* Matrix products in general: matrix.c with tiles of six rows. B is packed while building where it is a weight, else at run
+ * time, by every task for itself. */
 #include "backend/matrix.h"
 
 enum { ROWS = 6, DEPTH = 512, TASK_ROWS = 192, PACKING_TASK_ROWS = 768 };
@@ -43,10 +43,12 @@ double matmul_cost(const Kernel *kernel, const Target *target) {
     MatrixShape s;
     CHECK(matrix_shape(kernel, &s));
     const Dims *dims = kernel->program->graph->dims;
-    double columns = (double)round_up(dim_typical(dims, s.columns), target->lanes), rows = (double)round_up(dim_typical(dims, s.rows), ROWS);
+    double columns = (double)round_up(dim_typical(dims, s.columns), target->lanes);
+    double rows = (double)round_up(dim_typical(dims, s.rows), ROWS);
     double matrix = columns * (double)dim_typical(dims, s.depth) * (double)dim_typical(dims, s.matrices), tiles = rows / ROWS;
     double rate = 4 * matrix < (double)target->l2_bytes ? target->l2_bytes_per_cycle : target->memory_bytes_per_cycle;
-    double compute = 1.1 * matrix * rows / target->lanes / target->fmas_per_cycle, memory = 4 * matrix / rate * (tiles < 4 ? tiles : 4);
+    double compute = 1.1 * matrix * rows / target->lanes / target->fmas_per_cycle;
+    double memory = 4 * matrix / rate * (tiles < 4 ? tiles : 4);
     return compute > memory ? compute : memory;
 }
 

@@ -106,7 +106,8 @@ static LLVMValueRef readable_row(const Matrix *x, const Rows *rows, int p) {
 static LLVMValueRef row_address(const Matrix *x, LLVMValueRef row) {
     Module *m = x->m;
     const Value *a = x->kernel->inputs[0];
-    LLVMValueRef at = emit_add(m, emit_mul(m, row, get_dim(m, a->strides[x->rank - 2])), emit_mul(m, x->piece, get_dim(m, a->strides[x->rank - 1])));
+    LLVMValueRef row_stride = get_dim(m, a->strides[x->rank - 2]), step = get_dim(m, a->strides[x->rank - 1]);
+    LLVMValueRef at = emit_add(m, emit_mul(m, row, row_stride), emit_mul(m, x->piece, step));
     for (int i = 0; i < x->rank - 2; i++) at = emit_add(m, at, emit_mul(m, x->point.at[i].base, get_dim(m, a->strides[i])));
     return get_element(m, m->f32, get_argument(m, 1), at);
 }

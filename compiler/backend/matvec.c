@@ -1,8 +1,8 @@
-/* Dense layers on few rows: matrix.c with all rows in one tile, as many blocks as registers allow, and weights packed as PACK_MATRIX, so
- * that they pass through the core once, in the order in which they lie.
+/* Dense layers on few rows: matrix.c with all rows in one tile, as many blocks as registers allow, and weights packed as
+ * PACK_MATRIX, so that they pass through the core once, in the order in which they lie.
  *
- * The bound is the memory they come from. Measured on a core that reads 17 GB/s: 16.5 to 17.8 GB/s with eight blocks and one row,
- * and prefetching, several streams and huge pages together bring no more than 6 %; non-temporal prefetch halves it. */
+ * The bound is the memory they come from. Measured on a core that reads 17 GB/s: 16.5 to 17.8 GB/s with eight blocks and one
+ * row, and prefetching, several streams and huge pages together bring no more than 6 %; non-temporal prefetch halves it. */
 #include "backend/matrix.h"
 
 enum { MOST_ROWS = 8 };
@@ -42,14 +42,16 @@ void matvec_choose(Program *program, Kernel *kernel) {
     kernel->tile = tile;
     kernel->tasks = matrix_tasks(program->graph->dims, &s, tile, lanes);
     program_pack(program, kernel, 1, PACK_MATRIX, (int64_t[6]){lanes, tile->blocks, 0});
-    kernel_set_name(kernel, "matvec_m%lldk%lldn%lld_t%dx%d", (long long)rows, (long long)depth, (long long)columns, tile->rows, tile->blocks);
+    kernel_set_name(kernel, "matvec_m%lldk%lldn%lld_t%dx%d", (long long)rows, (long long)depth, (long long)columns, tile->rows,
+                    tile->blocks);
 }
 
 double matvec_cost(const Kernel *kernel, const Target *target) {
     MatrixShape s;
     CHECK(matrix_shape(kernel, &s));
     const Dims *dims = kernel->program->graph->dims;
-    double weights = (double)(dim_const_value(s.depth) * round_up(dim_const_value(s.columns), target->lanes)) * (double)dim_typical(dims, s.matrices);
+    int64_t columns = round_up(dim_const_value(s.columns), target->lanes);
+    double weights = (double)(dim_const_value(s.depth) * columns) * (double)dim_typical(dims, s.matrices);
     double rate = weights * 4 > (double)target->l2_bytes ? target->memory_bytes_per_cycle : target->l2_bytes_per_cycle;
     double memory = weights * 4 / rate, compute = weights * (double)dim_typical(dims, s.rows) / target->lanes / target->fmas_per_cycle;
     return memory > compute ? memory : compute;

@@ -1,7 +1,7 @@
 /* Pools and resampling: the kind of kernel, and the walk over rows of its output that most of them share.
  *
- * A BLOCKED output has its lanes over channels: a row is one image, one block of channels, all axes but the last. A PLAIN one has its
- * lanes along the last axis. Operands may lie in any layout; the wish is that they lie as the output does. */
+ * A BLOCKED output has its lanes over channels: a row is one image, one block of channels, all axes but the last. A PLAIN
+ * one has its lanes along the last axis. Operands may lie in any layout; the wish is that they lie as the output does. */
 #include "backend/window.h"
 
 static bool is_window(Op op) {
@@ -16,8 +16,9 @@ bool window_fits(const Kernel *kernel, const Target *target) {
 /* Few channels leave most lanes of a block empty. */
 static LayoutKind wanted_layout(const Node *node, const Target *target) {
     int64_t channels;
-    bool blocks = node->shape.rank == 4 && node->shape.type == DTYPE_F32 && dim_is_const(node->shape.dims[1], &channels) && 4 * channels > target->lanes;
-    return blocks ? LAYOUT_BLOCKED : LAYOUT_PLAIN;
+    Shape shape = node->shape;
+    if (shape.rank != 4 || shape.type != DTYPE_F32 || !dim_is_const(shape.dims[1], &channels)) return LAYOUT_PLAIN;
+    return 4 * channels > target->lanes ? LAYOUT_BLOCKED : LAYOUT_PLAIN;
 }
 
 void window_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs) {
@@ -106,7 +107,8 @@ static void find_row(WindowRows *rows, LLVMValueRef number) {
 LLVMValueRef emit_rows(Module *m, const Kernel *kernel, void (*emit_row)(WindowRows *rows)) {
     LLVMValueRef function = begin_kernel(m, kernel->name);
     Shape shape = kernel->anchor->shape;
-    WindowRows rows = {.m = m, .kernel = kernel, .tail = {.module = m, .kernel = kernel}, .rank = shape.rank, .lanes = m->target->lanes};
+    WindowRows rows = {.m = m, .kernel = kernel, .tail = {.module = m, .kernel = kernel}, .rank = shape.rank};
+    rows.lanes = m->target->lanes;
     rows.blocked = is_blocked(kernel);
     rows.point = (Point){.rank = shape.rank, .lanes = rows.lanes};
     rows.width = get_dim(m, shape.dims[shape.rank - 1]);

@@ -1,15 +1,16 @@
 /* Pools, a row of outputs at a time.
  *
- * pool_max, pool_sum, max_pool_gather: for each output the taps of its window. Where the whole row's worth of a window lies inside the
- * map, four outputs (vectors of outputs, if plain) go at once, the taps of the last axis unrolled; at the edges one at a time:
+ * pool_max, pool_sum, max_pool_gather: for each output the taps of its window. Where the whole row's worth of a window lies
+ * inside the map, four outputs (vectors of outputs, if plain) go at once, the taps of the last axis unrolled; at the edges
+ * one at a time:
  *
  *     for each tap of the outer axes that lies inside       loops of computed range
  *       for each tap of the last axis                       unrolled up to 8
  *         state[4] = visit(state[4], x[tap])
  *
- * pool_sum_input, max_pool_scatter: for each place in the map the windows that cover it, so that every output is written once and the
- * tail can work on it. A place gets a window's dy if it is the first maximum there, which is compared out of the window's elements:
- * all before it are less, none after it is greater.
+ * pool_sum_input, max_pool_scatter: for each place in the map the windows that cover it, so that every output is written
+ * once and the tail can work on it. A place gets a window's dy if it is the first maximum there, which is compared out of
+ * the window's elements: all before it are less, none after it is greater.
  *
  * Memory binds the forward ones. The transposed ones are right and vectorised, no more. */
 #include "backend/window.h"
@@ -143,7 +144,8 @@ static void start_state(const Pool *p, LLVMValueRef *state) {
 static void visit_gather(const Pool *p, LLVMValueRef *state, const Point *at, LLVMValueRef x) {
     LLVMBuilderRef b = p->m->builder;
     LLVMValueRef value = load_operand(p->rows, 1, at);
-    LLVMValueRef larger = LLVMBuildOr(b, less(p, state[1], x, false), LLVMBuildAnd(b, is_nan(p, x), LLVMBuildNot(b, is_nan(p, state[1]), ""), ""), "");
+    LLVMValueRef first_nan = LLVMBuildAnd(b, is_nan(p, x), LLVMBuildNot(b, is_nan(p, state[1]), ""), "");
+    LLVMValueRef larger = LLVMBuildOr(b, less(p, state[1], x, false), first_nan, "");
     LLVMValueRef better = both(p->m, LLVMBuildOr(b, larger, LLVMBuildNot(b, state[2], ""), ""), at->mask);
     state[0] = choose(p, better, value, state[0]);
     state[1] = choose(p, better, x, state[1]);
@@ -271,7 +273,8 @@ static void compare_axis(const Pool *p, int axis, Point at, const Point *window,
     LLVMBuilderRef b = m->builder;
     if (axis == p->axes) {
         LLVMValueRef x = load_operand(p->rows, 0, &at), own_nan = is_nan(p, own);
-        LLVMValueRef before = LLVMBuildOr(b, less(p, x, own, false), LLVMBuildAnd(b, own_nan, LLVMBuildNot(b, is_nan(p, x), ""), ""), "");
+        LLVMValueRef only_own_nan = LLVMBuildAnd(b, own_nan, LLVMBuildNot(b, is_nan(p, x), ""), "");
+        LLVMValueRef before = LLVMBuildOr(b, less(p, x, own, false), only_own_nan, "");
         LLVMValueRef after = LLVMBuildOr(b, less(p, x, own, true), own_nan, "");
         LLVMValueRef holds = LLVMBuildSelect(b, get_splat(m, earlier, p->rows->lanes), before, after, "");
         if (at.mask) holds = LLVMBuildOr(b, holds, LLVMBuildNot(b, at.mask, ""), "");
@@ -311,9 +314,11 @@ static LLVMValueRef find_window(const Pool *p, int axis, const Coord *at, LLVMVa
     Module *m = p->m;
     LLVMBuilderRef b = m->builder;
     int lanes = coord_varies(at) ? p->rows->lanes : 1;
-    LLVMValueRef offset = scaled(m, tap, -p->dilation[axis], p->before[axis]), stride = get_splat(m, get_i64(m, p->stride[axis]), lanes);
+    LLVMValueRef offset = scaled(m, tap, -p->dilation[axis], p->before[axis]);
+    LLVMValueRef stride = get_splat(m, get_i64(m, p->stride[axis]), lanes);
     LLVMValueRef place = LLVMBuildAdd(b, get_coord_vector(m, at, lanes), get_splat(m, offset, lanes), "");
-    LLVMValueRef number = LLVMBuildSDiv(b, place, stride, ""), rest = LLVMBuildSub(b, place, LLVMBuildMul(b, number, stride, ""), "");
+    LLVMValueRef number = LLVMBuildSDiv(b, place, stride, "");
+    LLVMValueRef rest = LLVMBuildSub(b, place, LLVMBuildMul(b, number, stride, ""), "");
     LLVMValueRef whole = LLVMBuildICmp(b, LLVMIntEQ, rest, LLVMConstNull(LLVMTypeOf(rest)), "");
     LLVMValueRef there = LLVMBuildICmp(b, LLVMIntULT, number, get_splat(m, p->windows[axis], lanes), "");
     *window = lanes > 1 ? (Coord){.vector = number} : coord_fixed(number);

@@ -1,5 +1,5 @@
-/* Resampling of the last two axes. Where a place of the result reads follows op_resize.c's rules exactly: coordinates are fractions of
- * whole numbers, divided in double precision and corrected by the remainder, so that no rounding moves a pixel.
+/* Resampling of the last two axes. Where a place of the result reads follows op_resize.c's rules exactly: coordinates are
+ * fractions of whole numbers, divided in double precision and corrected by the remainder, so that no rounding moves a pixel.
  *
  * A task is a row of the result, of all channels where they lie in blocks:
  *
@@ -87,7 +87,8 @@ static LLVMValueRef whole_quotient(Module *m, LLVMValueRef top, LLVMValueRef bot
     LLVMValueRef left = real_op(m, LLVMFSub, top, real_op(m, LLVMFMul, q, bottom));
     LLVMValueRef above = LLVMBuildFCmp(m->builder, LLVMRealOLT, left, zero, "");
     LLVMValueRef below = LLVMBuildFCmp(m->builder, LLVMRealOGE, left, bottom, "");
-    q = LLVMBuildSelect(m->builder, above, real_op(m, LLVMFSub, q, one), LLVMBuildSelect(m->builder, below, real_op(m, LLVMFAdd, q, one), q, ""), "");
+    LLVMValueRef lower = real_op(m, LLVMFSub, q, one), higher = real_op(m, LLVMFAdd, q, one);
+    q = LLVMBuildSelect(m->builder, above, lower, LLVMBuildSelect(m->builder, below, higher, q, ""), "");
     *rest = real_op(m, LLVMFSub, top, real_op(m, LLVMFMul, q, bottom));
     return q;
 }
@@ -254,9 +255,10 @@ static LLVMValueRef first_reader(const Resample *r, const Axis *axis, LLVMValueR
     int lanes = get_lanes(LLVMTypeOf(at));
     LLVMTypeRef type = LLVMTypeOf(at);
     LLVMValueRef one = get_splat(m, LLVMConstReal(m->f64, 1), lanes), zero = LLVMConstNull(type);
-    LLVMValueRef least = real_op(m, LLVMFSub, real_op(m, LLVMFMul, real_op(m, LLVMFSub, at, one), get_splat(m, axis->bottom, lanes)), get_splat(m, axis->addend, lanes));
-    LLVMValueRef from = emit_intrinsic(m, "llvm.floor", type, (LLVMValueRef[]){real_op(m, LLVMFDiv, least, get_splat(m, axis->factor, lanes))}, 1);
-    from = real_op(m, LLVMFSub, from, one);
+    LLVMValueRef bottom = get_splat(m, axis->bottom, lanes), addend = get_splat(m, axis->addend, lanes);
+    LLVMValueRef least = real_op(m, LLVMFSub, real_op(m, LLVMFMul, real_op(m, LLVMFSub, at, one), bottom), addend);
+    LLVMValueRef quotient = real_op(m, LLVMFDiv, least, get_splat(m, axis->factor, lanes));
+    LLVMValueRef from = real_op(m, LLVMFSub, emit_intrinsic(m, "llvm.floor", type, &quotient, 1), one);
     LLVMValueRef none = LLVMBuildFCmp(m->builder, LLVMRealOLE, get_splat(m, axis->factor, lanes), zero, "");
     LLVMValueRef negative = LLVMBuildFCmp(m->builder, LLVMRealOGT, from, zero, "");
     return LLVMBuildSelect(m->builder, none, zero, LLVMBuildSelect(m->builder, negative, from, zero, ""), "");
@@ -278,7 +280,8 @@ static LLVMValueRef reader_weight(const Resample *r, const Axis *axis, LLVMValue
     LLVMTypeRef single = get_vector(m, m->f32, lanes);
     AxisTaps taps = emit_taps(r, axis, at);
     LLVMValueRef zero = LLVMConstNull(single), one = get_splat(m, get_f32(m, 1), lanes);
-    LLVMValueRef low = LLVMBuildSelect(b, LLVMBuildICmp(b, LLVMIntEQ, taps.low, place, ""), real_op(m, LLVMFSub, one, taps.part), zero, "");
+    LLVMValueRef is_low = LLVMBuildICmp(b, LLVMIntEQ, taps.low, place, "");
+    LLVMValueRef low = LLVMBuildSelect(b, is_low, real_op(m, LLVMFSub, one, taps.part), zero, "");
     LLVMValueRef high = LLVMBuildSelect(b, LLVMBuildICmp(b, LLVMIntEQ, taps.high, place, ""), taps.part, zero, "");
     LLVMValueRef there = LLVMBuildFCmp(b, LLVMRealOLT, at, get_splat(m, to_real(m, axis->out), lanes), "");
     return LLVMBuildSelect(b, there, real_op(m, LLVMFAdd, low, high), zero, "");

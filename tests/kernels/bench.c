@@ -1,8 +1,9 @@
 /* How near each kernel comes to the machine's peak: `build/kernel_bench [TARGET] [WORD]`, WORD selects lines of bench.txt.
  *
- * Times are of the launch that computes the operator (not of copies between layouts), the median over many runs, in this thread's own
- * processor time. Peak is measured in the same process just before each shape, as the clock changes. `cold` is with the weights flushed
- * from all caches before each run, as they are within a network. Pools and resampling tell the bytes they read and write. */
+ * Times are of the launch that computes the operator (not of copies between layouts), the median over many runs, in this
+ * thread's own processor time. Peak is measured in the same process just before each shape, as the clock changes. `cold` is
+ * with the weights flushed from all caches before each run, as they are within a network. Pools and resampling tell the
+ * bytes they read and write. */
 #include "backend_support.h"
 #include "shape.h"
 #include <immintrin.h>
@@ -69,8 +70,10 @@ static void *locate(Run *run, const cai_argument *argument) {
     switch (argument->space) {
     case CAI_ARG_SLOT: return run->arena + run->sizes[argument->index];
     case CAI_ARG_WEIGHTS: return (void *)(run->program->weights + argument->index);
-    default: return run->ports[(argument->space == CAI_ARG_OUTPUT ? 8 : 0) + argument->index] + (argument->offset >= 0 ? run->sizes[argument->offset] : 0);
+    default: break;
     }
+    unsigned char *port = run->ports[(argument->space == CAI_ARG_OUTPUT ? 8 : 0) + argument->index];
+    return argument->offset >= 0 ? port + run->sizes[argument->offset] : port;
 }
 
 static void call(Run *run, const cai_launch *launch) {
@@ -101,7 +104,8 @@ static bool is_operator(const char *name) {
 static void print_line(const Run *run, double flops, double peak, double warm, double cold) {
     printf("%-62.62s %9.1f us ", run->launch->name, warm * 1e6);
     if (flops == 0) printf("%6.1f GB/s\n", (double)run->sizes[run->launch->bytes] / warm / 1e9);
-    else printf("%6.1f GFLOP/s %5.1f %%   cold %9.1f us %5.1f %%\n", flops / warm / 1e9, 100 * flops / warm / peak, cold * 1e6, 100 * flops / cold / peak);
+    else printf("%6.1f GFLOP/s %5.1f %%   cold %9.1f us %5.1f %%\n", flops / warm / 1e9, 100 * flops / warm / peak, cold * 1e6,
+                100 * flops / cold / peak);
 }
 
 static void bench_compiled(Compiled *compiled, double flops) {

@@ -64,7 +64,8 @@ static void read_rest(Reading *r, ShapeLine shape, const char *text, const char 
 }
 
 int each_shape(const char *line, void (*visit)(const ShapeLine *shape, const char *text, void *context), void *context) {
-    ShapeLine shape = {.n = 1, .ic = 16, .oc = 16, .h = 8, .w = 8, .kh = 1, .kw = 1, .s = 1, .d = 1, .g = 1, .m = 1, .k = 1, .n2 = 1, .to = 20};
+    ShapeLine shape = {.n = 1, .ic = 16, .oc = 16, .h = 8, .w = 8, .kh = 1, .kw = 1, .s = 1, .d = 1, .g = 1, .m = 1, .k = 1, .n2 = 1,
+                       .to = 20};
     Reading reading = {visit, context, 0};
     int used = 0;
     if (sscanf(line, "%31s%n", shape.op, &used) != 1) return 0;
@@ -126,16 +127,17 @@ static Node *make_conv(TestGraph *t, const ShapeLine *s) {
     Node *x = new_input(t, -3, 3, SIZES(n, size(t, s->ic), h, w));
     Dim out_h = transposed ? transposed_size(t, s, h, s->kh) : window_count(t, s, h, s->kh);
     Dim out_w = transposed ? transposed_size(t, s, w, s->kw) : window_count(t, s, w, s->kw);
+    IntList stride = INTS(s->s, s->s), dilation = INTS(s->d, s->d), before = INTS(s->p, s->p);
     if (by_weight) {
         Node *dy = new_input(t, -3, 3, SIZES(n, size(t, s->oc), out_h, out_w));
-        return MAKE(t, convolution_weight, ((Node *[]){x, dy}), 2, INTS(s->s, s->s), INTS(s->d, s->d), INTS(s->p, s->p), DIMS(kh, kw), s->g);
+        return MAKE(t, convolution_weight, ((Node *[]){x, dy}), 2, stride, dilation, before, DIMS(kh, kw), s->g);
     }
     if (transposed) {
         Node *k = make_weights(t, s, SIZES(size(t, s->ic), size(t, s->oc / s->g), kh, kw));
-        return MAKE(t, convolution_input, ((Node *[]){x, k}), 2, INTS(s->s, s->s), INTS(s->d, s->d), INTS(s->p, s->p), DIMS(out_h, out_w), s->g);
+        return MAKE(t, convolution_input, ((Node *[]){x, k}), 2, stride, dilation, before, DIMS(out_h, out_w), s->g);
     }
     Node *k = make_weights(t, s, SIZES(size(t, s->oc), size(t, s->ic / s->g), kh, kw));
-    return MAKE(t, convolution, ((Node *[]){x, k}), 2, INTS(s->s, s->s), INTS(s->d, s->d), INTS(s->p, s->p), DIMS(out_h, out_w), s->g);
+    return MAKE(t, convolution, ((Node *[]){x, k}), 2, stride, dilation, before, DIMS(out_h, out_w), s->g);
 }
 
 static Node *make_pool(TestGraph *t, const ShapeLine *s) {
@@ -182,7 +184,8 @@ static bool is_matrix(const ShapeLine *s) { return strcmp(s->op, "matmul") == 0 
 
 void add_shape(TestGraph *t, const ShapeLine *s) {
     int before = t->inputs.count;
-    Node *y = is_matrix(s) ? make_matmul(t, s) : strstr(s->op, "conv") ? make_conv(t, s) : strstr(s->op, "pool") ? make_pool(t, s) : make_resample(t, s);
+    bool conv = strstr(s->op, "conv"), pool = strstr(s->op, "pool");
+    Node *y = is_matrix(s) ? make_matmul(t, s) : conv ? make_conv(t, s) : pool ? make_pool(t, s) : make_resample(t, s);
     new_output(t, tail(t, y, s->tail));
     for (int i = before; i < t->inputs.count; i++)
         for (int64_t k = 0; k < t->inputs.items[i].count; k++) t->inputs.items[i].values[k] = round(t->inputs.items[i].values[k]);

@@ -1,12 +1,13 @@
-/* Lines of shapes.txt, as graphs. A line is an operator, then `key=value`; a value that is a list (1,5,14) stands for as many lines.
+/* Lines of shapes.txt, as graphs. A line is an operator, then `key=value`; a value that is a list (1,5,14) stands for as
+ * many lines.
  *
  *   conv, tconv, convw         n ic oc h w k kh kw s p d g op (output padding of tconv), hw sets h and w, w one more than h
  *   pool_max, pool_sum, pool_sum_input, max_pool_scatter, max_pool_gather    n ic h w k s p d, size=ceil
  *   resample, resample_input   n ic h w to (both sizes of the result, times 1/10) mode rule
  *   matmul, dense              n (leading axis) m k n2; dense has weights on the right
  *
- * tail=relu: a bias, a residual of the result's size and max(0, x) behind it. free=1: height and width (rows of a matrix) are symbols.
- * by=KIND: this kind of kernel is forced. */
+ * tail=relu: a bias, a residual of the result's size and max(0, x) behind it. free=1: height and width (rows of a matrix)
+ * are symbols. by=KIND: this kind of kernel is forced. */
 #ifndef SHAPE_H
 #define SHAPE_H
 
@@ -22,7 +23,8 @@ typedef struct ShapeLine {
 int each_shape(const char *line, void (*visit)(const ShapeLine *shape, const char *text, void *context), void *context);
 /* Calls `visit` for every line of the file that is no comment; gives their number. */
 int each_line(const char *path, void (*visit)(const char *line, void *context), void *context);
-/* Adds a shape's operator and its inputs and output to a graph; all values are whole numbers so small that sums are exact in f32. */
+/* Adds a shape's operator and its inputs and output to a graph; all values are whole numbers so small that sums are exact in
+ * f32. */
 void add_shape(TestGraph *t, const ShapeLine *shape);
 /* The graph of one shape, its symbol H set to the shape's size. */
 TestGraph shape_graph(const ShapeLine *shape, uint64_t seed);

@@ -1,5 +1,5 @@
-/* The kernels against the reference, on the shapes of tests/kernels/shapes.txt: whole numbers, so that every sum is exact, for both
- * targets, on one thread and on three. And their inner loops: no vector register may be spilled there. */
+/* The kernels against the reference, on the shapes of tests/kernels/shapes.txt: whole numbers, so that every sum is exact,
+ * for both targets, on one thread and on three. And their inner loops: no vector register may be spilled there. */
 #include "backend_support.h"
 #include "../kernels/shape.h"
 #include <ctype.h>
@@ -50,7 +50,9 @@ static void check_line(const char *text, void *context) {
 static void check_operators(const char *operators) { CU_ASSERT(each_line(shapes_path, check_line, (void *)operators) > 0); }
 
 static void test_convolutions(void) { check_operators(" conv tconv convw "); }
-static void test_windows(void) { check_operators(" pool_max pool_sum pool_sum_input max_pool_scatter max_pool_gather resample resample_input "); }
+static void test_windows(void) {
+    check_operators(" pool_max pool_sum pool_sum_input max_pool_scatter max_pool_gather resample resample_input ");
+}
 static void test_matrices(void) { check_operators(" matmul dense "); }
 
 /* ---- what shapes.txt cannot say: other numbers of axes, other types, sides that differ ---- */
@@ -71,7 +73,8 @@ static void compare_on_targets(void (*make)(TestGraph *t), const char *what) {
 }
 
 static void make_one_axis(TestGraph *t) {
-    Node *x = new_input(t, -3, 3, SIZES(size(t, 2), size(t, 6), size(t, 37))), *w = new_parameter(t, -2, 2, SIZES(size(t, 4), size(t, 3), size(t, 5)));
+    Node *x = new_input(t, -3, 3, SIZES(size(t, 2), size(t, 6), size(t, 37)));
+    Node *w = new_parameter(t, -2, 2, SIZES(size(t, 4), size(t, 3), size(t, 5)));
     Node *y = MAKE(t, convolution, ((Node *[]){x, w}), 2, INTS(2), INTS(1), INTS(2), DIMS(size(t, 19)), 2);
     new_output(t, y);
     new_output(t, MAKE(t, convolution_input, ((Node *[]){y, w}), 2, INTS(2), INTS(1), INTS(2), DIMS(size(t, 37)), 2));
@@ -96,7 +99,8 @@ static void make_three_axes(TestGraph *t) {
 /* Whole numbers of few bits are exact in f16 and bf16, too. */
 static void make_types(TestGraph *t) {
     static const DType types[] = {DTYPE_F16, DTYPE_BF16};
-    Node *x = new_input(t, -3, 3, SIZES(size(t, 1), size(t, 2), size(t, 9), size(t, 18))), *w = new_input(t, -2, 2, SIZES(size(t, 3), size(t, 2), size(t, 3), size(t, 3)));
+    Node *x = new_input(t, -3, 3, SIZES(size(t, 1), size(t, 2), size(t, 9), size(t, 18)));
+    Node *w = new_input(t, -2, 2, SIZES(size(t, 3), size(t, 2), size(t, 3), size(t, 3)));
     Node *a = new_input(t, -3, 3, SIZES(size(t, 7), size(t, 9))), *b = new_input(t, -2, 2, SIZES(size(t, 9), size(t, 20)));
     IntList one = INTS(1, 1);
     for (int i = 0; i < COUNT_OF(types); i++) {
@@ -120,7 +124,8 @@ static void make_uneven(TestGraph *t) {
     Node *y = MAKE(t, convolution, operands, 2, INTS(2, 1), INTS(1, 1), INTS(0, 1), same, 1);
     new_output(t, y);
     Node *v = new_parameter(t, -2, 2, SIZES(size(t, 17), size(t, 20), size(t, 3), size(t, 2))), *back[2] = {y, v};
-    new_output(t, MAKE(t, convolution_input, back, 2, INTS(1, 3), INTS(1, 1), INTS(2, 0), DIMS(dim_offset(dims, y->shape.dims[2], 1), dim_scale(dims, y->shape.dims[3], 3)), 1));
+    DimList larger = DIMS(dim_offset(dims, y->shape.dims[2], 1), dim_scale(dims, y->shape.dims[3], 3));
+    new_output(t, MAKE(t, convolution_input, back, 2, INTS(1, 3), INTS(1, 1), INTS(2, 0), larger, 1));
 }
 
 static void test_one_axis(void) { compare_on_targets(make_one_axis, "one axis"); }
@@ -132,8 +137,8 @@ static void test_uneven(void) { compare_on_targets(make_uneven, "uneven"); }
 
 static bool is_watched(const char *function) { return strncmp(function, "conv_", 5) == 0 || strncmp(function, "mat", 3) == 0; }
 
-/* Spills of vector registers between a label and a jump back to it: the innermost loops of convolutions and matrix products. What is
- * addressed with an index beside the stack pointer is an array there, a panel of a matrix. */
+/* Spills of vector registers between a label and a jump back to it: the innermost loops of convolutions and matrix products.
+ * What is addressed with an index beside the stack pointer is an array there, a panel of a matrix. */
 static int spills_in_loops(const char *text) {
     Arena *arena = arena_new();
     char *copy = arena_strndup(arena, text, strlen(text)), *label = NULL;
