@@ -131,15 +131,16 @@ static void explain_size(const Program *program, CodeSize size, const char *outp
            (double)size.code / 1e6, (double)size.tables / 1e6, (double)runtime / 1e6);
 }
 
-/* Found out before the work, not after it. */
+/* Found out before the work, not after it. What is there already may be replaced only where it is a file. */
 static bool can_write(Session *s, const char *output) {
     struct stat status;
-    const char *folder = dirname(arena_printf(s->arena, "%s", output));
-    bool is_folder = stat(output, &status) == 0 && S_ISDIR(status.st_mode);
-    if (!is_folder && access(folder, W_OK | X_OK) == 0 && stat(folder, &status) == 0 && S_ISDIR(status.st_mode)) return true;
-    const char *why = is_folder ? "it is a folder" : errno ? strerror(errno) : "its folder is none";
+    const char *folder = dirname(arena_printf(s->arena, "%s", output)), *why;
+    if (stat(output, &status) == 0 && !S_ISREG(status.st_mode)) why = S_ISDIR(status.st_mode) ? "it is a folder" : "it is not a regular file";
+    else if (stat(folder, &status) != 0 || access(folder, W_OK | X_OK) != 0) why = strerror(errno);
+    else if (!S_ISDIR(status.st_mode)) why = "its folder is none";
+    else return true;
     Diagnostic *d = diag_error(&s->diag, "output", (Span){0}, "%s cannot be written: %s", output, why);
-    if (is_folder) diag_help(&s->diag, d, "-o says where the program goes");
+    if (!s->options->output) diag_help(&s->diag, d, "-o says where the program goes");
     return false;
 }
 

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #define LISTED_MAX 50 /* names in one error */
+#define MOST_ELEMENTS ((int64_t)1 << 31) /* of all weights together: 8.6 GB in f32, the most that one program holds */
 
 typedef struct Entry { /* a file, and the path that its names are below */
     const char *prefix;  /* "" for all */
@@ -47,6 +48,20 @@ static void collect_wanted(Weights *w, Model *const *models, int count) {
         }
         for (int i = 0; i < models[m]->unused.count; i++) vec_push(w->arena, &w->unused, models[m]->unused.items[i]);
     }
+}
+
+static bool fits_program(const Weights *w) {
+    int64_t total = 0, count;
+    for (int i = 0; i < w->wanted.count; i++) {
+        const WeightInfo *info = &w->wanted.items[i].info;
+        if (!shape_element_count(info->shape, &count)) continue;
+        total += count;
+        if (total <= MOST_ELEMENTS) continue;
+        diag_error(w->diag, "weights-too-large", info->span, "the weights up to `%s`, %s, come to over %lld elements, the most that a program holds",
+                   info->path, shape_string(w->arena, info->shape), (long long)MOST_ELEMENTS);
+        return false;
+    }
+    return true;
 }
 
 static Wanted *find_wanted(Weights *w, const char *path) {
@@ -274,7 +289,7 @@ Weights *weights_open(Arena *arena, Names *names, Diagnostics *diag, Model *cons
     Weights *w = NEW(arena, Weights);
     *w = (Weights){.arena = arena, .names = names, .diag = diag, .by_path = map_new(arena)};
     collect_wanted(w, models, count);
-    if (options->init ? use_seed(w, options->init) : use_files(w, models, count, options)) return w;
+    if (fits_program(w) && (options->init ? use_seed(w, options->init) : use_files(w, models, count, options))) return w;
     weights_close(w);
     return NULL;
 }
