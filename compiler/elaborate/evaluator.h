@@ -139,6 +139,7 @@ struct Frame { /* one run of a body, or of a pair of braces */
     int position;
     int ordinal;           /* of the next random stream */
     bool returned;
+    Span returned_at;      /* what stands behind `return` */
     Value result;
 };
 

@@ -79,7 +79,8 @@ Layer *as_layer(Evaluator *ev, Value v, Span span) {
     if (made.kind == VALUE_LAYER) return made.layer;
     if (made.kind == VALUE_ERROR) return NULL;
     Diagnostic *d = report(ev, "not-a-layer", span, "after an arrow stands a layer; this is %s", value_kind_name(v));
-    if (v.kind == VALUE_TENSOR) report_help(ev, d, "a block with one list of parameters runs as soon as they are all given");
+    if (v.kind == VALUE_TENSOR || v.kind == VALUE_INT || v.kind == VALUE_REAL)
+        report_help(ev, d, "a block with one list of parameters runs as soon as they are all given");
     return NULL;
 }
 

@@ -53,21 +53,31 @@ static bool same_shape(const WeightInfo *a, const WeightInfo *b) {
     return same;
 }
 
+/* A layer's weights, and the models that run it, are one mistake. */
+static bool is_told(const Span *told, int count, Span span) {
+    for (int i = 0; i < count; i++)
+        if (told[i].source == span.source && told[i].begin == span.begin) return true;
+    return false;
+}
+
 bool library_check_weights(Library *library, Model *const *models, int count) {
     Map *known = map_new(library->arena);
+    Vec(Span) told = {0};
     bool agree = true;
     for (int m = 0; m < count; m++)
         for (int i = 0; i < models[m]->weights.count; i++) {
             WeightInfo *info = &models[m]->weights.items[i], *first = map_get(known, info->path);
             if (!first) map_set(known, info->path, info);
             if (!first || same_shape(first, info)) continue;
+            agree = false;
+            if (is_told(told.items, told.count, info->span)) continue;
+            vec_push(library->arena, &told, info->span);
             Diagnostic *d = diag_error(library->diag, "weight-shape", info->span,
                                        "`%s` is %s in the model `%s`, but %s in another of this file",
                                        info->path, shape_string(library->arena, info->shape), models[m]->decl->name,
                                        shape_string(library->arena, first->shape));
             diag_note(library->diag, d, first->span, "the other one is here");
             diag_help(library->diag, d, "models of one file share their weights by path: rename one of the layers");
-            agree = false;
         }
     return agree;
 }

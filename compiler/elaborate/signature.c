@@ -200,7 +200,7 @@ void bind_inputs(Evaluator *ev, const Decl *decl) {
 
 static void add_output(Evaluator *ev, const Result *result, Value value) {
     TypeInfo info;
-    if (value.kind == VALUE_ERROR || !check_type(ev, result->type, result->name, value, result->span) ||
+    if (value.kind == VALUE_ERROR || !check_type(ev, result->type, result->name, value, ev->frame->returned_at) ||
         !type_info(ev, result->type, &info))
         return;
     Port port = {.name = result->name, .node = as_node(ev, value, info.type, result->span), .span = result->span};
@@ -222,6 +222,21 @@ static bool names_match(const List *list, const Decl *decl) {
     return true;
 }
 
+/* Of a tuple with names: all of them are outputs, or the first that is none is told. */
+static bool check_result_names(Evaluator *ev, const List *list, const Decl *decl) {
+    const char **outputs = NEW_ARRAY(ev->arena, const char *, decl->results.count);
+    for (int i = 0; i < decl->results.count; i++) outputs[i] = decl->results.items[i].name;
+    for (int k = 0; list->names && k < list->count; k++) {
+        bool found = !list->names[k];
+        for (int i = 0; i < decl->results.count; i++) found |= list->names[k] == outputs[i];
+        if (found) continue;
+        Diagnostic *d = report(ev, "outputs", ev->frame->returned_at, "`%s` has no output `%s`", decl->name, list->names[k]);
+        report_suggestion(ev, d, list->names[k], outputs, decl->results.count);
+        return false;
+    }
+    return true;
+}
+
 static Value result_by_name(const List *list, Name name) {
     for (int i = 0; i < list->count; i++)
         if (list->names[i] == name) return list->items[i];
@@ -235,12 +250,13 @@ static void add_declared(Evaluator *ev, const Decl *decl, Value value) {
     }
     if (!value_is_sequence(value) || value.list->count != decl->results.count) {
         int count = value_is_sequence(value) ? value.list->count : 1;
-        Diagnostic *d = report(ev, "outputs", decl->name_span, "`%s` declares %d %s, but returns %d %s", decl->name,
+        Diagnostic *d = report(ev, "outputs", ev->frame->returned_at, "`%s` declares %d %s, but returns %d %s", decl->name,
                                decl->results.count,
                                decl->results.count == 1 ? "output" : "outputs", count, count == 1 ? "value" : "values");
         report_help(ev, d, "return them in order, `return (a, b)`, or by name, `return (%s = ...)`", decl->results.items[0].name);
         return;
     }
+    if (!check_result_names(ev, value.list, decl)) return;
     bool by_name = names_match(value.list, decl);
     const Result *results = decl->results.items;
     for (int i = 0; i < decl->results.count; i++)

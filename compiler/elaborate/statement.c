@@ -167,6 +167,7 @@ static void execute_assert(Evaluator *ev, const Stmt *stmt) {
 static void execute_return(Evaluator *ev, const Stmt *stmt) {
     ev->frame->result = stmt->value ? settle(ev, evaluate(ev, stmt->value)) : value_none;
     ev->frame->returned = true;
+    ev->frame->returned_at = stmt->value ? stmt->value->span : stmt->span;
 }
 
 static void execute_value(Evaluator *ev, const Stmt *stmt) {

@@ -72,11 +72,13 @@ static bool check_size(Evaluator *ev, const TypeExpr *type, const Expr *expr, co
     }
     if (as_dim(ev, v) == size) return true;
     const char *written = span_text(ev->arena, expr->span), *value = value_describe(ev->arena, v);
-    const char *equals = strcmp(written, value) ? arena_printf(ev->arena, "%s = %s", written, value) : value;
+    const char *equals = (v.kind == VALUE_INT || expr->kind == EXPR_NAME) && strcmp(written, value) ? arena_printf(ev->arena, "%s = %s", written, value) : value;
     Diagnostic *d = report(ev, "shape", span, "`%s` is %s, but axis %d must be %s", what, shape_string(ev->arena, node->shape),
                            axis, equals);
     report_note(ev, d, type->span, "its type is declared here");
-    if (!dim_is_const(size, NULL))
+    int64_t least, most;
+    dim_bounds(dim_sub(ev->dims, size, as_dim(ev, v)), &least, &most);
+    if (least <= 0 && most >= 0)
         report_help(ev, d, "if they are equal for the sizes you mean, say so where the model is declared: `where H %% 16 == 0`");
     report_operands(ev, d);
     return false;
