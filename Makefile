@@ -67,11 +67,12 @@ $(BUILD)/tests/kernels/%.o: tests/kernels/%.c
 $(BUILD)/unit_tests: $(UNIT:%.c=$(BUILD)/%.o) $(BUILD)/tests/kernels/shape.o $(CORE) $(SHARED)
 	$(LINK) -o $@ $^ -L$(shell $(LLVM) --libdir) $(LIBS) -lcunit
 
-# How near kernels come to the machine's peak.
+# How near kernels come to the machine's peak, and ResNet-18 beside onnxruntime (python3-torch, python3-torchvision, python3-venv).
 $(BUILD)/kernel_bench: $(BUILD)/tests/kernels/bench.o $(BUILD)/tests/kernels/shape.o $(BUILD)/tests/unit/backend_support.o $(CORE) $(SHARED)
 	$(LINK) -o $@ $^ -L$(shell $(LLVM) --libdir) $(LIBS) -lcunit
-bench: $(BUILD)/kernel_bench
+bench: all $(BUILD)/kernel_bench
 	$(BUILD)/kernel_bench
+	/usr/bin/python3 tests/bench/resnet18.py
 
 deps:
 	@missing=$$(for p in $(PACKAGES); do dpkg-query -W -f='$${Status}\n' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
