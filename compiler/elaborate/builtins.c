@@ -354,6 +354,8 @@ const char *nearest_builtin(Arena *arena, const char *wrong) {
     Vec(const char *) names = {0};
     for (int i = 0; i < COUNT_OF(functions); i++) vec_push(arena, &names, functions[i].name);
     for (int i = 0; i < COUNT_OF(constants); i++) vec_push(arena, &names, constants[i]);
+    vec_push(arena, &names, "true");
+    vec_push(arena, &names, "false");
     for (int i = 0; i < COUNT_OF(primitives); i++) vec_push(arena, &names, primitives[i].name);
     return nearest_name(wrong, names.items, names.count);
 }

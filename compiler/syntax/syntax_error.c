@@ -177,6 +177,10 @@ static const char *help_by_place(Parser *p, const SyntaxError *e) {
     if (expects(e, "`model`") || (expects(e, "`=`") && e->count == 1)) return "layers are run within a `block` or a `model`";
     if (found(e, "`=`")) return help_on_equals(p, e);
     if (found(e, "the end of the line")) return help_on_line_end(p, e);
+    if (found(e, "`if`") && expects_value(e)) return "a choice is written `a if condition else b`";
+    if (found(e, "`+`") && p->before_last == '+') return "write it out: `i = i + 1`";
+    if (found(e, "`.`") && p->before_last == TOKEN_DOTS) return "a range is written `0 .. n`, and leaves out n";
+    if (found(e, "`,`") && expects(e, "the end of the line")) return "several values stand in parentheses: `(a, b)`";
     if (found(e, "`:`") && body_wanted) return "a body stands in braces: `{ ... }`";
     if (found(e, "`->`") && (body_wanted || expects(e, "`]`") || expects(e, "`:`")))
         return "put the run in parentheses: `(x -> f)`";
@@ -188,8 +192,9 @@ static const char *help_by_place(Parser *p, const SyntaxError *e) {
 
 /* `show = x`, or `block repeat(x)`. */
 static bool report_reserved(Parser *p, const SyntaxError *e) {
+    bool choice = found(e, "`if`") && expects_value(e); /* `y = if c { a } else { b }` */
     bool here =
-        is_word(p, e->span) && !found(e, "a name") && expects(e, "a name") && !expects(e, "`model`") && !expects(e, "`return`");
+        !choice && is_word(p, e->span) && !found(e, "a name") && expects(e, "a name") && !expects(e, "`model`") && !expects(e, "`return`");
     bool before = found(e, "`=`") && p->before_last >= TOKEN_USE && p->before_last <= TOKEN_SHOW && expects_value(e);
     if (!here && !before) return false;
     Span span = before ? p->before_last_span : e->span;
