@@ -90,7 +90,8 @@ static bool add_arguments(Link *link, const char *const *objects, int count, con
     if (!add_files(link, list, "start")) return false;
     for (int i = 0; i < count; i++) add(link, objects[i]);
     if (link->options->blas && !strstr(list, "blas "))
-        return fail(link, "OpenBLAS is not installed, which this program would call\n  help: install libopenblas-serial-dev, then install cai again, or build without --blas");
+        return fail(link, "OpenBLAS is not installed, which this program would call\n"
+                          "  help: install libopenblas-serial-dev, then install cai again, or build without --blas");
     if (!add_file(link, "libcai_runtime.a") || !add_files(link, list, "image") || !add_files(link, list, "blas")) return false;
     add(link, "--start-group");
     if (!add_files(link, list, "system")) return false;

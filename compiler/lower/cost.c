@@ -36,9 +36,13 @@ static Dim operations(Dims *dims, const Node *node, Shape *over) {
     case OP_matmul: return dim_mul(dims, two, node->inputs[0]->shape.dims[node->inputs[0]->shape.rank - 1]);
     case OP_pool_sum: return dim_const(dims, ints_product(ATTRIBUTES(node, pool_sum)->kernel));
     case OP_pool_max: return dim_const(dims, ints_product(ATTRIBUTES(node, pool_max)->kernel));
-    case OP_max_pool_scatter: *over = node->inputs[1]->shape; return dim_const(dims, ints_product(ATTRIBUTES(node, max_pool_scatter)->kernel));
+    case OP_max_pool_scatter:
+        *over = node->inputs[1]->shape;
+        return dim_const(dims, ints_product(ATTRIBUTES(node, max_pool_scatter)->kernel));
     case OP_max_pool_gather: return dim_const(dims, ints_product(ATTRIBUTES(node, max_pool_gather)->kernel));
-    case OP_pool_sum_input: *over = node->inputs[0]->shape; return dim_const(dims, ints_product(ATTRIBUTES(node, pool_sum_input)->kernel));
+    case OP_pool_sum_input:
+        *over = node->inputs[0]->shape;
+        return dim_const(dims, ints_product(ATTRIBUTES(node, pool_sum_input)->kernel));
     case OP_resample: case OP_resample_input: return dim_const(dims, 8);
     case OP_sum: case OP_reduce_max: case OP_argmax: case OP_scatter_add: *over = node->inputs[0]->shape; return one;
     default: return op_info[node->op].class == CLASS_ELEMENTWISE ? one : dim_const(dims, 0);
@@ -63,8 +67,9 @@ static Dim node_bytes(Dims *dims, const Node *node) {
 }
 
 static Dim kernel_bytes(const Kernel *kernel) {
-    Dim sum = node_bytes(dims_of(kernel), kernel->output->node);
-    for (int i = 0; i < kernel->input_count; i++) sum = dim_add(dims_of(kernel), sum, node_bytes(dims_of(kernel), kernel->inputs[i]->node));
+    Dims *dims = dims_of(kernel);
+    Dim sum = node_bytes(dims, kernel->output->node);
+    for (int i = 0; i < kernel->input_count; i++) sum = dim_add(dims, sum, node_bytes(dims, kernel->inputs[i]->node));
     return sum;
 }
 

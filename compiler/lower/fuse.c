@@ -109,8 +109,9 @@ static Node *operand_of(const Node *anchor, int index) {
     Node *matrix = operand->inputs[0];
     int64_t one;
     for (int i = 0; i < matrix->shape.rank; i++) {
+        Dim size = matrix->shape.dims[i];
         bool leading = i < matrix->shape.rank - 2;
-        if (leading ? !dim_is_const(matrix->shape.dims[i], &one) || one != 1 : matrix->shape.dims[i] != operand->shape.dims[i]) return operand;
+        if (leading ? !dim_is_const(size, &one) || one != 1 : size != operand->shape.dims[i]) return operand;
     }
     return matrix;
 }
@@ -173,7 +174,8 @@ static void find_weights(Fuse *fuse) {
         Node *node = fuse->graph->nodes.items[i];
         mark_of(fuse, node)->foldable = find_foldable(fuse, node);
         weights[i] = find_weight(fuse, node);
-        for (int k = 0; op_info[node->op].class == CLASS_CONTRACTION && !mark_of(fuse, node)->foldable && k < node->input_count; k++)
+        bool reads = op_info[node->op].class == CLASS_CONTRACTION && !mark_of(fuse, node)->foldable;
+        for (int k = 0; reads && k < node->input_count; k++)
             if (mark_of(fuse, operand_of(node, k))->foldable) weights[operand_of(node, k)->id] = true;
     }
 }
@@ -237,7 +239,8 @@ static bool recompute_pays(Fuse *fuse, const Node *node) {
     if (mark->source == NULL) return true;
     if (mark->source == node || mark->under_broadcast) return false;
     const Node *source = mark->source;
-    return source->op == OP_input || source->op == OP_concat || source->op == OP_reshape || mark_of(fuse, source)->users > mark->source_reads;
+    bool stored = source->op == OP_input || source->op == OP_concat || source->op == OP_reshape;
+    return stored || mark_of(fuse, source)->users > mark->source_reads;
 }
 
 /* ---- requests ---- */
@@ -353,7 +356,8 @@ static void place(Fuse *fuse, Node *node) {
 
 static Value *stored_value(Fuse *fuse, Node *node) {
     Value **value = &fuse->low->value_of[node->id];
-    if (!*value) *value = value_new(fuse->program, node, LAYOUT_PLAIN, node_is_weight(fuse->program, node) ? SPACE_WEIGHTS : SPACE_SLOT);
+    Space space = node_is_weight(fuse->program, node) ? SPACE_WEIGHTS : SPACE_SLOT;
+    if (!*value) *value = value_new(fuse->program, node, LAYOUT_PLAIN, space);
     return *value;
 }
 

@@ -61,7 +61,8 @@ static void launch_concat(Layout *l, Kernel *kernel) {
     Dim begin = dim_const(l->dims, 0);
     for (int i = 0; i < kernel->input_count; i++) {
         Value *part = kernel->inputs[i];
-        bool in_place = part->parent == kernel->output && facts_of(l, part)->place.kind == PLACE_PART && facts_of(l, part)->place.begin == begin;
+        const Position *place = &facts_of(l, part)->place;
+        bool in_place = part->parent == kernel->output && place->kind == PLACE_PART && place->begin == begin;
         if (!in_place) {
             Value *copy = value_new(l->program, part->node, kernel->output->layout, SPACE_SLOT);
             copy->parent = kernel->output;
@@ -76,7 +77,7 @@ static void launch_concat(Layout *l, Kernel *kernel) {
 static Value *weight_in_layout(Layout *l, Kernel *kernel, Value *weight) {
     Shape shape = weight->node->shape;
     if (kernel->output->layout != LAYOUT_BLOCKED || shape.rank != 4 || shape.type != DTYPE_F32) return weight;
-    if (shape.dims[1] != kernel->output->node->shape.dims[1] || (is_one(shape.dims[2]) && is_one(shape.dims[3]))) return weight;
+    if (shape.dims[1] != kernel->output->node->shape.dims[1] || (dim_is_one(shape.dims[2]) && dim_is_one(shape.dims[3]))) return weight;
     Value *blocked = value_new(l->program, weight->node, LAYOUT_BLOCKED, SPACE_WEIGHTS);
     resolve(l, blocked);
     return blocked;

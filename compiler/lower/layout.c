@@ -16,7 +16,7 @@ Facts *facts_of(Layout *l, const Value *value) {
     return &l->facts.items[value->id];
 }
 
-bool is_one(Dim dim) {
+bool dim_is_one(Dim dim) {
     int64_t one;
     return dim_is_const(dim, &one) && one == 1;
 }
@@ -29,7 +29,7 @@ static bool can_be_blocked(Shape shape) {
 
 /* One pixel: PLAIN has the channels side by side already. */
 bool is_one_pixel(Shape shape) {
-    return shape.rank == 4 && is_one(shape.dims[2]) && is_one(shape.dims[3]);
+    return shape.rank == 4 && dim_is_one(shape.dims[2]) && dim_is_one(shape.dims[3]);
 }
 
 /* Whether the value has a choice of its layout. With few channels BLOCKED would be mostly spare lanes. */
@@ -66,7 +66,7 @@ static bool parts_are_aligned(Layout *l, const Node *concat) {
     if (ATTRIBUTES(concat, concat)->axis != 1) return true;
     for (int i = 0; i + 1 < concat->input_count; i++) {
         int64_t channels;
-        if (concat->inputs[i]->shape.rank < 2 || !dim_is_const(concat->inputs[i]->shape.dims[1], &channels) || channels % l->lanes) return false;
+        if (!dim_is_const(concat->inputs[i]->shape.dims[1], &channels) || channels % l->lanes) return false;
     }
     return true;
 }
@@ -88,7 +88,8 @@ LayoutKind *wishes_of(Layout *l, const Kernel *kernel, LayoutKind *output) {
     if (*output == LAYOUT_BLOCKED && !can_be_blocked(kernel->output->node->shape)) *output = LAYOUT_ANY;
     for (int i = 0; i < kernel->input_count; i++) {
         const Value *input = kernel->inputs[i];
-        if (input->space == SPACE_WEIGHTS || (inputs[i] == LAYOUT_BLOCKED && !can_be_blocked(input->node->shape))) inputs[i] = LAYOUT_ANY;
+        bool possible = inputs[i] != LAYOUT_BLOCKED || can_be_blocked(input->node->shape);
+        if (input->space == SPACE_WEIGHTS || !possible) inputs[i] = LAYOUT_ANY;
     }
     return inputs;
 }

@@ -44,7 +44,7 @@ typedef struct Layout {
 
 /* ---- layout.c ---- */
 Facts *facts_of(Layout *l, const Value *value); /* valid until the next value's are asked for */
-bool is_one(Dim dim);
+bool dim_is_one(Dim dim);
 bool is_one_pixel(Shape shape);
 /* The layouts that the kernel's kind insists on, as they can be had: of the output, and of the inputs in order. */
 LayoutKind *wishes_of(Layout *l, const Kernel *kernel, LayoutKind *output);

@@ -42,7 +42,10 @@ static ConvPack conv_pack(const PackJob *job) {
     return p;
 }
 
-typedef struct MatrixPack { int64_t lanes, tile, rows, columns, matrices, blocks; bool transposed; } MatrixPack; /* K rows, N columns */
+typedef struct MatrixPack { /* K rows, N columns */
+    int64_t lanes, tile, rows, columns, matrices, blocks;
+    bool transposed;
+} MatrixPack;
 
 static MatrixPack matrix_pack(const PackJob *job) {
     const Node *node = job->node;
@@ -58,7 +61,10 @@ static MatrixPack matrix_pack(const PackJob *job) {
 static int64_t packed_bytes(const PackJob *job, int lanes) {
     switch (job->kind) {
     case PACK_PLAIN: case PACK_VECTOR: return elements_of(job->node) * dtype_bytes(job->node->shape.type);
-    case PACK_BLOCKED: return dim_at(job->node, 0) * ceil_div(dim_at(job->node, 1), lanes) * dim_at(job->node, 2) * dim_at(job->node, 3) * lanes * 4;
+    case PACK_BLOCKED: {
+        int64_t pixels = dim_at(job->node, 2) * dim_at(job->node, 3);
+        return dim_at(job->node, 0) * ceil_div(dim_at(job->node, 1), lanes) * pixels * lanes * 4;
+    }
     case PACK_CONV: {
         ConvPack p = conv_pack(job);
         int64_t taps = p.kernel_rows * p.kernel_columns;
@@ -115,7 +121,8 @@ Value *program_pack(Program *program, Kernel *kernel, int index, PackKind kind, 
     Value *packed = value_new(program, input->node, kind == PACK_BLOCKED ? LAYOUT_BLOCKED : LAYOUT_PLAIN, SPACE_WEIGHTS);
     bool as_it_is = kind == PACK_PLAIN || kind == PACK_VECTOR || input->layout == packed->layout;
     if (as_it_is && kind != PACK_CONV && kind != PACK_MATRIX) packed->strides = input->strides;
-    packed->slot = kind == PACK_MATRIX ? find_matrix_job(program, input->node, arguments) : find_job(program, input->node, kind, arguments);
+    packed->slot = kind == PACK_MATRIX ? find_matrix_job(program, input->node, arguments)
+                                       : find_job(program, input->node, kind, arguments);
     kernel->inputs[index] = packed;
     return packed;
 }
@@ -131,7 +138,8 @@ void pack_remaining(Program *program, Kernel *kernel) {
     const int64_t none[6] = {0};
     for (int i = 0; i < kernel->input_count; i++) {
         Value *value = kernel->inputs[i];
-        if (value->space == SPACE_WEIGHTS && value->slot < 0) value->slot = find_job(program, value->node, natural_pack(value), none);
+        if (value->space != SPACE_WEIGHTS || value->slot >= 0) continue;
+        value->slot = find_job(program, value->node, natural_pack(value), none);
     }
 }
 

@@ -7,11 +7,15 @@
 
 /* ---- homes: outputs of the model, parts of concatenations ---- */
 
+static bool is_only(const Kernel *kernel, Op op) {
+    return kernel->member_count == 1 && kernel->members[0]->op == op;
+}
+
 /* The value whose buffer will hold `value` if every reshape on the way is a view. */
 static Value *before_reshapes(Layout *l, Value *value) {
     for (;;) {
         const Kernel *producer = facts_of(l, value)->producer;
-        if (!producer || !kernel_is_view(producer) || producer->member_count > 1 || producer->members[0]->op != OP_reshape) return value;
+        if (!producer || !kernel_is_view(producer) || !is_only(producer, OP_reshape)) return value;
         value = producer->inputs[0];
     }
 }
@@ -42,8 +46,8 @@ static void place_parts(Layout *l, Kernel *concat) {
     for (int i = 0; i < concat->input_count; i++) {
         Value *part = concat->inputs[i];
         const Kernel *producer = facts_of(l, part)->producer;
-        bool free = part->space == SPACE_SLOT && !part->parent && part->layout == concat->output->layout && producer && !kernel_is_view(producer);
-        if (free) {
+        bool made = producer && !kernel_is_view(producer);
+        if (made && part->space == SPACE_SLOT && !part->parent && part->layout == concat->output->layout) {
             part->parent = concat->output;
             facts_of(l, part)->place = (Position){PLACE_PART, axis, begin};
         }
@@ -63,7 +67,8 @@ static void count_readers(Layout *l) {
         for (int k = 0; k < kernel->input_count; k++) {
             Facts *facts = facts_of(l, kernel->inputs[k]);
             facts->readers++;
-            if (kernel->kind != &kernel_kinds[KERNEL_matmul] || k != 1) facts->any_strides = false; /* it packs its right operand */
+            bool packs = kernel->kind == &kernel_kinds[KERNEL_matmul] && k == 1; /* its right operand */
+            if (!packs) facts->any_strides = false;
         }
     }
 }
@@ -85,7 +90,7 @@ void place_all(Layout *l) {
     for (int i = 0; i < l->low->kernels.count; i++) {
         Kernel *kernel = l->low->kernels.items[i];
         if (kernel_is_concat(kernel)) place_parts(l, kernel);
-        else if (kernel_is_view(kernel) && kernel->member_count == 1 && kernel->members[0]->op == OP_transpose) place_before_transpose(l, kernel);
+        else if (kernel_is_view(kernel) && is_only(kernel, OP_transpose)) place_before_transpose(l, kernel);
     }
 }
 
@@ -136,8 +141,8 @@ static void derive_axes(Layout *l, Value *value) {
     Shape from = value->parent->node->shape, to = value->node->shape;
     Dim *strides = NEW_ARRAY(l->program->arena, Dim, to.rank);
     for (int i = 0, j = 0; i < to.rank; i++) {
-        while (j < from.rank && is_one(from.dims[j])) j++;
-        strides[i] = is_one(to.dims[i]) ? dim_const(l->dims, 1) : value->parent->strides[j++];
+        while (j < from.rank && dim_is_one(from.dims[j])) j++;
+        strides[i] = dim_is_one(to.dims[i]) ? dim_const(l->dims, 1) : value->parent->strides[j++];
     }
     value->strides = strides;
 }
@@ -179,7 +184,7 @@ bool is_dense(Layout *l, Value *value) {
     resolve(l, value);
     Dim *dense = dense_strides(l, value->node->shape, LAYOUT_PLAIN);
     for (int i = 0; i < value->node->shape.rank; i++)
-        if (value->strides[i] != dense[i] && !is_one(value->node->shape.dims[i])) return false;
+        if (value->strides[i] != dense[i] && !dim_is_one(value->node->shape.dims[i])) return false;
     return true;
 }
 

@@ -108,8 +108,10 @@ static bool can_write_over(Plan *plan, const Kernel *kernel, int input, int laun
     const Value *value = kernel->inputs[input];
     if (value->parent || value->space != SPACE_SLOT || input < kernel_operand_count(kernel)) return false;
     if (buffer_of(plan, value)->last != launch || !lies_alike(value, kernel->output)) return false;
-    for (int i = 0; i < kernel->input_count; i++)
-        if (i != input && kernel->inputs[i]->space == SPACE_SLOT && buffer_of(plan, kernel->inputs[i]) == buffer_of(plan, value)) return false;
+    for (int i = 0; i < kernel->input_count; i++) {
+        const Value *other = kernel->inputs[i];
+        if (i != input && other->space == SPACE_SLOT && buffer_of(plan, other) == buffer_of(plan, value)) return false;
+    }
     bool *at_point = NEW_ARRAY(plan->scratch, bool, kernel->member_count);
     return is_read_in_place(kernel, value->node, at_point);
 }
@@ -145,11 +147,15 @@ static bool covers(Plan *plan, Dim a, Dim b) {
 
 /* Whether a buffer that begins there is apart from all it lives with: by numbers first, which is quick, then for certain. */
 static bool fits_at(Plan *plan, const Buffer *buffer, Dim begin, int64_t typical_begin) {
-    for (int i = 0; i < plan->live.count; i++)
-        if (plan->live.items[i].typical_begin < typical_begin + buffer->typical && typical_begin < plan->live.items[i].typical_end) return false;
+    for (int i = 0; i < plan->live.count; i++) {
+        const Tenant *other = &plan->live.items[i];
+        if (other->typical_begin < typical_begin + buffer->typical && typical_begin < other->typical_end) return false;
+    }
     Dim end = dim_add(plan->dims, begin, buffer->bytes);
-    for (int i = 0; i < plan->live.count; i++)
-        if (!covers(plan, plan->live.items[i].begin, end) && !covers(plan, begin, plan->live.items[i].end)) return false;
+    for (int i = 0; i < plan->live.count; i++) {
+        const Tenant *other = &plan->live.items[i];
+        if (!covers(plan, other->begin, end) && !covers(plan, begin, other->end)) return false;
+    }
     return true;
 }
 
@@ -169,7 +175,8 @@ static Choice choose_place(Plan *plan, const Buffer *buffer) {
             if (tenants->list.items[i].first <= buffer->last && buffer->first <= tenants->list.items[i].last)
                 vec_push(plan->scratch, &plan->live, tenants->list.items[i]);
         consider(plan, buffer, s, dim_const(plan->dims, 0), 0, &best);
-        for (int i = 0; i < plan->live.count; i++) consider(plan, buffer, s, plan->live.items[i].end, plan->live.items[i].typical_end, &best);
+        for (int i = 0; i < plan->live.count; i++)
+            consider(plan, buffer, s, plan->live.items[i].end, plan->live.items[i].typical_end, &best);
     }
     return best;
 }
@@ -224,7 +231,8 @@ static void place_all_buffers(Plan *plan) {
         if (value->space != SPACE_SLOT) continue;
         const Buffer *buffer = buffer_of(plan, value);
         value->slot = buffer->slot;
-        value->offset = dim_add(plan->dims, value->offset, dim_floor_div(plan->dims, buffer->begin, dtype_bytes(value->node->shape.type)));
+        Dim begin = dim_floor_div(plan->dims, buffer->begin, dtype_bytes(value->node->shape.type));
+        value->offset = dim_add(plan->dims, value->offset, begin);
     }
 }
 
@@ -288,7 +296,8 @@ void program_verify(const Program *program) {
         }
         const Value *root = value_root(kernel->output);
         if (root->space != SPACE_SLOT || is_held(&slots[root->slot], root)) continue;
-        if (root->first < i) INTERNAL_ERROR("launch %d (%s) writes a part of value %d, whose place has been taken", i, kernel->name, root->id);
+        if (root->first < i)
+            INTERNAL_ERROR("launch %d (%s) writes a part of value %d, whose place has been taken", i, kernel->name, root->id);
         hold(scratch, &slots[root->slot], range_of(program, root));
     }
     arena_free(scratch);

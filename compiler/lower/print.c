@@ -86,8 +86,9 @@ static void print_launch(Printer *p, const Kernel *kernel) {
 void program_print(const Program *program, FILE *file) {
     Arena *arena = arena_new();
     Printer p = {.program = program, .out = {.arena = arena}, .introduced = NEW_ARRAY(arena, bool, program->values.count)};
-    text_add(&p.out, "program %s for %s: %d launches, %d slots\n", program->graph->model ? program->graph->model : "", program->target->name,
-             program->launches.count, program->slots.count);
+    const char *model = program->graph->model ? program->graph->model : "";
+    text_add(&p.out, "program %s for %s: %d launches, %d slots\n", model, program->target->name, program->launches.count,
+             program->slots.count);
     for (int i = 0; i < program->launches.count; i++) print_launch(&p, program->launches.items[i]);
     fputs(text_string(&p.out), file);
     arena_free(arena);
@@ -106,7 +107,8 @@ static double kernel_milliseconds(const Kernel *kernel) {
 static void explain_kernel(const Kernel *kernel, Totals *totals, Text *out) {
     double flops = kernel_typical_flops(kernel), bytes = kernel_typical_bytes(kernel), milliseconds = kernel_milliseconds(kernel);
     *totals = (Totals){totals->flops + flops, totals->bytes + bytes, totals->milliseconds + milliseconds, totals->kernels + 1};
-    text_add(out, "%-46s %8lld %9.1f %9.1f %8.3f  ", kernel->name, (long long)typical(kernel, kernel->tasks), flops / 1e6, bytes / 1e3, milliseconds);
+    long long tasks = typical(kernel, kernel->tasks);
+    text_add(out, "%-46s %8lld %9.1f %9.1f %8.3f  ", kernel->name, tasks, flops / 1e6, bytes / 1e3, milliseconds);
     if (kernel->member_count) print_members(out, kernel);
     else text_add(out, "copy");
     text_add(out, "  %s\n", kernel_path(kernel));

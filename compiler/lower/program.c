@@ -34,7 +34,8 @@ Program *lower(Graph *graph, const LowerOptions *options, Arena *arena) {
 
 Value *value_new(Program *program, Node *node, LayoutKind layout, Space space) {
     Value *value = NEW(program->arena, Value);
-    *value = (Value){.node = node, .layout = layout, .space = space, .slot = -1, .first = -1, .last = -1, .id = program->values.count};
+    *value = (Value){.node = node, .layout = layout, .space = space, .slot = -1, .first = -1, .last = -1};
+    value->id = program->values.count;
     value->offset = dim_const(program->graph->dims, 0);
     value->bytes = value->offset;
     vec_push(program->arena, &program->values, value);
@@ -164,7 +165,8 @@ void kernel_set_name(Kernel *kernel, const char *format, ...) {
     va_start(arguments, format);
     const char *name = arena_vprintf(kernel->program->arena, format, arguments);
     va_end(arguments);
-    kernel->name = arena_printf(kernel->program->arena, "%s_%08x", name, (unsigned)(hash_kernel(kernel) ^ hash_kernel(kernel) >> 32));
+    uint64_t hash = hash_kernel(kernel);
+    kernel->name = arena_printf(kernel->program->arena, "%s_%08x", name, (unsigned)(hash ^ hash >> 32));
 }
 
 /* ---- kernels that only hand on ---- */

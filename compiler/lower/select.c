@@ -57,6 +57,7 @@ static const KernelKind *cheapest(const Select *s, const Kernel *kernel) {
         best = kind;
         best_cost = cost;
     }
+    if (!best) INTERNAL_ERROR("no kernel computes %s", op_info[kernel->output->node->op].name);
     return best;
 }
 
@@ -71,13 +72,13 @@ static void note_layout(Select *s, const Kernel *kernel) {
 }
 
 void select_kinds(Lowering *low) {
-    Select s = {.low = low, .target = low->program->target, .force = low->options->force ? low->options->force : getenv("CAI_FORCE_KERNEL")};
+    Select s = {.low = low, .target = low->program->target, .force = low->options->force};
+    if (!s.force) s.force = getenv("CAI_FORCE_KERNEL");
     s.left = NEW_ARRAY(low->scratch, LayoutKind, low->program->values.count);
     for (int i = 0; i < low->kernels.count; i++) {
         Kernel *kernel = low->kernels.items[i];
         if (kernel_is_view(kernel)) kernel->kind = &kernel_kinds[KERNEL_loops];
         else if (!kernel_is_concat(kernel)) kernel->kind = cheapest(&s, kernel);
-        if (!kernel->kind && !kernel_is_concat(kernel)) INTERNAL_ERROR("no kernel computes %s", op_info[kernel->output->node->op].name);
         note_layout(&s, kernel);
     }
 }

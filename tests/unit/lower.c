@@ -47,7 +47,8 @@ static void add_output(const char *name, Node *node) {
 }
 
 static Node *conv_with(Node *x, Node *w, int64_t stride) {
-    int64_t strides[] = {stride, stride}, dilations[] = {1, 1}, kernel = dim_const_value(w->shape.dims[2]), before[] = {kernel / 2, kernel / 2};
+    int64_t kernel = dim_const_value(w->shape.dims[2]);
+    int64_t strides[] = {stride, stride}, dilations[] = {1, 1}, before[] = {kernel / 2, kernel / 2};
     Dim size[2];
     for (int i = 0; i < 2; i++) size[i] = dim_ceil_div(g->dims, x->shape.dims[2 + i], stride);
     convolution_attributes attributes = {{2, strides}, {2, dilations}, {2, before}, {2, size}, 1};
@@ -157,7 +158,8 @@ static double *place_in(Machine *m, const Value *value, int64_t place) {
     static double nowhere;
     if (value->space == SPACE_INPUT) return &m->inputs[value->slot][place];
     if (value->space == SPACE_OUTPUT) return &m->outputs[value->slot][place];
-    if (place >= 0 && (place + 1) * dtype_bytes(value->node->shape.type) <= m->slot_bytes[value->slot]) return &m->slots[value->slot][place];
+    int64_t end = (place + 1) * dtype_bytes(value->node->shape.type);
+    if (place >= 0 && end <= m->slot_bytes[value->slot]) return &m->slots[value->slot][place];
     m->faults++;
     return &nowhere;
 }
@@ -180,7 +182,8 @@ static double *read_weight(Machine *m, const Value *value, RefShape *shape) {
         return result.values;
     }
     double *values = NEW_ARRAY(m->scratch, double, shape->count);
-    for (int64_t i = 0; i < shape->count; i++) values[i] = packed_number(m->blob + job->offset, shape->type, place_of(m, value, shape, i));
+    for (int64_t i = 0; i < shape->count; i++)
+        values[i] = packed_number(m->blob + job->offset, shape->type, place_of(m, value, shape, i));
     return values;
 }
 
@@ -196,12 +199,13 @@ static double *read_value(Machine *m, const Value *value, RefShape *shape) {
 static void visit_spare_lanes(Machine *m, const Value *value, const RefShape *shape, void (*each)(Machine *m, double *at)) {
     int64_t lanes = m->program->target->lanes, channels = shape->dims[1];
     if (value->layout != LAYOUT_BLOCKED || channels % lanes == 0) return;
+    int64_t strides[4], begin = size_at(m, value->offset);
+    for (int i = 0; i < 4; i++) strides[i] = size_at(m, value->strides[i]);
     for (int64_t n = 0; n < shape->dims[0]; n++)
         for (int64_t h = 0; h < shape->dims[2]; h++)
             for (int64_t w = 0; w < shape->dims[3]; w++)
                 for (int64_t c = channels % lanes; c < lanes; c++)
-                    each(m, place_in(m, value, size_at(m, value->offset) + n * size_at(m, value->strides[0]) + channels / lanes * size_at(m, value->strides[1]) +
-                                               h * size_at(m, value->strides[2]) + w * size_at(m, value->strides[3]) + c));
+                    each(m, place_in(m, value, begin + n * strides[0] + channels / lanes * strides[1] + h * strides[2] + w * strides[3] + c));
 }
 
 static void clear_lane(Machine *m, double *at) { (void)m, *at = 0; }
@@ -559,7 +563,10 @@ static void test_places_in_a_slot(void) {
     CU_ASSERT_EQUAL(dim_const_value(program_arena_bytes(program)), 2 * 16 * 64 * 64 * 4);
     CU_ASSERT_TRUE(runs_right(program, 2, 2));
     bool within = false; /* something begins in the middle */
-    for (int i = 0; i < program->values.count; i++) within |= program->values.items[i]->space == SPACE_SLOT && program->values.items[i]->offset->term_count > 0;
+    for (int i = 0; i < program->values.count; i++) {
+        const Value *value = program->values.items[i];
+        within |= value->space == SPACE_SLOT && value->offset->term_count > 0;
+    }
     CU_ASSERT_TRUE(within);
 }
 
@@ -611,7 +618,8 @@ static int pack_alone(Program *program, Node *node, PackKind kind, const int64_t
 }
 
 /* The formula of lower.h, for an element of the kernel of a convolution. */
-static int64_t conv_place(const int64_t arguments[6], int64_t outputs, int64_t inputs, int64_t kernel[2], int64_t o, int64_t i, int64_t ky, int64_t kx) {
+static int64_t conv_place(const int64_t arguments[6], int64_t outputs, int64_t inputs, int64_t kernel[2], int64_t o, int64_t i, int64_t k) {
+    int64_t ky = k / kernel[1], kx = k % kernel[1];
     int64_t lanes = arguments[0], tile = arguments[1], taps = kernel[0] * kernel[1], group_outputs = outputs / arguments[3];
     int64_t blocks = (group_outputs + lanes - 1) / lanes, r = o % group_outputs, b = r / lanes, t = b / tile, q = b % tile;
     int64_t w = min_i64(tile, blocks - t * tile);
@@ -637,7 +645,8 @@ static void check_conv_pack(int64_t outputs, int64_t inputs, int64_t groups, int
             for (int64_t k = 0; k < 6; k++) {
                 int64_t second = outputs / groups;
                 int64_t from = transposed ? ((o / second * inputs + i) * second + o % second) * 6 + k : (o * inputs + i) * 6 + k;
-                CU_ASSERT_EQUAL(packed_at(program, blob, job, conv_place(arguments, outputs, inputs, kernel, o, i, k / 2, k % 2)), (float)value.values[from]);
+                int64_t place = conv_place(arguments, outputs, inputs, kernel, o, i, k);
+                CU_ASSERT_EQUAL(packed_at(program, blob, job, place), (float)value.values[from]);
                 sum += fabs((double)(float)value.values[from]);
             }
     for (uint64_t i = 0; i < program->packs.items[job].bytes / 4; i++) packed += fabs((double)packed_at(program, blob, job, (int64_t)i));
@@ -725,7 +734,8 @@ static Node *random_gather(Node *x) {
     Dim dims[] = {constant(channels)};
     iota_attributes places = {.type = DTYPE_I32, .dims = {1, dims}, .axis = 0};
     gather_attributes attributes = {.axis = 1};
-    Node *inputs[] = {x, build_binary(g, OP_sub, build_scalar(g, (double)(channels - 1), DTYPE_I32), graph_make(g, OP_iota, NULL, 0, &places))};
+    Node *last = build_scalar(g, (double)(channels - 1), DTYPE_I32);
+    Node *inputs[] = {x, build_binary(g, OP_sub, last, graph_make(g, OP_iota, NULL, 0, &places))};
     return graph_make(g, OP_gather, inputs, 2, &attributes);
 }
 
