@@ -294,6 +294,11 @@ void bind_outputs(Evaluator *ev, const Decl *decl, Value value) {
 
 /* ---- -D that nobody wants ---- */
 
+static bool is_constant(const Library *library, Name name) {
+    Found found = library_find(library->main, name);
+    return found.definition && found.definition->decl->kind == DECL_CONSTANT;
+}
+
 static void add_names(Library *library, const Decl *decl, Map *wanted, const char ***names, int *count) {
     Vec(const char *) all = {.items = *names, .count = *count, .capacity = *count};
     for (int list = 0; list < decl->lists.count; list++)
@@ -303,7 +308,7 @@ static void add_names(Library *library, const Decl *decl, Map *wanted, const cha
             if (setting) vec_push(library->arena, &all, parameter->name), map_set(wanted, parameter->name, (void *)parameter);
             for (int k = 0; !setting && parameter->type && k < parameter->type->arguments.count; k++) {
                 const Argument *argument = &parameter->type->arguments.items[k];
-                if (argument->name || argument->value->kind != EXPR_NAME) continue;
+                if (argument->name || argument->value->kind != EXPR_NAME || is_constant(library, argument->value->name)) continue;
                 vec_push(library->arena, &all, argument->value->name);
                 map_set(wanted, argument->value->name, (void *)argument);
             }
@@ -323,6 +328,8 @@ void check_defines(Library *library) {
         Diagnostic *d = diag_error(library->diag, "unknown-define", (Span){0},
                                    "-D %s: no model here has a setting or a size of that name", name);
         const char *near = nearest_name(name, names, count);
-        if (near) diag_help(library->diag, d, "did you mean `%s`?", near);
+        if (is_constant(library, name))
+            diag_help(library->diag, d, "`%s` is a constant of the file: to set it, make it a model's, `model name(%s = ...)(...)`", name, name);
+        else if (near) diag_help(library->diag, d, "did you mean `%s`?", near);
     }
 }
