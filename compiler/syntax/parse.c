@@ -359,7 +359,7 @@ static bool brace_below(const Parser *p) {
 /* A body without its `{`: the lines that are indented deeper belong to the statement, and so does a `}` that closes them. */
 static void skip_missing_body(Parser *p, int *lookahead, Span *span) {
     int indent = indent_at(p, span->begin > 0 && *lookahead == TOKEN_NEWLINE ? span->begin - 1 : span->begin);
-    while (parser_innermost(p) != '{') p->brackets.count--;
+    while (p->brackets.count > 0 && parser_innermost(p) != '{') p->brackets.count--;
     int around = p->brackets.count;
     if (!brace_below(p)) vec_push(p->arena, &p->brackets, (Bracket){.open = '{', .body = true, .span = *span});
     CAI_STYPE value;
