@@ -11,7 +11,6 @@
 #include "backend/backend.h"
 #include "runtime.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -101,13 +100,7 @@ static bool add_arguments(Link *link, const char *const *objects, int count, con
     return true;
 }
 
-/* What the linker says goes to a file beside the output, and into the message from there. */
-static int open_log(Link *link, const char *log) {
-    int descriptor = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (descriptor < 0) fail(link, arena_printf(link->arena, "%s cannot be written: %s", log, strerror(errno)));
-    return descriptor;
-}
-
+/* What the linker says goes to the file `log`, and into the message from there. */
 static bool spawn_linker(Link *link, int log, pid_t *child) {
     static const char *const linkers[] = {"ld", "ld.lld", "ld.lld-19", "ld.gold"};
     extern char **environ;
@@ -126,37 +119,40 @@ static bool spawn_linker(Link *link, int log, pid_t *child) {
     return true;
 }
 
-static const char *read_log(Link *link, const char *log) {
-    cai_file file;
-    cai_error failed;
-    if (!cai_file_read(log, &file, &failed)) return "";
-    const char *text = arena_strndup(link->arena, (const char *)file.data, file.count < 2000 ? file.count : 2000);
-    cai_file_close(&file);
-    return text;
+static const char *read_log(Link *link, FILE *log) {
+    char text[2000];
+    rewind(log);
+    return arena_strndup(link->arena, text, fread(text, 1, sizeof text, log));
 }
 
-static bool run_linker(Link *link, const char *log) {
+static bool run_linker(Link *link, FILE *log) {
     pid_t child;
-    int status, descriptor = open_log(link, log);
-    if (descriptor < 0) return false;
-    bool spawned = spawn_linker(link, descriptor, &child);
-    close(descriptor);
-    if (!spawned) return false;
+    int status;
+    if (!spawn_linker(link, fileno(log), &child)) return false;
     while (waitpid(child, &status, 0) < 0)
         if (errno != EINTR) return fail(link, arena_printf(link->arena, "the linker cannot be waited for: %s", strerror(errno)));
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
     return fail(link, arena_printf(link->arena, "the linker failed (%s):\n%s", link->arguments.items[0], read_log(link, log)));
 }
 
+static bool link_to(Link *link, const char *const *objects, int count, const char *output) {
+    FILE *log = tmpfile();
+    if (!log) return fail(link, arena_printf(link->arena, "no temporary file can be made: %s", strerror(errno)));
+    bool done = add_arguments(link, objects, count, output) && run_linker(link, log);
+    fclose(log);
+    return done;
+}
+
+/* The linker makes a new file of the name that cai_output reserved beside the output's, which signals remove; it is renamed then. */
 bool link_program(const char *const *objects, int count, const char *output, const LinkOptions *options, Arena *arena,
                   const char **error) {
     Link link = {.arena = arena, .options = options, .error = error};
-    const char *beside = arena_printf(arena, "%s.%ld.part", output, (long)getpid());
-    const char *log = arena_printf(arena, "%s.log", beside);
-    bool done = add_arguments(&link, objects, count, beside) && run_linker(&link, log);
-    unlink(log);
-    if (done && rename(beside, output))
-        done = fail(&link, arena_printf(arena, "%s cannot be written: %s", output, strerror(errno)));
-    if (!done) unlink(beside);
-    return done;
+    cai_output file;
+    cai_error failed;
+    if (!cai_output_open(output, &file, &failed)) return fail(&link, arena_printf(arena, "%s", failed.message));
+    if (!link_to(&link, objects, count, file.beside ? file.beside : output)) {
+        cai_output_discard(&file);
+        return false;
+    }
+    return cai_output_finish(&file, &failed) || fail(&link, arena_printf(arena, "%s", failed.message));
 }

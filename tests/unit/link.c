@@ -77,7 +77,7 @@ static void test_no_linker(void) {
 
 static void test_nowhere_to_write(void) {
     Site site = site_new("");
-    check_failure(&site, arena_printf(site.arena, "%s/no/program", site.folder), false, "cannot be written");
+    check_failure(&site, arena_printf(site.arena, "%s/no/program", site.folder), false, "cannot be created");
 }
 
 static void test_objects_nowhere(void) {
