@@ -123,7 +123,10 @@ static bool open_entries(Weights *w) {
         Entry *entry = &w->entries.items[i];
         entry->open = cai_tensors_open(entry->path, &entry->file, &error);
         if (!entry->open) diag_error(w->diag, "weights-file", entry->span, "%s", error.message);
-        good &= entry->open;
+        bool named = entry->open && (entry->file.count == 0 || *entry->file.tensors[0].name);
+        if (entry->open && !named)
+            diag_error(w->diag, "weights-file", entry->span, "%s is a .npy, an array without a name: weights come as .safetensors", entry->path);
+        good &= named;
     }
     return good;
 }
