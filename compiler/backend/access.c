@@ -187,10 +187,10 @@ static LLVMValueRef emit_strided_load(Module *m, LLVMTypeRef vector, LLVMValueRe
                                       LLVMValueRef mask) {
     LLVMTypeRef element = LLVMGetElementType(vector);
     int lanes = get_lanes(vector);
-    LLVMValueRef first = get_element(m, element, base, at->index);
+    LLVMValueRef first = get_element_anywhere(m, element, base, at->index);
     if (!at->offsets && at->step == 1) return emit_masked_load(m, vector, first, align, mask);
     if (!at->offsets && at->step == -1) {
-        LLVMValueRef last = get_element(m, element, first, get_i64(m, 1 - lanes));
+        LLVMValueRef last = get_element_anywhere(m, element, first, get_i64(m, 1 - lanes));
         return emit_reverse(m, emit_masked_load(m, vector, last, align, mask ? emit_reverse(m, mask) : NULL));
     }
     return emit_gather(m, vector, first, get_offsets(m, at, lanes), mask);
@@ -224,7 +224,7 @@ LLVMValueRef emit_value_load(Module *m, const Value *value, LLVMValueRef base, c
 static void emit_strided_store(Module *m, LLVMValueRef raw, LLVMValueRef base, const Access *at, int align, LLVMValueRef mask) {
     LLVMTypeRef element = LLVMGetElementType(LLVMTypeOf(raw));
     int lanes = get_lanes(LLVMTypeOf(raw));
-    LLVMValueRef first = get_element(m, element, base, at->index);
+    LLVMValueRef first = get_element_anywhere(m, element, base, at->index);
     if (!at->offsets && at->step == 1) emit_masked_store(m, raw, first, align, mask);
     else emit_scatter(m, raw, first, get_offsets(m, at, lanes), mask);
 }

@@ -59,6 +59,8 @@ LLVMValueRef get_splat(Module *m, LLVMValueRef scalar, int lanes); /* constant o
 LLVMValueRef get_dim(Module *m, Dim dim);                           /* i64: a constant, or computed from symbols at the entry, once */
 LLVMValueRef get_argument(Module *m, int index);                    /* args[index], loaded at the entry, once */
 LLVMValueRef get_element(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index); /* address */
+/* The same where lane 0 may lie outside, before a vector whose mask leaves it out. */
+LLVMValueRef get_element_anywhere(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index);
 LLVMValueRef emit_load(Module *m, LLVMTypeRef type, LLVMValueRef address, int align);
 void emit_store(Module *m, LLVMValueRef value, LLVMValueRef address, int align);
 /* Lanes whose mask bit is 0 are neither read nor written; they load as zero. mask NULL: all lanes. */

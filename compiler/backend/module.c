@@ -292,6 +292,10 @@ LLVMValueRef get_element(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMVal
     return LLVMBuildInBoundsGEP2(m->builder, type, base, &index, 1, "");
 }
 
+LLVMValueRef get_element_anywhere(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index) {
+    return is_constant(index, 0) ? base : LLVMBuildGEP2(m->builder, type, base, &index, 1, "");
+}
+
 LLVMValueRef emit_load(Module *m, LLVMTypeRef type, LLVMValueRef address, int align) {
     LLVMValueRef load = LLVMBuildLoad2(m->builder, type, address, "");
     LLVMSetAlignment(load, (unsigned)align);
@@ -334,7 +338,7 @@ static LLVMValueRef get_full_mask(Module *m, int lanes) {
 }
 
 static LLVMValueRef emit_addresses(Module *m, LLVMTypeRef vector, LLVMValueRef base, LLVMValueRef indices) {
-    return LLVMBuildInBoundsGEP2(m->builder, LLVMGetElementType(vector), base, &indices, 1, "");
+    return LLVMBuildGEP2(m->builder, LLVMGetElementType(vector), base, &indices, 1, ""); /* lanes outside the mask lie anywhere */
 }
 
 LLVMValueRef emit_gather(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef indices, LLVMValueRef mask) {
