@@ -805,6 +805,26 @@ static void test_random_graphs(void) {
     }
 }
 
+static void test_estimates(void) {
+    begin_graph();
+    Node *x = add_input("x", N, constant(16), H, H);
+    add_output("y", conv_with(x, add_parameter(32, 16, 3, 3), 2));
+    Program *program = lowered();
+    const Kernel *kernel = NULL;
+    for (int i = 0; i < program->launches.count; i++)
+        if (program->launches.items[i]->anchor) kernel = program->launches.items[i];
+    CU_ASSERT_PTR_NOT_NULL_FATAL(kernel);
+    CU_ASSERT_DOUBLE_EQUAL(kernel_typical_flops(kernel), 2.0 * 16 * 16 * 32 * 16 * 9, 0.5); /* H = 32, stride 2 */
+    CU_ASSERT_DOUBLE_EQUAL(kernel_typical_bytes(kernel), 4.0 * (32 * 32 * 16 + 16 * 16 * 32 + 32 * 16 * 9), 0.5);
+    int64_t symbols[] = {3, 7}, flops;
+    CU_ASSERT_TRUE(dim_evaluate(kernel->flops, symbols, &flops)); /* what --profile prints of a run: 7 rows make 4 */
+    CU_ASSERT_EQUAL(flops, 2 * 3 * 4 * 4 * 32 * 16 * 9);
+    const Target *target = program->target;
+    double in_cache = cost_cycles(target, 0, 1, 1 << 14), in_memory = cost_cycles(target, 0, 1, 1 << 28);
+    CU_ASSERT_TRUE(in_memory / (1 << 28) > 4 * in_cache / (1 << 14));
+    CU_ASSERT_DOUBLE_EQUAL(cost_cycles(target, 2.0 * target->lanes * target->fmas_per_cycle * 1000, 0.5, 0), 2000, 1e-9);
+}
+
 static void test_targets(void) {
     CU_ASSERT_PTR_NULL(target_find("z80"));
     CU_ASSERT_EQUAL(target_find("x86-64-v4")->lanes, 16);
@@ -817,6 +837,7 @@ static void test_targets(void) {
 void suite_lower(void) {
     CU_pSuite suite = CU_add_suite("lower", NULL, NULL);
     CU_add_test(suite, "targets", test_targets);
+    CU_add_test(suite, "estimates", test_estimates);
     CU_add_test(suite, "elementwise work joins the tail", test_tail);
     CU_add_test(suite, "two contractions meet", test_two_contractions_meet);
     CU_add_test(suite, "softmax", test_softmax);
