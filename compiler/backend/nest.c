@@ -186,9 +186,10 @@ static int group_of_axis(const Nest *nest, int axis) {
 
 static int choose_lane(const Kernel *kernel, const Nest *nest, Shape domain) {
     bool blocked = kernel->output->layout == LAYOUT_BLOCKED;
-    for (int i = 0; i < kernel->input_count && kernel->anchor; i++)
-        blocked = blocked || (kernel->inputs[i]->layout == LAYOUT_BLOCKED && shape_dims_equal(kernel->inputs[i]->node->shape,
-            domain));
+    for (int i = 0; i < kernel->input_count && kernel->anchor; i++) {
+        const Value *input = kernel->inputs[i];
+        blocked = blocked || (input->layout == LAYOUT_BLOCKED && shape_dims_equal(input->node->shape, domain));
+    }
     if (nest->blocked_one) return nest->reduced[nest->reduced_count - 1];
     int channels = blocked ? group_of_axis(nest, 1) : -1;
     return channels >= 0 ? channels : nest->count - 1;
@@ -238,28 +239,39 @@ static void consider_turn(const Kernel *kernel, Nest *nest, const Node *node) {
     }
 }
 
-/* Where a node is evaluated: at the output's point, at others, or both. Only what is read at the output's point alone may be at
- * hand as a column of a square. */
-typedef struct Where { bool here, elsewhere; } Where;
+/* Whether a node is evaluated at the output's point, at others, or both. Only what is read at the output's point alone may be at hand
+ * as a column of a square. */
+typedef struct Where { const Node *node; bool here, elsewhere; } Where;
 
-static void choose_turns(const Kernel *kernel, Nest *nest) {
-    nest->turned = -1;
-    if (kernel->anchor || nest->lane < 0 || kernel->member_count > 12) return;
-    Where *where = NEW_ARRAY(kernel->program->arena, Where, kernel->program->graph->nodes.count);
-    where[kernel->output->node->id].here = true;
+enum { MAX_TURNED_MEMBERS = 12 }; /* of a kernel with squares: its code is written once a lane */
+
+/* Fills `where` for the members from the last, the output, back, and for what they read; gives how many nodes there are. */
+static int find_points(const Kernel *kernel, Where *where) {
+    int count = 0;
+    where[count++] = (Where){kernel->output->node, true, false};
     for (int i = kernel->member_count - 1; i >= 0; i--) {
         const Node *member = kernel->members[i];
+        int user = 0;
+        while (user < count && where[user].node != member) user++;
         bool pointwise = op_info[member->op].class == CLASS_ELEMENTWISE;
-        for (int k = 0; k < member->input_count; k++) {
-            Where *operand = &where[member->inputs[k]->id];
-            operand->here = operand->here || (pointwise && where[member->id].here);
-            operand->elsewhere = operand->elsewhere || !pointwise || where[member->id].elsewhere;
+        for (int k = 0; user < count && k < member->input_count; k++) {
+            int operand = 0;
+            while (operand < count && where[operand].node != member->inputs[k]) operand++;
+            if (operand == count) where[count++] = (Where){.node = member->inputs[k]};
+            where[operand].here = where[operand].here || (pointwise && where[user].here);
+            where[operand].elsewhere = where[operand].elsewhere || !pointwise || where[user].elsewhere;
         }
     }
-    for (int i = 0; i < kernel->input_count + kernel->member_count; i++) {
-        const Node *node = i < kernel->input_count ? kernel->inputs[i]->node : kernel->members[i - kernel->input_count];
-        if (where[node->id].here && !where[node->id].elsewhere) consider_turn(kernel, nest, node);
-    }
+    return count;
+}
+
+static void choose_turns(const Kernel *kernel, Nest *nest) {
+    Where where[3 * MAX_TURNED_MEMBERS + 1]; /* no operator that may be a member here has more than three operands */
+    nest->turned = -1;
+    if (kernel->anchor || nest->lane < 0 || kernel->member_count > MAX_TURNED_MEMBERS) return;
+    int count = find_points(kernel, where);
+    for (int i = 0; i < count; i++)
+        if (where[i].here && !where[i].elsewhere) consider_turn(kernel, nest, where[i].node);
 }
 
 /* The lanes' group and then the turned one become the innermost. */
@@ -272,22 +284,19 @@ static void order_turned(Nest *nest) {
     nest->kept[count] = nest->turned;
 }
 
+/* Steps are vectors of the lane group and coordinates of the others; where lanes run through a kept group, each step of the groups
+ * inside it is as many elements as there are lanes. */
 static void choose_tasks(const Kernel *kernel, Nest *nest) {
-    int64_t lanes = kernel->program->target->lanes, work = 1;
+    int64_t lanes = kernel->program->target->lanes, work = nest->lane >= 0 && !nest->groups[nest->lane].reduced ? lanes : 1;
     for (int i = 0; i < nest->reduced_count; i++) work *= typical(kernel, nest->groups[nest->reduced[i]].size);
     nest->split = nest->kept_count;
     nest->chunk = 1;
-    while (nest->split > 0 && work < TASK_ELEMENTS) {
+    while (nest->split > 0 && (work < TASK_ELEMENTS || nest->split == nest->kept_count)) {
         int group = nest->kept[--nest->split];
-        int64_t size = typical(kernel, nest->groups[group].size);
-        nest->chunk = max_i64(1, TASK_ELEMENTS / work);
-        if (group == nest->lane || group == nest->turned) nest->chunk = round_up(nest->chunk, lanes);
-        work *= size;
-    }
-    /* Where lanes run through a group that tasks run over, a task is a vector of it. */
-    if (nest->split == nest->kept_count && nest->kept_count > 0) {
-        nest->split--;
-        nest->chunk = nest->kept[nest->split] == nest->lane ? lanes : 1;
+        int64_t size = typical(kernel, nest->groups[group].size), step = group == nest->lane ? lanes : 1;
+        nest->chunk = step * max_i64(1, TASK_ELEMENTS / work);
+        if (group == nest->turned) nest->chunk = round_up(nest->chunk, lanes);
+        work *= (size + step - 1) / step;
     }
 }
 
