@@ -116,6 +116,47 @@ static void find_owners(Weights *w) {
     }
 }
 
+/* The first part of a weight's path that is nearest to `prefix`. */
+static const char *nearest_part(Weights *w, const char *prefix) {
+    Vec(const char *) parts = {0};
+    for (int i = 0; i < w->wanted.count; i++) {
+        const char *path = w->wanted.items[i].info.path;
+        vec_push(w->arena, &parts, arena_strndup(w->arena, path, strcspn(path, ".")));
+    }
+    return nearest_name(prefix, parts.items, parts.count);
+}
+
+static bool has_weights(const Weights *w, const char *prefix) {
+    for (int i = 0; i < w->wanted.count; i++)
+        if (is_below(w->wanted.items[i].info.path, prefix)) return true;
+    return false;
+}
+
+/* Every file is for a part of the models of its own. */
+static bool check_prefixes(Weights *w) {
+    bool good = true;
+    for (int i = 0; i < w->entries.count; i++) {
+        const Entry *entry = &w->entries.items[i];
+        for (int k = 0; k < i; k++) {
+            if (strcmp(entry->prefix, w->entries.items[k].prefix) != 0 || entry->span.source) continue;
+            Diagnostic *d = diag_error(w->diag, "weights-path", entry->span, "%s and %s are for the same weights", w->entries.items[k].path, entry->path);
+            diag_help(w->diag, d, "each file is for a path: --weights encoder=FILE");
+            good = false;
+        }
+        if (has_weights(w, entry->prefix)) continue;
+        good = false;
+        if (w->wanted.count == 0) {
+            diag_error(w->diag, "weights-path", entry->span, "there is nothing that %s could be for: the models have no weights", entry->path);
+            continue;
+        }
+        Diagnostic *d = diag_error(w->diag, "weights-path", entry->span, "there are no weights below `%s`", entry->prefix);
+        const char *near = nearest_part(w, entry->prefix);
+        if (near) diag_help(w->diag, d, "did you mean `%s`?", near);
+        else diag_help(w->diag, d, "the first weight is `%s`", w->wanted.items[0].info.path);
+    }
+    return good;
+}
+
 static bool open_entries(Weights *w) {
     bool good = true;
     for (int i = 0; i < w->entries.count; i++) {
@@ -275,7 +316,7 @@ static bool use_seed(Weights *w, const char *text) {
 static bool use_files(Weights *w, Model *const *models, int count, const WeightOptions *options) {
     collect_entries(w, models, count, options);
     find_owners(w);
-    if (!report_ownerless(w, models, count) || !open_entries(w)) return false;
+    if (!check_prefixes(w) || !report_ownerless(w, models, count) || !open_entries(w)) return false;
     Renames *renames = options->rename ? renames_read(w->arena, w->diag, options->rename) : NULL;
     if (options->rename && !renames) return false;
     bool good = true;
