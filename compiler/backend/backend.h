@@ -1,5 +1,5 @@
-/* From a program to a file: LLVM IR for every distinct kernel, the tables that runtime/program.h describes, an object file, the blob
- * of weights, and the link with the runtime. */
+/* From a program to a file: LLVM IR for every distinct kernel, the tables that runtime/program.h describes, an object file, the
+ * blob of weights, and the link with the runtime. */
 #ifndef CAI_BACKEND_H
 #define CAI_BACKEND_H
 
@@ -41,8 +41,8 @@ LLVMValueRef begin_kernel(Module *m, const char *name);
 void finish_kernel(Module *m);
 
 void return_to_block(Module *m, LLVMBasicBlockRef block); /* code goes on at its end, or before the branch that ends it */
-/* Moves the builder to m->hoist where what follows does not change within the innermost loop (inner is false, and there is a hoist
- * point). Gives the block to step_back to. */
+/* Moves the builder to m->hoist where what follows does not change within the innermost loop (inner is false, and there is a
+ * hoist point). Gives the block to step_back to. */
 LLVMBasicBlockRef step_out(Module *m, bool inner);
 void step_back(Module *m, LLVMBasicBlockRef from);
 
@@ -56,7 +56,8 @@ LLVMValueRef get_f32(Module *m, double value);
 bool get_constant(LLVMValueRef value, int64_t *constant);           /* whether an i64 is a constant */
 LLVMValueRef get_lane_numbers(Module *m, LLVMTypeRef element, int lanes); /* <0, 1, 2, ...> */
 LLVMValueRef get_splat(Module *m, LLVMValueRef scalar, int lanes); /* constant or insert + shuffle */
-LLVMValueRef get_dim(Module *m, Dim dim);                           /* i64: a constant, or computed from symbols at the entry, once */
+/* i64: a constant, or computed from symbols at the entry, once */
+LLVMValueRef get_dim(Module *m, Dim dim);
 LLVMValueRef get_argument(Module *m, int index);                    /* args[index], loaded at the entry, once */
 LLVMValueRef get_element(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index); /* address */
 /* The same where lane 0 may lie outside, before a vector whose mask leaves it out. */
@@ -66,7 +67,8 @@ void emit_store(Module *m, LLVMValueRef value, LLVMValueRef address, int align);
 /* Lanes whose mask bit is 0 are neither read nor written; they load as zero. mask NULL: all lanes. */
 LLVMValueRef emit_masked_load(Module *m, LLVMTypeRef type, LLVMValueRef address, int align, LLVMValueRef mask);
 void emit_masked_store(Module *m, LLVMValueRef value, LLVMValueRef address, int align, LLVMValueRef mask);
-LLVMValueRef emit_gather(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef indices, LLVMValueRef mask); /* type: the vector's */
+/* type: the vector's */
+LLVMValueRef emit_gather(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef indices, LLVMValueRef mask);
 void emit_scatter(Module *m, LLVMValueRef value, LLVMValueRef base, LLVMValueRef indices, LLVMValueRef mask);
 LLVMValueRef emit_lane_mask(Module *m, LLVMValueRef count, int lanes); /* lane < count, count an i64 */
 LLVMValueRef emit_add(Module *m, LLVMValueRef a, LLVMValueRef b);   /* i64, folding constants 0 */
@@ -79,8 +81,10 @@ LLVMValueRef emit_min(Module *m, LLVMValueRef a, LLVMValueRef b);   /* of signed
 LLVMValueRef emit_max(Module *m, LLVMValueRef a, LLVMValueRef b);
 /* a OP b on floats, which may be contracted into a multiply-add: LLVMFAdd, LLVMFSub, LLVMFMul, LLVMFDiv. */
 LLVMValueRef emit_float(Module *m, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b);
-LLVMValueRef emit_muladd(Module *m, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c); /* a * b + c on floats: llvm.fma where the target has it */
-LLVMValueRef emit_intrinsic(Module *m, const char *name, LLVMTypeRef overload, LLVMValueRef *args, int count); /* overload NULL: none */
+/* a * b + c on floats: llvm.fma where the target has it */
+LLVMValueRef emit_muladd(Module *m, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
+/* overload NULL: none */
+LLVMValueRef emit_intrinsic(Module *m, const char *name, LLVMTypeRef overload, LLVMValueRef *args, int count);
 LLVMValueRef emit_stack(Module *m, LLVMTypeRef element, int64_t count); /* room in the function's frame, 64-byte aligned */
 void emit_prefetch(Module *m, LLVMValueRef address, int locality);  /* 3: L1, 2: L2 */
 
@@ -110,13 +114,15 @@ Loop begin_carrying(Module *m, Carried *values, LLVMValueRef from, LLVMValueRef 
 void end_carrying(Module *m, Loop *loop, Carried *values);
 Loop begin_carrying_if(Module *m, Carried *values, LLVMValueRef condition); /* a loop of one round, or none */
 
-/* Adds to `sums` the terms 0 <= i < count, which emit_part adds up from one number to another. More than `part` terms are added up in parts,
- * and those on the stack: rounding errors grow with the length of a chain of additions. Costs four instructions a register and part. */
+/* Adds to `sums` the terms 0 <= i < count, which emit_part adds up from one number to another. More than `part` terms are added
+ * up in parts, and those on the stack: rounding errors grow with the length of a chain of additions. Costs four instructions a
+ * register and part. */
 enum { MOST_TERMS = 288 }; /* in one chain */
 typedef void (*SumPart)(void *context, LLVMValueRef from, LLVMValueRef to, Carried *sums);
 void emit_sum_in_parts(Module *m, Carried *sums, LLVMValueRef count, int64_t part, SumPart emit_part, void *context);
 LLVMValueRef emit_lane_sum(Module *m, LLVMValueRef vector); /* its lanes added up, halves first */
-/* No load moves across, none is shared between both sides: in unrolled code LLVM would else hold more values than there are registers. */
+/* No load moves across, none is shared between both sides: in unrolled code LLVM would else hold more values than there are
+ * registers. */
 void emit_barrier(Module *m);
 
 /* `Branch b = begin_if(m, condition); ...; end_if(m, &b);`, with `begin_else(m, &b)` between where wanted. */
@@ -168,8 +174,8 @@ bool coord_varies(const Coord *coord);                   /* between lanes */
 bool point_varies(const Point *point);
 
 /* Loads from and stores to a value at a point: registers of the value's type, unit stride, broadcast or gathered as the layout
- * has it. Lanes outside the mask are not read unless memory is there, and hold anything; nor written, except that a BLOCKED value's
- * spare lanes are stored as zero. Coordinates that are the same in all lanes must be inside the value. */
+ * has it. Lanes outside the mask are not read unless memory is there, and hold anything; nor written, except that a BLOCKED
+ * value's spare lanes are stored as zero. Coordinates that are the same in all lanes must be inside the value. */
 LLVMValueRef emit_rounded(Module *m, LLVMValueRef value, DType type); /* to what storing as f16 or bf16 would make of it */
 LLVMValueRef emit_value_load(Module *m, const Value *value, LLVMValueRef base, const Point *point);
 void emit_value_store(Module *m, const Value *value, LLVMValueRef base, const Point *point, LLVMValueRef elements);
@@ -187,8 +193,8 @@ typedef struct Tail {
     Vec(Memo) memo;           /* what has been computed, so that what two operators share is computed once */
 } Tail;
 
-/* The value of `node` at `point`: a vector of point->lanes elements in registers (see elementwise.c), or a scalar where lanes is 1.
- * Walks the kernel's members down to its inputs (loaded in whatever layout they have) and known nodes. */
+/* The value of `node` at `point`: a vector of point->lanes elements in registers (see elementwise.c), or a scalar where lanes is
+ * 1. Walks the kernel's members down to its inputs (loaded in whatever layout they have) and known nodes. */
 LLVMValueRef emit_expr(Tail *tail, const Node *node, const Point *point);
 /* The anchor's result `elements` at `point` goes through the kernel's tail and into the output: the last act of every emitter. */
 void emit_tail_store(Tail *tail, const Point *point, LLVMValueRef elements);
@@ -213,12 +219,13 @@ typedef struct EmitOptions {
     CodeSize *size;   /* for --explain: filled where not NULL and an object is written */
 } EmitOptions;
 
-/* Emits every distinct kernel and the tables, and writes an object file. False, with *error (in program->arena), where LLVM or the
- * file system refuses. */
+/* Emits every distinct kernel and the tables, and writes an object file. False, with *error (in program->arena), where LLVM or
+ * the file system refuses. */
 bool backend_object(const Program *program, const EmitOptions *options, const char *path, const char **error);
 
 /* ---- object.c: weights as an ELF object with one large read-only section, symbol cai_the_weights, aligned to a page ---- */
-bool weights_object(const Program *program, const RefSource *weights, const char *path, void (*progress)(uint64_t done, uint64_t all), const char **error);
+bool weights_object(const Program *program, const RefSource *weights, const char *path,
+                    void (*progress)(uint64_t done, uint64_t all), const char **error);
 
 /* ---- link.c ---- */
 typedef struct LinkOptions {
@@ -227,6 +234,7 @@ typedef struct LinkOptions {
     bool blas;
 } LinkOptions;
 /* Links objects with the runtime into `output`, written beside its name and renamed. */
-bool link_program(const char *const *objects, int count, const char *output, const LinkOptions *options, Arena *arena, const char **error);
+bool link_program(const char *const *objects, int count, const char *output, const LinkOptions *options, Arena *arena,
+                  const char **error);
 
 #endif

@@ -20,8 +20,10 @@ static Node *partner(TestGraph *t, const Pool *pool, const Node *x) {
     case 0: return splat(t, constants[random_below(t, COUNT_OF(constants))]);
     case 1: return new_parameter(t, 0.5, 1.5, SIZES(x->shape.dims[1], size(t, 1), size(t, 1)));
     case 2: return new_parameter(t, 0.5, 1.5, SIZES(size(t, 1), x->shape.dims[1], size(t, 1), x->shape.dims[3]));
-    default: return shape_equal(other->shape, x->shape) ? other : new_parameter(t, -1, 1, SIZES(x->shape.dims[1], size(t, 1), size(t, 1)));
+    default: break;
     }
+    if (shape_equal(other->shape, x->shape)) return other;
+    return new_parameter(t, -1, 1, SIZES(x->shape.dims[1], size(t, 1), size(t, 1)));
 }
 
 static Node *condition(TestGraph *t, const Pool *pool, const Node *x) {
@@ -42,7 +44,8 @@ static Node *random_elementwise(TestGraph *t, Op op, const Pool *pool) {
     case OP_and: case OP_or: return as_float(t, binary(t, op, condition(t, pool, x), condition(t, pool, x)));
     case OP_eq: case OP_ne: case OP_lt: case OP_le: return as_float(t, binary(t, op, x, y));
     case OP_pow: return binary(t, op, positive(t, x), splat(t, (double)random_below(t, 9) / 2 - 1));
-    case OP_div: return random_below(t, 2) ? binary(t, op, x, positive(t, y)) : binary(t, op, x, new_parameter(t, 0.5, 1.5, SIZES(x->shape.dims[1], size(t, 1), size(t, 1))));
+    case OP_div: return random_below(t, 2) ? binary(t, op, x, positive(t, y))
+        : binary(t, op, x, new_parameter(t, 0.5, 1.5, SIZES(x->shape.dims[1], size(t, 1), size(t, 1))));
     case OP_select: return build_select(t->graph, condition(t, pool, x), x, build_broadcast(t->graph, y, 4, x->shape.dims));
     default: break;
     }
@@ -51,7 +54,8 @@ static Node *random_elementwise(TestGraph *t, Op op, const Pool *pool) {
 }
 
 static Node *random_slice(TestGraph *t, Node *x) {
-    int64_t width = size_of(x, 3), channels = size_of(x, 1), from = random_below(t, (int)channels), count = 1 + random_below(t, (int)(channels - from)), step = 1 + random_below(t, 2);
+    int64_t width = size_of(x, 3), channels = size_of(x, 1), from = random_below(t, (int)channels),
+        count = 1 + random_below(t, (int)(channels - from)), step = 1 + random_below(t, 2);
     int64_t left = random_below(t, (int)width);
     Dim begin[4] = {size(t, 0), size(t, from), size(t, 0), size(t, left)};
     Dim sizes[4] = {x->shape.dims[0], size(t, count), x->shape.dims[2], size(t, (width - left - 1) / step + 1)};
@@ -93,8 +97,8 @@ static Node *random_movement(TestGraph *t, Op op, const Pool *pool) {
         return build_broadcast(t->graph, build_sum(t->graph, x, &axis, 1), 4, x->shape.dims);
     }
     case OP_gather: {
-        Node *index = MAKE(t, argmax, &x, 1, 1), *flat = build_slice(t->graph, index, (Dim[]){size(t, 0), size(t, 0), size(t, 0), size(t, 0)},
-                                                                     (Dim[]){size(t, 1), size(t, 1), size(t, 1), size(t, 1)}, NULL);
+        Dim zero = size(t, 0), one = size(t, 1), begin[4] = {zero, zero, zero, zero}, sizes[4] = {one, one, one, one};
+        Node *flat = build_slice(t->graph, MAKE(t, argmax, &x, 1, 1), begin, sizes, NULL);
         return MAKE(t, gather, ((Node *[]){x, build_reshape(t->graph, flat, SIZES(size(t, 1)))}), 2, 1);
     }
     default: return x;
@@ -104,15 +108,19 @@ static Node *random_movement(TestGraph *t, Op op, const Pool *pool) {
 static Node *random_contraction(TestGraph *t, Op op, const Pool *pool) {
     Dims *dims = t->graph->dims;
     Node *x = any(t, pool);
-    int64_t channels = size_of(x, 1), width = size_of(x, 3), stride = 1 + random_below(t, 2), groups = random_below(t, 3) ? 1 : channels;
+    int64_t channels = size_of(x, 1), width = size_of(x, 3), stride = 1 + random_below(t, 2);
+    int64_t groups = random_below(t, 3) ? 1 : channels;
     int64_t before = random_below(t, 2);
     if (op == OP_matmul) {
         Node *w = new_parameter(t, -1, 1, SIZES(size(t, width), size(t, 4)));
-        Node *rows = build_reshape(t->graph, x, SIZES(dim_mul(dims, dim_mul(dims, x->shape.dims[0], x->shape.dims[1]), x->shape.dims[2]), x->shape.dims[3]));
-        return build_reshape(t->graph, graph_make(t->graph, op, (Node *[]){rows, w}, 2, NULL), SIZES(x->shape.dims[0], x->shape.dims[1], x->shape.dims[2], size(t, 4)));
+        Node *rows = build_reshape(t->graph, x, SIZES(dim_mul(dims, dim_mul(dims, x->shape.dims[0], x->shape.dims[1]),
+                                                              x->shape.dims[2]), x->shape.dims[3]));
+        return build_reshape(t->graph, graph_make(t->graph, op, (Node *[]){rows, w}, 2, NULL),
+                             SIZES(x->shape.dims[0], x->shape.dims[1], x->shape.dims[2], size(t, 4)));
     }
     int64_t kernel = width + 2 * before >= 3 ? 3 : 1;
-    Node *w = new_parameter(t, -0.5, 0.5, SIZES(size(t, channels == groups ? channels : 4), size(t, channels / groups), size(t, 1), size(t, kernel)));
+    Node *w = new_parameter(t, -0.5, 0.5, SIZES(size(t, channels == groups ? channels : 4), size(t, channels / groups),
+                                                size(t, 1), size(t, kernel)));
     if (op == OP_convolution_input) {
         w = new_parameter(t, -0.5, 0.5, SIZES(size(t, channels), size(t, groups == 1 ? 3 : 1), size(t, 1), size(t, kernel)));
         DimList sizes = DIMS(x->shape.dims[2], size(t, (width - 1) * stride + kernel - 2 * before));
@@ -130,13 +138,18 @@ static Node *random_window(TestGraph *t, Op op, const Pool *pool) {
     if (op == OP_pool_sum) return MAKE(t, pool_sum, &x, 1, INTS(1, 2), INTS(1, 2), INTS(0, width % 2), sizes);
     if (op == OP_pool_max) return MAKE(t, pool_max, &x, 1, INTS(1, 2), INTS(1, 2), INTS(1, 1), INTS(0, width % 2), sizes);
     if (op == OP_max_pool_gather)
-        return MAKE(t, max_pool_gather, ((Node *[]){x, unary(t, OP_sin, x)}), 2, INTS(1, 2), INTS(1, 2), INTS(1, 1), INTS(0, width % 2), sizes);
-    return MAKE(t, resample, &x, 1, sizes, intern(t->graph->names, random_below(t, 2) ? "nearest" : "bilinear"), intern(t->graph->names, "half_pixel"));
+        return MAKE(t, max_pool_gather, ((Node *[]){x, unary(t, OP_sin, x)}), 2, INTS(1, 2), INTS(1, 2), INTS(1, 1),
+                    INTS(0, width % 2), sizes);
+    return MAKE(t, resample, &x, 1, sizes, intern(t->graph->names, random_below(t, 2) ? "nearest" : "bilinear"),
+                intern(t->graph->names, "half_pixel"));
 }
 
 static Node *random_source(TestGraph *t, Op op, const Node *like) {
     if (op == OP_iota) return MAKE(t, iota, NULL, 0, DTYPE_F32, {4, like->shape.dims}, random_below(t, 4));
-    if (op == OP_size) return binary(t, OP_add, (Node *)like, binary(t, OP_mul, splat(t, 0.01), MAKE(t, size, NULL, 0, DTYPE_F32, {1, &like->shape.dims[2]})));
+    if (op == OP_size) {
+        Node *height = MAKE(t, size, NULL, 0, DTYPE_F32, {1, &like->shape.dims[2]});
+        return binary(t, OP_add, (Node *)like, binary(t, OP_mul, splat(t, 0.01), height));
+    }
     if (op == OP_uniform) return MAKE(t, uniform, NULL, 0, intern(t->graph->names, "noise"), DTYPE_F32, {4, like->shape.dims});
     return build_splat(t->graph, 0.5, like->shape);
 }
@@ -152,7 +165,8 @@ static Node *random_node(TestGraph *t, Op op, const Pool *pool) {
     case CLASS_WINDOW: return random_window(t, op, pool);
     default: break;
     }
-    if (op == OP_sum) return build_sum(t->graph, x, random_below(t, 2) ? (int64_t[]){1, 3} : (int64_t[]){2, 3}, 1 + random_below(t, 2));
+    if (op == OP_sum) return build_sum(t->graph, x, random_below(t, 2) ? (int64_t[]){1, 3} : (int64_t[]){2, 3},
+                                       1 + random_below(t, 2));
     if (op == OP_reduce_max) return MAKE(t, reduce_max, &x, 1, INTS(2, 3));
     if (op == OP_argmax) return as_float(t, MAKE(t, argmax, &x, 1, 1));
     return x;
