@@ -17,6 +17,7 @@
 
 enum {
     MAX_MEMBERS = 96,          /* of one kernel: bounds the size of its code and the depth of expr.c's walk */
+    MAX_TAIL_COST = 200,       /* of elementwise work behind a strict anchor, whose emitter writes it out for every register of a tile */
     MAX_RECOMPUTE = 14,        /* cost up to which a value is computed again for a second reader: about an exp */
     SMALL_WEIGHT = 65536,      /* elements that may be folded while building even if they come of few */
     MAX_WEIGHT_GROWTH = 8      /* beyond that, times as large as the parameters they are made of */
@@ -33,7 +34,7 @@ typedef struct Mark {
     Node *anchor;   /* of a kernel's head */
     Node *mover;    /* of a kernel's head: list of movement members in its frame, linked through next_mover */
     Node *next_mover;
-    int members;    /* of a kernel's head */
+    int members, work; /* of a kernel's head: nodes, and their cost together */
     int cost;       /* of computing the node again from what is in memory anyway */
     Node *source;   /* the one large thing that is read for it, or NULL; itself where it cannot be computed again */
     int source_reads; /* how often */
@@ -290,6 +291,7 @@ static void store(Fuse *fuse, Node *node) {
     mark->frame = node;
     mark->under = NULL;
     mark->members = 1;
+    mark->work = op_cost(node);
     if (is_anchor(node)) mark->anchor = node;
 }
 
@@ -303,6 +305,7 @@ static bool join_as_anchor(Fuse *fuse, Node *node, Node *frame) {
     Mark *head = mark_of(fuse, frame);
     if (head->under || head->anchor || op_info[node->op].class == CLASS_SCATTER) return false;
     if (!shape_dims_equal(node->shape, frame->shape)) return false;
+    if (is_strict(node) && head->work > MAX_TAIL_COST) return false;
     if (is_strict(node))
         for (Node *mover = head->mover; mover; mover = mark_of(fuse, mover)->next_mover) store(fuse, mover);
     head->anchor = node;
@@ -314,6 +317,7 @@ static bool join(Fuse *fuse, Node *node, Node *frame) {
     Mark *mark = mark_of(fuse, node);
     Node *head = kernel_head(fuse, frame ? frame : mark_of(fuse, mark->under)->frame);
     if (mark_of(fuse, head)->members >= MAX_MEMBERS) return false;
+    if (is_strict(mark_of(fuse, head)->anchor) && mark_of(fuse, head)->work + op_cost(node) > MAX_TAIL_COST) return false;
     if (!frame && mark->tail) return false;
     if (is_anchor(node)) {
         if (!frame || !join_as_anchor(fuse, node, frame)) return false;
@@ -328,6 +332,7 @@ static bool join(Fuse *fuse, Node *node, Node *frame) {
     }
     mark->frame = frame ? frame : node;
     mark_of(fuse, head)->members++;
+    mark_of(fuse, head)->work += op_cost(node);
     return true;
 }
 

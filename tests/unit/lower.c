@@ -349,6 +349,19 @@ static void test_two_contractions_meet(void) {
     CU_ASSERT_TRUE(runs_right(program, 1, 4));
 }
 
+/* A tail is written out for every register of a tile: very much of it is a kernel of its own. */
+static void test_long_tail(void) {
+    for (int length = 4; length <= 40; length *= 10) {
+        begin_graph();
+        Node *x = conv(add_input("x", N, constant(16), H, H), 16, 3);
+        for (int i = 0; i < length; i++) x = build_unary(g, OP_tanh, x);
+        add_output("y", conv(x, 16, 1));
+        Program *program = lowered();
+        CU_ASSERT_EQUAL(program->launches.count - program->copies, length == 4 ? 2 : 3);
+        CU_ASSERT_TRUE(runs_right(program, 1, 2));
+    }
+}
+
 static Node *softmax(Node *x, int64_t axis) {
     reduce_max_attributes attributes = {{1, &axis}};
     Node *largest = graph_make(g, OP_reduce_max, &x, 1, &attributes);
@@ -841,6 +854,7 @@ void suite_lower(void) {
     CU_add_test(suite, "estimates", test_estimates);
     CU_add_test(suite, "elementwise work joins the tail", test_tail);
     CU_add_test(suite, "two contractions meet", test_two_contractions_meet);
+    CU_add_test(suite, "a long tail", test_long_tail);
     CU_add_test(suite, "softmax", test_softmax);
     CU_add_test(suite, "instance norm", test_instance_norm);
     CU_add_test(suite, "a chain of 10,000 nodes", test_deep_chain);
