@@ -202,7 +202,9 @@ static Value tensor_member(Evaluator *ev, const Expr *expr, Node *node) {
         return value_error;
     }
     Diagnostic *d = report(ev, "no-such-member", expr->span, "a tensor has no `%s`", expr->name);
-    report_suggestion(ev, d, expr->name, members, COUNT_OF(members));
+    Found found = library_find(ev->frame->unit, expr->name);
+    if (found.definition || builtin_knows(expr->name)) report_help(ev, d, "functions stand before: `%s(x)`", expr->name);
+    else report_suggestion(ev, d, expr->name, members, COUNT_OF(members));
     return value_error;
 }
 

@@ -139,6 +139,7 @@ static bool is_comparison(const SyntaxError *e) {
 
 /* Two lists of a mistake each: what was found, where; and the help for it. NULL where nothing special is known. */
 static const char *help_on_equals(Parser *p, const SyntaxError *e) {
+    if (p->source->text[e->span.end] == '>') return "the arrow is written `->`";
     char before = p->before_last_span.end == e->span.begin && e->span.begin > 0 ? p->source->text[e->span.begin - 1] : ' ';
     if (before && strchr("+-*/%@", before)) return arena_printf(p->arena, "write it out: `x = x %c y`", before);
     if (expects(e, "`{`") || expects(e, "`,`") || expects(e, "`)`") || expects(e, "`else`"))
