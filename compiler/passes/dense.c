@@ -1,0 +1,61 @@
+/* Convolutions that are matrix products: those whose kernel covers the whole map, and transposed ones of a map of one pixel (the first
+ * layer of many a generator). As products they read their weights once, in order; as convolutions they have one pixel to work on.
+ *
+ * Needs nothing; gives reshape, matmul, reshape, of which only the product is work. Stands behind batchnorm, which knows convolutions
+ * better. A kernel of one weight is left: it is as good a convolution, and its bias is done in registers. */
+#include "graph/ops.h"
+#include "passes/passes.h"
+
+/* The number of taps where all sizes of the kernel are known and equal the map's; else 0. */
+static int64_t whole_map_taps(const Node *w, const Dim *map) {
+    int64_t taps = 1, size;
+    for (int i = 2; i < w->shape.rank; i++) {
+        if (w->shape.dims[i] != map[i - 2] || !dim_is_const(map[i - 2], &size)) return 0;
+        taps *= size;
+    }
+    return taps;
+}
+
+static bool is_plain(IntList dilation, IntList before, int64_t groups) {
+    for (int i = 0; i < before.count; i++)
+        if (before.items[i] != 0 || dilation.items[i] != 1) return false;
+    return groups == 1;
+}
+
+static bool is_one_pixel(Graph *g, Shape shape) {
+    for (int i = 2; i < shape.rank; i++)
+        if (shape.dims[i] != dim_const(g->dims, 1)) return false;
+    return true;
+}
+
+static Node *matrix(Graph *g, Node *x, Dim rows, Dim columns) { return build_reshape(g, x, 2, (Dim[]){rows, columns}); }
+
+/* [N, I, kh, kw] with [O, I, kh, kw]: [N, I * kh * kw] @ [O, I * kh * kw] transposed. */
+static Node *forward(Graph *g, const Node *old, Node *x, Node *w) {
+    const convolution_attributes *c = ATTRIBUTES(old, convolution);
+    int64_t taps = whole_map_taps(w, x->shape.dims + 2);
+    if (taps <= 1 || !is_one_pixel(g, old->shape) || !is_plain(c->dilation, c->before, c->groups)) return NULL;
+    Dim depth = dim_scale(g->dims, x->shape.dims[1], taps);
+    Node *across = build_transpose(g, matrix(g, w, w->shape.dims[0], depth), (int64_t[]){1, 0});
+    Node *product = graph_make(g, OP_matmul, (Node *[]){matrix(g, x, x->shape.dims[0], depth), across}, 2, NULL);
+    return build_reshape(g, product, old->shape.rank, old->shape.dims);
+}
+
+/* [N, I, 1, 1] with [I, O, kh, kw]: [N, I] @ [I, O * kh * kw]. */
+static Node *transposed(Graph *g, const Node *old, Node *x, Node *w) {
+    const convolution_input_attributes *c = ATTRIBUTES(old, convolution_input);
+    int64_t taps = whole_map_taps(w, old->shape.dims + 2);
+    if (taps <= 1 || !is_one_pixel(g, x->shape) || !is_plain(c->dilation, c->before, c->groups)) return NULL;
+    Node *weights = matrix(g, w, w->shape.dims[0], dim_scale(g->dims, w->shape.dims[1], taps));
+    Node *product = graph_make(g, OP_matmul, (Node *[]){matrix(g, x, x->shape.dims[0], x->shape.dims[1]), weights}, 2, NULL);
+    return build_reshape(g, product, old->shape.rank, old->shape.dims);
+}
+
+static Node *dense(Graph *g, const Node *old, Node *const *in, void *context) {
+    (void)context;
+    if (old->op == OP_convolution) return forward(g, old, in[0], in[1]);
+    if (old->op == OP_convolution_input) return transposed(g, old, in[0], in[1]);
+    return NULL;
+}
+
+Graph *pass_dense(Graph *graph) { return graph_rewrite(graph, dense, NULL); }
