@@ -50,7 +50,7 @@ $(BUILD)/grammar/cai.tab.c $(BUILD)/grammar/cai.tab.h &: grammar/cai.y
 $(BUILD)/grammar/cai.lex.c: grammar/cai.l $(BUILD)/grammar/cai.tab.h
 	@mkdir -p $(@D); flex -o $@ $<
 $(BUILD)/grammar/%.o: $(BUILD)/grammar/%.c
-	$(CC) $(CINCLUDE) -Wno-unused-function -c -o $@ $<
+	$(CC) $(CINCLUDE) -Wno-unused-function -Wno-unused-but-set-variable -c -o $@ $<
 $(BUILD)/compiler/%.o: compiler/%.c | $(BUILD)/grammar/cai.tab.h
 	@mkdir -p $(@D); $(CC) $(CINCLUDE) -c -o $@ $<
 $(BUILD)/runtime/%.o: runtime/%.c
