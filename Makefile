@@ -28,7 +28,7 @@ LINK      := $(CC) -no-pie $(filter -fsanitize%,$(CFLAGS)) $(if $(wildcard $(LLD
 PACKAGES  := gcc make binutils libc6-dev llvm-19-dev lld-19 flex bison libpng-dev libjpeg-dev libjson-c-dev zlib1g-dev \
              libopenblas-serial-dev libcunit1-dev clang-19 libclang-rt-19-dev
 
-.PHONY: all deps check test sanitize races fuzz bench bless lint docs install clean demo
+.PHONY: all deps check test test-all sanitize races fuzz bench bless lint docs install clean demo
 all: $(BUILD)/cai $(BUILD)/runtime/libcai_runtime.a $(BUILD)/runtime/link.txt
 
 $(BUILD)/cai: $(OBJECTS) $(SHARED)
@@ -85,6 +85,10 @@ check: $(BUILD)/unit_tests
 test: deps
 	$(MAKE) -j$$(nproc) all $(BUILD)/unit_tests
 	CAI_VERIFY=1 tests/run $(STAGES)
+# With what takes long: every f32 through the polynomials, the sanitizers.
+test-all: test
+	CAI_SWEEP=1 $(BUILD)/unit_tests math
+	$(MAKE) sanitize races
 # The unit and golden tests once more, with clang's address and undefined-behaviour sanitizers.
 sanitize: deps
 	$(MAKE) -j$$(nproc) BUILD=build/sanitize CC=clang-19 CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" \
@@ -115,7 +119,7 @@ demo: deps
 
 install: all
 	install -D $(BUILD)/cai $(DESTDIR)$(PREFIX)/bin/cai
-	install -d $(DESTDIR)$(PREFIX)/lib/cai/stdlib $(DESTDIR)$(PREFIX)/lib/cai/runtime $(DESTDIR)$(PREFIX)/include
+	install -d $(DESTDIR)$(PREFIX)/lib/cai/stdlib $(DESTDIR)$(PREFIX)/lib/cai/runtime
 	cp -R stdlib/. $(DESTDIR)$(PREFIX)/lib/cai/stdlib
 	install -m 644 $(BUILD)/runtime/libcai_runtime.a $(BUILD)/runtime/link.txt $(DESTDIR)$(PREFIX)/lib/cai/runtime
 
