@@ -23,6 +23,11 @@ LLVMValueRef get_coord_vector(Module *m, const Coord *coord, int lanes) {
     return LLVMBuildAdd(m->builder, base, steps, "");
 }
 
+LLVMValueRef get_inside(Module *m, const Coord *coord, int lanes, LLVMValueRef size) {
+    if (!coord_varies(coord)) lanes = 1;
+    return LLVMBuildICmp(m->builder, LLVMIntULT, get_coord_vector(m, coord, lanes), get_splat(m, size, lanes), "");
+}
+
 /* ---- addresses ---- */
 
 /* The address of lane 0's element and how the others lie: `step` elements apart, or `offsets` from `base`. */

@@ -79,6 +79,9 @@ LLVMValueRef emit_div(Module *m, LLVMValueRef a, LLVMValueRef b);   /* i64, a >=
 LLVMValueRef emit_rem(Module *m, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef emit_min(Module *m, LLVMValueRef a, LLVMValueRef b);   /* of signed integers, scalars or vectors */
 LLVMValueRef emit_max(Module *m, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef emit_affine(Module *m, LLVMValueRef a, int64_t factor, int64_t addend); /* i64 */
+/* number % count, and divides number by count: takes a task's number apart from its innermost part on. */
+LLVMValueRef take_part(Module *m, LLVMValueRef *number, LLVMValueRef count);
 /* a OP b on floats, which may be contracted into a multiply-add: LLVMFAdd, LLVMFSub, LLVMFMul, LLVMFDiv. */
 LLVMValueRef emit_float(Module *m, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b);
 /* a * b + c on floats: llvm.fma where the target has it */
@@ -171,6 +174,7 @@ Coord coord_fixed(LLVMValueRef base);                    /* the same in all lane
 Coord coord_lanes(LLVMValueRef base, int64_t lane_step); /* base + lane_step * lane */
 LLVMValueRef get_coord_vector(Module *m, const Coord *coord, int lanes); /* <lanes x i64>; i64 where lanes is 1 */
 bool coord_varies(const Coord *coord);                   /* between lanes */
+LLVMValueRef get_inside(Module *m, const Coord *coord, int lanes, LLVMValueRef size); /* i1, of lanes where it varies: 0 <= it < size */
 bool point_varies(const Point *point);
 
 /* Loads from and stores to a value at a point: registers of the value's type, unit stride, broadcast or gathered as the layout

@@ -48,7 +48,7 @@ typedef struct ConvTile {
     int64_t flat_pixels;   /* 0, or the length of the pieces in which a flat map of free size is walked */
     bool plain;            /* the input is PLAIN */
     int task_rows;         /* tiles' rows in one task */
-    int next_lines;        /* cache lines of the next group's weights that a tile asks into L2 for each tap of an input block; 0: none */
+    int next_lines;        /* cache lines of the next group's weights that a tile asks into L2 for each tap of a block; 0: none */
     int near_lines;        /* how far ahead weights are asked into L1; 0: not */
 } ConvTile;
 

@@ -106,10 +106,6 @@ double conv_any_cost(const Kernel *kernel, const Target *target) {
 
 /* ---- the sums ---- */
 
-static LLVMValueRef scaled(Module *m, LLVMValueRef value, int64_t factor, int64_t addend) {
-    return emit_add(m, emit_mul(m, value, get_i64(m, factor)), get_i64(m, addend));
-}
-
 static LLVMValueRef both(Module *m, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildAnd(m->builder, a, b, "");
 }
@@ -124,12 +120,7 @@ LLVMValueRef any_load(AnyConv *c, int operand, const Point *point) {
 static Coord vector_coord(const Walk *w, int vector, int64_t step, int64_t first) {
     Module *m = w->c->m;
     LLVMValueRef j = emit_add(m, w->j, get_i64(m, vector * w->c->lanes));
-    return coord_lanes(scaled(m, j, step, first), step);
-}
-
-static LLVMValueRef lanes_within(AnyConv *c, const Coord *coord, LLVMValueRef size) {
-    Module *m = c->m;
-    return LLVMBuildICmp(m->builder, LLVMIntULT, get_coord_vector(m, coord, c->lanes), get_splat(m, size, c->lanes), "");
+    return coord_lanes(emit_affine(m, j, step, first), step);
 }
 
 /* The tap of the last axis, for all outputs and vectors. `x` and `weight` are set but for the last axis (and the weight's
@@ -141,12 +132,13 @@ static void add_tap(Walk *w, Point x, Point weight, int64_t tap, Carried *sums) 
     LLVMValueRef input[VECTORS];
     for (int v = 0; v < VECTORS; v++) {
         x.at[last] = vector_coord(w, v, w->last.scale, w->last.first + tap * w->last.step);
-        x.mask = w->masked ? lanes_within(c, &x.at[last], get_dim(m, w->last.input)) : NULL;
+        x.mask = w->masked ? get_inside(m, &x.at[last], c->lanes, get_dim(m, w->last.input)) : NULL;
         input[v] = any_load(c, 0, &x);
     }
     weight.at[last] = coord_fixed(get_i64(m, w->last.kernel_first + tap * w->last.kernel_step));
     for (int o = 0; o < OUTPUTS; o++) {
-        LLVMValueRef channel = emit_min(m, emit_add(m, w->first_output, get_i64(m, o)), emit_sub(m, c->group_outputs, get_i64(m, 1)));
+        LLVMValueRef last_output = emit_sub(m, c->group_outputs, get_i64(m, 1));
+        LLVMValueRef channel = emit_min(m, emit_add(m, w->first_output, get_i64(m, o)), last_output);
         if (c->op == OP_convolution) weight.at[0] = coord_fixed(emit_add(m, emit_mul(m, w->group, c->group_outputs), channel));
         else weight.at[1] = coord_fixed(channel);
         LLVMValueRef factor = get_splat(m, any_load(c, 1, &weight), c->lanes);
@@ -160,10 +152,10 @@ static LLVMValueRef find_outer(Walk *w, int axis, LLVMValueRef at, LLVMValueRef 
     Module *m = c->m;
     LLVMValueRef size = get_dim(m, c->kernel->anchor->inputs[0]->shape.dims[2 + axis]);
     if (c->op == OP_convolution) {
-        *place = emit_add(m, scaled(m, at, c->stride[axis], -c->before[axis]), scaled(m, tap, c->dilation[axis], 0));
+        *place = emit_add(m, emit_affine(m, at, c->stride[axis], -c->before[axis]), emit_affine(m, tap, c->dilation[axis], 0));
         return LLVMBuildICmp(m->builder, LLVMIntULT, *place, size, "");
     }
-    LLVMValueRef reach = emit_sub(m, emit_add(m, at, get_i64(m, c->before[axis])), scaled(m, tap, c->dilation[axis], 0));
+    LLVMValueRef reach = emit_sub(m, emit_add(m, at, get_i64(m, c->before[axis])), emit_affine(m, tap, c->dilation[axis], 0));
     LLVMValueRef stride = get_i64(m, c->stride[axis]);
     *place = LLVMBuildSDiv(m->builder, reach, stride, "");
     LLVMValueRef whole = LLVMBuildICmp(m->builder, LLVMIntEQ, emit_mul(m, *place, stride), reach, "");
@@ -217,7 +209,7 @@ static void store_output(Walk *w, int output, const Carried *sums) {
     for (int i = 0; i < c->axes - 1; i++) point.at[2 + i] = coord_fixed(w->first_outer[i]);
     for (int v = 0; v < VECTORS; v++) {
         Coord j = vector_coord(w, v, 1, 0);
-        point.mask = w->masked ? lanes_within(c, &j, get_dim(m, w->last.count)) : NULL;
+        point.mask = w->masked ? get_inside(m, &j, c->lanes, get_dim(m, w->last.count)) : NULL;
         point.at[last] = vector_coord(w, v, w->last.out_step, w->last.out_first);
         emit_tail_store(&c->tail, &point, sums->at[output * VECTORS + v]);
     }
@@ -261,20 +253,14 @@ static ConvShape last_axis_shape(const AnyConv *c) {
     };
 }
 
-static LLVMValueRef take(Module *m, LLVMValueRef *number, LLVMValueRef count) {
-    LLVMValueRef part = emit_rem(m, *number, count);
-    *number = emit_div(m, *number, count);
-    return part;
-}
-
 static void emit_task(AnyConv *c, LLVMValueRef task) {
     Module *m = c->m;
     Dims *dims = c->kernel->program->graph->dims;
     ConvShape shape = last_axis_shape(c);
     Walk w = {.c = c};
-    for (int i = c->axes - 2; i >= 0; i--) w.first_outer[i] = take(m, &task, get_dim(m, c->kernel->anchor->shape.dims[2 + i]));
-    w.first_output = emit_mul(m, take(m, &task, get_dim(m, output_tiles(dims, c))), get_i64(m, OUTPUTS));
-    w.group = take(m, &task, get_i64(m, c->groups));
+    for (int i = c->axes - 2; i >= 0; i--) w.first_outer[i] = take_part(m, &task, get_dim(m, c->kernel->anchor->shape.dims[2 + i]));
+    w.first_output = emit_mul(m, take_part(m, &task, get_dim(m, output_tiles(dims, c))), get_i64(m, OUTPUTS));
+    w.group = take_part(m, &task, get_i64(m, c->groups));
     w.image = task;
     int64_t phases = shape.transposed ? shape.stride[1] : 1;
     for (int64_t phase = 0; phase < phases; phase++) {

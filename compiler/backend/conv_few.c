@@ -114,7 +114,8 @@ static LLVMValueRef emit_sums(Module *m, LLVMValueRef *vectors, int count, int l
         }
     for (int each = lanes / count; each > 1; each /= 2) { /* adjacent parts of each sum */
         int width = count * each / 2;
-        all[0] = emit_float(m, LLVMFAdd, emit_every_other(m, all[0], all[0], width, 0), emit_every_other(m, all[0], all[0], width, 1));
+        LLVMValueRef even = emit_every_other(m, all[0], all[0], width, 0), odd = emit_every_other(m, all[0], all[0], width, 1);
+        all[0] = emit_float(m, LLVMFAdd, even, odd);
     }
     return all[0];
 }

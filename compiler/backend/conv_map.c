@@ -243,13 +243,6 @@ static void emit_phases(Conv *c, LLVMValueRef phase, LLVMValueRef part, int bloc
     }
 }
 
-/* Takes `count` off the innermost end of a task's number. */
-static LLVMValueRef take(Module *m, LLVMValueRef *number, LLVMValueRef count) {
-    LLVMValueRef part = emit_rem(m, *number, count);
-    *number = emit_div(m, *number, count);
-    return part;
-}
-
 static Dim row_parts(Dims *dims, const ConvShape *shape, const ConvTile *tile) {
     return dim_ceil_div(dims, tile_rows(dims, shape, tile, 0), tile->task_rows); /* phase 0 has the most rows */
 }
@@ -263,10 +256,10 @@ static void emit_task(Conv *c, LLVMValueRef task) {
     Module *m = c->m;
     int64_t lanes = c->lanes, width = c->tile->blocks, blocks = group_blocks(c), tiles = tiles_of_group(&c->shape, c->tile, c->lanes);
     int64_t reduction = c->shape.inputs * c->shape.kernel[0] * c->shape.kernel[1];
-    LLVMValueRef part = take(m, &task, get_dim(m, row_parts(dims_of(c), &c->shape, c->tile)));
-    c->image = take(m, &task, get_dim(m, c->shape.images));
-    LLVMValueRef phase = take(m, &task, get_i64(m, conv_phases(&c->shape)));
-    LLVMValueRef tile = take(m, &task, get_i64(m, tiles)), group = task;
+    LLVMValueRef part = take_part(m, &task, get_dim(m, row_parts(dims_of(c), &c->shape, c->tile)));
+    c->image = take_part(m, &task, get_dim(m, c->shape.images));
+    LLVMValueRef phase = take_part(m, &task, get_i64(m, conv_phases(&c->shape)));
+    LLVMValueRef tile = take_part(m, &task, get_i64(m, tiles)), group = task;
     LLVMValueRef channel = emit_mul(m, tile, get_i64(m, width * lanes));
     c->first_channel = emit_add(m, emit_mul(m, group, get_i64(m, c->shape.outputs)), channel);
     c->image_offset = emit_mul(m, c->image, c->image_stride);

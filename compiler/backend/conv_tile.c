@@ -18,10 +18,6 @@
 
 enum { LINE_FLOATS = 16 };
 
-static LLVMValueRef scaled(Module *m, LLVMValueRef value, int64_t factor, int64_t addend) {
-    return emit_add(m, emit_mul(m, value, get_i64(m, factor)), get_i64(m, addend));
-}
-
 /* ---- which pixels a tap reaches, and where ---- */
 
 static bool inside(const ConvAxis *a, int64_t fixed, int64_t along, int64_t tap) {
@@ -43,7 +39,8 @@ static bool reads_any(const Conv *c, const ConvSite *site, int64_t row_tap, int6
 
 LLVMValueRef conv_site_input(const Conv *c, const ConvSite *site) {
     Module *m = c->m;
-    LLVMValueRef y = scaled(m, site->y, c->rows.scale, c->rows.first), x = scaled(m, site->x, c->columns.scale, c->columns.first);
+    LLVMValueRef y = emit_affine(m, site->y, c->rows.scale, c->rows.first);
+    LLVMValueRef x = emit_affine(m, site->x, c->columns.scale, c->columns.first);
     LLVMValueRef at = emit_add(m, emit_mul(m, y, c->row_stride), emit_mul(m, x, get_i64(m, c->pixel_stride)));
     return emit_add(m, c->image_offset, at);
 }
@@ -61,12 +58,13 @@ static Pixel find_pixel(const Conv *c, const ConvSite *site, LLVMValueRef input,
     Module *m = c->m;
     const ConvAxis *x = &c->columns;
     int row = p / site->columns, column = p % site->columns;
-    LLVMValueRef first = get_element(m, m->f32, c->input, emit_add(m, input, get_i64(m, column_tap * x->step * c->pixel_stride)));
+    LLVMValueRef tapped = emit_add(m, input, get_i64(m, column_tap * x->step * c->pixel_stride));
+    LLVMValueRef first = get_element(m, m->f32, c->input, tapped);
     LLVMValueRef offset = emit_mul(m, get_i64(m, row * c->rows.scale), c->row_stride);
     offset = emit_add(m, offset, get_i64(m, column * x->scale * c->pixel_stride));
     Pixel pixel = {.address = get_element(m, m->f32, first, offset)};
     if (site->fixed_x != SITE_COMPUTED) return pixel;
-    LLVMValueRef at = scaled(m, site->x, x->scale, column * x->scale + x->first + x->step * column_tap);
+    LLVMValueRef at = emit_affine(m, site->x, x->scale, column * x->scale + x->first + x->step * column_tap);
     pixel.valid = LLVMBuildICmp(m->builder, LLVMIntULT, at, c->column_input, "inside");
     return pixel;
 }
@@ -129,7 +127,7 @@ static LLVMValueRef next_weights(const Conv *c, const Tap *tap) {
     Module *m = c->m;
     int64_t lanes = c->lanes, visits = (c->shape.inputs + lanes - 1) / lanes * c->shape.kernel[0] * c->shape.kernel[1];
     LLVMValueRef visit = emit_add(m, emit_mul(m, tap->site->share, get_i64(m, visits)), tap->visit);
-    LLVMValueRef line = scaled(m, visit, c->tile->next_lines * LINE_FLOATS, reduction(c) * tap->site->blocks * lanes);
+    LLVMValueRef line = emit_affine(m, visit, c->tile->next_lines * LINE_FLOATS, reduction(c) * tap->site->blocks * lanes);
     return emit_add(m, c->tile_weights, line);
 }
 
@@ -146,11 +144,11 @@ static void reduce_channels(const Conv *c, const Tap *tap, LLVMValueRef channels
     for (int u = 0; u < unroll; u++) {
         LLVMValueRef channel = emit_add(m, loop.index, get_i64(m, u));
         LLVMValueRef plane = c->tile->plain ? emit_mul(m, channel, c->channel_stride) : channel;
-        LLVMValueRef weights = emit_add(m, tap->weights, scaled(m, loop.index, width, u * width));
+        LLVMValueRef weights = emit_add(m, tap->weights, emit_affine(m, loop.index, width, u * width));
         multiply(c, tap, pixels, plane, weights, sums);
         int near = (width + LINE_FLOATS - 1) / LINE_FLOATS;
         if (c->tile->near_lines) prefetch_lines(c, emit_add(m, weights, get_i64(m, c->tile->near_lines * LINE_FLOATS)), near, 3);
-        if (next_each) prefetch_lines(c, emit_add(m, ahead, scaled(m, channel, next_each * LINE_FLOATS, 0)), next_each, 2);
+        if (next_each) prefetch_lines(c, emit_add(m, ahead, emit_affine(m, channel, next_each * LINE_FLOATS, 0)), next_each, 2);
     }
     end_carrying(m, &loop, sums);
 }
@@ -174,14 +172,14 @@ static void reduce_row(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef 
     int64_t taps = c->shape.kernel[0] * c->shape.kernel[1];
     LLVMValueRef left = emit_sub(m, get_i64(m, c->shape.inputs), emit_mul(m, block->number, get_i64(m, c->lanes)));
     LLVMValueRef channels = c->shape.inputs % c->lanes == 0 ? get_i64(m, c->lanes) : emit_min(m, left, get_i64(m, c->lanes));
-    LLVMValueRef ky = scaled(m, y_tap, c->rows.kernel_step, c->rows.kernel_first);
+    LLVMValueRef ky = emit_affine(m, y_tap, c->rows.kernel_step, c->rows.kernel_first);
     LLVMValueRef row_input = emit_add(m, block->input, emit_mul(m, y_tap, emit_mul(m, get_i64(m, c->rows.step), c->row_stride)));
     for (int64_t t = 0; t < x->taps; t++) {
-        LLVMValueRef place = scaled(m, ky, c->shape.kernel[1], x->kernel_first + x->kernel_step * t);
-        LLVMValueRef before = emit_add(m, scaled(m, block->number, c->lanes * taps, 0), emit_mul(m, place, channels));
+        LLVMValueRef place = emit_affine(m, ky, c->shape.kernel[1], x->kernel_first + x->kernel_step * t);
+        LLVMValueRef before = emit_add(m, emit_affine(m, block->number, c->lanes * taps, 0), emit_mul(m, place, channels));
         Tap tap = {.site = site, .row = row, .column = t, .input = row_input};
-        tap.weights = emit_add(m, c->tile_weights, scaled(m, before, site->blocks * c->lanes, 0));
-        tap.visit = emit_add(m, scaled(m, block->number, taps, 0), place);
+        tap.weights = emit_add(m, c->tile_weights, emit_affine(m, before, site->blocks * c->lanes, 0));
+        tap.visit = emit_add(m, emit_affine(m, block->number, taps, 0), place);
         reduce_channels(c, &tap, channels, sums);
     }
 }
@@ -190,7 +188,7 @@ static void reduce_row(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef 
 static void find_row_taps(const Conv *c, LLVMValueRef y, LLVMValueRef *from, LLVMValueRef *to) {
     Module *m = c->m;
     const ConvAxis *a = &c->rows;
-    LLVMValueRef zero = get_i64(m, 0), top = scaled(m, y, a->scale, a->first), step = get_i64(m, a->step);
+    LLVMValueRef zero = get_i64(m, 0), top = emit_affine(m, y, a->scale, a->first), step = get_i64(m, a->step);
     LLVMValueRef above = emit_max(m, emit_sub(m, zero, top), zero);
     LLVMValueRef below = emit_max(m, emit_sub(m, get_dim(m, a->input), top), zero);
     *from = emit_div(m, emit_add(m, above, get_i64(m, a->step - 1)), step);
@@ -237,8 +235,8 @@ Point conv_point(const Conv *c, const ConvSite *site, int pixel, int q) {
     point.at[0] = coord_fixed(c->image);
     point.at[1] = coord_lanes(channel, 1);
     point.at[1].aligned = true;
-    point.at[2] = coord_fixed(scaled(m, y, c->rows.out_step, c->rows.out_first));
-    point.at[3] = coord_fixed(scaled(m, x, c->columns.out_step, c->columns.out_first));
+    point.at[2] = coord_fixed(emit_affine(m, y, c->rows.out_step, c->rows.out_first));
+    point.at[3] = coord_fixed(emit_affine(m, x, c->columns.out_step, c->columns.out_first));
     if (c->flat_length) {
         point.at[2] = coord_fixed(get_i64(m, 0));
         point.at[3] = coord_fixed(emit_add(m, emit_mul(m, y, get_i64(m, c->flat_length)), x));

@@ -54,11 +54,6 @@ static LLVMValueRef place(Walk *w, int axis, LLVMValueRef p) {
     return emit_add(m, emit_mul(m, p, get_i64(m, w->c->stride[axis])), offset);
 }
 
-static LLVMValueRef lanes_within(AnyConv *c, const Coord *coord, LLVMValueRef size) {
-    Module *m = c->m;
-    return LLVMBuildICmp(m->builder, LLVMIntULT, get_coord_vector(m, coord, c->lanes), get_splat(m, size, c->lanes), "");
-}
-
 static void add_vectors(Walk *w, Carried *sums) {
     AnyConv *c = w->c;
     Module *m = c->m;
@@ -67,7 +62,8 @@ static void add_vectors(Walk *w, Carried *sums) {
     Loop loop = begin_carrying(m, sums, get_i64(m, 0), width, c->lanes);
     w->dy.at[2 + last] = coord_lanes(loop.index, 1);
     w->x.at[2 + last] = coord_lanes(place(w, last, loop.index), c->stride[last]);
-    LLVMValueRef exists = lanes_within(c, &w->dy.at[2 + last], width), inside = lanes_within(c, &w->x.at[2 + last], map);
+    LLVMValueRef exists = get_inside(m, &w->dy.at[2 + last], c->lanes, width);
+    LLVMValueRef inside = get_inside(m, &w->x.at[2 + last], c->lanes, map);
     LLVMValueRef mask = LLVMBuildAnd(m->builder, exists, inside, "");
     w->dy.mask = w->x.mask = mask;
     LLVMValueRef x[INPUTS];
@@ -117,20 +113,15 @@ static void store_sum(Walk *w, int o, int i, LLVMValueRef sum) {
     end_if(m, &exists);
 }
 
-static LLVMValueRef take(Module *m, LLVMValueRef *number, LLVMValueRef count) {
-    LLVMValueRef part = emit_rem(m, *number, count);
-    *number = emit_div(m, *number, count);
-    return part;
-}
-
 static void find_task(Walk *w, LLVMValueRef task) {
     AnyConv *c = w->c;
     Module *m = c->m;
     Dims *dims = c->kernel->program->graph->dims;
     Shape shape = anchor_of(c)->shape;
-    for (int i = c->axes - 1; i >= 0; i--) w->tap[i] = take(m, &task, get_i64(m, c->taps[i]));
-    w->first_input = emit_mul(m, take(m, &task, get_dim(m, tiles(dims, shape.dims[1], 1, INPUTS))), get_i64(m, INPUTS));
-    w->first_output = emit_mul(m, take(m, &task, get_dim(m, tiles(dims, shape.dims[0], c->groups, OUTPUTS))), get_i64(m, OUTPUTS));
+    for (int i = c->axes - 1; i >= 0; i--) w->tap[i] = take_part(m, &task, get_i64(m, c->taps[i]));
+    w->first_input = emit_mul(m, take_part(m, &task, get_dim(m, tiles(dims, shape.dims[1], 1, INPUTS))), get_i64(m, INPUTS));
+    LLVMValueRef output_tiles = get_dim(m, tiles(dims, shape.dims[0], c->groups, OUTPUTS));
+    w->first_output = emit_mul(m, take_part(m, &task, output_tiles), get_i64(m, OUTPUTS));
     w->group = task;
     w->inputs = get_dim(m, shape.dims[1]);
     w->outputs = get_dim(m, dim_floor_div(dims, shape.dims[0], c->groups));

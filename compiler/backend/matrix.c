@@ -296,26 +296,20 @@ static void emit_panel(Matrix *x, int blocks, LLVMValueRef from, LLVMValueRef to
     end_loop(m, &pieces);
 }
 
-static LLVMValueRef take(Module *m, LLVMValueRef *number, LLVMValueRef count) {
-    LLVMValueRef part = emit_rem(m, *number, count);
-    *number = emit_div(m, *number, count);
-    return part;
-}
-
 static void find_matrix(Matrix *x, LLVMValueRef number) {
     Module *m = x->m;
     x->matrix = number;
     for (int i = x->rank - 3; i >= 0; i--)
-        x->point.at[i] = coord_fixed(take(m, &number, get_dim(m, x->kernel->anchor->shape.dims[i])));
+        x->point.at[i] = coord_fixed(take_part(m, &number, get_dim(m, x->kernel->anchor->shape.dims[i])));
 }
 
 static void emit_task(Matrix *x, LLVMValueRef task) {
     Module *m = x->m;
     Dims *dims = dims_of(x);
     LLVMValueRef each = get_i64(m, x->tile->task_tiles);
-    LLVMValueRef from = emit_mul(m, take(m, &task, get_dim(m, row_tasks(dims, &x->shape, x->tile))), each);
+    LLVMValueRef from = emit_mul(m, take_part(m, &task, get_dim(m, row_tasks(dims, &x->shape, x->tile))), each);
     LLVMValueRef to = emit_min(m, emit_add(m, from, each), get_dim(m, row_tiles(dims, &x->shape, x->tile)));
-    x->panel = take(m, &task, get_dim(m, panels_of(dims, &x->shape, x->tile, x->lanes)));
+    x->panel = take_part(m, &task, get_dim(m, panels_of(dims, &x->shape, x->tile, x->lanes)));
     find_matrix(x, task);
     x->first_row = tile_row(x, from);
     x->first_column = emit_mul(m, x->panel, get_i64(m, x->tile->blocks * x->lanes));

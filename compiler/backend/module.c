@@ -412,6 +412,16 @@ LLVMValueRef emit_max(Module *m, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildSelect(m->builder, LLVMBuildICmp(m->builder, LLVMIntSGT, a, b, ""), a, b, "");
 }
 
+LLVMValueRef emit_affine(Module *m, LLVMValueRef a, int64_t factor, int64_t addend) {
+    return emit_add(m, emit_mul(m, a, get_i64(m, factor)), get_i64(m, addend));
+}
+
+LLVMValueRef take_part(Module *m, LLVMValueRef *number, LLVMValueRef count) {
+    LLVMValueRef part = emit_rem(m, *number, count);
+    *number = emit_div(m, *number, count);
+    return part;
+}
+
 LLVMValueRef emit_float(Module *m, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b) {
     LLVMValueRef value = LLVMBuildBinOp(m->builder, op, a, b, "");
     if (LLVMIsAInstruction(value)) LLVMSetFastMathFlags(value, LLVMFastMathAllowContract);

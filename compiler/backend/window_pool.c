@@ -69,14 +69,10 @@ static Pool pool_of(WindowRows *rows) {
     return p;
 }
 
-static LLVMValueRef scaled(Module *m, LLVMValueRef value, int64_t factor, int64_t addend) {
-    return emit_add(m, emit_mul(m, value, get_i64(m, factor)), get_i64(m, addend));
-}
-
 /* Taps of an axis that lie on the map, for the window number `at`. */
 static void find_taps(const Pool *p, int axis, LLVMValueRef at, LLVMValueRef *from, LLVMValueRef *to) {
     Module *m = p->m;
-    LLVMValueRef first = scaled(m, at, p->stride[axis], -p->before[axis]), zero = get_i64(m, 0);
+    LLVMValueRef first = emit_affine(m, at, p->stride[axis], -p->before[axis]), zero = get_i64(m, 0);
     LLVMValueRef round = get_i64(m, p->dilation[axis] - 1), dilation = get_i64(m, p->dilation[axis]);
     LLVMValueRef above = emit_max(m, emit_sub(m, zero, first), zero), below = emit_max(m, emit_sub(m, p->map[axis], first), zero);
     *from = emit_div(m, emit_add(m, above, round), dilation);
@@ -86,19 +82,13 @@ static void find_taps(const Pool *p, int axis, LLVMValueRef at, LLVMValueRef *fr
 /* A coordinate of the map that tap `tap` of window `at` reads: at * stride - before + tap * dilation. */
 static Coord tap_coord(const Pool *p, int axis, const Coord *at, LLVMValueRef tap) {
     Module *m = p->m;
-    LLVMValueRef offset = scaled(m, tap, p->dilation[axis], -p->before[axis]), stride = get_i64(m, p->stride[axis]);
+    LLVMValueRef offset = emit_affine(m, tap, p->dilation[axis], -p->before[axis]), stride = get_i64(m, p->stride[axis]);
     if (at->vector) {
         int lanes = p->rows->lanes;
         LLVMValueRef scaled_at = emit_mul(m, at->vector, get_splat(m, stride, lanes));
         return (Coord){.vector = LLVMBuildAdd(m->builder, scaled_at, get_splat(m, offset, lanes), "")};
     }
     return coord_lanes(emit_add(m, emit_mul(m, at->base, stride), offset), at->lane_step * p->stride[axis]);
-}
-
-/* Lanes of a coordinate that lie in 0 .. size. */
-static LLVMValueRef emit_inside(const Pool *p, const Coord *at, LLVMValueRef size) {
-    int lanes = coord_varies(at) ? p->rows->lanes : 1;
-    return LLVMBuildICmp(p->m->builder, LLVMIntULT, get_coord_vector(p->m, at, lanes), get_splat(p->m, size, lanes), "");
 }
 
 static LLVMValueRef both(Module *m, LLVMValueRef a, LLVMValueRef b) {
@@ -185,8 +175,8 @@ static void visit_tap(const Pool *p, const Outputs *o, Point at, LLVMValueRef ta
         point.at[2 + last] = tap_coord(p, last, &window, tap);
         point.mask = NULL;
         if (!o->inside && !p->rows->blocked) {
-            LLVMValueRef exists = emit_inside(p, &window, p->width);
-            point.mask = both(p->m, exists, emit_inside(p, &point.at[2 + last], p->map[last]));
+            LLVMValueRef exists = get_inside(p->m, &window, p->rows->lanes, p->width);
+            point.mask = both(p->m, exists, get_inside(p->m, &point.at[2 + last], p->rows->lanes, p->map[last]));
         }
         visit(p, &state->at[i * state_size(p)], &point);
     }
@@ -230,7 +220,7 @@ static void emit_outputs(const Pool *p, LLVMValueRef x, int count, bool inside) 
     for (int i = 0; i < count; i++) {
         Point point = rows->point;
         point.at[rows->rank - 1] = row_coord(rows, output_x(p, &o, i));
-        if (!inside && !rows->blocked) point.mask = emit_inside(p, &point.at[rows->rank - 1], p->width);
+        if (!inside && !rows->blocked) point.mask = get_inside(p->m, &point.at[rows->rank - 1], p->rows->lanes, p->width);
         emit_tail_store(&rows->tail, &point, state.at[i * state_size(p)]);
     }
 }
@@ -286,7 +276,7 @@ static void compare_axis(const Pool *p, int axis, Point at, const Point *window,
     if (!vector) find_taps(p, axis, window->at[2 + axis].base, &from, &to);
     Loop loop = begin_carrying(m, first, from, to, 1);
     at.at[2 + axis] = tap_coord(p, axis, &window->at[2 + axis], loop.index);
-    if (vector) at.mask = both(m, window->mask, emit_inside(p, &at.at[2 + axis], p->map[axis]));
+    if (vector) at.mask = both(m, window->mask, get_inside(p->m, &at.at[2 + axis], p->rows->lanes, p->map[axis]));
     LLVMValueRef lower = LLVMBuildICmp(b, LLVMIntSLT, loop.index, own_tap[axis], "");
     LLVMValueRef equal = LLVMBuildICmp(b, LLVMIntEQ, loop.index, own_tap[axis], "");
     LLVMValueRef now_earlier = LLVMBuildOr(b, earlier, LLVMBuildAnd(b, same, lower, ""), "");
@@ -314,7 +304,7 @@ static LLVMValueRef find_window(const Pool *p, int axis, const Coord *at, LLVMVa
     Module *m = p->m;
     LLVMBuilderRef b = m->builder;
     int lanes = coord_varies(at) ? p->rows->lanes : 1;
-    LLVMValueRef offset = scaled(m, tap, -p->dilation[axis], p->before[axis]);
+    LLVMValueRef offset = emit_affine(m, tap, -p->dilation[axis], p->before[axis]);
     LLVMValueRef stride = get_splat(m, get_i64(m, p->stride[axis]), lanes);
     LLVMValueRef place = LLVMBuildAdd(b, get_coord_vector(m, at, lanes), get_splat(m, offset, lanes), "");
     LLVMValueRef number = LLVMBuildSDiv(b, place, stride, "");
@@ -352,7 +342,7 @@ void emit_pool_transposed_row(WindowRows *rows) {
     Loop loop = begin_loop(m, get_i64(m, 0), p.width, rows->blocked ? 1 : rows->lanes);
     Point at = rows->point;
     at.at[rows->rank - 1] = row_coord(rows, loop.index);
-    if (!rows->blocked) at.mask = emit_inside(&p, &at.at[rows->rank - 1], p.width);
+    if (!rows->blocked) at.mask = get_inside(m, &at.at[rows->rank - 1], rows->lanes, p.width);
     Point window = at;
     window.mask = rows->blocked ? NULL : at.mask;
     Carried sum = {.count = 1};
