@@ -72,7 +72,9 @@ static bool check_size(Evaluator *ev, const TypeExpr *type, const Expr *expr, co
     }
     if (as_dim(ev, v) == size) return true;
     const char *written = span_text(ev->arena, expr->span), *value = value_describe(ev->arena, v);
-    const char *equals = (v.kind == VALUE_INT || expr->kind == EXPR_NAME) && strcmp(written, value) ? arena_printf(ev->arena, "%s = %s", written, value) : value;
+    const char *equals = (v.kind == VALUE_INT || expr->kind == EXPR_NAME) && strcmp(written, value)
+                             ? arena_printf(ev->arena, "%s = %s", written, value)
+                             : value;
     Diagnostic *d = report(ev, "shape", span, "`%s` is %s, but axis %d must be %s", what, shape_string(ev->arena, node->shape),
                            axis, equals);
     report_note(ev, d, type->span, "its type is declared here");
