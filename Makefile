@@ -111,8 +111,8 @@ fuzz: deps
 bless: all
 	tests/golden/run --bless
 lint: $(BUILD)/grammar/cai.tab.h $(BUILD)/tests/suites.h
-	for cc in gcc clang-19; do $$cc $(filter-out -MMD -MP,$(CINCLUDE)) -Werror -fsyntax-only $(COMPILER) $(RUNTIME) $(UNIT) -Itests/unit -I$(BUILD)/tests || exit 1; done
-	! awk 'length > 160 {print FILENAME ":" FNR ": longer than 160 columns"; found = 1} END {exit !found}' $(COMPILER) $(RUNTIME) grammar/*
+	@for cc in gcc clang-19; do $$cc $(filter-out -MMD -MP,$(CINCLUDE)) -Werror -fsyntax-only $(COMPILER) $(RUNTIME) $(UNIT) -Itests/unit -I$(BUILD)/tests || exit 1; done
+	@! awk 'length > 160 {print FILENAME ":" FNR ": longer than 160 columns"; found = 1} END {exit !found}' $(COMPILER) $(RUNTIME) grammar/*
 demo: deps
 	$(MAKE) -j$$(nproc) all
 	examples/demo
