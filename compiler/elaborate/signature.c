@@ -175,7 +175,10 @@ static void add_input(Evaluator *ev, const Parameter *parameter) {
     Value value = value_error;
     if (!parameter->type) {
         Diagnostic *d = report(ev, "missing-type", parameter->span, "the model's input `%s` needs a type", parameter->name);
-        report_help(ev, d, "`%s: image[N, 3, H, W]` or `%s: f32[N, 10]`", parameter->name, parameter->name);
+        if (parameter->fallback)
+            report_help(ev, d, "what the model is made with stands in a list before its inputs: `model %s(%s)(...)`", ev->model->decl->name,
+                        span_text(ev->arena, parameter->span));
+        else report_help(ev, d, "`%s: image[N, 3, H, W]` or `%s: f32[N, 10]`", parameter->name, parameter->name);
     } else if (parameter->once || parameter->each)
         report(ev, "later", parameter->span, "`once` and `each` belong to training, which comes in a later version of cai");
     else if (input_shape(ev, parameter->type, &info, &shape)) {
