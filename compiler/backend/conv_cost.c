@@ -150,14 +150,15 @@ static int choose_task_rows(const Layer *l, const ConvTile *tile, double cycles)
     return (int)max_i64(1, min_i64(min_i64(wanted, rows), all / LEAST_TASKS));
 }
 
-/* Weights of a group that do not stay in L1 are asked for ahead of their use: 97 to 100 % of peak at 56x56x64, and 45 to 86
- * % where they and the input do not fit L2 together (1024 channels at 16x16). A tile of one block has no load port to spare
- * for it, and a phase of a transposed convolution reads every stride-th tap only, so that what lies ahead is not what comes
- * next. Those of the next group are asked into L2 on small maps, where weights pass faster than the core fetches them. */
+/* Weights of a group that do not stay in L1 are asked for ahead of their use: 97 to 100 % of peak at 56x56x64, and 45 to 86 %
+ * where they and the input do not fit L2 together (1024 channels at 16x16). A tile of one block has no load port to spare for
+ * it, nor have those of 16 registers (1x1 with AVX2: 86 instead of 91 %); and a phase of a transposed convolution reads every
+ * stride-th tap only, so that what lies ahead is not what comes next. Those of the next group are asked into L2 on small maps,
+ * where weights pass faster than the core fetches them, but not on the smallest, where asking costs more than it brings. */
 static void choose_prefetch(const Layer *l, ConvTile *tile, int64_t tiles) {
     int64_t all = tiles * l->images, lines = l->target->lanes * tile->blocks * l->target->lanes * 4 / LINE_BYTES;
     if (l->reduction * tile->blocks * l->target->lanes * 4 <= l->target->l1_bytes / 2) return;
-    if (tile->blocks >= 2 && !l->scattered) tile->near_lines = 32;
+    if (tile->blocks >= 2 && l->target->registers > 16 && !l->scattered) tile->near_lines = 32;
     if (all > 2 && all <= 64 && !l->scattered) tile->next_lines = (int)((lines + all - 1) / all);
 }
 
