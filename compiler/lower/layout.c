@@ -46,6 +46,12 @@ static int find_group(Layout *l, const Value *value) {
     return at;
 }
 
+/* The facts of the whole group. Facts move while they grow: a pointer to them holds until the next question. */
+static Facts *group_of(Layout *l, const Value *value) {
+    int group = find_group(l, value);
+    return &l->facts.items[group];
+}
+
 static void unite(Layout *l, const Value *a, const Value *b) {
     if (!is_blockable(l, a) || !is_blockable(l, b)) return;
     int ga = find_group(l, a), gb = find_group(l, b);
@@ -58,7 +64,7 @@ static void unite(Layout *l, const Value *a, const Value *b) {
 static void vote(Layout *l, const Value *value, LayoutKind wish) {
     if (wish == LAYOUT_ANY) return;
     double bytes = (double)node_typical_bytes(l->program, value->node);
-    l->facts.items[find_group(l, value)].votes += wish == LAYOUT_BLOCKED ? bytes : -bytes;
+    group_of(l, value)->votes += wish == LAYOUT_BLOCKED ? bytes : -bytes;
 }
 
 /* Whether every part of the concatenation begins at a whole block of channels. */
@@ -73,7 +79,7 @@ static bool parts_are_aligned(Layout *l, const Node *concat) {
 
 static void vote_concat(Layout *l, const Kernel *kernel) {
     bool aligned = parts_are_aligned(l, kernel->output->node);
-    if (!aligned) l->facts.items[find_group(l, kernel->output)].never_blocked = true;
+    if (!aligned) group_of(l, kernel->output)->never_blocked = true;
     for (int i = 0; i < kernel->input_count; i++) {
         if (aligned) unite(l, kernel->output, kernel->inputs[i]);
         else vote(l, kernel->inputs[i], LAYOUT_PLAIN);
@@ -111,7 +117,7 @@ static void vote_view(Layout *l, const Kernel *kernel) {
     if (kernel->members[0]->op == OP_slice) unite(l, kernel->output, kernel->inputs[0]);
     if (kernel->members[0]->op != OP_reshape) return;
     vote(l, kernel->inputs[0], LAYOUT_PLAIN);
-    l->facts.items[find_group(l, kernel->output)].never_blocked = true;
+    group_of(l, kernel->output)->never_blocked = true;
 }
 
 static void decide_layouts(Layout *l) {
@@ -125,7 +131,7 @@ static void decide_layouts(Layout *l) {
     }
     for (int i = 0; i < l->program->values.count; i++) {
         Value *value = l->program->values.items[i];
-        const Facts *group = &l->facts.items[find_group(l, value)];
+        const Facts *group = group_of(l, value);
         value->layout = is_blockable(l, value) && group->votes > 0 && !group->never_blocked ? LAYOUT_BLOCKED : LAYOUT_PLAIN;
     }
 }
