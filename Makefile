@@ -28,13 +28,19 @@ LINK      := $(CC) -no-pie $(filter -fsanitize%,$(CFLAGS)) $(if $(wildcard $(LLD
 PACKAGES  := gcc make binutils libc6-dev llvm-19-dev lld-19 flex bison libpng-dev libjpeg-dev libjson-c-dev zlib1g-dev \
              libopenblas-serial-dev libcunit1-dev clang-19 libclang-rt-19-dev
 
+# Commands are told in short; V=1 shows them whole.
+Q         := $(if $(V),,@)
+say        = $(if $(V),,@echo "  $(1)  $(2)")
+
 .PHONY: all deps check test test-all sanitize races fuzz bench bless lint docs install clean demo
 all: $(BUILD)/cai $(BUILD)/runtime/libcai_runtime.a $(BUILD)/runtime/link.txt
 
 $(BUILD)/cai: $(OBJECTS) $(SHARED)
-	$(LINK) -o $@ $^ -L$(shell $(LLVM) --libdir) $(LIBS)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $^ -L$(shell $(LLVM) --libdir) $(LIBS)
 $(BUILD)/runtime/libcai_runtime.a: $(RUNOBJ)
-	rm -f $@; ar rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)rm -f $@; ar rcs $@ $^
 
 # What a static program is linked from, found here once (compiler/backend/link.c says how it is read).
 LINKLIST   = start:crt1.o start:crti.o start:crtbeginT.o image:libpng.a image:libz.a image:libjpeg.a blas:libopenblas.a \
@@ -50,26 +56,33 @@ $(BUILD)/grammar/cai.tab.c $(BUILD)/grammar/cai.tab.h &: grammar/cai.y
 $(BUILD)/grammar/cai.lex.c: grammar/cai.l $(BUILD)/grammar/cai.tab.h
 	@mkdir -p $(@D); flex -o $@ $<
 $(BUILD)/grammar/%.o: $(BUILD)/grammar/%.c
-	$(CC) $(CINCLUDE) -Wno-unused-function -Wno-unused-but-set-variable -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CINCLUDE) -Wno-unused-function -Wno-unused-but-set-variable -c -o $@ $<
 $(BUILD)/compiler/%.o: compiler/%.c | $(BUILD)/grammar/cai.tab.h
-	@mkdir -p $(@D); $(CC) $(CINCLUDE) -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D); $(CC) $(CINCLUDE) -c -o $@ $<
 $(BUILD)/runtime/%.o: runtime/%.c
-	@mkdir -p $(@D); $(CC) $(BASE) -ffunction-sections -fdata-sections -Iruntime -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D); $(CC) $(BASE) -ffunction-sections -fdata-sections -Iruntime -c -o $@ $<
 $(BUILD)/tests/unit/%.o: tests/unit/%.c | $(BUILD)/grammar/cai.tab.h
-	@mkdir -p $(@D); $(CC) $(CINCLUDE) -Itests/unit -I$(BUILD)/tests -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D); $(CC) $(CINCLUDE) -Itests/unit -I$(BUILD)/tests -c -o $@ $<
 
 # Every tests/unit/NAME.c exports suite_NAME(); the runner's list is made from the folder.
 $(BUILD)/tests/suites.h: $(UNIT) Makefile
 	@mkdir -p $(@D); for f in $(filter-out main %_support,$(basename $(notdir $(UNIT)))); do echo "SUITE($$f)"; done > $@
 $(BUILD)/tests/unit/main.o: $(BUILD)/tests/suites.h
 $(BUILD)/tests/kernels/%.o: tests/kernels/%.c
-	@mkdir -p $(@D); $(CC) $(CINCLUDE) -Itests/unit -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D); $(CC) $(CINCLUDE) -Itests/unit -c -o $@ $<
 $(BUILD)/unit_tests: $(UNIT:%.c=$(BUILD)/%.o) $(BUILD)/tests/kernels/shape.o $(CORE) $(SHARED)
-	$(LINK) -o $@ $^ -L$(shell $(LLVM) --libdir) $(LIBS) -lcunit
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $^ -L$(shell $(LLVM) --libdir) $(LIBS) -lcunit
 
 # How near kernels come to the machine's peak, and ResNet-18 beside onnxruntime (python3-torch, python3-torchvision, python3-venv).
 $(BUILD)/kernel_bench: $(BUILD)/tests/kernels/bench.o $(BUILD)/tests/kernels/shape.o $(BUILD)/tests/unit/backend_support.o $(CORE) $(SHARED)
-	$(LINK) -o $@ $^ -L$(shell $(LLVM) --libdir) $(LIBS) -lcunit
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $^ -L$(shell $(LLVM) --libdir) $(LIBS) -lcunit
 bench: all $(BUILD)/kernel_bench
 	$(BUILD)/kernel_bench
 	/usr/bin/python3 tests/bench/resnet18.py
