@@ -59,6 +59,7 @@ static void emit_run(Conv *c, const ConvSite *site, int64_t from, int64_t width,
 
 static void emit_fixed_columns(Conv *c, const ConvSite *site, int64_t count) {
     Module *m = c->m;
+    if (count == 0) return; /* a phase of a transposed convolution whose output is narrower than the stride */
     int64_t tiles, longer, widest = split_evenly(count, c->tile->pixels, &tiles, &longer);
     for (int64_t t = 0, x = 0; t < tiles;) {
         int64_t width = t < longer ? widest : widest - 1, end = t < longer ? longer : tiles, run = 0;

@@ -238,8 +238,11 @@ Point conv_point(const Conv *c, const ConvSite *site, int pixel, int q) {
     point.at[2] = coord_fixed(emit_affine(m, y, c->rows.out_step, c->rows.out_first));
     point.at[3] = coord_fixed(emit_affine(m, x, c->columns.out_step, c->columns.out_first));
     if (c->flat_length) {
-        point.at[2] = coord_fixed(get_i64(m, 0));
-        point.at[3] = coord_fixed(emit_add(m, emit_mul(m, y, get_i64(m, c->flat_length)), x));
+        /* The axis that is walked must be one along which a single value is broadcast: not one of literal size 1. */
+        int64_t width;
+        int walked = dim_is_const(c->kernel->anchor->shape.dims[3], &width) && width == 1 ? 2 : 3;
+        point.at[2] = point.at[3] = coord_fixed(get_i64(m, 0));
+        point.at[walked] = coord_fixed(emit_add(m, emit_mul(m, y, get_i64(m, c->flat_length)), x));
     }
     if (c->shape.outputs % c->lanes != 0)
         point.mask = emit_lane_mask(m, emit_sub(m, get_i64(m, c->shape.outputs * c->shape.groups), channel), c->lanes);

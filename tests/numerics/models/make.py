@@ -244,6 +244,9 @@ CASES = {  # name: (file, options of cai build, network, input shape)
     "vit": ("vit", [INIT, INIT + AVX2, INIT + "-D N=3"], lambda: initialised(ViT()), (3, 3, 40, 56)),
     "shuffle": ("shuffle", [INIT, INIT + AVX2, INIT + "-D N=2 -D H=75 -D W=101"], lambda: initialised(Shuffle()), (2, 3, 75, 101)),
     "style": ("style", [INIT, INIT + AVX2, INIT + "-D N=1 -D H=36 -D W=52"], lambda: initialised(Style()), (1, 3, 36, 52)),
+    "narrow": ("narrow", [INIT, INIT + "-D N=1 -D H=7 -D W=1", INIT + AVX2 + "-D H=7 -D W=1"], lambda: initialised(nn.Sequential(
+        nn.Conv2d(8, 32, 1), nn.ReLU(), nn.Conv2d(32, 40, 1), nn.Conv2d(40, 33, 3, padding=1), nn.ConvTranspose2d(33, 32, 2, stride=3))),
+        (1, 8, 7, 1)),
     "generator": ("generator", [INIT, INIT + AVX2, INIT + "-D H=13"], lambda: initialised(Generator()), (2, 3, 13, 10)),
     "denoise": ("denoise", ["--weights " + WEIGHTS, AVX2 + "--weights " + WEIGHTS], lambda: trained(Denoise(), WEIGHTS), (1, 3, 100, 52)),
 }
