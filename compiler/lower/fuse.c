@@ -160,13 +160,14 @@ static bool find_foldable(Fuse *fuse, const Node *node) {
 }
 
 /* A weight is what is folded while building and then read: not what is much larger than what it is made of, such as a sum of biases
- * broadcast over a picture, unless a contraction needs it in memory. A broadcast counts as one, of whatever size, since it is computed
+ * broadcast over a picture, unless a contraction needs it in memory. A broadcast of one counts as one, of whatever size, since it is computed
  * inside the kernels that use it. */
 static bool find_weight(Fuse *fuse, const Node *node) {
     const Mark *mark = mark_of(fuse, node);
     int64_t count;
     if (!mark->foldable || !shape_element_count(node->shape, &count)) return false;
-    return node->op == OP_broadcast || count <= SMALL_WEIGHT || (double)count <= MAX_WEIGHT_GROWTH * mark->raw;
+    if (node->op == OP_broadcast) return fuse->program->weights[node->inputs[0]->id];
+    return count <= SMALL_WEIGHT || (double)count <= MAX_WEIGHT_GROWTH * mark->raw;
 }
 
 static void find_weights(Fuse *fuse) {
