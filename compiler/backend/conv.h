@@ -34,7 +34,6 @@ ConvAxis conv_axis(Dims *dims, const ConvShape *shape, int axis, int phase); /* 
  * less than the first, or more than count). */
 int64_t axis_interior_begin(const ConvAxis *axis);
 Dim axis_interior_end(Dims *dims, const ConvAxis *axis);
-double conv_flops(const ConvShape *shape, const Dims *dims);  /* 2 a multiply-add, padding counted, at typical sizes */
 
 /* ---- conv_cost.c ---- */
 

@@ -92,12 +92,6 @@ Dim axis_interior_end(Dims *dims, const ConvAxis *a) {
     return dim_offset(dims, dim_floor_div(dims, dim_offset(dims, a->input, -1 - reach), a->scale), 1);
 }
 
-double conv_flops(const ConvShape *s, const Dims *dims) {
-    const Dim *map = s->transposed ? s->in_size : s->out_size;
-    double pixels = (double)dim_typical(dims, s->images) * (double)dim_typical(dims, map[0]) * (double)dim_typical(dims, map[1]);
-    return 2 * pixels * (double)(s->kernel[0] * s->kernel[1]) * (double)(s->groups * s->inputs * s->outputs);
-}
-
 const char *conv_describe(Arena *arena, const ConvShape *s, const ConvTile *tile) {
     Text text = {.arena = arena};
     const char *axes[] = {"h", "w"};

@@ -39,23 +39,10 @@ void arena_free(Arena *arena) {
     free(arena);
 }
 
-void arena_reset(Arena *arena) {
-    for (Block *block = arena->first; block; block = block->next) {
-#ifndef NDEBUG
-        memset((char *)block + HEADER, 0xA5, block->used);
-#endif
-        block->used = 0;
-    }
-    arena->current = arena->first;
-}
-
 void *arena_alloc(Arena *arena, size_t bytes) {
     if (bytes > SIZE_MAX / 2) out_of_memory(bytes);
     bytes = (size_t)round_up((int64_t)bytes, 16);
-    while (arena->current->size - arena->current->used < bytes) {
-        if (!arena->current->next) arena->current->next = block_new(bytes);
-        arena->current = arena->current->next;
-    }
+    if (arena->current->size - arena->current->used < bytes) arena->current = arena->current->next = block_new(bytes);
     void *start = (char *)arena->current + HEADER + arena->current->used;
     arena->current->used += bytes;
     return memset(start, 0, bytes);
@@ -90,12 +77,6 @@ char *arena_printf(Arena *arena, const char *format, ...) {
     char *text = arena_vprintf(arena, format, arguments);
     va_end(arguments);
     return text;
-}
-
-size_t arena_bytes(const Arena *arena) {
-    size_t bytes = 0;
-    for (const Block *block = arena->first; block; block = block->next) bytes += block->size;
-    return bytes;
 }
 
 void vec_reserve(Arena *arena, void **items, int *capacity, int needed, size_t item_size) {

@@ -34,13 +34,11 @@ typedef struct Arena Arena;
 
 Arena *arena_new(void);
 void arena_free(Arena *arena);                 /* NULL is fine */
-void arena_reset(Arena *arena);                /* forgets everything allocated, keeps the memory; debug builds fill it with junk */
 void *arena_alloc(Arena *arena, size_t bytes); /* zeroed, 16-byte aligned, never NULL; 0 bytes is fine */
 void *arena_copy(Arena *arena, const void *bytes, size_t count);
 char *arena_strndup(Arena *arena, const char *text, size_t length);
 char *arena_printf(Arena *arena, const char *format, ...) PRINTF_LIKE(2, 3);
 char *arena_vprintf(Arena *arena, const char *format, va_list arguments);
-size_t arena_bytes(const Arena *arena);        /* memory held, for --time-passes and tests */
 
 #define NEW(arena, Type) ((Type *)arena_alloc((arena), sizeof(Type)))
 #define NEW_ARRAY(arena, Type, count) ((Type *)arena_alloc((arena), sizeof(Type) * (size_t)(count)))

@@ -4,6 +4,7 @@
  *   check output CASE FILE.npy    says how far our output is from the case's samples, and fails where that is over twice PyTorch's own error
  */
 #include "runtime.h"
+#include "support/support.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -40,20 +41,11 @@ static Case case_open(const char *path) {
     return c;
 }
 
-static uint64_t splitmix64(uint64_t x) {
-    x += 0x9E3779B97F4A7C15u;
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ x >> 27) * 0x94D049BB133111EBu;
-    return x ^ x >> 31;
-}
-
 static int write_input(const Case *c, const char *path) {
-    uint64_t hash = 0xCBF29CE484222325u;
-    for (const char *name = "input"; *name; name++) hash = (hash ^ (unsigned char)*name) * 0x100000001B3u;
-    uint64_t stream = splitmix64(SEED ^ hash);
+    uint64_t stream = random_stream(SEED, "input");
     float *values = malloc(sizeof *values * (size_t)c->count);
     if (!values) fail(path, "no memory");
-    for (int64_t i = 0; i < c->count; i++) values[i] = (float)(splitmix64(stream + (uint64_t)i) >> 40) * 0x1p-24f;
+    for (int64_t i = 0; i < c->count; i++) values[i] = random_unit(stream, i);
     cai_tensor tensor = {.name = "input", .type = CAI_F32, .rank = c->rank, .data = (const unsigned char *)values};
     memcpy(tensor.dims, c->dims, sizeof *c->dims * (size_t)c->rank);
     uint64_t bytes;
