@@ -1,5 +1,6 @@
 /* Diagnostics: made by the stages, printed here, for people and for tools. */
 #include "syntax/syntax.h"
+#include <json-c/json.h>
 #include <stdlib.h>
 
 #define LINE_COLUMNS 160 /* of a source line that are shown */
@@ -278,14 +279,11 @@ static void print_for_people(const Diagnostics *diag, FILE *out, const Style *st
 /* ---- for tools: an object a line ---- */
 
 void print_json_string(FILE *out, const char *text) {
-    putc('"', out);
-    for (const char *at = text; *at; at++) {
-        if (*at == '"' || *at == '\\') fprintf(out, "\\%c", *at);
-        else if (*at == '\n') fputs("\\n", out);
-        else if ((unsigned char)*at < ' ') fprintf(out, "\\u%04x", (unsigned char)*at);
-        else putc(*at, out);
-    }
-    putc('"', out);
+    struct json_object *string = json_object_new_string(text);
+    const char *quoted = string ? json_object_to_json_string_ext(string, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE) : NULL;
+    if (!quoted) out_of_memory(strlen(text));
+    fputs(quoted, out);
+    json_object_put(string);
 }
 
 static void print_json_span(FILE *out, Span span) {
