@@ -305,13 +305,13 @@ static void figures(void) {
 }
 
 static void examples(void) {
-    static const char *const files[] = {"examples/resnet18.cai", "examples/unet.cai"};
-    static const int64_t parameters[] = {11689512, 31037633};
+    static const char *const files[] = {"examples/resnet18.cai", "examples/unet.cai", "examples/mobilenet_v2.cai"};
+    static const int64_t parameters[] = {11689512, 31037633, 3504872};
     for (int i = 0; i < COUNT_OF(files); i++) {
         Run run = {.arena = arena_new()};
         run.names = names_new(run.arena);
         run.diag = NEW(run.arena, Diagnostics);
-    run.diag->arena = run.arena;
+        run.diag->arena = run.arena;
         run.library = library_open(run.arena, run.names, run.diag, files[i], &(ElaborateOptions){.stdlib_dir = "stdlib"});
         CU_ASSERT_FATAL(run.library != NULL);
         run.model = elaborate_model(run.library, 0);

@@ -215,6 +215,8 @@ def blocks():
     stage("squeeze_excite(r = 2)", lambda x: x * torch.sigmoid(fc2(F.relu(fc1(x.mean((2, 3))))))[:, :, None, None])
     step = lambda i, o: [nn.Conv2d(i, o, 3, padding=1, bias=False), nn.BatchNorm2d(o), nn.ReLU()]
     stage("double_conv(5)", nn.Sequential(*step(8, 5), *step(5, 5)))
+    stage("conv_norm(6, 3, stride = 2, groups = 2, activation = relu6)",
+          nn.Sequential(nn.Conv2d(8, 6, 3, 2, 1, groups=2, bias=False), nn.BatchNorm2d(6), nn.ReLU6()))
     qkv, proj = dense("l.qkv", 24, 8), dense("l.proj", 8, 8)
 
     def attention(x):
