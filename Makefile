@@ -83,8 +83,12 @@ $(BUILD)/unit_tests: $(UNIT:%.c=$(BUILD)/%.o) $(BUILD)/tests/kernels/shape.o $(C
 $(BUILD)/kernel_bench: $(BUILD)/tests/kernels/bench.o $(BUILD)/tests/kernels/shape.o $(BUILD)/tests/unit/backend_support.o $(CORE) $(SHARED)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ -L$(shell $(LLVM) --libdir) $(LIBS) -lcunit
-bench: all $(BUILD)/kernel_bench
+$(BUILD)/memory_bench: $(BUILD)/tests/kernels/memory_bench.o $(BUILD)/tests/unit/backend_support.o $(CORE) $(SHARED)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $^ -L$(shell $(LLVM) --libdir) $(LIBS) -lcunit
+bench: all $(BUILD)/kernel_bench $(BUILD)/memory_bench
 	$(BUILD)/kernel_bench
+	$(BUILD)/memory_bench
 	/usr/bin/python3 tests/bench/resnet18.py
 
 deps:
