@@ -232,6 +232,10 @@ def resnet18():
     return Normalized(initialised(torchvision.models.resnet18()))
 
 
+def resnet50():
+    return Normalized(initialised(torchvision.models.resnet50()))
+
+
 def mobilenet_v2():
     return Normalized(initialised(torchvision.models.mobilenet_v2()))
 
@@ -240,6 +244,7 @@ INIT, AVX2, WEIGHTS = f"--init {SEED} ", "--target x86-64-v3 ", "examples/denois
 CASES = {  # name: (file, options of cai build, network, input shape)
     "resnet18": ("resnet18", [INIT, INIT + AVX2, INIT + "-D N=1"], resnet18, (1, 3, 224, 224)),
     "resnet18_batch": ("resnet18", [INIT], resnet18, (3, 3, 224, 224)),
+    "resnet50": ("resnet50", [INIT, INIT + AVX2], resnet50, (1, 3, 224, 224)),
     "mobilenet_v2": ("mobilenet_v2", [INIT, INIT + AVX2, INIT + "-D N=2"], mobilenet_v2, (2, 3, 224, 224)),
     "unet": ("unet", [INIT], lambda: initialised(UNet()), (1, 3, 96, 80)),
     "unet_batch": ("unet", [INIT + "-D c=24 -D depth=3", INIT + AVX2 + "-D c=24 -D depth=3"], lambda: initialised(UNet(24, 3)), (2, 3, 40, 72)),
