@@ -4,13 +4,16 @@
  * A run has `symbols`: the values of the model's symbolic sizes, in the order of cai_program.symbols, then one more, the seed of
  * its random numbers. prepare() turns them into `sizes`: whatever depends on them (offsets of slots, numbers of tasks, shapes of
  * results). A launch runs its kernel over tasks 0 .. sizes[tasks]; each task may run on any thread, in any order, and results do
- * not depend on how tasks are split. Launches run one after the other. */
+ * not depend on how tasks are split. Launches run one after the other.
+ *
+ * A kernel may be several launches in turn, over the same arguments: `more` of them follow the first. Together they run in rounds,
+ * sizes[rounds] of them; round r of a launch runs tasks r * sizes[tasks] .. (r + 1) * sizes[tasks]. */
 #ifndef CAI_PROGRAM_H
 #define CAI_PROGRAM_H
 
 #include <stdint.h>
 
-#define CAI_PROGRAM_ABI 1
+#define CAI_PROGRAM_ABI 2
 #define CAI_ALIGNMENT                                                                                                            \
     64 /* of weights, of the arena of slots, and of every slot; inputs and outputs need none beyond their element's */
 #define CAI_READ_SLACK 64 /* bytes after the arena that a kernel may read (never write) */
@@ -46,8 +49,9 @@ typedef struct cai_argument {
     int64_t index;  /* SLOT: arena + sizes[index]; WEIGHTS: weights + index; INPUT, OUTPUT: that port's buffer */
 } cai_argument;
 
-/* Runs tasks begin <= t < end. args: the launch's arguments as pointers. symbols: as above. */
-typedef void (*cai_kernel)(void *const *args, const int64_t *symbols, int64_t begin, int64_t end);
+/* Runs tasks begin <= t < end. args: the launch's arguments as pointers. symbols: as above. scratch: working memory of the thread
+ * that runs them, sizes[cai_program.scratch] bytes at a multiple of CAI_ALIGNMENT, of no particular content before and after. */
+typedef void (*cai_kernel)(void *const *args, const int64_t *symbols, int64_t begin, int64_t end, void *scratch);
 
 typedef struct cai_launch {
     cai_kernel kernel;
@@ -58,6 +62,8 @@ typedef struct cai_launch {
     int32_t argument_count;
     int32_t tasks;      /* index into sizes */
     int32_t flops, bytes; /* indices into sizes, for --profile; -1 where unknown */
+    int32_t rounds;       /* index into sizes, in the first launch of a kernel; -1: one round */
+    int32_t more;         /* how many launches behind this one are of the same kernel and run in the same rounds */
 } cai_launch;
 
 typedef struct cai_check { /* what prepare() found wanting */
@@ -85,6 +91,7 @@ typedef struct cai_program {
     int32_t input_count, output_count, symbol_count, launch_count, check_count;
     int32_t size_count;
     int32_t arena;       /* sizes[arena]: bytes of all slots together */
+    int32_t scratch;     /* sizes[scratch]: bytes of working memory that each thread is given; 0 where no kernel wants any */
 } cai_program;
 
 enum { CAI_CPU_X86_64_V2, CAI_CPU_X86_64_V3, CAI_CPU_X86_64_V4, CAI_CPU_AARCH64 };

@@ -6,7 +6,7 @@
 
 #define PAGE ((uint64_t)4096)
 
-typedef struct Arena { /* slots; `base` is such that base + bytes + CAI_READ_SLACK is where a page without access begins */
+typedef struct Arena { /* slots and scratch; `base` is such that base + bytes + CAI_READ_SLACK is where a page without access begins */
     unsigned char *base, *mapping;
     uint64_t bytes, mapped;
 } Arena;
@@ -145,6 +145,15 @@ static void describe_symbols(const cai_program *program, const int64_t *symbols,
     if (program->symbol_count && used < size) snprintf(out + used, size - used, ")");
 }
 
+static uint64_t aligned(int64_t bytes) { return ((uint64_t)bytes + CAI_ALIGNMENT - 1) / CAI_ALIGNMENT * CAI_ALIGNMENT; }
+
+/* Slots, and behind them the working memory of each thread. Either alone is checked, so that the sum does not overflow. */
+static bool reserve(cai_context *context, const int64_t *sizes, cai_error *error) {
+    uint64_t slots = aligned(sizes[context->program->arena]), each = aligned(sizes[context->program->scratch]);
+    uint64_t threads = (uint64_t)cai_pool_threads(context->pool), most = slots > each ? slots : each;
+    return arena_reserve(&context->arena, most > cai_memory_limit() ? most : slots + threads * each, error);
+}
+
 /* new_symbols are filled: computes new_sizes and reserves memory. */
 static bool prepare(cai_context *context, cai_error *error) {
     const cai_program *program = context->program;
@@ -157,7 +166,7 @@ static bool prepare(cai_context *context, cai_error *error) {
             return cai_fail(error, CAI_INTERNAL, "check %lld does not exist", (long long)found);
         return cai_fail(error, CAI_BAD_INPUT, "%s%s", program->checks[found].message, sizes);
     }
-    return arena_reserve(&context->arena, (uint64_t)context->new_sizes[program->arena], error);
+    return reserve(context, context->new_sizes, error);
 }
 
 static void accept(cai_context *context) {
@@ -226,11 +235,15 @@ typedef struct Call {
     cai_kernel kernel;
     void *const *arguments;
     const int64_t *symbols;
+    unsigned char *scratch;
+    uint64_t scratch_each;
+    int64_t first; /* task of the round */
 } Call;
 
-static void call_kernel(void *context, int64_t begin, int64_t end) {
+static void call_kernel(void *context, int64_t begin, int64_t end, int worker) {
     const Call *call = context;
-    call->kernel(call->arguments, call->symbols, begin, end);
+    unsigned char *scratch = call->scratch + (uint64_t)worker * call->scratch_each;
+    call->kernel(call->arguments, call->symbols, call->first + begin, call->first + end, scratch);
 }
 
 static void *resolve(const cai_context *context, const cai_argument *argument, const void *const *inputs, void *const *outputs) {
@@ -248,18 +261,30 @@ void cai_context_on_start(cai_context *context, void (*started)(void *), void *d
     context->started_data = data;
 }
 
+static void run_launch(cai_context *context, const cai_launch *launch, int64_t round, const void *const *inputs,
+                       void *const *outputs) {
+    void **arguments = context->arguments;
+    const int64_t *sizes = context->sizes;
+    const cai_program *program = context->program;
+    for (int k = 0; k < launch->argument_count; k++) arguments[k] = resolve(context, &launch->arguments[k], inputs, outputs);
+    Call call = {.kernel = launch->kernel, .arguments = arguments, .symbols = context->symbols, .first = round * sizes[launch->tasks]};
+    call.scratch = context->arena.base + aligned(sizes[program->arena]);
+    call.scratch_each = aligned(sizes[program->scratch]);
+    cai_pool_run(context->pool, call_kernel, &call, sizes[launch->tasks]);
+}
+
 bool cai_context_run(cai_context *context, const void *const *inputs, void *const *outputs, int64_t seed, cai_error *error) {
     if (!context->prepared) return cai_fail(error, CAI_BAD_USAGE, "a context runs only after its sizes were prepared");
     const cai_program *program = context->program;
     context->symbols[program->symbol_count] = seed;
-    void **arguments = context->arguments;
     unsigned mode = cai_flush_denormals();
     if (context->started) context->started(context->started_data);
-    for (int i = 0; i < program->launch_count; i++) {
-        const cai_launch *launch = &program->launches[i];
-        for (int k = 0; k < launch->argument_count; k++) arguments[k] = resolve(context, &launch->arguments[k], inputs, outputs);
-        Call call = {launch->kernel, arguments, context->symbols};
-        cai_pool_run(context->pool, call_kernel, &call, context->sizes[launch->tasks]);
+    for (int i = 0, more; i < program->launch_count; i += 1 + more) {
+        const cai_launch *first = &program->launches[i];
+        int64_t rounds = first->rounds < 0 ? 1 : context->sizes[first->rounds];
+        more = first->more;
+        for (int64_t round = 0; round < rounds; round++)
+            for (int k = 0; k <= more; k++) run_launch(context, &first[k], round, inputs, outputs);
     }
     cai_restore_denormals(mode);
     return true;

@@ -44,7 +44,8 @@ uint64_t cai_memory_limit(void);   /* bytes: memory and swap, or the control gro
 /* ---- thread.c: the pool ---- */
 
 typedef struct cai_pool cai_pool;
-typedef void (*cai_task)(void *context, int64_t begin, int64_t end);
+/* Runs tasks begin <= t < end on thread number `worker`, 0 for the caller; no two calls of a number run at once. */
+typedef void (*cai_task)(void *context, int64_t begin, int64_t end, int worker);
 
 /* A pool of `threads` threads, the caller's being one of them; 0: cai_default_threads(). Where the system gives fewer threads
  * the pool is smaller. NULL when out of memory. A pool serves one caller at a time. */

@@ -121,7 +121,7 @@ static unsigned help(cai_pool *pool, int index, unsigned ticket) {
         Share *share = &pool->all[(index + i) % shares];
         while (take(share, ticket, &begin, &end)) {
             int64_t last = end * pool->unit;
-            pool->task(pool->context, begin * pool->unit, last < pool->tasks ? last : pool->tasks);
+            pool->task(pool->context, begin * pool->unit, last < pool->tasks ? last : pool->tasks, index);
             count += end - begin;
         }
     }
@@ -188,7 +188,7 @@ static void wait_until_finished(cai_pool *pool, unsigned units) {
 
 void cai_pool_run(cai_pool *pool, cai_task task, void *context, int64_t tasks) {
     if (tasks <= 1 || pool->threads == 1) {
-        if (tasks > 0) task(context, 0, tasks);
+        if (tasks > 0) task(context, 0, tasks, 0);
         return;
     }
     unsigned ticket = atomic_load_explicit(&pool->region, memory_order_relaxed) + 1;

@@ -19,7 +19,7 @@ typedef struct Module {
     LLVMBuilderRef builder;
     LLVMTypeRef i1, i8, i16, i32, i64, f16, bf16, f32, f64, pointer, none;
     /* of the function being emitted */
-    LLVMValueRef function, args, symbols, begin, end;
+    LLVMValueRef function, args, symbols, begin, end, scratch;
     LLVMBasicBlockRef entry;  /* where size computations are placed, once a function */
     Map *dim_values;          /* Dim and Symbol * -> LLVMValueRef within the function */
     Map *arguments;           /* 1 + index -> LLVMValueRef within the function */

@@ -13,8 +13,7 @@ static void emit_kernels(Module *m, const Program *program, const EmitOptions *o
         const Kernel *kernel = program->launches.items[i];
         if (options->progress) options->progress(i, count);
         if (LLVMGetNamedFunction(m->module, kernel->name)) continue;
-        LLVMValueRef function = kernel->kind->emit(m, kernel);
-        LLVMSetLinkage(function, LLVMInternalLinkage);
+        kernel->kind->emit(m, kernel);
     }
     if (options->progress) options->progress(count, count);
 }

@@ -2,14 +2,15 @@
  * sizes of a run.
  *
  * sizes[] holds, in this order as they are asked for: dimensions (tasks, shapes, estimates), where slots begin in the arena,
- * where views begin in slots and ports, and the arena's bytes. An equal request is the same entry. */
+ * where views begin in slots and ports, and the bytes of arena and scratch. An equal request is the same entry. */
 #include "backend/backend.h"
 #include "program.h"
 
 typedef enum SizeKind {
     SIZE_DIM,   /* dim */
     SIZE_SLOT,  /* dim bytes past the beginning of `slot` */
-    SIZE_ARENA  /* bytes of all slots */
+    SIZE_ARENA, /* bytes of all slots */
+    SIZE_SCRATCH /* the most that a kernel wants for each thread */
 } SizeKind;
 
 typedef struct Size {
@@ -165,27 +166,47 @@ static const char *source_text(Arena *arena, Span span) {
     return arena_printf(arena, "%s:%d:%d", span.source->path, place.line, place.column);
 }
 
-static LLVMValueRef make_launch(Entry *e, const Kernel *kernel) {
+typedef struct Texts { LLVMValueRef path, source, arguments; int argument_count; } Texts; /* what a kernel's launches share */
+
+static Texts make_texts(Entry *e, const Kernel *kernel) {
     Module *m = e->m;
     const Origin *origin = (kernel->anchor ? kernel->anchor : kernel->output->node)->origin;
-    LLVMValueRef *arguments = NEW_ARRAY(m->arena, LLVMValueRef, kernel->input_count + 1);
-    arguments[0] = make_argument(e, kernel->output);
-    for (int i = 0; i < kernel->input_count; i++) arguments[i + 1] = make_argument(e, kernel->inputs[i]);
-    LLVMValueRef function = LLVMGetNamedFunction(m->module, kernel->name);
+    int count = 0;
+    LLVMValueRef *arguments = NEW_ARRAY(m->arena, LLVMValueRef, kernel->input_count + 2);
+    arguments[count++] = make_argument(e, kernel->output);
+    for (int i = 0; i < kernel->input_count; i++) arguments[count++] = make_argument(e, kernel->inputs[i]);
+    if (kernel->workspace) arguments[count++] = make_argument(e, kernel->workspace);
+    return (Texts){make_text(m, origin->path), make_text(m, source_text(m->arena, origin->span)),
+                   make_array(m, "arguments", arguments, count), count};
+}
+
+/* Operations and bytes are told with the first phase; `more` are to come. */
+static LLVMValueRef make_launch(Entry *e, const Kernel *kernel, const Texts *texts, const Phase *phase, int more) {
+    Module *m = e->m;
+    LLVMValueRef function = LLVMGetNamedFunction(m->module, phase->name);
     CHECK(function);
+    bool first = more == max_i64(kernel->phase_count, 1) - 1;
     LLVMValueRef fields[] = {
-        function, make_text(m, kernel->name), make_text(m, origin->path), make_text(m, source_text(m->arena, origin->span)),
-        make_array(m, "arguments", arguments, kernel->input_count + 1), get_i32(m, kernel->input_count + 1),
-        get_i32(m, request_dim(e, kernel->tasks)), get_i32(m, request_dim(e, kernel->flops)),
-            get_i32(m, request_dim(e, kernel->bytes))};
+        function, make_text(m, phase->name), texts->path, texts->source, texts->arguments, get_i32(m, texts->argument_count),
+        get_i32(m, request_dim(e, phase->tasks)), get_i32(m, first ? request_dim(e, kernel->flops) : -1),
+        get_i32(m, first ? request_dim(e, kernel->bytes) : -1), get_i32(m, first ? request_dim(e, kernel->rounds) : -1),
+        get_i32(m, first ? more : 0)};
     return make_struct(m, fields, COUNT_OF(fields), sizeof(cai_launch));
 }
 
-static LLVMValueRef make_launches(Entry *e) {
-    int count = e->program->launches.count;
-    LLVMValueRef *items = NEW_ARRAY(e->m->arena, LLVMValueRef, count);
-    for (int i = 0; i < count; i++) items[i] = make_launch(e, e->program->launches.items[i]);
-    return make_array(e->m, "launches", items, count);
+static LLVMValueRef make_launches(Entry *e, int *count) {
+    Vec(LLVMValueRef) items = {0};
+    for (int i = 0; i < e->program->launches.count; i++) {
+        const Kernel *kernel = e->program->launches.items[i];
+        Phase whole = {kernel->name, kernel->tasks};
+        const Phase *phases = kernel->phases ? kernel->phases : &whole;
+        int phase_count = kernel->phases ? kernel->phase_count : 1;
+        Texts texts = make_texts(e, kernel);
+        for (int k = 0; k < phase_count; k++)
+            vec_push(e->m->arena, &items, make_launch(e, kernel, &texts, &phases[k], phase_count - 1 - k));
+    }
+    *count = items.count;
+    return make_array(e->m, "launches", items.items, items.count);
 }
 
 static LLVMValueRef make_checks(Entry *e) {
@@ -227,6 +248,8 @@ static void emit_dims(Entry *e) {
         if (e->sizes.items[i].dim) get_dim(e->m, e->sizes.items[i].dim);
     for (int i = 0; i < program->slots.count; i++)
         for (int k = 0; k < program->slots.items[i].bytes.count; k++) get_dim(e->m, program->slots.items[i].bytes.items[k]);
+    for (int i = 0; i < program->launches.count; i++)
+        if (program->launches.items[i]->scratch) get_dim(e->m, program->launches.items[i]->scratch);
     for (int i = 0; i < program->graph->checks.count; i++) {
         get_dim(e->m, program->graph->checks.items[i].left);
         get_dim(e->m, program->graph->checks.items[i].right);
@@ -249,11 +272,21 @@ static LLVMValueRef *emit_slots(Entry *e) {
     return begins;
 }
 
+static LLVMValueRef emit_scratch(Entry *e) {
+    LLVMValueRef most = get_i64(e->m, 0);
+    for (int i = 0; i < e->program->launches.count; i++) {
+        Dim scratch = e->program->launches.items[i]->scratch;
+        if (scratch) most = emit_max(e->m, most, get_dim(e->m, scratch));
+    }
+    return most;
+}
+
 static LLVMValueRef emit_size(Entry *e, const Size *size, LLVMValueRef *slots) {
     switch (size->kind) {
     case SIZE_DIM: return get_dim(e->m, size->dim);
     case SIZE_SLOT: return emit_checked_add(e->m, slots[size->slot], get_dim(e->m, size->dim));
     case SIZE_ARENA: return slots[e->program->slots.count];
+    case SIZE_SCRATCH: return emit_scratch(e);
     }
     INTERNAL_ERROR("no such size");
 }
@@ -297,16 +330,18 @@ void emit_entry(Module *m, const Program *program) {
     Entry entry = {.m = m, .program = program, .dims = graph->dims}, *e = &entry;
     LLVMValueRef inputs = make_ports(e, "inputs", graph->inputs.items, graph->inputs.count);
     LLVMValueRef outputs = make_ports(e, "outputs", graph->outputs.items, graph->outputs.count);
-    LLVMValueRef launches = make_launches(e);
-    int arena = request(e, SIZE_ARENA, NULL, 0);
+    int launch_count, arena, scratch;
+    LLVMValueRef launches = make_launches(e, &launch_count);
+    arena = request(e, SIZE_ARENA, NULL, 0);
+    scratch = request(e, SIZE_SCRATCH, NULL, 0);
     LLVMValueRef prepare = emit_prepare(e);
     LLVMValueRef fields[] = {
         get_i32(m, CAI_PROGRAM_ABI), get_i32(m, cpu_of(program->target)), make_text(m, graph->model),
             make_text(m, graph->comment),
         make_text(m, program->target->name), inputs, outputs, make_symbols(e), launches, make_checks(e), prepare, get_weights(e),
         get_i64(m, (int64_t)program->weights_bytes), get_i32(m, graph->inputs.count), get_i32(m, graph->outputs.count),
-        get_i32(m, dims_symbol_count(graph->dims)), get_i32(m, program->launches.count), get_i32(m, graph->checks.count),
-        get_i32(m, e->sizes.count), get_i32(m, arena)};
+        get_i32(m, dims_symbol_count(graph->dims)), get_i32(m, launch_count), get_i32(m, graph->checks.count),
+        get_i32(m, e->sizes.count), get_i32(m, arena), get_i32(m, scratch)};
     LLVMValueRef value = make_struct(m, fields, COUNT_OF(fields), sizeof(cai_program));
     LLVMValueRef global = add_constant(m, "cai_the_program", value);
     LLVMSetLinkage(global, LLVMExternalLinkage);

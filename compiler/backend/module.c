@@ -111,14 +111,17 @@ void begin_body(Module *m, LLVMValueRef function) {
 }
 
 LLVMValueRef begin_kernel(Module *m, const char *name) {
-    LLVMTypeRef parameters[] = {m->pointer, m->pointer, m->i64, m->i64};
+    LLVMTypeRef parameters[] = {m->pointer, m->pointer, m->i64, m->i64, m->pointer};
     LLVMValueRef function = get_function(m, name, LLVMFunctionType(m->none, parameters, COUNT_OF(parameters), 0));
+    LLVMSetLinkage(function, LLVMInternalLinkage);
     add_attribute(m, function, 1, "noalias");
     add_attribute(m, function, 2, "noalias");
+    add_attribute(m, function, 5, "noalias");
     m->args = LLVMGetParam(function, 0);
     m->symbols = LLVMGetParam(function, 1);
     m->begin = LLVMGetParam(function, 2);
     m->end = LLVMGetParam(function, 3);
+    m->scratch = LLVMGetParam(function, 4);
     begin_body(m, function);
     return function;
 }

@@ -118,8 +118,8 @@ static void write_output(const RefTensor *result, void *out) {
         snprintf(the_reference.error, sizeof the_reference.error, "%s", error.message);
 }
 
-static void kernel(void *const *args, const int64_t *symbols, int64_t begin, int64_t end) {
-    (void)begin, (void)end;
+static void kernel(void *const *args, const int64_t *symbols, int64_t begin, int64_t end, void *scratch) {
+    (void)begin, (void)end, (void)scratch;
     Reference *r = &the_reference;
     int count = r->graph->outputs.count;
     Arena *arena = arena_new();
@@ -151,7 +151,8 @@ int reference_main(Session *s, const Graph *graph, Weights *weights, int argc, c
                          .argument_count = inputs + outputs,
                          .tasks = 1,
                          .flops = -1,
-                         .bytes = -1};
+                         .bytes = -1,
+                         .rounds = -1};
     cai_program program = {.abi = CAI_PROGRAM_ABI,
                            .cpu = CAI_CPU_X86_64_V2,
                            .name = graph->model,
@@ -168,7 +169,8 @@ int reference_main(Session *s, const Graph *graph, Weights *weights, int argc, c
                            .symbol_count = dims_symbol_count(graph->dims),
                            .launch_count = 1,
                            .check_count = graph->checks.count,
-                           .arena = 0};
+                           .arena = 0,
+                           .scratch = 0};
     program.size_count = the_reference.sizes.count;
     int code = cai_main(&program, argc, argv);
     if (the_reference.error[0]) fprintf(stderr, "cai run: a result does not fit its type: %s\n", the_reference.error);

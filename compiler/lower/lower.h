@@ -79,8 +79,18 @@ typedef struct Value {
  * Constants of one splatted value, iota and size are members and no inputs (unless an operand of a contraction, window or scatter);
  * other constants and what is computed from parameters are inputs in SPACE_WEIGHTS.
  * Concatenations are never members; a reshape is one only where it adds or drops axes of size 1.
- * Arguments of the generated function: args[0] is the output, args[1..] the inputs in order. The output may share its buffer with an
- * input that the tail reads (or, with no anchor, any elementwise input): element i is loaded before element i is stored, never after. */
+ * Arguments of the generated function: args[0] is the output, args[1..] the inputs in order, then the workspace if there is one. The
+ * output may share its buffer with an input that the tail reads (or, with no anchor, any elementwise input): element i is loaded before
+ * element i is stored, never after.
+ *
+ * Working memory: `scratch` is a thread's own while it runs tasks; the workspace is the kernel's, and carries results from one phase
+ * to the next. A kernel of several phases is as many functions and launches over the same arguments, one after the other, all that
+ * `rounds` times (see runtime/program.h: the tasks of later rounds have higher numbers). */
+typedef struct Phase {
+    const char *name;        /* of the function */
+    Dim tasks;               /* of a round */
+} Phase;
+
 struct Kernel {
     Program *program;
     const KernelKind *kind;
@@ -91,7 +101,12 @@ struct Kernel {
     Node **members;          /* what is computed here, operands before users; the last is output->node */
     int member_count;
     const char *name;        /* descriptor; kernels of equal name are one function: made by kernel_set_name in `choose` */
-    Dim tasks;
+    Dim tasks;               /* of a round, all phases together */
+    const Phase *phases;     /* NULL: one, of the kernel's name and tasks */
+    int phase_count;
+    Dim rounds;              /* NULL: one */
+    Dim scratch;             /* bytes; NULL: none */
+    Value *workspace;        /* or NULL; made by kernel_set_workspace in `choose` */
     void *tile;              /* the kind's own choice of tiles, made by its `choose`, read by its emitter */
     Dim flops, bytes;        /* for --explain and --profile; filled by lower() (cost.c) */
     int id;                  /* its place in program->launches */
@@ -104,6 +119,9 @@ Value *kernel_input(const Kernel *kernel, const Node *node, int *argument);
 /* name = the descriptor, then "_" and eight hex digits that stand for all that generated code may depend on and the descriptor does
  * not say: members, attributes, shapes, layouts and strides of all values. */
 void kernel_set_name(Kernel *kernel, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Gives the kernel memory of its own for as long as it runs, planned as all buffers are. */
+void kernel_set_workspace(Kernel *kernel, Dim bytes);
 
 /* ---- packing: what is computed from parameters alone, while building ---- */
 
@@ -176,6 +194,7 @@ void program_print(const Program *program, FILE *out);   /* --emit=program */
 void program_explain(const Program *program, FILE *out); /* --explain: kernels, tiles, estimates, memory */
 void program_verify(const Program *program);             /* stops with an internal error where a launch would read what is not there */
 Dim program_arena_bytes(const Program *program);         /* of all slots at typical sizes, as a constant */
+int64_t program_scratch_bytes(const Program *program);   /* of one thread, at typical sizes */
 
 /* ---- kernels.def: the kinds of kernel, a row each: KERNEL(name, "one line") ----
  *

@@ -64,6 +64,7 @@ static void find_lives(Plan *plan) {
         Kernel *kernel = program->launches.items[i];
         touch(kernel->output, i);
         for (int k = 0; k < kernel->input_count; k++) touch(kernel->inputs[k], i);
+        touch(kernel->workspace, i);
     }
     for (int i = 0; i < program->values.count; i++) {
         const Value *value = program->values.items[i];
@@ -257,6 +258,15 @@ Dim program_arena_bytes(const Program *program) {
     return dim_const(dims, sum);
 }
 
+int64_t program_scratch_bytes(const Program *program) {
+    int64_t most = 0;
+    for (int i = 0; i < program->launches.count; i++) {
+        const Kernel *kernel = program->launches.items[i];
+        if (kernel->scratch) most = max_i64(most, dim_typical(program->graph->dims, kernel->scratch));
+    }
+    return most;
+}
+
 /* ---- verification: what lies in memory at typical sizes, launch by launch ---- */
 
 typedef struct Held { const Value *root; int64_t begin, end; } Held; /* in bytes of its slot */
@@ -294,7 +304,8 @@ void program_verify(const Program *program) {
             if (root->space == SPACE_SLOT && (root->slot < 0 || !is_held(&slots[root->slot], root)))
                 INTERNAL_ERROR("launch %d (%s) reads value %d, which slot %d does not hold", i, kernel->name, root->id, root->slot);
         }
-        const Value *root = value_root(kernel->output);
+        const Value *root = value_root(kernel->output), *workspace = kernel->workspace;
+        if (workspace) hold(scratch, &slots[workspace->slot], range_of(program, workspace));
         if (root->space != SPACE_SLOT || is_held(&slots[root->slot], root)) continue;
         if (root->first < i)
             INTERNAL_ERROR("launch %d (%s) writes a part of value %d, whose place has been taken", i, kernel->name, root->id);

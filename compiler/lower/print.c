@@ -119,6 +119,8 @@ static void explain_memory(const Program *program, Text *out) {
              (double)program->raw_weights_bytes / 1e6);
     text_add(out, "activations %10.3f MB at the sizes below, in %d buffers; %d copies\n",
              (double)dim_const_value(program_arena_bytes(program)) / 1e6, program->slots.count, program->copies);
+    if (program_scratch_bytes(program))
+        text_add(out, "scratch     %10.3f MB for each thread\n", (double)program_scratch_bytes(program) / 1e6);
     for (int i = 0; i < program->slots.count; i++) {
         const Slot *slot = &program->slots.items[i];
         text_add(out, "  buffer %d: ", i);

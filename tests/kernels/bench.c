@@ -63,7 +63,7 @@ typedef struct Run {
     const cai_launch *launch;
     void *arguments[16];
     int64_t symbols[4], *sizes;
-    unsigned char *arena, *ports[16];
+    unsigned char *arena, *scratch, *ports[16];
 } Run;
 
 static void *locate(Run *run, const cai_argument *argument) {
@@ -77,8 +77,14 @@ static void *locate(Run *run, const cai_argument *argument) {
 }
 
 static void call(Run *run, const cai_launch *launch) {
-    for (int i = 0; i < launch->argument_count; i++) run->arguments[i] = locate(run, &launch->arguments[i]);
-    launch->kernel(run->arguments, run->symbols, 0, run->sizes[launch->tasks]);
+    int64_t rounds = launch->rounds < 0 ? 1 : run->sizes[launch->rounds];
+    for (int64_t round = 0; round < rounds; round++) {
+        for (const cai_launch *part = launch; part <= launch + launch->more; part++) {
+            int64_t tasks = run->sizes[part->tasks];
+            for (int i = 0; i < part->argument_count; i++) run->arguments[i] = locate(run, &part->arguments[i]);
+            part->kernel(run->arguments, run->symbols, round * tasks, (round + 1) * tasks, run->scratch);
+        }
+    }
 }
 
 static double time_launch(Run *run, bool cold) {
@@ -115,8 +121,9 @@ static void bench_compiled(Compiled *compiled, double flops) {
     CU_ASSERT_FATAL(run.program->prepare(run.symbols, run.sizes) == CAI_PREPARED);
     run.arena = aligned_alloc(4096, (size_t)round_up(run.sizes[run.program->arena] + CAI_READ_SLACK, 4096));
     memset(run.arena, 0, (size_t)run.sizes[run.program->arena]);
+    run.scratch = aligned_alloc(4096, (size_t)round_up(run.sizes[run.program->scratch] + CAI_READ_SLACK, 4096));
     for (int i = 0; i < 16; i++) run.ports[i] = calloc(1, 64 << 20);
-    for (int i = 0; i < run.program->launch_count; i++) {
+    for (int i = 0; i < run.program->launch_count; i += 1 + run.program->launches[i].more) {
         const cai_launch *launch = &run.program->launches[i];
         call(&run, launch);
         if (!run.launch || is_operator(launch->name)) run.launch = launch;
@@ -125,6 +132,7 @@ static void bench_compiled(Compiled *compiled, double flops) {
     print_line(&run, flops, peak, warm, cold);
     for (int i = 0; i < 16; i++) free(run.ports[i]);
     free(run.arena);
+    free(run.scratch);
 }
 
 static void bench_shape(const ShapeLine *shape, const char *text, void *context) {

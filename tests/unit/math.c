@@ -39,7 +39,7 @@ static void call(const Compiled *compiled, int launch, void *out, const void *a,
     const cai_launch *l = &compiled->program->launches[launch];
     int64_t symbols[3] = {1, count, 0};
     void *const args[] = {out, (void *)(uintptr_t)a, (void *)(uintptr_t)b};
-    l->kernel(args, symbols, 0, (count + 4095) / 4096);
+    l->kernel(args, symbols, 0, (count + 4095) / 4096, NULL);
 }
 
 static float from_bits(uint32_t bits) {

@@ -1,27 +1,36 @@
 /* A context: sizes from shapes, checks, memory that grows and shrinks, the same bits for any number of threads. The program is
- * written by hand: x: f32[N, 2, H, W] with H a multiple of 4, y: f32[H + 1], out: f32[N, 2, H, W] = 3 * x through a slot. */
+ * written by hand: x: f32[N, 2, H, W] with H a multiple of 4, y: f32[H + 1], out: f32[N, 2, H, W] = 3 * x + seed through a slot, in
+ * two rounds of two launches, and through the working memory of the thread. */
 #include "runtime.h"
 #include <CUnit/Basic.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { N, TWO, H, W, H_PLUS_1, ELEMENTS, SLOT, ARENA, SIZE_COUNT };
+enum { N, TWO, H, W, H_PLUS_1, HALF, SLOT, ARENA, SCRATCH, SIZE_COUNT };
 
-static void triple(void *const *args, const int64_t *symbols, int64_t begin, int64_t end) {
+static void triple(void *const *args, const int64_t *symbols, int64_t begin, int64_t end, void *scratch) {
+    volatile float *product = scratch;
     (void)symbols;
-    for (int64_t i = begin; i < end; i++) ((float *)args[0])[i] = ((const float *)args[1])[i] * ((const float *)args[2])[1];
+    CU_ASSERT((uintptr_t)scratch % CAI_ALIGNMENT == 0);
+    for (int64_t i = begin; i < end; i++) {
+        product[24] = ((const float *)args[1])[i] * ((const float *)args[2])[1];
+        ((float *)args[0])[i] = product[24];
+    }
 }
 
-static void add_seed(void *const *args, const int64_t *symbols, int64_t begin, int64_t end) {
+static void add_seed(void *const *args, const int64_t *symbols, int64_t begin, int64_t end, void *scratch) {
+    (void)scratch;
     for (int64_t i = begin; i < end; i++) ((float *)args[0])[i] = ((const float *)args[1])[i] + (float)symbols[3];
 }
 
 static int64_t prepare(const int64_t *symbols, int64_t *sizes) {
-    sizes[N] = symbols[0], sizes[TWO] = 2, sizes[W] = symbols[2], sizes[SLOT] = 64;
-    if (__builtin_mul_overflow(symbols[1], 4, &sizes[H]) || __builtin_mul_overflow(sizes[H], sizes[W], &sizes[ELEMENTS]))
+    int64_t elements;
+    sizes[N] = symbols[0], sizes[TWO] = 2, sizes[W] = symbols[2], sizes[SLOT] = 64, sizes[SCRATCH] = 100;
+    if (__builtin_mul_overflow(symbols[1], 4, &sizes[H]) || __builtin_mul_overflow(sizes[H], sizes[W], &elements))
         return CAI_OVERFLOW;
-    if (__builtin_mul_overflow(sizes[ELEMENTS], 2 * symbols[0], &sizes[ELEMENTS])) return CAI_OVERFLOW;
-    if (__builtin_mul_overflow(sizes[ELEMENTS], 4, &sizes[ARENA])) return CAI_OVERFLOW;
+    if (__builtin_mul_overflow(elements, 2 * symbols[0], &elements)) return CAI_OVERFLOW;
+    if (__builtin_mul_overflow(elements, 4, &sizes[ARENA])) return CAI_OVERFLOW;
+    sizes[HALF] = elements / 2;
     sizes[H_PLUS_1] = sizes[H] + 1;
     sizes[ARENA] += 64;
     return symbols[2] % 2 ? 0 : CAI_PREPARED;
@@ -37,8 +46,8 @@ static const cai_argument arguments[] = {{CAI_ARG_SLOT, -1, SLOT},
                                          {CAI_ARG_WEIGHTS, -1, 64},
                                          {CAI_ARG_OUTPUT, -1, 0},
                                          {CAI_ARG_SLOT, -1, SLOT}};
-static const cai_launch launches[] = {{.kernel = triple, .arguments = arguments, .argument_count = 3, .tasks = ELEMENTS},
-                                      {.kernel = add_seed, .arguments = arguments + 3, .argument_count = 2, .tasks = ELEMENTS}};
+static const cai_launch launches[] = {{.kernel = triple, .arguments = arguments, .argument_count = 3, .tasks = HALF, .rounds = TWO, .more = 1},
+                                      {.kernel = add_seed, .arguments = arguments + 3, .argument_count = 2, .tasks = HALF, .rounds = -1}};
 static const cai_check checks[] = {{"W must be even"}};
 static const _Alignas(64) float weights[32] = {[17] = 3};
 static const cai_program program = {.abi = CAI_PROGRAM_ABI,
@@ -56,7 +65,8 @@ static const cai_program program = {.abi = CAI_PROGRAM_ABI,
                                     .launch_count = 2,
                                     .check_count = 1,
                                     .size_count = SIZE_COUNT,
-                                    .arena = ARENA};
+                                    .arena = ARENA,
+                                    .scratch = SCRATCH};
 
 static cai_pool *pool;
 static cai_context *context;
