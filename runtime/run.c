@@ -31,7 +31,8 @@ typedef struct Region {
     int advice;
 } Region;
 
-static void touch_parts(void *data, int64_t first, int64_t last) {
+static void touch_parts(void *data, int64_t first, int64_t last, int worker) {
+    (void)worker;
     const Region *region = data;
     uintptr_t start = (uintptr_t)region->begin / HUGE_PAGE * HUGE_PAGE; /* no huge page is touched by two threads */
     unsigned char *from = (unsigned char *)(start + (uint64_t)first * HUGE_PAGE), *to = (unsigned char *)(start + (uint64_t)last * HUGE_PAGE);

@@ -42,7 +42,7 @@ typedef struct Bench {
     const cai_program *program;
     cai_pool *pool;
     int64_t symbols[4], *sizes;
-    unsigned char *arena, *ports[16];
+    unsigned char *arena, *scratch, *ports[16];
     Step steps[MOST_LAUNCHES];
     int step_count;
     Touch once[2 * MOST_LAUNCHES];
@@ -112,7 +112,8 @@ __attribute__((target("avx512f"))) static void write_part(unsigned char *at, int
 }
 
 /* Every tensor in as many pieces, piece by piece: reads, then writes. */
-__attribute__((target("avx512f"))) static void stream_pieces(void *context, int64_t begin, int64_t end) {
+__attribute__((target("avx512f"))) static void stream_pieces(void *context, int64_t begin, int64_t end, int worker) {
+    (void)worker;
     const Stream *s = context;
     __m512i sum = _mm512_set1_epi32(0x3f800000);
     for (int64_t piece = begin; piece < end; piece++) {
@@ -140,11 +141,11 @@ static void run_stream(Bench *b, const Touch *touches, int count) {
 
 /* ---- times ---- */
 
-typedef struct Call { const Step *step; const int64_t *symbols; } Call;
+typedef struct Call { const Step *step; const int64_t *symbols; unsigned char *scratch; int64_t scratch_each; } Call;
 
-static void call_kernel(void *context, int64_t begin, int64_t end) {
+static void call_kernel(void *context, int64_t begin, int64_t end, int worker) {
     const Call *call = context;
-    call->step->launch->kernel((void *const *)call->step->arguments, call->symbols, begin, end);
+    call->step->launch->kernel((void *const *)call->step->arguments, call->symbols, begin, end, call->scratch + worker * call->scratch_each);
 }
 
 enum { KERNELS, STREAM, ONCE };
@@ -153,7 +154,7 @@ static void run_way(Bench *b, int way) {
     if (way == ONCE) run_stream(b, b->once, b->once_count);
     for (int i = 0; i < b->step_count && way != ONCE; i++) {
         const Step *step = &b->steps[i];
-        Call call = {step, b->symbols};
+        Call call = {step, b->symbols, b->scratch, round_up(b->sizes[b->program->scratch], 64)};
         if (way == KERNELS) cai_pool_run(b->pool, call_kernel, &call, b->sizes[step->launch->tasks]);
         else run_stream(b, step->touches, step->touch_count);
     }
@@ -202,6 +203,7 @@ static void bench_compiled(Compiled *compiled, const char *what) {
     b.sizes = NEW_ARRAY(t->arena, int64_t, b.program->size_count + 1);
     CU_ASSERT_FATAL(b.program->prepare(b.symbols, b.sizes) == CAI_PREPARED);
     b.arena = aligned_alloc(4096, (size_t)round_up(b.sizes[b.program->arena] + CAI_READ_SLACK + 1, 4096));
+    b.scratch = aligned_alloc(4096, (size_t)round_up(2 * b.sizes[b.program->scratch] + 128, 4096));
     for (int64_t i = 0; i < b.sizes[b.program->arena] / 4; i++) ((float *)(void *)b.arena)[i] = (float)(i % 17) / 17;
     for (int i = 0; i < t->graph->inputs.count + t->graph->outputs.count; i++) {
         bool input = i < t->graph->inputs.count;
@@ -222,6 +224,7 @@ static void bench_compiled(Compiled *compiled, const char *what) {
     }
     print_case(&b, what, medians[0], medians[1]);
     for (int i = 0; i < 16; i++) free(b.ports[i]);
+    free(b.scratch);
     free(b.arena);
 }
 
