@@ -86,10 +86,13 @@ $(BUILD)/kernel_bench: $(BUILD)/tests/kernels/bench.o $(BUILD)/tests/kernels/sha
 $(BUILD)/memory_bench: $(BUILD)/tests/kernels/memory_bench.o $(BUILD)/tests/unit/backend_support.o $(CORE) $(SHARED)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ -L$(shell $(LLVM) --libdir) $(LIBS) -lcunit
-bench: all $(BUILD)/kernel_bench $(BUILD)/memory_bench
+$(BUILD)/bench/machine: tests/bench/machine.c $(BUILD)/runtime/libcai_runtime.a
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D); $(CC) $(filter-out -MMD -MP,$(BASE)) -Iruntime -o $@ $^ -lpthread -lm
+bench: all $(BUILD)/kernel_bench $(BUILD)/memory_bench $(BUILD)/bench/machine
+	tests/bench/run
 	$(BUILD)/kernel_bench
 	$(BUILD)/memory_bench
-	/usr/bin/python3 tests/bench/resnet18.py
 
 deps:
 	@missing=$$(for p in $(PACKAGES); do dpkg-query -W -f='$${Status}\n' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \

@@ -5,7 +5,6 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#define MOST_RUNS 1000
 #define LEAST_RUNS 5
 #define SECONDS 2.0
 
@@ -49,7 +48,8 @@ static int compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static void print(const cai_clock *clock, const cai_context *context, int threads, const double *runs, int count) {
+static void print(const cai_clock *clock, const cai_rerun *rerun, const double *runs, int count) {
+    int threads = cai_pool_threads(rerun->pool);
     fprintf(stderr, "run           %10.3f ms, median of %d (least %.3f, most %.3f) on %d thread%s\n", runs[count / 2], count,
             runs[0], runs[count - 1], threads, threads == 1 ? "" : "s");
     fprintf(stderr, "first run     %10.3f ms\n", clock->ran - clock->loaded);
@@ -57,19 +57,22 @@ static void print(const cai_clock *clock, const cai_context *context, int thread
     fprintf(stderr, "load          %10.3f ms to read the input and prepare for its size\n", load);
     fprintf(stderr, "start         %10.3f ms from exec to the first kernel: %.3f without loading\n", start, start - load);
     fprintf(stderr, "memory        %10.1f MB at most, %.1f of them intermediate results\n", peak_memory(),
-            (double)cai_context_arena_bytes(context) / 1e6);
+            (double)cai_context_arena_bytes(rerun->context) / 1e6);
 }
 
-bool cai_clock_repeat(cai_clock *clock, cai_context *context, const cai_pool *pool, const void *const *inputs,
-                      void *const *outputs, int64_t seed, cai_error *error) {
-    double runs[MOST_RUNS], end = now() + SECONDS * 1e3;
+static bool enough(int count, int wanted, double end) {
+    return count == CAI_MAX_RUNS || (wanted ? count == wanted : count >= LEAST_RUNS && now() >= end);
+}
+
+bool cai_clock_repeat(cai_clock *clock, const cai_rerun *rerun, cai_error *error) {
+    double runs[CAI_MAX_RUNS], end = now() + SECONDS * 1e3;
     int count = 0;
-    while (count < MOST_RUNS && (count < LEAST_RUNS || now() < end)) {
+    while (!enough(count, rerun->count, end)) {
         double begin = now();
-        if (!cai_context_run(context, inputs, outputs, seed, error)) return false;
+        if (!cai_context_run(rerun->context, rerun->inputs, rerun->outputs, rerun->seed, error)) return false;
         runs[count++] = now() - begin;
     }
     qsort(runs, (size_t)count, sizeof *runs, compare);
-    print(clock, context, cai_pool_threads(pool), runs, count);
+    print(clock, rerun, runs, count);
     return true;
 }

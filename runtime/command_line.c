@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OPTION_OUTPUT, OPTION_THREADS, OPTION_SEED, OPTION_TIME, OPTION_HELP, OPTION_VERSION, OPTION_COUNT };
+enum { OPTION_OUTPUT, OPTION_THREADS, OPTION_SEED, OPTION_TIME, OPTION_REPEAT, OPTION_HELP, OPTION_VERSION, OPTION_COUNT };
 
 typedef struct Option {
     const char *name;
@@ -16,7 +16,8 @@ typedef struct Option {
 static const Option options[OPTION_COUNT] = {
     [OPTION_OUTPUT] = {"--output", 'o', true}, [OPTION_THREADS] = {"--threads", 0, true},
     [OPTION_SEED] = {"--seed", 0, true},       [OPTION_TIME] = {"--time", 0, false},
-    [OPTION_HELP] = {"--help", 'h', false},    [OPTION_VERSION] = {"--version", 0, false},
+    [OPTION_REPEAT] = {"--repeat", 0, true},   [OPTION_HELP] = {"--help", 'h', false},
+    [OPTION_VERSION] = {"--version", 0, false},
 };
 
 /* ---- names that are nearly right ---- */
@@ -140,6 +141,10 @@ static bool set_option(const cai_program *program, cai_command *command, int opt
         return true;
     case OPTION_SEED: return parse_number("--seed", value, INT64_MIN, INT64_MAX, &command->seed, error);
     case OPTION_TIME: command->time = true; return true;
+    case OPTION_REPEAT:
+        if (!parse_number("--repeat", value, 1, CAI_MAX_RUNS, &number, error)) return false;
+        command->repeat = (int)number;
+        return true;
     case OPTION_HELP: command->help = true; return true;
     default: command->version = true; return true;
     }

@@ -73,7 +73,8 @@ static bool run_loaded(Session *s, const cai_feed *feeds, cai_error *error) {
     cai_clock_ran(s->clock);
     cai_results results = {s->program, s->context, s->command, s->jobs, feeds, s->loaded, s->outputs};
     if (!cai_store(&results, error)) return false;
-    return !s->command->time || cai_clock_repeat(s->clock, s->context, s->pool, s->inputs, s->outputs, s->command->seed, error);
+    cai_rerun rerun = {s->context, s->pool, s->inputs, s->outputs, s->command->seed, s->command->repeat};
+    return !s->command->time || cai_clock_repeat(s->clock, &rerun, error);
 }
 
 static bool run_job(Session *s, const cai_feed *feeds, cai_error *error) {

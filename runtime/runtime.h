@@ -14,6 +14,7 @@
 
 #define CAI_PRINTF(text, first) __attribute__((format(printf, text, first)))
 #define CAI_MAX_RANK 16
+#define CAI_MAX_RUNS 1000 /* of --time, to take the median of */
 #define CAI_VERSION "0.1"
 
 /* ---- error.c ---- */
@@ -63,6 +64,20 @@ int cai_default_threads(void);
  * zero (FTZ and DAZ). Returns the mode to restore. */
 unsigned cai_flush_denormals(void);
 void cai_restore_denormals(unsigned mode);
+
+/* ---- peak.c: what this machine gives at best ---- */
+
+enum { CAI_LEVEL_1, CAI_LEVEL_2, CAI_LEVEL_3, CAI_LEVEL_MEMORY, CAI_LEVEL_COUNT };
+
+typedef struct cai_peaks {
+    int threads;                  /* all rates are of so many together */
+    double flops;                 /* multiply-adds count twice; a second; 0 where nothing is known of this CPU */
+    double read[CAI_LEVEL_COUNT]; /* bytes a second */
+    int64_t caches[CAI_LEVEL_COUNT - 1]; /* their sizes; the first two are each core's own */
+} cai_peaks;
+
+/* Measures, on the pool's threads and with the vectors of `cpu` (CAI_CPU_*), for some twenty milliseconds. */
+bool cai_measure_peaks(cai_pool *pool, uint32_t cpu, cai_peaks *peaks, cai_error *error);
 
 /* ---- run.c: a program, its sizes, one run ---- */
 
@@ -253,6 +268,7 @@ typedef struct cai_command {
     cai_named_file *inputs, *outputs;
     int input_count, output_count;
     int threads; /* 0: as cai_default_threads has it */
+    int repeat;  /* how often --time runs again; 0: for two seconds */
     int64_t seed;
     bool time, help, version;
 } cai_command;
@@ -329,9 +345,18 @@ void cai_clock_begin(cai_clock *clock);  /* of one job: before its files are rea
 void cai_clock_loaded(cai_clock *clock); /* ... before its first kernel */
 void cai_clock_ran(cai_clock *clock);    /* ... after its last */
 void cai_clock_started(void *clock);     /* for cai_context_on_start */
-/* Runs again, for two seconds or five times, and prints a table to standard error. */
-bool cai_clock_repeat(cai_clock *clock, cai_context *context, const cai_pool *pool, const void *const *inputs,
-                      void *const *outputs, int64_t seed, cai_error *error);
+
+typedef struct cai_rerun { /* a run that was made once, to be made again */
+    cai_context *context;
+    cai_pool *pool;
+    const void *const *inputs;
+    void *const *outputs;
+    int64_t seed;
+    int count; /* how often; 0: for two seconds, five times at least */
+} cai_rerun;
+
+/* Runs again, and prints a table to standard error. */
+bool cai_clock_repeat(cai_clock *clock, const cai_rerun *rerun, cai_error *error);
 
 /* ---- report.c: results as text ---- */
 

@@ -278,5 +278,6 @@ def make(name):
     print(f"{name}: {exact.size} elements, {which.size} samples, PyTorch's f32 is off by {rms:.3e} of {np.sqrt(np.mean(exact[which] ** 2)):.3e}")
 
 
-for case in sys.argv[1:] or CASES:
-    make(case)
+if __name__ == "__main__":
+    for case in sys.argv[1:] or CASES:
+        make(case)
