@@ -28,12 +28,14 @@ static double seconds(void) {
 
 /* Twelve chains of sums: enough for two units of latency five. */
 #define CHAINS 12
-#define MULTIPLY_ADD(r, rounds) __asm__ volatile(ZEROS "1:\n\t" FMAS(r) "dec %0\n\t" "jnz 1b\n\t" "vzeroupper" : "+r"(rounds) : : "cc", REGISTERS)
+#define MULTIPLY_ADD(r, rounds) \
+    __asm__ volatile(ZEROS "1:\n\t" FMAS(r) "dec %0\n\t" "jnz 1b\n\t" "vzeroupper" : "+r"(rounds) : : "cc", REGISTERS)
 
 #define LOAD(r, i, bytes) "vmovups " #i "*" bytes "(%0), %%" r #i "\n\t"
 #define LOADS(r, b) LOAD(r, 0, b) LOAD(r, 1, b) LOAD(r, 2, b) LOAD(r, 3, b) LOAD(r, 4, b) LOAD(r, 5, b) LOAD(r, 6, b) LOAD(r, 7, b)
 #define READ(r, bytes, at, end) \
-    __asm__ volatile("1:\n\t" LOADS(r, bytes) "add $8*" bytes ", %0\n\t" "cmp %1, %0\n\t" "jb 1b\n\t" "vzeroupper" : "+r"(at) : "r"(end) : "cc", "memory", REGISTERS)
+    __asm__ volatile("1:\n\t" LOADS(r, bytes) "add $8*" bytes ", %0\n\t" "cmp %1, %0\n\t" "jb 1b\n\t" "vzeroupper" \
+                     : "+r"(at) : "r"(end) : "cc", "memory", REGISTERS)
 #define READ_STEP 512 /* a range's length is a multiple of it */
 
 static void multiply_add(uint32_t cpu, int64_t rounds) {
