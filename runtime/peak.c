@@ -71,12 +71,14 @@ typedef struct Work { /* one task a thread */
     const unsigned char *data;
 } Work;
 
-static void multiply_task(void *context, int64_t begin, int64_t end) {
+static void multiply_task(void *context, int64_t begin, int64_t end, int thread) {
+    (void)thread;
     const Work *work = context;
     for (int64_t i = begin; i < end; i++) multiply_add(work->cpu, work->rounds);
 }
 
-static void read_task(void *context, int64_t begin, int64_t end) {
+static void read_task(void *context, int64_t begin, int64_t end, int thread) {
+    (void)thread;
     const Work *work = context;
     for (int64_t i = begin; i < end; i++) {
         const unsigned char *data = work->data + i * work->bytes;
