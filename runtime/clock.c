@@ -33,14 +33,14 @@ void cai_clock_started(void *data) {
 static double peak_memory(void) {
     struct rusage usage = {0};
     getrusage(RUSAGE_SELF, &usage);
-    double peak = (double)usage.ru_maxrss / 1e3;
+    double peak = (double)usage.ru_maxrss;
     FILE *file = fopen("/proc/self/status", "re");
     char line[200];
     while (file && fgets(line, sizeof line, file)) {
-        if (strncmp(line, "VmHWM:", 6) == 0) peak = strtod(line + 6, NULL) / 1e3;
+        if (strncmp(line, "VmHWM:", 6) == 0) peak = strtod(line + 6, NULL);
     }
     if (file) fclose(file);
-    return peak;
+    return peak * 1024 / 1e6;
 }
 
 static int compare(const void *a, const void *b) {
@@ -56,8 +56,10 @@ static void print(const cai_clock *clock, const cai_rerun *rerun, const double *
     double load = clock->loaded - clock->begun, start = clock->before_main + clock->first_kernel - clock->main;
     fprintf(stderr, "load          %10.3f ms to read the input and prepare for its size\n", load);
     fprintf(stderr, "start         %10.3f ms from exec to the first kernel: %.3f without loading\n", start, start - load);
-    fprintf(stderr, "memory        %10.1f MB at most, %.1f of them intermediate results\n", peak_memory(),
-            (double)cai_context_arena_bytes(rerun->context) / 1e6);
+    cai_memory memory = cai_context_memory(rerun->context);
+    fprintf(stderr, "memory        %10.1f MB at most; planned %.1f: %.1f weights, %.1f intermediate results, %.1f inputs and outputs\n",
+            peak_memory(), (double)(memory.weights + memory.intermediate + memory.ports) / 1e6, (double)memory.weights / 1e6,
+            (double)memory.intermediate / 1e6, (double)memory.ports / 1e6);
 }
 
 static bool enough(int count, int wanted, double end) {

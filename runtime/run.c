@@ -257,7 +257,15 @@ int64_t cai_context_elements(const cai_context *context, const cai_port *port) {
     return elements;
 }
 
-uint64_t cai_context_arena_bytes(const cai_context *context) { return context->arena.bytes; }
+cai_memory cai_context_memory(const cai_context *context) {
+    const cai_program *program = context->program;
+    cai_memory memory = {.weights = program->weights_bytes, .intermediate = context->arena.bytes};
+    for (int i = 0; i < program->input_count + program->output_count; i++) {
+        const cai_port *port = i < program->input_count ? &program->inputs[i] : &program->outputs[i - program->input_count];
+        memory.ports += (uint64_t)cai_context_elements(context, port) * (uint64_t)cai_type_bytes(port->type);
+    }
+    return memory;
+}
 
 /* ---- a run ---- */
 

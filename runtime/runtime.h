@@ -94,7 +94,9 @@ bool cai_context_prepare_symbols(cai_context *context, const int64_t *symbols, c
 /* Sizes once prepared. */
 int64_t cai_context_dim(const cai_context *context, const cai_port *port, int axis);
 int64_t cai_context_elements(const cai_context *context, const cai_port *port);
-uint64_t cai_context_arena_bytes(const cai_context *context);
+typedef struct cai_memory { uint64_t weights, intermediate, ports; } cai_memory; /* bytes, all that a run needs beside 2 MB for the program
+                                                                                     itself; intermediate: working memory of all threads too */
+cai_memory cai_context_memory(const cai_context *context);
 /* Runs all launches. inputs and outputs are dense, in the order of the ports, aligned to their element. */
 bool cai_context_run(cai_context *context, const void *const *inputs, void *const *outputs, int64_t seed, cai_error *error);
 /* Called before the first launch of each run where set: for --time. */

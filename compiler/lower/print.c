@@ -114,13 +114,27 @@ static void explain_kernel(const Kernel *kernel, Totals *totals, Text *out) {
     text_add(out, "  %s\n", kernel_path(kernel));
 }
 
+/* What a run reads and writes, at typical sizes. */
+static int64_t port_bytes(const Program *program) {
+    Dims *dims = program->graph->dims;
+    int64_t sum = 0;
+    for (int i = 0; i < program->graph->inputs.count + program->graph->outputs.count; i++) {
+        bool input = i < program->graph->inputs.count;
+        const Port *port = input ? &program->graph->inputs.items[i] : &program->graph->outputs.items[i - program->graph->inputs.count];
+        if (port->node) sum += dim_typical(dims, shape_elements(dims, port->node->shape)) * dtype_bytes(port->node->shape.type);
+    }
+    return sum;
+}
+
 static void explain_memory(const Program *program, Text *out) {
-    text_add(out, "\nweights     %10.3f MB in the file of weights, %.3f MB as parameters\n", (double)program->weights_bytes / 1e6,
-             (double)program->raw_weights_bytes / 1e6);
-    text_add(out, "activations %10.3f MB at the sizes below, in %d buffers; %d copies\n",
-             (double)dim_const_value(program_arena_bytes(program)) / 1e6, program->slots.count, program->copies);
-    if (program_scratch_bytes(program))
-        text_add(out, "scratch     %10.3f MB for each thread\n", (double)program_scratch_bytes(program) / 1e6);
+    double activations = (double)dim_const_value(program_arena_bytes(program)), ports = (double)port_bytes(program);
+    double scratch = (double)program_scratch_bytes(program), weights = (double)program->weights_bytes;
+    text_add(out, "\nweights     %10.3f MB in the file of weights, %.3f MB as parameters\n", weights / 1e6, (double)program->raw_weights_bytes / 1e6);
+    text_add(out, "activations %10.3f MB at the sizes above, in %d buffers; %d copies\n", activations / 1e6, program->slots.count, program->copies);
+    if (scratch > 0) text_add(out, "scratch     %10.3f MB for each thread\n", scratch / 1e6);
+    text_add(out, "in and out  %10.3f MB for inputs and outputs\n", ports / 1e6);
+    text_add(out, "memory      %10.3f MB in all on one thread, beside some 2 MB for the program itself\n",
+             (weights + activations + scratch + ports) / 1e6);
     for (int i = 0; i < program->slots.count; i++) {
         const Slot *slot = &program->slots.items[i];
         text_add(out, "  buffer %d: ", i);
