@@ -315,7 +315,7 @@ bool cai_context_run(cai_context *context, const void *const *inputs, void *cons
     if (!context->prepared) return cai_fail(error, CAI_BAD_USAGE, "a context runs only after its sizes were prepared");
     const cai_program *program = context->program;
     context->symbols[program->symbol_count] = seed;
-    unsigned mode = cai_flush_denormals();
+    uint64_t mode = cai_flush_denormals();
     if (context->started) context->started(context->started_data);
     for (int i = 0, more; i < program->launch_count; i += 1 + more) {
         const cai_launch *first = &program->launches[i];

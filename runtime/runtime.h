@@ -60,10 +60,11 @@ void cai_pool_run(cai_pool *pool, cai_task task, void *context, int64_t tasks);
 int cai_default_threads(void);
 #define CAI_MAX_THREADS 1024
 
-/* Arithmetic on denormals costs a hundred cycles and carries nothing in an image network: kernels run with denormals flushed to
- * zero (FTZ and DAZ). Returns the mode to restore. */
-unsigned cai_flush_denormals(void);
-void cai_restore_denormals(unsigned mode);
+/* Arithmetic on denormals costs a hundred cycles and carries nothing in an image network: while kernels run, every thread that runs
+ * them counts denormals as zero, operands and results. Gives the calling thread's mode to restore: all of it, flags included. A
+ * context sets and restores its caller's; a pool's own threads keep the mode. */
+uint64_t cai_flush_denormals(void);
+void cai_restore_denormals(uint64_t mode);
 
 /* ---- peak.c: what this machine gives at best ---- */
 

@@ -269,20 +269,29 @@ int cai_default_threads(void) {
 
 /* ---- denormals ---- */
 
-unsigned cai_flush_denormals(void) {
+/* A thread's mode: MXCSR, whose bits FTZ (results) and DAZ (operands) they are; on aarch64 FPCR's bit FZ, which means both. */
 #if defined(__x86_64__)
-    unsigned mode = _mm_getcsr();
-    _mm_setcsr(mode | 0x8040); /* FTZ: results; DAZ: operands */
+#define FLUSH 0x8040
+static uint64_t get_mode(void) { return _mm_getcsr(); }
+static void set_mode(uint64_t mode) { _mm_setcsr((unsigned)mode); }
+#elif defined(__aarch64__)
+#define FLUSH (1 << 24)
+static uint64_t get_mode(void) {
+    uint64_t mode;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
     return mode;
+}
+static void set_mode(uint64_t mode) { __asm__ volatile("msr fpcr, %0" : : "r"(mode)); }
 #else
-    return 0;
+#define FLUSH 0
+static uint64_t get_mode(void) { return 0; }
+static void set_mode(uint64_t mode) { (void)mode; }
 #endif
+
+uint64_t cai_flush_denormals(void) {
+    uint64_t mode = get_mode();
+    set_mode(mode | FLUSH);
+    return mode;
 }
 
-void cai_restore_denormals(unsigned mode) {
-#if defined(__x86_64__)
-    _mm_setcsr(mode);
-#else
-    (void)mode;
-#endif
-}
+void cai_restore_denormals(uint64_t mode) { set_mode(mode); }

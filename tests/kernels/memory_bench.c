@@ -197,20 +197,20 @@ static void print_case(Bench *b, const char *what, const double one[3], const do
 
 /* ---- compiling ---- */
 
-static void bench_compiled(Compiled *compiled, const char *what) {
+static void bench_compiled(Compiled *compiled, const char *what, float scale) {
     TestGraph *t = compiled->test;
     Bench b = {.test = t, .program = compiled->program, .symbols = {t->symbols[0], 42, 42}};
     b.sizes = NEW_ARRAY(t->arena, int64_t, b.program->size_count + 1);
     CU_ASSERT_FATAL(b.program->prepare(b.symbols, b.sizes) == CAI_PREPARED);
     b.arena = aligned_alloc(4096, (size_t)round_up(b.sizes[b.program->arena] + CAI_READ_SLACK + 1, 4096));
     b.scratch = aligned_alloc(4096, (size_t)round_up(2 * b.sizes[b.program->scratch] + 128, 4096));
-    for (int64_t i = 0; i < b.sizes[b.program->arena] / 4; i++) ((float *)(void *)b.arena)[i] = (float)(i % 17) / 17;
+    for (int64_t i = 0; i < b.sizes[b.program->arena] / 4; i++) ((float *)(void *)b.arena)[i] = (float)(i % 17) / 17 * scale;
     for (int i = 0; i < t->graph->inputs.count + t->graph->outputs.count; i++) {
         bool input = i < t->graph->inputs.count;
         const Port *port = input ? &t->graph->inputs.items[i] : &t->graph->outputs.items[i - t->graph->inputs.count];
         int64_t count = count_of(t, port->node->shape);
         float *data = aligned_alloc(4096, (size_t)round_up(count * 4 + 64, 4096));
-        for (int64_t k = 0; k < count; k++) data[k] = (float)(k % 19) / 19;
+        for (int64_t k = 0; k < count; k++) data[k] = (float)(k % 19) / 19 * scale;
         b.ports[input ? i : 8 + i - t->graph->inputs.count] = (unsigned char *)data;
     }
     for (int i = 0; i < b.program->launch_count && b.step_count < MOST_LAUNCHES; i++)
@@ -250,12 +250,12 @@ static TestGraph elaborate_case(const char *name, const char *size, bool free_si
     return t;
 }
 
-static void bench_case(const char *name, const char *size, bool free_sizes) {
+static void bench_case(const char *name, const char *size, bool free_sizes, bool tiny) {
     TestGraph t = elaborate_case(name, size, free_sizes);
     LowerOptions options = {.target = target_find("native")};
     Compiled compiled;
     if (compile_and_load(&t, &options, &compiled))
-        bench_compiled(&compiled, arena_printf(t.arena, "%s %s%s", name, size, free_sizes ? " free" : ""));
+        bench_compiled(&compiled, arena_printf(t.arena, "%s %s%s%s", name, size, free_sizes ? " free" : "", tiny ? " tiny" : ""), tiny ? 1e-39f : 1);
     unload(&compiled);
     arena_free(t.arena);
 }
@@ -266,8 +266,11 @@ static void bench(void) {
     while (file && fgets(line, sizeof line, file)) {
         if (line[0] == '#' || !strstr(line, wanted_word)) continue;
         char *rest, *name = strtok_r(line, " \n", &rest);
-        for (char *size; name && (size = strtok_r(NULL, " \n", &rest));)
-            for (int free_sizes = 0; free_sizes < 2; free_sizes++) bench_case(name, size, free_sizes);
+        bool tiny = false;
+        for (char *size; name && (size = strtok_r(NULL, " \n", &rest));) {
+            tiny = tiny || strcmp(size, "tiny") == 0;
+            for (int free_sizes = 0; free_sizes < 2 && strcmp(size, "tiny") != 0; free_sizes++) bench_case(name, size, free_sizes, tiny);
+        }
     }
     if (file) fclose(file);
 }
@@ -275,6 +278,7 @@ static void bench(void) {
 /* As a CUnit test, since the helpers assert. */
 int main(int argc, char **argv) {
     if (argc > 1) wanted_word = argv[1];
+    cai_flush_denormals();
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (CU_initialize_registry() != CUE_SUCCESS) return 70;
     CU_add_test(CU_add_suite("bench", NULL, NULL), "bench", bench);

@@ -119,13 +119,37 @@ static void test_number_of_threads(void) {
 }
 
 static void test_denormals(void) {
-    volatile float tiny = 1e-39f, half = 0.5f;
-    unsigned mode = cai_flush_denormals();
-    volatile float flushed = tiny * half;
-    cai_restore_denormals(mode);
+    volatile float tiny = 1e-39f, half = 0.5f, large = 1e10f;
+    uint64_t before = cai_flush_denormals();
+    volatile float result = tiny * half, operand = tiny * large;
+    cai_restore_denormals(before);
     volatile float kept = tiny * half;
-    CU_ASSERT_EQUAL(flushed, 0);
+    uint64_t after = cai_flush_denormals();
+    cai_restore_denormals(after);
+    CU_ASSERT_EQUAL(result, 0);
+    CU_ASSERT_EQUAL(operand, 0);
     CU_ASSERT(kept > 0);
+    CU_ASSERT_EQUAL(after & 0xffc0, before & 0xffc0); /* all but the flags of what has happened since */
+}
+
+enum { DENORMAL_TASKS = 64 };
+
+/* Long enough for all threads to take some. */
+static void halve_tiny(void *context, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    volatile float tiny = 1e-39f, half = 0.5f;
+    for (int64_t i = begin; i < end; i++)
+        for (int k = 0; k < 10000; k++) ((float *)context)[i] = tiny * half;
+}
+
+static void test_denormals_of_workers(void) {
+    float results[DENORMAL_TASKS];
+    cai_pool *pool = cai_pool_new(4);
+    uint64_t mode = cai_flush_denormals();
+    cai_pool_run(pool, halve_tiny, results, DENORMAL_TASKS);
+    cai_restore_denormals(mode);
+    cai_pool_free(pool);
+    for (int i = 0; i < DENORMAL_TASKS; i++) CU_ASSERT_EQUAL(results[i], 0);
 }
 
 void suite_thread(void) {
@@ -137,4 +161,5 @@ void suite_thread(void) {
     CU_add_test(suite, "sleepers are woken", test_wakes_sleepers);
     CU_add_test(suite, "number of threads", test_number_of_threads);
     CU_add_test(suite, "denormals are flushed, and kept again", test_denormals);
+    CU_add_test(suite, "workers flush denormals", test_denormals_of_workers);
 }
