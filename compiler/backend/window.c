@@ -34,20 +34,25 @@ static bool is_blocked(const Kernel *kernel) {
     return kernel->output->layout == LAYOUT_BLOCKED;
 }
 
+/* How many rows there are along an axis: those of the result or, of an upsampling, of the source. */
+static Dim rows_along(const Kernel *kernel, int axis, int lanes) {
+    const Node *node = kernel->anchor;
+    if (axis == 1 && is_blocked(kernel)) return dim_ceil_div(kernel->program->graph->dims, node->shape.dims[axis], lanes);
+    return is_upsample(kernel) ? node->inputs[0]->shape.dims[axis] : node->shape.dims[axis];
+}
+
 Dim count_rows(const Kernel *kernel, int lanes) {
     Dims *dims = kernel->program->graph->dims;
-    Shape shape = kernel->anchor->shape;
     Dim rows = dim_const(dims, 1);
-    for (int i = 0; i < shape.rank - 1; i++) {
-        bool blocks = i == 1 && is_blocked(kernel);
-        rows = dim_mul(dims, rows, blocks ? dim_ceil_div(dims, shape.dims[i], lanes) : shape.dims[i]);
-    }
+    for (int i = 0; i < kernel->anchor->shape.rank - 1; i++) rows = dim_mul(dims, rows, rows_along(kernel, i, lanes));
     return rows;
 }
 
 void window_choose(Program *program, Kernel *kernel) {
     const Node *anchor = kernel->anchor;
-    kernel->tasks = anchor->op == OP_resample ? count_resample_rows(kernel) : count_rows(kernel, program->target->lanes);
+    bool by_size = anchor->op == OP_resample && !is_upsample(kernel);
+    kernel->tasks = by_size ? count_resample_rows(kernel) : count_rows(kernel, program->target->lanes);
+    if (is_upsample(kernel)) kernel->scratch = upsample_scratch(kernel, program->target->lanes);
     kernel_set_name(kernel, "%s_%s", op_info[anchor->op].name, is_blocked(kernel) ? "blocked" : "plain");
 }
 
@@ -91,12 +96,10 @@ Coord coord_block(WindowRows *rows, LLVMValueRef block) {
 /* The row's number, taken apart from its innermost axis outwards. */
 static void find_row(WindowRows *rows, LLVMValueRef number) {
     Module *m = rows->m;
-    Shape shape = rows->kernel->anchor->shape;
     rows->point.mask = NULL;
-    for (int i = shape.rank - 2; i >= 0; i--) {
+    for (int i = rows->rank - 2; i >= 0; i--) {
         bool blocks = i == 1 && rows->blocked;
-        Dims *dims = rows->kernel->program->graph->dims;
-        LLVMValueRef count = get_dim(m, blocks ? dim_ceil_div(dims, shape.dims[i], rows->lanes) : shape.dims[i]);
+        LLVMValueRef count = get_dim(m, rows_along(rows->kernel, i, rows->lanes));
         LLVMValueRef at = i > 0 ? emit_rem(m, number, count) : number;
         rows->point.at[i] = coord_fixed(at);
         if (blocks) rows->point.at[i] = coord_block(rows, at);
@@ -122,7 +125,7 @@ LLVMValueRef emit_rows(Module *m, const Kernel *kernel, void (*emit_row)(WindowR
 
 LLVMValueRef window_emit(Module *m, const Kernel *kernel) {
     switch (kernel->anchor->op) {
-    case OP_resample: return emit_resample(m, kernel);
+    case OP_resample: return is_upsample(kernel) ? emit_rows(m, kernel, emit_upsample_row) : emit_resample(m, kernel);
     case OP_resample_input: return emit_rows(m, kernel, emit_resample_transposed_row);
     case OP_pool_sum_input:
     case OP_max_pool_scatter: return emit_rows(m, kernel, emit_pool_transposed_row);

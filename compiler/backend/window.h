@@ -34,4 +34,9 @@ Dim count_resample_rows(const Kernel *kernel); /* all channels of a row are one 
 LLVMValueRef emit_resample(Module *m, const Kernel *kernel);
 void emit_resample_transposed_row(WindowRows *rows);
 
+/* window_upsample.c: resampling by whole factors; its rows are those of the source */
+bool is_upsample(const Kernel *kernel);
+Dim upsample_scratch(const Kernel *kernel, int lanes); /* NULL: none */
+void emit_upsample_row(WindowRows *rows);
+
 #endif

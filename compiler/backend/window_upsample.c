@@ -1,0 +1,252 @@
+/* Resampling by whole factors, up to eight on each axis, as networks do it on their way up: where a result reads depends only on its place
+ * within its source pixel, its phase, and is known while the code is made. A task is a row of the source, and gives a row of the result
+ * for each phase of rows:
+ *
+ *     for each phase of rows                              # two source rows and their mix; nearest: one row
+ *       BLOCKED: for each column of the source
+ *                  next = mix of the rows at the column behind
+ *                  for each phase of columns: mix of two of last, this, next; tail, store
+ *       PLAIN:   the mixed row goes to scratch, with its ends repeated once more
+ *                for each vector of columns of the source
+ *                  the phases of columns as vectors: mixes of what begins one before, here, one behind
+ *                  interleaved: as many vectors of the result; tail, store
+ *
+ * Bound: the stores. A gather for each corner, as window_resample.c has it for any size, ran at 4 to 10 GB/s. */
+#include "backend/window.h"
+
+enum { MOST_FACTOR = 8 };
+
+typedef enum Neighbour { LAST, THIS, NEXT } Neighbour;
+
+typedef struct Mix { /* of low by 1 - part and high by part */
+    Neighbour low, high;
+    double part;
+} Mix;
+
+typedef struct Upsample {
+    Module *m;
+    WindowRows *rows;
+    bool nearest, centred;    /* centred: the rules of half pixels */
+    int64_t factors[2];
+    LLVMValueRef sizes[2];    /* of the source */
+} Upsample;
+
+/* ---- what can be done so ---- */
+
+static int64_t factor_of(const Kernel *kernel, int axis) {
+    const Node *node = kernel->anchor;
+    Dims *dims = kernel->program->graph->dims;
+    Dim in = node->inputs[0]->shape.dims[axis], out = node->shape.dims[axis], factor = dim_div_exact(dims, out, in);
+    int64_t value;
+    if (!factor || !dim_is_const(factor, &value) || value < 1 || value > MOST_FACTOR) return 0;
+    return value;
+}
+
+/* PLAIN columns are interleaved in pairs. */
+bool is_upsample(const Kernel *kernel) {
+    const Node *node = kernel->anchor;
+    if (node->op != OP_resample || strcmp(ATTRIBUTES(node, resample)->rule, "align_corners") == 0) return false;
+    int rank = node->shape.rank;
+    int64_t y = factor_of(kernel, rank - 2), x = factor_of(kernel, rank - 1);
+    bool power = (x & (x - 1)) == 0;
+    return y > 0 && x > 0 && (kernel->output->layout == LAYOUT_BLOCKED || power);
+}
+
+/* A row of the source and its ends, where the columns of a PLAIN one are mixed. */
+Dim upsample_scratch(const Kernel *kernel, int lanes) {
+    Dims *dims = kernel->program->graph->dims;
+    bool mixes = strcmp(ATTRIBUTES(kernel->anchor, resample)->mode, "nearest") != 0;
+    if (!mixes || kernel->output->layout == LAYOUT_BLOCKED) return NULL;
+    Shape from = kernel->anchor->inputs[0]->shape;
+    return dim_scale(dims, dim_offset(dims, from.dims[from.rank - 1], 3 * lanes), 4);
+}
+
+static Upsample upsample_of(WindowRows *rows) {
+    const Node *node = rows->kernel->anchor;
+    const resample_attributes *a = ATTRIBUTES(node, resample);
+    Upsample u = {.m = rows->m, .rows = rows, .nearest = strcmp(a->mode, "nearest") == 0, .centred = strcmp(a->rule, "asymmetric") != 0};
+    for (int i = 0; i < 2; i++) {
+        u.factors[i] = factor_of(rows->kernel, rows->rank - 2 + i);
+        u.sizes[i] = get_dim(rows->m, node->inputs[0]->shape.dims[rows->rank - 2 + i]);
+    }
+    return u;
+}
+
+/* Phase k of `factor` lies at (k + 1/2) / factor - 1/2 from its source pixel, or at k / factor. */
+static Mix mix_of(const Upsample *u, int64_t k, int64_t factor) {
+    if (u->nearest) return (Mix){THIS, THIS, 0};
+    double at = u->centred ? (double)(2 * k + 1 - factor) / (double)(2 * factor) : (double)k / (double)factor;
+    if (at == 0) return (Mix){THIS, THIS, 0};
+    return at < 0 ? (Mix){LAST, THIS, 1 + at} : (Mix){THIS, NEXT, at};
+}
+
+static LLVMValueRef emit_mix_of(Module *m, Mix mix, const LLVMValueRef neighbours[3]) {
+    LLVMValueRef low = neighbours[mix.low], high = neighbours[mix.high];
+    if (mix.low == mix.high) return low;
+    int lanes = get_lanes(LLVMTypeOf(low));
+    LLVMValueRef part = get_splat(m, get_f32(m, mix.part), lanes), rest = get_splat(m, get_f32(m, 1 - mix.part), lanes);
+    return emit_muladd(m, high, part, emit_float(m, LLVMFMul, low, rest));
+}
+
+/* ---- rows of the source ---- */
+
+typedef struct SourceRow { Point low, high; Mix mix; } SourceRow;
+
+/* The coordinate of a neighbour of `at`, within the source. */
+static LLVMValueRef neighbour_of(const Upsample *u, LLVMValueRef at, int axis, Neighbour neighbour) {
+    Module *m = u->m;
+    if (neighbour == LAST) return emit_max(m, LLVMBuildSub(m->builder, at, get_i64(m, 1), ""), get_i64(m, 0));
+    if (neighbour == NEXT) return emit_min(m, emit_add(m, at, get_i64(m, 1)), emit_sub(m, u->sizes[axis], get_i64(m, 1)));
+    return at;
+}
+
+static SourceRow source_row(const Upsample *u, LLVMValueRef row, int64_t k) {
+    SourceRow source = {.low = u->rows->point, .high = u->rows->point, .mix = mix_of(u, k, u->factors[0])};
+    int axis = u->rows->rank - 2;
+    source.low.at[axis] = coord_fixed(neighbour_of(u, row, 0, source.mix.low));
+    source.high.at[axis] = coord_fixed(neighbour_of(u, row, 0, source.mix.high));
+    return source;
+}
+
+/* The mix of the two rows at a coordinate of columns. */
+static LLVMValueRef emit_source(const Upsample *u, const SourceRow *row, Coord x, LLVMValueRef mask) {
+    Point low = row->low, high = row->high;
+    int axis = u->rows->rank - 1;
+    low.at[axis] = high.at[axis] = x;
+    if (mask) low.mask = high.mask = mask;
+    LLVMValueRef neighbours[3] = {NULL};
+    neighbours[row->mix.low] = load_operand(u->rows, 0, &low);
+    if (row->mix.high != row->mix.low) neighbours[row->mix.high] = load_operand(u->rows, 0, &high);
+    return emit_mix_of(u->m, row->mix, neighbours);
+}
+
+/* ---- BLOCKED ---- */
+
+static void store_at(Upsample *u, LLVMValueRef x, LLVMValueRef value) {
+    Point point = u->rows->point;
+    point.at[point.rank - 1] = u->rows->blocked ? coord_fixed(x) : coord_lanes(x, 1);
+    emit_tail_store(&u->rows->tail, &point, value);
+}
+
+static void emit_blocked(Upsample *u, const SourceRow *row) {
+    Module *m = u->m;
+    Carried values = {.count = u->nearest ? 0 : 2}; /* last, this */
+    for (int i = 0; i < values.count; i++) values.at[i] = emit_source(u, row, coord_fixed(get_i64(m, 0)), NULL);
+    Loop loop = begin_carrying(m, &values, get_i64(m, 0), u->sizes[1], 1);
+    LLVMValueRef neighbours[3] = {values.at[0], values.at[1], NULL};
+    if (u->nearest) neighbours[THIS] = emit_source(u, row, coord_fixed(loop.index), NULL);
+    else neighbours[NEXT] = emit_source(u, row, coord_fixed(neighbour_of(u, loop.index, 1, NEXT)), NULL);
+    LLVMValueRef first = emit_mul(m, loop.index, get_i64(m, u->factors[1]));
+    for (int64_t k = 0; k < u->factors[1]; k++)
+        store_at(u, emit_add(m, first, get_i64(m, k)), emit_mix_of(m, mix_of(u, k, u->factors[1]), neighbours));
+    values.at[0] = neighbours[THIS];
+    values.at[1] = neighbours[NEXT];
+    end_carrying(m, &loop, &values);
+}
+
+/* ---- PLAIN ---- */
+
+/* Column i is at place `lanes` + i of the scratch. */
+static LLVMValueRef place_in_scratch(const Upsample *u, LLVMValueRef column) {
+    return get_element(u->m, u->m->f32, u->m->scratch, emit_add(u->m, column, get_i64(u->m, u->rows->lanes)));
+}
+
+static LLVMValueRef columns_mask(const Upsample *u, LLVMValueRef from, LLVMValueRef size) {
+    return emit_lane_mask(u->m, emit_sub(u->m, size, from), u->rows->lanes);
+}
+
+static bool has_whole_vectors(const Upsample *u) {
+    int64_t size;
+    return get_constant(u->sizes[1], &size) && size % u->rows->lanes == 0;
+}
+
+static void copy_column(const Upsample *u, LLVMValueRef from, LLVMValueRef to) {
+    Module *m = u->m;
+    emit_store(m, emit_load(m, m->f32, place_in_scratch(u, from), 4), place_in_scratch(u, to), 4);
+}
+
+static void mix_to_scratch(Upsample *u, const SourceRow *row) {
+    Module *m = u->m;
+    LLVMValueRef size = u->sizes[1];
+    Loop loop = begin_loop(m, get_i64(m, 0), size, u->rows->lanes);
+    LLVMValueRef mask = has_whole_vectors(u) ? NULL : columns_mask(u, loop.index, size);
+    emit_store(m, emit_source(u, row, coord_lanes(loop.index, 1), mask), place_in_scratch(u, loop.index), 4);
+    end_loop(m, &loop);
+    copy_column(u, get_i64(m, 0), get_i64(m, -1));
+    copy_column(u, emit_sub(m, size, get_i64(m, 1)), size);
+}
+
+/* a0 b0 a1 b1 .. as two vectors. */
+static void interleave_pair(Module *m, LLVMValueRef a, LLVMValueRef b, LLVMValueRef out[2]) {
+    int lanes = get_lanes(LLVMTypeOf(a));
+    for (int half = 0; half < 2; half++) {
+        LLVMValueRef places[64];
+        for (int l = 0; l < lanes; l++) places[l] = get_i32(m, (half * lanes + l) / 2 + (l & 1) * lanes);
+        out[half] = LLVMBuildShuffleVector(m->builder, a, b, LLVMConstVector(places, (unsigned)lanes), "");
+    }
+}
+
+/* Vectors of phases 0, 1, .. to vectors of the result: those of even phases and those of odd ones first, then both together. */
+static void interleave(Module *m, LLVMValueRef *phases, int64_t count) {
+    if (count == 1) return;
+    LLVMValueRef even[MOST_FACTOR], odd[MOST_FACTOR];
+    for (int64_t i = 0; i < count / 2; i++) {
+        even[i] = phases[2 * i];
+        odd[i] = phases[2 * i + 1];
+    }
+    interleave(m, even, count / 2);
+    interleave(m, odd, count / 2);
+    for (int64_t i = 0; i < count / 2; i++) interleave_pair(m, even[i], odd[i], phases + 2 * i);
+}
+
+/* The results of a vector of columns; `masked`: of as many as the row has. */
+static void emit_plain_vector(Upsample *u, const SourceRow *row, LLVMValueRef at, bool masked) {
+    Module *m = u->m;
+    int lanes = u->rows->lanes;
+    LLVMValueRef neighbours[3] = {NULL}, phases[MOST_FACTOR];
+    LLVMTypeRef vector = get_vector(m, m->f32, lanes);
+    if (u->nearest) neighbours[THIS] = emit_source(u, row, coord_lanes(at, 1), masked ? columns_mask(u, at, u->sizes[1]) : NULL);
+    for (int i = LAST; i <= NEXT && !u->nearest; i++)
+        neighbours[i] = emit_load(m, vector, place_in_scratch(u, emit_add(m, at, get_i64(m, i - THIS))), 4);
+    for (int64_t k = 0; k < u->factors[1]; k++) phases[k] = emit_mix_of(m, mix_of(u, k, u->factors[1]), neighbours);
+    interleave(m, phases, u->factors[1]);
+    LLVMValueRef first = emit_mul(m, at, get_i64(m, u->factors[1]));
+    for (int64_t k = 0; k < u->factors[1]; k++) {
+        LLVMValueRef x = emit_add(m, first, get_i64(m, k * lanes));
+        if (!masked) {
+            store_at(u, x, phases[k]);
+            continue;
+        }
+        Branch inside = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, x, u->rows->width, ""));
+        u->rows->point.mask = columns_mask(u, x, u->rows->width);
+        store_at(u, x, phases[k]);
+        u->rows->point.mask = NULL;
+        end_if(m, &inside);
+    }
+}
+
+static void emit_plain(Upsample *u, const SourceRow *row) {
+    Module *m = u->m;
+    int64_t lanes = u->rows->lanes;
+    if (!u->nearest) mix_to_scratch(u, row);
+    LLVMValueRef size = u->sizes[1], whole = emit_mul(m, emit_div(m, size, get_i64(m, lanes)), get_i64(m, lanes));
+    Loop loop = begin_loop(m, get_i64(m, 0), whole, lanes);
+    emit_plain_vector(u, row, loop.index, false);
+    end_loop(m, &loop);
+    if (has_whole_vectors(u)) return;
+    Loop rest = begin_loop(m, whole, size, lanes);
+    emit_plain_vector(u, row, rest.index, true);
+    end_loop(m, &rest);
+}
+
+void emit_upsample_row(WindowRows *rows) {
+    Upsample u = upsample_of(rows);
+    int axis = rows->rank - 2;
+    LLVMValueRef row = rows->point.at[axis].base, first = emit_mul(u.m, row, get_i64(u.m, u.factors[0]));
+    for (int64_t k = 0; k < u.factors[0]; k++) {
+        SourceRow source = source_row(&u, row, k);
+        rows->point.at[axis] = coord_fixed(emit_add(u.m, first, get_i64(u.m, k)));
+        if (rows->blocked) emit_blocked(&u, &source);
+        else emit_plain(&u, &source);
+    }
+}
