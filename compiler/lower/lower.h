@@ -144,12 +144,14 @@ typedef enum PackKind {
  *     order 0 (blocked input): i / lanes * lanes * kh * kw + (ky * kw + kx) * min(lanes, I - i / lanes * lanes) + i % lanes
  *     order 1 (plain input):   (ky * I + i) * kw + kx
  * order 2 (few outputs, lanes on inputs; groups is 1, tile unused): (((i / lanes * kh + ky) * kw + kx) * O + o) * lanes + i % lanes.
+ * order 3 (groups of few channels, lanes on both; groups is 1, I divides lanes): as order 0 with (o - i) mod I in the place of i, and in the
+ * lane of input i, r / I * I + i, instead of its own.
  * Places that no element takes are zero: nb * groups * lanes * I * kh * kw elements, of order 2 ceil(I / lanes) * lanes * kh * kw * O.
  *
  * PACK_MATRIX: arguments lanes, tile, transposed. The node is [.., K, N], or [.., N, K] where `transposed` is 1; matrices of the leading
  * axes follow each other. nb = ceil(N / lanes); b = n / lanes, t = b / tile, q = b % tile, w = min(tile, nb - t * tile):
  *     matrix * nb * lanes * K + t * tile * lanes * K + (k * w + q) * lanes + n % lanes. */
-enum { CONV_ORDER_BLOCKED, CONV_ORDER_PLAIN, CONV_ORDER_FEW };
+enum { CONV_ORDER_BLOCKED, CONV_ORDER_PLAIN, CONV_ORDER_FEW, CONV_ORDER_ROTATED };
 
 typedef struct PackJob {
     Node *node;      /* depends on parameters and constants only */

@@ -211,7 +211,7 @@ static void pack_blocked(const Node *node, const double *in, int64_t lanes, floa
 /* The row, of `width` vectors, that an input channel's tap has in its output tile. */
 static int64_t conv_row(const ConvPack *p, int64_t input, int64_t tap) {
     int64_t taps = p->kernel_rows * p->kernel_columns, block = input / p->lanes * p->lanes;
-    if (p->order == CONV_ORDER_BLOCKED) return block * taps + tap * min_i64(p->lanes, p->inputs - block) + input % p->lanes;
+    if (p->order != CONV_ORDER_PLAIN) return block * taps + tap * min_i64(p->lanes, p->inputs - block) + input % p->lanes;
     return (tap / p->kernel_columns * p->inputs + input) * p->kernel_columns + tap % p->kernel_columns;
 }
 
@@ -230,14 +230,23 @@ static void pack_conv_few(const ConvPack *p, const double *in, float *out) {
                 out[((i / p->lanes * taps + k) * p->outputs + o) * p->lanes + i % p->lanes] = (float)conv_source(p, in, o, i)[k];
 }
 
+/* Where an output keeps its weight for an input in CONV_ORDER_ROTATED: in the input's lane, by how far on in the group it lies itself. */
+static void rotate(const ConvPack *p, int64_t output, int64_t *lane, int64_t *input) {
+    int64_t place = output % p->inputs, on = (place - *input + p->inputs) % p->inputs;
+    *lane += *input - place;
+    *input = on;
+}
+
 /* A tile's outputs: those of blocks tile .. tile + width of a group. */
 static void pack_conv_tile(const ConvPack *p, int64_t group, int64_t tile, int64_t width, const double *in, float *out) {
     int64_t taps = p->kernel_rows * p->kernel_columns, end = min_i64((tile + width) * p->lanes, p->group_outputs);
     for (int64_t r = tile * p->lanes; r < end; r++) {
-        float *to = out + (r / p->lanes - tile) * p->lanes + r % p->lanes;
+        float *block = out + (r / p->lanes - tile) * p->lanes;
         for (int64_t i = 0; i < p->inputs; i++) {
+            int64_t lane = r % p->lanes, input = i;
+            if (p->order == CONV_ORDER_ROTATED) rotate(p, r, &lane, &input);
             const double *from = conv_source(p, in, group * p->group_outputs + r, i);
-            for (int64_t k = 0; k < taps; k++) to[conv_row(p, i, k) * width * p->lanes] = (float)from[k];
+            for (int64_t k = 0; k < taps; k++) block[conv_row(p, input, k) * width * p->lanes + lane] = (float)from[k];
         }
     }
 }
