@@ -1,4 +1,4 @@
-/* How near each kernel comes to the machine's peak: `build/kernel_bench [TARGET] [WORD]`, WORD selects lines of bench.txt.
+/* How near each kernel comes to the machine's peak: `build/kernel_bench [TARGET] [WORD]`, WORD selects timed lines of shapes.txt.
  *
  * Times are of the launch that computes the operator (not of copies between layouts), the median over many runs, in this
  * thread's own processor time. Peak is measured in the same process just before each shape, as the clock changes. `cold` is
@@ -137,7 +137,7 @@ static void bench_compiled(Compiled *compiled, double flops) {
 
 static void bench_shape(const ShapeLine *shape, const char *text, void *context) {
     (void)context;
-    if (!strstr(text, wanted_word)) return;
+    if (!shape->timed || !strstr(text, wanted_word)) return;
     TestGraph t = shape_graph(shape, 1);
     LowerOptions options = {.target = target_find(target_name), .force = *shape->by ? shape->by : NULL, .own_slots = true};
     Compiled compiled;
@@ -147,7 +147,7 @@ static void bench_shape(const ShapeLine *shape, const char *text, void *context)
 }
 
 static void bench_line(const char *line, void *context) { each_shape(line, bench_shape, context); }
-static void bench(void) { each_line("tests/kernels/bench.txt", bench_line, NULL); }
+static void bench(void) { each_line("tests/kernels/shapes.txt", bench_line, NULL); }
 
 /* As a CUnit test, since the helpers assert. */
 int main(int argc, char **argv) {

@@ -15,6 +15,7 @@ static void set_number(ShapeLine *s, const char *key, int64_t value) {
     if (strcmp(key, "square") == 0) { s->h = s->w = value; return; }
     if (strcmp(key, "ceil") == 0) { s->ceil = value; return; }
     if (strcmp(key, "computed") == 0) { s->computed = value; return; }
+    if (strcmp(key, "timed") == 0) { s->timed = value; return; }
     for (int i = 0; i < COUNT_OF(table); i++) {
         if (strcmp(table[i].key, key) != 0) continue;
         *table[i].at[0] = value;

@@ -7,7 +7,7 @@
  *   matmul, dense              n (leading axis) m k n2; dense has weights on the right
  *
  * tail=relu: a bias, a residual of the result's size and max(0, x) behind it. free=1: height and width (rows of a matrix)
- * are symbols. by=KIND: this kind of kernel is forced. */
+ * are symbols. by=KIND: this kind of kernel is forced. timed=1: kernel_bench measures it. */
 #ifndef SHAPE_H
 #define SHAPE_H
 
@@ -16,7 +16,7 @@
 typedef struct ShapeLine {
     char op[32], by[32], mode[16], rule[32];
     int64_t n, ic, oc, h, w, kh, kw, s, p, d, g, op_pad, m, k, n2, to;
-    bool tail, free, ceil, computed;
+    bool tail, free, ceil, computed, timed;
 } ShapeLine;
 
 /* Calls `visit` for each line that `line` stands for; gives their number. Stops the program where a key is unknown. */

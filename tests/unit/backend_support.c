@@ -179,6 +179,29 @@ void compare_with_options(TestGraph *t, const LowerOptions *options, double tole
     unload(&compiled);
 }
 
+static bool same_bits(TestGraph *t, double *const *a, double *const *b, const char *what) {
+    bool same = true;
+    for (int i = 0; i < t->graph->outputs.count; i++)
+        same = memcmp(a[i], b[i], sizeof(double) * (size_t)count_of(t, t->graph->outputs.items[i].node->shape)) == 0 && same;
+    if (!same) fprintf(stderr, "\n%s\n", what);
+    CU_ASSERT(same);
+    return same;
+}
+
+void compare_with_other(TestGraph *t, const LowerOptions *options, const LowerOptions *other, const char *what) {
+    int count = t->graph->outputs.count;
+    Compiled compiled = {0}, compiled_other = {0};
+    double **one = NEW_ARRAY(t->arena, double *, count), **three = NEW_ARRAY(t->arena, double *, count), **wanted = NEW_ARRAY(t->arena, double *, count);
+    round_inputs(t);
+    if (compile_and_load(t, options, &compiled) && compile_and_load(t, other, &compiled_other) && run_compiled(&compiled_other, 1, wanted) &&
+        run_compiled(&compiled, 1, one) && run_compiled(&compiled, 3, three)) {
+        bool right = same_bits(t, one, wanted, arena_printf(t->arena, "%s: not what another kernel computes", what));
+        if (!(same_bits(t, one, three, arena_printf(t->arena, "%s: other bits on three threads", what)) && right)) report(&compiled);
+    }
+    unload(&compiled);
+    unload(&compiled_other);
+}
+
 void compare_with_reference(TestGraph *t, const char *target, double tolerance, const char *what) {
     if (!can_run(target)) return;
     LowerOptions options = {.target = target_find(target)};
