@@ -12,6 +12,9 @@
  *             if lanes run through a reduced group: total = its lanes added by halves
  *             store tail(total)
  *
+ * A reduction to few results is two functions: tasks of the first are parts of the longest reduced group, whose totals, lanes and all,
+ * go to the workspace; the second adds those up in order, where the first would run over all groups.
+ *
  * Operands that lie across the lanes are read as squares and transposed in registers (nest.c says where): 64 shuffles for 256
  * elements.
  *
@@ -31,6 +34,8 @@ typedef struct Walk {
     int inner;           /* the group of the innermost loop, or -1 */
     LLVMValueRef mask;   /* of lanes, or NULL */
     bool mask_inner;
+    LLVMValueRef task;   /* of a reduction in parts: its number, in the first phase that of the part */
+    LLVMValueRef part;   /* in the first phase: the part's place in its result; else NULL */
 } Walk;
 
 static int lanes_of(const Walk *walk) { return walk->nest->lane < 0 ? 1 : walk->m->target->lanes; }
@@ -42,6 +47,11 @@ static LLVMValueRef group_size(Walk *walk, int group) { return get_dim(walk->m, 
 static bool is_multiple(const Walk *walk, int group) { /* of whole vectors, surely */
     int64_t size;
     return group != walk->nest->lane || (dim_is_const(walk->nest->groups[group].size, &size) && size % lanes_of(walk) == 0);
+}
+
+/* Of a part's total in the workspace: a vector of values, and one of places beside it for argmax. */
+static int64_t part_bytes(const Target *target, const Node *anchor) {
+    return (anchor->op == OP_argmax ? 2 : 1) * target->lanes * 4;
 }
 
 /* ---- points ---- */
@@ -241,18 +251,29 @@ static Sum emit_block(Walk *walk, int group, LLVMValueRef from, LLVMValueRef to)
     return emit_steps(walk, group, whole, to, sum, true);
 }
 
+typedef struct Range { LLVMValueRef from, to; } Range;
+
+/* The coordinates of a reduced group: all, or a part. */
+static Range reduced_range(Walk *walk, int group) {
+    Module *m = walk->m;
+    Range all = {get_i64(m, 0), group_size(walk, group)};
+    if (!walk->part || group != walk->nest->parted) return all;
+    LLVMValueRef part = get_i64(m, walk->nest->part), from = emit_mul(m, walk->part, part);
+    return (Range){from, emit_min(m, emit_add(m, from, part), all.to)};
+}
+
 /* The innermost reduced group. */
 static Sum emit_run(Walk *walk, int group, Sum total) {
     Module *m = walk->m;
     int64_t block = BLOCK_STEPS * step_of(walk, group), constant;
-    LLVMValueRef size = group_size(walk, group), zero = get_i64(m, 0);
+    Range range = reduced_range(walk, group);
     set_hoist_point(walk, group);
-    if (get_constant(size, &constant) && constant <= block) {
-        total = combine(walk, total, emit_block(walk, group, zero, size));
+    if (get_constant(range.to, &constant) && constant <= block) {
+        total = combine(walk, total, emit_block(walk, group, range.from, range.to));
     } else {
-        Loop loop = begin_loop(m, zero, size, block);
+        Loop loop = begin_loop(m, range.from, range.to, block);
         Sum phi = carry(walk, &loop, total);
-        LLVMValueRef end = emit_min(m, emit_add(m, loop.index, get_i64(m, block)), size);
+        LLVMValueRef end = emit_min(m, emit_add(m, loop.index, get_i64(m, block)), range.to);
         carry_on(&loop, 0, combine(walk, phi, emit_block(walk, group, loop.index, end)));
         end_loop(m, &loop);
         total = carried_sum(&loop, 0, total.index != NULL);
@@ -274,7 +295,8 @@ static Sum emit_reduced(Walk *walk, int number, Sum total) {
     int group = nest->reduced[number];
     if (number == nest->reduced_count - 1) return emit_run(walk, group, total);
     LLVMValueRef outer_mask = walk->mask;
-    Loop loop = begin_loop(walk->m, get_i64(walk->m, 0), group_size(walk, group), step_of(walk, group));
+    Range range = reduced_range(walk, group);
+    Loop loop = begin_loop(walk->m, range.from, range.to, step_of(walk, group));
     Sum phi = carry(walk, &loop, total);
     walk->at[group] = loop.index;
     set_lane_mask(walk, group);
@@ -309,8 +331,44 @@ static Sum emit_across_lanes(Walk *walk, Sum sum) {
     return sum;
 }
 
+/* ---- reductions in parts ---- */
+
+/* The places of a part's total in the workspace: values, and beside them places of argmax. */
+static Sum part_address(Walk *walk, LLVMValueRef number) {
+    Module *m = walk->m;
+    Sum identity = get_identity(walk);
+    LLVMValueRef base = get_argument(m, 1 + walk->kernel->input_count);
+    int64_t wide = part_bytes(m->target, walk->kernel->anchor);
+    LLVMValueRef value = get_element(m, m->i8, base, emit_mul(m, number, get_i64(m, wide)));
+    return (Sum){value, identity.index ? get_element(m, m->i8, value, get_i64(m, wide / 2)) : NULL};
+}
+
+static void store_part(Walk *walk, Sum sum) {
+    Sum at = part_address(walk, walk->task);
+    emit_store(walk->m, sum.value, at.value, 4);
+    if (sum.index) emit_store(walk->m, sum.index, at.index, 4);
+}
+
+static Sum emit_parts(Walk *walk) {
+    Module *m = walk->m;
+    Sum total = get_identity(walk);
+    LLVMValueRef count = get_dim(m, nest_parts(walk->kernel->program, walk->nest)), first = emit_mul(m, walk->task, count);
+    Loop loop = begin_loop(m, get_i64(m, 0), count, 1);
+    Sum phi = carry(walk, &loop, total), at = part_address(walk, emit_add(m, first, loop.index));
+    Sum part = {emit_load(m, LLVMTypeOf(total.value), at.value, 4), NULL};
+    if (total.index) part.index = emit_load(m, LLVMTypeOf(total.index), at.index, 4);
+    carry_on(&loop, 0, combine(walk, phi, part));
+    end_loop(m, &loop);
+    return carried_sum(&loop, 0, total.index != NULL);
+}
+
 static void emit_reduction(Walk *walk) {
-    Sum sum = emit_reduced(walk, 0, get_identity(walk));
+    bool gathers = walk->nest->parted >= 0 && !walk->part;
+    Sum sum = gathers ? emit_parts(walk) : emit_reduced(walk, 0, get_identity(walk));
+    if (walk->part) {
+        store_part(walk, sum);
+        return;
+    }
     bool along = walk->nest->lane >= 0 && walk->nest->groups[walk->nest->lane].reduced;
     if (along) sum = emit_across_lanes(walk, sum);
     LLVMValueRef value = reduction(walk) == OP_argmax ? sum.index : sum.value;
@@ -488,8 +546,10 @@ static LLVMValueRef emit_digits(Walk *walk, LLVMValueRef task) {
     return last;
 }
 
-static void emit_task(Walk *walk, LLVMValueRef task) {
+static void emit_task(Walk *walk, LLVMValueRef task, bool parts) {
     const Nest *nest = walk->nest;
+    walk->task = task;
+    walk->part = parts ? take_part(walk->m, &task, get_dim(walk->m, nest_parts(walk->kernel->program, nest))) : NULL;
     if (nest->split == nest->kept_count) {
         emit_inside(walk, nest->split);
         return;
@@ -525,26 +585,40 @@ void loops_choose(Program *program, Kernel *kernel) {
     Nest *nest = nest_new(program, kernel);
     kernel->tile = nest;
     kernel->tasks = nest_tasks(program, nest);
+    Dim parts = nest->parted >= 0 ? dim_mul(program->graph->dims, kernel->tasks, nest_parts(program, nest)) : NULL;
+    if (parts) kernel_set_workspace(kernel, dim_scale(program->graph->dims, parts, part_bytes(program->target, kernel->anchor)));
     const Node *last = kernel->output->node;
     const char *anchor = kernel->anchor ? op_info[kernel->anchor->op].name : NULL;
     if (anchor) kernel_set_name(kernel, "%s_%s%d", anchor, op_info[last->op].name, kernel->member_count);
     else kernel_set_name(kernel, "map_%s%d", op_info[last->op].name, kernel->member_count);
+    if (!parts) return;
+    Phase phases[] = {{arena_printf(program->arena, "%s_parts", kernel->name), parts}, {kernel->name, kernel->tasks}};
+    kernel->phases = arena_copy(program->arena, phases, sizeof phases);
+    kernel->phase_count = COUNT_OF(phases);
+    kernel->tasks = dim_add(program->graph->dims, parts, kernel->tasks);
 }
 
 double loops_cost(const Kernel *kernel, const Target *target) {
     return cost_cycles(target, kernel_typical_flops(kernel), 0.25, kernel_typical_bytes(kernel));
 }
 
-LLVMValueRef loops_emit(Module *m, const Kernel *kernel) {
-    LLVMValueRef function = begin_kernel(m, kernel->name);
-    if (kernel->anchor && kernel->anchor->op == OP_scatter_add) {
-        scatter_emit(m, kernel);
-    } else {
-        Walk walk = {.m = m, .kernel = kernel, .nest = kernel->tile, .tail = {.module = m, .kernel = kernel}, .inner = -1};
-        Loop tasks = begin_loop(m, m->begin, m->end, 1);
-        emit_task(&walk, tasks.index);
-        end_loop(m, &tasks);
-    }
+static LLVMValueRef emit_nest(Module *m, const Kernel *kernel, const char *name, bool parts) {
+    LLVMValueRef function = begin_kernel(m, name);
+    Walk walk = {.m = m, .kernel = kernel, .nest = kernel->tile, .tail = {.module = m, .kernel = kernel}, .inner = -1};
+    Loop tasks = begin_loop(m, m->begin, m->end, 1);
+    emit_task(&walk, tasks.index, parts);
+    end_loop(m, &tasks);
     finish_kernel(m);
     return function;
+}
+
+LLVMValueRef loops_emit(Module *m, const Kernel *kernel) {
+    if (kernel->anchor && kernel->anchor->op == OP_scatter_add) {
+        LLVMValueRef function = begin_kernel(m, kernel->name);
+        scatter_emit(m, kernel);
+        finish_kernel(m);
+        return function;
+    }
+    if (kernel->phases) emit_nest(m, kernel, kernel->phases[0].name, true);
+    return emit_nest(m, kernel, kernel->name, false);
 }

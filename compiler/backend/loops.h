@@ -23,6 +23,10 @@ typedef struct Nest {
     int lane;                       /* the group that runs through the lanes, or -1: scalars */
     int split;
     int64_t chunk;
+    /* A reduction to few results: each task adds up `part` coordinates of the reduced group `parted` (-1: none) into the workspace, and a
+     * second phase adds up those sums. */
+    int parted;
+    int64_t part;
     bool blocked_one;               /* the output is BLOCKED with one channel, which the loops do not run over */
     /* the innermost group, along which `turns` lie in memory while lanes run through another; or -1 */
     int turned;
@@ -32,6 +36,7 @@ typedef struct Nest {
 
 Nest *nest_new(Program *program, const Kernel *kernel);
 Dim nest_tasks(const Program *program, const Nest *nest);
+Dim nest_parts(const Program *program, const Nest *nest); /* of a result */
 
 /* ---- scatter.c ---- */
 void scatter_choose(Program *program, Kernel *kernel);

@@ -3,7 +3,7 @@
  * Axes are merged where everything the kernel reads and writes is as regular as one long axis: then lanes fill up on a map of 7 x
  * 7, and a chain of elementwise operators on dense tensors is one loop over all elements. The lanes are the channels of a block
  * where the output, or what is reduced, is BLOCKED; else the innermost axis. A task is about 4,096 elements: long enough to
- * outweigh its beginning, short enough for all threads to have some. All this depends on shapes and layouts only, never on
+ * outweigh its beginning, short enough for all threads to have some. A long reduction to few results is done in parts. All this depends on shapes and layouts only, never on
  * threads.
  *
  * Where an operand lies in memory along another group than the lanes run through (a transpose, a change of layout), that group
@@ -12,6 +12,8 @@
 #include "backend/loops.h"
 
 #define TASK_ELEMENTS 4096
+#define PART_ELEMENTS 32768 /* of a reduction to fewer results than ENOUGH_TASKS */
+#define ENOUGH_TASKS 16
 
 static bool is_one(Dim dim) {
     int64_t value;
@@ -300,6 +302,29 @@ static void choose_tasks(const Kernel *kernel, Nest *nest) {
     }
 }
 
+/* The longest reduced group is cut where that gives threads more to do than there are results. What is of free size may be long. */
+static void choose_parts(const Kernel *kernel, Nest *nest) {
+    int64_t lanes = kernel->program->target->lanes, results = 1, work = 1;
+    nest->parted = -1;
+    if (!kernel->anchor || !dtype_is_float(reduced_operand(kernel)->shape.type) || nest->reduced_count == 0) return;
+    int longest = nest->reduced[0];
+    bool fixed = true;
+    for (int i = 0; i < nest->count; i++) {
+        int64_t size = typical(kernel, nest->groups[i].size);
+        bool reduced = nest->groups[i].reduced;
+        if (i == nest->lane && !reduced) size = (size + lanes - 1) / lanes, work *= lanes;
+        fixed = fixed && (!reduced || dim_is_const(nest->groups[i].size, NULL));
+        if (reduced && size > typical(kernel, nest->groups[longest].size)) longest = i;
+        *(reduced ? &work : &results) *= size;
+    }
+    if (results >= ENOUGH_TASKS || (fixed && work < 2 * PART_ELEMENTS)) return;
+    int64_t each = max_i64(1, work / typical(kernel, nest->groups[longest].size));
+    nest->parted = longest;
+    nest->part = round_up(max_i64(1, PART_ELEMENTS / each), longest == nest->lane ? lanes : 1);
+    nest->split = nest->kept_count ? nest->kept_count - 1 : 0;
+    nest->chunk = nest->kept_count && nest->kept[nest->split] == nest->lane ? lanes : 1;
+}
+
 Nest *nest_new(Program *program, const Kernel *kernel) {
     Nest *nest = NEW(program->arena, Nest);
     Merge merge = {.kernel = kernel, .dims = program->graph->dims, .arena = program->arena};
@@ -310,6 +335,7 @@ Nest *nest_new(Program *program, const Kernel *kernel) {
     choose_turns(kernel, nest);
     order_turned(nest);
     choose_tasks(kernel, nest);
+    choose_parts(kernel, nest);
     return nest;
 }
 
@@ -322,4 +348,8 @@ Dim nest_tasks(const Program *program, const Nest *nest) {
         tasks = dim_mul(dims, tasks, dim_ceil_div(dims, nest->groups[nest->kept[i]].size, step));
     }
     return tasks;
+}
+
+Dim nest_parts(const Program *program, const Nest *nest) {
+    return dim_ceil_div(program->graph->dims, nest->groups[nest->parted].size, nest->part);
 }

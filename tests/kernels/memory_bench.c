@@ -29,7 +29,7 @@ static int compare_doubles(const void *a, const void *b) {
 
 typedef struct Touch { unsigned char *at; int64_t bytes; bool writes; } Touch;
 
-typedef struct Step { /* one launch */
+typedef struct Step { /* one kernel: a launch, and `more` behind it */
     const cai_launch *launch;
     const Kernel *kernel;
     void *arguments[16];
@@ -141,11 +141,11 @@ static void run_stream(Bench *b, const Touch *touches, int count) {
 
 /* ---- times ---- */
 
-typedef struct Call { const Step *step; const int64_t *symbols; unsigned char *scratch; int64_t scratch_each; } Call;
+typedef struct Call { const Step *step; const cai_launch *launch; const int64_t *symbols; unsigned char *scratch; int64_t scratch_each; } Call;
 
 static void call_kernel(void *context, int64_t begin, int64_t end, int worker) {
     const Call *call = context;
-    call->step->launch->kernel((void *const *)call->step->arguments, call->symbols, begin, end, call->scratch + worker * call->scratch_each);
+    call->launch->kernel((void *const *)call->step->arguments, call->symbols, begin, end, call->scratch + worker * call->scratch_each);
 }
 
 enum { KERNELS, STREAM, ONCE };
@@ -154,9 +154,12 @@ static void run_way(Bench *b, int way) {
     if (way == ONCE) run_stream(b, b->once, b->once_count);
     for (int i = 0; i < b->step_count && way != ONCE; i++) {
         const Step *step = &b->steps[i];
-        Call call = {step, b->symbols, b->scratch, round_up(b->sizes[b->program->scratch], 64)};
-        if (way == KERNELS) cai_pool_run(b->pool, call_kernel, &call, b->sizes[step->launch->tasks]);
-        else run_stream(b, step->touches, step->touch_count);
+        if (way == STREAM) run_stream(b, step->touches, step->touch_count);
+        for (int k = 0; k <= step->launch->more && way == KERNELS; k++) {
+            const cai_launch *launch = step->launch + k;
+            Call call = {step, launch, b->symbols, b->scratch, round_up(b->sizes[b->program->scratch], 64)};
+            cai_pool_run(b->pool, call_kernel, &call, b->sizes[launch->tasks]);
+        }
     }
 }
 
@@ -213,8 +216,9 @@ static void bench_compiled(Compiled *compiled, const char *what, float scale) {
         for (int64_t k = 0; k < count; k++) data[k] = (float)(k % 19) / 19 * scale;
         b.ports[input ? i : 8 + i - t->graph->inputs.count] = (unsigned char *)data;
     }
-    for (int i = 0; i < b.program->launch_count && b.step_count < MOST_LAUNCHES; i++)
-        if (is_timed(compiled->lowered->launches.items[i])) add_step(&b, &b.program->launches[i], compiled->lowered->launches.items[i]);
+    const cai_launch *launch = b.program->launches;
+    for (int i = 0; i < compiled->lowered->launches.count && b.step_count < MOST_LAUNCHES; i++, launch += 1 + launch->more)
+        if (is_timed(compiled->lowered->launches.items[i])) add_step(&b, launch, compiled->lowered->launches.items[i]);
     find_once(&b);
     double medians[2][3];
     for (int threads = 1; threads <= 2; threads++) {

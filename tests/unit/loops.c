@@ -268,6 +268,37 @@ static void test_blocked(void) {
     }
 }
 
+/* Reductions to few results are done in parts, along the lanes and across them, of whole vectors and not. */
+static void make_parts(TestGraph *t) {
+    Graph *g = t->graph;
+    Node *long_axis = new_input(t, -1, 1, SIZES(size(t, 200003))), *rows = new_input(t, 0, 1, SIZES(size(t, 3), size(t, 70001))),
+         *columns = new_input(t, 0, 1, SIZES(size(t, 30011), size(t, 21)));
+    new_output(t, build_sum(g, long_axis, (int64_t[]){0}, 1));
+    new_output(t, MAKE(t, reduce_max, &long_axis, 1, INTS(0)));
+    new_output(t, MAKE(t, argmax, &long_axis, 1, 0));
+    new_output(t, binary(t, OP_mul, build_sum(g, rows, (int64_t[]){1}, 1), build_scalar(g, 2, DTYPE_F32)));
+    new_output(t, build_sum(g, columns, (int64_t[]){0}, 1));
+    new_output(t, MAKE(t, argmax, &columns, 1, 0));
+    new_output(t, build_sum(g, new_input(t, 0, 1, SIZES(t->H)), (int64_t[]){0}, 1)); /* of free size: perhaps long */
+    Node *map = conv(t, new_input(t, -1, 1, SIZES(size(t, 1), size(t, 3), size(t, 101), size(t, 127))), 24);
+    Node *mean = binary(t, OP_mul, build_sum(g, map, (int64_t[]){2, 3}, 2), splat(t, 1.0 / (101 * 127)));
+    new_output(t, conv(t, binary(t, OP_sub, map, build_broadcast(g, mean, 4, map->shape.dims)), 17));
+}
+
+static void test_parts(void) {
+    for (int target = 0; target < COUNT_OF(targets); target++) {
+        TestGraph t = test_graph(9);
+        t.symbols[1] = 300007;
+        make_parts(&t);
+        Program *program = lower(t.graph, &(LowerOptions){.target = target_find(targets[target])}, t.arena);
+        int parted = 0;
+        for (int i = 0; i < program->launches.count; i++) parted += program->launches.items[i]->phase_count == 2;
+        CU_ASSERT_EQUAL(parted, 8);
+        compare_with_reference(&t, targets[target], 2e-6, "parts");
+        arena_free(t.arena);
+    }
+}
+
 void suite_loops(void) {
     CU_pSuite suite = CU_add_suite("loops", NULL, NULL);
     CU_add_test(suite, "one operand", test_unary);
@@ -282,6 +313,7 @@ void suite_loops(void) {
     CU_add_test(suite, "reductions", test_reductions);
     CU_add_test(suite, "argmax", test_argmax);
     CU_add_test(suite, "long sums", test_long_sums);
+    CU_add_test(suite, "in parts", test_parts);
     CU_add_test(suite, "many tasks", test_large);
     CU_add_test(suite, "blocked", test_blocked);
 }

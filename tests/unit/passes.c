@@ -317,21 +317,6 @@ static void test_tiny_models(void) {
     globfree(&files);
 }
 
-/* One sum of everything becomes two; one of little, or to many results, stays. */
-static void test_split(void) {
-    TestGraph t = test_graph(1);
-    Node *picture = new_input(&t, -1, 1, SIZES(size(&t, 1), size(&t, 3), size(&t, 200), size(&t, 210)));
-    Node *planes = new_input(&t, -1, 1, SIZES(size(&t, 1), size(&t, 20), size(&t, 70), size(&t, 90)));
-    new_output(&t, build_sum(t.graph, picture, (int64_t[]){0, 1, 2, 3}, 4));
-    new_output(&t, build_sum(t.graph, planes, (int64_t[]){2, 3}, 2));
-    new_output(&t, build_sum(t.graph, new_input(&t, -1, 1, SIZES(size(&t, 50), size(&t, 60))), (int64_t[]){0, 1}, 2));
-    RefTensor before = output_values(&t, t.graph)[0];
-    Graph *graph = run_passes(&t);
-    CU_ASSERT_EQUAL(count_op(graph, OP_sum), 4);
-    CU_ASSERT(equal_values(&before, &output_values(&t, graph)[0]));
-    arena_free(t.arena);
-}
-
 void suite_passes(void) {
     CU_pSuite suite = CU_add_suite("passes", NULL, NULL);
     CU_add_test(suite, "random graphs", test_random_graphs);
@@ -343,7 +328,6 @@ void suite_passes(void) {
     CU_add_test(suite, "splats stay splats", test_folding_keeps_splats);
     CU_add_test(suite, "small constants stay small", test_folding_keeps_small_constants_small);
     CU_add_test(suite, "a NaN is not hidden", test_nan_is_not_hidden);
-    CU_add_test(suite, "large sums are split", test_split);
     CU_add_test(suite, "tiny models", test_tiny_models);
     CU_add_test(suite, "ResNet-18 is left with its convolutions", test_resnet18);
 }
