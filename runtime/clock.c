@@ -5,7 +5,6 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#define LEAST_RUNS 5
 #define SECONDS 2.0
 
 static double milliseconds(clockid_t id) {
@@ -24,13 +23,14 @@ void cai_clock_begin(cai_clock *clock) { clock->begun = now(); }
 void cai_clock_loaded(cai_clock *clock) { clock->loaded = now(); }
 void cai_clock_ran(cai_clock *clock) { clock->ran = now(); }
 
-void cai_clock_started(void *data) {
+void cai_clock_started(void *data, int launch) {
+    (void)launch;
     cai_clock *clock = data;
     if (clock->first_kernel == 0) clock->first_kernel = now();
 }
 
-/* The most memory that was resident, in MB. getrusage, the fallback, gives that of the shell before exec if it was more. */
-static double peak_memory(void) {
+/* getrusage, the fallback, gives that of the shell before exec if it was more. */
+double cai_peak_memory(void) {
     struct rusage usage = {0};
     getrusage(RUSAGE_SELF, &usage);
     double peak = (double)usage.ru_maxrss;
@@ -58,12 +58,12 @@ static void print(const cai_clock *clock, const cai_rerun *rerun, const double *
     fprintf(stderr, "start         %10.3f ms from exec to the first kernel: %.3f without loading\n", start, start - load);
     cai_memory memory = cai_context_memory(rerun->context);
     fprintf(stderr, "memory        %10.1f MB at most; planned %.1f: %.1f weights, %.1f intermediate results, %.1f inputs and outputs\n",
-            peak_memory(), (double)(memory.weights + memory.intermediate + memory.ports) / 1e6, (double)memory.weights / 1e6,
+            cai_peak_memory(), (double)(memory.weights + memory.intermediate + memory.ports) / 1e6, (double)memory.weights / 1e6,
             (double)memory.intermediate / 1e6, (double)memory.ports / 1e6);
 }
 
 static bool enough(int count, int wanted, double end) {
-    return count == CAI_MAX_RUNS || (wanted ? count == wanted : count >= LEAST_RUNS && now() >= end);
+    return count == CAI_MAX_RUNS || (wanted ? count == wanted : count >= CAI_LEAST_RUNS && now() >= end);
 }
 
 bool cai_clock_repeat(cai_clock *clock, const cai_rerun *rerun, cai_error *error) {

@@ -5,19 +5,19 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OPTION_OUTPUT, OPTION_THREADS, OPTION_SEED, OPTION_TIME, OPTION_REPEAT, OPTION_HELP, OPTION_VERSION, OPTION_COUNT };
+enum { OPTION_OUTPUT, OPTION_THREADS, OPTION_SEED, OPTION_TIME, OPTION_PROFILE, OPTION_REPEAT, OPTION_HELP, OPTION_VERSION, OPTION_COUNT };
 
 typedef struct Option {
     const char *name;
     char letter; /* 0: none */
-    bool takes_value;
+    enum { NO_VALUE, VALUE, MAYBE_VALUE } takes; /* MAYBE_VALUE: only in the same word */
 } Option;
 
 static const Option options[OPTION_COUNT] = {
-    [OPTION_OUTPUT] = {"--output", 'o', true}, [OPTION_THREADS] = {"--threads", 0, true},
-    [OPTION_SEED] = {"--seed", 0, true},       [OPTION_TIME] = {"--time", 0, false},
-    [OPTION_REPEAT] = {"--repeat", 0, true},   [OPTION_HELP] = {"--help", 'h', false},
-    [OPTION_VERSION] = {"--version", 0, false},
+    [OPTION_OUTPUT] = {"--output", 'o', VALUE}, [OPTION_THREADS] = {"--threads", 0, VALUE},
+    [OPTION_SEED] = {"--seed", 0, VALUE},       [OPTION_TIME] = {"--time", 0, NO_VALUE},
+    [OPTION_REPEAT] = {"--repeat", 0, VALUE},   [OPTION_PROFILE] = {"--profile", 0, MAYBE_VALUE},
+    [OPTION_HELP] = {"--help", 'h', NO_VALUE},  [OPTION_VERSION] = {"--version", 0, NO_VALUE},
 };
 
 /* ---- names that are nearly right ---- */
@@ -120,7 +120,7 @@ static int find_option(const char *text, const char **value) {
     for (int i = 0; i < OPTION_COUNT; i++) {
         size_t length = strlen(options[i].name);
         if (options[i].letter && text[0] == '-' && text[1] == options[i].letter) {
-            if (text[2] && !options[i].takes_value) return -1;
+            if (text[2] && options[i].takes == NO_VALUE) return -1;
             if (text[2]) *value = text + 2;
             return i;
         }
@@ -141,6 +141,10 @@ static bool set_option(const cai_program *program, cai_command *command, int opt
         return true;
     case OPTION_SEED: return parse_number("--seed", value, INT64_MIN, INT64_MAX, &command->seed, error);
     case OPTION_TIME: command->time = true; return true;
+    case OPTION_PROFILE:
+        command->profile = true;
+        command->profile_json = value && strcmp(value, "json") == 0;
+        return !value || command->profile_json || cai_fail(error, CAI_BAD_USAGE, "--profile takes no value but `json`, not `%s`", value);
     case OPTION_REPEAT:
         if (!parse_number("--repeat", value, 1, CAI_MAX_RUNS, &number, error)) return false;
         command->repeat = (int)number;
@@ -155,8 +159,8 @@ static bool parse_option(const cai_program *program, int argc, char **argv, int 
     const char *value;
     int option = find_option(argv[*at], &value);
     if (option < 0) return fail_option(argv[*at], error);
-    if (value && !options[option].takes_value) return cai_fail(error, CAI_BAD_USAGE, "%s takes no value", options[option].name);
-    if (!value && options[option].takes_value) {
+    if (value && options[option].takes == NO_VALUE) return cai_fail(error, CAI_BAD_USAGE, "%s takes no value", options[option].name);
+    if (!value && options[option].takes == VALUE) {
         if (*at + 1 >= argc) return cai_fail(error, CAI_BAD_USAGE, "%s needs a value after it", argv[*at]);
         value = argv[++*at];
     }

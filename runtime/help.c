@@ -76,7 +76,8 @@ static void print_options(const cai_program *program, FILE *out) {
     fprintf(out, "  --threads N         run on N threads (else CAI_NUM_THREADS, OMP_NUM_THREADS, or all cores it may use)\n");
     fprintf(out, "  --seed S            seed of the model's random numbers, if it has any (0)\n");
     fprintf(out, "  --time              run repeatedly, and print times and memory to standard error\n");
-    fprintf(out, "  --repeat N          how many runs --time takes the median of (as many as two seconds hold)\n");
+    fprintf(out, "  --profile[=json]    run repeatedly, and print to standard error where the time goes, kernel by kernel\n");
+    fprintf(out, "  --repeat N          how many runs --time and --profile take medians of (as many as two seconds hold)\n");
     fprintf(out, "  --help, --version   print this, or what the program was built for, and end\n");
 }
 

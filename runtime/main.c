@@ -74,7 +74,8 @@ static bool run_loaded(Session *s, const cai_feed *feeds, cai_error *error) {
     cai_results results = {s->program, s->context, s->command, s->jobs, feeds, s->loaded, s->outputs};
     if (!cai_store(&results, error)) return false;
     cai_rerun rerun = {s->context, s->pool, s->inputs, s->outputs, s->command->seed, s->command->repeat};
-    return !s->command->time || cai_clock_repeat(s->clock, &rerun, error);
+    if (s->command->time && !cai_clock_repeat(s->clock, &rerun, error)) return false;
+    return !s->command->profile || cai_profile(s->program, &rerun, s->command->profile_json, error);
 }
 
 static bool run_job(Session *s, const cai_feed *feeds, cai_error *error) {
@@ -113,7 +114,7 @@ static bool open_session(Session *s, cai_error *error) {
     s->pool = cai_pool_new(s->command->threads);
     if (!s->loaded || !s->inputs || !s->outputs || !s->capacities || !s->pool) return cai_fail_memory(error, 0, "starting");
     s->context = cai_context_new(s->program, s->pool, error);
-    if (s->context) cai_context_on_start(s->context, cai_clock_started, s->clock);
+    if (s->context) cai_context_watch(s->context, cai_clock_started, s->clock);
     return s->context != NULL;
 }
 

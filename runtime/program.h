@@ -13,7 +13,7 @@
 
 #include <stdint.h>
 
-#define CAI_PROGRAM_ABI 2
+#define CAI_PROGRAM_ABI 3
 #define CAI_ALIGNMENT                                                                                                            \
     64 /* of weights, of the arena of slots, and of every slot; inputs and outputs need none beyond their element's */
 #define CAI_READ_SLACK 64 /* bytes after the arena that a kernel may read (never write) */
@@ -56,6 +56,7 @@ typedef void (*cai_kernel)(void *const *args, const int64_t *symbols, int64_t be
 typedef struct cai_launch {
     cai_kernel kernel;
     const char *name;   /* the kernel's descriptor, e.g. conv_direct_ic64oc64k3_t14x2 */
+    const char *kind;   /* of kernel: conv_direct */
     const char *path;   /* the layer it computes: layer1.0.conv1 */
     const char *source; /* resnet18.cai:4:7 */
     const cai_argument *arguments;

@@ -20,8 +20,8 @@ struct cai_context {
     int64_t *new_symbols, *new_sizes; /* being prepared: swapped in when all is well */
     void **arguments;         /* of the launch that runs */
     Arena arena;
-    void (*started)(void *);
-    void *started_data;
+    void (*watch)(void *data, int launch);
+    void *watch_data;
 };
 
 /* ---- memory ---- */
@@ -251,6 +251,8 @@ int64_t cai_context_dim(const cai_context *context, const cai_port *port, int ax
     return context->sizes[port->dims[axis].size];
 }
 
+int64_t cai_context_size(const cai_context *context, int32_t index) { return index < 0 ? 0 : context->sizes[index]; }
+
 int64_t cai_context_elements(const cai_context *context, const cai_port *port) {
     int64_t elements = 1;
     for (int axis = 0; axis < port->rank; axis++) elements *= cai_context_dim(context, port, axis);
@@ -294,9 +296,9 @@ static void *resolve(const cai_context *context, const cai_argument *argument, c
     }
 }
 
-void cai_context_on_start(cai_context *context, void (*started)(void *), void *data) {
-    context->started = started;
-    context->started_data = data;
+void cai_context_watch(cai_context *context, void (*watch)(void *data, int launch), void *data) {
+    context->watch = watch;
+    context->watch_data = data;
 }
 
 static void run_launch(cai_context *context, const cai_launch *launch, int64_t round, const void *const *inputs,
@@ -316,14 +318,15 @@ bool cai_context_run(cai_context *context, const void *const *inputs, void *cons
     const cai_program *program = context->program;
     context->symbols[program->symbol_count] = seed;
     uint64_t mode = cai_flush_denormals();
-    if (context->started) context->started(context->started_data);
     for (int i = 0, more; i < program->launch_count; i += 1 + more) {
         const cai_launch *first = &program->launches[i];
         int64_t rounds = first->rounds < 0 ? 1 : context->sizes[first->rounds];
         more = first->more;
+        if (context->watch) context->watch(context->watch_data, i);
         for (int64_t round = 0; round < rounds; round++)
             for (int k = 0; k <= more; k++) run_launch(context, &first[k], round, inputs, outputs);
     }
+    if (context->watch) context->watch(context->watch_data, program->launch_count);
     cai_restore_denormals(mode);
     return true;
 }

@@ -14,7 +14,8 @@
 
 #define CAI_PRINTF(text, first) __attribute__((format(printf, text, first)))
 #define CAI_MAX_RANK 16
-#define CAI_MAX_RUNS 1000 /* of --time, to take the median of */
+#define CAI_MAX_RUNS 1000 /* of --time and --profile, to take the median of */
+#define CAI_LEAST_RUNS 5
 #define CAI_VERSION "0.1"
 
 /* ---- error.c ---- */
@@ -94,14 +95,16 @@ bool cai_context_prepare(cai_context *context, const int64_t *const *shapes, cai
 bool cai_context_prepare_symbols(cai_context *context, const int64_t *symbols, cai_error *error);
 /* Sizes once prepared. */
 int64_t cai_context_dim(const cai_context *context, const cai_port *port, int axis);
+int64_t cai_context_size(const cai_context *context, int32_t index); /* sizes[index] of program.h; 0 where index is -1 */
 int64_t cai_context_elements(const cai_context *context, const cai_port *port);
 typedef struct cai_memory { uint64_t weights, intermediate, ports; } cai_memory; /* bytes, all that a run needs beside 2 MB for the program
                                                                                      itself; intermediate: working memory of all threads too */
 cai_memory cai_context_memory(const cai_context *context);
 /* Runs all launches. inputs and outputs are dense, in the order of the ports, aligned to their element. */
 bool cai_context_run(cai_context *context, const void *const *inputs, void *const *outputs, int64_t seed, cai_error *error);
-/* Called before the first launch of each run where set: for --time. */
-void cai_context_on_start(cai_context *context, void (*started)(void *), void *data);
+/* Calls `watch` (NULL: nobody) in each run before every kernel, with the number of its first launch, and behind the last with the number of
+ * launches: for --time and --profile. */
+void cai_context_watch(cai_context *context, void (*watch)(void *data, int launch), void *data);
 
 /* "height", or "axis 2" where the port is no picture. */
 const char *cai_port_axis_text(const cai_port *port, int axis, char *out, size_t size);
@@ -271,7 +274,8 @@ typedef struct cai_command {
     cai_named_file *inputs, *outputs;
     int input_count, output_count;
     int threads; /* 0: as cai_default_threads has it */
-    int repeat;  /* how often --time runs again; 0: for two seconds */
+    int repeat;  /* how often --time and --profile run again; 0: for two seconds */
+    bool profile, profile_json;
     int64_t seed;
     bool time, help, version;
 } cai_command;
@@ -347,7 +351,7 @@ void cai_clock_start(cai_clock *clock);  /* first thing in main */
 void cai_clock_begin(cai_clock *clock);  /* of one job: before its files are read */
 void cai_clock_loaded(cai_clock *clock); /* ... before its first kernel */
 void cai_clock_ran(cai_clock *clock);    /* ... after its last */
-void cai_clock_started(void *clock);     /* for cai_context_on_start */
+void cai_clock_started(void *clock, int launch); /* for cai_context_watch */
 
 typedef struct cai_rerun { /* a run that was made once, to be made again */
     cai_context *context;
@@ -360,6 +364,12 @@ typedef struct cai_rerun { /* a run that was made once, to be made again */
 
 /* Runs again, and prints a table to standard error. */
 bool cai_clock_repeat(cai_clock *clock, const cai_rerun *rerun, cai_error *error);
+double cai_peak_memory(void); /* the most that was resident so far, in MB */
+
+/* ---- profile.c: --profile ---- */
+
+/* Runs again, and prints to standard error what each kernel took, as a table or as JSON. */
+bool cai_profile(const cai_program *program, const cai_rerun *rerun, bool json, cai_error *error);
 
 /* ---- report.c: results as text ---- */
 

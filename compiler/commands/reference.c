@@ -145,6 +145,7 @@ int reference_main(Session *s, const Graph *graph, Weights *weights, int argc, c
     for (int i = 0; i < graph->checks.count; i++) checks[i].message = graph->checks.items[i].message;
     cai_launch launch = {.kernel = kernel,
                          .name = "reference",
+                         .kind = "reference",
                          .path = "",
                          .source = "",
                          .arguments = make_arguments(arena, inputs, outputs),
