@@ -75,6 +75,15 @@ $(BUILD)/tests/unit/main.o: $(BUILD)/tests/suites.h
 $(BUILD)/tests/kernels/%.o: tests/kernels/%.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D); $(CC) $(CINCLUDE) -Itests/unit -c -o $@ $<
+# Sanitized objects count their branches, so that libFuzzer can use them, too.
+SANITIZED  = BUILD=build/sanitize CC=clang-19 CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all"
+FUZZ_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/fuzz/*.c) $(wildcard tests/unit/*_support.c))
+$(BUILD)/tests/fuzz/%.o: tests/fuzz/%.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D); $(CC) $(CINCLUDE) -Itests/unit -c -o $@ $<
+$(BUILD)/fuzz: $(FUZZ_OBJ) $(CORE) $(SHARED)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -fsanitize=fuzzer -o $@ $^ -L$(shell $(LLVM) --libdir) $(LIBS)
 $(BUILD)/unit_tests: $(UNIT:%.c=$(BUILD)/%.o) $(BUILD)/tests/kernels/shape.o $(CORE) $(SHARED)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ -L$(shell $(LLVM) --libdir) $(LIBS) -lcunit
@@ -104,6 +113,7 @@ check: $(BUILD)/unit_tests
 # Everything, from a fresh clone. STAGES="unit golden" runs only those.
 test: deps
 	$(MAKE) -j$$(nproc) all $(BUILD)/unit_tests
+	$(MAKE) -j$$(nproc) $(SANITIZED) build/sanitize/fuzz
 	CAI_VERIFY=1 tests/run $(STAGES)
 # With what takes long: every f32 through the polynomials, the sanitizers.
 test-all: test
@@ -111,8 +121,7 @@ test-all: test
 	$(MAKE) sanitize races
 # The unit and golden tests once more, with clang's address and undefined-behaviour sanitizers.
 sanitize: deps
-	$(MAKE) -j$$(nproc) BUILD=build/sanitize CC=clang-19 CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" \
-	  build/sanitize/cai build/sanitize/unit_tests
+	$(MAKE) -j$$(nproc) $(SANITIZED) build/sanitize/cai build/sanitize/unit_tests
 	mkdir -p build/sanitize/home && ln -sfn $(CURDIR)/stdlib build/sanitize/home/stdlib && ln -sfn $(CURDIR)/build/runtime build/sanitize/home/runtime
 	build/sanitize/unit_tests && CAI=build/sanitize/cai CAI_HOME=$(CURDIR)/build/sanitize/home tests/golden/run
 # The thread pool under the thread sanitizer.
@@ -121,12 +130,10 @@ races: deps
 	clang-19 $(filter-out -MMD -MP,$(BASE)) -O1 -fsanitize=thread -Ibuild/races -Iruntime tests/unit/main.c tests/unit/thread.c tests/unit/run.c \
 	  $(filter-out runtime/start.c,$(RUNTIME)) -o build/races/tests -lcunit -lpng -ljpeg -lz -lm
 	build/races/tests
-# Any bytes as files, for a minute (FUZZ_SECONDS).
+# Each target of tests/fuzz for FUZZ_SECONDS; corpora stay in build/fuzz, findings too.
 fuzz: deps
-	@mkdir -p build/fuzz/files && cp tests/programs/pictures/*.png tests/programs/pictures/*.jpg examples/*.safetensors build/fuzz/files
-	clang-19 $(filter-out -MMD -MP,$(BASE)) -O1 -fsanitize=fuzzer,address,undefined -Iruntime tests/fuzz/files.c \
-	  $(filter-out runtime/start.c,$(RUNTIME)) -o build/fuzz/readers -lpng -ljpeg -lz -lm
-	build/fuzz/readers -max_total_time=$(or $(FUZZ_SECONDS),60) -max_len=4096 -rss_limit_mb=4000 build/fuzz/files
+	$(MAKE) -j$$(nproc) $(SANITIZED) build/sanitize/fuzz
+	tests/fuzz/run $(or $(FUZZ_SECONDS),60) $(FUZZ)
 # Writes what the golden tests print into their blocks; `git diff` then shows what changed.
 bless: all
 	tests/golden/run --bless

@@ -49,8 +49,8 @@ static void touch(cai_pool *pool, const unsigned char *begin, const unsigned cha
 }
 
 static void touch_weights(cai_pool *pool, const cai_program *program) {
-    const unsigned char *end = program->weights + program->weights_bytes / PAGE * PAGE;
-    if ((uintptr_t)program->weights % PAGE == 0) touch(pool, program->weights, end, MADV_POPULATE_READ);
+    uint64_t whole = program->weights_bytes / PAGE * PAGE;
+    if (whole > 0 && (uintptr_t)program->weights % PAGE == 0) touch(pool, program->weights, program->weights + whole, MADV_POPULATE_READ);
 }
 
 static void arena_release(Arena *arena) {

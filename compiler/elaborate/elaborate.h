@@ -15,6 +15,7 @@ typedef struct ElaborateOptions {
     const char *stdlib_dir;
     const Define *defines; int define_count;
     bool ignore_expect;         /* `cai summary` of a model changed by -D */
+    int patience;               /* 0: as for users; else limits on work are divided by it (fuzzing) */
 } ElaborateOptions;
 
 /* One layer as `cai summary` lists it: in order of execution. */

@@ -178,17 +178,22 @@ Value stop_evaluation(Evaluator *ev, const char *code, Span span, const char *fo
 
 enum { MOST_ROUNDS = 2000000, MOST_CELLS = 8000000 };
 
+static int64_t limit(const Evaluator *ev, int64_t most) {
+    int patience = ev->library->options.patience;
+    return patience ? most / patience : most;
+}
+
 bool spend(Evaluator *ev, Span span, int64_t cells) {
     if (ev->stopped) return false;
     ev->cells += cells;
-    if (++ev->rounds > MOST_ROUNDS)
+    if (++ev->rounds > limit(ev, MOST_ROUNDS))
         stop_evaluation(ev, "too-long", span, "this takes more than %d rounds of loops and calls at compile time", MOST_ROUNDS);
-    if (ev->cells > MOST_CELLS)
+    if (ev->cells > limit(ev, MOST_CELLS))
         stop_evaluation(ev, "too-large", span, "lists and strings take more than %d elements at compile time", MOST_CELLS);
     return !ev->stopped;
 }
 
 Value bounded_list(Evaluator *ev, Value list, Span span) {
-    if (list.list->total <= MOST_CELLS) return list;
+    if (list.list->total <= limit(ev, MOST_CELLS)) return list;
     return stop_evaluation(ev, "too-large", span, "this list holds more than %d elements", MOST_CELLS);
 }

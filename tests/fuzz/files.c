@@ -1,8 +1,7 @@
-/* Any bytes as a picture and as a file of tensors (libFuzzer): whatever is accepted must be readable to its last element. */
+/* Any bytes as a picture and as a file of tensors: whatever is accepted must be readable to its last element. */
+#include "fuzz.h"
 #include "runtime.h"
 #include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t count);
 
 static void try_tensors(const unsigned char *bytes, size_t count) {
     cai_error error;
@@ -12,7 +11,7 @@ static void try_tensors(const unsigned char *bytes, size_t count) {
         const cai_tensor *tensor = &file.tensors[i];
         double value;
         for (int64_t k = 0; k < tensor->count; k++) cai_tensor_to_f64(tensor, k, 1, &value);
-        if (cai_tensors_find(&file, tensor->name) != tensor) abort();
+        DEMAND(cai_tensors_find(&file, tensor->name) == tensor);
     }
     cai_tensors_close(&file);
 }
@@ -21,14 +20,11 @@ static void try_picture(const unsigned char *bytes, size_t count) {
     cai_error error;
     cai_image image;
     if (!cai_image_decode("f", bytes, count, &image, &error)) return;
-    for (int64_t i = 0; i < image.channels * image.height * image.width; i++) {
-        if (!(image.pixels[i] >= 0 && image.pixels[i] <= 1)) abort();
-    }
+    for (int64_t i = 0; i < image.channels * image.height * image.width; i++) DEMAND(image.pixels[i] >= 0 && image.pixels[i] <= 1);
     cai_image_free(&image);
 }
 
-int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t count) {
+void fuzz_files(const unsigned char *bytes, size_t count) {
     try_tensors(bytes, count);
     try_picture(bytes, count);
-    return 0;
 }

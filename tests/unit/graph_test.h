@@ -21,6 +21,8 @@ typedef struct TestGraph {
     int64_t symbols[2]; /* their values */
     Vec(TestInput) inputs;
     uint64_t random;
+    const unsigned char *choices; /* for fuzzing: bytes that choices are made by, as long as they last */
+    size_t choice_count;
 } TestGraph;
 
 static inline TestGraph test_graph(uint64_t seed) {
@@ -38,7 +40,11 @@ static inline uint64_t next_random(TestGraph *t) {
     return t->random ^= t->random << 17;
 }
 
-static inline int random_below(TestGraph *t, int limit) { return (int)(next_random(t) >> 33) % limit; }
+static inline int random_below(TestGraph *t, int limit) {
+    if (t->choice_count == 0) return (int)(next_random(t) >> 33) % limit;
+    t->choice_count--;
+    return *t->choices++ % limit;
+}
 static inline double random_in(TestGraph *t, double low, double high) { return low + (high - low) * (double)(next_random(t) >> 11) * 0x1p-53; }
 
 static inline Dim size(TestGraph *t, int64_t value) { return dim_const(t->graph->dims, value); }

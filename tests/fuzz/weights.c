@@ -1,0 +1,69 @@
+/* Any bytes as a file of weights and as a file of renames, for a model of some weights and states: what is accepted gives every weight a
+ * value. The bytes up to the first zero are the renames. */
+#include "fuzz.h"
+#include "weights/weights.h"
+
+typedef struct Row {
+    const char *path;
+    int rank;
+    int64_t dims[4];
+    bool state;
+} Row;
+
+static const Row rows[] = {
+    {"a.weight", 4, {4, 3, 1, 1}, false}, {"a.bias", 1, {4}, false}, {"bn.running_mean", 1, {4}, true},
+    {"bn.weight", 1, {4}, false},         {"scale", 0, {0}, false},  {"b.0.weight", 2, {2, 4}, false},
+};
+
+static Node *make_node(Graph *graph, const Row *row) {
+    Dim dims[4];
+    for (int i = 0; i < row->rank; i++) dims[i] = dim_const(graph->dims, row->dims[i]);
+    Name path = intern(graph->names, row->path);
+    parameter_attributes parameter = {path, DTYPE_F32, {row->rank, dims}, 0};
+    state_attributes state = {path, 0, DTYPE_F32, {row->rank, dims}, 0};
+    return row->state ? graph_make(graph, OP_state, NULL, 0, &state) : graph_make(graph, OP_parameter, NULL, 0, &parameter);
+}
+
+static Model *make_model(Arena *arena, Names *names) {
+    Model *model = NEW(arena, Model);
+    model->decl = NEW(arena, Decl);
+    model->decl->name = intern(names, "m");
+    model->graph = graph_new(arena, names, dims_new(arena));
+    for (int i = 0; i < COUNT_OF(rows); i++) {
+        Node *node = make_node(model->graph, &rows[i]);
+        WeightInfo info = {.path = intern(names, rows[i].path), .shape = node->shape, .state = rows[i].state};
+        vec_push(arena, &model->weights, info);
+    }
+    vec_push(arena, &model->unused, "extra.*");
+    return model;
+}
+
+static void read_values(Weights *weights, const Graph *graph, Arena *arena) {
+    RefSource source = weights_source(weights);
+    for (int i = 0; i < graph->nodes.count; i++) {
+        const Node *node = graph->nodes.items[i];
+        RefTensor value = {.shape = {.type = node->shape.type, .rank = node->shape.rank}};
+        for (int k = 0; k < node->shape.rank; k++) value.shape.dims[k] = dim_const_value(node->shape.dims[k]);
+        DEMAND(shape_element_count(node->shape, &value.shape.count));
+        value.values = NEW_ARRAY(arena, double, value.shape.count);
+        DEMAND(source.parameter(source.context, node, &value));
+    }
+}
+
+void fuzz_weights(const unsigned char *bytes, size_t count) {
+    Arena *arena = arena_new();
+    Names *names = names_new(arena);
+    Diagnostics diag = {.arena = arena};
+    const unsigned char *zero = count ? memchr(bytes, 0, count) : NULL;
+    size_t renames = zero ? (size_t)(zero - bytes) : 0, data = zero ? renames + 1 : 0;
+    Model *model = make_model(arena, names);
+    const char *rename_path = arena_printf(arena, "%s", fuzz_file(".txt", bytes, renames));
+    WeightFile file = {.file = arena_printf(arena, "%s", fuzz_file(".safetensors", bytes + data, count - data))};
+    WeightOptions options = {.files = &file, .file_count = 1, .rename = renames ? rename_path : NULL};
+    Weights *weights = weights_open(arena, names, &diag, &model, 1, &options);
+    DEMAND((weights != NULL) == (diag.errors == 0));
+    if (weights) read_values(weights, model->graph, arena);
+    diag_print(&diag, fuzz_nowhere(), DIAG_TEXT, false);
+    weights_close(weights);
+    arena_free(arena);
+}
