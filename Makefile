@@ -89,7 +89,7 @@ $(BUILD)/unit_tests: $(UNIT:%.c=$(BUILD)/%.o) $(BUILD)/tests/kernels/shape.o $(C
 	$(Q)$(LINK) -o $@ $^ -L$(shell $(LLVM) --libdir) $(LIBS) -lcunit
 
 # How near kernels come to the machine's peak, and ResNet-18 beside onnxruntime (python3-torch, python3-torchvision, python3-venv).
-$(BUILD)/kernel_bench: $(BUILD)/tests/kernels/bench.o $(BUILD)/tests/kernels/shape.o $(BUILD)/tests/unit/backend_support.o $(CORE) $(SHARED)
+$(BUILD)/kernel_bench: $(BUILD)/tests/kernels/bench.o $(BUILD)/tests/kernels/shape.o $(BUILD)/tests/unit/backend_support.o $(BUILD)/tests/unit/network_support.o $(CORE) $(SHARED)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ -L$(shell $(LLVM) --libdir) $(LIBS) -lcunit
 $(BUILD)/memory_bench: $(BUILD)/tests/kernels/memory_bench.o $(BUILD)/tests/unit/backend_support.o $(CORE) $(SHARED)
@@ -101,6 +101,7 @@ $(BUILD)/bench/machine: tests/bench/machine.c $(BUILD)/runtime/libcai_runtime.a
 bench: all $(BUILD)/kernel_bench $(BUILD)/memory_bench $(BUILD)/bench/machine
 	tests/bench/run
 	$(BUILD)/kernel_bench
+	tests/kernels/networks
 	$(BUILD)/memory_bench
 
 deps:

@@ -119,6 +119,12 @@ static int64_t cache_bytes(int name, int64_t otherwise) {
     return bytes > 0 ? bytes : otherwise;
 }
 
+int cai_peaks_level(const cai_peaks *peaks, double bytes) {
+    double each = bytes / peaks->threads;
+    return each <= (double)peaks->caches[0] ? CAI_LEVEL_1 : each <= (double)peaks->caches[1] ? CAI_LEVEL_2
+           : bytes <= (double)peaks->caches[2] ? CAI_LEVEL_3 : CAI_LEVEL_MEMORY;
+}
+
 bool cai_measure_peaks(cai_pool *pool, uint32_t cpu, cai_peaks *peaks, cai_error *error) {
     *peaks = (cai_peaks){.threads = cai_pool_threads(pool)};
     if (lanes(cpu) == 0 || !cai_cpu_runs(cpu)) return true;

@@ -118,12 +118,7 @@ static double rate(double amount, double ms) { return ms > 0 ? amount / ms / 1e6
 
 static double share_of_peak(const Profile *p, const Row *row) { return p->peaks.flops > 0 ? 1e11 * rate(row->flops, row->ms) / p->peaks.flops : 0; }
 
-static int level_of(const Profile *p, const Row *row) {
-    const int64_t *caches = p->peaks.caches;
-    double each = row->bytes / p->peaks.threads;
-    return each <= (double)caches[0] ? CAI_LEVEL_1 : each <= (double)caches[1] ? CAI_LEVEL_2
-           : row->bytes <= (double)caches[2] ? CAI_LEVEL_3 : CAI_LEVEL_MEMORY;
-}
+static int level_of(const Profile *p, const Row *row) { return cai_peaks_level(&p->peaks, row->bytes); }
 
 static double share_of_bandwidth(const Profile *p, const Row *row) {
     double peak = p->peaks.read[level_of(p, row)];

@@ -80,6 +80,7 @@ typedef struct cai_peaks {
 
 /* Measures, on the pool's threads and with the vectors of `cpu` (CAI_CPU_*), for some twenty milliseconds. */
 bool cai_measure_peaks(cai_pool *pool, uint32_t cpu, cai_peaks *peaks, cai_error *error);
+int cai_peaks_level(const cai_peaks *peaks, double bytes); /* CAI_LEVEL_*: the innermost that holds so many, of all threads' caches together */
 
 /* ---- run.c: a program, its sizes, one run ---- */
 

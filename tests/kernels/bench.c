@@ -1,17 +1,23 @@
-/* How near each kernel comes to the machine's peak: `build/kernel_bench [TARGET] [WORD]`, WORD selects timed lines of shapes.txt.
+/* How near each kernel comes to the machine's peak, on one thread:
  *
- * Times are of the launch that computes the operator (not of copies between layouts), the median over many runs, in this
- * thread's own processor time. Peak is measured in the same process just before each shape, as the clock changes. `cold` is
- * with the weights flushed from all caches before each run, as they are within a network. Pools and resampling tell the
- * bytes they read and write. */
+ *   kernel_bench [TARGET [WORD]]                       the timed lines of shapes.txt (with WORD in them)
+ *   kernel_bench TARGET FILE.cai [MODEL] [NAME=VALUE...]   every distinct kernel of a model at these sizes
+ *
+ * A kernel is timed alone, many times over, and the median told. `warm`: as the run before left the caches. `cold`: its weights flushed
+ * from all caches before each run, as they are within a network whose weights exceed them. Shares are of the multiply-add peak, and of the
+ * bandwidth of the innermost cache that holds what the kernel reads and writes; both peaks are measured in the same process just
+ * before each kernel, as the clock changes. What is bound by neither shows neither near 100. */
 #include "backend_support.h"
+#include "network_support.h"
+#include "runtime.h"
 #include "shape.h"
 #include <immintrin.h>
 #include <time.h>
 
-enum { RUNS = 21 };
+enum { RUNS = 21, MOST_DEFINES = 16 };
 
 static const char *target_name = "native", *wanted_word = "";
+static cai_pool *pool;
 
 static double seconds(void) {
     struct timespec t;
@@ -29,38 +35,10 @@ static double median(double *times, int count) {
     return times[count / 2];
 }
 
-/* ---- peak ---- */
-
-#define CHAINS 24
-#define PEAK_LOOP(target_features, Vector, set1, fmadd)                                \
-    __attribute__((target(target_features), optimize("O3"))) static double run_chains(long rounds) { \
-        Vector a[CHAINS], b = set1(1.0000001f), c = set1(1e-9f);                          \
-        for (int i = 0; i < CHAINS; i++) a[i] = set1(1e-3f * (float)i);                   \
-        double begin = seconds();                                                         \
-        for (long k = 0; k < rounds; k++) {                                               \
-            _Pragma("GCC unroll 24") for (int i = 0; i < CHAINS; i++) a[i] = fmadd(a[i], b, c); \
-        }                                                                                 \
-        double end = seconds();                                                           \
-        volatile float sink = 0;                                                          \
-        for (int i = 0; i < CHAINS; i++) sink += ((float *)&a[i])[0];                     \
-        return end - begin;                                                               \
-    }
-PEAK_LOOP("avx512f", __m512, _mm512_set1_ps, _mm512_fmadd_ps)
-
-static double peak_flops(int lanes) {
-    double best = 1e9;
-    for (int i = 0; i < 3; i++) {
-        double t = run_chains(100000);
-        if (t < best) best = t;
-    }
-    return 100000.0 * CHAINS * 2 * lanes / best;
-}
-
-/* ---- one shape ---- */
+/* ---- a program in this process ---- */
 
 typedef struct Run {
     const cai_program *program;
-    const cai_launch *launch;
     void *arguments[16];
     int64_t symbols[4], *sizes;
     unsigned char *arena, *scratch, *ports[16];
@@ -87,34 +65,7 @@ static void call(Run *run, const cai_launch *launch) {
     }
 }
 
-static double time_launch(Run *run, bool cold) {
-    double times[RUNS];
-    for (int i = 0; i < RUNS; i++) {
-        if (cold)
-            for (uint64_t at = 0; at < run->program->weights_bytes; at += 64) _mm_clflush(run->program->weights + at);
-        _mm_mfence();
-        double begin = seconds();
-        call(run, run->launch);
-        times[i] = seconds() - begin;
-    }
-    return median(times, RUNS);
-}
-
-static bool is_operator(const char *name) {
-    static const char *const parts[] = {"conv_", "mat", "pool", "resample"};
-    for (int i = 0; i < COUNT_OF(parts); i++)
-        if (strncmp(name, "map_", 4) != 0 && strstr(name, parts[i])) return true;
-    return false;
-}
-
-static void print_line(const Run *run, double flops, double peak, double warm, double cold) {
-    printf("%-62.62s %9.1f us ", run->launch->name, warm * 1e6);
-    if (flops == 0) printf("%6.1f GB/s\n", (double)run->sizes[run->launch->bytes] / warm / 1e9);
-    else printf("%6.1f GFLOP/s %5.1f %%   cold %9.1f us %5.1f %%\n", flops / warm / 1e9, 100 * flops / warm / peak, cold * 1e6,
-                100 * flops / cold / peak);
-}
-
-static void bench_compiled(Compiled *compiled, double flops) {
+static Run open_run(Compiled *compiled) {
     TestGraph *t = compiled->test;
     Run run = {.program = compiled->program, .symbols = {t->symbols[0], t->symbols[1], 42}};
     run.sizes = NEW_ARRAY(t->arena, int64_t, run.program->size_count + 1);
@@ -123,16 +74,74 @@ static void bench_compiled(Compiled *compiled, double flops) {
     memset(run.arena, 0, (size_t)run.sizes[run.program->arena]);
     run.scratch = aligned_alloc(4096, (size_t)round_up(run.sizes[run.program->scratch] + CAI_READ_SLACK, 4096));
     for (int i = 0; i < 16; i++) run.ports[i] = calloc(1, 64 << 20);
-    for (int i = 0; i < run.program->launch_count; i += 1 + run.program->launches[i].more) {
-        const cai_launch *launch = &run.program->launches[i];
-        call(&run, launch);
-        if (!run.launch || is_operator(launch->name)) run.launch = launch;
+    for (int i = 0; i < run.program->launch_count; i += 1 + run.program->launches[i].more) call(&run, &run.program->launches[i]);
+    return run;
+}
+
+static void close_run(Run *run) {
+    for (int i = 0; i < 16; i++) free(run->ports[i]);
+    free(run->arena);
+    free(run->scratch);
+}
+
+/* ---- times ---- */
+
+/* Up to where the next launch's weights begin. */
+static void flush_weights(const Run *run, const cai_argument *argument) {
+    const cai_program *program = run->program;
+    int64_t end = (int64_t)program->weights_bytes;
+    for (int i = 0; i < program->launch_count; i++)
+        for (int k = 0; k < program->launches[i].argument_count; k++) {
+            const cai_argument *other = &program->launches[i].arguments[k];
+            if (other->space == CAI_ARG_WEIGHTS && other->index > argument->index && other->index < end) end = other->index;
+        }
+    for (int64_t at = argument->index; at < end; at += 64) _mm_clflush(program->weights + at);
+}
+
+static double time_launch(Run *run, const cai_launch *launch, bool cold) {
+    double times[RUNS];
+    for (int i = 0; i < RUNS; i++) {
+        for (int k = 0; k < launch->argument_count && cold; k++)
+            if (launch->arguments[k].space == CAI_ARG_WEIGHTS) flush_weights(run, &launch->arguments[k]);
+        _mm_mfence();
+        double begin = seconds();
+        call(run, launch);
+        times[i] = seconds() - begin;
     }
-    double peak = peak_flops(target_find(target_name)->lanes), warm = time_launch(&run, false), cold = time_launch(&run, true);
-    print_line(&run, flops, peak, warm, cold);
-    for (int i = 0; i < 16; i++) free(run.ports[i]);
-    free(run.arena);
-    free(run.scratch);
+    return median(times, RUNS);
+}
+
+typedef struct Times { double warm, cold, flops, bytes; cai_peaks peaks; } Times;
+
+static Times measure(Run *run, const cai_launch *launch, double flops) {
+    Times t = {.flops = flops, .bytes = launch->bytes < 0 ? 0 : (double)run->sizes[launch->bytes]};
+    cai_error error;
+    CU_ASSERT_FATAL(cai_measure_peaks(pool, run->program->cpu, &t.peaks, &error));
+    t.warm = time_launch(run, launch, false);
+    t.cold = time_launch(run, launch, true);
+    return t;
+}
+
+static void print_times(const Times *t, const char *name) {
+    static const char *const levels[] = {"L1", "L2", "L3", "memory"};
+    int level = cai_peaks_level(&t->peaks, t->bytes);
+    printf("%9.1f us %7.1f GFLOP/s %5.1f %% %7.1f GB/s %5.1f %% of %-6s cold %9.1f us %5.1f %%  %s\n", t->warm * 1e6, t->flops / t->warm / 1e9,
+           100 * t->flops / t->warm / t->peaks.flops, t->bytes / t->warm / 1e9, 100 * t->bytes / t->warm / t->peaks.read[level], levels[level],
+           t->cold * 1e6, 100 * t->flops / t->cold / t->peaks.flops, name);
+}
+
+/* ---- the shapes ---- */
+
+static bool is_operator(const char *kind) { return strncmp(kind, "conv", 4) == 0 || strncmp(kind, "mat", 3) == 0 || strcmp(kind, "window") == 0; }
+
+static void bench_compiled(Compiled *compiled, const ShapeLine *shape) {
+    Run run = open_run(compiled);
+    const cai_launch *timed = run.program->launches;
+    for (int i = 0; i < run.program->launch_count; i += 1 + run.program->launches[i].more)
+        if (is_operator(run.program->launches[i].kind)) timed = &run.program->launches[i];
+    Times times = measure(&run, timed, shape_flops(shape));
+    print_times(&times, timed->name);
+    close_run(&run);
 }
 
 static void bench_shape(const ShapeLine *shape, const char *text, void *context) {
@@ -141,21 +150,85 @@ static void bench_shape(const ShapeLine *shape, const char *text, void *context)
     TestGraph t = shape_graph(shape, 1);
     LowerOptions options = {.target = target_find(target_name), .force = *shape->by ? shape->by : NULL, .own_slots = true};
     Compiled compiled;
-    if (compile_and_load(&t, &options, &compiled)) bench_compiled(&compiled, shape_flops(shape));
+    if (compile_and_load(&t, &options, &compiled)) bench_compiled(&compiled, shape);
     unload(&compiled);
     arena_free(t.arena);
 }
 
 static void bench_line(const char *line, void *context) { each_shape(line, bench_shape, context); }
-static void bench(void) { each_line("tests/kernels/shapes.txt", bench_line, NULL); }
+static void bench_shapes(void) { each_line("tests/kernels/shapes.txt", bench_line, NULL); }
+
+/* ---- a network ---- */
+
+static const char *network_path, *network_model, *define_names[MOST_DEFINES], *define_values[MOST_DEFINES];
+static int define_count;
+
+static bool is_first_of_its_name(const cai_program *program, const cai_launch *launch) {
+    for (const cai_launch *l = program->launches; l < launch; l++)
+        if (strcmp(l->name, launch->name) == 0) return false;
+    return true;
+}
+
+static int count_of_name(const cai_program *program, const char *name) {
+    int count = 0;
+    for (int i = 0; i < program->launch_count; i++) count += strcmp(program->launches[i].name, name) == 0;
+    return count;
+}
+
+static void bench_launches(Run *run) {
+    const cai_program *program = run->program;
+    double warm = 0, cold = 0, flops = 0, at_peak = 0;
+    for (int i = 0; i < program->launch_count; i += 1 + program->launches[i].more) {
+        const cai_launch *launch = &program->launches[i];
+        if (!is_first_of_its_name(program, launch)) continue;
+        Times t = measure(run, launch, launch->flops < 0 ? 0 : (double)run->sizes[launch->flops]);
+        int count = count_of_name(program, launch->name);
+        printf("%2d x %-28s ", count, launch->path);
+        print_times(&t, launch->name);
+        warm += count * t.warm, cold += count * t.cold, flops += count * t.flops, at_peak += count * t.flops / t.peaks.flops;
+    }
+    printf("all: warm %.3f ms, %.1f %% of peak; cold %.3f ms, %.1f %%; %.3f GFLOP\n", warm * 1e3, 100 * at_peak / warm, cold * 1e3,
+           100 * at_peak / cold, flops / 1e9);
+}
+
+static void bench_network(void) {
+    TestGraph t = network_graph(network_path, network_model, define_names, define_values, define_count);
+    LowerOptions options = {.target = target_find(target_name)};
+    Compiled compiled;
+    if (compile_and_load(&t, &options, &compiled)) {
+        Run run = open_run(&compiled);
+        bench_launches(&run);
+        close_run(&run);
+    }
+    unload(&compiled);
+    arena_free(t.arena);
+}
+
+static void read_network(int count, char **words) {
+    network_path = words[0];
+    for (int i = 1; i < count && define_count < MOST_DEFINES; i++) {
+        char *equals = strchr(words[i], '=');
+        if (equals) {
+            *equals = 0;
+            define_names[define_count] = words[i];
+            define_values[define_count++] = equals + 1;
+        } else {
+            network_model = words[i];
+        }
+    }
+}
 
 /* As a CUnit test, since the helpers assert. */
 int main(int argc, char **argv) {
+    bool network = argc > 2 && cai_has_extension(argv[2], ".cai");
     if (argc > 1) target_name = argv[1];
-    if (argc > 2) wanted_word = argv[2];
+    if (network) read_network(argc - 2, argv + 2);
+    else if (argc > 2) wanted_word = argv[2];
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (CU_initialize_registry() != CUE_SUCCESS) return 70;
-    CU_add_test(CU_add_suite("bench", NULL, NULL), "bench", bench);
+    cai_flush_denormals();
+    pool = cai_pool_new(1);
+    if (!pool || CU_initialize_registry() != CUE_SUCCESS) return 70;
+    CU_add_test(CU_add_suite("bench", NULL, NULL), "bench", network ? bench_network : bench_shapes);
     CU_basic_set_mode(CU_BRM_SILENT);
     CU_basic_run_tests();
     return CU_get_number_of_tests_failed() != 0;
