@@ -132,6 +132,11 @@ static void explain_size(const Program *program, CodeSize size, const char *outp
            (double)size.code / 1e6, (double)size.tables / 1e6, (double)runtime / 1e6);
 }
 
+static LowerOptions lowering_options(const Session *s, const Target *target) {
+    int winograd = s->options->no_winograd ? WINOGRAD_NEVER : 0;
+    return (LowerOptions){.target = target, .blas = s->options->blas, .winograd = winograd};
+}
+
 /* Found out before the work, not after it. What is there already may be replaced only where it is a file. */
 static bool can_write(Session *s, const char *output) {
     struct stat status;
@@ -150,7 +155,7 @@ bool build_program(Session *s, Graph *graph, Weights *weights, const char *outpu
     if (!target || !can_write(s, output)) return false;
     graph = build_passes(s, graph, NULL); /* rewrites: what is constant, what cancels, what folds into weights */
     Stopwatch watch = stopwatch_start();
-    LowerOptions options = {.target = target, .blas = s->options->blas};
+    LowerOptions options = lowering_options(s, target);
     Program *program = lower(graph, &options, s->arena); /* kernels, layouts, tiles, buffers */
     stopwatch_lap(s, &watch, "lower");
     if (s->options->explain) program_explain(program, stdout);
@@ -168,7 +173,7 @@ bool build_program(Session *s, Graph *graph, Weights *weights, const char *outpu
 static bool print_program(Session *s, Graph *graph, const char *emit) {
     const Target *target = build_target(s);
     if (!target) return false;
-    LowerOptions lowering = {.target = target, .blas = s->options->blas};
+    LowerOptions lowering = lowering_options(s, target);
     Program *program = lower(build_passes(s, graph, NULL), &lowering, s->arena);
     if (strcmp(emit, "program") == 0) {
         program_print(program, stdout);

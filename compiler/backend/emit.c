@@ -12,7 +12,7 @@ static void emit_kernels(Module *m, const Program *program, const EmitOptions *o
     for (int i = 0; i < count; i++) {
         const Kernel *kernel = program->launches.items[i];
         if (options->progress) options->progress(i, count);
-        if (LLVMGetNamedFunction(m->module, kernel->name)) continue;
+        if (LLVMGetNamedFunction(m->module, kernel->phases ? kernel->phases[0].name : kernel->name)) continue;
         kernel->kind->emit(m, kernel);
     }
     if (options->progress) options->progress(count, count);

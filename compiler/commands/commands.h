@@ -18,7 +18,7 @@ typedef struct Options {
     const char *output, *init, *rename, *target, *emit, *after, *format, *message_format;
     Vec(WeightFile) weights;
     Vec(Define) defines;
-    bool explain, time_passes, blas, reference, compare, help;
+    bool explain, time_passes, blas, no_winograd, reference, compare, help;
 } Options;
 
 /* Reads the arguments after the command's name. False where they are wrong, which has then been said. */

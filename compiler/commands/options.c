@@ -31,6 +31,8 @@ static const Option table[] = {
     {"--time-passes", NULL, OPTION_FLAG, FIELD(time_passes), " check build ", "print how long each stage took"},
     {"--blas", NULL, OPTION_FLAG, FIELD(blas), " build run ",
      "compute matrix products of two computed operands by OpenBLAS: 25 MB more of program"},
+    {"--no-winograd", NULL, OPTION_FLAG, FIELD(no_winograd), " build run ",
+     "compute every convolution directly: smaller programs, smaller rounding errors, 2 to 3 times slower 3x3 convolutions"},
     {"--reference", NULL, OPTION_FLAG, FIELD(reference), " run ",
      "evaluate in double precision by plain loops, without compiling"},
     {"--compare", NULL, OPTION_FLAG, FIELD(compare), " run ", "run both ways and print the error layer by layer"},

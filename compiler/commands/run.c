@@ -40,7 +40,7 @@ static uint64_t content_hash(Session *s, const Library *library, const Graph *gr
     for (int i = 0; i < o->defines.count; i++)
         hash = hash_text(o->defines.items[i].value, hash_text(o->defines.items[i].name, hash));
     hash = hash_text(target->llvm_features, hash_text(target->llvm_cpu, hash_text(graph->model, hash)));
-    uint64_t more[] = {weights_identity(weights), o->blas};
+    uint64_t more[] = {weights_identity(weights), o->blas, o->no_winograd};
     return hash_bytes(more, sizeof more, hash_labels(graph, hash));
 }
 

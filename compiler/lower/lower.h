@@ -133,7 +133,8 @@ typedef enum PackKind {
     PACK_VECTOR,  /* any rank with one axis that is not 1, padded with zeros to whole vectors: what lower() does with weights that
                      no kind packed; PACK_PLAIN where more axes than one are longer than 1 */
     PACK_CONV,    /* kernels of convolutions, `tile` blocks of `lanes` outputs together: below */
-    PACK_MATRIX   /* [.., K, N] or [.., N, K] for matvec and matmul: below */
+    PACK_MATRIX,  /* [.., K, N] or [.., N, K] for matvec and matmul: below */
+    PACK_WINOGRAD /* kernels of 3x3 convolutions, transformed: below */
 } PackKind;
 
 /* PACK_CONV: arguments lanes, tile, order, groups, transposed. The node is [O, I, kh, kw], I the inputs of one group; where `transposed`
@@ -150,7 +151,11 @@ typedef enum PackKind {
  *
  * PACK_MATRIX: arguments lanes, tile, transposed. The node is [.., K, N], or [.., N, K] where `transposed` is 1; matrices of the leading
  * axes follow each other. nb = ceil(N / lanes); b = n / lanes, t = b / tile, q = b % tile, w = min(tile, nb - t * tile):
- *     matrix * nb * lanes * K + t * tile * lanes * K + (k * w + q) * lanes + n % lanes. */
+ *     matrix * nb * lanes * K + t * tile * lanes * K + (k * w + q) * lanes + n % lanes.
+ *
+ * PACK_WINOGRAD: arguments lanes, tile, m. The node is [O, I, 3, 3], and each of its kernels becomes a x a numbers u = G w G^T (winograd.c),
+ * a = m + 2. nb = ceil(O / lanes); b = o / lanes, t = b / tile, q = b % tile, w = min(tile, nb - t * tile); u[y, x] lies at
+ *     t * tile * lanes * I * a * a + ((y * a + x) * I + i) * w * lanes + q * lanes + o % lanes. */
 enum { CONV_ORDER_BLOCKED, CONV_ORDER_PLAIN, CONV_ORDER_FEW, CONV_ORDER_ROTATED };
 
 typedef struct PackJob {
@@ -160,6 +165,21 @@ typedef struct PackJob {
     uint64_t offset, bytes; /* in the blob; offsets are multiples of 64 and follow execution order */
     int previous;    /* the job before this one for the same node, as its index + 1; 0: none */
 } PackJob;
+
+/* ---- winograd.c ---- */
+
+enum { MOST_WINOGRAD = 6 }; /* places of a transformed tile along an axis */
+
+/* F(outputs, 3): outputs from size = outputs + 2 inputs. */
+typedef struct Winograd {
+    int outputs, size;
+    double points[MOST_WINOGRAD - 1];                  /* 0, a, -a, b, -b; infinity is the last */
+    double inputs[MOST_WINOGRAD][MOST_WINOGRAD];       /* B^T */
+    double weights[MOST_WINOGRAD][3];                  /* G */
+    double results[MOST_WINOGRAD - 2][MOST_WINOGRAD];  /* A^T */
+} Winograd;
+
+Winograd winograd(int outputs); /* 2 or 4 */
 
 /* ---- the program ---- */
 
@@ -181,11 +201,15 @@ struct Program {
     Map *packed;            /* Node -> its latest pack job, as index + 1 */
     bool own_slots;         /* LowerOptions.own_slots */
     bool blas;              /* LowerOptions.blas */
+    int winograd;           /* LowerOptions.winograd */
 };
+
+enum { WINOGRAD_NEVER = -1 };
 
 typedef struct LowerOptions {
     const Target *target;
     bool blas;           /* --blas: OpenBLAS wherever it can compute the product (it wins nowhere by what it weighs: blas.c) */
+    int winograd;        /* 0: wherever it pays; WINOGRAD_NEVER: --no-winograd; 2, 4, for tests: F(2, 3) or F(4, 3) only */
     const char *force;   /* for tests: the kind to take wherever it fits; NULL: also looked up in the environment as CAI_FORCE_KERNEL */
     bool own_slots;      /* for tests: every value has a slot of its own, so that a write outside shows; also CAI_OWN_SLOTS=1 */
 } LowerOptions;

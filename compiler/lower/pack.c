@@ -58,6 +58,17 @@ static MatrixPack matrix_pack(const PackJob *job) {
     return p;
 }
 
+typedef struct WinogradPack { int64_t lanes, tile, planes, outputs, inputs, blocks; } WinogradPack;
+
+static WinogradPack winograd_pack(const PackJob *job) {
+    int64_t size = job->arguments[2] + 2;
+    WinogradPack p = {.lanes = job->arguments[0], .tile = job->arguments[1], .planes = size * size};
+    p.outputs = dim_at(job->node, 0);
+    p.inputs = dim_at(job->node, 1);
+    p.blocks = ceil_div(p.outputs, p.lanes);
+    return p;
+}
+
 static int64_t packed_bytes(const PackJob *job, int lanes) {
     switch (job->kind) {
     case PACK_PLAIN: case PACK_VECTOR: return elements_of(job->node) * dtype_bytes(job->node->shape.type);
@@ -74,6 +85,10 @@ static int64_t packed_bytes(const PackJob *job, int lanes) {
     case PACK_MATRIX: {
         MatrixPack p = matrix_pack(job);
         return p.matrices * p.blocks * p.lanes * p.rows * 4;
+    }
+    case PACK_WINOGRAD: {
+        WinogradPack p = winograd_pack(job);
+        return p.planes * p.blocks * p.lanes * p.inputs * 4;
     }
     }
     return 0;
@@ -119,8 +134,9 @@ Value *program_pack(Program *program, Kernel *kernel, int index, PackKind kind, 
     const Value *input = kernel->inputs[index];
     CHECK(input->space == SPACE_WEIGHTS);
     Value *packed = value_new(program, input->node, kind == PACK_BLOCKED ? LAYOUT_BLOCKED : LAYOUT_PLAIN, SPACE_WEIGHTS);
+    bool own_format = kind == PACK_CONV || kind == PACK_MATRIX || kind == PACK_WINOGRAD;
     bool as_it_is = kind == PACK_PLAIN || kind == PACK_VECTOR || input->layout == packed->layout;
-    if (as_it_is && kind != PACK_CONV && kind != PACK_MATRIX) packed->strides = input->strides;
+    if (as_it_is && !own_format) packed->strides = input->strides;
     packed->slot = kind == PACK_MATRIX ? find_matrix_job(program, input->node, arguments)
                                        : find_job(program, input->node, kind, arguments);
     kernel->inputs[index] = packed;
@@ -150,6 +166,9 @@ void pack_assign(Program *program) {
         job->bytes = (uint64_t)round_up(packed_bytes(job, program->target->lanes), BLOB_ALIGNMENT);
         program->weights_bytes += job->bytes;
     }
+}
+
+void count_parameters(Program *program) {
     for (int i = 0; i < program->graph->nodes.count; i++) {
         const Node *node = program->graph->nodes.items[i];
         int64_t count;
@@ -251,6 +270,28 @@ static void pack_conv_tile(const ConvPack *p, int64_t group, int64_t tile, int64
     }
 }
 
+/* u = G w G^T. */
+static void transform_kernel(const Winograd *w, const double *kernel, double *u) {
+    double half[MOST_WINOGRAD][3];
+    for (int y = 0; y < w->size; y++)
+        for (int x = 0; x < 3; x++)
+            half[y][x] = w->weights[y][0] * kernel[x] + w->weights[y][1] * kernel[3 + x] + w->weights[y][2] * kernel[6 + x];
+    for (int y = 0; y < w->size; y++)
+        for (int x = 0; x < w->size; x++)
+            u[y * w->size + x] = half[y][0] * w->weights[x][0] + half[y][1] * w->weights[x][1] + half[y][2] * w->weights[x][2];
+}
+
+static void pack_winograd_tile(const WinogradPack *p, const Winograd *w, int64_t tile, int64_t width, const double *in, float *out) {
+    int64_t end = min_i64((tile + width) * p->lanes, p->outputs);
+    double u[MOST_WINOGRAD * MOST_WINOGRAD];
+    for (int64_t i = 0; i < p->inputs; i++)
+        for (int64_t o = tile * p->lanes; o < end; o++) {
+            transform_kernel(w, in + (o * p->inputs + i) * 9, u);
+            float *to = out + i * width * p->lanes + o - tile * p->lanes;
+            for (int64_t k = 0; k < p->planes; k++) to[k * p->inputs * width * p->lanes] = (float)u[k];
+        }
+}
+
 /* Columns of blocks tile .. tile + width of a matrix, some rows at a time, so that what is written stays near. */
 static void pack_matrix_tile(const MatrixPack *p, int64_t tile, int64_t width, const double *in, float *out) {
     enum { ROWS_AT_ONCE = 64 };
@@ -308,6 +349,20 @@ static bool write_matrix(Writer *w) {
     return true;
 }
 
+static bool write_winograd(Writer *w) {
+    WinogradPack p = winograd_pack(w->job);
+    Winograd matrices = winograd((int)w->job->arguments[2]);
+    int64_t vector = p.planes * p.lanes * p.inputs;
+    float *out = arena_alloc(w->scratch, (size_t)(p.tile * vector) * sizeof *out);
+    for (int64_t tile = 0; tile < p.blocks; tile += p.tile) {
+        int64_t width = min_i64(p.tile, p.blocks - tile);
+        memset(out, 0, (size_t)(width * vector) * sizeof *out);
+        pack_winograd_tile(&p, &matrices, tile, width, w->values, out);
+        if (!put(w, out, width * vector * (int64_t)sizeof *out)) return false;
+    }
+    return true;
+}
+
 static bool write_plain(Writer *w) {
     enum { ELEMENTS_AT_ONCE = 1 << 18 };
     DType type = w->job->node->shape.type;
@@ -337,6 +392,7 @@ static bool write_packed(Writer *w) {
     switch (w->job->kind) {
     case PACK_PLAIN: case PACK_VECTOR: return write_plain(w);
     case PACK_MATRIX: return write_matrix(w);
+    case PACK_WINOGRAD: return write_winograd(w);
     case PACK_CONV: return w->job->arguments[2] == CONV_ORDER_FEW ? write_whole(w) : write_conv(w);
     case PACK_BLOCKED: return write_whole(w);
     }

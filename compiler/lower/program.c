@@ -10,8 +10,10 @@ Program *lower(Graph *graph, const LowerOptions *options, Arena *arena) {
     program->graph = graph;
     program->target = options->target;
     program->blas = options->blas;
+    program->winograd = options->winograd;
     program->own_slots = options->own_slots || (own_slots && strcmp(own_slots, "0") != 0);
     Lowering low = {.program = program, .options = options, .scratch = arena_new()};
+    count_parameters(program);
     fuse(&low);         /* nodes to kernels; nothing later changes what a kernel computes */
     select_kinds(&low); /* before layout, since the kinds say which layouts they want */
     layout(&low);       /* after this the list of launches is complete */

@@ -39,6 +39,7 @@ void layout(Lowering *low);
 void estimate(Kernel *kernel);
 
 /* ---- pack.c ---- */
+void count_parameters(Program *program);               /* fills raw_weights_bytes */
 void pack_remaining(Program *program, Kernel *kernel); /* the kernel's weights that its kind did not pack */
 void pack_assign(Program *program);                    /* offsets in the blob; program->weights_bytes */
 

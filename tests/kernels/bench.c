@@ -149,6 +149,8 @@ static void bench_shape(const ShapeLine *shape, const char *text, void *context)
     if (!shape->timed || !strstr(text, wanted_word)) return;
     TestGraph t = shape_graph(shape, 1);
     LowerOptions options = {.target = target_find(target_name), .force = *shape->by ? shape->by : NULL, .own_slots = true};
+    options.winograd = shape->tile ? (int)shape->tile : WINOGRAD_NEVER;
+    options.winograd = (int)shape->tile;
     Compiled compiled;
     if (compile_and_load(&t, &options, &compiled)) bench_compiled(&compiled, shape);
     unload(&compiled);

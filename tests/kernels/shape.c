@@ -8,7 +8,7 @@ static void set_number(ShapeLine *s, const char *key, int64_t value) {
     struct { const char *key; int64_t *at[2]; } table[] = {
         {"n", {&s->n}}, {"ic", {&s->ic}}, {"oc", {&s->oc}}, {"h", {&s->h}}, {"w", {&s->w}}, {"k", {&s->kh, &s->kw}}, {"kh", {&s->kh}},
         {"kw", {&s->kw}}, {"s", {&s->s}}, {"p", {&s->p}}, {"d", {&s->d}}, {"g", {&s->g}}, {"op", {&s->op_pad}}, {"m", {&s->m}},
-        {"depth", {&s->k}}, {"n2", {&s->n2}}, {"to", {&s->to}}
+        {"depth", {&s->k}}, {"n2", {&s->n2}}, {"to", {&s->to}}, {"tile", {&s->tile}}
     };
     if (strcmp(key, "free") == 0) { s->free = value; return; }
     if (strcmp(key, "hw") == 0) { s->h = value, s->w = value + 1; return; }

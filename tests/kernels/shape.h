@@ -7,7 +7,8 @@
  *   matmul, dense              n (leading axis) m k n2; dense has weights on the right
  *
  * tail=relu: a bias, a residual of the result's size and max(0, x) behind it. free=1: height and width (rows of a matrix)
- * are symbols. by=KIND: this kind of kernel is forced. timed=1: kernel_bench measures it. */
+ * are symbols. by=KIND: this kind of kernel is forced. tile=2,4: by F(2, 3) or F(4, 3) where the kind is conv_winograd, which nothing
+ * else lets in. timed=1: kernel_bench measures it. */
 #ifndef SHAPE_H
 #define SHAPE_H
 
@@ -15,7 +16,7 @@
 
 typedef struct ShapeLine {
     char op[32], by[32], mode[16], rule[32];
-    int64_t n, ic, oc, h, w, kh, kw, s, p, d, g, op_pad, m, k, n2, to;
+    int64_t n, ic, oc, h, w, kh, kw, s, p, d, g, op_pad, m, k, n2, to, tile;
     bool tail, free, ceil, computed, timed;
 } ShapeLine;
 

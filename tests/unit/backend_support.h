@@ -28,7 +28,7 @@ void compare_with_reference(TestGraph *t, const char *target, double tolerance, 
 void compare_with_options(TestGraph *t, const LowerOptions *options, double tolerance, const char *what);
 /* Compiles with either options, and fails the test where results of the first differ in a bit from the second's, or between one thread
  * and three: for shapes that the reference would take too long for. */
-void compare_with_other(TestGraph *t, const LowerOptions *options, const LowerOptions *other, const char *what);
+void compare_with_other(TestGraph *t, const LowerOptions *options, const LowerOptions *other, double tolerance, const char *what);
 /* The text of the kernels, as "llvm" or "asm"; in t->arena. */
 const char *print_compiled(TestGraph *t, const LowerOptions *options, const char *form);
 

@@ -21,12 +21,18 @@ typedef struct Line {
  * ones. */
 static bool is_large(const ShapeLine *shape) { return strstr(shape->op, "conv") && shape_flops(shape) > 5e6; }
 
+static LowerOptions shape_options(const ShapeLine *shape, const char *target) {
+    int winograd = shape->tile ? (int)shape->tile : WINOGRAD_NEVER;
+    return (LowerOptions){.target = target_find(target), .force = *shape->by ? shape->by : NULL, .winograd = winograd};
+}
+
 static void compare(TestGraph *t, const ShapeLine *shape, const char *target, const char *text) {
-    LowerOptions options = {.target = target_find(target), .force = *shape->by ? shape->by : NULL, .own_slots = true};
-    LowerOptions any = {.target = target_find(targets[0]), .force = "conv_any", .own_slots = true};
+    LowerOptions options = shape_options(shape, target), any = {.target = target_find(targets[0]), .force = "conv_any", .own_slots = true};
     double tolerance = strcmp(shape->mode, "bilinear") == 0 ? 1e-5 : 0;
+    if (shape->tile) tolerance = 2e-5 * sqrt(9.0 * (double)shape->ic); /* Winograd: 1e-5 of the outputs' root mean square */
+    options.own_slots = true;
     if (!can_run(target)) return;
-    if (is_large(shape)) compare_with_other(t, &options, &any, arena_printf(t->arena, "%s (%s)", text, target));
+    if (is_large(shape)) compare_with_other(t, &options, &any, tolerance, arena_printf(t->arena, "%s (%s)", text, target));
     else compare_with_options(t, &options, tolerance, arena_printf(t->arena, "%s (%s)", text, target));
 }
 
@@ -172,7 +178,7 @@ static void check_spills(const ShapeLine *shape, const char *text, void *context
     const char *target = context;
     if (!shape->timed) return;
     TestGraph t = shape_graph(shape, 1);
-    LowerOptions options = {.target = target_find(target), .force = *shape->by ? shape->by : NULL};
+    LowerOptions options = shape_options(shape, target);
     int spills = spills_in_loops(print_compiled(&t, &options, "asm"));
     if (spills) fprintf(stderr, "\n%s: %d spilled registers in inner loops (%s)\n", text, spills, target);
     CU_ASSERT(spills == 0);
