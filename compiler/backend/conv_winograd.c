@@ -18,8 +18,9 @@
  *     tasks: block of output channels, a part of the map tiles     transform back, tail, store */
 #include "backend/conv_winograd.h"
 #include <math.h>
+#include <stdlib.h>
 
-enum { PAD_LINES = 5, LINE_FLOATS = 16, BLOCKS = 2, PARTS = 4, LEAST_TASKS = 8, PRODUCT_TASKS = 72 };
+enum { LINE_FLOATS = 16, BLOCKS = 2, PARTS = 4, LEAST_TASKS = 8, MANY_TASKS = 16, PRODUCT_TASKS = 72, LAUNCH_CYCLES = 3000 };
 
 bool conv_winograd_fits(const Kernel *kernel, const Target *target) {
     ConvShape s;
@@ -109,23 +110,28 @@ static double cold_rate(const Layer *l) {
     return l->network <= 8 * (double)t->l3_bytes ? t->l3_bytes_per_cycle : t->memory_bytes_per_cycle;
 }
 
-static double stream_cycles(const Layer *l, const WinogradTile *tile) {
-    double again = ceil((double)l->tiles / (double)tile->together) - 1;
-    double near = l->weights <= (double)l->target->l2_bytes ? l->target->l2_bytes_per_cycle : l->target->l3_bytes_per_cycle;
-    return l->weights / cold_rate(l) + again * l->weights / near;
+/* What of the weights' way does not hide behind the work (measured: a third, and all where it takes as long), less what it costs direct
+ * convolution, whose cost leaves it out. */
+static double stream_cycles(const Layer *l, double warm) {
+    double cycles = l->weights / cold_rate(l), exposed = fmin(1, fmax(0.35, cycles / warm));
+    return cycles * (exposed - 0.35 * 9 / (l->size * l->size));
 }
 
-static int64_t plane_of(const Layer *l, int64_t blocks, int64_t together) {
-    return blocks * together * l->target->lanes + PAD_LINES * LINE_FLOATS; /* not a multiple of a page, which would share few sets of L1 */
+/* An odd number of lines, so that the planes of a map tile spread over all sets of L1. */
+static int64_t plane_of(const Target *target, int64_t together) {
+    int64_t lines = (together * target->lanes + LINE_FLOATS - 1) / LINE_FLOATS;
+    return (lines | 1) * LINE_FLOATS;
 }
 
-/* How many map tiles together: transformed inputs in a quarter of L2, or, in phases, one plane of them. */
+/* How many map tiles together: transformed inputs in an eighth of L2, or, in phases, one plane of them. */
 static void choose_together(const Layer *l, WinogradTile *tile) {
     int64_t each = l->in_blocks * l->target->lanes * 4, planes = l->size * l->size, all = round_up(l->tiles, tile->pixels);
-    int64_t few = max_i64(2, l->target->l2_bytes / 4 / (each * planes) / tile->pixels) * tile->pixels;
-    tile->phases = l->weights > 2 * (double)l->target->l2_bytes || l->tiles < LEAST_TASKS * few;
-    tile->together = few;
+    tile->together = max_i64(2, l->target->l2_bytes / 8 / (each * planes) / tile->pixels) * tile->pixels;
+    if (l->tiles < MANY_TASKS * tile->together) tile->together = tile->pixels;
+    tile->phases = l->weights > 2 * (double)l->target->l2_bytes || l->tiles < LEAST_TASKS * tile->together;
     if (tile->phases) tile->together = max_i64(2, l->target->l2_bytes / 8 / each / tile->pixels) * tile->pixels;
+    if (getenv("WP")) tile->phases = atoi(getenv("WP"));
+    if (getenv("WT")) tile->together = atoi(getenv("WT"));
     int64_t times = (all + tile->together - 1) / tile->together; /* evenly; larger maps take more tasks or rounds */
     if (l->fixed || tile->phases) tile->together = round_up((all + times - 1) / times, tile->pixels);
 }
@@ -138,13 +144,13 @@ static WinogradTile choose_tile(const Layer *l, double *cycles) {
     choose_together(l, &tile);
     if (!l->fixed) tile.rest = tile.pixels / 2;
     if (l->target->registers <= 16 && l->inputs % 2 == 0) tile.unroll = 2;
-    tile.plane[0] = plane_of(l, l->in_blocks, tile.together);
-    tile.plane[1] = plane_of(l, tile.phases ? l->out_blocks : tile.blocks, tile.together);
+    tile.plane = plane_of(l->target, tile.together);
     int64_t groups = (l->out_blocks + tile.blocks - 1) / tile.blocks;
     tile.parts = PARTS;
     tile.group_parts = (int)min_i64(groups, (PRODUCT_TASKS + planes - 1) / planes);
-    double compute = (double)(planes * groups) * product_cycles(l, tile.pixels, tile.blocks), stream = stream_cycles(l, &tile);
-    *cycles = fmax(compute, stream) + stream / 4 + transforms_cycles(l);
+    double warm = (double)(planes * groups) * product_cycles(l, tile.pixels, tile.blocks) + transforms_cycles(l);
+    if (tile.phases) warm += LAUNCH_CYCLES;
+    *cycles = warm + stream_cycles(l, warm);
     return tile;
 }
 
@@ -197,8 +203,8 @@ void conv_winograd_choose(Program *program, Kernel *kernel) {
     ConvTile registers = {.pixels = tile->pixels, .rows = 1, .blocks = tile->blocks};
     kernel_set_name(kernel, "conv_winograd_f%d_%s%s%lld", tile->outputs, conv_describe(program->arena, &s, &registers),
                     tile->phases ? "p" : "b", (long long)tile->together);
-    int64_t planes = (tile->outputs + 2) * (tile->outputs + 2);
-    Dim memory = dim_const(dims, planes * (tile->plane[0] + tile->plane[1]) * 4);
+    int64_t in_blocks = (s.inputs + target->lanes - 1) / target->lanes, out_blocks = (s.outputs + target->lanes - 1) / target->lanes;
+    Dim memory = dim_const(dims, (in_blocks + (tile->phases ? out_blocks : tile->blocks)) * winograd_block(tile) * 4);
     kernel->tasks = dim_ceil_div(dims, count_tiles(dims, &s, tile->outputs), tile->together);
     if (!tile->phases) {
         kernel->scratch = memory;
@@ -223,7 +229,7 @@ static Winograder begin_function(Module *m, const Kernel *kernel, const char *na
     c.input = get_argument(m, 1);
     c.weights = get_argument(m, 2);
     c.transformed = c.tile->phases ? get_argument(m, kernel->input_count + 1) : m->scratch;
-    c.products = get_element(m, m->f32, c.transformed, get_i64(m, c.w.size * c.w.size * c.tile->plane[0]));
+    c.products = get_element(m, m->f32, c.transformed, get_i64(m, c.in_blocks * winograd_block(c.tile)));
     c.rows = get_dim(m, tiles_along(dims, &c.shape, 0, c.w.outputs));
     c.columns = get_dim(m, tiles_along(dims, &c.shape, 1, c.w.outputs));
     c.count = get_dim(m, count_tiles(dims, &c.shape, c.w.outputs));
@@ -257,7 +263,7 @@ static void emit_whole_group(Winograder *c, LLVMValueRef group, int blocks, void
     Module *m = c->m;
     const MapTiles *tiles = context;
     Loop planes = begin_loop(m, get_i64(m, 0), planes_of(c), 1);
-    winograd_emit_products(c, planes.index, group, blocks, tiles->count, get_i64(m, 0), 2);
+    winograd_emit_products(c, planes.index, group, blocks, tiles->count, get_i64(m, 0));
     end_loop(m, &planes);
     Loop each = begin_loop(m, get_i64(m, 0), get_i64(m, blocks), 1);
     winograd_emit_results(c, tiles, each.index, emit_add(m, emit_affine(m, group, c->tile->blocks, 0), each.index));
@@ -320,7 +326,7 @@ typedef struct Plane { LLVMValueRef plane, count; } Plane;
 
 static void emit_group_of_plane(Winograder *c, LLVMValueRef group, int blocks, void *context) {
     const Plane *p = context;
-    winograd_emit_products(c, p->plane, group, blocks, p->count, emit_affine(c->m, group, c->tile->blocks, 0), c->w.size * c->w.size);
+    winograd_emit_products(c, p->plane, group, blocks, p->count, emit_affine(c->m, group, c->tile->blocks, 0));
 }
 
 static void emit_products(Module *m, const Kernel *kernel, const char *name) {

@@ -13,7 +13,8 @@ typedef struct WinogradTile {
     int rest;                /* map tiles of a narrower register tile for what is left, or 0 where nothing is */
     int unroll;              /* of the loop over input channels */
     int64_t together;        /* map tiles that are transformed together: room for so many, a multiple of `pixels` */
-    int64_t plane[2];        /* elements from plane to plane: of transformed inputs, of products */
+    int64_t plane;           /* elements from one plane of transformed inputs, or products, to the next; all of a block of channels lie
+                                together */
     bool phases;             /* three launches over a workspace; else a task does all for `together` map tiles in its scratch */
     int parts, group_parts;  /* phases: into how many tasks a transform divides the map tiles, and the products the groups */
 } WinogradTile;
@@ -36,6 +37,7 @@ typedef struct Winograder {
 typedef struct MapTiles { LLVMValueRef from, count, at; } MapTiles;
 
 /* ---- winograd_transform.c ---- */
+int64_t winograd_block(const WinogradTile *tile);  /* elements from one block of channels to the next */
 /* Block `block` of input channels: reads the map, writes all planes of c->transformed. */
 void winograd_emit_inputs(Winograder *c, const MapTiles *tiles, LLVMValueRef block);
 /* Reads all planes of block `product` of c->products; tail and stores for block `block` of output channels. */
@@ -43,8 +45,8 @@ void winograd_emit_results(Winograder *c, const MapTiles *tiles, LLVMValueRef pr
 
 /* ---- winograd_product.c ---- */
 /* The products of one plane for group `group` of `blocks` output blocks, over `count` map tiles from the first on; block 0 of the group
- * becomes block `product` of c->products. `next`: how many planes of weights further the next but one product's lie. */
+ * becomes block `product` of c->products. */
 void winograd_emit_products(Winograder *c, LLVMValueRef plane, LLVMValueRef group, int blocks, LLVMValueRef count,
-                            LLVMValueRef product, int64_t next);
+                            LLVMValueRef product);
 
 #endif

@@ -4,7 +4,7 @@
  *     for each P map tiles of those transformed together
  *       sums[P][Q] = 0                                             P * Q registers
  *       for each block of input channels
- *         ask for a share of the weights of the next product but one
+ *         ask for a share of the weights of the next product
  *         for each channel of the block                            rolled
  *           w[Q] = weights, in the order they lie                  Q registers
  *           for each map tile: b = broadcast of a transformed input    1 register
@@ -14,7 +14,7 @@
  * The bound is the multiply-adds. Map tiles that do not exist are computed from whatever lies there, and read by nobody. */
 #include "backend/conv_winograd.h"
 
-enum { LINE_FLOATS = 16 };
+enum { LINE_FLOATS = 16, AHEAD = 1 };
 
 typedef struct Product {
     Winograder *c;
@@ -51,7 +51,7 @@ static void reduce_block(const Product *p, LLVMValueRef block, Carried *sums) {
     if (c->shape.inputs % c->lanes) channels = emit_min(m, channels, emit_sub(m, get_i64(m, c->shape.inputs), first));
     if (p->ahead) ahead = element(m, p->ahead, emit_affine(m, block, p->ahead_lines * LINE_FLOATS, 0));
     if (ahead && !each) ask_for(c, ahead, p->ahead_lines);
-    LLVMValueRef inputs = element(m, p->inputs, emit_affine(m, block, c->tile->together * c->lanes, 0));
+    LLVMValueRef inputs = element(m, p->inputs, emit_affine(m, block, winograd_block(c->tile), 0));
     LLVMValueRef weights = element(m, p->weights, emit_affine(m, first, width, 0));
     Loop loop = begin_carrying(m, sums, get_i64(m, 0), channels, c->tile->unroll);
     for (int u = 0; u < c->tile->unroll; u++) {
@@ -76,35 +76,49 @@ static void emit_register_tile(Product *p, LLVMValueRef to) {
     for (int i = 0; i < sums.count; i++) sums.at[i] = LLVMConstNull(get_vector(m, m->f32, c->lanes));
     emit_sum_in_parts(m, &sums, get_i64(m, c->in_blocks), MOST_TERMS / c->lanes, reduce_blocks, p);
     for (int i = 0; i < sums.count; i++) {
-        int64_t place = (i % p->blocks * c->tile->together + i / p->blocks) * c->lanes;
+        int64_t place = i % p->blocks * winograd_block(c->tile) + i / p->blocks * c->lanes;
         emit_store(m, sums.at[i], element(m, to, get_i64(m, place)), c->lanes * 4);
     }
 }
 
-/* Each register tile asks for its share of the weights of the product that comes after the next. */
-static void set_ahead(Product *p, LLVMValueRef first, int64_t next) {
+/* Where the weights of a plane and group begin. */
+static LLVMValueRef find_panel(Winograder *c, LLVMValueRef plane, LLVMValueRef group, int blocks) {
+    Module *m = c->m;
+    int64_t vector = c->shape.inputs * c->lanes, planes = c->w.size * c->w.size;
+    return emit_add(m, emit_affine(m, group, planes * c->tile->blocks * vector, 0), emit_affine(m, plane, blocks * vector, 0));
+}
+
+/* The weights of the next product: a task goes through the planes of a group, or, in phases, through the groups of
+ * a plane. */
+static LLVMValueRef find_next_panel(Winograder *c, LLVMValueRef plane, LLVMValueRef group, int blocks) {
+    Module *m = c->m;
+    LLVMValueRef planes = get_i64(m, c->w.size * c->w.size), groups = get_i64(m, c->groups), ahead = get_i64(m, AHEAD);
+    LLVMValueRef number = c->tile->phases ? emit_add(m, emit_mul(m, plane, groups), group) : emit_add(m, emit_mul(m, group, planes), plane);
+    number = emit_add(m, number, ahead);
+    LLVMValueRef inner = take_part(m, &number, c->tile->phases ? groups : planes);
+    return c->tile->phases ? find_panel(c, number, inner, blocks) : find_panel(c, inner, number, blocks);
+}
+
+/* Each register tile asks for its share of them. */
+static void set_ahead(Product *p, LLVMValueRef first, LLVMValueRef next) {
     Winograder *c = p->c;
     Module *m = c->m;
-    int64_t panel = c->shape.inputs * p->blocks * c->lanes, tiles = max_i64(1, c->tile->together / c->tile->pixels);
+    int64_t tiles = max_i64(1, c->tile->together / c->tile->pixels);
     int64_t lines = (c->lanes * p->blocks * c->lanes + LINE_FLOATS - 1) / LINE_FLOATS;
     p->ahead_lines = (lines + tiles - 1) / tiles;
     if (p->ahead_lines > c->lanes) p->ahead_lines = round_up(p->ahead_lines, c->lanes);
     LLVMValueRef number = emit_div(m, first, get_i64(m, c->tile->pixels));
-    LLVMValueRef share = emit_affine(m, number, p->ahead_lines * c->in_blocks * LINE_FLOATS, next * panel);
-    p->ahead = get_element_anywhere(m, m->f32, p->weights, share);
+    p->ahead = get_element_anywhere(m, m->f32, next, emit_affine(m, number, p->ahead_lines * c->in_blocks * LINE_FLOATS, 0));
 }
 
-void winograd_emit_products(Winograder *c, LLVMValueRef plane, LLVMValueRef group, int blocks, LLVMValueRef count, LLVMValueRef product,
-                            int64_t next) {
+void winograd_emit_products(Winograder *c, LLVMValueRef plane, LLVMValueRef group, int blocks, LLVMValueRef count, LLVMValueRef product) {
     Module *m = c->m;
     const WinogradTile *tile = c->tile;
-    int64_t planes = c->w.size * c->w.size;
-    LLVMValueRef panel = emit_mul(m, emit_affine(m, group, planes * tile->blocks, 0), get_i64(m, c->shape.inputs * c->lanes));
-    panel = emit_add(m, panel, emit_affine(m, plane, blocks * c->lanes * c->shape.inputs, 0));
-    LLVMValueRef inputs = element(m, c->transformed, emit_affine(m, plane, tile->plane[0], 0));
-    LLVMValueRef to = emit_add(m, emit_affine(m, plane, tile->plane[1], 0), emit_affine(m, product, tile->together * c->lanes, 0));
+    LLVMValueRef next = get_element_anywhere(m, m->f32, c->weights, find_next_panel(c, plane, group, blocks));
+    LLVMValueRef inputs = element(m, c->transformed, emit_affine(m, plane, tile->plane, 0));
+    LLVMValueRef to = emit_add(m, emit_affine(m, plane, tile->plane, 0), emit_affine(m, product, winograd_block(tile), 0));
     to = element(m, c->products, to);
-    Product p = {.c = c, .weights = element(m, c->weights, panel), .blocks = blocks};
+    Product p = {.c = c, .weights = element(m, c->weights, find_panel(c, plane, group, blocks)), .blocks = blocks};
     Loop loop = begin_loop(m, get_i64(m, 0), count, tile->pixels);
     LLVMValueRef first = emit_affine(m, loop.index, c->lanes, 0);
     p.inputs = element(m, inputs, first);

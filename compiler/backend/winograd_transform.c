@@ -80,6 +80,8 @@ static LLVMValueRef place_of(Winograder *c, LLVMValueRef row, LLVMValueRef colum
     return emit_affine(m, emit_add(m, emit_mul(m, row, get_i64(m, c->w.size)), column), c->lanes, 0);
 }
 
+int64_t winograd_block(const WinogradTile *tile) { return (tile->outputs + 2) * (tile->outputs + 2) * tile->plane; }
+
 /* ---- the walk over map tiles ---- */
 
 typedef struct TilePlace { LLVMValueRef number, image, y, x; } TilePlace; /* number: among those transformed together; y, x: in map tiles */
@@ -182,8 +184,8 @@ static void emit_input_passes(Winograder *c, LLVMValueRef base, LLVMValueRef row
     Loop across = begin_loop(m, get_i64(m, 0), get_i64(m, size), 1);
     for (int j = 0; j < size; j++) in[j] = load_at(c, c->between, place_of(c, across.index, get_i64(m, j)));
     emit_inputs_pass(c, in, out);
-    LLVMValueRef planes = get_element(m, m->f32, to, emit_affine(m, across.index, size * c->tile->plane[0], 0));
-    for (int j = 0; j < size; j++) store_at(c, out[j], planes, get_i64(m, j * c->tile->plane[0]));
+    LLVMValueRef planes = get_element(m, m->f32, to, emit_affine(m, across.index, size * c->tile->plane, 0));
+    for (int j = 0; j < size; j++) store_at(c, out[j], planes, get_i64(m, j * c->tile->plane));
     end_loop(m, &across);
 }
 
@@ -198,8 +200,8 @@ void winograd_emit_inputs(Winograder *c, const MapTiles *tiles, LLVMValueRef blo
     end_if(m, &edge);
     LLVMValueRef base = LLVMBuildSelect(m->builder, inside, s.base, c->edge, "tile");
     LLVMValueRef row_stride = LLVMBuildSelect(m->builder, inside, s.row_stride, get_i64(m, c->w.size * c->lanes), "");
-    LLVMValueRef to = emit_add(m, emit_mul(m, block, get_i64(m, c->tile->together)), place.number);
-    emit_input_passes(c, base, row_stride, get_element(m, m->f32, c->transformed, emit_affine(m, to, c->lanes, 0)));
+    LLVMValueRef to = emit_add(m, emit_affine(m, block, winograd_block(c->tile), 0), emit_affine(m, place.number, c->lanes, 0));
+    emit_input_passes(c, base, row_stride, get_element(m, m->f32, c->transformed, to));
     end_walk(c, &walk);
 }
 
@@ -245,7 +247,7 @@ static void emit_result_passes(Winograder *c, const TilePlace *place, LLVMValueR
     Module *m = c->m;
     LLVMValueRef in[MOST_WINOGRAD] = {0}, out[MOST_WINOGRAD], rows = get_i64(m, c->w.outputs);
     int size = c->w.size;
-    int64_t plane = c->tile->plane[1];
+    int64_t plane = c->tile->plane;
     Loop down = begin_loop(m, get_i64(m, 0), get_i64(m, size), 1);
     LLVMValueRef planes = get_element(m, m->f32, from, emit_affine(m, down.index, plane, 0));
     for (int i = 0; i < size; i++) in[i] = load_at(c, planes, get_i64(m, i * size * plane));
@@ -265,7 +267,7 @@ void winograd_emit_results(Winograder *c, const MapTiles *tiles, LLVMValueRef pr
     TilePlace place;
     LLVMValueRef channel = emit_affine(m, block, c->lanes, 0);
     Walk walk = begin_walk(c, tiles, &place);
-    LLVMValueRef from = emit_add(m, emit_mul(m, product, get_i64(m, c->tile->together)), place.number);
-    emit_result_passes(c, &place, get_element(m, m->f32, c->products, emit_affine(m, from, c->lanes, 0)), channel);
+    LLVMValueRef from = emit_add(m, emit_affine(m, product, winograd_block(c->tile), 0), emit_affine(m, place.number, c->lanes, 0));
+    emit_result_passes(c, &place, get_element(m, m->f32, c->products, from), channel);
     end_walk(c, &walk);
 }

@@ -175,7 +175,7 @@ static double packed_number(const char *bytes, DType type, int64_t place) {
 
 static double *read_weight(Machine *m, const Value *value, RefShape *shape) {
     const PackJob *job = &m->program->packs.items[value->slot];
-    if (job->kind == PACK_CONV || job->kind == PACK_MATRIX) { /* test_packing looks into these */
+    if (job->kind == PACK_CONV || job->kind == PACK_MATRIX || job->kind == PACK_WINOGRAD) { /* test_packing looks into these */
         RefTensor result;
         Node *node = value->node;
         CU_ASSERT_FATAL(reference_evaluate(g, &node, 1, m->symbols, 0, &source, m->scratch, &result));
@@ -676,6 +676,58 @@ static void test_packing_of_convolutions(void) {
     check_conv_pack(24, 3, 2, 1, CONV_ORDER_BLOCKED, true);
 }
 
+/* u[y, x] of a 3x3 kernel, by the definition. */
+static double transformed(const Winograd *w, const double *kernel, int y, int x) {
+    double sum = 0;
+    for (int a = 0; a < 3; a++)
+        for (int b = 0; b < 3; b++) sum += w->weights[y][a] * kernel[3 * a + b] * w->weights[x][b];
+    return sum;
+}
+
+static void check_winograd_pack(int outputs, int inputs, int tile, int m) {
+    begin_graph();
+    add_output("x", add_input("x", N, NULL, NULL, NULL));
+    int64_t arguments[6] = {8, tile, m};
+    Node *node = add_parameter(outputs, inputs, 3, 3);
+    Program *program = lowered();
+    int job = pack_alone(program, node, PACK_WINOGRAD, arguments), blocks = (outputs + 7) / 8;
+    const char *blob = pack_blob_anew(program);
+    Winograd w = winograd(m);
+    RefTensor value;
+    CU_ASSERT_FATAL(reference_evaluate(g, &node, 1, NULL, 0, &source, arena, &value));
+    CU_ASSERT_EQUAL(program->packs.items[job].bytes, (uint64_t)round_up(w.size * w.size * blocks * 8 * inputs * 4, 64));
+    for (int o = 0; o < outputs; o++)
+        for (int i = 0; i < inputs; i++)
+            for (int k = 0; k < w.size * w.size; k++) {
+                int t = o / 8 / tile, q = o / 8 % tile, width = (int)min_i64(tile, blocks - t * tile);
+                int64_t place = t * tile * 8 * inputs * w.size * w.size + (k * inputs + i) * width * 8 + q * 8 + o % 8;
+                double wanted = transformed(&w, value.values + (o * inputs + i) * 9, k / w.size, k % w.size);
+                CU_ASSERT_DOUBLE_EQUAL(packed_at(program, blob, job, place), wanted, 1e-7);
+            }
+}
+
+static void test_packing_of_winograd(void) {
+    check_winograd_pack(16, 8, 2, 2);
+    check_winograd_pack(37, 5, 2, 4);
+}
+
+/* One dimension of F(m, 3): A^T (G w * B^T d) are the m sums of products. */
+static void test_winograd_matrices(void) {
+    for (int m = 2; m <= 4; m += 2) {
+        Winograd w = winograd(m);
+        const double kernel[] = {3, -1, 2}, data[] = {1, 5, -2, 7, 4, -3};
+        double results[4] = {0};
+        for (int i = 0; i < w.size; i++) {
+            double u = 0, v = 0;
+            for (int k = 0; k < 3; k++) u += w.weights[i][k] * kernel[k];
+            for (int k = 0; k < w.size; k++) v += w.inputs[i][k] * data[k];
+            for (int k = 0; k < m; k++) results[k] += w.results[k][i] * u * v;
+        }
+        for (int k = 0; k < m; k++)
+            CU_ASSERT_DOUBLE_EQUAL(results[k], kernel[0] * data[k] + kernel[1] * data[k + 1] + kernel[2] * data[k + 2], 1e-12);
+    }
+}
+
 static void test_packing_of_matrices(void) {
     for (int transposed = 0; transposed < 2; transposed++) {
         begin_graph();
@@ -874,6 +926,8 @@ void suite_lower(void) {
     CU_add_test(suite, "sizes that do not compare", test_sizes_that_do_not_compare);
     CU_add_test(suite, "vectors are padded", test_vectors_are_padded);
     CU_add_test(suite, "packing of convolutions", test_packing_of_convolutions);
+    CU_add_test(suite, "packing for winograd", test_packing_of_winograd);
+    CU_add_test(suite, "matrices of winograd", test_winograd_matrices);
     CU_add_test(suite, "packing of matrices", test_packing_of_matrices);
     CU_add_test(suite, "random graphs", test_random_graphs);
 }
