@@ -63,7 +63,7 @@ $(BUILD)/compiler/%.o: compiler/%.c | $(BUILD)/grammar/cai.tab.h
 	$(Q)mkdir -p $(@D); $(CC) $(CINCLUDE) -c -o $@ $<
 $(BUILD)/runtime/%.o: runtime/%.c
 	$(call say,CC,$<)
-	$(Q)mkdir -p $(@D); $(CC) $(BASE) -ffunction-sections -fdata-sections -Iruntime -c -o $@ $<
+	$(Q)mkdir -p $(@D); $(CC) $(BASE) -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections -Iruntime -c -o $@ $<
 $(BUILD)/tests/unit/%.o: tests/unit/%.c | $(BUILD)/grammar/cai.tab.h
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D); $(CC) $(CINCLUDE) -Itests/unit -I$(BUILD)/tests -c -o $@ $<

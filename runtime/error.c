@@ -26,7 +26,7 @@ bool cai_fail_within(cai_error *error, const char *format, ...) {
 }
 
 bool cai_fail_memory(cai_error *error, uint64_t bytes, const char *what) {
-    return cai_fail(error, CAI_BAD_INPUT, "not enough memory: %s would take %.1f MB", what, (double)bytes / 1e6);
+    return cai_fail(error, CAI_NO_MEMORY, "not enough memory: %s would take %.1f MB", what, (double)bytes / 1e6);
 }
 
 void *cai_allocate(uint64_t bytes, const char *what, cai_error *error) {

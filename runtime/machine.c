@@ -6,33 +6,46 @@
 #include <string.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 /* ---- the CPU ---- */
 
+/* Asked of the CPU directly: gcc's __builtin_cpu_supports comes with a global constructor, which libraries must not have. */
 #if defined(__x86_64__)
-static bool has_v2(void) {
-    return __builtin_cpu_supports("sse3") && __builtin_cpu_supports("ssse3") && __builtin_cpu_supports("sse4.1") &&
-           __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
+enum { XMM_YMM = 0x6, XMM_YMM_ZMM = 0xe6 }; /* registers that the system saves: bits of XCR0 */
+
+typedef struct Features {
+    unsigned c1, b7; /* leaf 1's ECX, leaf 7's EBX */
+    uint64_t saved;
+} Features;
+
+static Features features(void) {
+    Features f = {0};
+    unsigned a, b, c, d, low, high;
+    if (__get_cpuid(1, &a, &b, &c, &d)) f.c1 = c;
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) f.b7 = b;
+    if (f.c1 & bit_OSXSAVE) {
+        __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+        f.saved = (uint64_t)high << 32 | low;
+    }
+    return f;
 }
 
-static bool has_v3(void) {
-    return has_v2() && __builtin_cpu_supports("avx") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
-           __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma");
-}
-
-static bool has_v4(void) {
-    return has_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-}
+static bool has(unsigned given, unsigned wanted) { return (given & wanted) == wanted; }
 #endif
 
 bool cai_cpu_runs(uint32_t level) {
 #if defined(__x86_64__)
-    __builtin_cpu_init();
+    const unsigned v2 = bit_SSE3 | bit_SSSE3 | bit_SSE4_1 | bit_SSE4_2 | bit_POPCNT, v3 = bit_AVX | bit_FMA | bit_F16C | bit_MOVBE;
+    const unsigned avx2 = bit_AVX2 | bit_BMI | bit_BMI2,
+                   avx512 = bit_AVX512F | bit_AVX512BW | bit_AVX512CD | bit_AVX512DQ | bit_AVX512VL;
+    Features f = features();
     switch (level) {
-    case CAI_CPU_X86_64_V2: return has_v2();
-    case CAI_CPU_X86_64_V3: return has_v3();
-    case CAI_CPU_X86_64_V4: return has_v4();
+    case CAI_CPU_X86_64_V2: return has(f.c1, v2);
+    case CAI_CPU_X86_64_V3: return has(f.c1, v2 | v3) && has(f.b7, avx2) && (f.saved & XMM_YMM) == XMM_YMM;
+    case CAI_CPU_X86_64_V4: return has(f.c1, v2 | v3) && has(f.b7, avx2 | avx512) && (f.saved & XMM_YMM_ZMM) == XMM_YMM_ZMM;
     default: return false;
     }
 #elif defined(__aarch64__)

@@ -11,14 +11,13 @@
 #ifndef CAI_PROGRAM_H
 #define CAI_PROGRAM_H
 
-#include <stdint.h>
+#include "cai.h" /* cai_type */
 
 #define CAI_PROGRAM_ABI 3
 #define CAI_ALIGNMENT                                                                                                            \
     64 /* of weights, of the arena of slots, and of every slot; inputs and outputs need none beyond their element's */
 #define CAI_READ_SLACK 64 /* bytes after the arena that a kernel may read (never write) */
 
-enum { CAI_F32, CAI_F16, CAI_BF16, CAI_I8, CAI_I32, CAI_I64, CAI_BOOL }; /* DType of graph.h, same order */
 enum { CAI_FORM_TENSOR, CAI_FORM_IMAGE, CAI_FORM_LABELS, CAI_FORM_BOXES, CAI_FORM_NAMES }; /* PortForm */
 enum { CAI_FIT_EXACT, CAI_FIT_CROP, CAI_FIT_STRETCH, CAI_FIT_PAD }; /* Fit */
 
@@ -34,7 +33,7 @@ typedef struct cai_port { /* an input or output: dense, row major, in the model'
     const char *type_text; /* "image[N, 3, H, W]", for --help and messages */
     const cai_dim *dims;
     const char *const *labels;
-    int32_t type, rank, form, fit, top, label_count;
+    int32_t type, rank, form, fit, top, label_count; /* type: cai_type, in the order of graph.h's DType */
 } cai_port;
 
 typedef struct cai_symbol {

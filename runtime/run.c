@@ -45,7 +45,10 @@ static void touch_parts(void *data, int64_t first, int64_t last, int worker) {
  * the faults. Kernels before 5.14 refuse, and the faults come as they used to. begin and end lie at pages. */
 static void touch(cai_pool *pool, const unsigned char *begin, const unsigned char *end, int advice) {
     Region region = {(unsigned char *)begin, (unsigned char *)end, advice};
-    if (begin < end) cai_pool_run(pool, touch_parts, &region, (int64_t)(((uintptr_t)end - 1) / HUGE_PAGE - (uintptr_t)begin / HUGE_PAGE + 1));
+    if (begin >= end) return;
+    cai_pool_enter(pool);
+    cai_pool_run(pool, touch_parts, &region, (int64_t)(((uintptr_t)end - 1) / HUGE_PAGE - (uintptr_t)begin / HUGE_PAGE + 1));
+    cai_pool_leave(pool);
 }
 
 static void touch_weights(cai_pool *pool, const cai_program *program) {
@@ -63,7 +66,7 @@ static bool arena_reserve(Arena *arena, cai_pool *pool, uint64_t bytes, cai_erro
     if (arena->mapping && bytes <= arena->bytes) return true;
     uint64_t limit = cai_memory_limit();
     if (bytes > limit) {
-        return cai_fail(error, CAI_BAD_INPUT,
+        return cai_fail(error, CAI_NO_MEMORY,
                         "not enough memory: intermediate results of this size take %.1f GB, and there are %.1f GB",
                         (double)bytes / 1e9, (double)limit / 1e9);
     }
@@ -113,6 +116,11 @@ cai_context *cai_context_new(const cai_program *program, cai_pool *pool, cai_err
                              .new_sizes = numbers + 2 * symbols + sizes};
     touch_weights(pool, program);
     return context;
+}
+
+void cai_context_set_pool(cai_context *context, cai_pool *pool) {
+    context->pool = pool;
+    context->prepared = false; /* how much memory it takes depends on the number of threads */
 }
 
 void cai_context_free(cai_context *context) {
@@ -318,6 +326,7 @@ bool cai_context_run(cai_context *context, const void *const *inputs, void *cons
     const cai_program *program = context->program;
     context->symbols[program->symbol_count] = seed;
     uint64_t mode = cai_flush_denormals();
+    cai_pool_enter(context->pool);
     for (int i = 0, more; i < program->launch_count; i += 1 + more) {
         const cai_launch *first = &program->launches[i];
         int64_t rounds = first->rounds < 0 ? 1 : context->sizes[first->rounds];
@@ -327,6 +336,7 @@ bool cai_context_run(cai_context *context, const void *const *inputs, void *cons
             for (int k = 0; k <= more; k++) run_launch(context, &first[k], round, inputs, outputs);
     }
     if (context->watch) context->watch(context->watch_data, program->launch_count);
+    cai_pool_leave(context->pool);
     cai_restore_denormals(mode);
     return true;
 }

@@ -13,17 +13,14 @@
 #include <stdio.h>
 
 #define CAI_PRINTF(text, first) __attribute__((format(printf, text, first)))
-#define CAI_MAX_RANK 16
 #define CAI_MAX_RUNS 1000 /* of --time and --profile, to take the median of */
 #define CAI_LEAST_RUNS 5
 #define CAI_VERSION "0.1"
 
 /* ---- error.c ---- */
 
-enum { CAI_OK = 0, CAI_BAD_INPUT = 1, CAI_BAD_USAGE = 2, CAI_INTERNAL = 70 }; /* also the program's exit code */
-
 typedef struct cai_error {
-    int status;
+    int status; /* cai_status */
     char message[1000]; /* one or more lines, without a newline at the end */
 } cai_error;
 
@@ -53,6 +50,12 @@ typedef void (*cai_task)(void *context, int64_t begin, int64_t end, int worker);
  * the pool is smaller. NULL when out of memory. A pool serves one caller at a time. */
 cai_pool *cai_pool_new(int threads);
 void cai_pool_free(cai_pool *pool);
+/* A pool whose threads are those of the caller's own: up to `threads` of them at once, reached through `run`. */
+cai_pool *cai_pool_lent(int threads, cai_parallel_for run, void *user);
+/* Where several pools run at once, nobody spins if they have more threads than there are cores; nor do the threads of a pool whose run
+ * is over, where they would take a core from another's. cai_context_run tells. */
+void cai_pool_enter(cai_pool *pool);
+void cai_pool_leave(cai_pool *pool);
 int cai_pool_threads(const cai_pool *pool);
 /* Runs tasks 0 .. tasks, a contiguous share a thread, and returns when
  * all are done. With one task or one thread it is a plain call. */
@@ -88,6 +91,8 @@ typedef struct cai_context cai_context;
 
 /* A context belongs to one thread at a time; the program and its weights are shared. The pool stays the caller's. */
 cai_context *cai_context_new(const cai_program *program, cai_pool *pool, cai_error *error);
+/* Runs on another pool from now on; sizes must be prepared anew. */
+void cai_context_set_pool(cai_context *context, cai_pool *pool);
 void cai_context_free(cai_context *context);
 /* Sets the sizes from the shapes of the inputs (shapes[i] has inputs[i].rank sizes), checks them, and provides memory. What was
  * prepared stays until the next call that succeeds. */

@@ -1,4 +1,4 @@
-/* The pool of threads that runs tasks. One pool a process: two that spin on the same cores cost each other an order of magnitude.
+/* The pool of threads that runs tasks. A program has one; a library one a context, or the caller's own threads (cai_pool_lent).
  *
  * A region's tasks are split into contiguous shares, one a thread. A thread takes half of what is left of its own share, again
  * and again, then helps with the others': a thread that the system has put aside holds nobody up but for what it has taken. The
@@ -13,11 +13,13 @@
  * Both sides wait by spinning for a bounded time, then by sleeping on the word (futex). Who goes to sleep says so first, and
  * looks at the word once more; who changes a word looks afterwards whether somebody sleeps: with sequentially consistent order,
  * one sees the other. A region costs 0.1 to 0.3 us while all spin, and the spin is long enough to bridge what lies between the
- * regions of a run. Where there are more threads than cores nobody spins, since the one waited for needs the core. */
+ * regions of a run. Where there are more threads than cores nobody spins, since the one waited for needs the core: two pools that
+ * spin on the same cores cost each other an order of magnitude, so the threads of all pools that run count. */
 #include "runtime.h"
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,9 +50,11 @@ struct cai_pool {
     void *context;
     int64_t tasks, unit; /* tasks are handed out in units of so many, so that their number fits 32 bits */
     atomic_int shares;
-    int threads;
-    int64_t spin;        /* in nanoseconds */
-    atomic_bool ending;
+    int threads, cores;
+    atomic_bool running, ending;
+    pid_t process;       /* whose threads they are: a fork has none */
+    cai_parallel_for lent; /* of the caller's pool, or NULL */
+    void *lender;
     Share *all;
     Worker *workers;
     _Alignas(LINE) atomic_uint region;   /* the ticket of the region that runs: workers wait for it to change */
@@ -79,17 +83,24 @@ static int64_t now_nanoseconds(void) {
     return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
 
-/* Waits until *word is (or is no longer, where `equal` is false) `value`;
- * false when the time to spin is over. The clock is read every 64 rounds. */
-static bool spin_until(atomic_uint *word, unsigned value, bool equal, int64_t nanoseconds) {
-    if (nanoseconds == 0) return (atomic_load_explicit(word, memory_order_acquire) == value) == equal;
+static atomic_int running_threads; /* of all pools between enter and leave */
+
+static bool may_spin(const cai_pool *pool) {
+    bool counted = atomic_load_explicit(&pool->running, memory_order_relaxed);
+    return atomic_load_explicit(&running_threads, memory_order_relaxed) + (counted ? 0 : pool->threads) <= pool->cores;
+}
+
+/* Waits until *word is (or is no longer, where `equal` is false) `value`; false when there is no more time to spin. The clock is
+ * read every 64 rounds. */
+static bool spin_until(const cai_pool *pool, atomic_uint *word, unsigned value, bool equal) {
     int64_t end = 0;
-    for (unsigned round = 1;; round++) {
+    for (unsigned round = 0;; round++) {
         if ((atomic_load_explicit(word, memory_order_acquire) == value) == equal) return true;
+        if (round % 64 == 0 && !may_spin(pool)) return false;
         pause_briefly();
-        if (round % 64 != 0) continue;
+        if (round % 64 != 63) continue;
         int64_t now = now_nanoseconds();
-        if (end == 0) end = now + nanoseconds;
+        if (end == 0) end = now + SPIN_NANOSECONDS;
         else if (now > end) return false;
     }
 }
@@ -131,7 +142,7 @@ static unsigned help(cai_pool *pool, int index, unsigned ticket) {
 /* ---- workers ---- */
 
 static void wait_for_region(cai_pool *pool, unsigned last) {
-    if (spin_until(&pool->region, last, false, pool->spin)) return;
+    if (spin_until(pool, &pool->region, last, false)) return;
     atomic_fetch_add(&pool->sleepers, 1);
     while (atomic_load(&pool->region) == last) futex_wait(&pool->region, last);
     atomic_fetch_sub(&pool->sleepers, 1);
@@ -180,10 +191,19 @@ static void open_region(cai_pool *pool, unsigned ticket, cai_task task, void *co
 }
 
 static void wait_until_finished(cai_pool *pool, unsigned units) {
-    if (spin_until(&pool->finished, units, true, pool->spin)) return;
+    if (spin_until(pool, &pool->finished, units, true)) return;
     atomic_store(&pool->caller_asleep, 1);
     for (unsigned seen; (seen = atomic_load(&pool->finished)) != units;) futex_wait(&pool->finished, seen);
     atomic_store(&pool->caller_asleep, 0);
+}
+
+/* One call of the caller's pool, which may be on any thread; an index that it made up is ignored. */
+static void help_lent(void *argument, int index) {
+    cai_pool *pool = argument;
+    if (index < 0 || index >= pool->threads) return;
+    uint64_t mode = cai_flush_denormals();
+    help(pool, index, atomic_load_explicit(&pool->region, memory_order_acquire));
+    cai_restore_denormals(mode);
 }
 
 void cai_pool_run(cai_pool *pool, cai_task task, void *context, int64_t tasks) {
@@ -193,6 +213,11 @@ void cai_pool_run(cai_pool *pool, cai_task task, void *context, int64_t tasks) {
     }
     unsigned ticket = atomic_load_explicit(&pool->region, memory_order_relaxed) + 1;
     open_region(pool, ticket, task, context, tasks);
+    if (pool->lent) {
+        pool->lent(pool->lender, atomic_load_explicit(&pool->shares, memory_order_relaxed), help_lent, pool);
+        help(pool, 0, ticket); /* what the caller's pool may have left out */
+        return;
+    }
     unsigned units = (unsigned)((tasks + pool->unit - 1) / pool->unit);
     wait_until_finished(pool, units - help(pool, 0, ticket));
 }
@@ -210,15 +235,26 @@ static bool start_worker(cai_pool *pool, int index) {
     return failed == 0;
 }
 
+/* The process's signals are its other threads' affair, but for those that a thread brings on itself. */
+static void start_workers(cai_pool *pool, int threads) {
+    static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
+    sigset_t blocked, before;
+    sigfillset(&blocked);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) sigdelset(&blocked, own[i]);
+    pthread_sigmask(SIG_SETMASK, &blocked, &before);
+    pool->process = getpid();
+    pool->threads = 1;
+    while (pool->threads < threads && start_worker(pool, pool->threads)) pool->threads++;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 static void release(cai_pool *pool) {
     free(pool->all);
     free(pool->workers);
     free(pool);
 }
 
-cai_pool *cai_pool_new(int threads) {
-    if (threads <= 0) threads = cai_default_threads();
-    if (threads > CAI_MAX_THREADS) threads = CAI_MAX_THREADS;
+static cai_pool *pool_of(int threads) {
     cai_pool *pool = aligned_alloc(LINE, sizeof *pool);
     if (!pool) return NULL;
     memset(pool, 0, sizeof *pool);
@@ -229,17 +265,50 @@ cai_pool *cai_pool_new(int threads) {
         return NULL;
     }
     memset(pool->all, 0, sizeof *pool->all * (size_t)threads);
-    pool->spin = threads > cai_cores() ? 0 : SPIN_NANOSECONDS;
-    pool->threads = 1;
-    while (pool->threads < threads && start_worker(pool, pool->threads)) pool->threads++;
+    pool->cores = cai_cores();
     return pool;
+}
+
+static int within_limits(int threads) { return threads < 1 ? 1 : threads < CAI_MAX_THREADS ? threads : CAI_MAX_THREADS; }
+
+cai_pool *cai_pool_new(int threads) {
+    threads = within_limits(threads > 0 ? threads : cai_default_threads());
+    cai_pool *pool = pool_of(threads);
+    if (pool) start_workers(pool, threads);
+    return pool;
+}
+
+cai_pool *cai_pool_lent(int threads, cai_parallel_for run, void *user) {
+    cai_pool *pool = pool_of(within_limits(threads));
+    if (!pool) return NULL;
+    pool->threads = within_limits(threads);
+    pool->lent = run;
+    pool->lender = user;
+    return pool;
+}
+
+void cai_pool_enter(cai_pool *pool) {
+    if (pool->lent) return;
+    if (pool->process != getpid()) { /* a fork has the memory of the pool, not its threads */
+        atomic_store(&pool->sleepers, 0);
+        start_workers(pool, pool->threads);
+    }
+    atomic_fetch_add_explicit(&running_threads, pool->threads, memory_order_relaxed);
+    atomic_store_explicit(&pool->running, true, memory_order_relaxed);
+}
+
+void cai_pool_leave(cai_pool *pool) {
+    if (pool->lent) return;
+    atomic_store_explicit(&pool->running, false, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&running_threads, pool->threads, memory_order_relaxed);
 }
 
 void cai_pool_free(cai_pool *pool) {
     if (!pool) return;
+    bool own = !pool->lent && pool->process == getpid();
     atomic_store(&pool->ending, true);
     announce(pool, atomic_load(&pool->region) + 1, pool->threads - 1);
-    for (int i = 1; i < pool->threads; i++) pthread_join(pool->workers[i].thread, NULL);
+    for (int i = 1; i < pool->threads && own; i++) pthread_join(pool->workers[i].thread, NULL);
     release(pool);
 }
 

@@ -4,7 +4,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #define MOST_TASKS 1000
 
@@ -105,6 +107,58 @@ static void test_wakes_sleepers(void) {
     cai_pool_free(pool);
 }
 
+/* The caller's pool may run its parts in any order on any threads, leave some out, or make up indices. */
+static void run_backwards(void *user, int count, void (*task)(void *, int), void *argument) {
+    (*(int *)user)++;
+    for (int i = count - 1; i >= 0; i--) task(argument, i);
+}
+
+static void run_askew(void *user, int count, void (*task)(void *, int), void *argument) {
+    (*(int *)user)++;
+    task(argument, -1);
+    task(argument, count + 1000);
+}
+
+static void test_lent_pool(void) {
+    const cai_parallel_for lenders[] = {run_backwards, run_askew};
+    for (int i = 0; i < 2; i++) {
+        int calls = 0;
+        cai_pool *pool = cai_pool_lent(3, lenders[i], &calls);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(pool);
+        for (int tasks = 0; tasks < 40; tasks++) {
+            Count count = {.calls = 0};
+            cai_pool_enter(pool);
+            cai_pool_run(pool, count_task, &count, tasks);
+            cai_pool_leave(pool);
+            CU_ASSERT(all_ran_once(&count, tasks));
+        }
+        CU_ASSERT_EQUAL(calls, 38); /* one task or none is a plain call */
+        cai_pool_free(pool);
+    }
+}
+
+/* A child process has the pool and not its threads. */
+static void test_fork(void) {
+    cai_pool *pool = cai_pool_new(3);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(pool);
+    Count count = {.calls = 0};
+    cai_pool_run(pool, count_task, &count, 100);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(20);
+        Count again = {.calls = 0};
+        cai_pool_enter(pool);
+        cai_pool_run(pool, count_task, &again, 100);
+        cai_pool_leave(pool);
+        cai_pool_free(pool);
+        _exit(!all_ran_once(&again, 100));
+    }
+    int status = -1;
+    waitpid(child, &status, 0);
+    CU_ASSERT_EQUAL(status, 0);
+    cai_pool_free(pool);
+}
+
 static void test_number_of_threads(void) {
     setenv("OMP_NUM_THREADS", "5,2", 1);
     CU_ASSERT_EQUAL(cai_default_threads(), 5);
@@ -159,6 +213,8 @@ void suite_thread(void) {
     CU_add_test(suite, "uneven tasks", test_uneven_tasks);
     CU_add_test(suite, "very many tasks", test_very_many_tasks);
     CU_add_test(suite, "sleepers are woken", test_wakes_sleepers);
+    CU_add_test(suite, "the caller's own pool", test_lent_pool);
+    CU_add_test(suite, "a fork starts threads of its own", test_fork);
     CU_add_test(suite, "number of threads", test_number_of_threads);
     CU_add_test(suite, "denormals are flushed, and kept again", test_denormals);
     CU_add_test(suite, "workers flush denormals", test_denormals_of_workers);
