@@ -115,8 +115,11 @@ static bool open_session(Session *s, cai_error *error) {
     s->pool = cai_pool_new(s->command->threads);
     if (!s->loaded || !s->inputs || !s->outputs || !s->capacities || !s->pool) return cai_fail_memory(error, 0, "starting");
     s->context = cai_context_new(s->program, s->pool, error);
-    if (s->context) cai_context_watch(s->context, cai_clock_started, s->clock);
-    return s->context != NULL;
+    if (!s->context) return false;
+    const char *guard = getenv("CAI_GUARD");
+    cai_context_watch(s->context, cai_clock_started, s->clock);
+    cai_context_guard(s->context, guard && *guard && strcmp(guard, "0") != 0);
+    return true;
 }
 
 static void close_session(Session *s) {

@@ -13,7 +13,7 @@
 
 #include "cai.h" /* cai_type */
 
-#define CAI_PROGRAM_ABI 3
+#define CAI_PROGRAM_ABI 4
 #define CAI_ALIGNMENT                                                                                                            \
     64 /* of weights, of the arena of slots, and of every slot; inputs and outputs need none beyond their element's */
 #define CAI_READ_SLACK 64 /* bytes after the arena that a kernel may read (never write) */
@@ -44,13 +44,21 @@ typedef struct cai_symbol {
 enum { CAI_ARG_SLOT, CAI_ARG_WEIGHTS, CAI_ARG_INPUT, CAI_ARG_OUTPUT };
 typedef struct cai_argument {
     int32_t space;
-    int32_t offset; /* INPUT, OUTPUT: the argument begins sizes[offset] bytes after the port's buffer; -1: at its beginning */
+    int32_t offset; /* INPUT, OUTPUT: the argument begins sizes[offset] bytes after the port's buffer; -1: at its beginning.
+                       SLOT: the cai_buffer it lies in */
     int64_t index;  /* SLOT: arena + sizes[index]; WEIGHTS: weights + index; INPUT, OUTPUT: that port's buffer */
 } cai_argument;
 
 /* Runs tasks begin <= t < end. args: the launch's arguments as pointers. symbols: as above. scratch: working memory of the thread
  * that runs them, sizes[cai_program.scratch] bytes at a multiple of CAI_ALIGNMENT, of no particular content before and after. */
 typedef void (*cai_kernel)(void *const *args, const int64_t *symbols, int64_t begin, int64_t end, void *scratch);
+
+/* A planned buffer, for guard.c: while launches `first` to `last` run, its place in the arena is its alone. The kernel of launch
+ * `first` is the first to write it. */
+typedef struct cai_buffer {
+    int32_t begin, bytes; /* indices into sizes */
+    int32_t first, last;  /* the first and the last launch of a kernel */
+} cai_buffer;
 
 typedef struct cai_launch {
     cai_kernel kernel;
@@ -84,11 +92,12 @@ typedef struct cai_program {
     const cai_port *inputs, *outputs;
     const cai_symbol *symbols;
     const cai_launch *launches;
+    const cai_buffer *buffers;
     const cai_check *checks;
     cai_prepare prepare;
     const unsigned char *weights; /* weights_bytes, aligned to a page */
     uint64_t weights_bytes;
-    int32_t input_count, output_count, symbol_count, launch_count, check_count;
+    int32_t input_count, output_count, symbol_count, launch_count, buffer_count, check_count;
     int32_t size_count;
     int32_t arena;       /* sizes[arena]: bytes of all slots together */
     int32_t scratch;     /* sizes[scratch]: bytes of working memory that each thread is given; 0 where no kernel wants any */

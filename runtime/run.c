@@ -15,7 +15,7 @@ typedef struct Arena { /* slots and scratch; `base` is such that base + bytes + 
 struct cai_context {
     const cai_program *program;
     cai_pool *pool;
-    bool prepared;
+    bool prepared, guarded;
     int64_t *symbols, *sizes; /* in use, as program.h has them */
     int64_t *new_symbols, *new_sizes; /* being prepared: swapped in when all is well */
     void **arguments;         /* of the launch that runs */
@@ -321,10 +321,16 @@ static void run_launch(cai_context *context, const cai_launch *launch, int64_t r
     cai_pool_run(context->pool, call_kernel, &call, sizes[launch->tasks]);
 }
 
+void cai_context_guard(cai_context *context, bool guarded) { context->guarded = guarded; }
+
 bool cai_context_run(cai_context *context, const void *const *inputs, void *const *outputs, int64_t seed, cai_error *error) {
     if (!context->prepared) return cai_fail(error, CAI_BAD_USAGE, "a context runs only after its sizes were prepared");
     const cai_program *program = context->program;
     context->symbols[program->symbol_count] = seed;
+    if (context->guarded) {
+        cai_run run = {context->pool, context->symbols, context->sizes, inputs, outputs, context->arguments, context->watch, context->watch_data};
+        return cai_run_guarded(program, &run, error);
+    }
     uint64_t mode = cai_flush_denormals();
     cai_pool_enter(context->pool);
     for (int i = 0, more; i < program->launch_count; i += 1 + more) {

@@ -24,6 +24,7 @@ typedef struct Entry {
     const Program *program;
     Dims *dims;
     Vec(Size) sizes;
+    int *buffers; /* by the id of a value that has a buffer in a slot: its place in the table of buffers */
 } Entry;
 
 static int request(Entry *e, SizeKind kind, Dim dim, int slot) {
@@ -129,22 +130,64 @@ static LLVMValueRef make_symbols(Entry *e) {
     return make_array(m, "symbols", items, count);
 }
 
-/* ---- launches ---- */
+/* ---- buffers in slots ---- */
 
 static const Value *root_of(const Value *value) {
-    while (value->parent) value = value->parent;
+    while (value->parent || value->over) value = value->parent ? value->parent : value->over;
     return value;
 }
+
+static Dim bytes_before(Entry *e, const Value *value) {
+    return dim_scale(e->dims, value->offset ? value->offset : dim_const(e->dims, 0), dtype_bytes(value->node->shape.type));
+}
+
+static int phase_count(const Kernel *kernel) { return kernel->phases ? kernel->phase_count : 1; }
+
+/* For each kernel the number of launches before its first, and behind them the number of all. */
+static int *count_launches(const Entry *e) {
+    int count = e->program->launches.count, *before = NEW_ARRAY(e->m->arena, int, count + 1);
+    for (int i = 0; i < count; i++) before[i + 1] = before[i] + phase_count(e->program->launches.items[i]);
+    return before;
+}
+
+static LLVMValueRef make_buffer(Entry *e, const Value *value, int first, int last) {
+    Module *m = e->m;
+    int begin = request(e, SIZE_SLOT, bytes_before(e, value), value->slot);
+    LLVMValueRef fields[] = {get_i32(m, begin), get_i32(m, request_dim(e, value->bytes)), get_i32(m, first), get_i32(m, last)};
+    return make_struct(m, fields, COUNT_OF(fields), sizeof(cai_buffer));
+}
+
+static LLVMValueRef make_buffers(Entry *e, int *count) {
+    const Program *program = e->program;
+    int values = program->values.count, *last = NEW_ARRAY(e->m->arena, int, values), *before = count_launches(e);
+    LLVMValueRef *items = NEW_ARRAY(e->m->arena, LLVMValueRef, values);
+    e->buffers = NEW_ARRAY(e->m->arena, int, values);
+    *count = 0;
+    for (int i = 0; i < values; i++) {
+        const Value *value = program->values.items[i], *root = root_of(value);
+        if (last[root->id] < value->last) last[root->id] = value->last;
+    }
+    for (int i = 0; i < values; i++) {
+        const Value *value = program->values.items[i];
+        if (value->space != SPACE_SLOT || root_of(value) != value || value->first < 0) continue;
+        e->buffers[i] = *count;
+        items[(*count)++] = make_buffer(e, value, before[value->first], before[last[i] + 1] - 1);
+    }
+    return make_array(e->m, "buffers", items, *count);
+}
+
+/* ---- launches ---- */
 
 static LLVMValueRef make_argument(Entry *e, const Value *value) {
     Module *m = e->m;
     const Value *root = root_of(value);
-    Dim offset = dim_scale(e->dims, value->offset ? value->offset : dim_const(e->dims, 0), dtype_bytes(value->node->shape.type));
+    Dim offset = bytes_before(e, value);
     int32_t space = CAI_ARG_SLOT, begins = -1;
     int64_t index = 0;
     switch (root->space) {
     case SPACE_SLOT:
         index = request(e, SIZE_SLOT, offset, root->slot);
+        begins = e->buffers[root->id];
         break;
     case SPACE_WEIGHTS:
         space = CAI_ARG_WEIGHTS;
@@ -185,7 +228,7 @@ static LLVMValueRef make_launch(Entry *e, const Kernel *kernel, const Texts *tex
     Module *m = e->m;
     LLVMValueRef function = LLVMGetNamedFunction(m->module, phase->name);
     CHECK(function);
-    bool first = more == max_i64(kernel->phase_count, 1) - 1;
+    bool first = more == phase_count(kernel) - 1;
     LLVMValueRef fields[] = {
         function, make_text(m, phase->name), make_text(m, kernel->kind->name), texts->path, texts->source, texts->arguments, get_i32(m, texts->argument_count),
         get_i32(m, request_dim(e, phase->tasks)), get_i32(m, first ? request_dim(e, kernel->flops) : -1),
@@ -200,10 +243,10 @@ static LLVMValueRef make_launches(Entry *e, int *count) {
         const Kernel *kernel = e->program->launches.items[i];
         Phase whole = {kernel->name, kernel->tasks};
         const Phase *phases = kernel->phases ? kernel->phases : &whole;
-        int phase_count = kernel->phases ? kernel->phase_count : 1;
+        int phases_in_all = phase_count(kernel);
         Texts texts = make_texts(e, kernel);
-        for (int k = 0; k < phase_count; k++)
-            vec_push(e->m->arena, &items, make_launch(e, kernel, &texts, &phases[k], phase_count - 1 - k));
+        for (int k = 0; k < phases_in_all; k++)
+            vec_push(e->m->arena, &items, make_launch(e, kernel, &texts, &phases[k], phases_in_all - 1 - k));
     }
     *count = items.count;
     return make_array(e->m, "launches", items.items, items.count);
@@ -330,18 +373,18 @@ void emit_entry(Module *m, const Program *program) {
     Entry entry = {.m = m, .program = program, .dims = graph->dims}, *e = &entry;
     LLVMValueRef inputs = make_ports(e, "inputs", graph->inputs.items, graph->inputs.count);
     LLVMValueRef outputs = make_ports(e, "outputs", graph->outputs.items, graph->outputs.count);
-    int launch_count, arena, scratch;
-    LLVMValueRef launches = make_launches(e, &launch_count);
+    int launch_count, buffer_count, arena, scratch;
+    LLVMValueRef buffers = make_buffers(e, &buffer_count), launches = make_launches(e, &launch_count);
     arena = request(e, SIZE_ARENA, NULL, 0);
     scratch = request(e, SIZE_SCRATCH, NULL, 0);
     LLVMValueRef prepare = emit_prepare(e);
     LLVMValueRef fields[] = {
         get_i32(m, CAI_PROGRAM_ABI), get_i32(m, cpu_of(program->target)), make_text(m, graph->model),
             make_text(m, graph->comment),
-        make_text(m, program->target->name), inputs, outputs, make_symbols(e), launches, make_checks(e), prepare, get_weights(e),
+        make_text(m, program->target->name), inputs, outputs, make_symbols(e), launches, buffers, make_checks(e), prepare, get_weights(e),
         get_i64(m, (int64_t)program->weights_bytes), get_i32(m, graph->inputs.count), get_i32(m, graph->outputs.count),
-        get_i32(m, dims_symbol_count(graph->dims)), get_i32(m, launch_count), get_i32(m, graph->checks.count),
-        get_i32(m, e->sizes.count), get_i32(m, arena), get_i32(m, scratch)};
+        get_i32(m, dims_symbol_count(graph->dims)), get_i32(m, launch_count), get_i32(m, buffer_count),
+        get_i32(m, graph->checks.count), get_i32(m, e->sizes.count), get_i32(m, arena), get_i32(m, scratch)};
     LLVMValueRef value = make_struct(m, fields, COUNT_OF(fields), sizeof(cai_program));
     LLVMValueRef global = add_constant(m, "cai_the_program", value);
     LLVMSetLinkage(global, LLVMExternalLinkage);

@@ -59,6 +59,7 @@ typedef struct Value {
     int slot;                /* SPACE_SLOT: the slot, after plan; SPACE_INPUT, SPACE_OUTPUT: the port; SPACE_WEIGHTS: the pack job */
     Dim bytes;               /* of its own buffer (parent == NULL) */
     int first, last;         /* launches that write it first (-1: before the run) and read it last, views included; after plan */
+    struct Value *over;      /* the value in whose buffer it is written, which ends there, or NULL; after plan */
     int id;
 } Value;
 

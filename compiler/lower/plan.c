@@ -127,6 +127,7 @@ static void merge_in_place(Plan *plan) {
             Buffer *over = buffer_of(plan, kernel->inputs[k]);
             over->last = output->last;
             plan->buffers[output->id].merged = (int)(over - plan->buffers);
+            output->over = kernel->inputs[k];
             break;
         }
     }
