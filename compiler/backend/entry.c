@@ -230,8 +230,8 @@ static LLVMValueRef make_launch(Entry *e, const Kernel *kernel, const Texts *tex
     CHECK(function);
     bool first = more == phase_count(kernel) - 1;
     LLVMValueRef fields[] = {
-        function, make_text(m, phase->name), make_text(m, kernel->kind->name), texts->path, texts->source, texts->arguments, get_i32(m, texts->argument_count),
-        get_i32(m, request_dim(e, phase->tasks)), get_i32(m, first ? request_dim(e, kernel->flops) : -1),
+        function, make_text(m, phase->name), make_text(m, kernel->kind->name), texts->path, texts->source, texts->arguments,
+        get_i32(m, texts->argument_count), get_i32(m, request_dim(e, phase->tasks)), get_i32(m, first ? request_dim(e, kernel->flops) : -1),
         get_i32(m, first ? request_dim(e, kernel->bytes) : -1), get_i32(m, first ? request_dim(e, kernel->rounds) : -1),
         get_i32(m, first ? more : 0)};
     return make_struct(m, fields, COUNT_OF(fields), sizeof(cai_launch));

@@ -3,8 +3,8 @@
  * Axes are merged where everything the kernel reads and writes is as regular as one long axis: then lanes fill up on a map of 7 x
  * 7, and a chain of elementwise operators on dense tensors is one loop over all elements. The lanes are the channels of a block
  * where the output, or what is reduced, is BLOCKED; else the innermost axis. A task is about 4,096 elements: long enough to
- * outweigh its beginning, short enough for all threads to have some. A long reduction to few results is done in parts. All this depends on shapes and layouts only, never on
- * threads.
+ * outweigh its beginning, short enough for all threads to have some. A long reduction to few results is done in parts. All this
+ * depends on shapes and layouts only, never on threads.
  *
  * Where an operand lies in memory along another group than the lanes run through (a transpose, a change of layout), that group
  * becomes the innermost loop, and the operand is loaded as squares and transposed in registers: a gather would touch a cache line
