@@ -16,8 +16,8 @@ UNIT      := $(sort $(wildcard tests/unit/*.c))
 OBJECTS   := $(COMPILER:%.c=$(BUILD)/%.o) $(BUILD)/grammar/cai.tab.o $(BUILD)/grammar/cai.lex.o
 CORE      := $(filter-out $(BUILD)/compiler/main.o,$(OBJECTS))
 RUNOBJ    := $(RUNTIME:%.c=$(BUILD)/%.o)
-# What the compiler takes of the runtime: file formats, not the main of built programs.
-SHARED    := $(filter-out $(BUILD)/runtime/start.o,$(RUNOBJ))
+# What the compiler takes of the runtime: file formats, not what calls a built model.
+SHARED    := $(filter-out %/start.o %/library.o,$(RUNOBJ))
 # LLVM compresses sections by libzstd, whose -dev package nothing else needs; z3 and libxml2 belong to parts that are not linked.
 LIBS       = $(shell $(LLVM) --link-static --libs x86 aarch64 passes) -Wl,--as-needed -lrt -ldl -l:libzstd.so.1 -lstdc++ -ljson-c -lpng -ljpeg -lz -lm -lpthread
 # lld where it is installed: LLVM's archives take it a second, and GNU ld ten.
@@ -33,7 +33,7 @@ Q         := $(if $(V),,@)
 say        = $(if $(V),,@echo "  $(1)  $(2)")
 
 .PHONY: all deps check test test-all sanitize races fuzz bench bless lint docs install clean demo
-all: $(BUILD)/cai $(BUILD)/runtime/libcai_runtime.a $(BUILD)/runtime/link.txt
+all: $(BUILD)/cai $(BUILD)/runtime/libcai_runtime.a $(BUILD)/runtime/link.txt $(BUILD)/runtime/cai.h
 
 $(BUILD)/cai: $(OBJECTS) $(SHARED)
 	$(call say,LINK,$@)
@@ -42,9 +42,12 @@ $(BUILD)/runtime/libcai_runtime.a: $(RUNOBJ)
 	$(call say,AR,$@)
 	$(Q)rm -f $@; ar rcs $@ $^
 
+$(BUILD)/runtime/cai.h: runtime/cai.h
+	@mkdir -p $(@D); cp $< $@
+
 # What a static program is linked from, found here once (compiler/backend/link.c says how it is read).
 LINKLIST   = start:crt1.o start:crti.o start:crtbeginT.o image:libpng.a image:libz.a image:libjpeg.a blas:libopenblas.a \
-             system:libm.a system:libc.a system:libgcc.a system:libgcc_eh.a end:crtend.o end:crtn.o
+             system:libm.a system:libc.a system:libgcc.a system:libgcc_eh.a end:crtend.o end:crtn.o shared:libc.so.6
 $(BUILD)/runtime/link.txt: Makefile
 	@mkdir -p $(@D); for entry in $(LINKLIST); do \
 	  file=$$(readlink -f "$$($(CC) -print-file-name=$${entry#*:})"); \
@@ -129,7 +132,7 @@ sanitize: deps
 races: deps
 	@mkdir -p build/races && printf 'SUITE(thread)\nSUITE(run)\n' > build/races/suites.h
 	clang-19 $(filter-out -MMD -MP,$(BASE)) -O1 -fsanitize=thread -Ibuild/races -Iruntime tests/unit/main.c tests/unit/thread.c tests/unit/run.c \
-	  $(filter-out runtime/start.c,$(RUNTIME)) -o build/races/tests -lcunit -lpng -ljpeg -lz -lm
+	  $(filter-out runtime/start.c runtime/library.c,$(RUNTIME)) -o build/races/tests -lcunit -lpng -ljpeg -lz -lm
 	build/races/tests
 # Each target of tests/fuzz for FUZZ_SECONDS; corpora stay in build/fuzz, findings too.
 fuzz: deps
@@ -149,7 +152,7 @@ install: all
 	install -D $(BUILD)/cai $(DESTDIR)$(PREFIX)/bin/cai
 	install -d $(DESTDIR)$(PREFIX)/lib/cai/stdlib $(DESTDIR)$(PREFIX)/lib/cai/runtime
 	cp -R stdlib/. $(DESTDIR)$(PREFIX)/lib/cai/stdlib
-	install -m 644 $(BUILD)/runtime/libcai_runtime.a $(BUILD)/runtime/link.txt $(DESTDIR)$(PREFIX)/lib/cai/runtime
+	install -m 644 $(BUILD)/runtime/libcai_runtime.a $(BUILD)/runtime/link.txt $(BUILD)/runtime/cai.h $(DESTDIR)$(PREFIX)/lib/cai/runtime
 
 docs: $(BUILD)/cai
 	$(BUILD)/cai --operators > docs/operators.md

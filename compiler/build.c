@@ -1,12 +1,9 @@
-/* The pipeline: from a .cai file to a program. build() is the whole road; reading it is reading docs/how-it-works.md. */
+/* The pipeline: from a .cai file to a program or a library. build() is the whole road; reading it is reading docs/how-it-works.md. */
 #include "backend/backend.h"
 #include "commands/commands.h"
 #include "passes/passes.h"
-#include <errno.h>
-#include <libgen.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /* ---- language to graph ---- */
 
@@ -100,29 +97,6 @@ static bool make_objects(Session *s, const Program *program, Weights *weights, c
     return true;
 }
 
-static bool has_pictures(const Graph *graph) {
-    for (int i = 0; i < graph->inputs.count; i++)
-        if (graph->inputs.items[i].form == FORM_IMAGE) return true;
-    for (int i = 0; i < graph->outputs.count; i++)
-        if (graph->outputs.items[i].form == FORM_IMAGE) return true;
-    return false;
-}
-
-static bool calls_blas(const Program *program) {
-    for (int i = 0; i < program->launches.count; i++)
-        if (program->launches.items[i]->kind == &kernel_kinds[KERNEL_blas]) return true;
-    return false;
-}
-
-static bool link_objects(Session *s, const Program *program, const char *code, const char *data, const char *output) {
-    const char *error = "", *objects[] = {code, data};
-    Stopwatch watch = stopwatch_start();
-    LinkOptions options = {.runtime_dir = s->runtime_dir, .images = has_pictures(program->graph), .blas = calls_blas(program)};
-    if (!link_program(objects, COUNT_OF(objects), output, &options, s->arena, &error)) return failed(s, "link", error);
-    stopwatch_lap(s, &watch, "link");
-    return true;
-}
-
 static void explain_size(const Program *program, CodeSize size, const char *output) {
     struct stat status;
     if (stat(output, &status) != 0) return;
@@ -137,34 +111,22 @@ static LowerOptions lowering_options(const Session *s, const Target *target) {
     return (LowerOptions){.target = target, .blas = s->options->blas, .winograd = winograd};
 }
 
-/* Found out before the work, not after it. What is there already may be replaced only where it is a file. */
-static bool can_write(Session *s, const char *output) {
-    struct stat status;
-    const char *folder = dirname(arena_printf(s->arena, "%s", output)), *why;
-    if (stat(output, &status) == 0 && !S_ISREG(status.st_mode)) why = S_ISDIR(status.st_mode) ? "it is a folder" : "it is not a regular file";
-    else if (stat(folder, &status) != 0 || access(folder, W_OK | X_OK) != 0) why = strerror(errno);
-    else if (!S_ISDIR(status.st_mode)) why = "its folder is none";
-    else return true;
-    Diagnostic *d = diag_error(&s->diag, "output", (Span){0}, "%s cannot be written: %s", output, why);
-    if (!s->options->output) diag_help(&s->diag, d, "-o says where the program goes");
-    return false;
-}
-
-bool build_program(Session *s, Graph *graph, Weights *weights, const char *output) {
+bool build_program(Session *s, Graph *graph, Weights *weights, const char *path) {
     const Target *target = build_target(s);
-    if (!target || !can_write(s, output)) return false;
+    const Output output = output_plan(s, graph->model, path);
+    if (!target || !output_check(s, &output)) return false;
     graph = build_passes(s, graph, NULL); /* rewrites: what is constant, what cancels, what folds into weights */
     Stopwatch watch = stopwatch_start();
     LowerOptions options = lowering_options(s, target);
     Program *program = lower(graph, &options, s->arena); /* kernels, layouts, tiles, buffers */
     stopwatch_lap(s, &watch, "lower");
     if (s->options->explain) program_explain(program, stdout);
-    const char *code = scratch_file(s, output, "code.o"), *data = scratch_file(s, output, "weights.o");
+    const char *code = scratch_file(s, output.path, "code.o"), *data = scratch_file(s, output.path, "weights.o");
     CodeSize size = {0};
     bool good = make_objects(s, program, weights, code, data, &size)   /* instructions and tables; packed weights */
-                && link_objects(s, program, code, data, output);          /* with the runtime, into one static file */
+                && output_link(s, program, code, data, &output);          /* with the runtime, into a static program or a library */
     scratch_remove();
-    if (good && s->options->explain) explain_size(program, size, output);
+    if (good && s->options->explain) explain_size(program, size, output.path);
     return good;
 }
 
@@ -209,7 +171,7 @@ bool build(Session *s, const char *model, const char *output) {
     if (s->options->emit || s->options->after) return build_print(s, graph);
     Weights *weights = build_weights(s, &models); /* every parameter's value, by name */
     if (!weights) return false;
-    bool good = build_program(s, graph, weights, output ? output : (const char *)graph->model); /* the rest of the road */
+    bool good = build_program(s, graph, weights, output); /* the rest of the road */
     weights_close(weights);
     stopwatch_lap(s, &whole, "total");
     return good;

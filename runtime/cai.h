@@ -1,4 +1,7 @@
-/* A model as a library. In the header that cai writes for a model, its name stands for cai_model: cai_model_run is resnet18_run.
+/* The library form, as C sees it. In the header that cai writes for a model (compiler/backend/header.c) the model's name stands for
+ * cai_model, in the library's symbols too (export.c), and this comment is left out; the types are the same for all models. */
+
+/* How it is used:
  *
  *     cai_model_context *context;
  *     if (cai_model_create(&context) != CAI_OK) ...

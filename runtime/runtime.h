@@ -164,7 +164,7 @@ bool cai_file_write(const char *path, const void *bytes, size_t count, cai_error
  * limit on sizes of files (SIGPIPE, SIGXFSZ) is an error of writing. */
 void cai_clean_up_on_signals(void);
 
-/* ---- tensor_type.c: types of elements and conversions between them ---- */
+/* ---- type_name.c, tensor_type.c: types of elements and conversions between them ---- */
 
 enum { CAI_F64 = CAI_BOOL + 1, CAI_U8, CAI_I16, CAI_U16, CAI_U32, CAI_U64, CAI_TYPE_COUNT }; /* types that only files have */
 

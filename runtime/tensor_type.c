@@ -1,5 +1,4 @@
-/* Types of elements, their sizes and names, and conversions between
- * them. Elements in files need not be aligned: every access copies. */
+/* Conversions between types of elements. Elements in files need not be aligned: every access copies. */
 #include "runtime.h"
 #include <math.h>
 #include <string.h>
@@ -7,14 +6,6 @@
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "files of tensors are little endian, and so is every target of cai"
 #endif
-
-static const struct TypeInfo { const char *name; int bytes; } types[CAI_TYPE_COUNT] = {
-    [CAI_F32] = {"f32", 4}, [CAI_F16] = {"f16", 2}, [CAI_BF16] = {"bf16", 2}, [CAI_I8] = {"i8", 1},   [CAI_I32] = {"i32", 4},
-    [CAI_I64] = {"i64", 8}, [CAI_BOOL] = {"bool", 1}, [CAI_F64] = {"f64", 8}, [CAI_U8] = {"u8", 1},   [CAI_I16] = {"i16", 2},
-    [CAI_U16] = {"u16", 2}, [CAI_U32] = {"u32", 4}, [CAI_U64] = {"u64", 8}};
-
-int cai_type_bytes(int type) { return types[type].bytes; }
-const char *cai_type_name(int type) { return types[type].name; }
 
 /* ---- sixteen bits ---- */
 
@@ -158,13 +149,4 @@ bool cai_tensor_convert(const cai_tensor *tensor, int type, void *out, cai_error
     else if (type == CAI_F16 || type == CAI_BF16) convert_to_half(tensor, type, out);
     else return convert_to_integers(tensor, type, out, error);
     return true;
-}
-
-const char *cai_tensor_shape_text(const cai_tensor *tensor, char *out, size_t size) {
-    size_t used = (size_t)snprintf(out, size, "%s[", cai_type_name(tensor->type));
-    for (int i = 0; i < tensor->rank && used < size; i++) {
-        used += (size_t)snprintf(out + used, size - used, "%s%lld", i ? ", " : "", (long long)tensor->dims[i]);
-    }
-    if (used < size) snprintf(out + used, size - used, "]");
-    return out;
 }

@@ -210,6 +210,7 @@ LLVMValueRef emit_element_number(Module *m, const Node *node, const Point *point
 
 /* ---- entry.c: the tables of runtime/program.h, once all kernels are functions of the module ---- */
 void emit_entry(Module *m, const Program *program);
+const char *port_type_text(Arena *arena, const Port *port); /* "image[N, 3, H, W]" */
 
 /* ---- emit.c: the stage ---- */
 
@@ -232,13 +233,32 @@ bool weights_object(const Program *program, const RefSource *weights, const char
                     void (*progress)(uint64_t done, uint64_t all), const char **error);
 
 /* ---- link.c ---- */
+typedef enum LinkForm {
+    LINK_PROGRAM, /* static, with the runtime's main */
+    LINK_OBJECT,  /* one relocatable object, with what the library form takes of the runtime, its names as export.c gives them */
+    LINK_SHARED   /* a shared library of such an object */
+} LinkForm;
+
+typedef Vec(const char *) ExportedNames;
+
 typedef struct LinkOptions {
     const char *runtime_dir; /* has libcai_runtime.a and link.txt, the list of start files and libraries found at install time */
+    LinkForm form;
     bool images;             /* the signature has pictures: PNG and JPEG are linked */
     bool blas;
+    const char *prefix;      /* of a library's names */
+    ExportedNames *exported; /* what LINK_OBJECT gives them, or NULL */
 } LinkOptions;
-/* Links objects with the runtime into `output`, written beside its name and renamed. */
-bool link_program(const char *const *objects, int count, const char *output, const LinkOptions *options, Arena *arena,
-                  const char **error);
+/* Links objects into `output`, written beside its name and renamed. */
+bool link_output(const char *const *objects, int count, const char *output, const LinkOptions *options, Arena *arena,
+                 const char **error);
+
+/* ---- export.c, archive.c, header.c: libraries ---- */
+bool export_symbols(const char *path, const char *prefix, ExportedNames *exported, Arena *arena, const char **error);
+/* Writes a static library of one object. */
+bool archive_write(const char *object, const ExportedNames *names, const char *output, Arena *arena, const char **error);
+/* Writes the C header of a model: runtime/cai.h in the model's name. */
+bool header_write(const Program *program, const char *prefix, const char *runtime_dir, const char *path, const char **error);
+bool header_is_ours(const char *path); /* whether the file is one that header_write wrote, or is not there */
 
 #endif

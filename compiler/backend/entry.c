@@ -86,12 +86,12 @@ static LLVMValueRef make_dim(Entry *e, Dim dim) {
     return make_struct(m, fields, COUNT_OF(fields), sizeof(cai_dim));
 }
 
-static const char *type_text(Entry *e, const Port *port) {
-    Text text = {.arena = e->m->arena};
+const char *port_type_text(Arena *arena, const Port *port) {
+    Text text = {.arena = arena};
     shape_print(&text, port->node->shape);
     const char *shape = text_string(&text);
     const char *sizes = strchr(shape, '[');
-    return port->form == FORM_IMAGE ? arena_printf(e->m->arena, "image%s", sizes ? sizes : "[]") : shape;
+    return port->form == FORM_IMAGE ? arena_printf(arena, "image%s", sizes ? sizes : "[]") : shape;
 }
 
 static LLVMValueRef make_labels(Module *m, const Port *port) {
@@ -106,7 +106,7 @@ static LLVMValueRef make_port(Entry *e, const Port *port) {
     LLVMValueRef *dims = NEW_ARRAY(m->arena, LLVMValueRef, shape.rank);
     for (int i = 0; i < shape.rank; i++) dims[i] = make_dim(e, shape.dims[i]);
     LLVMValueRef fields[] = {
-        make_text(m, port->name), make_text(m, type_text(e, port)), make_array(m, "dims", dims, shape.rank), make_labels(m, port),
+        make_text(m, port->name), make_text(m, port_type_text(m->arena, port)), make_array(m, "dims", dims, shape.rank), make_labels(m, port),
         get_i32(m, (int)shape.type), get_i32(m, shape.rank), get_i32(m, (int)port->form), get_i32(m, (int)port->fit),
         get_i32(m, port->top), get_i32(m, port->labels ? port->label_count : 0)};
     return make_struct(m, fields, COUNT_OF(fields), sizeof(cai_port));

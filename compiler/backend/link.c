@@ -1,11 +1,12 @@
-/* Objects and the runtime become a program. The linker is run directly; which start files and libraries a static program needs
- * was found out when cai was installed, and stands in link.txt beside the runtime, a line each:
+/* Objects and the runtime become a program or a library. The linker is run directly; which start files and libraries a static program
+ * needs was found out when cai was installed, and stands in link.txt beside the runtime, a line each:
  *
  *     start FILE    before our objects, in order: crt1.o crti.o crtbeginT.o
  *     image FILE    libraries of programs that read or write pictures
  *     blas FILE     libraries of programs that call OpenBLAS
  *     system FILE   libraries of all programs: libm, libc, libgcc
  *     end FILE      after all: crtend.o crtn.o
+ *     shared FILE   what shared libraries are linked with: libc.so.6
  *
  * A file's name is as the linker finds it: absolute, or beside link.txt. */
 #include "backend/backend.h"
@@ -74,20 +75,18 @@ static const char *read_list(Link *link) {
 
 /* ---- the linker ---- */
 
-static bool add_arguments(Link *link, const char *const *objects, int count, const char *output) {
-    static const char *const options[] = {"-static", "--gc-sections", "-s", "--build-id=none", "-z", "noexecstack", "-z",
-                                          "norelro"};
-    const char *list = read_list(link);
-    if (!list) return false;
-    add(link, "ld"); /* replaced by the one that is found */
-    for (int i = 0; i < COUNT_OF(options); i++) add(link, options[i]);
+static void add_options(Link *link, const char *const *options, int count) {
+    for (int i = 0; i < count; i++) add(link, options[i]);
+}
+
+static bool add_program(Link *link, const char *list, const char *const *objects, int count) {
+    static const char *const options[] = {"-static", "--gc-sections", "-s", "-z", "norelro"};
+    add_options(link, options, COUNT_OF(options));
     /* The runtime knows its codecs by weak references only; these make the linker take them. */
     if (link->options->images) add(link, "--undefined=cai_image_decode");
     if (link->options->images) add(link, "--undefined=cai_image_write");
-    add(link, "-o");
-    add(link, output);
     if (!add_files(link, list, "start")) return false;
-    for (int i = 0; i < count; i++) add(link, objects[i]);
+    add_options(link, objects, count);
     if (link->options->blas && !strstr(list, "blas "))
         return fail(link, "OpenBLAS is not installed, which this program would call\n"
                           "  help: install libopenblas-serial-dev, then install cai again, or build without --blas");
@@ -95,9 +94,39 @@ static bool add_arguments(Link *link, const char *const *objects, int count, con
     add(link, "--start-group");
     if (!add_files(link, list, "system")) return false;
     add(link, "--end-group");
-    if (!add_files(link, list, "end")) return false;
+    return add_files(link, list, "end");
+}
+
+/* What a library has of the runtime is what the functions of cai.h need. */
+static bool add_object(Link *link, const char *const *objects, int count) {
+    static const char *const options[] = {"-r", "--undefined=cai_model_run", "--undefined=cai_model_to_pixels"};
+    add_options(link, options, COUNT_OF(options));
+    add_options(link, objects, count);
+    return add_file(link, "libcai_runtime.a");
+}
+
+static bool add_shared(Link *link, const char *list, const char *const *objects, int count) {
+    static const char *const options[] = {"-shared", "--gc-sections", "-s", "-z", "relro", "-z", "now", "-z", "defs"};
+    add_options(link, options, COUNT_OF(options));
+    add(link, arena_printf(link->arena, "-soname=lib%s.so", link->options->prefix));
+    add_options(link, objects, count);
+    return add_files(link, list, "shared");
+}
+
+static bool add_arguments(Link *link, const char *const *objects, int count, const char *output) {
+    static const char *const options[] = {"ld" /* replaced by the one that is found */, "--build-id=none", "-z", "noexecstack", "-o"};
+    const char *list = read_list(link);
+    if (!list) return false;
+    add_options(link, options, COUNT_OF(options));
+    add(link, output);
+    bool added = false;
+    switch (link->options->form) {
+    case LINK_PROGRAM: added = add_program(link, list, objects, count); break;
+    case LINK_OBJECT: added = add_object(link, objects, count); break;
+    case LINK_SHARED: added = add_shared(link, list, objects, count); break;
+    }
     add(link, NULL);
-    return true;
+    return added;
 }
 
 /* What the linker says goes to the file `log`, and into the message from there. */
@@ -136,16 +165,18 @@ static bool run_linker(Link *link, FILE *log) {
 }
 
 static bool link_to(Link *link, const char *const *objects, int count, const char *output) {
+    const LinkOptions *options = link->options;
     FILE *log = tmpfile();
     if (!log) return fail(link, arena_printf(link->arena, "no temporary file can be made: %s", strerror(errno)));
     bool done = add_arguments(link, objects, count, output) && run_linker(link, log);
     fclose(log);
-    return done;
+    if (!done || options->form != LINK_OBJECT) return done;
+    return export_symbols(output, options->prefix, options->exported, link->arena, link->error);
 }
 
 /* The linker makes a new file of the name that cai_output reserved beside the output's, which signals remove; it is renamed then. */
-bool link_program(const char *const *objects, int count, const char *output, const LinkOptions *options, Arena *arena,
-                  const char **error) {
+bool link_output(const char *const *objects, int count, const char *output, const LinkOptions *options, Arena *arena,
+                 const char **error) {
     Link link = {.arena = arena, .options = options, .error = error};
     cai_output file;
     cai_error failed;

@@ -1,4 +1,4 @@
-/* cai build: makes a program of a model. */
+/* cai build: makes a program or a library of a model. */
 #include "commands/commands.h"
 #include "passes/passes.h"
 
@@ -21,8 +21,20 @@ static int no_pass(Session *session) {
     return session_usage(session, "there is no pass `%s`; the passes are %s", session->options->after, text_string(&all));
 }
 
+static int check_kind(Session *session) {
+    const Options *o = session->options;
+    OutputKind kind;
+    if (!output_kind(o->kind, &kind)) return session_usage(session, "--kind is program, shared, static or object, not `%s`", o->kind);
+    if (kind == OUTPUT_PROGRAM && o->name) return session_usage(session, "--name is of libraries: give --kind shared, static or object");
+    if (kind != OUTPUT_PROGRAM && o->blas) return session_usage(session, "--blas makes programs only: a library would bring all of OpenBLAS");
+    if (o->name && !is_c_name(o->name))
+        return session_usage(session, "--name becomes the beginning of C names, letters, digits and _, and `%s` cannot", o->name);
+    return EXIT_GOOD;
+}
+
 int command_build(Session *session) {
     const Options *o = session->options;
+    if (check_kind(session)) return EXIT_USAGE;
     if (o->rest.count > 1) return session_usage(session, "one model is built, and `%s` is one more", o->rest.items[1]);
     if (o->init && o->weights.count > 0) return session_usage(session, "--weights and --init exclude each other");
     if (o->emit && !is_stage(o->emit))

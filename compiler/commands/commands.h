@@ -15,7 +15,7 @@ typedef struct Options {
     const char *command;
     const char *file;          /* FILE; of `cai new`: NAME */
     Vec(const char *) rest;    /* what stands after FILE and is not ours: a model's name, inputs, the program's options */
-    const char *output, *init, *rename, *target, *emit, *after, *format, *message_format;
+    const char *output, *kind, *name, *init, *rename, *target, *emit, *after, *format, *message_format;
     Vec(WeightFile) weights;
     Vec(Define) defines;
     bool explain, time_passes, blas, no_winograd, reference, compare, help;
@@ -70,7 +70,23 @@ bool build_elaborate_all(Session *session, Library *library, ModelList *models);
 Weights *build_weights(Session *session, const ModelList *models);
 const Target *build_target(Session *session);
 Graph *build_passes(Session *session, Graph *graph, const char *after);
-bool build_program(Session *session, Graph *graph, Weights *weights, const char *output);
+bool build_program(Session *session, Graph *graph, Weights *weights, const char *path); /* NULL: after the model */
+
+/* ---- output.c: what is built ---- */
+
+typedef enum OutputKind { OUTPUT_PROGRAM, OUTPUT_SHARED, OUTPUT_STATIC, OUTPUT_OBJECT } OutputKind;
+
+typedef struct Output {
+    OutputKind kind;
+    const char *path;
+    const char *prefix, *header; /* of a library: what its functions begin with, and where their header goes */
+} Output;
+
+bool output_kind(const char *word, OutputKind *kind); /* word NULL: a program. False where there is no such kind */
+bool is_c_name(const char *text);
+Output output_plan(Session *session, const char *model, const char *path); /* path NULL: named after the model */
+bool output_check(Session *session, const Output *output);                 /* whether it can be written; else has said so */
+bool output_link(Session *session, const Program *program, const char *code, const char *data, const Output *output);
 
 /* ---- a file each ---- */
 int command_check(Session *session);

@@ -14,7 +14,11 @@ typedef struct Option {
 #define FIELD(name) offsetof(Options, name)
 #define CHECK_BUILD_RUN_SUMMARY " check build run summary "
 static const Option table[] = {
-    {"-o", "OUT", OPTION_TEXT, FIELD(output), " build ", "the program to write (default: the model's name)"},
+    {"-o", "OUT", OPTION_TEXT, FIELD(output), " build ", "the program or library to write (default: after the model's name)"},
+    {"--kind", "KIND", OPTION_TEXT, FIELD(kind), " build ",
+     "what to make: program (default); shared, static or object: a library, with its C header beside it"},
+    {"--name", "PREFIX", OPTION_TEXT, FIELD(name), " build ",
+     "what a library's functions and its header are called after (default: the model)"},
     {"--weights", "[PATH=]FILE", OPTION_WEIGHTS, FIELD(weights), " build run ",
      "trained weights, a .safetensors file; with PATH=, for the layers below that path; may be repeated"},
     {"--init", "SEED", OPTION_TEXT, FIELD(init), " build run ", "random weights that SEED decides, instead of trained ones"},

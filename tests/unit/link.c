@@ -40,7 +40,7 @@ static void check_failure(Site *site, const char *output, bool images, const cha
     const char *error = NULL, *object = arena_printf(site->arena, "%s/broken.o", site->folder);
     LinkOptions options = {.runtime_dir = site->folder, .images = images};
     int before = files_in(site->folder);
-    CU_ASSERT_FALSE(link_program(&object, 1, output, &options, site->arena, &error));
+    CU_ASSERT_FALSE(link_output(&object, 1, output, &options, site->arena, &error));
     if (!error || !strstr(error, words)) fprintf(stderr, "\nwanted \"%s\", got \"%s\"\n", words, error ? error : "nothing");
     CU_ASSERT(error && strstr(error, words));
     CU_ASSERT_EQUAL(files_in(site->folder), before);
@@ -68,7 +68,7 @@ static void test_no_linker(void) {
     setenv("PATH", site.folder, 1);
     const char *error = NULL;
     LinkOptions options = {.runtime_dir = site.folder};
-    CU_ASSERT_FALSE(link_program(NULL, 0, site.output, &options, site.arena, &error));
+    CU_ASSERT_FALSE(link_output(NULL, 0, site.output, &options, site.arena, &error));
     setenv("PATH", path, 1);
     free(path);
     CU_ASSERT(error && strstr(error, "no linker") && strstr(error, "binutils"));
