@@ -84,11 +84,12 @@ static bool failed(Session *s, const char *code, const char *error) {
 static bool make_objects(Session *s, const Program *program, Weights *weights, const char *code, const char *data, CodeSize *size) {
     const char *error = "";
     Stopwatch watch = stopwatch_start();
-    EmitOptions options = {.verify = getenv("CAI_VERIFY") != NULL, .progress = progress_kernels, .size = size};
+    CacheHits hits = {0};
+    EmitOptions options = {.verify = getenv("CAI_VERIFY") != NULL, .progress = progress_kernels, .size = size, .cache = kernel_cache(s), .hits = &hits};
     bool emitted = backend_object(program, &options, code, &error);
     progress_end();
     if (!emitted) return failed(s, "backend", error);
-    stopwatch_lap(s, &watch, "code");
+    stopwatch_lap_with(s, &watch, "code", arena_printf(s->arena, "%d kernels, %d from the cache", hits.all, hits.found));
     RefSource source = weights_source(weights);
     bool packed = weights_object(program, &source, data, progress_weights, &error);
     progress_end();

@@ -36,6 +36,7 @@ void module_free(Module *module);
 LLVMValueRef get_function(Module *m, const char *name, LLVMTypeRef type);
 /* Begins the body of any function: an entry block for sizes and a block for the rest, in which the builder then stands. */
 void begin_body(Module *m, LLVMValueRef function);
+LLVMValueRef get_kernel(Module *m, const char *name); /* of this module, or declared: another module has it */
 /* Begins a function of type cai_kernel and places the builder in its body; finish_kernel adds the return. */
 LLVMValueRef begin_kernel(Module *m, const char *name);
 void finish_kernel(Module *m);
@@ -212,6 +213,26 @@ LLVMValueRef emit_element_number(Module *m, const Node *node, const Point *point
 void emit_entry(Module *m, const Program *program);
 const char *port_type_text(Arena *arena, const Port *port); /* "image[N, 3, H, W]" */
 
+/* ---- join.c ---- */
+
+typedef struct Object { const unsigned char *bytes; uint64_t count; } Object; /* a file in memory */
+/* ELF objects as one, in `arena`; of what they define, only the last one's symbols remain global. */
+Object join_objects(Arena *arena, const Object *objects, int count);
+
+/* ---- cache.c: kernels that were compiled before ---- */
+
+typedef struct KernelCache {
+    const char *folder;   /* is there */
+    uint64_t compiler;    /* changes with the compiler */
+    int64_t most_bytes;   /* that all entries may have; 0: 256 MB */
+} KernelCache;
+typedef struct CacheHits { int found, all; } CacheHits;
+
+/* Several threads may call these, and several builds have the same folder. */
+bool cache_find(const KernelCache *cache, Object key, Object *object); /* object->bytes is malloc'd */
+void cache_store(const KernelCache *cache, Object key, Object object);
+void cache_trim(const KernelCache *cache); /* drops what was not used for longest, until the rest is small enough */
+
 /* ---- emit.c: the stage ---- */
 
 typedef struct CodeSize { uint64_t code, tables; } CodeSize; /* bytes of the object: instructions, and constants */
@@ -222,6 +243,8 @@ typedef struct EmitOptions {
     bool verify;
     void (*progress)(int done, int all);
     CodeSize *size;   /* for --explain: filled where not NULL and an object is written */
+    const KernelCache *cache; /* NULL: none */
+    CacheHits *hits;  /* for --time-passes: filled where not NULL */
 } EmitOptions;
 
 /* Emits every distinct kernel and the tables, and writes an object file. False, with *error (in program->arena), where LLVM or

@@ -226,8 +226,7 @@ static Texts make_texts(Entry *e, const Kernel *kernel) {
 /* Operations and bytes are told with the first phase; `more` are to come. */
 static LLVMValueRef make_launch(Entry *e, const Kernel *kernel, const Texts *texts, const Phase *phase, int more) {
     Module *m = e->m;
-    LLVMValueRef function = LLVMGetNamedFunction(m->module, phase->name);
-    CHECK(function);
+    LLVMValueRef function = get_kernel(m, phase->name);
     bool first = more == phase_count(kernel) - 1;
     LLVMValueRef fields[] = {
         function, make_text(m, phase->name), make_text(m, kernel->kind->name), texts->path, texts->source, texts->arguments,

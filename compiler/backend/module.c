@@ -110,9 +110,21 @@ void begin_body(Module *m, LLVMValueRef function) {
     LLVMPositionBuilderAtEnd(m->builder, body);
 }
 
-LLVMValueRef begin_kernel(Module *m, const char *name) {
+static LLVMTypeRef get_kernel_type(Module *m) {
     LLVMTypeRef parameters[] = {m->pointer, m->pointer, m->i64, m->i64, m->pointer};
-    LLVMValueRef function = get_function(m, name, LLVMFunctionType(m->none, parameters, COUNT_OF(parameters), 0));
+    return LLVMFunctionType(m->none, parameters, COUNT_OF(parameters), 0);
+}
+
+LLVMValueRef get_kernel(Module *m, const char *name) {
+    LLVMValueRef function = LLVMGetNamedFunction(m->module, name);
+    if (function) return function;
+    function = LLVMAddFunction(m->module, name, get_kernel_type(m));
+    LLVMSetVisibility(function, LLVMHiddenVisibility);
+    return function;
+}
+
+LLVMValueRef begin_kernel(Module *m, const char *name) {
+    LLVMValueRef function = get_function(m, name, get_kernel_type(m));
     LLVMSetLinkage(function, LLVMInternalLinkage);
     add_attribute(m, function, 1, "noalias");
     add_attribute(m, function, 2, "noalias");

@@ -18,7 +18,7 @@ typedef struct Options {
     const char *output, *kind, *name, *init, *rename, *target, *emit, *after, *format, *message_format;
     Vec(WeightFile) weights;
     Vec(Define) defines;
-    bool explain, time_passes, blas, no_winograd, reference, compare, help;
+    bool explain, time_passes, blas, no_winograd, no_cache, reference, compare, help;
 } Options;
 
 /* Reads the arguments after the command's name. False where they are wrong, which has then been said. */
@@ -53,6 +53,14 @@ typedef struct Stopwatch {
 } Stopwatch;
 Stopwatch stopwatch_start(void);
 void stopwatch_lap(const Session *session, Stopwatch *watch, const char *stage);
+void stopwatch_lap_with(const Session *session, Stopwatch *watch, const char *stage, const char *note);
+
+/* ---- cache.c ---- */
+
+const char *program_cache(Session *session); /* the folder of built programs; NULL where it cannot be made, which is then said */
+const struct KernelCache *kernel_cache(Session *session); /* NULL where there is none, or none is wanted */
+uint64_t file_identity(const char *path, uint64_t hash);  /* changes when the file does */
+uint64_t compiler_identity(void);
 
 /* A file beside `output` that is removed by scratch_remove, or by a signal that ends cai. */
 const char *scratch_file(Session *session, const char *output, const char *ending);

@@ -37,6 +37,7 @@ static const Option table[] = {
      "compute matrix products of two computed operands by OpenBLAS: 25 MB more of program"},
     {"--no-winograd", NULL, OPTION_FLAG, FIELD(no_winograd), " build run ",
      "compute every convolution directly: smaller programs, smaller rounding errors, 2 to 3 times slower 3x3 convolutions"},
+    {"--no-cache", NULL, OPTION_FLAG, FIELD(no_cache), " build run ", "compile every kernel anew, and keep none for later builds"},
     {"--reference", NULL, OPTION_FLAG, FIELD(reference), " run ",
      "evaluate in double precision by plain loops, without compiling"},
     {"--compare", NULL, OPTION_FLAG, FIELD(compare), " run ", "run both ways and print the error layer by layer"},

@@ -14,13 +14,6 @@
 
 static uint64_t hash_text(const char *text, uint64_t hash) { return text ? hash_bytes(text, strlen(text) + 1, hash) : hash * 31; }
 
-static uint64_t hash_file(const char *path, uint64_t hash) {
-    struct stat status = {0};
-    if (stat(path, &status) != 0) return hash;
-    int64_t figures[] = {status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
-    return hash_bytes(figures, sizeof figures, hash);
-}
-
 static uint64_t hash_labels(const Graph *graph, uint64_t hash) {
     for (int i = 0; i < graph->outputs.count; i++)
         for (int k = 0; graph->outputs.items[i].labels && k < graph->outputs.items[i].label_count; k++)
@@ -31,8 +24,8 @@ static uint64_t hash_labels(const Graph *graph, uint64_t hash) {
 /* Everything that can change the program: this compiler, the sources, the options, the weights. */
 static uint64_t content_hash(Session *s, const Library *library, const Graph *graph, const Weights *weights, const Target *target) {
     const Options *o = s->options;
-    uint64_t hash = hash_file("/proc/self/exe", hash_text(CAI_VERSION, 0));
-    hash = hash_file(arena_printf(s->arena, "%s/libcai_runtime.a", s->runtime_dir), hash);
+    uint64_t hash = compiler_identity();
+    hash = file_identity(arena_printf(s->arena, "%s/libcai_runtime.a", s->runtime_dir), hash);
     for (int i = 0; library_source(library, i); i++) {
         hash = hash_text(library_source(library, i)->path, hash);
         hash = hash_bytes(library_source(library, i)->text, library_source(library, i)->length, hash);
@@ -45,26 +38,6 @@ static uint64_t content_hash(Session *s, const Library *library, const Graph *gr
 }
 
 /* ---- the cache ---- */
-
-static bool make_folder(Session *s, const char *path) {
-    char *copy = arena_printf(s->arena, "%s", path);
-    for (char *slash = strchr(copy + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = 0;
-        mkdir(copy, 0777);
-        *slash = '/';
-    }
-    if (mkdir(copy, 0777) == 0 || errno == EEXIST) return true;
-    Diagnostic *d = diag_error(&s->diag, "cache", (Span){0}, "the cache %s cannot be made: %s", path, strerror(errno));
-    diag_help(&s->diag, d, "XDG_CACHE_HOME says where caches are; `cai build` needs none");
-    return false;
-}
-
-static const char *cache_folder(Session *s) {
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    const char *path =
-        cache && *cache ? arena_printf(s->arena, "%s/cai", cache) : arena_printf(s->arena, "%s/.cache/cai", home ? home : "/tmp");
-    return make_folder(s, path) ? path : NULL;
-}
 
 /* Forgets the oldest programs beyond CACHED_MAX. */
 static void trim_cache(Session *s, const char *folder) {
@@ -97,7 +70,7 @@ char **run_arguments(Session *s, const char *name, int first) {
 
 static int run_built(Session *s, const Library *library, Graph *graph, Weights *weights, int first) {
     const Target *target = build_target(s);
-    const char *folder = target ? cache_folder(s) : NULL;
+    const char *folder = target ? program_cache(s) : NULL;
     if (!folder) return session_end(s);
     uint64_t hash = content_hash(s, library, graph, weights, target);
     const char *program = arena_printf(s->arena, "%s/%s-%016llx", folder, graph->model, (unsigned long long)hash);

@@ -83,11 +83,13 @@ static double milliseconds(void) {
 
 Stopwatch stopwatch_start(void) { return (Stopwatch){milliseconds()}; }
 
-void stopwatch_lap(const Session *session, Stopwatch *watch, const char *stage) {
+void stopwatch_lap_with(const Session *session, Stopwatch *watch, const char *stage, const char *note) {
     double now = milliseconds();
-    if (session->options->time_passes) fprintf(stderr, "%-12s %8.2f ms\n", stage, now - watch->begin);
+    if (session->options->time_passes) fprintf(stderr, "%-12s %8.2f ms%s%s\n", stage, now - watch->begin, *note ? "    " : "", note);
     watch->begin = now;
 }
+
+void stopwatch_lap(const Session *session, Stopwatch *watch, const char *stage) { stopwatch_lap_with(session, watch, stage, ""); }
 
 /* ---- scratch files ---- */
 
