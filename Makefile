@@ -25,8 +25,8 @@ LLD       := $(shell $(LLVM) --bindir 2>/dev/null)
 LINK      := $(CC) -no-pie $(filter -fsanitize%,$(CFLAGS)) $(if $(wildcard $(LLD)/ld.lld),-B$(LLD) -fuse-ld=lld)
 
 # What a Debian 12 needs to build cai, to build with it, and to test it.
-PACKAGES  := gcc make binutils libc6-dev llvm-19-dev lld-19 flex bison libpng-dev libjpeg-dev libjson-c-dev zlib1g-dev \
-             libopenblas-serial-dev libcunit1-dev clang-19 libclang-rt-19-dev
+PACKAGES  := gcc g++ make binutils libc6-dev llvm-19-dev lld-19 flex bison libpng-dev libjpeg-dev libjson-c-dev zlib1g-dev \
+             libopenblas-serial-dev libcunit1-dev clang-19 libclang-rt-19-dev python3-numpy
 
 # Commands are told in short; V=1 shows them whole.
 Q         := $(if $(V),,@)

@@ -118,7 +118,7 @@ static bool open_session(Session *s, cai_error *error) {
     if (!s->context) return false;
     const char *guard = getenv("CAI_GUARD");
     cai_context_watch(s->context, cai_clock_started, s->clock);
-    cai_context_guard(s->context, guard && *guard && strcmp(guard, "0") != 0);
+    cai_context_run_by(s->context, guard && *guard && strcmp(guard, "0") != 0 ? cai_run_guarded : NULL);
     return true;
 }
 

@@ -15,7 +15,8 @@ typedef struct Arena { /* slots and scratch; `base` is such that base + bytes + 
 struct cai_context {
     const cai_program *program;
     cai_pool *pool;
-    bool prepared, guarded;
+    bool prepared;
+    cai_runner runner;
     int64_t *symbols, *sizes; /* in use, as program.h has them */
     int64_t *new_symbols, *new_sizes; /* being prepared: swapped in when all is well */
     void **arguments;         /* of the launch that runs */
@@ -321,15 +322,15 @@ static void run_launch(cai_context *context, const cai_launch *launch, int64_t r
     cai_pool_run(context->pool, call_kernel, &call, sizes[launch->tasks]);
 }
 
-void cai_context_guard(cai_context *context, bool guarded) { context->guarded = guarded; }
+void cai_context_run_by(cai_context *context, cai_runner runner) { context->runner = runner; }
 
 bool cai_context_run(cai_context *context, const void *const *inputs, void *const *outputs, int64_t seed, cai_error *error) {
     if (!context->prepared) return cai_fail(error, CAI_BAD_USAGE, "a context runs only after its sizes were prepared");
     const cai_program *program = context->program;
     context->symbols[program->symbol_count] = seed;
-    if (context->guarded) {
+    if (context->runner) {
         cai_run run = {context->pool, context->symbols, context->sizes, inputs, outputs, context->arguments, context->watch, context->watch_data};
-        return cai_run_guarded(program, &run, error);
+        return context->runner(program, &run, error);
     }
     uint64_t mode = cai_flush_denormals();
     cai_pool_enter(context->pool);

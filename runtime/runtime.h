@@ -112,12 +112,6 @@ bool cai_context_run(cai_context *context, const void *const *inputs, void *cons
  * launches: for --time and --profile. */
 void cai_context_watch(cai_context *context, void (*watch)(void *data, int launch), void *data);
 
-/* Whether runs are guarded (guard.c): slow, and an access outside a buffer is an error that names the kernel, or ends the program with
- * such a text. */
-void cai_context_guard(cai_context *context, bool guarded);
-
-/* ---- guard.c ---- */
-
 typedef struct cai_run { /* what a run needs besides the program; arguments: room for those of any launch */
     cai_pool *pool;
     const int64_t *symbols, *sizes;
@@ -127,6 +121,13 @@ typedef struct cai_run { /* what a run needs besides the program; arguments: roo
     void (*watch)(void *data, int launch); /* as cai_context_watch has it, or NULL */
     void *watch_data;
 } cai_run;
+typedef bool (*cai_runner)(const cai_program *program, const cai_run *run, cai_error *error);
+/* Runs by another function from now on, or by our own (NULL). By pointer, so that libraries go without it. */
+void cai_context_run_by(cai_context *context, cai_runner runner);
+
+/* ---- guard.c ---- */
+
+/* Guarded runs: slow, and an access outside a buffer is an error that names the kernel, or ends the program with such a text. */
 bool cai_run_guarded(const cai_program *program, const cai_run *run, cai_error *error);
 
 /* "height", or "axis 2" where the port is no picture. */

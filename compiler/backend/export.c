@@ -1,7 +1,8 @@
 /* Gives a library its names. The objects of a model and its runtime were linked into one (ld -r); in its symbol table cai_model_NAME
  * becomes PREFIX_NAME, and all else that it defines becomes local, so that any number of models, of any versions of cai, link into
  * one program. The table is rewritten where it lies (locals stand before the others, so entries move, and relocations name
- * entries by number); the table of names, which grows, is put at the file's end. The file is the linker's own, so it is well formed. */
+ * entries by number); the table of names is made anew, at the file's end, without those of the files that the linker read: equal
+ * models make equal libraries. The file is the linker's own, so it is well formed. */
 #include "backend/backend.h"
 #include <elf.h>
 #include <errno.h>
@@ -21,7 +22,7 @@ typedef struct Table {
     Elf64_Sym *symbols; /* a copy, in the old order */
     uint32_t *numbers;  /* old -> new */
     const char *names;
-    Text added;         /* names, to stand behind the old ones */
+    Text added;         /* the new table of names */
     const char *prefix;
     const char **error;
 } Table;
@@ -59,6 +60,8 @@ static bool open_table(Table *t) {
     t->numbers = NEW_ARRAY(t->arena, uint32_t, t->count);
     memcpy(t->symbols, t->file + t->symtab->sh_offset, t->symtab->sh_size);
     t->added = (Text){.arena = t->arena};
+    text_add_bytes(&t->added, "", 1);
+    if (header->e_shstrndx == t->symtab->sh_link) return fail(t, "the linker made one table of the names of sections and symbols");
     return true;
 }
 
@@ -73,29 +76,39 @@ static bool is_free(Table *t, const char *name) {
     return true;
 }
 
-static bool rename_symbol(Table *t, Elf64_Sym *symbol, ExportedNames *exported) {
+static void set_name(Table *t, Elf64_Sym *symbol, const char *name) {
+    symbol->st_name = (uint32_t)t->added.length;
+    text_add_bytes(&t->added, name, strlen(name) + 1);
+}
+
+static bool export_symbol(Table *t, Elf64_Sym *symbol, ExportedNames *exported) {
     const char *name = arena_printf(t->arena, "%s_%s", t->prefix, name_of(t, symbol) + strlen(ours));
     if (!is_free(t, name)) return false;
-    symbol->st_name = (uint32_t)t->strtab->sh_size + (uint32_t)t->added.length;
+    set_name(t, symbol, name);
     symbol->st_other = STV_DEFAULT;
-    text_add(&t->added, "%s", name);
-    text_add_bytes(&t->added, "", 1);
-    vec_push(t->arena, exported, name);
+    if (exported) vec_push(t->arena, exported, name);
     return true;
+}
+
+static void keep_symbol(Table *t, Elf64_Sym *symbol, bool global) {
+    bool named = symbol->st_name && ELF64_ST_TYPE(symbol->st_info) != STT_FILE;
+    if (named) set_name(t, symbol, name_of(t, symbol));
+    else symbol->st_name = 0;
+    if (global) return;
+    symbol->st_info = ELF64_ST_INFO(STB_LOCAL, ELF64_ST_TYPE(symbol->st_info));
+    symbol->st_other = STV_DEFAULT;
 }
 
 static bool rewrite_symbols(Table *t, ExportedNames *exported) {
     Elf64_Sym *to = (Elf64_Sym *)(t->file + t->symtab->sh_offset);
     uint32_t next = 0;
-    for (int global = 0; global <= 1; global++) {
+    for (int pass = 0; pass <= 1; pass++) {
+        const bool global = pass; /* locals first */
         for (int i = 0; i < t->count; i++) {
             Elf64_Sym symbol = t->symbols[i];
-            if (stays_global(t, &symbol) != (bool)global) continue;
-            if (is_exported(t, &symbol) && !rename_symbol(t, &symbol, exported)) return false;
-            if (!global && is_global(&symbol)) {
-                symbol.st_info = ELF64_ST_INFO(STB_LOCAL, ELF64_ST_TYPE(symbol.st_info));
-                symbol.st_other = STV_DEFAULT;
-            }
+            if (stays_global(t, &symbol) != global) continue;
+            if (!is_exported(t, &symbol)) keep_symbol(t, &symbol, global);
+            else if (!export_symbol(t, &symbol, exported)) return false;
             t->numbers[i] = next;
             to[next++] = symbol;
         }
@@ -120,17 +133,17 @@ static void rewrite_relocations(Table *t) {
 }
 
 static bool append_names(Table *t, int descriptor) {
-    Text all = {.arena = t->arena};
-    text_add_bytes(&all, t->names, t->strtab->sh_size);
-    text_add_bytes(&all, text_string(&t->added), t->added.length);
-    for (size_t done = 0; done < all.length;) {
-        ssize_t count = pwrite(descriptor, text_string(&all) + done, all.length - done, (off_t)(t->bytes + done));
+    const char *names = text_string(&t->added);
+    const size_t size = t->added.length;
+    for (size_t done = 0; done < size;) {
+        ssize_t count = pwrite(descriptor, names + done, size - done, (off_t)(t->bytes + done));
         if (count < 0 && errno == EINTR) continue;
         if (count <= 0) return fail(t, arena_printf(t->arena, "the library cannot be written: %s", strerror(errno)));
         done += (size_t)count;
     }
+    memset(t->file + t->strtab->sh_offset, 0, t->strtab->sh_size);
     t->strtab->sh_offset = t->bytes;
-    t->strtab->sh_size = all.length;
+    t->strtab->sh_size = size;
     return true;
 }
 

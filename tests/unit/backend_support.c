@@ -110,7 +110,7 @@ bool run_compiled(Compiled *compiled, int threads, double **outputs) {
     for (int i = 0; i < graph->outputs.count; i++) out[i] = fenced(bytes_of(t, &graph->outputs.items[i]));
     cai_pool *pool = cai_pool_new(threads);
     cai_context *context = cai_context_new(compiled->program, pool, &error);
-    if (context) cai_context_guard(context, threads == 1);
+    if (context) cai_context_run_by(context, threads == 1 ? cai_run_guarded : NULL);
     bool done = context && cai_context_prepare_symbols(context, t->symbols, &error) &&
                 cai_context_run(context, in, out, 42, &error);
     if (!done) complain("run", error.message);

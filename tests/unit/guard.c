@@ -73,7 +73,7 @@ static float run(cai_kernel first, char *message) {
     cai_error error = {.message = ""};
     cai_pool *pool = cai_pool_new(1);
     cai_context *context = cai_context_new(&program, pool, &error);
-    cai_context_guard(context, true);
+    cai_context_run_by(context, cai_run_guarded);
     if (cai_context_prepare(context, shapes, &error)) cai_context_run(context, (const void *[]){x}, (void *[]){&y}, 0, &error);
     cai_context_free(context);
     cai_pool_free(pool);
