@@ -32,8 +32,10 @@ static LLVMTargetMachineRef machine_new(Arena *arena, const Target *target, cons
         LLVMDisposeMessage(message);
         return NULL;
     }
-    return LLVMCreateTargetMachine(found, target->llvm_triple, target->llvm_cpu, target->llvm_features, LLVMCodeGenLevelDefault,
-                                   LLVMRelocPIC, LLVMCodeModelSmall);
+    LLVMTargetMachineRef machine = LLVMCreateTargetMachine(found, target->llvm_triple, target->llvm_cpu, target->llvm_features,
+                                                           LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelSmall);
+    LLVMSetTargetMachineAsmVerbosity(machine, 1); /* --emit=asm says which loops there are, and what is spilled */
+    return machine;
 }
 
 static void set_types(Module *m) {

@@ -1,8 +1,7 @@
 /* The kernels against the reference, on the shapes of tests/kernels/shapes.txt: whole numbers, so that every sum is exact,
- * for both targets, on one thread and on three. And their inner loops: no vector register may be spilled there. */
+ * for both targets, on one thread and on three. */
 #include "backend_support.h"
 #include "../kernels/shape.h"
-#include <ctype.h>
 
 static const char *const targets[] = {"x86-64-v3", "x86-64-v4"};
 static const char shapes_path[] = "tests/kernels/shapes.txt";
@@ -146,58 +145,6 @@ static void test_three_axes(void) { compare_on_targets(make_three_axes, "three a
 static void test_types(void) { compare_on_targets(make_types, "types"); }
 static void test_uneven(void) { compare_on_targets(make_uneven, "uneven"); }
 
-/* ---- inner loops ---- */
-
-static bool is_watched(const char *function) { return strncmp(function, "conv_", 5) == 0 || strncmp(function, "mat", 3) == 0; }
-
-/* Spills of vector registers between a label and a jump back to it: the innermost loops of convolutions and matrix products.
- * What is addressed with an index beside the stack pointer is an array there, a panel of a matrix. */
-static int spills_in_loops(const char *text) {
-    Arena *arena = arena_new();
-    char *copy = arena_strndup(arena, text, strlen(text)), *label = NULL;
-    int in_loop = 0, all = 0;
-    bool watched = false;
-    for (char *line = copy, *end; line; line = end) {
-        end = strchr(line, '\n');
-        if (end) *end++ = 0;
-        if (isalpha((unsigned char)line[0])) watched = is_watched(line);
-        if (strncmp(line, ".LBB", 4) == 0) {
-            label = line;
-            label[strcspn(label, ":")] = 0;
-            in_loop = 0;
-        }
-        bool vector = strstr(line, "xmm") || strstr(line, "ymm") || strstr(line, "zmm");
-        if (watched && vector && strstr(line, "(%rsp)")) in_loop++;
-        if (line[0] == '\t' && line[1] == 'j' && label && strstr(line, label)) all += in_loop;
-    }
-    arena_free(arena);
-    return all;
-}
-
-static void check_spills(const ShapeLine *shape, const char *text, void *context) {
-    const char *target = context;
-    if (!shape->timed) return;
-    TestGraph t = shape_graph(shape, 1);
-    LowerOptions options = shape_options(shape, target);
-    int spills = spills_in_loops(print_compiled(&t, &options, "asm"));
-    if (spills) fprintf(stderr, "\n%s: %d spilled registers in inner loops (%s)\n", text, spills, target);
-    CU_ASSERT(spills == 0);
-    arena_free(t.arena);
-}
-
-static void check_line_spills(const char *text, void *context) {
-    (void)context;
-    for (int i = 0; i < COUNT_OF(targets); i++) each_shape(text, check_spills, (void *)targets[i]);
-}
-
-static void test_spills(void) { CU_ASSERT(each_line(shapes_path, check_line_spills, NULL) > 0); }
-
-static void test_spills_are_seen(void) {
-    CU_ASSERT(spills_in_loops("conv_x:\n.LBB0_1:\n\tvmovaps %zmm1, 64(%rsp)\n\tjl\t.LBB0_1\n") == 1);
-    CU_ASSERT(spills_in_loops("map_x:\n.LBB0_1:\n\tvmovaps %zmm1, 64(%rsp)\n\tjl\t.LBB0_1\n") == 0);
-    CU_ASSERT(spills_in_loops("conv_x:\n.LBB0_1:\n\tvmovaps %zmm1, 64(%rsp)\n.LBB0_2:\n\tjl\t.LBB0_2\n") == 0);
-}
-
 void suite_kernels(void) {
     CU_pSuite suite = CU_add_suite("kernels", NULL, NULL);
     CU_add_test(suite, "convolutions", test_convolutions);
@@ -207,6 +154,4 @@ void suite_kernels(void) {
     CU_add_test(suite, "three axes", test_three_axes);
     CU_add_test(suite, "types", test_types);
     CU_add_test(suite, "uneven strides and paddings", test_uneven);
-    CU_add_test(suite, "spills are seen", test_spills_are_seen);
-    CU_add_test(suite, "no spills in inner loops", test_spills);
 }
