@@ -51,6 +51,7 @@ struct cai_pool {
     int64_t tasks, unit; /* tasks are handed out in units of so many, so that their number fits 32 bits */
     atomic_int shares;
     int threads, cores;
+    int most;            /* threads asked for: workers look at it while others are being started */
     atomic_bool running, ending;
     pid_t process;       /* whose threads they are: a fork has none */
     cai_parallel_for lent; /* of the caller's pool, or NULL */
@@ -87,7 +88,7 @@ static atomic_int running_threads; /* of all pools between enter and leave */
 
 static bool may_spin(const cai_pool *pool) {
     bool counted = atomic_load_explicit(&pool->running, memory_order_relaxed);
-    return atomic_load_explicit(&running_threads, memory_order_relaxed) + (counted ? 0 : pool->threads) <= pool->cores;
+    return atomic_load_explicit(&running_threads, memory_order_relaxed) + (counted ? 0 : pool->most) <= pool->cores;
 }
 
 /* Waits until *word is (or is no longer, where `equal` is false) `value`; false when there is no more time to spin. The clock is
@@ -243,6 +244,7 @@ static void start_workers(cai_pool *pool, int threads) {
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) sigdelset(&blocked, own[i]);
     pthread_sigmask(SIG_SETMASK, &blocked, &before);
     pool->process = getpid();
+    pool->most = threads;
     pool->threads = 1;
     while (pool->threads < threads && start_worker(pool, pool->threads)) pool->threads++;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
