@@ -11,6 +11,9 @@
 %define parse.error custom
 %define parse.lac full
 %locations
+%code {
+#define YYMAXDEPTH NESTED_SYMBOLS_MAX
+}
 %param {Parser *parser}
 %expect 0
 

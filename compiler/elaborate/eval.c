@@ -3,19 +3,34 @@
 
 /* ---- names ---- */
 
-Value *frame_find(Frame *frame, Name name) {
+enum { FEW_NAMES = 24 }; /* are searched one by one */
+
+static Binding *find_indexed(Evaluator *ev, Frame *frame, Name name) {
+    if (!frame->index) frame->index = map_new(ev->arena);
+    for (; frame->indexed < frame->names.count; frame->indexed++) {
+        Name known = frame->names.items[frame->indexed].name;
+        if (known) map_set(frame->index, known, (void *)(intptr_t)(frame->indexed + 1));
+    }
+    intptr_t place = (intptr_t)map_get(frame->index, name);
+    return place ? &frame->names.items[place - 1] : NULL;
+}
+
+static Binding *find_binding(Evaluator *ev, Frame *frame, Name name) {
+    if (frame->names.count > FEW_NAMES) return find_indexed(ev, frame, name);
     for (int i = frame->names.count - 1; i >= 0; i--)
-        if (frame->names.items[i].name == name) return &frame->names.items[i].value;
+        if (frame->names.items[i].name == name) return &frame->names.items[i];
     return NULL;
 }
 
+Value *frame_find(Evaluator *ev, Frame *frame, Name name) {
+    Binding *found = find_binding(ev, frame, name);
+    return found ? &found->value : NULL;
+}
+
 void frame_bind(Evaluator *ev, Frame *frame, Name name, Value value, Span span) {
-    for (int i = 0; i < frame->names.count; i++)
-        if (frame->names.items[i].name == name) {
-            frame->names.items[i] = (Binding){name, value, span};
-            return;
-        }
-    vec_push(ev->arena, &frame->names, (Binding){name, value, span});
+    Binding *found = find_binding(ev, frame, name);
+    if (found) *found = (Binding){name, value, span};
+    else vec_push(ev->arena, &frame->names, (Binding){name, value, span});
 }
 
 static Value constant_in_itself(Evaluator *ev, const Decl *decl) {
@@ -67,7 +82,7 @@ static Value ambiguous_name(Evaluator *ev, Name name, Found found, Span span) {
 }
 
 static Value look_up(Evaluator *ev, Name name, Span span) {
-    Value *local = frame_find(ev->frame, name), constant;
+    Value *local = frame_find(ev, ev->frame, name), constant;
     if (local) return *local;
     Found found = library_find(ev->frame->unit, name);
     if (found.also) return ambiguous_name(ev, name, found, span);
@@ -81,7 +96,7 @@ static Value look_up(Evaluator *ev, Name name, Span span) {
 
 /* ---- strings, lists, tuples ---- */
 
-enum { LONGEST_STRING = 65536 };
+enum { LONGEST_STRING = 65536, BYTES_OF_A_CELL = 16 };
 
 Name evaluate_string(Evaluator *ev, const Expr *expr) {
     Text text = {.arena = ev->arena};
@@ -103,6 +118,7 @@ Name evaluate_string(Evaluator *ev, const Expr *expr) {
         report(ev, "too-large", expr->span, "this string has more than %d bytes", LONGEST_STRING);
         failed = true;
     }
+    if (!spend(ev, expr->span, (int64_t)text.length / BYTES_OF_A_CELL)) failed = true;
     return failed ? NULL : intern(ev->names, text_string(&text));
 }
 
@@ -231,7 +247,7 @@ static Value module_member(Evaluator *ev, const Expr *expr, const Unit *module) 
 }
 
 static Value evaluate_member(Evaluator *ev, const Expr *expr) {
-    if (expr->left->kind == EXPR_NAME && !strcmp(expr->left->name, "primitive") && !frame_find(ev->frame, expr->left->name)) {
+    if (expr->left->kind == EXPR_NAME && !strcmp(expr->left->name, "primitive") && !frame_find(ev, ev->frame, expr->left->name)) {
         const Builtin *primitive = primitive_find(expr->name);
         if (primitive) return (Value){.kind = VALUE_PRIMITIVE, .builtin = primitive};
         report(ev, "unknown-name", expr->span, "there is no primitive operator `%s`", expr->name);
@@ -259,7 +275,7 @@ static bool stack_is_left(Evaluator *ev, Span span) {
     char here;
     ptrdiff_t used = ev->stack - &here;
     if ((used < 0 ? -used : used) < STACK_BYTES) return true;
-    stop_evaluation(ev, "too-deep", span, "this is nested too deeply");
+    stop_evaluation(ev, "too-deep", span, "this is nested too deeply: evaluating it takes more than %d MB of stack", STACK_BYTES >> 20);
     return false;
 }
 

@@ -133,6 +133,8 @@ struct Frame { /* one run of a body, or of a pair of braces */
     const Expr *operand;   /* what stood before the arrow, for labels; may be NULL */
     const Bindings *inputs; /* what was run through, for labels */
     Bindings names;
+    Map *index;            /* where names are many: name to its place in `names`, plus 1, for the first `indexed` of them */
+    int indexed;
     Frame *body;           /* whose names of children count here: this frame, or the one around it */
     Map *claims;           /* names of children made in this run, to Claim; NULL until there is one */
     bool positional;       /* braces: children are numbered */
@@ -244,7 +246,7 @@ bool trail_explain(Evaluator *ev, Diagnostic *d, Node *a, int axis_a, const char
 /* ---- eval.c ---- */
 
 Value evaluate(Evaluator *ev, const Expr *expr);
-Value *frame_find(Frame *frame, Name name);
+Value *frame_find(Evaluator *ev, Frame *frame, Name name);
 void frame_bind(Evaluator *ev, Frame *frame, Name name, Value value, Span span);
 bool evaluate_int(Evaluator *ev, const Expr *expr, const char *what, int64_t *out);
 /* True or false; false return: an error was told or passed on. */

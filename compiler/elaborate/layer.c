@@ -125,7 +125,7 @@ static bool check_types(Evaluator *ev, const Definition *block) {
         for (int i = 0; i < parameters->count; i++) {
             const Parameter *parameter = &parameters->items[i];
             if (!parameter->type) continue;
-            Value *v = frame_find(ev->frame, parameter->name);
+            Value *v = frame_find(ev, ev->frame, parameter->name);
             fits &= check_type(ev, parameter->type, parameter->name, *v, ev->frame->call);
         }
     }
@@ -189,7 +189,7 @@ Value run_layer(Evaluator *ev, Layer *layer, const Arguments *inputs, const Expr
     ev->rounds += 3; /* a call costs more than a round of a loop */
     if (inputs->failed || !spend(ev, span, 0)) return value_error;
     if (ev->depth >= DEEPEST_CALL)
-        return stop_evaluation(ev, "too-deep", span, "`%s` is called inside itself without an end: %d calls deep",
+        return stop_evaluation(ev, "too-deep", span, "`%s` is called %d calls deep, and no deeper ones may be: does a block call itself without an end?",
                                layer_callee(layer), ev->depth);
     bool own = layer->kind != LAYER_PRIMITIVE;
     if (own && !layer->path) name_layer_by_default(ev, layer);

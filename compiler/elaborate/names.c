@@ -65,6 +65,7 @@ static void tell_unknown(Reader *reader, const Expr *expr) {
     int count;
     library_candidates(reader->unit, library->arena, &known, &count);
     Diagnostic *d = diag_error(library->diag, "unknown-name", expr->span, "`%s` is not defined", expr->name);
+    if (library->diag->errors > DIAG_KEPT_MAX) return;
     const char *near = nearest_name(expr->name, reader->names.items, reader->names.count);
     if (!near) near = nearest_name(expr->name, known, count);
     if (!near) near = nearest_builtin(library->arena, expr->name);

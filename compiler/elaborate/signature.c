@@ -79,7 +79,7 @@ static void read_define(Evaluator *ev, Name symbol, Span span, Wanted *wanted) {
 }
 
 static bool is_symbol(Evaluator *ev, const Expr *expr) {
-    if (expr->kind != EXPR_NAME || frame_find(ev->frame, expr->name)) return false;
+    if (expr->kind != EXPR_NAME || frame_find(ev, ev->frame, expr->name)) return false;
     Found found = library_find(ev->frame->unit, expr->name);
     return !(found.definition && found.definition->decl->kind == DECL_CONSTANT);
 }

@@ -53,7 +53,7 @@ static int type_rank(const TypeExpr *type) {
 }
 
 static bool is_new_name(Evaluator *ev, const Expr *expr) {
-    if (expr->kind != EXPR_NAME || frame_find(ev->frame, expr->name)) return false;
+    if (expr->kind != EXPR_NAME || frame_find(ev, ev->frame, expr->name)) return false;
     Found found = library_find(ev->frame->unit, expr->name);
     return !(found.definition && found.definition->decl->kind == DECL_CONSTANT);
 }

@@ -358,6 +358,17 @@ static bool find_floor(Dim a, int *term, int *factor) {
     return false;
 }
 
+/* The symbol of a, which has no floor divisions, that comes after `last` in the order of their indices; NULL where there is none. */
+static const Symbol *next_symbol(Dim a, const Symbol *last) {
+    const Symbol *next = NULL;
+    for (int t = 0; t < a->term_count; t++)
+        for (int f = 0; f < a->terms[t].factor_count; f++) {
+            const Symbol *symbol = a->terms[t].factors[f].symbol;
+            if ((!last || symbol->index > last->index) && (!next || symbol->index < next->index)) next = symbol;
+        }
+    return next;
+}
+
 /* The least value of a with floor divisions relaxed to rationals and every symbol h written as 1 + h', h' >= 0: sees that
  * H*W - H >= 0 and H - H//2 >= 1, which terms one by one do not. */
 static int64_t low_by_shifting(Dim a) {
@@ -368,7 +379,8 @@ static int64_t low_by_shifting(Dim a) {
         if (rounds == 12 || scale > INT64_MAX / 65536) return INT64_MIN;
         a = relax_floor(dims, a, term, factor, &scale);
     }
-    for (int s = 0; s < dims->symbols.count; s++) a = dim_substitute(dims, a, s, dim_offset(dims, dims->atoms.items[s], 1));
+    for (const Symbol *symbol = NULL; (symbol = next_symbol(a, symbol)) != NULL;)
+        a = dim_substitute(dims, a, symbol->index, dim_offset(dims, dims->atoms.items[symbol->index], 1));
     for (int t = 0; t < a->term_count; t++) {
         if (a->terms[t].factor_count == 0) low = a->terms[t].coefficient;
         else if (a->terms[t].coefficient < 0) return INT64_MIN;
@@ -400,7 +412,7 @@ bool dim_bounds(Dim a, int64_t *low, int64_t *high) {
 
 static bool evaluate_factor(const DimFactor *factor, const int64_t *symbols, int64_t *value) {
     if (factor->symbol) {
-        *value = symbols[factor->symbol->index];
+        *value = symbols ? symbols[factor->symbol->index] : factor->symbol->typical;
         return true;
     }
     if (!dim_evaluate(factor->dividend, symbols, value)) return false;
@@ -421,9 +433,9 @@ bool dim_evaluate(Dim a, const int64_t *symbols, int64_t *value) {
 }
 
 int64_t dim_typical(const Dims *dims, Dim a) {
-    int64_t value, *symbols = NEW_ARRAY(dims->arena, int64_t, dims->symbols.count);
-    for (int s = 0; s < dims->symbols.count; s++) symbols[s] = dims->symbols.items[s]->typical;
-    return dim_evaluate(a, symbols, &value) ? value : INT64_MAX;
+    (void)dims;
+    int64_t value;
+    return dim_evaluate(a, NULL, &value) ? value : INT64_MAX;
 }
 
 Dim dim_substitute(Dims *dims, Dim a, int symbol, Dim by) {

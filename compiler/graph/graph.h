@@ -38,7 +38,7 @@ Dim dim_div_exact(Dims *dims, Dim a, Dim b);           /* NULL where a/b is not 
 bool dim_is_const(Dim a, int64_t *value);              /* value may be NULL */
 int64_t dim_const_value(Dim a);                        /* only of constants */
 bool dim_bounds(Dim a, int64_t *low, int64_t *high);   /* what holds for all symbol values >= 1; INT64_MIN/MAX where unbounded */
-bool dim_evaluate(Dim a, const int64_t *symbols, int64_t *value); /* false on overflow */
+bool dim_evaluate(Dim a, const int64_t *symbols, int64_t *value); /* symbols NULL: at typical sizes; false on overflow */
 int64_t dim_typical(const Dims *dims, Dim a);          /* its value at the symbols' typical sizes */
 Dim dim_substitute(Dims *dims, Dim a, int symbol, Dim by);
 uint64_t dim_hash(Dim a);
@@ -240,6 +240,8 @@ struct Graph {
     Vec(Node *) nodes;         /* by id; inputs stand before their users */
     Vec(Port) inputs, outputs;
     Vec(Check) checks;
+    Map *check_index;          /* of the first `indexed_checks`: their conditions (require.c) */
+    int indexed_checks;
     struct Interned *interned; /* graph.c's table for hash-consing */
     const Origin *here;        /* the origin that new nodes get: elaborate and passes set it, see graph_at */
     bool adding_checks;        /* graph_try is at work: what a shape rule can't prove becomes a check */

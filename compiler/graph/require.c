@@ -48,17 +48,21 @@ static int64_t smallest(Graph *graph, Dim difference, const Symbol **symbol) {
     return high;
 }
 
-/* H >= 8 and H - 8 >= 0 are one condition. */
-static bool same_check(Graph *graph, const Check *check, CheckKind kind, Dim left, Dim right) {
-    if (check->kind != kind) return false;
-    if (kind == CHECK_DIVISIBLE) return check->left == left && check->right == right;
-    return dim_sub(graph->dims, check->left, check->right) == dim_sub(graph->dims, left, right);
+/* H >= 8 and H - 8 >= 0 are one condition: equal conditions have equal names. */
+static Name name_of_check(Graph *graph, CheckKind kind, Dim left, Dim right) {
+    bool divisible = kind == CHECK_DIVISIBLE;
+    uintptr_t parts[] = {kind, (uintptr_t)(divisible ? left : dim_sub(graph->dims, left, right)), divisible ? (uintptr_t)right : 0};
+    return intern_range(graph->names, (const char *)parts, sizeof parts);
 }
 
 void graph_check(Graph *graph, CheckKind kind, Dim left, Dim right, const char *message) {
-    for (int i = 0; i < graph->checks.count; i++)
-        if (same_check(graph, &graph->checks.items[i], kind, left, right)) return;
-    vec_push(graph->arena, &graph->checks, (Check){kind, left, right, message});
+    if (!graph->check_index) graph->check_index = map_new(graph->arena);
+    for (; graph->indexed_checks < graph->checks.count; graph->indexed_checks++) {
+        const Check *check = &graph->checks.items[graph->indexed_checks];
+        map_set(graph->check_index, name_of_check(graph, check->kind, check->left, check->right), (void *)check);
+    }
+    if (!map_get(graph->check_index, name_of_check(graph, kind, left, right)))
+        vec_push(graph->arena, &graph->checks, (Check){kind, left, right, message});
 }
 
 /* The reason, with its place before it and the size that it takes behind it. */

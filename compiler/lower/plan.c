@@ -31,7 +31,7 @@ typedef struct Tenant { /* of a slot */
 } Tenant;
 
 typedef struct Tenants {
-    Vec(Tenant) list;
+    Vec(Tenant) list;                   /* in order of their typical begins */
     int64_t typical;                    /* the slot's size */
 } Tenants;
 
@@ -147,12 +147,8 @@ static bool covers(Plan *plan, Dim a, Dim b) {
     return a == b || (dim_bounds(dim_sub(plan->dims, a, b), &low, &high) && low >= 0);
 }
 
-/* Whether a buffer that begins there is apart from all it lives with: by numbers first, which is quick, then for certain. */
-static bool fits_at(Plan *plan, const Buffer *buffer, Dim begin, int64_t typical_begin) {
-    for (int i = 0; i < plan->live.count; i++) {
-        const Tenant *other = &plan->live.items[i];
-        if (other->typical_begin < typical_begin + buffer->typical && typical_begin < other->typical_end) return false;
-    }
+/* Whether a buffer that begins there is for certain apart from all it lives with. */
+static bool fits_at(Plan *plan, const Buffer *buffer, Dim begin) {
     Dim end = dim_add(plan->dims, begin, buffer->bytes);
     for (int i = 0; i < plan->live.count; i++) {
         const Tenant *other = &plan->live.items[i];
@@ -161,10 +157,27 @@ static bool fits_at(Plan *plan, const Buffer *buffer, Dim begin, int64_t typical
     return true;
 }
 
-static void consider(Plan *plan, const Buffer *buffer, int slot, Dim begin, int64_t typical_begin, Choice *best) {
+/* True where nothing better is to be found higher up. */
+static bool consider(Plan *plan, const Buffer *buffer, int slot, Dim begin, int64_t typical_begin, Choice *best) {
     int64_t growth = max_i64(0, typical_begin + buffer->typical - plan->tenants.items[slot].typical);
-    if (growth > best->growth || (growth == best->growth && typical_begin >= best->typical_begin)) return;
-    if (fits_at(plan, buffer, begin, typical_begin)) *best = (Choice){slot, begin, growth, typical_begin};
+    if (growth > best->growth || (growth == best->growth && typical_begin >= best->typical_begin)) return true;
+    if (!fits_at(plan, buffer, begin)) return false;
+    *best = (Choice){slot, begin, growth, typical_begin};
+    return true;
+}
+
+/* Walks the gaps between those who live, which are in order of their typical begins, upwards. */
+static void search_slot(Plan *plan, const Buffer *buffer, int slot, Choice *best) {
+    const Tenant *live = plan->live.items;
+    int count = plan->live.count;
+    int64_t top = 0;
+    if ((count == 0 || live[0].typical_begin >= buffer->typical) && consider(plan, buffer, slot, dim_const(plan->dims, 0), 0, best)) return;
+    for (int i = 0; i < count; i++) {
+        top = max_i64(top, live[i].typical_end);
+        if (i + 1 < count && live[i + 1].typical_begin < top + buffer->typical) continue;
+        for (int k = 0; k <= i; k++)
+            if (live[k].typical_end == top && consider(plan, buffer, slot, live[k].end, top, best)) return;
+    }
 }
 
 /* A new slot is the last resort: it grows by the whole buffer. */
@@ -176,9 +189,7 @@ static Choice choose_place(Plan *plan, const Buffer *buffer) {
         for (int i = 0; i < tenants->list.count; i++)
             if (tenants->list.items[i].first <= buffer->last && buffer->first <= tenants->list.items[i].last)
                 vec_push(plan->scratch, &plan->live, tenants->list.items[i]);
-        consider(plan, buffer, s, dim_const(plan->dims, 0), 0, &best);
-        for (int i = 0; i < plan->live.count; i++)
-            consider(plan, buffer, s, plan->live.items[i].end, plan->live.items[i].typical_end, &best);
+        search_slot(plan, buffer, s, &best);
     }
     return best;
 }
@@ -194,6 +205,14 @@ static void add_size(Plan *plan, Slot *slot, Dim bytes) {
     vec_push(plan->program->arena, &slot->bytes, bytes);
 }
 
+/* Behind those who begin no later. */
+static void add_tenant(Plan *plan, Tenants *tenants, Tenant tenant) {
+    vec_push(plan->scratch, &tenants->list, tenant);
+    int at = tenants->list.count - 1;
+    for (; at > 0 && tenants->list.items[at - 1].typical_begin > tenant.typical_begin; at--) tenants->list.items[at] = tenants->list.items[at - 1];
+    tenants->list.items[at] = tenant;
+}
+
 static void place(Plan *plan, Buffer *buffer) {
     Program *program = plan->program;
     Choice choice = choose_place(plan, buffer);
@@ -205,7 +224,7 @@ static void place(Plan *plan, Buffer *buffer) {
     Tenants *tenants = &plan->tenants.items[choice.slot];
     Tenant tenant = {buffer->first, buffer->last, choice.begin, dim_add(plan->dims, choice.begin, buffer->bytes), choice.typical_begin,
                      choice.typical_begin + buffer->typical};
-    vec_push(plan->scratch, &tenants->list, tenant);
+    add_tenant(plan, tenants, tenant);
     tenants->typical = max_i64(tenants->typical, tenant.typical_end);
     add_size(plan, &program->slots.items[choice.slot], tenant.end);
     buffer->slot = choice.slot;

@@ -11,8 +11,8 @@
 static Diagnostic *add(Diagnostics *diag, Severity severity, const char *code, Span span, const char *format, va_list arguments) {
     Diagnostic *d = NEW(diag->arena, Diagnostic);
     *d = (Diagnostic){.severity = severity, .code = code, .span = span, .text = arena_vprintf(diag->arena, format, arguments)};
-    vec_push(diag->arena, &diag->list, d);
-    if (severity == SEVERITY_ERROR) diag->errors++;
+    int *count = severity == SEVERITY_ERROR ? &diag->errors : &diag->warnings;
+    if (++*count <= DIAG_KEPT_MAX) vec_push(diag->arena, &diag->list, d);
     return d;
 }
 
@@ -323,11 +323,21 @@ static void print_for_tools(FILE *out, const Diagnostic *d) {
     fputs("}\n", out);
 }
 
+static void print_one(const Diagnostics *diag, FILE *out, DiagFormat format, bool color, const Diagnostic *d) {
+    if (format == DIAG_JSON) print_for_tools(out, d);
+    else print_for_people(diag, out, color ? &colored : &colorless, d);
+}
+
+static void print_rest(const Diagnostics *diag, FILE *out, DiagFormat format, bool color, Severity severity, int count) {
+    if (count <= DIAG_KEPT_MAX) return;
+    const char *text = arena_printf(diag->arena, "%d more %s are not shown", count - DIAG_KEPT_MAX, severity == SEVERITY_ERROR ? "errors" : "warnings");
+    print_one(diag, out, format, color, &(Diagnostic){.severity = severity, .code = "more", .text = text});
+}
+
 void diag_print(const Diagnostics *diag, FILE *out, DiagFormat format, bool color) {
     int count;
     const Diagnostic **ordered = in_order(diag, &count);
-    for (int i = 0; i < count; i++) {
-        if (format == DIAG_JSON) print_for_tools(out, ordered[i]);
-        else print_for_people(diag, out, color ? &colored : &colorless, ordered[i]);
-    }
+    for (int i = 0; i < count; i++) print_one(diag, out, format, color, ordered[i]);
+    print_rest(diag, out, format, color, SEVERITY_WARNING, diag->warnings);
+    print_rest(diag, out, format, color, SEVERITY_ERROR, diag->errors);
 }

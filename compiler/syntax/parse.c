@@ -7,6 +7,7 @@
 
 #define NESTING_MAX 200
 #define ERRORS_MAX 50
+#define NAME_BYTES_MAX 1000
 
 Diagnostic *parser_error(Parser *p, const char *code, Span span, const char *format, ...) {
     va_list arguments;
@@ -151,6 +152,14 @@ int parser_bad_number(Parser *p, Span span) {
     else if (text[length - 1] == '.')
         diag_help(p->diag, d, "write a digit behind the point: `%.*s0`", length < 60 ? length : 60, text);
     else diag_help(p->diag, d, "names begin with a letter; numbers are written `12`, `0.5` or `1e-5`");
+    return TOKEN_CAI_error;
+}
+
+int parser_name(Parser *p, const char *text, Span span, Name *name) {
+    size_t length = span.end - span.begin;
+    *name = intern_range(p->names, text, length < NAME_BYTES_MAX ? length : NAME_BYTES_MAX);
+    if (length <= NAME_BYTES_MAX) return TOKEN_NAME;
+    if (!p->skipping) parser_error(p, "name-too-long", span, "this name has %zu letters: at most %d", length, NAME_BYTES_MAX);
     return TOKEN_CAI_error;
 }
 
@@ -383,21 +392,20 @@ static void skip_missing_body(Parser *p, int *lookahead, Span *span) {
     p->skipping = false;
 }
 
-void parser_skip_statement(Parser *p, int *lookahead, const void *value, Span *span) {
-    bool body_missing = p->body_missing && p->brackets.count > 0;
-    p->body_missing = false;
-    if (body_missing) {
-        skip_missing_body(p, lookahead, span);
-        return;
-    }
-    if (!p->unclosed) {
-        skip(p, lookahead, span, ends_statement);
-        return;
-    }
-    p->unclosed = false;
+/* The line ends before the lookahead. */
+static void end_line(Parser *p, int *lookahead, const void *value, Span *span) {
     while (p->brackets.count > 0 && parser_innermost(p) != '{') p->brackets.count--;
     hold(p, *lookahead, *span, true, value);
     *lookahead = TOKEN_NEWLINE;
+}
+
+void parser_skip_statement(Parser *p, int *lookahead, const void *value, Span *span) {
+    bool body_missing = p->body_missing && p->brackets.count > 0 && *lookahead != '}', unclosed = p->unclosed;
+    p->body_missing = p->unclosed = false;
+    if (body_missing) skip_missing_body(p, lookahead, span);
+    else if (unclosed) end_line(p, lookahead, value, span);
+    else skip(p, lookahead, span, ends_statement);
+    if (*lookahead == TOKEN_END) *lookahead = '}'; /* whatever it took for what: a body has an end */
 }
 
 void parser_skip_declaration(Parser *p, int *lookahead, Span *span) {

@@ -64,6 +64,7 @@ int parser_unterminated_string(Parser *parser, Span span);
 int parser_nested_string(Parser *parser, Span span);
 int parser_bad_number(Parser *parser, Span span);
 int parser_bad_character(Parser *parser, const char *text, Span span);
+int parser_name(Parser *parser, const char *text, Span span, Name *name);
 int parser_integer(Parser *parser, const char *text, Span span, int64_t *value);
 int parser_float(Parser *parser, const char *text, Span span, double *value);
 const char *parser_escape(Parser *parser, char letter, Span span);
@@ -83,6 +84,7 @@ typedef struct SyntaxError {
     int count;
 } SyntaxError;
 void parser_syntax_error(Parser *parser, const SyntaxError *error);
+enum { NESTED_SYMBOLS_MAX = 10000 }; /* on the parser's stack */
 void parser_too_deep(Parser *parser, Span span);
 
 /* ---- grammar/cai.l ---- */

@@ -54,9 +54,10 @@ typedef struct Diagnostic {
 
 typedef struct Diagnostics {
     Arena *arena;
-    Vec(Diagnostic *) list;
-    int errors;
+    Vec(Diagnostic *) list; /* of errors the first DIAG_KEPT_MAX, of warnings too */
+    int errors, warnings;
 } Diagnostics;
+enum { DIAG_KEPT_MAX = 100 };
 
 /* Adds an error and returns it, so that labels, notes and help can be hung on it. Text lives in diag->arena. */
 Diagnostic *diag_error(Diagnostics *diag, const char *code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);

@@ -227,6 +227,6 @@ void parser_syntax_error(Parser *p, const SyntaxError *e) {
 }
 
 void parser_too_deep(Parser *p, Span span) {
-    parser_error(p, "too-deep", span, "this is nested too deeply to be read");
+    parser_error(p, "too-deep", span, "this is nested too deeply to be read: %d symbols are waiting for their ends", NESTED_SYMBOLS_MAX);
     p->stopped = true;
 }

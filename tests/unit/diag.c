@@ -151,6 +151,17 @@ static void test_json(void) {
         "\"text\": \"here\"}], \"notes\": [{\"file\": null, \"text\": \"note\"}], \"help\": null}\n");
 }
 
+/* A hundred are shown, and how many there are more. */
+static void test_many(void) {
+    Fixture f = begin("x\n");
+    for (int i = 0; i < 1000; i++) diag_error(&f.diag, "x", (Span){0}, "%d", i);
+    CU_ASSERT_EQUAL(f.diag.errors, 1000);
+    Text expected = {.arena = f.arena};
+    for (int i = 0; i < DIAG_KEPT_MAX; i++) text_add(&expected, "cai: error: %d\n", i);
+    text_add(&expected, "cai: error: %d more errors are not shown\n", 1000 - DIAG_KEPT_MAX);
+    end(&f, DIAG_TEXT, false, text_string(&expected));
+}
+
 void suite_diag(void) {
     CU_pSuite suite = CU_add_suite("diag", NULL, NULL);
     CU_add_test(suite, "labels, note and help", test_labels);
@@ -162,4 +173,5 @@ void suite_diag(void) {
     CU_add_test(suite, "control characters", test_control_characters);
     CU_add_test(suite, "color", test_color);
     CU_add_test(suite, "json", test_json);
+    CU_add_test(suite, "very many", test_many);
 }

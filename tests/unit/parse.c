@@ -79,7 +79,15 @@ static void test_length(void) {
     check_repeated("", "\n", 300000, "x = 1\n", "");
     check_repeated("", "# a comment\n", 100000, "x = 1\n", "");
     check_repeated("x = \"", "\\n{1}", 50000, "\"\n", "");
-    check_repeated("", "a", 100000, " = 1\n", "");
+    check_repeated("", "a", 1000, " = 1\n", "");
+    check_repeated("", "a", 1001, " = 1\n", "name-too-long");
+}
+
+/* Recovery once waited for the `}` of a body that the text, as it was understood, had closed already. */
+static void test_recovery_ends(void) {
+    CU_ASSERT_EQUAL(errors_of("block m(e){\nif e{if y}"), 2);
+    CU_ASSERT_EQUAL(errors_of("block m(e){\nif e{if y"), 1);
+    CU_ASSERT_EQUAL(errors_of("block m(e) {\n  if e {\n   if y }\n  return e e\n}\n"), 2);
 }
 
 static void test_error_count_is_bounded(void) {
@@ -177,6 +185,7 @@ void suite_parse(void) {
     CU_add_test(suite, "bytes that are not text", test_not_text);
     CU_add_test(suite, "nesting is bounded", test_depth);
     CU_add_test(suite, "length is not", test_length);
+    CU_add_test(suite, "recovery ends", test_recovery_ends);
     CU_add_test(suite, "the number of errors is bounded", test_error_count_is_bounded);
     CU_add_test(suite, "the comment above a declaration", test_comment_of_declaration);
     CU_add_test(suite, "places count code points", test_places_count_code_points);
