@@ -99,7 +99,7 @@ static bool add_program(Link *link, const char *list, const char *const *objects
 
 /* What a library has of the runtime is what the functions of cai.h need. */
 static bool add_object(Link *link, const char *const *objects, int count) {
-    static const char *const options[] = {"-r", "--undefined=cai_model_run", "--undefined=cai_model_to_pixels"};
+    static const char *const options[] = {"-r", "-S", "--undefined=cai_model_run", "--undefined=cai_model_to_pixels"};
     add_options(link, options, COUNT_OF(options));
     add_options(link, objects, count);
     return add_file(link, "libcai_runtime.a");
