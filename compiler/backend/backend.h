@@ -270,6 +270,7 @@ typedef struct LinkOptions {
     bool images;             /* the signature has pictures: PNG and JPEG are linked */
     bool blas;
     const char *prefix;      /* of a library's names */
+    const char *soname;      /* what programs that were linked with a shared library ask for */
     ExportedNames *exported; /* what LINK_OBJECT gives them, or NULL */
 } LinkOptions;
 /* Links objects into `output`, written beside its name and renamed. */

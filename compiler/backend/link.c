@@ -108,7 +108,7 @@ static bool add_object(Link *link, const char *const *objects, int count) {
 static bool add_shared(Link *link, const char *list, const char *const *objects, int count) {
     static const char *const options[] = {"-shared", "--gc-sections", "-s", "-z", "relro", "-z", "now", "-z", "defs"};
     add_options(link, options, COUNT_OF(options));
-    add(link, arena_printf(link->arena, "-soname=lib%s.so", link->options->prefix));
+    add(link, arena_printf(link->arena, "-soname=%s", link->options->soname));
     add_options(link, objects, count);
     return add_files(link, list, "shared");
 }

@@ -101,6 +101,7 @@ static bool make_library(Session *s, const char *const *objects, int count, cons
     if (!link_output(objects, count, whole, options, s->arena, error)) return false;
     if (output->kind == OUTPUT_STATIC) return archive_write(whole, &exported, output->path, s->arena, error);
     options->form = LINK_SHARED;
+    options->soname = basename(arena_printf(s->arena, "%s", output->path));
     return link_output(&whole, 1, output->path, options, s->arena, error);
 }
 
