@@ -101,7 +101,9 @@ $(BUILD)/memory_bench: $(BUILD)/tests/kernels/memory_bench.o $(BUILD)/tests/unit
 $(BUILD)/bench/machine: tests/bench/machine.c $(BUILD)/runtime/libcai_runtime.a
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D); $(CC) $(filter-out -MMD -MP,$(BASE)) -Iruntime -o $@ $^ -lpthread -lm
-bench: all $(BUILD)/kernel_bench $(BUILD)/memory_bench $(BUILD)/bench/machine
+# The networks' weights come from PyTorch, the peers from PyPI.
+bench: PACKAGES += python3-torch python3-torchvision python3-venv
+bench: deps all $(BUILD)/kernel_bench $(BUILD)/memory_bench $(BUILD)/bench/machine
 	tests/bench/run
 	$(BUILD)/kernel_bench
 	tests/kernels/networks
