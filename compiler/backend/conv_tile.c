@@ -142,6 +142,8 @@ static void reduce_channels(const Conv *c, const Tap *tap, LLVMValueRef channels
     find_pixels(c, tap, pixels);
     Loop loop = begin_carrying(m, sums, get_i64(m, 0), channels, unroll);
     for (int u = 0; u < unroll; u++) {
+        if (u > 0 && tap->site->rows * tap->site->columns * tap->site->blocks + 2 * tap->site->blocks > c->m->target->registers)
+            emit_barrier(m); /* LLVM would load the next channel's weights early, and spill a sum for them */
         LLVMValueRef channel = emit_add(m, loop.index, get_i64(m, u));
         LLVMValueRef plane = c->tile->plain ? emit_mul(m, channel, c->channel_stride) : channel;
         LLVMValueRef weights = emit_add(m, tap->weights, emit_affine(m, loop.index, width, u * width));
