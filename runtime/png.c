@@ -98,8 +98,20 @@ static bool read_png(Reader *reader, png_structp png, png_infop info, int *orien
     return true;
 }
 
+/* A chunk is a length, a name, data and a checksum. libpng takes memory for one before it finds that the file is shorter. */
+static bool chunks_fit(const unsigned char *bytes, size_t count) {
+    for (size_t at = 8; at + 12 <= count;) {
+        size_t length = png_get_uint_32(bytes + at);
+        if (length > count - at - 12) return false;
+        if (memcmp(bytes + at + 4, "IEND", 4) == 0) return true;
+        at += length + 12;
+    }
+    return true; /* what is wrong with its end libpng will say */
+}
+
 bool cai_png_decode(const char *path, const unsigned char *bytes, size_t count, cai_image *image, int *orientation,
                     cai_error *error) {
+    if (!chunks_fit(bytes, count)) return cai_fail(error, CAI_BAD_INPUT, "%s: broken PNG: the file is cut off", path);
     Reader reader = {.path = path, .at = bytes, .end = bytes + count, .image = image, .error = error};
     png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &reader, on_read_error, on_warning);
     png_infop info = png ? png_create_info_struct(png) : NULL;
