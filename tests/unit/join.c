@@ -1,0 +1,92 @@
+/* The object of a program: joined from those of its kernels and tables. */
+#include "backend/backend.h"
+#include "backend_support.h"
+#include "runtime.h"
+#include <elf.h>
+#include <unistd.h>
+
+typedef struct Elf { /* an object in memory */
+    cai_file file;
+    const Elf64_Ehdr *header;
+    const Elf64_Shdr *sections;
+    const Elf64_Sym *symbols;
+    const char *strings, *section_names;
+    int symbol_count, local_count;
+} Elf;
+
+static Elf open_elf(const char *path) {
+    Elf e = {0};
+    cai_error error;
+    CU_ASSERT_FATAL(cai_file_read(path, &e.file, &error));
+    e.header = (const void *)e.file.data;
+    e.sections = (const void *)(e.file.data + e.header->e_shoff);
+    e.section_names = (const char *)e.file.data + e.sections[e.header->e_shstrndx].sh_offset;
+    for (int i = 0; i < e.header->e_shnum; i++) {
+        if (e.sections[i].sh_type != SHT_SYMTAB) continue;
+        e.symbols = (const void *)(e.file.data + e.sections[i].sh_offset);
+        e.symbol_count = (int)(e.sections[i].sh_size / sizeof *e.symbols);
+        e.local_count = (int)e.sections[i].sh_info;
+        e.strings = (const char *)e.file.data + e.sections[e.sections[i].sh_link].sh_offset;
+    }
+    return e;
+}
+
+static int count_symbols(const Elf *e, const char *name, bool defined, int binding) {
+    int count = 0;
+    for (int i = 1; i < e->symbol_count; i++) {
+        const Elf64_Sym *s = &e->symbols[i];
+        if (name && !strstr(e->strings + s->st_name, name)) continue;
+        count += (s->st_shndx != SHN_UNDEF) == defined && ELF64_ST_BIND(s->st_info) == binding;
+    }
+    return count;
+}
+
+/* Convolutions of which two are equal, and a map with constants. */
+static TestGraph make_program(void) {
+    TestGraph t = test_graph(1);
+    IntList one = INTS(1, 1);
+    Node *x = new_input(&t, -1, 1, SIZES(size(&t, 1), size(&t, 16), size(&t, 9), size(&t, 9)));
+    for (int i = 0; i < 3; i++) {
+        int64_t k = i < 2 ? 3 : 1;
+        Node *w = new_parameter(&t, -1, 1, SIZES(size(&t, 16), size(&t, 16), size(&t, k), size(&t, k)));
+        x = MAKE(&t, convolution, ((Node *[]){x, w}), 2, one, one, INTS(k / 2, k / 2), DIMS(size(&t, 9), size(&t, 9)), 1);
+    }
+    new_output(&t, x);
+    new_output(&t, build_unary(t.graph, OP_erf, new_input(&t, -1, 1, SIZES(size(&t, 100)))));
+    return t;
+}
+
+static void test_object(void) {
+    TestGraph t = make_program();
+    LowerOptions options = {.target = target_find("x86-64-v3")};
+    const char *path = arena_printf(t.arena, "/tmp/cai_join_%ld.o", (long)getpid()), *error = "";
+    CU_ASSERT_FATAL(backend_object(lower(t.graph, &options, t.arena), &(EmitOptions){.verify = true}, path, &error));
+    Elf e = open_elf(path);
+    CU_ASSERT(count_symbols(&e, NULL, true, STB_GLOBAL) == 1 && count_symbols(&e, "cai_the_program", true, STB_GLOBAL) == 1);
+    CU_ASSERT(count_symbols(&e, NULL, false, STB_GLOBAL) == 1 && count_symbols(&e, "cai_the_weights", false, STB_GLOBAL) == 1);
+    CU_ASSERT(count_symbols(&e, "conv_", true, STB_LOCAL) == 2);
+    for (int i = 1; i < e.symbol_count; i++) CU_ASSERT((ELF64_ST_BIND(e.symbols[i].st_info) == STB_LOCAL) == (i < e.local_count));
+    for (int i = 1; i < e.header->e_shnum; i++)
+        for (int k = 1; k < i; k++) CU_ASSERT(e.sections[i].sh_flags != e.sections[k].sh_flags || e.sections[i].sh_entsize != e.sections[k].sh_entsize ||
+                                              strcmp(e.section_names + e.sections[i].sh_name, e.section_names + e.sections[k].sh_name) != 0);
+    cai_file_close(&e.file);
+    unlink(path);
+    arena_free(t.arena);
+}
+
+/* More kernels than are held at once, each different. */
+static void test_many(void) {
+    TestGraph t = test_graph(2);
+    for (int i = 0; i < 150; i++) {
+        Node *x = new_input(&t, -1, 1, SIZES(size(&t, 3 + i)));
+        new_output(&t, binary(&t, OP_add, x, binary(&t, OP_mul, x, splat(&t, i))));
+    }
+    compare_with_reference(&t, "x86-64-v3", 1e-6, "many kernels");
+    arena_free(t.arena);
+}
+
+void suite_join(void) {
+    CU_pSuite suite = CU_add_suite("join", NULL, NULL);
+    CU_add_test(suite, "one object, one name", test_object);
+    CU_add_test(suite, "more kernels than are held at once", test_many);
+}
