@@ -30,8 +30,11 @@ class Out(c.Structure):
 class Model:
     """Model("./libdenoise.so", "denoise")(photo) gives the outputs. One thread at a time; other threads make models of their own."""
 
+    context = None
+
     def __init__(self, path, name, threads=0):
-        self.library, self.name, self.context = c.CDLL(path), name, c.c_void_p()
+        self.library, self.name = c.CDLL(path), name
+        self.context = c.c_void_p()
         for function in "message", "status_text":
             self.function(function).restype = c.c_char_p
         self.check(self.function("create")(c.byref(self.context)))

@@ -137,7 +137,10 @@ static void test_lent_pool(void) {
     }
 }
 
-/* A child process has the pool and not its threads. */
+/* A child process has the pool and not its threads. The thread sanitizer would not start threads there: it is told to. */
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void) { return "die_after_fork=0"; }
+
 static void test_fork(void) {
     cai_pool *pool = cai_pool_new(3);
     CU_ASSERT_PTR_NOT_NULL_FATAL(pool);
