@@ -11,6 +11,9 @@
 
 enum { REPEATS = 6 };
 
+#define MOST_BYTES (INT64_C(512) << 20)  /* that all threads read together, */
+#define MOST_FLUSHED (INT64_C(64) << 20) /* and that one thread flushes before they do */
+
 static double seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -125,14 +128,19 @@ int cai_peaks_level(const cai_peaks *peaks, double bytes) {
            : bytes <= (double)peaks->caches[2] ? CAI_LEVEL_3 : CAI_LEVEL_MEMORY;
 }
 
+static int64_t whole_steps(int64_t bytes) { return bytes / READ_STEP * READ_STEP; }
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
 bool cai_measure_peaks(cai_pool *pool, uint32_t cpu, cai_peaks *peaks, cai_error *error) {
     *peaks = (cai_peaks){.threads = cai_pool_threads(pool)};
     if (lanes(cpu) == 0 || !cai_cpu_runs(cpu)) return true;
     peaks->caches[0] = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, 32 << 10);
     peaks->caches[1] = cache_bytes(_SC_LEVEL2_CACHE_SIZE, 1 << 20);
     peaks->caches[2] = cache_bytes(_SC_LEVEL3_CACHE_SIZE, 8 << 20);
-    int64_t inner = peaks->caches[0] / 2 / READ_STEP * READ_STEP, middle = peaks->caches[1] / 2 / READ_STEP * READ_STEP;
-    int64_t outer = 3 * peaks->caches[1] / READ_STEP * READ_STEP; /* no longer in L2, and small enough for any L3 */
+    int64_t inner = whole_steps(peaks->caches[0] / 2), middle = whole_steps(peaks->caches[1] / 2);
+    int64_t outer = whole_steps(least(3 * peaks->caches[1], MOST_BYTES / peaks->threads)); /* no longer in L2, and small enough for any L3 */
+    int64_t cold = whole_steps(least(outer, MOST_FLUSHED / peaks->threads));
     uint64_t all = (uint64_t)(outer * peaks->threads);
     unsigned char *memory = cai_allocate(all + 64, "measuring memory", error);
     if (!memory) return false;
@@ -142,7 +150,7 @@ bool cai_measure_peaks(cai_pool *pool, uint32_t cpu, cai_peaks *peaks, cai_error
     peaks->read[CAI_LEVEL_1] = peak_read(pool, cpu, data, inner, 48 << 20, false);
     peaks->read[CAI_LEVEL_2] = peak_read(pool, cpu, data, middle, 24 << 20, false);
     peaks->read[CAI_LEVEL_3] = peak_read(pool, cpu, data, outer, 2 * outer, false);
-    peaks->read[CAI_LEVEL_MEMORY] = peak_read(pool, cpu, data, outer, outer, true);
+    peaks->read[CAI_LEVEL_MEMORY] = peak_read(pool, cpu, data, cold, cold, true);
     free(memory);
     return true;
 }
