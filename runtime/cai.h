@@ -78,6 +78,10 @@ typedef struct cai_info { /* about an input or output; all texts are constant */
 /* Calls task(argument, i) for every 0 <= i < count, each once, on any threads, and returns when all have returned. */
 typedef void (*cai_parallel_for)(void *user, int count, void (*task)(void *argument, int i), void *argument);
 
+/* The caller's memory: bytes at a multiple of alignment, or NULL; and back, with the same number of bytes. */
+typedef void *(*cai_reserve)(void *user, size_t bytes, size_t alignment);
+typedef void (*cai_release)(void *user, void *memory, size_t bytes);
+
 typedef struct cai_pixels { /* 8-bit samples, the channels of a pixel together: RGB, RGBA, gray */
     unsigned char *data;
     int64_t height, width;
@@ -105,6 +109,9 @@ const char *cai_model_status_text(cai_status status);
 cai_status cai_model_set_threads(cai_model_context *context, int threads);
 /* Runs on the caller's pool, which uses up to `threads` threads at once, and starts none. */
 cai_status cai_model_set_parallel_for(cai_model_context *context, cai_parallel_for run, void *user, int threads);
+/* Keeps intermediate results in memory of the caller's; NULL, NULL: in pages from the system, the default. One piece is asked for where
+ * sizes are larger than any before, and given back for a larger one, and at the end. */
+cai_status cai_model_set_memory(cai_model_context *context, cai_reserve reserve, cai_release release, void *user);
 /* The seed of the model's random numbers, where it has any (0). */
 cai_status cai_model_set_seed(cai_model_context *context, int64_t seed);
 

@@ -14,6 +14,9 @@ struct cai_model_context {
     int threads;
     cai_parallel_for lent; /* the caller's pool, or NULL */
     void *lender;
+    cai_reserve reserve; /* the caller's memory, or NULL */
+    cai_release release;
+    void *owner;
     int64_t seed;
     bool sized, prepared; /* dims are those of the last sizes that were right; context is ready to run with them */
     atomic_flag busy;
@@ -117,6 +120,23 @@ cai_status cai_model_set_parallel_for(cai_model_context *c, cai_parallel_for run
     return leave(c, run ? set_pool(c, threads, run, user) : cai_fail(&c->error, CAI_BAD_USAGE, "the function to run tasks with is NULL"));
 }
 
+static bool set_memory(cai_model_context *c, cai_reserve reserve, cai_release release, void *user) {
+    if (!reserve != !release)
+        return cai_fail(&c->error, CAI_BAD_USAGE, "%s is NULL: memory is both reserved and released by the caller, or neither",
+                        reserve ? "release" : "reserve");
+    c->reserve = reserve;
+    c->release = release;
+    c->owner = user;
+    c->prepared = false;
+    if (c->context) cai_context_set_memory(c->context, reserve, release, user);
+    return true;
+}
+
+cai_status cai_model_set_memory(cai_model_context *c, cai_reserve reserve, cai_release release, void *user) {
+    cai_status status = enter(c);
+    return status ? status : leave(c, set_memory(c, reserve, release, user));
+}
+
 cai_status cai_model_set_seed(cai_model_context *c, int64_t seed) {
     cai_status status = enter(c);
     if (status) return status;
@@ -128,11 +148,14 @@ static bool provide_pool(cai_model_context *c) {
     if (c->pool) return true;
     c->pool = c->lent ? cai_pool_lent(c->threads, c->lent, c->lender) : cai_pool_new(c->threads);
     if (!c->pool) return cai_fail(&c->error, CAI_NO_MEMORY, "not enough memory: for threads");
-    if (c->context) cai_context_set_pool(c->context, c->pool);
-    else c->context = cai_context_new(PROGRAM, c->pool, &c->error);
-    if (c->context) return true;
-    drop_pool(c);
-    return false;
+    if (c->context) {
+        cai_context_set_pool(c->context, c->pool);
+        return true;
+    }
+    c->context = cai_context_new(PROGRAM, c->pool, &c->error);
+    if (c->context) cai_context_set_memory(c->context, c->reserve, c->release, c->owner);
+    else drop_pool(c);
+    return c->context != NULL;
 }
 
 /* ---- what the model takes and gives ---- */

@@ -7,9 +7,13 @@
 #define PAGE ((uint64_t)4096)
 #define HUGE_PAGE ((uint64_t)1 << 21)
 
-typedef struct Arena { /* slots and scratch; `base` is such that base + bytes + CAI_READ_SLACK is where a page without access begins */
-    unsigned char *base, *mapping;
-    uint64_t bytes, mapped;
+typedef struct Arena { /* slots and scratch; in pages of ours, `base` is such that a page without access begins at base + bytes +
+                          CAI_READ_SLACK */
+    unsigned char *base, *memory;
+    uint64_t bytes, reserved;
+    cai_reserve reserve; /* the caller's, or NULL */
+    cai_release release;
+    void *user;
 } Arena;
 
 struct cai_context {
@@ -26,6 +30,8 @@ struct cai_context {
 };
 
 /* ---- memory ---- */
+
+static uint64_t aligned(int64_t bytes) { return ((uint64_t)bytes + CAI_ALIGNMENT - 1) / CAI_ALIGNMENT * CAI_ALIGNMENT; }
 
 typedef struct Region {
     unsigned char *begin, *end;
@@ -58,29 +64,54 @@ static void touch_weights(cai_pool *pool, const cai_program *program) {
 }
 
 static void arena_release(Arena *arena) {
-    if (arena->mapping) munmap(arena->mapping, arena->mapped);
-    *arena = (Arena){0};
+    if (!arena->memory) return;
+    if (arena->release) arena->release(arena->user, arena->memory, arena->reserved);
+    else munmap(arena->memory, arena->reserved);
+    arena->memory = NULL;
+    arena->bytes = 0;
+}
+
+static bool arena_borrow(Arena *arena, uint64_t bytes, cai_error *error) {
+    const uint64_t reserved = bytes + CAI_READ_SLACK;
+    unsigned char *memory = arena->reserve(arena->user, reserved, CAI_ALIGNMENT);
+    if (!memory) return cai_fail_memory(error, reserved, "intermediate results of this size");
+    if ((uintptr_t)memory % CAI_ALIGNMENT != 0) {
+        arena->release(arena->user, memory, reserved);
+        return cai_fail(error, CAI_BAD_USAGE, "the memory that was reserved does not begin at a multiple of %d", CAI_ALIGNMENT);
+    }
+    arena_release(arena);
+    arena->base = arena->memory = memory;
+    arena->bytes = bytes;
+    arena->reserved = reserved;
+    return true;
 }
 
 /* Anonymous pages come zeroed when first touched; large ones save most of the faults. */
-static bool arena_reserve(Arena *arena, cai_pool *pool, uint64_t bytes, cai_error *error) {
-    if (arena->mapping && bytes <= arena->bytes) return true;
+static bool arena_map(Arena *arena, cai_pool *pool, uint64_t bytes, cai_error *error) {
     uint64_t limit = cai_memory_limit();
     if (bytes > limit) {
         return cai_fail(error, CAI_NO_MEMORY,
                         "not enough memory: intermediate results of this size take %.1f GB, and there are %.1f GB",
                         (double)bytes / 1e9, (double)limit / 1e9);
     }
-    bytes = (bytes + CAI_ALIGNMENT - 1) / CAI_ALIGNMENT * CAI_ALIGNMENT;
-    uint64_t usable = (bytes + CAI_READ_SLACK + PAGE - 1) / PAGE * PAGE, mapped = usable + PAGE;
-    unsigned char *mapping = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint64_t usable = (bytes + CAI_READ_SLACK + PAGE - 1) / PAGE * PAGE, reserved = usable + PAGE;
+    unsigned char *mapping = mmap(NULL, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapping == MAP_FAILED) return cai_fail_memory(error, bytes, "intermediate results of this size");
     mprotect(mapping + usable, PAGE, PROT_NONE);
     if (usable >= (UINT64_C(1) << 22)) madvise(mapping, usable, MADV_HUGEPAGE);
     arena_release(arena);
     touch(pool, mapping, mapping + usable, MADV_POPULATE_WRITE);
-    *arena = (Arena){.mapping = mapping, .mapped = mapped, .bytes = bytes, .base = mapping + (usable - bytes - CAI_READ_SLACK)};
+    arena->memory = mapping;
+    arena->reserved = reserved;
+    arena->bytes = bytes;
+    arena->base = mapping + (usable - bytes - CAI_READ_SLACK);
     return true;
+}
+
+static bool arena_reserve(Arena *arena, cai_pool *pool, uint64_t bytes, cai_error *error) {
+    if (arena->memory && bytes <= arena->bytes) return true;
+    bytes = aligned((int64_t)bytes);
+    return arena->reserve ? arena_borrow(arena, bytes, error) : arena_map(arena, pool, bytes, error);
 }
 
 static int32_t most_arguments(const cai_program *program) {
@@ -122,6 +153,12 @@ cai_context *cai_context_new(const cai_program *program, cai_pool *pool, cai_err
 void cai_context_set_pool(cai_context *context, cai_pool *pool) {
     context->pool = pool;
     context->prepared = false; /* how much memory it takes depends on the number of threads */
+}
+
+void cai_context_set_memory(cai_context *context, cai_reserve reserve, cai_release release, void *user) {
+    arena_release(&context->arena);
+    context->arena = (Arena){.reserve = reserve, .release = release, .user = user};
+    context->prepared = false;
 }
 
 void cai_context_free(cai_context *context) {
@@ -184,13 +221,12 @@ static void describe_symbols(const cai_program *program, const int64_t *symbols,
     if (program->symbol_count && used < size) snprintf(out + used, size - used, ")");
 }
 
-static uint64_t aligned(int64_t bytes) { return ((uint64_t)bytes + CAI_ALIGNMENT - 1) / CAI_ALIGNMENT * CAI_ALIGNMENT; }
-
-/* Slots, and behind them the working memory of each thread. Either alone is checked, so that the sum does not overflow. */
+/* Slots, and behind them the working memory of each thread. A sum that is too large to have stays too large. */
 static bool reserve(cai_context *context, const int64_t *sizes, cai_error *error) {
-    uint64_t slots = aligned(sizes[context->program->arena]), each = aligned(sizes[context->program->scratch]);
-    uint64_t threads = (uint64_t)cai_pool_threads(context->pool), most = slots > each ? slots : each;
-    return arena_reserve(&context->arena, context->pool, most > cai_memory_limit() ? most : slots + threads * each, error);
+    const uint64_t too_large = UINT64_C(1) << 62, threads = (uint64_t)cai_pool_threads(context->pool);
+    uint64_t slots = aligned(sizes[context->program->arena]), each = aligned(sizes[context->program->scratch]), all;
+    if (__builtin_mul_overflow(threads, each, &all) || __builtin_add_overflow(all, slots, &all) || all > too_large) all = too_large;
+    return arena_reserve(&context->arena, context->pool, all, error);
 }
 
 /* new_symbols are filled: computes new_sizes and reserves memory. */

@@ -94,6 +94,8 @@ cai_context *cai_context_new(const cai_program *program, cai_pool *pool, cai_err
 /* Runs on another pool from now on; sizes must be prepared anew. */
 void cai_context_set_pool(cai_context *context, cai_pool *pool);
 void cai_context_free(cai_context *context);
+/* Takes memory for intermediate results from the caller, or from the system again (NULL, NULL); sizes must be prepared anew. */
+void cai_context_set_memory(cai_context *context, cai_reserve reserve, cai_release release, void *user);
 /* Sets the sizes from the shapes of the inputs (shapes[i] has inputs[i].rank sizes), checks them, and provides memory. What was
  * prepared stays until the next call that succeeds. */
 bool cai_context_prepare(cai_context *context, const int64_t *const *shapes, cai_error *error);

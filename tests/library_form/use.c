@@ -178,6 +178,57 @@ static void test_threads(void) {
     CHECK(case_run(context, &run) == hash && lender.calls == 0);
 }
 
+/* ---- memory ---- */
+
+typedef struct Owner { int reserved, released, refuse, askew; size_t bytes; } Owner;
+
+static void *reserve(void *user, size_t bytes, size_t alignment) {
+    Owner *owner = (Owner *)user;
+    char *memory = owner->refuse ? NULL : (char *)malloc(bytes + 2 * alignment), *at;
+    if (!memory) return NULL;
+    owner->reserved++;
+    owner->bytes += bytes;
+    at = memory + alignment - (uintptr_t)memory % alignment;
+    memset(at, 0xff, bytes); /* NaN */
+    if (owner->askew) at += 4;
+    ((unsigned char *)at)[-1] = (unsigned char)(at - memory);
+    return at;
+}
+
+static void release(void *user, void *memory, size_t bytes) {
+    Owner *owner = (Owner *)user;
+    owner->released++;
+    owner->bytes -= bytes;
+    free((char *)memory - ((unsigned char *)memory)[-1]);
+}
+
+static void test_memory(void) {
+    Owner owner = {0, 0, 0, 0, 0};
+    uint64_t hash = case_run(context, &run), hash_large;
+    mix_context *other;
+    Case large;
+    case_init(&large, 3, 64, 50, 9);
+    hash_large = case_run(context, &large);
+    CHECK(mix_create(&other) == CAI_OK && mix_set_memory(other, reserve, release, &owner) == CAI_OK);
+    CHECK(case_run(other, &run) == hash && owner.reserved == 1 && owner.bytes > 0);
+    CHECK(case_run(other, &run) == hash && owner.reserved == 1);
+    owner.refuse = 1;
+    CHECK(mix_run(other, large.in, 2, large.out, 3) == CAI_NO_MEMORY && owner.released == 0);
+    CHECK(case_run(other, &run) == hash);
+    owner.refuse = 0, owner.askew = 1;
+    CHECK(mix_run(other, large.in, 2, large.out, 3) == CAI_BAD_USAGE && strstr(mix_message(other), "multiple of 64"));
+    owner.askew = 0;
+    CHECK(case_run(other, &large) == hash_large && case_run(other, &run) == hash && owner.reserved == 3 && owner.released == 2);
+    CHECK(mix_set_memory(other, reserve, NULL, &owner) == CAI_BAD_USAGE && mix_set_memory(other, NULL, release, &owner) == CAI_BAD_USAGE);
+    CHECK(mix_set_memory(other, NULL, NULL, NULL) == CAI_OK && owner.released == 3 && owner.bytes == 0);
+    CHECK(case_run(other, &large) == hash_large && mix_set_memory(other, reserve, release, &owner) == CAI_OK);
+    CHECK(case_run(other, &run) == hash && owner.reserved == 4);
+    mix_destroy(other);
+    CHECK(owner.released == 4 && owner.bytes == 0);
+    CHECK(mix_set_memory(NULL, NULL, NULL, NULL) == CAI_BAD_USAGE);
+    case_free(&large);
+}
+
 /* ---- pictures ---- */
 
 static void test_pixels(void) {
@@ -216,6 +267,7 @@ int main(void) {
     test_status_texts();
     test_sizes_change();
     test_threads();
+    test_memory();
     test_pixels();
     mix_destroy(context);
     case_free(&run);
