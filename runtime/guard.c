@@ -174,15 +174,19 @@ static void *resolve(Guard *guard, const cai_argument *argument) {
     return start + (argument->offset >= 0 ? sizes[argument->offset] : 0);
 }
 
-/* Buffers that begin with this kernel get their pages, and its arguments their access: the output and the workspace are written, the
- * others are read. */
-static bool begin_kernel(Guard *guard, const cai_launch *launch, cai_error *error) {
+/* Buffers that begin with this kernel get their pages. */
+static bool begin_buffers(Guard *guard, cai_error *error) {
     for (int i = 0; i < guard->program->buffer_count; i++) {
         const cai_buffer *buffer = &guard->program->buffers[i];
         if (buffer->first == guard->launch &&
             !reserve(&guard->regions[i], (uint64_t)guard->sizes[buffer->bytes], CAI_ALIGNMENT, CAI_READ_SLACK, "a buffer", error))
             return false;
     }
+    return true;
+}
+
+/* A kernel's arguments get their access: the output and the workspace are written, the others are read. */
+static void begin_kernel(Guard *guard, const cai_launch *launch) {
     for (int i = 0; &guard->regions[i] <= weights_region(guard); i++) set_access(&guard->regions[i], PROT_NONE);
     for (int i = launch->argument_count - 1; i >= 0; i--) {
         const cai_argument *argument = &launch->arguments[i];
@@ -190,33 +194,39 @@ static bool begin_kernel(Guard *guard, const cai_launch *launch, cai_error *erro
         set_access(region_of(guard, argument), i == 0 || begins ? PROT_READ | PROT_WRITE : PROT_READ);
         guard->run->arguments[i] = resolve(guard, argument);
     }
-    return true;
 }
 
-static bool end_kernel(Guard *guard, const cai_launch *launch, cai_error *error) {
+static bool end_kernel(Guard *guard, cai_error *error) {
     const unsigned char *damage = NULL;
     for (int i = 0; i < guard->count && !damage; i++) {
         const Region *region = &guard->regions[i];
         if (region->mapping && region->access & PROT_WRITE) damage = find_damage(region);
     }
-    if (damage) return fail_at(guard, "wrote", damage, error);
+    return !damage || fail_at(guard, "wrote", damage, error);
+}
+
+static void end_buffers(Guard *guard, const cai_launch *launch) {
     for (int i = 0; i < guard->program->buffer_count; i++)
         if (guard->program->buffers[i].last == guard->launch + launch->more) release(&guard->regions[i]);
-    return true;
 }
 
 static bool run_kernel(Guard *guard, cai_error *error) {
     const cai_launch *first = &guard->program->launches[guard->launch];
     int64_t rounds = first->rounds < 0 ? 1 : guard->sizes[first->rounds];
-    if (!begin_kernel(guard, first, error)) return false;
+    if (!begin_buffers(guard, error)) return false;
+    begin_kernel(guard, first);
     for (int64_t round = 0; round < rounds; round++) {
         for (int k = 0; k <= first->more; k++) {
+            if (first->along) begin_kernel(guard, &first[k]); /* a kernel each, one after the other */
             int64_t tasks = guard->sizes[first[k].tasks];
             Call call = {guard, first[k].kernel, (round + 1) * tasks};
             cai_pool_run(guard->run->pool, call_backwards, &call, tasks);
+            if (first->along && !end_kernel(guard, error)) return false;
         }
     }
-    return end_kernel(guard, first, error);
+    if (!end_kernel(guard, error)) return false;
+    end_buffers(guard, first);
+    return true;
 }
 
 /* ---- a run ---- */

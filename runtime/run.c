@@ -114,10 +114,13 @@ static bool arena_reserve(Arena *arena, cai_pool *pool, uint64_t bytes, cai_erro
     return arena->reserve ? arena_borrow(arena, bytes, error) : arena_map(arena, pool, bytes, error);
 }
 
+/* Of what runs at once: a launch, or several that run along with each other. */
 static int32_t most_arguments(const cai_program *program) {
     int32_t most = 0;
     for (int i = 0; i < program->launch_count; i++) {
-        if (program->launches[i].argument_count > most) most = program->launches[i].argument_count;
+        int32_t count = 0, more = program->launches[i].along ? program->launches[i].more : 0;
+        for (int k = i; k <= i + more; k++) count += program->launches[k].argument_count;
+        if (count > most) most = count;
     }
     return most;
 }
@@ -346,16 +349,46 @@ void cai_context_watch(cai_context *context, void (*watch)(void *data, int launc
     context->watch_data = data;
 }
 
-static void run_launch(cai_context *context, const cai_launch *launch, int64_t round, const void *const *inputs,
-                       void *const *outputs) {
-    void **arguments = context->arguments;
+/* Its arguments are written to `arguments`. */
+static Call make_call(const cai_context *context, const cai_launch *launch, void **arguments, const void *const *inputs,
+                      void *const *outputs) {
     const int64_t *sizes = context->sizes;
     const cai_program *program = context->program;
     for (int k = 0; k < launch->argument_count; k++) arguments[k] = resolve(context, &launch->arguments[k], inputs, outputs);
-    Call call = {.kernel = launch->kernel, .arguments = arguments, .symbols = context->symbols, .first = round * sizes[launch->tasks]};
-    call.scratch = context->arena.base + aligned(sizes[program->arena]);
-    call.scratch_each = aligned(sizes[program->scratch]);
-    cai_pool_run(context->pool, call_kernel, &call, sizes[launch->tasks]);
+    return (Call){.kernel = launch->kernel,
+                  .arguments = arguments,
+                  .symbols = context->symbols,
+                  .scratch = context->arena.base + aligned(sizes[program->arena]),
+                  .scratch_each = aligned(sizes[program->scratch])};
+}
+
+static void run_launch(cai_context *context, const cai_launch *launch, int64_t round, const void *const *inputs,
+                       void *const *outputs) {
+    Call call = make_call(context, launch, context->arguments, inputs, outputs);
+    call.first = round * context->sizes[launch->tasks];
+    cai_pool_run(context->pool, call_kernel, &call, context->sizes[launch->tasks]);
+}
+
+typedef struct Along {
+    Call calls[CAI_MOST_ALONG];
+    int count;
+} Along;
+
+static void call_along(void *context, int64_t begin, int64_t end, int worker) {
+    Along *along = context;
+    for (int64_t task = begin; task < end; task++) {
+        for (int k = 0; k < along->count; k++) call_kernel(&along->calls[k], task, task + 1, worker);
+    }
+}
+
+static void run_along(cai_context *context, const cai_launch *first, const void *const *inputs, void *const *outputs) {
+    Along along = {.count = 1 + first->more};
+    void **arguments = context->arguments;
+    for (int k = 0; k < along.count; k++) {
+        along.calls[k] = make_call(context, &first[k], arguments, inputs, outputs);
+        arguments += first[k].argument_count;
+    }
+    cai_pool_run(context->pool, call_along, &along, context->sizes[first->tasks]);
 }
 
 void cai_context_run_by(cai_context *context, cai_runner runner) { context->runner = runner; }
@@ -375,7 +408,8 @@ bool cai_context_run(cai_context *context, const void *const *inputs, void *cons
         int64_t rounds = first->rounds < 0 ? 1 : context->sizes[first->rounds];
         more = first->more;
         if (context->watch) context->watch(context->watch_data, i);
-        for (int64_t round = 0; round < rounds; round++)
+        if (first->along) run_along(context, first, inputs, outputs);
+        for (int64_t round = 0; round < rounds && !first->along; round++)
             for (int k = 0; k <= more; k++) run_launch(context, &first[k], round, inputs, outputs);
     }
     if (context->watch) context->watch(context->watch_data, program->launch_count);

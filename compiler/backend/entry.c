@@ -209,6 +209,7 @@ static const char *source_text(Arena *arena, Span span) {
     return arena_printf(arena, "%s:%d:%d", span.source->path, place.line, place.column);
 }
 
+typedef struct Whole { Dim flops, bytes; int64_t more; bool along; } Whole; /* of launches that belong together */
 typedef struct Texts { LLVMValueRef path, source, arguments; int argument_count; } Texts; /* what a kernel's launches share */
 
 static Texts make_texts(Entry *e, const Kernel *kernel) {
@@ -223,29 +224,47 @@ static Texts make_texts(Entry *e, const Kernel *kernel) {
                    make_array(m, "arguments", arguments, count), count};
 }
 
-/* Operations and bytes are told with the first phase; `more` are to come. */
-static LLVMValueRef make_launch(Entry *e, const Kernel *kernel, const Texts *texts, const Phase *phase, int more) {
+/* Operations and bytes are told with the first launch of several; `more` are to come. */
+static LLVMValueRef make_launch(Entry *e, const Kernel *kernel, const Texts *texts, const Phase *phase, Whole whole, int more) {
     Module *m = e->m;
     LLVMValueRef function = get_kernel(m, phase->name);
-    bool first = more == phase_count(kernel) - 1;
+    bool first = more == whole.more;
     LLVMValueRef fields[] = {
         function, make_text(m, phase->name), make_text(m, kernel->kind->name), texts->path, texts->source, texts->arguments,
-        get_i32(m, texts->argument_count), get_i32(m, request_dim(e, phase->tasks)), get_i32(m, first ? request_dim(e, kernel->flops) : -1),
-        get_i32(m, first ? request_dim(e, kernel->bytes) : -1), get_i32(m, first ? request_dim(e, kernel->rounds) : -1),
-        get_i32(m, first ? more : 0)};
+        get_i32(m, texts->argument_count), get_i32(m, request_dim(e, phase->tasks)), get_i32(m, first ? request_dim(e, whole.flops) : -1),
+        get_i32(m, first ? request_dim(e, whole.bytes) : -1), get_i32(m, first ? request_dim(e, kernel->rounds) : -1),
+        get_i32(m, first ? more : 0), get_i32(m, first && whole.along)};
     return make_struct(m, fields, COUNT_OF(fields), sizeof(cai_launch));
+}
+
+/* Launches that belong together: phases of a kernel, or kernels that run along with each other. */
+static Whole whole_of(Entry *e, int launch) {
+    const Kernel *kernel = e->program->launches.items[launch];
+    Whole whole = {.flops = kernel->flops, .bytes = kernel->bytes, .more = max_i64(kernel->phase_count, 1) - 1};
+    if (kernel->along == 0) return whole;
+    whole = (Whole){dim_const(e->dims, 0), dim_const(e->dims, 0), kernel->along, true};
+    for (int i = launch; i <= launch + kernel->along; i++) {
+        whole.flops = dim_add(e->dims, whole.flops, e->program->launches.items[i]->flops);
+        whole.bytes = dim_add(e->dims, whole.bytes, e->program->launches.items[i]->bytes);
+    }
+    return whole;
 }
 
 static LLVMValueRef make_launches(Entry *e, int *count) {
     Vec(LLVMValueRef) items = {0};
+    Whole whole = {0};
     for (int i = 0; i < e->program->launches.count; i++) {
         const Kernel *kernel = e->program->launches.items[i];
-        Phase whole = {kernel->name, kernel->tasks};
-        const Phase *phases = kernel->phases ? kernel->phases : &whole;
+        bool goes_on = i > 0 && e->program->launches.items[i - 1]->along > 0;
+        if (!goes_on) whole = whole_of(e, i);
+        Phase only = {kernel->name, kernel->tasks};
+        const Phase *phases = kernel->phases ? kernel->phases : &only;
         int phases_in_all = phase_count(kernel);
         Texts texts = make_texts(e, kernel);
-        for (int k = 0; k < phases_in_all; k++)
-            vec_push(e->m->arena, &items, make_launch(e, kernel, &texts, &phases[k], phases_in_all - 1 - k));
+        for (int k = 0; k < phases_in_all; k++) {
+            int more = whole.along ? kernel->along : phases_in_all - 1 - k;
+            vec_push(e->m->arena, &items, make_launch(e, kernel, &texts, &phases[k], whole, more));
+        }
     }
     *count = items.count;
     return make_array(e->m, "launches", items.items, items.count);

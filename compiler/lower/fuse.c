@@ -19,6 +19,7 @@ enum {
     MAX_MEMBERS = 96,          /* of one kernel: bounds the size of its code and the depth of expr.c's walk */
     MAX_TAIL_COST = 200,       /* of elementwise work behind a strict anchor, whose emitter writes it out for every register of a tile */
     MAX_RECOMPUTE = 14,        /* cost up to which a value is computed again for a second reader: about an exp */
+    MAX_RECOMPUTE_ALONG = 6,   /* the same where it would be read back from the cache */
     SMALL_WEIGHT = 65536,      /* elements that may be folded while building even if they come of few */
     MAX_WEIGHT_GROWTH = 8      /* beyond that, times as large as the parameters they are made of */
 };
@@ -233,6 +234,15 @@ static void find_recompute(Fuse *fuse, Node *node) {
     mark->cost = cost;
 }
 
+/* Whether a reduction of many short rows reads the node, such as softmax's sum of exponentials: what else reads it is work on the same
+ * rows, which will run along with the reduction (backend/along.c), while the row is in the cache. */
+static bool is_read_along(Fuse *fuse, const Node *node) {
+    const Node *reduction = mark_of(fuse, node)->under;
+    if (!reduction || op_info[reduction->op].class != CLASS_REDUCTION || reduction->inputs[0] != node) return false;
+    double rows = (double)node_typical_bytes(fuse->program, reduction), all = (double)node_typical_bytes(fuse->program, node);
+    return all / rows * dtype_bytes(node->shape.type) <= (double)fuse->program->target->l2_bytes / 4 && rows / dtype_bytes(node->shape.type) >= 256;
+}
+
 /* Whether a node that several kernels read is better computed in each of them. Only if what it is read from lies in memory anyway:
  * otherwise it would be stored by the kernel that makes that. */
 static bool recompute_pays(Fuse *fuse, const Node *node) {
@@ -240,6 +250,7 @@ static bool recompute_pays(Fuse *fuse, const Node *node) {
     if (op_info[node->op].class != CLASS_ELEMENTWISE || mark->cost > MAX_RECOMPUTE) return false;
     if (mark->source == NULL) return true;
     if (mark->source == node || mark->under_broadcast) return false;
+    if (mark->cost > MAX_RECOMPUTE_ALONG && is_read_along(fuse, node)) return false;
     const Node *source = mark->source;
     bool stored = source->op == OP_input || source->op == OP_concat || source->op == OP_reshape;
     return stored || mark_of(fuse, source)->users > mark->source_reads;

@@ -110,6 +110,7 @@ struct Kernel {
     Value *workspace;        /* or NULL; made by kernel_set_workspace in `choose` */
     void *tile;              /* the kind's own choice of tiles, made by its `choose`, read by its emitter */
     Dim flops, bytes;        /* for --explain and --profile; filled by lower() (cost.c) */
+    int along;               /* launches behind this one that run along with it, task by task (backend/along.c) */
     int id;                  /* its place in program->launches */
 };
 
@@ -276,6 +277,9 @@ bool node_is_weight(const Program *program, const Node *node);
 
 /* Whether a reshape only adds or drops axes of size 1 (so that coordinates carry over one by one). */
 bool reshape_is_trivial(const Node *node);
+
+/* backend/along.c: finds launches of the kind `loops` that run along with each other, once all have been chosen. */
+void loops_run_along(Program *program);
 
 /* ---- cost.c: estimates ---- */
 

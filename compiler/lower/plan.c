@@ -46,11 +46,23 @@ typedef struct Plan {
 
 /* ---- lives ---- */
 
+/* The first of the launches that run along with a launch: itself as a rule. */
+static int first_along(const Program *program, int launch) {
+    while (launch > 0 && program->launches.items[launch - 1]->along > 0) launch--;
+    return launch;
+}
+
 static void touch(Value *value, int launch) {
     for (; value; value = value->parent) {
         if (value->first < 0) value->first = launch;
         if (value->last < launch) value->last = launch;
     }
+}
+
+/* What launches use that run along with each other lives as long as all of them. */
+static void touch_at(Plan *plan, Value *value, int launch) {
+    touch(value, first_along(plan->program, launch));
+    touch(value, launch + plan->program->launches.items[launch]->along);
 }
 
 static Dim round_up_bytes(Plan *plan, Dim bytes) {
@@ -62,9 +74,9 @@ static void find_lives(Plan *plan) {
     Program *program = plan->program;
     for (int i = 0; i < program->launches.count; i++) {
         Kernel *kernel = program->launches.items[i];
-        touch(kernel->output, i);
-        for (int k = 0; k < kernel->input_count; k++) touch(kernel->inputs[k], i);
-        touch(kernel->workspace, i);
+        touch_at(plan, kernel->output, i);
+        for (int k = 0; k < kernel->input_count; k++) touch_at(plan, kernel->inputs[k], i);
+        touch_at(plan, kernel->workspace, i);
     }
     for (int i = 0; i < program->values.count; i++) {
         const Value *value = program->values.items[i];
@@ -121,7 +133,8 @@ static void merge_in_place(Plan *plan) {
     for (int i = 0; i < plan->program->launches.count; i++) {
         Kernel *kernel = plan->program->launches.items[i];
         Value *output = kernel->output;
-        if (kernel->member_count == 0 || output->parent || output->space != SPACE_SLOT || output->first != i) continue;
+        if (kernel->member_count == 0 || output->parent || output->space != SPACE_SLOT) continue;
+        if (output->first != first_along(plan->program, i)) continue;
         for (int k = 0; k < kernel->input_count; k++) {
             if (!can_write_over(plan, kernel, k, i)) continue;
             Buffer *over = buffer_of(plan, kernel->inputs[k]);
@@ -327,7 +340,7 @@ void program_verify(const Program *program) {
         const Value *root = value_root(kernel->output), *workspace = kernel->workspace;
         if (workspace) hold(scratch, &slots[workspace->slot], range_of(program, workspace));
         if (root->space != SPACE_SLOT || is_held(&slots[root->slot], root)) continue;
-        if (root->first < i)
+        if (root->first < first_along(program, i))
             INTERNAL_ERROR("launch %d (%s) writes a part of value %d, whose place has been taken", i, kernel->name, root->id);
         hold(scratch, &slots[root->slot], range_of(program, root));
     }

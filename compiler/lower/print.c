@@ -111,7 +111,7 @@ static void explain_kernel(const Kernel *kernel, Totals *totals, Text *out) {
     text_add(out, "%-46s %8lld %9.1f %9.1f %8.3f  ", kernel->name, tasks, flops / 1e6, bytes / 1e3, milliseconds);
     if (kernel->member_count) print_members(out, kernel);
     else text_add(out, "copy");
-    text_add(out, "  %s\n", kernel_path(kernel));
+    text_add(out, "  %s%s\n", kernel_path(kernel), kernel->along ? ", along with the next" : "");
 }
 
 /* What a run reads and writes, at typical sizes. */

@@ -25,6 +25,7 @@ Program *lower(Graph *graph, const LowerOptions *options, Arena *arena) {
         pack_remaining(program, kernel); /* here, so that weights lie in order of execution */
         estimate(kernel);
     }
+    loops_run_along(program);
     pack_assign(program);
     plan(program);      /* last: the buffers of all launches are known */
     program_verify(program);

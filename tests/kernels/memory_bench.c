@@ -148,19 +148,36 @@ static void call_kernel(void *context, int64_t begin, int64_t end, int worker) {
     call->launch->kernel((void *const *)call->step->arguments, call->symbols, begin, end, call->scratch + worker * call->scratch_each);
 }
 
+/* Task by task: launches that run along with each other. */
+static void call_along(void *context, int64_t begin, int64_t end, int worker) {
+    const Call *calls = context;
+    for (int64_t task = begin; task < end; task++)
+        for (int k = 0; calls[k].launch; k++) call_kernel((void *)&calls[k], task, task + 1, worker);
+}
+
 enum { KERNELS, STREAM, ONCE };
+
+/* Runs the launches of one step, or those that run along with it; gives the number of steps. */
+static int run_step(Bench *b, int at) {
+    int along = b->steps[at].launch->along ? b->steps[at].launch->more : 0;
+    Call calls[CAI_MOST_ALONG + 1] = {{0}};
+    for (int i = 0; i <= along; i++) {
+        const Step *step = &b->steps[at + i];
+        calls[i] = (Call){step, step->launch, b->symbols, b->scratch, round_up(b->sizes[b->program->scratch], 64)};
+    }
+    int64_t tasks = b->sizes[calls[0].launch->tasks];
+    if (along) cai_pool_run(b->pool, call_along, calls, tasks);
+    for (int k = 0; k <= b->steps[at].launch->more && !along; k++) {
+        calls[0].launch = b->steps[at].launch + k;
+        cai_pool_run(b->pool, call_kernel, calls, b->sizes[calls[0].launch->tasks]);
+    }
+    return 1 + along;
+}
 
 static void run_way(Bench *b, int way) {
     if (way == ONCE) run_stream(b, b->once, b->once_count);
-    for (int i = 0; i < b->step_count && way != ONCE; i++) {
-        const Step *step = &b->steps[i];
-        if (way == STREAM) run_stream(b, step->touches, step->touch_count);
-        for (int k = 0; k <= step->launch->more && way == KERNELS; k++) {
-            const cai_launch *launch = step->launch + k;
-            Call call = {step, launch, b->symbols, b->scratch, round_up(b->sizes[b->program->scratch], 64)};
-            cai_pool_run(b->pool, call_kernel, &call, b->sizes[launch->tasks]);
-        }
-    }
+    for (int i = 0; i < b->step_count && way == STREAM; i++) run_stream(b, b->steps[i].touches, b->steps[i].touch_count);
+    for (int i = 0; i < b->step_count && way == KERNELS;) i += run_step(b, i);
 }
 
 /* Each way is run once untimed before its timed run, so that caches hold what the way itself left there. */
@@ -217,7 +234,7 @@ static void bench_compiled(Compiled *compiled, const char *what, float scale) {
         b.ports[input ? i : 8 + i - t->graph->inputs.count] = (unsigned char *)data;
     }
     const cai_launch *launch = b.program->launches;
-    for (int i = 0; i < compiled->lowered->launches.count && b.step_count < MOST_LAUNCHES; i++, launch += 1 + launch->more)
+    for (int i = 0; i < compiled->lowered->launches.count && b.step_count < MOST_LAUNCHES; i++, launch += 1 + (launch->along ? 0 : launch->more))
         if (is_timed(compiled->lowered->launches.items[i])) add_step(&b, launch, compiled->lowered->launches.items[i]);
     find_once(&b);
     double medians[2][3];
