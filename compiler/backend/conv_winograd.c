@@ -18,7 +18,6 @@
  *     tasks: block of output channels, a part of the map tiles     transform back, tail, store */
 #include "backend/conv_winograd.h"
 #include <math.h>
-#include <stdlib.h>
 
 enum { LINE_FLOATS = 16, BLOCKS = 2, PARTS = 4, LEAST_TASKS = 8, MANY_TASKS = 16, PRODUCT_TASKS = 72, LAUNCH_CYCLES = 3000 };
 
@@ -130,8 +129,6 @@ static void choose_together(const Layer *l, WinogradTile *tile) {
     if (l->tiles < MANY_TASKS * tile->together) tile->together = tile->pixels;
     tile->phases = l->weights > 2 * (double)l->target->l2_bytes || l->tiles < LEAST_TASKS * tile->together;
     if (tile->phases) tile->together = max_i64(2, l->target->l2_bytes / 8 / each / tile->pixels) * tile->pixels;
-    if (getenv("WP")) tile->phases = atoi(getenv("WP"));
-    if (getenv("WT")) tile->together = atoi(getenv("WT"));
     int64_t times = (all + tile->together - 1) / tile->together; /* evenly; larger maps take more tasks or rounds */
     if (l->fixed || tile->phases) tile->together = round_up((all + times - 1) / times, tile->pixels);
 }
