@@ -202,6 +202,8 @@ void conv_winograd_choose(Program *program, Kernel *kernel) {
                     tile->phases ? "p" : "b", (long long)tile->together);
     int64_t in_blocks = (s.inputs + target->lanes - 1) / target->lanes, out_blocks = (s.outputs + target->lanes - 1) / target->lanes;
     Dim memory = dim_const(dims, (in_blocks + (tile->phases ? out_blocks : tile->blocks)) * winograd_block(tile) * 4);
+    kernel->more_weights = (winograd_block(tile) / tile->plane - 9) * out_blocks * target->lanes * s.inputs * 4;
+    kernel->error = winograd_error(tile->outputs, s.inputs);
     kernel->tasks = dim_ceil_div(dims, count_tiles(dims, &s, tile->outputs), tile->together);
     if (!tile->phases) {
         kernel->scratch = memory;

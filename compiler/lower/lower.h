@@ -110,6 +110,8 @@ struct Kernel {
     Value *workspace;        /* or NULL; made by kernel_set_workspace in `choose` */
     void *tile;              /* the kind's own choice of tiles, made by its `choose`, read by its emitter */
     Dim flops, bytes;        /* for --explain and --profile; filled by lower() (cost.c) */
+    int64_t more_weights;    /* of Winograd, for --explain: bytes beyond those of a direct convolution */
+    double error;            /* and its winograd_error; else 0 */
     int along;               /* launches behind this one that run along with it, task by task (backend/along.c) */
     int id;                  /* its place in program->launches */
 };
@@ -182,6 +184,8 @@ typedef struct Winograd {
 } Winograd;
 
 Winograd winograd(int outputs); /* 2 or 4 */
+/* The root mean square of the rounding errors to expect, over that of the results: of a convolution of so many input channels. */
+double winograd_error(int outputs, int64_t inputs);
 
 /* ---- the program ---- */
 

@@ -96,7 +96,11 @@ void program_print(const Program *program, FILE *file) {
 
 /* ---- --explain ---- */
 
-typedef struct Totals { double flops, bytes, milliseconds; int kernels; } Totals;
+typedef struct Totals {
+    double flops, bytes, milliseconds;
+    int kernels, winograd;
+    double more_weights, error; /* of those by Winograd: the sum, and the largest */
+} Totals;
 
 /* Estimated time of one launch on one core. */
 static double kernel_milliseconds(const Kernel *kernel) {
@@ -106,12 +110,27 @@ static double kernel_milliseconds(const Kernel *kernel) {
 
 static void explain_kernel(const Kernel *kernel, Totals *totals, Text *out) {
     double flops = kernel_typical_flops(kernel), bytes = kernel_typical_bytes(kernel), milliseconds = kernel_milliseconds(kernel);
-    *totals = (Totals){totals->flops + flops, totals->bytes + bytes, totals->milliseconds + milliseconds, totals->kernels + 1};
+    totals->flops += flops;
+    totals->bytes += bytes;
+    totals->milliseconds += milliseconds;
+    totals->kernels++;
+    totals->winograd += kernel->error > 0;
+    totals->more_weights += (double)kernel->more_weights;
+    if (kernel->error > totals->error) totals->error = kernel->error;
     long long tasks = typical(kernel, kernel->tasks);
     text_add(out, "%-46s %8lld %9.1f %9.1f %8.3f  ", kernel->name, tasks, flops / 1e6, bytes / 1e3, milliseconds);
     if (kernel->member_count) print_members(out, kernel);
     else text_add(out, "copy");
-    text_add(out, "  %s%s\n", kernel_path(kernel), kernel->along ? ", along with the next" : "");
+    text_add(out, "  %s%s", kernel_path(kernel), kernel->along ? ", along with the next" : "");
+    if (kernel->error > 0) text_add(out, "  (weights +%.3f MB, error %.1e)", (double)kernel->more_weights / 1e6, kernel->error);
+    text_add(out, "\n");
+}
+
+static void explain_winograd(const Totals *totals, Text *out) {
+    if (!totals->winograd) return;
+    text_add(out, "\nwinograd    %10.3f MB more weights, in %d convolutions; rounding errors of %.1e of a result's root mean square at most,\n"
+             "                       where direct ones have some 3e-07; --no-winograd does without\n",
+             totals->more_weights / 1e6, totals->winograd, totals->error);
 }
 
 /* What a run reads and writes, at typical sizes. */
@@ -161,6 +180,7 @@ void program_explain(const Program *program, FILE *file) {
     text_add(&out, "\n\n%-46s %8s %9s %9s %8s\n", "kernel", "tasks", "MFLOP", "KB", "ms");
     for (int i = 0; i < program->launches.count; i++) explain_kernel(program->launches.items[i], &totals, &out);
     text_add(&out, "%-46d %8s %9.1f %9.1f %8.3f\n", totals.kernels, "", totals.flops / 1e6, totals.bytes / 1e3, totals.milliseconds);
+    explain_winograd(&totals, &out);
     explain_memory(program, &out);
     fputs(text_string(&out), file);
     arena_free(out.arena);

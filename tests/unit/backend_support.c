@@ -128,7 +128,7 @@ bool run_compiled(Compiled *compiled, int threads, double **outputs) {
 /* ---- comparing ---- */
 
 /* What the compiled program gets is f32; the reference is to get the same. */
-static void round_inputs(TestGraph *t) {
+void round_inputs(TestGraph *t) {
     for (int i = 0; i < t->inputs.count; i++)
         for (int64_t k = 0; k < t->inputs.items[i].count; k++) t->inputs.items[i].values[k] = (float)t->inputs.items[i].values[k];
 }

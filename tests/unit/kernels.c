@@ -67,6 +67,43 @@ static void test_windows(void) {
 }
 static void test_matrices(void) { check_operators(" matmul dense "); }
 
+/* ---- what --explain promises of Winograd's accuracy ---- */
+
+/* Root mean square of the error over that of the outputs, on random numbers. */
+static double measured_error(int64_t inputs, int winograd, const char *target) {
+    TestGraph t = test_graph(5);
+    Dim twelve = size(&t, 12), channels = size(&t, inputs);
+    Node *x = new_input(&t, -1, 1, SIZES(size(&t, 1), channels, twelve, twelve));
+    Node *w = new_parameter(&t, -1, 1, SIZES(size(&t, 16), channels, size(&t, 3), size(&t, 3)));
+    Node *y = MAKE(&t, convolution, ((Node *[]){x, w}), 2, INTS(1, 1), INTS(1, 1), INTS(1, 1), DIMS(twelve, twelve), 1);
+    new_output(&t, y);
+    LowerOptions options = {.target = target_find(target), .winograd = winograd, .force = winograd > 0 ? "conv_winograd" : NULL};
+    Compiled compiled;
+    RefTensor wanted;
+    double *got, error = 0, all = 0;
+    round_inputs(&t);
+    evaluate(&t, t.graph, &y, 1, &wanted);
+    if (compile_and_load(&t, &options, &compiled) && run_compiled(&compiled, 1, &got))
+        for (int64_t i = 0; i < wanted.shape.count; i++) {
+            error += (got[i] - wanted.values[i]) * (got[i] - wanted.values[i]);
+            all += wanted.values[i] * wanted.values[i];
+        }
+    unload(&compiled);
+    arena_free(t.arena);
+    return sqrt(error / all);
+}
+
+static void test_winograd_error(void) {
+    const int64_t inputs[] = {16, 64, 256, 512};
+    for (int i = 0; i < COUNT_OF(inputs); i++)
+        for (int m = 2; m <= 4; m += 2) {
+            const char *target = targets[i % COUNT_OF(targets)];
+            if (!can_run(target)) continue;
+            double ratio = measured_error(inputs[i], m, target) / winograd_error(m, inputs[i]);
+            CU_ASSERT(ratio > 0.7 && ratio < 1.4);
+        }
+}
+
 /* ---- what shapes.txt cannot say: other numbers of axes, other types, sides that differ ---- */
 
 static void round_inputs_to_whole(TestGraph *t) {
@@ -150,6 +187,7 @@ void suite_kernels(void) {
     CU_add_test(suite, "convolutions", test_convolutions);
     CU_add_test(suite, "pools and resampling", test_windows);
     CU_add_test(suite, "matrix products", test_matrices);
+    CU_add_test(suite, "errors of winograd", test_winograd_error);
     CU_add_test(suite, "one axis", test_one_axis);
     CU_add_test(suite, "three axes", test_three_axes);
     CU_add_test(suite, "types", test_types);
