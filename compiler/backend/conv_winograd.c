@@ -15,11 +15,24 @@
  *
  *     tasks: block of input channels, a part of the map tiles      transform
  *     tasks: plane, a part of the groups                           products
- *     tasks: block of output channels, a part of the map tiles     transform back, tail, store */
+ *     tasks: block of output channels, a part of the map tiles     transform back, tail, store
+ *
+ * Effective share of peak (FLOPs of direct convolution) on a core with two 512-bit FMAs at 249 GFLOP/s, warm / weights flushed from all
+ * caches, by build/kernel_bench; direct convolution has 92 to 107:
+ *
+ *     F(4, 3)  56x56x64     287 / 258        128x128x128  293 / 291        F(2, 3)  14x14x256   170 / 146
+ *              28x28x128    273 / 240        64x64x256    285 / 284                  7x7x512    110 /  53
+ *              384x384x64   255 / 252        64x64x512    303 / 292        F(4, 3)  14x14x256   185 /  92
+ *
+ * The products reach 99 % of peak where what they read lies in L2, 80 to 85 % in phases, whose planes come from L3 and go there; the
+ * transforms take 30 % of the time of 64 channels. Tried and lost: planes outermost in memory, with the blocks of channels inside
+ * (10 % slower: 36 pages a map tile); asking for transformed inputs of the next plane, for the lines of products before they are stored,
+ * for maps a tile ahead (nothing, in programs, whose memory is in huge pages), for weights two and three panels ahead instead of one (3 to
+ * 5 % slower); stores past the caches (nothing to 6 %, and slower for maps that the next layer finds in L3). */
 #include "backend/conv_winograd.h"
 #include <math.h>
 
-enum { LINE_FLOATS = 16, BLOCKS = 2, PARTS = 4, LEAST_TASKS = 8, MANY_TASKS = 16, PRODUCT_TASKS = 72, LAUNCH_CYCLES = 3000 };
+enum { LINE_FLOATS = 16, MOST_TOGETHER = 144, PARTS = 4, LEAST_TASKS = 8, MANY_TASKS = 16, PRODUCT_TASKS = 72, LAUNCH_CYCLES = 3000 };
 
 bool conv_winograd_fits(const Kernel *kernel, const Target *target) {
     ConvShape s;
@@ -43,7 +56,7 @@ typedef struct Layer { /* what the model reads, at typical sizes */
     const Target *target;
     int size;                         /* of a transformed tile */
     int64_t tiles, in_blocks, out_blocks, inputs;
-    bool fixed;                       /* the number of map tiles */
+    bool fixed_map, fixed_count;      /* height and width; the number of map tiles */
     double map_bytes[2];              /* of the input and the output */
     double weights, network;          /* bytes transformed: this layer's, all layers' if all were transformed so */
 } Layer;
@@ -58,7 +71,8 @@ static Layer read_layer(const Kernel *kernel, const ConvShape *s, const Target *
     const Program *program = kernel->program;
     Dims *dims = program->graph->dims;
     Dim tiles = count_tiles(dims, s, outputs);
-    Layer l = {.target = target, .size = outputs + 2, .inputs = s->inputs, .fixed = dim_is_const(tiles, NULL)};
+    Layer l = {.target = target, .size = outputs + 2, .inputs = s->inputs, .fixed_count = dim_is_const(tiles, NULL)};
+    l.fixed_map = dim_is_const(s->out_size[0], NULL) && dim_is_const(s->out_size[1], NULL);
     l.tiles = typical(kernel, tiles);
     l.in_blocks = (s->inputs + target->lanes - 1) / target->lanes;
     l.out_blocks = (s->outputs + target->lanes - 1) / target->lanes;
@@ -71,20 +85,31 @@ static Layer read_layer(const Kernel *kernel, const ConvShape *s, const Target *
     return l;
 }
 
-/* Cycles of a product by tiles of `pixels`, for one group of `blocks`, on all map tiles. */
-static double product_cycles(const Layer *l, int64_t pixels, int64_t blocks) {
+static bool is_deep(const Layer *l) { return 2 * l->inputs * l->target->lanes * 4 > l->target->l1_bytes; }
+
+/* Cycles of all products by tiles of `pixels` by `blocks`. Where weights of two blocks fill L1, so that transformed inputs come from
+ * L2, two blocks cost a little more than four, which read those half as often (measured on 512 channels: 5 %). */
+static double product_cycles(const Layer *l, int pixels, int blocks) {
     const Target *t = l->target;
     double vectors = (double)(pixels * blocks), loads = 1.2 * (double)(pixels + blocks) / t->loads_per_cycle;
     double step = fmax(fmax(vectors / t->fmas_per_cycle, loads), 4) + 0.5; /* 4: a chain of additions has that latency */
-    double tiles = ceil((double)l->tiles / (double)pixels);
-    return tiles * (step * (double)l->inputs + 1.5 * vectors + 24);
+    if (is_deep(l) && blocks <= 2) step *= 1.05;
+    double tiles = ceil((double)l->tiles / (double)pixels), groups = ceil((double)l->out_blocks / (double)blocks);
+    return l->size * l->size * groups * tiles * (step * (double)l->inputs + 1.5 * vectors + 24);
 }
 
-static int choose_pixels(const Layer *l, int blocks) {
-    int most = (l->target->registers - 2 - blocks) / blocks, best = most;
-    for (int pixels = most - 1; pixels >= (most + 1) / 2; pixels--)
-        if (product_cycles(l, pixels, blocks) < 0.995 * product_cycles(l, best, blocks)) best = pixels;
-    return best;
+static void choose_register_tile(const Layer *l, WinogradTile *tile) {
+    double best = 0;
+    for (int blocks = (int)min_i64(2, l->out_blocks); blocks <= min_i64(4, l->out_blocks) && blocks * 8 <= l->target->registers; blocks += 2) {
+        int most = (l->target->registers - 2 - blocks) / blocks;
+        for (int pixels = most; pixels >= (most + 1) / 2; pixels--) {
+            double cycles = product_cycles(l, pixels, blocks);
+            if (best > 0 && cycles >= 0.995 * best) continue;
+            best = cycles;
+            tile->pixels = pixels;
+            tile->blocks = blocks;
+        }
+    }
 }
 
 /* Cycles of one vector of channels' way through both passes of a transform: operations, loads, stores, and what the loops cost. */
@@ -122,30 +147,31 @@ static int64_t plane_of(const Target *target, int64_t together) {
     return (lines | 1) * LINE_FLOATS;
 }
 
-/* How many map tiles together: transformed inputs in an eighth of L2, or, in phases, one plane of them. */
+/* How many map tiles together: transformed inputs in an eighth of L2, or, in phases, one plane of them, and of the map of one image
+ * about as many each time. */
 static void choose_together(const Layer *l, WinogradTile *tile) {
     int64_t each = l->in_blocks * l->target->lanes * 4, planes = l->size * l->size, all = round_up(l->tiles, tile->pixels);
     tile->together = max_i64(2, l->target->l2_bytes / 8 / (each * planes) / tile->pixels) * tile->pixels;
     if (l->tiles < MANY_TASKS * tile->together) tile->together = tile->pixels;
     tile->phases = l->weights > 2 * (double)l->target->l2_bytes || l->tiles < LEAST_TASKS * tile->together;
-    if (tile->phases) tile->together = max_i64(2, l->target->l2_bytes / 8 / each / tile->pixels) * tile->pixels;
-    int64_t times = (all + tile->together - 1) / tile->together; /* evenly; larger maps take more tasks or rounds */
-    if (l->fixed || tile->phases) tile->together = round_up((all + times - 1) / times, tile->pixels);
+    int64_t plane = min_i64(l->target->l2_bytes / 8 / each, MOST_TOGETHER);
+    if (tile->phases) tile->together = max_i64(2, plane / tile->pixels) * tile->pixels;
+    int64_t times = max_i64(1, (all + tile->together / 2) / tile->together);
+    if (tile->phases ? l->fixed_map : l->fixed_count) tile->together = round_up((all + times - 1) / times, tile->pixels);
 }
 
 static WinogradTile choose_tile(const Layer *l, double *cycles) {
     WinogradTile tile = {.outputs = l->size - 2, .unroll = 1};
     int planes = l->size * l->size;
-    tile.blocks = (int)min_i64(BLOCKS, l->out_blocks);
-    tile.pixels = choose_pixels(l, tile.blocks);
+    choose_register_tile(l, &tile);
     choose_together(l, &tile);
-    if (!l->fixed) tile.rest = tile.pixels / 2;
+    if (!l->fixed_count) tile.rest = tile.pixels / 2;
     if (l->target->registers <= 16 && l->inputs % 2 == 0) tile.unroll = 2;
     tile.plane = plane_of(l->target, tile.together);
     int64_t groups = (l->out_blocks + tile.blocks - 1) / tile.blocks;
     tile.parts = PARTS;
     tile.group_parts = (int)min_i64(groups, (PRODUCT_TASKS + planes - 1) / planes);
-    double warm = (double)(planes * groups) * product_cycles(l, tile.pixels, tile.blocks) + transforms_cycles(l);
+    double warm = product_cycles(l, tile.pixels, tile.blocks) + transforms_cycles(l);
     if (tile.phases) warm += LAUNCH_CYCLES;
     *cycles = warm + stream_cycles(l, warm);
     return tile;
