@@ -139,7 +139,7 @@ races: deps
 # Each target of tests/fuzz for FUZZ_SECONDS; corpora stay in build/fuzz, findings too.
 fuzz: deps
 	$(MAKE) -j$$(nproc) $(SANITIZED) build/sanitize/fuzz
-	tests/fuzz/run $(or $(FUZZ_SECONDS),60) $(FUZZ)
+	FUZZ_SEED=0 tests/fuzz/run $(or $(FUZZ_SECONDS),60) $(FUZZ)
 # Writes what the golden tests print into their blocks; `git diff` then shows what changed.
 bless: all
 	tests/golden/run --bless

@@ -4,7 +4,8 @@
  *     ELF header | sections, their relocations | symbols | names | section headers
  *
  * Sections of one name follow each other in one. Names that only join the objects end here: of what is defined, the last object's symbols
- * alone remain global. All objects are LLVM's own, so they are well formed. */
+ * alone remain global. All objects are LLVM's own, so they are well formed. The first symbol names the joined object's source: where there is
+ * none, GNU ld takes the name of the object's file, and the length of that would show in what it writes. */
 #include "backend/backend.h"
 #include <elf.h>
 
@@ -227,6 +228,7 @@ Object join_objects(Arena *arena, const Object *objects, int count) {
     Input *inputs = NEW_ARRAY(arena, Input, count);
     add_string(&j, "");
     vec_push(arena, &j.symbols, (Elf64_Sym){0});
+    vec_push(arena, &j.symbols, (Elf64_Sym){.st_name = add_string(&j, "model"), .st_info = ELF64_ST_INFO(STB_LOCAL, STT_FILE), .st_shndx = SHN_ABS});
     for (int i = 0; i < count; i++) inputs[i] = open_input(&j, &objects[i]);
     for (int i = 0; i < count; i++) add_sections(&j, &inputs[i]);
     for (int i = 0; i < count; i++) add_locals(&j, &inputs[i], i == count - 1);

@@ -186,7 +186,7 @@ static MarkList marks_of(const Diagnostics *diag, const Diagnostic *d, const Sho
         if (on_line(line, d->labels.items[i].span))
             vec_push(diag->arena, &marks, mark_of(line, d->labels.items[i].span, d->labels.items[i].text));
     if (marks.count == 0 && on_line(line, d->span)) vec_push(diag->arena, &marks, mark_of(line, d->span, ""));
-    qsort(marks.items, (size_t)marks.count, sizeof *marks.items, by_column);
+    if (marks.count > 1) qsort(marks.items, (size_t)marks.count, sizeof *marks.items, by_column);
     return marks;
 }
 
