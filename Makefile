@@ -124,6 +124,7 @@ test: deps
 # With what takes long: every f32 through the polynomials, the sanitizers.
 test-all: test
 	CAI_SWEEP=1 $(BUILD)/unit_tests math
+	tests/numerics/run --all
 	$(MAKE) sanitize races
 # The unit and golden tests once more, with clang's address and undefined-behaviour sanitizers.
 sanitize: deps

@@ -10,8 +10,7 @@
 Library *build_open(Session *s) {
     ElaborateOptions options = {.stdlib_dir = s->stdlib_dir,
                                 .defines = s->options->defines.items,
-                                .define_count = s->options->defines.count,
-                                .ignore_expect = s->options->defines.count > 0};
+                                .define_count = s->options->defines.count};
     Stopwatch watch = stopwatch_start();
     Library *library = library_open(s->arena, s->names, &s->diag, s->options->file, &options);
     stopwatch_lap(s, &watch, "parse");

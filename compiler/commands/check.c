@@ -11,6 +11,7 @@ int command_check(Session *session) {
     ModelList models = {0};
     bool tree = emit && strcmp(emit, "ast") == 0,
          good = library && (tree ? session->diag.errors == 0 : build_elaborate_all(session, library, &models));
+    if (good && !emit) library_check_variants(library, models.items, models.count);
     if (good && tree) ast_print(library_file(library), stdout);
     for (int i = 0; good && emit && i < models.count; i++) graph_print(models.items[i]->graph, stdout);
     return session_end(session);

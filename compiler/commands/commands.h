@@ -18,7 +18,7 @@ typedef struct Options {
     const char *output, *kind, *name, *init, *rename, *target, *emit, *after, *format, *message_format;
     Vec(WeightFile) weights;
     Vec(Define) defines;
-    bool explain, time_passes, blas, no_winograd, no_cache, reference, compare, help;
+    bool explain, time_passes, blas, no_winograd, no_cache, reference, compare, names, help;
 } Options;
 
 /* Reads the arguments after the command's name. False where they are wrong, which has then been said. */

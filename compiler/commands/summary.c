@@ -158,6 +158,23 @@ static void print_json(Session *s, const ModelList *models) {
     printf("]}\n");
 }
 
+/* ---- --names: a line for each weight, those that several models share once ---- */
+
+static void print_names(Session *s, const ModelList *models) {
+    Map *seen = map_new(s->arena);
+    for (int i = 0; i < models->count; i++) {
+        const Model *model = models->items[i];
+        for (int k = 0; k < model->weights.count; k++) {
+            const WeightInfo *weight = &model->weights.items[k];
+            if (map_get(seen, weight->path)) continue;
+            map_set(seen, weight->path, (void *)(uintptr_t)weight);
+            printf("%s", weight->path);
+            for (int axis = 0; axis < weight->shape.rank; axis++) printf(" %s", dim_string(s->arena, weight->shape.dims[axis]));
+            putchar('\n');
+        }
+    }
+}
+
 int command_summary(Session *session) {
     const Options *o = session->options;
     const char *name = o->rest.count ? o->rest.items[0] : NULL;
@@ -170,6 +187,10 @@ int command_summary(Session *session) {
     if (!library || index < 0 || !build_elaborate_all(session, library, &all)) return session_end(session);
     for (int i = 0; i < all.count; i++)
         if (!name || i == index) vec_push(session->arena, &shown, all.items[i]);
+    if (o->names) {
+        print_names(session, &shown);
+        return session_end(session);
+    }
     if (o->format && strcmp(o->format, "json") == 0) {
         print_json(session, &shown);
         return session_end(session);

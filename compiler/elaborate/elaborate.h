@@ -14,7 +14,6 @@ typedef struct Define { Name name; const char *value; } Define;
 typedef struct ElaborateOptions {
     const char *stdlib_dir;
     const Define *defines; int define_count;
-    bool ignore_expect;         /* `cai summary` of a model changed by -D */
     int patience;               /* 0: as for users; else limits on work are divided by it (fuzzing) */
 } ElaborateOptions;
 
@@ -41,6 +40,8 @@ typedef struct WeightInfo { /* a parameter or state of the model, in order of fi
 
 typedef struct LoadInfo { const char *prefix, *file; Span span; } LoadInfo; /* load PREFIX from FILE */
 
+typedef struct Variant { const Define *defines; int count; } Variant; /* settings that the model states figures for */
+
 typedef struct Model {
     Decl *decl;
     Graph *graph;              /* NULL where there were errors */
@@ -48,6 +49,7 @@ typedef struct Model {
     Vec(WeightInfo) weights;   /* this model's; the file's union is library_weights */
     Vec(LoadInfo) loads;
     Vec(const char *) unused;  /* patterns of `unused` */
+    Vec(Variant) variants;     /* other than this one, of `expect(..., at = (depth = 18))` */
     Dim parameters, macs;
     int64_t receptive_field;   /* the largest on the way to the outputs, before anything sees the whole input; 0: not defined */
 } Model;
@@ -60,6 +62,8 @@ int library_model_count(const Library *library);
 Name library_model_name(const Library *library, int index);
 /* Elaborates model `index`; the result's graph is NULL where that made errors. */
 Model *elaborate_model(Library *library, int index);
+/* Elaborates the models with the other settings that they state figures for, so that what is wrong there is told. */
+void library_check_variants(Library *library, Model *const *models, int count);
 /* The union of the weights of all the file's models; reports equal paths of unequal shape. */
 bool library_check_weights(Library *library, Model *const *models, int count);
 

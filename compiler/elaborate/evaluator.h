@@ -185,6 +185,11 @@ typedef struct Entry { /* a layer's run, for LayerInfo */
     bool shown;
 } Entry;
 
+typedef struct Setting { /* a hyperparameter of the model */
+    Name name;
+    Value value, fallback; /* fallback: an error where it has none */
+} Setting;
+
 typedef struct Evaluator {
     Library *library;
     Arena *arena;
@@ -201,7 +206,8 @@ typedef struct Evaluator {
     Map *reported;  /* code and place of errors that were told */
     Vec(Entry) entries;
     int entry;      /* the running layer's, or -1 */
-    const Stmt *expectation; /* the model's `expect` */
+    Vec(const Stmt *) expectations; /* the model's `expect`s */
+    Vec(Setting) settings;
     const char *stack;
     int depth;
     int64_t rounds, cells;
@@ -399,7 +405,8 @@ void check_defines(Library *library); /* tells of each -D that no model of the f
 
 /* ---- expect.c ---- */
 
-void check_expectation(Evaluator *ev, const Stmt *expect);
+/* Those that speak of these settings are checked; what others speak of goes into the model's variants. */
+void check_expectations(Evaluator *ev);
 
 /* ---- labels.c ---- */
 

@@ -1,5 +1,7 @@
-/* `expect(params = 11689512, macs = 1814e6)`: a model says what it should come to. A figure written as a float stands for all
- * that rounds to its digits: 1814e6 is any count from 1813.5e6 to 1814.5e6. */
+/* `expect(params = 11689512, macs = 1814e6, at = (depth = 18))`: a model says what it should come to. A figure written as a float stands for all
+ * that rounds to its digits: 1814e6 is any count from 1813.5e6 to 1814.5e6. It speaks of the settings that `at` gives, and of the others' defaults:
+ * where these are not the model's, it is not checked here, but `cai check` elaborates the model once more with them. Where -D fixes a size, nothing is
+ * checked. */
 #include "elaborate/evaluator.h"
 
 #include <math.h>
@@ -76,13 +78,15 @@ static void compare_size(Evaluator *ev, const Argument *argument, const char *wh
     else compare(ev, argument, what, value);
 }
 
-void check_expectation(Evaluator *ev, const Stmt *expect) {
-    static const char *const names[] = {"params", "macs", "receptive_field", "at"};
-    const Expr *at = NULL;
+static const Expr *find_at(const Stmt *expect) {
     for (int i = 0; i < expect->arguments.count; i++)
-        if (expect->arguments.items[i].name && !strcmp(expect->arguments.items[i].name, "at"))
-            at = expect->arguments.items[i].value;
-    const int64_t *sizes = sizes_at(ev, at);
+        if (expect->arguments.items[i].name && !strcmp(expect->arguments.items[i].name, "at")) return expect->arguments.items[i].value;
+    return NULL;
+}
+
+static void check_expectation(Evaluator *ev, const Stmt *expect) {
+    static const char *const names[] = {"params", "macs", "receptive_field", "at"};
+    const int64_t *sizes = sizes_at(ev, find_at(expect));
     for (int i = 0; sizes && i < expect->arguments.count; i++) {
         const Argument *argument = &expect->arguments.items[i];
         const char *name = argument->name ? argument->name : "";
@@ -93,5 +97,72 @@ void check_expectation(Evaluator *ev, const Stmt *expect) {
             Diagnostic *d = report(ev, "unknown-argument", argument->span, "`expect` knows params, macs, receptive_field and at");
             report_suggestion(ev, d, name, names, COUNT_OF(names));
         }
+    }
+}
+
+/* ---- which settings it speaks of ---- */
+
+static const Argument *argument_of(const Expr *at, Name name) {
+    for (int i = 0; at && i < at->arguments.count; i++)
+        if (at->arguments.items[i].name == name) return &at->arguments.items[i];
+    return NULL;
+}
+
+static bool is_setting(const Evaluator *ev, Name name) {
+    for (int i = 0; i < ev->settings.count; i++)
+        if (ev->settings.items[i].name == name) return true;
+    return false;
+}
+
+static bool is_symbol(const Evaluator *ev, Name name) {
+    for (int i = 0; i < dims_symbol_count(ev->dims); i++)
+        if (dims_symbol(ev->dims, i)->name == name) return true;
+    return false;
+}
+
+static bool fixes_size(const Evaluator *ev) {
+    for (int i = 0; i < ev->library->options.define_count; i++)
+        if (!is_setting(ev, ev->library->options.defines[i].name)) return true;
+    return false;
+}
+
+static bool check_at(Evaluator *ev, const Expr *at) {
+    for (int i = 0; at && i < at->arguments.count; i++) {
+        const Argument *argument = &at->arguments.items[i];
+        if (argument->name && (is_setting(ev, argument->name) || is_symbol(ev, argument->name))) continue;
+        Diagnostic *d = report(ev, "unknown-argument", argument->span, "`at` names sizes and settings of this model");
+        report_help(ev, d, "at = (H = 224, W = 224, depth = 50)");
+        return false;
+    }
+    return true;
+}
+
+/* Whether the model has the settings that are spoken of. */
+static bool is_meant(Evaluator *ev, const Expr *at) {
+    for (int i = 0; i < ev->settings.count; i++) {
+        const Setting *setting = &ev->settings.items[i];
+        const Argument *given = argument_of(at, setting->name);
+        if (!value_equal(setting->value, given ? evaluate(ev, given->value) : setting->fallback)) return false;
+    }
+    return true;
+}
+
+static void add_variant(Evaluator *ev, const Expr *at) {
+    Vec(Define) defines = {0};
+    for (int i = 0; i < at->arguments.count; i++) {
+        const Argument *argument = &at->arguments.items[i];
+        if (is_setting(ev, argument->name))
+            vec_push(ev->arena, &defines, (Define){argument->name, span_text(ev->arena, argument->value->span)});
+    }
+    if (defines.count) vec_push(ev->arena, &ev->model->variants, (Variant){defines.items, defines.count});
+}
+
+void check_expectations(Evaluator *ev) {
+    if (fixes_size(ev)) return;
+    for (int i = 0; i < ev->expectations.count; i++) {
+        const Expr *at = find_at(ev->expectations.items[i]);
+        if (!check_at(ev, at)) continue;
+        if (is_meant(ev, at)) check_expectation(ev, ev->expectations.items[i]);
+        else if (at) add_variant(ev, at);
     }
 }

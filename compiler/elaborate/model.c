@@ -23,12 +23,6 @@ static void begin(Evaluator *ev, Library *library, Definition *definition) {
     frame_push(ev, definition->unit, ev->root, (Span){0});
 }
 
-static void check_expect(Evaluator *ev) {
-    const ElaborateOptions *options = &ev->library->options;
-    if (ev->expectation && !ev->errors && !ev->stopped && !options->define_count && !options->ignore_expect)
-        check_expectation(ev, ev->expectation);
-}
-
 Model *elaborate_model(Library *library, int index) {
     Definition *definition = library->models.items[index];
     const Decl *decl = definition->decl;
@@ -39,10 +33,27 @@ Model *elaborate_model(Library *library, int index) {
     bind_inputs(&ev, decl);
     execute_all(&ev, &decl->body);
     bind_outputs(&ev, decl, ev.frame->result);
-    if (!ev.errors && !ev.stopped) summarize(&ev);
-    check_expect(&ev);
+    if (!ev.errors && !ev.stopped) {
+        summarize(&ev);
+        check_expectations(&ev);
+    }
     ev.model->graph = ev.errors || ev.stopped ? NULL : ev.graph;
     return ev.model;
+}
+
+/* ---- the variants that a model states figures for ---- */
+
+void library_check_variants(Library *library, Model *const *models, int count) {
+    const ElaborateOptions options = library->options;
+    for (int m = 0; m < count; m++) {
+        for (int i = 0; i < models[m]->variants.count; i++) {
+            const Variant *variant = &models[m]->variants.items[i];
+            library->options.defines = variant->defines;
+            library->options.define_count = variant->count;
+            elaborate_model(library, m);
+        }
+    }
+    library->options = options;
 }
 
 /* ---- weights of all models ---- */

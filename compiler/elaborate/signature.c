@@ -26,9 +26,10 @@ void bind_settings(Evaluator *ev, const Decl *decl) {
     for (int i = 0; i < settings->count; i++) {
         const Parameter *parameter = &settings->items[i];
         const Define *define = find_define(ev->library, parameter->name);
-        Value v = define ? parse_define(ev, define->value) : value_error;
-        if (!define && parameter->fallback) v = evaluate(ev, parameter->fallback);
-        else if (!define) {
+        Value fallback = parameter->fallback ? evaluate(ev, parameter->fallback) : value_error;
+        Value v = define ? parse_define(ev, define->value) : fallback;
+        vec_push(ev->arena, &ev->settings, (Setting){parameter->name, v, fallback});
+        if (!define && !parameter->fallback) {
             Diagnostic *d = report(ev, "missing-argument", parameter->span, "the model's setting `%s` has no value",
                                    parameter->name);
             report_help(ev, d, "give it a default, or set it with -D %s=...", parameter->name);

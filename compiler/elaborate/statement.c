@@ -152,7 +152,7 @@ static void execute_unused(Evaluator *ev, const Stmt *stmt) {
 
 static void execute_expect(Evaluator *ev, const Stmt *stmt) {
     bool in_model = ev->frame->layer == ev->root;
-    if (in_model) ev->expectation = stmt;
+    if (in_model) vec_push(ev->arena, &ev->expectations, stmt);
     else report(ev, "expect-place", stmt->span, "`expect` stands in a model's body, not in a block's");
 }
 

@@ -254,7 +254,7 @@ static TestGraph elaborate_case(const char *name, const char *size, bool free_si
     Names *names = names_new(t.arena);
     Diagnostics diag = {.arena = t.arena};
     Define define = {intern(names, "S"), size};
-    ElaborateOptions options = {.stdlib_dir = "stdlib", .defines = &define, .define_count = !free_sizes, .ignore_expect = true};
+    ElaborateOptions options = {.stdlib_dir = "stdlib", .defines = &define, .define_count = !free_sizes};
     Library *library = library_open(t.arena, names, &diag, "tests/kernels/memory.cai", &options);
     for (int i = 0; library && i < library_model_count(library); i++)
         if (strcmp(library_model_name(library, i), name) == 0) t.graph = elaborate_model(library, i)->graph;

@@ -21,7 +21,7 @@ TestGraph network_graph(const char *path, const char *model, const char *const *
     Diagnostics diag = {.arena = t.arena};
     Define *defines = NEW_ARRAY(t.arena, Define, define_count);
     for (int i = 0; i < define_count; i++) defines[i] = (Define){intern(interned, names[i]), values[i]};
-    ElaborateOptions options = {.stdlib_dir = "stdlib", .defines = defines, .define_count = define_count, .ignore_expect = true};
+    ElaborateOptions options = {.stdlib_dir = "stdlib", .defines = defines, .define_count = define_count};
     t.graph = elaborate(library_open(t.arena, interned, &diag, path, &options), model);
     if (!t.graph || diag.errors) {
         diag_print(&diag, stderr, DIAG_TEXT, false);

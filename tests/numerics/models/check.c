@@ -1,8 +1,8 @@
-/* The two ends of a numerics case (make.py says what a case is):
+/* The two ends of a numerics case (cases.py says what a case is):
  *
- *   check input CASE FILE.npy     writes the case's input
- *   check output CASE FILE.npy    says how far our output is from the case's samples, and fails where that is over twice PyTorch's own error
- *   check winograd CASE FILE.npy  the same of a program that convolves by Winograd, with four times the error
+ *   check inputs CASE FOLDER         writes the case's inputs, FOLDER/NAME.npy each
+ *   check outputs CASE FOLDER TIMES  says how far our outputs, FOLDER/NAME.npy each, are from the case's samples, and fails where that is over
+ *                                    TIMES PyTorch's own error
  */
 #include "runtime.h"
 #include "support/support.h"
@@ -13,71 +13,109 @@
 #include <string.h>
 
 #define SEED 7
-
-typedef struct Case {
-    int rank;
-    int64_t dims[8], count, elements;
-    double rms;
-    FILE *samples; /* stands at the first of them */
-} Case;
+#define LONGEST 512
 
 static void fail(const char *what, const char *detail) {
     fprintf(stderr, "%s: %s\n", what, detail);
     exit(1);
 }
 
-static Case case_open(const char *path) {
-    Case c = {.count = 1, .samples = fopen(path, "r")};
-    if (!c.samples) fail(path, "cannot be opened");
-    char line[512];
-    while (c.rms == 0 && fgets(line, sizeof line, c.samples)) {
-        sscanf(line, "elements %" SCNd64, &c.elements);
-        sscanf(line, "rms %lf", &c.rms);
-        if (strncmp(line, "input ", 6) != 0) continue;
-        for (char *word = strtok(line + 6, " \n"); word && c.rank < 8; word = strtok(NULL, " \n"))
-            c.count *= c.dims[c.rank++] = strtoll(word, NULL, 10);
+/* ---- inputs: `input NAME TYPE LOW HIGH SIZE...`, element i from LOW to HIGH; whole numbers below HIGH, where TYPE is i32 ---- */
+
+static void fill(const char *name, double low, double high, bool whole, int64_t count, void *values) {
+    uint64_t stream = random_stream(SEED, name);
+    for (int64_t i = 0; i < count; i++) {
+        const float unit = random_unit(stream, i);
+        if (whole) ((int32_t *)values)[i] = (int32_t)floor(low + (high - low) * unit);
+        else ((float *)values)[i] = (float)low + (float)(high - low) * unit;
     }
-    if (c.rms == 0) fail(path, "has no samples");
-    return c;
 }
 
-static int write_input(const Case *c, const char *path) {
-    uint64_t stream = random_stream(SEED, "input");
-    float *values = malloc(sizeof *values * (size_t)c->count);
-    if (!values) fail(path, "no memory");
-    for (int64_t i = 0; i < c->count; i++) values[i] = random_unit(stream, i);
-    cai_tensor tensor = {.name = "input", .type = CAI_F32, .rank = c->rank, .data = (const unsigned char *)values};
-    memcpy(tensor.dims, c->dims, sizeof *c->dims * (size_t)c->rank);
+static void write_input(const char *line, const char *folder) {
+    char name[64], type[8], path[LONGEST];
+    double low, high;
+    int used = 0;
+    if (sscanf(line, "input %63s %7s %lf %lf%n", name, type, &low, &high, &used) != 4) fail(line, "is no input");
+    const bool whole = strcmp(type, "i32") == 0;
+    cai_tensor tensor = {.name = name, .type = whole ? CAI_I32 : CAI_F32};
+    int64_t count = 1, size;
+    for (int more; tensor.rank < 8 && sscanf(line + used, "%" SCNd64 "%n", &size, &more) == 1; used += more)
+        count *= tensor.dims[tensor.rank++] = size;
+    void *values = malloc(4 * (size_t)count);
+    if (!values) fail(name, "no memory");
+    fill(name, low, high, whole, count, values);
+    tensor.data = values;
     uint64_t bytes;
     cai_error error;
+    snprintf(path, sizeof path, "%s/%s.npy", folder, name);
     if (!cai_tensor_count(&tensor, &bytes) || !cai_tensors_write(path, &tensor, 1, &error)) fail(path, "cannot be written");
     free(values);
+}
+
+/* ---- outputs: `output NAME ELEMENTS RMS`, and below it its samples, `INDEX VALUE` each ---- */
+
+typedef struct Output {
+    char name[64];
+    int64_t elements, samples;
+    double rms, squares;
+    cai_tensor_file file;
+} Output;
+
+static Output output_open(const char *line, const char *folder) {
+    Output o = {0};
+    char path[LONGEST];
+    cai_error error;
+    if (sscanf(line, "output %63s %" SCNd64 " %lf", o.name, &o.elements, &o.rms) != 3) fail(line, "is no output");
+    snprintf(path, sizeof path, "%s/%s.npy", folder, o.name);
+    if (!cai_tensors_open(path, &o.file, &error)) fail(path, error.message);
+    if (o.file.tensors[0].count != o.elements) fail(path, "has another number of elements");
+    return o;
+}
+
+static void add_sample(Output *o, const char *line) {
+    int64_t index;
+    double expected, got;
+    if (sscanf(line, "%" SCNd64 " %lf", &index, &expected) != 2 || index < 0 || index >= o->elements) fail(line, "is no sample");
+    cai_tensor_to_f64(&o->file.tensors[0], index, 1, &got);
+    o->squares += (got - expected) * (got - expected);
+    o->samples++;
+}
+
+/* Whether it is near enough. Where PyTorch makes no error (whole numbers), none may be made. */
+static bool output_close(Output *o, double times) {
+    const double rms = sqrt(o->squares / (double)o->samples);
+    printf("%s: %" PRId64 " samples, error %.2e, PyTorch's %.2e: %.2f times\n", o->name, o->samples, rms, o->rms, o->rms > 0 ? rms / o->rms : rms);
+    cai_tensors_close(&o->file);
+    return o->samples > 0 && rms <= times * o->rms;
+}
+
+static int check_outputs(FILE *lines, const char *folder, double times) {
+    char line[LONGEST];
+    Output output = {0};
+    bool good = true, open = false;
+    while (fgets(line, sizeof line, lines)) {
+        const bool begins = strncmp(line, "output ", 7) == 0;
+        if (begins && open) good = output_close(&output, times) && good;
+        if (begins) output = output_open(line, folder);
+        else if (open) add_sample(&output, line);
+        open = open || begins;
+    }
+    return open && output_close(&output, times) && good ? 0 : 1;
+}
+
+static int write_inputs(FILE *lines, const char *folder) {
+    char line[LONGEST];
+    while (fgets(line, sizeof line, lines) && strncmp(line, "output ", 7) != 0)
+        if (strncmp(line, "input ", 6) == 0) write_input(line, folder);
     return 0;
 }
 
-static int check_output(const Case *c, const char *path, double times) {
-    cai_tensor_file file;
-    cai_error error;
-    if (!cai_tensors_open(path, &file, &error)) fail(path, error.message);
-    if (file.tensors[0].count != c->elements) fail(path, "has another number of elements");
-    double squares = 0, expected, got;
-    int64_t samples = 0, index;
-    while (fscanf(c->samples, "%" SCNd64 " %lf", &index, &expected) == 2) {
-        cai_tensor_to_f64(&file.tensors[0], index, 1, &got);
-        squares += (got - expected) * (got - expected);
-        samples++;
-    }
-    double rms = sqrt(squares / (double)samples);
-    printf("%" PRId64 " samples, error %.2e, PyTorch's %.2e: %.2f times\n", samples, rms, c->rms, rms / c->rms);
-    cai_tensors_close(&file);
-    return samples > 0 && rms <= times * c->rms ? 0 : 1;
-}
-
 int main(int count, char **words) {
-    if (count != 4) fail("usage", "check input|output|winograd CASE FILE.npy");
-    Case c = case_open(words[2]);
-    bool input = strcmp(words[1], "input") == 0, winograd = strcmp(words[1], "winograd") == 0;
-    int code = input ? write_input(&c, words[3]) : check_output(&c, words[3], winograd ? 4 : 2);
-    fclose(c.samples);
+    const bool inputs = count == 4 && strcmp(words[1], "inputs") == 0, outputs = count == 5 && strcmp(words[1], "outputs") == 0;
+    if (!inputs && !outputs) fail("usage", "check inputs CASE FOLDER, or check outputs CASE FOLDER TIMES");
+    FILE *lines = fopen(words[2], "r");
+    if (!lines) fail(words[2], "cannot be opened");
+    const int code = inputs ? write_inputs(lines, words[3]) : check_outputs(lines, words[3], atof(words[4]));
+    fclose(lines);
     return code;
 }
