@@ -51,6 +51,8 @@ typedef struct Model {
     Vec(WeightInfo) weights;   /* this model's; the file's union is library_weights */
     Vec(LoadInfo) loads;
     Vec(const char *) unused;  /* patterns of `unused` */
+    double top1;               /* accuracy in per cent that `expect` states for these settings; 0: none */
+    Vec(Define) stated_sizes;  /* those that `expect` states figures for */
     Vec(Variant) variants;     /* other than this one, of `expect(..., at = (depth = 18))` */
     Dim parameters, macs;
     int64_t receptive_field;   /* the largest on the way to the outputs, before anything sees the whole input; 0: not defined */
