@@ -131,6 +131,9 @@ def norms():
     stage("layernorm", nn.LayerNorm(10))
     stage("groupnorm(4)", nn.GroupNorm(4, 8))
     stage("pixelnorm", lambda x: x / torch.sqrt((x * x).mean(1, keepdim=True) + 1e-8))
+    stage("local_response_norm(5, alpha = 0.3, beta = 0.6, k = 2.0)", nn.LocalResponseNorm(5, 0.3, 0.6, 2))
+    stage("local_response_norm(4)", nn.LocalResponseNorm(4))
+    stage("caffe_pixels", lambda x: 255 * x.flip(1) - torch.tensor((103.939, 116.779, 123.68)).view(1, 3, 1, 1), (2, 3, 5, 4))
     stage("normalize(mean = [0.1] * 8, std = [0.5] * 8)", lambda x: (x - 0.1) / 0.5)
 
 
