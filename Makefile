@@ -26,7 +26,7 @@ LINK      := $(CC) -no-pie $(filter -fsanitize%,$(CFLAGS)) $(if $(wildcard $(LLD
 
 # What a Debian 12 needs to build cai, to build with it, and to test it.
 PACKAGES  := gcc g++ make binutils libc6-dev llvm-19-dev lld-19 flex bison libpng-dev libjpeg-dev libjson-c-dev zlib1g-dev \
-             libopenblas-serial-dev libcunit1-dev clang-19 libclang-rt-19-dev python3-numpy
+             libopenblas-serial-dev libcunit1-dev clang-19 libclang-rt-19-dev python3-numpy graphviz
 
 # Commands are told in short; V=1 shows them whole.
 Q         := $(if $(V),,@)

@@ -15,10 +15,10 @@ typedef struct Options {
     const char *command;
     const char *file;          /* FILE; of `cai new`: NAME */
     Vec(const char *) rest;    /* what stands after FILE and is not ours: a model's name, inputs, the program's options */
-    const char *output, *kind, *name, *init, *rename, *target, *emit, *after, *format, *message_format;
+    const char *output, *kind, *name, *init, *rename, *target, *emit, *after, *format, *message_format, *depth;
     Vec(WeightFile) weights;
     Vec(Define) defines;
-    bool explain, time_passes, blas, no_winograd, no_cache, reference, compare, names, help;
+    bool explain, time_passes, blas, no_winograd, no_cache, reference, compare, names, check, gradient, help;
 } Options;
 
 /* Reads the arguments after the command's name. False where they are wrong, which has then been said. */
@@ -101,6 +101,8 @@ int command_check(Session *session);
 int command_build(Session *session);
 int command_run(Session *session);
 int command_summary(Session *session);
+int command_fmt(Session *session);
+int command_graph(Session *session);
 int command_new(Session *session);
 
 /* ---- run.c, reference.c, compare.c ---- */

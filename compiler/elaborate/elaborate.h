@@ -27,6 +27,8 @@ typedef struct LayerInfo {
     Dim parameters, macs;
     int64_t receptive_field; /* after it, in pixels of the input; 0 where it has none or it is the whole input */
     int depth;            /* nesting: 0 for the stages of the model's body */
+    int parent;           /* the layer around it, by its place in Model.layers; -1: none */
+    int first_node, end_node; /* ids of the nodes that this run made, and those of the layers in it */
     Span span;
 } LayerInfo;
 
