@@ -23,6 +23,9 @@ static const Command commands[] = {
     {"summary", "FILE [MODEL]", "list the layers of a model, what each makes and costs", command_summary,
      "A line a layer: its name in the weights, its output, parameters, multiply-adds (MACs) of convolutions and\n"
      "matrix products (a transposed one counts on its inputs), and its receptive field in pixels of the input.\n"},
+    {"fmt", "FILE...", "bring files to their canonical form", command_fmt,
+     "Sets spaces, indentation and blank lines of each FILE (`-`: standard input to standard output); lines and comments stay as they are, and what\n"
+     "is set under each other stays so. A file that has errors is left alone.\n"},
 };
 
 static void print_help(FILE *out) {

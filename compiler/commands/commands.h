@@ -18,7 +18,7 @@ typedef struct Options {
     const char *output, *kind, *name, *init, *rename, *target, *emit, *after, *format, *message_format;
     Vec(WeightFile) weights;
     Vec(Define) defines;
-    bool explain, time_passes, blas, no_winograd, no_cache, reference, compare, names, help;
+    bool explain, time_passes, blas, no_winograd, no_cache, reference, compare, names, check, help;
 } Options;
 
 /* Reads the arguments after the command's name. False where they are wrong, which has then been said. */
@@ -101,6 +101,7 @@ int command_check(Session *session);
 int command_build(Session *session);
 int command_run(Session *session);
 int command_summary(Session *session);
+int command_fmt(Session *session);
 int command_new(Session *session);
 
 /* ---- run.c, reference.c, compare.c ---- */

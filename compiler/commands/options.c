@@ -43,9 +43,10 @@ static const Option table[] = {
     {"--compare", NULL, OPTION_FLAG, FIELD(compare), " run ", "run both ways and print the error layer by layer"},
     {"--format", "json|text", OPTION_TEXT, FIELD(format), " summary ", "text (default), or json for tools"},
     {"--names", NULL, OPTION_FLAG, FIELD(names), " summary ", "list the weights instead: the name and the shape of each, as a weights file must have them"},
+    {"--check", NULL, OPTION_FLAG, FIELD(check), " fmt ", "change nothing: name the files that are not in canonical form, and fail where there are any"},
     {"--message-format", "json|text", OPTION_TEXT, FIELD(message_format), CHECK_BUILD_RUN_SUMMARY,
      "how errors are printed: text (default), or json, an object a line"},
-    {"--help", NULL, OPTION_FLAG, FIELD(help), " check build run summary new ", "print this"},
+    {"--help", NULL, OPTION_FLAG, FIELD(help), " check build run summary fmt new ", "print this"},
 };
 
 static bool takes(const Option *option, const char *command) {
