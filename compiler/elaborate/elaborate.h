@@ -4,6 +4,7 @@
 #define CAI_ELABORATE_H
 
 #include "graph/graph.h"
+#include <math.h>
 
 /* A file with all it uses, parsed; shared by the models of one compilation. */
 typedef struct Library Library;
@@ -29,6 +30,9 @@ typedef struct LayerInfo {
     int depth;            /* nesting: 0 for the stages of the model's body */
     Span span;
 } LayerInfo;
+
+/* What stands for a number as a weight's init: `param(shape, init = "normal")`, of mean 0 and variance 1. */
+#define INIT_NORMAL INFINITY
 
 typedef struct WeightInfo { /* a parameter or state of the model, in order of first use */
     Name path;
