@@ -4,6 +4,7 @@
 #define CAI_ELABORATE_H
 
 #include "graph/graph.h"
+#include <math.h>
 
 /* A file with all it uses, parsed; shared by the models of one compilation. */
 typedef struct Library Library;
@@ -31,6 +32,9 @@ typedef struct LayerInfo {
     int first_node, end_node; /* ids of the nodes that this run made, and those of the layers in it */
     Span span;
 } LayerInfo;
+
+/* What stands for a number as a weight's init: `param(shape, init = "normal")`, of mean 0 and variance 1. */
+#define INIT_NORMAL INFINITY
 
 typedef struct WeightInfo { /* a parameter or state of the model, in order of first use */
     Name path;
