@@ -57,6 +57,7 @@ static double text_width(const Chart *c, const char *text) {
 static void write_text(const Chart *c, double x, double y, const char *text) {
     cairo_move_to(c->cairo, x, y);
     cairo_show_text(c->cairo, text);
+    cairo_new_path(c->cairo); /* the end of the text is a point of the next path else */
 }
 
 static void draw_line(const Chart *c, double x0, double y0, double x1, double y1) {
