@@ -28,4 +28,8 @@ void sort_keys_by_digits(Module *m, LLVMValueRef memory, LLVMValueRef room, LLVM
 void top_k_choose(Program *program, Kernel *kernel);
 void top_k_emit(Module *m, const Kernel *kernel);
 
+/* order_cumsum.c */
+void cumsum_choose(Program *program, Kernel *kernel);
+void cumsum_emit(Module *m, const Kernel *kernel);
+
 #endif

@@ -5,15 +5,19 @@
 
 /* ---- shapes ---- */
 
+static bool check_axis(Graph *g, Op op, Shape x, int64_t axis, ShapeError *error) {
+    if (axis >= 0 && axis < x.rank) return true;
+    return shape_error(g, error, 0, -1, "%s along axis %lld of a tensor of %d axes, %s", op_info[op].name, (long long)axis, x.rank,
+                       shape_string(g->arena, x));
+}
+
 bool shape_top_k(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
-    (void)op, (void)count;
+    (void)count;
     const top_k_attributes *top = attributes;
     Shape x = inputs[0]->shape;
     if (x.type == DTYPE_BOOL || x.type == DTYPE_I64)
         return shape_error(g, error, 0, -1, "top_k takes floats, i8 or i32, not %s", shape_string(g->arena, x));
-    if (top->axis < 0 || top->axis >= x.rank)
-        return shape_error(g, error, 0, -1, "top_k along axis %lld of a tensor of %d axes, %s", (long long)top->axis, x.rank,
-                           shape_string(g->arena, x));
+    if (!check_axis(g, op, x, top->axis, error)) return false;
     if (top->k.count != 1) return shape_error(g, error, -1, -1, "top_k needs one number of places, not %d", top->k.count);
     Dim k = top->k.items[0], size = x.dims[top->axis];
     if (!graph_require(g, CHECK_AT_LEAST, k, dim_const(g->dims, 1), error, "top_k of %s places", size_text(g, k))) return false;
@@ -27,6 +31,24 @@ bool shape_top_k(Graph *g, Op op, Node *const *inputs, int count, const void *at
     dims[top->axis] = k;
     *shape = (Shape){DTYPE_I32, x.rank, dims};
     return true;
+}
+
+bool shape_cumsum(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+    (void)count;
+    *shape = inputs[0]->shape;
+    if (shape->type == DTYPE_BOOL) return shape_error(g, error, 0, -1, "cumsum takes numbers, not bool");
+    return check_axis(g, op, *shape, ((const cumsum_attributes *)attributes)->axis, error);
+}
+
+/* ---- gradients ---- */
+
+/* What comes behind an element has it in its sum: the sums from the end. */
+Node *grad_cumsum(Graph *g, Node *node, int input, Node *dy) {
+    (void)input;
+    int64_t axis = ATTRIBUTES(node, cumsum)->axis;
+    flip_attributes flip = {{1, &axis}};
+    Node *back = graph_make(g, OP_flip, &dy, 1, &flip), *sums = graph_make(g, OP_cumsum, &back, 1, node->attributes);
+    return graph_make(g, OP_flip, &sums, 1, &flip);
 }
 
 /* ---- reference ---- */
@@ -74,4 +96,13 @@ void ref_top_k(const RefCall *call) {
         for (int64_t i = 0; i < to.size; i++) y[i * to.inner] = (double)line[i].place;
     }
     arena_free(arena);
+}
+
+void ref_cumsum(const RefCall *call) {
+    Line line = line_along(&call->shape, ATTRIBUTES(call->node, cumsum)->axis);
+    for (int64_t number = 0; number < call->shape.count / line.size; number++) {
+        int64_t begin = line_begin(line, number);
+        double sum = 0;
+        for (int64_t i = 0; i < line.size; i++) call->out[begin + i * line.inner] = sum += call->inputs[0][begin + i * line.inner];
+    }
 }

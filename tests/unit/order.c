@@ -29,9 +29,24 @@ static void make_top_k(TestGraph *t) {
     new_output(t, build_cast(t->graph, MAKE(t, top_k, &mixed, 1, DIMS(size(t, 5)), 3, true), DTYPE_F32));
 }
 
+/* Along the last axis, whose lines are added up within vectors, and along others. */
+static void make_cumsum(TestGraph *t) {
+    Node *x = new_input(t, -9, 9, SIZES(t->N, size(t, 7), t->H)), *whole = build_cast(t->graph, x, DTYPE_I32);
+    Node *half = build_cast(t->graph, x, DTYPE_F16), *map = new_input(t, -9, 9, SIZES(t->N, size(t, 20), size(t, 3), size(t, 5)));
+    for (int axis = 0; axis < 3; axis++) new_output(t, MAKE(t, cumsum, &x, 1, axis));
+    new_output(t, MAKE(t, cumsum, &whole, 1, 2));
+    new_output(t, MAKE(t, cumsum, &whole, 1, 1));
+    new_output(t, MAKE(t, cumsum, &half, 1, 2));
+    map = build_binary(t->graph, OP_max, map, build_scalar(t->graph, 0, DTYPE_F32));
+    new_output(t, build_unary(t->graph, OP_neg, MAKE(t, cumsum, &map, 1, 1)));
+    new_output(t, MAKE(t, cumsum, &map, 1, 3));
+}
+
+static void test_cumsum(void) { compare_on_targets(make_cumsum, 0, "cumsum"); }
 static void test_top_k(void) { compare_on_targets(make_top_k, 0, "top_k"); }
 
 void suite_order(void) {
     CU_pSuite suite = CU_add_suite("order", NULL, NULL);
     CU_add_test(suite, "top_k", test_top_k);
+    CU_add_test(suite, "cumsum", test_cumsum);
 }

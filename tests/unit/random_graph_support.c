@@ -168,6 +168,7 @@ static Node *random_node(TestGraph *t, Op op, const Pool *pool) {
     if (op == OP_sum) return build_sum(t->graph, x, random_below(t, 2) ? (int64_t[]){1, 3} : (int64_t[]){2, 3},
                                        1 + random_below(t, 2));
     if (op == OP_reduce_max) return MAKE(t, reduce_max, &x, 1, INTS(2, 3));
+    if (op == OP_cumsum) return binary(t, OP_mul, MAKE(t, cumsum, &x, 1, 1 + random_below(t, 3)), splat(t, 0.125));
     if (op == OP_top_k) return as_float(t, MAKE(t, top_k, &x, 1, DIMS(size(t, 1 + random_below(t, (int)size_of(x, 1)))), 1, random_below(t, 2)));
     if (op == OP_argmax) return as_float(t, MAKE(t, argmax, &x, 1, 1));
     return x;

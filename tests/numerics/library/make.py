@@ -198,6 +198,8 @@ def orders():
     expression("sort(x, descending = true)", [(2, 40)], lambda x: x.sort(descending=True)[0])
     expression('cast(argsort(x, axis = 1), type = "f32")', shapes[:1], lambda x: x.argsort(1))
     expression("grad(sum(sort(x, axis = 0) * y), x)", [(6, 4), (6, 4)], lambda x, y: y.gather(0, x.argsort(0).argsort(0)))
+    expression("cumsum(x, axis = -1)", [(3, 40)], lambda x: x.cumsum(-1))
+    expression("grad(sum(cumsum(x, axis = 0) * y), x)", [(6, 4), (6, 4)], lambda x, y: y.flip(0).cumsum(0).flip(0))
     expression("take_along(x, y, axis = 1)", [(2, 5, 3), ((2, 4, 3), "i")], lambda x, y: x.gather(1, y))
     expression("take_along(x, y)", [(2, 5, 4), ((1, 5, 2), "i")], lambda x, y: x.gather(2, y.expand(2, -1, -1)))
     expression("take_along(x, y - 1, axis = 0)", [(2, 3), ((3, 1), "i")], lambda x, y: x.gather(0, (y - 1).clamp(0, 1).expand(-1, 3)))
