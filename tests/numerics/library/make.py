@@ -10,6 +10,7 @@ import struct
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+import torchvision
 
 torch.set_default_dtype(torch.float64)
 MASK = (1 << 64) - 1
@@ -207,6 +208,29 @@ def orders():
                lambda x, y: torch.zeros_like(x).scatter_add(1, y, 2 * x.gather(1, y)))
 
 
+def boxes():
+    def corners(x):
+        return torch.cat([x[..., :2], x[..., :2] + x[..., 2:].abs()], -1)
+
+    def places(box, score, most, iou, least, classes=None):
+        rows = []
+        for n in range(len(box)):
+            wanted = torch.nonzero(score[n] > least)[:, 0]
+            kinds = torch.zeros(len(wanted)) if classes is None else classes[n][wanted]
+            kept = wanted[torchvision.ops.batched_nms(box[n][wanted], score[n][wanted], kinds, iou)][:most]
+            rows.append(F.pad(kept, (0, most - len(kept)), value=-1))
+        return torch.stack(rows)
+
+    shapes = [(2, 20, 4), (2, 20)]
+    boxed = "(x[:, :, 0:2], x[:, :, 0:2] + abs(x[:, :, 2:4])) -> concat(axis = 2)"
+    both = lambda x: torch.cat([places(*x), (places(*x) >= 0).sum(1, keepdim=True)], 1)
+    written = lambda call: f'cast(({call}[0], reshape({call}[1], [2, 1])) -> concat, type = "f32")'
+    expression(written(f"nms({boxed}, y, most = 9, iou = 0.3, score = -0.5)"), shapes, lambda x, y: both((corners(x), y, 9, 0.3, -0.5)))
+    expression(written(f"nms({boxed}, y, iou = 0.2)"), shapes, lambda x, y: both((corners(x), y, 100, 0.2, 0.05)))
+    expression(written(f"nms({boxed}, y, most = 20, iou = 0.1, score = -2, classes = z)"), shapes + [((2, 20), "i")],
+               lambda x, y, z: both((corners(x), y, 20, 0.1, -2, z)))
+
+
 def reductions():
     stage("reduce_mean(axes = (0, 2))", lambda x: x.mean((0, 2)))
     stage("reduce_var(axes = -1, keep = true)", lambda x: x.var(-1, unbiased=False, keepdim=True))
@@ -265,7 +289,7 @@ def arithmetic():
 
 
 if __name__ == "__main__":
-    for family in (convolutions, norms, activations, pools, sizes, orders, reductions, blocks, arithmetic):
+    for family in (convolutions, norms, activations, pools, sizes, orders, boxes, reductions, blocks, arithmetic):
         family()
     with open("library.txt", "w") as file:
         file.write("\n".join(lines) + "\n")
