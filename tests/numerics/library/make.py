@@ -182,6 +182,8 @@ def sizes():
     stage('pad(2, mode = "reflect")', lambda x: F.pad(x, (2,) * 4, mode="reflect"))
     stage("pad(2, value = 1.5)", lambda x: F.pad(x, (2,) * 4, value=1.5))
     stage("flipped((2, 3))", lambda x: x.flip(2, 3))
+    stage("roll(3, 1)", lambda x: x.roll(3, 1))
+    stage("roll((-2, 13), (2, -1))", lambda x: x.roll((-2, 13), (2, -1)))
     stage("pixel_shuffle(2)", nn.PixelShuffle(2))
     stage("pixel_unshuffle(2)", nn.PixelUnshuffle(2))
     expression("x -> crop_like(y)", [(2, 3, 9, 8), (2, 3, 5, 4)], lambda x, y: x[:, :, 2:7, 2:6])
