@@ -233,6 +233,40 @@ def boxes():
                lambda x, y, z: both((corners(x), y, 20, 0.1, -2, z)))
 
 
+def sampling():
+    def gradient(function, by):
+        def run(*tensors):
+            with torch.enable_grad():
+                tensors = [t.clone().requires_grad_() for t in tensors]
+                (function(*tensors[:2]) * tensors[2]).sum().backward()
+            return tensors[by].grad
+        return run
+
+    picture, grid, out = (2, 3, 5, 7), (2, 4, 6, 2), (2, 3, 4, 6)
+    for mode in ("bilinear", "nearest"):
+        for border in ("zeros", "border", "reflection"):
+            for corners in (False, True):
+                call = f'grid_sample(x, 1.7 * y, mode = "{mode}", border = "{border}", align_corners = {str(corners).lower()})'
+                sample = lambda x, y: F.grid_sample(x, 1.7 * y, mode, border, corners)
+                expression(call, [picture, grid], sample)
+                if mode == "bilinear" or not corners:
+                    expression(f"grad(sum({call} * z), x)", [picture, grid, out], gradient(sample, 0))
+                if mode == "bilinear":
+                    expression(f"grad(sum({call} * z), y)", [picture, grid, out], gradient(sample, 1))
+    expression("grid_sample(x, y)", [(1, 2, 1, 1), (1, 3, 3, 2)], lambda x, y: F.grid_sample(x, y, align_corners=False))
+    expression('grid_sample(x, y, border = "reflection", align_corners = true)', [(1, 2, 1, 4), (1, 3, 3, 2)],
+               lambda x, y: F.grid_sample(x, y, padding_mode="reflection", align_corners=True))
+
+    def warp(border):
+        def run(x, flow):
+            rows, columns = torch.meshgrid(torch.arange(5.0), torch.arange(7.0), indexing="ij")
+            at = torch.stack([(columns + flow[:, 0]) / 3 - 1, (rows + flow[:, 1]) / 2 - 1], -1)
+            return F.grid_sample(x, at, padding_mode=border, align_corners=True)
+        return run
+    for border in ("zeros", "border"):
+        expression(f'warp(x, 3 * y, border = "{border}")', [picture, (2, 2, 5, 7)], lambda x, y: warp(border)(x, 3 * y))
+
+
 def reductions():
     stage("reduce_mean(axes = (0, 2))", lambda x: x.mean((0, 2)))
     stage("reduce_var(axes = -1, keep = true)", lambda x: x.var(-1, unbiased=False, keepdim=True))
@@ -291,7 +325,7 @@ def arithmetic():
 
 
 if __name__ == "__main__":
-    for family in (convolutions, norms, activations, pools, sizes, orders, boxes, reductions, blocks, arithmetic):
+    for family in (convolutions, norms, activations, pools, sizes, orders, boxes, sampling, reductions, blocks, arithmetic):
         family()
     with open("library.txt", "w") as file:
         file.write("\n".join(lines) + "\n")
