@@ -164,7 +164,7 @@ static View node_view(const Evaluator *ev, const Node *node, const View *views) 
         if (node->op == OP_reshape) return reshaped_view(ev, node, view);
         if (node->op == OP_flip) return reduced_view(view, ATTRIBUTES(node, flip)->axes);
         return node->op == OP_gather ? everything() : view;
-    case CLASS_SOURCE: case CLASS_SCATTER: break;
+    case CLASS_SOURCE: case CLASS_SCATTER: case CLASS_ORDER: break;
     }
     return everything();
 }
