@@ -129,6 +129,8 @@ def norms():
     stage("instancenorm", nn.InstanceNorm2d(8))
     stage("instancenorm(affine = true)", nn.InstanceNorm2d(8, affine=True))
     stage("layernorm", nn.LayerNorm(10))
+    over_channels = load(nn.LayerNorm(8, eps=1e-3), "l")
+    stage("layernorm(eps = 1e-3, axis = 1)", lambda x: over_channels(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
     stage("groupnorm(4)", nn.GroupNorm(4, 8))
     stage("pixelnorm", lambda x: x / torch.sqrt((x * x).mean(1, keepdim=True) + 1e-8))
     stage("normalize(mean = [0.1] * 8, std = [0.5] * 8)", lambda x: (x - 0.1) / 0.5)
@@ -228,6 +230,90 @@ def blocks():
         q, k, v = qkv(x).reshape(2, 5, 3, 2, 4).permute(2, 0, 3, 1, 4)
         return proj(((q @ k.transpose(-1, -2) / 2).softmax(-1) @ v).permute(0, 2, 1, 3).reshape(2, 5, 8))
     stage("attention(2)", attention, (2, 5, 8))
+    stage("pointwise(5)", lambda x: dense("l", 5, 8)(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
+    attentions()
+
+
+class ChannelGate(nn.Module):
+    def __init__(self, c, r):
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Flatten(), nn.Linear(c, c // r), nn.ReLU(), nn.Linear(c // r, c))
+
+    def forward(self, x):
+        return x * torch.sigmoid(self.mlp(F.adaptive_avg_pool2d(x, 1)) + self.mlp(F.adaptive_max_pool2d(x, 1)))[:, :, None, None]
+
+
+class SpatialGate(nn.Module):
+    def __init__(self, kernel):
+        super().__init__()
+        self.spatial = nn.ModuleDict({"conv": nn.Conv2d(2, 1, kernel, padding=kernel // 2, bias=False), "bn": nn.BatchNorm2d(1)})
+
+    def forward(self, x):
+        y = torch.cat([x.max(1, keepdim=True)[0], x.mean(1, keepdim=True)], 1)
+        return x * torch.sigmoid(self.spatial["bn"](self.spatial["conv"](y)))
+
+
+class Multihead(nn.Module):
+    """nn.MultiheadAttention, of its weights by their own names."""
+
+    def __init__(self, c, heads):
+        super().__init__()
+        made = nn.MultiheadAttention(c, heads, batch_first=True)
+        self.in_proj_weight, self.in_proj_bias, self.out_proj, self.heads = made.in_proj_weight, made.in_proj_bias, made.out_proj, heads
+
+    def forward(self, query, key=None, value=None):
+        key, value = (query, query) if key is None else (key, value)
+        made = nn.MultiheadAttention(query.shape[2], self.heads, batch_first=True)
+        made.load_state_dict(self.state_dict())
+        return made.eval()(query, key, value)[0]
+
+
+class NonLocal(nn.Module):
+    def __init__(self, c, pool):
+        super().__init__()
+        self.pool, half = pool, c // 2
+        self.conv_theta, self.conv_phi, self.conv_g = (nn.Conv2d(c, half, 1) for _ in range(3))
+        self.conv_out, self.bn = nn.Conv2d(half, c, 1), nn.BatchNorm2d(c)
+
+    def forward(self, x):
+        seen = F.max_pool2d(x, self.pool)
+        theta, phi, g = self.conv_theta(x).flatten(2), self.conv_phi(seen).flatten(2), self.conv_g(seen).flatten(2)
+        weights = (torch.einsum("nci,ncj->nij", theta, phi) * theta.shape[1] ** -0.5).softmax(2)
+        y = torch.einsum("nij,ncj->nci", weights, g).reshape(len(x), -1, *x.shape[2:])
+        return x + self.bn(self.conv_out(y))
+
+
+class SelfAttention(nn.Module):
+    """Equations 1 to 3 of the paper: beta[j, i], how much pixel j looks at pixel i."""
+
+    def __init__(self, c, keys, values, pool):
+        super().__init__()
+        self.f, self.g, self.h = nn.Conv2d(c, c // keys, 1, bias=False), nn.Conv2d(c, c // keys, 1, bias=False), nn.Conv2d(c, c // values, 1, bias=False)
+        self.v, self.gamma, self.pool = nn.Conv2d(c // values, c, 1, bias=False), nn.Parameter(torch.zeros(1)), pool
+
+    def forward(self, x):
+        f, h = (F.max_pool2d(part(x), self.pool).flatten(2) for part in (self.f, self.h))
+        s = f.transpose(1, 2) @ self.g(x).flatten(2)
+        beta = s.softmax(1).transpose(1, 2)
+        o = self.v((beta @ h.transpose(1, 2)).transpose(1, 2).reshape(len(x), -1, *x.shape[2:]))
+        return self.gamma * o + x
+
+
+def attentions():
+    stage("channel_gate(2)", ChannelGate(8, 2))
+    stage("spatial_gate", SpatialGate(7))
+    both = nn.Module()
+    both.ChannelGate, both.SpatialGate = ChannelGate(8, 4), SpatialGate(3)
+    load(both, "l")
+    stage("cbam(r = 4, kernel = 3)", lambda x: both.SpatialGate(both.ChannelGate(x)))
+    stage("multihead_attention(2)", Multihead(8, 2), (2, 5, 8))
+    case("model m(x: f32[2, 5, 8], y: f32[2, 7, 8], z: f32[2, 7, 8]) { return (x, y, z) -> l: multihead_attention(4) }",
+         [(2, 5, 8), (2, 7, 8), (2, 7, 8)], load(Multihead(8, 4), "l"))
+    for written, module in (("non_local", NonLocal(8, 1)), ("non_local(pool = 2)", NonLocal(8, 2))):
+        load(module, "l").bn.weight.data = weight("l.bn.weight", (8,), declared=0)  # it starts at 0
+        case(f"model m(x: f32[2, 8, 12, 10]) {{ return x -> l: {written} }}", [(2, 8, 12, 10)], module)
+    stage("self_attention", SelfAttention(8, 8, 8, 1))
+    stage("self_attention(keys = 4, values = 2, pool = 2)", SelfAttention(8, 4, 2, 2))
 
 
 def arithmetic():
