@@ -167,6 +167,9 @@ def pools():
     stage("avgpool(3, stride = 2, pad = 1, ceil_mode = true, count_include_pad = false)", nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False))
     stage("avgpool(2, stride = 3, pad = 1, ceil_mode = true)", nn.AvgPool2d(2, 3, 1, ceil_mode=True))
     stage("global_avgpool", lambda x: x.mean((2, 3)))
+    unpooled = lambda *window: (lambda x: F.max_unpool2d(*F.max_pool2d(x, *window, return_indices=True), *window, output_size=x.shape[2:]))
+    stage("maxpool(2) -> maxunpool(2, like = x)", unpooled(2))
+    stage("maxpool((2, 3), stride = 3, pad = 1) -> maxunpool((2, 3), like = x, stride = 3, pad = 1)", unpooled((2, 3), 3, 1))
     stage("global_maxpool", lambda x: x.amax((2, 3)))
     stage("adaptive_avgpool((3, 5))", nn.AdaptiveAvgPool2d((3, 5)))
 
