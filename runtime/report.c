@@ -78,7 +78,7 @@ void cai_print_names(const cai_context *context, const cai_port *port, int64_t c
     int64_t each = tensor.rank == 2 ? tensor.dims[1] : 1;
     for (int64_t i = 0; i < tensor.count; i++) {
         double place = element(&tensor, i);
-        if (i % each == 0 && titles) fprintf(out, "%s: ", titles->paths[i / each]);
+        if (i % each == 0 && titles && i / each < titles->count) fprintf(out, "%s: ", titles->paths[i / each]);
         if (!(place >= 0 && place < (double)choices)) fprintf(out, "none");
         else if (files->count == choices) print_stem(files->paths[(int64_t)place], out);
         else fprintf(out, "%lld", (long long)place);

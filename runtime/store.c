@@ -441,11 +441,14 @@ static bool store_boxes(const cai_results *r, int port, cai_error *error) {
 
 /* ---- text ---- */
 
-/* The files that names were found for, if there are several: of the input, another than that of the names, that has as many. */
-static const cai_feed *find_queries(const cai_results *r, const cai_port *output) {
-    int64_t count = cai_context_dim(r->context, output, 0);
-    for (int i = 0; i < r->program->input_count; i++) {
-        if (count > 1 && (i != output->of || r->program->input_count == 1) && r->feeds[i].count == count) return &r->feeds[i];
+/* The files that the rows of an output are of, where there are several: of several inputs those of the one, other than that of the names, that
+ * has as many. */
+static const cai_feed *find_titles(const cai_results *r, const cai_port *output) {
+    if (r->program->input_count == 1) return is_one_of_many(r, 0) ? &r->feeds[0] : NULL;
+    int64_t count = output->rank ? cai_context_dim(r->context, output, 0) : 1;
+    for (int i = 0; i < r->program->input_count && count > 1; i++) {
+        bool names = output->form == CAI_FORM_NAMES && i == output->of;
+        if (!names && r->feeds[i].count == count) return &r->feeds[i];
     }
     return NULL;
 }
@@ -453,18 +456,18 @@ static const cai_feed *find_queries(const cai_results *r, const cai_port *output
 static void show(const cai_results *r, int port) {
     const cai_port *output = &r->program->outputs[port];
     FILE *text = text_stream(r);
-    bool named = r->program->input_count > 0 && is_one_of_many(r, 0);
+    const cai_feed *titles = find_titles(r, output);
     if (output->form == CAI_FORM_NAMES) {
         int64_t choices = cai_context_dim(r->context, &r->program->inputs[output->of], 0);
-        cai_print_names(r->context, output, choices, r->outputs[port], &r->feeds[output->of], find_queries(r, output), text);
+        cai_print_names(r->context, output, choices, r->outputs[port], &r->feeds[output->of], titles, text);
         return;
     }
     if (output->form == CAI_FORM_LABELS && output->label_count > 0) {
-        cai_print_labels(r->context, output, r->outputs[port], named ? r->feeds[0].paths : NULL, named ? r->feeds[0].count : 0,
+        cai_print_labels(r->context, output, r->outputs[port], titles ? titles->paths : NULL, titles ? titles->count : 0,
                          text);
         return;
     }
-    if (named) fprintf(text, "%s\n", r->feeds[0].paths[0]);
+    if (titles && r->program->input_count == 1) fprintf(text, "%s\n", titles->paths[0]);
     cai_print_tensor(r->context, output, r->outputs[port], text);
 }
 
