@@ -160,7 +160,7 @@ static View node_view(const Evaluator *ev, const Node *node, const View *views) 
         if (node->op == OP_transpose) return transposed_view(node, view);
         if (node->op == OP_reshape) return reshaped_view(ev, node, view);
         return node->op == OP_gather || node->op == OP_flip ? everything() : view;
-    case CLASS_SOURCE: case CLASS_SCATTER: break;
+    case CLASS_SOURCE: case CLASS_SCATTER: case CLASS_ORDER: break;
     }
     return everything();
 }

@@ -168,6 +168,8 @@ static Node *random_node(TestGraph *t, Op op, const Pool *pool) {
     if (op == OP_sum) return build_sum(t->graph, x, random_below(t, 2) ? (int64_t[]){1, 3} : (int64_t[]){2, 3},
                                        1 + random_below(t, 2));
     if (op == OP_reduce_max) return MAKE(t, reduce_max, &x, 1, INTS(2, 3));
+    if (op == OP_cumsum) return binary(t, OP_mul, MAKE(t, cumsum, &x, 1, 1 + random_below(t, 3)), splat(t, 0.125));
+    if (op == OP_top_k) return as_float(t, MAKE(t, top_k, &x, 1, DIMS(size(t, 1 + random_below(t, (int)size_of(x, 1)))), 1, random_below(t, 2)));
     if (op == OP_argmax) return as_float(t, MAKE(t, argmax, &x, 1, 1));
     return x;
 }
@@ -176,7 +178,7 @@ static Node *random_node(TestGraph *t, Op op, const Pool *pool) {
 static bool jumps(Op op) {
     switch (op) {
     case OP_sign: case OP_floor: case OP_ceil: case OP_round: case OP_cast: case OP_not: case OP_eq: case OP_ne: case OP_lt: case OP_le:
-    case OP_and: case OP_or: case OP_select: case OP_argmax: case OP_gather: case OP_max_pool_gather: return true;
+    case OP_and: case OP_or: case OP_select: case OP_argmax: case OP_top_k: case OP_gather: case OP_max_pool_gather: return true;
     default: return false;
     }
 }

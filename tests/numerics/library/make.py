@@ -190,6 +190,23 @@ def sizes():
     expression("(x, y) -> stack(axis = -1)", [(2, 3), (2, 3)], lambda x, y: torch.stack([x, y], -1))
 
 
+def orders():
+    shapes = [(2, 5, 7), (2, 5, 3)]
+    expression("top_k(x, 3)[0]", [(3, 40)], lambda x: x.topk(3)[0])
+    expression('cast(top_k(x, 2, axis = 1, largest = false)[1], type = "f32")', shapes[:1], lambda x: x.topk(2, 1, largest=False)[1])
+    expression("sort(x, axis = 0)", [(6, 4)], lambda x: x.sort(0)[0])
+    expression("sort(x, descending = true)", [(2, 40)], lambda x: x.sort(descending=True)[0])
+    expression('cast(argsort(x, axis = 1), type = "f32")', shapes[:1], lambda x: x.argsort(1))
+    expression("grad(sum(sort(x, axis = 0) * y), x)", [(6, 4), (6, 4)], lambda x, y: y.gather(0, x.argsort(0).argsort(0)))
+    expression("cumsum(x, axis = -1)", [(3, 40)], lambda x: x.cumsum(-1))
+    expression("grad(sum(cumsum(x, axis = 0) * y), x)", [(6, 4), (6, 4)], lambda x, y: y.flip(0).cumsum(0).flip(0))
+    expression("take_along(x, y, axis = 1)", [(2, 5, 3), ((2, 4, 3), "i")], lambda x, y: x.gather(1, y))
+    expression("take_along(x, y)", [(2, 5, 4), ((1, 5, 2), "i")], lambda x, y: x.gather(2, y.expand(2, -1, -1)))
+    expression("take_along(x, y - 1, axis = 0)", [(2, 3), ((3, 1), "i")], lambda x, y: x.gather(0, (y - 1).clamp(0, 1).expand(-1, 3)))
+    expression("grad(sum(take_along(x, y, axis = 1) ** 2), x)", [(2, 5, 3), ((2, 4, 3), "i")],
+               lambda x, y: torch.zeros_like(x).scatter_add(1, y, 2 * x.gather(1, y)))
+
+
 def reductions():
     stage("reduce_mean(axes = (0, 2))", lambda x: x.mean((0, 2)))
     stage("reduce_var(axes = -1, keep = true)", lambda x: x.var(-1, unbiased=False, keepdim=True))
@@ -248,7 +265,7 @@ def arithmetic():
 
 
 if __name__ == "__main__":
-    for family in (convolutions, norms, activations, pools, sizes, reductions, blocks, arithmetic):
+    for family in (convolutions, norms, activations, pools, sizes, orders, reductions, blocks, arithmetic):
         family()
     with open("library.txt", "w") as file:
         file.write("\n".join(lines) + "\n")
