@@ -16,6 +16,7 @@ void order_choose(Program *program, Kernel *kernel) {
     switch (kernel->anchor->op) {
     case OP_top_k: top_k_choose(program, kernel); break;
     case OP_cumsum: cumsum_choose(program, kernel); break;
+    case OP_nms: nms_choose(program, kernel); break;
     default: INTERNAL_ERROR("no kernel of order for %s", op_info[kernel->anchor->op].name);
     }
 }
@@ -30,6 +31,7 @@ LLVMValueRef order_emit(Module *m, const Kernel *kernel) {
     switch (kernel->anchor->op) {
     case OP_top_k: top_k_emit(m, kernel); break;
     case OP_cumsum: cumsum_emit(m, kernel); break;
+    case OP_nms: nms_emit(m, kernel); break;
     default: INTERNAL_ERROR("no kernel of order for %s", op_info[kernel->anchor->op].name);
     }
     finish_kernel(m);

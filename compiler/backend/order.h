@@ -32,4 +32,8 @@ void top_k_emit(Module *m, const Kernel *kernel);
 void cumsum_choose(Program *program, Kernel *kernel);
 void cumsum_emit(Module *m, const Kernel *kernel);
 
+/* order_nms.c */
+void nms_choose(Program *program, Kernel *kernel);
+void nms_emit(Module *m, const Kernel *kernel);
+
 #endif

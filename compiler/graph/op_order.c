@@ -40,6 +40,26 @@ bool shape_cumsum(Graph *g, Op op, Node *const *inputs, int count, const void *a
     return check_axis(g, op, *shape, ((const cumsum_attributes *)attributes)->axis, error);
 }
 
+bool shape_nms(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+    (void)op, (void)count;
+    const nms_attributes *nms = attributes;
+    Shape boxes = inputs[0]->shape, scores = inputs[1]->shape;
+    if (!dtype_is_float(boxes.type) || boxes.rank != 3 || boxes.dims[2] != dim_const(g->dims, 4))
+        return shape_error(g, error, 0, -1, "nms takes boxes f32[N, M, 4] as left, top, right, bottom, not %s",
+                           shape_string(g->arena, boxes));
+    if (!dtype_is_float(scores.type) || scores.rank != 2 || scores.dims[0] != boxes.dims[0] || scores.dims[1] != boxes.dims[1])
+        return shape_error(g, error, 1, -1, "nms takes a score for each box, f32[%s, %s], not %s", size_text(g, boxes.dims[0]),
+                           size_text(g, boxes.dims[1]), shape_string(g->arena, scores));
+    if (nms->most < 1 || nms->most > 1 << 20)
+        return shape_error(g, error, -1, -1, "nms keeps 1 to %d boxes, not %lld", 1 << 20, (long long)nms->most);
+    if (!(nms->iou >= 0 && nms->iou <= 1))
+        return shape_error(g, error, -1, -1, "boxes overlap by 0 to 1; nms with iou = %g", nms->iou);
+    Dim *dims = copy_dims(g, scores);
+    dims[1] = dim_const(g->dims, nms->most);
+    *shape = (Shape){DTYPE_I32, 2, dims};
+    return true;
+}
+
 /* ---- gradients ---- */
 
 /* What comes behind an element has it in its sum: the sums from the end. */
@@ -105,4 +125,38 @@ void ref_cumsum(const RefCall *call) {
         double sum = 0;
         for (int64_t i = 0; i < line.size; i++) call->out[begin + i * line.inner] = sum += call->inputs[0][begin + i * line.inner];
     }
+}
+
+static double overlap(const double *a, const double *b) {
+    double width = fmax(fmin(a[2], b[2]) - fmax(a[0], b[0]), 0), height = fmax(fmin(a[3], b[3]) - fmax(a[1], b[1]), 0);
+    double both = width * height, area_a = (a[2] - a[0]) * (a[3] - a[1]), area_b = (b[2] - b[0]) * (b[3] - b[1]);
+    return both / (area_a + area_b - both);
+}
+
+/* One picture: as many of the candidates, which are in order of their scores, as are to be kept. */
+static void keep_boxes(const nms_attributes *nms, const double *boxes, const Candidate *candidates, int64_t count, double *kept) {
+    int64_t kept_count = 0;
+    for (int64_t i = 0; i < count && kept_count < nms->most; i++) {
+        bool alone = true;
+        for (int64_t k = 0; k < kept_count && alone; k++)
+            alone = !(overlap(boxes + 4 * candidates[i].place, boxes + 4 * (int64_t)kept[k]) > nms->iou);
+        if (alone) kept[kept_count++] = (double)candidates[i].place;
+    }
+    for (int64_t k = kept_count; k < nms->most; k++) kept[k] = -1;
+}
+
+void ref_nms(const RefCall *call) {
+    const nms_attributes *nms = ATTRIBUTES(call->node, nms);
+    int64_t pictures = call->input_shapes[1].dims[0], boxes = call->input_shapes[1].dims[1];
+    Arena *arena = arena_new();
+    Candidate *candidates = NEW_ARRAY(arena, Candidate, boxes);
+    for (int64_t n = 0; n < pictures; n++) {
+        const double *scores = call->inputs[1] + n * boxes;
+        int64_t count = 0;
+        for (int64_t i = 0; i < boxes; i++)
+            if (scores[i] > nms->score) candidates[count++] = (Candidate){rank_of(scores[i], true), i};
+        qsort(candidates, (size_t)count, sizeof *candidates, by_value_and_place);
+        keep_boxes(nms, call->inputs[0] + n * boxes * 4, candidates, count, call->out + n * nms->most);
+    }
+    arena_free(arena);
 }

@@ -42,6 +42,20 @@ static void make_cumsum(TestGraph *t) {
     new_output(t, MAKE(t, cumsum, &map, 1, 3));
 }
 
+/* Boxes of whole numbers, many of one score, more than are kept and fewer, on maps whose number of boxes is known and not. */
+static void make_nms(TestGraph *t) {
+    const double iou[] = {0.4, 0, 0.6}, least[] = {-20, 0, 5};
+    const int64_t most[] = {40, 3, 17}, boxes[] = {200, 0, 33};
+    for (int i = 0; i < COUNT_OF(most); i++) {
+        Dim count = boxes[i] ? size(t, boxes[i]) : t->H;
+        Node *corner = new_input(t, -30, 30, SIZES(t->N, count, size(t, 2))), *reach = new_input(t, 0, 25, SIZES(t->N, count, size(t, 2)));
+        Node *ends[2] = {corner, build_binary(t->graph, OP_add, corner, reach)};
+        Node *inputs[2] = {build_concat(t->graph, ends, 2, 2), new_input(t, -9, 9, SIZES(t->N, count))};
+        new_output(t, MAKE(t, nms, inputs, 2, most[i], iou[i], least[i]));
+    }
+}
+
+static void test_nms(void) { compare_on_targets(make_nms, 0, "nms"); }
 static void test_cumsum(void) { compare_on_targets(make_cumsum, 0, "cumsum"); }
 static void test_top_k(void) { compare_on_targets(make_top_k, 0, "top_k"); }
 
@@ -49,4 +63,5 @@ void suite_order(void) {
     CU_pSuite suite = CU_add_suite("order", NULL, NULL);
     CU_add_test(suite, "top_k", test_top_k);
     CU_add_test(suite, "cumsum", test_cumsum);
+    CU_add_test(suite, "nms", test_nms);
 }

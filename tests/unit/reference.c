@@ -149,7 +149,7 @@ static void test_resize(void) { check_file("resize", 30); }
 static void test_movement(void) { check_file("movement", 10); }
 static void test_arithmetic(void) { check_file("arithmetic", 6); }
 static void test_reduction(void) { check_file("reduction", 4); }
-static void test_order(void) { check_file("order", 12); }
+static void test_order(void) { check_file("order", 16); }
 
 /* ---- the evaluator ---- */
 

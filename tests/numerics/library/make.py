@@ -10,6 +10,7 @@ import struct
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+import torchvision
 
 torch.set_default_dtype(torch.float64)
 MASK = (1 << 64) - 1
@@ -181,6 +182,8 @@ def sizes():
     stage('pad(2, mode = "reflect")', lambda x: F.pad(x, (2,) * 4, mode="reflect"))
     stage("pad(2, value = 1.5)", lambda x: F.pad(x, (2,) * 4, value=1.5))
     stage("flipped((2, 3))", lambda x: x.flip(2, 3))
+    stage("roll(3, 1)", lambda x: x.roll(3, 1))
+    stage("roll((-2, 13), (2, -1))", lambda x: x.roll((-2, 13), (2, -1)))
     stage("pixel_shuffle(2)", nn.PixelShuffle(2))
     stage("pixel_unshuffle(2)", nn.PixelUnshuffle(2))
     expression("x -> crop_like(y)", [(2, 3, 9, 8), (2, 3, 5, 4)], lambda x, y: x[:, :, 2:7, 2:6])
@@ -205,6 +208,29 @@ def orders():
     expression("take_along(x, y - 1, axis = 0)", [(2, 3), ((3, 1), "i")], lambda x, y: x.gather(0, (y - 1).clamp(0, 1).expand(-1, 3)))
     expression("grad(sum(take_along(x, y, axis = 1) ** 2), x)", [(2, 5, 3), ((2, 4, 3), "i")],
                lambda x, y: torch.zeros_like(x).scatter_add(1, y, 2 * x.gather(1, y)))
+
+
+def boxes():
+    def corners(x):
+        return torch.cat([x[..., :2], x[..., :2] + x[..., 2:].abs()], -1)
+
+    def places(box, score, most, iou, least, classes=None):
+        rows = []
+        for n in range(len(box)):
+            wanted = torch.nonzero(score[n] > least)[:, 0]
+            kinds = torch.zeros(len(wanted)) if classes is None else classes[n][wanted]
+            kept = wanted[torchvision.ops.batched_nms(box[n][wanted], score[n][wanted], kinds, iou)][:most]
+            rows.append(F.pad(kept, (0, most - len(kept)), value=-1))
+        return torch.stack(rows)
+
+    shapes = [(2, 20, 4), (2, 20)]
+    boxed = "(x[:, :, 0:2], x[:, :, 0:2] + abs(x[:, :, 2:4])) -> concat(axis = 2)"
+    both = lambda x: torch.cat([places(*x), (places(*x) >= 0).sum(1, keepdim=True)], 1)
+    written = lambda call: f'cast(({call}[0], reshape({call}[1], [2, 1])) -> concat, type = "f32")'
+    expression(written(f"nms({boxed}, y, most = 9, iou = 0.3, score = -0.5)"), shapes, lambda x, y: both((corners(x), y, 9, 0.3, -0.5)))
+    expression(written(f"nms({boxed}, y, iou = 0.2)"), shapes, lambda x, y: both((corners(x), y, 100, 0.2, 0.05)))
+    expression(written(f"nms({boxed}, y, most = 20, iou = 0.1, score = -2, classes = z)"), shapes + [((2, 20), "i")],
+               lambda x, y, z: both((corners(x), y, 20, 0.1, -2, z)))
 
 
 def reductions():
@@ -265,7 +291,7 @@ def arithmetic():
 
 
 if __name__ == "__main__":
-    for family in (convolutions, norms, activations, pools, sizes, orders, reductions, blocks, arithmetic):
+    for family in (convolutions, norms, activations, pools, sizes, orders, boxes, reductions, blocks, arithmetic):
         family()
     with open("library.txt", "w") as file:
         file.write("\n".join(lines) + "\n")

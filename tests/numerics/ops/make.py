@@ -8,6 +8,7 @@ import math
 
 import torch
 import torch.nn.functional as F
+import torchvision
 
 torch.set_default_dtype(torch.float64)
 torch.manual_seed(1)
@@ -340,6 +341,20 @@ def orders():
         f.op("sums", "cumsum", "back", axis=axis)
         f.op("dx", "flip", "sums", axes=(axis,))
         f.expect("dx", x.grad)
+    for i, (count, most, iou, score) in enumerate([(30, 30, 0.3, -2), (30, 8, 0.5, 0), (30, 10, 0.1, 0.9), (1, 2, 0.5, 0)]):
+        f.case(f"nms {i}")
+        corners = f.input("corners", (2, count, 2), 0, 2)
+        sizes = f.input("sizes", (2, count, 2), 0.1, 2)
+        scores = f.input("scores", (2, count))
+        f.op("ends", "add", "corners", "sizes")
+        f.op("boxes", "concat", "corners", "ends", axis=2)
+        f.op("places", "nms", "boxes", "scores", most=most, iou=iou, score=score)
+        rows = []
+        for box, value in zip(torch.cat([corners, corners + sizes], 2), scores):
+            places = torch.nonzero(value > score)[:, 0]
+            kept = places[torchvision.ops.nms(box[places], value[places], iou)][:most]
+            rows.append(F.pad(kept, (0, most - len(kept)), value=-1))
+        f.expect("places", torch.stack(rows).double())
     f.case("top_k of what is no number")
     x = torch.tensor([1.0, math.nan, -math.inf, -0.0, 0.0, math.inf, math.nan, -2.0])
     f.write("x", x)
