@@ -28,6 +28,8 @@ typedef struct LayerInfo {
     Dim parameters, macs;
     int64_t receptive_field; /* after it, in pixels of the input; 0 where it has none or it is the whole input */
     int depth;            /* nesting: 0 for the stages of the model's body */
+    int parent;           /* the layer around it, by its place in Model.layers; -1: none */
+    int first_node, end_node; /* ids of the nodes that this run made, and those of the layers in it */
     Span span;
 } LayerInfo;
 
@@ -53,6 +55,8 @@ typedef struct Model {
     Vec(WeightInfo) weights;   /* this model's; the file's union is library_weights */
     Vec(LoadInfo) loads;
     Vec(const char *) unused;  /* patterns of `unused` */
+    double top1;               /* accuracy in per cent that `expect` states for these settings; 0: none */
+    Vec(Define) stated_sizes;  /* those that `expect` states figures for */
     Vec(Variant) variants;     /* other than this one, of `expect(..., at = (depth = 18))` */
     Dim parameters, macs;
     int64_t receptive_field;   /* the largest on the way to the outputs, before anything sees the whole input; 0: not defined */

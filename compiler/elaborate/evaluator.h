@@ -329,7 +329,7 @@ const char *nearest_builtin(Arena *arena, const char *wrong);
 
 /* ---- bind.c: arguments to parameters ---- */
 
-Arguments evaluate_arguments(Evaluator *ev, const ArgumentList *list);
+Arguments evaluate_arguments(Evaluator *ev, const ArgumentList *list, bool spread_names); /* whether what `*` spreads keeps its names */
 Arguments arguments_of(Evaluator *ev, Value value, const Expr *operand); /* what an arrow brings: a tuple is several */
 /* Binds in the current frame's names, defaults evaluated there. `made` says what the list is for, in messages. */
 bool bind_parameters(Evaluator *ev, Frame *frame, const Definition *block, int list, const Arguments *arguments, Span span);

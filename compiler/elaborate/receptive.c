@@ -111,6 +111,7 @@ static bool has_axis(IntList axes, int axis) {
     return false;
 }
 
+/* Channels may be summed up or turned round, rows and columns not. */
 static View reduced_view(View view, IntList axes) {
     bool rows = has_axis(axes, view.along[0].axis), columns = has_axis(axes, view.along[1].axis);
     if (!rows && !columns) return view;
@@ -161,7 +162,8 @@ static View node_view(const Evaluator *ev, const Node *node, const View *views) 
     case CLASS_MOVEMENT:
         if (node->op == OP_transpose) return transposed_view(node, view);
         if (node->op == OP_reshape) return reshaped_view(ev, node, view);
-        return node->op == OP_gather || node->op == OP_flip ? everything() : view;
+        if (node->op == OP_flip) return reduced_view(view, ATTRIBUTES(node, flip)->axes);
+        return node->op == OP_gather ? everything() : view;
     case CLASS_SOURCE: case CLASS_SCATTER: break;
     }
     return everything();

@@ -5,7 +5,7 @@ int entry_begin(Evaluator *ev, Layer *layer, Span span) {
     Entry entry = {.parent = ev->entry, .shown = span.source && !span.source->library};
     Dim zero = dim_const(ev->dims, 0);
     entry.info = (LayerInfo){.path = layer->path, .callee = layer_callee(layer), .parameters = zero, .macs = zero,
-                             .span = user_span(ev, span)};
+                             .span = user_span(ev, span), .first_node = ev->graph->nodes.count};
     vec_push(ev->arena, &ev->entries, entry);
     return ev->entry = ev->entries.count - 1;
 }
@@ -22,6 +22,7 @@ static Node *first_tensor(Value v) {
 void entry_end(Evaluator *ev, int entry, Value result) {
     Entry *e = &ev->entries.items[entry];
     e->info.result = first_tensor(result);
+    e->info.end_node = ev->graph->nodes.count;
     ev->entry = e->parent;
 }
 
@@ -83,6 +84,7 @@ static int shown_parent(const Evaluator *ev, int entry) {
 
 void summarize(Evaluator *ev) {
     int64_t *fields = receptive_fields(ev);
+    int *places = NEW_ARRAY(ev->arena, int, ev->entries.count + 1); /* in model->layers */
     for (int i = ev->entries.count - 1; i >= 0; i--) {
         Entry *entry = &ev->entries.items[i];
         int parent = entry->shown ? -1 : shown_parent(ev, entry->parent);
@@ -93,8 +95,11 @@ void summarize(Evaluator *ev) {
     for (int i = 0; i < ev->entries.count; i++) {
         Entry *entry = &ev->entries.items[i];
         if (!entry->shown || !entry->info.result) continue;
-        for (int up = shown_parent(ev, entry->parent); up >= 0; up = shown_parent(ev, ev->entries.items[up].parent))
-            entry->info.depth++;
+        int up = shown_parent(ev, entry->parent);
+        while (up >= 0 && !ev->entries.items[up].info.result) up = shown_parent(ev, ev->entries.items[up].parent);
+        entry->info.parent = up < 0 ? -1 : places[up];
+        entry->info.depth = up < 0 ? 0 : ev->entries.items[up].info.depth + 1;
+        places[i] = ev->model->layers.count;
         entry->info.receptive_field = fields[entry->info.result->id];
         vec_push(ev->arena, &ev->model->layers, entry->info);
     }

@@ -2,7 +2,7 @@
 """Writes library.txt: what the blocks of stdlib/ give, computed by PyTorch in float64; tests/unit/library.c reads it. Run it here, with
 python3-torch, when a case is added.
 
-A case is two lines: the text of a model, and `expect SHAPE STEP V...`, every STEP-th value of its output. Inputs are
+A case is two lines: the text of a model (behind `use FILE`, where its blocks are no part of the prelude), and `expect SHAPE STEP V...`, every STEP-th value of its output. Inputs are
 sin(0.37 i + k) + 0.25 cos(1.7 i) for the k-th input's element i (i32: i mod 3); weights are those of --init 7 (see compiler/weights/init.c)."""
 import math
 import struct
@@ -41,7 +41,7 @@ def weight(path, shape, declared=None, state=False, seed=7):
     values = []
     for i in range(math.prod(shape)):
         u = (splitmix64((stream + i) & MASK) >> 40) / 2**24
-        values.append(f32(0.5 + u) if declared == 1 else f32(declared) if declared else f32(f32(2 * u - 1) * bound))
+        values.append(f32(f32(2 * u - 1) * f32(math.sqrt(3))) if declared == "normal" else f32(0.5 + u) if declared == 1 else f32(declared) if declared else f32(f32(2 * u - 1) * bound))
     return torch.tensor(values).reshape(shape)
 
 
@@ -89,17 +89,17 @@ def text(shape):
     return f"f32{list(shape)}"
 
 
-def stage(written, module, shape=(2, 8, 12, 10)):
+def stage(written, module, shape=(2, 8, 12, 10), use=None):
     """x -> l: STAGE against a module, or a function of x."""
     if isinstance(module, nn.Module):
         load(module, "l")
-    case(f"model m(x: {text(shape)}) {{ return x -> l: {written} }}", [shape], module)
+    case(f"{f'use {use} ' if use else ''}model m(x: {text(shape)}) {{ return x -> l: {written} }}", [shape], module)
 
 
-def expression(written, shapes, function):
+def expression(written, shapes, function, use=None):
     names = "xyz"
     signature = ", ".join(f"{names[k]}: {text(s)}" for k, s in enumerate(shapes))
-    case(f"model m({signature}) {{ return {written} }}", shapes, function)
+    case(f"{f'use {use} ' if use else ''}model m({signature}) {{ return {written} }}", shapes, function)
 
 
 def convolutions():
@@ -133,6 +133,9 @@ def norms():
     stage("layernorm(eps = 1e-3, axis = 1)", lambda x: over_channels(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
     stage("groupnorm(4)", nn.GroupNorm(4, 8))
     stage("pixelnorm", lambda x: x / torch.sqrt((x * x).mean(1, keepdim=True) + 1e-8))
+    stage("local_response_norm(5, alpha = 0.3, beta = 0.6, k = 2.0)", nn.LocalResponseNorm(5, 0.3, 0.6, 2))
+    stage("local_response_norm(4)", nn.LocalResponseNorm(4))
+    stage("caffe_pixels", lambda x: 255 * x.flip(1) - torch.tensor((103.939, 116.779, 123.68)).view(1, 3, 1, 1), (2, 3, 5, 4))
     stage("normalize(mean = [0.1] * 8, std = [0.5] * 8)", lambda x: (x - 0.1) / 0.5)
 
 
@@ -335,8 +338,60 @@ def arithmetic():
     expression('cast(argmax(x, axis = 1), type = "f32")', [(4, 7)], lambda x: x.argmax(1, keepdim=True))
 
 
+class Skip(nn.Module):
+    """A level of pix2pix's U-Net around another, or around none."""
+
+    def __init__(self, outer, inner, within=None):
+        super().__init__()
+        middle = [nn.BatchNorm2d(inner), within] if within else []
+        self.model = nn.Sequential(nn.LeakyReLU(0.2), nn.Conv2d(outer, inner, 4, 2, 1, bias=False), *middle, nn.ReLU(),
+                                   nn.ConvTranspose2d(2 * inner if within else inner, outer, 4, 2, 1, bias=False), nn.BatchNorm2d(outer))
+
+    def forward(self, x):
+        return torch.cat([x, self.model(x)], 1)
+
+
+class Nested(nn.Module):
+    """A module whose parts lie below a path of their own."""
+
+    def __init__(self, path, *layers):
+        super().__init__()
+        self.add_module(path, layers[0] if len(layers) == 1 else nn.Sequential(*layers))
+        self.path = path
+
+    def forward(self, x):
+        return getattr(self, self.path)(x)
+
+
+def gans():
+    lrelu, norm = nn.LeakyReLU(0.2), nn.InstanceNorm2d
+    normal = lambda path, shape: weight(path, shape, "normal") * math.sqrt(2 / math.prod(shape[1:]))
+    stage("signed", lambda x: 2 * x - 1, use="gan")
+    stage("unsigned", lambda x: 0.5 * x + 0.5, use="gan")
+    stage("one_hot(5)", lambda x: F.one_hot(x.long(), 5), ((6,), "i"), use="gan")
+    expression("(x, y) -> with_code", [(2, 3, 4, 5), (2, 2)], lambda x, y: torch.cat([x, y[:, :, None, None].expand(2, 2, 4, 5)], 1), use="gan")
+    stage("sheet(2, 3)", lambda x: torch.cat([torch.cat(list(row), 2) for row in x.split(3)], 1)[None], (6, 2, 4, 5), use="gan")
+    patch = nn.Sequential(nn.Conv2d(3, 6, 4, 2, 1), lrelu, nn.Conv2d(6, 12, 4, 2, 1), norm(12), lrelu, nn.Conv2d(12, 24, 4, 1, 1), norm(24), lrelu,
+                          nn.Conv2d(24, 1, 4, 1, 1))
+    stage("patchgan(2, c = 6, norm = instancenorm, bias = true)", patch, (2, 3, 24, 20), use="gan")
+    stage("unet_level([8, 5, 6], 1)", Skip(8, 5, Skip(5, 6)), (2, 8, 12, 8), use="gan")
+    unet = nn.Sequential(nn.Conv2d(3, 4, 4, 2, 1, bias=False), Skip(4, 8), nn.ReLU(), nn.ConvTranspose2d(8, 2, 4, 2, 1), nn.Tanh())
+    stage("unet_generator(2, c = 4, depth = 2)", Nested("model", Nested("model", *unet)), (1, 3, 12, 8), use="gan")
+    stage("equal_conv(5, 3)", lambda x: F.conv2d(x, normal("l.weight", (5, 8, 3, 3)), weight("l.bias", (5,)), padding=1), use="gan")
+    stage("equal_dense(5)", lambda x: F.linear(x, normal("l.weight", (5, 6)), weight("l.bias", (5,))), (3, 6), use="gan")
+    stage("equal_maps(5, 4)", lambda x: F.linear(x, normal("l.weight", (80, 6))).view(3, 5, 4, 4) + weight("l.bias", (5,))[:, None, None], (3, 6), use="gan")
+
+    def deviation(group):
+        def joined(x):
+            means = [x[i::len(x) // group].var(0, unbiased=False).add(1e-8).sqrt().mean() for i in range(len(x) // group)]
+            return torch.cat([x, torch.stack(means * group)[:, None, None, None].expand(-1, 1, *x.shape[2:])], 1)
+        return joined
+    stage("minibatch_deviation", deviation(6), (6, 2, 4, 5), use="gan")
+    stage("minibatch_deviation(group = 3)", deviation(3), (6, 2, 4, 5), use="gan")
+
+
 if __name__ == "__main__":
-    for family in (convolutions, norms, activations, pools, sizes, reductions, blocks, arithmetic):
+    for family in (convolutions, norms, activations, pools, sizes, reductions, blocks, arithmetic, gans):
         family()
     with open("library.txt", "w") as file:
         file.write("\n".join(lines) + "\n")

@@ -160,7 +160,7 @@ CASES = {
     "progressive_generator_thin_128": Case("progressive_gan generator", equalised("G", Generator, 5, 1, 256, 24), noise(1, 24), each(" -D level=5" + THIN)),
     "progressive_discriminator": Case("progressive_gan discriminator", equalised("D", Discriminator), Input(2, 3, 1024, 1024), params=23077137,
                                       names=FILE + " discriminator"),
-    "progressive_discriminator_64": Case("progressive_gan discriminator", equalised("D", Discriminator, 4, 0.3), Input(20, 3, 64, 64),
+    "progressive_discriminator_64": Case("progressive_gan discriminator", equalised("D", Discriminator, 4, 0.3), Input(4, 3, 64, 64),
                                          each(" -D level=4 -D fade=0.3"), names=FILE + " discriminator -D level=4 -D fade=0.3"),
     "progressive_discriminator_4": Case("progressive_gan discriminator", equalised("D", Discriminator, 0, 1, 256, 24), Input(50, 3, 4, 4), each(" -D level=0" + THIN)),
     "progressive_discriminator_thin": Case("progressive_gan discriminator", equalised("D", Discriminator, 3, 0.25, 256, 24, 4), Input(40, 3, 32, 32),
