@@ -328,6 +328,9 @@ class SpatialGate(nn.Module):
         super().__init__()
         self.spatial = nn.ModuleDict({"conv": nn.Conv2d(2, 1, kernel, padding=kernel // 2, bias=False), "bn": nn.BatchNorm2d(1)})
 
+    def start(self, path):
+        self.spatial["bn"].weight.data = weight(path + ".spatial.bn.weight", (1,), declared=0)
+
     def forward(self, x):
         y = torch.cat([x.max(1, keepdim=True)[0], x.mean(1, keepdim=True)], 1)
         return x * torch.sigmoid(self.spatial["bn"](self.spatial["conv"](y)))
@@ -353,14 +356,14 @@ class NonLocal(nn.Module):
         super().__init__()
         self.pool, half = pool, c // 2
         self.conv_theta, self.conv_phi, self.conv_g = (nn.Conv2d(c, half, 1) for _ in range(3))
-        self.conv_out, self.bn = nn.Conv2d(half, c, 1), nn.BatchNorm2d(c)
+        self.conv_out, self.norm = nn.Conv2d(half, c, 1), nn.BatchNorm2d(c)
 
     def forward(self, x):
         seen = F.max_pool2d(x, self.pool)
         theta, phi, g = self.conv_theta(x).flatten(2), self.conv_phi(seen).flatten(2), self.conv_g(seen).flatten(2)
         weights = (torch.einsum("nci,ncj->nij", theta, phi) * theta.shape[1] ** -0.5).softmax(2)
         y = torch.einsum("nij,ncj->nci", weights, g).reshape(len(x), -1, *x.shape[2:])
-        return x + self.bn(self.conv_out(y))
+        return x + self.norm(self.conv_out(y))
 
 
 class SelfAttention(nn.Module):
@@ -381,16 +384,19 @@ class SelfAttention(nn.Module):
 
 def attentions():
     stage("channel_gate(2)", ChannelGate(8, 2))
-    stage("spatial_gate", SpatialGate(7))
+    spatial = load(SpatialGate(7), "l")
+    spatial.start("l")
+    stage("spatial_gate", lambda x: spatial(x))
     both = nn.Module()
     both.ChannelGate, both.SpatialGate = ChannelGate(8, 4), SpatialGate(3)
     load(both, "l")
+    both.SpatialGate.start("l.SpatialGate")
     stage("cbam(r = 4, kernel = 3)", lambda x: both.SpatialGate(both.ChannelGate(x)))
     stage("multihead_attention(2)", Multihead(8, 2), (2, 5, 8))
     case("model m(x: f32[2, 5, 8], y: f32[2, 7, 8], z: f32[2, 7, 8]) { return (x, y, z) -> l: multihead_attention(4) }",
          [(2, 5, 8), (2, 7, 8), (2, 7, 8)], load(Multihead(8, 4), "l"))
     for written, module in (("non_local", NonLocal(8, 1)), ("non_local(pool = 2)", NonLocal(8, 2))):
-        load(module, "l").bn.weight.data = weight("l.bn.weight", (8,), declared=0)  # it starts at 0
+        load(module, "l").norm.weight.data = weight("l.norm.weight", (8,), declared=0)  # it starts at 0
         case(f"model m(x: f32[2, 8, 12, 10]) {{ return x -> l: {written} }}", [(2, 8, 12, 10)], module)
     stage("self_attention", SelfAttention(8, 8, 8, 1))
     stage("self_attention(keys = 4, values = 2, pool = 2)", SelfAttention(8, 4, 2, 2))
