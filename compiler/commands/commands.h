@@ -18,12 +18,15 @@ typedef struct Options {
     const char *output, *kind, *name, *init, *rename, *target, *emit, *after, *format, *message_format, *depth;
     Vec(WeightFile) weights;
     Vec(Define) defines;
-    bool explain, time_passes, blas, no_winograd, no_cache, reference, compare, names, check, gradient, help;
+    bool measure, explain, time_passes, blas, no_winograd, no_cache, reference, compare, names, check, gradient, help;
 } Options;
 
 /* Reads the arguments after the command's name. False where they are wrong, which has then been said. */
 bool options_read(Options *options, Arena *arena, Names *names, int count, char **arguments);
 void options_help(FILE *out, const char *command); /* the options that a command takes, a line each */
+/* Calls back for each of them, in the table's order; value NULL: it takes none. */
+typedef void OptionVisit(const char *name, const char *value, const char *help, void *context);
+void options_each(const char *command, OptionVisit *visit, void *context);
 
 /* ---- session.c: what every command needs ---- */
 
@@ -96,6 +99,22 @@ Output output_plan(Session *session, const char *model, const char *path); /* pa
 bool output_check(Session *session, const Output *output);                 /* whether it can be written; else has said so */
 bool output_link(Session *session, const Program *program, const char *code, const char *data, const Output *output);
 
+/* ---- picture.c: files of pictures ---- */
+
+/* svg, png or pdf, or `also`, by the name's ending; NULL after an error. */
+const char *picture_format(Session *session, const char *path, const char *also);
+
+/* ---- manual.c: the commands and options for man and for shells ---- */
+
+typedef struct Command { /* a row of main.c */
+    const char *name, *arguments, *what;
+    int (*run)(Session *session);
+    const char *more; /* printed by `cai NAME --help` below the usage line */
+} Command;
+
+void manual_print(FILE *out, const Command *commands, int count);
+bool completion_print(FILE *out, const char *shell, const Command *commands, int count); /* false where the shell is not known */
+
 /* ---- a file each ---- */
 int command_check(Session *session);
 int command_build(Session *session);
@@ -103,14 +122,15 @@ int command_run(Session *session);
 int command_summary(Session *session);
 int command_fmt(Session *session);
 int command_graph(Session *session);
+int command_compare(Session *session);
 int command_new(Session *session);
 
-/* ---- run.c, reference.c, compare.c ---- */
+/* ---- run.c, reference.c, run_compare.c ---- */
 
 /* The program's argv: `name`, and what the user gave from rest[first] on. */
 char **run_arguments(Session *session, const char *name, int first);
 /* Runs a graph's command line by the reference evaluator. */
 int reference_main(Session *session, const Graph *graph, Weights *weights, int argc, char **argv);
-int compare(Session *session, const Model *model, Weights *weights, int first);
+int run_compare(Session *session, const Model *model, Weights *weights, int first);
 
 #endif

@@ -4,17 +4,6 @@
 #include "runtime.h"
 #include <stdlib.h>
 
-/* svg, png, pdf; "dot" for Graphviz's own text; NULL after an error. */
-static const char *format_of(Session *s, const char *path) {
-    static const char *const formats[] = {"svg", "png", "pdf", "dot"};
-    const char *ending = strrchr(path, '.');
-    for (int i = 0; ending && i < COUNT_OF(formats); i++)
-        if (strcmp(ending + 1, formats[i]) == 0) return formats[i];
-    Diagnostic *d = diag_error(&s->diag, "bad-output", (Span){0}, "%s: a picture's name ends in .svg, .png, .pdf or .dot", path);
-    diag_help(&s->diag, d, "-o %.*s.svg", (int)(ending ? ending - path : (ptrdiff_t)strlen(path)), path);
-    return NULL;
-}
-
 static bool fail(Session *s, const char *message) {
     diag_error(&s->diag, "file", (Span){0}, "%s", message);
     return false;
@@ -46,7 +35,7 @@ static bool run_dot(Session *s, const char *text, const char *format, const char
 
 static bool write_picture(Session *s, const char *text, const char *path) {
     cai_error error;
-    const char *format = format_of(s, path);
+    const char *format = picture_format(s, path, "dot");
     if (!format) return false;
     if (strcmp(format, "dot") != 0) return run_dot(s, text, format, path);
     return cai_file_write(path, text, strlen(text), &error) || fail(s, error.message);

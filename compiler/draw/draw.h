@@ -1,4 +1,4 @@
-/* Pictures of networks: a model's graph folded to boxes (fold.c), as a text for Graphviz (dot.c). */
+/* Pictures of networks: a model's graph folded to boxes (fold.c), as a text for Graphviz (dot.c); and many networks in one chart (chart.c). */
 #ifndef CAI_DRAW_H
 #define CAI_DRAW_H
 
@@ -44,5 +44,16 @@ const char *draw_callee(const LayerInfo *layer); /* what a layer is: "basic"; ""
 
 /* The drawings in one picture, as text that `dot` reads. */
 const char *draw_dot(Arena *arena, const Drawing *drawings, int count);
+
+/* ---- chart.c ---- */
+
+typedef struct ChartPoint {
+    const char *name;
+    double operations, value, parameters;
+    int group; /* of equal colour */
+} ChartPoint;
+
+/* Value over operations. format: svg, pdf or png. On failure *error says why; what was written of the file stays. */
+bool draw_chart(Arena *arena, const ChartPoint *points, int count, const char *title, const char *format, const char *path, const char **error);
 
 #endif

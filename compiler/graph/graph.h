@@ -107,6 +107,7 @@ typedef enum OpClass {
     CLASS_REDUCTION,
     CLASS_CONTRACTION, /* convolutions and matrix products */
     CLASS_WINDOW,      /* pools, resampling */
+    CLASS_ORDER,       /* sorting and the like: an element depends on where all others of its row stand */
     CLASS_SCATTER
 } OpClass;
 

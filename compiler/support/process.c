@@ -25,7 +25,7 @@ static int spawn_first(const char *const *programs, int count, const char **argu
 
 static Process wait_for(Arena *arena, pid_t child, FILE *log) {
     int status;
-    char text[2000];
+    char text[8000];
     while (waitpid(child, &status, 0) < 0)
         if (errno != EINTR) return failed(arena, errno);
     rewind(log);
