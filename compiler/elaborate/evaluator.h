@@ -411,8 +411,9 @@ void check_defines(Library *library); /* tells of each -D that no model of the f
 /* Those that speak of these settings are checked; what others speak of goes into the model's variants. */
 void check_expectations(Evaluator *ev);
 
-/* ---- labels.c ---- */
+/* ---- result_form.c ---- */
 
-bool read_labels(Evaluator *ev, const Result *result, Port *port);
+/* What stands behind `as`: into the port. */
+bool read_form(Evaluator *ev, const Result *result, Port *port);
 
 #endif

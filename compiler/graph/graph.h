@@ -219,8 +219,10 @@ typedef struct Port { /* an input or an output of the model */
     PortForm form;
     Fit fit;
     int top;                   /* FORM_LABELS */
-    const char *const *labels; /* FORM_LABELS: one a class, or NULL */
+    const char *const *labels; /* FORM_LABELS, FORM_BOXES: one a class, or NULL */
     int label_count;
+    int of;                    /* FORM_BOXES, FORM_NAMES: the input that it tells of */
+    float score;               /* FORM_BOXES: rows of less are none, nor is one of 0 */
     Span span;
 } Port;
 
