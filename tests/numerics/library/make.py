@@ -164,6 +164,8 @@ def pools():
     stage("global_avgpool", lambda x: x.mean((2, 3)))
     stage("global_maxpool", lambda x: x.amax((2, 3)))
     stage("adaptive_avgpool((3, 5))", nn.AdaptiveAvgPool2d((3, 5)))
+    stage("adaptive_avgpool(1)", nn.AdaptiveAvgPool2d(1))
+    stage("adaptive_avgpool((7, 13))", nn.AdaptiveAvgPool2d((7, 13)))
 
 
 def sizes():
@@ -173,6 +175,11 @@ def sizes():
     stage("resize(size = (7, 23))", resize((7, 23), mode="bilinear"))
     stage('resize(size = (7, 23), rule = "align_corners")', resize((7, 23), mode="bilinear", align_corners=True))
     stage('resize(size = (7, 23), mode = "nearest")', resize((7, 23)))
+    stage('resize(size = (7, 23), mode = "cubic")', resize((7, 23), mode="bicubic"))
+    stage('resize(scale = 2, mode = "cubic", rule = "align_corners")', resize(scale_factor=2, mode="bicubic", align_corners=True))
+    stage('resize(size = (5, 23), mode = "area")', resize((5, 23), mode="area"))
+    stage("resize(size = (5, 4), antialias = true)", resize((5, 4), mode="bilinear", antialias=True))
+    stage('resize(size = (5, 4), mode = "cubic", antialias = true)', resize((5, 4), mode="bicubic", antialias=True))
     stage("resize(scale = 0.5)", resize(scale_factor=0.5, mode="bilinear"))
     stage('resize(scale = 1.5, mode = "nearest")', resize(scale_factor=1.5))
     stage("reshape(shape = [2, -1, 5])", lambda x: x.reshape(2, -1, 5))
