@@ -274,6 +274,21 @@ def sampling():
         expression(f'warp(x, 3 * y, border = "{border}")', [picture, (2, 2, 5, 7)], lambda x, y: warp(border)(x, 3 * y))
 
 
+def noise():
+    def drawn(stream, shape):
+        """uniform's numbers in a run with seed 7."""
+        begin = splitmix64(7 ^ fnv1a64(stream))
+        return torch.tensor([(splitmix64((begin + i) & MASK) >> 40) / 2**24 for i in range(math.prod(shape))]).reshape(shape)
+
+    def normal(layer, shape):
+        return (-2 * torch.log(1 - drawn(layer + "#0", shape))).sqrt() * torch.cos(2 * math.pi * drawn(layer + "#1", shape))
+
+    expression("x + uniform(2, 30)", [(2, 30)], lambda x: x + drawn("#0", (2, 30)))
+    expression("x + uniform(x.shape) * uniform(30)", [(2, 30)], lambda x: x + drawn("#0", (2, 30)) * drawn("#1", (30,)))
+    expression("x + normal(x.shape) + normal([2, 30])", [(2, 30)],
+               lambda x: x + normal("normal", (2, 30)) + normal("normal_2", (2, 30)))
+
+
 def reductions():
     stage("reduce_mean(axes = (0, 2))", lambda x: x.mean((0, 2)))
     stage("reduce_var(axes = -1, keep = true)", lambda x: x.var(-1, unbiased=False, keepdim=True))
@@ -332,7 +347,7 @@ def arithmetic():
 
 
 if __name__ == "__main__":
-    for family in (convolutions, norms, activations, pools, sizes, orders, boxes, sampling, reductions, blocks, arithmetic):
+    for family in (convolutions, norms, activations, pools, sizes, orders, boxes, sampling, noise, reductions, blocks, arithmetic):
         family()
     with open("library.txt", "w") as file:
         file.write("\n".join(lines) + "\n")
