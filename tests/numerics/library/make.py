@@ -65,7 +65,7 @@ def load(module, prefix):
                 state[full] = value
                 continue
             declared = 0.25 if isinstance(part, nn.PReLU) else 1 if key == "running_var" or (isinstance(part, NORMS) and key == "weight") else None
-            state[full] = weight(path, tuple(value.shape), declared, key.startswith("running"))
+            state[full] = weight(path, tuple(value.shape), declared, key.startswith("running") or key in ("weight_u", "weight_v"))
     module.load_state_dict(state)
     return module.eval()
 
@@ -121,6 +121,14 @@ def convolutions():
     stage("upconv(4)", nn.ConvTranspose2d(8, 4, 2, stride=2))
     stage("dense(7)", nn.Linear(10, 7), (2, 3, 10))
     stage("dense(7)", nn.Linear(10, 7), (2, 10))
+
+
+def spectral_norms():
+    spectral = nn.utils.spectral_norm
+    stage("conv(6, 3, stride = 2, spectral = true)", spectral(nn.Conv2d(8, 6, 3, stride=2, padding=1)))
+    stage("conv(6, 3, groups = 2, bias = false, spectral = true)", spectral(nn.Conv2d(8, 6, 3, padding=1, groups=2, bias=False)))
+    stage("conv_transpose(6, 4, stride = 2, pad = 1, spectral = true)", spectral(nn.ConvTranspose2d(8, 6, 4, stride=2, padding=1)))
+    stage("dense(7, spectral = true)", spectral(nn.Linear(10, 7)), (2, 3, 10))
 
 
 def norms():
@@ -347,7 +355,7 @@ def arithmetic():
 
 
 if __name__ == "__main__":
-    for family in (convolutions, norms, activations, pools, sizes, orders, boxes, sampling, noise, reductions, blocks, arithmetic):
+    for family in (convolutions, spectral_norms, norms, activations, pools, sizes, orders, boxes, sampling, noise, reductions, blocks, arithmetic):
         family()
     with open("library.txt", "w") as file:
         file.write("\n".join(lines) + "\n")
