@@ -218,7 +218,7 @@ static Value run_uniform(Evaluator *ev, const Arguments *arguments, Span span) {
     for (int i = 0; i < positional_count(arguments); i++) vec_push(ev->arena, &sizes, positional(arguments, i));
     Value v = sizes.count == 1 ? sizes.items[0] : value_list(ev->arena, VALUE_LIST, sizes.items, NULL, sizes.count);
     if (!shape_argument(ev, v, DTYPE_F32, span, "uniform", &shape)) return value_error;
-    Name stream = intern(ev->names, arena_printf(ev->arena, "%s#%d", ev->frame->layer->path, ev->frame->ordinal++));
+    Name stream = intern(ev->names, arena_printf(ev->arena, "%s#%d", ev->frame->layer->path, ev->frame->body->ordinal++));
     uniform_attributes attributes = {.stream = stream, .type = DTYPE_F32, .dims = {shape.rank, shape.dims}};
     return value_node(make_node(ev, OP_uniform, NULL, 0, &attributes, span));
 }
@@ -241,7 +241,13 @@ static Value new_weight(Evaluator *ev, const Arguments *arguments, bool state, S
         return value_error;
     }
     if (value_is_number(first)) init = first.kind == VALUE_INT ? (double)first.integer : first.real;
-    else if (first.kind != VALUE_NONE) return refuse(ev, span, state ? "state" : "param", "a number as init", first);
+    else if (!state && first.kind == VALUE_STRING && !strcmp(first.string, "normal")) init = INIT_NORMAL;
+    else if (first.kind != VALUE_NONE)
+        return refuse(ev, span, state ? "state" : "param", state ? "a number as init" : "a number or \"normal\" as init", first);
+    if (value_is_number(first) && !isfinite(init)) {
+        report(ev, "argument-kind", span, "a weight cannot start as %g", init);
+        return value_error;
+    }
     if (!dtype_argument(ev, arguments, DTYPE_F32, &type)) return value_error;
     if (!shape_argument(ev, sizes, type, span, state ? "state" : "param", &shape)) return value_error;
     return weight_new(ev, state, shape, init, span);

@@ -108,8 +108,9 @@ typedef enum Operator {
     OPERATOR_AND, OPERATOR_OR, OPERATOR_NOT, OPERATOR_NEG
 } Operator;
 
-typedef struct Argument { /* value, name = value, or *value */
-    Name name;            /* NULL where positional */
+typedef struct Argument { /* value, name = value, "name" = value, or *value */
+    Name name;            /* NULL where positional or computed */
+    Expr *computed;       /* a name that is a string, or NULL */
     bool spread;
     Expr *value;
     Span span;
@@ -240,6 +241,11 @@ typedef struct File {
 /* Parses a whole file; what it could not read is in `diag` and leaves EXPR_ERROR or STMT_ERROR behind. Never NULL. A statement that
  * was left out may have bound names, so a file with errors is not to be elaborated. */
 File *parse_file(Arena *arena, Names *names, Diagnostics *diag, Source *source);
+
+/* ---- format.c ---- */
+
+/* The text in its canonical form (`cai fmt`), which formatted again is the same; NULL where it has errors, which are then reported. */
+const char *format_source(Arena *arena, Names *names, Diagnostics *diag, Source *source);
 
 /* ---- ast_print.c ---- */
 void ast_print(const File *file, FILE *out); /* --emit=ast */
