@@ -269,6 +269,7 @@ arguments1: argument                          { $$ = (ArgumentList){0}; ast_add_
   ;
 argument: expr                                { $$ = (Argument){.value = $1, .span = @$}; }
   | NAME '=' expr                             { $$ = (Argument){.name = $1, .value = $3, .span = @$}; }
+  | string '=' expr                           { $$ = (Argument){.computed = $1, .value = $3, .span = @$}; }
   | '*' postfix                               { $$ = (Argument){.spread = true, .value = $2, .span = @$}; }
   ;
 

@@ -5,7 +5,7 @@ Bindings bindings_with_room(Arena *arena, int count) {
     return (Bindings){.items = NEW_ARRAY(arena, Binding, count), .capacity = count};
 }
 
-static void spread(Evaluator *ev, Arguments *out, Value v, Span span) {
+static void spread(Evaluator *ev, Arguments *out, Value v, bool names, Span span) {
     if (v.kind == VALUE_ERROR) {
         out->failed = true;
         return;
@@ -15,20 +15,23 @@ static void spread(Evaluator *ev, Arguments *out, Value v, Span span) {
         out->failed = true;
         return;
     }
-    for (int i = 0; i < v.list->count; i++) vec_push(ev->arena, &out->given, (Binding){NULL, v.list->items[i], span});
+    names = names && v.list->names;
+    for (int i = 0; i < v.list->count; i++)
+        vec_push(ev->arena, &out->given, (Binding){names ? v.list->names[i] : NULL, v.list->items[i], span});
 }
 
-Arguments evaluate_arguments(Evaluator *ev, const ArgumentList *list) {
+Arguments evaluate_arguments(Evaluator *ev, const ArgumentList *list, bool spread_names) {
     Arguments out = {.given = bindings_with_room(ev->arena, list->count)};
     for (int i = 0; i < list->count; i++) {
         const Argument *argument = &list->items[i];
         Value v = evaluate(ev, argument->value);
         if (argument->spread) {
-            spread(ev, &out, v, argument->span);
+            spread(ev, &out, v, spread_names, argument->span);
             continue;
         }
-        out.failed |= v.kind == VALUE_ERROR;
-        vec_push(ev->arena, &out.given, (Binding){argument->name, v, argument->span});
+        Name name = argument->computed ? evaluate_string(ev, argument->computed) : argument->name;
+        out.failed |= v.kind == VALUE_ERROR || (argument->computed && !name);
+        vec_push(ev->arena, &out.given, (Binding){name, v, argument->span});
     }
     return out;
 }

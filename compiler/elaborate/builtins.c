@@ -218,7 +218,7 @@ static Value run_uniform(Evaluator *ev, const Arguments *arguments, Span span) {
     for (int i = 0; i < positional_count(arguments); i++) vec_push(ev->arena, &sizes, positional(arguments, i));
     Value v = sizes.count == 1 ? sizes.items[0] : value_list(ev->arena, VALUE_LIST, sizes.items, NULL, sizes.count);
     if (!shape_argument(ev, v, DTYPE_F32, span, "uniform", &shape)) return value_error;
-    Name stream = intern(ev->names, arena_printf(ev->arena, "%s#%d", ev->frame->layer->path, ev->frame->ordinal++));
+    Name stream = intern(ev->names, arena_printf(ev->arena, "%s#%d", ev->frame->layer->path, ev->frame->body->ordinal++));
     uniform_attributes attributes = {.stream = stream, .type = DTYPE_F32, .dims = {shape.rank, shape.dims}};
     return value_node(make_node(ev, OP_uniform, NULL, 0, &attributes, span));
 }

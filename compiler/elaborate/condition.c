@@ -70,7 +70,8 @@ static void require_comparison(Evaluator *ev, const Expr *expr, const Expr *mess
 
 void require_condition(Evaluator *ev, const Expr *expr, const Expr *message, const char *code) {
     bool holds;
-    if (expr->kind == EXPR_TUPLE && expr->arguments.count == 1 && !expr->arguments.items[0].name)
+    if (expr->kind == EXPR_TUPLE && expr->arguments.count == 1 && !expr->arguments.items[0].name &&
+        !expr->arguments.items[0].computed)
         expr = expr->arguments.items[0].value;
     if (expr->kind == EXPR_BINARY && expr->op == OPERATOR_AND) {
         require_condition(ev, expr->left, message, code);

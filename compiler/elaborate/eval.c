@@ -123,7 +123,7 @@ Name evaluate_string(Evaluator *ev, const Expr *expr) {
 }
 
 static Value evaluate_items(Evaluator *ev, const Expr *expr, ValueKind kind) {
-    Arguments items = evaluate_arguments(ev, &expr->arguments);
+    Arguments items = evaluate_arguments(ev, &expr->arguments, true);
     int count = items.given.count;
     Value few_values[8], *values = count <= 8 ? few_values : NEW_ARRAY(ev->arena, Value, count);
     Name few_names[8], *names = count <= 8 ? few_names : NEW_ARRAY(ev->arena, Name, count);
@@ -195,7 +195,7 @@ bool evaluate_int(Evaluator *ev, const Expr *expr, const char *what, int64_t *ou
 
 static Value evaluate_call(Evaluator *ev, const Expr *expr) {
     Value callee = evaluate(ev, expr->left);
-    Arguments arguments = evaluate_arguments(ev, &expr->arguments);
+    Arguments arguments = evaluate_arguments(ev, &expr->arguments, false);
     if (callee.kind == VALUE_ERROR) return value_error;
     return call_value(ev, callee, &arguments, expr->span, expr->left->span);
 }

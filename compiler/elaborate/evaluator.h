@@ -158,6 +158,7 @@ struct Layer {
     Vec(const char *) part_names; /* some of them, for suggestions */
     const char *path;     /* NULL until it is first bound or run */
     const char *identity; /* the path with '/' between layers: a label may hold dots */
+    bool bare;            /* `_: stage`: its path is its parent's, and what it makes is named there */
     bool has_run;
     bool twice;           /* another layer of this run has the same path */
     Span made, first;     /* `first`: the other one */
@@ -327,7 +328,7 @@ const char *nearest_builtin(Arena *arena, const char *wrong);
 
 /* ---- bind.c: arguments to parameters ---- */
 
-Arguments evaluate_arguments(Evaluator *ev, const ArgumentList *list);
+Arguments evaluate_arguments(Evaluator *ev, const ArgumentList *list, bool spread_names); /* whether what `*` spreads keeps its names */
 Arguments arguments_of(Evaluator *ev, Value value, const Expr *operand); /* what an arrow brings: a tuple is several */
 /* Binds in the current frame's names, defaults evaluated there. `made` says what the list is for, in messages. */
 bool bind_parameters(Evaluator *ev, Frame *frame, const Definition *block, int list, const Arguments *arguments, Span span);
@@ -361,6 +362,7 @@ void frame_pop(Evaluator *ev);
 
 void name_layer(Evaluator *ev, Layer *layer, Name name, Span span);        /* a label or a binding */
 void name_layer_by_default(Evaluator *ev, Layer *layer);                   /* after its callee */
+void name_layer_bare(Evaluator *ev, Layer *layer, Span span); /* it has no name, and what it makes is named as if made by its caller */
 void name_layer_by_position(Evaluator *ev, Layer *layer, int position, Span span);
 /* Gives what has no path yet (layers, weights, lists of them) the name it is bound to; weights become tensors. */
 Value name_value(Evaluator *ev, Value value, Name name, Span span);

@@ -39,7 +39,7 @@ static void split_lines(Evaluator *ev, char *text, Port *port) {
 }
 
 static bool read_arguments(Evaluator *ev, const Expr *form, Port *port, Name *file) {
-    Arguments arguments = evaluate_arguments(ev, &form->arguments);
+    Arguments arguments = evaluate_arguments(ev, &form->arguments, false);
     for (int i = 0; i < arguments.given.count && !arguments.failed; i++) {
         const Binding *g = &arguments.given.items[i];
         if (!g->name && g->value.kind == VALUE_STRING && !*file) *file = g->value.string;

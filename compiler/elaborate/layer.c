@@ -102,10 +102,10 @@ static Arguments fit_names(Evaluator *ev, const Definition *block, const Argumen
 }
 
 /* A layer among what is run through is named like an argument. */
-static void name_inputs(Evaluator *ev, Frame *frame, Layer *layer) {
+static void name_inputs(Evaluator *ev, Frame *frame) {
     for (int i = 0; i < frame->names.count; i++) {
         Binding *b = &frame->names.items[i];
-        if (b->value.kind == VALUE_LAYER || value_is_sequence(b->value)) name_argument(ev, layer, b->value, b->name, b->span);
+        if (b->value.kind == VALUE_LAYER || value_is_sequence(b->value)) name_argument(ev, frame->layer, b->value, b->name, b->span);
     }
 }
 
@@ -139,8 +139,8 @@ static Value run_block(Evaluator *ev, Layer *layer, const Arguments *inputs, Spa
     copy_names(ev, is_function(block) ? &all.given : &frame->names, &layer->bound);
     if (!bind_parameters(ev, frame, block, block->decl->lists.count - 1, &all, span) || !check_types(ev, block))
         return value_error;
-    name_inputs(ev, frame, layer);
-    claim_arguments(ev, frame);
+    name_inputs(ev, frame);
+    if (!layer->bare) claim_arguments(ev, frame);
     for (int i = 0; i < block->decl->where.count; i++) require_condition(ev, block->decl->where.items[i], NULL, "where");
     execute_all(ev, &block->decl->body);
     if (!frame->returned && !ev->stopped) {
@@ -191,8 +191,8 @@ Value run_layer(Evaluator *ev, Layer *layer, const Arguments *inputs, const Expr
     if (ev->depth >= DEEPEST_CALL)
         return stop_evaluation(ev, "too-deep", span, "`%s` is called %d calls deep, and no deeper ones may be: does a block call itself without an end?",
                                layer_callee(layer), ev->depth);
-    bool own = layer->kind != LAYER_PRIMITIVE;
-    if (own && !layer->path) name_layer_by_default(ev, layer);
+    if (layer->kind != LAYER_PRIMITIVE && !layer->path) name_layer_by_default(ev, layer);
+    bool own = layer->kind != LAYER_PRIMITIVE && !layer->bare;
     Frame *caller = ev->frame, *frame = frame_push(ev, layer_unit(ev, layer), own ? layer : caller->layer, span);
     if (!own) frame->body = caller->body;
     frame->operand = operand;

@@ -76,7 +76,10 @@ static void tell_unknown(Reader *reader, const Expr *expr) {
 }
 
 static void read_arguments(Reader *reader, const ArgumentList *arguments) {
-    for (int i = 0; i < arguments->count; i++) read_expr(reader, arguments->items[i].value);
+    for (int i = 0; i < arguments->count; i++) {
+        read_expr(reader, arguments->items[i].computed);
+        read_expr(reader, arguments->items[i].value);
+    }
 }
 
 static void read_stage(Reader *reader, const Stage *stage) {

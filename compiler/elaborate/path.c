@@ -1,5 +1,6 @@
 /* Names of layers and weights. A layer gets its path once, where it is first bound or run: a label; else the name it is bound
- * to, or the parameter that takes it; else, in braces, its position; else its callee's name, then `_2`, `_3`. */
+ * to, or the parameter that takes it; else, in braces, its position; else its callee's name, then `_2`, `_3`. With the label `_` it
+ * has no name of its own. */
 #include "elaborate/evaluator.h"
 
 const char *path_join(Arena *arena, const char *path, const char *name) {
@@ -75,6 +76,22 @@ void name_layer(Evaluator *ev, Layer *layer, Name name, Span span) {
         layer->made = span;
     }
     set_path(ev, layer, ev->frame->layer, name);
+}
+
+void name_layer_bare(Evaluator *ev, Layer *layer, Span span) {
+    if (layer->path) {
+        report(ev, "named-layer", span, "`_:` is for a new layer, and this one has the name `%s`", layer->path);
+        return;
+    }
+    layer->bare = true;
+    layer->parent = ev->frame->layer;
+    layer->path = layer->parent->path;
+    layer->identity = layer->parent->identity;
+    if (layer->kind == LAYER_BRACES) return;
+    for (int i = 0; i < layer->bound.count; i++) {
+        Binding *b = &layer->bound.items[i];
+        if (b->name) b->value = name_value(ev, b->value, b->name, b->span);
+    }
 }
 
 void name_layer_by_position(Evaluator *ev, Layer *layer, int position, Span span) {

@@ -20,11 +20,14 @@ static Layer *braces_layer(Evaluator *ev, const Expr *braces, Span span) {
 
 Value evaluate_braces(Evaluator *ev, const Expr *expr) { return layer_value(braces_layer(ev, expr, expr->span)); }
 
+static bool is_bare(Name label) { return !strcmp(label, "_"); }
+
 /* The stage's layer gets its path by its label, else, in braces, by its position; run_layer falls back to the callee's name. */
 static void name_stage(Evaluator *ev, Layer *layer, Name label, Span span) {
     int position = ev->frame->positional ? ev->frame->position++ : -1;
     if (layer->kind == LAYER_PRIMITIVE) return;
-    if (label) name_layer(ev, layer, label, span);
+    if (label && is_bare(label)) name_layer_bare(ev, layer, span);
+    else if (label) name_layer(ev, layer, label, span);
     else if (position >= 0) name_layer_by_position(ev, layer, position, span);
 }
 
@@ -85,7 +88,7 @@ static Value run_stage(Evaluator *ev, const Stage *stage, Value value, const Exp
         return value_error;
     }
     if (stage->kind == STAGE_SIMPLE) return run_simple(ev, stage, label, value, operand);
-    return label ? run_labelled_group(ev, stage, label, value, operand) : run_group(ev, stage, value, operand);
+    return label && !is_bare(label) ? run_labelled_group(ev, stage, label, value, operand) : run_group(ev, stage, value, operand);
 }
 
 /* Arrows chain to the left; a chain may be thousands of stages long, so it is walked rather than recursed into. */

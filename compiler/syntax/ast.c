@@ -14,9 +14,12 @@ static int depth_of_body(const StmtList *body) {
 
 static int depth_of_arguments(const ArgumentList *list) {
     int depth = 0;
-    for (int i = 0; i < list->count; i++) depth = deeper(depth, depth_of(list->items[i].value));
+    for (int i = 0; i < list->count; i++)
+        depth = deeper(depth, deeper(depth_of(list->items[i].computed), depth_of(list->items[i].value)));
     return depth;
 }
+
+static bool is_named(const Argument *argument) { return argument->name || argument->computed; }
 
 Expr *ast_error(Parser *p, Span span) {
     Expr *e = NEW(p->arena, Expr);
@@ -77,7 +80,7 @@ Expr *ast_list(Parser *p, Span span, ArgumentList items) {
 }
 
 Expr *ast_parentheses(Parser *p, Span span, ArgumentList items, bool trailing_comma) {
-    if (items.count == 1 && !trailing_comma && !items.items[0].name && !items.items[0].spread) {
+    if (items.count == 1 && !trailing_comma && !is_named(&items.items[0]) && !items.items[0].spread) {
         items.items[0].value->span = span;
         return items.items[0].value;
     }
@@ -187,7 +190,7 @@ static bool is_target(const Expr *e) {
     if (e->kind == EXPR_NAME || e->kind == EXPR_ERROR) return true;
     if ((e->kind != EXPR_TUPLE && e->kind != EXPR_LIST) || e->arguments.count == 0) return false;
     for (int i = 0; i < e->arguments.count; i++)
-        if (e->arguments.items[i].name || !is_target(e->arguments.items[i].value)) return false;
+        if (is_named(&e->arguments.items[i]) || !is_target(e->arguments.items[i].value)) return false;
     return true;
 }
 
@@ -203,7 +206,7 @@ Stmt *ast_assign(Parser *p, Span span, Expr *target, Expr *value) {
 }
 
 void ast_add_argument(Parser *p, ArgumentList *list, Argument argument) {
-    if (!argument.name && list->count > 0 && list->items[list->count - 1].name && !argument.spread) {
+    if (!is_named(&argument) && list->count > 0 && is_named(&list->items[list->count - 1]) && !argument.spread) {
         Diagnostic *d =
             parser_error(p, "positional-after-named", argument.span, "an argument without a name stands after one with a name");
         diag_label(p->diag, d, argument.span, "give it its name, or move it forward");

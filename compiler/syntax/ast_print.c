@@ -30,6 +30,7 @@ static void print_text(Printer *p, const char *text) {
 static void print_arguments(Printer *p, const ArgumentList *list) {
     for (int i = 0; i < list->count; i++) {
         const Argument *a = &list->items[i];
+        if (a->computed) print_expr(p, "name", a->computed);
         print_expr(p, a->name ? a->name : a->spread ? "*" : "", a->value);
     }
 }

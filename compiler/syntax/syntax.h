@@ -108,8 +108,9 @@ typedef enum Operator {
     OPERATOR_AND, OPERATOR_OR, OPERATOR_NOT, OPERATOR_NEG
 } Operator;
 
-typedef struct Argument { /* value, name = value, or *value */
-    Name name;            /* NULL where positional */
+typedef struct Argument { /* value, name = value, "name" = value, or *value */
+    Name name;            /* NULL where positional or computed */
+    Expr *computed;       /* a name that is a string, or NULL */
     bool spread;
     Expr *value;
     Span span;

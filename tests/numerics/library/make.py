@@ -210,13 +210,15 @@ def reductions():
 def blocks():
     w, b = weight("l.body.weight", (8, 8, 3, 3)), weight("l.body.bias", (8,))
     stage("residual(conv(8, 3))", lambda x: x + F.conv2d(x, w, b, padding=1))
-    dense = lambda path, out, inputs: (lambda x: F.linear(x, weight(path + ".weight", (out, inputs)), weight(path + ".bias", (out,))))
-    fc1, fc2 = dense("l.fc1", 4, 8), dense("l.fc2", 8, 4)
-    stage("squeeze_excite(r = 2)", lambda x: x * torch.sigmoid(fc2(F.relu(fc1(x.mean((2, 3))))))[:, :, None, None])
+    fc = lambda path, out, inputs: (lambda x: F.conv2d(x, weight(path + ".weight", (out, inputs, 1, 1)), weight(path + ".bias", (out,))))
+    excite = lambda squeeze, act, gate: (lambda x: x * gate(fc("l.fc2", 8, squeeze)(act(fc("l.fc1", squeeze, 8)(x.mean((2, 3), keepdim=True))))))
+    stage("squeeze_excite(r = 2)", excite(4, F.relu, torch.sigmoid))
+    stage("squeeze_excite(squeeze = 3, activation = silu, gate = hardsigmoid)", excite(3, F.silu, F.hardsigmoid))
     step = lambda i, o: [nn.Conv2d(i, o, 3, padding=1, bias=False), nn.BatchNorm2d(o), nn.ReLU()]
     stage("double_conv(5)", nn.Sequential(*step(8, 5), *step(5, 5)))
     stage("conv_norm(6, 3, stride = 2, groups = 2, activation = relu6)",
           nn.Sequential(nn.Conv2d(8, 6, 3, 2, 1, groups=2, bias=False), nn.BatchNorm2d(6), nn.ReLU6()))
+    dense = lambda path, out, inputs: (lambda x: F.linear(x, weight(path + ".weight", (out, inputs)), weight(path + ".bias", (out,))))
     qkv, proj = dense("l.qkv", 24, 8), dense("l.proj", 8, 8)
 
     def attention(x):
