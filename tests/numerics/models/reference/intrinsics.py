@@ -1,0 +1,68 @@
+"""Intrinsic images: the relative reflectance network of Zhou et al. 2015, Direct Intrinsics of Narihira et al. 2015, layers for retouching."""
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from cases import AVX2, INIT, Case, Input, initialised
+
+
+def caffe(x):
+    """What Caffe's networks take of a picture in 0..1: blue, green, red from 0 to 255 without their means."""
+    return 255 * x.flip(1) - torch.tensor([104.0, 117, 123], dtype=x.dtype).view(1, 3, 1, 1)
+
+
+class Relative(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.patch = nn.ModuleDict()
+        for k, (i, o, kernel, stride) in enumerate(((3, 16, 3, 2), (16, 32, 3, 2), (32, 64, 3, 2), (64, 64, 7, 1))):
+            self.patch[f"conv{k + 1}"] = nn.Conv2d(i, o, kernel, stride)
+        for k, (i, o, kernel, stride) in enumerate(((3, 32, 5, 4), (32, 32, 5, 4), (32, 32, 5, 4), (32, 64, 3, 1))):
+            setattr(self, f"context{k + 1}", nn.Conv2d(i, o, kernel, stride, 2 if stride == 4 else 0))
+        self.InnerProduct1, self.InnerProduct2, self.pred = nn.Linear(196, 128), nn.Linear(128, 128), nn.Linear(128, 3)
+
+    def local(self, x):
+        for k in range(1, 5):
+            x = torch.relu(self.patch[f"conv{k}"](caffe(x) if k == 1 else x))
+        return x.flatten(1)
+
+    def context(self, x):
+        for k in range(1, 5):
+            x = torch.relu(getattr(self, f"context{k}")(caffe(x) if k == 1 else x))
+        return x.flatten(1)
+
+    def relation(self, *features):
+        y = torch.relu(self.InnerProduct1(torch.cat(features, 1)))
+        return self.pred(torch.relu(self.InnerProduct2(y))).softmax(1)
+
+    def forward(self, first, second, whole, places):
+        return self.relation(self.local(first), self.local(second), self.context(whole), places)
+
+
+class AtEachPixel(nn.Module):
+    """Every pixel's patch goes through the network by itself."""
+
+    def __init__(self, x, y):
+        super().__init__()
+        self.net, self.x, self.y = initialised(Relative()), x, y
+
+    def forward(self, photo):
+        h, w = photo.shape[2:]
+        px, py = w * self.x // 100, h * self.y // 100
+        padded = torch.cat([photo[:, :, :31].flip(2), photo, photo[:, :, -31:].flip(2)], 2)
+        padded = torch.cat([padded[:, :, :, :31].flip(3), padded, padded[:, :, :, -31:].flip(3)], 3)
+        patches = padded.unfold(2, 63, 1).unfold(3, 63, 1)[0].permute(1, 2, 0, 3, 4).reshape(h * w, 3, 63, 63)
+        features = torch.cat([self.net.local(patches[i : i + 256]) for i in range(0, h * w, 256)])
+        whole = F.interpolate(photo, size=(150, 150), mode="bilinear")
+        places = torch.stack([torch.full((h * w,), px / w), torch.full((h * w,), py / h), torch.arange(w).repeat(h) / w, torch.arange(h).repeat_interleave(w) / h], 1)
+        y = self.net.relation(features[py * w + px].expand(h * w, -1), features, self.net.context(whole).expand(h * w, -1),
+                              places.to(photo.dtype))
+        return y.view(1, h, w, 3).permute(0, 3, 1, 2)
+
+
+GRAY = {"low": 0.43, "high": 0.47}  # near the means, so that no probability is 0 or 1
+PATCHES = {"first": Input(16, 3, 63, 63, **GRAY), "second": Input(16, 3, 63, 63, **GRAY), "whole": Input(16, 3, 150, 150, **GRAY), "places": Input(16, 4)}
+CASES = {
+    "reflectance_prior": Case("reflectance_prior compare", lambda: initialised(Relative()), PATCHES),
+    "reflectance_prior_map": Case("reflectance_prior judge", lambda: AtEachPixel(60, 20), Input(1, 3, 33, 40, **GRAY), [INIT + " -D x=60 -D y=20", AVX2 + " -D x=60 -D y=20"]),
+}
