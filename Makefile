@@ -7,7 +7,7 @@ LLVM      := llvm-config-19
 WARN      := -Wall -Wextra -Wpedantic
 CFLAGS    ?= -O2 -g -DNDEBUG
 BASE      := -std=c11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -MMD -MP
-LLVMFLAGS  = -isystem $(shell $(LLVM) --includedir)
+LLVMFLAGS  = -isystem $(shell $(LLVM) --includedir) -isystem /usr/include/cairo
 CINCLUDE   = $(BASE) -Icompiler -Iruntime -I$(BUILD)/grammar $(LLVMFLAGS)
 
 COMPILER  := $(sort $(wildcard compiler/*.c compiler/*/*.c))
@@ -19,14 +19,14 @@ RUNOBJ    := $(RUNTIME:%.c=$(BUILD)/%.o)
 # What the compiler takes of the runtime: file formats, not what calls a built model.
 SHARED    := $(filter-out %/start.o %/library.o,$(RUNOBJ))
 # LLVM compresses sections by libzstd, whose -dev package nothing else needs; z3 and libxml2 belong to parts that are not linked.
-LIBS       = $(shell $(LLVM) --link-static --libs x86 aarch64 passes) -Wl,--as-needed -lrt -ldl -l:libzstd.so.1 -lstdc++ -ljson-c -lpng -ljpeg -lz -lm -lpthread
+LIBS       = $(shell $(LLVM) --link-static --libs x86 aarch64 passes) -Wl,--as-needed -lrt -ldl -l:libzstd.so.1 -lstdc++ -lcairo -ljson-c -lpng -ljpeg -lz -lm -lpthread
 # lld where it is installed: LLVM's archives take it a second, and GNU ld ten.
 LLD       := $(shell $(LLVM) --bindir 2>/dev/null)
 LINK      := $(CC) -no-pie $(filter -fsanitize%,$(CFLAGS)) $(if $(wildcard $(LLD)/ld.lld),-B$(LLD) -fuse-ld=lld)
 
 # What a Debian 12 needs to build cai, to build with it, and to test it.
 PACKAGES  := gcc g++ make binutils libc6-dev llvm-19-dev lld-19 flex bison libpng-dev libjpeg-dev libjson-c-dev zlib1g-dev \
-             libopenblas-serial-dev libcunit1-dev clang-19 libclang-rt-19-dev python3-numpy
+             libopenblas-serial-dev libcunit1-dev clang-19 libclang-rt-19-dev python3-numpy graphviz libcairo2-dev
 
 # Commands are told in short; V=1 shows them whole.
 Q         := $(if $(V),,@)

@@ -23,6 +23,16 @@ static const Command commands[] = {
     {"summary", "FILE [MODEL]", "list the layers of a model, what each makes and costs", command_summary,
      "A line a layer: its name in the weights, its output, parameters, multiply-adds (MACs) of convolutions and\n"
      "matrix products (a transposed one counts on its inputs), and its receptive field in pixels of the input.\n"},
+    {"graph", "FILE [MODEL]", "draw a model, or all models of a file", command_graph,
+     "Draws layers as boxes, by colour: convolutions blue, products violet, pools and resizing red, blocks of layers green; frames around the layers of a\n"
+     "block that is unfolded, shapes on the arrows (the batch left out), weights in small. Pictures are made by Graphviz (dot).\n"},
+    {"compare", "FILE...", "compare networks: what they have, cost and reach", command_compare,
+     "A line for each model of each FILE, and for each variant that it states figures for (`expect`): parameters, multiply-adds, memory for intermediate\n"
+     "results, receptive field, and the accuracy that it states (top1 = ...). -o draws accuracy over multiply-adds, circles by parameters, as Canziani et\n"
+     "al. (2016) do; without accuracies, and with --measure, how long a run takes.\n"},
+    {"fmt", "FILE...", "bring files to their canonical form", command_fmt,
+     "Sets spaces, indentation and blank lines of each FILE (`-`: standard input to standard output); lines and comments stay as they are, and what\n"
+     "is set under each other stays so. A file that has errors is left alone.\n"},
 };
 
 static void print_help(FILE *out) {

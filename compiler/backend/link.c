@@ -12,8 +12,6 @@
 #include "backend/backend.h"
 #include "runtime.h"
 #include <errno.h>
-#include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 typedef struct Link {
@@ -129,47 +127,18 @@ static bool add_arguments(Link *link, const char *const *objects, int count, con
     return added;
 }
 
-/* What the linker says goes to the file `log`, and into the message from there. */
-static bool spawn_linker(Link *link, int log, pid_t *child) {
+static bool run_linker(Link *link) {
     static const char *const linkers[] = {"ld", "ld.lld", "ld.lld-19", "ld.gold"};
-    extern char **environ;
-    posix_spawn_file_actions_t actions;
-    if (posix_spawn_file_actions_init(&actions)) return fail(link, "out of memory");
-    posix_spawn_file_actions_adddup2(&actions, log, 1);
-    posix_spawn_file_actions_adddup2(&actions, log, 2);
-    int failed = ENOENT;
-    for (int i = 0; i < COUNT_OF(linkers) && failed == ENOENT; i++) {
-        link->arguments.items[0] = linkers[i];
-        failed = posix_spawnp(child, linkers[i], &actions, NULL, (char *const *)link->arguments.items, environ);
-    }
-    posix_spawn_file_actions_destroy(&actions);
-    if (failed == ENOENT) return fail(link, "there is no linker (ld or ld.lld) on the PATH\n  help: install binutils");
-    if (failed) return fail(link, arena_printf(link->arena, "the linker cannot be run: %s", strerror(failed)));
-    return true;
-}
-
-static const char *read_log(Link *link, FILE *log) {
-    char text[2000];
-    rewind(log);
-    return arena_strndup(link->arena, text, fread(text, 1, sizeof text, log));
-}
-
-static bool run_linker(Link *link, FILE *log) {
-    pid_t child;
-    int status;
-    if (!spawn_linker(link, fileno(log), &child)) return false;
-    while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR) return fail(link, arena_printf(link->arena, "the linker cannot be waited for: %s", strerror(errno)));
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
-    return fail(link, arena_printf(link->arena, "the linker failed (%s):\n%s", link->arguments.items[0], read_log(link, log)));
+    Process process = process_run(link->arena, linkers, COUNT_OF(linkers), link->arguments.items);
+    if (process.status == 0) return true;
+    if (process.status == PROCESS_MISSING) return fail(link, "there is no linker (ld or ld.lld) on the PATH\n  help: install binutils");
+    if (process.status == PROCESS_FAILED) return fail(link, arena_printf(link->arena, "the linker cannot be run: %s", process.said));
+    return fail(link, arena_printf(link->arena, "the linker failed (%s):\n%s", link->arguments.items[0], process.said));
 }
 
 static bool link_to(Link *link, const char *const *objects, int count, const char *output) {
     const LinkOptions *options = link->options;
-    FILE *log = tmpfile();
-    if (!log) return fail(link, arena_printf(link->arena, "no temporary file can be made: %s", strerror(errno)));
-    bool done = add_arguments(link, objects, count, output) && run_linker(link, log);
-    fclose(log);
+    bool done = add_arguments(link, objects, count, output) && run_linker(link);
     if (!done || options->form != LINK_OBJECT) return done;
     return export_symbols(output, options->prefix, options->exported, link->arena, link->error);
 }

@@ -15,10 +15,10 @@ typedef struct Options {
     const char *command;
     const char *file;          /* FILE; of `cai new`: NAME */
     Vec(const char *) rest;    /* what stands after FILE and is not ours: a model's name, inputs, the program's options */
-    const char *output, *kind, *name, *init, *rename, *target, *emit, *after, *format, *message_format;
+    const char *output, *kind, *name, *init, *rename, *target, *emit, *after, *format, *message_format, *depth;
     Vec(WeightFile) weights;
     Vec(Define) defines;
-    bool explain, time_passes, blas, no_winograd, no_cache, reference, compare, names, help;
+    bool measure, explain, time_passes, blas, no_winograd, no_cache, reference, compare, names, check, gradient, help;
 } Options;
 
 /* Reads the arguments after the command's name. False where they are wrong, which has then been said. */
@@ -96,19 +96,27 @@ Output output_plan(Session *session, const char *model, const char *path); /* pa
 bool output_check(Session *session, const Output *output);                 /* whether it can be written; else has said so */
 bool output_link(Session *session, const Program *program, const char *code, const char *data, const Output *output);
 
+/* ---- picture.c: files of pictures ---- */
+
+/* svg, png or pdf, or `also`, by the name's ending; NULL after an error. */
+const char *picture_format(Session *session, const char *path, const char *also);
+
 /* ---- a file each ---- */
 int command_check(Session *session);
 int command_build(Session *session);
 int command_run(Session *session);
 int command_summary(Session *session);
+int command_fmt(Session *session);
+int command_graph(Session *session);
+int command_compare(Session *session);
 int command_new(Session *session);
 
-/* ---- run.c, reference.c, compare.c ---- */
+/* ---- run.c, reference.c, run_compare.c ---- */
 
 /* The program's argv: `name`, and what the user gave from rest[first] on. */
 char **run_arguments(Session *session, const char *name, int first);
 /* Runs a graph's command line by the reference evaluator. */
 int reference_main(Session *session, const Graph *graph, Weights *weights, int argc, char **argv);
-int compare(Session *session, const Model *model, Weights *weights, int first);
+int run_compare(Session *session, const Model *model, Weights *weights, int first);
 
 #endif

@@ -1,218 +1,272 @@
-/* cai run --compare: the built program against the reference evaluator, layer by layer. The program is built with every layer's result as
- * one more output, both are run on the same inputs, and their outputs compared; then the program as it would be built is compared too,
- * since keeping every layer's result keeps kernels from being fused. */
+/* cai compare: networks side by side, as a table and as a chart. */
 #include "commands/commands.h"
+#include "draw/draw.h"
+#include "lower/lower.h"
 #include "runtime.h"
-#include <errno.h>
-#include <fcntl.h>
-#include <float.h>
-#include <math.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#define TOLERANCE 1e-4 /* of the root mean square of the error to that of the values */
+typedef struct Row {
+    const char *name;     /* the model, and the settings it has */
+    int file;             /* which FILE it is of */
+    int64_t parameters, macs, receptive_field;
+    double activations;   /* bytes of intermediate results */
+    double top1;          /* 0: not stated */
+    double milliseconds, memory; /* measured; memory in bytes */
+} Row;
 
-/* ---- the graph with more outputs ---- */
+typedef Vec(Define) DefineList;
 
-static bool has_output(const Graph *graph, const Node *node) {
-    for (int i = 0; i < graph->outputs.count; i++)
-        if (graph->outputs.items[i].node == node) return true;
+typedef struct Comparison {
+    Session *session;
+    Options options; /* the user's, with one file and one variant's settings */
+    DefineList given; /* by -D */
+    int file;         /* which is read */
+    Vec(Row) rows;
+} Comparison;
+
+/* ---- one network ---- */
+
+/* `resnet 18`, `vgg 19 bn`: the values of its settings, the names of those that are on. */
+static const char *row_name(Arena *arena, const Model *model, const DefineList *settings) {
+    Text text = {.arena = arena};
+    text_add(&text, "%s", model->decl->name);
+    for (int i = 0; i < settings->count; i++) {
+        const char *value = settings->items[i].value;
+        if (strcmp(value, "true") == 0) text_add(&text, " %s", settings->items[i].name);
+        else if (strcmp(value, "false") == 0) text_add(&text, " without %s", settings->items[i].name);
+        else text_add(&text, " %.*s", (int)strlen(value) - 2 * (*value == '"'), value + (*value == '"'));
+    }
+    return text_string(&text);
+}
+
+static Model *elaborate_with(Comparison *c, int index, const DefineList *defines, ModelList *all) {
+    c->options.defines.items = defines->items;
+    c->options.defines.count = defines->count;
+    Library *library = build_open(c->session);
+    return library && build_elaborate_all(c->session, library, all) ? all->items[index] : NULL;
+}
+
+/* The settings, and every size: as its figures are stated for, else as estimates take it. */
+static DefineList fix_sizes(Arena *arena, const Model *model, const DefineList *settings) {
+    DefineList all = {0};
+    for (int i = 0; i < settings->count; i++) vec_push(arena, &all, settings->items[i]);
+    const Dims *dims = model->graph->dims;
+    for (int i = 0; i < dims_symbol_count(dims); i++) {
+        const Symbol *symbol = dims_symbol(dims, i);
+        Define define = {symbol->name, arena_printf(arena, "%lld", (long long)(symbol->typical * symbol->multiple))};
+        for (int k = 0; k < model->stated_sizes.count; k++)
+            if (model->stated_sizes.items[k].name == symbol->name) define = model->stated_sizes.items[k];
+        vec_push(arena, &all, define);
+    }
+    return all;
+}
+
+static double activation_bytes(Session *s, Graph *graph) {
+    const Target *target = build_target(s);
+    if (!target) return 0;
+    LowerOptions options = {.target = target, .winograd = s->options->no_winograd ? WINOGRAD_NEVER : 0};
+    return (double)dim_const_value(program_arena_bytes(lower(build_passes(s, graph, NULL), &options, s->arena)));
+}
+
+/* ---- measuring: built with random weights, and run on random numbers ---- */
+
+static bool write_inputs(Session *s, const Graph *graph, const char *path) {
+    cai_tensor *tensors = NEW_ARRAY(s->arena, cai_tensor, graph->inputs.count + 1);
+    for (int i = 0; i < graph->inputs.count; i++) {
+        const Port *port = &graph->inputs.items[i];
+        cai_tensor *tensor = &tensors[i];
+        *tensor = (cai_tensor){.name = port->name, .type = (int)port->node->shape.type, .rank = port->node->shape.rank, .count = 1};
+        for (int axis = 0; axis < tensor->rank; axis++) tensor->count *= tensor->dims[axis] = dim_const_value(port->node->shape.dims[axis]);
+        void *data = arena_alloc(s->arena, (size_t)tensor->count * 8 + 8);
+        memset(data, 0, (size_t)tensor->count * 8);
+        for (int64_t k = 0; tensor->type == CAI_F32 && k < tensor->count; k++) ((float *)data)[k] = random_unit(random_stream(1, port->name), k);
+        tensor->data = data;
+    }
+    cai_error error;
+    if (cai_tensors_write(path, tensors, graph->inputs.count, &error)) return true;
+    diag_error(&s->diag, "file", (Span){0}, "%s", error.message);
     return false;
 }
 
-/* A layer that is run twice has two results: the second is called layer_2. */
-static Name free_name(const Graph *graph, Arena *arena, const char *path) {
-    const char *name = path;
-    for (int number = 2;; number++) {
-        bool taken = false;
-        for (int i = 0; i < graph->outputs.count; i++) taken |= strcmp(graph->outputs.items[i].name, name) == 0;
-        if (!taken) return intern(graph->names, name);
-        name = arena_printf(arena, "%s_%d", path, number);
+static bool read_times(Session *s, const char *said, Row *row) {
+    const char *run = strstr(said, "run  "), *memory = strstr(said, "memory  ");
+    double megabytes;
+    if (run && memory && sscanf(run, "run %lf", &row->milliseconds) == 1 && sscanf(memory, "memory %lf", &megabytes) == 1) {
+        row->memory = megabytes * 1e6;
+        return true;
     }
+    diag_error(&s->diag, "compare", (Span){0}, "%s could not be timed:\n%s", row->name, said);
+    return false;
 }
 
-/* In order of computation: a layer of layers comes after its parts. */
-static int by_completion(const void *left, const void *right) {
-    const LayerInfo *a = left, *b = right;
-    int first = a->result ? a->result->id : -1, second = b->result ? b->result->id : -1;
-    return first != second ? (first < second ? -1 : 1) : (a->depth < b->depth) - (a->depth > b->depth);
+/* What a program of the network says of itself with --time. */
+static bool time_program(Session *s, const Graph *graph, const char *program, const char *inputs, const char *outputs, Row *row) {
+    Vec(const char *) arguments = {0};
+    const char *const fixed[] = {"", "-o", outputs, "--threads", "1", "--time"};
+    for (int i = 0; i < COUNT_OF(fixed); i++) vec_push(s->arena, &arguments, fixed[i]);
+    if (graph->inputs.count > 0) vec_push(s->arena, &arguments, inputs);
+    vec_push(s->arena, &arguments, NULL);
+    return read_times(s, process_run(s->arena, &program, 1, arguments.items).said, row);
 }
 
-/* A copy whose outputs are tensors; with the layers' results before the model's own where `layers`. */
-static Graph *with_outputs(Session *s, const Model *model, bool layers) {
-    Graph *graph = NEW(s->arena, Graph);
-    *graph = *model->graph;
-    memset(&graph->outputs, 0, sizeof graph->outputs);
-    LayerInfo *ordered = arena_copy(s->arena, model->layers.items, sizeof *ordered * (size_t)model->layers.count);
-    qsort(ordered, (size_t)model->layers.count, sizeof *ordered, by_completion);
-    for (int i = 0; layers && i < model->layers.count; i++) {
-        const LayerInfo *layer = &ordered[i];
-        if (!layer->result || !*layer->path || !dtype_is_float(layer->result->shape.type) || has_output(graph, layer->result))
-            continue;
-        if (has_output(model->graph, layer->result)) continue;
-        Port port = {.name = free_name(graph, s->arena, layer->path), .node = layer->result, .span = layer->span};
-        vec_push(s->arena, &graph->outputs, port);
-    }
-    for (int i = 0; i < model->graph->outputs.count; i++) {
-        Port port = model->graph->outputs.items[i];
-        port.form = FORM_TENSOR;
-        port.name = free_name(graph, s->arena, port.name);
-        vec_push(s->arena, &graph->outputs, port);
-    }
-    return graph;
-}
-
-/* ---- running both ---- */
-
-static bool wait_for(pid_t child) {
-    int status;
-    while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR) return false;
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
-/* The user's arguments with `-o FILE` behind them. */
-static char **with_output(Session *s, const char *name, int first, const char *file) {
-    char **given = run_arguments(s, name, first);
-    int count = 0;
-    while (given[count]) count++;
-    char **arguments = NEW_ARRAY(s->arena, char *, count + 3);
-    memcpy(arguments, given, sizeof *given * (size_t)count);
-    arguments[count] = arena_printf(s->arena, "-o");
-    arguments[count + 1] = arena_printf(s->arena, "%s", file);
-    return arguments;
-}
-
-static bool run_program(const char *program, char **arguments) {
-    pid_t child = fork();
-    if (child == 0) {
-        execv(program, arguments);
-        _exit(EXIT_BUG);
-    }
-    return child > 0 && wait_for(child);
-}
-
-static bool run_reference(Session *s, const Graph *graph, Weights *weights, char **arguments) {
-    int count = 0;
-    while (arguments[count]) count++;
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) {
-        int code = reference_main(s, graph, weights, count, arguments);
-        fflush(stdout);
-        _exit(code);
-    }
-    return child > 0 && wait_for(child);
-}
-
-/* Builds and runs one variant; its outputs are in `file`. */
-static bool run_variant(Session *s, Graph *graph, Weights *weights, int first, const char *folder, const char *file) {
-    const char *program = arena_printf(s->arena, "%s/program", folder);
-    bool good = build_program(s, graph, weights, program) && run_program(program, with_output(s, graph->model, first, file));
-    unlink(program);
+static bool measure(Session *s, const ModelList *models, Graph *graph, Row *row) {
+    const char *folder = program_cache(s);
+    if (!folder) return false;
+    const char *program = arena_printf(s->arena, "%s/compare-%ld", folder, (long)getpid());
+    const char *inputs = arena_printf(s->arena, "%s.in.safetensors", program), *outputs = arena_printf(s->arena, "%s.out.safetensors", program);
+    Weights *weights = build_weights(s, models);
+    bool good = weights && build_program(s, graph, weights, program) && write_inputs(s, graph, inputs) &&
+                time_program(s, graph, program, inputs, outputs, row);
+    if (weights) weights_close(weights);
+    unlink(program), unlink(inputs), unlink(outputs);
     return good;
 }
 
-/* ---- the figures ---- */
-
-typedef struct Error {
-    double rms, largest, values; /* the values' own root mean square */
-} Error;
-
-/* Programs count denormals as zero, the reference does not. */
-static double flushed(double value) { return fabs(value) < FLT_MIN ? 0 : value; }
-
-static Error error_of(const cai_tensor *built, const cai_tensor *reference) {
-    Error error = {0};
-    for (int64_t i = 0; i < built->count; i++) {
-        double a, b;
-        cai_tensor_to_f64(built, i, 1, &a);
-        cai_tensor_to_f64(reference, i, 1, &b);
-        if (built->type == CAI_F32) b = flushed(b);
-        double difference = isnan(a) && isnan(b) ? 0 : a == b ? 0 : fabs(a - b);
-        error.rms += difference * difference;
-        error.values += isfinite(b) ? b * b : 0;
-        if (!(difference <= error.largest)) error.largest = difference;
-    }
-    double count = built->count ? (double)built->count : 1;
-    error.rms = sqrt(error.rms / count);
-    error.values = sqrt(error.values / count);
-    return error;
+static void add_row(Comparison *c, int index, const DefineList *settings) {
+    Session *s = c->session;
+    ModelList some = {0}, all = {0};
+    const Model *stated = elaborate_with(c, index, settings, &some);
+    DefineList fixed = stated ? fix_sizes(s->arena, stated, settings) : (DefineList){0};
+    Model *model = stated ? elaborate_with(c, index, &fixed, &all) : NULL;
+    if (!model) return;
+    Row row = {.file = c->file, .top1 = stated->top1, .receptive_field = stated->receptive_field};
+    row.name = row_name(s->arena, model, settings);
+    dim_is_const(model->parameters, &row.parameters);
+    dim_is_const(model->macs, &row.macs);
+    row.activations = activation_bytes(s, model->graph);
+    if (!s->options->measure || measure(s, &all, model->graph, &row)) vec_push(s->arena, &c->rows, row);
 }
 
-/* A sum of values that were all flushed may come to a normal one: below the least normal number there is no error. */
-static bool is_good(Error error) { return error.rms <= fmax(FLT_MIN, TOLERANCE * (error.values > 0 ? error.values : 1)); }
-
-typedef struct Table {
-    const char *first_bad;
-    int bad;
-} Table;
-
-static void print_row(const char *name, const char *kind, const cai_tensor *built, const cai_tensor *reference, Table *table) {
-    char shape[200];
-    if (!built || !reference || built->count != reference->count) {
-        printf("%-40s is not in both results\n", name);
-        return;
+/* Each model as it is by default, or with the user's -D; then each variant that it states figures for. */
+static void add_file(Comparison *c, const char *path) {
+    Session *s = c->session;
+    DefineList given = {.items = c->given.items, .count = c->given.count};
+    ModelList models = {0};
+    c->options.file = path;
+    c->options.rest.count = 0;
+    if (!elaborate_with(c, 0, &given, &models)) return;
+    for (int m = 0; m < models.count; m++) {
+        add_row(c, m, &given);
+        for (int v = 0; v < models.items[m]->variants.count && given.count == 0; v++) {
+            const Variant *variant = &models.items[m]->variants.items[v];
+            DefineList settings = {0};
+            for (int i = 0; i < variant->count; i++) vec_push(s->arena, &settings, variant->defines[i]);
+            add_row(c, m, &settings);
+        }
     }
-    Error error = error_of(built, reference);
-    bool good = is_good(error);
-    printf("%-40s %-24s %10.3g %10.3g %10.3g%s%s\n", name, cai_tensor_shape_text(built, shape, sizeof shape), error.values,
-           error.values > 0 ? error.rms / error.values : error.rms, error.largest, kind, good ? "" : "  <-- past tolerance");
-    if (good) return;
-    if (!table->first_bad) table->first_bad = name;
-    table->bad++;
+    c->file++;
 }
 
-static bool open_results(Session *s, const char *path, cai_tensor_file *file) {
-    cai_error error;
-    if (cai_tensors_open(path, file, &error)) return true;
-    diag_error(&s->diag, "compare", (Span){0}, "%s", error.message);
-    return false;
+/* ---- the table ---- */
+
+static const char *count_text(Arena *arena, double count) {
+    if (count >= 1e9) return arena_printf(arena, "%.2f G", count / 1e9);
+    return count >= 1e6 ? arena_printf(arena, "%.2f M", count / 1e6) : arena_printf(arena, "%.1f k", count / 1e3);
 }
 
-static bool print_table(Session *s, const Graph *graph, const Model *model, const char *const files[3]) {
-    cai_tensor_file layers, whole, reference;
-    if (!open_results(s, files[0], &layers)) return false;
-    if (!open_results(s, files[1], &whole)) return cai_tensors_close(&layers), false;
-    if (!open_results(s, files[2], &reference)) return cai_tensors_close(&layers), cai_tensors_close(&whole), false;
-    Table table = {0};
-    printf("%-40s %-24s %10s %10s %10s\n", "layer", "shape", "values", "error", "largest");
-    for (int i = 0; i < graph->outputs.count; i++) {
-        const char *name = graph->outputs.items[i].name;
-        print_row(name, "", cai_tensors_find(&layers, name), cai_tensors_find(&reference, name), &table);
-    }
-    for (int i = 0; i < model->graph->outputs.count; i++) {
-        const char *name = graph->outputs.items[graph->outputs.count - model->graph->outputs.count + i].name;
-        const char *own = model->graph->outputs.items[i].name;
-        print_row(own, "  as built", cai_tensors_find(&whole, own), cai_tensors_find(&reference, name), &table);
-    }
-    printf("values: their root mean square; error: its root mean square as a part of that; largest: the largest difference\n");
-    if (table.bad) printf("the first layer past the tolerance of %g is %s\n", TOLERANCE, table.first_bad);
-    else printf("all within the tolerance of %g\n", TOLERANCE);
-    cai_tensors_close(&layers);
-    cai_tensors_close(&whole);
-    cai_tensors_close(&reference);
-    return table.bad == 0;
+static const char *or_dash(Arena *arena, const char *format, double value) {
+    char text[40];
+    snprintf(text, sizeof text, format, value);
+    return value > 0 ? arena_strndup(arena, text, strlen(text)) : "-";
 }
 
-int compare(Session *s, const Model *model, Weights *weights, int first) {
-    const char *temporary = getenv("TMPDIR");
-    char *folder = arena_printf(s->arena, "%s/cai-compare-XXXXXX", temporary && *temporary ? temporary : "/tmp");
-    if (!mkdtemp(folder)) {
-        diag_error(&s->diag, "compare", (Span){0}, "%s cannot be made: %s", folder, strerror(errno));
-        return session_end(s);
+static void print_table(const Comparison *c) {
+    Arena *arena = c->session->arena;
+    bool measured = c->session->options->measure;
+    int width = 7;
+    for (int i = 0; i < c->rows.count; i++) width = (int)max_i64(width, (int64_t)strlen(c->rows.items[i].name));
+    printf("%-*s  %10s  %10s  %14s  %6s  %6s%s\n", width, "network", "parameters", "MACs", "activations", "field", "top-1", measured ? "          ms   memory" : "");
+    for (int i = 0; i < c->rows.count; i++) {
+        const Row *row = &c->rows.items[i];
+        printf("%-*s  %10s  %10s  %11.2f MB  %6s  %6s", width, row->name, count_text(arena, (double)row->parameters),
+               count_text(arena, (double)row->macs), row->activations / 1e6, or_dash(arena, "%.0f", (double)row->receptive_field),
+               or_dash(arena, "%.2f", row->top1));
+        if (measured) printf("  %10.2f  %5.0f MB", row->milliseconds, row->memory / 1e6);
+        putchar('\n');
     }
-    const char *files[] = {arena_printf(s->arena, "%s/layers.safetensors", folder),
-                           arena_printf(s->arena, "%s/whole.safetensors", folder),
-                           arena_printf(s->arena, "%s/reference.safetensors", folder)};
-    Graph *layers = with_outputs(s, model, true), *whole = with_outputs(s, model, false);
-    bool good =
-        run_variant(s, layers, weights, first, folder, files[0]) && run_variant(s, whole, weights, first, folder, files[1]) &&
-        run_reference(s, layers, weights, with_output(s, layers->model, first, files[2])) && print_table(s, layers, model, files);
-    for (int i = 0; i < COUNT_OF(files); i++) unlink(files[i]);
-    rmdir(folder);
-    int code = session_end(s);
-    return code == EXIT_GOOD && !good ? EXIT_DIAGNOSED : code;
+}
+
+static void print_json(const Comparison *c) {
+    printf("[");
+    for (int i = 0; i < c->rows.count; i++) {
+        const Row *row = &c->rows.items[i];
+        printf("%s\n  {\"name\": ", i ? "," : "");
+        print_json_string(stdout, row->name);
+        printf(", \"params\": %lld, \"macs\": %lld, \"activation_bytes\": %.0f", (long long)row->parameters, (long long)row->macs, row->activations);
+        if (row->receptive_field) printf(", \"receptive_field\": %lld", (long long)row->receptive_field);
+        if (row->top1 > 0) printf(", \"top1\": %g", row->top1);
+        if (c->session->options->measure) printf(", \"ms\": %.3f, \"memory_bytes\": %.0f", row->milliseconds, row->memory);
+        printf("}");
+    }
+    printf("\n]\n");
+}
+
+static void print_csv(const Comparison *c) {
+    bool measured = c->session->options->measure;
+    printf("network,params,macs,activation_bytes,receptive_field,top1%s\n", measured ? ",ms,memory_bytes" : "");
+    for (int i = 0; i < c->rows.count; i++) {
+        const Row *row = &c->rows.items[i];
+        Arena *arena = c->session->arena;
+        const char *field = row->receptive_field ? arena_printf(arena, "%lld", (long long)row->receptive_field) : "";
+        const char *top1 = row->top1 > 0 ? arena_printf(arena, "%g", row->top1) : "";
+        printf("\"%s\",%lld,%lld,%.0f,%s,%s", row->name, (long long)row->parameters, (long long)row->macs, row->activations, field, top1);
+        if (measured) printf(",%.3f,%.0f", row->milliseconds, row->memory);
+        putchar('\n');
+    }
+}
+
+/* ---- the chart ---- */
+
+/* Networks with an accuracy; where none states one, all of them by their times. */
+static bool draw(Comparison *c, const char *path, const char *format) {
+    Session *s = c->session;
+    bool accuracies = false;
+    for (int i = 0; i < c->rows.count; i++) accuracies = accuracies || c->rows.items[i].top1 > 0;
+    if (!accuracies && !s->options->measure) {
+        Diagnostic *d = diag_error(&s->diag, "compare", (Span){0}, "none of these networks states an accuracy, over which a chart could be drawn");
+        diag_help(&s->diag, d, "`expect(..., top1 = 76.13)` states one; with --measure, times are drawn instead");
+        return false;
+    }
+    Vec(ChartPoint) points = {0};
+    for (int i = 0; i < c->rows.count; i++) {
+        const Row *row = &c->rows.items[i];
+        double value = accuracies ? row->top1 : row->milliseconds;
+        if (value > 0 && row->macs > 0)
+            vec_push(s->arena, &points, (ChartPoint){row->name, (double)row->macs, value, (double)row->parameters, row->file});
+    }
+    cai_output output;
+    cai_error failed;
+    const char *error = "";
+    bool good = cai_output_open(path, &output, &failed);
+    if (good && !draw_chart(s->arena, points.items, points.count, accuracies ? "top-1 accuracy on ImageNet, per cent" : "time of a run on one thread, ms",
+                            format, output.beside ? output.beside : path, &error)) {
+        cai_output_discard(&output);
+        diag_error(&s->diag, "file", (Span){0}, "%s cannot be drawn: %s", path, error);
+        return false;
+    }
+    good = good && cai_output_finish(&output, &failed);
+    if (!good) diag_error(&s->diag, "file", (Span){0}, "%s", failed.message);
+    return good;
+}
+
+int command_compare(Session *session) {
+    const Options *o = session->options;
+    const char *format = o->format ? o->format : "text", *chart = NULL;
+    if (strcmp(format, "text") != 0 && strcmp(format, "json") != 0 && strcmp(format, "csv") != 0)
+        return session_usage(session, "--format is text, json or csv, not `%s`", format);
+    if (o->output && !(chart = picture_format(session, o->output, NULL))) return session_end(session);
+    Comparison c = {.session = session, .options = *o};
+    for (int i = 0; i < o->defines.count; i++) vec_push(session->arena, &c.given, o->defines.items[i]);
+    if (!o->init) c.options.init = "1";
+    session->options = &c.options;
+    add_file(&c, o->file);
+    for (int i = 0; i < o->rest.count; i++) add_file(&c, o->rest.items[i]);
+    session->options = o;
+    if (session->diag.errors == 0) {
+        if (strcmp(format, "text") == 0) print_table(&c);
+        else if (strcmp(format, "json") == 0) print_json(&c);
+        else print_csv(&c);
+        if (chart) draw(&c, o->output, chart);
+    }
+    return session_end(session);
 }

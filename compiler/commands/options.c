@@ -12,9 +12,10 @@ typedef struct Option {
 } Option;
 
 #define FIELD(name) offsetof(Options, name)
-#define CHECK_BUILD_RUN_SUMMARY " check build run summary "
+#define CHECK_BUILD_RUN_SUMMARY " check build run summary graph compare "
 static const Option table[] = {
-    {"-o", "OUT", OPTION_TEXT, FIELD(output), " build ", "the program or library to write (default: after the model's name)"},
+    {"-o", "OUT", OPTION_TEXT, FIELD(output), " build graph compare ",
+     "what to write: a program or library (default: after the model's name); a picture, .svg, .png, .pdf, and of a graph .dot"},
     {"--kind", "KIND", OPTION_TEXT, FIELD(kind), " build ",
      "what to make: program (default); shared, static or object: a library, with its C header beside it"},
     {"--name", "PREFIX", OPTION_TEXT, FIELD(name), " build ",
@@ -41,11 +42,15 @@ static const Option table[] = {
     {"--reference", NULL, OPTION_FLAG, FIELD(reference), " run ",
      "evaluate in double precision by plain loops, without compiling"},
     {"--compare", NULL, OPTION_FLAG, FIELD(compare), " run ", "run both ways and print the error layer by layer"},
-    {"--format", "json|text", OPTION_TEXT, FIELD(format), " summary ", "text (default), or json for tools"},
+    {"--format", "FORMAT", OPTION_TEXT, FIELD(format), " summary compare ", "text (default), or json for tools; csv of a comparison"},
+    {"--measure", NULL, OPTION_FLAG, FIELD(measure), " compare ", "build and run each network here, and compare times on one thread and memory, too"},
     {"--names", NULL, OPTION_FLAG, FIELD(names), " summary ", "list the weights instead: the name and the shape of each, as a weights file must have them"},
+    {"--depth", "N", OPTION_TEXT, FIELD(depth), " graph ", "how many levels of layers in layers to unfold (default: as many as leave a picture that can be read)"},
+    {"--gradient", NULL, OPTION_FLAG, FIELD(gradient), " graph ", "draw what the gradient of the first result by all weights adds"},
+    {"--check", NULL, OPTION_FLAG, FIELD(check), " fmt ", "change nothing: name the files that are not in canonical form, and fail where there are any"},
     {"--message-format", "json|text", OPTION_TEXT, FIELD(message_format), CHECK_BUILD_RUN_SUMMARY,
      "how errors are printed: text (default), or json, an object a line"},
-    {"--help", NULL, OPTION_FLAG, FIELD(help), " check build run summary new ", "print this"},
+    {"--help", NULL, OPTION_FLAG, FIELD(help), " check build run summary graph compare fmt new ", "print this"},
 };
 
 static bool takes(const Option *option, const char *command) {

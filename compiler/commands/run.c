@@ -106,7 +106,7 @@ int command_run(Session *session) {
     Model *model = models.items[index];
     int code;
     if (o->compare) {
-        code = compare(session, model, weights, named);
+        code = run_compare(session, model, weights, named);
     } else if (o->reference) {
         char **arguments = run_arguments(session, model->graph->model, named);
         code = reference_main(session, model->graph, weights, o->rest.count - named + 1, arguments);

@@ -241,7 +241,13 @@ static Value new_weight(Evaluator *ev, const Arguments *arguments, bool state, S
         return value_error;
     }
     if (value_is_number(first)) init = first.kind == VALUE_INT ? (double)first.integer : first.real;
-    else if (first.kind != VALUE_NONE) return refuse(ev, span, state ? "state" : "param", "a number as init", first);
+    else if (!state && first.kind == VALUE_STRING && !strcmp(first.string, "normal")) init = INIT_NORMAL;
+    else if (first.kind != VALUE_NONE)
+        return refuse(ev, span, state ? "state" : "param", state ? "a number as init" : "a number or \"normal\" as init", first);
+    if (value_is_number(first) && !isfinite(init)) {
+        report(ev, "argument-kind", span, "a weight cannot start as %g", init);
+        return value_error;
+    }
     if (!dtype_argument(ev, arguments, DTYPE_F32, &type)) return value_error;
     if (!shape_argument(ev, sizes, type, span, state ? "state" : "param", &shape)) return value_error;
     return weight_new(ev, state, shape, init, span);

@@ -4,6 +4,7 @@
 #define CAI_ELABORATE_H
 
 #include "graph/graph.h"
+#include <math.h>
 
 /* A file with all it uses, parsed; shared by the models of one compilation. */
 typedef struct Library Library;
@@ -27,8 +28,13 @@ typedef struct LayerInfo {
     Dim parameters, macs;
     int64_t receptive_field; /* after it, in pixels of the input; 0 where it has none or it is the whole input */
     int depth;            /* nesting: 0 for the stages of the model's body */
+    int parent;           /* the layer around it, by its place in Model.layers; -1: none */
+    int first_node, end_node; /* ids of the nodes that this run made, and those of the layers in it */
     Span span;
 } LayerInfo;
+
+/* What stands for a number as a weight's init: `param(shape, init = "normal")`, of mean 0 and variance 1. */
+#define INIT_NORMAL INFINITY
 
 typedef struct WeightInfo { /* a parameter or state of the model, in order of first use */
     Name path;
@@ -49,6 +55,8 @@ typedef struct Model {
     Vec(WeightInfo) weights;   /* this model's; the file's union is library_weights */
     Vec(LoadInfo) loads;
     Vec(const char *) unused;  /* patterns of `unused` */
+    double top1;               /* accuracy in per cent that `expect` states for these settings; 0: none */
+    Vec(Define) stated_sizes;  /* those that `expect` states figures for */
     Vec(Variant) variants;     /* other than this one, of `expect(..., at = (depth = 18))` */
     Dim parameters, macs;
     int64_t receptive_field;   /* the largest on the way to the outputs, before anything sees the whole input; 0: not defined */

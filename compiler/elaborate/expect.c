@@ -78,6 +78,15 @@ static void compare_size(Evaluator *ev, const Argument *argument, const char *wh
     else compare(ev, argument, what, value);
 }
 
+/* Told, not checked: `cai compare` shows it. */
+static void read_accuracy(Evaluator *ev, const Argument *argument) {
+    Value v = evaluate(ev, argument->value);
+    double share = v.kind == VALUE_INT ? (double)v.integer : v.kind == VALUE_REAL ? v.real : 0;
+    if (v.kind == VALUE_ERROR) return;
+    if (share > 0 && share <= 100) ev->model->top1 = share;
+    else report(ev, "expect", argument->span, "`top1` is an accuracy in per cent, above 0 and at most 100");
+}
+
 static const Expr *find_at(const Stmt *expect) {
     for (int i = 0; i < expect->arguments.count; i++)
         if (expect->arguments.items[i].name && !strcmp(expect->arguments.items[i].name, "at")) return expect->arguments.items[i].value;
@@ -85,7 +94,7 @@ static const Expr *find_at(const Stmt *expect) {
 }
 
 static void check_expectation(Evaluator *ev, const Stmt *expect) {
-    static const char *const names[] = {"params", "macs", "receptive_field", "at"};
+    static const char *const names[] = {"params", "macs", "receptive_field", "top1", "at"};
     const int64_t *sizes = sizes_at(ev, find_at(expect));
     for (int i = 0; sizes && i < expect->arguments.count; i++) {
         const Argument *argument = &expect->arguments.items[i];
@@ -93,8 +102,9 @@ static void check_expectation(Evaluator *ev, const Stmt *expect) {
         if (!strcmp(name, "params")) compare_size(ev, argument, "params", ev->model->parameters, sizes);
         else if (!strcmp(name, "macs")) compare_size(ev, argument, "macs", ev->model->macs, sizes);
         else if (!strcmp(name, "receptive_field")) compare(ev, argument, "pixels of receptive field", ev->model->receptive_field);
+        else if (!strcmp(name, "top1")) read_accuracy(ev, argument);
         else if (strcmp(name, "at")) {
-            Diagnostic *d = report(ev, "unknown-argument", argument->span, "`expect` knows params, macs, receptive_field and at");
+            Diagnostic *d = report(ev, "unknown-argument", argument->span, "`expect` knows params, macs, receptive_field, top1 and at");
             report_suggestion(ev, d, name, names, COUNT_OF(names));
         }
     }
@@ -147,6 +157,14 @@ static bool is_meant(Evaluator *ev, const Expr *at) {
     return true;
 }
 
+static void state_sizes(Evaluator *ev, const Expr *at) {
+    for (int i = 0; at && i < at->arguments.count; i++) {
+        const Argument *argument = &at->arguments.items[i];
+        if (is_symbol(ev, argument->name))
+            vec_push(ev->arena, &ev->model->stated_sizes, (Define){argument->name, span_text(ev->arena, argument->value->span)});
+    }
+}
+
 static void add_variant(Evaluator *ev, const Expr *at) {
     Vec(Define) defines = {0};
     for (int i = 0; i < at->arguments.count; i++) {
@@ -162,7 +180,9 @@ void check_expectations(Evaluator *ev) {
     for (int i = 0; i < ev->expectations.count; i++) {
         const Expr *at = find_at(ev->expectations.items[i]);
         if (!check_at(ev, at)) continue;
-        if (is_meant(ev, at)) check_expectation(ev, ev->expectations.items[i]);
-        else if (at) add_variant(ev, at);
+        if (is_meant(ev, at)) {
+            check_expectation(ev, ev->expectations.items[i]);
+            state_sizes(ev, at);
+        } else if (at) add_variant(ev, at);
     }
 }

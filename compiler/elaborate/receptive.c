@@ -1,6 +1,7 @@
 /* Receptive fields: how many rows and columns of the first picture a value sees. Every node carries, for each of its axes, which
  * axis of the picture it runs along, how far apart its neighbours lie there (the jump) and how much each sees (the field). A
- * node of which an axis of the picture is summed up, or mixed with others, sees everything. */
+ * node of which an axis of the picture is summed up, or mixed with others, sees everything. What was summed up over rows and columns, and
+ * so is the same for every place (the mean of a norm, a gate), does not widen what it is joined to: this is how papers count. */
 #include "elaborate/evaluator.h"
 
 #include <math.h>
@@ -13,6 +14,7 @@ typedef struct Field { /* along one axis of the picture */
 typedef struct View { /* of one node: rows and columns */
     bool defined;     /* depends on the picture at all */
     bool everything;
+    bool same;         /* sees everything, and is the same for every place */
     Field along[2];
 } View;
 
@@ -24,23 +26,21 @@ static View picture_view(const Node *node) {
     return view;
 }
 
-/* Of all inputs together: the widest. Those that see everything through a size of 1 (a gate, a mean) do not widen the others. */
+/* Of all inputs together: the widest. What is the same for every place counts only where all are. */
 static View joined(const Node *node, const View *views) {
     View all = {0};
-    bool wide = false;
     for (int i = 0; i < node->input_count; i++) {
         const View *view = &views[node->inputs[i]->id];
-        if (!view->defined) continue;
-        wide |= view->everything;
-        if (view->everything) continue;
-        for (int k = 0; all.defined && k < 2; k++) {
+        if (!view->defined || (view->same && all.defined)) continue;
+        if (view->everything && !view->same) return everything();
+        for (int k = 0; all.defined && !all.same && k < 2; k++) {
             if (view->along[k].axis != all.along[k].axis) return everything();
             all.along[k].field = fmax(all.along[k].field, view->along[k].field);
             all.along[k].jump = fmax(all.along[k].jump, view->along[k].jump);
         }
-        if (!all.defined) all = *view;
+        if (!all.defined || all.same) all = *view;
     }
-    return wide ? everything() : all;
+    return all;
 }
 
 static int spatial_index(const Field *field, const Node *node) {
@@ -111,9 +111,12 @@ static bool has_axis(IntList axes, int axis) {
     return false;
 }
 
+/* Channels may be summed up or turned round, rows and columns not. */
 static View reduced_view(View view, IntList axes) {
-    for (int k = 0; k < 2; k++)
-        if (has_axis(axes, view.along[k].axis)) return everything();
+    bool rows = has_axis(axes, view.along[0].axis), columns = has_axis(axes, view.along[1].axis);
+    if (!rows && !columns) return view;
+    view = everything();
+    view.same = rows && columns;
     return view;
 }
 
@@ -159,7 +162,8 @@ static View node_view(const Evaluator *ev, const Node *node, const View *views) 
     case CLASS_MOVEMENT:
         if (node->op == OP_transpose) return transposed_view(node, view);
         if (node->op == OP_reshape) return reshaped_view(ev, node, view);
-        return node->op == OP_gather || node->op == OP_flip ? everything() : view;
+        if (node->op == OP_flip) return reduced_view(view, ATTRIBUTES(node, flip)->axes);
+        return node->op == OP_gather ? everything() : view;
     case CLASS_SOURCE: case CLASS_SCATTER: break;
     }
     return everything();

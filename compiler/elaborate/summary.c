@@ -5,7 +5,7 @@ int entry_begin(Evaluator *ev, Layer *layer, Span span) {
     Entry entry = {.parent = ev->entry, .shown = span.source && !span.source->library};
     Dim zero = dim_const(ev->dims, 0);
     entry.info = (LayerInfo){.path = layer->path, .callee = layer_callee(layer), .parameters = zero, .macs = zero,
-                             .span = user_span(ev, span)};
+                             .span = user_span(ev, span), .first_node = ev->graph->nodes.count};
     vec_push(ev->arena, &ev->entries, entry);
     return ev->entry = ev->entries.count - 1;
 }
@@ -22,6 +22,7 @@ static Node *first_tensor(Value v) {
 void entry_end(Evaluator *ev, int entry, Value result) {
     Entry *e = &ev->entries.items[entry];
     e->info.result = first_tensor(result);
+    e->info.end_node = ev->graph->nodes.count;
     ev->entry = e->parent;
 }
 
@@ -44,10 +45,21 @@ static Dim node_macs(Evaluator *ev, const Node *node) {
     }
 }
 
+static bool is_of_run(Evaluator *ev, const Node *node) {
+    for (int id = ev->of_run.count; id <= node->id; id++) {
+        const Node *n = ev->graph->nodes.items[id];
+        bool found = n->op == OP_input || n->op == OP_size || n->op == OP_uniform;
+        for (int i = 0; i < n->input_count; i++) found |= ev->of_run.items[n->inputs[i]->id];
+        vec_push(ev->arena, &ev->of_run, found);
+    }
+    return ev->of_run.items[node->id];
+}
+
+/* Products of weights alone, such as those of spectral norm, are done once, when the program is built. */
 void count_node(Evaluator *ev, Node *node, int nodes_before) {
     if (node->id < nodes_before || node->input_count != 2) return;
     Dim macs = node_macs(ev, node);
-    if (!macs) return;
+    if (!macs || !is_of_run(ev, node)) return;
     ev->model->macs = dim_add(ev->dims, ev->model->macs, macs);
     if (ev->entry < 0) return;
     LayerInfo *info = &ev->entries.items[ev->entry].info;
@@ -72,6 +84,7 @@ static int shown_parent(const Evaluator *ev, int entry) {
 
 void summarize(Evaluator *ev) {
     int64_t *fields = receptive_fields(ev);
+    int *places = NEW_ARRAY(ev->arena, int, ev->entries.count + 1); /* in model->layers */
     for (int i = ev->entries.count - 1; i >= 0; i--) {
         Entry *entry = &ev->entries.items[i];
         int parent = entry->shown ? -1 : shown_parent(ev, entry->parent);
@@ -82,8 +95,11 @@ void summarize(Evaluator *ev) {
     for (int i = 0; i < ev->entries.count; i++) {
         Entry *entry = &ev->entries.items[i];
         if (!entry->shown || !entry->info.result) continue;
-        for (int up = shown_parent(ev, entry->parent); up >= 0; up = shown_parent(ev, ev->entries.items[up].parent))
-            entry->info.depth++;
+        int up = shown_parent(ev, entry->parent);
+        while (up >= 0 && !ev->entries.items[up].info.result) up = shown_parent(ev, ev->entries.items[up].parent);
+        entry->info.parent = up < 0 ? -1 : places[up];
+        entry->info.depth = up < 0 ? 0 : ev->entries.items[up].info.depth + 1;
+        places[i] = ev->model->layers.count;
         entry->info.receptive_field = fields[entry->info.result->id];
         vec_push(ev->arena, &ev->model->layers, entry->info);
     }

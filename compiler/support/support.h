@@ -94,4 +94,16 @@ float random_unit(uint64_t stream, int64_t i); /* element i of the stream, in [0
 /* The name among `candidates` that a person most likely meant by `wrong`, or NULL where none is near. */
 const char *nearest_name(const char *wrong, const char *const *candidates, int count);
 
+/* ---- process.c ---- */
+
+enum { PROCESS_MISSING = -1, PROCESS_FAILED = -2 };
+
+typedef struct Process {
+    int status;       /* its exit code, 128 and the signal's number; PROCESS_MISSING: none of the programs is on the PATH; PROCESS_FAILED */
+    const char *said; /* the beginning of what it wrote to its outputs; where it could not be run, why */
+} Process;
+
+/* Runs the first of `programs` that is on the PATH, and waits for it. arguments[0] becomes its name; a NULL ends them. */
+Process process_run(Arena *arena, const char *const *programs, int count, const char **arguments);
+
 #endif

@@ -324,6 +324,7 @@ int cai_lex(CAI_STYPE *value, Span *span, Parser *p) {
     p->last = token;
     p->last_span = *span;
     p->last_begins_line = begins_line;
+    if (p->tokens) vec_push(p->arena, p->tokens, (Token){token, *span});
     return token;
 }
 
@@ -449,12 +450,16 @@ static bool is_text(Diagnostics *diag, Source *source) {
     return false;
 }
 
-File *parse_file(Arena *arena, Names *names, Diagnostics *diag, Source *source) {
+File *parse_tokens(Arena *arena, Names *names, Diagnostics *diag, Source *source, TokenList *tokens) {
     File *file = NEW(arena, File);
     file->source = source;
     if (!is_text(diag, source)) return file;
-    Parser parser = {.arena = arena, .names = names, .diag = diag, .source = source, .file = file, .line_begins = true};
+    Parser parser = {.arena = arena, .names = names, .diag = diag, .source = source, .file = file, .line_begins = true, .tokens = tokens};
     if (strncmp(source->text, "\xef\xbb\xbf", 3) == 0) parser.offset = 3; /* a byte order mark */
     scan_text(&parser, parse);
     return file;
+}
+
+File *parse_file(Arena *arena, Names *names, Diagnostics *diag, Source *source) {
+    return parse_tokens(arena, names, diag, source, NULL);
 }

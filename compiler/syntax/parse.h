@@ -20,6 +20,9 @@ typedef struct Branches { /* of an `if` statement */
     StmtList then_body, else_body;
 } Branches;
 
+typedef struct Token { int kind; Span span; } Token;
+typedef Vec(Token) TokenList;
+
 typedef struct Parser {
     Arena *arena;
     Names *names;
@@ -41,6 +44,7 @@ typedef struct Parser {
     struct { int token; Span span; bool begins_line; void *value; } held; /* comes after what `closing`, `newline_first` put in */
     bool holds, closing, newline_first;
     bool at_end;         /* the scanner has nothing more to give */
+    TokenList *tokens;   /* those given to the grammar, where somebody wants them */
 
     /* Errors. */
     int errors;
@@ -75,6 +79,9 @@ void parser_mark_body(Parser *parser, Span brace);
 /* Read on to the token that ends the statement or declaration, and leave it in the grammar's lookahead. */
 void parser_skip_statement(Parser *parser, int *lookahead, const void *value, Span *span);
 void parser_skip_declaration(Parser *parser, int *lookahead, Span *span);
+
+/* As parse_file, which keeps the tokens: of a text without errors they are all of it but blanks and comments. */
+File *parse_tokens(Arena *arena, Names *names, Diagnostics *diag, Source *source, TokenList *tokens);
 
 /* ---- syntax_error.c: the words for what the grammar did not expect ---- */
 typedef struct SyntaxError {

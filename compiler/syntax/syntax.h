@@ -242,6 +242,11 @@ typedef struct File {
  * was left out may have bound names, so a file with errors is not to be elaborated. */
 File *parse_file(Arena *arena, Names *names, Diagnostics *diag, Source *source);
 
+/* ---- format.c ---- */
+
+/* The text in its canonical form (`cai fmt`), which formatted again is the same; NULL where it has errors, which are then reported. */
+const char *format_source(Arena *arena, Names *names, Diagnostics *diag, Source *source);
+
 /* ---- ast_print.c ---- */
 void ast_print(const File *file, FILE *out); /* --emit=ast */
 

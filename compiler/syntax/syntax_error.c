@@ -199,7 +199,8 @@ static bool report_reserved(Parser *p, const SyntaxError *e) {
     bool before = found(e, "`=`") && p->before_last >= TOKEN_USE && p->before_last <= TOKEN_SHOW && expects_value(e);
     if (!here && !before) return false;
     Span span = before ? p->before_last_span : e->span;
-    parser_error(p, "reserved-word", span, "`%s` is a reserved word and cannot be a name", text_of(p, span));
+    Diagnostic *d = parser_error(p, "reserved-word", span, "`%s` is a reserved word and cannot be a name", text_of(p, span));
+    if (p->source->text[span.end] == ':') diag_help(p->diag, d, "as a label it stands in quotes: `\"%s\": ...`", text_of(p, span));
     return true;
 }
 

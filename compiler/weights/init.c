@@ -7,6 +7,7 @@
  *                                           (2 u - 1) * sqrt(5 / fan_in), fan_in the product of the axes after the first
  *                           else (biases, means)
  *                                           (2 u - 1) * 0.1
+ *   declared "normal"                       (2 u - 1) * sqrt(3), of variance 1
  *   declared anything else                  what was declared
  *
  * sqrt(5 / fan_in) is a little less than what keeps the variance through ReLU (6), for batch norm with these scales and variances brings it
@@ -26,10 +27,10 @@ static int64_t fan_in_of(const RefShape *shape) {
 
 void init_fill(uint64_t seed, const char *path, const RefShape *shape, double init, bool state, double *values) {
     uint64_t stream = random_stream(seed, path);
-    float bound = shape->rank >= 2 && !state ? init_bound(fan_in_of(shape)) : 0.1f;
+    float bound = init == INIT_NORMAL ? sqrtf(3) : shape->rank >= 2 && !state ? init_bound(fan_in_of(shape)) : 0.1f;
     for (int64_t i = 0; i < shape->count; i++) {
         float u = random_unit(stream, i), centered = (2 * u - 1) * bound, scale = 0.5f + u;
-        values[i] = init == 1 ? scale : init == 0 || isnan(init) ? centered : (float)init;
+        values[i] = init == 1 ? scale : init == 0 || isnan(init) || init == INIT_NORMAL ? centered : (float)init;
     }
 }
 

@@ -4,7 +4,7 @@
 """
 import numpy as np
 
-ONES, FAN_IN, ZEROS = "ones", "fan_in", "zeros"
+ONES, FAN_IN, ZEROS, NORMAL = "ones", "fan_in", "zeros", "normal"
 
 
 def splitmix64(x):
@@ -36,7 +36,7 @@ def init_weight(seed, name, shape, kind=None):
     kind = kind or kind_of(name, shape)
     if kind == ONES:
         return (np.float32(0.5) + u).reshape(shape)
-    bound = np.float32(np.sqrt(5.0 / np.prod(shape[1:]))) if kind == FAN_IN else np.float32(0.1)
+    bound = np.float32({FAN_IN: np.sqrt(5.0 / np.prod(shape[1:])), NORMAL: np.sqrt(3.0), ZEROS: 0.1}[kind])
     return ((np.float32(2) * u - np.float32(1)) * bound).reshape(shape)
 
 

@@ -27,11 +27,16 @@ static bool input_values(void *context, const Node *node, RefTensor *out) {
     return true;
 }
 
+/* What a model uses stands before it: `use gan model m(...`. */
 static Model *read_model(Arena *arena, const char *text) {
     char path[] = "/tmp/cai_library_XXXXXX.cai";
-    int file = mkstemps(path, 4);
-    CU_ASSERT_FATAL(file >= 0 && write(file, text, strlen(text)) == (ssize_t)strlen(text));
-    close(file);
+    int descriptor = mkstemps(path, 4);
+    CU_ASSERT_FATAL(descriptor >= 0);
+    FILE *file = fdopen(descriptor, "w");
+    const char *begin = strstr(text, "model ");
+    CU_ASSERT_FATAL(file && begin);
+    fprintf(file, "%.*s\n%s", (int)(begin - text), text, begin);
+    CU_ASSERT_EQUAL_FATAL(fclose(file), 0);
     Diagnostics *diag = NEW(arena, Diagnostics);
     diag->arena = arena;
     Library *library = library_open(arena, names_new(arena), diag, path, &(ElaborateOptions){.stdlib_dir = "stdlib"});

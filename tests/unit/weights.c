@@ -15,12 +15,14 @@ static void check_values(uint64_t seed, const char *path, RefShape shape, double
 
 /* The first four of each, printed by init_weights.py. */
 static void test_same_bits_as_python(void) {
-    const RefShape kernel = {.rank = 4, .dims = {64, 64, 3, 3}}, vector = {.rank = 1, .dims = {64}};
+    const RefShape kernel = {.rank = 4, .dims = {64, 64, 3, 3}}, matrix = {.rank = 2, .dims = {64, 64}}, vector = {.rank = 1, .dims = {64}};
     const double conv[] = {0x1.f1e96p-6, -0x1.1f7c14p-8, 0x1.29f38cp-4, -0x1.e5eb1p-9};
     const double scale[] = {0x1.12e112p-1, 0x1.74ab9p+0, 0x1.e8be54p-1, 0x1.2bc03cp-1};
     const double bias[] = {0x1.0172b6p-4, -0x1.86b57p-4, -0x1.288cfap-5, -0x1.17c28p-4};
+    const double normal[] = {0x1.98b148p-1, 0x1.87044ep+0, -0x1.9146bap+0, 0x1.fc1f04p-2};
     const double variance[] = {0x1.1b9dbap+0, 0x1.a6a8d2p-1, 0x1.d8bf9ep-1, 0x1.16e62p+0};
     check_values(1, "layer1.0.conv1.weight", kernel, NAN, false, conv);
+    check_values(1, "G.Dense.weight", matrix, INIT_NORMAL, false, normal);
     check_values(1, "bn1.weight", vector, 1, false, scale);
     check_values(1, "bn1.bias", vector, 0, false, bias);
     check_values(7, "bn1.running_var", vector, 1, true, variance);

@@ -2,7 +2,7 @@
 """Writes library.txt: what the blocks of stdlib/ give, computed by PyTorch in float64; tests/unit/library.c reads it. Run it here, with
 python3-torch, when a case is added.
 
-A case is two lines: the text of a model, and `expect SHAPE STEP V...`, every STEP-th value of its output. Inputs are
+A case is two lines: the text of a model (behind `use FILE`, where its blocks are no part of the prelude), and `expect SHAPE STEP V...`, every STEP-th value of its output. Inputs are
 sin(0.37 i + k) + 0.25 cos(1.7 i) for the k-th input's element i (i32: i mod 3); weights are those of --init 7 (see compiler/weights/init.c)."""
 import math
 import struct
@@ -41,7 +41,7 @@ def weight(path, shape, declared=None, state=False, seed=7):
     values = []
     for i in range(math.prod(shape)):
         u = (splitmix64((stream + i) & MASK) >> 40) / 2**24
-        values.append(f32(0.5 + u) if declared == 1 else f32(declared) if declared else f32(f32(2 * u - 1) * bound))
+        values.append(f32(f32(2 * u - 1) * f32(math.sqrt(3))) if declared == "normal" else f32(0.5 + u) if declared == 1 else f32(declared) if declared else f32(f32(2 * u - 1) * bound))
     return torch.tensor(values).reshape(shape)
 
 
@@ -89,17 +89,17 @@ def text(shape):
     return f"f32{list(shape)}"
 
 
-def stage(written, module, shape=(2, 8, 12, 10)):
+def stage(written, module, shape=(2, 8, 12, 10), use=None):
     """x -> l: STAGE against a module, or a function of x."""
     if isinstance(module, nn.Module):
         load(module, "l")
-    case(f"model m(x: {text(shape)}) {{ return x -> l: {written} }}", [shape], module)
+    case(f"{f'use {use} ' if use else ''}model m(x: {text(shape)}) {{ return x -> l: {written} }}", [shape], module)
 
 
-def expression(written, shapes, function):
+def expression(written, shapes, function, use=None):
     names = "xyz"
     signature = ", ".join(f"{names[k]}: {text(s)}" for k, s in enumerate(shapes))
-    case(f"model m({signature}) {{ return {written} }}", shapes, function)
+    case(f"{f'use {use} ' if use else ''}model m({signature}) {{ return {written} }}", shapes, function)
 
 
 def convolutions():
@@ -129,8 +129,13 @@ def norms():
     stage("instancenorm", nn.InstanceNorm2d(8))
     stage("instancenorm(affine = true)", nn.InstanceNorm2d(8, affine=True))
     stage("layernorm", nn.LayerNorm(10))
+    over_channels = load(nn.LayerNorm(8, eps=1e-3), "l")
+    stage("layernorm(eps = 1e-3, axis = 1)", lambda x: over_channels(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
     stage("groupnorm(4)", nn.GroupNorm(4, 8))
     stage("pixelnorm", lambda x: x / torch.sqrt((x * x).mean(1, keepdim=True) + 1e-8))
+    stage("local_response_norm(5, alpha = 0.3, beta = 0.6, k = 2.0)", nn.LocalResponseNorm(5, 0.3, 0.6, 2))
+    stage("local_response_norm(4)", nn.LocalResponseNorm(4))
+    stage("caffe_pixels", lambda x: 255 * x.flip(1) - torch.tensor((103.939, 116.779, 123.68)).view(1, 3, 1, 1), (2, 3, 5, 4))
     stage("normalize(mean = [0.1] * 8, std = [0.5] * 8)", lambda x: (x - 0.1) / 0.5)
 
 
@@ -225,6 +230,90 @@ def blocks():
         q, k, v = qkv(x).reshape(2, 5, 3, 2, 4).permute(2, 0, 3, 1, 4)
         return proj(((q @ k.transpose(-1, -2) / 2).softmax(-1) @ v).permute(0, 2, 1, 3).reshape(2, 5, 8))
     stage("attention(2)", attention, (2, 5, 8))
+    stage("pointwise(5)", lambda x: dense("l", 5, 8)(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
+    attentions()
+
+
+class ChannelGate(nn.Module):
+    def __init__(self, c, r):
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Flatten(), nn.Linear(c, c // r), nn.ReLU(), nn.Linear(c // r, c))
+
+    def forward(self, x):
+        return x * torch.sigmoid(self.mlp(F.adaptive_avg_pool2d(x, 1)) + self.mlp(F.adaptive_max_pool2d(x, 1)))[:, :, None, None]
+
+
+class SpatialGate(nn.Module):
+    def __init__(self, kernel):
+        super().__init__()
+        self.spatial = nn.ModuleDict({"conv": nn.Conv2d(2, 1, kernel, padding=kernel // 2, bias=False), "bn": nn.BatchNorm2d(1)})
+
+    def forward(self, x):
+        y = torch.cat([x.max(1, keepdim=True)[0], x.mean(1, keepdim=True)], 1)
+        return x * torch.sigmoid(self.spatial["bn"](self.spatial["conv"](y)))
+
+
+class Multihead(nn.Module):
+    """nn.MultiheadAttention, of its weights by their own names."""
+
+    def __init__(self, c, heads):
+        super().__init__()
+        made = nn.MultiheadAttention(c, heads, batch_first=True)
+        self.in_proj_weight, self.in_proj_bias, self.out_proj, self.heads = made.in_proj_weight, made.in_proj_bias, made.out_proj, heads
+
+    def forward(self, query, key=None, value=None):
+        key, value = (query, query) if key is None else (key, value)
+        made = nn.MultiheadAttention(query.shape[2], self.heads, batch_first=True)
+        made.load_state_dict(self.state_dict())
+        return made.eval()(query, key, value)[0]
+
+
+class NonLocal(nn.Module):
+    def __init__(self, c, pool):
+        super().__init__()
+        self.pool, half = pool, c // 2
+        self.conv_theta, self.conv_phi, self.conv_g = (nn.Conv2d(c, half, 1) for _ in range(3))
+        self.conv_out, self.bn = nn.Conv2d(half, c, 1), nn.BatchNorm2d(c)
+
+    def forward(self, x):
+        seen = F.max_pool2d(x, self.pool)
+        theta, phi, g = self.conv_theta(x).flatten(2), self.conv_phi(seen).flatten(2), self.conv_g(seen).flatten(2)
+        weights = (torch.einsum("nci,ncj->nij", theta, phi) * theta.shape[1] ** -0.5).softmax(2)
+        y = torch.einsum("nij,ncj->nci", weights, g).reshape(len(x), -1, *x.shape[2:])
+        return x + self.bn(self.conv_out(y))
+
+
+class SelfAttention(nn.Module):
+    """Equations 1 to 3 of the paper: beta[j, i], how much pixel j looks at pixel i."""
+
+    def __init__(self, c, keys, values, pool):
+        super().__init__()
+        self.f, self.g, self.h = nn.Conv2d(c, c // keys, 1, bias=False), nn.Conv2d(c, c // keys, 1, bias=False), nn.Conv2d(c, c // values, 1, bias=False)
+        self.v, self.gamma, self.pool = nn.Conv2d(c // values, c, 1, bias=False), nn.Parameter(torch.zeros(1)), pool
+
+    def forward(self, x):
+        f, h = (F.max_pool2d(part(x), self.pool).flatten(2) for part in (self.f, self.h))
+        s = f.transpose(1, 2) @ self.g(x).flatten(2)
+        beta = s.softmax(1).transpose(1, 2)
+        o = self.v((beta @ h.transpose(1, 2)).transpose(1, 2).reshape(len(x), -1, *x.shape[2:]))
+        return self.gamma * o + x
+
+
+def attentions():
+    stage("channel_gate(2)", ChannelGate(8, 2))
+    stage("spatial_gate", SpatialGate(7))
+    both = nn.Module()
+    both.ChannelGate, both.SpatialGate = ChannelGate(8, 4), SpatialGate(3)
+    load(both, "l")
+    stage("cbam(r = 4, kernel = 3)", lambda x: both.SpatialGate(both.ChannelGate(x)))
+    stage("multihead_attention(2)", Multihead(8, 2), (2, 5, 8))
+    case("model m(x: f32[2, 5, 8], y: f32[2, 7, 8], z: f32[2, 7, 8]) { return (x, y, z) -> l: multihead_attention(4) }",
+         [(2, 5, 8), (2, 7, 8), (2, 7, 8)], load(Multihead(8, 4), "l"))
+    for written, module in (("non_local", NonLocal(8, 1)), ("non_local(pool = 2)", NonLocal(8, 2))):
+        load(module, "l").bn.weight.data = weight("l.bn.weight", (8,), declared=0)  # it starts at 0
+        case(f"model m(x: f32[2, 8, 12, 10]) {{ return x -> l: {written} }}", [(2, 8, 12, 10)], module)
+    stage("self_attention", SelfAttention(8, 8, 8, 1))
+    stage("self_attention(keys = 4, values = 2, pool = 2)", SelfAttention(8, 4, 2, 2))
 
 
 def arithmetic():
@@ -249,8 +338,60 @@ def arithmetic():
     expression('cast(argmax(x, axis = 1), type = "f32")', [(4, 7)], lambda x: x.argmax(1, keepdim=True))
 
 
+class Skip(nn.Module):
+    """A level of pix2pix's U-Net around another, or around none."""
+
+    def __init__(self, outer, inner, within=None):
+        super().__init__()
+        middle = [nn.BatchNorm2d(inner), within] if within else []
+        self.model = nn.Sequential(nn.LeakyReLU(0.2), nn.Conv2d(outer, inner, 4, 2, 1, bias=False), *middle, nn.ReLU(),
+                                   nn.ConvTranspose2d(2 * inner if within else inner, outer, 4, 2, 1, bias=False), nn.BatchNorm2d(outer))
+
+    def forward(self, x):
+        return torch.cat([x, self.model(x)], 1)
+
+
+class Nested(nn.Module):
+    """A module whose parts lie below a path of their own."""
+
+    def __init__(self, path, *layers):
+        super().__init__()
+        self.add_module(path, layers[0] if len(layers) == 1 else nn.Sequential(*layers))
+        self.path = path
+
+    def forward(self, x):
+        return getattr(self, self.path)(x)
+
+
+def gans():
+    lrelu, norm = nn.LeakyReLU(0.2), nn.InstanceNorm2d
+    normal = lambda path, shape: weight(path, shape, "normal") * math.sqrt(2 / math.prod(shape[1:]))
+    stage("signed", lambda x: 2 * x - 1, use="gan")
+    stage("unsigned", lambda x: 0.5 * x + 0.5, use="gan")
+    stage("one_hot(5)", lambda x: F.one_hot(x.long(), 5), ((6,), "i"), use="gan")
+    expression("(x, y) -> with_code", [(2, 3, 4, 5), (2, 2)], lambda x, y: torch.cat([x, y[:, :, None, None].expand(2, 2, 4, 5)], 1), use="gan")
+    stage("sheet(2, 3)", lambda x: torch.cat([torch.cat(list(row), 2) for row in x.split(3)], 1)[None], (6, 2, 4, 5), use="gan")
+    patch = nn.Sequential(nn.Conv2d(3, 6, 4, 2, 1), lrelu, nn.Conv2d(6, 12, 4, 2, 1), norm(12), lrelu, nn.Conv2d(12, 24, 4, 1, 1), norm(24), lrelu,
+                          nn.Conv2d(24, 1, 4, 1, 1))
+    stage("patchgan(2, c = 6, norm = instancenorm, bias = true)", patch, (2, 3, 24, 20), use="gan")
+    stage("unet_level([8, 5, 6], 1)", Skip(8, 5, Skip(5, 6)), (2, 8, 12, 8), use="gan")
+    unet = nn.Sequential(nn.Conv2d(3, 4, 4, 2, 1, bias=False), Skip(4, 8), nn.ReLU(), nn.ConvTranspose2d(8, 2, 4, 2, 1), nn.Tanh())
+    stage("unet_generator(2, c = 4, depth = 2)", Nested("model", Nested("model", *unet)), (1, 3, 12, 8), use="gan")
+    stage("equal_conv(5, 3)", lambda x: F.conv2d(x, normal("l.weight", (5, 8, 3, 3)), weight("l.bias", (5,)), padding=1), use="gan")
+    stage("equal_dense(5)", lambda x: F.linear(x, normal("l.weight", (5, 6)), weight("l.bias", (5,))), (3, 6), use="gan")
+    stage("equal_maps(5, 4)", lambda x: F.linear(x, normal("l.weight", (80, 6))).view(3, 5, 4, 4) + weight("l.bias", (5,))[:, None, None], (3, 6), use="gan")
+
+    def deviation(group):
+        def joined(x):
+            means = [x[i::len(x) // group].var(0, unbiased=False).add(1e-8).sqrt().mean() for i in range(len(x) // group)]
+            return torch.cat([x, torch.stack(means * group)[:, None, None, None].expand(-1, 1, *x.shape[2:])], 1)
+        return joined
+    stage("minibatch_deviation", deviation(6), (6, 2, 4, 5), use="gan")
+    stage("minibatch_deviation(group = 3)", deviation(3), (6, 2, 4, 5), use="gan")
+
+
 if __name__ == "__main__":
-    for family in (convolutions, norms, activations, pools, sizes, reductions, blocks, arithmetic):
+    for family in (convolutions, norms, activations, pools, sizes, reductions, blocks, arithmetic, gans):
         family()
     with open("library.txt", "w") as file:
         file.write("\n".join(lines) + "\n")

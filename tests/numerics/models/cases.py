@@ -71,3 +71,17 @@ class Normalized(nn.Module):
     def forward(self, x):
         mean, std = (torch.tensor(v, dtype=x.dtype).view(1, 3, 1, 1) for v in (self.mean, self.std))
         return self.net((x - mean) / std)
+
+
+class Under(nn.Module):
+    """A network under the path that it has in a .cai file. GANs' pictures are in -1..1 and a .cai file's in 0..1: `takes` says that the first input is a
+    picture, `gives` that the output is one."""
+
+    def __init__(self, path, net, takes=False, gives=False):
+        super().__init__()
+        self.path, self.takes, self.gives = path, takes, gives
+        self.add_module(path, net)
+
+    def forward(self, x, *rest):
+        y = getattr(self, self.path)(2 * x - 1 if self.takes else x, *rest)
+        return 0.5 * y + 0.5 if self.gives else y

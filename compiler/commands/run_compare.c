@@ -1,0 +1,218 @@
+/* cai run --compare: the built program against the reference evaluator, layer by layer. The program is built with every layer's result as
+ * one more output, both are run on the same inputs, and their outputs compared; then the program as it would be built is compared too,
+ * since keeping every layer's result keeps kernels from being fused. */
+#include "commands/commands.h"
+#include "runtime.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define TOLERANCE 1e-4 /* of the root mean square of the error to that of the values */
+
+/* ---- the graph with more outputs ---- */
+
+static bool has_output(const Graph *graph, const Node *node) {
+    for (int i = 0; i < graph->outputs.count; i++)
+        if (graph->outputs.items[i].node == node) return true;
+    return false;
+}
+
+/* A layer that is run twice has two results: the second is called layer_2. */
+static Name free_name(const Graph *graph, Arena *arena, const char *path) {
+    const char *name = path;
+    for (int number = 2;; number++) {
+        bool taken = false;
+        for (int i = 0; i < graph->outputs.count; i++) taken |= strcmp(graph->outputs.items[i].name, name) == 0;
+        if (!taken) return intern(graph->names, name);
+        name = arena_printf(arena, "%s_%d", path, number);
+    }
+}
+
+/* In order of computation: a layer of layers comes after its parts. */
+static int by_completion(const void *left, const void *right) {
+    const LayerInfo *a = left, *b = right;
+    int first = a->result ? a->result->id : -1, second = b->result ? b->result->id : -1;
+    return first != second ? (first < second ? -1 : 1) : (a->depth < b->depth) - (a->depth > b->depth);
+}
+
+/* A copy whose outputs are tensors; with the layers' results before the model's own where `layers`. */
+static Graph *with_outputs(Session *s, const Model *model, bool layers) {
+    Graph *graph = NEW(s->arena, Graph);
+    *graph = *model->graph;
+    memset(&graph->outputs, 0, sizeof graph->outputs);
+    LayerInfo *ordered = arena_copy(s->arena, model->layers.items, sizeof *ordered * (size_t)model->layers.count);
+    qsort(ordered, (size_t)model->layers.count, sizeof *ordered, by_completion);
+    for (int i = 0; layers && i < model->layers.count; i++) {
+        const LayerInfo *layer = &ordered[i];
+        if (!layer->result || !*layer->path || !dtype_is_float(layer->result->shape.type) || has_output(graph, layer->result))
+            continue;
+        if (has_output(model->graph, layer->result)) continue;
+        Port port = {.name = free_name(graph, s->arena, layer->path), .node = layer->result, .span = layer->span};
+        vec_push(s->arena, &graph->outputs, port);
+    }
+    for (int i = 0; i < model->graph->outputs.count; i++) {
+        Port port = model->graph->outputs.items[i];
+        port.form = FORM_TENSOR;
+        port.name = free_name(graph, s->arena, port.name);
+        vec_push(s->arena, &graph->outputs, port);
+    }
+    return graph;
+}
+
+/* ---- running both ---- */
+
+static bool wait_for(pid_t child) {
+    int status;
+    while (waitpid(child, &status, 0) < 0)
+        if (errno != EINTR) return false;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* The user's arguments with `-o FILE` behind them. */
+static char **with_output(Session *s, const char *name, int first, const char *file) {
+    char **given = run_arguments(s, name, first);
+    int count = 0;
+    while (given[count]) count++;
+    char **arguments = NEW_ARRAY(s->arena, char *, count + 3);
+    memcpy(arguments, given, sizeof *given * (size_t)count);
+    arguments[count] = arena_printf(s->arena, "-o");
+    arguments[count + 1] = arena_printf(s->arena, "%s", file);
+    return arguments;
+}
+
+static bool run_program(const char *program, char **arguments) {
+    pid_t child = fork();
+    if (child == 0) {
+        execv(program, arguments);
+        _exit(EXIT_BUG);
+    }
+    return child > 0 && wait_for(child);
+}
+
+static bool run_reference(Session *s, const Graph *graph, Weights *weights, char **arguments) {
+    int count = 0;
+    while (arguments[count]) count++;
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        int code = reference_main(s, graph, weights, count, arguments);
+        fflush(stdout);
+        _exit(code);
+    }
+    return child > 0 && wait_for(child);
+}
+
+/* Builds and runs one variant; its outputs are in `file`. */
+static bool run_variant(Session *s, Graph *graph, Weights *weights, int first, const char *folder, const char *file) {
+    const char *program = arena_printf(s->arena, "%s/program", folder);
+    bool good = build_program(s, graph, weights, program) && run_program(program, with_output(s, graph->model, first, file));
+    unlink(program);
+    return good;
+}
+
+/* ---- the figures ---- */
+
+typedef struct Error {
+    double rms, largest, values; /* the values' own root mean square */
+} Error;
+
+/* Programs count denormals as zero, the reference does not. */
+static double flushed(double value) { return fabs(value) < FLT_MIN ? 0 : value; }
+
+static Error error_of(const cai_tensor *built, const cai_tensor *reference) {
+    Error error = {0};
+    for (int64_t i = 0; i < built->count; i++) {
+        double a, b;
+        cai_tensor_to_f64(built, i, 1, &a);
+        cai_tensor_to_f64(reference, i, 1, &b);
+        if (built->type == CAI_F32) b = flushed(b);
+        double difference = isnan(a) && isnan(b) ? 0 : a == b ? 0 : fabs(a - b);
+        error.rms += difference * difference;
+        error.values += isfinite(b) ? b * b : 0;
+        if (!(difference <= error.largest)) error.largest = difference;
+    }
+    double count = built->count ? (double)built->count : 1;
+    error.rms = sqrt(error.rms / count);
+    error.values = sqrt(error.values / count);
+    return error;
+}
+
+/* A sum of values that were all flushed may come to a normal one: below the least normal number there is no error. */
+static bool is_good(Error error) { return error.rms <= fmax(FLT_MIN, TOLERANCE * (error.values > 0 ? error.values : 1)); }
+
+typedef struct Table {
+    const char *first_bad;
+    int bad;
+} Table;
+
+static void print_row(const char *name, const char *kind, const cai_tensor *built, const cai_tensor *reference, Table *table) {
+    char shape[200];
+    if (!built || !reference || built->count != reference->count) {
+        printf("%-40s is not in both results\n", name);
+        return;
+    }
+    Error error = error_of(built, reference);
+    bool good = is_good(error);
+    printf("%-40s %-24s %10.3g %10.3g %10.3g%s%s\n", name, cai_tensor_shape_text(built, shape, sizeof shape), error.values,
+           error.values > 0 ? error.rms / error.values : error.rms, error.largest, kind, good ? "" : "  <-- past tolerance");
+    if (good) return;
+    if (!table->first_bad) table->first_bad = name;
+    table->bad++;
+}
+
+static bool open_results(Session *s, const char *path, cai_tensor_file *file) {
+    cai_error error;
+    if (cai_tensors_open(path, file, &error)) return true;
+    diag_error(&s->diag, "compare", (Span){0}, "%s", error.message);
+    return false;
+}
+
+static bool print_table(Session *s, const Graph *graph, const Model *model, const char *const files[3]) {
+    cai_tensor_file layers, whole, reference;
+    if (!open_results(s, files[0], &layers)) return false;
+    if (!open_results(s, files[1], &whole)) return cai_tensors_close(&layers), false;
+    if (!open_results(s, files[2], &reference)) return cai_tensors_close(&layers), cai_tensors_close(&whole), false;
+    Table table = {0};
+    printf("%-40s %-24s %10s %10s %10s\n", "layer", "shape", "values", "error", "largest");
+    for (int i = 0; i < graph->outputs.count; i++) {
+        const char *name = graph->outputs.items[i].name;
+        print_row(name, "", cai_tensors_find(&layers, name), cai_tensors_find(&reference, name), &table);
+    }
+    for (int i = 0; i < model->graph->outputs.count; i++) {
+        const char *name = graph->outputs.items[graph->outputs.count - model->graph->outputs.count + i].name;
+        const char *own = model->graph->outputs.items[i].name;
+        print_row(own, "  as built", cai_tensors_find(&whole, own), cai_tensors_find(&reference, name), &table);
+    }
+    printf("values: their root mean square; error: its root mean square as a part of that; largest: the largest difference\n");
+    if (table.bad) printf("the first layer past the tolerance of %g is %s\n", TOLERANCE, table.first_bad);
+    else printf("all within the tolerance of %g\n", TOLERANCE);
+    cai_tensors_close(&layers);
+    cai_tensors_close(&whole);
+    cai_tensors_close(&reference);
+    return table.bad == 0;
+}
+
+int run_compare(Session *s, const Model *model, Weights *weights, int first) {
+    const char *temporary = getenv("TMPDIR");
+    char *folder = arena_printf(s->arena, "%s/cai-compare-XXXXXX", temporary && *temporary ? temporary : "/tmp");
+    if (!mkdtemp(folder)) {
+        diag_error(&s->diag, "compare", (Span){0}, "%s cannot be made: %s", folder, strerror(errno));
+        return session_end(s);
+    }
+    const char *files[] = {arena_printf(s->arena, "%s/layers.safetensors", folder),
+                           arena_printf(s->arena, "%s/whole.safetensors", folder),
+                           arena_printf(s->arena, "%s/reference.safetensors", folder)};
+    Graph *layers = with_outputs(s, model, true), *whole = with_outputs(s, model, false);
+    bool good =
+        run_variant(s, layers, weights, first, folder, files[0]) && run_variant(s, whole, weights, first, folder, files[1]) &&
+        run_reference(s, layers, weights, with_output(s, layers->model, first, files[2])) && print_table(s, layers, model, files);
+    for (int i = 0; i < COUNT_OF(files); i++) unlink(files[i]);
+    rmdir(folder);
+    int code = session_end(s);
+    return code == EXIT_GOOD && !good ? EXIT_DIAGNOSED : code;
+}

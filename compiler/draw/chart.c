@@ -1,0 +1,220 @@
+/* The chart of Canziani et al. 2016 ("An Analysis of Deep Neural Network Models for Practical Applications", figure 2): accuracy over operations, a
+ * network a circle whose area is its number of parameters. Operations are on a logarithmic axis, for today's networks lie two powers of ten apart.
+ * Drawn by cairo, on white, so that it reads the same on paper and on a dark screen. */
+#include "draw/draw.h"
+#include <cairo-pdf.h>
+#include <cairo-svg.h>
+#include <math.h>
+
+enum { WIDTH = 900, HEIGHT = 620, LEFT = 76, RIGHT = 24, TOP = 24, BOTTOM = 64, PLACES = 48 };
+
+typedef struct Rect { double x, y, width, height; } Rect;
+
+typedef struct Chart {
+    cairo_t *cairo;
+    const ChartPoint *points;
+    int count;
+    double x_low, x_high, y_low, y_high; /* of the axes: log10 of operations, and the accuracy */
+    Vec(Rect) taken;                     /* by labels and circles */
+    Arena *arena;
+} Chart;
+
+/* ---- from figures to places ---- */
+
+static double x_of(const Chart *c, double operations) {
+    return LEFT + (log10(operations) - c->x_low) / (c->x_high - c->x_low) * (WIDTH - LEFT - RIGHT);
+}
+
+static double y_of(const Chart *c, double value) { return HEIGHT - BOTTOM - (value - c->y_low) / (c->y_high - c->y_low) * (HEIGHT - TOP - BOTTOM); }
+
+/* 100 M parameters have a radius of 30. */
+static double radius_of(double parameters) { return fmax(2.5, 30 * sqrt(parameters / 100e6)); }
+
+static void fit_axes(Chart *c) {
+    c->x_low = c->y_low = INFINITY;
+    c->x_high = c->y_high = -INFINITY;
+    for (int i = 0; i < c->count; i++) {
+        c->x_low = fmin(c->x_low, log10(c->points[i].operations));
+        c->x_high = fmax(c->x_high, log10(c->points[i].operations));
+        c->y_low = fmin(c->y_low, c->points[i].value);
+        c->y_high = fmax(c->y_high, c->points[i].value);
+    }
+    double room = fmax(0.12 * (c->y_high - c->y_low), 1e-3 * fmax(1, fabs(c->y_high)));
+    c->x_low -= 0.2, c->x_high += 0.25;
+    c->y_low -= room, c->y_high += room;
+}
+
+/* ---- axes ---- */
+
+static void set_grey(const Chart *c, double level) { cairo_set_source_rgb(c->cairo, level, level, level); }
+
+static double text_width(const Chart *c, const char *text) {
+    cairo_text_extents_t extents;
+    cairo_text_extents(c->cairo, text, &extents);
+    return extents.x_advance;
+}
+
+static void write_text(const Chart *c, double x, double y, const char *text) {
+    cairo_move_to(c->cairo, x, y);
+    cairo_show_text(c->cairo, text);
+}
+
+static void draw_line(const Chart *c, double x0, double y0, double x1, double y1) {
+    cairo_move_to(c->cairo, x0, y0);
+    cairo_line_to(c->cairo, x1, y1);
+    cairo_stroke(c->cairo);
+}
+
+/* 1, 2 and 5 times each power of ten. */
+static void draw_operations_axis(const Chart *c) {
+    static const int steps[] = {1, 2, 5};
+    for (int power = (int)floor(c->x_low); power <= c->x_high; power++) {
+        for (int i = 0; i < COUNT_OF(steps); i++) {
+            double operations = steps[i] * pow(10, power);
+            if (log10(operations) < c->x_low || log10(operations) > c->x_high) continue;
+            char text[32];
+            snprintf(text, sizeof text, operations >= 1e9 ? "%.4g G" : "%.4g M", operations / (operations >= 1e9 ? 1e9 : 1e6));
+            set_grey(c, 0.9);
+            draw_line(c, x_of(c, operations), TOP, x_of(c, operations), HEIGHT - BOTTOM);
+            set_grey(c, 0.25);
+            write_text(c, x_of(c, operations) - text_width(c, text) / 2, HEIGHT - BOTTOM + 18, text);
+        }
+    }
+    const char *title = "multiply-adds for one picture (a logarithmic axis)";
+    write_text(c, LEFT + (WIDTH - LEFT - RIGHT - text_width(c, title)) / 2, HEIGHT - 16, title);
+}
+
+static double round_step(double least) {
+    double power = pow(10, floor(log10(least)));
+    return least / power <= 1 ? power : least / power <= 2 ? 2 * power : least / power <= 5 ? 5 * power : 10 * power;
+}
+
+static void draw_value_axis(const Chart *c, const char *title) {
+    double step = round_step((c->y_high - c->y_low) / 8);
+    for (double value = ceil(c->y_low / step) * step; value <= c->y_high; value += step) {
+        char text[32];
+        snprintf(text, sizeof text, "%.4g", fabs(value) < step / 2 ? 0 : value);
+        set_grey(c, 0.9);
+        draw_line(c, LEFT, y_of(c, value), WIDTH - RIGHT, y_of(c, value));
+        set_grey(c, 0.25);
+        write_text(c, LEFT - 8 - text_width(c, text), y_of(c, value) + 4, text);
+    }
+    cairo_save(c->cairo);
+    cairo_translate(c->cairo, 20, TOP + (HEIGHT - TOP - BOTTOM + text_width(c, title)) / 2);
+    cairo_rotate(c->cairo, -acos(-1) / 2);
+    write_text(c, 0, 0, title);
+    cairo_restore(c->cairo);
+}
+
+/* ---- circles ---- */
+
+static void set_colour(const Chart *c, int group, double alpha) {
+    static const double colours[][3] = {{0.12, 0.47, 0.71}, {0.84, 0.37, 0.05}, {0.17, 0.55, 0.17}, {0.79, 0.15, 0.16}, {0.50, 0.33, 0.66},
+                                        {0.55, 0.34, 0.29}, {0.80, 0.35, 0.62}, {0.35, 0.35, 0.35}, {0.58, 0.58, 0.08}, {0.05, 0.58, 0.64}};
+    const double *rgb = colours[group % COUNT_OF(colours)];
+    cairo_set_source_rgba(c->cairo, rgb[0], rgb[1], rgb[2], alpha);
+}
+
+static void draw_circle(Chart *c, double x, double y, double radius, int group) {
+    cairo_arc(c->cairo, x, y, radius, 0, 2 * acos(-1));
+    set_colour(c, group, 0.35);
+    cairo_fill_preserve(c->cairo);
+    set_colour(c, group, 1);
+    cairo_stroke(c->cairo);
+    cairo_arc(c->cairo, x, y, 1.5, 0, 2 * acos(-1));
+    cairo_fill(c->cairo);
+}
+
+/* Lower right, where a cheap and accurate network would not be. */
+static void draw_legend(Chart *c) {
+    static const double sizes[] = {5e6, 25e6, 125e6};
+    double x = WIDTH - RIGHT - 200, y = HEIGHT - BOTTOM - 44;
+    set_grey(c, 0.25);
+    write_text(c, x, y - 40, "parameters");
+    for (int i = 0; i < COUNT_OF(sizes); i++) {
+        char text[16];
+        snprintf(text, sizeof text, "%.0f M", sizes[i] / 1e6);
+        cairo_arc(c->cairo, x + 24 + 64 * i, y, radius_of(sizes[i]), 0, 2 * acos(-1));
+        set_grey(c, 0.45);
+        cairo_stroke(c->cairo);
+        write_text(c, x + 24 + 64 * i - text_width(c, text) / 2, HEIGHT - BOTTOM - 5 + (i == 2 ? 0 : -8), text);
+    }
+    vec_push(c->arena, &c->taken, (Rect){x - 8, y - 54, 208, 100});
+}
+
+/* ---- labels: the nearest free place round the circle ---- */
+
+static double overlap(Rect a, Rect b) {
+    double width = fmin(a.x + a.width, b.x + b.width) - fmax(a.x, b.x), height = fmin(a.y + a.height, b.y + b.height) - fmax(a.y, b.y);
+    return width > 0 && height > 0 ? width * height : 0;
+}
+
+/* How bad a place is: what it covers, what it has outside the chart, and how far away it is. */
+static double badness(const Chart *c, Rect place, double distance) {
+    double sum = distance;
+    for (int i = 0; i < c->taken.count; i++) sum += 10 * overlap(place, c->taken.items[i]);
+    Rect inside = {LEFT, TOP, WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM};
+    return sum + 100 * (place.width * place.height - overlap(place, inside));
+}
+
+static Rect find_place(const Chart *c, double x, double y, double radius, double width) {
+    const double height = 13;
+    Rect best = {0};
+    double least = INFINITY;
+    for (int ring = 0; ring < 12; ring++) {
+        for (int i = 0; i < PLACES; i++) {
+            double angle = 2 * acos(-1) * i / PLACES, reach = radius + 3 + 9 * ring;
+            double middle_x = x + cos(angle) * (reach + width / 2), middle_y = y + sin(angle) * (reach + height / 2);
+            Rect place = {middle_x - width / 2, middle_y - height / 2, width, height};
+            double bad = badness(c, place, 6 * ring + (fabs(cos(angle)) > 0.95 ? 0 : 1));
+            if (bad < least) least = bad, best = place;
+        }
+    }
+    return best;
+}
+
+static void draw_label(Chart *c, const ChartPoint *point) {
+    double x = x_of(c, point->operations), y = y_of(c, point->value), radius = radius_of(point->parameters);
+    Rect place = find_place(c, x, y, radius, text_width(c, point->name) + 2);
+    vec_push(c->arena, &c->taken, place);
+    double to_x = fmin(fmax(x, place.x), place.x + place.width), to_y = fmin(fmax(y, place.y), place.y + place.height);
+    double distance = hypot(to_x - x, to_y - y);
+    set_colour(c, point->group, 0.8);
+    if (distance > radius + 8) draw_line(c, x + (to_x - x) * radius / distance, y + (to_y - y) * radius / distance, to_x, to_y);
+    set_grey(c, 0.1);
+    write_text(c, place.x + 1, place.y + place.height - 3, point->name);
+}
+
+static void draw(Chart *c, const char *title) {
+    cairo_select_font_face(c->cairo, "sans-serif", CAIRO_FONT_SLANT_NORMAL, CAIRO_FONT_WEIGHT_NORMAL);
+    cairo_set_font_size(c->cairo, 12);
+    cairo_set_line_width(c->cairo, 1);
+    set_grey(c, 1);
+    cairo_paint(c->cairo);
+    fit_axes(c);
+    draw_operations_axis(c);
+    draw_value_axis(c, title);
+    draw_legend(c);
+    for (int i = 0; i < c->count; i++) {
+        double x = x_of(c, c->points[i].operations), y = y_of(c, c->points[i].value), radius = radius_of(c->points[i].parameters);
+        draw_circle(c, x, y, radius, c->points[i].group);
+        vec_push(c->arena, &c->taken, (Rect){x - 0.8 * radius, y - 0.8 * radius, 1.6 * radius, 1.6 * radius});
+    }
+    for (int i = 0; i < c->count; i++) draw_label(c, &c->points[i]);
+}
+
+bool draw_chart(Arena *arena, const ChartPoint *points, int count, const char *title, const char *format, const char *path, const char **error) {
+    cairo_surface_t *surface = strcmp(format, "svg") == 0   ? cairo_svg_surface_create(path, WIDTH, HEIGHT)
+                               : strcmp(format, "pdf") == 0 ? cairo_pdf_surface_create(path, WIDTH, HEIGHT)
+                                                            : cairo_image_surface_create(CAIRO_FORMAT_RGB24, 2 * WIDTH, 2 * HEIGHT);
+    Chart chart = {.cairo = cairo_create(surface), .points = points, .count = count, .arena = arena};
+    if (strcmp(format, "png") == 0) cairo_scale(chart.cairo, 2, 2);
+    draw(&chart, title);
+    cairo_destroy(chart.cairo);
+    cairo_status_t status = strcmp(format, "png") == 0 ? cairo_surface_write_to_png(surface, path) : CAIRO_STATUS_SUCCESS;
+    cairo_surface_finish(surface);
+    if (status == CAIRO_STATUS_SUCCESS) status = cairo_surface_status(surface);
+    cairo_surface_destroy(surface);
+    *error = arena_printf(arena, "%s", cairo_status_to_string(status));
+    return status == CAIRO_STATUS_SUCCESS;
+}

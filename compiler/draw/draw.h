@@ -1,0 +1,59 @@
+/* Pictures of networks: a model's graph folded to boxes (fold.c), as a text for Graphviz (dot.c); and many networks in one chart (chart.c). */
+#ifndef CAI_DRAW_H
+#define CAI_DRAW_H
+
+#include "elaborate/elaborate.h"
+
+typedef enum BoxKind {
+    BOX_INPUT, BOX_OUTPUT,
+    BOX_CONVOLUTION, BOX_PRODUCT, BOX_WINDOW, /* a layer around one of these operators */
+    BOX_LAYER,     /* any other layer that holds none */
+    BOX_BLOCK,     /* layers in layers, folded */
+    BOX_OPERATOR,  /* an operator that no layer drawn as a box has made */
+    BOX_WEIGHT     /* a weight that an operator takes */
+} BoxKind;
+
+typedef struct Box {
+    BoxKind kind;
+    int layer;              /* of model->layers: what it is, or else what it lies in; -1: the model itself */
+    const char *name;       /* the last part of the path; "" for operators */
+    const char *what;       /* "conv 3x3, 64, /2", "basic", "+" */
+    Vec(const char *) more; /* layers drawn into it: what follows and changes no shape */
+    int64_t parameters;     /* 0 where it has none */
+    bool gradient;          /* it computes the gradient of what the box of this name computes */
+} Box;
+
+typedef struct Arrow { int from, to; const Node *node; } Arrow; /* what flows: its shape is written on it */
+
+typedef struct Drawing {
+    const Model *model;
+    Vec(Box) boxes;
+    Vec(Arrow) arrows;
+    bool *open; /* by layer: drawn as a frame around what is in it */
+} Drawing;
+
+enum { UNFOLD_BY_SIZE = -1 };
+
+/* Folds a model to boxes. unfold: how many levels of layers in layers are opened; UNFOLD_BY_SIZE: as many as leave a picture that can be read.
+ * gradient: with the gradient of the sum of the first output by all weights, which is made here, in the model's own graph. */
+Drawing draw_model(Arena *arena, Model *model, int unfold, bool gradient);
+
+/* The open layer that a box lies in; -1: the model. */
+int draw_frame(const Drawing *drawing, const Box *box);
+const char *draw_callee(const LayerInfo *layer); /* what a layer is: "basic"; "" where it is only braces */
+
+/* The drawings in one picture, as text that `dot` reads. */
+const char *draw_dot(Arena *arena, const Drawing *drawings, int count);
+
+/* ---- chart.c ---- */
+
+typedef struct ChartPoint {
+    const char *name;
+    double operations, value, parameters;
+    int group; /* of equal colour */
+} ChartPoint;
+
+/* Value over operations. format: svg, pdf or png. On failure *error says why; what was written of the file stays. */
+bool draw_chart(Arena *arena, const ChartPoint *points, int count, const char *title, const char *format, const char *path, const char **error);
+
+#endif

@@ -1,0 +1,406 @@
+/* A graph folded to boxes. Layers nest (model->layers lists them outermost first, each with the range of nodes that its run made): those that are open
+ * are frames, those within open ones are boxes, and what a model or an open layer computes itself stands there operator by operator. What depends on
+ * weights and constants alone is not drawn, nor is what only changes a shape. */
+#include "draw/draw.h"
+#include "passes/passes.h"
+
+enum { MOST_BOXES = 36, MOST_LEVELS = 12 };
+
+typedef struct Fold {
+    Arena *arena;
+    Drawing *drawing;
+    const Model *model;
+    const Graph *graph;
+    int forward;        /* nodes before those of the gradient */
+    int *owner;         /* by node: the innermost layer that made it, -1: the model */
+    bool *data;         /* by node: depends on an input */
+    int *box_of;        /* by node: -1 where it has none */
+    int *layer_box;     /* by layer: its box, -1 where it has none yet */
+    int *gradient_box;  /* by layer, plus one: the box of its gradient */
+    bool *has_layers;   /* by layer */
+} Fold;
+
+static const LayerInfo *layer_at(const Fold *f, int layer) { return &f->model->layers.items[layer]; }
+
+/* ---- whose a node is ---- */
+
+static void find_owners(Fold *f) {
+    for (int i = 0; i < f->graph->nodes.count; i++) f->owner[i] = -1;
+    for (int l = 0; l < f->model->layers.count; l++) {
+        const LayerInfo *layer = layer_at(f, l);
+        for (int id = layer->first_node; id < layer->end_node; id++) f->owner[id] = l;
+        if (layer->parent >= 0 && layer->end_node > layer->first_node) f->has_layers[layer->parent] = true;
+    }
+    Map *by_path = map_new(f->arena); /* of gradients, which have the paths of what they are of */
+    for (int l = f->model->layers.count - 1; l >= 0; l--) map_set(by_path, layer_at(f, l)->path, (void *)(intptr_t)(l + 1));
+    for (int id = f->forward; id < f->graph->nodes.count; id++)
+        f->owner[id] = (int)(intptr_t)map_get(by_path, f->graph->nodes.items[id]->origin->path) - 1;
+}
+
+static void find_data(Fold *f) {
+    for (int id = 0; id < f->graph->nodes.count; id++) {
+        const Node *node = f->graph->nodes.items[id];
+        f->data[id] = node->op == OP_input || node->op == OP_uniform || id >= f->forward;
+        for (int i = 0; i < node->input_count; i++) f->data[id] = f->data[id] || f->data[node->inputs[i]->id];
+    }
+}
+
+/* The outermost layer around `layer` that is not open; -1 where all are. */
+static int closed_layer(const Fold *f, int layer) {
+    int closed = -1;
+    for (int l = layer; l >= 0; l = layer_at(f, l)->parent)
+        if (!f->drawing->open[l]) closed = l;
+    return closed;
+}
+
+int draw_frame(const Drawing *d, const Box *box) {
+    int layer = box->layer;
+    if (layer >= 0 && box->kind != BOX_OPERATOR && box->kind != BOX_WEIGHT) layer = d->model->layers.items[layer].parent;
+    while (layer >= 0 && !d->open[layer]) layer = d->model->layers.items[layer].parent;
+    return layer;
+}
+
+/* ---- what a box says ---- */
+
+const char *draw_callee(const LayerInfo *layer) { return layer->callee && *layer->callee != '{' ? layer->callee : ""; }
+
+static const char *last_part(const char *path) {
+    const char *dot = strrchr(path, '.');
+    return dot ? dot + 1 : path;
+}
+
+/* Named by rule 4 of docs/language.md, "conv", "conv_2": the name says no more than what it is. */
+static const char *own_name(const LayerInfo *layer) {
+    const char *name = last_part(layer->path);
+    size_t length = layer->callee ? strlen(layer->callee) : 0;
+    if (!length || strncmp(name, layer->callee, length) != 0) return name;
+    return name[length] == 0 || (name[length] == '_' && name[length + 1] <= '9') ? "" : name;
+}
+
+static const char *pair_text(Fold *f, int64_t a, int64_t b, const char *between) {
+    if (a == b && *between != 'x') return arena_printf(f->arena, "%lld", (long long)a);
+    return arena_printf(f->arena, "%lld%s%lld", (long long)a, between, (long long)b);
+}
+
+static const char *convolution_text(Fold *f, const Node *node) {
+    const bool back = node->op == OP_convolution_input; /* both have the same attributes */
+    const convolution_attributes *a = node->attributes;
+    Shape w = node->inputs[1]->shape;
+    int64_t channels = 0, groups = a->groups, in = 0, kernel[2] = {1, 1}, spatial = w.rank - 2;
+    dim_is_const(node->shape.dims[1], &channels);
+    dim_is_const(node->inputs[0]->shape.dims[1], &in);
+    for (int i = 0; i < spatial && i < 2; i++) dim_is_const(w.dims[2 + i], &kernel[i]);
+    Text text = {.arena = f->arena};
+    text_add(&text, "%s %s, %lld", back ? "transposed conv" : groups > 1 && groups == in ? "depthwise conv" : "conv",
+             pair_text(f, kernel[0], kernel[1], "x"), (long long)channels);
+    if (a->stride.items[0] > 1 || a->stride.items[spatial - 1] > 1)
+        text_add(&text, ", %s%s", back ? "x" : "/", pair_text(f, a->stride.items[0], a->stride.items[spatial - 1], ","));
+    if (a->dilation.items[0] > 1) text_add(&text, ", dilated %lld", (long long)a->dilation.items[0]);
+    if (groups > 1 && groups != in) text_add(&text, ", %lld groups", (long long)groups);
+    return text_string(&text);
+}
+
+static const char *product_text(Fold *f, const Node *node) {
+    int64_t columns;
+    bool known = dim_is_const(node->shape.dims[node->shape.rank - 1], &columns);
+    return known && !f->data[node->inputs[1]->id] ? arena_printf(f->arena, "dense, %lld", (long long)columns) : "matrix product";
+}
+
+static const char *window_text(Fold *f, const Node *node) {
+    if (node->op != OP_pool_max && node->op != OP_pool_sum) return "resize";
+    const IntList kernel = node->op == OP_pool_max ? ATTRIBUTES(node, pool_max)->kernel : ATTRIBUTES(node, pool_sum)->kernel;
+    const IntList stride = node->op == OP_pool_max ? ATTRIBUTES(node, pool_max)->stride : ATTRIBUTES(node, pool_sum)->stride;
+    const char *way = node->op == OP_pool_max ? "max" : "average";
+    return arena_printf(f->arena, "%s pool %s, /%lld", way, pair_text(f, kernel.items[0], kernel.items[1], "x"), (long long)stride.items[0]);
+}
+
+/* The one operator of weight that a layer holds, or NULL. */
+static const Node *heart_of(const Fold *f, const LayerInfo *layer) {
+    const Node *heart = NULL;
+    for (int id = layer->first_node; id < layer->end_node; id++) {
+        const Node *node = f->graph->nodes.items[id];
+        OpClass class = op_info[node->op].class;
+        if (!f->data[id] || (class != CLASS_CONTRACTION && class != CLASS_WINDOW)) continue;
+        if (heart && (class == CLASS_CONTRACTION || op_info[heart->op].class == CLASS_WINDOW)) return NULL;
+        heart = node;
+    }
+    return heart;
+}
+
+static void describe_layer(Fold *f, Box *box, int index) {
+    const LayerInfo *layer = layer_at(f, index);
+    const Node *heart = heart_of(f, layer);
+    const char *callee = draw_callee(layer);
+    box->kind = f->has_layers[index] ? BOX_BLOCK : BOX_LAYER;
+    box->what = callee;
+    if (f->has_layers[index] || !heart) return;
+    switch (heart->op) {
+    case OP_convolution: case OP_convolution_input: box->kind = BOX_CONVOLUTION, box->what = convolution_text(f, heart); break;
+    case OP_matmul: box->kind = BOX_PRODUCT, box->what = product_text(f, heart); break;
+    case OP_pool_max: case OP_pool_sum: case OP_resample: box->kind = BOX_WINDOW, box->what = window_text(f, heart); break;
+    default: break;
+    }
+}
+
+static int64_t parameters_of(const Fold *f, int index) {
+    int64_t sum = 0, own;
+    for (int l = index; l < f->model->layers.count && (l == index || layer_at(f, l)->depth > layer_at(f, index)->depth); l++)
+        if (dim_is_const(layer_at(f, l)->parameters, &own)) sum += own;
+    return sum;
+}
+
+/* ---- boxes ---- */
+
+static int add_box(Fold *f, Box box) {
+    vec_push(f->arena, &f->drawing->boxes, box);
+    return f->drawing->boxes.count - 1;
+}
+
+static int box_of_layer(Fold *f, int layer) {
+    if (f->layer_box[layer] >= 0) return f->layer_box[layer];
+    Box box = {.layer = layer, .name = own_name(layer_at(f, layer)), .parameters = parameters_of(f, layer)};
+    describe_layer(f, &box, layer);
+    return f->layer_box[layer] = add_box(f, box);
+}
+
+static int box_of_gradient(Fold *f, int layer) {
+    int *box = &f->gradient_box[layer + 1];
+    if (*box >= 0) return *box;
+    const char *name = layer < 0 ? f->model->decl->name : last_part(layer_at(f, layer)->path);
+    return *box = add_box(f, (Box){.kind = BOX_BLOCK, .layer = -1, .name = name, .what = "gradient", .gradient = true});
+}
+
+/* Only changes a shape or a type: arrows pass through it. */
+static bool is_passed(Op op) {
+    return op == OP_broadcast || op == OP_reshape || op == OP_transpose || op == OP_cast || op == OP_stop || op == OP_size;
+}
+
+static bool is_number(const Node *node, double value) {
+    while (node->op == OP_broadcast || node->op == OP_reshape || node->op == OP_cast) node = node->inputs[0];
+    double number;
+    return node_is_splat(node, &number) && number == value;
+}
+
+/* `max(x, 0)` is what the library's relu is. */
+static const char *symbol_of(const Node *node) {
+    if (node->op == OP_max && (is_number(node->inputs[0], 0) || is_number(node->inputs[1], 0))) return "relu";
+    switch (node->op) {
+    case OP_add: return "+";
+    case OP_sub: case OP_neg: return "\xe2\x88\x92";
+    case OP_mul: return "\xc3\x97";
+    case OP_div: return "\xc3\xb7";
+    case OP_slice: return "crop";
+    default: return op_info[node->op].name;
+    }
+}
+
+/* The weight that a node which depends on weights alone is made of; NULL where there is none, or more. */
+static const Node *weight_in(const Node *node) {
+    while (node->input_count == 1) node = node->inputs[0];
+    return node->op == OP_parameter || node->op == OP_state ? node : NULL;
+}
+
+static void add_arrow(Fold *f, int from, int to, const Node *node) {
+    if (from < 0 || to < 0 || from == to) return;
+    for (int i = f->drawing->arrows.count - 1; i >= 0; i--) {
+        const Arrow *known = &f->drawing->arrows.items[i];
+        if (known->from == from && known->to == to && (known->node == node || f->drawing->boxes.items[to].gradient)) return;
+    }
+    vec_push(f->arena, &f->drawing->arrows, (Arrow){from, to, node});
+}
+
+static void add_weights(Fold *f, const Node *node, int box, int layer) {
+    for (int i = 0; i < node->input_count; i++) {
+        const Node *weight = f->data[node->inputs[i]->id] ? NULL : weight_in(node->inputs[i]);
+        if (!weight) continue;
+        const char *path = weight->op == OP_parameter ? ATTRIBUTES(weight, parameter)->path : ATTRIBUTES(weight, state)->path;
+        add_arrow(f, add_box(f, (Box){.kind = BOX_WEIGHT, .layer = layer, .name = last_part(path), .what = ""}), box, weight);
+    }
+}
+
+static void place_node(Fold *f, const Node *node) {
+    int id = node->id, layer = f->owner[id], closed = closed_layer(f, layer);
+    f->box_of[id] = -1;
+    if (!f->data[id]) return;
+    if (id >= f->forward) f->box_of[id] = box_of_gradient(f, closed >= 0 ? closed : layer);
+    else if (node->op == OP_input) f->box_of[id] = add_box(f, (Box){.kind = BOX_INPUT, .layer = -1, .name = ATTRIBUTES(node, input)->name, .what = ""});
+    else if (closed >= 0) f->box_of[id] = box_of_layer(f, closed);
+    else if (is_passed(node->op)) {
+        for (int i = 0; i < node->input_count; i++)
+            if (f->data[node->inputs[i]->id]) f->box_of[id] = f->box_of[node->inputs[i]->id];
+        return;
+    } else {
+        f->box_of[id] = add_box(f, (Box){.kind = BOX_OPERATOR, .layer = layer, .name = "", .what = symbol_of(node)});
+        add_weights(f, node, f->box_of[id], layer);
+    }
+    for (int i = 0; i < node->input_count; i++)
+        if (f->data[node->inputs[i]->id]) add_arrow(f, f->box_of[node->inputs[i]->id], f->box_of[id], node->inputs[i]);
+}
+
+static void place_outputs(Fold *f) {
+    for (int i = 0; i < f->graph->outputs.count; i++) {
+        const Port *port = &f->graph->outputs.items[i];
+        add_arrow(f, f->box_of[port->node->id], add_box(f, (Box){.kind = BOX_OUTPUT, .layer = -1, .name = port->name, .what = ""}), port->node);
+    }
+}
+
+/* ---- layers that change no shape are drawn into the box before them ---- */
+
+static int only_arrow(const Drawing *d, int box, bool into) {
+    int found = -1;
+    for (int i = 0; i < d->arrows.count; i++) {
+        const Arrow *arrow = &d->arrows.items[i];
+        if ((into ? arrow->to : arrow->from) != box) continue;
+        if (found >= 0) return -1;
+        found = i;
+    }
+    return found;
+}
+
+/* An arrow that leaves the box, where all of them carry the same. */
+static int only_source(const Drawing *d, int box) {
+    int found = -1;
+    for (int i = 0; i < d->arrows.count; i++) {
+        if (d->arrows.items[i].from != box) continue;
+        if (found >= 0 && d->arrows.items[found].node != d->arrows.items[i].node) return -1;
+        found = i;
+    }
+    return found;
+}
+
+/* What follows may be drawn into it. */
+static bool takes_more(const Box *box) {
+    return box->kind == BOX_LAYER || box->kind == BOX_CONVOLUTION || box->kind == BOX_PRODUCT || box->kind == BOX_WINDOW || box->kind == BOX_OPERATOR;
+}
+
+static bool may_be_drawn_into(const Box *box) { return (box->kind == BOX_LAYER || box->kind == BOX_OPERATOR) && !box->gradient; }
+
+static void draw_into(Fold *f, Box *before, const Box *box) {
+    vec_push(f->arena, &before->more, box->what);
+    for (int i = 0; i < box->more.count; i++) vec_push(f->arena, &before->more, box->more.items[i]);
+    before->parameters += box->parameters;
+}
+
+static void gather(Fold *f) {
+    Drawing *d = f->drawing;
+    int *became = NEW_ARRAY(f->arena, int, d->boxes.count + 1);
+    for (int b = 0; b < d->boxes.count; b++) became[b] = b;
+    for (int b = 0; b < d->boxes.count; b++) {
+        Box *box = &d->boxes.items[b];
+        int in = may_be_drawn_into(box) ? only_arrow(d, b, true) : -1, out = in < 0 ? -1 : only_source(d, b);
+        if (out < 0 || only_arrow(d, d->arrows.items[in].from, false) != in) continue;
+        Box *before = &d->boxes.items[became[d->arrows.items[in].from]];
+        if (!takes_more(before) || draw_frame(d, before) != draw_frame(d, box)) continue;
+        if (!shape_equal(d->arrows.items[in].node->shape, d->arrows.items[out].node->shape)) continue;
+        draw_into(f, before, box);
+        became[b] = became[d->arrows.items[in].from];
+    }
+    int kept = 0;
+    for (int i = 0; i < d->arrows.count; i++) {
+        Arrow arrow = {became[d->arrows.items[i].from], became[d->arrows.items[i].to], d->arrows.items[i].node};
+        if (arrow.from != arrow.to) d->arrows.items[kept++] = arrow;
+    }
+    d->arrows.count = kept;
+    for (int b = 0; b < d->boxes.count; b++)
+        if (became[b] != b) d->boxes.items[b].what = NULL;
+}
+
+/* ---- a frame around one box only is that box ---- */
+
+static void drop_frames(Fold *f) {
+    Drawing *d = f->drawing;
+    int count = f->model->layers.count, *inside = NEW_ARRAY(f->arena, int, count + 1), *only = NEW_ARRAY(f->arena, int, count + 1);
+    for (int b = 0; b < d->boxes.count; b++) {
+        int frame = d->boxes.items[b].what ? draw_frame(d, &d->boxes.items[b]) : -1;
+        if (frame >= 0) inside[frame]++, only[frame] = b;
+    }
+    for (int l = count - 1; l >= 0; l--) { /* inner ones first */
+        if (!d->open[l] || inside[l] == 0) continue;
+        int parent = layer_at(f, l)->parent;
+        Box *box = &d->boxes.items[only[l]];
+        if (parent >= 0) inside[parent] += inside[l] == 1 ? 1 : 2, only[parent] = only[l];
+        if (inside[l] > 1 || !takes_more(box)) continue;
+        if (*own_name(layer_at(f, l))) box->name = own_name(layer_at(f, l));
+        if (box->kind == BOX_OPERATOR) box->kind = BOX_LAYER;
+        box->layer = l;
+        d->open[l] = false;
+    }
+}
+
+/* ---- a model ---- */
+
+/* unfolded: whether each layer may be open. */
+static int fold(Fold *f, const bool *unfolded) {
+    Drawing *d = f->drawing;
+    d->boxes.count = d->arrows.count = 0;
+    for (int l = 0; l < f->model->layers.count; l++) {
+        d->open[l] = f->has_layers[l] && unfolded[l];
+        f->layer_box[l] = -1;
+    }
+    for (int l = 0; l <= f->model->layers.count; l++) f->gradient_box[l] = -1;
+    for (int i = 0; i < f->graph->nodes.count; i++) place_node(f, f->graph->nodes.items[i]);
+    place_outputs(f);
+    gather(f);
+    drop_frames(f);
+    int count = 0;
+    for (int b = 0; b < d->boxes.count; b++) count += d->boxes.items[b].what != NULL;
+    return count;
+}
+
+/* Opens or closes the layers of one depth that are the same block. */
+static void set_kind(const Fold *f, const LayerInfo *kind, bool *unfolded, bool open) {
+    for (int l = 0; l < f->model->layers.count; l++) {
+        const LayerInfo *layer = layer_at(f, l);
+        bool reached = layer->parent < 0 || unfolded[layer->parent];
+        if (layer->depth == kind->depth && reached && strcmp(draw_callee(layer), draw_callee(kind)) == 0) unfolded[l] = open;
+    }
+}
+
+/* Opens, from outside to inside, each kind of block that leaves a picture of not too many boxes. */
+static void unfold_by_size(Fold *f, bool *unfolded) {
+    for (int depth = 0; depth < MOST_LEVELS; depth++) {
+        for (int l = 0; l < f->model->layers.count; l++) {
+            const LayerInfo *layer = layer_at(f, l);
+            if (layer->depth != depth || unfolded[l] || !f->has_layers[l] || (layer->parent >= 0 && !unfolded[layer->parent])) continue;
+            set_kind(f, layer, unfolded, true);
+            if (fold(f, unfolded) > MOST_BOXES) set_kind(f, layer, unfolded, false);
+        }
+    }
+}
+
+static Node *total_of(Graph *graph, Node *y, Arena *arena) {
+    int64_t *axes = NEW_ARRAY(arena, int64_t, y->shape.rank + 1);
+    for (int i = 0; i < y->shape.rank; i++) axes[i] = i;
+    return build_reshape(graph, build_sum(graph, y, axes, y->shape.rank), 0, NULL);
+}
+
+/* More nodes of the graph. Where the first output is no float, or there are no weights, there is none. */
+static void add_gradient(Arena *arena, Graph *graph) {
+    Node *y = graph->outputs.count ? graph->outputs.items[0].node : NULL;
+    Vec(Node *) weights = {0};
+    for (int i = 0; i < graph->nodes.count; i++)
+        if (graph->nodes.items[i]->op == OP_parameter) vec_push(arena, &weights, graph->nodes.items[i]);
+    if (!y || !dtype_is_float(y->shape.type) || weights.count == 0) return;
+    Node **gradients = NEW_ARRAY(arena, Node *, weights.count);
+    graph_gradient(graph, total_of(graph, y, arena), weights.items, weights.count, gradients);
+}
+
+Drawing draw_model(Arena *arena, Model *model, int unfold, bool gradient) {
+    Graph *graph = model->graph;
+    Drawing drawing = {.model = model, .open = NEW_ARRAY(arena, bool, model->layers.count + 1)};
+    Fold f = {.arena = arena, .drawing = &drawing, .model = model, .graph = graph, .forward = graph->nodes.count};
+    if (gradient) add_gradient(arena, graph);
+    f.owner = NEW_ARRAY(arena, int, graph->nodes.count);
+    f.data = NEW_ARRAY(arena, bool, graph->nodes.count);
+    f.box_of = NEW_ARRAY(arena, int, graph->nodes.count);
+    f.layer_box = NEW_ARRAY(arena, int, model->layers.count + 1);
+    f.gradient_box = NEW_ARRAY(arena, int, model->layers.count + 1);
+    f.has_layers = NEW_ARRAY(arena, bool, model->layers.count + 1);
+    find_owners(&f);
+    find_data(&f);
+    bool *unfolded = NEW_ARRAY(arena, bool, model->layers.count + 1);
+    for (int l = 0; l < model->layers.count; l++) unfolded[l] = layer_at(&f, l)->depth < unfold;
+    if (unfold == UNFOLD_BY_SIZE) unfold_by_size(&f, unfolded);
+    fold(&f, unfolded);
+    return drawing;
+}

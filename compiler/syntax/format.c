@@ -1,0 +1,324 @@
+/* The canonical form of a text: `cai fmt`. The author's lines and words stay; what stands between them is ours.
+ *
+ * - A space or none between two tokens is a matter of the two (space_between).
+ * - A line is indented by two from the statement or the bracket it belongs to, and one that goes on by two more.
+ * - What the author set under each other stays so: lines within ( and [ under what stands behind the bracket; and words of neighbouring lines, where
+ *   they are the same at the same column, and one of them stands behind more spaces than it needs. All that are tied in this way move to the column of
+ *   the one that needs the most room, so a text that was formatted is left as it is.
+ * - One blank line stands where there are several, none within the edges of braces or of the file. Comments stay before or behind what they stood. */
+#include "syntax/parse.h"
+#include "cai.tab.h"
+
+enum { INDENT = 2, COMMENT_GAP = 2 };
+
+typedef struct Word { /* a token, a whole string, or a comment */
+    int token;        /* 0 for a comment */
+    Span span;
+    int line, column; /* where it stands in the text, from 0 */
+    int width;        /* as it is shown */
+    int before;       /* spaces that it needs before it */
+    int above;        /* the one that it must stand under; or -1 */
+    int at;           /* the column it gets */
+} Word;
+
+typedef Vec(Word) WordList;
+
+typedef struct Line { int first, count, indent; bool blank_above; } Line;
+
+typedef struct Format {
+    Arena *arena;
+    const Source *source;
+    WordList words;
+    Vec(Line) lines;
+    uint32_t counted; /* up to here the last word's line is counted, */
+    int column;       /* which has this many columns */
+} Format;
+
+/* ---- words ---- */
+
+static int width_of(const Source *source, uint32_t begin, uint32_t end) {
+    int width = 0;
+    for (uint32_t i = begin; i < end; i++) width += (source->text[i] & 0xC0) != 0x80;
+    return width;
+}
+
+static void add_word(Format *f, int token, uint32_t begin, uint32_t end) {
+    int line = source_place(f->source, begin).line - 1;
+    if (f->words.count == 0 || vec_last(&f->words).line != line) {
+        f->counted = f->source->line_starts.items[line];
+        f->column = 0;
+    }
+    f->column += width_of(f->source, f->counted, begin);
+    f->counted = begin;
+    Word word = {.token = token, .span = {f->source, begin, end}, .line = line, .column = f->column, .width = width_of(f->source, begin, end), .above = -1};
+    vec_push(f->arena, &f->words, word);
+}
+
+/* The comments between two tokens, without the blanks at their ends. */
+static void add_comments(Format *f, uint32_t begin, uint32_t end) {
+    const char *text = f->source->text;
+    for (uint32_t at = begin; at < end; at++) {
+        if (text[at] != '#') continue;
+        uint32_t stop = at;
+        while (stop < end && text[stop] != '\n') stop++;
+        uint32_t last = stop;
+        while (last > at && strchr(" \t\r", text[last - 1])) last--;
+        add_word(f, 0, at, last);
+        at = stop;
+    }
+}
+
+/* A string is one word, with what its holes hold. */
+static void read_words(Format *f, const TokenList *tokens) {
+    uint32_t end = strncmp(f->source->text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    for (int i = 0; i < tokens->count; i++) {
+        const Token *token = &tokens->items[i];
+        if (token->kind == TOKEN_NEWLINE) continue;
+        add_comments(f, end, token->span.begin);
+        end = token->span.end;
+        if (token->kind == TOKEN_END) break;
+        if (token->kind == TOKEN_STRING_BEGIN)
+            while (tokens->items[i].kind != TOKEN_STRING_END) end = tokens->items[++i].span.end;
+        add_word(f, token->kind, token->span.begin, end);
+    }
+}
+
+/* ---- between two words ---- */
+
+static bool is_among(int token, const int *tokens, int count) {
+    for (int i = 0; i < count; i++)
+        if (tokens[i] == token) return true;
+    return false;
+}
+#define IS_AMONG(token, ...) is_among(token, (const int[]){__VA_ARGS__}, COUNT_OF(((const int[]){__VA_ARGS__})))
+
+/* Behind it a value has ended: what follows is an infix operator, an index, a call. */
+static bool ends_value(int token) {
+    return IS_AMONG(token, TOKEN_NAME, TOKEN_INT, TOKEN_FLOAT, TOKEN_STRING_BEGIN, TOKEN_PARAM, TOKEN_STATE, TOKEN_TRUE, TOKEN_FALSE, ')', ']', '}');
+}
+
+/* `-x`, `*xs`: before it no value has ended. */
+static bool is_prefix(const Word *word, int before) { return (word->token == '-' || word->token == '*') && !ends_value(before); }
+
+static bool space_between(const Word *left, int before_left, const Word *right, char innermost) {
+    if (IS_AMONG(left->token, '(', '[', '.') || IS_AMONG(right->token, ')', ']', ',', '.')) return false;
+    if (right->token == ':') return left->token == ',';
+    if (left->token == ':') return innermost != '[';
+    if (is_prefix(left, before_left)) return false;
+    if (right->token == '(') return !ends_value(left->token) && left->token != TOKEN_EXPECT;
+    if (right->token == '[') return !ends_value(left->token);
+    if (left->token == '{' && right->token == '}') return false;
+    return true;
+}
+
+/* ---- lines ---- */
+
+typedef struct Open { /* a bracket that is open */
+    char bracket;
+    bool body;          /* a brace whose lines are statements */
+    int inside;         /* the column of the lines within */
+    int hang;           /* the word behind it on its line, which lines may stand under; -1: none */
+    int closing;        /* the column of a line that begins with the bracket that closes it */
+    int first, indent;  /* of the statement it is part of, which goes on when it closes */
+} Open;
+
+typedef struct Layout {
+    Format *f;
+    Vec(Open) open;
+    int previous, before_previous; /* the last tokens; 0 at the beginning */
+    int first, indent;             /* of the statement: its first token, 0 where none has begun; its column */
+} Layout;
+
+static char innermost_of(const Layout *l) { return l->open.count ? vec_last(&l->open).bracket : 0; }
+
+static bool is_closing(int token) { return IS_AMONG(token, ')', ']', '}'); }
+
+/* A line that begins with it goes on with the statement of the line above: parse.c has the rule. */
+static bool goes_on(int token) {
+    return IS_AMONG(token, '+', '-', '*', '/', '%', '@', '<', '>', TOKEN_ARROW, TOKEN_POW, TOKEN_FLOORDIV, TOKEN_EQ, TOKEN_NE, TOKEN_LE, TOKEN_GE,
+                    TOKEN_AND, TOKEN_OR, TOKEN_ELSE, TOKEN_OVER, TOKEN_WITH, TOKEN_WHERE);
+}
+
+/* Braces of these statements hold statements; all others hold stages. */
+static bool has_body(int first) {
+    return IS_AMONG(first, TOKEN_MODEL, TOKEN_BLOCK, TOKEN_TRAIN, TOKEN_OPTIMIZER, TOKEN_IF, TOKEN_FOR, TOKEN_REPEAT, TOKEN_PHASE);
+}
+
+static void begin_statement(Layout *l, int first) {
+    l->first = first;
+    l->indent = l->open.count ? vec_last(&l->open).inside : 0;
+}
+
+/* The column of a line that begins with `token`. What a comment stands above closes nothing for it. */
+static int column_of(const Layout *l, int token, bool comment) {
+    const Open *in = l->open.count ? &vec_last(&l->open) : NULL;
+    if (in && is_closing(token)) return comment ? in->inside : in->closing;
+    if (token == TOKEN_ELSE && l->previous == '}') return l->indent;
+    if (goes_on(token) && (!in || in->body)) return l->indent + INDENT;
+    return in ? in->inside : 0;
+}
+
+/* Stages within braces stand in lines like statements, arrows and all. */
+static bool begins_statement(const Layout *l, int token) {
+    if (is_closing(token)) return false;
+    if (l->open.count == 0) return !goes_on(token);
+    const Open *in = &vec_last(&l->open);
+    return in->bracket == '{' && (!in->body || !goes_on(token));
+}
+
+static void open_bracket(Layout *l, int index, int line_indent, bool last_in_line) {
+    int token = l->f->words.items[index].token;
+    bool body = token == '{' && has_body(l->first) && innermost_of(l) != '(' && innermost_of(l) != '[';
+    int column = body ? l->indent : line_indent;
+    Open open = {.bracket = (char)token, .body = body, .closing = column, .inside = column + INDENT, .first = l->first, .indent = l->indent};
+    open.hang = token == '{' || last_in_line ? -1 : index + 1;
+    vec_push(l->f->arena, &l->open, open);
+    if (body) l->first = 0;
+}
+
+static void close_bracket(Layout *l) {
+    if (l->open.count == 0) return;
+    Open closed = l->open.items[--l->open.count];
+    l->first = closed.first;
+    l->indent = closed.indent;
+}
+
+static void pass_token(Layout *l, int index, int line_indent, bool last_in_line) {
+    int token = l->f->words.items[index].token;
+    if (is_closing(token)) close_bracket(l);
+    else if (l->first == 0) begin_statement(l, token);
+    if (IS_AMONG(token, '(', '[', '{')) open_bracket(l, index, line_indent, last_in_line);
+    l->before_previous = l->previous;
+    l->previous = token;
+}
+
+/* The first token at or below a line: a comment of its own line stands as what it is above. */
+static int token_from(const Format *f, int line) {
+    for (int i = line; i < f->lines.count; i++)
+        if (f->words.items[f->lines.items[i].first].token) return f->words.items[f->lines.items[i].first].token;
+    return 0;
+}
+
+static int spaces_before(const Layout *l, int index) {
+    const Word *word = &l->f->words.items[index];
+    return word->token == 0 ? COMMENT_GAP : space_between(word - 1, l->before_previous, word, innermost_of(l));
+}
+
+/* Gives the words of a line the spaces that they need, and their columns as far as nothing is tied. */
+static void lay_out(Layout *l, int number) {
+    Format *f = l->f;
+    Line *line = &f->lines.items[number];
+    Word *words = f->words.items;
+    int at = line->indent = column_of(l, token_from(f, number), words[line->first].token == 0), end = line->first + line->count;
+    const Open *in = l->open.count ? &vec_last(&l->open) : NULL;
+    if (in && in->hang >= 0 && words[in->hang].column == words[line->first].column) words[line->first].above = in->hang;
+    if (words[line->first].token && begins_statement(l, words[line->first].token)) l->first = 0;
+    for (int i = line->first; i < end; i++) {
+        words[i].before = i == line->first ? 0 : spaces_before(l, i);
+        words[i].at = at + words[i].before;
+        at = words[i].at + words[i].width;
+        if (words[i].token) pass_token(l, i, line->indent, i + 1 == end || words[i + 1].token == 0);
+    }
+}
+
+static void read_lines(Format *f) {
+    for (int i = 0; i < f->words.count; i++) {
+        const Word *word = &f->words.items[i];
+        if (i && word->line == word[-1].line) {
+            vec_last(&f->lines).count++;
+            continue;
+        }
+        bool edge = i == 0 || word[-1].token == '{' || word->token == '}';
+        vec_push(f->arena, &f->lines, (Line){.first = i, .count = 1, .blank_above = !edge && word->line > word[-1].line + 1});
+    }
+}
+
+/* ---- what stands under each other ---- */
+
+static bool same_text(const Word *a, const Word *b) {
+    if (a->token == 0 || b->token == 0) return a->token == b->token;
+    size_t length = a->span.end - a->span.begin;
+    return a->token == b->token && length == b->span.end - b->span.begin &&
+           memcmp(a->span.source->text + a->span.begin, b->span.source->text + b->span.begin, length) == 0;
+}
+
+/* Spaces that the author put before it beyond those it needs; of a line's first word, all that its indentation is not. */
+static int spare_of(const Format *f, int index, const Line *line) {
+    const Word *word = &f->words.items[index];
+    if (index == line->first) return word->column - line->indent;
+    return word->column - (word[-1].column + word[-1].width) - word->before;
+}
+
+static void tie(Format *f, const Line *upper, const Line *line) {
+    Word *words = f->words.items;
+    if (words[line->first].line != words[upper->first].line + 1) return;
+    int above = upper->first;
+    for (int i = line->first; i < line->first + line->count; i++) {
+        if (i == line->first && words[i].token == 0) continue;
+        while (above < upper->first + upper->count && words[above].column < words[i].column) above++;
+        if (above == upper->first + upper->count) return;
+        if (words[above].column != words[i].column || !same_text(&words[above], &words[i])) continue;
+        if (above == upper->first && (i != line->first || words[above].above < 0)) continue; /* indentation is all that they share */
+        if (spare_of(f, i, line) > 0 || (above != upper->first && spare_of(f, above, upper) > 0)) words[i].above = above;
+    }
+}
+
+/* Moves a word to the right as far as the one before it and the one it is tied to demand; that one too. */
+static bool settle_word(Word *words, int index, bool begins) {
+    Word *word = &words[index], *above = word->above >= 0 ? &words[word->above] : word;
+    int least = begins ? word->at : word[-1].at + word[-1].width + word->before;
+    if (above->at > least) least = above->at;
+    bool moved = least > word->at || least > above->at;
+    if (moved) word->at = above->at = least;
+    return moved;
+}
+
+static bool settle_line(Format *f, const Line *line) {
+    bool moved = false;
+    for (int i = line->first; i < line->first + line->count; i++) moved = settle_word(f->words.items, i, i == line->first) || moved;
+    return moved;
+}
+
+/* Downwards and upwards until all that are tied stand under each other. Columns only grow, and no further than all words in a row would reach. */
+static void settle(Format *f) {
+    for (bool moved = true; moved;) {
+        moved = false;
+        for (int i = 0; i < f->lines.count; i++) moved = settle_line(f, &f->lines.items[i]) || moved;
+        for (int i = f->lines.count - 1; i >= 0; i--) moved = settle_line(f, &f->lines.items[i]) || moved;
+    }
+}
+
+/* ---- writing ---- */
+
+static const char *write_lines(Format *f) {
+    Text text = {.arena = f->arena};
+    for (int l = 0; l < f->lines.count; l++) {
+        const Line *line = &f->lines.items[l];
+        int at = 0;
+        if (line->blank_above) text_add_bytes(&text, "\n", 1);
+        for (int i = line->first; i < line->first + line->count; i++) {
+            const Word *word = &f->words.items[i];
+            text_add(&text, "%*s", word->at - at, "");
+            text_add_bytes(&text, f->source->text + word->span.begin, word->span.end - word->span.begin);
+            at = word->at + word->width;
+        }
+        text_add_bytes(&text, "\n", 1);
+    }
+    return text_string(&text);
+}
+
+const char *format_source(Arena *arena, Names *names, Diagnostics *diag, Source *source) {
+    TokenList tokens = {0};
+    parse_tokens(arena, names, diag, source, &tokens);
+    if (diag->errors) return NULL;
+    Format f = {.arena = arena, .source = source};
+    Layout layout = {.f = &f};
+    read_words(&f, &tokens);
+    read_lines(&f);
+    for (int i = 0; i < f.lines.count; i++) {
+        lay_out(&layout, i);
+        if (i) tie(&f, &f.lines.items[i - 1], &f.lines.items[i]);
+    }
+    settle(&f);
+    return write_lines(&f);
+}
