@@ -60,9 +60,54 @@ class AtEachPixel(nn.Module):
         return y.view(1, h, w, 3).permute(0, 3, 1, 2)
 
 
+class Direct(nn.Module):
+    """The released model_release/direct_intrinsics.prototxt: AlexNet's convolutions, enlarged, joined with a finer scale, two ways out."""
+
+    def __init__(self, share=1, pictures=False):
+        super().__init__()
+        self.pictures = pictures
+        c = lambda n: n // share
+        self.conv1, self.conv2 = nn.Conv2d(3, c(96), 11, 4, 5), nn.Conv2d(c(96), c(256), 5, 1, 2, groups=2)
+        self.conv3, self.conv4 = nn.Conv2d(c(256), c(384), 3, 1, 1), nn.Conv2d(c(384), c(384), 3, 1, 1, groups=2)
+        self.conv5 = nn.Conv2d(c(384), c(256), 3, 1, 1, groups=2)
+        for name, i, o, kernel, stride in (("s1-out", c(256), c(64), 1, 1), ("s2-1", 3, c(96), 9, 2), ("s2-2", c(96) + c(64), c(64), 5, 1), ("s2-3", c(64), c(64), 5, 1),
+                                           ("s2-4", c(64), c(64), 5, 1), ("s2-5-albedo", c(64), c(64), 5, 1), ("s2-5-shading", c(64), c(64), 5, 1)):
+            setattr(self, name, nn.Conv2d(i, o, kernel, stride, kernel // 2))
+            setattr(self, name + "-nonlin", nn.PReLU(o))
+        for name in ("up-albedo", "up-shading"):
+            setattr(self, name, nn.ConvTranspose2d(c(64), 3, 8, 4, 2))
+
+    def step(self, name, x):
+        return getattr(self, name + "-nonlin")(getattr(self, name)(x))
+
+    def forward(self, photo):
+        x = caffe(photo)
+        pool = lambda y: F.max_pool2d(y, 3, 2, ceil_mode=True)
+        norm = lambda y: F.local_response_norm(y, 5, 1e-4, 0.75, 1.0)
+        y = norm(pool(torch.relu(self.conv1(x))))
+        y = norm(pool(torch.relu(self.conv2(y))))
+        y = pool(torch.relu(self.conv5(torch.relu(self.conv4(torch.relu(self.conv3(y)))))))
+        tent = 1 - ((torch.arange(16) + 0.5) / 8 - 1).abs()
+        kernel = (tent[:, None] * tent).expand(y.shape[1], 1, 16, 16).to(y.dtype)
+        coarse = self.step("s1-out", F.conv_transpose2d(y, kernel, stride=8, padding=4, groups=y.shape[1]))
+        y = torch.cat([pool(self.step("s2-1", x)), coarse], 1)
+        y = self.step("s2-4", self.step("s2-3", self.step("s2-2", y)))
+        result = {}
+        for name in ("albedo", "shading"):
+            result[name] = getattr(self, "up-" + name)(self.step("s2-5-" + name, y))
+            if not self.pictures:
+                continue
+            light = torch.exp(result[name]).flip(1)
+            low, high = light.amin((1, 2, 3), keepdim=True), light.amax((1, 2, 3), keepdim=True)
+            result[name] = (light - low) / (high - low)
+        return result
+
+
 GRAY = {"low": 0.43, "high": 0.47}  # near the means, so that no probability is 0 or 1
 PATCHES = {"first": Input(16, 3, 63, 63, **GRAY), "second": Input(16, 3, 63, 63, **GRAY), "whole": Input(16, 3, 150, 150, **GRAY), "places": Input(16, 4)}
 CASES = {
     "reflectance_prior": Case("reflectance_prior compare", lambda: initialised(Relative()), PATCHES),
     "reflectance_prior_map": Case("reflectance_prior judge", lambda: AtEachPixel(60, 20), Input(1, 3, 33, 40, **GRAY), [INIT + " -D x=60 -D y=20", AVX2 + " -D x=60 -D y=20"]),
+    "direct_intrinsics": Case("direct_intrinsics logarithms", lambda: initialised(Direct()), Input(1, 3, 96, 64, **GRAY), params=3064934),
+    "direct_intrinsics_light": Case("direct_intrinsics pictures", lambda: initialised(Direct(8, True)), Input(3, 3, 64, 96, **GRAY), [INIT + " -D share=8", AVX2 + " -D share=8"]),
 }
