@@ -4,6 +4,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from cases import AVX2, INIT, Case, Input, initialised
+from unet import Level
 
 
 def caffe(x):
@@ -103,6 +104,44 @@ class Direct(nn.Module):
         return result
 
 
+class Retouch(nn.Module):
+    """A U-Net (unet.py) of which a 1x1 convolution draws all layers."""
+
+    def __init__(self, width, depth, channels):
+        super().__init__()
+        self.width, self.trunk, self.head = width, Level(3, width, depth), nn.Conv2d(width, channels, 1)
+
+    def forward(self, photo):
+        return self.head(self.trunk(photo))
+
+
+class Layers(nn.Module):
+    def __init__(self, width=32, depth=5):
+        super().__init__()
+        self.layers = Retouch(width, depth, 10)
+
+    def forward(self, photo):
+        y = self.layers(photo)
+        o, a, e, s = torch.sigmoid(y[:, :1]), torch.sigmoid(y[:, 1:4]), torch.relu(y[:, 4:7]), torch.relu(y[:, 7:])
+        tint = torch.tensor([1.0, 0.9, 0.8], dtype=y.dtype).view(1, 3, 1, 1)
+        return {"occlusion": o, "albedo": a, "irradiance": e, "specular": s, "result": o**1.5 * (a * tint * 1.2 * e + 0.5 * s)}
+
+
+class Lights(nn.Module):
+    def __init__(self, width, depth):
+        super().__init__()
+        self.lights = Retouch(width, depth, 18)
+
+    def forward(self, photo):
+        y = torch.relu(self.lights(photo))
+        names = ("left", "right", "above", "below", "front", "back")
+        parts = {name: y[:, 3 * k : 3 * k + 3] for k, name in enumerate(names)}
+        parts["result"] = sum(parts[n] * (2 if n == "left" else 0.5 if n == "front" else 1) for n in names)
+        return parts
+
+
+EDITS = " -D width=12 -D depth=3 -D shadows=1.5 -D light=1.2 -D shine=0.5 -D red=1.0 -D green=0.9 -D blue=0.8"
+RELIT = " -D width=12 -D depth=3 -D left=2.0 -D front=0.5"
 GRAY = {"low": 0.43, "high": 0.47}  # near the means, so that no probability is 0 or 1
 PATCHES = {"first": Input(16, 3, 63, 63, **GRAY), "second": Input(16, 3, 63, 63, **GRAY), "whole": Input(16, 3, 150, 150, **GRAY), "places": Input(16, 4)}
 CASES = {
@@ -110,4 +149,6 @@ CASES = {
     "reflectance_prior_map": Case("reflectance_prior judge", lambda: AtEachPixel(60, 20), Input(1, 3, 33, 40, **GRAY), [INIT + " -D x=60 -D y=20", AVX2 + " -D x=60 -D y=20"]),
     "direct_intrinsics": Case("direct_intrinsics logarithms", lambda: initialised(Direct()), Input(1, 3, 96, 64, **GRAY), params=3064934),
     "direct_intrinsics_light": Case("direct_intrinsics pictures", lambda: initialised(Direct(8, True)), Input(3, 3, 64, 96, **GRAY), [INIT + " -D share=8", AVX2 + " -D share=8"]),
+    "retouch": Case("retouch retouch", lambda: initialised(Layers(12, 3)), Input(2, 3, 40, 24), [INIT + EDITS, AVX2 + EDITS]),
+    "retouch_lights": Case("retouch relight", lambda: initialised(Lights(12, 3)), Input(1, 3, 24, 40), [INIT + RELIT, AVX2 + RELIT]),
 }
