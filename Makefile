@@ -157,6 +157,11 @@ install: all
 	cp -R stdlib/. $(DESTDIR)$(PREFIX)/lib/cai/stdlib
 	install -m 644 $(BUILD)/runtime/libcai_runtime.a $(BUILD)/runtime/link.txt $(BUILD)/runtime/cai.h $(DESTDIR)$(PREFIX)/lib/cai/runtime
 
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+	$(BUILD)/cai --man > $(DESTDIR)$(PREFIX)/share/man/man1/cai.1
+	$(BUILD)/cai --completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/cai
+	$(BUILD)/cai --completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_cai
+
 docs: $(BUILD)/cai
 	$(BUILD)/cai --operators > docs/operators.md
 

@@ -17,13 +17,20 @@ Library *build_open(Session *s) {
     return library;
 }
 
+/* Of several models the one that bears the file's name is meant: unet in unet.cai. */
+static bool is_file_name(const char *model, const char *path) {
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    size_t length = strlen(model);
+    return strncmp(base, model, length) == 0 && strcmp(base + length, ".cai") == 0;
+}
+
 int build_pick(Session *s, Library *library, const char *name) {
     if (s->diag.errors) return 0; /* the model may be in what could not be read */
     int count = library_model_count(library);
     const char **names = NEW_ARRAY(s->arena, const char *, count);
     for (int i = 0; i < count; i++) {
         names[i] = library_model_name(library, i);
-        if (name && strcmp(names[i], name) == 0) return i;
+        if (name ? strcmp(names[i], name) == 0 : is_file_name(names[i], s->options->file)) return i;
     }
     if (!name && count == 1) return 0;
     const char *path = s->options->file;

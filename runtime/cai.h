@@ -64,6 +64,15 @@ typedef struct cai_axis {
     const char *name; /* what the model calls a free size: axes of equal name are equal; NULL where it is computed from others */
 } cai_axis;
 
+typedef enum cai_form { /* what the elements mean */
+    CAI_FORM_TENSOR,
+    CAI_FORM_IMAGE,  /* levels of light, 0 to 1: [pictures, channels, height, width] */
+    CAI_FORM_LABELS, /* scores of classes: [pictures, classes] */
+    CAI_FORM_BOXES,  /* left, top, right, bottom (in pixels of the input that they are found on), score, class: [pictures, boxes, 6];
+                        a row of a score that is not above 0 is none */
+    CAI_FORM_NAMES   /* places of pictures of an input, from 0; any other number is none: [pictures], or [pictures, places] */
+} cai_form;
+
 typedef struct cai_info { /* about an input or output; all texts are constant */
     const char *name;
     const char *text; /* "image[N, 3, H, W]", as the model declares it */
@@ -72,7 +81,10 @@ typedef struct cai_info { /* about an input or output; all texts are constant */
     cai_axis axes[CAI_MAX_RANK];
     int is_picture;   /* its elements are levels of light, 0 to 1 */
     int label_count;
-    const char *const *labels; /* of the classes along its last axis */
+    const char *const *labels; /* of the classes: along its last axis, or those of boxes */
+    cai_form form;
+    int of;      /* the input that boxes are found on, or whose pictures names are of; else -1 */
+    float score; /* boxes of less are not meant to be shown */
 } cai_info;
 
 /* Calls task(argument, i) for every 0 <= i < count, each once, on any threads, and returns when all have returned. */

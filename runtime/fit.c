@@ -88,7 +88,7 @@ static bool new_like(const cai_image *image, int64_t height, int64_t width, cai_
         return cai_fail(error, CAI_BAD_INPUT, "would become %lld x %lld: pictures may have %lld pixels at most", (long long)width,
                         (long long)height, (long long)CAI_MAX_PIXELS);
     }
-    *out = (cai_image){.channels = image->channels, .height = height, .width = width};
+    *out = (cai_image){.channels = image->channels, .height = height, .width = width, .place = image->place};
     out->pixels = cai_allocate((uint64_t)(image->channels * height * width) * sizeof(float), "a picture", error);
     return out->pixels != NULL;
 }
@@ -111,6 +111,8 @@ bool cai_image_resize(cai_image *image, int64_t height, int64_t width, cai_error
         }
         filter_free(&across);
     }
+    out.place.across *= (double)image->width / (double)width;
+    out.place.down *= (double)image->height / (double)height;
     if (done) replace(image, out);
     else free(out.pixels);
     return done;
@@ -128,6 +130,8 @@ bool cai_image_crop(cai_image *image, int64_t top, int64_t left, int64_t height,
             memcpy(out.pixels + (c * height + y) * width, from, (size_t)width * sizeof *from);
         }
     }
+    out.place.left += image->place.across * (double)left;
+    out.place.top += image->place.down * (double)top;
     replace(image, out);
     return true;
 }

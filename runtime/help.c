@@ -5,7 +5,7 @@
 
 static bool has_pictures(const cai_port *ports, int count) {
     for (int i = 0; i < count; i++) {
-        if (ports[i].form == CAI_FORM_IMAGE) return true;
+        if (ports[i].form == CAI_FORM_IMAGE || ports[i].form == CAI_FORM_BOXES) return true;
     }
     return false;
 }
@@ -19,7 +19,8 @@ void cai_print_usage(const cai_program *program, const char *name, FILE *out) {
     for (int i = 0; i < program->input_count; i++) {
         fputc(' ', out);
         print_upper(program->inputs[i].name, out);
-        if (program->input_count == 1) fputs("...", out);
+        bool last = i == program->input_count - 1;
+        if (last && (i == 0 || cai_takes_any_number(program, i))) fputs("...", out);
     }
     fputc('\n', out);
 }
@@ -58,10 +59,13 @@ static void print_input(const cai_port *port, FILE *out) {
             any_size ? "" : fit_text(port->fit));
 }
 
-static void print_output(const cai_port *port, FILE *out) {
+static void print_output(const cai_program *program, const cai_port *port, FILE *out) {
     fprintf(out, "  %-10s %s\n", port->name, port->type_text);
     if (port->form == CAI_FORM_IMAGE) fprintf(out, "             a picture: .png or .jpg by the name of the file\n");
     else if (port->form == CAI_FORM_LABELS) fprintf(out, "             the best %d of %d labels\n", port->top, port->label_count);
+    else if (port->form == CAI_FORM_BOXES)
+        fprintf(out, "             boxes on %s: drawn and listed; or .json, .npy by the name of the file\n", program->inputs[port->of].name);
+    else if (port->form == CAI_FORM_NAMES) fprintf(out, "             the names of pictures of %s\n", program->inputs[port->of].name);
     else fprintf(out, "             shown in short, or written by -o as .npy or .safetensors\n");
 }
 
@@ -88,7 +92,7 @@ void cai_print_help(const cai_program *program, const char *name, FILE *out) {
     for (int i = 0; i < program->input_count; i++) print_input(&program->inputs[i], out);
     print_constraints(program, out);
     fprintf(out, "\noutput%s\n", program->output_count > 1 ? "s" : "");
-    for (int i = 0; i < program->output_count; i++) print_output(&program->outputs[i], out);
+    for (int i = 0; i < program->output_count; i++) print_output(program, &program->outputs[i], out);
     fputc('\n', out);
     print_options(program, out);
 }

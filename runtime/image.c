@@ -12,7 +12,7 @@ bool cai_image_new(const char *path, int64_t channels, int64_t height, int64_t w
                         (long long)height, (long long)CAI_MAX_PIXELS);
     }
     float *pixels = cai_allocate((uint64_t)(channels * height * width) * sizeof *pixels, path, error);
-    *image = (cai_image){.channels = channels, .height = height, .width = width, .pixels = pixels};
+    *image = (cai_image){.channels = channels, .height = height, .width = width, .pixels = pixels, .place = {0, 0, 1, 1}};
     return pixels != NULL;
 }
 

@@ -1,5 +1,6 @@
 /* Which files go into which run. A model with one input runs once for every file, or for every N pictures where it takes N at once.
- * A model with several runs once, with a file for each, or several pictures together where its number of pictures is free. */
+ * A model with several runs once, with a file for each, or several pictures together where its number of pictures is free; so does one
+ * whose result tells of its pictures by their places. */
 #include "runtime.h"
 #include <dirent.h>
 #include <errno.h>
@@ -77,6 +78,23 @@ static int pictures_a_run(const cai_port *port) {
 
 static bool many_together(const cai_port *port) { return port->form == CAI_FORM_IMAGE && port->rank == 4; }
 
+bool cai_takes_any_number(const cai_program *program, int input) {
+    const cai_port *port = &program->inputs[input];
+    if (!many_together(port) || port->dims[0].symbol < 0) return false;
+    for (int i = 0; i < program->input_count; i++) {
+        const cai_port *other = &program->inputs[i];
+        if (i != input && other->rank > 0 && other->dims[0].symbol == port->dims[0].symbol) return false;
+    }
+    return true;
+}
+
+bool cai_is_named(const cai_program *program, int input) {
+    for (int i = 0; i < program->output_count; i++) {
+        if (program->outputs[i].form == CAI_FORM_NAMES && program->outputs[i].of == input) return true;
+    }
+    return false;
+}
+
 static bool fail_missing(const cai_program *program, const Paths *lists, cai_error *error) {
     char list[400] = "";
     for (int i = 0; i < program->input_count; i++) {
@@ -88,21 +106,24 @@ static bool fail_missing(const cai_program *program, const Paths *lists, cai_err
     return cai_fail(error, CAI_BAD_USAGE, "no file is given for %s", list);
 }
 
-/* Files given by name first; the others fill what is left, in order. With one input all files are its. */
+/* Files given by name first; the others fill what is left, in order, and the last of these takes all that follow if it takes any number. With one
+ * input all files are its. */
 static bool assign_files(const cai_program *program, const cai_command *command, Paths *lists, cai_error *error) {
     for (int i = 0; i < command->input_count; i++) {
         const cai_named_file *file = &command->inputs[i];
         int port = program->input_count == 1 ? 0 : file->port;
         if (port >= 0 && !add_file(&lists[port], &program->inputs[port], file->path, error)) return false;
     }
-    for (int i = 0, next = 0; i < command->input_count; i++) {
+    for (int i = 0, next = 0, last = -1; i < command->input_count; i++) {
         if (program->input_count == 1 || command->inputs[i].port >= 0) continue;
         while (next < program->input_count && lists[next].count) next++;
-        if (next == program->input_count) {
+        bool more = next == program->input_count;
+        if (more && (last < 0 || !cai_takes_any_number(program, last))) {
             return cai_fail(error, CAI_BAD_USAGE, "%s: is one file more than the %d that the model takes", command->inputs[i].path,
                             program->input_count);
         }
-        if (!add_file(&lists[next], &program->inputs[next], command->inputs[i].path, error)) return false;
+        last = more ? last : next;
+        if (!add_file(&lists[last], &program->inputs[last], command->inputs[i].path, error)) return false;
     }
     return true;
 }
@@ -151,7 +172,8 @@ static bool split(const cai_program *program, Paths *lists, cai_jobs *jobs, cai_
     int feeds = single ? lists[0].count : program->input_count;
     jobs->feeds = cai_allocate(((uint64_t)feeds + 1) * sizeof *jobs->feeds, "the list of runs", error);
     if (!jobs->feeds) return false;
-    if (single) return group_files(&program->inputs[0], &lists[0], jobs, error);
+    bool together = single && cai_is_named(program, 0) && cai_takes_any_number(program, 0);
+    if (single && !together) return group_files(&program->inputs[0], &lists[0], jobs, error);
     jobs->count = 1;
     for (int i = 0; i < program->input_count; i++) {
         if (lists[i].count > 1 && !many_together(&program->inputs[i])) {

@@ -179,7 +179,10 @@ static cai_status describe(const cai_port *ports, int count, int index, cai_info
                        .rank = port->rank,
                        .is_picture = port->form == CAI_FORM_IMAGE,
                        .label_count = port->label_count,
-                       .labels = port->labels};
+                       .labels = port->labels,
+                       .form = (cai_form)port->form,
+                       .of = port->form == CAI_FORM_BOXES || port->form == CAI_FORM_NAMES ? port->of : -1,
+                       .score = port->score};
     for (int axis = 0; axis < port->rank; axis++) info->axes[axis] = axis_of(&port->dims[axis]);
     return CAI_OK;
 }

@@ -94,14 +94,28 @@ static bool set_channels(Loader *loader, const cai_port *port, const char *path,
     return cai_the_pictures.set_channels(image, wanted, loader->error);
 }
 
+static bool copy(const cai_image *image, cai_image *to, cai_error *error) {
+    uint64_t bytes = (uint64_t)(image->channels * image->height * image->width) * sizeof *image->pixels;
+    *to = *image;
+    to->pixels = cai_allocate(bytes, "a picture", error);
+    if (to->pixels) memcpy(to->pixels, image->pixels, bytes);
+    return to->pixels != NULL;
+}
+
+/* original: what a copy of the picture goes to before it is fitted, or NULL. */
 static bool prepare_picture(Loader *loader, const cai_port *port, const char *path, const cai_file *file, cai_image *image,
-                            cai_padding *padding) {
+                            cai_padding *padding, cai_image *original) {
     if (!cai_the_pictures.decode(path, file->data, file->count, image, loader->error)) return false;
+    if (original && !copy(image, original, loader->error)) {
+        free(image->pixels);
+        return false;
+    }
     *padding = (cai_padding){.height = image->height, .width = image->width};
     cai_extent height = extent(loader, &port->dims[port->rank - 2]), width = extent(loader, &port->dims[port->rank - 1]);
     if (set_channels(loader, port, path, image) && cai_the_pictures.fit(image, port->fit, height, width, loader->error)) {
         padding->padded_height = image->height;
         padding->padded_width = image->width;
+        if (original) original->place = image->place;
         if (port->fit != CAI_FIT_PAD) *padding = (cai_padding){image->height, image->width, image->height, image->width};
         return true;
     }
@@ -151,17 +165,31 @@ static bool load_picture(Loader *loader, const cai_port *port, const cai_feed *f
         }
     } else {
         cai_image image;
-        good = prepare_picture(loader, port, path, &file, &image, &loaded->paddings[index]) &&
+        cai_image *original = loaded->originals ? &loaded->originals[index] : NULL;
+        good = prepare_picture(loader, port, path, &file, &image, &loaded->paddings[index], original) &&
                append_picture(loader, port, path, feed->count, &image, loaded);
     }
     cai_file_close(&file);
     return good;
 }
 
+static bool are_drawn_on(const cai_program *program, const cai_port *input) {
+    for (int i = 0; i < program->output_count; i++) {
+        const cai_port *port = &program->outputs[i];
+        if (port->form == CAI_FORM_BOXES && &program->inputs[port->of] == input) return true;
+    }
+    return false;
+}
+
 static bool load_pictures(Loader *loader, const cai_port *port, const cai_feed *feed, cai_loaded *loaded) {
     if (!&cai_the_pictures) return cai_fail(loader->error, CAI_INTERNAL, "the program was linked without pictures");
     loaded->paddings = cai_allocate((uint64_t)feed->count * sizeof *loaded->paddings, "the pictures", loader->error);
     if (!loaded->paddings) return false;
+    if (are_drawn_on(loader->program, port)) {
+        loaded->originals = calloc((size_t)feed->count, sizeof *loaded->originals);
+        if (!loaded->originals) return cai_fail_memory(loader->error, sizeof *loaded->originals, "the pictures");
+        loaded->original_count = feed->count;
+    }
     for (int i = 0; i < feed->count; i++) {
         if (!load_picture(loader, port, feed, i, loaded)) return false;
     }
@@ -192,6 +220,8 @@ void cai_loaded_free(const cai_program *program, cai_loaded *loaded) {
     for (int i = 0; i < program->input_count; i++) {
         free(loaded[i].data);
         free(loaded[i].paddings);
+        for (int64_t k = 0; k < loaded[i].original_count; k++) free(loaded[i].originals[k].pixels);
+        free(loaded[i].originals);
         loaded[i] = (cai_loaded){0};
     }
 }

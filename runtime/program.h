@@ -13,12 +13,11 @@
 
 #include "cai.h" /* cai_type */
 
-#define CAI_PROGRAM_ABI 4
+#define CAI_PROGRAM_ABI 5
 #define CAI_ALIGNMENT                                                                                                            \
     64 /* of weights, of the arena of slots, and of every slot; inputs and outputs need none beyond their element's */
 #define CAI_READ_SLACK 64 /* bytes after the arena that a kernel may read (never write) */
 
-enum { CAI_FORM_TENSOR, CAI_FORM_IMAGE, CAI_FORM_LABELS, CAI_FORM_BOXES, CAI_FORM_NAMES }; /* PortForm */
 enum { CAI_FIT_EXACT, CAI_FIT_CROP, CAI_FIT_STRETCH, CAI_FIT_PAD }; /* Fit */
 
 typedef struct cai_dim { /* of an input: symbol < 0: `multiple`; else multiple * symbols[symbol]; symbol -2: any size that the
@@ -34,6 +33,8 @@ typedef struct cai_port { /* an input or output: dense, row major, in the model'
     const cai_dim *dims;
     const char *const *labels;
     int32_t type, rank, form, fit, top, label_count; /* type: cai_type, in the order of graph.h's DType */
+    int32_t of;  /* boxes, names: the input that it tells of */
+    float score; /* boxes: rows of less are none, nor is one of 0 */
 } cai_port;
 
 typedef struct cai_symbol {

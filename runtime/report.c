@@ -1,7 +1,8 @@
-/* Results as text: the best labels of a classifier, tensors in short. */
+/* Results as text: the best labels of a classifier, names of files, tensors in short. */
 #include "runtime.h"
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static cai_tensor as_tensor(const cai_context *context, const cai_port *port, const void *data) {
     cai_tensor tensor = {.name = port->name, .type = port->type, .rank = port->rank, .count = 1, .data = data};
@@ -60,6 +61,28 @@ void cai_print_labels(const cai_context *context, const cai_port *port, const vo
     for (int64_t row = 0; row < rows; row++) {
         if (row < title_count) fprintf(out, "%s\n", titles[row]);
         print_row(&tensor, port, row, classes, out);
+    }
+}
+
+/* ---- names ---- */
+
+static void print_stem(const char *path, FILE *out) {
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *dot = strrchr(name, '.');
+    fprintf(out, "%.*s", dot && dot != name ? (int)(dot - name) : (int)strlen(name), name);
+}
+
+/* A tensor in place of the files has no names: its pictures are told by their numbers. */
+void cai_print_names(const cai_context *context, const cai_port *port, int64_t choices, const void *data, const cai_feed *files,
+                     const cai_feed *titles, FILE *out) {
+    cai_tensor tensor = as_tensor(context, port, data);
+    int64_t each = tensor.rank == 2 ? tensor.dims[1] : 1;
+    for (int64_t i = 0; i < tensor.count; i++) {
+        double place = element(&tensor, i);
+        if (i % each == 0 && titles && i / each < titles->count) fprintf(out, "%s: ", titles->paths[i / each]);
+        if (!(place >= 0 && place < (double)choices)) fprintf(out, "none");
+        else if (files->count == choices) print_stem(files->paths[(int64_t)place], out);
+        else fprintf(out, "%lld", (long long)place);
+        fputs(i % each == each - 1 ? "\n" : ", ", out);
     }
 }
 

@@ -229,9 +229,14 @@ bool cai_npy_write(cai_output *output, const cai_tensor *tensor, cai_error *erro
 
 #define CAI_MAX_PIXELS ((int64_t)1 << 27) /* width times height: 134 million; larger files are refused before anything is decoded */
 
+typedef struct cai_placement { /* column x lies at left + across * x of another picture, row y at top + down * y */
+    double left, top, across, down;
+} cai_placement;
+
 typedef struct cai_image {
     int64_t channels, height, width; /* channels 1 or 3 */
     float *pixels;                   /* [channels, height, width], 0..1; malloc'd */
+    cai_placement place;             /* in the picture that was decoded */
 } cai_image;
 
 /* Decodes PNG or JPEG, told apart by content: EXIF orientation applied, alpha dropped, 16 bits kept. `path` is for messages. */
@@ -271,6 +276,50 @@ typedef struct cai_pictures {
     bool (*write)(const char *path, const float *pixels, int64_t channels, int64_t height, int64_t width, cai_error *error);
 } cai_pictures;
 extern const cai_pictures cai_the_pictures;
+
+/* ---- boxes.c, font.c: what was found on a picture ---- */
+
+typedef struct cai_box { /* in pixels of the user's picture, within it */
+    double left, top, right, bottom, score;
+    int64_t class;
+} cai_box;
+
+typedef struct cai_found { /* the boxes of one picture, the best first */
+    cai_box *boxes;
+    int64_t count;
+    int64_t height, width; /* of the picture */
+} cai_found;
+
+/* Of `count` rows of a result `as boxes` those that are boxes: the score is above 0 and at least the port's, no number is NaN, and
+ * something of it lies within the picture. `place`: of the model's input in the picture. */
+bool cai_boxes_find(const cai_port *port, const float *rows, int64_t count, cai_placement place, int64_t height, int64_t width,
+                    cai_found *found, cai_error *error);
+void cai_boxes_free(cai_found *found);
+/* "person", or "class 3" where the port has no label for it; returns out or the label. */
+const char *cai_box_label(const cai_port *port, int64_t class, char *out, size_t size);
+void cai_boxes_print(const cai_port *port, const cai_found *found, FILE *out); /* a table */
+/* One JSON value: a list with what was found on each picture. */
+bool cai_boxes_write(const char *path, const cai_port *port, const cai_found *found, const char *const *names, int64_t count,
+                     cai_error *error);
+/* A frame, label and score for each box, the best on top, in a colour of their class; a gray picture becomes a coloured one. */
+bool cai_boxes_draw(cai_image *image, const cai_port *port, const cai_found *found, cai_error *error);
+
+/* Letters are CAI_LETTER_WIDTH by CAI_LETTER_HEIGHT dots, with an empty column between two. ASCII; any other character is a `?`. */
+enum { CAI_LETTER_WIDTH = 5, CAI_LETTER_HEIGHT = 8 };
+int64_t cai_text_width(const char *text); /* in dots */
+bool cai_text_dot(const char *text, int64_t x, int64_t y);
+
+/* What a program with boxes uses of them, by a table as above. */
+typedef struct cai_boxes {
+    bool (*find)(const cai_port *port, const float *rows, int64_t count, cai_placement place, int64_t height, int64_t width,
+                 cai_found *found, cai_error *error);
+    void (*free)(cai_found *found);
+    void (*print)(const cai_port *port, const cai_found *found, FILE *out);
+    bool (*write)(const char *path, const cai_port *port, const cai_found *found, const char *const *names, int64_t count,
+                  cai_error *error);
+    bool (*draw)(cai_image *image, const cai_port *port, const cai_found *found, cai_error *error);
+} cai_boxes;
+extern const cai_boxes cai_the_boxes;
 
 /* ---- fit.c: a picture to the sizes that a model takes ---- */
 
@@ -330,6 +379,10 @@ typedef struct cai_jobs {
     void *memory;
 } cai_jobs;
 
+/* Whether any number of files goes into the input at once, whatever goes into the others. */
+bool cai_takes_any_number(const cai_program *program, int input);
+/* Whether an output tells of its files by their places, so that all go into one run. */
+bool cai_is_named(const cai_program *program, int input);
 bool cai_jobs_plan(const cai_program *program, const cai_command *command, cai_jobs *jobs, cai_error *error);
 void cai_jobs_free(cai_jobs *jobs);
 
@@ -343,7 +396,8 @@ typedef struct cai_loaded { /* one input */
     int64_t dims[CAI_MAX_RANK];
     void *data;
     cai_padding *paddings; /* of its pictures, or NULL */
-    int64_t picture_count;
+    cai_image *originals;  /* as they were before they were fitted, where boxes are drawn on them; `place` is that of the fitted in them */
+    int64_t picture_count, original_count;
 } cai_loaded;
 
 /* Loads all inputs of one run. `notice` is called with what a user may want to know ("gray, widened to 3 channels"), or is NULL. */
@@ -399,10 +453,13 @@ bool cai_profile(const cai_program *program, const cai_rerun *rerun, bool json, 
 
 /* ---- report.c: results as text ---- */
 
-/* The best labels of every row, under its title where there is one;
+/* The best labels of every row, under its title where there is one; for each place among `choices` the name of the file that stands there,
+ * behind the name of the file that it was found for (titles; may be NULL);
  * and the first numbers of a tensor, with a summary of a long one. */
 void cai_print_labels(const cai_context *context, const cai_port *port, const void *data, const char *const *titles,
                       int title_count, FILE *out);
+void cai_print_names(const cai_context *context, const cai_port *port, int64_t choices, const void *data, const cai_feed *files,
+                     const cai_feed *titles, FILE *out);
 void cai_print_tensor(const cai_context *context, const cai_port *port, const void *data, FILE *out);
 
 #endif

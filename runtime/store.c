@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 extern const cai_pictures cai_the_pictures __attribute__((weak)); /* NULL in a program without pictures */
+extern const cai_boxes cai_the_boxes __attribute__((weak));
 
 /* ---- paths ---- */
 
@@ -21,6 +22,9 @@ static bool is_folder(const char *path) {
 static bool has_tensor_extension(const char *path) {
     return cai_has_extension(path, ".npy") || cai_has_extension(path, ".safetensors");
 }
+
+/* Whether a file of the output's is a picture unless another format is asked for. */
+static bool is_shown(const cai_port *port) { return port->form == CAI_FORM_IMAGE || port->form == CAI_FORM_BOXES; }
 
 static bool has_picture_extension(const char *path) {
     return cai_has_extension(path, ".png") || cai_has_extension(path, ".jpg") || cai_has_extension(path, ".jpeg");
@@ -69,6 +73,13 @@ static bool check_counts(const cai_program *program, const cai_command *command,
 
 static bool check_extension(const cai_port *port, const char *path, cai_error *error) {
     if (cai_is_stream(path) || is_folder(path) || has_tensor_extension(path)) return true;
+    if (port->form == CAI_FORM_BOXES) {
+        return has_picture_extension(path) || cai_has_extension(path, ".json") ||
+               cai_fail(error, CAI_BAD_USAGE,
+                        "%s: boxes are drawn on a .png or .jpg, or written as .json, .npy or .safetensors: the name must end so, or be "
+                        "that of a folder",
+                        path);
+    }
     if (port->form == CAI_FORM_IMAGE) {
         return has_picture_extension(path) || cai_fail(error, CAI_BAD_USAGE,
                                                        "%s: a picture is written as .png, .jpg, .npy or .safetensors: "
@@ -88,7 +99,7 @@ static bool make_folder(const char *path, cai_error *error) {
 static bool check_path(const cai_jobs *jobs, const cai_port *port, const char *path, cai_error *error) {
     struct stat status;
     bool new_folder = jobs->count > 1 && strcmp(path, "-") != 0 && stat(path, &status) != 0 && !has_picture_extension(path) &&
-                      !has_tensor_extension(path);
+                      !has_tensor_extension(path) && !cai_has_extension(path, ".json");
     if (is_folder(path) || new_folder) return make_folder(path, error);
     if (jobs->count > 1) {
         return cai_fail(error, CAI_BAD_USAGE, "-o %s is one file, and there are %d inputs: name a folder, as in -o results/",
@@ -133,7 +144,7 @@ static void default_folder(const char *folder, const char *model, char *out, siz
 }
 
 static bool needs_default_folder(const cai_program *program, const cai_command *command, const cai_jobs *jobs, int port) {
-    return jobs->folder && program->outputs[port].form == CAI_FORM_IMAGE && !asked(command, port) && !asked(command, -1);
+    return jobs->folder && is_shown(&program->outputs[port]) && !asked(command, port) && !asked(command, -1);
 }
 
 bool cai_store_check(const cai_program *program, const cai_command *command, const cai_jobs *jobs, cai_error *error) {
@@ -149,7 +160,7 @@ bool cai_store_check(const cai_program *program, const cai_command *command, con
         }
         bool from_standard = jobs->count == 1 && program->input_count > 0 && program->output_count == 1 &&
                              strcmp(jobs->feeds[0].paths[0], "-") == 0;
-        if (!path && from_standard && program->outputs[i].form == CAI_FORM_IMAGE && isatty(STDOUT_FILENO)) {
+        if (!path && from_standard && is_shown(&program->outputs[i]) && isatty(STDOUT_FILENO)) {
             return cai_fail(error, CAI_BAD_USAGE, "say by -o where the picture goes: it would be bytes on this terminal");
         }
     }
@@ -165,7 +176,9 @@ typedef struct Place { /* of one file to write */
 } Place;
 
 /* The file that picture `index` of a result was made from: by number where the pictures correspond, else the first. */
-static const char *source_of(const cai_results *r, int64_t index, int64_t count) {
+static const char *source_of(const cai_results *r, int port, int64_t index, int64_t count) {
+    const cai_port *output = &r->program->outputs[port];
+    if (output->form == CAI_FORM_BOXES) return r->feeds[output->of].paths[r->feeds[output->of].count == count ? index : 0];
     for (int i = 0; i < r->program->input_count; i++) {
         if (r->program->inputs[i].form == CAI_FORM_IMAGE && r->feeds[i].count == count) return r->feeds[i].paths[index];
     }
@@ -217,7 +230,7 @@ static bool name_file(const char *path, int64_t index, int64_t count, Place *pla
 }
 
 static const char *extension_for(const cai_results *r, int port, const Place *place) {
-    if (r->program->outputs[port].form != CAI_FORM_IMAGE) return ".npy";
+    if (!is_shown(&r->program->outputs[port])) return ".npy";
     return place->source && has_picture_extension(place->source) ? place->source + stem_length(place->source) : ".png";
 }
 
@@ -225,9 +238,9 @@ static const char *extension_for(const cai_results *r, int port, const Place *pl
  * as text. */
 static bool find_place(const cai_results *r, int port, int64_t index, int64_t count, Place *place, cai_error *error) {
     const char *path = asked(r->command, port) ? asked(r->command, port) : asked(r->command, -1);
-    bool picture = r->program->outputs[port].form == CAI_FORM_IMAGE;
+    bool picture = is_shown(&r->program->outputs[port]);
     error->status = CAI_OK;
-    *place = (Place){.source = source_of(r, index, count), .told = true};
+    *place = (Place){.source = source_of(r, port, index, count), .told = true};
     const char *extension = extension_for(r, port, place);
     bool from_standard = place->source && strcmp(place->source, "-") == 0;
     if (!path && picture && from_standard && r->program->output_count == 1) path = "-";
@@ -299,7 +312,8 @@ static FILE *text_stream(const cai_results *r) {
     for (int i = 0; i < r->command->output_count; i++) {
         if (strcmp(r->command->outputs[i].path, "-") == 0) return stderr;
     }
-    return stdout;
+    bool from_standard = r->program->output_count == 1 && r->program->input_count > 0 && strcmp(r->feeds[0].paths[0], "-") == 0;
+    return from_standard && r->command->output_count == 0 && is_shown(&r->program->outputs[0]) ? stderr : stdout;
 }
 
 static void tell(const cai_results *r, const Place *place) {
@@ -350,22 +364,118 @@ static bool store_all(const cai_results *r, const char *path, cai_error *error) 
     return good;
 }
 
+/* ---- boxes ---- */
+
+/* Whether results are told apart by the names of their files. */
+static bool is_one_of_many(const cai_results *r, int input) { return r->jobs->count > 1 || r->feeds[input].count > 1; }
+
+/* The picture that boxes are drawn on, as the user gave it, or what the model saw where that was a tensor; without its pixels where
+ * `copy` is false. */
+static bool make_canvas(const cai_results *r, int input, int64_t index, bool copy, cai_image *canvas, cai_error *error) {
+    const cai_loaded *loaded = &r->loaded[input];
+    const int64_t *dims = loaded->dims;
+    int64_t each = dims[1] * dims[2] * dims[3];
+    *canvas = (cai_image){dims[1], dims[2], dims[3], (float *)loaded->data + index * each, {0, 0, 1, 1}};
+    if (index < loaded->picture_count) *canvas = loaded->originals[index];
+    if (!copy) return true;
+    uint64_t bytes = (uint64_t)(canvas->channels * canvas->height * canvas->width) * sizeof *canvas->pixels;
+    float *pixels = cai_allocate(bytes, "a picture", error);
+    if (pixels) memcpy(pixels, canvas->pixels, bytes);
+    canvas->pixels = pixels;
+    return pixels != NULL;
+}
+
+static bool find_boxes(const cai_results *r, int port, int64_t index, const cai_image *canvas, cai_found *found, cai_error *error) {
+    const cai_port *output = &r->program->outputs[port];
+    int64_t count = cai_context_dim(r->context, output, 1);
+    const float *rows = (const float *)r->outputs[port] + index * count * 6;
+    return cai_the_boxes.find(output, rows, count, canvas->place, canvas->height, canvas->width, found, error);
+}
+
+static bool store_drawn(const cai_results *r, int port, int64_t index, int64_t count, cai_error *error) {
+    const cai_port *output = &r->program->outputs[port];
+    cai_image canvas;
+    cai_found found = {0};
+    Place place;
+    if (!find_place(r, port, index, count, &place, error) || !make_canvas(r, output->of, index, true, &canvas, error)) return false;
+    bool good = find_boxes(r, port, index, &canvas, &found, error) && cai_the_boxes.draw(&canvas, output, &found, error) &&
+                cai_the_pictures.write(place.path, canvas.pixels, canvas.channels, canvas.height, canvas.width, error);
+    if (good) {
+        tell(r, &place);
+        if (place.told && is_one_of_many(r, output->of)) fprintf(text_stream(r), "%s\n", place.source);
+        cai_the_boxes.print(output, &found, text_stream(r));
+    }
+    cai_the_boxes.free(&found);
+    free(canvas.pixels);
+    return good;
+}
+
+/* What was found on all pictures of a run into one file. */
+static bool store_json(const cai_results *r, int port, int64_t count, const char *path, cai_error *error) {
+    const cai_port *output = &r->program->outputs[port];
+    cai_found *found = calloc((size_t)count, sizeof *found);
+    const char **names = calloc((size_t)count, sizeof *names);
+    bool good = (found && names) || cai_fail_memory(error, (uint64_t)count * sizeof *found, "the boxes");
+    for (int64_t i = 0; i < count && good; i++) {
+        cai_image canvas;
+        names[i] = source_of(r, port, i, count);
+        good = make_canvas(r, output->of, i, false, &canvas, error) && find_boxes(r, port, i, &canvas, &found[i], error);
+    }
+    good = good && cai_the_boxes.write(path, output, found, names, count, error);
+    for (int64_t i = 0; i < count && found; i++) cai_the_boxes.free(&found[i]);
+    free(names);
+    free(found);
+    return good;
+}
+
+static bool store_boxes(const cai_results *r, int port, cai_error *error) {
+    const char *path = asked(r->command, port) ? asked(r->command, port) : asked(r->command, -1);
+    int64_t count = cai_context_dim(r->context, &r->program->outputs[port], 0);
+    if (!&cai_the_boxes || !&cai_the_pictures) return cai_fail(error, CAI_INTERNAL, "the program was linked without boxes");
+    if (path && cai_has_extension(path, ".json")) return store_json(r, port, count, path, error);
+    for (int64_t i = 0; i < count; i++) {
+        if (!store_drawn(r, port, i, count, error)) return false;
+    }
+    return true;
+}
+
+/* ---- text ---- */
+
+/* The files that the rows of an output are of, where there are several: of several inputs those of the one, other than that of the names, that
+ * has as many. */
+static const cai_feed *find_titles(const cai_results *r, const cai_port *output) {
+    if (r->program->input_count == 1) return is_one_of_many(r, 0) ? &r->feeds[0] : NULL;
+    int64_t count = output->rank ? cai_context_dim(r->context, output, 0) : 1;
+    for (int i = 0; i < r->program->input_count && count > 1; i++) {
+        bool names = output->form == CAI_FORM_NAMES && i == output->of;
+        if (!names && r->feeds[i].count == count) return &r->feeds[i];
+    }
+    return NULL;
+}
+
 static void show(const cai_results *r, int port) {
     const cai_port *output = &r->program->outputs[port];
     FILE *text = text_stream(r);
-    bool named = r->program->input_count > 0 && (r->jobs->count > 1 || r->feeds[0].count > 1);
+    const cai_feed *titles = find_titles(r, output);
+    if (output->form == CAI_FORM_NAMES) {
+        int64_t choices = cai_context_dim(r->context, &r->program->inputs[output->of], 0);
+        cai_print_names(r->context, output, choices, r->outputs[port], &r->feeds[output->of], titles, text);
+        return;
+    }
     if (output->form == CAI_FORM_LABELS && output->label_count > 0) {
-        cai_print_labels(r->context, output, r->outputs[port], named ? r->feeds[0].paths : NULL, named ? r->feeds[0].count : 0,
+        cai_print_labels(r->context, output, r->outputs[port], titles ? titles->paths : NULL, titles ? titles->count : 0,
                          text);
         return;
     }
-    if (named) fprintf(text, "%s\n", r->feeds[0].paths[0]);
+    if (titles && r->program->input_count == 1) fprintf(text, "%s\n", titles->paths[0]);
     cai_print_tensor(r->context, output, r->outputs[port], text);
 }
 
 static bool store_output(const cai_results *r, int port, cai_error *error) {
     const cai_port *output = &r->program->outputs[port];
     const char *path = asked(r->command, port) ? asked(r->command, port) : asked(r->command, -1);
+    bool boxes = output->form == CAI_FORM_BOXES;
+    if (boxes && !(path && has_tensor_extension(path))) return store_boxes(r, port, error);
     bool picture = output->form == CAI_FORM_IMAGE && output->type == CAI_F32 && (output->rank == 3 || output->rank == 4);
     if (!picture || (path && has_tensor_extension(path))) {
         Place place;

@@ -278,6 +278,7 @@ typedef struct LinkOptions {
     const char *runtime_dir; /* has libcai_runtime.a and link.txt, the list of start files and libraries found at install time */
     LinkForm form;
     bool images;             /* the signature has pictures: PNG and JPEG are linked */
+    bool boxes;              /* ... and boxes, which are drawn on them */
     bool blas;
     const char *prefix;      /* of a library's names */
     const char *soname;      /* what programs that were linked with a shared library ask for */

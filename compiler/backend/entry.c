@@ -108,7 +108,7 @@ static LLVMValueRef make_port(Entry *e, const Port *port) {
     LLVMValueRef fields[] = {
         make_text(m, port->name), make_text(m, port_type_text(m->arena, port)), make_array(m, "dims", dims, shape.rank), make_labels(m, port),
         get_i32(m, (int)shape.type), get_i32(m, shape.rank), get_i32(m, (int)port->form), get_i32(m, (int)port->fit),
-        get_i32(m, port->top), get_i32(m, port->labels ? port->label_count : 0)};
+        get_i32(m, port->top), get_i32(m, port->labels ? port->label_count : 0), get_i32(m, port->of), get_f32(m, port->score)};
     return make_struct(m, fields, COUNT_OF(fields), sizeof(cai_port));
 }
 

@@ -83,6 +83,7 @@ static bool add_program(Link *link, const char *list, const char *const *objects
     /* The runtime knows its codecs by weak references only; these make the linker take them. */
     if (link->options->images) add(link, "--undefined=cai_image_decode");
     if (link->options->images) add(link, "--undefined=cai_image_write");
+    if (link->options->boxes) add(link, "--undefined=cai_boxes_draw");
     if (!add_files(link, list, "start")) return false;
     add_options(link, objects, count);
     if (link->options->blas && !strstr(list, "blas "))

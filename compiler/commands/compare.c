@@ -26,9 +26,10 @@ typedef struct Comparison {
 
 /* ---- one network ---- */
 
-/* `resnet 18`, `vgg 19 bn`: the values of its settings, the names of those that are on. */
+/* As its figures call it; else `resnet 18`, `vgg19 norm`: the values of the settings, the names of those that are on. */
 static const char *row_name(Arena *arena, const Model *model, const DefineList *settings) {
     Text text = {.arena = arena};
+    if (model->called) return model->called;
     text_add(&text, "%s", model->decl->name);
     for (int i = 0; i < settings->count; i++) {
         const char *value = settings->items[i].value;
@@ -130,7 +131,7 @@ static void add_row(Comparison *c, int index, const DefineList *settings) {
     Model *model = stated ? elaborate_with(c, index, &fixed, &all) : NULL;
     if (!model) return;
     Row row = {.file = c->file, .top1 = stated->top1, .receptive_field = stated->receptive_field};
-    row.name = row_name(s->arena, model, settings);
+    row.name = row_name(s->arena, stated, settings);
     dim_is_const(model->parameters, &row.parameters);
     dim_is_const(model->macs, &row.macs);
     row.activations = activation_bytes(s, model->graph);

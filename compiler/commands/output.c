@@ -85,6 +85,12 @@ static bool has_pictures(const Graph *graph) {
     return false;
 }
 
+static bool has_boxes(const Graph *graph) {
+    for (int i = 0; i < graph->outputs.count; i++)
+        if (graph->outputs.items[i].form == FORM_BOXES) return true;
+    return false;
+}
+
 static bool calls_blas(const Program *program) {
     for (int i = 0; i < program->launches.count; i++)
         if (program->launches.items[i]->kind == &kernel_kinds[KERNEL_blas]) return true;
@@ -107,7 +113,7 @@ static bool make_library(Session *s, const char *const *objects, int count, cons
 
 bool output_link(Session *s, const Program *program, const char *code, const char *data, const Output *output) {
     const char *error = "", *objects[] = {code, data};
-    LinkOptions options = {.runtime_dir = s->runtime_dir, .images = has_pictures(program->graph), .blas = calls_blas(program),
+    LinkOptions options = {.runtime_dir = s->runtime_dir, .images = has_pictures(program->graph), .boxes = has_boxes(program->graph), .blas = calls_blas(program),
                            .prefix = output->prefix};
     Stopwatch watch = stopwatch_start();
     bool made = output->kind == OUTPUT_PROGRAM

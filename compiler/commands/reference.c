@@ -45,7 +45,9 @@ static cai_port make_port(Arena *arena, const Port *port) {
                       .form = (int32_t)port->form,
                       .fit = (int32_t)port->fit,
                       .top = port->top,
-                      .label_count = port->labels ? port->label_count : 0};
+                      .label_count = port->labels ? port->label_count : 0,
+                      .of = port->of,
+                      .score = port->score};
 }
 
 static const cai_port *make_ports(Arena *arena, const Port *ports, int count) {

@@ -55,6 +55,7 @@ typedef struct Model {
     Vec(WeightInfo) weights;   /* this model's; the file's union is library_weights */
     Vec(LoadInfo) loads;
     Vec(const char *) unused;  /* patterns of `unused` */
+    const char *called;        /* what `expect` calls the network with these settings; NULL: nothing */
     double top1;               /* accuracy in per cent that `expect` states for these settings; 0: none */
     Vec(Define) stated_sizes;  /* those that `expect` states figures for */
     Vec(Variant) variants;     /* other than this one, of `expect(..., at = (depth = 18))` */

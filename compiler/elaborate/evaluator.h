@@ -396,8 +396,8 @@ void summarize(Evaluator *ev);
 
 /* ---- receptive.c ---- */
 
-/* A field for every node, in pixels of the first picture; 0 where it is everything or not defined. */
-int64_t *receptive_fields(Evaluator *ev);
+/* A field for every node, in pixels of the first picture; 0 where it is everything or not defined. `unbounded`: the network attends to all of it. */
+int64_t *receptive_fields(Evaluator *ev, bool *unbounded);
 
 /* ---- signature.c ---- */
 
@@ -411,8 +411,9 @@ void check_defines(Library *library); /* tells of each -D that no model of the f
 /* Those that speak of these settings are checked; what others speak of goes into the model's variants. */
 void check_expectations(Evaluator *ev);
 
-/* ---- labels.c ---- */
+/* ---- result_form.c ---- */
 
-bool read_labels(Evaluator *ev, const Result *result, Port *port);
+/* What stands behind `as`: into the port. */
+bool read_form(Evaluator *ev, const Result *result, Port *port);
 
 #endif

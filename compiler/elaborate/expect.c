@@ -78,6 +78,11 @@ static void compare_size(Evaluator *ev, const Argument *argument, const char *wh
     else compare(ev, argument, what, value);
 }
 
+static void compare_field(Evaluator *ev, const Argument *argument) {
+    if (ev->model->receptive_field) compare(ev, argument, "pixels of receptive field", ev->model->receptive_field);
+    else report(ev, "expect", argument->span, "this model has no receptive field: it takes no picture, or attends to all of it");
+}
+
 /* Told, not checked: `cai compare` shows it. */
 static void read_accuracy(Evaluator *ev, const Argument *argument) {
     Value v = evaluate(ev, argument->value);
@@ -87,6 +92,12 @@ static void read_accuracy(Evaluator *ev, const Argument *argument) {
     else report(ev, "expect", argument->span, "`top1` is an accuracy in per cent, above 0 and at most 100");
 }
 
+static void read_name(Evaluator *ev, const Argument *argument) {
+    Value v = evaluate(ev, argument->value);
+    if (v.kind == VALUE_STRING) ev->model->called = v.string;
+    else if (v.kind != VALUE_ERROR) report(ev, "not-a-string", argument->span, "`name` must be a string; this is %s", value_kind_name(v));
+}
+
 static const Expr *find_at(const Stmt *expect) {
     for (int i = 0; i < expect->arguments.count; i++)
         if (expect->arguments.items[i].name && !strcmp(expect->arguments.items[i].name, "at")) return expect->arguments.items[i].value;
@@ -94,17 +105,18 @@ static const Expr *find_at(const Stmt *expect) {
 }
 
 static void check_expectation(Evaluator *ev, const Stmt *expect) {
-    static const char *const names[] = {"params", "macs", "receptive_field", "top1", "at"};
+    static const char *const names[] = {"params", "macs", "receptive_field", "top1", "name", "at"};
     const int64_t *sizes = sizes_at(ev, find_at(expect));
     for (int i = 0; sizes && i < expect->arguments.count; i++) {
         const Argument *argument = &expect->arguments.items[i];
         const char *name = argument->name ? argument->name : "";
         if (!strcmp(name, "params")) compare_size(ev, argument, "params", ev->model->parameters, sizes);
         else if (!strcmp(name, "macs")) compare_size(ev, argument, "macs", ev->model->macs, sizes);
-        else if (!strcmp(name, "receptive_field")) compare(ev, argument, "pixels of receptive field", ev->model->receptive_field);
+        else if (!strcmp(name, "receptive_field")) compare_field(ev, argument);
         else if (!strcmp(name, "top1")) read_accuracy(ev, argument);
+        else if (!strcmp(name, "name")) read_name(ev, argument);
         else if (strcmp(name, "at")) {
-            Diagnostic *d = report(ev, "unknown-argument", argument->span, "`expect` knows params, macs, receptive_field, top1 and at");
+            Diagnostic *d = report(ev, "unknown-argument", argument->span, "`expect` knows params, macs, receptive_field, top1, name and at");
             report_suggestion(ev, d, name, names, COUNT_OF(names));
         }
     }

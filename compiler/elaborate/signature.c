@@ -213,7 +213,7 @@ static void add_output(Evaluator *ev, const Result *result, Value value) {
         port.fit = info.fit;
         if (!check_picture(ev, result->type, &(TypeInfo){.fit = FIT_EXACT}, port.node->shape)) return;
     }
-    if (result->form && !read_labels(ev, result, &port)) return;
+    if (result->form && !read_form(ev, result, &port)) return;
     vec_push(ev->graph->arena, &ev->graph->outputs, port);
 }
 

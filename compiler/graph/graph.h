@@ -107,6 +107,7 @@ typedef enum OpClass {
     CLASS_REDUCTION,
     CLASS_CONTRACTION, /* convolutions and matrix products */
     CLASS_WINDOW,      /* pools, resampling */
+    CLASS_ORDER,       /* sorting and the like: an element depends on where all others of its row stand */
     CLASS_SCATTER
 } OpClass;
 
@@ -218,8 +219,10 @@ typedef struct Port { /* an input or an output of the model */
     PortForm form;
     Fit fit;
     int top;                   /* FORM_LABELS */
-    const char *const *labels; /* FORM_LABELS: one a class, or NULL */
+    const char *const *labels; /* FORM_LABELS, FORM_BOXES: one a class, or NULL */
     int label_count;
+    int of;                    /* FORM_BOXES, FORM_NAMES: the input that it tells of */
+    float score;               /* FORM_BOXES: rows of less are none, nor is one of 0 */
     Span span;
 } Port;
 

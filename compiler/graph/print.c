@@ -48,6 +48,7 @@ static const struct {
     {CLASS_ELEMENTWISE, "Elementwise", "All operands have the result's sizes; broadcasting is an operator of its own."},
     {CLASS_MOVEMENT, "Movement", "Elements are moved, none is computed."},
     {CLASS_REDUCTION, "Reduction", "The axes that are reduced stay, with size 1."},
+    {CLASS_ORDER, "Order", "An element depends on how all others along its axis stand to each other."},
     {CLASS_CONTRACTION, "Contraction",
      "Convolutions and matrix products. A convolution relates x [N, I, ...], w [O, I/groups, ...] and y [N, O, ...]."},
     {CLASS_WINDOW, "Windows", "Pools and resampling."},

@@ -45,6 +45,9 @@ static Dim operations(Dims *dims, const Node *node, Shape *over) {
         return dim_const(dims, ints_product(ATTRIBUTES(node, pool_sum_input)->kernel));
     case OP_resample: case OP_resample_input: return dim_const(dims, 8);
     case OP_sum: case OP_reduce_max: case OP_argmax: case OP_scatter_add: *over = node->inputs[0]->shape; return one;
+    case OP_cumsum: return one;
+    case OP_nms: *over = node->inputs[1]->shape; return dim_const(dims, 16);
+    case OP_top_k: *over = node->inputs[0]->shape; return dim_const(dims, 8);
     default: return op_info[node->op].class == CLASS_ELEMENTWISE ? one : dim_const(dims, 0);
     }
 }

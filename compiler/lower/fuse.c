@@ -1,4 +1,4 @@
-/* Which nodes are computed together. A kernel has at most one anchor (a contraction, reduction, window or scatter); elementwise work
+/* Which nodes are computed together. A kernel has at most one anchor (a contraction, reduction, window, order or scatter); elementwise work
  * after it is done in registers, elementwise work before a reduction is done as its operand is read, and chains of elementwise and
  * movement nodes are one kernel of their own. What stands between kernels lies in memory: it is "stored".
  *
@@ -79,7 +79,13 @@ static bool is_transparent(const Node *node) {
 
 static bool is_anchor(const Node *node) {
     OpClass class = op_info[node->op].class;
-    return class == CLASS_CONTRACTION || class == CLASS_REDUCTION || class == CLASS_WINDOW || class == CLASS_SCATTER;
+    return class == CLASS_CONTRACTION || class == CLASS_REDUCTION || class == CLASS_WINDOW || class == CLASS_SCATTER || class == CLASS_ORDER;
+}
+
+/* Anchors with elementwise work behind them: not those whose result is written more than once, or not in order. */
+static bool takes_tail(const Node *anchor) {
+    OpClass class = op_info[anchor->op].class;
+    return class != CLASS_SCATTER && class != CLASS_ORDER;
 }
 
 static bool is_movement_member(const Node *node) {
@@ -200,7 +206,7 @@ static bool weight_is_member(const Node *node) {
 static bool is_tail(Fuse *fuse, const Node *node) {
     for (int i = 0; i < node->input_count; i++) {
         const Mark *operand = mark_of(fuse, node->inputs[i]);
-        if (operand->users > 1 || op_info[node->inputs[i]->op].class == CLASS_SCATTER) continue;
+        if (operand->users > 1 || (is_anchor(node->inputs[i]) && !takes_tail(node->inputs[i]))) continue;
         if (is_anchor(node->inputs[i]) || operand->tail) return true;
     }
     return false;
@@ -315,7 +321,7 @@ static bool is_strict(const Node *anchor) {
 /* An anchor goes into the kernel that alone reads it, as the latest one there. Movement that had joined the kernel before leaves it. */
 static bool join_as_anchor(Fuse *fuse, Node *node, Node *frame) {
     Mark *head = mark_of(fuse, frame);
-    if (head->under || head->anchor || op_info[node->op].class == CLASS_SCATTER) return false;
+    if (head->under || head->anchor || !takes_tail(node)) return false;
     if (!shape_dims_equal(node->shape, frame->shape)) return false;
     if (is_strict(node) && head->work > MAX_TAIL_COST) return false;
     if (is_strict(node))

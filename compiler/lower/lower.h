@@ -66,7 +66,7 @@ typedef struct Value {
 /* ---- kernels: what one launch computes ---- */
 
 /* A kernel computes `output` from `inputs`: it evaluates output->node down through member nodes to the inputs. `anchor` is the member
- * that decides the algorithm (a contraction, reduction, window or scatter), or NULL where all members are elementwise or movement.
+ * that decides the algorithm (a contraction, reduction, window, order or scatter), or NULL where all members are elementwise or movement.
  *
  * Everything between anchor and output is the tail: elementwise, of the anchor's sizes, computed on the anchor's result in registers;
  * its side operands are inputs and elementwise work on them, broadcasts and reshapes that only add or drop axes of size 1; beside a
@@ -74,10 +74,10 @@ typedef struct Value {
  * operand of a reduction is any expression.
  * A kernel with no members (output->node is also its only input's node) is a copy between layouts or into a part of a concatenation.
  *
- * inputs[0 .. anchor->input_count) of a contraction, window or scatter are its operands in order; what the tail reads stands behind them,
+ * inputs[0 .. anchor->input_count) of a contraction, window, order or scatter are its operands in order; what the tail reads stands behind them,
  * again where it is an operand too (a residual conv(x) + x has inputs x, w, x). The right operand of a matmul may have all leading axes
  * of size 1 where the anchor's are longer: it is one matrix for all. Inputs may be in any layout that the kind accepts.
- * Constants of one splatted value, iota and size are members and no inputs (unless an operand of a contraction, window or scatter);
+ * Constants of one splatted value, iota and size are members and no inputs (unless an operand of a contraction, window, order or scatter);
  * other constants and what is computed from parameters are inputs in SPACE_WEIGHTS.
  * Concatenations are never members; a reshape is one only where it adds or drops axes of size 1.
  * Arguments of the generated function: args[0] is the output, args[1..] the inputs in order, then the workspace if there is one. The

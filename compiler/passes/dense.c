@@ -30,14 +30,19 @@ static bool is_one_pixel(Graph *g, Shape shape) {
 
 static Node *matrix(Graph *g, Node *x, Dim rows, Dim columns) { return build_reshape(g, x, 2, (Dim[]){rows, columns}); }
 
+/* [O, ...] as [depth, O], which for one output is no turn. */
+static Node *turned(Graph *g, Node *w, Dim depth) {
+    if (w->shape.dims[0] == dim_const(g->dims, 1)) return matrix(g, w, depth, w->shape.dims[0]);
+    return build_transpose(g, matrix(g, w, w->shape.dims[0], depth), (int64_t[]){1, 0});
+}
+
 /* [N, I, kh, kw] with [O, I, kh, kw]: [N, I * kh * kw] @ [O, I * kh * kw] transposed. */
 static Node *forward(Graph *g, const Node *old, Node *x, Node *w) {
     const convolution_attributes *c = ATTRIBUTES(old, convolution);
     int64_t taps = whole_map_taps(w, x->shape.dims + 2);
     if (taps <= 1 || !is_one_pixel(g, old->shape) || !is_plain(c->dilation, c->before, c->groups)) return NULL;
     Dim depth = dim_scale(g->dims, x->shape.dims[1], taps);
-    Node *across = build_transpose(g, matrix(g, w, w->shape.dims[0], depth), (int64_t[]){1, 0});
-    Node *product = graph_make(g, OP_matmul, (Node *[]){matrix(g, x, x->shape.dims[0], depth), across}, 2, NULL);
+    Node *product = graph_make(g, OP_matmul, (Node *[]){matrix(g, x, x->shape.dims[0], depth), turned(g, w, depth)}, 2, NULL);
     return build_reshape(g, product, old->shape.rank, old->shape.dims);
 }
 

@@ -16,7 +16,8 @@ class Axis(c.Structure):
 
 class Info(c.Structure):
     _fields_ = [("name", c.c_char_p), ("text", c.c_char_p), ("type", c.c_int), ("rank", c.c_int), ("axes", Axis * 16),
-                ("is_picture", c.c_int), ("label_count", c.c_int), ("labels", c.POINTER(c.c_char_p))]
+                ("is_picture", c.c_int), ("label_count", c.c_int), ("labels", c.POINTER(c.c_char_p)),
+                ("form", c.c_int), ("of", c.c_int), ("score", c.c_float)]
 
 
 class In(c.Structure):

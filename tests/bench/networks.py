@@ -9,10 +9,12 @@ import numpy as np
 import torch
 import torchvision
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "numerics"))
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "numerics", "models"))
+NUMERICS = os.path.join(os.path.dirname(__file__), "..", "numerics")
+sys.path[:0] = [NUMERICS, os.path.join(NUMERICS, "models"), os.path.join(NUMERICS, "models", "reference")]
+from cases import Normalized
+from denoise import Denoise, trained
 from init_weights import init_state_dict
-from make import Denoise, Normalized, UNet, trained
+from unet import UNet
 
 
 def initialised(net):

@@ -9,7 +9,7 @@ static void test_information(void) {
     CHECK(mix_input_count() == 2 && mix_output_count() == 3);
     CHECK(mix_input_info(0, &info) == CAI_OK);
     CHECK(strcmp(info.name, "photo") == 0 && strcmp(info.text, "image[N, 3, H, W]") == 0);
-    CHECK(info.type == CAI_F32 && info.rank == 4 && info.is_picture && info.label_count == 0);
+    CHECK(info.type == CAI_F32 && info.rank == 4 && info.is_picture && info.label_count == 0 && info.form == CAI_FORM_IMAGE);
     CHECK(info.axes[0].size == -1 && info.axes[0].multiple == 1 && strcmp(info.axes[0].name, "N") == 0);
     CHECK(info.axes[1].size == 3 && info.axes[1].name == NULL);
     CHECK(info.axes[2].size == -1 && info.axes[2].multiple == 4 && strcmp(info.axes[2].name, "H") == 0);
@@ -18,6 +18,7 @@ static void test_information(void) {
     CHECK(mix_output_info(1, &info) == CAI_OK && strcmp(info.name, "half") == 0);
     CHECK(info.axes[2].size == -1 && info.axes[2].multiple == 2 && info.axes[2].name == NULL); /* H / 2 */
     CHECK(mix_output_info(2, &info) == CAI_OK && info.label_count == 4 && strcmp(info.labels[3], "fish") == 0);
+    CHECK(info.form == CAI_FORM_LABELS && info.of == -1);
     CHECK(mix_input_info(2, &info) == CAI_BAD_USAGE && mix_input_info(-1, &info) == CAI_BAD_USAGE);
     CHECK(mix_output_info(3, &info) == CAI_BAD_USAGE && mix_output_info(0, NULL) == CAI_BAD_USAGE);
 }

@@ -35,6 +35,13 @@ check(names == ["clean", "half", "scores"], names)
 check([mix.outputs[2].labels[i] for i in range(4)] == [b"cat", b"dog", b"bird", b"fish"], "labels")
 check([(a.size, a.multiple, a.name) for a in mix.inputs[0].axes[:4]] == [(-1, 1, b"N"), (3, 1, None), (-1, 4, b"H"), (-1, 2, b"W")], "axes")
 
+find = Model(folder + "/libfind.so", "find")
+(photo, support), (boxes, best) = find.inputs, find.outputs
+check([photo.form, support.form, boxes.form, best.form] == [1, 1, 3, 4], "forms")
+check([boxes.of, best.of, photo.of, boxes.score, boxes.label_count] == [0, 1, -1, 0.25, 4], "what boxes and names tell of")
+rows, places = find(np.full((1, 3, 5, 7), 0.2, np.float32), np.linspace(0, 1, 3 * 48, dtype=np.float32).reshape(3, 3, 4, 4))
+check(np.allclose(rows, 0.2) and places.tolist() == [[0]], "boxes below the least score and places are given as they are")
+
 random = np.random.RandomState(1)
 for height, width in ((32, 24), (64, 66), (128, 128)):
     photo, which = random.rand(2, 3, height, width).astype(np.float32), np.array([3, 1, 15], np.int32)

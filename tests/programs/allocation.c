@@ -36,12 +36,23 @@ void __wrap_free(void *memory) {
     __real_free(memory);
 }
 
+static bool find_boxes(cai_image *image, cai_error *error) {
+    const cai_port port = {.name = "found"};
+    const float rows[2][6] = {{1, 1, 5, 5, 0.5f, 0}, {2, 2, 8, 8, 1, 1}};
+    const char *name = "f";
+    cai_found found;
+    if (!cai_boxes_find(&port, rows[0], 2, image->place, 99, 99, &found, error)) return false;
+    bool good = cai_boxes_draw(image, &port, &found, error) && cai_boxes_write("/dev/null", &port, &found, &name, 1, error);
+    cai_boxes_free(&found);
+    return good;
+}
+
 static bool read_picture(const cai_file *file, cai_error *error) {
     cai_image image;
     if (!cai_image_decode("f", file->data, file->count, &image, error)) return false;
     bool fitted = cai_image_set_channels(&image, 3, error) &&
                   cai_image_fit(&image, CAI_FIT_CROP, (cai_extent){.fixed = 8}, (cai_extent){.fixed = 8}, error) &&
-                  cai_image_pad(&image, 9, 9, error);
+                  cai_image_pad(&image, 9, 9, error) && find_boxes(&image, error);
     cai_image_free(&image);
     return fitted;
 }

@@ -6,7 +6,7 @@
 
 /* value(y, x) = 100 y + x */
 static cai_image make(int64_t height, int64_t width) {
-    cai_image image = {1, height, width, malloc((size_t)(height * width) * sizeof(float))};
+    cai_image image = {1, height, width, malloc((size_t)(height * width) * sizeof(float)), {0, 0, 1, 1}};
     for (int64_t i = 0; i < height * width; i++) image.pixels[i] = (float)(100 * (i / width) + i % width);
     return image;
 }
@@ -104,6 +104,23 @@ static void test_limits(void) {
     cai_image_free(&image);
 }
 
+/* Where a corner of the fitted picture lies in the one it was made from. */
+static void test_places(void) {
+    cai_error error;
+    cai_image image = make(100, 400);
+    CU_ASSERT(cai_image_fit(&image, CAI_FIT_STRETCH, FIXED(50), FIXED(100), &error));
+    CU_ASSERT(image.place.left == 0 && image.place.top == 0 && image.place.across == 4 && image.place.down == 2);
+    cai_image_free(&image);
+    image = make(512, 1024); /* to 256 by 512, the middle 224 of which are kept */
+    CU_ASSERT(cai_image_fit(&image, CAI_FIT_CROP, FIXED(224), FIXED(224), &error));
+    CU_ASSERT(image.place.left == 2 * 144 && image.place.top == 2 * 16 && image.place.across == 2 && image.place.down == 2);
+    cai_image_free(&image);
+    image = make(3, 5);
+    CU_ASSERT(cai_image_fit(&image, CAI_FIT_PAD, MULTIPLE(8), MULTIPLE(8), &error));
+    CU_ASSERT(image.place.left == 0 && image.place.top == 0 && image.place.across == 1 && image.place.down == 1);
+    cai_image_free(&image);
+}
+
 void suite_fit(void) {
     CU_pSuite suite = CU_add_suite("fit", NULL, NULL);
     CU_add_test(suite, "exact only checks, and says what would do", test_exact);
@@ -112,5 +129,6 @@ void suite_fit(void) {
     CU_add_test(suite, "stretch", test_stretch);
     CU_add_test(suite, "resize by half", test_resize_halves);
     CU_add_test(suite, "resize keeps constants", test_resize_keeps_constants);
+    CU_add_test(suite, "places in the picture that it was", test_places);
     CU_add_test(suite, "sizes beyond the limit", test_limits);
 }

@@ -112,6 +112,11 @@ static Node *case_reduce_max(TestGraph *t) {
     return MAKE(t, reduce_max, &x, 1, INTS(1));
 }
 
+static Node *case_cumsum(TestGraph *t) {
+    Node *x = X(t, -1, 1);
+    return MAKE(t, cumsum, &x, 1, 1);
+}
+
 static Node *case_matmul(TestGraph *t) {
     Node *a = new_input(t, -1, 1, SIZES(t->N, size(t, 3), t->H));
     return graph_make(t->graph, OP_matmul, (Node *[]){a, new_input(t, -1, 1, SIZES(t->N, t->H, size(t, 2)))}, 2, NULL);
@@ -182,7 +187,7 @@ static Node *case_resample_input(TestGraph *t) { return resampled(t, OP_resample
 static const struct { Op op; const char *name; Build build; } cases[] = {
     CASE(neg), CASE(abs), CASE(exp), CASE(log), CASE(sqrt), CASE(sin), CASE(cos), CASE(tanh), CASE(sigmoid), CASE(erf), CASE(cast), CASE(add),
     CASE(sub), CASE(mul), CASE(div), CASE(pow), CASE(min), CASE(max), CASE(select), CASE(reshape), CASE(transpose), CASE(broadcast), CASE(slice),
-    CASE(pad), CASE(pad_input), CASE(concat), CASE(flip), CASE(gather), CASE(scatter_add), CASE(sum), CASE(reduce_max), CASE(convolution),
+    CASE(pad), CASE(pad_input), CASE(concat), CASE(flip), CASE(gather), CASE(scatter_add), CASE(sum), CASE(reduce_max), CASE(cumsum), CASE(convolution),
     CASE(convolution_input), CASE(convolution_weight), CASE(matmul), CASE(pool_sum), CASE(pool_sum_input), CASE(pool_max), CASE(max_pool_scatter),
     CASE(max_pool_gather), CASE(resample), CASE(resample_input),
     {OP_abs, "abs of negatives", case_abs_negative}, {OP_pow, "pow with constant exponent", case_pow_constant}, {OP_max, "relu", case_relu},

@@ -144,6 +144,19 @@ static Node *random_window(TestGraph *t, Op op, const Pool *pool) {
                 intern(t->graph->names, "half_pixel"));
 }
 
+/* Each row of a map a box, of the last four columns (or of one, four times), with its first element as score. */
+static Node *random_nms(TestGraph *t, Node *x) {
+    Dim rows = dim_mul(t->graph->dims, x->shape.dims[1], x->shape.dims[2]), zero = size(t, 0), one = size(t, 1), width = x->shape.dims[3];
+    bool wide = size_of(x, 3) >= 4;
+    Node *flat = build_reshape(t->graph, x, SIZES(x->shape.dims[0], rows, width));
+    Node *part = build_slice(t->graph, flat, (Dim[]){zero, zero, zero}, (Dim[]){x->shape.dims[0], rows, wide ? size(t, 4) : one}, NULL);
+    Node *first = build_slice(t->graph, flat, (Dim[]){zero, zero, zero}, (Dim[]){x->shape.dims[0], rows, one}, NULL);
+    Node *inputs[2] = {build_broadcast(t->graph, part, SIZES(x->shape.dims[0], rows, size(t, 4))),
+                       build_reshape(t->graph, first, SIZES(x->shape.dims[0], rows))};
+    Node *places = as_float(t, MAKE(t, nms, inputs, 2, 5, 0.5, -0.25));
+    return build_reshape(t->graph, places, SIZES(x->shape.dims[0], size(t, 5), one, one));
+}
+
 static Node *random_source(TestGraph *t, Op op, const Node *like) {
     if (op == OP_iota) return MAKE(t, iota, NULL, 0, DTYPE_F32, {4, like->shape.dims}, random_below(t, 4));
     if (op == OP_size) {
@@ -168,6 +181,9 @@ static Node *random_node(TestGraph *t, Op op, const Pool *pool) {
     if (op == OP_sum) return build_sum(t->graph, x, random_below(t, 2) ? (int64_t[]){1, 3} : (int64_t[]){2, 3},
                                        1 + random_below(t, 2));
     if (op == OP_reduce_max) return MAKE(t, reduce_max, &x, 1, INTS(2, 3));
+    if (op == OP_cumsum) return binary(t, OP_mul, MAKE(t, cumsum, &x, 1, 1 + random_below(t, 3)), splat(t, 0.125));
+    if (op == OP_nms) return random_nms(t, x);
+    if (op == OP_top_k) return as_float(t, MAKE(t, top_k, &x, 1, DIMS(size(t, 1 + random_below(t, (int)size_of(x, 1)))), 1, random_below(t, 2)));
     if (op == OP_argmax) return as_float(t, MAKE(t, argmax, &x, 1, 1));
     return x;
 }
@@ -176,7 +192,7 @@ static Node *random_node(TestGraph *t, Op op, const Pool *pool) {
 static bool jumps(Op op) {
     switch (op) {
     case OP_sign: case OP_floor: case OP_ceil: case OP_round: case OP_cast: case OP_not: case OP_eq: case OP_ne: case OP_lt: case OP_le:
-    case OP_and: case OP_or: case OP_select: case OP_argmax: case OP_gather: case OP_max_pool_gather: return true;
+    case OP_and: case OP_or: case OP_select: case OP_argmax: case OP_top_k: case OP_nms: case OP_gather: case OP_max_pool_gather: return true;
     default: return false;
     }
 }

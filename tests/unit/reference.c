@@ -41,6 +41,7 @@ static void set_attribute(Script *s, Op op, char *struct_bytes, const char *name
         switch (info->kind) {
         case ATTR_INT: *(int64_t *)field = strtoll(text, NULL, 10); return;
         case ATTR_REAL: *(double *)field = strtod(text, NULL); return;
+        case ATTR_BOOL: *(bool *)field = strtoll(text, NULL, 10) != 0; return;
         case ATTR_NAME: *(Name *)field = intern(s->t.graph->names, text); return;
         case ATTR_TYPE: *(DType *)field = type_named(text); return;
         case ATTR_INTS: *(IntList *)field = (IntList){(int)read_list(text, items), items}; return;
@@ -148,6 +149,7 @@ static void test_resize(void) { check_file("resize", 30); }
 static void test_movement(void) { check_file("movement", 10); }
 static void test_arithmetic(void) { check_file("arithmetic", 6); }
 static void test_reduction(void) { check_file("reduction", 4); }
+static void test_order(void) { check_file("order", 16); }
 
 /* ---- the evaluator ---- */
 
@@ -207,6 +209,7 @@ void suite_reference(void) {
     CU_add_test(suite, "movement is PyTorch's", test_movement);
     CU_add_test(suite, "arithmetic is PyTorch's", test_arithmetic);
     CU_add_test(suite, "reductions are PyTorch's", test_reduction);
+    CU_add_test(suite, "order is PyTorch's", test_order);
     CU_add_test(suite, "random numbers are as defined", test_uniform);
     CU_add_test(suite, "values are rounded to their type", test_rounding);
     CU_add_test(suite, "a value that is not given", test_missing_value);

@@ -10,6 +10,7 @@ import struct
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+import torchvision
 
 torch.set_default_dtype(torch.float64)
 MASK = (1 << 64) - 1
@@ -166,6 +167,9 @@ def pools():
     stage("avgpool(3, stride = 2, pad = 1, ceil_mode = true, count_include_pad = false)", nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False))
     stage("avgpool(2, stride = 3, pad = 1, ceil_mode = true)", nn.AvgPool2d(2, 3, 1, ceil_mode=True))
     stage("global_avgpool", lambda x: x.mean((2, 3)))
+    unpooled = lambda *window: (lambda x: F.max_unpool2d(*F.max_pool2d(x, *window, return_indices=True), *window, output_size=x.shape[2:]))
+    stage("maxpool(2) -> maxunpool(2, like = x)", unpooled(2))
+    stage("maxpool((2, 3), stride = 3, pad = 1) -> maxunpool((2, 3), like = x, stride = 3, pad = 1)", unpooled((2, 3), 3, 1))
     stage("global_maxpool", lambda x: x.amax((2, 3)))
     stage("adaptive_avgpool((3, 5))", nn.AdaptiveAvgPool2d((3, 5)))
 
@@ -186,6 +190,8 @@ def sizes():
     stage('pad(2, mode = "reflect")', lambda x: F.pad(x, (2,) * 4, mode="reflect"))
     stage("pad(2, value = 1.5)", lambda x: F.pad(x, (2,) * 4, value=1.5))
     stage("flipped((2, 3))", lambda x: x.flip(2, 3))
+    stage("roll(3, 1)", lambda x: x.roll(3, 1))
+    stage("roll((-2, 13), (2, -1))", lambda x: x.roll((-2, 13), (2, -1)))
     stage("pixel_shuffle(2)", nn.PixelShuffle(2))
     stage("pixel_unshuffle(2)", nn.PixelUnshuffle(2))
     expression("x -> crop_like(y)", [(2, 3, 9, 8), (2, 3, 5, 4)], lambda x, y: x[:, :, 2:7, 2:6])
@@ -193,6 +199,80 @@ def sizes():
     expression("(x, y) -> concat(axis = 0)", [(2, 3), (4, 3)], lambda x, y: torch.cat([x, y], 0))
     expression("(x, y) -> stack(axis = 1)", [(2, 3), (2, 3)], lambda x, y: torch.stack([x, y], 1))
     expression("(x, y) -> stack(axis = -1)", [(2, 3), (2, 3)], lambda x, y: torch.stack([x, y], -1))
+
+
+def orders():
+    shapes = [(2, 5, 7), (2, 5, 3)]
+    expression("top_k(x, 3)[0]", [(3, 40)], lambda x: x.topk(3)[0])
+    expression('cast(top_k(x, 2, axis = 1, largest = false)[1], type = "f32")', shapes[:1], lambda x: x.topk(2, 1, largest=False)[1])
+    expression("sort(x, axis = 0)", [(6, 4)], lambda x: x.sort(0)[0])
+    expression("sort(x, descending = true)", [(2, 40)], lambda x: x.sort(descending=True)[0])
+    expression('cast(argsort(x, axis = 1), type = "f32")', shapes[:1], lambda x: x.argsort(1))
+    expression("grad(sum(sort(x, axis = 0) * y), x)", [(6, 4), (6, 4)], lambda x, y: y.gather(0, x.argsort(0).argsort(0)))
+    expression("cumsum(x, axis = -1)", [(3, 40)], lambda x: x.cumsum(-1))
+    expression("grad(sum(cumsum(x, axis = 0) * y), x)", [(6, 4), (6, 4)], lambda x, y: y.flip(0).cumsum(0).flip(0))
+    expression("take_along(x, y, axis = 1)", [(2, 5, 3), ((2, 4, 3), "i")], lambda x, y: x.gather(1, y))
+    expression("take_along(x, y)", [(2, 5, 4), ((1, 5, 2), "i")], lambda x, y: x.gather(2, y.expand(2, -1, -1)))
+    expression("take_along(x, y - 1, axis = 0)", [(2, 3), ((3, 1), "i")], lambda x, y: x.gather(0, (y - 1).clamp(0, 1).expand(-1, 3)))
+    expression("grad(sum(take_along(x, y, axis = 1) ** 2), x)", [(2, 5, 3), ((2, 4, 3), "i")],
+               lambda x, y: torch.zeros_like(x).scatter_add(1, y, 2 * x.gather(1, y)))
+
+
+def boxes():
+    def corners(x):
+        return torch.cat([x[..., :2], x[..., :2] + x[..., 2:].abs()], -1)
+
+    def places(box, score, most, iou, least, classes=None):
+        rows = []
+        for n in range(len(box)):
+            wanted = torch.nonzero(score[n] > least)[:, 0]
+            kinds = torch.zeros(len(wanted)) if classes is None else classes[n][wanted]
+            kept = wanted[torchvision.ops.batched_nms(box[n][wanted], score[n][wanted], kinds, iou)][:most]
+            rows.append(F.pad(kept, (0, most - len(kept)), value=-1))
+        return torch.stack(rows)
+
+    shapes = [(2, 20, 4), (2, 20)]
+    boxed = "(x[:, :, 0:2], x[:, :, 0:2] + abs(x[:, :, 2:4])) -> concat(axis = 2)"
+    both = lambda x: torch.cat([places(*x), (places(*x) >= 0).sum(1, keepdim=True)], 1)
+    written = lambda call: f'cast(({call}[0], reshape({call}[1], [2, 1])) -> concat, type = "f32")'
+    expression(written(f"nms({boxed}, y, most = 9, iou = 0.3, score = -0.5)"), shapes, lambda x, y: both((corners(x), y, 9, 0.3, -0.5)))
+    expression(written(f"nms({boxed}, y, iou = 0.2)"), shapes, lambda x, y: both((corners(x), y, 100, 0.2, 0.05)))
+    expression(written(f"nms({boxed}, y, most = 20, iou = 0.1, score = -2, classes = z)"), shapes + [((2, 20), "i")],
+               lambda x, y, z: both((corners(x), y, 20, 0.1, -2, z)))
+
+
+def sampling():
+    def gradient(function, by):
+        def run(*tensors):
+            with torch.enable_grad():
+                tensors = [t.clone().requires_grad_() for t in tensors]
+                (function(*tensors[:2]) * tensors[2]).sum().backward()
+            return tensors[by].grad
+        return run
+
+    picture, grid, out = (2, 3, 5, 7), (2, 4, 6, 2), (2, 3, 4, 6)
+    for mode in ("bilinear", "nearest"):
+        for border in ("zeros", "border", "reflection"):
+            for corners in (False, True):
+                call = f'grid_sample(x, 1.7 * y, mode = "{mode}", border = "{border}", align_corners = {str(corners).lower()})'
+                sample = lambda x, y: F.grid_sample(x, 1.7 * y, mode, border, corners)
+                expression(call, [picture, grid], sample)
+                if mode == "bilinear" or not corners:
+                    expression(f"grad(sum({call} * z), x)", [picture, grid, out], gradient(sample, 0))
+                if mode == "bilinear":
+                    expression(f"grad(sum({call} * z), y)", [picture, grid, out], gradient(sample, 1))
+    expression("grid_sample(x, y)", [(1, 2, 1, 1), (1, 3, 3, 2)], lambda x, y: F.grid_sample(x, y, align_corners=False))
+    expression('grid_sample(x, y, border = "reflection", align_corners = true)', [(1, 2, 1, 4), (1, 3, 3, 2)],
+               lambda x, y: F.grid_sample(x, y, padding_mode="reflection", align_corners=True))
+
+    def warp(border):
+        def run(x, flow):
+            rows, columns = torch.meshgrid(torch.arange(5.0), torch.arange(7.0), indexing="ij")
+            at = torch.stack([(columns + flow[:, 0]) / 3 - 1, (rows + flow[:, 1]) / 2 - 1], -1)
+            return F.grid_sample(x, at, padding_mode=border, align_corners=True)
+        return run
+    for border in ("zeros", "border"):
+        expression(f'warp(x, 3 * y, border = "{border}")', [picture, (2, 2, 5, 7)], lambda x, y: warp(border)(x, 3 * y))
 
 
 def reductions():
@@ -248,6 +328,9 @@ class SpatialGate(nn.Module):
         super().__init__()
         self.spatial = nn.ModuleDict({"conv": nn.Conv2d(2, 1, kernel, padding=kernel // 2, bias=False), "bn": nn.BatchNorm2d(1)})
 
+    def start(self, path):
+        self.spatial["bn"].weight.data = weight(path + ".spatial.bn.weight", (1,), declared=0)
+
     def forward(self, x):
         y = torch.cat([x.max(1, keepdim=True)[0], x.mean(1, keepdim=True)], 1)
         return x * torch.sigmoid(self.spatial["bn"](self.spatial["conv"](y)))
@@ -273,14 +356,14 @@ class NonLocal(nn.Module):
         super().__init__()
         self.pool, half = pool, c // 2
         self.conv_theta, self.conv_phi, self.conv_g = (nn.Conv2d(c, half, 1) for _ in range(3))
-        self.conv_out, self.bn = nn.Conv2d(half, c, 1), nn.BatchNorm2d(c)
+        self.conv_out, self.norm = nn.Conv2d(half, c, 1), nn.BatchNorm2d(c)
 
     def forward(self, x):
         seen = F.max_pool2d(x, self.pool)
         theta, phi, g = self.conv_theta(x).flatten(2), self.conv_phi(seen).flatten(2), self.conv_g(seen).flatten(2)
         weights = (torch.einsum("nci,ncj->nij", theta, phi) * theta.shape[1] ** -0.5).softmax(2)
         y = torch.einsum("nij,ncj->nci", weights, g).reshape(len(x), -1, *x.shape[2:])
-        return x + self.bn(self.conv_out(y))
+        return x + self.norm(self.conv_out(y))
 
 
 class SelfAttention(nn.Module):
@@ -301,16 +384,19 @@ class SelfAttention(nn.Module):
 
 def attentions():
     stage("channel_gate(2)", ChannelGate(8, 2))
-    stage("spatial_gate", SpatialGate(7))
+    spatial = load(SpatialGate(7), "l")
+    spatial.start("l")
+    stage("spatial_gate", lambda x: spatial(x))
     both = nn.Module()
     both.ChannelGate, both.SpatialGate = ChannelGate(8, 4), SpatialGate(3)
     load(both, "l")
+    both.SpatialGate.start("l.SpatialGate")
     stage("cbam(r = 4, kernel = 3)", lambda x: both.SpatialGate(both.ChannelGate(x)))
     stage("multihead_attention(2)", Multihead(8, 2), (2, 5, 8))
     case("model m(x: f32[2, 5, 8], y: f32[2, 7, 8], z: f32[2, 7, 8]) { return (x, y, z) -> l: multihead_attention(4) }",
          [(2, 5, 8), (2, 7, 8), (2, 7, 8)], load(Multihead(8, 4), "l"))
     for written, module in (("non_local", NonLocal(8, 1)), ("non_local(pool = 2)", NonLocal(8, 2))):
-        load(module, "l").bn.weight.data = weight("l.bn.weight", (8,), declared=0)  # it starts at 0
+        load(module, "l").norm.weight.data = weight("l.norm.weight", (8,), declared=0)  # it starts at 0
         case(f"model m(x: f32[2, 8, 12, 10]) {{ return x -> l: {written} }}", [(2, 8, 12, 10)], module)
     stage("self_attention", SelfAttention(8, 8, 8, 1))
     stage("self_attention(keys = 4, values = 2, pool = 2)", SelfAttention(8, 4, 2, 2))
@@ -391,7 +477,7 @@ def gans():
 
 
 if __name__ == "__main__":
-    for family in (convolutions, norms, activations, pools, sizes, reductions, blocks, arithmetic, gans):
+    for family in (convolutions, norms, activations, pools, sizes, orders, boxes, sampling, reductions, blocks, arithmetic, gans):
         family()
     with open("library.txt", "w") as file:
         file.write("\n".join(lines) + "\n")

@@ -4,8 +4,11 @@ tests/unit/reference.c. Run it here, with python3-torch, when a case is added; t
 
 A line of a file: `case NAME`, `x = input 2,3 V...` (i32 inputs: `input_i32`), `y = OPERATOR x ... attribute=value ...`,
 `expect y V...`. Lists are written 1,2,3; names as they are."""
+import math
+
 import torch
 import torch.nn.functional as F
+import torchvision
 
 torch.set_default_dtype(torch.float64)
 torch.manual_seed(1)
@@ -315,5 +318,51 @@ def reductions():
     f.close()
 
 
-for family in (convolutions, pools, resizes, movements, arithmetic, reductions):
+def orders():
+    f = Family("order")
+    rows = [((3, 20), 1, 5), ((4, 6, 3), 1, 6), ((2, 3, 4), 0, 1), ((2, 50), 1, 40)]  # input, axis, k
+    for i, (shape, axis, k) in enumerate(rows):
+        for largest in (True, False):
+            f.case(f"top_k {i} largest {largest}")
+            x = f.input("x", shape).mul(5 if i else 1).round().div(5)  # with equals among them, but in the first
+            f.lines.pop()
+            f.write("x", x)
+            f.op("places", "top_k", "x", k=(k,), axis=axis, largest=int(largest))
+            f.expect("places", x.sort(dim=axis, descending=largest, stable=True)[1].narrow(axis, 0, k).double())
+    for i, (shape, axis) in enumerate([((3, 20), 1), ((4, 6, 3), 1), ((5,), 0)]):
+        f.case(f"cumsum {i}")
+        x = f.input("x", shape).requires_grad_()
+        y = x.cumsum(axis)
+        f.op("y", "cumsum", "x", axis=axis)
+        f.expect("y", y)
+        dy = f.input("dy", shape)
+        y.backward(dy)
+        f.op("back", "flip", "dy", axes=(axis,))
+        f.op("sums", "cumsum", "back", axis=axis)
+        f.op("dx", "flip", "sums", axes=(axis,))
+        f.expect("dx", x.grad)
+    for i, (count, most, iou, score) in enumerate([(30, 30, 0.3, -2), (30, 8, 0.5, 0), (30, 10, 0.1, 0.9), (1, 2, 0.5, 0)]):
+        f.case(f"nms {i}")
+        corners = f.input("corners", (2, count, 2), 0, 2)
+        sizes = f.input("sizes", (2, count, 2), 0.1, 2)
+        scores = f.input("scores", (2, count))
+        f.op("ends", "add", "corners", "sizes")
+        f.op("boxes", "concat", "corners", "ends", axis=2)
+        f.op("places", "nms", "boxes", "scores", most=most, iou=iou, score=score)
+        rows = []
+        for box, value in zip(torch.cat([corners, corners + sizes], 2), scores):
+            places = torch.nonzero(value > score)[:, 0]
+            kept = places[torchvision.ops.nms(box[places], value[places], iou)][:most]
+            rows.append(F.pad(kept, (0, most - len(kept)), value=-1))
+        f.expect("places", torch.stack(rows).double())
+    f.case("top_k of what is no number")
+    x = torch.tensor([1.0, math.nan, -math.inf, -0.0, 0.0, math.inf, math.nan, -2.0])
+    f.write("x", x)
+    for name, largest in dict(down=True, up=False).items():
+        f.op(name, "top_k", "x", k=(8,), axis=0, largest=int(largest))
+        f.expect(name, x.sort(dim=0, descending=largest, stable=True)[1].double())
+    f.close()
+
+
+for family in (convolutions, pools, resizes, movements, arithmetic, reductions, orders):
     family()

@@ -1,0 +1,211 @@
+/* Result forms: `as labels("imagenet.txt", top = 5)` names the classes of a score, `as boxes(on = photo, labels = "coco.txt")` draws rows of
+ * (left, top, right, bottom, score, class) on a picture, `as names(of = support)` tells the files of an input's pictures by their places. */
+#include "elaborate/evaluator.h"
+
+#include <errno.h>
+
+enum { LONGEST_LABEL_FILE = 4 << 20 };
+
+static char *read_text(Evaluator *ev, const char *path) {
+    FILE *file = fopen(path, "rb");
+    if (!file) return NULL;
+    Text text = {.arena = ev->arena};
+    char part[4096];
+    size_t count;
+    while ((count = fread(part, 1, sizeof part, file)) > 0 && text.length < LONGEST_LABEL_FILE)
+        text_add_bytes(&text, part, count);
+    fclose(file);
+    return (char *)text_string(&text);
+}
+
+/* Beside the .cai, else in the standard library. */
+static char *find_labels(Evaluator *ev, const char *name) {
+    const char *path = ev->library->main->file->source->path, *slash = strrchr(path, '/');
+    const char *folder = slash && *name != '/' ? arena_strndup(ev->arena, path, (size_t)(slash - path) + 1) : "";
+    char *text = read_text(ev, arena_printf(ev->arena, "%s%s", folder, name));
+    if (!text && *name != '/') text = read_text(ev, arena_printf(ev->arena, "%s/%s", ev->library->options.stdlib_dir, name));
+    return text;
+}
+
+static void split_lines(Evaluator *ev, char *text, Port *port) {
+    Vec(const char *) lines = {0};
+    while (*text) {
+        size_t length = strcspn(text, "\r\n");
+        if (length) vec_push(ev->arena, &lines, arena_strndup(ev->arena, text, length));
+        text += length;
+        text += strspn(text, "\r\n");
+    }
+    port->labels = lines.items;
+    port->label_count = lines.count;
+}
+
+
+/* ---- arguments ---- */
+
+static bool fail_arguments(Evaluator *ev, Span span, const char *what, const char *example) {
+    Diagnostic *d = report(ev, "bad-form", span, "%s", what);
+    report_help(ev, d, "%s", example);
+    return false;
+}
+
+/* The input that an argument names; it stands for the input itself, whatever the body bound to the name since. */
+static bool read_input(Evaluator *ev, const Argument *argument, int *input) {
+    const Expr *expr = argument->value;
+    for (int i = 0; i < ev->graph->inputs.count && expr->kind == EXPR_NAME; i++) {
+        if (ev->graph->inputs.items[i].name != expr->name) continue;
+        *input = i;
+        return true;
+    }
+    Diagnostic *d = report(ev, "bad-form", expr->span, "`%s` is to name an input of the model", argument->name);
+    for (int i = 0; d && i < ev->graph->inputs.count; i++)
+        if (ev->graph->inputs.items[i].form == FORM_IMAGE) {
+            report_help(ev, d, "%s = %s", argument->name, ev->graph->inputs.items[i].name);
+            break;
+        }
+    return false;
+}
+
+static bool read_number(Evaluator *ev, const Argument *argument, float *number) {
+    Value v = evaluate(ev, argument->value);
+    if (v.kind == VALUE_INT || v.kind == VALUE_REAL) {
+        *number = v.kind == VALUE_INT ? (float)v.integer : (float)v.real;
+        return true;
+    }
+    if (v.kind != VALUE_ERROR)
+        report(ev, "bad-form", argument->value->span, "`%s` is a number; this is %s", argument->name, value_describe(ev->arena, v));
+    return false;
+}
+
+static bool read_file(Evaluator *ev, const Argument *argument, Port *port) {
+    Value v = evaluate(ev, argument->value);
+    if (v.kind == VALUE_ERROR) return false;
+    if (v.kind != VALUE_STRING) {
+        report(ev, "bad-form", argument->value->span, "labels come from a file, which a string names; this is %s", value_describe(ev->arena, v));
+        return false;
+    }
+    char *text = find_labels(ev, v.string);
+    if (text) {
+        split_lines(ev, text, port);
+        return true;
+    }
+    Diagnostic *d = report(ev, "no-such-file", argument->value->span, "cannot read the labels in %s: %s", v.string, strerror(errno));
+    report_help(ev, d, "the file is looked for beside the .cai file and in the standard library");
+    return false;
+}
+
+static bool read_top(Evaluator *ev, const Argument *argument, Port *port) {
+    Value v = evaluate(ev, argument->value);
+    if (v.kind == VALUE_INT && v.integer > 0 && v.integer <= 1000) port->top = (int)v.integer;
+    else if (v.kind != VALUE_ERROR) report(ev, "bad-form", argument->value->span, "`top` is an int from 1 to 1000");
+    return v.kind == VALUE_INT && port->top == v.integer;
+}
+
+/* The size that says of how many pictures an output tells must be that of the input it tells of. */
+static bool check_batch(Evaluator *ev, const Expr *form, const Port *port, const Port *input) {
+    Dim ours = port->node->shape.dims[0], theirs = input->node->shape.dims[0];
+    if (input->form == FORM_IMAGE && ours == theirs) return true;
+    if (input->form != FORM_IMAGE)
+        report(ev, "bad-form", form->span, "boxes are drawn on a picture, and `%s` is no image", input->name);
+    else
+        report(ev, "bad-form", form->span, "`%s` is %s pictures, and the boxes are of %s", input->name, dim_string(ev->arena, theirs),
+               dim_string(ev->arena, ours));
+    return false;
+}
+
+/* ---- labels ---- */
+
+static bool check_scores(Evaluator *ev, const Expr *form, const Port *port) {
+    Shape shape = port->node->shape;
+    int64_t classes;
+    if (shape.rank != 2) {
+        report(ev, "bad-form", form->span, "`labels` is for scores of shape [N, classes]; this is %s",
+               shape_string(ev->arena, shape));
+        return false;
+    }
+    if (!port->labels || !dim_is_const(shape.dims[1], &classes) || classes == port->label_count) return true;
+    report(ev, "bad-form", form->span, "%lld scores, but %d labels", (long long)classes, port->label_count);
+    return false;
+}
+
+static bool read_labels(Evaluator *ev, const Expr *form, const ArgumentList *arguments, Port *port) {
+    port->top = 5;
+    for (int i = 0; i < arguments->count; i++) {
+        const Argument *a = &arguments->items[i];
+        bool top = a->name && !strcmp(a->name, "top"), file = !a->name && !a->spread && !port->labels;
+        if (!top && !file)
+            return fail_arguments(ev, a->span, "`labels` takes a file's name and `top`", "labels(\"imagenet.txt\", top = 5)");
+        if (!(top ? read_top(ev, a, port) : read_file(ev, a, port))) return false;
+    }
+    return check_scores(ev, form, port);
+}
+
+/* ---- boxes ---- */
+
+static bool read_box_argument(Evaluator *ev, const Argument *argument, Port *port) {
+    const char *name = argument->name ? argument->name : "";
+    if (!strcmp(name, "on")) return read_input(ev, argument, &port->of);
+    if (!strcmp(name, "labels")) return read_file(ev, argument, port);
+    if (!strcmp(name, "score")) return read_number(ev, argument, &port->score);
+    return fail_arguments(ev, argument->span, "`boxes` takes `on`, `labels` and `score`",
+                          "boxes(on = photo, labels = \"coco.txt\", score = 0.5)");
+}
+
+static bool read_boxes(Evaluator *ev, const Expr *form, const ArgumentList *arguments, Port *port) {
+    Shape shape = port->node->shape;
+    int64_t columns = 0;
+    for (int i = 0; i < arguments->count; i++)
+        if (!read_box_argument(ev, &arguments->items[i], port)) return false;
+    if (shape.rank != 3 || shape.type != DTYPE_F32 || !dim_is_const(shape.dims[2], &columns) || columns != 6) {
+        Diagnostic *d = report(ev, "bad-form", form->span, "`boxes` is for f32[N, M, 6]; this is %s", shape_string(ev->arena, shape));
+        report_help(ev, d, "a row is left, top, right, bottom (in pixels of the input), score, class");
+        return false;
+    }
+    if (port->of < 0)
+        return fail_arguments(ev, form->span, "`boxes` needs the input that they are drawn on", "boxes(on = photo)");
+    return check_batch(ev, form, port, &ev->graph->inputs.items[port->of]);
+}
+
+/* ---- names ---- */
+
+static bool read_names(Evaluator *ev, const Expr *form, const ArgumentList *arguments, Port *port) {
+    Shape shape = port->node->shape;
+    for (int i = 0; i < arguments->count; i++) {
+        const Argument *a = &arguments->items[i];
+        if (!a->name || strcmp(a->name, "of")) return fail_arguments(ev, a->span, "`names` takes `of`", "names(of = support)");
+        if (!read_input(ev, a, &port->of)) return false;
+    }
+    if (port->of < 0)
+        return fail_arguments(ev, form->span, "`names` needs the input whose pictures they are", "names(of = support)");
+    const Port *input = &ev->graph->inputs.items[port->of];
+    bool whole = shape.type == DTYPE_I32 || shape.type == DTYPE_I64;
+    if (shape.rank < 1 || shape.rank > 2 || !whole) {
+        Diagnostic *d = report(ev, "bad-form", form->span, "`names` is for i32[N], or i32[N, K]; this is %s", shape_string(ev->arena, shape));
+        report_help(ev, d, "a number is a place among the pictures of `%s`, from 0", input->name);
+        return false;
+    }
+    if (input->form == FORM_IMAGE) return true;
+    report(ev, "bad-form", form->span, "names are those of pictures' files, and `%s` is no image", input->name);
+    return false;
+}
+
+/* ---- all of them ---- */
+
+static const struct Form {
+    const char *name;
+    PortForm form;
+    bool (*read)(Evaluator *ev, const Expr *form, const ArgumentList *arguments, Port *port);
+} forms[] = {{"labels", FORM_LABELS, read_labels}, {"boxes", FORM_BOXES, read_boxes}, {"names", FORM_NAMES, read_names}};
+
+bool read_form(Evaluator *ev, const Result *result, Port *port) {
+    static const ArgumentList none = {0};
+    const Expr *expr = result->form, *callee = expr->kind == EXPR_CALL ? expr->left : expr;
+    port->of = -1;
+    for (int i = 0; i < COUNT_OF(forms) && callee->kind == EXPR_NAME; i++) {
+        if (strcmp(callee->name, forms[i].name)) continue;
+        port->form = forms[i].form;
+        return forms[i].read(ev, expr, expr->kind == EXPR_CALL ? &expr->arguments : &none, port);
+    }
+    Diagnostic *d = report(ev, "bad-form", expr->span, "there is no result form `%s`", span_text(ev->arena, callee->span));
+    report_help(ev, d, "the forms are `labels`, `boxes` and `names`");
+    return false;
+}
