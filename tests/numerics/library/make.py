@@ -255,6 +255,18 @@ def boxes():
     expression(written(f"nms({boxed}, y, most = 20, iou = 0.1, score = -2, classes = z)"), shapes + [((2, 20), "i")],
                lambda x, y, z: both((corners(x), y, 20, 0.1, -2, z)))
 
+    def default(x):
+        rows = [(8 * c + 4 - 24 * w, 8 * r + 4 - 24 * h, 8 * c + 4 + 24 * w, 8 * r + 4 + 24 * h) for r in range(2) for c in range(3)
+                for w, h in ((0.5, 0.5), (0.8, 0.8), (1, 0.25), (0.25, 1))]  # of a picture of 48 pixels; 0.5 * sqrt(4) is held to 1
+        return x + torch.tensor(rows)
+    expression("x + default_boxes(2, 3, 8, 0.5, 1.28, [4], 48)", [(24, 4)], default, use="detect")
+
+    def moved(x, y):
+        width, centre = y[:, 2:] - y[:, :2], (y[:, 2:] + y[:, :2]) / 2 + (y[:, 2:] - y[:, :2]) * x[..., :2] / 10
+        half = width / 2 * (x[..., 2:] / 5).exp()
+        return torch.cat([centre - half, centre + half], -1)
+    expression("moved_boxes(x, y)", [(2, 7, 4), (7, 4)], moved, use="detect")
+
 
 def sampling():
     def gradient(function, by):
