@@ -115,15 +115,22 @@ static View window_view(const Node *node, View view) {
     return view;
 }
 
+/* How many places a result reads along an axis that becomes `shrinks` times smaller. */
+static double resample_reach(const resample_attributes *way, double shrinks) {
+    double filter = strcmp(way->mode, "cubic") == 0 ? 4 : 2;
+    if (strcmp(way->mode, "nearest") == 0) return 1;
+    if (strcmp(way->mode, "area") == 0) return ceil(shrinks);
+    return way->antialias ? ceil(filter * fmax(shrinks, 1)) : filter;
+}
+
 static View resample_view(const Evaluator *ev, const Node *node, View view) {
-    bool linear = strcmp(ATTRIBUTES(node, resample)->mode, "nearest") != 0;
     for (int k = 0; k < 2; k++) {
         Field *field = &view.along[k];
         if (field->axis < 0) return everything();
         double from = (double)dim_typical(ev->dims, node->inputs[0]->shape.dims[field->axis]);
         double to = (double)dim_typical(ev->dims, node->shape.dims[field->axis]);
-        if (linear) field->field += field->jump;
-        field->jump *= to > 0 ? from / to : 1;
+        double shrinks = to > 0 ? from / to : 1;
+        slide(field, resample_reach(ATTRIBUTES(node, resample), shrinks), 1, shrinks);
     }
     return view;
 }
