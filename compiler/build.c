@@ -55,9 +55,9 @@ bool build_elaborate_all(Session *s, Library *library, ModelList *models) {
     return s->diag.errors == 0;
 }
 
-Weights *build_weights(Session *s, const ModelList *models) {
+Weights *build_weights(Session *s, const ModelList *models, int built) {
     WeightOptions options = {s->options->weights.items, s->options->weights.count, s->options->rename, s->options->init};
-    return weights_open(s->arena, s->names, &s->diag, models->items, models->count, &options);
+    return weights_open(s->arena, s->names, &s->diag, models->items, models->count, built, &options);
 }
 
 /* ---- graph to program ---- */
@@ -176,7 +176,7 @@ bool build(Session *s, const char *model, const char *output) {
     if (index < 0 || !build_elaborate_all(s, library, &models)) return false; /* runs the language: graphs, shapes checked */
     Graph *graph = models.items[index]->graph;
     if (s->options->emit || s->options->after) return build_print(s, graph);
-    Weights *weights = build_weights(s, &models); /* every parameter's value, by name */
+    Weights *weights = build_weights(s, &models, index); /* every parameter's value, by name */
     if (!weights) return false;
     bool good = build_program(s, graph, weights, output); /* the rest of the road */
     weights_close(weights);

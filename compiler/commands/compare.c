@@ -110,12 +110,13 @@ static bool time_program(Session *s, const Graph *graph, const char *program, co
     return read_times(s, process_run(s->arena, &program, 1, arguments.items).said, row);
 }
 
-static bool measure(Session *s, const ModelList *models, Graph *graph, Row *row) {
+static bool measure(Session *s, const ModelList *models, int index, Row *row) {
+    Graph *graph = models->items[index]->graph;
     const char *folder = program_cache(s);
     if (!folder) return false;
     const char *program = arena_printf(s->arena, "%s/compare-%ld", folder, (long)getpid());
     const char *inputs = arena_printf(s->arena, "%s.in.safetensors", program), *outputs = arena_printf(s->arena, "%s.out.safetensors", program);
-    Weights *weights = build_weights(s, models);
+    Weights *weights = build_weights(s, models, index);
     bool good = weights && build_program(s, graph, weights, program) && write_inputs(s, graph, inputs) &&
                 time_program(s, graph, program, inputs, outputs, row);
     if (weights) weights_close(weights);
@@ -135,7 +136,7 @@ static void add_row(Comparison *c, int index, const DefineList *settings) {
     dim_is_const(model->parameters, &row.parameters);
     dim_is_const(model->macs, &row.macs);
     row.activations = activation_bytes(s, model->graph);
-    if (!s->options->measure || measure(s, &all, model->graph, &row)) vec_push(s->arena, &c->rows, row);
+    if (!s->options->measure || measure(s, &all, index, &row)) vec_push(s->arena, &c->rows, row);
 }
 
 /* Each model as it is by default, or with the user's -D; then each variant that it states figures for. */
