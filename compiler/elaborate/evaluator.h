@@ -412,4 +412,8 @@ void check_expectations(Evaluator *ev);
 
 bool read_labels(Evaluator *ev, const Result *result, Port *port);
 
+/* ---- library.c ---- */
+char *read_file(Arena *arena, const char *path, size_t *length); /* a file's bytes and a zero behind them, or NULL with errno set */
+const char *why_unreadable(Arena *arena);                        /* what errno then says */
+
 #endif

@@ -3,26 +3,14 @@
 
 #include <errno.h>
 
-enum { LONGEST_LABEL_FILE = 4 << 20 };
-
-static char *read_text(Evaluator *ev, const char *path) {
-    FILE *file = fopen(path, "rb");
-    if (!file) return NULL;
-    Text text = {.arena = ev->arena};
-    char part[4096];
-    size_t count;
-    while ((count = fread(part, 1, sizeof part, file)) > 0 && text.length < LONGEST_LABEL_FILE)
-        text_add_bytes(&text, part, count);
-    fclose(file);
-    return (char *)text_string(&text);
-}
-
 /* Beside the .cai, else in the standard library. */
 static char *find_labels(Evaluator *ev, const char *name) {
     const char *path = ev->library->main->file->source->path, *slash = strrchr(path, '/');
     const char *folder = slash && *name != '/' ? arena_strndup(ev->arena, path, (size_t)(slash - path) + 1) : "";
-    char *text = read_text(ev, arena_printf(ev->arena, "%s%s", folder, name));
-    if (!text && *name != '/') text = read_text(ev, arena_printf(ev->arena, "%s/%s", ev->library->options.stdlib_dir, name));
+    size_t length;
+    char *text = read_file(ev->arena, arena_printf(ev->arena, "%s%s", folder, name), &length);
+    if (!text && errno == ENOENT && *name != '/')
+        text = read_file(ev->arena, arena_printf(ev->arena, "%s/%s", ev->library->options.stdlib_dir, name), &length);
     return text;
 }
 
@@ -87,11 +75,15 @@ bool read_labels(Evaluator *ev, const Result *result, Port *port) {
     if (file) {
         char *text = find_labels(ev, file);
         if (!text) {
-            Diagnostic *d = report(ev, "no-such-file", form->span, "cannot read the labels in %s: %s", file, strerror(errno));
+            Diagnostic *d = report(ev, "no-such-file", form->span, "cannot read the labels in %s: %s", file, why_unreadable(ev->arena));
             report_help(ev, d, "the file is looked for beside the .cai file and in the standard library");
             return false;
         }
         split_lines(ev, text, port);
+        if (port->label_count == 0) {
+            report(ev, "bad-form", form->span, "%s has no labels: a line is one", file);
+            return false;
+        }
     }
     return check_scores(ev, form, port);
 }
