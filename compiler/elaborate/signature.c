@@ -44,6 +44,8 @@ typedef struct Wanted { /* what `where` and -D say of a symbol */
     int64_t multiple, fixed;
 } Wanted;
 
+enum { MOST_MULTIPLE = 1 << 20 };
+
 static int64_t common_multiple(int64_t a, int64_t b) {
     int64_t x = a, y = b, result;
     while (y) {
@@ -51,7 +53,7 @@ static int64_t common_multiple(int64_t a, int64_t b) {
         x = y;
         y = rest;
     }
-    return __builtin_mul_overflow(a / x, b, &result) || result > 1 << 20 ? 0 : result;
+    return __builtin_mul_overflow(a / x, b, &result) || result > MOST_MULTIPLE ? 0 : result;
 }
 
 static void read_constraint(Evaluator *ev, const Expr *expr, Name symbol, Wanted *wanted) {
@@ -68,7 +70,8 @@ static void read_constraint(Evaluator *ev, const Expr *expr, Name symbol, Wanted
     if (!evaluate_int(ev, left->right, "the divisor", &divisor)) return;
     int64_t multiple = divisor > 0 ? common_multiple(wanted->multiple, divisor) : 0;
     if (multiple) wanted->multiple = multiple;
-    else report(ev, "where", left->right->span, "%s cannot be a multiple of %lld", symbol, (long long)divisor);
+    else if (divisor < 1) report(ev, "where", left->right->span, "%s cannot be a multiple of %lld", symbol, (long long)divisor);
+    else report(ev, "where", left->right->span, "what %s is to be a multiple of comes to more than %d, the most that cai takes", symbol, MOST_MULTIPLE);
 }
 
 static void read_define(Evaluator *ev, Name symbol, Span span, Wanted *wanted) {
