@@ -17,13 +17,20 @@ Library *build_open(Session *s) {
     return library;
 }
 
+/* Of several models the one that bears the file's name is meant: unet in unet.cai. */
+static bool is_file_name(const char *model, const char *path) {
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    size_t length = strlen(model);
+    return strncmp(base, model, length) == 0 && strcmp(base + length, ".cai") == 0;
+}
+
 int build_pick(Session *s, Library *library, const char *name) {
     if (s->diag.errors) return 0; /* the model may be in what could not be read */
     int count = library_model_count(library);
     const char **names = NEW_ARRAY(s->arena, const char *, count);
     for (int i = 0; i < count; i++) {
         names[i] = library_model_name(library, i);
-        if (name && strcmp(names[i], name) == 0) return i;
+        if (name ? strcmp(names[i], name) == 0 : is_file_name(names[i], s->options->file)) return i;
     }
     if (!name && count == 1) return 0;
     const char *path = s->options->file;
@@ -48,9 +55,9 @@ bool build_elaborate_all(Session *s, Library *library, ModelList *models) {
     return s->diag.errors == 0;
 }
 
-Weights *build_weights(Session *s, const ModelList *models) {
+Weights *build_weights(Session *s, const ModelList *models, int built) {
     WeightOptions options = {s->options->weights.items, s->options->weights.count, s->options->rename, s->options->init};
-    return weights_open(s->arena, s->names, &s->diag, models->items, models->count, &options);
+    return weights_open(s->arena, s->names, &s->diag, models->items, models->count, built, &options);
 }
 
 /* ---- graph to program ---- */
@@ -169,7 +176,7 @@ bool build(Session *s, const char *model, const char *output) {
     if (index < 0 || !build_elaborate_all(s, library, &models)) return false; /* runs the language: graphs, shapes checked */
     Graph *graph = models.items[index]->graph;
     if (s->options->emit || s->options->after) return build_print(s, graph);
-    Weights *weights = build_weights(s, &models); /* every parameter's value, by name */
+    Weights *weights = build_weights(s, &models, index); /* every parameter's value, by name */
     if (!weights) return false;
     bool good = build_program(s, graph, weights, output); /* the rest of the road */
     weights_close(weights);

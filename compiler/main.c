@@ -2,12 +2,6 @@
 #include "commands/commands.h"
 #include <stdlib.h>
 
-typedef struct Command {
-    const char *name, *arguments, *what;
-    int (*run)(Session *session);
-    const char *more; /* printed by `cai NAME --help` below the usage line */
-} Command;
-
 static const Command commands[] = {
     {"new", "NAME", "write NAME.cai, a first model to edit", command_new,
      "Writes a small model into this folder. A file that is there already is left alone.\n"},
@@ -42,7 +36,8 @@ static void print_help(FILE *out) {
         snprintf(left, sizeof left, "cai %s %s", commands[i].name, commands[i].arguments);
         fprintf(out, "  %-36s %s\n", left, commands[i].what);
     }
-    fputs("\n`cai COMMAND --help` says more of each; `cai --version` prints the version.\n", out);
+    fputs("\n`cai COMMAND --help` says more of each; `cai --version` prints the version, `cai --completion bash` (or zsh) what makes a\n"
+          "shell complete commands and options, `cai --man` the manual page.\n", out);
 }
 
 static void print_command_help(const Command *command) {
@@ -102,6 +97,11 @@ int main(int argc, char **argv) {
         ops_document(stdout);
         return EXIT_GOOD;
     }
+    if (strcmp(argv[1], "--man") == 0) { /* `make install` */
+        manual_print(stdout, commands, COUNT_OF(commands));
+        return EXIT_GOOD;
+    }
+    if (strcmp(argv[1], "--completion") == 0 && argc == 3 && completion_print(stdout, argv[2], commands, COUNT_OF(commands))) return EXIT_GOOD;
     for (int i = 0; i < COUNT_OF(commands); i++)
         if (strcmp(argv[1], commands[i].name) == 0) return run_command(&commands[i], argc - 2, argv + 2);
     return unknown_command(argv[1]);

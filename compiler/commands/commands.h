@@ -24,6 +24,9 @@ typedef struct Options {
 /* Reads the arguments after the command's name. False where they are wrong, which has then been said. */
 bool options_read(Options *options, Arena *arena, Names *names, int count, char **arguments);
 void options_help(FILE *out, const char *command); /* the options that a command takes, a line each */
+/* Calls back for each of them, in the table's order; value NULL: it takes none. */
+typedef void OptionVisit(const char *name, const char *value, const char *help, void *context);
+void options_each(const char *command, OptionVisit *visit, void *context);
 
 /* ---- session.c: what every command needs ---- */
 
@@ -75,7 +78,7 @@ bool build(Session *session, const char *model, const char *output); /* output N
 Library *build_open(Session *session);
 int build_pick(Session *session, Library *library, const char *model); /* -1 where it is not clear; model NULL: the only one */
 bool build_elaborate_all(Session *session, Library *library, ModelList *models);
-Weights *build_weights(Session *session, const ModelList *models);
+Weights *build_weights(Session *session, const ModelList *models, int built);
 const Target *build_target(Session *session);
 Graph *build_passes(Session *session, Graph *graph, const char *after);
 bool build_program(Session *session, Graph *graph, Weights *weights, const char *path); /* NULL: after the model */
@@ -100,6 +103,17 @@ bool output_link(Session *session, const Program *program, const char *code, con
 
 /* svg, png or pdf, or `also`, by the name's ending; NULL after an error. */
 const char *picture_format(Session *session, const char *path, const char *also);
+
+/* ---- manual.c: the commands and options for man and for shells ---- */
+
+typedef struct Command { /* a row of main.c */
+    const char *name, *arguments, *what;
+    int (*run)(Session *session);
+    const char *more; /* printed by `cai NAME --help` below the usage line */
+} Command;
+
+void manual_print(FILE *out, const Command *commands, int count);
+bool completion_print(FILE *out, const char *shell, const Command *commands, int count); /* false where the shell is not known */
 
 /* ---- a file each ---- */
 int command_check(Session *session);

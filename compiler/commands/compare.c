@@ -7,6 +7,7 @@
 
 typedef struct Row {
     const char *name;     /* the model, and the settings it has */
+    const char *path, *model;
     int file;             /* which FILE it is of */
     int64_t parameters, macs, receptive_field;
     double activations;   /* bytes of intermediate results */
@@ -110,12 +111,13 @@ static bool time_program(Session *s, const Graph *graph, const char *program, co
     return read_times(s, process_run(s->arena, &program, 1, arguments.items).said, row);
 }
 
-static bool measure(Session *s, const ModelList *models, Graph *graph, Row *row) {
+static bool measure(Session *s, const ModelList *models, int index, Row *row) {
+    Graph *graph = models->items[index]->graph;
     const char *folder = program_cache(s);
     if (!folder) return false;
     const char *program = arena_printf(s->arena, "%s/compare-%ld", folder, (long)getpid());
     const char *inputs = arena_printf(s->arena, "%s.in.safetensors", program), *outputs = arena_printf(s->arena, "%s.out.safetensors", program);
-    Weights *weights = build_weights(s, models);
+    Weights *weights = build_weights(s, models, index);
     bool good = weights && build_program(s, graph, weights, program) && write_inputs(s, graph, inputs) &&
                 time_program(s, graph, program, inputs, outputs, row);
     if (weights) weights_close(weights);
@@ -130,12 +132,12 @@ static void add_row(Comparison *c, int index, const DefineList *settings) {
     DefineList fixed = stated ? fix_sizes(s->arena, stated, settings) : (DefineList){0};
     Model *model = stated ? elaborate_with(c, index, &fixed, &all) : NULL;
     if (!model) return;
-    Row row = {.file = c->file, .top1 = stated->top1, .receptive_field = stated->receptive_field};
+    Row row = {.file = c->file, .path = c->options.file, .model = model->decl->name, .top1 = stated->top1, .receptive_field = stated->receptive_field};
     row.name = row_name(s->arena, stated, settings);
     dim_is_const(model->parameters, &row.parameters);
     dim_is_const(model->macs, &row.macs);
     row.activations = activation_bytes(s, model->graph);
-    if (!s->options->measure || measure(s, &all, model->graph, &row)) vec_push(s->arena, &c->rows, row);
+    if (!s->options->measure || measure(s, &all, index, &row)) vec_push(s->arena, &c->rows, row);
 }
 
 /* Each model as it is by default, or with the user's -D; then each variant that it states figures for. */
@@ -193,6 +195,9 @@ static void print_json(const Comparison *c) {
         const Row *row = &c->rows.items[i];
         printf("%s\n  {\"name\": ", i ? "," : "");
         print_json_string(stdout, row->name);
+        printf(", \"file\": ");
+        print_json_string(stdout, row->path);
+        printf(", \"model\": \"%s\"", row->model);
         printf(", \"params\": %lld, \"macs\": %lld, \"activation_bytes\": %.0f", (long long)row->parameters, (long long)row->macs, row->activations);
         if (row->receptive_field) printf(", \"receptive_field\": %lld", (long long)row->receptive_field);
         if (row->top1 > 0) printf(", \"top1\": %g", row->top1);

@@ -161,11 +161,15 @@ bool options_read(Options *options, Arena *arena, Names *names, int count, char 
     return true;
 }
 
-void options_help(FILE *out, const char *command) {
-    for (int i = 0; i < COUNT_OF(table); i++) {
-        if (!takes(&table[i], command)) continue;
-        char left[64];
-        snprintf(left, sizeof left, "%s%s%s", table[i].name, table[i].value ? " " : "", table[i].value ? table[i].value : "");
-        fprintf(out, "  %-28s %s\n", left, table[i].help);
-    }
+void options_each(const char *command, OptionVisit *visit, void *context) {
+    for (int i = 0; i < COUNT_OF(table); i++)
+        if (takes(&table[i], command)) visit(table[i].name, table[i].value, table[i].help, context);
 }
+
+static void print_help(const char *name, const char *value, const char *help, void *context) {
+    char left[64];
+    snprintf(left, sizeof left, "%s%s%s", name, value ? " " : "", value ? value : "");
+    fprintf(context, "  %-28s %s\n", left, help);
+}
+
+void options_help(FILE *out, const char *command) { options_each(command, print_help, out); }

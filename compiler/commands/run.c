@@ -101,7 +101,7 @@ int command_run(Session *session) {
     int index = build_pick(session, library, named ? o->rest.items[0] : NULL);
     ModelList models = {0};
     if (index < 0 || !build_elaborate_all(session, library, &models)) return session_end(session);
-    Weights *weights = build_weights(session, &models);
+    Weights *weights = build_weights(session, &models, index);
     if (!weights) return session_end(session);
     Model *model = models.items[index];
     int code;

@@ -129,7 +129,7 @@ static void draw_circle(Chart *c, double x, double y, double radius, int group) 
 /* Lower right, where a cheap and accurate network would not be. */
 static void draw_legend(Chart *c) {
     static const double sizes[] = {5e6, 25e6, 125e6};
-    double x = WIDTH - RIGHT - 200, y = HEIGHT - BOTTOM - 44;
+    double x = WIDTH - RIGHT - 200, y = HEIGHT - BOTTOM - 62;
     set_grey(c, 0.25);
     write_text(c, x, y - 40, "parameters");
     for (int i = 0; i < COUNT_OF(sizes); i++) {
@@ -138,9 +138,9 @@ static void draw_legend(Chart *c) {
         cairo_arc(c->cairo, x + 24 + 64 * i, y, radius_of(sizes[i]), 0, 2 * acos(-1));
         set_grey(c, 0.45);
         cairo_stroke(c->cairo);
-        write_text(c, x + 24 + 64 * i - text_width(c, text) / 2, HEIGHT - BOTTOM - 5 + (i == 2 ? 0 : -8), text);
+        write_text(c, x + 24 + 64 * i - text_width(c, text) / 2, HEIGHT - BOTTOM - 10, text);
     }
-    vec_push(c->arena, &c->taken, (Rect){x - 8, y - 54, 208, 100});
+    vec_push(c->arena, &c->taken, (Rect){x - 8, y - 54, 208, 116});
 }
 
 /* ---- labels: the nearest free place round the circle ---- */

@@ -396,8 +396,8 @@ void summarize(Evaluator *ev);
 
 /* ---- receptive.c ---- */
 
-/* A field for every node, in pixels of the first picture; 0 where it is everything or not defined. */
-int64_t *receptive_fields(Evaluator *ev);
+/* A field for every node, in pixels of the first picture; 0 where it is everything or not defined. `unbounded`: the network attends to all of it. */
+int64_t *receptive_fields(Evaluator *ev, bool *unbounded);
 
 /* ---- signature.c ---- */
 

@@ -78,6 +78,11 @@ static void compare_size(Evaluator *ev, const Argument *argument, const char *wh
     else compare(ev, argument, what, value);
 }
 
+static void compare_field(Evaluator *ev, const Argument *argument) {
+    if (ev->model->receptive_field) compare(ev, argument, "pixels of receptive field", ev->model->receptive_field);
+    else report(ev, "expect", argument->span, "this model has no receptive field: it takes no picture, or attends to all of it");
+}
+
 /* Told, not checked: `cai compare` shows it. */
 static void read_accuracy(Evaluator *ev, const Argument *argument) {
     Value v = evaluate(ev, argument->value);
@@ -107,7 +112,7 @@ static void check_expectation(Evaluator *ev, const Stmt *expect) {
         const char *name = argument->name ? argument->name : "";
         if (!strcmp(name, "params")) compare_size(ev, argument, "params", ev->model->parameters, sizes);
         else if (!strcmp(name, "macs")) compare_size(ev, argument, "macs", ev->model->macs, sizes);
-        else if (!strcmp(name, "receptive_field")) compare(ev, argument, "pixels of receptive field", ev->model->receptive_field);
+        else if (!strcmp(name, "receptive_field")) compare_field(ev, argument);
         else if (!strcmp(name, "top1")) read_accuracy(ev, argument);
         else if (!strcmp(name, "name")) read_name(ev, argument);
         else if (strcmp(name, "at")) {

@@ -1,7 +1,8 @@
 /* Receptive fields: how many rows and columns of the first picture a value sees. Every node carries, for each of its axes, which
  * axis of the picture it runs along, how far apart its neighbours lie there (the jump) and how much each sees (the field). A
  * node of which an axis of the picture is summed up, or mixed with others, sees everything. What was summed up over rows and columns, and
- * so is the same for every place (the mean of a norm, a gate), does not widen what it is joined to: this is how papers count. */
+ * so is the same for every place (the mean of a norm, a gate), does not widen what it is joined to: this is how papers count. Where places are
+ * compared with places and a layer goes on from there, as behind attention, the network has no receptive field. */
 #include "elaborate/evaluator.h"
 
 #include <math.h>
@@ -15,6 +16,7 @@ typedef struct View { /* of one node: rows and columns */
     bool defined;     /* depends on the picture at all */
     bool everything;
     bool same;         /* sees everything, and is the same for every place */
+    bool compared;     /* sees everything, by a product of two things that depend on the picture */
     Field along[2];
 } View;
 
@@ -24,6 +26,22 @@ static View picture_view(const Node *node) {
     View view = {.defined = node->shape.rank == 4};
     for (int i = 0; i < 2; i++) view.along[i] = (Field){2 + i, 1, 1};
     return view;
+}
+
+static bool any_compared(const Node *node, const View *views) {
+    for (int i = 0; i < node->input_count; i++)
+        if (views[node->inputs[i]->id].compared) return true;
+    return false;
+}
+
+static bool compares(const Node *node, const View *views) {
+    return node->op == OP_matmul && views[node->inputs[0]->id].defined && views[node->inputs[1]->id].defined;
+}
+
+/* Whether the network looks at everything from here on: a layer with weights takes what attention gave. */
+static bool goes_on(const Node *node, const View *views) {
+    return op_info[node->op].class == CLASS_CONTRACTION && any_compared(node, views) &&
+           !(views[node->inputs[0]->id].defined && views[node->inputs[1]->id].defined);
 }
 
 /* Of all inputs together: the widest. What is the same for every place counts only where all are. */
@@ -92,15 +110,22 @@ static View window_view(const Node *node, View view) {
     return view;
 }
 
+/* How many places a result reads along an axis that becomes `shrinks` times smaller. */
+static double resample_reach(const resample_attributes *way, double shrinks) {
+    double filter = strcmp(way->mode, "cubic") == 0 ? 4 : 2;
+    if (strcmp(way->mode, "nearest") == 0) return 1;
+    if (strcmp(way->mode, "area") == 0) return ceil(shrinks);
+    return way->antialias ? ceil(filter * fmax(shrinks, 1)) : filter;
+}
+
 static View resample_view(const Evaluator *ev, const Node *node, View view) {
-    bool linear = strcmp(ATTRIBUTES(node, resample)->mode, "nearest") != 0;
     for (int k = 0; k < 2; k++) {
         Field *field = &view.along[k];
         if (field->axis < 0) return everything();
         double from = (double)dim_typical(ev->dims, node->inputs[0]->shape.dims[field->axis]);
         double to = (double)dim_typical(ev->dims, node->shape.dims[field->axis]);
-        if (linear) field->field += field->jump;
-        field->jump *= to > 0 ? from / to : 1;
+        double shrinks = to > 0 ? from / to : 1;
+        slide(field, resample_reach(ATTRIBUTES(node, resample), shrinks), 1, shrinks);
     }
     return view;
 }
@@ -175,14 +200,17 @@ static const Node *first_picture(const Graph *graph) {
     return NULL;
 }
 
-int64_t *receptive_fields(Evaluator *ev) {
+int64_t *receptive_fields(Evaluator *ev, bool *unbounded) {
     const Graph *graph = ev->graph;
     View *views = NEW_ARRAY(ev->arena, View, graph->nodes.count);
     int64_t *fields = NEW_ARRAY(ev->arena, int64_t, graph->nodes.count);
     const Node *picture = first_picture(graph);
+    *unbounded = false;
     for (int i = 0; picture && i < graph->nodes.count; i++) {
         const Node *node = graph->nodes.items[i];
         views[i] = node == picture ? picture_view(node) : node_view(ev, node, views);
+        views[i].compared = compares(node, views) || any_compared(node, views);
+        *unbounded |= goes_on(node, views);
         if (views[i].defined && !views[i].everything)
             fields[i] = (int64_t)llround(fmax(views[i].along[0].field, views[i].along[1].field));
     }

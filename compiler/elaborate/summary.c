@@ -83,7 +83,8 @@ static int shown_parent(const Evaluator *ev, int entry) {
 }
 
 void summarize(Evaluator *ev) {
-    int64_t *fields = receptive_fields(ev);
+    bool unbounded;
+    int64_t *fields = receptive_fields(ev, &unbounded);
     int *places = NEW_ARRAY(ev->arena, int, ev->entries.count + 1); /* in model->layers */
     for (int i = ev->entries.count - 1; i >= 0; i--) {
         Entry *entry = &ev->entries.items[i];
@@ -104,5 +105,6 @@ void summarize(Evaluator *ev) {
         vec_push(ev->arena, &ev->model->layers, entry->info);
     }
     ev->model->receptive_field = 0;
-    for (int i = 0; i < ev->graph->nodes.count; i++) ev->model->receptive_field = max_i64(ev->model->receptive_field, fields[i]);
+    for (int i = 0; i < ev->graph->nodes.count && !unbounded; i++)
+        ev->model->receptive_field = max_i64(ev->model->receptive_field, fields[i]);
 }

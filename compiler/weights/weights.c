@@ -1,5 +1,5 @@
 /* Trained weights by name. A weight's path belongs to the file that was given for the longest path above it; files given on the command line
- * come before those of `load`. Loading is strict: every weight has a value of its shape, and every value is somebody's. */
+ * come before those of `load`. Loading is strict: every weight of the model that is built has a value of its shape, and every value is somebody's. */
 #include "weights/weights.h"
 #include "runtime.h"
 #include <libgen.h>
@@ -19,6 +19,7 @@ typedef struct Entry { /* a file, and the path that its names are below */
 
 typedef struct Wanted { /* a weight of one of the models */
     WeightInfo info;
+    bool needed;              /* by the model that is built */
     int owner;                /* the entry it is looked for in; -1: none */
     const cai_tensor *value;  /* once found */
     bool misshapen;
@@ -38,13 +39,16 @@ struct Weights {
 
 /* ---- what is wanted, and from where ---- */
 
-static void collect_wanted(Weights *w, Model *const *models, int count) {
+static void collect_wanted(Weights *w, Model *const *models, int count, int built) {
     for (int m = 0; m < count; m++) {
         for (int i = 0; i < models[m]->weights.count; i++) {
             Name path = models[m]->weights.items[i].path;
-            if (map_get(w->by_path, path)) continue;
-            vec_push(w->arena, &w->wanted, (Wanted){.info = models[m]->weights.items[i], .owner = -1});
-            map_set(w->by_path, path, (void *)(intptr_t)w->wanted.count);
+            intptr_t place = (intptr_t)map_get(w->by_path, path);
+            if (!place) {
+                vec_push(w->arena, &w->wanted, (Wanted){.info = models[m]->weights.items[i], .owner = -1});
+                map_set(w->by_path, path, (void *)(place = w->wanted.count));
+            }
+            if (m == built) w->wanted.items[place - 1].needed = true;
         }
         for (int i = 0; i < models[m]->unused.count; i++) vec_push(w->arena, &w->unused, models[m]->unused.items[i]);
     }
@@ -54,7 +58,7 @@ static bool fits_program(const Weights *w) {
     int64_t total = 0, count;
     for (int i = 0; i < w->wanted.count; i++) {
         const WeightInfo *info = &w->wanted.items[i].info;
-        if (!shape_element_count(info->shape, &count)) continue;
+        if (!w->wanted.items[i].needed || !shape_element_count(info->shape, &count)) continue;
         total += count;
         if (total <= MOST_ELEMENTS) continue;
         diag_error(w->diag, "weights-too-large", info->span, "the weights up to `%s`, %s, come to over %lld elements, the most that a program holds",
@@ -238,7 +242,7 @@ static void match_entry(Weights *w, int number, const Renames *renames, Mismatch
 static void list_missing(Weights *w, int number, Mismatch *mismatch) {
     for (int i = 0; i < w->wanted.count; i++) {
         const Wanted *wanted = &w->wanted.items[i];
-        if (wanted->owner != number || wanted->value || wanted->misshapen) continue;
+        if (!wanted->needed || wanted->owner != number || wanted->value || wanted->misshapen) continue;
         bool listed = mismatch->missing.count < LISTED_MAX;
         const char *near =
             listed ? nearest_name(wanted->info.path, mismatch->unexpected_names.items, mismatch->unexpected_names.count) : NULL;
@@ -287,17 +291,16 @@ static bool report(Weights *w, int number, Mismatch *mismatch) {
     return !d && !unexpected && !misshapen;
 }
 
-static bool report_ownerless(Weights *w, Model *const *models, int count) {
+static bool report_ownerless(Weights *w, const Model *model) {
     Lines lines = {0};
     for (int i = 0; i < w->wanted.count; i++)
-        if (w->wanted.items[i].owner < 0)
+        if (w->wanted.items[i].needed && w->wanted.items[i].owner < 0)
             vec_push(w->arena, &lines,
                      arena_printf(w->arena, "%s %s", w->wanted.items[i].info.path,
                                   shape_string(w->arena, w->wanted.items[i].info.shape)));
     if (lines.count == 0) return true;
-    Diagnostic *d = diag_error(w->diag, "no-weights", models[0]->decl->name_span, "there are no values for %d weight%s of %s%s",
-                               lines.count, lines.count == 1 ? "" : "s", count == 1 ? "model " : "this file's models",
-                               count == 1 ? models[0]->decl->name : "");
+    Diagnostic *d = diag_error(w->diag, "no-weights", model->decl->name_span, "there are no values for %d weight%s of model %s", lines.count,
+                               lines.count == 1 ? "" : "s", model->decl->name);
     for (int i = 0; w->entries.count > 0 && i < lines.count && i < LISTED_MAX; i++)
         diag_note(w->diag, d, (Span){0}, "%s", lines.items[i]);
     diag_help(w->diag, d, "give trained ones by --weights FILE.safetensors, or random ones by --init SEED");
@@ -313,10 +316,10 @@ static bool use_seed(Weights *w, const char *text) {
     return false;
 }
 
-static bool use_files(Weights *w, Model *const *models, int count, const WeightOptions *options) {
+static bool use_files(Weights *w, Model *const *models, int count, int built, const WeightOptions *options) {
     collect_entries(w, models, count, options);
     find_owners(w);
-    if (!check_prefixes(w) || !report_ownerless(w, models, count) || !open_entries(w)) return false;
+    if (!check_prefixes(w) || !report_ownerless(w, models[built]) || !open_entries(w)) return false;
     Renames *renames = options->rename ? renames_read(w->arena, w->diag, options->rename) : NULL;
     if (options->rename && !renames) return false;
     bool good = true;
@@ -328,12 +331,12 @@ static bool use_files(Weights *w, Model *const *models, int count, const WeightO
     return good;
 }
 
-Weights *weights_open(Arena *arena, Names *names, Diagnostics *diag, Model *const *models, int count,
+Weights *weights_open(Arena *arena, Names *names, Diagnostics *diag, Model *const *models, int count, int built,
                       const WeightOptions *options) {
     Weights *w = NEW(arena, Weights);
     *w = (Weights){.arena = arena, .names = names, .diag = diag, .by_path = map_new(arena)};
-    collect_wanted(w, models, count);
-    if (fits_program(w) && (options->init ? use_seed(w, options->init) : use_files(w, models, count, options))) return w;
+    collect_wanted(w, models, count, built);
+    if (fits_program(w) && (options->init ? use_seed(w, options->init) : use_files(w, models, count, built, options))) return w;
     weights_close(w);
     return NULL;
 }

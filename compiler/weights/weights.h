@@ -19,9 +19,9 @@ typedef struct WeightOptions {
 
 typedef struct Weights Weights;
 
-/* Finds the values of all weights of the file's models. Everything that does not fit is told at once; NULL then. The models are those
- * of one .cai file: what a weight file holds must be read by one of them. */
-Weights *weights_open(Arena *arena, Names *names, Diagnostics *diag, Model *const *models, int count, const WeightOptions *options);
+/* Finds the values of all weights of models[built]. Everything that does not fit is told at once; NULL then. The models are those of one
+ * .cai file: what a weight file holds must be read by one of them, and where it has weights of the others, these must have their shapes. */
+Weights *weights_open(Arena *arena, Names *names, Diagnostics *diag, Model *const *models, int count, int built, const WeightOptions *options);
 RefSource weights_source(Weights *weights); /* its input() is NULL: only parameters and states come from here */
 /* Of files (path, size and time of change) and seed: for the cache of `cai run`. */
 uint64_t weights_identity(const Weights *weights);

@@ -1,6 +1,6 @@
 """networks.py NETWORK SIZE FOLDER: a network of the examples for the engines that read ONNX, with the weights that `cai build` gives it.
 
-Writes NETWORK.onnx; NETWORK.npy, a picture; and NETWORK.peer.npy, the same as the peers get it: normalised where the network is a classifier.
+Writes NETWORK.onnx; NETWORK.npy, a picture; and NETWORK.peer.npz, the same as the peers get it: normalised where the network is a classifier.
 """
 import os
 import sys
@@ -9,10 +9,12 @@ import numpy as np
 import torch
 import torchvision
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "numerics"))
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "numerics", "models"))
+NUMERICS = os.path.join(os.path.dirname(__file__), "..", "numerics")
+sys.path[:0] = [NUMERICS, os.path.join(NUMERICS, "models"), os.path.join(NUMERICS, "models", "reference")]
+from cases import Normalized
+from denoise import Denoise, trained
 from init_weights import init_state_dict
-from make import Denoise, Normalized, UNet, trained
+from unet import UNet
 
 
 def initialised(net):
@@ -28,9 +30,9 @@ def main():
         net = initialised(UNet()) if name == "unet" else trained(Denoise(), "examples/denoise.safetensors")
     else:
         net, x = initialised(getattr(torchvision.models, name)()), Normalized(torch.nn.Identity())(x)
-    np.save(os.path.join(folder, name + ".peer.npy"), x.numpy())
+    np.savez(os.path.join(folder, name + ".peer.npz"), input=x.numpy())
     path = os.path.join(folder, name + ".onnx")
-    torch.onnx.export(net.eval(), x, path + ".part", opset_version=13)
+    torch.onnx.export(net.eval(), x, path + ".part", input_names=["input"], opset_version=13)
     os.replace(path + ".part", path)
 
 

@@ -60,7 +60,7 @@ void fuzz_weights(const unsigned char *bytes, size_t count) {
     const char *rename_path = arena_printf(arena, "%s", fuzz_file(".txt", bytes, renames));
     WeightFile file = {.file = arena_printf(arena, "%s", fuzz_file(".safetensors", bytes + data, count - data))};
     WeightOptions options = {.files = &file, .file_count = 1, .rename = renames ? rename_path : NULL};
-    Weights *weights = weights_open(arena, names, &diag, &model, 1, &options);
+    Weights *weights = weights_open(arena, names, &diag, &model, 1, 0, &options);
     DEMAND((weights != NULL) == (diag.errors == 0));
     if (weights) read_values(weights, model->graph, arena);
     diag_print(&diag, fuzz_nowhere(), DIAG_TEXT, false);

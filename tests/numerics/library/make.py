@@ -65,7 +65,7 @@ def load(module, prefix):
                 state[full] = value
                 continue
             declared = 0.25 if isinstance(part, nn.PReLU) else 1 if key == "running_var" or (isinstance(part, NORMS) and key == "weight") else None
-            state[full] = weight(path, tuple(value.shape), declared, key.startswith("running"))
+            state[full] = weight(path, tuple(value.shape), declared, key.startswith("running") or key in ("weight_u", "weight_v"))
     module.load_state_dict(state)
     return module.eval()
 
@@ -123,6 +123,14 @@ def convolutions():
     stage("dense(7)", nn.Linear(10, 7), (2, 10))
 
 
+def spectral_norms():
+    spectral = nn.utils.spectral_norm
+    stage("conv(6, 3, stride = 2, spectral = true)", spectral(nn.Conv2d(8, 6, 3, stride=2, padding=1)))
+    stage("conv(6, 3, groups = 2, bias = false, spectral = true)", spectral(nn.Conv2d(8, 6, 3, padding=1, groups=2, bias=False)))
+    stage("conv_transpose(6, 4, stride = 2, pad = 1, spectral = true)", spectral(nn.ConvTranspose2d(8, 6, 4, stride=2, padding=1)))
+    stage("dense(7, spectral = true)", spectral(nn.Linear(10, 7)), (2, 3, 10))
+
+
 def norms():
     stage("batchnorm", nn.BatchNorm2d(8))
     stage("batchnorm", nn.BatchNorm1d(8), (2, 8))
@@ -167,8 +175,13 @@ def pools():
     stage("avgpool(3, stride = 2, pad = 1, ceil_mode = true, count_include_pad = false)", nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False))
     stage("avgpool(2, stride = 3, pad = 1, ceil_mode = true)", nn.AvgPool2d(2, 3, 1, ceil_mode=True))
     stage("global_avgpool", lambda x: x.mean((2, 3)))
+    unpooled = lambda *window: (lambda x: F.max_unpool2d(*F.max_pool2d(x, *window, return_indices=True), *window, output_size=x.shape[2:]))
+    stage("maxpool(2) -> maxunpool(2, like = x)", unpooled(2))
+    stage("maxpool((2, 3), stride = 3, pad = 1) -> maxunpool((2, 3), like = x, stride = 3, pad = 1)", unpooled((2, 3), 3, 1))
     stage("global_maxpool", lambda x: x.amax((2, 3)))
     stage("adaptive_avgpool((3, 5))", nn.AdaptiveAvgPool2d((3, 5)))
+    stage("adaptive_avgpool(1)", nn.AdaptiveAvgPool2d(1))
+    stage("adaptive_avgpool((7, 13))", nn.AdaptiveAvgPool2d((7, 13)))
 
 
 def sizes():
@@ -178,6 +191,11 @@ def sizes():
     stage("resize(size = (7, 23))", resize((7, 23), mode="bilinear"))
     stage('resize(size = (7, 23), rule = "align_corners")', resize((7, 23), mode="bilinear", align_corners=True))
     stage('resize(size = (7, 23), mode = "nearest")', resize((7, 23)))
+    stage('resize(size = (7, 23), mode = "cubic")', resize((7, 23), mode="bicubic"))
+    stage('resize(scale = 2, mode = "cubic", rule = "align_corners")', resize(scale_factor=2, mode="bicubic", align_corners=True))
+    stage('resize(size = (5, 23), mode = "area")', resize((5, 23), mode="area"))
+    stage("resize(size = (5, 4), antialias = true)", resize((5, 4), mode="bilinear", antialias=True))
+    stage('resize(size = (5, 4), mode = "cubic", antialias = true)', resize((5, 4), mode="bicubic", antialias=True))
     stage("resize(scale = 0.5)", resize(scale_factor=0.5, mode="bilinear"))
     stage('resize(scale = 1.5, mode = "nearest")', resize(scale_factor=1.5))
     stage("reshape(shape = [2, -1, 5])", lambda x: x.reshape(2, -1, 5))
@@ -250,6 +268,55 @@ def boxes():
     expression("moved_boxes(x, y)", [(2, 7, 4), (7, 4)], moved, use="detect")
 
 
+def sampling():
+    def gradient(function, by):
+        def run(*tensors):
+            with torch.enable_grad():
+                tensors = [t.clone().requires_grad_() for t in tensors]
+                (function(*tensors[:2]) * tensors[2]).sum().backward()
+            return tensors[by].grad
+        return run
+
+    picture, grid, out = (2, 3, 5, 7), (2, 4, 6, 2), (2, 3, 4, 6)
+    for mode in ("bilinear", "nearest"):
+        for border in ("zeros", "border", "reflection"):
+            for corners in (False, True):
+                call = f'grid_sample(x, 1.7 * y, mode = "{mode}", border = "{border}", align_corners = {str(corners).lower()})'
+                sample = lambda x, y: F.grid_sample(x, 1.7 * y, mode, border, corners)
+                expression(call, [picture, grid], sample)
+                if mode == "bilinear" or not corners:
+                    expression(f"grad(sum({call} * z), x)", [picture, grid, out], gradient(sample, 0))
+                if mode == "bilinear":
+                    expression(f"grad(sum({call} * z), y)", [picture, grid, out], gradient(sample, 1))
+    expression("grid_sample(x, y)", [(1, 2, 1, 1), (1, 3, 3, 2)], lambda x, y: F.grid_sample(x, y, align_corners=False))
+    expression('grid_sample(x, y, border = "reflection", align_corners = true)', [(1, 2, 1, 4), (1, 3, 3, 2)],
+               lambda x, y: F.grid_sample(x, y, padding_mode="reflection", align_corners=True))
+
+    def warp(border):
+        def run(x, flow):
+            rows, columns = torch.meshgrid(torch.arange(5.0), torch.arange(7.0), indexing="ij")
+            at = torch.stack([(columns + flow[:, 0]) / 3 - 1, (rows + flow[:, 1]) / 2 - 1], -1)
+            return F.grid_sample(x, at, padding_mode=border, align_corners=True)
+        return run
+    for border in ("zeros", "border"):
+        expression(f'warp(x, 3 * y, border = "{border}")', [picture, (2, 2, 5, 7)], lambda x, y: warp(border)(x, 3 * y))
+
+
+def noise():
+    def drawn(stream, shape):
+        """uniform's numbers in a run with seed 7."""
+        begin = splitmix64(7 ^ fnv1a64(stream))
+        return torch.tensor([(splitmix64((begin + i) & MASK) >> 40) / 2**24 for i in range(math.prod(shape))]).reshape(shape)
+
+    def normal(layer, shape):
+        return (-2 * torch.log(1 - drawn(layer + "#0", shape))).sqrt() * torch.cos(2 * math.pi * drawn(layer + "#1", shape))
+
+    expression("x + uniform(2, 30)", [(2, 30)], lambda x: x + drawn("#0", (2, 30)))
+    expression("x + uniform(x.shape) * uniform(30)", [(2, 30)], lambda x: x + drawn("#0", (2, 30)) * drawn("#1", (30,)))
+    expression("x + normal(x.shape) + normal([2, 30])", [(2, 30)],
+               lambda x: x + normal("normal", (2, 30)) + normal("normal_2", (2, 30)))
+
+
 def reductions():
     stage("reduce_mean(axes = (0, 2))", lambda x: x.mean((0, 2)))
     stage("reduce_var(axes = -1, keep = true)", lambda x: x.var(-1, unbiased=False, keepdim=True))
@@ -303,6 +370,9 @@ class SpatialGate(nn.Module):
         super().__init__()
         self.spatial = nn.ModuleDict({"conv": nn.Conv2d(2, 1, kernel, padding=kernel // 2, bias=False), "bn": nn.BatchNorm2d(1)})
 
+    def start(self, path):
+        self.spatial["bn"].weight.data = weight(path + ".spatial.bn.weight", (1,), declared=0)
+
     def forward(self, x):
         y = torch.cat([x.max(1, keepdim=True)[0], x.mean(1, keepdim=True)], 1)
         return x * torch.sigmoid(self.spatial["bn"](self.spatial["conv"](y)))
@@ -328,14 +398,14 @@ class NonLocal(nn.Module):
         super().__init__()
         self.pool, half = pool, c // 2
         self.conv_theta, self.conv_phi, self.conv_g = (nn.Conv2d(c, half, 1) for _ in range(3))
-        self.conv_out, self.bn = nn.Conv2d(half, c, 1), nn.BatchNorm2d(c)
+        self.conv_out, self.norm = nn.Conv2d(half, c, 1), nn.BatchNorm2d(c)
 
     def forward(self, x):
         seen = F.max_pool2d(x, self.pool)
         theta, phi, g = self.conv_theta(x).flatten(2), self.conv_phi(seen).flatten(2), self.conv_g(seen).flatten(2)
         weights = (torch.einsum("nci,ncj->nij", theta, phi) * theta.shape[1] ** -0.5).softmax(2)
         y = torch.einsum("nij,ncj->nci", weights, g).reshape(len(x), -1, *x.shape[2:])
-        return x + self.bn(self.conv_out(y))
+        return x + self.norm(self.conv_out(y))
 
 
 class SelfAttention(nn.Module):
@@ -356,16 +426,19 @@ class SelfAttention(nn.Module):
 
 def attentions():
     stage("channel_gate(2)", ChannelGate(8, 2))
-    stage("spatial_gate", SpatialGate(7))
+    spatial = load(SpatialGate(7), "l")
+    spatial.start("l")
+    stage("spatial_gate", lambda x: spatial(x))
     both = nn.Module()
     both.ChannelGate, both.SpatialGate = ChannelGate(8, 4), SpatialGate(3)
     load(both, "l")
+    both.SpatialGate.start("l.SpatialGate")
     stage("cbam(r = 4, kernel = 3)", lambda x: both.SpatialGate(both.ChannelGate(x)))
     stage("multihead_attention(2)", Multihead(8, 2), (2, 5, 8))
     case("model m(x: f32[2, 5, 8], y: f32[2, 7, 8], z: f32[2, 7, 8]) { return (x, y, z) -> l: multihead_attention(4) }",
          [(2, 5, 8), (2, 7, 8), (2, 7, 8)], load(Multihead(8, 4), "l"))
     for written, module in (("non_local", NonLocal(8, 1)), ("non_local(pool = 2)", NonLocal(8, 2))):
-        load(module, "l").bn.weight.data = weight("l.bn.weight", (8,), declared=0)  # it starts at 0
+        load(module, "l").norm.weight.data = weight("l.norm.weight", (8,), declared=0)  # it starts at 0
         case(f"model m(x: f32[2, 8, 12, 10]) {{ return x -> l: {written} }}", [(2, 8, 12, 10)], module)
     stage("self_attention", SelfAttention(8, 8, 8, 1))
     stage("self_attention(keys = 4, values = 2, pool = 2)", SelfAttention(8, 4, 2, 2))
@@ -446,7 +519,7 @@ def gans():
 
 
 if __name__ == "__main__":
-    for family in (convolutions, norms, activations, pools, sizes, orders, boxes, reductions, blocks, arithmetic, gans):
+    for family in (convolutions, spectral_norms, norms, activations, pools, sizes, orders, boxes, sampling, noise, reductions, blocks, arithmetic, gans):
         family()
     with open("library.txt", "w") as file:
         file.write("\n".join(lines) + "\n")

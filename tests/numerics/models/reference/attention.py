@@ -30,13 +30,13 @@ class NonLocal(nn.Module):
     def __init__(self, c):
         super().__init__()
         self.conv_theta, self.conv_phi, self.conv_g = (nn.Conv2d(c, c // 2, 1) for _ in range(3))
-        self.conv_out, self.bn = nn.Conv2d(c // 2, c, 1), nn.BatchNorm2d(c)
+        self.conv_out, self.norm = nn.Conv2d(c // 2, c, 1), nn.BatchNorm2d(c)
 
     def forward(self, x):
         theta, phi, g = (layer(x).flatten(2) for layer in (self.conv_theta, self.conv_phi, self.conv_g))
         p = torch.einsum("bcx,bcy->bxy", theta, phi) / theta.shape[1] ** 0.5
         y = torch.einsum("bxy,bcy->bcx", p.softmax(2), g).reshape(len(x), -1, *x.shape[2:])
-        return x + self.bn(self.conv_out(y))
+        return x + self.norm(self.conv_out(y))
 
 
 def nonlocal_resnet(places):
@@ -51,7 +51,7 @@ def nonlocal_resnet(places):
     net = initialised(net)
     for name, part in net.named_modules():
         if isinstance(part, NonLocal):
-            part.bn.weight.data = torch.from_numpy(init_weight(SEED, name + ".bn.weight", tuple(part.bn.weight.shape), ZEROS))
+            part.norm.weight.data = torch.from_numpy(init_weight(SEED, name + ".norm.weight", tuple(part.norm.weight.shape), ZEROS))
     return Normalized(net)
 
 
@@ -218,9 +218,9 @@ CASES = {
     "nonlocal_one": Case("nonlocal", lambda: nonlocal_resnet({"layer3": [4]}), Input(3, 3, 224, 224), [INIT + ONE, AVX2 + ONE], params=27658792,
                          names="examples/nonlocal.cai" + ONE),
     "sagan_generator": gan("generator", Generator, {"code": Input(1, 128, low=-2, high=2), "label": Input(1, high=1000, whole=True)}),
-    "sagan_discriminator": gan("discriminator", Discriminator, {"photo": Input(1, 3, 128, 128), "label": Input(1, high=1000, whole=True)}),
+    "sagan_discriminator": gan("discriminator", Discriminator, {"photo": Input(6, 3, 128, 128), "label": Input(6, high=1000, whole=True)}),
     "sagan_generator_thin": gan("generator", Generator, {"code": Input(3, 128, low=-2, high=2), "label": Input(3, high=10, whole=True)}, sizes=(8, 10),
                                 options=THIN),
-    "sagan_discriminator_thin": gan("discriminator", Discriminator, {"photo": Input(3, 3, 128, 128), "label": Input(3, high=10, whole=True)},
+    "sagan_discriminator_thin": gan("discriminator", Discriminator, {"photo": Input(24, 3, 128, 128), "label": Input(24, high=10, whole=True)},
                                     sizes=(8, 10), options=THIN),
 }

@@ -4,7 +4,8 @@ import torchvision
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
-from cases import AVX2, INIT, Case, Input, Normalized, initialised
+from cases import AVX2, INIT, SEED, Case, Input, Normalized, initialised
+from init_weights import ZEROS, init_weight
 
 
 class Excite(nn.Module):
@@ -86,15 +87,24 @@ class Trunk(nn.Module):
         return {"c2": c2, "c5": b.layer4(b.layer3(b.layer2(c2)))}
 
 
+def drawn(net):
+    """As `--init` draws them; the scales of the spatial gates' norms start at 0."""
+    net = initialised(net)
+    for name, weight in net.named_parameters():
+        if name.endswith("spatial.bn.weight"):
+            weight.data = torch.from_numpy(init_weight(SEED, name, tuple(weight.shape), ZEROS))
+    return net
+
+
 def network(name, gate=None, **options):
     def make():
         net = getattr(torchvision.models, name)(**options)
-        return Normalized(initialised(gated(net, gate) if gate else net))
+        return Normalized(drawn(gated(net, gate) if gate else net))
     return make
 
 
 def trunk(block, **options):
-    return lambda: initialised(Trunk(block, **options))
+    return lambda: drawn(Trunk(block, **options))
 
 
 def resnets(options, params, net, size=Input(1, 3, 224, 224)):
