@@ -10,13 +10,19 @@ static const Define *find_define(const Library *library, Name name) {
 
 /* ---- settings ---- */
 
+/* word, or words.with.points, as names of files are. */
+static bool is_word(const Expr *expr) {
+    while (expr->kind == EXPR_MEMBER) expr = expr->left;
+    return expr->kind == EXPR_NAME;
+}
+
 /* The text as an expression of the language (3, 1e-5, true, [1, 2], "a b"); a word, or what is no expression, is a string. */
 static Value parse_define(Evaluator *ev, const char *text) {
     Diagnostics quiet = {.arena = ev->arena};
     const char *line = arena_printf(ev->arena, "value = %s\n", text);
     const File *file = parse_file(ev->arena, ev->names, &quiet, source_new(ev->arena, "-D", line, strlen(line)));
     const Expr *expr = !quiet.errors && file->decls.count == 1 ? file->decls.items[0]->value : NULL;
-    if (!expr || expr->kind == EXPR_NAME) return value_string(intern(ev->names, text));
+    if (!expr || is_word(expr)) return value_string(intern(ev->names, text));
     return evaluate(ev, expr);
 }
 
