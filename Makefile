@@ -32,7 +32,7 @@ PACKAGES  := gcc g++ make binutils libc6-dev llvm-19-dev lld-19 flex bison libpn
 Q         := $(if $(V),,@)
 say        = $(if $(V),,@echo "  $(1)  $(2)")
 
-.PHONY: all deps check test test-all sanitize races fuzz bench bless lint docs install clean demo
+.PHONY: all deps bench-networks check test test-all sanitize races fuzz bench bless lint docs install clean demo
 all: $(BUILD)/cai $(BUILD)/runtime/libcai_runtime.a $(BUILD)/runtime/link.txt $(BUILD)/runtime/cai.h
 
 $(BUILD)/cai: $(OBJECTS) $(SHARED)
@@ -116,6 +116,11 @@ bench: deps all $(BUILD)/kernel_bench $(BUILD)/memory_bench $(BUILD)/bench/machi
 	$(BUILD)/kernel_bench
 	tests/kernels/networks
 	$(BUILD)/memory_bench
+
+# Every network of the examples beside onnxruntime, a quarter of an hour.
+bench-networks: PACKAGES += python3-torch python3-torchvision python3-venv
+bench-networks: deps all
+	tests/bench/all --write docs/networks/table.md
 
 deps:
 	@missing=$$(for p in $(PACKAGES); do dpkg-query -W -f='$${Status}\n' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
