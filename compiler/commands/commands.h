@@ -78,7 +78,7 @@ bool build(Session *session, const char *model, const char *output); /* output N
 Library *build_open(Session *session);
 int build_pick(Session *session, Library *library, const char *model); /* -1 where it is not clear; model NULL: the only one */
 bool build_elaborate_all(Session *session, Library *library, ModelList *models);
-Weights *build_weights(Session *session, const ModelList *models, int built); /* of the model with that number */
+Weights *build_weights(Session *session, const ModelList *models, int built);
 const Target *build_target(Session *session);
 Graph *build_passes(Session *session, Graph *graph, const char *after);
 bool build_program(Session *session, Graph *graph, Weights *weights, const char *path); /* NULL: after the model */

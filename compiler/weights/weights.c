@@ -1,6 +1,5 @@
 /* Trained weights by name. A weight's path belongs to the file that was given for the longest path above it; files given on the command line
- * come before those of `load`. Loading is strict: every weight of the model that is built has a value of its shape, and every value is
- * some model's. */
+ * come before those of `load`. Loading is strict: every weight of the model that is built has a value of its shape, and every value is somebody's. */
 #include "weights/weights.h"
 #include "runtime.h"
 #include <libgen.h>
@@ -40,20 +39,16 @@ struct Weights {
 
 /* ---- what is wanted, and from where ---- */
 
-static Wanted *find_wanted(Weights *w, const char *path) {
-    intptr_t place = (intptr_t)map_get(w->by_path, intern(w->names, path));
-    return place ? &w->wanted.items[place - 1] : NULL;
-}
-
 static void collect_wanted(Weights *w, Model *const *models, int count, int built) {
     for (int m = 0; m < count; m++) {
         for (int i = 0; i < models[m]->weights.count; i++) {
             Name path = models[m]->weights.items[i].path;
-            Wanted *known = find_wanted(w, path);
-            if (known) known->needed |= m == built;
-            if (known) continue;
-            vec_push(w->arena, &w->wanted, (Wanted){.info = models[m]->weights.items[i], .needed = m == built, .owner = -1});
-            map_set(w->by_path, path, (void *)(intptr_t)w->wanted.count);
+            intptr_t place = (intptr_t)map_get(w->by_path, path);
+            if (!place) {
+                vec_push(w->arena, &w->wanted, (Wanted){.info = models[m]->weights.items[i], .owner = -1});
+                map_set(w->by_path, path, (void *)(place = w->wanted.count));
+            }
+            if (m == built) w->wanted.items[place - 1].needed = true;
         }
         for (int i = 0; i < models[m]->unused.count; i++) vec_push(w->arena, &w->unused, models[m]->unused.items[i]);
     }
@@ -63,7 +58,7 @@ static bool fits_program(const Weights *w) {
     int64_t total = 0, count;
     for (int i = 0; i < w->wanted.count; i++) {
         const WeightInfo *info = &w->wanted.items[i].info;
-        if (!shape_element_count(info->shape, &count)) continue;
+        if (!w->wanted.items[i].needed || !shape_element_count(info->shape, &count)) continue;
         total += count;
         if (total <= MOST_ELEMENTS) continue;
         diag_error(w->diag, "weights-too-large", info->span, "the weights up to `%s`, %s, come to over %lld elements, the most that a program holds",
@@ -71,6 +66,11 @@ static bool fits_program(const Weights *w) {
         return false;
     }
     return true;
+}
+
+static Wanted *find_wanted(Weights *w, const char *path) {
+    intptr_t place = (intptr_t)map_get(w->by_path, intern(w->names, path));
+    return place ? &w->wanted.items[place - 1] : NULL;
 }
 
 static bool has_prefix(const Weights *w, const char *prefix) {

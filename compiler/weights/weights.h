@@ -19,8 +19,8 @@ typedef struct WeightOptions {
 
 typedef struct Weights Weights;
 
-/* Finds the values of all weights of the model that is built, one of the `count` of a .cai file. Everything that does not fit is told at
- * once; NULL then. What a weight file holds must be read by one of the models. */
+/* Finds the values of all weights of models[built]. Everything that does not fit is told at once; NULL then. The models are those of one
+ * .cai file: what a weight file holds must be read by one of them, and where it has weights of the others, these must have their shapes. */
 Weights *weights_open(Arena *arena, Names *names, Diagnostics *diag, Model *const *models, int count, int built, const WeightOptions *options);
 RefSource weights_source(Weights *weights); /* its input() is NULL: only parameters and states come from here */
 /* Of files (path, size and time of change) and seed: for the cache of `cai run`. */
