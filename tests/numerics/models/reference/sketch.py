@@ -1,5 +1,4 @@
 """Sketch simplification, Simo-Serra et al. 2016, table 1, and the discriminator of Mastering Sketching, 2018."""
-import torch
 from torch import nn
 
 from cases import AVX2, INIT, Case, Input, Normalized, initialised
