@@ -4,7 +4,7 @@ import torchvision
 from torch import nn
 from torch.nn import functional as F
 
-from cases import AVX2, INIT, Case, Input, initialised
+from cases import AVX2, INIT, Case, Input, initialised, uniform
 
 PICTURE = Input(3, 1, 28, 28)
 
@@ -51,8 +51,17 @@ class Variational(nn.Module):
     def decode(self, z):
         return torch.sigmoid(self.fc4(torch.relu(self.fc3(z)))).view(-1, 1, 28, 28)
 
+    def noise(self, stream, *shape):
+        """`normal` of cai, with --seed 0."""
+        u, v = (torch.from_numpy(uniform(f"{stream}normal#{k}", shape, 0)).to(self.fc1.weight.dtype) for k in (0, 1))
+        return torch.sqrt(-2 * torch.log(1 - u)) * torch.cos(2 * torch.pi * v)
+
     def forward(self, x):
-        return self.decode(self.encode(x)["mean"])
+        code = self.encode(x)
+        return self.decode(code["mean"] + torch.exp(0.5 * code["logvar"]) * self.noise("drawn.", *code["mean"].shape))
+
+    def sample(self):
+        return self.decode(self.noise("", 4, 20))
 
 
 class Part(nn.Module):
@@ -106,7 +115,8 @@ CASES = {
     "conv_autoencoder": Case("conv_autoencoder autoencoder", lambda: initialised(Convolutional()), PICTURE, params=4385),
     "vae_encode": Case("vae encode", lambda: Part(Variational(), "encode"), PICTURE),
     "vae_decode": Case("vae decode", lambda: Part(Variational(), "decode"), Input(3, 20, low=-2, high=2)),
-    "vae": Case("vae vae", lambda: initialised(Variational()), PICTURE, [INIT + " -D noise=0", AVX2 + " -D noise=0"], params=652824, names="examples/vae.cai vae"),
+    "vae": Case("vae vae", lambda: initialised(Variational()), PICTURE, params=652824, names="examples/vae.cai vae"),
+    "vae_sample": Case("vae sample", lambda: Part(Variational(), "sample"), {}, [INIT + " -D count=4", AVX2 + " -D count=4"]),
     "shape_space": Case("shape_space sketch_to_shape", pair("sketch_to_shape"), Input(1, 1, 224, 224), names="examples/shape_space.cai sketch_to_shape"),
     "shape_space_light": Case("shape_space sketch_to_sizes", pair("sketch_to_sizes", 6, (6, 12, 24, 16), 64), Input(2, 1, 224, 224), [INIT + THIN, AVX2 + THIN]),
     "shape_space_shape": Case("shape_space shape_to_sizes", pair("shape_to_sizes"), Input(3, 200, low=-1)),

@@ -146,9 +146,11 @@ GRAY = {"low": 0.43, "high": 0.47}  # near the means, so that no probability is 
 PATCHES = {"first": Input(16, 3, 63, 63, **GRAY), "second": Input(16, 3, 63, 63, **GRAY), "whole": Input(16, 3, 150, 150, **GRAY), "places": Input(16, 4)}
 CASES = {
     "reflectance_prior": Case("reflectance_prior compare", lambda: initialised(Relative()), PATCHES),
-    "reflectance_prior_map": Case("reflectance_prior judge", lambda: AtEachPixel(60, 20), Input(1, 3, 33, 40, **GRAY), [INIT + " -D x=60 -D y=20", AVX2 + " -D x=60 -D y=20"]),
+    "reflectance_prior_map": Case("reflectance_prior judge", lambda: AtEachPixel(60, 20), Input(1, 3, 33, 40, **GRAY),
+                                  [INIT + " -D x=60 -D y=20", AVX2 + " -D x=60 -D y=20"]),
     "direct_intrinsics": Case("direct_intrinsics logarithms", lambda: initialised(Direct()), Input(1, 3, 96, 64, **GRAY), params=3064934),
-    "direct_intrinsics_light": Case("direct_intrinsics pictures", lambda: initialised(Direct(8, True)), Input(3, 3, 64, 96, **GRAY), [INIT + " -D share=8", AVX2 + " -D share=8"]),
+    "direct_intrinsics_light": Case("direct_intrinsics pictures", lambda: initialised(Direct(8, True)), Input(3, 3, 64, 96, **GRAY),
+                                    [INIT + " -D share=8", AVX2 + " -D share=8"]),
     "retouch": Case("retouch retouch", lambda: initialised(Layers(12, 3)), Input(2, 3, 40, 24), [INIT + EDITS, AVX2 + EDITS]),
     "retouch_lights": Case("retouch relight", lambda: initialised(Lights(12, 3)), Input(1, 3, 24, 40), [INIT + RELIT, AVX2 + RELIT]),
 }

@@ -76,7 +76,7 @@ class Perceptual(nn.Module):
 
 
 class SubPixel(nn.Module):
-    """Shi et al. 2016 on luminance; colour is enlarged bilinearly."""
+    """Shi et al. 2016 on luminance; colour is enlarged by cubic interpolation."""
 
     def __init__(self, r):
         super().__init__()
@@ -86,7 +86,7 @@ class SubPixel(nn.Module):
         red, green, blue = x[:, :1], x[:, 1:2], x[:, 2:]
         y = 0.299 * red + 0.587 * green + 0.114 * blue
         big = F.pixel_shuffle(self.conv3(torch.tanh(self.conv2(torch.tanh(self.conv1(y))))), self.r)
-        return big + F.interpolate(x - y, scale_factor=self.r, mode="bilinear")
+        return big + F.interpolate(x - y, scale_factor=self.r, mode="bicubic")
 
 
 LIGHT = " -D width=16"

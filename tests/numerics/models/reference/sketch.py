@@ -1,8 +1,7 @@
 """Sketch simplification, Simo-Serra et al. 2016, table 1, and the discriminator of Mastering Sketching, 2018."""
-import torch
 from torch import nn
 
-from cases import AVX2, INIT, Case, Input, initialised
+from cases import AVX2, INIT, Case, Input, Normalized, initialised
 
 TABLE = [(5, 2, 48), (3, 1, 128), (3, 1, 128), (3, 2, 256), (3, 1, 256), (3, 1, 256), (3, 2, 256), (3, 1, 512),
          (3, 1, 1024), (3, 1, 1024), (3, 1, 1024), (3, 1, 1024), (3, 1, 512), (3, 1, 256), (4, 0.5, 256), (3, 1, 256), (3, 1, 128),
@@ -19,13 +18,8 @@ def simplifier(norm, share=1):
     return nn.Sequential(*layers, nn.Conv2d(c, 1, 3, padding=1), nn.Sigmoid())
 
 
-class Standardised(nn.Module):
-    def __init__(self, net):
-        super().__init__()
-        self.net = initialised(net)
-
-    def forward(self, x):
-        return self.net((x - 0.9664) / 0.0858)
+def standardised(*form):
+    return lambda: Normalized(initialised(simplifier(*form)), [0.9664], [0.0858])
 
 
 class Judge(nn.Module):
@@ -44,8 +38,9 @@ class Judge(nn.Module):
 
 LIGHT = " -D share=8"
 CASES = {
-    "sketch": Case("sketch sketch", lambda: Standardised(simplifier(True)), Input(1, 1, 96, 64), params=44845185),
-    "sketch_plain": Case("sketch sketch", lambda: Standardised(simplifier(False)), Input(3, 1, 32, 40), [INIT + " -D norm=false"], params=44829745),
-    "sketch_light": Case("sketch sketch", lambda: Standardised(simplifier(True, 8)), Input(3, 1, 72, 48), [INIT + LIGHT, AVX2 + LIGHT]),
+    "sketch": Case("sketch sketch", standardised(True), Input(1, 1, 96, 64), params=44845185, names="examples/sketch.cai sketch"),
+    "sketch_plain": Case("sketch sketch", standardised(False), Input(3, 1, 32, 40), [INIT + " -D norm=false"], params=44829745,
+                         names="examples/sketch.cai sketch -D norm=false"),
+    "sketch_light": Case("sketch sketch", standardised(True, 8), Input(3, 1, 72, 48), [INIT + LIGHT, AVX2 + LIGHT]),
     "sketch_judge": Case("sketch judge", lambda: initialised(Judge(16)), Input(16, 1, 384, 384), params=1591169),
 }
