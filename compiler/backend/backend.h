@@ -118,6 +118,16 @@ Loop begin_carrying(Module *m, Carried *values, LLVMValueRef from, LLVMValueRef 
 void end_carrying(Module *m, Loop *loop, Carried *values);
 Loop begin_carrying_if(Module *m, Carried *values, LLVMValueRef condition); /* a loop of one round, or none */
 
+/* Sums on the stack, to which those of a part are added: begin_totals puts `sums` there and sets them to zero, emit_put_by adds what they
+ * have come to, end_totals reads them back. Rounding errors grow with the length of a chain of additions. Costs four instructions a register and part. */
+typedef struct Totals {
+    LLVMTypeRef vector;
+    LLVMValueRef at[MOST_CARRIED];
+} Totals;
+Totals begin_totals(Module *m, Carried *sums);
+void emit_put_by(Module *m, const Totals *totals, const Carried *sums);
+void end_totals(Module *m, const Totals *totals, Carried *sums);
+
 /* Adds to `sums` the terms 0 <= i < count, which emit_part adds up from one number to another. More than `part` terms are added
  * up in parts, and those on the stack: rounding errors grow with the length of a chain of additions. Costs four instructions a
  * register and part. */

@@ -1,0 +1,74 @@
+"""Autoencoders: Hinton and Salakhutdinov 2006, a convolutional one, Kingma and Welling 2014 as pytorch/examples has it."""
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from cases import AVX2, INIT, Case, Input, initialised
+
+PICTURE = Input(3, 1, 28, 28)
+
+
+class Plain(nn.Module):
+    def __init__(self):
+        super().__init__()
+        sizes = [784, 1000, 500, 250, 30]
+        self.encoder, self.decoder = (nn.ModuleList(nn.Linear(a, b) for a, b in zip(s, s[1:])) for s in (sizes, sizes[::-1]))
+
+    def forward(self, x):
+        y = x.flatten(1)
+        for k, layer in enumerate(self.encoder):
+            y = layer(y) if k == 3 else torch.sigmoid(layer(y))
+        for layer in self.decoder:
+            y = torch.sigmoid(layer(y))
+        return y.view(-1, 1, 28, 28)
+
+
+class Convolutional(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.ModuleList([nn.Conv2d(1, 16, 3, padding=1), nn.Conv2d(16, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)])
+        self.decoder = nn.ModuleList([nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 16, 3), nn.Conv2d(16, 1, 3, padding=1)])
+
+    def forward(self, x):
+        for layer in self.encoder:
+            x = F.max_pool2d(torch.relu(layer(x)), 2, ceil_mode=True)
+        code = x
+        for layer in self.decoder[:3]:
+            x = F.interpolate(torch.relu(layer(x)), scale_factor=2.0)
+        return {"code": code, "again": torch.sigmoid(self.decoder[3](x))}
+
+
+class Variational(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc21, self.fc22, self.fc3, self.fc4 = nn.Linear(784, 400), nn.Linear(400, 20), nn.Linear(400, 20), nn.Linear(20, 400), nn.Linear(400, 784)
+
+    def encode(self, x):
+        h = torch.relu(self.fc1(x.flatten(1)))
+        return {"mean": self.fc21(h), "logvar": self.fc22(h)}
+
+    def decode(self, z):
+        return torch.sigmoid(self.fc4(torch.relu(self.fc3(z)))).view(-1, 1, 28, 28)
+
+    def forward(self, x):
+        return self.decode(self.encode(x)["mean"])
+
+
+class Part(nn.Module):
+    """A module of which another method is run."""
+
+    def __init__(self, net, method):
+        super().__init__()
+        self.net, self.method = initialised(net), method
+
+    def forward(self, *x):
+        return getattr(self.net, self.method)(*x)
+
+
+CASES = {
+    "autoencoder": Case("autoencoder autoencoder", lambda: initialised(Plain()), PICTURE, params=2837314),
+    "conv_autoencoder": Case("conv_autoencoder autoencoder", lambda: initialised(Convolutional()), PICTURE, params=4385),
+    "vae_encode": Case("vae encode", lambda: Part(Variational(), "encode"), PICTURE),
+    "vae_decode": Case("vae decode", lambda: Part(Variational(), "decode"), Input(3, 20, low=-2, high=2)),
+    "vae": Case("vae vae", lambda: initialised(Variational()), PICTURE, [INIT + " -D noise=0", AVX2 + " -D noise=0"], params=652824, names="examples/vae.cai vae"),
+}
