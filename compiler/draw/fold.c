@@ -1,10 +1,11 @@
-/* A graph folded to boxes. Layers nest (model->layers lists them outermost first, each with the range of nodes that its run made): those that are open
+/* A graph folded to boxes. Layers nest (model->runs lists them outermost first, each with the range of nodes that its run made): those that are open
  * are frames, those within open ones are boxes, and what a model or an open layer computes itself stands there operator by operator. What depends on
  * weights and constants alone is not drawn, nor is what only changes a shape. */
 #include "draw/draw.h"
 #include "passes/passes.h"
+#include <ctype.h>
 
-enum { MOST_BOXES = 36, MOST_LEVELS = 12 };
+enum { MOST_BOXES = 24, MOST_LEVELS = 12 };
 
 typedef struct Fold {
     Arena *arena;
@@ -14,25 +15,26 @@ typedef struct Fold {
     int forward;        /* nodes before those of the gradient */
     int *owner;         /* by node: the innermost layer that made it, -1: the model */
     bool *data;         /* by node: depends on an input */
+    bool *weighed;      /* by node: depends on a weight */
     int *box_of;        /* by node: -1 where it has none */
     int *layer_box;     /* by layer: its box, -1 where it has none yet */
     int *gradient_box;  /* by layer, plus one: the box of its gradient */
     bool *has_layers;   /* by layer */
 } Fold;
 
-static const LayerInfo *layer_at(const Fold *f, int layer) { return &f->model->layers.items[layer]; }
+static const LayerInfo *layer_at(const Fold *f, int layer) { return &f->model->runs.items[layer]; }
 
 /* ---- whose a node is ---- */
 
 static void find_owners(Fold *f) {
     for (int i = 0; i < f->graph->nodes.count; i++) f->owner[i] = -1;
-    for (int l = 0; l < f->model->layers.count; l++) {
+    for (int l = 0; l < f->model->runs.count; l++) {
         const LayerInfo *layer = layer_at(f, l);
         for (int id = layer->first_node; id < layer->end_node; id++) f->owner[id] = l;
         if (layer->parent >= 0 && layer->end_node > layer->first_node) f->has_layers[layer->parent] = true;
     }
     Map *by_path = map_new(f->arena); /* of gradients, which have the paths of what they are of */
-    for (int l = f->model->layers.count - 1; l >= 0; l--) map_set(by_path, layer_at(f, l)->path, (void *)(intptr_t)(l + 1));
+    for (int l = f->model->runs.count - 1; l >= 0; l--) map_set(by_path, layer_at(f, l)->path, (void *)(intptr_t)(l + 1));
     for (int id = f->forward; id < f->graph->nodes.count; id++)
         f->owner[id] = (int)(intptr_t)map_get(by_path, f->graph->nodes.items[id]->origin->path) - 1;
 }
@@ -41,7 +43,11 @@ static void find_data(Fold *f) {
     for (int id = 0; id < f->graph->nodes.count; id++) {
         const Node *node = f->graph->nodes.items[id];
         f->data[id] = node->op == OP_input || node->op == OP_uniform || id >= f->forward;
-        for (int i = 0; i < node->input_count; i++) f->data[id] = f->data[id] || f->data[node->inputs[i]->id];
+        f->weighed[id] = node->op == OP_parameter || node->op == OP_state;
+        for (int i = 0; i < node->input_count; i++) {
+            f->data[id] = f->data[id] || f->data[node->inputs[i]->id];
+            f->weighed[id] = f->weighed[id] || f->weighed[node->inputs[i]->id];
+        }
     }
 }
 
@@ -55,8 +61,8 @@ static int closed_layer(const Fold *f, int layer) {
 
 int draw_frame(const Drawing *d, const Box *box) {
     int layer = box->layer;
-    if (layer >= 0 && box->kind != BOX_OPERATOR && box->kind != BOX_WEIGHT) layer = d->model->layers.items[layer].parent;
-    while (layer >= 0 && !d->open[layer]) layer = d->model->layers.items[layer].parent;
+    if (layer >= 0 && box->kind != BOX_OPERATOR && box->kind != BOX_WEIGHT) layer = d->model->runs.items[layer].parent;
+    while (layer >= 0 && !d->open[layer]) layer = d->model->runs.items[layer].parent;
     return layer;
 }
 
@@ -75,6 +81,17 @@ static const char *own_name(const LayerInfo *layer) {
     size_t length = layer->callee ? strlen(layer->callee) : 0;
     if (!length || strncmp(name, layer->callee, length) != 0) return name;
     return name[length] == 0 || (name[length] == '_' && name[length + 1] <= '9') ? "" : name;
+}
+
+/* "encoder_layer_0 … 11" */
+const char *draw_name(Arena *arena, const Drawing *d, int layer) {
+    const LayerInfo *first = &d->model->runs.items[layer], *last = &d->model->runs.items[d->repeats.last[layer]];
+    const char *from = own_name(first), *to = own_name(last);
+    if (first == last || !*to) return from;
+    int same = 0;
+    for (int i = 0; from[i] && from[i] == to[i]; i++)
+        if (!isdigit((unsigned char)from[i])) same = i + 1;
+    return arena_printf(arena, d->repeats.times[layer] == 2 ? "%s, %s" : "%s \xe2\x80\xa6 %s", from, to + same);
 }
 
 static const char *pair_text(Fold *f, int64_t a, int64_t b, const char *between) {
@@ -111,7 +128,9 @@ static const char *window_text(Fold *f, const Node *node) {
     const IntList kernel = node->op == OP_pool_max ? ATTRIBUTES(node, pool_max)->kernel : ATTRIBUTES(node, pool_sum)->kernel;
     const IntList stride = node->op == OP_pool_max ? ATTRIBUTES(node, pool_max)->stride : ATTRIBUTES(node, pool_sum)->stride;
     const char *way = node->op == OP_pool_max ? "max" : "average";
-    return arena_printf(f->arena, "%s pool %s, /%lld", way, pair_text(f, kernel.items[0], kernel.items[1], "x"), (long long)stride.items[0]);
+    const char *size = pair_text(f, kernel.items[0], kernel.items[1], "x");
+    return stride.items[0] == 1 ? arena_printf(f->arena, "%s pool %s", way, size)
+                                : arena_printf(f->arena, "%s pool %s, /%lld", way, size, (long long)stride.items[0]);
 }
 
 /* The one operator of weight that a layer holds, or NULL. */
@@ -144,7 +163,7 @@ static void describe_layer(Fold *f, Box *box, int index) {
 
 static int64_t parameters_of(const Fold *f, int index) {
     int64_t sum = 0, own;
-    for (int l = index; l < f->model->layers.count && (l == index || layer_at(f, l)->depth > layer_at(f, index)->depth); l++)
+    for (int l = index; l < f->model->runs.count && (l == index || layer_at(f, l)->depth > layer_at(f, index)->depth); l++)
         if (dim_is_const(layer_at(f, l)->parameters, &own)) sum += own;
     return sum;
 }
@@ -158,7 +177,8 @@ static int add_box(Fold *f, Box box) {
 
 static int box_of_layer(Fold *f, int layer) {
     if (f->layer_box[layer] >= 0) return f->layer_box[layer];
-    Box box = {.layer = layer, .name = own_name(layer_at(f, layer)), .parameters = parameters_of(f, layer)};
+    int times = f->drawing->repeats.times[layer];
+    Box box = {.layer = layer, .name = draw_name(f->arena, f->drawing, layer), .parameters = times * parameters_of(f, layer), .times = times};
     describe_layer(f, &box, layer);
     return f->layer_box[layer] = add_box(f, box);
 }
@@ -222,6 +242,10 @@ static void place_node(Fold *f, const Node *node) {
     int id = node->id, layer = f->owner[id], closed = closed_layer(f, layer);
     f->box_of[id] = -1;
     if (!f->data[id]) return;
+    if (f->drawing->repeats.twin[id] >= 0) {
+        f->box_of[id] = f->box_of[f->drawing->repeats.twin[id]];
+        return;
+    }
     if (id >= f->forward) f->box_of[id] = box_of_gradient(f, closed >= 0 ? closed : layer);
     else if (node->op == OP_input) f->box_of[id] = add_box(f, (Box){.kind = BOX_INPUT, .layer = -1, .name = ATTRIBUTES(node, input)->name, .what = ""});
     else if (closed >= 0) f->box_of[id] = box_of_layer(f, closed);
@@ -309,7 +333,7 @@ static void gather(Fold *f) {
 
 static void drop_frames(Fold *f) {
     Drawing *d = f->drawing;
-    int count = f->model->layers.count, *inside = NEW_ARRAY(f->arena, int, count + 1), *only = NEW_ARRAY(f->arena, int, count + 1);
+    int count = f->model->runs.count, *inside = NEW_ARRAY(f->arena, int, count + 1), *only = NEW_ARRAY(f->arena, int, count + 1);
     for (int b = 0; b < d->boxes.count; b++) {
         int frame = d->boxes.items[b].what ? draw_frame(d, &d->boxes.items[b]) : -1;
         if (frame >= 0) inside[frame]++, only[frame] = b;
@@ -320,7 +344,9 @@ static void drop_frames(Fold *f) {
         Box *box = &d->boxes.items[only[l]];
         if (parent >= 0) inside[parent] += inside[l] == 1 ? 1 : 2, only[parent] = only[l];
         if (inside[l] > 1 || !takes_more(box)) continue;
-        if (*own_name(layer_at(f, l))) box->name = own_name(layer_at(f, l));
+        const char *name = draw_name(f->arena, d, l);
+        if (*name) box->name = name;
+        box->parameters *= d->repeats.times[l], box->times = (box->times ? box->times : 1) * d->repeats.times[l];
         if (box->kind == BOX_OPERATOR) box->kind = BOX_LAYER;
         box->layer = l;
         d->open[l] = false;
@@ -333,37 +359,44 @@ static void drop_frames(Fold *f) {
 static int fold(Fold *f, const bool *unfolded) {
     Drawing *d = f->drawing;
     d->boxes.count = d->arrows.count = 0;
-    for (int l = 0; l < f->model->layers.count; l++) {
+    for (int l = 0; l < f->model->runs.count; l++) {
         d->open[l] = f->has_layers[l] && unfolded[l];
         f->layer_box[l] = -1;
     }
-    for (int l = 0; l <= f->model->layers.count; l++) f->gradient_box[l] = -1;
+    for (int l = 0; l <= f->model->runs.count; l++) f->gradient_box[l] = -1;
     for (int i = 0; i < f->graph->nodes.count; i++) place_node(f, f->graph->nodes.items[i]);
     place_outputs(f);
     gather(f);
     drop_frames(f);
+    gather(f); /* what stood behind a frame stands behind a box now */
     int count = 0;
     for (int b = 0; b < d->boxes.count; b++) count += d->boxes.items[b].what != NULL;
     return count;
 }
 
-/* Opens or closes the layers of one depth that are the same block. */
-static void set_kind(const Fold *f, const LayerInfo *kind, bool *unfolded, bool open) {
-    for (int l = 0; l < f->model->layers.count; l++) {
+/* Opens or closes the layers that are the same block: all of them, or those of one depth. Braces are of a kind with those of their depth. */
+static void set_kind(const Fold *f, const LayerInfo *kind, bool *unfolded, bool all, bool open) {
+    bool any_depth = all && *draw_callee(kind);
+    for (int l = 0; l < f->model->runs.count; l++) {
         const LayerInfo *layer = layer_at(f, l);
-        bool reached = layer->parent < 0 || unfolded[layer->parent];
-        if (layer->depth == kind->depth && reached && strcmp(draw_callee(layer), draw_callee(kind)) == 0) unfolded[l] = open;
+        if ((any_depth || layer->depth == kind->depth) && strcmp(draw_callee(layer), draw_callee(kind)) == 0) unfolded[l] = open;
     }
 }
 
-/* Opens, from outside to inside, each kind of block that leaves a picture of not too many boxes. */
+static bool unfold_kind(Fold *f, const LayerInfo *kind, bool *unfolded, bool all) {
+    set_kind(f, kind, unfolded, all, true);
+    if (fold(f, unfolded) <= MOST_BOXES) return true;
+    set_kind(f, kind, unfolded, all, false);
+    return false;
+}
+
+/* Opens, from outside to inside, each kind of block that leaves a picture of not too many boxes; of a block that calls itself as many levels as do. */
 static void unfold_by_size(Fold *f, bool *unfolded) {
     for (int depth = 0; depth < MOST_LEVELS; depth++) {
-        for (int l = 0; l < f->model->layers.count; l++) {
+        for (int l = 0; l < f->model->runs.count; l++) {
             const LayerInfo *layer = layer_at(f, l);
             if (layer->depth != depth || unfolded[l] || !f->has_layers[l] || (layer->parent >= 0 && !unfolded[layer->parent])) continue;
-            set_kind(f, layer, unfolded, true);
-            if (fold(f, unfolded) > MOST_BOXES) set_kind(f, layer, unfolded, false);
+            if (!unfold_kind(f, layer, unfolded, true)) unfold_kind(f, layer, unfolded, false);
         }
     }
 }
@@ -387,19 +420,21 @@ static void add_gradient(Arena *arena, Graph *graph) {
 
 Drawing draw_model(Arena *arena, Model *model, int unfold, bool gradient) {
     Graph *graph = model->graph;
-    Drawing drawing = {.model = model, .open = NEW_ARRAY(arena, bool, model->layers.count + 1)};
+    Drawing drawing = {.model = model, .open = NEW_ARRAY(arena, bool, model->runs.count + 1)};
     Fold f = {.arena = arena, .drawing = &drawing, .model = model, .graph = graph, .forward = graph->nodes.count};
     if (gradient) add_gradient(arena, graph);
     f.owner = NEW_ARRAY(arena, int, graph->nodes.count);
     f.data = NEW_ARRAY(arena, bool, graph->nodes.count);
+    f.weighed = NEW_ARRAY(arena, bool, graph->nodes.count);
     f.box_of = NEW_ARRAY(arena, int, graph->nodes.count);
-    f.layer_box = NEW_ARRAY(arena, int, model->layers.count + 1);
-    f.gradient_box = NEW_ARRAY(arena, int, model->layers.count + 1);
-    f.has_layers = NEW_ARRAY(arena, bool, model->layers.count + 1);
+    f.layer_box = NEW_ARRAY(arena, int, model->runs.count + 1);
+    f.gradient_box = NEW_ARRAY(arena, int, model->runs.count + 1);
+    f.has_layers = NEW_ARRAY(arena, bool, model->runs.count + 1);
     find_owners(&f);
     find_data(&f);
-    bool *unfolded = NEW_ARRAY(arena, bool, model->layers.count + 1);
-    for (int l = 0; l < model->layers.count; l++) unfolded[l] = layer_at(&f, l)->depth < unfold;
+    drawing.repeats = draw_repeats(arena, model, f.has_layers, f.data, f.weighed);
+    bool *unfolded = NEW_ARRAY(arena, bool, model->runs.count + 1);
+    for (int l = 0; l < model->runs.count; l++) unfolded[l] = layer_at(&f, l)->depth < unfold;
     if (unfold == UNFOLD_BY_SIZE) unfold_by_size(&f, unfolded);
     fold(&f, unfolded);
     return drawing;
