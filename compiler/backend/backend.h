@@ -34,6 +34,7 @@ void module_free(Module *module);
 
 /* A function that others can call or launch, with the attributes every function of ours has (the target's cpu and features). */
 LLVMValueRef get_function(Module *m, const char *name, LLVMTypeRef type);
+void compile_fast(Module *m, LLVMValueRef function); /* without what takes the square of a function's length: for long ones that run seldom */
 /* Begins the body of any function: an entry block for sizes and a block for the rest, in which the builder then stands. */
 void begin_body(Module *m, LLVMValueRef function);
 LLVMValueRef get_kernel(Module *m, const char *name); /* of this module, or declared: another module has it */

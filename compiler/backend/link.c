@@ -1,6 +1,7 @@
 /* Objects and the runtime become a program or a library. The linker is run directly; which start files and libraries a static program
  * needs was found out when cai was installed, and stands in link.txt beside the runtime, a line each:
  *
+ *     option WORD   what the linker is told of programs: -static
  *     start FILE    before our objects, in order: crt1.o crti.o crtbeginT.o
  *     image FILE    libraries of programs that read or write pictures
  *     blas FILE     libraries of programs that call OpenBLAS
@@ -45,18 +46,25 @@ static bool add_file(Link *link, const char *name) {
     return true;
 }
 
-/* Adds the files of one kind, in the list's order. */
-static bool add_files(Link *link, const char *list, const char *kind) {
+/* Adds what the lines of one kind name, in the list's order: words as they are, or files. */
+static bool add_lines(Link *link, const char *list, const char *kind, bool (*add_one)(Link *link, const char *name)) {
     for (const char *line = list; *line;) {
         size_t length = strcspn(line, "\n");
         if (is_wanted(link, line, kind)) {
             size_t skip = strlen(kind) + 1;
-            if (!add_file(link, arena_strndup(link->arena, line + skip, length - skip))) return false;
+            if (!add_one(link, arena_strndup(link->arena, line + skip, length - skip))) return false;
         }
         line += length + (line[length] == '\n');
     }
     return true;
 }
+
+static bool add_word(Link *link, const char *word) {
+    add(link, word);
+    return true;
+}
+
+static bool add_files(Link *link, const char *list, const char *kind) { return add_lines(link, list, kind, add_file); }
 
 static const char *read_list(Link *link) {
     cai_file file;
@@ -78,8 +86,9 @@ static void add_options(Link *link, const char *const *options, int count) {
 }
 
 static bool add_program(Link *link, const char *list, const char *const *objects, int count) {
-    static const char *const options[] = {"-static", "--gc-sections", "-s", "-z", "norelro"};
+    static const char *const options[] = {"--gc-sections", "-z", "norelro"};
     add_options(link, options, COUNT_OF(options));
+    add_lines(link, list, "option", add_word);
     /* The runtime knows its codecs by weak references only; these make the linker take them. */
     if (link->options->images) add(link, "--undefined=cai_image_decode");
     if (link->options->images) add(link, "--undefined=cai_image_write");

@@ -18,7 +18,7 @@
 #include "backend/matrix.h"
 #include "backend/conv.h" /* split_evenly */
 
-enum { CHAIN = 96 }; /* terms in a row before sums are put by: dense layers have long sums, and with one row nothing else to wait for */
+enum { CHAIN = 64 }; /* terms in a row before sums are put by: dense layers have long sums, and with one row nothing else to wait for */
 
 typedef struct Matrix {
     Module *m;

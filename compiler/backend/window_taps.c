@@ -212,7 +212,7 @@ static void emit_without_alias(Entry *e) {
     LLVMValueRef middle = emit_mul(m, plus(m, times(m, e->at, 2), 1), e->in);
     LLVMValueRef least = floor_quotient(m, emit_add(m, minus(m, middle, reach), e->out), two_out);
     LLVMValueRef end = emit_min(m, floor_quotient(m, emit_add(m, emit_add(m, middle, reach), e->out), two_out), e->in);
-    LLVMValueRef first = emit_max(m, least, get_i64(m, 0)), count = store_places(e, first, end), filtered[2];
+    LLVMValueRef first = emit_max(m, least, get_i64(m, 0)), count = store_places(e, first, end);
     Carried total = {.at = {get_real(m, 0)}, .count = 1};
     LLVMValueRef scale = to_real(m, times(m, wide, 2));
     for (int pass = 0; pass < 2; pass++) { /* adds up the weights, then writes them */
@@ -220,9 +220,9 @@ static void emit_without_alias(Entry *e) {
         Loop loop = begin_carrying(m, &total, get_i64(m, 0), count, 1);
         LLVMValueRef place = plus(m, times(m, emit_add(m, first, loop.index), 2), 1);
         LLVMValueRef away = to_real(m, minus(m, emit_mul(m, place, e->out), middle));
-        filtered[pass] = emit_filter(e, real_op(m, LLVMFDiv, away, scale));
-        if (pass == 0) total.at[0] = real_op(m, LLVMFAdd, total.at[0], filtered[pass]);
-        else store_weight(e, loop.index, real_op(m, LLVMFDiv, filtered[pass], sum));
+        LLVMValueRef weight = emit_filter(e, real_op(m, LLVMFDiv, away, scale));
+        if (pass == 0) total.at[0] = real_op(m, LLVMFAdd, total.at[0], weight);
+        else store_weight(e, loop.index, real_op(m, LLVMFDiv, weight, sum));
         end_carrying(m, &loop, &total);
     }
 }

@@ -7,6 +7,7 @@
 
 typedef struct Row {
     const char *name;     /* the model, and the settings it has */
+    const char *path, *model;
     int file;             /* which FILE it is of */
     int64_t parameters, macs, receptive_field;
     double activations;   /* bytes of intermediate results */
@@ -131,7 +132,7 @@ static void add_row(Comparison *c, int index, const DefineList *settings) {
     DefineList fixed = stated ? fix_sizes(s->arena, stated, settings) : (DefineList){0};
     Model *model = stated ? elaborate_with(c, index, &fixed, &all) : NULL;
     if (!model) return;
-    Row row = {.file = c->file, .top1 = stated->top1, .receptive_field = stated->receptive_field};
+    Row row = {.file = c->file, .path = c->options.file, .model = model->decl->name, .top1 = stated->top1, .receptive_field = stated->receptive_field};
     row.name = row_name(s->arena, stated, settings);
     dim_is_const(model->parameters, &row.parameters);
     dim_is_const(model->macs, &row.macs);
@@ -194,6 +195,9 @@ static void print_json(const Comparison *c) {
         const Row *row = &c->rows.items[i];
         printf("%s\n  {\"name\": ", i ? "," : "");
         print_json_string(stdout, row->name);
+        printf(", \"file\": ");
+        print_json_string(stdout, row->path);
+        printf(", \"model\": \"%s\"", row->model);
         printf(", \"params\": %lld, \"macs\": %lld, \"activation_bytes\": %.0f", (long long)row->parameters, (long long)row->macs, row->activations);
         if (row->receptive_field) printf(", \"receptive_field\": %lld", (long long)row->receptive_field);
         if (row->top1 > 0) printf(", \"top1\": %g", row->top1);

@@ -104,6 +104,11 @@ static View window_view(const Node *node, View view) {
             slide(field, (double)a->kernel.items[s], (double)a->dilation.items[s], (double)a->stride.items[s]);
             break;
         }
+        case OP_max_pool_scatter: { /* of (x, dy): dy is of the windows, so its jump is the wider one that `joined` took */
+            const max_pool_scatter_attributes *a = ATTRIBUTES(node, max_pool_scatter);
+            unslide(field, (double)a->kernel.items[s], (double)a->dilation.items[s], (double)a->stride.items[s]);
+            break;
+        }
         default: return everything();
         }
     }

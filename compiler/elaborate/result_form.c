@@ -114,7 +114,8 @@ static bool check_batch(Evaluator *ev, const Expr *form, const Port *port, const
 
 /* ---- labels ---- */
 
-static bool check_scores(Evaluator *ev, const Expr *form, const Port *port) {
+/* With -D classes=10 a network for other classes than the file's is meant: they have numbers then. */
+static bool check_scores(Evaluator *ev, const Expr *form, Port *port) {
     Shape shape = port->node->shape;
     int64_t classes;
     if (shape.rank != 2) {
@@ -123,8 +124,15 @@ static bool check_scores(Evaluator *ev, const Expr *form, const Port *port) {
         return false;
     }
     if (!port->labels || !dim_is_const(shape.dims[1], &classes) || classes == port->label_count) return true;
-    report(ev, "bad-form", form->span, "%lld scores, but %d labels", (long long)classes, port->label_count);
-    return false;
+    const char *text = arena_printf(ev->arena, "%lld scores, but %d labels", (long long)classes, port->label_count);
+    if (ev->library->options.define_count == 0) {
+        report(ev, "bad-form", form->span, "%s", text);
+        return false;
+    }
+    report_warning(ev, "bad-form", form->span, text, "the classes are told by number: name a file of labels for them in the model");
+    port->labels = NULL;
+    port->label_count = 0;
+    return true;
 }
 
 static bool read_labels(Evaluator *ev, const Expr *form, const ArgumentList *arguments, Port *port) {

@@ -100,10 +100,10 @@ static bool ends_value(int token) {
 /* `-x`, `*xs`: before it no value has ended. */
 static bool is_prefix(const Word *word, int before) { return (word->token == '-' || word->token == '*') && !ends_value(before); }
 
-static bool space_between(const Word *left, int before_left, const Word *right, char innermost) {
+static bool space_between(const Word *left, int before_left, const Word *right, char innermost, bool behind_label) {
     if (IS_AMONG(left->token, '(', '[', '.') || IS_AMONG(right->token, ')', ']', ',', '.')) return false;
     if (right->token == ':') return left->token == ',';
-    if (left->token == ':') return innermost != '[';
+    if (left->token == ':') return innermost != '[' || behind_label;
     if (is_prefix(left, before_left)) return false;
     if (right->token == '(') return !ends_value(left->token) && left->token != TOKEN_EXPECT;
     if (right->token == '[') return !ends_value(left->token);
@@ -126,6 +126,7 @@ typedef struct Layout {
     Format *f;
     Vec(Open) open;
     int previous, before_previous; /* the last tokens; 0 at the beginning */
+    bool behind_label;             /* the last is the colon of a label, `-> name:`, not of a slice */
     int first, indent;             /* of the statement: its first token, 0 where none has begun; its column */
 } Layout;
 
@@ -188,6 +189,7 @@ static void pass_token(Layout *l, int index, int line_indent, bool last_in_line)
     if (is_closing(token)) close_bracket(l);
     else if (l->first == 0) begin_statement(l, token);
     if (IS_AMONG(token, '(', '[', '{')) open_bracket(l, index, line_indent, last_in_line);
+    l->behind_label = token == ':' && l->before_previous == TOKEN_ARROW;
     l->before_previous = l->previous;
     l->previous = token;
 }
@@ -201,7 +203,7 @@ static int token_from(const Format *f, int line) {
 
 static int spaces_before(const Layout *l, int index) {
     const Word *word = &l->f->words.items[index];
-    return word->token == 0 ? COMMENT_GAP : space_between(word - 1, l->before_previous, word, innermost_of(l));
+    return word->token == 0 ? COMMENT_GAP : space_between(word - 1, l->before_previous, word, innermost_of(l), l->behind_label);
 }
 
 /* Gives the words of a line the spaces that they need, and their columns as far as nothing is tied. */

@@ -1,5 +1,6 @@
 """Autoencoders: Hinton and Salakhutdinov 2006, a convolutional one, Kingma and Welling 2014 as pytorch/examples has it."""
 import torch
+import torchvision
 from torch import nn
 from torch.nn import functional as F
 
@@ -65,10 +66,49 @@ class Part(nn.Module):
         return getattr(self.net, self.method)(*x)
 
 
+def perceptron(i, o, hidden=200):
+    return nn.Sequential(nn.Linear(i, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, o))
+
+
+class Seen(nn.Module):
+    def __init__(self, growth, blocks, first, code):
+        super().__init__()
+        self.features = torchvision.models.DenseNet(growth, blocks, first).features
+        self.features.conv0 = nn.Conv2d(1, first, 7, 2, 3, bias=False)
+        self.code = nn.Linear(self.features.norm5.num_features, code)
+
+    def forward(self, x):
+        return self.code(torch.relu(self.features(x)).mean((2, 3)))
+
+
+class ShapeSpace(nn.Module):
+    """Wang et al. 2018: all encoders and decoders; `way` is the pair that runs."""
+
+    def __init__(self, way, growth=48, blocks=(6, 12, 36, 24), first=96):
+        super().__init__()
+        given, made = way.split("_to_")
+        widths = {"sizes": 20, "shape": 200}
+        self.first, self.second = "from_" + given, "to_" + made
+        setattr(self, self.first, Seen(growth, blocks, first, 100) if given == "sketch" else perceptron(widths[given], 100))
+        setattr(self, self.second, perceptron(100, widths[made]))
+
+    def forward(self, x):
+        return getattr(self, self.second)(getattr(self, self.first)(x))
+
+
+def pair(way, *form):
+    return lambda: initialised(ShapeSpace(way, *form))
+
+
+THIN = " -D depth=121 -D growth=6"
 CASES = {
     "autoencoder": Case("autoencoder autoencoder", lambda: initialised(Plain()), PICTURE, params=2837314),
     "conv_autoencoder": Case("conv_autoencoder autoencoder", lambda: initialised(Convolutional()), PICTURE, params=4385),
     "vae_encode": Case("vae encode", lambda: Part(Variational(), "encode"), PICTURE),
     "vae_decode": Case("vae decode", lambda: Part(Variational(), "decode"), Input(3, 20, low=-2, high=2)),
     "vae": Case("vae vae", lambda: initialised(Variational()), PICTURE, [INIT + " -D noise=0", AVX2 + " -D noise=0"], params=652824, names="examples/vae.cai vae"),
+    "shape_space": Case("shape_space sketch_to_shape", pair("sketch_to_shape"), Input(1, 1, 224, 224), names="examples/shape_space.cai sketch_to_shape"),
+    "shape_space_light": Case("shape_space sketch_to_sizes", pair("sketch_to_sizes", 6, (6, 12, 24, 16), 64), Input(2, 1, 224, 224), [INIT + THIN, AVX2 + THIN]),
+    "shape_space_shape": Case("shape_space shape_to_sizes", pair("shape_to_sizes"), Input(3, 200, low=-1)),
+    "shape_space_sizes": Case("shape_space sizes_to_shape", pair("sizes_to_shape"), Input(3, 20, low=-1)),
 }

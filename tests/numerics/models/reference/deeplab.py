@@ -4,15 +4,15 @@ from collections import OrderedDict
 
 from torch import nn
 from torchvision.models.resnet import Bottleneck
-from torchvision.models.segmentation import deeplabv3_resnet50
+from torchvision.models.segmentation import deeplabv3_resnet50, deeplabv3_resnet101
 from torchvision.models.segmentation.deeplabv3 import DeepLabHead, DeepLabV3
 from torchvision.models.segmentation.fcn import FCNHead
 
 from cases import AVX2, INIT, Case, Input, Normalized, initialised
 
 
-def published():
-    return Normalized(initialised(deeplabv3_resnet50(weights=None, weights_backbone=None, aux_loss=True)))
+def published(network=deeplabv3_resnet50):
+    return Normalized(initialised(network(weights=None, weights_backbone=None, aux_loss=True)))
 
 
 def stage(i, c, blocks, stride, first, dilation):
@@ -43,5 +43,7 @@ def narrow():
 CASES = {
     "deeplab_v3": Case("deeplab_v3 scores", published, Input(1, 3, 136, 201), params=42004074, names="examples/deeplab_v3.cai scores"),
     "deeplab_v3_batch": Case("deeplab_v3 scores", published, Input(3, 3, 64, 96), [INIT, AVX2, INIT + " -D H=64 -D W=96"], params=42004074),
+    "deeplab_v3_101": Case("deeplab_v3 scores", lambda: published(deeplabv3_resnet101), Input(1, 3, 97, 88), [INIT + " -D depth=101"], params=60996202,
+                           names="examples/deeplab_v3.cai scores -D depth=101"),
     "deeplab_v3_narrow": Case("deeplab_v3 scores", narrow, Input(1, 3, 163, 250), [o + " -D width=8" for o in (INIT, AVX2)]),
 }
