@@ -12,6 +12,7 @@ typedef struct Fold {
     Drawing *drawing;
     const Model *model;
     const Graph *graph;
+    int only;           /* the layer that is drawn by itself, -1: the model */
     int forward;        /* nodes before those of the gradient */
     int *owner;         /* by node: the innermost layer that made it, -1: the model */
     bool *data;         /* by node: depends on an input */
@@ -54,9 +55,13 @@ static void find_data(Fold *f) {
 /* The outermost layer around `layer` that is not open; -1 where all are. */
 static int closed_layer(const Fold *f, int layer) {
     int closed = -1;
-    for (int l = layer; l >= 0; l = layer_at(f, l)->parent)
+    for (int l = layer; l >= 0 && l != f->only; l = layer_at(f, l)->parent)
         if (!f->drawing->open[l]) closed = l;
     return closed;
+}
+
+static bool is_drawn(const Fold *f, int id) {
+    return f->only < 0 || (id >= layer_at(f, f->only)->first_node && id < layer_at(f, f->only)->end_node);
 }
 
 int draw_frame(const Drawing *d, const Box *box) {
@@ -238,10 +243,30 @@ static void add_weights(Fold *f, const Node *node, int box, int layer) {
     }
 }
 
+/* What comes to a layer that is drawn by itself is named after what made it: the layer beside it that did. */
+static int box_of_source(Fold *f, const Node *node) {
+    int layer = f->owner[node->id], around = layer_at(f, f->only)->parent;
+    while (layer >= 0 && layer_at(f, layer)->parent >= 0 && layer_at(f, layer)->parent != around) layer = layer_at(f, layer)->parent;
+    const char *name = node->op == OP_input ? ATTRIBUTES(node, input)->name : layer >= 0 ? last_part(layer_at(f, layer)->path) : symbol_of(node);
+    return add_box(f, (Box){.kind = BOX_INPUT, .layer = -1, .name = name, .what = ""});
+}
+
+static void place_sources(Fold *f, const Node *node) {
+    for (int i = 0; i < node->input_count; i++) {
+        const Node *source = node->inputs[i];
+        int id = source->id;
+        if (!f->data[id] || is_drawn(f, id) || f->box_of[id] >= 0) continue;
+        while (is_passed(source->op) && source->input_count > 0 && !is_drawn(f, source->inputs[0]->id)) source = source->inputs[0];
+        if (f->box_of[source->id] < 0) f->box_of[source->id] = box_of_source(f, source);
+        f->box_of[id] = f->box_of[source->id];
+    }
+}
+
 static void place_node(Fold *f, const Node *node) {
     int id = node->id, layer = f->owner[id], closed = closed_layer(f, layer);
     f->box_of[id] = -1;
-    if (!f->data[id]) return;
+    if (!f->data[id] || !is_drawn(f, id)) return;
+    place_sources(f, node);
     if (f->drawing->repeats.twin[id] >= 0) {
         f->box_of[id] = f->box_of[f->drawing->repeats.twin[id]];
         return;
@@ -261,7 +286,27 @@ static void place_node(Fold *f, const Node *node) {
         if (f->data[node->inputs[i]->id]) add_arrow(f, f->box_of[node->inputs[i]->id], f->box_of[id], node->inputs[i]);
 }
 
+/* What is used outside of a layer that is drawn by itself. */
+static void place_results(Fold *f) {
+    const LayerInfo *only = layer_at(f, f->only);
+    bool *placed = NEW_ARRAY(f->arena, bool, f->graph->nodes.count);
+    for (int id = only->end_node; id <= f->graph->nodes.count; id++) { /* and the model's outputs */
+        const bool last = id == f->graph->nodes.count;
+        int count = last ? f->graph->outputs.count : f->graph->nodes.items[id]->input_count;
+        for (int i = 0; i < count; i++) {
+            const Node *node = last ? f->graph->outputs.items[i].node : f->graph->nodes.items[id]->inputs[i];
+            if (!f->data[node->id] || !is_drawn(f, node->id) || placed[node->id]) continue;
+            placed[node->id] = true;
+            add_arrow(f, f->box_of[node->id], add_box(f, (Box){.kind = BOX_OUTPUT, .layer = -1, .name = last_part(only->path), .what = ""}), node);
+        }
+    }
+}
+
 static void place_outputs(Fold *f) {
+    if (f->only >= 0) {
+        place_results(f);
+        return;
+    }
     for (int i = 0; i < f->graph->outputs.count; i++) {
         const Port *port = &f->graph->outputs.items[i];
         add_arrow(f, f->box_of[port->node->id], add_box(f, (Box){.kind = BOX_OUTPUT, .layer = -1, .name = port->name, .what = ""}), port->node);
@@ -355,12 +400,17 @@ static void drop_frames(Fold *f) {
 
 /* ---- a model ---- */
 
+static bool is_within(const Fold *f, int layer) {
+    while (layer >= 0 && layer != f->only) layer = layer_at(f, layer)->parent;
+    return layer == f->only;
+}
+
 /* unfolded: whether each layer may be open. */
 static int fold(Fold *f, const bool *unfolded) {
     Drawing *d = f->drawing;
     d->boxes.count = d->arrows.count = 0;
     for (int l = 0; l < f->model->runs.count; l++) {
-        d->open[l] = f->has_layers[l] && unfolded[l];
+        d->open[l] = f->has_layers[l] && unfolded[l] && is_within(f, l);
         f->layer_box[l] = -1;
     }
     for (int l = 0; l <= f->model->runs.count; l++) f->gradient_box[l] = -1;
@@ -395,7 +445,7 @@ static void unfold_by_size(Fold *f, bool *unfolded) {
     for (int depth = 0; depth < MOST_LEVELS; depth++) {
         for (int l = 0; l < f->model->runs.count; l++) {
             const LayerInfo *layer = layer_at(f, l);
-            if (layer->depth != depth || unfolded[l] || !f->has_layers[l] || (layer->parent >= 0 && !unfolded[layer->parent])) continue;
+            if (layer->depth != depth || !is_within(f, l) || unfolded[l] || !f->has_layers[l] || (layer->parent >= 0 && !unfolded[layer->parent])) continue;
             if (!unfold_kind(f, layer, unfolded, true)) unfold_kind(f, layer, unfolded, false);
         }
     }
@@ -418,10 +468,20 @@ static void add_gradient(Arena *arena, Graph *graph) {
     graph_gradient(graph, total_of(graph, y, arena), weights.items, weights.count, gradients);
 }
 
-Drawing draw_model(Arena *arena, Model *model, int unfold, bool gradient) {
+/* Of a layer that is drawn by itself: it is open, and it stands for itself. */
+static void draw_only(Fold *f, bool *unfolded) {
+    const LayerInfo *only = layer_at(f, f->only);
+    Repeats *repeats = &f->drawing->repeats;
+    unfolded[f->only] = true;
+    repeats->times[f->only] = 1, repeats->last[f->only] = f->only;
+    for (int id = only->first_node; id < only->end_node; id++)
+        if (repeats->twin[id] < only->first_node) repeats->twin[id] = -1;
+}
+
+Drawing draw_model(Arena *arena, Model *model, int only, int unfold, bool gradient) {
     Graph *graph = model->graph;
     Drawing drawing = {.model = model, .open = NEW_ARRAY(arena, bool, model->runs.count + 1)};
-    Fold f = {.arena = arena, .drawing = &drawing, .model = model, .graph = graph, .forward = graph->nodes.count};
+    Fold f = {.arena = arena, .drawing = &drawing, .model = model, .graph = graph, .only = only, .forward = graph->nodes.count};
     if (gradient) add_gradient(arena, graph);
     f.owner = NEW_ARRAY(arena, int, graph->nodes.count);
     f.data = NEW_ARRAY(arena, bool, graph->nodes.count);
@@ -434,7 +494,8 @@ Drawing draw_model(Arena *arena, Model *model, int unfold, bool gradient) {
     find_data(&f);
     drawing.repeats = draw_repeats(arena, model, f.has_layers, f.data, f.weighed);
     bool *unfolded = NEW_ARRAY(arena, bool, model->runs.count + 1);
-    for (int l = 0; l < model->runs.count; l++) unfolded[l] = layer_at(&f, l)->depth < unfold;
+    for (int l = 0; l < model->runs.count; l++) unfolded[l] = layer_at(&f, l)->depth < unfold + (only < 0 ? 0 : layer_at(&f, only)->depth + 1);
+    if (only >= 0) draw_only(&f, unfolded);
     if (unfold == UNFOLD_BY_SIZE) unfold_by_size(&f, unfolded);
     fold(&f, unfolded);
     return drawing;
