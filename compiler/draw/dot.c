@@ -45,7 +45,8 @@ static void add_shape_label(Text *out, Arena *arena, Shape shape) {
 }
 
 static void add_count(Text *out, int64_t count) {
-    if (count >= 1000000) text_add(out, "%.3g M", (double)count / 1e6);
+    if (count >= 999500000) text_add(out, "%.3g G", (double)count / 1e9);
+    else if (count >= 999500) text_add(out, "%.3g M", (double)count / 1e6);
     else if (count >= 1000) text_add(out, "%.3g k", (double)count / 1e3);
     else text_add(out, "%lld", (long long)count);
 }

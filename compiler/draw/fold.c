@@ -424,19 +424,33 @@ static int fold(Fold *f, const bool *unfolded) {
     return count;
 }
 
-/* Opens or closes the layers that are the same block: all of them, or those of one depth. Braces are of a kind with those of their depth. */
-static void set_kind(const Fold *f, const LayerInfo *kind, bool *unfolded, bool all, bool open) {
+static bool is_same_block(const LayerInfo *a, const LayerInfo *b) { return strcmp(draw_callee(a), draw_callee(b)) == 0; }
+
+/* Opens the layers that are the same block: all of them, or those of one depth. Braces are of a kind with those of their depth. */
+static void open_kind(const Fold *f, const LayerInfo *kind, bool *unfolded, bool all) {
     bool any_depth = all && *draw_callee(kind);
     for (int l = 0; l < f->model->runs.count; l++) {
         const LayerInfo *layer = layer_at(f, l);
-        if ((any_depth || layer->depth == kind->depth) && strcmp(draw_callee(layer), draw_callee(kind)) == 0) unfolded[l] = open;
+        if ((any_depth || layer->depth == kind->depth) && is_same_block(layer, kind)) unfolded[l] = true;
     }
 }
 
+/* Whether the picture is not too large then; else all is as before. */
 static bool unfold_kind(Fold *f, const LayerInfo *kind, bool *unfolded, bool all) {
-    set_kind(f, kind, unfolded, all, true);
+    size_t bytes = sizeof *unfolded * (size_t)f->model->runs.count;
+    bool *before = arena_copy(f->arena, unfolded, bytes);
+    open_kind(f, kind, unfolded, all);
     if (fold(f, unfolded) <= MOST_BOXES) return true;
-    set_kind(f, kind, unfolded, all, false);
+    memcpy(unfolded, before, bytes);
+    return false;
+}
+
+static bool calls_itself(const Fold *f, const LayerInfo *kind) {
+    for (int l = 0; l < f->model->runs.count; l++) {
+        int up = is_same_block(layer_at(f, l), kind) ? layer_at(f, l)->parent : -1;
+        while (up >= 0 && !is_same_block(layer_at(f, up), kind)) up = layer_at(f, up)->parent;
+        if (up >= 0) return true;
+    }
     return false;
 }
 
@@ -446,7 +460,7 @@ static void unfold_by_size(Fold *f, bool *unfolded) {
         for (int l = 0; l < f->model->runs.count; l++) {
             const LayerInfo *layer = layer_at(f, l);
             if (layer->depth != depth || !is_within(f, l) || unfolded[l] || !f->has_layers[l] || (layer->parent >= 0 && !unfolded[layer->parent])) continue;
-            if (!unfold_kind(f, layer, unfolded, true)) unfold_kind(f, layer, unfolded, false);
+            if (!unfold_kind(f, layer, unfolded, true) && calls_itself(f, layer)) unfold_kind(f, layer, unfolded, false);
         }
     }
 }
