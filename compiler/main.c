@@ -1,5 +1,7 @@
 /* cai: the table of commands, and what stands round every one of them. */
 #include "commands/commands.h"
+#include "runtime.h"
+#include <errno.h>
 #include <stdlib.h>
 
 static const Command commands[] = {
@@ -56,6 +58,14 @@ static int unknown_command(const char *name) {
     return EXIT_USAGE;
 }
 
+/* Text that never reached its reader is a failure too: a full disk, a closed pipe. */
+static int flush_text(int code) {
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout)) return code;
+    fprintf(stderr, "cai: error: standard output: cannot be written%s%s\n", errno ? ": " : "", errno ? strerror(errno) : "");
+    return code ? code : EXIT_DIAGNOSED;
+}
+
 static int run_command(const Command *command, int count, char **arguments) {
     Arena *arena = arena_new();
     Names *names = names_new(arena);
@@ -81,7 +91,7 @@ static int run_command(const Command *command, int count, char **arguments) {
     return code;
 }
 
-int main(int argc, char **argv) {
+static int dispatch(int argc, char **argv) {
     if (argc < 2) {
         print_help(stderr);
         return EXIT_USAGE;
@@ -106,4 +116,9 @@ int main(int argc, char **argv) {
     for (int i = 0; i < COUNT_OF(commands); i++)
         if (strcmp(argv[1], commands[i].name) == 0) return run_command(&commands[i], argc - 2, argv + 2);
     return unknown_command(argv[1]);
+}
+
+int main(int argc, char **argv) {
+    cai_clean_up_on_signals();
+    return flush_text(dispatch(argc, argv));
 }

@@ -13,6 +13,7 @@
 #include "backend/backend.h"
 #include "runtime.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 typedef struct Link {
@@ -153,14 +154,23 @@ static bool link_to(Link *link, const char *const *objects, int count, const cha
     return export_symbols(output, options->prefix, options->exported, link->arena, link->error);
 }
 
-/* The linker makes a new file of the name that cai_output reserved beside the output's, which signals remove; it is renamed then. */
+/* The linker makes a new file of the name that cai_output reserved beside the output's, which signals remove; that one is then brought to the
+ * disk and renamed. */
+static bool adopt(cai_output *file) {
+    if (!file->beside) return true;
+    close(file->descriptor);
+    file->descriptor = open(file->beside, O_WRONLY | O_CLOEXEC);
+    return file->descriptor >= 0;
+}
+
 bool link_output(const char *const *objects, int count, const char *output, const LinkOptions *options, Arena *arena,
                  const char **error) {
     Link link = {.arena = arena, .options = options, .error = error};
     cai_output file;
     cai_error failed;
     if (!cai_output_open(output, &file, &failed)) return fail(&link, arena_printf(arena, "%s", failed.message));
-    if (!link_to(&link, objects, count, file.beside ? file.beside : output)) {
+    if (!link_to(&link, objects, count, file.beside ? file.beside : output) ||
+        (!adopt(&file) && !fail(&link, arena_printf(arena, "%s cannot be written: %s", output, strerror(errno))))) {
         cai_output_discard(&file);
         return false;
     }

@@ -417,4 +417,8 @@ void check_expectations(Evaluator *ev);
 /* What stands behind `as`: into the port. */
 bool read_form(Evaluator *ev, const Result *result, Port *port);
 
+/* ---- library.c ---- */
+char *read_file(Arena *arena, const char *path, size_t *length); /* a file's bytes and a zero behind them, or NULL with errno set */
+const char *why_unreadable(Arena *arena);                        /* what errno then says */
+
 #endif
