@@ -21,7 +21,8 @@ static const Command commands[] = {
      "matrix products (a transposed one counts on its inputs), and its receptive field in pixels of the input.\n"},
     {"graph", "FILE [MODEL]", "draw a model, or all models of a file", command_graph,
      "Draws layers as boxes, by colour: convolutions blue, products violet, pools and resizing red, blocks of layers green; frames around the layers of a\n"
-     "block that is unfolded, shapes on the arrows (the batch left out), weights in small. Pictures are made by Graphviz (dot).\n"},
+     "block that is unfolded, shapes on the arrows (the batch left out), weights in small. Equal blocks that follow each other are drawn once. Pictures\n"
+     "are made by Graphviz (dot).\n"},
     {"compare", "FILE...", "compare networks: what they have, cost and reach", command_compare,
      "A line for each model of each FILE, and for each variant that it states figures for (`expect`): parameters, multiply-adds, memory for intermediate\n"
      "results, receptive field, and the accuracy that it states (top1 = ...). -o draws accuracy over multiply-adds, circles by parameters, as Canziani et\n"

@@ -183,7 +183,8 @@ typedef struct Made { /* a call in the user's text that made a tensor: the trail
 typedef struct Entry { /* a layer's run, for LayerInfo */
     LayerInfo info;
     int parent;
-    bool shown;
+    bool shown; /* in Model.layers */
+    bool drawn; /* in Model.runs */
 } Entry;
 
 typedef struct Setting { /* a hyperparameter of the model */
