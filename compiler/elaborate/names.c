@@ -97,6 +97,7 @@ static void read_parts(Reader *reader, const Expr *expr) {
     for (int i = 0; i < expr->indices.count; i++) {
         read_expr(reader, expr->indices.items[i].at);
         read_expr(reader, expr->indices.items[i].end);
+        read_expr(reader, expr->indices.items[i].step);
     }
     for (int i = 0; i < expr->parts.count; i++) read_expr(reader, expr->parts.items[i].value);
     for (int i = 0; i < expr->stages.count; i++) read_stage(reader, expr->stages.items[i]);
