@@ -85,6 +85,19 @@ static bool fits_type(Evaluator *ev, Value v, DType type, Span span) {
 
 static double number_of(Value v) { return v.kind == VALUE_INT ? (double)v.integer : v.kind == VALUE_REAL ? v.real : v.truth; }
 
+/* A layer where a tensor is wanted: of one that was made with a tensor, `softmax(x)`, how it is run. */
+static void explain_layer(Evaluator *ev, Diagnostic *d, const Layer *layer) {
+    const char *callee = layer_callee(layer);
+    for (int i = 0; layer->kind != LAYER_BRACES && i < layer->bound.count; i++) {
+        const Binding *b = &layer->bound.items[i];
+        if (b->value.kind != VALUE_TENSOR) continue;
+        report_help(ev, d, "`%s` makes a layer, and an arrow runs it: `%s -> %s`, with its settings in parentheses", callee,
+                    span_text(ev->arena, b->span), callee);
+        return;
+    }
+    report_help(ev, d, "an arrow runs a layer: `x -> %s`", layer->kind == LAYER_BRACES ? "{ ... }" : callee);
+}
+
 Node *as_node(Evaluator *ev, Value v, DType type, Span span) {
     v = settle(ev, v);
     switch (v.kind) {
@@ -99,7 +112,8 @@ Node *as_node(Evaluator *ev, Value v, DType type, Span span) {
     }
     Diagnostic *d = report(ev, "not-a-tensor", span, "a tensor is needed here; this is %s", value_kind_name(v));
     if (value_is_sequence(v)) report_help(ev, d, "`tensor(...)` makes a tensor of a list; `concat` joins several tensors");
-    if (v.kind == VALUE_LAYER || v.kind == VALUE_BLOCK) report_help(ev, d, "an arrow runs a layer: `x -> layer`");
+    if (v.kind == VALUE_LAYER) explain_layer(ev, d, v.layer);
+    if (v.kind == VALUE_BLOCK) report_help(ev, d, "an arrow runs a layer: `x -> %s`", v.block->decl->name);
     return NULL;
 }
 
