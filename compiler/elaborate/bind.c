@@ -96,7 +96,8 @@ static bool unknown_parameter(Evaluator *ev, const Slots *slots, const Binding *
     Diagnostic *d = report(ev, "unknown-argument", g->span, "`%s` has no parameter `%s`", slots->decl->name, g->name);
     Vec(const char *) names = {0};
     for (int i = 0; i < slots->parameters->count; i++) vec_push(ev->arena, &names, slots->parameters->items[i].name);
-    const char *near = nearest_name(g->name, names.items, names.count);
+    const char *near = habit_parameter(g->name, names.items, names.count);
+    if (!near) near = nearest_name(g->name, names.items, names.count);
     if (near) report_help(ev, d, "did you mean `%s`?", near);
     else report_help(ev, d, "it is declared as `%s`", signature(ev, slots->decl));
     return false;

@@ -2,7 +2,8 @@
 #include "elaborate/evaluator.h"
 
 static Value out_of_range(Evaluator *ev, Span span, int64_t index, int count) {
-    report(ev, "index-range", span, "index %lld of a list of %d", (long long)index, count);
+    Diagnostic *d = report(ev, "index-range", span, "index %lld of a list of %d", (long long)index, count);
+    if (count) report_help(ev, d, "items count from 0: the last is %d", count - 1);
     return value_error;
 }
 
