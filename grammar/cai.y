@@ -93,7 +93,7 @@ static void cai_error(Span *span, Parser *parser, const char *message);
 %type <stage> stage plain_stage
 %type <expr> label braces string
 %type <stages> sequence stages
-%type <expr> arith or and not comparison sum product unary power postfix primary
+%type <expr> arith bound or and not comparison sum product unary power postfix primary
 %type <operator> compared operator
 %type <arguments> arguments arguments1 type_arguments type_arguments1
 %type <argument> argument type_argument
@@ -280,11 +280,10 @@ indices: index                                { $$ = (IndexList){0}; vec_push(AR
   | indices ',' index                         { $$ = $1; vec_push(ARENA, &$$, $3); }
   ;
 index: arith                                  { $$ = (Index){.at = $1, .span = @$}; }
-  | arith ':' arith                           { $$ = (Index){.slice = true, .at = $1, .end = $3, .span = @$}; }
-  | arith ':'                                 { $$ = (Index){.slice = true, .at = $1, .span = @$}; }
-  | ':' arith                                 { $$ = (Index){.slice = true, .end = $2, .span = @$}; }
-  | ':'                                       { $$ = (Index){.slice = true, .span = @$}; }
+  | bound ':' bound                           { $$ = (Index){.slice = true, .at = $1, .end = $3, .span = @$}; }
+  | bound ':' bound ':' bound                 { $$ = (Index){.slice = true, .at = $1, .end = $3, .step = $5, .span = @$}; }
   ;
+bound: %empty                                 { $$ = NULL; } | arith ;
 
 string: STRING_BEGIN string_parts STRING_END  { $$ = ast_string(parser, @$, $2); } ;
 string_parts: %empty                          { $$ = (StringParts){0}; }

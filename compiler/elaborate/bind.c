@@ -96,14 +96,33 @@ static bool unknown_parameter(Evaluator *ev, const Slots *slots, const Binding *
     Diagnostic *d = report(ev, "unknown-argument", g->span, "`%s` has no parameter `%s`", slots->decl->name, g->name);
     Vec(const char *) names = {0};
     for (int i = 0; i < slots->parameters->count; i++) vec_push(ev->arena, &names, slots->parameters->items[i].name);
-    const char *near = nearest_name(g->name, names.items, names.count);
+    const char *near = habit_parameter(g->name, names.items, names.count);
+    if (!near) near = nearest_name(g->name, names.items, names.count);
     if (near) report_help(ev, d, "did you mean `%s`?", near);
     else report_help(ev, d, "it is declared as `%s`", signature(ev, slots->decl));
     return false;
 }
 
-static bool too_many(Evaluator *ev, const Slots *slots, int given, const Binding *g, Span span) {
-    int most = slots->parameters->count;
+static bool holds_tensor(Value v) {
+    return v.kind == VALUE_TENSOR || (value_is_sequence(v) && v.list->count && v.list->items[0].kind == VALUE_TENSOR);
+}
+
+/* Those of a call's arguments that are tensors or lists of them, as they would stand before an arrow; NULL where there are none. */
+static const char *tensors_given(Evaluator *ev, const Arguments *arguments) {
+    Text text = {.arena = ev->arena};
+    int count = 0;
+    for (int i = 0; i < arguments->given.count; i++) {
+        const Binding *g = &arguments->given.items[i];
+        if (!holds_tensor(g->value)) continue;
+        if (count++) text_add(&text, ", ");
+        text_add(&text, span_text(ev->arena, g->span));
+    }
+    if (!count) return NULL;
+    return count == 1 ? text_string(&text) : arena_printf(ev->arena, "(%s)", text_string(&text));
+}
+
+static bool too_many(Evaluator *ev, const Slots *slots, const Arguments *arguments, const Binding *g, Span span) {
+    int most = slots->parameters->count, given = arguments->given.count;
     const char *name = slots->decl->name;
     if (slots->travels) {
         Diagnostic *d = report(ev, "arity", span, "`%s` takes %d %s, here are %d", name, most, most == 1 ? "value" : "values",
@@ -114,9 +133,15 @@ static bool too_many(Evaluator *ev, const Slots *slots, int given, const Binding
     }
     Diagnostic *d = report(ev, "too-many-arguments", g->span, "`%s` takes at most %d %s", name, most,
                            most == 1 ? "argument" : "arguments");
-    bool is_tensor = g->value.kind == VALUE_TENSOR;
-    report_help(ev, d, is_tensor ? "tensors come by arrow: `x -> %s`" : "it is declared as `%s`",
-                is_tensor ? name : signature(ev, slots->decl));
+    const char *tensors = tensors_given(ev, arguments);
+    if (tensors) report_help(ev, d, "tensors come by arrow: `%s -> %s`", tensors, name);
+    else report_help(ev, d, "it is declared as `%s`", signature(ev, slots->decl));
+    return false;
+}
+
+static bool tensor_argument(Evaluator *ev, const Slots *slots, const Binding *g) {
+    Diagnostic *d = report(ev, "tensor-argument", g->span, "`%s` makes a layer; a tensor is run through it by an arrow", slots->decl->name);
+    report_help(ev, d, "`%s -> %s`", span_text(ev->arena, g->span), slots->decl->name);
     return false;
 }
 
@@ -130,11 +155,12 @@ static bool fill_slots(Evaluator *ev, Slots *slots, const Arguments *arguments, 
         int index = g->name ? parameter_index(parameters, g->name) : position++;
         if (index < 0) return unknown_parameter(ev, slots, g);
         if (index >= fixed && !g->name) {
-            if (!has_rest) return too_many(ev, slots, arguments->given.count, g, span);
+            if (!has_rest) return too_many(ev, slots, arguments, g, span);
             vec_push(ev->arena, &slots->rest, g->value);
             continue;
         }
         if (slots->given[index]) {
+            if (!slots->travels && slots->given[index]->value.kind == VALUE_TENSOR) return tensor_argument(ev, slots, slots->given[index]);
             report(ev, "argument-twice", g->span, "`%s` is given twice", parameters->items[index].name);
             return false;
         }
@@ -162,10 +188,7 @@ static bool refuse_run_arguments(Evaluator *ev, const Slots *slots, const Argume
     if (slots->travels || slots->decl->lists.count < 2 || !arguments->given.count) return false;
     const Binding *first = &arguments->given.items[0];
     if (first->name || first->value.kind != VALUE_TENSOR || slots->parameters->count) return false;
-    Diagnostic *d = report(ev, "tensor-argument", first->span, "`%s` makes a layer; a tensor is run through it by an arrow",
-                           slots->decl->name);
-    report_help(ev, d, "`%s -> %s`", span_text(ev->arena, first->span), slots->decl->name);
-    return true;
+    return !tensor_argument(ev, slots, first);
 }
 
 static bool bind_one(Evaluator *ev, Frame *frame, const Slots *slots, int index, const Arguments *arguments, Span span) {

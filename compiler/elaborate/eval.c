@@ -219,7 +219,9 @@ static Value tensor_member(Evaluator *ev, const Expr *expr, Node *node) {
     }
     Diagnostic *d = report(ev, "no-such-member", expr->span, "a tensor has no `%s`", expr->name);
     Found found = library_find(ev->frame->unit, expr->name);
-    if (found.definition || builtin_knows(expr->name)) report_help(ev, d, "functions stand before: `%s(x)`", expr->name);
+    const char *habit = habit_help(expr->name);
+    if (habit) report_help(ev, d, "%s", habit);
+    else if (found.definition || builtin_knows(expr->name)) report_help(ev, d, "functions stand before: `%s(x)`", expr->name);
     else report_suggestion(ev, d, expr->name, members, COUNT_OF(members));
     return value_error;
 }

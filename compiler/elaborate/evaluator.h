@@ -94,6 +94,7 @@ struct Library {
     Vec(Unit *) units;
     Vec(Definition *) models;
     Map *unknown; /* names that names.c has told of */
+    Map *reported; /* code and place of errors that were told: models share blocks */
     bool broken; /* what was read has errors: elaborating it would only repeat them */
 };
 
@@ -104,6 +105,11 @@ typedef struct Found { /* what a name at file level means */
 } Found;
 Found library_find(const Unit *unit, Name name);
 void library_candidates(const Unit *unit, Arena *arena, const char ***names, int *count);
+
+/* ---- habits.c: names that PyTorch has ---- */
+
+const char *habit_help(const char *name); /* what it is in cai, or NULL */
+const char *habit_parameter(const char *name, const char *const *known, int count); /* the one of the known names that is it, or NULL */
 
 /* ---- names.c ---- */
 
@@ -206,7 +212,6 @@ typedef struct Evaluator {
     Map *constants; /* Definition to Value */
     Map *made;      /* Node to Made */
     Vec(bool) of_run; /* by a node's id: whether it depends on more than weights and constants, so that a run computes it */
-    Map *reported;  /* code and place of errors that were told */
     Vec(Entry) entries;
     int entry;      /* the running layer's, or -1 */
     Vec(const Stmt *) expectations; /* the model's `expect`s */

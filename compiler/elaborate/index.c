@@ -2,7 +2,8 @@
 #include "elaborate/evaluator.h"
 
 static Value out_of_range(Evaluator *ev, Span span, int64_t index, int count) {
-    report(ev, "index-range", span, "index %lld of a list of %d", (long long)index, count);
+    Diagnostic *d = report(ev, "index-range", span, "index %lld of a list of %d", (long long)index, count);
+    if (count) report_help(ev, d, "items count from 0: the last is %d", count - 1);
     return value_error;
 }
 
@@ -27,6 +28,32 @@ static bool slice_end(Evaluator *ev, const Expr *expr, int64_t count, int64_t mi
     return true;
 }
 
+/* Every how many elements are taken. */
+static bool slice_step(Evaluator *ev, const Expr *expr, int64_t *step) {
+    *step = 1;
+    if (!expr) return true;
+    if (!evaluate_int(ev, expr, "the step of a slice", step)) return false;
+    if (*step >= 1) return true;
+    Diagnostic *d = report(ev, "index-range", expr->span, "the step of a slice must be at least 1; this is %lld", (long long)*step);
+    report_help(ev, d, "backwards are `reversed(list)` and, of a tensor, `x -> flipped(axes)`");
+    return false;
+}
+
+static Value list_slice(Evaluator *ev, const Index *index, Value list) {
+    int64_t begin, end, step, count = list.list->count;
+    if (!slice_end(ev, index->at, count, 0, &begin) || !slice_end(ev, index->end, count, count, &end) ||
+        !slice_step(ev, index->step, &step))
+        return value_error;
+    int64_t length = end > begin ? (end - begin - 1) / step + 1 : 0;
+    Value *items = NEW_ARRAY(ev->arena, Value, length);
+    Name *names = list.list->names ? NEW_ARRAY(ev->arena, Name, length) : NULL;
+    for (int64_t i = 0; i < length; i++) {
+        items[i] = list.list->items[begin + i * step];
+        if (names) names[i] = list.list->names[begin + i * step];
+    }
+    return value_list(ev->arena, list.kind, items, names, (int)length);
+}
+
 static Value index_list(Evaluator *ev, const Expr *expr, Value list) {
     if (expr->indices.count != 1) {
         report(ev, "index-range", expr->span, "a list has one index");
@@ -34,13 +61,7 @@ static Value index_list(Evaluator *ev, const Expr *expr, Value list) {
     }
     const Index *index = &expr->indices.items[0];
     int count = list.list->count;
-    if (index->slice) {
-        int64_t begin, end;
-        if (!slice_end(ev, index->at, count, 0, &begin) || !slice_end(ev, index->end, count, count, &end)) return value_error;
-        int length = end > begin ? (int)(end - begin) : 0;
-        return value_list(ev->arena, list.kind, list.list->items + begin, list.list->names ? list.list->names + begin : NULL,
-                          length);
-    }
+    if (index->slice) return list_slice(ev, index, list);
     Value at = evaluate(ev, index->at);
     if (at.kind == VALUE_STRING) return list_by_name(ev, list.list, at.string, index->span);
     if (at.kind == VALUE_ERROR) return at;
@@ -80,10 +101,12 @@ static bool require_at_most(Evaluator *ev, Dim a, Dim b, Span span, const char *
     return holds;
 }
 
-static bool axis_slice(Evaluator *ev, const Index *index, Dim size, Dim *begin, Dim *length) {
+static bool axis_slice(Evaluator *ev, const Index *index, Dim size, Dim *begin, Dim *length, int64_t *step) {
     Dim end, zero = dim_const(ev->dims, 0);
-    if (!slice_place(ev, index->at, size, zero, begin) || !slice_place(ev, index->end, size, size, &end)) return false;
-    *length = dim_sub(ev->dims, end, *begin);
+    if (!slice_place(ev, index->at, size, zero, begin) || !slice_place(ev, index->end, size, size, &end) ||
+        !slice_step(ev, index->step, step))
+        return false;
+    *length = dim_ceil_div(ev->dims, dim_sub(ev->dims, end, *begin), *step);
     const char *from = dim_string(ev->arena, *begin), *to = dim_string(ev->arena, end), *all = dim_string(ev->arena, size);
     const char *outside = arena_printf(ev->arena, "the slice %s:%s goes beyond its axis of %s", from, to, all);
     bool fits = require_at_most(ev, end, size, index->span, outside);
@@ -102,12 +125,13 @@ static bool axis_place(Evaluator *ev, Value at, Dim size, Span span, Dim *begin)
 
 typedef struct Cut { /* what the indices make of a tensor's axes */
     Dim begin[HIGHEST_RANK], size[HIGHEST_RANK];
+    int64_t step[HIGHEST_RANK];
     bool dropped[HIGHEST_RANK];
     Node *places[HIGHEST_RANK];
 } Cut;
 
 static bool cut_axis(Evaluator *ev, const Index *index, Dim size, int axis, Cut *cut) {
-    if (index->slice) return axis_slice(ev, index, size, &cut->begin[axis], &cut->size[axis]);
+    if (index->slice) return axis_slice(ev, index, size, &cut->begin[axis], &cut->size[axis], &cut->step[axis]);
     Value at = settle(ev, evaluate(ev, index->at));
     if (at.kind == VALUE_TENSOR) {
         cut->places[axis] = at.node;
@@ -127,9 +151,7 @@ static bool cut_axis(Evaluator *ev, const Index *index, Dim size, int axis, Cut 
 static Node *slice_node(Evaluator *ev, Node *x, const Cut *cut, Span span) {
     int rank = x->shape.rank;
     if (!memcmp(cut->size, x->shape.dims, sizeof(Dim) * (size_t)rank)) return x;
-    int64_t steps[HIGHEST_RANK];
-    for (int i = 0; i < rank; i++) steps[i] = 1;
-    slice_attributes attributes = {.begin = {rank, cut->begin}, .size = {rank, cut->size}, .step = {rank, steps}};
+    slice_attributes attributes = {.begin = {rank, cut->begin}, .size = {rank, cut->size}, .step = {rank, cut->step}};
     return make_node(ev, OP_slice, &x, 1, &attributes, span);
 }
 
@@ -163,6 +185,7 @@ static Value index_tensor(Evaluator *ev, const Expr *expr, Node *x) {
     for (int axis = 0; axis < rank; axis++) {
         cut.begin[axis] = dim_const(ev->dims, 0);
         cut.size[axis] = x->shape.dims[axis];
+        cut.step[axis] = 1;
         if (axis < expr->indices.count && !cut_axis(ev, &expr->indices.items[axis], x->shape.dims[axis], axis, &cut))
             return value_error;
     }

@@ -81,6 +81,7 @@ Layer *as_layer(Evaluator *ev, Value v, Span span) {
     Diagnostic *d = report(ev, "not-a-layer", span, "after an arrow stands a layer; this is %s", value_kind_name(v));
     if (v.kind == VALUE_TENSOR || v.kind == VALUE_INT || v.kind == VALUE_REAL)
         report_help(ev, d, "a block with one list of parameters runs as soon as they are all given");
+    if (value_is_sequence(v)) report_help(ev, d, "several are run one by one: `(x -> a, x -> b)`");
     return NULL;
 }
 

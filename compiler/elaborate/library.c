@@ -124,6 +124,7 @@ Library *library_open(Arena *arena, Names *names, Diagnostics *diag, const char 
     if (main) check_defines(library);
     library->broken = diag->errors > 0;
     library->unknown = map_new(arena);
+    library->reported = map_new(arena);
     for (int i = 0; i < library->units.count && !library->broken; i++)
         if (!library->units.items[i]->file->source->library) check_names(library, library->units.items[i]);
     return main ? library : NULL;

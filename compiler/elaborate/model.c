@@ -14,7 +14,6 @@ static void begin(Evaluator *ev, Library *library, Definition *definition) {
     ev->weights = map_new(arena);
     ev->constants = map_new(arena);
     ev->made = map_new(arena);
-    ev->reported = map_new(arena);
     ev->model = NEW(arena, Model);
     ev->model->decl = definition->decl;
     ev->model->parameters = ev->model->macs = dim_const(ev->dims, 0);

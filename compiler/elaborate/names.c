@@ -66,9 +66,10 @@ static void tell_unknown(Reader *reader, const Expr *expr) {
     library_candidates(reader->unit, library->arena, &known, &count);
     Diagnostic *d = diag_error(library->diag, "unknown-name", expr->span, "`%s` is not defined", expr->name);
     if (library->diag->errors > DIAG_KEPT_MAX) return;
-    const char *near = nearest_name(expr->name, reader->names.items, reader->names.count);
-    if (!near) near = nearest_name(expr->name, known, count);
-    if (!near) near = nearest_builtin(library->arena, expr->name);
+    const char *near = nearest_name(expr->name, reader->names.items, reader->names.count), *habit = near ? NULL : habit_help(expr->name);
+    if (habit) diag_help(library->diag, d, "%s", habit);
+    else if (!near) near = nearest_name(expr->name, known, count);
+    if (!habit && !near) near = nearest_builtin(library->arena, expr->name);
     if (near) diag_help(library->diag, d, "did you mean `%s`?", near);
     bind_name(reader, expr->name); /* told once a declaration */
     reader->names.count--;         /* and never suggested */
@@ -97,6 +98,7 @@ static void read_parts(Reader *reader, const Expr *expr) {
     for (int i = 0; i < expr->indices.count; i++) {
         read_expr(reader, expr->indices.items[i].at);
         read_expr(reader, expr->indices.items[i].end);
+        read_expr(reader, expr->indices.items[i].step);
     }
     for (int i = 0; i < expr->parts.count; i++) read_expr(reader, expr->parts.items[i].value);
     for (int i = 0; i < expr->stages.count; i++) read_stage(reader, expr->stages.items[i]);

@@ -13,8 +13,8 @@ Span user_span(const Evaluator *ev, Span span) {
 
 static bool told_before(Evaluator *ev, const char *code, Span span) {
     Name key = intern(ev->names, arena_printf(ev->arena, "%s:%p:%u", code, (const void *)span.source, span.begin));
-    if (map_get(ev->reported, key)) return true;
-    map_set(ev->reported, key, (void *)key);
+    if (map_get(ev->library->reported, key)) return true;
+    map_set(ev->library->reported, key, (void *)key);
     return false;
 }
 

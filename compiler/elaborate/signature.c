@@ -153,7 +153,8 @@ static bool check_picture(Evaluator *ev, const TypeExpr *type, const TypeInfo *i
         return false;
     }
     if (!dim_is_const(shape.dims[1], &channels) || (channels != 1 && channels != 3)) {
-        report(ev, "bad-image", type->span, "an image has 1 or 3 channels, here are %s", dim_string(ev->arena, shape.dims[1]));
+        Diagnostic *d = report(ev, "bad-image", type->span, "an image has 1 or 3 channels, here are %s", dim_string(ev->arena, shape.dims[1]));
+        report_help(ev, d, "image[N, 3, H, W]: pictures, channels, height, width");
         return false;
     }
     bool fixed = dim_is_const(shape.dims[2], NULL) && dim_is_const(shape.dims[3], NULL);

@@ -4,7 +4,11 @@
 static void execute(Evaluator *ev, const Stmt *stmt);
 
 void execute_all(Evaluator *ev, const StmtList *body) {
-    for (int i = 0; i < body->count && !ev->frame->returned && !ev->stopped; i++) execute(ev, body->items[i]);
+    for (int i = 0; i < body->count && !ev->frame->returned && !ev->stopped; i++) {
+        execute(ev, body->items[i]);
+        if (body->items[i]->kind == STMT_RETURN && i + 1 < body->count)
+            report_warning(ev, "unreached", body->items[i + 1]->span, "nothing below `return` runs", "take it out, or return what it makes");
+    }
 }
 
 /* ---- assignment ---- */

@@ -30,15 +30,18 @@ static const char *refusal(Op op, const ShapeError *error, Node *const *inputs, 
     return error->text ? error->text : "the shapes do not fit";
 }
 
-static bool has_symbol(Shape shape) {
-    for (int i = 0; i < shape.rank; i++)
-        if (!dim_is_const(shape.dims[i], NULL)) return true;
-    return false;
+/* Whether some sizes give both shapes as many elements. */
+static bool may_fit(Dims *dims, Shape from, DimList to) {
+    Dim before = dim_const(dims, 1), behind = before;
+    int64_t low, high;
+    for (int i = 0; i < from.rank; i++) before = dim_mul(dims, before, from.dims[i]);
+    for (int i = 0; i < to.count; i++) behind = dim_mul(dims, behind, to.items[i]);
+    return !dim_bounds(dim_sub(dims, before, behind), &low, &high) || (low <= 0 && high >= 0);
 }
 
 static void refuse(Evaluator *ev, Op op, const ShapeError *error, Node *const *inputs, int count, const void *attributes, Span span) {
     Diagnostic *d = report(ev, "shape", blamed_span(ev, span), "%s", refusal(op, error, inputs, attributes));
-    if (op == OP_reshape && has_symbol(inputs[0]->shape))
+    if (op == OP_reshape && may_fit(ev->dims, inputs[0]->shape, ((const reshape_attributes *)attributes)->dims))
         report_help(ev, d, "if it fits for the sizes you mean, say so where the model is declared: `where H %% 2 == 0`");
     report_operands(ev, d);
     if (!d || count < 2 || error->input <= 0 || error->input >= count || error->axis < 0) return;
@@ -85,6 +88,20 @@ static bool fits_type(Evaluator *ev, Value v, DType type, Span span) {
 
 static double number_of(Value v) { return v.kind == VALUE_INT ? (double)v.integer : v.kind == VALUE_REAL ? v.real : v.truth; }
 
+/* A layer where a tensor is wanted: of one that was made with a tensor, `softmax(x)`, how it is run. */
+static void explain_layer(Evaluator *ev, Diagnostic *d, const Layer *layer) {
+    const char *callee = layer_callee(layer);
+    for (int i = 0; layer->kind != LAYER_BRACES && i < layer->bound.count; i++) {
+        const Binding *b = &layer->bound.items[i];
+        if (b->value.kind != VALUE_TENSOR) continue;
+        report_help(ev, d, "`%s` makes a layer, and an arrow runs it: `%s -> %s`, with its settings in parentheses", callee,
+                    span_text(ev->arena, b->span), callee);
+        return;
+    }
+    if (layer->kind == LAYER_BRACES) report_help(ev, d, "an arrow runs a layer: `x -> { ... }`");
+    else report_help(ev, d, "an arrow runs a layer, `x -> %s`; layers in sequence stand in braces, `{ %s -> ... }`", callee, callee);
+}
+
 Node *as_node(Evaluator *ev, Value v, DType type, Span span) {
     v = settle(ev, v);
     switch (v.kind) {
@@ -99,7 +116,8 @@ Node *as_node(Evaluator *ev, Value v, DType type, Span span) {
     }
     Diagnostic *d = report(ev, "not-a-tensor", span, "a tensor is needed here; this is %s", value_kind_name(v));
     if (value_is_sequence(v)) report_help(ev, d, "`tensor(...)` makes a tensor of a list; `concat` joins several tensors");
-    if (v.kind == VALUE_LAYER || v.kind == VALUE_BLOCK) report_help(ev, d, "an arrow runs a layer: `x -> layer`");
+    if (v.kind == VALUE_LAYER) explain_layer(ev, d, v.layer);
+    if (v.kind == VALUE_BLOCK) report_help(ev, d, "an arrow runs a layer: `x -> %s`", v.block->decl->name);
     return NULL;
 }
 

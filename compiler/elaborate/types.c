@@ -30,6 +30,7 @@ bool type_info(Evaluator *ev, const TypeExpr *type, TypeInfo *out) {
     *out = (TypeInfo){.type = DTYPE_F32, .image = !strcmp(type->name, "image"), .fit = FIT_EXACT};
     if (!out->image && !dtype_from_name(type->name, &out->type)) {
         Diagnostic *d = report(ev, "unknown-type", type->span, "there is no type `%s`", type->name);
+        report_help(ev, d, "the types are f32, f16, bf16, i8, i32, i64, bool, and image for pictures");
         report_suggestion(ev, d, type->name, names, COUNT_OF(names));
         return false;
     }

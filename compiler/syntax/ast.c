@@ -117,7 +117,7 @@ Expr *ast_call(Parser *p, Span span, Expr *callee, ArgumentList arguments) {
 Expr *ast_index(Parser *p, Span span, Expr *left, IndexList indices) {
     int depth = left->depth;
     for (int i = 0; i < indices.count; i++)
-        depth = deeper(depth, deeper(depth_of(indices.items[i].at), depth_of(indices.items[i].end)));
+        depth = deeper(deeper(depth, depth_of(indices.items[i].step)), deeper(depth_of(indices.items[i].at), depth_of(indices.items[i].end)));
     return make(p, (Expr){.kind = EXPR_INDEX, .span = span, .left = left, .indices = indices}, depth);
 }
 

@@ -58,6 +58,7 @@ static void print_index(Printer *p, const Index *index) {
     p->indent += 2;
     if (index->at) print_expr(p, "from", index->at);
     if (index->end) print_expr(p, "to", index->end);
+    if (index->step) print_expr(p, "step", index->step);
     p->indent -= 2;
 }
 

@@ -100,10 +100,11 @@ static bool ends_value(int token) {
 /* `-x`, `*xs`: before it no value has ended. */
 static bool is_prefix(const Word *word, int before) { return (word->token == '-' || word->token == '*') && !ends_value(before); }
 
-static bool space_between(const Word *left, int before_left, const Word *right, char innermost, bool behind_label) {
+/* in_index: within the brackets of an index, where a colon belongs to a slice; elsewhere to a label or a type. */
+static bool space_between(const Word *left, int before_left, const Word *right, bool in_index) {
     if (IS_AMONG(left->token, '(', '[', '.') || IS_AMONG(right->token, ')', ']', ',', '.')) return false;
     if (right->token == ':') return left->token == ',';
-    if (left->token == ':') return innermost != '[' || behind_label;
+    if (left->token == ':') return !in_index;
     if (is_prefix(left, before_left)) return false;
     if (right->token == '(') return !ends_value(left->token) && left->token != TOKEN_EXPECT;
     if (right->token == '[') return !ends_value(left->token);
@@ -115,6 +116,7 @@ static bool space_between(const Word *left, int before_left, const Word *right, 
 
 typedef struct Open { /* a bracket that is open */
     char bracket;
+    bool index;         /* of x[...], not a list's */
     bool body;          /* a brace whose lines are statements */
     int inside;         /* the column of the lines within */
     int hang;           /* the word behind it on its line, which lines may stand under; -1: none */
@@ -126,7 +128,6 @@ typedef struct Layout {
     Format *f;
     Vec(Open) open;
     int previous, before_previous; /* the last tokens; 0 at the beginning */
-    bool behind_label;             /* the last is the colon of a label, `-> name:`, not of a slice */
     int first, indent;             /* of the statement: its first token, 0 where none has begun; its column */
 } Layout;
 
@@ -171,7 +172,7 @@ static void open_bracket(Layout *l, int index, int line_indent, bool last_in_lin
     int token = l->f->words.items[index].token;
     bool body = token == '{' && has_body(l->first) && innermost_of(l) != '(' && innermost_of(l) != '[';
     int column = body ? l->indent : line_indent;
-    Open open = {.bracket = (char)token, .body = body, .closing = column, .inside = column + INDENT, .first = l->first, .indent = l->indent};
+    Open open = {.bracket = (char)token, .index = token == '[' && ends_value(l->previous), .body = body, .closing = column, .inside = column + INDENT, .first = l->first, .indent = l->indent};
     open.hang = token == '{' || last_in_line ? -1 : index + 1;
     vec_push(l->f->arena, &l->open, open);
     if (body) l->first = 0;
@@ -189,7 +190,6 @@ static void pass_token(Layout *l, int index, int line_indent, bool last_in_line)
     if (is_closing(token)) close_bracket(l);
     else if (l->first == 0) begin_statement(l, token);
     if (IS_AMONG(token, '(', '[', '{')) open_bracket(l, index, line_indent, last_in_line);
-    l->behind_label = token == ':' && l->before_previous == TOKEN_ARROW;
     l->before_previous = l->previous;
     l->previous = token;
 }
@@ -203,7 +203,8 @@ static int token_from(const Format *f, int line) {
 
 static int spaces_before(const Layout *l, int index) {
     const Word *word = &l->f->words.items[index];
-    return word->token == 0 ? COMMENT_GAP : space_between(word - 1, l->before_previous, word, innermost_of(l), l->behind_label);
+    bool in_index = l->open.count && vec_last(&l->open).index;
+    return word->token == 0 ? COMMENT_GAP : space_between(word - 1, l->before_previous, word, in_index);
 }
 
 /* Gives the words of a line the spaces that they need, and their columns as far as nothing is tied. */

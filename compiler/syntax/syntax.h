@@ -117,10 +117,11 @@ typedef struct Argument { /* value, name = value, "name" = value, or *value */
 } Argument;
 typedef Vec(Argument) ArgumentList;
 
-typedef struct Index { /* i, or from:to where either may be missing */
+typedef struct Index { /* i, or from:to:step where each may be missing */
     bool slice;
     Expr *at;          /* the index, or the slice's begin */
     Expr *end;
+    Expr *step;
     Span span;
 } Index;
 typedef Vec(Index) IndexList;

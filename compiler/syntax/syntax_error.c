@@ -181,12 +181,17 @@ static const char *help_by_place(Parser *p, const SyntaxError *e) {
     if (found(e, "`if`") && expects_value(e)) return "a choice is written `a if condition else b`";
     if (found(e, "`+`") && p->before_last == '+') return "write it out: `i = i + 1`";
     if (found(e, "`.`") && p->before_last == TOKEN_DOTS) return "a range is written `0 .. n`, and leaves out n";
+    if (found(e, "`,`") && in_stages) return "layers in braces are joined by arrows: `{ a -> b }`";
     if (found(e, "`,`") && expects(e, "the end of the line")) return "several values stand in parentheses: `(a, b)`";
     if (found(e, "`:`") && body_wanted) return "a body stands in braces: `{ ... }`";
     if (found(e, "`->`") && (body_wanted || expects(e, "`]`") || expects(e, "`:`")))
         return "put the run in parentheses: `(x -> f)`";
     if (is_word(p, e->span) && body_wanted && expects(e, "`+`")) return "what is done stands in braces: `{ ... }`";
     if (in_stages && expects(e, "`->`") && is_word(p, e->span)) return "layers in braces are joined by arrows: `{ a -> b }`";
+    if (found(e, "a string") && p->before_last == TOKEN_NAME && p->before_last_span.end == e->span.begin) return "strings have no prefix: braces in them are always holes";
+    if (found(e, "a name") && !strcmp(text_of(p, p->before_last_span), "lambda")) return "a function is a block: `block f(x) { return 2 * x }`";
+    if (found(e, "a name") && expects(e, "`->`") && expects(e, "the end of the line"))
+        return arena_printf(p->arena, "if it is a stage, an arrow stands before it: `-> %s`", text_of(p, e->span));
     if (found(e, "`else`")) return "`else` stands after the `}` of an `if`";
     return help_in_signature(p, e);
 }

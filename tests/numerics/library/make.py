@@ -210,6 +210,8 @@ def sizes():
     stage("pixel_shuffle(2)", nn.PixelShuffle(2))
     stage("pixel_unshuffle(2)", nn.PixelUnshuffle(2))
     expression("x -> crop_like(y)", [(2, 3, 9, 8), (2, 3, 5, 4)], lambda x, y: x[:, :, 2:7, 2:6])
+    expression("x[:, 1::2, ::3, 2:8:4]", [(2, 8, 12, 10)], lambda x: x[:, 1::2, ::3, 2:8:4])
+    expression("grad(sum(x[:, 1::2, ::3] ** 2), x)", [(2, 8, 11)], lambda x: 2 * x * ((torch.arange(8) % 2 == 1)[:, None] & (torch.arange(11) % 3 == 0)))
     expression("(x, y) -> concat", [(2, 3), (2, 4)], lambda x, y: torch.cat([x, y], 1))
     expression("(x, y) -> concat(axis = 0)", [(2, 3), (4, 3)], lambda x, y: torch.cat([x, y], 0))
     expression("(x, y) -> stack(axis = 1)", [(2, 3), (2, 3)], lambda x, y: torch.stack([x, y], 1))
@@ -518,8 +520,26 @@ def gans():
     stage("minibatch_deviation(group = 3)", deviation(3), (6, 2, 4, 5), use="gan")
 
 
+def joint_boxes(maps):
+    found = torch.zeros(*maps.shape[:2], 6)
+    (h, w), (row, column) = maps.shape[2:], ((0, 1), (1, 0))
+    for n, of_picture in enumerate(maps):
+        for k, m in enumerate(of_picture):
+            y, x = divmod(int(m.argmax()), w)
+            inside, high = 0 < x < w - 1 and 0 < y < h - 1, m.max()
+            right, down = (torch.sign(m[y + i, x + j] - m[y - i, x - j]) / 4 if inside else 0 for i, j in (row, column))
+            x, y = 4 * (x + right), 4 * (y + down)
+            found[n, k] = torch.tensor([x - 3, y - 3, x + 3, y + 3, high, k])
+    return found
+
+
+def poses():
+    stage("joint_boxes(4)", joint_boxes, use="pose")
+    stage("joint_boxes(4)", joint_boxes, (1, 25, 3, 3), use="pose")
+
+
 if __name__ == "__main__":
-    for family in (convolutions, spectral_norms, norms, activations, pools, sizes, orders, boxes, sampling, noise, reductions, blocks, arithmetic, gans):
+    for family in (convolutions, spectral_norms, norms, activations, pools, sizes, orders, boxes, sampling, noise, reductions, blocks, arithmetic, gans, poses):
         family()
     with open("library.txt", "w") as file:
         file.write("\n".join(lines) + "\n")
