@@ -109,10 +109,15 @@ static void draw_value_axis(const Chart *c, const char *title) {
 
 /* ---- circles ---- */
 
+/* Hues a golden ratio apart, so that neighbours in the list differ however many there are; every other one is darker. */
 static void set_colour(const Chart *c, int group, double alpha) {
-    static const double colours[][3] = {{0.12, 0.47, 0.71}, {0.84, 0.37, 0.05}, {0.17, 0.55, 0.17}, {0.79, 0.15, 0.16}, {0.50, 0.33, 0.66},
-                                        {0.55, 0.34, 0.29}, {0.80, 0.35, 0.62}, {0.35, 0.35, 0.35}, {0.58, 0.58, 0.08}, {0.05, 0.58, 0.64}};
-    const double *rgb = colours[group % COUNT_OF(colours)];
+    double turns = 0.58 + 0.6180339887 * group, hue = 6 * (turns - floor(turns)), strong = group % 2 ? 0.6 : 0.8;
+    double rgb[3];
+    for (int i = 0; i < 3; i++) { /* each channel is full for a third of the circle round its own hue */
+        double away = fabs(fmod(hue + 6 - 2 * i, 6));
+        away = fmin(away, 6 - away);
+        rgb[i] = strong * (0.1 + 0.9 * fmin(fmax(2 - away, 0), 1));
+    }
     cairo_set_source_rgba(c->cairo, rgb[0], rgb[1], rgb[2], alpha);
 }
 
