@@ -32,7 +32,7 @@ PACKAGES  := gcc g++ make binutils libc6-dev llvm-19-dev lld-19 flex bison libpn
 Q         := $(if $(V),,@)
 say        = $(if $(V),,@echo "  $(1)  $(2)")
 
-.PHONY: all deps check test test-all sanitize races fuzz bench bless lint docs install clean demo
+.PHONY: all deps bench-networks check test test-all sanitize races fuzz bench bless lint docs install clean demo
 all: $(BUILD)/cai $(BUILD)/runtime/libcai_runtime.a $(BUILD)/runtime/link.txt $(BUILD)/runtime/cai.h
 
 $(BUILD)/cai: $(OBJECTS) $(SHARED)
@@ -45,14 +45,22 @@ $(BUILD)/runtime/libcai_runtime.a: $(RUNOBJ)
 $(BUILD)/runtime/cai.h: runtime/cai.h
 	@mkdir -p $(@D); cp $< $@
 
-# What a static program is linked from, found here once (compiler/backend/link.c says how it is read).
-LINKLIST   = start:crt1.o start:crti.o start:crtbeginT.o image:libpng.a image:libz.a image:libjpeg.a blas:libopenblas.a \
+# What a static program is linked from, found here once (compiler/backend/link.c says how it is read). With a sanitized runtime programs are
+# linked dynamically: the sanitizers' own library wants it.
+LINKWORDS := -static -s
+LINKLIST  := start:crt1.o start:crti.o start:crtbeginT.o image:libpng.a image:libz.a image:libjpeg.a blas:libopenblas.a \
              system:libm.a system:libc.a system:libgcc.a system:libgcc_eh.a end:crtend.o end:crtn.o shared:libc.so.6
+ifneq ($(findstring address,$(filter -fsanitize%,$(CFLAGS))),)
+LINKWORDS  = --dynamic-linker=/lib64/ld-linux-x86-64.so.2 --export-dynamic -rpath=$(dir $(shell $(CC) -print-file-name=libclang_rt.asan-x86_64.so))
+LINKLIST  := start:crt1.o start:crti.o start:crtbegin.o start:libclang_rt.asan-x86_64.so start:libclang_rt.asan_static-x86_64.a \
+             image:libpng.so image:libz.so image:libjpeg.so blas:libopenblas.a system:libm.so.6 system:libc.so.6 system:libgcc.a system:libgcc_s.so.1 \
+             end:crtend.o end:crtn.o shared:libc.so.6
+endif
 $(BUILD)/runtime/link.txt: Makefile
-	@mkdir -p $(@D); for entry in $(LINKLIST); do \
+	@mkdir -p $(@D); { for word in $(LINKWORDS); do echo "option $$word"; done; for entry in $(LINKLIST); do \
 	  file=$$(readlink -f "$$($(CC) -print-file-name=$${entry#*:})"); \
 	  if [ -f "$$file" ]; then echo "$${entry%%:*} $$file"; else echo "blas:libopenblas.a" | grep -q "$$entry" || { echo "$${entry#*:} is missing: make deps" >&2; exit 1; }; fi; \
-	done > $@.part && mv $@.part $@
+	done; } > $@.part && mv $@.part $@
 
 $(BUILD)/grammar/cai.tab.c $(BUILD)/grammar/cai.tab.h &: grammar/cai.y
 	@mkdir -p $(@D); bison -Werror -o $(BUILD)/grammar/cai.tab.c --defines=$(BUILD)/grammar/cai.tab.h $<
@@ -109,6 +117,11 @@ bench: deps all $(BUILD)/kernel_bench $(BUILD)/memory_bench $(BUILD)/bench/machi
 	tests/kernels/networks
 	$(BUILD)/memory_bench
 
+# Every network of the examples beside onnxruntime, a quarter of an hour.
+bench-networks: PACKAGES += python3-torch python3-torchvision python3-venv
+bench-networks: deps all
+	tests/bench/all --write docs/networks/table.md
+
 deps:
 	@missing=$$(for p in $(PACKAGES); do dpkg-query -W -f='$${Status}\n' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	if [ "$$missing" ]; then sudo=$$([ $$(id -u) = 0 ] || echo sudo); echo "installing" $$missing; \
@@ -126,11 +139,15 @@ test-all: test
 	CAI_SWEEP=1 $(BUILD)/unit_tests math
 	tests/numerics/run --all
 	$(MAKE) sanitize races
-# The unit and golden tests once more, with clang's address and undefined-behaviour sanitizers.
+# The tests once more with clang's address and undefined-behaviour sanitizers: cai itself, and built programs, whose runtime has them too; the
+# kernels of programs under CAI_GUARD. LeakSanitizer would report what LLVM keeps for its whole life.
 sanitize: deps
-	$(MAKE) -j$$(nproc) $(SANITIZED) build/sanitize/cai build/sanitize/unit_tests
-	mkdir -p build/sanitize/home && ln -sfn $(CURDIR)/stdlib build/sanitize/home/stdlib && ln -sfn $(CURDIR)/build/runtime build/sanitize/home/runtime
-	build/sanitize/unit_tests && CAI=build/sanitize/cai CAI_HOME=$(CURDIR)/build/sanitize/home tests/golden/run
+	$(MAKE) -j$$(nproc) all
+	$(MAKE) -j$$(nproc) $(SANITIZED) all build/sanitize/unit_tests
+	mkdir -p build/sanitize/home && ln -sfn $(CURDIR)/stdlib build/sanitize/home/stdlib && ln -sfn $(CURDIR)/build/sanitize/runtime build/sanitize/home/runtime
+	export BUILD=build/sanitize CC="clang-19 -fsanitize=address,undefined -fno-sanitize-recover=all" CAI_HOME=$(CURDIR)/build/sanitize/home; \
+	export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1; \
+	tests/run $(or $(STAGES),unit golden docs library library_form programs) && CAI_GUARD=1 tests/run $(or $(STAGES),numerics)
 # The thread pool under the thread sanitizer.
 races: deps
 	@mkdir -p build/races && printf 'SUITE(thread)\nSUITE(run)\n' > build/races/suites.h

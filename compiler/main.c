@@ -1,5 +1,7 @@
 /* cai: the table of commands, and what stands round every one of them. */
 #include "commands/commands.h"
+#include "runtime.h"
+#include <errno.h>
 #include <stdlib.h>
 
 static const Command commands[] = {
@@ -19,7 +21,8 @@ static const Command commands[] = {
      "matrix products (a transposed one counts on its inputs), and its receptive field in pixels of the input.\n"},
     {"graph", "FILE [MODEL]", "draw a model, or all models of a file", command_graph,
      "Draws layers as boxes, by colour: convolutions blue, products violet, pools and resizing red, blocks of layers green; frames around the layers of a\n"
-     "block that is unfolded, shapes on the arrows (the batch left out), weights in small. Pictures are made by Graphviz (dot).\n"},
+     "block that is unfolded, shapes on the arrows (the batch left out), weights in small. Equal blocks that follow each other are drawn once. Pictures\n"
+     "are made by Graphviz (dot).\n"},
     {"compare", "FILE...", "compare networks: what they have, cost and reach", command_compare,
      "A line for each model of each FILE, and for each variant that it states figures for (`expect`): parameters, multiply-adds, memory for intermediate\n"
      "results, receptive field, and the accuracy that it states (top1 = ...). -o draws accuracy over multiply-adds, circles by parameters, as Canziani et\n"
@@ -55,6 +58,14 @@ static int unknown_command(const char *name) {
     return EXIT_USAGE;
 }
 
+/* Text that never reached its reader is a failure too: a full disk, a closed pipe. */
+static int flush_text(int code) {
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout)) return code;
+    fprintf(stderr, "cai: error: standard output: cannot be written%s%s\n", errno ? ": " : "", errno ? strerror(errno) : "");
+    return code ? code : EXIT_DIAGNOSED;
+}
+
 static int run_command(const Command *command, int count, char **arguments) {
     Arena *arena = arena_new();
     Names *names = names_new(arena);
@@ -80,7 +91,7 @@ static int run_command(const Command *command, int count, char **arguments) {
     return code;
 }
 
-int main(int argc, char **argv) {
+static int dispatch(int argc, char **argv) {
     if (argc < 2) {
         print_help(stderr);
         return EXIT_USAGE;
@@ -105,4 +116,9 @@ int main(int argc, char **argv) {
     for (int i = 0; i < COUNT_OF(commands); i++)
         if (strcmp(argv[1], commands[i].name) == 0) return run_command(&commands[i], argc - 2, argv + 2);
     return unknown_command(argv[1]);
+}
+
+int main(int argc, char **argv) {
+    cai_clean_up_on_signals();
+    return flush_text(dispatch(argc, argv));
 }

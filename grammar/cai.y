@@ -12,7 +12,10 @@
 %define parse.lac full
 %locations
 %code {
+#include <stdlib.h>
 #define YYMAXDEPTH NESTED_SYMBOLS_MAX
+#define YYMALLOC(size) checked_realloc(NULL, size)
+#define YYFREE free
 }
 %param {Parser *parser}
 %expect 0
@@ -289,7 +292,7 @@ string_parts: %empty                          { $$ = (StringParts){0}; }
   ;
 %%
 
-/* Only "memory exhausted" comes here, since parse.error is custom. */
+/* Only "memory exhausted" comes here, since parse.error is custom: the stack is as deep as it may be. */
 static void cai_error(Span *span, Parser *parser, const char *message) {
     (void)message;
     parser_too_deep(parser, *span);

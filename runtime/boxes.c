@@ -67,12 +67,6 @@ void cai_boxes_free(cai_found *found) {
 
 /* ---- as text ---- */
 
-const char *cai_box_label(const cai_port *port, int64_t class, char *out, size_t size) {
-    if (class >= 0 && class < port->label_count) return port->labels[class];
-    snprintf(out, size, "class %lld", (long long)class);
-    return out;
-}
-
 void cai_boxes_print(const cai_port *port, const cai_found *found, FILE *out) {
     char label[32];
     if (found->count == 0) fprintf(out, "no boxes\n");
@@ -80,7 +74,7 @@ void cai_boxes_print(const cai_port *port, const cai_found *found, FILE *out) {
     for (int64_t i = 0; i < found->count; i++) {
         const cai_box *box = &found->boxes[i];
         fprintf(out, "%6.3f %8.1f %8.1f %8.1f %8.1f  %s\n", box->score, box->left, box->top, box->right, box->bottom,
-                cai_box_label(port, box->class, label, sizeof label));
+                cai_class_label(port, box->class, label, sizeof label));
     }
 }
 
@@ -99,7 +93,7 @@ static void write_string(const char *text, FILE *out) {
 static void write_box(const cai_port *port, const cai_box *box, FILE *out) {
     char label[32];
     fprintf(out, "    {\"label\": ");
-    write_string(cai_box_label(port, box->class, label, sizeof label), out);
+    write_string(cai_class_label(port, box->class, label, sizeof label), out);
     fprintf(out, ", \"class\": %lld, \"score\": %.6g, \"box\": [%.2f, %.2f, %.2f, %.2f]}", (long long)box->class, box->score, box->left,
             box->top, box->right, box->bottom);
 }
@@ -180,7 +174,7 @@ static void draw_text(cai_image *image, int64_t left, int64_t top, int64_t dot, 
 /* On a ground of the class's colour, above the box or, where that is beyond the picture, within it. */
 static void draw_label(cai_image *image, const cai_port *port, const cai_box *box, int64_t dot, Colour colour) {
     char name[32], text[200];
-    snprintf(text, sizeof text, "%.180s %.2f", cai_box_label(port, box->class, name, sizeof name), box->score);
+    snprintf(text, sizeof text, "%.180s %.2f", cai_class_label(port, box->class, name, sizeof name), box->score);
     int64_t width = (cai_text_width(text) + 2) * dot, height = (CAI_LETTER_HEIGHT + 2) * dot;
     int64_t left = most(least((int64_t)box->left, image->width - width), 0);
     int64_t top = (int64_t)box->top >= height ? (int64_t)box->top - height : (int64_t)box->top;

@@ -45,9 +45,40 @@ static bool read_growing(int descriptor, const char *path, size_t expected, cai_
     return false;
 }
 
+/* Files that are mapped: where another process makes one shorter meanwhile, reading what is gone is a SIGBUS, and its handler tells which
+ * file it was. More than these at once are mapped all the same, and the signal would then end the program without a word. */
+static struct Mapped {
+    _Atomic(const unsigned char *) begin; /* NULL: free */
+    const unsigned char *end;
+    char path[256];
+} mapped[64];
+
+static void remember_mapping(const unsigned char *begin, size_t count, const char *path) {
+    for (size_t i = 0; i < sizeof mapped / sizeof *mapped; i++) {
+        if (mapped[i].begin) continue; /* files are opened by one thread */
+        mapped[i].end = begin + count;
+        snprintf(mapped[i].path, sizeof mapped[i].path, "%s", path);
+        mapped[i].begin = begin;
+        return;
+    }
+}
+
+static void forget_mapping(const unsigned char *begin) {
+    for (size_t i = 0; i < sizeof mapped / sizeof *mapped; i++)
+        if (mapped[i].begin == begin) mapped[i].begin = NULL;
+}
+
+static const char *mapped_at(const void *address) {
+    const unsigned char *at = address;
+    for (size_t i = 0; i < sizeof mapped / sizeof *mapped; i++)
+        if (mapped[i].begin && at >= mapped[i].begin && at < mapped[i].end) return mapped[i].path;
+    return NULL;
+}
+
 static bool map_whole(int descriptor, const char *path, size_t count, cai_file *file, cai_error *error) {
     void *data = mmap(NULL, count, PROT_READ, MAP_PRIVATE, descriptor, 0);
     if (data == MAP_FAILED) return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be mapped: %s", path, strerror(errno));
+    remember_mapping(data, count, path);
     *file = (cai_file){.data = data, .count = count, .mapped = true};
     return true;
 }
@@ -75,7 +106,7 @@ bool cai_file_read(const char *path, cai_file *file, cai_error *error) { return 
 bool cai_file_map(const char *path, cai_file *file, cai_error *error) { return load(path, true, file, error); }
 
 void cai_file_close(cai_file *file) {
-    if (file->mapped) munmap((void *)file->data, file->count);
+    if (file->mapped) forget_mapping(file->data), munmap((void *)file->data, file->count);
     else free((void *)file->data);
     *file = (cai_file){0};
 }
@@ -103,21 +134,43 @@ static void forget(char *path) {
     }
 }
 
-/* Only async-signal-safe calls: exchange, unlink, raise. The default action was restored by SA_RESETHAND. */
-static void remove_unfinished(int number) {
+/* Handlers make async-signal-safe calls only: exchange, unlink, write, raise. */
+static void remove_unfinished(void) {
     for (size_t i = 0; i < sizeof unfinished / sizeof *unfinished; i++) {
         char *path = atomic_exchange(&unfinished[i], NULL);
         if (path) unlink(path);
     }
+}
+
+/* The default action was restored by SA_RESETHAND. */
+static void end_by_signal(int number) {
+    remove_unfinished();
     raise(number);
 }
 
+static void say(const char *text) { (void)!write(STDERR_FILENO, text, strlen(text)); }
+
+/* SA_RESETHAND: what is no fault in a mapped file happens again, with the default action. */
+static void on_bus_error(int number, siginfo_t *info, void *context) {
+    const char *path = mapped_at(info->si_addr);
+    (void)number, (void)context;
+    if (!path) return;
+    remove_unfinished();
+    say(program_invocation_short_name);
+    say(": error: ");
+    say(path);
+    say(": became shorter while it was read\n");
+    _exit(CAI_BAD_INPUT);
+}
+
 void cai_clean_up_on_signals(void) {
-    struct sigaction action = {.sa_handler = remove_unfinished, .sa_flags = SA_RESETHAND}, old;
+    struct sigaction action = {.sa_handler = end_by_signal, .sa_flags = SA_RESETHAND}, old;
+    struct sigaction bus = {.sa_sigaction = on_bus_error, .sa_flags = SA_RESETHAND | SA_SIGINFO};
     const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         if (sigaction(ends[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) sigaction(ends[i], &action, NULL); /* nohup stays */
     }
+    sigaction(SIGBUS, &bus, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
 }

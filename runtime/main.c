@@ -179,9 +179,9 @@ int cai_main(const cai_program *program, int argc, char **argv) {
     bool parsed = cai_command_parse(program, argc, argv, &command, &error);
     program_name = command.program;
     if (!parsed) {
-        end(&error);
-        fprintf(stderr, "`%s --help` says what it takes\n", program_name);
-        return error.status;
+        int code = end(&error);
+        if (code == CAI_BAD_USAGE) fprintf(stderr, "`%s --help` says what it takes\n", program_name);
+        return code;
     }
     int status = flush_text(dispatch(program, &command, &clock));
     cai_command_free(&command);

@@ -29,6 +29,12 @@ static int64_t next_best(const cai_tensor *tensor, int64_t row, int64_t classes,
     return best;
 }
 
+const char *cai_class_label(const cai_port *port, int64_t class, char *out, size_t size) {
+    if (class >= 0 && class < port->label_count) return port->labels[class];
+    snprintf(out, size, "class %lld", (long long)class);
+    return out;
+}
+
 /* Numbers that add up to one are shown as per cent. */
 static bool are_probabilities(const cai_tensor *tensor, int64_t row, int64_t classes) {
     double sum = 0;
@@ -44,11 +50,12 @@ static void print_row(const cai_tensor *tensor, const cai_port *port, int64_t ro
     bool probabilities = are_probabilities(tensor, row, classes);
     double value = INFINITY;
     int64_t index = -1;
+    char number[32];
     for (int rank = 1; rank <= port->top; rank++) {
         index = next_best(tensor, row, classes, value, index);
         if (index < 0) return;
         value = element(tensor, row * classes + index);
-        const char *label = index < port->label_count ? port->labels[index] : "?";
+        const char *label = cai_class_label(port, index, number, sizeof number);
         if (probabilities) fprintf(out, "%4d  %6.2f %%  %s\n", rank, 100 * value, label);
         else fprintf(out, "%4d  %10.4f  %s\n", rank, value, label);
     }

@@ -335,13 +335,10 @@ static void call_kernel(void *context, int64_t begin, int64_t end, int worker) {
 }
 
 static void *resolve(const cai_context *context, const cai_argument *argument, const void *const *inputs, void *const *outputs) {
-    int64_t offset = argument->offset >= 0 ? context->sizes[argument->offset] : 0;
-    switch (argument->space) {
-    case CAI_ARG_SLOT: return context->arena.base + context->sizes[argument->index];
-    case CAI_ARG_WEIGHTS: return (void *)(context->program->weights + argument->index);
-    case CAI_ARG_INPUT: return (char *)inputs[argument->index] + offset;
-    default: return (char *)outputs[argument->index] + offset;
-    }
+    if (argument->space == CAI_ARG_SLOT) return context->arena.base + context->sizes[argument->index];
+    if (argument->space == CAI_ARG_WEIGHTS) return (void *)(context->program->weights + argument->index);
+    int64_t offset = argument->offset >= 0 ? context->sizes[argument->offset] : 0; /* of a slot's, it is something else */
+    return (char *)(argument->space == CAI_ARG_INPUT ? inputs : (const void *const *)outputs)[argument->index] + offset;
 }
 
 void cai_context_watch(cai_context *context, void (*watch)(void *data, int launch), void *data) {

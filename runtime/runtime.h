@@ -164,7 +164,8 @@ bool cai_output_finish(cai_output *output, cai_error *error); /* fsync, close, r
 void cai_output_discard(cai_output *output);
 bool cai_file_write(const char *path, const void *bytes, size_t count, cai_error *error); /* all of it at once */
 /* From now on SIGINT, SIGTERM, SIGHUP and SIGQUIT remove unfinished files before they end the program, and a closed pipe or the
- * limit on sizes of files (SIGPIPE, SIGXFSZ) is an error of writing. */
+ * limit on sizes of files (SIGPIPE, SIGXFSZ) is an error of writing; a mapped file that becomes shorter (SIGBUS) ends the program with a
+ * message. */
 void cai_clean_up_on_signals(void);
 
 /* ---- type_name.c, tensor_type.c: types of elements and conversions between them ---- */
@@ -295,8 +296,6 @@ typedef struct cai_found { /* the boxes of one picture, the best first */
 bool cai_boxes_find(const cai_port *port, const float *rows, int64_t count, cai_placement place, int64_t height, int64_t width,
                     cai_found *found, cai_error *error);
 void cai_boxes_free(cai_found *found);
-/* "person", or "class 3" where the port has no label for it; returns out or the label. */
-const char *cai_box_label(const cai_port *port, int64_t class, char *out, size_t size);
 void cai_boxes_print(const cai_port *port, const cai_found *found, FILE *out); /* a table */
 /* One JSON value: a list with what was found on each picture. */
 bool cai_boxes_write(const char *path, const cai_port *port, const cai_found *found, const char *const *names, int64_t count,
@@ -453,6 +452,8 @@ bool cai_profile(const cai_program *program, const cai_rerun *rerun, bool json, 
 
 /* ---- report.c: results as text ---- */
 
+/* The class's label; where it has none, "class 17", in *out. */
+const char *cai_class_label(const cai_port *port, int64_t class, char *out, size_t size);
 /* The best labels of every row, under its title where there is one; for each place among `choices` the name of the file that stands there,
  * behind the name of the file that it was found for (titles; may be NULL);
  * and the first numbers of a tensor, with a summary of a long one. */

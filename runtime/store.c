@@ -462,7 +462,7 @@ static void show(const cai_results *r, int port) {
         cai_print_names(r->context, output, choices, r->outputs[port], &r->feeds[output->of], titles, text);
         return;
     }
-    if (output->form == CAI_FORM_LABELS && output->label_count > 0) {
+    if (output->form == CAI_FORM_LABELS) {
         cai_print_labels(r->context, output, r->outputs[port], titles ? titles->paths : NULL, titles ? titles->count : 0,
                          text);
         return;

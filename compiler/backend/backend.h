@@ -34,6 +34,7 @@ void module_free(Module *module);
 
 /* A function that others can call or launch, with the attributes every function of ours has (the target's cpu and features). */
 LLVMValueRef get_function(Module *m, const char *name, LLVMTypeRef type);
+void compile_fast(Module *m, LLVMValueRef function); /* without what takes the square of a function's length: for long ones that run seldom */
 /* Begins the body of any function: an entry block for sizes and a block for the rest, in which the builder then stands. */
 void begin_body(Module *m, LLVMValueRef function);
 LLVMValueRef get_kernel(Module *m, const char *name); /* of this module, or declared: another module has it */
@@ -117,6 +118,16 @@ typedef struct Carried {
 Loop begin_carrying(Module *m, Carried *values, LLVMValueRef from, LLVMValueRef to, int64_t step);
 void end_carrying(Module *m, Loop *loop, Carried *values);
 Loop begin_carrying_if(Module *m, Carried *values, LLVMValueRef condition); /* a loop of one round, or none */
+
+/* Sums on the stack, to which those of a part are added: begin_totals puts `sums` there and sets them to zero, emit_put_by adds what they
+ * have come to, end_totals reads them back. Rounding errors grow with the length of a chain of additions. Costs four instructions a register and part. */
+typedef struct Totals {
+    LLVMTypeRef vector;
+    LLVMValueRef at[MOST_CARRIED];
+} Totals;
+Totals begin_totals(Module *m, Carried *sums);
+void emit_put_by(Module *m, const Totals *totals, const Carried *sums);
+void end_totals(Module *m, const Totals *totals, Carried *sums);
 
 /* Adds to `sums` the terms 0 <= i < count, which emit_part adds up from one number to another. More than `part` terms are added
  * up in parts, and those on the stack: rounding errors grow with the length of a chain of additions. Costs four instructions a

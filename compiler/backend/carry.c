@@ -18,26 +18,41 @@ Loop begin_carrying_if(Module *m, Carried *values, LLVMValueRef condition) {
     return begin_carrying(m, values, get_i64(m, 0), LLVMBuildZExt(m->builder, condition, m->i64, ""), 1);
 }
 
+Totals begin_totals(Module *m, Carried *sums) {
+    Totals totals = {.vector = LLVMTypeOf(sums->at[0])};
+    LLVMValueRef space = emit_stack(m, totals.vector, sums->count);
+    for (int i = 0; i < sums->count; i++) {
+        totals.at[i] = get_element(m, totals.vector, space, get_i64(m, i));
+        emit_store(m, sums->at[i], totals.at[i], get_lanes(totals.vector) * 4);
+        sums->at[i] = LLVMConstNull(totals.vector);
+    }
+    return totals;
+}
+
+void emit_put_by(Module *m, const Totals *totals, const Carried *sums) {
+    int align = get_lanes(totals->vector) * 4;
+    for (int i = 0; i < sums->count; i++) {
+        LLVMValueRef before = emit_load(m, totals->vector, totals->at[i], align);
+        emit_store(m, emit_float(m, LLVMFAdd, before, sums->at[i]), totals->at[i], align);
+    }
+}
+
+void end_totals(Module *m, const Totals *totals, Carried *sums) {
+    for (int i = 0; i < sums->count; i++) sums->at[i] = emit_load(m, totals->vector, totals->at[i], get_lanes(totals->vector) * 4);
+}
+
 void emit_sum_in_parts(Module *m, Carried *sums, LLVMValueRef count, int64_t part, SumPart emit_part, void *context) {
-    LLVMTypeRef vector = LLVMTypeOf(sums->at[0]);
-    int align = get_lanes(vector) * 4;
     part = max_i64(part, 1);
     if (LLVMIsAConstantInt(count) && LLVMConstIntGetSExtValue(count) <= part) {
         emit_part(context, get_i64(m, 0), count, sums);
         return;
     }
-    LLVMValueRef totals = emit_stack(m, vector, sums->count), at[MOST_CARRIED];
-    for (int i = 0; i < sums->count; i++) {
-        at[i] = get_element(m, vector, totals, get_i64(m, i));
-        emit_store(m, sums->at[i], at[i], align);
-    }
+    Totals totals = begin_totals(m, sums);
     Loop parts = begin_loop(m, get_i64(m, 0), count, part);
-    for (int i = 0; i < sums->count; i++) sums->at[i] = LLVMConstNull(vector);
     emit_part(context, parts.index, emit_min(m, emit_add(m, parts.index, get_i64(m, part)), count), sums);
-    for (int i = 0; i < sums->count; i++)
-        emit_store(m, emit_float(m, LLVMFAdd, emit_load(m, vector, at[i], align), sums->at[i]), at[i], align);
+    emit_put_by(m, &totals, sums);
     end_loop(m, &parts);
-    for (int i = 0; i < sums->count; i++) sums->at[i] = emit_load(m, vector, at[i], align);
+    end_totals(m, &totals, sums);
 }
 
 LLVMValueRef emit_lane_sum(Module *m, LLVMValueRef vector) {

@@ -220,10 +220,47 @@ static void reduce_blocks(void *context, LLVMValueRef from, LLVMValueRef to, Car
     end_carrying(m, &loop, sums);
 }
 
+/* A block's sum, `part` kernel rows in a chain. */
+static void reduce_rows_in_parts(Conv *c, const ConvSite *site, Block *block, int64_t part, const Totals *totals) {
+    Module *m = c->m;
+    Carried sums;
+    if (site->fixed_y != SITE_COMPUTED) {
+        for (int64_t t = 0; t < c->rows.taps; t++) {
+            if (t % part == 0) conv_start_sums(c, site, &sums);
+            reduce_row(c, site, t, get_i64(m, t), block, &sums);
+            if (t % part == part - 1 || t == c->rows.taps - 1) emit_put_by(m, totals, &sums);
+        }
+        return;
+    }
+    LLVMValueRef from, to;
+    find_row_taps(c, site->y, &from, &to);
+    Loop parts = begin_loop(m, from, to, part);
+    conv_start_sums(c, site, &sums);
+    Loop loop = begin_carrying(m, &sums, parts.index, emit_min(m, emit_add(m, parts.index, get_i64(m, part)), to), 1);
+    reduce_row(c, site, SITE_COMPUTED, loop.index, block, &sums);
+    end_carrying(m, &loop, &sums);
+    emit_put_by(m, totals, &sums);
+    end_loop(m, &parts);
+}
+
+/* Large kernels: already a block's terms are too many for one chain. */
+static void reduce_large(Conv *c, const ConvSite *site, int64_t blocks, int64_t row_terms, Carried *sums) {
+    Module *m = c->m;
+    Totals totals = begin_totals(m, sums);
+    LLVMValueRef input = conv_site_input(c, site);
+    Loop loop = begin_loop(m, get_i64(m, 0), get_i64(m, blocks), 1);
+    Block block = {.number = loop.index, .input = emit_add(m, input, emit_mul(m, loop.index, c->block_stride))};
+    reduce_rows_in_parts(c, site, &block, max_i64(1, MOST_TERMS / row_terms), &totals);
+    end_loop(m, &loop);
+    end_totals(m, &totals, sums);
+}
+
 static void reduce(Conv *c, const ConvSite *site, Carried *sums) {
     Reduction reduction = {.conv = c, .site = site};
-    int64_t blocks = (c->shape.inputs + c->lanes - 1) / c->lanes, block_terms = c->lanes * c->rows.taps * c->columns.taps;
-    emit_sum_in_parts(c->m, sums, get_i64(c->m, blocks), MOST_TERMS / block_terms, reduce_blocks, &reduction);
+    int64_t blocks = (c->shape.inputs + c->lanes - 1) / c->lanes;
+    int64_t row_terms = min_i64(c->shape.inputs, c->lanes) * c->columns.taps, block_terms = row_terms * c->rows.taps;
+    if (block_terms > MOST_TERMS && c->rows.taps > 1) reduce_large(c, site, blocks, row_terms, sums);
+    else emit_sum_in_parts(c->m, sums, get_i64(c->m, blocks), MOST_TERMS / block_terms, reduce_blocks, &reduction);
 }
 
 /* ---- what happens to the sums ---- */

@@ -59,8 +59,7 @@ typedef struct Job {
 
 static Object copy_buffer(const void *head, size_t head_bytes, LLVMMemoryBufferRef buffer) {
     size_t count = LLVMGetBufferSize(buffer);
-    unsigned char *bytes = malloc(head_bytes + count);
-    if (!bytes) out_of_memory(head_bytes + count);
+    unsigned char *bytes = checked_realloc(NULL, head_bytes + count);
     if (head_bytes) memcpy(bytes, head, head_bytes);
     memcpy(bytes + head_bytes, LLVMGetBufferStart(buffer), count);
     LLVMDisposeMemoryBuffer(buffer);

@@ -358,6 +358,7 @@ static LLVMValueRef emit_prepare(Entry *e) {
     LLVMTypeRef parameters[] = {m->pointer, m->pointer};
     LLVMValueRef function = get_function(m, "cai_prepare", LLVMFunctionType(m->i64, parameters, COUNT_OF(parameters), 0));
     LLVMSetLinkage(function, LLVMPrivateLinkage);
+    compile_fast(m, function); /* thousands of symbols or sizes are one basic block */
     m->symbols = LLVMGetParam(function, 0);
     begin_body(m, function);
     m->overflow = LLVMConstNull(m->i1);

@@ -1,6 +1,7 @@
 /* Objects and the runtime become a program or a library. The linker is run directly; which start files and libraries a static program
  * needs was found out when cai was installed, and stands in link.txt beside the runtime, a line each:
  *
+ *     option WORD   what the linker is told of programs: -static
  *     start FILE    before our objects, in order: crt1.o crti.o crtbeginT.o
  *     image FILE    libraries of programs that read or write pictures
  *     blas FILE     libraries of programs that call OpenBLAS
@@ -12,6 +13,7 @@
 #include "backend/backend.h"
 #include "runtime.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 typedef struct Link {
@@ -45,18 +47,25 @@ static bool add_file(Link *link, const char *name) {
     return true;
 }
 
-/* Adds the files of one kind, in the list's order. */
-static bool add_files(Link *link, const char *list, const char *kind) {
+/* Adds what the lines of one kind name, in the list's order: words as they are, or files. */
+static bool add_lines(Link *link, const char *list, const char *kind, bool (*add_one)(Link *link, const char *name)) {
     for (const char *line = list; *line;) {
         size_t length = strcspn(line, "\n");
         if (is_wanted(link, line, kind)) {
             size_t skip = strlen(kind) + 1;
-            if (!add_file(link, arena_strndup(link->arena, line + skip, length - skip))) return false;
+            if (!add_one(link, arena_strndup(link->arena, line + skip, length - skip))) return false;
         }
         line += length + (line[length] == '\n');
     }
     return true;
 }
+
+static bool add_word(Link *link, const char *word) {
+    add(link, word);
+    return true;
+}
+
+static bool add_files(Link *link, const char *list, const char *kind) { return add_lines(link, list, kind, add_file); }
 
 static const char *read_list(Link *link) {
     cai_file file;
@@ -78,8 +87,9 @@ static void add_options(Link *link, const char *const *options, int count) {
 }
 
 static bool add_program(Link *link, const char *list, const char *const *objects, int count) {
-    static const char *const options[] = {"-static", "--gc-sections", "-s", "-z", "norelro"};
+    static const char *const options[] = {"--gc-sections", "-z", "norelro"};
     add_options(link, options, COUNT_OF(options));
+    add_lines(link, list, "option", add_word);
     /* The runtime knows its codecs by weak references only; these make the linker take them. */
     if (link->options->images) add(link, "--undefined=cai_image_decode");
     if (link->options->images) add(link, "--undefined=cai_image_write");
@@ -144,14 +154,23 @@ static bool link_to(Link *link, const char *const *objects, int count, const cha
     return export_symbols(output, options->prefix, options->exported, link->arena, link->error);
 }
 
-/* The linker makes a new file of the name that cai_output reserved beside the output's, which signals remove; it is renamed then. */
+/* The linker makes a new file of the name that cai_output reserved beside the output's, which signals remove; that one is then brought to the
+ * disk and renamed. */
+static bool adopt(cai_output *file) {
+    if (!file->beside) return true;
+    close(file->descriptor);
+    file->descriptor = open(file->beside, O_WRONLY | O_CLOEXEC);
+    return file->descriptor >= 0;
+}
+
 bool link_output(const char *const *objects, int count, const char *output, const LinkOptions *options, Arena *arena,
                  const char **error) {
     Link link = {.arena = arena, .options = options, .error = error};
     cai_output file;
     cai_error failed;
     if (!cai_output_open(output, &file, &failed)) return fail(&link, arena_printf(arena, "%s", failed.message));
-    if (!link_to(&link, objects, count, file.beside ? file.beside : output)) {
+    if (!link_to(&link, objects, count, file.beside ? file.beside : output) ||
+        (!adopt(&file) && !fail(&link, arena_printf(arena, "%s cannot be written: %s", output, strerror(errno))))) {
         cai_output_discard(&file);
         return false;
     }

@@ -18,6 +18,8 @@
 #include "backend/matrix.h"
 #include "backend/conv.h" /* split_evenly */
 
+enum { CHAIN = 64 }; /* terms in a row before sums are put by: dense layers have long sums, and with one row nothing else to wait for */
+
 typedef struct Matrix {
     Module *m;
     const Kernel *kernel;
@@ -151,7 +153,7 @@ static void multiply(const Matrix *x, const Rows *rows, Carried *sums) {
     LLVMValueRef address[MOST_CARRIED];
     for (int p = 0; p < rows->count && x->shape.floats; p++) address[p] = row_address(x, readable_row(x, rows, p));
     Product product = {.matrix = x, .rows = rows, .address = address};
-    emit_sum_in_parts(x->m, sums, x->piece_depth, MOST_TERMS, multiply_part, &product);
+    emit_sum_in_parts(x->m, sums, x->piece_depth, CHAIN, multiply_part, &product);
 }
 
 /* Where the stack keeps the sum of a row of the tile and block q. */

@@ -99,6 +99,11 @@ LLVMValueRef get_function(Module *m, const char *name, LLVMTypeRef type) {
     return function;
 }
 
+void compile_fast(Module *m, LLVMValueRef function) {
+    add_attribute(m, function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, "noinline");
+    add_attribute(m, function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, "optnone");
+}
+
 void begin_body(Module *m, LLVMValueRef function) {
     m->function = function;
     m->dim_values = map_new(m->arena);

@@ -4,13 +4,15 @@
 
 #include "backend/backend.h"
 
-/* A line of a tensor: its elements along one axis, at one place on each other. Numbers as sort keys (order_key.c): whole numbers of 64 bits
- * that are in rising order as the elements are, with their places below, so that no two are equal. */
+/* ---- order.c ---- */
+
+/* Lines of a tensor: its elements along one axis, at one place on each other. */
 Dim count_lines(const Kernel *kernel, Shape shape, int axis);
 /* The coordinates of line `number` of `shape` on all axes but `axis`. */
 void find_line(Module *m, Shape shape, int axis, LLVMValueRef number, Point *point);
 
-/* The key of an element in registers, of type `type`: the first in order is the smallest, NaN counts as larger than all numbers. */
+/* Elements as keys to sort by: whole numbers of 64 bits, above in the order of the elements, below their places, so that no two are equal.
+ * The first in order is the smallest; NaN counts as larger than all numbers. `element` is in registers. */
 LLVMValueRef emit_sort_key(Module *m, LLVMValueRef element, DType type, bool largest, LLVMValueRef place);
 LLVMValueRef emit_key_place(Module *m, LLVMValueRef key); /* i32 */
 LLVMValueRef load_key(Module *m, LLVMValueRef keys, LLVMValueRef index);

@@ -39,4 +39,9 @@ bool is_upsample(const Kernel *kernel);
 Dim upsample_scratch(const Kernel *kernel, int lanes); /* NULL: none */
 void emit_upsample_row(WindowRows *rows);
 
+/* window_taps.c: resampling from any number of places */
+bool has_taps(const Node *node);
+void taps_choose(Program *program, Kernel *kernel);
+LLVMValueRef emit_by_taps(Module *m, const Kernel *kernel);
+
 #endif

@@ -45,7 +45,7 @@ static int64_t factor_of(const Kernel *kernel, int axis) {
 /* PLAIN columns are interleaved in pairs. */
 bool is_upsample(const Kernel *kernel) {
     const Node *node = kernel->anchor;
-    if (node->op != OP_resample || strcmp(ATTRIBUTES(node, resample)->rule, "align_corners") == 0) return false;
+    if (node->op != OP_resample || has_taps(node) || strcmp(ATTRIBUTES(node, resample)->rule, "align_corners") == 0) return false;
     int rank = node->shape.rank;
     int64_t y = factor_of(kernel, rank - 2), x = factor_of(kernel, rank - 1);
     bool power = (x & (x - 1)) == 0;

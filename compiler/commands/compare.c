@@ -7,6 +7,7 @@
 
 typedef struct Row {
     const char *name;     /* the model, and the settings it has */
+    const char *path, *model;
     int file;             /* which FILE it is of */
     int64_t parameters, macs, receptive_field;
     double activations;   /* bytes of intermediate results */
@@ -40,11 +41,17 @@ static const char *row_name(Arena *arena, const Model *model, const DefineList *
     return text_string(&text);
 }
 
-static Model *elaborate_with(Comparison *c, int index, const DefineList *defines, ModelList *all) {
+static Library *open_with(Comparison *c, const DefineList *defines) {
     c->options.defines.items = defines->items;
     c->options.defines.count = defines->count;
-    Library *library = build_open(c->session);
-    return library && build_elaborate_all(c->session, library, all) ? all->items[index] : NULL;
+    return build_open(c->session);
+}
+
+/* One model of the file alone, as the only one of a list: settings and sizes of a row are not for the others. */
+static Model *elaborate_one(Comparison *c, int index, const DefineList *defines, ModelList *one) {
+    Library *library = open_with(c, defines);
+    if (library) vec_push(c->session->arena, one, elaborate_model(library, index));
+    return library && c->session->diag.errors == 0 ? one->items[0] : NULL;
 }
 
 /* The settings, and every size: as its figures are stated for, else as estimates take it. */
@@ -110,13 +117,13 @@ static bool time_program(Session *s, const Graph *graph, const char *program, co
     return read_times(s, process_run(s->arena, &program, 1, arguments.items).said, row);
 }
 
-static bool measure(Session *s, const ModelList *models, int index, Row *row) {
-    Graph *graph = models->items[index]->graph;
+static bool measure(Session *s, const ModelList *one, Row *row) {
+    Graph *graph = one->items[0]->graph;
     const char *folder = program_cache(s);
     if (!folder) return false;
     const char *program = arena_printf(s->arena, "%s/compare-%ld", folder, (long)getpid());
     const char *inputs = arena_printf(s->arena, "%s.in.safetensors", program), *outputs = arena_printf(s->arena, "%s.out.safetensors", program);
-    Weights *weights = build_weights(s, models, index);
+    Weights *weights = build_weights(s, one, 0);
     bool good = weights && build_program(s, graph, weights, program) && write_inputs(s, graph, inputs) &&
                 time_program(s, graph, program, inputs, outputs, row);
     if (weights) weights_close(weights);
@@ -126,17 +133,17 @@ static bool measure(Session *s, const ModelList *models, int index, Row *row) {
 
 static void add_row(Comparison *c, int index, const DefineList *settings) {
     Session *s = c->session;
-    ModelList some = {0}, all = {0};
-    const Model *stated = elaborate_with(c, index, settings, &some);
+    ModelList one = {0}, fixed_one = {0};
+    const Model *stated = elaborate_one(c, index, settings, &one);
     DefineList fixed = stated ? fix_sizes(s->arena, stated, settings) : (DefineList){0};
-    Model *model = stated ? elaborate_with(c, index, &fixed, &all) : NULL;
+    Model *model = stated ? elaborate_one(c, index, &fixed, &fixed_one) : NULL;
     if (!model) return;
-    Row row = {.file = c->file, .top1 = stated->top1, .receptive_field = stated->receptive_field};
+    Row row = {.file = c->file, .path = c->options.file, .model = model->decl->name, .top1 = stated->top1, .receptive_field = stated->receptive_field};
     row.name = row_name(s->arena, stated, settings);
     dim_is_const(model->parameters, &row.parameters);
     dim_is_const(model->macs, &row.macs);
     row.activations = activation_bytes(s, model->graph);
-    if (!s->options->measure || measure(s, &all, index, &row)) vec_push(s->arena, &c->rows, row);
+    if (!s->options->measure || measure(s, &fixed_one, &row)) vec_push(s->arena, &c->rows, row);
 }
 
 /* Each model as it is by default, or with the user's -D; then each variant that it states figures for. */
@@ -146,7 +153,8 @@ static void add_file(Comparison *c, const char *path) {
     ModelList models = {0};
     c->options.file = path;
     c->options.rest.count = 0;
-    if (!elaborate_with(c, 0, &given, &models)) return;
+    Library *library = open_with(c, &given);
+    if (!library || !build_elaborate_all(s, library, &models)) return;
     for (int m = 0; m < models.count; m++) {
         add_row(c, m, &given);
         for (int v = 0; v < models.items[m]->variants.count && given.count == 0; v++) {
@@ -194,6 +202,9 @@ static void print_json(const Comparison *c) {
         const Row *row = &c->rows.items[i];
         printf("%s\n  {\"name\": ", i ? "," : "");
         print_json_string(stdout, row->name);
+        printf(", \"file\": ");
+        print_json_string(stdout, row->path);
+        printf(", \"model\": \"%s\"", row->model);
         printf(", \"params\": %lld, \"macs\": %lld, \"activation_bytes\": %.0f", (long long)row->parameters, (long long)row->macs, row->activations);
         if (row->receptive_field) printf(", \"receptive_field\": %lld", (long long)row->receptive_field);
         if (row->top1 > 0) printf(", \"top1\": %g", row->top1);

@@ -52,6 +52,19 @@ static bool read_depth(Session *s, int *unfold) {
     return true;
 }
 
+/* The layer of that path, or -1 with an error. */
+static int find_layer(Session *s, const Model *model, const char *path) {
+    const char **names = NEW_ARRAY(s->arena, const char *, model->runs.count + 1);
+    for (int l = 0; l < model->runs.count; l++) {
+        names[l] = model->runs.items[l].path;
+        if (strcmp(names[l], path) == 0) return l;
+    }
+    Diagnostic *d = diag_error(&s->diag, "no-layer", (Span){0}, "model `%s` has no layer `%s`", model->decl->name, path);
+    const char *nearest = nearest_name(path, names, model->runs.count);
+    if (nearest) diag_help(&s->diag, d, "did you mean `%s`?", nearest);
+    return -1;
+}
+
 int command_graph(Session *session) {
     const Options *o = session->options;
     const char *name = o->rest.count ? o->rest.items[0] : NULL;
@@ -60,12 +73,13 @@ int command_graph(Session *session) {
     if (!read_depth(session, &unfold)) return session_usage(session, "--depth is a number from 0 to 100, not `%s`", o->depth);
     Library *library = build_open(session);
     ModelList all = {0};
-    int index = library && name ? build_pick(session, library, name) : 0;
+    int index = library && (name || o->layer) ? build_pick(session, library, name) : 0;
     if (!library || index < 0 || !build_elaborate_all(session, library, &all)) return session_end(session);
     Drawing *drawings = NEW_ARRAY(session->arena, Drawing, all.count + 1);
-    int count = 0;
+    int count = 0, layer = o->layer ? find_layer(session, all.items[index], o->layer) : -1;
+    if (o->layer && layer < 0) return session_end(session);
     for (int i = 0; i < all.count; i++)
-        if (!name || i == index) drawings[count++] = draw_model(session->arena, all.items[i], unfold, o->gradient);
+        if ((!name && !o->layer) || i == index) drawings[count++] = draw_model(session->arena, all.items[i], layer, unfold, o->gradient);
     const char *text = draw_dot(session->arena, drawings, count);
     if (o->output) write_picture(session, text, o->output);
     else fputs(text, stdout);

@@ -45,6 +45,7 @@ static const Option table[] = {
     {"--format", "FORMAT", OPTION_TEXT, FIELD(format), " summary compare ", "text (default), or json for tools; csv of a comparison"},
     {"--measure", NULL, OPTION_FLAG, FIELD(measure), " compare ", "build and run each network here, and compare times on one thread and memory, too"},
     {"--names", NULL, OPTION_FLAG, FIELD(names), " summary ", "list the weights instead: the name and the shape of each, as a weights file must have them"},
+    {"--layer", "PATH", OPTION_TEXT, FIELD(layer), " graph ", "draw this layer only, by its name in the weights: layer1.0"},
     {"--depth", "N", OPTION_TEXT, FIELD(depth), " graph ", "how many levels of layers in layers to unfold (default: as many as leave a picture that can be read)"},
     {"--gradient", NULL, OPTION_FLAG, FIELD(gradient), " graph ", "draw what the gradient of the first result by all weights adds"},
     {"--check", NULL, OPTION_FLAG, FIELD(check), " fmt ", "change nothing: name the files that are not in canonical form, and fail where there are any"},

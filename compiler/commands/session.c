@@ -93,7 +93,7 @@ void stopwatch_lap(const Session *session, Stopwatch *watch, const char *stage) 
 
 /* ---- scratch files ---- */
 
-static const int ending_signals[] = {SIGINT, SIGTERM, SIGHUP};
+static const int ending_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGBUS};
 static const char *volatile scratch[4];
 static struct sigaction before[COUNT_OF(ending_signals)];
 
@@ -104,19 +104,18 @@ void scratch_remove(void) {
     }
 }
 
-/* Only async-signal-safe calls. Whoever handled the signal before us has it next. */
+/* Only async-signal-safe calls. Whoever handled the signal before us (main had cai_clean_up_on_signals) has it next; a fault happens again by itself. */
 static void remove_and_go_on(int number) {
     scratch_remove();
     for (int i = 0; i < COUNT_OF(ending_signals); i++)
         if (ending_signals[i] == number) sigaction(number, &before[i], NULL);
-    raise(number);
+    if (number != SIGBUS) raise(number);
 }
 
 static void remove_on_signals(void) {
     static bool installed = false;
     if (installed) return;
     installed = true;
-    cai_clean_up_on_signals();
     struct sigaction action = {.sa_handler = remove_and_go_on};
     for (int i = 0; i < COUNT_OF(ending_signals); i++) {
         sigaction(ending_signals[i], NULL, &before[i]);

@@ -1,16 +1,23 @@
 /* cai summary: a line for each layer, with what it makes and costs, and the totals. */
 #include "commands/commands.h"
 
-/* Multiply-adds are those of one picture: the batch, where it is a size of its own, is taken as 1. */
-static Dim for_batch_of_one(const Model *model, Dim value) {
+/* The symbol that counts pictures, or -1. */
+static int batch_symbol(const Model *model) {
     const Graph *graph = model->graph;
-    if (graph->inputs.count == 0 || graph->inputs.items[0].node->shape.rank == 0) return value;
+    if (graph->inputs.count == 0 || graph->inputs.items[0].node->shape.rank == 0) return -1;
     Dim batch = graph->inputs.items[0].node->shape.dims[0];
     for (int i = 0; i < dims_symbol_count(graph->dims); i++)
         if (batch->term_count == 1 && batch->terms[0].factor_count == 1 &&
             batch->terms[0].factors[0].symbol == dims_symbol(graph->dims, i))
-            return dim_substitute(graph->dims, value, i, dim_const(graph->dims, 1));
-    return value;
+            return i;
+    return -1;
+}
+
+/* Multiply-adds are those of one picture: the batch, where it is a size of its own, is taken as 1. */
+static Dim for_batch_of_one(const Model *model, Dim value) {
+    Dims *dims = model->graph->dims;
+    int batch = batch_symbol(model);
+    return batch < 0 ? value : dim_substitute(dims, value, batch, dim_const(dims, 1));
 }
 
 /* ---- for people ---- */
@@ -41,6 +48,15 @@ static const char *number_text(Session *s, Dim value) {
     return text_string(&text);
 }
 
+/* A formula too long for a column (sizes that are cut and halved many times) is left out: print_table says how to see it. */
+enum { LONGEST_FORMULA = 40 };
+static const char left_out[] = "...";
+
+static const char *macs_text(Session *s, const Model *model, Dim macs) {
+    const char *text = number_text(s, for_batch_of_one(model, macs));
+    return strlen(text) > LONGEST_FORMULA ? left_out : text;
+}
+
 /* The layer that the one at `index` is listed below. */
 static const LayerInfo *layer_above(const Model *model, int index) {
     int depth = model->layers.items[index].depth;
@@ -63,7 +79,7 @@ static Row row_of(Session *s, const Model *model, int index) {
                                       *own && *callee ? ")" : ""),
                  .shape = layer->result ? shape_string(s->arena, layer->result->shape) : "",
                  .parameters = number_text(s, layer->parameters),
-                 .macs = number_text(s, for_batch_of_one(model, layer->macs)),
+                 .macs = macs_text(s, model, layer->macs),
                  .field = field_text(s, layer->receptive_field)};
 }
 
@@ -80,10 +96,22 @@ static void print_row(const Columns *c, const Row *row) {
            row->macs, c->field, row->field);
 }
 
+static void print_left_out(const Model *model) {
+    Dims *dims = model->graph->dims;
+    printf("%s is a long formula of sizes; to see a number fix them, as with", left_out);
+    for (int i = 0; i < dims_symbol_count(dims); i++) {
+        const Symbol *symbol = dims_symbol(dims, i);
+        if (i != batch_symbol(model)) printf(" -D %s=%lld", symbol->name, (long long)(symbol->multiple * symbol->typical));
+    }
+    printf("\n");
+}
+
 static void print_table(Session *s, const Model *model) {
     Row head = {"layer", "output", "parameters", "MACs", "field"};
     Dim macs = for_batch_of_one(model, model->macs);
-    Row total = {"total", "", number_text(s, model->parameters), number_text(s, macs), field_text(s, model->receptive_field)};
+    Row total = {"total", "", number_text(s, model->parameters), macs_text(s, model, model->macs),
+                 field_text(s, model->receptive_field)};
+    bool cut = total.macs == left_out;
     Columns columns = {0};
     Row *rows = NEW_ARRAY(s->arena, Row, model->layers.count);
     widen(&columns, &head);
@@ -91,11 +119,13 @@ static void print_table(Session *s, const Model *model) {
     for (int i = 0; i < model->layers.count; i++) {
         rows[i] = row_of(s, model, i);
         widen(&columns, &rows[i]);
+        cut |= rows[i].macs == left_out;
     }
     printf("model %s\n", model->decl->name);
     print_row(&columns, &head);
     for (int i = 0; i < model->layers.count; i++) print_row(&columns, &rows[i]);
     print_row(&columns, &total);
+    if (cut) print_left_out(model);
     int64_t known;
     if (!dim_is_const(macs, &known)) return;
     const char *unit = known >= 1000000000 ? "G" : known >= 1000000 ? "M" : "k";

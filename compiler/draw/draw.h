@@ -15,35 +15,51 @@ typedef enum BoxKind {
 
 typedef struct Box {
     BoxKind kind;
-    int layer;              /* of model->layers: what it is, or else what it lies in; -1: the model itself */
+    int layer;              /* of model->runs: what it is, or else what it lies in; -1: the model itself */
     const char *name;       /* the last part of the path; "" for operators */
     const char *what;       /* "conv 3x3, 64, /2", "basic", "+" */
     Vec(const char *) more; /* layers drawn into it: what follows and changes no shape */
     int64_t parameters;     /* 0 where it has none */
+    int times;              /* of layers that follow each other and are the same: how many it stands for */
     bool gradient;          /* it computes the gradient of what the box of this name computes */
 } Box;
 
 typedef struct Arrow { int from, to; const Node *node; } Arrow; /* what flows: its shape is written on it */
+
+/* Layers of which several that follow each other are the same: the first stands for all. */
+typedef struct Repeats {
+    int *times; /* by layer: how many it stands for; -1: another stands for it */
+    int *last;  /* by first layer: the last of them */
+    int *twin;  /* by node of another: the node in the layer before that it corresponds to; else -1 */
+} Repeats;
 
 typedef struct Drawing {
     const Model *model;
     Vec(Box) boxes;
     Vec(Arrow) arrows;
     bool *open; /* by layer: drawn as a frame around what is in it */
+    Repeats repeats;
 } Drawing;
 
 enum { UNFOLD_BY_SIZE = -1 };
 
-/* Folds a model to boxes. unfold: how many levels of layers in layers are opened; UNFOLD_BY_SIZE: as many as leave a picture that can be read.
+/* Folds a model to boxes, or one layer of it. only: its place in model->runs, -1: all. unfold: how many levels of layers in layers are opened; UNFOLD_BY_SIZE: as many as leave a picture that can be read.
  * gradient: with the gradient of the sum of the first output by all weights, which is made here, in the model's own graph. */
-Drawing draw_model(Arena *arena, Model *model, int unfold, bool gradient);
+Drawing draw_model(Arena *arena, Model *model, int only, int unfold, bool gradient);
+
+/* What layers are called: "basic"; "" where they are only braces; and their name, "1 … 11" where one stands for several. */
+const char *draw_callee(const LayerInfo *layer);
+const char *draw_name(Arena *arena, const Drawing *drawing, int layer);
 
 /* The open layer that a box lies in; -1: the model. */
 int draw_frame(const Drawing *drawing, const Box *box);
-const char *draw_callee(const LayerInfo *layer); /* what a layer is: "basic"; "" where it is only braces */
 
 /* The drawings in one picture, as text that `dot` reads. */
 const char *draw_dot(Arena *arena, const Drawing *drawings, int count);
+
+/* ---- repeat.c ---- */
+
+Repeats draw_repeats(Arena *arena, const Model *model, const bool *has_layers, const bool *data, const bool *weighed);
 
 /* ---- chart.c ---- */
 

@@ -1,38 +1,41 @@
-/* A graph folded to boxes. Layers nest (model->layers lists them outermost first, each with the range of nodes that its run made): those that are open
+/* A graph folded to boxes. Layers nest (model->runs lists them outermost first, each with the range of nodes that its run made): those that are open
  * are frames, those within open ones are boxes, and what a model or an open layer computes itself stands there operator by operator. What depends on
  * weights and constants alone is not drawn, nor is what only changes a shape. */
 #include "draw/draw.h"
 #include "passes/passes.h"
+#include <ctype.h>
 
-enum { MOST_BOXES = 36, MOST_LEVELS = 12 };
+enum { MOST_BOXES = 24, MOST_LEVELS = 12 };
 
 typedef struct Fold {
     Arena *arena;
     Drawing *drawing;
     const Model *model;
     const Graph *graph;
+    int only;           /* the layer that is drawn by itself, -1: the model */
     int forward;        /* nodes before those of the gradient */
     int *owner;         /* by node: the innermost layer that made it, -1: the model */
     bool *data;         /* by node: depends on an input */
+    bool *weighed;      /* by node: depends on a weight */
     int *box_of;        /* by node: -1 where it has none */
     int *layer_box;     /* by layer: its box, -1 where it has none yet */
     int *gradient_box;  /* by layer, plus one: the box of its gradient */
     bool *has_layers;   /* by layer */
 } Fold;
 
-static const LayerInfo *layer_at(const Fold *f, int layer) { return &f->model->layers.items[layer]; }
+static const LayerInfo *layer_at(const Fold *f, int layer) { return &f->model->runs.items[layer]; }
 
 /* ---- whose a node is ---- */
 
 static void find_owners(Fold *f) {
     for (int i = 0; i < f->graph->nodes.count; i++) f->owner[i] = -1;
-    for (int l = 0; l < f->model->layers.count; l++) {
+    for (int l = 0; l < f->model->runs.count; l++) {
         const LayerInfo *layer = layer_at(f, l);
         for (int id = layer->first_node; id < layer->end_node; id++) f->owner[id] = l;
         if (layer->parent >= 0 && layer->end_node > layer->first_node) f->has_layers[layer->parent] = true;
     }
     Map *by_path = map_new(f->arena); /* of gradients, which have the paths of what they are of */
-    for (int l = f->model->layers.count - 1; l >= 0; l--) map_set(by_path, layer_at(f, l)->path, (void *)(intptr_t)(l + 1));
+    for (int l = f->model->runs.count - 1; l >= 0; l--) map_set(by_path, layer_at(f, l)->path, (void *)(intptr_t)(l + 1));
     for (int id = f->forward; id < f->graph->nodes.count; id++)
         f->owner[id] = (int)(intptr_t)map_get(by_path, f->graph->nodes.items[id]->origin->path) - 1;
 }
@@ -41,22 +44,30 @@ static void find_data(Fold *f) {
     for (int id = 0; id < f->graph->nodes.count; id++) {
         const Node *node = f->graph->nodes.items[id];
         f->data[id] = node->op == OP_input || node->op == OP_uniform || id >= f->forward;
-        for (int i = 0; i < node->input_count; i++) f->data[id] = f->data[id] || f->data[node->inputs[i]->id];
+        f->weighed[id] = node->op == OP_parameter || node->op == OP_state;
+        for (int i = 0; i < node->input_count; i++) {
+            f->data[id] = f->data[id] || f->data[node->inputs[i]->id];
+            f->weighed[id] = f->weighed[id] || f->weighed[node->inputs[i]->id];
+        }
     }
 }
 
 /* The outermost layer around `layer` that is not open; -1 where all are. */
 static int closed_layer(const Fold *f, int layer) {
     int closed = -1;
-    for (int l = layer; l >= 0; l = layer_at(f, l)->parent)
+    for (int l = layer; l >= 0 && l != f->only; l = layer_at(f, l)->parent)
         if (!f->drawing->open[l]) closed = l;
     return closed;
 }
 
+static bool is_drawn(const Fold *f, int id) {
+    return f->only < 0 || (id >= layer_at(f, f->only)->first_node && id < layer_at(f, f->only)->end_node);
+}
+
 int draw_frame(const Drawing *d, const Box *box) {
     int layer = box->layer;
-    if (layer >= 0 && box->kind != BOX_OPERATOR && box->kind != BOX_WEIGHT) layer = d->model->layers.items[layer].parent;
-    while (layer >= 0 && !d->open[layer]) layer = d->model->layers.items[layer].parent;
+    if (layer >= 0 && box->kind != BOX_OPERATOR && box->kind != BOX_WEIGHT) layer = d->model->runs.items[layer].parent;
+    while (layer >= 0 && !d->open[layer]) layer = d->model->runs.items[layer].parent;
     return layer;
 }
 
@@ -75,6 +86,17 @@ static const char *own_name(const LayerInfo *layer) {
     size_t length = layer->callee ? strlen(layer->callee) : 0;
     if (!length || strncmp(name, layer->callee, length) != 0) return name;
     return name[length] == 0 || (name[length] == '_' && name[length + 1] <= '9') ? "" : name;
+}
+
+/* "encoder_layer_0 … 11" */
+const char *draw_name(Arena *arena, const Drawing *d, int layer) {
+    const LayerInfo *first = &d->model->runs.items[layer], *last = &d->model->runs.items[d->repeats.last[layer]];
+    const char *from = own_name(first), *to = own_name(last);
+    if (first == last || !*to) return from;
+    int same = 0;
+    for (int i = 0; from[i] && from[i] == to[i]; i++)
+        if (!isdigit((unsigned char)from[i])) same = i + 1;
+    return arena_printf(arena, d->repeats.times[layer] == 2 ? "%s, %s" : "%s \xe2\x80\xa6 %s", from, to + same);
 }
 
 static const char *pair_text(Fold *f, int64_t a, int64_t b, const char *between) {
@@ -111,7 +133,9 @@ static const char *window_text(Fold *f, const Node *node) {
     const IntList kernel = node->op == OP_pool_max ? ATTRIBUTES(node, pool_max)->kernel : ATTRIBUTES(node, pool_sum)->kernel;
     const IntList stride = node->op == OP_pool_max ? ATTRIBUTES(node, pool_max)->stride : ATTRIBUTES(node, pool_sum)->stride;
     const char *way = node->op == OP_pool_max ? "max" : "average";
-    return arena_printf(f->arena, "%s pool %s, /%lld", way, pair_text(f, kernel.items[0], kernel.items[1], "x"), (long long)stride.items[0]);
+    const char *size = pair_text(f, kernel.items[0], kernel.items[1], "x");
+    return stride.items[0] == 1 ? arena_printf(f->arena, "%s pool %s", way, size)
+                                : arena_printf(f->arena, "%s pool %s, /%lld", way, size, (long long)stride.items[0]);
 }
 
 /* The one operator of weight that a layer holds, or NULL. */
@@ -144,7 +168,7 @@ static void describe_layer(Fold *f, Box *box, int index) {
 
 static int64_t parameters_of(const Fold *f, int index) {
     int64_t sum = 0, own;
-    for (int l = index; l < f->model->layers.count && (l == index || layer_at(f, l)->depth > layer_at(f, index)->depth); l++)
+    for (int l = index; l < f->model->runs.count && (l == index || layer_at(f, l)->depth > layer_at(f, index)->depth); l++)
         if (dim_is_const(layer_at(f, l)->parameters, &own)) sum += own;
     return sum;
 }
@@ -158,7 +182,8 @@ static int add_box(Fold *f, Box box) {
 
 static int box_of_layer(Fold *f, int layer) {
     if (f->layer_box[layer] >= 0) return f->layer_box[layer];
-    Box box = {.layer = layer, .name = own_name(layer_at(f, layer)), .parameters = parameters_of(f, layer)};
+    int times = f->drawing->repeats.times[layer];
+    Box box = {.layer = layer, .name = draw_name(f->arena, f->drawing, layer), .parameters = times * parameters_of(f, layer), .times = times};
     describe_layer(f, &box, layer);
     return f->layer_box[layer] = add_box(f, box);
 }
@@ -218,10 +243,34 @@ static void add_weights(Fold *f, const Node *node, int box, int layer) {
     }
 }
 
+/* What comes to a layer that is drawn by itself is named after what made it: the layer beside it that did. */
+static int box_of_source(Fold *f, const Node *node) {
+    int layer = f->owner[node->id], around = layer_at(f, f->only)->parent;
+    while (layer >= 0 && layer_at(f, layer)->parent >= 0 && layer_at(f, layer)->parent != around) layer = layer_at(f, layer)->parent;
+    const char *name = node->op == OP_input ? ATTRIBUTES(node, input)->name : layer >= 0 ? last_part(layer_at(f, layer)->path) : symbol_of(node);
+    return add_box(f, (Box){.kind = BOX_INPUT, .layer = -1, .name = name, .what = ""});
+}
+
+static void place_sources(Fold *f, const Node *node) {
+    for (int i = 0; i < node->input_count; i++) {
+        const Node *source = node->inputs[i];
+        int id = source->id;
+        if (!f->data[id] || is_drawn(f, id) || f->box_of[id] >= 0) continue;
+        while (is_passed(source->op) && source->input_count > 0 && !is_drawn(f, source->inputs[0]->id)) source = source->inputs[0];
+        if (f->box_of[source->id] < 0) f->box_of[source->id] = box_of_source(f, source);
+        f->box_of[id] = f->box_of[source->id];
+    }
+}
+
 static void place_node(Fold *f, const Node *node) {
     int id = node->id, layer = f->owner[id], closed = closed_layer(f, layer);
     f->box_of[id] = -1;
-    if (!f->data[id]) return;
+    if (!f->data[id] || !is_drawn(f, id)) return;
+    place_sources(f, node);
+    if (f->drawing->repeats.twin[id] >= 0) {
+        f->box_of[id] = f->box_of[f->drawing->repeats.twin[id]];
+        return;
+    }
     if (id >= f->forward) f->box_of[id] = box_of_gradient(f, closed >= 0 ? closed : layer);
     else if (node->op == OP_input) f->box_of[id] = add_box(f, (Box){.kind = BOX_INPUT, .layer = -1, .name = ATTRIBUTES(node, input)->name, .what = ""});
     else if (closed >= 0) f->box_of[id] = box_of_layer(f, closed);
@@ -237,7 +286,27 @@ static void place_node(Fold *f, const Node *node) {
         if (f->data[node->inputs[i]->id]) add_arrow(f, f->box_of[node->inputs[i]->id], f->box_of[id], node->inputs[i]);
 }
 
+/* What is used outside of a layer that is drawn by itself. */
+static void place_results(Fold *f) {
+    const LayerInfo *only = layer_at(f, f->only);
+    bool *placed = NEW_ARRAY(f->arena, bool, f->graph->nodes.count);
+    for (int id = only->end_node; id <= f->graph->nodes.count; id++) { /* and the model's outputs */
+        const bool last = id == f->graph->nodes.count;
+        int count = last ? f->graph->outputs.count : f->graph->nodes.items[id]->input_count;
+        for (int i = 0; i < count; i++) {
+            const Node *node = last ? f->graph->outputs.items[i].node : f->graph->nodes.items[id]->inputs[i];
+            if (!f->data[node->id] || !is_drawn(f, node->id) || placed[node->id]) continue;
+            placed[node->id] = true;
+            add_arrow(f, f->box_of[node->id], add_box(f, (Box){.kind = BOX_OUTPUT, .layer = -1, .name = last_part(only->path), .what = ""}), node);
+        }
+    }
+}
+
 static void place_outputs(Fold *f) {
+    if (f->only >= 0) {
+        place_results(f);
+        return;
+    }
     for (int i = 0; i < f->graph->outputs.count; i++) {
         const Port *port = &f->graph->outputs.items[i];
         add_arrow(f, f->box_of[port->node->id], add_box(f, (Box){.kind = BOX_OUTPUT, .layer = -1, .name = port->name, .what = ""}), port->node);
@@ -309,7 +378,7 @@ static void gather(Fold *f) {
 
 static void drop_frames(Fold *f) {
     Drawing *d = f->drawing;
-    int count = f->model->layers.count, *inside = NEW_ARRAY(f->arena, int, count + 1), *only = NEW_ARRAY(f->arena, int, count + 1);
+    int count = f->model->runs.count, *inside = NEW_ARRAY(f->arena, int, count + 1), *only = NEW_ARRAY(f->arena, int, count + 1);
     for (int b = 0; b < d->boxes.count; b++) {
         int frame = d->boxes.items[b].what ? draw_frame(d, &d->boxes.items[b]) : -1;
         if (frame >= 0) inside[frame]++, only[frame] = b;
@@ -320,7 +389,9 @@ static void drop_frames(Fold *f) {
         Box *box = &d->boxes.items[only[l]];
         if (parent >= 0) inside[parent] += inside[l] == 1 ? 1 : 2, only[parent] = only[l];
         if (inside[l] > 1 || !takes_more(box)) continue;
-        if (*own_name(layer_at(f, l))) box->name = own_name(layer_at(f, l));
+        const char *name = draw_name(f->arena, d, l);
+        if (*name) box->name = name;
+        box->parameters *= d->repeats.times[l], box->times = (box->times ? box->times : 1) * d->repeats.times[l];
         if (box->kind == BOX_OPERATOR) box->kind = BOX_LAYER;
         box->layer = l;
         d->open[l] = false;
@@ -329,41 +400,67 @@ static void drop_frames(Fold *f) {
 
 /* ---- a model ---- */
 
+static bool is_within(const Fold *f, int layer) {
+    while (layer >= 0 && layer != f->only) layer = layer_at(f, layer)->parent;
+    return layer == f->only;
+}
+
 /* unfolded: whether each layer may be open. */
 static int fold(Fold *f, const bool *unfolded) {
     Drawing *d = f->drawing;
     d->boxes.count = d->arrows.count = 0;
-    for (int l = 0; l < f->model->layers.count; l++) {
-        d->open[l] = f->has_layers[l] && unfolded[l];
+    for (int l = 0; l < f->model->runs.count; l++) {
+        d->open[l] = f->has_layers[l] && unfolded[l] && is_within(f, l);
         f->layer_box[l] = -1;
     }
-    for (int l = 0; l <= f->model->layers.count; l++) f->gradient_box[l] = -1;
+    for (int l = 0; l <= f->model->runs.count; l++) f->gradient_box[l] = -1;
     for (int i = 0; i < f->graph->nodes.count; i++) place_node(f, f->graph->nodes.items[i]);
     place_outputs(f);
     gather(f);
     drop_frames(f);
+    gather(f); /* what stood behind a frame stands behind a box now */
     int count = 0;
     for (int b = 0; b < d->boxes.count; b++) count += d->boxes.items[b].what != NULL;
     return count;
 }
 
-/* Opens or closes the layers of one depth that are the same block. */
-static void set_kind(const Fold *f, const LayerInfo *kind, bool *unfolded, bool open) {
-    for (int l = 0; l < f->model->layers.count; l++) {
+static bool is_same_block(const LayerInfo *a, const LayerInfo *b) { return strcmp(draw_callee(a), draw_callee(b)) == 0; }
+
+/* Opens the layers that are the same block: all of them, or those of one depth. Braces are of a kind with those of their depth. */
+static void open_kind(const Fold *f, const LayerInfo *kind, bool *unfolded, bool all) {
+    bool any_depth = all && *draw_callee(kind);
+    for (int l = 0; l < f->model->runs.count; l++) {
         const LayerInfo *layer = layer_at(f, l);
-        bool reached = layer->parent < 0 || unfolded[layer->parent];
-        if (layer->depth == kind->depth && reached && strcmp(draw_callee(layer), draw_callee(kind)) == 0) unfolded[l] = open;
+        if ((any_depth || layer->depth == kind->depth) && is_same_block(layer, kind)) unfolded[l] = true;
     }
 }
 
-/* Opens, from outside to inside, each kind of block that leaves a picture of not too many boxes. */
+/* Whether the picture is not too large then; else all is as before. */
+static bool unfold_kind(Fold *f, const LayerInfo *kind, bool *unfolded, bool all) {
+    size_t bytes = sizeof *unfolded * (size_t)f->model->runs.count;
+    bool *before = arena_copy(f->arena, unfolded, bytes);
+    open_kind(f, kind, unfolded, all);
+    if (fold(f, unfolded) <= MOST_BOXES) return true;
+    memcpy(unfolded, before, bytes);
+    return false;
+}
+
+static bool calls_itself(const Fold *f, const LayerInfo *kind) {
+    for (int l = 0; l < f->model->runs.count; l++) {
+        int up = is_same_block(layer_at(f, l), kind) ? layer_at(f, l)->parent : -1;
+        while (up >= 0 && !is_same_block(layer_at(f, up), kind)) up = layer_at(f, up)->parent;
+        if (up >= 0) return true;
+    }
+    return false;
+}
+
+/* Opens, from outside to inside, each kind of block that leaves a picture of not too many boxes; of a block that calls itself as many levels as do. */
 static void unfold_by_size(Fold *f, bool *unfolded) {
     for (int depth = 0; depth < MOST_LEVELS; depth++) {
-        for (int l = 0; l < f->model->layers.count; l++) {
+        for (int l = 0; l < f->model->runs.count; l++) {
             const LayerInfo *layer = layer_at(f, l);
-            if (layer->depth != depth || unfolded[l] || !f->has_layers[l] || (layer->parent >= 0 && !unfolded[layer->parent])) continue;
-            set_kind(f, layer, unfolded, true);
-            if (fold(f, unfolded) > MOST_BOXES) set_kind(f, layer, unfolded, false);
+            if (layer->depth != depth || !is_within(f, l) || unfolded[l] || !f->has_layers[l] || (layer->parent >= 0 && !unfolded[layer->parent])) continue;
+            if (!unfold_kind(f, layer, unfolded, true) && calls_itself(f, layer)) unfold_kind(f, layer, unfolded, false);
         }
     }
 }
@@ -385,21 +482,34 @@ static void add_gradient(Arena *arena, Graph *graph) {
     graph_gradient(graph, total_of(graph, y, arena), weights.items, weights.count, gradients);
 }
 
-Drawing draw_model(Arena *arena, Model *model, int unfold, bool gradient) {
+/* Of a layer that is drawn by itself: it is open, and it stands for itself. */
+static void draw_only(Fold *f, bool *unfolded) {
+    const LayerInfo *only = layer_at(f, f->only);
+    Repeats *repeats = &f->drawing->repeats;
+    unfolded[f->only] = true;
+    repeats->times[f->only] = 1, repeats->last[f->only] = f->only;
+    for (int id = only->first_node; id < only->end_node; id++)
+        if (repeats->twin[id] < only->first_node) repeats->twin[id] = -1;
+}
+
+Drawing draw_model(Arena *arena, Model *model, int only, int unfold, bool gradient) {
     Graph *graph = model->graph;
-    Drawing drawing = {.model = model, .open = NEW_ARRAY(arena, bool, model->layers.count + 1)};
-    Fold f = {.arena = arena, .drawing = &drawing, .model = model, .graph = graph, .forward = graph->nodes.count};
+    Drawing drawing = {.model = model, .open = NEW_ARRAY(arena, bool, model->runs.count + 1)};
+    Fold f = {.arena = arena, .drawing = &drawing, .model = model, .graph = graph, .only = only, .forward = graph->nodes.count};
     if (gradient) add_gradient(arena, graph);
     f.owner = NEW_ARRAY(arena, int, graph->nodes.count);
     f.data = NEW_ARRAY(arena, bool, graph->nodes.count);
+    f.weighed = NEW_ARRAY(arena, bool, graph->nodes.count);
     f.box_of = NEW_ARRAY(arena, int, graph->nodes.count);
-    f.layer_box = NEW_ARRAY(arena, int, model->layers.count + 1);
-    f.gradient_box = NEW_ARRAY(arena, int, model->layers.count + 1);
-    f.has_layers = NEW_ARRAY(arena, bool, model->layers.count + 1);
+    f.layer_box = NEW_ARRAY(arena, int, model->runs.count + 1);
+    f.gradient_box = NEW_ARRAY(arena, int, model->runs.count + 1);
+    f.has_layers = NEW_ARRAY(arena, bool, model->runs.count + 1);
     find_owners(&f);
     find_data(&f);
-    bool *unfolded = NEW_ARRAY(arena, bool, model->layers.count + 1);
-    for (int l = 0; l < model->layers.count; l++) unfolded[l] = layer_at(&f, l)->depth < unfold;
+    drawing.repeats = draw_repeats(arena, model, f.has_layers, f.data, f.weighed);
+    bool *unfolded = NEW_ARRAY(arena, bool, model->runs.count + 1);
+    for (int l = 0; l < model->runs.count; l++) unfolded[l] = layer_at(&f, l)->depth < unfold + (only < 0 ? 0 : layer_at(&f, only)->depth + 1);
+    if (only >= 0) draw_only(&f, unfolded);
     if (unfold == UNFOLD_BY_SIZE) unfold_by_size(&f, unfolded);
     fold(&f, unfolded);
     return drawing;

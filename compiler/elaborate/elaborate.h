@@ -18,7 +18,7 @@ typedef struct ElaborateOptions {
     int patience;               /* 0: as for users; else limits on work are divided by it (fuzzing) */
 } ElaborateOptions;
 
-/* One layer as `cai summary` lists it: in order of execution. */
+/* One layer, in order of execution. */
 typedef struct LayerInfo {
     const char *path;     /* "layer1.0.conv1" */
     const char *callee;   /* "conv" */
@@ -28,10 +28,12 @@ typedef struct LayerInfo {
     Dim parameters, macs;
     int64_t receptive_field; /* after it, in pixels of the input; 0 where it has none or it is the whole input */
     int depth;            /* nesting: 0 for the stages of the model's body */
-    int parent;           /* the layer around it, by its place in Model.layers; -1: none */
+    int parent;           /* the layer around it, by its place in the list; -1: none */
     int first_node, end_node; /* ids of the nodes that this run made, and those of the layers in it */
     Span span;
 } LayerInfo;
+
+typedef Vec(LayerInfo) LayerList;
 
 /* What stands for a number as a weight's init: `param(shape, init = "normal")`, of mean 0 and variance 1. */
 #define INIT_NORMAL INFINITY
@@ -51,7 +53,8 @@ typedef struct Variant { const Define *defines; int count; } Variant; /* setting
 typedef struct Model {
     Decl *decl;
     Graph *graph;              /* NULL where there were errors */
-    Vec(LayerInfo) layers;
+    LayerList layers;          /* as `cai summary` lists them: what the user wrote, and what has weights */
+    LayerList runs;            /* as `cai graph` draws them: also other stages of the library's layers that have some in them */
     Vec(WeightInfo) weights;   /* this model's; the file's union is library_weights */
     Vec(LoadInfo) loads;
     Vec(const char *) unused;  /* patterns of `unused` */

@@ -189,7 +189,8 @@ typedef struct Made { /* a call in the user's text that made a tensor: the trail
 typedef struct Entry { /* a layer's run, for LayerInfo */
     LayerInfo info;
     int parent;
-    bool shown;
+    bool shown; /* in Model.layers */
+    bool drawn; /* in Model.runs */
 } Entry;
 
 typedef struct Setting { /* a hyperparameter of the model */
@@ -420,5 +421,9 @@ void check_expectations(Evaluator *ev);
 
 /* What stands behind `as`: into the port. */
 bool read_form(Evaluator *ev, const Result *result, Port *port);
+
+/* ---- library.c ---- */
+char *read_file(Arena *arena, const char *path, size_t *length); /* a file's bytes and a zero behind them, or NULL with errno set */
+const char *why_unreadable(Arena *arena);                        /* what errno then says */
 
 #endif

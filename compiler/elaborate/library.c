@@ -4,17 +4,16 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { LARGEST_SOURCE = 16 << 20 };
+enum { LARGEST_FILE = SOURCE_BYTES_MAX };
 
-/* The bytes of a file in the arena, or NULL with errno set. */
-static char *read_file(Arena *arena, const char *path, size_t *length) {
+char *read_file(Arena *arena, const char *path, size_t *length) {
     FILE *file = fopen(path, "rb");
     if (!file) return NULL;
     Text text = {.arena = arena};
     char part[16384];
     size_t count;
-    while ((count = fread(part, 1, sizeof part, file)) > 0 && text.length <= LARGEST_SOURCE) text_add_bytes(&text, part, count);
-    int failure = ferror(file) ? errno : text.length > LARGEST_SOURCE ? EFBIG : 0;
+    while ((count = fread(part, 1, sizeof part, file)) > 0 && text.length <= LARGEST_FILE) text_add_bytes(&text, part, count);
+    int failure = ferror(file) ? errno : text.length > LARGEST_FILE ? EFBIG : 0;
     fclose(file);
     if (failure) {
         errno = failure;
@@ -22,6 +21,10 @@ static char *read_file(Arena *arena, const char *path, size_t *length) {
     }
     *length = text.length;
     return (char *)text_string(&text);
+}
+
+const char *why_unreadable(Arena *arena) {
+    return errno == EFBIG ? arena_printf(arena, "it has more than %d bytes, the most that cai reads", LARGEST_FILE) : strerror(errno);
 }
 
 static Name base_name(Names *names, const char *path) {
@@ -56,7 +59,7 @@ static const char *folder_of(Arena *arena, const char *path) {
     return slash ? arena_strndup(arena, path, (size_t)(slash - path) + 1) : "";
 }
 
-/* Beside the file that uses it, else in the standard library. */
+/* Beside the file that uses it, else in the standard library. NULL with errno set: ENOENT where neither has it. */
 static Unit *find_used(Library *library, const Unit *unit, Name name) {
     Arena *arena = library->arena;
     bool in_library = unit->file->source->library;
@@ -67,7 +70,9 @@ static Unit *find_used(Library *library, const Unit *unit, Name name) {
         const char *path = library->units.items[i]->file->source->path;
         if (!strcmp(path, in_library ? in_stdlib : beside)) return library->units.items[i];
     }
+    errno = ENOENT;
     Unit *found = in_library ? NULL : open_unit(library, beside, beside, false);
+    if (!found && errno != ENOENT) return NULL;
     for (int i = 0; !found && i < library->units.count; i++)
         if (!strcmp(library->units.items[i]->file->source->path, in_stdlib)) return library->units.items[i];
     if (found) return found;
@@ -83,8 +88,9 @@ static void read_uses(Library *library, Unit *unit) {
         }
         Unit *used = find_used(library, unit, decl->name);
         if (used) vec_push(library->arena, &unit->uses, used);
-        else diag_error(library->diag, "no-such-file", decl->name_span,
-                        "no file %s.cai beside this one or in the standard library", decl->name);
+        else if (errno == ENOENT) diag_error(library->diag, "no-such-file", decl->name_span,
+                                             "no file %s.cai beside this one or in the standard library", decl->name);
+        else diag_error(library->diag, "no-such-file", decl->name_span, "cannot read %s.cai: %s", decl->name, why_unreadable(library->arena));
     }
 }
 
@@ -110,11 +116,11 @@ Library *library_open(Arena *arena, Names *names, Diagnostics *diag, const char 
     const char *prelude = arena_printf(arena, "%s/prelude.cai", options->stdlib_dir);
     library->prelude = open_unit(library, prelude, "<stdlib>/prelude.cai", true);
     if (!library->prelude)
-        diag_error(diag, "no-stdlib", (Span){0}, "cannot read the standard library's %s: %s", prelude, strerror(errno));
+        diag_error(diag, "no-stdlib", (Span){0}, "cannot read the standard library's %s: %s", prelude, why_unreadable(arena));
     errno = 0;
     path = arena_strndup(arena, path, strlen(path));
     Unit *main = open_unit(library, path, path, false);
-    if (!main) diag_error(diag, "no-such-file", (Span){0}, "cannot read %s: %s", path, strerror(errno));
+    if (!main) diag_error(diag, "no-such-file", (Span){0}, "cannot read %s: %s", path, why_unreadable(arena));
     if (main) check_defines(library);
     library->broken = diag->errors > 0;
     library->unknown = map_new(arena);

@@ -104,21 +104,33 @@ static View window_view(const Node *node, View view) {
             slide(field, (double)a->kernel.items[s], (double)a->dilation.items[s], (double)a->stride.items[s]);
             break;
         }
+        case OP_max_pool_scatter: { /* of (x, dy): dy is of the windows, so its jump is the wider one that `joined` took */
+            const max_pool_scatter_attributes *a = ATTRIBUTES(node, max_pool_scatter);
+            unslide(field, (double)a->kernel.items[s], (double)a->dilation.items[s], (double)a->stride.items[s]);
+            break;
+        }
         default: return everything();
         }
     }
     return view;
 }
 
+/* How many places a result reads along an axis that becomes `shrinks` times smaller. */
+static double resample_reach(const resample_attributes *way, double shrinks) {
+    double filter = strcmp(way->mode, "cubic") == 0 ? 4 : 2;
+    if (strcmp(way->mode, "nearest") == 0) return 1;
+    if (strcmp(way->mode, "area") == 0) return ceil(shrinks);
+    return way->antialias ? ceil(filter * fmax(shrinks, 1)) : filter;
+}
+
 static View resample_view(const Evaluator *ev, const Node *node, View view) {
-    bool linear = strcmp(ATTRIBUTES(node, resample)->mode, "nearest") != 0;
     for (int k = 0; k < 2; k++) {
         Field *field = &view.along[k];
         if (field->axis < 0) return everything();
         double from = (double)dim_typical(ev->dims, node->inputs[0]->shape.dims[field->axis]);
         double to = (double)dim_typical(ev->dims, node->shape.dims[field->axis]);
-        if (linear) field->field += field->jump;
-        field->jump *= to > 0 ? from / to : 1;
+        double shrinks = to > 0 ? from / to : 1;
+        slide(field, resample_reach(ATTRIBUTES(node, resample), shrinks), 1, shrinks);
     }
     return view;
 }

@@ -4,26 +4,14 @@
 
 #include <errno.h>
 
-enum { LONGEST_LABEL_FILE = 4 << 20 };
-
-static char *read_text(Evaluator *ev, const char *path) {
-    FILE *file = fopen(path, "rb");
-    if (!file) return NULL;
-    Text text = {.arena = ev->arena};
-    char part[4096];
-    size_t count;
-    while ((count = fread(part, 1, sizeof part, file)) > 0 && text.length < LONGEST_LABEL_FILE)
-        text_add_bytes(&text, part, count);
-    fclose(file);
-    return (char *)text_string(&text);
-}
-
 /* Beside the .cai, else in the standard library. */
 static char *find_labels(Evaluator *ev, const char *name) {
     const char *path = ev->library->main->file->source->path, *slash = strrchr(path, '/');
     const char *folder = slash && *name != '/' ? arena_strndup(ev->arena, path, (size_t)(slash - path) + 1) : "";
-    char *text = read_text(ev, arena_printf(ev->arena, "%s%s", folder, name));
-    if (!text && *name != '/') text = read_text(ev, arena_printf(ev->arena, "%s/%s", ev->library->options.stdlib_dir, name));
+    size_t length;
+    char *text = read_file(ev->arena, arena_printf(ev->arena, "%s%s", folder, name), &length);
+    if (!text && errno == ENOENT && *name != '/')
+        text = read_file(ev->arena, arena_printf(ev->arena, "%s/%s", ev->library->options.stdlib_dir, name), &length);
     return text;
 }
 
@@ -76,7 +64,7 @@ static bool read_number(Evaluator *ev, const Argument *argument, float *number) 
     return false;
 }
 
-static bool read_file(Evaluator *ev, const Argument *argument, Port *port) {
+static bool read_label_file(Evaluator *ev, const Argument *argument, Port *port) {
     Value v = evaluate(ev, argument->value);
     if (v.kind == VALUE_ERROR) return false;
     if (v.kind != VALUE_STRING) {
@@ -86,9 +74,10 @@ static bool read_file(Evaluator *ev, const Argument *argument, Port *port) {
     char *text = find_labels(ev, v.string);
     if (text) {
         split_lines(ev, text, port);
-        return true;
+        if (port->label_count == 0) report(ev, "bad-form", argument->value->span, "%s has no labels: a line is one", v.string);
+        return port->label_count > 0;
     }
-    Diagnostic *d = report(ev, "no-such-file", argument->value->span, "cannot read the labels in %s: %s", v.string, strerror(errno));
+    Diagnostic *d = report(ev, "no-such-file", argument->value->span, "cannot read the labels in %s: %s", v.string, why_unreadable(ev->arena));
     report_help(ev, d, "the file is looked for beside the .cai file and in the standard library");
     return false;
 }
@@ -114,7 +103,8 @@ static bool check_batch(Evaluator *ev, const Expr *form, const Port *port, const
 
 /* ---- labels ---- */
 
-static bool check_scores(Evaluator *ev, const Expr *form, const Port *port) {
+/* With -D classes=10 a network for other classes than the file's is meant: they have numbers then. */
+static bool check_scores(Evaluator *ev, const Expr *form, Port *port) {
     Shape shape = port->node->shape;
     int64_t classes;
     if (shape.rank != 2) {
@@ -123,8 +113,15 @@ static bool check_scores(Evaluator *ev, const Expr *form, const Port *port) {
         return false;
     }
     if (!port->labels || !dim_is_const(shape.dims[1], &classes) || classes == port->label_count) return true;
-    report(ev, "bad-form", form->span, "%lld scores, but %d labels", (long long)classes, port->label_count);
-    return false;
+    const char *text = arena_printf(ev->arena, "%lld scores, but %d labels", (long long)classes, port->label_count);
+    if (ev->library->options.define_count == 0) {
+        report(ev, "bad-form", form->span, "%s", text);
+        return false;
+    }
+    report_warning(ev, "bad-form", form->span, text, "the classes are told by number: name a file of labels for them in the model");
+    port->labels = NULL;
+    port->label_count = 0;
+    return true;
 }
 
 static bool read_labels(Evaluator *ev, const Expr *form, const ArgumentList *arguments, Port *port) {
@@ -134,7 +131,7 @@ static bool read_labels(Evaluator *ev, const Expr *form, const ArgumentList *arg
         bool top = a->name && !strcmp(a->name, "top"), file = !a->name && !a->spread && !port->labels;
         if (!top && !file)
             return fail_arguments(ev, a->span, "`labels` takes a file's name and `top`", "labels(\"imagenet.txt\", top = 5)");
-        if (!(top ? read_top(ev, a, port) : read_file(ev, a, port))) return false;
+        if (!(top ? read_top(ev, a, port) : read_label_file(ev, a, port))) return false;
     }
     return check_scores(ev, form, port);
 }
@@ -144,7 +141,7 @@ static bool read_labels(Evaluator *ev, const Expr *form, const ArgumentList *arg
 static bool read_box_argument(Evaluator *ev, const Argument *argument, Port *port) {
     const char *name = argument->name ? argument->name : "";
     if (!strcmp(name, "on")) return read_input(ev, argument, &port->of);
-    if (!strcmp(name, "labels")) return read_file(ev, argument, port);
+    if (!strcmp(name, "labels")) return read_label_file(ev, argument, port);
     if (!strcmp(name, "score")) return read_number(ev, argument, &port->score);
     return fail_arguments(ev, argument->span, "`boxes` takes `on`, `labels` and `score`",
                           "boxes(on = photo, labels = \"coco.txt\", score = 0.5)");

@@ -10,13 +10,19 @@ static const Define *find_define(const Library *library, Name name) {
 
 /* ---- settings ---- */
 
+/* word, or words.with.points, as names of files are. */
+static bool is_word(const Expr *expr) {
+    while (expr->kind == EXPR_MEMBER) expr = expr->left;
+    return expr->kind == EXPR_NAME;
+}
+
 /* The text as an expression of the language (3, 1e-5, true, [1, 2], "a b"); a word, or what is no expression, is a string. */
 static Value parse_define(Evaluator *ev, const char *text) {
     Diagnostics quiet = {.arena = ev->arena};
     const char *line = arena_printf(ev->arena, "value = %s\n", text);
     const File *file = parse_file(ev->arena, ev->names, &quiet, source_new(ev->arena, "-D", line, strlen(line)));
     const Expr *expr = !quiet.errors && file->decls.count == 1 ? file->decls.items[0]->value : NULL;
-    if (!expr || expr->kind == EXPR_NAME) return value_string(intern(ev->names, text));
+    if (!expr || is_word(expr)) return value_string(intern(ev->names, text));
     return evaluate(ev, expr);
 }
 
@@ -65,6 +71,8 @@ typedef struct Wanted { /* what `where` and -D say of a symbol */
     int64_t multiple, fixed;
 } Wanted;
 
+enum { MOST_MULTIPLE = 1 << 20 };
+
 static int64_t common_multiple(int64_t a, int64_t b) {
     int64_t x = a, y = b, result;
     while (y) {
@@ -72,7 +80,7 @@ static int64_t common_multiple(int64_t a, int64_t b) {
         x = y;
         y = rest;
     }
-    return __builtin_mul_overflow(a / x, b, &result) || result > 1 << 20 ? 0 : result;
+    return __builtin_mul_overflow(a / x, b, &result) || result > MOST_MULTIPLE ? 0 : result;
 }
 
 static void read_constraint(Evaluator *ev, const Expr *expr, Name symbol, Wanted *wanted) {
@@ -89,7 +97,8 @@ static void read_constraint(Evaluator *ev, const Expr *expr, Name symbol, Wanted
     if (!evaluate_int(ev, left->right, "the divisor", &divisor)) return;
     int64_t multiple = divisor > 0 ? common_multiple(wanted->multiple, divisor) : 0;
     if (multiple) wanted->multiple = multiple;
-    else report(ev, "where", left->right->span, "%s cannot be a multiple of %lld", symbol, (long long)divisor);
+    else if (divisor < 1) report(ev, "where", left->right->span, "%s cannot be a multiple of %lld", symbol, (long long)divisor);
+    else report(ev, "where", left->right->span, "what %s is to be a multiple of comes to more than %d, the most that cai takes", symbol, MOST_MULTIPLE);
 }
 
 static void read_define(Evaluator *ev, Name symbol, Span span, Wanted *wanted) {

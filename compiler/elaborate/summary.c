@@ -82,10 +82,23 @@ static int shown_parent(const Evaluator *ev, int entry) {
     return entry;
 }
 
-void summarize(Evaluator *ev) {
-    bool unbounded;
-    int64_t *fields = receptive_fields(ev, &unbounded);
-    int *places = NEW_ARRAY(ev->arena, int, ev->entries.count + 1); /* in model->layers */
+/* The same, but also all stages of what holds layers that are listed: a library's dense layer, and the softmax of its attention. Between
+ * them they made every node of such a layer. Parents stand before what is in them. */
+static void find_drawn(Evaluator *ev) {
+    int count = ev->entries.count;
+    bool *holds = NEW_ARRAY(ev->arena, bool, count + 1);
+    for (int i = count - 1; i >= 0; i--) {
+        const Entry *entry = &ev->entries.items[i];
+        if (entry->parent >= 0 && (entry->shown || holds[i])) holds[entry->parent] = true;
+    }
+    for (int i = 0; i < count; i++) {
+        Entry *entry = &ev->entries.items[i];
+        int up = entry->parent;
+        entry->drawn = entry->shown || up < 0 || (ev->entries.items[up].drawn && holds[up]);
+    }
+}
+
+static void count_for_shown(Evaluator *ev) {
     for (int i = ev->entries.count - 1; i >= 0; i--) {
         Entry *entry = &ev->entries.items[i];
         int parent = entry->shown ? -1 : shown_parent(ev, entry->parent);
@@ -93,17 +106,33 @@ void summarize(Evaluator *ev) {
         LayerInfo *info = &ev->entries.items[parent].info;
         info->macs = dim_add(ev->dims, info->macs, entry->info.macs);
     }
+}
+
+static bool is_listed(const Entry *entry, bool drawn) { return (drawn ? entry->drawn : entry->shown) && entry->info.result; }
+
+static void list_layers(Evaluator *ev, LayerList *list, bool drawn, const int64_t *fields) {
+    int *places = NEW_ARRAY(ev->arena, int, ev->entries.count + 1); /* in the list */
     for (int i = 0; i < ev->entries.count; i++) {
         Entry *entry = &ev->entries.items[i];
-        if (!entry->shown || !entry->info.result) continue;
-        int up = shown_parent(ev, entry->parent);
-        while (up >= 0 && !ev->entries.items[up].info.result) up = shown_parent(ev, ev->entries.items[up].parent);
-        entry->info.parent = up < 0 ? -1 : places[up];
-        entry->info.depth = up < 0 ? 0 : ev->entries.items[up].info.depth + 1;
-        places[i] = ev->model->layers.count;
-        entry->info.receptive_field = fields[entry->info.result->id];
-        vec_push(ev->arena, &ev->model->layers, entry->info);
+        if (!is_listed(entry, drawn)) continue;
+        int up = entry->parent;
+        while (up >= 0 && !is_listed(&ev->entries.items[up], drawn)) up = ev->entries.items[up].parent;
+        LayerInfo info = entry->info;
+        info.parent = up < 0 ? -1 : places[up];
+        info.depth = up < 0 ? 0 : list->items[places[up]].depth + 1;
+        info.receptive_field = fields[info.result->id];
+        places[i] = list->count;
+        vec_push(ev->arena, list, info);
     }
+}
+
+void summarize(Evaluator *ev) {
+    bool unbounded;
+    int64_t *fields = receptive_fields(ev, &unbounded);
+    count_for_shown(ev);
+    find_drawn(ev);
+    list_layers(ev, &ev->model->layers, false, fields);
+    list_layers(ev, &ev->model->runs, true, fields);
     ev->model->receptive_field = 0;
     for (int i = 0; i < ev->graph->nodes.count && !unbounded; i++)
         ev->model->receptive_field = max_i64(ev->model->receptive_field, fields[i]);

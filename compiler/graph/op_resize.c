@@ -6,28 +6,44 @@
  *   align_corners        i * (n - 1)/(m - 1), 0 where m = 1
  *   asymmetric           i * n/m
  *
- *   nearest takes floor(s) for asymmetric (PyTorch's "nearest") and floor(s + 1/2) for the others (its "nearest-exact"), in whole
- *   numbers, so that no rounding decides; bilinear clamps s to [0, n - 1] and mixes floor(s) and the next. */
+ *   nearest    floor(s) for asymmetric (PyTorch's "nearest"), floor(s + 1/2) for the others (its "nearest-exact"), in whole numbers, so
+ *              that no rounding decides
+ *   bilinear   s clamped to [0, n - 1], a mix of floor(s) and the next
+ *   cubic      of floor(s) - 1 and the three behind it, each clamped to the picture, by the convolution with parameter a of Keys 1981
+ *   area       the mean of floor(i n/m) up to ceil((i + 1) n/m), whatever the rule: PyTorch's adaptive average
+ *   antialias  bilinear and cubic by half_pixel: all places p within the filter's reach, which grows with n/m where the picture shrinks,
+ *              weighed by filter(((p + 1/2) m - (i + 1/2) n) / max(n, m)), their weights divided by their sum */
 #include "graph/ops.h"
 #include <math.h>
 
 /* ---- shapes ---- */
 
-static bool check_names(Graph *g, Name mode, Name rule, ShapeError *error) {
-    if (!same_name(mode, "nearest") && !same_name(mode, "bilinear"))
-        return shape_error(g, error, -1, -1, "no such way to resize as \"%s\": nearest or bilinear", mode);
-    if (same_name(rule, "half_pixel") || same_name(rule, "pytorch_half_pixel") || same_name(rule, "align_corners") ||
-        same_name(rule, "asymmetric"))
-        return true;
-    return shape_error(g, error, -1, -1,
-                       "no such rule of resizing as \"%s\": half_pixel, align_corners, asymmetric or pytorch_half_pixel", rule);
+static bool is_among(Name name, const char *const *names) {
+    while (*names && !same_name(name, *names)) names++;
+    return *names;
+}
+
+static bool check_way(Graph *g, const resample_attributes *way, ShapeError *error) {
+    static const char *const modes[] = {"nearest", "bilinear", "cubic", "area", NULL};
+    static const char *const rules[] = {"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", NULL};
+    if (!is_among(way->mode, modes))
+        return shape_error(g, error, -1, -1, "no such way to resize as \"%s\": nearest, bilinear, cubic or area", way->mode);
+    if (!is_among(way->rule, rules))
+        return shape_error(g, error, -1, -1,
+                           "no such rule of resizing as \"%s\": half_pixel, align_corners, asymmetric or pytorch_half_pixel", way->rule);
+    if (!way->antialias) return true;
+    if (!same_name(way->mode, "bilinear") && !same_name(way->mode, "cubic"))
+        return shape_error(g, error, -1, -1, "antialias is for bilinear and cubic resizing, not for %s", way->mode);
+    if (!same_name(way->rule, "half_pixel"))
+        return shape_error(g, error, -1, -1, "antialias goes with the rule half_pixel, not %s", way->rule);
+    return true;
 }
 
 bool shape_resample(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
     (void)count;
     const resample_attributes *resample = attributes;
     Shape x = inputs[0]->shape;
-    if (!check_names(g, resample->mode, resample->rule, error)) return false;
+    if (!check_way(g, resample, error)) return false;
     if (!dtype_is_float(x.type) || x.rank < 2 || resample->size.count != 2)
         return shape_error(g, error, 0, -1, "%s takes floats with height and width, and two sizes, not %s", op_info[op].name,
                            shape_string(g->arena, x));
@@ -64,13 +80,15 @@ Node *grad_resample_input(Graph *g, Node *node, int input, Node *d) {
 
 /* ---- reference ---- */
 
-/* What one place of the result reads along one axis: low with weight 1 - part, high with weight part. */
-typedef struct Tap {
-    int64_t low, high;
-    double part;
-} Tap;
+/* What one place of the result reads along one axis: `count` places from `first` on. */
+typedef struct Taps {
+    int64_t first, count;
+    double *weights;
+} Taps;
 
 static int64_t clamp(int64_t at, int64_t size) { return at < 0 ? 0 : at >= size ? size - 1 : at; }
+
+static int64_t floor_div(int64_t top, int64_t bottom) { return top / bottom - (top % bottom < 0); }
 
 /* s(i) = top / bottom, exactly. */
 static void source_coordinate(Name rule, int64_t i, int64_t in, int64_t out, int64_t *top, int64_t *bottom) {
@@ -82,65 +100,103 @@ static void source_coordinate(Name rule, int64_t i, int64_t in, int64_t out, int
     } else if (out > 1 || same_name(rule, "half_pixel")) *top = (2 * i + 1) * in - out, *bottom = 2 * out;
 }
 
-static Tap tap_at(const resample_attributes *resample, int64_t i, int64_t in, int64_t out) {
-    int64_t top, bottom;
-    source_coordinate(resample->rule, i, in, out, &top, &bottom);
-    if (same_name(resample->mode, "nearest")) {
-        bool down = same_name(resample->rule, "asymmetric");
-        int64_t at = clamp(down ? top / bottom : (2 * top + bottom) / (2 * bottom), in);
-        return (Tap){at, at, 0};
-    }
-    if (top <= 0) return (Tap){0, 0, 0};
-    int64_t low = clamp(top / bottom, in), high = clamp(low + 1, in);
-    return (Tap){low, high, high == low ? 0 : (double)(top - low * bottom) / (double)bottom};
+/* Keys' cubic convolution. */
+static double cubic(double t, double a) {
+    t = fabs(t);
+    if (t < 1) return ((a + 2) * t - (a + 3)) * t * t + 1;
+    return t < 2 ? ((a * t - 5 * a) * t + 8 * a) * t - 4 * a : 0;
 }
 
-static Tap *taps_of(const resample_attributes *resample, int64_t in, int64_t out, Arena *arena) {
-    Tap *taps = NEW_ARRAY(arena, Tap, out);
-    for (int64_t i = 0; i < out; i++) taps[i] = tap_at(resample, i, in, out);
+static Taps taps_new(int64_t first, int64_t end, Arena *arena) {
+    return (Taps){first, end - first, NEW_ARRAY(arena, double, end - first)};
+}
+
+/* `reach` places before s and behind it, by filter(place - s); those beyond the picture count as its ends. */
+static Taps taps_around(const resample_attributes *way, int64_t i, int64_t in, int64_t out, Arena *arena) {
+    int64_t top, bottom, reach = same_name(way->mode, "cubic") ? 2 : 1;
+    source_coordinate(way->rule, i, in, out, &top, &bottom);
+    if (reach == 1) { /* bilinear */
+        top = top < 0 ? 0 : top;
+        if (top > (in - 1) * bottom) top = in - 1, bottom = 1;
+    }
+    int64_t base = floor_div(top, bottom);
+    double part = (double)(top - base * bottom) / (double)bottom;
+    Taps taps = taps_new(clamp(base + 1 - reach, in), clamp(base + reach, in) + 1, arena);
+    for (int64_t p = base + 1 - reach; p <= base + reach; p++) {
+        double t = (double)(p - base) - part;
+        taps.weights[clamp(p, in) - taps.first] += reach == 2 ? cubic(t, way->a) : 1 - fabs(t);
+    }
     return taps;
 }
 
-static void plane_forward(const double *x, double *y, const Tap *rows, const Tap *columns, int64_t height, int64_t width,
-                          int64_t in_width) {
-    for (int64_t h = 0; h < height; h++) {
-        const double *low = x + rows[h].low * in_width, *high = x + rows[h].high * in_width;
-        double part = rows[h].part;
-        for (int64_t v = 0; v < width; v++) {
-            Tap c = columns[v];
-            double above = low[c.low] * (1 - c.part) + low[c.high] * c.part,
-                   below = high[c.low] * (1 - c.part) + high[c.high] * c.part;
-            y[h * width + v] = above * (1 - part) + below * part;
-        }
+static Taps taps_without_alias(const resample_attributes *way, int64_t i, int64_t in, int64_t out, Arena *arena) {
+    bool is_cubic = same_name(way->mode, "cubic");
+    int64_t wide = in > out ? in : out, reach = (is_cubic ? 4 : 2) * wide, middle = (2 * i + 1) * in;
+    int64_t first = floor_div(middle - reach + out, 2 * out), end = floor_div(middle + reach + out, 2 * out);
+    Taps taps = taps_new(first < 0 ? 0 : first, end > in ? in : end, arena);
+    double total = 0;
+    for (int64_t k = 0; k < taps.count; k++) {
+        double t = (double)((2 * (taps.first + k) + 1) * out - middle) / (double)(2 * wide);
+        total += taps.weights[k] = is_cubic ? cubic(t, way->a) : fmax(1 - fabs(t), 0);
+    }
+    for (int64_t k = 0; k < taps.count; k++) taps.weights[k] /= total;
+    return taps;
+}
+
+static Taps taps_at(const resample_attributes *way, int64_t i, int64_t in, int64_t out, Arena *arena) {
+    if (way->antialias) return taps_without_alias(way, i, in, out, arena);
+    if (same_name(way->mode, "area")) {
+        Taps taps = taps_new(i * in / out, ((i + 1) * in + out - 1) / out, arena);
+        for (int64_t k = 0; k < taps.count; k++) taps.weights[k] = 1.0 / (double)taps.count;
+        return taps;
+    }
+    if (!same_name(way->mode, "nearest")) return taps_around(way, i, in, out, arena);
+    int64_t top, bottom;
+    source_coordinate(way->rule, i, in, out, &top, &bottom);
+    bool down = same_name(way->rule, "asymmetric");
+    int64_t at = clamp(floor_div(down ? top : 2 * top + bottom, down ? bottom : 2 * bottom), in);
+    Taps taps = taps_new(at, at + 1, arena);
+    taps.weights[0] = 1;
+    return taps;
+}
+
+static Taps *taps_of(const resample_attributes *way, int64_t in, int64_t out, Arena *arena) {
+    Taps *taps = NEW_ARRAY(arena, Taps, out);
+    for (int64_t i = 0; i < out; i++) taps[i] = taps_at(way, i, in, out, arena);
+    return taps;
+}
+
+/* One element of the result: read from x, or added to it. */
+static double read_element(const double *x, Taps rows, Taps columns, int64_t in_width) {
+    double sum = 0;
+    for (int64_t r = 0; r < rows.count; r++) {
+        const double *row = x + (rows.first + r) * in_width + columns.first;
+        double across = 0;
+        for (int64_t c = 0; c < columns.count; c++) across += columns.weights[c] * row[c];
+        sum += rows.weights[r] * across;
+    }
+    return sum;
+}
+
+static void add_element(double *x, double y, Taps rows, Taps columns, int64_t in_width) {
+    for (int64_t r = 0; r < rows.count; r++) {
+        double *row = x + (rows.first + r) * in_width + columns.first;
+        for (int64_t c = 0; c < columns.count; c++) row[c] += y * rows.weights[r] * columns.weights[c];
     }
 }
 
-static void plane_backward(double *x, const double *y, const Tap *rows, const Tap *columns, int64_t height, int64_t width,
-                           int64_t in_width) {
-    for (int64_t h = 0; h < height; h++) {
-        double *low = x + rows[h].low * in_width, *high = x + rows[h].high * in_width;
-        for (int64_t v = 0; v < width; v++) {
-            Tap c = columns[v];
-            double above = y[h * width + v] * (1 - rows[h].part), below = y[h * width + v] * rows[h].part;
-            low[c.low] += above * (1 - c.part);
-            low[c.high] += above * c.part;
-            high[c.low] += below * (1 - c.part);
-            high[c.high] += below * c.part;
-        }
-    }
-}
-
-/* `small` is what resample reads, `large` what it makes, whichever is the larger. */
-static void resample(const RefCall *call, const RefShape *small, const RefShape *large, bool backward) {
-    const resample_attributes *attributes = call->node->attributes;
+/* `from` is what resample reads, `to` what it makes; backward goes from the latter to the former. */
+static void resample(const RefCall *call, const RefShape *from, const RefShape *to, bool backward) {
+    const resample_attributes *way = call->node->attributes; /* resample_input's are the same */
     Arena *arena = arena_new();
-    int64_t in_height = small->dims[small->rank - 2], in_width = small->dims[small->rank - 1];
-    int64_t height = large->dims[large->rank - 2], width = large->dims[large->rank - 1];
-    const Tap *rows = taps_of(attributes, in_height, height, arena), *columns = taps_of(attributes, in_width, width, arena);
-    for (int64_t plane = 0; plane < large->count / (height * width); plane++) {
-        int64_t in = plane * in_height * in_width, out = plane * height * width;
-        if (backward) plane_backward(call->out + in, call->inputs[0] + out, rows, columns, height, width, in_width);
-        else plane_forward(call->inputs[0] + in, call->out + out, rows, columns, height, width, in_width);
+    int64_t in_height = from->dims[from->rank - 2], in_width = from->dims[from->rank - 1];
+    int64_t height = to->dims[to->rank - 2], width = to->dims[to->rank - 1];
+    const Taps *rows = taps_of(way, in_height, height, arena), *columns = taps_of(way, in_width, width, arena);
+    for (int64_t at = 0; at < to->count; at++) {
+        int64_t plane = at / (height * width) * in_height * in_width;
+        Taps row = rows[at / width % height], column = columns[at % width];
+        if (backward) add_element(call->out + plane, call->inputs[0][at], row, column, in_width);
+        else call->out[at] = read_element(call->inputs[0] + plane, row, column, in_width);
     }
     arena_free(arena);
 }

@@ -13,7 +13,7 @@
 
 #include <stdlib.h>
 
-enum { ALIGNMENT = 64 }; /* of every buffer */
+enum { ALIGNMENT = 64 /* of every buffer */, COMPARED_MAX = 32 };
 
 typedef struct Buffer {
     int first, last;
@@ -207,12 +207,13 @@ static Choice choose_place(Plan *plan, const Buffer *buffer) {
     return best;
 }
 
-/* Keeps of a slot's tenants' ends those that may be the last. */
+/* Keeps of a slot's tenants' ends those that may be the last. What cannot be compared is kept: the sizes of layer after layer that takes
+ * some pixels off the edge. Then an end is held against the last few only, so that thousands of layers take no minutes. */
 static void add_size(Plan *plan, Slot *slot, Dim bytes) {
-    int kept = 0;
-    for (int i = 0; i < slot->bytes.count; i++)
+    int count = slot->bytes.count, first = count > COMPARED_MAX ? count - COMPARED_MAX : 0, kept = first;
+    for (int i = first; i < count; i++)
         if (covers(plan, slot->bytes.items[i], bytes)) return;
-    for (int i = 0; i < slot->bytes.count; i++)
+    for (int i = first; i < count; i++)
         if (!covers(plan, bytes, slot->bytes.items[i])) slot->bytes.items[kept++] = slot->bytes.items[i];
     slot->bytes.count = kept;
     vec_push(plan->program->arena, &slot->bytes, bytes);

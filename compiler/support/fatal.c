@@ -15,6 +15,12 @@ void internal_error(const char *file, int line, const char *format, ...) {
 
 void out_of_memory(size_t bytes) {
     fflush(stdout);
-    fprintf(stderr, "cai: out of memory: %zu bytes more were not to be had\n", bytes);
+    fprintf(stderr, "cai: error: out of memory: %zu bytes more were not to be had\n", bytes);
     exit(1);
+}
+
+void *checked_realloc(void *old, size_t bytes) {
+    void *memory = realloc(old, bytes ? bytes : 1);
+    if (!memory) out_of_memory(bytes);
+    return memory;
 }

@@ -27,6 +27,7 @@ NORETURN void internal_error(const char *file, int line, const char *format, ...
 #define INTERNAL_ERROR(...) internal_error(__FILE__, __LINE__, __VA_ARGS__)
 #define CHECK(condition) ((condition) ? (void)0 : INTERNAL_ERROR("%s does not hold", #condition))
 NORETURN void out_of_memory(size_t bytes);
+void *checked_realloc(void *old, size_t bytes); /* old may be NULL; never gives NULL */
 
 /* ---- arena.c ---- */
 

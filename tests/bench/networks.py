@@ -1,6 +1,6 @@
 """networks.py NETWORK SIZE FOLDER: a network of the examples for the engines that read ONNX, with the weights that `cai build` gives it.
 
-Writes NETWORK.onnx; NETWORK.npy, a picture; and NETWORK.peer.npy, the same as the peers get it: normalised where the network is a classifier.
+Writes NETWORK.onnx; NETWORK.npy, a picture; and NETWORK.peer.npz, the same as the peers get it: normalised where the network is a classifier.
 """
 import os
 import sys
@@ -30,9 +30,9 @@ def main():
         net = initialised(UNet()) if name == "unet" else trained(Denoise(), "examples/denoise.safetensors")
     else:
         net, x = initialised(getattr(torchvision.models, name)()), Normalized(torch.nn.Identity())(x)
-    np.save(os.path.join(folder, name + ".peer.npy"), x.numpy())
+    np.savez(os.path.join(folder, name + ".peer.npz"), input=x.numpy())
     path = os.path.join(folder, name + ".onnx")
-    torch.onnx.export(net.eval(), x, path + ".part", opset_version=13)
+    torch.onnx.export(net.eval(), x, path + ".part", input_names=["input"], opset_version=13)
     os.replace(path + ".part", path)
 
 

@@ -164,13 +164,14 @@ static Node *make_resample(TestGraph *t, const ShapeLine *s) {
     Dims *dims = t->graph->dims;
     Dim h = map_size(t, s, 0), w = map_size(t, s, 1), n = size(t, s->n), c = size(t, s->ic);
     Dim out_h = dim_ceil_div(dims, dim_scale(dims, h, s->to), 10), out_w = dim_ceil_div(dims, dim_scale(dims, w, s->to), 10);
-    Name mode = intern(t->graph->names, s->mode), rule = intern(t->graph->names, s->rule);
+    Name rule = intern(t->graph->names, s->rule), mode = intern_range(t->graph->names, s->mode, strcspn(s->mode, "+"));
+    bool antialias = strchr(s->mode, '+'); /* "cubic+" */
     if (strcmp(s->op, "resample") == 0) {
         Node *x = new_input(t, -9, 9, SIZES(n, c, h, w));
-        return MAKE(t, resample, &x, 1, DIMS(out_h, out_w), mode, rule);
+        return MAKE(t, resample, &x, 1, DIMS(out_h, out_w), mode, rule, antialias, -0.75);
     }
     Node *dy = new_input(t, -9, 9, SIZES(n, c, out_h, out_w));
-    return MAKE(t, resample_input, &dy, 1, DIMS(h, w), mode, rule);
+    return MAKE(t, resample_input, &dy, 1, DIMS(h, w), mode, rule, antialias, -0.75);
 }
 
 static Node *make_matmul(TestGraph *t, const ShapeLine *s) {

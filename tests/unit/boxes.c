@@ -25,9 +25,9 @@ static void test_rows(void) {
     CU_ASSERT(isinf(found.boxes[0].score) && found.boxes[1].left == 9 && found.boxes[1].class == 1); /* of equals the first */
     CU_ASSERT(found.boxes[2].class == 17 && found.boxes[3].score == 0.25);
     char text[32];
-    CU_ASSERT_STRING_EQUAL(cai_box_label(&port, found.boxes[1].class, text, sizeof text), "dog");
-    CU_ASSERT_STRING_EQUAL(cai_box_label(&port, found.boxes[2].class, text, sizeof text), "class 17");
-    CU_ASSERT_STRING_EQUAL(cai_box_label(&port, -1, text, sizeof text), "class -1");
+    CU_ASSERT_STRING_EQUAL(cai_class_label(&port, found.boxes[1].class, text, sizeof text), "dog");
+    CU_ASSERT_STRING_EQUAL(cai_class_label(&port, found.boxes[2].class, text, sizeof text), "class 17");
+    CU_ASSERT_STRING_EQUAL(cai_class_label(&port, -1, text, sizeof text), "class -1");
     cai_boxes_free(&found);
     found = find(rows, 0, same);
     CU_ASSERT(found.count == 0);

@@ -170,18 +170,22 @@ static Node *case_max_pool_gather(TestGraph *t) {
     return MAKE(t, max_pool_gather, inputs, 2, INTS(3, 2), INTS(2, 1), INTS(1, 1), INTS(1, 0), DIMS(size(t, 3), t->H));
 }
 
-static Node *resampled(TestGraph *t, Op op, const char *mode, const char *rule) {
+static Node *resampled(TestGraph *t, Op op, const char *mode, const char *rule, bool antialias) {
     Node *x = new_input(t, -1, 1, SIZES(size(t, 2), size(t, 3), t->H));
-    resample_attributes attributes = {DIMS(size(t, 5), dim_scale(t->graph->dims, t->H, 2)), intern(t->graph->names, mode), intern(t->graph->names, rule)};
+    resample_attributes attributes = {DIMS(size(t, 5), dim_scale(t->graph->dims, t->H, 2)), intern(t->graph->names, mode), intern(t->graph->names, rule), antialias, -0.75};
     if (op == OP_resample) return graph_make(t->graph, op, &x, 1, &attributes);
     Node *y = new_input(t, -1, 1, SIZES(size(t, 2), size(t, 5), dim_scale(t->graph->dims, t->H, 2)));
     attributes.size = (DimList){2, x->shape.dims + 1};
     return graph_make(t->graph, op, &y, 1, &attributes);
 }
-static Node *case_resample(TestGraph *t) { return resampled(t, OP_resample, "bilinear", "half_pixel"); }
-static Node *case_resample_nearest(TestGraph *t) { return resampled(t, OP_resample, "nearest", "asymmetric"); }
-static Node *case_resample_corners(TestGraph *t) { return resampled(t, OP_resample, "bilinear", "align_corners"); }
-static Node *case_resample_input(TestGraph *t) { return resampled(t, OP_resample_input, "bilinear", "pytorch_half_pixel"); }
+static Node *case_resample(TestGraph *t) { return resampled(t, OP_resample, "bilinear", "half_pixel", false); }
+static Node *case_resample_nearest(TestGraph *t) { return resampled(t, OP_resample, "nearest", "asymmetric", false); }
+static Node *case_resample_corners(TestGraph *t) { return resampled(t, OP_resample, "bilinear", "align_corners", false); }
+static Node *case_resample_input(TestGraph *t) { return resampled(t, OP_resample_input, "bilinear", "pytorch_half_pixel", false); }
+static Node *case_resample_cubic(TestGraph *t) { return resampled(t, OP_resample, "cubic", "half_pixel", false); }
+static Node *case_resample_area(TestGraph *t) { return resampled(t, OP_resample, "area", "half_pixel", false); }
+static Node *case_resample_antialias(TestGraph *t) { return resampled(t, OP_resample, "cubic", "half_pixel", true); }
+static Node *case_resample_input_cubic(TestGraph *t) { return resampled(t, OP_resample_input, "cubic", "align_corners", false); }
 
 #define CASE(op) {OP_##op, #op, case_##op}
 static const struct { Op op; const char *name; Build build; } cases[] = {
@@ -193,6 +197,8 @@ static const struct { Op op; const char *name; Build build; } cases[] = {
     {OP_abs, "abs of negatives", case_abs_negative}, {OP_pow, "pow with constant exponent", case_pow_constant}, {OP_max, "relu", case_relu},
     {OP_pad, "pad reflect", case_pad_reflect}, {OP_pad, "pad replicate", case_pad_replicate},
     {OP_resample, "resample nearest", case_resample_nearest}, {OP_resample, "resample align_corners", case_resample_corners},
+    {OP_resample, "resample cubic", case_resample_cubic}, {OP_resample, "resample area", case_resample_area},
+    {OP_resample, "resample antialias", case_resample_antialias}, {OP_resample_input, "resample_input cubic", case_resample_input_cubic},
 };
 
 /* sum(y * r) for fixed numbers r that no derivative is blind to. */

@@ -70,8 +70,8 @@ static void test_refusals(void) {
     CU_ASSERT_STRING_EQUAL(refusal(&t, OP_reshape, x, NULL, &(reshape_attributes){DIMS(t.N, size(&t, 48))}),
                            "reshape of f32[N, 48, H, H], which has 48*N*H*H elements, to f32[N, 48], which has 48*N");
     CU_ASSERT_STRING_EQUAL(refusal(&t, OP_exp, build_cast(t.graph, x, DTYPE_I32), NULL, NULL), "exp takes floats, not i32");
-    resample_attributes resample = {DIMS(t.H, t.H), intern(t.graph->names, "cubic"), intern(t.graph->names, "half_pixel")};
-    CU_ASSERT_STRING_EQUAL(refusal(&t, OP_resample, x, NULL, &resample), "no such way to resize as \"cubic\": nearest or bilinear");
+    resample_attributes resample = {DIMS(t.H, t.H), intern(t.graph->names, "quintic"), intern(t.graph->names, "half_pixel"), false, 0};
+    CU_ASSERT_STRING_EQUAL(refusal(&t, OP_resample, x, NULL, &resample), "no such way to resize as \"quintic\": nearest, bilinear, cubic or area");
     arena_free(t.arena);
 }
 

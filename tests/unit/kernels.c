@@ -27,7 +27,7 @@ static LowerOptions shape_options(const ShapeLine *shape, const char *target) {
 
 static void compare(TestGraph *t, const ShapeLine *shape, const char *target, const char *text) {
     LowerOptions options = shape_options(shape, target), any = {.target = target_find(targets[0]), .force = "conv_any", .own_slots = true};
-    double tolerance = strcmp(shape->mode, "bilinear") == 0 ? 1e-5 : 0;
+    double tolerance = strcmp(shape->mode, "nearest") && strstr(shape->op, "resample") ? 1e-5 : 0;
     if (shape->tile) tolerance = 2e-5 * sqrt(9.0 * (double)shape->ic); /* Winograd: 1e-5 of the outputs' root mean square */
     options.own_slots = true;
     if (!can_run(target)) return;

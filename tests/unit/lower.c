@@ -81,7 +81,7 @@ static Node *pool(Node *x, int64_t stride) {
 
 static Node *upsample(Node *x, Dim height, Dim width) {
     Dim size[] = {height, width};
-    resample_attributes attributes = {{2, size}, intern(g->names, "nearest"), intern(g->names, "asymmetric")};
+    resample_attributes attributes = {{2, size}, intern(g->names, "nearest"), intern(g->names, "asymmetric"), false, 0};
     return graph_make(g, OP_resample, &x, 1, &attributes);
 }
 

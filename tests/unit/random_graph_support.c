@@ -140,8 +140,9 @@ static Node *random_window(TestGraph *t, Op op, const Pool *pool) {
     if (op == OP_max_pool_gather)
         return MAKE(t, max_pool_gather, ((Node *[]){x, unary(t, OP_sin, x)}), 2, INTS(1, 2), INTS(1, 2), INTS(1, 1),
                     INTS(0, width % 2), sizes);
-    return MAKE(t, resample, &x, 1, sizes, intern(t->graph->names, random_below(t, 2) ? "nearest" : "bilinear"),
-                intern(t->graph->names, "half_pixel"));
+    static const char *const modes[] = {"nearest", "bilinear", "bilinear", "cubic", "area", "cubic", "bilinear"};
+    int mode = random_below(t, COUNT_OF(modes));
+    return MAKE(t, resample, &x, 1, sizes, intern(t->graph->names, modes[mode]), intern(t->graph->names, "half_pixel"), mode >= 5, -0.75);
 }
 
 /* Each row of a map a box, of the last four columns (or of one, four times), with its first element as score. */

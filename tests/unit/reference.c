@@ -146,6 +146,7 @@ static void check_file(const char *family, int cases) {
 static void test_convolution(void) { check_file("convolution", 12); }
 static void test_pool(void) { check_file("pool", 13); }
 static void test_resize(void) { check_file("resize", 30); }
+static void test_smooth_resize(void) { check_file("smooth_resize", 25); }
 static void test_movement(void) { check_file("movement", 10); }
 static void test_arithmetic(void) { check_file("arithmetic", 6); }
 static void test_reduction(void) { check_file("reduction", 4); }
@@ -206,6 +207,7 @@ void suite_reference(void) {
     CU_add_test(suite, "convolutions are PyTorch's", test_convolution);
     CU_add_test(suite, "pools are PyTorch's", test_pool);
     CU_add_test(suite, "resizing is PyTorch's", test_resize);
+    CU_add_test(suite, "smooth resizing is PyTorch's", test_smooth_resize);
     CU_add_test(suite, "movement is PyTorch's", test_movement);
     CU_add_test(suite, "arithmetic is PyTorch's", test_arithmetic);
     CU_add_test(suite, "reductions are PyTorch's", test_reduction);

@@ -65,7 +65,7 @@ def load(module, prefix):
                 state[full] = value
                 continue
             declared = 0.25 if isinstance(part, nn.PReLU) else 1 if key == "running_var" or (isinstance(part, NORMS) and key == "weight") else None
-            state[full] = weight(path, tuple(value.shape), declared, key.startswith("running"))
+            state[full] = weight(path, tuple(value.shape), declared, key.startswith("running") or key in ("weight_u", "weight_v"))
     module.load_state_dict(state)
     return module.eval()
 
@@ -123,6 +123,14 @@ def convolutions():
     stage("dense(7)", nn.Linear(10, 7), (2, 10))
 
 
+def spectral_norms():
+    spectral = nn.utils.spectral_norm
+    stage("conv(6, 3, stride = 2, spectral = true)", spectral(nn.Conv2d(8, 6, 3, stride=2, padding=1)))
+    stage("conv(6, 3, groups = 2, bias = false, spectral = true)", spectral(nn.Conv2d(8, 6, 3, padding=1, groups=2, bias=False)))
+    stage("conv_transpose(6, 4, stride = 2, pad = 1, spectral = true)", spectral(nn.ConvTranspose2d(8, 6, 4, stride=2, padding=1)))
+    stage("dense(7, spectral = true)", spectral(nn.Linear(10, 7)), (2, 3, 10))
+
+
 def norms():
     stage("batchnorm", nn.BatchNorm2d(8))
     stage("batchnorm", nn.BatchNorm1d(8), (2, 8))
@@ -172,6 +180,8 @@ def pools():
     stage("maxpool((2, 3), stride = 3, pad = 1) -> maxunpool((2, 3), like = x, stride = 3, pad = 1)", unpooled((2, 3), 3, 1))
     stage("global_maxpool", lambda x: x.amax((2, 3)))
     stage("adaptive_avgpool((3, 5))", nn.AdaptiveAvgPool2d((3, 5)))
+    stage("adaptive_avgpool(1)", nn.AdaptiveAvgPool2d(1))
+    stage("adaptive_avgpool((7, 13))", nn.AdaptiveAvgPool2d((7, 13)))
 
 
 def sizes():
@@ -181,6 +191,11 @@ def sizes():
     stage("resize(size = (7, 23))", resize((7, 23), mode="bilinear"))
     stage('resize(size = (7, 23), rule = "align_corners")', resize((7, 23), mode="bilinear", align_corners=True))
     stage('resize(size = (7, 23), mode = "nearest")', resize((7, 23)))
+    stage('resize(size = (7, 23), mode = "cubic")', resize((7, 23), mode="bicubic"))
+    stage('resize(scale = 2, mode = "cubic", rule = "align_corners")', resize(scale_factor=2, mode="bicubic", align_corners=True))
+    stage('resize(size = (5, 23), mode = "area")', resize((5, 23), mode="area"))
+    stage("resize(size = (5, 4), antialias = true)", resize((5, 4), mode="bilinear", antialias=True))
+    stage('resize(size = (5, 4), mode = "cubic", antialias = true)', resize((5, 4), mode="bicubic", antialias=True))
     stage("resize(scale = 0.5)", resize(scale_factor=0.5, mode="bilinear"))
     stage('resize(scale = 1.5, mode = "nearest")', resize(scale_factor=1.5))
     stage("reshape(shape = [2, -1, 5])", lambda x: x.reshape(2, -1, 5))
@@ -242,6 +257,18 @@ def boxes():
     expression(written(f"nms({boxed}, y, most = 20, iou = 0.1, score = -2, classes = z)"), shapes + [((2, 20), "i")],
                lambda x, y, z: both((corners(x), y, 20, 0.1, -2, z)))
 
+    def default(x):
+        rows = [(8 * c + 4 - 24 * w, 8 * r + 4 - 24 * h, 8 * c + 4 + 24 * w, 8 * r + 4 + 24 * h) for r in range(2) for c in range(3)
+                for w, h in ((0.5, 0.5), (0.8, 0.8), (1, 0.25), (0.25, 1))]  # of a picture of 48 pixels; 0.5 * sqrt(4) is held to 1
+        return x + torch.tensor(rows)
+    expression("x + default_boxes(2, 3, 8, 0.5, 1.28, [4], 48)", [(24, 4)], default, use="detect")
+
+    def moved(x, y):
+        width, centre = y[:, 2:] - y[:, :2], (y[:, 2:] + y[:, :2]) / 2 + (y[:, 2:] - y[:, :2]) * x[..., :2] / 10
+        half = width / 2 * (x[..., 2:] / 5).exp()
+        return torch.cat([centre - half, centre + half], -1)
+    expression("moved_boxes(x, y)", [(2, 7, 4), (7, 4)], moved, use="detect")
+
 
 def sampling():
     def gradient(function, by):
@@ -275,6 +302,21 @@ def sampling():
         return run
     for border in ("zeros", "border"):
         expression(f'warp(x, 3 * y, border = "{border}")', [picture, (2, 2, 5, 7)], lambda x, y: warp(border)(x, 3 * y))
+
+
+def noise():
+    def drawn(stream, shape):
+        """uniform's numbers in a run with seed 7."""
+        begin = splitmix64(7 ^ fnv1a64(stream))
+        return torch.tensor([(splitmix64((begin + i) & MASK) >> 40) / 2**24 for i in range(math.prod(shape))]).reshape(shape)
+
+    def normal(layer, shape):
+        return (-2 * torch.log(1 - drawn(layer + "#0", shape))).sqrt() * torch.cos(2 * math.pi * drawn(layer + "#1", shape))
+
+    expression("x + uniform(2, 30)", [(2, 30)], lambda x: x + drawn("#0", (2, 30)))
+    expression("x + uniform(x.shape) * uniform(30)", [(2, 30)], lambda x: x + drawn("#0", (2, 30)) * drawn("#1", (30,)))
+    expression("x + normal(x.shape) + normal([2, 30])", [(2, 30)],
+               lambda x: x + normal("normal", (2, 30)) + normal("normal_2", (2, 30)))
 
 
 def reductions():
@@ -497,7 +539,7 @@ def poses():
 
 
 if __name__ == "__main__":
-    for family in (convolutions, norms, activations, pools, sizes, orders, boxes, sampling, reductions, blocks, arithmetic, gans, poses):
+    for family in (convolutions, spectral_norms, norms, activations, pools, sizes, orders, boxes, sampling, noise, reductions, blocks, arithmetic, gans, poses):
         family()
     with open("library.txt", "w") as file:
         file.write("\n".join(lines) + "\n")

@@ -21,6 +21,14 @@ SEED = 7
 INIT, AVX2 = f"--init {SEED}", f"--init {SEED} --target x86-64-v3"
 
 
+def uniform(stream, shape, seed=SEED):
+    """u(seed, stream, i) of docs/weights.md."""
+    with np.errstate(over="ignore"):
+        first = splitmix64(np.uint64(seed ^ fnv1a64(stream)))
+        z = splitmix64(first + np.arange(int(np.prod(shape)), dtype=np.uint64))
+    return ((z >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)).reshape(shape)
+
+
 class Input:
     """A tensor of numbers from `low` to `high`, or of whole ones below `high`."""
 
@@ -31,13 +39,10 @@ class Input:
         return f"input {name} {'i32' if self.whole else 'f32'} {self.low} {self.high} {' '.join(map(str, self.shape))}\n"
 
     def tensor(self, name):
-        with np.errstate(over="ignore"):
-            stream = splitmix64(np.uint64(SEED ^ fnv1a64(name)))
-            z = splitmix64(stream + np.arange(int(np.prod(self.shape)), dtype=np.uint64))
-        u = (z >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
+        u = uniform(name, self.shape)
         if self.whole:
-            return torch.from_numpy(np.floor(self.low + (self.high - self.low) * u.astype(np.float64)).astype(np.int64).reshape(self.shape))
-        return torch.from_numpy((np.float32(self.low) + np.float32(self.high - self.low) * u).reshape(self.shape))
+            return torch.from_numpy(np.floor(self.low + (self.high - self.low) * u.astype(np.float64)).astype(np.int64))
+        return torch.from_numpy(np.float32(self.low) + np.float32(self.high - self.low) * u)
 
 
 class Case:
@@ -69,7 +74,7 @@ class Normalized(nn.Module):
         self.net, self.mean, self.std = net, mean, std
 
     def forward(self, x):
-        mean, std = (torch.tensor(v, dtype=x.dtype).view(1, 3, 1, 1) for v in (self.mean, self.std))
+        mean, std = (torch.tensor(v, dtype=x.dtype).view(1, -1, 1, 1) for v in (self.mean, self.std))
         return self.net((x - mean) / std)
 
 

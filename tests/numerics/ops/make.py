@@ -364,5 +364,24 @@ def orders():
     f.close()
 
 
-for family in (convolutions, pools, resizes, movements, arithmetic, reductions, orders):
+def smooth_resizes():
+    f = Family("smooth_resize")
+    rows = [("cubic", "half_pixel", -0.75, 0, dict(mode="bicubic", align_corners=False)), ("cubic", "align_corners", -0.75, 0, dict(mode="bicubic", align_corners=True)),
+            ("area", "half_pixel", 0, 0, dict(mode="area")), ("bilinear", "half_pixel", 0, 1, dict(mode="bilinear", antialias=True)),
+            ("cubic", "half_pixel", -0.5, 1, dict(mode="bicubic", antialias=True))]
+    for i, (shape, size) in enumerate([((1, 2, 4, 5), (8, 10)), ((1, 1, 9, 11), (4, 2)), ((2, 1, 3, 4), (3, 7)), ((1, 1, 6, 7), (1, 2)), ((1, 1, 1, 2), (3, 2))]):
+        for mode, rule, a, antialias, arguments in rows:
+            f.case(f"resize {i} {mode} {rule} antialias {antialias}")
+            x = f.input("x", shape).requires_grad_()
+            y = F.interpolate(x, size=size, **arguments)
+            f.op("y", "resample", "x", size=size, mode=mode, rule=rule, a=a, antialias=antialias)
+            f.expect("y", y)
+            dy = f.input("dy", y.shape)
+            y.backward(dy)
+            f.op("dx", "resample_input", "dy", size=shape[2:], mode=mode, rule=rule, a=a, antialias=antialias)
+            f.expect("dx", x.grad)
+    f.close()
+
+
+for family in (convolutions, pools, resizes, movements, arithmetic, reductions, orders, smooth_resizes):
     family()

@@ -218,9 +218,9 @@ CASES = {
     "nonlocal_one": Case("nonlocal", lambda: nonlocal_resnet({"layer3": [4]}), Input(3, 3, 224, 224), [INIT + ONE, AVX2 + ONE], params=27658792,
                          names="examples/nonlocal.cai" + ONE),
     "sagan_generator": gan("generator", Generator, {"code": Input(1, 128, low=-2, high=2), "label": Input(1, high=1000, whole=True)}),
-    "sagan_discriminator": gan("discriminator", Discriminator, {"photo": Input(1, 3, 128, 128), "label": Input(1, high=1000, whole=True)}),
+    "sagan_discriminator": gan("discriminator", Discriminator, {"photo": Input(6, 3, 128, 128), "label": Input(6, high=1000, whole=True)}),
     "sagan_generator_thin": gan("generator", Generator, {"code": Input(3, 128, low=-2, high=2), "label": Input(3, high=10, whole=True)}, sizes=(8, 10),
                                 options=THIN),
-    "sagan_discriminator_thin": gan("discriminator", Discriminator, {"photo": Input(3, 3, 128, 128), "label": Input(3, high=10, whole=True)},
+    "sagan_discriminator_thin": gan("discriminator", Discriminator, {"photo": Input(24, 3, 128, 128), "label": Input(24, high=10, whole=True)},
                                     sizes=(8, 10), options=THIN),
 }

@@ -1,9 +1,11 @@
-"""Small networks of this folder (NAME.cai), for operators that few networks have: grid sampling."""
+"""Small networks of this folder (NAME.cai), for operators that few networks have: grid sampling, resizing, order, and attention over pictures of any size."""
 import torch
 from torch import nn
-from torch.nn.functional import grid_sample
+from torch.nn.functional import adaptive_avg_pool2d, grid_sample, interpolate, softmax
+from torch.nn.utils import spectral_norm
 
 from cases import AVX2, INIT, Case, Input, initialised
+from elements import Attention
 
 
 class Sampling(nn.Module):
@@ -25,7 +27,37 @@ class Sampling(nn.Module):
                 "turned": x.roll((-5, 3), (2, 3))}
 
 
+class Resizing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Conv2d(3, 20, 3, padding=1)
+
+    def forward(self, x):
+        features = self.features(x)
+        return {"cubic": interpolate(x, scale_factor=2, mode="bicubic"), "corners": interpolate(x, (50, 17), mode="bicubic", align_corners=True),
+                "area": interpolate(x, scale_factor=0.5, mode="area"), "smooth": interpolate(x, (16, 12), mode="bilinear", antialias=True),
+                "sharp": interpolate(x, (16, 12), mode="bicubic", antialias=True), "parts": adaptive_avg_pool2d(features, (7, 5)),
+                "wide": torch.relu(interpolate(features, scale_factor=3, mode="bicubic")),
+                "small": interpolate(features, (9, 11), mode="bilinear", antialias=True)}
+
+
+class Tokens(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem, self.attn = nn.Conv2d(3, 16, 3, padding=1), Attention(16, 4)
+        self.q, self.k, self.v = nn.Conv2d(16, 4, 1), nn.Conv2d(16, 4, 1), spectral_norm(nn.Conv2d(16, 16, 1))
+
+    def forward(self, photo):
+        x = self.stem(photo)
+        q, k, v = (layer(x).flatten(2).transpose(1, 2) for layer in (self.q, self.k, self.v))
+        attended = softmax(q @ k.transpose(1, 2) / 2, -1) @ v
+        return {"heads": self.attn(x.flatten(2).transpose(1, 2)), "attended": x + attended.transpose(1, 2).reshape(x.shape),
+                "best": x.flatten(1).topk(5)[0], "sums": x.cumsum(3), "order": photo.sort(2)[0]}
+
+
 FREE = [INIT, AVX2]
 CASES = {
     "sampling": Case("sampling", lambda: initialised(Sampling()), {"photo": Input(2, 3, 29, 37), "grid": Input(2, 19, 23, 2, low=-1.9, high=1.9)}, FREE),
+    "resizing": Case("resizing", lambda: initialised(Resizing()), Input(3, 3, 36, 46), [*FREE, INIT + " -D N=3 -D H=36 -D W=46"]),
+    "tokens": Case("tokens", lambda: initialised(Tokens()), Input(2, 3, 13, 21), FREE),
 }
