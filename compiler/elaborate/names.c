@@ -67,6 +67,8 @@ static void tell_unknown(Reader *reader, const Expr *expr) {
     Diagnostic *d = diag_error(library->diag, "unknown-name", expr->span, "`%s` is not defined", expr->name);
     if (library->diag->errors > DIAG_KEPT_MAX) return;
     const char *near = nearest_name(expr->name, reader->names.items, reader->names.count), *habit = near ? NULL : habit_help(expr->name);
+    DType type;
+    if (!habit && dtype_from_name(expr->name, &type)) habit = arena_printf(library->arena, "as a value the name of a type is a string: `\"%s\"`", expr->name);
     if (habit) diag_help(library->diag, d, "%s", habit);
     else if (!near) near = nearest_name(expr->name, known, count);
     if (!habit && !near) near = nearest_builtin(library->arena, expr->name);

@@ -222,14 +222,19 @@ static bool fits_function(Evaluator *ev, const Builtin *builtin, const Bindings 
         if (!g->name) count++;
         else if (!found || (found != builtin->keywords && found[-1] != ' ') ||
                  (found[strlen(g->name)] && found[strlen(g->name)] != ' ')) {
-            report(ev, "unknown-argument", g->span, "`%s` has no argument `%s`", builtin->name, g->name);
+            Diagnostic *d = report(ev, "unknown-argument", g->span, "`%s` has no argument `%s`", builtin->name, g->name);
+            if (*builtin->keywords) report_help(ev, d, "what it takes by name is %s", builtin->keywords);
             return false;
         }
     }
     if (count >= builtin->at_least && count <= builtin->at_most) return true;
-    report(ev, count < builtin->at_least ? "missing-argument" : "too-many-arguments", span,
-           "`%s` takes %d%s arguments, here are %d", builtin->name,
-           builtin->at_least, builtin->at_most > builtin->at_least ? " or more" : "", count);
+    bool missing = count < builtin->at_least, exact = builtin->at_least == builtin->at_most;
+    int wanted = missing ? builtin->at_least : builtin->at_most;
+    Diagnostic *d = report(ev, missing ? "missing-argument" : "too-many-arguments", span, "`%s` takes %s%d argument%s, here %s %d", builtin->name,
+                           exact ? "" : missing ? "at least " : "at most ", wanted, wanted == 1 ? "" : "s", count == 1 ? "is" : "are", count);
+    if (missing) return false;
+    if (!strcmp(builtin->name, "arange")) report_help(ev, d, "it counts from 0: `arange(n) + first`");
+    else if (strstr(builtin->keywords, "dtype")) report_help(ev, d, "the sizes of a shape stand in a list: `[2, 3]`");
     return false;
 }
 

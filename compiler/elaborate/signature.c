@@ -26,6 +26,27 @@ static Value parse_define(Evaluator *ev, const char *text) {
     return evaluate(ev, expr);
 }
 
+/* Numbers, bools and lists stand for their like; a whole number for a float too. Of a setting whose default is something else -D may make anything. */
+static bool goes_for(Value v, Value fallback) {
+    switch (fallback.kind) {
+    case VALUE_INT: return v.kind == VALUE_INT;
+    case VALUE_REAL: return v.kind == VALUE_INT || v.kind == VALUE_REAL;
+    case VALUE_BOOL: return v.kind == VALUE_BOOL;
+    case VALUE_LIST: case VALUE_TUPLE: return value_is_sequence(v);
+    default: return true;
+    }
+}
+
+/* What -D gives for a setting. */
+static Value defined_value(Evaluator *ev, const Parameter *parameter, const Define *define, Value fallback) {
+    Value v = parse_define(ev, define->value);
+    if (v.kind == VALUE_ERROR || goes_for(v, fallback)) return v;
+    Diagnostic *d = report(ev, "bad-define", parameter->span, "-D %s=%s: `%s` is %s, and this is %s", parameter->name, define->value, parameter->name,
+                           value_kind_name(fallback), value_kind_name(v));
+    if (value_is_sequence(fallback)) report_help(ev, d, "a list stands in brackets: `-D %s=[1,2]`", parameter->name);
+    return value_error;
+}
+
 void bind_settings(Evaluator *ev, const Decl *decl) {
     if (decl->lists.count < 2) return;
     const ParameterList *settings = &decl->lists.items[0];
@@ -33,7 +54,7 @@ void bind_settings(Evaluator *ev, const Decl *decl) {
         const Parameter *parameter = &settings->items[i];
         const Define *define = find_define(ev->library, parameter->name);
         Value fallback = parameter->fallback ? evaluate(ev, parameter->fallback) : value_error;
-        Value v = define ? parse_define(ev, define->value) : fallback;
+        Value v = define ? defined_value(ev, parameter, define, fallback) : fallback;
         vec_push(ev->arena, &ev->settings, (Setting){parameter->name, v, fallback});
         if (!define && !parameter->fallback) {
             Diagnostic *d = report(ev, "missing-argument", parameter->span, "the model's setting `%s` has no value",

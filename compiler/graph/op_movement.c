@@ -211,26 +211,25 @@ Node *grad_transpose(Graph *g, Node *node, int input, Node *dy) {
 
 Node *grad_broadcast(Graph *g, Node *node, int input, Node *dy) { return build_sum_to(g, dy, node->inputs[input]->shape); }
 
-/* Puts step - 1 zeros after each element of every axis but for the last element's. */
+/* Puts step - 1 zeros after each element along an axis but the last, which it sees as [outer, size, 1, inner]: the rank may be the highest already. */
+static Node *spread_axis(Graph *g, Node *dy, int axis, int64_t step) {
+    int rank = dy->shape.rank;
+    Dim zero = dim_const(g->dims, 0), one = dim_const(g->dims, 1), size = dy->shape.dims[axis], outer = one, inner = one;
+    for (int i = 0; i < axis; i++) outer = dim_mul(g->dims, outer, dy->shape.dims[i]);
+    for (int i = axis + 1; i < rank; i++) inner = dim_mul(g->dims, inner, dy->shape.dims[i]);
+    Dim split[] = {outer, size, one, inner}, none[] = {zero, zero, zero, zero}, after[] = {zero, zero, dim_const(g->dims, step - 1), zero};
+    Dim wide = dim_scale(g->dims, size, step), last = dim_offset(g->dims, wide, 1 - step), merged[] = {outer, wide, inner}, cut[] = {outer, last, inner};
+    Node *padded = build_pad(g, build_reshape(g, dy, 4, split), none, after, "constant", 0);
+    Node *joined = build_slice(g, build_reshape(g, padded, 3, merged), none, cut, NULL);
+    Dim dims[REF_MAX_RANK];
+    for (int i = 0; i < rank; i++) dims[i] = i == axis ? last : dy->shape.dims[i];
+    return build_reshape(g, joined, rank, dims);
+}
+
 static Node *spread(Graph *g, Node *dy, IntList steps) {
-    int rank = dy->shape.rank, wide = 0;
-    Dim zero = dim_const(g->dims, 0), one = dim_const(g->dims, 1);
-    Dim split[2 * REF_MAX_RANK], before[2 * REF_MAX_RANK], after[2 * REF_MAX_RANK], merged[REF_MAX_RANK], size[REF_MAX_RANK],
-        begin[REF_MAX_RANK];
-    for (int i = 0; i < rank; i++) {
-        int64_t step = steps.items[i];
-        split[wide] = dy->shape.dims[i];
-        before[wide] = after[wide] = zero;
-        wide++;
-        if (step > 1) split[wide] = one, before[wide] = zero, after[wide++] = dim_const(g->dims, step - 1);
-        merged[i] = dim_scale(g->dims, dy->shape.dims[i], step);
-        size[i] = dim_offset(g->dims, merged[i], 1 - step);
-        begin[i] = zero;
-    }
-    CHECK(wide <= REF_MAX_RANK);
-    if (wide == rank) return dy;
-    Node *padded = build_pad(g, build_reshape(g, dy, wide, split), before, after, "constant", 0);
-    return build_slice(g, build_reshape(g, padded, rank, merged), begin, size, NULL);
+    for (int i = 0; i < dy->shape.rank; i++)
+        if (steps.items[i] > 1) dy = spread_axis(g, dy, i, steps.items[i]);
+    return dy;
 }
 
 Node *grad_slice(Graph *g, Node *node, int input, Node *dy) {
