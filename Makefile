@@ -53,7 +53,7 @@ LINKLIST  := start:crt1.o start:crti.o start:crtbeginT.o image:libpng.a image:li
 ifneq ($(findstring address,$(filter -fsanitize%,$(CFLAGS))),)
 LINKWORDS  = --dynamic-linker=/lib64/ld-linux-x86-64.so.2 --export-dynamic -rpath=$(dir $(shell $(CC) -print-file-name=libclang_rt.asan-x86_64.so))
 LINKLIST  := start:crt1.o start:crti.o start:crtbegin.o start:libclang_rt.asan-x86_64.so start:libclang_rt.asan_static-x86_64.a \
-             image:libpng.so image:libz.so image:libjpeg.so blas:libopenblas.a system:libm.so.6 system:libc.so.6 system:libgcc.a system:libgcc_s.so.1 \
+             image:libpng.so image:libz.so image:libjpeg.so blas:libopenblas.a system:libm.so.6 system:libc.so.6 system:libc_nonshared.a system:libgcc.a system:libgcc_s.so.1 \
              end:crtend.o end:crtn.o shared:libc.so.6
 endif
 $(BUILD)/runtime/link.txt: Makefile
@@ -147,7 +147,7 @@ sanitize: deps
 	mkdir -p build/sanitize/home && ln -sfn $(CURDIR)/stdlib build/sanitize/home/stdlib && ln -sfn $(CURDIR)/build/sanitize/runtime build/sanitize/home/runtime
 	export BUILD=build/sanitize CC="clang-19 -fsanitize=address,undefined -fno-sanitize-recover=all" CAI_HOME=$(CURDIR)/build/sanitize/home; \
 	export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1; \
-	tests/run $(or $(STAGES),unit golden docs library library_form programs) && CAI_GUARD=1 tests/run $(or $(STAGES),numerics)
+	tests/run $(or $(STAGES),unit golden docs library library_form programs) $(if $(STAGES),,&& CAI_GUARD=1 tests/run numerics)
 # The thread pool under the thread sanitizer.
 races: deps
 	@mkdir -p build/races && printf 'SUITE(thread)\nSUITE(run)\n' > build/races/suites.h

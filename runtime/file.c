@@ -171,6 +171,7 @@ void cai_clean_up_on_signals(void) {
         if (sigaction(ends[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) sigaction(ends[i], &action, NULL); /* nohup stays */
     }
     sigaction(SIGBUS, &bus, NULL);
+    at_quick_exit(remove_unfinished);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
 }

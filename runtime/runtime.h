@@ -163,7 +163,7 @@ bool cai_output_write(cai_output *output, const void *bytes, size_t count, cai_e
 bool cai_output_finish(cai_output *output, cai_error *error); /* fsync, close, rename; on failure discards */
 void cai_output_discard(cai_output *output);
 bool cai_file_write(const char *path, const void *bytes, size_t count, cai_error *error); /* all of it at once */
-/* From now on SIGINT, SIGTERM, SIGHUP and SIGQUIT remove unfinished files before they end the program, and a closed pipe or the
+/* From now on SIGINT, SIGTERM, SIGHUP, SIGQUIT and quick_exit remove unfinished files before they end the program, and a closed pipe or the
  * limit on sizes of files (SIGPIPE, SIGXFSZ) is an error of writing; a mapped file that becomes shorter (SIGBUS) ends the program with a
  * message. */
 void cai_clean_up_on_signals(void);

@@ -11,9 +11,23 @@
 
 /* ---- the module ---- */
 
+/* No memory within LLVM, which would abort. These have no names in C: llvm::install_bad_alloc_error_handler, std::set_new_handler. */
+void on_bad_alloc(void (*handler)(void *data, const char *reason, bool report), void *data)
+    __asm__("_ZN4llvm31install_bad_alloc_error_handlerEPFvPvPKcbES0_");
+void (*on_bad_new(void (*handler)(void)))(void) __asm__("_ZSt15set_new_handlerPFvvE");
+
+static void end_without_memory(void) { out_of_memory(0); }
+
+static void end_bad_alloc(void *data, const char *reason, bool report) {
+    (void)data, (void)reason, (void)report;
+    out_of_memory(0);
+}
+
 static void initialize_llvm(void) {
     static bool done;
     if (done) return;
+    on_bad_new(end_without_memory);
+    on_bad_alloc(end_bad_alloc, NULL);
     LLVMInitializeX86TargetInfo();
     LLVMInitializeX86Target();
     LLVMInitializeX86TargetMC();

@@ -116,6 +116,7 @@ static void remove_on_signals(void) {
     static bool installed = false;
     if (installed) return;
     installed = true;
+    at_quick_exit(scratch_remove);
     struct sigaction action = {.sa_handler = remove_and_go_on};
     for (int i = 0; i < COUNT_OF(ending_signals); i++) {
         sigaction(ending_signals[i], NULL, &before[i]);

@@ -15,8 +15,9 @@ void internal_error(const char *file, int line, const char *format, ...) {
 
 void out_of_memory(size_t bytes) {
     fflush(stdout);
-    fprintf(stderr, "cai: error: out of memory: %zu bytes more were not to be had\n", bytes);
-    exit(1);
+    if (bytes) fprintf(stderr, "cai: error: out of memory: %zu bytes more were not to be had\n", bytes);
+    else fputs("cai: error: out of memory\n", stderr);
+    quick_exit(1); /* other threads may be at work: no destructors of LLVM's */
 }
 
 void *checked_realloc(void *old, size_t bytes) {

@@ -26,7 +26,7 @@ static inline int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) 
 NORETURN void internal_error(const char *file, int line, const char *format, ...) PRINTF_LIKE(3, 4);
 #define INTERNAL_ERROR(...) internal_error(__FILE__, __LINE__, __VA_ARGS__)
 #define CHECK(condition) ((condition) ? (void)0 : INTERNAL_ERROR("%s does not hold", #condition))
-NORETURN void out_of_memory(size_t bytes);
+NORETURN void out_of_memory(size_t bytes); /* 0: how many is not known */
 void *checked_realloc(void *old, size_t bytes); /* old may be NULL; never gives NULL */
 
 /* ---- arena.c ---- */
