@@ -115,7 +115,7 @@ static const char *tensors_given(Evaluator *ev, const Arguments *arguments) {
         const Binding *g = &arguments->given.items[i];
         if (!holds_tensor(g->value)) continue;
         if (count++) text_add(&text, ", ");
-        text_add(&text, span_text(ev->arena, g->span));
+        text_add(&text, "%s", span_text(ev->arena, g->span));
     }
     if (!count) return NULL;
     return count == 1 ? text_string(&text) : arena_printf(ev->arena, "(%s)", text_string(&text));

@@ -47,8 +47,8 @@ static void explain_block(Evaluator *ev, const Expr *call, const ParameterList *
         if (!parameters->items[i].fallback) return;
     for (int i = 0; i < given; i++) {
         const char *text = span_text(ev->arena, call->arguments.items[i].span);
-        text_add(&plain, arena_printf(ev->arena, ", %s", text));
-        text_add(&named, arena_printf(ev->arena, "%s%s = %s", i ? ", " : "", parameters->items[i + 1].name, text));
+        text_add(&plain, ", %s", text);
+        text_add(&named, "%s%s = %s", i ? ", " : "", parameters->items[i + 1].name, text);
     }
     report_help(ev, d, "what comes by arrow is its first value, the others are named: `%s -> %s(%s)`, or `%s(%s%s)`", x, call->left->name,
                 text_string(&named), call->left->name, x, text_string(&plain));
