@@ -62,7 +62,8 @@ static void print_input(const cai_port *port, FILE *out) {
 static void print_output(const cai_program *program, const cai_port *port, FILE *out) {
     fprintf(out, "  %-10s %s\n", port->name, port->type_text);
     if (port->form == CAI_FORM_IMAGE) fprintf(out, "             a picture: .png or .jpg by the name of the file\n");
-    else if (port->form == CAI_FORM_LABELS) fprintf(out, port->label_count ? "             the best %d of %d labels\n" : "             the best %d classes\n", port->top, port->label_count);
+    else if (port->form == CAI_FORM_LABELS && port->label_count) fprintf(out, "             the best %d of %d labels\n", port->top, port->label_count);
+    else if (port->form == CAI_FORM_LABELS) fprintf(out, "             the best %d classes, by number\n", port->top);
     else if (port->form == CAI_FORM_BOXES)
         fprintf(out, "             boxes on %s: drawn and listed; or .json, .npy by the name of the file\n", program->inputs[port->of].name);
     else if (port->form == CAI_FORM_NAMES) fprintf(out, "             the names of pictures of %s\n", program->inputs[port->of].name);

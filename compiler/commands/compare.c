@@ -185,7 +185,8 @@ static void print_table(const Comparison *c) {
     bool measured = c->session->options->measure;
     int width = 7;
     for (int i = 0; i < c->rows.count; i++) width = (int)max_i64(width, (int64_t)strlen(c->rows.items[i].name));
-    printf("%-*s  %10s  %10s  %14s  %6s  %6s%s\n", width, "network", "parameters", "MACs", "activations", "field", "top-1", measured ? "          ms   memory" : "");
+    printf("%-*s  %10s  %10s  %14s  %6s  %6s%s\n", width, "network", "parameters", "MACs", "activations", "field", "top-1",
+           measured ? "          ms   memory" : "");
     for (int i = 0; i < c->rows.count; i++) {
         const Row *row = &c->rows.items[i];
         printf("%-*s  %10s  %10s  %11.2f MB  %6s  %6s", width, row->name, count_text(arena, (double)row->parameters),

@@ -113,7 +113,8 @@ static bool make_library(Session *s, const char *const *objects, int count, cons
 
 bool output_link(Session *s, const Program *program, const char *code, const char *data, const Output *output) {
     const char *error = "", *objects[] = {code, data};
-    LinkOptions options = {.runtime_dir = s->runtime_dir, .images = has_pictures(program->graph), .boxes = has_boxes(program->graph), .blas = calls_blas(program),
+    LinkOptions options = {.runtime_dir = s->runtime_dir, .images = has_pictures(program->graph),
+                           .boxes = has_boxes(program->graph), .blas = calls_blas(program),
                            .prefix = output->prefix};
     Stopwatch watch = stopwatch_start();
     bool made = output->kind == OUTPUT_PROGRAM

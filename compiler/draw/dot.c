@@ -153,7 +153,9 @@ const char *draw_dot(Arena *arena, const Drawing *drawings, int count) {
                    "  node [style=\"filled,rounded\", fontname=\"Helvetica\", fontsize=10, color=\"#555555\", margin=\"0.1,0.05\", height=0.3];\n"
                    "  edge [fontname=\"Helvetica\", fontsize=9, fontcolor=\"#666666\", color=\"#555555\", arrowsize=0.6];\n");
     for (int i = 0; i < count; i++) {
-        if (count > 1) text_add(&out, "  subgraph cluster_m%d { style=\"rounded,bold\"; color=\"#555555\"; fontsize=13; label=<<b>%s</b>>;\n", i, drawings[i].model->decl->name);
+        if (count > 1)
+            text_add(&out, "  subgraph cluster_m%d { style=\"rounded,bold\"; color=\"#555555\"; fontsize=13; label=<<b>%s</b>>;\n", i,
+                     drawings[i].model->decl->name);
         add_boxes(&out, arena, &drawings[i], i);
         if (count > 1) text_add(&out, "  }\n");
         add_arrows(&out, arena, &drawings[i], i);

@@ -35,7 +35,8 @@ static void explain_primitive(Evaluator *ev, const Builtin *builtin, const char 
     const AttrInfo *row = builtin->op >= 0 ? op_info[builtin->op].attributes() : NULL;
     if (row && row->name)
         report_help(ev, d, "what comes by arrow is its first value, the others are named: `%s -> %s(%s = ...)`", x, builtin->name, row->name);
-    else if (builtin->op >= 0 && op_info[builtin->op].max_inputs == 1) report_help(ev, d, "it takes nothing but what comes by arrow: `%s -> %s`", x, builtin->name);
+    else if (builtin->op >= 0 && op_info[builtin->op].max_inputs == 1)
+        report_help(ev, d, "it takes nothing but what comes by arrow: `%s -> %s`", x, builtin->name);
 }
 
 /* `flatten(2)` behind an arrow, as one would write it in PyTorch: the block's only list begins with what is run through, which 2 has become. */

@@ -172,7 +172,8 @@ static void open_bracket(Layout *l, int index, int line_indent, bool last_in_lin
     int token = l->f->words.items[index].token;
     bool body = token == '{' && has_body(l->first) && innermost_of(l) != '(' && innermost_of(l) != '[';
     int column = body ? l->indent : line_indent;
-    Open open = {.bracket = (char)token, .index = token == '[' && ends_value(l->previous), .body = body, .closing = column, .inside = column + INDENT, .first = l->first, .indent = l->indent};
+    Open open = {.bracket = (char)token, .index = token == '[' && ends_value(l->previous), .body = body, .closing = column,
+                 .inside = column + INDENT, .first = l->first, .indent = l->indent};
     open.hang = token == '{' || last_in_line ? -1 : index + 1;
     vec_push(l->f->arena, &l->open, open);
     if (body) l->first = 0;

@@ -188,7 +188,8 @@ static const char *help_by_place(Parser *p, const SyntaxError *e) {
         return "put the run in parentheses: `(x -> f)`";
     if (is_word(p, e->span) && body_wanted && expects(e, "`+`")) return "what is done stands in braces: `{ ... }`";
     if (in_stages && expects(e, "`->`") && is_word(p, e->span)) return "layers in braces are joined by arrows: `{ a -> b }`";
-    if (found(e, "a string") && p->before_last == TOKEN_NAME && p->before_last_span.end == e->span.begin) return "strings have no prefix: braces in them are always holes";
+    if (found(e, "a string") && p->before_last == TOKEN_NAME && p->before_last_span.end == e->span.begin)
+        return "strings have no prefix: braces in them are always holes";
     if (found(e, "a name") && !strcmp(text_of(p, p->before_last_span), "lambda")) return "a function is a block: `block f(x) { return 2 * x }`";
     if (found(e, "a name") && expects(e, "`->`") && expects(e, "the end of the line"))
         return arena_printf(p->arena, "if it is a stage, an arrow stands before it: `-> %s`", text_of(p, e->span));
