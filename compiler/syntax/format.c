@@ -270,8 +270,8 @@ static void tie(Format *f, const Line *upper, const Line *line) {
 /* Moves a word to the right as far as the one before it and the one it is tied to demand; that one too. */
 static bool settle_word(Word *words, int index, bool begins) {
     Word *word = &words[index], *above = word->above >= 0 ? &words[word->above] : word;
-    int least = begins ? word->at : word[-1].at + word[-1].width + word->before;
-    if (above->at > least) least = above->at;
+    int least = word->at > above->at ? word->at : above->at, room = begins ? 0 : word[-1].at + word[-1].width + word->before;
+    if (room > least) least = room;
     bool moved = least > word->at || least > above->at;
     if (moved) word->at = above->at = least;
     return moved;
