@@ -80,20 +80,10 @@ void cai_boxes_print(const cai_port *port, const cai_found *found, FILE *out) {
 
 /* ---- as JSON ---- */
 
-static void write_string(const char *text, FILE *out) {
-    fputc('"', out);
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\') fprintf(out, "\\%c", *text);
-        else if ((unsigned char)*text < 0x20) fprintf(out, "\\u%04x", (unsigned)*text);
-        else fputc(*text, out);
-    }
-    fputc('"', out);
-}
-
 static void write_box(const cai_port *port, const cai_box *box, FILE *out) {
     char label[32];
     fprintf(out, "    {\"label\": ");
-    write_string(cai_class_label(port, box->class, label, sizeof label), out);
+    cai_print_json_string(cai_class_label(port, box->class, label, sizeof label), out);
     fprintf(out, ", \"class\": %lld, \"score\": %.6g, \"box\": [%.2f, %.2f, %.2f, %.2f]}", (long long)box->class, box->score, box->left,
             box->top, box->right, box->bottom);
 }
@@ -102,7 +92,7 @@ static void write_json(const cai_port *port, const cai_found *found, const char 
     fprintf(out, "[");
     for (int64_t i = 0; i < count; i++) {
         fprintf(out, "%s\n  {\"picture\": ", i ? "," : "");
-        write_string(names[i], out);
+        cai_print_json_string(names[i], out);
         fprintf(out, ", \"width\": %lld, \"height\": %lld, \"boxes\": [", (long long)found[i].width, (long long)found[i].height);
         for (int64_t k = 0; k < found[i].count; k++) {
             fprintf(out, "%s\n", k ? "," : "");

@@ -200,13 +200,9 @@ static void print_table(FILE *out, const Profile *p) {
 /* ---- JSON ---- */
 
 static void print_text(FILE *out, const char *key, const char *text) {
-    fprintf(out, "\"%s\": \"", key);
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\') fputc('\\', out);
-        if ((unsigned char)*text < 32) fprintf(out, "\\u%04x", *text);
-        else fputc(*text, out);
-    }
-    fprintf(out, "\", ");
+    fprintf(out, "\"%s\": ", key);
+    cai_print_json_string(text, out);
+    fprintf(out, ", ");
 }
 
 /* What is not known is left out. */

@@ -16,6 +16,18 @@ static double element(const cai_tensor *tensor, int64_t index) {
     return value;
 }
 
+/* ---- JSON ---- */
+
+void cai_print_json_string(const char *text, FILE *out) {
+    fputc('"', out);
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\') fprintf(out, "\\%c", *text);
+        else if ((unsigned char)*text < 0x20) fprintf(out, "\\u%04x", (unsigned)*text);
+        else fputc(*text, out);
+    }
+    fputc('"', out);
+}
+
 /* ---- labels ---- */
 
 /* The largest element of the row that comes after (value, index) in the order of size, or -1. The first of equals wins. */

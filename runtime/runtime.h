@@ -452,6 +452,7 @@ bool cai_profile(const cai_program *program, const cai_rerun *rerun, bool json, 
 
 /* ---- report.c: results as text ---- */
 
+void cai_print_json_string(const char *text, FILE *out); /* in quotes, with escapes where they are needed */
 /* The class's label; where it has none, "class 17", in *out. */
 const char *cai_class_label(const cai_port *port, int64_t class, char *out, size_t size);
 /* The best labels of every row, under its title where there is one; for each place among `choices` the name of the file that stands there,

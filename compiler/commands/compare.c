@@ -87,7 +87,8 @@ static bool write_inputs(Session *s, const Graph *graph, const char *path) {
         for (int axis = 0; axis < tensor->rank; axis++) tensor->count *= tensor->dims[axis] = dim_const_value(port->node->shape.dims[axis]);
         void *data = arena_alloc(s->arena, (size_t)tensor->count * 8 + 8);
         memset(data, 0, (size_t)tensor->count * 8);
-        for (int64_t k = 0; tensor->type == CAI_F32 && k < tensor->count; k++) ((float *)data)[k] = random_unit(random_stream(1, port->name), k);
+        const uint64_t stream = random_stream(1, port->name);
+        for (int64_t k = 0; tensor->type == CAI_F32 && k < tensor->count; k++) ((float *)data)[k] = random_unit(stream, k);
         tensor->data = data;
     }
     cai_error error;
