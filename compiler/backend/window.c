@@ -18,7 +18,7 @@ static LayoutKind wanted_layout(const Node *node, const Target *target) {
     int64_t channels;
     Shape shape = node->shape;
     if (shape.rank != 4 || shape.type != DTYPE_F32 || !dim_is_const(shape.dims[1], &channels)) return LAYOUT_PLAIN;
-    return 4 * channels > target->lanes ? LAYOUT_BLOCKED : LAYOUT_PLAIN;
+    return 2 * channels >= target->lanes ? LAYOUT_BLOCKED : LAYOUT_PLAIN; /* as layout.c has it */
 }
 
 void window_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs) {
@@ -56,7 +56,6 @@ void window_choose(Program *program, Kernel *kernel) {
     }
     bool by_size = anchor->op == OP_resample && !is_upsample(kernel);
     kernel->tasks = by_size ? count_resample_rows(kernel) : count_rows(kernel, program->target->lanes);
-    if (is_upsample(kernel)) kernel->scratch = upsample_scratch(kernel, program->target->lanes);
     kernel_set_name(kernel, "%s_%s", op_info[anchor->op].name, is_blocked(kernel) ? "blocked" : "plain");
 }
 

@@ -36,7 +36,6 @@ void emit_resample_transposed_row(WindowRows *rows);
 
 /* window_upsample.c: resampling by whole factors; its rows are those of the source */
 bool is_upsample(const Kernel *kernel);
-Dim upsample_scratch(const Kernel *kernel, int lanes); /* NULL: none */
 void emit_upsample_row(WindowRows *rows);
 
 /* window_taps.c: resampling from any number of places */

@@ -6,12 +6,14 @@
  *       BLOCKED: for each column of the source
  *                  next = mix of the rows at the column behind
  *                  for each phase of columns: mix of two of last, this, next; tail, store
- *       PLAIN:   the mixed row goes to scratch, with its ends repeated once more
- *                for each vector of columns of the source
- *                  the phases of columns as vectors: mixes of what begins one before, here, one behind
+ *       PLAIN:   for each vector of columns of the source
+ *                  last, this, next = mixes of the rows, from one column before, here, one behind
+ *                  the phases of columns as vectors: mixes of two of them
  *                  interleaved: as many vectors of the result; tail, store
  *
- * Bound: the stores. A gather for each corner, as window_resample.c has it for any size, ran at 4 to 10 GB/s. */
+ * Bound: the stores. A gather for each corner, as window_resample.c has it for any size, ran at 4 to 10 GB/s. The mixed row by way of memory
+ * waits for its own stores (a third of this on rows of 64); one load of the columns of each vector of the result and two shuffles of it take
+ * one and a half times as long, where shuffles across halves of a register are slow. */
 #include "backend/window.h"
 
 enum { MOST_FACTOR = 8 };
@@ -50,15 +52,6 @@ bool is_upsample(const Kernel *kernel) {
     int64_t y = factor_of(kernel, rank - 2), x = factor_of(kernel, rank - 1);
     bool power = (x & (x - 1)) == 0;
     return y > 0 && x > 0 && (kernel->output->layout == LAYOUT_BLOCKED || power);
-}
-
-/* A row of the source and its ends, where the columns of a PLAIN one are mixed. */
-Dim upsample_scratch(const Kernel *kernel, int lanes) {
-    Dims *dims = kernel->program->graph->dims;
-    bool mixes = strcmp(ATTRIBUTES(kernel->anchor, resample)->mode, "nearest") != 0;
-    if (!mixes || kernel->output->layout == LAYOUT_BLOCKED) return NULL;
-    Shape from = kernel->anchor->inputs[0]->shape;
-    return dim_scale(dims, dim_offset(dims, from.dims[from.rank - 1], 3 * lanes), 4);
 }
 
 static Upsample upsample_of(WindowRows *rows) {
@@ -146,34 +139,35 @@ static void emit_blocked(Upsample *u, const SourceRow *row) {
 
 /* ---- PLAIN ---- */
 
-/* Column i is at place `lanes` + i of the scratch. */
-static LLVMValueRef place_in_scratch(const Upsample *u, LLVMValueRef column) {
-    return get_element(u->m, u->m->f32, u->m->scratch, emit_add(u->m, column, get_i64(u->m, u->rows->lanes)));
+/* A vector of columns of the source. `edge`: what it reads may lie beyond the row's ends, which are repeated there. */
+typedef struct Stretch {
+    LLVMValueRef at;
+    bool first, edge; /* first: at column 0 */
+} Stretch;
+
+static bool mixes_columns(const Upsample *u) { return !u->nearest && u->factors[1] > 1; }
+
+/* Beyond the row's end its last column. */
+static LLVMValueRef repeat_last(const Upsample *u, const SourceRow *row, LLVMValueRef values, LLVMValueRef inside) {
+    LLVMValueRef last = emit_source(u, row, coord_fixed(emit_sub(u->m, u->sizes[1], get_i64(u->m, 1))), NULL);
+    return LLVMBuildSelect(u->m->builder, inside, values, last, "");
 }
 
-static LLVMValueRef columns_mask(const Upsample *u, LLVMValueRef from, LLVMValueRef size) {
-    return emit_lane_mask(u->m, emit_sub(u->m, size, from), u->rows->lanes);
-}
-
-static bool has_whole_vectors(const Upsample *u) {
-    int64_t size;
-    return get_constant(u->sizes[1], &size) && size % u->rows->lanes == 0;
-}
-
-static void copy_column(const Upsample *u, LLVMValueRef from, LLVMValueRef to) {
+static LLVMValueRef load_columns(const Upsample *u, const SourceRow *row, const Stretch *stretch, Neighbour neighbour) {
     Module *m = u->m;
-    emit_store(m, emit_load(m, m->f32, place_in_scratch(u, from), 4), place_in_scratch(u, to), 4);
+    LLVMValueRef x = emit_add(m, stretch->at, get_i64(m, (int64_t)neighbour - THIS));
+    if (!stretch->edge) return emit_source(u, row, coord_lanes(x, 1), NULL);
+    LLVMValueRef inside = emit_lane_mask(m, emit_sub(m, u->sizes[1], x), u->rows->lanes);
+    LLVMValueRef values = emit_source(u, row, coord_lanes(x, 1), inside);
+    return mixes_columns(u) ? repeat_last(u, row, values, inside) : values;
 }
 
-static void mix_to_scratch(Upsample *u, const SourceRow *row) {
-    Module *m = u->m;
-    LLVMValueRef size = u->sizes[1];
-    Loop loop = begin_loop(m, get_i64(m, 0), size, u->rows->lanes);
-    LLVMValueRef mask = has_whole_vectors(u) ? NULL : columns_mask(u, loop.index, size);
-    emit_store(m, emit_source(u, row, coord_lanes(loop.index, 1), mask), place_in_scratch(u, loop.index), 4);
-    end_loop(m, &loop);
-    copy_column(u, get_i64(m, 0), get_i64(m, -1));
-    copy_column(u, emit_sub(m, size, get_i64(m, 1)), size);
+/* a0 a0 a1 a2 .., which is what stands before column 0. */
+static LLVMValueRef repeat_first(Module *m, LLVMValueRef values) {
+    LLVMValueRef places[64];
+    int lanes = get_lanes(LLVMTypeOf(values));
+    for (int l = 0; l < lanes; l++) places[l] = get_i32(m, l > 0 ? l - 1 : 0);
+    return LLVMBuildShuffleVector(m->builder, values, values, LLVMConstVector(places, (unsigned)lanes), "");
 }
 
 /* a0 b0 a1 b1 .. as two vectors. */
@@ -199,44 +193,69 @@ static void interleave(Module *m, LLVMValueRef *phases, int64_t count) {
     for (int64_t i = 0; i < count / 2; i++) interleave_pair(m, even[i], odd[i], phases + 2 * i);
 }
 
-/* The results of a vector of columns; `masked`: of as many as the row has. */
-static void emit_plain_vector(Upsample *u, const SourceRow *row, LLVMValueRef at, bool masked) {
+static void emit_phases(const Upsample *u, const SourceRow *row, const Stretch *stretch, LLVMValueRef *phases) {
+    LLVMValueRef neighbours[3] = {NULL};
+    neighbours[THIS] = load_columns(u, row, stretch, THIS);
+    if (mixes_columns(u)) {
+        neighbours[LAST] = stretch->first ? repeat_first(u->m, neighbours[THIS]) : load_columns(u, row, stretch, LAST);
+        neighbours[NEXT] = load_columns(u, row, stretch, NEXT);
+    }
+    for (int64_t k = 0; k < u->factors[1]; k++) phases[k] = emit_mix_of(u->m, mix_of(u, k, u->factors[1]), neighbours);
+    interleave(u->m, phases, u->factors[1]);
+}
+
+/* Whole vectors as such: a store by a mask costs twenty cycles and more on some machines. */
+static void store_edge(Upsample *u, LLVMValueRef x, LLVMValueRef value) {
     Module *m = u->m;
-    int lanes = u->rows->lanes;
-    LLVMValueRef neighbours[3] = {NULL}, phases[MOST_FACTOR];
-    LLVMTypeRef vector = get_vector(m, m->f32, lanes);
-    if (u->nearest) neighbours[THIS] = emit_source(u, row, coord_lanes(at, 1), masked ? columns_mask(u, at, u->sizes[1]) : NULL);
-    for (int i = LAST; i <= NEXT && !u->nearest; i++)
-        neighbours[i] = emit_load(m, vector, place_in_scratch(u, emit_add(m, at, get_i64(m, i - THIS))), 4);
-    for (int64_t k = 0; k < u->factors[1]; k++) phases[k] = emit_mix_of(m, mix_of(u, k, u->factors[1]), neighbours);
-    interleave(m, phases, u->factors[1]);
-    LLVMValueRef first = emit_mul(m, at, get_i64(m, u->factors[1]));
+    LLVMValueRef left = emit_sub(m, u->rows->width, x), lanes = get_i64(m, u->rows->lanes);
+    Branch whole = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSGE, left, lanes, "whole"));
+    store_at(u, x, value);
+    begin_else(m, &whole);
+    u->rows->point.mask = emit_lane_mask(m, left, u->rows->lanes);
+    store_at(u, x, value);
+    u->rows->point.mask = NULL;
+    end_if(m, &whole);
+}
+
+static void emit_stretch(Upsample *u, const SourceRow *row, const Stretch *stretch) {
+    Module *m = u->m;
+    LLVMValueRef phases[MOST_FACTOR], first = emit_mul(m, stretch->at, get_i64(m, u->factors[1]));
+    emit_phases(u, row, stretch, phases);
     for (int64_t k = 0; k < u->factors[1]; k++) {
-        LLVMValueRef x = emit_add(m, first, get_i64(m, k * lanes));
-        if (!masked) {
+        LLVMValueRef x = emit_add(m, first, get_i64(m, k * u->rows->lanes));
+        if (!stretch->edge) {
             store_at(u, x, phases[k]);
             continue;
         }
         Branch inside = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, x, u->rows->width, ""));
-        u->rows->point.mask = columns_mask(u, x, u->rows->width);
-        store_at(u, x, phases[k]);
-        u->rows->point.mask = NULL;
+        store_edge(u, x, phases[k]);
         end_if(m, &inside);
     }
 }
 
+/* Columns from `from` on, as stretches of their own where it is known how many they are. */
+static void emit_rest(Upsample *u, const SourceRow *row, LLVMValueRef from) {
+    Module *m = u->m;
+    int64_t at, size;
+    if (get_constant(u->sizes[1], &size) && get_constant(from, &at)) {
+        for (; at < size; at += u->rows->lanes) emit_stretch(u, row, &(Stretch){.at = get_i64(m, at), .edge = true});
+        return;
+    }
+    Loop rest = begin_loop(m, from, u->sizes[1], u->rows->lanes);
+    emit_stretch(u, row, &(Stretch){.at = rest.index, .edge = true});
+    end_loop(m, &rest);
+}
+
+/* The first vector of columns, those all of whose neighbours lie within the row, and the rest. */
 static void emit_plain(Upsample *u, const SourceRow *row) {
     Module *m = u->m;
-    int64_t lanes = u->rows->lanes;
-    if (!u->nearest) mix_to_scratch(u, row);
-    LLVMValueRef size = u->sizes[1], whole = emit_mul(m, emit_div(m, size, get_i64(m, lanes)), get_i64(m, lanes));
-    Loop loop = begin_loop(m, get_i64(m, 0), whole, lanes);
-    emit_plain_vector(u, row, loop.index, false);
+    LLVMValueRef lanes = get_i64(m, u->rows->lanes), size = u->sizes[1];
+    emit_stretch(u, row, &(Stretch){.at = get_i64(m, 0), .first = true, .edge = true});
+    LLVMValueRef whole = emit_mul(m, emit_div(m, size, lanes), lanes), within = emit_max(m, emit_sub(m, whole, lanes), lanes);
+    Loop loop = begin_loop(m, lanes, within, u->rows->lanes);
+    emit_stretch(u, row, &(Stretch){.at = loop.index});
     end_loop(m, &loop);
-    if (has_whole_vectors(u)) return;
-    Loop rest = begin_loop(m, whole, size, lanes);
-    emit_plain_vector(u, row, rest.index, true);
-    end_loop(m, &rest);
+    emit_rest(u, row, within);
 }
 
 void emit_upsample_row(WindowRows *rows) {

@@ -7,7 +7,6 @@
 #include "backend_support.h"
 #include "elaborate/elaborate.h"
 #include "runtime.h"
-#include <immintrin.h>
 #include <time.h>
 
 enum { MOST_LAUNCHES = 16, MOST_RUNS = 201 };
@@ -97,32 +96,32 @@ enum { PIECE = 1 << 14 };
 
 typedef struct Stream { const Touch *touches; int count; int64_t pieces; } Stream;
 
-__attribute__((target("avx512f"))) static __m512i read_part(const unsigned char *at, int64_t bytes, __m512i sum) {
-    for (int64_t i = 0; i + 256 <= bytes; i += 256) {
-        __m512i a = _mm512_xor_si512(_mm512_loadu_si512(at + i), _mm512_loadu_si512(at + i + 64));
-        __m512i c = _mm512_xor_si512(_mm512_loadu_si512(at + i + 128), _mm512_loadu_si512(at + i + 192));
-        sum = _mm512_xor_si512(sum, _mm512_xor_si512(a, c));
-    }
-    return sum;
+typedef uint32_t Line __attribute__((vector_size(64), aligned(4), may_alias)); /* a register, or two */
+
+static inline __attribute__((always_inline)) void read_part(const unsigned char *at, int64_t bytes, Line *sum) {
+    const Line *lines = (const Line *)at;
+    for (int64_t i = 0; i + 4 <= bytes / 64; i += 4) *sum ^= (lines[i] ^ lines[i + 1]) ^ (lines[i + 2] ^ lines[i + 3]);
 }
 
-__attribute__((target("avx512f"))) static void write_part(unsigned char *at, int64_t bytes, __m512i value) {
-    for (int64_t i = 0; i + 256 <= bytes; i += 256)
-        for (int k = 0; k < 256; k += 64) _mm512_storeu_si512(at + i + k, value);
+static inline __attribute__((always_inline)) void write_part(unsigned char *at, int64_t bytes, Line value) {
+    Line *lines = (Line *)at;
+    for (int64_t i = 0; i + 4 <= bytes / 64; i += 4)
+        for (int k = 0; k < 4; k++) lines[i + k] = value;
 }
 
 /* Every tensor in as many pieces, piece by piece: reads, then writes. */
-__attribute__((target("avx512f"))) static void stream_pieces(void *context, int64_t begin, int64_t end, int worker) {
+__attribute__((target_clones("avx512f", "avx2", "default"))) static void stream_pieces(void *context, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const Stream *s = context;
-    __m512i sum = _mm512_set1_epi32(0x3f800000);
+    const Line mantissa = (Line){0} + 0x007fffff, one = (Line){0} + 0x3f800000;
+    Line sum = one;
     for (int64_t piece = begin; piece < end; piece++) {
         for (int i = 0; i < s->count; i++) {
             const Touch *t = &s->touches[i];
             int64_t from = t->bytes * piece / s->pieces & -64, to = t->bytes * (piece + 1) / s->pieces & -64;
-            if (!t->writes) sum = read_part(t->at + from, to - from, sum);
+            if (!t->writes) read_part(t->at + from, to - from, &sum);
         }
-        sum = _mm512_or_si512(_mm512_and_si512(sum, _mm512_set1_epi32(0x007fffff)), _mm512_set1_epi32(0x3f800000)); /* ordinary numbers */
+        sum = (sum & mantissa) | one; /* ordinary numbers */
         for (int i = 0; i < s->count; i++) {
             const Touch *t = &s->touches[i];
             int64_t from = t->bytes * piece / s->pieces & -64, to = t->bytes * (piece + 1) / s->pieces & -64;
