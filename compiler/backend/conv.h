@@ -43,15 +43,18 @@ typedef struct ConvTile {
     int rows;              /* of the map in one tile; more than one only on maps of fixed size, with clipping known beforehand */
     int blocks;            /* of `lanes` output channels: Q */
     int unroll;            /* of the loop over input channels */
+    int depth;             /* blocks of input channels in one pass over a task's rows, whose weights stay in L1; 0: all of them */
     int64_t flat_rows;     /* 0, or how many rows of the map are walked as one long row (1x1, stride 1, no padding) */
     int64_t flat_pixels;   /* 0, or the length of the pieces in which a flat map of free size is walked */
     bool plain;            /* the input is PLAIN */
+    bool strips;           /* the groups of output blocks take turns at a task's rows, which stay in L2; else rows do at a group's weights */
     int task_rows;         /* tiles' rows in one task */
     int next_lines;        /* cache lines of the next group's weights that a tile asks into L2 for each tap of a block; 0: none */
+    bool ask_input;        /* a tile asks for what the next one reads */
     int near_lines;        /* how far ahead weights are asked into L1; 0: not */
 } ConvTile;
 
-/* For the kernel's name: ic64ih56iw56oc64k3x3p1_t14x2 (conv_shape.c). */
+/* For the kernel's name: ic64ih56iw56oc64k3x3p1_t14x2, with an s behind it for strips (conv_shape.c). */
 const char *conv_describe(Arena *arena, const ConvShape *shape, const ConvTile *tile);
 /* Whether height and width may be walked as one: every value that the kernel touches is dense over them, or the same at all
  * pixels. */
@@ -69,6 +72,8 @@ void conv_tail_layouts(const Kernel *kernel, LayoutKind *inputs);
 
 /* How many tasks the walk has. */
 Dim conv_tasks(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes);
+/* Bytes of a task's sums between passes; NULL with one pass. */
+Dim conv_scratch(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes);
 
 enum { SITE_INSIDE = -1, SITE_COMPUTED = -2 };
 
@@ -81,6 +86,8 @@ typedef struct ConvSite {
     LLVMValueRef y, x;
     LLVMValueRef limit; /* SITE_COMPUTED x: columns at or after this one are not stored */
     LLVMValueRef share; /* number of the tile in its group, for prefetching; NULL without */
+    LLVMValueRef from, to; /* blocks of input channels in this pass; NULL: all */
+    LLVMValueRef kept;  /* element of the scratch where sums are kept from pass to pass, of the row's first column */
 } ConvSite;
 
 typedef struct Conv Conv;
@@ -100,6 +107,7 @@ struct Conv {
     LLVMValueRef column_input;         /* columns that the input has, of this row if the map is flat */
     LLVMValueRef image, first_channel; /* of the task: image number, first output channel */
     LLVMValueRef image_offset;         /* of the task's first input channel, in elements */
+    LLVMValueRef kept_row;             /* columns of a row of sums that are kept from pass to pass */
     LLVMValueRef tile_weights;         /* element at which the task's weights begin */
 };
 

@@ -9,7 +9,7 @@
  * * Q + Q + 1 close to the number of registers nothing spills; 7x4 and 4x8 do, and fall to a third. */
 #include "backend/conv.h"
 
-enum { CHAIN_LATENCY = 4, MOST_BLOCKS = 4, LINE_BYTES = 64, TASK_CYCLES = 6000, LEAST_TASKS = 64, ROWS_AT_MOST = 4 };
+enum { CHAIN_LATENCY = 4, MOST_BLOCKS = 4, LINE_BYTES = 64, TASK_CYCLES = 6000, LEAST_TASKS = 64, ROWS_AT_MOST = 4, PASS_TILES = 16 };
 
 int64_t split_evenly(int64_t count, int64_t most, int64_t *tiles, int64_t *longer) {
     *tiles = (count + most - 1) / most;
@@ -28,12 +28,14 @@ static const double step_overhead = 0.5;
 typedef struct Layer { /* what the model reads, at typical sizes */
     const Target *target;
     int64_t images, height, width, blocks, reduction, taps;
-    int64_t input_bytes;
+    int64_t input_bytes, weight_bytes;
+    int64_t overlap;   /* rows of the input that a strip reads and the next one reads again, in rows of the output */
+    bool plain, transposed;
     bool fixed_height, fixed_width, scattered; /* scattered: the weights of a tile do not lie one behind the other */
 } Layer;
 
-static Layer read_layer(const ConvShape *s, const Dims *dims, const Target *target) {
-    Layer l = {.target = target};
+static Layer read_layer(const ConvShape *s, const Dims *dims, const Target *target, bool plain) {
+    Layer l = {.target = target, .plain = plain, .transposed = s->transposed};
     l.images = dim_typical(dims, s->images);
     l.height = dim_typical(dims, s->out_size[0]);
     l.width = dim_typical(dims, s->out_size[1]);
@@ -48,30 +50,61 @@ static Layer read_layer(const ConvShape *s, const Dims *dims, const Target *targ
     }
     l.blocks = (s->outputs + target->lanes - 1) / target->lanes;
     l.reduction = s->inputs * l.taps;
+    l.weight_bytes = 4 * l.reduction * l.blocks * target->lanes;
+    l.overlap = s->transposed ? 1 : max_i64(0, (s->dilation[0] * (s->kernel[0] - 1) + 1 - s->stride[0] + s->stride[0] - 1) / s->stride[0]);
     l.input_bytes = 4 * s->inputs * dim_typical(dims, s->in_size[0]) * dim_typical(dims, s->in_size[1]);
     return l;
+}
+
+/* Blocks of input channels in a pass whose weights take a quarter of L1, or 0 for all of them at once. With 32 registers weights are asked for
+ * ahead instead (choose_prefetch). */
+static int pass_depth(const Layer *l, int64_t blocks) {
+    const Target *t = l->target;
+    int64_t terms = t->lanes * l->taps, most = min_i64(MOST_TERMS, t->l1_bytes / 4 / (blocks * t->lanes * 4));
+    if (t->registers > 16 || l->plain || l->transposed || terms > MOST_TERMS) return 0;
+    int64_t depth = max_i64(1, min_i64((most + terms / 2) / terms, MOST_TERMS / terms)), all = (l->reduction / l->taps + t->lanes - 1) / t->lanes;
+    return all <= depth ? 0 : (int)depth;
 }
 
 /* Cycles of one tile of `pixels` by `blocks`. The larger of two tiles is the faster for what every step costs beside its bound. */
 static double tile_cycles(const Layer *l, int64_t pixels, int64_t blocks) {
     const Target *t = l->target;
     double vectors = (double)(pixels * blocks);
-    int64_t weight_bytes = l->reduction * blocks * t->lanes * 4;
+    int64_t weight_bytes = l->reduction * blocks * t->lanes * 4, depth = pass_depth(l, blocks);
+    double passes = 1;
+    if (depth) {
+        passes = (double)l->reduction / (double)(depth * t->lanes * l->taps);
+        weight_bytes = 0;
+    }
     double rate = 4 * weight_bytes > 3 * t->l2_bytes ? t->l3_bytes_per_cycle : t->l2_bytes_per_cycle;
     double stream = weight_bytes > t->l1_bytes / 2 ? (double)(blocks * t->lanes * 4) / rate : 0;
     double loads = 1.2 * (double)(pixels + blocks) / t->loads_per_cycle;
     double step = largest(vectors / t->fmas_per_cycle, loads, CHAIN_LATENCY, stream) + stream / 8 + step_overhead;
-    return step * (double)l->reduction + 1.5 * vectors + 24;
+    return step * (double)l->reduction + (2 * passes - 0.5) * vectors + 24 * passes;
 }
 
-/* Reading the input again for each group of blocks: from memory it costs more than its time alone, as results go there too; from L3
- * three tenths of it are hidden (measured on 3x3 with 64 channels at 256x256, where 6x4 reaches 94 % of peak and 14x2 89 %, and with
- * 128 at 128x128, 93 and 91 %). */
-static double stream_cycles(const Layer *l, int64_t groups) {
+/* From memory it costs more than its time alone, as results go there too; from L3 three tenths of it are hidden (measured on 3x3 with 64
+ * channels at 256x256, where 6x4 reaches 94 % of peak and 14x2 89 %, and with 128 at 128x128, 93 and 91 %). */
+static double far_cycles(const Layer *l, double bytes, int64_t whole) {
+    return whole < l->target->l3_bytes ? 0.7 * bytes / l->target->l3_bytes_per_cycle : 1.3 * bytes / l->target->memory_bytes_per_cycle;
+}
+
+/* Rows of the output whose input takes a third of L2: room is left for weights and results. */
+static int64_t strip_rows(const Layer *l) {
+    int64_t row_bytes = max_i64(1, l->input_bytes / l->height);
+    return max_i64(1, min_i64(l->target->l2_bytes / 3 / row_bytes - l->overlap, l->height));
+}
+
+/* What does not stay in L2 is read again and again: the input for each group of blocks, or, where the groups take turns at a strip of
+ * rows, the weights for each strip. */
+static double stream_cycles(const Layer *l, int64_t groups, bool strips) {
     const Target *t = l->target;
-    double bytes = (double)l->images * (double)groups * (double)l->input_bytes;
-    if (l->input_bytes < t->l2_bytes) return 0;
-    return l->input_bytes < t->l3_bytes ? 0.7 * bytes / t->l3_bytes_per_cycle : 1.3 * bytes / t->memory_bytes_per_cycle;
+    double images = (double)l->images;
+    if (!strips) return l->input_bytes < t->l2_bytes ? 0 : far_cycles(l, images * (double)(groups * l->input_bytes), l->input_bytes);
+    int64_t rows = strip_rows(l), times = (l->height + rows - 1) / rows;
+    double input = (double)l->input_bytes * (double)(rows + l->overlap) / (double)rows;
+    double weights = l->weight_bytes < t->l2_bytes / 2 ? 0 : far_cycles(l, images * (double)(times * l->weight_bytes), l->weight_bytes);
+    return far_cycles(l, images * input, l->input_bytes) + weights;
 }
 
 /* A row of tiles, `rows` high, over `length` pixels. */
@@ -103,15 +136,18 @@ static double layer_cycles(const Layer *l, const ConvTile *tile, int64_t *tiles)
     int64_t whole = l->blocks / tile->blocks, rest = l->blocks % tile->blocks;
     double cycles = (double)whole * map_cycles(l, length, count, tile, tile->blocks, tiles);
     if (rest) cycles += map_cycles(l, length, count, tile, rest, tiles);
-    return cycles * (double)l->images + stream_cycles(l, whole + (rest > 0));
+    return cycles * (double)l->images + stream_cycles(l, whole + (rest > 0), tile->strips);
 }
 
 static void consider(const Layer *l, ConvTile tile, ConvTile *best, double *best_cycles) {
-    int64_t tiles;
-    double cycles = layer_cycles(l, &tile, &tiles);
-    if (best->pixels && cycles >= *best_cycles * 0.995) return;
-    *best = tile;
-    *best_cycles = cycles;
+    for (int strips = 0; strips <= (l->input_bytes >= l->target->l2_bytes); strips++) {
+        int64_t tiles;
+        tile.strips = strips;
+        double cycles = layer_cycles(l, &tile, &tiles);
+        if (best->pixels && cycles >= *best_cycles * 0.995) continue;
+        *best = tile;
+        *best_cycles = cycles;
+    }
 }
 
 static int most_pixels(const Target *t, int blocks) {
@@ -147,6 +183,11 @@ static int choose_task_rows(const Layer *l, const ConvTile *tile, double cycles)
     if (tile->flat_pixels) return 1;
     int64_t all = max_i64(1, l->images * rows * ((l->blocks + tile->blocks - 1) / tile->blocks));
     int64_t wanted = (int64_t)(TASK_CYCLES * (double)all / (cycles + 1)) + 1;
+    if (tile->strips) wanted = max_i64(1, strip_rows(l) * rows / l->height);
+    if (tile->depth) { /* weights come from afar once a task */
+        int64_t across = max_i64(1, l->width * max_i64(1, tile->flat_rows) / tile->pixels);
+        wanted = max_i64(wanted, PASS_TILES / across + 1);
+    }
     return (int)max_i64(1, min_i64(min_i64(wanted, rows), all / LEAST_TASKS));
 }
 
@@ -157,13 +198,14 @@ static int choose_task_rows(const Layer *l, const ConvTile *tile, double cycles)
  * where weights pass faster than the core fetches them, but not on the smallest, where asking costs more than it brings. */
 static void choose_prefetch(const Layer *l, ConvTile *tile, int64_t tiles) {
     int64_t all = tiles * l->images, lines = l->target->lanes * tile->blocks * l->target->lanes * 4 / LINE_BYTES;
-    if (l->reduction * tile->blocks * l->target->lanes * 4 <= l->target->l1_bytes / 2) return;
+    tile->ask_input = l->target->registers <= 16 && !l->plain && !l->transposed;
+    if (tile->depth || l->reduction * tile->blocks * l->target->lanes * 4 <= l->target->l1_bytes / 2) return;
     if (tile->blocks >= 2 && l->target->registers > 16 && !l->scattered) tile->near_lines = 32;
-    if (all > 2 && all <= 64 && !l->scattered) tile->next_lines = (int)((lines + all - 1) / all);
+    if (all > 2 && all <= 64 && !l->scattered && !tile->strips) tile->next_lines = (int)((lines + all - 1) / all);
 }
 
 ConvTile conv_choose_tile(const ConvShape *s, const Dims *dims, const Target *target, bool plain, bool flat, double *cycles) {
-    Layer l = read_layer(s, dims, target);
+    Layer l = read_layer(s, dims, target, plain);
     ConvTile best = {0};
     for (int blocks = 2; blocks <= MOST_BLOCKS + 1; blocks++) {
         ConvTile tile = {.blocks = blocks > MOST_BLOCKS ? 1 : blocks, .rows = 1, .plain = plain, .unroll = 1};
@@ -177,6 +219,7 @@ ConvTile conv_choose_tile(const ConvShape *s, const Dims *dims, const Target *ta
     }
     int64_t tiles;
     layer_cycles(&l, &best, &tiles);
+    best.depth = pass_depth(&l, best.blocks);
     best.task_rows = choose_task_rows(&l, &best, *cycles);
     choose_prefetch(&l, &best, tiles);
     if (s->inputs % 4 == 0) best.unroll = target->registers > 16 ? (best.blocks > 2 ? 2 : 1) : l.taps == 1 ? 4 : 2;

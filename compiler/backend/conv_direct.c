@@ -94,6 +94,7 @@ void conv_direct_choose(Program *program, Kernel *kernel) {
     *tile = conv_choose_tile(&s, dims, target, plain, conv_flat(kernel, &s), &cycles);
     kernel->tile = tile;
     kernel->tasks = conv_tasks(dims, &s, tile, target->lanes);
+    kernel->scratch = conv_scratch(dims, &s, tile, target->lanes);
     program_pack(program, kernel, 1, PACK_CONV,
                  (int64_t[6]){target->lanes, tile->blocks, CONV_ORDER_BLOCKED, s.groups, 0});
     kernel_set_name(kernel, "conv_direct_%s", conv_describe(program->arena, &s, tile));

@@ -1,10 +1,12 @@
 /* The walk of a convolution over its map, tile by tile. A task is some rows of one image for one group of output blocks:
  *
- *     for each group of Q output blocks           outermost, so that its weights stay where they are
+ *     for each group of Q output blocks           outermost, so that its weights stay where they are; innermost of the tasks, so that
+ *                                                 rows of the input do, where those come from afar (`strips`)
  *       for each phase                            of a transposed convolution
  *         for each image
- *           for each row of tiles                 a task is `task_rows` of them
- *             for each tile of the row
+ *           for each pass                         over some of the input's channels; sums of all but the last are kept in the scratch
+ *             for each row of tiles               a task is `task_rows` of them
+ *               for each tile of the row
  *
  * A row of fixed size is cut evenly, and tiles that clip taps differently are different code. A row of free size is
  *
@@ -191,16 +193,48 @@ static Dim tile_rows(Dims *dims, const ConvShape *shape, const ConvTile *tile, i
     return dim_ceil_div(dims, rows, tile->rows);
 }
 
+/* Columns of a row of sums that are kept from pass to pass, with those that only make up a tile's width. */
+static Dim kept_columns(Dims *dims, const ConvShape *shape, const ConvTile *tile) {
+    if (tile->flat_pixels) return dim_const(dims, tile->flat_pixels + tile->pixels);
+    Dim columns = conv_axis(dims, shape, 1, 0).count;
+    return dim_offset(dims, tile->flat_rows ? dim_scale(dims, columns, tile->flat_rows) : columns, tile->pixels);
+}
+
+Dim conv_scratch(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes) {
+    if (!tile->depth) return NULL;
+    return dim_scale(dims, kept_columns(dims, shape, tile), (int64_t)4 * tile->task_rows * tile->rows * tile->blocks * lanes);
+}
+
+static void emit_pass(Conv *c, ConvSite site, LLVMValueRef from, LLVMValueRef to, LLVMValueRef rows) {
+    Module *m = c->m;
+    Loop loop = begin_loop(m, from, to, 1);
+    if (c->tile->next_lines) site.share = emit_add(m, emit_mul(m, c->image, rows), loop.index);
+    if (c->tile->depth) {
+        c->kept_row = get_dim(m, kept_columns(dims_of(c), &c->shape, c->tile));
+        LLVMValueRef row = emit_mul(m, emit_sub(m, loop.index, from), get_i64(m, c->tile->rows * site.blocks * c->lanes));
+        site.kept = emit_mul(m, row, c->kept_row);
+    }
+    if (c->tile->rows > 1) emit_several_rows(c, site, loop.index);
+    else emit_single_row(c, site, loop.index);
+    end_loop(m, &loop);
+}
+
 static void emit_task_rows(Conv *c, LLVMValueRef part, int blocks, int phase) {
     Module *m = c->m;
     ConvSite site = {.blocks = blocks};
     LLVMValueRef each = get_i64(m, c->tile->task_rows), from = emit_mul(m, part, each);
     LLVMValueRef rows = get_dim(m, tile_rows(dims_of(c), &c->shape, c->tile, phase));
-    Loop loop = begin_loop(m, from, emit_min(m, emit_add(m, from, each), rows), 1);
-    if (c->tile->next_lines) site.share = emit_add(m, emit_mul(m, c->image, rows), loop.index);
-    if (c->tile->rows > 1) emit_several_rows(c, site, loop.index);
-    else emit_single_row(c, site, loop.index);
-    end_loop(m, &loop);
+    LLVMValueRef to = emit_min(m, emit_add(m, from, each), rows);
+    if (!c->tile->depth) {
+        emit_pass(c, site, from, to, rows);
+        return;
+    }
+    LLVMValueRef inputs = get_i64(m, (c->shape.inputs + c->lanes - 1) / c->lanes);
+    Loop passes = begin_loop(m, get_i64(m, 0), inputs, c->tile->depth);
+    site.from = passes.index;
+    site.to = emit_min(m, emit_add(m, passes.index, get_i64(m, c->tile->depth)), inputs);
+    emit_pass(c, site, from, to, rows);
+    end_loop(m, &passes);
 }
 
 /* ---- tasks ---- */
@@ -253,14 +287,34 @@ Dim conv_tasks(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lan
     return dim_scale(dims, tasks, shape->groups * tiles_of_group(shape, tile, lanes) * conv_phases(shape));
 }
 
+typedef struct TaskPlace { LLVMValueRef part, phase, tile, group; } TaskPlace;
+
+/* Which rows, phase and output blocks a task has; c->image too. */
+static TaskPlace find_task(Conv *c, LLVMValueRef task, int64_t tiles) {
+    Module *m = c->m;
+    TaskPlace at;
+    LLVMValueRef parts = get_dim(m, row_parts(dims_of(c), &c->shape, c->tile)), phases = get_i64(m, conv_phases(&c->shape));
+    if (c->tile->strips) {
+        at.tile = take_part(m, &task, get_i64(m, tiles));
+        at.phase = take_part(m, &task, phases);
+        at.part = take_part(m, &task, parts);
+        c->image = take_part(m, &task, get_dim(m, c->shape.images));
+    } else {
+        at.part = take_part(m, &task, parts);
+        c->image = take_part(m, &task, get_dim(m, c->shape.images));
+        at.phase = take_part(m, &task, phases);
+        at.tile = take_part(m, &task, get_i64(m, tiles));
+    }
+    at.group = task;
+    return at;
+}
+
 static void emit_task(Conv *c, LLVMValueRef task) {
     Module *m = c->m;
     int64_t lanes = c->lanes, width = c->tile->blocks, blocks = group_blocks(c), tiles = tiles_of_group(&c->shape, c->tile, c->lanes);
     int64_t reduction = c->shape.inputs * c->shape.kernel[0] * c->shape.kernel[1];
-    LLVMValueRef part = take_part(m, &task, get_dim(m, row_parts(dims_of(c), &c->shape, c->tile)));
-    c->image = take_part(m, &task, get_dim(m, c->shape.images));
-    LLVMValueRef phase = take_part(m, &task, get_i64(m, conv_phases(&c->shape)));
-    LLVMValueRef tile = take_part(m, &task, get_i64(m, tiles)), group = task;
+    TaskPlace at = find_task(c, task, tiles);
+    LLVMValueRef part = at.part, phase = at.phase, tile = at.tile, group = at.group;
     LLVMValueRef channel = emit_mul(m, tile, get_i64(m, width * lanes));
     c->first_channel = emit_add(m, emit_mul(m, group, get_i64(m, c->shape.outputs)), channel);
     c->image_offset = emit_mul(m, c->image, c->image_stride);

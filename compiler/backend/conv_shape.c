@@ -103,6 +103,7 @@ const char *conv_describe(Arena *arena, const ConvShape *s, const ConvTile *tile
     if (s->stride[0] > 1 || s->stride[1] > 1) text_add(&text, "s%lld", (long long)s->stride[0]);
     if (s->dilation[0] > 1 || s->dilation[1] > 1) text_add(&text, "d%lld", (long long)s->dilation[0]);
     if (s->before[0] || s->before[1]) text_add(&text, "p%lld", (long long)s->before[0]);
-    text_add(&text, "_t%s%dx%d", tile->flat_rows || tile->flat_pixels ? "f" : "", tile->pixels * tile->rows, tile->blocks);
+    text_add(&text, "_t%s%dx%d%s", tile->flat_rows || tile->flat_pixels ? "f" : "", tile->pixels * tile->rows, tile->blocks, tile->strips ? "s" : "");
+    if (tile->depth) text_add(&text, "d%d", tile->depth);
     return text_string(&text);
 }

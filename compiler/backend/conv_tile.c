@@ -111,10 +111,19 @@ static void multiply(const Conv *c, const Tap *tap, const Pixel *pixels, LLVMVal
     }
 }
 
-static void prefetch_lines(const Conv *c, LLVMValueRef first, int lines, int locality) {
-    for (int i = 0; i < lines; i++) {
+static void prefetch_lines(const Conv *c, LLVMValueRef base, LLVMValueRef first, int64_t lines, int locality) {
+    for (int64_t i = 0; i < lines; i++) {
         LLVMValueRef at = emit_add(c->m, first, get_i64(c->m, i * LINE_FLOATS));
-        emit_prefetch(c->m, get_element(c->m, c->m->f32, c->weights, at), locality);
+        emit_prefetch(c->m, get_element(c->m, c->m->f32, base, at), locality);
+    }
+}
+
+/* What the tile behind this one reads with this kernel row of this block of channels. */
+static void prefetch_input(const Conv *c, const Tap *tap) {
+    int64_t width = tap->site->columns * c->columns.scale * c->pixel_stride;
+    for (int row = 0; row < tap->site->rows; row++) {
+        LLVMValueRef at = emit_add(c->m, tap->input, emit_mul(c->m, get_i64(c->m, row * c->rows.scale), c->row_stride));
+        prefetch_lines(c, c->input, emit_add(c->m, at, get_i64(c->m, width)), (width + LINE_FLOATS - 1) / LINE_FLOATS, 3);
     }
 }
 
@@ -137,9 +146,10 @@ static void reduce_channels(const Conv *c, const Tap *tap, LLVMValueRef channels
     int unroll = c->tile->unroll, width = tap->site->blocks * c->lanes;
     int next = tap->site->share ? c->tile->next_lines : 0, next_each = next / c->lanes;
     LLVMValueRef ahead = next ? next_weights(c, tap) : NULL;
-    if (next && !next_each) prefetch_lines(c, ahead, next, 2);
+    if (next && !next_each) prefetch_lines(c, c->weights, ahead, next, 2);
     if (!reads_any(c, tap->site, tap->row, tap->column)) return;
     find_pixels(c, tap, pixels);
+    if (c->tile->ask_input && tap->column == 0) prefetch_input(c, tap);
     Loop loop = begin_carrying(m, sums, get_i64(m, 0), channels, unroll);
     for (int u = 0; u < unroll; u++) {
         if (u > 0 && tap->site->rows * tap->site->columns * tap->site->blocks + 2 * tap->site->blocks > c->m->target->registers)
@@ -149,8 +159,8 @@ static void reduce_channels(const Conv *c, const Tap *tap, LLVMValueRef channels
         LLVMValueRef weights = emit_add(m, tap->weights, emit_affine(m, loop.index, width, u * width));
         multiply(c, tap, pixels, plane, weights, sums);
         int near = (width + LINE_FLOATS - 1) / LINE_FLOATS;
-        if (c->tile->near_lines) prefetch_lines(c, emit_add(m, weights, get_i64(m, c->tile->near_lines * LINE_FLOATS)), near, 3);
-        if (next_each) prefetch_lines(c, emit_add(m, ahead, emit_affine(m, channel, next_each * LINE_FLOATS, 0)), next_each, 2);
+        if (c->tile->near_lines) prefetch_lines(c, c->weights, emit_add(m, weights, get_i64(m, c->tile->near_lines * LINE_FLOATS)), near, 3);
+        if (next_each) prefetch_lines(c, c->weights, emit_add(m, ahead, emit_affine(m, channel, next_each * LINE_FLOATS, 0)), next_each, 2);
     }
     end_carrying(m, &loop, sums);
 }
@@ -259,7 +269,8 @@ static void reduce(Conv *c, const ConvSite *site, Carried *sums) {
     Reduction reduction = {.conv = c, .site = site};
     int64_t blocks = (c->shape.inputs + c->lanes - 1) / c->lanes;
     int64_t row_terms = min_i64(c->shape.inputs, c->lanes) * c->columns.taps, block_terms = row_terms * c->rows.taps;
-    if (block_terms > MOST_TERMS && c->rows.taps > 1) reduce_large(c, site, blocks, row_terms, sums);
+    if (site->from) reduce_blocks(&reduction, site->from, site->to, sums); /* a pass is short enough */
+    else if (block_terms > MOST_TERMS && c->rows.taps > 1) reduce_large(c, site, blocks, row_terms, sums);
     else emit_sum_in_parts(c->m, sums, get_i64(c->m, blocks), MOST_TERMS / block_terms, reduce_blocks, &reduction);
 }
 
@@ -321,9 +332,35 @@ void conv_start_sums(const Conv *c, const ConvSite *site, Carried *sums) {
     for (int i = 0; i < sums->count; i++) sums->at[i] = LLVMConstNull(get_vector(c->m, c->m->f32, c->lanes));
 }
 
+static LLVMValueRef kept_sum(const Conv *c, const ConvSite *site, int i) {
+    Module *m = c->m;
+    int pixel = i / site->blocks, width = site->blocks * c->lanes;
+    LLVMValueRef at = emit_add(m, site->kept, emit_affine(m, site->x, width, (pixel % site->columns) * width + i % site->blocks * c->lanes));
+    if (pixel >= site->columns) at = emit_add(m, at, emit_mul(m, c->kept_row, get_i64(m, pixel / site->columns * width)));
+    return get_element(m, m->f32, m->scratch, at);
+}
+
+/* The sums of a pass: with those of the passes before, on to the next or through the tail. */
+static void finish_pass(Conv *c, const ConvSite *site, Carried *sums) {
+    Module *m = c->m;
+    int bytes = c->lanes * 4;
+    LLVMTypeRef vector = get_vector(m, m->f32, c->lanes);
+    LLVMValueRef blocks = get_i64(m, (c->shape.inputs + c->lanes - 1) / c->lanes);
+    Loop again = begin_carrying_if(m, sums, LLVMBuildICmp(m->builder, LLVMIntSGT, site->from, get_i64(m, 0), "again"));
+    for (int i = 0; i < sums->count; i++)
+        sums->at[i] = emit_float(m, LLVMFAdd, emit_load(m, vector, kept_sum(c, site, i), bytes), sums->at[i]);
+    end_carrying(m, &again, sums);
+    Branch last = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntEQ, site->to, blocks, "last"));
+    conv_store_sums(c, site, sums);
+    begin_else(m, &last);
+    for (int i = 0; i < sums->count; i++) emit_store(m, sums->at[i], kept_sum(c, site, i), bytes);
+    end_if(m, &last);
+}
+
 void conv_emit_tile(Conv *c, const ConvSite *site) {
     Carried sums;
     conv_start_sums(c, site, &sums);
     if (c->rows.taps > 0 && c->columns.taps > 0) reduce(c, site, &sums);
-    conv_store_sums(c, site, &sums);
+    if (site->from) finish_pass(c, site, &sums);
+    else conv_store_sums(c, site, &sums);
 }
