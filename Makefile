@@ -181,6 +181,7 @@ install: all
 
 docs: $(BUILD)/cai
 	$(BUILD)/cai --operators > docs/operators.md
+	$(BUILD)/cai --errors > docs/errors.md
 
 clean:
 	rm -rf $(BUILD)

@@ -34,10 +34,10 @@ int build_pick(Session *s, Library *library, const char *name) {
     }
     if (!name && count == 1) return 0;
     const char *path = s->options->file;
-    Diagnostic *d = count == 0 ? diag_error(&s->diag, "no-model", (Span){0}, "%s has no model to build", path)
+    Diagnostic *d = count == 0 ? diag_error(&s->diag, DIAG_no_model, (Span){0}, "%s has no model to build", path)
                     : name
-                        ? diag_error(&s->diag, "no-model", (Span){0}, "%s has no model `%s`", path, name)
-                        : diag_error(&s->diag, "which-model", (Span){0}, "%s has %d models: say which one is meant", path, count);
+                        ? diag_error(&s->diag, DIAG_no_model, (Span){0}, "%s has no model `%s`", path, name)
+                        : diag_error(&s->diag, DIAG_which_model, (Span){0}, "%s has %d models: say which one is meant", path, count);
     Text all = {.arena = s->arena};
     for (int i = 0; i < count; i++) text_add(&all, "%s%s", i ? ", " : "", names[i]);
     const char *nearest = name ? nearest_name(name, names, count) : NULL;
@@ -75,13 +75,13 @@ const Target *build_target(Session *s) {
     const Target *target = target_find(name);
     if (target && strncmp(target->llvm_triple, "x86_64", 6) != 0) target = NULL; /* described, but no programs are made for it yet */
     if (!target) {
-        Diagnostic *d = diag_error(&s->diag, "target", (Span){0}, "there is no target `%s`", name);
+        Diagnostic *d = diag_error(&s->diag, DIAG_target, (Span){0}, "there is no target `%s`", name);
         diag_help(&s->diag, d, "the targets are %s", target_names());
     }
     return target;
 }
 
-static bool failed(Session *s, const char *code, const char *error) {
+static bool failed(Session *s, DiagCode code, const char *error) {
     diag_error(&s->diag, code, (Span){0}, "%s", error);
     return false;
 }
@@ -94,12 +94,12 @@ static bool make_objects(Session *s, const Program *program, Weights *weights, c
     EmitOptions options = {.verify = getenv("CAI_VERIFY") != NULL, .progress = progress_kernels, .size = size, .cache = kernel_cache(s), .hits = &hits};
     bool emitted = backend_object(program, &options, code, &error);
     progress_end();
-    if (!emitted) return failed(s, "backend", error);
+    if (!emitted) return failed(s, DIAG_backend, error);
     stopwatch_lap_with(s, &watch, "code", arena_printf(s->arena, "%d kernels, %d from the cache", hits.all, hits.found));
     RefSource source = weights_source(weights);
     bool packed = weights_object(program, &source, data, progress_weights, &error);
     progress_end();
-    if (!packed) return failed(s, "weights", error);
+    if (!packed) return failed(s, DIAG_weights, error);
     stopwatch_lap(s, &watch, "weights");
     return true;
 }
@@ -150,7 +150,7 @@ static bool print_program(Session *s, Graph *graph, const char *emit) {
     }
     const char *error = "";
     EmitOptions options = {.emit = emit, .print = stdout, .verify = getenv("CAI_VERIFY") != NULL};
-    return backend_object(program, &options, NULL, &error) || failed(s, "backend", error);
+    return backend_object(program, &options, NULL, &error) || failed(s, DIAG_backend, error);
 }
 
 bool build_print(Session *s, Graph *graph) {

@@ -108,6 +108,10 @@ static int dispatch(int argc, char **argv) {
         ops_document(stdout);
         return EXIT_GOOD;
     }
+    if (strcmp(argv[1], "--errors") == 0) { /* docs/errors.md: `make docs` */
+        diag_document(stdout);
+        return EXIT_GOOD;
+    }
     if (strcmp(argv[1], "--man") == 0) { /* `make install` */
         manual_print(stdout, commands, COUNT_OF(commands));
         return EXIT_GOOD;

@@ -31,7 +31,7 @@ static bool make_folder(Arena *arena, const char *path) {
 const char *program_cache(Session *s) {
     const char *path = cache_path(s->arena);
     if (make_folder(s->arena, path)) return path;
-    Diagnostic *d = diag_error(&s->diag, "cache", (Span){0}, "the cache %s cannot be made: %s", path, strerror(errno));
+    Diagnostic *d = diag_error(&s->diag, DIAG_cache, (Span){0}, "the cache %s cannot be made: %s", path, strerror(errno));
     diag_help(&s->diag, d, "CAI_CACHE or XDG_CACHE_HOME say where caches are; `cai build` needs none");
     return NULL;
 }

@@ -93,7 +93,7 @@ static bool write_inputs(Session *s, const Graph *graph, const char *path) {
     }
     cai_error error;
     if (cai_tensors_write(path, tensors, graph->inputs.count, &error)) return true;
-    diag_error(&s->diag, "file", (Span){0}, "%s", error.message);
+    diag_error(&s->diag, DIAG_file, (Span){0}, "%s", error.message);
     return false;
 }
 
@@ -104,7 +104,7 @@ static bool read_times(Session *s, const char *said, Row *row) {
         row->memory = megabytes * 1e6;
         return true;
     }
-    diag_error(&s->diag, "compare", (Span){0}, "%s could not be timed:\n%s", row->name, said);
+    diag_error(&s->diag, DIAG_compare, (Span){0}, "%s could not be timed:\n%s", row->name, said);
     return false;
 }
 
@@ -238,7 +238,7 @@ static bool draw(Comparison *c, const char *path, const char *format) {
     bool accuracies = false;
     for (int i = 0; i < c->rows.count; i++) accuracies = accuracies || c->rows.items[i].top1 > 0;
     if (!accuracies && !s->options->measure) {
-        Diagnostic *d = diag_error(&s->diag, "compare", (Span){0}, "none of these networks states an accuracy, over which a chart could be drawn");
+        Diagnostic *d = diag_error(&s->diag, DIAG_compare, (Span){0}, "none of these networks states an accuracy, over which a chart could be drawn");
         diag_help(&s->diag, d, "`expect(..., top1 = 76.13)` states one; with --measure, times are drawn instead");
         return false;
     }
@@ -256,11 +256,11 @@ static bool draw(Comparison *c, const char *path, const char *format) {
     if (good && !draw_chart(s->arena, points.items, points.count, accuracies ? "top-1 accuracy on ImageNet, per cent" : "time of a run on one thread, ms",
                             format, output.beside ? output.beside : path, &error)) {
         cai_output_discard(&output);
-        diag_error(&s->diag, "file", (Span){0}, "%s cannot be drawn: %s", path, error);
+        diag_error(&s->diag, DIAG_file, (Span){0}, "%s cannot be drawn: %s", path, error);
         return false;
     }
     good = good && cai_output_finish(&output, &failed);
-    if (!good) diag_error(&s->diag, "file", (Span){0}, "%s", failed.message);
+    if (!good) diag_error(&s->diag, DIAG_file, (Span){0}, "%s", failed.message);
     return good;
 }
 

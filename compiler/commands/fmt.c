@@ -6,7 +6,7 @@ static const char *read_source(Session *s, const char *path, size_t *length) {
     cai_file file;
     cai_error error;
     if (!cai_file_read(path, &file, &error)) {
-        diag_error(&s->diag, "no-such-file", (Span){0}, "%s", error.message);
+        diag_error(&s->diag, DIAG_no_such_file, (Span){0}, "%s", error.message);
         return NULL;
     }
     const char *text = arena_strndup(s->arena, (const char *)file.data, file.count);
@@ -29,7 +29,7 @@ static bool format_file(Session *s, const char *path) {
     }
     cai_error error;
     if ((same && !standard) || cai_file_write(path, formatted, strlen(formatted), &error)) return true;
-    diag_error(&s->diag, "file", (Span){0}, "%s", error.message);
+    diag_error(&s->diag, DIAG_file, (Span){0}, "%s", error.message);
     return false;
 }
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 static bool fail(Session *s, const char *message) {
-    diag_error(&s->diag, "file", (Span){0}, "%s", message);
+    diag_error(&s->diag, DIAG_file, (Span){0}, "%s", message);
     return false;
 }
 
@@ -26,7 +26,7 @@ static bool run_dot(Session *s, const char *text, const char *format, const char
     if (process.status == 0) return cai_output_finish(&output, &error) || fail(s, error.message);
     cai_output_discard(&output);
     if (process.status == PROCESS_MISSING) {
-        Diagnostic *d = diag_error(&s->diag, "no-graphviz", (Span){0}, "there is no Graphviz (dot) on the PATH, which draws the picture");
+        Diagnostic *d = diag_error(&s->diag, DIAG_no_graphviz, (Span){0}, "there is no Graphviz (dot) on the PATH, which draws the picture");
         diag_help(&s->diag, d, "install graphviz; -o NAME.dot writes what it would read");
         return false;
     }
@@ -59,7 +59,7 @@ static int find_layer(Session *s, const Model *model, const char *path) {
         names[l] = model->runs.items[l].path;
         if (strcmp(names[l], path) == 0) return l;
     }
-    Diagnostic *d = diag_error(&s->diag, "no-layer", (Span){0}, "model `%s` has no layer `%s`", model->decl->name, path);
+    Diagnostic *d = diag_error(&s->diag, DIAG_no_layer, (Span){0}, "model `%s` has no layer `%s`", model->decl->name, path);
     const char *nearest = nearest_name(path, names, model->runs.count);
     if (nearest) diag_help(&s->diag, d, "did you mean `%s`?", nearest);
     return -1;

@@ -48,11 +48,11 @@ int command_new(Session *session) {
     parse_file(session->arena, session->names, &wrong, source_new(session->arena, path, text, strlen(text)));
     if (wrong.errors) return session_usage(session, "`%s` is a reserved word and cannot be a model's name", name);
     if (access(path, F_OK) == 0) {
-        diag_error(&session->diag, "file-exists", (Span){0}, "%s is there already", path);
+        diag_error(&session->diag, DIAG_file_exists, (Span){0}, "%s is there already", path);
         return session_end(session);
     }
     cai_error error;
-    if (!cai_file_write(path, text, strlen(text), &error)) diag_error(&session->diag, "file", (Span){0}, "%s", error.message);
+    if (!cai_file_write(path, text, strlen(text), &error)) diag_error(&session->diag, DIAG_file, (Span){0}, "%s", error.message);
     else
         printf(
             "%s is written: read it, change it, and try\n  cai summary %s\n  cai build %s --init 1 && ./%s photo.png -o changed.png\n",

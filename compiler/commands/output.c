@@ -59,7 +59,7 @@ static bool can_write(Session *s, const char *path) {
     else if (stat(folder, &status) != 0 || access(folder, W_OK | X_OK) != 0) why = strerror(errno);
     else if (!S_ISDIR(status.st_mode)) why = "its folder is none";
     else return true;
-    Diagnostic *d = diag_error(&s->diag, "output", (Span){0}, "%s cannot be written: %s", path, why);
+    Diagnostic *d = diag_error(&s->diag, DIAG_output, (Span){0}, "%s cannot be written: %s", path, why);
     if (!s->options->output) diag_help(&s->diag, d, "-o says where the program goes");
     return false;
 }
@@ -69,7 +69,7 @@ bool output_check(Session *s, const Output *output) {
     if (!output->header) return true;
     if (!can_write(s, output->header)) return false;
     if (header_is_ours(output->header)) return true;
-    Diagnostic *d = diag_error(&s->diag, "output", (Span){0}, "%s is there, and not by cai: it would be replaced by the library's header",
+    Diagnostic *d = diag_error(&s->diag, DIAG_output, (Span){0}, "%s is there, and not by cai: it would be replaced by the library's header",
                                output->header);
     diag_help(&s->diag, d, "--name gives the library and its header another name, -o another folder");
     return false;
@@ -121,7 +121,7 @@ bool output_link(Session *s, const Program *program, const char *code, const cha
                     ? link_output(objects, COUNT_OF(objects), output->path, &options, s->arena, &error)
                     : make_library(s, objects, COUNT_OF(objects), output, &options, &error) &&
                           header_write(program, output->prefix, s->runtime_dir, output->header, &error);
-    if (!made) diag_error(&s->diag, "link", (Span){0}, "%s", error);
+    if (!made) diag_error(&s->diag, DIAG_link, (Span){0}, "%s", error);
     stopwatch_lap(s, &watch, "link");
     return made;
 }

@@ -168,7 +168,7 @@ static void print_row(const char *name, const char *kind, const cai_tensor *buil
 static bool open_results(Session *s, const char *path, cai_tensor_file *file) {
     cai_error error;
     if (cai_tensors_open(path, file, &error)) return true;
-    diag_error(&s->diag, "compare", (Span){0}, "%s", error.message);
+    diag_error(&s->diag, DIAG_compare, (Span){0}, "%s", error.message);
     return false;
 }
 
@@ -201,7 +201,7 @@ int run_compare(Session *s, const Model *model, Weights *weights, int first) {
     const char *temporary = getenv("TMPDIR");
     char *folder = arena_printf(s->arena, "%s/cai-compare-XXXXXX", temporary && *temporary ? temporary : "/tmp");
     if (!mkdtemp(folder)) {
-        diag_error(&s->diag, "compare", (Span){0}, "%s cannot be made: %s", folder, strerror(errno));
+        diag_error(&s->diag, DIAG_compare, (Span){0}, "%s cannot be made: %s", folder, strerror(errno));
         return session_end(s);
     }
     const char *files[] = {arena_printf(s->arena, "%s/layers.safetensors", folder),

@@ -11,7 +11,7 @@ static void spread(Evaluator *ev, Arguments *out, Value v, bool names, Span span
         return;
     }
     if (!value_is_sequence(v)) {
-        report(ev, "not-a-list", span, "`*` spreads a list or a tuple; this is %s", value_kind_name(v));
+        report(ev, DIAG_not_a_list, span, "`*` spreads a list or a tuple; this is %s", value_kind_name(v));
         out->failed = true;
         return;
     }
@@ -93,7 +93,7 @@ static const char *signature(Evaluator *ev, const Decl *decl) {
 }
 
 static bool unknown_parameter(Evaluator *ev, const Slots *slots, const Binding *g) {
-    Diagnostic *d = report(ev, "unknown-argument", g->span, "`%s` has no parameter `%s`", slots->decl->name, g->name);
+    Diagnostic *d = report(ev, DIAG_unknown_argument, g->span, "`%s` has no parameter `%s`", slots->decl->name, g->name);
     Vec(const char *) names = {0};
     for (int i = 0; i < slots->parameters->count; i++) vec_push(ev->arena, &names, slots->parameters->items[i].name);
     const char *near = habit_parameter(g->name, names.items, names.count);
@@ -125,13 +125,13 @@ static bool too_many(Evaluator *ev, const Slots *slots, const Arguments *argumen
     int most = slots->parameters->count, given = arguments->given.count;
     const char *name = slots->decl->name;
     if (slots->travels) {
-        Diagnostic *d = report(ev, "arity", span, "`%s` takes %d %s, here are %d", name, most, most == 1 ? "value" : "values",
+        Diagnostic *d = report(ev, DIAG_arity, span, "`%s` takes %d %s, here are %d", name, most, most == 1 ? "value" : "values",
                                given);
         report_operands(ev, d);
         if (most == 1) report_help(ev, d, "a tuple travels as several values; `concat` makes one tensor of them");
         return false;
     }
-    Diagnostic *d = report(ev, "too-many-arguments", g->span, "`%s` takes at most %d %s", name, most,
+    Diagnostic *d = report(ev, DIAG_too_many_arguments, g->span, "`%s` takes at most %d %s", name, most,
                            most == 1 ? "argument" : "arguments");
     const char *tensors = tensors_given(ev, arguments);
     if (tensors) report_help(ev, d, "tensors come by arrow: `%s -> %s`", tensors, name);
@@ -140,7 +140,7 @@ static bool too_many(Evaluator *ev, const Slots *slots, const Arguments *argumen
 }
 
 static bool tensor_argument(Evaluator *ev, const Slots *slots, const Binding *g) {
-    Diagnostic *d = report(ev, "tensor-argument", g->span, "`%s` makes a layer; a tensor is run through it by an arrow", slots->decl->name);
+    Diagnostic *d = report(ev, DIAG_tensor_argument, g->span, "`%s` makes a layer; a tensor is run through it by an arrow", slots->decl->name);
     report_help(ev, d, "`%s -> %s`", span_text(ev->arena, g->span), slots->decl->name);
     return false;
 }
@@ -161,7 +161,7 @@ static bool fill_slots(Evaluator *ev, Slots *slots, const Arguments *arguments, 
         }
         if (slots->given[index]) {
             if (!slots->travels && slots->given[index]->value.kind == VALUE_TENSOR) return tensor_argument(ev, slots, slots->given[index]);
-            report(ev, "argument-twice", g->span, "`%s` is given twice", parameters->items[index].name);
+            report(ev, DIAG_argument_twice, g->span, "`%s` is given twice", parameters->items[index].name);
             return false;
         }
         slots->given[index] = g;
@@ -172,13 +172,13 @@ static bool fill_slots(Evaluator *ev, Slots *slots, const Arguments *arguments, 
 static bool missing(Evaluator *ev, const Slots *slots, const Parameter *parameter, const Arguments *arguments, Span span) {
     const char *name = slots->decl->name;
     if (slots->travels) {
-        Diagnostic *d = report(ev, "arity", span, "`%s` takes %d values, here %s %d", name, slots->parameters->count,
+        Diagnostic *d = report(ev, DIAG_arity, span, "`%s` takes %d values, here %s %d", name, slots->parameters->count,
                                arguments->given.count == 1 ? "is" : "are", arguments->given.count);
         report_operands(ev, d);
         report_help(ev, d, "it is declared as `%s`", signature(ev, slots->decl));
         return false;
     }
-    Diagnostic *d = report(ev, "missing-argument", span, "`%s` needs the argument `%s`", name, parameter->name);
+    Diagnostic *d = report(ev, DIAG_missing_argument, span, "`%s` needs the argument `%s`", name, parameter->name);
     report_help(ev, d, "it is declared as `%s`", signature(ev, slots->decl));
     return false;
 }

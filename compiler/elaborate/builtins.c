@@ -26,7 +26,7 @@ static const Binding *keyword(const Arguments *arguments, const char *name) {
 
 static Value refuse(Evaluator *ev, Span span, const char *function, const char *wanted, Value v) {
     if (v.kind != VALUE_ERROR)
-        report(ev, "argument-kind", span, "`%s` takes %s; this is %s", function, wanted, value_kind_name(v));
+        report(ev, DIAG_argument_kind, span, "`%s` takes %s; this is %s", function, wanted, value_kind_name(v));
     return value_error;
 }
 
@@ -50,7 +50,7 @@ static Value run_range(Evaluator *ev, const Arguments *arguments, Span span) {
     int64_t from = ends[0], to = ends[1], step = ends[2];
     bool huge = from < -(INT64_C(1) << 40) || to > INT64_C(1) << 40 || from > INT64_C(1) << 40 || to < -(INT64_C(1) << 40);
     if (step == 0 || step > INT32_MAX || step < -INT32_MAX || huge) {
-        report(ev, "argument-kind", span, step ? "the ends of this range are too large" : "the step of a range must not be 0");
+        report(ev, DIAG_argument_kind, span, step ? "the ends of this range are too large" : "the step of a range must not be 0");
         return value_error;
     }
     if (step > 0 ? to > from : to < from) count = step > 0 ? (to - from + step - 1) / step : (from - to - step - 1) / -step;
@@ -140,7 +140,7 @@ static bool dtype_argument(Evaluator *ev, const Arguments *arguments, DType fall
     *out = fallback;
     if (!given) return true;
     if (given->value.kind == VALUE_STRING && dtype_from_name(given->value.string, out)) return true;
-    report(ev, "unknown-type", given->span, "`dtype` is one of f32, f16, bf16, i8, i32, i64, bool, as a string");
+    report(ev, DIAG_unknown_type, given->span, "`dtype` is one of f32, f16, bf16, i8, i32, i64, bool, as a string");
     return false;
 }
 
@@ -149,13 +149,13 @@ static bool shape_argument(Evaluator *ev, Value v, DType type, Span span, const 
     int count = value_is_sequence(v) ? v.list->count : 1;
     Dim *dims = NEW_ARRAY(ev->arena, Dim, count);
     if (count > 16) {
-        report(ev, "argument-kind", span, "tensors have at most 16 axes");
+        report(ev, DIAG_argument_kind, span, "tensors have at most 16 axes");
         return false;
     }
     for (int i = 0; i < count; i++) {
         Value item = value_is_sequence(v) ? v.list->items[i] : v;
         if (item.kind == VALUE_TENSOR || item.kind == VALUE_WEIGHT) {
-            report(ev, "tensor-at-compile-time", span, "a tensor cannot decide a shape: shapes are known before the program runs");
+            report(ev, DIAG_tensor_at_compile_time, span, "a tensor cannot decide a shape: shapes are known before the program runs");
             return false;
         }
         if (item.kind != VALUE_INT && item.kind != VALUE_DIM) {
@@ -163,7 +163,7 @@ static bool shape_argument(Evaluator *ev, Value v, DType type, Span span, const 
             return false;
         }
         if (item.kind == VALUE_INT && (item.integer < 1 || item.integer > INT64_C(1) << 40)) {
-            report(ev, "weight-size", span, "a size must be at least 1 and at most 2 ** 40; this is %lld",
+            report(ev, DIAG_weight_size, span, "a size must be at least 1 and at most 2 ** 40; this is %lld",
                    (long long)item.integer);
             return false;
         }
@@ -232,11 +232,11 @@ static Value new_weight(Evaluator *ev, const Arguments *arguments, bool state, S
     const Binding *given = keyword(arguments, "init");
     Value first = given ? given->value : positional(arguments, 1), sizes = positional(arguments, 0);
     if (first.kind == VALUE_TENSOR) {
-        report(ev, "later", span, "a weight that starts as a tensor comes in a later version of cai");
+        report(ev, DIAG_later, span, "a weight that starts as a tensor comes in a later version of cai");
         return value_error;
     }
     if (sizes.kind == VALUE_NONE) {
-        report(ev, "missing-argument", span, "`%s` needs a shape: `%s([64])`", state ? "state" : "param",
+        report(ev, DIAG_missing_argument, span, "`%s` needs a shape: `%s([64])`", state ? "state" : "param",
                state ? "state" : "param");
         return value_error;
     }
@@ -245,7 +245,7 @@ static Value new_weight(Evaluator *ev, const Arguments *arguments, bool state, S
     else if (first.kind != VALUE_NONE)
         return refuse(ev, span, state ? "state" : "param", state ? "a number as init" : "a number or \"normal\" as init", first);
     if (value_is_number(first) && !isfinite(init)) {
-        report(ev, "argument-kind", span, "a weight cannot start as %g", init);
+        report(ev, DIAG_argument_kind, span, "a weight cannot start as %g", init);
         return value_error;
     }
     if (!dtype_argument(ev, arguments, DTYPE_F32, &type)) return value_error;
@@ -262,7 +262,7 @@ static Value run_grad(Evaluator *ev, const Arguments *arguments, Span span) {
     Value y = settle(ev, positional(arguments, 0)), x = settle(ev, positional(arguments, 1));
     if (y.kind != VALUE_TENSOR || y.node->shape.rank != 0 || y.node->shape.type != DTYPE_F32) {
         if (y.kind == VALUE_TENSOR) {
-            Diagnostic *d = report(ev, "grad", span, "`grad(y, x)` needs a y of type f32[]; this is %s",
+            Diagnostic *d = report(ev, DIAG_grad, span, "`grad(y, x)` needs a y of type f32[]; this is %s",
                                    shape_string(ev->arena, y.node->shape));
             report_help(ev, d, "sum it first: `grad(sum(y), x)`");
             return value_error;
@@ -339,7 +339,7 @@ bool builtin_constant(Evaluator *ev, Name name, Span span, Value *out) {
         }
     for (int i = 0; i < COUNT_OF(later); i++)
         if (!strcmp(later[i], name)) {
-            report(ev, "later", span, "`%s` belongs to training, which comes in a later version of cai", name);
+            report(ev, DIAG_later, span, "`%s` belongs to training, which comes in a later version of cai", name);
             *out = value_error;
             return true;
         }

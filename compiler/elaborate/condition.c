@@ -7,11 +7,11 @@ static const char *check_message(Evaluator *ev, Span span, const Expr *message) 
     return arena_printf(ev->arena, "%s: %s", place_text(ev->arena, user_span(ev, span)), text);
 }
 
-static void fail_operands(Evaluator *ev, Diagnostic *d, const char *code) {
-    if (ev->frame->layer != ev->root && !strcmp(code, "assert")) report_operands(ev, d);
+static void fail_operands(Evaluator *ev, Diagnostic *d, DiagCode code) {
+    if (ev->frame->layer != ev->root && code == DIAG_assert) report_operands(ev, d);
 }
 
-static void fail(Evaluator *ev, const Expr *expr, const Expr *message, const char *code) {
+static void fail(Evaluator *ev, const Expr *expr, const Expr *message, DiagCode code) {
     Diagnostic *d = NULL;
     const char *text = message ? evaluate_string(ev, message) : NULL;
     if (text) d = report(ev, code, expr->span, "%s", text);
@@ -19,7 +19,7 @@ static void fail(Evaluator *ev, const Expr *expr, const Expr *message, const cha
     fail_operands(ev, d, code);
 }
 
-static void fail_with_sizes(Evaluator *ev, const Expr *expr, Dim left, Dim right, const Expr *message, const char *code) {
+static void fail_with_sizes(Evaluator *ev, const Expr *expr, Dim left, Dim right, const Expr *message, DiagCode code) {
     if (message) {
         fail(ev, expr, message, code);
         return;
@@ -42,12 +42,12 @@ static void leave_to_run(Evaluator *ev, const Expr *expr, Dim left, Dim right, c
     case OPERATOR_GT: add_check(ev, CHECK_AT_LEAST, left, dim_offset(ev->dims, right, 1), text); break;
     case OPERATOR_LE: add_check(ev, CHECK_AT_LEAST, right, left, text); break;
     case OPERATOR_LT: add_check(ev, CHECK_AT_LEAST, right, dim_offset(ev->dims, left, 1), text); break;
-    default: report(ev, "size-not-known", expr->span, "`%s` depends on sizes that only a run knows",
+    default: report(ev, DIAG_size_not_known, expr->span, "`%s` depends on sizes that only a run knows",
                     span_text(ev->arena, expr->span));
     }
 }
 
-static void require_comparison(Evaluator *ev, const Expr *expr, const Expr *message, const char *code) {
+static void require_comparison(Evaluator *ev, const Expr *expr, const Expr *message, DiagCode code) {
     Value left = evaluate(ev, expr->left), right = evaluate(ev, expr->right);
     bool sizes = (left.kind == VALUE_DIM && (right.kind == VALUE_DIM || right.kind == VALUE_INT)) ||
                  (right.kind == VALUE_DIM && left.kind == VALUE_INT);
@@ -60,7 +60,7 @@ static void require_comparison(Evaluator *ev, const Expr *expr, const Expr *mess
     }
     Value v = apply_binary(ev, expr->op, left, right, expr);
     if (v.kind == VALUE_TENSOR)
-        report(ev, "tensor-condition", expr->span, "a condition must be known at compile time; this is a tensor");
+        report(ev, DIAG_tensor_condition, expr->span, "a condition must be known at compile time; this is a tensor");
     else if (v.kind == VALUE_BOOL && !v.truth) {
         if (left.kind == VALUE_INT && right.kind == VALUE_INT)
             fail_with_sizes(ev, expr, as_dim(ev, left), as_dim(ev, right), message, code);
@@ -68,7 +68,7 @@ static void require_comparison(Evaluator *ev, const Expr *expr, const Expr *mess
     }
 }
 
-void require_condition(Evaluator *ev, const Expr *expr, const Expr *message, const char *code) {
+void require_condition(Evaluator *ev, const Expr *expr, const Expr *message, DiagCode code) {
     bool holds;
     if (expr->kind == EXPR_TUPLE && expr->arguments.count == 1 && !expr->arguments.items[0].name &&
         !expr->arguments.items[0].computed)

@@ -34,7 +34,7 @@ void frame_bind(Evaluator *ev, Frame *frame, Name name, Value value, Span span) 
 }
 
 static Value constant_in_itself(Evaluator *ev, const Decl *decl) {
-    report(ev, "needs-itself", decl->name_span, "`%s` needs itself", decl->name);
+    report(ev, DIAG_needs_itself, decl->name_span, "`%s` needs itself", decl->name);
     return value_error;
 }
 
@@ -61,7 +61,7 @@ static Value definition_value(Evaluator *ev, Definition *definition, Span span) 
     const Decl *decl = definition->decl;
     if (decl->kind == DECL_CONSTANT) return evaluate_constant(ev, definition);
     if (decl->kind == DECL_BLOCK || decl->kind == DECL_MODEL) return (Value){.kind = VALUE_BLOCK, .block = definition};
-    report(ev, "later", span, "train and optimizer blocks come in a later version of cai");
+    report(ev, DIAG_later, span, "train and optimizer blocks come in a later version of cai");
     return value_error;
 }
 
@@ -70,13 +70,13 @@ static Value unknown_name(Evaluator *ev, Name name, Span span) {
     frame_bind(ev, ev->frame, name, value_error, span); /* told once a body */
     ev->errors++;
     if (map_get(ev->library->unknown, name)) return value_error;
-    Diagnostic *d = report(ev, "unbound-name", span, "`%s` has no value here", name);
+    Diagnostic *d = report(ev, DIAG_unbound_name, span, "`%s` has no value here", name);
     report_help(ev, d, "it is bound only further down, or in an `if` or a loop that does not run here");
     return value_error;
 }
 
 static Value ambiguous_name(Evaluator *ev, Name name, Found found, Span span) {
-    Diagnostic *d = report(ev, "ambiguous-name", span, "`%s` is defined in two of the files used here", name);
+    Diagnostic *d = report(ev, DIAG_ambiguous_name, span, "`%s` is defined in two of the files used here", name);
     report_help(ev, d, "say which: `%s.%s` or `%s.%s`", found.definition->unit->name, name, found.also->name, name);
     return value_error;
 }
@@ -108,14 +108,14 @@ Name evaluate_string(Evaluator *ev, const Expr *expr) {
         Value v = evaluate(ev, part->value);
         failed |= v.kind == VALUE_ERROR;
         if (v.kind == VALUE_TENSOR || v.kind == VALUE_WEIGHT) {
-            report(ev, "tensor-at-compile-time", part->value->span,
+            report(ev, DIAG_tensor_at_compile_time, part->value->span,
                    "a tensor's value cannot stand in a string: it is known only when the program runs");
             failed = true;
         }
         value_print(&text, v);
     }
     if (text.length > LONGEST_STRING) {
-        report(ev, "too-large", expr->span, "this string has more than %d bytes", LONGEST_STRING);
+        report(ev, DIAG_too_large, expr->span, "this string has more than %d bytes", LONGEST_STRING);
         failed = true;
     }
     if (!spend(ev, expr->span, (int64_t)text.length / BYTES_OF_A_CELL)) failed = true;
@@ -138,7 +138,7 @@ static Value evaluate_items(Evaluator *ev, const Expr *expr, ValueKind kind) {
 /* ---- conditions ---- */
 
 static void explain_tensor_condition(Evaluator *ev, Span span) {
-    Diagnostic *d = report(ev, "tensor-condition", span, "a condition must be known at compile time; this is a tensor");
+    Diagnostic *d = report(ev, DIAG_tensor_condition, span, "a condition must be known at compile time; this is a tensor");
     report_help(ev, d, "to choose element by element, use `select(condition, a, b)`");
 }
 
@@ -149,7 +149,7 @@ static bool truth_of(Evaluator *ev, Value v, Span span, bool *out) {
     }
     if (v.kind == VALUE_TENSOR || v.kind == VALUE_WEIGHT) explain_tensor_condition(ev, span);
     else if (v.kind != VALUE_ERROR) {
-        Diagnostic *d = report(ev, "not-a-bool", span, "a condition must be true or false; this is %s", value_kind_name(v));
+        Diagnostic *d = report(ev, DIAG_not_a_bool, span, "a condition must be true or false; this is %s", value_kind_name(v));
         if (v.kind == VALUE_INT || v.kind == VALUE_DIM) report_help(ev, d, "compare it: `... != 0`");
     }
     return false;
@@ -183,11 +183,11 @@ bool evaluate_int(Evaluator *ev, const Expr *expr, const char *what, int64_t *ou
         return true;
     }
     if (v.kind == VALUE_DIM) {
-        Diagnostic *d = report(ev, "size-not-known", expr->span, "%s must be known at compile time; this is %s", what,
+        Diagnostic *d = report(ev, DIAG_size_not_known, expr->span, "%s must be known at compile time; this is %s", what,
                                value_describe(ev->arena, v));
         report_help(ev, d, "fix the size with -D, or in the model's signature");
     } else if (v.kind != VALUE_ERROR)
-        report(ev, "not-an-int", expr->span, "%s must be an int; this is %s", what, value_kind_name(v));
+        report(ev, DIAG_not_an_int, expr->span, "%s must be an int; this is %s", what, value_kind_name(v));
     return false;
 }
 
@@ -214,10 +214,10 @@ static Value tensor_member(Evaluator *ev, const Expr *expr, Node *node) {
     for (int i = 0; i < COUNT_OF(axes); i++) {
         if (strcmp(expr->name, axes[i].name)) continue;
         if (axes[i].axis < shape.rank) return value_dim(shape.dims[axes[i].axis]);
-        report(ev, "no-such-axis", expr->span, "%s has no %s", shape_string(ev->arena, shape), expr->name);
+        report(ev, DIAG_no_such_axis, expr->span, "%s has no %s", shape_string(ev->arena, shape), expr->name);
         return value_error;
     }
-    Diagnostic *d = report(ev, "no-such-member", expr->span, "a tensor has no `%s`", expr->name);
+    Diagnostic *d = report(ev, DIAG_no_such_member, expr->span, "a tensor has no `%s`", expr->name);
     Found found = library_find(ev->frame->unit, expr->name);
     const char *habit = habit_help(expr->name);
     if (habit) report_help(ev, d, "%s", habit);
@@ -232,7 +232,7 @@ static Value list_member(Evaluator *ev, const Expr *expr, const List *list) {
         if (list->names[i] == expr->name) return list->items[i];
         if (list->names[i]) vec_push(ev->arena, &names, list->names[i]);
     }
-    Diagnostic *d = report(ev, "no-such-member", expr->span, "there is no `%s` among these values", expr->name);
+    Diagnostic *d = report(ev, DIAG_no_such_member, expr->span, "there is no `%s` among these values", expr->name);
     report_suggestion(ev, d, expr->name, names.items, names.count);
     return value_error;
 }
@@ -242,7 +242,7 @@ static Value module_member(Evaluator *ev, const Expr *expr, const Unit *module) 
     if (found) return definition_value(ev, found, expr->span);
     const char **names;
     int count;
-    Diagnostic *d = report(ev, "unknown-name", expr->span, "%s has no `%s`", module->file->source->path, expr->name);
+    Diagnostic *d = report(ev, DIAG_unknown_name, expr->span, "%s has no `%s`", module->file->source->path, expr->name);
     library_candidates(module, ev->arena, &names, &count);
     report_suggestion(ev, d, expr->name, names, count);
     return value_error;
@@ -252,7 +252,7 @@ static Value evaluate_member(Evaluator *ev, const Expr *expr) {
     if (expr->left->kind == EXPR_NAME && !strcmp(expr->left->name, "primitive") && !frame_find(ev, ev->frame, expr->left->name)) {
         const Builtin *primitive = primitive_find(expr->name);
         if (primitive) return (Value){.kind = VALUE_PRIMITIVE, .builtin = primitive};
-        report(ev, "unknown-name", expr->span, "there is no primitive operator `%s`", expr->name);
+        report(ev, DIAG_unknown_name, expr->span, "there is no primitive operator `%s`", expr->name);
         return value_error;
     }
     Value left = settle(ev, evaluate(ev, expr->left));
@@ -263,7 +263,7 @@ static Value evaluate_member(Evaluator *ev, const Expr *expr) {
     case VALUE_MODULE: return module_member(ev, expr, left.module);
     case VALUE_LAYER: return layer_part(ev, left.layer, expr->name, expr->span);
     default:
-        report(ev, "no-such-member", expr->span, "%s has no `%s`", value_kind_name(left), expr->name);
+        report(ev, DIAG_no_such_member, expr->span, "%s has no `%s`", value_kind_name(left), expr->name);
         return value_error;
     }
 }
@@ -277,7 +277,7 @@ static bool stack_is_left(Evaluator *ev, Span span) {
     char here;
     ptrdiff_t used = ev->stack - &here;
     if ((used < 0 ? -used : used) < STACK_BYTES) return true;
-    stop_evaluation(ev, "too-deep", span, "this is nested too deeply: evaluating it takes more than %d MB of stack", STACK_BYTES >> 20);
+    stop_evaluation(ev, DIAG_too_deep, span, "this is nested too deeply: evaluating it takes more than %d MB of stack", STACK_BYTES >> 20);
     return false;
 }
 

@@ -232,8 +232,8 @@ typedef struct Arguments { /* of a call, evaluated, spreads spread */
 /* ---- report.c: mistakes, told once and at a place that the user wrote ---- */
 
 /* NULL where the same was told before; the functions below take NULL. */
-Diagnostic *report(Evaluator *ev, const char *code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
-void report_warning(Evaluator *ev, const char *code, Span span, const char *text, const char *help); /* of the user's text only */
+Diagnostic *report(Evaluator *ev, DiagCode code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
+void report_warning(Evaluator *ev, DiagCode code, Span span, const char *text, const char *help); /* of the user's text only */
 void report_note(Evaluator *ev, Diagnostic *d, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
 void report_help(Evaluator *ev, Diagnostic *d, const char *format, ...) PRINTF_LIKE(3, 4);
 void report_label(Evaluator *ev, Diagnostic *d, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
@@ -245,7 +245,7 @@ Span user_span(const Evaluator *ev, Span span); /* the place itself, or the user
 const char *span_text(Arena *arena, Span span); /* the source text on one line, shortened */
 const char *place_text(Arena *arena, Span span); /* "unet.cai:7:10" */
 /* Ends the evaluation with one error that shows the calls that led here. */
-Value stop_evaluation(Evaluator *ev, const char *code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
+Value stop_evaluation(Evaluator *ev, DiagCode code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
 /* One more round of a loop or call; false where a limit was met. */
 bool spend(Evaluator *ev, Span span, int64_t cells);
 Value bounded_list(Evaluator *ev, Value list, Span span); /* the list, or the end of the evaluation where it is too large */
@@ -275,7 +275,7 @@ void bind_target(Evaluator *ev, const Expr *target, Value value);
 /* ---- condition.c: assert and where ---- */
 
 /* Holds, is told to be false, or becomes a check of the run. `message` may be NULL. */
-void require_condition(Evaluator *ev, const Expr *expr, const Expr *message, const char *code);
+void require_condition(Evaluator *ev, const Expr *expr, const Expr *message, DiagCode code);
 
 /* ---- operator.c: + - * / and the others ---- */
 

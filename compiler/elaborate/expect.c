@@ -37,7 +37,7 @@ static int64_t *sizes_at(Evaluator *ev, const Expr *at) {
             Value v = given.list->items[k];
             if (given.list->names[k] != symbol->name || v.kind != VALUE_INT) continue;
             if (v.integer <= 0 || v.integer % symbol->multiple != 0) {
-                report(ev, "expect", at->span, "%s must be a multiple of %lld", symbol->name, (long long)symbol->multiple);
+                report(ev, DIAG_expect, at->span, "%s must be a multiple of %lld", symbol->name, (long long)symbol->multiple);
                 return NULL;
             }
             sizes[i] = v.integer / symbol->multiple;
@@ -50,7 +50,7 @@ static bool has_all_sizes(Evaluator *ev, const int64_t *sizes, Dim macs, const A
     if (dim_is_const(macs, NULL)) return true;
     for (int i = 0; i < dims_symbol_count(ev->dims); i++) {
         if (sizes[i] > 0) continue;
-        Diagnostic *d = report(ev, "expect", argument->span, "the multiply-adds depend on %s", dims_symbol(ev->dims, i)->name);
+        Diagnostic *d = report(ev, DIAG_expect, argument->span, "the multiply-adds depend on %s", dims_symbol(ev->dims, i)->name);
         report_help(ev, d, "say for which size: `at = (%s = 224, ...)`", dims_symbol(ev->dims, i)->name);
         return false;
     }
@@ -61,12 +61,12 @@ static void compare(Evaluator *ev, const Argument *argument, const char *what, i
     Value v = evaluate(ev, argument->value);
     if (v.kind == VALUE_ERROR) return;
     if (!value_is_number(v)) {
-        report(ev, "expect", argument->span, "`%s` must be a number; this is %s", argument->name, value_kind_name(v));
+        report(ev, DIAG_expect, argument->span, "`%s` must be a number; this is %s", argument->name, value_kind_name(v));
         return;
     }
     double expected = v.kind == VALUE_INT ? (double)v.integer : v.real;
     if (fabs(expected - (double)actual) <= tolerance(argument->value)) return;
-    report(ev, "expect", argument->span, "this model has %lld %s, expected are %s", (long long)actual, what,
+    report(ev, DIAG_expect, argument->span, "this model has %lld %s, expected are %s", (long long)actual, what,
            span_text(ev->arena, argument->value->span));
 }
 
@@ -74,13 +74,13 @@ static void compare_size(Evaluator *ev, const Argument *argument, const char *wh
     int64_t value;
     if (!has_all_sizes(ev, sizes, actual, argument)) return;
     if (!dim_evaluate(actual, sizes, &value))
-        report(ev, "expect", argument->span, "the number of %s does not fit into 64 bits", what);
+        report(ev, DIAG_expect, argument->span, "the number of %s does not fit into 64 bits", what);
     else compare(ev, argument, what, value);
 }
 
 static void compare_field(Evaluator *ev, const Argument *argument) {
     if (ev->model->receptive_field) compare(ev, argument, "pixels of receptive field", ev->model->receptive_field);
-    else report(ev, "expect", argument->span, "this model has no receptive field: it takes no picture, or attends to all of it");
+    else report(ev, DIAG_expect, argument->span, "this model has no receptive field: it takes no picture, or attends to all of it");
 }
 
 /* Told, not checked: `cai compare` shows it. */
@@ -89,13 +89,13 @@ static void read_accuracy(Evaluator *ev, const Argument *argument) {
     double share = v.kind == VALUE_INT ? (double)v.integer : v.kind == VALUE_REAL ? v.real : 0;
     if (v.kind == VALUE_ERROR) return;
     if (share > 0 && share <= 100) ev->model->top1 = share;
-    else report(ev, "expect", argument->span, "`top1` is an accuracy in per cent, above 0 and at most 100");
+    else report(ev, DIAG_expect, argument->span, "`top1` is an accuracy in per cent, above 0 and at most 100");
 }
 
 static void read_name(Evaluator *ev, const Argument *argument) {
     Value v = evaluate(ev, argument->value);
     if (v.kind == VALUE_STRING) ev->model->called = v.string;
-    else if (v.kind != VALUE_ERROR) report(ev, "not-a-string", argument->span, "`name` must be a string; this is %s", value_kind_name(v));
+    else if (v.kind != VALUE_ERROR) report(ev, DIAG_not_a_string, argument->span, "`name` must be a string; this is %s", value_kind_name(v));
 }
 
 static const Expr *find_at(const Stmt *expect) {
@@ -116,7 +116,7 @@ static void check_expectation(Evaluator *ev, const Stmt *expect) {
         else if (!strcmp(name, "top1")) read_accuracy(ev, argument);
         else if (!strcmp(name, "name")) read_name(ev, argument);
         else if (strcmp(name, "at")) {
-            Diagnostic *d = report(ev, "unknown-argument", argument->span, "`expect` knows params, macs, receptive_field, top1, name and at");
+            Diagnostic *d = report(ev, DIAG_unknown_argument, argument->span, "`expect` knows params, macs, receptive_field, top1, name and at");
             report_suggestion(ev, d, name, names, COUNT_OF(names));
         }
     }
@@ -152,7 +152,7 @@ static bool check_at(Evaluator *ev, const Expr *at) {
     for (int i = 0; at && i < at->arguments.count; i++) {
         const Argument *argument = &at->arguments.items[i];
         if (argument->name && (is_setting(ev, argument->name) || is_symbol(ev, argument->name))) continue;
-        Diagnostic *d = report(ev, "unknown-argument", argument->span, "`at` names sizes and settings of this model");
+        Diagnostic *d = report(ev, DIAG_unknown_argument, argument->span, "`at` names sizes and settings of this model");
         report_help(ev, d, "at = (H = 224, W = 224, depth = 50)");
         return false;
     }

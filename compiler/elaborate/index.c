@@ -2,7 +2,7 @@
 #include "elaborate/evaluator.h"
 
 static Value out_of_range(Evaluator *ev, Span span, int64_t index, int count) {
-    Diagnostic *d = report(ev, "index-range", span, "index %lld of a list of %d", (long long)index, count);
+    Diagnostic *d = report(ev, DIAG_index_range, span, "index %lld of a list of %d", (long long)index, count);
     if (count) report_help(ev, d, "items count from 0: the last is %d", count - 1);
     return value_error;
 }
@@ -14,7 +14,7 @@ static Value list_by_name(Evaluator *ev, const List *list, Name name, Span span)
         if (!strcmp(list->names[i], name)) return list->items[i];
         vec_push(ev->arena, &names, list->names[i]);
     }
-    Diagnostic *d = report(ev, "no-such-member", span, "there is no `%s` among these values", name);
+    Diagnostic *d = report(ev, DIAG_no_such_member, span, "there is no `%s` among these values", name);
     report_suggestion(ev, d, name, names.items, names.count);
     return value_error;
 }
@@ -34,7 +34,7 @@ static bool slice_step(Evaluator *ev, const Expr *expr, int64_t *step) {
     if (!expr) return true;
     if (!evaluate_int(ev, expr, "the step of a slice", step)) return false;
     if (*step >= 1) return true;
-    Diagnostic *d = report(ev, "index-range", expr->span, "the step of a slice must be at least 1; this is %lld", (long long)*step);
+    Diagnostic *d = report(ev, DIAG_index_range, expr->span, "the step of a slice must be at least 1; this is %lld", (long long)*step);
     report_help(ev, d, "backwards are `reversed(list)` and, of a tensor, `x -> flipped(axes)`");
     return false;
 }
@@ -56,7 +56,7 @@ static Value list_slice(Evaluator *ev, const Index *index, Value list) {
 
 static Value index_list(Evaluator *ev, const Expr *expr, Value list) {
     if (expr->indices.count != 1) {
-        report(ev, "index-range", expr->span, "a list has one index");
+        report(ev, DIAG_index_range, expr->span, "a list has one index");
         return value_error;
     }
     const Index *index = &expr->indices.items[0];
@@ -66,7 +66,7 @@ static Value index_list(Evaluator *ev, const Expr *expr, Value list) {
     if (at.kind == VALUE_STRING) return list_by_name(ev, list.list, at.string, index->span);
     if (at.kind == VALUE_ERROR) return at;
     if (at.kind != VALUE_INT) {
-        report(ev, "not-an-int", index->span, "an index must be an int; this is %s", value_kind_name(at));
+        report(ev, DIAG_not_an_int, index->span, "an index must be an int; this is %s", value_kind_name(at));
         return value_error;
     }
     int64_t place = at.integer < 0 ? at.integer + count : at.integer;
@@ -82,7 +82,7 @@ static bool slice_place(Evaluator *ev, const Expr *expr, Dim size, Dim missing, 
     Value v = evaluate(ev, expr);
     if (v.kind != VALUE_INT && v.kind != VALUE_DIM) {
         if (v.kind != VALUE_ERROR)
-            report(ev, "not-an-int", expr->span, "the ends of a slice are ints or sizes; this is %s", value_kind_name(v));
+            report(ev, DIAG_not_an_int, expr->span, "the ends of a slice are ints or sizes; this is %s", value_kind_name(v));
         return false;
     }
     *out = v.kind == VALUE_INT && v.integer < 0 ? dim_offset(ev->dims, size, v.integer) : as_dim(ev, v);
@@ -97,7 +97,7 @@ static bool require_at_most(Evaluator *ev, Dim a, Dim b, Span span, const char *
         graph_check(ev->graph, CHECK_AT_LEAST, b, a, message);
         return true;
     }
-    if (!holds) report(ev, "index-range", span, "%s", text);
+    if (!holds) report(ev, DIAG_index_range, span, "%s", text);
     return holds;
 }
 
@@ -139,7 +139,7 @@ static bool cut_axis(Evaluator *ev, const Index *index, Dim size, int axis, Cut 
     }
     if (at.kind != VALUE_INT && at.kind != VALUE_DIM) {
         if (at.kind != VALUE_ERROR)
-            report(ev, "not-an-int", index->span, "an index is an int, a slice or an i32 tensor; this is %s",
+            report(ev, DIAG_not_an_int, index->span, "an index is an int, a slice or an i32 tensor; this is %s",
                    value_kind_name(at));
         return false;
     }
@@ -178,7 +178,7 @@ static Node *gather_places(Evaluator *ev, Node *x, const Cut *cut, int rank, Spa
 static Value index_tensor(Evaluator *ev, const Expr *expr, Node *x) {
     int rank = x->shape.rank;
     if (expr->indices.count > rank || rank > HIGHEST_RANK) {
-        report(ev, "index-range", expr->span, "%d indices for %s", expr->indices.count, shape_string(ev->arena, x->shape));
+        report(ev, DIAG_index_range, expr->span, "%d indices for %s", expr->indices.count, shape_string(ev->arena, x->shape));
         return value_error;
     }
     Cut cut = {0};
@@ -202,7 +202,7 @@ static Value index_layer(Evaluator *ev, const Expr *expr, const Layer *layer) {
     if (at.kind == VALUE_STRING) return layer_part(ev, layer, at.string, expr->span);
     if (at.kind == VALUE_INT)
         return layer_part(ev, layer, arena_printf(ev->arena, "%lld", (long long)at.integer), expr->span);
-    report(ev, "not-an-int", expr->span, "a layer's part is chosen by a number or a name");
+    report(ev, DIAG_not_an_int, expr->span, "a layer's part is chosen by a number or a name");
     return value_error;
 }
 
@@ -211,6 +211,6 @@ Value evaluate_index(Evaluator *ev, const Expr *expr) {
     if (left.kind == VALUE_TENSOR) return index_tensor(ev, expr, left.node);
     if (value_is_sequence(left)) return index_list(ev, expr, left);
     if (left.kind == VALUE_LAYER) return index_layer(ev, expr, left.layer);
-    if (left.kind != VALUE_ERROR) report(ev, "no-index", expr->span, "%s has no `[...]`", value_kind_name(left));
+    if (left.kind != VALUE_ERROR) report(ev, DIAG_no_index, expr->span, "%s has no `[...]`", value_kind_name(left));
     return value_error;
 }

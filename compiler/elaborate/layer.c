@@ -78,7 +78,7 @@ Layer *as_layer(Evaluator *ev, Value v, Span span) {
     if (v.kind == VALUE_PRIMITIVE) made = partial_primitive(ev, v.builtin, &(Arguments){0}, span);
     if (made.kind == VALUE_LAYER) return made.layer;
     if (made.kind == VALUE_ERROR) return NULL;
-    Diagnostic *d = report(ev, "not-a-layer", span, "after an arrow stands a layer; this is %s", value_kind_name(v));
+    Diagnostic *d = report(ev, DIAG_not_a_layer, span, "after an arrow stands a layer; this is %s", value_kind_name(v));
     if (v.kind == VALUE_TENSOR || v.kind == VALUE_INT || v.kind == VALUE_REAL)
         report_help(ev, d, "a block with one list of parameters runs as soon as they are all given");
     if (value_is_sequence(v)) report_help(ev, d, "several are run one by one: `(x -> a, x -> b)`");
@@ -142,10 +142,10 @@ static Value run_block(Evaluator *ev, Layer *layer, const Arguments *inputs, Spa
         return value_error;
     name_inputs(ev, frame);
     if (!layer->bare) claim_arguments(ev, frame);
-    for (int i = 0; i < block->decl->where.count; i++) require_condition(ev, block->decl->where.items[i], NULL, "where");
+    for (int i = 0; i < block->decl->where.count; i++) require_condition(ev, block->decl->where.items[i], NULL, DIAG_where);
     execute_all(ev, &block->decl->body);
     if (!frame->returned && !ev->stopped) {
-        Diagnostic *d = report(ev, "no-return", span, "`%s` ends without `return`", block->decl->name);
+        Diagnostic *d = report(ev, DIAG_no_return, span, "`%s` ends without `return`", block->decl->name);
         report_note(ev, d, block->decl->name_span, "it is declared here");
         return value_error;
     }
@@ -190,7 +190,7 @@ Value run_layer(Evaluator *ev, Layer *layer, const Arguments *inputs, const Expr
     ev->rounds += 3; /* a call costs more than a round of a loop */
     if (inputs->failed || !spend(ev, span, 0)) return value_error;
     if (ev->depth >= DEEPEST_CALL)
-        return stop_evaluation(ev, "too-deep", span, "`%s` is called %d calls deep, and no deeper ones may be: does a block call itself without an end?",
+        return stop_evaluation(ev, DIAG_too_deep, span, "`%s` is called %d calls deep, and no deeper ones may be: does a block call itself without an end?",
                                layer_callee(layer), ev->depth);
     if (layer->kind != LAYER_PRIMITIVE && !layer->path) name_layer_by_default(ev, layer);
     bool own = layer->kind != LAYER_PRIMITIVE && !layer->bare;
@@ -237,7 +237,7 @@ Value call_value(Evaluator *ev, Value callee, const Arguments *arguments, Span s
     case VALUE_ERROR: return value_error;
     default: break;
     }
-    Diagnostic *d = report(ev, "not-callable", callee_span, "%s cannot be called", value_kind_name(callee));
+    Diagnostic *d = report(ev, DIAG_not_callable, callee_span, "%s cannot be called", value_kind_name(callee));
     if (callee.kind == VALUE_MODULE) report_help(ev, d, "name a block of that file: `%s.name(...)`", callee.module->name);
     return value_error;
 }

@@ -34,14 +34,14 @@ static Name base_name(Names *names, const char *path) {
 
 static void later(Library *library, const Decl *decl) {
     if (decl->kind != DECL_TRAIN && decl->kind != DECL_OPTIMIZER) return;
-    diag_error(library->diag, "later", decl->name_span, "%s blocks come in a later version of cai",
+    diag_error(library->diag, DIAG_later, decl->name_span, "%s blocks come in a later version of cai",
                decl->kind == DECL_TRAIN ? "train" : "optimizer");
 }
 
 static void define(Library *library, Unit *unit, Decl *decl) {
     Definition *before = map_get(unit->definitions, decl->name);
     if (before) {
-        Diagnostic *d = diag_error(library->diag, "name-twice", decl->name_span, "`%s` is defined twice", decl->name);
+        Diagnostic *d = diag_error(library->diag, DIAG_name_twice, decl->name_span, "`%s` is defined twice", decl->name);
         diag_note(library->diag, d, before->decl->name_span, "the first one is here");
         return;
     }
@@ -88,9 +88,9 @@ static void read_uses(Library *library, Unit *unit) {
         }
         Unit *used = find_used(library, unit, decl->name);
         if (used) vec_push(library->arena, &unit->uses, used);
-        else if (errno == ENOENT) diag_error(library->diag, "no-such-file", decl->name_span,
+        else if (errno == ENOENT) diag_error(library->diag, DIAG_no_such_file, decl->name_span,
                                              "no file %s.cai beside this one or in the standard library", decl->name);
-        else diag_error(library->diag, "no-such-file", decl->name_span, "cannot read %s.cai: %s", decl->name, why_unreadable(library->arena));
+        else diag_error(library->diag, DIAG_no_such_file, decl->name_span, "cannot read %s.cai: %s", decl->name, why_unreadable(library->arena));
     }
 }
 
@@ -116,11 +116,11 @@ Library *library_open(Arena *arena, Names *names, Diagnostics *diag, const char 
     const char *prelude = arena_printf(arena, "%s/prelude.cai", options->stdlib_dir);
     library->prelude = open_unit(library, prelude, "<stdlib>/prelude.cai", true);
     if (!library->prelude)
-        diag_error(diag, "no-stdlib", (Span){0}, "cannot read the standard library's %s: %s", prelude, why_unreadable(arena));
+        diag_error(diag, DIAG_no_stdlib, (Span){0}, "cannot read the standard library's %s: %s", prelude, why_unreadable(arena));
     errno = 0;
     path = arena_strndup(arena, path, strlen(path));
     Unit *main = open_unit(library, path, path, false);
-    if (!main) diag_error(diag, "no-such-file", (Span){0}, "cannot read %s: %s", path, why_unreadable(arena));
+    if (!main) diag_error(diag, DIAG_no_such_file, (Span){0}, "cannot read %s: %s", path, why_unreadable(arena));
     if (main) check_defines(library);
     library->broken = diag->errors > 0;
     library->unknown = map_new(arena);

@@ -26,7 +26,7 @@ static bool match_leading(Evaluator *ev, Node *a, Node *b, int rank, Dim *leadin
         Dim da = leading_size(a, rank, i), db = leading_size(b, rank, i);
         leading[i] = counts_as_one(da) ? (db ? db : dim_const(ev->dims, 1)) : da;
         if (counts_as_one(da) || counts_as_one(db) || da == db) continue;
-        report(ev, "shape", span, "a matrix product of %s and %s: the leading sizes %s and %s do not fit",
+        report(ev, DIAG_shape, span, "a matrix product of %s and %s: the leading sizes %s and %s do not fit",
                shape_string(ev->arena, a->shape),
                shape_string(ev->arena, b->shape), dim_string(ev->arena, da), dim_string(ev->arena, db));
         return false;
@@ -47,7 +47,7 @@ static Value drop_vector_axes(Evaluator *ev, Node *product, bool drop_row, bool 
 
 Value tensor_matmul(Evaluator *ev, Node *a, Node *b, Span span, const Expr *expr) {
     if (a->shape.rank == 0 || b->shape.rank == 0 || a->shape.rank > HIGHEST_RANK || b->shape.rank > HIGHEST_RANK) {
-        report(ev, "shape", span, "`@` multiplies matrices; one of these is %s",
+        report(ev, DIAG_shape, span, "`@` multiplies matrices; one of these is %s",
                shape_string(ev->arena, (a->shape.rank ? b : a)->shape));
         return value_error;
     }
@@ -56,7 +56,7 @@ Value tensor_matmul(Evaluator *ev, Node *a, Node *b, Span span, const Expr *expr
     if (!left || !right) return value_error;
     Dim inner = left->shape.dims[left->shape.rank - 1], outer = right->shape.dims[right->shape.rank - 2], leading[HIGHEST_RANK];
     if (inner != outer) {
-        Diagnostic *d = report(ev, "shape", span, "a matrix product needs equal inner sizes, here %s and %s",
+        Diagnostic *d = report(ev, DIAG_shape, span, "a matrix product needs equal inner sizes, here %s and %s",
                                dim_string(ev->arena, inner),
                                dim_string(ev->arena, outer));
         if (expr && expr->left) report_label(ev, d, expr->left->span, "%s", shape_string(ev->arena, a->shape));

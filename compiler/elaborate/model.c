@@ -82,7 +82,7 @@ bool library_check_weights(Library *library, Model *const *models, int count) {
             agree = false;
             if (is_told(told.items, told.count, info->span)) continue;
             vec_push(library->arena, &told, info->span);
-            Diagnostic *d = diag_error(library->diag, "weight-shape", info->span,
+            Diagnostic *d = diag_error(library->diag, DIAG_weight_shape, info->span,
                                        "`%s` is %s in the model `%s`, but %s in another of this file",
                                        info->path, shape_string(library->arena, info->shape), models[m]->decl->name,
                                        shape_string(library->arena, first->shape));

@@ -64,7 +64,7 @@ static void tell_unknown(Reader *reader, const Expr *expr) {
     const char **known;
     int count;
     library_candidates(reader->unit, library->arena, &known, &count);
-    Diagnostic *d = diag_error(library->diag, "unknown-name", expr->span, "`%s` is not defined", expr->name);
+    Diagnostic *d = diag_error(library->diag, DIAG_unknown_name, expr->span, "`%s` is not defined", expr->name);
     if (library->diag->errors > DIAG_KEPT_MAX) return;
     const char *near = nearest_name(expr->name, reader->names.items, reader->names.count), *habit = near ? NULL : habit_help(expr->name);
     DType type;
@@ -146,7 +146,7 @@ static void read_signature(Reader *reader, const Decl *decl) {
 
 static void claim_once(Library *library, Map *seen, Name name, Span span, const char *what) {
     if (!map_get(seen, name)) map_set(seen, name, library);
-    else if (strcmp(name, "_")) diag_error(library->diag, "name-twice", span, "`%s` stands twice among the %s", name, what);
+    else if (strcmp(name, "_")) diag_error(library->diag, DIAG_name_twice, span, "`%s` stands twice among the %s", name, what);
 }
 
 static void check_twice(Library *library, const Decl *decl) {

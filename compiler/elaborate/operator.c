@@ -26,7 +26,7 @@ static bool order_holds(Operator op, int order) {
 }
 
 static Value overflow(Evaluator *ev, Span span) {
-    report(ev, "int-overflow", span, "this int does not fit into 64 bits");
+    report(ev, DIAG_int_overflow, span, "this int does not fit into 64 bits");
     return value_error;
 }
 
@@ -45,13 +45,13 @@ static Value int_power(Evaluator *ev, int64_t base, int64_t exponent, Span span)
 
 static Value int_divide(Evaluator *ev, Operator op, int64_t a, int64_t b, Span span) {
     if (b == 0) {
-        report(ev, "divide-by-zero", span, "division by zero");
+        report(ev, DIAG_divide_by_zero, span, "division by zero");
         return value_error;
     }
     if (b == -1) return a == INT64_MIN ? overflow(ev, span) : value_int(op == OPERATOR_MOD ? 0 : -a);
     int64_t quotient = a / b, rest = a % b;
     if (op == OPERATOR_DIV && rest != 0) {
-        Diagnostic *d = report(ev, "inexact-division", span, "%lld / %lld is not a whole number", (long long)a, (long long)b);
+        Diagnostic *d = report(ev, DIAG_inexact_division, span, "%lld / %lld is not a whole number", (long long)a, (long long)b);
         report_help(ev, d, "`//` rounds down; `%lld.0 / %lld` is a float", (long long)a, (long long)b);
         return value_error;
     }
@@ -75,7 +75,7 @@ static Value int_binary(Evaluator *ev, Operator op, int64_t a, int64_t b, Span s
 static Value real_binary(Evaluator *ev, Operator op, double a, double b, Span span) {
     if (is_comparison(op)) return value_bool(order_holds(op, a == b ? 0 : a < b ? -1 : 1));
     if (b == 0 && (op == OPERATOR_DIV || op == OPERATOR_FLOORDIV || op == OPERATOR_MOD)) {
-        report(ev, "divide-by-zero", span, "division by zero");
+        report(ev, DIAG_divide_by_zero, span, "division by zero");
         return value_error;
     }
     switch (op) {
@@ -107,7 +107,7 @@ bool decide_order(Evaluator *ev, Operator op, Dim a, Dim b, bool *out) {
 static Value dim_compare(Evaluator *ev, Operator op, Dim a, Dim b, Span span) {
     bool holds;
     if (decide_order(ev, op, a, b, &holds)) return value_bool(holds);
-    Diagnostic *d = report(ev, "size-not-known", span, "`%s %s %s` holds for some sizes only", dim_string(ev->arena, a),
+    Diagnostic *d = report(ev, DIAG_size_not_known, span, "`%s %s %s` holds for some sizes only", dim_string(ev->arena, a),
                            operator_text(op),
                            dim_string(ev->arena, b));
     report_help(ev, d, "fix the size (-D, or in the signature), or require it with `assert` or `where`");
@@ -127,13 +127,13 @@ static Value dim_divide(Evaluator *ev, Operator op, Dim a, Dim b, Span span) {
     Dim exact = dim_is_const(b, &divisor) && divisor == 0 ? NULL : dim_div_exact(ev->dims, a, b);
     if (exact) return op == OPERATOR_MOD ? value_int(0) : value_dim(exact);
     if (!dim_is_const(b, &divisor)) {
-        report(ev, "size-division", span, "`%s %s %s`: sizes divide only where the quotient is exact, or by a constant",
+        report(ev, DIAG_size_division, span, "`%s %s %s`: sizes divide only where the quotient is exact, or by a constant",
                dim_string(ev->arena, a),
                operator_text(op), dim_string(ev->arena, b));
         return value_error;
     }
     if (divisor <= 0) {
-        report(ev, divisor ? "size-division" : "divide-by-zero", span,
+        report(ev, divisor ? DIAG_size_division : DIAG_divide_by_zero, span,
                divisor ? "a size is divided by a negative number" : "division by zero");
         return value_error;
     }
@@ -145,14 +145,14 @@ static Value dim_divide(Evaluator *ev, Operator op, Dim a, Dim b, Span span) {
 enum { MOST_TERMS = 64 };
 
 static Value too_complex(Evaluator *ev, Span span) {
-    report(ev, "size-too-complex", span, "this size has too many terms");
+    report(ev, DIAG_size_too_complex, span, "this size has too many terms");
     return value_error;
 }
 
 static Value dim_power(Evaluator *ev, Dim a, Dim b, Span span) {
     int64_t exponent;
     if (!dim_is_const(b, &exponent) || exponent < 0 || exponent > 8) {
-        report(ev, "size-power", span, "a size can be raised to 0 .. 8 only");
+        report(ev, DIAG_size_power, span, "a size can be raised to 0 .. 8 only");
         return value_error;
     }
     Dim result = dim_const(ev->dims, 1);
@@ -201,7 +201,7 @@ static Value join(Evaluator *ev, const List *a, const List *b, ValueKind kind, S
 static Value replicate(Evaluator *ev, const List *list, int64_t times, ValueKind kind, Span span) {
     int64_t count = 0;
     if (times < 0 || __builtin_mul_overflow(times, list->count, &count) || count > INT32_MAX || !spend(ev, span, count)) {
-        if (!ev->stopped) report(ev, "too-large", span, "a list cannot be repeated %lld times", (long long)times);
+        if (!ev->stopped) report(ev, DIAG_too_large, span, "a list cannot be repeated %lld times", (long long)times);
         return value_error;
     }
     Value *items = NEW_ARRAY(ev->arena, Value, count);
@@ -210,7 +210,7 @@ static Value replicate(Evaluator *ev, const List *list, int64_t times, ValueKind
 }
 
 static Value mismatch(Evaluator *ev, Operator op, Value a, Value b, Span span) {
-    Diagnostic *d = report(ev, "operand-kinds", span, "`%s` does not take %s and %s", operator_text(op), value_kind_name(a),
+    Diagnostic *d = report(ev, DIAG_operand_kinds, span, "`%s` does not take %s and %s", operator_text(op), value_kind_name(a),
                            value_kind_name(b));
     bool runs = (a.kind == VALUE_TENSOR && (b.kind == VALUE_LAYER || b.kind == VALUE_BLOCK)) ||
                 (b.kind == VALUE_TENSOR && (a.kind == VALUE_LAYER || a.kind == VALUE_BLOCK));
@@ -273,7 +273,7 @@ Value apply_unary(Evaluator *ev, Operator op, Value a, Span span) {
         if (a.kind == VALUE_DIM) return value_dim(dim_scale(ev->dims, a.dim, -1));
         if (a.kind == VALUE_TENSOR) return tensor_unary(ev, OP_neg, a, span);
     }
-    if (op == OPERATOR_NOT) report(ev, "not-a-bool", span, "a condition must be true or false; this is %s", value_kind_name(a));
-    else report(ev, "operand-kinds", span, "`%s` does not take %s", operator_text(op), value_kind_name(a));
+    if (op == OPERATOR_NOT) report(ev, DIAG_not_a_bool, span, "a condition must be true or false; this is %s", value_kind_name(a));
+    else report(ev, DIAG_operand_kinds, span, "`%s` does not take %s", operator_text(op), value_kind_name(a));
     return value_error;
 }

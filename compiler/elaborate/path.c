@@ -41,7 +41,7 @@ static void add_part(Evaluator *ev, Layer *parent, Layer *part, Name name) {
 
 Value layer_part(Evaluator *ev, const Layer *layer, const char *name, Span span) {
     if (!layer->path || (!layer->parts && !layer->has_run)) {
-        Diagnostic *d = report(ev, "no-such-part", span, "the parts of this layer are not known before it has run");
+        Diagnostic *d = report(ev, DIAG_no_such_part, span, "the parts of this layer are not known before it has run");
         report_help(ev, d, "run the layer first: `x -> %s`", layer->path ? layer->path : layer_callee(layer));
         return value_error;
     }
@@ -50,7 +50,7 @@ Value layer_part(Evaluator *ev, const Layer *layer, const char *name, Span span)
     if (part) return layer_value(part);
     const Weight *weight = map_get(ev->weights, path);
     if (weight) return value_node(weight->node);
-    Diagnostic *d = report(ev, "no-such-part", span, "`%s` has no part `%s`", layer->path, name);
+    Diagnostic *d = report(ev, DIAG_no_such_part, span, "`%s` has no part `%s`", layer->path, name);
     report_suggestion(ev, d, name, layer->part_names.items, layer->part_names.count);
     return value_error;
 }
@@ -80,7 +80,7 @@ void name_layer(Evaluator *ev, Layer *layer, Name name, Span span) {
 
 void name_layer_bare(Evaluator *ev, Layer *layer, Span span) {
     if (layer->path) {
-        report(ev, "named-layer", span, "`_:` is for a new layer, and this one has the name `%s`", layer->path);
+        report(ev, DIAG_named_layer, span, "`_:` is for a new layer, and this one has the name `%s`", layer->path);
         return;
     }
     layer->bare = true;
@@ -132,7 +132,7 @@ Value name_value(Evaluator *ev, Value value, Name name, Span span) {
         if (!value.weight->node) {
             const Claim *before = take(ev, name, span);
             if (before) {
-                Diagnostic *d = report(ev, "path-twice", span, "two weights have the path `%s`",
+                Diagnostic *d = report(ev, DIAG_path_twice, span, "two weights have the path `%s`",
                                        path_join(ev->arena, ev->frame->layer->path, name));
                 report_note(ev, d, before->span, "the first one is here");
                 return value_error;

@@ -123,7 +123,7 @@ static Value run_stage(Evaluator *ev, const Stage *stage, Value value, const Exp
     Name label = stage->label ? evaluate_string(ev, stage->label) : NULL;
     if (stage->label && !label) return value_error;
     if (label && !*label) {
-        report(ev, "empty-label", stage->label->span, "a label must not be empty");
+        report(ev, DIAG_empty_label, stage->label->span, "a label must not be empty");
         return value_error;
     }
     if (stage->kind == STAGE_SIMPLE) return run_simple(ev, stage, label, value, operand);
@@ -136,7 +136,7 @@ Value evaluate_pipe(Evaluator *ev, const Expr *expr) {
     for (; expr->kind == EXPR_PIPE; expr = expr->left) vec_push(ev->arena, &chain, expr);
     Value value = evaluate(ev, expr);
     if (value.kind == VALUE_NONE) {
-        report(ev, "no-value", expr->span, "nothing comes out of this");
+        report(ev, DIAG_no_value, expr->span, "nothing comes out of this");
         value = value_error;
     }
     for (int i = chain.count - 1; i >= 0 && !ev->stopped; i--) {

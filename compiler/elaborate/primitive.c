@@ -63,7 +63,7 @@ static Value number_call(Evaluator *ev, int op, const Bindings *given, Span span
 
 static bool wrong_attribute(Evaluator *ev, const AttrInfo *info, Value v, Span span, const char *wanted) {
     if (v.kind != VALUE_ERROR)
-        report(ev, "attribute", span, "`%s` must be %s; this is %s", info->name, wanted, value_describe(ev->arena, v));
+        report(ev, DIAG_attribute, span, "`%s` must be %s; this is %s", info->name, wanted, value_describe(ev->arena, v));
     return false;
 }
 
@@ -101,7 +101,7 @@ static bool set_dims(Evaluator *ev, const AttrInfo *info, Value v, Span span, Di
 static bool set_type(Evaluator *ev, const AttrInfo *info, Value v, Span span, DType *out) {
     if (v.kind != VALUE_STRING) return wrong_attribute(ev, info, v, span, "the name of a type, such as \"f32\"");
     if (dtype_from_name(v.string, out)) return true;
-    report(ev, "unknown-type", span, "there is no type `%s`: f32, f16, bf16, i8, i32, i64, bool", v.string);
+    report(ev, DIAG_unknown_type, span, "there is no type `%s`: f32, f16, bf16, i8, i32, i64, bool", v.string);
     return false;
 }
 
@@ -141,7 +141,7 @@ static int attribute_index(const AttrInfo *row, Name name) {
 }
 
 static bool unknown_attribute(Evaluator *ev, const OpInfo *info, const Binding *given) {
-    Diagnostic *d = report(ev, "unknown-argument", given->span, "`%s` has no attribute `%s`", info->name, given->name);
+    Diagnostic *d = report(ev, DIAG_unknown_argument, given->span, "`%s` has no attribute `%s`", info->name, given->name);
     Vec(const char *) names = {0};
     for (const AttrInfo *row = info->attributes(); row->name; row++) vec_push(ev->arena, &names, row->name);
     report_suggestion(ev, d, given->name, names.items, names.count);
@@ -158,7 +158,7 @@ static bool set_attributes(Evaluator *ev, const OpInfo *info, const Bindings *gi
         int index = g->name ? attribute_index(row, g->name) : i - from;
         if (index < 0) return unknown_attribute(ev, info, g);
         if (index >= count) {
-            report(ev, "too-many-arguments", g->span, "`%s` takes fewer arguments", info->name);
+            report(ev, DIAG_too_many_arguments, g->span, "`%s` takes fewer arguments", info->name);
             return false;
         }
         if (!set_attribute(ev, &row[index], g->value, rank, g->span, attributes)) return false;
@@ -166,7 +166,7 @@ static bool set_attributes(Evaluator *ev, const OpInfo *info, const Bindings *gi
     }
     for (int i = 0; i < count; i++)
         if (!(set >> i & 1)) {
-            report(ev, "missing-argument", span, "`%s` needs the attribute `%s`", info->name, row[i].name);
+            report(ev, DIAG_missing_argument, span, "`%s` needs the attribute `%s`", info->name, row[i].name);
             return false;
         }
     return true;
@@ -222,7 +222,7 @@ static bool fits_function(Evaluator *ev, const Builtin *builtin, const Bindings 
         if (!g->name) count++;
         else if (!found || (found != builtin->keywords && found[-1] != ' ') ||
                  (found[strlen(g->name)] && found[strlen(g->name)] != ' ')) {
-            Diagnostic *d = report(ev, "unknown-argument", g->span, "`%s` has no argument `%s`", builtin->name, g->name);
+            Diagnostic *d = report(ev, DIAG_unknown_argument, g->span, "`%s` has no argument `%s`", builtin->name, g->name);
             if (*builtin->keywords) report_help(ev, d, "what it takes by name is %s", builtin->keywords);
             return false;
         }
@@ -230,7 +230,7 @@ static bool fits_function(Evaluator *ev, const Builtin *builtin, const Bindings 
     if (count >= builtin->at_least && count <= builtin->at_most) return true;
     bool missing = count < builtin->at_least, exact = builtin->at_least == builtin->at_most;
     int wanted = missing ? builtin->at_least : builtin->at_most;
-    Diagnostic *d = report(ev, missing ? "missing-argument" : "too-many-arguments", span, "`%s` takes %s%d argument%s, here %s %d", builtin->name,
+    Diagnostic *d = report(ev, missing ? DIAG_missing_argument : DIAG_too_many_arguments, span, "`%s` takes %s%d argument%s, here %s %d", builtin->name,
                            exact ? "" : missing ? "at least " : "at most ", wanted, wanted == 1 ? "" : "s", count == 1 ? "is" : "are", count);
     if (missing) return false;
     if (!strcmp(builtin->name, "arange")) report_help(ev, d, "it counts from 0: `arange(n) + first`");
@@ -251,7 +251,7 @@ Value primitive_run(Evaluator *ev, const Builtin *builtin, const Arguments *argu
     }
     int count = tensor_count(info, &given);
     if (count < info->min_inputs) {
-        report(ev, "missing-argument", span, "`%s` takes %d tensors, here are %d", info->name, info->min_inputs, count);
+        report(ev, DIAG_missing_argument, span, "`%s` takes %d tensors, here are %d", info->name, info->min_inputs, count);
         return value_error;
     }
     Node **inputs = NEW_ARRAY(ev->arena, Node *, count);

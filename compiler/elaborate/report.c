@@ -11,8 +11,8 @@ Span user_span(const Evaluator *ev, Span span) {
     return span;
 }
 
-static bool told_before(Evaluator *ev, const char *code, Span span) {
-    Name key = intern(ev->names, arena_printf(ev->arena, "%s:%p:%u", code, (const void *)span.source, span.begin));
+static bool told_before(Evaluator *ev, DiagCode code, Span span) {
+    Name key = intern(ev->names, arena_printf(ev->arena, "%d:%p:%u", code, (const void *)span.source, span.begin));
     if (map_get(ev->library->reported, key)) return true;
     map_set(ev->library->reported, key, (void *)key);
     return false;
@@ -25,7 +25,7 @@ static const char *running_block(const Evaluator *ev) {
     return NULL;
 }
 
-Diagnostic *report(Evaluator *ev, const char *code, Span span, const char *format, ...) {
+Diagnostic *report(Evaluator *ev, DiagCode code, Span span, const char *format, ...) {
     ev->errors++;
     Span shown = user_span(ev, span);
     if (told_before(ev, code, shown)) return NULL;
@@ -40,7 +40,7 @@ Diagnostic *report(Evaluator *ev, const char *code, Span span, const char *forma
     return d;
 }
 
-void report_warning(Evaluator *ev, const char *code, Span span, const char *text, const char *help) {
+void report_warning(Evaluator *ev, DiagCode code, Span span, const char *text, const char *help) {
     if (!is_users(span) || told_before(ev, code, span)) return;
     diag_help(ev->diag, diag_warning(ev->diag, code, span, "%s", text), "%s", help);
 }
@@ -164,7 +164,7 @@ static void note_calls(Evaluator *ev, Diagnostic *d) {
     }
 }
 
-Value stop_evaluation(Evaluator *ev, const char *code, Span span, const char *format, ...) {
+Value stop_evaluation(Evaluator *ev, DiagCode code, Span span, const char *format, ...) {
     if (ev->stopped) return value_error;
     va_list arguments;
     va_start(arguments, format);
@@ -187,13 +187,13 @@ bool spend(Evaluator *ev, Span span, int64_t cells) {
     if (ev->stopped) return false;
     ev->cells += cells;
     if (++ev->rounds > limit(ev, MOST_ROUNDS))
-        stop_evaluation(ev, "too-long", span, "this takes more than %d rounds of loops and calls at compile time", MOST_ROUNDS);
+        stop_evaluation(ev, DIAG_too_long, span, "this takes more than %d rounds of loops and calls at compile time", MOST_ROUNDS);
     if (ev->cells > limit(ev, MOST_CELLS))
-        stop_evaluation(ev, "too-large", span, "lists and strings take more than %d elements at compile time", MOST_CELLS);
+        stop_evaluation(ev, DIAG_too_large, span, "lists and strings take more than %d elements at compile time", MOST_CELLS);
     return !ev->stopped;
 }
 
 Value bounded_list(Evaluator *ev, Value list, Span span) {
     if (list.list->total <= limit(ev, MOST_CELLS)) return list;
-    return stop_evaluation(ev, "too-large", span, "this list holds more than %d elements", MOST_CELLS);
+    return stop_evaluation(ev, DIAG_too_large, span, "this list holds more than %d elements", MOST_CELLS);
 }

@@ -31,7 +31,7 @@ static void split_lines(Evaluator *ev, char *text, Port *port) {
 /* ---- arguments ---- */
 
 static bool fail_arguments(Evaluator *ev, Span span, const char *what, const char *example) {
-    Diagnostic *d = report(ev, "bad-form", span, "%s", what);
+    Diagnostic *d = report(ev, DIAG_bad_form, span, "%s", what);
     report_help(ev, d, "%s", example);
     return false;
 }
@@ -44,7 +44,7 @@ static bool read_input(Evaluator *ev, const Argument *argument, int *input) {
         *input = i;
         return true;
     }
-    Diagnostic *d = report(ev, "bad-form", expr->span, "`%s` is to name an input of the model", argument->name);
+    Diagnostic *d = report(ev, DIAG_bad_form, expr->span, "`%s` is to name an input of the model", argument->name);
     for (int i = 0; d && i < ev->graph->inputs.count; i++)
         if (ev->graph->inputs.items[i].form == FORM_IMAGE) {
             report_help(ev, d, "%s = %s", argument->name, ev->graph->inputs.items[i].name);
@@ -60,7 +60,7 @@ static bool read_number(Evaluator *ev, const Argument *argument, float *number) 
         return true;
     }
     if (v.kind != VALUE_ERROR)
-        report(ev, "bad-form", argument->value->span, "`%s` is a number; this is %s", argument->name, value_describe(ev->arena, v));
+        report(ev, DIAG_bad_form, argument->value->span, "`%s` is a number; this is %s", argument->name, value_describe(ev->arena, v));
     return false;
 }
 
@@ -68,16 +68,16 @@ static bool read_label_file(Evaluator *ev, const Argument *argument, Port *port)
     Value v = evaluate(ev, argument->value);
     if (v.kind == VALUE_ERROR) return false;
     if (v.kind != VALUE_STRING) {
-        report(ev, "bad-form", argument->value->span, "labels come from a file, which a string names; this is %s", value_describe(ev->arena, v));
+        report(ev, DIAG_bad_form, argument->value->span, "labels come from a file, which a string names; this is %s", value_describe(ev->arena, v));
         return false;
     }
     char *text = find_labels(ev, v.string);
     if (text) {
         split_lines(ev, text, port);
-        if (port->label_count == 0) report(ev, "bad-form", argument->value->span, "%s has no labels: a line is one", v.string);
+        if (port->label_count == 0) report(ev, DIAG_bad_form, argument->value->span, "%s has no labels: a line is one", v.string);
         return port->label_count > 0;
     }
-    Diagnostic *d = report(ev, "no-such-file", argument->value->span, "cannot read the labels in %s: %s", v.string, why_unreadable(ev->arena));
+    Diagnostic *d = report(ev, DIAG_no_such_file, argument->value->span, "cannot read the labels in %s: %s", v.string, why_unreadable(ev->arena));
     report_help(ev, d, "the file is looked for beside the .cai file and in the standard library");
     return false;
 }
@@ -85,7 +85,7 @@ static bool read_label_file(Evaluator *ev, const Argument *argument, Port *port)
 static bool read_top(Evaluator *ev, const Argument *argument, Port *port) {
     Value v = evaluate(ev, argument->value);
     if (v.kind == VALUE_INT && v.integer > 0 && v.integer <= 1000) port->top = (int)v.integer;
-    else if (v.kind != VALUE_ERROR) report(ev, "bad-form", argument->value->span, "`top` is an int from 1 to 1000");
+    else if (v.kind != VALUE_ERROR) report(ev, DIAG_bad_form, argument->value->span, "`top` is an int from 1 to 1000");
     return v.kind == VALUE_INT && port->top == v.integer;
 }
 
@@ -94,9 +94,9 @@ static bool check_batch(Evaluator *ev, const Expr *form, const Port *port, const
     Dim ours = port->node->shape.dims[0], theirs = input->node->shape.dims[0];
     if (input->form == FORM_IMAGE && ours == theirs) return true;
     if (input->form != FORM_IMAGE)
-        report(ev, "bad-form", form->span, "boxes are drawn on a picture, and `%s` is no image", input->name);
+        report(ev, DIAG_bad_form, form->span, "boxes are drawn on a picture, and `%s` is no image", input->name);
     else
-        report(ev, "bad-form", form->span, "`%s` is %s pictures, and the boxes are of %s", input->name, dim_string(ev->arena, theirs),
+        report(ev, DIAG_bad_form, form->span, "`%s` is %s pictures, and the boxes are of %s", input->name, dim_string(ev->arena, theirs),
                dim_string(ev->arena, ours));
     return false;
 }
@@ -108,17 +108,17 @@ static bool check_scores(Evaluator *ev, const Expr *form, Port *port) {
     Shape shape = port->node->shape;
     int64_t classes;
     if (shape.rank != 2) {
-        report(ev, "bad-form", form->span, "`labels` is for scores of shape [N, classes]; this is %s",
+        report(ev, DIAG_bad_form, form->span, "`labels` is for scores of shape [N, classes]; this is %s",
                shape_string(ev->arena, shape));
         return false;
     }
     if (!port->labels || !dim_is_const(shape.dims[1], &classes) || classes == port->label_count) return true;
     const char *text = arena_printf(ev->arena, "%lld scores, but %d labels", (long long)classes, port->label_count);
     if (ev->library->options.define_count == 0) {
-        report(ev, "bad-form", form->span, "%s", text);
+        report(ev, DIAG_bad_form, form->span, "%s", text);
         return false;
     }
-    report_warning(ev, "bad-form", form->span, text, "the classes are told by number: name a file of labels for them in the model");
+    report_warning(ev, DIAG_bad_form, form->span, text, "the classes are told by number: name a file of labels for them in the model");
     port->labels = NULL;
     port->label_count = 0;
     return true;
@@ -153,7 +153,7 @@ static bool read_boxes(Evaluator *ev, const Expr *form, const ArgumentList *argu
     for (int i = 0; i < arguments->count; i++)
         if (!read_box_argument(ev, &arguments->items[i], port)) return false;
     if (shape.rank != 3 || shape.type != DTYPE_F32 || !dim_is_const(shape.dims[2], &columns) || columns != 6) {
-        Diagnostic *d = report(ev, "bad-form", form->span, "`boxes` is for f32[N, M, 6]; this is %s", shape_string(ev->arena, shape));
+        Diagnostic *d = report(ev, DIAG_bad_form, form->span, "`boxes` is for f32[N, M, 6]; this is %s", shape_string(ev->arena, shape));
         report_help(ev, d, "a row is left, top, right, bottom (in pixels of the input), score, class");
         return false;
     }
@@ -176,12 +176,12 @@ static bool read_names(Evaluator *ev, const Expr *form, const ArgumentList *argu
     const Port *input = &ev->graph->inputs.items[port->of];
     bool whole = shape.type == DTYPE_I32 || shape.type == DTYPE_I64;
     if (shape.rank < 1 || shape.rank > 2 || !whole) {
-        Diagnostic *d = report(ev, "bad-form", form->span, "`names` is for i32[N], or i32[N, K]; this is %s", shape_string(ev->arena, shape));
+        Diagnostic *d = report(ev, DIAG_bad_form, form->span, "`names` is for i32[N], or i32[N, K]; this is %s", shape_string(ev->arena, shape));
         report_help(ev, d, "a number is a place among the pictures of `%s`, from 0", input->name);
         return false;
     }
     if (input->form == FORM_IMAGE) return true;
-    report(ev, "bad-form", form->span, "names are those of pictures' files, and `%s` is no image", input->name);
+    report(ev, DIAG_bad_form, form->span, "names are those of pictures' files, and `%s` is no image", input->name);
     return false;
 }
 
@@ -202,7 +202,7 @@ bool read_form(Evaluator *ev, const Result *result, Port *port) {
         port->form = forms[i].form;
         return forms[i].read(ev, expr, expr->kind == EXPR_CALL ? &expr->arguments : &none, port);
     }
-    Diagnostic *d = report(ev, "bad-form", expr->span, "there is no result form `%s`", span_text(ev->arena, callee->span));
+    Diagnostic *d = report(ev, DIAG_bad_form, expr->span, "there is no result form `%s`", span_text(ev->arena, callee->span));
     report_help(ev, d, "the forms are `labels`, `boxes` and `names`");
     return false;
 }

@@ -41,7 +41,7 @@ static bool goes_for(Value v, Value fallback) {
 static Value defined_value(Evaluator *ev, const Parameter *parameter, const Define *define, Value fallback) {
     Value v = parse_define(ev, define->value);
     if (v.kind == VALUE_ERROR || goes_for(v, fallback)) return v;
-    Diagnostic *d = report(ev, "bad-define", parameter->span, "-D %s=%s: `%s` is %s, and this is %s", parameter->name, define->value, parameter->name,
+    Diagnostic *d = report(ev, DIAG_bad_define, parameter->span, "-D %s=%s: `%s` is %s, and this is %s", parameter->name, define->value, parameter->name,
                            value_kind_name(fallback), value_kind_name(v));
     if (value_is_sequence(fallback)) report_help(ev, d, "a list stands in brackets: `-D %s=[1,2]`", parameter->name);
     return value_error;
@@ -57,7 +57,7 @@ void bind_settings(Evaluator *ev, const Decl *decl) {
         Value v = define ? defined_value(ev, parameter, define, fallback) : fallback;
         vec_push(ev->arena, &ev->settings, (Setting){parameter->name, v, fallback});
         if (!define && !parameter->fallback) {
-            Diagnostic *d = report(ev, "missing-argument", parameter->span, "the model's setting `%s` has no value",
+            Diagnostic *d = report(ev, DIAG_missing_argument, parameter->span, "the model's setting `%s` has no value",
                                    parameter->name);
             report_help(ev, d, "give it a default, or set it with -D %s=...", parameter->name);
         }
@@ -97,8 +97,8 @@ static void read_constraint(Evaluator *ev, const Expr *expr, Name symbol, Wanted
     if (!evaluate_int(ev, left->right, "the divisor", &divisor)) return;
     int64_t multiple = divisor > 0 ? common_multiple(wanted->multiple, divisor) : 0;
     if (multiple) wanted->multiple = multiple;
-    else if (divisor < 1) report(ev, "where", left->right->span, "%s cannot be a multiple of %lld", symbol, (long long)divisor);
-    else report(ev, "where", left->right->span, "what %s is to be a multiple of comes to more than %d, the most that cai takes", symbol, MOST_MULTIPLE);
+    else if (divisor < 1) report(ev, DIAG_where, left->right->span, "%s cannot be a multiple of %lld", symbol, (long long)divisor);
+    else report(ev, DIAG_where, left->right->span, "what %s is to be a multiple of comes to more than %d, the most that cai takes", symbol, MOST_MULTIPLE);
 }
 
 static void read_define(Evaluator *ev, Name symbol, Span span, Wanted *wanted) {
@@ -106,7 +106,7 @@ static void read_define(Evaluator *ev, Name symbol, Span span, Wanted *wanted) {
     if (!define) return;
     Value v = parse_define(ev, define->value);
     if (v.kind == VALUE_INT && v.integer > 0 && v.integer < INT64_C(1) << 31) wanted->fixed = v.integer;
-    else report(ev, "bad-define", span, "-D %s=%s: a size must be a whole number of at least 1", symbol, define->value);
+    else report(ev, DIAG_bad_define, span, "-D %s=%s: a size must be a whole number of at least 1", symbol, define->value);
 }
 
 static bool is_symbol(Evaluator *ev, const Expr *expr) {
@@ -153,7 +153,7 @@ static bool input_size(Evaluator *ev, const Expr *expr, Dim *out) {
         bool huge = v.kind == VALUE_INT && v.integer >= INT64_C(1) << 31;
         if (low >= 1 && !huge) return true;
     }
-    report(ev, "not-a-size", expr->span, "a size must be an int from 1 to 2 ** 31 - 1; this is %s", value_describe(ev->arena, v));
+    report(ev, DIAG_not_a_size, expr->span, "a size must be an int from 1 to 2 ** 31 - 1; this is %s", value_describe(ev->arena, v));
     return false;
 }
 
@@ -169,18 +169,18 @@ static bool elements_fit(Shape shape) {
 static bool check_picture(Evaluator *ev, const TypeExpr *type, const TypeInfo *info, Shape shape) {
     int64_t channels;
     if (shape.rank != 4) {
-        Diagnostic *d = report(ev, "bad-image", type->span, "an image has four axes, here are %d", shape.rank);
+        Diagnostic *d = report(ev, DIAG_bad_image, type->span, "an image has four axes, here are %d", shape.rank);
         report_help(ev, d, "image[N, 3, H, W]: pictures, channels, height, width");
         return false;
     }
     if (!dim_is_const(shape.dims[1], &channels) || (channels != 1 && channels != 3)) {
-        Diagnostic *d = report(ev, "bad-image", type->span, "an image has 1 or 3 channels, here are %s", dim_string(ev->arena, shape.dims[1]));
+        Diagnostic *d = report(ev, DIAG_bad_image, type->span, "an image has 1 or 3 channels, here are %s", dim_string(ev->arena, shape.dims[1]));
         report_help(ev, d, "image[N, 3, H, W]: pictures, channels, height, width");
         return false;
     }
     bool fixed = dim_is_const(shape.dims[2], NULL) && dim_is_const(shape.dims[3], NULL);
     if (fixed || (info->fit != FIT_CROP && info->fit != FIT_STRETCH)) return true;
-    report(ev, "bad-image", type->span, "fit = \"%s\" needs a fixed height and width",
+    report(ev, DIAG_bad_image, type->span, "fit = \"%s\" needs a fixed height and width",
            info->fit == FIT_CROP ? "crop" : "stretch");
     return false;
 }
@@ -195,9 +195,9 @@ static bool input_shape(Evaluator *ev, const TypeExpr *type, TypeInfo *info, Sha
         else known = false;
     }
     *shape = (Shape){info->type, dims.count, dims.items};
-    if (known && dims.count > 16) known = false, report(ev, "bad-type", type->span, "tensors have at most 16 axes");
+    if (known && dims.count > 16) known = false, report(ev, DIAG_bad_type, type->span, "tensors have at most 16 axes");
     if (known && !elements_fit(*shape))
-        known = false, report(ev, "too-large", type->span, "this input has more than 2 ** 40 elements");
+        known = false, report(ev, DIAG_too_large, type->span, "this input has more than 2 ** 40 elements");
     return known && (!info->image || check_picture(ev, type, info, *shape));
 }
 
@@ -206,13 +206,13 @@ static void add_input(Evaluator *ev, const Parameter *parameter) {
     Shape shape;
     Value value = value_error;
     if (!parameter->type) {
-        Diagnostic *d = report(ev, "missing-type", parameter->span, "the model's input `%s` needs a type", parameter->name);
+        Diagnostic *d = report(ev, DIAG_missing_type, parameter->span, "the model's input `%s` needs a type", parameter->name);
         if (parameter->fallback)
             report_help(ev, d, "what the model is made with stands in a list before its inputs: `model %s(%s)(...)`", ev->model->decl->name,
                         span_text(ev->arena, parameter->span));
         else report_help(ev, d, "`%s: image[N, 3, H, W]` or `%s: f32[N, 10]`", parameter->name, parameter->name);
     } else if (parameter->once || parameter->each)
-        report(ev, "later", parameter->span, "`once` and `each` belong to training, which comes in a later version of cai");
+        report(ev, DIAG_later, parameter->span, "`once` and `each` belong to training, which comes in a later version of cai");
     else if (input_shape(ev, parameter->type, &info, &shape)) {
         input_attributes attributes = {.name = parameter->name, .type = shape.type, .dims = {shape.rank, shape.dims}};
         Node *node = make_node(ev, OP_input, NULL, 0, &attributes, parameter->span);
@@ -228,7 +228,7 @@ void bind_inputs(Evaluator *ev, const Decl *decl) {
     const ParameterList *inputs = &decl->lists.items[decl->lists.count - 1];
     bind_symbols(ev, decl, inputs);
     for (int i = 0; i < inputs->count; i++) add_input(ev, &inputs->items[i]);
-    for (int i = 0; i < decl->where.count; i++) require_condition(ev, decl->where.items[i], NULL, "where");
+    for (int i = 0; i < decl->where.count; i++) require_condition(ev, decl->where.items[i], NULL, DIAG_where);
 }
 
 /* ---- outputs ---- */
@@ -265,7 +265,7 @@ static bool check_result_names(Evaluator *ev, const List *list, const Decl *decl
         bool found = !list->names[k];
         for (int i = 0; i < decl->results.count; i++) found |= list->names[k] == outputs[i];
         if (found) continue;
-        Diagnostic *d = report(ev, "outputs", ev->frame->returned_at, "`%s` has no output `%s`", decl->name, list->names[k]);
+        Diagnostic *d = report(ev, DIAG_outputs, ev->frame->returned_at, "`%s` has no output `%s`", decl->name, list->names[k]);
         report_suggestion(ev, d, list->names[k], outputs, decl->results.count);
         return false;
     }
@@ -285,7 +285,7 @@ static void add_declared(Evaluator *ev, const Decl *decl, Value value) {
     }
     if (!value_is_sequence(value) || value.list->count != decl->results.count) {
         int count = value_is_sequence(value) ? value.list->count : 1;
-        Diagnostic *d = report(ev, "outputs", ev->frame->returned_at, "`%s` declares %d %s, but returns %d %s", decl->name,
+        Diagnostic *d = report(ev, DIAG_outputs, ev->frame->returned_at, "`%s` declares %d %s, but returns %d %s", decl->name,
                                decl->results.count,
                                decl->results.count == 1 ? "output" : "outputs", count, count == 1 ? "value" : "values");
         report_help(ev, d, "return them in order, `return (a, b)`, or by name, `return (%s = ...)`", decl->results.items[0].name);
@@ -308,7 +308,7 @@ static void add_undeclared(Evaluator *ev, const Decl *decl, Value value, const c
     }
     if (value.kind == VALUE_ERROR) return;
     if (value.kind != VALUE_TENSOR) {
-        report(ev, "outputs", decl->name_span, "`%s` returns %s; a model returns tensors", decl->name, value_kind_name(value));
+        report(ev, DIAG_outputs, decl->name_span, "`%s` returns %s; a model returns tensors", decl->name, value_kind_name(value));
         return;
     }
     Port port = {.name = intern(ev->names, name), .node = value.node, .span = decl->name_span};
@@ -319,7 +319,7 @@ void bind_outputs(Evaluator *ev, const Decl *decl, Value value) {
     value = settle(ev, value);
     if (value.kind == VALUE_ERROR || ev->stopped) return;
     if (!ev->frame->returned) {
-        Diagnostic *d = report(ev, "no-return", decl->name_span, "the model `%s` ends without `return`", decl->name);
+        Diagnostic *d = report(ev, DIAG_no_return, decl->name_span, "the model `%s` ends without `return`", decl->name);
         report_help(ev, d, "`return` the tensors that the program is to give");
     } else if (decl->results.count)
         add_declared(ev, decl, value);
@@ -360,7 +360,7 @@ void check_defines(Library *library) {
     for (int i = 0; i < library->options.define_count; i++) {
         Name name = library->options.defines[i].name;
         if (map_get(wanted, name)) continue;
-        Diagnostic *d = diag_error(library->diag, "unknown-define", (Span){0},
+        Diagnostic *d = diag_error(library->diag, DIAG_unknown_define, (Span){0},
                                    "-D %s: no model here has a setting or a size of that name", name);
         const char *near = nearest_name(name, names, count);
         if (is_constant(library, name))

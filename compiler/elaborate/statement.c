@@ -7,7 +7,7 @@ void execute_all(Evaluator *ev, const StmtList *body) {
     for (int i = 0; i < body->count && !ev->frame->returned && !ev->stopped; i++) {
         execute(ev, body->items[i]);
         if (body->items[i]->kind == STMT_RETURN && i + 1 < body->count)
-            report_warning(ev, "unreached", body->items[i + 1]->span, "nothing below `return` runs", "take it out, or return what it makes");
+            report_warning(ev, DIAG_unreached, body->items[i + 1]->span, "nothing below `return` runs", "take it out, or return what it makes");
     }
 }
 
@@ -17,9 +17,9 @@ static void bind_targets(Evaluator *ev, const Expr *target, Value value) {
     bool fits = value_is_sequence(value) && value.list->count == target->arguments.count;
     if (!fits && value.kind != VALUE_ERROR) {
         if (value_is_sequence(value))
-            report(ev, "unpack", target->span, "%d names for %d values", target->arguments.count, value.list->count);
+            report(ev, DIAG_unpack, target->span, "%d names for %d values", target->arguments.count, value.list->count);
         else
-            report(ev, "unpack", target->span, "%d names, but the value is %s", target->arguments.count, value_kind_name(value));
+            report(ev, DIAG_unpack, target->span, "%d names, but the value is %s", target->arguments.count, value_kind_name(value));
     }
     for (int i = 0; i < target->arguments.count; i++)
         bind_target(ev, target->arguments.items[i].value, fits ? value.list->items[i] : value_error);
@@ -33,7 +33,7 @@ void bind_target(Evaluator *ev, const Expr *target, Value value) {
         return;
     case EXPR_TUPLE: case EXPR_LIST: bind_targets(ev, target, value); return;
     case EXPR_ERROR: return;
-    default: report(ev, "bad-target", target->span, "only a name, or names in parentheses, can stand left of `=`");
+    default: report(ev, DIAG_bad_target, target->span, "only a name, or names in parentheses, can stand left of `=`");
     }
 }
 
@@ -81,12 +81,12 @@ static void execute_for_items(Evaluator *ev, const Stmt *stmt) {
     Value items = evaluate(ev, stmt->value);
     if (!value_is_sequence(items)) {
         if (items.kind == VALUE_INT || items.kind == VALUE_DIM) {
-            Diagnostic *d = report(ev, "not-a-list", stmt->value->span,
+            Diagnostic *d = report(ev, DIAG_not_a_list, stmt->value->span,
                                    "`for` goes through a list, a tuple or a range; this is %s", value_kind_name(items));
             report_help(ev, d, "`for %s in 0 .. %s`", span_text(ev->arena, stmt->target->span),
                         span_text(ev->arena, stmt->value->span));
         } else if (items.kind != VALUE_ERROR)
-            report(ev, "not-a-list", stmt->value->span, "`for` goes through a list, a tuple or a range; this is %s",
+            report(ev, DIAG_not_a_list, stmt->value->span, "`for` goes through a list, a tuple or a range; this is %s",
                    value_kind_name(items));
         poison(ev, &stmt->body);
         return;
@@ -131,7 +131,7 @@ static const char *layer_path(Evaluator *ev, const Expr *expr) {
     Value v = evaluate(ev, expr);
     if (v.kind == VALUE_LAYER && v.layer->path) return v.layer->path;
     if (v.kind != VALUE_ERROR) {
-        Diagnostic *d = report(ev, "not-a-layer", expr->span, "`load` needs a layer that is bound to a name; this is %s",
+        Diagnostic *d = report(ev, DIAG_not_a_layer, expr->span, "`load` needs a layer that is bound to a name; this is %s",
                                value_kind_name(v));
         report_help(ev, d, "bind it first: `G = generator()`, then `load G.encoder from ...`");
     }
@@ -142,7 +142,7 @@ static void execute_load(Evaluator *ev, const Stmt *stmt) {
     const char *prefix = layer_path(ev, stmt->target);
     Value file = evaluate(ev, stmt->value);
     if (file.kind != VALUE_STRING && file.kind != VALUE_ERROR)
-        report(ev, "not-a-string", stmt->value->span, "the file of `load` must be a string; this is %s", value_kind_name(file));
+        report(ev, DIAG_not_a_string, stmt->value->span, "the file of `load` must be a string; this is %s", value_kind_name(file));
     if (prefix && file.kind == VALUE_STRING) vec_push(ev->arena, &ev->model->loads, (LoadInfo){prefix, file.string, stmt->span});
 }
 
@@ -150,19 +150,19 @@ static void execute_unused(Evaluator *ev, const Stmt *stmt) {
     Value pattern = evaluate(ev, stmt->value);
     if (pattern.kind == VALUE_STRING) vec_push(ev->arena, &ev->model->unused, pattern.string);
     else if (pattern.kind != VALUE_ERROR)
-        report(ev, "not-a-string", stmt->value->span, "`unused` needs a string such as \"AuxLogits.*\"; this is %s",
+        report(ev, DIAG_not_a_string, stmt->value->span, "`unused` needs a string such as \"AuxLogits.*\"; this is %s",
                value_kind_name(pattern));
 }
 
 static void execute_expect(Evaluator *ev, const Stmt *stmt) {
     bool in_model = ev->frame->layer == ev->root;
     if (in_model) vec_push(ev->arena, &ev->expectations, stmt);
-    else report(ev, "expect-place", stmt->span, "`expect` stands in a model's body, not in a block's");
+    else report(ev, DIAG_expect_place, stmt->span, "`expect` stands in a model's body, not in a block's");
 }
 
 static void execute_assert(Evaluator *ev, const Stmt *stmt) {
     int errors = ev->errors;
-    require_condition(ev, stmt->condition, stmt->message, "assert");
+    require_condition(ev, stmt->condition, stmt->message, DIAG_assert);
     if (ev->errors == errors || ev->frame->layer == ev->root) return;
     ev->frame->returned = true; /* the rest of a block relies on it */
     ev->frame->result = value_error;
@@ -177,11 +177,11 @@ static void execute_return(Evaluator *ev, const Stmt *stmt) {
 static void execute_value(Evaluator *ev, const Stmt *stmt) {
     Value v = evaluate(ev, stmt->value);
     if (v.kind == VALUE_ERROR || v.kind == VALUE_NONE) return;
-    report_warning(ev, "unused-value", stmt->span, "this value is not used", "give it a name, or return it");
+    report_warning(ev, DIAG_unused_value, stmt->span, "this value is not used", "give it a name, or return it");
 }
 
 static void come_later(Evaluator *ev, const Stmt *stmt, const char *what) {
-    report(ev, "later", stmt->span, "`%s` comes in a later version of cai", what);
+    report(ev, DIAG_later, stmt->span, "`%s` comes in a later version of cai", what);
 }
 
 static void execute(Evaluator *ev, const Stmt *stmt) {

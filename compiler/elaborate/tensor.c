@@ -40,7 +40,7 @@ static bool may_fit(Dims *dims, Shape from, DimList to) {
 }
 
 static void refuse(Evaluator *ev, Op op, const ShapeError *error, Node *const *inputs, int count, const void *attributes, Span span) {
-    Diagnostic *d = report(ev, "shape", blamed_span(ev, span), "%s", refusal(op, error, inputs, attributes));
+    Diagnostic *d = report(ev, DIAG_shape, blamed_span(ev, span), "%s", refusal(op, error, inputs, attributes));
     if (op == OP_reshape && may_fit(ev->dims, inputs[0]->shape, ((const reshape_attributes *)attributes)->dims))
         report_help(ev, d, "if it fits for the sizes you mean, say so where the model is declared: `where H %% 2 == 0`");
     report_operands(ev, d);
@@ -55,7 +55,7 @@ Node *make_node(Evaluator *ev, Op op, Node *const *inputs, int count, const void
     if (ev->stopped) return NULL;
     int before = ev->graph->nodes.count;
     if (before >= MOST_NODES) {
-        stop_evaluation(ev, "too-large", span, "this model has more than %d operations", MOST_NODES);
+        stop_evaluation(ev, DIAG_too_large, span, "this model has more than %d operations", MOST_NODES);
         return NULL;
     }
     ShapeError error = {.input = -1, .axis = -1};
@@ -80,7 +80,7 @@ static Node *size_node(Evaluator *ev, Dim dim, DType type, Span span) {
 static bool fits_type(Evaluator *ev, Value v, DType type, Span span) {
     bool whole = v.kind != VALUE_REAL || (v.real >= -9e15 && v.real <= 9e15 && v.real == (double)(int64_t)v.real);
     if (type == DTYPE_BOOL ? v.kind == VALUE_BOOL : dtype_is_float(type) || whole) return true;
-    Diagnostic *d = report(ev, "type-mismatch", span, "%s does not go with a tensor of %s", value_describe(ev->arena, v),
+    Diagnostic *d = report(ev, DIAG_type_mismatch, span, "%s does not go with a tensor of %s", value_describe(ev->arena, v),
                            dtype_name(type));
     report_help(ev, d, "convert the tensor first: `cast(x, type = \"%s\")`", v.kind == VALUE_BOOL ? "bool" : "f32");
     return false;
@@ -114,7 +114,7 @@ Node *as_node(Evaluator *ev, Value v, DType type, Span span) {
     case VALUE_ERROR: return NULL;
     default: break;
     }
-    Diagnostic *d = report(ev, "not-a-tensor", span, "a tensor is needed here; this is %s", value_kind_name(v));
+    Diagnostic *d = report(ev, DIAG_not_a_tensor, span, "a tensor is needed here; this is %s", value_kind_name(v));
     if (value_is_sequence(v)) report_help(ev, d, "`tensor(...)` makes a tensor of a list; `concat` joins several tensors");
     if (v.kind == VALUE_LAYER) explain_layer(ev, d, v.layer);
     if (v.kind == VALUE_BLOCK) report_help(ev, d, "an arrow runs a layer: `x -> %s`", v.block->decl->name);
@@ -143,7 +143,7 @@ static void tell_mismatch(Evaluator *ev, Node *a, Node *b, int from_right, Span 
     Dim da = size_from_right(a, from_right), db = size_from_right(b, from_right);
     Diagnostic *d;
     Span place = expr && expr->op_span.source ? expr->op_span : span;
-    d = report(ev, "shape", place, "the sizes of these tensors do not fit together: %s and %s in %s", dim_string(ev->arena, da),
+    d = report(ev, DIAG_shape, place, "the sizes of these tensors do not fit together: %s and %s in %s", dim_string(ev->arena, da),
                dim_string(ev->arena, db), axis_text(ev, a, b, from_right));
     if (expr && expr->left && expr->right && !expr->span.source->library) {
         report_label(ev, d, expr->left->span, "%s", shape_string(ev->arena, a->shape));
@@ -193,7 +193,7 @@ bool broadcast_nodes(Evaluator *ev, Node **nodes, int count, Span span, const Ex
     int rank = 0;
     for (int i = 0; i < count; i++) rank = nodes[i]->shape.rank > rank ? nodes[i]->shape.rank : rank;
     if (rank > HIGHEST_RANK) {
-        report(ev, "shape", span, "tensors have at most %d axes", HIGHEST_RANK);
+        report(ev, DIAG_shape, span, "tensors have at most %d axes", HIGHEST_RANK);
         return false;
     }
     if (!common_sizes(ev, nodes, count, rank, dims, span, expr)) return false;
@@ -206,7 +206,7 @@ bool broadcast_nodes(Evaluator *ev, Node **nodes, int count, Span span, const Ex
 
 static bool same_types(Evaluator *ev, const Node *a, const Node *b, Operator op, Span span) {
     if (a->shape.type == b->shape.type) return true;
-    Diagnostic *d = report(ev, "type-mismatch", span, "`%s` of %s and %s", operator_text(op), dtype_name(a->shape.type),
+    Diagnostic *d = report(ev, DIAG_type_mismatch, span, "`%s` of %s and %s", operator_text(op), dtype_name(a->shape.type),
                            dtype_name(b->shape.type));
     report_help(ev, d, "convert one of them: `cast(x, type = \"%s\")`",
                 dtype_name(dtype_is_float(b->shape.type) ? b->shape.type : a->shape.type));
@@ -283,11 +283,11 @@ static bool gather_numbers(Evaluator *ev, Value v, int depth, Gathering *out, Sp
 Node *tensor_from_values(Evaluator *ev, Value v, DType type, Span span) {
     Gathering all = {.rank = 0};
     if (!gather_numbers(ev, v, 0, &all, span)) {
-        report(ev, "bad-tensor", span, "`tensor` needs a number, or lists of numbers that are equally long");
+        report(ev, DIAG_bad_tensor, span, "`tensor` needs a number, or lists of numbers that are equally long");
         return NULL;
     }
     if (all.values.count == 0) {
-        report(ev, "bad-tensor", span, "`tensor` of an empty list");
+        report(ev, DIAG_bad_tensor, span, "`tensor` of an empty list");
         return NULL;
     }
     Data *data = NEW(ev->graph->arena, Data);

@@ -19,7 +19,7 @@ static bool fit_from(Evaluator *ev, const Argument *argument, Fit *out) {
             *out = (Fit)i;
             return true;
         }
-    Diagnostic *d = report(ev, "unknown-fit", argument->span, "there is no fit %s", value_describe(ev->arena, v));
+    Diagnostic *d = report(ev, DIAG_unknown_fit, argument->span, "there is no fit %s", value_describe(ev->arena, v));
     if (v.kind == VALUE_STRING) report_suggestion(ev, d, v.string, fits, COUNT_OF(fits));
     if (d && !d->help) report_help(ev, d, "the fits are \"exact\", \"crop\", \"stretch\" and \"pad\"");
     return false;
@@ -29,7 +29,7 @@ bool type_info(Evaluator *ev, const TypeExpr *type, TypeInfo *out) {
     static const char *const names[] = {"f32", "f16", "bf16", "i8", "i32", "i64", "bool", "image"};
     *out = (TypeInfo){.type = DTYPE_F32, .image = !strcmp(type->name, "image"), .fit = FIT_EXACT};
     if (!out->image && !dtype_from_name(type->name, &out->type)) {
-        Diagnostic *d = report(ev, "unknown-type", type->span, "there is no type `%s`", type->name);
+        Diagnostic *d = report(ev, DIAG_unknown_type, type->span, "there is no type `%s`", type->name);
         report_help(ev, d, "the types are f32, f16, bf16, i8, i32, i64, bool, and image for pictures");
         report_suggestion(ev, d, type->name, names, COUNT_OF(names));
         return false;
@@ -41,7 +41,7 @@ bool type_info(Evaluator *ev, const TypeExpr *type, TypeInfo *out) {
             if (!fit_from(ev, argument, &out->fit)) return false;
             continue;
         }
-        report(ev, "unknown-argument", argument->span, "%s has no setting `%s`", type->name, argument->name);
+        report(ev, DIAG_unknown_argument, argument->span, "%s has no setting `%s`", type->name, argument->name);
         return false;
     }
     return true;
@@ -68,7 +68,7 @@ static bool check_size(Evaluator *ev, const TypeExpr *type, const Expr *expr, co
     Value v = evaluate(ev, expr);
     if (v.kind == VALUE_ERROR) return false;
     if (v.kind != VALUE_INT && v.kind != VALUE_DIM) {
-        report(ev, "not-a-size", expr->span, "a size in a type must be an int; this is %s", value_kind_name(v));
+        report(ev, DIAG_not_a_size, expr->span, "a size in a type must be an int; this is %s", value_kind_name(v));
         return false;
     }
     if (as_dim(ev, v) == size) return true;
@@ -76,7 +76,7 @@ static bool check_size(Evaluator *ev, const TypeExpr *type, const Expr *expr, co
     const char *equals = (v.kind == VALUE_INT || expr->kind == EXPR_NAME) && strcmp(written, value)
                              ? arena_printf(ev->arena, "%s = %s", written, value)
                              : value;
-    Diagnostic *d = report(ev, "shape", span, "`%s` is %s, but axis %d must be %s", what, shape_string(ev->arena, node->shape),
+    Diagnostic *d = report(ev, DIAG_shape, span, "`%s` is %s, but axis %d must be %s", what, shape_string(ev->arena, node->shape),
                            axis, equals);
     report_note(ev, d, type->span, "its type is declared here");
     int64_t least, most;
@@ -95,13 +95,13 @@ bool check_type(Evaluator *ev, const TypeExpr *type, const char *what, Value val
     if (!node) return false;
     int rank = type_rank(type);
     if (node->shape.type != info.type) {
-        Diagnostic *d = report(ev, "type-mismatch", span, "`%s` must be %s, but is %s", what, dtype_name(info.type),
+        Diagnostic *d = report(ev, DIAG_type_mismatch, span, "`%s` must be %s, but is %s", what, dtype_name(info.type),
                                shape_string(ev->arena, node->shape));
         report_help(ev, d, "convert it: `cast(%s, type = \"%s\")`", what, dtype_name(info.type));
         return false;
     }
     if (node->shape.rank != rank) {
-        Diagnostic *d = report(ev, "shape", span, "`%s` must have %d %s, but is %s", what, rank, rank == 1 ? "axis" : "axes",
+        Diagnostic *d = report(ev, DIAG_shape, span, "`%s` must have %d %s, but is %s", what, rank, rank == 1 ? "axis" : "axes",
                                shape_string(ev->arena, node->shape));
         report_note(ev, d, type->span, "its type is declared here");
         report_operands(ev, d);

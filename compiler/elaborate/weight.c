@@ -5,7 +5,7 @@ static bool shape_is_known(Evaluator *ev, Shape shape, Span span) {
     for (int i = 0; i < shape.rank; i++) {
         int64_t size;
         if (!dim_is_const(shape.dims[i], &size)) {
-            Diagnostic *d = report(ev, "weight-size", span, "a weight's shape must be known at compile time; here axis %d is %s",
+            Diagnostic *d = report(ev, DIAG_weight_size, span, "a weight's shape must be known at compile time; here axis %d is %s",
                                    i,
                                    dim_string(ev->arena, shape.dims[i]));
             report_operands(ev, d);
@@ -13,7 +13,7 @@ static bool shape_is_known(Evaluator *ev, Shape shape, Span span) {
             return false;
         }
         if (size > 0) continue;
-        report(ev, "weight-size", span, "a weight's sizes must be at least 1; here axis %d is %lld", i, (long long)size);
+        report(ev, DIAG_weight_size, span, "a weight's sizes must be at least 1; here axis %d is %lld", i, (long long)size);
         return false;
     }
     return true;
@@ -34,7 +34,7 @@ static const Layer *twice_above(const Layer *layer) {
 }
 
 static void tell_twice(Evaluator *ev, const Layer *layer) {
-    Diagnostic *d = report(ev, "path-twice", layer->made, "two layers with weights have the path `%s`", layer->path);
+    Diagnostic *d = report(ev, DIAG_path_twice, layer->made, "two layers with weights have the path `%s`", layer->path);
     report_note(ev, d, layer->first, "the first one is here");
     report_help(ev, d, "give each its own label, such as `\"name{i}\": ...` in a loop; or bind one layer to a name and run "
                        "it twice");
@@ -43,9 +43,9 @@ static void tell_twice(Evaluator *ev, const Layer *layer) {
 static bool agrees(Evaluator *ev, const Weight *known, const Weight *weight) {
     Diagnostic *d;
     if (strcmp(known->identity, weight->identity) || known->state != weight->state)
-        d = report(ev, "path-twice", weight->span, "two weights have the path `%s`", weight->path);
+        d = report(ev, DIAG_path_twice, weight->span, "two weights have the path `%s`", weight->path);
     else if (!shape_equal(known->shape, weight->shape)) {
-        d = report(ev, "weight-shape", weight->span, "`%s` is %s here, but %s where it was made first", weight->path,
+        d = report(ev, DIAG_weight_shape, weight->span, "`%s` is %s here, but %s where it was made first", weight->path,
                    shape_string(ev->arena, weight->shape), shape_string(ev->arena, known->shape));
         report_help(ev, d, "a layer that is run with different sizes must label what has weights");
     } else

@@ -30,7 +30,7 @@ Expr *ast_error(Parser *p, Span span) {
 static void too_deep(Parser *p, Span span) {
     if (p->stopped) return;
     p->stopped = true;
-    Diagnostic *d = parser_error(p, "too-deep", span, "this is nested more than %d levels deep", SYNTAX_DEPTH);
+    Diagnostic *d = parser_error(p, DIAG_too_deep, span, "this is nested more than %d levels deep", SYNTAX_DEPTH);
     diag_help(p->diag, d, "give a part of it a name, and use the name");
 }
 
@@ -146,7 +146,7 @@ Expr *ast_operator_after_stage(Parser *p, Span op_span, Span run, Expr *right) {
     const char *text = p->source->text, *op = text + op_span.begin;
     int op_length = (int)(op_span.end - op_span.begin);
     Span all = span_join(run, right->span);
-    Diagnostic *d = parser_error(p, "operator-after-stage", op_span,
+    Diagnostic *d = parser_error(p, DIAG_operator_after_stage, op_span,
                                  "after an arrow stands a layer, not an expression: `%.*s` cannot follow it", op_length, op);
     if (op_length == 2 && op[0] == 'i') diag_help(p->diag, d, "put the run in parentheses: `(x -> f) if c else y`");
     else if (all.end - all.begin < 80 && !memchr(text + all.begin, '\n', all.end - all.begin))
@@ -196,7 +196,7 @@ static bool is_target(const Expr *e) {
 
 Stmt *ast_assign(Parser *p, Span span, Expr *target, Expr *value) {
     if (!is_target(target)) {
-        Diagnostic *d = parser_error(p, "bad-target", target->span, "only a name, or a tuple of names, can stand before `=`");
+        Diagnostic *d = parser_error(p, DIAG_bad_target, target->span, "only a name, or a tuple of names, can stand before `=`");
         if (target->kind == EXPR_CALL) diag_help(p->diag, d, "a block is declared at the top of the file: `block f(x) { ... }`");
         else if (target->kind == EXPR_INDEX)
             diag_help(p->diag, d, "a list is not changed in place: build a new one, as in `xs = [*xs, x]`");
@@ -208,7 +208,7 @@ Stmt *ast_assign(Parser *p, Span span, Expr *target, Expr *value) {
 void ast_add_argument(Parser *p, ArgumentList *list, Argument argument) {
     if (!is_named(&argument) && list->count > 0 && is_named(&list->items[list->count - 1]) && !argument.spread) {
         Diagnostic *d =
-            parser_error(p, "positional-after-named", argument.span, "an argument without a name stands after one with a name");
+            parser_error(p, DIAG_positional_after_named, argument.span, "an argument without a name stands after one with a name");
         diag_label(p->diag, d, argument.span, "give it its name, or move it forward");
     }
     vec_push(p->arena, list, argument);

@@ -8,7 +8,7 @@
 
 /* ---- making ---- */
 
-static Diagnostic *add(Diagnostics *diag, Severity severity, const char *code, Span span, const char *format, va_list arguments) {
+static Diagnostic *add(Diagnostics *diag, Severity severity, DiagCode code, Span span, const char *format, va_list arguments) {
     Diagnostic *d = NEW(diag->arena, Diagnostic);
     *d = (Diagnostic){.severity = severity, .code = code, .span = span, .text = arena_vprintf(diag->arena, format, arguments)};
     int *count = severity == SEVERITY_ERROR ? &diag->errors : &diag->warnings;
@@ -16,7 +16,7 @@ static Diagnostic *add(Diagnostics *diag, Severity severity, const char *code, S
     return d;
 }
 
-Diagnostic *diag_error(Diagnostics *diag, const char *code, Span span, const char *format, ...) {
+Diagnostic *diag_error(Diagnostics *diag, DiagCode code, Span span, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     Diagnostic *d = add(diag, SEVERITY_ERROR, code, span, format, arguments);
@@ -24,7 +24,7 @@ Diagnostic *diag_error(Diagnostics *diag, const char *code, Span span, const cha
     return d;
 }
 
-Diagnostic *diag_warning(Diagnostics *diag, const char *code, Span span, const char *format, ...) {
+Diagnostic *diag_warning(Diagnostics *diag, DiagCode code, Span span, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     Diagnostic *d = add(diag, SEVERITY_WARNING, code, span, format, arguments);
@@ -306,9 +306,9 @@ static void print_json_item(FILE *out, const char *before, Span span, const char
     putc('}', out);
 }
 
-static void print_for_tools(FILE *out, const Diagnostic *d) {
+static void print_for_tools(const Diagnostics *diag, FILE *out, const Diagnostic *d) {
     fprintf(out, "{\"severity\": \"%s\", \"code\": ", d->severity == SEVERITY_ERROR ? "error" : "warning");
-    print_json_string(out, d->code);
+    print_json_string(out, diag_code_text(diag->arena, d->code));
     fputs(", ", out);
     print_json_span(out, d->span);
     fputs(", \"text\": ", out);
@@ -324,14 +324,14 @@ static void print_for_tools(FILE *out, const Diagnostic *d) {
 }
 
 static void print_one(const Diagnostics *diag, FILE *out, DiagFormat format, bool color, const Diagnostic *d) {
-    if (format == DIAG_JSON) print_for_tools(out, d);
+    if (format == DIAG_JSON) print_for_tools(diag, out, d);
     else print_for_people(diag, out, color ? &colored : &colorless, d);
 }
 
 static void print_rest(const Diagnostics *diag, FILE *out, DiagFormat format, bool color, Severity severity, int count) {
     if (count <= DIAG_KEPT_MAX) return;
     const char *text = arena_printf(diag->arena, "%d more %s are not shown", count - DIAG_KEPT_MAX, severity == SEVERITY_ERROR ? "errors" : "warnings");
-    print_one(diag, out, format, color, &(Diagnostic){.severity = severity, .code = "more", .text = text});
+    print_one(diag, out, format, color, &(Diagnostic){.severity = severity, .code = DIAG_more, .text = text});
 }
 
 void diag_print(const Diagnostics *diag, FILE *out, DiagFormat format, bool color) {

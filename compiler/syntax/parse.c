@@ -9,7 +9,7 @@
 #define ERRORS_MAX 50
 #define NAME_BYTES_MAX 1000
 
-Diagnostic *parser_error(Parser *p, const char *code, Span span, const char *format, ...) {
+Diagnostic *parser_error(Parser *p, DiagCode code, Span span, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     const char *text = arena_vprintf(p->arena, format, arguments);
@@ -34,7 +34,7 @@ bool parser_in_string(const Parser *p) {
 
 bool parser_open(Parser *p, char open, Span span) {
     if (p->brackets.count == NESTING_MAX) {
-        parser_error(p, "too-deep", span, "brackets are nested more than %d deep", NESTING_MAX);
+        parser_error(p, DIAG_too_deep, span, "brackets are nested more than %d deep", NESTING_MAX);
         p->stopped = true;
         return false;
     }
@@ -57,13 +57,13 @@ bool parser_close(Parser *p, char close) {
     char innermost = parser_innermost(p);
     bool possible = close == '}' ? is_open(p, '{') : close == '"' ? innermost == '"' : innermost == '(' || innermost == '[';
     if (!possible) {
-        if (!p->skipping) parser_error(p, "unopened", here, "this `%c` closes nothing", close);
+        if (!p->skipping) parser_error(p, DIAG_unopened, here, "this `%c` closes nothing", close);
         return false;
     }
     if (close != '}' && innermost != opening_of(close)) {
         Bracket wrong = p->brackets.items[--p->brackets.count];
         if (p->skipping) return false;
-        Diagnostic *d = parser_error(p, "wrong-bracket", here, "`%c` cannot close `%c`", close, wrong.open);
+        Diagnostic *d = parser_error(p, DIAG_wrong_bracket, here, "`%c` cannot close `%c`", close, wrong.open);
         diag_note(p->diag, d, wrong.span, "`%c` was opened here", wrong.open);
         return false;
     }
@@ -113,7 +113,7 @@ int parser_unterminated_string(Parser *p, Span span) {
     while (parser_in_string(p)) p->brackets.count--;
     p->lost_brackets = true;
     if (!p->skipping) {
-        Diagnostic *d = parser_error(p, "unterminated-string", p->string, "this string has no end");
+        Diagnostic *d = parser_error(p, DIAG_unterminated_string, p->string, "this string has no end");
         diag_help(p->diag, d,
                   "a string ends with `\"` on its own line; a `{` in it begins an expression, and `\\{` is a plain brace");
     }
@@ -132,11 +132,11 @@ int parser_nested_string(Parser *p, Span span) {
     while (!nested && parser_in_string(p)) p->brackets.count--;
     if (p->skipping) return TOKEN_CAI_error;
     if (!nested) {
-        diag_help(p->diag, parser_error(p, "unclosed", hole.span, "this `{` is never closed"),
+        diag_help(p->diag, parser_error(p, DIAG_unclosed, hole.span, "this `{` is never closed"),
                   "a plain brace in a string is `\\{`");
         return TOKEN_CAI_error;
     }
-    Diagnostic *d = parser_error(p, "nested-string", span, "a string cannot stand within the braces of another");
+    Diagnostic *d = parser_error(p, DIAG_nested_string, span, "a string cannot stand within the braces of another");
     diag_label(p->diag, d, p->string, "the string begins here");
     diag_label(p->diag, d, span, "and one more begins here");
     diag_help(p->diag, d, "give the inner value a name first; a plain brace in a string is `\\{`");
@@ -147,7 +147,7 @@ int parser_bad_number(Parser *p, Span span) {
     if (p->skipping) return TOKEN_CAI_error;
     const char *text = p->source->text + span.begin;
     int length = (int)(span.end - span.begin);
-    Diagnostic *d = parser_error(p, "bad-number", span, "`%.*s` is not a number", length < 60 ? length : 60, text);
+    Diagnostic *d = parser_error(p, DIAG_bad_number, span, "`%.*s` is not a number", length < 60 ? length : 60, text);
     if (*text == '.') diag_help(p->diag, d, "write a digit before the point: `0%.*s`", length < 60 ? length : 60, text);
     else if (text[length - 1] == '.')
         diag_help(p->diag, d, "write a digit behind the point: `%.*s0`", length < 60 ? length : 60, text);
@@ -159,7 +159,7 @@ int parser_name(Parser *p, const char *text, Span span, Name *name) {
     size_t length = span.end - span.begin;
     *name = intern_range(p->names, text, length < NAME_BYTES_MAX ? length : NAME_BYTES_MAX);
     if (length <= NAME_BYTES_MAX) return TOKEN_NAME;
-    if (!p->skipping) parser_error(p, "name-too-long", span, "this name has %zu letters: at most %d", length, NAME_BYTES_MAX);
+    if (!p->skipping) parser_error(p, DIAG_name_too_long, span, "this name has %zu letters: at most %d", length, NAME_BYTES_MAX);
     return TOKEN_CAI_error;
 }
 
@@ -167,14 +167,14 @@ int parser_integer(Parser *p, const char *text, Span span, int64_t *value) {
     errno = 0;
     *value = strtoll(text, NULL, 10);
     if (errno != ERANGE) return TOKEN_INT;
-    if (!p->skipping) parser_error(p, "number-range", span, "this whole number is too large: at most %lld", (long long)INT64_MAX);
+    if (!p->skipping) parser_error(p, DIAG_number_range, span, "this whole number is too large: at most %lld", (long long)INT64_MAX);
     return TOKEN_CAI_error;
 }
 
 int parser_float(Parser *p, const char *text, Span span, double *value) {
     *value = strtod(text, NULL);
     if (*value <= 1.7976931348623157e308) return TOKEN_FLOAT;
-    if (!p->skipping) parser_error(p, "number-range", span, "this number is too large: at most 1.8e308");
+    if (!p->skipping) parser_error(p, DIAG_number_range, span, "this number is too large: at most 1.8e308");
     return TOKEN_CAI_error;
 }
 
@@ -188,7 +188,7 @@ const char *parser_escape(Parser *p, char letter, Span span) {
     case '}': return "}";
     }
     if (p->skipping) return "";
-    Diagnostic *d = parser_error(p, "bad-escape", span, "a string knows no `\\%c`", letter >= ' ' && letter < 127 ? letter : '?');
+    Diagnostic *d = parser_error(p, DIAG_bad_escape, span, "a string knows no `\\%c`", letter >= ' ' && letter < 127 ? letter : '?');
     diag_help(p->diag, d, "there are `\\n`, `\\t`, `\\\"`, `\\\\`, `\\{` and `\\}`");
     return "";
 }
@@ -227,8 +227,8 @@ int parser_bad_character(Parser *p, const char *text, Span span) {
     span.end = span.begin + (uint32_t)length;
     bool printable = (unsigned char)text[0] >= ' ' && text[0] != 127;
     Diagnostic *d = printable
-                        ? parser_error(p, "bad-character", span, "`%.*s` means nothing here", length, text)
-                        : parser_error(p, "bad-character", span, "the byte 0x%02x means nothing here", (unsigned char)text[0]);
+                        ? parser_error(p, DIAG_bad_character, span, "`%.*s` means nothing here", length, text)
+                        : parser_error(p, DIAG_bad_character, span, "the byte 0x%02x means nothing here", (unsigned char)text[0]);
     for (int i = 0; i < COUNT_OF(foreign); i++)
         if (strlen(foreign[i].text) == (size_t)length && strncmp(text, foreign[i].text, (size_t)length) == 0)
             diag_help(p->diag, d, "%s", foreign[i].help);
@@ -249,7 +249,7 @@ static void report_unclosed(Parser *p) {
     const Bracket *open = &vec_last(&p->brackets);
     for (int i = p->brackets.count - 1; i >= 0 && open->body; i--) open = &p->brackets.items[i];
     if (open->body) open = &p->brackets.items[0];
-    parser_error(p, "unclosed", open->span, "this `%c` is never closed", open->open);
+    parser_error(p, DIAG_unclosed, open->span, "this `%c` is never closed", open->open);
 }
 
 static void hold(Parser *p, int token, Span span, bool begins_line, const void *value) {
@@ -438,14 +438,14 @@ static size_t find_not_text(const char *text, size_t length) {
 
 static bool is_text(Diagnostics *diag, Source *source) {
     if (source->length > SOURCE_BYTES_MAX) {
-        diag_error(diag, "file-too-large", (Span){source, 0, 0}, "this file has %zu bytes: a source file has at most %u",
+        diag_error(diag, DIAG_file_too_large, (Span){source, 0, 0}, "this file has %zu bytes: a source file has at most %u",
                    source->length, SOURCE_BYTES_MAX);
         return false;
     }
     size_t bad = find_not_text(source->text, source->length);
     if (bad == source->length) return true;
     Span span = {source, (uint32_t)bad, (uint32_t)bad + 1};
-    Diagnostic *d = diag_error(diag, "not-text", span, "the byte 0x%02x is not UTF-8 text", (unsigned char)source->text[bad]);
+    Diagnostic *d = diag_error(diag, DIAG_not_text, span, "the byte 0x%02x is not UTF-8 text", (unsigned char)source->text[bad]);
     diag_help(diag, d, "a .cai file is text in UTF-8");
     return false;
 }

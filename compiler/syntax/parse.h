@@ -74,7 +74,7 @@ int parser_float(Parser *parser, const char *text, Span span, double *value);
 const char *parser_escape(Parser *parser, char letter, Span span);
 
 /* ---- parse.c: for the grammar ---- */
-Diagnostic *parser_error(Parser *parser, const char *code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
+Diagnostic *parser_error(Parser *parser, DiagCode code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
 void parser_mark_body(Parser *parser, Span brace);
 /* Read on to the token that ends the statement or declaration, and leave it in the grammar's lookahead. */
 void parser_skip_statement(Parser *parser, int *lookahead, const void *value, Span *span);

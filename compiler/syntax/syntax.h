@@ -28,6 +28,20 @@ Source *source_new(Arena *arena, const char *path, const char *text, size_t leng
 Place source_place(const Source *source, uint32_t offset);
 Span span_join(Span first, Span last);
 
+/* ---- diagnostics.c: the table of diagnostics, made from diagnostics.def ---- */
+
+typedef enum DiagCode {
+#define GROUP(title, text)
+#define DIAGNOSTIC(name, cause, cure) DIAG_##name,
+#include "syntax/diagnostics.def"
+#undef GROUP
+#undef DIAGNOSTIC
+    DIAG_COUNT
+} DiagCode;
+
+const char *diag_code_text(Arena *arena, DiagCode code); /* as tools and docs/errors.md have it: "not-text" */
+void diag_document(FILE *out);                           /* docs/errors.md */
+
 /* ---- diag.c: what the compiler has to say to a person ---- */
 
 typedef enum Severity { SEVERITY_ERROR, SEVERITY_WARNING } Severity;
@@ -44,7 +58,7 @@ typedef struct DiagNote { /* "note: d lost one row at `maxpool(2)` (unet.cai:6:1
 
 typedef struct Diagnostic {
     Severity severity;
-    Name code;        /* short stable name, e.g. "shape-mismatch": docs/errors.md is indexed by it */
+    DiagCode code;
     Span span;
     const char *text;
     Vec(DiagLabel) labels;
@@ -60,8 +74,8 @@ typedef struct Diagnostics {
 enum { DIAG_KEPT_MAX = 100 };
 
 /* Adds an error and returns it, so that labels, notes and help can be hung on it. Text lives in diag->arena. */
-Diagnostic *diag_error(Diagnostics *diag, const char *code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
-Diagnostic *diag_warning(Diagnostics *diag, const char *code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
+Diagnostic *diag_error(Diagnostics *diag, DiagCode code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
+Diagnostic *diag_warning(Diagnostics *diag, DiagCode code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
 void diag_label(Diagnostics *diag, Diagnostic *d, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
 void diag_note(Diagnostics *diag, Diagnostic *d, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
 void diag_help(Diagnostics *diag, Diagnostic *d, const char *format, ...) PRINTF_LIKE(3, 4);

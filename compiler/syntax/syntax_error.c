@@ -84,7 +84,7 @@ static bool report_left_open(Parser *p, const SyntaxError *e) {
         open = vec_last(&p->brackets).span;
         p->unclosed = true;
     }
-    parser_error(p, "unclosed", open, "this `%s` is never closed", text_of(p, open));
+    parser_error(p, DIAG_unclosed, open, "this `%s` is never closed", text_of(p, open));
     return true;
 }
 
@@ -118,7 +118,7 @@ static bool report_habit(Parser *p, const SyntaxError *e) {
         if (strcmp(word, habits[i].word) != 0) continue;
         uint32_t begin = (uint32_t)(line - p->source->text);
         Span span = {p->source, begin, begin + (uint32_t)strlen(word)};
-        diag_help(p->diag, parser_error(p, "foreign-word", span, "there is no `%s` in cai", word), "%s", habits[i].help);
+        diag_help(p->diag, parser_error(p, DIAG_foreign_word, span, "there is no `%s` in cai", word), "%s", habits[i].help);
         return true;
     }
     return false;
@@ -205,7 +205,7 @@ static bool report_reserved(Parser *p, const SyntaxError *e) {
     bool before = found(e, "`=`") && p->before_last >= TOKEN_USE && p->before_last <= TOKEN_SHOW && expects_value(e);
     if (!here && !before) return false;
     Span span = before ? p->before_last_span : e->span;
-    Diagnostic *d = parser_error(p, "reserved-word", span, "`%s` is a reserved word and cannot be a name", text_of(p, span));
+    Diagnostic *d = parser_error(p, DIAG_reserved_word, span, "`%s` is a reserved word and cannot be a name", text_of(p, span));
     if (p->source->text[span.end] == ':') diag_help(p->diag, d, "as a label it stands in quotes: `\"%s\": ...`", text_of(p, span));
     return true;
 }
@@ -221,7 +221,7 @@ void parser_syntax_error(Parser *p, const SyntaxError *e) {
     if (p->stopped || p->silent || (p->at_end && p->errors > 0 && e->span.begin >= p->source->length)) return;
     if (report_left_open(p, e)) return;
     if (is_comparison(e) && expects(e, "`+`") && !expects(e, "`==`")) {
-        Diagnostic *d = parser_error(p, "chained-comparison", e->span, "comparisons are not chained");
+        Diagnostic *d = parser_error(p, DIAG_chained_comparison, e->span, "comparisons are not chained");
         diag_help(p->diag, d, "write `a < b and b < c`");
         return;
     }
@@ -229,11 +229,11 @@ void parser_syntax_error(Parser *p, const SyntaxError *e) {
     if (!help && (report_habit(p, e) || report_reserved(p, e))) return;
     if (!help) help = help_by_place(p, e);
     p->body_missing = body_missing(p, e);
-    Diagnostic *d = parser_error(p, "syntax", e->span, "expected %s, found %s", expected_words(p, e), found_words(p, e));
+    Diagnostic *d = parser_error(p, DIAG_syntax, e->span, "expected %s, found %s", expected_words(p, e), found_words(p, e));
     if (help) diag_help(p->diag, d, "%s", help);
 }
 
 void parser_too_deep(Parser *p, Span span) {
-    parser_error(p, "too-deep", span, "this is nested too deeply to be read: %d symbols are waiting for their ends", NESTED_SYMBOLS_MAX);
+    parser_error(p, DIAG_too_deep, span, "this is nested too deeply to be read: %d symbols are waiting for their ends", NESTED_SYMBOLS_MAX);
     p->stopped = true;
 }

@@ -79,7 +79,7 @@ Renames *renames_read(Arena *arena, Diagnostics *diag, const char *path) {
     cai_file file;
     cai_error error;
     if (!cai_file_read(path, &file, &error)) {
-        diag_error(diag, "file", (Span){0}, "%s", error.message);
+        diag_error(diag, DIAG_file, (Span){0}, "%s", error.message);
         return NULL;
     }
     Renames *renames = NEW(arena, Renames);
@@ -90,7 +90,7 @@ Renames *renames_read(Arena *arena, Diagnostics *diag, const char *path) {
         if (!stop) stop = end;
         good = !memchr(at, 0, (size_t)(stop - at)) && read_line(arena, renames, at, stop);
         if (!good) {
-            Diagnostic *d = diag_error(diag, "rename", (Span){0},
+            Diagnostic *d = diag_error(diag, DIAG_rename, (Span){0},
                                        "%s:%d: a line has two names, theirs and ours, with no more *s in ours", path, line);
             diag_help(diag, d, "for example `module.* *`, or `head.fc.* -` to drop names");
         }

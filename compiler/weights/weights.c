@@ -61,7 +61,7 @@ static bool fits_program(const Weights *w) {
         if (!w->wanted.items[i].needed || !shape_element_count(info->shape, &count)) continue;
         total += count;
         if (total <= MOST_ELEMENTS) continue;
-        diag_error(w->diag, "weights-too-large", info->span, "the weights up to `%s`, %s, come to over %lld elements, the most that a program holds",
+        diag_error(w->diag, DIAG_weights_too_large, info->span, "the weights up to `%s`, %s, come to over %lld elements, the most that a program holds",
                    info->path, shape_string(w->arena, info->shape), (long long)MOST_ELEMENTS);
         return false;
     }
@@ -143,17 +143,17 @@ static bool check_prefixes(Weights *w) {
         const Entry *entry = &w->entries.items[i];
         for (int k = 0; k < i; k++) {
             if (strcmp(entry->prefix, w->entries.items[k].prefix) != 0 || entry->span.source) continue;
-            Diagnostic *d = diag_error(w->diag, "weights-path", entry->span, "%s and %s are for the same weights", w->entries.items[k].path, entry->path);
+            Diagnostic *d = diag_error(w->diag, DIAG_weights_path, entry->span, "%s and %s are for the same weights", w->entries.items[k].path, entry->path);
             diag_help(w->diag, d, "each file is for a path: --weights encoder=FILE");
             good = false;
         }
         if (has_weights(w, entry->prefix)) continue;
         good = false;
         if (w->wanted.count == 0) {
-            diag_error(w->diag, "weights-path", entry->span, "there is nothing that %s could be for: the models have no weights", entry->path);
+            diag_error(w->diag, DIAG_weights_path, entry->span, "there is nothing that %s could be for: the models have no weights", entry->path);
             continue;
         }
-        Diagnostic *d = diag_error(w->diag, "weights-path", entry->span, "there are no weights below `%s`", entry->prefix);
+        Diagnostic *d = diag_error(w->diag, DIAG_weights_path, entry->span, "there are no weights below `%s`", entry->prefix);
         const char *near = nearest_part(w, entry->prefix);
         if (near) diag_help(w->diag, d, "did you mean `%s`?", near);
         else diag_help(w->diag, d, "the first weight is `%s`", w->wanted.items[0].info.path);
@@ -167,10 +167,10 @@ static bool open_entries(Weights *w) {
         cai_error error;
         Entry *entry = &w->entries.items[i];
         entry->open = cai_tensors_open(entry->path, &entry->file, &error);
-        if (!entry->open) diag_error(w->diag, "weights-file", entry->span, "%s", error.message);
+        if (!entry->open) diag_error(w->diag, DIAG_weights_file, entry->span, "%s", error.message);
         bool named = entry->open && (entry->file.count == 0 || *entry->file.tensors[0].name);
         if (entry->open && !named)
-            diag_error(w->diag, "weights-file", entry->span, "%s is a .npy, an array without a name: weights come as .safetensors", entry->path);
+            diag_error(w->diag, DIAG_weights_file, entry->span, "%s is a .npy, an array without a name: weights come as .safetensors", entry->path);
         good &= named;
     }
     return good;
@@ -255,7 +255,7 @@ static void list_missing(Weights *w, int number, Mismatch *mismatch) {
 
 /* ---- saying what does not fit ---- */
 
-static Diagnostic *report_list(Weights *w, const Entry *entry, const char *code, const char *what, const Lines *lines) {
+static Diagnostic *report_list(Weights *w, const Entry *entry, DiagCode code, const char *what, const Lines *lines) {
     if (lines->count == 0) return NULL;
     Diagnostic *d = diag_error(w->diag, code, entry->span, what, entry->path, lines->count, lines->count == 1 ? "" : "s");
     for (int i = 0; i < lines->count && i < LISTED_MAX; i++) diag_note(w->diag, d, (Span){0}, "%s", lines->items[i]);
@@ -278,10 +278,10 @@ static bool report(Weights *w, int number, Mismatch *mismatch) {
     const Entry *entry = &w->entries.items[number];
     list_missing(w, number, mismatch);
     const char *prefix = common_prefix(w, mismatch);
-    Diagnostic *d = report_list(w, entry, "weights-missing", "%s lacks %d weight%s of the model", &mismatch->missing);
+    Diagnostic *d = report_list(w, entry, DIAG_weights_missing, "%s lacks %d weight%s of the model", &mismatch->missing);
     Diagnostic *unexpected =
-        report_list(w, entry, "weights-unexpected", "%s has %d tensor%s that no model of the file reads", &mismatch->unexpected);
-    Diagnostic *misshapen = report_list(w, entry, "weights-shape", "%s has %d tensor%s of another shape", &mismatch->misshapen);
+        report_list(w, entry, DIAG_weights_unexpected, "%s has %d tensor%s that no model of the file reads", &mismatch->unexpected);
+    Diagnostic *misshapen = report_list(w, entry, DIAG_weights_shape, "%s has %d tensor%s of another shape", &mismatch->misshapen);
     if (d && prefix)
         diag_help(w->diag, d, "names in the file begin with `%s`: --rename with a file that holds the line `%s* *` takes it off",
                   prefix, prefix);
@@ -299,7 +299,7 @@ static bool report_ownerless(Weights *w, const Model *model) {
                      arena_printf(w->arena, "%s %s", w->wanted.items[i].info.path,
                                   shape_string(w->arena, w->wanted.items[i].info.shape)));
     if (lines.count == 0) return true;
-    Diagnostic *d = diag_error(w->diag, "no-weights", model->decl->name_span, "there are no values for %d weight%s of model %s", lines.count,
+    Diagnostic *d = diag_error(w->diag, DIAG_no_weights, model->decl->name_span, "there are no values for %d weight%s of model %s", lines.count,
                                lines.count == 1 ? "" : "s", model->decl->name);
     for (int i = 0; w->entries.count > 0 && i < lines.count && i < LISTED_MAX; i++)
         diag_note(w->diag, d, (Span){0}, "%s", lines.items[i]);
@@ -312,7 +312,7 @@ static bool report_ownerless(Weights *w, const Model *model) {
 static bool use_seed(Weights *w, const char *text) {
     w->random = true;
     if (init_seed(text, &w->seed)) return true;
-    diag_error(w->diag, "seed", (Span){0}, "--init wants a whole number, not `%s`", text);
+    diag_error(w->diag, DIAG_seed, (Span){0}, "--init wants a whole number, not `%s`", text);
     return false;
 }
 

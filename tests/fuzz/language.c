@@ -71,7 +71,7 @@ static void print_figures(Case *c, const Model *model) {
 static void check_diagnostics(const Case *c) {
     for (int i = 0; i < c->diag.list.count; i++) {
         const Diagnostic *d = c->diag.list.items[i];
-        bool placeless = strcmp(d->code, "no-such-file") == 0 || strstr(d->code, "define") != NULL;
+        bool placeless = d->code == DIAG_no_such_file || d->code == DIAG_bad_define || d->code == DIAG_unknown_define;
         DEMAND(*d->text && (d->span.source || placeless));
     }
 }

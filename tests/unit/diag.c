@@ -39,7 +39,7 @@ static void end(Fixture *f, DiagFormat format, bool color, const char *expected)
 /* docs/language.md shows this one. */
 static void test_labels(void) {
     Fixture f = begin("\n\n\n\n\n\n  return (e, d) -> concat -> double_conv(c)\n");
-    Diagnostic *d = diag_error(&f.diag, "sizes", find(&f, "(e, d)", 0), "concat needs equal height and width");
+    Diagnostic *d = diag_error(&f.diag, DIAG_shape, find(&f, "(e, d)", 0), "concat needs equal height and width");
     diag_label(&f.diag, d, find(&f, "d)", 0), "d: f32[N, 64, 54, 54]");
     d->labels.items[0].span.end--;
     diag_label(&f.diag, d, find(&f, "e,", 0), "e: f32[N, 64, 55, 55]");
@@ -57,7 +57,7 @@ static void test_labels(void) {
 
 static void test_three_labels_and_another_line(void) {
     Fixture f = begin("a = bb + ccc\nz = 1\n");
-    Diagnostic *d = diag_error(&f.diag, "x", find(&f, "bb", 0), "three");
+    Diagnostic *d = diag_error(&f.diag, DIAG_shape, find(&f, "bb", 0), "three");
     diag_label(&f.diag, d, find(&f, "a", 0), "first");
     diag_label(&f.diag, d, find(&f, "bb", 0), "second");
     diag_label(&f.diag, d, find(&f, "ccc", 0), "third");
@@ -74,7 +74,7 @@ static void test_three_labels_and_another_line(void) {
 
 static void test_tabs_and_code_points(void) {
     Fixture f = begin("\tx = \"\xc3\xa9\" + bad\n");
-    diag_error(&f.diag, "x", find(&f, "bad", 0), "no");
+    diag_error(&f.diag, DIAG_shape, find(&f, "bad", 0), "no");
     end(&f, DIAG_TEXT, false,
         "unet.cai:1:12: error: no\n"
         "   1 |     x = \"\xc3\xa9\" + bad\n"
@@ -83,7 +83,7 @@ static void test_tabs_and_code_points(void) {
 
 static void test_spans_over_lines(void) {
     Fixture f = begin("x = f(1,\n      2)\n");
-    diag_error(&f.diag, "x", find(&f, "f(1,\n      2)", 0), "no");
+    diag_error(&f.diag, DIAG_shape, find(&f, "f(1,\n      2)", 0), "no");
     end(&f, DIAG_TEXT, false,
         "unet.cai:1:5: error: no\n"
         "   1 | x = f(1,\n"
@@ -92,10 +92,10 @@ static void test_spans_over_lines(void) {
 
 static void test_order_and_repetition(void) {
     Fixture f = begin("a\nb\n");
-    diag_error(&f.diag, "x", find(&f, "b", 0), "second");
-    diag_warning(&f.diag, "x", find(&f, "a", 0), "first");
-    diag_error(&f.diag, "x", find(&f, "b", 0), "second");
-    diag_error(&f.diag, "x", (Span){0}, "nowhere");
+    diag_error(&f.diag, DIAG_shape, find(&f, "b", 0), "second");
+    diag_warning(&f.diag, DIAG_shape, find(&f, "a", 0), "first");
+    diag_error(&f.diag, DIAG_shape, find(&f, "b", 0), "second");
+    diag_error(&f.diag, DIAG_shape, (Span){0}, "nowhere");
     end(&f, DIAG_TEXT, false,
         "cai: error: nowhere\n"
         "unet.cai:1:1: warning: first\n"
@@ -112,7 +112,7 @@ static void test_long_lines_are_cut(void) {
     text[1000] = 0;
     memcpy(text + 500, "bad", 3);
     Fixture f = begin(text);
-    diag_error(&f.diag, "x", find(&f, "bad", 0), "no");
+    diag_error(&f.diag, DIAG_shape, find(&f, "bad", 0), "no");
     char expected[600], shown[161];
     memset(shown, 'x', 160);
     shown[160] = 0;
@@ -124,7 +124,7 @@ static void test_long_lines_are_cut(void) {
 /* What a file holds reaches the terminal as text only. */
 static void test_control_characters(void) {
     Fixture f = begin("a \033[31m b\n");
-    diag_error(&f.diag, "x", find(&f, "b", 0), "\033[31m");
+    diag_error(&f.diag, DIAG_shape, find(&f, "b", 0), "\033[31m");
     end(&f, DIAG_TEXT, false,
         "unet.cai:1:9: error: ?[31m\n"
         "   1 | a ?[31m b\n"
@@ -133,7 +133,7 @@ static void test_control_characters(void) {
 
 static void test_color(void) {
     Fixture f = begin("a\n");
-    diag_error(&f.diag, "x", find(&f, "a", 0), "no");
+    diag_error(&f.diag, DIAG_shape, find(&f, "a", 0), "no");
     end(&f, DIAG_TEXT, true,
         "\033[1munet.cai:1:1: \033[1;31merror:\033[0m\033[1m no\033[0m\n"
         "\033[1;34m   1 |\033[0m a\n"
@@ -142,11 +142,11 @@ static void test_color(void) {
 
 static void test_json(void) {
     Fixture f = begin("a = \"b\"\n");
-    Diagnostic *d = diag_error(&f.diag, "code", find(&f, "\"b\"", 0), "not \"b\"\n");
+    Diagnostic *d = diag_error(&f.diag, DIAG_not_text, find(&f, "\"b\"", 0), "not \"b\"\n");
     diag_label(&f.diag, d, find(&f, "a", 0), "here");
     diag_note(&f.diag, d, (Span){0}, "note");
     end(&f, DIAG_JSON, false,
-        "{\"severity\": \"error\", \"code\": \"code\", \"file\": \"unet.cai\", \"line\": 1, \"column\": 5, \"end_line\": 1, \"end_column\": 8, "
+        "{\"severity\": \"error\", \"code\": \"not-text\", \"file\": \"unet.cai\", \"line\": 1, \"column\": 5, \"end_line\": 1, \"end_column\": 8, "
         "\"text\": \"not \\\"b\\\"\\n\", \"labels\": [{\"file\": \"unet.cai\", \"line\": 1, \"column\": 1, \"end_line\": 1, \"end_column\": 2, "
         "\"text\": \"here\"}], \"notes\": [{\"file\": null, \"text\": \"note\"}], \"help\": null}\n");
 }
@@ -154,7 +154,7 @@ static void test_json(void) {
 /* A hundred are shown, and how many there are more. */
 static void test_many(void) {
     Fixture f = begin("x\n");
-    for (int i = 0; i < 1000; i++) diag_error(&f.diag, "x", (Span){0}, "%d", i);
+    for (int i = 0; i < 1000; i++) diag_error(&f.diag, DIAG_shape, (Span){0}, "%d", i);
     CU_ASSERT_EQUAL(f.diag.errors, 1000);
     Text expected = {.arena = f.arena};
     for (int i = 0; i < DIAG_KEPT_MAX; i++) text_add(&expected, "cai: error: %d\n", i);

@@ -126,20 +126,6 @@ static void test_printing(void) {
     arena_free(t.arena);
 }
 
-static void test_operators_are_documented(void) {
-    char *made = NULL, *kept = NULL;
-    size_t length = 0, capacity = 0;
-    FILE *memory = open_memstream(&made, &length), *file = fopen("docs/operators.md", "r");
-    ops_document(memory);
-    fclose(memory);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
-    ssize_t read = getdelim(&kept, &capacity, 0, file);
-    CU_ASSERT(read == (ssize_t)length && memcmp(made, kept, length) == 0); /* else: make docs */
-    fclose(file);
-    free(made);
-    free(kept);
-}
-
 void suite_graph(void) {
     CU_pSuite suite = CU_add_suite("graph", NULL, NULL);
     CU_add_test(suite, "equal nodes are one", test_equal_nodes_are_one);
@@ -149,5 +135,4 @@ void suite_graph(void) {
     CU_add_test(suite, "sizes below one", test_sizes_below_one);
     CU_add_test(suite, "checks", test_checks);
     CU_add_test(suite, "printing", test_printing);
-    CU_add_test(suite, "docs/operators.md is made from the table", test_operators_are_documented);
 }

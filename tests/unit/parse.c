@@ -28,7 +28,7 @@ static int errors_of(const char *text) {
 /* The code of the only error; "" where there is none, "several" where there are more. */
 static void check_error(const char *text, size_t length, const char *code) {
     Parsed p = parse(text, length);
-    const char *found = p.diag.errors == 0 ? "" : p.diag.errors > 1 ? "several" : p.diag.list.items[0]->code;
+    const char *found = p.diag.errors == 0 ? "" : p.diag.errors > 1 ? "several" : diag_code_text(p.arena, p.diag.list.items[0]->code);
     CU_ASSERT_STRING_EQUAL(found, code);
     arena_free(p.arena);
 }
