@@ -104,7 +104,9 @@ typedef struct Found { /* what a name at file level means */
     const Unit *also; /* a second used file with the same name: it needs `unet.level` */
 } Found;
 Found library_find(const Unit *unit, Name name);
+/* What a name may have been meant to be, in a file; and as a member of a file that is used. */
 void library_candidates(const Unit *unit, Arena *arena, const char ***names, int *count);
+void library_members(const Unit *used, Arena *arena, const char ***names, int *count);
 
 /* ---- habits.c: names that PyTorch has ---- */
 

@@ -235,6 +235,9 @@ typedef struct File {
     Vec(Decl *) decls;
 } File;
 
+/* A name that begins with _ is a file's own: other files are not told of it. */
+static inline bool is_internal(Name name) { return name[0] == '_'; }
+
 /* ---- parse.c, grammar/ ---- */
 
 #define SOURCE_BYTES_MAX (16u << 20)
