@@ -110,7 +110,6 @@ void library_members(const Unit *used, Arena *arena, const char ***names, int *c
 
 /* ---- habits.c: names that PyTorch has ---- */
 
-const char *habit_help(const char *name); /* what it is in cai, or NULL */
 const char *habit_parameter(const char *name, const char *const *known, int count); /* the one of the known names that is it, or NULL */
 
 /* ---- names.c ---- */
@@ -332,7 +331,6 @@ struct Builtin {
 const Builtin *builtin_find(Name name);
 const Builtin *primitive_find(Name name);
 bool builtin_constant(Evaluator *ev, Name name, Span span, Value *out);
-bool builtin_knows(Name name);
 const char *nearest_builtin(Arena *arena, const char *wrong);
 
 /* ---- bind.c: arguments to parameters ---- */
