@@ -182,6 +182,7 @@ install: all
 docs: $(BUILD)/cai
 	$(BUILD)/cai --operators > docs/operators.md
 	$(BUILD)/cai --errors > docs/errors.md
+	$(BUILD)/cai doc --format=markdown > docs/stdlib.md
 
 clean:
 	rm -rf $(BUILD)

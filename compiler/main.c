@@ -27,6 +27,10 @@ static const Command commands[] = {
      "A line for each model of each FILE, and for each variant that it states figures for (`expect`): parameters, multiply-adds, memory for intermediate\n"
      "results, receptive field, and the accuracy that it states (top1 = ...). -o draws accuracy over multiply-adds, circles by parameters, as Canziani et\n"
      "al. (2016) do; without accuracies, and with --measure, how long a run takes.\n"},
+    {"doc", "[WHAT...]", "say what a block, an operator or a file is for", command_doc,
+     "Prints signatures and the comments above them. WHAT is a name (conv), a file (unet, as `use` finds it; blocks.cai), or a name in\n"
+     "its file (unet.level); `primitive.sum` is the operator. Without WHAT, a line for each name of the library. Names that begin with _\n"
+     "are left out.\n"},
     {"fmt", "FILE...", "bring files to their canonical form", command_fmt,
      "Sets spaces, indentation and blank lines of each FILE (`-`: standard input to standard output); lines and comments stay as they are, and what\n"
      "is set under each other stays so. A file that has errors is left alone.\n"},
@@ -77,7 +81,7 @@ static int run_command(const Command *command, int count, char **arguments) {
     } else if (options.help) {
         print_command_help(command);
         code = EXIT_GOOD;
-    } else if (!options.file) {
+    } else if (!options.file && command->arguments[0] != '[') {
         fprintf(stderr, "usage: cai %s %s [options]\n`cai %s --help` says more\n", command->name, command->arguments,
                 command->name);
     } else if (options.message_format && strcmp(options.message_format, "text") != 0 &&

@@ -13,7 +13,7 @@ enum { EXIT_GOOD = 0, EXIT_DIAGNOSED = 1, EXIT_USAGE = 2, EXIT_BUG = 70 };
 
 typedef struct Options {
     const char *command;
-    const char *file;          /* FILE; of `cai new`: NAME */
+    const char *file;          /* FILE; of `cai new`: NAME; of `cai doc` the first WHAT, NULL where there is none */
     Vec(const char *) rest;    /* what stands after FILE and is not ours: a model's name, inputs, the program's options */
     const char *output, *kind, *name, *init, *rename, *target, *emit, *after, *format, *message_format, *depth, *layer;
     Vec(WeightFile) weights;
@@ -40,6 +40,8 @@ typedef struct Session {
 
 /* Where the library and the runtime lie is found from the executable's own place, or $CAI_HOME. */
 void session_begin(Session *session, const Options *options, Arena *arena, Names *names);
+/* A file by itself, - for standard input; NULL where it cannot be read, which has then been said. */
+Source *session_source(Session *session, const char *path);
 /* Prints the diagnostics to stderr and gives the exit code. */
 int session_end(Session *session);
 /* Says what is wrong with the command line, and gives EXIT_USAGE. */
@@ -107,7 +109,7 @@ const char *picture_format(Session *session, const char *path, const char *also)
 /* ---- manual.c: the commands and options for man and for shells ---- */
 
 typedef struct Command { /* a row of main.c */
-    const char *name, *arguments, *what;
+    const char *name, *arguments, *what; /* arguments in brackets may all be missing */
     int (*run)(Session *session);
     const char *more; /* printed by `cai NAME --help` below the usage line */
 } Command;
@@ -124,6 +126,7 @@ int command_fmt(Session *session);
 int command_graph(Session *session);
 int command_compare(Session *session);
 int command_new(Session *session);
+int command_doc(Session *session);
 
 /* ---- run.c, reference.c, run_compare.c ---- */
 

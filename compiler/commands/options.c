@@ -43,6 +43,7 @@ static const Option table[] = {
      "evaluate in double precision by plain loops, without compiling"},
     {"--compare", NULL, OPTION_FLAG, FIELD(compare), " run ", "run both ways and print the error layer by layer"},
     {"--format", "FORMAT", OPTION_TEXT, FIELD(format), " summary compare ", "text (default), or json for tools; csv of a comparison"},
+    {"--format", "FORMAT", OPTION_TEXT, FIELD(format), " doc ", "text (default), or markdown: of the whole library where no WHAT is named"},
     {"--measure", NULL, OPTION_FLAG, FIELD(measure), " compare ", "build and run each network here, and compare times on one thread and memory, too"},
     {"--names", NULL, OPTION_FLAG, FIELD(names), " summary ", "list the weights instead: the name and the shape of each, as a weights file must have them"},
     {"--layer", "PATH", OPTION_TEXT, FIELD(layer), " graph ", "draw this layer only, by its name in the weights: layer1.0"},
@@ -52,7 +53,7 @@ static const Option table[] = {
     {"--check", NULL, OPTION_FLAG, FIELD(check), " fmt ", "change nothing: name the files that are not in canonical form, and fail where there are any"},
     {"--message-format", "json|text", OPTION_TEXT, FIELD(message_format), CHECK_BUILD_RUN_SUMMARY,
      "how errors are printed: text (default), or json, an object a line"},
-    {"--help", NULL, OPTION_FLAG, FIELD(help), " check build run summary graph compare fmt new ", "print this"},
+    {"--help", NULL, OPTION_FLAG, FIELD(help), " check build run summary graph compare doc fmt new ", "print this"},
 };
 
 static bool takes(const Option *option, const char *command) {

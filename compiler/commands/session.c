@@ -49,6 +49,19 @@ int session_end(Session *session) {
     return session->diag.errors ? EXIT_DIAGNOSED : EXIT_GOOD;
 }
 
+Source *session_source(Session *s, const char *path) {
+    cai_file file;
+    cai_error error;
+    if (!cai_file_read(path, &file, &error)) {
+        diag_error(&s->diag, DIAG_no_such_file, (Span){0}, "%s", error.message);
+        return NULL;
+    }
+    const char *text = arena_strndup(s->arena, (const char *)file.data, file.count);
+    Source *source = source_new(s->arena, path, text, file.count);
+    cai_file_close(&file);
+    return source;
+}
+
 int session_usage(const Session *session, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);

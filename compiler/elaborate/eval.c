@@ -243,7 +243,7 @@ static Value module_member(Evaluator *ev, const Expr *expr, const Unit *module) 
     const char **names;
     int count;
     Diagnostic *d = report(ev, DIAG_unknown_name, expr->span, "%s has no `%s`", module->file->source->path, expr->name);
-    library_candidates(module, ev->arena, &names, &count);
+    library_members(module, ev->arena, &names, &count);
     report_suggestion(ev, d, expr->name, names, count);
     return value_error;
 }

@@ -104,11 +104,12 @@ typedef struct Found { /* what a name at file level means */
     const Unit *also; /* a second used file with the same name: it needs `unet.level` */
 } Found;
 Found library_find(const Unit *unit, Name name);
+/* What a name may have been meant to be, in a file; and as a member of a file that is used. */
 void library_candidates(const Unit *unit, Arena *arena, const char ***names, int *count);
+void library_members(const Unit *used, Arena *arena, const char ***names, int *count);
 
 /* ---- habits.c: names that PyTorch has ---- */
 
-const char *habit_help(const char *name); /* what it is in cai, or NULL */
 const char *habit_parameter(const char *name, const char *const *known, int count); /* the one of the known names that is it, or NULL */
 
 /* ---- names.c ---- */
@@ -330,7 +331,6 @@ struct Builtin {
 const Builtin *builtin_find(Name name);
 const Builtin *primitive_find(Name name);
 bool builtin_constant(Evaluator *ev, Name name, Span span, Value *out);
-bool builtin_knows(Name name);
 const char *nearest_builtin(Arena *arena, const char *wrong);
 
 /* ---- bind.c: arguments to parameters ---- */

@@ -160,18 +160,27 @@ Found library_find(const Unit *unit, Name name) {
 
 typedef Vec(const char *) NameList;
 
-static void add_names(const Unit *unit, Arena *arena, NameList *names) {
-    for (int i = 0; unit && i < unit->file->decls.count; i++)
-        if (unit->file->decls.items[i]->kind != DECL_USE) vec_push(arena, names, unit->file->decls.items[i]->name);
+static void add_names(const Unit *unit, bool internal, Arena *arena, NameList *names) {
+    for (int i = 0; unit && i < unit->file->decls.count; i++) {
+        const Decl *decl = unit->file->decls.items[i];
+        if (decl->kind != DECL_USE && (internal || !is_internal(decl->name))) vec_push(arena, names, decl->name);
+    }
 }
 
 void library_candidates(const Unit *unit, Arena *arena, const char ***names, int *count) {
     NameList all = {0};
     const Unit *prelude = unit->library->prelude;
-    add_names(unit, arena, &all);
-    for (int i = 0; i < unit->uses.count; i++) add_names(unit->uses.items[i], arena, &all);
-    for (int i = 0; prelude && i < prelude->uses.count; i++) add_names(prelude->uses.items[i], arena, &all);
-    add_names(prelude, arena, &all);
+    add_names(unit, true, arena, &all);
+    for (int i = 0; i < unit->uses.count; i++) add_names(unit->uses.items[i], false, arena, &all);
+    for (int i = 0; prelude && i < prelude->uses.count; i++) add_names(prelude->uses.items[i], false, arena, &all);
+    add_names(prelude, false, arena, &all);
+    *names = all.items;
+    *count = all.count;
+}
+
+void library_members(const Unit *used, Arena *arena, const char ***names, int *count) {
+    NameList all = {0};
+    add_names(used, false, arena, &all);
     *names = all.items;
     *count = all.count;
 }

@@ -290,6 +290,7 @@ Node *build_cast(Graph *g, Node *x, DType type);
 /* ---- print.c ---- */
 void graph_print(const Graph *graph, FILE *out);   /* a line a node: name, op, inputs, attributes, shape, path */
 void node_print(Text *out, const Node *node);
+const char *op_attributes_text(Arena *arena, const OpInfo *info); /* "axes: ints"; "" where it has none */
 void ops_document(FILE *out);                      /* docs/operators.md, made from ops.def */
 
 /* ---- verify.c ---- */

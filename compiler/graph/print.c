@@ -62,18 +62,23 @@ static const char *kind_text(AttrKind kind) {
     return names[kind];
 }
 
-static void document_row(FILE *out, const OpInfo *info, bool differentiable) {
+const char *op_attributes_text(Arena *arena, const OpInfo *info) {
+    Text text = {.arena = arena};
+    for (const AttrInfo *attribute = info->attributes(); attribute->name; attribute++)
+        text_add(&text, "%s%s: %s", text.length ? ", " : "", attribute->name, kind_text(attribute->kind));
+    return text_string(&text);
+}
+
+static void document_row(FILE *out, Arena *arena, const OpInfo *info, bool differentiable) {
     fprintf(out, "| `%s` | %s", info->name, info->max_inputs < 0 ? "any" : "");
     if (info->max_inputs >= 0) fprintf(out, "%d", info->max_inputs);
-    fprintf(out, " | ");
-    for (const AttrInfo *attribute = info->attributes(); attribute->name; attribute++)
-        fprintf(out, "%s%s: %s", attribute == info->attributes() ? "" : ", ", attribute->name, kind_text(attribute->kind));
-    fprintf(out, " | ");
+    fprintf(out, " | %s | ", op_attributes_text(arena, info));
     for (const char *at = info->formula; *at; at++) fprintf(out, *at == '|' ? "\\|" : "%c", *at);
     fprintf(out, " | %s | %s |\n", differentiable ? "yes" : "", info->onnx);
 }
 
 void ops_document(FILE *out) {
+    Arena *arena = arena_new();
     fputs("# The primitive operators\n\nMade from `compiler/graph/ops.def` by `make docs`; edit that. Everything else in the "
           "language is library text over "
           "these.\n",
@@ -82,6 +87,7 @@ void ops_document(FILE *out) {
         fprintf(out, "\n## %s\n%s\n\n| operator | inputs | attributes | what it computes | gradient | ONNX |\n|-|-|-|-|-|-|\n",
                 sections[s].title, sections[s].text);
         for (int op = 0; op < OP_COUNT; op++)
-            if (op_info[op].class == sections[s].class) document_row(out, &op_info[op], op_is_differentiable(op));
+            if (op_info[op].class == sections[s].class) document_row(out, arena, &op_info[op], op_is_differentiable(op));
     }
+    arena_free(arena);
 }

@@ -214,26 +214,38 @@ void ast_add_argument(Parser *p, ArgumentList *list, Argument argument) {
     vec_push(p->arena, list, argument);
 }
 
-/* The comment lines right above `offset`, without their `#`; NULL where there are none. */
-static const char *comment_above(Parser *p, uint32_t offset) {
-    const char *text = p->source->text;
-    int line = source_place(p->source, offset).line - 1, first = line;
-    const uint32_t *starts = p->source->line_starts.items;
-    while (first > 0) {
-        const char *at = text + starts[first - 1];
-        while (*at == ' ' || *at == '\t') at++;
-        if (*at != '#') break;
-        first--;
-    }
-    if (first == line) return NULL;
-    Text comment = {.arena = p->arena};
-    for (int i = first; i < line; i++) {
-        const char *at = strchr(text + starts[i], '#') + 1, *end = strchr(at, '\n');
+/* Where a line begins, behind its blanks and a byte order mark. */
+static const char *line_begin(const Source *source, int line) {
+    const char *at = source->text + source->line_starts.items[line];
+    if (line == 0 && strncmp(at, "\xef\xbb\xbf", 3) == 0) at += 3;
+    return at + strspn(at, " \t\r");
+}
+
+/* The lines [first, end) without their `#`; NULL where there are none. */
+static const char *comment_text(Arena *arena, const Source *source, int first, int end) {
+    if (first == end) return NULL;
+    Text comment = {.arena = arena};
+    for (int i = first; i < end; i++) {
+        const char *at = line_begin(source, i) + 1, *stop = at + strcspn(at, "\n");
         if (*at == ' ') at++;
-        while (end > at && isspace((unsigned char)end[-1])) end--;
-        text_add(&comment, "%s%.*s", i > first ? "\n" : "", (int)(end - at), at);
+        while (stop > at && isspace((unsigned char)stop[-1])) stop--;
+        text_add(&comment, "%s%.*s", i > first ? "\n" : "", (int)(stop - at), at);
     }
     return text_string(&comment);
+}
+
+/* The comment lines right above `offset`. */
+static const char *comment_above(Parser *p, uint32_t offset) {
+    int line = source_place(p->source, offset).line - 1, first = line;
+    while (first > 0 && *line_begin(p->source, first - 1) == '#') first--;
+    return comment_text(p->arena, p->source, first, line);
+}
+
+const char *file_comment(Arena *arena, const Source *source) {
+    int end = 0;
+    while (end < source->line_starts.count && *line_begin(source, end) == '#') end++;
+    bool apart = end == source->line_starts.count || strchr("\n", *line_begin(source, end));
+    return apart ? comment_text(arena, source, 0, end) : NULL;
 }
 
 void ast_declare(Parser *p, DeclKind kind, Span span, Span name_span, Decl fields) {

@@ -1,4 +1,5 @@
-/* The canonical form of a text: `cai fmt`. The author's lines and words stay; what stands between them is ours.
+/* The canonical form of a text: `cai fmt`; of a signature, too, for `cai doc`. The author's lines and words stay; what stands
+ * between them is ours.
  *
  * - A space or none between two tokens is a matter of the two (space_between).
  * - A line is indented by two from the statement or the bracket it belongs to, and one that goes on by two more.
@@ -68,18 +69,24 @@ static void add_comments(Format *f, uint32_t begin, uint32_t end) {
     }
 }
 
-/* A string is one word, with what its holes hold. */
+/* Adds the word that begins at token i, and gives the last of its tokens: a string is one word, with what its holes hold. */
+static int add_token(Format *f, const TokenList *tokens, int i) {
+    const Token *token = &tokens->items[i];
+    if (token->kind == TOKEN_STRING_BEGIN)
+        while (tokens->items[i].kind != TOKEN_STRING_END) i++;
+    add_word(f, token->kind, token->span.begin, tokens->items[i].span.end);
+    return i;
+}
+
 static void read_words(Format *f, const TokenList *tokens) {
     uint32_t end = strncmp(f->source->text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
     for (int i = 0; i < tokens->count; i++) {
         const Token *token = &tokens->items[i];
         if (token->kind == TOKEN_NEWLINE) continue;
         add_comments(f, end, token->span.begin);
-        end = token->span.end;
         if (token->kind == TOKEN_END) break;
-        if (token->kind == TOKEN_STRING_BEGIN)
-            while (tokens->items[i].kind != TOKEN_STRING_END) end = tokens->items[++i].span.end;
-        add_word(f, token->kind, token->span.begin, end);
+        i = add_token(f, tokens, i);
+        end = tokens->items[i].span.end;
     }
 }
 
@@ -325,4 +332,62 @@ const char *format_source(Arena *arena, Names *names, Diagnostics *diag, Source 
     }
     settle(&f);
     return write_lines(&f);
+}
+
+/* ---- a signature by itself ---- */
+
+/* The words of a declaration up to its body, all in one line; comments stay behind. */
+static void read_signature(Format *f, const TokenList *tokens, const Decl *decl) {
+    int depth = 0;
+    for (int i = 0; i < tokens->count; i++) {
+        const Token *token = &tokens->items[i];
+        if (token->span.begin < decl->span.begin || token->kind == TOKEN_NEWLINE) continue;
+        if (token->span.begin >= decl->span.end || (token->kind == '{' && depth == 0 && decl->kind != DECL_CONSTANT)) break;
+        depth += IS_AMONG(token->kind, '(', '[', '{') - is_closing(token->kind);
+        i = add_token(f, tokens, i);
+        vec_last(&f->words).line = 0;
+    }
+}
+
+/* Where a signature may go on in a new line: behind a comma of its outermost brackets, before the results and before `where`. */
+static bool may_break(const Word *word, int depth) {
+    return depth == 1 ? word[-1].token == ',' : depth == 0 && IS_AMONG(word->token, TOKEN_ARROW, TOKEN_WHERE);
+}
+
+static int depth_behind(const Word *word, int depth) { return depth + IS_AMONG(word->token, '(', '[', '{') - is_closing(word->token); }
+
+/* The column at which ends what cannot be parted from word i. */
+static int end_of_piece(const WordList *words, int i, int depth) {
+    const Word *word = &words->items[i], *end = words->items + words->count;
+    do depth = depth_behind(word++, depth);
+    while (word < end && !may_break(word, depth));
+    return word[-1].at + word[-1].width;
+}
+
+static const char *write_signature(const Format *f, int width) {
+    Text text = {.arena = f->arena};
+    int depth = 0, inside = 0, shift = 0; /* brackets that are open, the column behind the outermost, how far this line is moved */
+    for (int i = 0; i < f->words.count; i++) {
+        const Word *word = &f->words.items[i];
+        int gap = i ? word->at - word[-1].at - word[-1].width : 0;
+        if (i && may_break(word, depth) && end_of_piece(&f->words, i, depth) + shift > width) {
+            gap = depth ? inside : INDENT;
+            shift = gap - word->at;
+            text_add_bytes(&text, "\n", 1);
+        }
+        text_add(&text, "%*s", gap, "");
+        text_add_bytes(&text, f->source->text + word->span.begin, word->span.end - word->span.begin);
+        if (depth == 0) inside = word->at + word->width + shift;
+        depth = depth_behind(word, depth);
+    }
+    return text_string(&text);
+}
+
+const char *format_signature(Arena *arena, const TokenList *tokens, const Decl *decl, int width) {
+    Format f = {.arena = arena, .source = decl->source};
+    Layout layout = {.f = &f};
+    read_signature(&f, tokens, decl);
+    read_lines(&f);
+    lay_out(&layout, 0);
+    return write_signature(&f, width);
 }

@@ -125,5 +125,11 @@ Stmt *ast_assign(Parser *p, Span span, Expr *target, Expr *value);
 
 void ast_add_argument(Parser *p, ArgumentList *list, Argument argument);
 void ast_declare(Parser *p, DeclKind kind, Span span, Span name_span, Decl fields);
+/* The comment at the beginning of a file, where a blank line sets it off from the first declaration; else NULL. */
+const char *file_comment(Arena *arena, const Source *source);
+
+/* ---- format.c ---- */
+/* A declaration up to its body, as `cai fmt` would have it, in lines of at most `width` columns where that can be. */
+const char *format_signature(Arena *arena, const TokenList *tokens, const Decl *decl, int width);
 
 #endif

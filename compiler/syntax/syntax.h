@@ -249,6 +249,9 @@ typedef struct File {
     Vec(Decl *) decls;
 } File;
 
+/* A name that begins with _ is a file's own: other files are not told of it. */
+static inline bool is_internal(Name name) { return name[0] == '_'; }
+
 /* ---- parse.c, grammar/ ---- */
 
 #define SOURCE_BYTES_MAX (16u << 20)
@@ -261,6 +264,26 @@ File *parse_file(Arena *arena, Names *names, Diagnostics *diag, Source *source);
 
 /* The text in its canonical form (`cai fmt`), which formatted again is the same; NULL where it has errors, which are then reported. */
 const char *format_source(Arena *arena, Names *names, Diagnostics *diag, Source *source);
+
+/* ---- doc.c: what the comments of a file say ---- */
+
+typedef struct DocEntry {
+    const Decl *decl;
+    const char *signature; /* in canonical form, broken into lines where it is long */
+} DocEntry;
+
+typedef struct Doc { /* a file's public declarations in their order */
+    const Source *source;
+    const char *comment; /* the file's first, where a blank line sets it off; or NULL */
+    Vec(DocEntry) entries;
+} Doc;
+
+/* NULL where the text has errors, which are then reported. */
+Doc *doc_read(Arena *arena, Names *names, Diagnostics *diag, Source *source);
+const char *doc_sentence(Arena *arena, const char *comment); /* its first, in one line; comment NULL: "" */
+/* A comment in lines of at most `width` columns behind `indent` blanks; and as Markdown that shows what the comment says. */
+void doc_add_text(Text *out, const char *comment, int indent, int width);
+void doc_add_markdown(Text *out, const char *comment, bool in_table);
 
 /* ---- ast_print.c ---- */
 void ast_print(const File *file, FILE *out); /* --emit=ast */
