@@ -6,7 +6,7 @@
 #include <cairo-svg.h>
 #include <math.h>
 
-enum { WIDTH = 900, HEIGHT = 620, LEFT = 76, RIGHT = 24, TOP = 24, BOTTOM = 64, PLACES = 48 };
+enum { WIDTH = 900, HEIGHT = 620, LEFT = 76, RIGHT = 24, TOP = 24, BOTTOM = 64, PLACES = 48, LABEL_PAD = 3, ROUNDS = 4 };
 
 typedef struct Rect { double x, y, width, height; } Rect;
 
@@ -155,6 +155,26 @@ static double overlap(Rect a, Rect b) {
     return width > 0 && height > 0 ? width * height : 0;
 }
 
+typedef struct Line { double x0, y0, x1, y1; } Line;
+
+/* From the edge of its circle to the label. */
+static Line leader(const Chart *c, const ChartPoint *point, Rect place) {
+    double x = x_of(c, point->operations), y = y_of(c, point->value), radius = radius_of(point->parameters);
+    double to_x = fmin(fmax(x, place.x), place.x + place.width), to_y = fmin(fmax(y, place.y), place.y + place.height);
+    double part = fmin(1, radius / fmax(hypot(to_x - x, to_y - y), 1e-9));
+    return (Line){x + (to_x - x) * part, y + (to_y - y) * part, to_x, to_y};
+}
+
+/* At how many of a few points along it the line lies on something. */
+static int crossings(const Chart *c, Line line, int own_circle) {
+    int count = 0;
+    for (int step = 1; step < 8; step++) {
+        Rect spot = {line.x0 + (line.x1 - line.x0) * step / 8, line.y0 + (line.y1 - line.y0) * step / 8, 1, 1};
+        for (int i = 0; i < c->taken.count; i++) count += i != own_circle && overlap(spot, c->taken.items[i]) > 0;
+    }
+    return count;
+}
+
 /* How bad a place is: what it covers, what it has outside the chart, and how far away it is. */
 static double badness(const Chart *c, Rect place, double distance) {
     double sum = distance;
@@ -163,8 +183,10 @@ static double badness(const Chart *c, Rect place, double distance) {
     return sum + 100 * (place.width * place.height - overlap(place, inside));
 }
 
-static Rect find_place(const Chart *c, double x, double y, double radius, double width) {
-    const double height = 13;
+static Rect find_place(const Chart *c, int index) {
+    const ChartPoint *point = &c->points[index];
+    const double width = text_width(c, point->name) + 2 * LABEL_PAD, height = 13;
+    double x = x_of(c, point->operations), y = y_of(c, point->value), radius = radius_of(point->parameters);
     Rect best = {0};
     double least = INFINITY;
     for (int ring = 0; ring < 12; ring++) {
@@ -173,22 +195,39 @@ static Rect find_place(const Chart *c, double x, double y, double radius, double
             double middle_x = x + cos(angle) * (reach + width / 2), middle_y = y + sin(angle) * (reach + height / 2);
             Rect place = {middle_x - width / 2, middle_y - height / 2, width, height};
             double bad = badness(c, place, 6 * ring + (fabs(cos(angle)) > 0.95 ? 0 : 1));
+            if (bad < least) bad += 4 * crossings(c, leader(c, point, place), 1 + index); /* the legend stands first */
             if (bad < least) least = bad, best = place;
         }
     }
     return best;
 }
 
-static void draw_label(Chart *c, const ChartPoint *point) {
-    double x = x_of(c, point->operations), y = y_of(c, point->value), radius = radius_of(point->parameters);
-    Rect place = find_place(c, x, y, radius, text_width(c, point->name) + 2);
-    vec_push(c->arena, &c->taken, place);
-    double to_x = fmin(fmax(x, place.x), place.x + place.width), to_y = fmin(fmax(y, place.y), place.y + place.height);
-    double distance = hypot(to_x - x, to_y - y);
+/* One after the other, then once more each, as the others stand by now. */
+static void place_labels(Chart *c, int labels) {
+    for (int i = 0; i < c->count; i++) vec_push(c->arena, &c->taken, (Rect){0});
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < c->count; i++) {
+            c->taken.items[labels + i] = (Rect){0};
+            c->taken.items[labels + i] = find_place(c, i);
+        }
+    }
+}
+
+static void draw_leader(Chart *c, const ChartPoint *point, Rect place) {
+    Line line = leader(c, point, place);
     set_colour(c, point->group, 0.8);
-    if (distance > radius + 8) draw_line(c, x + (to_x - x) * radius / distance, y + (to_y - y) * radius / distance, to_x, to_y);
+    if (hypot(line.x1 - line.x0, line.y1 - line.y0) > 8) draw_line(c, line.x0, line.y0, line.x1, line.y1);
+}
+
+static void draw_labels(Chart *c) {
+    int labels = c->taken.count;
+    place_labels(c, labels);
+    for (int i = 0; i < c->count; i++) draw_leader(c, &c->points[i], c->taken.items[labels + i]);
     set_grey(c, 0.1);
-    write_text(c, place.x + 1, place.y + place.height - 3, point->name);
+    for (int i = 0; i < c->count; i++) {
+        Rect place = c->taken.items[labels + i];
+        write_text(c, place.x + LABEL_PAD, place.y + place.height - 3, c->points[i].name);
+    }
 }
 
 static void draw(Chart *c, const char *title) {
@@ -206,7 +245,7 @@ static void draw(Chart *c, const char *title) {
         draw_circle(c, x, y, radius, c->points[i].group);
         vec_push(c->arena, &c->taken, (Rect){x - 0.8 * radius, y - 0.8 * radius, 1.6 * radius, 1.6 * radius});
     }
-    for (int i = 0; i < c->count; i++) draw_label(c, &c->points[i]);
+    draw_labels(c);
 }
 
 bool draw_chart(Arena *arena, const ChartPoint *points, int count, const char *title, const char *format, const char *path, const char **error) {

@@ -4,7 +4,7 @@
 typedef struct Style { const char *shape, *fill; } Style;
 
 static const Style styles[] = {
-    [BOX_INPUT] = {"cds", "#ffffff"},        [BOX_OUTPUT] = {"cds", "#ffffff"},   [BOX_CONVOLUTION] = {"box", "#cfe3f7"},
+    [BOX_INPUT] = {"box", "#ffffff"},        [BOX_OUTPUT] = {"box", "#ffffff"},   [BOX_CONVOLUTION] = {"box", "#cfe3f7"},
     [BOX_PRODUCT] = {"box", "#ddd3ee"},      [BOX_WINDOW] = {"box", "#f8d3cd"},   [BOX_LAYER] = {"box", "#fdf0c8"},
     [BOX_BLOCK] = {"box", "#d8ead0"},        [BOX_OPERATOR] = {"oval", "#ffffff"}, [BOX_WEIGHT] = {"note", "#f4f4f4"},
 };
@@ -33,15 +33,14 @@ static void add_size(Text *out, Arena *arena, Dim size) {
     text_add(out, sum ? ")" : "");
 }
 
-/* 64 x 112 x 112: the batch, which all have, is left out. */
-static void add_shape_label(Text *out, Arena *arena, Shape shape) {
-    text_add(out, " [label=<&#160;");
+/* 64 x 112 x 112: the batch, which all have, is left out. A number is 1. */
+static void add_shape(Text *out, Arena *arena, Shape shape) {
+    if (shape.rank == 0) text_add(out, "1");
     if (shape.rank == 1) add_size(out, arena, shape.dims[0]);
     for (int i = 1; i < shape.rank; i++) {
         if (i > 1) text_add(out, "\xc3\x97");
         add_size(out, arena, shape.dims[i]);
     }
-    text_add(out, ">];\n");
 }
 
 static void add_count(Text *out, int64_t count) {
@@ -51,41 +50,66 @@ static void add_count(Text *out, int64_t count) {
     else text_add(out, "%lld", (long long)count);
 }
 
+static void add_bold(Text *out, const char *text) {
+    if (!*text) return; /* no tags around nothing: dot refuses them */
+    text_add(out, "<b>");
+    add_escaped(out, text);
+    text_add(out, "</b>");
+}
+
 static void add_times(Text *out, int times) {
-    if (times > 1) text_add(out, " \xc3\x97 %d", times);
+    if (times > 1) text_add(out, "%d \xc3\x97 ", times);
 }
 
 /* The name in bold, below it what it is and what was drawn into it, then its weights. */
 static void add_label(Text *out, const Box *box) {
-    bool named = *box->name;
-    if (named) {
-        text_add(out, "<b>");
-        add_escaped(out, box->name);
-        text_add(out, "</b>");
-    }
-    if ((*box->what && strcmp(box->what, box->name) != 0) || box->times > 1) {
-        text_add(out, named ? "<br/>" : "<b>");
-        add_escaped(out, box->what);
+    const char *what = strcmp(box->what, box->name) == 0 ? "" : box->what;
+    bool named = *box->name && (*what || box->times < 2);
+    if (named) add_bold(out, box->name);
+    if (!named || *what) {
+        text_add(out, named ? "<br/>" : "");
         add_times(out, box->times);
-        if (!named) text_add(out, "</b>");
+        if (named) add_escaped(out, what);
+        else add_bold(out, *what ? what : box->name);
     }
     for (int i = 0; i < box->more.count; i++) {
         text_add(out, i % 3 == 0 ? "<br/>" : " \xc2\xb7 ");
         add_escaped(out, box->more.items[i]);
     }
-    if (box->parameters == 0) return;
-    text_add(out, "<br/><font point-size=\"9\" color=\"#666666\">");
-    add_count(out, box->parameters);
+    if (box->parameters == 0 && !box->shared) return;
+    text_add(out, "<br/><font color=\"#666666\">");
+    if (box->parameters > 0) add_count(out, box->parameters);
+    else text_add(out, "same weights");
     text_add(out, "</font>");
 }
 
 /* ---- boxes, in the frames they lie in ---- */
 
+static const char *node_style(const Box *box) {
+    if (box->kind == BOX_INPUT || box->kind == BOX_OUTPUT) return ", style=filled";
+    return box->unused ? ", style=\"filled,rounded,dashed\"" : "";
+}
+
 static void add_box(Text *out, const Box *box, int drawing, int index) {
     const Style *style = &styles[box->kind];
     text_add(out, "  m%db%d [shape=%s, fillcolor=\"%s\", label=<", drawing, index, style->shape, box->gradient ? gradient_fill : style->fill);
     add_label(out, box);
-    text_add(out, ">%s];\n", box->kind == BOX_OPERATOR ? ", margin=\"0.04,0.02\", width=0.3, height=0.3" : "");
+    text_add(out, ">%s%s];\n", box->kind == BOX_OPERATOR ? ", margin=\"0.04,0.02\", width=0.3, height=0.3" : "", node_style(box));
+}
+
+/* Those that are written in the frame. */
+static void add_shapes(Text *out, Arena *arena, const Drawing *d, int drawing, int frame) {
+    bool any = false;
+    for (int b = 0; b < d->boxes.count; b++) {
+        const Box *box = &d->boxes.items[b];
+        if (box->kind != BOX_SHAPE || draw_frame(d, box) != frame) continue;
+        if (!any) text_add(out, "  { node [shape=plaintext, style=solid, fontsize=9, fontcolor=\"#666666\", margin=\"0.03,0.01\", width=0, height=0];\n");
+        any = true;
+        text_add(out, "  m%db%d [label=<", drawing, b);
+        add_shape(out, arena, box->flows->shape);
+        text_add(out, ">];\n");
+    }
+    text_add(out, any ? "  }\n" : "");
 }
 
 /* Whether any box lies in the frame or deeper. */
@@ -99,20 +123,24 @@ static bool *find_filled(Arena *arena, const Drawing *d) {
     return filled;
 }
 
-static void open_frame(Text *out, Arena *arena, const Drawing *d, int drawing, int index) {
-    const LayerInfo *layer = &d->model->runs.items[index];
-    const char *dot = strrchr(layer->path, '.'), *name = dot ? dot + 1 : layer->path, *callee = draw_callee(layer);
-    int times = d->repeats.times[index];
-    if (times > 1 && *draw_name(arena, d, index)) name = draw_name(arena, d, index);
-    text_add(out, "  subgraph cluster_m%dl%d { style=\"rounded\"; color=\"#9a9a9a\"; fontsize=10; label=<<b>", drawing, index);
-    add_escaped(out, name);
-    text_add(out, "</b>");
-    if (*callee && strcmp(callee, name) != 0) {
-        text_add(out, " ");
-        add_escaped(out, callee);
-    }
+/* Two short lines at the left leave room for the arrows that come in. */
+static void add_title(Text *out, const char *name, const char *callee, int times) {
+    bool same = strcmp(name, callee) == 0, named = *name && !same;
+    if (named) add_bold(out, name);
+    if (named && !*callee && times < 2) return;
+    text_add(out, named ? "<br align=\"left\"/>" : "");
     add_times(out, times);
-    text_add(out, ">;\n");
+    if (named) add_escaped(out, callee);
+    else add_bold(out, callee);
+    text_add(out, named ? "<br align=\"left\"/>" : "");
+}
+
+static void open_frame(Text *out, Arena *arena, const Drawing *d, int drawing, int index) {
+    const char *name = draw_name(arena, d, index), *callee = draw_callee(&d->model->runs.items[index]);
+    const bool titled = *name || *callee || d->repeats.times[index] > 1;
+    text_add(out, "  subgraph cluster_m%dl%d { style=\"rounded\"; color=\"#9a9a9a\"; fontsize=10; label=%s", drawing, index, titled ? "<" : "\"\"");
+    add_title(out, name, callee, d->repeats.times[index]);
+    text_add(out, titled ? ">;\n" : ";\n");
 }
 
 /* Layers are listed outermost first, so the frames that are open around one are those of its parents. */
@@ -129,36 +157,36 @@ static void add_boxes(Text *out, Arena *arena, const Drawing *d, int drawing) {
         }
         for (int b = 0; b < d->boxes.count; b++) {
             const Box *box = &d->boxes.items[b];
-            if (box->what && draw_frame(d, box) == l) add_box(out, box, drawing, b);
+            if (box->what && box->kind != BOX_SHAPE && draw_frame(d, box) == l) add_box(out, box, drawing, b);
         }
+        add_shapes(out, arena, d, drawing, l);
     }
     for (; frames.count > 0; frames.count--) text_add(out, "  }\n");
 }
 
-static void add_arrows(Text *out, Arena *arena, const Drawing *d, int drawing) {
+static void add_arrows(Text *out, const Drawing *d, int drawing) {
     for (int i = 0; i < d->arrows.count; i++) {
         const Arrow *arrow = &d->arrows.items[i];
         const Box *from = &d->boxes.items[arrow->from], *to = &d->boxes.items[arrow->to];
         text_add(out, "  m%db%d -> m%db%d", drawing, arrow->from, drawing, arrow->to);
-        if (from->gradient) text_add(out, " [color=\"#a3487f\"];\n");
-        else if (to->gradient) text_add(out, " [style=dashed, color=\"#999999\"];\n");
-        else if (from->kind == BOX_WEIGHT) text_add(out, ";\n");
-        else add_shape_label(out, arena, arrow->node->shape);
+        if (from->gradient) text_add(out, " [color=\"#a3487f\", minlen=2];\n");
+        else if (to->gradient) text_add(out, " [style=dashed, color=\"#999999\", minlen=2];\n");
+        else text_add(out, to->kind == BOX_SHAPE ? " [arrowhead=none];\n" : ";\n");
     }
 }
 
 const char *draw_dot(Arena *arena, const Drawing *drawings, int count) {
     Text out = {.arena = arena};
-    text_add(&out, "digraph network {\n  graph [bgcolor=white, fontname=\"Helvetica\", ranksep=0.25, nodesep=0.25, compound=true, labeljust=l];\n"
+    text_add(&out, "digraph network {\n  graph [bgcolor=white, pad=0.15, fontname=\"Helvetica\", ranksep=0.12, nodesep=0.25, compound=true, labeljust=l];\n"
                    "  node [style=\"filled,rounded\", fontname=\"Helvetica\", fontsize=10, color=\"#555555\", margin=\"0.1,0.05\", height=0.3];\n"
-                   "  edge [fontname=\"Helvetica\", fontsize=9, fontcolor=\"#666666\", color=\"#555555\", arrowsize=0.6];\n");
+                   "  edge [color=\"#555555\", arrowsize=0.6];\n");
     for (int i = 0; i < count; i++) {
         if (count > 1)
             text_add(&out, "  subgraph cluster_m%d { style=\"rounded,bold\"; color=\"#555555\"; fontsize=13; label=<<b>%s</b>>;\n", i,
                      drawings[i].model->decl->name);
         add_boxes(&out, arena, &drawings[i], i);
         if (count > 1) text_add(&out, "  }\n");
-        add_arrows(&out, arena, &drawings[i], i);
+        add_arrows(&out, &drawings[i], i);
     }
     text_add(&out, "}\n");
     return text_string(&out);

@@ -1,4 +1,5 @@
-/* Pictures of networks: a model's graph folded to boxes (fold.c), as a text for Graphviz (dot.c); and many networks in one chart (chart.c). */
+/* Pictures of networks: a model's graph folded to boxes (fold.c) with shapes between them (flow.c), as a text for Graphviz (dot.c); and many
+ * networks in one chart (chart.c). */
 #ifndef CAI_DRAW_H
 #define CAI_DRAW_H
 
@@ -10,21 +11,25 @@ typedef enum BoxKind {
     BOX_LAYER,     /* any other layer that holds none */
     BOX_BLOCK,     /* layers in layers, folded */
     BOX_OPERATOR,  /* an operator that no layer drawn as a box has made */
-    BOX_WEIGHT     /* a weight that an operator takes */
+    BOX_WEIGHT,    /* a weight that an operator takes */
+    BOX_SHAPE      /* what flows from one box to others */
 } BoxKind;
 
 typedef struct Box {
     BoxKind kind;
     int layer;              /* of model->runs: what it is, or else what it lies in; -1: the model itself */
-    const char *name;       /* the last part of the path; "" for operators */
+    const char *name;       /* the last part of the path, where it says more than what the box is; else "" */
     const char *what;       /* "conv 3x3, 64, /2", "basic", "+" */
     Vec(const char *) more; /* layers drawn into it: what follows and changes no shape */
     int64_t parameters;     /* 0 where it has none */
     int times;              /* of layers that follow each other and are the same: how many it stands for */
+    bool shared;            /* its weights are those of another, where they are counted */
+    bool unused;            /* no result needs it */
+    const Node *flows;      /* of BOX_SHAPE */
     bool gradient;          /* it computes the gradient of what the box of this name computes */
 } Box;
 
-typedef struct Arrow { int from, to; const Node *node; } Arrow; /* what flows: its shape is written on it */
+typedef struct Arrow { int from, to; const Node *node; } Arrow; /* what flows */
 
 /* Layers of which several that follow each other are the same: the first stands for all. */
 typedef struct Repeats {
@@ -47,7 +52,7 @@ enum { UNFOLD_BY_SIZE = -1 };
  * gradient: with the gradient of the sum of the first output by all weights, which is made here, in the model's own graph. */
 Drawing draw_model(Arena *arena, Model *model, int only, int unfold, bool gradient);
 
-/* What layers are called: "basic"; "" where they are only braces; and their name, "1 … 11" where one stands for several. */
+/* What layers are called: "basic"; "" where they are only braces; and their name, "1 … 11" where one stands for several, "" where it says no more. */
 const char *draw_callee(const LayerInfo *layer);
 const char *draw_name(Arena *arena, const Drawing *drawing, int layer);
 
@@ -60,6 +65,11 @@ const char *draw_dot(Arena *arena, const Drawing *drawings, int count);
 /* ---- repeat.c ---- */
 
 Repeats draw_repeats(Arena *arena, const Model *model, const bool *has_layers, const bool *data, const bool *weighed);
+
+/* ---- flow.c ---- */
+
+/* Leads the arrows of a folded model through the shapes of what flows, and marks what no result needs. */
+void draw_flow(Arena *arena, Drawing *drawing);
 
 /* ---- chart.c ---- */
 

@@ -13,7 +13,7 @@ typedef struct Fold {
     const Model *model;
     const Graph *graph;
     int only;           /* the layer that is drawn by itself, -1: the model */
-    int forward;        /* nodes before those of the gradient */
+    int forward, back;  /* nodes before those of the gradient; the first of these, behind the total that it is of */
     int *owner;         /* by node: the innermost layer that made it, -1: the model */
     bool *data;         /* by node: depends on an input */
     bool *weighed;      /* by node: depends on a weight */
@@ -27,6 +27,26 @@ static const LayerInfo *layer_at(const Fold *f, int layer) { return &f->model->r
 
 /* ---- whose a node is ---- */
 
+static bool is_within_path(const char *path, const char *around) {
+    size_t length = strlen(around);
+    return strncmp(path, around, length) == 0 && (path[length] == 0 || path[length] == '.');
+}
+
+/* The innermost layer that is drawn, of what has this path; -1: the model. known: by path, plus 2. */
+static int owner_by_path(Fold *f, Map *known, const char *path) {
+    int owner = (int)(intptr_t)map_get(known, path) - 2;
+    if (owner >= -1) return owner;
+    size_t longest = 0;
+    owner = -1;
+    for (int l = 0; l < f->model->runs.count; l++) {
+        const char *around = layer_at(f, l)->path;
+        if (!is_within_path(path, around) || strlen(around) <= longest) continue;
+        longest = strlen(around), owner = l;
+    }
+    map_set(known, path, (void *)(intptr_t)(owner + 2));
+    return owner;
+}
+
 static void find_owners(Fold *f) {
     for (int i = 0; i < f->graph->nodes.count; i++) f->owner[i] = -1;
     for (int l = 0; l < f->model->runs.count; l++) {
@@ -34,21 +54,21 @@ static void find_owners(Fold *f) {
         for (int id = layer->first_node; id < layer->end_node; id++) f->owner[id] = l;
         if (layer->parent >= 0 && layer->end_node > layer->first_node) f->has_layers[layer->parent] = true;
     }
-    Map *by_path = map_new(f->arena); /* of gradients, which have the paths of what they are of */
-    for (int l = f->model->runs.count - 1; l >= 0; l--) map_set(by_path, layer_at(f, l)->path, (void *)(intptr_t)(l + 1));
+    Map *known = map_new(f->arena); /* of gradients, which have the paths of what they are of */
     for (int id = f->forward; id < f->graph->nodes.count; id++)
-        f->owner[id] = (int)(intptr_t)map_get(by_path, f->graph->nodes.items[id]->origin->path) - 1;
+        f->owner[id] = owner_by_path(f, known, f->graph->nodes.items[id]->origin->path);
 }
 
 static void find_data(Fold *f) {
     for (int id = 0; id < f->graph->nodes.count; id++) {
         const Node *node = f->graph->nodes.items[id];
-        f->data[id] = node->op == OP_input || node->op == OP_uniform || id >= f->forward;
+        f->data[id] = node->op == OP_input || node->op == OP_uniform;
         f->weighed[id] = node->op == OP_parameter || node->op == OP_state;
         for (int i = 0; i < node->input_count; i++) {
             f->data[id] = f->data[id] || f->data[node->inputs[i]->id];
             f->weighed[id] = f->weighed[id] || f->weighed[node->inputs[i]->id];
         }
+        if (id >= f->forward) f->data[id] = id >= f->back && (f->data[id] || f->weighed[id]);
     }
 }
 
@@ -66,7 +86,7 @@ static bool is_drawn(const Fold *f, int id) {
 
 int draw_frame(const Drawing *d, const Box *box) {
     int layer = box->layer;
-    if (layer >= 0 && box->kind != BOX_OPERATOR && box->kind != BOX_WEIGHT) layer = d->model->runs.items[layer].parent;
+    if (layer >= 0 && box->kind != BOX_OPERATOR && box->kind != BOX_WEIGHT && box->kind != BOX_SHAPE) layer = d->model->runs.items[layer].parent;
     while (layer >= 0 && !d->open[layer]) layer = d->model->runs.items[layer].parent;
     return layer;
 }
@@ -75,27 +95,52 @@ int draw_frame(const Drawing *d, const Box *box) {
 
 const char *draw_callee(const LayerInfo *layer) { return layer->callee && *layer->callee != '{' ? layer->callee : ""; }
 
+static bool is_bare_number(const char *name) { return *name && name[strspn(name, "0123456789.")] == 0; }
+
+/* The last part of a path, with the one before it where it is a number: "layer2.0". */
 static const char *last_part(const char *path) {
-    const char *dot = strrchr(path, '.');
-    return dot ? dot + 1 : path;
+    const char *part = path + strlen(path);
+    do {
+        while (part > path && part[-1] != '.') part--;
+        if (!is_bare_number(part) || part == path) return part;
+        part--;
+    } while (true);
 }
 
-/* Named by rule 4 of docs/language.md, "conv", "conv_2": the name says no more than what it is. */
-static const char *own_name(const LayerInfo *layer) {
-    const char *name = last_part(layer->path);
-    size_t length = layer->callee ? strlen(layer->callee) : 0;
-    if (!length || strncmp(name, layer->callee, length) != 0) return name;
-    return name[length] == 0 || (name[length] == '_' && name[length + 1] <= '9') ? "" : name;
+/* The layer around it, where its path is that one's and a number: "features" of "features.0". */
+static const LayerInfo *counted_in(const Model *model, const LayerInfo *layer) {
+    const LayerInfo *around = layer->parent < 0 ? NULL : &model->runs.items[layer->parent];
+    size_t length = around ? strlen(around->path) : 0;
+    bool inside = around && strncmp(layer->path, around->path, length) == 0 && layer->path[length] == '.';
+    return inside && is_bare_number(layer->path + length + 1) ? around : NULL;
+}
+
+/* Empty where rules 3 and 4 of docs/language.md made it, "0", "conv", "conv_2", "braces", "conv_norm.0": it says no more than what the layer is. */
+static const char *own_name(const Model *model, const LayerInfo *layer) {
+    const LayerInfo *around = counted_in(model, layer);
+    const char *name = last_part(layer->path), *callee = *draw_callee(layer) ? layer->callee : "braces";
+    size_t length = strlen(callee);
+    if (is_bare_number(name) || (around && !*own_name(model, around))) return "";
+    if (strncmp(name, callee, length) != 0) return name;
+    return name[length] == 0 || (name[length] == '_' && isdigit((unsigned char)name[length + 1])) ? "" : name;
+}
+
+/* Its name, or else what it is. */
+static const char *any_name(const Model *model, const LayerInfo *layer) {
+    const char *name = own_name(model, layer);
+    return *name ? name : *draw_callee(layer) ? layer->callee : last_part(layer->path);
 }
 
 /* "encoder_layer_0 … 11" */
 const char *draw_name(Arena *arena, const Drawing *d, int layer) {
     const LayerInfo *first = &d->model->runs.items[layer], *last = &d->model->runs.items[d->repeats.last[layer]];
-    const char *from = own_name(first), *to = own_name(last);
-    if (first == last || !*to) return from;
+    const char *from = own_name(d->model, first), *to = own_name(d->model, last);
+    if (first == last || (!*from && !*to)) return from;
+    from = any_name(d->model, first), to = any_name(d->model, last);
     int same = 0;
     for (int i = 0; from[i] && from[i] == to[i]; i++)
         if (!isdigit((unsigned char)from[i])) same = i + 1;
+    if (!isdigit((unsigned char)to[same])) same = 0;
     return arena_printf(arena, d->repeats.times[layer] == 2 ? "%s, %s" : "%s \xe2\x80\xa6 %s", from, to + same);
 }
 
@@ -151,12 +196,24 @@ static const Node *heart_of(const Fold *f, const LayerInfo *layer) {
     return heart;
 }
 
+/* Braces have no name of their own: "conv · relu", "7 layers". */
+static const char *content_of(Fold *f, int index) {
+    Text text = {.arena = f->arena};
+    int count = 0;
+    for (int l = index + 1; l < f->model->runs.count && layer_at(f, l)->depth > layer_at(f, index)->depth; l++)
+        if (layer_at(f, l)->parent == index) {
+            const char *callee = draw_callee(layer_at(f, l));
+            text_add(&text, "%s%s", count++ ? " \xc2\xb7 " : "", *callee ? callee : any_name(f->model, layer_at(f, l)));
+        }
+    return count <= 2 ? text_string(&text) : arena_printf(f->arena, "%d layers", count);
+}
+
 static void describe_layer(Fold *f, Box *box, int index) {
     const LayerInfo *layer = layer_at(f, index);
     const Node *heart = heart_of(f, layer);
     const char *callee = draw_callee(layer);
     box->kind = f->has_layers[index] ? BOX_BLOCK : BOX_LAYER;
-    box->what = callee;
+    box->what = *callee || !f->has_layers[index] ? callee : content_of(f, index);
     if (f->has_layers[index] || !heart) return;
     switch (heart->op) {
     case OP_convolution: case OP_convolution_input: box->kind = BOX_CONVOLUTION, box->what = convolution_text(f, heart); break;
@@ -173,6 +230,13 @@ static int64_t parameters_of(const Fold *f, int index) {
     return sum;
 }
 
+/* Runs once more what has run before, with weights. */
+static bool has_shared_weights(const Fold *f, int index) {
+    for (int l = 0; l < index; l++)
+        if (strcmp(layer_at(f, l)->path, layer_at(f, index)->path) == 0 && parameters_of(f, l) > 0) return true;
+    return false;
+}
+
 /* ---- boxes ---- */
 
 static int add_box(Fold *f, Box box) {
@@ -185,14 +249,23 @@ static int box_of_layer(Fold *f, int layer) {
     int times = f->drawing->repeats.times[layer];
     Box box = {.layer = layer, .name = draw_name(f->arena, f->drawing, layer), .parameters = times * parameters_of(f, layer), .times = times};
     describe_layer(f, &box, layer);
+    box.shared = box.parameters == 0 && has_shared_weights(f, layer);
     return f->layer_box[layer] = add_box(f, box);
 }
 
 static int box_of_gradient(Fold *f, int layer) {
     int *box = &f->gradient_box[layer + 1];
     if (*box >= 0) return *box;
-    const char *name = layer < 0 ? f->model->decl->name : last_part(layer_at(f, layer)->path);
+    const char *name = layer < 0 ? f->model->decl->name : any_name(f->model, layer_at(f, layer));
     return *box = add_box(f, (Box){.kind = BOX_BLOCK, .layer = -1, .name = name, .what = "gradient", .gradient = true});
+}
+
+/* What the model adds up between layers is drawn into the one whose gradient came last. */
+static int box_of_gradient_node(Fold *f, const Node *node, int layer) {
+    int box = -1;
+    for (int i = 0; layer < 0 && i < node->input_count; i++)
+        if (f->data[node->inputs[i]->id] && node->inputs[i]->id >= f->back) box = (int)max_i64(box, f->box_of[node->inputs[i]->id]);
+    return box >= 0 ? box : box_of_gradient(f, layer);
 }
 
 /* Only changes a shape or a type: arrows pass through it. */
@@ -247,7 +320,7 @@ static void add_weights(Fold *f, const Node *node, int box, int layer) {
 static int box_of_source(Fold *f, const Node *node) {
     int layer = f->owner[node->id], around = layer_at(f, f->only)->parent;
     while (layer >= 0 && layer_at(f, layer)->parent >= 0 && layer_at(f, layer)->parent != around) layer = layer_at(f, layer)->parent;
-    const char *name = node->op == OP_input ? ATTRIBUTES(node, input)->name : layer >= 0 ? last_part(layer_at(f, layer)->path) : symbol_of(node);
+    const char *name = node->op == OP_input ? ATTRIBUTES(node, input)->name : layer >= 0 ? any_name(f->model, layer_at(f, layer)) : symbol_of(node);
     return add_box(f, (Box){.kind = BOX_INPUT, .layer = -1, .name = name, .what = ""});
 }
 
@@ -271,7 +344,7 @@ static void place_node(Fold *f, const Node *node) {
         f->box_of[id] = f->box_of[f->drawing->repeats.twin[id]];
         return;
     }
-    if (id >= f->forward) f->box_of[id] = box_of_gradient(f, closed >= 0 ? closed : layer);
+    if (id >= f->forward) f->box_of[id] = box_of_gradient_node(f, node, closed >= 0 ? closed : layer);
     else if (node->op == OP_input) f->box_of[id] = add_box(f, (Box){.kind = BOX_INPUT, .layer = -1, .name = ATTRIBUTES(node, input)->name, .what = ""});
     else if (closed >= 0) f->box_of[id] = box_of_layer(f, closed);
     else if (is_passed(node->op)) {
@@ -297,7 +370,8 @@ static void place_results(Fold *f) {
             const Node *node = last ? f->graph->outputs.items[i].node : f->graph->nodes.items[id]->inputs[i];
             if (!f->data[node->id] || !is_drawn(f, node->id) || placed[node->id]) continue;
             placed[node->id] = true;
-            add_arrow(f, f->box_of[node->id], add_box(f, (Box){.kind = BOX_OUTPUT, .layer = -1, .name = last_part(only->path), .what = ""}), node);
+            const char *name = last ? f->graph->outputs.items[i].name : any_name(f->model, only);
+            add_arrow(f, f->box_of[node->id], add_box(f, (Box){.kind = BOX_OUTPUT, .layer = -1, .name = name, .what = ""}), node);
         }
     }
 }
@@ -374,27 +448,50 @@ static void gather(Fold *f) {
         if (became[b] != b) d->boxes.items[b].what = NULL;
 }
 
-/* ---- a frame around one box only is that box ---- */
+/* ---- frames that say nothing: one around one box only is that box, one around a frame of its own number, "blocks" around "blocks.0 … 11", is
+ * that frame, and one without a name is none ---- */
+
+static bool is_numbered(const Fold *f, int frame, int around) {
+    return !*draw_callee(layer_at(f, around)) && counted_in(f->model, layer_at(f, frame)) == layer_at(f, around);
+}
+
+static bool is_nameless(const Fold *f, int frame) {
+    return !*draw_name(f->arena, f->drawing, frame) && !*draw_callee(layer_at(f, frame)) && f->drawing->repeats.times[frame] == 1;
+}
+
+static void become_box(Fold *f, int frame, Box *box) {
+    Drawing *d = f->drawing;
+    const char *name = draw_name(f->arena, d, frame);
+    if (*name) box->name = name;
+    else if (box->kind == BOX_OPERATOR) box->name = draw_callee(layer_at(f, frame));
+    box->parameters *= d->repeats.times[frame], box->times = (box->times ? box->times : 1) * d->repeats.times[frame];
+    if (box->kind == BOX_OPERATOR) box->kind = BOX_LAYER;
+    box->layer = frame;
+    d->open[frame] = false;
+}
 
 static void drop_frames(Fold *f) {
     Drawing *d = f->drawing;
-    int count = f->model->runs.count, *inside = NEW_ARRAY(f->arena, int, count + 1), *only = NEW_ARRAY(f->arena, int, count + 1);
+    int count = f->model->runs.count, *boxes = NEW_ARRAY(f->arena, int, count + 1), *frames = NEW_ARRAY(f->arena, int, count + 1);
+    int *box = NEW_ARRAY(f->arena, int, count + 1), *inner = NEW_ARRAY(f->arena, int, count + 1); /* the last of each */
     for (int b = 0; b < d->boxes.count; b++) {
         int frame = d->boxes.items[b].what ? draw_frame(d, &d->boxes.items[b]) : -1;
-        if (frame >= 0) inside[frame]++, only[frame] = b;
+        if (frame >= 0) boxes[frame]++, box[frame] = b;
     }
     for (int l = count - 1; l >= 0; l--) { /* inner ones first */
-        if (!d->open[l] || inside[l] == 0) continue;
+        if (!d->open[l] || boxes[l] + frames[l] == 0) continue;
+        bool one = boxes[l] + frames[l] == 1;
+        if (one && boxes[l] && takes_more(&d->boxes.items[box[l]])) {
+            become_box(f, l, &d->boxes.items[box[l]]);
+            frames[l] = 0;
+        } else if (l != f->only && (is_nameless(f, l) || (one && frames[l] && is_numbered(f, inner[l], l)))) {
+            d->open[l] = false;
+        } else boxes[l] = 0, frames[l] = 1, inner[l] = l;
         int parent = layer_at(f, l)->parent;
-        Box *box = &d->boxes.items[only[l]];
-        if (parent >= 0) inside[parent] += inside[l] == 1 ? 1 : 2, only[parent] = only[l];
-        if (inside[l] > 1 || !takes_more(box)) continue;
-        const char *name = draw_name(f->arena, d, l);
-        if (*name) box->name = name;
-        box->parameters *= d->repeats.times[l], box->times = (box->times ? box->times : 1) * d->repeats.times[l];
-        if (box->kind == BOX_OPERATOR) box->kind = BOX_LAYER;
-        box->layer = l;
-        d->open[l] = false;
+        if (parent < 0) continue;
+        boxes[parent] += boxes[l], frames[parent] += frames[l];
+        if (boxes[l]) box[parent] = box[l];
+        if (frames[l]) inner[parent] = inner[l];
     }
 }
 
@@ -472,14 +569,15 @@ static Node *total_of(Graph *graph, Node *y, Arena *arena) {
 }
 
 /* More nodes of the graph. Where the first output is no float, or there are no weights, there is none. */
-static void add_gradient(Arena *arena, Graph *graph) {
+static void add_gradient(Fold *f, Graph *graph) {
     Node *y = graph->outputs.count ? graph->outputs.items[0].node : NULL;
     Vec(Node *) weights = {0};
     for (int i = 0; i < graph->nodes.count; i++)
-        if (graph->nodes.items[i]->op == OP_parameter) vec_push(arena, &weights, graph->nodes.items[i]);
+        if (graph->nodes.items[i]->op == OP_parameter) vec_push(f->arena, &weights, graph->nodes.items[i]);
     if (!y || !dtype_is_float(y->shape.type) || weights.count == 0) return;
-    Node **gradients = NEW_ARRAY(arena, Node *, weights.count);
-    graph_gradient(graph, total_of(graph, y, arena), weights.items, weights.count, gradients);
+    Node **gradients = NEW_ARRAY(f->arena, Node *, weights.count), *total = total_of(graph, y, f->arena);
+    f->back = graph->nodes.count;
+    graph_gradient(graph, total, weights.items, weights.count, gradients);
 }
 
 /* Of a layer that is drawn by itself: it is open, and it stands for itself. */
@@ -496,7 +594,7 @@ Drawing draw_model(Arena *arena, Model *model, int only, int unfold, bool gradie
     Graph *graph = model->graph;
     Drawing drawing = {.model = model, .open = NEW_ARRAY(arena, bool, model->runs.count + 1)};
     Fold f = {.arena = arena, .drawing = &drawing, .model = model, .graph = graph, .only = only, .forward = graph->nodes.count};
-    if (gradient) add_gradient(arena, graph);
+    if (gradient) add_gradient(&f, graph);
     f.owner = NEW_ARRAY(arena, int, graph->nodes.count);
     f.data = NEW_ARRAY(arena, bool, graph->nodes.count);
     f.weighed = NEW_ARRAY(arena, bool, graph->nodes.count);
@@ -512,5 +610,6 @@ Drawing draw_model(Arena *arena, Model *model, int only, int unfold, bool gradie
     if (only >= 0) draw_only(&f, unfolded);
     if (unfold == UNFOLD_BY_SIZE) unfold_by_size(&f, unfolded);
     fold(&f, unfolded);
+    draw_flow(arena, &drawing);
     return drawing;
 }

@@ -80,7 +80,7 @@ static void compare_size(Evaluator *ev, const Argument *argument, const char *wh
 
 static void compare_field(Evaluator *ev, const Argument *argument) {
     if (ev->model->receptive_field) compare(ev, argument, "pixels of receptive field", ev->model->receptive_field);
-    else report(ev, DIAG_expect, argument->span, "this model has no receptive field: it takes no picture, or attends to all of it");
+    else report(ev, DIAG_expect, argument->span, "this model has no receptive field: it takes no picture, or sees all of it at once");
 }
 
 /* Told, not checked: `cai compare` shows it. */

@@ -1,8 +1,10 @@
 /* Receptive fields: how many rows and columns of the first picture a value sees. Every node carries, for each of its axes, which
  * axis of the picture it runs along, how far apart its neighbours lie there (the jump) and how much each sees (the field). A
  * node of which an axis of the picture is summed up, or mixed with others, sees everything. What was summed up over rows and columns, and
- * so is the same for every place (the mean of a norm, a gate), does not widen what it is joined to: this is how papers count. Where places are
- * compared with places and a layer goes on from there, as behind attention, the network has no receptive field. */
+ * so is the same for every place (the mean of a norm, a gate), does not widen what it is joined to: this is how papers count. A network's is that of
+ * its maps, before a head sees everything. Where places are compared with places and a layer goes on from there, as behind attention, or a picture is
+ * made of what a dense layer saw, as behind an autoencoder's code, the network has no receptive field; nor where all that looks at the picture
+ * is such a head. */
 #include "elaborate/evaluator.h"
 
 #include <math.h>
@@ -17,6 +19,7 @@ typedef struct View { /* of one node: rows and columns */
     bool everything;
     bool same;         /* sees everything, and is the same for every place */
     bool compared;     /* sees everything, by a product of two things that depend on the picture */
+    bool dense;        /* sees everything, by a product of weights with all places */
     Field along[2];
 } View;
 
@@ -28,20 +31,23 @@ static View picture_view(const Node *node) {
     return view;
 }
 
-static bool any_compared(const Node *node, const View *views) {
-    for (int i = 0; i < node->input_count; i++)
-        if (views[node->inputs[i]->id].compared) return true;
-    return false;
+static void mark_products(View *view, const Node *node, const View *views) {
+    for (int i = 0; i < node->input_count; i++) {
+        view->compared |= views[node->inputs[i]->id].compared;
+        view->dense |= views[node->inputs[i]->id].dense;
+    }
+    if (node->op != OP_matmul) return;
+    const View *left = &views[node->inputs[0]->id], *right = &views[node->inputs[1]->id];
+    if (left->defined && right->defined) view->compared = true;
+    else if (left->everything && !left->same) view->dense = true;
 }
 
-static bool compares(const Node *node, const View *views) {
-    return node->op == OP_matmul && views[node->inputs[0]->id].defined && views[node->inputs[1]->id].defined;
-}
-
-/* Whether the network looks at everything from here on: a layer with weights takes what attention gave. */
+/* Whether the network looks at everything from here on: a layer with weights takes what attention gave, or a convolution what a dense layer made. */
 static bool goes_on(const Node *node, const View *views) {
-    return op_info[node->op].class == CLASS_CONTRACTION && any_compared(node, views) &&
-           !(views[node->inputs[0]->id].defined && views[node->inputs[1]->id].defined);
+    if (op_info[node->op].class != CLASS_CONTRACTION) return false;
+    const View *left = &views[node->inputs[0]->id], *right = &views[node->inputs[1]->id];
+    if (left->defined && right->defined) return false;
+    return left->compared || right->compared || (left->dense && node->op != OP_matmul);
 }
 
 /* Of all inputs together: the widest. What is the same for every place counts only where all are. */
@@ -214,7 +220,7 @@ int64_t *receptive_fields(Evaluator *ev, bool *unbounded) {
     for (int i = 0; picture && i < graph->nodes.count; i++) {
         const Node *node = graph->nodes.items[i];
         views[i] = node == picture ? picture_view(node) : node_view(ev, node, views);
-        views[i].compared = compares(node, views) || any_compared(node, views);
+        mark_products(&views[i], node, views);
         *unbounded |= goes_on(node, views);
         if (views[i].defined && !views[i].everything)
             fields[i] = (int64_t)llround(fmax(views[i].along[0].field, views[i].along[1].field));

@@ -126,6 +126,15 @@ static void list_layers(Evaluator *ev, LayerList *list, bool drawn, const int64_
     }
 }
 
+/* The largest; none where nothing was seen but single pixels, and then everything. */
+static int64_t largest_field(const Graph *graph, const int64_t *fields) {
+    int64_t largest = 0;
+    bool narrow = false; /* an output sees less than everything */
+    for (int i = 0; i < graph->nodes.count; i++) largest = max_i64(largest, fields[i]);
+    for (int i = 0; i < graph->outputs.count; i++) narrow |= fields[graph->outputs.items[i].node->id] > 0;
+    return largest > 1 || narrow ? largest : 0;
+}
+
 void summarize(Evaluator *ev) {
     bool unbounded;
     int64_t *fields = receptive_fields(ev, &unbounded);
@@ -133,7 +142,5 @@ void summarize(Evaluator *ev) {
     find_drawn(ev);
     list_layers(ev, &ev->model->layers, false, fields);
     list_layers(ev, &ev->model->runs, true, fields);
-    ev->model->receptive_field = 0;
-    for (int i = 0; i < ev->graph->nodes.count && !unbounded; i++)
-        ev->model->receptive_field = max_i64(ev->model->receptive_field, fields[i]);
+    ev->model->receptive_field = unbounded ? 0 : largest_field(ev->graph, fields);
 }
