@@ -27,10 +27,10 @@ static const Command commands[] = {
      "A line for each model of each FILE, and for each variant that it states figures for (`expect`): parameters, multiply-adds, memory for intermediate\n"
      "results, receptive field, and the accuracy that it states (top1 = ...). -o draws accuracy over multiply-adds, circles by parameters, as Canziani et\n"
      "al. (2016) do; without accuracies, and with --measure, how long a run takes.\n"},
-    {"doc", "[WHAT...]", "say what a block, an operator or a file is for", command_doc,
+    {"doc", "[WHAT...]", "say what a block, an operator, a file or an error is about", command_doc,
      "Prints signatures and the comments above them. WHAT is a name (conv), a file (unet, as `use` finds it; blocks.cai), or a name in\n"
-     "its file (unet.level); `primitive.sum` is the operator. Without WHAT, a line for each name of the library. Names that begin with _\n"
-     "are left out.\n"},
+     "its file (unet.level); `primitive.sum` is the operator, and what a message has in brackets (shape) gets cause and cure. Without WHAT, a\n"
+     "line for each name of the library. Names that begin with _ are left out.\n"},
     {"fmt", "FILE...", "bring files to their canonical form", command_fmt,
      "Sets spaces, indentation and blank lines of each FILE (`-`: standard input to standard output); lines and comments stay as they are, and what\n"
      "is set under each other stays so. A file that has errors is left alone.\n"},

@@ -147,11 +147,18 @@ static void find_member(Session *s, const Reference *r, const char *module, cons
     suggest(s, d, name, &names, arena_printf(s->arena, "%s.", module));
 }
 
+/* shape: what messages have in brackets */
+static void find_error(Session *s, const char *code, FoundList *found) {
+    const DiagInfo *error = diag_find(s->arena, code);
+    if (error) vec_push(s->arena, found, (DocFound){.error = error});
+}
+
 static void find_name(Session *s, const Reference *r, const char *name, FoundList *found) {
     int count = found->count, errors = s->diag.errors;
     const char *path = arena_printf(s->arena, "%s.cai", name);
     for (int i = 0; i < r->files.count; i++) find_entries(s, r->files.items[i], name, found);
     find_operator(s, name, found);
+    find_error(s, name, found);
     if (found->count > count) {
         if (access(path, F_OK) == 0 || library_file_named(r, path)) vec_last(found).also = path;
         return;

@@ -15,10 +15,11 @@ typedef struct Reference { /* the library: what every file knows, then the rest 
     Vec(DocFile *) files;
 } Reference;
 
-typedef struct DocFound { /* a declaration in its file, a whole file, or an operator */
+typedef struct DocFound { /* a declaration in its file, a whole file, an operator, or an error */
     const DocFile *file;
     const DocEntry *entry;  /* NULL: the file */
     const OpInfo *operator; /* with no file */
+    const DiagInfo *error;  /* with no file */
     const char *also;       /* a file of the same name, or NULL */
 } DocFound;
 typedef Vec(DocFound) FoundList;

@@ -43,6 +43,14 @@ static void text_operator(Text *out, const OpInfo *info) {
     text_add(out, "    %s\n\n", operator_has(out->arena, info));
 }
 
+static void text_error(Text *out, const DiagInfo *error) {
+    text_add(out, "the error %s\n", diag_code_text(out->arena, (DiagCode)(error - diag_info)));
+    doc_add_text(out, error->cause, 4, WIDTH);
+    text_add(out, "\n");
+    doc_add_text(out, error->cure, 4, WIDTH);
+    text_add(out, "\n");
+}
+
 /* A name, and beside it or below it what it is. */
 static void text_row(Text *out, const DocEntry *entry) {
     Text what = {.arena = out->arena};
@@ -68,6 +76,7 @@ void reference_text(Text *out, const Reference *reference, const FoundList *foun
     for (int i = 0; found && i < found->count; i++) {
         const DocFound *f = &found->items[i];
         if (f->operator) text_operator(out, f->operator);
+        else if (f->error) text_error(out, f->error);
         else if (!f->entry) text_file(out, f->file);
         else text_head(out, f->file), text_entry(out, f->entry);
         if (f->also) text_add(out, "%s is a file, too: `cai doc %s`\n\n", f->also, f->also);
@@ -126,6 +135,14 @@ static void markdown_operator(Text *out, const OpInfo *info) {
     text_add(out, "; %s\n\n", operator_has(out->arena, info));
 }
 
+static void markdown_error(Text *out, const DiagInfo *error) {
+    text_add(out, "### The error `%s`\n\n", diag_code_text(out->arena, (DiagCode)(error - diag_info)));
+    doc_add_markdown(out, error->cause, false);
+    text_add(out, "\n\n");
+    doc_add_markdown(out, error->cure, false);
+    text_add(out, "\n\n");
+}
+
 /* What a heading's link is called on GitHub: letters, digits, - and _ of it. */
 static const char *anchor_of(Arena *arena, const char *heading) {
     Text anchor = {.arena = arena};
@@ -173,6 +190,7 @@ void reference_markdown(Text *out, const Reference *reference, const FoundList *
         const DocFound *f = &found->items[i];
         const char *folder = f->file && !f->file->library ? "" : NULL;
         if (f->operator) markdown_operator(out, f->operator);
+        else if (f->error) markdown_error(out, f->error);
         else if (!f->entry) markdown_file(out, f->file, folder);
         else markdown_found(out, f->file, f->entry, folder);
     }

@@ -256,7 +256,8 @@ static void print_for_people(const Diagnostics *diag, FILE *out, const Style *st
     fputs(style->bold, out);
     if (d->span.source) print_place(out, d->span);
     else fputs("cai", out);
-    fprintf(out, ": %s%s:%s%s ", error ? style->red : style->yellow, error ? "error" : "warning", style->plain, style->bold);
+    fprintf(out, ": %s%s[%s]:%s%s ", error ? style->red : style->yellow, error ? "error" : "warning", diag_code_text(diag->arena, d->code),
+            style->plain, style->bold);
     print_words(out, d->text, 4);
     fprintf(out, "%s\n", style->plain);
     if (d->span.source) print_snippet(diag, out, style, d, d->span);

@@ -7,18 +7,24 @@
 #include "syntax/diagnostics.def"
 #undef DIAGNOSTIC
 
-#define DIAGNOSTIC(name, cause, cure) [DIAG_##name] = #name,
-static const char *const names[DIAG_COUNT] = {
+#define DIAGNOSTIC(name, cause, cure) [DIAG_##name] = {#name, cause, cure},
+const DiagInfo diag_info[DIAG_COUNT] = {
 #include "syntax/diagnostics.def"
 };
 #undef DIAGNOSTIC
 #undef GROUP
 
 const char *diag_code_text(Arena *arena, DiagCode code) {
-    char *text = arena_strndup(arena, names[code], strlen(names[code]));
+    char *text = arena_strndup(arena, diag_info[code].name, strlen(diag_info[code].name));
     for (char *at = text; *at; at++)
         if (*at == '_') *at = '-';
     return text;
+}
+
+const DiagInfo *diag_find(Arena *arena, const char *code) {
+    for (int i = 0; i < DIAG_COUNT; i++)
+        if (strcmp(diag_code_text(arena, (DiagCode)i), code) == 0) return &diag_info[i];
+    return NULL;
 }
 
 /* ---- docs/errors.md ---- */
@@ -31,7 +37,7 @@ static const char introduction[] =
     "`cai` prints what is wrong as\n"
     "\n"
     "```\n"
-    "unet.cai:7:10: error: concat needs equal height and width\n"
+    "unet.cai:7:10: error[shape]: concat needs equal height and width\n"
     "   7 |   return (e, d) -> concat -> double_conv(c)\n"
     "     |           ^  ^ d: f32[N, 64, 54, 54]\n"
     "     |           e: f32[N, 64, 55, 55]\n"
@@ -40,8 +46,9 @@ static const char introduction[] =
     "  help: choose an input size that divides evenly all the way down, or crop the larger: `e -> crop_like(d)`\n"
     "```\n"
     "\n"
-    "The place is file, line and column (code points, from 1). Several errors come in one run, none of them the consequence of another; a file with\n"
-    "errors of syntax is not looked at further. With `--message-format=json` each is an object a line: `severity`, `code`, `file`, `line`,\n"
+    "In brackets stands the code: `cai doc shape` prints its row of the tables below. The place is file, line and column (code points, from 1).\n"
+    "Several errors come in one run, none of them the consequence of another; a file with errors of syntax is not looked at further.\n"
+    "With `--message-format=json` each is an object a line: `severity`, `code`, `file`, `line`,\n"
     "`column`, `end_line`, `end_column`, `text`, `labels`, `notes`, `help`. `NO_COLOR` turns colour off. Exit codes: 0 good, 1 errors in what was given,\n"
     "2 wrong usage, 70 a bug in cai.\n"
     "\n"

@@ -39,7 +39,11 @@ typedef enum DiagCode {
     DIAG_COUNT
 } DiagCode;
 
-const char *diag_code_text(Arena *arena, DiagCode code); /* as tools and docs/errors.md have it: "not-text" */
+typedef struct DiagInfo { const char *name, *cause, *cure; } DiagInfo; /* name: not_text */
+extern const DiagInfo diag_info[DIAG_COUNT];
+
+const char *diag_code_text(Arena *arena, DiagCode code); /* as messages and docs/errors.md have it: "not-text" */
+const DiagInfo *diag_find(Arena *arena, const char *code); /* by that text, or NULL */
 void diag_document(FILE *out);                           /* docs/errors.md */
 
 /* ---- diag.c: what the compiler has to say to a person ---- */

@@ -47,7 +47,7 @@ static void test_labels(void) {
     diag_note(&f.diag, d, find(&f, "concat", 0), "d lost one row and one column");
     diag_help(&f.diag, d, "crop with `crop_like(e)`");
     end(&f, DIAG_TEXT, false,
-        "unet.cai:7:10: error: concat needs equal height and width\n"
+        "unet.cai:7:10: error[shape]: concat needs equal height and width\n"
         "   7 |   return (e, d) -> concat -> double_conv(c)\n"
         "     |           ^  ^ d: f32[N, 64, 54, 54]\n"
         "     |           e: f32[N, 64, 55, 55]\n"
@@ -63,7 +63,7 @@ static void test_three_labels_and_another_line(void) {
     diag_label(&f.diag, d, find(&f, "ccc", 0), "third");
     diag_label(&f.diag, d, find(&f, "z", 0), "below");
     end(&f, DIAG_TEXT, false,
-        "unet.cai:1:5: error: three\n"
+        "unet.cai:1:5: error[shape]: three\n"
         "   1 | a = bb + ccc\n"
         "     | ^   ^^   ^^^ third\n"
         "     | |   second\n"
@@ -76,7 +76,7 @@ static void test_tabs_and_code_points(void) {
     Fixture f = begin("\tx = \"\xc3\xa9\" + bad\n");
     diag_error(&f.diag, DIAG_shape, find(&f, "bad", 0), "no");
     end(&f, DIAG_TEXT, false,
-        "unet.cai:1:12: error: no\n"
+        "unet.cai:1:12: error[shape]: no\n"
         "   1 |     x = \"\xc3\xa9\" + bad\n"
         "     |               ^^^\n");
 }
@@ -85,7 +85,7 @@ static void test_spans_over_lines(void) {
     Fixture f = begin("x = f(1,\n      2)\n");
     diag_error(&f.diag, DIAG_shape, find(&f, "f(1,\n      2)", 0), "no");
     end(&f, DIAG_TEXT, false,
-        "unet.cai:1:5: error: no\n"
+        "unet.cai:1:5: error[shape]: no\n"
         "   1 | x = f(1,\n"
         "     |     ^^^^\n");
 }
@@ -97,11 +97,11 @@ static void test_order_and_repetition(void) {
     diag_error(&f.diag, DIAG_shape, find(&f, "b", 0), "second");
     diag_error(&f.diag, DIAG_shape, (Span){0}, "nowhere");
     end(&f, DIAG_TEXT, false,
-        "cai: error: nowhere\n"
-        "unet.cai:1:1: warning: first\n"
+        "cai: error[shape]: nowhere\n"
+        "unet.cai:1:1: warning[shape]: first\n"
         "   1 | a\n"
         "     | ^\n"
-        "unet.cai:2:1: error: second\n"
+        "unet.cai:2:1: error[shape]: second\n"
         "   2 | b\n"
         "     | ^\n");
 }
@@ -117,7 +117,7 @@ static void test_long_lines_are_cut(void) {
     memset(shown, 'x', 160);
     shown[160] = 0;
     memcpy(shown + 40, "bad", 3);
-    snprintf(expected, sizeof expected, "unet.cai:1:501: error: no\n   1 | ...%s...\n     | %43s^^^\n", shown, "");
+    snprintf(expected, sizeof expected, "unet.cai:1:501: error[shape]: no\n   1 | ...%s...\n     | %43s^^^\n", shown, "");
     end(&f, DIAG_TEXT, false, expected);
 }
 
@@ -126,7 +126,7 @@ static void test_control_characters(void) {
     Fixture f = begin("a \033[31m b\n");
     diag_error(&f.diag, DIAG_shape, find(&f, "b", 0), "\033[31m");
     end(&f, DIAG_TEXT, false,
-        "unet.cai:1:9: error: ?[31m\n"
+        "unet.cai:1:9: error[shape]: ?[31m\n"
         "   1 | a ?[31m b\n"
         "     |         ^\n");
 }
@@ -135,7 +135,7 @@ static void test_color(void) {
     Fixture f = begin("a\n");
     diag_error(&f.diag, DIAG_shape, find(&f, "a", 0), "no");
     end(&f, DIAG_TEXT, true,
-        "\033[1munet.cai:1:1: \033[1;31merror:\033[0m\033[1m no\033[0m\n"
+        "\033[1munet.cai:1:1: \033[1;31merror[shape]:\033[0m\033[1m no\033[0m\n"
         "\033[1;34m   1 |\033[0m a\n"
         "\033[1;34m     |\033[0m \033[1;31m^\033[0m\n");
 }
@@ -157,8 +157,8 @@ static void test_many(void) {
     for (int i = 0; i < 1000; i++) diag_error(&f.diag, DIAG_shape, (Span){0}, "%d", i);
     CU_ASSERT_EQUAL(f.diag.errors, 1000);
     Text expected = {.arena = f.arena};
-    for (int i = 0; i < DIAG_KEPT_MAX; i++) text_add(&expected, "cai: error: %d\n", i);
-    text_add(&expected, "cai: error: %d more errors are not shown\n", 1000 - DIAG_KEPT_MAX);
+    for (int i = 0; i < DIAG_KEPT_MAX; i++) text_add(&expected, "cai: error[shape]: %d\n", i);
+    text_add(&expected, "cai: error[more]: %d more errors are not shown\n", 1000 - DIAG_KEPT_MAX);
     end(&f, DIAG_TEXT, false, text_string(&expected));
 }
 
