@@ -11,7 +11,7 @@ static double sign(double x) { return (x > 0) - (x < 0); }
 
 static bool unary_function(int op, double x, double *out) {
     static const struct { int op; double (*function)(double); } functions[] = {
-        {OP_abs, fabs}, {OP_sign, sign}, {OP_floor, floor}, {OP_ceil, ceil}, {OP_round, rint}, {OP_exp, exp}, {OP_log, log}, {OP_sqrt, sqrt},
+        {OP_abs, fabs}, {OP_sign, sign}, {OP_floor, floor}, {OP_ceil, ceil}, {OP_round, rint}, {OP_exp, exp}, {OP_exp2, exp2}, {OP_log, log}, {OP_sqrt, sqrt},
         {OP_sin, sin}, {OP_cos, cos}, {OP_tanh, tanh}, {OP_sigmoid, sigmoid}, {OP_erf, erf}};
     for (int i = 0; i < COUNT_OF(functions); i++)
         if (functions[i].op == op) {

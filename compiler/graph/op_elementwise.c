@@ -100,6 +100,11 @@ Node *grad_exp(Graph *g, Node *node, int input, Node *dy) {
     return times(g, dy, node);
 }
 
+Node *grad_exp2(Graph *g, Node *node, int input, Node *dy) {
+    (void)input;
+    return scaled(g, times(g, dy, node), 0.69314718055994531);
+}
+
 Node *grad_log(Graph *g, Node *node, int input, Node *dy) {
     (void)input;
     return build_binary(g, OP_div, dy, node->inputs[0]);
@@ -250,6 +255,7 @@ void ref_elementwise(const RefCall *call) {
     UNARY(ceil, ceil(x))
     UNARY(round, nearbyint(x))
     UNARY(exp, exp(x))
+    UNARY(exp2, exp2(x))
     UNARY(log, log(x))
     UNARY(sqrt, sqrt(x))
     UNARY(sin, sin(x))

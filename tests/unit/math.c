@@ -15,7 +15,7 @@ static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
 
 static const Function functions[] = {
     {OP_exp, exp, 1.5, INFINITY},         {OP_log, log, 1.6, INFINITY},  {OP_tanh, tanh, 2, INFINITY},
-        {OP_sigmoid, sigmoid, 2.5, INFINITY},
+        {OP_exp2, exp2, 1.5, INFINITY},       {OP_sigmoid, sigmoid, 2.5, INFINITY},
     {OP_erf, erf, 1.5, INFINITY},         {OP_sin, sin, 0.6, 0x1p30f},   {OP_cos, cos, 0.6, 0x1p30f}};
 
 /* ULP of f32 at a value, denormals included. */
