@@ -6,7 +6,8 @@
  *
  * What it says was measured on a core with two 512-bit FMAs: 14x2 by default; 6x4 where the input streams (1x1 256 to 64 at
  * 56x56: 97 % of peak, 14x2 92 %, 28x1 72 %); P x 1 stands at the load ports' edge (90 %); two rows of 7 on 7x7 maps. With P
- * * Q + Q + 1 close to the number of registers nothing spills; 7x4 and 4x8 do, and fall to a third. */
+ * * Q + Q + 1 close to the number of registers nothing spills; 7x4 and 4x8 do, and fall to a third. Passes and strips were measured on
+ * Zen 3, whose L2 of 512 KB holds few layers: passes of half of L1 and strips of a sixth or an eighth of L2 lost 2 %. */
 #include "backend/conv.h"
 
 enum { CHAIN_LATENCY = 4, MOST_BLOCKS = 4, LINE_BYTES = 64, TASK_CYCLES = 6000, LEAST_TASKS = 64, ROWS_AT_MOST = 4, PASS_TILES = 16 };
@@ -51,7 +52,7 @@ static Layer read_layer(const ConvShape *s, const Dims *dims, const Target *targ
     l.blocks = (s->outputs + target->lanes - 1) / target->lanes;
     l.reduction = s->inputs * l.taps;
     l.weight_bytes = 4 * l.reduction * l.blocks * target->lanes;
-    l.overlap = s->transposed ? 1 : max_i64(0, (s->dilation[0] * (s->kernel[0] - 1) + 1 - s->stride[0] + s->stride[0] - 1) / s->stride[0]);
+    l.overlap = s->transposed ? 1 : s->dilation[0] * (s->kernel[0] - 1) / s->stride[0];
     l.input_bytes = 4 * s->inputs * dim_typical(dims, s->in_size[0]) * dim_typical(dims, s->in_size[1]);
     return l;
 }
@@ -62,7 +63,8 @@ static int pass_depth(const Layer *l, int64_t blocks) {
     const Target *t = l->target;
     int64_t terms = t->lanes * l->taps, most = min_i64(MOST_TERMS, t->l1_bytes / 4 / (blocks * t->lanes * 4));
     if (t->registers > 16 || l->plain || l->transposed || terms > MOST_TERMS) return 0;
-    int64_t depth = max_i64(1, min_i64((most + terms / 2) / terms, MOST_TERMS / terms)), all = (l->reduction / l->taps + t->lanes - 1) / t->lanes;
+    int64_t all = (l->reduction / l->taps + t->lanes - 1) / t->lanes;
+    int64_t depth = max_i64(1, min_i64((most + terms / 2) / terms, MOST_TERMS / terms));
     return all <= depth ? 0 : (int)depth;
 }
 
@@ -193,9 +195,10 @@ static int choose_task_rows(const Layer *l, const ConvTile *tile, double cycles)
 
 /* Weights of a group that do not stay in L1 are asked for ahead of their use: 97 to 100 % of peak at 56x56x64, and 45 to 86 %
  * where they and the input do not fit L2 together (1024 channels at 16x16). A tile of one block has no load port to spare for
- * it, nor have those of 16 registers (1x1 with AVX2: 86 instead of 91 %); and a phase of a transposed convolution reads every
- * stride-th tap only, so that what lies ahead is not what comes next. Those of the next group are asked into L2 on small maps,
- * where weights pass faster than the core fetches them, but not on the smallest, where asking costs more than it brings. */
+ * it, nor have those of 16 registers (1x1 with AVX2: 86 instead of 91 %): these have passes, and ask for the next tile's input
+ * once a block. A phase of a transposed convolution reads every stride-th tap only, so that what lies ahead is not what comes
+ * next. Those of the next group are asked into L2 on small maps, where weights pass faster than the core fetches them, but not
+ * on the smallest, where asking costs more than it brings. */
 static void choose_prefetch(const Layer *l, ConvTile *tile, int64_t tiles) {
     int64_t all = tiles * l->images, lines = l->target->lanes * tile->blocks * l->target->lanes * 4 / LINE_BYTES;
     tile->ask_input = l->target->registers <= 16 && !l->plain && !l->transposed;

@@ -16,7 +16,7 @@
  * one and a half times as long, where shuffles across halves of a register are slow. */
 #include "backend/window.h"
 
-enum { MOST_FACTOR = 8 };
+enum { MOST_FACTOR = 8, SHORT_ROW = 32 /* vectors of the result */ };
 
 typedef enum Neighbour { LAST, THIS, NEXT } Neighbour;
 
@@ -117,7 +117,7 @@ static LLVMValueRef emit_source(const Upsample *u, const SourceRow *row, Coord x
 
 static void store_at(Upsample *u, LLVMValueRef x, LLVMValueRef value) {
     Point point = u->rows->point;
-    point.at[point.rank - 1] = u->rows->blocked ? coord_fixed(x) : coord_lanes(x, 1);
+    point.at[point.rank - 1] = u->rows->blocked ? coord_fixed(x) : (Coord){.base = x, .lane_step = 1, .inner = true};
     emit_tail_store(&u->rows->tail, &point, value);
 }
 
@@ -155,10 +155,11 @@ static LLVMValueRef repeat_last(const Upsample *u, const SourceRow *row, LLVMVal
 
 static LLVMValueRef load_columns(const Upsample *u, const SourceRow *row, const Stretch *stretch, Neighbour neighbour) {
     Module *m = u->m;
-    LLVMValueRef x = emit_add(m, stretch->at, get_i64(m, (int64_t)neighbour - THIS));
-    if (!stretch->edge) return emit_source(u, row, coord_lanes(x, 1), NULL);
-    LLVMValueRef inside = emit_lane_mask(m, emit_sub(m, u->sizes[1], x), u->rows->lanes);
-    LLVMValueRef values = emit_source(u, row, coord_lanes(x, 1), inside);
+    LLVMValueRef at = emit_add(m, stretch->at, get_i64(m, (int64_t)neighbour - THIS));
+    Coord x = {.base = at, .lane_step = 1, .inner = true};
+    if (!stretch->edge) return emit_source(u, row, x, NULL);
+    LLVMValueRef inside = emit_lane_mask(m, emit_sub(m, u->sizes[1], at), u->rows->lanes);
+    LLVMValueRef values = emit_source(u, row, x, inside);
     return mixes_columns(u) ? repeat_last(u, row, values, inside) : values;
 }
 
@@ -233,29 +234,33 @@ static void emit_stretch(Upsample *u, const SourceRow *row, const Stretch *stret
     }
 }
 
-/* Columns from `from` on, as stretches of their own where it is known how many they are. */
-static void emit_rest(Upsample *u, const SourceRow *row, LLVMValueRef from) {
-    Module *m = u->m;
-    int64_t at, size;
-    if (get_constant(u->sizes[1], &size) && get_constant(from, &at)) {
-        for (; at < size; at += u->rows->lanes) emit_stretch(u, row, &(Stretch){.at = get_i64(m, at), .edge = true});
-        return;
-    }
-    Loop rest = begin_loop(m, from, u->sizes[1], u->rows->lanes);
-    emit_stretch(u, row, &(Stretch){.at = rest.index, .edge = true});
-    end_loop(m, &rest);
+/* Rows of a few vectors, as stretches of their own: a loop of so few rounds is left at a guess, and wrongly. */
+static void emit_short_row(Upsample *u, const SourceRow *row, int64_t size) {
+    int64_t lanes = u->rows->lanes;
+    for (int64_t at = 0; at < size; at += lanes)
+        emit_stretch(u, row, &(Stretch){.at = get_i64(u->m, at), .first = at == 0, .edge = at == 0 || at + 2 * lanes > size});
 }
 
 /* The first vector of columns, those all of whose neighbours lie within the row, and the rest. */
 static void emit_plain(Upsample *u, const SourceRow *row) {
     Module *m = u->m;
-    LLVMValueRef lanes = get_i64(m, u->rows->lanes), size = u->sizes[1];
+    int64_t known, lanes = u->rows->lanes;
+    if (get_constant(u->sizes[1], &known) && known <= SHORT_ROW * lanes / u->factors[1]) {
+        emit_short_row(u, row, known);
+        return;
+    }
+    LLVMValueRef width = get_i64(m, lanes), size = u->sizes[1];
     emit_stretch(u, row, &(Stretch){.at = get_i64(m, 0), .first = true, .edge = true});
-    LLVMValueRef whole = emit_mul(m, emit_div(m, size, lanes), lanes), within = emit_max(m, emit_sub(m, whole, lanes), lanes);
-    Loop loop = begin_loop(m, lanes, within, u->rows->lanes);
+    LLVMValueRef whole = emit_mul(m, emit_div(m, size, width), width), within = emit_max(m, emit_sub(m, whole, width), width);
+    LLVMBasicBlockRef hoist = m->hoist;
+    m->hoist = LLVMGetInsertBlock(m->builder); /* the rows' part of addresses is computed once */
+    Loop loop = begin_loop(m, width, within, lanes);
     emit_stretch(u, row, &(Stretch){.at = loop.index});
     end_loop(m, &loop);
-    emit_rest(u, row, within);
+    m->hoist = hoist;
+    Loop rest = begin_loop(m, within, size, lanes);
+    emit_stretch(u, row, &(Stretch){.at = rest.index, .edge = true});
+    end_loop(m, &rest);
 }
 
 void emit_upsample_row(WindowRows *rows) {
