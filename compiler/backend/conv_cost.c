@@ -31,12 +31,12 @@ typedef struct Layer { /* what the model reads, at typical sizes */
     int64_t images, height, width, blocks, reduction, taps;
     int64_t input_bytes, weight_bytes;
     int64_t overlap;   /* rows of the input that a strip reads and the next one reads again, in rows of the output */
-    bool plain, transposed;
+    bool plain;
     bool fixed_height, fixed_width, scattered; /* scattered: the weights of a tile do not lie one behind the other */
 } Layer;
 
 static Layer read_layer(const ConvShape *s, const Dims *dims, const Target *target, bool plain) {
-    Layer l = {.target = target, .plain = plain, .transposed = s->transposed};
+    Layer l = {.target = target, .plain = plain};
     l.images = dim_typical(dims, s->images);
     l.height = dim_typical(dims, s->out_size[0]);
     l.width = dim_typical(dims, s->out_size[1]);
@@ -57,12 +57,13 @@ static Layer read_layer(const ConvShape *s, const Dims *dims, const Target *targ
     return l;
 }
 
-/* Blocks of input channels in a pass whose weights take a quarter of L1, or 0 for all of them at once. With 32 registers weights are asked for
- * ahead instead (choose_prefetch). */
+/* Blocks of input channels in a pass whose weights take a quarter of L1, or an eighth where every stride-th tap only is read and few sets hold
+ * them; 0 for all blocks at once. With 32 registers weights are asked for ahead instead (choose_prefetch). */
 static int pass_depth(const Layer *l, int64_t blocks) {
     const Target *t = l->target;
-    int64_t terms = t->lanes * l->taps, most = min_i64(MOST_TERMS, t->l1_bytes / 4 / (blocks * t->lanes * 4));
-    if (t->registers > 16 || l->plain || l->transposed || terms > MOST_TERMS) return 0;
+    int64_t terms = t->lanes * l->taps, bytes = t->l1_bytes / (l->scattered ? 8 : 4);
+    int64_t most = min_i64(MOST_TERMS, bytes / (blocks * t->lanes * 4));
+    if (t->registers > 16 || l->plain || terms > MOST_TERMS) return 0;
     int64_t all = (l->reduction / l->taps + t->lanes - 1) / t->lanes;
     int64_t depth = max_i64(1, min_i64((most + terms / 2) / terms, MOST_TERMS / terms));
     return all <= depth ? 0 : (int)depth;
@@ -201,7 +202,7 @@ static int choose_task_rows(const Layer *l, const ConvTile *tile, double cycles)
  * on the smallest, where asking costs more than it brings. */
 static void choose_prefetch(const Layer *l, ConvTile *tile, int64_t tiles) {
     int64_t all = tiles * l->images, lines = l->target->lanes * tile->blocks * l->target->lanes * 4 / LINE_BYTES;
-    tile->ask_input = l->target->registers <= 16 && !l->plain && !l->transposed;
+    tile->ask_input = l->target->registers <= 16 && !l->plain;
     if (tile->depth || l->reduction * tile->blocks * l->target->lanes * 4 <= l->target->l1_bytes / 2) return;
     if (tile->blocks >= 2 && l->target->registers > 16 && !l->scattered) tile->near_lines = 32;
     if (all > 2 && all <= 64 && !l->scattered && !tile->strips) tile->next_lines = (int)((lines + all - 1) / all);

@@ -33,6 +33,7 @@ void conv_transposed_choose(Program *program, Kernel *kernel) {
     *tile = conv_choose_tile(&s, dims, program->target, plain, false, &cycles);
     kernel->tile = tile;
     kernel->tasks = conv_tasks(dims, &s, tile, lanes);
+    kernel->scratch = conv_scratch(dims, &s, tile, lanes);
     program_pack(program, kernel, 1, PACK_CONV,
                  (int64_t[6]){lanes, tile->blocks, CONV_ORDER_BLOCKED, s.groups, 1});
     kernel_set_name(kernel, "conv_transposed_%s", conv_describe(program->arena, &s, tile));
