@@ -1,5 +1,5 @@
 /* Any bytes as source: parsed, printed, and complained of in both forms. Every error has words and a place. What has none is formatted, which leaves
- * the tree as it is, and formatted again, which changes nothing. */
+ * the tree as it is, and formatted again, which changes nothing; its comments are told as text and as Markdown. */
 #include "fuzz.h"
 #include "syntax/syntax.h"
 #include <stdlib.h>
@@ -28,6 +28,25 @@ static void check_format(Arena *arena, Source *source, const File *file) {
     free(after.text);
 }
 
+static void check_comment(Arena *arena, const char *comment) {
+    Text text = {.arena = arena};
+    doc_add_text(&text, comment, 4, 100);
+    doc_add_markdown(&text, comment, false);
+    doc_add_markdown(&text, doc_sentence(arena, comment), true);
+    DEMAND(text_string(&text));
+}
+
+static void check_doc(Arena *arena, Source *source) {
+    Diagnostics diag = {.arena = arena};
+    const Doc *doc = doc_read(arena, names_new(arena), &diag, source);
+    DEMAND(doc && diag.errors == 0);
+    if (doc->comment) check_comment(arena, doc->comment);
+    for (int i = 0; i < doc->entries.count; i++) {
+        DEMAND(*doc->entries.items[i].signature);
+        if (doc->entries.items[i].decl->comment) check_comment(arena, doc->entries.items[i].decl->comment);
+    }
+}
+
 void fuzz_source(const unsigned char *bytes, size_t count) {
     Arena *arena = arena_new();
     Diagnostics diag = {.arena = arena};
@@ -35,7 +54,10 @@ void fuzz_source(const unsigned char *bytes, size_t count) {
     Source *source = source_new(arena, "fuzz.cai", text, count);
     File *file = parse_file(arena, names_new(arena), &diag, source);
     DEMAND(file != NULL);
-    if (diag.errors == 0) check_format(arena, source, file);
+    if (diag.errors == 0) {
+        check_format(arena, source, file);
+        check_doc(arena, source);
+    }
     for (int i = 0; i < diag.list.count; i++) {
         const Diagnostic *d = diag.list.items[i];
         DEMAND(*d->text && d->span.source == source && d->span.begin <= d->span.end && d->span.begin <= count);
