@@ -14,6 +14,12 @@ void *__wrap_calloc(size_t count, size_t bytes);
 void *__wrap_realloc(void *old, size_t bytes);
 void __wrap_free(void *memory);
 
+#ifndef __has_feature
+#define __has_feature(name) 0
+#endif
+/* Sanitized programs are linked dynamically, and what the C library allocates for us there (strdup) is not counted here; LeakSanitizer counts it. */
+static const bool counts = !__has_feature(address_sanitizer);
+
 static int until_failure = -1, held; /* -1: none fails */
 
 static bool fails(void) { return until_failure >= 0 && until_failure-- == 0; }
@@ -73,7 +79,7 @@ static bool try_file(const char *path, const cai_file *file) {
         bool good = picture ? read_picture(file, &error) : read_tensors(file, &error);
         bool failed = until_failure < 0;
         until_failure = -1;
-        if (held != before) return printf("%s: allocation %d fails, and %d stay\n", path, n, held - before) < 0;
+        if (counts && held != before) return printf("%s: allocation %d fails, and %d stay\n", path, n, held - before) < 0;
         if (!good && !*error.message) return printf("%s: allocation %d fails without a message\n", path, n) < 0;
         if (good && !failed) return n > 0;
     }
