@@ -54,7 +54,7 @@ typedef struct ConvTile {
     int near_lines;        /* how far ahead weights are asked into L1; 0: not */
 } ConvTile;
 
-/* For the kernel's name: ic64ih56iw56oc64k3x3p1_t14x2, with an s behind it for strips (conv_shape.c). */
+/* For the kernel's name: ic64ih56iw56oc64k3x3p1_t14x2, and behind it s for strips, d16 for passes of 16 blocks (conv_shape.c). */
 const char *conv_describe(Arena *arena, const ConvShape *shape, const ConvTile *tile);
 /* Whether height and width may be walked as one: every value that the kernel touches is dense over them, or the same at all
  * pixels. */
@@ -111,6 +111,7 @@ struct Conv {
     LLVMValueRef tile_weights;         /* element at which the task's weights begin */
 };
 
+int64_t conv_input_blocks(const Conv *c); /* of the channels of a group */
 /* Begins the kernel's function and fills what does not depend on the task; emit_tile is conv_emit_tile. */
 Conv conv_begin(Module *m, const Kernel *kernel);
 /* The loop over tasks and all that is in it; ends the function. */

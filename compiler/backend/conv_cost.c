@@ -132,6 +132,7 @@ static double map_cycles(const Layer *l, int64_t length, int64_t count, const Co
     return cycles;
 }
 
+/* All but the way of what does not stay in L2; *tiles: of a group of output blocks. */
 static double layer_cycles(const Layer *l, const ConvTile *tile, int64_t *tiles) {
     int64_t length = l->width, count = l->height;
     if (tile->flat_rows) length *= tile->flat_rows, count /= tile->flat_rows;
@@ -139,14 +140,17 @@ static double layer_cycles(const Layer *l, const ConvTile *tile, int64_t *tiles)
     int64_t whole = l->blocks / tile->blocks, rest = l->blocks % tile->blocks;
     double cycles = (double)whole * map_cycles(l, length, count, tile, tile->blocks, tiles);
     if (rest) cycles += map_cycles(l, length, count, tile, rest, tiles);
-    return cycles * (double)l->images + stream_cycles(l, whole + (rest > 0), tile->strips);
+    return cycles * (double)l->images;
 }
 
+static int64_t group_count(const Layer *l, const ConvTile *tile) { return (l->blocks + tile->blocks - 1) / tile->blocks; }
+
 static void consider(const Layer *l, ConvTile tile, ConvTile *best, double *best_cycles) {
+    int64_t tiles;
+    double near = layer_cycles(l, &tile, &tiles);
     for (int strips = 0; strips <= (l->input_bytes >= l->target->l2_bytes); strips++) {
-        int64_t tiles;
         tile.strips = strips;
-        double cycles = layer_cycles(l, &tile, &tiles);
+        double cycles = near + stream_cycles(l, group_count(l, &tile), strips);
         if (best->pixels && cycles >= *best_cycles * 0.995) continue;
         *best = tile;
         *best_cycles = cycles;
@@ -184,7 +188,7 @@ static void consider_rows(const Layer *l, ConvTile tile, ConvTile *best, double 
 static int choose_task_rows(const Layer *l, const ConvTile *tile, double cycles) {
     int64_t rows = tile->flat_rows ? l->height / tile->flat_rows : (l->height + tile->rows - 1) / tile->rows;
     if (tile->flat_pixels) return 1;
-    int64_t all = max_i64(1, l->images * rows * ((l->blocks + tile->blocks - 1) / tile->blocks));
+    int64_t all = max_i64(1, l->images * rows * group_count(l, tile));
     int64_t wanted = (int64_t)(TASK_CYCLES * (double)all / (cycles + 1)) + 1;
     if (tile->strips) wanted = max_i64(1, strip_rows(l) * rows / l->height);
     if (tile->depth) { /* weights come from afar once a task */

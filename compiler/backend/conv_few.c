@@ -147,7 +147,7 @@ static void emit_few_tile(Conv *c, const ConvSite *site) {
     Module *m = c->m;
     Carried sums = {.count = (int)(site->columns * c->shape.outputs)};
     for (int i = 0; i < sums.count; i++) sums.at[i] = LLVMConstNull(get_vector(m, m->f32, c->lanes));
-    int64_t blocks = (c->shape.inputs + c->lanes - 1) / c->lanes;
+    int64_t blocks = conv_input_blocks(c);
     if (c->rows.taps > 0 && c->columns.taps > 0) {
         LLVMValueRef input = conv_site_input(c, site);
         Loop loop = begin_carrying(m, &sums, get_i64(m, 0), get_i64(m, blocks), 1);

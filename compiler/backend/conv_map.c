@@ -20,6 +20,8 @@ static Dims *dims_of(const Conv *c) {
     return c->kernel->program->graph->dims;
 }
 
+int64_t conv_input_blocks(const Conv *c) { return (c->shape.inputs + c->lanes - 1) / c->lanes; }
+
 static LLVMValueRef compare(Conv *c, LLVMIntPredicate predicate, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildICmp(c->m->builder, predicate, a, b, "");
 }
@@ -229,7 +231,7 @@ static void emit_task_rows(Conv *c, LLVMValueRef part, int blocks, int phase) {
         emit_pass(c, site, from, to, rows);
         return;
     }
-    LLVMValueRef inputs = get_i64(m, (c->shape.inputs + c->lanes - 1) / c->lanes);
+    LLVMValueRef inputs = get_i64(m, conv_input_blocks(c));
     Loop passes = begin_loop(m, get_i64(m, 0), inputs, c->tile->depth);
     site.from = passes.index;
     site.to = emit_min(m, emit_add(m, passes.index, get_i64(m, c->tile->depth)), inputs);

@@ -134,7 +134,7 @@ static int64_t reduction(const Conv *c) {
 /* The tile's share of the next group's weights, into L2: `next_lines` for each tap, in the channel loop where that is many. */
 static LLVMValueRef next_weights(const Conv *c, const Tap *tap) {
     Module *m = c->m;
-    int64_t lanes = c->lanes, visits = (c->shape.inputs + lanes - 1) / lanes * c->shape.kernel[0] * c->shape.kernel[1];
+    int64_t lanes = c->lanes, visits = conv_input_blocks(c) * c->shape.kernel[0] * c->shape.kernel[1];
     LLVMValueRef visit = emit_add(m, emit_mul(m, tap->site->share, get_i64(m, visits)), tap->visit);
     LLVMValueRef line = emit_affine(m, visit, c->tile->next_lines * LINE_FLOATS, reduction(c) * tap->site->blocks * lanes);
     return emit_add(m, c->tile_weights, line);
@@ -267,7 +267,7 @@ static void reduce_large(Conv *c, const ConvSite *site, int64_t blocks, int64_t 
 
 static void reduce(Conv *c, const ConvSite *site, Carried *sums) {
     Reduction reduction = {.conv = c, .site = site};
-    int64_t blocks = (c->shape.inputs + c->lanes - 1) / c->lanes;
+    int64_t blocks = conv_input_blocks(c);
     int64_t row_terms = min_i64(c->shape.inputs, c->lanes) * c->columns.taps, block_terms = row_terms * c->rows.taps;
     if (site->from) reduce_blocks(&reduction, site->from, site->to, sums); /* a pass is short enough */
     else if (block_terms > MOST_TERMS && c->rows.taps > 1) reduce_large(c, site, blocks, row_terms, sums);
@@ -345,7 +345,7 @@ static void finish_pass(Conv *c, const ConvSite *site, Carried *sums) {
     Module *m = c->m;
     int bytes = c->lanes * 4;
     LLVMTypeRef vector = get_vector(m, m->f32, c->lanes);
-    LLVMValueRef blocks = get_i64(m, (c->shape.inputs + c->lanes - 1) / c->lanes);
+    LLVMValueRef blocks = get_i64(m, conv_input_blocks(c));
     Loop again = begin_carrying_if(m, sums, LLVMBuildICmp(m->builder, LLVMIntSGT, site->from, get_i64(m, 0), "again"));
     for (int i = 0; i < sums->count; i++)
         sums->at[i] = emit_float(m, LLVMFAdd, emit_load(m, vector, kept_sum(c, site, i), bytes), sums->at[i]);

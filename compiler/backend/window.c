@@ -13,12 +13,11 @@ bool window_fits(const Kernel *kernel, const Target *target) {
     return kernel->anchor && is_window(kernel->anchor->op);
 }
 
-/* Few channels leave most lanes of a block empty. */
 static LayoutKind wanted_layout(const Node *node, const Target *target) {
     int64_t channels;
     Shape shape = node->shape;
     if (shape.rank != 4 || shape.type != DTYPE_F32 || !dim_is_const(shape.dims[1], &channels)) return LAYOUT_PLAIN;
-    return 2 * channels >= target->lanes ? LAYOUT_BLOCKED : LAYOUT_PLAIN; /* as layout.c has it */
+    return channels_fill_blocks(channels, target->lanes) ? LAYOUT_BLOCKED : LAYOUT_PLAIN;
 }
 
 void window_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs) {

@@ -32,11 +32,13 @@ bool is_one_pixel(Shape shape) {
     return shape.rank == 4 && dim_is_one(shape.dims[2]) && dim_is_one(shape.dims[3]);
 }
 
-/* Whether the value has a choice of its layout. With few channels BLOCKED would be mostly spare lanes. */
+bool channels_fill_blocks(int64_t channels, int lanes) { return 2 * channels >= lanes; }
+
+/* Whether the value has a choice of its layout. */
 static bool is_blockable(const Layout *l, const Value *value) {
     Shape shape = value->node->shape;
     if (value->space != SPACE_SLOT || !can_be_blocked(shape) || is_one_pixel(shape)) return false;
-    return 2 * dim_const_value(shape.dims[1]) >= l->lanes;
+    return channels_fill_blocks(dim_const_value(shape.dims[1]), l->lanes);
 }
 
 static int find_group(Layout *l, const Value *value) {

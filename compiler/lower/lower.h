@@ -37,6 +37,7 @@ typedef enum LayoutKind {
     LAYOUT_BLOCKED /* f32 of rank 4, [N, C, H, W] as [N, ceil(C/lanes), H, W, lanes], C constant; spare lanes hold zero, and every
                       store keeps that */
 } LayoutKind;
+bool channels_fill_blocks(int64_t channels, int lanes); /* else BLOCKED would be mostly spare lanes (layout.c) */
 
 typedef enum Space { SPACE_SLOT, SPACE_WEIGHTS, SPACE_INPUT, SPACE_OUTPUT } Space;
 
