@@ -86,21 +86,15 @@ static bool failed(Session *s, DiagCode code, const char *error) {
     return false;
 }
 
-/* Two objects, the code and the weights, lie beside the output while they are made and linked. */
-static bool make_objects(Session *s, const Program *program, Weights *weights, const char *code, const char *data, CodeSize *size) {
+static bool make_code(Session *s, const Program *program, const char *path, CodeSize *size) {
     const char *error = "";
     Stopwatch watch = stopwatch_start();
     CacheHits hits = {0};
     EmitOptions options = {.verify = getenv("CAI_VERIFY") != NULL, .progress = progress_kernels, .size = size, .cache = kernel_cache(s), .hits = &hits};
-    bool emitted = backend_object(program, &options, code, &error);
+    bool emitted = backend_object(program, &options, path, &error);
     progress_end();
     if (!emitted) return failed(s, DIAG_backend, error);
     stopwatch_lap_with(s, &watch, "code", arena_printf(s->arena, "%d kernels, %d from the cache", hits.all, hits.found));
-    RefSource source = weights_source(weights);
-    bool packed = weights_object(program, &source, data, progress_weights, &error);
-    progress_end();
-    if (!packed) return failed(s, DIAG_weights, error);
-    stopwatch_lap(s, &watch, "weights");
     return true;
 }
 
@@ -128,10 +122,10 @@ bool build_program(Session *s, Graph *graph, Weights *weights, const char *path)
     Program *program = lower(graph, &options, s->arena); /* kernels, layouts, tiles, buffers */
     stopwatch_lap(s, &watch, "lower");
     if (s->options->explain) program_explain(program, stdout);
-    const char *code = scratch_file(s, output.path, "code.o"), *data = scratch_file(s, output.path, "weights.o");
+    const char *code = scratch_file(s, output.path, "code.o");
     CodeSize size = {0};
-    bool good = make_objects(s, program, weights, code, data, &size)   /* instructions and tables; packed weights */
-                && output_link(s, program, code, data, &output);          /* with the runtime, into a static program or a library */
+    bool good = make_code(s, program, code, &size)                     /* instructions and tables */
+                && output_make(s, program, weights, code, &output);    /* with the runtime and packed weights, a static program or a library */
     scratch_remove();
     if (good && s->options->explain) explain_size(program, size, output.path);
     return good;

@@ -262,9 +262,31 @@ typedef struct EmitOptions {
  * the file system refuses. */
 bool backend_object(const Program *program, const EmitOptions *options, const char *path, const char **error);
 
-/* ---- object.c: weights as an ELF object with one large read-only section, symbol cai_the_weights, aligned to a page ---- */
-bool weights_object(const Program *program, const RefSource *weights, const char *path,
-                    void (*progress)(uint64_t done, uint64_t all), const char **error);
+/* ---- placeholder.c: the symbol cai_the_weights on a page of its own, which the linker gets instead of the weights ---- */
+
+enum { PLACEHOLDER_BYTES = 4096 };
+
+void placeholder_fill(char page[PLACEHOLDER_BYTES]);
+bool placeholder_object(const Program *program, const char *path, const char **error);
+
+/* ---- insert.c: the weights in the place of that page ---- */
+
+typedef struct PackedWeights { /* the weights of a program, packed as they are written */
+    const Program *program;
+    const RefSource *source; /* has them all */
+    void (*progress)(uint64_t done, uint64_t all);
+} PackedWeights;
+
+typedef enum InsertResult {
+    INSERT_DONE,
+    INSERT_FAILED, /* with *error */
+    INSERT_REFUSED /* the linker put something behind the page; nothing was written. Never of a relocatable object */
+} InsertResult;
+
+/* Writes `linked`, which has the page, with the weights as `output`. */
+InsertResult weights_insert(const PackedWeights *weights, const char *linked, const char *output, const char **error);
+/* The same without weights: the file as it is. */
+bool linked_copy(const char *linked, const char *output, Arena *arena, const char **error);
 
 /* ---- link.c ---- */
 typedef enum LinkForm {
@@ -285,9 +307,9 @@ typedef struct LinkOptions {
     const char *soname;      /* what programs that were linked with a shared library ask for */
     ExportedNames *exported; /* what LINK_OBJECT gives them, or NULL */
 } LinkOptions;
-/* Links objects into `output`, written beside its name and renamed. */
-bool link_output(const char *const *objects, int count, const char *output, const LinkOptions *options, Arena *arena,
-                 const char **error);
+/* Links objects into the file `linked`, which is nobody's yet: the output is made of it (insert.c). */
+bool link_objects(const char *const *objects, int count, const char *linked, const LinkOptions *options, Arena *arena,
+                  const char **error);
 
 /* ---- export.c, archive.c, header.c: libraries ---- */
 bool export_symbols(const char *path, const char *prefix, ExportedNames *exported, Arena *arena, const char **error);

@@ -12,8 +12,6 @@
  * A file's name is as the linker finds it: absolute, or beside link.txt. */
 #include "backend/backend.h"
 #include "runtime.h"
-#include <errno.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 typedef struct Link {
@@ -147,32 +145,10 @@ static bool run_linker(Link *link) {
     return fail(link, arena_printf(link->arena, "the linker failed (%s):\n%s", link->arguments.items[0], process.said));
 }
 
-static bool link_to(Link *link, const char *const *objects, int count, const char *output) {
-    const LinkOptions *options = link->options;
-    bool done = add_arguments(link, objects, count, output) && run_linker(link);
-    if (!done || options->form != LINK_OBJECT) return done;
-    return export_symbols(output, options->prefix, options->exported, link->arena, link->error);
-}
-
-/* The linker makes a new file of the name that cai_output reserved beside the output's, which signals remove; that one is then brought to the
- * disk and renamed. */
-static bool adopt(cai_output *file) {
-    if (!file->beside) return true;
-    close(file->descriptor);
-    file->descriptor = open(file->beside, O_WRONLY | O_CLOEXEC);
-    return file->descriptor >= 0;
-}
-
-bool link_output(const char *const *objects, int count, const char *output, const LinkOptions *options, Arena *arena,
-                 const char **error) {
+bool link_objects(const char *const *objects, int count, const char *linked, const LinkOptions *options, Arena *arena,
+                  const char **error) {
     Link link = {.arena = arena, .options = options, .error = error};
-    cai_output file;
-    cai_error failed;
-    if (!cai_output_open(output, &file, &failed)) return fail(&link, arena_printf(arena, "%s", failed.message));
-    if (!link_to(&link, objects, count, file.beside ? file.beside : output) ||
-        (!adopt(&file) && !fail(&link, arena_printf(arena, "%s cannot be written: %s", output, strerror(errno))))) {
-        cai_output_discard(&file);
-        return false;
-    }
-    return cai_output_finish(&file, &failed) || fail(&link, arena_printf(arena, "%s", failed.message));
+    bool done = add_arguments(&link, objects, count, linked) && run_linker(&link);
+    if (!done || options->form != LINK_OBJECT) return done;
+    return export_symbols(linked, options->prefix, options->exported, arena, error);
 }

@@ -99,7 +99,7 @@ bool output_kind(const char *word, OutputKind *kind); /* word NULL: a program. F
 bool is_c_name(const char *text);
 Output output_plan(Session *session, const char *model, const char *path); /* path NULL: named after the model */
 bool output_check(Session *session, const Output *output);                 /* whether it can be written; else has said so */
-bool output_link(Session *session, const Program *program, const char *code, const char *data, const Output *output);
+bool output_make(Session *session, const Program *program, Weights *weights, const char *code, const Output *output);
 
 /* ---- picture.c: files of pictures ---- */
 

@@ -1,5 +1,6 @@
-/* What building makes of a model's two objects, code and weights: a program, or a library with its header. Libraries are steps of
- * one stair: an object with the names that a library has, an archive of that object, a shared library of it. */
+/* What building makes of a model's code and weights: a program, or a library with its header. Libraries are steps of one stair: an
+ * object with the names that a library has, an archive of that object, a shared library of it. The linker sees a page in the place of
+ * the weights, which are then written where that page came to lie. */
 #include "backend/backend.h"
 #include "commands/commands.h"
 #include <ctype.h>
@@ -97,31 +98,81 @@ static bool calls_blas(const Program *program) {
     return false;
 }
 
-static bool make_library(Session *s, const char *const *objects, int count, const Output *output, LinkOptions *options,
-                         const char **error) {
-    ExportedNames exported = {0};
-    options->exported = &exported;
-    options->form = LINK_OBJECT;
-    if (output->kind == OUTPUT_OBJECT) return link_output(objects, count, output->path, options, s->arena, error);
-    const char *whole = scratch_file(s, output->path, "model.o");
-    if (!link_output(objects, count, whole, options, s->arena, error)) return false;
-    if (output->kind == OUTPUT_STATIC) return archive_write(whole, &exported, output->path, s->arena, error);
-    options->form = LINK_SHARED;
-    options->soname = basename(arena_printf(s->arena, "%s", output->path));
-    return link_output(&whole, 1, output->path, options, s->arena, error);
+typedef struct Making {
+    Session *session;
+    const Output *output;
+    LinkOptions link;
+    PackedWeights weights;
+    Stopwatch watch;
+    DiagCode code; /* of the error, should there be one */
+    const char *error;
+} Making;
+
+static const char *scratch(const Making *m, const char *ending) { return scratch_file(m->session, m->output->path, ending); }
+
+static bool link_to(Making *m, const char *const *objects, int count, const char *linked) {
+    bool done = link_objects(objects, count, linked, &m->link, m->session->arena, &m->error);
+    stopwatch_lap(m->session, &m->watch, "link");
+    return done;
 }
 
-bool output_link(Session *s, const Program *program, const char *code, const char *data, const Output *output) {
-    const char *error = "", *objects[] = {code, data};
-    LinkOptions options = {.runtime_dir = s->runtime_dir, .images = has_pictures(program->graph),
-                           .boxes = has_boxes(program->graph), .blas = calls_blas(program),
-                           .prefix = output->prefix};
-    Stopwatch watch = stopwatch_start();
-    bool made = output->kind == OUTPUT_PROGRAM
-                    ? link_output(objects, COUNT_OF(objects), output->path, &options, s->arena, &error)
-                    : make_library(s, objects, COUNT_OF(objects), output, &options, &error) &&
-                          header_write(program, output->prefix, s->runtime_dir, output->header, &error);
-    if (!made) diag_error(&s->diag, DIAG_link, (Span){0}, "%s", error);
-    stopwatch_lap(s, &watch, "link");
+static InsertResult insert(Making *m, const char *linked, const char *path) {
+    InsertResult result = weights_insert(&m->weights, linked, path, &m->error);
+    if (result == INSERT_FAILED) m->code = DIAG_weights;
+    progress_end();
+    stopwatch_lap(m->session, &m->watch, "weights");
+    return result;
+}
+
+/* What a linker made in which nothing can be inserted: the weights go into the last object, and the linker has to take them along. */
+static bool link_with_weights(Making *m, const char *const *objects, int count, const char *linked, const char *path) {
+    const char **full = NEW_ARRAY(m->session->arena, const char *, count);
+    memcpy(full, objects, sizeof *full * (size_t)count);
+    full[count - 1] = scratch(m, "weights.o");
+    return insert(m, objects[count - 1], full[count - 1]) == INSERT_DONE && link_to(m, full, count, linked) &&
+           linked_copy(linked, path, m->session->arena, &m->error);
+}
+
+/* Links objects, the last of which keeps the weights' place, to the file `path`, weights and all. */
+static bool link_whole(Making *m, const char *const *objects, int count, const char *path) {
+    const char *linked = scratch(m, "linked");
+    if (!link_to(m, objects, count, linked)) return false;
+    if (!m->weights.program->weights_bytes) return linked_copy(linked, path, m->session->arena, &m->error);
+    InsertResult result = insert(m, linked, path);
+    return result == INSERT_REFUSED ? link_with_weights(m, objects, count, linked, path) : result == INSERT_DONE;
+}
+
+static bool make_library(Making *m, const char *const *objects, int count) {
+    ExportedNames exported = {0};
+    m->link.exported = &exported;
+    m->link.form = LINK_OBJECT;
+    if (m->output->kind == OUTPUT_OBJECT) return link_whole(m, objects, count, m->output->path);
+    const char *whole = scratch(m, "model.o");
+    if (m->output->kind == OUTPUT_STATIC)
+        return link_whole(m, objects, count, whole) && archive_write(whole, &exported, m->output->path, m->session->arena, &m->error);
+    if (!link_to(m, objects, count, whole)) return false;
+    m->link.form = LINK_SHARED;
+    m->link.soname = basename(arena_printf(m->session->arena, "%s", m->output->path));
+    return link_whole(m, &whole, 1, m->output->path);
+}
+
+static bool make_output(Making *m, const char *code) {
+    const Program *program = m->weights.program;
+    const char *objects[] = {code, scratch(m, "place.o")};
+    const int count = program->weights_bytes ? 2 : 1;
+    if (count == 2 && !placeholder_object(program, objects[1], &m->error)) return false;
+    if (m->output->kind == OUTPUT_PROGRAM) return link_whole(m, objects, count, m->output->path);
+    return make_library(m, objects, count) &&
+           header_write(program, m->output->prefix, m->session->runtime_dir, m->output->header, &m->error);
+}
+
+bool output_make(Session *s, const Program *program, Weights *weights, const char *code, const Output *output) {
+    RefSource source = weights_source(weights);
+    Making making = {.session = s, .output = output, .watch = stopwatch_start(), .code = DIAG_link, .error = "",
+                     .weights = {program, &source, progress_weights},
+                     .link = {.runtime_dir = s->runtime_dir, .images = has_pictures(program->graph), .boxes = has_boxes(program->graph),
+                              .blas = calls_blas(program), .prefix = output->prefix}};
+    bool made = make_output(&making, code);
+    if (!made) diag_error(&s->diag, making.code, (Span){0}, "%s", making.error);
     return made;
 }

@@ -107,7 +107,7 @@ void stopwatch_lap(const Session *session, Stopwatch *watch, const char *stage) 
 /* ---- scratch files ---- */
 
 static const int ending_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGBUS};
-static const char *volatile scratch[4];
+static const char *volatile scratch[6];
 static struct sigaction before[COUNT_OF(ending_signals)];
 
 void scratch_remove(void) {

@@ -21,19 +21,23 @@ static bool complain(const char *stage, const char *error) {
 bool compile_and_load(TestGraph *t, const LowerOptions *options, Compiled *compiled) {
     static int number; /* dlopen knows libraries by name */
     const char *error = "", *folder = arena_printf(t->arena, "/tmp/cai_test_%ld_%d", (long)getpid(), number++);
-    const char *code = arena_printf(t->arena, "%s.o", folder), *weights = arena_printf(t->arena, "%s.weights.o", folder);
+    const char *code = arena_printf(t->arena, "%s.o", folder), *place = arena_printf(t->arena, "%s.place.o", folder);
+    const char *weights = arena_printf(t->arena, "%s.weights.o", folder);
     const char *library = arena_printf(t->arena, "%s.so", folder);
     RefSource source = {t, give_value, give_value};
     EmitOptions emit = {.verify = true};
     *compiled = (Compiled){.test = t, .lowered = lower(t->graph, options, t->arena)};
     if (!backend_object(compiled->lowered, &emit, code, &error)) return complain("code", error);
-    if (!weights_object(compiled->lowered, &source, weights, NULL, &error)) return complain("weights", error);
+    PackedWeights packed = {compiled->lowered, &source, NULL};
+    if (!placeholder_object(compiled->lowered, place, &error)) return complain("placeholder", error);
+    if (weights_insert(&packed, place, weights, &error) != INSERT_DONE) return complain("weights", error);
     const char *command = arena_printf(t->arena, "ld -shared -z noexecstack -o %s %s %s", library, code, weights);
     if (system(command)) return complain("ld", command);
     compiled->library = dlopen(library, RTLD_NOW | RTLD_LOCAL);
     if (!compiled->library) return complain("dlopen", dlerror());
     compiled->program = dlsym(compiled->library, "cai_the_program");
     unlink(code);
+    unlink(place);
     unlink(weights);
     unlink(library);
     return true;

@@ -40,7 +40,7 @@ static void check_failure(Site *site, const char *output, bool images, const cha
     const char *error = NULL, *object = arena_printf(site->arena, "%s/broken.o", site->folder);
     LinkOptions options = {.runtime_dir = site->folder, .images = images};
     int before = files_in(site->folder);
-    CU_ASSERT_FALSE(link_output(&object, 1, output, &options, site->arena, &error));
+    CU_ASSERT_FALSE(link_objects(&object, 1, output, &options, site->arena, &error));
     if (!error || !strstr(error, words)) fprintf(stderr, "\nwanted \"%s\", got \"%s\"\n", words, error ? error : "nothing");
     CU_ASSERT(error && strstr(error, words));
     CU_ASSERT_EQUAL(files_in(site->folder), before);
@@ -68,16 +68,11 @@ static void test_no_linker(void) {
     setenv("PATH", site.folder, 1);
     const char *error = NULL;
     LinkOptions options = {.runtime_dir = site.folder};
-    CU_ASSERT_FALSE(link_output(NULL, 0, site.output, &options, site.arena, &error));
+    CU_ASSERT_FALSE(link_objects(NULL, 0, site.output, &options, site.arena, &error));
     setenv("PATH", path, 1);
     free(path);
     CU_ASSERT(error && strstr(error, "no linker") && strstr(error, "binutils"));
     check_failure(&site, site.output, false, "the linker failed");
-}
-
-static void test_nowhere_to_write(void) {
-    Site site = site_new("");
-    check_failure(&site, arena_printf(site.arena, "%s/no/program", site.folder), false, "cannot be created");
 }
 
 static void test_objects_nowhere(void) {
@@ -85,14 +80,41 @@ static void test_objects_nowhere(void) {
     new_output(&t, unary(&t, OP_neg, new_input(&t, -1, 1, SIZES(t.H))));
     LowerOptions options = {.target = target_find("x86-64-v3")};
     Program *program = lower(t.graph, &options, t.arena);
-    RefSource source = {&t, give_value, give_value};
     EmitOptions emit = {0};
     const char *error = NULL;
     CU_ASSERT_FALSE(backend_object(program, &emit, "/nowhere/code.o", &error));
     CU_ASSERT(error && strstr(error, "/nowhere/code.o"));
     error = NULL;
-    CU_ASSERT_FALSE(weights_object(program, &source, "/nowhere/weights.o", NULL, &error));
+    CU_ASSERT_FALSE(placeholder_object(program, "/nowhere/place.o", &error));
+    CU_ASSERT(error && strstr(error, "/nowhere/place.o"));
+    arena_free(t.arena);
+}
+
+/* A parameter of 3 floats, which are fewer bytes than the page that keeps their place. */
+static Program *program_with_weights(TestGraph *t) {
+    LowerOptions options = {.target = target_find("x86-64-v3")};
+    Node *x = new_input(t, -1, 1, SIZES(size(t, 3)));
+    new_output(t, binary(t, OP_add, x, new_parameter(t, -1, 1, SIZES(size(t, 3)))));
+    return lower(t->graph, &options, t->arena);
+}
+
+/* Between the linker's step and that of the weights. */
+static void test_weights_nowhere(void) {
+    TestGraph t = test_graph(1);
+    Program *program = program_with_weights(&t);
+    RefSource source = {&t, give_value, give_value}, none = {0};
+    PackedWeights weights = {program, &source, NULL}, missing = {program, &none, NULL};
+    const char *error = NULL, *place = "/tmp/cai_link_place.o", *output = "/tmp/cai_link_weights.o";
+    CU_ASSERT(placeholder_object(program, place, &error));
+    CU_ASSERT_EQUAL(weights_insert(&weights, "/nowhere/place.o", output, &error), INSERT_FAILED);
+    CU_ASSERT(error && strstr(error, "/nowhere/place.o"));
+    CU_ASSERT_EQUAL(weights_insert(&weights, place, "/nowhere/weights.o", &error), INSERT_FAILED);
     CU_ASSERT(error && strstr(error, "/nowhere/weights.o"));
+    CU_ASSERT_EQUAL(weights_insert(&missing, place, output, &error), INSERT_FAILED);
+    CU_ASSERT(error && strstr(error, "a weight is missing") && access(output, F_OK) != 0);
+    CU_ASSERT_FALSE(linked_copy("/nowhere/program", output, t.arena, &error));
+    CU_ASSERT(error && strstr(error, "/nowhere/program"));
+    unlink(place);
     arena_free(t.arena);
 }
 
@@ -101,6 +123,6 @@ void suite_link(void) {
     CU_add_test(suite, "not installed", test_not_installed);
     CU_add_test(suite, "a library is missing", test_library_missing);
     CU_add_test(suite, "no linker", test_no_linker);
-    CU_add_test(suite, "nowhere to write a program", test_nowhere_to_write);
     CU_add_test(suite, "nowhere to write objects", test_objects_nowhere);
+    CU_add_test(suite, "nowhere to write weights", test_weights_nowhere);
 }
