@@ -2,6 +2,7 @@
 #include "commands/commands.h"
 #include "runtime.h"
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 
 static const Command commands[] = {
@@ -126,7 +127,18 @@ static int dispatch(int argc, char **argv) {
     return unknown_command(argv[1]);
 }
 
+/* Tensors of weights come and go by the megabyte. Given back to the system each time, they would cost a fault for every 4 KB when the next
+ * one is made: a sixth of the time that weights take. */
+static void keep_freed_memory(void) {
+#ifdef __GLIBC__
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    mallopt(M_TRIM_THRESHOLD, 256 << 20);
+    mallopt(M_TOP_PAD, 4 << 20);
+#endif
+}
+
 int main(int argc, char **argv) {
+    keep_freed_memory();
     cai_clean_up_on_signals();
     return flush_text(dispatch(argc, argv));
 }

@@ -302,56 +302,75 @@ void ref_strides(const RefShape *shape, int64_t *strides) {
     }
 }
 
-/* An index that runs over a shape, all but its last axis, and the offset it stands for. */
+/* An index that runs over a shape, all but its last axis, and the offset it stands for. Axes that lie in memory as one are one, so that
+ * rows are long: a bias over an image is read by channels, not by pixels. */
 typedef struct Walk {
-    const RefShape *shape;
-    const int64_t *strides;
-    int64_t index[REF_MAX_RANK], at, inner, rows;
+    int rank;
+    int64_t dims[REF_MAX_RANK], strides[REF_MAX_RANK]; /* all but the last axis' */
+    int64_t index[REF_MAX_RANK], at, rows;
+    int64_t inner, step; /* the last axis: its length and stride */
 } Walk;
 
 static Walk walk_begin(const RefShape *shape, const int64_t *strides, int64_t offset) {
-    Walk walk = {.shape = shape, .strides = strides, .at = offset, .inner = 1};
-    if (shape->rank > 0) walk.inner = shape->dims[shape->rank - 1];
+    Walk walk = {.at = offset, .inner = 1};
+    for (int i = 0; i < shape->rank; i++) {
+        if (shape->dims[i] == 1) continue;
+        int last = walk.rank - 1;
+        bool as_one = walk.rank > 0 && walk.strides[last] == strides[i] * shape->dims[i];
+        int at = as_one ? last : walk.rank++;
+        walk.dims[at] = as_one ? walk.dims[at] * shape->dims[i] : shape->dims[i];
+        walk.strides[at] = strides[i];
+    }
+    if (walk.rank > 0) {
+        walk.rank--;
+        walk.inner = walk.dims[walk.rank];
+        walk.step = walk.strides[walk.rank];
+    }
     walk.rows = walk.inner ? shape->count / walk.inner : 0;
     return walk;
 }
 
 static void walk_next(Walk *walk) {
-    for (int axis = walk->shape->rank - 2; axis >= 0; axis--) {
+    for (int axis = walk->rank - 1; axis >= 0; axis--) {
         walk->at += walk->strides[axis];
-        if (++walk->index[axis] < walk->shape->dims[axis]) return;
-        walk->at -= walk->strides[axis] * walk->shape->dims[axis];
+        if (++walk->index[axis] < walk->dims[axis]) return;
+        walk->at -= walk->strides[axis] * walk->dims[axis];
         walk->index[axis] = 0;
     }
 }
 
 /* How many rows to read together: a transpose reads lines of memory across its rows, so eight rows share each line. */
 static int64_t rows_together(const Walk *walk) {
-    int axis = walk->shape->rank - 2;
+    int axis = walk->rank - 1;
     if (axis < 0 || walk->strides[axis] != 1) return 1;
-    return min_i64(8, walk->shape->dims[axis] - walk->index[axis]);
+    return min_i64(8, walk->dims[axis] - walk->index[axis]);
+}
+
+static void read_row(double *out, const double *from, int64_t count, int64_t step) {
+    if (step == 1)
+        memcpy(out, from, sizeof *out * (size_t)count);
+    else
+        for (int64_t i = 0; i < count; i++) out[i] = from[i * step];
 }
 
 void ref_strided_read(double *out, const double *in, const RefShape *shape, const int64_t *strides, int64_t offset) {
     Walk walk = walk_begin(shape, strides, offset);
-    int64_t step = shape->rank > 0 ? strides[shape->rank - 1] : 0;
     for (int64_t row = 0, rows; row < walk.rows; row += rows, out += rows * walk.inner) {
         const double *from = in + walk.at;
         rows = rows_together(&walk);
         if (rows == 1)
-            for (int64_t i = 0; i < walk.inner; i++) out[i] = from[i * step];
+            read_row(out, from, walk.inner, walk.step);
         else
             for (int64_t i = 0; i < walk.inner; i++)
-                for (int64_t r = 0; r < rows; r++) out[r * walk.inner + i] = from[i * step + r];
+                for (int64_t r = 0; r < rows; r++) out[r * walk.inner + i] = from[i * walk.step + r];
         for (int64_t r = 0; r < rows; r++) walk_next(&walk);
     }
 }
 
 void ref_strided_add(double *out, const double *values, const RefShape *shape, const int64_t *strides, int64_t offset) {
     Walk walk = walk_begin(shape, strides, offset);
-    int64_t step = shape->rank > 0 ? strides[shape->rank - 1] : 0;
     for (int64_t row = 0; row < walk.rows; row++, walk_next(&walk), values += walk.inner)
-        for (int64_t i = 0, at = walk.at; i < walk.inner; i++, at += step) out[at] += values[i];
+        for (int64_t i = 0, at = walk.at; i < walk.inner; i++, at += walk.step) out[at] += values[i];
 }
 
 void ref_reshape(const RefCall *call) { memcpy(call->out, call->inputs[0], sizeof(double) * (size_t)call->shape.count); }

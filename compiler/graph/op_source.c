@@ -54,5 +54,5 @@ void ref_size(const RefCall *call) { call->out[0] = (double)size_value(call, ATT
 
 void ref_uniform(const RefCall *call) {
     uint64_t stream = random_stream(call->seed, ATTRIBUTES(call->node, uniform)->stream);
-    for (int64_t i = 0; i < call->shape.count; i++) call->out[i] = (double)random_unit(stream, i);
+    random_units(stream, call->shape.count, call->out);
 }

@@ -227,11 +227,13 @@ static void pack_blocked(const Node *node, const double *in, int64_t lanes, floa
                 out[((n * blocks + c / lanes) * pixels + p) * lanes + c % lanes] = (float)in[(n * channels + c) * pixels + p];
 }
 
-/* The row, of `width` vectors, that an input channel's tap has in its output tile. */
-static int64_t conv_row(const ConvPack *p, int64_t input, int64_t tap) {
-    int64_t taps = p->kernel_rows * p->kernel_columns, block = input / p->lanes * p->lanes;
-    if (p->order != CONV_ORDER_PLAIN) return block * taps + tap * min_i64(p->lanes, p->inputs - block) + input % p->lanes;
-    return (tap / p->kernel_columns * p->inputs + input) * p->kernel_columns + tap % p->kernel_columns;
+/* The rows, of `width` vectors, that an input channel's taps have in its output tile: first + y * down + x * right. */
+typedef struct ConvRows { int64_t first, down, right; } ConvRows;
+
+static ConvRows conv_rows(const ConvPack *p, int64_t input) {
+    if (p->order == CONV_ORDER_PLAIN) return (ConvRows){input * p->kernel_columns, p->inputs * p->kernel_columns, 1};
+    int64_t block = input / p->lanes * p->lanes, right = min_i64(p->lanes, p->inputs - block);
+    return (ConvRows){block * p->kernel_rows * p->kernel_columns + input - block, p->kernel_columns * right, right};
 }
 
 /* Where the taps of input i for output o begin in the node. */
@@ -258,37 +260,47 @@ static void rotate(const ConvPack *p, int64_t output, int64_t *lane, int64_t *in
 
 /* A tile's outputs: those of blocks tile .. tile + width of a group. */
 static void pack_conv_tile(const ConvPack *p, int64_t group, int64_t tile, int64_t width, const double *in, float *out) {
-    int64_t taps = p->kernel_rows * p->kernel_columns, end = min_i64((tile + width) * p->lanes, p->group_outputs);
+    int64_t end = min_i64((tile + width) * p->lanes, p->group_outputs), row = width * p->lanes;
     for (int64_t r = tile * p->lanes; r < end; r++) {
         float *block = out + (r / p->lanes - tile) * p->lanes;
         for (int64_t i = 0; i < p->inputs; i++) {
             int64_t lane = r % p->lanes, input = i;
             if (p->order == CONV_ORDER_ROTATED) rotate(p, r, &lane, &input);
             const double *from = conv_source(p, in, group * p->group_outputs + r, i);
-            for (int64_t k = 0; k < taps; k++) block[conv_row(p, input, k) * width * p->lanes + lane] = (float)from[k];
+            const ConvRows rows = conv_rows(p, input);
+            for (int64_t y = 0; y < p->kernel_rows; y++)
+                for (int64_t x = 0; x < p->kernel_columns; x++)
+                    block[(rows.first + y * rows.down + x * rows.right) * row + lane] = (float)*from++;
         }
     }
 }
 
+enum { TOGETHER = 4 }; /* kernels that are transformed together, in the lanes of vectors; vectors of weights are whole fours */
+
 /* u = G w G^T. */
-static void transform_kernel(const Winograd *w, const double *kernel, double *u) {
-    double half[MOST_WINOGRAD][3];
+static void transform_kernels(const Winograd *w, double kernels[9][TOGETHER], double u[][TOGETHER]) {
+    double half[MOST_WINOGRAD][3][TOGETHER];
     for (int y = 0; y < w->size; y++)
         for (int x = 0; x < 3; x++)
-            half[y][x] = w->weights[y][0] * kernel[x] + w->weights[y][1] * kernel[3 + x] + w->weights[y][2] * kernel[6 + x];
+            for (int l = 0; l < TOGETHER; l++)
+                half[y][x][l] = w->weights[y][0] * kernels[x][l] + w->weights[y][1] * kernels[3 + x][l] + w->weights[y][2] * kernels[6 + x][l];
     for (int y = 0; y < w->size; y++)
-        for (int x = 0; x < w->size; x++)
-            u[y * w->size + x] = half[y][0] * w->weights[x][0] + half[y][1] * w->weights[x][1] + half[y][2] * w->weights[x][2];
+        for (int x = 0; x < w->size; x++, u++)
+            for (int l = 0; l < TOGETHER; l++)
+                (*u)[l] = half[y][0][l] * w->weights[x][0] + half[y][1][l] * w->weights[x][1] + half[y][2][l] * w->weights[x][2];
 }
 
 static void pack_winograd_tile(const WinogradPack *p, const Winograd *w, int64_t tile, int64_t width, const double *in, float *out) {
-    int64_t end = min_i64((tile + width) * p->lanes, p->outputs);
-    double u[MOST_WINOGRAD * MOST_WINOGRAD];
+    int64_t end = min_i64((tile + width) * p->lanes, p->outputs), row = width * p->lanes;
+    double kernels[9][TOGETHER] = {0}, u[MOST_WINOGRAD * MOST_WINOGRAD][TOGETHER];
     for (int64_t i = 0; i < p->inputs; i++)
-        for (int64_t o = tile * p->lanes; o < end; o++) {
-            transform_kernel(w, in + (o * p->inputs + i) * 9, u);
-            float *to = out + i * width * p->lanes + o - tile * p->lanes;
-            for (int64_t k = 0; k < p->planes; k++) to[k * p->inputs * width * p->lanes] = (float)u[k];
+        for (int64_t o = tile * p->lanes; o < end; o += TOGETHER) {
+            for (int64_t l = 0; l < TOGETHER; l++)
+                for (int k = 0; k < 9; k++) kernels[k][l] = o + l < end ? in[((o + l) * p->inputs + i) * 9 + k] : 0;
+            transform_kernels(w, kernels, u);
+            float *to = out + i * row + o - tile * p->lanes;
+            for (int64_t k = 0; k < p->planes; k++, to += p->inputs * row)
+                for (int l = 0; l < TOGETHER; l++) to[l] = (float)u[k][l];
         }
 }
 

@@ -17,7 +17,7 @@ struct Arena {
 
 static Block *block_new(size_t bytes) {
     size_t size = bytes > BLOCK_BYTES ? bytes : BLOCK_BYTES;
-    Block *block = size > SIZE_MAX - HEADER ? NULL : malloc(HEADER + size);
+    Block *block = size > SIZE_MAX - HEADER ? NULL : calloc(1, HEADER + size); /* large ones come from the system as zeros */
     if (!block) out_of_memory(size);
     *block = (Block){.size = size};
     return block;
@@ -48,7 +48,7 @@ void *arena_alloc(Arena *arena, size_t bytes) {
     if (arena->current->size - arena->current->used < bytes) arena->current = arena->current->next = block_new(bytes);
     void *start = (char *)arena->current + HEADER + arena->current->used;
     arena->current->used += bytes;
-    return memset(start, 0, bytes);
+    return start;
 }
 
 void *arena_copy(Arena *arena, const void *bytes, size_t count) {

@@ -22,3 +22,7 @@ static uint64_t splitmix64(uint64_t x) {
 uint64_t random_stream(uint64_t seed, const char *name) { return splitmix64(seed ^ fnv1a64(name)); }
 
 float random_unit(uint64_t stream, int64_t i) { return (float)(splitmix64(stream + (uint64_t)i) >> 40) * 0x1p-24f; }
+
+void random_units(uint64_t stream, int64_t count, double *out) {
+    for (int64_t i = 0; i < count; i++) out[i] = (double)random_unit(stream, i);
+}

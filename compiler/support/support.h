@@ -89,6 +89,7 @@ uint64_t hash_bytes(const void *bytes, size_t count, uint64_t seed);
 uint64_t fnv1a64(const char *text);
 uint64_t random_stream(uint64_t seed, const char *name);
 float random_unit(uint64_t stream, int64_t i); /* element i of the stream, in [0, 1) */
+void random_units(uint64_t stream, int64_t count, double *out); /* its first elements */
 
 /* ---- suggest.c ---- */
 

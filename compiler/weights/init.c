@@ -26,12 +26,11 @@ static int64_t fan_in_of(const RefShape *shape) {
 }
 
 void init_fill(uint64_t seed, const char *path, const RefShape *shape, double init, bool state, double *values) {
-    uint64_t stream = random_stream(seed, path);
-    float bound = init == INIT_NORMAL ? sqrtf(3) : shape->rank >= 2 && !state ? init_bound(fan_in_of(shape)) : 0.1f;
-    for (int64_t i = 0; i < shape->count; i++) {
-        float u = random_unit(stream, i), centered = (2 * u - 1) * bound, scale = 0.5f + u;
-        values[i] = init == 1 ? scale : init == 0 || isnan(init) || init == INIT_NORMAL ? centered : (float)init;
-    }
+    const bool centered = init == 0 || isnan(init) || init == INIT_NORMAL, scale = init == 1;
+    const float bound = init == INIT_NORMAL ? sqrtf(3) : shape->rank >= 2 && !state ? init_bound(fan_in_of(shape)) : 0.1f;
+    const float times = centered ? 2 : scale ? 1 : 0, plus = centered ? -1 : scale ? 0.5f : (float)init, over = centered ? bound : 1;
+    random_units(random_stream(seed, path), shape->count, values);
+    for (int64_t i = 0; i < shape->count; i++) values[i] = (double)((times * (float)values[i] + plus) * over);
 }
 
 bool init_seed(const char *text, uint64_t *seed) {
