@@ -83,7 +83,15 @@ static LLVMValueRef emit_mix_of(Module *m, Mix mix, const LLVMValueRef neighbour
 
 /* ---- rows of the source ---- */
 
-typedef struct SourceRow { Point low, high; Mix mix; } SourceRow;
+typedef struct SourceRow { /* what a row of the result reads */
+    Point low, high;
+    Mix mix;
+    Coord to; /* the row of the result */
+} SourceRow;
+
+enum { ROWS_TOGETHER = 2 }; /* PLAIN: they read the same columns, and a loop over both ends half as often */
+
+typedef struct SourceRows { SourceRow row[ROWS_TOGETHER]; int count; } SourceRows;
 
 /* The coordinate of a neighbour of `at`, within the source. */
 static LLVMValueRef neighbour_of(const Upsample *u, LLVMValueRef at, int axis, Neighbour neighbour) {
@@ -98,6 +106,7 @@ static SourceRow source_row(const Upsample *u, LLVMValueRef row, int64_t k) {
     int axis = u->rows->rank - 2;
     source.low.at[axis] = coord_fixed(neighbour_of(u, row, 0, source.mix.low));
     source.high.at[axis] = coord_fixed(neighbour_of(u, row, 0, source.mix.high));
+    source.to = coord_fixed(emit_add(u->m, emit_mul(u->m, row, get_i64(u->m, u->factors[0])), get_i64(u->m, k)));
     return source;
 }
 
@@ -115,59 +124,76 @@ static LLVMValueRef emit_source(const Upsample *u, const SourceRow *row, Coord x
 
 /* ---- BLOCKED ---- */
 
-static void store_at(Upsample *u, LLVMValueRef x, LLVMValueRef value) {
+/* A coordinate of the innermost loop: one column where BLOCKED, else a vector of them. */
+static Coord column_coord(const Upsample *u, LLVMValueRef x) {
+    return (Coord){.base = x, .lane_step = u->rows->blocked ? 0 : 1, .inner = true};
+}
+
+static void store_at(Upsample *u, const SourceRow *row, LLVMValueRef x, LLVMValueRef value) {
     Point point = u->rows->point;
-    point.at[point.rank - 1] = u->rows->blocked ? coord_fixed(x) : (Coord){.base = x, .lane_step = 1, .inner = true};
+    point.at[point.rank - 2] = row->to;
+    point.at[point.rank - 1] = column_coord(u, x);
     emit_tail_store(&u->rows->tail, &point, value);
+}
+
+/* The rows' part of addresses is computed once, before a loop over columns. Gives what is to be set again behind it. */
+static LLVMBasicBlockRef hoist_here(Module *m) {
+    LLVMBasicBlockRef before = m->hoist;
+    m->hoist = LLVMGetInsertBlock(m->builder);
+    return before;
 }
 
 static void emit_blocked(Upsample *u, const SourceRow *row) {
     Module *m = u->m;
     Carried values = {.count = u->nearest ? 0 : 2}; /* last, this */
     for (int i = 0; i < values.count; i++) values.at[i] = emit_source(u, row, coord_fixed(get_i64(m, 0)), NULL);
+    LLVMBasicBlockRef hoist = hoist_here(m);
     Loop loop = begin_carrying(m, &values, get_i64(m, 0), u->sizes[1], 1);
     LLVMValueRef neighbours[3] = {values.at[0], values.at[1], NULL};
-    if (u->nearest) neighbours[THIS] = emit_source(u, row, coord_fixed(loop.index), NULL);
-    else neighbours[NEXT] = emit_source(u, row, coord_fixed(neighbour_of(u, loop.index, 1, NEXT)), NULL);
+    if (u->nearest) neighbours[THIS] = emit_source(u, row, column_coord(u, loop.index), NULL);
+    else neighbours[NEXT] = emit_source(u, row, column_coord(u, neighbour_of(u, loop.index, 1, NEXT)), NULL);
     LLVMValueRef first = emit_mul(m, loop.index, get_i64(m, u->factors[1]));
     for (int64_t k = 0; k < u->factors[1]; k++)
-        store_at(u, emit_add(m, first, get_i64(m, k)), emit_mix_of(m, mix_of(u, k, u->factors[1]), neighbours));
+        store_at(u, row, emit_add(m, first, get_i64(m, k)), emit_mix_of(m, mix_of(u, k, u->factors[1]), neighbours));
     values.at[0] = neighbours[THIS];
     values.at[1] = neighbours[NEXT];
     end_carrying(m, &loop, &values);
+    m->hoist = hoist;
 }
 
 /* ---- PLAIN ---- */
 
-/* A vector of columns of the source. `edge`: what it reads may lie beyond the row's ends, which are repeated there. */
+/* A vector of columns of the source. Beyond the row's ends its first and last columns are repeated. */
 typedef struct Stretch {
     LLVMValueRef at;
-    bool first, edge; /* first: at column 0 */
+    bool first, last; /* begins the row, or ends it with its last lane */
+    bool edge;        /* may lie beyond the row's end in part, or with the columns behind it */
 } Stretch;
 
 static bool mixes_columns(const Upsample *u) { return !u->nearest && u->factors[1] > 1; }
 
 /* Beyond the row's end its last column. */
 static LLVMValueRef repeat_last(const Upsample *u, const SourceRow *row, LLVMValueRef values, LLVMValueRef inside) {
-    LLVMValueRef last = emit_source(u, row, coord_fixed(emit_sub(u->m, u->sizes[1], get_i64(u->m, 1))), NULL);
+    Coord at = {.base = emit_sub(u->m, u->sizes[1], get_i64(u->m, 1)), .inner = true};
+    LLVMValueRef last = emit_source(u, row, at, NULL);
     return LLVMBuildSelect(u->m->builder, inside, values, last, "");
 }
 
 static LLVMValueRef load_columns(const Upsample *u, const SourceRow *row, const Stretch *stretch, Neighbour neighbour) {
     Module *m = u->m;
     LLVMValueRef at = emit_add(m, stretch->at, get_i64(m, (int64_t)neighbour - THIS));
-    Coord x = {.base = at, .lane_step = 1, .inner = true};
+    Coord x = column_coord(u, at);
     if (!stretch->edge) return emit_source(u, row, x, NULL);
     LLVMValueRef inside = emit_lane_mask(m, emit_sub(m, u->sizes[1], at), u->rows->lanes);
     LLVMValueRef values = emit_source(u, row, x, inside);
     return mixes_columns(u) ? repeat_last(u, row, values, inside) : values;
 }
 
-/* a0 a0 a1 a2 .., which is what stands before column 0. */
-static LLVMValueRef repeat_first(Module *m, LLVMValueRef values) {
+/* The neighbours of the row's first columns, a0 a0 a1 a2 .., or of its last, .. y z z: what the row has, by `step` lanes on. */
+static LLVMValueRef repeat_end(Module *m, LLVMValueRef values, int step) {
     LLVMValueRef places[64];
     int lanes = get_lanes(LLVMTypeOf(values));
-    for (int l = 0; l < lanes; l++) places[l] = get_i32(m, l > 0 ? l - 1 : 0);
+    for (int l = 0; l < lanes; l++) places[l] = get_i32(m, max_i64(0, min_i64(l + step, lanes - 1)));
     return LLVMBuildShuffleVector(m->builder, values, values, LLVMConstVector(places, (unsigned)lanes), "");
 }
 
@@ -198,79 +224,99 @@ static void emit_phases(const Upsample *u, const SourceRow *row, const Stretch *
     LLVMValueRef neighbours[3] = {NULL};
     neighbours[THIS] = load_columns(u, row, stretch, THIS);
     if (mixes_columns(u)) {
-        neighbours[LAST] = stretch->first ? repeat_first(u->m, neighbours[THIS]) : load_columns(u, row, stretch, LAST);
-        neighbours[NEXT] = load_columns(u, row, stretch, NEXT);
+        neighbours[LAST] = stretch->first ? repeat_end(u->m, neighbours[THIS], -1) : load_columns(u, row, stretch, LAST);
+        neighbours[NEXT] = stretch->last ? repeat_end(u->m, neighbours[THIS], 1) : load_columns(u, row, stretch, NEXT);
     }
     for (int64_t k = 0; k < u->factors[1]; k++) phases[k] = emit_mix_of(u->m, mix_of(u, k, u->factors[1]), neighbours);
     interleave(u->m, phases, u->factors[1]);
 }
 
 /* Whole vectors as such: a store by a mask costs twenty cycles and more on some machines. */
-static void store_edge(Upsample *u, LLVMValueRef x, LLVMValueRef value) {
+static void store_edge(Upsample *u, const SourceRow *row, LLVMValueRef x, LLVMValueRef value) {
     Module *m = u->m;
     LLVMValueRef left = emit_sub(m, u->rows->width, x), lanes = get_i64(m, u->rows->lanes);
     Branch whole = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSGE, left, lanes, "whole"));
-    store_at(u, x, value);
+    store_at(u, row, x, value);
     begin_else(m, &whole);
     u->rows->point.mask = emit_lane_mask(m, left, u->rows->lanes);
-    store_at(u, x, value);
+    store_at(u, row, x, value);
     u->rows->point.mask = NULL;
     end_if(m, &whole);
 }
 
-static void emit_stretch(Upsample *u, const SourceRow *row, const Stretch *stretch) {
+static void emit_row_stretch(Upsample *u, const SourceRow *row, const Stretch *stretch) {
     Module *m = u->m;
     LLVMValueRef phases[MOST_FACTOR], first = emit_mul(m, stretch->at, get_i64(m, u->factors[1]));
     emit_phases(u, row, stretch, phases);
     for (int64_t k = 0; k < u->factors[1]; k++) {
         LLVMValueRef x = emit_add(m, first, get_i64(m, k * u->rows->lanes));
         if (!stretch->edge) {
-            store_at(u, x, phases[k]);
+            store_at(u, row, x, phases[k]);
             continue;
         }
         Branch inside = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, x, u->rows->width, ""));
-        store_edge(u, x, phases[k]);
+        store_edge(u, row, x, phases[k]);
         end_if(m, &inside);
     }
 }
 
-/* Rows of a few vectors, as stretches of their own: a loop of so few rounds is left at a guess, and wrongly. */
-static void emit_short_row(Upsample *u, const SourceRow *row, int64_t size) {
-    int64_t lanes = u->rows->lanes;
-    for (int64_t at = 0; at < size; at += lanes)
-        emit_stretch(u, row, &(Stretch){.at = get_i64(u->m, at), .first = at == 0, .edge = at == 0 || at + 2 * lanes > size});
+static void emit_stretch(Upsample *u, const SourceRows *rows, const Stretch *stretch) {
+    for (int i = 0; i < rows->count; i++) emit_row_stretch(u, &rows->row[i], stretch);
 }
 
-/* The first vector of columns, those all of whose neighbours lie within the row, and the rest. */
-static void emit_plain(Upsample *u, const SourceRow *row) {
+/* Rows of a few vectors, as stretches of their own: a loop of so few rounds is left at a guess, and wrongly. */
+static void emit_short_row(Upsample *u, const SourceRows *rows, int64_t size) {
+    int64_t lanes = u->rows->lanes;
+    for (int64_t at = 0; at < size; at += lanes) {
+        const bool last = at + lanes == size;
+        emit_stretch(u, rows, &(Stretch){.at = get_i64(u->m, at), .first = at == 0, .last = last, .edge = !last && at + lanes >= size});
+    }
+}
+
+static void emit_stretches(Upsample *u, const SourceRows *rows, LLVMValueRef from, LLVMValueRef to, bool edge) {
+    Loop loop = begin_loop(u->m, from, to, u->rows->lanes);
+    emit_stretch(u, rows, &(Stretch){.at = loop.index, .edge = edge});
+    end_loop(u->m, &loop);
+}
+
+/* All but the row's last columns, at most a vector of them, are whole vectors with all their neighbours. */
+static void emit_long_row(Upsample *u, const SourceRows *rows) {
+    Module *m = u->m;
+    LLVMValueRef lanes = get_i64(m, u->rows->lanes), last = emit_sub(m, u->sizes[1], get_i64(m, 1));
+    LLVMValueRef within = emit_mul(m, emit_div(m, last, lanes), lanes);
+    emit_stretch(u, rows, &(Stretch){.at = get_i64(m, 0), .first = true});
+    emit_stretches(u, rows, lanes, within, false);
+    LLVMValueRef left = emit_sub(m, u->sizes[1], within);
+    Branch whole = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntEQ, left, lanes, "whole"));
+    emit_stretch(u, rows, &(Stretch){.at = within, .last = true});
+    begin_else(m, &whole);
+    emit_stretch(u, rows, &(Stretch){.at = within, .edge = true});
+    end_if(m, &whole);
+}
+
+static void emit_plain(Upsample *u, const SourceRows *rows) {
     Module *m = u->m;
     int64_t known, lanes = u->rows->lanes;
+    LLVMBasicBlockRef hoist = hoist_here(m);
     if (get_constant(u->sizes[1], &known) && known <= SHORT_ROW * lanes / u->factors[1]) {
-        emit_short_row(u, row, known);
-        return;
+        emit_short_row(u, rows, known);
+    } else {
+        Branch is_long = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSGT, u->sizes[1], get_i64(m, lanes), "long"));
+        emit_long_row(u, rows);
+        begin_else(m, &is_long);
+        emit_stretch(u, rows, &(Stretch){.at = get_i64(m, 0), .first = true, .edge = true});
+        end_if(m, &is_long);
     }
-    LLVMValueRef width = get_i64(m, lanes), size = u->sizes[1];
-    emit_stretch(u, row, &(Stretch){.at = get_i64(m, 0), .first = true, .edge = true});
-    LLVMValueRef whole = emit_mul(m, emit_div(m, size, width), width), within = emit_max(m, emit_sub(m, whole, width), width);
-    LLVMBasicBlockRef hoist = m->hoist;
-    m->hoist = LLVMGetInsertBlock(m->builder); /* the rows' part of addresses is computed once */
-    Loop loop = begin_loop(m, width, within, lanes);
-    emit_stretch(u, row, &(Stretch){.at = loop.index});
-    end_loop(m, &loop);
     m->hoist = hoist;
-    Loop rest = begin_loop(m, within, size, lanes);
-    emit_stretch(u, row, &(Stretch){.at = rest.index, .edge = true});
-    end_loop(m, &rest);
 }
 
 void emit_upsample_row(WindowRows *rows) {
     Upsample u = upsample_of(rows);
-    int axis = rows->rank - 2;
-    LLVMValueRef row = rows->point.at[axis].base, first = emit_mul(u.m, row, get_i64(u.m, u.factors[0]));
-    for (int64_t k = 0; k < u.factors[0]; k++) {
-        SourceRow source = source_row(&u, row, k);
-        rows->point.at[axis] = coord_fixed(emit_add(u.m, first, get_i64(u.m, k)));
-        if (rows->blocked) emit_blocked(&u, &source);
-        else emit_plain(&u, &source);
+    LLVMValueRef at = rows->point.at[rows->rank - 2].base;
+    for (int64_t k = 0; k < u.factors[0];) {
+        SourceRows some = {0};
+        while (some.count < ROWS_TOGETHER && k < u.factors[0]) some.row[some.count++] = source_row(&u, at, k++);
+        if (!rows->blocked) emit_plain(&u, &some);
+        for (int i = 0; i < some.count && rows->blocked; i++) emit_blocked(&u, &some.row[i]);
     }
 }
