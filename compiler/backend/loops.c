@@ -25,6 +25,8 @@
 #define BLOCK_STEPS 256
 #define MAX_CHAINS 4
 
+typedef struct Range { LLVMValueRef from, to; } Range;
+
 typedef struct Walk {
     Module *m;
     const Kernel *kernel;
@@ -34,13 +36,15 @@ typedef struct Walk {
     int inner;           /* the group of the innermost loop, or -1 */
     LLVMValueRef mask;   /* of lanes, or NULL */
     bool mask_inner;
+    bool square;         /* at a vector of the turned group, not a coordinate */
+    Range chunk;         /* of the kept group at the split, those of the task */
     LLVMValueRef task;   /* of a reduction in parts: its number, in the first phase that of the part */
     LLVMValueRef part;   /* in the first phase: the part's place in its result; else NULL */
 } Walk;
 
 static int lanes_of(const Walk *walk) { return walk->nest->lane < 0 ? 1 : walk->m->target->lanes; }
 
-static int64_t step_of(const Walk *walk, int group) { return group == walk->nest->lane ? lanes_of(walk) : 1; }
+static int64_t step_of(const Walk *walk, int group) { return nest_step(walk->nest, group, walk->m->target); }
 
 static LLVMValueRef group_size(Walk *walk, int group) { return get_dim(walk->m, walk->nest->groups[group].size); }
 
@@ -251,8 +255,6 @@ static Sum emit_block(Walk *walk, int group, LLVMValueRef from, LLVMValueRef to)
     return emit_steps(walk, group, whole, to, sum, true);
 }
 
-typedef struct Range { LLVMValueRef from, to; } Range;
-
 /* The coordinates of a reduced group: all, or a part. */
 static Range reduced_range(Walk *walk, int group) {
     Module *m = walk->m;
@@ -384,26 +386,33 @@ static void emit_reduction(Walk *walk) {
 
 /* ---- elementwise and movement ---- */
 
-static void emit_elements(Walk *walk) {
+static void emit_squares(Walk *walk);
+
+static void emit_point(Walk *walk) {
     Point point = domain_point(walk);
     emit_tail_store(&walk->tail, &point, NULL);
 }
 
+static void emit_elements(Walk *walk) {
+    if (walk->square) emit_squares(walk);
+    else emit_point(walk);
+}
+
 /* Vectors of the lane group, then the rest under a mask. */
-static void emit_vectors(Walk *walk, int group, LLVMValueRef from, LLVMValueRef to) {
+static void emit_vectors(Walk *walk, int group, Range range) {
     Module *m = walk->m;
     int64_t lanes = lanes_of(walk), size;
-    LLVMValueRef whole = is_multiple(walk, group) ? to : emit_whole_steps(m, from, to, lanes);
+    LLVMValueRef whole = is_multiple(walk, group) ? range.to : emit_whole_steps(m, range.from, range.to, lanes);
     if (!(dim_is_const(walk->nest->groups[group].size, &size) && size < lanes)) {
-        Loop loop = begin_loop(m, from, whole, lanes);
+        Loop loop = begin_loop(m, range.from, whole, lanes);
         walk->at[group] = loop.index;
         emit_elements(walk);
         end_loop(m, &loop);
     }
     if (is_multiple(walk, group)) return;
-    Branch rest = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, whole, to, ""));
+    Branch rest = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, whole, range.to, ""));
     walk->at[group] = whole;
-    walk->mask = emit_lane_mask(m, emit_sub(m, to, whole), (int)lanes);
+    walk->mask = emit_lane_mask(m, emit_sub(m, range.to, whole), (int)lanes);
     walk->mask_inner = true;
     emit_elements(walk);
     walk->mask = NULL;
@@ -441,7 +450,7 @@ static void emit_square(Walk *walk, const Node *node, LLVMValueRef *rows) {
         Point point = domain_point(walk);
         LLVMValueRef row = emit_add(m, walk->at[nest->lane], get_i64(m, i));
         point.mask = NULL;
-        point.at[across->axes[across->count - 1]] = coord_fixed(is_multiple(walk, nest->lane) ? row : emit_min(m, row, last));
+        point.at[across->axes[across->count - 1]] = coord_fixed(walk->mask ? emit_min(m, row, last) : row);
         point.at[along->axes[along->count - 1]] = (Coord){.base = walk->at[nest->turned], .lane_step = 1, .aligned = true,
                                                           .inner = true};
         rows[i] = emit_expr(&walk->tail, node, &point);
@@ -452,45 +461,57 @@ static void emit_square(Walk *walk, const Node *node, LLVMValueRef *rows) {
 static void emit_squares(Walk *walk) {
     const Nest *nest = walk->nest;
     LLVMValueRef rows[COUNT_OF(nest->turns)][64], first = walk->at[nest->turned];
-    LLVMBasicBlockRef hoist = walk->m->hoist;
+    Module *m = walk->m;
+    LLVMBasicBlockRef hoist = m->hoist;
     for (int t = 0; t < nest->turn_count; t++) {
-        walk->m->hoist = NULL; /* a row's coordinates are computed here, also those that are fixed */
+        m->hoist = NULL; /* a row's coordinates are computed here, also those that are fixed */
         emit_square(walk, nest->turns[t], rows[t]);
-        walk->m->hoist = hoist;
+        m->hoist = hoist;
     }
     walk->tail.memo.count = 0;
     for (int j = 0; j < lanes_of(walk); j++) {
-        walk->at[nest->turned] = emit_add(walk->m, first, get_i64(walk->m, j));
+        LLVMBasicBlockRef from = step_out(m, nest->turned == walk->inner);
+        walk->at[nest->turned] = emit_add(m, first, get_i64(m, j));
+        step_back(m, from);
         walk->tail.known_count = 0;
         for (int t = 0; t < nest->turn_count; t++)
             walk->tail.known[walk->tail.known_count++] = (Known){nest->turns[t], rows[t][j]};
-        emit_elements(walk);
+        emit_point(walk);
     }
     walk->tail.known_count = 0;
+    walk->at[nest->turned] = first;
 }
 
-static void emit_turned(Walk *walk, int group, LLVMValueRef from, LLVMValueRef to) {
-    LLVMValueRef whole = emit_whole_steps(walk->m, from, to, lanes_of(walk));
-    Loop squares = begin_loop(walk->m, from, whole, lanes_of(walk));
+static void emit_inside(Walk *walk, int number);
+
+/* The turned group, number `number` of those kept, by vectors; then the rest by coordinates. */
+static void emit_turned(Walk *walk, int number, Range range) {
+    Module *m = walk->m;
+    int group = walk->nest->kept[number];
+    LLVMValueRef whole = emit_whole_steps(m, range.from, range.to, lanes_of(walk));
+    Loop squares = begin_loop(m, range.from, whole, lanes_of(walk));
     walk->at[group] = squares.index;
-    emit_squares(walk);
-    end_loop(walk->m, &squares);
+    walk->square = true;
+    emit_inside(walk, number + 1);
+    walk->square = false;
+    end_loop(m, &squares);
     int64_t size;
     if (dim_is_const(walk->nest->groups[group].size, &size) && size % lanes_of(walk) == 0) return;
-    Loop rest = begin_loop(walk->m, whole, to, 1);
+    Loop rest = begin_loop(m, whole, range.to, 1);
     walk->at[group] = rest.index;
-    emit_elements(walk);
-    end_loop(walk->m, &rest);
+    emit_inside(walk, number + 1);
+    end_loop(m, &rest);
 }
 
-static void emit_innermost(Walk *walk, int group, LLVMValueRef from, LLVMValueRef to) {
+static void emit_innermost(Walk *walk, int number, Range range) {
+    int group = walk->nest->kept[number];
     set_hoist_point(walk, group);
     if (group == walk->nest->lane) {
-        emit_vectors(walk, group, from, to);
+        emit_vectors(walk, group, range);
     } else if (group == walk->nest->turned) {
-        emit_turned(walk, group, from, to);
+        emit_turned(walk, number, range);
     } else {
-        Loop loop = begin_loop(walk->m, from, to, 1);
+        Loop loop = begin_loop(walk->m, range.from, range.to, 1);
         walk->at[group] = loop.index;
         emit_elements(walk);
         end_loop(walk->m, &loop);
@@ -500,65 +521,112 @@ static void emit_innermost(Walk *walk, int group, LLVMValueRef from, LLVMValueRe
 
 /* ---- the nest ---- */
 
-static void emit_kept(Walk *walk, int number, LLVMValueRef from, LLVMValueRef to);
+static void emit_kept(Walk *walk, int number, Range range);
 
 static void emit_inside(Walk *walk, int number) {
-    if (number == walk->nest->kept_count) {
-        if (walk->kernel->anchor) emit_reduction(walk);
-        else emit_elements(walk);
+    const Nest *nest = walk->nest;
+    if (number == nest->split && number < nest->kept_count) {
+        emit_kept(walk, number, walk->chunk);
+    } else if (number < nest->kept_count) {
+        emit_kept(walk, number, (Range){get_i64(walk->m, 0), group_size(walk, nest->kept[number])});
+    } else if (walk->kernel->anchor) {
+        emit_reduction(walk);
     } else {
-        emit_kept(walk, number, get_i64(walk->m, 0), group_size(walk, walk->nest->kept[number]));
+        emit_elements(walk);
     }
 }
 
-static void emit_kept(Walk *walk, int number, LLVMValueRef from, LLVMValueRef to) {
+/* Before and after what lies inside a vector of the lane group of which some lanes do not exist. Whole vectors have code of their own: a
+ * store by a mask costs twenty cycles and more on some machines. */
+static void begin_masked(Walk *walk, int group) {
+    walk->tail.memo.count = 0;
+    set_lane_mask(walk, group);
+}
+
+static void end_masked(Walk *walk) {
+    walk->tail.memo.count = 0;
+    walk->mask = NULL;
+}
+
+static void emit_kept(Walk *walk, int number, Range range) {
+    Module *m = walk->m;
     const Nest *nest = walk->nest;
     int group = nest->kept[number];
     if (!walk->kernel->anchor && number == nest->kept_count - 1) {
-        emit_innermost(walk, group, from, to);
+        emit_innermost(walk, number, range);
         return;
     }
-    LLVMValueRef outer_mask = walk->mask;
-    Loop loop = begin_loop(walk->m, from, to, step_of(walk, group));
+    if (group == nest->turned) {
+        emit_turned(walk, number, range);
+        return;
+    }
+    LLVMValueRef whole = is_multiple(walk, group) ? range.to : emit_whole_steps(m, range.from, range.to, step_of(walk, group));
+    Loop loop = begin_loop(m, range.from, whole, step_of(walk, group));
     walk->at[group] = loop.index;
-    set_lane_mask(walk, group);
     emit_inside(walk, number + 1);
-    end_loop(walk->m, &loop);
-    walk->mask = outer_mask;
+    end_loop(m, &loop);
+    if (is_multiple(walk, group)) return;
+    Branch rest = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, whole, range.to, ""));
+    walk->at[group] = whole;
+    begin_masked(walk, group);
+    emit_inside(walk, number + 1);
+    end_masked(walk);
+    end_if(m, &rest);
 }
 
-/* A task's number is one digit a group before the split, and one of chunks. Gives the last digit, and sets the others'
- * coordinates. */
-static LLVMValueRef emit_digits(Walk *walk, LLVMValueRef task) {
+/* A task's number is one digit a group before the split, and one of chunks. */
+static void emit_digits(Walk *walk, LLVMValueRef task) {
     Module *m = walk->m;
     const Nest *nest = walk->nest;
-    LLVMValueRef last = NULL;
     for (int i = nest->split; i >= 0; i--) {
         int64_t step = i == nest->split ? nest->chunk : step_of(walk, nest->kept[i]);
         LLVMValueRef size = group_size(walk, nest->kept[i]);
         LLVMValueRef steps = emit_div(m, emit_add(m, size, get_i64(m, step - 1)), get_i64(m, step));
         LLVMValueRef digit = i ? emit_rem(m, task, steps) : task;
-        LLVMValueRef coord = emit_mul(m, digit, get_i64(m, step));
+        LLVMValueRef from = emit_mul(m, digit, get_i64(m, step));
         if (i) task = emit_div(m, task, steps);
-        if (i == nest->split) last = coord;
-        else walk->at[nest->kept[i]] = coord;
+        if (i == nest->split) walk->chunk = (Range){from, emit_min(m, emit_add(m, from, get_i64(m, step)), size)};
+        else walk->at[nest->kept[i]] = from;
     }
-    return last;
+}
+
+static bool is_digit(const Walk *walk, int group) {
+    for (int i = 0; i < walk->nest->split; i++)
+        if (walk->nest->kept[i] == group) return true;
+    return false;
+}
+
+/* A task of one vector of the lane group, which may not be whole. */
+static void emit_lane_task(Walk *walk) {
+    Module *m = walk->m;
+    const Nest *nest = walk->nest;
+    LLVMValueRef left = emit_sub(m, group_size(walk, nest->lane), walk->at[nest->lane]);
+    Branch whole = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSGE, left, get_i64(m, lanes_of(walk)), "whole"));
+    emit_inside(walk, nest->split);
+    begin_else(m, &whole);
+    begin_masked(walk, nest->lane);
+    emit_inside(walk, nest->split);
+    end_masked(walk);
+    end_if(m, &whole);
+}
+
+/* A task of one vector of the turned group, which stands before the split. */
+static void emit_turned_task(Walk *walk) {
+    Module *m = walk->m;
+    const Nest *nest = walk->nest;
+    LLVMValueRef from = walk->at[nest->turned], to = emit_add(m, from, get_i64(m, lanes_of(walk)));
+    emit_turned(walk, nest->split - 1, (Range){from, emit_min(m, to, group_size(walk, nest->turned))});
 }
 
 static void emit_task(Walk *walk, LLVMValueRef task, bool parts) {
+    Module *m = walk->m;
     const Nest *nest = walk->nest;
     walk->task = task;
-    walk->part = parts ? take_part(walk->m, &task, get_dim(walk->m, nest_parts(walk->kernel->program, nest))) : NULL;
-    if (nest->split == nest->kept_count) {
-        emit_inside(walk, nest->split);
-        return;
-    }
-    LLVMValueRef from = emit_digits(walk, task);
-    for (int i = 0; i < nest->split; i++) set_lane_mask(walk, nest->kept[i]);
-    LLVMValueRef to = emit_min(walk->m, emit_add(walk->m, from, get_i64(walk->m, nest->chunk)),
-                               group_size(walk, nest->kept[nest->split]));
-    emit_kept(walk, nest->split, from, to);
+    walk->part = parts ? take_part(m, &task, get_dim(m, nest_parts(walk->kernel->program, nest))) : NULL;
+    if (nest->split < nest->kept_count) emit_digits(walk, task);
+    if (is_digit(walk, nest->turned)) emit_turned_task(walk);
+    else if (is_digit(walk, nest->lane) && !is_multiple(walk, nest->lane)) emit_lane_task(walk);
+    else emit_inside(walk, nest->split);
 }
 
 /* ---- the kind ---- */

@@ -28,7 +28,8 @@ typedef struct Nest {
     int parted;
     int64_t part;
     bool blocked_one;               /* the output is BLOCKED with one channel, which the loops do not run over */
-    /* the innermost group, along which `turns` lie in memory while lanes run through another; or -1 */
+    /* the innermost group, or the one before the lanes' as the innermost, along which `turns` lie in memory while lanes run through
+     * another; or -1 */
     int turned;
     const Node *turns[4];           /* are loaded as squares of lanes x lanes and transposed in registers */
     int turn_count;
@@ -36,6 +37,7 @@ typedef struct Nest {
 
 Nest *nest_new(Program *program, const Kernel *kernel);
 Dim nest_tasks(const Program *program, const Nest *nest);
+int64_t nest_step(const Nest *nest, int group, const Target *target); /* coordinates of a group that loops and tasks take at once */
 Dim nest_parts(const Program *program, const Nest *nest); /* of a result */
 
 /* ---- scatter.c ---- */

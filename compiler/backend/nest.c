@@ -276,28 +276,46 @@ static void choose_turns(const Kernel *kernel, Nest *nest) {
         if (where[i].here && !where[i].elsewhere) consider_turn(kernel, nest, where[i].node);
 }
 
-/* The lanes' group and then the turned one become the innermost. */
-static void order_turned(Nest *nest) {
-    if (nest->turned < 0) return;
-    int count = 0;
-    for (int i = 0; i < nest->kept_count; i++)
-        if (nest->kept[i] != nest->lane && nest->kept[i] != nest->turned) nest->kept[count++] = nest->kept[i];
-    nest->kept[count++] = nest->lane;
-    nest->kept[count] = nest->turned;
+/* A block's channels, turned, lie beside each other at each pixel, and so do the pixels of a block. */
+static bool turns_blocks(const Kernel *kernel, const Nest *nest) {
+    for (int t = 0; t < nest->turn_count; t++) {
+        const Value *input = kernel_input(kernel, nest->turns[t], NULL);
+        if (!input || input->layout != LAYOUT_BLOCKED) return false;
+    }
+    return true;
 }
 
-/* Steps are vectors of the lane group and coordinates of the others; where lanes run through a kept group, each step of the groups
- * inside it is as many elements as there are lanes. */
+/* The lanes' group and the turned one become the innermost. What is read along the turned group is walked so, one after the other; but blocks
+ * of channels become planes a block at a time, along the pixels: all planes in turn, half a line each, would lose their lines where
+ * they are a power of two apart. */
+static void order_turned(const Kernel *kernel, Nest *nest) {
+    if (nest->turned < 0) return;
+    int count = 0, lane_last = turns_blocks(kernel, nest);
+    for (int i = 0; i < nest->kept_count; i++)
+        if (nest->kept[i] != nest->lane && nest->kept[i] != nest->turned) nest->kept[count++] = nest->kept[i];
+    nest->kept[count + lane_last] = nest->lane;
+    nest->kept[count + !lane_last] = nest->turned;
+}
+
+/* Vectors of the lane group, and of a turned group outside it; coordinates of the others. */
+int64_t nest_step(const Nest *nest, int group, const Target *target) {
+    bool squares = group == nest->turned && nest->kept[nest->kept_count - 1] == nest->lane;
+    return squares || group == nest->lane ? target->lanes : 1;
+}
+
+/* Where lanes run through a kept group, each step of the groups inside it is as many elements as there are lanes. */
 static void choose_tasks(const Kernel *kernel, Nest *nest) {
-    int64_t lanes = kernel->program->target->lanes, work = nest->lane >= 0 && !nest->groups[nest->lane].reduced ? lanes : 1;
+    const Target *target = kernel->program->target;
+    int64_t work = nest->lane >= 0 && !nest->groups[nest->lane].reduced ? target->lanes : 1;
+    if (nest->turned >= 0) work *= nest_step(nest, nest->turned, target);
     for (int i = 0; i < nest->reduced_count; i++) work *= typical(kernel, nest->groups[nest->reduced[i]].size);
     nest->split = nest->kept_count;
     nest->chunk = 1;
     while (nest->split > 0 && (work < TASK_ELEMENTS || nest->split == nest->kept_count)) {
         int group = nest->kept[--nest->split];
-        int64_t size = typical(kernel, nest->groups[group].size), step = group == nest->lane ? lanes : 1;
+        int64_t size = typical(kernel, nest->groups[group].size), step = nest_step(nest, group, target);
         nest->chunk = step * max_i64(1, TASK_ELEMENTS / work);
-        if (group == nest->turned) nest->chunk = round_up(nest->chunk, lanes);
+        if (group == nest->turned) nest->chunk = round_up(nest->chunk, target->lanes);
         work *= (size + step - 1) / step;
     }
 }
@@ -333,7 +351,7 @@ Nest *nest_new(Program *program, const Kernel *kernel) {
     nest->blocked_one = kernel->output->layout == LAYOUT_BLOCKED && is_reduced(kernel, 1);
     nest->lane = choose_lane(kernel, nest, domain);
     choose_turns(kernel, nest);
-    order_turned(nest);
+    order_turned(kernel, nest);
     choose_tasks(kernel, nest);
     choose_parts(kernel, nest);
     return nest;
@@ -344,7 +362,7 @@ Dim nest_tasks(const Program *program, const Nest *nest) {
     Dims *dims = program->graph->dims;
     Dim tasks = dim_const(dims, 1);
     for (int i = 0; i <= nest->split && i < nest->kept_count; i++) {
-        int64_t step = i == nest->split ? nest->chunk : nest->kept[i] == nest->lane ? program->target->lanes : 1;
+        int64_t step = i == nest->split ? nest->chunk : nest_step(nest, nest->kept[i], program->target);
         tasks = dim_mul(dims, tasks, dim_ceil_div(dims, nest->groups[nest->kept[i]].size, step));
     }
     return tasks;
