@@ -104,6 +104,13 @@ static void make_turned(TestGraph *t, Dim n) {
     new_output(t, binary(t, OP_sub, power, build_transpose(g, power, (int64_t[]){1, 0})));
 }
 
+/* Blocks of channels, as a convolution makes them, become planes; the last block is not whole. */
+static void make_planes(TestGraph *t, Dim n) {
+    Dim three = size(t, 3), channels = size(t, 44), one = size(t, 1);
+    Node *x = new_input(t, -1, 1, SIZES(one, three, n, n)), *w = new_parameter(t, -1, 1, SIZES(channels, three, one, one));
+    new_output(t, MAKE(t, convolution, ((Node *[]){x, w}), 2, INTS(1, 1), INTS(1, 1), INTS(0, 0), DIMS(n, n), 1));
+}
+
 static void make_reflection(TestGraph *t, Dim n) {
     Graph *g = t->graph;
     Dim two = size(t, 2), three = size(t, 3), one = size(t, 1), zero = size(t, 0), wide = dim_offset(g->dims, n, 3);
@@ -152,6 +159,7 @@ static void make_sources(TestGraph *t, Dim n) {
 
 static void test_movement(void) { at_sizes("movement", make_movement, 1e-6); }
 static void test_turned(void) { at_sizes("turned", make_turned, 1e-6); }
+static void test_planes(void) { at_sizes("planes", make_planes, 1e-6); }
 static void test_reflection(void) { at_sizes("reflection", make_reflection, 0); }
 static void test_pad_input(void) { at_sizes("pad_input", make_pad_input, 1e-6); }
 static void test_gather(void) { at_sizes("gather", make_gather, 1e-5); }
@@ -306,6 +314,7 @@ void suite_loops(void) {
     CU_add_test(suite, "types", test_types);
     CU_add_test(suite, "movement", test_movement);
     CU_add_test(suite, "across the lanes", test_turned);
+    CU_add_test(suite, "blocks to planes", test_planes);
     CU_add_test(suite, "reflection", test_reflection);
     CU_add_test(suite, "padding's transpose", test_pad_input);
     CU_add_test(suite, "gather and scatter", test_gather);
