@@ -262,6 +262,14 @@ typedef struct EmitOptions {
  * the file system refuses. */
 bool backend_object(const Program *program, const EmitOptions *options, const char *path, const char **error);
 
+/* ---- shuffle.c ---- */
+
+enum { MOST_INTERLEAVED = 8 };
+
+void emit_transpose(Module *m, LLVMValueRef *rows, int lanes); /* as many rows as lanes, a power of two: rows become columns */
+/* a0 a1 .., b0 b1 .., .. become a0 b0 .., as many vectors, at most MOST_INTERLEAVED. */
+void emit_interleave(Module *m, LLVMValueRef *vectors, int count);
+
 /* ---- placeholder.c: the symbol cai_the_weights on a page of its own, which the linker gets instead of the weights ---- */
 
 enum { PLACEHOLDER_BYTES = 4096 };

@@ -16,7 +16,7 @@
  * go to the workspace; the second adds those up in order, where the first would run over all groups.
  *
  * Operands that lie across the lanes are read as squares and transposed in registers (nest.c says where): 64 shuffles for 256
- * elements.
+ * elements; where the lanes would be few, as vectors that are interleaved.
  *
  * Bound: bandwidth, or for chains with transcendentals their arithmetic. The order of every sum depends on shapes and layouts
  * only. */
@@ -387,6 +387,7 @@ static void emit_reduction(Walk *walk) {
 /* ---- elementwise and movement ---- */
 
 static void emit_squares(Walk *walk);
+static void emit_zipped(Walk *walk);
 
 static void emit_point(Walk *walk) {
     Point point = domain_point(walk);
@@ -395,6 +396,7 @@ static void emit_point(Walk *walk) {
 
 static void emit_elements(Walk *walk) {
     if (walk->square) emit_squares(walk);
+    else if (walk->nest->zipped >= 0) emit_zipped(walk);
     else emit_point(walk);
 }
 
@@ -421,24 +423,6 @@ static void emit_vectors(Walk *walk, int group, Range range) {
 }
 
 /* ---- squares ---- */
-
-/* Rows become columns: in step d, each pair of vectors that are d apart exchanges the lanes that are d apart. */
-static void emit_transpose(Module *m, LLVMValueRef *rows, int lanes) {
-    for (int d = 1; d < lanes; d *= 2) {
-        LLVMValueRef first[64], second[64];
-        for (int l = 0; l < lanes; l++) {
-            first[l] = get_i32(m, l & d ? lanes + l - d : l);
-            second[l] = get_i32(m, l & d ? lanes + l : l + d);
-        }
-        LLVMValueRef low = LLVMConstVector(first, (unsigned)lanes), high = LLVMConstVector(second, (unsigned)lanes);
-        for (int i = 0; i < lanes; i++) {
-            if (i & d) continue;
-            LLVMValueRef a = rows[i], b = rows[i + d];
-            rows[i] = LLVMBuildShuffleVector(m->builder, a, b, low, "");
-            rows[i + d] = LLVMBuildShuffleVector(m->builder, a, b, high, "");
-        }
-    }
-}
 
 /* One square of a turned operand: row i is the operand at lane i along the turned group. Lanes beyond the end repeat the last. */
 static void emit_square(Walk *walk, const Node *node, LLVMValueRef *rows) {
@@ -501,6 +485,38 @@ static void emit_turned(Walk *walk, int number, Range range) {
     walk->at[group] = rest.index;
     emit_inside(walk, number + 1);
     end_loop(m, &rest);
+}
+
+/* ---- zipped ---- */
+
+/* The vectors of results that lie one after the other from where the walk stands at in the lanes' group. */
+static void store_zipped(Walk *walk, const LLVMValueRef *vectors, int count) {
+    Module *m = walk->m;
+    const Nest *nest = walk->nest;
+    const Group *narrow = &nest->groups[nest->zipped], *wide = &nest->groups[nest->lane];
+    Point point = domain_point(walk);
+    point.at[wide->axes[wide->count - 1]].lane_step = 0;
+    LLVMValueRef left = emit_mul(m, emit_sub(m, group_size(walk, nest->lane), walk->at[nest->lane]), get_i64(m, count));
+    for (int i = 0; i < count; i++) {
+        LLVMValueRef first = get_i64(m, (int64_t)i * lanes_of(walk));
+        point.at[narrow->axes[narrow->count - 1]] = (Coord){.base = first, .lane_step = 1};
+        if (walk->mask) point.mask = emit_lane_mask(m, emit_sub(m, left, first), lanes_of(walk));
+        emit_value_store(m, walk->kernel->output, get_argument(m, 0), &point, vectors[i]);
+    }
+}
+
+static void emit_zipped(Walk *walk) {
+    const Nest *nest = walk->nest;
+    int count = (int)dim_const_value(nest->groups[nest->zipped].size);
+    LLVMValueRef vectors[MOST_INTERLEAVED];
+    for (int i = 0; i < count; i++) {
+        walk->at[nest->zipped] = get_i64(walk->m, i);
+        Point point = domain_point(walk);
+        vectors[i] = emit_expr(&walk->tail, walk->kernel->output->node, &point);
+    }
+    walk->at[nest->zipped] = get_i64(walk->m, 0);
+    emit_interleave(walk->m, vectors, count);
+    store_zipped(walk, vectors, count);
 }
 
 static void emit_innermost(Walk *walk, int number, Range range) {

@@ -33,6 +33,8 @@ typedef struct Nest {
     int turned;
     const Node *turns[4];           /* are loaded as squares of lanes x lanes and transposed in registers */
     int turn_count;
+    /* a narrow group, the output's innermost, whose coordinates are vectors along the lanes' group, interleaved when stored; or -1 */
+    int zipped;
 } Nest;
 
 Nest *nest_new(Program *program, const Kernel *kernel);

@@ -8,7 +8,7 @@
  *
  * Where an operand lies in memory along another group than the lanes run through (a transpose, a change of layout), that group
  * becomes the innermost loop, and the operand is loaded as squares and transposed in registers: a gather would touch a cache line
- * an element. */
+ * an element. Where the lanes would then be few, they run along the operand's group instead, and results are interleaved. */
 #include "backend/loops.h"
 
 #define TASK_ELEMENTS 4096
@@ -297,6 +297,25 @@ static void order_turned(const Kernel *kernel, Nest *nest) {
     nest->kept[count + !lane_last] = nest->turned;
 }
 
+/* Channels that become pixels, r x r of each: the output's innermost axis has r places, and squares would be masked to so few. All inputs lie
+ * along the turned group then, and it is the lanes', which in the output lie r apart. */
+static void choose_zip(const Kernel *kernel, Nest *nest) {
+    const Value *output = kernel->output;
+    int64_t narrow, lanes = kernel->program->target->lanes;
+    nest->zipped = -1;
+    if (nest->turned < 0 || output->layout != LAYOUT_PLAIN || kernel->input_count != nest->turn_count) return;
+    const Group *from = &nest->groups[nest->lane], *to = &nest->groups[nest->turned];
+    if (!dim_is_const(from->size, &narrow) || narrow > lanes / 2 || narrow > MOST_INTERLEAVED || !output->strides) return;
+    int64_t within, apart;
+    if (!dim_is_const(output->strides[from->axes[from->count - 1]], &within) || within != 1) return;
+    if (!dim_is_const(output->strides[to->axes[to->count - 1]], &apart) || apart != narrow) return;
+    nest->zipped = nest->lane;
+    nest->lane = nest->turned;
+    nest->turned = -1;
+    nest->kept_count--; /* order_turned put the narrow group and the turned one last */
+    nest->kept[nest->kept_count - 1] = nest->lane;
+}
+
 /* Vectors of the lane group, and of a turned group outside it; coordinates of the others. */
 int64_t nest_step(const Nest *nest, int group, const Target *target) {
     bool squares = group == nest->turned && nest->kept[nest->kept_count - 1] == nest->lane;
@@ -308,6 +327,7 @@ static void choose_tasks(const Kernel *kernel, Nest *nest) {
     const Target *target = kernel->program->target;
     int64_t work = nest->lane >= 0 && !nest->groups[nest->lane].reduced ? target->lanes : 1;
     if (nest->turned >= 0) work *= nest_step(nest, nest->turned, target);
+    if (nest->zipped >= 0) work *= typical(kernel, nest->groups[nest->zipped].size);
     for (int i = 0; i < nest->reduced_count; i++) work *= typical(kernel, nest->groups[nest->reduced[i]].size);
     nest->split = nest->kept_count;
     nest->chunk = 1;
@@ -352,6 +372,7 @@ Nest *nest_new(Program *program, const Kernel *kernel) {
     nest->lane = choose_lane(kernel, nest, domain);
     choose_turns(kernel, nest);
     order_turned(kernel, nest);
+    choose_zip(kernel, nest);
     choose_tasks(kernel, nest);
     choose_parts(kernel, nest);
     return nest;

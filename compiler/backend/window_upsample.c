@@ -16,7 +16,7 @@
  * one and a half times as long, where shuffles across halves of a register are slow. */
 #include "backend/window.h"
 
-enum { MOST_FACTOR = 8, SHORT_ROW = 32 /* vectors of the result */ };
+enum { MOST_FACTOR = MOST_INTERLEAVED, SHORT_ROW = 32 /* vectors of the result */ };
 
 typedef enum Neighbour { LAST, THIS, NEXT } Neighbour;
 
@@ -44,14 +44,11 @@ static int64_t factor_of(const Kernel *kernel, int axis) {
     return value;
 }
 
-/* PLAIN columns are interleaved in pairs. */
 bool is_upsample(const Kernel *kernel) {
     const Node *node = kernel->anchor;
     if (node->op != OP_resample || has_taps(node) || strcmp(ATTRIBUTES(node, resample)->rule, "align_corners") == 0) return false;
     int rank = node->shape.rank;
-    int64_t y = factor_of(kernel, rank - 2), x = factor_of(kernel, rank - 1);
-    bool power = (x & (x - 1)) == 0;
-    return y > 0 && x > 0 && (kernel->output->layout == LAYOUT_BLOCKED || power);
+    return factor_of(kernel, rank - 2) > 0 && factor_of(kernel, rank - 1) > 0;
 }
 
 static Upsample upsample_of(WindowRows *rows) {
@@ -197,29 +194,6 @@ static LLVMValueRef repeat_end(Module *m, LLVMValueRef values, int step) {
     return LLVMBuildShuffleVector(m->builder, values, values, LLVMConstVector(places, (unsigned)lanes), "");
 }
 
-/* a0 b0 a1 b1 .. as two vectors. */
-static void interleave_pair(Module *m, LLVMValueRef a, LLVMValueRef b, LLVMValueRef out[2]) {
-    int lanes = get_lanes(LLVMTypeOf(a));
-    for (int half = 0; half < 2; half++) {
-        LLVMValueRef places[64];
-        for (int l = 0; l < lanes; l++) places[l] = get_i32(m, (half * lanes + l) / 2 + (l & 1) * lanes);
-        out[half] = LLVMBuildShuffleVector(m->builder, a, b, LLVMConstVector(places, (unsigned)lanes), "");
-    }
-}
-
-/* Vectors of phases 0, 1, .. to vectors of the result: those of even phases and those of odd ones first, then both together. */
-static void interleave(Module *m, LLVMValueRef *phases, int64_t count) {
-    if (count == 1) return;
-    LLVMValueRef even[MOST_FACTOR], odd[MOST_FACTOR];
-    for (int64_t i = 0; i < count / 2; i++) {
-        even[i] = phases[2 * i];
-        odd[i] = phases[2 * i + 1];
-    }
-    interleave(m, even, count / 2);
-    interleave(m, odd, count / 2);
-    for (int64_t i = 0; i < count / 2; i++) interleave_pair(m, even[i], odd[i], phases + 2 * i);
-}
-
 static void emit_phases(const Upsample *u, const SourceRow *row, const Stretch *stretch, LLVMValueRef *phases) {
     LLVMValueRef neighbours[3] = {NULL};
     neighbours[THIS] = load_columns(u, row, stretch, THIS);
@@ -228,7 +202,7 @@ static void emit_phases(const Upsample *u, const SourceRow *row, const Stretch *
         neighbours[NEXT] = stretch->last ? repeat_end(u->m, neighbours[THIS], 1) : load_columns(u, row, stretch, NEXT);
     }
     for (int64_t k = 0; k < u->factors[1]; k++) phases[k] = emit_mix_of(u->m, mix_of(u, k, u->factors[1]), neighbours);
-    interleave(u->m, phases, u->factors[1]);
+    emit_interleave(u->m, phases, (int)u->factors[1]);
 }
 
 /* Whole vectors as such: a store by a mask costs twenty cycles and more on some machines. */

@@ -104,6 +104,16 @@ static void make_turned(TestGraph *t, Dim n) {
     new_output(t, binary(t, OP_sub, power, build_transpose(g, power, (int64_t[]){1, 0})));
 }
 
+/* Narrow innermost axes, interleaved from vectors along the axis before. */
+static void make_zipped(TestGraph *t, Dim n) {
+    for (int64_t narrow = 2; narrow <= 9; narrow++) {
+        Node *x = new_input(t, -1, 1, SIZES(size(t, 3), size(t, narrow), n)), *y = new_input(t, -1, 1, SIZES(size(t, 3), size(t, narrow), n));
+        new_output(t, build_transpose(t->graph, x, (int64_t[]){0, 2, 1}));
+        new_output(t, binary(t, OP_sub, build_transpose(t->graph, unary(t, OP_neg, x), (int64_t[]){0, 2, 1}),
+                             build_transpose(t->graph, y, (int64_t[]){0, 2, 1})));
+    }
+}
+
 /* Blocks of channels, as a convolution makes them, become planes; the last block is not whole. */
 static void make_planes(TestGraph *t, Dim n) {
     Dim three = size(t, 3), channels = size(t, 44), one = size(t, 1);
@@ -159,6 +169,7 @@ static void make_sources(TestGraph *t, Dim n) {
 
 static void test_movement(void) { at_sizes("movement", make_movement, 1e-6); }
 static void test_turned(void) { at_sizes("turned", make_turned, 1e-6); }
+static void test_zipped(void) { at_sizes("zipped", make_zipped, 1e-6); }
 static void test_planes(void) { at_sizes("planes", make_planes, 1e-6); }
 static void test_reflection(void) { at_sizes("reflection", make_reflection, 0); }
 static void test_pad_input(void) { at_sizes("pad_input", make_pad_input, 1e-6); }
@@ -314,6 +325,7 @@ void suite_loops(void) {
     CU_add_test(suite, "types", test_types);
     CU_add_test(suite, "movement", test_movement);
     CU_add_test(suite, "across the lanes", test_turned);
+    CU_add_test(suite, "narrow axes", test_zipped);
     CU_add_test(suite, "blocks to planes", test_planes);
     CU_add_test(suite, "reflection", test_reflection);
     CU_add_test(suite, "padding's transpose", test_pad_input);
