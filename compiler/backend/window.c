@@ -49,7 +49,7 @@ Dim count_rows(const Kernel *kernel, int lanes) {
 
 void window_choose(Program *program, Kernel *kernel) {
     const Node *anchor = kernel->anchor;
-    if (has_taps(anchor)) {
+    if (has_taps(kernel)) {
         taps_choose(program, kernel);
         return;
     }
@@ -126,7 +126,7 @@ LLVMValueRef emit_rows(Module *m, const Kernel *kernel, void (*emit_row)(WindowR
 }
 
 LLVMValueRef window_emit(Module *m, const Kernel *kernel) {
-    if (has_taps(kernel->anchor)) return emit_by_taps(m, kernel);
+    if (has_taps(kernel)) return emit_by_taps(m, kernel);
     switch (kernel->anchor->op) {
     case OP_resample: return is_upsample(kernel) ? emit_rows(m, kernel, emit_upsample_row) : emit_resample(m, kernel);
     case OP_resample_input: return emit_rows(m, kernel, emit_resample_transposed_row);

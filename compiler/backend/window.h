@@ -39,7 +39,7 @@ bool is_upsample(const Kernel *kernel);
 void emit_upsample_row(WindowRows *rows);
 
 /* window_taps.c: resampling from any number of places */
-bool has_taps(const Node *node);
+bool has_taps(const Kernel *kernel);
 void taps_choose(Program *program, Kernel *kernel);
 LLVMValueRef emit_by_taps(Module *m, const Kernel *kernel);
 

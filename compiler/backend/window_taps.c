@@ -11,9 +11,10 @@
  * Bound: reading each row of the source as often as rows of the result need it, from the cache. */
 #include "backend/window.h"
 
-/* Whether it reads more places than window_resample.c knows. */
-bool has_taps(const Node *node) {
-    if (node->op != OP_resample && node->op != OP_resample_input) return false;
+/* Whether it reads more places than window_resample.c knows, and not by whole factors. */
+bool has_taps(const Kernel *kernel) {
+    const Node *node = kernel->anchor;
+    if ((node->op != OP_resample && node->op != OP_resample_input) || is_upsample(kernel)) return false;
     const resample_attributes *way = node->attributes; /* resample_input has the same */
     return way->antialias || strcmp(way->mode, "cubic") == 0 || strcmp(way->mode, "area") == 0;
 }

@@ -2,35 +2,40 @@
  * within its source pixel, its phase, and is known while the code is made. A task is a row of the source, and gives a row of the result
  * for each phase of rows:
  *
- *     for each phase of rows                              # two source rows and their mix; nearest: one row
+ *     for each phase of rows                              # a mix of source rows: one (nearest), two (bilinear), four (cubic)
  *       BLOCKED: for each column of the source
- *                  next = mix of the rows at the column behind
- *                  for each phase of columns: mix of two of last, this, next; tail, store
+ *                  the last neighbour = mix of the rows, one or two columns behind; the others are known
+ *                  for each phase of columns: mix of the neighbours; tail, store
  *       PLAIN:   for each vector of columns of the source
- *                  last, this, next = mixes of the rows, from one column before, here, one behind
- *                  the phases of columns as vectors: mixes of two of them
+ *                  neighbours = mixes of the rows, from up to two columns before to two behind
+ *                  the phases of columns as vectors: mixes of them
  *                  interleaved: as many vectors of the result; tail, store
  *
  * Bound: the stores. A gather for each corner, as window_resample.c has it for any size, ran at 4 to 10 GB/s. The mixed row by way of memory
  * waits for its own stores (a third of this on rows of 64); one load of the columns of each vector of the result and two shuffles of it take
  * one and a half times as long, where shuffles across halves of a register are slow. */
 #include "backend/window.h"
+#include <math.h>
 
 enum { MOST_FACTOR = MOST_INTERLEAVED, SHORT_ROW = 32 /* vectors of the result */ };
 
-typedef enum Neighbour { LAST, THIS, NEXT } Neighbour;
+/* A source pixel's neighbours, itself among them, by how far they lie from it: by REACH at most. */
+enum { REACH = 2, NEIGHBOURS = 2 * REACH + 1 };
 
-typedef struct Mix { /* of low by 1 - part and high by part */
-    Neighbour low, high;
-    double part;
+typedef struct Neighbours { LLVMValueRef at[NEIGHBOURS]; } Neighbours; /* [REACH] is the pixel itself */
+
+typedef struct Mix { /* of neighbours first, first + 1, .. */
+    int first, count;
+    double weights[4];
 } Mix;
 
 typedef struct Upsample {
     Module *m;
     WindowRows *rows;
-    bool nearest, centred;    /* centred: the rules of half pixels */
+    const resample_attributes *way;
     int64_t factors[2];
     LLVMValueRef sizes[2];    /* of the source */
+    int reach;                /* along a row: 0 to REACH */
 } Upsample;
 
 /* ---- what can be done so ---- */
@@ -46,77 +51,95 @@ static int64_t factor_of(const Kernel *kernel, int axis) {
 
 bool is_upsample(const Kernel *kernel) {
     const Node *node = kernel->anchor;
-    if (node->op != OP_resample || has_taps(node) || strcmp(ATTRIBUTES(node, resample)->rule, "align_corners") == 0) return false;
+    if (node->op != OP_resample) return false;
+    const resample_attributes *way = ATTRIBUTES(node, resample);
+    if (way->antialias || strcmp(way->mode, "area") == 0 || strcmp(way->rule, "align_corners") == 0) return false;
     int rank = node->shape.rank;
     return factor_of(kernel, rank - 2) > 0 && factor_of(kernel, rank - 1) > 0;
 }
 
-static Upsample upsample_of(WindowRows *rows) {
-    const Node *node = rows->kernel->anchor;
-    const resample_attributes *a = ATTRIBUTES(node, resample);
-    Upsample u = {.m = rows->m, .rows = rows, .nearest = strcmp(a->mode, "nearest") == 0, .centred = strcmp(a->rule, "asymmetric") != 0};
-    for (int i = 0; i < 2; i++) {
-        u.factors[i] = factor_of(rows->kernel, rows->rank - 2 + i);
-        u.sizes[i] = get_dim(rows->m, node->inputs[0]->shape.dims[rows->rank - 2 + i]);
-    }
-    return u;
+/* Keys' cubic, see op_resize.c. */
+static double cubic(double t, double a) {
+    t = fabs(t);
+    return t < 1 ? ((a + 2) * t - (a + 3)) * t * t + 1 : t < 2 ? ((a * t - 5 * a) * t + 8 * a) * t - 4 * a : 0;
 }
 
 /* Phase k of `factor` lies at (k + 1/2) / factor - 1/2 from its source pixel, or at k / factor. */
 static Mix mix_of(const Upsample *u, int64_t k, int64_t factor) {
-    if (u->nearest) return (Mix){THIS, THIS, 0};
-    double at = u->centred ? (double)(2 * k + 1 - factor) / (double)(2 * factor) : (double)k / (double)factor;
-    if (at == 0) return (Mix){THIS, THIS, 0};
-    return at < 0 ? (Mix){LAST, THIS, 1 + at} : (Mix){THIS, NEXT, at};
+    const bool centred = strcmp(u->way->rule, "asymmetric") != 0;
+    double at = centred ? (double)(2 * k + 1 - factor) / (double)(2 * factor) : (double)k / (double)factor;
+    if (at == 0 || strcmp(u->way->mode, "nearest") == 0) return (Mix){.first = 0, .count = 1, .weights = {1}};
+    int below = at < 0 ? -1 : 0;
+    double part = at - below;
+    if (strcmp(u->way->mode, "cubic") != 0) return (Mix){.first = below, .count = 2, .weights = {1 - part, part}};
+    Mix mix = {.first = below - 1, .count = 4};
+    for (int i = 0; i < mix.count; i++) mix.weights[i] = cubic(i - 1 - part, u->way->a);
+    return mix;
 }
 
-static LLVMValueRef emit_mix_of(Module *m, Mix mix, const LLVMValueRef neighbours[3]) {
-    LLVMValueRef low = neighbours[mix.low], high = neighbours[mix.high];
-    if (mix.low == mix.high) return low;
-    int lanes = get_lanes(LLVMTypeOf(low));
-    LLVMValueRef part = get_splat(m, get_f32(m, mix.part), lanes), rest = get_splat(m, get_f32(m, 1 - mix.part), lanes);
-    return emit_muladd(m, high, part, emit_float(m, LLVMFMul, low, rest));
+static Upsample upsample_of(WindowRows *rows) {
+    const Node *node = rows->kernel->anchor;
+    Upsample u = {.m = rows->m, .rows = rows, .way = ATTRIBUTES(node, resample)};
+    for (int i = 0; i < 2; i++) {
+        u.factors[i] = factor_of(rows->kernel, rows->rank - 2 + i);
+        u.sizes[i] = get_dim(rows->m, node->inputs[0]->shape.dims[rows->rank - 2 + i]);
+    }
+    for (int64_t k = 0; k < u.factors[1]; k++) {
+        Mix mix = mix_of(&u, k, u.factors[1]);
+        u.reach = (int)max_i64(u.reach, max_i64(-mix.first, mix.first + mix.count - 1));
+    }
+    return u;
+}
+
+static LLVMValueRef emit_mix(Module *m, const Mix *mix, const Neighbours *neighbours) {
+    const LLVMValueRef *from = &neighbours->at[REACH + mix->first];
+    if (mix->count == 1) return from[0];
+    int lanes = get_lanes(LLVMTypeOf(from[0]));
+    LLVMValueRef sum = emit_float(m, LLVMFMul, from[0], get_splat(m, get_f32(m, mix->weights[0]), lanes));
+    for (int i = 1; i < mix->count; i++) sum = emit_muladd(m, from[i], get_splat(m, get_f32(m, mix->weights[i]), lanes), sum);
+    return sum;
 }
 
 /* ---- rows of the source ---- */
 
 typedef struct SourceRow { /* what a row of the result reads */
-    Point low, high;
+    Point points[4];       /* those of its mix */
     Mix mix;
-    Coord to; /* the row of the result */
+    Coord to;              /* the row of the result */
 } SourceRow;
 
 enum { ROWS_TOGETHER = 2 }; /* PLAIN: they read the same columns, and a loop over both ends half as often */
 
 typedef struct SourceRows { SourceRow row[ROWS_TOGETHER]; int count; } SourceRows;
 
-/* The coordinate of a neighbour of `at`, within the source. */
-static LLVMValueRef neighbour_of(const Upsample *u, LLVMValueRef at, int axis, Neighbour neighbour) {
+/* The coordinate of the neighbour `far` from `at`, within the source. */
+static LLVMValueRef neighbour_of(const Upsample *u, LLVMValueRef at, int axis, int far) {
     Module *m = u->m;
-    if (neighbour == LAST) return emit_max(m, LLVMBuildSub(m->builder, at, get_i64(m, 1), ""), get_i64(m, 0));
-    if (neighbour == NEXT) return emit_min(m, emit_add(m, at, get_i64(m, 1)), emit_sub(m, u->sizes[axis], get_i64(m, 1)));
-    return at;
+    LLVMValueRef there = emit_add(m, at, get_i64(m, far));
+    if (far < 0) return emit_max(m, there, get_i64(m, 0));
+    return far == 0 ? at : emit_min(m, there, emit_sub(m, u->sizes[axis], get_i64(m, 1)));
 }
 
 static SourceRow source_row(const Upsample *u, LLVMValueRef row, int64_t k) {
-    SourceRow source = {.low = u->rows->point, .high = u->rows->point, .mix = mix_of(u, k, u->factors[0])};
-    int axis = u->rows->rank - 2;
-    source.low.at[axis] = coord_fixed(neighbour_of(u, row, 0, source.mix.low));
-    source.high.at[axis] = coord_fixed(neighbour_of(u, row, 0, source.mix.high));
+    SourceRow source = {.mix = mix_of(u, k, u->factors[0])};
+    for (int i = 0; i < source.mix.count; i++) {
+        source.points[i] = u->rows->point;
+        source.points[i].at[u->rows->rank - 2] = coord_fixed(neighbour_of(u, row, 0, source.mix.first + i));
+    }
     source.to = coord_fixed(emit_add(u->m, emit_mul(u->m, row, get_i64(u->m, u->factors[0])), get_i64(u->m, k)));
     return source;
 }
 
-/* The mix of the two rows at a coordinate of columns. */
+/* The mix of the rows at a coordinate of columns. */
 static LLVMValueRef emit_source(const Upsample *u, const SourceRow *row, Coord x, LLVMValueRef mask) {
-    Point low = row->low, high = row->high;
-    int axis = u->rows->rank - 1;
-    low.at[axis] = high.at[axis] = x;
-    if (mask) low.mask = high.mask = mask;
-    LLVMValueRef neighbours[3] = {NULL};
-    neighbours[row->mix.low] = load_operand(u->rows, 0, &low);
-    if (row->mix.high != row->mix.low) neighbours[row->mix.high] = load_operand(u->rows, 0, &high);
-    return emit_mix_of(u->m, row->mix, neighbours);
+    Neighbours neighbours = {0};
+    for (int i = 0; i < row->mix.count; i++) {
+        Point point = row->points[i];
+        point.at[u->rows->rank - 1] = x;
+        if (mask) point.mask = mask;
+        neighbours.at[REACH + row->mix.first + i] = load_operand(u->rows, 0, &point);
+    }
+    return emit_mix(u->m, &row->mix, &neighbours);
 }
 
 /* ---- BLOCKED ---- */
@@ -142,19 +165,23 @@ static LLVMBasicBlockRef hoist_here(Module *m) {
 
 static void emit_blocked(Upsample *u, const SourceRow *row) {
     Module *m = u->m;
-    Carried values = {.count = u->nearest ? 0 : 2}; /* last, this */
-    for (int i = 0; i < values.count; i++) values.at[i] = emit_source(u, row, coord_fixed(get_i64(m, 0)), NULL);
+    Carried columns = {.count = 2 * u->reach}; /* all neighbours but the last */
+    for (int i = 0; i < columns.count; i++) {
+        LLVMValueRef x = neighbour_of(u, get_i64(m, 0), 1, i - u->reach);
+        columns.at[i] = emit_source(u, row, coord_fixed(x), NULL);
+    }
     LLVMBasicBlockRef hoist = hoist_here(m);
-    Loop loop = begin_carrying(m, &values, get_i64(m, 0), u->sizes[1], 1);
-    LLVMValueRef neighbours[3] = {values.at[0], values.at[1], NULL};
-    if (u->nearest) neighbours[THIS] = emit_source(u, row, column_coord(u, loop.index), NULL);
-    else neighbours[NEXT] = emit_source(u, row, column_coord(u, neighbour_of(u, loop.index, 1, NEXT)), NULL);
+    Loop loop = begin_carrying(m, &columns, get_i64(m, 0), u->sizes[1], 1);
+    Neighbours neighbours = {0};
+    for (int i = 0; i < columns.count; i++) neighbours.at[REACH - u->reach + i] = columns.at[i];
+    neighbours.at[REACH + u->reach] = emit_source(u, row, column_coord(u, neighbour_of(u, loop.index, 1, u->reach)), NULL);
     LLVMValueRef first = emit_mul(m, loop.index, get_i64(m, u->factors[1]));
-    for (int64_t k = 0; k < u->factors[1]; k++)
-        store_at(u, row, emit_add(m, first, get_i64(m, k)), emit_mix_of(m, mix_of(u, k, u->factors[1]), neighbours));
-    values.at[0] = neighbours[THIS];
-    values.at[1] = neighbours[NEXT];
-    end_carrying(m, &loop, &values);
+    for (int64_t k = 0; k < u->factors[1]; k++) {
+        Mix mix = mix_of(u, k, u->factors[1]);
+        store_at(u, row, emit_add(m, first, get_i64(m, k)), emit_mix(m, &mix, &neighbours));
+    }
+    for (int i = 0; i < columns.count; i++) columns.at[i] = neighbours.at[REACH - u->reach + i + 1];
+    end_carrying(m, &loop, &columns);
     m->hoist = hoist;
 }
 
@@ -167,8 +194,6 @@ typedef struct Stretch {
     bool edge;        /* may lie beyond the row's end in part, or with the columns behind it */
 } Stretch;
 
-static bool mixes_columns(const Upsample *u) { return !u->nearest && u->factors[1] > 1; }
-
 /* Beyond the row's end its last column. */
 static LLVMValueRef repeat_last(const Upsample *u, const SourceRow *row, LLVMValueRef values, LLVMValueRef inside) {
     Coord at = {.base = emit_sub(u->m, u->sizes[1], get_i64(u->m, 1)), .inner = true};
@@ -176,14 +201,14 @@ static LLVMValueRef repeat_last(const Upsample *u, const SourceRow *row, LLVMVal
     return LLVMBuildSelect(u->m->builder, inside, values, last, "");
 }
 
-static LLVMValueRef load_columns(const Upsample *u, const SourceRow *row, const Stretch *stretch, Neighbour neighbour) {
+static LLVMValueRef load_columns(const Upsample *u, const SourceRow *row, const Stretch *stretch, int far) {
     Module *m = u->m;
-    LLVMValueRef at = emit_add(m, stretch->at, get_i64(m, (int64_t)neighbour - THIS));
+    LLVMValueRef at = emit_add(m, stretch->at, get_i64(m, far));
     Coord x = column_coord(u, at);
     if (!stretch->edge) return emit_source(u, row, x, NULL);
     LLVMValueRef inside = emit_lane_mask(m, emit_sub(m, u->sizes[1], at), u->rows->lanes);
     LLVMValueRef values = emit_source(u, row, x, inside);
-    return mixes_columns(u) ? repeat_last(u, row, values, inside) : values;
+    return u->reach ? repeat_last(u, row, values, inside) : values;
 }
 
 /* The neighbours of the row's first columns, a0 a0 a1 a2 .., or of its last, .. y z z: what the row has, by `step` lanes on. */
@@ -195,13 +220,17 @@ static LLVMValueRef repeat_end(Module *m, LLVMValueRef values, int step) {
 }
 
 static void emit_phases(const Upsample *u, const SourceRow *row, const Stretch *stretch, LLVMValueRef *phases) {
-    LLVMValueRef neighbours[3] = {NULL};
-    neighbours[THIS] = load_columns(u, row, stretch, THIS);
-    if (mixes_columns(u)) {
-        neighbours[LAST] = stretch->first ? repeat_end(u->m, neighbours[THIS], -1) : load_columns(u, row, stretch, LAST);
-        neighbours[NEXT] = stretch->last ? repeat_end(u->m, neighbours[THIS], 1) : load_columns(u, row, stretch, NEXT);
+    Neighbours neighbours = {0};
+    LLVMValueRef here = load_columns(u, row, stretch, 0);
+    for (int far = -u->reach; far <= u->reach; far++) {
+        bool beyond = far < 0 ? stretch->first : stretch->last;
+        LLVMValueRef there = far == 0 ? here : beyond ? repeat_end(u->m, here, far) : load_columns(u, row, stretch, far);
+        neighbours.at[REACH + far] = there;
     }
-    for (int64_t k = 0; k < u->factors[1]; k++) phases[k] = emit_mix_of(u->m, mix_of(u, k, u->factors[1]), neighbours);
+    for (int64_t k = 0; k < u->factors[1]; k++) {
+        Mix mix = mix_of(u, k, u->factors[1]);
+        phases[k] = emit_mix(u->m, &mix, &neighbours);
+    }
     emit_interleave(u->m, phases, (int)u->factors[1]);
 }
 
@@ -243,7 +272,7 @@ static void emit_short_row(Upsample *u, const SourceRows *rows, int64_t size) {
     int64_t lanes = u->rows->lanes;
     for (int64_t at = 0; at < size; at += lanes) {
         const bool last = at + lanes == size;
-        emit_stretch(u, rows, &(Stretch){.at = get_i64(u->m, at), .first = at == 0, .last = last, .edge = !last && at + lanes >= size});
+        emit_stretch(u, rows, &(Stretch){.at = get_i64(u->m, at), .first = at == 0, .last = last, .edge = !last && at + lanes + u->reach > size});
     }
 }
 
@@ -253,18 +282,17 @@ static void emit_stretches(Upsample *u, const SourceRows *rows, LLVMValueRef fro
     end_loop(u->m, &loop);
 }
 
-/* All but the row's last columns, at most a vector of them, are whole vectors with all their neighbours. */
+/* Stretches with all their neighbours, and the rest: a whole vector, mostly. The first one is such, too. */
 static void emit_long_row(Upsample *u, const SourceRows *rows) {
     Module *m = u->m;
-    LLVMValueRef lanes = get_i64(m, u->rows->lanes), last = emit_sub(m, u->sizes[1], get_i64(m, 1));
-    LLVMValueRef within = emit_mul(m, emit_div(m, last, lanes), lanes);
+    LLVMValueRef lanes = get_i64(m, u->rows->lanes), size = u->sizes[1];
+    LLVMValueRef within = emit_mul(m, emit_div(m, emit_sub(m, size, get_i64(m, max_i64(1, u->reach))), lanes), lanes);
     emit_stretch(u, rows, &(Stretch){.at = get_i64(m, 0), .first = true});
     emit_stretches(u, rows, lanes, within, false);
-    LLVMValueRef left = emit_sub(m, u->sizes[1], within);
-    Branch whole = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntEQ, left, lanes, "whole"));
+    Branch whole = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntEQ, emit_sub(m, size, within), lanes, "whole"));
     emit_stretch(u, rows, &(Stretch){.at = within, .last = true});
     begin_else(m, &whole);
-    emit_stretch(u, rows, &(Stretch){.at = within, .edge = true});
+    emit_stretches(u, rows, within, size, true);
     end_if(m, &whole);
 }
 
@@ -272,13 +300,16 @@ static void emit_plain(Upsample *u, const SourceRows *rows) {
     Module *m = u->m;
     int64_t known, lanes = u->rows->lanes;
     LLVMBasicBlockRef hoist = hoist_here(m);
-    if (get_constant(u->sizes[1], &known) && known <= SHORT_ROW * lanes / u->factors[1]) {
+    bool simple = u->reach < REACH; /* four weights each way are registers enough for one stretch at a time */
+    if (simple && get_constant(u->sizes[1], &known) && known <= SHORT_ROW * lanes / u->factors[1]) {
         emit_short_row(u, rows, known);
     } else {
-        Branch is_long = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSGT, u->sizes[1], get_i64(m, lanes), "long"));
+        LLVMValueRef least = get_i64(m, lanes + max_i64(1, u->reach));
+        Branch is_long = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSGE, u->sizes[1], least, "long"));
         emit_long_row(u, rows);
         begin_else(m, &is_long);
         emit_stretch(u, rows, &(Stretch){.at = get_i64(m, 0), .first = true, .edge = true});
+        emit_stretches(u, rows, get_i64(m, lanes), u->sizes[1], true);
         end_if(m, &is_long);
     }
     m->hoist = hoist;

@@ -91,6 +91,7 @@ static const struct { const char *function, *target; int most; } known[] = {
     {"rows", "x86-64-v3", 1},              /* the same, in softmax's rows */
     {"max_pool_scatter", "x86-64-v3", 1},  /* in a cai that clang compiled, which makes instructions in another order: it evaluates arguments so */
     {"resample_input_plain", "x86-64-v3", 3}, /* coordinates are f64, of eight columns two registers each; for gradients of few channels only */
+    {"resample_plain", "x86-64-v3", 3},    /* cubic, of maps so small that a task has no loop, and no register for its constants */
     {"map_", "x86-64-v4", 1},              /* convolutions of one pixel, all taps at once */
 };
 
