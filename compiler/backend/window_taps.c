@@ -1,6 +1,6 @@
-/* Resampling whose results read any number of places: cubic, area, antialiased, and the transposes of these. What each place of a row or
- * column reads is worked out once, into tables in the workspace (op_resize.c has the rules); so a transpose is the same work by
- * transposed tables.
+/* Resampling whose results read any number of places: area, antialiased, cubic by other than whole factors (window_upsample.c has those), and
+ * the transposes of these. What each place of a row or column reads is worked out once, into tables in the workspace (op_resize.c has the
+ * rules); so a transpose is the same work by transposed tables.
  *
  *     tables      a task is a place of the result of `resample`, down first, then across
  *     transposed  a task is a place of its source, whose readers stand side by side: two binary searches

@@ -15,7 +15,6 @@
  * waits for its own stores (a third of this on rows of 64); one load of the columns of each vector of the result and two shuffles of it take
  * one and a half times as long, where shuffles across halves of a register are slow. */
 #include "backend/window.h"
-#include <math.h>
 
 enum { MOST_FACTOR = MOST_INTERLEAVED, SHORT_ROW = 32 /* vectors of the result */ };
 
@@ -58,12 +57,6 @@ bool is_upsample(const Kernel *kernel) {
     return factor_of(kernel, rank - 2) > 0 && factor_of(kernel, rank - 1) > 0;
 }
 
-/* Keys' cubic, see op_resize.c. */
-static double cubic(double t, double a) {
-    t = fabs(t);
-    return t < 1 ? ((a + 2) * t - (a + 3)) * t * t + 1 : t < 2 ? ((a * t - 5 * a) * t + 8 * a) * t - 4 * a : 0;
-}
-
 /* Phase k of `factor` lies at (k + 1/2) / factor - 1/2 from its source pixel, or at k / factor. */
 static Mix mix_of(const Upsample *u, int64_t k, int64_t factor) {
     const bool centred = strcmp(u->way->rule, "asymmetric") != 0;
@@ -73,7 +66,7 @@ static Mix mix_of(const Upsample *u, int64_t k, int64_t factor) {
     double part = at - below;
     if (strcmp(u->way->mode, "cubic") != 0) return (Mix){.first = below, .count = 2, .weights = {1 - part, part}};
     Mix mix = {.first = below - 1, .count = 4};
-    for (int i = 0; i < mix.count; i++) mix.weights[i] = cubic(i - 1 - part, u->way->a);
+    for (int i = 0; i < mix.count; i++) mix.weights[i] = resample_cubic(i - 1 - part, u->way->a);
     return mix;
 }
 
@@ -282,11 +275,11 @@ static void emit_stretches(Upsample *u, const SourceRows *rows, LLVMValueRef fro
     end_loop(u->m, &loop);
 }
 
-/* Stretches with all their neighbours, and the rest: a whole vector, mostly. The first one is such, too. */
+/* Stretches with all their neighbours, and the rest: where results mix columns, a whole vector mostly. */
 static void emit_long_row(Upsample *u, const SourceRows *rows) {
     Module *m = u->m;
     LLVMValueRef lanes = get_i64(m, u->rows->lanes), size = u->sizes[1];
-    LLVMValueRef within = emit_mul(m, emit_div(m, emit_sub(m, size, get_i64(m, max_i64(1, u->reach))), lanes), lanes);
+    LLVMValueRef within = emit_mul(m, emit_div(m, emit_sub(m, size, get_i64(m, u->reach)), lanes), lanes);
     emit_stretch(u, rows, &(Stretch){.at = get_i64(m, 0), .first = true});
     emit_stretches(u, rows, lanes, within, false);
     Branch whole = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntEQ, emit_sub(m, size, within), lanes, "whole"));
@@ -304,7 +297,7 @@ static void emit_plain(Upsample *u, const SourceRows *rows) {
     if (simple && get_constant(u->sizes[1], &known) && known <= SHORT_ROW * lanes / u->factors[1]) {
         emit_short_row(u, rows, known);
     } else {
-        LLVMValueRef least = get_i64(m, lanes + max_i64(1, u->reach));
+        LLVMValueRef least = get_i64(m, lanes + u->reach);
         Branch is_long = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSGE, u->sizes[1], least, "long"));
         emit_long_row(u, rows);
         begin_else(m, &is_long);

@@ -293,6 +293,9 @@ void node_print(Text *out, const Node *node);
 const char *op_attributes_text(Arena *arena, const OpInfo *info); /* "axes: ints"; "" where it has none */
 void ops_document(FILE *out);                      /* docs/operators.md, made from ops.def */
 
+/* ---- op_resize.c ---- */
+double resample_cubic(double t, double a); /* Keys' cubic convolution: the weight of what lies `t` away */
+
 /* ---- verify.c ---- */
 /* Stops with an internal error that names `stage` where the graph is not well formed. */
 void graph_verify(const Graph *graph, const char *stage);

@@ -100,8 +100,7 @@ static void source_coordinate(Name rule, int64_t i, int64_t in, int64_t out, int
     } else if (out > 1 || same_name(rule, "half_pixel")) *top = (2 * i + 1) * in - out, *bottom = 2 * out;
 }
 
-/* Keys' cubic convolution. */
-static double cubic(double t, double a) {
+double resample_cubic(double t, double a) {
     t = fabs(t);
     if (t < 1) return ((a + 2) * t - (a + 3)) * t * t + 1;
     return t < 2 ? ((a * t - 5 * a) * t + 8 * a) * t - 4 * a : 0;
@@ -124,7 +123,7 @@ static Taps taps_around(const resample_attributes *way, int64_t i, int64_t in, i
     Taps taps = taps_new(clamp(base + 1 - reach, in), clamp(base + reach, in) + 1, arena);
     for (int64_t p = base + 1 - reach; p <= base + reach; p++) {
         double t = (double)(p - base) - part;
-        taps.weights[clamp(p, in) - taps.first] += reach == 2 ? cubic(t, way->a) : 1 - fabs(t);
+        taps.weights[clamp(p, in) - taps.first] += reach == 2 ? resample_cubic(t, way->a) : 1 - fabs(t);
     }
     return taps;
 }
@@ -137,7 +136,7 @@ static Taps taps_without_alias(const resample_attributes *way, int64_t i, int64_
     double total = 0;
     for (int64_t k = 0; k < taps.count; k++) {
         double t = (double)((2 * (taps.first + k) + 1) * out - middle) / (double)(2 * wide);
-        total += taps.weights[k] = is_cubic ? cubic(t, way->a) : fmax(1 - fabs(t), 0);
+        total += taps.weights[k] = is_cubic ? resample_cubic(t, way->a) : fmax(1 - fabs(t), 0);
     }
     for (int64_t k = 0; k < taps.count; k++) taps.weights[k] /= total;
     return taps;

@@ -8,7 +8,7 @@ typedef void (*Make)(TestGraph *t, Dim size);
 
 /* Builds the graph anew at each size around each target's vector, fixed and free. */
 static void at_sizes(const char *what, Make make, double tolerance) {
-    static const int64_t sizes[] = {1, 7, 8, 9, 15, 16, 17, 37, 131};
+    static const int64_t sizes[] = {1, 7, 8, 9, 15, 16, 17, 37, 131, 2};
     for (int i = 0; i < COUNT_OF(sizes); i++) {
         for (int target = 0; target < COUNT_OF(targets); target++) {
             bool free_size = (i + target) % 2;
