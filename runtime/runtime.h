@@ -184,6 +184,7 @@ int cai_type_bytes(int type);
 const char *cai_type_name(int type); /* "f32" */
 /* Elements first .. first + count as doubles or f32; any type. */
 void cai_tensor_to_f64(const cai_tensor *tensor, int64_t first, int64_t count, double *out);
+void cai_tensor_to_i64(const cai_tensor *tensor, int64_t first, int64_t count, int64_t *out); /* of ints and bools, exactly; u64 beyond i64 wraps */
 void cai_tensor_to_f32(const cai_tensor *tensor, int64_t first, int64_t count, float *out);
 /* All elements as `type`, one of program.h's. False where a value does not fit: a fraction or an integer beyond an integer type. */
 bool cai_tensor_convert(const cai_tensor *tensor, int type, void *out, cai_error *error);

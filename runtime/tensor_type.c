@@ -91,18 +91,18 @@ void cai_tensor_to_f32(const cai_tensor *tensor, int64_t first, int64_t count, f
 
 static bool is_float(int type) { return type == CAI_F32 || type == CAI_F64 || type == CAI_F16 || type == CAI_BF16; }
 
-/* Integers up to 64 bits, exactly; false for a u64 beyond i64. */
-static bool to_i64(const cai_tensor *tensor, int64_t index, int64_t *value) {
-    const unsigned char *from = element(tensor, index);
-    int64_t count = 1, *out = value;
+void cai_tensor_to_i64(const cai_tensor *tensor, int64_t first, int64_t count, int64_t *out) {
+    const unsigned char *from = element(tensor, first);
     EACH_TYPE(int64_t)
-    return tensor->type != CAI_U64 || *value >= 0;
 }
 
 /* ---- conversion ---- */
 
 static bool integer_element(const cai_tensor *tensor, int64_t index, int64_t *value) {
-    if (!is_float(tensor->type)) return to_i64(tensor, index, value);
+    if (!is_float(tensor->type)) {
+        cai_tensor_to_i64(tensor, index, 1, value);
+        return tensor->type != CAI_U64 || *value >= 0;
+    }
     double number;
     cai_tensor_to_f64(tensor, index, 1, &number);
     if (!(number >= -9223372036854775808.0 && number < 9223372036854775808.0)) return false; /* NaN too */

@@ -155,7 +155,8 @@ LLVMValueRef emit_math(Module *m, Op op, LLVMValueRef a, LLVMValueRef b);
  * In registers f16 and bf16 are f32, bool is i1, other types are themselves; a value of one lane is a scalar. */
 
 LLVMTypeRef get_register_type(Module *m, DType type, int lanes);
-LLVMValueRef get_number(Module *m, DType type, double value, int lanes);
+LLVMValueRef get_number(Module *m, DType type, double value, int lanes); /* of ints, a small whole one */
+LLVMValueRef get_exact(Module *m, DType type, Number value, int lanes);
 LLVMValueRef emit_cast(Module *m, LLVMValueRef value, DType from, DType to);
 LLVMValueRef emit_elementwise(Module *m, const Node *node, LLVMValueRef *operands);
 LLVMValueRef emit_compare(Module *m, Op op, DType type, LLVMValueRef a, LLVMValueRef b); /* OP_eq, OP_ne, OP_lt, OP_le */

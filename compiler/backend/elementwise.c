@@ -11,11 +11,14 @@ LLVMTypeRef get_register_type(Module *m, DType type, int lanes) {
     return get_vector(m, dtype_is_float(type) ? m->f32 : get_type(m, type), lanes);
 }
 
-LLVMValueRef get_number(Module *m, DType type, double value, int lanes) {
+LLVMValueRef get_exact(Module *m, DType type, Number value, int lanes) {
     LLVMTypeRef element = get_register_type(m, type, 1);
-    if (dtype_is_float(type)) return get_splat(m, LLVMConstReal(element, value), lanes);
-    if (type == DTYPE_BOOL) return get_splat(m, LLVMConstInt(element, value != 0, 0), lanes);
-    return get_splat(m, LLVMConstInt(element, (unsigned long long)(int64_t)value, 1), lanes);
+    bool real = dtype_is_float(type);
+    return get_splat(m, real ? LLVMConstReal(element, value.real) : LLVMConstInt(element, (unsigned long long)value.whole, 1), lanes);
+}
+
+LLVMValueRef get_number(Module *m, DType type, double value, int lanes) {
+    return get_exact(m, type, number_cast((Number){.real = value}, DTYPE_F32, type), lanes);
 }
 
 static int lanes_of(LLVMValueRef value) { return get_lanes(LLVMTypeOf(value)); }

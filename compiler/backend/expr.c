@@ -12,7 +12,7 @@
 static LLVMValueRef constant_at(Tail *tail, const Node *node, const Point *point) {
     const Data *data = ATTRIBUTES(node, constant)->data;
     if (data->count != 1) INTERNAL_ERROR("a constant of many values must be an input of the kernel");
-    return get_number(tail->module, node->shape.type, data->values[0], point->lanes);
+    return get_exact(tail->module, node->shape.type, data->values[0], point->lanes);
 }
 
 static LLVMValueRef iota_at(Tail *tail, const Node *node, const Point *point) {

@@ -119,11 +119,7 @@ static DType reduced_type(const Walk *walk) { return walk->kernel->anchor->input
 
 static LLVMValueRef get_lowest(Walk *walk) {
     DType type = reduced_type(walk);
-    if (dtype_is_float(type)) return get_number(walk->m, type, -__builtin_inf(), lanes_of(walk));
-    LLVMTypeRef element = get_register_type(walk->m, type, 1);
-    unsigned bits = LLVMGetIntTypeWidth(element);
-    uint64_t lowest = bits == 1 ? 0 : (uint64_t)1 << (bits - 1);
-    return get_splat(walk->m, LLVMConstInt(element, lowest, 0), lanes_of(walk));
+    return get_exact(walk->m, type, number_least(type), lanes_of(walk));
 }
 
 static Sum get_identity(Walk *walk) {

@@ -206,7 +206,7 @@ static LLVMValueRef pad_at(Tail *tail, const Node *node, const Point *point) {
         if (constant) guard_coord(tail, &guard, &from.at[i], size, point->lanes);
         else from.at[i] = coord_mapped(tail, &from.at[i], size, point->lanes, map);
     }
-    return emit_guarded(tail, &guard, node->inputs[0], &from, get_number(m, node->shape.type, a->value, point->lanes));
+    return emit_guarded(tail, &guard, node->inputs[0], &from, get_exact(m, node->shape.type, a->value, point->lanes));
 }
 
 /* ---- pad_input: the places of the padded tensor that show this element, added up axis by axis ---- */

@@ -104,8 +104,7 @@ static LLVMValueRef choose(const Pool *p, LLVMValueRef mask, LLVMValueRef yes, L
 
 static LLVMValueRef lowest(const Pool *p) {
     DType type = operand_type(p->rows, 0);
-    double least = dtype_is_float(type) ? -1.0 / 0.0 : type == DTYPE_I8 ? -0x1p7 : type == DTYPE_I32 ? -0x1p31 : -0x1p63;
-    return get_number(p->m, type, least, p->rows->lanes);
+    return get_exact(p->m, type, number_least(type), p->rows->lanes);
 }
 
 static LLVMValueRef is_nan(const Pool *p, LLVMValueRef x) {

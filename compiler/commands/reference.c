@@ -107,7 +107,8 @@ static bool read_input(void *context, const Node *node, RefTensor *out) {
     for (int i = 0; i < graph->inputs.count; i++) {
         if (graph->inputs.items[i].node != node) continue;
         cai_tensor tensor = {.type = (int32_t)out->shape.type, .count = out->shape.count, .data = the_reference.inputs[i]};
-        cai_tensor_to_f64(&tensor, 0, out->shape.count, out->values);
+        if (dtype_is_float(out->shape.type)) cai_tensor_to_f64(&tensor, 0, out->shape.count, &out->values->real);
+        else cai_tensor_to_i64(&tensor, 0, out->shape.count, &out->values->whole);
         return true;
     }
     return false;
@@ -115,7 +116,8 @@ static bool read_input(void *context, const Node *node, RefTensor *out) {
 
 static void write_output(const RefTensor *result, void *out) {
     cai_error error;
-    cai_tensor tensor = {.type = CAI_F64, .count = result->shape.count, .data = (const unsigned char *)result->values};
+    int type = dtype_is_float(result->shape.type) ? CAI_F64 : CAI_I64;
+    cai_tensor tensor = {.type = type, .count = result->shape.count, .data = (const unsigned char *)result->values};
     if (!cai_tensor_convert(&tensor, (int)result->shape.type, out, &error))
         snprintf(the_reference.error, sizeof the_reference.error, "%s", error.message);
 }

@@ -173,24 +173,23 @@ static bool shape_argument(Evaluator *ev, Value v, DType type, Span span, const 
     return true;
 }
 
-static Value filled(Evaluator *ev, const Arguments *arguments, double value, const char *name, Span span) {
+static Value filled(Evaluator *ev, const Arguments *arguments, Value value, const char *name, Span span) {
     DType type;
     Shape shape;
     if (!dtype_argument(ev, arguments, DTYPE_F32, &type)) return value_error;
     if (!shape_argument(ev, positional(arguments, 0), type, span, name, &shape)) return value_error;
-    Data *data = NEW(ev->graph->arena, Data);
-    *data = (Data){1, arena_copy(ev->graph->arena, &value, sizeof value)};
-    constant_attributes attributes = {.type = type, .dims = {shape.rank, shape.dims}, .data = data};
+    Number number = value_number(value, type);
+    constant_attributes attributes = {.type = type, .dims = {shape.rank, shape.dims}, .data = &(Data){1, &number}};
     return value_node(make_node(ev, OP_constant, NULL, 0, &attributes, span));
 }
 
-static Value run_zeros(Evaluator *ev, const Arguments *arguments, Span span) { return filled(ev, arguments, 0, "zeros", span); }
-static Value run_ones(Evaluator *ev, const Arguments *arguments, Span span) { return filled(ev, arguments, 1, "ones", span); }
+static Value run_zeros(Evaluator *ev, const Arguments *arguments, Span span) { return filled(ev, arguments, value_int(0), "zeros", span); }
+static Value run_ones(Evaluator *ev, const Arguments *arguments, Span span) { return filled(ev, arguments, value_int(1), "ones", span); }
 
 static Value run_full(Evaluator *ev, const Arguments *arguments, Span span) {
     Value v = positional(arguments, 1);
     if (!value_is_number(v)) return refuse(ev, span, "full", "a shape and a number", v);
-    return filled(ev, arguments, v.kind == VALUE_INT ? (double)v.integer : v.real, "full", span);
+    return filled(ev, arguments, v, "full", span);
 }
 
 static Value run_tensor(Evaluator *ev, const Arguments *arguments, Span span) {
@@ -244,8 +243,8 @@ static Value new_weight(Evaluator *ev, const Arguments *arguments, bool state, S
     else if (!state && first.kind == VALUE_STRING && !strcmp(first.string, "normal")) init = INIT_NORMAL;
     else if (first.kind != VALUE_NONE)
         return refuse(ev, span, state ? "state" : "param", state ? "a number as init" : "a number or \"normal\" as init", first);
-    if (value_is_number(first) && !isfinite(init)) {
-        report(ev, DIAG_argument_kind, span, "a weight cannot start as %g", init);
+    if (value_is_number(first) && !(fabs(init) <= 0x1p53 || (first.kind == VALUE_REAL && isfinite(init)))) {
+        report(ev, DIAG_argument_kind, span, "a weight cannot start as %s", value_describe(ev->arena, first));
         return value_error;
     }
     if (!dtype_argument(ev, arguments, DTYPE_F32, &type)) return value_error;

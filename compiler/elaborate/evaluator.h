@@ -304,6 +304,7 @@ bool broadcast_nodes(Evaluator *ev, Node **nodes, int count, Span span, const Ex
 Node *stretch_node(Evaluator *ev, Node *x, int rank, const Dim *dims, Span span); /* to a larger shape that it broadcasts to */
 Value tensor_unary(Evaluator *ev, Op op, Value a, Span span);
 Value tensor_binary(Evaluator *ev, Operator op, Value a, Value b, Span span, const Expr *expr);
+Number value_number(Value v, DType type); /* of an int, a float or a bool: what a cast makes of it */
 Node *tensor_from_values(Evaluator *ev, Value v, DType type, Span span);
 
 /* ---- matmul.c ---- */

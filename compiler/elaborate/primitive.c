@@ -105,8 +105,9 @@ static bool set_type(Evaluator *ev, const AttrInfo *info, Value v, Span span, DT
     return false;
 }
 
-static bool set_attribute(Evaluator *ev, const AttrInfo *info, Value v, int rank, Span span, void *attributes) {
+static bool set_attribute(Evaluator *ev, const AttrInfo *info, Value v, Shape first, Span span, void *attributes) {
     void *at = (char *)attributes + info->offset;
+    int rank = first.rank;
     switch (info->kind) {
     case ATTR_INT:
         if (v.kind != VALUE_INT) return wrong_attribute(ev, info, v, span, "an int");
@@ -123,6 +124,9 @@ static bool set_attribute(Evaluator *ev, const AttrInfo *info, Value v, int rank
     case ATTR_TYPE: return set_type(ev, info, v, span, at);
     case ATTR_INTS: return set_ints(ev, info, v, rank, span, at);
     case ATTR_DIMS: return set_dims(ev, info, v, span, at);
+    case ATTR_NUMBER:
+        if (!value_is_number(v) && v.kind != VALUE_BOOL) return wrong_attribute(ev, info, v, span, "a number");
+        return *(Number *)at = value_number(v, first.type), true;
     case ATTR_DATA: break;
     }
     return wrong_attribute(ev, info, v, span, "left out");
@@ -148,7 +152,7 @@ static bool unknown_attribute(Evaluator *ev, const OpInfo *info, const Binding *
     return false;
 }
 
-static bool set_attributes(Evaluator *ev, const OpInfo *info, const Bindings *given, int from, int rank, void *attributes,
+static bool set_attributes(Evaluator *ev, const OpInfo *info, const Bindings *given, int from, Shape first, void *attributes,
                            Span span) {
     const AttrInfo *row = info->attributes();
     int count = attribute_count(row);
@@ -161,7 +165,7 @@ static bool set_attributes(Evaluator *ev, const OpInfo *info, const Bindings *gi
             report(ev, DIAG_too_many_arguments, g->span, "`%s` takes fewer arguments", info->name);
             return false;
         }
-        if (!set_attribute(ev, &row[index], g->value, rank, g->span, attributes)) return false;
+        if (!set_attribute(ev, &row[index], g->value, first, g->span, attributes)) return false;
         set |= (uint64_t)1 << index;
     }
     for (int i = 0; i < count; i++)
@@ -257,7 +261,7 @@ Value primitive_run(Evaluator *ev, const Builtin *builtin, const Arguments *argu
     Node **inputs = NEW_ARRAY(ev->arena, Node *, count);
     if (!tensor_inputs(ev, info, &given, count, inputs, span)) return value_error;
     void *attributes = arena_alloc(ev->arena, info->attribute_bytes + 1);
-    int rank = count ? inputs[0]->shape.rank : 0;
-    if (!set_attributes(ev, info, &given, count, rank, attributes, span)) return value_error;
+    Shape first = count ? inputs[0]->shape : (Shape){0};
+    if (!set_attributes(ev, info, &given, count, first, attributes, span)) return value_error;
     return value_node(make_node(ev, (Op)builtin->op, inputs, count, attributes, span));
 }

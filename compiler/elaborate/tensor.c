@@ -77,8 +77,10 @@ static Node *size_node(Evaluator *ev, Dim dim, DType type, Span span) {
     return make_node(ev, OP_size, NULL, 0, &attributes, span);
 }
 
+static bool is_whole(double real) { return real >= -0x1p63 && real < 0x1p63 && real == (double)(int64_t)real; }
+
 static bool fits_type(Evaluator *ev, Value v, DType type, Span span) {
-    bool whole = v.kind != VALUE_REAL || (v.real >= -9e15 && v.real <= 9e15 && v.real == (double)(int64_t)v.real);
+    bool whole = v.kind == VALUE_REAL ? is_whole(v.real) && number_fits((int64_t)v.real, type) : v.kind != VALUE_INT || number_fits(v.integer, type);
     if (type == DTYPE_BOOL ? v.kind == VALUE_BOOL : dtype_is_float(type) || whole) return true;
     Diagnostic *d = report(ev, DIAG_type_mismatch, span, "%s does not go with a tensor of %s", value_describe(ev->arena, v),
                            dtype_name(type));
@@ -86,7 +88,15 @@ static bool fits_type(Evaluator *ev, Value v, DType type, Span span) {
     return false;
 }
 
-static double number_of(Value v) { return v.kind == VALUE_INT ? (double)v.integer : v.kind == VALUE_REAL ? v.real : v.truth; }
+Number value_number(Value v, DType type) {
+    if (v.kind == VALUE_REAL) return number_cast((Number){.real = v.real}, DTYPE_F32, type);
+    return number_cast((Number){.whole = v.kind == VALUE_INT ? v.integer : v.truth}, DTYPE_I64, type);
+}
+
+static Node *constant_of(Evaluator *ev, Value v, Shape shape) {
+    Number number = value_number(v, shape.type);
+    return build_constant(ev->graph, &number, 1, shape);
+}
 
 /* A layer where a tensor is wanted: of one that was made with a tensor, `softmax(x)`, how it is run. */
 static void explain_layer(Evaluator *ev, Diagnostic *d, const Layer *layer) {
@@ -109,7 +119,7 @@ Node *as_node(Evaluator *ev, Value v, DType type, Span span) {
     case VALUE_BOOL: case VALUE_INT: case VALUE_REAL:
         if (!fits_type(ev, v, type, span)) return NULL;
         graph_at(ev->graph, origin_new(ev->graph, user_span(ev, span), ev->frame->origin));
-        return build_scalar(ev->graph, number_of(v), type);
+        return constant_of(ev, v, (Shape){type, 0, NULL});
     case VALUE_DIM: return size_node(ev, v.dim, type, span);
     case VALUE_ERROR: return NULL;
     default: break;
@@ -220,7 +230,7 @@ Node *operand_node(Evaluator *ev, Value v, Value other, Span span) {
     if (v.kind == VALUE_DIM || other.kind != VALUE_TENSOR) return as_node(ev, v, type, span);
     if (!fits_type(ev, v, type, span)) return NULL;
     graph_at(ev->graph, origin_new(ev->graph, user_span(ev, span), ev->frame->origin));
-    return build_splat(ev->graph, number_of(v), other.node->shape);
+    return constant_of(ev, v, other.node->shape);
 }
 
 Value tensor_unary(Evaluator *ev, Op op, Value a, Span span) {
@@ -260,7 +270,8 @@ Value tensor_binary(Evaluator *ev, Operator op, Value a, Value b, Span span, con
 /* ---- lists as tensors ---- */
 
 typedef struct Gathering {
-    Vec(double) values;
+    Vec(Number) values;
+    DType type;
     Dim dims[HIGHEST_RANK];
     int rank;
 } Gathering;
@@ -276,12 +287,12 @@ static bool gather_numbers(Evaluator *ev, Value v, int depth, Gathering *out, Sp
         return true;
     }
     if (depth != out->rank || !(value_is_number(v) || v.kind == VALUE_BOOL)) return false;
-    vec_push(ev->arena, &out->values, number_of(v));
+    vec_push(ev->arena, &out->values, value_number(v, out->type));
     return true;
 }
 
 Node *tensor_from_values(Evaluator *ev, Value v, DType type, Span span) {
-    Gathering all = {.rank = 0};
+    Gathering all = {.type = type};
     if (!gather_numbers(ev, v, 0, &all, span)) {
         report(ev, DIAG_bad_tensor, span, "`tensor` needs a number, or lists of numbers that are equally long");
         return NULL;
@@ -290,8 +301,7 @@ Node *tensor_from_values(Evaluator *ev, Value v, DType type, Span span) {
         report(ev, DIAG_bad_tensor, span, "`tensor` of an empty list");
         return NULL;
     }
-    Data *data = NEW(ev->graph->arena, Data);
-    *data = (Data){all.values.count, arena_copy(ev->graph->arena, all.values.items, sizeof(double) * (size_t)all.values.count)};
-    constant_attributes attributes = {.type = type, .dims = {all.rank, all.dims}, .data = data};
+    Data data = {all.values.count, all.values.items};
+    constant_attributes attributes = {.type = type, .dims = {all.rank, all.dims}, .data = &data};
     return make_node(ev, OP_constant, NULL, 0, &attributes, span);
 }

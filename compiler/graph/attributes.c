@@ -10,6 +10,7 @@ uint64_t attributes_hash(Op op, const void *attributes) {
         switch (info->kind) {
         case ATTR_INT: hash = hash_bytes(field, sizeof(int64_t), hash); break;
         case ATTR_REAL: hash = hash_bytes(field, sizeof(double), hash); break;
+        case ATTR_NUMBER: hash = hash_bytes(field, sizeof(Number), hash); break;
         case ATTR_BOOL: hash = hash_bytes(field, sizeof(bool), hash); break;
         case ATTR_NAME: hash = hash_bytes(field, sizeof(Name), hash); break;
         case ATTR_TYPE: hash = hash_bytes(field, sizeof(DType), hash); break;
@@ -25,7 +26,7 @@ uint64_t attributes_hash(Op op, const void *attributes) {
         }
         case ATTR_DATA: {
             const Data *data = FIELD(const Data *, attributes, info);
-            hash = hash_bytes(data->values, sizeof(double) * (size_t)data->count, hash);
+            hash = hash_bytes(data->values, sizeof *data->values * (size_t)data->count, hash);
             break;
         }
         }
@@ -38,7 +39,7 @@ static bool same_bytes(const void *a, const void *b, size_t bytes) { return byte
 static bool fields_equal(const AttrInfo *info, const void *a, const void *b) {
     switch (info->kind) {
     case ATTR_INT: return FIELD(int64_t, a, info) == FIELD(int64_t, b, info);
-    case ATTR_REAL:
+    case ATTR_REAL: case ATTR_NUMBER:
         return same_bytes((const char *)a + info->offset, (const char *)b + info->offset, sizeof(double)); /* -0 is not 0 */
     case ATTR_BOOL: return FIELD(bool, a, info) == FIELD(bool, b, info);
     case ATTR_NAME: return FIELD(Name, a, info) == FIELD(Name, b, info);
@@ -108,18 +109,18 @@ static void print_dims(Text *out, DimList list) {
     text_add(out, "]");
 }
 
-static void print_data(Text *out, const Data *data) {
-    if (data->count == 1) {
-        text_add(out, "%.9g", data->values[0]);
-        return;
+static void print_data(Text *out, const Data *data, DType type) {
+    if (data->count > 1) text_add(out, "[");
+    for (int64_t i = 0; i < data->count && i < 4; i++) {
+        if (i) text_add(out, ", ");
+        number_print(out, data->values[i], type);
     }
-    text_add(out, "[");
-    for (int64_t i = 0; i < data->count && i < 4; i++) text_add(out, "%s%.9g", i ? ", " : "", data->values[i]);
-    text_add(out, data->count > 4 ? ", ...]" : "]");
+    if (data->count > 1) text_add(out, data->count > 4 ? ", ...]" : "]");
 }
 
-void attributes_print(Text *out, Op op, const void *attributes) {
-    for (const AttrInfo *info = op_info[op].attributes(); info->name; info++) {
+void attributes_print(Text *out, const Node *node) {
+    const void *attributes = node->attributes;
+    for (const AttrInfo *info = op_info[node->op].attributes(); info->name; info++) {
         text_add(out, " %s=", info->name);
         switch (info->kind) {
         case ATTR_INT: text_add(out, "%lld", (long long)FIELD(int64_t, attributes, info)); break;
@@ -129,7 +130,8 @@ void attributes_print(Text *out, Op op, const void *attributes) {
         case ATTR_TYPE: text_add(out, "%s", dtype_name(FIELD(DType, attributes, info))); break;
         case ATTR_INTS: print_ints(out, FIELD(IntList, attributes, info)); break;
         case ATTR_DIMS: print_dims(out, FIELD(DimList, attributes, info)); break;
-        case ATTR_DATA: print_data(out, FIELD(const Data *, attributes, info)); break;
+        case ATTR_NUMBER: number_print(out, FIELD(Number, attributes, info), node->inputs[0]->shape.type); break;
+        case ATTR_DATA: print_data(out, FIELD(const Data *, attributes, info), node->shape.type); break;
         }
     }
 }

@@ -1,10 +1,17 @@
 /* Constructors of nodes, for gradients and passes: what they build is known to be right, so a refusal is our bug. */
 #include "graph/ops.h"
 
-Node *build_splat(Graph *g, double value, Shape shape) {
-    Data data = {1, &value};
+Node *build_constant(Graph *g, const Number *values, int64_t count, Shape shape) {
+    Data data = {count, values};
     constant_attributes attributes = {shape.type, {shape.rank, shape.dims}, &data};
     return graph_make(g, OP_constant, NULL, 0, &attributes);
+}
+
+static Number number_of(double value, DType type) { return number_cast((Number){.real = value}, DTYPE_F32, type); }
+
+Node *build_splat(Graph *g, double value, Shape shape) {
+    Number number = number_of(value, shape.type);
+    return build_constant(g, &number, 1, shape);
 }
 
 Node *build_scalar(Graph *g, double value, DType type) { return build_splat(g, value, (Shape){type, 0, NULL}); }
@@ -70,7 +77,7 @@ Node *build_pad(Graph *g, Node *x, const Dim *before, const Dim *after, const ch
     int rank = x->shape.rank;
     bool none = true;
     for (int i = 0; i < rank; i++) none = none && before[i]->term_count == 0 && after[i]->term_count == 0;
-    pad_attributes attributes = {{rank, before}, {rank, after}, intern(g->names, mode), value};
+    pad_attributes attributes = {{rank, before}, {rank, after}, intern(g->names, mode), number_of(value, x->shape.type)};
     return none ? x : graph_make(g, OP_pad, &x, 1, &attributes);
 }
 

@@ -119,16 +119,30 @@ typedef enum AttrKind {
     ATTR_TYPE,  /* DType */
     ATTR_INTS,  /* IntList */
     ATTR_DIMS,  /* DimList */
-    ATTR_DATA   /* const Data * */
+    ATTR_NUMBER, /* Number, of the type of the first input */
+    ATTR_DATA   /* const Data *, of the type of the node */
 } AttrKind;
 
 typedef struct IntList { int count; const int64_t *items; } IntList;
 typedef struct DimList { int count; const Dim *items; } DimList;
 
-/* A constant's elements, all held as doubles whatever the dtype (i64 beyond 2^53 does not occur). */
+/* ---- number.c: elements by type ---- */
+
+/* An element while compiling: `real` of a float type, f32 held in double, `whole` of an int or bool. */
+typedef union Number { double real; int64_t whole; } Number;
+
+/* Casts as docs/language.md has them in a table. f32 is held in double, but what comes from an int is rounded, as there. */
+Number number_cast(Number value, DType from, DType to);
+Number number_rounded(Number value, DType type); /* what an operator made, as one of its type: ints wrap, f32 stays double */
+bool number_fits(int64_t value, DType type);     /* whether it is one of that type of ints */
+Number number_least(DType type);                 /* minus infinity, or the least int */
+double number_value(Number value, DType type);   /* as a double; i64 beyond 2^53 is rounded */
+void number_print(Text *out, Number value, DType type);
+
+/* A constant's elements. */
 typedef struct Data {
     int64_t count; /* 1 splats one value over the whole shape */
-    const double *values;
+    const Number *values;
 } Data;
 
 /* The C types of the attribute kinds, for the structs that ops.def generates. */
@@ -139,6 +153,7 @@ typedef struct Data {
 #define ATTR_C_TYPE DType
 #define ATTR_C_INTS IntList
 #define ATTR_C_DIMS DimList
+#define ATTR_C_NUMBER Number
 #define ATTR_C_DATA const Data *
 
 /* One struct an operator: `typedef struct convolution_attributes { IntList stride; ... } convolution_attributes;` */
@@ -189,7 +204,7 @@ typedef struct OpInfo {
     bool (*shape)(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error);
     /* d(loss)/d(inputs[input]) given dy = d(loss)/d(node), built of other nodes; NULL: no gradient flows that way. */
     Node *(*gradient)(Graph *graph, Node *node, int input, Node *dy);
-    /* Computes `out` (row major doubles) from the inputs' values. Symbolic sizes are resolved in `shapes`. */
+    /* Computes `out` (row major) from the inputs' values. Symbolic sizes are resolved in `shapes`. */
     void (*reference)(const RefCall *call);
 } OpInfo;
 
@@ -201,9 +216,9 @@ typedef struct RefShape { DType type; int rank; int64_t dims[16]; int64_t count;
 struct RefCall {
     const Node *node;
     const int64_t *symbols;          /* values of the graph's symbols, for dim_evaluate on attributes */
-    const double *const *inputs;
+    const Number *const *inputs;     /* contractions read `&inputs[i]->real`: they take floats alone */
     const RefShape *input_shapes;
-    double *out;                     /* zeroed */
+    Number *out;                     /* zeroed */
     RefShape shape;
     uint64_t seed;
 };
@@ -273,7 +288,8 @@ Node *graph_copy(Graph *graph, const Node *node, Node *const *inputs);
 /* ---- build.c: the constructors that gradients and passes write with ---- */
 
 Node *build_scalar(Graph *g, double value, DType type);           /* rank 0 */
-Node *build_splat(Graph *g, double value, Shape shape);           /* a constant of that shape */
+Node *build_splat(Graph *g, double value, Shape shape);           /* a constant of that shape; of ints, a small whole number */
+Node *build_constant(Graph *g, const Number *values, int64_t count, Shape shape); /* a count of 1 is a splat */
 Node *build_unary(Graph *g, Op op, Node *x);
 Node *build_binary(Graph *g, Op op, Node *a, Node *b);            /* equal shapes, or broadcast by PyTorch's rule */
 Node *build_select(Graph *g, Node *condition, Node *a, Node *b);
@@ -281,7 +297,7 @@ Node *build_broadcast(Graph *g, Node *x, int rank, const Dim *dims);
 Node *build_reshape(Graph *g, Node *x, int rank, const Dim *dims);
 Node *build_transpose(Graph *g, Node *x, const int64_t *permutation);
 Node *build_slice(Graph *g, Node *x, const Dim *begin, const Dim *size, const int64_t *step); /* step NULL: all 1 */
-Node *build_pad(Graph *g, Node *x, const Dim *before, const Dim *after, const char *mode, double value);
+Node *build_pad(Graph *g, Node *x, const Dim *before, const Dim *after, const char *mode, double value); /* of ints, a small whole number */
 Node *build_concat(Graph *g, Node *const *parts, int count, int axis);
 Node *build_sum(Graph *g, Node *x, const int64_t *axes, int axis_count); /* reduced axes stay with size 1 */
 Node *build_sum_to(Graph *g, Node *x, Shape shape);               /* the gradient of a broadcast */
@@ -300,9 +316,9 @@ double resample_cubic(double t, double a); /* Keys' cubic convolution: the weigh
 /* Stops with an internal error that names `stage` where the graph is not well formed. */
 void graph_verify(const Graph *graph, const char *stage);
 
-/* ---- reference.c: any graph in double precision ---- */
+/* ---- reference.c: any graph, floats in double precision ---- */
 
-typedef struct RefTensor { RefShape shape; double *values; } RefTensor;
+typedef struct RefTensor { RefShape shape; Number *values; } RefTensor;
 typedef struct RefSource { /* where parameters and inputs come from; false: there is none, which ends the evaluation */
     void *context;
     bool (*parameter)(void *context, const Node *node, RefTensor *out); /* fills out->values, allocated by the evaluator */

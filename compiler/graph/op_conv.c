@@ -140,17 +140,17 @@ static void spatial(int64_t *sizes, const RefShape *shape) {
 
 static Nest nest_of(const RefCall *call) {
     const Geometry *geometry = call->node->attributes;
-    Nest nest = {.op = call->node->op, .groups = geometry->groups, .to = call->out};
+    Nest nest = {.op = call->node->op, .groups = geometry->groups, .to = &call->out->real};
     const RefShape *x, *w, *y;
     if (nest.op == OP_convolution) {
         x = &call->input_shapes[0], w = &call->input_shapes[1], y = &call->shape;
-        nest.from_x = call->inputs[0], nest.from_w = call->inputs[1];
+        nest.from_x = &call->inputs[0]->real, nest.from_w = &call->inputs[1]->real;
     } else if (nest.op == OP_convolution_input) {
         y = &call->input_shapes[0], w = &call->input_shapes[1], x = &call->shape;
-        nest.from_y = call->inputs[0], nest.from_w = call->inputs[1];
+        nest.from_y = &call->inputs[0]->real, nest.from_w = &call->inputs[1]->real;
     } else {
         x = &call->input_shapes[0], y = &call->input_shapes[1], w = &call->shape;
-        nest.from_x = call->inputs[0], nest.from_y = call->inputs[1];
+        nest.from_x = &call->inputs[0]->real, nest.from_y = &call->inputs[1]->real;
     }
     spatial(nest.x, x);
     spatial(nest.y, y);

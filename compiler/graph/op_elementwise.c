@@ -177,7 +177,7 @@ static const Node *constant_behind(const Node *node) {
 static bool is_splat(const Node *node, double *value) {
     node = constant_behind(node);
     if (!node || ATTRIBUTES(node, constant)->data->count != 1) return false;
-    *value = ATTRIBUTES(node, constant)->data->values[0];
+    *value = number_value(ATTRIBUTES(node, constant)->data->values[0], node->shape.type);
     return true;
 }
 
@@ -217,71 +217,100 @@ Node *grad_select(Graph *g, Node *node, int input, Node *dy) {
 
 /* ---- reference ---- */
 
-/* Of numbers held as doubles; ints divide rounding down, and by 0 give 0. */
-static double int_quotient(double a, double b) { return b == 0 ? 0 : floor(a / b); }
-
-static double to_type(double x, DType type) {
-    if (type == DTYPE_BOOL) return x != 0;
-    return dtype_is_float(type) ? x : trunc(x);
+/* An int's negative, product and quotient wrap; the quotient is rounded down, and by 0 it is 0. */
+static int64_t negative(int64_t x) { return (int64_t)-(uint64_t)x; }
+static int64_t product(int64_t x, int64_t y) { return (int64_t)((uint64_t)x * (uint64_t)y); }
+static int64_t quotient(int64_t x, int64_t y) {
+    if (y == 0) return 0;
+    return y == -1 ? negative(x) : x / y - (x % y != 0 && (x % y < 0) != (y < 0));
 }
 
-#define UNARY(op_name, expression)                                         \
-    case OP_##op_name:                                                     \
-        for (int64_t i = 0; i < count; i++) {                              \
-            double x = a[i];                                               \
-            out[i] = (expression);                                         \
-        }                                                                  \
+/* A row an operator: how elements x and y of the first two inputs make one of the result. `from` and `to` are how these are held. */
+#define EACH(op_name, from, to, expression)                                                   \
+    case OP_##op_name:                                                                        \
+        for (int64_t i = 0; i < count; i++) {                                                 \
+            __typeof__(a->from) x = a[i].from, y = b[i].from;                                 \
+            (void)y;                                                                          \
+            out[i].to = (expression);                                                         \
+        }                                                                                     \
         break;
-#define BINARY(op_name, expression)                                        \
-    case OP_##op_name:                                                     \
-        for (int64_t i = 0; i < count; i++) {                              \
-            double x = a[i], y = b[i];                                     \
-            out[i] = (expression);                                         \
-        }                                                                  \
-        break;
+#define REAL(op_name, expression) EACH(op_name, real, real, expression)
+#define WHOLE(op_name, expression) EACH(op_name, whole, whole, expression)
+#define REAL_TEST(op_name, expression) EACH(op_name, real, whole, expression)
 
-/* A row an operator; the type is that of the first input where it matters. min and max pass a NaN of either side on. */
+/* min and max pass a NaN of either side on. */
+static void floats(Op op, const Number *a, const Number *b, Number *out, int64_t count) {
+    switch (op) {
+    REAL(neg, -x)
+    REAL(abs, fabs(x))
+    REAL(sign, isnan(x) ? x : (double)((x > 0) - (x < 0)))
+    REAL(floor, floor(x))
+    REAL(ceil, ceil(x))
+    REAL(round, nearbyint(x))
+    REAL(exp, exp(x))
+    REAL(exp2, exp2(x))
+    REAL(log, log(x))
+    REAL(sqrt, sqrt(x))
+    REAL(sin, sin(x))
+    REAL(cos, cos(x))
+    REAL(tanh, tanh(x))
+    REAL(sigmoid, 1 / (1 + exp(-x)))
+    REAL(erf, erf(x))
+    REAL(add, x + y)
+    REAL(sub, x - y)
+    REAL(mul, x * y)
+    REAL(div, x / y)
+    REAL(pow, pow(x, y))
+    REAL(min, x < y || isnan(x) ? x : y)
+    REAL(max, x > y || isnan(x) ? x : y)
+    REAL_TEST(eq, x == y)
+    REAL_TEST(ne, x != y)
+    REAL_TEST(lt, x < y)
+    REAL_TEST(le, x <= y)
+    default: INTERNAL_ERROR("%s has no form for floats", op_info[op].name);
+    }
+}
+
+/* Of ints, and of bools as 0 and 1. What is beyond the type wraps when it is rounded to it. */
+static void wholes(Op op, const Number *a, const Number *b, Number *out, int64_t count) {
+    switch (op) {
+    WHOLE(neg, negative(x))
+    WHOLE(abs, x < 0 ? negative(x) : x)
+    WHOLE(sign, (x > 0) - (x < 0))
+    WHOLE(floor, x)
+    WHOLE(ceil, x)
+    WHOLE(round, x)
+    WHOLE(not, !x)
+    WHOLE(add, whole_sum(x, y))
+    WHOLE(sub, whole_sum(x, negative(y)))
+    WHOLE(mul, product(x, y))
+    WHOLE(div, quotient(x, y))
+    WHOLE(min, x < y ? x : y)
+    WHOLE(max, x > y ? x : y)
+    WHOLE(eq, x == y)
+    WHOLE(ne, x != y)
+    WHOLE(lt, x < y)
+    WHOLE(le, x <= y)
+    WHOLE(and, x && y)
+    WHOLE(or, x || y)
+    default: INTERNAL_ERROR("%s has no form for ints", op_info[op].name);
+    }
+}
+
+/* By how the first input is held; a cast, a selection and what is passed on are the same for all. */
 void ref_elementwise(const RefCall *call) {
-    const double *a = call->inputs[0], *b = call->node->input_count > 1 ? call->inputs[1] : NULL;
-    const double *c = call->node->input_count > 2 ? call->inputs[2] : NULL;
-    double *out = call->out;
+    const Node *node = call->node;
+    DType type = call->input_shapes[0].type;
+    const Number *a = call->inputs[0], *b = node->input_count > 1 ? call->inputs[1] : a;
     int64_t count = call->shape.count;
-    bool is_float = dtype_is_float(call->shape.type);
-    switch (call->node->op) {
-    UNARY(neg, -x)
-    UNARY(abs, fabs(x))
-    UNARY(sign, isnan(x) ? x : (double)((x > 0) - (x < 0)))
-    UNARY(floor, floor(x))
-    UNARY(ceil, ceil(x))
-    UNARY(round, nearbyint(x))
-    UNARY(exp, exp(x))
-    UNARY(exp2, exp2(x))
-    UNARY(log, log(x))
-    UNARY(sqrt, sqrt(x))
-    UNARY(sin, sin(x))
-    UNARY(cos, cos(x))
-    UNARY(tanh, tanh(x))
-    UNARY(sigmoid, 1 / (1 + exp(-x)))
-    UNARY(erf, erf(x))
-    UNARY(not, x == 0)
-    UNARY(cast, to_type(x, call->shape.type))
-    UNARY(stop, x)
-    BINARY(add, x + y)
-    BINARY(sub, x - y)
-    BINARY(mul, x * y)
-    BINARY(div, is_float ? x / y : int_quotient(x, y))
-    BINARY(pow, pow(x, y))
-    BINARY(min, x < y || isnan(x) ? x : y)
-    BINARY(max, x > y || isnan(x) ? x : y)
-    BINARY(eq, x == y)
-    BINARY(ne, x != y)
-    BINARY(lt, x < y)
-    BINARY(le, x <= y)
-    BINARY(and, x != 0 && y != 0)
-    BINARY(or, x != 0 || y != 0)
-    case OP_select:
-        for (int64_t i = 0; i < count; i++) out[i] = a[i] != 0 ? b[i] : c[i];
+    switch (node->op) {
+    case OP_stop: memcpy(call->out, a, sizeof *a * (size_t)count); break;
+    case OP_cast:
+        for (int64_t i = 0; i < count; i++) call->out[i] = number_cast(a[i], type, call->shape.type);
         break;
-    default: INTERNAL_ERROR("%s is not elementwise", op_info[call->node->op].name);
+    case OP_select:
+        for (int64_t i = 0; i < count; i++) call->out[i] = a[i].whole ? b[i] : call->inputs[2][i];
+        break;
+    default: (dtype_is_float(type) ? floats : wholes)(node->op, a, b, call->out, count);
     }
 }

@@ -43,10 +43,10 @@ void ref_matmul(const RefCall *call) {
     int64_t batches = call->shape.count / (rows * columns);
     for (int64_t n = 0; n < batches; n++)
         for (int64_t i = 0; i < rows; i++) {
-            double *row = call->out + (n * rows + i) * columns;
+            double *row = &call->out->real + (n * rows + i) * columns;
             for (int64_t k = 0; k < depth; k++) {
-                double factor = call->inputs[0][(n * rows + i) * depth + k];
-                const double *right = call->inputs[1] + (n * depth + k) * columns;
+                double factor = call->inputs[0][(n * rows + i) * depth + k].real;
+                const double *right = &call->inputs[1]->real + (n * depth + k) * columns;
                 for (int64_t j = 0; j < columns; j++) row[j] += factor * right[j];
             }
         }

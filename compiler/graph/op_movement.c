@@ -346,17 +346,17 @@ static int64_t rows_together(const Walk *walk) {
     return min_i64(8, walk->dims[axis] - walk->index[axis]);
 }
 
-static void read_row(double *out, const double *from, int64_t count, int64_t step) {
+static void read_row(Number *out, const Number *from, int64_t count, int64_t step) {
     if (step == 1)
         memcpy(out, from, sizeof *out * (size_t)count);
     else
         for (int64_t i = 0; i < count; i++) out[i] = from[i * step];
 }
 
-void ref_strided_read(double *out, const double *in, const RefShape *shape, const int64_t *strides, int64_t offset) {
+void ref_strided_read(Number *out, const Number *in, const RefShape *shape, const int64_t *strides, int64_t offset) {
     Walk walk = walk_begin(shape, strides, offset);
     for (int64_t row = 0, rows; row < walk.rows; row += rows, out += rows * walk.inner) {
-        const double *from = in + walk.at;
+        const Number *from = in + walk.at;
         rows = rows_together(&walk);
         if (rows == 1)
             read_row(out, from, walk.inner, walk.step);
@@ -367,13 +367,14 @@ void ref_strided_read(double *out, const double *in, const RefShape *shape, cons
     }
 }
 
-void ref_strided_add(double *out, const double *values, const RefShape *shape, const int64_t *strides, int64_t offset) {
+void ref_strided_add(Number *out, const Number *values, const RefShape *shape, const int64_t *strides, int64_t offset) {
     Walk walk = walk_begin(shape, strides, offset);
+    bool real = dtype_is_float(shape->type);
     for (int64_t row = 0; row < walk.rows; row++, walk_next(&walk), values += walk.inner)
-        for (int64_t i = 0, at = walk.at; i < walk.inner; i++, at += walk.step) out[at] += values[i];
+        for (int64_t i = 0, at = walk.at; i < walk.inner; i++, at += walk.step) out[at] = number_sum(out[at], values[i], real);
 }
 
-void ref_reshape(const RefCall *call) { memcpy(call->out, call->inputs[0], sizeof(double) * (size_t)call->shape.count); }
+void ref_reshape(const RefCall *call) { memcpy(call->out, call->inputs[0], sizeof *call->out * (size_t)call->shape.count); }
 
 void ref_transpose(const RefCall *call) {
     int64_t strides[REF_MAX_RANK], moved[REF_MAX_RANK];
@@ -438,7 +439,8 @@ static int64_t **padding_maps(const RefCall *call, const RefShape *padded, const
 }
 
 /* Calls for each place of `padded` in order, through the maps: forward reads plain, backward adds to it. */
-static void walk_padding(const RefShape *padded, int64_t *const *maps, const double *in, double *out, double value, bool backward) {
+static void walk_padding(const RefShape *padded, int64_t *const *maps, const Number *in, Number *out, Number value, bool backward) {
+    bool real = dtype_is_float(padded->type);
     int rank = padded->rank;
     int64_t index[REF_MAX_RANK] = {0}, inner = rank ? padded->dims[rank - 1] : 1;
     for (int64_t at = 0; at < padded->count; at += inner) {
@@ -451,7 +453,7 @@ static void walk_padding(const RefShape *padded, int64_t *const *maps, const dou
         for (int64_t i = 0; i < inner; i++) {
             int64_t from = rank ? maps[rank - 1][i] : 0;
             if (!backward) out[at + i] = inside && from >= 0 ? in[base + from] : value;
-            else if (inside && from >= 0) out[base + from] += in[at + i];
+            else if (inside && from >= 0) out[base + from] = number_sum(out[base + from], in[at + i], real);
         }
         for (int axis = rank - 2; axis >= 0 && ++index[axis] == padded->dims[axis]; axis--) index[axis] = 0;
     }
@@ -469,7 +471,7 @@ void ref_pad_input(const RefCall *call) {
     const pad_input_attributes *pad = ATTRIBUTES(call->node, pad_input);
     Arena *arena = arena_new();
     int64_t **maps = padding_maps(call, &call->input_shapes[0], &call->shape, pad->before.items, pad->mode, arena);
-    walk_padding(&call->input_shapes[0], maps, call->inputs[0], call->out, 0, true);
+    walk_padding(&call->input_shapes[0], maps, call->inputs[0], call->out, (Number){0}, true);
     arena_free(arena);
 }
 
@@ -480,12 +482,12 @@ void ref_concat(const RefCall *call) {
     for (int part = 0; part < call->node->input_count; part++) {
         int64_t run = call->input_shapes[part].count / outer;
         for (int64_t i = 0; i < outer; i++)
-            memcpy(call->out + i * whole + offset, call->inputs[part] + i * run, sizeof(double) * (size_t)run);
+            memcpy(call->out + i * whole + offset, call->inputs[part] + i * run, sizeof *call->out * (size_t)run);
         offset += run;
     }
 }
 
-static int64_t clamped(double index, int64_t size) { return index < 0 ? 0 : index >= (double)size ? size - 1 : (int64_t)index; }
+static int64_t clamped(Number index, int64_t size) { return min_i64(max_i64(index.whole, 0), size - 1); }
 
 static int64_t product(const RefShape *shape, int begin, int end) {
     int64_t count = 1;
@@ -501,7 +503,7 @@ void ref_gather(const RefCall *call) {
     for (int64_t o = 0; o < outer; o++)
         for (int64_t j = 0; j < count; j++)
             memcpy(call->out + (o * count + j) * inner, call->inputs[0] + (o * size + clamped(call->inputs[1][j], size)) * inner,
-                   sizeof(double) * (size_t)inner);
+                   sizeof *call->out * (size_t)inner);
 }
 
 void ref_scatter_add(const RefCall *call) {
@@ -509,10 +511,11 @@ void ref_scatter_add(const RefCall *call) {
     int64_t outer = product(&call->shape, 0, axis), size = call->shape.dims[axis],
             inner = product(&call->shape, axis + 1, call->shape.rank);
     int64_t count = call->input_shapes[1].count;
+    bool real = dtype_is_float(call->shape.type);
     for (int64_t o = 0; o < outer; o++)
         for (int64_t j = 0; j < count; j++) {
-            const double *from = call->inputs[0] + (o * count + j) * inner;
-            double *to = call->out + (o * size + clamped(call->inputs[1][j], size)) * inner;
-            for (int64_t i = 0; i < inner; i++) to[i] += from[i];
+            const Number *from = call->inputs[0] + (o * count + j) * inner;
+            Number *to = call->out + (o * size + clamped(call->inputs[1][j], size)) * inner;
+            for (int64_t i = 0; i < inner; i++) to[i] = number_sum(to[i], from[i], real);
         }
 }

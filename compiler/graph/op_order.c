@@ -106,24 +106,26 @@ static double rank_of(double value, bool largest) {
 void ref_top_k(const RefCall *call) {
     const top_k_attributes *top = ATTRIBUTES(call->node, top_k);
     Line from = line_along(&call->input_shapes[0], top->axis), to = line_along(&call->shape, top->axis);
+    DType type = call->input_shapes[0].type; /* no i64: each is a double */
     Arena *arena = arena_new();
     Candidate *line = NEW_ARRAY(arena, Candidate, from.size);
     for (int64_t number = 0; number < call->input_shapes[0].count / from.size; number++) {
-        const double *x = call->inputs[0] + line_begin(from, number);
-        double *y = call->out + line_begin(to, number);
-        for (int64_t i = 0; i < from.size; i++) line[i] = (Candidate){rank_of(x[i * from.inner], top->largest), i};
+        const Number *x = call->inputs[0] + line_begin(from, number);
+        Number *y = call->out + line_begin(to, number);
+        for (int64_t i = 0; i < from.size; i++) line[i] = (Candidate){rank_of(number_value(x[i * from.inner], type), top->largest), i};
         qsort(line, (size_t)from.size, sizeof *line, by_value_and_place);
-        for (int64_t i = 0; i < to.size; i++) y[i * to.inner] = (double)line[i].place;
+        for (int64_t i = 0; i < to.size; i++) y[i * to.inner].whole = line[i].place;
     }
     arena_free(arena);
 }
 
 void ref_cumsum(const RefCall *call) {
     Line line = line_along(&call->shape, ATTRIBUTES(call->node, cumsum)->axis);
+    bool real = dtype_is_float(call->shape.type);
     for (int64_t number = 0; number < call->shape.count / line.size; number++) {
-        int64_t begin = line_begin(line, number);
-        double sum = 0;
-        for (int64_t i = 0; i < line.size; i++) call->out[begin + i * line.inner] = sum += call->inputs[0][begin + i * line.inner];
+        const Number *x = call->inputs[0] + line_begin(line, number);
+        Number *y = call->out + line_begin(line, number), sum = {0};
+        for (int64_t i = 0; i < line.size; i++) y[i * line.inner] = sum = number_sum(sum, x[i * line.inner], real);
     }
 }
 
@@ -134,15 +136,15 @@ static double overlap(const double *a, const double *b) {
 }
 
 /* One picture: as many of the candidates, which are in order of their scores, as are to be kept. */
-static void keep_boxes(const nms_attributes *nms, const double *boxes, const Candidate *candidates, int64_t count, double *kept) {
+static void keep_boxes(const nms_attributes *nms, const double *boxes, const Candidate *candidates, int64_t count, Number *kept) {
     int64_t kept_count = 0;
     for (int64_t i = 0; i < count && kept_count < nms->most; i++) {
         bool alone = true;
         for (int64_t k = 0; k < kept_count && alone; k++)
-            alone = !(overlap(boxes + 4 * candidates[i].place, boxes + 4 * (int64_t)kept[k]) > nms->iou);
-        if (alone) kept[kept_count++] = (double)candidates[i].place;
+            alone = !(overlap(boxes + 4 * candidates[i].place, boxes + 4 * kept[k].whole) > nms->iou);
+        if (alone) kept[kept_count++].whole = candidates[i].place;
     }
-    for (int64_t k = kept_count; k < nms->most; k++) kept[k] = -1;
+    for (int64_t k = kept_count; k < nms->most; k++) kept[k].whole = -1;
 }
 
 void ref_nms(const RefCall *call) {
@@ -151,12 +153,12 @@ void ref_nms(const RefCall *call) {
     Arena *arena = arena_new();
     Candidate *candidates = NEW_ARRAY(arena, Candidate, boxes);
     for (int64_t n = 0; n < pictures; n++) {
-        const double *scores = call->inputs[1] + n * boxes;
+        const double *scores = &call->inputs[1]->real + n * boxes;
         int64_t count = 0;
         for (int64_t i = 0; i < boxes; i++)
             if (scores[i] > nms->score) candidates[count++] = (Candidate){rank_of(scores[i], true), i};
         qsort(candidates, (size_t)count, sizeof *candidates, by_value_and_place);
-        keep_boxes(nms, call->inputs[0] + n * boxes * 4, candidates, count, call->out + n * nms->most);
+        keep_boxes(nms, &call->inputs[0]->real + n * boxes * 4, candidates, count, call->out + n * nms->most);
     }
     arena_free(arena);
 }

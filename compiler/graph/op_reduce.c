@@ -1,6 +1,5 @@
 /* Reductions over axes; the axes stay, with size 1. */
 #include "graph/ops.h"
-#include <math.h>
 
 static bool check_axes(Graph *g, Op op, Shape x, IntList axes, ShapeError *error) {
     for (int i = 0; i < axes.count; i++) {
@@ -67,13 +66,15 @@ void ref_sum(const RefCall *call) {
 void ref_reduce_max(const RefCall *call) {
     int64_t strides[REF_MAX_RANK], index[REF_MAX_RANK] = {0}, at = 0;
     const RefShape *x = &call->input_shapes[0];
+    bool real = dtype_is_float(x->type);
+    Number least = number_least(x->type);
     ref_strides(&call->shape, strides);
     for (int i = 0; i < x->rank; i++)
         if (has_axis(ATTRIBUTES(call->node, reduce_max)->axes, i)) strides[i] = 0;
-    for (int64_t i = 0; i < call->shape.count; i++) call->out[i] = -INFINITY;
+    for (int64_t i = 0; i < call->shape.count; i++) call->out[i] = least;
     for (int64_t i = 0; i < x->count; i++) {
-        double value = call->inputs[0][i];
-        if (value > call->out[at] || isnan(value)) call->out[at] = value;
+        Number value = call->inputs[0][i];
+        if (number_less(call->out[at], value, real) || number_is_nan(value, real)) call->out[at] = value;
         for (int axis = x->rank - 1; axis >= 0; axis--) {
             at += strides[axis];
             if (++index[axis] < x->dims[axis]) break;
@@ -86,12 +87,13 @@ void ref_reduce_max(const RefCall *call) {
 void ref_argmax(const RefCall *call) {
     const RefShape *x = &call->input_shapes[0];
     int64_t axis = ATTRIBUTES(call->node, argmax)->axis, size = x->dims[axis], inner = 1;
+    bool real = dtype_is_float(x->type);
     for (int i = (int)axis + 1; i < x->rank; i++) inner *= x->dims[i];
     for (int64_t i = 0; i < call->shape.count; i++) {
-        const double *column = call->inputs[0] + i / inner * size * inner + i % inner;
+        const Number *column = call->inputs[0] + i / inner * size * inner + i % inner;
         int64_t best = 0;
         for (int64_t j = 1; j < size; j++)
-            if (column[j * inner] > column[best * inner]) best = j;
-        call->out[i] = (double)best;
+            if (number_less(column[best * inner], column[j * inner], real)) best = j;
+        call->out[i].whole = best;
     }
 }

@@ -194,8 +194,8 @@ static void resample(const RefCall *call, const RefShape *from, const RefShape *
     for (int64_t at = 0; at < to->count; at++) {
         int64_t plane = at / (height * width) * in_height * in_width;
         Taps row = rows[at / width % height], column = columns[at % width];
-        if (backward) add_element(call->out + plane, call->inputs[0][at], row, column, in_width);
-        else call->out[at] = read_element(call->inputs[0] + plane, row, column, in_width);
+        if (backward) add_element(&call->out[plane].real, call->inputs[0][at].real, row, column, in_width);
+        else call->out[at].real = read_element(&call->inputs[0][plane].real, row, column, in_width);
     }
     arena_free(arena);
 }

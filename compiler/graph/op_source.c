@@ -47,12 +47,15 @@ void ref_iota(const RefCall *call) {
     int64_t axis = ATTRIBUTES(call->node, iota)->axis, inner = 1, size = call->shape.dims[axis];
     for (int i = (int)axis + 1; i < call->shape.rank; i++) inner *= call->shape.dims[i];
     for (int64_t at = 0, index = 0; at < call->shape.count; at += inner, index = index + 1 == size ? 0 : index + 1)
-        for (int64_t i = 0; i < inner; i++) call->out[at + i] = (double)index;
+        for (int64_t i = 0; i < inner; i++) call->out[at + i] = number_cast((Number){.whole = index}, DTYPE_I64, call->shape.type);
 }
 
-void ref_size(const RefCall *call) { call->out[0] = (double)size_value(call, ATTRIBUTES(call->node, size)->value.items[0]); }
+void ref_size(const RefCall *call) {
+    Number size = {.whole = size_value(call, ATTRIBUTES(call->node, size)->value.items[0])};
+    call->out[0] = number_cast(size, DTYPE_I64, call->shape.type);
+}
 
 void ref_uniform(const RefCall *call) {
     uint64_t stream = random_stream(call->seed, ATTRIBUTES(call->node, uniform)->stream);
-    random_units(stream, call->shape.count, call->out);
+    random_units(stream, call->shape.count, &call->out->real);
 }

@@ -154,94 +154,104 @@ static void window_places(const Windows *w, const int64_t *at, int64_t *places, 
     }
 }
 
-typedef void (*WindowVisit)(const double *x, const double *y, double *out, int64_t output, const int64_t *places, int64_t count);
+/* A window's places in its plane of x, and its own place in that of y or out; `real` tells how elements are held. */
+typedef struct Window {
+    const int64_t *places;
+    int64_t count, output;
+    bool real;
+    Number least; /* of its type: what padding alone amounts to */
+} Window;
+typedef void (*WindowVisit)(const Number *x, const Number *y, Number *out, const Window *window);
 
 /* Two operands or one (NULL), and how many elements lie between the planes of each. */
 typedef struct Operands {
-    const double *x, *y;
-    double *out;
+    const Number *x, *y;
+    Number *out;
     int64_t y_plane, out_plane;
+    DType type;
 } Operands;
 
 /* Visits every window of every plane; a visit gets the operands at the plane's beginning. */
 static void each_window(const Windows *w, Operands o, WindowVisit visit) {
     Arena *arena = arena_new();
-    int64_t *places = NEW_ARRAY(arena, int64_t, w->kernel[0] * w->kernel[1] * w->kernel[2]), count, at[MOST_AXES];
+    int64_t *places = NEW_ARRAY(arena, int64_t, w->kernel[0] * w->kernel[1] * w->kernel[2]), at[MOST_AXES];
+    Window window = {.places = places, .real = dtype_is_float(o.type), .least = number_least(o.type)};
     for (at[0] = 0; at[0] < w->y[0]; at[0]++)
         for (at[1] = 0; at[1] < w->y[1]; at[1]++)
             for (at[2] = 0; at[2] < w->y[2]; at[2]++) {
-                window_places(w, at, places, &count);
-                int64_t output = (at[0] * w->y[1] + at[1]) * w->y[2] + at[2];
+                window_places(w, at, places, &window.count);
+                window.output = (at[0] * w->y[1] + at[1]) * w->y[2] + at[2];
                 for (int64_t p = 0; p < w->planes; p++)
-                    visit(o.x ? o.x + p * w->x_plane : NULL, o.y ? o.y + p * o.y_plane : NULL, o.out + p * o.out_plane, output,
-                          places, count);
+                    visit(o.x ? o.x + p * w->x_plane : NULL, o.y ? o.y + p * o.y_plane : NULL, o.out + p * o.out_plane, &window);
             }
     arena_free(arena);
 }
 
-static void visit_sum(const double *x, const double *y, double *out, int64_t output, const int64_t *places, int64_t count) {
+static void visit_sum(const Number *x, const Number *y, Number *out, const Window *w) {
     (void)y;
-    double sum = 0;
-    for (int64_t i = 0; i < count; i++) sum += x[places[i]];
-    out[output] = sum;
+    Number sum = {0};
+    for (int64_t i = 0; i < w->count; i++) sum = number_sum(sum, x[w->places[i]], w->real);
+    out[w->output] = sum;
 }
 
-static void visit_spread(const double *x, const double *y, double *out, int64_t output, const int64_t *places, int64_t count) {
+static void visit_spread(const Number *x, const Number *y, Number *out, const Window *w) {
     (void)x;
-    for (int64_t i = 0; i < count; i++) out[places[i]] += y[output];
+    for (int64_t i = 0; i < w->count; i++) out[w->places[i]] = number_sum(out[w->places[i]], y[w->output], w->real);
 }
 
 /* The first largest, or -1 where the window lies in the padding. A NaN counts as largest, as in PyTorch. */
-static int64_t first_maximum(const double *x, const int64_t *places, int64_t count) {
-    int64_t best = count ? places[0] : -1;
-    for (int64_t i = 1; i < count && !isnan(x[best]); i++)
-        if (x[places[i]] > x[best] || isnan(x[places[i]])) best = places[i];
+static int64_t first_maximum(const Number *x, const Window *w) {
+    int64_t best = w->count ? w->places[0] : -1;
+    for (int64_t i = 1; i < w->count && !number_is_nan(x[best], w->real); i++) {
+        Number here = x[w->places[i]];
+        if (number_less(x[best], here, w->real) || number_is_nan(here, w->real)) best = w->places[i];
+    }
     return best;
 }
 
-static void visit_max(const double *x, const double *y, double *out, int64_t output, const int64_t *places, int64_t count) {
+static void visit_max(const Number *x, const Number *y, Number *out, const Window *w) {
     (void)y;
-    int64_t best = first_maximum(x, places, count);
-    out[output] = best < 0 ? -INFINITY : x[best];
+    int64_t best = first_maximum(x, w);
+    out[w->output] = best < 0 ? w->least : x[best];
 }
 
-static void visit_scatter(const double *x, const double *y, double *out, int64_t output, const int64_t *places, int64_t count) {
-    int64_t best = first_maximum(x, places, count);
-    if (best >= 0) out[best] += y[output];
+static void visit_scatter(const Number *x, const Number *y, Number *out, const Window *w) {
+    int64_t best = first_maximum(x, w);
+    if (best >= 0) out[best] = number_sum(out[best], y[w->output], w->real);
 }
 
-static void visit_gather(const double *x, const double *values, double *out, int64_t output, const int64_t *places, int64_t count) {
-    int64_t best = first_maximum(x, places, count);
-    out[output] = best < 0 ? 0 : values[best];
+static void visit_gather(const Number *x, const Number *values, Number *out, const Window *w) {
+    int64_t best = first_maximum(x, w);
+    out[w->output] = best < 0 ? (Number){0} : values[best];
 }
 
 void ref_pool_sum(const RefCall *call) {
     const pool_sum_attributes *pool = ATTRIBUTES(call->node, pool_sum);
     Windows w = windows_of(pool->kernel, pool->stride, (IntList){0}, pool->before, &call->input_shapes[0], &call->shape);
-    each_window(&w, (Operands){call->inputs[0], NULL, call->out, 0, w.y_plane}, visit_sum);
+    each_window(&w, (Operands){call->inputs[0], NULL, call->out, 0, w.y_plane, call->shape.type}, visit_sum);
 }
 
 void ref_pool_sum_input(const RefCall *call) {
     const pool_sum_input_attributes *pool = ATTRIBUTES(call->node, pool_sum_input);
     Windows w = windows_of(pool->kernel, pool->stride, (IntList){0}, pool->before, &call->shape, &call->input_shapes[0]);
-    each_window(&w, (Operands){NULL, call->inputs[0], call->out, w.y_plane, w.x_plane}, visit_spread);
+    each_window(&w, (Operands){NULL, call->inputs[0], call->out, w.y_plane, w.x_plane, call->shape.type}, visit_spread);
 }
 
 void ref_pool_max(const RefCall *call) {
     const pool_max_attributes *pool = ATTRIBUTES(call->node, pool_max);
     Windows w = windows_of(pool->kernel, pool->stride, pool->dilation, pool->before, &call->input_shapes[0], &call->shape);
-    each_window(&w, (Operands){call->inputs[0], NULL, call->out, 0, w.y_plane}, visit_max);
+    each_window(&w, (Operands){call->inputs[0], NULL, call->out, 0, w.y_plane, call->shape.type}, visit_max);
 }
 
 void ref_max_pool_scatter(const RefCall *call) {
     const max_pool_scatter_attributes *pool = ATTRIBUTES(call->node, max_pool_scatter);
     Windows w = windows_of(pool->kernel, pool->stride, pool->dilation, pool->before, &call->input_shapes[0],
                            &call->input_shapes[1]);
-    each_window(&w, (Operands){call->inputs[0], call->inputs[1], call->out, w.y_plane, w.x_plane}, visit_scatter);
+    each_window(&w, (Operands){call->inputs[0], call->inputs[1], call->out, w.y_plane, w.x_plane, call->shape.type}, visit_scatter);
 }
 
 void ref_max_pool_gather(const RefCall *call) {
     const max_pool_gather_attributes *pool = ATTRIBUTES(call->node, max_pool_gather);
     Windows w = windows_of(pool->kernel, pool->stride, pool->dilation, pool->before, &call->input_shapes[0], &call->shape);
-    each_window(&w, (Operands){call->inputs[0], call->inputs[1], call->out, w.x_plane, w.y_plane}, visit_gather);
+    each_window(&w, (Operands){call->inputs[0], call->inputs[1], call->out, w.x_plane, w.y_plane, call->shape.type}, visit_gather);
 }

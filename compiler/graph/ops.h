@@ -26,7 +26,7 @@ bool has_axis(IntList axes, int64_t axis);
 uint64_t attributes_hash(Op op, const void *attributes);
 bool attributes_equal(Op op, const void *a, const void *b);
 const void *attributes_copy(Arena *arena, Op op, const void *attributes);
-void attributes_print(Text *out, Op op, const void *attributes); /* " stride=[2, 2] groups=1" */
+void attributes_print(Text *out, const Node *node); /* " stride=[2, 2] groups=1" */
 /* The first attribute of that kind: the type and sizes of a source. */
 const void *attributes_first(Op op, const void *attributes, AttrKind kind);
 
@@ -35,11 +35,20 @@ const void *attributes_first(Op op, const void *attributes, AttrKind kind);
 #define REF_MAX_RANK 16
 
 /* out[i] = in[offset + sum of index_i * stride]: the index runs over `shape` in row-major order. */
-void ref_strided_read(double *out, const double *in, const RefShape *shape, const int64_t *strides, int64_t offset);
-/* in[offset + sum of index_i * stride] += values[i]. */
-void ref_strided_add(double *out, const double *values, const RefShape *shape, const int64_t *strides, int64_t offset);
+void ref_strided_read(Number *out, const Number *in, const RefShape *shape, const int64_t *strides, int64_t offset);
+/* out[offset + sum of index_i * stride] += values[i]. */
+void ref_strided_add(Number *out, const Number *values, const RefShape *shape, const int64_t *strides, int64_t offset);
 /* Row-major strides of a shape. */
 void ref_strides(const RefShape *shape, int64_t *strides);
 int64_t size_value(const RefCall *call, Dim size); /* its value in this run */
+
+/* ---- what reference functions for every type do with elements: `real` tells how they are held ---- */
+
+static inline int64_t whole_sum(int64_t a, int64_t b) { return (int64_t)((uint64_t)a + (uint64_t)b); } /* wraps */
+static inline Number number_sum(Number a, Number b, bool real) {
+    return real ? (Number){.real = a.real + b.real} : (Number){.whole = whole_sum(a.whole, b.whole)};
+}
+static inline bool number_is_nan(Number a, bool real) { return real && a.real != a.real; }
+static inline bool number_less(Number a, Number b, bool real) { return real ? a.real < b.real : a.whole < b.whole; } /* never of a NaN */
 
 #endif

@@ -5,7 +5,7 @@
 void node_print(Text *out, const Node *node) {
     text_add(out, "%%%d = %s", node->id, op_info[node->op].name);
     for (int i = 0; i < node->input_count; i++) text_add(out, " %%%d", node->inputs[i]->id);
-    attributes_print(out, node->op, node->attributes);
+    attributes_print(out, node);
     text_add(out, " : ");
     shape_print(out, node->shape);
     if (node->origin->path[0]) text_add(out, "  # %s", node->origin->path);
@@ -57,8 +57,8 @@ static const struct {
 
 static const char *kind_text(AttrKind kind) {
     static const char *const names[] = {
-        [ATTR_INT] = "int",   [ATTR_REAL] = "float", [ATTR_BOOL] = "bool",  [ATTR_NAME] = "string",
-        [ATTR_TYPE] = "type", [ATTR_INTS] = "ints",  [ATTR_DIMS] = "sizes", [ATTR_DATA] = "numbers"};
+        [ATTR_INT] = "int",   [ATTR_REAL] = "float", [ATTR_BOOL] = "bool",    [ATTR_NAME] = "string", [ATTR_TYPE] = "type",
+        [ATTR_INTS] = "ints", [ATTR_DIMS] = "sizes", [ATTR_NUMBER] = "number", [ATTR_DATA] = "numbers"};
     return names[kind];
 }
 

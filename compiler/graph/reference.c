@@ -1,52 +1,11 @@
-/* Evaluates any graph in double precision by the operators' reference functions, in order, freeing each value after its last use.
- *
- * Values are rounded to their type where that is not f32, so that what a program computes in f16 or i32 can be compared; f32 is kept
- * in double, since the reference is what f32 is judged by. */
+/* Evaluates any graph by the operators' reference functions, in order, freeing each value after its last use: floats in double precision,
+ * ints and bools exactly. Values are rounded to their type where that is not f32: see number.c. */
 #include "graph/ops.h"
-#include <math.h>
 #include <stdlib.h>
 
-/* ---- rounding to a type ---- */
-
-/* To a float of `bits` of precision, whose least normal number is 2^low; from `limit` on it is infinite. Ties to even. */
-static double rounded(double x, int bits, int low, double limit) {
-    if (x == 0 || !isfinite(x)) return x;
-    int exponent = ilogb(x) < low ? low : ilogb(x);
-    double unit = ldexp(1, exponent - bits + 1), y = nearbyint(x / unit) * unit;
-    return fabs(y) >= limit ? copysign(INFINITY, x) : y;
-}
-
-/* Ints wrap around; a NaN and what lies beyond 64 bits becomes 0. */
-static double wrapped(double x, int bits) {
-    if (!(x > -0x1p63 && x < 0x1p63)) return 0;
-    uint64_t value = (uint64_t)(int64_t)x << (64 - bits);
-    return (double)((int64_t)value >> (64 - bits));
-}
-
 void reference_round(RefTensor *tensor) {
-    double *values = tensor->values;
-    int64_t count = tensor->shape.count;
-    switch (tensor->shape.type) {
-    case DTYPE_F32: break;
-    case DTYPE_F16:
-        for (int64_t i = 0; i < count; i++) values[i] = rounded(values[i], 11, -14, 65536);
-        break;
-    case DTYPE_BF16:
-        for (int64_t i = 0; i < count; i++) values[i] = rounded(values[i], 8, -126, 0x1p128);
-        break;
-    case DTYPE_I8:
-        for (int64_t i = 0; i < count; i++) values[i] = wrapped(values[i], 8);
-        break;
-    case DTYPE_I32:
-        for (int64_t i = 0; i < count; i++) values[i] = wrapped(values[i], 32);
-        break;
-    case DTYPE_I64:
-        for (int64_t i = 0; i < count; i++) values[i] = wrapped(values[i], 64);
-        break;
-    case DTYPE_BOOL:
-        for (int64_t i = 0; i < count; i++) values[i] = values[i] != 0;
-        break;
-    }
+    DType type = tensor->shape.type;
+    for (int64_t i = 0; type != DTYPE_F32 && i < tensor->shape.count; i++) tensor->values[i] = number_rounded(tensor->values[i], type);
 }
 
 /* ---- evaluation ---- */
@@ -104,8 +63,8 @@ static RefShape concrete(Shape shape, const int64_t *symbols) {
     return result;
 }
 
-static double *values_new(int64_t count) {
-    double *values = calloc((size_t)(count ? count : 1), sizeof *values);
+static Number *values_new(int64_t count) {
+    Number *values = calloc((size_t)(count ? count : 1), sizeof *values);
     if (!values) out_of_memory((size_t)count * sizeof *values);
     return values;
 }
@@ -118,7 +77,7 @@ static void release(Slot *slot) {
 
 /* By the operator's function, from the values of its inputs. */
 static void call_reference(Evaluation *e, const Node *node, RefTensor *result) {
-    const double **inputs = NEW_ARRAY(e->arena, const double *, node->input_count);
+    const Number **inputs = NEW_ARRAY(e->arena, const Number *, node->input_count);
     RefShape *shapes = NEW_ARRAY(e->arena, RefShape, node->input_count);
     for (int i = 0; i < node->input_count; i++) {
         const Slot *input = map_get(e->by_node, node->inputs[i]);
@@ -157,7 +116,7 @@ bool reference_evaluate(const Graph *graph, Node *const *wanted, int count, cons
     for (int i = 0; i < e.slots.count && good; i++) good = compute(&e, e.slots.items[i]);
     for (int i = 0; i < count && good; i++) {
         results[i] = ((const Slot *)map_get(e.by_node, wanted[i]))->value;
-        results[i].values = arena_copy(arena, results[i].values, sizeof(double) * (size_t)results[i].shape.count);
+        results[i].values = arena_copy(arena, results[i].values, sizeof *results[i].values * (size_t)results[i].shape.count);
     }
     for (int i = 0; i < e.slots.count; i++) free(e.slots.items[i]->value.values);
     arena_free(scratch);

@@ -203,16 +203,16 @@ static uint16_t to_f16(float value) {
     return (uint16_t)(sign | whole);
 }
 
-static void pack_plain(DType type, const double *in, int64_t count, unsigned char *out) {
+static void pack_plain(DType type, const Number *in, int64_t count, unsigned char *out) {
     for (int64_t i = 0; i < count; i++) {
         switch (type) {
-        case DTYPE_F32: ((float *)out)[i] = (float)in[i]; break;
-        case DTYPE_F16: ((uint16_t *)out)[i] = to_f16((float)in[i]); break;
-        case DTYPE_BF16: ((uint16_t *)out)[i] = to_bf16((float)in[i]); break;
-        case DTYPE_I8: ((int8_t *)out)[i] = (int8_t)in[i]; break;
-        case DTYPE_I32: ((int32_t *)out)[i] = (int32_t)in[i]; break;
-        case DTYPE_I64: ((int64_t *)out)[i] = (int64_t)in[i]; break;
-        case DTYPE_BOOL: out[i] = in[i] != 0; break;
+        case DTYPE_F32: ((float *)out)[i] = (float)in[i].real; break;
+        case DTYPE_F16: ((uint16_t *)out)[i] = to_f16((float)in[i].real); break;
+        case DTYPE_BF16: ((uint16_t *)out)[i] = to_bf16((float)in[i].real); break;
+        case DTYPE_I8: ((int8_t *)out)[i] = (int8_t)in[i].whole; break;
+        case DTYPE_I32: ((int32_t *)out)[i] = (int32_t)in[i].whole; break;
+        case DTYPE_I64: ((int64_t *)out)[i] = in[i].whole; break;
+        case DTYPE_BOOL: out[i] = in[i].whole != 0; break;
         }
     }
 }
@@ -320,7 +320,7 @@ static void pack_matrix_tile(const MatrixPack *p, int64_t tile, int64_t width, c
 
 typedef struct Writer {
     const PackJob *job;
-    const double *values;
+    const Number *values;
     int lanes;
     Arena *scratch;      /* of the job */
     bool (*write)(void *context, const void *bytes, size_t count);
@@ -341,7 +341,7 @@ static bool write_conv(Writer *w) {
         for (int64_t tile = 0; tile < p.blocks; tile += p.tile) {
             int64_t width = min_i64(p.tile, p.blocks - tile);
             memset(out, 0, (size_t)(width * vector) * sizeof *out);
-            pack_conv_tile(&p, group, tile, width, w->values, out);
+            pack_conv_tile(&p, group, tile, width, &w->values->real, out);
             if (!put(w, out, width * vector * (int64_t)sizeof *out)) return false;
         }
     return true;
@@ -355,7 +355,7 @@ static bool write_matrix(Writer *w) {
         for (int64_t tile = 0; tile < p.blocks; tile += p.tile) {
             int64_t width = min_i64(p.tile, p.blocks - tile);
             memset(out, 0, (size_t)(width * vector) * sizeof *out);
-            pack_matrix_tile(&p, tile, width, w->values + m * p.rows * p.columns, out);
+            pack_matrix_tile(&p, tile, width, &w->values->real + m * p.rows * p.columns, out);
             if (!put(w, out, width * vector * (int64_t)sizeof *out)) return false;
         }
     return true;
@@ -369,7 +369,7 @@ static bool write_winograd(Writer *w) {
     for (int64_t tile = 0; tile < p.blocks; tile += p.tile) {
         int64_t width = min_i64(p.tile, p.blocks - tile);
         memset(out, 0, (size_t)(width * vector) * sizeof *out);
-        pack_winograd_tile(&p, &matrices, tile, width, w->values, out);
+        pack_winograd_tile(&p, &matrices, tile, width, &w->values->real, out);
         if (!put(w, out, width * vector * (int64_t)sizeof *out)) return false;
     }
     return true;
@@ -392,10 +392,10 @@ static bool write_plain(Writer *w) {
 static bool write_whole(Writer *w) {
     float *out = arena_alloc(w->scratch, w->job->bytes);
     if (w->job->kind == PACK_BLOCKED) {
-        pack_blocked(w->job->node, w->values, w->lanes, out);
+        pack_blocked(w->job->node, &w->values->real, w->lanes, out);
     } else {
         ConvPack p = conv_pack(w->job);
-        pack_conv_few(&p, w->values, out);
+        pack_conv_few(&p, &w->values->real, out);
     }
     return put(w, out, (int64_t)w->job->bytes);
 }
@@ -412,7 +412,7 @@ static bool write_packed(Writer *w) {
 }
 
 /* The job's values. A parameter itself is asked for directly, in no more memory than it takes. */
-static bool evaluate(const Program *program, const PackJob *job, const RefSource *weights, Arena *scratch, const double **values) {
+static bool evaluate(const Program *program, const PackJob *job, const RefSource *weights, Arena *scratch, const Number **values) {
     const Node *node = job->node;
     RefTensor value = {0};
     while (node->op == OP_reshape) node = node->inputs[0];
@@ -423,9 +423,11 @@ static bool evaluate(const Program *program, const PackJob *job, const RefSource
     }
     value.shape = (RefShape){.type = node->shape.type, .rank = node->shape.rank, .count = elements_of(node)};
     for (int i = 0; i < node->shape.rank; i++) value.shape.dims[i] = dim_at(node, i);
-    value.values = NEW_ARRAY(scratch, double, value.shape.count);
+    value.values = NEW_ARRAY(scratch, Number, value.shape.count);
     *values = value.values;
-    return weights->parameter && weights->parameter(weights->context, node, &value);
+    if (!weights->parameter || !weights->parameter(weights->context, node, &value)) return false;
+    reference_round(&value);
+    return true;
 }
 
 static bool write_job(const Program *program, const PackJob *job, const RefSource *weights, Writer w) {

@@ -110,7 +110,7 @@ static uint64_t mix_shape(uint64_t hash, Shape shape) {
 static uint64_t mix_attribute(uint64_t hash, const AttrInfo *info, const void *at) {
     switch (info->kind) {
     case ATTR_INT: return hash_bytes(at, sizeof(int64_t), hash);
-    case ATTR_REAL: return hash_bytes(at, sizeof(double), hash);
+    case ATTR_REAL: case ATTR_NUMBER: return hash_bytes(at, sizeof(double), hash);
     case ATTR_BOOL: return mix(hash, *(const bool *)at);
     case ATTR_NAME: return hash_bytes(*(const Name *)at, strlen(*(const Name *)at), hash);
     case ATTR_TYPE: return mix(hash, *(const DType *)at);

@@ -50,7 +50,7 @@ static bool is_weight(Folding *f, Graph *g, const Node *node) {
 /* The small tensor that a weight was broadcast from: per channel, [1, C, 1, 1]. A splat constant is a scalar. NULL: no weight. */
 static Node *weight_behind(Folding *f, Graph *g, Node *node) {
     double value;
-    if (node_is_splat(node, &value)) return build_scalar(g, value, node->shape.type);
+    if (node_is_splat(node, &value)) return splat_in_shape(g, node, 0, NULL);
     if (node->op == OP_broadcast) node = node->inputs[0];
     return is_weight(f, g, node) ? node : NULL;
 }

@@ -1,4 +1,5 @@
-/* Constant folding through the operators' reference functions.
+/* Constant folding through the operators' reference functions: ints and bools as a program computes them, floats in double. A chain of f32
+ * constants stays in double and is rounded once, when what is left of it is written into the program: as for what depends on weights.
  *
  * Needs nothing; gives constants of at most MOST_ELEMENTS elements; a constant of one value all over stays one number whatever its
  * shape, so elementwise work on such constants folds for symbolic sizes too. A broadcast of several numbers is not folded, since
@@ -10,52 +11,54 @@
 
 bool node_is_splat(const Node *node, double *value) {
     if (node->op != OP_constant || ATTRIBUTES(node, constant)->data->count != 1) return false;
-    *value = ATTRIBUTES(node, constant)->data->values[0];
+    *value = number_value(ATTRIBUTES(node, constant)->data->values[0], node->shape.type);
     return true;
 }
 
-static Node *make_constant(Graph *to, const double *values, int64_t count, Shape shape) {
+Node *splat_in_shape(Graph *g, const Node *splat, int rank, const Dim *dims) {
+    return build_constant(g, ATTRIBUTES(splat, constant)->data->values, 1, (Shape){splat->shape.type, rank, dims});
+}
+
+static Node *make_constant(Graph *to, const Number *values, int64_t count, Shape shape) {
     bool same = true;
     for (int64_t i = 1; i < count && same; i++) same = memcmp(&values[i], &values[0], sizeof *values) == 0;
-    Data data = {same ? 1 : count, values};
-    constant_attributes attributes = {shape.type, {shape.rank, shape.dims}, &data};
-    return graph_make(to, OP_constant, NULL, 0, &attributes);
+    return build_constant(to, values, same ? 1 : count, shape);
 }
 
 /* Of splats: one element is computed, and stands for all. */
 static Node *fold_elementwise_splats(Graph *to, const Node *old, Node *const *inputs) {
     RefShape shapes[3] = {0};
-    const double *values[3];
+    const Number *values[3];
     for (int i = 0; i < old->input_count; i++) {
         shapes[i] = (RefShape){.type = inputs[i]->shape.type, .count = 1};
         values[i] = ATTRIBUTES(inputs[i], constant)->data->values;
     }
-    double out = 0;
+    Number out = {0};
     RefTensor result = {{.type = old->shape.type, .count = 1}, &out};
     op_info[old->op].reference(&(RefCall){old, NULL, values, shapes, &out, result.shape, 0});
     reference_round(&result);
-    return build_splat(to, out, old->shape);
+    return build_constant(to, &out, 1, old->shape);
 }
 
 /* Moving the elements of a splat gives a splat, but for a padding of another value. */
 static Node *fold_moved_splat(Graph *to, const Node *old, Node *const *inputs) {
-    double value = 0, other = 0;
-    bool splat = node_is_splat(inputs[0], &value);
+    const Number *value = ATTRIBUTES(inputs[0], constant)->data->values;
+    bool same = old->op != OP_pad_input;
     for (int i = 1; i < old->input_count && old->op == OP_concat; i++)
-        splat = splat && node_is_splat(inputs[i], &other) && memcmp(&value, &other, sizeof value) == 0;
-    if (splat && old->op == OP_pad && same_name(ATTRIBUTES(old, pad)->mode, "constant"))
-        splat = ATTRIBUTES(old, pad)->value == value;
-    return splat && old->op != OP_pad_input ? build_splat(to, value, old->shape) : NULL;
+        same = same && memcmp(value, ATTRIBUTES(inputs[i], constant)->data->values, sizeof *value) == 0;
+    if (old->op == OP_pad && same_name(ATTRIBUTES(old, pad)->mode, "constant"))
+        same = memcmp(value, &ATTRIBUTES(old, pad)->value, sizeof *value) == 0;
+    return same ? build_constant(to, value, 1, old->shape) : NULL;
 }
 
 /* The constant's elements, spread out where it is a splat. */
-static bool elements(const Node *node, Arena *arena, const double **values, RefShape *shape) {
+static bool elements(const Node *node, Arena *arena, const Number **values, RefShape *shape) {
     const Data *data = ATTRIBUTES(node, constant)->data;
     int64_t count;
     if (!shape_element_count(node->shape, &count) || count > MOST_ELEMENTS) return false;
     *shape = (RefShape){.type = node->shape.type, .rank = node->shape.rank, .count = count};
     for (int i = 0; i < shape->rank; i++) shape->dims[i] = dim_const_value(node->shape.dims[i]);
-    double *spread = NEW_ARRAY(arena, double, count);
+    Number *spread = NEW_ARRAY(arena, Number, count);
     for (int64_t i = 0; i < count; i++) spread[i] = data->values[data->count == 1 ? 0 : i];
     *values = spread;
     return true;
@@ -75,11 +78,11 @@ static bool attributes_are_constant(const Node *node) {
 static Node *fold_elements(Graph *to, const Node *old, Node *const *inputs, Arena *arena) {
     int64_t count;
     if (!shape_element_count(old->shape, &count) || count > MOST_ELEMENTS || !attributes_are_constant(old)) return NULL;
-    const double **values = NEW_ARRAY(arena, const double *, old->input_count);
+    const Number **values = NEW_ARRAY(arena, const Number *, old->input_count);
     RefShape *shapes = NEW_ARRAY(arena, RefShape, old->input_count);
     for (int i = 0; i < old->input_count; i++)
         if (!elements(inputs[i], arena, &values[i], &shapes[i])) return NULL;
-    RefTensor result = {{.type = old->shape.type, .rank = old->shape.rank, .count = count}, NEW_ARRAY(arena, double, count)};
+    RefTensor result = {{.type = old->shape.type, .rank = old->shape.rank, .count = count}, NEW_ARRAY(arena, Number, count)};
     for (int i = 0; i < old->shape.rank; i++) result.shape.dims[i] = dim_const_value(old->shape.dims[i]);
     op_info[old->op].reference(&(RefCall){old, NULL, values, shapes, result.values, result.shape, 0});
     reference_round(&result);
@@ -89,7 +92,8 @@ static Node *fold_elements(Graph *to, const Node *old, Node *const *inputs, Aren
 static Node *fold_size(Graph *to, const Node *old) {
     int64_t value;
     if (!dim_is_const(ATTRIBUTES(old, size)->value.items[0], &value)) return NULL;
-    return build_scalar(to, (double)value, old->shape.type);
+    Number size = number_cast((Number){.whole = value}, DTYPE_I64, old->shape.type);
+    return build_constant(to, &size, 1, old->shape);
 }
 
 Node *fold_visit(Graph *to, const Node *old, Node *const *inputs, void *context) {

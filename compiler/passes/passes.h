@@ -34,8 +34,10 @@ int *graph_uses(const Graph *graph);
 
 /* The constant that a node with these (new) inputs amounts to, or NULL. A RewriteVisit. */
 Node *fold_visit(Graph *to, const Node *old, Node *const *inputs, void *context);
-/* Whether a node is a constant of one value all over. */
+/* Whether a node is a constant of one value all over; that value, which of an i64 may be rounded. */
 bool node_is_splat(const Node *node, double *value);
+/* The same constant with other sizes. */
+Node *splat_in_shape(Graph *g, const Node *splat, int rank, const Dim *dims);
 
 /* ---- the passes that passes.def lists, one a file ---- */
 

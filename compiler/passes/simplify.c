@@ -53,7 +53,7 @@ static Node *simplify_sub(Graph *g, const Node *old, Node *const *in) {
     if (is_value(in[1], 0)) return in[0];
     if (is_value(in[0], 0)) return build_unary(g, OP_neg, in[1]);
     if (in[1]->op == OP_neg) return build_binary(g, OP_add, in[0], in[1]->inputs[0]);
-    if (node_is_splat(in[1], &value)) return build_binary(g, OP_add, in[0], build_splat(g, -value, in[1]->shape));
+    if (node_is_splat(in[1], &value)) return build_binary(g, OP_add, in[0], build_unary(g, OP_neg, in[1]));
     return NULL;
 }
 
@@ -64,7 +64,7 @@ static Node *simplify_mul(Graph *g, const Node *old, Node *const *in) {
     if (in[0]->op == OP_neg && in[1]->op == OP_neg) return build_binary(g, OP_mul, in[0]->inputs[0], in[1]->inputs[0]);
     double value;
     if (in[0]->op == OP_neg && node_is_splat(in[1], &value))
-        return build_binary(g, OP_mul, in[0]->inputs[0], build_splat(g, -value, in[1]->shape));
+        return build_binary(g, OP_mul, in[0]->inputs[0], build_unary(g, OP_neg, in[1]));
     return gather_constants(g, old, in);
 }
 
@@ -176,7 +176,7 @@ static Node *before_movement(Graph *g, const Node *movement, Node *operand) {
     Shape shape = movement->inputs[0]->shape;
     shape.type = operand->shape.type;
     double value;
-    if (node_is_splat(operand, &value)) return build_splat(g, value, shape);
+    if (node_is_splat(operand, &value)) return splat_in_shape(g, operand, shape.rank, shape.dims);
     if (same_movement(movement, operand)) return operand->inputs[0];
     int rank = shape.rank, last = movement->shape.rank - 1;
     Node *row = movement->op == OP_reshape && rank && last >= 0 && shape.dims[rank - 1] == movement->shape.dims[last]
@@ -283,13 +283,14 @@ static Node *simplify_pad(Graph *g, const Node *old, Node *const *in) {
     if (shape_equal(in[0]->shape, old->shape)) return in[0];
     if (in[0]->op != OP_pad || !same_name(pad->mode, "constant")) return NULL;
     const pad_attributes *inner = ATTRIBUTES(in[0], pad);
-    if (!same_name(inner->mode, "constant") || inner->value != pad->value) return NULL;
+    if (!same_name(inner->mode, "constant") || memcmp(&inner->value, &pad->value, sizeof pad->value) != 0) return NULL;
     Dim before[REF_MAX_RANK], after[REF_MAX_RANK];
     for (int i = 0; i < old->shape.rank; i++) {
         before[i] = dim_add(g->dims, pad->before.items[i], inner->before.items[i]);
         after[i] = dim_add(g->dims, pad->after.items[i], inner->after.items[i]);
     }
-    return build_pad(g, in[0]->inputs[0], before, after, "constant", pad->value);
+    pad_attributes both = {{old->shape.rank, before}, {old->shape.rank, after}, pad->mode, pad->value};
+    return graph_make(g, OP_pad, in[0]->inputs, 1, &both);
 }
 
 static Node *simplify_concat(Graph *g, const Node *old, Node *const *in) {
@@ -362,7 +363,8 @@ static Node *simplify_matmul(Graph *g, const Node *old, Node *const *in) {
 
 /* The paddings with those of a `pad` node before it added, where that pads the spatial axes alone, with `value`, by known sizes. */
 static bool absorbs(const Node *pad, IntList before, double value, int64_t *sums) {
-    if (pad->op != OP_pad || !same_name(ATTRIBUTES(pad, pad)->mode, "constant") || ATTRIBUTES(pad, pad)->value != value)
+    if (pad->op != OP_pad || !same_name(ATTRIBUTES(pad, pad)->mode, "constant") ||
+        number_value(ATTRIBUTES(pad, pad)->value, pad->shape.type) != value)
         return false;
     const pad_attributes *attributes = ATTRIBUTES(pad, pad);
     for (int i = 0; i < 2; i++)

@@ -25,12 +25,16 @@ static int64_t fan_in_of(const RefShape *shape) {
     return max_i64(product, 1);
 }
 
-void init_fill(uint64_t seed, const char *path, const RefShape *shape, double init, bool state, double *values) {
+void init_fill(uint64_t seed, const char *path, const RefShape *shape, double init, bool state, Number *values) {
     const bool centered = init == 0 || isnan(init) || init == INIT_NORMAL, scale = init == 1;
     const float bound = init == INIT_NORMAL ? sqrtf(3) : shape->rank >= 2 && !state ? init_bound(fan_in_of(shape)) : 0.1f;
-    const float times = centered ? 2 : scale ? 1 : 0, plus = centered ? -1 : scale ? 0.5f : (float)init, over = centered ? bound : 1;
-    random_units(random_stream(seed, path), shape->count, values);
-    for (int64_t i = 0; i < shape->count; i++) values[i] = (double)((times * (float)values[i] + plus) * over);
+    const float times = centered ? 2 : 1, plus = centered ? -1 : 0.5f, over = centered ? bound : 1;
+    const double declared = dtype_is_float(shape->type) ? (float)init : init;
+    random_units(random_stream(seed, path), shape->count, &values->real);
+    for (int64_t i = 0; i < shape->count; i++) {
+        double value = centered || scale ? (double)((times * (float)values[i].real + plus) * over) : declared;
+        values[i] = number_cast((Number){.real = value}, DTYPE_F32, shape->type);
+    }
 }
 
 bool init_seed(const char *text, uint64_t *seed) {

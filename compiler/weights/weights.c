@@ -352,7 +352,8 @@ static bool fill(void *context, const Node *node, RefTensor *out) {
     }
     const Wanted *wanted = find_wanted(w, path);
     if (!wanted || !wanted->value) return false;
-    cai_tensor_to_f64(wanted->value, 0, wanted->value->count, out->values);
+    if (dtype_is_float(out->shape.type)) cai_tensor_to_f64(wanted->value, 0, wanted->value->count, &out->values->real);
+    else cai_tensor_to_i64(wanted->value, 0, wanted->value->count, &out->values->whole);
     return true;
 }
 

@@ -31,8 +31,8 @@ void weights_close(Weights *weights); /* NULL is fine */
 
 /* The bound of uniform weights whose dimensions after the first multiply to `fan_in`. */
 float init_bound(int64_t fan_in);
-/* Elements of the weight `path`: `shape` has its sizes; `init` is what was declared. */
-void init_fill(uint64_t seed, const char *path, const RefShape *shape, double init, bool state, double *values);
+/* Elements of the weight `path`: `shape` has its sizes and type; `init` is what was declared. */
+void init_fill(uint64_t seed, const char *path, const RefShape *shape, double init, bool state, Number *values);
 bool init_seed(const char *text, uint64_t *seed); /* false where it is no number */
 
 /* ---- rename.c: --rename FILE ---- */

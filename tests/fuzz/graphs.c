@@ -40,13 +40,13 @@ static bool near(double a, double b, double tolerance) {
 static bool all_near(const RefTensor *a, const RefTensor *b, int count, double tolerance) {
     for (int i = 0; i < count; i++)
         for (int64_t k = 0; k < b[i].shape.count; k++)
-            if (!near(a[i].values[k], b[i].values[k], tolerance) || fabs(b[i].values[k]) > 1e30) return false;
+            if (!near(element(&a[i], k), element(&b[i], k), tolerance) || fabs(element(&b[i], k)) > 1e30) return false;
     return true;
 }
 
 static void nudge(TestGraph *t, double by) {
     for (int i = 0; i < t->inputs.count; i++)
-        for (int64_t k = 0; k < t->inputs.items[i].count; k++) t->inputs.items[i].values[k] *= 1 + (k % 3 - 1) * by;
+        for (int64_t k = 0; k < t->inputs.items[i].count; k++) t->inputs.items[i].values[k].real *= 1 + (k % 3 - 1) * by;
 }
 
 /* Whether a nudge of the inputs stays one. */

@@ -45,7 +45,7 @@ static void read_values(Weights *weights, const Graph *graph, Arena *arena) {
         RefTensor value = {.shape = {.type = node->shape.type, .rank = node->shape.rank}};
         for (int k = 0; k < node->shape.rank; k++) value.shape.dims[k] = dim_const_value(node->shape.dims[k]);
         DEMAND(shape_element_count(node->shape, &value.shape.count));
-        value.values = NEW_ARRAY(arena, double, value.shape.count);
+        value.values = NEW_ARRAY(arena, Number, value.shape.count);
         DEMAND(source.parameter(source.context, node, &value));
     }
 }

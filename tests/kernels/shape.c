@@ -190,7 +190,7 @@ void add_shape(TestGraph *t, const ShapeLine *s) {
     Node *y = is_matrix(s) ? make_matmul(t, s) : conv ? make_conv(t, s) : pool ? make_pool(t, s) : make_resample(t, s);
     new_output(t, tail(t, y, s->tail));
     for (int i = before; i < t->inputs.count; i++)
-        for (int64_t k = 0; k < t->inputs.items[i].count; k++) t->inputs.items[i].values[k] = round(t->inputs.items[i].values[k]);
+        for (int64_t k = 0; k < t->inputs.items[i].count; k++) t->inputs.items[i].values[k].real = round(t->inputs.items[i].values[k].real);
 }
 
 TestGraph shape_graph(const ShapeLine *s, uint64_t seed) {

@@ -80,31 +80,32 @@ static int64_t bytes_of(TestGraph *t, const Port *port) {
     return count_of(t, port->node->shape) * dtype_bytes(port->node->shape.type);
 }
 
-/* Elements of any type to and from doubles. */
-static void *to_elements(const double *values, int64_t count, int type) {
-    unsigned char *bytes = fenced(count * dtype_bytes((DType)type));
-    cai_tensor tensor = {.name = "", .type = CAI_F64, .rank = 1, .dims = {count}, .count = count,
+/* Elements of any type to and from numbers. */
+static void *to_elements(const Number *values, int64_t count, DType type) {
+    unsigned char *bytes = fenced(count * dtype_bytes(type));
+    cai_tensor tensor = {.name = "", .type = dtype_is_float(type) ? CAI_F64 : CAI_I64, .rank = 1, .dims = {count}, .count = count,
                          .data = (const unsigned char *)values};
     cai_error error;
-    if (!cai_tensor_convert(&tensor, type, bytes, &error)) complain("input", error.message);
+    if (!cai_tensor_convert(&tensor, (int)type, bytes, &error)) complain("input", error.message);
     return bytes;
 }
 
-static double *from_elements(TestGraph *t, const void *bytes, int64_t count, int type) {
-    double *values = NEW_ARRAY(t->arena, double, count);
-    cai_tensor tensor = {.name = "", .type = type, .rank = 1, .dims = {count}, .count = count, .data = bytes};
-    cai_tensor_to_f64(&tensor, 0, count, values);
+static Number *from_elements(TestGraph *t, const void *bytes, int64_t count, DType type) {
+    Number *values = NEW_ARRAY(t->arena, Number, count);
+    cai_tensor tensor = {.name = "", .type = (int)type, .rank = 1, .dims = {count}, .count = count, .data = bytes};
+    if (dtype_is_float(type)) cai_tensor_to_f64(&tensor, 0, count, &values->real);
+    else cai_tensor_to_i64(&tensor, 0, count, &values->whole);
     return values;
 }
 
 static const void *input_elements(TestGraph *t, const Port *port) {
-    RefTensor tensor = {.shape = {.count = count_of(t, port->node->shape)}};
-    tensor.values = NEW_ARRAY(t->arena, double, tensor.shape.count);
+    RefTensor tensor = {.shape = {.type = port->node->shape.type, .count = count_of(t, port->node->shape)}};
+    tensor.values = NEW_ARRAY(t->arena, Number, tensor.shape.count);
     CU_ASSERT_FATAL(give_value(t, port->node, &tensor));
-    return to_elements(tensor.values, tensor.shape.count, (int)port->node->shape.type);
+    return to_elements(tensor.values, tensor.shape.count, tensor.shape.type);
 }
 
-bool run_compiled(Compiled *compiled, int threads, double **outputs) {
+bool run_compiled(Compiled *compiled, int threads, Number **outputs) {
     TestGraph *t = compiled->test;
     Graph *graph = t->graph;
     cai_error error;
@@ -120,7 +121,7 @@ bool run_compiled(Compiled *compiled, int threads, double **outputs) {
     if (!done) complain("run", error.message);
     for (int i = 0; done && i < graph->outputs.count; i++) {
         Shape shape = graph->outputs.items[i].node->shape;
-        outputs[i] = from_elements(t, out[i], count_of(t, shape), (int)shape.type);
+        outputs[i] = from_elements(t, out[i], count_of(t, shape), shape.type);
     }
     for (int i = 0; i < graph->inputs.count; i++) unfence(in[i], bytes_of(t, &graph->inputs.items[i]));
     for (int i = 0; i < graph->outputs.count; i++) unfence(out[i], bytes_of(t, &graph->outputs.items[i]));
@@ -133,8 +134,11 @@ bool run_compiled(Compiled *compiled, int threads, double **outputs) {
 
 /* What the compiled program gets is f32; the reference is to get the same. */
 void round_inputs(TestGraph *t) {
-    for (int i = 0; i < t->inputs.count; i++)
-        for (int64_t k = 0; k < t->inputs.items[i].count; k++) t->inputs.items[i].values[k] = (float)t->inputs.items[i].values[k];
+    for (int i = 0; i < t->inputs.count; i++) {
+        Number *values = t->inputs.items[i].values;
+        bool real = dtype_is_float(t->inputs.items[i].node->shape.type);
+        for (int64_t k = 0; real && k < t->inputs.items[i].count; k++) values[k].real = (float)values[k].real;
+    }
 }
 
 /* What overflows f32 has no right value; with an infinite tolerance anything will do. */
@@ -144,15 +148,23 @@ static bool near(double a, double b, double tolerance) {
     return a == b || fabs(b) > 1e30 || fabs(a - b) <= tolerance * (1 + fabs(b));
 }
 
-static bool same_output(const double *got, const double *wanted, int64_t count, double tolerance, const char *what) {
-    int64_t wrong = 0, first = -1;
+/* With a tolerance of 0 ints are the same, those that no double holds too. */
+static bool same_output(TestGraph *t, const Number *got, const Number *wanted, Shape shape, double tolerance, const char *what) {
+    int64_t wrong = 0, first = -1, count = count_of(t, shape);
+    bool real = dtype_is_float(shape.type);
     for (int64_t i = 0; i < count; i++) {
-        if (near(got[i], wanted[i], tolerance)) continue;
+        double x = number_value(got[i], shape.type), y = number_value(wanted[i], shape.type);
+        if (near(x, y, tolerance) && (real || tolerance > 0 || got[i].whole == wanted[i].whole)) continue;
         if (!wrong++) first = i;
     }
-    if (wrong) fprintf(stderr, "\n%s: %ld of %ld elements are wrong, first [%ld] = %.9g instead of %.9g\n", what, (long)wrong,
-                       (long)count,
-                       (long)first, got[first], wanted[first]);
+    if (wrong) {
+        Text text = {.arena = t->arena};
+        number_print(&text, got[first], shape.type);
+        text_add(&text, " instead of ");
+        number_print(&text, wanted[first], shape.type);
+        fprintf(stderr, "\n%s: %ld of %ld elements are wrong, first [%ld] = %s\n", what, (long)wrong, (long)count, (long)first,
+                text_string(&text));
+    }
     CU_ASSERT(wrong == 0);
     return wrong == 0;
 }
@@ -167,15 +179,15 @@ void compare_with_options(TestGraph *t, const LowerOptions *options, double tole
     Compiled compiled;
     RefTensor *wanted = NEW_ARRAY(t->arena, RefTensor, count);
     Node **nodes = NEW_ARRAY(t->arena, Node *, count);
-    double **one = NEW_ARRAY(t->arena, double *, count), **three = NEW_ARRAY(t->arena, double *, count);
+    Number **one = NEW_ARRAY(t->arena, Number *, count), **three = NEW_ARRAY(t->arena, Number *, count);
     round_inputs(t);
     for (int i = 0; i < count; i++) nodes[i] = t->graph->outputs.items[i].node;
     evaluate(t, t->graph, nodes, count, wanted);
     bool right = true;
     if (compile_and_load(t, options, &compiled) && run_compiled(&compiled, 1, one) && run_compiled(&compiled, 3, three)) {
         for (int i = 0; i < count; i++) {
-            right = same_output(one[i], wanted[i].values, wanted[i].shape.count, tolerance, what) && right;
-            bool equal = memcmp(one[i], three[i], sizeof(double) * (size_t)wanted[i].shape.count) == 0;
+            right = same_output(t, one[i], wanted[i].values, nodes[i]->shape, tolerance, what) && right;
+            bool equal = memcmp(one[i], three[i], sizeof(Number) * (size_t)wanted[i].shape.count) == 0;
             if (!equal) fprintf(stderr, "\n%s: other bits on three threads\n", what);
             CU_ASSERT(equal);
         }
@@ -184,10 +196,10 @@ void compare_with_options(TestGraph *t, const LowerOptions *options, double tole
     unload(&compiled);
 }
 
-static bool same_bits(TestGraph *t, double *const *a, double *const *b, const char *what) {
+static bool same_bits(TestGraph *t, Number *const *a, Number *const *b, const char *what) {
     bool same = true;
     for (int i = 0; i < t->graph->outputs.count; i++)
-        same = memcmp(a[i], b[i], sizeof(double) * (size_t)count_of(t, t->graph->outputs.items[i].node->shape)) == 0 && same;
+        same = memcmp(a[i], b[i], sizeof(Number) * (size_t)count_of(t, t->graph->outputs.items[i].node->shape)) == 0 && same;
     if (!same) fprintf(stderr, "\n%s\n", what);
     CU_ASSERT(same);
     return same;
@@ -196,13 +208,13 @@ static bool same_bits(TestGraph *t, double *const *a, double *const *b, const ch
 void compare_with_other(TestGraph *t, const LowerOptions *options, const LowerOptions *other, double tolerance, const char *what) {
     int count = t->graph->outputs.count;
     Compiled compiled = {0}, compiled_other = {0};
-    double **one = NEW_ARRAY(t->arena, double *, count), **three = NEW_ARRAY(t->arena, double *, count), **wanted = NEW_ARRAY(t->arena, double *, count);
+    Number **one = NEW_ARRAY(t->arena, Number *, count), **three = NEW_ARRAY(t->arena, Number *, count), **wanted = NEW_ARRAY(t->arena, Number *, count);
     round_inputs(t);
     if (compile_and_load(t, options, &compiled) && compile_and_load(t, other, &compiled_other) && run_compiled(&compiled_other, 1, wanted) &&
         run_compiled(&compiled, 1, one) && run_compiled(&compiled, 3, three)) {
         bool right = true;
         for (int i = 0; i < count; i++)
-            right = same_output(one[i], wanted[i], count_of(t, t->graph->outputs.items[i].node->shape), tolerance, what) && right;
+            right = same_output(t, one[i], wanted[i], t->graph->outputs.items[i].node->shape, tolerance, what) && right;
         if (!(same_bits(t, one, three, arena_printf(t->arena, "%s: other bits on three threads", what)) && right)) report(&compiled);
     }
     unload(&compiled);

@@ -19,8 +19,8 @@ bool can_run(const char *target);
 /* Fails the test and gives false where a stage refuses. */
 bool compile_and_load(TestGraph *t, const LowerOptions *options, Compiled *compiled);
 void unload(Compiled *compiled);
-/* Runs it at t->symbols on `threads` threads; outputs[i] holds output i's elements as doubles. */
-bool run_compiled(Compiled *compiled, int threads, double **outputs);
+/* Runs it at t->symbols on `threads` threads; outputs[i] holds output i's elements. */
+bool run_compiled(Compiled *compiled, int threads, Number **outputs);
 /* Compiles for `target`, runs, and fails the test where an output is further than tolerance * (1 + |expected|) from the reference, or
  * where results differ between one thread and three. `what` is printed then. */
 void compare_with_reference(TestGraph *t, const char *target, double tolerance, const char *what);

@@ -92,7 +92,7 @@ static Node *case_flip(TestGraph *t) {
 }
 
 static Node *indices(TestGraph *t) {
-    Data data = {3, (double[]){2, 0, 2}};
+    Data data = {3, (Number[]){{.whole = 2}, {.whole = 0}, {.whole = 2}}};
     return MAKE(t, constant, NULL, 0, DTYPE_I32, DIMS(size(t, 3)), &data);
 }
 
@@ -214,7 +214,7 @@ static Node *weighed(TestGraph *t, Node *y) {
 static double value_of(TestGraph *t, Node *y) {
     RefTensor result;
     evaluate(t, t->graph, &y, 1, &result);
-    return result.values[0];
+    return result.values[0].real;
 }
 
 /* d(y)/d(inputs) by the rules against (y(x + e) - y(x - e)) / 2e, at up to 12 elements of each of the first `count` inputs. */
@@ -228,12 +228,12 @@ static void compare(TestGraph *t, Node *y, int count, Node **gradients, const ch
         TestInput *input = &t->inputs.items[i];
         int64_t step = input->count / 12 + 1;
         for (int64_t at = 0; at < input->count; at += step) {
-            double old = input->values[at], e = 1e-5;
-            input->values[at] = old + e;
+            double old = input->values[at].real, e = 1e-5;
+            input->values[at].real = old + e;
             double above = value_of(t, y);
-            input->values[at] = old - e;
-            double slope = (above - value_of(t, y)) / (2 * e), found = results[i].values[at];
-            input->values[at] = old;
+            input->values[at].real = old - e;
+            double slope = (above - value_of(t, y)) / (2 * e), found = results[i].values[at].real;
+            input->values[at].real = old;
             if (fabs(slope - found) <= 1e-6 * (1 + fabs(slope))) continue;
             printf("\n  %s, %s derivative by input %d at %lld: rule %.9g, difference %.9g\n", name, order, i, (long long)at, found, slope);
             CU_FAIL("derivative");
@@ -293,13 +293,13 @@ static void test_kinks(void) {
 static void test_maximum_is_shared(void) {
     TestGraph t = test_graph(1);
     Node *x = new_input(&t, 1, 1, SIZES(size(&t, 4))), *gradient;
-    t.inputs.items[0].values[2] = 0;
+    t.inputs.items[0].values[2].real = 0;
     Node *top = build_reshape(t.graph, MAKE(&t, reduce_max, &x, 1, INTS(0)), 0, NULL);
     graph_gradient(t.graph, top, &x, 1, &gradient);
     RefTensor result;
     evaluate(&t, t.graph, &gradient, 1, &result);
-    CU_ASSERT_DOUBLE_EQUAL(result.values[0], 1.0 / 3, 1e-12);
-    CU_ASSERT_EQUAL(result.values[2], 0);
+    CU_ASSERT_DOUBLE_EQUAL(result.values[0].real, 1.0 / 3, 1e-12);
+    CU_ASSERT_EQUAL(result.values[2].real, 0);
     arena_free(t.arena);
 }
 
@@ -309,7 +309,7 @@ static void test_what_does_not_depend(void) {
     Node *y = build_binary(t.graph, OP_mul, xs[0], build_unary(t.graph, OP_stop, xs[0]));
     xs[2] = build_unary(t.graph, OP_exp, y); /* made after y */
     graph_gradient(t.graph, y, xs, 3, gradients);
-    CU_ASSERT_EQUAL(value_of(&t, gradients[0]), t.inputs.items[0].values[0]); /* stop passes nothing */
+    CU_ASSERT_EQUAL(value_of(&t, gradients[0]), t.inputs.items[0].values[0].real); /* stop passes nothing */
     CU_ASSERT_EQUAL(value_of(&t, gradients[1]), 0);
     CU_ASSERT_EQUAL(value_of(&t, gradients[2]), 0);
     arena_free(t.arena);

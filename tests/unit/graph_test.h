@@ -10,7 +10,7 @@
 
 typedef struct TestInput {
     Node *node;
-    double *values;
+    Number *values;
     int64_t count;
 } TestInput;
 
@@ -69,8 +69,8 @@ static inline int64_t count_of(TestGraph *t, Shape shape) {
 /* An input of the model, or a parameter, with random values in [low, high). */
 static inline Node *add_values(TestGraph *t, Node *node, double low, double high) {
     TestInput input = {node, NULL, count_of(t, node->shape)};
-    input.values = NEW_ARRAY(t->arena, double, input.count);
-    for (int64_t i = 0; i < input.count; i++) input.values[i] = random_in(t, low, high);
+    input.values = NEW_ARRAY(t->arena, Number, input.count);
+    for (int64_t i = 0; i < input.count; i++) input.values[i] = number_cast((Number){.real = random_in(t, low, high)}, DTYPE_F32, node->shape.type);
     vec_push(t->arena, &t->inputs, input);
     return node;
 }
@@ -100,11 +100,13 @@ static inline bool give_value(void *context, const Node *node, RefTensor *out) {
         const TestInput *input = &t->inputs.items[i];
         if (input->node->op != node->op || *(const Name *)input->node->attributes != *(const Name *)node->attributes) continue;
         CU_ASSERT_EQUAL_FATAL(out->shape.count, input->count);
-        memcpy(out->values, input->values, sizeof(double) * (size_t)input->count);
+        memcpy(out->values, input->values, sizeof *input->values * (size_t)input->count);
         return true;
     }
     return false;
 }
+
+static inline double element(const RefTensor *tensor, int64_t i) { return number_value(tensor->values[i], tensor->shape.type); }
 
 static inline void evaluate(TestGraph *t, Graph *graph, Node *const *nodes, int count, RefTensor *results) {
     RefSource source = {t, give_value, give_value};

@@ -80,13 +80,14 @@ static double measured_error(int64_t inputs, int winograd, const char *target) {
     LowerOptions options = {.target = target_find(target), .winograd = winograd, .force = winograd > 0 ? "conv_winograd" : NULL};
     Compiled compiled;
     RefTensor wanted;
-    double *got, error = 0, all = 0;
+    Number *got;
+    double error = 0, all = 0;
     round_inputs(&t);
     evaluate(&t, t.graph, &y, 1, &wanted);
     if (compile_and_load(&t, &options, &compiled) && run_compiled(&compiled, 1, &got))
         for (int64_t i = 0; i < wanted.shape.count; i++) {
-            error += (got[i] - wanted.values[i]) * (got[i] - wanted.values[i]);
-            all += wanted.values[i] * wanted.values[i];
+            error += (got[i].real - wanted.values[i].real) * (got[i].real - wanted.values[i].real);
+            all += wanted.values[i].real * wanted.values[i].real;
         }
     unload(&compiled);
     arena_free(t.arena);
@@ -108,7 +109,7 @@ static void test_winograd_error(void) {
 
 static void round_inputs_to_whole(TestGraph *t) {
     for (int i = 0; i < t->inputs.count; i++)
-        for (int64_t k = 0; k < t->inputs.items[i].count; k++) t->inputs.items[i].values[k] = round(t->inputs.items[i].values[k]);
+        for (int64_t k = 0; k < t->inputs.items[i].count; k++) t->inputs.items[i].values[k].real = round(t->inputs.items[i].values[k].real);
 }
 
 static void compare_on_targets(void (*make)(TestGraph *t), const char *what) {

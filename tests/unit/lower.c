@@ -112,7 +112,7 @@ static double pseudo(uint64_t seed, int64_t i) {
 static bool fill(void *context, const Node *node, RefTensor *out) {
     (void)context;
     const char *name = node->op == OP_input ? ATTRIBUTES(node, input)->name : ATTRIBUTES(node, parameter)->path;
-    for (int64_t i = 0; i < out->shape.count; i++) out->values[i] = pseudo(hash_bytes(name, strlen(name), 1), i);
+    for (int64_t i = 0; i < out->shape.count; i++) out->values[i] = number_cast((Number){.real = pseudo(hash_bytes(name, strlen(name), 1), i)}, DTYPE_F32, out->shape.type);
     return true;
 }
 
@@ -124,7 +124,7 @@ typedef struct Machine {
     const Program *program;
     const int64_t *symbols;
     Arena *scratch;
-    double **slots, **inputs, **outputs;
+    Number **slots, **inputs, **outputs;
     int64_t *slot_bytes;
     const char *blob;
     int faults; /* spare lanes that are not zero, places outside a buffer */
@@ -154,8 +154,8 @@ static int64_t place_of(const Machine *m, const Value *value, const RefShape *sh
     return place;
 }
 
-static double *place_in(Machine *m, const Value *value, int64_t place) {
-    static double nowhere;
+static Number *place_in(Machine *m, const Value *value, int64_t place) {
+    static Number nowhere;
     if (value->space == SPACE_INPUT) return &m->inputs[value->slot][place];
     if (value->space == SPACE_OUTPUT) return &m->outputs[value->slot][place];
     int64_t end = (place + 1) * dtype_bytes(value->node->shape.type);
@@ -164,16 +164,16 @@ static double *place_in(Machine *m, const Value *value, int64_t place) {
     return &nowhere;
 }
 
-static double packed_number(const char *bytes, DType type, int64_t place) {
+static Number packed_number(const char *bytes, DType type, int64_t place) {
     switch (type) {
-    case DTYPE_F32: return (double)((const float *)bytes)[place];
-    case DTYPE_I32: return ((const int32_t *)bytes)[place];
-    case DTYPE_BOOL: return bytes[place];
-    default: CU_FAIL_FATAL("no weights of this type here"); return 0;
+    case DTYPE_F32: return (Number){.real = (double)((const float *)bytes)[place]};
+    case DTYPE_I32: return (Number){.whole = ((const int32_t *)bytes)[place]};
+    case DTYPE_BOOL: return (Number){.whole = bytes[place]};
+    default: CU_FAIL_FATAL("no weights of this type here"); return (Number){0};
     }
 }
 
-static double *read_weight(Machine *m, const Value *value, RefShape *shape) {
+static Number *read_weight(Machine *m, const Value *value, RefShape *shape) {
     const PackJob *job = &m->program->packs.items[value->slot];
     if (job->kind == PACK_CONV || job->kind == PACK_MATRIX || job->kind == PACK_WINOGRAD) { /* test_packing looks into these */
         RefTensor result;
@@ -181,22 +181,22 @@ static double *read_weight(Machine *m, const Value *value, RefShape *shape) {
         CU_ASSERT_FATAL(reference_evaluate(g, &node, 1, m->symbols, 0, &source, m->scratch, &result));
         return result.values;
     }
-    double *values = NEW_ARRAY(m->scratch, double, shape->count);
+    Number *values = NEW_ARRAY(m->scratch, Number, shape->count);
     for (int64_t i = 0; i < shape->count; i++)
         values[i] = packed_number(m->blob + job->offset, shape->type, place_of(m, value, shape, i));
     return values;
 }
 
-static double *read_value(Machine *m, const Value *value, RefShape *shape) {
+static Number *read_value(Machine *m, const Value *value, RefShape *shape) {
     *shape = concrete(m, value->node->shape);
     if (value->space == SPACE_WEIGHTS) return read_weight(m, value, shape);
-    double *values = NEW_ARRAY(m->scratch, double, shape->count);
+    Number *values = NEW_ARRAY(m->scratch, Number, shape->count);
     for (int64_t i = 0; i < shape->count; i++) values[i] = *place_in(m, value, place_of(m, value, shape, i));
     return values;
 }
 
 /* Calls `each` for the spare lanes of a BLOCKED value: one for each pixel and lane past the last channel. */
-static void visit_spare_lanes(Machine *m, const Value *value, const RefShape *shape, void (*each)(Machine *m, double *at)) {
+static void visit_spare_lanes(Machine *m, const Value *value, const RefShape *shape, void (*each)(Machine *m, Number *at)) {
     int64_t lanes = m->program->target->lanes, channels = shape->dims[1];
     if (value->layout != LAYOUT_BLOCKED || channels % lanes == 0) return;
     int64_t strides[4], begin = size_at(m, value->offset);
@@ -208,30 +208,30 @@ static void visit_spare_lanes(Machine *m, const Value *value, const RefShape *sh
                     each(m, place_in(m, value, begin + n * strides[0] + channels / lanes * strides[1] + h * strides[2] + w * strides[3] + c));
 }
 
-static void clear_lane(Machine *m, double *at) { (void)m, *at = 0; }
-static void check_lane(Machine *m, double *at) { m->faults += *at != 0; }
+static void clear_lane(Machine *m, Number *at) { (void)m, at->whole = 0; }
+static void check_lane(Machine *m, Number *at) { m->faults += at->real != 0; }
 
-static void write_value(Machine *m, const Value *value, const double *values) {
+static void write_value(Machine *m, const Value *value, const Number *values) {
     RefShape shape = concrete(m, value->node->shape);
     for (int64_t i = 0; i < shape.count; i++) *place_in(m, value, place_of(m, value, &shape, i)) = values[i];
     visit_spare_lanes(m, value, &shape, clear_lane);
 }
 
-typedef struct Known { RefShape shape; double *values; } Known;
+typedef struct Known { RefShape shape; Number *values; } Known;
 
 /* One matrix that is the right operand of many. */
-static const double *repeated(Machine *m, const Node *matmul, const Value *value, const double *matrix, RefShape *shape) {
+static const Number *repeated(Machine *m, const Node *matmul, const Value *value, const Number *matrix, RefShape *shape) {
     CU_ASSERT_EQUAL_FATAL(matmul->op, OP_matmul);
     CU_ASSERT_PTR_EQUAL(value->node, matmul->inputs[1]->inputs[0]);
     int64_t count = shape->count;
     *shape = concrete(m, matmul->inputs[1]->shape);
-    double *values = NEW_ARRAY(m->scratch, double, shape->count);
+    Number *values = NEW_ARRAY(m->scratch, Number, shape->count);
     for (int64_t i = 0; i < shape->count; i++) values[i] = matrix[i % count];
     return values;
 }
 
 static void run_member(Machine *m, const Kernel *kernel, Known *known, const Node *node) {
-    const double **inputs = NEW_ARRAY(m->scratch, const double *, node->input_count + 1);
+    const Number **inputs = NEW_ARRAY(m->scratch, const Number *, node->input_count + 1);
     RefShape *shapes = NEW_ARRAY(m->scratch, RefShape, node->input_count + 1);
     for (int i = 0; i < node->input_count; i++) {
         bool operand = node == kernel->anchor && op_info[node->op].class != CLASS_REDUCTION;
@@ -243,7 +243,7 @@ static void run_member(Machine *m, const Kernel *kernel, Known *known, const Nod
         inputs[i] = known[node->inputs[i]->id].values, shapes[i] = known[node->inputs[i]->id].shape;
     }
     Known result = {.shape = concrete(m, node->shape)};
-    result.values = NEW_ARRAY(m->scratch, double, result.shape.count);
+    result.values = NEW_ARRAY(m->scratch, Number, result.shape.count);
     RefCall call = {node, m->symbols, inputs, shapes, result.values, result.shape, 7};
     op_info[node->op].reference(&call);
     known[node->id] = result;
@@ -278,27 +278,27 @@ static const char *pack_blob(const Program *program) {
     return text_string(&text);
 }
 
-static double *junk(Arena *scratch, int64_t count) {
-    double *values = NEW_ARRAY(scratch, double, count);
-    for (int64_t i = 0; i < count; i++) values[i] = NAN;
+static Number *junk(Arena *scratch, int64_t count) {
+    Number *values = NEW_ARRAY(scratch, Number, count);
+    for (int64_t i = 0; i < count; i++) values[i].real = NAN;
     return values;
 }
 
 static Machine machine_new(const Program *program, const int64_t *symbols) {
     Machine m = {.program = program, .symbols = symbols, .scratch = arena_new()};
     m.blob = pack_blob(program);
-    m.slots = NEW_ARRAY(m.scratch, double *, program->slots.count);
+    m.slots = NEW_ARRAY(m.scratch, Number *, program->slots.count);
     m.slot_bytes = NEW_ARRAY(m.scratch, int64_t, program->slots.count);
     for (int i = 0; i < program->slots.count; i++) {
         for (int k = 0; k < program->slots.items[i].bytes.count; k++)
             m.slot_bytes[i] = max_i64(m.slot_bytes[i], size_at(&m, program->slots.items[i].bytes.items[k]));
-        m.slots[i] = junk(m.scratch, m.slot_bytes[i]); /* one double an element, of whatever type */
+        m.slots[i] = junk(m.scratch, m.slot_bytes[i]); /* one Number an element, of whatever type */
     }
-    m.inputs = NEW_ARRAY(m.scratch, double *, g->inputs.count);
-    m.outputs = NEW_ARRAY(m.scratch, double *, g->outputs.count);
+    m.inputs = NEW_ARRAY(m.scratch, Number *, g->inputs.count);
+    m.outputs = NEW_ARRAY(m.scratch, Number *, g->outputs.count);
     for (int i = 0; i < g->inputs.count; i++) {
         RefTensor tensor = {.shape = concrete(&m, g->inputs.items[i].node->shape)};
-        tensor.values = m.inputs[i] = NEW_ARRAY(m.scratch, double, tensor.shape.count);
+        tensor.values = m.inputs[i] = NEW_ARRAY(m.scratch, Number, tensor.shape.count);
         fill(NULL, g->inputs.items[i].node, &tensor);
     }
     for (int i = 0; i < g->outputs.count; i++) m.outputs[i] = junk(m.scratch, concrete(&m, g->outputs.items[i].node->shape).count);
@@ -314,8 +314,10 @@ static bool runs_right(const Program *program, int64_t n, int64_t h) {
     for (int i = 0; i < g->outputs.count; i++) {
         RefTensor wanted;
         CU_ASSERT_FATAL(reference_evaluate(g, &g->outputs.items[i].node, 1, symbols, 7, &source, m.scratch, &wanted));
-        for (int64_t k = 0; k < wanted.shape.count; k++)
-            right = right && fabs(wanted.values[k] - m.outputs[i][k]) <= 1e-5 * (1 + fabs(wanted.values[k]));
+        for (int64_t k = 0; k < wanted.shape.count; k++) {
+            double is = number_value(m.outputs[i][k], wanted.shape.type), should = number_value(wanted.values[k], wanted.shape.type);
+            right = right && fabs(should - is) <= 1e-5 * (1 + fabs(should));
+        }
     }
     arena_free(m.scratch);
     return right;
@@ -659,8 +661,8 @@ static void check_conv_pack(int64_t outputs, int64_t inputs, int64_t groups, int
                 int64_t second = outputs / groups;
                 int64_t from = transposed ? ((o / second * inputs + i) * second + o % second) * 6 + k : (o * inputs + i) * 6 + k;
                 int64_t place = conv_place(arguments, outputs, inputs, kernel, o, i, k);
-                CU_ASSERT_EQUAL(packed_at(program, blob, job, place), (float)value.values[from]);
-                sum += fabs((double)(float)value.values[from]);
+                CU_ASSERT_EQUAL(packed_at(program, blob, job, place), (float)value.values[from].real);
+                sum += fabs((double)(float)value.values[from].real);
             }
     for (uint64_t i = 0; i < program->packs.items[job].bytes / 4; i++) packed += fabs((double)packed_at(program, blob, job, (int64_t)i));
     CU_ASSERT_DOUBLE_EQUAL(sum, packed, 1e-6 * sum); /* all other places are zero */
@@ -701,7 +703,7 @@ static void check_winograd_pack(int outputs, int inputs, int tile, int m) {
             for (int k = 0; k < w.size * w.size; k++) {
                 int t = o / 8 / tile, q = o / 8 % tile, width = (int)min_i64(tile, blocks - t * tile);
                 int64_t place = t * tile * 8 * inputs * w.size * w.size + (k * inputs + i) * width * 8 + q * 8 + o % 8;
-                double wanted = transformed(&w, value.values + (o * inputs + i) * 9, k / w.size, k % w.size);
+                double wanted = transformed(&w, &value.values->real + (o * inputs + i) * 9, k / w.size, k % w.size);
                 CU_ASSERT_DOUBLE_EQUAL(packed_at(program, blob, job, place), wanted, 1e-7);
             }
 }
@@ -743,7 +745,7 @@ static void test_packing_of_matrices(void) {
         CU_ASSERT_FATAL(reference_evaluate(g, &node, 1, NULL, 0, &source, arena, &value));
         for (int64_t e = 0; e < 2 * 5 * 21; e++) {
             int64_t m = e / 105, k = e / 21 % 5, n = e % 21, b = n / 8, t = b / 2, q = b % 2, w = min_i64(2, 3 - t * 2);
-            double wanted = transposed ? value.values[m * 105 + n * 5 + k] : value.values[e];
+            double wanted = transposed ? value.values[m * 105 + n * 5 + k].real : value.values[e].real;
             CU_ASSERT_EQUAL(packed_at(program, blob, job, m * 3 * 8 * 5 + t * 2 * 8 * 5 + (k * w + q) * 8 + n % 8), (float)wanted);
         }
     }

@@ -10,7 +10,7 @@ static void compare_on_targets(void (*make)(TestGraph *t), double tolerance, con
         t.symbols[1] = 45;
         make(&t);
         for (int k = 0; k < t.inputs.count; k++)
-            for (int64_t at = 0; at < t.inputs.items[k].count; at++) t.inputs.items[k].values[at] = round(t.inputs.items[k].values[at]);
+            for (int64_t at = 0; at < t.inputs.items[k].count; at++) t.inputs.items[k].values[at].real = round(t.inputs.items[k].values[at].real);
         compare_with_reference(&t, targets[i], tolerance, what);
         arena_free(t.arena);
     }

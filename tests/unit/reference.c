@@ -41,6 +41,7 @@ static void set_attribute(Script *s, Op op, char *struct_bytes, const char *name
         switch (info->kind) {
         case ATTR_INT: *(int64_t *)field = strtoll(text, NULL, 10); return;
         case ATTR_REAL: *(double *)field = strtod(text, NULL); return;
+        case ATTR_NUMBER: ((Number *)field)->real = strtod(text, NULL); return;
         case ATTR_BOOL: *(bool *)field = strtoll(text, NULL, 10) != 0; return;
         case ATTR_NAME: *(Name *)field = intern(s->t.graph->names, text); return;
         case ATTR_TYPE: *(DType *)field = type_named(text); return;
@@ -63,7 +64,7 @@ static Node *read_input(Script *s, const char *name, DType type, char *rest) {
     for (int i = 0; i < rank; i++) dims[i] = size(&s->t, items[i]), count *= items[i];
     Node *node = MAKE(&s->t, input, NULL, 0, intern(s->t.graph->names, arena_printf(s->t.arena, "%s %s", s->case_name, name)), type, {rank, dims});
     add_values(&s->t, node, 0, 1);
-    for (int64_t i = 0; i < count; i++) vec_last(&s->t.inputs).values[i] = strtod(rest, &rest);
+    for (int64_t i = 0; i < count; i++) vec_last(&s->t.inputs).values[i] = number_cast((Number){.real = strtod(rest, &rest)}, DTYPE_F32, type);
     return node;
 }
 
@@ -99,7 +100,7 @@ static void read_expectation(Script *s, char *rest) {
     s->expectations++;
     for (int64_t i = 0; i < result.shape.count; i++) {
         char *end;
-        double wanted = strtod(rest, &end), found = result.values[i];
+        double wanted = strtod(rest, &end), found = element(&result, i);
         CU_ASSERT_FATAL(end != rest); /* a number for each element */
         rest = end;
         if (wanted == found || fabs(wanted - found) <= 1e-11 * (1 + fabs(wanted))) continue;
@@ -161,11 +162,11 @@ static void test_uniform(void) {
     RefTensor result;
     evaluate(&t, t.graph, &u, 1, &result);
     double sum = 0, squares = 0;
-    for (int i = 0; i < 10000; i++) sum += result.values[i], squares += result.values[i] * result.values[i];
+    for (int i = 0; i < 10000; i++) sum += result.values[i].real, squares += result.values[i].real * result.values[i].real;
     CU_ASSERT_DOUBLE_EQUAL(sum / 10000, 0.5, 0.01);
     CU_ASSERT_DOUBLE_EQUAL(squares / 10000, 1.0 / 3, 0.01);
-    CU_ASSERT_EQUAL(result.values[0], 5532944 * 0x1p-24);
-    CU_ASSERT_EQUAL(result.values[9999], 9074145 * 0x1p-24);
+    CU_ASSERT_EQUAL(result.values[0].real, 5532944 * 0x1p-24);
+    CU_ASSERT_EQUAL(result.values[9999].real, 9074145 * 0x1p-24);
     arena_free(t.arena);
 }
 
@@ -174,10 +175,10 @@ static void test_rounding(void) {
     Node *x = new_input(&t, 0.1, 0.1, 0, NULL), *third = build_binary(t.graph, OP_div, x, build_scalar(t.graph, 3, DTYPE_F32));
     RefTensor result;
     evaluate(&t, t.graph, &third, 1, &result);
-    CU_ASSERT_EQUAL(result.values[0], 0.1 / 3); /* f32 stays double */
+    CU_ASSERT_EQUAL(result.values[0].real, 0.1 / 3); /* f32 stays double */
     Node *half = build_cast(t.graph, x, DTYPE_F16), *sum = build_binary(t.graph, OP_add, half, half);
     evaluate(&t, t.graph, &sum, 1, &result);
-    CU_ASSERT_EQUAL(result.values[0], 2 * 0.0999755859375);
+    CU_ASSERT_EQUAL(result.values[0].real, 2 * 0.0999755859375);
     arena_free(t.arena);
 }
 
@@ -197,7 +198,7 @@ static void test_symbols(void) {
         t.symbols[0] = n;
         RefTensor result;
         evaluate(&t, t.graph, &sum, 1, &result);
-        CU_ASSERT_EQUAL(result.values[0], (double)(5 * n));
+        CU_ASSERT_EQUAL(result.values[0].real, (double)(5 * n));
     }
     arena_free(t.arena);
 }

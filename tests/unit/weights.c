@@ -7,10 +7,10 @@
 #include <unistd.h>
 
 static void check_values(uint64_t seed, const char *path, RefShape shape, double init, bool state, const double *expected) {
-    double values[4];
+    Number values[4];
     shape.count = 4;
     init_fill(seed, path, &shape, init, state, values);
-    for (int i = 0; i < 4; i++) CU_ASSERT_EQUAL(values[i], expected[i]);
+    for (int i = 0; i < 4; i++) CU_ASSERT_EQUAL(values[i].real, expected[i]);
 }
 
 /* The first four of each, printed by init_weights.py. */

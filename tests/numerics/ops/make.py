@@ -278,7 +278,7 @@ def arithmetic():
         f.op(name, "cast", "x", type=name)
         f.expect(name, x.float().to(kind).double())
     f.op("i8", "cast", "x", type="i8")
-    f.expect("i8", x.to(torch.int64).to(torch.int8).double())
+    f.expect("i8", x.clamp(-128, 127).trunc())  # PyTorch leaves open what is beyond the type; ours is the nearest that it has
     f.case("iota")
     f.op("y", "iota", type="f32", dims=(2, 3, 2), axis=1)
     f.expect("y", torch.arange(3).reshape(1, 3, 1).expand(2, 3, 2).double())

@@ -1,0 +1,63 @@
+/* Elements of each type: what a cast makes of a number (the table of docs/language.md), and what an operator's result is in its type.
+ *
+ * Floats are held in double and ints in 64 bits, so that folding and the reference are exact where a program is. f32 keeps what double
+ * gives it, since the reference is what f32 is judged by; f16 and bf16 are rounded after each operator, and ints wrap, as in a program. */
+#include "graph/graph.h"
+#include <math.h>
+
+/* ---- floats ---- */
+
+/* To a float of `bits` of precision, whose least normal number is 2^low; from `limit` on it is infinite. Ties to even. */
+static double rounded(double x, int bits, int low, double limit) {
+    if (x == 0 || !isfinite(x)) return x;
+    int exponent = ilogb(x) < low ? low : ilogb(x);
+    double unit = ldexp(1, exponent - bits + 1), y = nearbyint(x / unit) * unit;
+    return fabs(y) >= limit ? copysign(INFINITY, x) : y;
+}
+
+static double real_rounded(double x, DType type) {
+    if (type == DTYPE_F16) return rounded(x, 11, -14, 65536);
+    return type == DTYPE_BF16 ? rounded(x, 8, -126, 0x1p128) : x;
+}
+
+/* ---- ints ---- */
+
+static int64_t wrapped(int64_t x, DType type) {
+    if (type == DTYPE_BOOL) return x != 0;
+    int spare = 64 - 8 * dtype_bytes(type);
+    return (int64_t)((uint64_t)x << spare) >> spare;
+}
+
+static int64_t largest(DType type) { return type == DTYPE_BOOL ? 1 : INT64_MAX >> (64 - 8 * dtype_bytes(type)); }
+static int64_t least(DType type) { return type == DTYPE_BOOL ? 0 : -largest(type) - 1; }
+
+/* Truncates; what lies beyond the type becomes its least or largest, NaN 0. */
+static int64_t saturated(double x, DType type) {
+    double limit = ldexp(1, 8 * dtype_bytes(type) - 1);
+    if (isnan(x)) return 0;
+    return x >= limit ? largest(type) : x < -limit ? least(type) : (int64_t)x;
+}
+
+bool number_fits(int64_t value, DType type) { return wrapped(value, type) == value; }
+
+/* ---- both ---- */
+
+Number number_cast(Number value, DType from, DType to) {
+    bool real = dtype_is_float(from);
+    if (dtype_is_float(to)) return (Number){.real = real_rounded(real ? value.real : (double)(float)value.whole, to)};
+    if (!real) return (Number){.whole = wrapped(value.whole, to)};
+    return (Number){.whole = to == DTYPE_BOOL ? value.real != 0 : saturated(value.real, to)};
+}
+
+Number number_rounded(Number value, DType type) {
+    return dtype_is_float(type) ? (Number){.real = real_rounded(value.real, type)} : (Number){.whole = wrapped(value.whole, type)};
+}
+
+Number number_least(DType type) { return dtype_is_float(type) ? (Number){.real = -INFINITY} : (Number){.whole = least(type)}; }
+
+double number_value(Number value, DType type) { return dtype_is_float(type) ? value.real : (double)value.whole; }
+
+void number_print(Text *out, Number value, DType type) {
+    if (dtype_is_float(type)) text_add(out, "%.9g", value.real);
+    else text_add(out, "%lld", (long long)value.whole);
+}
