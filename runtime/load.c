@@ -44,8 +44,7 @@ static bool check_tensor(const cai_tensor *tensor, const cai_port *port, const c
         return cai_fail(error, CAI_BAD_INPUT, "%s: holds %s, and input `%s` is %s: %d axes are wanted%s", path, shape, port->name,
                         port->type_text, port->rank, tensor->rank + 1 == port->rank ? " (x[None] adds one in front)" : "");
     }
-    bool real = tensor->type == CAI_F32 || tensor->type == CAI_F64 || tensor->type == CAI_F16 || tensor->type == CAI_BF16;
-    if (port->form == CAI_FORM_IMAGE && !real) {
+    if (port->form == CAI_FORM_IMAGE && !cai_type_is_float(tensor->type)) {
         return cai_fail(error, CAI_BAD_INPUT,
                         "%s: holds %s, and a picture's values are real numbers from 0 to 1 (x.astype('float32') / 255)", path,
                         shape);

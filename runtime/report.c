@@ -124,11 +124,21 @@ static void print_summary(const cai_tensor *tensor, FILE *out) {
     fprintf(out, "  (-o FILE.npy writes it)\n");
 }
 
+static void print_element(const cai_tensor *tensor, int64_t index, FILE *out) {
+    int64_t whole;
+    if (cai_type_is_float(tensor->type)) {
+        fprintf(out, " %.6g", element(tensor, index));
+        return;
+    }
+    cai_tensor_to_i64(tensor, index, 1, &whole);
+    fprintf(out, " %lld", (long long)whole);
+}
+
 void cai_print_tensor(const cai_context *context, const cai_port *port, const void *data, FILE *out) {
     cai_tensor tensor = as_tensor(context, port, data);
     char shape[400];
     fprintf(out, "%s: %s", port->name, cai_tensor_shape_text(&tensor, shape, sizeof shape));
-    for (int64_t i = 0; i < tensor.count && i < SHOWN; i++) fprintf(out, " %.6g", element(&tensor, i));
+    for (int64_t i = 0; i < tensor.count && i < SHOWN; i++) print_element(&tensor, i, out);
     fprintf(out, tensor.count > SHOWN ? " ...\n" : "\n");
     if (tensor.count > SHOWN) print_summary(&tensor, out);
 }

@@ -182,6 +182,7 @@ typedef struct cai_tensor {
 
 int cai_type_bytes(int type);
 const char *cai_type_name(int type); /* "f32" */
+bool cai_type_is_float(int type);
 /* Elements first .. first + count as doubles or f32; any type. */
 void cai_tensor_to_f64(const cai_tensor *tensor, int64_t first, int64_t count, double *out);
 void cai_tensor_to_i64(const cai_tensor *tensor, int64_t first, int64_t count, int64_t *out); /* of ints and bools, exactly; u64 beyond i64 wraps */

@@ -89,8 +89,6 @@ void cai_tensor_to_f32(const cai_tensor *tensor, int64_t first, int64_t count, f
     EACH_TYPE(float)
 }
 
-static bool is_float(int type) { return type == CAI_F32 || type == CAI_F64 || type == CAI_F16 || type == CAI_BF16; }
-
 void cai_tensor_to_i64(const cai_tensor *tensor, int64_t first, int64_t count, int64_t *out) {
     const unsigned char *from = element(tensor, first);
     EACH_TYPE(int64_t)
@@ -99,7 +97,7 @@ void cai_tensor_to_i64(const cai_tensor *tensor, int64_t first, int64_t count, i
 /* ---- conversion ---- */
 
 static bool integer_element(const cai_tensor *tensor, int64_t index, int64_t *value) {
-    if (!is_float(tensor->type)) {
+    if (!cai_type_is_float(tensor->type)) {
         cai_tensor_to_i64(tensor, index, 1, value);
         return tensor->type != CAI_U64 || *value >= 0;
     }

@@ -124,6 +124,15 @@ typedef struct Error {
 /* Programs count denormals as zero, the reference does not. */
 static double flushed(double value) { return fabs(value) < FLT_MIN ? 0 : value; }
 
+/* Of ints exactly, though a double need not hold them. */
+static double difference_at(const cai_tensor *built, const cai_tensor *reference, int64_t i, double a, double b) {
+    if (cai_type_is_float(built->type)) return isnan(a) && isnan(b) ? 0 : a == b ? 0 : fabs(a - b);
+    int64_t x, y;
+    cai_tensor_to_i64(built, i, 1, &x);
+    cai_tensor_to_i64(reference, i, 1, &y);
+    return x > y ? (double)((uint64_t)x - (uint64_t)y) : (double)((uint64_t)y - (uint64_t)x);
+}
+
 static Error error_of(const cai_tensor *built, const cai_tensor *reference) {
     Error error = {0};
     for (int64_t i = 0; i < built->count; i++) {
@@ -131,7 +140,7 @@ static Error error_of(const cai_tensor *built, const cai_tensor *reference) {
         cai_tensor_to_f64(built, i, 1, &a);
         cai_tensor_to_f64(reference, i, 1, &b);
         if (built->type == CAI_F32) b = flushed(b);
-        double difference = isnan(a) && isnan(b) ? 0 : a == b ? 0 : fabs(a - b);
+        double difference = difference_at(built, reference, i, a, b);
         error.rms += difference * difference;
         error.values += isfinite(b) ? b * b : 0;
         if (!(difference <= error.largest)) error.largest = difference;

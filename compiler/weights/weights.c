@@ -203,15 +203,13 @@ static bool has_shape(const cai_tensor *tensor, Shape shape) {
     return true;
 }
 
-static bool is_float(int type) { return type == CAI_F32 || type == CAI_F16 || type == CAI_BF16 || type == CAI_F64; }
-
 static void take(Weights *w, Wanted *wanted, const cai_tensor *tensor, Mismatch *mismatch) {
     char found[400];
     cai_tensor_shape_text(tensor, found, sizeof found);
     const char *ours = shape_string(w->arena, wanted->info.shape);
     if (wanted->value) {
         vec_push(w->arena, &mismatch->misshapen, arena_printf(w->arena, "%s comes twice", wanted->info.path));
-    } else if (!has_shape(tensor, wanted->info.shape) || is_float(tensor->type) != dtype_is_float(wanted->info.shape.type)) {
+    } else if (!has_shape(tensor, wanted->info.shape) || cai_type_is_float(tensor->type) != dtype_is_float(wanted->info.shape.type)) {
         wanted->misshapen = true;
         vec_push(w->arena, &mismatch->misshapen,
                  arena_printf(w->arena, "%s is %s in the file, and %s in the model", wanted->info.path, found, ours));
