@@ -1,8 +1,8 @@
 /* The arithmetic of elementwise operators on registers.
  *
  * Floats: a multiply that feeds an add may become one multiply-add; nothing is reassociated. min and max give NaN where an
- * operand is. Integers wrap; their division rounds down, and by zero gives 0; a float cast to an integer truncates, saturates,
- * and NaN gives 0: no operand makes a program trap. */
+ * operand is. Integers wrap; their division rounds down, and by zero gives 0; casts are those of docs/language.md, as
+ * graph/number.c computes them. No operand makes a program trap. */
 #include "backend/backend.h"
 #include <math.h>
 
@@ -153,10 +153,14 @@ static LLVMValueRef emit_int_div(Module *m, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildSelect(m->builder, by_zero, zero, value, "");
 }
 
+LLVMValueRef emit_sum(Module *m, DType type, LLVMValueRef a, LLVMValueRef b) {
+    return dtype_is_float(type) ? emit_float(m, LLVMFAdd, a, b) : LLVMBuildAdd(m->builder, a, b, "");
+}
+
 static LLVMValueRef emit_arithmetic(Module *m, Op op, DType type, LLVMValueRef a, LLVMValueRef b) {
     bool real = dtype_is_float(type);
     switch (op) {
-    case OP_add: return real ? emit_float(m, LLVMFAdd, a, b) : LLVMBuildAdd(m->builder, a, b, "");
+    case OP_add: return emit_sum(m, type, a, b);
     case OP_sub: return real ? emit_float(m, LLVMFSub, a, b) : LLVMBuildSub(m->builder, a, b, "");
     case OP_mul: return real ? emit_float(m, LLVMFMul, a, b) : LLVMBuildMul(m->builder, a, b, "");
     case OP_div: return real ? emit_float(m, LLVMFDiv, a, b) : emit_int_div(m, a, b);

@@ -144,10 +144,8 @@ static Sum combine(Walk *walk, Sum a, Sum b) {
     switch (reduction(walk)) {
     case OP_reduce_max: return (Sum){emit_larger(m, type, a.value, b.value), NULL};
     case OP_argmax: return combine_places(m, type, a, b);
-    default: break;
+    default: return (Sum){emit_sum(m, type, a.value, b.value), NULL};
     }
-    bool real = dtype_is_float(type);
-    return (Sum){real ? emit_float(m, LLVMFAdd, a.value, b.value) : LLVMBuildAdd(m->builder, a.value, b.value, ""), NULL};
 }
 
 /* The operand where the walk stands; the identity in lanes that do not exist. */

@@ -245,7 +245,7 @@ static LLVMValueRef border_run(const Border *border, int axis, const Point *from
     Loop loop = begin_loop(m, first, end, 1);
     LLVMValueRef carried = add_carried(m, &loop, sum);
     LLVMValueRef term = border_term(border, axis, from, guard, coord_fixed(loop.index), emit_same(border, axis, LLVMIntEQ, edge));
-    set_carried(&loop, 0, emit_float(m, LLVMFAdd, carried, term));
+    set_carried(&loop, 0, emit_sum(m, border->node->shape.type, carried, term));
     end_loop(m, &loop);
     return carried_result(&loop, 0);
 }
@@ -266,9 +266,9 @@ static LLVMValueRef border_axis(const Border *border, int axis, const Point *fro
     if (strcmp(a->mode, "reflect") != 0) return sum;
     Coord left = coord_affine(tail, coord, -1, before, from->lanes);
     Coord right = coord_affine(tail, coord, -1, emit_add(m, emit_mul(m, last, get_i64(m, 2)), before), from->lanes);
-    sum = emit_float(m, LLVMFAdd, sum, border_term(border, axis, from, guard, left,
-                                                   emit_same(border, axis, LLVMIntNE, get_i64(m, 0))));
-    return emit_float(m, LLVMFAdd, sum, border_term(border, axis, from, guard, right, emit_same(border, axis, LLVMIntNE, last)));
+    DType type = border->node->shape.type;
+    sum = emit_sum(m, type, sum, border_term(border, axis, from, guard, left, emit_same(border, axis, LLVMIntNE, get_i64(m, 0))));
+    return emit_sum(m, type, sum, border_term(border, axis, from, guard, right, emit_same(border, axis, LLVMIntNE, last)));
 }
 
 static LLVMValueRef border_sum(const Border *border, int axis, const Point *from, const Guard *guard) {

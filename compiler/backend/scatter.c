@@ -76,9 +76,7 @@ static void emit_add_one(Scatter *s) {
     s->to.at[s->axis] = coord_fixed(emit_max(m, emit_min(m, place, emit_sub(m, size, get_i64(m, 1))), get_i64(m, 0)));
     LLVMValueRef term = emit_value_load(m, kernel->inputs[0], get_argument(m, 1), &s->from);
     LLVMValueRef old = emit_value_load(m, kernel->output, get_argument(m, 0), &s->to);
-    bool real = dtype_is_float(kernel->anchor->shape.type);
-    LLVMValueRef sum = real ? emit_float(m, LLVMFAdd, old, term) : LLVMBuildAdd(m->builder, old, term, "");
-    emit_value_store(m, kernel->output, get_argument(m, 0), &s->to, sum);
+    emit_value_store(m, kernel->output, get_argument(m, 0), &s->to, emit_sum(m, kernel->anchor->shape.type, old, term));
 }
 
 static void emit_indices(Scatter *s, int axis) {

@@ -142,16 +142,13 @@ static void visit_gather(const Pool *p, LLVMValueRef *state, const Point *at, LL
     state[2] = LLVMBuildOr(b, state[2], better, "");
 }
 
-static LLVMValueRef emit_sum(const Pool *p, LLVMValueRef a, LLVMValueRef b) {
-    if (dtype_is_float(operand_type(p->rows, 0))) return emit_float(p->m, LLVMFAdd, a, b);
-    return LLVMBuildAdd(p->m->builder, a, b, "");
-}
+static LLVMValueRef emit_plus(const Pool *p, LLVMValueRef a, LLVMValueRef b) { return emit_sum(p->m, operand_type(p->rows, 0), a, b); }
 
 static void visit(const Pool *p, LLVMValueRef *state, const Point *at) {
     LLVMValueRef x = load_operand(p->rows, 0, at);
     if (p->op == OP_max_pool_gather) visit_gather(p, state, at, x);
     else if (p->op == OP_pool_max) state[0] = choose(p, at->mask, emit_larger(p->m, operand_type(p->rows, 0), state[0], x), state[0]);
-    else state[0] = choose(p, at->mask, emit_sum(p, state[0], x), state[0]);
+    else state[0] = choose(p, at->mask, emit_plus(p, state[0], x), state[0]);
 }
 
 /* ---- forward: the walk ---- */
@@ -296,7 +293,7 @@ static void add_window(const Pool *p, const Point *window, LLVMValueRef own, con
     LLVMValueRef counts = window->mask;
     if (p->op == OP_max_pool_scatter) counts = both(p->m, counts, is_first_maximum(p, window, own, tap));
     LLVMValueRef dy = load_operand(p->rows, p->op == OP_max_pool_scatter ? 1 : 0, window);
-    sum->at[0] = choose(p, counts, emit_sum(p, sum->at[0], dy), sum->at[0]);
+    sum->at[0] = choose(p, counts, emit_plus(p, sum->at[0], dy), sum->at[0]);
 }
 
 /* The window whose tap `tap` is the place `at`: (at + before - tap * dilation) / stride, in the lanes where that is one. */

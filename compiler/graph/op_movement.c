@@ -118,6 +118,7 @@ bool shape_pad_input(Graph *g, Op op, Node *const *inputs, int count, const void
     (void)count;
     const pad_input_attributes *pad = attributes;
     Shape dy = inputs[0]->shape;
+    if (dy.type == DTYPE_BOOL) return shape_error(g, error, 0, -1, "pad_input takes numbers, not bool");
     if (!check_rank(g, op, dy, pad->before.count, "paddings", error) || !check_rank(g, op, dy, pad->size.count, "sizes", error))
         return false;
     *shape = (Shape){dy.type, dy.rank, pad->size.items};
@@ -180,6 +181,7 @@ bool shape_scatter_add(Graph *g, Op op, Node *const *inputs, int count, const vo
     const scatter_add_attributes *scatter = attributes;
     Shape dy = inputs[0]->shape, index = inputs[1]->shape;
     int rank = dy.rank - index.rank + 1;
+    if (dy.type == DTYPE_BOOL) return shape_error(g, error, 0, -1, "scatter_add takes numbers, not bool");
     if (!check_index(g, op, inputs[1], error)) return false;
     if (scatter->size.count != 1 || rank < 1 || scatter->axis < 0 || scatter->axis >= rank)
         return shape_error(g, error, 1, -1, "scatter_add of %s by an index %s", shape_string(g->arena, dy),
