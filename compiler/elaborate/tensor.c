@@ -77,14 +77,20 @@ static Node *size_node(Evaluator *ev, Dim dim, DType type, Span span) {
     return make_node(ev, OP_size, NULL, 0, &attributes, span);
 }
 
-static bool is_whole(double real) { return real >= -0x1p63 && real < 0x1p63 && real == (double)(int64_t)real; }
+/* Whether a number may stand beside a tensor of the type: among ints a whole one that they hold. */
+static bool holds(DType type, Value v) {
+    if (v.kind == VALUE_BOOL || dtype_is_float(type)) return true;
+    if (type == DTYPE_BOOL) return false;
+    if (v.kind == VALUE_INT) return number_fits(v.integer, type);
+    return v.real >= -0x1p63 && v.real < 0x1p63 && v.real == (double)(int64_t)v.real && number_fits((int64_t)v.real, type);
+}
 
 static bool fits_type(Evaluator *ev, Value v, DType type, Span span) {
-    bool whole = v.kind == VALUE_REAL ? is_whole(v.real) && number_fits((int64_t)v.real, type) : v.kind != VALUE_INT || number_fits(v.integer, type);
-    if (type == DTYPE_BOOL ? v.kind == VALUE_BOOL : dtype_is_float(type) || whole) return true;
+    if (holds(type, v)) return true;
+    DType wider = holds(DTYPE_I32, v) ? DTYPE_I32 : holds(DTYPE_I64, v) ? DTYPE_I64 : DTYPE_F32;
     Diagnostic *d = report(ev, DIAG_type_mismatch, span, "%s does not go with a tensor of %s", value_describe(ev->arena, v),
                            dtype_name(type));
-    report_help(ev, d, "convert the tensor first: `cast(x, type = \"%s\")`", v.kind == VALUE_BOOL ? "bool" : "f32");
+    report_help(ev, d, "convert the tensor first: `cast(x, type = \"%s\")`", dtype_name(wider));
     return false;
 }
 
