@@ -29,12 +29,14 @@ void init_fill(uint64_t seed, const char *path, const RefShape *shape, double in
     const bool centered = init == 0 || isnan(init) || init == INIT_NORMAL, scale = init == 1;
     const float bound = init == INIT_NORMAL ? sqrtf(3) : shape->rank >= 2 && !state ? init_bound(fan_in_of(shape)) : 0.1f;
     const float times = centered ? 2 : 1, plus = centered ? -1 : 0.5f, over = centered ? bound : 1;
-    const double declared = dtype_is_float(shape->type) ? (float)init : init;
-    random_units(random_stream(seed, path), shape->count, &values->real);
-    for (int64_t i = 0; i < shape->count; i++) {
-        double value = centered || scale ? (double)((times * (float)values[i].real + plus) * over) : declared;
-        values[i] = number_cast((Number){.real = value}, DTYPE_F32, shape->type);
+    if (centered || scale) {
+        random_units(random_stream(seed, path), shape->count, &values->real);
+        for (int64_t i = 0; i < shape->count; i++) values[i].real = (double)((times * (float)values[i].real + plus) * over);
+    } else {
+        const double declared = dtype_is_float(shape->type) ? (float)init : init;
+        for (int64_t i = 0; i < shape->count; i++) values[i].real = declared;
     }
+    for (int64_t i = 0; i < shape->count && shape->type != DTYPE_F32; i++) values[i] = number_cast(values[i], DTYPE_F32, shape->type);
 }
 
 bool init_seed(const char *text, uint64_t *seed) {
