@@ -31,8 +31,13 @@ static DType type_named(const char *name) {
     return DTYPE_F32;
 }
 
+static Number read_number(char **rest, DType type) {
+    if (!dtype_is_float(type)) return (Number){.whole = strtoll(*rest, rest, 10)};
+    return (Number){.real = strtod(*rest, rest)};
+}
+
 /* Writes the value of attribute `name=text` where the operator's table says that it lies. */
-static void set_attribute(Script *s, Op op, char *struct_bytes, const char *name, char *text) {
+static void set_attribute(Script *s, Op op, char *struct_bytes, const Node *first, const char *name, char *text) {
     int64_t *items = NEW_ARRAY(s->t.arena, int64_t, 16);
     for (const AttrInfo *info = op_info[op].attributes(); info->name; info++) {
         if (strcmp(info->name, name) != 0) continue;
@@ -41,7 +46,7 @@ static void set_attribute(Script *s, Op op, char *struct_bytes, const char *name
         switch (info->kind) {
         case ATTR_INT: *(int64_t *)field = strtoll(text, NULL, 10); return;
         case ATTR_REAL: *(double *)field = strtod(text, NULL); return;
-        case ATTR_NUMBER: ((Number *)field)->real = strtod(text, NULL); return;
+        case ATTR_NUMBER: *(Number *)field = read_number(&text, first->shape.type); return;
         case ATTR_BOOL: *(bool *)field = strtoll(text, NULL, 10) != 0; return;
         case ATTR_NAME: *(Name *)field = intern(s->t.graph->names, text); return;
         case ATTR_TYPE: *(DType *)field = type_named(text); return;
@@ -56,7 +61,7 @@ static void set_attribute(Script *s, Op op, char *struct_bytes, const char *name
     CU_FAIL_FATAL("no such attribute");
 }
 
-/* name = input 2,3 V... */
+/* name = input 2,3 V..., or input_i32 and so on */
 static Node *read_input(Script *s, const char *name, DType type, char *rest) {
     int64_t items[16], count = 1;
     int rank = (int)read_list(strtok_r(rest, " ", &rest), items);
@@ -64,7 +69,7 @@ static Node *read_input(Script *s, const char *name, DType type, char *rest) {
     for (int i = 0; i < rank; i++) dims[i] = size(&s->t, items[i]), count *= items[i];
     Node *node = MAKE(&s->t, input, NULL, 0, intern(s->t.graph->names, arena_printf(s->t.arena, "%s %s", s->case_name, name)), type, {rank, dims});
     add_values(&s->t, node, 0, 1);
-    for (int64_t i = 0; i < count; i++) vec_last(&s->t.inputs).values[i] = number_cast((Number){.real = strtod(rest, &rest)}, DTYPE_F32, type);
+    for (int64_t i = 0; i < count; i++) vec_last(&s->t.inputs).values[i] = read_number(&rest, type);
     return node;
 }
 
@@ -83,7 +88,7 @@ static Node *read_operator(Script *s, const char *op_name, char *rest) {
             continue;
         }
         *equals = 0;
-        set_attribute(s, (Op)op, attributes, word, equals + 1);
+        set_attribute(s, (Op)op, attributes, count ? inputs[0] : NULL, word, equals + 1);
     }
     ShapeError error;
     Node *node = graph_try(s->t.graph, (Op)op, inputs, count, attributes, &error);
@@ -99,12 +104,15 @@ static void read_expectation(Script *s, char *rest) {
     evaluate(&s->t, s->t.graph, &node, 1, &result);
     s->expectations++;
     for (int64_t i = 0; i < result.shape.count; i++) {
-        char *end;
-        double wanted = strtod(rest, &end), found = element(&result, i);
-        CU_ASSERT_FATAL(end != rest); /* a number for each element */
-        rest = end;
-        if (wanted == found || fabs(wanted - found) <= 1e-11 * (1 + fabs(wanted))) continue;
-        printf("\n  %s, %s: %s[%lld] is %.13g, not %.13g\n", s->path, s->case_name, op_info[node->op].name, (long long)i, found, wanted);
+        char *begin = rest;
+        DType type = result.shape.type;
+        Number number = read_number(&rest, type);
+        CU_ASSERT_FATAL(rest != begin); /* a number for each element */
+        double wanted = number_value(number, type), found = element(&result, i);
+        bool near = wanted == found || (isnan(wanted) && isnan(found)) || fabs(wanted - found) <= 1e-11 * (1 + fabs(wanted));
+        if (dtype_is_float(type) ? near : number.whole == result.values[i].whole) continue;
+        printf("\n  %s, %s: %s[%lld] is %.13g, not %.*s\n", s->path, s->case_name, op_info[node->op].name, (long long)i, found,
+               (int)(rest - begin), begin);
         CU_FAIL("not PyTorch's value");
         return;
     }
@@ -124,8 +132,8 @@ static void read_line(Script *s, char *line) {
     } else {
         strtok_r(NULL, " ", &rest); /* = */
         char *kind = strtok_r(NULL, " ", &rest);
-        bool is_int = strcmp(kind, "input_i32") == 0;
-        Node *node = is_int || strcmp(kind, "input") == 0 ? read_input(s, first, is_int ? DTYPE_I32 : DTYPE_F32, rest) : read_operator(s, kind, rest);
+        char *type = strncmp(kind, "input", 5) == 0 ? kind + 5 : NULL;
+        Node *node = type ? read_input(s, first, *type ? type_named(type + 1) : DTYPE_F32, rest) : read_operator(s, kind, rest);
         map_set(s->names, intern(s->t.graph->names, first), node);
     }
 }
@@ -151,6 +159,7 @@ static void test_smooth_resize(void) { check_file("smooth_resize", 25); }
 static void test_movement(void) { check_file("movement", 10); }
 static void test_arithmetic(void) { check_file("arithmetic", 6); }
 static void test_reduction(void) { check_file("reduction", 4); }
+static void test_integers(void) { check_file("integers", 40); }
 static void test_order(void) { check_file("order", 16); }
 
 /* ---- the evaluator ---- */
@@ -213,6 +222,7 @@ void suite_reference(void) {
     CU_add_test(suite, "arithmetic is PyTorch's", test_arithmetic);
     CU_add_test(suite, "reductions are PyTorch's", test_reduction);
     CU_add_test(suite, "order is PyTorch's", test_order);
+    CU_add_test(suite, "ints, bools and casts are numpy's", test_integers);
     CU_add_test(suite, "random numbers are as defined", test_uniform);
     CU_add_test(suite, "values are rounded to their type", test_rounding);
     CU_add_test(suite, "a value that is not given", test_missing_value);

@@ -2,10 +2,11 @@
 """Writes the expected results of the reference functions, computed by PyTorch in float64: one .txt a family, read by
 tests/unit/reference.c. Run it here, with python3-torch, when a case is added; the files are committed.
 
-A line of a file: `case NAME`, `x = input 2,3 V...` (i32 inputs: `input_i32`), `y = OPERATOR x ... attribute=value ...`,
+A line of a file: `case NAME`, `x = input 2,3 V...` (of other types than f32: `input_i32`), `y = OPERATOR x ... attribute=value ...`,
 `expect y V...`. Lists are written 1,2,3; names as they are."""
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 import torchvision
@@ -15,8 +16,8 @@ torch.manual_seed(1)
 
 
 class Family:
-    def __init__(self, name):
-        self.name, self.lines = name, []
+    def __init__(self, name, digits=13):
+        self.name, self.digits, self.lines = name, digits, []
 
     def case(self, name):
         self.lines.append(f"case {name}")
@@ -27,14 +28,17 @@ class Family:
         return x
 
     def write(self, name, x, kind="input"):
-        self.lines.append(f"{name} = {kind} {listed(x.shape)} {values(x)}")
+        self.lines.append(f"{name} = {kind} {listed(x.shape)} {self.values(x)}")
 
     def op(self, name, op, *inputs, **attributes):
         text = " ".join(f"{key}={listed(value)}" for key, value in attributes.items())
         self.lines.append(f"{name} = {op} {' '.join(inputs)} {text}".rstrip())
 
     def expect(self, name, x):
-        self.lines.append(f"expect {name} {values(x)}")
+        self.lines.append(f"expect {name} {self.values(x)}")
+
+    def values(self, x):
+        return " ".join(f"{v:.{self.digits}g}" if isinstance(v, float) else str(int(v)) for v in x.reshape(-1).tolist())
 
     def close(self):
         with open(f"{self.name}.txt", "w") as file:
@@ -45,10 +49,6 @@ def listed(value):
     if isinstance(value, (tuple, list, torch.Size)):
         return ",".join(str(v) for v in value) if len(value) else "-"
     return str(value)
-
-
-def values(x):
-    return " ".join(f"{v:.13g}" for v in x.reshape(-1).tolist())
 
 
 def pair(x):
@@ -383,5 +383,155 @@ def smooth_resizes():
     f.close()
 
 
-for family in (convolutions, pools, resizes, movements, arithmetic, reductions, orders, smooth_resizes):
+WHOLES = [0, 1, -1, 2, -2, 3, -7, 10, 100, 127, 128, -127, -128, -129, 255, 256, -300, 2049, 2051, -2051, 65504, 65519, 65520, 16777217, 16777219, 2**25 + 2**17 + 1,
+          2**31 - 1, 2**31, -(2**31), -(2**31) - 1, 2**32 - 1, 2**32 + 1, 2**53 - 1, 2**53 + 1, 2**60 + 2**36 + 1, -(2**60) - 2**36 - 1, 2**63 - 1, -(2**63)]
+REALS = [0.0, -0.0, 0.5, -0.5, 0.99999994, 1.0, -1.0, 1.5, 2.5, -2.7, 126.9, 127.5, 128.0, -128.9, -129.0, 255.0, 300.3, 2047.5, 2049.0, 65504.0, 65519.0, 65520.0,
+         1e5, 1.00390625, 1.01171875, 16777216.0, 2147483520.0, 2.0**31, -(2.0**31), -2147483904.0, 3e9, -3e9, 9223371487098961920.0, 2.0**63, -(2.0**63), 1e20, -1e20,
+         3.4028235e38, 1e-7, 5.96e-8, math.inf, -math.inf, math.nan]
+INTS = dict(i8=np.int8, i32=np.int32, i64=np.int64)
+
+
+def edges(kind):
+    whole = np.array(WHOLES, dtype=np.int64)
+    return whole != 0 if kind == "bool" else whole.astype(INTS[kind]) if kind in INTS else torch.tensor(REALS).to(torch.float32).to(getattr(torch, FLOATS[kind]))
+
+
+FLOATS = dict(f32="float32", f16="float16", bf16="bfloat16")
+
+
+def cast(x, kind):
+    """What numpy and PyTorch agree on; a float beyond an int's range, which they leave open, becomes the nearest that the int has."""
+    if torch.is_tensor(x):
+        if kind in FLOATS:
+            return x.to(getattr(torch, FLOATS[kind]))
+        x = x.to(torch.float64).numpy()
+        if kind == "bool":
+            return x != 0
+        limits = np.iinfo(INTS[kind])
+        inside = (x >= limits.min) & (x < float(limits.max))  # of i64 the largest is rounded up to 2^63
+        whole = np.where(inside, x, 0).astype(INTS[kind])
+        return np.where(inside | np.isnan(x), whole, np.where(x < 0, limits.min, limits.max)).astype(INTS[kind])
+    if kind in FLOATS:
+        return torch.from_numpy(x).to(getattr(torch, FLOATS[kind]))
+    return x != 0 if kind == "bool" else x.astype(INTS[kind])
+
+
+def quotient(a, b):
+    """Rounded down, and 0 where b is 0; numpy warns of the smallest by -1 and gives what wraps."""
+    return np.where(b == 0, 0, a // np.where(b == 0, 1, b)).astype(a.dtype)
+
+
+ON_NUMBERS = dict(add=np.add, sub=np.subtract, mul=np.multiply, div=quotient, min=np.minimum, max=np.maximum)
+ON_ANY = dict(eq=np.equal, ne=np.not_equal, lt=np.less, le=np.less_equal)
+ON_BOOLS = {"and": np.logical_and, "or": np.logical_or}
+ON_ONE = dict(neg=np.negative, abs=np.abs, sign=np.sign, floor=lambda x: x)
+
+
+def integers():
+    f = Family("integers", 17)
+    np.seterr(all="ignore")
+    kinds = [*FLOATS, *INTS, "bool"]
+    for kind in kinds:
+        f.case(f"casts from {kind}")
+        x = edges(kind)
+        f.write("x", x.double() if kind in FLOATS else x, f"input_{kind}")
+        for to in kinds:
+            f.op(to, "cast", "x", type=to)
+            y = cast(x, to)
+            f.expect(to, y.double() if to in FLOATS else y)
+    for kind in [*INTS, "bool"]:
+        f.case(f"arithmetic of {kind}")
+        x = np.unique(np.concatenate([edges(kind)[:9], edges(kind)[-12:]]))
+        a, b = np.repeat(x, len(x)), np.tile(x, len(x))
+        f.write("a", a, f"input_{kind}"), f.write("b", b, f"input_{kind}")
+        for op, function in ((ON_BOOLS if kind == "bool" else ON_NUMBERS) | ON_ANY).items():
+            f.op(op, op, "a", "b")
+            f.expect(op, function(a, b))
+        if kind == "bool":
+            continue
+        for op, function in ON_ONE.items():
+            f.op(op, op, "a")
+            f.expect(op, function(a))
+    random = np.random.default_rng(1)
+    for kind in INTS:
+        windows(f, kind, random)
+    for i in range(30):
+        expressions(f, i, random)
+    f.close()
+
+
+def windows(f, kind, random):
+    """What adds up, compares and moves ints otherwise than element by element."""
+    f.case(f"windows of {kind}")
+    x, w, at = random.choice(edges(kind), (1, 2, 4, 6)), random.choice(edges(kind), 7), np.array([0, 1, 4, 9, -3, 1, 2])
+    f.write("x", x, f"input_{kind}"), f.write("w", w, f"input_{kind}"), f.write("at", at, "input_i32")
+    parts = x.reshape(1, 2, 2, 2, 3, 2)
+    f.op("sums", "pool_sum", "x", kernel=(2, 2), stride=(2, 2), before=(0, 0), size=(2, 3))
+    f.expect("sums", parts.sum((3, 5), dtype=x.dtype))
+    f.op("tops", "pool_max", "x", kernel=(2, 2), stride=(2, 2), dilation=(1, 1), before=(0, 0), size=(2, 3))
+    f.expect("tops", parts.max((3, 5)))
+    f.op("spread", "pool_sum_input", "sums", kernel=(2, 2), stride=(2, 2), before=(0, 0), size=(4, 6))
+    f.expect("spread", parts.sum((3, 5), dtype=x.dtype).repeat(2, 2).repeat(2, 3))
+    folded = x[:, :, 1:3].copy()
+    folded[:, :, 0] += x[:, :, 0]
+    folded[:, :, 1] += x[:, :, 3]
+    f.op("folded", "pad_input", "x", before=(0, 0, 1, 0), size=(1, 2, 2, 6), mode="replicate")
+    f.expect("folded", folded)
+    y = np.zeros(5, x.dtype)
+    np.add.at(y, at.clip(0, 4), w)
+    f.op("added", "scatter_add", "w", "at", axis=0, size=(5,))
+    f.expect("added", y)
+    f.op("picked", "gather", "added", "at", axis=0)
+    f.expect("picked", y[at.clip(0, 4)])
+    f.op("both", "concat", "w", "added", axis=0)
+    f.expect("both", np.concatenate([w, y]))
+    f.op("bordered", "pad", "w", before=(1,), after=(2,), mode="constant", value=-77)
+    f.expect("bordered", np.pad(w, (1, 2), constant_values=-77))
+
+
+def expressions(f, number, random):
+    """A dozen operators on each other's results, of every type of ints."""
+    f.case(f"expressions {number}")
+    known = {kind: [] for kind in [*INTS, "bool"]}
+
+    def add(kind, x, op=None, *inputs, **attributes):
+        name = f"v{sum(map(len, known.values()))}"
+        if op:
+            f.op(name, op, *inputs, **attributes)
+            f.expect(name, x)
+        else:
+            f.write(name, x, f"input_{kind}")
+        known[kind].append((name, x))
+
+    def any_of(kind):
+        return known[kind][random.integers(len(known[kind]))]
+
+    for kind in known:
+        for _ in range(2):
+            add(kind, random.choice(edges(kind), (3, 5)))
+    for _ in range(12):
+        kind = random.choice([*INTS])
+        (a, x), (b, y) = any_of(kind), any_of(kind)
+        way = random.integers(8)
+        if way <= 2:
+            op = random.choice([*ON_NUMBERS])
+            add(kind, ON_NUMBERS[op](x, y), op, a, b)
+        elif way == 3:
+            op = random.choice([*ON_ANY])
+            add("bool", ON_ANY[op](x, y), op, a, b)
+        elif way == 4:
+            c, condition = any_of("bool")
+            add(kind, np.where(condition, x, y), "select", c, a, b)
+        elif way == 5:
+            to = random.choice([*known])
+            add(to, cast(x, to), "cast", a, type=to)
+        elif way == 6:
+            add(kind, x.cumsum(1, dtype=x.dtype), "cumsum", a, axis=1)
+        else:
+            f.op(f"s{a}", "sum", a, axes=(1,)), f.expect(f"s{a}", x.sum(1, keepdims=True, dtype=x.dtype))
+            f.op(f"m{a}", "reduce_max", a, axes=(0,)), f.expect(f"m{a}", x.max(0, keepdims=True))
+            f.op(f"a{a}", "argmax", a, axis=1), f.expect(f"a{a}", x.argmax(1).astype(np.int64))
+
+
+for family in (convolutions, pools, resizes, movements, arithmetic, reductions, orders, smooth_resizes, integers):
     family()
