@@ -107,8 +107,7 @@ static bool read_input(void *context, const Node *node, RefTensor *out) {
     for (int i = 0; i < graph->inputs.count; i++) {
         if (graph->inputs.items[i].node != node) continue;
         cai_tensor tensor = {.type = (int32_t)out->shape.type, .count = out->shape.count, .data = the_reference.inputs[i]};
-        if (dtype_is_float(out->shape.type)) cai_tensor_to_f64(&tensor, 0, out->shape.count, &out->values->real);
-        else cai_tensor_to_i64(&tensor, 0, out->shape.count, &out->values->whole);
+        numbers_read(&tensor, out->values);
         return true;
     }
     return false;

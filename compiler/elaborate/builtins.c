@@ -244,7 +244,8 @@ static Value new_weight(Evaluator *ev, const Arguments *arguments, bool state, S
     else if (first.kind != VALUE_NONE)
         return refuse(ev, span, state ? "state" : "param", state ? "a number as init" : "a number or \"normal\" as init", first);
     if (value_is_number(first) && !(fabs(init) <= 0x1p53 || (first.kind == VALUE_REAL && isfinite(init)))) {
-        report(ev, DIAG_argument_kind, span, "a weight cannot start as %s", value_describe(ev->arena, first));
+        Diagnostic *d = report(ev, DIAG_argument_kind, span, "a weight cannot start as %s", value_describe(ev->arena, first));
+        report_help(ev, d, "a finite float can, and an int of at most 2 ** 53");
         return value_error;
     }
     if (!dtype_argument(ev, arguments, DTYPE_F32, &type)) return value_error;

@@ -1,7 +1,6 @@
 /* Trained weights by name. A weight's path belongs to the file that was given for the longest path above it; files given on the command line
  * come before those of `load`. Loading is strict: every weight of the model that is built has a value of its shape, and every value is somebody's. */
 #include "weights/weights.h"
-#include "runtime.h"
 #include <libgen.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -339,6 +338,11 @@ Weights *weights_open(Arena *arena, Names *names, Diagnostics *diag, Model *cons
     return NULL;
 }
 
+void numbers_read(const cai_tensor *tensor, Number *out) {
+    if (cai_type_is_float(tensor->type)) cai_tensor_to_f64(tensor, 0, tensor->count, &out->real);
+    else cai_tensor_to_i64(tensor, 0, tensor->count, &out->whole);
+}
+
 static bool fill(void *context, const Node *node, RefTensor *out) {
     Weights *w = context;
     bool state = node->op == OP_state;
@@ -350,8 +354,7 @@ static bool fill(void *context, const Node *node, RefTensor *out) {
     }
     const Wanted *wanted = find_wanted(w, path);
     if (!wanted || !wanted->value) return false;
-    if (dtype_is_float(out->shape.type)) cai_tensor_to_f64(wanted->value, 0, wanted->value->count, &out->values->real);
-    else cai_tensor_to_i64(wanted->value, 0, wanted->value->count, &out->values->whole);
+    numbers_read(wanted->value, out->values);
     return true;
 }
 

@@ -3,6 +3,7 @@
 #define CAI_WEIGHTS_H
 
 #include "elaborate/elaborate.h"
+#include "runtime.h"
 
 /* ---- weights.c ---- */
 
@@ -26,6 +27,8 @@ RefSource weights_source(Weights *weights); /* its input() is NULL: only paramet
 /* Of files (path, size and time of change) and seed: for the cache of `cai run`. */
 uint64_t weights_identity(const Weights *weights);
 void weights_close(Weights *weights); /* NULL is fine */
+/* The elements of a tensor of the runtime's. */
+void numbers_read(const cai_tensor *tensor, Number *out);
 
 /* ---- init.c: random weights that anyone can compute again; docs/weights.md defines them ---- */
 

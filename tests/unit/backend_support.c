@@ -2,6 +2,7 @@
 #include "backend_support.h"
 #include "backend/backend.h"
 #include "runtime.h"
+#include "weights/weights.h"
 #include <dlfcn.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -93,8 +94,7 @@ static void *to_elements(const Number *values, int64_t count, DType type) {
 static Number *from_elements(TestGraph *t, const void *bytes, int64_t count, DType type) {
     Number *values = NEW_ARRAY(t->arena, Number, count);
     cai_tensor tensor = {.name = "", .type = (int)type, .rank = 1, .dims = {count}, .count = count, .data = bytes};
-    if (dtype_is_float(type)) cai_tensor_to_f64(&tensor, 0, count, &values->real);
-    else cai_tensor_to_i64(&tensor, 0, count, &values->whole);
+    numbers_read(&tensor, values);
     return values;
 }
 
