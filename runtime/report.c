@@ -10,10 +10,13 @@ static cai_tensor as_tensor(const cai_context *context, const cai_port *port, co
     return tensor;
 }
 
+/* Printing would show the sign of a NaN, which means nothing. */
+static double plain(double value) { return isnan(value) ? (double)NAN : value; }
+
 static double element(const cai_tensor *tensor, int64_t index) {
     double value;
     cai_tensor_to_f64(tensor, index, 1, &value);
-    return value;
+    return plain(value);
 }
 
 /* ---- JSON ---- */
@@ -119,7 +122,7 @@ static void print_summary(const cai_tensor *tensor, FILE *out) {
         most = fmax(most, e);
         sum += e;
     }
-    fprintf(out, "  least %.6g, most %.6g, mean %.6g", least, most, sum / (double)tensor->count);
+    fprintf(out, "  least %.6g, most %.6g, mean %.6g", least, most, plain(sum / (double)tensor->count));
     if (nans) fprintf(out, ", %lld NaN", (long long)nans);
     fprintf(out, "  (-o FILE.npy writes it)\n");
 }

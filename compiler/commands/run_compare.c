@@ -159,6 +159,7 @@ typedef struct Table {
     int bad;
 } Table;
 
+/* None of the figures is negative; fabs takes the sign off a NaN. */
 static void print_row(const char *name, const char *kind, const cai_tensor *built, const cai_tensor *reference, Table *table) {
     char shape[200];
     if (!built || !reference || built->count != reference->count) {
@@ -167,8 +168,8 @@ static void print_row(const char *name, const char *kind, const cai_tensor *buil
     }
     Error error = error_of(built, reference);
     bool good = is_good(error);
-    printf("%-40s %-24s %10.3g %10.3g %10.3g%s%s\n", name, cai_tensor_shape_text(built, shape, sizeof shape), error.values,
-           error.values > 0 ? error.rms / error.values : error.rms, error.largest, kind, good ? "" : "  <-- past tolerance");
+    printf("%-40s %-24s %10.3g %10.3g %10.3g%s%s\n", name, cai_tensor_shape_text(built, shape, sizeof shape), fabs(error.values),
+           fabs(error.values > 0 ? error.rms / error.values : error.rms), fabs(error.largest), kind, good ? "" : "  <-- past tolerance");
     if (good) return;
     if (!table->first_bad) table->first_bad = name;
     table->bad++;

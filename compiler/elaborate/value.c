@@ -96,7 +96,7 @@ void value_print(Text *out, Value v) {
     switch (v.kind) {
     case VALUE_BOOL: text_add(out, v.truth ? "true" : "false"); break;
     case VALUE_INT: text_add(out, "%lld", (long long)v.integer); break;
-    case VALUE_REAL: text_add(out, "%.9g", v.real); break;
+    case VALUE_REAL: text_add_real(out, v.real); break;
     case VALUE_STRING: text_add(out, "%s", v.string); break;
     case VALUE_DIM: dim_print(out, v.dim); break;
     case VALUE_LIST: print_list(out, v.list, "[", "]"); break;

@@ -124,7 +124,7 @@ void attributes_print(Text *out, const Node *node) {
         text_add(out, " %s=", info->name);
         switch (info->kind) {
         case ATTR_INT: text_add(out, "%lld", (long long)FIELD(int64_t, attributes, info)); break;
-        case ATTR_REAL: text_add(out, "%.9g", FIELD(double, attributes, info)); break;
+        case ATTR_REAL: text_add_real(out, FIELD(double, attributes, info)); break;
         case ATTR_BOOL: text_add(out, "%s", FIELD(bool, attributes, info) ? "true" : "false"); break;
         case ATTR_NAME: text_add(out, "%s", FIELD(Name, attributes, info)); break;
         case ATTR_TYPE: text_add(out, "%s", dtype_name(FIELD(DType, attributes, info))); break;

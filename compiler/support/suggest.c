@@ -1,6 +1,9 @@
 /* Which known name a misspelt one was meant to be. */
 #include "support/support.h"
 
+#include <ctype.h>
+#include <strings.h>
+
 #define LONGEST 64
 
 /* Edits (insert, delete, replace, swap two neighbours) from one word to another; more than `limit` is reported as limit + 1. */
@@ -23,11 +26,25 @@ static int edit_distance(const char *a, const char *b, int limit) {
     return rows[n % 3][m] > limit ? limit + 1 : rows[n % 3][m];
 }
 
+/* The next letter of a name as spellings are compared: small, and no `_`; 0 at the end, or before a `2d` there. */
+static int next_letter(const char **at) {
+    while (**at == '_') ++*at;
+    return !**at || !strcasecmp(*at, "2d") ? 0 : tolower((unsigned char)*(*at)++);
+}
+
+/* `LeakyReLU` and `leaky_relu`, `MaxPool2d` and `maxpool`. */
+static bool same_spelling(const char *a, const char *b) {
+    int x, y;
+    do x = next_letter(&a), y = next_letter(&b);
+    while (x && x == y);
+    return x == y;
+}
+
 const char *nearest_name(const char *wrong, const char *const *candidates, int count) {
-    int length = (int)strlen(wrong), limit = length <= 2 ? 1 : length <= 5 ? 2 : 3, nearest = limit + 1;
+    int length = (int)strlen(wrong), limit = length <= 4 ? 1 : length <= 6 ? 2 : 3, nearest = limit + 1;
     const char *found = NULL;
     for (int i = 0; i < count; i++) {
-        int distance = edit_distance(wrong, candidates[i], limit);
+        int distance = same_spelling(wrong, candidates[i]) ? 0 : edit_distance(wrong, candidates[i], limit);
         if (distance < nearest && distance < length) nearest = distance, found = candidates[i];
     }
     return found;

@@ -63,6 +63,7 @@ typedef struct Text {
 
 void text_add(Text *text, const char *format, ...) PRINTF_LIKE(2, 3);
 void text_add_bytes(Text *text, const char *bytes, size_t count);
+void text_add_real(Text *text, double value); /* in nine digits at most */
 const char *text_string(Text *text);
 
 /* ---- intern.c: equal strings are equal pointers ---- */

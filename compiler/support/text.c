@@ -1,6 +1,8 @@
 /* Text being written, a piece at a time. */
 #include "support/support.h"
 
+#include <math.h>
+
 static void make_room(Text *text, size_t more) {
     if (text->length + more + 1 <= text->capacity) return;
     size_t capacity = text->capacity ? text->capacity * 2 : 64;
@@ -29,6 +31,11 @@ void text_add(Text *text, const char *format, ...) {
     vsnprintf(text->bytes + text->length, (size_t)length + 1, format, arguments);
     va_end(arguments);
     text->length += (size_t)length;
+}
+
+void text_add_real(Text *text, double value) {
+    if (isnan(value)) text_add(text, "nan"); /* printf would show a sign that means nothing */
+    else text_add(text, "%.9g", value);
 }
 
 const char *text_string(Text *text) { return text->bytes ? text->bytes : ""; }

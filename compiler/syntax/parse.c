@@ -204,7 +204,8 @@ static const Foreign foreign[] = {
     {"||", "write `or`"},
     {"!", "write `not`"},
     {"&", "write `and`"},
-    {"|", "write `or`"},
+    {"|", "write `or`; the arrow is `->`"},
+    {"|>", "the arrow is written `->`"},
     {"^", "a power is written `**`"},
     {"?", "write `a if condition else b`"},
     {"\\", "a line that goes on begins with the operator or the arrow"},
@@ -219,19 +220,28 @@ static const Foreign foreign[] = {
     {"\xc2\xa0", "this is a no-break space: use a plain one"},
 };
 
+/* The longest that stands there, or NULL. */
+static const Foreign *foreign_at(const char *text) {
+    const Foreign *found = NULL;
+    for (int i = 0; i < COUNT_OF(foreign); i++) {
+        size_t length = strlen(foreign[i].text);
+        if (!strncmp(text, foreign[i].text, length) && (!found || length > strlen(found->text))) found = &foreign[i];
+    }
+    return found;
+}
+
 int parser_bad_character(Parser *p, const char *text, Span span) {
     if (p->skipping) return TOKEN_CAI_error;
-    int length = 1;
-    while (((unsigned char)text[0] & 0xC0) == 0xC0 && ((unsigned char)text[length] & 0xC0) == 0x80) length++;
-    if (text[0] && strchr("&|", text[0]) && p->source->text[span.end] == text[0]) length = 2, text = p->source->text + span.begin;
+    const Foreign *known = foreign_at(p->source->text + span.begin);
+    int length = known ? (int)strlen(known->text) : 1;
+    while (!known && ((unsigned char)text[0] & 0xC0) == 0xC0 && ((unsigned char)text[length] & 0xC0) == 0x80) length++;
+    if (known) text = known->text;
     span.end = span.begin + (uint32_t)length;
     bool printable = (unsigned char)text[0] >= ' ' && text[0] != 127;
     Diagnostic *d = printable
                         ? parser_error(p, DIAG_bad_character, span, "`%.*s` means nothing here", length, text)
                         : parser_error(p, DIAG_bad_character, span, "the byte 0x%02x means nothing here", (unsigned char)text[0]);
-    for (int i = 0; i < COUNT_OF(foreign); i++)
-        if (strlen(foreign[i].text) == (size_t)length && strncmp(text, foreign[i].text, (size_t)length) == 0)
-            diag_help(p->diag, d, "%s", foreign[i].help);
+    if (known) diag_help(p->diag, d, "%s", known->help);
     return TOKEN_CAI_error;
 }
 
@@ -244,7 +254,7 @@ static bool is_declaration_word(int token) {
 /* `state` and the like may name a part: x.state */
 static bool is_reserved(int token) { return token >= TOKEN_USE && token <= TOKEN_FALSE; }
 
-/* A declaration begins, or the file ends, while brackets are open: says which one is never closed. */
+/* A declaration begins at the left edge, or the file ends, while brackets are open: says which one is never closed. */
 static void report_unclosed(Parser *p) {
     const Bracket *open = &vec_last(&p->brackets);
     for (int i = p->brackets.count - 1; i >= 0 && open->body; i--) open = &p->brackets.items[i];
@@ -287,6 +297,12 @@ static bool put_in(Parser *p, int *token, Span *span) {
     return newline;
 }
 
+static int indent_at(const Parser *p, uint32_t offset) {
+    const char *text = p->source->text, *line = text + offset;
+    while (line > text && line[-1] != '\n') line--;
+    return (int)strspn(line, " \t");
+}
+
 static int next_token(Parser *p, CAI_STYPE *value, Span *span, bool *begins_line) {
     int token;
     *begins_line = false;
@@ -302,7 +318,8 @@ static int next_token(Parser *p, CAI_STYPE *value, Span *span, bool *begins_line
     *begins_line = p->line_begins;
     if (token != TOKEN_NEWLINE) p->line_begins = false;
     bool end = token == TOKEN_END && !p->at_end, open = p->brackets.count > 0;
-    if (!end && !(open && *begins_line && is_declaration_word(token))) return token;
+    bool declares = *begins_line && is_declaration_word(token) && indent_at(p, span->begin) == 0;
+    if (!end && !(open && declares)) return token;
     if (token == TOKEN_END) p->at_end = true;
     if (open && !p->skipping && !p->stopped && !p->lost_brackets) report_unclosed(p);
     p->lost_brackets = false;
@@ -353,12 +370,6 @@ static void skip(Parser *p, int *lookahead, Span *span, bool (*ends)(const Parse
     while (*lookahead == TOKEN_CAI_EMPTY || *lookahead == TOKEN_CAI_UNDEF || !ends(p, *lookahead))
         *lookahead = cai_lex(&ignored, span, p);
     p->skipping = false;
-}
-
-static int indent_at(const Parser *p, uint32_t offset) {
-    const char *text = p->source->text, *line = text + offset;
-    while (line > text && line[-1] != '\n') line--;
-    return (int)strspn(line, " \t");
 }
 
 static bool brace_below(const Parser *p) {

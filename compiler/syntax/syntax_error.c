@@ -171,6 +171,28 @@ static const char *help_in_signature(Parser *p, const SyntaxError *e) {
     return NULL;
 }
 
+/* `-> a.b: conv(8, 3)`: where the label of the name before the `:` begins; it is one of several parts. */
+static uint32_t label_begin(const Parser *p) {
+    const char *text = p->source->text;
+    uint32_t begin = p->before_last_span.begin;
+    while (begin > 0 && (isalnum((unsigned char)text[begin - 1]) || strchr("_.", text[begin - 1]))) begin--;
+    return begin;
+}
+
+/* A stage's label: an arrow or the brace of a layer stands before it. */
+static bool is_dotted_label(const Parser *p) {
+    const char *text = p->source->text;
+    uint32_t at = label_begin(p);
+    if (at == p->before_last_span.begin) return false;
+    while (at > 0 && isspace((unsigned char)text[at - 1])) at--;
+    return at > 1 && (text[at - 1] == '{' || (text[at - 1] == '>' && text[at - 2] == '-'));
+}
+
+static const char *help_dotted_label(Parser *p) {
+    Span label = {p->source, label_begin(p), p->before_last_span.end};
+    return arena_printf(p->arena, "a label of several parts stands in quotes: `\"%s\": ...`", text_of(p, label));
+}
+
 static const char *help_by_place(Parser *p, const SyntaxError *e) {
     bool body_wanted = expects(e, "`{`") && !expects_value(e),
          in_stages = parser_innermost(p) == '{' && !vec_last(&p->brackets).body;
@@ -181,8 +203,10 @@ static const char *help_by_place(Parser *p, const SyntaxError *e) {
     if (found(e, "`if`") && expects_value(e)) return "a choice is written `a if condition else b`";
     if (found(e, "`+`") && p->before_last == '+') return "write it out: `i = i + 1`";
     if (found(e, "`.`") && p->before_last == TOKEN_DOTS) return "a range is written `0 .. n`, and leaves out n";
+    if (found(e, "`>`") && p->before_last == '>') return "the arrow is written `->`";
     if (found(e, "`,`") && in_stages) return "layers in braces are joined by arrows: `{ a -> b }`";
     if (found(e, "`,`") && expects(e, "the end of the line")) return "several values stand in parentheses: `(a, b)`";
+    if (found(e, "`:`") && p->before_last == TOKEN_NAME && is_dotted_label(p)) return help_dotted_label(p);
     if (found(e, "`:`") && body_wanted) return "a body stands in braces: `{ ... }`";
     if (found(e, "`->`") && (body_wanted || expects(e, "`]`") || expects(e, "`:`")))
         return "put the run in parentheses: `(x -> f)`";
@@ -210,6 +234,17 @@ static bool report_reserved(Parser *p, const SyntaxError *e) {
     return true;
 }
 
+/* A declaration where a statement stands. */
+static bool report_nested(Parser *p, const SyntaxError *e) {
+    bool declares = found(e, "`block`") || found(e, "`model`") || found(e, "`use`") || found(e, "`train`") || found(e, "`optimizer`");
+    if (!declares || !expects(e, "`return`")) return false;
+    const char *word = text_of(p, e->span);
+    Diagnostic *d = parser_error(p, DIAG_declaration_place, e->span, "a `%s` stands at the top of a file, not in a body", word);
+    if (found(e, "`block`")) diag_help(p->diag, d, "move it out of this body; what is needed only here may be a layer in braces, `f = { conv(8, 3) -> relu }`");
+    else diag_help(p->diag, d, "move it out of this body, to the left edge");
+    return true;
+}
+
 /* A statement's header that no `{` follows on its line. */
 static bool body_missing(Parser *p, const SyntaxError *e) {
     const char *word = first_word(p, e->span.begin), *rest = p->source->text + e->span.begin;
@@ -226,7 +261,7 @@ void parser_syntax_error(Parser *p, const SyntaxError *e) {
         return;
     }
     const char *help = help_on_comments(p, e);
-    if (!help && (report_habit(p, e) || report_reserved(p, e))) return;
+    if (!help && (report_nested(p, e) || report_habit(p, e) || report_reserved(p, e))) return;
     if (!help) help = help_by_place(p, e);
     p->body_missing = body_missing(p, e);
     Diagnostic *d = parser_error(p, DIAG_syntax, e->span, "expected %s, found %s", expected_words(p, e), found_words(p, e));
