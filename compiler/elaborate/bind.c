@@ -1,6 +1,8 @@
 /* Arguments to parameters: positions, keywords, spreads, `*rest`, defaults. */
 #include "elaborate/evaluator.h"
 
+#include <stdlib.h>
+
 Bindings bindings_with_room(Arena *arena, int count) {
     return (Bindings){.items = NEW_ARRAY(arena, Binding, count), .capacity = count};
 }
@@ -107,18 +109,19 @@ static bool holds_tensor(Value v) {
     return v.kind == VALUE_TENSOR || (value_is_sequence(v) && v.list->count && v.list->items[0].kind == VALUE_TENSOR);
 }
 
-/* Those of a call's arguments that are tensors or lists of them, as they would stand before an arrow; NULL where there are none. */
-static const char *tensors_given(Evaluator *ev, const Arguments *arguments) {
-    Text text = {.arena = ev->arena};
-    int count = 0;
-    for (int i = 0; i < arguments->given.count; i++) {
-        const Binding *g = &arguments->given.items[i];
-        if (!holds_tensor(g->value)) continue;
-        if (count++) text_add(&text, ", ");
-        text_add(&text, "%s", span_text(ev->arena, g->span));
+/* How a call whose parentheses hold tensors was meant: those before an arrow, and the rest as settings. NULL where there are none. */
+static const char *as_run(Evaluator *ev, const char *callee, const Binding *given, int count) {
+    Text tensors = {.arena = ev->arena}, settings = {.arena = ev->arena};
+    int tensor_count = 0;
+    for (int i = 0; i < count; i++) {
+        bool travels = !given[i].name && holds_tensor(given[i].value);
+        Text *text = travels ? &tensors : &settings;
+        tensor_count += travels;
+        text_add(text, "%s%s", text->length ? ", " : "", span_text(ev->arena, given[i].span));
     }
-    if (!count) return NULL;
-    return count == 1 ? text_string(&text) : arena_printf(ev->arena, "(%s)", text_string(&text));
+    if (!tensor_count) return NULL;
+    const char *run = tensor_count == 1 ? text_string(&tensors) : arena_printf(ev->arena, "(%s)", text_string(&tensors));
+    return settings.length ? arena_printf(ev->arena, "%s -> %s(%s)", run, callee, text_string(&settings)) : arena_printf(ev->arena, "%s -> %s", run, callee);
 }
 
 static bool too_many(Evaluator *ev, const Slots *slots, const Arguments *arguments, const Binding *g, Span span) {
@@ -133,16 +136,59 @@ static bool too_many(Evaluator *ev, const Slots *slots, const Arguments *argumen
     }
     Diagnostic *d = report(ev, DIAG_too_many_arguments, g->span, "`%s` takes at most %d %s", name, most,
                            most == 1 ? "argument" : "arguments");
-    const char *tensors = tensors_given(ev, arguments);
-    if (tensors) report_help(ev, d, "tensors come by arrow: `%s -> %s`", tensors, name);
+    const char *run = as_run(ev, name, arguments->given.items, given);
+    if (run) report_help(ev, d, "tensors come by arrow: `%s`", run);
     else report_help(ev, d, "it is declared as `%s`", signature(ev, slots->decl));
     return false;
 }
 
-static bool tensor_argument(Evaluator *ev, const Slots *slots, const Binding *g) {
-    Diagnostic *d = report(ev, DIAG_tensor_argument, g->span, "`%s` makes a layer; a tensor is run through it by an arrow", slots->decl->name);
-    report_help(ev, d, "`%s -> %s`", span_text(ev->arena, g->span), slots->decl->name);
+static void tell_tensor_argument(Evaluator *ev, const char *callee, const Binding *given, int count, Span span) {
+    Diagnostic *d = report(ev, DIAG_tensor_argument, span, "`%s` makes a layer; a tensor is run through it by an arrow", callee);
+    const char *run = as_run(ev, callee, given, count);
+    if (run) report_help(ev, d, "`%s`", run);
+}
+
+static bool tensor_argument(Evaluator *ev, const Slots *slots, const Arguments *arguments, Span span) {
+    tell_tensor_argument(ev, slots->decl->name, arguments->given.items, arguments->given.count, span);
     return false;
+}
+
+static bool begins_with_tensor(const Arguments *arguments) {
+    return arguments->given.count && !arguments->given.items[0].name && holds_tensor(arguments->given.items[0].value);
+}
+
+static int by_place(const void *a, const void *b) {
+    const Binding *left = a, *right = b;
+    return (left->span.begin > right->span.begin) - (left->span.begin < right->span.begin);
+}
+
+/* Whether the argument stands in the text as `name = value`. */
+static bool is_written_with_name(const Binding *b) {
+    size_t length = b->name ? strlen(b->name) : 0;
+    const char *text = b->span.source->text + b->span.begin, *behind = text + length + (length ? strspn(text + length, " \n") : 0);
+    return length && !strncmp(text, b->name, length) && behind[0] == '=' && behind[1] != '=';
+}
+
+/* What stands between the parentheses of the call that made the layer, in its order; defaults stand elsewhere. */
+static Bindings written_arguments(Evaluator *ev, const Layer *layer) {
+    Bindings given = {0};
+    for (int i = 0; i < layer->bound.count; i++) {
+        Binding b = layer->bound.items[i];
+        if (b.span.source != layer->made.source || b.span.begin < layer->made.begin || b.span.end > layer->made.end) continue;
+        if (!is_written_with_name(&b)) b.name = NULL;
+        vec_push(ev->arena, &given, b);
+    }
+    if (given.count) qsort(given.items, (size_t)given.count, sizeof *given.items, by_place);
+    return given;
+}
+
+bool report_unrun(Evaluator *ev, Value v) {
+    if (v.kind != VALUE_LAYER || v.layer->kind != LAYER_BLOCK || !v.layer->made.source) return false;
+    const Layer *layer = v.layer;
+    const Bindings given = written_arguments(ev, layer);
+    if (!given.count || given.items[0].name || !holds_tensor(given.items[0].value)) return false;
+    tell_tensor_argument(ev, layer_callee(layer), given.items, given.count, layer->made);
+    return true;
 }
 
 static bool fill_slots(Evaluator *ev, Slots *slots, const Arguments *arguments, Span span) {
@@ -160,7 +206,7 @@ static bool fill_slots(Evaluator *ev, Slots *slots, const Arguments *arguments, 
             continue;
         }
         if (slots->given[index]) {
-            if (!slots->travels && slots->given[index]->value.kind == VALUE_TENSOR) return tensor_argument(ev, slots, slots->given[index]);
+            if (!slots->travels && begins_with_tensor(arguments)) return tensor_argument(ev, slots, arguments, span);
             report(ev, DIAG_argument_twice, g->span, "`%s` is given twice", parameters->items[index].name);
             return false;
         }
@@ -172,7 +218,8 @@ static bool fill_slots(Evaluator *ev, Slots *slots, const Arguments *arguments, 
 static bool missing(Evaluator *ev, const Slots *slots, const Parameter *parameter, const Arguments *arguments, Span span) {
     const char *name = slots->decl->name;
     if (slots->travels) {
-        Diagnostic *d = report(ev, DIAG_arity, span, "`%s` takes %d values, here %s %d", name, slots->parameters->count,
+        Diagnostic *d = report(ev, DIAG_arity, span, "`%s` takes %d %s, here %s %d", name, slots->parameters->count,
+                               slots->parameters->count == 1 ? "value" : "values",
                                arguments->given.count == 1 ? "is" : "are", arguments->given.count);
         report_operands(ev, d);
         report_help(ev, d, "it is declared as `%s`", signature(ev, slots->decl));
@@ -184,11 +231,9 @@ static bool missing(Evaluator *ev, const Slots *slots, const Parameter *paramete
 }
 
 /* A tensor as a setting is nearly always a call that should have been an arrow. */
-static bool refuse_run_arguments(Evaluator *ev, const Slots *slots, const Arguments *arguments) {
-    if (slots->travels || slots->decl->lists.count < 2 || !arguments->given.count) return false;
-    const Binding *first = &arguments->given.items[0];
-    if (first->name || first->value.kind != VALUE_TENSOR || slots->parameters->count) return false;
-    return !tensor_argument(ev, slots, first);
+static bool refuse_run_arguments(Evaluator *ev, const Slots *slots, const Arguments *arguments, Span span) {
+    if (slots->travels || slots->decl->lists.count < 2 || slots->parameters->count || !begins_with_tensor(arguments)) return false;
+    return !tensor_argument(ev, slots, arguments, span);
 }
 
 static bool bind_one(Evaluator *ev, Frame *frame, const Slots *slots, int index, const Arguments *arguments, Span span) {
@@ -209,7 +254,7 @@ bool bind_parameters(Evaluator *ev, Frame *frame, const Definition *block, int l
     Decl *decl = block->decl;
     Slots slots = {.decl = decl, .parameters = &decl->lists.items[list], .travels = list == decl->lists.count - 1};
     slots.given = NEW_ARRAY(ev->arena, const Binding *, slots.parameters->count);
-    if (arguments->failed || refuse_run_arguments(ev, &slots, arguments) || !fill_slots(ev, &slots, arguments, span))
+    if (arguments->failed || refuse_run_arguments(ev, &slots, arguments, span) || !fill_slots(ev, &slots, arguments, span))
         return false;
     for (int pass = 0; pass < 2; pass++) /* what was given first, so that defaults may speak of it */
         for (int i = 0; i < slots.parameters->count; i++) {

@@ -3,6 +3,7 @@
 #include "elaborate/evaluator.h"
 #include "passes/passes.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -98,17 +99,29 @@ static Value run_reversed(Evaluator *ev, const Arguments *arguments, Span span) 
 
 /* ---- conversions ---- */
 
+static Value whole_of(Evaluator *ev, double real, Span span) {
+    if (fabs(real) < 0x1p63) return value_int((int64_t)real);
+    report(ev, DIAG_int_overflow, span, isfinite(real) ? "%s does not fit into an int of 64 bits" : "%s is no whole number",
+           value_describe(ev->arena, value_real(real)));
+    return value_error;
+}
+
+static Value parsed_int(Evaluator *ev, const char *text, Span span) {
+    char *end;
+    errno = 0;
+    long long number = strtoll(text, &end, 10);
+    if (!*text || *end) report(ev, DIAG_argument_kind, span, "`int` takes a number, or a string of digits; this is \"%s\"", text);
+    else if (errno == ERANGE) report(ev, DIAG_int_overflow, span, "%s does not fit into an int of 64 bits", text);
+    else return value_int(number);
+    return value_error;
+}
+
 static Value run_int(Evaluator *ev, const Arguments *arguments, Span span) {
     Value v = positional(arguments, 0);
     if (v.kind == VALUE_INT || v.kind == VALUE_DIM) return v;
     if (v.kind == VALUE_BOOL) return value_int(v.truth);
-    if (v.kind == VALUE_REAL && fabs(v.real) < 9e18) return value_int((int64_t)v.real);
-    if (v.kind == VALUE_STRING) {
-        char *end;
-        long long number = strtoll(v.string, &end, 10);
-        if (*v.string && !*end) return value_int(number);
-    }
-    return refuse(ev, span, "int", "a number", v);
+    if (v.kind == VALUE_REAL) return whole_of(ev, v.real, span);
+    return v.kind == VALUE_STRING ? parsed_int(ev, v.string, span) : refuse(ev, span, "int", "a number", v);
 }
 
 static Value run_float(Evaluator *ev, const Arguments *arguments, Span span) {
@@ -356,12 +369,11 @@ bool builtin_knows(Name name) {
     return builtin_find(name) || is_among(constants, COUNT_OF(constants), name) || is_among(later, COUNT_OF(later), name);
 }
 
-const char *nearest_builtin(Arena *arena, const char *wrong) {
-    Vec(const char *) names = {0};
-    for (int i = 0; i < COUNT_OF(functions); i++) vec_push(arena, &names, functions[i].name);
-    for (int i = 0; i < COUNT_OF(constants); i++) vec_push(arena, &names, constants[i]);
-    vec_push(arena, &names, "true");
-    vec_push(arena, &names, "false");
-    for (int i = 0; i < COUNT_OF(primitives); i++) vec_push(arena, &names, primitives[i].name);
-    return nearest_name(wrong, names.items, names.count);
+void builtin_names(Arena *arena, NameList *names) {
+    for (int i = 0; i < COUNT_OF(functions); i++) vec_push(arena, names, functions[i].name);
+    for (int i = 0; i < COUNT_OF(constants); i++) vec_push(arena, names, constants[i]);
+    vec_push(arena, names, "true");
+    vec_push(arena, names, "false");
+    for (int i = 0; i < COUNT_OF(primitives); i++)
+        if (primitive_find(primitives[i].name)) vec_push(arena, names, primitives[i].name);
 }

@@ -76,7 +76,7 @@ Name library_model_name(const Library *library, int index);
 Model *elaborate_model(Library *library, int index);
 /* Elaborates the models with the other settings that they state figures for, so that what is wrong there is told. */
 void library_check_variants(Library *library, Model *const *models, int count);
-/* Whether the language itself has a name, and what one that PyTorch has is here; NULL where it is none. */
+/* Whether the language itself has a name, and what one that other frameworks have is here; NULL where it is none. */
 bool builtin_knows(Name name);
 const char *habit_help(const char *name);
 /* The union of the weights of all the file's models; reports equal paths of unequal shape. */

@@ -176,7 +176,7 @@ static Value evaluate_if(Evaluator *ev, const Expr *expr) {
 
 bool evaluate_int(Evaluator *ev, const Expr *expr, const char *what, int64_t *out) {
     Value v = evaluate(ev, expr);
-    if (v.kind == VALUE_REAL && v.real == (double)(int64_t)v.real && v.real > -9e15 && v.real < 9e15)
+    if (v.kind == VALUE_REAL && v.real > -9e15 && v.real < 9e15 && v.real == (double)(int64_t)v.real)
         v = value_int((int64_t)v.real);
     if (v.kind == VALUE_INT) {
         *out = v.integer;
@@ -193,14 +193,33 @@ bool evaluate_int(Evaluator *ev, const Expr *expr, const char *what, int64_t *ou
 
 /* ---- calls and members ---- */
 
+static Value evaluate_member(Evaluator *ev, const Expr *expr, const Expr *call);
+
 static Value evaluate_call(Evaluator *ev, const Expr *expr) {
-    Value callee = evaluate(ev, expr->left);
+    Value callee = expr->left->kind == EXPR_MEMBER ? evaluate_member(ev, expr->left, expr) : evaluate(ev, expr->left);
     Arguments arguments = evaluate_arguments(ev, &expr->arguments, false);
     if (callee.kind == VALUE_ERROR) return value_error;
     return call_value(ev, callee, &arguments, expr->span, expr->left->span);
 }
 
-static Value tensor_member(Evaluator *ev, const Expr *expr, Node *node) {
+static const char *arguments_text(Evaluator *ev, const ArgumentList *arguments) {
+    Text text = {.arena = ev->arena};
+    for (int i = 0; i < arguments->count; i++) text_add(&text, "%s%s", i ? ", " : "", span_text(ev->arena, arguments->items[i].span));
+    return text_string(&text);
+}
+
+/* `x.conv(8, 3)` and `x.sum(1)`, as they are written here: `x -> conv(8, 3)`, `sum(x, 1)`. Without a call: what a function is. */
+static const char *not_a_method(Evaluator *ev, const Expr *member, const Expr *call) {
+    Found found = library_find(ev->frame->unit, member->name);
+    bool block = found.definition && found.definition->decl->kind == DECL_BLOCK, layer = block && found.definition->decl->lists.count == 2;
+    if (!block && !builtin_knows(member->name)) return NULL;
+    const char *x = member->left->span.end - member->left->span.begin <= 24 ? span_text(ev->arena, member->left->span) : "x";
+    const char *given = call ? arguments_text(ev, &call->arguments) : "", *settings = *given ? arena_printf(ev->arena, "(%s)", given) : "";
+    if (layer) return arena_printf(ev->arena, "layers stand behind an arrow: `%s -> %s%s`", x, member->name, settings);
+    return arena_printf(ev->arena, "functions stand before: `%s(%s%s%s)`", member->name, x, *given ? ", " : "", given);
+}
+
+static Value tensor_member(Evaluator *ev, const Expr *expr, const Expr *call, Node *node) {
     static const struct { const char *name; int axis; } axes[] = {{"batch", 0}, {"channels", 1}, {"height", 2}, {"width", 3}};
     static const char *const members[] = {"shape", "batch", "channels", "height", "width", "rank", "type"};
     Shape shape = node->shape;
@@ -218,15 +237,23 @@ static Value tensor_member(Evaluator *ev, const Expr *expr, Node *node) {
         return value_error;
     }
     Diagnostic *d = report(ev, DIAG_no_such_member, expr->span, "a tensor has no `%s`", expr->name);
-    Found found = library_find(ev->frame->unit, expr->name);
-    const char *habit = habit_help(expr->name);
-    if (habit) report_help(ev, d, "%s", habit);
-    else if (found.definition || builtin_knows(expr->name)) report_help(ev, d, "functions stand before: `%s(x)`", expr->name);
+    const char *habit = habit_help(expr->name), *written = habit ? habit : not_a_method(ev, expr, call);
+    if (written) report_help(ev, d, "%s", written);
     else report_suggestion(ev, d, expr->name, members, COUNT_OF(members));
     return value_error;
 }
 
-static Value list_member(Evaluator *ev, const Expr *expr, const List *list) {
+/* What the list was to become is unknown, and must not lead to more errors. */
+static void explain_list_method(Evaluator *ev, Diagnostic *d, const Expr *member, const Expr *call) {
+    const char *habit = habit_of_lists(member->name);
+    bool grows = habit && call && call->arguments.count == 1 && !strcmp(member->name, "append");
+    const char *list = span_text(ev->arena, member->left->span);
+    if (grows) report_help(ev, d, "lists don't change: `%s = %s + [%s]`", list, list, arguments_text(ev, &call->arguments));
+    else if (habit) report_help(ev, d, "%s", habit);
+    if (habit && call && member->left->kind == EXPR_NAME) frame_bind(ev, ev->frame, member->left->name, value_error, member->span);
+}
+
+static Value list_member(Evaluator *ev, const Expr *expr, const Expr *call, const List *list) {
     Vec(const char *) names = {0};
     for (int i = 0; list->names && i < list->count; i++) {
         if (list->names[i] == expr->name) return list->items[i];
@@ -234,21 +261,21 @@ static Value list_member(Evaluator *ev, const Expr *expr, const List *list) {
     }
     Diagnostic *d = report(ev, DIAG_no_such_member, expr->span, "there is no `%s` among these values", expr->name);
     report_suggestion(ev, d, expr->name, names.items, names.count);
+    if (d && !d->help) explain_list_method(ev, d, expr, call);
     return value_error;
 }
 
 static Value module_member(Evaluator *ev, const Expr *expr, const Unit *module) {
     Definition *found = map_get(module->definitions, expr->name);
     if (found) return definition_value(ev, found, expr->span);
-    const char **names;
-    int count;
     Diagnostic *d = report(ev, DIAG_unknown_name, expr->span, "%s has no `%s`", module->file->source->path, expr->name);
-    library_members(module, ev->arena, &names, &count);
-    report_suggestion(ev, d, expr->name, names, count);
+    const NameList names = library_members(module, ev->arena);
+    report_suggestion(ev, d, expr->name, names.items, names.count);
     return value_error;
 }
 
-static Value evaluate_member(Evaluator *ev, const Expr *expr) {
+/* call: the one whose callee it is, or NULL. */
+static Value evaluate_member(Evaluator *ev, const Expr *expr, const Expr *call) {
     if (expr->left->kind == EXPR_NAME && !strcmp(expr->left->name, "primitive") && !frame_find(ev, ev->frame, expr->left->name)) {
         const Builtin *primitive = primitive_find(expr->name);
         if (primitive) return (Value){.kind = VALUE_PRIMITIVE, .builtin = primitive};
@@ -258,8 +285,8 @@ static Value evaluate_member(Evaluator *ev, const Expr *expr) {
     Value left = settle(ev, evaluate(ev, expr->left));
     switch (left.kind) {
     case VALUE_ERROR: return value_error;
-    case VALUE_TENSOR: return tensor_member(ev, expr, left.node);
-    case VALUE_LIST: case VALUE_TUPLE: return list_member(ev, expr, left.list);
+    case VALUE_TENSOR: return tensor_member(ev, expr, call, left.node);
+    case VALUE_LIST: case VALUE_TUPLE: return list_member(ev, expr, call, left.list);
     case VALUE_MODULE: return module_member(ev, expr, left.module);
     case VALUE_LAYER: return layer_part(ev, left.layer, expr->name, expr->span);
     default:
@@ -299,7 +326,7 @@ static Value evaluate_kind(Evaluator *ev, const Expr *expr) {
     case EXPR_IF: return evaluate_if(ev, expr);
     case EXPR_CALL: return evaluate_call(ev, expr);
     case EXPR_INDEX: return evaluate_index(ev, expr);
-    case EXPR_MEMBER: return evaluate_member(ev, expr);
+    case EXPR_MEMBER: return evaluate_member(ev, expr, NULL);
     case EXPR_PIPE: return evaluate_pipe(ev, expr);
     case EXPR_BRACES: return evaluate_braces(ev, expr);
     case EXPR_ERROR: return value_error;

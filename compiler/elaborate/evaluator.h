@@ -104,12 +104,16 @@ typedef struct Found { /* what a name at file level means */
     const Unit *also; /* a second used file with the same name: it needs `unet.level` */
 } Found;
 Found library_find(const Unit *unit, Name name);
+typedef Vec(const char *) NameList;
 /* What a name may have been meant to be, in a file; and as a member of a file that is used. */
-void library_candidates(const Unit *unit, Arena *arena, const char ***names, int *count);
-void library_members(const Unit *used, Arena *arena, const char ***names, int *count);
+NameList library_candidates(const Unit *unit, Arena *arena);
+NameList library_members(const Unit *used, Arena *arena);
+/* The file of the library, without .cai, that has such a block, where none is known everywhere; or NULL. */
+const char *library_file_with(Library *library, Name name);
 
-/* ---- habits.c: names that PyTorch has ---- */
+/* ---- habits.c: names that other frameworks have ---- */
 
+const char *habit_of_lists(const char *name); /* what a method of lists is here, or NULL */
 const char *habit_parameter(const char *name, const char *const *known, int count); /* the one of the known names that is it, or NULL */
 
 /* ---- names.c ---- */
@@ -332,7 +336,7 @@ struct Builtin {
 const Builtin *builtin_find(Name name);
 const Builtin *primitive_find(Name name);
 bool builtin_constant(Evaluator *ev, Name name, Span span, Value *out);
-const char *nearest_builtin(Arena *arena, const char *wrong);
+void builtin_names(Arena *arena, NameList *names); /* puts them all behind those that are there */
 
 /* ---- bind.c: arguments to parameters ---- */
 
@@ -341,6 +345,8 @@ Arguments arguments_of(Evaluator *ev, Value value, const Expr *operand); /* what
 /* Binds in the current frame's names, defaults evaluated there. `made` says what the list is for, in messages. */
 bool bind_parameters(Evaluator *ev, Frame *frame, const Definition *block, int list, const Arguments *arguments, Span span);
 bool lacks_required(const Definition *block, const Arguments *arguments);
+/* `conv(x, 8, 3)` where a tensor is wanted: tells, at that call, that an arrow runs a layer. False where the value is nothing of the kind. */
+bool report_unrun(Evaluator *ev, Value v);
 
 /* ---- types.c ---- */
 

@@ -202,6 +202,7 @@ static Value index_layer(Evaluator *ev, const Expr *expr, const Layer *layer) {
     if (at.kind == VALUE_STRING) return layer_part(ev, layer, at.string, expr->span);
     if (at.kind == VALUE_INT)
         return layer_part(ev, layer, arena_printf(ev->arena, "%lld", (long long)at.integer), expr->span);
+    if (report_unrun(ev, layer_value((Layer *)layer))) return value_error;
     report(ev, DIAG_not_an_int, expr->span, "a layer's part is chosen by a number or a name");
     return value_error;
 }

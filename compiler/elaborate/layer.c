@@ -79,7 +79,7 @@ Layer *as_layer(Evaluator *ev, Value v, Span span) {
     if (made.kind == VALUE_LAYER) return made.layer;
     if (made.kind == VALUE_ERROR) return NULL;
     Diagnostic *d = report(ev, DIAG_not_a_layer, span, "after an arrow stands a layer; this is %s", value_kind_name(v));
-    if (v.kind == VALUE_TENSOR || v.kind == VALUE_INT || v.kind == VALUE_REAL)
+    if (v.kind == VALUE_INT || v.kind == VALUE_REAL)
         report_help(ev, d, "a block with one list of parameters runs as soon as they are all given");
     if (value_is_sequence(v)) report_help(ev, d, "several are run one by one: `(x -> a, x -> b)`");
     return NULL;

@@ -1,6 +1,7 @@
 /* The file of a compilation and the files it uses: reading them, and what a name at file level means. */
 #include "elaborate/evaluator.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -52,6 +53,12 @@ static void define(Library *library, Unit *unit, Decl *decl) {
     later(library, decl);
 }
 
+/* With errno as read_file left it. */
+static void tell_unreadable(Library *library, Span span, const char *path) {
+    DiagCode code = errno == EFBIG ? DIAG_file_too_large : DIAG_no_such_file;
+    diag_error(library->diag, code, span, "cannot read %s: %s", path, why_unreadable(library->arena));
+}
+
 static Unit *open_unit(Library *library, const char *path, const char *shown, bool is_library);
 
 static const char *folder_of(Arena *arena, const char *path) {
@@ -79,6 +86,78 @@ static Unit *find_used(Library *library, const Unit *unit, Name name) {
     return open_unit(library, arena_printf(arena, "%s/%s.cai", library->options.stdlib_dir, name), in_stdlib, true);
 }
 
+/* ---- files that a `use` may have meant ---- */
+
+static const char *without_ending(Arena *arena, const char *file) {
+    size_t length = strlen(file);
+    return length > 4 && !strcmp(file + length - 4, ".cai") ? arena_strndup(arena, file, length - 4) : NULL;
+}
+
+static int by_name(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+/* Puts them behind those that are there, in the order of their names. */
+static void add_files(Library *library, const char *folder, NameList *names) {
+    const int before = names->count;
+    DIR *open = opendir(*folder ? folder : ".");
+    for (struct dirent *entry; open && (entry = readdir(open));) {
+        const char *name = without_ending(library->arena, entry->d_name);
+        if (name) vec_push(library->arena, names, name);
+    }
+    if (open) closedir(open);
+    if (names->count > before) qsort(names->items + before, (size_t)(names->count - before), sizeof *names->items, by_name);
+}
+
+/* What a file of the library declares, by its text alone. */
+static void add_declared(Library *library, const char *file, NameList *names) {
+    size_t length;
+    const char *text = read_file(library->arena, arena_printf(library->arena, "%s/%s.cai", library->options.stdlib_dir, file), &length);
+    for (const char *line = text; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, "block ", 6) || is_internal(line + 6)) continue;
+        vec_push(library->arena, names, arena_strndup(library->arena, line + 6, strcspn(line + 6, "( ")));
+    }
+}
+
+static bool is_of_prelude(const Library *library, const char *file) {
+    for (int i = 0; library->prelude && i < library->prelude->uses.count; i++)
+        if (!strcmp(library->prelude->uses.items[i]->name, file)) return true;
+    return false;
+}
+
+static bool contains(const NameList *names, const char *name) {
+    for (int i = 0; i < names->count; i++)
+        if (!strcmp(names->items[i], name)) return true;
+    return false;
+}
+
+const char *library_file_with(Library *library, Name name) {
+    NameList files = {0};
+    add_files(library, library->options.stdlib_dir, &files);
+    for (int i = 0; i < files.count; i++) {
+        NameList blocks = {0};
+        if (!is_of_prelude(library, files.items[i])) add_declared(library, files.items[i], &blocks);
+        if (contains(&blocks, name)) return files.items[i];
+    }
+    return NULL;
+}
+
+/* The file, or a block of the library in its place, that a person most likely meant. */
+static void suggest_file(Library *library, const Unit *unit, Name name, Diagnostic *d) {
+    NameList files = {0}, blocks = {0};
+    add_files(library, library->options.stdlib_dir, &files);
+    const int count = files.count;
+    add_files(library, folder_of(library->arena, unit->file->source->path), &files);
+    const char *near = nearest_name(name, files.items, files.count);
+    for (int i = 0; i < count; i++) add_declared(library, files.items[i], &blocks);
+    const char *block = nearest_name(name, blocks.items, blocks.count);
+    const char *file = block ? library_file_with(library, intern(library->names, block)) : NULL;
+    if (near) diag_help(library->diag, d, "did you mean `use %s`?", near);
+    else if (file) diag_help(library->diag, d, "`%s` is a block of %s.cai: `use %s`", block, file, file);
+    else if (block) diag_help(library->diag, d, "`%s` is a block that every file knows: it needs no `use`", block);
+}
+
+/* ---- reading ---- */
+
 static void read_uses(Library *library, Unit *unit) {
     for (int i = 0; i < unit->file->decls.count; i++) {
         Decl *decl = unit->file->decls.items[i];
@@ -88,9 +167,10 @@ static void read_uses(Library *library, Unit *unit) {
         }
         Unit *used = find_used(library, unit, decl->name);
         if (used) vec_push(library->arena, &unit->uses, used);
-        else if (errno == ENOENT) diag_error(library->diag, DIAG_no_such_file, decl->name_span,
-                                             "no file %s.cai beside this one or in the standard library", decl->name);
-        else diag_error(library->diag, DIAG_no_such_file, decl->name_span, "cannot read %s.cai: %s", decl->name, why_unreadable(library->arena));
+        else if (errno == ENOENT)
+            suggest_file(library, unit, decl->name,
+                         diag_error(library->diag, DIAG_no_such_file, decl->name_span, "no file %s.cai beside this one or in the standard library", decl->name));
+        else tell_unreadable(library, decl->name_span, arena_printf(library->arena, "%s.cai", decl->name));
     }
 }
 
@@ -120,7 +200,7 @@ Library *library_open(Arena *arena, Names *names, Diagnostics *diag, const char 
     errno = 0;
     path = arena_strndup(arena, path, strlen(path));
     Unit *main = open_unit(library, path, path, false);
-    if (!main) diag_error(diag, DIAG_no_such_file, (Span){0}, "cannot read %s: %s", path, why_unreadable(arena));
+    if (!main) tell_unreadable(library, (Span){0}, path);
     if (main) check_defines(library);
     library->broken = diag->errors > 0;
     library->unknown = map_new(arena);
@@ -158,8 +238,6 @@ Found library_find(const Unit *unit, Name name) {
     return found;
 }
 
-typedef Vec(const char *) NameList;
-
 static void add_names(const Unit *unit, bool internal, Arena *arena, NameList *names) {
     for (int i = 0; unit && i < unit->file->decls.count; i++) {
         const Decl *decl = unit->file->decls.items[i];
@@ -167,20 +245,19 @@ static void add_names(const Unit *unit, bool internal, Arena *arena, NameList *n
     }
 }
 
-void library_candidates(const Unit *unit, Arena *arena, const char ***names, int *count) {
+NameList library_candidates(const Unit *unit, Arena *arena) {
     NameList all = {0};
     const Unit *prelude = unit->library->prelude;
     add_names(unit, true, arena, &all);
     for (int i = 0; i < unit->uses.count; i++) add_names(unit->uses.items[i], false, arena, &all);
     for (int i = 0; prelude && i < prelude->uses.count; i++) add_names(prelude->uses.items[i], false, arena, &all);
     add_names(prelude, false, arena, &all);
-    *names = all.items;
-    *count = all.count;
+    builtin_names(arena, &all);
+    return all;
 }
 
-void library_members(const Unit *used, Arena *arena, const char ***names, int *count) {
+NameList library_members(const Unit *used, Arena *arena) {
     NameList all = {0};
     add_names(used, false, arena, &all);
-    *names = all.items;
-    *count = all.count;
+    return all;
 }

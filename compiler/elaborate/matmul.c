@@ -45,6 +45,18 @@ static Value drop_vector_axes(Evaluator *ev, Node *product, bool drop_row, bool 
     return value_node(make_node(ev, OP_reshape, &product, 1, &(reshape_attributes){.dims = {rank, dims}}, span));
 }
 
+static bool swapped_fits(Dim size, const Node *other, int axis_from_right) {
+    return other->shape.rank >= 2 && other->shape.dims[other->shape.rank - axis_from_right] == size;
+}
+
+/* q @ k of [.., L, d] and [.., M, d]: one of them has its rows where its columns are wanted. */
+static void help_swap(Evaluator *ev, Diagnostic *d, const Node *a, const Node *b, const Expr *expr) {
+    const char *left = span_text(ev->arena, expr->left->span), *right = span_text(ev->arena, expr->right->span);
+    Dim inner = a->shape.dims[a->shape.rank - 1], outer = b->shape.dims[max_i64(b->shape.rank - 2, 0)];
+    if (swapped_fits(inner, b, 1)) report_help(ev, d, "swap the last two axes of one: `%s @ swap_last(%s)`", left, right);
+    else if (swapped_fits(outer, a, 2)) report_help(ev, d, "swap the last two axes of one: `swap_last(%s) @ %s`", left, right);
+}
+
 Value tensor_matmul(Evaluator *ev, Node *a, Node *b, Span span, const Expr *expr) {
     if (a->shape.rank == 0 || b->shape.rank == 0 || a->shape.rank > HIGHEST_RANK || b->shape.rank > HIGHEST_RANK) {
         report(ev, DIAG_shape, span, "`@` multiplies matrices; one of these is %s",
@@ -62,6 +74,7 @@ Value tensor_matmul(Evaluator *ev, Node *a, Node *b, Span span, const Expr *expr
         if (expr && expr->left) report_label(ev, d, expr->left->span, "%s", shape_string(ev->arena, a->shape));
         if (expr && expr->right) report_label(ev, d, expr->right->span, "%s", shape_string(ev->arena, b->shape));
         if (!expr || expr->span.source->library) report_operands(ev, d);
+        else help_swap(ev, d, a, b, expr);
         return value_error;
     }
     int rank = left->shape.rank > right->shape.rank ? left->shape.rank : right->shape.rank;

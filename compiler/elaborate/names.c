@@ -59,23 +59,40 @@ static bool is_known(const Reader *reader, Name name) {
     return found.definition || found.module;
 }
 
-static void tell_unknown(Reader *reader, const Expr *expr) {
-    Library *library = reader->library;
-    const char **known;
-    int count;
-    library_candidates(reader->unit, library->arena, &known, &count);
-    Diagnostic *d = diag_error(library->diag, DIAG_unknown_name, expr->span, "`%s` is not defined", expr->name);
-    if (library->diag->errors > DIAG_KEPT_MAX) return;
-    const char *near = nearest_name(expr->name, reader->names.items, reader->names.count), *habit = near ? NULL : habit_help(expr->name);
+/* What a name of another framework is here. Of `torch.nn.functional.relu` the last part says more than the first. */
+static const char *habit_of(Reader *reader, const Expr *name, const Expr *member) {
+    Arena *arena = reader->library->arena;
+    const char *own = habit_help(name->name), *last = own && member ? habit_help(member->name) : NULL;
+    if (!own || !member || last) return last ? last : own;
+    const NameList known = library_candidates(reader->unit, arena);
+    const char *near = nearest_name(member->name, known.items, known.count);
+    return near ? arena_printf(arena, "did you mean `%s`, without a prefix?", near) : own;
+}
+
+/* NULL where nothing is near. What is called, or has members, is hardly one of the tensors here. */
+static const char *help_for(Reader *reader, const Expr *name, const Expr *member, bool called) {
+    Arena *arena = reader->library->arena;
+    const char *near = nearest_name(name->name, reader->names.items, reader->names.count), *habit = habit_of(reader, name, member);
     DType type;
-    if (!habit && dtype_from_name(expr->name, &type)) habit = arena_printf(library->arena, "as a value the name of a type is a string: `\"%s\"`", expr->name);
-    if (habit) diag_help(library->diag, d, "%s", habit);
-    else if (!near) near = nearest_name(expr->name, known, count);
-    if (!habit && !near) near = nearest_builtin(library->arena, expr->name);
-    if (near) diag_help(library->diag, d, "did you mean `%s`?", near);
-    bind_name(reader, expr->name); /* told once a declaration */
+    if (habit && (!near || called || member)) return habit;
+    if (near) return arena_printf(arena, "did you mean `%s`?", near);
+    if (dtype_from_name(name->name, &type)) return arena_printf(arena, "as a value the name of a type is a string: `\"%s\"`", name->name);
+    const char *file = library_file_with(reader->library, name->name);
+    if (file) return arena_printf(arena, "the library has it in %s.cai: write `use %s` at the top of the file", file, file);
+    const NameList known = library_candidates(reader->unit, arena);
+    near = nearest_name(name->name, known.items, known.count);
+    return near ? arena_printf(arena, "did you mean `%s`?", near) : NULL;
+}
+
+static void tell_unknown(Reader *reader, const Expr *name, const Expr *member, bool called) {
+    Library *library = reader->library;
+    Diagnostic *d = diag_error(library->diag, DIAG_unknown_name, name->span, "`%s` is not defined", name->name);
+    if (library->diag->errors > DIAG_KEPT_MAX) return;
+    const char *help = help_for(reader, name, member, called);
+    if (help) diag_help(library->diag, d, "%s", help);
+    bind_name(reader, name->name); /* told once a declaration */
     reader->names.count--;         /* and never suggested */
-    map_set(library->unknown, expr->name, library);
+    map_set(library->unknown, name->name, library);
 }
 
 static void read_arguments(Reader *reader, const ArgumentList *arguments) {
@@ -108,10 +125,13 @@ static void read_parts(Reader *reader, const Expr *expr) {
 }
 
 static void read_expr(Reader *reader, const Expr *expr) {
-    for (; expr; expr = expr->left) { /* chains of operators and arrows are long to the left */
+    const Expr *around = NULL, *member = NULL; /* member: the last of `a.b.c`, where the walk is within one */
+    for (; expr; around = expr, expr = expr->left) { /* chains of operators and arrows are long to the left */
         bool primitive = expr->kind == EXPR_MEMBER && expr->left->kind == EXPR_NAME && !strcmp(expr->left->name, "primitive");
         if (primitive) return;
-        if (expr->kind == EXPR_NAME && !is_known(reader, expr->name)) tell_unknown(reader, expr);
+        if (expr->kind == EXPR_NAME && !is_known(reader, expr->name)) tell_unknown(reader, expr, member, around && around->kind == EXPR_CALL);
+        if (expr->kind != EXPR_MEMBER) member = NULL;
+        else if (!member) member = expr;
         read_parts(reader, expr);
     }
 }

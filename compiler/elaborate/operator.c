@@ -210,6 +210,7 @@ static Value replicate(Evaluator *ev, const List *list, int64_t times, ValueKind
 }
 
 static Value mismatch(Evaluator *ev, Operator op, Value a, Value b, Span span) {
+    if (report_unrun(ev, a) || report_unrun(ev, b)) return value_error;
     Diagnostic *d = report(ev, DIAG_operand_kinds, span, "`%s` does not take %s and %s", operator_text(op), value_kind_name(a),
                            value_kind_name(b));
     bool runs = (a.kind == VALUE_TENSOR && (b.kind == VALUE_LAYER || b.kind == VALUE_BLOCK)) ||

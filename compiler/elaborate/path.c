@@ -41,6 +41,7 @@ static void add_part(Evaluator *ev, Layer *parent, Layer *part, Name name) {
 
 Value layer_part(Evaluator *ev, const Layer *layer, const char *name, Span span) {
     if (!layer->path || (!layer->parts && !layer->has_run)) {
+        if (report_unrun(ev, layer_value((Layer *)layer))) return value_error;
         Diagnostic *d = report(ev, DIAG_no_such_part, span, "the parts of this layer are not known before it has run");
         report_help(ev, d, "run the layer first: `x -> %s`", layer->path ? layer->path : layer_callee(layer));
         return value_error;

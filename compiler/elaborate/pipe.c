@@ -68,11 +68,25 @@ static void explain_call(Evaluator *ev, const Expr *call, const Expr *operand, D
         explain_block(ev, call, &callee.block->decl->lists.items[0], x, d);
 }
 
+static const char *short_text(Evaluator *ev, const Expr *expr, const char *other) {
+    return expr && expr->span.source && expr->span.end - expr->span.begin <= 24 ? span_text(ev->arena, expr->span) : other;
+}
+
+/* `x -> y` of two tensors: what may have been meant. Of a call, explain_call says more. */
+static void explain_tensor(Evaluator *ev, const Expr *stage, const Expr *operand, Diagnostic *d) {
+    const char *x = short_text(ev, operand, "x"), *y = short_text(ev, stage, "y");
+    if (stage->kind == EXPR_CALL) report_help(ev, d, "`%s` has run already, as a block with one list of parameters does as soon as they are all given", y);
+    else report_help(ev, d, "`%s + %s` adds them, `(%s, %s) -> concat` joins them, and a layer that takes both runs as `(%s, %s) -> f`", x, y, x, y, x, y);
+}
+
 static Value run_simple(Evaluator *ev, const Stage *stage, Name label, Value value, const Expr *operand) {
     int told = ev->diag->list.count;
-    Layer *layer = as_layer(ev, evaluate(ev, stage->layer), stage->layer->span);
+    Value made = evaluate(ev, stage->layer);
+    Layer *layer = as_layer(ev, made, stage->layer->span);
     if (!layer) {
-        if (ev->diag->list.count > told) explain_call(ev, stage->layer, operand, ev->diag->list.items[told]);
+        Diagnostic *d = ev->diag->list.count > told ? ev->diag->list.items[told] : NULL;
+        if (d && made.kind == VALUE_TENSOR) explain_tensor(ev, stage->layer, operand, d);
+        if (d) explain_call(ev, stage->layer, operand, d);
         ev->frame->position += ev->frame->positional;
         return value_error;
     }

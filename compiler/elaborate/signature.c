@@ -175,7 +175,8 @@ static bool check_picture(Evaluator *ev, const TypeExpr *type, const TypeInfo *i
     }
     if (!dim_is_const(shape.dims[1], &channels) || (channels != 1 && channels != 3)) {
         Diagnostic *d = report(ev, DIAG_bad_image, type->span, "an image has 1 or 3 channels, here are %s", dim_string(ev->arena, shape.dims[1]));
-        report_help(ev, d, "image[N, 3, H, W]: pictures, channels, height, width");
+        report_help(ev, d, "`f32[N, %s, H, W]` is a tensor of any number of channels; an image is read from PNG or JPEG",
+                    dim_string(ev->arena, shape.dims[1]));
         return false;
     }
     bool fixed = dim_is_const(shape.dims[2], NULL) && dim_is_const(shape.dims[3], NULL);
@@ -308,7 +309,8 @@ static void add_undeclared(Evaluator *ev, const Decl *decl, Value value, const c
     }
     if (value.kind == VALUE_ERROR) return;
     if (value.kind != VALUE_TENSOR) {
-        report(ev, DIAG_outputs, decl->name_span, "`%s` returns %s; a model returns tensors", decl->name, value_kind_name(value));
+        if (!report_unrun(ev, value))
+            report(ev, DIAG_outputs, ev->frame->returned_at, "`%s` returns %s; a model returns tensors", decl->name, value_kind_name(value));
         return;
     }
     Port port = {.name = intern(ev->names, name), .node = value.node, .span = decl->name_span};

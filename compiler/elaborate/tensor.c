@@ -104,17 +104,14 @@ static Node *constant_of(Evaluator *ev, Value v, Shape shape) {
     return build_constant(ev->graph, &number, 1, shape);
 }
 
-/* A layer where a tensor is wanted: of one that was made with a tensor, `softmax(x)`, how it is run. */
-static void explain_layer(Evaluator *ev, Diagnostic *d, const Layer *layer) {
-    const char *callee = layer_callee(layer);
-    for (int i = 0; layer->kind != LAYER_BRACES && i < layer->bound.count; i++) {
-        const Binding *b = &layer->bound.items[i];
-        if (b->value.kind != VALUE_TENSOR) continue;
-        report_help(ev, d, "`%s` makes a layer, and an arrow runs it: `%s -> %s`, with its settings in parentheses", callee,
-                    span_text(ev->arena, b->span), callee);
-        return;
-    }
-    if (layer->kind == LAYER_BRACES) report_help(ev, d, "an arrow runs a layer: `x -> { ... }`");
+static void tell_not_a_tensor(Evaluator *ev, Value v, Span span) {
+    if (report_unrun(ev, v)) return;
+    Diagnostic *d = report(ev, DIAG_not_a_tensor, span, "a tensor is needed here; this is %s", value_kind_name(v));
+    if (value_is_sequence(v)) report_help(ev, d, "`tensor(...)` makes a tensor of a list; `concat` joins several tensors");
+    if (v.kind == VALUE_BLOCK) report_help(ev, d, "an arrow runs a layer: `x -> %s`", v.block->decl->name);
+    if (v.kind != VALUE_LAYER) return;
+    const char *callee = layer_callee(v.layer);
+    if (v.layer->kind == LAYER_BRACES) report_help(ev, d, "an arrow runs a layer: `x -> { ... }`");
     else report_help(ev, d, "an arrow runs a layer, `x -> %s`; layers in sequence stand in braces, `{ %s -> ... }`", callee, callee);
 }
 
@@ -130,10 +127,7 @@ Node *as_node(Evaluator *ev, Value v, DType type, Span span) {
     case VALUE_ERROR: return NULL;
     default: break;
     }
-    Diagnostic *d = report(ev, DIAG_not_a_tensor, span, "a tensor is needed here; this is %s", value_kind_name(v));
-    if (value_is_sequence(v)) report_help(ev, d, "`tensor(...)` makes a tensor of a list; `concat` joins several tensors");
-    if (v.kind == VALUE_LAYER) explain_layer(ev, d, v.layer);
-    if (v.kind == VALUE_BLOCK) report_help(ev, d, "an arrow runs a layer: `x -> %s`", v.block->decl->name);
+    tell_not_a_tensor(ev, v, span);
     return NULL;
 }
 
@@ -155,6 +149,24 @@ static const char *axis_text(Evaluator *ev, const Node *a, const Node *b, int fr
     return from_right ? arena_printf(ev->arena, "axis %d from the right", from_right + 1) : "the last axis";
 }
 
+/* Whether v, [C] or [N, C], is a value for each channel of x. */
+static bool is_of_channels(const Node *x, const Node *v) {
+    int rank = v->shape.rank;
+    bool shaped = x->shape.rank == 4 && (rank == 1 || rank == 2) && v->shape.dims[rank - 1] == x->shape.dims[1];
+    return shaped && (rank == 1 || counts_as_one(v->shape.dims[0]) || v->shape.dims[0] == x->shape.dims[0]);
+}
+
+static void help_per_channel(Evaluator *ev, Diagnostic *d, const Node *a, const Node *b, const Expr *expr) {
+    bool left = is_of_channels(b, a), right = is_of_channels(a, b);
+    if (!left && !right) return;
+    bool written = expr && expr->left && expr->right && expr->op_span.source;
+    const char *first = written ? span_text(ev->arena, expr->left->span) : "", *second = written ? span_text(ev->arena, expr->right->span) : "";
+    const char *op = written ? span_text(ev->arena, expr->op_span) : "";
+    if (!written) report_help(ev, d, "`per_channel(v)` makes of a value for each channel what meets [N, C, H, W]");
+    else if (left) report_help(ev, d, "to apply it to every channel: `per_channel(%s) %s %s`", first, op, second);
+    else report_help(ev, d, "to apply it to every channel: `%s %s per_channel(%s)`", first, op, second);
+}
+
 static void tell_mismatch(Evaluator *ev, Node *a, Node *b, int from_right, Span span, const Expr *expr) {
     Dim da = size_from_right(a, from_right), db = size_from_right(b, from_right);
     Diagnostic *d;
@@ -173,8 +185,7 @@ static void tell_mismatch(Evaluator *ev, Node *a, Node *b, int from_right, Span 
         report_operands(ev, d);
         trail_explain(ev, d, a, a->shape.rank - 1 - from_right, NULL, b, b->shape.rank - 1 - from_right, NULL);
     }
-    if (a->shape.rank != b->shape.rank && (a->shape.rank == 1 || b->shape.rank == 1))
-        report_help(ev, d, "to apply [C] to every channel of [N, C, H, W], use `per_channel(v)`");
+    help_per_channel(ev, d, a, b, expr);
 }
 
 static bool common_sizes(Evaluator *ev, Node **nodes, int count, int rank, Dim *dims, Span span, const Expr *expr) {
