@@ -32,17 +32,61 @@ const cai_tensor *cai_tensors_find(const cai_tensor_file *file, const char *name
     return NULL;
 }
 
-/* What a person may have mistaken for one of ours. */
-static const char *other_format(const unsigned char *bytes, size_t count) {
-    if (count >= 4 && memcmp(bytes, "PK\3\4", 4) == 0) {
-        return "this is a zip file, as torch.save and np.savez write it: save it with safetensors.torch.save_file or np.save";
+/* ---- what a person may have taken for one of ours ---- */
+
+#define PACKED "this is compressed: unpack it first"
+#define PICTURE "this is a picture"
+
+static const struct Format {
+    int at;           /* where the bytes stand */
+    const char *bytes;
+    int count;
+    const char *what; /* and the way to one of ours */
+} formats[] = {
+#define BYTES(text) text, (int)sizeof text - 1
+    {0, BYTES("PK\3\4"), "this is a zip file, as torch.save and np.savez write it: save it with safetensors.torch.save_file or np.save"},
+    {0, BYTES("\x89HDF\r\n\x1a\n"), "this is an HDF5 file, as Keras writes it: load it in Python, and save it with safetensors.numpy.save_file"},
+    {0, BYTES("version https://git-lfs"), "this is a Git LFS pointer, a note in the place of the file: `git lfs pull` fetches the file"},
+    {0, BYTES("\x08\1\x12"), "this is a TensorFlow SavedModel: load it in Python, and save it with safetensors.numpy.save_file"},
+    {4, BYTES("TFL3"), "this is a TensorFlow Lite model: save the weights of what it was made from"},
+    {0, BYTES("7767517"), "this is ncnn's .param, a network without weights, and its .bin has them without names: save the weights of what it was made from"},
+    {0, BYTES("\x47\x6b\x30\1"), "this is ncnn's .bin, weights without names: save the weights of what it was made from"},
+    {0, BYTES("GGUF"), "this is a GGUF file: save what it was made from as .safetensors"},
+    {0, BYTES("\x1f\x8b"), PACKED}, {0, BYTES("BZh"), PACKED}, {0, BYTES("\xfd" "7zXZ"), PACKED}, {0, BYTES("\x28\xb5\x2f\xfd"), PACKED},
+    {257, BYTES("ustar"), "this is a tar archive: unpack it first"},
+    {0, BYTES("<!DOCTYPE"), "this is a web page: the download gave a page in the place of the file"},
+    {0, BYTES("<html"), "this is a web page: the download gave a page in the place of the file"},
+    {0, BYTES("\x89PNG"), PICTURE}, {0, BYTES("\xff\xd8\xff"), PICTURE},
+#undef BYTES
+};
+
+static bool is_pickle(const char *bytes, size_t count) { return count >= 2 && bytes[0] == '\x80' && bytes[1] >= 2 && bytes[1] <= 5; }
+
+/* A protobuf has no mark: its first field is the version of ONNX, and then the producer, the graph or the operators' version begins. */
+static bool is_onnx(const char *path, const char *bytes, size_t count) {
+    bool begins = count >= 3 && bytes[0] == 8 && bytes[1] >= 3 && bytes[1] < 32 && memchr("\x12\x1a\x3a\x42", bytes[2], 4);
+    return begins || cai_has_extension(path, ".onnx");
+}
+
+/* The index of a model in several files: a JSON object that says in which of them each weight is. */
+static bool is_index(const char *bytes, size_t count) {
+    return count > 0 && bytes[0] == '{' && memmem(bytes, count, "\"weight_map\"", 12) != NULL;
+}
+
+static const char *other_format(const char *path, const char *bytes, size_t count) {
+    if (is_pickle(bytes, count)) return "this is a Python pickle, as old versions of torch.save write it: save it with safetensors.torch.save_file";
+    if (is_onnx(path, bytes, count)) return "this is an ONNX model: save its initializers with safetensors.numpy.save_file";
+    if (is_index(bytes, count))
+        return "this is the index of several .safetensors files: load each with safetensors.torch.load_file, and save all of them as one";
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        const struct Format *format = &formats[i];
+        bool long_enough = count >= (size_t)(format->at + format->count);
+        if (long_enough && memcmp(bytes + format->at, format->bytes, (size_t)format->count) == 0) return format->what;
     }
-    if (count >= 2 && bytes[0] == 0x80 && bytes[1] <= 5) return "this is a Python pickle, as old versions of torch.save write it: "
-                                                                "save it with safetensors.torch.save_file";
-    if (count >= 8 && memcmp(bytes, "\x89HDF\r\n\x1a\n", 8) == 0) return "this is an HDF5 file: save it as .safetensors";
-    if (count >= 4 && (memcmp(bytes, "\x89PNG", 4) == 0 || memcmp(bytes, "\xff\xd8\xff", 3) == 0)) return "this is a picture";
     return "it begins like neither";
 }
+
+/* ---- ours ---- */
 
 bool cai_is_npy(const void *bytes, size_t count) { return count >= 6 && memcmp(bytes, "\x93NUMPY", 6) == 0; }
 
@@ -58,7 +102,7 @@ bool cai_tensors_parse(const char *path, const void *bytes, size_t count, cai_te
     if (count == 0) parsed = cai_fail(error, CAI_BAD_INPUT, "%s: is empty", path);
     else if (cai_is_npy(bytes, count)) parsed = cai_npy_parse(path, bytes, count, file, error);
     else if (cai_is_safetensors(bytes, count)) parsed = cai_safetensors_parse(path, bytes, count, file, error);
-    else parsed = cai_fail(error, CAI_BAD_INPUT, "%s: is neither .safetensors nor .npy: %s", path, other_format(bytes, count));
+    else parsed = cai_fail(error, CAI_BAD_INPUT, "%s: is neither .safetensors nor .npy: %s", path, other_format(path, bytes, count));
     if (parsed && sort_names(path, file, error)) return true;
     cai_tensors_close(file);
     return false;

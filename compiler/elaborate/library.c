@@ -55,8 +55,10 @@ static void define(Library *library, Unit *unit, Decl *decl) {
 
 /* With errno as read_file left it. */
 static void tell_unreadable(Library *library, Span span, const char *path) {
-    DiagCode code = errno == EFBIG ? DIAG_file_too_large : DIAG_no_such_file;
-    diag_error(library->diag, code, span, "cannot read %s: %s", path, why_unreadable(library->arena));
+    bool large = errno == EFBIG;
+    Diagnostic *d = diag_error(library->diag, large ? DIAG_file_too_large : DIAG_no_such_file, span, "cannot read %s: %s", path,
+                               why_unreadable(library->arena));
+    if (large) diag_help(library->diag, d, "a .cai file is text; if this holds weights, they stand behind --weights");
 }
 
 static Unit *open_unit(Library *library, const char *path, const char *shown, bool is_library);
@@ -141,8 +143,10 @@ const char *library_file_with(Library *library, Name name) {
     return NULL;
 }
 
-/* The file, or a block of the library in its place, that a person most likely meant. */
-static void suggest_file(Library *library, const Unit *unit, Name name, Diagnostic *d) {
+/* With the file, or the block of the library in its place, that a person most likely meant. */
+static void tell_no_file(Library *library, const Unit *unit, const Decl *use) {
+    Name name = use->name;
+    Diagnostic *d = diag_error(library->diag, DIAG_no_such_file, use->name_span, "no file %s.cai beside this one or in the standard library", name);
     NameList files = {0}, blocks = {0};
     add_files(library, library->options.stdlib_dir, &files);
     const int count = files.count;
@@ -167,9 +171,7 @@ static void read_uses(Library *library, Unit *unit) {
         }
         Unit *used = find_used(library, unit, decl->name);
         if (used) vec_push(library->arena, &unit->uses, used);
-        else if (errno == ENOENT)
-            suggest_file(library, unit, decl->name,
-                         diag_error(library->diag, DIAG_no_such_file, decl->name_span, "no file %s.cai beside this one or in the standard library", decl->name));
+        else if (errno == ENOENT) tell_no_file(library, unit, decl);
         else tell_unreadable(library, decl->name_span, arena_printf(library->arena, "%s.cai", decl->name));
     }
 }

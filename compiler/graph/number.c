@@ -58,6 +58,6 @@ Number number_least(DType type) { return dtype_is_float(type) ? (Number){.real =
 double number_value(Number value, DType type) { return dtype_is_float(type) ? value.real : (double)value.whole; }
 
 void number_print(Text *out, Number value, DType type) {
-    if (dtype_is_float(type)) text_add(out, "%.9g", value.real);
+    if (dtype_is_float(type)) text_add_real(out, value.real);
     else text_add(out, "%lld", (long long)value.whole);
 }

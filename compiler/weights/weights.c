@@ -1,7 +1,10 @@
 /* Trained weights by name. A weight's path belongs to the file that was given for the longest path above it; files given on the command line
  * come before those of `load`. Loading is strict: every weight of the model that is built has a value of its shape, and every value is somebody's. */
 #include "weights/weights.h"
+#include "runtime.h"
+#include <ctype.h>
 #include <libgen.h>
+#include <math.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -22,6 +25,7 @@ typedef struct Wanted { /* a weight of one of the models */
     int owner;                /* the entry it is looked for in; -1: none */
     const cai_tensor *value;  /* once found */
     bool misshapen;
+    bool told;                /* that it is not all numbers */
 } Wanted;
 
 struct Weights {
@@ -271,6 +275,12 @@ static const char *common_prefix(const Weights *w, const Mismatch *mismatch) {
     return NULL;
 }
 
+/* model-00001-of-00003.safetensors */
+static bool is_part(const char *path) {
+    const char *of = strstr(path, "-of-");
+    return of && of > path && isdigit((unsigned char)of[-1]) && isdigit((unsigned char)of[4]);
+}
+
 static bool report(Weights *w, int number, Mismatch *mismatch) {
     const Entry *entry = &w->entries.items[number];
     list_missing(w, number, mismatch);
@@ -279,7 +289,9 @@ static bool report(Weights *w, int number, Mismatch *mismatch) {
     Diagnostic *unexpected =
         report_list(w, entry, DIAG_weights_unexpected, "%s has %d tensor%s that no model of the file reads", &mismatch->unexpected);
     Diagnostic *misshapen = report_list(w, entry, DIAG_weights_shape, "%s has %d tensor%s of another shape", &mismatch->misshapen);
-    if (d && prefix)
+    if (d && is_part(entry->path))
+        diag_help(w->diag, d, "%s is one of several files of a model: save all of them as one, and give that", entry->path);
+    else if (d && prefix)
         diag_help(w->diag, d, "names in the file begin with `%s`: --rename with a file that holds the line `%s* *` takes it off",
                   prefix, prefix);
     else if (unexpected)
@@ -338,9 +350,44 @@ Weights *weights_open(Arena *arena, Names *names, Diagnostics *diag, Model *cons
     return NULL;
 }
 
-void numbers_read(const cai_tensor *tensor, Number *out) {
-    if (cai_type_is_float(tensor->type)) cai_tensor_to_f64(tensor, 0, tensor->count, &out->real);
-    else cai_tensor_to_i64(tensor, 0, tensor->count, &out->whole);
+/* ---- values ---- */
+
+static void read_part(const cai_tensor *tensor, int64_t first, int64_t count, Number *out) {
+    if (cai_type_is_float(tensor->type)) cai_tensor_to_f64(tensor, first, count, &out->real);
+    else cai_tensor_to_i64(tensor, first, count, &out->whole);
+}
+
+void numbers_read(const cai_tensor *tensor, Number *out) { read_part(tensor, 0, tensor->count, out); }
+
+enum { PART = 4096 }; /* elements that are converted and looked at while they are in the cache */
+
+/* NaN; of what was trained infinity too: a saved mask may hold it. */
+static bool is_no_number(double value, bool state) { return state ? isnan(value) : !isfinite(value); }
+
+static void tell_no_numbers(Weights *w, Wanted *wanted, int64_t count, int64_t first, double value) {
+    if (!count || wanted->told) return;
+    wanted->told = true;
+    const Entry *entry = &w->entries.items[wanted->owner];
+    Diagnostic *d = diag_warning(w->diag, DIAG_weights_numbers, entry->span, "%s: `%s` has %lld of %lld values that are no numbers: %s at %lld",
+                                 entry->path, wanted->value->name, (long long)count, (long long)wanted->value->count,
+                                 isnan(value) ? "NaN" : "infinity", (long long)first);
+    diag_help(w->diag, d, "NaN and infinity spread to all that is computed with them: look at the training, or at the file that this one was made from");
+}
+
+static void read_values(Weights *w, Wanted *wanted, Number *out) {
+    const cai_tensor *tensor = wanted->value;
+    const bool real = cai_type_is_float(tensor->type);
+    int64_t bad = 0, first_bad = -1;
+    for (int64_t first = 0; first < tensor->count; first += PART) {
+        const int64_t count = min_i64(PART, tensor->count - first);
+        read_part(tensor, first, count, out + first);
+        int64_t found = 0;
+        for (int64_t i = first; real && i < first + count; i++) found += is_no_number(out[i].real, wanted->info.state);
+        for (int64_t i = first; found && first_bad < 0; i++)
+            if (is_no_number(out[i].real, wanted->info.state)) first_bad = i;
+        bad += found;
+    }
+    tell_no_numbers(w, wanted, bad, first_bad, bad ? out[first_bad].real : 0);
 }
 
 static bool fill(void *context, const Node *node, RefTensor *out) {
@@ -352,9 +399,9 @@ static bool fill(void *context, const Node *node, RefTensor *out) {
         init_fill(w->seed, path, &out->shape, init, state, out->values);
         return true;
     }
-    const Wanted *wanted = find_wanted(w, path);
+    Wanted *wanted = find_wanted(w, path);
     if (!wanted || !wanted->value) return false;
-    numbers_read(wanted->value, out->values);
+    read_values(w, wanted, out->values);
     return true;
 }
 
