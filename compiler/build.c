@@ -55,6 +55,12 @@ bool build_elaborate_all(Session *s, Library *library, ModelList *models) {
     return s->diag.errors == 0;
 }
 
+bool build_can_be_shown(const ModelList *models) {
+    for (int i = 0; i < models->count; i++)
+        if (!models->items[i]->graph) return false;
+    return models->count > 0;
+}
+
 Weights *build_weights(Session *s, const ModelList *models, int built) {
     WeightOptions options = {s->options->weights.items, s->options->weights.count, s->options->rename, s->options->init};
     return weights_open(s->arena, s->names, &s->diag, models->items, models->count, built, &options);

@@ -52,7 +52,7 @@ typedef struct Variant { const Define *defines; int count; } Variant; /* setting
 
 typedef struct Model {
     Decl *decl;
-    Graph *graph;              /* NULL where there were errors */
+    Graph *graph;              /* NULL where there were errors, other than of its `expect`s */
     LayerList layers;          /* as `cai summary` lists them: what the user wrote, and what has weights */
     LayerList runs;            /* as `cai graph` draws them: also other stages of the library's layers that have some in them */
     Vec(WeightInfo) weights;   /* this model's; the file's union is library_weights */
@@ -72,7 +72,7 @@ const File *library_file(const Library *library);              /* the file itsel
 const Source *library_source(const Library *library, int index); /* of the files read, in turn; NULL past the last */
 int library_model_count(const Library *library);
 Name library_model_name(const Library *library, int index);
-/* Elaborates model `index`; the result's graph is NULL where that made errors. */
+/* Elaborates model `index`; the result's graph is NULL where that made errors, other than of its `expect`s. */
 Model *elaborate_model(Library *library, int index);
 /* Elaborates the models with the other settings that they state figures for, so that what is wrong there is told. */
 void library_check_variants(Library *library, Model *const *models, int count);

@@ -419,6 +419,11 @@ void bind_inputs(Evaluator *ev, const Decl *decl);
 void bind_outputs(Evaluator *ev, const Decl *decl, Value value);
 void check_defines(Library *library); /* tells of each -D that no model of the file has */
 
+/* ---- difference.c ---- */
+
+/* Notes for what the count of an `expect` may be off by: it is `more` than stated (below 0: less), give or take `tolerance`. */
+void explain_difference(Evaluator *ev, Diagnostic *d, int64_t more, double tolerance, bool macs, const int64_t *sizes);
+
 /* ---- expect.c ---- */
 
 /* Those that speak of these settings are checked; what others speak of goes into the model's variants. */

@@ -57,29 +57,35 @@ static bool has_all_sizes(Evaluator *ev, const int64_t *sizes, Dim macs, const A
     return true;
 }
 
-static void compare(Evaluator *ev, const Argument *argument, const char *what, int64_t actual) {
+/* The error where the count is another one, and by how much it is more; NULL where it fits. */
+static Diagnostic *compare(Evaluator *ev, const Argument *argument, const char *what, int64_t actual, int64_t *more) {
     Value v = evaluate(ev, argument->value);
-    if (v.kind == VALUE_ERROR) return;
-    if (!value_is_number(v)) {
-        report(ev, DIAG_expect, argument->span, "`%s` must be a number; this is %s", argument->name, value_kind_name(v));
-        return;
-    }
+    *more = 0;
+    if (v.kind == VALUE_ERROR) return NULL;
+    if (!value_is_number(v))
+        return report(ev, DIAG_expect, argument->span, "`%s` must be a number; this is %s", argument->name, value_kind_name(v));
     double expected = v.kind == VALUE_INT ? (double)v.integer : v.real;
-    if (fabs(expected - (double)actual) <= tolerance(argument->value)) return;
-    report(ev, DIAG_expect, argument->span, "this model has %lld %s, expected are %s", (long long)actual, what,
-           span_text(ev->arena, argument->value->span));
+    if (fabs(expected - (double)actual) <= tolerance(argument->value)) return NULL;
+    if (fabs(expected) < 0x1p62) *more = actual - (v.kind == VALUE_INT ? v.integer : (int64_t)v.real);
+    return report(ev, DIAG_expect, argument->span, "this model has %lld %s, expected are %s", (long long)actual, what,
+                  span_text(ev->arena, argument->value->span));
 }
 
-static void compare_size(Evaluator *ev, const Argument *argument, const char *what, Dim actual, const int64_t *sizes) {
-    int64_t value;
+static void compare_size(Evaluator *ev, const Argument *argument, const char *what, bool macs, const int64_t *sizes) {
+    Dim actual = macs ? ev->model->macs : ev->model->parameters;
+    int64_t value, more;
     if (!has_all_sizes(ev, sizes, actual, argument)) return;
-    if (!dim_evaluate(actual, sizes, &value))
+    if (!dim_evaluate(actual, sizes, &value)) {
         report(ev, DIAG_expect, argument->span, "the number of %s does not fit into 64 bits", what);
-    else compare(ev, argument, what, value);
+        return;
+    }
+    Diagnostic *d = compare(ev, argument, what, value, &more);
+    explain_difference(ev, d, more, tolerance(argument->value), macs, sizes);
 }
 
 static void compare_field(Evaluator *ev, const Argument *argument) {
-    if (ev->model->receptive_field) compare(ev, argument, "pixels of receptive field", ev->model->receptive_field);
+    int64_t more;
+    if (ev->model->receptive_field) compare(ev, argument, "pixels of receptive field", ev->model->receptive_field, &more);
     else report(ev, DIAG_expect, argument->span, "this model has no receptive field: it takes no picture, or sees all of it at once");
 }
 
@@ -110,8 +116,8 @@ static void check_expectation(Evaluator *ev, const Stmt *expect) {
     for (int i = 0; sizes && i < expect->arguments.count; i++) {
         const Argument *argument = &expect->arguments.items[i];
         const char *name = argument->name ? argument->name : "";
-        if (!strcmp(name, "params")) compare_size(ev, argument, "params", ev->model->parameters, sizes);
-        else if (!strcmp(name, "macs")) compare_size(ev, argument, "macs", ev->model->macs, sizes);
+        if (!strcmp(name, "params")) compare_size(ev, argument, "params", false, sizes);
+        else if (!strcmp(name, "macs")) compare_size(ev, argument, "macs", true, sizes);
         else if (!strcmp(name, "receptive_field")) compare_field(ev, argument);
         else if (!strcmp(name, "top1")) read_accuracy(ev, argument);
         else if (!strcmp(name, "name")) read_name(ev, argument);
