@@ -4,6 +4,7 @@
 #include "runtime.h"
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -44,27 +45,62 @@ static bool is_folder(const char *path) {
     return strcmp(path, "-") != 0 && stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
-/* The pictures of a folder, sorted by name. */
-static bool add_folder(Paths *paths, const char *folder, cai_error *error) {
+static void free_paths(Paths *paths) {
+    for (int i = 0; i < paths->count; i++) free(paths->items[i]);
+    free(paths->items);
+}
+
+static bool is_picture(const char *name) {
+    return cai_has_extension(name, ".png") || cai_has_extension(name, ".jpg") || cai_has_extension(name, ".jpeg");
+}
+
+/* The pictures of a folder, and the names of what else is in it and not hidden. */
+static bool read_folder(const char *folder, Paths *pictures, Paths *others, cai_error *error) {
     DIR *directory = opendir(folder);
     if (!directory) return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be opened: %s", folder, strerror(errno));
-    int first = paths->count;
     bool good = true;
     for (struct dirent *entry; good && (entry = readdir(directory));) {
         const char *name = entry->d_name;
-        bool picture = cai_has_extension(name, ".png") || cai_has_extension(name, ".jpg") || cai_has_extension(name, ".jpeg");
-        if (picture && name[0] != '.') good = add_path(paths, folder, name, error);
+        if (name[0] == '.') continue;
+        good = is_picture(name) ? add_path(pictures, folder, name, error) : add_path(others, "", name, error);
     }
     closedir(directory);
-    if (!good) return false;
-    if (paths->count == first) return cai_fail(error, CAI_BAD_INPUT, "%s: the folder has no .png, .jpg or .jpeg", folder);
-    qsort(paths->items + first, (size_t)(paths->count - first), sizeof *paths->items, compare_paths);
-    return true;
+    return good;
 }
 
-static bool add_file(Paths *paths, const cai_port *port, const char *path, cai_error *error) {
+#define NAMED 3 /* of what is left out */
+
+static void notice_others(const char *folder, const Paths *others, cai_notice *notice) {
+    char text[NAMED * NAME_MAX + 200] = "a folder, of which ";
+    for (int i = 0; i < others->count && i < NAMED; i++) {
+        bool last = i + 1 == others->count;
+        size_t used = strlen(text);
+        snprintf(text + used, sizeof text - used, "%s%s", i == 0 ? "" : last ? " and " : ", ", others->items[i]);
+    }
+    size_t used = strlen(text);
+    if (others->count > NAMED) used += (size_t)snprintf(text + used, sizeof text - used, " and %d more", others->count - NAMED);
+    snprintf(text + used, sizeof text - used, " %s left out: its .png, .jpg and .jpeg are read, and no folders in it", others->count == 1 ? "is" : "are");
+    notice(folder, text);
+}
+
+/* The pictures of a folder, sorted by name. */
+static bool add_folder(Paths *paths, const char *folder, cai_notice *notice, cai_error *error) {
+    int first = paths->count;
+    Paths others = {0};
+    bool good = read_folder(folder, paths, &others, error);
+    if (good && paths->count == first) good = cai_fail(error, CAI_BAD_INPUT, "%s: the folder has no .png, .jpg or .jpeg", folder);
+    if (good) qsort(paths->items + first, (size_t)(paths->count - first), sizeof *paths->items, compare_paths);
+    if (good && others.count) {
+        qsort(others.items, (size_t)others.count, sizeof *others.items, compare_paths);
+        notice_others(folder, &others, notice);
+    }
+    free_paths(&others);
+    return good;
+}
+
+static bool add_file(Paths *paths, const cai_port *port, const char *path, cai_notice *notice, cai_error *error) {
     if (!is_folder(path)) return add_path(paths, "", path, error);
-    if (port->form == CAI_FORM_IMAGE) return add_folder(paths, path, error);
+    if (port->form == CAI_FORM_IMAGE) return add_folder(paths, path, notice, error);
     return cai_fail(error, CAI_BAD_INPUT, "%s: is a folder, and input `%s` is %s, one file", path, port->name, port->type_text);
 }
 
@@ -108,11 +144,11 @@ static bool fail_missing(const cai_program *program, const Paths *lists, cai_err
 
 /* Files given by name first; the others fill what is left, in order, and the last of these takes all that follow if it takes any number. With one
  * input all files are its. */
-static bool assign_files(const cai_program *program, const cai_command *command, Paths *lists, cai_error *error) {
+static bool assign_files(const cai_program *program, const cai_command *command, Paths *lists, cai_notice *notice, cai_error *error) {
     for (int i = 0; i < command->input_count; i++) {
         const cai_named_file *file = &command->inputs[i];
         int port = program->input_count == 1 ? 0 : file->port;
-        if (port >= 0 && !add_file(&lists[port], &program->inputs[port], file->path, error)) return false;
+        if (port >= 0 && !add_file(&lists[port], &program->inputs[port], file->path, notice, error)) return false;
     }
     for (int i = 0, next = 0, last = -1; i < command->input_count; i++) {
         if (program->input_count == 1 || command->inputs[i].port >= 0) continue;
@@ -123,7 +159,7 @@ static bool assign_files(const cai_program *program, const cai_command *command,
                             program->input_count);
         }
         last = more ? last : next;
-        if (!add_file(&lists[last], &program->inputs[last], command->inputs[i].path, error)) return false;
+        if (!add_file(&lists[last], &program->inputs[last], command->inputs[i].path, notice, error)) return false;
     }
     return true;
 }
@@ -185,7 +221,7 @@ static bool split(const cai_program *program, Paths *lists, cai_jobs *jobs, cai_
     return true;
 }
 
-bool cai_jobs_plan(const cai_program *program, const cai_command *command, cai_jobs *jobs, cai_error *error) {
+bool cai_jobs_plan(const cai_program *program, const cai_command *command, cai_jobs *jobs, cai_notice *notice, cai_error *error) {
     *jobs = (cai_jobs){0};
     Plan *plan = jobs->memory = calloc(1, sizeof *plan);
     Paths *lists = plan ? calloc((size_t)program->input_count + 1, sizeof *lists) : NULL;
@@ -195,7 +231,7 @@ bool cai_jobs_plan(const cai_program *program, const cai_command *command, cai_j
     }
     *plan = (Plan){.lists = lists, .list_count = program->input_count};
     bool good =
-        assign_files(program, command, lists, error) && (command->input_count == 0 || share_file(program, command, lists, error));
+        assign_files(program, command, lists, notice, error) && (command->input_count == 0 || share_file(program, command, lists, error));
     for (int i = 0; i < program->input_count && good; i++) {
         if (lists[i].count == 0) good = fail_missing(program, lists, error);
     }
@@ -207,10 +243,7 @@ bool cai_jobs_plan(const cai_program *program, const cai_command *command, cai_j
 
 void cai_jobs_free(cai_jobs *jobs) {
     Plan *plan = jobs->memory;
-    for (int i = 0; plan && i < plan->list_count; i++) {
-        for (int k = 0; k < plan->lists[i].count; k++) free(plan->lists[i].items[k]);
-        free(plan->lists[i].items);
-    }
+    for (int i = 0; plan && i < plan->list_count; i++) free_paths(&plan->lists[i]);
     if (plan) free(plan->lists);
     free(plan);
     free(jobs->feeds);

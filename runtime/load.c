@@ -8,7 +8,7 @@ extern const cai_pictures cai_the_pictures __attribute__((weak)); /* NULL in a p
 typedef struct Loader {
     const cai_program *program;
     int64_t *symbols; /* sizes that inputs loaded so far have set; 0: none */
-    void (*notice)(const char *path, const char *text);
+    cai_notice *notice;
     cai_error *error;
 } Loader;
 
@@ -197,8 +197,7 @@ static bool load_pictures(Loader *loader, const cai_port *port, const cai_feed *
 
 /* ---- all inputs ---- */
 
-bool cai_load(const cai_program *program, const cai_feed *feeds, cai_loaded *loaded,
-              void (*notice)(const char *path, const char *text), cai_error *error) {
+bool cai_load(const cai_program *program, const cai_feed *feeds, cai_loaded *loaded, cai_notice *notice, cai_error *error) {
     Loader loader = {.program = program, .notice = notice, .error = error};
     memset(loaded, 0, sizeof *loaded * (size_t)program->input_count);
     loader.symbols = calloc((size_t)program->symbol_count + 1, sizeof *loader.symbols);

@@ -134,7 +134,7 @@ static void close_session(Session *s) {
 
 static int run_command(const cai_program *program, const cai_command *command, cai_clock *clock, cai_error *error) {
     cai_jobs jobs;
-    if (!cai_jobs_plan(program, command, &jobs, error)) return end(error);
+    if (!cai_jobs_plan(program, command, &jobs, print_notice, error)) return end(error);
     Session session = {.program = program, .command = command, .jobs = &jobs, .clock = clock};
     int status;
     if (!cai_store_check(program, command, &jobs, error) || !open_session(&session, error)) status = end(error);

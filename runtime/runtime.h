@@ -384,7 +384,9 @@ typedef struct cai_jobs {
 bool cai_takes_any_number(const cai_program *program, int input);
 /* Whether an output tells of its files by their places, so that all go into one run. */
 bool cai_is_named(const cai_program *program, int input);
-bool cai_jobs_plan(const cai_program *program, const cai_command *command, cai_jobs *jobs, cai_error *error);
+/* What a user may want to know of a file: "gray, widened to 3 channels". */
+typedef void cai_notice(const char *path, const char *text);
+bool cai_jobs_plan(const cai_program *program, const cai_command *command, cai_jobs *jobs, cai_notice *notice, cai_error *error);
 void cai_jobs_free(cai_jobs *jobs);
 
 /* ---- load.c: files into the buffers of a run ---- */
@@ -401,9 +403,8 @@ typedef struct cai_loaded { /* one input */
     int64_t picture_count, original_count;
 } cai_loaded;
 
-/* Loads all inputs of one run. `notice` is called with what a user may want to know ("gray, widened to 3 channels"), or is NULL. */
-bool cai_load(const cai_program *program, const cai_feed *feeds, cai_loaded *loaded,
-              void (*notice)(const char *path, const char *text), cai_error *error);
+/* Loads all inputs of one run. `notice` may be NULL. */
+bool cai_load(const cai_program *program, const cai_feed *feeds, cai_loaded *loaded, cai_notice *notice, cai_error *error);
 void cai_loaded_free(const cai_program *program, cai_loaded *loaded);
 
 /* ---- store.c: results into files, or to standard output ---- */

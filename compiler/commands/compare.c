@@ -8,6 +8,7 @@
 typedef struct Row {
     const char *name;     /* the model, and the settings it has */
     const char *path, *model;
+    const char *free;     /* sizes that the network leaves free and states no figures for, as they are taken: "H = 256, W = 256"; NULL: none */
     int file;             /* which FILE it is of */
     int64_t parameters, macs, receptive_field;
     double activations;   /* bytes of intermediate results */
@@ -27,10 +28,18 @@ typedef struct Comparison {
 
 /* ---- one network ---- */
 
-/* As its figures call it; else `resnet 18`, `vgg19 norm`: the values of the settings, the names of those that are on. */
-static const char *row_name(Arena *arena, const Model *model, const DefineList *settings) {
+static const char *stem(Arena *arena, const char *path) {
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
+    return arena_strndup(arena, base, dot ? (size_t)(dot - base) : strlen(base));
+}
+
+/* As its figures call it; else the model, with its file where that is called otherwise, `cyclegan.translate`, and its settings, `resnet 18`,
+ * `vgg19 norm`: the values, and the names of those that are on. */
+static const char *row_name(Arena *arena, const Model *model, const char *path, const DefineList *settings) {
     Text text = {.arena = arena};
     if (model->called) return model->called;
+    const char *file = stem(arena, path);
+    if (strcmp(file, model->decl->name) != 0) text_add(&text, "%s.", file);
     text_add(&text, "%s", model->decl->name);
     for (int i = 0; i < settings->count; i++) {
         const char *value = settings->items[i].value;
@@ -67,6 +76,24 @@ static DefineList fix_sizes(Arena *arena, const Model *model, const DefineList *
         vec_push(arena, &all, define);
     }
     return all;
+}
+
+static bool is_stated(const Model *model, Name symbol) {
+    for (int i = 0; i < model->stated_sizes.count; i++)
+        if (model->stated_sizes.items[i].name == symbol) return true;
+    return false;
+}
+
+/* The number of pictures is none: figures are for one. */
+static const char *free_sizes(Arena *arena, const Model *model) {
+    const Dims *dims = model->graph->dims;
+    Text text = {.arena = arena};
+    for (int i = 0; i < dims_symbol_count(dims); i++) {
+        const Symbol *symbol = dims_symbol(dims, i);
+        if (symbol->typical == 1 || is_stated(model, symbol->name)) continue;
+        text_add(&text, "%s%s = %lld", text.length ? ", " : "", symbol->name, (long long)(symbol->typical * symbol->multiple));
+    }
+    return text.length ? text_string(&text) : NULL;
 }
 
 static double activation_bytes(Session *s, Graph *graph) {
@@ -140,7 +167,8 @@ static void add_row(Comparison *c, int index, const DefineList *settings) {
     Model *model = stated ? elaborate_one(c, index, &fixed, &fixed_one) : NULL;
     if (!model) return;
     Row row = {.file = c->file, .path = c->options.file, .model = model->decl->name, .top1 = stated->top1, .receptive_field = stated->receptive_field};
-    row.name = row_name(s->arena, stated, settings);
+    row.name = row_name(s->arena, stated, row.path, settings);
+    row.free = free_sizes(s->arena, stated);
     dim_is_const(model->parameters, &row.parameters);
     dim_is_const(model->macs, &row.macs);
     row.activations = activation_bytes(s, model->graph);
@@ -168,6 +196,33 @@ static void add_file(Comparison *c, const char *path) {
     c->file++;
 }
 
+/* ---- names and sizes ---- */
+
+/* Networks of one name are told apart by their files. */
+static void tell_apart(Comparison *c) {
+    Arena *arena = c->session->arena;
+    bool *alike = NEW_ARRAY(arena, bool, c->rows.count);
+    for (int i = 0; i < c->rows.count; i++)
+        for (int k = 0; k < c->rows.count; k++) {
+            const Row *a = &c->rows.items[i], *b = &c->rows.items[k];
+            alike[i] |= a->file != b->file && !strcmp(a->name, b->name);
+        }
+    for (int i = 0; i < c->rows.count; i++)
+        if (alike[i]) c->rows.items[i].name = arena_printf(arena, "%s (%s)", c->rows.items[i].name, c->rows.items[i].path);
+}
+
+/* The sizes that free ones are taken as, each way of them once; NULL where all are stated. */
+static const char *sizes_taken(const Comparison *c) {
+    Text text = {.arena = c->session->arena};
+    for (int i = 0; i < c->rows.count; i++) {
+        const char *free = c->rows.items[i].free;
+        bool told = !free;
+        for (int k = 0; k < i && !told; k++) told = c->rows.items[k].free && !strcmp(c->rows.items[k].free, free);
+        if (!told) text_add(&text, "%s%s", text.length ? "; " : "", free);
+    }
+    return text.length ? text_string(&text) : NULL;
+}
+
 /* ---- the table ---- */
 
 static const char *count_text(Arena *arena, double count) {
@@ -190,12 +245,14 @@ static void print_table(const Comparison *c) {
            measured ? "          ms   memory" : "");
     for (int i = 0; i < c->rows.count; i++) {
         const Row *row = &c->rows.items[i];
-        printf("%-*s  %10s  %10s  %11.2f MB  %6s  %6s", width, row->name, count_text(arena, (double)row->parameters),
-               count_text(arena, (double)row->macs), row->activations / 1e6, or_dash(arena, "%.0f", (double)row->receptive_field),
+        printf("%-*s  %10s  %10s%s%11.2f MB  %6s  %6s", width, row->name, count_text(arena, (double)row->parameters),
+               count_text(arena, (double)row->macs), row->free ? "* " : "  ", row->activations / 1e6, or_dash(arena, "%.0f", (double)row->receptive_field),
                or_dash(arena, "%.2f", row->top1));
         if (measured) printf("  %10.2f  %5.0f MB", row->milliseconds, row->memory / 1e6);
         putchar('\n');
     }
+    const char *sizes = sizes_taken(c);
+    if (sizes) printf("* free sizes, taken as %s: `-D` fixes them, or `at` of an `expect` in the file\n", sizes);
 }
 
 static void print_json(const Comparison *c) {
@@ -207,6 +264,7 @@ static void print_json(const Comparison *c) {
         printf(", \"file\": ");
         print_json_string(stdout, row->path);
         printf(", \"model\": \"%s\"", row->model);
+        if (row->free) printf(", \"free_sizes\": \"%s\"", row->free);
         printf(", \"params\": %lld, \"macs\": %lld, \"activation_bytes\": %.0f", (long long)row->parameters, (long long)row->macs, row->activations);
         if (row->receptive_field) printf(", \"receptive_field\": %lld", (long long)row->receptive_field);
         if (row->top1 > 0) printf(", \"top1\": %g", row->top1);
@@ -249,12 +307,14 @@ static bool draw(Comparison *c, const char *path, const char *format) {
         if (value > 0 && row->macs > 0)
             vec_push(s->arena, &points, (ChartPoint){row->name, (double)row->macs, value, (double)row->parameters, row->file});
     }
+    const char *sizes = sizes_taken(c), *at = sizes ? arena_printf(s->arena, ", free sizes taken as %s", sizes) : "";
+    ChartAxes axes = {.across = arena_printf(s->arena, "multiply-adds for one picture%s (a logarithmic axis)", at),
+                      .up = accuracies ? "top-1 accuracy on ImageNet, per cent" : "time of a run on one thread, ms"};
     cai_output output;
     cai_error failed;
     const char *error = "";
     bool good = cai_output_open(path, &output, &failed);
-    if (good && !draw_chart(s->arena, points.items, points.count, accuracies ? "top-1 accuracy on ImageNet, per cent" : "time of a run on one thread, ms",
-                            format, output.beside ? output.beside : path, &error)) {
+    if (good && !draw_chart(s->arena, points.items, points.count, &axes, format, output.beside ? output.beside : path, &error)) {
         cai_output_discard(&output);
         diag_error(&s->diag, DIAG_file, (Span){0}, "%s cannot be drawn: %s", path, error);
         return false;
@@ -277,6 +337,7 @@ int command_compare(Session *session) {
     add_file(&c, o->file);
     for (int i = 0; i < o->rest.count; i++) add_file(&c, o->rest.items[i]);
     session->options = o;
+    tell_apart(&c);
     if (session->diag.errors == 0) {
         if (strcmp(format, "text") == 0) print_table(&c);
         else if (strcmp(format, "json") == 0) print_json(&c);

@@ -96,6 +96,68 @@ static void print_row(const Columns *c, const Row *row) {
            row->macs, c->field, row->field);
 }
 
+/* ---- runs of like rows: what a loop unrolls to ---- */
+
+enum { LONGEST_GROUP = 64, LEAST_TIMES = 3, LEAST_SAVED = 3 };
+
+/* But for their names, which nobody needs where there are no weights. */
+static bool rows_alike(const LayerInfo *a, const LayerInfo *b) {
+    int64_t parameters;
+    bool plain = dim_is_const(a->parameters, &parameters) && parameters == 0 && b->parameters == a->parameters;
+    return plain && a->depth == b->depth && !strcmp(a->callee, b->callee) && shape_equal(a->result->shape, b->result->shape) && a->macs == b->macs &&
+           a->receptive_field == b->receptive_field;
+}
+
+/* How often the `size` rows from `begin` on, layers with all that is in them, stand there in a row. */
+static int repeats(const Model *model, int begin, int size) {
+    const LayerList *layers = &model->layers;
+    for (int i = begin; i < begin + size; i++)
+        if (i >= layers->count || layers->items[i].depth < layers->items[begin].depth) return 1;
+    int same = 0;
+    while (begin + size + same < layers->count && rows_alike(&layers->items[begin + same], &layers->items[begin + size + same])) same++;
+    int count = 1 + same / size, end = begin + count * size;
+    bool cut = end < layers->count && layers->items[end].depth > layers->items[begin].depth; /* within the last layer */
+    return cut ? count - 1 : count;
+}
+
+/* The group at `begin` that saves most rows by being shown once; its size is 0 where none saves enough. */
+static int find_group(const Model *model, int begin, int *count) {
+    int found = 0, saved = LEAST_SAVED - 1;
+    for (int size = 1; size <= LONGEST_GROUP; size++) {
+        int times = repeats(model, begin, size);
+        if (times < LEAST_TIMES || (times - 1) * size <= saved) continue;
+        saved = (times - 1) * size;
+        found = size;
+        *count = times;
+    }
+    return found;
+}
+
+/* In the place of `times` groups of `size` rows: what they come to. */
+static Row folded_row(Session *s, const Model *model, int begin, int size, int times) {
+    const LayerInfo *layer = &model->layers.items[begin];
+    Dims *dims = model->graph->dims;
+    Dim macs = dim_const(dims, 0);
+    for (int i = begin; i < begin + size; i++) macs = dim_add(dims, macs, model->layers.items[i].macs);
+    const char *what = size == 1 ? "the row above" : arena_printf(s->arena, "the %d rows above", size);
+    return (Row){.name = arena_printf(s->arena, "%*s%s, %d times more", layer->depth * 2, "", what, times), .shape = "",
+                 .parameters = "0", .macs = macs_text(s, model, dim_scale(dims, macs, times)),
+                 .field = field_text(s, model->layers.items[begin + size - 1].receptive_field)};
+}
+
+typedef Vec(Row) RowList;
+
+static RowList all_rows(Session *s, const Model *model) {
+    RowList rows = {0};
+    for (int i = 0; i < model->layers.count;) {
+        int times = 1, size = find_group(model, i, &times), shown = size ? size : 1;
+        for (int k = 0; k < shown; k++) vec_push(s->arena, &rows, row_of(s, model, i + k));
+        if (size) vec_push(s->arena, &rows, folded_row(s, model, i, size, times - 1));
+        i += shown * times;
+    }
+    return rows;
+}
+
 static void print_left_out(const Model *model) {
     Dims *dims = model->graph->dims;
     printf("%s is a long formula of sizes; to see a number fix them, as with", left_out);
@@ -113,17 +175,16 @@ static void print_table(Session *s, const Model *model) {
                  field_text(s, model->receptive_field)};
     bool cut = total.macs == left_out;
     Columns columns = {0};
-    Row *rows = NEW_ARRAY(s->arena, Row, model->layers.count);
+    const RowList rows = all_rows(s, model);
     widen(&columns, &head);
     widen(&columns, &total);
-    for (int i = 0; i < model->layers.count; i++) {
-        rows[i] = row_of(s, model, i);
-        widen(&columns, &rows[i]);
-        cut |= rows[i].macs == left_out;
+    for (int i = 0; i < rows.count; i++) {
+        widen(&columns, &rows.items[i]);
+        cut |= rows.items[i].macs == left_out;
     }
     printf("model %s\n", model->decl->name);
     print_row(&columns, &head);
-    for (int i = 0; i < model->layers.count; i++) print_row(&columns, &rows[i]);
+    for (int i = 0; i < rows.count; i++) print_row(&columns, &rows.items[i]);
     print_row(&columns, &total);
     if (cut) print_left_out(model);
     int64_t known;

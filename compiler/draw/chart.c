@@ -67,7 +67,7 @@ static void draw_line(const Chart *c, double x0, double y0, double x1, double y1
 }
 
 /* 1, 2 and 5 times each power of ten. */
-static void draw_operations_axis(const Chart *c) {
+static void draw_operations_axis(const Chart *c, const char *title) {
     static const int steps[] = {1, 2, 5};
     for (int power = (int)floor(c->x_low); power <= c->x_high; power++) {
         for (int i = 0; i < COUNT_OF(steps); i++) {
@@ -81,7 +81,6 @@ static void draw_operations_axis(const Chart *c) {
             write_text(c, x_of(c, operations) - text_width(c, text) / 2, HEIGHT - BOTTOM + 18, text);
         }
     }
-    const char *title = "multiply-adds for one picture (a logarithmic axis)";
     write_text(c, LEFT + (WIDTH - LEFT - RIGHT - text_width(c, title)) / 2, HEIGHT - 16, title);
 }
 
@@ -230,15 +229,15 @@ static void draw_labels(Chart *c) {
     }
 }
 
-static void draw(Chart *c, const char *title) {
+static void draw(Chart *c, const ChartAxes *axes) {
     cairo_select_font_face(c->cairo, "sans-serif", CAIRO_FONT_SLANT_NORMAL, CAIRO_FONT_WEIGHT_NORMAL);
     cairo_set_font_size(c->cairo, 12);
     cairo_set_line_width(c->cairo, 1);
     set_grey(c, 1);
     cairo_paint(c->cairo);
     fit_axes(c);
-    draw_operations_axis(c);
-    draw_value_axis(c, title);
+    draw_operations_axis(c, axes->across);
+    draw_value_axis(c, axes->up);
     draw_legend(c);
     for (int i = 0; i < c->count; i++) {
         double x = x_of(c, c->points[i].operations), y = y_of(c, c->points[i].value), radius = radius_of(c->points[i].parameters);
@@ -248,13 +247,13 @@ static void draw(Chart *c, const char *title) {
     draw_labels(c);
 }
 
-bool draw_chart(Arena *arena, const ChartPoint *points, int count, const char *title, const char *format, const char *path, const char **error) {
+bool draw_chart(Arena *arena, const ChartPoint *points, int count, const ChartAxes *axes, const char *format, const char *path, const char **error) {
     cairo_surface_t *surface = strcmp(format, "svg") == 0   ? cairo_svg_surface_create(path, WIDTH, HEIGHT)
                                : strcmp(format, "pdf") == 0 ? cairo_pdf_surface_create(path, WIDTH, HEIGHT)
                                                             : cairo_image_surface_create(CAIRO_FORMAT_RGB24, 2 * WIDTH, 2 * HEIGHT);
     Chart chart = {.cairo = cairo_create(surface), .points = points, .count = count, .arena = arena};
     if (strcmp(format, "png") == 0) cairo_scale(chart.cairo, 2, 2);
-    draw(&chart, title);
+    draw(&chart, axes);
     cairo_destroy(chart.cairo);
     cairo_status_t status = strcmp(format, "png") == 0 ? cairo_surface_write_to_png(surface, path) : CAIRO_STATUS_SUCCESS;
     cairo_surface_finish(surface);

@@ -79,7 +79,12 @@ typedef struct ChartPoint {
     int group; /* of equal colour */
 } ChartPoint;
 
+typedef struct ChartAxes {
+    const char *across, *up; /* what is written at the axes */
+} ChartAxes;
+
 /* Value over operations. format: svg, pdf or png. On failure *error says why; what was written of the file stays. */
-bool draw_chart(Arena *arena, const ChartPoint *points, int count, const char *title, const char *format, const char *path, const char **error);
+bool draw_chart(Arena *arena, const ChartPoint *points, int count, const ChartAxes *axes, const char *format, const char *path,
+                const char **error);
 
 #endif
