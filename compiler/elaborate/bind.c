@@ -100,7 +100,9 @@ static bool unknown_parameter(Evaluator *ev, const Slots *slots, const Binding *
     for (int i = 0; i < slots->parameters->count; i++) vec_push(ev->arena, &names, slots->parameters->items[i].name);
     const char *near = habit_parameter(g->name, names.items, names.count);
     if (!near) near = nearest_name(g->name, names.items, names.count);
+    const char *habit = near ? NULL : habit_help(g->name);
     if (near) report_help(ev, d, "did you mean `%s`?", near);
+    else if (habit) report_help(ev, d, "%s", habit);
     else report_help(ev, d, "it is declared as `%s`", signature(ev, slots->decl));
     return false;
 }
@@ -134,6 +136,7 @@ static bool too_many(Evaluator *ev, const Slots *slots, const Arguments *argumen
         if (most == 1) report_help(ev, d, "a tuple travels as several values; `concat` makes one tensor of them");
         return false;
     }
+    if (report_unrun(ev, arguments->given.items[0].value)) return false;
     Diagnostic *d = report(ev, DIAG_too_many_arguments, g->span, "`%s` takes at most %d %s", name, most,
                            most == 1 ? "argument" : "arguments");
     const char *run = as_run(ev, name, arguments->given.items, given);
@@ -186,7 +189,9 @@ bool report_unrun(Evaluator *ev, Value v) {
     if (v.kind != VALUE_LAYER || v.layer->kind != LAYER_BLOCK || !v.layer->made.source) return false;
     const Layer *layer = v.layer;
     const Bindings given = written_arguments(ev, layer);
-    if (!given.count || given.items[0].name || !holds_tensor(given.items[0].value)) return false;
+    if (!given.count || given.items[0].name) return false;
+    if (report_unrun(ev, given.items[0].value)) return true; /* the first of several, `relu6(conv(x, 8, 3))` */
+    if (!holds_tensor(given.items[0].value)) return false;
     tell_tensor_argument(ev, layer_callee(layer), given.items, given.count, layer->made);
     return true;
 }

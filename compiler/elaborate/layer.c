@@ -81,7 +81,9 @@ Layer *as_layer(Evaluator *ev, Value v, Span span) {
     Diagnostic *d = report(ev, DIAG_not_a_layer, span, "after an arrow stands a layer; this is %s", value_kind_name(v));
     if (v.kind == VALUE_INT || v.kind == VALUE_REAL)
         report_help(ev, d, "a block with one list of parameters runs as soon as they are all given");
-    if (value_is_sequence(v)) report_help(ev, d, "several are run one by one: `(x -> a, x -> b)`");
+    bool layers = v.kind == VALUE_LIST && v.list->count && (v.list->items[0].kind == VALUE_LAYER || v.list->items[0].kind == VALUE_BLOCK);
+    if (layers) report_help(ev, d, "those of a list run in a loop, `for f in layers { x = x -> f }`; in braces they are one layer, `{ a -> b }`");
+    else if (value_is_sequence(v)) report_help(ev, d, "several are run one by one: `(x -> a, x -> b)`");
     return NULL;
 }
 
