@@ -55,10 +55,14 @@ bool build_elaborate_all(Session *s, Library *library, ModelList *models) {
     return s->diag.errors == 0;
 }
 
-bool build_can_be_shown(const ModelList *models) {
+bool build_can_be_shown(const Session *s, const ModelList *models) {
+    for (int i = 0; i < s->diag.list.count; i++) {
+        const Diagnostic *d = s->diag.list.items[i];
+        if (d->severity == SEVERITY_ERROR && d->code != DIAG_expect) return false;
+    }
     for (int i = 0; i < models->count; i++)
         if (!models->items[i]->graph) return false;
-    return models->count > 0;
+    return true;
 }
 
 Weights *build_weights(Session *s, const ModelList *models, int built) {

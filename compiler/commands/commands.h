@@ -80,7 +80,7 @@ bool build(Session *session, const char *model, const char *output); /* output N
 Library *build_open(Session *session);
 int build_pick(Session *session, Library *library, const char *model); /* -1 where it is not clear; model NULL: the only one */
 bool build_elaborate_all(Session *session, Library *library, ModelList *models);
-bool build_can_be_shown(const ModelList *models); /* after errors too: where an `expect` alone does not hold */
+bool build_can_be_shown(const Session *session, const ModelList *models); /* after errors too: where an `expect` alone does not hold */
 Weights *build_weights(Session *session, const ModelList *models, int built);
 const Target *build_target(Session *session);
 Graph *build_passes(Session *session, Graph *graph, const char *after);

@@ -74,7 +74,7 @@ int command_graph(Session *session) {
     Library *library = build_open(session);
     ModelList all = {0};
     int index = library && (name || o->layer) ? build_pick(session, library, name) : 0;
-    if (!library || index < 0 || !(build_elaborate_all(session, library, &all) || build_can_be_shown(&all))) return session_end(session);
+    if (!library || index < 0 || !(build_elaborate_all(session, library, &all) || build_can_be_shown(session, &all))) return session_end(session);
     Drawing *drawings = NEW_ARRAY(session->arena, Drawing, all.count + 1);
     int count = 0, layer = o->layer ? find_layer(session, all.items[index], o->layer) : -1;
     if (o->layer && layer < 0) return session_end(session);

@@ -275,7 +275,7 @@ int command_summary(Session *session) {
     Library *library = build_open(session);
     ModelList all = {0}, shown = {0};
     int index = library && name ? build_pick(session, library, name) : 0;
-    if (!library || index < 0 || !(build_elaborate_all(session, library, &all) || build_can_be_shown(&all))) return session_end(session);
+    if (!library || index < 0 || !(build_elaborate_all(session, library, &all) || build_can_be_shown(session, &all))) return session_end(session);
     for (int i = 0; i < all.count; i++)
         if (!name || i == index) vec_push(session->arena, &shown, all.items[i]);
     if (o->names) {
