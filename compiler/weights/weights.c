@@ -1,7 +1,6 @@
 /* Trained weights by name. A weight's path belongs to the file that was given for the longest path above it; files given on the command line
  * come before those of `load`. Loading is strict: every weight of the model that is built has a value of its shape, and every value is somebody's. */
 #include "weights/weights.h"
-#include "runtime.h"
 #include <ctype.h>
 #include <libgen.h>
 #include <math.h>
