@@ -197,7 +197,7 @@ if: IF arith body                             { $$ = STATEMENT(STMT_IF, @$, .con
   ;
 
 /* ---- arrows: after one stands a stage, not an expression ---- */
-expr: arith | run | misplaced ;
+expr: arith | run                             { $$ = ast_run(parser, $1); } | misplaced ;
 run: arith ARROW stage                        { $$ = ast_pipe(parser, $1, @2, $3); }
   | run ARROW stage                           { $$ = ast_pipe(parser, $1, @2, $3); }
   ;

@@ -82,6 +82,7 @@ Expr *ast_list(Parser *p, Span span, ArgumentList items) {
 Expr *ast_parentheses(Parser *p, Span span, ArgumentList items, bool trailing_comma) {
     if (items.count == 1 && !trailing_comma && !is_named(&items.items[0]) && !items.items[0].spread) {
         items.items[0].value->span = span;
+        items.items[0].value->parenthesised = true;
         return items.items[0].value;
     }
     return make(p, (Expr){.kind = EXPR_TUPLE, .span = span, .arguments = items}, depth_of_arguments(&items));
@@ -134,6 +135,25 @@ Expr *ast_pipe(Parser *p, Expr *left, Span arrow, Stage *stage) {
     return make(
         p, (Expr){.kind = EXPR_PIPE, .span = span_join(left->span, stage->span), .op_span = arrow, .left = left, .stage = stage},
         deeper(left->depth, depth_of_stage(stage)));
+}
+
+static const char *text_between(Parser *p, uint32_t begin, uint32_t end) {
+    return arena_printf(p->arena, "%.*s", (int)(end - begin), p->source->text + begin);
+}
+
+/* `a if c else b -> f`: does f take b alone, or whichever was chosen? */
+Expr *ast_run(Parser *p, Expr *pipe) {
+    const Expr *first = pipe;
+    while (first->kind == EXPR_PIPE && first->left->kind == EXPR_PIPE) first = first->left;
+    if (first->kind != EXPR_PIPE || first->left->kind != EXPR_IF || first->left->parenthesised) return pipe;
+    const Expr *choice = first->left;
+    Diagnostic *d = parser_error(p, DIAG_arrow_behind_if, first->op_span, "an arrow behind `a if c else b` can be read in two ways");
+    uint32_t begin = choice->span.begin, last = choice->right->span.begin, arrow = choice->span.end, end = pipe->span.end;
+    if (end - begin < 100 && !memchr(p->source->text + begin, '\n', end - begin))
+        diag_help(p->diag, d, "write `(%s)%s` to run what was chosen, or `%s(%s)` to run the last value alone", text_between(p, begin, arrow),
+                  text_between(p, arrow, end), text_between(p, begin, last), text_between(p, last, end));
+    else diag_help(p->diag, d, "write `(a if c else b) -> f` to run what was chosen, or `a if c else (b -> f)` to run the last value alone");
+    return ast_error(p, pipe->span);
 }
 
 Expr *ast_braces(Parser *p, Span span, StageList stages) {

@@ -114,6 +114,7 @@ Expr *ast_call(Parser *p, Span span, Expr *callee, ArgumentList arguments);
 Expr *ast_index(Parser *p, Span span, Expr *left, IndexList indices);
 Expr *ast_member(Parser *p, Span span, Expr *left, Name name, Span name_span);
 Expr *ast_pipe(Parser *p, Expr *left, Span arrow, Stage *stage);
+Expr *ast_run(Parser *p, Expr *pipe); /* all its arrows; an error where they follow a bare `a if c else b` */
 Expr *ast_braces(Parser *p, Span span, StageList stages);
 Expr *ast_operator_after_stage(Parser *p, Span op_span, Span run, Expr *right); /* `x -> f + y`: an error */
 

@@ -168,6 +168,7 @@ struct Expr {
     Span span;
     Span op_span;      /* of the operator or the arrow, where there is one; of the name of EXPR_MEMBER */
     int depth;         /* of the tree below: 1 for a name */
+    bool parenthesised; /* it stood in parentheses of its own */
     Name name;
     int64_t integer;
     double real;
