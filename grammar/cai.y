@@ -43,6 +43,7 @@
     ParameterLists parameter_lists;
     ResultList result_list;
     IndexList indices;
+    ClauseList clauses;
     StringParts parts;
 }
 
@@ -66,7 +67,7 @@ static void cai_error(Span *span, Parser *parser, const char *message);
 %token <integer> INT "a whole number"
 %token <real> FLOAT "a number"
 %token STRING_BEGIN "a string" STRING_END "the string's end" HOLE_BEGIN "`{` in a string" HOLE_END "the hole's `}`"
-%token ARROW "`->`" DOTS "`..`" POW "`**`" FLOORDIV "`//`" EQ "`==`" NE "`!=`" LE "`<=`" GE "`>=`"
+%token ARROW "`->`" DOTS "`..`" ELLIPSIS "`...`" POW "`**`" FLOORDIV "`//`" EQ "`==`" NE "`!=`" LE "`<=`" GE "`>=`"
 %token '(' "`(`" ')' "`)`" '[' "`[`" ']' "`]`" '{' "`{`" '}' "`}`" ',' "`,`" ':' "`:`" '.' "`.`" '=' "`=`"
 %token '+' "`+`" '-' "`-`" '*' "`*`" '/' "`/`" '%' "`%`" '@' "`@`" '<' "`<`" '>' "`>`"
 /* Reserved words: contiguous, from USE to FALSE. */
@@ -99,6 +100,7 @@ static void cai_error(Span *span, Parser *parser, const char *message);
 %type <argument> argument type_argument
 %type <indices> indices
 %type <index> index
+%type <clauses> clauses
 %type <parts> string_parts
 %type <name> name
 
@@ -260,6 +262,7 @@ primary: name                                 { $$ = ast_name(parser, @$, $1); }
   | string
   | braces
   | '[' arguments ']'                         { $$ = ast_list(parser, @$, $2); }
+  | '[' expr clauses ']'                      { $$ = ast_comprehension(parser, @$, $2, $3); }
   | '(' ')'                                   { $$ = ast_parentheses(parser, @$, (ArgumentList){0}, false); }
   | '(' arguments1 ')'                        { $$ = ast_parentheses(parser, @$, $2, false); }
   | '(' arguments1 ',' ')'                    { $$ = ast_parentheses(parser, @$, $2, true); }
@@ -276,10 +279,19 @@ argument: expr                                { $$ = (Argument){.value = $1, .sp
   | '*' postfix                               { $$ = (Argument){.spread = true, .value = $2, .span = @$}; }
   ;
 
+/* ---- a list of what an expression gives for each round; `or`, since behind a range an `if` is a clause of its own ---- */
+clauses: FOR postfix IN or                    { $$ = (ClauseList){0}; vec_push(ARENA, &$$, (Clause){.target = $2, .from = $4}); }
+  | FOR postfix IN or DOTS or                 { $$ = (ClauseList){0}; vec_push(ARENA, &$$, (Clause){.target = $2, .from = $4, .end = $6}); }
+  | clauses FOR postfix IN or                 { $$ = $1; vec_push(ARENA, &$$, (Clause){.target = $3, .from = $5}); }
+  | clauses FOR postfix IN or DOTS or         { $$ = $1; vec_push(ARENA, &$$, (Clause){.target = $3, .from = $5, .end = $7}); }
+  | clauses IF or                             { $$ = $1; vec_push(ARENA, &$$, (Clause){.condition = $3}); }
+  ;
+
 indices: index                                { $$ = (IndexList){0}; vec_push(ARENA, &$$, $1); }
   | indices ',' index                         { $$ = $1; vec_push(ARENA, &$$, $3); }
   ;
 index: arith                                  { $$ = (Index){.at = $1, .span = @$}; }
+  | ELLIPSIS                                  { $$ = (Index){.rest = true, .span = @$}; }
   | bound ':' bound                           { $$ = (Index){.slice = true, .at = $1, .end = $3, .span = @$}; }
   | bound ':' bound ':' bound                 { $$ = (Index){.slice = true, .at = $1, .end = $3, .step = $5, .span = @$}; }
   ;

@@ -7,6 +7,11 @@ Bindings bindings_with_room(Arena *arena, int count) {
     return (Bindings){.items = NEW_ARRAY(arena, Binding, count), .capacity = count};
 }
 
+void bindings_add(Evaluator *ev, Bindings *to, const Bindings *from) {
+    if (to->capacity == 0) *to = bindings_with_room(ev->arena, from->count);
+    for (int i = 0; i < from->count; i++) vec_push(ev->arena, to, from->items[i]);
+}
+
 static void spread(Evaluator *ev, Arguments *out, Value v, bool names, Span span) {
     if (v.kind == VALUE_ERROR) {
         out->failed = true;

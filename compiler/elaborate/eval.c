@@ -317,6 +317,7 @@ static Value evaluate_kind(Evaluator *ev, const Expr *expr) {
     case EXPR_BOOL: return value_bool(expr->integer != 0);
     case EXPR_STRING: return (string = evaluate_string(ev, expr)) ? value_string(string) : value_error;
     case EXPR_LIST: return evaluate_items(ev, expr, VALUE_LIST);
+    case EXPR_COMPREHENSION: return evaluate_comprehension(ev, expr);
     case EXPR_TUPLE: return evaluate_items(ev, expr, VALUE_TUPLE);
     case EXPR_UNARY: return apply_unary(ev, expr->op, evaluate(ev, expr->left), expr->span);
     case EXPR_BINARY:

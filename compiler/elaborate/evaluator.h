@@ -277,6 +277,16 @@ Name evaluate_string(Evaluator *ev, const Expr *expr); /* NULL after an error */
 void execute_all(Evaluator *ev, const StmtList *body);
 void bind_target(Evaluator *ev, const Expr *target, Value value);
 
+/* ---- rounds.c: what a `for` goes through ---- */
+
+typedef struct Rounds {
+    const List *list; /* NULL: the ints themselves */
+    int64_t from, to;
+} Rounds;
+bool rounds_of(Evaluator *ev, const Expr *target, const Expr *from, const Expr *end, Rounds *out); /* end may be NULL; told where it cannot */
+Value round_value(const Rounds *rounds, int64_t i);
+Value evaluate_comprehension(Evaluator *ev, const Expr *expr);
+
 /* ---- condition.c: assert and where ---- */
 
 /* Holds, is told to be false, or becomes a check of the run. `message` may be NULL. */
@@ -320,9 +330,11 @@ Value tensor_matmul(Evaluator *ev, Node *a, Node *b, Span span, const Expr *expr
 Value primitive_run(Evaluator *ev, const Builtin *builtin, const Arguments *arguments, Span span);
 bool primitive_is_complete(const Builtin *builtin, const Arguments *arguments);
 
-/* ---- index.c ---- */
+/* ---- index.c, index_tensor.c ---- */
 
 Value evaluate_index(Evaluator *ev, const Expr *expr);
+Value index_tensor(Evaluator *ev, const Expr *expr, Node *x);
+bool slice_step(Evaluator *ev, const Expr *expr, int64_t *step); /* every how many elements are taken, backwards where negative; not 0 */
 
 /* ---- builtins.c: the functions and constants that every file knows ---- */
 
@@ -340,6 +352,7 @@ void builtin_names(Arena *arena, NameList *names); /* puts them all behind those
 
 /* ---- bind.c: arguments to parameters ---- */
 
+void bindings_add(Evaluator *ev, Bindings *to, const Bindings *from);
 Arguments evaluate_arguments(Evaluator *ev, const ArgumentList *list, bool spread_names); /* whether what `*` spreads keeps its names */
 Arguments arguments_of(Evaluator *ev, Value value, const Expr *operand); /* what an arrow brings: a tuple is several */
 /* Binds in the current frame's names, defaults evaluated there. `made` says what the list is for, in messages. */

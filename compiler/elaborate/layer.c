@@ -42,11 +42,6 @@ void frame_pop(Evaluator *ev) {
     ev->depth--;
 }
 
-static void copy_names(Evaluator *ev, Bindings *to, const Bindings *from) {
-    if (to->capacity == 0) *to = bindings_with_room(ev->arena, from->count);
-    for (int i = 0; i < from->count; i++) vec_push(ev->arena, to, from->items[i]);
-}
-
 /* ---- making ---- */
 
 static Value make_layer(Evaluator *ev, Definition *block, const Arguments *arguments, Span span) {
@@ -54,7 +49,7 @@ static Value make_layer(Evaluator *ev, Definition *block, const Arguments *argum
     layer->block = block;
     if (arguments->failed) return value_error;
     if (is_function(block)) { /* some of what it takes, by keyword; the rest comes by arrow */
-        copy_names(ev, &layer->bound, &arguments->given);
+        bindings_add(ev, &layer->bound, &arguments->given);
         return layer_value(layer);
     }
     Frame *caller = ev->frame, *frame = frame_push(ev, block->unit, caller->layer, span);
@@ -68,7 +63,7 @@ static Value make_layer(Evaluator *ev, Definition *block, const Arguments *argum
 static Value partial_primitive(Evaluator *ev, const Builtin *builtin, const Arguments *arguments, Span span) {
     Layer *layer = layer_new(ev, LAYER_PRIMITIVE, span);
     layer->builtin = builtin;
-    copy_names(ev, &layer->bound, &arguments->given);
+    bindings_add(ev, &layer->bound, &arguments->given);
     return arguments->failed ? value_error : layer_value(layer);
 }
 
@@ -94,7 +89,7 @@ static Arguments fit_names(Evaluator *ev, const Definition *block, const Argumen
     Arguments fitted = {.failed = inputs->failed};
     const ParameterList *parameters = &block->decl->lists.items[block->decl->lists.count - 1];
     bool all = true;
-    copy_names(ev, &fitted.given, &inputs->given);
+    bindings_add(ev, &fitted.given, &inputs->given);
     for (int i = 0; inputs->by_arrow && i < inputs->given.count; i++) {
         bool found = false;
         for (int k = 0; k < parameters->count; k++) found |= parameters->items[k].name == inputs->given.items[i].name;
@@ -139,7 +134,7 @@ static Value run_block(Evaluator *ev, Layer *layer, const Arguments *inputs, Spa
     Definition *block = layer->block;
     Frame *frame = ev->frame;
     Arguments all = fit_names(ev, block, inputs);
-    copy_names(ev, is_function(block) ? &all.given : &frame->names, &layer->bound);
+    bindings_add(ev, is_function(block) ? &all.given : &frame->names, &layer->bound);
     if (!bind_parameters(ev, frame, block, block->decl->lists.count - 1, &all, span) || !check_types(ev, block))
         return value_error;
     name_inputs(ev, frame);
@@ -157,7 +152,7 @@ static Value run_block(Evaluator *ev, Layer *layer, const Arguments *inputs, Spa
 static Value run_braces(Evaluator *ev, Layer *layer, const Arguments *inputs) {
     Frame *frame = ev->frame;
     frame->positional = true;
-    copy_names(ev, &frame->names, &layer->bound);
+    bindings_add(ev, &frame->names, &layer->bound);
     Vec(Value) items = {0};
     for (int i = 0; i < inputs->given.count; i++) vec_push(ev->arena, &items, inputs->given.items[i].value);
     Value value = items.count == 1 ? items.items[0] : value_list(ev->arena, VALUE_TUPLE, items.items, NULL, items.count);
@@ -166,9 +161,9 @@ static Value run_braces(Evaluator *ev, Layer *layer, const Arguments *inputs) {
 
 static Value run_primitive(Evaluator *ev, Layer *layer, const Arguments *inputs, Span span) {
     Arguments all = {.failed = inputs->failed};
-    copy_names(ev, &all.given, &inputs->given);
+    bindings_add(ev, &all.given, &inputs->given);
     for (int i = 0; i < all.given.count; i++) all.given.items[i].name = NULL;
-    copy_names(ev, &all.given, &layer->bound);
+    bindings_add(ev, &all.given, &layer->bound);
     return primitive_run(ev, layer->builtin, &all, span);
 }
 

@@ -124,11 +124,30 @@ static void read_parts(Reader *reader, const Expr *expr) {
     if (expr->stage) read_stage(reader, expr->stage);
 }
 
+/* What its rounds bind is known within it alone. */
+static void read_comprehension(Reader *reader, const Expr *expr) {
+    int known = reader->names.count;
+    for (int i = 0; i < expr->clauses.count; i++) {
+        const Clause *clause = &expr->clauses.items[i];
+        read_expr(reader, clause->from);
+        read_expr(reader, clause->end);
+        if (clause->target) bind_targets(reader, clause->target);
+        read_expr(reader, clause->condition);
+    }
+    read_expr(reader, expr->left);
+    for (int i = known; i < reader->names.count; i++) map_set(reader->bound, reader->names.items[i], NULL);
+    reader->names.count = known;
+}
+
 static void read_expr(Reader *reader, const Expr *expr) {
     const Expr *around = NULL, *member = NULL; /* member: the last of `a.b.c`, where the walk is within one */
     for (; expr; around = expr, expr = expr->left) { /* chains of operators and arrows are long to the left */
         bool primitive = expr->kind == EXPR_MEMBER && expr->left->kind == EXPR_NAME && !strcmp(expr->left->name, "primitive");
         if (primitive) return;
+        if (expr->kind == EXPR_COMPREHENSION) {
+            read_comprehension(reader, expr);
+            return;
+        }
         if (expr->kind == EXPR_NAME && !is_known(reader, expr->name)) tell_unknown(reader, expr, member, around && around->kind == EXPR_CALL);
         if (expr->kind != EXPR_MEMBER) member = NULL;
         else if (!member) member = expr;

@@ -14,7 +14,7 @@ static Layer *braces_layer(Evaluator *ev, const Expr *braces, Span span) {
     layer->braces = braces;
     layer->unit = ev->frame->unit;
     if (!spend(ev, span, ev->frame->names.count)) return layer;
-    for (int i = 0; i < ev->frame->names.count; i++) vec_push(ev->arena, &layer->bound, ev->frame->names.items[i]);
+    bindings_add(ev, &layer->bound, &ev->frame->names);
     return layer;
 }
 

@@ -70,47 +70,22 @@ static void execute_if(Evaluator *ev, const Stmt *stmt) {
     poison(ev, &stmt->else_body);
 }
 
-static void execute_rounds(Evaluator *ev, const Stmt *stmt, int64_t from, int64_t to) {
-    for (int64_t i = from; i < to && !ev->frame->returned && spend(ev, stmt->span, 1); i++) {
-        if (stmt->target) bind_target(ev, stmt->target, value_int(i));
-        execute_all(ev, &stmt->body);
-    }
-}
-
-static void execute_for_items(Evaluator *ev, const Stmt *stmt) {
-    Value items = evaluate(ev, stmt->value);
-    if (!value_is_sequence(items)) {
-        if (items.kind == VALUE_INT || items.kind == VALUE_DIM) {
-            Diagnostic *d = report(ev, DIAG_not_a_list, stmt->value->span,
-                                   "`for` goes through a list, a tuple or a range; this is %s", value_kind_name(items));
-            report_help(ev, d, "`for %s in 0 .. %s`", span_text(ev->arena, stmt->target->span),
-                        span_text(ev->arena, stmt->value->span));
-        } else if (items.kind != VALUE_ERROR)
-            report(ev, DIAG_not_a_list, stmt->value->span, "`for` goes through a list, a tuple or a range; this is %s",
-                   value_kind_name(items));
-        poison(ev, &stmt->body);
-        return;
-    }
-    for (int i = 0; i < items.list->count && !ev->frame->returned && spend(ev, stmt->span, 1); i++) {
-        bind_target(ev, stmt->target, items.list->items[i]);
+static void execute_rounds(Evaluator *ev, const Stmt *stmt, const Rounds *rounds) {
+    for (int64_t i = rounds->from; i < rounds->to && !ev->frame->returned && spend(ev, stmt->span, 1); i++) {
+        if (stmt->target) bind_target(ev, stmt->target, round_value(rounds, i));
         execute_all(ev, &stmt->body);
     }
 }
 
 static void execute_for(Evaluator *ev, const Stmt *stmt) {
-    int64_t from, to;
-    if (!stmt->end) {
-        execute_for_items(ev, stmt);
-        return;
-    }
-    bool known = evaluate_int(ev, stmt->value, "the start of a range", &from);
-    if (evaluate_int(ev, stmt->end, "the end of a range", &to) && known) execute_rounds(ev, stmt, from, to);
+    Rounds rounds;
+    if (rounds_of(ev, stmt->target, stmt->value, stmt->end, &rounds)) execute_rounds(ev, stmt, &rounds);
     else poison(ev, &stmt->body);
 }
 
 static void execute_repeat(Evaluator *ev, const Stmt *stmt) {
-    int64_t count;
-    if (evaluate_int(ev, stmt->value, "the number of rounds", &count)) execute_rounds(ev, stmt, 0, count);
+    Rounds rounds = {0};
+    if (evaluate_int(ev, stmt->value, "the number of rounds", &rounds.to)) execute_rounds(ev, stmt, &rounds);
     else poison(ev, &stmt->body);
 }
 
@@ -122,7 +97,7 @@ static const char *layer_path(Evaluator *ev, const Expr *expr) {
         const char *left = layer_path(ev, expr->left);
         return left ? path_join(ev->arena, left, expr->name) : NULL;
     }
-    if (expr->kind == EXPR_INDEX && expr->indices.count == 1 && !expr->indices.items[0].slice) {
+    if (expr->kind == EXPR_INDEX && expr->indices.count == 1 && !expr->indices.items[0].slice && !expr->indices.items[0].rest) {
         const char *left = layer_path(ev, expr->left);
         int64_t index;
         if (!left || !evaluate_int(ev, expr->indices.items[0].at, "the index", &index)) return NULL;

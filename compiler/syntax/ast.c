@@ -79,6 +79,16 @@ Expr *ast_list(Parser *p, Span span, ArgumentList items) {
     return make(p, (Expr){.kind = EXPR_LIST, .span = span, .arguments = items}, depth_of_arguments(&items));
 }
 
+/* Each clause counts as a level: the evaluator goes through them by recursion. */
+Expr *ast_comprehension(Parser *p, Span span, Expr *item, ClauseList clauses) {
+    int depth = item->depth;
+    for (int i = 0; i < clauses.count; i++) {
+        const Clause *clause = &clauses.items[i];
+        depth = deeper(depth, deeper(depth_of(clause->condition), deeper(depth_of(clause->from), depth_of(clause->end))));
+    }
+    return make(p, (Expr){.kind = EXPR_COMPREHENSION, .span = span, .left = item, .clauses = clauses}, depth + clauses.count);
+}
+
 Expr *ast_parentheses(Parser *p, Span span, ArgumentList items, bool trailing_comma) {
     if (items.count == 1 && !trailing_comma && !is_named(&items.items[0]) && !items.items[0].spread) {
         items.items[0].value->span = span;

@@ -49,6 +49,11 @@ static void print_stage(Printer *p, const Stage *stage) {
 }
 
 static void print_index(Printer *p, const Index *index) {
+    if (index->rest) {
+        begin_line(p, "");
+        fputs("...\n", p->out);
+        return;
+    }
     if (!index->slice) {
         print_expr(p, "", index->at);
         return;
@@ -60,6 +65,16 @@ static void print_index(Printer *p, const Index *index) {
     if (index->end) print_expr(p, "to", index->end);
     if (index->step) print_expr(p, "step", index->step);
     p->indent -= 2;
+}
+
+static void print_clause(Printer *p, const Clause *clause) {
+    if (!clause->target) {
+        print_expr(p, "if", clause->condition);
+        return;
+    }
+    print_expr(p, "for", clause->target);
+    print_expr(p, "in", clause->from);
+    if (clause->end) print_expr(p, "to", clause->end);
 }
 
 static void print_string(Printer *p, const Expr *e) {
@@ -85,7 +100,7 @@ static void print_string(Printer *p, const Expr *e) {
 
 /* The node's own line, without its newline. */
 static void print_head(Printer *p, const Expr *e) {
-    static const char *const kinds[] = {"name",   "int",     "float", "bool",  "string", "list", "tuple",  "unary",
+    static const char *const kinds[] = {"name",   "int",     "float", "bool",  "string", "list", "list for each", "tuple", "unary",
                                         "binary", "if-else", "call",  "index", "member", "run",  "braces", "error"};
     fputs(kinds[e->kind], p->out);
     switch (e->kind) {
@@ -112,6 +127,7 @@ static void print_expr(Printer *p, const char *role, const Expr *e) {
     if (e->right) print_expr(p, e->kind == EXPR_IF ? "else" : "", e->right);
     print_arguments(p, &e->arguments);
     for (int i = 0; i < e->indices.count; i++) print_index(p, &e->indices.items[i]);
+    for (int i = 0; i < e->clauses.count; i++) print_clause(p, &e->clauses.items[i]);
     if (e->stage) print_stage(p, e->stage);
     for (int i = 0; i < e->stages.count; i++) print_stage(p, e->stages.items[i]);
     p->indent -= 2;

@@ -106,6 +106,7 @@ Expr *ast_bool(Parser *p, Span span, bool value);
 Expr *ast_string(Parser *p, Span span, StringParts parts);
 Expr *ast_literal(Parser *p, Span span, Name text); /* a string of one part */
 Expr *ast_list(Parser *p, Span span, ArgumentList items);
+Expr *ast_comprehension(Parser *p, Span span, Expr *item, ClauseList clauses);
 Expr *ast_parentheses(Parser *p, Span span, ArgumentList items, bool trailing_comma); /* (x) is x, all else a tuple */
 Expr *ast_unary(Parser *p, Span span, Operator op, Span op_span, Expr *operand);
 Expr *ast_binary(Parser *p, Operator op, Span op_span, Expr *left, Expr *right);

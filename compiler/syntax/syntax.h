@@ -108,6 +108,7 @@ typedef enum ExprKind {
     EXPR_BOOL,    /* integer 0 or 1 */
     EXPR_STRING,  /* parts: literal text and expressions in braces; two texts never stand together; none for "" */
     EXPR_LIST,    /* arguments: [a, b, *c] */
+    EXPR_COMPREHENSION, /* left for each round of its clauses: [left for i in 0 .. n if c] */
     EXPR_TUPLE,   /* arguments: (a, b), (name = a, name = b), () */
     EXPR_UNARY,   /* op, left */
     EXPR_BINARY,  /* op, left, right */
@@ -135,14 +136,21 @@ typedef struct Argument { /* value, name = value, "name" = value, or *value */
 } Argument;
 typedef Vec(Argument) ArgumentList;
 
-typedef struct Index { /* i, or from:to:step where each may be missing */
+typedef struct Index { /* i, from:to:step where each may be missing, or ... */
     bool slice;
+    bool rest;         /* `...`: all axes that no other index is for */
     Expr *at;          /* the index, or the slice's begin */
     Expr *end;
     Expr *step;
     Span span;
 } Index;
 typedef Vec(Index) IndexList;
+
+typedef struct Clause { /* for target in from (.. end), or if condition */
+    Expr *target, *from, *end; /* target NULL: an `if` */
+    Expr *condition;
+} Clause;
+typedef Vec(Clause) ClauseList;
 
 typedef struct StringPart { /* text, or value */
     Name text;
@@ -175,6 +183,7 @@ struct Expr {
     Expr *left, *right, *condition;
     ArgumentList arguments;
     IndexList indices;
+    ClauseList clauses;
     StringParts parts;
     Stage *stage;
     StageList stages;

@@ -49,7 +49,8 @@ static const char *expected_words(Parser *p, const SyntaxError *e) {
     const char *listed[COUNT_OF(worth)];
     int count = 0;
     for (int i = 0; i < COUNT_OF(worth); i++) {
-        bool goes_on = after_value && (!strcmp(worth[i], "`->`") || !strcmp(worth[i], "`(`") || !strcmp(worth[i], "`[`"));
+        bool goes_on = after_value && (!strcmp(worth[i], "`->`") || !strcmp(worth[i], "`(`") || !strcmp(worth[i], "`[`") ||
+                                       (!strcmp(worth[i], "`for`") && expects(e, "`]`")));
         if (expects(e, worth[i]) && !goes_on) listed[count++] = worth[i];
     }
     for (int i = 0; i < count; i++) text_add(&words, "%s%s", i == 0 ? "" : i + 1 == count ? " or " : ", ", listed[i]);
@@ -202,7 +203,7 @@ static const char *help_by_place(Parser *p, const SyntaxError *e) {
     if (found(e, "the end of the line")) return help_on_line_end(p, e);
     if (found(e, "`if`") && expects_value(e)) return "a choice is written `a if condition else b`";
     if (found(e, "`+`") && p->before_last == '+') return "write it out: `i = i + 1`";
-    if (found(e, "`.`") && p->before_last == TOKEN_DOTS) return "a range is written `0 .. n`, and leaves out n";
+    if (found(e, "`...`")) return "a range is written `0 .. n`, and leaves out n";
     if (found(e, "`>`") && p->before_last == '>') return "the arrow is written `->`";
     if (found(e, "`,`") && in_stages) return "layers in braces are joined by arrows: `{ a -> b }`";
     if (found(e, "`,`") && expects(e, "the end of the line")) return "several values stand in parentheses: `(a, b)`";
@@ -217,13 +218,15 @@ static const char *help_by_place(Parser *p, const SyntaxError *e) {
     if (found(e, "a name") && !strcmp(text_of(p, p->before_last_span), "lambda")) return "a function is a block: `block f(x) { return 2 * x }`";
     if (found(e, "a name") && expects(e, "`->`") && expects(e, "the end of the line"))
         return arena_printf(p->arena, "if it is a stage, an arrow stands before it: `-> %s`", text_of(p, e->span));
+    if (found(e, "`for`") && parser_innermost(p) == '(') return "a list of what all rounds give stands in brackets: `[2 * i for i in 0 .. n]`";
+    if (found(e, "`for`") && parser_innermost(p) == '[') return "one value stands before `for`, what each round gives: `[2 * i for i in 0 .. n]`";
     if (found(e, "`else`")) return "`else` stands after the `}` of an `if`";
     return help_in_signature(p, e);
 }
 
 /* `show = x`, or `block repeat(x)`. */
 static bool report_reserved(Parser *p, const SyntaxError *e) {
-    bool choice = found(e, "`if`") && expects_value(e); /* `y = if c { a } else { b }` */
+    bool choice = (found(e, "`if`") || found(e, "`for`")) && expects_value(e); /* `y = if c { a } else { b }`, `[for x in xs]` */
     bool here =
         !choice && is_word(p, e->span) && !found(e, "a name") && expects(e, "a name") && !expects(e, "`model`") && !expects(e, "`return`");
     bool before = found(e, "`=`") && p->before_last >= TOKEN_USE && p->before_last <= TOKEN_SHOW && expects_value(e);

@@ -33,15 +33,17 @@ static TokenKind kind_of(char c) { return is_letter(c) ? TOKEN_KIND_WORD : is_di
 
 /* A word, a number, or a sign; spaces belong to none, a newline is one. */
 static size_t token_length(const char *at, const char *end) {
-    static const char *const pairs[] = {"->", "..", "**", "//", "==", "!=", "<=", ">="};
+    static const char *const signs[] = {"->", "...", "..", "**", "//", "==", "!=", "<=", ">="};
     const char *next = at + 1;
     if (is_letter(*at)) {
         while (next < end && (is_letter(*next) || is_digit(*next))) next++;
     } else if (is_digit(*at)) {
         while (next < end && (is_digit(*next) || (*next == '.' && next + 1 < end && is_digit(next[1])))) next++;
     } else {
-        for (int i = 0; i < COUNT_OF(pairs); i++)
-            if (next < end && at[0] == pairs[i][0] && *next == pairs[i][1]) return 2;
+        for (int i = 0; i < COUNT_OF(signs); i++) {
+            size_t length = strlen(signs[i]);
+            if (length <= (size_t)(end - at) && !memcmp(at, signs[i], length)) return length;
+        }
     }
     return (size_t)(next - at);
 }

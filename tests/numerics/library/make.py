@@ -218,6 +218,26 @@ def sizes():
     expression("(x, y) -> stack(axis = -1)", [(2, 3), (2, 3)], lambda x, y: torch.stack([x, y], -1))
 
 
+def indices():
+    """Of x f32[4, 5, 6]; backwards by numpy, since PyTorch has no negative steps, all else as PyTorch has it."""
+    shape = [(4, 5, 6)]
+    for written, expected in [
+            ("x[..., 0]", lambda x: x[..., 0]),
+            ("x[:, none, ..., none]", lambda x: x[:, None, ..., None]),
+            ("x[:, [2, 1, 0]]", lambda x: x[:, [2, 1, 0]]),
+            ("x[-1, ..., [[0, -1], [2, 2]]]", lambda x: x[-1][..., torch.tensor([[0, -1], [2, 2]])]),
+            ("x[::-1, 1, 4:0:-2]", lambda x: torch.tensor(x.numpy()[::-1, 1, 4:0:-2].copy())),
+            ("x[2::-1, ..., ::-3]", lambda x: torch.tensor(x.numpy()[2::-1, ..., ::-3].copy())),
+            ("x[[0, -1], [3, 1]]", lambda x: x[[0, -1], [3, 1]]),
+            ("x[[[0], [3]], :, [1, 2]]", lambda x: x[torch.tensor([[0], [3]]), :, torch.tensor([1, 2])]),
+            ("x[0, none, [4, 1], [5, -6]]", lambda x: x[0, None, [4, 1], [5, -6]]),
+            ("grad(sum(x[[3, 3, 0], ::-2, [1, 1, 2]] ** 2), x)",
+             lambda x: 2 * x * torch.zeros(4, 5, 6).index_put((torch.tensor([3, 3, 0])[:, None], torch.tensor([4, 2, 0]), torch.tensor([1, 1, 2])[:, None]),
+                                                              torch.ones(3, 3), accumulate=True))]:
+        expression(written, shape, expected)
+    expression("x[:, y, y + 1]", [(2, 4, 5), ((2, 3), "i")], lambda x, y: x[:, y, y + 1])
+
+
 def orders():
     shapes = [(2, 5, 7), (2, 5, 3)]
     expression("top_k(x, 3)[0]", [(3, 40)], lambda x: x.topk(3)[0])
@@ -539,7 +559,7 @@ def poses():
 
 
 if __name__ == "__main__":
-    for family in (convolutions, spectral_norms, norms, activations, pools, sizes, orders, boxes, sampling, noise, reductions, blocks, arithmetic, gans, poses):
+    for family in (convolutions, spectral_norms, norms, activations, pools, sizes, indices, orders, boxes, sampling, noise, reductions, blocks, arithmetic, gans, poses):
         family()
     with open("library.txt", "w") as file:
         file.write("\n".join(lines) + "\n")
