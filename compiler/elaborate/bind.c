@@ -1,8 +1,6 @@
 /* Arguments to parameters: positions, keywords, spreads, `*rest`, defaults. */
 #include "elaborate/evaluator.h"
 
-#include <stdlib.h>
-
 Bindings bindings_with_room(Arena *arena, int count) {
     return (Bindings){.items = NEW_ARRAY(arena, Binding, count), .capacity = count};
 }
@@ -77,6 +75,8 @@ typedef struct Slots { /* what was given for each parameter */
     bool travels; /* the list is what is run through */
 } Slots;
 
+static bool has_rest(const ParameterList *parameters) { return parameters->count && parameters->items[parameters->count - 1].rest; }
+
 static int parameter_index(const ParameterList *parameters, Name name) {
     for (int i = 0; i < parameters->count; i++)
         if (parameters->items[i].name == name && !parameters->items[i].rest) return i;
@@ -112,23 +112,23 @@ static bool unknown_parameter(Evaluator *ev, const Slots *slots, const Binding *
     return false;
 }
 
-static bool holds_tensor(Value v) {
-    return v.kind == VALUE_TENSOR || (value_is_sequence(v) && v.list->count && v.list->items[0].kind == VALUE_TENSOR);
-}
+static bool is_tensor(Value v) { return v.kind == VALUE_TENSOR || v.kind == VALUE_WEIGHT; }
+static bool holds_tensor(Value v) { return is_tensor(v) || (value_is_sequence(v) && v.list->count && is_tensor(v.list->items[0])); }
 
-/* How a call whose parentheses hold tensors was meant: those before an arrow, and the rest as settings. NULL where there are none. */
-static const char *as_run(Evaluator *ev, const char *callee, const Binding *given, int count) {
+/* How a call whose parentheses hold tensors is written with an arrow: those before it, the rest as settings. NULL where there are none. */
+static const char *as_run(Evaluator *ev, const char *callee, const Bindings *given) {
     Text tensors = {.arena = ev->arena}, settings = {.arena = ev->arena};
-    int tensor_count = 0;
-    for (int i = 0; i < count; i++) {
-        bool travels = !given[i].name && holds_tensor(given[i].value);
+    int count = 0;
+    for (int i = 0; i < given->count; i++) {
+        const Binding *g = &given->items[i];
+        bool travels = !g->name && holds_tensor(g->value);
         Text *text = travels ? &tensors : &settings;
-        tensor_count += travels;
-        text_add(text, "%s%s", text->length ? ", " : "", span_text(ev->arena, given[i].span));
+        count += travels;
+        text_add(text, "%s%s", text->length ? ", " : "", span_text(ev->arena, g->span));
     }
-    if (!tensor_count) return NULL;
-    const char *run = tensor_count == 1 ? text_string(&tensors) : arena_printf(ev->arena, "(%s)", text_string(&tensors));
-    return settings.length ? arena_printf(ev->arena, "%s -> %s(%s)", run, callee, text_string(&settings)) : arena_printf(ev->arena, "%s -> %s", run, callee);
+    if (!count) return NULL;
+    const char *run = arena_printf(ev->arena, count == 1 ? "%s -> %s" : "(%s) -> %s", text_string(&tensors), callee);
+    return settings.length ? arena_printf(ev->arena, "%s(%s)", run, text_string(&settings)) : run;
 }
 
 static bool too_many(Evaluator *ev, const Slots *slots, const Arguments *arguments, const Binding *g, Span span) {
@@ -138,86 +138,57 @@ static bool too_many(Evaluator *ev, const Slots *slots, const Arguments *argumen
         Diagnostic *d = report(ev, DIAG_arity, span, "`%s` takes %d %s, here are %d", name, most, most == 1 ? "value" : "values",
                                given);
         report_operands(ev, d);
-        if (most == 1) report_help(ev, d, "a tuple travels as several values; `concat` makes one tensor of them");
+        if (arguments->behind)
+            report_help(ev, d, "%d by arrow and %d in the parentheses; if it gives a layer, call it in parentheses of its own: `x -> (%s(..))`",
+                        given - arguments->behind, arguments->behind, name);
+        else if (most == 1) report_help(ev, d, "a tuple travels as several values; `concat` makes one tensor of them");
         return false;
     }
     if (report_unrun(ev, arguments->given.items[0].value)) return false;
     Diagnostic *d = report(ev, DIAG_too_many_arguments, g->span, "`%s` takes at most %d %s", name, most,
                            most == 1 ? "argument" : "arguments");
-    const char *run = as_run(ev, name, arguments->given.items, given);
-    if (run) report_help(ev, d, "tensors come by arrow: `%s`", run);
-    else report_help(ev, d, "it is declared as `%s`", signature(ev, slots->decl));
+    report_help(ev, d, "it is declared as `%s`", signature(ev, slots->decl));
     return false;
 }
 
-static void tell_tensor_argument(Evaluator *ev, const char *callee, const Binding *given, int count, Span span) {
+Diagnostic *report_tensor_argument(Evaluator *ev, const char *callee, const Bindings *given, Span span) {
     Diagnostic *d = report(ev, DIAG_tensor_argument, span, "`%s` makes a layer; a tensor is run through it by an arrow", callee);
-    const char *run = as_run(ev, callee, given, count);
+    const char *run = as_run(ev, callee, given);
     if (run) report_help(ev, d, "`%s`", run);
-}
-
-static bool tensor_argument(Evaluator *ev, const Slots *slots, const Arguments *arguments, Span span) {
-    tell_tensor_argument(ev, slots->decl->name, arguments->given.items, arguments->given.count, span);
-    return false;
+    return d;
 }
 
 static bool begins_with_tensor(const Arguments *arguments) {
     return arguments->given.count && !arguments->given.items[0].name && holds_tensor(arguments->given.items[0].value);
 }
 
-static int by_place(const void *a, const void *b) {
-    const Binding *left = a, *right = b;
-    return (left->span.begin > right->span.begin) - (left->span.begin < right->span.begin);
-}
-
-/* Whether the argument stands in the text as `name = value`. */
-static bool is_written_with_name(const Binding *b) {
-    size_t length = b->name ? strlen(b->name) : 0;
-    const char *text = b->span.source->text + b->span.begin, *behind = text + length + (length ? strspn(text + length, " \n") : 0);
-    return length && !strncmp(text, b->name, length) && behind[0] == '=' && behind[1] != '=';
-}
-
-/* What stands between the parentheses of the call that made the layer, in its order; defaults stand elsewhere. */
-static Bindings written_arguments(Evaluator *ev, const Layer *layer) {
-    Bindings given = {0};
-    for (int i = 0; i < layer->bound.count; i++) {
-        Binding b = layer->bound.items[i];
-        if (b.span.source != layer->made.source || b.span.begin < layer->made.begin || b.span.end > layer->made.end) continue;
-        if (!is_written_with_name(&b)) b.name = NULL;
-        vec_push(ev->arena, &given, b);
-    }
-    if (given.count) qsort(given.items, (size_t)given.count, sizeof *given.items, by_place);
-    return given;
-}
-
 bool report_unrun(Evaluator *ev, Value v) {
-    if (v.kind != VALUE_LAYER || v.layer->kind != LAYER_BLOCK || !v.layer->made.source) return false;
-    const Layer *layer = v.layer;
-    const Bindings given = written_arguments(ev, layer);
-    if (!given.count || given.items[0].name) return false;
-    if (report_unrun(ev, given.items[0].value)) return true; /* the first of several, `relu6(conv(x, 8, 3))` */
-    if (!holds_tensor(given.items[0].value)) return false;
-    tell_tensor_argument(ev, layer_callee(layer), given.items, given.count, layer->made);
+    if (v.kind != VALUE_LAYER || !v.layer->given || !v.layer->given->count) return false;
+    const Binding *first = &v.layer->given->items[0];
+    if (first->name) return false;
+    if (report_unrun(ev, first->value)) return true; /* the first of several, `relu6(conv(x, 8))` */
+    if (!holds_tensor(first->value)) return false;
+    report_tensor_argument(ev, layer_callee(v.layer), v.layer->given, v.layer->made);
     return true;
 }
 
 static bool fill_slots(Evaluator *ev, Slots *slots, const Arguments *arguments, Span span) {
     const ParameterList *parameters = slots->parameters;
     int position = 0;
-    bool has_rest = parameters->count && parameters->items[parameters->count - 1].rest;
-    int fixed = parameters->count - has_rest;
+    bool rest = has_rest(parameters);
+    int fixed = parameters->count - rest;
     for (int i = 0; i < arguments->given.count; i++) {
         const Binding *g = &arguments->given.items[i];
         int index = g->name ? parameter_index(parameters, g->name) : position++;
         if (index < 0) return unknown_parameter(ev, slots, g);
         if (index >= fixed && !g->name) {
-            if (!has_rest) return too_many(ev, slots, arguments, g, span);
+            if (!rest) return too_many(ev, slots, arguments, g, span);
             vec_push(ev->arena, &slots->rest, g->value);
             continue;
         }
         if (slots->given[index]) {
-            if (!slots->travels && begins_with_tensor(arguments)) return tensor_argument(ev, slots, arguments, span);
-            report(ev, DIAG_argument_twice, g->span, "`%s` is given twice", parameters->items[index].name);
+            if (!slots->travels && begins_with_tensor(arguments)) report_tensor_argument(ev, slots->decl->name, &arguments->given, span);
+            else report(ev, DIAG_argument_twice, g->span, "`%s` is given twice", parameters->items[index].name);
             return false;
         }
         slots->given[index] = g;
@@ -243,7 +214,8 @@ static bool missing(Evaluator *ev, const Slots *slots, const Parameter *paramete
 /* A tensor as a setting is nearly always a call that should have been an arrow. */
 static bool refuse_run_arguments(Evaluator *ev, const Slots *slots, const Arguments *arguments, Span span) {
     if (slots->travels || slots->decl->lists.count < 2 || slots->parameters->count || !begins_with_tensor(arguments)) return false;
-    return !tensor_argument(ev, slots, arguments, span);
+    report_tensor_argument(ev, slots->decl->name, &arguments->given, span);
+    return true;
 }
 
 static bool bind_one(Evaluator *ev, Frame *frame, const Slots *slots, int index, const Arguments *arguments, Span span) {
@@ -274,15 +246,68 @@ bool bind_parameters(Evaluator *ev, Frame *frame, const Definition *block, int l
     return true;
 }
 
-bool lacks_required(const Definition *block, const Arguments *arguments) {
-    const ParameterList *parameters = &block->decl->lists.items[0];
+static bool is_given(const Arguments *arguments, Name name) {
     for (int i = 0; i < arguments->given.count; i++)
-        if (!arguments->given.items[i].name) return false;
+        if (arguments->given.items[i].name == name) return true;
+    return false;
+}
+
+static int count_positional(const Arguments *arguments) {
+    int count = 0;
+    for (int i = 0; i < arguments->given.count; i++) count += !arguments->given.items[i].name;
+    return count;
+}
+
+/* Parameters that have no default and no argument of their name. */
+static int count_required(const ParameterList *parameters, const Arguments *arguments) {
+    int count = 0;
     for (int i = 0; i < parameters->count; i++) {
         const Parameter *parameter = &parameters->items[i];
-        bool given = parameter->fallback != NULL;
-        for (int k = 0; k < arguments->given.count; k++) given |= arguments->given.items[k].name == parameter->name;
-        if (!given) return true;
+        count += !parameter->rest && !parameter->fallback && !is_given(arguments, parameter->name);
     }
-    return false;
+    return count;
+}
+
+bool lacks_required(const Definition *block, const Arguments *arguments) {
+    return !count_positional(arguments) && count_required(&block->decl->lists.items[0], arguments) > 0;
+}
+
+/* ---- f(x, ..) of a block with two lists ---- */
+
+/* How many positional arguments are run through the block: tensors that come first, and what else its last list must have. */
+static int count_through(const ParameterList *runs, const Arguments *arguments) {
+    int tensors = 0, required = count_required(runs, arguments);
+    for (int i = 0; i < arguments->given.count && (arguments->given.items[i].name || is_tensor(arguments->given.items[i].value)); i++)
+        tensors += !arguments->given.items[i].name;
+    if (!has_rest(runs) && tensors > runs->count) tensors = runs->count;
+    return tensors > required ? tensors : required;
+}
+
+static bool fits(const ParameterList *parameters, const Arguments *arguments) {
+    int positional = count_positional(arguments);
+    return positional >= count_required(parameters, arguments) && (has_rest(parameters) || arguments->given.count <= parameters->count);
+}
+
+static const Binding *first_positional(const Arguments *arguments) {
+    for (int i = 0; i < arguments->given.count; i++)
+        if (!arguments->given.items[i].name) return &arguments->given.items[i];
+    return NULL;
+}
+
+bool split_run(Evaluator *ev, const Definition *block, const Arguments *arguments, Arguments *through, Arguments *settings) {
+    const Binding *first = first_positional(arguments);
+    if (arguments->failed || !first || !holds_tensor(first->value)) return false;
+    const ParameterList *makes = &block->decl->lists.items[0], *runs = &block->decl->lists.items[1];
+    bool list = value_is_sequence(first->value); /* travels as behind an arrow: its items are the values */
+    int travelling = list ? 0 : count_through(runs, arguments), position = 0;
+    *through = list ? arguments_of(ev, first->value, NULL) : (Arguments){0};
+    *settings = (Arguments){0};
+    for (int i = 0; i < arguments->given.count; i++) {
+        const Binding *g = &arguments->given.items[i];
+        bool runs_through = g->name ? parameter_index(makes, g->name) < 0 && parameter_index(runs, g->name) >= 0 : position < travelling;
+        position += !g->name;
+        if (!list || g != first) vec_push(ev->arena, runs_through ? &through->given : &settings->given, *g);
+    }
+    bool runnable = list ? has_rest(runs) || through->given.count <= runs->count : fits(runs, through);
+    return runnable && fits(makes, settings);
 }

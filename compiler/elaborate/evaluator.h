@@ -164,12 +164,14 @@ struct Layer {
     const Expr *braces;
     const Unit *unit;     /* LAYER_BRACES: where its names are looked up */
     Bindings bound;       /* the arguments it was made with; LAYER_BRACES: the names around it */
+    const Bindings *given; /* the arguments of the call that made it */
     Layer *parent;
     Map *parts;           /* what was named below it, by path, for E.layer4; of equal paths the first; NULL: none */
     Vec(const char *) part_names; /* some of them, for suggestions */
     const char *path;     /* NULL until it is first bound or run */
     const char *identity; /* the path with '/' between layers: a label may hold dots */
     bool bare;            /* `_: stage`: its path is its parent's, and what it makes is named there */
+    bool called;          /* it was made and run by one call, `softmax(x, axis = 1)` */
     bool has_run;
     bool twice;           /* another layer of this run has the same path */
     Span made, first;     /* `first`: the other one */
@@ -232,6 +234,7 @@ typedef struct Arguments { /* of a call, evaluated, spreads spread */
     Bindings given;
     bool failed; /* one of them was an error: tell nothing more about this call */
     bool by_arrow; /* a tuple's names then bind parameters only where all of them are parameters */
+    int behind;    /* the last so many stood in parentheses behind the arrow */
 } Arguments;
 
 /* ---- report.c: mistakes, told once and at a place that the user wrote ---- */
@@ -358,7 +361,11 @@ Arguments arguments_of(Evaluator *ev, Value value, const Expr *operand); /* what
 /* Binds in the current frame's names, defaults evaluated there. `made` says what the list is for, in messages. */
 bool bind_parameters(Evaluator *ev, Frame *frame, const Definition *block, int list, const Arguments *arguments, Span span);
 bool lacks_required(const Definition *block, const Arguments *arguments);
-/* `conv(x, 8, 3)` where a tensor is wanted: tells, at that call, that an arrow runs a layer. False where the value is nothing of the kind. */
+/* The arguments of `softmax(x, axis = 1)`, where that is a run: what is run through the block, and what it is made with. */
+bool split_run(Evaluator *ev, const Definition *block, const Arguments *arguments, Arguments *through, Arguments *settings);
+/* `conv(x, 8, 3)`, which is no run: told at that call, with an arrow. report_unrun: where a tensor is wanted; false where the value is nothing of
+ * the kind. */
+Diagnostic *report_tensor_argument(Evaluator *ev, const char *callee, const Bindings *given, Span span);
 bool report_unrun(Evaluator *ev, Value v);
 
 /* ---- types.c ---- */
@@ -381,6 +388,8 @@ Value layer_value(Layer *layer);
 Layer *as_layer(Evaluator *ev, Value v, Span span);
 Value run_layer(Evaluator *ev, Layer *layer, const Arguments *inputs, const Expr *operand, Span span);
 Value call_value(Evaluator *ev, Value callee, const Arguments *arguments, Span span, Span callee_span);
+/* The same behind an arrow, where nothing runs before what travels has come: a layer. */
+Value call_behind_arrow(Evaluator *ev, Value callee, const Arguments *arguments, Span span, Span callee_span);
 const char *layer_callee(const Layer *layer);
 Frame *frame_push(Evaluator *ev, const Unit *unit, Layer *layer, Span call);
 void frame_pop(Evaluator *ev);

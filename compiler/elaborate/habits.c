@@ -75,7 +75,7 @@ static const Habit names[] = {
     {"dtype", "the type is `x.type`"},
     {"T mT transpose swapaxes movedim moveaxis", "`permute(x, (0, 2, 1))` orders axes, `swap_last(x)` swaps the last two"},
     {"permute", "`permute(x, (0, 2, 1))`: the axes in their new order"},
-    {"unsqueeze expanddims newaxis", "`reshape(x, [N, 1, C])`, with the sizes that it is to have"},
+    {"unsqueeze expanddims newaxis", "`x[:, none]` has a new axis of size 1"},
     {"squeeze", "`reshape(x, [N, C])`, with the sizes that it is to have; an index takes its axis away, `x[:, 0]`"},
     {"contiguous clone copy", "tensors never change and are always contiguous: leave it out"},
     {"cuda cpu to eval train half float double requiresgrad device nograd", "programs compute in f32 on the CPU, and only run: leave it out"},

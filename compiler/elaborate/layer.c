@@ -47,8 +47,9 @@ void frame_pop(Evaluator *ev) {
 static Value make_layer(Evaluator *ev, Definition *block, const Arguments *arguments, Span span) {
     Layer *layer = layer_new(ev, LAYER_BLOCK, span);
     layer->block = block;
+    layer->given = arena_copy(ev->arena, &arguments->given, sizeof arguments->given);
     if (arguments->failed) return value_error;
-    if (is_function(block)) { /* some of what it takes, by keyword; the rest comes by arrow */
+    if (is_function(block)) { /* some of what it takes; the rest comes by arrow, before what has no name */
         bindings_add(ev, &layer->bound, &arguments->given);
         return layer_value(layer);
     }
@@ -135,6 +136,7 @@ static Value run_block(Evaluator *ev, Layer *layer, const Arguments *inputs, Spa
     Frame *frame = ev->frame;
     Arguments all = fit_names(ev, block, inputs);
     bindings_add(ev, is_function(block) ? &all.given : &frame->names, &layer->bound);
+    if (is_function(block)) all.behind = layer->bound.count;
     if (!bind_parameters(ev, frame, block, block->decl->lists.count - 1, &all, span) || !check_types(ev, block))
         return value_error;
     name_inputs(ev, frame);
@@ -223,12 +225,22 @@ static Value call_primitive(Evaluator *ev, const Builtin *builtin, const Argumen
     return result;
 }
 
+/* `softmax(x, axis = 1)` is `x -> softmax(axis = 1)`, of what has no weights: weight.c tells where it has. */
+static Value call_block(Evaluator *ev, Definition *block, const Arguments *arguments, Span span) {
+    Arguments through, settings;
+    if (is_function(block))
+        return lacks_required(block, arguments) ? make_layer(ev, block, arguments, span) : run_function(ev, block, arguments, span);
+    bool runs = split_run(ev, block, arguments, &through, &settings);
+    Value made = make_layer(ev, block, runs ? &settings : arguments, span);
+    if (!runs || made.kind != VALUE_LAYER) return made;
+    made.layer->given = arena_copy(ev->arena, &arguments->given, sizeof arguments->given);
+    made.layer->called = true;
+    return run_given(ev, made.layer, &through, span);
+}
+
 Value call_value(Evaluator *ev, Value callee, const Arguments *arguments, Span span, Span callee_span) {
     switch (callee.kind) {
-    case VALUE_BLOCK:
-        if (is_function(callee.block) && !lacks_required(callee.block, arguments))
-            return run_function(ev, callee.block, arguments, span);
-        return make_layer(ev, callee.block, arguments, span);
+    case VALUE_BLOCK: return call_block(ev, callee.block, arguments, span);
     case VALUE_LAYER: return run_given(ev, callee.layer, arguments, span);
     case VALUE_PRIMITIVE: return call_primitive(ev, callee.builtin, arguments, span);
     case VALUE_ERROR: return value_error;
@@ -237,4 +249,10 @@ Value call_value(Evaluator *ev, Value callee, const Arguments *arguments, Span s
     Diagnostic *d = report(ev, DIAG_not_callable, callee_span, "%s cannot be called", value_kind_name(callee));
     if (callee.kind == VALUE_MODULE) report_help(ev, d, "name a block of that file: `%s.name(...)`", callee.module->name);
     return value_error;
+}
+
+Value call_behind_arrow(Evaluator *ev, Value callee, const Arguments *arguments, Span span, Span callee_span) {
+    if (callee.kind == VALUE_BLOCK) return make_layer(ev, callee.block, arguments, span);
+    if (callee.kind == VALUE_PRIMITIVE) return partial_primitive(ev, callee.builtin, arguments, span);
+    return call_value(ev, callee, arguments, span, callee_span);
 }

@@ -31,48 +31,20 @@ static void name_stage(Evaluator *ev, Layer *layer, Name label, Span span) {
     else if (position >= 0) name_layer_by_position(ev, layer, position, span);
 }
 
-static void explain_primitive(Evaluator *ev, const Builtin *builtin, const char *x, Diagnostic *d) {
-    const AttrInfo *row = builtin->op >= 0 ? op_info[builtin->op].attributes() : NULL;
-    if (row && row->name)
-        report_help(ev, d, "what comes by arrow is its first value, the others are named: `%s -> %s(%s = ...)`", x, builtin->name, row->name);
-    else if (builtin->op >= 0 && op_info[builtin->op].max_inputs == 1)
-        report_help(ev, d, "it takes nothing but what comes by arrow: `%s -> %s`", x, builtin->name);
-}
-
-/* `flatten(2)` behind an arrow, as one would write it in PyTorch: the block's only list begins with what is run through, which 2 has become. */
-static void explain_block(Evaluator *ev, const Expr *call, const ParameterList *parameters, const char *x, Diagnostic *d) {
-    Text plain = {.arena = ev->arena}, named = {.arena = ev->arena};
-    int given = call->arguments.count;
-    if (given >= parameters->count || parameters->items[parameters->count - 1].rest) return;
-    for (int i = given + 1; i < parameters->count; i++)
-        if (!parameters->items[i].fallback) return;
-    for (int i = 0; i < given; i++) {
-        const char *text = span_text(ev->arena, call->arguments.items[i].span);
-        text_add(&plain, ", %s", text);
-        text_add(&named, "%s%s = %s", i ? ", " : "", parameters->items[i + 1].name, text);
-    }
-    report_help(ev, d, "what comes by arrow is its first value, the others are named: `%s -> %s(%s)`, or `%s(%s%s)`", x, call->left->name,
-                text_string(&named), call->left->name, x, text_string(&plain));
-}
-
-/* What would mend a call behind an arrow that led to the error d, where that was to take x first. */
-static void explain_call(Evaluator *ev, const Expr *call, const Expr *operand, Diagnostic *d) {
-    bool here = d->span.source == call->span.source && d->span.begin == call->span.begin;
-    if (!here || call->kind != EXPR_CALL || call->left->kind != EXPR_NAME || !call->arguments.count) return;
-    for (int i = 0; i < call->arguments.count; i++)
-        if (call->arguments.items[i].name || call->arguments.items[i].computed || call->arguments.items[i].spread) return;
-    Value callee = evaluate(ev, call->left);
-    const char *x = operand && operand->kind == EXPR_NAME ? operand->name : "x";
-    if (callee.kind == VALUE_PRIMITIVE) explain_primitive(ev, callee.builtin, x, d);
-    if (callee.kind == VALUE_BLOCK && callee.block->decl->lists.count == 1)
-        explain_block(ev, call, &callee.block->decl->lists.items[0], x, d);
+/* A call waits for what travels, which comes before what its parentheses hold. In parentheses of its own it is a value like any other. */
+static Value evaluate_stage(Evaluator *ev, const Expr *stage) {
+    if (stage->kind != EXPR_CALL || stage->parenthesised) return evaluate(ev, stage);
+    Value callee = evaluate(ev, stage->left);
+    Arguments arguments = evaluate_arguments(ev, &stage->arguments, false);
+    if (callee.kind == VALUE_ERROR) return value_error;
+    return call_behind_arrow(ev, callee, &arguments, stage->span, stage->left->span);
 }
 
 static const char *short_text(Evaluator *ev, const Expr *expr, const char *other) {
     return expr && expr->span.source && expr->span.end - expr->span.begin <= 24 ? span_text(ev->arena, expr->span) : other;
 }
 
-/* `x -> y` of two tensors: what may have been meant. Of a call, explain_call says more. */
+/* `x -> y` of two tensors: what may have been meant. */
 static void explain_tensor(Evaluator *ev, const Expr *stage, const Expr *operand, Diagnostic *d) {
     const char *x = short_text(ev, operand, "x"), *y = short_text(ev, stage, "y");
     if (stage->kind == EXPR_CALL) report_help(ev, d, "`%s` has run already, as a block with one list of parameters does as soon as they are all given", y);
@@ -81,12 +53,10 @@ static void explain_tensor(Evaluator *ev, const Expr *stage, const Expr *operand
 
 static Value run_simple(Evaluator *ev, const Stage *stage, Name label, Value value, const Expr *operand) {
     int told = ev->diag->list.count;
-    Value made = evaluate(ev, stage->layer);
+    Value made = evaluate_stage(ev, stage->layer);
     Layer *layer = as_layer(ev, made, stage->layer->span);
     if (!layer) {
-        Diagnostic *d = ev->diag->list.count > told ? ev->diag->list.items[told] : NULL;
-        if (d && made.kind == VALUE_TENSOR) explain_tensor(ev, stage->layer, operand, d);
-        if (d) explain_call(ev, stage->layer, operand, d);
+        if (ev->diag->list.count > told && made.kind == VALUE_TENSOR) explain_tensor(ev, stage->layer, operand, ev->diag->list.items[told]);
         ev->frame->position += ev->frame->positional;
         return value_error;
     }

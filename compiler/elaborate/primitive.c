@@ -152,6 +152,18 @@ static bool unknown_attribute(Evaluator *ev, const OpInfo *info, const Binding *
     return false;
 }
 
+static bool too_many(Evaluator *ev, const OpInfo *info, Span span) {
+    static const char *const tensors[] = {"", "x", "a, b", "a, b, c"};
+    const AttrInfo *row = info->attributes();
+    int most = info->max_inputs + attribute_count(row);
+    Text call = {.arena = ev->arena};
+    text_add(&call, "%s(%s", info->name, info->max_inputs < COUNT_OF(tensors) ? tensors[info->max_inputs] : "..");
+    for (int i = 0; row[i].name; i++) text_add(&call, ", %s", row[i].name);
+    Diagnostic *d = report(ev, DIAG_too_many_arguments, span, "`%s` takes at most %d argument%s", info->name, most, most == 1 ? "" : "s");
+    report_help(ev, d, "it is called as `%s)`; what comes by arrow stands first", text_string(&call));
+    return false;
+}
+
 static bool set_attributes(Evaluator *ev, const OpInfo *info, const Bindings *given, int from, Shape first, void *attributes,
                            Span span) {
     const AttrInfo *row = info->attributes();
@@ -161,10 +173,7 @@ static bool set_attributes(Evaluator *ev, const OpInfo *info, const Bindings *gi
         const Binding *g = &given->items[i];
         int index = g->name ? attribute_index(row, g->name) : i - from;
         if (index < 0) return unknown_attribute(ev, info, g);
-        if (index >= count) {
-            report(ev, DIAG_too_many_arguments, g->span, "`%s` takes fewer arguments", info->name);
-            return false;
-        }
+        if (index >= count) return too_many(ev, info, g->span);
         if (!set_attribute(ev, &row[index], g->value, first, g->span, attributes)) return false;
         set |= (uint64_t)1 << index;
     }

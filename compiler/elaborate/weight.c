@@ -40,6 +40,17 @@ static void tell_twice(Evaluator *ev, const Layer *layer) {
                        "it twice");
 }
 
+/* A layer above that was called with tensors, as only what has no weights may be. */
+static const Layer *called_above(const Layer *layer) {
+    while (layer && !layer->called) layer = layer->parent;
+    return layer;
+}
+
+static void tell_called(Evaluator *ev, const Layer *layer, const Weight *weight, Name name) {
+    Diagnostic *d = report_tensor_argument(ev, layer_callee(layer), layer->given, layer->made);
+    if (weight->span.source && !weight->span.source->library) report_note(ev, d, weight->span, "its weight `%s` is made here", name);
+}
+
 static bool agrees(Evaluator *ev, const Weight *known, const Weight *weight) {
     Diagnostic *d;
     if (strcmp(known->identity, weight->identity) || known->state != weight->state)
@@ -66,7 +77,11 @@ static Node *source_node(Evaluator *ev, const Weight *weight, Span span) {
 }
 
 Node *weight_place(Evaluator *ev, Weight *weight, Layer *owner, Name name, Span span) {
-    const Layer *twice = twice_above(owner);
+    const Layer *twice = twice_above(owner), *called = called_above(owner);
+    if (called) {
+        tell_called(ev, called, weight, name);
+        return NULL;
+    }
     if (twice) {
         tell_twice(ev, twice);
         return NULL;

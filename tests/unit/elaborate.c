@@ -151,7 +151,9 @@ static void sizes(void) {
     output_is("return (x, x, x) -> concat", "f32[N, 12, H, W]");
     output_is("return [x, x] -> concat(axis = 2)", "f32[N, 4, 2*H, W]");
     output_is("return (x > 0) and (x < 1)", "bool[N, 4, H, W]");
-    output_is("return argmax(x, axis = 1)", "i32[N, 1, H, W]");
+    output_is("return argmax(x, axis = 1)", "i32[N, H, W]");
+    output_is("return argmin(x, axis = -1, keep = true)", "i32[N, 4, H, 1]");
+    output_is("return argmax(x)", "i32[]");
     output_is("return x * x.width", "f32[N, 4, H, W]");
     output_is("return tensor(x.width * 0.5)", "f32[]");
     output_is("return x -> pixel_shuffle(2)", "f32[N, 1, 2*H, 2*W]");

@@ -485,7 +485,11 @@ def arithmetic():
     expression("grad(sum(x * x * y), x)", [(3,), (3,)], lambda x, y: 2 * x * y)
     expression('x + tensor([[1, 2, 3], [4, 5, 6]]) + arange(3, dtype = "f32") + ones([2, 1]) + full([1], 0.5)', [(2, 3)],
                lambda x: x + torch.tensor([[1.0, 2, 3], [4, 5, 6]]) + torch.arange(3) + 1.5)
-    expression('cast(argmax(x, axis = 1), type = "f32")', [(4, 7)], lambda x: x.argmax(1, keepdim=True))
+    expression('cast(argmax(x, axis = 1), type = "f32")', [(4, 7)], lambda x: x.argmax(1))
+    expression('cast(argmax(x, 1, keep = true), type = "f32")', [(4, 7)], lambda x: x.argmax(1, keepdim=True))
+    expression('cast(x -> argmin(-2), type = "f32")', [(4, 7, 3)], lambda x: x.argmin(-2))
+    expression('cast(argmax(x), type = "f32")', [(4, 7, 3)], lambda x: x.argmax())
+    expression('cast(argmin(x, keep = true), type = "f32")', [((4, 7, 3), "i")], lambda x: x.argmin().reshape(1, 1, 1))
 
 
 class Skip(nn.Module):

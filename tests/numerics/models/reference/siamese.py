@@ -28,7 +28,7 @@ class Siamese(nn.Module):
     def forward(self, examples, query):
         a, b = self.twin(query), self.twin(examples)
         likeness = torch.sigmoid(self.out((a[:, None] - b[None]).abs()))[..., 0]
-        return {"nearest": likeness.argmax(1, keepdim=True), "likeness": likeness}
+        return {"nearest": likeness.argmax(1), "likeness": likeness}
 
 
 PAIRS = {"examples": Input(10, 1, 105, 105), "query": Input(3, 1, 105, 105)}
