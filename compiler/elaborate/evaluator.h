@@ -332,6 +332,7 @@ Value tensor_matmul(Evaluator *ev, Node *a, Node *b, Span span, const Expr *expr
 
 Value primitive_run(Evaluator *ev, const Builtin *builtin, const Arguments *arguments, Span span);
 bool primitive_is_complete(const Builtin *builtin, const Arguments *arguments);
+bool primitive_knows_names(Evaluator *ev, const Builtin *builtin, const Arguments *arguments); /* told where it does not */
 
 /* ---- index.c, index_tensor.c ---- */
 

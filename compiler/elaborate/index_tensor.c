@@ -62,7 +62,8 @@ static bool backward_slice(Evaluator *ev, const Index *index, Dim size, int axis
     const char *outside = arena_printf(ev->arena, "the slice %s goes beyond its axis of %s", text, all);
     bool fits = begin == last || require_at_most(ev, begin, last, index->span, outside);
     fits = fits && (!index->end || require_at_most(ev, zero, end, index->span, outside));
-    return fits && require_at_most(ev, dim_const(ev->dims, 1), length, index->span, arena_printf(ev->arena, "the slice %s of an axis of %s is empty", text, all));
+    return fits && require_at_most(ev, dim_const(ev->dims, 1), length, index->span,
+                                   arena_printf(ev->arena, "the slice %s of an axis of %s is empty", text, all));
 }
 
 static bool axis_slice(Evaluator *ev, const Index *index, Dim size, int axis, Cut *cut) {

@@ -62,6 +62,7 @@ static Value make_layer(Evaluator *ev, Definition *block, const Arguments *argum
 }
 
 static Value partial_primitive(Evaluator *ev, const Builtin *builtin, const Arguments *arguments, Span span) {
+    if (!primitive_knows_names(ev, builtin, arguments)) return value_error;
     Layer *layer = layer_new(ev, LAYER_PRIMITIVE, span);
     layer->builtin = builtin;
     bindings_add(ev, &layer->bound, &arguments->given);

@@ -148,8 +148,18 @@ static bool unknown_attribute(Evaluator *ev, const OpInfo *info, const Binding *
     Diagnostic *d = report(ev, DIAG_unknown_argument, given->span, "`%s` has no attribute `%s`", info->name, given->name);
     Vec(const char *) names = {0};
     for (const AttrInfo *row = info->attributes(); row->name; row++) vec_push(ev->arena, &names, row->name);
-    report_suggestion(ev, d, given->name, names.items, names.count);
+    Name over_axes = intern(ev->names, arena_printf(ev->arena, "reduce_%s", info->name)); /* max(x, axis = 1) */
+    if (library_find(ev->frame->unit, over_axes).definition) report_help(ev, d, "over axes it is `%s(x, axes = ..)`", over_axes);
+    else report_suggestion(ev, d, given->name, names.items, names.count);
     return false;
+}
+
+bool primitive_knows_names(Evaluator *ev, const Builtin *builtin, const Arguments *arguments) {
+    for (int i = 0; builtin->op >= 0 && i < arguments->given.count; i++) {
+        const Binding *g = &arguments->given.items[i];
+        if (g->name && attribute_index(op_info[builtin->op].attributes(), g->name) < 0) return unknown_attribute(ev, &op_info[builtin->op], g);
+    }
+    return true;
 }
 
 static bool too_many(Evaluator *ev, const OpInfo *info, Span span) {
