@@ -123,6 +123,25 @@ def convolutions():
     stage("dense(7)", nn.Linear(10, 7), (2, 10))
 
 
+def kernels_for_each_sample():
+    """PyTorch's grouped trick: one picture with all channels of the batch, and a group for each sample."""
+    def each(function, out, groups=1, **settings):
+        def run(x, w):
+            y = function(x.reshape(1, -1, *x.shape[2:]), w.reshape(-1, *w.shape[2:]), groups=len(x) * groups, **settings)
+            return y.reshape(len(x), out, *y.shape[2:])
+        return run
+    x = (3, 4, 7, 6)
+    expression("convolve(x, y)", [x, (3, 5, 4, 3, 3)], each(F.conv2d, 5, padding=1))
+    expression("x -> convolve(y, stride = 2, groups = 2, dilation = (1, 2), pad = (1, 0))", [x, (3, 6, 2, 2, 3)],
+               each(F.conv2d, 6, 2, stride=2, dilation=(1, 2), padding=(1, 0)))
+    expression('convolve(x, y, pad_mode = "reflect")', [x, (3, 5, 4, 3, 3)], lambda x, w: each(F.conv2d, 5)(F.pad(x, (1,) * 4, mode="reflect"), w))
+    expression('convolve(x, y, stride = 3, pad = "same_upper")', [x, (3, 2, 4, 3, 3)], lambda x, w: each(F.conv2d, 2, stride=3)(F.pad(x, (0, 0, 1, 1)), w))
+    expression("convolve_transposed(x, y, stride = 2, pad = 1, output_padding = 1)", [x, (3, 4, 5, 3, 3)],
+               each(F.conv_transpose2d, 5, stride=2, padding=1, output_padding=1))
+    expression("x -> convolve_transposed(y, stride = (2, 3), groups = 2, dilation = 2)", [x, (3, 4, 3, 2, 3)],
+               each(F.conv_transpose2d, 6, 2, stride=(2, 3), dilation=2))
+
+
 def spectral_norms():
     spectral = nn.utils.spectral_norm
     stage("conv(6, 3, stride = 2, spectral = true)", spectral(nn.Conv2d(8, 6, 3, stride=2, padding=1)))
@@ -563,7 +582,7 @@ def poses():
 
 
 if __name__ == "__main__":
-    for family in (convolutions, spectral_norms, norms, activations, pools, sizes, indices, orders, boxes, sampling, noise, reductions, blocks, arithmetic, gans, poses):
+    for family in (convolutions, kernels_for_each_sample, spectral_norms, norms, activations, pools, sizes, indices, orders, boxes, sampling, noise, reductions, blocks, arithmetic, gans, poses):
         family()
     with open("library.txt", "w") as file:
         file.write("\n".join(lines) + "\n")
