@@ -222,6 +222,7 @@ label: NAME                                   { $$ = ast_literal(parser, @1, $1)
 braces: '{' newlines sequence newlines '}'    { $$ = ast_braces(parser, @$, $3); } ;
 sequence: stages
   | stages operator arith                     { $$ = $1; ast_operator_after_stage(parser, @2, @1, $3); }
+  | stages IF or ELSE arith                   { $$ = $1; ast_operator_after_stage(parser, @2, @1, $5); }
   | stages operator arith ARROW stages        { $$ = $1; ast_operator_after_stage(parser, @2, @1, $3); }
   ;
 stages: stage                                 { $$ = (StageList){0}; vec_push(ARENA, &$$, $1); }
