@@ -136,8 +136,9 @@ static LLVMValueRef emit_int_unary(Module *m, Op op, LLVMValueRef x) {
 
 /* ---- two operands ---- */
 
-/* Rounds down. The operands that would trap, a divisor of 0 and the smallest number by -1, are divided by 1 instead. */
-static LLVMValueRef emit_int_div(Module *m, LLVMValueRef a, LLVMValueRef b) {
+/* Rounded down; of a divisor of 0 both are 0. The operands that would trap, a divisor of 0 and the smallest number by -1, are divided by
+ * 1 instead. */
+static LLVMValueRef emit_int_div(Module *m, Op op, LLVMValueRef a, LLVMValueRef b) {
     LLVMTypeRef type = LLVMTypeOf(a);
     LLVMValueRef zero = LLVMConstNull(type), ones = LLVMConstAllOnes(type), one = LLVMConstNeg(ones);
     LLVMValueRef by_zero = LLVMBuildICmp(m->builder, LLVMIntEQ, b, zero, "");
@@ -147,8 +148,9 @@ static LLVMValueRef emit_int_div(Module *m, LLVMValueRef a, LLVMValueRef b) {
     LLVMValueRef rest = LLVMBuildSub(m->builder, a, LLVMBuildMul(m->builder, quotient, divisor, ""), "");
     LLVMValueRef inexact = LLVMBuildICmp(m->builder, LLVMIntNE, rest, zero, "");
     LLVMValueRef unlike = LLVMBuildICmp(m->builder, LLVMIntSLT, LLVMBuildXor(m->builder, rest, divisor, ""), zero, "");
-    LLVMValueRef down = LLVMBuildSExt(m->builder, LLVMBuildAnd(m->builder, inexact, unlike, ""), type, "");
-    LLVMValueRef value = LLVMBuildAdd(m->builder, quotient, down, "");
+    LLVMValueRef below = LLVMBuildAnd(m->builder, inexact, unlike, "");
+    if (op == OP_mod) return LLVMBuildAdd(m->builder, rest, LLVMBuildSelect(m->builder, below, divisor, zero, ""), "");
+    LLVMValueRef value = LLVMBuildAdd(m->builder, quotient, LLVMBuildSExt(m->builder, below, type, ""), "");
     value = LLVMBuildSelect(m->builder, by_minus, LLVMBuildNeg(m->builder, a, ""), value, "");
     return LLVMBuildSelect(m->builder, by_zero, zero, value, "");
 }
@@ -163,7 +165,8 @@ static LLVMValueRef emit_arithmetic(Module *m, Op op, DType type, LLVMValueRef a
     case OP_add: return emit_sum(m, type, a, b);
     case OP_sub: return real ? emit_float(m, LLVMFSub, a, b) : LLVMBuildSub(m->builder, a, b, "");
     case OP_mul: return real ? emit_float(m, LLVMFMul, a, b) : LLVMBuildMul(m->builder, a, b, "");
-    case OP_div: return real ? emit_float(m, LLVMFDiv, a, b) : emit_int_div(m, a, b);
+    case OP_div: return real ? emit_float(m, LLVMFDiv, a, b) : emit_int_div(m, op, a, b);
+    case OP_floor_div: case OP_mod: return real ? emit_math(m, op, a, b) : emit_int_div(m, op, a, b);
     case OP_min: return emit_smaller(m, type, a, b);
     case OP_max: return emit_larger(m, type, a, b);
     case OP_pow: return emit_math(m, op, a, b);

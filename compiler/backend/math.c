@@ -1,4 +1,4 @@
-/* exp, exp2, log, tanh, sigmoid, erf, sin, cos and pow on registers: scalars or vectors of f32, without branches.
+/* exp, exp2, log, tanh, sigmoid, erf, sin, cos, pow, floor_div and mod on registers: scalars or vectors of f32, without branches.
  *
  * Largest error in ULP over all f32 (CAI_SWEEP=1 build/unit_tests math measures it), against the exact value:
  *
@@ -6,10 +6,11 @@
  *     exp2     0.96
  *     sin, cos 0.50 for |x| < 2^30 (beyond, the argument is not reduced well any more; results stay within -1 .. 1)
  *     pow      1, over the operands of the tests
+ *     floor_div and mod are exact, and rounded once (floor_div within a unit where the quotient is 2^24 and more)
  *
  * Denormal arguments and results, infinities and NaN are as IEEE 754 has them. (Programs run with denormals flushed to zero: see
- * cai_flush_denormals.) Polynomials are minimax in relative error. sin, cos and pow compute in f64: they are rare, and so they
- * are right without care. */
+ * cai_flush_denormals.) Polynomials are minimax in relative error. sin, cos, pow, floor_div and mod compute in f64: they are
+ * rare, and so they are right without care. */
 #include "backend/backend.h"
 
 /* ---- words to write formulas with ---- */
@@ -184,7 +185,7 @@ static LLVMValueRef emit_erf(Module *m, LLVMValueRef x) {
     return with_sign_of(m, pick(m, compare(m, LLVMRealOLT, magnitude, 0.92), small, large), x);
 }
 
-/* ---- in f64: sin, cos, pow ---- */
+/* ---- in f64: sin, cos, pow, floor_div, mod ---- */
 
 static LLVMValueRef widen(Module *m, LLVMValueRef x) {
     return LLVMBuildFPExt(m->builder, x, get_vector(m, m->f64, lanes_of(x)), "");
@@ -262,6 +263,38 @@ static LLVMValueRef emit_pow(Module *m, LLVMValueRef a, LLVMValueRef b) {
     return pick(m, either(m, is_one, minus_one), number(a, 1, m), value);
 }
 
+/* A divisor in f64. One that is infinite becomes finite, and remains beyond every f32: it goes 0 or -1 times into them. */
+static LLVMValueRef widen_divisor(Module *m, LLVMValueRef b) { return clamp(m, widen(m, b), -0x1p200, 0x1p200); }
+
+/* Whether a is infinite and b is not 0: what numpy calls no number. */
+static LLVMValueRef has_no_floor(Module *m, LLVMValueRef a, LLVMValueRef b) {
+    LLVMValueRef infinite = compare(m, LLVMRealOEQ, unary(m, "llvm.fabs", a), __builtin_inf());
+    return both(m, infinite, compare(m, LLVMRealUNE, b, 0));
+}
+
+/* Below 2^28 no quotient of two f32 is so near to a whole number that f64 rounds it to that. */
+static LLVMValueRef emit_floor_div(Module *m, LLVMValueRef a, LLVMValueRef b) {
+    LLVMValueRef quotient = unary(m, "llvm.floor", divide(m, widen(m, a), widen_divisor(m, b)));
+    return pick(m, has_no_floor(m, a, b), number(a, __builtin_nan(""), m), narrow(m, quotient));
+}
+
+enum { MOD_STEPS = 6 }; /* quotients of f32 end below 2^277, and each step takes 51 bits off */
+
+/* What is left of a, exactly: each step takes a whole multiple of b from it, the nearest in the end, which leaves b/2 at most to either
+ * side. Where that has not the sign of b, b is added. */
+static LLVMValueRef emit_mod(Module *m, LLVMValueRef a, LLVMValueRef b) {
+    LLVMValueRef rest = widen(m, a), divisor = widen_divisor(m, b), inverse = divide(m, number(rest, 1, m), divisor);
+    for (int i = 0; i < MOD_STEPS; i++) {
+        LLVMValueRef multiple = unary(m, "llvm.roundeven", mul(m, rest, inverse));
+        rest = emit_muladd(m, negative(m, multiple), divisor, rest);
+    }
+    LLVMValueRef zero = compare(m, LLVMRealOEQ, rest, 0);
+    LLVMValueRef unlike = LLVMBuildXor(m->builder, compare(m, LLVMRealOLT, rest, 0), compare(m, LLVMRealOLT, b, 0), "");
+    LLVMValueRef value = narrow(m, rest);
+    value = pick(m, unlike, add(m, value, b), value);
+    return pick(m, zero, with_sign_of(m, number(b, 0, m), b), value);
+}
+
 LLVMValueRef emit_math(Module *m, Op op, LLVMValueRef a, LLVMValueRef b) {
     switch (op) {
     case OP_exp: return emit_exp(m, a);
@@ -273,6 +306,8 @@ LLVMValueRef emit_math(Module *m, Op op, LLVMValueRef a, LLVMValueRef b) {
     case OP_sin: return emit_sine(m, a, 0);
     case OP_cos: return emit_sine(m, a, 1);
     case OP_pow: return emit_pow(m, a, b);
+    case OP_floor_div: return emit_floor_div(m, a, b);
+    case OP_mod: return emit_mod(m, a, b);
     default: INTERNAL_ERROR("%s is no function of math.c", op_info[op].name);
     }
 }

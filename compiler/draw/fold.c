@@ -287,6 +287,8 @@ static const char *symbol_of(const Node *node) {
     case OP_sub: case OP_neg: return "\xe2\x88\x92";
     case OP_mul: return "\xc3\x97";
     case OP_div: return "\xc3\xb7";
+    case OP_floor_div: return "//";
+    case OP_mod: return "%";
     case OP_slice: return "crop";
     default: return op_info[node->op].name;
     }

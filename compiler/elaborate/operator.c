@@ -83,8 +83,8 @@ static Value real_binary(Evaluator *ev, Operator op, double a, double b, Span sp
     case OPERATOR_SUB: return value_real(a - b);
     case OPERATOR_MUL: return value_real(a * b);
     case OPERATOR_DIV: return value_real(a / b);
-    case OPERATOR_FLOORDIV: return value_real(floor(a / b));
-    case OPERATOR_MOD: return value_real(a - b * floor(a / b));
+    case OPERATOR_FLOORDIV: return value_real(floor_divide(a, b));
+    case OPERATOR_MOD: return value_real(floor_modulo(a, b));
     default: return value_real(pow(a, b));
     }
 }

@@ -255,31 +255,16 @@ Value tensor_unary(Evaluator *ev, Op op, Value a, Span span) {
     return x ? value_node(make_node(ev, op, &x, 1, NULL, span)) : value_error;
 }
 
-static Value floor_divide(Evaluator *ev, Node **pair, Span span) {
-    Node *quotient = make_node(ev, OP_div, pair, 2, NULL, span);
-    if (!quotient || !dtype_is_float(quotient->shape.type)) return value_node(quotient);
-    return value_node(make_node(ev, OP_floor, &quotient, 1, NULL, span));
-}
-
-static Value remainder_of(Evaluator *ev, Node **pair, Span span) {
-    Value quotient = floor_divide(ev, pair, span);
-    if (quotient.kind == VALUE_ERROR) return value_error;
-    Node *product = make_node(ev, OP_mul, (Node *[]){quotient.node, pair[1]}, 2, NULL, span);
-    return product ? value_node(make_node(ev, OP_sub, (Node *[]){pair[0], product}, 2, NULL, span)) : value_error;
-}
-
 Value tensor_binary(Evaluator *ev, Operator op, Value a, Value b, Span span, const Expr *expr) {
     static const struct { int op; bool swapped; } ops[] = {
         [OPERATOR_ADD] = {OP_add, false}, [OPERATOR_SUB] = {OP_sub, false}, [OPERATOR_MUL] = {OP_mul, false}, [OPERATOR_DIV] = {OP_div, false},
-        [OPERATOR_POW] = {OP_pow, false}, [OPERATOR_EQ] = {OP_eq, false}, [OPERATOR_NE] = {OP_ne, false}, [OPERATOR_LT] = {OP_lt, false},
-        [OPERATOR_LE] = {OP_le, false}, [OPERATOR_GT] = {OP_lt, true}, [OPERATOR_GE] = {OP_le, true}, [OPERATOR_AND] = {OP_and, false},
-        [OPERATOR_OR] = {OP_or, false}};
+        [OPERATOR_FLOORDIV] = {OP_floor_div, false}, [OPERATOR_MOD] = {OP_mod, false}, [OPERATOR_POW] = {OP_pow, false},
+        [OPERATOR_EQ] = {OP_eq, false}, [OPERATOR_NE] = {OP_ne, false}, [OPERATOR_LT] = {OP_lt, false}, [OPERATOR_LE] = {OP_le, false},
+        [OPERATOR_GT] = {OP_lt, true}, [OPERATOR_GE] = {OP_le, true}, [OPERATOR_AND] = {OP_and, false}, [OPERATOR_OR] = {OP_or, false}};
     Node *pair[2] = {operand_node(ev, a, b, span), operand_node(ev, b, a, span)};
     if (!pair[0] || !pair[1] || !same_types(ev, pair[0], pair[1], op, span)) return value_error;
     if (op == OPERATOR_MATMUL) return tensor_matmul(ev, pair[0], pair[1], span, expr);
     if (!broadcast_nodes(ev, pair, 2, span, expr)) return value_error;
-    if (op == OPERATOR_FLOORDIV) return floor_divide(ev, pair, span);
-    if (op == OPERATOR_MOD) return remainder_of(ev, pair, span);
     if (ops[op].swapped) return value_node(make_node(ev, (Op)ops[op].op, (Node *[]){pair[1], pair[0]}, 2, NULL, span));
     return value_node(make_node(ev, (Op)ops[op].op, pair, 2, NULL, span));
 }

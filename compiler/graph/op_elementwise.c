@@ -168,6 +168,12 @@ Node *grad_div(Graph *g, Node *node, int input, Node *dy) {
     return input == 0 ? over : build_unary(g, OP_neg, times(g, over, node));
 }
 
+/* The quotient's steps have no slope, as PyTorch's remainder has it. */
+Node *grad_mod(Graph *g, Node *node, int input, Node *dy) {
+    Node *steps = build_binary(g, OP_floor_div, node->inputs[0], node->inputs[1]);
+    return input == 0 ? dy : build_unary(g, OP_neg, times(g, dy, steps));
+}
+
 /* A constant, maybe spread over a larger shape: `max(x, 0)` as the library writes it. */
 static const Node *constant_behind(const Node *node) {
     while (node->op == OP_broadcast || node->op == OP_reshape || node->op == OP_cast) node = node->inputs[0];
@@ -217,12 +223,22 @@ Node *grad_select(Graph *g, Node *node, int input, Node *dy) {
 
 /* ---- reference ---- */
 
-/* An int's negative, product and quotient wrap; the quotient is rounded down, and by 0 it is 0. */
+/* An int's negative, product and quotient wrap; the quotient is rounded down, and by 0 it and what it leaves are 0. */
 static int64_t negative(int64_t x) { return (int64_t)-(uint64_t)x; }
 static int64_t product(int64_t x, int64_t y) { return (int64_t)((uint64_t)x * (uint64_t)y); }
 static int64_t quotient(int64_t x, int64_t y) {
     if (y == 0) return 0;
     return y == -1 ? negative(x) : x / y - (x % y != 0 && (x % y < 0) != (y < 0));
+}
+static int64_t remainder_of(int64_t x, int64_t y) { return y == 0 ? 0 : whole_sum(x, negative(product(quotient(x, y), y))); }
+
+/* `//` of floats jumps: where it does is decided by f32 operands, as in a program. 0.3 goes ten times into 3, and 0.3f but nine times. */
+static double steps(double x, double y) { return floor_divide((float)x, (float)y); }
+
+/* `%`: exact for f32 operands; what others are beyond these is not lost, but makes no other step. */
+static double past_steps(double x, double y) {
+    double a = (float)x, b = (float)y, rest = floor_modulo(a, b);
+    return a == x && b == y ? rest : rest + (x - a) - steps(x, y) * (y - b);
 }
 
 /* A row an operator: how elements x and y of the first two inputs make one of the result. `from` and `to` are how these are held. */
@@ -260,6 +276,8 @@ static void floats(Op op, const Number *a, const Number *b, Number *out, int64_t
     REAL(sub, x - y)
     REAL(mul, x * y)
     REAL(div, x / y)
+    REAL(floor_div, steps(x, y))
+    REAL(mod, past_steps(x, y))
     REAL(pow, pow(x, y))
     REAL(min, x < y || isnan(x) ? x : y)
     REAL(max, x > y || isnan(x) ? x : y)
@@ -285,6 +303,8 @@ static void wholes(Op op, const Number *a, const Number *b, Number *out, int64_t
     WHOLE(sub, whole_sum(x, negative(y)))
     WHOLE(mul, product(x, y))
     WHOLE(div, quotient(x, y))
+    WHOLE(floor_div, quotient(x, y))
+    WHOLE(mod, remainder_of(x, y))
     WHOLE(min, x < y ? x : y)
     WHOLE(max, x > y ? x : y)
     WHOLE(eq, x == y)

@@ -7,8 +7,9 @@
  *     convolution(x, w * scale) + shift  where x is a convolution, transposed convolution or matrix product by a weight,
  *     convolution(x, w * scale)          where the convolution's input is x * scale: the same for matrix products.
  *
- * So (x - mean) / sqrt(var + eps) * weight + bias is two operations, and after a convolution it is the bias. A division by weights
- * becomes a multiplication by their reciprocal. Results differ by rounding only, as the order of operations does.
+ * So (x - mean) * (1 / sqrt(var + eps)) * weight + bias is two operations, and after a convolution it is the bias. Results differ by
+ * rounding only, as the order of operations does. A division by weights goes into a contraction as a multiplication by their reciprocal;
+ * a chain with a division that no contraction takes stays as it is written, so that every quotient is rounded once.
  *
  * A shift before a convolution is folded only where no tap reads the padding: the padding is zero, and shifted it would not be. So
  * (photo - mean) / std before a padded first convolution keeps its subtraction; fusion computes it as the pixels are read.
@@ -19,7 +20,8 @@
 
 typedef struct Affine { /* node = base * scale + shift; NULL for 1 and 0 */
     Node *base, *scale, *shift;
-    bool owned; /* nobody else uses base: its weights may be scaled */
+    bool owned;   /* nobody else uses base: its weights may be scaled */
+    bool divided; /* scale holds a reciprocal: it may go into weights, and is no way to compute the node itself */
 } Affine;
 
 typedef struct Folding {
@@ -63,7 +65,9 @@ static Node *negated(Graph *g, Node *a) { return a ? build_unary(g, OP_neg, a) :
 static Node *inverted(Graph *g, Node *a) { return build_binary(g, OP_div, build_scalar(g, 1, a->shape.type), a); }
 
 static Affine scaled(Graph *g, Affine a, Node *by) {
-    return (Affine){a.base, multiply_weights(g, a.scale, by), a.shift ? multiply_weights(g, a.shift, by) : NULL, a.owned};
+    a.scale = multiply_weights(g, a.scale, by);
+    if (a.shift) a.shift = multiply_weights(g, a.shift, by);
+    return a;
 }
 
 /* ---- chains ---- */
@@ -99,7 +103,10 @@ static bool continue_chain(Folding *f, Graph *g, const Node *old, Node *const *i
     if ((left != NULL) == (right != NULL) || (left && old->op == OP_div)) return false;
     Affine chain = operand_chain(f, old, in, right ? 0 : 1);
     if (old->op == OP_mul) chain = scaled(g, chain, weight);
-    if (old->op == OP_div) chain = scaled(g, chain, inverted(g, weight));
+    if (old->op == OP_div) {
+        chain = scaled(g, chain, inverted(g, weight));
+        chain.divided = true;
+    }
     if (old->op == OP_add) chain.shift = add_weights(g, chain.shift, weight);
     if (old->op == OP_sub && right) chain.shift = add_weights(g, chain.shift, negated(g, weight));
     if (old->op == OP_sub && left) {
@@ -159,7 +166,7 @@ static Node *scale_result(Folding *f, Graph *g, const Node *node, Node *scale) {
  * later step's scale joins the vector and not the weights once more. */
 static Affine settled(Folding *f, Graph *g, Affine chain) {
     Node *folded = chain.scale && chain.owned ? scale_result(f, g, chain.base, chain.scale) : NULL;
-    return folded ? (Affine){folded, NULL, chain.shift, true} : chain;
+    return folded ? (Affine){.base = folded, .shift = chain.shift, .owned = true} : chain;
 }
 
 /* A chain whose weights vary along the last axis goes on through a reshape that keeps it: the rows of a batch as rows of one matrix. */
@@ -172,12 +179,16 @@ static bool continue_through_reshape(Folding *f, Graph *g, const Node *old, Node
     if (chain.shift && !varies_along(g, chain.shift, from.rank, from.rank - 1)) return false;
     *result = (Affine){.base = graph_copy(g, old, &chain.base),
                        .scale = chain.scale ? as_vector(g, chain.scale, size) : NULL,
-                       .shift = chain.shift ? as_vector(g, chain.shift, size) : NULL};
+                       .shift = chain.shift ? as_vector(g, chain.shift, size) : NULL,
+                       .divided = chain.divided};
     return true;
 }
 
-static Node *materialize(Folding *f, Graph *g, Affine chain, Shape shape) {
+/* `old` as its chain has it, or as it is written where that would divide by multiplying. */
+static Node *materialize(Folding *f, Graph *g, Affine chain, const Node *old, Node *const *in) {
+    Shape shape = old->shape;
     chain = settled(f, g, chain);
+    if (chain.divided) return graph_copy(g, old, in);
     Node *node = chain.base;
     if (chain.scale) node = build_binary(g, OP_mul, node, build_broadcast(g, chain.scale, shape.rank, shape.dims));
     if (chain.shift) node = build_binary(g, OP_add, node, build_broadcast(g, chain.shift, shape.rank, shape.dims));
@@ -218,7 +229,7 @@ static bool fold_before_convolution(Folding *f, Graph *g, const Node *old, Node 
     if (chain.shift && (!varies_along(g, chain.shift, rank, 1) || !reads_no_padding(g, old))) return false;
     Node *w = chain.scale ? scale_inputs(g, in[1], chain.scale, groups) : in[1];
     Node *shift = chain.shift ? shift_through(g, in[1], chain.shift, groups) : NULL;
-    *result = (Affine){with_inputs(g, old, chain.base, w), NULL, shift, true};
+    *result = (Affine){.base = with_inputs(g, old, chain.base, w), .shift = shift, .owned = true};
     return true;
 }
 
@@ -230,7 +241,7 @@ static bool fold_before_matmul(Folding *f, Graph *g, const Node *old, Node *cons
     Dim depth = in[0]->shape.dims[rank - 1];
     Node *w = chain.scale ? scale_axis(g, in[1], chain.scale, rank - 2, depth) : in[1];
     Node *shift = chain.shift ? build_sum(g, scale_axis(g, in[1], chain.shift, rank - 2, depth), (int64_t[]){rank - 2}, 1) : NULL;
-    *result = (Affine){with_inputs(g, old, chain.base, w), NULL, shift, true};
+    *result = (Affine){.base = with_inputs(g, old, chain.base, w), .shift = shift, .owned = true};
     return true;
 }
 
@@ -261,7 +272,7 @@ static Node *visit(Graph *to, const Node *old, Node *const *inputs, void *contex
                                      : !continue_chain(f, to, old, inputs, &chain)) {
         return NULL;
     }
-    Node *node = materialize(f, to, chain, old->shape);
+    Node *node = materialize(f, to, chain, old, inputs);
     if (!is_weight(f, to, node)) map_set(f->affines, node, arena_copy(to->arena, &chain, sizeof chain));
     return node;
 }

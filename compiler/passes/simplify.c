@@ -2,8 +2,8 @@
  *
  * Needs nothing; breaks nothing. What the rules promise about values:
  * - They may lose the sign of a zero (x + 0 is x), and never hide a NaN or an infinity: x * 0 and x - x stay.
- * - Constants are gathered, (x * a) * b to x * (a*b), which rounds once where the program rounded twice; a division by a constant or
- *   by what is repeated becomes a multiplication by the reciprocal, which differs by at most one unit in the last place.
+ * - Constants are gathered, (x * a) * b to x * (a*b), which rounds once where the program rounded twice.
+ * - A division becomes a multiplication only by a power of two, whose reciprocal is exact: every quotient is rounded once.
  * Constants stand on the right of what commutes, so that later stages look for them there: max(x, 0) is a relu. Elementwise work moves
  * before the movement of its operands, so that it stands behind the contraction that it can be fused with, and before a broadcast,
  * where it is less. A `stop` has done its work once gradients are built, and goes. */
@@ -68,16 +68,16 @@ static Node *simplify_mul(Graph *g, const Node *old, Node *const *in) {
     return gather_constants(g, old, in);
 }
 
-/* x / c to x * (1/c); x / broadcast(v) to x * broadcast(1/v), which divides less often. f16 would round the reciprocal too coarsely. */
+/* A power of two whose reciprocal is a normal f32. */
+static bool inverts_exactly(double value) {
+    int exponent;
+    return fabs(frexp(value, &exponent)) == 0.5 && exponent - 1 >= -126 && exponent - 1 <= 126;
+}
+
 static Node *simplify_div(Graph *g, const Node *old, Node *const *in) {
     double value;
     if (is_value(in[1], 1)) return in[0];
-    if (old->shape.type != DTYPE_F32 || is_value(in[0], 1)) return NULL;
-    if (in[1]->op == OP_broadcast) {
-        Node *inner = in[1]->inputs[0], *inverse = build_binary(g, OP_div, build_splat(g, 1, inner->shape), inner);
-        return build_binary(g, OP_mul, in[0], build_broadcast(g, inverse, old->shape.rank, old->shape.dims));
-    }
-    if (!node_is_splat(in[1], &value) || fabs(value) < 0x1p-120 || fabs(value) > 0x1p120) return NULL;
+    if (old->shape.type != DTYPE_F32 || !node_is_splat(in[1], &value) || !inverts_exactly(value)) return NULL;
     return build_binary(g, OP_mul, in[0], build_splat(g, 1 / value, in[1]->shape));
 }
 

@@ -53,6 +53,11 @@ char *arena_vprintf(Arena *arena, const char *format, va_list arguments);
 #define vec_last(vec) ((vec)->items[(vec)->count - 1])
 void vec_reserve(Arena *arena, void **items, int *capacity, int needed, size_t item_size);
 
+/* ---- divide.c: division that rounds down ---- */
+
+double floor_divide(double a, double b);  /* of the exact quotient; a / b where b is 0, NaN where only a is infinite */
+double floor_modulo(double a, double b); /* with the sign of b; NaN where a is infinite or b is 0 */
+
 /* ---- text.c: a string being written ---- */
 
 typedef struct Text {
