@@ -6,7 +6,7 @@
  *     exp2     0.96
  *     sin, cos 0.50 for |x| < 2^30 (beyond, the argument is not reduced well any more; results stay within -1 .. 1)
  *     pow      1, over the operands of the tests
- *     floor_div and mod are exact, and rounded once (floor_div within a unit where the quotient is 2^24 and more)
+ *     floor_div, mod  0.5: exact, and rounded once
  *
  * Denormal arguments and results, infinities and NaN are as IEEE 754 has them. (Programs run with denormals flushed to zero: see
  * cai_flush_denormals.) Polynomials are minimax in relative error. sin, cos, pow, floor_div and mod compute in f64: they are

@@ -7,16 +7,19 @@
  *     rows        a task is a row of the result, of one channel or of a block of them:
  *                   mixed = the rows that it reads, by their weights                    one row of the source, in scratch
  *                   for each column (PLAIN: vector of columns): the places of mixed that it reads, by their weights; tail, store
+ *                 Area's weights are 1, and the sum is divided by how many it is of: the mean is rounded once. (Transposed they are shares.)
  *
  * Bound: reading each row of the source as often as rows of the result need it, from the cache. */
 #include "backend/window.h"
+
+static bool is_area(const resample_attributes *way) { return strcmp(way->mode, "area") == 0; }
 
 /* Whether it reads more places than window_resample.c knows, and not by whole factors. */
 bool has_taps(const Kernel *kernel) {
     const Node *node = kernel->anchor;
     if ((node->op != OP_resample && node->op != OP_resample_input) || is_upsample(kernel)) return false;
     const resample_attributes *way = node->attributes; /* resample_input has the same */
-    return way->antialias || strcmp(way->mode, "cubic") == 0 || strcmp(way->mode, "area") == 0;
+    return way->antialias || strcmp(way->mode, "cubic") == 0 || is_area(way);
 }
 
 static bool is_transposed(const Kernel *kernel) { return kernel->anchor->op == OP_resample_input; }
@@ -197,13 +200,13 @@ static void store_weight(Entry *e, LLVMValueRef k, LLVMValueRef weight) {
     emit_store(e->m, LLVMBuildFPTrunc(e->m->builder, weight, e->m->f32, ""), weight_place(e->m, e->table, k, e->at), 4);
 }
 
-static void emit_area(Entry *e) {
+static void emit_area(Entry *e, bool shares) {
     Module *m = e->m;
     LLVMValueRef begin = emit_mul(m, e->at, e->in), behind = emit_add(m, emit_add(m, begin, e->in), plus(m, e->out, -1));
     LLVMValueRef count = store_places(e, emit_div(m, begin, e->out), emit_div(m, behind, e->out));
-    LLVMValueRef share = real_op(m, LLVMFDiv, get_real(m, 1), to_real(m, count));
+    LLVMValueRef weight = shares ? real_op(m, LLVMFDiv, get_real(m, 1), to_real(m, count)) : get_real(m, 1);
     Loop loop = begin_loop(m, get_i64(m, 0), count, 1);
-    store_weight(e, loop.index, share);
+    store_weight(e, loop.index, weight);
     end_loop(m, &loop);
 }
 
@@ -289,7 +292,7 @@ static void emit_tables(Module *m, const Kernel *kernel, const char *name) {
     e.in = of_axis(m, down, get_dim(m, size_in(kernel, 0)), get_dim(m, size_in(kernel, 1)));
     e.out = e.table.entries;
     if (e.way->antialias) emit_without_alias(&e);
-    else if (strcmp(e.way->mode, "area") == 0) emit_area(&e);
+    else if (is_area(e.way)) emit_area(&e, is_transposed(kernel));
     else emit_cubic(&e);
     end_loop(m, &tasks);
     finish_kernel(m);
@@ -387,18 +390,32 @@ static LLVMValueRef emit_plain_columns(WindowRows *rows, Table table, LLVMValueR
     return sum.at[0];
 }
 
+/* How many places the columns from x on read, as floats. */
+static LLVMValueRef emit_counts(WindowRows *rows, Table table, LLVMValueRef x, LLVMValueRef mask) {
+    Module *m = rows->m;
+    LLVMValueRef at = table_place(m, table, get_i64(m, COUNT), x);
+    LLVMValueRef counts = mask ? emit_masked_load(m, get_vector(m, m->i32, rows->lanes), at, 4, mask)
+                               : get_splat(m, emit_load(m, m->i32, at, 4), rows->lanes);
+    return LLVMBuildSIToFP(m->builder, counts, get_vector(m, m->f32, rows->lanes), "");
+}
+
 static void emit_taps_row(WindowRows *rows) {
     Module *m = rows->m;
     const Kernel *kernel = rows->kernel;
-    bool transposed = is_transposed(kernel);
-    Table across = get_table(m, kernel, transposed ? 3 : 1);
-    emit_mixed(rows, get_table(m, kernel, transposed ? 2 : 0), get_dim(m, transposed ? size_out(kernel, 1) : size_in(kernel, 1)));
+    bool transposed = is_transposed(kernel), divides = !transposed && is_area(kernel->anchor->attributes);
+    Table down = get_table(m, kernel, transposed ? 2 : 0), across = get_table(m, kernel, transposed ? 3 : 1);
+    emit_mixed(rows, down, get_dim(m, transposed ? size_out(kernel, 1) : size_in(kernel, 1)));
+    LLVMValueRef high = divides ? emit_counts(rows, down, rows->point.at[rows->rank - 2].base, NULL) : NULL;
     Loop loop = begin_loop(m, get_i64(m, 0), rows->width, rows->blocked ? 1 : rows->lanes);
     Point point = rows->point;
     point.at[rows->rank - 1] = row_coord(rows, loop.index);
     if (!rows->blocked) point.mask = emit_lane_mask(m, emit_sub(m, rows->width, loop.index), rows->lanes);
     LLVMValueRef value = rows->blocked ? emit_blocked_column(rows, across, loop.index)
                                        : emit_plain_columns(rows, across, loop.index, point.mask);
+    if (divides) {
+        LLVMValueRef wide = emit_counts(rows, across, loop.index, rows->blocked ? NULL : point.mask);
+        value = real_op(m, LLVMFDiv, value, real_op(m, LLVMFMul, high, wide));
+    }
     emit_tail_store(&rows->tail, &point, value);
     end_loop(m, &loop);
 }

@@ -84,6 +84,7 @@ Node *grad_resample_input(Graph *g, Node *node, int input, Node *d) {
 typedef struct Taps {
     int64_t first, count;
     double *weights;
+    double over; /* the sum is divided by it: a mean is a quotient, and no sum of shares that are rounded */
 } Taps;
 
 static int64_t clamp(int64_t at, int64_t size) { return at < 0 ? 0 : at >= size ? size - 1 : at; }
@@ -107,7 +108,7 @@ double resample_cubic(double t, double a) {
 }
 
 static Taps taps_new(int64_t first, int64_t end, Arena *arena) {
-    return (Taps){first, end - first, NEW_ARRAY(arena, double, end - first)};
+    return (Taps){first, end - first, NEW_ARRAY(arena, double, end - first), 1};
 }
 
 /* `reach` places before s and behind it, by filter(place - s); those beyond the picture count as its ends. */
@@ -146,7 +147,8 @@ static Taps taps_at(const resample_attributes *way, int64_t i, int64_t in, int64
     if (way->antialias) return taps_without_alias(way, i, in, out, arena);
     if (same_name(way->mode, "area")) {
         Taps taps = taps_new(i * in / out, ((i + 1) * in + out - 1) / out, arena);
-        for (int64_t k = 0; k < taps.count; k++) taps.weights[k] = 1.0 / (double)taps.count;
+        for (int64_t k = 0; k < taps.count; k++) taps.weights[k] = 1;
+        taps.over = (double)taps.count;
         return taps;
     }
     if (!same_name(way->mode, "nearest")) return taps_around(way, i, in, out, arena);
@@ -174,10 +176,11 @@ static double read_element(const double *x, Taps rows, Taps columns, int64_t in_
         for (int64_t c = 0; c < columns.count; c++) across += columns.weights[c] * row[c];
         sum += rows.weights[r] * across;
     }
-    return sum;
+    return sum / (rows.over * columns.over);
 }
 
 static void add_element(double *x, double y, Taps rows, Taps columns, int64_t in_width) {
+    y /= rows.over * columns.over;
     for (int64_t r = 0; r < rows.count; r++) {
         double *row = x + (rows.first + r) * in_width + columns.first;
         for (int64_t c = 0; c < columns.count; c++) row[c] += y * rows.weights[r] * columns.weights[c];

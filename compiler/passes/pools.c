@@ -1,8 +1,8 @@
 /* Averages before 1x1 convolutions instead of behind them: both are sums, so they change places, and the convolution has less to do
  * (the transitions of a DenseNet: a quarter).
  *
- * Needs pools as the library writes them, sums with a multiplication behind; breaks nothing. Stands before batchnorm, which folds that
- * multiplication into the convolution then. Only where the pool alone reads the
+ * Needs pools as the library writes them, sums with a division behind; breaks nothing. Stands before batchnorm, which folds that
+ * division into the convolution then. Only where the pool alone reads the
  * convolution and steps over more than one pixel. Results differ by rounding only. */
 #include "graph/ops.h"
 #include "passes/passes.h"

@@ -29,6 +29,11 @@ BINARY_CASE(pow, 0.5, 2)
 BINARY_CASE(min, -1, 1)
 BINARY_CASE(max, -1, 1)
 
+static Node *case_mod(TestGraph *t) { /* the divisor goes twice into all of them */
+    Node *a = X(t, 2.3, 2.7);
+    return build_binary(t->graph, OP_mod, a, X(t, 0.95, 1.05));
+}
+
 static Node *case_abs_negative(TestGraph *t) { return build_unary(t->graph, OP_abs, X(t, -1, -0.1)); }
 
 static Node *case_pow_constant(TestGraph *t) {
@@ -191,7 +196,7 @@ static Node *case_resample_input_cubic(TestGraph *t) { return resampled(t, OP_re
 #define CASE(op) {OP_##op, #op, case_##op}
 static const struct { Op op; const char *name; Build build; } cases[] = {
     CASE(neg), CASE(abs), CASE(exp), CASE(exp2), CASE(log), CASE(sqrt), CASE(sin), CASE(cos), CASE(tanh), CASE(sigmoid), CASE(erf), CASE(cast), CASE(add),
-    CASE(sub), CASE(mul), CASE(div), CASE(pow), CASE(min), CASE(max), CASE(select), CASE(reshape), CASE(transpose), CASE(broadcast), CASE(slice),
+    CASE(sub), CASE(mul), CASE(div), CASE(mod), CASE(pow), CASE(min), CASE(max), CASE(select), CASE(reshape), CASE(transpose), CASE(broadcast), CASE(slice),
     CASE(pad), CASE(pad_input), CASE(concat), CASE(flip), CASE(gather), CASE(scatter_add), CASE(sum), CASE(reduce_max), CASE(cumsum), CASE(convolution),
     CASE(convolution_input), CASE(convolution_weight), CASE(matmul), CASE(pool_sum), CASE(pool_sum_input), CASE(pool_max), CASE(max_pool_scatter),
     CASE(max_pool_gather), CASE(resample), CASE(resample_input),

@@ -183,7 +183,7 @@ static Node *reduced(TestGraph *t, Node *x, int way) {
 }
 
 static Node *random_node(TestGraph *t, const Pool *pool) {
-    static const Op numbers[] = {OP_add, OP_sub, OP_mul, OP_div, OP_min, OP_max}, tests[] = {OP_eq, OP_ne, OP_lt, OP_le},
+    static const Op numbers[] = {OP_add, OP_sub, OP_mul, OP_div, OP_floor_div, OP_mod, OP_min, OP_max}, tests[] = {OP_eq, OP_ne, OP_lt, OP_le},
                     bools[] = {OP_and, OP_or}, ones[] = {OP_neg, OP_abs, OP_sign, OP_floor};
     DType type = whole_types[random_below(t, COUNT_OF(whole_types) - 1)];
     Node *a = any(t, pool, type), *b = any(t, pool, type), *yes = any(t, pool, DTYPE_BOOL);

@@ -34,7 +34,7 @@ static void make_unary(TestGraph *t, Dim n) {
 }
 
 static void make_binary(TestGraph *t, Dim n) {
-    static const Op ops[] = {OP_add, OP_sub, OP_mul, OP_div, OP_min, OP_max};
+    static const Op ops[] = {OP_add, OP_sub, OP_mul, OP_div, OP_floor_div, OP_mod, OP_min, OP_max};
     static const Op comparisons[] = {OP_eq, OP_ne, OP_lt, OP_le};
     Node *x = new_input(t, -4, 4, SIZES(n)), *y = unary(t, OP_round, new_input(t, -4, 4, SIZES(n))),
         *rounded = unary(t, OP_round, x);
@@ -62,6 +62,8 @@ static void make_types(TestGraph *t, Dim n) {
         new_output(t, binary(t, OP_add, a, b));
         new_output(t, binary(t, OP_max, a, b));
         if (!dtype_is_float(types[i])) new_output(t, binary(t, OP_div, a, b));
+        new_output(t, binary(t, OP_floor_div, a, b));
+        new_output(t, binary(t, OP_mod, a, b));
         new_output(t, build_cast(t->graph, binary(t, OP_lt, a, b), types[i]));
     }
 }

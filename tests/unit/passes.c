@@ -75,13 +75,13 @@ static Graph *run_passes(TestGraph *t) {
     return passes_run(t->graph, &options);
 }
 
-/* (x - mean) / sqrt(var + eps) * weight + bias, as the library writes it. */
+/* (x - mean) * (1 / sqrt(var + eps)) * weight + bias, as the library writes it. */
 static Node *batchnorm(TestGraph *t, Node *x) {
     Dim one = size(t, 1), dims[4] = {one, x->shape.dims[1], one, one};
     Node *p[4];
     for (int i = 0; i < 4; i++) p[i] = build_reshape(t->graph, new_parameter(t, 0.5, 1.5, 1, &dims[1]), 4, dims);
     Node *deviation = unary(t, OP_sqrt, binary(t, OP_add, p[1], splat(t, 1e-5)));
-    Node *y = binary(t, OP_div, binary(t, OP_sub, x, p[0]), deviation);
+    Node *y = binary(t, OP_mul, binary(t, OP_sub, x, p[0]), binary(t, OP_div, splat(t, 1), deviation));
     return binary(t, OP_add, binary(t, OP_mul, y, p[2]), p[3]);
 }
 
@@ -145,6 +145,27 @@ static void test_batchnorm_before(void) {
     for (int i = 0; i < graph->nodes.count; i++)
         at_run_time += op_info[graph->nodes.items[i]->op].class == CLASS_ELEMENTWISE && shape_dims_equal(graph->nodes.items[i]->shape, t.inputs.items[0].node->shape);
     CU_ASSERT_EQUAL(at_run_time, 2); /* x * scale + shift */
+    arena_free(t.arena);
+}
+
+static Node *divided(TestGraph *t, Node *x) {
+    return binary(t, OP_div, x, new_parameter(t, 0.5, 1.5, SIZES(x->shape.dims[1], size(t, 1), size(t, 1))));
+}
+
+/* By channels, into the weights of a contraction before it or behind; elsewhere a division stays one, with what is done to its quotient. */
+static void test_division_by_weights(void) {
+    TestGraph t = test_graph(1);
+    check_folded(&t, binary(&t, OP_div, divided(&t, convolved(&t, OP_convolution, features(&t), 1, 1)), splat(&t, 3)), 0);
+    t = test_graph(2);
+    check_folded(&t, convolved(&t, OP_convolution, divided(&t, features(&t)), 1, 1), 0);
+    t = test_graph(3);
+    Node *x = features(&t);
+    new_output(&t, binary(&t, OP_mul, divided(&t, binary(&t, OP_sub, x, splat(&t, 0.3))), splat(&t, 5)));
+    new_output(&t, binary(&t, OP_div, x, splat(&t, 41)));
+    new_output(&t, binary(&t, OP_div, x, splat(&t, 0.25)));
+    Graph *graph = run_passes(&t);
+    CU_ASSERT_EQUAL(count_op(graph, OP_div), 2);
+    CU_ASSERT_EQUAL(count_op(graph, OP_mul), 2); /* by 5, and by 4 */
     arena_free(t.arena);
 }
 
@@ -326,6 +347,7 @@ void suite_passes(void) {
     CU_add_test(suite, "random graphs", test_random_graphs);
     CU_add_test(suite, "batch norm after contractions", test_batchnorm_after);
     CU_add_test(suite, "batch norm before contractions", test_batchnorm_before);
+    CU_add_test(suite, "division by weights", test_division_by_weights);
     CU_add_test(suite, "a dense layer of a sequence", test_dense_of_sequence);
     CU_add_test(suite, "batch norm on what is shared", test_batchnorm_shared);
     CU_add_test(suite, "padding is absorbed", test_padding_is_absorbed);

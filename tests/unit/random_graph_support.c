@@ -46,6 +46,7 @@ static Node *random_elementwise(TestGraph *t, Op op, const Pool *pool) {
     case OP_pow: return binary(t, op, positive(t, x), splat(t, (double)random_below(t, 9) / 2 - 1));
     case OP_div: return random_below(t, 2) ? binary(t, op, x, positive(t, y))
         : binary(t, op, x, new_parameter(t, 0.5, 1.5, SIZES(x->shape.dims[1], size(t, 1), size(t, 1))));
+    case OP_floor_div: case OP_mod: return binary(t, op, binary(t, OP_add, x, splat(t, random_in(t, 0, 1))), positive(t, y));
     case OP_select: return build_select(t->graph, condition(t, pool, x), x, build_broadcast(t->graph, y, 4, x->shape.dims));
     default: break;
     }
@@ -193,7 +194,8 @@ static Node *random_node(TestGraph *t, Op op, const Pool *pool) {
 static bool jumps(Op op) {
     switch (op) {
     case OP_sign: case OP_floor: case OP_ceil: case OP_round: case OP_cast: case OP_not: case OP_eq: case OP_ne: case OP_lt: case OP_le:
-    case OP_and: case OP_or: case OP_select: case OP_argmax: case OP_top_k: case OP_nms: case OP_gather: case OP_max_pool_gather: return true;
+    case OP_floor_div: case OP_mod: case OP_and: case OP_or: case OP_select: case OP_argmax: case OP_top_k: case OP_nms: case OP_gather:
+    case OP_max_pool_gather: return true;
     default: return false;
     }
 }

@@ -248,7 +248,7 @@ def arithmetic():
     f.case("binary")
     a, b = torch.tensor([-2.5, -1.0, 0.5, 0.5, 3.0]), torch.tensor([0.5, -1.0, 2.0, 0.5, -4.0])
     f.write("a", a), f.write("b", b)
-    binary = dict(add=torch.add, sub=torch.sub, mul=torch.mul, div=torch.div, min=torch.minimum, max=torch.maximum, eq=torch.eq, ne=torch.ne, lt=torch.lt, le=torch.le)
+    binary = dict(add=torch.add, sub=torch.sub, mul=torch.mul, div=torch.div, floor_div=torch.floor_divide, mod=torch.remainder, min=torch.minimum, max=torch.maximum, eq=torch.eq, ne=torch.ne, lt=torch.lt, le=torch.le)
     for name, function in binary.items():
         f.op(name, name, "a", "b")
         f.expect(name, function(a, b).double())
@@ -269,8 +269,11 @@ def arithmetic():
     for name, function in dict(add=torch.add, sub=torch.sub, mul=torch.mul).items():
         f.op(name, name, "a", "b")
         f.expect(name, function(a.int(), b.int()).double())
-    f.op("div", "div", "a", "b")
-    f.expect("div", torch.div(a, b, rounding_mode="floor").double())
+    for name in ("div", "floor_div"):
+        f.op(name, name, "a", "b")
+        f.expect(name, torch.div(a, b, rounding_mode="floor").double())
+    f.op("mod", "mod", "a", "b")
+    f.expect("mod", torch.remainder(a, b).double())
     f.case("casts")
     x = torch.tensor([1.0, -2.7, 2.7, 0.1, 300.3, 65519.0, 65520.0, 1e-7, 5.96e-8, 3.141592653589793, 1e5])
     f.write("x", x)
@@ -421,7 +424,7 @@ def quotient(a, b):
     return np.where(b == 0, 0, a // np.where(b == 0, 1, b)).astype(a.dtype)
 
 
-ON_NUMBERS = dict(add=np.add, sub=np.subtract, mul=np.multiply, div=quotient, min=np.minimum, max=np.maximum)
+ON_NUMBERS = dict(add=np.add, sub=np.subtract, mul=np.multiply, div=quotient, floor_div=np.floor_divide, mod=np.remainder, min=np.minimum, max=np.maximum)
 ON_ANY = dict(eq=np.equal, ne=np.not_equal, lt=np.less, le=np.less_equal)
 ON_BOOLS = {"and": np.logical_and, "or": np.logical_or}
 ON_ONE = dict(neg=np.negative, abs=np.abs, sign=np.sign, floor=lambda x: x)
