@@ -136,8 +136,8 @@ static LLVMValueRef emit_int_unary(Module *m, Op op, LLVMValueRef x) {
 
 /* ---- two operands ---- */
 
-/* Rounded down; of a divisor of 0 both are 0. The operands that would trap, a divisor of 0 and the smallest number by -1, are divided by
- * 1 instead. */
+/* The quotient, rounded down, or what it leaves; by 0 either is 0. The operands that would trap, a divisor of 0 and the smallest number by
+ * -1, are divided by 1 instead. */
 static LLVMValueRef emit_int_div(Module *m, Op op, LLVMValueRef a, LLVMValueRef b) {
     LLVMTypeRef type = LLVMTypeOf(a);
     LLVMValueRef zero = LLVMConstNull(type), ones = LLVMConstAllOnes(type), one = LLVMConstNeg(ones);
