@@ -1,8 +1,8 @@
 /* Convolutions that are matrix products: those whose kernel covers the whole map, and transposed ones of a map of one pixel (the first
  * layer of many a generator). As products they read their weights once, in order; as convolutions they have one pixel to work on.
  *
- * Needs nothing; gives reshape, matmul, reshape, of which only the product is work. Stands behind batchnorm, which knows convolutions
- * better. A kernel of one weight is left: it is as good a convolution, and its bias is done in registers. */
+ * Needs nothing; gives reshape, matmul, reshape, of which only the product is work: it adds up the same terms. Stands behind batchnorm,
+ * which knows convolutions better. A kernel of one weight is left: it is as good a convolution, and its bias is done in registers. */
 #include "graph/ops.h"
 #include "passes/passes.h"
 

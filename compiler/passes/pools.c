@@ -3,7 +3,11 @@
  *
  * Needs pools as the library writes them, sums with a division behind; breaks nothing. Stands before batchnorm, which folds that
  * division into the convolution then. Only where the pool alone reads the
- * convolution and steps over more than one pixel. Results differ by rounding only. */
+ * convolution and steps over more than one pixel.
+ *
+ * The terms are the same, w * x over channels and window, added up in another order: an error that is the same multiple of the sum of
+ * |w| |x| as in the text. Range: where the sum of a window of x overflows, beyond 2^128 / taps, the result is infinite or no number,
+ * whatever w is. */
 #include "graph/ops.h"
 #include "passes/passes.h"
 

@@ -2,13 +2,25 @@
  *
  * Needs nothing; breaks nothing. What the rules promise about values:
  * - They may lose the sign of a zero (x + 0 is x), and never hide a NaN or an infinity: x * 0 and x - x stay.
- * - Constants are gathered, (x * a) * b to x * (a*b), which rounds once where the program rounded twice.
  * - A division becomes a multiplication only by a power of two, whose reciprocal is exact: every quotient is rounded once.
+ * - All are exact, and so is their range, but for these of floats, u being half a unit in the last place:
+ *
+ *     (x * a) * b       to x * (a * b): 3 u of the result. Only where neither of the constants makes x larger, or neither smaller,
+ *                       and their product is a normal f32: then both forms overflow, and vanish, for the same x.
+ *                       (x + a) + b stays, since its rounding may be what was meant: x + 12582912 - 12582912.
+ *     pow(x, 2), (x, 3) to x * x, x * (x * x): 2 u of the result, where pow is within 2.
+ *     pow(x, 0.5)       to sqrt(x), the correctly rounded one: NaN of minus infinity, as PyTorch's and numpy's x ** 0.5.
+ *     sum(sum(x))       to one sum: a multiple of the sum of |x| that its number of terms bounds, as in the text. Which order a sum is
+ *                       added up in is the kernel's choice, and with it where a partial sum overflows.
+ *     sum of repeats    to a multiple: 2 u of the result; the text rounds once a term.
+ *     pad by zeros      to padding of the convolution or pool: exact, but that a weight that is no number meets no padding.
+ *
  * Constants stand on the right of what commutes, so that later stages look for them there: max(x, 0) is a relu. Elementwise work moves
  * before the movement of its operands, so that it stands behind the contraction that it can be fused with, and before a broadcast,
  * where it is less. A `stop` has done its work once gradients are built, and goes. */
 #include "graph/ops.h"
 #include "passes/passes.h"
+#include <float.h>
 #include <math.h>
 
 #define MOST_ROUNDS 16
@@ -24,10 +36,18 @@ static bool is_zero(Dim a) { return a->term_count == 0; }
 
 /* ---- arithmetic ---- */
 
-/* A product of constants that f32 holds as well as it held the factors. */
+/* Whether x * a * b as x * (a * b) has the same range: neither shrinks what the other lets grow, and the product is normal. */
 static bool product_is_safe(const Node *a, const Node *b) {
     double x, y;
-    return node_is_splat(a, &x) && node_is_splat(b, &y) && fabs(x * y) > 0x1p-100 && fabs(x * y) < 0x1p100;
+    if (!node_is_splat(a, &x) || !node_is_splat(b, &y)) return false;
+    x = fabs(x), y = fabs(y);
+    return ((x >= 1 && y >= 1) || (x <= 1 && y <= 1)) && x * y >= FLT_MIN && x * y <= FLT_MAX;
+}
+
+/* Whether (x op a) op b, in ints or floats, is x op (a op b) within what is promised above. */
+static bool is_associative(Op op, DType type, const Node *a, const Node *b) {
+    if (!dtype_is_float(type) || op == OP_min || op == OP_max) return true;
+    return op == OP_mul && type == DTYPE_F32 && product_is_safe(a, b);
 }
 
 /* op(constant, x) to op(x, constant); (x op a) op b to x op (a op b) for constants a, b. */
@@ -36,7 +56,7 @@ static Node *gather_constants(Graph *g, const Node *old, Node *const *in) {
     if (in[0]->op == OP_constant && in[1]->op != OP_constant) return build_binary(g, op, in[1], in[0]);
     if (op == OP_eq || op == OP_ne || in[0]->op != op || in[1]->op != OP_constant || in[0]->inputs[1]->op != OP_constant)
         return NULL;
-    if (op == OP_mul && dtype_is_float(old->shape.type) && !product_is_safe(in[0]->inputs[1], in[1])) return NULL;
+    if (!is_associative(op, old->shape.type, in[0]->inputs[1], in[1])) return NULL;
     return build_binary(g, op, in[0]->inputs[0], build_binary(g, op, in[0]->inputs[1], in[1]));
 }
 
@@ -327,7 +347,7 @@ static Node *simplify_reduction(Graph *g, const Node *old, Node *const *in) {
 /* The sum of what a broadcast repeated is a multiple of what it read. */
 static Node *simplify_sum(Graph *g, const Node *old, Node *const *in) {
     Node *plain = simplify_reduction(g, old, in);
-    if (plain || in[0]->op != OP_broadcast || !dtype_is_float(old->shape.type)) return plain;
+    if (plain || in[0]->op != OP_broadcast || old->shape.type != DTYPE_F32) return plain; /* the number of repeats may be none of f16 */
     IntList axes = ATTRIBUTES(old, sum)->axes;
     const Node *x = in[0]->inputs[0];
     int64_t repeats = 1, size;
