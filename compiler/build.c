@@ -126,6 +126,8 @@ bool build_program(Session *s, Graph *graph, Weights *weights, const char *path)
     const Target *target = build_target(s);
     const Output output = output_plan(s, graph->model, path);
     if (!target || !output_check(s, &output)) return false;
+    const RefSource values = weights_source(weights);
+    graph->weights = arena_copy(s->arena, &values, sizeof values);
     graph = build_passes(s, graph, NULL); /* rewrites: what is constant, what cancels, what folds into weights */
     Stopwatch watch = stopwatch_start();
     LowerOptions options = lowering_options(s, target);

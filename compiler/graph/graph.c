@@ -28,6 +28,7 @@ Graph *graph_like(const Graph *graph) {
     Graph *copy = graph_new(graph->arena, graph->names, graph->dims);
     copy->model = graph->model;
     copy->comment = graph->comment;
+    copy->weights = graph->weights;
     for (int i = 0; i < graph->inputs.count; i++) vec_push(copy->arena, &copy->inputs, graph->inputs.items[i]);
     for (int i = 0; i < graph->outputs.count; i++) vec_push(copy->arena, &copy->outputs, graph->outputs.items[i]);
     for (int i = 0; i < graph->checks.count; i++) vec_push(copy->arena, &copy->checks, graph->checks.items[i]);

@@ -258,6 +258,7 @@ struct Graph {
     Vec(Node *) nodes;         /* by id; inputs stand before their users */
     Vec(Port) inputs, outputs;
     Vec(Check) checks;
+    const struct RefSource *weights; /* the values of parameters and states, for passes that ask for them; NULL: not known yet */
     Map *check_index;          /* of the first `indexed_checks`: their conditions (require.c) */
     int indexed_checks;
     struct Interned *interned; /* graph.c's table for hash-consing */
@@ -323,6 +324,7 @@ typedef struct RefSource { /* where parameters and inputs come from; false: ther
     void *context;
     bool (*parameter)(void *context, const Node *node, RefTensor *out); /* fills out->values, allocated by the evaluator */
     bool (*input)(void *context, const Node *node, RefTensor *out);
+    double (*largest)(void *context, const Node *node); /* a bound of a parameter's magnitudes, for passes; NULL: from its values */
 } RefSource;
 /* Evaluates the wanted nodes; values are in `arena`. Intermediate values are freed as soon as nobody needs them. */
 bool reference_evaluate(const Graph *graph, Node *const *wanted, int count, const int64_t *symbols, uint64_t seed,

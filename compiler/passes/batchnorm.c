@@ -1,15 +1,32 @@
 /* Folds multiplies and adds by channel into weights: what batch norm became, whoever wrote it.
  *
- * Needs chains of add, sub, mul, div and neg in which one operand of each depends on weights alone (parameters, states, constants), as
- * simplify leaves them; gives
+ * Needs chains of add, sub, mul, div and neg in f32 in which one operand of each depends on weights alone (parameters, states,
+ * constants), as simplify leaves them; gives
  *
- *     x * scale + shift                  for any such chain on x, its weights' part computed while building,
- *     convolution(x, w * scale) + shift  where x is a convolution, transposed convolution or matrix product by a weight,
- *     convolution(x, w * scale)          where the convolution's input is x * scale: the same for matrix products.
+ *     (x + before) * scale + after       for such a chain on any x, its weights' part computed while building,
+ *     convolution(x, w * scale) + after  where x is a convolution, transposed convolution or matrix product by a weight,
+ *     convolution(x, w * scale) + sum    where the convolution's input is x * scale + shift: the same for matrix products.
  *
- * So (x - mean) * (1 / sqrt(var + eps)) * weight + bias is two operations, and after a convolution it is the bias. Results differ by
- * rounding only, as the order of operations does. A division by weights goes into a contraction as a multiplication by their reciprocal;
- * a chain with a division that no contraction takes stays as it is written, so that every quotient is rounded once.
+ * So (x - mean) / sqrt(var + eps) * weight + bias is three operations, and after a convolution it is the bias.
+ *
+ * What it promises of values. Everywhere the order of the text is kept but for these, u being 2^-24, half a unit in the last place:
+ *
+ *     x * a * b, x * a / b    as x * (a * b), x * (a / b): 3 u of the result. Not of two constants, which simplify has judged.
+ *     x + a + b               as x + (a + b): 2 u (|x| + |a| + |b|). Not where one is a constant: in x + b + 12582912 - 12582912
+ *                             the rounding is what was meant.
+ *     (y + a) * b             as y * b + a * b where y is a product, b goes into its weights, and a is no constant: an error that
+ *                             is the same multiple of (sum of |w| |x| + |a|) |b| as in the text. So too for the division by b.
+ *     (x * scale + shift) @ w as x @ (w * scale) + shift @ w: the same multiple of the sum of |w| (|x * scale| + |shift|). Only
+ *                             where |shift / scale| and |shift| are at most MOST_SHIFT, in units of x and of what w reads, or what
+ *                             the shift cancels would be lost to the terms. (x - 30000) / 7 subtracts first, and leaves the
+ *                             weights the 1/7; so does (x - 50) / 0.001.
+ *
+ * Range: a weight that is folded is finite and, with the terms that it is made of, far from the end of the range (in_range);
+ * of its elements those below 2^-126 are 0, as denormals are. What overflows between two steps of the text need not do so
+ * here; what does not, does not here. NaN and infinities of x stay what they are.
+ *
+ * Weights are asked for their values (graph->weights). Before they are known (--after), they are taken for ordinary: as if they
+ * kept all these limits.
  *
  * A shift before a convolution is folded only where no tap reads the padding: the padding is zero, and shifted it would not be. So
  * (photo - mean) / std before a padded first convolution keeps its subtraction; fusion computes it as the pixels are read.
@@ -17,37 +34,59 @@
  * A chain is followed through nodes that nobody else uses, so nothing is computed twice. */
 #include "graph/ops.h"
 #include "passes/passes.h"
+#include <math.h>
 
-typedef struct Affine { /* node = base * scale + shift; NULL for 1 and 0 */
-    Node *base, *scale, *shift;
-    bool owned;   /* nobody else uses base: its weights may be scaled */
-    bool divided; /* scale holds a reciprocal: it may go into weights, and is no way to compute the node itself */
+#define MOST_SHIFT 64          /* of |shift / scale| and |shift| before a product */
+#define MOST_WEIGHT 0x1p64     /* of weights that are made here: sums of many of them stay far from 2^128 */
+#define LEAST_WEIGHT 0x1p-64   /* of the largest among them, unless all are 0 */
+
+typedef struct Shift {
+    Node *by;       /* NULL for 0 */
+    bool is_number; /* of the text: it stays where it is written */
+} Shift;
+
+/* node = (base + before) * scale / divisor + after; NULL for 1. */
+typedef struct Affine {
+    Node *base, *scale, *divisor;
+    Shift before, after;
+    bool owned; /* base is a contraction that nobody else uses, and its weights may take the scale: `before` is none then */
 } Affine;
 
+typedef enum WeightKind { NO_WEIGHT, NUMBER, TRAINED } WeightKind; /* NUMBER: of constants alone */
+
 typedef struct Folding {
-    const int *uses;     /* of the old graph's nodes, by id */
-    Map *affines;        /* from new nodes to Affine */
-    Vec(bool) is_weight; /* by id of the new graph's nodes */
+    const int *uses;       /* of the old graph's nodes, by id */
+    Map *affines;          /* from new nodes to Affine */
+    Map *largest;          /* from weights to the largest magnitude in them, a double */
+    Vec(WeightKind) kinds; /* by id of the new graph's nodes */
 } Folding;
 
 /* ---- what depends on weights alone ---- */
 
-static bool compute_is_weight(const Folding *f, const Node *node) {
+static WeightKind find_kind(const Folding *f, const Node *node) {
     int64_t count;
-    if (!shape_element_count(node->shape, &count)) return false; /* not computed while building: its size is not known */
-    if (node->input_count == 0) return node->op == OP_parameter || node->op == OP_state || node->op == OP_constant;
-    for (int i = 0; i < node->input_count; i++)
-        if (!f->is_weight.items[node->inputs[i]->id]) return false;
-    return true;
+    if (!shape_element_count(node->shape, &count)) return NO_WEIGHT; /* not computed while building: its size is not known */
+    if (node->input_count == 0)
+        return node->op == OP_constant ? NUMBER : node->op == OP_parameter || node->op == OP_state ? TRAINED : NO_WEIGHT;
+    WeightKind kind = NUMBER;
+    for (int i = 0; i < node->input_count; i++) {
+        WeightKind of_input = f->kinds.items[node->inputs[i]->id];
+        if (of_input == NO_WEIGHT) return NO_WEIGHT;
+        if (of_input == TRAINED) kind = TRAINED;
+    }
+    return kind;
 }
 
-static bool is_weight(Folding *f, Graph *g, const Node *node) {
-    for (int id = f->is_weight.count; id <= node->id; id++) {
-        bool found = compute_is_weight(f, g->nodes.items[id]);
-        vec_push(g->arena, &f->is_weight, found);
+static WeightKind weight_kind(Folding *f, Graph *g, const Node *node) {
+    for (int id = f->kinds.count; id <= node->id; id++) {
+        WeightKind found = find_kind(f, g->nodes.items[id]);
+        vec_push(g->arena, &f->kinds, found);
     }
-    return f->is_weight.items[node->id];
+    return f->kinds.items[node->id];
 }
+
+static bool is_weight(Folding *f, Graph *g, const Node *node) { return weight_kind(f, g, node) != NO_WEIGHT; }
+static bool is_number(Folding *f, Graph *g, const Node *node) { return weight_kind(f, g, node) == NUMBER; }
 
 /* The small tensor that a weight was broadcast from: per channel, [1, C, 1, 1]. A splat constant is a scalar. NULL: no weight. */
 static Node *weight_behind(Folding *f, Graph *g, Node *node) {
@@ -62,23 +101,87 @@ static Node *weight_behind(Folding *f, Graph *g, Node *node) {
 static Node *add_weights(Graph *g, Node *a, Node *b) { return !a ? b : !b ? a : build_binary(g, OP_add, a, b); }
 static Node *multiply_weights(Graph *g, Node *a, Node *b) { return !a ? b : !b ? a : build_binary(g, OP_mul, a, b); }
 static Node *negated(Graph *g, Node *a) { return a ? build_unary(g, OP_neg, a) : NULL; }
-static Node *inverted(Graph *g, Node *a) { return build_binary(g, OP_div, build_scalar(g, 1, a->shape.type), a); }
 
-static Affine scaled(Graph *g, Affine a, Node *by) {
-    a.scale = multiply_weights(g, a.scale, by);
-    if (a.shift) a.shift = multiply_weights(g, a.shift, by);
-    return a;
+static Node *divide_weights(Graph *g, Node *a, Node *b) {
+    if (!b) return a;
+    return build_binary(g, OP_div, a ? a : build_scalar(g, 1, b->shape.type), b);
 }
 
-/* ---- chains ---- */
+/* ---- what weights amount to ---- */
 
-/* What is known of an operand: a chain that only this node continues, or the operand itself. */
-static Affine operand_chain(const Folding *f, const Node *old, Node *const *inputs, int input) {
-    const Affine *known = map_get(f->affines, inputs[input]);
-    return known && f->uses[old->inputs[input]->id] == 1 ? *known : (Affine){.base = inputs[input]};
+/* The values of a weight, in `scratch`; false where they are not known yet. */
+static bool values_of(Graph *g, Node *weight, Arena *scratch, RefTensor *values) {
+    return reference_evaluate(g, &weight, 1, NULL, 0, g->weights, scratch, values);
 }
 
-/* Whether a (small) weight varies along one axis of a tensor of that rank alone: where it does, [.., C, ..]. */
+static double largest_value(Graph *g, Node *weight) {
+    Arena *scratch = arena_new();
+    RefTensor tensor;
+    double most = 1;
+    if (values_of(g, weight, scratch, &tensor)) {
+        most = 0;
+        for (int64_t i = 0; i < tensor.shape.count; i++) {
+            double size = fabs(number_value(tensor.values[i], tensor.shape.type));
+            most = size <= most ? most : isnan(size) ? INFINITY : size;
+        }
+    }
+    arena_free(scratch);
+    return most;
+}
+
+static double elements_of(const Node *weight) {
+    int64_t count;
+    CHECK(shape_element_count(weight->shape, &count));
+    return (double)count;
+}
+
+static double largest(Folding *f, Graph *g, Node *weight);
+
+static double find_largest(Folding *f, Graph *g, Node *weight) {
+    Node *const *in = weight->inputs;
+    switch (weight->op) {
+    case OP_parameter: case OP_state:
+        return g->weights && g->weights->largest ? g->weights->largest(g->weights->context, weight) : largest_value(g, weight);
+    case OP_reshape: case OP_transpose: case OP_broadcast: case OP_neg: return largest(f, g, in[0]);
+    case OP_add: case OP_sub: return largest(f, g, in[0]) + largest(f, g, in[1]);
+    case OP_mul: return largest(f, g, in[0]) * largest(f, g, in[1]);
+    case OP_sum: return largest(f, g, in[0]) * elements_of(in[0]) / fmax(elements_of(weight), 1);
+    default: return largest_value(g, weight);
+    }
+}
+
+/* A bound of the magnitudes in a weight, infinite where one is no number; 1 for NULL, and where values are not known yet. What is large
+ * is not computed for it: weights of contractions are as large as all else of a network. */
+static double largest(Folding *f, Graph *g, Node *weight) {
+    if (!weight) return 1;
+    const double *known = map_get(f->largest, weight);
+    if (known) return *known;
+    double most = find_largest(f, g, weight);
+    if (isnan(most)) most = INFINITY; /* 0 times what overflows */
+    map_set(f->largest, weight, arena_copy(g->arena, &most, sizeof most));
+    return most;
+}
+
+/* Whether `scale`, and w * scale for a w of at most `most`, stay where f32 is at ease. */
+static bool in_range(Folding *f, Graph *g, Node *scale, double most) {
+    double size = largest(f, g, scale), product = size * most;
+    return size == 0 || (size <= MOST_WEIGHT && product <= MOST_WEIGHT && size >= LEAST_WEIGHT && (most == 0 || product >= LEAST_WEIGHT));
+}
+
+/* Whether |shift| is at most MOST_SHIFT, and times |scale|, everywhere, NULL being 1. */
+static bool is_small_shift(Graph *g, Node *shift, Node *scale) {
+    Arena *scratch = arena_new();
+    RefTensor excess;
+    Node *one = build_scalar(g, 1, DTYPE_F32), *unit = scale ? build_binary(g, OP_min, build_unary(g, OP_abs, scale), one) : one;
+    Node *most = build_binary(g, OP_mul, unit, build_scalar(g, MOST_SHIFT, DTYPE_F32));
+    bool small = true;
+    if (values_of(g, build_binary(g, OP_sub, build_unary(g, OP_abs, shift), most), scratch, &excess))
+        for (int64_t i = 0; i < excess.shape.count; i++) small = small && excess.values[i].real <= 0;
+    arena_free(scratch);
+    return small;
+}
+
+/* Whether a weight varies along one axis of a tensor of that rank alone: where it does, [.., C, ..]. */
 static bool varies_along(Graph *g, const Node *weight, int rank, int axis) {
     for (int i = 0; i < weight->shape.rank; i++)
         if (i + rank - weight->shape.rank != axis && weight->shape.dims[i] != dim_const(g->dims, 1)) return false;
@@ -89,32 +192,6 @@ static bool varies_along(Graph *g, const Node *weight, int rank, int axis) {
 static Node *as_vector(Graph *g, Node *weight, Dim size) {
     Node *vector = build_reshape(g, weight, 1, (Dim[]){shape_elements(g->dims, weight->shape)});
     return build_broadcast(g, vector, 1, &size);
-}
-
-/* The chain that `old` continues, with its step added; false where it is no step of one. */
-static bool continue_chain(Folding *f, Graph *g, const Node *old, Node *const *in, Affine *result) {
-    if (!dtype_is_float(old->shape.type)) return false;
-    if (old->op == OP_neg) {
-        *result = scaled(g, operand_chain(f, old, in, 0), build_scalar(g, -1, old->shape.type));
-        return true;
-    }
-    if (old->op != OP_add && old->op != OP_sub && old->op != OP_mul && old->op != OP_div) return false;
-    Node *left = weight_behind(f, g, in[0]), *right = weight_behind(f, g, in[1]), *weight = right ? right : left;
-    if ((left != NULL) == (right != NULL) || (left && old->op == OP_div)) return false;
-    Affine chain = operand_chain(f, old, in, right ? 0 : 1);
-    if (old->op == OP_mul) chain = scaled(g, chain, weight);
-    if (old->op == OP_div) {
-        chain = scaled(g, chain, inverted(g, weight));
-        chain.divided = true;
-    }
-    if (old->op == OP_add) chain.shift = add_weights(g, chain.shift, weight);
-    if (old->op == OP_sub && right) chain.shift = add_weights(g, chain.shift, negated(g, weight));
-    if (old->op == OP_sub && left) {
-        chain = scaled(g, chain, build_scalar(g, -1, old->shape.type));
-        chain.shift = add_weights(g, chain.shift, weight);
-    }
-    *result = chain;
-    return true;
 }
 
 /* ---- into the weights of a contraction ---- */
@@ -148,50 +225,171 @@ static Node *with_inputs(Graph *g, const Node *node, Node *a, Node *b) {
     return copy;
 }
 
-/* node * scale as the same contraction with scaled weights, or NULL. */
+/* The axis of a contraction's result along which scaling it scales its weights, and which operand these are; -1: there is none. */
+static int scaled_axis(Folding *f, Graph *g, const Node *node, int *operand) {
+    *operand = 1;
+    if (node->op == OP_convolution || node->op == OP_convolution_input) return is_weight(f, g, node->inputs[1]) ? 1 : -1;
+    if (node->op != OP_matmul) return -1;
+    if (is_weight(f, g, node->inputs[1])) return node->shape.rank - 1;
+    *operand = 0;
+    return is_weight(f, g, node->inputs[0]) ? node->shape.rank - 2 : -1;
+}
+
+/* Whether the weights of a contraction can take a scale of its result. */
+static bool takes_scale(Folding *f, Graph *g, const Node *node, Node *scale) {
+    int operand, axis = scaled_axis(f, g, node, &operand);
+    return axis >= 0 && varies_along(g, scale, node->shape.rank, axis) && in_range(f, g, scale, largest(f, g, node->inputs[operand]));
+}
+
+/* node * scale as the same contraction with scaled weights. */
 static Node *scale_result(Folding *f, Graph *g, const Node *node, Node *scale) {
-    int rank = node->shape.rank;
-    if (node->op == OP_matmul && is_weight(f, g, node->inputs[1]) && varies_along(g, scale, rank, rank - 1))
-        return with_inputs(g, node, node->inputs[0], scale_axis(g, node->inputs[1], scale, rank - 1, node->shape.dims[rank - 1]));
-    if (node->op == OP_matmul && is_weight(f, g, node->inputs[0]) && varies_along(g, scale, rank, rank - 2))
-        return with_inputs(g, node, scale_axis(g, node->inputs[0], scale, rank - 2, node->shape.dims[rank - 2]), node->inputs[1]);
-    if (node->op != OP_convolution && node->op != OP_convolution_input) return NULL;
-    Node *w = node->inputs[1];
-    if (!is_weight(f, g, w) || !varies_along(g, scale, rank, 1)) return NULL;
-    if (node->op == OP_convolution) return with_inputs(g, node, node->inputs[0], scale_axis(g, w, scale, 0, w->shape.dims[0]));
-    return with_inputs(g, node, node->inputs[0], scale_inputs(g, w, scale, ATTRIBUTES(node, convolution_input)->groups));
+    int operand, axis = scaled_axis(f, g, node, &operand);
+    Node *w = node->inputs[operand];
+    if (node->op == OP_convolution_input) w = scale_inputs(g, w, scale, ATTRIBUTES(node, convolution_input)->groups);
+    else w = scale_axis(g, w, scale, node->op == OP_convolution ? 0 : axis, node->shape.dims[axis]);
+    return with_inputs(g, node, operand == 0 ? w : node->inputs[0], operand == 0 ? node->inputs[1] : w);
+}
+
+/* ---- chains ---- */
+
+static Node *whole_scale(Graph *g, const Affine *a) { return divide_weights(g, a->scale, a->divisor); }
+
+/* What the chain adds in all, behind its scale. */
+static Shift whole_shift(Graph *g, const Affine *a) {
+    Node *before = a->before.by ? multiply_weights(g, a->before.by, whole_scale(g, a)) : NULL;
+    return (Shift){add_weights(g, before, a->after.by), a->before.is_number || a->after.is_number};
+}
+
+/* What is known of an operand: a chain that only this node continues, or the operand itself. */
+static Affine operand_chain(const Folding *f, const Node *old, Node *const *inputs, int input) {
+    const Affine *known = map_get(f->affines, inputs[input]);
+    return known && f->uses[old->inputs[input]->id] == 1 ? *known : (Affine){.base = inputs[input]};
+}
+
+static bool add_shift(Folding *f, Graph *g, Affine *a, Node *by) {
+    bool first = !a->owned && !a->scale && !a->divisor && !a->after.by;
+    Shift *shift = first ? &a->before : &a->after;
+    Shift next = {add_weights(g, shift->by, by), is_number(f, g, by)};
+    if (shift->by && (shift->is_number || next.is_number || largest(f, g, next.by) > MOST_WEIGHT)) return false;
+    *shift = next;
+    return true;
+}
+
+/* The chain times scale / divisor, of which one is NULL: into the weights of its base, behind the shift too, if they take it. */
+static bool scale_owned(Folding *f, Graph *g, Affine *a, Node *scale, Node *divisor) {
+    Affine next = *a;
+    if (a->after.is_number) return false;
+    next.scale = multiply_weights(g, a->scale, divide_weights(g, scale, divisor));
+    if (a->after.by) next.after.by = multiply_weights(g, a->after.by, divide_weights(g, scale, divisor));
+    if (!takes_scale(f, g, a->base, next.scale) || largest(f, g, next.after.by) > MOST_WEIGHT) return false;
+    *a = next;
+    return true;
+}
+
+/* The same for a chain on anything, whose scales are gathered as long as nothing is added between them. */
+static bool scale_plain(Folding *f, Graph *g, Affine *a, Node *scale, Node *divisor) {
+    bool numbers = (!a->scale || is_number(f, g, a->scale)) && (!a->divisor || is_number(f, g, a->divisor));
+    if (a->after.by || (divisor && a->divisor)) return false;
+    bool first = !a->scale && !a->divisor;
+    if (!first && numbers && is_number(f, g, scale ? scale : divisor)) return false;
+    a->scale = multiply_weights(g, a->scale, scale);
+    a->divisor = multiply_weights(g, a->divisor, divisor);
+    return first || in_range(f, g, whole_scale(g, a), 1);
+}
+
+static bool add_scale(Folding *f, Graph *g, Affine *a, Node *scale, Node *divisor) {
+    return a->owned ? scale_owned(f, g, a, scale, divisor) : scale_plain(f, g, a, scale, divisor);
+}
+
+/* The chain and its negative are equally exact. */
+static bool negate(Folding *f, Graph *g, Affine *a) {
+    if (a->owned) return scale_owned(f, g, a, build_scalar(g, -1, DTYPE_F32), NULL);
+    if (a->divisor && !a->scale) a->divisor = negated(g, a->divisor);
+    else a->scale = a->scale ? negated(g, a->scale) : build_scalar(g, -1, DTYPE_F32);
+    a->after.by = negated(g, a->after.by);
+    return true;
+}
+
+/* A step of a chain: `op` with a weight (none for neg) on its left or right, and the chain as its other input. */
+typedef struct Step {
+    Op op;
+    Node *weight;
+    bool on_right;
+    int chain;
+} Step;
+
+static bool find_step(Folding *f, Graph *g, const Node *old, Node *const *in, Step *step) {
+    *step = (Step){.op = old->op};
+    if (old->shape.type != DTYPE_F32) return false;
+    if (old->op == OP_neg) return true;
+    if (old->op != OP_add && old->op != OP_sub && old->op != OP_mul && old->op != OP_div) return false;
+    Node *left = weight_behind(f, g, in[0]), *right = weight_behind(f, g, in[1]);
+    step->weight = right ? right : left;
+    step->on_right = right;
+    step->chain = right ? 0 : 1;
+    return (left != NULL) != (right != NULL) && (right || old->op != OP_div);
+}
+
+/* Adds a step to a chain; false where it must stay behind what the chain computes. */
+static bool add_step(Folding *f, Graph *g, Affine *chain, const Step *step) {
+    switch (step->op) {
+    case OP_neg: return negate(f, g, chain);
+    case OP_mul: return add_scale(f, g, chain, step->weight, NULL);
+    case OP_div: return add_scale(f, g, chain, NULL, step->weight);
+    case OP_add: return add_shift(f, g, chain, step->weight);
+    default: break;
+    }
+    if (step->on_right) return add_shift(f, g, chain, negated(g, step->weight));
+    return negate(f, g, chain) && add_shift(f, g, chain, step->weight);
+}
+
+/* The chain that `old` continues, or begins; false where it is no step of one. */
+static bool continue_chain(Folding *f, Graph *g, const Node *old, Node *const *in, Affine *result) {
+    Step step;
+    if (!find_step(f, g, old, in, &step)) return false;
+    *result = operand_chain(f, old, in, step.chain);
+    if (add_step(f, g, result, &step)) return true;
+    *result = (Affine){.base = in[step.chain]};
+    return add_step(f, g, result, &step);
 }
 
 /* The chain with its scale moved into the weights of its base where that can be done. A chain is remembered without this, so that a
  * later step's scale joins the vector and not the weights once more. */
 static Affine settled(Folding *f, Graph *g, Affine chain) {
-    Node *folded = chain.scale && chain.owned ? scale_result(f, g, chain.base, chain.scale) : NULL;
-    return folded ? (Affine){.base = folded, .shift = chain.shift, .owned = true} : chain;
+    if (!chain.owned || !chain.scale) return chain;
+    return (Affine){.base = scale_result(f, g, chain.base, chain.scale), .after = chain.after, .owned = true};
 }
 
 /* A chain whose weights vary along the last axis goes on through a reshape that keeps it: the rows of a batch as rows of one matrix. */
 static bool continue_through_reshape(Folding *f, Graph *g, const Node *old, Node *const *in, Affine *result) {
     Affine chain = settled(f, g, operand_chain(f, old, in, 0));
     Shape from = old->inputs[0]->shape, to = old->shape;
-    if ((!chain.scale && !chain.shift) || !from.rank || !to.rank || from.dims[from.rank - 1] != to.dims[to.rank - 1]) return false;
-    Dim size = to.dims[to.rank - 1];
-    if (chain.scale && !varies_along(g, chain.scale, from.rank, from.rank - 1)) return false;
-    if (chain.shift && !varies_along(g, chain.shift, from.rank, from.rank - 1)) return false;
-    *result = (Affine){.base = graph_copy(g, old, &chain.base),
-                       .scale = chain.scale ? as_vector(g, chain.scale, size) : NULL,
-                       .shift = chain.shift ? as_vector(g, chain.shift, size) : NULL,
-                       .divided = chain.divided};
-    return true;
+    Node **parts[] = {&chain.before.by, &chain.scale, &chain.divisor, &chain.after.by};
+    bool empty = true;
+    if (!from.rank || !to.rank || from.dims[from.rank - 1] != to.dims[to.rank - 1]) return false;
+    for (int i = 0; i < COUNT_OF(parts); i++) {
+        if (!*parts[i]) continue;
+        if (!varies_along(g, *parts[i], from.rank, from.rank - 1)) return false;
+        *parts[i] = as_vector(g, *parts[i], to.dims[to.rank - 1]);
+        empty = false;
+    }
+    if (chain.owned) chain.before = chain.after, chain.after = (Shift){0}; /* there is no scale between */
+    chain.owned = false;
+    chain.base = graph_copy(g, old, &chain.base);
+    *result = chain;
+    return !empty;
 }
 
-/* `old` as its chain has it, or as it is written where that would divide by multiplying. */
-static Node *materialize(Folding *f, Graph *g, Affine chain, const Node *old, Node *const *in) {
-    Shape shape = old->shape;
+static Node *materialize(Folding *f, Graph *g, Affine chain, Shape shape) {
     chain = settled(f, g, chain);
-    if (chain.divided) return graph_copy(g, old, in);
+    bool both = chain.scale && chain.divisor;
+    struct { Op op; Node *by; } steps[] = {{OP_add, chain.before.by},
+                                           {OP_mul, both ? whole_scale(g, &chain) : chain.scale},
+                                           {OP_div, both ? NULL : chain.divisor},
+                                           {OP_add, chain.after.by}};
     Node *node = chain.base;
-    if (chain.scale) node = build_binary(g, OP_mul, node, build_broadcast(g, chain.scale, shape.rank, shape.dims));
-    if (chain.shift) node = build_binary(g, OP_add, node, build_broadcast(g, chain.shift, shape.rank, shape.dims));
+    for (int i = 0; i < COUNT_OF(steps); i++)
+        if (steps[i].by) node = build_binary(g, steps[i].op, node, build_broadcast(g, steps[i].by, shape.rank, shape.dims));
     return node;
 }
 
@@ -221,63 +419,80 @@ static Node *shift_through(Graph *g, Node *w, Node *shift, int64_t groups) {
     return build_reshape(g, sums, w->shape.rank, dims);
 }
 
-/* convolution(x * scale + shift, w) by weights for x. */
-static bool fold_before_convolution(Folding *f, Graph *g, const Node *old, Node *const *in, Affine chain, Affine *result) {
-    int64_t groups = ATTRIBUTES(old, convolution)->groups;
-    int rank = old->shape.rank;
-    if (!is_weight(f, g, in[1]) || (chain.scale && !varies_along(g, chain.scale, rank, 1))) return false;
-    if (chain.shift && (!varies_along(g, chain.shift, rank, 1) || !reads_no_padding(g, old))) return false;
-    Node *w = chain.scale ? scale_inputs(g, in[1], chain.scale, groups) : in[1];
-    Node *shift = chain.shift ? shift_through(g, in[1], chain.shift, groups) : NULL;
-    *result = (Affine){.base = with_inputs(g, old, chain.base, w), .shift = shift, .owned = true};
-    return true;
+/* How a contraction reads its first operand: the axis of it along which its weights vary, or -1 where they are not known. */
+static int read_axis(Folding *f, Graph *g, const Node *contraction, Node *const *in) {
+    if (!is_weight(f, g, in[1])) return -1;
+    return contraction->op == OP_matmul ? in[0]->shape.rank - 1 : 1;
 }
 
-/* (x * scale + shift) @ w for rows x: scale goes to the rows of w, the shift is a row more of it. */
-static bool fold_before_matmul(Folding *f, Graph *g, const Node *old, Node *const *in, Affine chain, Affine *result) {
-    int rank = old->shape.rank;
-    if (!is_weight(f, g, in[1]) || (chain.scale && !varies_along(g, chain.scale, rank, rank - 1))) return false;
-    if (chain.shift && !varies_along(g, chain.shift, rank, rank - 1)) return false;
-    Dim depth = in[0]->shape.dims[rank - 1];
-    Node *w = chain.scale ? scale_axis(g, in[1], chain.scale, rank - 2, depth) : in[1];
-    Node *shift = chain.shift ? build_sum(g, scale_axis(g, in[1], chain.shift, rank - 2, depth), (int64_t[]){rank - 2}, 1) : NULL;
-    *result = (Affine){.base = with_inputs(g, old, chain.base, w), .shift = shift, .owned = true};
-    return true;
+/* The contraction's weights with a scale of its first operand in them. */
+static Node *scale_operand(Graph *g, const Node *contraction, Node *const *in, Node *scale) {
+    int rank = in[1]->shape.rank;
+    if (contraction->op == OP_convolution) return scale_inputs(g, in[1], scale, ATTRIBUTES(contraction, convolution)->groups);
+    if (contraction->op == OP_matmul) return scale_axis(g, in[1], scale, rank - 2, in[1]->shape.dims[rank - 2]);
+    return scale_axis(g, in[1], scale, 0, in[1]->shape.dims[0]);
 }
 
-/* A transposed convolution takes a scale alone: how many taps meet in a pixel, and so what a shift adds, differs from pixel to pixel. */
-static bool fold_before_transposed(Folding *f, Graph *g, const Node *old, Node *const *in, Affine chain, Affine *result) {
-    if (!is_weight(f, g, in[1]) || chain.shift || !varies_along(g, chain.scale, old->shape.rank, 1)) return false;
-    Node *w = scale_axis(g, in[1], chain.scale, 0, in[1]->shape.dims[0]);
-    *result = (Affine){.base = with_inputs(g, old, chain.base, w), .owned = true};
-    return true;
+/* Whether what a shift of its operand adds to the contraction is the same everywhere. Of a transposed convolution it is not: how many
+ * taps meet in a pixel differs from pixel to pixel. */
+static bool takes_shift(Graph *g, const Node *contraction) {
+    return contraction->op == OP_matmul || (contraction->op == OP_convolution && reads_no_padding(g, contraction));
 }
 
+/* What a shift of its operand adds to the contraction: for the rows of a matrix product a row of w more. */
+static Node *shift_result(Graph *g, const Node *contraction, Node *const *in, Node *shift) {
+    int rank = in[1]->shape.rank;
+    if (contraction->op == OP_convolution) return shift_through(g, in[1], shift, ATTRIBUTES(contraction, convolution)->groups);
+    return build_sum(g, scale_operand(g, contraction, in, shift), (int64_t[]){rank - 2}, 1);
+}
+
+/* contraction(x * scale + shift, w): both into w where they may, or the scale alone where the shift stands before it. */
 static bool fold_before(Folding *f, Graph *g, const Node *old, Node *const *in, Affine *result) {
     Affine chain = settled(f, g, operand_chain(f, old, in, 0));
-    if (!chain.scale && !chain.shift) return false;
-    if (old->op == OP_convolution) return fold_before_convolution(f, g, old, in, chain, result);
-    if (old->op == OP_matmul) return fold_before_matmul(f, g, old, in, chain, result);
-    return fold_before_transposed(f, g, old, in, chain, result);
+    Node *scale = whole_scale(g, &chain), *base = chain.base;
+    Shift shift = whole_shift(g, &chain);
+    int axis = read_axis(f, g, old, in), rank = in[0]->shape.rank;
+    if (axis < 0 || (!scale && !shift.by) || !in_range(f, g, scale, largest(f, g, in[1]))) return false;
+    if (scale && !varies_along(g, scale, rank, axis)) return false;
+    if (shift.by && !(takes_shift(g, old) && varies_along(g, shift.by, rank, axis) && is_small_shift(g, shift.by, scale))) {
+        if (!scale || chain.after.by) return false;
+        base = materialize(f, g, (Affine){.base = base, .before = chain.before}, in[0]->shape);
+        shift = (Shift){0};
+    }
+    Node *w = scale ? scale_operand(g, old, in, scale) : in[1];
+    if (shift.by) shift.by = shift_result(g, old, in, shift.by);
+    *result = (Affine){.base = with_inputs(g, old, base, w), .after = shift, .owned = true};
+    return true;
 }
 
 /* ---- the pass ---- */
 
+static bool is_contraction(const Node *node) {
+    return node->op == OP_convolution || node->op == OP_convolution_input || node->op == OP_matmul;
+}
+
+/* A contraction, behind what its operand's chain left of itself. */
+static Affine contracted(Folding *f, Graph *g, const Node *old, Node *const *in) {
+    Affine chain;
+    int operand;
+    if (fold_before(f, g, old, in, &chain)) return chain;
+    chain = (Affine){.base = graph_copy(g, old, in)};
+    chain.owned = scaled_axis(f, g, chain.base, &operand) >= 0;
+    return chain;
+}
+
 static Node *visit(Graph *to, const Node *old, Node *const *inputs, void *context) {
     Folding *f = context;
     Affine chain;
-    if (old->op == OP_convolution || old->op == OP_convolution_input || old->op == OP_matmul) {
-        if (!fold_before(f, to, old, inputs, &chain)) chain = (Affine){.base = graph_copy(to, old, inputs), .owned = true};
-    } else if (old->op == OP_reshape ? !continue_through_reshape(f, to, old, inputs, &chain)
-                                     : !continue_chain(f, to, old, inputs, &chain)) {
+    if (is_contraction(old)) chain = contracted(f, to, old, inputs);
+    else if (old->op == OP_reshape ? !continue_through_reshape(f, to, old, inputs, &chain) : !continue_chain(f, to, old, inputs, &chain))
         return NULL;
-    }
-    Node *node = materialize(f, to, chain, old, inputs);
+    Node *node = materialize(f, to, chain, old->shape);
     if (!is_weight(f, to, node)) map_set(f->affines, node, arena_copy(to->arena, &chain, sizeof chain));
     return node;
 }
 
 Graph *pass_batchnorm(Graph *graph) {
-    Folding folding = {.uses = graph_uses(graph), .affines = map_new(graph->arena)};
+    Folding folding = {.uses = graph_uses(graph), .affines = map_new(graph->arena), .largest = map_new(graph->arena)};
     return pass_simplify(graph_rewrite(graph, visit, &folding));
 }

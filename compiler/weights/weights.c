@@ -389,13 +389,19 @@ static void read_values(Weights *w, Wanted *wanted, Number *out) {
     tell_no_numbers(w, wanted, bad, first_bad, bad ? out[first_bad].real : 0);
 }
 
+static void path_and_init(const Node *node, Name *path, double *init) {
+    bool state = node->op == OP_state;
+    *path = state ? ATTRIBUTES(node, state)->path : ATTRIBUTES(node, parameter)->path;
+    *init = state ? ATTRIBUTES(node, state)->init : ATTRIBUTES(node, parameter)->init;
+}
+
 static bool fill(void *context, const Node *node, RefTensor *out) {
     Weights *w = context;
-    bool state = node->op == OP_state;
-    Name path = state ? ATTRIBUTES(node, state)->path : ATTRIBUTES(node, parameter)->path;
-    double init = state ? ATTRIBUTES(node, state)->init : ATTRIBUTES(node, parameter)->init;
+    Name path;
+    double init;
+    path_and_init(node, &path, &init);
     if (w->random) {
-        init_fill(w->seed, path, &out->shape, init, state, out->values);
+        init_fill(w->seed, path, &out->shape, init, node->op == OP_state, out->values);
         return true;
     }
     Wanted *wanted = find_wanted(w, path);
@@ -404,7 +410,28 @@ static bool fill(void *context, const Node *node, RefTensor *out) {
     return true;
 }
 
-RefSource weights_source(Weights *weights) { return (RefSource){.context = weights, .parameter = fill}; }
+/* By blocks that stay in the cache. */
+static double largest_of(const cai_tensor *tensor) {
+    double block[1024], most = 0;
+    for (int64_t first = 0; first < tensor->count; first += COUNT_OF(block)) {
+        int64_t count = min_i64(COUNT_OF(block), tensor->count - first);
+        cai_tensor_to_f64(tensor, first, count, block);
+        for (int64_t i = 0; i < count; i++) most = fabs(block[i]) <= most ? most : isnan(block[i]) ? INFINITY : fabs(block[i]);
+    }
+    return most;
+}
+
+static double largest(void *context, const Node *node) {
+    Weights *w = context;
+    Name path;
+    double init;
+    path_and_init(node, &path, &init);
+    if (w->random) return isfinite(init) ? fmax(sqrt(5), fabs(init)) : sqrt(5); /* init.c draws none that is larger */
+    const Wanted *wanted = find_wanted(w, path);
+    return wanted && wanted->value ? largest_of(wanted->value) : INFINITY;
+}
+
+RefSource weights_source(Weights *weights) { return (RefSource){.context = weights, .parameter = fill, .largest = largest}; }
 
 uint64_t weights_identity(const Weights *w) {
     uint64_t hash = hash_bytes(&w->seed, sizeof w->seed, w->random);

@@ -25,7 +25,7 @@ bool compile_and_load(TestGraph *t, const LowerOptions *options, Compiled *compi
     const char *code = arena_printf(t->arena, "%s.o", folder), *place = arena_printf(t->arena, "%s.place.o", folder);
     const char *weights = arena_printf(t->arena, "%s.weights.o", folder);
     const char *library = arena_printf(t->arena, "%s.so", folder);
-    RefSource source = {t, give_value, give_value};
+    RefSource source = {.context = t, .parameter = give_value, .input = give_value};
     EmitOptions emit = {.verify = true};
     *compiled = (Compiled){.test = t, .lowered = lower(t->graph, options, t->arena)};
     if (!backend_object(compiled->lowered, &emit, code, &error)) return complain("code", error);

@@ -109,7 +109,7 @@ static inline bool give_value(void *context, const Node *node, RefTensor *out) {
 static inline double element(const RefTensor *tensor, int64_t i) { return number_value(tensor->values[i], tensor->shape.type); }
 
 static inline void evaluate(TestGraph *t, Graph *graph, Node *const *nodes, int count, RefTensor *results) {
-    RefSource source = {t, give_value, give_value};
+    RefSource source = {.context = t, .parameter = give_value, .input = give_value};
     CU_ASSERT_FATAL(reference_evaluate(graph, nodes, count, t->symbols, 42, &source, t->arena, results));
 }
 

@@ -72,7 +72,7 @@ static bool run_case(const char *text, char *expected) {
     Model *model = read_model(arena, text);
     bool good = false;
     if (model->graph) {
-        RefSource source = {model->graph, weight_values, input_values};
+        RefSource source = {.context = model->graph, .parameter = weight_values, .input = input_values};
         RefTensor result;
         Node *wanted = model->graph->outputs.items[0].node;
         int64_t symbols[1] = {1};

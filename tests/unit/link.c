@@ -102,7 +102,7 @@ static Program *program_with_weights(TestGraph *t) {
 static void test_weights_nowhere(void) {
     TestGraph t = test_graph(1);
     Program *program = program_with_weights(&t);
-    RefSource source = {&t, give_value, give_value}, none = {0};
+    RefSource source = {.context = &t, .parameter = give_value, .input = give_value}, none = {0};
     PackedWeights weights = {program, &source, NULL}, missing = {program, &none, NULL};
     const char *error = NULL, *place = "/tmp/cai_link_place.o", *output = "/tmp/cai_link_weights.o";
     CU_ASSERT(placeholder_object(program, place, &error));

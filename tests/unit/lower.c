@@ -116,7 +116,7 @@ static bool fill(void *context, const Node *node, RefTensor *out) {
     return true;
 }
 
-static const RefSource source = {NULL, fill, fill};
+static const RefSource source = {.parameter = fill, .input = fill};
 
 /* ---- the interpreter ---- */
 
