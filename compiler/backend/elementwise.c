@@ -1,8 +1,9 @@
 /* The arithmetic of elementwise operators on registers.
  *
- * Floats: a multiply that feeds an add may become one multiply-add; nothing is reassociated. min and max give NaN where an
- * operand is. Integers wrap; their division rounds down, and by zero gives 0; casts are those of docs/language.md, as
- * graph/number.c computes them. No operand makes a program trap. */
+ * Floats: a multiply that feeds an add, and nothing else, may become one multiply-add, which rounds once where the text rounds twice:
+ * an error of half a unit of the product less, and so a * b - c * d is as far from the text as that. Nothing is reassociated. min
+ * and max give NaN where an operand is. Integers wrap; their division rounds down, and by zero gives 0; casts are those of
+ * docs/language.md, as graph/number.c computes them. No operand makes a program trap. */
 #include "backend/backend.h"
 #include <math.h>
 

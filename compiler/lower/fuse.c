@@ -281,6 +281,11 @@ static void find_live(Fuse *fuse) {
     }
 }
 
+static void find_shared(Fuse *fuse) {
+    bool *shared = fuse->program->shared = NEW_ARRAY(fuse->program->arena, bool, fuse->graph->nodes.count);
+    for (int i = 0; i < fuse->graph->nodes.count; i++) shared[i] = fuse->marks[i].users + fuse->low->is_output[i] > 1;
+}
+
 static void request(Fuse *fuse, Node *user, int operand, Request how) {
     Mark *mark = mark_of(fuse, user->inputs[operand]);
     Node *frame = mark_of(fuse, user)->frame;
@@ -472,6 +477,7 @@ void fuse(Lowering *low) {
     low->value_of = NEW_ARRAY(low->scratch, Value *, graph->nodes.count);
     low->is_output = NEW_ARRAY(low->scratch, bool, graph->nodes.count);
     find_live(&fuse);
+    find_shared(&fuse);
     find_weights(&fuse);
     for (int i = 0; i < graph->nodes.count; i++) find_recompute(&fuse, graph->nodes.items[i]);
     for (int i = graph->nodes.count - 1; i >= 0; i--) {

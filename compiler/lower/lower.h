@@ -205,6 +205,7 @@ struct Program {
     uint64_t weights_bytes, raw_weights_bytes; /* as packed; as the parameters are */
     int copies;             /* between layouts or into a concatenation: those that layout.c had to put in */
     bool *weights;          /* by node id: node_is_weight */
+    bool *shared;           /* by node id: several nodes read it, or it is an output, too: all are to see the same value */
     Map *packed;            /* Node -> its latest pack job, as index + 1 */
     bool own_slots;         /* LowerOptions.own_slots */
     bool blas;              /* LowerOptions.blas */

@@ -163,6 +163,7 @@ static uint64_t hash_kernel(const Kernel *kernel) {
     for (int i = 0; i < kernel->member_count; i++) {
         const Node *node = kernel->members[i];
         hash = mix_attributes(mix_shape(mix(hash, node->op), node->shape), node);
+        hash = mix(hash, kernel->program->shared[node->id]);
         for (int k = 0; k < node->input_count; k++) hash = mix(hash, local_number(kernel, node->inputs[k]));
     }
     return hash;
