@@ -23,7 +23,7 @@
  *
  * Range: a weight that is folded is finite and, with the terms that it is made of, far from the end of the range (in_range);
  * of its elements those below 2^-126 are 0, as denormals are. What overflows between two steps of the text need not do so
- * here; what does not, does not here. NaN and infinities of x stay what they are.
+ * here; what does not, does not here. NaN and infinities of x stay NaN and infinite, or become NaN by a weight that is 0 so.
  *
  * Weights are asked for their values (graph->weights). Before they are known (--after), they are taken for ordinary: as if they
  * kept all these limits.
