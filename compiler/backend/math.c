@@ -1,9 +1,11 @@
-/* exp, exp2, log, tanh, sigmoid, erf, sin, cos, pow, floor_div and mod on registers: scalars or vectors of f32, without branches.
+/* exp, exp2, expm1, log, log1p, tanh, sigmoid, erf, sin, cos, pow, floor_div and mod on registers: scalars or vectors of f32, without
+ * branches.
  *
  * Largest error in ULP over all f32 (CAI_SWEEP=1 build/unit_tests math measures it), against the exact value:
  *
  *     exp      1.01      log      1.55      tanh     1.34      sigmoid  2.41      erf      1.21
- *     exp2     0.96
+ *     exp2     0.96      log1p    1.90
+ *     expm1    1.60
  *     sin, cos 0.50 for |x| < 2^30 (beyond, the argument is not reduced well any more; results stay within -1 .. 1)
  *     pow      1, over the operands of the tests
  *     floor_div, mod  0.5: exact, and rounded once
@@ -96,12 +98,17 @@ static LLVMValueRef scaled(Module *m, LLVMValueRef p, LLVMValueRef n, LLVMValueR
     return pick(m, nan, x, scale(m, p, pick(m, nan, number(x, 0, m), n)));
 }
 
-/* e^x = 2^n e^r, n = round(x / ln 2), |r| <= ln 2 / 2. */
+/* The r within half of ln 2 for which x = n ln 2 + r. */
+static LLVMValueRef reduce(Module *m, LLVMValueRef x, LLVMValueRef *n) {
+    *n = unary(m, "llvm.roundeven", mul(m, x, number(x, 1.44269504088896341, m)));
+    LLVMValueRef r = emit_muladd(m, *n, number(x, -0x1.62e400p-1, m), x);
+    return emit_muladd(m, *n, number(x, -0x1.7f7d1cp-20, m), r);
+}
+
+/* e^x = 2^n e^r. */
 static LLVMValueRef emit_exp(Module *m, LLVMValueRef x) {
     x = clamp(m, x, -104, 89);
-    LLVMValueRef n = unary(m, "llvm.roundeven", mul(m, x, number(x, 1.44269504088896341, m)));
-    LLVMValueRef r = emit_muladd(m, n, number(x, -0x1.62e400p-1, m), x);
-    r = emit_muladd(m, n, number(x, -0x1.7f7d1cp-20, m), r);
+    LLVMValueRef n, r = reduce(m, x, &n);
     LLVMValueRef q = POLYNOMIAL(m, r, 0.49999993051696506, 0.16666514794463329, 0.041668456405742573, 0.0083694186438869469,
                                 0.0013813169749625339);
     LLVMValueRef p = add(m, emit_muladd(m, mul(m, r, r), q, r), number(x, 1, m));
@@ -117,19 +124,43 @@ static LLVMValueRef emit_exp2(Module *m, LLVMValueRef x) {
     return scaled(m, p, n, x);
 }
 
+/* 1 / 2^n for whole n from -126 to 128, 0 or nearly above 126. Of NaN any number. */
+static LLVMValueRef inverse_power(Module *m, LLVMValueRef n) {
+    if (has_scalef(m, n)) return emit_scalef(m, number(n, 1, m), negative(m, n));
+    LLVMValueRef whole = LLVMBuildFreeze(m->builder, LLVMBuildFPToSI(m->builder, n, get_vector(m, m->i32, lanes_of(n)), ""), "");
+    LLVMValueRef exponent = LLVMBuildSub(m->builder, bits(m, whole, 127), whole, "");
+    exponent = emit_intrinsic(m, "llvm.smax", LLVMTypeOf(exponent), (LLVMValueRef[]){exponent, bits(m, whole, 0)}, 2);
+    return LLVMBuildBitCast(m->builder, LLVMBuildShl(m->builder, exponent, bits(m, whole, 23), ""), LLVMTypeOf(n), "");
+}
+
+/* e^x - 1 = 2^n (e^r - 1 + (1 - 2^-n)), where the second difference is exact as far as it matters, and 0 for x near 0. */
+static LLVMValueRef emit_expm1(Module *m, LLVMValueRef x) {
+    x = clamp(m, x, -18, 89);
+    LLVMValueRef n, r = reduce(m, x, &n);
+    LLVMValueRef q = POLYNOMIAL(m, r, 0.4999999813292884, 0.1666654268429627, 0.04166720391870717, 0.008366646821177368,
+                                0.0013882497556057323);
+    LLVMValueRef p = emit_muladd(m, mul(m, r, r), q, r);
+    return scaled(m, add(m, p, sub(m, number(x, 1, m), inverse_power(m, n))), n, x);
+}
+
 /* ---- log ---- */
 
-/* x = 2^e (1 + f), 1 + f between sqrt(1/2) and sqrt(2); denormals are scaled up first. */
-static LLVMValueRef split(Module *m, LLVMValueRef x, LLVMValueRef *e) {
-    LLVMValueRef tiny = compare(m, LLVMRealOLT, x, 0x1p-126);
-    LLVMValueRef scaled = pick(m, tiny, mul(m, x, number(x, 0x1p23, m)), x);
-    LLVMValueRef word = LLVMBuildBitCast(m->builder, scaled, get_vector(m, m->i32, lanes_of(x)), "");
+/* x = 2^e (1 + f), 1 + f between sqrt(1/2) and sqrt(2), of an x that is positive and no denormal. */
+static LLVMValueRef split_normal(Module *m, LLVMValueRef x, LLVMValueRef *e) {
+    LLVMValueRef word = LLVMBuildBitCast(m->builder, x, get_vector(m, m->i32, lanes_of(x)), "");
     LLVMValueRef above = LLVMBuildSub(m->builder, word, bits(m, word, 0x3f3504f3), "");
     LLVMValueRef exponent = LLVMBuildAShr(m->builder, above, bits(m, word, 23), "");
     LLVMValueRef mantissa = LLVMBuildSub(m->builder, word, LLVMBuildShl(m->builder, exponent, bits(m, word, 23), ""), "");
     *e = LLVMBuildSIToFP(m->builder, exponent, LLVMTypeOf(x), "");
-    *e = add(m, *e, pick(m, tiny, number(x, -23, m), number(x, 0, m)));
     return sub(m, LLVMBuildBitCast(m->builder, mantissa, LLVMTypeOf(x), ""), number(x, 1, m));
+}
+
+/* The same of any positive x: denormals are scaled up first. */
+static LLVMValueRef split(Module *m, LLVMValueRef x, LLVMValueRef *e) {
+    LLVMValueRef tiny = compare(m, LLVMRealOLT, x, 0x1p-126);
+    LLVMValueRef f = split_normal(m, pick(m, tiny, mul(m, x, number(x, 0x1p23, m)), x), e);
+    *e = add(m, *e, pick(m, tiny, number(x, -23, m), number(x, 0, m)));
+    return f;
 }
 
 /* At 0, below 0, at infinity and NaN, for which `value` is nonsense. */
@@ -140,15 +171,28 @@ static LLVMValueRef log_at_ends(Module *m, LLVMValueRef x, LLVMValueRef value) {
     return pick(m, compare(m, LLVMRealOLT, x, 0), number(x, __builtin_nan(""), m), value);
 }
 
-static LLVMValueRef emit_log(Module *m, LLVMValueRef x) {
-    LLVMValueRef e, f = split(m, x, &e);
+/* log(2^e (1 + f)) */
+static LLVMValueRef log_of_parts(Module *m, LLVMValueRef e, LLVMValueRef f) {
     LLVMValueRef q = POLYNOMIAL(m, f, 0.33333312606991774, -0.25000009543737653, 0.20002118370787067, -0.16667998919686371,
                                 0.14219561438722345, -0.12405538368376073, 0.11888040027266606, -0.11675913060537103,
                                 0.067472422384361465);
     LLVMValueRef square = mul(m, f, f);
-    LLVMValueRef small = emit_muladd(m, mul(m, square, f), q, mul(m, e, number(x, -2.12194440e-4, m)));
-    small = emit_muladd(m, square, number(x, -0.5, m), small);
-    return log_at_ends(m, x, add(m, emit_muladd(m, e, number(x, 0.693359375, m), small), f));
+    LLVMValueRef small = emit_muladd(m, mul(m, square, f), q, mul(m, e, number(e, -2.12194440e-4, m)));
+    small = emit_muladd(m, square, number(f, -0.5, m), small);
+    return add(m, emit_muladd(m, e, number(e, 0.693359375, m), small), f);
+}
+
+static LLVMValueRef emit_log(Module *m, LLVMValueRef x) {
+    LLVMValueRef e, f = split(m, x, &e);
+    return log_at_ends(m, x, log_of_parts(m, e, f));
+}
+
+/* The logarithm of the rounded 1 + x, to whose f comes what was rounded off. For x near 0 that makes f x itself. */
+static LLVMValueRef emit_log1p(Module *m, LLVMValueRef x) {
+    LLVMValueRef one = number(x, 1, m), sum = add(m, x, one);
+    LLVMValueRef e, f = split_normal(m, sum, &e);
+    LLVMValueRef rounded_off = sub(m, x, sub(m, sum, one));
+    return log_at_ends(m, sum, log_of_parts(m, e, emit_muladd(m, rounded_off, inverse_power(m, e), f)));
 }
 
 /* ---- tanh, sigmoid, erf ---- */
@@ -299,7 +343,9 @@ LLVMValueRef emit_math(Module *m, Op op, LLVMValueRef a, LLVMValueRef b) {
     switch (op) {
     case OP_exp: return emit_exp(m, a);
     case OP_exp2: return emit_exp2(m, a);
+    case OP_expm1: return emit_expm1(m, a);
     case OP_log: return emit_log(m, a);
+    case OP_log1p: return emit_log1p(m, a);
     case OP_tanh: return emit_tanh(m, a);
     case OP_sigmoid: return emit_sigmoid(m, a);
     case OP_erf: return emit_erf(m, a);

@@ -11,8 +11,9 @@ static double sign(double x) { return (x > 0) - (x < 0); }
 
 static bool unary_function(int op, double x, double *out) {
     static const struct { int op; double (*function)(double); } functions[] = {
-        {OP_abs, fabs}, {OP_sign, sign}, {OP_floor, floor}, {OP_ceil, ceil}, {OP_round, rint}, {OP_exp, exp}, {OP_exp2, exp2}, {OP_log, log}, {OP_sqrt, sqrt},
-        {OP_sin, sin}, {OP_cos, cos}, {OP_tanh, tanh}, {OP_sigmoid, sigmoid}, {OP_erf, erf}};
+        {OP_abs, fabs}, {OP_sign, sign}, {OP_floor, floor}, {OP_ceil, ceil}, {OP_round, rint}, {OP_exp, exp}, {OP_exp2, exp2},
+        {OP_expm1, expm1}, {OP_log, log}, {OP_log1p, log1p}, {OP_sqrt, sqrt}, {OP_sin, sin}, {OP_cos, cos}, {OP_tanh, tanh},
+        {OP_sigmoid, sigmoid}, {OP_erf, erf}};
     for (int i = 0; i < COUNT_OF(functions); i++)
         if (functions[i].op == op) {
             *out = functions[i].function(x);
@@ -42,9 +43,18 @@ static Value binary_number(Evaluator *ev, int op, Value a, Value b, Span span) {
     return less.truth == (op == OP_min) ? a : b;
 }
 
+/* Which of two numbers `select` gives, where that is known. */
+static Value select_number(const Bindings *given) {
+    if (given->count != 3 || given->items[0].value.kind != VALUE_BOOL) return value_none;
+    Value a = given->items[1].value, b = given->items[2].value, chosen = given->items[0].value.truth ? a : b;
+    if (!value_is_number(a) || !value_is_number(b)) return value_none;
+    return a.kind == b.kind ? chosen : value_real(as_real(chosen));
+}
+
 /* VALUE_NONE where the operator has to make a node. */
 static Value number_call(Evaluator *ev, int op, const Bindings *given, Span span) {
     bool real = false, size = false;
+    if (op == OP_select) return select_number(given);
     for (int i = 0; i < given->count; i++) {
         Value v = given->items[i].value;
         if (!value_is_number(v) && v.kind != VALUE_DIM) return value_none;

@@ -105,9 +105,21 @@ Node *grad_exp2(Graph *g, Node *node, int input, Node *dy) {
     return scaled(g, times(g, dy, node), 0.69314718055994531);
 }
 
+/* Not node + 1, which is 0 where e^x is small. */
+Node *grad_expm1(Graph *g, Node *node, int input, Node *dy) {
+    (void)input;
+    return times(g, dy, build_unary(g, OP_exp, node->inputs[0]));
+}
+
 Node *grad_log(Graph *g, Node *node, int input, Node *dy) {
     (void)input;
     return build_binary(g, OP_div, dy, node->inputs[0]);
+}
+
+Node *grad_log1p(Graph *g, Node *node, int input, Node *dy) {
+    (void)input;
+    Node *x = node->inputs[0];
+    return build_binary(g, OP_div, dy, build_binary(g, OP_add, x, like(g, x, 1)));
 }
 
 Node *grad_sqrt(Graph *g, Node *node, int input, Node *dy) {
@@ -265,7 +277,9 @@ static void floats(Op op, const Number *a, const Number *b, Number *out, int64_t
     REAL(round, nearbyint(x))
     REAL(exp, exp(x))
     REAL(exp2, exp2(x))
+    REAL(expm1, expm1(x))
     REAL(log, log(x))
+    REAL(log1p, log1p(x))
     REAL(sqrt, sqrt(x))
     REAL(sin, sin(x))
     REAL(cos, cos(x))

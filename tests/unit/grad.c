@@ -14,6 +14,8 @@ UNARY_CASE(neg, -1, 1)
 UNARY_CASE(abs, 0.1, 1)
 UNARY_CASE(exp, -1, 1)
 UNARY_CASE(exp2, -1, 1)
+UNARY_CASE(expm1, -1, 1)
+UNARY_CASE(log1p, -0.5, 1)
 UNARY_CASE(log, 0.5, 2)
 UNARY_CASE(sqrt, 0.5, 2)
 UNARY_CASE(sin, -2, 2)
@@ -195,8 +197,9 @@ static Node *case_resample_input_cubic(TestGraph *t) { return resampled(t, OP_re
 
 #define CASE(op) {OP_##op, #op, case_##op}
 static const struct { Op op; const char *name; Build build; } cases[] = {
-    CASE(neg), CASE(abs), CASE(exp), CASE(exp2), CASE(log), CASE(sqrt), CASE(sin), CASE(cos), CASE(tanh), CASE(sigmoid), CASE(erf), CASE(cast), CASE(add),
-    CASE(sub), CASE(mul), CASE(div), CASE(mod), CASE(pow), CASE(min), CASE(max), CASE(select), CASE(reshape), CASE(transpose), CASE(broadcast), CASE(slice),
+    CASE(neg), CASE(abs), CASE(exp), CASE(exp2), CASE(expm1), CASE(log), CASE(log1p), CASE(sqrt), CASE(sin), CASE(cos), CASE(tanh), CASE(sigmoid), CASE(erf),
+    CASE(cast), CASE(add), CASE(sub), CASE(mul), CASE(div), CASE(mod), CASE(pow), CASE(min), CASE(max), CASE(select), CASE(reshape), CASE(transpose), CASE(broadcast),
+    CASE(slice),
     CASE(pad), CASE(pad_input), CASE(concat), CASE(flip), CASE(gather), CASE(scatter_add), CASE(sum), CASE(reduce_max), CASE(cumsum), CASE(convolution),
     CASE(convolution_input), CASE(convolution_weight), CASE(matmul), CASE(pool_sum), CASE(pool_sum_input), CASE(pool_max), CASE(max_pool_scatter),
     CASE(max_pool_gather), CASE(resample), CASE(resample_input),

@@ -25,11 +25,12 @@ static void at_sizes(const char *what, Make make, double tolerance) {
 /* ---- elementwise ---- */
 
 static void make_unary(TestGraph *t, Dim n) {
-    static const Op ops[] = {OP_neg, OP_abs, OP_sign, OP_floor, OP_ceil, OP_round, OP_exp, OP_exp2, OP_sin, OP_cos, OP_tanh, OP_sigmoid,
-                             OP_erf, OP_stop};
+    static const Op ops[] = {OP_neg, OP_abs, OP_sign, OP_floor, OP_ceil, OP_round, OP_exp, OP_exp2, OP_expm1, OP_sin, OP_cos, OP_tanh,
+                             OP_sigmoid, OP_erf, OP_stop};
     Node *x = new_input(t, -4, 4, SIZES(n)), *positive = new_input(t, 0.01, 9, SIZES(n));
     for (int i = 0; i < COUNT_OF(ops); i++) new_output(t, unary(t, ops[i], x));
     new_output(t, unary(t, OP_log, positive));
+    new_output(t, unary(t, OP_log1p, positive));
     new_output(t, unary(t, OP_sqrt, positive));
 }
 

@@ -232,7 +232,7 @@ def movements():
 
 def arithmetic():
     f = Family("arithmetic")
-    unary = dict(neg=torch.neg, abs=torch.abs, sign=torch.sign, floor=torch.floor, ceil=torch.ceil, round=torch.round, exp=torch.exp, sin=torch.sin,
+    unary = dict(neg=torch.neg, abs=torch.abs, sign=torch.sign, floor=torch.floor, ceil=torch.ceil, round=torch.round, exp=torch.exp, expm1=torch.expm1, sin=torch.sin,
                  cos=torch.cos, tanh=torch.tanh, sigmoid=torch.sigmoid, erf=torch.erf)
     f.case("unary")
     x = torch.tensor([-3.5, -2.5, -1.0, -0.4, 0.0, 0.5, 1.5, 2.5, 7.0])
@@ -242,7 +242,7 @@ def arithmetic():
         f.expect(name, function(x))
     f.case("unary of positives")
     x = f.input("x", (9,), 0.1, 5)
-    for name, function in dict(log=torch.log, sqrt=torch.sqrt).items():
+    for name, function in dict(log=torch.log, log1p=torch.log1p, sqrt=torch.sqrt).items():
         f.op(name, name, "x")
         f.expect(name, function(x))
     f.case("binary")
