@@ -132,6 +132,13 @@ bool run_compiled(Compiled *compiled, int threads, Number **outputs) {
 
 /* ---- comparing ---- */
 
+double ulp_at(double value) {
+    int exponent;
+    if (value == 0 || !isfinite(value)) return 0x1p-149;
+    frexp(value, &exponent);
+    return ldexp(1, (exponent < -125 ? -125 : exponent) - 24);
+}
+
 /* What the compiled program gets is f32; the reference is to get the same. */
 void round_inputs(TestGraph *t) {
     for (int i = 0; i < t->inputs.count; i++) {

@@ -30,6 +30,7 @@ void compare_with_options(TestGraph *t, const LowerOptions *options, double tole
  * and three: for shapes that the reference would take too long for. */
 void compare_with_other(TestGraph *t, const LowerOptions *options, const LowerOptions *other, double tolerance, const char *what);
 void round_inputs(TestGraph *t); /* to f32: what the compiled program gets, the reference is to get */
+double ulp_at(double value); /* a unit in the last place of f32, denormals included */
 /* The text of the kernels, as "llvm" or "asm"; in t->arena. */
 const char *print_compiled(TestGraph *t, const LowerOptions *options, const char *form);
 
