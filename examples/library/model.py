@@ -62,6 +62,10 @@ class Model:
 
     def __call__(self, *arrays):
         arrays = [np.ascontiguousarray(a) for a in arrays]
+        for a, info in zip(arrays, self.inputs):
+            if a.dtype != TYPES[info.type]:
+                wanted = np.dtype(TYPES[info.type]).name
+                raise ValueError(f"input `{info.name.decode()}` is {wanted}, and the array is {a.dtype}: convert it by astype('{wanted}')")
         ins = (In * len(arrays))(*[In(a.ctypes.data, a.nbytes, a.ctypes.shape_as(c.c_int64), a.ndim) for a in arrays])
         self.check(self.function("prepare")(self.context, ins, len(arrays)))
         results = []

@@ -49,7 +49,8 @@ for height, width in ((32, 24), (64, 66), (128, 128)):
     for name, ours, theirs in zip(names, results, by_program((photo, which))):
         check(ours.dtype == theirs.dtype and np.array_equal(ours, theirs), f"{name} at {height} x {width}")
 
-for wrong, words in (((photo.astype(np.float64), which), "bytes are given"), ((photo[0], which), "rank 3"),
+for wrong, words in (((photo.astype(np.float64), which), "input `photo` is float32, and the array is float64: convert it by astype('float32')"),
+                     ((photo, which.astype(np.int64)), "input `which` is int32, and the array is int64"), ((photo[0], which), "rank 3"),
                      ((photo[:, :, :30], which), "multiple of 4"), ((photo,), "1 given, and the model has 2")):
     try:
         mix(*wrong)
