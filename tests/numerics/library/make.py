@@ -51,7 +51,7 @@ def source(shape, k, integer=False):
     return (i % 3 if integer else torch.sin(0.37 * i + k) + 0.25 * torch.cos(1.7 * i)).reshape(shape)
 
 
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.LayerNorm, nn.GroupNorm)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.LayerNorm, nn.GroupNorm)
 
 
 def load(module, prefix):
@@ -167,6 +167,25 @@ def norms():
     stage("normalize(mean = [0.1] * 8, std = [0.5] * 8)", lambda x: (x - 0.1) / 0.5)
 
 
+def ranks():
+    """Blocks that take tensors of several ranks."""
+    shapes = [(2, 8), (2, 8, 5), (2, 8, 4, 5), (2, 8, 3, 4, 5)]
+    for shape, batch, instance in zip(shapes, (nn.BatchNorm1d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d),
+                                      (None, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)):
+        stage("prelu(per_channel_slopes = true)", nn.PReLU(8), shape)
+        stage("prelu", nn.PReLU(), shape)
+        stage("batchnorm", batch(8), shape)
+        stage("groupnorm(4)", nn.GroupNorm(4, 8), shape)
+        if instance:
+            stage("instancenorm(affine = true)", instance(8, affine=True), shape)
+            stage("local_response_norm(3, alpha = 0.3)", nn.LocalResponseNorm(3, 0.3), shape)
+        for axis in range(1, len(shape)):  # over any axis, which PyTorch's layer takes as the last
+            norm = load(nn.LayerNorm(shape[axis]), "l")
+            stage(f"layernorm(axis = {axis})", lambda x: norm(x.movedim(axis, -1)).movedim(-1, axis), shape)
+        expression(f"x * per_channel(y, rank = {len(shape)})", [shape, (8,)], lambda x, y: x * y.reshape([8] + [1] * (len(shape) - 2)))
+        expression(f"x * per_channel(y, rank = {len(shape)})", [shape, (2, 8)], lambda x, y: x * y.reshape([2, 8] + [1] * (len(shape) - 2)))
+
+
 def activations():
     modules = dict(relu=nn.ReLU(), relu6=nn.ReLU6(), elu=nn.ELU(), selu=nn.SELU(), gelu=nn.GELU(), silu=nn.SiLU(), sigmoid=nn.Sigmoid(),
                    tanh=nn.Tanh(), hardswish=nn.Hardswish(), hardsigmoid=nn.Hardsigmoid(), softplus=nn.Softplus(), mish=nn.Mish(),
@@ -176,7 +195,37 @@ def activations():
     stage("leaky_relu(0.2)", nn.LeakyReLU(0.2))
     stage("softmax(axis = 1)", nn.Softmax(1))
     stage("log_softmax(axis = 2)", nn.LogSoftmax(2))
-    stage("prelu(per_channel_slopes = true)", nn.PReLU(8))
+    stage("hardsigmoid(slope = 0.2)", lambda x: (0.2 * x + 0.5).clamp(0, 1))
+    stage("hardsigmoid(slope = 2, shift = -0.5)", lambda x: (2 * x - 0.5).clamp(0, 1))
+    slopes(modules)
+
+
+def slopes(modules):
+    """Derivatives, at 0 and where several are the largest too."""
+    def gradient(function, value):
+        def run(x, y):
+            with torch.enable_grad():
+                x = x.clone().requires_grad_()
+                (function(x - x.detach() + value(x.detach())) * y).sum().backward()
+            return x.grad
+        return run
+    zero, steps = ("x - stop(x)", torch.zeros_like), ("x - stop(x) + stop(round(2 * x))", lambda x: (2 * x).round())
+    modules["hardsigmoid"] = lambda x: F.relu6(x + 3) / 6  # whose own derivative is the 1/6 of f32
+    for name in ("leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "mish", "relu", "hardsigmoid", "log_softmax"):
+        for written, value in (zero, steps):
+            expression(f"grad(sum(({written} -> {name}) * y), x)", [(2, 7), (2, 7)], gradient(modules[name], value))
+    expression("grad(x - stop(x) -> bce_logits(target = y), x)", [(7,), (7,)], lambda x, y: (0.5 - y) / 7)
+
+    def curve(function):
+        def run(x):
+            with torch.enable_grad():
+                x = torch.zeros_like(x).requires_grad_()
+                slope, = torch.autograd.grad(function(x).sum(), x, create_graph=True)
+                slope.sum().backward()
+            return x.grad
+        return run
+    for name in ("silu", "softplus", "mish"):
+        expression(f"grad(sum(grad(sum(x - stop(x) -> {name}), x)), x)", [(3,)], curve(modules[name]))
 
 
 def pools():
@@ -219,6 +268,8 @@ def sizes():
     stage('resize(scale = 1.5, mode = "nearest")', resize(scale_factor=1.5))
     stage("reshape(shape = [2, -1, 5])", lambda x: x.reshape(2, -1, 5))
     stage("flatten", nn.Flatten())
+    stage("flatten(start = -2)", nn.Flatten(-2))
+    stage("flatten(start = 0)", nn.Flatten(0))
     stage("permute(order = (0, 3, 1, 2))", lambda x: x.permute(0, 3, 1, 2))
     stage("pad((1, 2, 0, 3))", lambda x: F.pad(x, (0, 3, 1, 2)))
     stage('pad(2, mode = "reflect")', lambda x: F.pad(x, (2,) * 4, mode="reflect"))
@@ -370,7 +421,9 @@ def reductions():
     stage("gram", lambda x: torch.einsum("ncl,ndl->ncd", x.flatten(2), x.flatten(2)) / (8 * 120))
     stage("bce_logits(1)", lambda x: F.binary_cross_entropy_with_logits(x, torch.ones_like(x)))
     stage("bce_logits(0)", lambda x: F.binary_cross_entropy_with_logits(x, torch.zeros_like(x)))
+    stage("bce_logits(target = 0.3)", lambda x: F.binary_cross_entropy_with_logits(x, torch.full_like(x, 0.3)))
     expression("x -> cross_entropy(y)", [(4, 5), ((4,), "i")], lambda x, y: F.cross_entropy(x, y.long()))
+    expression("(x, log(0 * x)) -> concat -> cross_entropy(y)", [(4, 5), ((4,), "i")], lambda x, y: F.cross_entropy(x, y.long()))  # classes left out
     expression("mse(x, y)", [(2, 3), (2, 3)], F.mse_loss)
     expression("l1(x, y)", [(2, 3), (2, 3)], F.l1_loss)
 
@@ -582,7 +635,7 @@ def poses():
 
 
 if __name__ == "__main__":
-    for family in (convolutions, kernels_for_each_sample, spectral_norms, norms, activations, pools, sizes, indices, orders, boxes, sampling, noise, reductions, blocks, arithmetic, gans, poses):
+    for family in (convolutions, kernels_for_each_sample, spectral_norms, norms, ranks, activations, pools, sizes, indices, orders, boxes, sampling, noise, reductions, blocks, arithmetic, gans, poses):
         family()
     with open("library.txt", "w") as file:
         file.write("\n".join(lines) + "\n")
