@@ -220,8 +220,8 @@ static Sum emit_steps(Walk *walk, int group, LLVMValueRef from, LLVMValueRef to,
 static bool is_heavy(const Kernel *kernel) {
     for (int i = 0; i < kernel->member_count; i++) {
         switch (kernel->members[i]->op) {
-        case OP_exp: case OP_exp2: case OP_expm1: case OP_log: case OP_log1p: case OP_sin: case OP_cos: case OP_tanh: case OP_sigmoid: case OP_erf:
-        case OP_pow: case OP_sqrt: return true;
+        case OP_exp: case OP_exp2: case OP_expm1: case OP_log: case OP_log1p: case OP_sin: case OP_cos: case OP_tanh: case OP_sigmoid: case OP_silu:
+        case OP_erf: case OP_pow: case OP_sqrt: return true;
         default: break;
         }
     }

@@ -7,13 +7,14 @@
 /* ---- functions of numbers ---- */
 
 static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
+static double silu(double x) { return x / (1 + exp(-x)); }
 static double sign(double x) { return (x > 0) - (x < 0); }
 
 static bool unary_function(int op, double x, double *out) {
     static const struct { int op; double (*function)(double); } functions[] = {
         {OP_abs, fabs}, {OP_sign, sign}, {OP_floor, floor}, {OP_ceil, ceil}, {OP_round, rint}, {OP_exp, exp}, {OP_exp2, exp2},
         {OP_expm1, expm1}, {OP_log, log}, {OP_log1p, log1p}, {OP_sqrt, sqrt}, {OP_sin, sin}, {OP_cos, cos}, {OP_tanh, tanh},
-        {OP_sigmoid, sigmoid}, {OP_erf, erf}};
+        {OP_sigmoid, sigmoid}, {OP_silu, silu}, {OP_erf, erf}};
     for (int i = 0; i < COUNT_OF(functions); i++)
         if (functions[i].op == op) {
             *out = functions[i].function(x);

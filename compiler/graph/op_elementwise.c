@@ -149,6 +149,14 @@ Node *grad_sigmoid(Graph *g, Node *node, int input, Node *dy) {
     return times(g, dy, times(g, node, build_binary(g, OP_sub, like(g, node, 1), node)));
 }
 
+/* dy * sigmoid(x) * (1 + x * sigmoid(-x)) */
+Node *grad_silu(Graph *g, Node *node, int input, Node *dy) {
+    (void)input;
+    Node *x = node->inputs[0], *rest = build_unary(g, OP_sigmoid, build_unary(g, OP_neg, x));
+    Node *growth = build_binary(g, OP_add, like(g, x, 1), times(g, x, rest));
+    return times(g, dy, times(g, build_unary(g, OP_sigmoid, x), growth));
+}
+
 /* dy * 2/sqrt(pi) * exp(-x^2) */
 Node *grad_erf(Graph *g, Node *node, int input, Node *dy) {
     (void)input;
@@ -285,6 +293,7 @@ static void floats(Op op, const Number *a, const Number *b, Number *out, int64_t
     REAL(cos, cos(x))
     REAL(tanh, tanh(x))
     REAL(sigmoid, 1 / (1 + exp(-x)))
+    REAL(silu, x == -INFINITY ? 0 : x / (1 + exp(-x)))
     REAL(erf, erf(x))
     REAL(add, x + y)
     REAL(sub, x - y)

@@ -127,7 +127,8 @@ static Node *operand_of(const Node *anchor, int index) {
 /* Rough cost of an elementwise operator in vector instructions. */
 static int op_cost(const Node *node) {
     switch (node->op) {
-    case OP_exp: case OP_exp2: case OP_expm1: case OP_log: case OP_log1p: case OP_tanh: case OP_sigmoid: return 12;
+    case OP_exp: case OP_exp2: case OP_expm1: case OP_log: case OP_log1p: case OP_tanh: case OP_sigmoid: case OP_silu:
+        return 12;
     case OP_erf: case OP_sin: case OP_cos: case OP_floor_div: case OP_uniform: return 20;
     case OP_pow: case OP_mod: return 28;
     case OP_div: case OP_sqrt: return 4;

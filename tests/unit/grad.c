@@ -22,6 +22,7 @@ UNARY_CASE(sin, -2, 2)
 UNARY_CASE(cos, -2, 2)
 UNARY_CASE(tanh, -1, 1)
 UNARY_CASE(sigmoid, -2, 2)
+UNARY_CASE(silu, -2, 2)
 UNARY_CASE(erf, -1, 1)
 BINARY_CASE(add, -1, 1)
 BINARY_CASE(sub, -1, 1)
@@ -197,9 +198,9 @@ static Node *case_resample_input_cubic(TestGraph *t) { return resampled(t, OP_re
 
 #define CASE(op) {OP_##op, #op, case_##op}
 static const struct { Op op; const char *name; Build build; } cases[] = {
-    CASE(neg), CASE(abs), CASE(exp), CASE(exp2), CASE(expm1), CASE(log), CASE(log1p), CASE(sqrt), CASE(sin), CASE(cos), CASE(tanh), CASE(sigmoid), CASE(erf),
-    CASE(cast), CASE(add), CASE(sub), CASE(mul), CASE(div), CASE(mod), CASE(pow), CASE(min), CASE(max), CASE(select), CASE(reshape), CASE(transpose), CASE(broadcast),
-    CASE(slice),
+    CASE(neg), CASE(abs), CASE(exp), CASE(exp2), CASE(expm1), CASE(log), CASE(log1p), CASE(sqrt), CASE(sin), CASE(cos), CASE(tanh), CASE(sigmoid), CASE(silu),
+    CASE(erf), CASE(cast), CASE(add), CASE(sub), CASE(mul), CASE(div), CASE(mod), CASE(pow), CASE(min), CASE(max), CASE(select), CASE(reshape),
+    CASE(transpose), CASE(broadcast), CASE(slice),
     CASE(pad), CASE(pad_input), CASE(concat), CASE(flip), CASE(gather), CASE(scatter_add), CASE(sum), CASE(reduce_max), CASE(cumsum), CASE(convolution),
     CASE(convolution_input), CASE(convolution_weight), CASE(matmul), CASE(pool_sum), CASE(pool_sum_input), CASE(pool_max), CASE(max_pool_scatter),
     CASE(max_pool_gather), CASE(resample), CASE(resample_input),

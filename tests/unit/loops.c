@@ -26,7 +26,7 @@ static void at_sizes(const char *what, Make make, double tolerance) {
 
 static void make_unary(TestGraph *t, Dim n) {
     static const Op ops[] = {OP_neg, OP_abs, OP_sign, OP_floor, OP_ceil, OP_round, OP_exp, OP_exp2, OP_expm1, OP_sin, OP_cos, OP_tanh,
-                             OP_sigmoid, OP_erf, OP_stop};
+                             OP_sigmoid, OP_silu, OP_erf, OP_stop};
     Node *x = new_input(t, -4, 4, SIZES(n)), *positive = new_input(t, 0.01, 9, SIZES(n));
     for (int i = 0; i < COUNT_OF(ops); i++) new_output(t, unary(t, ops[i], x));
     new_output(t, unary(t, OP_log, positive));
