@@ -137,6 +137,7 @@ test: deps
 # With what takes long: every f32 through the polynomials, the sanitizers.
 test-all: test
 	CAI_SWEEP=1 $(BUILD)/unit_tests math
+	CAI_SWEEP=61 $(BUILD)/unit_tests activations
 	tests/numerics/run --all
 	$(MAKE) sanitize races
 # The tests once more with clang's address and undefined-behaviour sanitizers: cai itself, and built programs, whose runtime has them too; the

@@ -121,7 +121,7 @@ static LLVMValueRef emit_exp(Module *m, LLVMValueRef x) {
     return scaled(m, p, n);
 }
 
-/* 2^x = 2^n 2^r, n = round(x). e^(a - b) as 2^(a log2 e - b log2 e) takes twelve instructions, and sixteen as it stands. */
+/* 2^x = 2^n 2^r, n = round(x). e^(a - b) as 2^((a - b) log2 e) takes thirteen instructions, and sixteen as it stands. */
 static LLVMValueRef emit_exp2(Module *m, LLVMValueRef x) {
     x = clamp(m, x, -151, 129);
     LLVMValueRef n = unary(m, "llvm.roundeven", x);
