@@ -69,6 +69,12 @@ LLVMValueRef emit_compare(Module *m, Op op, DType type, LLVMValueRef a, LLVMValu
     INTERNAL_ERROR("%s is no comparison", op_info[op].name);
 }
 
+LLVMValueRef emit_above(Module *m, DType type, LLVMValueRef a, LLVMValueRef b) {
+    if (!dtype_is_float(type)) return emit_compare(m, OP_lt, type, b, a);
+    LLVMValueRef larger = LLVMBuildFCmp(m->builder, LLVMRealUGT, a, b, ""), number = LLVMBuildFCmp(m->builder, LLVMRealORD, b, b, "");
+    return LLVMBuildAnd(m->builder, larger, number, "");
+}
+
 /* ---- minimum and maximum ---- */
 
 static bool is_number(LLVMValueRef value) { /* a constant that is no NaN */

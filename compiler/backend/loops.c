@@ -129,23 +129,30 @@ static Sum get_identity(Walk *walk) {
     return (Sum){lowest, index ? get_splat(walk->m, get_i32(walk->m, 0), lanes_of(walk)) : NULL};
 }
 
-/* The larger of two places; of equal ones the first. */
-static Sum combine_places(Module *m, DType type, Sum a, Sum b) {
-    LLVMValueRef above = emit_compare(m, OP_lt, type, a.value, b.value), equal = emit_compare(m, OP_eq, type, a.value, b.value);
-    LLVMValueRef before = LLVMBuildAnd(m->builder, equal, LLVMBuildICmp(m->builder, LLVMIntSLT, b.index, a.index, ""), "");
-    LLVMValueRef takes = LLVMBuildOr(m->builder, above, before, "");
-    LLVMValueRef value = LLVMBuildSelect(m->builder, takes, b.value, a.value, "");
-    return (Sum){value, LLVMBuildSelect(m->builder, takes, b.index, a.index, "")};
+static Sum choose(Module *m, LLVMValueRef takes_b, Sum a, Sum b) {
+    LLVMValueRef value = LLVMBuildSelect(m->builder, takes_b, b.value, a.value, "");
+    return (Sum){value, LLVMBuildSelect(m->builder, takes_b, b.index, a.index, "")};
 }
 
+/* Of a term or a sum `b` whose places come behind those of `a`, lane by lane. */
 static Sum combine(Walk *walk, Sum a, Sum b) {
     Module *m = walk->m;
     DType type = reduced_type(walk);
     switch (reduction(walk)) {
     case OP_reduce_max: return (Sum){emit_larger(m, type, a.value, b.value), NULL};
-    case OP_argmax: return combine_places(m, type, a, b);
+    case OP_argmax: return choose(m, emit_above(m, type, b.value, a.value), a, b);
     default: return (Sum){emit_sum(m, type, a.value, b.value), NULL};
     }
+}
+
+/* Of sums whose places lie between each other: of equal ones the first is to be found. */
+static Sum merge(Walk *walk, Sum a, Sum b) {
+    Module *m = walk->m;
+    if (reduction(walk) != OP_argmax) return combine(walk, a, b);
+    DType type = reduced_type(walk);
+    LLVMValueRef above = emit_above(m, type, b.value, a.value), below = emit_above(m, type, a.value, b.value);
+    LLVMValueRef before = LLVMBuildICmp(m->builder, LLVMIntSLT, b.index, a.index, "");
+    return choose(m, LLVMBuildOr(m->builder, above, LLVMBuildAnd(m->builder, before, LLVMBuildNot(m->builder, below, ""), ""), ""), a, b);
 }
 
 /* The operand where the walk stands; the identity in lanes that do not exist. */
@@ -193,7 +200,7 @@ static Sum emit_chains(Walk *walk, int group, LLVMValueRef from, LLVMValueRef to
     bool index = reduction(walk) == OP_argmax;
     for (int c = 0; c < chains; c++) sums[c] = carried_sum(&loop, c, index);
     for (int width = 1; width < chains; width *= 2)
-        for (int c = 0; c + width < chains; c += 2 * width) sums[c] = combine(walk, sums[c], sums[c + width]);
+        for (int c = 0; c + width < chains; c += 2 * width) sums[c] = merge(walk, sums[c], sums[c + width]);
     return sums[0];
 }
 
@@ -320,7 +327,7 @@ static Sum emit_across_lanes(Walk *walk, Sum sum) {
             *to_a = LLVMBuildShuffleVector(m->builder, all, poison, first, "");
             *to_b = LLVMBuildShuffleVector(m->builder, all, poison, second, "");
         }
-        sum = combine(walk, a, b);
+        sum = merge(walk, a, b);
     }
     LLVMValueRef zero = get_i32(m, 0);
     sum.value = LLVMBuildExtractElement(m->builder, sum.value, zero, "");

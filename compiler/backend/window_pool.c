@@ -10,7 +10,7 @@
  *
  * pool_sum_input, max_pool_scatter: for each place in the map the windows that cover it, so that every output is written
  * once and the tail can work on it. A place gets a window's dy if it is the first maximum there, which is compared out of
- * the window's elements: all before it are less, none after it is greater. Windows that tile the map (max unpooling) are
+ * the window's elements: it is above all before it, and none after it is above it. Windows that tile the map (max unpooling) are
  * gone through once a row instead, and their dy goes to the place found.
  *
  * Memory binds the forward ones. The transposed ones are right and vectorised, no more. */
@@ -107,16 +107,7 @@ static LLVMValueRef lowest(const Pool *p) {
     return get_exact(p->m, type, number_least(type), p->rows->lanes);
 }
 
-static LLVMValueRef is_nan(const Pool *p, LLVMValueRef x) {
-    bool real = dtype_is_float(operand_type(p->rows, 0));
-    return real ? LLVMBuildFCmp(p->m->builder, LLVMRealUNO, x, x, "") : LLVMConstNull(get_vector(p->m, p->m->i1, p->rows->lanes));
-}
-
-/* a < b, or a <= b; false where either is NaN. */
-static LLVMValueRef less(const Pool *p, LLVMValueRef a, LLVMValueRef b, bool or_equal) {
-    if (dtype_is_float(operand_type(p->rows, 0))) return LLVMBuildFCmp(p->m->builder, or_equal ? LLVMRealOLE : LLVMRealOLT, a, b, "");
-    return LLVMBuildICmp(p->m->builder, or_equal ? LLVMIntSLE : LLVMIntSLT, a, b, "");
-}
+static LLVMValueRef is_above(const Pool *p, LLVMValueRef a, LLVMValueRef b) { return emit_above(p->m, operand_type(p->rows, 0), a, b); }
 
 /* State of a window: its sum or maximum; of max_pool_gather the value there, the maximum, and whether there is one yet. */
 static int state_size(const Pool *p) {
@@ -134,9 +125,8 @@ static void start_state(const Pool *p, LLVMValueRef *state) {
 static void visit_gather(const Pool *p, LLVMValueRef *state, const Point *at, LLVMValueRef x) {
     LLVMBuilderRef b = p->m->builder;
     LLVMValueRef value = load_operand(p->rows, 1, at);
-    LLVMValueRef first_nan = LLVMBuildAnd(b, is_nan(p, x), LLVMBuildNot(b, is_nan(p, state[1]), ""), "");
-    LLVMValueRef larger = LLVMBuildOr(b, less(p, state[1], x, false), first_nan, "");
-    LLVMValueRef better = both(p->m, LLVMBuildOr(b, larger, LLVMBuildNot(b, state[2], ""), ""), at->mask);
+    LLVMValueRef better = LLVMBuildOr(b, is_above(p, x, state[1]), LLVMBuildNot(b, state[2], ""), "");
+    better = both(p->m, better, at->mask);
     state[0] = choose(p, better, value, state[0]);
     state[1] = choose(p, better, x, state[1]);
     state[2] = LLVMBuildOr(b, state[2], better, "");
@@ -259,10 +249,8 @@ static void compare_axis(const Pool *p, int axis, Point at, const Point *window,
     Module *m = p->m;
     LLVMBuilderRef b = m->builder;
     if (axis == p->axes) {
-        LLVMValueRef x = load_operand(p->rows, 0, &at), own_nan = is_nan(p, own);
-        LLVMValueRef only_own_nan = LLVMBuildAnd(b, own_nan, LLVMBuildNot(b, is_nan(p, x), ""), "");
-        LLVMValueRef before = LLVMBuildOr(b, less(p, x, own, false), only_own_nan, "");
-        LLVMValueRef after = LLVMBuildOr(b, less(p, x, own, true), own_nan, "");
+        LLVMValueRef x = load_operand(p->rows, 0, &at);
+        LLVMValueRef before = is_above(p, own, x), after = LLVMBuildNot(b, is_above(p, x, own), "");
         LLVMValueRef holds = LLVMBuildSelect(b, get_splat(m, earlier, p->rows->lanes), before, after, "");
         if (at.mask) holds = LLVMBuildOr(b, holds, LLVMBuildNot(b, at.mask, ""), "");
         first->at[0] = LLVMBuildAnd(b, first->at[0], holds, "");
@@ -350,7 +338,6 @@ static bool tiles_map(const Pool *p) {
 /* The number of the tap where the window that begins at (y, x) is largest, for each channel. */
 static LLVMValueRef find_maximum(const Pool *p, LLVMValueRef y, LLVMValueRef x) {
     Module *m = p->m;
-    LLVMBuilderRef b = m->builder;
     LLVMValueRef best = NULL, place = NULL;
     for (int64_t tap = 0; tap < p->kernel[0] * p->kernel[1]; tap++) {
         Point at = p->rows->point;
@@ -358,11 +345,7 @@ static LLVMValueRef find_maximum(const Pool *p, LLVMValueRef y, LLVMValueRef x) 
         at.at[2] = coord_fixed(emit_add(m, y, get_i64(m, tap / p->kernel[1])));
         at.at[3] = coord_fixed(emit_add(m, x, get_i64(m, tap % p->kernel[1])));
         LLVMValueRef value = load_operand(p->rows, 0, &at), here = get_splat(m, get_i32(m, tap), p->rows->lanes);
-        LLVMValueRef larger = NULL;
-        if (best) {
-            LLVMValueRef first_nan = LLVMBuildAnd(b, is_nan(p, value), LLVMBuildNot(b, is_nan(p, best), ""), "");
-            larger = LLVMBuildOr(b, less(p, best, value, false), first_nan, "");
-        }
+        LLVMValueRef larger = best ? is_above(p, value, best) : NULL;
         best = choose(p, larger, value, best);
         place = choose(p, larger, here, place);
     }

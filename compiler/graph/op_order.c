@@ -73,6 +73,10 @@ Node *grad_cumsum(Graph *g, Node *node, int input, Node *dy) {
 
 /* ---- reference ---- */
 
+bool ref_above(Number a, Number b, bool real) {
+    return number_less(b, a, real) || (number_is_nan(a, real) && !number_is_nan(b, real));
+}
+
 /* A line of a tensor: all along one axis, at one place on each other. */
 typedef struct Line {
     int64_t size, inner; /* elements, and how far apart they lie */
@@ -87,20 +91,24 @@ static Line line_along(const RefShape *shape, int64_t axis) {
 static int64_t line_begin(Line line, int64_t number) { return number / line.inner * line.size * line.inner + number % line.inner; }
 
 typedef struct Candidate {
-    double value; /* turned so that the smallest comes first */
+    Number value; /* a real, of whatever type */
     int64_t place;
 } Candidate;
 
-static int by_value_and_place(const void *left, const void *right) {
-    const Candidate *a = left, *b = right;
-    if (a->value != b->value) return a->value < b->value ? -1 : 1;
+/* Of equals the first comes first, whichever way the others go. */
+static int in_order(const Candidate *a, const Candidate *b, bool a_first, bool b_first) {
+    if (a_first != b_first) return a_first ? -1 : 1;
     return a->place < b->place ? -1 : 1;
 }
 
-/* NaN as a number that is larger than infinity: the others move down a little, which changes no order. */
-static double rank_of(double value, bool largest) {
-    double rank = isnan(value) ? INFINITY : isinf(value) && value > 0 ? 1.7e308 : value;
-    return largest ? -rank : rank;
+static int rising(const void *left, const void *right) {
+    const Candidate *a = left, *b = right;
+    return in_order(a, b, ref_above(b->value, a->value, true), ref_above(a->value, b->value, true));
+}
+
+static int falling(const void *left, const void *right) {
+    const Candidate *a = left, *b = right;
+    return in_order(a, b, ref_above(a->value, b->value, true), ref_above(b->value, a->value, true));
 }
 
 void ref_top_k(const RefCall *call) {
@@ -112,8 +120,8 @@ void ref_top_k(const RefCall *call) {
     for (int64_t number = 0; number < call->input_shapes[0].count / from.size; number++) {
         const Number *x = call->inputs[0] + line_begin(from, number);
         Number *y = call->out + line_begin(to, number);
-        for (int64_t i = 0; i < from.size; i++) line[i] = (Candidate){rank_of(number_value(x[i * from.inner], type), top->largest), i};
-        qsort(line, (size_t)from.size, sizeof *line, by_value_and_place);
+        for (int64_t i = 0; i < from.size; i++) line[i] = (Candidate){{.real = number_value(x[i * from.inner], type)}, i};
+        qsort(line, (size_t)from.size, sizeof *line, top->largest ? falling : rising);
         for (int64_t i = 0; i < to.size; i++) y[i * to.inner].whole = line[i].place;
     }
     arena_free(arena);
@@ -156,8 +164,8 @@ void ref_nms(const RefCall *call) {
         const double *scores = &call->inputs[1]->real + n * boxes;
         int64_t count = 0;
         for (int64_t i = 0; i < boxes; i++)
-            if (scores[i] > nms->score) candidates[count++] = (Candidate){rank_of(scores[i], true), i};
-        qsort(candidates, (size_t)count, sizeof *candidates, by_value_and_place);
+            if (scores[i] > nms->score) candidates[count++] = (Candidate){{.real = scores[i]}, i};
+        qsort(candidates, (size_t)count, sizeof *candidates, falling);
         keep_boxes(nms, &call->inputs[0]->real + n * boxes * 4, candidates, count, call->out + n * nms->most);
     }
     arena_free(arena);

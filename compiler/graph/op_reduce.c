@@ -73,8 +73,7 @@ void ref_reduce_max(const RefCall *call) {
         if (has_axis(ATTRIBUTES(call->node, reduce_max)->axes, i)) strides[i] = 0;
     for (int64_t i = 0; i < call->shape.count; i++) call->out[i] = least;
     for (int64_t i = 0; i < x->count; i++) {
-        Number value = call->inputs[0][i];
-        if (number_less(call->out[at], value, real) || number_is_nan(value, real)) call->out[at] = value;
+        if (ref_above(call->inputs[0][i], call->out[at], real)) call->out[at] = call->inputs[0][i];
         for (int axis = x->rank - 1; axis >= 0; axis--) {
             at += strides[axis];
             if (++index[axis] < x->dims[axis]) break;
@@ -93,7 +92,7 @@ void ref_argmax(const RefCall *call) {
         const Number *column = call->inputs[0] + i / inner * size * inner + i % inner;
         int64_t best = 0;
         for (int64_t j = 1; j < size; j++)
-            if (number_less(column[best * inner], column[j * inner], real)) best = j;
+            if (ref_above(column[j * inner], column[best * inner], real)) best = j;
         call->out[i].whole = best;
     }
 }

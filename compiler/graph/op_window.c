@@ -199,13 +199,11 @@ static void visit_spread(const Number *x, const Number *y, Number *out, const Wi
     for (int64_t i = 0; i < w->count; i++) out[w->places[i]] = number_sum(out[w->places[i]], y[w->output], w->real);
 }
 
-/* The first largest, or -1 where the window lies in the padding. A NaN counts as largest, as in PyTorch. */
+/* The first largest, or -1 where the window lies in the padding. */
 static int64_t first_maximum(const Number *x, const Window *w) {
     int64_t best = w->count ? w->places[0] : -1;
-    for (int64_t i = 1; i < w->count && !number_is_nan(x[best], w->real); i++) {
-        Number here = x[w->places[i]];
-        if (number_less(x[best], here, w->real) || number_is_nan(here, w->real)) best = w->places[i];
-    }
+    for (int64_t i = 1; i < w->count; i++)
+        if (ref_above(x[w->places[i]], x[best], w->real)) best = w->places[i];
     return best;
 }
 

@@ -30,6 +30,12 @@ void attributes_print(Text *out, const Node *node); /* " stride=[2, 2] groups=1"
 /* The first attribute of that kind: the type and sizes of a source. */
 const void *attributes_first(Op op, const void *attributes, AttrKind kind);
 
+/* ---- op_order.c ---- */
+
+/* The order of elements: a NaN is above all numbers, NaNs are equals, and so are both zeros. Kernels have it in backend/elementwise.c
+ * (emit_above) and, as sort keys, in backend/order.c. */
+bool ref_above(Number a, Number b, bool real);
+
 /* ---- op_movement.c: walks over tensors without a division an element ---- */
 
 #define REF_MAX_RANK 16

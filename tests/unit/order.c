@@ -55,6 +55,95 @@ static void make_nms(TestGraph *t) {
     }
 }
 
+/* ---- NaN, infinities and zeros ----
+ *
+ * All that puts elements in order, of lines and maps in every layout, has one order: a NaN is above all numbers, of equals (NaNs, both
+ * zeros) the first is the largest. tests/numerics/ops/order.txt has what numpy and PyTorch say. */
+
+/* Whole numbers of [-9, 9), some of them -0, as they are but for those at the ends. */
+static Node *with_extremes(TestGraph *t, Node *x) {
+    const double values[] = {NAN, INFINITY, -INFINITY, -INFINITY}, codes[] = {8, 7, -8, -9};
+    Node *y = x;
+    for (int i = 0; i < COUNT_OF(codes); i++)
+        y = build_select(t->graph, binary(t, OP_eq, x, splat(t, codes[i])), build_splat(t->graph, values[i], x->shape), y);
+    return y;
+}
+
+/* Numbers that say which, since comparisons let anything pass where an infinity is right. */
+static void extremes_output(TestGraph *t, Node *y) {
+    Node *inside = binary(t, OP_max, binary(t, OP_min, y, splat(t, 50)), splat(t, -50));
+    new_output(t, build_select(t->graph, binary(t, OP_ne, y, y), build_splat(t->graph, 100, y->shape), inside));
+}
+
+static void order_along(TestGraph *t, Node *x, int64_t axis) {
+    int64_t axes[] = {axis};
+    Dim count = x->shape.dims[axis], few = size(t, 3);
+    new_output(t, MAKE(t, argmax, &x, 1, axis));
+    extremes_output(t, MAKE(t, reduce_max, &x, 1, {1, axes}));
+    for (int largest = 0; largest < 2; largest++) {
+        new_output(t, MAKE(t, top_k, &x, 1, {1, &few}, axis, largest));
+        new_output(t, MAKE(t, top_k, &x, 1, {1, &count}, axis, largest));
+    }
+}
+
+static void make_extreme_lines(TestGraph *t) {
+    Node *x = with_extremes(t, new_input(t, -9, 9, SIZES(t->N, size(t, 70), t->H))), *half = build_cast(t->graph, x, DTYPE_F16);
+    Node *y = with_extremes(t, new_input(t, -9, 9, SIZES(t->N, size(t, 70), t->H)));
+    Node *one = with_extremes(t, new_input(t, -9, 9, SIZES(size(t, 20000))));
+    for (int axis = 1; axis < 3; axis++) {
+        order_along(t, x, axis);
+        new_output(t, MAKE(t, argmax, &half, 1, axis));
+    }
+    order_along(t, one, 0);
+    extremes_output(t, binary(t, OP_max, x, y));
+    extremes_output(t, binary(t, OP_min, x, y));
+    extremes_output(t, binary(t, OP_max, x, splat(t, 0)));
+    const Op comparisons[] = {OP_eq, OP_ne, OP_lt, OP_le};
+    for (int i = 0; i < COUNT_OF(comparisons); i++) new_output(t, binary(t, comparisons[i], x, y));
+}
+
+/* Windows side by side, and such that overlap and hang over. */
+static void pools_of(TestGraph *t, Node *x, int channels, Dim height) {
+    Node *values = new_input(t, -9, 9, SIZES(t->N, size(t, channels), height, size(t, 21)));
+    const IntList kernels[] = {INTS(2, 2), INTS(3, 3)}, strides[] = {INTS(2, 2), INTS(2, 1)}, before[] = {INTS(0, 0), INTS(1, 1)}, one = INTS(1, 1);
+    for (int i = 0; i < COUNT_OF(kernels); i++) {
+        Dim down = dim_floor_div(t->graph->dims, height, 2), across = size(t, i ? 21 : 10);
+        Node *y = MAKE(t, pool_max, &x, 1, kernels[i], strides[i], one, before[i], DIMS(down, across));
+        Node *dy = build_slice(t->graph, values, (Dim[]){size(t, 0), size(t, 0), size(t, 0), size(t, 0)}, y->shape.dims, NULL);
+        extremes_output(t, y);
+        new_output(t, MAKE(t, max_pool_gather, ((Node *[]){x, values}), 2, kernels[i], strides[i], one, before[i], DIMS(down, across)));
+        new_output(t, MAKE(t, max_pool_scatter, ((Node *[]){x, dy}), 2, kernels[i], strides[i], one, before[i]));
+    }
+}
+
+/* Behind a convolution, in whose kernels extremes are put in: blocks of channels, one not whole, and planes; of a free size too. */
+static void make_extreme_maps(TestGraph *t) {
+    const int channels[] = {19, 32, 2};
+    for (int i = 0; i < COUNT_OF(channels); i++) {
+        Dim count = size(t, channels[i]), one = size(t, 1), height = i == 1 ? t->H : size(t, 14);
+        Node *x = new_input(t, -5, 5, SIZES(t->N, count, height, size(t, 21))), *w = new_parameter(t, -1, 1, SIZES(count, count, one, one));
+        Node *y = MAKE(t, convolution, ((Node *[]){x, w}), 2, INTS(1, 1), INTS(1, 1), INTS(0, 0), DIMS(height, size(t, 21)), 1);
+        y = with_extremes(t, y);
+        for (int axis = 1; axis < (channels[i] > 2 ? 4 : 1); axis++) order_along(t, y, axis);
+        pools_of(t, y, channels[i], height);
+    }
+}
+
+/* A score of NaN is none, since it is not above the threshold; an infinite one is the best. A box with a NaN overlaps none. */
+static void make_extreme_boxes(TestGraph *t) {
+    Node *corner = new_input(t, -30, 30, SIZES(t->N, t->H, size(t, 2))), *reach = new_input(t, 0, 25, SIZES(t->N, t->H, size(t, 2)));
+    Node *hole = build_select(t->graph, binary(t, OP_eq, corner, splat(t, 12)), build_splat(t->graph, NAN, corner->shape), corner);
+    Node *ends[2] = {hole, binary(t, OP_add, corner, reach)};
+    Node *inputs[2] = {build_concat(t->graph, ends, 2, 2), with_extremes(t, new_input(t, -9, 9, SIZES(t->N, t->H)))};
+    new_output(t, MAKE(t, nms, inputs, 2, 40, 0.4, -5));
+}
+
+static void test_extremes(void) {
+    compare_on_targets(make_extreme_lines, 0, "extremes of lines");
+    compare_on_targets(make_extreme_maps, 0, "extremes of maps");
+    compare_on_targets(make_extreme_boxes, 0, "extremes of scores");
+}
+
 static void test_nms(void) { compare_on_targets(make_nms, 0, "nms"); }
 static void test_cumsum(void) { compare_on_targets(make_cumsum, 0, "cumsum"); }
 static void test_top_k(void) { compare_on_targets(make_top_k, 0, "top_k"); }
@@ -64,4 +153,5 @@ void suite_order(void) {
     CU_add_test(suite, "top_k", test_top_k);
     CU_add_test(suite, "cumsum", test_cumsum);
     CU_add_test(suite, "nms", test_nms);
+    CU_add_test(suite, "NaN, infinities and zeros", test_extremes);
 }
