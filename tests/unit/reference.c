@@ -161,6 +161,7 @@ static void test_arithmetic(void) { check_file("arithmetic", 6); }
 static void test_reduction(void) { check_file("reduction", 4); }
 static void test_integers(void) { check_file("integers", 40); }
 static void test_order(void) { check_file("order", 16); }
+static void test_extremes(void) { check_file("extremes", 2); }
 
 /* ---- the evaluator ---- */
 
@@ -222,6 +223,7 @@ void suite_reference(void) {
     CU_add_test(suite, "arithmetic is PyTorch's", test_arithmetic);
     CU_add_test(suite, "reductions are PyTorch's", test_reduction);
     CU_add_test(suite, "order is PyTorch's", test_order);
+    CU_add_test(suite, "NaN and infinities are PyTorch's", test_extremes);
     CU_add_test(suite, "ints, bools and casts are numpy's", test_integers);
     CU_add_test(suite, "random numbers are as defined", test_uniform);
     CU_add_test(suite, "values are rounded to their type", test_rounding);

@@ -367,6 +367,36 @@ def orders():
     f.close()
 
 
+def extremes():
+    """Of several NaNs in a window PyTorch follows the last, and we the first, as argmax does: here is one in each at most."""
+    f = Family("extremes")
+    nan, inf = math.nan, math.inf
+    f.case("largest of what is no number")
+    x = torch.tensor([[nan, 1, 5], [1, nan, 5], [1, nan, nan], [inf, 1, nan], [-inf, -inf, -inf], [-1, -0.0, 0.0]])
+    f.write("x", x)
+    f.op("a", "argmax", "x", axis=1)
+    f.expect("a", x.argmax(1).double())
+    f.op("m", "reduce_max", "x", axes=(1,))
+    f.expect("m", x.amax(1))
+    for name, y in dict(max=torch.maximum, min=torch.minimum).items():
+        f.write("y", x.flip(1))
+        f.op(name, name, "x", "y")
+        f.expect(name, y(x, x.flip(1)))
+    f.case("windows of what is no number")
+    x = torch.tensor([[5, nan, -inf, -inf], [1, 9, -inf, -inf], [inf, 0, nan, inf], [2, inf, inf, 3]]).reshape(1, 1, 4, 4)
+    f.write("x", x)
+    y, index = F.max_pool2d(x, 2, return_indices=True)
+    dy = f.input("dy", y.shape)
+    common = dict(kernel=(2, 2), stride=(2, 2), dilation=(1, 1), before=(0, 0))
+    f.op("y", "pool_max", "x", **common, size=(2, 2))
+    f.expect("y", y)
+    f.op("dx", "max_pool_scatter", "x", "dy", **common)
+    f.expect("dx", F.max_unpool2d(dy, index, 2))
+    f.op("g", "max_pool_gather", "x", "x", **common, size=(2, 2))
+    f.expect("g", y)
+    f.close()
+
+
 def smooth_resizes():
     f = Family("smooth_resize")
     rows = [("cubic", "half_pixel", -0.75, 0, dict(mode="bicubic", align_corners=False)), ("cubic", "align_corners", -0.75, 0, dict(mode="bicubic", align_corners=True)),
@@ -536,5 +566,5 @@ def expressions(f, number, random):
             f.op(f"a{a}", "argmax", a, axis=1), f.expect(f"a{a}", x.argmax(1).astype(np.int64))
 
 
-for family in (convolutions, pools, resizes, movements, arithmetic, reductions, orders, smooth_resizes, integers):
+for family in (convolutions, pools, resizes, movements, arithmetic, reductions, orders, smooth_resizes, extremes, integers):
     family()
