@@ -28,31 +28,13 @@ typedef struct Pool {
     LLVMValueRef width;                              /* outputs in the row */
 } Pool;
 
-static void set_axes(Pool *p, IntList kernel, IntList stride, IntList before, const IntList *dilation) {
-    for (int i = 0; i < p->axes; i++) {
-        p->kernel[i] = kernel.items[i];
-        p->stride[i] = stride.items[i];
-        p->before[i] = before.items[i];
-        p->dilation[i] = dilation ? dilation->items[i] : 1;
-    }
-}
-
 static void read_attributes(Pool *p, const Node *node) {
-    if (node->op == OP_pool_max) {
-        const pool_max_attributes *a = ATTRIBUTES(node, pool_max);
-        set_axes(p, a->kernel, a->stride, a->before, &a->dilation);
-    } else if (node->op == OP_max_pool_gather) {
-        const max_pool_gather_attributes *a = ATTRIBUTES(node, max_pool_gather);
-        set_axes(p, a->kernel, a->stride, a->before, &a->dilation);
-    } else if (node->op == OP_max_pool_scatter) {
-        const max_pool_scatter_attributes *a = ATTRIBUTES(node, max_pool_scatter);
-        set_axes(p, a->kernel, a->stride, a->before, &a->dilation);
-    } else if (node->op == OP_pool_sum) {
-        const pool_sum_attributes *a = ATTRIBUTES(node, pool_sum);
-        set_axes(p, a->kernel, a->stride, a->before, NULL);
-    } else {
-        const pool_sum_input_attributes *a = ATTRIBUTES(node, pool_sum_input);
-        set_axes(p, a->kernel, a->stride, a->before, NULL);
+    const Pooling *a = pooling_of(node);
+    for (int i = 0; i < p->axes; i++) {
+        p->kernel[i] = a->kernel.items[i];
+        p->stride[i] = a->stride.items[i];
+        p->dilation[i] = a->dilation.items[i];
+        p->before[i] = a->before.items[i];
     }
 }
 

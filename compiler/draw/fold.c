@@ -175,10 +175,9 @@ static const char *product_text(Fold *f, const Node *node) {
 
 static const char *window_text(Fold *f, const Node *node) {
     if (node->op != OP_pool_max && node->op != OP_pool_sum) return "resize";
-    const IntList kernel = node->op == OP_pool_max ? ATTRIBUTES(node, pool_max)->kernel : ATTRIBUTES(node, pool_sum)->kernel;
-    const IntList stride = node->op == OP_pool_max ? ATTRIBUTES(node, pool_max)->stride : ATTRIBUTES(node, pool_sum)->stride;
+    const IntList kernel = pooling_of(node)->kernel, stride = pooling_of(node)->stride;
     const char *way = node->op == OP_pool_max ? "max" : "average";
-    const char *size = pair_text(f, kernel.items[0], kernel.items[1], "x");
+    const char *size = pair_text(f, kernel.items[0], kernel.items[kernel.count - 1], "x");
     return stride.items[0] == 1 ? arena_printf(f->arena, "%s pool %s", way, size)
                                 : arena_printf(f->arena, "%s pool %s, /%lld", way, size, (long long)stride.items[0]);
 }

@@ -101,17 +101,13 @@ static View window_view(const Node *node, View view) {
                     (double)a->stride.items[s]);
             break;
         }
-        case OP_pool_sum:
-            slide(field, (double)ATTRIBUTES(node, pool_sum)->kernel.items[s], 1,
-                  (double)ATTRIBUTES(node, pool_sum)->stride.items[s]);
-            break;
-        case OP_pool_max: {
-            const pool_max_attributes *a = ATTRIBUTES(node, pool_max);
+        case OP_pool_sum: case OP_pool_max: {
+            const Pooling *a = pooling_of(node);
             slide(field, (double)a->kernel.items[s], (double)a->dilation.items[s], (double)a->stride.items[s]);
             break;
         }
         case OP_max_pool_scatter: { /* of (x, dy): dy is of the windows, so its jump is the wider one that `joined` took */
-            const max_pool_scatter_attributes *a = ATTRIBUTES(node, max_pool_scatter);
+            const Pooling *a = pooling_of(node);
             unslide(field, (double)a->kernel.items[s], (double)a->dilation.items[s], (double)a->stride.items[s]);
             break;
         }

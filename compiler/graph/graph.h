@@ -310,6 +310,11 @@ void node_print(Text *out, const Node *node);
 const char *op_attributes_text(Arena *arena, const OpInfo *info); /* "axes: ints"; "" where it has none */
 void ops_document(FILE *out);                      /* docs/operators.md, made from ops.def */
 
+/* ---- op_window.c ---- */
+typedef max_pool_scatter_attributes Pooling; /* kernel, stride, dilation, before: what the attributes of all five pools begin with */
+bool is_pool(Op op);
+const Pooling *pooling_of(const Node *node); /* only of pools */
+
 /* ---- op_resize.c ---- */
 double resample_cubic(double t, double a); /* Keys' cubic convolution: the weight of what lies `t` away */
 

@@ -1,25 +1,44 @@
 /* Pools: windows over the axes after batch and channels. Sum pool and its transpose are each other's gradients, and so are
  * max_pool_scatter and max_pool_gather, which follow the first maximum of each window. */
 #include "graph/ops.h"
+#include <assert.h>
 #include <math.h>
 
 #define MOST_AXES 3
 
+#define BEGINS_AS_POOLING(op)                                                                                                     \
+    static_assert(offsetof(op##_attributes, kernel) == offsetof(Pooling, kernel) && offsetof(op##_attributes, stride) == offsetof(Pooling, stride) \
+                      && offsetof(op##_attributes, dilation) == offsetof(Pooling, dilation) && offsetof(op##_attributes, before) == offsetof(Pooling, before), \
+                  "the attributes of all pools begin alike");
+BEGINS_AS_POOLING(pool_sum)
+BEGINS_AS_POOLING(pool_sum_input)
+BEGINS_AS_POOLING(pool_max)
+BEGINS_AS_POOLING(max_pool_gather)
+
+bool is_pool(Op op) {
+    return op == OP_pool_sum || op == OP_pool_sum_input || op == OP_pool_max || op == OP_max_pool_scatter || op == OP_max_pool_gather;
+}
+
+const Pooling *pooling_of(const Node *node) {
+    CHECK(is_pool(node->op));
+    return node->attributes;
+}
+
 /* ---- shapes ---- */
 
-static bool check_window(Graph *g, Op op, Shape x, IntList kernel, IntList stride, IntList before, ShapeError *error) {
+static bool check_window(Graph *g, Op op, Shape x, const Pooling *pool, ShapeError *error) {
     int axes = x.rank - 2;
     const char *name = op_info[op].name;
     if (x.type == DTYPE_BOOL) return shape_error(g, error, 0, -1, "%s takes numbers, not bool", name);
     if (axes < 1 || axes > MOST_AXES)
         return shape_error(g, error, 0, -1, "%s takes batch, channels and 1 to %d spatial axes, not %s", name, MOST_AXES,
                            shape_string(g->arena, x));
-    if (kernel.count != axes || stride.count != axes || before.count != axes)
-        return shape_error(g, error, -1, -1, "%s over %d spatial axes needs as many kernel sizes, strides and paddings", name,
+    if (pool->kernel.count != axes || pool->stride.count != axes || pool->dilation.count != axes || pool->before.count != axes)
+        return shape_error(g, error, -1, -1, "%s over %d spatial axes needs as many kernel sizes, strides, dilations and paddings", name,
                            axes);
     for (int i = 0; i < axes; i++)
-        if (kernel.items[i] < 1 || stride.items[i] < 1)
-            return shape_error(g, error, -1, -1, "kernel and stride of a pool must be at least 1");
+        if (pool->kernel.items[i] < 1 || pool->stride.items[i] < 1 || pool->dilation.items[i] < 1)
+            return shape_error(g, error, -1, -1, "kernel, stride and dilation of a pool must be at least 1");
     return true;
 }
 
@@ -34,43 +53,25 @@ static bool result(Graph *g, Op op, Shape x, DimList size, Shape *shape, ShapeEr
 bool shape_pool(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
     (void)count;
     Shape x = inputs[0]->shape;
-    if (op == OP_pool_max) {
-        const pool_max_attributes *pool = attributes;
-        if (pool->dilation.count != x.rank - 2)
-            return shape_error(g, error, -1, -1, "pool_max needs a dilation for each spatial axis");
-        return check_window(g, op, x, pool->kernel, pool->stride, pool->before, error) &&
-               result(g, op, x, pool->size, shape, error);
-    }
-    const pool_sum_attributes *pool = attributes;
-    return check_window(g, op, x, pool->kernel, pool->stride, pool->before, error) && result(g, op, x, pool->size, shape, error);
-}
-
-bool shape_pool_sum_input(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
-                          ShapeError *error) {
-    (void)count;
-    const pool_sum_input_attributes *pool = attributes;
-    Shape dy = inputs[0]->shape;
-    return check_window(g, op, dy, pool->kernel, pool->stride, pool->before, error) && result(g, op, dy, pool->size, shape, error);
+    const DimList *size = attributes_first(op, attributes, ATTR_DIMS);
+    return check_window(g, op, x, attributes, error) && result(g, op, x, *size, shape, error);
 }
 
 bool shape_max_pool_scatter(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
                             ShapeError *error) {
     (void)count;
-    const max_pool_scatter_attributes *pool = attributes;
     Shape x = inputs[0]->shape, dy = inputs[1]->shape;
     if (dy.rank != x.rank || dy.type != x.type)
         return shape_error(g, error, 1, -1, "max_pool_scatter takes two tensors of one type and rank");
     *shape = x;
-    return check_window(g, op, x, pool->kernel, pool->stride, pool->before, error);
+    return check_window(g, op, x, attributes, error);
 }
 
 bool shape_max_pool_gather(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
                            ShapeError *error) {
-    (void)count;
-    const max_pool_gather_attributes *pool = attributes;
-    Shape x = inputs[0]->shape;
-    if (!shape_equal(x, inputs[1]->shape)) return shape_error(g, error, 1, -1, "max_pool_gather takes two tensors of one shape");
-    return check_window(g, op, x, pool->kernel, pool->stride, pool->before, error) && result(g, op, x, pool->size, shape, error);
+    if (!shape_equal(inputs[0]->shape, inputs[1]->shape))
+        return shape_error(g, error, 1, -1, "max_pool_gather takes two tensors of one shape");
+    return shape_pool(g, op, inputs, count, attributes, shape, error);
 }
 
 /* ---- gradients ---- */
@@ -78,37 +79,32 @@ bool shape_max_pool_gather(Graph *g, Op op, Node *const *inputs, int count, cons
 static DimList spatial_sizes(const Node *node) { return (DimList){node->shape.rank - 2, node->shape.dims + 2}; }
 
 Node *grad_pool_sum(Graph *g, Node *node, int input, Node *dy) {
-    const pool_sum_attributes *pool = ATTRIBUTES(node, pool_sum);
-    pool_sum_input_attributes attributes = {pool->kernel, pool->stride, pool->before, spatial_sizes(node->inputs[input])};
+    const Pooling *pool = pooling_of(node);
+    pool_sum_input_attributes attributes = {pool->kernel, pool->stride, pool->dilation, pool->before, spatial_sizes(node->inputs[input])};
     return graph_make(g, OP_pool_sum_input, &dy, 1, &attributes);
 }
 
 Node *grad_pool_sum_input(Graph *g, Node *node, int input, Node *d) {
-    const pool_sum_input_attributes *pool = ATTRIBUTES(node, pool_sum_input);
-    pool_sum_attributes attributes = {pool->kernel, pool->stride, pool->before, spatial_sizes(node->inputs[input])};
+    const Pooling *pool = pooling_of(node);
+    pool_sum_attributes attributes = {pool->kernel, pool->stride, pool->dilation, pool->before, spatial_sizes(node->inputs[input])};
     return graph_make(g, OP_pool_sum, &d, 1, &attributes);
 }
 
 Node *grad_pool_max(Graph *g, Node *node, int input, Node *dy) {
-    const pool_max_attributes *pool = ATTRIBUTES(node, pool_max);
-    max_pool_scatter_attributes attributes = {pool->kernel, pool->stride, pool->dilation, pool->before};
-    return graph_make(g, OP_max_pool_scatter, (Node *[]){node->inputs[input], dy}, 2, &attributes);
+    return graph_make(g, OP_max_pool_scatter, (Node *[]){node->inputs[input], dy}, 2, pooling_of(node));
 }
 
 /* By x there is none: where the maximum lies does not change, but for ties. */
 Node *grad_max_pool_scatter(Graph *g, Node *node, int input, Node *d) {
     if (input == 0) return NULL;
-    const max_pool_scatter_attributes *pool = ATTRIBUTES(node, max_pool_scatter);
-    max_pool_gather_attributes attributes = {pool->kernel, pool->stride, pool->dilation, pool->before,
-                                             spatial_sizes(node->inputs[1])};
+    const Pooling *pool = pooling_of(node);
+    max_pool_gather_attributes attributes = {pool->kernel, pool->stride, pool->dilation, pool->before, spatial_sizes(node->inputs[1])};
     return graph_make(g, OP_max_pool_gather, (Node *[]){node->inputs[0], d}, 2, &attributes);
 }
 
 Node *grad_max_pool_gather(Graph *g, Node *node, int input, Node *d) {
     if (input == 0) return NULL;
-    const max_pool_gather_attributes *pool = ATTRIBUTES(node, max_pool_gather);
-    max_pool_scatter_attributes attributes = {pool->kernel, pool->stride, pool->dilation, pool->before};
-    return graph_make(g, OP_max_pool_scatter, (Node *[]){node->inputs[0], d}, 2, &attributes);
+    return graph_make(g, OP_max_pool_scatter, (Node *[]){node->inputs[0], d}, 2, pooling_of(node));
 }
 
 /* ---- reference ---- */
@@ -118,15 +114,16 @@ typedef struct Windows {
     int64_t x[MOST_AXES], y[MOST_AXES], planes, x_plane, y_plane;
 } Windows;
 
-static Windows windows_of(IntList kernel, IntList stride, IntList dilation, IntList before, const RefShape *x, const RefShape *y) {
+static Windows windows_of(const RefCall *call, const RefShape *x, const RefShape *y) {
+    const Pooling *pool = pooling_of(call->node);
     Windows w = {.planes = x->dims[0] * x->dims[1], .x_plane = 1, .y_plane = 1};
-    int missing = MOST_AXES - kernel.count;
+    int missing = MOST_AXES - pool->kernel.count;
     for (int i = 0; i < MOST_AXES; i++) {
         int at = i - missing;
-        w.kernel[i] = at < 0 ? 1 : kernel.items[at];
-        w.stride[i] = at < 0 ? 1 : stride.items[at];
-        w.dilation[i] = at < 0 || dilation.count == 0 ? 1 : dilation.items[at];
-        w.before[i] = at < 0 ? 0 : before.items[at];
+        w.kernel[i] = at < 0 ? 1 : pool->kernel.items[at];
+        w.stride[i] = at < 0 ? 1 : pool->stride.items[at];
+        w.dilation[i] = at < 0 ? 1 : pool->dilation.items[at];
+        w.before[i] = at < 0 ? 0 : pool->before.items[at];
         w.x[i] = at < 0 ? 1 : x->dims[2 + at];
         w.y[i] = at < 0 ? 1 : y->dims[2 + at];
         w.x_plane *= w.x[i];
@@ -224,32 +221,26 @@ static void visit_gather(const Number *x, const Number *values, Number *out, con
 }
 
 void ref_pool_sum(const RefCall *call) {
-    const pool_sum_attributes *pool = ATTRIBUTES(call->node, pool_sum);
-    Windows w = windows_of(pool->kernel, pool->stride, (IntList){0}, pool->before, &call->input_shapes[0], &call->shape);
+    Windows w = windows_of(call, &call->input_shapes[0], &call->shape);
     each_window(&w, (Operands){call->inputs[0], NULL, call->out, 0, w.y_plane, call->shape.type}, visit_sum);
 }
 
 void ref_pool_sum_input(const RefCall *call) {
-    const pool_sum_input_attributes *pool = ATTRIBUTES(call->node, pool_sum_input);
-    Windows w = windows_of(pool->kernel, pool->stride, (IntList){0}, pool->before, &call->shape, &call->input_shapes[0]);
+    Windows w = windows_of(call, &call->shape, &call->input_shapes[0]);
     each_window(&w, (Operands){NULL, call->inputs[0], call->out, w.y_plane, w.x_plane, call->shape.type}, visit_spread);
 }
 
 void ref_pool_max(const RefCall *call) {
-    const pool_max_attributes *pool = ATTRIBUTES(call->node, pool_max);
-    Windows w = windows_of(pool->kernel, pool->stride, pool->dilation, pool->before, &call->input_shapes[0], &call->shape);
+    Windows w = windows_of(call, &call->input_shapes[0], &call->shape);
     each_window(&w, (Operands){call->inputs[0], NULL, call->out, 0, w.y_plane, call->shape.type}, visit_max);
 }
 
 void ref_max_pool_scatter(const RefCall *call) {
-    const max_pool_scatter_attributes *pool = ATTRIBUTES(call->node, max_pool_scatter);
-    Windows w = windows_of(pool->kernel, pool->stride, pool->dilation, pool->before, &call->input_shapes[0],
-                           &call->input_shapes[1]);
+    Windows w = windows_of(call, &call->input_shapes[0], &call->input_shapes[1]);
     each_window(&w, (Operands){call->inputs[0], call->inputs[1], call->out, w.y_plane, w.x_plane, call->shape.type}, visit_scatter);
 }
 
 void ref_max_pool_gather(const RefCall *call) {
-    const max_pool_gather_attributes *pool = ATTRIBUTES(call->node, max_pool_gather);
-    Windows w = windows_of(pool->kernel, pool->stride, pool->dilation, pool->before, &call->input_shapes[0], &call->shape);
+    Windows w = windows_of(call, &call->input_shapes[0], &call->shape);
     each_window(&w, (Operands){call->inputs[0], call->inputs[1], call->out, w.x_plane, w.y_plane, call->shape.type}, visit_gather);
 }

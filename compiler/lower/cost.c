@@ -34,15 +34,10 @@ static Dim operations(Dims *dims, const Node *node, Shape *over) {
     case OP_convolution_weight: /* every element of w meets all images and positions of dy */
         return dim_mul(dims, two, dim_mul(dims, node->inputs[1]->shape.dims[0], product_from(dims, node->inputs[1]->shape, 2)));
     case OP_matmul: return dim_mul(dims, two, node->inputs[0]->shape.dims[node->inputs[0]->shape.rank - 1]);
-    case OP_pool_sum: return dim_const(dims, ints_product(ATTRIBUTES(node, pool_sum)->kernel));
-    case OP_pool_max: return dim_const(dims, ints_product(ATTRIBUTES(node, pool_max)->kernel));
-    case OP_max_pool_scatter:
-        *over = node->inputs[1]->shape;
-        return dim_const(dims, ints_product(ATTRIBUTES(node, max_pool_scatter)->kernel));
-    case OP_max_pool_gather: return dim_const(dims, ints_product(ATTRIBUTES(node, max_pool_gather)->kernel));
-    case OP_pool_sum_input:
-        *over = node->inputs[0]->shape;
-        return dim_const(dims, ints_product(ATTRIBUTES(node, pool_sum_input)->kernel));
+    case OP_pool_sum: case OP_pool_max: case OP_max_pool_gather: return dim_const(dims, ints_product(pooling_of(node)->kernel));
+    case OP_max_pool_scatter: case OP_pool_sum_input:
+        *over = node->inputs[node->input_count - 1]->shape;
+        return dim_const(dims, ints_product(pooling_of(node)->kernel));
     case OP_resample: case OP_resample_input: return dim_const(dims, 8);
     case OP_sum: case OP_reduce_max: case OP_argmax: case OP_scatter_add: *over = node->inputs[0]->shape; return one;
     case OP_cumsum: return one;

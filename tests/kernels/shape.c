@@ -147,10 +147,10 @@ static Node *make_pool(TestGraph *t, const ShapeLine *s) {
     IntList kernel = INTS(s->kh, s->kw), stride = INTS(s->s, s->s), dilation = INTS(s->d, s->d), before = INTS(s->p, s->p);
     if (strcmp(s->op, "pool_sum_input") == 0) {
         Node *dy = new_input(t, -9, 9, SIZES(n, c, out_h, out_w));
-        return MAKE(t, pool_sum_input, &dy, 1, kernel, stride, before, DIMS(h, w));
+        return MAKE(t, pool_sum_input, &dy, 1, kernel, stride, dilation, before, DIMS(h, w));
     }
     Node *x = new_input(t, -9, 9, SIZES(n, c, h, w));
-    if (strcmp(s->op, "pool_sum") == 0) return MAKE(t, pool_sum, &x, 1, kernel, stride, before, DIMS(out_h, out_w));
+    if (strcmp(s->op, "pool_sum") == 0) return MAKE(t, pool_sum, &x, 1, kernel, stride, dilation, before, DIMS(out_h, out_w));
     if (strcmp(s->op, "pool_max") == 0) return MAKE(t, pool_max, &x, 1, kernel, stride, dilation, before, DIMS(out_h, out_w));
     if (strcmp(s->op, "max_pool_gather") == 0) {
         Node *v = new_input(t, -9, 9, SIZES(n, c, h, w));

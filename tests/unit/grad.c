@@ -156,12 +156,12 @@ static Node *pool_output(TestGraph *t) { return new_input(t, -1, 1, SIZES(t->N, 
 
 static Node *case_pool_sum(TestGraph *t) {
     Node *x = pool_input(t);
-    return MAKE(t, pool_sum, &x, 1, INTS(3, 2), INTS(2, 1), INTS(1, 0), DIMS(size(t, 3), t->H));
+    return MAKE(t, pool_sum, &x, 1, INTS(3, 2), INTS(2, 1), INTS(1, 2), INTS(1, 0), DIMS(size(t, 3), t->H));
 }
 
 static Node *case_pool_sum_input(TestGraph *t) {
     Node *y = pool_output(t);
-    return MAKE(t, pool_sum_input, &y, 1, INTS(3, 2), INTS(2, 1), INTS(1, 0), DIMS(size(t, 6), dim_offset(t->graph->dims, t->H, 1)));
+    return MAKE(t, pool_sum_input, &y, 1, INTS(3, 2), INTS(2, 1), INTS(1, 2), INTS(1, 0), DIMS(size(t, 6), dim_offset(t->graph->dims, t->H, 1)));
 }
 
 static Node *case_pool_max(TestGraph *t) {

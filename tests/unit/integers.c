@@ -128,9 +128,9 @@ static void add_windows(TestGraph *t, DType type) {
     Node *x = edges_of(t, type, SIZES(one, two, size(t, 4), wide)), *dy = edges_of(t, type, SIZES(one, two, two, half)), *both[] = {x, dy};
     IntList by = INTS(2, 2), ones = INTS(1, 1), zeros = INTS(0, 0);
     DimList small = DIMS(two, half), large = DIMS(size(t, 4), wide);
-    new_output(t, MAKE(t, pool_sum, &x, 1, by, by, zeros, small));
+    new_output(t, MAKE(t, pool_sum, &x, 1, by, by, ones, zeros, small));
     new_output(t, MAKE(t, pool_max, &x, 1, by, by, ones, ones, small));
-    new_output(t, MAKE(t, pool_sum_input, &dy, 1, by, by, zeros, large));
+    new_output(t, MAKE(t, pool_sum_input, &dy, 1, by, by, ones, zeros, large));
     new_output(t, MAKE(t, max_pool_scatter, both, 2, by, by, ones, zeros));
     new_output(t, MAKE(t, max_pool_gather, ((Node *[]){x, x}), 2, by, by, ones, zeros, small));
     static const char *const modes[] = {"constant", "reflect", "replicate"};

@@ -162,7 +162,7 @@ static void make_types(TestGraph *t) {
     }
     Node *whole = build_cast(t->graph, x, DTYPE_I32);
     new_output(t, MAKE(t, pool_max, &whole, 1, INTS(3, 3), one, one, one, DIMS(size(t, 9), size(t, 18))));
-    new_output(t, MAKE(t, pool_sum, &whole, 1, INTS(3, 3), one, one, DIMS(size(t, 9), size(t, 18))));
+    new_output(t, MAKE(t, pool_sum, &whole, 1, INTS(3, 3), one, one, one, DIMS(size(t, 9), size(t, 18))));
 }
 
 /* Strides and paddings that differ between the axes, and more or less padding behind than before. */

@@ -136,7 +136,7 @@ static Node *random_window(TestGraph *t, Op op, const Pool *pool) {
     Node *x = any(t, pool);
     int64_t width = size_of(x, 3);
     DimList sizes = DIMS(x->shape.dims[2], size(t, (width + 1) / 2));
-    if (op == OP_pool_sum) return MAKE(t, pool_sum, &x, 1, INTS(1, 2), INTS(1, 2), INTS(0, width % 2), sizes);
+    if (op == OP_pool_sum) return MAKE(t, pool_sum, &x, 1, INTS(1, 2), INTS(1, 2), INTS(1, 1), INTS(0, width % 2), sizes);
     if (op == OP_pool_max) return MAKE(t, pool_max, &x, 1, INTS(1, 2), INTS(1, 2), INTS(1, 1), INTS(0, width % 2), sizes);
     if (op == OP_max_pool_gather)
         return MAKE(t, max_pool_gather, ((Node *[]){x, unary(t, OP_sin, x)}), 2, INTS(1, 2), INTS(1, 2), INTS(1, 1),

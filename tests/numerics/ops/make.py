@@ -124,7 +124,6 @@ def pools():
         f.expect("g", v.flatten(2).gather(2, index.flatten(2)).reshape(y.shape))
         if dilation != (1, 1):
             continue
-        common = dict(kernel=kernel, stride=stride, before=padding)
         for include in (False, True):
             f.case(f"average pool {i} count_include_pad {include}")
             x = f.input("x", shape).requires_grad_()
@@ -133,7 +132,7 @@ def pools():
             counted = torch.ones(shape)
             if include:  # what lies in the padding counts; what ceil_mode adds behind it does not
                 f.write("one", F.pad(counted, (padding[1], padding[1], padding[0], padding[0]), value=1))
-                f.op("n", "pool_sum", "one", kernel=kernel, stride=stride, before=(0, 0), size=y.shape[2:])
+                f.op("n", "pool_sum", "one", kernel=kernel, stride=stride, dilation=dilation, before=(0, 0), size=y.shape[2:])
             else:
                 f.write("one", counted)
                 f.op("n", "pool_sum", "one", **common, size=y.shape[2:])
@@ -499,11 +498,11 @@ def windows(f, kind, random):
     x, w, at = random.choice(edges(kind), (1, 2, 4, 6)), random.choice(edges(kind), 7), np.array([0, 1, 4, 9, -3, 1, 2])
     f.write("x", x, f"input_{kind}"), f.write("w", w, f"input_{kind}"), f.write("at", at, "input_i32")
     parts = x.reshape(1, 2, 2, 2, 3, 2)
-    f.op("sums", "pool_sum", "x", kernel=(2, 2), stride=(2, 2), before=(0, 0), size=(2, 3))
+    f.op("sums", "pool_sum", "x", kernel=(2, 2), stride=(2, 2), dilation=(1, 1), before=(0, 0), size=(2, 3))
     f.expect("sums", parts.sum((3, 5), dtype=x.dtype))
     f.op("tops", "pool_max", "x", kernel=(2, 2), stride=(2, 2), dilation=(1, 1), before=(0, 0), size=(2, 3))
     f.expect("tops", parts.max((3, 5)))
-    f.op("spread", "pool_sum_input", "sums", kernel=(2, 2), stride=(2, 2), before=(0, 0), size=(4, 6))
+    f.op("spread", "pool_sum_input", "sums", kernel=(2, 2), stride=(2, 2), dilation=(1, 1), before=(0, 0), size=(4, 6))
     f.expect("spread", parts.sum((3, 5), dtype=x.dtype).repeat(2, 2).repeat(2, 3))
     folded = x[:, :, 1:3].copy()
     folded[:, :, 0] += x[:, :, 0]
