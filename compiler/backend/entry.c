@@ -203,12 +203,6 @@ static LLVMValueRef make_argument(Entry *e, const Value *value) {
     return make_struct(m, fields, COUNT_OF(fields), sizeof(cai_argument));
 }
 
-static const char *source_text(Arena *arena, Span span) {
-    if (!span.source) return "";
-    Place place = source_place(span.source, span.begin);
-    return arena_printf(arena, "%s:%d:%d", span.source->path, place.line, place.column);
-}
-
 typedef struct Whole { Dim flops, bytes; int64_t more; bool along; } Whole; /* of launches that belong together */
 typedef struct Texts { LLVMValueRef path, source, arguments; int argument_count; } Texts; /* what a kernel's launches share */
 
@@ -220,7 +214,7 @@ static Texts make_texts(Entry *e, const Kernel *kernel) {
     arguments[count++] = make_argument(e, kernel->output);
     for (int i = 0; i < kernel->input_count; i++) arguments[count++] = make_argument(e, kernel->inputs[i]);
     if (kernel->workspace) arguments[count++] = make_argument(e, kernel->workspace);
-    return (Texts){make_text(m, origin->path), make_text(m, source_text(m->arena, origin->span)),
+    return (Texts){make_text(m, origin->path), make_text(m, span_place(m->arena, origin->span)),
                    make_array(m, "arguments", arguments, count), count};
 }
 

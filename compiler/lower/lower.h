@@ -171,6 +171,18 @@ typedef struct PackJob {
     int previous;    /* the job before this one for the same node, as its index + 1; 0: none */
 } PackJob;
 
+/* ---- ties.c: where places are compared, so that equals must be the same bits ---- */
+
+typedef enum Ties {
+    TIES_NONE,
+    TIES_FLAT, /* places in areas that are flat along an axis */
+    TIES_ALL   /* any two places that see the same */
+} Ties;
+typedef struct Tie {
+    Ties ties;
+    const Node *by; /* what compares them, or NULL */
+} Tie;
+
 /* ---- winograd.c ---- */
 
 enum { MOST_WINOGRAD = 6 }; /* places of a transformed tile along an axis */
@@ -185,6 +197,7 @@ typedef struct Winograd {
 } Winograd;
 
 Winograd winograd(int outputs); /* 2 or 4 */
+bool winograd_takes(const Node *node); /* a convolution by 3x3 kernels of stride 1 */
 /* The root mean square of the rounding errors to expect, over that of the results: of a convolution of so many input channels. */
 double winograd_error(int outputs, int64_t inputs);
 
@@ -206,6 +219,7 @@ struct Program {
     int copies;             /* between layouts or into a concatenation: those that layout.c had to put in */
     bool *weights;          /* by node id: node_is_weight */
     bool *shared;           /* by node id: several nodes read it, or it is an output, too: all are to see the same value */
+    const Tie *ties;        /* by node id: what a convolution must keep (ties.c) */
     Map *packed;            /* Node -> its latest pack job, as index + 1 */
     bool own_slots;         /* LowerOptions.own_slots */
     bool blas;              /* LowerOptions.blas */

@@ -108,6 +108,16 @@ static double kernel_milliseconds(const Kernel *kernel) {
     return kernel->kind->cost(kernel, target) / (target->gigahertz * 1e6);
 }
 
+/* Why a convolution that Winograd takes is computed without, or with less of it. */
+static void explain_tie(const Kernel *kernel, Text *out) {
+    const Program *program = kernel->program;
+    if (!kernel->anchor || program->winograd == WINOGRAD_NEVER || !winograd_takes(kernel->anchor)) return;
+    Tie tie = program->ties[kernel->anchor->id];
+    if (tie.ties == TIES_NONE) return;
+    text_add(out, "  (%s: %s at %s compares its places)", tie.ties == TIES_ALL ? "no Winograd" : "no Winograd but F(2, 3)", op_info[tie.by->op].name,
+             span_place(program->arena, tie.by->origin->span));
+}
+
 static void explain_kernel(const Kernel *kernel, Totals *totals, Text *out) {
     double flops = kernel_typical_flops(kernel), bytes = kernel_typical_bytes(kernel), milliseconds = kernel_milliseconds(kernel);
     totals->flops += flops;
@@ -123,6 +133,7 @@ static void explain_kernel(const Kernel *kernel, Totals *totals, Text *out) {
     else text_add(out, "copy");
     text_add(out, "  %s%s", kernel_path(kernel), kernel->along ? ", along with the next" : "");
     if (kernel->error > 0) text_add(out, "  (weights +%.3f MB, error %.1e)", (double)kernel->more_weights / 1e6, kernel->error);
+    explain_tie(kernel, out);
     text_add(out, "\n");
 }
 

@@ -15,6 +15,7 @@ Program *lower(Graph *graph, const LowerOptions *options, Arena *arena) {
     Lowering low = {.program = program, .options = options, .scratch = arena_new()};
     count_parameters(program);
     fuse(&low);         /* nodes to kernels; nothing later changes what a kernel computes */
+    find_ties(program, low.scratch); /* before selection, which goes by it */
     select_kinds(&low); /* before layout, since the kinds say which layouts they want */
     layout(&low);       /* after this the list of launches is complete */
     for (int i = 0; i < program->launches.count; i++) {

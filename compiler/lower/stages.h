@@ -29,6 +29,9 @@ bool kernel_is_view(const Kernel *kernel);
 void fuse(Lowering *low);
 bool is_everywhere_source(const Node *node); /* splatted constants, iota, size: computed wherever they are used */
 
+/* ---- ties.c: fills program->ties ---- */
+void find_ties(Program *program, Arena *scratch);
+
 /* ---- select.c: fills kernel->kind ---- */
 void select_kinds(Lowering *low);
 

@@ -6,6 +6,16 @@
 #include "lower/lower.h"
 #include <math.h>
 
+bool winograd_takes(const Node *node) {
+    if (node->op != OP_convolution || node->shape.rank != 4) return false;
+    const convolution_attributes *c = ATTRIBUTES(node, convolution);
+    for (int i = 0; i < 2; i++) {
+        int64_t kernel;
+        if (!dim_is_const(node->inputs[1]->shape.dims[2 + i], &kernel) || kernel != 3 || c->stride.items[i] != 1 || c->dilation.items[i] != 1) return false;
+    }
+    return c->groups == 1;
+}
+
 static void set_points(Winograd *w) {
     double far = w->outputs == 4 ? sqrt(0.5) : 1;
     for (int i = 1; i < w->size - 1; i++) w->points[i] = (i % 2 ? 1 : -1) * (i < 3 ? far : 1 / far);

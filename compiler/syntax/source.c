@@ -35,3 +35,9 @@ Span span_join(Span first, Span last) {
     if (last.source != first.source) return first;
     return (Span){first.source, first.begin < last.begin ? first.begin : last.begin, first.end > last.end ? first.end : last.end};
 }
+
+const char *span_place(Arena *arena, Span span) {
+    if (!span.source) return "";
+    Place place = source_place(span.source, span.begin);
+    return arena_printf(arena, "%s:%d:%d", span.source->path, place.line, place.column);
+}

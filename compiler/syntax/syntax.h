@@ -27,6 +27,7 @@ typedef struct Place {
 Source *source_new(Arena *arena, const char *path, const char *text, size_t length);
 Place source_place(const Source *source, uint32_t offset);
 Span span_join(Span first, Span last);
+const char *span_place(Arena *arena, Span span); /* "net.cai:7:10", where it begins; "" where there is no source */
 
 /* ---- diagnostics.c: the table of diagnostics, made from diagnostics.def ---- */
 
