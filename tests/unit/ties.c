@@ -1,0 +1,146 @@
+/* lower/ties.c: which convolutions are told to keep ties, behind whatever compares places or does not. */
+#include "backend_support.h"
+
+/* A 3x3 convolution that keeps the size. */
+static Node *convolved(TestGraph *t, Node *x, int channels) {
+    IntList one = INTS(1, 1);
+    Shape shape = x->shape;
+    Node *w = new_parameter(t, -1, 1, SIZES(size(t, channels), shape.dims[1], size(t, 3), size(t, 3)));
+    return MAKE(t, convolution, ((Node *[]){x, w}), 2, one, one, one, DIMS(shape.dims[2], shape.dims[3]), 1);
+}
+
+static Node *relu(TestGraph *t, Node *x) { return binary(t, OP_max, x, splat(t, 0)); }
+static Node *pooled(TestGraph *t, Node *x) {
+    IntList three = INTS(3, 3), one = INTS(1, 1);
+    return MAKE(t, pool_max, &x, 1, three, one, one, one, DIMS(x->shape.dims[2], x->shape.dims[3]));
+}
+
+/* Places in a line: [N, C, H * W]. */
+static Node *in_line(TestGraph *t, Node *x) {
+    const Dim *dims = x->shape.dims;
+    return build_reshape(t->graph, x, 3, (Dim[]){dims[0], dims[1], dim_mul(t->graph->dims, dims[2], dims[3])});
+}
+
+static Node *largest(TestGraph *t, Node *x, int64_t axis) {
+    Node *top = MAKE(t, reduce_max, &x, 1, {1, &axis});
+    return build_broadcast(t->graph, top, x->shape.rank, x->shape.dims);
+}
+
+static Node *column_on(TestGraph *t, Node *x, int64_t by) {
+    Dim zero = size(t, 0), begin[] = {zero, zero, zero, size(t, by)}, sizes[] = {x->shape.dims[0], x->shape.dims[1], x->shape.dims[2], size(t, 12)};
+    return build_slice(t->graph, x, begin, sizes, NULL);
+}
+
+static Node *scatter(TestGraph *t, Node *like, Node *x) {
+    IntList two = INTS(2, 2), one = INTS(1, 1);
+    return MAKE(t, max_pool_scatter, ((Node *[]){like, x}), 2, two, two, one, INTS(0, 0));
+}
+
+/* ---- the cases: x is behind two convolutions ---- */
+
+static Node *classes(TestGraph *t, Node *x) { return MAKE(t, argmax, &x, 1, 1); }
+static Node *hottest_class(TestGraph *t, Node *x) { return binary(t, OP_eq, x, largest(t, x, 1)); }
+static Node *threshold(TestGraph *t, Node *x) { return binary(t, OP_lt, x, splat(t, 0.5)); }
+static Node *same_place(TestGraph *t, Node *x) { return binary(t, OP_lt, relu(t, x), binary(t, OP_mul, x, x)); }
+static Node *two_maps(TestGraph *t, Node *x) {
+    Node *y = convolved(t, new_input(t, -1, 1, x->shape.rank, x->shape.dims), 8);
+    return binary(t, OP_lt, column_on(t, x, 0), column_on(t, y, 1));
+}
+static Node *values_only(TestGraph *t, Node *x) { return pooled(t, x); }
+static Node *gated(TestGraph *t, Node *x) { /* by what is the same at all places */
+    Node *mean = build_sum(t->graph, x, (int64_t[]){2, 3}, 2);
+    Node *plain = new_input(t, -1, 1, x->shape.rank, x->shape.dims);
+    Node *line = in_line(t, binary(t, OP_mul, plain, build_broadcast(t->graph, mean, 4, x->shape.dims)));
+    return MAKE(t, argmax, &line, 1, 2);
+}
+static Node *unpooled_values(TestGraph *t, Node *x) {
+    Node *like = new_input(t, -1, 1, SIZES(x->shape.dims[0], x->shape.dims[1], size(t, 24), size(t, 26)));
+    return scatter(t, like, x);
+}
+
+static Node *hottest_place(TestGraph *t, Node *x) {
+    Node *line = in_line(t, relu(t, x));
+    return MAKE(t, argmax, &line, 1, 2);
+}
+static Node *detections(TestGraph *t, Node *x) { /* [N, C, H, W] to places and classes in one line, with those of another map */
+    Node *turned = build_transpose(t->graph, x, (int64_t[]){0, 2, 3, 1}), *other = new_input(t, -1, 1, SIZES(x->shape.dims[0], size(t, 30)));
+    Node *line = build_reshape(t->graph, turned, 2, (Dim[]){x->shape.dims[0], size(t, 12 * 13 * 8)}), *parts[] = {other, unary(t, OP_sigmoid, line)};
+    Node *all = build_concat(t->graph, parts, 2, 1);
+    return MAKE(t, top_k, &all, 1, DIMS(size(t, 5)), 1, true);
+}
+static Node *suppressed(TestGraph *t, Node *x) {
+    Node *scores = MAKE(t, reduce_max, (Node *[]){in_line(t, x)}, 1, INTS(1));
+    Node *line = build_reshape(t->graph, scores, 2, (Dim[]){x->shape.dims[0], size(t, 12 * 13)});
+    Node *boxes = new_input(t, -1, 1, SIZES(x->shape.dims[0], size(t, 12 * 13), size(t, 4)));
+    return MAKE(t, nms, ((Node *[]){boxes, line}), 2, 5, 0.5, 0);
+}
+
+static Node *unpooled(TestGraph *t, Node *x) {
+    IntList two = INTS(2, 2), none = INTS(0, 0);
+    Node *y = MAKE(t, pool_max, &x, 1, two, two, INTS(1, 1), none, DIMS(size(t, 6), size(t, 6)));
+    return scatter(t, x, y);
+}
+static Node *peaks(TestGraph *t, Node *x) { return binary(t, OP_eq, x, pooled(t, x)); }
+static Node *neighbours(TestGraph *t, Node *x) { return binary(t, OP_lt, column_on(t, relu(t, x), 0), column_on(t, relu(t, x), 1)); }
+static Node *of_the_picture(TestGraph *t, Node *x) {
+    Node *line = in_line(t, x);
+    return binary(t, OP_eq, line, largest(t, line, 2));
+}
+static Node *pool_gradient(TestGraph *t, Node *x) { return pooled(t, build_cast(t->graph, unpooled(t, x), DTYPE_F32)); }
+
+static const struct Case { const char *name; Node *(*make)(TestGraph *t, Node *x); Ties ties; } cases[] = {
+    {"argmax over classes", classes, TIES_NONE},
+    {"the hottest class", hottest_class, TIES_NONE},
+    {"a threshold", threshold, TIES_NONE},
+    {"two expressions of one place", same_place, TIES_NONE},
+    {"two maps", two_maps, TIES_NONE},
+    {"a maximum pool", values_only, TIES_NONE},
+    {"a gate for all places", gated, TIES_NONE},
+    {"what is unpooled", unpooled_values, TIES_NONE},
+    {"argmax over places", hottest_place, TIES_FLAT},
+    {"top_k over places and classes", detections, TIES_FLAT},
+    {"nms", suppressed, TIES_FLAT},
+    {"maximum unpooling", unpooled, TIES_ALL},
+    {"peaks", peaks, TIES_ALL},
+    {"neighbours", neighbours, TIES_ALL},
+    {"equal to the largest of the picture", of_the_picture, TIES_ALL},
+    {"a pool behind an unpooling", pool_gradient, TIES_ALL}};
+
+static void test_cases(void) {
+    LowerOptions options = {.target = target_find("x86-64-v3")};
+    for (int i = 0; i < COUNT_OF(cases); i++) {
+        TestGraph t = test_graph(1);
+        Node *first = convolved(&t, new_input(&t, -1, 1, SIZES(t.N, size(&t, 3), size(&t, 12), size(&t, 13))), 8);
+        Node *second = convolved(&t, relu(&t, first), 8), *y = cases[i].make(&t, second);
+        new_output(&t, y);
+        const Program *program = lower(t.graph, &options, t.arena);
+        for (int k = 0; k < 2; k++) {
+            Tie tie = program->ties[(k ? second : first)->id];
+            if (tie.ties != cases[i].ties) fprintf(stderr, "\n%s: convolution %d\n", cases[i].name, k);
+            CU_ASSERT(tie.ties == cases[i].ties && (tie.ties == TIES_NONE) == (tie.by == NULL));
+        }
+        arena_free(t.arena);
+    }
+}
+
+/* Behind an unpooling nothing is compared: there Winograd goes on. */
+static void test_decoder(void) {
+    TestGraph t = test_graph(1);
+    Node *encoder = convolved(&t, new_input(&t, -1, 1, SIZES(size(&t, 1), size(&t, 16), size(&t, 64), size(&t, 64))), 16);
+    Node *y = convolved(&t, scatter(&t, encoder, new_input(&t, -1, 1, SIZES(size(&t, 1), size(&t, 16), size(&t, 32), size(&t, 32)))), 16);
+    LowerOptions options = {.target = target_find("x86-64-v4")};
+    new_output(&t, y);
+    const Program *program = lower(t.graph, &options, t.arena);
+    for (int i = 0; i < program->launches.count; i++) {
+        const Kernel *kernel = program->launches.items[i];
+        if (kernel->anchor == encoder) CU_ASSERT(kernel->kind == &kernel_kinds[KERNEL_conv_direct]);
+        if (kernel->anchor == y) CU_ASSERT(kernel->kind == &kernel_kinds[KERNEL_conv_winograd]);
+    }
+    arena_free(t.arena);
+}
+
+void suite_ties(void) {
+    CU_pSuite suite = CU_add_suite("ties", NULL, NULL);
+    CU_add_test(suite, "what compares places", test_cases);
+    CU_add_test(suite, "convolutions behind an unpooling", test_decoder);
+}
