@@ -33,13 +33,16 @@ void cai_print_json_string(const char *text, FILE *out) {
 
 /* ---- labels ---- */
 
+/* In the order that argmax and top_k have: a NaN is above all numbers. */
+static bool is_above(double a, double b) { return a > b || (isnan(a) && !isnan(b)); }
+
 /* The largest element of the row that comes after (value, index) in the order of size, or -1. The first of equals wins. */
 static int64_t next_best(const cai_tensor *tensor, int64_t row, int64_t classes, double value, int64_t index) {
     int64_t best = -1;
     for (int64_t i = 0; i < classes; i++) {
         double e = element(tensor, row * classes + i);
-        bool after = e < value || (e == value && i > index);
-        if (after && (best < 0 || e > element(tensor, row * classes + best))) best = i;
+        bool after = is_above(value, e) || (!is_above(e, value) && i > index);
+        if (after && (best < 0 || is_above(e, element(tensor, row * classes + best)))) best = i;
     }
     return best;
 }
@@ -63,7 +66,7 @@ static bool are_probabilities(const cai_tensor *tensor, int64_t row, int64_t cla
 
 static void print_row(const cai_tensor *tensor, const cai_port *port, int64_t row, int64_t classes, FILE *out) {
     bool probabilities = are_probabilities(tensor, row, classes);
-    double value = INFINITY;
+    double value = NAN;
     int64_t index = -1;
     char number[32];
     for (int rank = 1; rank <= port->top; rank++) {

@@ -46,8 +46,7 @@ static bool is_transposed(const ShapeLine *s) { return strcmp(s->op, "tconv") ==
 
 /* Whether two places see the same numbers, and no padding. Outputs of a transposed convolution lie between inputs: they do in pictures
  * that repeat everywhere, a stride of steps apart and away from the edges. */
-static bool same_windows(TestGraph *t, const ShapeLine *s, Map out, int64_t row, int64_t column, Step step) {
-    Map in = input_map(t);
+static bool same_windows(const double *map, const ShapeLine *s, Map in, Map out, int64_t row, int64_t column, Step step) {
     int64_t edge = s->d * (s->kh - 1) + 1, down = step.down * s->s, across = step.across * s->s;
     if (is_transposed(s))
         return row >= edge && row + step.down < out.height - edge && column >= edge && column < out.width - edge
@@ -55,7 +54,7 @@ static bool same_windows(TestGraph *t, const ShapeLine *s, Map out, int64_t row,
     for (int64_t i = 0; i < s->kh * s->kw; i++) {
         int64_t y = row * s->s - s->p + i / s->kw * s->d, x = column * s->s - s->p + i % s->kw * s->d;
         if (y < 0 || x < 0 || x + across < 0 || y + down >= in.height || x >= in.width || x + across >= in.width) return false;
-        const double *at = t->inputs.items[0].values + y * in.width + x;
+        const double *at = map + y * in.width + x;
         for (int64_t c = 0; c < in.channels; c++, at += in.height * in.width)
             if (at[0] != at[down * in.width + across]) return false;
     }
@@ -63,11 +62,12 @@ static bool same_windows(TestGraph *t, const ShapeLine *s, Map out, int64_t row,
 }
 
 static int64_t count_unlike(TestGraph *t, const ShapeLine *s, const double *y, Step step) {
-    Map map = map_of(t, t->graph->outputs.items[0].node->shape);
+    Map in = input_map(t), map = map_of(t, t->graph->outputs.items[0].node->shape);
+    const double *picture = t->inputs.items[0].values;
     int64_t unlike = 0, compared = 0;
     for (int64_t row = 0; row + step.down < map.height; row++)
         for (int64_t column = 0; column < map.width; column++) {
-            if (column + step.across < 0 || column + step.across >= map.width || !same_windows(t, s, map, row, column, step)) continue;
+            if (column + step.across < 0 || column + step.across >= map.width || !same_windows(picture, s, in, map, row, column, step)) continue;
             const double *at = y + row * map.width + column, *other = at + step.down * map.width + step.across;
             for (int64_t c = 0; c < map.channels; c++, compared++) unlike += at[c * map.height * map.width] != other[c * map.height * map.width];
         }
