@@ -312,7 +312,6 @@ void ops_document(FILE *out);                      /* docs/operators.md, made fr
 
 /* ---- op_window.c ---- */
 typedef max_pool_scatter_attributes Pooling; /* kernel, stride, dilation, before: what the attributes of all five pools begin with */
-bool is_pool(Op op);
 const Pooling *pooling_of(const Node *node); /* only of pools */
 
 /* ---- op_resize.c ---- */

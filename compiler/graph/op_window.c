@@ -15,7 +15,7 @@ BEGINS_AS_POOLING(pool_sum_input)
 BEGINS_AS_POOLING(pool_max)
 BEGINS_AS_POOLING(max_pool_gather)
 
-bool is_pool(Op op) {
+static bool is_pool(Op op) {
     return op == OP_pool_sum || op == OP_pool_sum_input || op == OP_pool_max || op == OP_max_pool_scatter || op == OP_max_pool_gather;
 }
 

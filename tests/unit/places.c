@@ -137,8 +137,10 @@ static void test_direct(void) {
     check_lines(lines, COUNT_OF(lines), (Promise){.winograd = WINOGRAD_NEVER, .pictures = PICTURES});
 }
 
-static const char *const winograd_lines[] = {"conv by=conv_winograd ic=19 oc=40 k=3 p=1 h=23 w=31 free=0,1 tail=relu", "conv by=conv_winograd ic=320 oc=272 k=3 p=1 h=14 w=17",
-                                             "conv by=conv_winograd ic=16 oc=16 k=3 p=0,1 h=58 w=61"};
+static const char *const winograd_lines[] = {
+    "conv by=conv_winograd ic=19 oc=40 k=3 p=1 h=23 w=31 free=0,1 tail=relu",
+    "conv by=conv_winograd ic=320 oc=272 k=3 p=1 h=14 w=17",
+    "conv by=conv_winograd ic=16 oc=16 k=3 p=0,1 h=58 w=61"};
 
 static void test_winograd(void) {
     check_lines(winograd_lines, COUNT_OF(winograd_lines), (Promise){.winograd = 2, .pictures = FLAT_PICTURES});
