@@ -71,8 +71,9 @@ LLVMValueRef emit_compare(Module *m, Op op, DType type, LLVMValueRef a, LLVMValu
 
 LLVMValueRef emit_above(Module *m, DType type, LLVMValueRef a, LLVMValueRef b) {
     if (!dtype_is_float(type)) return emit_compare(m, OP_lt, type, b, a);
-    LLVMValueRef larger = LLVMBuildFCmp(m->builder, LLVMRealUGT, a, b, ""), number = LLVMBuildFCmp(m->builder, LLVMRealORD, b, b, "");
-    return LLVMBuildAnd(m->builder, larger, number, "");
+    LLVMValueRef larger = LLVMBuildFCmp(m->builder, LLVMRealOGT, a, b, ""), nan = LLVMBuildFCmp(m->builder, LLVMRealUNO, a, a, "");
+    LLVMValueRef only_nan = LLVMBuildAnd(m->builder, nan, LLVMBuildFCmp(m->builder, LLVMRealORD, b, b, ""), "");
+    return LLVMBuildOr(m->builder, larger, only_nan, ""); /* one comparison less is possible, and has LLVM spill in max unpooling */
 }
 
 /* ---- minimum and maximum ---- */
