@@ -37,7 +37,7 @@ static Map input_map(TestGraph *t) { return map_of(t, t->inputs.items[0].node->s
 static void draw(TestGraph *t, int picture) {
     Map map = input_map(t);
     for (int64_t i = 0; i < t->inputs.items[0].count; i++)
-        t->inputs.items[0].values[i] = value_at(picture, i / (map.height * map.width), i / map.width % map.height, i % map.width);
+        t->inputs.items[0].values[i].real = value_at(picture, i / (map.height * map.width), i / map.width % map.height, i % map.width);
 }
 
 /* ---- the comparison ---- */
@@ -46,7 +46,7 @@ static bool is_transposed(const ShapeLine *s) { return strcmp(s->op, "tconv") ==
 
 /* Whether two places see the same numbers, and no padding. Outputs of a transposed convolution lie between inputs: they do in pictures
  * that repeat everywhere, a stride of steps apart and away from the edges. */
-static bool same_windows(const double *map, const ShapeLine *s, Map in, Map out, int64_t row, int64_t column, Step step) {
+static bool same_windows(const Number *map, const ShapeLine *s, Map in, Map out, int64_t row, int64_t column, Step step) {
     int64_t edge = s->d * (s->kh - 1) + 1, down = step.down * s->s, across = step.across * s->s;
     if (is_transposed(s))
         return row >= edge && row + step.down < out.height - edge && column >= edge && column < out.width - edge
@@ -54,22 +54,22 @@ static bool same_windows(const double *map, const ShapeLine *s, Map in, Map out,
     for (int64_t i = 0; i < s->kh * s->kw; i++) {
         int64_t y = row * s->s - s->p + i / s->kw * s->d, x = column * s->s - s->p + i % s->kw * s->d;
         if (y < 0 || x < 0 || x + across < 0 || y + down >= in.height || x >= in.width || x + across >= in.width) return false;
-        const double *at = map + y * in.width + x;
+        const Number *at = map + y * in.width + x;
         for (int64_t c = 0; c < in.channels; c++, at += in.height * in.width)
-            if (at[0] != at[down * in.width + across]) return false;
+            if (at[0].real != at[down * in.width + across].real) return false;
     }
     return true;
 }
 
-static int64_t count_unlike(TestGraph *t, const ShapeLine *s, const double *y, Step step) {
+static int64_t count_unlike(TestGraph *t, const ShapeLine *s, const Number *y, Step step) {
     Map in = input_map(t), map = map_of(t, t->graph->outputs.items[0].node->shape);
-    const double *picture = t->inputs.items[0].values;
+    const Number *picture = t->inputs.items[0].values;
     int64_t unlike = 0, compared = 0;
     for (int64_t row = 0; row + step.down < map.height; row++)
         for (int64_t column = 0; column < map.width; column++) {
             if (column + step.across < 0 || column + step.across >= map.width || !same_windows(picture, s, in, map, row, column, step)) continue;
-            const double *at = y + row * map.width + column, *other = at + step.down * map.width + step.across;
-            for (int64_t c = 0; c < map.channels; c++, compared++) unlike += at[c * map.height * map.width] != other[c * map.height * map.width];
+            const Number *at = y + row * map.width + column, *other = at + step.down * map.width + step.across;
+            for (int64_t c = 0; c < map.channels; c++, compared++) unlike += at[c * map.height * map.width].real != other[c * map.height * map.width].real;
         }
     CU_ASSERT(compared > 0);
     return unlike;
@@ -84,7 +84,7 @@ typedef struct Promise {
 
 static int64_t count_in_picture(Compiled *compiled, const ShapeLine *s, int picture) {
     TestGraph *t = compiled->test;
-    double *y;
+    Number *y;
     int64_t unlike = 0;
     draw(t, picture);
     if (!run_compiled(compiled, 1, &y)) return 0;
@@ -102,7 +102,7 @@ static void check_shape(const ShapeLine *shape, const char *text, void *context)
     LowerOptions options = {.target = target_find(promise->target), .force = shape->by, .winograd = promise->winograd};
     for (int i = 1; i < t.inputs.count; i++) { /* weights, and a residual that is flat */
         TestInput *input = &t.inputs.items[i];
-        for (int64_t k = 0; k < input->count; k++) input->values[k] = input->node->op == OP_input ? 0.3 : random_in(&t, -1, 1);
+        for (int64_t k = 0; k < input->count; k++) input->values[k].real = input->node->op == OP_input ? 0.3 : random_in(&t, -1, 1);
     }
     round_inputs(&t);
     Compiled compiled;
