@@ -4,12 +4,10 @@
 #include "commands/commands.h"
 #include "runtime.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define TOLERANCE 1e-4 /* of the root mean square of the error to that of the values */
@@ -66,11 +64,10 @@ static Graph *with_outputs(Session *s, const Model *model, bool layers) {
 
 /* ---- running both ---- */
 
-static bool wait_for(pid_t child) {
-    int status;
-    while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR) return false;
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+/* What ends with a code has said why itself. */
+static bool went_well(Session *s, const char *what, Process process) {
+    if (process.status < 0) diag_error(&s->diag, DIAG_compare, (Span){0}, "%s was not run to its end: %s", what, process.said);
+    return process.status == 0;
 }
 
 /* The user's arguments with `-o FILE` behind them. */
@@ -85,15 +82,6 @@ static char **with_output(Session *s, const char *name, int first, const char *f
     return arguments;
 }
 
-static bool run_program(const char *program, char **arguments) {
-    pid_t child = fork();
-    if (child == 0) {
-        execv(program, arguments);
-        _exit(EXIT_BUG);
-    }
-    return child > 0 && wait_for(child);
-}
-
 static bool run_reference(Session *s, const Graph *graph, Weights *weights, char **arguments) {
     int count = 0;
     while (arguments[count]) count++;
@@ -104,13 +92,15 @@ static bool run_reference(Session *s, const Graph *graph, Weights *weights, char
         fflush(stdout);
         _exit(code);
     }
-    return child > 0 && wait_for(child);
+    return went_well(s, "the reference", process_wait(s->arena, child));
 }
 
 /* Builds and runs one variant; its outputs are in `file`. */
 static bool run_variant(Session *s, Graph *graph, Weights *weights, int first, const char *folder, const char *file) {
     const char *program = arena_printf(s->arena, "%s/program", folder);
-    bool good = build_program(s, graph, weights, program) && run_program(program, with_output(s, graph->model, first, file));
+    char **arguments = with_output(s, graph->model, first, file);
+    bool good = build_program(s, graph, weights, program) &&
+                went_well(s, "the built program", process_run_openly(s->arena, program, arguments));
     unlink(program);
     return good;
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/types.h>
 
 #define COUNT_OF(array) ((int)(sizeof(array) / sizeof *(array)))
 #define PRINTF_LIKE(text, first) __attribute__((format(printf, text, first)))
@@ -104,14 +105,20 @@ const char *nearest_name(const char *wrong, const char *const *candidates, int c
 
 /* ---- process.c ---- */
 
-enum { PROCESS_MISSING = -1, PROCESS_FAILED = -2 };
+/* PROCESS_MISSING: none of the programs is on the PATH; PROCESS_FAILED: it could not be run; PROCESS_SIGNALED: a signal ended it. */
+enum { PROCESS_MISSING = -1, PROCESS_FAILED = -2, PROCESS_SIGNALED = -3 };
 
 typedef struct Process {
-    int status;       /* its exit code, 128 and the signal's number; PROCESS_MISSING: none of the programs is on the PATH; PROCESS_FAILED */
-    const char *said; /* the beginning of what it wrote to its outputs; where it could not be run, why */
+    int status;       /* its exit code, or one of the above */
+    const char *said; /* the beginning of what it wrote, where that was caught; why it could not be run; which signal ended it */
 } Process;
 
-/* Runs the first of `programs` that is on the PATH, and waits for it. arguments[0] becomes its name; a NULL ends them. */
+/* Runs the first of `programs` that is on the PATH, waits for it, and catches what it writes to its outputs. arguments[0] becomes its
+ * name; a NULL ends them. */
 Process process_run(Arena *arena, const char *const *programs, int count, const char **arguments);
+/* A program, by its path, that writes where we do, under the name arguments[0]. */
+Process process_run_openly(Arena *arena, const char *program, char *const *arguments);
+/* Waits for what fork gave. */
+Process process_wait(Arena *arena, pid_t child);
 
 #endif
