@@ -190,8 +190,9 @@ static LLVMValueRef make_argument(Entry *e, const Value *value) {
         begins = e->buffers[root->id];
         break;
     case SPACE_WEIGHTS:
+        CHECK(value->slot >= 0); /* packed for this value, even where it is another weight in another shape */
         space = CAI_ARG_WEIGHTS;
-        index = (int64_t)e->program->packs.items[root->slot].offset + dim_const_value(offset);
+        index = (int64_t)e->program->packs.items[value->slot].offset + dim_const_value(offset);
         break;
     case SPACE_INPUT: case SPACE_OUTPUT:
         space = root->space == SPACE_INPUT ? CAI_ARG_INPUT : CAI_ARG_OUTPUT;
