@@ -47,7 +47,7 @@ static Dim operations(Dims *dims, const Node *node, Shape *over) {
     }
 }
 
-static Dim node_flops(Dims *dims, const Node *node) {
+Dim node_flops(Dims *dims, const Node *node) {
     Shape over = node->shape;
     Dim each = operations(dims, node, &over);
     return dim_mul(dims, each, shape_elements(dims, over));

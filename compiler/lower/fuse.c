@@ -19,15 +19,12 @@ enum {
     MAX_MEMBERS = 96,          /* of one kernel: bounds the size of its code and the depth of expr.c's walk */
     MAX_TAIL_COST = 200,       /* of elementwise work behind a strict anchor, whose emitter writes it out for every register of a tile */
     MAX_RECOMPUTE = 14,        /* cost up to which a value is computed again for a second reader: about an exp */
-    MAX_RECOMPUTE_ALONG = 6,   /* the same where it would be read back from the cache */
-    SMALL_WEIGHT = 65536,      /* elements that may be folded while building even if they come of few */
-    MAX_WEIGHT_GROWTH = 8      /* beyond that, times as large as the parameters they are made of */
+    MAX_RECOMPUTE_ALONG = 6    /* the same where it would be read back from the cache */
 };
 
 typedef struct Mark {
     bool live, needed_in_memory, many_points, under_broadcast;
     bool stored, everywhere;
-    bool foldable;  /* could be computed while building */
     bool tail;      /* elementwise work on an anchor that nobody else reads */
     int users;
     Node *frame;    /* the head of the frame it is in (itself: it is one); before its visit: the only frame asked for */
@@ -39,7 +36,6 @@ typedef struct Mark {
     int cost;       /* of computing the node again from what is in memory anyway */
     Node *source;   /* the one large thing that is read for it, or NULL; itself where it cannot be computed again */
     int source_reads; /* how often */
-    double raw;     /* weights: elements of the parameters below */
 } Mark;
 
 typedef struct Fuse {
@@ -110,8 +106,7 @@ static Request request_of(const Node *user, int operand) {
     }
 }
 
-/* What a strict anchor's operand is read from. A matrix that is the right operand of many is not repeated for each of them. */
-static Node *operand_of(const Node *anchor, int index) {
+Node *operand_of(const Node *anchor, int index) {
     Node *operand = anchor->inputs[index];
     if (anchor->op != OP_matmul || index != 1 || operand->op != OP_broadcast) return operand;
     Node *matrix = operand->inputs[0];
@@ -134,64 +129,6 @@ static int op_cost(const Node *node) {
     case OP_div: case OP_sqrt: return 4;
     default: return 1;
     }
-}
-
-/* ---- weights: what is computed while building ---- */
-
-static bool attributes_are_constant(const Node *node) {
-    for (const AttrInfo *info = op_info[node->op].attributes(); info->name; info++) {
-        if (info->kind != ATTR_DIMS) continue;
-        const DimList *list = (const DimList *)((const char *)node->attributes + info->offset);
-        for (int k = 0; k < list->count; k++)
-            if (!dim_is_const(list->items[k], NULL)) return false;
-    }
-    return true;
-}
-
-/* Whether a node depends on parameters and constants alone, with sizes known while building; mark->raw is what it is made of. */
-static bool find_foldable(Fuse *fuse, const Node *node) {
-    Mark *mark = mark_of(fuse, node);
-    int64_t count;
-    if (!shape_element_count(node->shape, &count) || !attributes_are_constant(node)) return false;
-    switch (node->op) {
-    case OP_parameter: case OP_state: mark->raw = (double)count; return true;
-    case OP_constant: mark->raw = (double)ATTRIBUTES(node, constant)->data->count; return true;
-    case OP_iota: mark->raw = 1; return true;
-    default: break;
-    }
-    for (int i = 0; i < node->input_count; i++) {
-        const Mark *operand = mark_of(fuse, node->inputs[i]);
-        if (!operand->foldable) return false;
-        mark->raw += operand->raw;
-    }
-    return node->input_count > 0;
-}
-
-/* A weight is what is folded while building and then read: not what is much larger than what it is made of, such as a sum of biases
- * broadcast over a picture, unless a contraction needs it in memory. A broadcast of one counts as one, of whatever size, since it is computed
- * inside the kernels that use it. */
-static bool find_weight(Fuse *fuse, const Node *node) {
-    const Mark *mark = mark_of(fuse, node);
-    int64_t count;
-    if (!mark->foldable || !shape_element_count(node->shape, &count)) return false;
-    if (node->op == OP_broadcast) return fuse->program->weights[node->inputs[0]->id];
-    return count <= SMALL_WEIGHT || (double)count <= MAX_WEIGHT_GROWTH * mark->raw;
-}
-
-static void find_weights(Fuse *fuse) {
-    bool *weights = fuse->program->weights = NEW_ARRAY(fuse->program->arena, bool, fuse->graph->nodes.count);
-    for (int i = 0; i < fuse->graph->nodes.count; i++) {
-        Node *node = fuse->graph->nodes.items[i];
-        mark_of(fuse, node)->foldable = find_foldable(fuse, node);
-        weights[i] = find_weight(fuse, node);
-        bool reads = op_info[node->op].class == CLASS_CONTRACTION && !mark_of(fuse, node)->foldable;
-        for (int k = 0; reads && k < node->input_count; k++)
-            if (mark_of(fuse, operand_of(node, k))->foldable) weights[operand_of(node, k)->id] = true;
-    }
-}
-
-bool node_is_weight(const Program *program, const Node *node) {
-    return program->weights[node->id];
 }
 
 /* Whether a weight is computed inside the kernels that use it rather than read: broadcasts, and numbers in any shape. */
@@ -265,6 +202,7 @@ static bool recompute_pays(Fuse *fuse, const Node *node) {
 
 /* ---- requests ---- */
 
+/* What a weight is made of is nobody's work, unless something else reads it. */
 static void find_live(Fuse *fuse) {
     Graph *graph = fuse->graph;
     for (int i = 0; i < graph->outputs.count; i++) {
@@ -274,7 +212,7 @@ static void find_live(Fuse *fuse) {
     }
     for (int i = graph->nodes.count - 1; i >= 0; i--) {
         Node *node = graph->nodes.items[i];
-        if (!mark_of(fuse, node)->live) continue;
+        if (!mark_of(fuse, node)->live || node_is_weight(fuse->program, node)) continue;
         for (int k = 0; k < node->input_count; k++) {
             mark_of(fuse, node->inputs[k])->live = true;
             mark_of(fuse, node->inputs[k])->users++;
@@ -477,9 +415,9 @@ void fuse(Lowering *low) {
     Fuse fuse = {low, low->program, graph, NEW_ARRAY(low->scratch, Mark, graph->nodes.count)};
     low->value_of = NEW_ARRAY(low->scratch, Value *, graph->nodes.count);
     low->is_output = NEW_ARRAY(low->scratch, bool, graph->nodes.count);
+    find_weights(low);
     find_live(&fuse);
     find_shared(&fuse);
-    find_weights(&fuse);
     for (int i = 0; i < graph->nodes.count; i++) find_recompute(&fuse, graph->nodes.items[i]);
     for (int i = graph->nodes.count - 1; i >= 0; i--) {
         Node *node = graph->nodes.items[i];

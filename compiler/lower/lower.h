@@ -207,6 +207,12 @@ typedef struct Slot {
     Vec(Dim) bytes; /* of its tenants: the slot is as large as the largest at run time, rounded up to 64 */
 } Slot;
 
+typedef struct LeftConstant { /* a constant that is not computed while building */
+    Node *node;
+    double growth;         /* what it is made of is so many times smaller; 0: it takes too much */
+    double bytes, seconds; /* what it would take */
+} LeftConstant;
+
 struct Program {
     Arena *arena;
     Graph *graph;
@@ -220,6 +226,7 @@ struct Program {
     bool *weights;          /* by node id: node_is_weight */
     bool *shared;           /* by node id: several nodes read it, or it is an output, too: all are to see the same value */
     const Tie *ties;        /* by node id: what a convolution must keep (ties.c) */
+    Vec(LeftConstant) left; /* computed at each run instead, for --explain */
     Map *packed;            /* Node -> its latest pack job, as index + 1 */
     bool own_slots;         /* LowerOptions.own_slots */
     bool blas;              /* LowerOptions.blas */

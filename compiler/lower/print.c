@@ -144,6 +144,26 @@ static void explain_winograd(const Totals *totals, Text *out) {
              totals->more_weights / 1e6, totals->winograd, totals->error);
 }
 
+/* Whether it is the work of a kernel for which a run waits: of an anchor. */
+static bool is_anchor_of_launch(const Program *program, const Node *node) {
+    for (int i = 0; i < program->launches.count; i++)
+        if (program->launches.items[i]->anchor == node) return true;
+    return false;
+}
+
+/* Constants that are computed at each run, and why. */
+static void explain_left(const Program *program, Text *out) {
+    for (int i = 0; i < program->left.count; i++) {
+        const LeftConstant *left = &program->left.items[i];
+        if (!is_anchor_of_launch(program, left->node)) continue;
+        text_add(out, "\nconstant    %s ", op_info[left->node->op].name);
+        shape_print(out, left->node->shape);
+        text_add(out, "%s%s\n            is computed at each run: ", *left->node->origin->path ? " of " : "", left->node->origin->path);
+        if (left->growth > 0) text_add(out, "as a weight it would be %.0f times what it is made of\n", left->growth);
+        else text_add(out, "building would take %.1f GB and %.0f s for it\n", left->bytes / 1e9, left->seconds);
+    }
+}
+
 /* What a run reads and writes, at typical sizes. */
 static int64_t port_bytes(const Program *program) {
     Dims *dims = program->graph->dims;
@@ -192,6 +212,7 @@ void program_explain(const Program *program, FILE *file) {
     for (int i = 0; i < program->launches.count; i++) explain_kernel(program->launches.items[i], &totals, &out);
     text_add(&out, "%-46d %8s %9.1f %9.1f %8.3f\n", totals.kernels, "", totals.flops / 1e6, totals.bytes / 1e3, totals.milliseconds);
     explain_winograd(&totals, &out);
+    explain_left(program, &out);
     explain_memory(program, &out);
     fputs(text_string(&out), file);
     arena_free(out.arena);

@@ -25,8 +25,13 @@ int64_t node_typical_bytes(const Program *program, const Node *node);
 bool kernel_is_concat(const Kernel *kernel);
 bool kernel_is_view(const Kernel *kernel);
 
-/* ---- fuse.c: fills program->weights, low->value_of, low->is_output, low->kernels ---- */
+/* ---- weights.c: fills program->weights and ->left ---- */
+void find_weights(Lowering *low);
+
+/* ---- fuse.c: fills low->value_of, low->is_output, low->kernels ---- */
 void fuse(Lowering *low);
+/* What a strict anchor's operand is read from: a matrix that is the right operand of many is not repeated for each of them. */
+Node *operand_of(const Node *anchor, int index);
 bool is_everywhere_source(const Node *node); /* splatted constants, iota, size: computed wherever they are used */
 
 /* ---- ties.c: fills program->ties ---- */
@@ -40,6 +45,7 @@ void layout(Lowering *low);
 
 /* ---- cost.c: fills kernel->flops and bytes ---- */
 void estimate(Kernel *kernel);
+Dim node_flops(Dims *dims, const Node *node); /* a multiply-add counts two; movement nothing */
 
 /* ---- pack.c ---- */
 void count_parameters(Program *program);               /* fills raw_weights_bytes */
