@@ -59,6 +59,11 @@ typedef struct Operand { /* an argument of cblas_sgemm */
     int order;
 } Operand;
 
+/* Of lines of `size` elements, `stride` apart. An axis of size 1 has any stride, and sgemm refuses what is less than a line. */
+static LLVMValueRef get_leading(Module *m, Dim stride, Dim size) {
+    return LLVMBuildTrunc(m->builder, emit_max(m, get_dim(m, stride), get_dim(m, size)), m->i32, "");
+}
+
 /* Matrix number `matrix` of the value in args[argument], from `row` on. */
 static Operand get_operand(Module *m, const Value *value, int argument, LLVMValueRef matrix, LLVMValueRef row) {
     int rank = value->node->shape.rank;
@@ -69,8 +74,8 @@ static Operand get_operand(Module *m, const Value *value, int argument, LLVMValu
         at = emit_add(m, at, emit_mul(m, emit_rem(m, rest, size), get_dim(m, value->strides[i])));
         rest = emit_div(m, rest, size);
     }
-    LLVMValueRef leading = get_dim(m, value->strides[rows_apart ? rank - 2 : rank - 1]);
-    return (Operand){get_element(m, m->f32, get_argument(m, argument), at), LLVMBuildTrunc(m->builder, leading, m->i32, ""),
+    int line = rows_apart ? rank - 1 : rank - 2, apart = rows_apart ? rank - 2 : rank - 1;
+    return (Operand){get_element(m, m->f32, get_argument(m, argument), at), get_leading(m, value->strides[apart], value->node->shape.dims[line]),
                      rows_apart ? AS_IT_LIES : TRANSPOSED};
 }
 
