@@ -6,7 +6,8 @@ CC        := gcc
 LLVM      := llvm-config-19
 WARN      := -Wall -Wextra -Wpedantic
 CFLAGS    ?= -O2 -g -DNDEBUG
-BASE      := -std=c11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -MMD -MP
+# Without fused multiply-adds, so that what cai computes into a program is the same on every machine.
+BASE      := -std=c11 -D_GNU_SOURCE -ffp-contract=off $(WARN) $(CFLAGS) -MMD -MP
 LLVMFLAGS  = -isystem $(shell $(LLVM) --includedir) -isystem /usr/include/cairo
 CINCLUDE   = $(BASE) -Icompiler -Iruntime -I$(BUILD)/grammar $(LLVMFLAGS)
 

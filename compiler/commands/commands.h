@@ -135,6 +135,8 @@ int command_doc(Session *session);
 char **run_arguments(Session *session, const char *name, int first);
 /* Runs a graph's command line by the reference evaluator. */
 int reference_main(Session *session, const Graph *graph, Weights *weights, int argc, char **argv);
+/* openblas.c: OpenBLAS's where it is installed, else our own; for results that go into no program. */
+RefProduct fastest_product(void);
 int run_compare(Session *session, const Model *model, Weights *weights, int first);
 
 #endif

@@ -40,7 +40,7 @@ static const Option table[] = {
      "compute every convolution directly: smaller programs, smaller rounding errors, 2 to 3 times slower 3x3 convolutions"},
     {"--no-cache", NULL, OPTION_FLAG, FIELD(no_cache), " build run ", "compile every kernel anew, and keep none for later builds"},
     {"--reference", NULL, OPTION_FLAG, FIELD(reference), " run ",
-     "evaluate in double precision by plain loops, without compiling"},
+     "evaluate in double precision, without compiling"},
     {"--compare", NULL, OPTION_FLAG, FIELD(compare), " run ", "run both ways and print the error layer by layer"},
     {"--format", "FORMAT", OPTION_TEXT, FIELD(format), " summary compare ", "text (default), or json for tools; csv of a comparison"},
     {"--format", "FORMAT", OPTION_TEXT, FIELD(format), " doc ", "text (default), or markdown: of the whole library where no WHAT is named"},

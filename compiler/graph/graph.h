@@ -213,6 +213,11 @@ bool op_is_differentiable(Op op);
 
 /* What a reference function gets: sizes are concrete. */
 typedef struct RefShape { DType type; int rank; int64_t dims[16]; int64_t count; } RefShape;
+
+/* How the sums of products of convolutions and matrix products are computed: c [rows, columns] += a [rows, depth] b [depth, columns]. */
+typedef struct RefMatrix { const double *at; int64_t row, column; } RefMatrix; /* how far rows and columns lie apart: one of them 1 */
+typedef void (*RefProduct)(int64_t rows, int64_t columns, int64_t depth, RefMatrix a, RefMatrix b, double *c, int64_t c_row);
+
 struct RefCall {
     const Node *node;
     const int64_t *symbols;          /* values of the graph's symbols, for dim_evaluate on attributes */
@@ -221,6 +226,7 @@ struct RefCall {
     Number *out;                     /* zeroed */
     RefShape shape;
     uint64_t seed;
+    RefProduct product;              /* NULL: by plain loops */
 };
 
 /* ---- graph.c ---- */
@@ -313,6 +319,9 @@ void ops_document(FILE *out);                      /* docs/operators.md, made fr
 /* ---- op_window.c ---- */
 typedef max_pool_scatter_attributes Pooling; /* kernel, stride, dilation, before: what the attributes of all five pools begin with */
 const Pooling *pooling_of(const Node *node); /* only of pools */
+/* ---- product.c ---- */
+/* The same bits on every machine: for all that goes into a program. */
+void product_blocked(int64_t rows, int64_t columns, int64_t depth, RefMatrix a, RefMatrix b, double *c, int64_t c_row);
 
 /* ---- op_resize.c ---- */
 double resample_cubic(double t, double a); /* Keys' cubic convolution: the weight of what lies `t` away */
@@ -329,6 +338,7 @@ typedef struct RefSource { /* where parameters and inputs come from; false: ther
     bool (*parameter)(void *context, const Node *node, RefTensor *out); /* fills out->values, allocated by the evaluator */
     bool (*input)(void *context, const Node *node, RefTensor *out);
     double (*largest)(void *context, const Node *node); /* a bound of a parameter's magnitudes, for passes; NULL: from its values */
+    RefProduct product; /* NULL: plain loops, by which the others are judged */
 } RefSource;
 /* Evaluates the wanted nodes; values are in `arena`. Intermediate values are freed as soon as nobody needs them. */
 bool reference_evaluate(const Graph *graph, Node *const *wanted, int count, const int64_t *symbols, uint64_t seed,

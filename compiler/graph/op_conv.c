@@ -2,10 +2,9 @@
  *
  * All three relate x [N, I, s..], w [O, I/groups, k..] and y [N, O, p..] by y[n, o, p] += x[n, c, stride*p + dilation*k - before] * w[o, c, k]
  * over all c of o's group and all k for which the place in x exists; each computes one of the three from the other two. */
-#include "graph/ops.h"
+#include "graph/conv_nest.h"
 #include <assert.h>
-
-#define MOST_AXES 3 /* spatial axes */
+#include <math.h>
 
 /* The five attributes, which the three operators have in common. */
 typedef convolution_attributes Geometry;
@@ -124,23 +123,14 @@ Node *grad_convolution_weight(Graph *g, Node *node, int input, Node *d) {
 
 /* ---- reference: one nest for the three ---- */
 
-typedef struct Nest {
-    Op op;
-    int64_t stride[MOST_AXES], dilation[MOST_AXES], before[MOST_AXES]; /* leading axes that are not there have size 1 */
-    int64_t x[MOST_AXES], y[MOST_AXES], k[MOST_AXES];
-    int64_t batch, groups, inputs, outputs; /* channels of a group */
-    const double *from_x, *from_y, *from_w;
-    double *to;
-} Nest;
-
 static void spatial(int64_t *sizes, const RefShape *shape) {
     int axes = shape->rank - 2;
     for (int i = 0; i < MOST_AXES; i++) sizes[i] = i < MOST_AXES - axes ? 1 : shape->dims[2 + i - (MOST_AXES - axes)];
 }
 
-static Nest nest_of(const RefCall *call) {
+static ConvNest nest_of(const RefCall *call) {
     const Geometry *geometry = call->node->attributes;
-    Nest nest = {.op = call->node->op, .groups = geometry->groups, .to = &call->out->real};
+    ConvNest nest = {.op = call->node->op, .groups = geometry->groups, .to = &call->out->real};
     const RefShape *x, *w, *y;
     if (nest.op == OP_convolution) {
         x = &call->input_shapes[0], w = &call->input_shapes[1], y = &call->shape;
@@ -167,14 +157,13 @@ static Nest nest_of(const RefCall *call) {
     return nest;
 }
 
-/* The p in [0, y) for which stride*p + offset lies in [0, x): begin and end. */
-static void valid_range(int64_t stride, int64_t offset, int64_t x, int64_t y, int64_t *begin, int64_t *end) {
+void conv_valid_range(int64_t stride, int64_t offset, int64_t x, int64_t y, int64_t *begin, int64_t *end) {
     *begin = offset >= 0 ? 0 : (-offset + stride - 1) / stride;
-    *end = x - offset <= 0 ? 0 : min_i64(y, (x - offset + stride - 1) / stride);
+    *end = max_i64(*begin, x - offset <= 0 ? 0 : min_i64(y, (x - offset + stride - 1) / stride));
 }
 
 /* One row of pixels under one tap. */
-static void row(const Nest *nest, int64_t x, int64_t y, int64_t w, int64_t count) {
+static void row(const ConvNest *nest, int64_t x, int64_t y, int64_t w, int64_t count) {
     int64_t stride = nest->stride[2];
     if (nest->op == OP_convolution) {
         const double *from = nest->from_x + x, factor = nest->from_w[w];
@@ -196,11 +185,11 @@ static void row(const Nest *nest, int64_t x, int64_t y, int64_t w, int64_t count
 }
 
 /* All pixels under one tap: x, y and w are where the channels' planes and the tap begin. */
-static void plane(const Nest *nest, const int64_t *tap, int64_t x, int64_t y, int64_t w) {
+static void plane(const ConvNest *nest, const int64_t *tap, int64_t x, int64_t y, int64_t w) {
     int64_t begin[MOST_AXES], end[MOST_AXES], offset[MOST_AXES];
     for (int i = 0; i < MOST_AXES; i++) {
         offset[i] = tap[i] * nest->dilation[i] - nest->before[i];
-        valid_range(nest->stride[i], offset[i], nest->x[i], nest->y[i], &begin[i], &end[i]);
+        conv_valid_range(nest->stride[i], offset[i], nest->x[i], nest->y[i], &begin[i], &end[i]);
     }
     if (begin[2] >= end[2]) return;
     int64_t column = begin[2] * nest->stride[2] + offset[2];
@@ -211,7 +200,7 @@ static void plane(const Nest *nest, const int64_t *tap, int64_t x, int64_t y, in
         }
 }
 
-static void run(const Nest *nest) {
+static void run(const ConvNest *nest) {
     int64_t x_plane = nest->x[0] * nest->x[1] * nest->x[2], y_plane = nest->y[0] * nest->y[1] * nest->y[2];
     int64_t taps = nest->k[0] * nest->k[1] * nest->k[2], all_outputs = nest->groups * nest->outputs;
     for (int64_t n = 0; n < nest->batch; n++)
@@ -227,9 +216,19 @@ static void run(const Nest *nest) {
             }
 }
 
+/* Zeros beyond the border are multiplied where loops leave them out, which no infinite factor would forgive; and a group of one output
+ * would be unfolded for one use. */
+static bool suits_products(const RefCall *call, const ConvNest *nest) {
+    bool padded = nest->op != OP_convolution_input;
+    for (int64_t i = 0; padded && i < call->input_shapes[1].count; i++)
+        if (!isfinite(call->inputs[1][i].real)) return false;
+    return nest->outputs > 1;
+}
+
 void ref_convolution(const RefCall *call) {
-    Nest nest = nest_of(call);
-    run(&nest);
+    ConvNest nest = nest_of(call);
+    if (call->product && suits_products(call, &nest)) conv_by_products(&nest, call->product);
+    else run(&nest);
 }
 
 void ref_convolution_input(const RefCall *call) { ref_convolution(call); }

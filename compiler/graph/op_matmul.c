@@ -37,17 +37,21 @@ Node *grad_matmul(Graph *g, Node *node, int input, Node *dy) {
     return graph_make(g, OP_matmul, operands, 2, NULL);
 }
 
+/* By plain loops, a term of all sums after the other. */
+static void product_plain(int64_t rows, int64_t columns, int64_t depth, RefMatrix a, RefMatrix b, double *c, int64_t c_row) {
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t k = 0; k < depth; k++) {
+            double factor = a.at[i * a.row + k * a.column], *row = c + i * c_row;
+            const double *right = b.at + k * b.row;
+            for (int64_t j = 0; j < columns; j++) row[j] += factor * right[j * b.column];
+        }
+}
+
 void ref_matmul(const RefCall *call) {
     const RefShape *a = &call->input_shapes[0], *b = &call->input_shapes[1];
     int64_t rows = a->dims[a->rank - 2], depth = a->dims[a->rank - 1], columns = b->dims[b->rank - 1];
-    int64_t batches = call->shape.count / (rows * columns);
-    for (int64_t n = 0; n < batches; n++)
-        for (int64_t i = 0; i < rows; i++) {
-            double *row = &call->out->real + (n * rows + i) * columns;
-            for (int64_t k = 0; k < depth; k++) {
-                double factor = call->inputs[0][(n * rows + i) * depth + k].real;
-                const double *right = &call->inputs[1]->real + (n * depth + k) * columns;
-                for (int64_t j = 0; j < columns; j++) row[j] += factor * right[j];
-            }
-        }
+    RefProduct product = call->product ? call->product : product_plain;
+    for (int64_t left = 0, right = 0, out = 0; out < call->shape.count; left += rows * depth, right += depth * columns, out += rows * columns)
+        product(rows, columns, depth, (RefMatrix){&call->inputs[0]->real + left, depth, 1}, (RefMatrix){&call->inputs[1]->real + right, columns, 1},
+                &call->out->real + out, columns);
 }

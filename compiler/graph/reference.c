@@ -84,7 +84,7 @@ static void call_reference(Evaluation *e, const Node *node, RefTensor *result) {
         inputs[i] = input->value.values;
         shapes[i] = input->value.shape;
     }
-    RefCall call = {node, e->symbols, inputs, shapes, result->values, result->shape, e->seed};
+    RefCall call = {node, e->symbols, inputs, shapes, result->values, result->shape, e->seed, e->source ? e->source->product : NULL};
     op_info[node->op].reference(&call);
 }
 

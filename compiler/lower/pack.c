@@ -417,7 +417,9 @@ static bool evaluate(const Program *program, const PackJob *job, const RefSource
     RefTensor value = {0};
     while (node->op == OP_reshape) node = node->inputs[0];
     if (node->op != OP_parameter && node->op != OP_state) {
-        bool done = reference_evaluate(program->graph, &job->node, 1, NULL, 0, weights, scratch, &value);
+        RefSource source = *weights;
+        source.product = product_blocked;
+        bool done = reference_evaluate(program->graph, &job->node, 1, NULL, 0, &source, scratch, &value);
         *values = value.values;
         return done;
     }

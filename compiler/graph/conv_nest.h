@@ -1,0 +1,24 @@
+/* The three convolutions as the reference computes them: by plain loops (op_conv.c), or by products of matrices (conv_unfold.c). */
+#ifndef CAI_CONV_NEST_H
+#define CAI_CONV_NEST_H
+
+#include "graph/ops.h"
+
+enum { MOST_AXES = 3 /* spatial ones */ };
+
+/* Of x, w and y two are given; the third is `to`. */
+typedef struct ConvNest {
+    Op op;
+    int64_t stride[MOST_AXES], dilation[MOST_AXES], before[MOST_AXES]; /* leading axes that are not there have size 1 */
+    int64_t x[MOST_AXES], y[MOST_AXES], k[MOST_AXES];
+    int64_t batch, groups, inputs, outputs; /* channels of a group */
+    const double *from_x, *from_y, *from_w;
+    double *to;
+} ConvNest;
+
+/* The p in [0, y) for which stride*p + offset lies in [0, x): begin and end, the end no less than the beginning. */
+void conv_valid_range(int64_t stride, int64_t offset, int64_t x, int64_t y, int64_t *begin, int64_t *end);
+
+void conv_by_products(const ConvNest *nest, RefProduct product);
+
+#endif

@@ -1,0 +1,124 @@
+/* A convolution as products of matrices. A group's channels and the kernel's taps are the rows of a matrix u, the places of y its columns:
+ *
+ *     u[c, k; p] = x[c, stride*p + dilation*k - before], 0 where there is no such place
+ *     convolution           y = w u
+ *     convolution_input     u = w^T y, and x gets u's elements added where they belong
+ *     convolution_weight    w = y u^T
+ *
+ * Of u no more than MOST_UNFOLDED elements are in memory: some rows and some columns of it. Where the kernel is one tap that moves
+ * nothing, u is x as it lies. */
+#include "graph/conv_nest.h"
+#include <math.h>
+#include <stdlib.h>
+
+enum { MOST_UNFOLDED = 1 << 21, LEAST_COLUMNS = 64 };
+
+static int64_t volume(const int64_t sizes[MOST_AXES]) { return sizes[0] * sizes[1] * sizes[2]; }
+
+static bool is_pointwise(const ConvNest *nest) {
+    bool same = volume(nest->k) == 1;
+    for (int i = 0; i < MOST_AXES; i++) same = same && nest->stride[i] == 1 && nest->before[i] == 0 && nest->x[i] == nest->y[i];
+    return same;
+}
+
+/* What a part of u's row and what it is made of have in common. */
+typedef struct Unfolding {
+    const ConvNest *nest;
+    int64_t first_row, rows, first_column, columns;
+    double *u; /* [rows, columns] */
+} Unfolding;
+
+/* Elements [from, to) of a row of y's places; those in [begin, end) lie in x, the first of them at x[at]. `out` is that part of u. */
+typedef void Move(const ConvNest *nest, double *x, double *out, int64_t count);
+
+static void fill(const ConvNest *nest, double *x, double *out, int64_t count) {
+    int64_t stride = nest->stride[2];
+    if (stride == 1) memcpy(out, x, sizeof *out * (size_t)count);
+    else for (int64_t i = 0; i < count; i++) out[i] = x[i * stride];
+}
+
+static void add_back(const ConvNest *nest, double *x, double *out, int64_t count) {
+    int64_t stride = nest->stride[2];
+    for (int64_t i = 0; i < count; i++) x[i * stride] += out[i];
+}
+
+/* One row of u: a tap over the plane x. Moves what lies in x, by rows of y; the rest of u stays as it is. */
+static void walk_row(const Unfolding *part, int64_t tap, double *x, double *u, Move *move) {
+    const ConvNest *nest = part->nest;
+    const int64_t *k = nest->k, taps[MOST_AXES] = {tap / (k[1] * k[2]), tap / k[2] % k[1], tap % k[2]};
+    int64_t begin[MOST_AXES], end[MOST_AXES], offset[MOST_AXES];
+    for (int i = 0; i < MOST_AXES; i++) {
+        offset[i] = taps[i] * nest->dilation[i] - nest->before[i];
+        conv_valid_range(nest->stride[i], offset[i], nest->x[i], nest->y[i], &begin[i], &end[i]);
+    }
+    int64_t last = part->first_column + part->columns, width = nest->y[2];
+    for (int64_t line = part->first_column / width; line * width < last; line++) {
+        int64_t d = line / nest->y[1], h = line % nest->y[1];
+        if (d < begin[0] || d >= end[0] || h < begin[1] || h >= end[1]) continue;
+        int64_t from = max_i64(begin[2], part->first_column - line * width), to = min_i64(end[2], last - line * width);
+        if (from >= to) continue;
+        int64_t at = ((d * nest->stride[0] + offset[0]) * nest->x[1] + h * nest->stride[1] + offset[1]) * nest->x[2];
+        move(nest, x + at + from * nest->stride[2] + offset[2], u + line * width + from - part->first_column, to - from);
+    }
+}
+
+/* All rows of the part. x: the group's planes. */
+static void walk(const Unfolding *part, double *x, Move *move) {
+    int64_t taps = volume(part->nest->k), plane = volume(part->nest->x);
+    for (int64_t r = 0; r < part->rows; r++) {
+        int64_t row = part->first_row + r;
+        walk_row(part, row % taps, x + row / taps * plane, part->u + r * part->columns, move);
+    }
+}
+
+typedef struct Group { /* of one image: where its matrices begin */
+    double *x, *y, *w;
+} Group;
+
+/* The product that a part of u takes part in; its rows lie `stride` apart. */
+static void multiply(const Unfolding *part, const Group *g, double *u, int64_t stride, RefProduct product) {
+    const ConvNest *nest = part->nest;
+    int64_t places = volume(nest->y), all_rows = nest->inputs * volume(nest->k), outputs = nest->outputs;
+    double *w = g->w + part->first_row, *y = g->y + part->first_column;
+    if (nest->op == OP_convolution)
+        product(outputs, part->columns, part->rows, (RefMatrix){w, all_rows, 1}, (RefMatrix){u, stride, 1}, y, places);
+    else if (nest->op == OP_convolution_input)
+        product(part->rows, part->columns, outputs, (RefMatrix){w, 1, all_rows}, (RefMatrix){y, places, 1}, u, stride);
+    else
+        product(outputs, part->rows, part->columns, (RefMatrix){y, places, 1}, (RefMatrix){u, 1, stride}, w, all_rows);
+}
+
+static void run_part(const Unfolding *part, const Group *g, RefProduct product) {
+    memset(part->u, 0, sizeof *part->u * (size_t)(part->rows * part->columns));
+    if (part->nest->op != OP_convolution_input) walk(part, g->x, fill);
+    multiply(part, g, part->u, part->columns, product);
+    if (part->nest->op == OP_convolution_input) walk(part, g->x, add_back);
+}
+
+static void run_group(const ConvNest *nest, const Group *g, double *u, RefProduct product) {
+    int64_t rows = nest->inputs * volume(nest->k), places = volume(nest->y);
+    if (!u) {
+        multiply(&(Unfolding){nest, 0, rows, 0, places, NULL}, g, g->x, places, product);
+        return;
+    }
+    int64_t columns = min_i64(places, max_i64(LEAST_COLUMNS, MOST_UNFOLDED / max_i64(rows, 1))), some = MOST_UNFOLDED / max_i64(columns, 1);
+    for (int64_t p = 0; p < places; p += columns)
+        for (int64_t r = 0; r < rows; r += some) {
+            Unfolding part = {nest, r, min_i64(some, rows - r), p, min_i64(columns, places - p), u};
+            run_part(&part, g, product);
+        }
+}
+
+void conv_by_products(const ConvNest *nest, RefProduct product) {
+    int64_t x_group = nest->inputs * volume(nest->x), y_group = nest->outputs * volume(nest->y);
+    int64_t w_group = nest->outputs * nest->inputs * volume(nest->k);
+    double *u = is_pointwise(nest) ? NULL : checked_realloc(NULL, sizeof *u * MOST_UNFOLDED);
+    double *x = nest->op == OP_convolution_input ? nest->to : (double *)nest->from_x; /* of the three one alone is written: `to` */
+    double *y = nest->op == OP_convolution ? nest->to : (double *)nest->from_y;
+    double *w = nest->op == OP_convolution_weight ? nest->to : (double *)nest->from_w;
+    for (int64_t i = 0; i < nest->batch * nest->groups; i++) {
+        Group g = {x + i * x_group, y + i * y_group, w + i % nest->groups * w_group};
+        run_group(nest, &g, u, product);
+    }
+    free(u);
+}

@@ -1,0 +1,191 @@
+/* Convolutions and matrix products of the reference, by products of matrices: ours, and OpenBLAS's where it is installed, against plain
+ * loops. And products by OpenBLAS in programs. */
+#include "backend_support.h"
+#include "commands/commands.h"
+#include <dlfcn.h>
+
+static RefTensor evaluate_by(TestGraph *t, Node *node, RefProduct product) {
+    RefSource source = {t, give_value, give_value, product};
+    RefTensor result;
+    CU_ASSERT_FATAL(reference_evaluate(t->graph, &node, 1, t->symbols, 42, &source, t->arena, &result));
+    return result;
+}
+
+/* Values lie in [-1, 1), so a sum of `terms` is off by no more than their number in units of the last place. */
+static void check(TestGraph *t, Node *node, int64_t terms) {
+    RefProduct products[] = {product_blocked, fastest_product()};
+    RefTensor plain = evaluate_by(t, node, NULL);
+    for (int i = 0; i < COUNT_OF(products); i++) {
+        RefTensor other = evaluate_by(t, node, products[i]);
+        double largest = 0;
+        for (int64_t k = 0; k < plain.shape.count; k++) largest = fmax(largest, fabs(plain.values[k].real - other.values[k].real));
+        if (!(largest <= 1e-15 * (double)terms)) {
+            graph_print(t->graph, stderr);
+            fprintf(stderr, "product %d is %g off\n", i, largest);
+            CU_FAIL("products");
+        }
+    }
+}
+
+/* ---- matrix products ---- */
+
+static void check_product(int64_t batch, int64_t rows, int64_t depth, int64_t columns) {
+    TestGraph t = test_graph((uint64_t)(rows * 31 + depth * 7 + columns));
+    Node *operands[] = {new_input(&t, -1, 1, SIZES(size(&t, batch), size(&t, rows), size(&t, depth))),
+                        new_input(&t, -1, 1, SIZES(size(&t, batch), size(&t, depth), size(&t, columns)))};
+    check(&t, graph_make(t.graph, OP_matmul, operands, 2, NULL), depth);
+    arena_free(t.arena);
+}
+
+static void test_small_products(void) {
+    for (int64_t rows = 1; rows <= 5; rows++)
+        for (int64_t depth = 1; depth <= 5; depth++)
+            for (int64_t columns = 1; columns <= 5; columns++) check_product(1 + (rows + depth + columns) % 3, rows, depth, columns);
+}
+
+static void test_products_around_blocks(void) {
+    const int64_t rows[] = {63, 64, 65}, others[] = {255, 256, 257};
+    for (int i = 0; i < 27; i++) check_product(1, rows[i % 3], others[i / 3 % 3], others[i / 9]);
+    check_product(2, 130, 515, 300);
+}
+
+/* ---- convolutions ---- */
+
+typedef struct Geometry { int64_t stride[3], dilation[3], before[3]; } Geometry;
+
+static IntList some(const int64_t *items, int count) { return (IntList){count, items}; }
+
+/* x [N, groups * I, s..], w [groups * O, I, k..] and y [N, groups * O, p..], with p chosen freely: windows may lie beyond any border. */
+static void check_convolutions(TestGraph *t, int axes, const int64_t *x, const int64_t *k, const int64_t *y, int64_t batch, int64_t groups,
+                               int64_t inputs, int64_t outputs, const Geometry *g) {
+    Dim xs[5] = {size(t, batch), size(t, groups * inputs)}, ws[5] = {size(t, groups * outputs), size(t, inputs)};
+    Dim ys[5] = {size(t, batch), size(t, groups * outputs)};
+    int64_t taps = 1, places = 1;
+    for (int i = 0; i < axes; i++) {
+        xs[2 + i] = size(t, x[i]), ws[2 + i] = size(t, k[i]), ys[2 + i] = size(t, y[i]);
+        taps *= k[i], places *= y[i];
+    }
+    Node *in_x = new_input(t, -1, 1, axes + 2, xs), *in_w = new_input(t, -1, 1, axes + 2, ws), *in_y = new_input(t, -1, 1, axes + 2, ys);
+#define CONVOLUTION(op, a, b, sizes)                                                                                                \
+    MAKE(t, op, ((Node *[]){a, b}), 2, some(g->stride, axes), some(g->dilation, axes), some(g->before, axes), {axes, (sizes) + 2}, groups)
+    check(t, CONVOLUTION(convolution, in_x, in_w, ys), inputs * taps);
+    check(t, CONVOLUTION(convolution_input, in_y, in_w, xs), outputs * taps);
+    check(t, CONVOLUTION(convolution_weight, in_x, in_y, ws), batch * places);
+#undef CONVOLUTION
+}
+
+static void test_convolutions(void) {
+    for (uint64_t seed = 0; seed < 400; seed++) {
+        TestGraph t = test_graph(seed);
+        int axes = 1 + random_below(&t, 3);
+        int64_t x[3], k[3], y[3];
+        Geometry g;
+        for (int i = 0; i < axes; i++) {
+            x[i] = 1 + random_below(&t, 7), k[i] = 1 + random_below(&t, 4), y[i] = 1 + random_below(&t, 7);
+            g.stride[i] = 1 + random_below(&t, 3), g.dilation[i] = 1 + random_below(&t, 3), g.before[i] = random_below(&t, 4);
+        }
+        bool pointwise = seed % 8 == 0;
+        for (int i = 0; pointwise && i < axes; i++) k[i] = g.stride[i] = 1, g.before[i] = 0, y[i] = x[i];
+        check_convolutions(&t, axes, x, k, y, 1 + random_below(&t, 2), 1 + random_below(&t, 3), 1 + random_below(&t, 4), 1 + random_below(&t, 4), &g);
+        arena_free(t.arena);
+    }
+}
+
+/* More than is unfolded at once: many rows of it, many columns, and both. */
+static void test_convolutions_in_parts(void) {
+    const Geometry g = {{1, 1}, {1, 1}, {1, 2}};
+    const int64_t cases[][3] = {{700, 2, 70}, {2, 900, 1400}, {350, 80, 90}}; /* inputs, height, width */
+    for (int i = 0; i < COUNT_OF(cases); i++) {
+        TestGraph t = test_graph((uint64_t)i);
+        const int64_t size[] = {cases[i][1], cases[i][2]}, k[] = {i == 0 ? 7 : 3, i == 0 ? 9 : 3};
+        check_convolutions(&t, 2, size, k, size, 1, 1, cases[i][0], 2, &g);
+        arena_free(t.arena);
+    }
+}
+
+/* Loops leave out what lies beyond the border, where a product has zeros that an infinite weight makes NaN of. */
+static void test_infinite_weights(void) {
+    TestGraph t = test_graph(1);
+    Node *x = new_input(&t, 1, 2, SIZES(size(&t, 1), size(&t, 2), size(&t, 3), size(&t, 3)));
+    Node *w = new_input(&t, 1, 2, SIZES(size(&t, 2), size(&t, 2), size(&t, 3), size(&t, 3)));
+    t.inputs.items[1].values[0].real = INFINITY;
+    Node *y = MAKE(&t, convolution, ((Node *[]){x, w}), 2, INTS(1, 1), INTS(1, 1), INTS(1, 1), DIMS(size(&t, 3), size(&t, 3)), 1);
+    RefTensor plain = evaluate_by(&t, y, NULL), blocked = evaluate_by(&t, y, product_blocked);
+    CU_ASSERT(isfinite(plain.values[0].real) && isinf(plain.values[4].real));
+    CU_ASSERT(memcmp(plain.values, blocked.values, sizeof *plain.values * (size_t)plain.shape.count) == 0);
+    arena_free(t.arena);
+}
+
+/* The same bits on every machine: no fused multiply-adds, no other order of sums. Sums are one after
+ * the other within 256 terms. */
+static void test_bits(void) {
+    enum { ROWS = 5, DEPTH = 300, COLUMNS = 6 };
+    double a[ROWS * DEPTH], b[DEPTH * COLUMNS], c[ROWS * COLUMNS] = {0}, wanted[ROWS * COLUMNS] = {0};
+    for (int i = 0; i < ROWS * DEPTH; i++) a[i] = 1.0 / (i + 3);
+    for (int i = 0; i < DEPTH * COLUMNS; i++) b[i] = 1.0 / (i + 7);
+    product_blocked(ROWS, COLUMNS, DEPTH, (RefMatrix){a, DEPTH, 1}, (RefMatrix){b, COLUMNS, 1}, c, COLUMNS);
+    for (int i = 0; i < ROWS * COLUMNS; i++)
+        for (int first = 0; first < DEPTH; first += 256) {
+            volatile double sum = 0; /* rounded after every operation */
+            for (int k = first; k < first + 256 && k < DEPTH; k++) {
+                volatile double product = a[i / COLUMNS * DEPTH + k] * b[k * COLUMNS + i % COLUMNS];
+                sum += product;
+            }
+            wanted[i] += sum;
+        }
+    CU_ASSERT(memcmp(c, wanted, sizeof c) == 0);
+}
+
+/* ---- --blas ---- */
+
+static Node *turned(TestGraph *t, Node *x) { return build_transpose(t->graph, x, x->shape.rank == 2 ? (int64_t[]){1, 0} : (int64_t[]){0, 2, 1}); }
+
+/* Operands as they lie and transposed, of one matrix and of several; and one of a slice. */
+static void add_products(TestGraph *t, Dim rows, Dim depth, Dim columns) {
+    for (int i = 0; i < 8; i++) {
+        Dim lead[] = {size(t, 2)}, a_sizes[] = {lead[0], rows, depth}, b_sizes[] = {lead[0], depth, columns};
+        bool many = i & 4, a_turned = i & 1, b_turned = i & 2;
+        Dim a_lies[] = {lead[0], depth, rows}, b_lies[] = {lead[0], columns, depth};
+        Node *a = new_input(t, -1, 1, 2 + many, (a_turned ? a_lies : a_sizes) + !many);
+        Node *b = new_input(t, -1, 1, 2 + many, (b_turned ? b_lies : b_sizes) + !many);
+        Node *operands[] = {a_turned ? turned(t, a) : a, b_turned ? turned(t, b) : b};
+        new_output(t, graph_make(t->graph, OP_matmul, operands, 2, NULL));
+    }
+    Dim zero[] = {size(t, 1), size(t, 2)}, wide[] = {dim_offset(t->graph->dims, rows, 1), dim_offset(t->graph->dims, depth, 3)};
+    Node *part = build_slice(t->graph, new_input(t, -1, 1, 2, wide), zero, (Dim[]){rows, depth}, NULL);
+    new_output(t, graph_make(t->graph, OP_matmul, (Node *[]){part, new_input(t, -1, 1, SIZES(depth, columns))}, 2, NULL));
+}
+
+static int count_calls(const Program *program) {
+    int calls = 0;
+    for (int i = 0; i < program->launches.count; i++) calls += program->launches.items[i]->kind == &kernel_kinds[KERNEL_blas];
+    return calls;
+}
+
+/* A leading dimension of an axis of size 1 is no stride. */
+static void test_programs(void) {
+    const int64_t sizes[] = {1, 2, 5};
+    const LowerOptions options = {.target = target_find("x86-64-v3"), .blas = true};
+    if (!can_run("x86-64-v3") || !dlopen("libopenblas.so.0", RTLD_NOW | RTLD_GLOBAL)) return; /* programs have cblas_sgemm from there */
+    for (int i = 0; i < 54; i++) {
+        TestGraph t = test_graph((uint64_t)i);
+        int64_t rows = sizes[i % 3], depth = sizes[i / 3 % 3], columns = sizes[i / 9 % 3];
+        bool free = i >= 27;
+        t.symbols[0] = rows, t.symbols[1] = depth;
+        add_products(&t, free ? t.N : size(&t, rows), free ? t.H : size(&t, depth), size(&t, columns));
+        CU_ASSERT(count_calls(lower(t.graph, &options, t.arena)) >= 8);
+        compare_with_options(&t, &options, 1e-6, arena_printf(t.arena, "%d %d %d%s", (int)rows, (int)depth, (int)columns, free ? " free" : ""));
+        arena_free(t.arena);
+    }
+}
+
+void suite_products(void) {
+    CU_pSuite suite = CU_add_suite("products", NULL, NULL);
+    CU_add_test(suite, "small products", test_small_products);
+    CU_add_test(suite, "products around blocks", test_products_around_blocks);
+    CU_add_test(suite, "convolutions", test_convolutions);
+    CU_add_test(suite, "convolutions in parts", test_convolutions_in_parts);
+    CU_add_test(suite, "infinite weights", test_infinite_weights);
+    CU_add_test(suite, "bits", test_bits);
+    CU_add_test(suite, "programs", test_programs);
+}
