@@ -125,7 +125,9 @@ static int add_symbol(Join *j, const Input *input, const Elf64_Sym *symbol, int 
 }
 
 static void remember(Join *j, const Input *input, const Elf64_Sym *symbol, int index) {
-    map_set(j->globals, intern(j->names, input->strings + symbol->st_name), (void *)(intptr_t)index);
+    Name name = intern(j->names, input->strings + symbol->st_name);
+    if (map_get(j->globals, name)) INTERNAL_ERROR("two kernels are called %s", name);
+    map_set(j->globals, name, (void *)(intptr_t)index);
 }
 
 /* What only joins objects here becomes local. */

@@ -317,8 +317,6 @@ int64_t dim_const_value(Dim a) {
     return value;
 }
 
-uint64_t dim_hash(Dim a) { return entry_of(a)->hash; }
-
 /* The least value of a by terms: each is a coefficient times something that is at least 0. */
 static int64_t low_by_terms(Dim a) {
     int64_t low = 0;

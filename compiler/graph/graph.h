@@ -41,7 +41,6 @@ bool dim_bounds(Dim a, int64_t *low, int64_t *high);   /* what holds for all sym
 bool dim_evaluate(Dim a, const int64_t *symbols, int64_t *value); /* symbols NULL: at typical sizes; false on overflow */
 int64_t dim_typical(const Dims *dims, Dim a);          /* its value at the symbols' typical sizes */
 Dim dim_substitute(Dims *dims, Dim a, int symbol, Dim by);
-uint64_t dim_hash(Dim a);
 void dim_print(Text *out, Dim a);                      /* in the user's words: H/2, never 8h */
 const char *dim_string(Arena *arena, Dim a);
 
@@ -319,6 +318,7 @@ void ops_document(FILE *out);                      /* docs/operators.md, made fr
 /* ---- op_window.c ---- */
 typedef max_pool_scatter_attributes Pooling; /* kernel, stride, dilation, before: what the attributes of all five pools begin with */
 const Pooling *pooling_of(const Node *node); /* only of pools */
+
 /* ---- product.c ---- */
 /* The same bits on every machine: for all that goes into a program. */
 void product_blocked(int64_t rows, int64_t columns, int64_t depth, RefMatrix a, RefMatrix b, double *c, int64_t c_row);

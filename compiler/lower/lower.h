@@ -121,8 +121,9 @@ struct Kernel {
  * args[] index. The operands of a strict anchor are not searched: they are inputs[0], inputs[1], .., args[1], args[2], .. */
 Value *kernel_input(const Kernel *kernel, const Node *node, int *argument);
 
-/* name = the descriptor, then "_" and eight hex digits that stand for all that generated code may depend on and the descriptor does
- * not say: members, attributes, shapes, layouts and strides of all values. */
+/* name = the descriptor, then "_" and sixteen hex digits that stand for all that generated code may depend on and the descriptor does
+ * not say: members, attributes, shapes, layouts and strides of all values. All that is kept and compared, so that a kernel whose digits are
+ * those of another gets a name of its own: with "_2" behind it. */
 void kernel_set_name(Kernel *kernel, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* Gives the kernel memory of its own for as long as it runs, planned as all buffers are. */
@@ -229,6 +230,8 @@ struct Program {
     Vec(LeftConstant) left; /* computed at each run instead, for --explain */
     Map *packed;            /* Node -> its latest pack job, as index + 1 */
     bool own_slots;         /* LowerOptions.own_slots */
+    Map *names;             /* of kernels: Name -> what stands for it, see kernel_set_name */
+    bool weak_names;        /* LowerOptions.weak_names */
     bool blas;              /* LowerOptions.blas */
     int winograd;           /* LowerOptions.winograd */
 };
@@ -241,6 +244,7 @@ typedef struct LowerOptions {
     int winograd;        /* 0: wherever it pays; WINOGRAD_NEVER: --no-winograd; 2, 4, for tests: F(2, 3) or F(4, 3) only */
     const char *force;   /* for tests: the kind to take wherever it fits; NULL: also looked up in the environment as CAI_FORCE_KERNEL */
     bool own_slots;      /* for tests: every value has a slot of its own, so that a write outside shows; also CAI_OWN_SLOTS=1 */
+    bool weak_names;     /* for tests: the hash in every kernel's name is 0 */
 } LowerOptions;
 
 /* The stage: fuse, select, layout, choose, plan. The graph has been through the passes. */

@@ -128,7 +128,7 @@ static void explain_kernel(const Kernel *kernel, Totals *totals, Text *out) {
     totals->more_weights += (double)kernel->more_weights;
     if (kernel->error > totals->error) totals->error = kernel->error;
     long long tasks = typical(kernel, kernel->tasks);
-    text_add(out, "%-46s %8lld %9.1f %9.1f %8.3f  ", kernel->name, tasks, flops / 1e6, bytes / 1e3, milliseconds);
+    text_add(out, "%-54s %8lld %9.1f %9.1f %8.3f  ", kernel->name, tasks, flops / 1e6, bytes / 1e3, milliseconds);
     if (kernel->member_count) print_members(out, kernel);
     else text_add(out, "copy");
     text_add(out, "  %s%s", kernel_path(kernel), kernel->along ? ", along with the next" : "");
@@ -208,9 +208,9 @@ void program_explain(const Program *program, FILE *file) {
         const Symbol *symbol = dims_symbol(program->graph->dims, i);
         text_add(&out, "%s %s = %lld", i ? "," : ", at", symbol->name, (long long)(symbol->multiple * symbol->typical));
     }
-    text_add(&out, "\n\n%-46s %8s %9s %9s %8s\n", "kernel", "tasks", "MFLOP", "KB", "ms");
+    text_add(&out, "\n\n%-54s %8s %9s %9s %8s\n", "kernel", "tasks", "MFLOP", "KB", "ms");
     for (int i = 0; i < program->launches.count; i++) explain_kernel(program->launches.items[i], &totals, &out);
-    text_add(&out, "%-46d %8s %9.1f %9.1f %8.3f\n", totals.kernels, "", totals.flops / 1e6, totals.bytes / 1e3, totals.milliseconds);
+    text_add(&out, "%-54d %8s %9.1f %9.1f %8.3f\n", totals.kernels, "", totals.flops / 1e6, totals.bytes / 1e3, totals.milliseconds);
     explain_winograd(&totals, &out);
     explain_left(program, &out);
     explain_memory(program, &out);

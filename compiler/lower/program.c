@@ -11,6 +11,8 @@ Program *lower(Graph *graph, const LowerOptions *options, Arena *arena) {
     program->target = options->target;
     program->blas = options->blas;
     program->winograd = options->winograd;
+    program->weak_names = options->weak_names;
+    program->names = map_new(arena);
     program->own_slots = options->own_slots || (own_slots && strcmp(own_slots, "0") != 0);
     Lowering low = {.program = program, .options = options, .scratch = arena_new()};
     count_parameters(program);
@@ -96,53 +98,63 @@ Value *kernel_input(const Kernel *kernel, const Node *node, int *argument) {
     return NULL;
 }
 
-/* ---- names: what code depends on, hashed ---- */
+/* ---- names: all that code depends on, as bytes, and their hash ---- */
 
-static uint64_t mix(uint64_t hash, uint64_t word) {
-    return hash_bytes(&word, sizeof word, hash);
+static void put(Text *out, uint64_t word) { text_add_bytes(out, (const char *)&word, sizeof word); }
+
+static void put_bytes(Text *out, const void *bytes, size_t count) {
+    put(out, count);
+    text_add_bytes(out, bytes, count);
 }
 
-static uint64_t mix_shape(uint64_t hash, Shape shape) {
-    hash = mix(mix(hash, shape.type), (uint64_t)shape.rank);
-    for (int i = 0; i < shape.rank; i++) hash = mix(hash, dim_hash(shape.dims[i]));
-    return hash;
+static void put_dim(Text *out, Dim dim) {
+    put(out, (uint64_t)dim->term_count);
+    for (int t = 0; t < dim->term_count; t++) {
+        const DimTerm *term = &dim->terms[t];
+        put(out, (uint64_t)term->coefficient);
+        put(out, (uint64_t)term->factor_count);
+        for (int f = 0; f < term->factor_count; f++) {
+            const DimFactor *factor = &term->factors[f];
+            put(out, factor->symbol ? 0 : (uint64_t)factor->divisor);
+            if (factor->symbol) put(out, (uint64_t)factor->symbol->index);
+            else put_dim(out, factor->dividend);
+        }
+    }
 }
 
-static uint64_t mix_attribute(uint64_t hash, const AttrInfo *info, const void *at) {
+static void put_dims(Text *out, int count, const Dim *dims) {
+    put(out, (uint64_t)count);
+    for (int i = 0; i < count; i++) put_dim(out, dims[i]);
+}
+
+static void put_shape(Text *out, Shape shape) {
+    put(out, shape.type);
+    put_dims(out, shape.rank, shape.dims);
+}
+
+static void put_attribute(Text *out, const AttrInfo *info, const void *at) {
     switch (info->kind) {
-    case ATTR_INT: return hash_bytes(at, sizeof(int64_t), hash);
-    case ATTR_REAL: case ATTR_NUMBER: return hash_bytes(at, sizeof(double), hash);
-    case ATTR_BOOL: return mix(hash, *(const bool *)at);
-    case ATTR_NAME: return hash_bytes(*(const Name *)at, strlen(*(const Name *)at), hash);
-    case ATTR_TYPE: return mix(hash, *(const DType *)at);
-    case ATTR_INTS: {
-        const IntList *list = at;
-        return hash_bytes(list->items, sizeof *list->items * (size_t)list->count, mix(hash, (uint64_t)list->count));
+    case ATTR_INT: text_add_bytes(out, at, sizeof(int64_t)); break;
+    case ATTR_REAL: case ATTR_NUMBER: text_add_bytes(out, at, sizeof(double)); break;
+    case ATTR_BOOL: put(out, *(const bool *)at); break;
+    case ATTR_NAME: put_bytes(out, *(const Name *)at, strlen(*(const Name *)at)); break;
+    case ATTR_TYPE: put(out, *(const DType *)at); break;
+    case ATTR_INTS: put_bytes(out, ((const IntList *)at)->items, sizeof(int64_t) * (size_t)((const IntList *)at)->count); break;
+    case ATTR_DIMS: put_dims(out, ((const DimList *)at)->count, ((const DimList *)at)->items); break;
+    case ATTR_DATA: put_bytes(out, (*(const Data *const *)at)->values, sizeof(Number) * (size_t)(*(const Data *const *)at)->count); break;
     }
-    case ATTR_DIMS: {
-        const DimList *list = at;
-        hash = mix(hash, (uint64_t)list->count);
-        for (int i = 0; i < list->count; i++) hash = mix(hash, dim_hash(list->items[i]));
-        return hash;
-    }
-    case ATTR_DATA: {
-        const Data *data = *(const Data *const *)at;
-        return hash_bytes(data->values, sizeof *data->values * (size_t)data->count, hash);
-    }
-    }
-    return hash;
 }
 
-static uint64_t mix_attributes(uint64_t hash, const Node *node) {
+static void put_attributes(Text *out, const Node *node) {
     for (const AttrInfo *info = op_info[node->op].attributes(); info->name; info++)
-        hash = mix_attribute(hash, info, (const char *)node->attributes + info->offset);
-    return hash;
+        put_attribute(out, info, (const char *)node->attributes + info->offset);
 }
 
-static uint64_t mix_value(uint64_t hash, const Value *value) {
-    hash = mix(mix(mix_shape(hash, value->node->shape), value->layout), value->space);
-    for (int i = 0; value->strides && i < value->node->shape.rank; i++) hash = mix(hash, dim_hash(value->strides[i]));
-    return hash;
+static void put_value(Text *out, const Value *value) {
+    put_shape(out, value->node->shape);
+    put(out, value->layout);
+    put(out, value->space);
+    if (value->strides) put_dims(out, value->node->shape.rank, value->strides);
 }
 
 /* The place of a node in its kernel: members count from 0, inputs from 1000. */
@@ -158,25 +170,51 @@ static uint64_t local_number(const Kernel *kernel, const Node *node) {
     return kernel_input(kernel, node, &argument) ? 1000u + (uint64_t)argument : 999;
 }
 
-static uint64_t hash_kernel(const Kernel *kernel) {
-    uint64_t hash = mix_value(kernel->anchor ? local_number(kernel, kernel->anchor) : 998, kernel->output);
-    for (int i = 0; i < kernel->input_count; i++) hash = mix_value(hash, kernel->inputs[i]);
+static void put_kernel(Text *out, const Kernel *kernel) {
+    put(out, kernel->anchor ? local_number(kernel, kernel->anchor) : 998);
+    put_value(out, kernel->output);
+    put(out, (uint64_t)kernel->input_count);
+    for (int i = 0; i < kernel->input_count; i++) put_value(out, kernel->inputs[i]);
     for (int i = 0; i < kernel->member_count; i++) {
         const Node *node = kernel->members[i];
-        hash = mix_attributes(mix_shape(mix(hash, node->op), node->shape), node);
-        hash = mix(hash, kernel->program->shared[node->id]);
-        for (int k = 0; k < node->input_count; k++) hash = mix(hash, local_number(kernel, node->inputs[k]));
+        put(out, node->op);
+        put_shape(out, node->shape);
+        put_attributes(out, node);
+        put(out, kernel->program->shared[node->id]);
+        for (int k = 0; k < node->input_count; k++) put(out, local_number(kernel, node->inputs[k]));
     }
-    return hash;
+}
+
+/* Who bears a name. */
+typedef struct Identity { size_t count; const char *bytes; } Identity;
+
+/* The first of NAME, NAME_2, NAME_3 .. that is free or belongs to the same. */
+static Name name_for(Program *program, const char *name, const Text *identity) {
+    for (int number = 1;; number++) {
+        const char *text = number == 1 ? name : arena_printf(program->arena, "%s_%d", name, number);
+        Name found = intern(program->graph->names, text);
+        const Identity *known = map_get(program->names, found);
+        if (known && (known->count != identity->length || memcmp(known->bytes, identity->bytes, known->count) != 0)) continue;
+        if (known) return found;
+        Identity *made = NEW(program->arena, Identity);
+        *made = (Identity){identity->length, arena_copy(program->arena, identity->bytes, identity->length)};
+        map_set(program->names, found, made);
+        return found;
+    }
 }
 
 void kernel_set_name(Kernel *kernel, const char *format, ...) {
+    Program *program = kernel->program;
+    Text identity = {.arena = arena_new()};
     va_list arguments;
     va_start(arguments, format);
-    const char *name = arena_vprintf(kernel->program->arena, format, arguments);
+    const char *name = arena_vprintf(identity.arena, format, arguments);
     va_end(arguments);
-    uint64_t hash = hash_kernel(kernel);
-    kernel->name = arena_printf(kernel->program->arena, "%s_%08x", name, (unsigned)(hash ^ hash >> 32));
+    put_bytes(&identity, name, strlen(name));
+    put_kernel(&identity, kernel);
+    uint64_t hash = program->weak_names ? 0 : hash_bytes(identity.bytes, identity.length, 0);
+    kernel->name = name_for(program, arena_printf(identity.arena, "%s_%016llx", name, (unsigned long long)hash), &identity);
+    arena_free(identity.arena);
 }
 
 /* ---- kernels that only hand on ---- */

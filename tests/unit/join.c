@@ -85,8 +85,44 @@ static void test_many(void) {
     arena_free(t.arena);
 }
 
+/* With hashes that are all alike kernels are told apart by what they compute, and equal ones are still one. */
+static void test_weak_names(void) {
+    const char *const targets[] = {"x86-64-v3", "x86-64-v4"};
+    for (int i = 0; i < COUNT_OF(targets); i++) {
+        if (!can_run(targets[i])) continue;
+        TestGraph t = test_graph((uint64_t)i);
+        LowerOptions options = {.target = target_find(targets[i]), .weak_names = true};
+        Node *x = new_input(&t, -1, 1, SIZES(t.N, size(&t, 40))), *y = new_input(&t, -1, 1, SIZES(size(&t, 40), size(&t, 24)));
+        const double addends[] = {1, 2, 1, 3};
+        for (int k = 0; k < 4; k++) new_output(&t, binary(&t, OP_add, unary(&t, OP_neg, k == 2 ? unary(&t, OP_abs, x) : x), splat(&t, addends[k])));
+        Node *product = graph_make(t.graph, OP_matmul, (Node *[]){x, y}, 2, NULL);
+        new_output(&t, product);
+        new_output(&t, graph_make(t.graph, OP_matmul, (Node *[]){product, build_transpose(t.graph, y, (int64_t[]){1, 0})}, 2, NULL));
+        compare_with_options(&t, &options, 1e-5, targets[i]);
+        arena_free(t.arena);
+    }
+}
+
+static void test_names(void) {
+    TestGraph t = test_graph(1);
+    LowerOptions options = {.target = target_find("x86-64-v3"), .weak_names = true};
+    Node *x = new_input(&t, -1, 1, SIZES(t.N)), *y = new_input(&t, -1, 1, SIZES(t.N));
+    new_output(&t, binary(&t, OP_add, x, splat(&t, 1)));
+    new_output(&t, binary(&t, OP_add, x, splat(&t, 2)));
+    new_output(&t, binary(&t, OP_add, y, splat(&t, 1)));
+    Program *program = lower(t.graph, &options, t.arena);
+    CU_ASSERT_EQUAL_FATAL(program->launches.count, 3);
+    Kernel *const *kernels = program->launches.items;
+    CU_ASSERT_EQUAL(kernels[0]->name, kernels[2]->name);
+    CU_ASSERT_STRING_NOT_EQUAL(kernels[0]->name, kernels[1]->name);
+    CU_ASSERT_PTR_NOT_NULL(strstr(kernels[1]->name, "_0000000000000000_2"));
+    arena_free(t.arena);
+}
+
 void suite_join(void) {
     CU_pSuite suite = CU_add_suite("join", NULL, NULL);
     CU_add_test(suite, "one object, one name", test_object);
     CU_add_test(suite, "more kernels than are held at once", test_many);
+    CU_add_test(suite, "names of one hash", test_names);
+    CU_add_test(suite, "programs of one hash", test_weak_names);
 }
