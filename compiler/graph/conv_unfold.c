@@ -8,7 +8,6 @@
  * Of u no more than MOST_UNFOLDED elements are in memory: some rows and some columns of it. Where the kernel is one tap that moves
  * nothing, u is x as it lies. */
 #include "graph/conv_nest.h"
-#include <math.h>
 #include <stdlib.h>
 
 enum { MOST_UNFOLDED = 1 << 21, LEAST_COLUMNS = 64 };
@@ -21,29 +20,26 @@ static bool is_pointwise(const ConvNest *nest) {
     return same;
 }
 
-/* What a part of u's row and what it is made of have in common. */
-typedef struct Unfolding {
+typedef struct Part { /* of u */
     const ConvNest *nest;
     int64_t first_row, rows, first_column, columns;
     double *u; /* [rows, columns] */
-} Unfolding;
+} Part;
 
-/* Elements [from, to) of a row of y's places; those in [begin, end) lie in x, the first of them at x[at]. `out` is that part of u. */
-typedef void Move(const ConvNest *nest, double *x, double *out, int64_t count);
+/* Between x, from some place on in steps of `stride`, and as many elements of u. */
+typedef void Move(double *x, int64_t stride, double *u, int64_t count);
 
-static void fill(const ConvNest *nest, double *x, double *out, int64_t count) {
-    int64_t stride = nest->stride[2];
-    if (stride == 1) memcpy(out, x, sizeof *out * (size_t)count);
-    else for (int64_t i = 0; i < count; i++) out[i] = x[i * stride];
+static void fill(double *x, int64_t stride, double *u, int64_t count) {
+    if (stride == 1) memcpy(u, x, sizeof *u * (size_t)count);
+    else for (int64_t i = 0; i < count; i++) u[i] = x[i * stride];
 }
 
-static void add_back(const ConvNest *nest, double *x, double *out, int64_t count) {
-    int64_t stride = nest->stride[2];
-    for (int64_t i = 0; i < count; i++) x[i * stride] += out[i];
+static void add_back(double *x, int64_t stride, double *u, int64_t count) {
+    for (int64_t i = 0; i < count; i++) x[i * stride] += u[i];
 }
 
 /* One row of u: a tap over the plane x. Moves what lies in x, by rows of y; the rest of u stays as it is. */
-static void walk_row(const Unfolding *part, int64_t tap, double *x, double *u, Move *move) {
+static void walk_row(const Part *part, int64_t tap, double *x, double *u, Move *move) {
     const ConvNest *nest = part->nest;
     const int64_t *k = nest->k, taps[MOST_AXES] = {tap / (k[1] * k[2]), tap / k[2] % k[1], tap % k[2]};
     int64_t begin[MOST_AXES], end[MOST_AXES], offset[MOST_AXES];
@@ -58,12 +54,12 @@ static void walk_row(const Unfolding *part, int64_t tap, double *x, double *u, M
         int64_t from = max_i64(begin[2], part->first_column - line * width), to = min_i64(end[2], last - line * width);
         if (from >= to) continue;
         int64_t at = ((d * nest->stride[0] + offset[0]) * nest->x[1] + h * nest->stride[1] + offset[1]) * nest->x[2];
-        move(nest, x + at + from * nest->stride[2] + offset[2], u + line * width + from - part->first_column, to - from);
+        move(x + at + from * nest->stride[2] + offset[2], nest->stride[2], u + line * width + from - part->first_column, to - from);
     }
 }
 
 /* All rows of the part. x: the group's planes. */
-static void walk(const Unfolding *part, double *x, Move *move) {
+static void walk(const Part *part, double *x, Move *move) {
     int64_t taps = volume(part->nest->k), plane = volume(part->nest->x);
     for (int64_t r = 0; r < part->rows; r++) {
         int64_t row = part->first_row + r;
@@ -76,7 +72,7 @@ typedef struct Group { /* of one image: where its matrices begin */
 } Group;
 
 /* The product that a part of u takes part in; its rows lie `stride` apart. */
-static void multiply(const Unfolding *part, const Group *g, double *u, int64_t stride, RefProduct product) {
+static void multiply(const Part *part, const Group *g, double *u, int64_t stride, RefProduct product) {
     const ConvNest *nest = part->nest;
     int64_t places = volume(nest->y), all_rows = nest->inputs * volume(nest->k), outputs = nest->outputs;
     double *w = g->w + part->first_row, *y = g->y + part->first_column;
@@ -88,7 +84,7 @@ static void multiply(const Unfolding *part, const Group *g, double *u, int64_t s
         product(outputs, part->rows, part->columns, (RefMatrix){y, places, 1}, (RefMatrix){u, 1, stride}, w, all_rows);
 }
 
-static void run_part(const Unfolding *part, const Group *g, RefProduct product) {
+static void run_part(const Part *part, const Group *g, RefProduct product) {
     memset(part->u, 0, sizeof *part->u * (size_t)(part->rows * part->columns));
     if (part->nest->op != OP_convolution_input) walk(part, g->x, fill);
     multiply(part, g, part->u, part->columns, product);
@@ -98,13 +94,13 @@ static void run_part(const Unfolding *part, const Group *g, RefProduct product) 
 static void run_group(const ConvNest *nest, const Group *g, double *u, RefProduct product) {
     int64_t rows = nest->inputs * volume(nest->k), places = volume(nest->y);
     if (!u) {
-        multiply(&(Unfolding){nest, 0, rows, 0, places, NULL}, g, g->x, places, product);
+        multiply(&(Part){nest, 0, rows, 0, places, NULL}, g, g->x, places, product);
         return;
     }
     int64_t columns = min_i64(places, max_i64(LEAST_COLUMNS, MOST_UNFOLDED / max_i64(rows, 1))), some = MOST_UNFOLDED / max_i64(columns, 1);
     for (int64_t p = 0; p < places; p += columns)
         for (int64_t r = 0; r < rows; r += some) {
-            Unfolding part = {nest, r, min_i64(some, rows - r), p, min_i64(columns, places - p), u};
+            Part part = {nest, r, min_i64(some, rows - r), p, min_i64(columns, places - p), u};
             run_part(&part, g, product);
         }
 }

@@ -17,7 +17,7 @@ enum {
 #define MOST_SECONDS 20.0
 #define COPIES 4            /* of its parameters may lie in memory whatever they take: a large layer's are reordered and scaled */
 #define FLOPS_A_SECOND 1e9  /* of the evaluator, at the least: half of them are multiplications */
-#define SECONDS_AN_ELEMENT 30e-9 /* that is read or written: an exponential, or sorting */
+#define SECONDS_AN_ELEMENT 10e-9 /* that is read or written */
 
 typedef struct Known {
     bool known;          /* depends on parameters and constants alone, and is computed within the limits */
