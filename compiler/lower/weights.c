@@ -55,11 +55,11 @@ static double own_seconds(Finder *f, const Node *node) {
 
 static int by_id(const void *a, const void *b) { return (*(Node *const *)a)->id - (*(Node *const *)b)->id; }
 
-/* Counts exactly what the evaluator does: every node once, in order, each value until its last use. */
-static Known walk(Finder *f, Node *node) {
-    Known exact = {0};
-    Vec(Node *) nodes = {0};
-    double live = 0, parameters = 0;
+typedef Vec(Node *) Nodes;
+
+/* A node and all it is made of, in order of evaluation, and how often each is used. */
+static Nodes gather(Finder *f, Node *node) {
+    Nodes nodes = {0};
     f->walk++;
     vec_push(f->scratch, &nodes, node);
     for (int i = 0; i < nodes.count; i++)
@@ -70,6 +70,14 @@ static Known walk(Finder *f, Node *node) {
             f->uses[input->id]++;
         }
     qsort(nodes.items, (size_t)nodes.count, sizeof *nodes.items, by_id);
+    return nodes;
+}
+
+/* Counts what the evaluator does: every node once, each value until its last use, and the result copied. */
+static Known count_exactly(Finder *f, Node *node) {
+    Nodes nodes = gather(f, node);
+    Known exact = {.bytes = 2 * own_bytes(node)};
+    double live = 0, parameters = 0;
     for (int i = 0; i < nodes.count; i++) {
         const Node *made = nodes.items[i];
         live += own_bytes(made);
@@ -89,8 +97,8 @@ static void leave(Finder *f, Node *node, double growth, double bytes, double sec
 
 static bool is_within_limits(Finder *f, Node *node) {
     const Known *most = &f->nodes[node->id];
-    if (most->bytes <= MOST_BYTES && most->seconds <= MOST_SECONDS) return true;
-    Known exact = walk(f, node);
+    if (most->bytes + own_bytes(node) <= MOST_BYTES && most->seconds <= MOST_SECONDS) return true;
+    Known exact = count_exactly(f, node);
     if (!exact.known) leave(f, node, 0, exact.bytes, exact.seconds);
     return exact.known;
 }
@@ -126,7 +134,7 @@ static bool find_known(Finder *f, Node *node) {
         known->seconds += input->seconds;
     }
     known->seconds += own_seconds(f, node);
-    return is_within_limits(f, node);
+    return node->op == OP_broadcast || is_within_limits(f, node); /* the former is for those who use it */
 }
 
 /* A broadcast of a weight counts as one, of whatever size, since it is computed inside the kernels that use it. */
@@ -152,7 +160,7 @@ void find_weights(Lowering *low) {
         weights[i] = is_weight(&f, node);
         bool reads = op_info[node->op].class == CLASS_CONTRACTION && !f.nodes[i].known;
         for (int k = 0; reads && k < node->input_count; k++)
-            if (f.nodes[operand_of(node, k)->id].known) weights[operand_of(node, k)->id] = true;
+            if (f.nodes[operand_of(node, k)->id].known && is_within_limits(&f, operand_of(node, k))) weights[operand_of(node, k)->id] = true;
     }
 }
 

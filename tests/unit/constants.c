@@ -160,6 +160,17 @@ static Program *lowered(TestGraph *t) {
     return lower(t->graph, &options, t->arena);
 }
 
+static const char *explained(TestGraph *t, const Program *program) {
+    char *text;
+    size_t length;
+    FILE *print = open_memstream(&text, &length);
+    program_explain(program, print);
+    fclose(print);
+    const char *copy = arena_strndup(t->arena, text, length);
+    free(text);
+    return copy;
+}
+
 /* What takes more than 2 GB or 20 s stays in the program, and is told; what several ways lead to is counted once. */
 static void test_limits(void) {
     for (int many = 0; many < 2; many++) {
@@ -176,6 +187,7 @@ static void test_limits(void) {
         for (int i = 0; i < program->left.count; i++)
             told |= program->left.items[i].node == features->inputs[0] && program->left.items[i].bytes > 2e9;
         CU_ASSERT_EQUAL(told, many);
+        CU_ASSERT_EQUAL(strstr(explained(&t, program), "is computed at each run: building would take") != NULL, many);
         arena_free(t.arena);
     }
     TestGraph t = test_graph(2);
