@@ -135,8 +135,8 @@ int command_doc(Session *session);
 char **run_arguments(Session *session, const char *name, int first);
 /* Runs a graph's command line by the reference evaluator. */
 int reference_main(Session *session, const Graph *graph, Weights *weights, int argc, char **argv);
-/* openblas.c: OpenBLAS's where it is installed, else our own; for results that go into no program. */
-RefProduct fastest_product(void);
+/* openblas.c: for results that go into no program. */
+void product_openblas(int64_t rows, int64_t columns, int64_t depth, RefMatrix a, RefMatrix b, double *c, int64_t c_row);
 int run_compare(Session *session, const Model *model, Weights *weights, int first);
 
 #endif

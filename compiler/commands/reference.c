@@ -140,7 +140,7 @@ static void kernel(void *const *args, const int64_t *symbols, int64_t begin, int
 int reference_main(Session *s, const Graph *graph, Weights *weights, int argc, char **argv) {
     the_reference = (Reference){.graph = graph, .source = weights_source(weights)};
     the_reference.source.input = read_input;
-    the_reference.source.product = fastest_product();
+    the_reference.source.product = product_openblas;
     Arena *arena = s->arena;
     size_index(arena, NULL);
     size_index(arena, NULL);

@@ -1,5 +1,5 @@
-/* Convolutions and matrix products of the reference, by products of matrices: ours, and OpenBLAS's where it is installed, against plain
- * loops. And products by OpenBLAS in programs. */
+/* Convolutions and matrix products of the reference, by products of matrices: ours, and OpenBLAS's, against plain loops. And products by
+ * OpenBLAS in programs. */
 #include "backend_support.h"
 #include "commands/commands.h"
 #include <dlfcn.h>
@@ -13,7 +13,7 @@ static RefTensor evaluate_by(TestGraph *t, Node *node, RefProduct product) {
 
 /* Values lie in [-1, 1), so a sum of `terms` is off by no more than their number in units of the last place. */
 static void check(TestGraph *t, Node *node, int64_t terms) {
-    RefProduct products[] = {product_blocked, fastest_product()};
+    RefProduct products[] = {product_blocked, product_openblas};
     RefTensor plain = evaluate_by(t, node, NULL);
     for (int i = 0; i < COUNT_OF(products); i++) {
         RefTensor other = evaluate_by(t, node, products[i]);
