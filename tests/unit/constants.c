@@ -44,7 +44,7 @@ static Node *make_pool_max(TestGraph *t, Node *x) {
     return MAKE(t, pool_max, &x, 1, INTS(3, 3), INTS(1, 1), INTS(1, 1), INTS(1, 1), DIMS(x->shape.dims[2], x->shape.dims[3]));
 }
 static Node *make_pool_sum(TestGraph *t, Node *x) {
-    return MAKE(t, pool_sum, &x, 1, INTS(3, 3), INTS(1, 1), INTS(1, 1), DIMS(x->shape.dims[2], x->shape.dims[3]));
+    return MAKE(t, pool_sum, &x, 1, INTS(3, 3), INTS(1, 1), INTS(1, 1), INTS(1, 1), DIMS(x->shape.dims[2], x->shape.dims[3]));
 }
 static Node *make_resample(TestGraph *t, Node *x) {
     Names *names = t->graph->names;

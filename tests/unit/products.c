@@ -5,7 +5,7 @@
 #include <dlfcn.h>
 
 static RefTensor evaluate_by(TestGraph *t, Node *node, RefProduct product) {
-    RefSource source = {t, give_value, give_value, product};
+    RefSource source = {.context = t, .parameter = give_value, .input = give_value, .product = product};
     RefTensor result;
     CU_ASSERT_FATAL(reference_evaluate(t->graph, &node, 1, t->symbols, 42, &source, t->arena, &result));
     return result;

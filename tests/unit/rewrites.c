@@ -60,7 +60,7 @@ static Node *multiply_rows(TestGraph *t, Node *x, const double *weights, int cou
 
 static Node *pool(TestGraph *t, Node *x) {
     DimList sizes = DIMS(dim_floor_div(t->graph->dims, x->shape.dims[2], 2), dim_floor_div(t->graph->dims, x->shape.dims[3], 2));
-    return MAKE(t, pool_sum, &x, 1, INTS(2, 2), INTS(2, 2), INTS(0, 0), sizes);
+    return MAKE(t, pool_sum, &x, 1, INTS(2, 2), INTS(2, 2), INTS(1, 1), INTS(0, 0), sizes);
 }
 
 static bool is_elementwise(Step step) { return step <= NEG; }
