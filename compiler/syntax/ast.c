@@ -178,7 +178,8 @@ Expr *ast_operator_after_stage(Parser *p, Span op_span, Span run, Expr *right) {
     Span all = span_join(run, right->span);
     Diagnostic *d = parser_error(p, DIAG_operator_after_stage, op_span,
                                  "after an arrow stands a layer, not an expression: `%.*s` cannot follow it", op_length, op);
-    if (op_length == 2 && op[0] == 'i') diag_help(p->diag, d, "put the run in parentheses, `(x -> f) if c else y`, or the choice of a layer, `x -> (f if c else g)`");
+    if (op_length == 2 && op[0] == 'i')
+        diag_help(p->diag, d, "put the run in parentheses, `(x -> f) if c else y`, or the choice of a layer, `x -> (f if c else g)`");
     else if (all.end - all.begin < 80 && !memchr(text + all.begin, '\n', all.end - all.begin))
         diag_help(p->diag, d, "put the run in parentheses: `(%.*s) %.*s %.*s`", (int)(run.end - run.begin), text + run.begin,
                   op_length, op, (int)(right->span.end - right->span.begin), text + right->span.begin);
