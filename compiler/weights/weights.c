@@ -412,7 +412,7 @@ static bool fill(void *context, const Node *node, RefTensor *out) {
 
 /* By blocks that stay in the cache. */
 static double largest_of(const cai_tensor *tensor) {
-    double block[1024], most = 0;
+    double block[PART], most = 0;
     for (int64_t first = 0; first < tensor->count; first += COUNT_OF(block)) {
         int64_t count = min_i64(COUNT_OF(block), tensor->count - first);
         cai_tensor_to_f64(tensor, first, count, block);
