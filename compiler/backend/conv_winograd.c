@@ -34,18 +34,11 @@
 
 enum { LINE_FLOATS = 16, MOST_TOGETHER = 144, PARTS = 4, LEAST_TASKS = 8, MANY_TASKS = 16, PRODUCT_TASKS = 72, LAUNCH_CYCLES = 3000 };
 
-/* F(4, 3) rounds by the place in the tile. In areas that are flat along an axis all that F(2, 3) takes along it is differences, which are
- * zero, and sums of two, which are the same everywhere. */
-static bool keeps_ties(const Kernel *kernel, int outputs) {
-    Ties ties = kernel->program->ties[kernel->anchor->id].ties;
-    return ties == TIES_NONE || (ties == TIES_FLAT && outputs == 2);
-}
-
 bool conv_winograd_fits(const Kernel *kernel, const Target *target) {
     ConvShape s;
     (void)target;
     if (kernel->program->winograd < 0 || !conv_shape(kernel, &s) || !winograd_takes(kernel->anchor)) return false;
-    return kernel->inputs[1]->space == SPACE_WEIGHTS && keeps_ties(kernel, kernel->program->winograd == 4 ? 4 : 2);
+    return kernel->inputs[1]->space == SPACE_WEIGHTS && !kernel->program->ties[kernel->anchor->id];
 }
 
 void conv_winograd_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs) {
@@ -189,7 +182,7 @@ static WinogradTile choose(const Kernel *kernel, const ConvShape *s, const Targe
         Layer l = read_layer(kernel, s, target, outputs);
         WinogradTile tile = choose_tile(&l, &these);
         int wanted = kernel->program->winograd;
-        if ((wanted && outputs != wanted) || !keeps_ties(kernel, outputs) || (best.outputs && these >= *cycles)) continue;
+        if ((wanted && outputs != wanted) || (best.outputs && these >= *cycles)) continue;
         best = tile;
         *cycles = these;
     }

@@ -172,18 +172,6 @@ typedef struct PackJob {
     int previous;    /* the job before this one for the same node, as its index + 1; 0: none */
 } PackJob;
 
-/* ---- ties.c: where places are compared, so that equals must be the same bits ---- */
-
-typedef enum Ties {
-    TIES_NONE,
-    TIES_FLAT, /* places in areas that are flat along an axis */
-    TIES_ALL   /* any two places that see the same */
-} Ties;
-typedef struct Tie {
-    Ties ties;
-    const Node *by; /* what compares them, or NULL */
-} Tie;
-
 /* ---- winograd.c ---- */
 
 enum { MOST_WINOGRAD = 6 }; /* places of a transformed tile along an axis */
@@ -226,7 +214,7 @@ struct Program {
     int copies;             /* between layouts or into a concatenation: those that layout.c had to put in */
     bool *weights;          /* by node id: node_is_weight */
     bool *shared;           /* by node id: several nodes read it, or it is an output, too: all are to see the same value */
-    const Tie *ties;        /* by node id: what a convolution must keep (ties.c) */
+    const Node **ties;      /* by node id: what compares a convolution's places, which keeps Winograd away, or NULL (ties.c) */
     Vec(LeftConstant) left; /* computed at each run instead, for --explain */
     Map *packed;            /* Node -> its latest pack job, as index + 1 */
     bool own_slots;         /* LowerOptions.own_slots */

@@ -108,14 +108,12 @@ static double kernel_milliseconds(const Kernel *kernel) {
     return kernel->kind->cost(kernel, target) / (target->gigahertz * 1e6);
 }
 
-/* Why a convolution that Winograd takes is computed without, or with less of it. */
+/* Why a convolution that Winograd takes is computed without. */
 static void explain_tie(const Kernel *kernel, Text *out) {
     const Program *program = kernel->program;
     if (!kernel->anchor || program->winograd == WINOGRAD_NEVER || !winograd_takes(kernel->anchor)) return;
-    Tie tie = program->ties[kernel->anchor->id];
-    if (tie.ties == TIES_NONE) return;
-    text_add(out, "  (%s: %s at %s compares its places)", tie.ties == TIES_ALL ? "no Winograd" : "no Winograd but F(2, 3)", op_info[tie.by->op].name,
-             span_place(program->arena, tie.by->origin->span));
+    const Node *by = program->ties[kernel->anchor->id];
+    if (by) text_add(out, "  (no Winograd: %s at %s compares its places)", op_info[by->op].name, span_place(program->arena, by->origin->span));
 }
 
 static void explain_kernel(const Kernel *kernel, Totals *totals, Text *out) {

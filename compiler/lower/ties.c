@@ -1,18 +1,15 @@
-/* Where ties are decided between places of one map: there, places that see the same must give the same bits.
+/* Where places of one map are compared, and what stands at a place depends on it: there, places that see the same must give the same bits.
+ * So it is with max_pool_scatter and _gather, and with comparisons of a map with itself at other places. What only brings places into an
+ * order (argmax, top_k, nms) does not count: docs/kernels.md says why.
  *
- * The places of a flat area are equals, and "the first of equals" is to be found among them: which number a maximum unpooling puts where,
- * where an argmax lies. A convolution by Winograd rounds by the place in its tile, so that equals differ; and what differs by
- * rounding behind one layer differs behind the next. So the analysis goes from what compares places back to the inputs, through all
- * layers, and says of each convolution what it must keep (docs/kernels.md: what each kernel keeps):
- *
- *   TIES_ALL   of any two places that see the same: where near places are compared, and the result stands at one of them
- *              (max_pool_scatter and _gather, comparisons of a map with itself at other places)
- *   TIES_FLAT  of places in areas that are flat along an axis: where all places are brought into an order (argmax, top_k, nms)
+ * The places of a flat area are equals. A convolution by Winograd rounds by the place in its tile, so that equals differ; and what differs
+ * by rounding behind one layer differs behind the next. So the analysis goes from what compares places back to the inputs, through all
+ * layers, and every convolution that it meets is computed directly.
  *
  * Two walks over the graph. Forward, `map`: the node whose places a value's places are, the last contraction or sum of several, and
  * `moved`, the axes along which it was moved since; so a comparison knows whether its operands are one map at different places.
- * Backward: the axes along which a node's places are compared, per kind of ties, as bits. An argmax over classes names the axis of
- * channels, which no convolution walks along, and so asks nothing of anyone. */
+ * Backward, `by`: what compares a node's places, axis by axis. A comparison of classes names the axis of channels, which no convolution
+ * walks along, and so asks nothing of anyone. */
 #include "lower/stages.h"
 
 typedef uint32_t Axes; /* a bit an axis */
@@ -20,8 +17,7 @@ typedef uint32_t Axes; /* a bit an axis */
 typedef struct Mark {
     const Node *map; /* NULL: of no map, or no floats */
     Axes moved;
-    Axes compared[TIES_ALL + 1]; /* by the kind of ties */
-    const Node *by[TIES_ALL + 1];
+    const Node **by; /* by axis: NULL where nothing compares places along it */
 } Mark;
 
 typedef struct Search {
@@ -94,13 +90,6 @@ static Axes axes_of(const Search *s, const Node *node, int input, int axis) {
     }
 }
 
-static Axes operand_axes(const Search *s, const Node *node, int input, Axes axes) {
-    Axes found = 0;
-    for (int axis = 0; axis < node->shape.rank; axis++)
-        if (axes & bit(axis)) found |= axes_of(s, node, input, axis);
-    return found;
-}
-
 /* ---- forward: which values are one map, and at other places ---- */
 
 /* Axes along which the operator itself takes elements from other places. */
@@ -145,58 +134,58 @@ static void find_map(Search *s, const Node *node) {
 
 /* ---- backward: whose places are compared ---- */
 
-static void compare(Search *s, const Node *node, Ties ties, Axes axes, const Node *by) {
+static void compare(Search *s, const Node *node, Axes axes, const Node *by) {
     Mark *mark = &s->marks[node->id];
-    for (int axis = 0; axis < node->shape.rank; axis++) /* one place has none to be compared with */
-        if (node->shape.dims[axis] == dim_const(s->graph->dims, 1)) axes &= ~bit(axis);
-    if (axes & ~mark->compared[ties] && !mark->by[ties]) mark->by[ties] = by;
-    mark->compared[ties] |= axes;
+    for (int axis = 0; axis < node->shape.rank; axis++) {
+        bool several = node->shape.dims[axis] != dim_const(s->graph->dims, 1); /* one place has none to be compared with */
+        if (several && axes & bit(axis) && !mark->by[axis]) mark->by[axis] = by;
+    }
 }
 
 static void compare_maps(Search *s, const Node *node) {
     const Mark *a = &s->marks[node->inputs[0]->id], *b = &s->marks[node->inputs[1]->id];
     if (!a->map || a->map != b->map) return;
-    for (int i = 0; i < 2; i++) compare(s, node->inputs[i], TIES_ALL, a->moved | b->moved, node);
+    for (int i = 0; i < 2; i++) compare(s, node->inputs[i], a->moved | b->moved, node);
 }
 
 /* What the node itself compares. */
 static void find_comparison(Search *s, const Node *node) {
     switch (node->op) {
-    case OP_max_pool_scatter: case OP_max_pool_gather: compare(s, node->inputs[0], TIES_ALL, all_from(2, node->inputs[0]->shape.rank), node); return;
+    case OP_max_pool_scatter: case OP_max_pool_gather: compare(s, node->inputs[0], all_from(2, node->inputs[0]->shape.rank), node); return;
     case OP_eq: case OP_ne: case OP_lt: case OP_le: compare_maps(s, node); return;
-    case OP_argmax: compare(s, node->inputs[0], TIES_FLAT, bit(ATTRIBUTES(node, argmax)->axis), node); return;
-    case OP_top_k: compare(s, node->inputs[0], TIES_FLAT, bit(ATTRIBUTES(node, top_k)->axis), node); return;
-    case OP_nms: compare(s, node->inputs[1], TIES_FLAT, bit(1), node); return;
     default: return;
     }
 }
 
 static void hand_on(Search *s, const Node *node) {
     const Mark *mark = &s->marks[node->id];
-    for (Ties ties = TIES_FLAT; ties <= TIES_ALL; ties++)
-        for (int i = 0; mark->compared[ties] && i < node->input_count; i++)
-            compare(s, node->inputs[i], ties, operand_axes(s, node, i, mark->compared[ties]), mark->by[ties]);
+    for (int axis = 0; axis < node->shape.rank; axis++) {
+        if (!mark->by[axis]) continue;
+        for (int i = 0; i < node->input_count; i++) compare(s, node->inputs[i], axes_of(s, node, i, axis), mark->by[axis]);
+    }
 }
 
-static Tie tie_of(const Search *s, const Node *node) {
+static const Node *compares_places_of(const Search *s, const Node *node) {
     const Mark *mark = &s->marks[node->id];
-    Axes places = all_from(2, node->shape.rank);
-    for (Ties ties = TIES_ALL; ties > TIES_NONE; ties--)
-        if (mark->compared[ties] & places) return (Tie){ties, mark->by[ties]};
-    return (Tie){TIES_NONE, NULL};
+    for (int axis = 2; axis < node->shape.rank; axis++)
+        if (mark->by[axis]) return mark->by[axis];
+    return NULL;
 }
 
 void find_ties(Program *program, Arena *scratch) {
     const Graph *graph = program->graph;
     int count = graph->nodes.count;
     Search s = {graph, scratch, NEW_ARRAY(scratch, Mark, count)};
-    Tie *ties = NEW_ARRAY(program->arena, Tie, count);
-    for (int i = 0; i < count; i++) find_map(&s, graph->nodes.items[i]);
+    const Node **ties = NEW_ARRAY(program->arena, const Node *, count);
+    for (int i = 0; i < count; i++) {
+        s.marks[i].by = NEW_ARRAY(scratch, const Node *, graph->nodes.items[i]->shape.rank);
+        find_map(&s, graph->nodes.items[i]);
+    }
     for (int i = count - 1; i >= 0; i--) {
         const Node *node = graph->nodes.items[i];
         find_comparison(&s, node);
         hand_on(&s, node);
-        if (node->op == OP_convolution) ties[i] = tie_of(&s, node);
+        if (node->op == OP_convolution) ties[i] = compares_places_of(&s, node);
     }
     program->ties = ties;
 }
