@@ -92,6 +92,17 @@ const void *attributes_first(Op op, const void *attributes, AttrKind kind) {
     INTERNAL_ERROR("%s has no attribute of that kind", op_info[op].name);
 }
 
+bool node_sizes_are_known(const Node *node) {
+    int64_t count;
+    for (const AttrInfo *info = op_info[node->op].attributes(); info->name; info++) {
+        if (info->kind != ATTR_DIMS) continue;
+        DimList sizes = FIELD(DimList, node->attributes, info);
+        for (int i = 0; i < sizes.count; i++)
+            if (!dim_is_const(sizes.items[i], NULL)) return false;
+    }
+    return shape_element_count(node->shape, &count);
+}
+
 /* ---- printing ---- */
 
 static void print_ints(Text *out, IntList list) {

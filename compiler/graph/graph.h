@@ -315,6 +315,11 @@ void node_print(Text *out, const Node *node);
 const char *op_attributes_text(Arena *arena, const OpInfo *info); /* "axes: ints"; "" where it has none */
 void ops_document(FILE *out);                      /* docs/operators.md, made from ops.def */
 
+/* ---- attributes.c, shape.c: what can be computed while building ---- */
+
+bool node_sizes_are_known(const Node *node);      /* of its attributes too: a slice may begin at a symbolic place though all shapes are constant */
+int64_t node_element_count(const Node *node);     /* of a shape that is known */
+
 /* ---- op_window.c ---- */
 typedef max_pool_scatter_attributes Pooling; /* kernel, stride, dilation, before: what the attributes of all five pools begin with */
 const Pooling *pooling_of(const Node *node); /* only of pools */

@@ -43,6 +43,12 @@ bool shape_element_count(Shape shape, int64_t *count) {
     return true;
 }
 
+int64_t node_element_count(const Node *node) {
+    int64_t count;
+    CHECK(shape_element_count(node->shape, &count));
+    return count;
+}
+
 Dim shape_elements(Dims *dims, Shape shape) {
     Dim count = dim_const(dims, 1);
     for (int i = 0; i < shape.rank; i++) count = dim_mul(dims, count, shape.dims[i]);

@@ -13,12 +13,6 @@ static int64_t dim_at(const Node *node, int axis) {
     return dim_const_value(node->shape.dims[axis]);
 }
 
-static int64_t elements_of(const Node *node) {
-    int64_t count = 0;
-    CHECK(shape_element_count(node->shape, &count)); /* weights have constant sizes: find_weight in fuse.c */
-    return count;
-}
-
 static int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
@@ -53,7 +47,7 @@ static MatrixPack matrix_pack(const PackJob *job) {
     MatrixPack p = {.lanes = job->arguments[0], .tile = job->arguments[1], .transposed = job->arguments[2] != 0};
     p.rows = dim_at(node, p.transposed ? rank - 1 : rank - 2);
     p.columns = dim_at(node, p.transposed ? rank - 2 : rank - 1);
-    p.matrices = p.rows * p.columns == 0 ? 0 : elements_of(node) / (p.rows * p.columns);
+    p.matrices = p.rows * p.columns == 0 ? 0 : node_element_count(node) / (p.rows * p.columns);
     p.blocks = ceil_div(p.columns, p.lanes);
     return p;
 }
@@ -71,7 +65,7 @@ static WinogradPack winograd_pack(const PackJob *job) {
 
 static int64_t packed_bytes(const PackJob *job, int lanes) {
     switch (job->kind) {
-    case PACK_PLAIN: case PACK_VECTOR: return elements_of(job->node) * dtype_bytes(job->node->shape.type);
+    case PACK_PLAIN: case PACK_VECTOR: return node_element_count(job->node) * dtype_bytes(job->node->shape.type);
     case PACK_BLOCKED: {
         int64_t pixels = dim_at(job->node, 2) * dim_at(job->node, 3);
         return dim_at(job->node, 0) * ceil_div(dim_at(job->node, 1), lanes) * pixels * lanes * 4;
@@ -378,7 +372,7 @@ static bool write_winograd(Writer *w) {
 static bool write_plain(Writer *w) {
     enum { ELEMENTS_AT_ONCE = 1 << 18 };
     DType type = w->job->node->shape.type;
-    int64_t count = elements_of(w->job->node), bytes = dtype_bytes(type);
+    int64_t count = node_element_count(w->job->node), bytes = dtype_bytes(type);
     unsigned char *out = arena_alloc(w->scratch, (size_t)(min_i64(count, ELEMENTS_AT_ONCE) * bytes));
     for (int64_t from = 0; from < count; from += ELEMENTS_AT_ONCE) {
         int64_t some = min_i64(ELEMENTS_AT_ONCE, count - from);
@@ -423,7 +417,7 @@ static bool evaluate(const Program *program, const PackJob *job, const RefSource
         *values = value.values;
         return done;
     }
-    value.shape = (RefShape){.type = node->shape.type, .rank = node->shape.rank, .count = elements_of(node)};
+    value.shape = (RefShape){.type = node->shape.type, .rank = node->shape.rank, .count = node_element_count(node)};
     for (int i = 0; i < node->shape.rank; i++) value.shape.dims[i] = dim_at(node, i);
     value.values = NEW_ARRAY(scratch, Number, value.shape.count);
     *values = value.values;

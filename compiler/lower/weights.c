@@ -35,11 +35,7 @@ typedef struct Finder {
     int walk;
 } Finder;
 
-static double elements_of(const Node *node) {
-    int64_t count = 0;
-    CHECK(shape_element_count(node->shape, &count));
-    return (double)count;
-}
+static double elements_of(const Node *node) { return (double)node_element_count(node); }
 
 static bool is_parameter(const Node *node) { return node->op == OP_parameter || node->op == OP_state; }
 
@@ -105,16 +101,6 @@ static bool is_within_limits(Finder *f, Node *node) {
 
 /* ---- which nodes are weights ---- */
 
-static bool attributes_are_constant(const Node *node) {
-    for (const AttrInfo *info = op_info[node->op].attributes(); info->name; info++) {
-        if (info->kind != ATTR_DIMS) continue;
-        const DimList *list = (const DimList *)((const char *)node->attributes + info->offset);
-        for (int k = 0; k < list->count; k++)
-            if (!dim_is_const(list->items[k], NULL)) return false;
-    }
-    return true;
-}
-
 static bool find_source(Known *known, const Node *node) {
     if (node->op == OP_constant) known->raw = (double)ATTRIBUTES(node, constant)->data->count;
     else known->raw = node->op == OP_iota ? 1 : elements_of(node);
@@ -123,7 +109,7 @@ static bool find_source(Known *known, const Node *node) {
 
 static bool find_known(Finder *f, Node *node) {
     Known *known = &f->nodes[node->id];
-    if (!shape_element_count(node->shape, &(int64_t){0}) || !attributes_are_constant(node)) return false;
+    if (!node_sizes_are_known(node)) return false;
     known->bytes = own_bytes(node);
     if (node->input_count == 0) return find_source(known, node);
     for (int i = 0; i < node->input_count; i++) {

@@ -64,8 +64,7 @@ typedef struct Folding {
 /* ---- what depends on weights alone ---- */
 
 static WeightKind find_kind(const Folding *f, const Node *node) {
-    int64_t count;
-    if (!shape_element_count(node->shape, &count)) return NO_WEIGHT; /* not computed while building: its size is not known */
+    if (!node_sizes_are_known(node)) return NO_WEIGHT; /* not computed while building */
     if (node->input_count == 0)
         return node->op == OP_constant ? NUMBER : node->op == OP_parameter || node->op == OP_state ? TRAINED : NO_WEIGHT;
     WeightKind kind = NUMBER;
@@ -129,12 +128,6 @@ static double largest_value(Graph *g, Node *weight) {
     return most;
 }
 
-static double elements_of(const Node *weight) {
-    int64_t count;
-    CHECK(shape_element_count(weight->shape, &count));
-    return (double)count;
-}
-
 static double largest(Folding *f, Graph *g, Node *weight);
 
 static double find_largest(Folding *f, Graph *g, Node *weight) {
@@ -145,7 +138,7 @@ static double find_largest(Folding *f, Graph *g, Node *weight) {
     case OP_reshape: case OP_transpose: case OP_broadcast: case OP_neg: return largest(f, g, in[0]);
     case OP_add: case OP_sub: return largest(f, g, in[0]) + largest(f, g, in[1]);
     case OP_mul: return largest(f, g, in[0]) * largest(f, g, in[1]);
-    case OP_sum: return largest(f, g, in[0]) * elements_of(in[0]) / fmax(elements_of(weight), 1);
+    case OP_sum: return largest(f, g, in[0]) * (double)node_element_count(in[0]) / fmax((double)node_element_count(weight), 1);
     default: return largest_value(g, weight);
     }
 }

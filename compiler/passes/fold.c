@@ -64,20 +64,9 @@ static bool elements(const Node *node, Arena *arena, const Number **values, RefS
     return true;
 }
 
-/* A slice may begin at a symbolic place though all shapes are constant. */
-static bool attributes_are_constant(const Node *node) {
-    for (const AttrInfo *info = op_info[node->op].attributes(); info->name; info++) {
-        if (info->kind != ATTR_DIMS) continue;
-        const DimList *list = (const void *)((const char *)node->attributes + info->offset);
-        for (int i = 0; i < list->count; i++)
-            if (!dim_is_const(list->items[i], NULL)) return false;
-    }
-    return true;
-}
-
 static Node *fold_elements(Graph *to, const Node *old, Node *const *inputs, Arena *arena) {
-    int64_t count;
-    if (!shape_element_count(old->shape, &count) || count > MOST_ELEMENTS || !attributes_are_constant(old)) return NULL;
+    if (!node_sizes_are_known(old) || node_element_count(old) > MOST_ELEMENTS) return NULL;
+    int64_t count = node_element_count(old);
     const Number **values = NEW_ARRAY(arena, const Number *, old->input_count);
     RefShape *shapes = NEW_ARRAY(arena, RefShape, old->input_count);
     for (int i = 0; i < old->input_count; i++)
