@@ -23,15 +23,6 @@ static TestGraph make_graph(const unsigned char *bytes, size_t count, bool conti
     return t;
 }
 
-static RefTensor *output_values(TestGraph *t, Graph *graph) {
-    int count = graph->outputs.count;
-    Node **nodes = NEW_ARRAY(t->arena, Node *, count);
-    RefTensor *values = NEW_ARRAY(t->arena, RefTensor, count);
-    for (int i = 0; i < count; i++) nodes[i] = graph->outputs.items[i].node;
-    evaluate(t, graph, nodes, count, values);
-    return values;
-}
-
 static bool near(double a, double b, double tolerance) {
     if (isnan(a) || isnan(b)) return isnan(a) == isnan(b);
     return a == b || fabs(a - b) <= tolerance * (1 + fabs(b));

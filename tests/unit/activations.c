@@ -148,12 +148,6 @@ static double error_of(const Case *c, float argument, float got) {
     return (double)(fabsl(got - exact) / (c->scale ? 0x1p-24L * fabsl(c->scale(x)) : ulp_at((double)exact)));
 }
 
-static float from_bits(uint32_t bits) {
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 /* Every `stride`th f32. */
 static double worst_of(Runner *r, const Case *c, uint64_t stride, float *where) {
     static float x[BATCH], y[BATCH];

@@ -11,12 +11,6 @@ typedef struct Pairs { /* of `edges` numbers with each other, x by x, then other
     float x[MOST_PAIRS], y[MOST_PAIRS], results[RESULTS][MOST_PAIRS];
 } Pairs;
 
-static float from_bits(uint32_t bits) {
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 static const Pairs *read_pairs(void) {
     static Pairs pairs;
     FILE *file = pairs.count ? NULL : fopen("tests/numerics/division/division.txt", "r");

@@ -113,4 +113,20 @@ static inline void evaluate(TestGraph *t, Graph *graph, Node *const *nodes, int 
     CU_ASSERT_FATAL(reference_evaluate(graph, nodes, count, t->symbols, 42, &source, t->arena, results));
 }
 
+/* The values of all outputs. */
+static inline RefTensor *output_values(TestGraph *t, Graph *graph) {
+    int count = graph->outputs.count;
+    Node **nodes = NEW_ARRAY(t->arena, Node *, count);
+    RefTensor *results = NEW_ARRAY(t->arena, RefTensor, count);
+    for (int i = 0; i < count; i++) nodes[i] = graph->outputs.items[i].node;
+    evaluate(t, graph, nodes, count, results);
+    return results;
+}
+
+static inline float from_bits(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 #endif

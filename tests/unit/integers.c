@@ -29,15 +29,6 @@ static Node *given(TestGraph *t, const Number *values, int64_t count, Shape shap
     return node;
 }
 
-static RefTensor *output_values(TestGraph *t, Graph *graph) {
-    int count = graph->outputs.count;
-    Node **nodes = NEW_ARRAY(t->arena, Node *, count);
-    RefTensor *results = NEW_ARRAY(t->arena, RefTensor, count);
-    for (int i = 0; i < count; i++) nodes[i] = graph->outputs.items[i].node;
-    evaluate(t, graph, nodes, count, results);
-    return results;
-}
-
 static bool same_number(Number a, Number b, DType type) {
     return dtype_is_float(type) ? a.real == b.real || (isnan(a.real) && isnan(b.real)) : a.whole == b.whole;
 }

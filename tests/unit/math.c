@@ -36,12 +36,6 @@ static void call(const Compiled *compiled, int launch, void *out, const void *a,
     l->kernel(args, symbols, 0, (count + 4095) / 4096, NULL);
 }
 
-static float from_bits(uint32_t bits) {
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 /* Every `stride`th f32. */
 static double worst_of(const Compiled *compiled, const Function *f, int launch, uint64_t stride, float *where) {
     static float x[BATCH], y[BATCH];

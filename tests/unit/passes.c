@@ -6,14 +6,6 @@
 
 /* ---- random graphs ---- */
 
-static RefTensor *output_values(TestGraph *t, Graph *graph) {
-    Node **nodes = NEW_ARRAY(t->arena, Node *, graph->outputs.count);
-    RefTensor *results = NEW_ARRAY(t->arena, RefTensor, graph->outputs.count);
-    for (int i = 0; i < graph->outputs.count; i++) nodes[i] = graph->outputs.items[i].node;
-    evaluate(t, graph, nodes, graph->outputs.count, results);
-    return results;
-}
-
 static bool equal_values(const RefTensor *a, const RefTensor *b) {
     double scale = 1;
     for (int64_t i = 0; i < a->shape.count; i++)
