@@ -7,7 +7,7 @@ each other, where a rounded quotient is a whole number and the exact one is not;
 denormal, since those are zero in cai."""
 import numpy as np
 
-FEW = [0, 1, 3, 7, 0.1, 0.3, 41, 1 / 41, 255, 2**24 - 1, 1e-3, 1e20, 1e38, 2e38, 3.4028235e38, 1.17549435e-38, np.inf]
+FEW = [0.0, 1, 3, 7, 0.1, 0.3, 41, 1 / 41, 255, 2**24 - 1, 1e-3, 1e20, 1e38, 2e38, 3.4028235e38, 1.17549435e-38, np.inf]
 EDGES = np.array([s * v for v in FEW for s in (1, -1)] + [np.nan], np.float32)
 TINY = np.float32(2.0**-126)
 
