@@ -228,7 +228,7 @@ static bool is_heavy(const Kernel *kernel) {
     for (int i = 0; i < kernel->member_count; i++) {
         switch (kernel->members[i]->op) {
         case OP_exp: case OP_exp2: case OP_expm1: case OP_log: case OP_log1p: case OP_sin: case OP_cos: case OP_tanh: case OP_sigmoid: case OP_silu:
-        case OP_erf: case OP_pow: case OP_sqrt: return true;
+        case OP_erf: case OP_pow: case OP_sqrt: case OP_floor_div: case OP_mod: return true;
         default: break;
         }
     }
