@@ -3,7 +3,8 @@
  *
  * Needs nothing; gives constants of at most MOST_ELEMENTS elements; a constant of one value all over stays one number whatever its
  * shape, so elementwise work on such constants folds for symbolic sizes too. A broadcast of several numbers is not folded, since
- * that would only make a larger constant. iota and size stay: kernels compute them for less than a load. */
+ * that would only make a larger constant. iota stays, and so does a size that is free: kernels compute them for less
+ * than a load. */
 #include "graph/ops.h"
 #include "passes/passes.h"
 
