@@ -165,7 +165,7 @@ bless: all
 	tests/golden/run --bless
 lint: $(BUILD)/grammar/cai.tab.h $(BUILD)/tests/suites.h
 	@for cc in gcc clang-19; do $$cc $(filter-out -MMD -MP,$(CINCLUDE)) -Werror -fsyntax-only $(COMPILER) $(RUNTIME) $(UNIT) -Itests/unit -I$(BUILD)/tests || exit 1; done
-	@! awk 'length > 160 {print FILENAME ":" FNR ": longer than 160 columns"; found = 1} END {exit !found}' $(COMPILER) $(RUNTIME) grammar/*
+	@! awk 'length > 160 {print FILENAME ":" FNR ": longer than 160 columns"; found = 1} END {exit !found}' $(COMPILER) $(RUNTIME) $(UNIT) $(wildcard compiler/*/*.h runtime/*.h tests/unit/*.h) grammar/*
 demo: deps
 	$(MAKE) -j$$(nproc) all
 	examples/demo

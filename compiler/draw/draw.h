@@ -48,7 +48,8 @@ typedef struct Drawing {
 
 enum { UNFOLD_BY_SIZE = -1 };
 
-/* Folds a model to boxes, or one layer of it. only: its place in model->runs, -1: all. unfold: how many levels of layers in layers are opened; UNFOLD_BY_SIZE: as many as leave a picture that can be read.
+/* Folds a model to boxes, or one layer of it. only: its place in model->runs, -1: all. unfold: how many levels of layers in layers are
+ * opened; UNFOLD_BY_SIZE: as many as leave a picture that can be read.
  * gradient: with the gradient of the sum of the first output by all weights, which is made here, in the model's own graph. */
 Drawing draw_model(Arena *arena, Model *model, int only, int unfold, bool gradient);
 

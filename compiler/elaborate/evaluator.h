@@ -432,7 +432,8 @@ void summarize(Evaluator *ev);
 
 /* ---- receptive.c ---- */
 
-/* A field for every node, in pixels of the first picture; 0 where it is everything or not defined. `unbounded`: the network goes on from what has seen everything. */
+/* A field for every node, in pixels of the first picture; 0 where it is everything or not defined. `unbounded`: the network goes on from
+ * what has seen everything. */
 int64_t *receptive_fields(Evaluator *ev, bool *unbounded);
 
 /* ---- signature.c ---- */

@@ -245,7 +245,8 @@ static void checks(void) {
 
 static void defines(void) {
     const char *text = "model m(c = 2, wide = false, name = \"a\", more = [])(x: f32[N, 4, H, H]) where H % 8 == 0 {\n"
-                       "  assert name == \"b\" or c != 3, \"\"\n  for k in more { x = x -> \"l{k}\": conv(k, 1) }\n  return x -> conv(c, 3) -> if wide { relu }\n}";
+                       "  assert name == \"b\" or c != 3, \"\"\n  for k in more { x = x -> \"l{k}\": conv(k, 1) }\n"
+                       "  return x -> conv(c, 3) -> if wide { relu }\n}";
     static const struct { const char *name, *value, *shape; int errors; } cases[] = {
         {"c", "5", "f32[N, 5, H, H]", 0}, {"H", "16", "f32[N, 2, 16, 16]", 0}, {"N", "1", "f32[1, 2, H, H]", 0}, {"more", "[5, 6]", "f32[N, 2, H, H]", 0},
         {"more", "5", NULL, 1}, {"c", "1 / 0", NULL, 1}, {"c", "-1", NULL, 1}, {"wide", "true",

@@ -181,7 +181,8 @@ static Node *case_max_pool_gather(TestGraph *t) {
 
 static Node *resampled(TestGraph *t, Op op, const char *mode, const char *rule, bool antialias) {
     Node *x = new_input(t, -1, 1, SIZES(size(t, 2), size(t, 3), t->H));
-    resample_attributes attributes = {DIMS(size(t, 5), dim_scale(t->graph->dims, t->H, 2)), intern(t->graph->names, mode), intern(t->graph->names, rule), antialias, -0.75};
+    Name by = intern(t->graph->names, mode), where = intern(t->graph->names, rule);
+    resample_attributes attributes = {DIMS(size(t, 5), dim_scale(t->graph->dims, t->H, 2)), by, where, antialias, -0.75};
     if (op == OP_resample) return graph_make(t->graph, op, &x, 1, &attributes);
     Node *y = new_input(t, -1, 1, SIZES(size(t, 2), size(t, 5), dim_scale(t->graph->dims, t->H, 2)));
     attributes.size = (DimList){2, x->shape.dims + 1};

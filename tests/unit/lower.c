@@ -112,7 +112,10 @@ static double pseudo(uint64_t seed, int64_t i) {
 static bool fill(void *context, const Node *node, RefTensor *out) {
     (void)context;
     const char *name = node->op == OP_input ? ATTRIBUTES(node, input)->name : ATTRIBUTES(node, parameter)->path;
-    for (int64_t i = 0; i < out->shape.count; i++) out->values[i] = number_cast((Number){.real = pseudo(hash_bytes(name, strlen(name), 1), i)}, DTYPE_F32, out->shape.type);
+    for (int64_t i = 0; i < out->shape.count; i++) {
+        Number value = {.real = pseudo(hash_bytes(name, strlen(name), 1), i)};
+        out->values[i] = number_cast(value, DTYPE_F32, out->shape.type);
+    }
     return true;
 }
 

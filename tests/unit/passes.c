@@ -134,8 +134,10 @@ static void test_batchnorm_before(void) {
     Graph *graph = run_passes(&t);
     CU_ASSERT_EQUAL(count_op(graph, OP_convolution), 1);
     int at_run_time = 0;
-    for (int i = 0; i < graph->nodes.count; i++)
-        at_run_time += op_info[graph->nodes.items[i]->op].class == CLASS_ELEMENTWISE && shape_dims_equal(graph->nodes.items[i]->shape, t.inputs.items[0].node->shape);
+    for (int i = 0; i < graph->nodes.count; i++) {
+        const Node *node = graph->nodes.items[i];
+        at_run_time += op_info[node->op].class == CLASS_ELEMENTWISE && shape_dims_equal(node->shape, t.inputs.items[0].node->shape);
+    }
     CU_ASSERT_EQUAL(at_run_time, 3); /* (x - mean) * scale + bias */
     arena_free(t.arena);
 }
