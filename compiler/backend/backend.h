@@ -159,11 +159,9 @@ LLVMValueRef get_number(Module *m, DType type, double value, int lanes); /* of i
 LLVMValueRef get_exact(Module *m, DType type, Number value, int lanes);
 LLVMValueRef emit_cast(Module *m, LLVMValueRef value, DType from, DType to);
 LLVMValueRef emit_elementwise(Module *m, const Node *node, LLVMValueRef *operands);
-LLVMValueRef emit_compare(Module *m, Op op, DType type, LLVMValueRef a, LLVMValueRef b); /* OP_eq, OP_ne, OP_lt, OP_le */
 LLVMValueRef emit_sum(Module *m, DType type, LLVMValueRef a, LLVMValueRef b);     /* ints wrap */
 LLVMValueRef emit_above(Module *m, DType type, LLVMValueRef a, LLVMValueRef b);   /* in the order of graph/ops.h: NaN is above all numbers */
 LLVMValueRef emit_larger(Module *m, DType type, LLVMValueRef a, LLVMValueRef b);  /* NaN where either is */
-LLVMValueRef emit_smaller(Module *m, DType type, LLVMValueRef a, LLVMValueRef b);
 
 /* ---- access.c: points, and values in memory at them ----
  *

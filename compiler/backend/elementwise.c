@@ -52,7 +52,8 @@ LLVMValueRef emit_cast(Module *m, LLVMValueRef value, DType from, DType to) {
 
 /* ---- comparison ---- */
 
-LLVMValueRef emit_compare(Module *m, Op op, DType type, LLVMValueRef a, LLVMValueRef b) {
+/* OP_eq, OP_ne, OP_lt, OP_le */
+static LLVMValueRef emit_compare(Module *m, Op op, DType type, LLVMValueRef a, LLVMValueRef b) {
     static const struct { Op op; LLVMRealPredicate real; LLVMIntPredicate integer; } rows[] = {
         {OP_eq, LLVMRealOEQ, LLVMIntEQ},
         {OP_ne, LLVMRealUNE, LLVMIntNE},
@@ -105,7 +106,7 @@ LLVMValueRef emit_larger(Module *m, DType type, LLVMValueRef a, LLVMValueRef b) 
     return emit_extreme(m, type, LLVMRealOGT, LLVMIntSGT, a, b);
 }
 
-LLVMValueRef emit_smaller(Module *m, DType type, LLVMValueRef a, LLVMValueRef b) {
+static LLVMValueRef emit_smaller(Module *m, DType type, LLVMValueRef a, LLVMValueRef b) {
     return emit_extreme(m, type, LLVMRealOLT, LLVMIntSLT, a, b);
 }
 

@@ -74,7 +74,7 @@ Node *grad_cumsum(Graph *g, Node *node, int input, Node *dy) {
 /* ---- reference ---- */
 
 bool ref_above(Number a, Number b, bool real) {
-    return number_less(b, a, real) || (number_is_nan(a, real) && !number_is_nan(b, real));
+    return real ? a.real > b.real || (isnan(a.real) && !isnan(b.real)) : a.whole > b.whole;
 }
 
 /* A line of a tensor: all along one axis, at one place on each other. */

@@ -54,7 +54,5 @@ static inline int64_t whole_sum(int64_t a, int64_t b) { return (int64_t)((uint64
 static inline Number number_sum(Number a, Number b, bool real) {
     return real ? (Number){.real = a.real + b.real} : (Number){.whole = whole_sum(a.whole, b.whole)};
 }
-static inline bool number_is_nan(Number a, bool real) { return real && a.real != a.real; }
-static inline bool number_less(Number a, Number b, bool real) { return real ? a.real < b.real : a.whole < b.whole; } /* never of a NaN */
 
 #endif
