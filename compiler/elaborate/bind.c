@@ -131,6 +131,20 @@ static const char *as_run(Evaluator *ev, const char *callee, const Bindings *giv
     return settings.length ? arena_printf(ev->arena, "%s(%s)", run, text_string(&settings)) : run;
 }
 
+/* How a call is written whose last parameter was given number by number, `permute(x, 0, 2, 1)`. NULL where that is not what is wrong. */
+static const char *as_one_value(Evaluator *ev, const Slots *slots, const Arguments *arguments) {
+    int last = slots->parameters->count - 1, count = arguments->given.count, start = arguments->behind ? count - arguments->behind : 0;
+    if (slots->parameters->items[last].fallback || start > last) return NULL;
+    Text text = {.arena = ev->arena};
+    for (int i = start; i < count; i++) {
+        const Binding *g = &arguments->given.items[i];
+        bool number = !g->name && (g->value.kind == VALUE_INT || g->value.kind == VALUE_DIM);
+        if (i >= last && !number) return NULL;
+        text_add(&text, "%s%s%s", i > start ? ", " : "", i == last ? "(" : "", span_text(ev->arena, g->span));
+    }
+    return arena_printf(ev->arena, "%s(%s))", slots->decl->name, text_string(&text));
+}
+
 static bool too_many(Evaluator *ev, const Slots *slots, const Arguments *arguments, const Binding *g, Span span) {
     int most = slots->parameters->count, given = arguments->given.count;
     const char *name = slots->decl->name;
@@ -138,7 +152,9 @@ static bool too_many(Evaluator *ev, const Slots *slots, const Arguments *argumen
         Diagnostic *d = report(ev, DIAG_arity, span, "`%s` takes %d %s, here are %d", name, most, most == 1 ? "value" : "values",
                                given);
         report_operands(ev, d);
-        if (arguments->behind)
+        const char *one = as_one_value(ev, slots, arguments);
+        if (one) report_help(ev, d, "several numbers for `%s` are one value, in parentheses of their own: `%s`", slots->parameters->items[most - 1].name, one);
+        else if (arguments->behind)
             report_help(ev, d, "%d by arrow and %d in the parentheses; if it gives a layer, call it in parentheses of its own: `x -> (%s(..))`",
                         given - arguments->behind, arguments->behind, name);
         else if (most == 1) report_help(ev, d, "a tuple travels as several values; `concat` makes one tensor of them");
@@ -158,6 +174,15 @@ Diagnostic *report_tensor_argument(Evaluator *ev, const char *callee, const Bind
     return d;
 }
 
+/* `concat(xs)`, where xs came out empty: by its value alone no list of tensors. */
+static bool report_empty_run(Evaluator *ev, const Decl *decl, const Bindings *given, Span span) {
+    if (!given->count || given->items[0].name || decl->lists.count < 2 || !has_rest(&decl->lists.items[1])) return false;
+    Value first = given->items[0].value;
+    if (!value_is_sequence(first) || first.list->count) return false;
+    report(ev, DIAG_arity, span, "the list is empty: nothing runs through `%s`", decl->name);
+    return true;
+}
+
 static bool begins_with_tensor(const Arguments *arguments) {
     return arguments->given.count && !arguments->given.items[0].name && holds_tensor(arguments->given.items[0].value);
 }
@@ -167,6 +192,7 @@ bool report_unrun(Evaluator *ev, Value v) {
     const Binding *first = &v.layer->given->items[0];
     if (first->name) return false;
     if (report_unrun(ev, first->value)) return true; /* the first of several, `relu6(conv(x, 8))` */
+    if (v.layer->block && report_empty_run(ev, v.layer->block->decl, v.layer->given, v.layer->made)) return true;
     if (!holds_tensor(first->value)) return false;
     report_tensor_argument(ev, layer_callee(v.layer), v.layer->given, v.layer->made);
     return true;
@@ -188,7 +214,8 @@ static bool fill_slots(Evaluator *ev, Slots *slots, const Arguments *arguments, 
         }
         if (slots->given[index]) {
             if (!slots->travels && begins_with_tensor(arguments)) report_tensor_argument(ev, slots->decl->name, &arguments->given, span);
-            else report(ev, DIAG_argument_twice, g->span, "`%s` is given twice", parameters->items[index].name);
+            else if (slots->travels || !report_empty_run(ev, slots->decl, &arguments->given, span))
+                report(ev, DIAG_argument_twice, g->span, "`%s` is given twice", parameters->items[index].name);
             return false;
         }
         slots->given[index] = g;
