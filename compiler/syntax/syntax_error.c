@@ -166,6 +166,7 @@ static const char *help_in_signature(Parser *p, const SyntaxError *e) {
     if (found(e, "`(`") && expects(e, "`{`"))
         return "there are at most two lists: what it is made with, and what is run through it";
     if (found(e, "`,`") && expects(e, "`as`")) return "several results stand in parentheses: `-> (a: f32[N], b: f32[N])`";
+    if (found(e, "`[`") && expects(e, "`:`") && (e->count == 1 || expects(e, "`=`"))) return "a type stands behind a name: `y: f32[N, C]`";
     if (found(e, "`{`") && expects(e, "`:`") && e->count == 1) return "a result has a type: `-> y: f32[N, C]`";
     if (p->before_last == TOKEN_USE) return "write `use unet`: the file's name without quotes and without .cai";
     if (expects(e, "`[`") && e->count == 1) return "a type lists its sizes: `f32[N, C]`; one number is `f32[]`";
