@@ -69,7 +69,7 @@ static const Case cases[] = {
     {"x -> hardsigmoid(slope = 0.2)", hardsigmoid_onnx, 2, NULL, BATCH},
     {"hardswish(x)", hardswish, 3, NULL, BATCH},
     {"softplus(x)", softplus, 3, NULL, BATCH},
-    {"mish(x)", mish, 5, NULL, BATCH},
+    {"mish(x)", mish, 6, NULL, BATCH},
     {"((x, zeros([x.batch])) -> stack(axis = 1) -> log_softmax)[:, 0]", minus_softplus, 4, NULL, BATCH},
     {"((x, x, zeros([x.batch]), zeros([x.batch])) -> stack(axis = 1) -> log_softmax)[:, 1]", log_two_shares, 4, NULL, BATCH},
     {"((x, zeros([x.batch])) -> stack(axis = 1) -> softmax)[:, 0]", sigmoid, 2, softmax_error, BATCH},
