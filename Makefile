@@ -11,7 +11,7 @@ BASE      := -std=c11 -D_GNU_SOURCE -ffp-contract=off $(WARN) $(CFLAGS) -MMD -MP
 LLVMFLAGS  = -isystem $(shell $(LLVM) --includedir) -isystem /usr/include/cairo
 CINCLUDE   = $(BASE) -Icompiler -Iruntime -I$(BUILD)/grammar $(LLVMFLAGS)
 
-COMPILER  := $(sort $(wildcard compiler/*.c compiler/*/*.c))
+COMPILER  := $(sort $(wildcard compiler/*.c compiler/*/*.c compiler/*/*/*.c))
 RUNTIME   := $(sort $(wildcard runtime/*.c))
 UNIT      := $(sort $(wildcard tests/unit/*.c))
 OBJECTS   := $(COMPILER:%.c=$(BUILD)/%.o) $(BUILD)/grammar/cai.tab.o $(BUILD)/grammar/cai.lex.o
@@ -46,7 +46,7 @@ $(BUILD)/runtime/libcai_runtime.a: $(RUNOBJ)
 $(BUILD)/runtime/cai.h: runtime/cai.h
 	@mkdir -p $(@D); cp $< $@
 
-# What a static program is linked from, found here once (compiler/backend/link.c says how it is read). With a sanitized runtime programs are
+# What a static program is linked from, found here once (compiler/object/link.c says how it is read). With a sanitized runtime programs are
 # linked dynamically: the sanitizers' own library wants it.
 LINKWORDS := -static -s
 LINKLIST  := start:crt1.o start:crti.o start:crtbeginT.o image:libpng.a image:libz.a image:libjpeg.a blas:libopenblas.a \

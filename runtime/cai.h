@@ -1,5 +1,5 @@
-/* The library form, as C sees it. In the header that cai writes for a model (compiler/backend/header.c) the model's name stands for
- * cai_model, in the library's symbols too (export.c), and this comment is left out; the types are the same for all models. */
+/* The library form, as C sees it. In the header that cai writes for a model (compiler/object/header.c) the model's name stands for
+ * cai_model, in the library's symbols too (symbols.c), and this comment is left out; the types are the same for all models. */
 
 /* How it is used:
  *

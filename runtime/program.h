@@ -1,4 +1,4 @@
-/* What a compiled model is to the runtime. The compiler (backend/entry.c) writes one constant cai_program, and all it points
+/* What a compiled model is to the runtime. The compiler (codegen/program_image.c) writes one constant cai_program, and all it points
  * to, into every object it makes; the runtime runs it. Nothing else connects the two.
  *
  * A run has `symbols`: the values of the model's symbolic sizes, in the order of cai_program.symbols, then one more, the seed of

@@ -2,7 +2,7 @@
 #ifndef CAI_COMMANDS_H
 #define CAI_COMMANDS_H
 
-#include "lower/lower.h"
+#include "plan/plan.h"
 #include "weights/weights.h"
 #include "runtime.h" /* CAI_VERSION */
 

@@ -1,7 +1,7 @@
 /* cai compare: networks side by side, as a table and as a chart. */
 #include "commands/commands.h"
 #include "draw/draw.h"
-#include "lower/lower.h"
+#include "plan/plan.h"
 #include "runtime.h"
 #include <unistd.h>
 

@@ -13,7 +13,7 @@ typedef struct Reference {
 } Reference;
 static Reference the_reference;
 
-/* ---- tables, as backend/entry.c makes them ---- */
+/* ---- tables, as codegen/program_image.c makes them ---- */
 
 static int32_t size_index(Arena *arena, Dim dim) {
     vec_push(arena, &the_reference.sizes, dim);

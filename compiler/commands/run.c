@@ -1,5 +1,5 @@
 /* cai run: builds a program into the cache, unless it is there already, and runs it. */
-#include "backend/backend.h"
+#include "codegen/codegen.h"
 #include "commands/commands.h"
 #include <dirent.h>
 #include <fcntl.h>

@@ -4,7 +4,7 @@
 #ifndef CAI_GRAPH_H
 #define CAI_GRAPH_H
 
-#include "support/support.h"
+#include "base/base.h"
 #include "syntax/syntax.h"
 
 /* ---- dim.c: sizes ----

@@ -32,8 +32,8 @@ const void *attributes_first(Op op, const void *attributes, AttrKind kind);
 
 /* ---- op_order.c ---- */
 
-/* The order of elements: a NaN is above all numbers, NaNs are equals, and so are both zeros. Kernels have it in backend/elementwise.c
- * (emit_above) and, as sort keys, in backend/order.c. */
+/* The order of elements: a NaN is above all numbers, NaNs are equals, and so are both zeros. Kernels have it in codegen/elementwise.c
+ * (emit_above) and, as sort keys, in kernels/order/order.c. */
 bool ref_above(Number a, Number b, bool real);
 
 /* ---- op_movement.c: walks over tensors without a division an element ---- */

@@ -45,7 +45,7 @@ Node *splat_in_shape(Graph *g, const Node *splat, int rank, const Dim *dims);
 #include "passes/passes.def"
 #undef PASS
 
-/* ---- grad.c ---- */
+/* ---- gradient.c ---- */
 
 /* d(y)/d(x) for each of xs, y of rank 0; new nodes in the same graph. A node that y does not depend on gets zeros. */
 void graph_gradient(Graph *graph, Node *y, Node *const *xs, int count, Node **gradients);

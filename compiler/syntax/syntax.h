@@ -2,7 +2,7 @@
 #ifndef CAI_SYNTAX_H
 #define CAI_SYNTAX_H
 
-#include "support/support.h"
+#include "base/base.h"
 
 /* ---- source.c: files as read, and places in them ---- */
 
@@ -34,7 +34,7 @@ const char *span_place(Arena *arena, Span span); /* "net.cai:7:10", where it beg
 typedef enum DiagCode {
 #define GROUP(title, text)
 #define DIAGNOSTIC(name, cause, cure) DIAG_##name,
-#include "syntax/diagnostics.def"
+#include "base/diagnostics.def"
 #undef GROUP
 #undef DIAGNOSTIC
     DIAG_COUNT

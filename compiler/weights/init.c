@@ -1,7 +1,7 @@
 /* --init SEED: random weights. Element i of a weight is a function of (seed, path, i) alone, so that a few lines of any language give
  * the same ones (docs/weights.md). All arithmetic is exact in f32 or rounds to f32 once.
  *
- *   u in [0, 1)                             element i of the stream called after the weight's path (support/random.c)
+ *   u in [0, 1)                             element i of the stream called after the weight's path (base/random.c)
  *   declared 1 (scales, variances)          0.5 + u
  *   declared 0, or nothing: a parameter of two and more axes
  *                                           (2 u - 1) * sqrt(5 / fan_in), fan_in the product of the axes after the first

@@ -3,7 +3,7 @@
 #ifndef FUZZ_H
 #define FUZZ_H
 
-#include "support/support.h"
+#include "base/base.h"
 
 /* ---- the targets, a file each ---- */
 void fuzz_source(const unsigned char *bytes, size_t count);   /* the parser: any bytes as source */

@@ -1,7 +1,7 @@
 /* Source that mostly parses (mutate.c sees to that), through the elaborator, its summary, the passes, lowering, and now and then the
  * generation of code. `-D NAME=VALUE` in a first line `# cai ...` is obeyed, so that golden files are seeds with their options. A model
  * without a graph has an error with words and a place. */
-#include "backend/backend.h"
+#include "codegen/codegen.h"
 #include "elaborate/elaborate.h"
 #include "fuzz.h"
 #include "passes/passes.h"

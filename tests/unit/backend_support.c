@@ -1,6 +1,6 @@
 /* See backend_support.h. */
 #include "backend_support.h"
-#include "backend/backend.h"
+#include "codegen/codegen.h"
 #include "runtime.h"
 #include "weights/weights.h"
 #include <dlfcn.h>

@@ -4,7 +4,7 @@
 #define BACKEND_SUPPORT_H
 
 #include "graph_test.h"
-#include "lower/lower.h"
+#include "plan/plan.h"
 #include "program.h"
 
 typedef struct Compiled {

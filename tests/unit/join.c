@@ -1,5 +1,5 @@
 /* The object of a program: joined from those of its kernels and tables. */
-#include "backend/backend.h"
+#include "codegen/codegen.h"
 #include "backend_support.h"
 #include "runtime.h"
 #include <elf.h>

@@ -1,7 +1,7 @@
 /* What building a program says when it cannot: no linker, an installation that lacks files, nowhere to write to. Nothing is left
  * behind. */
 #include "backend_support.h"
-#include "backend/backend.h"
+#include "codegen/codegen.h"
 #include <dirent.h>
 #include <unistd.h>
 

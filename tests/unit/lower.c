@@ -2,7 +2,7 @@
  * slots, by their layouts and strides, computes its members by the operators' reference functions, and writes its output back. What
  * comes out must be what the graph gives when it is evaluated as a whole; so fusion, layouts, views, lifetimes and writing in place
  * are all put to the test, on graphs made by hand and on random ones. */
-#include "lower/stages.h"
+#include "plan/stages.h"
 #include <CUnit/Basic.h>
 #include <math.h>
 #include <stdlib.h>

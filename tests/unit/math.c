@@ -1,4 +1,4 @@
-/* Errors of the functions of backend/math.c in ULP, against the C library in double precision. By default a sample of all f32;
+/* Errors of the functions of codegen/math.c in ULP, against the C library in double precision. By default a sample of all f32;
  * with CAI_SWEEP=n in the environment every n-th, so 1 is all there are, and the figures are printed. */
 #include "backend_support.h"
 

@@ -1,5 +1,5 @@
 /* What kernels promise of places: where the windows of two places hold the same numbers, results are the same bits, wherever the places
- * lie in a tile, a row or a task. Direct kernels promise it, Winograd does not: lower/ties.c says who needs it, docs/kernels.md why. */
+ * lie in a tile, a row or a task. Direct kernels promise it, Winograd does not: plan/ties.c says who needs it, docs/kernels.md why. */
 #include "../kernels/shape.h"
 #include "backend_support.h"
 

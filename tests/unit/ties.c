@@ -1,4 +1,4 @@
-/* lower/ties.c: which convolutions have places that are compared behind them, so that they are computed directly. */
+/* plan/ties.c: which convolutions have places that are compared behind them, so that they are computed directly. */
 #include "backend_support.h"
 
 /* A 3x3 convolution that keeps the size. */

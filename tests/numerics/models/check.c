@@ -5,7 +5,7 @@
  *                                    TIMES PyTorch's own error
  */
 #include "runtime.h"
-#include "support/support.h"
+#include "base/base.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>

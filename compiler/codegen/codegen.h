@@ -1,0 +1,331 @@
+/* From a program to a file: LLVM IR for every distinct kernel, the tables that runtime/program.h describes, an object file, the
+ * blob of weights, and the link with the runtime. */
+#ifndef CAI_BACKEND_H
+#define CAI_BACKEND_H
+
+#include "plan/plan.h"
+#include <llvm-c/Core.h>
+#include <llvm-c/TargetMachine.h>
+
+/* ---- module.c: one LLVM module, and the verbs that emitters write with ---- */
+
+typedef struct Module {
+    Arena *arena;
+    const Target *target;
+    const Dims *dims;
+    LLVMTargetMachineRef machine;
+    LLVMContextRef context;
+    LLVMModuleRef module;
+    LLVMBuilderRef builder;
+    LLVMTypeRef i1, i8, i16, i32, i64, f16, bf16, f32, f64, pointer, none;
+    /* of the function being emitted */
+    LLVMValueRef function, args, symbols, begin, end, scratch;
+    LLVMBasicBlockRef entry;  /* where size computations are placed, once a function */
+    Map *dim_values;          /* Dim and Symbol * -> LLVMValueRef within the function */
+    Map *arguments;           /* 1 + index -> LLVMValueRef within the function */
+    LLVMBasicBlockRef hoist;  /* where expressions and addresses are computed that do not change in the innermost loop: the block before
+                                 it, which ends in a branch by then; or NULL */
+    LLVMValueRef overflow;    /* i1: some size so far did not fit; NULL where sizes are known to fit (everywhere but prepare) */
+} Module;
+
+/* NULL with *error (in `arena`) where LLVM does not know the target. */
+Module *module_new(Arena *arena, const Target *target, const Dims *dims, const char *name, const char **error);
+void module_free(Module *module);
+
+/* A function that others can call or launch, with the attributes every function of ours has (the target's cpu and features). */
+LLVMValueRef get_function(Module *m, const char *name, LLVMTypeRef type);
+void compile_fast(Module *m, LLVMValueRef function); /* without what takes the square of a function's length: for long ones that run seldom */
+/* Begins the body of any function: an entry block for sizes and a block for the rest, in which the builder then stands. */
+void begin_body(Module *m, LLVMValueRef function);
+LLVMValueRef get_kernel(Module *m, const char *name); /* of this module, or declared: another module has it */
+/* Begins a function of type cai_kernel and places the builder in its body; finish_kernel adds the return. */
+LLVMValueRef begin_kernel(Module *m, const char *name);
+void finish_kernel(Module *m);
+
+void return_to_block(Module *m, LLVMBasicBlockRef block); /* code goes on at its end, or before the branch that ends it */
+/* Moves the builder to m->hoist where what follows does not change within the innermost loop (inner is false, and there is a
+ * hoist point). Gives the block to step_back to. */
+LLVMBasicBlockRef step_out(Module *m, bool inner);
+void step_back(Module *m, LLVMBasicBlockRef from);
+
+LLVMTypeRef get_type(Module *m, DType type);        /* as it lies in memory; bool is a byte */
+LLVMTypeRef get_vector(Module *m, LLVMTypeRef element, int lanes); /* the element itself where lanes is 1 */
+int get_lanes(LLVMTypeRef type);                    /* 1 for scalars */
+LLVMTypeRef get_element_type(LLVMTypeRef type);     /* of a vector; the type itself where it is none */
+LLVMValueRef get_i64(Module *m, int64_t value);
+LLVMValueRef get_i32(Module *m, int32_t value);
+LLVMValueRef get_f32(Module *m, double value);
+bool get_constant(LLVMValueRef value, int64_t *constant);           /* whether an i64 is a constant */
+LLVMValueRef get_lane_numbers(Module *m, LLVMTypeRef element, int lanes); /* <0, 1, 2, ...> */
+LLVMValueRef get_splat(Module *m, LLVMValueRef scalar, int lanes); /* constant or insert + shuffle */
+/* i64: a constant, or computed from symbols at the entry, once */
+LLVMValueRef get_dim(Module *m, Dim dim);
+LLVMValueRef get_argument(Module *m, int index);                    /* args[index], loaded at the entry, once */
+LLVMValueRef get_element(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index); /* address */
+/* The same where lane 0 may lie outside, before a vector whose mask leaves it out. */
+LLVMValueRef get_element_anywhere(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index);
+LLVMValueRef emit_load(Module *m, LLVMTypeRef type, LLVMValueRef address, int align);
+void emit_store(Module *m, LLVMValueRef value, LLVMValueRef address, int align);
+/* Lanes whose mask bit is 0 are neither read nor written; they load as zero. mask NULL: all lanes. */
+LLVMValueRef emit_masked_load(Module *m, LLVMTypeRef type, LLVMValueRef address, int align, LLVMValueRef mask);
+void emit_masked_store(Module *m, LLVMValueRef value, LLVMValueRef address, int align, LLVMValueRef mask);
+/* type: the vector's */
+LLVMValueRef emit_gather(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef indices, LLVMValueRef mask);
+void emit_scatter(Module *m, LLVMValueRef value, LLVMValueRef base, LLVMValueRef indices, LLVMValueRef mask);
+LLVMValueRef emit_lane_mask(Module *m, LLVMValueRef count, int lanes); /* lane < count, count an i64 */
+LLVMValueRef emit_add(Module *m, LLVMValueRef a, LLVMValueRef b);   /* i64, folding constants 0 */
+LLVMValueRef emit_checked_add(Module *m, LLVMValueRef a, LLVMValueRef b); /* notes in m->overflow where the sum does not fit */
+LLVMValueRef emit_sub(Module *m, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef emit_mul(Module *m, LLVMValueRef a, LLVMValueRef b);   /* i64, folding constants 0 and 1 */
+LLVMValueRef emit_div(Module *m, LLVMValueRef a, LLVMValueRef b);   /* i64, a >= 0, b > 0 */
+LLVMValueRef emit_rem(Module *m, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef emit_min(Module *m, LLVMValueRef a, LLVMValueRef b);   /* of signed integers, scalars or vectors */
+LLVMValueRef emit_max(Module *m, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef emit_affine(Module *m, LLVMValueRef a, int64_t factor, int64_t addend); /* i64 */
+/* number % count, and divides number by count: takes a task's number apart from its innermost part on. */
+LLVMValueRef take_part(Module *m, LLVMValueRef *number, LLVMValueRef count);
+/* a OP b on floats, which may be contracted into a multiply-add: LLVMFAdd, LLVMFSub, LLVMFMul, LLVMFDiv. */
+LLVMValueRef emit_float(Module *m, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b);
+/* a * b + c on floats: llvm.fma where the target has it */
+LLVMValueRef emit_muladd(Module *m, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
+/* overload NULL: none */
+LLVMValueRef emit_intrinsic(Module *m, const char *name, LLVMTypeRef overload, LLVMValueRef *args, int count);
+LLVMValueRef emit_stack(Module *m, LLVMTypeRef element, int64_t count); /* room in the function's frame, 64-byte aligned */
+void emit_prefetch(Module *m, LLVMValueRef address, int locality);  /* 3: L1, 2: L2 */
+
+/* A counted loop: `Loop l = begin_loop(m, from, to, step); ... l.index ...; end_loop(m, &l);` body runs while index < to.
+ * Values carried round the loop are phis: add_carried before the body, set_carried within it; after end_loop, carried_result. */
+typedef struct Loop {
+    LLVMValueRef index, to, step;
+    LLVMBasicBlockRef before, body, after;
+    struct { LLVMValueRef phi, next, initial, result; } carried[64];
+    int carried_count;
+    bool runs;   /* known at compile time to run at least once */
+    bool unroll; /* default false: the loop is marked llvm.loop.unroll.disable */
+} Loop;
+Loop begin_loop(Module *m, LLVMValueRef from, LLVMValueRef to, int64_t step);
+LLVMValueRef add_carried(Module *m, Loop *loop, LLVMValueRef initial); /* gives the phi */
+void set_carried(Loop *loop, int which, LLVMValueRef next);
+void end_loop(Module *m, Loop *loop);
+LLVMValueRef carried_result(const Loop *loop, int which); /* valid after end_loop, also where the loop ran no round */
+
+/* ---- loop_carried.c: loops round which a set of values is carried; within the loop and after it, `at` has them ---- */
+enum { MOST_CARRIED = 64 };
+typedef struct Carried {
+    LLVMValueRef at[MOST_CARRIED];
+    int count;
+} Carried;
+Loop begin_carrying(Module *m, Carried *values, LLVMValueRef from, LLVMValueRef to, int64_t step);
+void end_carrying(Module *m, Loop *loop, Carried *values);
+Loop begin_carrying_if(Module *m, Carried *values, LLVMValueRef condition); /* a loop of one round, or none */
+
+/* Sums on the stack, to which those of a part are added: begin_totals puts `sums` there and sets them to zero, emit_put_by adds what they
+ * have come to, end_totals reads them back. Rounding errors grow with the length of a chain of additions. Costs four instructions a register and part. */
+typedef struct Totals {
+    LLVMTypeRef vector;
+    LLVMValueRef at[MOST_CARRIED];
+} Totals;
+Totals begin_totals(Module *m, Carried *sums);
+void emit_put_by(Module *m, const Totals *totals, const Carried *sums);
+void end_totals(Module *m, const Totals *totals, Carried *sums);
+
+/* Adds to `sums` the terms 0 <= i < count, which emit_part adds up from one number to another. More than `part` terms are added
+ * up in parts, and those on the stack: rounding errors grow with the length of a chain of additions. Costs four instructions a
+ * register and part. */
+enum { MOST_TERMS = 288 }; /* in one chain */
+typedef void (*SumPart)(void *context, LLVMValueRef from, LLVMValueRef to, Carried *sums);
+void emit_sum_in_parts(Module *m, Carried *sums, LLVMValueRef count, int64_t part, SumPart emit_part, void *context);
+LLVMValueRef emit_lane_sum(Module *m, LLVMValueRef vector); /* its lanes added up, halves first */
+/* No load moves across, none is shared between both sides: in unrolled code LLVM would else hold more values than there are
+ * registers. */
+void emit_barrier(Module *m);
+
+/* `Branch b = begin_if(m, condition); ...; end_if(m, &b);`, with `begin_else(m, &b)` between where wanted. */
+typedef struct Branch { LLVMBasicBlockRef other, after; } Branch;
+Branch begin_if(Module *m, LLVMValueRef condition);
+void begin_else(Module *m, Branch *branch);
+void end_if(Module *m, Branch *branch);
+
+/* ---- math.c: exp, log, tanh, sigmoid, erf, sin, cos, pow as inlined polynomials on vectors of f32 (or scalars) ----
+ * The head comment of math.c states each one's largest error in ULP, measured over all f32 by tests/unit/math. */
+LLVMValueRef emit_math(Module *m, Op op, LLVMValueRef a, LLVMValueRef b);
+
+/* ---- elementwise.c: the arithmetic of elementwise operators on registers ----
+ *
+ * In registers f16 and bf16 are f32, bool is i1, other types are themselves; a value of one lane is a scalar. */
+
+LLVMTypeRef get_register_type(Module *m, DType type, int lanes);
+LLVMValueRef get_number(Module *m, DType type, double value, int lanes); /* of ints, a small whole one */
+LLVMValueRef get_exact(Module *m, DType type, Number value, int lanes);
+LLVMValueRef emit_cast(Module *m, LLVMValueRef value, DType from, DType to);
+LLVMValueRef emit_elementwise(Module *m, const Node *node, LLVMValueRef *operands);
+LLVMValueRef emit_sum(Module *m, DType type, LLVMValueRef a, LLVMValueRef b);     /* ints wrap */
+LLVMValueRef emit_above(Module *m, DType type, LLVMValueRef a, LLVMValueRef b);   /* in the order of graph/ops.h: NaN is above all numbers */
+LLVMValueRef emit_larger(Module *m, DType type, LLVMValueRef a, LLVMValueRef b);  /* NaN where either is */
+
+/* ---- access.c: points, and values in memory at them ----
+ *
+ * A point names the logical coordinates (the node's own axes, NCHW) of `lanes` elements at once. On each axis a coordinate is
+ * either the same in all lanes (lane_step 0), or base + lane_step * lane, or wholly general (`vector`). */
+
+typedef struct Coord {
+    LLVMValueRef base;   /* i64 */
+    int64_t lane_step;
+    LLVMValueRef vector; /* <lanes x i64> where neither form above fits; else NULL */
+    bool aligned;        /* base is a multiple of the channel block (for BLOCKED values) */
+    bool inner;          /* changes within the innermost loop: what has no such coordinate is computed before it (Module.hoist) */
+} Coord;
+
+typedef struct Point {
+    int rank, lanes;     /* lanes 1: scalars */
+    Coord at[16];
+    LLVMValueRef mask;   /* <lanes x i1> (i1 where lanes is 1): lanes that exist, or NULL where all do */
+    bool mask_inner;     /* the mask changes within the innermost loop */
+} Point;
+
+Coord coord_fixed(LLVMValueRef base);                    /* the same in all lanes */
+Coord coord_lanes(LLVMValueRef base, int64_t lane_step); /* base + lane_step * lane */
+LLVMValueRef get_coord_vector(Module *m, const Coord *coord, int lanes); /* <lanes x i64>; i64 where lanes is 1 */
+bool coord_varies(const Coord *coord);                   /* between lanes */
+LLVMValueRef get_inside(Module *m, const Coord *coord, int lanes, LLVMValueRef size); /* i1, of lanes where it varies: 0 <= it < size */
+bool point_varies(const Point *point);
+
+/* Loads from and stores to a value at a point: registers of the value's type, unit stride, broadcast or gathered as the layout
+ * has it. Lanes outside the mask are not read unless memory is there, and hold anything; nor written, except that a BLOCKED
+ * value's spare lanes are stored as zero. Coordinates that are the same in all lanes must be inside the value. */
+LLVMValueRef emit_rounded(Module *m, LLVMValueRef value, DType type); /* to what storing as f16 or bf16 would make of it */
+LLVMValueRef emit_value_load(Module *m, const Value *value, LLVMValueRef base, const Point *point);
+void emit_value_store(Module *m, const Value *value, LLVMValueRef base, const Point *point, LLVMValueRef elements);
+
+/* ---- expr.c: the elements of a node at a point ---- */
+
+typedef struct Known { const Node *node; LLVMValueRef value; } Known;
+typedef struct Memo { const Node *node; Point point; LLVMValueRef value; bool hoisted; } Memo;
+
+typedef struct Tail {
+    Module *module;
+    const Kernel *kernel;
+    Known known[8];           /* nodes whose value at the point is in a register already: the anchor */
+    int known_count;
+    Vec(Memo) memo;           /* what has been computed, so that what two operators share is computed once */
+} Tail;
+
+/* The value of `node` at `point`: a vector of point->lanes elements in registers (see elementwise.c), or a scalar where lanes is
+ * 1. Walks the kernel's members down to its inputs (loaded in whatever layout they have) and known nodes. */
+LLVMValueRef emit_expr(Tail *tail, const Node *node, const Point *point);
+/* The anchor's result `elements` at `point` goes through the kernel's tail and into the output: the last act of every emitter. */
+void emit_tail_store(Tail *tail, const Point *point, LLVMValueRef elements);
+
+/* For expr.c and movement.c: emit_member is the value of a node at a point, remembered. */
+LLVMValueRef emit_member(Tail *tail, const Node *node, const Point *point);
+LLVMValueRef emit_movement(Tail *tail, const Node *node, const Point *point);
+LLVMValueRef emit_element_number(Module *m, const Node *node, const Point *point); /* row major, i64 lanes */
+
+/* ---- program_image.c: the tables of runtime/program.h, once all kernels are functions of the module ---- */
+void emit_entry(Module *m, const Program *program);
+const char *port_type_text(Arena *arena, const Port *port); /* "image[N, 3, H, W]" */
+
+/* ---- link_objects.c ---- */
+
+typedef struct Object { const unsigned char *bytes; uint64_t count; } Object; /* a file in memory */
+/* ELF objects as one, in `arena`; of what they define, only the last one's symbols remain global. */
+Object join_objects(Arena *arena, const Object *objects, int count);
+
+/* ---- cache.c: kernels that were compiled before ---- */
+
+typedef struct KernelCache {
+    const char *folder;   /* is there */
+    uint64_t compiler;    /* changes with the compiler */
+    int64_t most_bytes;   /* that all entries may have; 0: 256 MB */
+} KernelCache;
+typedef struct CacheHits { int found, all; } CacheHits;
+
+/* Several threads may call these, and several builds have the same folder. */
+bool cache_find(const KernelCache *cache, Object key, Object *object); /* object->bytes is malloc'd */
+void cache_store(const KernelCache *cache, Object key, Object object);
+void cache_trim(const KernelCache *cache); /* drops what was not used for longest, until the rest is small enough */
+
+/* ---- emit.c: the stage ---- */
+
+typedef struct CodeSize { uint64_t code, tables; } CodeSize; /* bytes of the object: instructions, and constants */
+
+typedef struct EmitOptions {
+    const char *emit; /* "llvm" or "asm": print instead of writing an object; NULL otherwise */
+    FILE *print;
+    bool verify;
+    void (*progress)(int done, int all);
+    CodeSize *size;   /* for --explain: filled where not NULL and an object is written */
+    const KernelCache *cache; /* NULL: none */
+    CacheHits *hits;  /* for --time-passes: filled where not NULL */
+} EmitOptions;
+
+/* Emits every distinct kernel and the tables, and writes an object file. False, with *error (in program->arena), where LLVM or
+ * the file system refuses. */
+bool backend_object(const Program *program, const EmitOptions *options, const char *path, const char **error);
+
+/* ---- shuffle.c ---- */
+
+enum { MOST_INTERLEAVED = 8 };
+
+void emit_transpose(Module *m, LLVMValueRef *rows, int lanes); /* as many rows as lanes, a power of two: rows become columns */
+/* a0 a1 .., b0 b1 .., .. become a0 b0 .., as many vectors, at most MOST_INTERLEAVED. */
+void emit_interleave(Module *m, LLVMValueRef *vectors, int count);
+
+/* ---- weights_stub.c: the symbol cai_the_weights on a page of its own, which the linker gets instead of the weights ---- */
+
+enum { PLACEHOLDER_BYTES = 4096 };
+
+void placeholder_fill(char page[PLACEHOLDER_BYTES]);
+bool placeholder_object(const Program *program, const char *path, const char **error);
+
+/* ---- embed_weights.c: the weights in the place of that page ---- */
+
+typedef struct PackedWeights { /* the weights of a program, packed as they are written */
+    const Program *program;
+    const RefSource *source; /* has them all */
+    void (*progress)(uint64_t done, uint64_t all);
+} PackedWeights;
+
+typedef enum InsertResult {
+    INSERT_DONE,
+    INSERT_FAILED, /* with *error */
+    INSERT_REFUSED /* the linker put something behind the page; nothing was written. Never of a relocatable object */
+} InsertResult;
+
+/* Writes `linked`, which has the page, with the weights as `output`. */
+InsertResult weights_insert(const PackedWeights *weights, const char *linked, const char *output, const char **error);
+/* The same without weights: the file as it is. */
+bool linked_copy(const char *linked, const char *output, Arena *arena, const char **error);
+
+/* ---- link.c ---- */
+typedef enum LinkForm {
+    LINK_PROGRAM, /* static, with the runtime's main */
+    LINK_OBJECT,  /* one relocatable object, with what the library form takes of the runtime, its names as symbols.c gives them */
+    LINK_SHARED   /* a shared library of such an object */
+} LinkForm;
+
+typedef Vec(const char *) ExportedNames;
+
+typedef struct LinkOptions {
+    const char *runtime_dir; /* has libcai_runtime.a and link.txt, the list of start files and libraries found at install time */
+    LinkForm form;
+    bool images;             /* the signature has pictures: PNG and JPEG are linked */
+    bool boxes;              /* ... and boxes, which are drawn on them */
+    bool blas;
+    const char *prefix;      /* of a library's names */
+    const char *soname;      /* what programs that were linked with a shared library ask for */
+    ExportedNames *exported; /* what LINK_OBJECT gives them, or NULL */
+} LinkOptions;
+/* Links objects into the file `linked`, which is nobody's yet: the output is made of it (embed_weights.c). */
+bool link_objects(const char *const *objects, int count, const char *linked, const LinkOptions *options, Arena *arena,
+                  const char **error);
+
+/* ---- symbols.c, archive.c, header.c: libraries ---- */
+bool export_symbols(const char *path, const char *prefix, ExportedNames *exported, Arena *arena, const char **error);
+/* Writes a static library of one object. */
+bool archive_write(const char *object, const ExportedNames *names, const char *output, Arena *arena, const char **error);
+/* Writes the C header of a model: runtime/cai.h in the model's name. */
+bool header_write(const Program *program, const char *prefix, const char *runtime_dir, const char *path, const char **error);
+bool header_is_ours(const char *path); /* whether the file is one that header_write wrote, or is not there */
+
+#endif

@@ -1,0 +1,160 @@
+/* The elements of a node at a point: elementwise operators become arithmetic (elementwise.c), movement operators maps of
+ * coordinates (movement.c), and what the kernel does not compute itself is loaded (access.c).
+ *
+ * Two things keep the code small and fast. What has the same coordinates in all lanes is computed once, as a scalar, and
+ * splatted. And what does not change within the innermost loop is computed before it (m->hoist): LLVM could not do that for us,
+ * as it does not know that stores leave our inputs alone. A memo keeps a value that several operators share from being computed
+ * again. */
+#include "codegen/codegen.h"
+
+/* ---- sources ---- */
+
+static LLVMValueRef constant_at(Tail *tail, const Node *node, const Point *point) {
+    const Data *data = ATTRIBUTES(node, constant)->data;
+    if (data->count != 1) INTERNAL_ERROR("a constant of many values must be an input of the kernel");
+    return get_exact(tail->module, node->shape.type, data->values[0], point->lanes);
+}
+
+static LLVMValueRef iota_at(Tail *tail, const Node *node, const Point *point) {
+    const Coord *coord = &point->at[ATTRIBUTES(node, iota)->axis];
+    return emit_cast(tail->module, get_coord_vector(tail->module, coord, point->lanes), DTYPE_I64, node->shape.type);
+}
+
+static LLVMValueRef size_at(Tail *tail, const Node *node, const Point *point) {
+    Module *m = tail->module;
+    LLVMValueRef value = emit_cast(m, get_dim(m, ATTRIBUTES(node, size)->value.items[0]), DTYPE_I64, node->shape.type);
+    return get_splat(m, value, point->lanes);
+}
+
+/* Random numbers as op_source.c defines them: splitmix64(splitmix64(seed ^ fnv1a64(stream)) + i) >> 40, times 2^-24. */
+
+static LLVMValueRef emit_mix(Module *m, LLVMValueRef x, int shift, uint64_t factor) {
+    int lanes = get_lanes(LLVMTypeOf(x));
+    LLVMValueRef mixed = LLVMBuildXor(m->builder, x, LLVMBuildLShr(m->builder, x, get_splat(m, get_i64(m, shift), lanes), ""), "");
+    return factor == 1 ? mixed : LLVMBuildMul(m->builder, mixed, get_splat(m, get_i64(m, (int64_t)factor), lanes), "");
+}
+
+static LLVMValueRef emit_splitmix64(Module *m, LLVMValueRef x) {
+    x = LLVMBuildAdd(m->builder, x, get_splat(m, get_i64(m, (int64_t)0x9E3779B97F4A7C15u), get_lanes(LLVMTypeOf(x))), "");
+    x = emit_mix(m, x, 30, 0xBF58476D1CE4E5B9u);
+    x = emit_mix(m, x, 27, 0x94D049BB133111EBu);
+    return emit_mix(m, x, 31, 1);
+}
+
+static LLVMValueRef uniform_at(Tail *tail, const Node *node, const Point *point) {
+    Module *m = tail->module;
+    LLVMValueRef seed = emit_load(m, m->i64, get_element(m, m->i64, m->symbols, get_i64(m, dims_symbol_count(m->dims))), 8);
+    seed = LLVMBuildXor(m->builder, seed, get_i64(m, (int64_t)fnv1a64(ATTRIBUTES(node, uniform)->stream)), "");
+    LLVMValueRef number = LLVMBuildAdd(m->builder, emit_element_number(m, node, point),
+                                       get_splat(m, emit_splitmix64(m, seed), point->lanes), "");
+    LLVMValueRef bits = LLVMBuildLShr(m->builder, emit_splitmix64(m, number), get_splat(m, get_i64(m, 40), point->lanes), "");
+    bits = LLVMBuildTrunc(m->builder, bits, get_vector(m, m->i32, point->lanes), ""); /* 24 bits: exact as float */
+    LLVMValueRef value = LLVMBuildSIToFP(m->builder, bits, get_vector(m, m->f32, point->lanes), "");
+    value = LLVMBuildFMul(m->builder, value, get_splat(m, get_f32(m, 0x1p-24), point->lanes), "");
+    return emit_rounded(m, value, node->shape.type);
+}
+
+/* ---- the walk ---- */
+
+/* A product that others read, too, is the same number for all of them: it becomes part of no multiply-add. So y - max(y) is 0 where y is
+ * largest, whatever y is, and in whichever kernels. */
+static LLVMValueRef elementwise_at(Tail *tail, const Node *node, const Point *point) {
+    LLVMValueRef operands[3];
+    for (int i = 0; i < node->input_count; i++) operands[i] = emit_member(tail, node->inputs[i], point);
+    bool product = node->op == OP_mul && dtype_is_float(node->shape.type);
+    if (product && tail->kernel->program->shared[node->id]) return LLVMBuildFMul(tail->module->builder, operands[0], operands[1], "");
+    return emit_elementwise(tail->module, node, operands);
+}
+
+static LLVMValueRef member_at(Tail *tail, const Node *node, const Point *point) {
+    if (op_info[node->op].class == CLASS_ELEMENTWISE) return elementwise_at(tail, node, point);
+    if (op_info[node->op].class == CLASS_MOVEMENT) return emit_movement(tail, node, point);
+    switch (node->op) {
+    case OP_constant: return constant_at(tail, node, point);
+    case OP_iota: return iota_at(tail, node, point);
+    case OP_size: return size_at(tail, node, point);
+    case OP_uniform: return uniform_at(tail, node, point);
+    default: INTERNAL_ERROR("%s cannot stand within a kernel's expression", op_info[node->op].name);
+    }
+}
+
+static LLVMValueRef computed_at(Tail *tail, const Node *node, const Point *point) {
+    int argument;
+    const Value *input = kernel_input(tail->kernel, node, &argument);
+    if (input) return emit_value_load(tail->module, input, get_argument(tail->module, argument), point);
+    return member_at(tail, node, point);
+}
+
+static bool changes_inside(const Point *point) {
+    if (point->mask && point->mask_inner) return true;
+    for (int i = 0; i < point->rank; i++)
+        if (point->at[i].inner) return true;
+    return false;
+}
+
+static bool same_point(const Point *a, const Point *b) {
+    if (a->rank != b->rank || a->lanes != b->lanes || a->mask != b->mask) return false;
+    for (int i = 0; i < a->rank; i++)
+        if (a->at[i].base != b->at[i].base || a->at[i].lane_step != b->at[i].lane_step
+            || a->at[i].vector != b->at[i].vector) return false;
+    return true;
+}
+
+static LLVMValueRef remembered(const Tail *tail, const Node *node, const Point *point) {
+    for (int i = 0; i < tail->memo.count; i++)
+        if (tail->memo.items[i].node == node && same_point(&tail->memo.items[i].point, point)) return tail->memo.items[i].value;
+    return NULL;
+}
+
+/* Computes the value before the innermost loop. */
+static LLVMValueRef hoisted_at(Tail *tail, const Node *node, const Point *point) {
+    Module *m = tail->module;
+    LLVMBasicBlockRef hoist = m->hoist, from = step_out(m, false);
+    m->hoist = NULL;
+    LLVMValueRef value = computed_at(tail, node, point);
+    m->hoist = hoist;
+    step_back(m, from);
+    return value;
+}
+
+LLVMValueRef emit_member(Tail *tail, const Node *node, const Point *point) {
+    for (int i = 0; i < tail->known_count; i++)
+        if (tail->known[i].node == node) return tail->known[i].value;
+    if (point->lanes > 1 && !point_varies(point)) {
+        Point single = *point;
+        single.lanes = 1;
+        single.mask = NULL;
+        LLVMValueRef value = emit_member(tail, node, &single);
+        LLVMBasicBlockRef from = step_out(tail->module, changes_inside(&single));
+        value = get_splat(tail->module, value, point->lanes);
+        step_back(tail->module, from);
+        return value;
+    }
+    LLVMValueRef value = remembered(tail, node, point);
+    if (value) return value;
+    bool hoisted = tail->module->hoist && !changes_inside(point);
+    value = hoisted ? hoisted_at(tail, node, point) : computed_at(tail, node, point);
+    vec_push(tail->module->arena, &tail->memo, (Memo){.node = node, .point = *point, .value = value, .hoisted = hoisted});
+    return value;
+}
+
+/* What was computed before the loop stays known for as long as the loop's emitter keeps the hoist point; the rest is forgotten,
+ * since its code need not come before the next use. */
+static void forget(Tail *tail) {
+    int kept = 0;
+    for (int i = 0; i < tail->memo.count; i++)
+        if (tail->memo.items[i].hoisted && tail->module->hoist) tail->memo.items[kept++] = tail->memo.items[i];
+    tail->memo.count = kept;
+}
+
+LLVMValueRef emit_expr(Tail *tail, const Node *node, const Point *point) {
+    forget(tail);
+    return emit_member(tail, node, point);
+}
+
+void emit_tail_store(Tail *tail, const Point *point, LLVMValueRef elements) {
+    if (tail->kernel->anchor) tail->known[tail->known_count++] = (Known){tail->kernel->anchor, elements};
+    LLVMValueRef value = emit_expr(tail, tail->kernel->output->node, point);
+    if (tail->kernel->anchor) tail->known_count--;
+    emit_value_store(tail->module, tail->kernel->output, get_argument(tail->module, 0), point, value);
+}

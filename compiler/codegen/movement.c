@@ -1,0 +1,389 @@
+/* Movement operators as maps of coordinates: a node's element at a point is its operand's element at another point.
+ *
+ * Coordinates that do not change in the innermost loop are mapped before it (step_out), so that what depends on them alone can be
+ * computed there too. A coordinate that is the same in all lanes never leaves its tensor: where it could, it is clamped, and the
+ * loaded value replaced; a coordinate that runs through the lanes is guarded by the mask instead. */
+#include "codegen/codegen.h"
+
+static LLVMValueRef size_of(Tail *tail, const Node *node, int axis) { return get_dim(tail->module, node->shape.dims[axis]); }
+
+static bool is_one(Dim dim) {
+    int64_t value;
+    return dim_is_const(dim, &value) && value == 1;
+}
+
+/* ---- coordinates ---- */
+
+static Coord coord_zero(Module *m) { return (Coord){.base = get_i64(m, 0), .aligned = true}; }
+
+static bool is_block_multiple(Module *m, LLVMValueRef value) {
+    int64_t constant;
+    return get_constant(value, &constant) && constant % m->target->lanes == 0;
+}
+
+/* coord * factor + addend, factor a constant. */
+static Coord coord_affine(Tail *tail, const Coord *coord, int64_t factor, LLVMValueRef addend, int lanes) {
+    Module *m = tail->module;
+    LLVMBasicBlockRef from = step_out(tail->module, coord->inner);
+    Coord to = *coord;
+    to.aligned = coord->aligned && factor == 1 && is_block_multiple(m, addend);
+    to.lane_step = coord->lane_step * factor;
+    if (coord->vector) {
+        to.vector = LLVMBuildMul(m->builder, coord->vector, get_splat(m, get_i64(m, factor), lanes), "");
+        to.vector = LLVMBuildAdd(m->builder, to.vector, get_splat(m, addend, lanes), "");
+    } else {
+        to.base = emit_add(m, emit_mul(m, coord->base, get_i64(m, factor)), addend);
+    }
+    step_back(tail->module, from);
+    return to;
+}
+
+/* The coordinate a function of integers gives, on a scalar or on all lanes: reflections and clamps. */
+typedef LLVMValueRef (*CoordMap)(Module *m, LLVMValueRef coord, LLVMValueRef size);
+
+static Coord coord_mapped(Tail *tail, const Coord *coord, LLVMValueRef size, int lanes, CoordMap map) {
+    Module *m = tail->module;
+    LLVMBasicBlockRef from = step_out(tail->module, coord->inner);
+    Coord to = {.inner = coord->inner, .base = get_i64(m, 0)};
+    if (!coord_varies(coord) || lanes == 1) to.base = map(m, coord->base, size);
+    else to.vector = map(m, get_coord_vector(m, coord, lanes), get_splat(m, size, lanes));
+    step_back(tail->module, from);
+    return to;
+}
+
+static LLVMValueRef map_clamp(Module *m, LLVMValueRef coord, LLVMValueRef size) {
+    LLVMTypeRef type = LLVMTypeOf(coord);
+    LLVMValueRef last = LLVMBuildAdd(m->builder, size, LLVMConstAllOnes(type), "");
+    return emit_max(m, emit_min(m, coord, last), LLVMConstNull(type));
+}
+
+/* Back from either edge, the edge itself not repeated; clamped too, for lanes that do not exist. */
+static LLVMValueRef map_reflect(Module *m, LLVMValueRef coord, LLVMValueRef size) {
+    LLVMTypeRef type = LLVMTypeOf(coord);
+    LLVMValueRef last = LLVMBuildAdd(m->builder, size, LLVMConstAllOnes(type), "");
+    LLVMValueRef left = emit_max(m, coord, LLVMBuildNeg(m->builder, coord, ""));
+    LLVMValueRef over = LLVMBuildSub(m->builder, last, left, "");
+    LLVMValueRef mirrored = LLVMBuildSub(m->builder, last, emit_max(m, over, LLVMBuildNeg(m->builder, over, "")), "");
+    return map_clamp(m, mirrored, size);
+}
+
+/* ---- guards ---- */
+
+static LLVMValueRef emit_and(Module *m, LLVMValueRef a, LLVMValueRef b) {
+    if (!a || !b) return a ? a : b;
+    if (LLVMTypeOf(a) == LLVMTypeOf(b)) return LLVMBuildAnd(m->builder, a, b, "");
+    return get_lanes(LLVMTypeOf(a)) > 1 ? LLVMBuildAnd(m->builder, a, get_splat(m, b, get_lanes(LLVMTypeOf(a))), "")
+        : emit_and(m, b, a);
+}
+
+static LLVMValueRef emit_lane_bound(Module *m, LLVMValueRef bound, int lanes) {
+    LLVMValueRef narrow = emit_max(m, emit_min(m, bound, get_i64(m, lanes)), get_i64(m, 0));
+    return get_splat(m, LLVMBuildTrunc(m->builder, narrow, m->i32, ""), lanes);
+}
+
+/* Which lanes of base + lane lie in [0, size), by 32-bit comparisons. */
+static LLVMValueRef emit_run_guard(Module *m, const Coord *coord, LLVMValueRef size, int lanes) {
+    LLVMValueRef numbers = get_lane_numbers(m, m->i32, lanes);
+    LLVMValueRef from = emit_lane_bound(m, LLVMBuildNeg(m->builder, coord->base, ""), lanes);
+    LLVMValueRef to = emit_lane_bound(m, LLVMBuildSub(m->builder, size, coord->base, ""), lanes);
+    LLVMValueRef begun = LLVMBuildICmp(m->builder, LLVMIntSGE, numbers, from, "");
+    return LLVMBuildAnd(m->builder, begun, LLVMBuildICmp(m->builder, LLVMIntSLT, numbers, to, ""), "");
+}
+
+/* What guards a point whose coordinates may lie outside: the lanes that are inside, and a bit for all lanes together. */
+typedef struct Guard {
+    LLVMValueRef lanes, all; /* NULL: no condition */
+    bool inner;              /* `lanes` changes within the innermost loop */
+} Guard;
+
+static void guard_with(Tail *tail, Guard *guard, LLVMValueRef condition, bool inner) {
+    if (get_lanes(LLVMTypeOf(condition)) == 1) {
+        guard->all = emit_and(tail->module, guard->all, condition);
+        return;
+    }
+    guard->inner = guard->inner || inner;
+    LLVMBasicBlockRef from = step_out(tail->module, guard->inner);
+    guard->lanes = emit_and(tail->module, guard->lanes, condition);
+    step_back(tail->module, from);
+}
+
+/* Makes a coordinate that may lie outside [0, size) safe, and notes the condition that it lies inside. */
+static void guard_coord(Tail *tail, Guard *guard, Coord *coord, LLVMValueRef size, int lanes) {
+    Module *m = tail->module;
+    LLVMBasicBlockRef from = step_out(tail->module, coord->inner);
+    LLVMValueRef inside;
+    coord->aligned = false;
+    if (!coord_varies(coord) || lanes == 1) {
+        inside = LLVMBuildICmp(m->builder, LLVMIntULT, coord->base, size, "");
+        coord->base = map_clamp(m, coord->base, size);
+    } else if (!coord->vector && coord->lane_step == 1) {
+        inside = emit_run_guard(m, coord, size, lanes);
+    } else {
+        inside = LLVMBuildICmp(m->builder, LLVMIntULT, get_coord_vector(m, coord, lanes), get_splat(m, size, lanes), "");
+    }
+    step_back(tail->module, from);
+    guard_with(tail, guard, inside, coord->inner);
+}
+
+static LLVMValueRef emit_guarded(Tail *tail, const Guard *guard, const Node *node, Point *point, LLVMValueRef other) {
+    Module *m = tail->module;
+    if (guard->lanes) {
+        point->mask_inner = point->mask_inner || guard->inner;
+        LLVMBasicBlockRef from = step_out(tail->module, point->mask_inner);
+        point->mask = emit_and(m, point->mask, guard->lanes);
+        step_back(tail->module, from);
+    }
+    LLVMValueRef value = emit_member(tail, node, point);
+    if (guard->lanes) value = LLVMBuildSelect(m->builder, guard->lanes, value, other, "");
+    if (guard->all) value = LLVMBuildSelect(m->builder, guard->all, value, other, "");
+    return value;
+}
+
+/* ---- movement ---- */
+
+static Point like_point(const Point *point, int rank) {
+    return (Point){.rank = rank, .lanes = point->lanes, .mask = point->mask, .mask_inner = point->mask_inner};
+}
+
+static LLVMValueRef broadcast_at(Tail *tail, const Node *node, const Point *point) {
+    const Node *x = node->inputs[0];
+    Point from = *point;
+    for (int i = 0; i < point->rank; i++)
+        if (x->shape.dims[i] != node->shape.dims[i]) from.at[i] = coord_zero(tail->module);
+    return emit_member(tail, x, &from);
+}
+
+static LLVMValueRef transpose_at(Tail *tail, const Node *node, const Point *point) {
+    IntList permutation = ATTRIBUTES(node, transpose)->permutation;
+    Point from = like_point(point, point->rank);
+    for (int i = 0; i < point->rank; i++) from.at[permutation.items[i]] = point->at[i];
+    return emit_member(tail, node->inputs[0], &from);
+}
+
+static LLVMValueRef slice_at(Tail *tail, const Node *node, const Point *point) {
+    const slice_attributes *a = ATTRIBUTES(node, slice);
+    Point from = *point;
+    for (int i = 0; i < point->rank; i++) {
+        int64_t step = a->step.count ? a->step.items[i] : 1;
+        from.at[i] = coord_affine(tail, &point->at[i], step, get_dim(tail->module, a->begin.items[i]), point->lanes);
+    }
+    return emit_member(tail, node->inputs[0], &from);
+}
+
+static LLVMValueRef flip_at(Tail *tail, const Node *node, const Point *point) {
+    IntList axes = ATTRIBUTES(node, flip)->axes;
+    Point from = *point;
+    for (int i = 0; i < axes.count; i++) {
+        int axis = (int)axes.items[i];
+        LLVMBasicBlockRef back = step_out(tail->module, false);
+        LLVMValueRef last = emit_add(tail->module, size_of(tail, node, axis), get_i64(tail->module, -1));
+        step_back(tail->module, back);
+        from.at[axis] = coord_affine(tail, &point->at[axis], -1, last, point->lanes);
+    }
+    return emit_member(tail, node->inputs[0], &from);
+}
+
+static LLVMValueRef emit_neg(Tail *tail, Dim dim) {
+    LLVMBasicBlockRef from = step_out(tail->module, false);
+    LLVMValueRef value = LLVMBuildNeg(tail->module->builder, get_dim(tail->module, dim), "");
+    step_back(tail->module, from);
+    return value;
+}
+
+static bool is_zero(Dim dim) { return dim->term_count == 0; }
+
+static LLVMValueRef pad_at(Tail *tail, const Node *node, const Point *point) {
+    Module *m = tail->module;
+    const pad_attributes *a = ATTRIBUTES(node, pad);
+    bool constant = strcmp(a->mode, "constant") == 0;
+    CoordMap map = strcmp(a->mode, "reflect") == 0 ? map_reflect : map_clamp;
+    Point from = *point;
+    Guard guard = {0};
+    for (int i = 0; i < point->rank; i++) {
+        if (is_zero(a->before.items[i]) && is_zero(a->after.items[i])) continue;
+        LLVMValueRef size = size_of(tail, node->inputs[0], i), minus = emit_neg(tail, a->before.items[i]);
+        from.at[i] = coord_affine(tail, &point->at[i], 1, minus, point->lanes);
+        if (constant) guard_coord(tail, &guard, &from.at[i], size, point->lanes);
+        else from.at[i] = coord_mapped(tail, &from.at[i], size, point->lanes, map);
+    }
+    return emit_guarded(tail, &guard, node->inputs[0], &from, get_exact(m, node->shape.type, a->value, point->lanes));
+}
+
+/* ---- pad_input: the places of the padded tensor that show this element, added up axis by axis ---- */
+
+typedef struct Border {
+    Tail *tail;
+    const Node *node;
+    const Point *point; /* of the node */
+} Border;
+
+static LLVMValueRef border_sum(const Border *border, int axis, const Point *from, const Guard *guard);
+
+/* The padded place `coord` shows the element where also `condition` holds (NULL: always). */
+static LLVMValueRef border_term(const Border *border, int axis, const Point *from, const Guard *guard, Coord coord,
+                                LLVMValueRef condition) {
+    Point there = *from;
+    Guard also = *guard;
+    there.at[axis] = coord;
+    guard_coord(border->tail, &also, &there.at[axis], size_of(border->tail, border->node->inputs[0], axis), from->lanes);
+    if (condition) guard_with(border->tail, &also, condition, true);
+    return border_sum(border, axis + 1, &there, &also);
+}
+
+static LLVMValueRef emit_same(const Border *border, int axis, LLVMIntPredicate predicate, LLVMValueRef place) {
+    const Coord *coord = &border->point->at[axis];
+    int lanes = coord_varies(coord) ? border->point->lanes : 1;
+    Module *m = border->tail->module;
+    return LLVMBuildICmp(m->builder, predicate, get_coord_vector(m, coord, lanes), get_splat(m, place, lanes), "");
+}
+
+/* The border of `size` places from `first` on all shows the element at `edge`. */
+static LLVMValueRef border_run(const Border *border, int axis, const Point *from, const Guard *guard, LLVMValueRef first,
+                               LLVMValueRef end,
+                               LLVMValueRef edge, LLVMValueRef sum) {
+    Module *m = border->tail->module;
+    Loop loop = begin_loop(m, first, end, 1);
+    LLVMValueRef carried = add_carried(m, &loop, sum);
+    LLVMValueRef term = border_term(border, axis, from, guard, coord_fixed(loop.index), emit_same(border, axis, LLVMIntEQ, edge));
+    set_carried(&loop, 0, emit_sum(m, border->node->shape.type, carried, term));
+    end_loop(m, &loop);
+    return carried_result(&loop, 0);
+}
+
+static LLVMValueRef border_axis(const Border *border, int axis, const Point *from, const Guard *guard) {
+    Tail *tail = border->tail;
+    Module *m = tail->module;
+    const pad_input_attributes *a = ATTRIBUTES(border->node, pad_input);
+    const Coord *coord = &border->point->at[axis];
+    LLVMValueRef before = get_dim(m, a->before.items[axis]), last = emit_add(m, size_of(tail, border->node, axis),
+                                                                             get_i64(m, -1));
+    LLVMValueRef sum = border_term(border, axis, from, guard, coord_affine(tail, coord, 1, before, from->lanes), NULL);
+    if (strcmp(a->mode, "replicate") == 0) {
+        sum = border_run(border, axis, from, guard, get_i64(m, 0), before, get_i64(m, 0), sum);
+        LLVMValueRef first = emit_add(m, emit_add(m, before, last), get_i64(m, 1));
+        return border_run(border, axis, from, guard, first, size_of(tail, border->node->inputs[0], axis), last, sum);
+    }
+    if (strcmp(a->mode, "reflect") != 0) return sum;
+    Coord left = coord_affine(tail, coord, -1, before, from->lanes);
+    Coord right = coord_affine(tail, coord, -1, emit_add(m, emit_mul(m, last, get_i64(m, 2)), before), from->lanes);
+    DType type = border->node->shape.type;
+    sum = emit_sum(m, type, sum, border_term(border, axis, from, guard, left, emit_same(border, axis, LLVMIntNE, get_i64(m, 0))));
+    return emit_sum(m, type, sum, border_term(border, axis, from, guard, right, emit_same(border, axis, LLVMIntNE, last)));
+}
+
+static LLVMValueRef border_sum(const Border *border, int axis, const Point *from, const Guard *guard) {
+    const Node *x = border->node->inputs[0];
+    if (axis == from->rank) {
+        Point there = *from;
+        return emit_guarded(border->tail, guard, x, &there, get_number(border->tail->module, x->shape.type, 0, from->lanes));
+    }
+    if (x->shape.dims[axis] == border->node->shape.dims[axis]) return border_sum(border, axis + 1, from, guard);
+    return border_axis(border, axis, from, guard);
+}
+
+/* Its loops make blocks of their own, so nothing that was computed in them may be remembered after, nor hoisted out of them. */
+static LLVMValueRef pad_input_at(Tail *tail, const Node *node, const Point *point) {
+    LLVMBasicBlockRef hoist = tail->module->hoist;
+    int known = tail->memo.count;
+    tail->module->hoist = NULL;
+    Border border = {tail, node, point};
+    LLVMValueRef value = border_sum(&border, 0, point, &(Guard){0});
+    tail->memo.count = known;
+    tail->module->hoist = hoist;
+    return value;
+}
+
+/* ---- gather ---- */
+
+/* An index as a coordinate; one that lies outside is clamped. */
+static Coord index_coord(Tail *tail, LLVMValueRef index, LLVMValueRef size, bool inner) {
+    Module *m = tail->module;
+    LLVMBasicBlockRef from = step_out(tail->module, inner);
+    int lanes = get_lanes(LLVMTypeOf(index));
+    LLVMValueRef wide = LLVMBuildSExt(m->builder, index, get_vector(m, m->i64, lanes), "");
+    wide = map_clamp(m, wide, get_splat(m, size, lanes));
+    step_back(tail->module, from);
+    return lanes > 1 ? (Coord){.base = get_i64(m, 0), .vector = wide, .inner = inner} : (Coord){.base = wide, .inner = inner};
+}
+
+static LLVMValueRef gather_at(Tail *tail, const Node *node, const Point *point) {
+    const Node *x = node->inputs[0], *index = node->inputs[1];
+    int axis = (int)ATTRIBUTES(node, gather)->axis, wide = index->shape.rank;
+    Point place = like_point(point, wide), from = like_point(point, x->shape.rank);
+    bool inner = false;
+    for (int i = 0; i < wide; i++) {
+        place.at[i] = point->at[axis + i];
+        inner = inner || place.at[i].inner;
+    }
+    if (!point_varies(&place)) {
+        place.lanes = 1;
+        place.mask = NULL;
+    }
+    for (int i = 0; i < axis; i++) from.at[i] = point->at[i];
+    for (int i = axis + 1; i < from.rank; i++) from.at[i] = point->at[i + wide - 1];
+    from.at[axis] = index_coord(tail, emit_member(tail, index, &place), size_of(tail, x, axis), inner);
+    return emit_member(tail, x, &from);
+}
+
+/* ---- reshape ---- */
+
+/* Axes of size 1 come and go; the others carry over. */
+static void reshape_trivially(Tail *tail, const Node *node, const Point *point, Point *from) {
+    const Node *x = node->inputs[0];
+    int axis = 0;
+    for (int i = 0; i < from->rank; i++) {
+        from->at[i] = coord_zero(tail->module);
+        if (is_one(x->shape.dims[i])) continue;
+        while (is_one(node->shape.dims[axis])) axis++;
+        from->at[i] = point->at[axis++];
+    }
+}
+
+LLVMValueRef emit_element_number(Module *m, const Node *node, const Point *point) {
+    LLVMValueRef number = get_splat(m, get_i64(m, 0), point->lanes);
+    for (int i = 0; i < point->rank; i++) {
+        LLVMValueRef size = get_splat(m, get_dim(m, node->shape.dims[i]), point->lanes);
+        number = LLVMBuildMul(m->builder, number, size, "");
+        number = LLVMBuildAdd(m->builder, number, get_coord_vector(m, &point->at[i], point->lanes), "");
+    }
+    return number;
+}
+
+/* The general case: to the element's number, and from it to the other coordinates, on all lanes. */
+static void reshape_generally(Tail *tail, const Node *node, const Point *point, Point *from) {
+    Module *m = tail->module;
+    int lanes = point->lanes;
+    bool inner = false;
+    LLVMValueRef number = emit_element_number(m, node, point);
+    for (int i = 0; i < point->rank; i++) inner = inner || point->at[i].inner;
+    for (int i = from->rank - 1; i >= 0; i--) {
+        LLVMValueRef size = get_splat(m, size_of(tail, node->inputs[0], i), lanes);
+        LLVMValueRef coord = i ? LLVMBuildURem(m->builder, number, size, "") : number;
+        from->at[i] = (Coord){.base = lanes > 1 ? get_i64(m, 0) : coord, .vector = lanes > 1 ? coord : NULL, .inner = inner};
+        if (i) number = LLVMBuildUDiv(m->builder, number, size, "");
+    }
+}
+
+static LLVMValueRef reshape_at(Tail *tail, const Node *node, const Point *point) {
+    Point from = like_point(point, node->inputs[0]->shape.rank);
+    if (reshape_is_trivial(node)) reshape_trivially(tail, node, point, &from);
+    else reshape_generally(tail, node, point, &from);
+    return emit_member(tail, node->inputs[0], &from);
+}
+
+
+/* ---- the family ---- */
+
+LLVMValueRef emit_movement(Tail *tail, const Node *node, const Point *point) {
+    switch (node->op) {
+    case OP_broadcast: return broadcast_at(tail, node, point);
+    case OP_transpose: return transpose_at(tail, node, point);
+    case OP_slice: return slice_at(tail, node, point);
+    case OP_flip: return flip_at(tail, node, point);
+    case OP_pad: return pad_at(tail, node, point);
+    case OP_pad_input: return pad_input_at(tail, node, point);
+    case OP_gather: return gather_at(tail, node, point);
+    case OP_reshape: return reshape_at(tail, node, point);
+    default: INTERNAL_ERROR("%s cannot stand within a kernel's expression", op_info[node->op].name);
+    }
+}

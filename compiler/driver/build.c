@@ -1,0 +1,191 @@
+/* The pipeline: from a .cai file to a program or a library. build() is the whole road; reading it is reading docs/how-it-works.md. */
+#include "codegen/codegen.h"
+#include "commands/commands.h"
+#include "passes/passes.h"
+#include <stdlib.h>
+#include <sys/stat.h>
+
+/* ---- language to graph ---- */
+
+Library *build_open(Session *s) {
+    ElaborateOptions options = {.stdlib_dir = s->stdlib_dir,
+                                .defines = s->options->defines.items,
+                                .define_count = s->options->defines.count};
+    Stopwatch watch = stopwatch_start();
+    Library *library = library_open(s->arena, s->names, &s->diag, s->options->file, &options);
+    stopwatch_lap(s, &watch, "parse");
+    return library;
+}
+
+/* Of several models the one that bears the file's name is meant: unet in unet.cai. */
+static bool is_file_name(const char *model, const char *path) {
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    size_t length = strlen(model);
+    return strncmp(base, model, length) == 0 && strcmp(base + length, ".cai") == 0;
+}
+
+int build_pick(Session *s, Library *library, const char *name) {
+    if (s->diag.errors) return 0; /* the model may be in what could not be read */
+    int count = library_model_count(library);
+    const char **names = NEW_ARRAY(s->arena, const char *, count);
+    for (int i = 0; i < count; i++) {
+        names[i] = library_model_name(library, i);
+        if (name ? strcmp(names[i], name) == 0 : is_file_name(names[i], s->options->file)) return i;
+    }
+    if (!name && count == 1) return 0;
+    const char *path = s->options->file;
+    Diagnostic *d = count == 0 ? diag_error(&s->diag, DIAG_no_model, (Span){0}, "%s has no model to build", path)
+                    : name
+                        ? diag_error(&s->diag, DIAG_no_model, (Span){0}, "%s has no model `%s`", path, name)
+                        : diag_error(&s->diag, DIAG_which_model, (Span){0}, "%s has %d models: say which one is meant", path, count);
+    Text all = {.arena = s->arena};
+    for (int i = 0; i < count; i++) text_add(&all, "%s%s", i ? ", " : "", names[i]);
+    const char *nearest = name ? nearest_name(name, names, count) : NULL;
+    if (count) diag_note(&s->diag, d, (Span){0}, "its models: %s", text_string(&all));
+    if (nearest) diag_help(&s->diag, d, "did you mean `%s`?", nearest);
+    else if (count == 0) diag_help(&s->diag, d, "a model begins with `model name(x: image[N, 3, H, W]) -> y: ... {`");
+    return -1;
+}
+
+bool build_elaborate_all(Session *s, Library *library, ModelList *models) {
+    Stopwatch watch = stopwatch_start();
+    for (int i = 0; i < library_model_count(library); i++) vec_push(s->arena, models, elaborate_model(library, i));
+    if (s->diag.errors == 0) library_check_weights(library, models->items, models->count);
+    stopwatch_lap(s, &watch, "elaborate");
+    return s->diag.errors == 0;
+}
+
+bool build_can_be_shown(const Session *s, const ModelList *models) {
+    for (int i = 0; i < s->diag.list.count; i++) {
+        const Diagnostic *d = s->diag.list.items[i];
+        if (d->severity == SEVERITY_ERROR && d->code != DIAG_expect) return false;
+    }
+    for (int i = 0; i < models->count; i++)
+        if (!models->items[i]->graph) return false;
+    return true;
+}
+
+Weights *build_weights(Session *s, const ModelList *models, int built) {
+    WeightOptions options = {s->options->weights.items, s->options->weights.count, s->options->rename, s->options->init};
+    return weights_open(s->arena, s->names, &s->diag, models->items, models->count, built, &options);
+}
+
+/* ---- graph to program ---- */
+
+Graph *build_passes(Session *s, Graph *graph, const char *after) {
+    PassOptions options = {.after = after, .verify = getenv("CAI_VERIFY") != NULL, .time = s->options->time_passes};
+#ifndef NDEBUG
+    options.verify = true;
+#endif
+    return passes_run(graph, &options);
+}
+
+const Target *build_target(Session *s) {
+    const char *name = s->options->target ? s->options->target : "native";
+    const Target *target = target_find(name);
+    if (target && strncmp(target->llvm_triple, "x86_64", 6) != 0) target = NULL; /* described, but no programs are made for it yet */
+    if (!target) {
+        Diagnostic *d = diag_error(&s->diag, DIAG_target, (Span){0}, "there is no target `%s`", name);
+        diag_help(&s->diag, d, "the targets are %s", target_names());
+    }
+    return target;
+}
+
+static bool failed(Session *s, DiagCode code, const char *error) {
+    diag_error(&s->diag, code, (Span){0}, "%s", error);
+    return false;
+}
+
+static bool make_code(Session *s, const Program *program, const char *path, CodeSize *size) {
+    const char *error = "";
+    Stopwatch watch = stopwatch_start();
+    CacheHits hits = {0};
+    EmitOptions options = {.verify = getenv("CAI_VERIFY") != NULL, .progress = progress_kernels, .size = size, .cache = kernel_cache(s), .hits = &hits};
+    bool emitted = backend_object(program, &options, path, &error);
+    progress_end();
+    if (!emitted) return failed(s, DIAG_backend, error);
+    stopwatch_lap_with(s, &watch, "code", arena_printf(s->arena, "%d kernels, %d from the cache", hits.all, hits.found));
+    return true;
+}
+
+static void explain_size(const Program *program, CodeSize size, const char *output) {
+    struct stat status;
+    if (stat(output, &status) != 0) return;
+    int64_t runtime = (int64_t)status.st_size - (int64_t)(size.code + size.tables + program->weights_bytes);
+    printf("program     %10.3f MB: weights %.3f (before packing %.3f), code %.3f, tables %.3f, runtime %.3f\n",
+           (double)status.st_size / 1e6, (double)program->weights_bytes / 1e6, (double)program->raw_weights_bytes / 1e6,
+           (double)size.code / 1e6, (double)size.tables / 1e6, (double)runtime / 1e6);
+}
+
+static LowerOptions lowering_options(const Session *s, const Target *target) {
+    int winograd = s->options->no_winograd ? WINOGRAD_NEVER : 0;
+    return (LowerOptions){.target = target, .blas = s->options->blas, .winograd = winograd};
+}
+
+bool build_program(Session *s, Graph *graph, Weights *weights, const char *path) {
+    const Target *target = build_target(s);
+    const Output output = output_plan(s, graph->model, path);
+    if (!target || !output_check(s, &output)) return false;
+    const RefSource values = weights_source(weights);
+    graph->weights = arena_copy(s->arena, &values, sizeof values);
+    graph = build_passes(s, graph, NULL); /* rewrites: what is constant, what cancels, what folds into weights */
+    Stopwatch watch = stopwatch_start();
+    LowerOptions options = lowering_options(s, target);
+    Program *program = lower(graph, &options, s->arena); /* kernels, layouts, tiles, buffers */
+    stopwatch_lap(s, &watch, "lower");
+    if (s->options->explain) program_explain(program, stdout);
+    const char *code = scratch_file(s, output.path, "code.o");
+    CodeSize size = {0};
+    bool good = make_code(s, program, code, &size)                     /* instructions and tables */
+                && output_make(s, program, weights, code, &output);    /* with the runtime and packed weights, a static program or a library */
+    scratch_remove();
+    if (good && s->options->explain) explain_size(program, size, output.path);
+    return good;
+}
+
+/* ---- the road with its exits: --emit and --after print what a stage made, and stop there ---- */
+
+static bool print_program(Session *s, Graph *graph, const char *emit) {
+    const Target *target = build_target(s);
+    if (!target) return false;
+    LowerOptions lowering = lowering_options(s, target);
+    Program *program = lower(build_passes(s, graph, NULL), &lowering, s->arena);
+    if (strcmp(emit, "program") == 0) {
+        program_print(program, stdout);
+        return true;
+    }
+    const char *error = "";
+    EmitOptions options = {.emit = emit, .print = stdout, .verify = getenv("CAI_VERIFY") != NULL};
+    return backend_object(program, &options, NULL, &error) || failed(s, DIAG_backend, error);
+}
+
+bool build_print(Session *s, Graph *graph) {
+    const char *emit = s->options->emit;
+    if (s->options->after || strcmp(emit, "graph") == 0) {
+        if (s->options->after) graph = build_passes(s, graph, s->options->after);
+        graph_print(graph, stdout);
+        return true;
+    }
+    return print_program(s, graph, emit);
+}
+
+bool build(Session *s, const char *model, const char *output) {
+    Stopwatch whole = stopwatch_start();
+    Library *library = build_open(s); /* text to syntax trees: the file, and what it uses */
+    if (!library) return false;
+    if (s->options->emit && strcmp(s->options->emit, "ast") == 0) {
+        if (s->diag.errors == 0) ast_print(library_file(library), stdout);
+        return s->diag.errors == 0;
+    }
+    int index = build_pick(s, library, model);
+    ModelList models = {0};
+    if (index < 0 || !build_elaborate_all(s, library, &models)) return false; /* runs the language: graphs, shapes checked */
+    Graph *graph = models.items[index]->graph;
+    if (s->options->emit || s->options->after) return build_print(s, graph);
+    Weights *weights = build_weights(s, &models, index); /* every parameter's value, by name */
+    if (!weights) return false;
+    bool good = build_program(s, graph, weights, output); /* the rest of the road */
+    weights_close(weights);
+    stopwatch_lap(s, &whole, "total");
+    return good;
+}

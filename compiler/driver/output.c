@@ -1,0 +1,178 @@
+/* What building makes of a model's code and weights: a program, or a library with its header. Libraries are steps of one stair: an
+ * object with the names that a library has, an archive of that object, a shared library of it. The linker sees a page in the place of
+ * the weights, which are then written where that page came to lie. */
+#include "codegen/codegen.h"
+#include "commands/commands.h"
+#include <ctype.h>
+#include <errno.h>
+#include <libgen.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *const kinds[] = {[OUTPUT_PROGRAM] = "program", [OUTPUT_SHARED] = "shared", [OUTPUT_STATIC] = "static",
+                                    [OUTPUT_OBJECT] = "object"};
+
+bool output_kind(const char *word, OutputKind *kind) {
+    *kind = OUTPUT_PROGRAM;
+    for (int i = 0; i < COUNT_OF(kinds) && word; i++) {
+        if (strcmp(kinds[i], word) != 0) continue;
+        *kind = (OutputKind)i;
+        return true;
+    }
+    return !word;
+}
+
+/* ---- names ---- */
+
+bool is_c_name(const char *text) {
+    for (const char *at = text; *at; at++)
+        if (!isalnum((unsigned char)*at) && *at != '_') return false;
+    return *text && !isdigit((unsigned char)*text);
+}
+
+/* The model's name where C can say it; else with _ for what C cannot. */
+static const char *c_name(Arena *arena, const char *name) {
+    char *made = arena_printf(arena, "%s%s", isdigit((unsigned char)*name) ? "_" : "", name);
+    for (char *at = made; *at; at++)
+        if (!isalnum((unsigned char)*at)) *at = '_';
+    return made;
+}
+
+Output output_plan(Session *s, const char *model, const char *path) {
+    static const char *const begins[] = {[OUTPUT_SHARED] = "lib", [OUTPUT_STATIC] = "lib", [OUTPUT_OBJECT] = ""};
+    static const char *const ends[] = {[OUTPUT_SHARED] = "so", [OUTPUT_STATIC] = "a", [OUTPUT_OBJECT] = "o"};
+    Output output = {.path = path ? path : model};
+    output_kind(s->options->kind, &output.kind);
+    if (output.kind == OUTPUT_PROGRAM) return output;
+    output.prefix = s->options->name ? s->options->name : c_name(s->arena, model);
+    if (!path) output.path = arena_printf(s->arena, "%s%s.%s", begins[output.kind], output.prefix, ends[output.kind]);
+    output.header = arena_printf(s->arena, "%s/%s.h", dirname(arena_printf(s->arena, "%s", output.path)), output.prefix);
+    return output;
+}
+
+/* ---- whether they can be written: found out before the work, not after it ---- */
+
+/* What is there already may be replaced only where it is a file. */
+static bool can_write(Session *s, const char *path) {
+    struct stat status;
+    const char *folder = dirname(arena_printf(s->arena, "%s", path)), *why;
+    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode)) why = S_ISDIR(status.st_mode) ? "it is a folder" : "it is not a regular file";
+    else if (stat(folder, &status) != 0 || access(folder, W_OK | X_OK) != 0) why = strerror(errno);
+    else if (!S_ISDIR(status.st_mode)) why = "its folder is none";
+    else return true;
+    Diagnostic *d = diag_error(&s->diag, DIAG_output, (Span){0}, "%s cannot be written: %s", path, why);
+    if (!s->options->output) diag_help(&s->diag, d, "-o says where the program goes");
+    return false;
+}
+
+bool output_check(Session *s, const Output *output) {
+    if (!can_write(s, output->path)) return false;
+    if (!output->header) return true;
+    if (!can_write(s, output->header)) return false;
+    if (header_is_ours(output->header)) return true;
+    Diagnostic *d = diag_error(&s->diag, DIAG_output, (Span){0}, "%s is there, and not by cai: it would be replaced by the library's header",
+                               output->header);
+    diag_help(&s->diag, d, "--name gives the library and its header another name, -o another folder");
+    return false;
+}
+
+/* ---- linking ---- */
+
+static bool has_pictures(const Graph *graph) {
+    for (int i = 0; i < graph->inputs.count; i++)
+        if (graph->inputs.items[i].form == FORM_IMAGE) return true;
+    for (int i = 0; i < graph->outputs.count; i++)
+        if (graph->outputs.items[i].form == FORM_IMAGE) return true;
+    return false;
+}
+
+static bool has_boxes(const Graph *graph) {
+    for (int i = 0; i < graph->outputs.count; i++)
+        if (graph->outputs.items[i].form == FORM_BOXES) return true;
+    return false;
+}
+
+static bool calls_blas(const Program *program) {
+    for (int i = 0; i < program->launches.count; i++)
+        if (program->launches.items[i]->kind == &kernel_kinds[KERNEL_blas]) return true;
+    return false;
+}
+
+typedef struct Making {
+    Session *session;
+    const Output *output;
+    LinkOptions link;
+    PackedWeights weights;
+    Stopwatch watch;
+    DiagCode code; /* of the error, should there be one */
+    const char *error;
+} Making;
+
+static const char *scratch(const Making *m, const char *ending) { return scratch_file(m->session, m->output->path, ending); }
+
+static bool link_to(Making *m, const char *const *objects, int count, const char *linked) {
+    bool done = link_objects(objects, count, linked, &m->link, m->session->arena, &m->error);
+    stopwatch_lap(m->session, &m->watch, "link");
+    return done;
+}
+
+static InsertResult insert(Making *m, const char *linked, const char *path) {
+    InsertResult result = weights_insert(&m->weights, linked, path, &m->error);
+    if (result == INSERT_FAILED) m->code = DIAG_weights;
+    progress_end();
+    stopwatch_lap(m->session, &m->watch, "weights");
+    return result;
+}
+
+/* What a linker made in which nothing can be inserted: the weights go into the last object, and the linker has to take them along. */
+static bool link_with_weights(Making *m, const char *const *objects, int count, const char *linked, const char *path) {
+    const char **full = NEW_ARRAY(m->session->arena, const char *, count);
+    memcpy(full, objects, sizeof *full * (size_t)count);
+    full[count - 1] = scratch(m, "weights.o");
+    return insert(m, objects[count - 1], full[count - 1]) == INSERT_DONE && link_to(m, full, count, linked) &&
+           linked_copy(linked, path, m->session->arena, &m->error);
+}
+
+/* Links objects, the last of which keeps the weights' place, to the file `path`, weights and all. */
+static bool link_whole(Making *m, const char *const *objects, int count, const char *path) {
+    const char *linked = scratch(m, "linked");
+    if (!link_to(m, objects, count, linked)) return false;
+    if (!m->weights.program->weights_bytes) return linked_copy(linked, path, m->session->arena, &m->error);
+    InsertResult result = insert(m, linked, path);
+    return result == INSERT_REFUSED ? link_with_weights(m, objects, count, linked, path) : result == INSERT_DONE;
+}
+
+static bool make_library(Making *m, const char *const *objects, int count) {
+    ExportedNames exported = {0};
+    m->link.exported = &exported;
+    m->link.form = LINK_OBJECT;
+    if (m->output->kind == OUTPUT_OBJECT) return link_whole(m, objects, count, m->output->path);
+    const char *whole = scratch(m, "model.o");
+    if (m->output->kind == OUTPUT_STATIC)
+        return link_whole(m, objects, count, whole) && archive_write(whole, &exported, m->output->path, m->session->arena, &m->error);
+    if (!link_to(m, objects, count, whole)) return false;
+    m->link.form = LINK_SHARED;
+    m->link.soname = basename(arena_printf(m->session->arena, "%s", m->output->path));
+    return link_whole(m, &whole, 1, m->output->path);
+}
+
+static bool make_output(Making *m, const char *code) {
+    const Program *program = m->weights.program;
+    const char *objects[] = {code, scratch(m, "place.o")};
+    const int count = program->weights_bytes ? 2 : 1;
+    if (count == 2 && !placeholder_object(program, objects[1], &m->error)) return false;
+    if (m->output->kind == OUTPUT_PROGRAM) return link_whole(m, objects, count, m->output->path);
+    return make_library(m, objects, count) &&
+           header_write(program, m->output->prefix, m->session->runtime_dir, m->output->header, &m->error);
+}
+
+bool output_make(Session *s, const Program *program, Weights *weights, const char *code, const Output *output) {
+    RefSource source = weights_source(weights);
+    Making making = {.session = s, .output = output, .watch = stopwatch_start(), .code = DIAG_link, .error = "",
+                     .weights = {program, &source, progress_weights},
+                     .link = {.runtime_dir = s->runtime_dir, .images = has_pictures(program->graph), .boxes = has_boxes(program->graph),
+                              .blas = calls_blas(program), .prefix = output->prefix}};
+    bool made = make_output(&making, code);
+    if (!made) diag_error(&s->diag, making.code, (Span){0}, "%s", making.error);
+    return made;
+}

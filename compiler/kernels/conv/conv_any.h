@@ -1,0 +1,27 @@
+/* What conv_any.c and conv_weight.c share. */
+#ifndef CAI_CONV_ANY_H
+#define CAI_CONV_ANY_H
+
+#include "kernels/conv/conv.h"
+
+enum { MOST_AXES = 3 };
+
+typedef struct AnyConv {
+    Module *m;
+    const Kernel *kernel;
+    Tail tail;
+    Op op;
+    int axes, lanes;
+    int64_t stride[MOST_AXES], dilation[MOST_AXES], before[MOST_AXES], taps[MOST_AXES], groups;
+    LLVMValueRef group_outputs, group_inputs;
+} AnyConv;
+
+bool any_conv(const Kernel *kernel, AnyConv *conv);
+/* An operand of the anchor; zero in the lanes outside the mask. */
+LLVMValueRef any_load(AnyConv *conv, int operand, const Point *point);
+
+/* conv_weight.c: the gradient by the weights */
+Dim conv_weight_tasks(const AnyConv *conv);
+void emit_conv_weight_task(AnyConv *conv, LLVMValueRef task);
+
+#endif

@@ -1,0 +1,165 @@
+/* Convolution (transposed, too) to few output channels, as at the end of a network that makes pictures. Lanes are input
+ * channels, and each sum's lanes are added up at the end:
+ *
+ *     sums[P][O] = 0                                            P * O registers
+ *     for each block of input channels, for each kernel row that lies inside
+ *       for each kernel column                                  unrolled
+ *         w[O] = weights                                        O registers
+ *         for each pixel: x = input block; for each o: sums[pixel][o] += x * w[o]
+ *     for each o: a vector of P results, by a tree of shuffles and additions; tail, store along the row
+ *
+ * Output PLAIN, weights packed as CONV_ORDER_FEW. conv_direct would leave all lanes but O idle. Share of peak at 256x256x64,
+ * 3x3: 39 % with one output (the loads bind, one to a multiply-add), 66 % with three; conv_direct 9 %. A barrier after each
+ * tap keeps LLVM from loading pixels that taps share once for all of them, which spilled. */
+#include "kernels/conv/conv.h"
+
+enum { MOST_COLUMN_TAPS = 16, MOST_OUTPUTS = 6 };
+
+bool conv_few_fits(const Kernel *kernel, const Target *target) {
+    ConvShape s;
+    if (!conv_shape(kernel, &s) || s.groups != 1 || kernel->inputs[1]->space != SPACE_WEIGHTS) return false;
+    bool dense = s.inputs >= target->lanes / 2 && conv_phases(&s) <= 16;
+    return dense && s.outputs <= MOST_OUTPUTS && s.kernel[1] <= MOST_COLUMN_TAPS * s.stride[1];
+}
+
+void conv_few_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs) {
+    (void)target;
+    *output = LAYOUT_PLAIN;
+    for (int i = 0; i < kernel->input_count; i++) inputs[i] = i == 0 ? LAYOUT_BLOCKED : i == 1 ? LAYOUT_ANY : LAYOUT_PLAIN;
+}
+
+/* A power of two, as the tree of additions and the store want it, and well below the number of registers: with 24 sums of 32
+ * LLVM spills where the loops meet. */
+static int pixels_of(const Target *target, int64_t outputs) {
+    int pixels = target->lanes, most = target->registers > 16 ? 20 : target->registers - 1;
+    while (pixels > 1 && pixels * outputs + outputs + 1 > most) pixels /= 2;
+    return pixels;
+}
+
+double conv_few_cost(const Kernel *kernel, const Target *target) {
+    ConvShape s;
+    CHECK(conv_shape(kernel, &s));
+    const Dims *dims = kernel->program->graph->dims;
+    double pixels = (double)dim_typical(dims, s.images), blocks = (double)((s.inputs + target->lanes - 1) / target->lanes);
+    for (int i = 0; i < 2; i++) pixels *= (double)dim_typical(dims, s.transposed ? s.in_size[i] : s.out_size[i]);
+    double loads = 1 + (double)s.outputs / pixels_of(target, s.outputs), products = (double)s.outputs;
+    double tap = loads / target->loads_per_cycle, multiply = products / target->fmas_per_cycle;
+    double adding = 3.0 * (double)(s.outputs * conv_phases(&s));
+    return pixels * ((double)(s.kernel[0] * s.kernel[1]) * blocks * 1.2 * (tap > multiply ? tap : multiply) + adding);
+}
+
+void conv_few_choose(Program *program, Kernel *kernel) {
+    Dims *dims = program->graph->dims;
+    const Target *target = program->target;
+    ConvShape s;
+    CHECK(conv_shape(kernel, &s));
+    ConvTile *tile = NEW(program->arena, ConvTile);
+    *tile = (ConvTile){.pixels = pixels_of(target, s.outputs), .rows = 1, .blocks = 1, .unroll = 1, .task_rows = 1};
+    kernel->tile = tile;
+    kernel->tasks = conv_tasks(dims, &s, tile, target->lanes);
+    program_pack(program, kernel, 1, PACK_CONV, (int64_t[6]){target->lanes, 1, CONV_ORDER_FEW, 1, s.transposed});
+    kernel_set_name(kernel, "conv_few_%s", conv_describe(program->arena, &s, tile));
+}
+
+/* ---- emission ---- */
+
+typedef struct Block {
+    LLVMValueRef number, input;
+} Block;
+
+static void add_tap(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef place, LLVMValueRef input, int64_t tap, Carried *sums) {
+    Module *m = c->m;
+    LLVMTypeRef vector = get_vector(m, m->f32, c->lanes);
+    int64_t outputs = c->shape.outputs;
+    LLVMValueRef w[MOST_OUTPUTS], first = emit_mul(m, place, get_i64(m, outputs * c->lanes));
+    for (int64_t o = 0; o < outputs; o++)
+        w[o] = emit_load(m, vector, get_element(m, m->f32, c->weights, emit_add(m, first, get_i64(m, o * c->lanes))), c->lanes * 4);
+    for (int p = 0; p < site->columns; p++) {
+        if (!conv_reads(c, site, row, tap, p)) continue;
+        LLVMValueRef x = emit_load(m, vector, conv_pixel(c, site, input, tap, p), c->lanes * 4);
+        for (int64_t o = 0; o < outputs; o++) sums->at[p * outputs + o] = emit_muladd(m, x, w[o], sums->at[p * outputs + o]);
+    }
+    emit_barrier(m);
+}
+
+static void add_row(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context, Carried *sums) {
+    Module *m = c->m;
+    const Block *block = context;
+    int64_t kh = c->shape.kernel[0], kw = c->shape.kernel[1];
+    LLVMValueRef at = emit_add(m, block->input, emit_mul(m, y_tap, emit_mul(m, get_i64(m, c->rows.step), c->row_stride)));
+    LLVMValueRef ky = emit_add(m, emit_mul(m, y_tap, get_i64(m, c->rows.kernel_step)), get_i64(m, c->rows.kernel_first));
+    LLVMValueRef first = emit_mul(m, emit_add(m, emit_mul(m, block->number, get_i64(m, kh)), ky), get_i64(m, kw));
+    for (int64_t t = 0; t < c->columns.taps; t++) {
+        LLVMValueRef place = emit_add(m, first, get_i64(m, c->columns.kernel_first + c->columns.kernel_step * t));
+        add_tap(c, site, row, place, at, t, sums);
+    }
+}
+
+/* Lanes 2i (odd: 2i + 1) of two vectors, one behind the other. */
+static LLVMValueRef emit_every_other(Module *m, LLVMValueRef a, LLVMValueRef b, int lanes, int odd) {
+    LLVMValueRef order[64];
+    for (int i = 0; i < lanes; i++) order[i] = get_i32(m, 2 * i + odd);
+    return LLVMBuildShuffleVector(m->builder, a, b, LLVMConstVector(order, (unsigned)lanes), "");
+}
+
+/* A vector of `count` (a power of two, at most `lanes`) sums, each over all lanes of one of the vectors. */
+static LLVMValueRef emit_sums(Module *m, LLVMValueRef *vectors, int count, int lanes) {
+    LLVMValueRef all[64];
+    if (count == 1) return emit_lane_sum(m, vectors[0]);
+    memcpy(all, vectors, sizeof *all * (size_t)count);
+    for (int left = count; left > 1; left /= 2)
+        for (int i = 0; i < left / 2; i++) {
+            LLVMValueRef a = all[2 * i], b = all[2 * i + 1];
+            all[i] = emit_float(m, LLVMFAdd, emit_every_other(m, a, b, lanes, 0), emit_every_other(m, a, b, lanes, 1));
+        }
+    for (int each = lanes / count; each > 1; each /= 2) { /* adjacent parts of each sum */
+        int width = count * each / 2;
+        LLVMValueRef even = emit_every_other(m, all[0], all[0], width, 0), odd = emit_every_other(m, all[0], all[0], width, 1);
+        all[0] = emit_float(m, LLVMFAdd, even, odd);
+    }
+    return all[0];
+}
+
+static int power_of_two(int least) {
+    int power = 1;
+    while (power < least) power *= 2;
+    return power;
+}
+
+static void store_output(Conv *c, const ConvSite *site, int64_t output, const Carried *sums) {
+    Module *m = c->m;
+    int count = power_of_two(site->columns);
+    LLVMValueRef vectors[64];
+    for (int p = 0; p < count; p++)
+        vectors[p] = p < site->columns ? sums->at[p * c->shape.outputs + output] : LLVMConstNull(get_vector(m, m->f32, c->lanes));
+    LLVMValueRef result = emit_sums(m, vectors, count, c->lanes);
+    Point point = conv_point(c, site, 0, 0);
+    point.lanes = count;
+    point.at[1] = coord_fixed(get_i64(m, output));
+    point.at[3].lane_step = c->columns.out_step;
+    point.mask = NULL;
+    LLVMValueRef limit = site->fixed_x == SITE_COMPUTED ? emit_sub(m, site->limit, site->x) : get_i64(m, site->columns);
+    if (site->fixed_x == SITE_COMPUTED || count != site->columns) point.mask = count > 1 ? emit_lane_mask(m, limit, count) : NULL;
+    emit_tail_store(&c->tail, &point, result);
+}
+
+static void emit_few_tile(Conv *c, const ConvSite *site) {
+    Module *m = c->m;
+    Carried sums = {.count = (int)(site->columns * c->shape.outputs)};
+    for (int i = 0; i < sums.count; i++) sums.at[i] = LLVMConstNull(get_vector(m, m->f32, c->lanes));
+    int64_t blocks = conv_input_blocks(c);
+    if (c->rows.taps > 0 && c->columns.taps > 0) {
+        LLVMValueRef input = conv_site_input(c, site);
+        Loop loop = begin_carrying(m, &sums, get_i64(m, 0), get_i64(m, blocks), 1);
+        Block block = {.number = loop.index, .input = emit_add(m, input, emit_mul(m, loop.index, c->block_stride))};
+        conv_emit_rows(c, site, add_row, &block, &sums);
+        end_carrying(m, &loop, &sums);
+    }
+    for (int64_t o = 0; o < c->shape.outputs; o++) store_output(c, site, o, &sums);
+}
+
+LLVMValueRef conv_few_emit(Module *m, const Kernel *kernel) {
+    Conv c = conv_begin(m, kernel);
+    c.emit_tile = emit_few_tile;
+    return conv_emit_map(&c);
+}

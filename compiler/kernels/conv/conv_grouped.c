@@ -1,0 +1,243 @@
+/* Convolution in groups of few channels, as many out as in: depthwise, and the four to a group of ResNeXt. Lanes are channels,
+ * and a block of outputs needs the block of inputs that stands at the same place. Two loop nests:
+ *
+ *   depthwise                                                     P * R sums
+ *     for each input row that the tile's R rows of outputs read   unrolled; of free size R is 1, and kernel rows are a loop
+ *       w = weights of the kernel rows that meet it               one register each
+ *       for each column: x = input block, loaded once             1 register
+ *         for each output that it belongs to: sum += x * w
+ *
+ *   G channels a group                                            P * G sums
+ *     for each kernel row that lies inside
+ *       for each kernel column: w[G] = weights                    unrolled; G registers
+ *         for each pixel: x = input block; for each k: sums[pixel][k] += x * w[k]
+ *     sum[pixel] = the sums of sums[pixel][k] rotated by k
+ *
+ * Lane l of sums[..][k] gathers what channel l gives to the output k places on in its group, so that no input is permuted:
+ * only the sums are, once (PACK_CONV, order CONV_ORDER_ROTATED).
+ *
+ * Bounds, on a core with two 512-bit multiply-adds: these, or a line in and one out of L2 (and one fetched to be written over) for nine of
+ * them at stride 1, four in at stride 2, 30 GB/s where a map lies in L3. Share of peak, warm:
+ *
+ *     depthwise 3x3   28x28x192  80     stride 2, from 28  50: L2         5x5  28x28x240   99     AVX2: 3x3 96 to 98,
+ *                     14x14x576  82               from 14  49                  14x14x240  115           5x5 98 to 107
+ *                      7x7x960   79     112x112, 56x56     L3: 27 to 33 GB/s of what it moves
+ *     4 to a group    28x28x128  88     8 to a group, 28x28x256  75 (7 rotations and additions to 72 multiply-adds)
+ *
+ * Lost: permuting the input for every tap (48 % of peak with 4 to a group, one permute to a multiply-add on one of its two ports); loading
+ * the input again for every tap (57 to 65 % at 28x28 and 14x14); one row of 14 pixels for two of 7 (78), three of 7 (79). */
+#include "kernels/conv/conv.h"
+
+enum { MOST_COLUMN_TAPS = 16, MOST_GROUP = 8, ROWS = 2, TASK_VECTORS = 512 };
+
+static bool grouped_shape(const Kernel *kernel, ConvShape *s) {
+    if (!conv_shape(kernel, s) || s->transposed || s->groups == 1) return false;
+    return s->inputs == s->outputs;
+}
+
+bool conv_grouped_fits(const Kernel *kernel, const Target *target) {
+    ConvShape s;
+    if (!grouped_shape(kernel, &s) || kernel->inputs[1]->space != SPACE_WEIGHTS) return false;
+    return s.inputs < target->lanes && target->lanes % s.inputs == 0 && s.kernel[1] <= MOST_COLUMN_TAPS;
+}
+
+void conv_grouped_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs) {
+    (void)target;
+    *output = inputs[0] = LAYOUT_BLOCKED;
+    conv_tail_layouts(kernel, inputs);
+}
+
+/* Seen by the walk as one group whose every block has its own inputs. */
+static ConvShape walked_shape(const Kernel *kernel) {
+    ConvShape s;
+    CHECK(grouped_shape(kernel, &s));
+    s.outputs *= s.groups;
+    s.groups = 1;
+    return s;
+}
+
+/* Two rows where registers are many and it is known beforehand which taps are clipped: a third of the loads is saved, and the loop
+ * over kernel rows. */
+static int rows_of(const ConvShape *s, const Target *target) {
+    bool fixed = true;
+    for (int i = 0; i < 2; i++) fixed = fixed && dim_is_const(s->in_size[i], NULL) && dim_is_const(s->out_size[i], NULL);
+    return fixed && s->inputs == 1 && target->registers > 16 ? ROWS : 1;
+}
+
+/* Beside the sums stand the weights of a kernel row (of a tap, where channels are several) and what LLVM loads ahead. */
+static int pixels_of(const ConvShape *s, const Target *target, int rows) {
+    int64_t group = s->inputs, left = target->registers - 2;
+    if (rows > 1) return 8;
+    if (group == 1) return (int)min_i64(14, max_i64(6, left + 2 - 2 * s->kernel[1]));
+    return (int)max_i64(1, min_i64(14, (left - group) / group));
+}
+
+double conv_grouped_cost(const Kernel *kernel, const Target *target) {
+    ConvShape s = walked_shape(kernel);
+    const Dims *dims = kernel->program->graph->dims;
+    double blocks = (double)((s.outputs + target->lanes - 1) / target->lanes * s.inputs * s.kernel[0] * s.kernel[1]);
+    for (int i = 0; i < 2; i++) blocks *= (double)dim_typical(dims, s.out_size[i]);
+    return 1.5 * blocks * (double)dim_typical(dims, s.images) / target->loads_per_cycle;
+}
+
+void conv_grouped_choose(Program *program, Kernel *kernel) {
+    Dims *dims = program->graph->dims;
+    const Target *target = program->target;
+    ConvShape s = walked_shape(kernel);
+    ConvTile *tile = NEW(program->arena, ConvTile);
+    int64_t tiles, longer;
+    *tile = (ConvTile){.rows = rows_of(&s, target), .blocks = 1, .unroll = 1};
+    tile->pixels = (int)split_evenly(max_i64(1, dim_typical(dims, s.out_size[1])), pixels_of(&s, target, tile->rows), &tiles, &longer);
+    int64_t height = (dim_typical(dims, s.out_size[0]) + tile->rows - 1) / tile->rows;
+    tile->task_rows = (int)max_i64(1, min_i64(TASK_VECTORS / (tiles * tile->pixels * tile->rows * s.inputs), height));
+    kernel->tile = tile;
+    kernel->tasks = conv_tasks(dims, &s, tile, target->lanes);
+    program_pack(program, kernel, 1, PACK_CONV, (int64_t[6]){target->lanes, 1, CONV_ORDER_ROTATED, 1, 0});
+    kernel_set_name(kernel, "conv_grouped_%s", conv_describe(program->arena, &s, tile));
+}
+
+/* ---- emission ---- */
+
+static LLVMValueRef load_vector(Conv *c, LLVMValueRef address) {
+    return emit_load(c->m, get_vector(c->m, c->m->f32, c->lanes), address, c->lanes * 4);
+}
+
+/* Vector `k` of the weights of kernel row ky and a tap of the columns. */
+static LLVMValueRef load_weight(Conv *c, LLVMValueRef ky, int64_t tap, int64_t k) {
+    Module *m = c->m;
+    LLVMValueRef place = emit_affine(m, ky, c->shape.kernel[1], c->columns.kernel_first + c->columns.kernel_step * tap);
+    LLVMValueRef at = emit_add(m, c->tile_weights, emit_affine(m, place, c->shape.inputs * c->lanes, k * c->lanes));
+    return load_vector(c, get_element(m, m->f32, c->weights, at));
+}
+
+/* The element that the tile's first pixel reads with tap y_tap of the rows. */
+static LLVMValueRef row_input(Conv *c, LLVMValueRef input, LLVMValueRef y_tap) {
+    return emit_add(c->m, input, emit_mul(c->m, y_tap, emit_mul(c->m, get_i64(c->m, c->rows.step), c->row_stride)));
+}
+
+/* ---- depthwise ---- */
+
+/* A row of the tile's outputs, and the tap (a number, or SITE_COMPUTED) by which it reads the input row at hand. */
+typedef struct Reader {
+    int row;
+    int64_t tap;
+    LLVMValueRef y_tap;
+} Reader;
+
+/* The pixel of a row of the tile that reads the input's column `column` with a tap, or -1. */
+static int pixel_at(const Conv *c, const ConvSite *site, int64_t column, int64_t tap) {
+    int64_t ahead = column - tap * c->columns.step;
+    if (ahead < 0 || ahead % c->columns.scale != 0 || ahead / c->columns.scale >= site->columns) return -1;
+    return (int)(ahead / c->columns.scale);
+}
+
+/* One column of an input row, loaded where the first output that needs it is met. */
+static void add_column(Conv *c, const ConvSite *site, LLVMValueRef input, int64_t column, const Reader *readers, int count,
+                       LLVMValueRef w[][MOST_COLUMN_TAPS], Carried *sums) {
+    LLVMValueRef x = NULL, at = row_input(c, input, readers[0].y_tap);
+    for (int r = 0; r < count; r++)
+        for (int64_t tap = 0; tap < c->columns.taps; tap++) {
+            int pixel = pixel_at(c, site, column, tap), place = readers[r].row * site->columns + pixel;
+            if (pixel < 0 || !conv_reads(c, site, readers[r].tap, tap, place)) continue;
+            if (!x) x = load_vector(c, conv_pixel(c, site, at, tap, readers[0].row * site->columns + pixel));
+            sums->at[place] = emit_muladd(c->m, x, w[r][tap], sums->at[place]);
+        }
+}
+
+static void add_input_row(Conv *c, const ConvSite *site, LLVMValueRef input, const Reader *readers, int count, Carried *sums) {
+    Module *m = c->m;
+    LLVMValueRef w[ROWS][MOST_COLUMN_TAPS];
+    for (int r = 0; r < count; r++) {
+        LLVMValueRef ky = emit_affine(m, readers[r].y_tap, c->rows.kernel_step, c->rows.kernel_first);
+        for (int64_t tap = 0; tap < c->columns.taps; tap++) w[r][tap] = load_weight(c, ky, tap, 0);
+    }
+    int64_t reach = (site->columns - 1) * c->columns.scale + (c->columns.taps - 1) * c->columns.step;
+    for (int64_t column = 0; column <= reach; column++) add_column(c, site, input, column, readers, count, w, sums);
+    emit_barrier(m);
+}
+
+static void add_kernel_row(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context, Carried *sums) {
+    Reader reader = {0, row, y_tap};
+    add_input_row(c, site, *(LLVMValueRef *)context, &reader, 1, sums);
+}
+
+/* All input rows of a tile whose clipping is known. */
+static void add_input_rows(Conv *c, const ConvSite *site, LLVMValueRef input, Carried *sums) {
+    const ConvAxis *y = &c->rows;
+    int64_t reach = (site->rows - 1) * y->scale + (y->taps - 1) * y->step;
+    for (int64_t at = 0; at <= reach; at++) {
+        Reader readers[ROWS];
+        int count = 0;
+        for (int row = 0; row < site->rows; row++) {
+            int64_t before = at - row * y->scale, tap = before / y->step;
+            if (before < 0 || before % y->step != 0 || tap >= y->taps) continue;
+            readers[count++] = (Reader){row, tap, get_i64(c->m, tap)};
+        }
+        if (count) add_input_row(c, site, input, readers, count, sums);
+    }
+}
+
+static void emit_depthwise_tile(Conv *c, const ConvSite *site) {
+    Carried sums;
+    conv_start_sums(c, site, &sums);
+    LLVMValueRef block = emit_div(c->m, c->first_channel, get_i64(c->m, c->lanes));
+    LLVMValueRef input = emit_add(c->m, conv_site_input(c, site), emit_mul(c->m, block, c->block_stride));
+    if (site->fixed_y == SITE_COMPUTED) conv_emit_rows(c, site, add_kernel_row, &input, &sums);
+    else add_input_rows(c, site, input, &sums);
+    conv_store_sums(c, site, &sums);
+}
+
+/* ---- groups ---- */
+
+static void add_tap(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef ky, LLVMValueRef input, int64_t tap, Carried *sums) {
+    int group = (int)c->shape.inputs;
+    LLVMValueRef w[MOST_GROUP];
+    for (int k = 0; k < group; k++) w[k] = load_weight(c, ky, tap, k);
+    for (int p = 0; p < site->rows * site->columns; p++) {
+        if (!conv_reads(c, site, row, tap, p)) continue;
+        LLVMValueRef x = load_vector(c, conv_pixel(c, site, input, tap, p));
+        for (int k = 0; k < group; k++) sums->at[p * group + k] = emit_muladd(c->m, x, w[k], sums->at[p * group + k]);
+    }
+    emit_barrier(c->m);
+}
+
+static void add_row(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context, Carried *sums) {
+    LLVMValueRef input = row_input(c, *(LLVMValueRef *)context, y_tap);
+    LLVMValueRef ky = emit_affine(c->m, y_tap, c->rows.kernel_step, c->rows.kernel_first);
+    for (int64_t t = 0; t < c->columns.taps; t++) add_tap(c, site, row, ky, input, t, sums);
+}
+
+/* Each lane moves `by` places on in its group, round its end. */
+static LLVMValueRef emit_rotated(const Conv *c, LLVMValueRef vector, int64_t by) {
+    LLVMValueRef order[64];
+    int64_t group = c->shape.inputs;
+    if (by == 0) return vector;
+    for (int64_t l = 0; l < c->lanes; l++) order[l] = get_i32(c->m, (int32_t)(l - l % group + (l % group - by + group) % group));
+    return LLVMBuildShuffleVector(c->m->builder, vector, vector, LLVMConstVector(order, (unsigned)c->lanes), "");
+}
+
+static void emit_grouped_tile(Conv *c, const ConvSite *site) {
+    Module *m = c->m;
+    Carried sums, results;
+    int64_t group = c->shape.inputs;
+    conv_start_sums(c, site, &results);
+    sums.count = results.count * (int)group;
+    CHECK(sums.count <= MOST_CARRIED);
+    for (int i = 0; i < sums.count; i++) sums.at[i] = results.at[0];
+    LLVMValueRef block = emit_div(m, c->first_channel, get_i64(m, c->lanes));
+    LLVMValueRef input = emit_add(m, conv_site_input(c, site), emit_mul(m, block, c->block_stride));
+    conv_emit_rows(c, site, add_row, &input, &sums);
+    for (int p = 0; p < results.count; p++) {
+        results.at[p] = sums.at[p * group];
+        for (int64_t k = 1; k < group; k++)
+            results.at[p] = emit_float(m, LLVMFAdd, results.at[p], emit_rotated(c, sums.at[p * group + k], k));
+    }
+    conv_store_sums(c, site, &results);
+}
+
+LLVMValueRef conv_grouped_emit(Module *m, const Kernel *kernel) {
+    Conv c = conv_begin(m, kernel);
+    c.shape = walked_shape(kernel);
+    c.emit_tile = c.shape.inputs == 1 ? emit_depthwise_tile : emit_grouped_tile;
+    return conv_emit_map(&c);
+}

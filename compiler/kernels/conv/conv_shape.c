@@ -1,0 +1,109 @@
+/* The shape of a convolution as its emitters see it: two axes, each a list of taps, whether it is a convolution or one phase
+ * of a transposed one.
+ *
+ * A transposed convolution of stride s is s * s convolutions of stride 1, one for each phase e of its outputs: output i' = s
+ * * i + e takes the taps k with s | e + before - k * dilation, and tap k reads dy at i + (e + before - k * dilation) / s.
+ * Taps go in the order in which what they read goes up, so that `step` is positive. */
+#include "kernels/conv/conv.h"
+
+static bool two_axes_of_f32(const Node *node) {
+    return node->shape.type == DTYPE_F32 && node->shape.rank == 4;
+}
+
+static bool constant_dims(const Node *node, int from, int to) {
+    for (int i = from; i < to; i++)
+        if (!dim_is_const(node->shape.dims[i], NULL)) return false;
+    return true;
+}
+
+static void read_attributes(const Node *anchor, ConvShape *s) {
+    convolution_attributes a = {0};
+    if (anchor->op == OP_convolution) {
+        a = *ATTRIBUTES(anchor, convolution);
+    } else {
+        const convolution_input_attributes *t = ATTRIBUTES(anchor, convolution_input);
+        a = (convolution_attributes){t->stride, t->dilation, t->before, t->size, t->groups};
+    }
+    for (int i = 0; i < 2; i++) {
+        s->stride[i] = a.stride.items[i];
+        s->dilation[i] = a.dilation.items[i];
+        s->before[i] = a.before.items[i];
+        s->kernel[i] = dim_const_value(s->w->shape.dims[2 + i]);
+        s->in_size[i] = s->x->shape.dims[2 + i];
+        s->out_size[i] = a.size.items[i];
+    }
+    s->groups = a.groups;
+}
+
+bool conv_shape(const Kernel *kernel, ConvShape *s) {
+    const Node *anchor = kernel->anchor;
+    if (!anchor || (anchor->op != OP_convolution && anchor->op != OP_convolution_input)) return false;
+    *s = (ConvShape){.anchor = anchor, .x = anchor->inputs[0], .w = anchor->inputs[1]};
+    if (!two_axes_of_f32(s->x) || !two_axes_of_f32(s->w) || !two_axes_of_f32(anchor)) return false;
+    if (!constant_dims(s->w, 0, 4) || !constant_dims(s->x, 1, 2) || !constant_dims(anchor, 1, 2)) return false;
+    s->transposed = anchor->op == OP_convolution_input;
+    s->images = s->x->shape.dims[0];
+    read_attributes(anchor, s);
+    s->inputs = dim_const_value(s->x->shape.dims[1]) / s->groups;
+    s->outputs = dim_const_value(anchor->shape.dims[1]) / s->groups;
+    return true;
+}
+
+int conv_phases(const ConvShape *s) {
+    return s->transposed ? (int)(s->stride[0] * s->stride[1]) : 1;
+}
+
+static ConvAxis forward_axis(const ConvShape *s, int axis) {
+    return (ConvAxis){
+        .taps = s->kernel[axis], .scale = s->stride[axis], .first = -s->before[axis], .step = s->dilation[axis],
+        .kernel_first = 0, .kernel_step = 1, .out_step = 1, .out_first = 0,
+        .count = s->out_size[axis], .input = s->in_size[axis]
+    };
+}
+
+static ConvAxis transposed_axis(Dims *dims, const ConvShape *s, int axis, int64_t phase) {
+    int64_t stride = s->stride[axis], dilation = s->dilation[axis], reach = phase + s->before[axis];
+    int64_t first_tap = -1, last_tap = -1, taps = 0;
+    for (int64_t k = 0; k < s->kernel[axis]; k++) {
+        if ((reach - k * dilation) % stride != 0) continue;
+        if (taps++ == 0) first_tap = k;
+        last_tap = k;
+    }
+    int64_t between = taps > 1 ? (last_tap - first_tap) / (taps - 1) : 1;
+    return (ConvAxis){
+        .taps = taps, .scale = 1, .first = taps ? (reach - last_tap * dilation) / stride : 0,
+        .step = taps > 1 ? between * dilation / stride : 1,
+        .kernel_first = last_tap, .kernel_step = -between, .out_step = stride, .out_first = phase,
+        .count = dim_ceil_div(dims, dim_offset(dims, s->out_size[axis], -phase), stride), .input = s->in_size[axis]
+    };
+}
+
+ConvAxis conv_axis(Dims *dims, const ConvShape *s, int axis, int phase) {
+    if (!s->transposed) return forward_axis(s, axis);
+    return transposed_axis(dims, s, axis, axis == 0 ? phase / s->stride[1] : phase % s->stride[1]);
+}
+
+int64_t axis_interior_begin(const ConvAxis *a) {
+    return a->first >= 0 ? 0 : (-a->first + a->scale - 1) / a->scale;
+}
+
+Dim axis_interior_end(Dims *dims, const ConvAxis *a) {
+    int64_t reach = a->first + (a->taps - 1) * a->step;
+    return dim_offset(dims, dim_floor_div(dims, dim_offset(dims, a->input, -1 - reach), a->scale), 1);
+}
+
+const char *conv_describe(Arena *arena, const ConvShape *s, const ConvTile *tile) {
+    Text text = {.arena = arena};
+    const char *axes[] = {"h", "w"};
+    text_add(&text, "ic%lld", (long long)(s->inputs * s->groups));
+    for (int i = 0; i < 2; i++)
+        if (dim_is_const(s->in_size[i], NULL)) text_add(&text, "i%s%lld", axes[i], (long long)dim_const_value(s->in_size[i]));
+    text_add(&text, "oc%lldk%lldx%lld", (long long)(s->outputs * s->groups), (long long)s->kernel[0], (long long)s->kernel[1]);
+    if (s->groups > 1) text_add(&text, "g%lld", (long long)s->groups);
+    if (s->stride[0] > 1 || s->stride[1] > 1) text_add(&text, "s%lld", (long long)s->stride[0]);
+    if (s->dilation[0] > 1 || s->dilation[1] > 1) text_add(&text, "d%lld", (long long)s->dilation[0]);
+    if (s->before[0] || s->before[1]) text_add(&text, "p%lld", (long long)s->before[0]);
+    text_add(&text, "_t%s%dx%d%s", tile->flat_rows || tile->flat_pixels ? "f" : "", tile->pixels * tile->rows, tile->blocks, tile->strips ? "s" : "");
+    if (tile->depth) text_add(&text, "d%d", tile->depth);
+    return text_string(&text);
+}

@@ -1,0 +1,354 @@
+/* Matrix product C = A B over any leading axes: register tiles of P rows by Q blocks of columns.
+ *
+ *     task: some row tiles (M), one panel of Q blocks of columns (N), one matrix
+ *       for each piece of the sum (K), `depth` long
+ *         pack B's rows of the piece, Q blocks wide, on the stack       unless B is a weight: it lies so already
+ *         for each row tile
+ *           sums[P][Q] = 0, or what the pieces before gave
+ *           for each k of the piece                                     rolled
+ *             b[Q] = the panel's row k                                  Q registers
+ *             for each row: a = broadcast A[row][k]                     1 register
+ *               for each q: sums[row][q] += a * b[q]                    P * Q registers
+ *           last piece: tail, store; else: keep the sums on the stack
+ *
+ * A is read where it lies: with six rows its rows' addresses stay in registers, and packing it would cost as much as half a tile. A
+ * panel lives on the stack because it is a task's own: nothing is shared between threads, and no scratch memory is planned.
+ *
+ * With few rows (matvec) the weights' way from memory is the bound: one tile has all rows, and every weight is read once. */
+#include "kernels/matmul/matrix.h"
+#include "kernels/conv/conv.h" /* split_evenly */
+
+enum { CHAIN = 64 }; /* terms in a row before sums are put by: dense layers have long sums, and with one row nothing else to wait for */
+
+typedef struct Matrix {
+    Module *m;
+    const Kernel *kernel;
+    const MatrixTile *tile;
+    MatrixShape shape;
+    Tail tail;
+    int lanes, rank;
+    LLVMValueRef rows, depth, columns;
+    LLVMValueRef panel_space, sums_space; /* on the stack; sums only where the sum may have several pieces */
+    int64_t matrix_weights;               /* elements of one packed matrix */
+    /* of the task */
+    Point point;                          /* leading axes */
+    LLVMValueRef matrix, panel, first_row, first_column;
+    int blocks;
+    /* of the piece */
+    LLVMValueRef piece, piece_depth, panel_base, panel_offset;
+} Matrix;
+
+bool matrix_shape(const Kernel *kernel, MatrixShape *shape) {
+    const Node *anchor = kernel->anchor;
+    if (!anchor || anchor->op != OP_matmul) return false;
+    Dims *dims = kernel->program->graph->dims;
+    Shape a = anchor->inputs[0]->shape, c = anchor->shape;
+    *shape = (MatrixShape){.rows = c.dims[c.rank - 2], .depth = a.dims[a.rank - 1], .columns = c.dims[c.rank - 1]};
+    shape->matrices = dim_const(dims, 1);
+    for (int i = 0; i < c.rank - 2; i++) shape->matrices = dim_mul(dims, shape->matrices, c.dims[i]);
+    shape->floats = a.type == DTYPE_F32;
+    shape->shared = !shape_dims_equal(kernel->inputs[1]->node->shape, anchor->inputs[1]->shape);
+    return true;
+}
+
+int matrix_blocks(const Target *target, int rows) {
+    int blocks = (target->registers - 2) / (rows + 1);
+    return blocks < 1 ? 1 : blocks > 8 ? 8 : blocks;
+}
+
+static Dim panels_of(Dims *dims, const MatrixShape *shape, const MatrixTile *tile, int lanes) {
+    return dim_ceil_div(dims, dim_ceil_div(dims, shape->columns, lanes), tile->blocks);
+}
+
+static Dim row_tiles(Dims *dims, const MatrixShape *shape, const MatrixTile *tile) {
+    return dim_ceil_div(dims, shape->rows, tile->rows);
+}
+
+static Dim row_tasks(Dims *dims, const MatrixShape *shape, const MatrixTile *tile) {
+    return dim_ceil_div(dims, row_tiles(dims, shape, tile), tile->task_tiles);
+}
+
+Dim matrix_tasks(Dims *dims, const MatrixShape *shape, const MatrixTile *tile, int lanes) {
+    Dim tasks = dim_mul(dims, shape->matrices, panels_of(dims, shape, tile, lanes));
+    return dim_mul(dims, tasks, row_tasks(dims, shape, tile));
+}
+
+static Dims *dims_of(const Matrix *x) {
+    return x->kernel->program->graph->dims;
+}
+
+static LLVMValueRef emit_at_least(Matrix *x, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildICmp(x->m->builder, LLVMIntSGE, a, b, "");
+}
+
+/* ---- one register tile ---- */
+
+typedef struct Rows { /* of one tile */
+    LLVMValueRef first; /* counted from the matrix's first */
+    int count;
+    bool limited;       /* some may lie behind the last row: those are read from it and not stored */
+} Rows;
+
+static LLVMValueRef column_mask(const Matrix *x, LLVMValueRef column) {
+    int64_t fixed;
+    if (dim_is_const(x->shape.columns, &fixed) && fixed % x->lanes == 0) return NULL;
+    return emit_lane_mask(x->m, emit_sub(x->m, x->columns, column), x->lanes);
+}
+
+static LLVMValueRef column_of(const Matrix *x, int q) {
+    return emit_add(x->m, x->first_column, get_i64(x->m, q * x->lanes));
+}
+
+static LLVMValueRef readable_row(const Matrix *x, const Rows *rows, int p) {
+    LLVMValueRef row = emit_add(x->m, rows->first, get_i64(x->m, p));
+    return rows->limited ? emit_min(x->m, row, emit_sub(x->m, x->rows, get_i64(x->m, 1))) : row;
+}
+
+/* Address of A[row][piece]. */
+static LLVMValueRef row_address(const Matrix *x, LLVMValueRef row) {
+    Module *m = x->m;
+    const Value *a = x->kernel->inputs[0];
+    LLVMValueRef row_stride = get_dim(m, a->strides[x->rank - 2]), step = get_dim(m, a->strides[x->rank - 1]);
+    LLVMValueRef at = emit_add(m, emit_mul(m, row, row_stride), emit_mul(m, x->piece, step));
+    for (int i = 0; i < x->rank - 2; i++) at = emit_add(m, at, emit_mul(m, x->point.at[i].base, get_dim(m, a->strides[i])));
+    return get_element(m, m->f32, get_argument(m, 1), at);
+}
+
+static LLVMValueRef load_left(const Matrix *x, const Rows *rows, LLVMValueRef *address, int p, LLVMValueRef k) {
+    Module *m = x->m;
+    LLVMValueRef step = get_dim(m, x->kernel->inputs[0]->strides[x->rank - 1]);
+    if (x->shape.floats) return emit_load(m, m->f32, get_element(m, m->f32, address[p], emit_mul(m, k, step)), 4);
+    Point point = x->point;
+    point.lanes = 1;
+    point.at[x->rank - 2] = coord_fixed(readable_row(x, rows, p));
+    point.at[x->rank - 1] = coord_fixed(emit_add(m, x->piece, k));
+    return emit_value_load(m, x->kernel->inputs[0], get_argument(m, 1), &point);
+}
+
+/* A tile's product over part of the piece of K. */
+typedef struct Product {
+    const Matrix *matrix;
+    const Rows *rows;
+    LLVMValueRef *address;
+} Product;
+
+static void multiply_part(void *context, LLVMValueRef from, LLVMValueRef to, Carried *sums) {
+    const Product *product = context;
+    const Matrix *x = product->matrix;
+    Module *m = x->m;
+    LLVMTypeRef vector = get_vector(m, m->f32, x->lanes);
+    LLVMValueRef b[16];
+    Loop loop = begin_carrying(m, sums, from, to, 1);
+    LLVMValueRef at = emit_add(m, x->panel_offset, emit_mul(m, loop.index, get_i64(m, x->blocks * x->lanes)));
+    for (int q = 0; q < x->blocks; q++)
+        b[q] = emit_load(m, vector, get_element(m, m->f32, x->panel_base, emit_add(m, at, get_i64(m, q * x->lanes))), x->lanes * 4);
+    for (int p = 0; p < product->rows->count; p++) {
+        LLVMValueRef a = get_splat(m, load_left(x, product->rows, product->address, p, loop.index), x->lanes);
+        for (int q = 0; q < x->blocks; q++) sums->at[p * x->blocks + q] = emit_muladd(m, a, b[q], sums->at[p * x->blocks + q]);
+    }
+    end_carrying(m, &loop, sums);
+}
+
+static void multiply(const Matrix *x, const Rows *rows, Carried *sums) {
+    LLVMValueRef address[MOST_CARRIED];
+    for (int p = 0; p < rows->count && x->shape.floats; p++) address[p] = row_address(x, readable_row(x, rows, p));
+    Product product = {.matrix = x, .rows = rows, .address = address};
+    emit_sum_in_parts(x->m, sums, x->piece_depth, CHAIN, multiply_part, &product);
+}
+
+/* Where the stack keeps the sum of a row of the tile and block q. */
+static LLVMValueRef kept_sum(const Matrix *x, const Rows *rows, int p, int q) {
+    Module *m = x->m;
+    LLVMValueRef row = emit_add(m, emit_sub(m, rows->first, x->first_row), get_i64(m, p));
+    LLVMValueRef at = emit_add(m, emit_mul(m, row, get_i64(m, x->blocks * x->lanes)), get_i64(m, q * x->lanes));
+    return get_element(m, m->f32, x->sums_space, at);
+}
+
+static void store_results(Matrix *x, const Rows *rows, const Carried *sums) {
+    Module *m = x->m;
+    for (int p = 0; p < rows->count; p++) {
+        LLVMValueRef row = emit_add(m, rows->first, get_i64(m, p));
+        Branch exists;
+        if (rows->limited) exists = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, row, x->rows, ""));
+        for (int q = 0; q < x->blocks; q++) {
+            Point point = x->point;
+            point.at[x->rank - 2] = coord_fixed(row);
+            point.at[x->rank - 1] = coord_lanes(column_of(x, q), 1);
+            point.at[x->rank - 1].aligned = true;
+            point.mask = column_mask(x, column_of(x, q));
+            emit_tail_store(&x->tail, &point, sums->at[p * x->blocks + q]);
+        }
+        if (rows->limited) end_if(m, &exists);
+    }
+}
+
+static void emit_tile(Matrix *x, Rows rows) {
+    Module *m = x->m;
+    LLVMTypeRef vector = get_vector(m, m->f32, x->lanes);
+    Carried sums = {.count = rows.count * x->blocks};
+    for (int i = 0; i < sums.count; i++)
+        sums.at[i] = x->sums_space ? emit_load(m, vector, kept_sum(x, &rows, i / x->blocks, i % x->blocks), x->lanes * 4) : LLVMConstNull(vector);
+    multiply(x, &rows, &sums);
+    if (!x->sums_space) {
+        store_results(x, &rows, &sums);
+        return;
+    }
+    Branch last = begin_if(m, emit_at_least(x, emit_add(m, x->piece, x->piece_depth), x->depth));
+    store_results(x, &rows, &sums);
+    begin_else(m, &last);
+    for (int i = 0; i < sums.count; i++) emit_store(m, sums.at[i], kept_sum(x, &rows, i / x->blocks, i % x->blocks), x->lanes * 4);
+    end_if(m, &last);
+}
+
+/* ---- the row tiles of a task ---- */
+
+/* Fixed M: tiles of `widest` rows, and from number `longer` on of one row less. */
+static void emit_fixed_tiles(Matrix *x, LLVMValueRef from, LLVMValueRef to, int64_t rows) {
+    Module *m = x->m;
+    int64_t tiles, longer, widest = split_evenly(rows, x->tile->rows, &tiles, &longer);
+    LLVMValueRef middle = get_i64(m, longer);
+    Loop wide = begin_loop(m, from, emit_min(m, to, middle), 1);
+    emit_tile(x, (Rows){.first = emit_mul(m, wide.index, get_i64(m, widest)), .count = (int)widest});
+    end_loop(m, &wide);
+    if (longer == tiles) return;
+    Loop narrow = begin_loop(m, emit_max(m, from, middle), to, 1);
+    LLVMValueRef first = emit_add(m, emit_mul(m, narrow.index, get_i64(m, widest - 1)), middle);
+    emit_tile(x, (Rows){.first = first, .count = (int)widest - 1});
+    end_loop(m, &narrow);
+}
+
+/* Free M: whole tiles; the last rows are a tile of one, or one whose spare rows are not stored. */
+static void emit_free_tiles(Matrix *x, LLVMValueRef from, LLVMValueRef to) {
+    Module *m = x->m;
+    LLVMValueRef count = get_i64(m, x->tile->rows), one = get_i64(m, 1);
+    Loop loop = begin_loop(m, from, to, 1);
+    LLVMValueRef first = emit_mul(m, loop.index, count), left = emit_sub(m, x->rows, first);
+    Branch whole = begin_if(m, emit_at_least(x, left, count));
+    emit_tile(x, (Rows){.first = first, .count = x->tile->rows});
+    begin_else(m, &whole);
+    Branch several = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSGT, left, one, ""));
+    emit_tile(x, (Rows){.first = first, .count = x->tile->rows, .limited = true});
+    begin_else(m, &several);
+    emit_tile(x, (Rows){.first = first, .count = 1});
+    end_if(m, &several);
+    end_if(m, &whole);
+    end_loop(m, &loop);
+}
+
+static LLVMValueRef tile_row(const Matrix *x, LLVMValueRef tile) {
+    Module *m = x->m;
+    int64_t rows, tiles, longer, widest;
+    if (!dim_is_const(x->shape.rows, &rows)) return emit_mul(m, tile, get_i64(m, x->tile->rows));
+    widest = split_evenly(rows, x->tile->rows, &tiles, &longer);
+    if (longer == tiles) return emit_mul(m, tile, get_i64(m, widest));
+    return emit_add(m, emit_mul(m, tile, get_i64(m, widest - 1)), emit_min(m, tile, get_i64(m, longer)));
+}
+
+/* ---- the pieces of the sum ---- */
+
+static void pack_panel(Matrix *x) {
+    Module *m = x->m;
+    Loop loop = begin_loop(m, get_i64(m, 0), x->piece_depth, 1);
+    for (int q = 0; q < x->blocks; q++) {
+        Point point = x->point;
+        for (int i = 0; x->shape.shared && i < x->rank - 2; i++) point.at[i] = coord_fixed(get_i64(m, 0));
+        point.at[x->rank - 2] = coord_fixed(emit_add(m, x->piece, loop.index));
+        point.at[x->rank - 1] = coord_lanes(column_of(x, q), 1);
+        point.mask = column_mask(x, column_of(x, q));
+        LLVMValueRef at = emit_add(m, emit_mul(m, loop.index, get_i64(m, x->blocks * x->lanes)), get_i64(m, q * x->lanes));
+        LLVMValueRef b = emit_value_load(m, x->kernel->inputs[1], get_argument(m, 2), &point);
+        emit_store(m, b, get_element(m, m->f32, x->panel_space, at), x->lanes * 4);
+    }
+    end_loop(m, &loop);
+}
+
+static void find_panel(Matrix *x) {
+    Module *m = x->m;
+    x->panel_base = x->tile->packed ? get_argument(m, 2) : x->panel_space;
+    x->panel_offset = get_i64(m, 0);
+    if (!x->tile->packed) return;
+    int64_t before = (int64_t)x->tile->blocks * x->lanes * dim_const_value(x->shape.depth);
+    LLVMValueRef at = emit_mul(m, x->panel, get_i64(m, before));
+    if (!x->shape.shared) at = emit_add(m, at, emit_mul(m, x->matrix, get_i64(m, x->matrix_weights)));
+    x->panel_offset = emit_add(m, at, emit_mul(m, x->piece, get_i64(m, x->blocks * x->lanes)));
+}
+
+static void clear_sums(Matrix *x, LLVMValueRef rows) {
+    Module *m = x->m;
+    LLVMTypeRef vector = get_vector(m, m->f32, x->lanes);
+    LLVMValueRef count = emit_mul(m, rows, get_i64(m, x->blocks * x->lanes));
+    Loop loop = begin_loop(m, get_i64(m, 0), count, x->lanes);
+    emit_store(m, LLVMConstNull(vector), get_element(m, m->f32, x->sums_space, loop.index), x->lanes * 4);
+    end_loop(m, &loop);
+}
+
+/* One task, whose panel is `blocks` wide: row tiles from `from` to `to`. */
+static void emit_panel(Matrix *x, int blocks, LLVMValueRef from, LLVMValueRef to) {
+    Module *m = x->m;
+    int64_t rows;
+    x->blocks = blocks;
+    if (x->sums_space) clear_sums(x, emit_mul(m, emit_sub(m, to, from), get_i64(m, x->tile->rows)));
+    Loop pieces = begin_loop(m, get_i64(m, 0), x->depth, x->tile->depth);
+    x->piece = pieces.index;
+    x->piece_depth = emit_min(m, get_i64(m, x->tile->depth), emit_sub(m, x->depth, x->piece));
+    if (!x->tile->packed) pack_panel(x);
+    find_panel(x);
+    if (dim_is_const(x->shape.rows, &rows)) emit_fixed_tiles(x, from, to, rows);
+    else emit_free_tiles(x, from, to);
+    end_loop(m, &pieces);
+}
+
+static void find_matrix(Matrix *x, LLVMValueRef number) {
+    Module *m = x->m;
+    x->matrix = number;
+    for (int i = x->rank - 3; i >= 0; i--)
+        x->point.at[i] = coord_fixed(take_part(m, &number, get_dim(m, x->kernel->anchor->shape.dims[i])));
+}
+
+static void emit_task(Matrix *x, LLVMValueRef task) {
+    Module *m = x->m;
+    Dims *dims = dims_of(x);
+    LLVMValueRef each = get_i64(m, x->tile->task_tiles);
+    LLVMValueRef from = emit_mul(m, take_part(m, &task, get_dim(m, row_tasks(dims, &x->shape, x->tile))), each);
+    LLVMValueRef to = emit_min(m, emit_add(m, from, each), get_dim(m, row_tiles(dims, &x->shape, x->tile)));
+    x->panel = take_part(m, &task, get_dim(m, panels_of(dims, &x->shape, x->tile, x->lanes)));
+    find_matrix(x, task);
+    x->first_row = tile_row(x, from);
+    x->first_column = emit_mul(m, x->panel, get_i64(m, x->tile->blocks * x->lanes));
+    int64_t columns, rest = 0, panels = 0;
+    if (dim_is_const(x->shape.columns, &columns)) {
+        int64_t blocks = (columns + x->lanes - 1) / x->lanes;
+        rest = blocks % x->tile->blocks;
+        panels = (blocks + x->tile->blocks - 1) / x->tile->blocks;
+    }
+    if (rest == 0 || panels == 1) {
+        emit_panel(x, rest ? (int)rest : x->tile->blocks, from, to);
+        return;
+    }
+    Branch last = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntEQ, x->panel, get_i64(m, panels - 1), ""));
+    emit_panel(x, (int)rest, from, to);
+    begin_else(m, &last);
+    emit_panel(x, x->tile->blocks, from, to);
+    end_if(m, &last);
+}
+
+LLVMValueRef emit_matrix(Module *m, const Kernel *kernel) {
+    LLVMValueRef function = begin_kernel(m, kernel->name);
+    Matrix x = {.m = m, .kernel = kernel, .tile = kernel->tile, .tail = {.module = m, .kernel = kernel}, .lanes = m->target->lanes};
+    CHECK(matrix_shape(kernel, &x.shape));
+    x.rank = kernel->anchor->shape.rank;
+    x.point = (Point){.rank = x.rank, .lanes = x.lanes};
+    x.rows = get_dim(m, x.shape.rows);
+    x.depth = get_dim(m, x.shape.depth);
+    x.columns = get_dim(m, x.shape.columns);
+    int64_t depth, width = (int64_t)x.tile->blocks * x.lanes;
+    bool one_piece = dim_is_const(x.shape.depth, &depth) && depth <= x.tile->depth;
+    if (!x.tile->packed) x.panel_space = emit_stack(m, m->f32, x.tile->depth * width);
+    else x.matrix_weights = round_up(dim_const_value(x.shape.columns), x.lanes) * depth;
+    if (!one_piece) x.sums_space = emit_stack(m, m->f32, (int64_t)x.tile->task_tiles * x.tile->rows * width);
+    Loop tasks = begin_loop(m, m->begin, m->end, 1);
+    emit_task(&x, tasks.index);
+    end_loop(m, &tasks);
+    finish_kernel(m);
+    return function;
+}

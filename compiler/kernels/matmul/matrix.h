@@ -1,0 +1,28 @@
+/* The matrix product that matvec.c and matmul.c are kinds of. */
+#ifndef CAI_MATRIX_H
+#define CAI_MATRIX_H
+
+#include "codegen/codegen.h"
+
+typedef struct MatrixTile { /* kernel->tile */
+    int rows, blocks;   /* of one register tile: rows of A, blocks of `lanes` columns of B */
+    int depth;          /* of the sum that a packed panel holds */
+    int task_tiles;     /* row tiles of one task, which share a panel */
+    bool packed;        /* B lies packed as PACK_MATRIX already */
+} MatrixTile;
+
+typedef struct MatrixShape {
+    Dim rows, depth, columns, matrices; /* M, K, N, and the product of the leading axes */
+    bool floats;                        /* f32 throughout: read directly */
+    bool shared;                        /* one B for all matrices */
+} MatrixShape;
+
+/* False where the anchor is no matrix product. */
+bool matrix_shape(const Kernel *kernel, MatrixShape *shape);
+Dim matrix_tasks(Dims *dims, const MatrixShape *shape, const MatrixTile *tile, int lanes);
+LLVMValueRef emit_matrix(Module *m, const Kernel *kernel);
+
+/* Rows that a tile of so many blocks may have, and blocks one of so many rows, by the target's registers. */
+int matrix_blocks(const Target *target, int rows);
+
+#endif

@@ -1,0 +1,154 @@
+/* The kind of kernel of operators of order, whose operands and results lie PLAIN in memory; each operator has an emitter of its own. */
+#include "kernels/order/order.h"
+
+bool order_fits(const Kernel *kernel, const Target *target) {
+    (void)target;
+    return kernel->anchor && op_info[kernel->anchor->op].class == CLASS_ORDER;
+}
+
+void order_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs) {
+    (void)target;
+    *output = LAYOUT_PLAIN;
+    for (int i = 0; i < kernel->input_count; i++) inputs[i] = LAYOUT_PLAIN;
+}
+
+void order_choose(Program *program, Kernel *kernel) {
+    switch (kernel->anchor->op) {
+    case OP_top_k: top_k_choose(program, kernel); break;
+    case OP_cumsum: cumsum_choose(program, kernel); break;
+    case OP_nms: nms_choose(program, kernel); break;
+    default: INTERNAL_ERROR("no kernel of order for %s", op_info[kernel->anchor->op].name);
+    }
+}
+
+/* One element at a time. */
+double order_cost(const Kernel *kernel, const Target *target) {
+    return cost_cycles(target, kernel_typical_flops(kernel), 1.0 / target->lanes, kernel_typical_bytes(kernel));
+}
+
+LLVMValueRef order_emit(Module *m, const Kernel *kernel) {
+    LLVMValueRef function = begin_kernel(m, kernel->name);
+    switch (kernel->anchor->op) {
+    case OP_top_k: top_k_emit(m, kernel); break;
+    case OP_cumsum: cumsum_emit(m, kernel); break;
+    case OP_nms: nms_emit(m, kernel); break;
+    default: INTERNAL_ERROR("no kernel of order for %s", op_info[kernel->anchor->op].name);
+    }
+    finish_kernel(m);
+    return function;
+}
+
+/* ---- lines ---- */
+
+Dim count_lines(const Kernel *kernel, Shape shape, int axis) {
+    Dims *dims = kernel->program->graph->dims;
+    Dim lines = dim_const(dims, 1);
+    for (int i = 0; i < shape.rank; i++)
+        if (i != axis) lines = dim_mul(dims, lines, shape.dims[i]);
+    return lines;
+}
+
+void find_line(Module *m, Shape shape, int axis, LLVMValueRef number, Point *point) {
+    for (int i = shape.rank - 1; i >= 0; i--)
+        if (i != axis) point->at[i] = coord_fixed(take_part(m, &number, get_dim(m, shape.dims[i])));
+}
+
+/* ---- keys ---- */
+
+/* 32 bits that are in rising order as unsigned numbers, as the elements are: of a negative float all bits are turned, of all others the
+ * sign. -0 is 0, and every NaN the one that lies above infinity. */
+static LLVMValueRef emit_rising_bits(Module *m, LLVMValueRef element, DType type) {
+    LLVMValueRef sign = LLVMConstInt(m->i32, 0x80000000u, 0);
+    if (!dtype_is_float(type)) return LLVMBuildXor(m->builder, LLVMBuildSExt(m->builder, element, m->i32, ""), sign, "");
+    LLVMValueRef nan = LLVMConstBitCast(LLVMConstInt(m->i32, 0x7fc00000u, 0), m->f32);
+    LLVMValueRef is_nan = LLVMBuildFCmp(m->builder, LLVMRealUNO, element, element, "");
+    element = LLVMBuildFAdd(m->builder, element, get_f32(m, 0), "");
+    element = LLVMBuildSelect(m->builder, is_nan, nan, element, "");
+    LLVMValueRef bits = LLVMBuildBitCast(m->builder, element, m->i32, "");
+    LLVMValueRef turned = LLVMBuildOr(m->builder, LLVMBuildAShr(m->builder, bits, get_i32(m, 31), ""), sign, "");
+    return LLVMBuildXor(m->builder, bits, turned, "");
+}
+
+LLVMValueRef emit_sort_key(Module *m, LLVMValueRef element, DType type, bool largest, LLVMValueRef place) {
+    LLVMValueRef bits = emit_rising_bits(m, element, type);
+    if (largest) bits = LLVMBuildNot(m->builder, bits, "");
+    LLVMValueRef high = LLVMBuildShl(m->builder, LLVMBuildZExt(m->builder, bits, m->i64, ""), get_i64(m, 32), "");
+    return LLVMBuildOr(m->builder, high, place, "");
+}
+
+LLVMValueRef emit_key_place(Module *m, LLVMValueRef key) { return LLVMBuildTrunc(m->builder, key, m->i32, ""); }
+
+LLVMValueRef load_key(Module *m, LLVMValueRef keys, LLVMValueRef index) {
+    return emit_load(m, m->i64, get_element(m, m->i64, keys, index), 8);
+}
+
+void store_key(Module *m, LLVMValueRef keys, LLVMValueRef index, LLVMValueRef key) {
+    emit_store(m, key, get_element(m, m->i64, keys, index), 8);
+}
+
+/* ---- sorting by digits ----
+ *
+ * By the upper 32 bits only: keys come in the order of their places, and each pass keeps the order of what is equal in its digit. Four
+ * passes of 8 bits, whose digits have been counted as the keys were stored:
+ *
+ *     for each digit, the lowest first
+ *       places = sums of the counts before each value
+ *       for each key: other[places[digit of key]++] = key; then the two change
+ *
+ * The memory holds the counts, the keys, and the others. */
+
+enum { DIGITS = 4, DIGIT_VALUES = 256, COUNT_BYTES = DIGITS * DIGIT_VALUES * 4 };
+
+Dim sort_bytes(Dims *dims, Dim count) { return dim_offset(dims, dim_scale(dims, count, 16), COUNT_BYTES); }
+
+LLVMValueRef sort_keys(Module *m, LLVMValueRef memory) { return get_element(m, m->i8, memory, get_i64(m, COUNT_BYTES)); }
+
+void begin_keys(Module *m, LLVMValueRef memory) {
+    LLVMTypeRef vector = get_vector(m, m->i32, m->target->lanes);
+    Loop loop = begin_loop(m, get_i64(m, 0), get_i64(m, DIGITS * DIGIT_VALUES), m->target->lanes);
+    emit_store(m, LLVMConstNull(vector), get_element(m, m->i32, memory, loop.index), 4);
+    end_loop(m, &loop);
+}
+
+/* Where the count of a key's digit lies. */
+static LLVMValueRef emit_count_address(Module *m, LLVMValueRef memory, LLVMValueRef key, int digit) {
+    LLVMValueRef value = LLVMBuildLShr(m->builder, key, get_i64(m, 32 + 8 * digit), "");
+    value = LLVMBuildAnd(m->builder, value, get_i64(m, DIGIT_VALUES - 1), "");
+    return get_element(m, m->i32, memory, emit_add(m, value, get_i64(m, digit * DIGIT_VALUES)));
+}
+
+/* Adds one, and gives what was there. */
+static LLVMValueRef emit_count(Module *m, LLVMValueRef address) {
+    LLVMValueRef count = emit_load(m, m->i32, address, 4);
+    emit_store(m, LLVMBuildAdd(m->builder, count, get_i32(m, 1), ""), address, 4);
+    return count;
+}
+
+void count_key(Module *m, LLVMValueRef memory, LLVMValueRef key) {
+    for (int digit = 0; digit < DIGITS; digit++) emit_count(m, emit_count_address(m, memory, key, digit));
+}
+
+/* From counts to the places at which each value of the digit begins. */
+static void emit_places(Module *m, LLVMValueRef memory, int digit) {
+    Carried sum = {.at = {get_i32(m, 0)}, .count = 1};
+    Loop loop = begin_carrying(m, &sum, get_i64(m, digit * DIGIT_VALUES), get_i64(m, (digit + 1) * DIGIT_VALUES), 1);
+    LLVMValueRef address = get_element(m, m->i32, memory, loop.index), count = emit_load(m, m->i32, address, 4);
+    emit_store(m, sum.at[0], address, 4);
+    sum.at[0] = LLVMBuildAdd(m->builder, sum.at[0], count, "");
+    end_carrying(m, &loop, &sum);
+}
+
+void sort_keys_by_digits(Module *m, LLVMValueRef memory, LLVMValueRef room, LLVMValueRef count) {
+    LLVMValueRef from = sort_keys(m, memory), to = get_element(m, m->i64, from, room);
+    for (int digit = 0; digit < DIGITS; digit++) {
+        emit_places(m, memory, digit);
+        Loop loop = begin_loop(m, get_i64(m, 0), count, 1);
+        LLVMValueRef key = load_key(m, from, loop.index);
+        LLVMValueRef place = emit_count(m, emit_count_address(m, memory, key, digit));
+        store_key(m, to, LLVMBuildZExt(m->builder, place, m->i64, ""), key);
+        end_loop(m, &loop);
+        LLVMValueRef other = from;
+        from = to;
+        to = other;
+    }
+}

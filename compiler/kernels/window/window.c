@@ -1,0 +1,137 @@
+/* Pools and resampling: the kind of kernel, and the walk over rows of its output that most of them share.
+ *
+ * A BLOCKED output has its lanes over channels: a row is one image, one block of channels, all axes but the last. A PLAIN
+ * one has its lanes along the last axis. Operands may lie in any layout; the wish is that they lie as the output does. */
+#include "kernels/window/window.h"
+
+static bool is_window(Op op) {
+    return op_info[op].class == CLASS_WINDOW;
+}
+
+bool window_fits(const Kernel *kernel, const Target *target) {
+    (void)target;
+    return kernel->anchor && is_window(kernel->anchor->op);
+}
+
+static LayoutKind wanted_layout(const Node *node, const Target *target) {
+    int64_t channels;
+    Shape shape = node->shape;
+    if (shape.rank != 4 || shape.type != DTYPE_F32 || !dim_is_const(shape.dims[1], &channels)) return LAYOUT_PLAIN;
+    return channels_fill_blocks(channels, target->lanes) ? LAYOUT_BLOCKED : LAYOUT_PLAIN;
+}
+
+void window_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs) {
+    *output = wanted_layout(kernel->anchor, target);
+    for (int i = 0; i < kernel->input_count; i++) {
+        Shape shape = kernel->inputs[i]->node->shape;
+        bool operand = i < kernel->anchor->input_count, map = shape.rank == 4 && shape_dims_equal(shape, kernel->anchor->shape);
+        inputs[i] = operand || map ? *output : LAYOUT_ANY;
+    }
+}
+
+static bool is_blocked(const Kernel *kernel) {
+    return kernel->output->layout == LAYOUT_BLOCKED;
+}
+
+/* How many rows there are along an axis: those of the result or, of an upsampling, of the source. */
+static Dim rows_along(const Kernel *kernel, int axis, int lanes) {
+    const Node *node = kernel->anchor;
+    if (axis == 1 && is_blocked(kernel)) return dim_ceil_div(kernel->program->graph->dims, node->shape.dims[axis], lanes);
+    return is_upsample(kernel) ? node->inputs[0]->shape.dims[axis] : node->shape.dims[axis];
+}
+
+Dim count_rows(const Kernel *kernel, int lanes) {
+    Dims *dims = kernel->program->graph->dims;
+    Dim rows = dim_const(dims, 1);
+    for (int i = 0; i < kernel->anchor->shape.rank - 1; i++) rows = dim_mul(dims, rows, rows_along(kernel, i, lanes));
+    return rows;
+}
+
+void window_choose(Program *program, Kernel *kernel) {
+    const Node *anchor = kernel->anchor;
+    if (has_taps(kernel)) {
+        taps_choose(program, kernel);
+        return;
+    }
+    bool by_size = anchor->op == OP_resample && !is_upsample(kernel);
+    kernel->tasks = by_size ? count_resample_rows(kernel) : count_rows(kernel, program->target->lanes);
+    kernel_set_name(kernel, "%s_%s", op_info[anchor->op].name, is_blocked(kernel) ? "blocked" : "plain");
+}
+
+/* Memory binds: a vector of the operands in, one of the result out. */
+double window_cost(const Kernel *kernel, const Target *target) {
+    const Dims *dims = kernel->program->graph->dims;
+    double bytes = 0;
+    for (int i = 0; i <= kernel->anchor->input_count; i++) {
+        Shape shape = i < kernel->anchor->input_count ? kernel->anchor->inputs[i]->shape : kernel->anchor->shape;
+        double count = dtype_bytes(shape.type);
+        for (int k = 0; k < shape.rank; k++) count *= (double)dim_typical(dims, shape.dims[k]);
+        bytes += count;
+    }
+    return bytes / target->l3_bytes_per_cycle;
+}
+
+/* ---- rows ---- */
+
+Coord row_coord(const WindowRows *rows, LLVMValueRef x) {
+    return rows->blocked ? coord_fixed(x) : coord_lanes(x, 1);
+}
+
+DType operand_type(const WindowRows *rows, int operand) {
+    return rows->kernel->anchor->inputs[operand]->shape.type;
+}
+
+LLVMValueRef load_operand(const WindowRows *rows, int operand, const Point *point) {
+    return emit_value_load(rows->m, rows->kernel->inputs[operand], get_argument(rows->m, 1 + operand), point);
+}
+
+Coord coord_block(WindowRows *rows, LLVMValueRef block) {
+    Module *m = rows->m;
+    int64_t channels = dim_const_value(rows->kernel->anchor->shape.dims[1]);
+    Coord coord = coord_lanes(emit_mul(m, block, get_i64(m, rows->lanes)), 1);
+    coord.aligned = true;
+    if (channels % rows->lanes != 0)
+        rows->point.mask = emit_lane_mask(m, emit_sub(m, get_i64(m, channels), coord.base), rows->lanes);
+    return coord;
+}
+
+/* The row's number, taken apart from its innermost axis outwards. */
+static void find_row(WindowRows *rows, LLVMValueRef number) {
+    Module *m = rows->m;
+    rows->point.mask = NULL;
+    for (int i = rows->rank - 2; i >= 0; i--) {
+        bool blocks = i == 1 && rows->blocked;
+        LLVMValueRef count = get_dim(m, rows_along(rows->kernel, i, rows->lanes));
+        LLVMValueRef at = i > 0 ? emit_rem(m, number, count) : number;
+        rows->point.at[i] = coord_fixed(at);
+        if (blocks) rows->point.at[i] = coord_block(rows, at);
+        if (i > 0) number = emit_div(m, number, count);
+    }
+}
+
+LLVMValueRef emit_rows(Module *m, const Kernel *kernel, void (*emit_row)(WindowRows *rows)) {
+    LLVMValueRef function = begin_kernel(m, kernel->name);
+    Shape shape = kernel->anchor->shape;
+    WindowRows rows = {.m = m, .kernel = kernel, .tail = {.module = m, .kernel = kernel}, .rank = shape.rank};
+    rows.lanes = m->target->lanes;
+    rows.blocked = is_blocked(kernel);
+    rows.point = (Point){.rank = shape.rank, .lanes = rows.lanes};
+    rows.width = get_dim(m, shape.dims[shape.rank - 1]);
+    Loop tasks = begin_loop(m, m->begin, m->end, 1);
+    find_row(&rows, tasks.index);
+    emit_row(&rows);
+    end_loop(m, &tasks);
+    finish_kernel(m);
+    return function;
+}
+
+LLVMValueRef window_emit(Module *m, const Kernel *kernel) {
+    if (has_taps(kernel)) return emit_by_taps(m, kernel);
+    switch (kernel->anchor->op) {
+    case OP_resample: return is_upsample(kernel) ? emit_rows(m, kernel, emit_upsample_row) : emit_resample(m, kernel);
+    case OP_resample_input: return emit_rows(m, kernel, emit_resample_transposed_row);
+    case OP_pool_sum_input:
+    case OP_max_pool_scatter: return emit_rows(m, kernel, emit_pool_transposed_row);
+    default: return emit_rows(m, kernel, emit_pool_row);
+    }
+}

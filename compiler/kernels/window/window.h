@@ -1,0 +1,46 @@
+/* What the emitters of pools and of resampling share. */
+#ifndef CAI_WINDOW_H
+#define CAI_WINDOW_H
+
+#include "codegen/codegen.h"
+
+enum { MOST_AXES = 3 };
+
+typedef struct WindowRows {
+    Module *m;
+    const Kernel *kernel;
+    Tail tail;
+    int rank, lanes;
+    bool blocked;       /* lanes are channels; else they lie along the last axis */
+    Point point;        /* of the row of outputs: all coordinates but the last, and where blocked the mask of channels */
+    LLVMValueRef width; /* outputs in a row */
+} WindowRows;
+
+/* window.c: the rows of the output, each a task of its own. `emit_row` computes the row that `rows` stands at. */
+LLVMValueRef emit_rows(Module *m, const Kernel *kernel, void (*emit_row)(WindowRows *rows));
+/* The channels of a block; notes in the row's mask which of them exist. */
+Coord coord_block(WindowRows *rows, LLVMValueRef block);
+Dim count_rows(const Kernel *kernel, int lanes);
+/* Coordinates of outputs from `x` on: one where blocked, else a vector of them along the row. */
+Coord row_coord(const WindowRows *rows, LLVMValueRef x);
+/* Loads an operand of the anchor, 0 or 1. */
+LLVMValueRef load_operand(const WindowRows *rows, int operand, const Point *point);
+DType operand_type(const WindowRows *rows, int operand);
+
+/* window_pool.c, window_resample.c */
+void emit_pool_row(WindowRows *rows);
+void emit_pool_transposed_row(WindowRows *rows);
+Dim count_resample_rows(const Kernel *kernel); /* all channels of a row are one task */
+LLVMValueRef emit_resample(Module *m, const Kernel *kernel);
+void emit_resample_transposed_row(WindowRows *rows);
+
+/* window_upsample.c: resampling by whole factors; its rows are those of the source */
+bool is_upsample(const Kernel *kernel);
+void emit_upsample_row(WindowRows *rows);
+
+/* window_taps.c: resampling from any number of places */
+bool has_taps(const Kernel *kernel);
+void taps_choose(Program *program, Kernel *kernel);
+LLVMValueRef emit_by_taps(Module *m, const Kernel *kernel);
+
+#endif

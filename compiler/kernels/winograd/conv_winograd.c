@@ -1,0 +1,378 @@
+/* Winograd convolution, F(2x2, 3x3) and F(4x4, 3x3): 3x3 kernels of stride 1, by 2.25 and 4 times fewer multiply-adds. A tile of
+ * (m + 2)^2 inputs is transformed, multiplied place by place ("plane") with transformed weights and summed over input channels, and
+ * transformed back to m^2 outputs (plan/winograd.c has the matrices). Input and output BLOCKED, weights PACK_WINOGRAD.
+ *
+ * Where the weights of all planes stay near, a task does all for some map tiles, in its own scratch:
+ *
+ *     task: `together` map tiles of all images
+ *       for each block of input channels: transform the map tiles                  winograd_transform.c
+ *       for each group of Q blocks of output channels
+ *         for each plane: products, P map tiles at a time                          winograd_product.c
+ *         for each block of the group: transform back, tail, store
+ *
+ * Where they are many, or map tiles are few, that would stream the weights once a task, or leave threads without one. Then there
+ * are three launches, in rounds of `together` map tiles, over a workspace, and weights are read once a round:
+ *
+ *     tasks: block of input channels, a part of the map tiles      transform
+ *     tasks: plane, a part of the groups                           products
+ *     tasks: block of output channels, a part of the map tiles     transform back, tail, store
+ *
+ * Effective share of peak (FLOPs of direct convolution) on a core with two 512-bit FMAs at 249 GFLOP/s, warm / weights flushed from all
+ * caches, by build/kernel_bench; direct convolution has 92 to 107:
+ *
+ *     F(4, 3)  56x56x64     287 / 258        128x128x128  293 / 291        F(2, 3)  14x14x256   170 / 146
+ *              28x28x128    273 / 240        64x64x256    285 / 284                  7x7x512    110 /  53
+ *              384x384x64   255 / 252        64x64x512    303 / 292        F(4, 3)  14x14x256   185 /  92
+ *
+ * The products reach 99 % of peak where what they read lies in L2, 80 to 85 % in phases, whose planes come from L3 and go there; the
+ * transforms take 30 % of the time of 64 channels. Tried and lost: planes outermost in memory, with the blocks of channels inside
+ * (10 % slower: 36 pages a map tile); asking for transformed inputs of the next plane, for the lines of products before they are stored,
+ * for maps a tile ahead (nothing, in programs, whose memory is in huge pages), for weights two and three panels ahead instead of one (3 to
+ * 5 % slower); stores past the caches (nothing to 6 %, and slower for maps that the next layer finds in L3). */
+#include "kernels/winograd/conv_winograd.h"
+#include <math.h>
+
+enum { LINE_FLOATS = 16, MOST_TOGETHER = 144, PARTS = 4, LEAST_TASKS = 8, MANY_TASKS = 16, PRODUCT_TASKS = 72, LAUNCH_CYCLES = 3000 };
+
+bool conv_winograd_fits(const Kernel *kernel, const Target *target) {
+    ConvShape s;
+    (void)target;
+    if (kernel->program->winograd < 0 || !conv_shape(kernel, &s) || !winograd_takes(kernel->anchor)) return false;
+    return kernel->inputs[1]->space == SPACE_WEIGHTS && !kernel->program->ties[kernel->anchor->id];
+}
+
+void conv_winograd_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs) {
+    (void)target;
+    *output = LAYOUT_BLOCKED;
+    inputs[0] = LAYOUT_BLOCKED;
+    conv_tail_layouts(kernel, inputs);
+}
+
+/* ---- the choice ---- */
+
+typedef struct Layer { /* what the model reads, at typical sizes */
+    const Target *target;
+    int size;                         /* of a transformed tile */
+    int64_t tiles, in_blocks, out_blocks, inputs;
+    bool fixed_map, fixed_count;      /* height and width; the number of map tiles */
+    double map_bytes[2];              /* of the input and the output */
+    double weights, network;          /* bytes transformed: this layer's, all layers' if all were transformed so */
+} Layer;
+
+static Dim tiles_along(Dims *dims, const ConvShape *s, int axis, int outputs) { return dim_ceil_div(dims, s->out_size[axis], outputs); }
+
+static Dim count_tiles(Dims *dims, const ConvShape *s, int outputs) {
+    return dim_mul(dims, s->images, dim_mul(dims, tiles_along(dims, s, 0, outputs), tiles_along(dims, s, 1, outputs)));
+}
+
+static Layer read_layer(const Kernel *kernel, const ConvShape *s, const Target *target, int outputs) {
+    const Program *program = kernel->program;
+    Dims *dims = program->graph->dims;
+    Dim tiles = count_tiles(dims, s, outputs);
+    Layer l = {.target = target, .size = outputs + 2, .inputs = s->inputs, .fixed_count = dim_is_const(tiles, NULL)};
+    l.fixed_map = dim_is_const(s->out_size[0], NULL) && dim_is_const(s->out_size[1], NULL);
+    l.tiles = typical(kernel, tiles);
+    l.in_blocks = (s->inputs + target->lanes - 1) / target->lanes;
+    l.out_blocks = (s->outputs + target->lanes - 1) / target->lanes;
+    double images = (double)typical(kernel, s->images) * target->lanes * 4;
+    l.map_bytes[0] = images * (double)(l.in_blocks * typical(kernel, s->in_size[0]) * typical(kernel, s->in_size[1]));
+    l.map_bytes[1] = images * (double)(l.out_blocks * typical(kernel, s->out_size[0]) * typical(kernel, s->out_size[1]));
+    double growth = l.size * l.size / 9.0;
+    l.weights = growth * 9 * 4 * (double)(s->inputs * l.out_blocks * target->lanes);
+    l.network = growth * (double)program->raw_weights_bytes;
+    return l;
+}
+
+static bool is_deep(const Layer *l) { return 2 * l->inputs * l->target->lanes * 4 > l->target->l1_bytes; }
+
+/* Cycles of all products by tiles of `pixels` by `blocks`. Where weights of two blocks fill L1, so that transformed inputs come from
+ * L2, two blocks cost a little more than four, which read those half as often (measured on 512 channels: 5 %). */
+static double product_cycles(const Layer *l, int pixels, int blocks) {
+    const Target *t = l->target;
+    double vectors = (double)(pixels * blocks), loads = 1.2 * (double)(pixels + blocks) / t->loads_per_cycle;
+    double step = fmax(fmax(vectors / t->fmas_per_cycle, loads), 4) + 0.5; /* 4: a chain of additions has that latency */
+    if (is_deep(l) && blocks <= 2) step *= 1.05;
+    double tiles = ceil((double)l->tiles / (double)pixels), groups = ceil((double)l->out_blocks / (double)blocks);
+    return l->size * l->size * groups * tiles * (step * (double)l->inputs + 1.5 * vectors + 24);
+}
+
+static void choose_register_tile(const Layer *l, WinogradTile *tile) {
+    double best = 0;
+    for (int blocks = (int)min_i64(2, l->out_blocks); blocks <= min_i64(4, l->out_blocks) && blocks * 8 <= l->target->registers; blocks += 2) {
+        int most = (l->target->registers - 2 - blocks) / blocks;
+        for (int pixels = most; pixels >= (most + 1) / 2; pixels--) {
+            double cycles = product_cycles(l, pixels, blocks);
+            if (best > 0 && cycles >= 0.995 * best) continue;
+            best = cycles;
+            tile->pixels = pixels;
+            tile->blocks = blocks;
+        }
+    }
+}
+
+/* Cycles of one vector of channels' way through both passes of a transform: operations, loads, stores, and what the loops cost. */
+static double transform_cycles(const Target *t, double operations, double loads, double stores) {
+    return operations / t->fmas_per_cycle + loads / t->loads_per_cycle + stores + 25;
+}
+
+/* A map beyond L2 costs half as much again (measured: 1.3 to 1.7 times). */
+static double transforms_cycles(const Layer *l) {
+    const Target *t = l->target;
+    double in = l->size == 6 ? transform_cycles(t, 144, 72, 72) : transform_cycles(t, 32, 32, 32);
+    double out = l->size == 6 ? transform_cycles(t, 120, 60, 40) : transform_cycles(t, 24, 24, 12);
+    for (int i = 0; i < 2; i++)
+        if (l->map_bytes[i] > (double)t->l2_bytes) *(i ? &out : &in) *= 1.5;
+    return (double)l->tiles * ((double)l->in_blocks * in + (double)l->out_blocks * out);
+}
+
+/* Bytes a cycle at which weights come that were last used a run ago: where they stayed depends on those of all layers. */
+static double cold_rate(const Layer *l) {
+    const Target *t = l->target;
+    if (l->network <= (double)t->l2_bytes / 2) return t->l2_bytes_per_cycle;
+    return l->network <= 8 * (double)t->l3_bytes ? t->l3_bytes_per_cycle : t->memory_bytes_per_cycle;
+}
+
+/* What of the weights' way does not hide behind the work (measured: a third, and all where it takes as long), less what it costs direct
+ * convolution, whose cost leaves it out. */
+static double stream_cycles(const Layer *l, double warm) {
+    double cycles = l->weights / cold_rate(l), exposed = fmin(1, fmax(0.35, cycles / warm));
+    return cycles * (exposed - 0.35 * 9 / (l->size * l->size));
+}
+
+/* An odd number of lines, so that the planes of a map tile spread over all sets of L1. */
+static int64_t plane_of(const Target *target, int64_t together) {
+    int64_t lines = (together * target->lanes + LINE_FLOATS - 1) / LINE_FLOATS;
+    return (lines | 1) * LINE_FLOATS;
+}
+
+/* How many map tiles together: transformed inputs in an eighth of L2, or, in phases, one plane of them, and of the map of one image
+ * about as many each time. */
+static void choose_together(const Layer *l, WinogradTile *tile) {
+    int64_t each = l->in_blocks * l->target->lanes * 4, planes = l->size * l->size, all = round_up(l->tiles, tile->pixels);
+    tile->together = max_i64(2, l->target->l2_bytes / 8 / (each * planes) / tile->pixels) * tile->pixels;
+    if (l->tiles < MANY_TASKS * tile->together) tile->together = tile->pixels;
+    tile->phases = l->weights > 2 * (double)l->target->l2_bytes || l->tiles < LEAST_TASKS * tile->together;
+    int64_t plane = min_i64(l->target->l2_bytes / 8 / each, MOST_TOGETHER);
+    if (tile->phases) tile->together = max_i64(2, plane / tile->pixels) * tile->pixels;
+    int64_t times = max_i64(1, (all + tile->together / 2) / tile->together);
+    if (tile->phases ? l->fixed_map : l->fixed_count) tile->together = round_up((all + times - 1) / times, tile->pixels);
+}
+
+static WinogradTile choose_tile(const Layer *l, double *cycles) {
+    WinogradTile tile = {.outputs = l->size - 2, .unroll = 1};
+    int planes = l->size * l->size;
+    choose_register_tile(l, &tile);
+    choose_together(l, &tile);
+    if (!l->fixed_count) tile.rest = tile.pixels / 2;
+    if (l->target->registers <= 16 && l->inputs % 2 == 0) tile.unroll = 2;
+    tile.plane = plane_of(l->target, tile.together);
+    int64_t groups = (l->out_blocks + tile.blocks - 1) / tile.blocks;
+    tile.parts = PARTS;
+    tile.group_parts = (int)min_i64(groups, (PRODUCT_TASKS + planes - 1) / planes);
+    double warm = product_cycles(l, tile.pixels, tile.blocks) + transforms_cycles(l);
+    if (tile.phases) warm += LAUNCH_CYCLES;
+    *cycles = warm + stream_cycles(l, warm);
+    return tile;
+}
+
+static WinogradTile choose(const Kernel *kernel, const ConvShape *s, const Target *target, double *cycles) {
+    WinogradTile best = {0};
+    for (int outputs = 2; outputs <= 4; outputs += 2) {
+        double these;
+        Layer l = read_layer(kernel, s, target, outputs);
+        WinogradTile tile = choose_tile(&l, &these);
+        int wanted = kernel->program->winograd;
+        if ((wanted && outputs != wanted) || (best.outputs && these >= *cycles)) continue;
+        best = tile;
+        *cycles = these;
+    }
+    return best;
+}
+
+double conv_winograd_cost(const Kernel *kernel, const Target *target) {
+    ConvShape s;
+    double cycles;
+    CHECK(conv_shape(kernel, &s));
+    choose(kernel, &s, target, &cycles);
+    return cycles;
+}
+
+static void set_phases(Program *program, Kernel *kernel, const ConvShape *s, const WinogradTile *tile) {
+    Dims *dims = program->graph->dims;
+    int64_t lanes = program->target->lanes, planes = (tile->outputs + 2) * (tile->outputs + 2);
+    static const char *const names[] = {"inputs", "products", "results"};
+    int64_t tasks[] = {(s->inputs + lanes - 1) / lanes * tile->parts, planes * tile->group_parts, (s->outputs + lanes - 1) / lanes * tile->parts};
+    Phase *phases = NEW_ARRAY(program->arena, Phase, COUNT_OF(names));
+    for (int i = 0; i < COUNT_OF(names); i++)
+        phases[i] = (Phase){arena_printf(program->arena, "%s_%s", kernel->name, names[i]), dim_const(dims, tasks[i])};
+    kernel->phases = phases;
+    kernel->phase_count = COUNT_OF(names);
+    kernel->tasks = phases[1].tasks;
+    kernel->rounds = dim_ceil_div(dims, count_tiles(dims, s, tile->outputs), tile->together);
+}
+
+void conv_winograd_choose(Program *program, Kernel *kernel) {
+    Dims *dims = program->graph->dims;
+    const Target *target = program->target;
+    ConvShape s;
+    CHECK(conv_shape(kernel, &s));
+    double cycles;
+    WinogradTile *tile = NEW(program->arena, WinogradTile);
+    *tile = choose(kernel, &s, target, &cycles);
+    kernel->tile = tile;
+    program_pack(program, kernel, 1, PACK_WINOGRAD, (int64_t[6]){target->lanes, tile->blocks, tile->outputs});
+    ConvTile registers = {.pixels = tile->pixels, .rows = 1, .blocks = tile->blocks};
+    kernel_set_name(kernel, "conv_winograd_f%d_%s%s%lld", tile->outputs, conv_describe(program->arena, &s, &registers),
+                    tile->phases ? "p" : "b", (long long)tile->together);
+    int64_t in_blocks = (s.inputs + target->lanes - 1) / target->lanes, out_blocks = (s.outputs + target->lanes - 1) / target->lanes;
+    Dim memory = dim_const(dims, (in_blocks + (tile->phases ? out_blocks : tile->blocks)) * winograd_block(tile) * 4);
+    kernel->more_weights = (winograd_block(tile) / tile->plane - 9) * out_blocks * target->lanes * s.inputs * 4;
+    kernel->error = winograd_error(tile->outputs, s.inputs);
+    kernel->tasks = dim_ceil_div(dims, count_tiles(dims, &s, tile->outputs), tile->together);
+    if (!tile->phases) {
+        kernel->scratch = memory;
+        return;
+    }
+    set_phases(program, kernel, &s, tile);
+    kernel_set_workspace(kernel, memory);
+}
+
+/* ---- emission ---- */
+
+static Winograder begin_function(Module *m, const Kernel *kernel, const char *name) {
+    Dims *dims = kernel->program->graph->dims;
+    begin_kernel(m, name);
+    Winograder c = {.m = m, .kernel = kernel, .tile = kernel->tile, .lanes = m->target->lanes};
+    CHECK(conv_shape(kernel, &c.shape));
+    c.w = winograd(c.tile->outputs);
+    c.tail = (Tail){.module = m, .kernel = kernel};
+    c.in_blocks = (c.shape.inputs + c.lanes - 1) / c.lanes;
+    c.out_blocks = (c.shape.outputs + c.lanes - 1) / c.lanes;
+    c.groups = (c.out_blocks + c.tile->blocks - 1) / c.tile->blocks;
+    c.input = get_argument(m, 1);
+    c.weights = get_argument(m, 2);
+    c.transformed = c.tile->phases ? get_argument(m, kernel->input_count + 1) : m->scratch;
+    c.products = get_element(m, m->f32, c.transformed, get_i64(m, c.in_blocks * winograd_block(c.tile)));
+    c.rows = get_dim(m, tiles_along(dims, &c.shape, 0, c.w.outputs));
+    c.columns = get_dim(m, tiles_along(dims, &c.shape, 1, c.w.outputs));
+    c.count = get_dim(m, count_tiles(dims, &c.shape, c.w.outputs));
+    c.between = emit_stack(m, get_vector(m, m->f32, c.lanes), c.w.size * c.w.size);
+    c.edge = emit_stack(m, get_vector(m, m->f32, c.lanes), c.w.size * c.w.size);
+    return c;
+}
+
+/* Group `group` of output blocks may have fewer than the others. */
+typedef void (*GroupEmitter)(Winograder *c, LLVMValueRef group, int blocks, void *context);
+
+static void emit_group(Winograder *c, LLVMValueRef group, GroupEmitter emit, void *context) {
+    Module *m = c->m;
+    int blocks = c->tile->blocks, rest = (int)(c->out_blocks % blocks);
+    if (!rest || c->groups == 1) {
+        emit(c, group, rest ? rest : blocks, context);
+        return;
+    }
+    Branch whole = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, group, get_i64(m, c->groups - 1), ""));
+    emit(c, group, blocks, context);
+    begin_else(m, &whole);
+    emit(c, group, rest, context);
+    end_if(m, &whole);
+}
+
+static LLVMValueRef planes_of(Winograder *c) { return get_i64(c->m, c->w.size * c->w.size); }
+
+/* ---- a task for all ---- */
+
+static void emit_whole_group(Winograder *c, LLVMValueRef group, int blocks, void *context) {
+    Module *m = c->m;
+    const MapTiles *tiles = context;
+    Loop planes = begin_loop(m, get_i64(m, 0), planes_of(c), 1);
+    winograd_emit_products(c, planes.index, group, blocks, tiles->count, get_i64(m, 0));
+    end_loop(m, &planes);
+    Loop each = begin_loop(m, get_i64(m, 0), get_i64(m, blocks), 1);
+    winograd_emit_results(c, tiles, each.index, emit_add(m, emit_affine(m, group, c->tile->blocks, 0), each.index));
+    end_loop(m, &each);
+}
+
+static LLVMValueRef emit_whole(Module *m, const Kernel *kernel) {
+    Winograder c = begin_function(m, kernel, kernel->name);
+    LLVMValueRef function = m->function, together = get_i64(m, c.tile->together);
+    Loop tasks = begin_loop(m, m->begin, m->end, 1);
+    MapTiles tiles = {.from = emit_mul(m, tasks.index, together), .at = get_i64(m, 0)};
+    tiles.count = emit_min(m, together, emit_sub(m, c.count, tiles.from));
+    Loop blocks = begin_loop(m, get_i64(m, 0), get_i64(m, c.in_blocks), 1);
+    winograd_emit_inputs(&c, &tiles, blocks.index);
+    end_loop(m, &blocks);
+    Loop groups = begin_loop(m, get_i64(m, 0), get_i64(m, c.groups), 1);
+    emit_group(&c, groups.index, emit_whole_group, &tiles);
+    end_loop(m, &groups);
+    end_loop(m, &tasks);
+    finish_kernel(m);
+    return function;
+}
+
+/* ---- phases ---- */
+
+/* The map tiles of a round, as evenly as whole register tiles allow. */
+static MapTiles tiles_of_round(Winograder *c, LLVMValueRef round) {
+    Module *m = c->m;
+    int64_t pixels = c->tile->pixels;
+    LLVMValueRef rounds = get_dim(m, c->kernel->rounds);
+    LLVMValueRef most = emit_div(m, emit_add(m, c->count, emit_affine(m, rounds, pixels, -1)), emit_affine(m, rounds, pixels, 0));
+    most = emit_affine(m, most, pixels, 0);
+    MapTiles tiles = {.from = emit_mul(m, round, most), .at = get_i64(m, 0)};
+    tiles.count = emit_max(m, emit_min(m, most, emit_sub(m, c->count, tiles.from)), get_i64(m, 0));
+    return tiles;
+}
+
+/* Part `part` of all parts. */
+static MapTiles part_of(Winograder *c, MapTiles tiles, LLVMValueRef part) {
+    Module *m = c->m;
+    LLVMValueRef parts = get_i64(m, c->tile->parts);
+    LLVMValueRef begin = emit_div(m, emit_mul(m, tiles.count, part), parts);
+    LLVMValueRef end = emit_div(m, emit_mul(m, tiles.count, emit_add(m, part, get_i64(m, 1))), parts);
+    return (MapTiles){emit_add(m, tiles.from, begin), emit_sub(m, end, begin), begin};
+}
+
+static void emit_transforms(Module *m, const Kernel *kernel, const char *name, bool inputs) {
+    Winograder c = begin_function(m, kernel, name);
+    Loop tasks = begin_loop(m, m->begin, m->end, 1);
+    LLVMValueRef task = tasks.index, part = take_part(m, &task, get_i64(m, c.tile->parts));
+    LLVMValueRef block = take_part(m, &task, get_i64(m, inputs ? c.in_blocks : c.out_blocks));
+    MapTiles tiles = part_of(&c, tiles_of_round(&c, task), part);
+    if (inputs) winograd_emit_inputs(&c, &tiles, block);
+    else winograd_emit_results(&c, &tiles, block, block);
+    end_loop(m, &tasks);
+    finish_kernel(m);
+}
+
+typedef struct Plane { LLVMValueRef plane, count; } Plane;
+
+static void emit_group_of_plane(Winograder *c, LLVMValueRef group, int blocks, void *context) {
+    const Plane *p = context;
+    winograd_emit_products(c, p->plane, group, blocks, p->count, emit_affine(c->m, group, c->tile->blocks, 0));
+}
+
+static void emit_products(Module *m, const Kernel *kernel, const char *name) {
+    Winograder c = begin_function(m, kernel, name);
+    LLVMValueRef parts = get_i64(m, c.tile->group_parts), groups = get_i64(m, c.groups), one = get_i64(m, 1);
+    Loop tasks = begin_loop(m, m->begin, m->end, 1);
+    LLVMValueRef task = tasks.index, part = take_part(m, &task, parts);
+    Plane plane = {.plane = take_part(m, &task, planes_of(&c))};
+    plane.count = tiles_of_round(&c, task).count;
+    LLVMValueRef from = emit_div(m, emit_mul(m, groups, part), parts), to = emit_div(m, emit_mul(m, groups, emit_add(m, part, one)), parts);
+    Loop loop = begin_loop(m, from, to, 1);
+    emit_group(&c, loop.index, emit_group_of_plane, &plane);
+    end_loop(m, &loop);
+    end_loop(m, &tasks);
+    finish_kernel(m);
+}
+
+LLVMValueRef conv_winograd_emit(Module *m, const Kernel *kernel) {
+    const WinogradTile *tile = kernel->tile;
+    if (!tile->phases) return emit_whole(m, kernel);
+    emit_transforms(m, kernel, kernel->phases[0].name, true);
+    LLVMValueRef function = m->function;
+    emit_products(m, kernel, kernel->phases[1].name);
+    emit_transforms(m, kernel, kernel->phases[2].name, false);
+    return function;
+}

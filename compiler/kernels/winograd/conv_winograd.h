@@ -1,0 +1,52 @@
+/* What the files of the kind conv_winograd share: its choice (conv_winograd.c), the transforms (winograd_transform.c), the
+ * products (winograd_product.c). */
+#ifndef CAI_CONV_WINOGRAD_H
+#define CAI_CONV_WINOGRAD_H
+
+#include "kernels/conv/conv.h"
+
+/* What `choose` decided; kernel->tile. A "map tile" is outputs x outputs pixels of the result; a plane is one of the size x size
+ * places of a transformed tile. */
+typedef struct WinogradTile {
+    int outputs;             /* m of F(m x m, 3 x 3): 2 or 4 */
+    int pixels, blocks;      /* register tile of the products: P map tiles by Q blocks of output channels */
+    int rest;                /* map tiles of a narrower register tile for what is left, or 0 where nothing is */
+    int unroll;              /* of the loop over input channels */
+    int64_t together;        /* map tiles that are transformed together: room for so many, a multiple of `pixels` */
+    int64_t plane;           /* elements from one plane of transformed inputs, or products, to the next; all of a block of channels lie
+                                together */
+    bool phases;             /* three launches over a workspace; else a task does all for `together` map tiles in its scratch */
+    int parts, group_parts;  /* phases: into how many tasks a transform divides the map tiles, and the products the groups */
+} WinogradTile;
+
+typedef struct Winograder {
+    Module *m;
+    const Kernel *kernel;
+    const WinogradTile *tile;
+    ConvShape shape;
+    Winograd w;
+    Tail tail;
+    int lanes;
+    int64_t in_blocks, out_blocks, groups;  /* blocks of channels; groups of Q blocks */
+    LLVMValueRef input, weights, transformed, products; /* base addresses; the last two in scratch or workspace */
+    LLVMValueRef rows, columns, count;      /* map tiles: down, across, in all images */
+    LLVMValueRef between, edge;             /* on the stack: a tile between the passes of a transform; an input tile with padding */
+} Winograder;
+
+/* Some map tiles in a row: numbers from .. from + count of all, the first being number `at` of those transformed together. */
+typedef struct MapTiles { LLVMValueRef from, count, at; } MapTiles;
+
+/* ---- winograd_transform.c ---- */
+int64_t winograd_block(const WinogradTile *tile);  /* elements from one block of channels to the next */
+/* Block `block` of input channels: reads the map, writes all planes of c->transformed. */
+void winograd_emit_inputs(Winograder *c, const MapTiles *tiles, LLVMValueRef block);
+/* Reads all planes of block `product` of c->products; tail and stores for block `block` of output channels. */
+void winograd_emit_results(Winograder *c, const MapTiles *tiles, LLVMValueRef product, LLVMValueRef block);
+
+/* ---- winograd_product.c ---- */
+/* The products of one plane for group `group` of `blocks` output blocks, over `count` map tiles from the first on; block 0 of the group
+ * becomes block `product` of c->products. */
+void winograd_emit_products(Winograder *c, LLVMValueRef plane, LLVMValueRef group, int blocks, LLVMValueRef count,
+                            LLVMValueRef product);
+
+#endif

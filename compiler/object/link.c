@@ -1,0 +1,154 @@
+/* Objects and the runtime become a program or a library. The linker is run directly; which start files and libraries a static program
+ * needs was found out when cai was installed, and stands in link.txt beside the runtime, a line each:
+ *
+ *     option WORD   what the linker is told of programs: -static
+ *     start FILE    before our objects, in order: crt1.o crti.o crtbeginT.o
+ *     image FILE    libraries of programs that read or write pictures
+ *     blas FILE     libraries of programs that call OpenBLAS
+ *     system FILE   libraries of all programs: libm, libc, libgcc
+ *     end FILE      after all: crtend.o crtn.o
+ *     shared FILE   what shared libraries are linked with: libc.so.6
+ *
+ * A file's name is as the linker finds it: absolute, or beside link.txt. */
+#include "codegen/codegen.h"
+#include "runtime.h"
+#include <unistd.h>
+
+typedef struct Link {
+    Arena *arena;
+    const LinkOptions *options;
+    const char **error;
+    Vec(const char *) arguments;
+} Link;
+
+static void add(Link *link, const char *argument) { vec_push(link->arena, &link->arguments, argument); }
+
+static bool fail(Link *link, const char *text) {
+    *link->error = text;
+    return false;
+}
+
+/* ---- link.txt ---- */
+
+static bool is_wanted(const Link *link, const char *line, const char *kind) {
+    if (strcmp(kind, "image") == 0 && !link->options->images) return false;
+    if (strcmp(kind, "blas") == 0 && !link->options->blas) return false;
+    return strncmp(line, kind, strlen(kind)) == 0 && line[strlen(kind)] == ' ';
+}
+
+static bool add_file(Link *link, const char *name) {
+    const char *path = name[0] == '/' ? name : arena_printf(link->arena, "%s/%s", link->options->runtime_dir, name);
+    if (access(path, R_OK) != 0)
+        return fail(link, arena_printf(link->arena, "%s is missing, which every program is linked with\n"
+                                       "  help: install libc6-dev, libpng-dev and libjpeg-dev, then install cai again (make install)", path));
+    add(link, path);
+    return true;
+}
+
+/* Adds what the lines of one kind name, in the list's order: words as they are, or files. */
+static bool add_lines(Link *link, const char *list, const char *kind, bool (*add_one)(Link *link, const char *name)) {
+    for (const char *line = list; *line;) {
+        size_t length = strcspn(line, "\n");
+        if (is_wanted(link, line, kind)) {
+            size_t skip = strlen(kind) + 1;
+            if (!add_one(link, arena_strndup(link->arena, line + skip, length - skip))) return false;
+        }
+        line += length + (line[length] == '\n');
+    }
+    return true;
+}
+
+static bool add_word(Link *link, const char *word) {
+    add(link, word);
+    return true;
+}
+
+static bool add_files(Link *link, const char *list, const char *kind) { return add_lines(link, list, kind, add_file); }
+
+static const char *read_list(Link *link) {
+    cai_file file;
+    cai_error failed;
+    const char *path = arena_printf(link->arena, "%s/link.txt", link->options->runtime_dir);
+    if (!cai_file_read(path, &file, &failed)) {
+        fail(link, arena_printf(link->arena, "%s\n  help: cai is not installed whole; run make install again", failed.message));
+        return NULL;
+    }
+    const char *text = arena_strndup(link->arena, (const char *)file.data, file.count);
+    cai_file_close(&file);
+    return text;
+}
+
+/* ---- the linker ---- */
+
+static void add_options(Link *link, const char *const *options, int count) {
+    for (int i = 0; i < count; i++) add(link, options[i]);
+}
+
+static bool add_program(Link *link, const char *list, const char *const *objects, int count) {
+    static const char *const options[] = {"--gc-sections", "-z", "norelro"};
+    add_options(link, options, COUNT_OF(options));
+    add_lines(link, list, "option", add_word);
+    /* The runtime knows its codecs by weak references only; these make the linker take them. */
+    if (link->options->images) add(link, "--undefined=cai_image_decode");
+    if (link->options->images) add(link, "--undefined=cai_image_write");
+    if (link->options->boxes) add(link, "--undefined=cai_boxes_draw");
+    if (!add_files(link, list, "start")) return false;
+    add_options(link, objects, count);
+    if (link->options->blas && !strstr(list, "blas "))
+        return fail(link, "OpenBLAS is not installed, which this program would call\n"
+                          "  help: install libopenblas-serial-dev, then install cai again, or build without --blas");
+    if (!add_file(link, "libcai_runtime.a") || !add_files(link, list, "image") || !add_files(link, list, "blas")) return false;
+    add(link, "--start-group");
+    if (!add_files(link, list, "system")) return false;
+    add(link, "--end-group");
+    return add_files(link, list, "end");
+}
+
+/* What a library has of the runtime is what the functions of cai.h need. */
+static bool add_object(Link *link, const char *const *objects, int count) {
+    static const char *const options[] = {"-r", "-S", "--undefined=cai_model_run", "--undefined=cai_model_to_pixels"};
+    add_options(link, options, COUNT_OF(options));
+    add_options(link, objects, count);
+    return add_file(link, "libcai_runtime.a");
+}
+
+static bool add_shared(Link *link, const char *list, const char *const *objects, int count) {
+    static const char *const options[] = {"-shared", "--gc-sections", "-s", "-z", "relro", "-z", "now", "-z", "defs"};
+    add_options(link, options, COUNT_OF(options));
+    add(link, arena_printf(link->arena, "-soname=%s", link->options->soname));
+    add_options(link, objects, count);
+    return add_files(link, list, "shared");
+}
+
+static bool add_arguments(Link *link, const char *const *objects, int count, const char *output) {
+    static const char *const options[] = {"ld" /* replaced by the one that is found */, "--build-id=none", "-z", "noexecstack", "-o"};
+    const char *list = read_list(link);
+    if (!list) return false;
+    add_options(link, options, COUNT_OF(options));
+    add(link, output);
+    bool added = false;
+    switch (link->options->form) {
+    case LINK_PROGRAM: added = add_program(link, list, objects, count); break;
+    case LINK_OBJECT: added = add_object(link, objects, count); break;
+    case LINK_SHARED: added = add_shared(link, list, objects, count); break;
+    }
+    add(link, NULL);
+    return added;
+}
+
+static bool run_linker(Link *link) {
+    static const char *const linkers[] = {"ld", "ld.lld", "ld.lld-19", "ld.gold"};
+    Process process = process_run(link->arena, linkers, COUNT_OF(linkers), link->arguments.items);
+    if (process.status == 0) return true;
+    if (process.status == PROCESS_MISSING) return fail(link, "there is no linker (ld or ld.lld) on the PATH\n  help: install binutils");
+    if (process.status == PROCESS_FAILED) return fail(link, arena_printf(link->arena, "the linker cannot be run: %s", process.said));
+    return fail(link, arena_printf(link->arena, "the linker failed (%s):\n%s", link->arguments.items[0], process.said));
+}
+
+bool link_objects(const char *const *objects, int count, const char *linked, const LinkOptions *options, Arena *arena,
+                  const char **error) {
+    Link link = {.arena = arena, .options = options, .error = error};
+    bool done = add_arguments(&link, objects, count, linked) && run_linker(&link);
+    if (!done || options->form != LINK_OBJECT) return done;
+    return export_symbols(linked, options->prefix, options->exported, arena, error);
+}

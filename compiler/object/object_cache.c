@@ -1,0 +1,138 @@
+/* Kernels that were compiled before. An entry is a file named after a hash of what it was made from:
+ *
+ *     magic | checksum of all that follows | bytes of the key | bytes of the object | key | object
+ *
+ * The key is everything that the object depends on: this compiler's identity, and the kernel as LLVM bitcode, which names the target and
+ * its features. It is compared whole, so no two kernels are ever taken for each other. Entries are written beside their name and renamed; what
+ * cannot be read, or is damaged, is not there, and is written anew. Nothing about the cache is ever an error: without it, a
+ * kernel is compiled. An entry that is used gets a new date; the oldest go when all together are too large. */
+#include "codegen/codegen.h"
+#include "runtime.h"
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAGIC UINT64_C(0x316c656e72656b63) /* "ckernel1" */
+#define MOST_BYTES (INT64_C(256) << 20)
+#define PART_SECONDS 3600 /* a file that is still unfinished after so long has no writer any more */
+
+typedef struct Head { uint64_t magic, checksum, key_bytes, object_bytes; } Head;
+
+static uint64_t checksum_of(const Head *head, const void *key, const void *object) {
+    uint64_t sizes = hash_bytes(&head->key_bytes, 2 * sizeof(uint64_t), 0);
+    return hash_bytes(object, head->object_bytes, hash_bytes(key, head->key_bytes, sizes));
+}
+
+static void entry_path(const KernelCache *cache, Object key, char *path, size_t size) {
+    uint64_t first = hash_bytes(key.bytes, key.count, 1), second = hash_bytes(key.bytes, key.count, 2);
+    snprintf(path, size, "%s/%016llx%016llx", cache->folder, (unsigned long long)first, (unsigned long long)second);
+}
+
+/* ---- reading ---- */
+
+static bool is_entry(const cai_file *file, Object key) {
+    Head head;
+    if (file->count < sizeof head) return false;
+    memcpy(&head, file->data, sizeof head);
+    uint64_t rest = file->count - sizeof head;
+    if (head.magic != MAGIC || head.key_bytes != key.count || head.key_bytes > rest || head.object_bytes != rest - head.key_bytes) return false;
+    const unsigned char *at = file->data + sizeof head;
+    return memcmp(at, key.bytes, key.count) == 0 && head.checksum == checksum_of(&head, at, at + key.count);
+}
+
+bool cache_find(const KernelCache *cache, Object key, Object *object) {
+    char path[4200];
+    cai_file file;
+    cai_error error;
+    entry_path(cache, key, path, sizeof path);
+    if (!cai_file_read(path, &file, &error)) return false;
+    bool found = is_entry(&file, key);
+    if (found) {
+        object->count = file.count - sizeof(Head) - key.count;
+        unsigned char *bytes = malloc(object->count + 1);
+        found = bytes != NULL;
+        if (found) memcpy(bytes, file.data + sizeof(Head) + key.count, object->count);
+        object->bytes = bytes;
+        utimensat(AT_FDCWD, path, NULL, 0);
+    }
+    cai_file_close(&file);
+    return found;
+}
+
+/* ---- writing ---- */
+
+static bool write_all(int descriptor, const void *bytes, size_t count) {
+    for (const char *next = bytes; count > 0;) {
+        ssize_t wrote = write(descriptor, next, count);
+        if (wrote <= 0) return false;
+        next += wrote;
+        count -= (size_t)wrote;
+    }
+    return true;
+}
+
+void cache_store(const KernelCache *cache, Object key, Object object) {
+    char path[4200], part[4300];
+    entry_path(cache, key, path, sizeof path);
+    snprintf(part, sizeof part, "%s.%ld", path, (long)getpid());
+    int descriptor = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (descriptor < 0) return;
+    Head head = {MAGIC, 0, key.count, object.count};
+    head.checksum = checksum_of(&head, key.bytes, object.bytes);
+    bool written = write_all(descriptor, &head, sizeof head) && write_all(descriptor, key.bytes, key.count) &&
+                   write_all(descriptor, object.bytes, object.count);
+    if (close(descriptor) != 0 || !written || rename(part, path) != 0) unlink(part);
+}
+
+/* ---- its size ---- */
+
+typedef struct Entry { char name[64]; int64_t bytes, used; } Entry;
+
+static int compare_entries(const void *a, const void *b) {
+    const Entry *x = a, *y = b;
+    return (x->used > y->used) - (x->used < y->used);
+}
+
+/* All entries, but unfinished ones, of which old ones are removed. */
+static Entry *list_entries(const char *folder, size_t *count) {
+    DIR *open = opendir(folder);
+    Entry *entries = NULL;
+    size_t room = 0;
+    *count = 0;
+    for (struct dirent *found; open && (found = readdir(open)) != NULL;) {
+        struct stat status;
+        if (found->d_name[0] == '.' || strlen(found->d_name) >= sizeof entries->name) continue;
+        if (fstatat(dirfd(open), found->d_name, &status, 0) != 0 || !S_ISREG(status.st_mode)) continue;
+        if (strchr(found->d_name, '.')) {
+            if (status.st_mtime + PART_SECONDS < time(NULL)) unlinkat(dirfd(open), found->d_name, 0);
+            continue;
+        }
+        if (*count == room) {
+            Entry *more = realloc(entries, (room = 2 * room + 64) * sizeof *entries);
+            if (!more) break;
+            entries = more;
+        }
+        Entry *entry = &entries[(*count)++];
+        *entry = (Entry){.bytes = (int64_t)status.st_size, .used = (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec};
+        strcpy(entry->name, found->d_name);
+    }
+    if (open) closedir(open);
+    return entries;
+}
+
+void cache_trim(const KernelCache *cache) {
+    size_t count;
+    Entry *entries = list_entries(cache->folder, &count);
+    int64_t all = 0, most = cache->most_bytes ? cache->most_bytes : MOST_BYTES;
+    for (size_t i = 0; i < count; i++) all += entries[i].bytes;
+    if (all > most) qsort(entries, count, sizeof *entries, compare_entries);
+    for (size_t i = 0; i < count && all > most; i++) {
+        char path[4300];
+        snprintf(path, sizeof path, "%s/%s", cache->folder, entries[i].name);
+        if (unlink(path) == 0) all -= entries[i].bytes;
+    }
+    free(entries);
+}

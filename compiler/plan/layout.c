@@ -1,0 +1,152 @@
+/* How each tensor lies in memory.
+ *
+ * Tensors of rank 4 between convolutions are BLOCKED, all others PLAIN. Values that want to be alike (the operands and the result
+ * of elementwise work, a concatenation and its parts) form a group; every kind of kernel that insists on a layout votes in its
+ * bytes, and a group takes the layout of the majority. Where a kernel insists on the other one, a copy stands in between, made once
+ * for all its readers (schedule.c).
+ *
+ * Needs: kernels with their kinds. Gives: program->launches; layout, space, parent, strides, offset and bytes of every value. */
+#include "plan/layout.h"
+
+Facts *facts_of(Layout *l, const Value *value) {
+    while (l->facts.count <= value->id) {
+        Facts facts = {.group = l->facts.count};
+        vec_push(l->low->scratch, &l->facts, facts);
+    }
+    return &l->facts.items[value->id];
+}
+
+bool dim_is_one(Dim dim) {
+    int64_t one;
+    return dim_is_const(dim, &one) && one == 1;
+}
+
+/* ---- groups and votes ---- */
+
+static bool can_be_blocked(Shape shape) {
+    return shape.type == DTYPE_F32 && shape.rank == 4 && dim_is_const(shape.dims[1], NULL);
+}
+
+/* One pixel: PLAIN has the channels side by side already. */
+bool is_one_pixel(Shape shape) {
+    return shape.rank == 4 && dim_is_one(shape.dims[2]) && dim_is_one(shape.dims[3]);
+}
+
+bool channels_fill_blocks(int64_t channels, int lanes) { return 2 * channels >= lanes; }
+
+/* Whether the value has a choice of its layout. */
+static bool is_blockable(const Layout *l, const Value *value) {
+    Shape shape = value->node->shape;
+    if (value->space != SPACE_SLOT || !can_be_blocked(shape) || is_one_pixel(shape)) return false;
+    return channels_fill_blocks(dim_const_value(shape.dims[1]), l->lanes);
+}
+
+static int find_group(Layout *l, const Value *value) {
+    int at = facts_of(l, value)->group;
+    while (l->facts.items[at].group != at) at = l->facts.items[at].group = l->facts.items[l->facts.items[at].group].group;
+    l->facts.items[value->id].group = at;
+    return at;
+}
+
+/* The facts of the whole group. Facts move while they grow: a pointer to them holds until the next question. */
+static Facts *group_of(Layout *l, const Value *value) {
+    int group = find_group(l, value);
+    return &l->facts.items[group];
+}
+
+static void unite(Layout *l, const Value *a, const Value *b) {
+    if (!is_blockable(l, a) || !is_blockable(l, b)) return;
+    int ga = find_group(l, a), gb = find_group(l, b);
+    if (ga == gb) return;
+    l->facts.items[gb].group = ga;
+    l->facts.items[ga].votes += l->facts.items[gb].votes;
+    l->facts.items[ga].never_blocked |= l->facts.items[gb].never_blocked;
+}
+
+static void vote(Layout *l, const Value *value, LayoutKind wish) {
+    if (wish == LAYOUT_ANY) return;
+    double bytes = (double)node_typical_bytes(l->program, value->node);
+    group_of(l, value)->votes += wish == LAYOUT_BLOCKED ? bytes : -bytes;
+}
+
+/* Whether every part of the concatenation begins at a whole block of channels. */
+static bool parts_are_aligned(Layout *l, const Node *concat) {
+    if (ATTRIBUTES(concat, concat)->axis != 1) return true;
+    for (int i = 0; i + 1 < concat->input_count; i++) {
+        int64_t channels;
+        if (!dim_is_const(concat->inputs[i]->shape.dims[1], &channels) || channels % l->lanes) return false;
+    }
+    return true;
+}
+
+static void vote_concat(Layout *l, const Kernel *kernel) {
+    bool aligned = parts_are_aligned(l, kernel->output->node);
+    if (!aligned) group_of(l, kernel->output)->never_blocked = true;
+    for (int i = 0; i < kernel->input_count; i++) {
+        if (aligned) unite(l, kernel->output, kernel->inputs[i]);
+        else vote(l, kernel->inputs[i], LAYOUT_PLAIN);
+    }
+}
+
+/* A kind's wishes as they will hold: BLOCKED only for what can be. */
+LayoutKind *wishes_of(Layout *l, const Kernel *kernel, LayoutKind *output) {
+    LayoutKind *inputs = NEW_ARRAY(l->low->scratch, LayoutKind, kernel->input_count + 1);
+    *output = LAYOUT_ANY;
+    kernel->kind->layouts(kernel, l->program->target, output, inputs);
+    if (*output == LAYOUT_BLOCKED && !can_be_blocked(kernel->output->node->shape)) *output = LAYOUT_ANY;
+    for (int i = 0; i < kernel->input_count; i++) {
+        const Value *input = kernel->inputs[i];
+        bool possible = inputs[i] != LAYOUT_BLOCKED || can_be_blocked(input->node->shape);
+        if (input->space == SPACE_WEIGHTS || !possible) inputs[i] = LAYOUT_ANY;
+    }
+    return inputs;
+}
+
+static void vote_kernel(Layout *l, const Kernel *kernel) {
+    LayoutKind output, *inputs = wishes_of(l, kernel, &output);
+    vote(l, kernel->output, output);
+    for (int i = 0; i < kernel->input_count; i++) {
+        vote(l, kernel->inputs[i], inputs[i]);
+        bool operand = i < kernel_operand_count(kernel);
+        bool alike = operand ? inputs[i] == LAYOUT_ANY && output == LAYOUT_ANY
+                             : shape_dims_equal(kernel->inputs[i]->node->shape, kernel->output->node->shape);
+        if (alike) unite(l, kernel->output, kernel->inputs[i]);
+    }
+}
+
+static void vote_view(Layout *l, const Kernel *kernel) {
+    if (kernel->member_count > 1) return;
+    if (kernel->members[0]->op == OP_slice) unite(l, kernel->output, kernel->inputs[0]);
+    if (kernel->members[0]->op != OP_reshape) return;
+    vote(l, kernel->inputs[0], LAYOUT_PLAIN);
+    group_of(l, kernel->output)->never_blocked = true;
+}
+
+static void decide_layouts(Layout *l) {
+    for (int i = 0; i < l->low->kernels.count; i++) {
+        const Kernel *kernel = l->low->kernels.items[i];
+        facts_of(l, kernel->output)->producer = l->low->kernels.items[i];
+        if (kernel_is_concat(kernel)) vote_concat(l, kernel);
+        else if (kernel_is_view(kernel)) vote_view(l, kernel);
+        else vote_kernel(l, kernel);
+        if (l->low->is_output[kernel->output->node->id]) vote(l, kernel->output, LAYOUT_PLAIN);
+    }
+    for (int i = 0; i < l->program->values.count; i++) {
+        Value *value = l->program->values.items[i];
+        const Facts *group = group_of(l, value);
+        value->layout = is_blockable(l, value) && group->votes > 0 && !group->never_blocked ? LAYOUT_BLOCKED : LAYOUT_PLAIN;
+    }
+}
+
+void layout(Lowering *low) {
+    Layout l = {.low = low, .program = low->program, .dims = low->program->graph->dims, .lanes = low->program->target->lanes};
+    decide_layouts(&l);
+    place_all(&l);
+    launch_all(&l);
+    for (int i = 0; i < low->program->values.count; i++) {
+        Value *value = low->program->values.items[i], *root = value_root(value);
+        resolve(&l, value);
+        value->space = root->space;
+        if (value->parent) value->slot = root->slot;
+    }
+}

@@ -1,0 +1,64 @@
+/* What layout.c (which layout each value has), views.c (where it lies) and schedule.c (what is launched, with copies) share. */
+#ifndef CAI_LOWER_LAYOUT_H
+#define CAI_LOWER_LAYOUT_H
+
+#include "plan/stages.h"
+
+typedef enum PlaceKind {
+    PLACE_DENSE,           /* in a buffer of its own, or the same elements in the same order as the parent's */
+    PLACE_PART,            /* a part of the parent, a concatenation */
+    PLACE_SLICE,           /* the parent's slice */
+    PLACE_AXES,            /* the parent with axes of size 1 added or dropped */
+    PLACE_TRANSPOSE,       /* the parent's transpose */
+    PLACE_BEFORE_TRANSPOSE /* the parent is the transpose of this */
+} PlaceKind;
+
+typedef struct Position { /* how a value lies in its parent */
+    PlaceKind kind;
+    int axis;              /* PLACE_PART: of the concatenation */
+    Dim begin;             /* PLACE_PART: along it */
+} Position;
+
+typedef struct Facts { /* of a value */
+    int group;             /* union-find: the value it follows, or itself */
+    double votes;          /* of a group's representative: bytes that want BLOCKED less those that want PLAIN */
+    bool never_blocked;    /* of a group's representative */
+    bool any_strides;      /* all kernels that read it take it with any strides */
+    bool copied_out;       /* some of port_copies is from it */
+    int readers;           /* kernels that read it */
+    Kernel *producer;
+    Value *copies[3];      /* by LayoutKind: the same tensor in another layout; [LAYOUT_ANY]: dense and PLAIN */
+    Position place;
+} Facts;
+
+typedef struct PortCopy { Value *from; int port; } PortCopy;
+
+typedef struct Layout {
+    Lowering *low;
+    Program *program;
+    Dims *dims;
+    Vec(Facts) facts;          /* by value id; facts_of makes them */
+    Vec(PortCopy) port_copies; /* outputs of the model that have to be copied from elsewhere */
+    int lanes;
+} Layout;
+
+/* ---- layout.c ---- */
+Facts *facts_of(Layout *l, const Value *value); /* valid until the next value's are asked for */
+bool dim_is_one(Dim dim);
+bool is_one_pixel(Shape shape);
+/* The layouts that the kernel's kind insists on, as they can be had: of the output, and of the inputs in order. */
+LayoutKind *wishes_of(Layout *l, const Kernel *kernel, LayoutKind *output);
+
+/* ---- views.c ---- */
+/* Finds homes: the outputs of the model, concatenations for their parts, transposes for what only they read. */
+void place_all(Layout *l);
+/* Computes strides, offset and bytes of a value and of the parents it lies in. */
+void resolve(Layout *l, Value *value);
+bool is_dense(Layout *l, Value *value);
+/* Makes the kernel's output a view of its input where strides can express it. */
+bool make_view(Layout *l, const Kernel *kernel);
+
+/* ---- schedule.c ---- */
+void launch_all(Layout *l);
+
+#endif

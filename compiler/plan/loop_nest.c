@@ -1,0 +1,394 @@
+/* How a kernel of the kind `loops` is walked: which axes are one loop, which of them runs through the lanes, and what a task is.
+ *
+ * Axes are merged where everything the kernel reads and writes is as regular as one long axis: then lanes fill up on a map of 7 x
+ * 7, and a chain of elementwise operators on dense tensors is one loop over all elements. The lanes are the channels of a block
+ * where the output, or what is reduced, is BLOCKED; else the innermost axis. A task is about 4,096 elements: long enough to
+ * outweigh its beginning, short enough for all threads to have some. A long reduction to few results is done in parts. All this
+ * depends on shapes and layouts only, never on threads.
+ *
+ * Where an operand lies in memory along another group than the lanes run through (a transpose, a change of layout), that group
+ * becomes the innermost loop, and the operand is loaded as squares and transposed in registers: a gather would touch a cache line
+ * an element. Where the lanes would then be few, they run along the operand's group instead, and results are interleaved. */
+#include "kernels/loops/loops.h"
+
+#define TASK_ELEMENTS 4096
+#define PART_ELEMENTS 32768 /* of a reduction to fewer results than ENOUGH_TASKS */
+#define ENOUGH_TASKS 16
+
+static bool is_one(Dim dim) {
+    int64_t value;
+    return dim_is_const(dim, &value) && value == 1;
+}
+
+static bool is_zero(Dim dim) { return dim->term_count == 0; }
+
+static bool contains(IntList list, int64_t wanted) {
+    for (int i = 0; i < list.count; i++)
+        if (list.items[i] == wanted) return true;
+    return false;
+}
+
+/* ---- merging ---- */
+
+typedef struct Visit { const Node *node; int outer, inner; } Visit;
+
+typedef struct Merge {
+    const Kernel *kernel;
+    Dims *dims;
+    Arena *arena;
+    Vec(Visit) seen;
+} Merge;
+
+static bool together(Merge *merge, const Node *node, int outer, int inner);
+
+static bool adjacent(Shape shape, int outer, int inner) {
+    if (outer >= inner) return false;
+    for (int i = outer + 1; i < inner; i++)
+        if (!is_one(shape.dims[i])) return false;
+    return true;
+}
+
+static bool value_merges(Merge *merge, const Value *value, int outer, int inner) {
+    if (value->layout == LAYOUT_BLOCKED && outer < 2) return false;
+    return value->strides && value->strides[outer] == dim_mul(merge->dims, value->strides[inner], value->node->shape.dims[inner]);
+}
+
+static bool broadcast_merges(Merge *merge, const Node *node, int outer, int inner) {
+    const Node *x = node->inputs[0];
+    bool stretched = x->shape.dims[outer] != node->shape.dims[outer];
+    if (stretched != (x->shape.dims[inner] != node->shape.dims[inner])) return false;
+    return stretched || together(merge, x, outer, inner);
+}
+
+static bool slice_merges(Merge *merge, const Node *node, int outer, int inner) {
+    const slice_attributes *a = ATTRIBUTES(node, slice);
+    for (int axis = outer; axis <= inner; axis += inner - outer)
+        if (!is_zero(a->begin.items[axis]) || node->shape.dims[axis] != node->inputs[0]->shape.dims[axis]) return false;
+    return together(merge, node->inputs[0], outer, inner);
+}
+
+static bool gather_merges(Merge *merge, const Node *node, int outer, int inner) {
+    int axis = (int)ATTRIBUTES(node, gather)->axis, wide = node->inputs[1]->shape.rank;
+    if (inner < axis) return together(merge, node->inputs[0], outer, inner);
+    if (outer >= axis + wide) return together(merge, node->inputs[0], outer - wide + 1, inner - wide + 1);
+    return outer >= axis && inner < axis + wide && together(merge, node->inputs[1], outer - axis, inner - axis);
+}
+
+/* The operand's axis that a trivial reshape's axis is. */
+static int axis_before(const Node *node, int axis) {
+    int number = 0, from = 0;
+    for (int i = 0; i < axis; i++) number += !is_one(node->shape.dims[i]);
+    for (;; from++)
+        if (!is_one(node->inputs[0]->shape.dims[from]) && number-- == 0) return from;
+}
+
+static bool movement_merges(Merge *merge, const Node *node, int outer, int inner) {
+    const Node *x = node->inputs[0];
+    switch (node->op) {
+    case OP_broadcast: return broadcast_merges(merge, node, outer, inner);
+    case OP_slice: return slice_merges(merge, node, outer, inner);
+    case OP_gather: return gather_merges(merge, node, outer, inner);
+    case OP_flip:
+        if (contains(ATTRIBUTES(node, flip)->axes, outer) || contains(ATTRIBUTES(node, flip)->axes, inner)) return false;
+        return together(merge, x, outer, inner);
+    case OP_pad: case OP_pad_input:
+        if (x->shape.dims[outer] != node->shape.dims[outer] || x->shape.dims[inner] != node->shape.dims[inner]) return false;
+        return together(merge, x, outer, inner);
+    case OP_transpose: {
+        const int64_t *permutation = ATTRIBUTES(node, transpose)->permutation.items;
+        return together(merge, x, (int)permutation[outer], (int)permutation[inner]);
+    }
+    case OP_reshape:
+        return reshape_is_trivial(node) && together(merge, x, axis_before(node, outer), axis_before(node, inner));
+    default: return false;
+    }
+}
+
+static bool member_merges(Merge *merge, const Node *node, int outer, int inner) {
+    switch (op_info[node->op].class) {
+    case CLASS_MOVEMENT: return movement_merges(merge, node, outer, inner);
+    case CLASS_ELEMENTWISE:
+        for (int i = 0; i < node->input_count; i++)
+            if (!together(merge, node->inputs[i], outer, inner)) return false;
+        return true;
+    case CLASS_SOURCE: {
+        int64_t axis = node->op == OP_iota ? ATTRIBUTES(node, iota)->axis : -1;
+        return axis != outer && axis != inner;
+    }
+    default: return node == merge->kernel->anchor; /* its value is at hand */
+    }
+}
+
+/* Whether the elements of `node` at (0, i) are those at (i / size, i % size) of the axes outer and inner. */
+static bool together(Merge *merge, const Node *node, int outer, int inner) {
+    if (!adjacent(node->shape, outer, inner) || is_one(node->shape.dims[outer]) || is_one(node->shape.dims[inner])) return false;
+    for (int i = 0; i < merge->seen.count; i++) {
+        const Visit *visit = &merge->seen.items[i];
+        if (visit->node == node && visit->outer == outer && visit->inner == inner) return true;
+    }
+    vec_push(merge->arena, &merge->seen, (Visit){node, outer, inner});
+    const Value *input = node == merge->kernel->anchor ? NULL : kernel_input(merge->kernel, node, NULL);
+    return input ? value_merges(merge, input, outer, inner) : member_merges(merge, node, outer, inner);
+}
+
+/* ---- groups ---- */
+
+static const Node *reduced_operand(const Kernel *kernel) {
+    return kernel->anchor ? kernel->anchor->inputs[0] : NULL;
+}
+
+static bool is_reduced(const Kernel *kernel, int axis) {
+    const Node *anchor = kernel->anchor;
+    if (!anchor) return false;
+    if (anchor->op == OP_argmax) return ATTRIBUTES(anchor, argmax)->axis == axis;
+    return contains(anchor->op == OP_sum ? ATTRIBUTES(anchor, sum)->axes : ATTRIBUTES(anchor, reduce_max)->axes, axis);
+}
+
+static bool groups_merge(Merge *merge, const Group *group, int inner) {
+    const Kernel *kernel = merge->kernel;
+    int outer = group->axes[group->count - 1];
+    bool reduced = is_reduced(kernel, inner);
+    if (group->reduced != reduced) return false;
+    merge->seen.count = 0;
+    if (kernel->anchor && !together(merge, reduced_operand(kernel), outer, inner)) return false;
+    if (reduced) return true;
+    return value_merges(merge, kernel->output, outer, inner) && together(merge, kernel->output->node, outer, inner);
+}
+
+static void add_axis(Merge *merge, Nest *nest, int axis, Dim size) {
+    if (nest->count > 0) {
+        Group *last = &nest->groups[nest->count - 1];
+        if (groups_merge(merge, last, axis)) {
+            last->axes[last->count++] = axis;
+            last->size = dim_mul(merge->dims, last->size, size);
+            return;
+        }
+    }
+    nest->groups[nest->count++] = (Group){.axes = {axis}, .count = 1, .size = size, .reduced = is_reduced(merge->kernel, axis)};
+}
+
+static void make_groups(Merge *merge, Nest *nest, Shape domain) {
+    bool blocked = merge->kernel->output->layout == LAYOUT_BLOCKED;
+    nest->rank = domain.rank;
+    for (int i = 0; i < domain.rank; i++)
+        if (!is_one(domain.dims[i]) || (blocked && i == 1)) add_axis(merge, nest, i, domain.dims[i]);
+    for (int i = 0; i < nest->count; i++) {
+        if (nest->groups[i].reduced) nest->reduced[nest->reduced_count++] = i;
+        else nest->kept[nest->kept_count++] = i;
+    }
+}
+
+/* ---- lanes and tasks ---- */
+
+static int group_of_axis(const Nest *nest, int axis) {
+    for (int i = 0; i < nest->count; i++)
+        if (nest->groups[i].count == 1 && nest->groups[i].axes[0] == axis) return i;
+    return -1;
+}
+
+static int choose_lane(const Kernel *kernel, const Nest *nest, Shape domain) {
+    bool blocked = kernel->output->layout == LAYOUT_BLOCKED;
+    for (int i = 0; i < kernel->input_count && kernel->anchor; i++) {
+        const Value *input = kernel->inputs[i];
+        blocked = blocked || (input->layout == LAYOUT_BLOCKED && shape_dims_equal(input->node->shape, domain));
+    }
+    if (nest->blocked_one) return nest->reduced[nest->reduced_count - 1];
+    int channels = blocked ? group_of_axis(nest, 1) : -1;
+    return channels >= 0 ? channels : nest->count - 1;
+}
+
+/* ---- operands that lie across the lanes ---- */
+
+static int axis_after(const Node *node, int axis) { /* of a trivial reshape: axis_before's inverse */
+    int number = 0, to = 0;
+    for (int i = 0; i < axis; i++) number += !is_one(node->inputs[0]->shape.dims[i]);
+    for (;; to++)
+        if (!is_one(node->shape.dims[to]) && number-- == 0) return to;
+}
+
+static int unit_axis_of_value(const Value *value) {
+    int64_t stride;
+    if (value->layout == LAYOUT_BLOCKED) return 1;
+    for (int i = value->node->shape.rank - 1; value->strides && i >= 0; i--)
+        if (!is_one(value->node->shape.dims[i])) return dim_is_const(value->strides[i], &stride) && stride == 1 ? i : -1;
+    return -1;
+}
+
+/* The axis of `node`, an input or movement of one, along which its elements are adjacent in memory; -1 where there is none. */
+static int unit_axis(const Kernel *kernel, const Node *node) {
+    const Value *input = kernel_input(kernel, node, NULL);
+    if (input) return unit_axis_of_value(input);
+    if (node->op != OP_transpose && node->op != OP_slice && !reshape_is_trivial(node)) return -1;
+    int axis = unit_axis(kernel, node->inputs[0]);
+    if (axis < 0) return -1;
+    if (node->op == OP_slice) return ATTRIBUTES(node, slice)->step.items[axis] == 1 ? axis : -1;
+    if (node->op == OP_reshape) return is_one(node->inputs[0]->shape.dims[axis]) ? -1 : axis_after(node, axis);
+    IntList permutation = ATTRIBUTES(node, transpose)->permutation;
+    for (int i = 0; i < permutation.count; i++)
+        if (permutation.items[i] == axis) return i;
+    return -1;
+}
+
+static void consider_turn(const Kernel *kernel, Nest *nest, const Node *node) {
+    int axis = dtype_bytes(node->shape.type) == 4 ? unit_axis(kernel, node) : -1;
+    for (int g = 0; axis >= 0 && g < nest->count; g++) {
+        const Group *group = &nest->groups[g];
+        bool fits = g != nest->lane && group->axes[group->count - 1] == axis
+            && typical(kernel, group->size) >= kernel->program->target->lanes;
+        if (!fits || (nest->turned >= 0 && nest->turned != g) || nest->turn_count == COUNT_OF(nest->turns)) continue;
+        nest->turned = g;
+        nest->turns[nest->turn_count++] = node;
+    }
+}
+
+/* Whether a node is evaluated at the output's point, at others, or both. Only what is read at the output's point alone may be at hand
+ * as a column of a square. */
+typedef struct Where { const Node *node; bool here, elsewhere; } Where;
+
+enum { MAX_TURNED_MEMBERS = 12 }; /* of a kernel with squares: its code is written once a lane */
+
+/* Fills `where` for the members from the last, the output, back, and for what they read; gives how many nodes there are. */
+static int find_points(const Kernel *kernel, Where *where) {
+    int count = 0;
+    where[count++] = (Where){kernel->output->node, true, false};
+    for (int i = kernel->member_count - 1; i >= 0; i--) {
+        const Node *member = kernel->members[i];
+        int user = 0;
+        while (user < count && where[user].node != member) user++;
+        bool pointwise = op_info[member->op].class == CLASS_ELEMENTWISE;
+        for (int k = 0; user < count && k < member->input_count; k++) {
+            int operand = 0;
+            while (operand < count && where[operand].node != member->inputs[k]) operand++;
+            if (operand == count) where[count++] = (Where){.node = member->inputs[k]};
+            where[operand].here = where[operand].here || (pointwise && where[user].here);
+            where[operand].elsewhere = where[operand].elsewhere || !pointwise || where[user].elsewhere;
+        }
+    }
+    return count;
+}
+
+static void choose_turns(const Kernel *kernel, Nest *nest) {
+    Where where[3 * MAX_TURNED_MEMBERS + 1]; /* no operator that may be a member here has more than three operands */
+    nest->turned = -1;
+    if (kernel->anchor || nest->lane < 0 || kernel->member_count > MAX_TURNED_MEMBERS) return;
+    int count = find_points(kernel, where);
+    for (int i = 0; i < count; i++)
+        if (where[i].here && !where[i].elsewhere) consider_turn(kernel, nest, where[i].node);
+}
+
+/* A block's channels, turned, lie beside each other at each pixel, and so do the pixels of a block. */
+static bool turns_blocks(const Kernel *kernel, const Nest *nest) {
+    for (int t = 0; t < nest->turn_count; t++) {
+        const Value *input = kernel_input(kernel, nest->turns[t], NULL);
+        if (!input || input->layout != LAYOUT_BLOCKED) return false;
+    }
+    return true;
+}
+
+/* The lanes' group and the turned one become the innermost. What is read along the turned group is walked so, one after the other; but blocks
+ * of channels become planes a block at a time, along the pixels: all planes in turn, half a line each, would lose their lines where
+ * they are a power of two apart. */
+static void order_turned(const Kernel *kernel, Nest *nest) {
+    if (nest->turned < 0) return;
+    int count = 0, lane_last = turns_blocks(kernel, nest);
+    for (int i = 0; i < nest->kept_count; i++)
+        if (nest->kept[i] != nest->lane && nest->kept[i] != nest->turned) nest->kept[count++] = nest->kept[i];
+    nest->kept[count + lane_last] = nest->lane;
+    nest->kept[count + !lane_last] = nest->turned;
+}
+
+/* Channels that become pixels, r x r of each: the output's innermost axis has r places, and squares would be masked to so few. All inputs lie
+ * along the turned group then, and it is the lanes', which in the output lie r apart. */
+static void choose_zip(const Kernel *kernel, Nest *nest) {
+    const Value *output = kernel->output;
+    int64_t narrow, lanes = kernel->program->target->lanes;
+    nest->zipped = -1;
+    if (nest->turned < 0 || output->layout != LAYOUT_PLAIN || kernel->input_count != nest->turn_count) return;
+    const Group *from = &nest->groups[nest->lane], *to = &nest->groups[nest->turned];
+    if (!dim_is_const(from->size, &narrow) || narrow > lanes / 2 || narrow > MOST_INTERLEAVED || !output->strides) return;
+    int64_t within, apart;
+    if (!dim_is_const(output->strides[from->axes[from->count - 1]], &within) || within != 1) return;
+    if (!dim_is_const(output->strides[to->axes[to->count - 1]], &apart) || apart != narrow) return;
+    nest->zipped = nest->lane;
+    nest->lane = nest->turned;
+    nest->turned = -1;
+    nest->kept_count--; /* order_turned put the narrow group and the turned one last */
+    nest->kept[nest->kept_count - 1] = nest->lane;
+}
+
+/* Vectors of the lane group, and of a turned group outside it; coordinates of the others. */
+int64_t nest_step(const Nest *nest, int group, const Target *target) {
+    bool squares = group == nest->turned && nest->kept[nest->kept_count - 1] == nest->lane;
+    return squares || group == nest->lane ? target->lanes : 1;
+}
+
+/* Where lanes run through a kept group, each step of the groups inside it is as many elements as there are lanes. */
+static void choose_tasks(const Kernel *kernel, Nest *nest) {
+    const Target *target = kernel->program->target;
+    int64_t work = nest->lane >= 0 && !nest->groups[nest->lane].reduced ? target->lanes : 1;
+    if (nest->turned >= 0) work *= nest_step(nest, nest->turned, target);
+    if (nest->zipped >= 0) work *= typical(kernel, nest->groups[nest->zipped].size);
+    for (int i = 0; i < nest->reduced_count; i++) work *= typical(kernel, nest->groups[nest->reduced[i]].size);
+    nest->split = nest->kept_count;
+    nest->chunk = 1;
+    while (nest->split > 0 && (work < TASK_ELEMENTS || nest->split == nest->kept_count)) {
+        int group = nest->kept[--nest->split];
+        int64_t size = typical(kernel, nest->groups[group].size), step = nest_step(nest, group, target);
+        nest->chunk = step * max_i64(1, TASK_ELEMENTS / work);
+        if (group == nest->turned) nest->chunk = round_up(nest->chunk, target->lanes);
+        work *= (size + step - 1) / step;
+    }
+}
+
+/* The longest reduced group is cut where that gives threads more to do than there are results. What is of free size may be long. */
+static void choose_parts(const Kernel *kernel, Nest *nest) {
+    int64_t lanes = kernel->program->target->lanes, results = 1, work = 1;
+    nest->parted = -1;
+    if (!kernel->anchor || !dtype_is_float(reduced_operand(kernel)->shape.type) || nest->reduced_count == 0) return;
+    int longest = nest->reduced[0];
+    bool fixed = true;
+    for (int i = 0; i < nest->count; i++) {
+        int64_t size = typical(kernel, nest->groups[i].size);
+        bool reduced = nest->groups[i].reduced;
+        if (i == nest->lane && !reduced) size = (size + lanes - 1) / lanes, work *= lanes;
+        fixed = fixed && (!reduced || dim_is_const(nest->groups[i].size, NULL));
+        if (reduced && size > typical(kernel, nest->groups[longest].size)) longest = i;
+        *(reduced ? &work : &results) *= size;
+    }
+    if (results >= ENOUGH_TASKS || (fixed && work < 2 * PART_ELEMENTS)) return;
+    int64_t each = max_i64(1, work / typical(kernel, nest->groups[longest].size));
+    nest->parted = longest;
+    nest->part = round_up(max_i64(1, PART_ELEMENTS / each), longest == nest->lane ? lanes : 1);
+    nest->split = nest->kept_count ? nest->kept_count - 1 : 0;
+    nest->chunk = nest->kept_count && nest->kept[nest->split] == nest->lane ? lanes : 1;
+}
+
+Nest *nest_new(Program *program, const Kernel *kernel) {
+    Nest *nest = NEW(program->arena, Nest);
+    Merge merge = {.kernel = kernel, .dims = program->graph->dims, .arena = program->arena};
+    Shape domain = kernel->anchor ? reduced_operand(kernel)->shape : kernel->output->node->shape;
+    make_groups(&merge, nest, domain);
+    nest->blocked_one = kernel->output->layout == LAYOUT_BLOCKED && is_reduced(kernel, 1);
+    nest->lane = choose_lane(kernel, nest, domain);
+    choose_turns(kernel, nest);
+    order_turned(kernel, nest);
+    choose_zip(kernel, nest);
+    choose_tasks(kernel, nest);
+    choose_parts(kernel, nest);
+    return nest;
+}
+
+/* Steps of a kept group before the split: vectors of the lane group, else coordinates. */
+Dim nest_tasks(const Program *program, const Nest *nest) {
+    Dims *dims = program->graph->dims;
+    Dim tasks = dim_const(dims, 1);
+    for (int i = 0; i <= nest->split && i < nest->kept_count; i++) {
+        int64_t step = i == nest->split ? nest->chunk : nest_step(nest, nest->kept[i], program->target);
+        tasks = dim_mul(dims, tasks, dim_ceil_div(dims, nest->groups[nest->kept[i]].size, step));
+    }
+    return tasks;
+}
+
+Dim nest_parts(const Program *program, const Nest *nest) {
+    return dim_ceil_div(program->graph->dims, nest->groups[nest->parted].size, nest->part);
+}

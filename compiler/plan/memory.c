@@ -1,0 +1,349 @@
+/* Where in memory each value lives. A buffer lives from the launch that writes it first to the one that reads it last, its views
+ * included; buffers that never live at once may lie in the same place. Memory is a few slots, and a buffer has a place in one of
+ * them: the largest are placed first, each where it makes its slot grow least, at its beginning or behind another buffer.
+ *
+ * Sizes may be free. Whether two places are apart must then be certain whatever the sizes are; where it is not (which of N*L*C and
+ * N*L*L is larger?) another slot is opened. What is better is judged at typical sizes.
+ *
+ * A kernel that reads an input exactly where it writes, for the last time, writes into that input's buffer (residual adds).
+ *
+ * Needs: the final list of launches with resolved values. Gives: first, last and slot of values, program->slots; adds a buffer's
+ * place in its slot to the offsets of the values in it. */
+#include "plan/stages.h"
+
+#include <stdlib.h>
+
+enum { ALIGNMENT = 64 /* of every buffer */, COMPARED_MAX = 32 };
+
+typedef struct Buffer {
+    int first, last;
+    int64_t typical;
+    Dim bytes;    /* rounded up to ALIGNMENT */
+    int slot;
+    Dim begin;    /* in the slot, in bytes */
+    int merged;   /* the buffer it continues, or -1 */
+} Buffer;
+
+typedef struct Tenant { /* of a slot */
+    int first, last;
+    Dim begin, end;                     /* in bytes */
+    int64_t typical_begin, typical_end;
+} Tenant;
+
+typedef struct Tenants {
+    Vec(Tenant) list;                   /* in order of their typical begins */
+    int64_t typical;                    /* the slot's size */
+} Tenants;
+
+typedef struct Plan {
+    Program *program;
+    Dims *dims;
+    Arena *scratch;
+    Buffer *buffers;      /* by the id of their value */
+    Vec(Tenants) tenants; /* by slot */
+    Vec(Tenant) live;     /* those of a slot that live at once with the buffer to be placed */
+} Plan;
+
+/* ---- lives ---- */
+
+/* The first of the launches that run along with a launch: itself as a rule. */
+static int first_along(const Program *program, int launch) {
+    while (launch > 0 && program->launches.items[launch - 1]->along > 0) launch--;
+    return launch;
+}
+
+static void touch(Value *value, int launch) {
+    for (; value; value = value->parent) {
+        if (value->first < 0) value->first = launch;
+        if (value->last < launch) value->last = launch;
+    }
+}
+
+/* What launches use that run along with each other lives as long as all of them. */
+static void touch_at(Plan *plan, Value *value, int launch) {
+    touch(value, first_along(plan->program, launch));
+    touch(value, launch + plan->program->launches.items[launch]->along);
+}
+
+static Dim round_up_bytes(Plan *plan, Dim bytes) {
+    if (dim_div_exact(plan->dims, bytes, dim_const(plan->dims, ALIGNMENT))) return bytes;
+    return dim_scale(plan->dims, dim_ceil_div(plan->dims, bytes, ALIGNMENT), ALIGNMENT);
+}
+
+static void find_lives(Plan *plan) {
+    Program *program = plan->program;
+    for (int i = 0; i < program->launches.count; i++) {
+        Kernel *kernel = program->launches.items[i];
+        touch_at(plan, kernel->output, i);
+        for (int k = 0; k < kernel->input_count; k++) touch_at(plan, kernel->inputs[k], i);
+        touch_at(plan, kernel->workspace, i);
+    }
+    for (int i = 0; i < program->values.count; i++) {
+        const Value *value = program->values.items[i];
+        Dim bytes = round_up_bytes(plan, value->bytes);
+        plan->buffers[i] = (Buffer){value->first, value->last, dim_typical(plan->dims, bytes), bytes, -1, dim_const(plan->dims, 0), -1};
+    }
+}
+
+static Buffer *buffer_of(Plan *plan, const Value *value) {
+    Buffer *buffer = &plan->buffers[value_root(value)->id];
+    while (buffer->merged >= 0) buffer = &plan->buffers[buffer->merged];
+    return buffer;
+}
+
+/* ---- writing in place ---- */
+
+/* Whether every read of `node` is at the point where the output is written: elementwise work alone lies between. */
+static bool is_read_in_place(const Kernel *kernel, const Node *node, bool *at_point) {
+    int count = kernel->member_count;
+    memset(at_point, 0, sizeof *at_point * (size_t)count);
+    at_point[count - 1] = true;
+    for (int i = count - 1; i >= 0; i--) {
+        const Node *user = kernel->members[i];
+        bool elementwise = at_point[i] && op_info[user->op].class == CLASS_ELEMENTWISE;
+        for (int k = 0; k < user->input_count; k++) {
+            if (user->inputs[k] == node && !elementwise) return false;
+            for (int m = i - 1; elementwise && m >= 0; m--)
+                if (kernel->members[m] == user->inputs[k]) at_point[m] = true;
+        }
+    }
+    return true;
+}
+
+static bool lies_alike(const Value *a, const Value *b) {
+    if (a->layout != b->layout || !shape_dims_equal(a->node->shape, b->node->shape) || a->bytes != b->bytes) return false;
+    for (int i = 0; i < a->node->shape.rank; i++)
+        if (a->strides[i] != b->strides[i]) return false;
+    return true;
+}
+
+static bool can_write_over(Plan *plan, const Kernel *kernel, int input, int launch) {
+    const Value *value = kernel->inputs[input];
+    if (value->parent || value->space != SPACE_SLOT || input < kernel_operand_count(kernel)) return false;
+    if (buffer_of(plan, value)->last != launch || !lies_alike(value, kernel->output)) return false;
+    for (int i = 0; i < kernel->input_count; i++) {
+        const Value *other = kernel->inputs[i];
+        if (i != input && other->space == SPACE_SLOT && buffer_of(plan, other) == buffer_of(plan, value)) return false;
+    }
+    bool *at_point = NEW_ARRAY(plan->scratch, bool, kernel->member_count);
+    return is_read_in_place(kernel, value->node, at_point);
+}
+
+static void merge_in_place(Plan *plan) {
+    for (int i = 0; i < plan->program->launches.count; i++) {
+        Kernel *kernel = plan->program->launches.items[i];
+        Value *output = kernel->output;
+        if (kernel->member_count == 0 || output->parent || output->space != SPACE_SLOT) continue;
+        if (output->first != first_along(plan->program, i)) continue;
+        for (int k = 0; k < kernel->input_count; k++) {
+            if (!can_write_over(plan, kernel, k, i)) continue;
+            Buffer *over = buffer_of(plan, kernel->inputs[k]);
+            over->last = output->last;
+            plan->buffers[output->id].merged = (int)(over - plan->buffers);
+            output->over = kernel->inputs[k];
+            break;
+        }
+    }
+}
+
+/* ---- places in slots ---- */
+
+typedef struct Choice { /* of a place */
+    int slot;
+    Dim begin;
+    int64_t growth, typical_begin; /* the least growth is best, then the lowest place */
+} Choice;
+
+/* Whether a is at least b whatever the sizes are. */
+static bool covers(Plan *plan, Dim a, Dim b) {
+    int64_t low, high;
+    return a == b || (dim_bounds(dim_sub(plan->dims, a, b), &low, &high) && low >= 0);
+}
+
+/* Whether a buffer that begins there is for certain apart from all it lives with. */
+static bool fits_at(Plan *plan, const Buffer *buffer, Dim begin) {
+    Dim end = dim_add(plan->dims, begin, buffer->bytes);
+    for (int i = 0; i < plan->live.count; i++) {
+        const Tenant *other = &plan->live.items[i];
+        if (!covers(plan, other->begin, end) && !covers(plan, begin, other->end)) return false;
+    }
+    return true;
+}
+
+/* True where nothing better is to be found higher up. */
+static bool consider(Plan *plan, const Buffer *buffer, int slot, Dim begin, int64_t typical_begin, Choice *best) {
+    int64_t growth = max_i64(0, typical_begin + buffer->typical - plan->tenants.items[slot].typical);
+    if (growth > best->growth || (growth == best->growth && typical_begin >= best->typical_begin)) return true;
+    if (!fits_at(plan, buffer, begin)) return false;
+    *best = (Choice){slot, begin, growth, typical_begin};
+    return true;
+}
+
+/* Walks the gaps between those who live, which are in order of their typical begins, upwards. */
+static void search_slot(Plan *plan, const Buffer *buffer, int slot, Choice *best) {
+    const Tenant *live = plan->live.items;
+    int count = plan->live.count;
+    int64_t top = 0;
+    if ((count == 0 || live[0].typical_begin >= buffer->typical) && consider(plan, buffer, slot, dim_const(plan->dims, 0), 0, best)) return;
+    for (int i = 0; i < count; i++) {
+        top = max_i64(top, live[i].typical_end);
+        if (i + 1 < count && live[i + 1].typical_begin < top + buffer->typical) continue;
+        for (int k = 0; k <= i; k++)
+            if (live[k].typical_end == top && consider(plan, buffer, slot, live[k].end, top, best)) return;
+    }
+}
+
+/* A new slot is the last resort: it grows by the whole buffer. */
+static Choice choose_place(Plan *plan, const Buffer *buffer) {
+    Choice best = {plan->tenants.count, dim_const(plan->dims, 0), buffer->typical, INT64_MAX};
+    for (int s = 0; s < plan->tenants.count && !plan->program->own_slots; s++) {
+        const Tenants *tenants = &plan->tenants.items[s];
+        plan->live.count = 0;
+        for (int i = 0; i < tenants->list.count; i++)
+            if (tenants->list.items[i].first <= buffer->last && buffer->first <= tenants->list.items[i].last)
+                vec_push(plan->scratch, &plan->live, tenants->list.items[i]);
+        search_slot(plan, buffer, s, &best);
+    }
+    return best;
+}
+
+/* Keeps of a slot's tenants' ends those that may be the last. What cannot be compared is kept: the sizes of layer after layer that takes
+ * some pixels off the edge. Then an end is held against the last few only, so that thousands of layers take no minutes. */
+static void add_size(Plan *plan, Slot *slot, Dim bytes) {
+    int count = slot->bytes.count, first = count > COMPARED_MAX ? count - COMPARED_MAX : 0, kept = first;
+    for (int i = first; i < count; i++)
+        if (covers(plan, slot->bytes.items[i], bytes)) return;
+    for (int i = first; i < count; i++)
+        if (!covers(plan, bytes, slot->bytes.items[i])) slot->bytes.items[kept++] = slot->bytes.items[i];
+    slot->bytes.count = kept;
+    vec_push(plan->program->arena, &slot->bytes, bytes);
+}
+
+/* Behind those who begin no later. */
+static void add_tenant(Plan *plan, Tenants *tenants, Tenant tenant) {
+    vec_push(plan->scratch, &tenants->list, tenant);
+    int at = tenants->list.count - 1;
+    for (; at > 0 && tenants->list.items[at - 1].typical_begin > tenant.typical_begin; at--) tenants->list.items[at] = tenants->list.items[at - 1];
+    tenants->list.items[at] = tenant;
+}
+
+static void place(Plan *plan, Buffer *buffer) {
+    Program *program = plan->program;
+    Choice choice = choose_place(plan, buffer);
+    if (choice.slot == plan->tenants.count) {
+        vec_push(plan->scratch, &plan->tenants, (Tenants){0});
+        vec_push(program->arena, &program->slots, (Slot){0});
+        choice.typical_begin = 0;
+    }
+    Tenants *tenants = &plan->tenants.items[choice.slot];
+    Tenant tenant = {buffer->first, buffer->last, choice.begin, dim_add(plan->dims, choice.begin, buffer->bytes), choice.typical_begin,
+                     choice.typical_begin + buffer->typical};
+    add_tenant(plan, tenants, tenant);
+    tenants->typical = max_i64(tenants->typical, tenant.typical_end);
+    add_size(plan, &program->slots.items[choice.slot], tenant.end);
+    buffer->slot = choice.slot;
+    buffer->begin = choice.begin;
+}
+
+static int by_size(const void *a, const void *b) {
+    const Buffer *x = *(Buffer *const *)a, *y = *(Buffer *const *)b;
+    if (x->typical != y->typical) return x->typical > y->typical ? -1 : 1;
+    return x->first != y->first ? x->first - y->first : x < y ? -1 : x > y;
+}
+
+static void place_all_buffers(Plan *plan) {
+    Program *program = plan->program;
+    Vec(Buffer *) order = {0};
+    for (int i = 0; i < program->values.count; i++) {
+        const Value *value = program->values.items[i];
+        bool wants = value->space == SPACE_SLOT && !value->parent && value->first >= 0 && plan->buffers[i].merged < 0;
+        if (wants) vec_push(plan->scratch, &order, &plan->buffers[i]);
+    }
+    if (order.count > 0) qsort(order.items, (size_t)order.count, sizeof(Buffer *), by_size);
+    for (int i = 0; i < order.count; i++) place(plan, order.items[i]);
+    for (int i = 0; i < program->values.count; i++) {
+        Value *value = program->values.items[i];
+        if (value->space != SPACE_SLOT) continue;
+        const Buffer *buffer = buffer_of(plan, value);
+        value->slot = buffer->slot;
+        Dim begin = dim_floor_div(plan->dims, buffer->begin, dtype_bytes(value->node->shape.type));
+        value->offset = dim_add(plan->dims, value->offset, begin);
+    }
+}
+
+void plan(Program *program) {
+    Plan plan = {.program = program, .dims = program->graph->dims, .scratch = arena_new()};
+    plan.buffers = NEW_ARRAY(plan.scratch, Buffer, program->values.count);
+    find_lives(&plan);
+    merge_in_place(&plan);
+    place_all_buffers(&plan);
+    arena_free(plan.scratch);
+}
+
+Dim program_arena_bytes(const Program *program) {
+    Dims *dims = program->graph->dims;
+    int64_t sum = 0;
+    for (int i = 0; i < program->slots.count; i++) {
+        int64_t largest = 0;
+        for (int k = 0; k < program->slots.items[i].bytes.count; k++)
+            largest = max_i64(largest, dim_typical(dims, program->slots.items[i].bytes.items[k]));
+        sum += round_up(largest, 64);
+    }
+    return dim_const(dims, sum);
+}
+
+int64_t program_scratch_bytes(const Program *program) {
+    int64_t most = 0;
+    for (int i = 0; i < program->launches.count; i++) {
+        const Kernel *kernel = program->launches.items[i];
+        if (kernel->scratch) most = max_i64(most, dim_typical(program->graph->dims, kernel->scratch));
+    }
+    return most;
+}
+
+/* ---- verification: what lies in memory at typical sizes, launch by launch ---- */
+
+typedef struct Held { const Value *root; int64_t begin, end; } Held; /* in bytes of its slot */
+
+typedef Vec(Held) HeldList;
+
+static Held range_of(const Program *program, const Value *root) {
+    const Dims *dims = program->graph->dims;
+    int64_t begin = dim_typical(dims, root->offset) * dtype_bytes(root->node->shape.type);
+    return (Held){root, begin, begin + dim_typical(dims, root->bytes)};
+}
+
+static bool is_held(const HeldList *slot, const Value *root) {
+    for (int i = 0; i < slot->count; i++)
+        if (slot->items[i].root == root) return true;
+    return false;
+}
+
+/* What is written takes the place of all that lay there. */
+static void hold(Arena *arena, HeldList *slot, Held held) {
+    int kept = 0;
+    for (int i = 0; i < slot->count; i++)
+        if (slot->items[i].end <= held.begin || held.end <= slot->items[i].begin) slot->items[kept++] = slot->items[i];
+    slot->count = kept;
+    vec_push(arena, slot, held);
+}
+
+void program_verify(const Program *program) {
+    Arena *scratch = arena_new();
+    HeldList *slots = NEW_ARRAY(scratch, HeldList, program->slots.count + 1);
+    for (int i = 0; i < program->launches.count; i++) {
+        const Kernel *kernel = program->launches.items[i];
+        for (int k = 0; k < kernel->input_count; k++) {
+            const Value *root = value_root(kernel->inputs[k]);
+            if (root->space == SPACE_SLOT && (root->slot < 0 || !is_held(&slots[root->slot], root)))
+                INTERNAL_ERROR("launch %d (%s) reads value %d, which slot %d does not hold", i, kernel->name, root->id, root->slot);
+        }
+        const Value *root = value_root(kernel->output), *workspace = kernel->workspace;
+        if (workspace) hold(scratch, &slots[workspace->slot], range_of(program, workspace));
+        if (root->space != SPACE_SLOT || is_held(&slots[root->slot], root)) continue;
+        if (root->first < first_along(program, i))
+            INTERNAL_ERROR("launch %d (%s) writes a part of value %d, whose place has been taken", i, kernel->name, root->id);
+        hold(scratch, &slots[root->slot], range_of(program, root));
+    }
+    arena_free(scratch);
+}

@@ -1,0 +1,235 @@
+/* The stage as a pipeline, and the parts of a program that several steps touch: values, kernels, their names. */
+#include "plan/stages.h"
+
+#include <stdlib.h>
+
+Program *lower(Graph *graph, const LowerOptions *options, Arena *arena) {
+    const char *own_slots = getenv("CAI_OWN_SLOTS");
+    Program *program = NEW(arena, Program);
+    program->arena = arena;
+    program->graph = graph;
+    program->target = options->target;
+    program->blas = options->blas;
+    program->winograd = options->winograd;
+    program->weak_names = options->weak_names;
+    program->names = map_new(arena);
+    program->own_slots = options->own_slots || (own_slots && strcmp(own_slots, "0") != 0);
+    Lowering low = {.program = program, .options = options, .scratch = arena_new()};
+    count_parameters(program);
+    fuse(&low);         /* nodes to kernels; nothing later changes what a kernel computes */
+    find_ties(program, low.scratch); /* before selection, which goes by it */
+    select_kinds(&low); /* before layout, since the kinds say which layouts they want */
+    layout(&low);       /* after this the list of launches is complete */
+    for (int i = 0; i < program->launches.count; i++) {
+        Kernel *kernel = program->launches.items[i];
+        kernel->id = i;
+        kernel->kind->choose(program, kernel);
+        CHECK(kernel->name && kernel->tasks);
+        pack_remaining(program, kernel); /* here, so that weights lie in order of execution */
+        estimate(kernel);
+    }
+    loops_run_along(program);
+    pack_assign(program);
+    plan(program);      /* last: the buffers of all launches are known */
+    program_verify(program);
+    arena_free(low.scratch);
+    return program;
+}
+
+/* ---- values ---- */
+
+Value *value_new(Program *program, Node *node, LayoutKind layout, Space space) {
+    Value *value = NEW(program->arena, Value);
+    *value = (Value){.node = node, .layout = layout, .space = space, .slot = -1, .first = -1, .last = -1};
+    value->id = program->values.count;
+    value->offset = dim_const(program->graph->dims, 0);
+    value->bytes = value->offset;
+    vec_push(program->arena, &program->values, value);
+    return value;
+}
+
+Value *value_root(const Value *value) {
+    while (value->parent) value = value->parent;
+    return (Value *)value;
+}
+
+int64_t node_typical_bytes(const Program *program, const Node *node) {
+    int64_t bytes = dtype_bytes(node->shape.type);
+    for (int i = 0; i < node->shape.rank; i++) bytes *= max_i64(1, dim_typical(program->graph->dims, node->shape.dims[i]));
+    return bytes;
+}
+
+/* ---- kernels ---- */
+
+Kernel *kernel_new(Program *program, Node *anchor, Value *output) {
+    Kernel *kernel = NEW(program->arena, Kernel);
+    kernel->program = program;
+    kernel->anchor = anchor;
+    kernel->output = output;
+    return kernel;
+}
+
+void kernel_add_input(Kernel *kernel, Value *value) {
+    int capacity = kernel->input_count; /* grows by powers of two */
+    if ((capacity & (capacity - 1)) == 0) {
+        Value **grown = NEW_ARRAY(kernel->program->arena, Value *, capacity ? 2 * capacity : 1);
+        if (capacity) memcpy(grown, kernel->inputs, sizeof *grown * (size_t)capacity);
+        kernel->inputs = grown;
+    }
+    kernel->inputs[kernel->input_count++] = value;
+}
+
+void kernel_set_workspace(Kernel *kernel, Dim bytes) {
+    kernel->workspace = value_new(kernel->program, kernel->anchor, LAYOUT_PLAIN, SPACE_SLOT);
+    kernel->workspace->bytes = bytes;
+}
+
+int kernel_operand_count(const Kernel *kernel) {
+    if (!kernel->anchor || op_info[kernel->anchor->op].class == CLASS_REDUCTION) return 0;
+    return kernel->anchor->input_count;
+}
+
+Value *kernel_input(const Kernel *kernel, const Node *node, int *argument) {
+    for (int i = kernel_operand_count(kernel); i < kernel->input_count; i++) {
+        if (kernel->inputs[i]->node != node) continue;
+        if (argument) *argument = i + 1;
+        return kernel->inputs[i];
+    }
+    return NULL;
+}
+
+/* ---- names: all that code depends on, as bytes, and their hash ---- */
+
+static void put(Text *out, uint64_t word) { text_add_bytes(out, (const char *)&word, sizeof word); }
+
+static void put_bytes(Text *out, const void *bytes, size_t count) {
+    put(out, count);
+    text_add_bytes(out, bytes, count);
+}
+
+static void put_dim(Text *out, Dim dim) {
+    put(out, (uint64_t)dim->term_count);
+    for (int t = 0; t < dim->term_count; t++) {
+        const DimTerm *term = &dim->terms[t];
+        put(out, (uint64_t)term->coefficient);
+        put(out, (uint64_t)term->factor_count);
+        for (int f = 0; f < term->factor_count; f++) {
+            const DimFactor *factor = &term->factors[f];
+            put(out, factor->symbol ? 0 : (uint64_t)factor->divisor);
+            if (factor->symbol) put(out, (uint64_t)factor->symbol->index);
+            else put_dim(out, factor->dividend);
+        }
+    }
+}
+
+static void put_dims(Text *out, int count, const Dim *dims) {
+    put(out, (uint64_t)count);
+    for (int i = 0; i < count; i++) put_dim(out, dims[i]);
+}
+
+static void put_shape(Text *out, Shape shape) {
+    put(out, shape.type);
+    put_dims(out, shape.rank, shape.dims);
+}
+
+static void put_attribute(Text *out, const AttrInfo *info, const void *at) {
+    switch (info->kind) {
+    case ATTR_INT: text_add_bytes(out, at, sizeof(int64_t)); break;
+    case ATTR_REAL: case ATTR_NUMBER: text_add_bytes(out, at, sizeof(double)); break;
+    case ATTR_BOOL: put(out, *(const bool *)at); break;
+    case ATTR_NAME: put_bytes(out, *(const Name *)at, strlen(*(const Name *)at)); break;
+    case ATTR_TYPE: put(out, *(const DType *)at); break;
+    case ATTR_INTS: put_bytes(out, ((const IntList *)at)->items, sizeof(int64_t) * (size_t)((const IntList *)at)->count); break;
+    case ATTR_DIMS: put_dims(out, ((const DimList *)at)->count, ((const DimList *)at)->items); break;
+    case ATTR_DATA: put_bytes(out, (*(const Data *const *)at)->values, sizeof(Number) * (size_t)(*(const Data *const *)at)->count); break;
+    }
+}
+
+static void put_attributes(Text *out, const Node *node) {
+    for (const AttrInfo *info = op_info[node->op].attributes(); info->name; info++)
+        put_attribute(out, info, (const char *)node->attributes + info->offset);
+}
+
+static void put_value(Text *out, const Value *value) {
+    put_shape(out, value->node->shape);
+    put(out, value->layout);
+    put(out, value->space);
+    if (value->strides) put_dims(out, value->node->shape.rank, value->strides);
+}
+
+/* The place of a node in its kernel: members count from 0, inputs from 1000. */
+static uint64_t local_number(const Kernel *kernel, const Node *node) {
+    int low = 0, high = kernel->member_count - 1;
+    while (low <= high) { /* members are in order of ids */
+        int middle = (low + high) / 2;
+        if (kernel->members[middle] == node) return (uint64_t)middle;
+        if (kernel->members[middle]->id < node->id) low = middle + 1;
+        else high = middle - 1;
+    }
+    int argument = 0;
+    return kernel_input(kernel, node, &argument) ? 1000u + (uint64_t)argument : 999;
+}
+
+static void put_kernel(Text *out, const Kernel *kernel) {
+    put(out, kernel->anchor ? local_number(kernel, kernel->anchor) : 998);
+    put_value(out, kernel->output);
+    put(out, (uint64_t)kernel->input_count);
+    for (int i = 0; i < kernel->input_count; i++) put_value(out, kernel->inputs[i]);
+    for (int i = 0; i < kernel->member_count; i++) {
+        const Node *node = kernel->members[i];
+        put(out, node->op);
+        put_shape(out, node->shape);
+        put_attributes(out, node);
+        put(out, kernel->program->shared[node->id]);
+        for (int k = 0; k < node->input_count; k++) put(out, local_number(kernel, node->inputs[k]));
+    }
+}
+
+/* Who bears a name. */
+typedef struct Identity { size_t count; const char *bytes; } Identity;
+
+/* The first of NAME, NAME_2, NAME_3 .. that is free or belongs to the same. */
+static Name name_for(Program *program, const char *name, const Text *identity) {
+    for (int number = 1;; number++) {
+        const char *text = number == 1 ? name : arena_printf(program->arena, "%s_%d", name, number);
+        Name found = intern(program->graph->names, text);
+        const Identity *known = map_get(program->names, found);
+        if (known && (known->count != identity->length || memcmp(known->bytes, identity->bytes, known->count) != 0)) continue;
+        if (known) return found;
+        Identity *made = NEW(program->arena, Identity);
+        *made = (Identity){identity->length, arena_copy(program->arena, identity->bytes, identity->length)};
+        map_set(program->names, found, made);
+        return found;
+    }
+}
+
+void kernel_set_name(Kernel *kernel, const char *format, ...) {
+    Program *program = kernel->program;
+    Text identity = {.arena = arena_new()};
+    va_list arguments;
+    va_start(arguments, format);
+    const char *name = arena_vprintf(identity.arena, format, arguments);
+    va_end(arguments);
+    put_bytes(&identity, name, strlen(name));
+    put_kernel(&identity, kernel);
+    uint64_t hash = program->weak_names ? 0 : hash_bytes(identity.bytes, identity.length, 0);
+    kernel->name = name_for(program, arena_printf(identity.arena, "%s_%016llx", name, (unsigned long long)hash), &identity);
+    arena_free(identity.arena);
+}
+
+/* ---- kernels that only hand on ---- */
+
+bool kernel_is_concat(const Kernel *kernel) {
+    return kernel->member_count == 1 && kernel->members[0]->op == OP_concat;
+}
+
+bool kernel_is_view(const Kernel *kernel) {
+    if (kernel->anchor || kernel->member_count == 0 || kernel->input_count != 1) return false;
+    for (int i = 0; i < kernel->member_count; i++) { /* a chain, each on the one before */
+        const Node *node = kernel->members[i], *before = i ? kernel->members[i - 1] : kernel->inputs[0]->node;
+        bool moves = node->op == OP_slice || node->op == OP_transpose || reshape_is_trivial(node);
+        if (node->op == OP_reshape && kernel->member_count == 1) moves = true;
+        if (!moves || node->inputs[0] != before) return false;
+    }
+    return true;
+}

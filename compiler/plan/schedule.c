@@ -1,0 +1,151 @@
+/* The list of launches: kernels in order, and between them the copies without which a kernel would not get its layout, a concatenation
+ * its parts, or the caller an output. */
+#include "plan/layout.h"
+
+/* ---- launches ---- */
+
+static void launch(Layout *l, Kernel *kernel) {
+    vec_push(l->program->arena, &l->program->launches, kernel);
+}
+
+static void launch_copy(Layout *l, Value *from, Value *to) {
+    Kernel *kernel = kernel_new(l->program, NULL, to);
+    kernel_add_input(kernel, from);
+    kernel->kind = &kernel_kinds[KERNEL_loops];
+    resolve(l, from);
+    resolve(l, to);
+    l->program->copies++;
+    launch(l, kernel);
+}
+
+/* Whether PLAIN and BLOCKED are the same bytes, for a value with a buffer of its own. */
+static bool layouts_coincide(Layout *l, const Value *value) {
+    return is_one_pixel(value->node->shape) && dim_const_value(value->node->shape.dims[1]) % l->lanes == 0 && !value->parent &&
+           value->space == SPACE_SLOT;
+}
+
+/* The same bytes. */
+static void lie_in(Layout *l, Value *view, Value *parent) {
+    view->parent = parent;
+    facts_of(l, view)->place.kind = PLACE_DENSE;
+}
+
+/* `value` in the layout wished for, copied the first time somebody wishes it. LAYOUT_ANY stands for dense and PLAIN. */
+static Value *in_layout(Layout *l, Value *value, LayoutKind wish) {
+    if (wish == LAYOUT_ANY ? is_dense(l, value) : value->layout == wish) return value;
+    LayoutKind layout = wish == LAYOUT_ANY ? LAYOUT_PLAIN : wish;
+    Value *copy = facts_of(l, value)->copies[wish];
+    if (copy) return copy;
+    copy = value_new(l->program, value->node, layout, SPACE_SLOT);
+    if (layout != value->layout && layouts_coincide(l, value)) lie_in(l, copy, value);
+    else launch_copy(l, value, copy);
+    resolve(l, copy);
+    return facts_of(l, value)->copies[wish] = copy;
+}
+
+static void launch_view(Layout *l, Kernel *kernel) {
+    Value *from = kernel->inputs[0], *view = kernel->output;
+    if (from->parent == view) return; /* its operand was made in its place */
+    bool reshape = kernel->member_count == 1 && kernel->members[0]->op == OP_reshape;
+    bool made = (!reshape || reshape_is_trivial(view->node)) && make_view(l, kernel);
+    if (!made && reshape) lie_in(l, view, in_layout(l, from, LAYOUT_ANY));
+    if (!made && !reshape) {
+        resolve(l, from);
+        launch(l, kernel);
+    }
+    resolve(l, view);
+}
+
+static void launch_concat(Layout *l, Kernel *kernel) {
+    int axis = (int)ATTRIBUTES(kernel->output->node, concat)->axis;
+    Dim begin = dim_const(l->dims, 0);
+    for (int i = 0; i < kernel->input_count; i++) {
+        Value *part = kernel->inputs[i];
+        const Position *place = &facts_of(l, part)->place;
+        bool in_place = part->parent == kernel->output && place->kind == PLACE_PART && place->begin == begin;
+        if (!in_place) {
+            Value *copy = value_new(l->program, part->node, kernel->output->layout, SPACE_SLOT);
+            copy->parent = kernel->output;
+            facts_of(l, copy)->place = (Position){PLACE_PART, axis, begin};
+            launch_copy(l, part, copy);
+        }
+        begin = dim_add(l->dims, begin, part->node->shape.dims[axis]);
+    }
+}
+
+/* A weight that elementwise work on a BLOCKED tensor reads along channels and pixels at once is packed in blocks too. */
+static Value *weight_in_layout(Layout *l, Kernel *kernel, Value *weight) {
+    Shape shape = weight->node->shape;
+    if (kernel->output->layout != LAYOUT_BLOCKED || shape.rank != 4 || shape.type != DTYPE_F32) return weight;
+    if (shape.dims[1] != kernel->output->node->shape.dims[1] || (dim_is_one(shape.dims[2]) && dim_is_one(shape.dims[3]))) return weight;
+    Value *blocked = value_new(l->program, weight->node, LAYOUT_BLOCKED, SPACE_WEIGHTS);
+    resolve(l, blocked);
+    return blocked;
+}
+
+static void launch_kernel(Layout *l, Kernel *kernel) {
+    LayoutKind output, *inputs = wishes_of(l, kernel, &output);
+    Value *made = kernel->output;
+    if (output != LAYOUT_ANY && output != made->layout) {
+        kernel->output = value_new(l->program, made->node, output, SPACE_SLOT);
+        facts_of(l, made)->copies[output] = kernel->output;
+    }
+    resolve(l, kernel->output);
+    for (int i = 0; i < kernel->input_count; i++) {
+        resolve(l, kernel->inputs[i]);
+        if (inputs[i] != LAYOUT_ANY) kernel->inputs[i] = in_layout(l, kernel->inputs[i], inputs[i]);
+        else if (kernel->inputs[i]->space == SPACE_WEIGHTS && i >= kernel_operand_count(kernel))
+            kernel->inputs[i] = weight_in_layout(l, kernel, kernel->inputs[i]);
+    }
+    launch(l, kernel);
+    if (kernel->output == made) return;
+    if (layouts_coincide(l, made)) lie_in(l, made, kernel->output);
+    else launch_copy(l, kernel->output, made);
+}
+
+static void launch_output(Layout *l, PortCopy copy) {
+    Value *to = value_new(l->program, copy.from->node, LAYOUT_PLAIN, SPACE_OUTPUT);
+    to->slot = copy.port;
+    launch_copy(l, copy.from, to);
+}
+
+/* Copies what was just made to all outputs of the model that it is. */
+static void launch_outputs(Layout *l, const Value *from) {
+    for (int i = 0; i < l->port_copies.count; i++)
+        if (l->port_copies.items[i].from == from) launch_output(l, l->port_copies.items[i]);
+}
+
+/* Copies that nobody came to read. */
+static void drop_unread_copies(Layout *l) {
+    Program *program = l->program;
+    bool *read = NEW_ARRAY(l->low->scratch, bool, program->values.count);
+    for (int i = 0; i < program->values.count; i++) {
+        const Value *value = program->values.items[i];
+        if (value->parent) read[value->parent->id] = read[value->id] = true;
+    }
+    int kept = program->launches.count;
+    for (int i = program->launches.count - 1; i >= 0; i--) {
+        Kernel *kernel = program->launches.items[i];
+        bool wanted = kernel->member_count > 0 || kernel->output->space == SPACE_OUTPUT || read[kernel->output->id];
+        for (int k = 0; wanted && k < kernel->input_count; k++) read[kernel->inputs[k]->id] = true;
+        if (wanted) program->launches.items[--kept] = kernel;
+        else program->copies--;
+    }
+    program->launches.count -= kept;
+    memmove(program->launches.items, program->launches.items + kept, sizeof(Kernel *) * (size_t)program->launches.count);
+}
+
+void launch_all(Layout *l) {
+    Lowering *low = l->low;
+    for (int i = 0; i < low->kernels.count; i++) {
+        Kernel *kernel = low->kernels.items[i];
+        Value *made = kernel->output;
+        if (kernel_is_concat(kernel)) launch_concat(l, kernel);
+        else if (kernel_is_view(kernel)) launch_view(l, kernel);
+        else launch_kernel(l, kernel);
+        if (facts_of(l, made)->copied_out) launch_outputs(l, made);
+    }
+    for (int i = 0; i < l->port_copies.count; i++) /* inputs and weights that are outputs */
+        if (!facts_of(l, l->port_copies.items[i].from)->producer) launch_output(l, l->port_copies.items[i]);
+    drop_unread_copies(l);
+}

@@ -1,0 +1,58 @@
+/* What the files of lower/ share among themselves. The stages run in the order of `lower` in program.c. */
+#ifndef CAI_LOWER_STAGES_H
+#define CAI_LOWER_STAGES_H
+
+#include "plan/plan.h"
+
+typedef struct Lowering {
+    Program *program;
+    const LowerOptions *options;
+    Arena *scratch;         /* gone after lower() */
+    Value **value_of;       /* by node id: the value that holds a node which lies in memory, or NULL */
+    bool *is_output;        /* by node id: some output of the model */
+    Vec(Kernel *) kernels;  /* fusion.c's, in order of execution; layout.c turns them into program->launches */
+} Lowering;
+
+/* ---- program.c ---- */
+Value *value_new(Program *program, Node *node, LayoutKind layout, Space space);
+Kernel *kernel_new(Program *program, Node *anchor, Value *output);
+void kernel_add_input(Kernel *kernel, Value *value);
+Value *value_root(const Value *value); /* the value whose buffer it lies in: itself, or its outermost parent */
+int kernel_operand_count(const Kernel *kernel); /* inputs that are the operands of a strict anchor */
+int64_t node_typical_bytes(const Program *program, const Node *node);
+/* Whether `kernel` only hands its input on: a concatenation, or slices, transposes and reshapes of
+ * a value in memory. layout.c makes views of them. */
+bool kernel_is_concat(const Kernel *kernel);
+bool kernel_is_view(const Kernel *kernel);
+
+/* ---- weights.c: fills program->weights and ->left ---- */
+void find_weights(Lowering *low);
+
+/* ---- fusion.c: fills low->value_of, low->is_output, low->kernels ---- */
+void fuse(Lowering *low);
+/* What a strict anchor's operand is read from: a matrix that is the right operand of many is not repeated for each of them. */
+Node *operand_of(const Node *anchor, int index);
+bool is_everywhere_source(const Node *node); /* splatted constants, iota, size: computed wherever they are used */
+
+/* ---- ties.c: fills program->ties ---- */
+void find_ties(Program *program, Arena *scratch);
+
+/* ---- select.c: fills kernel->kind ---- */
+void select_kinds(Lowering *low);
+
+/* ---- layout.c: fills layouts, spaces, parents, strides, offsets and bytes of values; makes program->launches ---- */
+void layout(Lowering *low);
+
+/* ---- cost.c: fills kernel->flops and bytes ---- */
+void estimate(Kernel *kernel);
+Dim node_flops(Dims *dims, const Node *node); /* a multiply-add counts two; movement nothing */
+
+/* ---- pack.c ---- */
+void count_parameters(Program *program);               /* fills raw_weights_bytes */
+void pack_remaining(Program *program, Kernel *kernel); /* the kernel's weights that its kind did not pack */
+void pack_assign(Program *program);                    /* offsets in the blob; program->weights_bytes */
+
+/* ---- memory.c: fills first, last, slot; program->slots ---- */
+void plan(Program *program);
+
+#endif

@@ -1,0 +1,191 @@
+/* Where places of one map are compared, and what stands at a place depends on it: there, places that see the same must give the same bits.
+ * So it is with max_pool_scatter and _gather, and with comparisons of a map with itself at other places. What only brings places into an
+ * order (argmax, top_k, nms) does not count: docs/kernels.md says why.
+ *
+ * The places of a flat area are equals. A convolution by Winograd rounds by the place in its tile, so that equals differ; and what differs
+ * by rounding behind one layer differs behind the next. So the analysis goes from what compares places back to the inputs, through all
+ * layers, and every convolution that it meets is computed directly.
+ *
+ * Two walks over the graph. Forward, `map`: the node whose places a value's places are, the last contraction or sum of several, and
+ * `moved`, the axes along which it was moved since; so a comparison knows whether its operands are one map at different places.
+ * Backward, `by`: what compares a node's places, axis by axis. A comparison of classes names the axis of channels, which no convolution
+ * walks along, and so asks nothing of anyone. */
+#include "plan/stages.h"
+
+typedef uint32_t Axes; /* a bit an axis */
+
+typedef struct Mark {
+    const Node *map; /* NULL: of no map, or no floats */
+    Axes moved;
+    const Node **by; /* by axis: NULL where nothing compares places along it */
+} Mark;
+
+typedef struct Search {
+    const Graph *graph;
+    Arena *scratch;
+    Mark *marks; /* by node id */
+} Search;
+
+static Axes all_from(int first, int rank) { return ((Axes)1 << rank) - ((Axes)1 << first); }
+static Axes bit(int64_t axis) { return (Axes)1 << axis; }
+
+static Axes bits(IntList axes) {
+    Axes set = 0;
+    for (int i = 0; i < axes.count; i++) set |= bit(axes.items[i]);
+    return set;
+}
+
+/* ---- axes of operands ---- */
+
+/* dims[0] * .. * dims[i - 1] for i = 0 .. rank. */
+static Dim *products(const Search *s, Shape shape) {
+    Dim *all = NEW_ARRAY(s->scratch, Dim, shape.rank + 1);
+    all[0] = dim_const(s->graph->dims, 1);
+    for (int i = 0; i < shape.rank; i++) all[i + 1] = dim_mul(s->graph->dims, all[i], shape.dims[i]);
+    return all;
+}
+
+static int find_product(const Dim *all, int rank, Dim product) {
+    for (int i = 0; i <= rank; i++)
+        if (all[i] == product) return i;
+    return -1;
+}
+
+/* The axes of a reshape's operand that its axis is made of: those between the nearest places where both have as many elements before. */
+static Axes reshaped_from(const Search *s, const Node *node, int axis) {
+    Shape x = node->inputs[0]->shape, y = node->shape;
+    const Dim *of_x = products(s, x), *of_y = products(s, y);
+    int low = axis, high = axis + 1;
+    while (find_product(of_x, x.rank, of_y[low]) < 0) low--;
+    while (high < y.rank && find_product(of_x, x.rank, of_y[high]) < 0) high++;
+    return all_from(find_product(of_x, x.rank, of_y[low]), high < y.rank ? find_product(of_x, x.rank, of_y[high]) : x.rank);
+}
+
+/* Of gather: y[a.., j.., b..] = x[a.., index[j..], b..]. */
+static Axes gathered_from(const Node *node, int input, int axis) {
+    int at = (int)ATTRIBUTES(node, gather)->axis, places = node->inputs[1]->shape.rank;
+    bool inside = axis >= at && axis < at + places;
+    if (input == 1) return inside ? bit(axis - at) : 0;
+    return bit(inside ? at : axis < at ? axis : axis - places + 1);
+}
+
+/* Of [.., M, K] @ [.., K, N]: rows are those of the left, columns of the right. */
+static Axes multiplied_from(const Node *node, int input, int axis) {
+    int others = node->shape.rank - (input == 0 ? 1 : 2);
+    return axis == others ? 0 : bit(axis);
+}
+
+/* The axes of an operand along which its places are compared where those of the node are along `axis`. */
+static Axes axes_of(const Search *s, const Node *node, int input, int axis) {
+    const Node *x = node->inputs[input];
+    switch (node->op) {
+    case OP_reshape: return reshaped_from(s, node, axis);
+    case OP_transpose: return bit(ATTRIBUTES(node, transpose)->permutation.items[axis]);
+    case OP_gather: return gathered_from(node, input, axis);
+    case OP_matmul: return multiplied_from(node, input, axis);
+    case OP_convolution: case OP_convolution_input: return input == 0 && axis != 1 ? bit(axis) : 0; /* a channel is of all of them */
+    case OP_scatter_add: return all_from(0, x->shape.rank);
+    case OP_convolution_weight: case OP_argmax: case OP_top_k: case OP_nms: return 0; /* sums over places, and whole numbers */
+    default: return x->shape.rank == node->shape.rank ? bit(axis) : 0;
+    }
+}
+
+/* ---- forward: which values are one map, and at other places ---- */
+
+/* Axes along which the operator itself takes elements from other places. */
+static Axes moves_along(const Node *node) {
+    Axes axes = 0;
+    switch (node->op) {
+    case OP_flip: return bits(ATTRIBUTES(node, flip)->axes);
+    case OP_sum: return bits(ATTRIBUTES(node, sum)->axes);
+    case OP_reduce_max: return bits(ATTRIBUTES(node, reduce_max)->axes);
+    case OP_cumsum: return bit(ATTRIBUTES(node, cumsum)->axis);
+    case OP_concat: return bit(ATTRIBUTES(node, concat)->axis);
+    case OP_gather: return all_from(0, node->shape.rank);
+    case OP_slice: case OP_pad: case OP_pad_input:
+        for (int i = 0; i < node->shape.rank; i++)
+            if (node->shape.dims[i] != node->inputs[0]->shape.dims[i]) axes |= bit(i);
+        return axes;
+    default: return op_info[node->op].class == CLASS_WINDOW ? all_from(2, node->shape.rank) : 0;
+    }
+}
+
+static Axes moved_axes(const Search *s, const Node *node) {
+    Axes moved = moves_along(node);
+    for (int i = 0; i < node->input_count; i++)
+        for (int axis = 0; axis < node->shape.rank; axis++)
+            if (axes_of(s, node, i, axis) & s->marks[node->inputs[i]->id].moved) moved |= bit(axis);
+    return moved;
+}
+
+/* A node has its operands' map where they have one map; of several it is one of its own. */
+static void find_map(Search *s, const Node *node) {
+    Mark *mark = &s->marks[node->id];
+    bool begins = op_info[node->op].class == CLASS_CONTRACTION;
+    if (!dtype_is_float(node->shape.type)) return;
+    for (int i = 0; i < node->input_count && !begins; i++) {
+        const Node *map = s->marks[node->inputs[i]->id].map;
+        begins = map && mark->map && map != mark->map;
+        if (map) mark->map = map;
+    }
+    if (begins) mark->map = node;
+    else if (mark->map) mark->moved = moved_axes(s, node);
+}
+
+/* ---- backward: whose places are compared ---- */
+
+static void compare(Search *s, const Node *node, Axes axes, const Node *by) {
+    Mark *mark = &s->marks[node->id];
+    for (int axis = 0; axis < node->shape.rank; axis++) {
+        bool several = node->shape.dims[axis] != dim_const(s->graph->dims, 1); /* one place has none to be compared with */
+        if (several && axes & bit(axis) && !mark->by[axis]) mark->by[axis] = by;
+    }
+}
+
+static void compare_maps(Search *s, const Node *node) {
+    const Mark *a = &s->marks[node->inputs[0]->id], *b = &s->marks[node->inputs[1]->id];
+    if (!a->map || a->map != b->map) return;
+    for (int i = 0; i < 2; i++) compare(s, node->inputs[i], a->moved | b->moved, node);
+}
+
+/* What the node itself compares. */
+static void find_comparison(Search *s, const Node *node) {
+    switch (node->op) {
+    case OP_max_pool_scatter: case OP_max_pool_gather: compare(s, node->inputs[0], all_from(2, node->inputs[0]->shape.rank), node); return;
+    case OP_eq: case OP_ne: case OP_lt: case OP_le: compare_maps(s, node); return;
+    default: return;
+    }
+}
+
+static void hand_on(Search *s, const Node *node) {
+    const Mark *mark = &s->marks[node->id];
+    for (int axis = 0; axis < node->shape.rank; axis++) {
+        if (!mark->by[axis]) continue;
+        for (int i = 0; i < node->input_count; i++) compare(s, node->inputs[i], axes_of(s, node, i, axis), mark->by[axis]);
+    }
+}
+
+static const Node *compares_places_of(const Search *s, const Node *node) {
+    const Mark *mark = &s->marks[node->id];
+    for (int axis = 2; axis < node->shape.rank; axis++)
+        if (mark->by[axis]) return mark->by[axis];
+    return NULL;
+}
+
+void find_ties(Program *program, Arena *scratch) {
+    const Graph *graph = program->graph;
+    int count = graph->nodes.count;
+    Search s = {graph, scratch, NEW_ARRAY(scratch, Mark, count)};
+    const Node **ties = NEW_ARRAY(program->arena, const Node *, count);
+    for (int i = 0; i < count; i++) {
+        s.marks[i].by = NEW_ARRAY(scratch, const Node *, graph->nodes.items[i]->shape.rank);
+        find_map(&s, graph->nodes.items[i]);
+    }
+    for (int i = count - 1; i >= 0; i--) {
+        const Node *node = graph->nodes.items[i];
+        find_comparison(&s, node);
+        hand_on(&s, node);
+        if (node->op == OP_convolution) ties[i] = compares_places_of(&s, node);
+    }
+    program->ties = ties;
+}

@@ -1,0 +1,60 @@
+/* The three matrices of Winograd's minimal filtering F(m, 3) by Toom and Cook: a polynomial product evaluated at m + 1 points
+ * and infinity. A tile's outputs are A^T ((G w G^T) * (B^T d B)) A.
+ *
+ * For m = 4 the points are 0, +-sqrt(1/2) and +-sqrt(2), whose powers lie nearest to 1: against the usual 0, +-1, +-2 half the
+ * error, and no operation more. Points other than 0 come in opposite pairs, which share the even and the odd part of a sum. */
+#include "plan/plan.h"
+#include <math.h>
+
+bool winograd_takes(const Node *node) {
+    if (node->op != OP_convolution || node->shape.rank != 4) return false;
+    const convolution_attributes *c = ATTRIBUTES(node, convolution);
+    for (int i = 0; i < 2; i++) {
+        int64_t kernel;
+        if (!dim_is_const(node->inputs[1]->shape.dims[2 + i], &kernel) || kernel != 3 || c->stride.items[i] != 1 || c->dilation.items[i] != 1) return false;
+    }
+    return c->groups == 1;
+}
+
+static void set_points(Winograd *w) {
+    double far = w->outputs == 4 ? sqrt(0.5) : 1;
+    for (int i = 1; i < w->size - 1; i++) w->points[i] = (i % 2 ? 1 : -1) * (i < 3 ? far : 1 / far);
+}
+
+/* The coefficients of the product of (x - p) over all points but number `without`. */
+static void multiply_out(const Winograd *w, int without, double *coefficients) {
+    int degree = 0;
+    for (int k = 0; k < w->size; k++) coefficients[k] = k == 0;
+    for (int i = 0; i < w->size - 1; i++) {
+        if (i == without) continue;
+        for (int k = ++degree; k >= 0; k--) coefficients[k] = (k ? coefficients[k - 1] : 0) - w->points[i] * coefficients[k];
+    }
+}
+
+static double scale_of(const Winograd *w, int point) {
+    double product = 1;
+    for (int i = 0; i < w->size - 1; i++)
+        if (i != point) product *= w->points[point] - w->points[i];
+    return product;
+}
+
+Winograd winograd(int outputs) {
+    Winograd w = {.outputs = outputs, .size = outputs + 2};
+    int last = w.size - 1;
+    set_points(&w);
+    for (int i = 0; i < last; i++) {
+        multiply_out(&w, i, w.inputs[i]);
+        for (int k = 0; k < 3; k++) w.weights[i][k] = pow(w.points[i], k) / scale_of(&w, i);
+        for (int k = 0; k < outputs; k++) w.results[k][i] = pow(w.points[i], k);
+    }
+    multiply_out(&w, -1, w.inputs[last]); /* infinity: the highest coefficients */
+    w.weights[last][2] = w.results[outputs - 1][last] = 1;
+    return w;
+}
+
+/* Measured, on uniform random numbers (tests/unit/kernels.c compares): with the number of terms it grows a little slower than its root, until
+ * sums are added up in parts (emit_sum_in_parts). */
+double winograd_error(int outputs, int64_t inputs) {
+    double terms = (double)min_i64(inputs, 256);
+    return (outputs == 4 ? 5.3e-7 : 1.6e-7) * pow(terms / 16, 0.4);
+}
