@@ -2,8 +2,8 @@
  *
  * Memory has two lifetimes, a compilation and a pass; each is an Arena, and nothing is freed one by one. Running out
  * of memory is not an error a caller can meet: arena_alloc reports it and leaves the program (see out_of_memory). */
-#ifndef CAI_SUPPORT_H
-#define CAI_SUPPORT_H
+#ifndef CAI_BASE_H
+#define CAI_BASE_H
 
 #include <stdarg.h>
 #include <stdbool.h>

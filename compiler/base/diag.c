@@ -1,5 +1,5 @@
 /* Diagnostics: made by the stages, printed here, for people and for tools. */
-#include "syntax/syntax.h"
+#include "base/diag.h"
 #include <json-c/json.h>
 #include <stdlib.h>
 

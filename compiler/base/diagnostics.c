@@ -1,5 +1,5 @@
 /* The table of diagnostics, made from diagnostics.def, and docs/errors.md, which is made from it. */
-#include "syntax/syntax.h"
+#include "base/diag.h"
 #include <assert.h>
 
 #define GROUP(title, text)

@@ -1,5 +1,5 @@
 /* Sources and places in them. */
-#include "syntax/syntax.h"
+#include "base/source.h"
 
 Source *source_new(Arena *arena, const char *path, const char *text, size_t length) {
     Source *source = NEW(arena, Source);

@@ -1,9 +1,8 @@
-/* From a program to a file: LLVM IR for every distinct kernel, the tables that runtime/program.h describes, an object file, the
- * blob of weights, and the link with the runtime. */
-#ifndef CAI_BACKEND_H
-#define CAI_BACKEND_H
+/* What kernels are written with in LLVM IR: modules, control flow, arithmetic, values in memory, expressions. */
+#ifndef CAI_CODEGEN_H
+#define CAI_CODEGEN_H
 
-#include "plan/plan.h"
+#include "plan/kernel.h"
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
 
@@ -223,109 +222,11 @@ LLVMValueRef emit_element_number(Module *m, const Node *node, const Point *point
 
 /* ---- program_image.c: the tables of runtime/program.h, once all kernels are functions of the module ---- */
 void emit_entry(Module *m, const Program *program);
-const char *port_type_text(Arena *arena, const Port *port); /* "image[N, 3, H, W]" */
-
-/* ---- link_objects.c ---- */
-
-typedef struct Object { const unsigned char *bytes; uint64_t count; } Object; /* a file in memory */
-/* ELF objects as one, in `arena`; of what they define, only the last one's symbols remain global. */
-Object join_objects(Arena *arena, const Object *objects, int count);
-
-/* ---- cache.c: kernels that were compiled before ---- */
-
-typedef struct KernelCache {
-    const char *folder;   /* is there */
-    uint64_t compiler;    /* changes with the compiler */
-    int64_t most_bytes;   /* that all entries may have; 0: 256 MB */
-} KernelCache;
-typedef struct CacheHits { int found, all; } CacheHits;
-
-/* Several threads may call these, and several builds have the same folder. */
-bool cache_find(const KernelCache *cache, Object key, Object *object); /* object->bytes is malloc'd */
-void cache_store(const KernelCache *cache, Object key, Object object);
-void cache_trim(const KernelCache *cache); /* drops what was not used for longest, until the rest is small enough */
-
-/* ---- emit.c: the stage ---- */
-
-typedef struct CodeSize { uint64_t code, tables; } CodeSize; /* bytes of the object: instructions, and constants */
-
-typedef struct EmitOptions {
-    const char *emit; /* "llvm" or "asm": print instead of writing an object; NULL otherwise */
-    FILE *print;
-    bool verify;
-    void (*progress)(int done, int all);
-    CodeSize *size;   /* for --explain: filled where not NULL and an object is written */
-    const KernelCache *cache; /* NULL: none */
-    CacheHits *hits;  /* for --time-passes: filled where not NULL */
-} EmitOptions;
-
-/* Emits every distinct kernel and the tables, and writes an object file. False, with *error (in program->arena), where LLVM or
- * the file system refuses. */
-bool backend_object(const Program *program, const EmitOptions *options, const char *path, const char **error);
 
 /* ---- shuffle.c ---- */
-
-enum { MOST_INTERLEAVED = 8 };
 
 void emit_transpose(Module *m, LLVMValueRef *rows, int lanes); /* as many rows as lanes, a power of two: rows become columns */
 /* a0 a1 .., b0 b1 .., .. become a0 b0 .., as many vectors, at most MOST_INTERLEAVED. */
 void emit_interleave(Module *m, LLVMValueRef *vectors, int count);
-
-/* ---- weights_stub.c: the symbol cai_the_weights on a page of its own, which the linker gets instead of the weights ---- */
-
-enum { PLACEHOLDER_BYTES = 4096 };
-
-void placeholder_fill(char page[PLACEHOLDER_BYTES]);
-bool placeholder_object(const Program *program, const char *path, const char **error);
-
-/* ---- embed_weights.c: the weights in the place of that page ---- */
-
-typedef struct PackedWeights { /* the weights of a program, packed as they are written */
-    const Program *program;
-    const RefSource *source; /* has them all */
-    void (*progress)(uint64_t done, uint64_t all);
-} PackedWeights;
-
-typedef enum InsertResult {
-    INSERT_DONE,
-    INSERT_FAILED, /* with *error */
-    INSERT_REFUSED /* the linker put something behind the page; nothing was written. Never of a relocatable object */
-} InsertResult;
-
-/* Writes `linked`, which has the page, with the weights as `output`. */
-InsertResult weights_insert(const PackedWeights *weights, const char *linked, const char *output, const char **error);
-/* The same without weights: the file as it is. */
-bool linked_copy(const char *linked, const char *output, Arena *arena, const char **error);
-
-/* ---- link.c ---- */
-typedef enum LinkForm {
-    LINK_PROGRAM, /* static, with the runtime's main */
-    LINK_OBJECT,  /* one relocatable object, with what the library form takes of the runtime, its names as symbols.c gives them */
-    LINK_SHARED   /* a shared library of such an object */
-} LinkForm;
-
-typedef Vec(const char *) ExportedNames;
-
-typedef struct LinkOptions {
-    const char *runtime_dir; /* has libcai_runtime.a and link.txt, the list of start files and libraries found at install time */
-    LinkForm form;
-    bool images;             /* the signature has pictures: PNG and JPEG are linked */
-    bool boxes;              /* ... and boxes, which are drawn on them */
-    bool blas;
-    const char *prefix;      /* of a library's names */
-    const char *soname;      /* what programs that were linked with a shared library ask for */
-    ExportedNames *exported; /* what LINK_OBJECT gives them, or NULL */
-} LinkOptions;
-/* Links objects into the file `linked`, which is nobody's yet: the output is made of it (embed_weights.c). */
-bool link_objects(const char *const *objects, int count, const char *linked, const LinkOptions *options, Arena *arena,
-                  const char **error);
-
-/* ---- symbols.c, archive.c, header.c: libraries ---- */
-bool export_symbols(const char *path, const char *prefix, ExportedNames *exported, Arena *arena, const char **error);
-/* Writes a static library of one object. */
-bool archive_write(const char *object, const ExportedNames *names, const char *output, Arena *arena, const char **error);
-/* Writes the C header of a model: runtime/cai.h in the model's name. */
-bool header_write(const Program *program, const char *prefix, const char *runtime_dir, const char *path, const char **error);
-bool header_is_ours(const char *path); /* whether the file is one that header_write wrote, or is not there */
 
 #endif

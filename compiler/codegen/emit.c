@@ -4,6 +4,7 @@
  * Code generation only: the emitters write the loops, tiles and vectors they want and place what does not change before the
  * loops, and what an optimiser would still find costs it more time than it saves. */
 #include "codegen/codegen.h"
+#include "codegen/emit.h"
 #include "runtime.h"
 #include <elf.h>
 #include <llvm-c/Analysis.h>

@@ -86,14 +86,6 @@ static LLVMValueRef make_dim(Entry *e, Dim dim) {
     return make_struct(m, fields, COUNT_OF(fields), sizeof(cai_dim));
 }
 
-const char *port_type_text(Arena *arena, const Port *port) {
-    Text text = {.arena = arena};
-    shape_print(&text, port->node->shape);
-    const char *shape = text_string(&text);
-    const char *sizes = strchr(shape, '[');
-    return port->form == FORM_IMAGE ? arena_printf(arena, "image%s", sizes ? sizes : "[]") : shape;
-}
-
 static LLVMValueRef make_labels(Module *m, const Port *port) {
     LLVMValueRef *items = NEW_ARRAY(m->arena, LLVMValueRef, port->label_count);
     for (int i = 0; i < port->label_count; i++) items[i] = make_text(m, port->labels[i]);

@@ -1,5 +1,5 @@
 /* cai run: builds a program into the cache, unless it is there already, and runs it. */
-#include "codegen/codegen.h"
+#include "object/object.h"
 #include "commands/commands.h"
 #include <dirent.h>
 #include <fcntl.h>

@@ -2,7 +2,6 @@
  * are frames, those within open ones are boxes, and what a model or an open layer computes itself stands there operator by operator. What depends on
  * weights and constants alone is not drawn, nor is what only changes a shape. */
 #include "draw/draw.h"
-#include "passes/passes.h"
 #include <ctype.h>
 
 enum { MOST_BOXES = 24, MOST_LEVELS = 12 };

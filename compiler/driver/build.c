@@ -1,6 +1,7 @@
 /* The pipeline: from a .cai file to a program or a library. build() is the whole road; reading it is reading docs/how-it-works.md. */
-#include "codegen/codegen.h"
-#include "commands/commands.h"
+#include "codegen/emit.h"
+#include "driver/driver.h"
+#include "kernels/kernels.h"
 #include "passes/passes.h"
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -119,7 +120,7 @@ static void explain_size(const Program *program, CodeSize size, const char *outp
 
 static LowerOptions lowering_options(const Session *s, const Target *target) {
     int winograd = s->options->no_winograd ? WINOGRAD_NEVER : 0;
-    return (LowerOptions){.target = target, .blas = s->options->blas, .winograd = winograd};
+    return (LowerOptions){.target = target, .table = &kernel_table, .blas = s->options->blas, .winograd = winograd};
 }
 
 bool build_program(Session *s, Graph *graph, Weights *weights, const char *path) {

@@ -1,7 +1,7 @@
 /* Where caches lie: $CAI_CACHE, else $XDG_CACHE_HOME/cai, else ~/.cache/cai. Programs of cai run are files there; kernels/ has compiled
  * kernels (object/object_cache.c). All of it may be removed at any time. */
-#include "codegen/codegen.h"
-#include "commands/commands.h"
+#include "object/object.h"
+#include "driver/driver.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>

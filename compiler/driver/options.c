@@ -1,5 +1,5 @@
 /* Options: one row each, from which they are read and their help is printed. */
-#include "commands/commands.h"
+#include "driver/driver.h"
 
 typedef enum OptionKind { OPTION_FLAG, OPTION_TEXT, OPTION_WEIGHTS, OPTION_DEFINE } OptionKind;
 

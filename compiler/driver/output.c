@@ -1,8 +1,8 @@
 /* What building makes of a model's code and weights: a program, or a library with its header. Libraries are steps of one stair: an
  * object with the names that a library has, an archive of that object, a shared library of it. The linker sees a page in the place of
  * the weights, which are then written where that page came to lie. */
-#include "codegen/codegen.h"
-#include "commands/commands.h"
+#include "object/object.h"
+#include "driver/driver.h"
 #include <ctype.h>
 #include <errno.h>
 #include <libgen.h>
@@ -94,7 +94,7 @@ static bool has_boxes(const Graph *graph) {
 
 static bool calls_blas(const Program *program) {
     for (int i = 0; i < program->launches.count; i++)
-        if (program->launches.items[i]->kind == &kernel_kinds[KERNEL_blas]) return true;
+        if (program->launches.items[i]->kind->traits & TRAIT_CALLS_BLAS) return true;
     return false;
 }
 

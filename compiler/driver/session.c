@@ -1,5 +1,5 @@
 /* What every command needs: memory, diagnostics, and where the library and the runtime lie. */
-#include "commands/commands.h"
+#include "driver/driver.h"
 #include "runtime.h"
 #include <signal.h>
 #include <stdlib.h>

@@ -1,7 +1,6 @@
 /* The functions and constants that every file knows: compile-time work, and what makes tensors out of nothing. The operators of
  * ops.def are functions too, under their own names; `primitive.NAME` reaches one that the library hides. */
 #include "elaborate/evaluator.h"
-#include "passes/passes.h"
 
 #include <errno.h>
 #include <math.h>

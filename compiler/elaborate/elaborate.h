@@ -4,6 +4,7 @@
 #define CAI_ELABORATE_H
 
 #include "graph/graph.h"
+#include "syntax/syntax.h"
 #include <math.h>
 
 /* A file with all it uses, parsed; shared by the models of one compilation. */

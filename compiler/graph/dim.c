@@ -311,6 +311,11 @@ bool dim_is_const(Dim a, int64_t *value) {
     return true;
 }
 
+bool dim_is_one(Dim a) {
+    int64_t one;
+    return dim_is_const(a, &one) && one == 1;
+}
+
 int64_t dim_const_value(Dim a) {
     int64_t value = 0;
     CHECK(dim_is_const(a, &value));

@@ -1,6 +1,6 @@
 /* Reverse accumulation: gradients are more nodes of the same graph, made by the operators' own rules, so gradients of gradients and
  * symbolic sizes need nothing special. */
-#include "passes/passes.h"
+#include "graph/graph.h"
 
 typedef struct Accumulation {
     Graph *graph;

@@ -1,11 +1,10 @@
 /* The graph: immutable tensor operations, hash-consed, with symbolic shapes. elaborate/ builds it, passes/ rewrite it,
- * lower/ turns it into kernels. ops.def lists the operators; every operator has its shape rule, its gradient and its
+ * plan/ turns it into kernels. ops.def lists the operators; every operator has its shape rule, its gradient and its
  * reference function in one op_*.c file. */
 #ifndef CAI_GRAPH_H
 #define CAI_GRAPH_H
 
-#include "base/base.h"
-#include "syntax/syntax.h"
+#include "base/source.h"
 
 /* ---- dim.c: sizes ----
  *
@@ -37,6 +36,7 @@ Dim dim_ceil_div(Dims *dims, Dim a, int64_t divisor);
 Dim dim_div_exact(Dims *dims, Dim a, Dim b);           /* NULL where a/b is not a polynomial again */
 bool dim_is_const(Dim a, int64_t *value);              /* value may be NULL */
 int64_t dim_const_value(Dim a);                        /* only of constants */
+bool dim_is_one(Dim a);
 bool dim_bounds(Dim a, int64_t *low, int64_t *high);   /* what holds for all symbol values >= 1; INT64_MIN/MAX where unbounded */
 bool dim_evaluate(Dim a, const int64_t *symbols, int64_t *value); /* symbols NULL: at typical sizes; false on overflow */
 int64_t dim_typical(const Dims *dims, Dim a);          /* its value at the symbols' typical sizes */
@@ -310,15 +310,27 @@ Node *build_sum_to(Graph *g, Node *x, Shape shape);               /* the gradien
 Node *build_cast(Graph *g, Node *x, DType type);
 
 /* ---- print.c ---- */
+const char *port_type_text(Arena *arena, const Port *port); /* "image[N, 3, H, W]" */
 void graph_print(const Graph *graph, FILE *out);   /* a line a node: name, op, inputs, attributes, shape, path */
 void node_print(Text *out, const Node *node);
 const char *op_attributes_text(Arena *arena, const OpInfo *info); /* "axes: ints"; "" where it has none */
 void ops_document(FILE *out);                      /* docs/operators.md, made from ops.def */
 
-/* ---- attributes.c, shape.c: what can be computed while building ---- */
+/* ---- constants.c, attributes.c: what is known while building ---- */
 
+/* Whether a node is a constant of one value all over; that value, which of an i64 may be rounded. */
+bool node_is_splat(const Node *node, double *value);
+/* The same constant with other sizes. */
+Node *splat_in_shape(Graph *g, const Node *splat, int rank, const Dim *dims);
+/* Whether a reshape only adds or drops axes of size 1 (so that coordinates carry over one by one). */
+bool reshape_is_trivial(const Node *node);
 bool node_sizes_are_known(const Node *node);      /* of its attributes too: a slice may begin at a symbolic place though all shapes are constant */
 int64_t node_element_count(const Node *node);     /* of a shape that is known */
+
+/* ---- gradient.c: reverse accumulation ---- */
+
+/* d(y)/d(x) for each of xs, y of rank 0; new nodes in the same graph. A node that y does not depend on gets zeros. */
+void graph_gradient(Graph *graph, Node *y, Node *const *xs, int count, Node **gradients);
 
 /* ---- op_window.c ---- */
 typedef max_pool_scatter_attributes Pooling; /* kernel, stride, dilation, before: what the attributes of all five pools begin with */

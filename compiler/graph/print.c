@@ -92,3 +92,11 @@ void ops_document(FILE *out) {
     }
     arena_free(arena);
 }
+
+const char *port_type_text(Arena *arena, const Port *port) {
+    Text text = {.arena = arena};
+    shape_print(&text, port->node->shape);
+    const char *shape = text_string(&text);
+    const char *sizes = strchr(shape, '[');
+    return port->form == FORM_IMAGE ? arena_printf(arena, "image%s", sizes ? sizes : "[]") : shape;
+}

@@ -1,6 +1,6 @@
 /* A static library: an archive of one object, with the index of its symbols that linkers ask for. Dates and owners are 0, so that
  * equal models make equal files. */
-#include "codegen/codegen.h"
+#include "object/object.h"
 #include "runtime.h"
 
 #define MAGIC "!<arch>\n"

@@ -1,6 +1,6 @@
 /* The C header of a library: runtime/cai.h, with the model's name for cai_model, under a comment that says what the model takes and
  * gives. The first comment of cai.h is about cai.h itself, and stays behind. */
-#include "codegen/codegen.h"
+#include "object/object.h"
 #include "runtime.h"
 
 static const char placeholder[] = "cai_model", mark[] = "/* Made by cai ";

@@ -10,7 +10,7 @@
  *     shared FILE   what shared libraries are linked with: libc.so.6
  *
  * A file's name is as the linker finds it: absolute, or beside link.txt. */
-#include "codegen/codegen.h"
+#include "object/object.h"
 #include "runtime.h"
 #include <unistd.h>
 

@@ -6,7 +6,7 @@
  * Sections of one name follow each other in one. Names that only join the objects end here: of what is defined, the last object's symbols
  * alone remain global. All objects are LLVM's own, so they are well formed. The first symbol names the joined object's source: where there is
  * none, GNU ld takes the name of the object's file, and the length of that would show in what it writes. */
-#include "codegen/codegen.h"
+#include "object/object.h"
 #include <elf.h>
 
 typedef struct Section { /* of the joined object */

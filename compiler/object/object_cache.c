@@ -6,7 +6,7 @@
  * its features. It is compared whole, so no two kernels are ever taken for each other. Entries are written beside their name and renamed; what
  * cannot be read, or is damaged, is not there, and is written anew. Nothing about the cache is ever an error: without it, a
  * kernel is compiled. An entry that is used gets a new date; the oldest go when all together are too large. */
-#include "codegen/codegen.h"
+#include "object/object.h"
 #include "runtime.h"
 #include <dirent.h>
 #include <fcntl.h>

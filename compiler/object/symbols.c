@@ -3,7 +3,7 @@
  * one program. The table is rewritten where it lies (locals stand before the others, so entries move, and relocations name
  * entries by number); the table of names is made anew, at the file's end, without those of the files that the linker read: equal
  * models make equal libraries. The file is the linker's own, so it is well formed. */
-#include "codegen/codegen.h"
+#include "object/object.h"
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>

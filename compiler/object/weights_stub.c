@@ -4,7 +4,7 @@
  * would read and write the weights once more, never sees them.
  *
  *     ELF header | up to a page | the page | symbols | names | section headers */
-#include "codegen/codegen.h"
+#include "object/object.h"
 #include "runtime.h"
 #include <elf.h>
 

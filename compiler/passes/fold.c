@@ -10,16 +10,6 @@
 
 #define MOST_ELEMENTS 65536
 
-bool node_is_splat(const Node *node, double *value) {
-    if (node->op != OP_constant || ATTRIBUTES(node, constant)->data->count != 1) return false;
-    *value = number_value(ATTRIBUTES(node, constant)->data->values[0], node->shape.type);
-    return true;
-}
-
-Node *splat_in_shape(Graph *g, const Node *splat, int rank, const Dim *dims) {
-    return build_constant(g, ATTRIBUTES(splat, constant)->data->values, 1, (Shape){splat->shape.type, rank, dims});
-}
-
 static Node *make_constant(Graph *to, const Number *values, int64_t count, Shape shape) {
     bool same = true;
     for (int64_t i = 1; i < count && same; i++) same = memcmp(&values[i], &values[0], sizeof *values) == 0;

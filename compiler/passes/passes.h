@@ -34,20 +34,11 @@ int *graph_uses(const Graph *graph);
 
 /* The constant that a node with these (new) inputs amounts to, or NULL. A RewriteVisit. */
 Node *fold_visit(Graph *to, const Node *old, Node *const *inputs, void *context);
-/* Whether a node is a constant of one value all over; that value, which of an i64 may be rounded. */
-bool node_is_splat(const Node *node, double *value);
-/* The same constant with other sizes. */
-Node *splat_in_shape(Graph *g, const Node *splat, int rank, const Dim *dims);
 
 /* ---- the passes that passes.def lists, one a file ---- */
 
 #define PASS(name, what) Graph *pass_##name(Graph *graph);
 #include "passes/passes.def"
 #undef PASS
-
-/* ---- gradient.c ---- */
-
-/* d(y)/d(x) for each of xs, y of rank 0; new nodes in the same graph. A node that y does not depend on gets zeros. */
-void graph_gradient(Graph *graph, Node *y, Node *const *xs, int count, Node **gradients);
 
 #endif

@@ -9,9 +9,9 @@
  * outermost loops, so that task t of each is the same rows, and must read what others of them make or may overwrite at its own rows
  * only. Their kernels, and so their bits, are those that they would have alone. memory.c keeps their buffers apart for all the time
  * that they run. */
-#include "kernels/loops/loops.h"
+#include "plan/loop_nest.h"
 #include "plan/stages.h"
-#include "program.h"
+#include "runtime.h"
 
 enum {
     LEAST_TASKS = 8,      /* fewer would leave threads without work: such reductions are done in parts */
@@ -31,7 +31,7 @@ static Shape domain_of(const Kernel *kernel) {
 
 static bool is_nest(const Kernel *kernel) {
     bool scatters = kernel->anchor && kernel->anchor->op == OP_scatter_add;
-    return kernel->kind == &kernel_kinds[KERNEL_loops] && kernel->member_count > 0 && !scatters;
+    return kernel->kind->traits & TRAIT_ANY_NEST && kernel->member_count > 0 && !scatters;
 }
 
 /* ---- the same rows ---- */
@@ -188,7 +188,7 @@ static void settle(Along *along, int64_t rows) {
     }
 }
 
-void loops_run_along(Program *program) {
+void fuse_rows(Program *program) {
     Arena *scratch = arena_new();
     for (int i = 0; i < program->launches.count;) {
         Along along = {.program = program};

@@ -56,18 +56,6 @@ bool is_everywhere_source(const Node *node) {
     return node->op == OP_iota || node->op == OP_size;
 }
 
-bool reshape_is_trivial(const Node *node) {
-    if (node->op != OP_reshape) return false;
-    Shape from = node->inputs[0]->shape, to = node->shape;
-    for (int i = 0, j = 0;;) {
-        int64_t one;
-        while (i < from.rank && dim_is_const(from.dims[i], &one) && one == 1) i++;
-        while (j < to.rank && dim_is_const(to.dims[j], &one) && one == 1) j++;
-        if (i == from.rank || j == to.rank) return i == from.rank && j == to.rank;
-        if (from.dims[i++] != to.dims[j++]) return false;
-    }
-}
-
 /* Computed at every use, whatever it is made of: its points map to those of its operand without arithmetic. */
 static bool is_transparent(const Node *node) {
     return node->op == OP_broadcast || reshape_is_trivial(node);

@@ -16,11 +16,6 @@ Facts *facts_of(Layout *l, const Value *value) {
     return &l->facts.items[value->id];
 }
 
-bool dim_is_one(Dim dim) {
-    int64_t one;
-    return dim_is_const(dim, &one) && one == 1;
-}
-
 /* ---- groups and votes ---- */
 
 static bool can_be_blocked(Shape shape) {

@@ -1,6 +1,6 @@
 /* What layout.c (which layout each value has), views.c (where it lies) and schedule.c (what is launched, with copies) share. */
-#ifndef CAI_LOWER_LAYOUT_H
-#define CAI_LOWER_LAYOUT_H
+#ifndef CAI_PLAN_LAYOUT_H
+#define CAI_PLAN_LAYOUT_H
 
 #include "plan/stages.h"
 
@@ -44,7 +44,6 @@ typedef struct Layout {
 
 /* ---- layout.c ---- */
 Facts *facts_of(Layout *l, const Value *value); /* valid until the next value's are asked for */
-bool dim_is_one(Dim dim);
 bool is_one_pixel(Shape shape);
 /* The layouts that the kernel's kind insists on, as they can be had: of the output, and of the inputs in order. */
 LayoutKind *wishes_of(Layout *l, const Kernel *kernel, LayoutKind *output);

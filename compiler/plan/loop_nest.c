@@ -9,7 +9,7 @@
  * Where an operand lies in memory along another group than the lanes run through (a transpose, a change of layout), that group
  * becomes the innermost loop, and the operand is loaded as squares and transposed in registers: a gather would touch a cache line
  * an element. Where the lanes would then be few, they run along the operand's group instead, and results are interleaved. */
-#include "kernels/loops/loops.h"
+#include "plan/loop_nest.h"
 
 #define TASK_ELEMENTS 4096
 #define PART_ELEMENTS 32768 /* of a reduction to fewer results than ENOUGH_TASKS */

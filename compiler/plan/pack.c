@@ -2,6 +2,7 @@
  * convolutions in the order in which they are read, vectors padded to whole registers. This file keeps the list of such jobs and
  * writes the blob, one job at a time and of that a tile at a time, so that no more than the largest weight is in memory. */
 #include "plan/stages.h"
+#include "plan/winograd.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,6 @@
 /* A program as text, for people and for golden tests (--emit=program), and what was decided and why (--explain). */
 #include "plan/stages.h"
+#include "plan/winograd.h"
 
 static const char *layout_name(LayoutKind layout) {
     return layout == LAYOUT_BLOCKED ? "blocked" : "plain";

@@ -11,7 +11,7 @@ static void launch(Layout *l, Kernel *kernel) {
 static void launch_copy(Layout *l, Value *from, Value *to) {
     Kernel *kernel = kernel_new(l->program, NULL, to);
     kernel_add_input(kernel, from);
-    kernel->kind = &kernel_kinds[KERNEL_loops];
+    kernel->kind = l->program->table->copies;
     resolve(l, from);
     resolve(l, to);
     l->program->copies++;

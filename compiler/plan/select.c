@@ -1,15 +1,9 @@
-/* Which kind of kernel computes what fusion.c put together: of all rows of kernels.def that can, the one of the lowest estimated cost,
+/* Which kind of kernel computes what fusion.c put together: of all kinds that can, the one of the lowest estimated cost,
  * the copies counted that its wishes for layouts would cost. Kernels are taken in order, so that it is known in which layout those
  * before would like to leave their results. */
 #include "plan/stages.h"
 
 #include <stdlib.h>
-
-const KernelKind kernel_kinds[KERNEL_COUNT] = {
-#define KERNEL(name, what) {#name, what, name##_fits, name##_layouts, name##_choose, name##_cost, name##_emit},
-#include "kernels/kernels.def"
-#undef KERNEL
-};
 
 typedef struct Select {
     Lowering *low;
@@ -48,8 +42,9 @@ static double copies_cost(const Select *s, const Kernel *kernel, const KernelKin
 static const KernelKind *cheapest(const Select *s, const Kernel *kernel) {
     const KernelKind *best = NULL;
     double best_cost = 0;
-    for (int i = 0; i < KERNEL_COUNT; i++) {
-        const KernelKind *kind = &kernel_kinds[i];
+    const KernelTable *table = s->low->program->table;
+    for (int i = 0; i < table->count; i++) {
+        const KernelKind *kind = &table->kinds[i];
         if (!kind->fits(kernel, s->target)) continue;
         if (s->force && strcmp(s->force, kind->name) == 0) return kind;
         double cost = kind->cost(kernel, s->target) + copies_cost(s, kernel, kind);
@@ -77,7 +72,7 @@ void select_kinds(Lowering *low) {
     s.left = NEW_ARRAY(low->scratch, LayoutKind, low->program->values.count);
     for (int i = 0; i < low->kernels.count; i++) {
         Kernel *kernel = low->kernels.items[i];
-        if (kernel_is_view(kernel)) kernel->kind = &kernel_kinds[KERNEL_loops];
+        if (kernel_is_view(kernel)) kernel->kind = low->program->table->copies;
         else if (!kernel_is_concat(kernel)) kernel->kind = cheapest(&s, kernel);
         note_layout(&s, kernel);
     }

@@ -1,6 +1,6 @@
-/* What the files of lower/ share among themselves. The stages run in the order of `lower` in program.c. */
-#ifndef CAI_LOWER_STAGES_H
-#define CAI_LOWER_STAGES_H
+/* What the files of plan/ share among themselves. The stages run in the order of `lower` in plan.c. */
+#ifndef CAI_PLAN_STAGES_H
+#define CAI_PLAN_STAGES_H
 
 #include "plan/plan.h"
 
@@ -42,6 +42,9 @@ void select_kinds(Lowering *low);
 
 /* ---- layout.c: fills layouts, spaces, parents, strides, offsets and bytes of values; makes program->launches ---- */
 void layout(Lowering *low);
+
+/* ---- fuse_rows.c: finds launches of loop nests that run row by row together, once all have been chosen ---- */
+void fuse_rows(Program *program);
 
 /* ---- cost.c: fills kernel->flops and bytes ---- */
 void estimate(Kernel *kernel);

@@ -11,6 +11,7 @@
  * Backward, `by`: what compares a node's places, axis by axis. A comparison of classes names the axis of channels, which no convolution
  * walks along, and so asks nothing of anyone. */
 #include "plan/stages.h"
+#include "plan/winograd.h"
 
 typedef uint32_t Axes; /* a bit an axis */
 

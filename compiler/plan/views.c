@@ -67,7 +67,7 @@ static void count_readers(Layout *l) {
         for (int k = 0; k < kernel->input_count; k++) {
             Facts *facts = facts_of(l, kernel->inputs[k]);
             facts->readers++;
-            bool packs = kernel->kind == &kernel_kinds[KERNEL_matmul] && k == 1; /* its right operand */
+            bool packs = kernel->kind && kernel->kind->traits & TRAIT_REPACKS_RIGHT && k == 1;
             if (!packs) facts->any_strides = false;
         }
     }

@@ -3,7 +3,7 @@
  *
  * For m = 4 the points are 0, +-sqrt(1/2) and +-sqrt(2), whose powers lie nearest to 1: against the usual 0, +-1, +-2 half the
  * error, and no operation more. Points other than 0 come in opposite pairs, which share the even and the odd part of a sum. */
-#include "plan/plan.h"
+#include "plan/winograd.h"
 #include <math.h>
 
 bool winograd_takes(const Node *node) {

@@ -65,7 +65,7 @@ void fuzz_programs(const unsigned char *bytes, size_t count) {
     if (!can_run(target)) return;
     bool continuous = last & 2;
     TestGraph t = make_graph(bytes, count, continuous);
-    LowerOptions options = {.target = target_find(target), .own_slots = last & 4};
+    LowerOptions options = {.table = &kernel_table, .target = target_find(target), .own_slots = last & 4};
     PassOptions passes = {.verify = true};
     double tolerance = continuous && is_steady(&t, NUDGE, TOLERANCE) ? TOLERANCE : INFINITY;
     if (last & 8) t.graph = passes_run(t.graph, &passes);

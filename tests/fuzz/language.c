@@ -1,7 +1,8 @@
 /* Source that mostly parses (mutate.c sees to that), through the elaborator, its summary, the passes, lowering, and now and then the
  * generation of code. `-D NAME=VALUE` in a first line `# cai ...` is obeyed, so that golden files are seeds with their options. A model
  * without a graph has an error with words and a place. */
-#include "codegen/codegen.h"
+#include "codegen/emit.h"
+#include "kernels/kernels.h"
 #include "elaborate/elaborate.h"
 #include "fuzz.h"
 #include "passes/passes.h"
@@ -53,7 +54,7 @@ static void compile(Case *c, const Model *model) {
     graph_print(model->graph, fuzz_nowhere());
     if (model->graph->nodes.count > MOST_LOWERED) return;
     Graph *graph = passes_run(model->graph, &passes);
-    LowerOptions options = {.target = target_find(c->hash & 1 ? "x86-64-v3" : "x86-64-v4"), .own_slots = c->hash >> 1 & 1};
+    LowerOptions options = {.table = &kernel_table, .target = target_find(c->hash & 1 ? "x86-64-v3" : "x86-64-v4"), .own_slots = c->hash >> 1 & 1};
     Program *program = lower(graph, &options, c->arena);
     program_print(program, fuzz_nowhere());
     program_explain(program, fuzz_nowhere());

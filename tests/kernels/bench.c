@@ -157,7 +157,7 @@ static void bench_shape(const ShapeLine *shape, const char *text, void *context)
     (void)context;
     if (!shape->timed || !strstr(text, wanted_word)) return;
     TestGraph t = shape_graph(shape, 1);
-    LowerOptions options = {.target = target_find(target_name), .force = *shape->by ? shape->by : NULL, .own_slots = true};
+    LowerOptions options = WITH_TABLE(.target = target_find(target_name), .force = *shape->by ? shape->by : NULL, .own_slots = true);
     options.winograd = shape->tile ? (int)shape->tile : WINOGRAD_NEVER;
     options.winograd = (int)shape->tile;
     Compiled compiled;
@@ -204,7 +204,7 @@ static void bench_launches(Run *run) {
 
 static void bench_network(void) {
     TestGraph t = network_graph(network_path, network_model, define_names, define_values, define_count);
-    LowerOptions options = {.target = target_find(target_name)};
+    LowerOptions options = WITH_TABLE(.target = target_find(target_name));
     Compiled compiled;
     if (compile_and_load(&t, &options, &compiled)) {
         Run run = open_run(&compiled);

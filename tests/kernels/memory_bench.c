@@ -272,7 +272,7 @@ static TestGraph elaborate_case(const char *name, const char *size, bool free_si
 
 static void bench_case(const char *name, const char *size, bool free_sizes, bool tiny) {
     TestGraph t = elaborate_case(name, size, free_sizes);
-    LowerOptions options = {.target = target_find("native")};
+    LowerOptions options = WITH_TABLE(.target = target_find("native"));
     Compiled compiled;
     if (compile_and_load(&t, &options, &compiled))
         bench_compiled(&compiled, arena_printf(t.arena, "%s %s%s%s", name, size, free_sizes ? " free" : "", tiny ? " tiny" : ""), tiny ? 1e-39f : 1);

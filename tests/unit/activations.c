@@ -123,7 +123,7 @@ static Runner runner_of(const char *expression, const char *target) {
     Runner r = {.t = test_graph(1)};
     cai_error error;
     r.t.graph = elaborated(r.t.arena, expression);
-    LowerOptions options = {.target = target_find(target)};
+    LowerOptions options = WITH_TABLE(.target = target_find(target));
     CU_ASSERT_FATAL(compile_and_load(&r.t, &options, &r.compiled));
     r.pool = cai_pool_new(1);
     r.context = cai_context_new(r.compiled.program, r.pool, &error);

@@ -28,7 +28,7 @@ static void check(TestGraph *t, int wanted, const char *what) {
     TestGraph passed = *t;
     passed.graph = passes_run(t->graph, &(PassOptions){.verify = true});
     for (int target = 0; target < COUNT_OF(targets); target++) {
-        Program *program = lower(passed.graph, &(LowerOptions){.target = target_find(targets[target])}, t->arena);
+        Program *program = lower(passed.graph, &WITH_TABLE(.target = target_find(targets[target])), t->arena);
         int along = 0;
         for (int i = 0; i < program->launches.count; i++) along += program->launches.items[i]->along > 0;
         if (along != wanted) fprintf(stderr, "\n%s: %d instead of %d\n", what, along, wanted);

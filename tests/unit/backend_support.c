@@ -230,6 +230,6 @@ void compare_with_other(TestGraph *t, const LowerOptions *options, const LowerOp
 
 void compare_with_reference(TestGraph *t, const char *target, double tolerance, const char *what) {
     if (!can_run(target)) return;
-    LowerOptions options = {.target = target_find(target)};
+    LowerOptions options = WITH_TABLE(.target = target_find(target));
     compare_with_options(t, &options, tolerance, arena_printf(t->arena, "%s (%s)", what, target));
 }

@@ -1,5 +1,5 @@
 /* The cache of compiled kernels: what was stored is found, what is damaged is not, two may write at once, and it stays within its size. */
-#include "codegen/codegen.h"
+#include "object/object.h"
 #include <CUnit/Basic.h>
 #include <dirent.h>
 #include <fcntl.h>

@@ -156,7 +156,7 @@ static void test_reshaped_outputs(void) {
 }
 
 static Program *lowered(TestGraph *t) {
-    LowerOptions options = {.target = target_find(targets[0])};
+    LowerOptions options = WITH_TABLE(.target = target_find(targets[0]));
     return lower(t->graph, &options, t->arena);
 }
 

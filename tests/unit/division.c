@@ -62,7 +62,7 @@ static void run(TestGraph *t, const char *target, Number **outputs) {
     PassOptions passes = {.verify = true};
     t->graph = passes_run(t->graph, &passes);
     Compiled compiled;
-    CU_ASSERT_FATAL(compile_and_load(t, &(LowerOptions){.target = target_find(target)}, &compiled) && run_compiled(&compiled, 1, outputs));
+    CU_ASSERT_FATAL(compile_and_load(t, &WITH_TABLE(.target = target_find(target)), &compiled) && run_compiled(&compiled, 1, outputs));
     unload(&compiled);
 }
 

@@ -3,7 +3,7 @@
 #include "runtime.h"
 
 static bool load(TestGraph *t, Compiled *compiled) {
-    LowerOptions options = {.target = target_find("x86-64-v3")};
+    LowerOptions options = WITH_TABLE(.target = target_find("x86-64-v3"));
     return compile_and_load(t, &options, compiled);
 }
 
@@ -85,7 +85,7 @@ static void test_checks(void) {
 /* Kernels of equal name are one function, and the code's text can be had. */
 static void test_kernels_are_shared(void) {
     TestGraph t = test_graph(1);
-    LowerOptions options = {.target = target_find("x86-64-v3")};
+    LowerOptions options = WITH_TABLE(.target = target_find("x86-64-v3"));
     for (int i = 0; i < 3; i++) new_output(&t, unary(&t, OP_neg, new_input(&t, -1, 1, SIZES(t.H))));
     const char *text = print_compiled(&t, &options, "llvm");
     int functions = 0;

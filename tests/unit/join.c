@@ -1,5 +1,5 @@
 /* The object of a program: joined from those of its kernels and tables. */
-#include "codegen/codegen.h"
+#include "object/object.h"
 #include "backend_support.h"
 #include "runtime.h"
 #include <elf.h>
@@ -58,7 +58,7 @@ static TestGraph make_program(void) {
 
 static void test_object(void) {
     TestGraph t = make_program();
-    LowerOptions options = {.target = target_find("x86-64-v3")};
+    LowerOptions options = WITH_TABLE(.target = target_find("x86-64-v3"));
     const char *path = arena_printf(t.arena, "/tmp/cai_join_%ld.o", (long)getpid()), *error = "";
     CU_ASSERT_FATAL(backend_object(lower(t.graph, &options, t.arena), &(EmitOptions){.verify = true}, path, &error));
     Elf e = open_elf(path);
@@ -91,7 +91,7 @@ static void test_weak_names(void) {
     for (int i = 0; i < COUNT_OF(targets); i++) {
         if (!can_run(targets[i])) continue;
         TestGraph t = test_graph((uint64_t)i);
-        LowerOptions options = {.target = target_find(targets[i]), .weak_names = true};
+        LowerOptions options = WITH_TABLE(.target = target_find(targets[i]), .weak_names = true);
         Node *x = new_input(&t, -1, 1, SIZES(t.N, size(&t, 40))), *y = new_input(&t, -1, 1, SIZES(size(&t, 40), size(&t, 24)));
         const double addends[] = {1, 2, 1, 3};
         for (int k = 0; k < 4; k++) new_output(&t, binary(&t, OP_add, unary(&t, OP_neg, k == 2 ? unary(&t, OP_abs, x) : x), splat(&t, addends[k])));
@@ -105,7 +105,7 @@ static void test_weak_names(void) {
 
 static void test_names(void) {
     TestGraph t = test_graph(1);
-    LowerOptions options = {.target = target_find("x86-64-v3"), .weak_names = true};
+    LowerOptions options = WITH_TABLE(.target = target_find("x86-64-v3"), .weak_names = true);
     Node *x = new_input(&t, -1, 1, SIZES(t.N)), *y = new_input(&t, -1, 1, SIZES(t.N));
     new_output(&t, binary(&t, OP_add, x, splat(&t, 1)));
     new_output(&t, binary(&t, OP_add, x, splat(&t, 2)));

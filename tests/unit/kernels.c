@@ -1,6 +1,7 @@
 /* The kernels against the reference, on the shapes of tests/kernels/shapes.txt: whole numbers, so that every sum is exact,
  * for both targets, on one thread and on three. */
 #include "backend_support.h"
+#include "plan/winograd.h"
 #include "../kernels/shape.h"
 
 static const char *const targets[] = {"x86-64-v3", "x86-64-v4"};
@@ -22,11 +23,11 @@ static bool is_large(const ShapeLine *shape) { return strstr(shape->op, "conv") 
 
 static LowerOptions shape_options(const ShapeLine *shape, const char *target) {
     int winograd = shape->tile ? (int)shape->tile : WINOGRAD_NEVER;
-    return (LowerOptions){.target = target_find(target), .force = *shape->by ? shape->by : NULL, .winograd = winograd};
+    return WITH_TABLE(.target = target_find(target), .force = *shape->by ? shape->by : NULL, .winograd = winograd);
 }
 
 static void compare(TestGraph *t, const ShapeLine *shape, const char *target, const char *text) {
-    LowerOptions options = shape_options(shape, target), any = {.target = target_find(targets[0]), .force = "conv_any", .own_slots = true};
+    LowerOptions options = shape_options(shape, target), any = WITH_TABLE(.target = target_find(targets[0]), .force = "conv_any", .own_slots = true);
     double tolerance = strcmp(shape->mode, "nearest") && strstr(shape->op, "resample") ? 1e-5 : 0;
     if (shape->tile) tolerance = 2e-5 * sqrt(9.0 * (double)shape->ic); /* Winograd: 1e-5 of the outputs' root mean square */
     options.own_slots = true;
@@ -77,7 +78,7 @@ static double measured_error(int64_t inputs, int winograd, const char *target) {
     Node *w = new_parameter(&t, -1, 1, SIZES(size(&t, 16), channels, size(&t, 3), size(&t, 3)));
     Node *y = MAKE(&t, convolution, ((Node *[]){x, w}), 2, INTS(1, 1), INTS(1, 1), INTS(1, 1), DIMS(twelve, twelve), 1);
     new_output(&t, y);
-    LowerOptions options = {.target = target_find(target), .winograd = winograd, .force = winograd > 0 ? "conv_winograd" : NULL};
+    LowerOptions options = WITH_TABLE(.target = target_find(target), .winograd = winograd, .force = winograd > 0 ? "conv_winograd" : NULL);
     Compiled compiled;
     RefTensor wanted;
     Number *got;

@@ -312,7 +312,7 @@ static void test_parts(void) {
         TestGraph t = test_graph(9);
         t.symbols[1] = 300007;
         make_parts(&t);
-        Program *program = lower(t.graph, &(LowerOptions){.target = target_find(targets[target])}, t.arena);
+        Program *program = lower(t.graph, &WITH_TABLE(.target = target_find(targets[target])), t.arena);
         int parted = 0;
         for (int i = 0; i < program->launches.count; i++) parted += program->launches.items[i]->phase_count == 2;
         CU_ASSERT_EQUAL(parted, 8);

@@ -2,7 +2,9 @@
  * slots, by their layouts and strides, computes its members by the operators' reference functions, and writes its output back. What
  * comes out must be what the graph gives when it is evaluated as a whole; so fusion, layouts, views, lifetimes and writing in place
  * are all put to the test, on graphs made by hand and on random ones. */
+#include "kernels/kernels.h"
 #include "plan/stages.h"
+#include "plan/winograd.h"
 #include <CUnit/Basic.h>
 #include <math.h>
 #include <stdlib.h>
@@ -327,7 +329,7 @@ static bool runs_right(const Program *program, int64_t n, int64_t h) {
 }
 
 static Program *lowered_for(const char *target) {
-    LowerOptions options = {.target = target_find(target)};
+    LowerOptions options = {.table = &kernel_table, .target = target_find(target)};
     return lower(g, &options, arena);
 }
 
@@ -554,7 +556,7 @@ static void test_in_place(void) {
     add_output("y", x);
     Program *program = lowered();
     CU_ASSERT_TRUE(runs_right(program, 3, 1));
-    LowerOptions own = {.target = program->target, .own_slots = true};
+    LowerOptions own = {.table = &kernel_table, .target = program->target, .own_slots = true};
     Program *separate = lower(g, &own, arena);
     CU_ASSERT_TRUE(separate->slots.count > program->slots.count);
     CU_ASSERT_TRUE(runs_right(separate, 3, 1));

@@ -57,7 +57,7 @@ static bool compile_functions(TestGraph *t, const char *target, Compiled *compil
     Node *x = new_input(t, -1, 1, SIZES(t->H));
     for (int i = 0; i < COUNT_OF(functions); i++) new_output(t, build_unary(t->graph, functions[i].op, x));
     new_output(t, build_binary(t->graph, OP_pow, x, new_input(t, -1, 1, SIZES(t->H))));
-    LowerOptions options = {.target = target_find(target)};
+    LowerOptions options = WITH_TABLE(.target = target_find(target));
     return compile_and_load(t, &options, compiled);
 }
 

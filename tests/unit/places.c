@@ -98,7 +98,7 @@ static int64_t count_in_picture(Compiled *compiled, const ShapeLine *s, int pict
 static void check_shape(const ShapeLine *shape, const char *text, void *context) {
     const Promise *promise = context;
     TestGraph t = shape_graph(shape, 3);
-    LowerOptions options = {.target = target_find(promise->target), .force = shape->by, .winograd = promise->winograd};
+    LowerOptions options = WITH_TABLE(.target = target_find(promise->target), .force = shape->by, .winograd = promise->winograd);
     for (int i = 1; i < t.inputs.count; i++) { /* weights, and a residual that is flat */
         TestInput *input = &t.inputs.items[i];
         for (int64_t k = 0; k < input->count; k++) input->values[k].real = input->node->op == OP_input ? 0.3 : random_in(&t, -1, 1);

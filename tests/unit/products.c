@@ -158,14 +158,14 @@ static void add_products(TestGraph *t, Dim rows, Dim depth, Dim columns) {
 
 static int count_calls(const Program *program) {
     int calls = 0;
-    for (int i = 0; i < program->launches.count; i++) calls += program->launches.items[i]->kind == &kernel_kinds[KERNEL_blas];
+    for (int i = 0; i < program->launches.count; i++) calls += program->launches.items[i]->kind == kernel_kind(KERNEL_blas);
     return calls;
 }
 
 /* A leading dimension of an axis of size 1 is no stride. */
 static void test_programs(void) {
     const int64_t sizes[] = {1, 2, 5};
-    const LowerOptions options = {.target = target_find("x86-64-v3"), .blas = true};
+    const LowerOptions options = WITH_TABLE(.target = target_find("x86-64-v3"), .blas = true);
     if (!can_run("x86-64-v3") || !dlopen("libopenblas.so.0", RTLD_NOW | RTLD_GLOBAL)) return; /* programs have cblas_sgemm from there */
     for (int i = 0; i < 54; i++) {
         TestGraph t = test_graph((uint64_t)i);

@@ -19,7 +19,7 @@ static void compare(int64_t from, int64_t to, int gradients) {
         TestGraph t = test_graph((uint64_t)seed);
         t.symbols[1] = 4 + seed % 15;
         random_graph(&t, gradients, true);
-        LowerOptions options = {.target = target_find(targets[seed % 2]), .own_slots = seed % 3 == 0};
+        LowerOptions options = WITH_TABLE(.target = target_find(targets[seed % 2]), .own_slots = seed % 3 == 0);
         if (can_run(targets[seed % 2])) compare_with_options(&t, &options, TOLERANCE,
                                                              arena_printf(t.arena, "seed %ld", (long)seed));
         arena_free(t.arena);
@@ -37,7 +37,7 @@ static void test_every_operator(void) {
     for (int64_t seed = from; seed < to; seed++) {
         TestGraph t = test_graph((uint64_t)seed);
         random_graph(&t, (int)(seed % 3), false);
-        LowerOptions options = {.target = target_find(targets[seed % 2])};
+        LowerOptions options = WITH_TABLE(.target = target_find(targets[seed % 2]));
         if (can_run(targets[seed % 2])) compare_with_options(&t, &options, INFINITY,
                                                              arena_printf(t.arena, "seed %ld", (long)seed));
         arena_free(t.arena);

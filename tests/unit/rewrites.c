@@ -185,7 +185,7 @@ static void check_text(TestGraph *t, int index, const Number *values, const char
 static void check_compiled(TestGraph *t, const char *target) {
     Number *outputs[COUNT_OF(texts)];
     Compiled compiled;
-    bool ran = can_run(target) && compile_and_load(t, &(LowerOptions){.target = target_find(target)}, &compiled) && run_compiled(&compiled, 1, outputs);
+    bool ran = can_run(target) && compile_and_load(t, &WITH_TABLE(.target = target_find(target)), &compiled) && run_compiled(&compiled, 1, outputs);
     for (int i = 0; ran && i < COUNT_OF(texts); i++) check_text(t, i, outputs[i], target);
     if (ran) unload(&compiled);
 }
@@ -213,7 +213,7 @@ static void check_shared(const char *target) {
     new_output(&t, binary(&t, OP_sub, y, MAKE(&t, reduce_max, &y, 1, INTS(1))));
     Compiled compiled;
     Number *output;
-    bool ran = can_run(target) && compile_and_load(&t, &(LowerOptions){.target = target_find(target)}, &compiled) && run_compiled(&compiled, 1, &output);
+    bool ran = can_run(target) && compile_and_load(&t, &WITH_TABLE(.target = target_find(target)), &compiled) && run_compiled(&compiled, 1, &output);
     for (int row = 0; ran && row < ROWS; row++) {
         double most = -INFINITY;
         for (int i = 0; i < WIDTH; i++) most = fmax(most, output[row * WIDTH + i].real);

@@ -105,7 +105,7 @@ static int known_spills(const char *function, const char *target) {
 
 static void scan(TestGraph *t, const char *force, const char *what) {
     for (int i = 0; i < COUNT_OF(targets); i++) {
-        LowerOptions options = {.target = target_find(targets[i]), .force = force};
+        LowerOptions options = WITH_TABLE(.target = target_find(targets[i]), .force = force);
         char function[128], *text = (char *)print_compiled(t, &options, "asm");
         CU_ASSERT(strstr(text, "Loop Header") || strstr(text, "ret"));
         int spills = count_spills(text, function);

@@ -115,7 +115,7 @@ static const struct Case { const char *name; Node *(*make)(TestGraph *t, Node *x
     {"a pool behind an unpooling", pool_gradient, true}};
 
 static void test_cases(void) {
-    LowerOptions options = {.target = target_find("x86-64-v3")};
+    LowerOptions options = WITH_TABLE(.target = target_find("x86-64-v3"));
     for (int i = 0; i < COUNT_OF(cases); i++) {
         TestGraph t = test_graph(1);
         Node *first = convolved(&t, new_input(&t, -1, 1, SIZES(t.N, size(&t, 3), size(&t, 12), size(&t, 13))), 8);
@@ -136,13 +136,13 @@ static void test_decoder(void) {
     TestGraph t = test_graph(1);
     Node *encoder = convolved(&t, new_input(&t, -1, 1, SIZES(size(&t, 1), size(&t, 16), size(&t, 64), size(&t, 64))), 16);
     Node *y = convolved(&t, scatter(&t, encoder, new_input(&t, -1, 1, SIZES(size(&t, 1), size(&t, 16), size(&t, 32), size(&t, 32)))), 16);
-    LowerOptions options = {.target = target_find("x86-64-v4")};
+    LowerOptions options = WITH_TABLE(.target = target_find("x86-64-v4"));
     new_output(&t, y);
     const Program *program = lower(t.graph, &options, t.arena);
     for (int i = 0; i < program->launches.count; i++) {
         const Kernel *kernel = program->launches.items[i];
-        if (kernel->anchor == encoder) CU_ASSERT(kernel->kind == &kernel_kinds[KERNEL_conv_direct]);
-        if (kernel->anchor == y) CU_ASSERT(kernel->kind == &kernel_kinds[KERNEL_conv_winograd]);
+        if (kernel->anchor == encoder) CU_ASSERT(kernel->kind == kernel_kind(KERNEL_conv_direct));
+        if (kernel->anchor == y) CU_ASSERT(kernel->kind == kernel_kind(KERNEL_conv_winograd));
     }
     arena_free(t.arena);
 }

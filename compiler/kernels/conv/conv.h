@@ -5,6 +5,7 @@
 #define CAI_CONV_H
 
 #include "codegen/codegen.h"
+#include "kernels/kernels.h"
 
 /* ---- conv_shape.c ---- */
 

@@ -38,7 +38,7 @@ void blas_choose(Program *program, Kernel *kernel) {
     CHECK(matrix_shape(kernel, &s));
     Dims *dims = program->graph->dims;
     if (!takes(kernel->inputs[0]) || !takes(kernel->inputs[1]) || !is_unit(kernel->output->strides[kernel->anchor->shape.rank - 1])) {
-        kernel->kind = &kernel_kinds[KERNEL_matmul];
+        kernel->kind = kernel_kind(KERNEL_matmul);
         matmul_choose(program, kernel);
         return;
     }

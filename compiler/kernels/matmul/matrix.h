@@ -3,6 +3,7 @@
 #define CAI_MATRIX_H
 
 #include "codegen/codegen.h"
+#include "kernels/kernels.h"
 
 typedef struct MatrixTile { /* kernel->tile */
     int rows, blocks;   /* of one register tile: rows of A, blocks of `lanes` columns of B */

@@ -3,6 +3,7 @@
 #define CAI_BACKEND_ORDER_H
 
 #include "codegen/codegen.h"
+#include "kernels/kernels.h"
 
 /* ---- order.c ---- */
 

@@ -3,6 +3,7 @@
 #define CAI_WINDOW_H
 
 #include "codegen/codegen.h"
+#include "kernels/kernels.h"
 
 enum { MOST_AXES = 3 };
 

@@ -4,6 +4,7 @@
 #define CAI_CONV_WINOGRAD_H
 
 #include "kernels/conv/conv.h"
+#include "plan/winograd.h"
 
 /* What `choose` decided; kernel->tile. A "map tile" is outputs x outputs pixels of the result; a plane is one of the size x size
  * places of a transformed tile. */

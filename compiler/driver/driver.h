@@ -1,0 +1,104 @@
+/* What the commands drive: the options that they share, the session, and the pipeline from a file to what is built (build.c). */
+#ifndef CAI_DRIVER_H
+#define CAI_DRIVER_H
+
+#include "plan/plan.h"
+#include "weights/weights.h"
+
+/* What a command ends with. */
+enum { EXIT_GOOD = 0, EXIT_DIAGNOSED = 1, EXIT_USAGE = 2, EXIT_BUG = 70 };
+
+/* ---- options.c ---- */
+
+typedef struct Options {
+    const char *command;
+    const char *file;          /* FILE; of `cai new`: NAME; of `cai doc` the first WHAT, NULL where there is none */
+    Vec(const char *) rest;    /* what stands after FILE and is not ours: a model's name, inputs, the program's options */
+    const char *output, *kind, *name, *init, *rename, *target, *emit, *after, *format, *message_format, *depth, *layer;
+    Vec(WeightFile) weights;
+    Vec(Define) defines;
+    bool measure, explain, time_passes, blas, no_winograd, no_cache, reference, compare, names, check, gradient, help;
+} Options;
+
+/* Reads the arguments after the command's name. False where they are wrong, which has then been said. */
+bool options_read(Options *options, Arena *arena, Names *names, int count, char **arguments);
+void options_help(FILE *out, const char *command); /* the options that a command takes, a line each */
+/* Calls back for each of them, in the table's order; value NULL: it takes none. */
+typedef void OptionVisit(const char *name, const char *value, const char *help, void *context);
+void options_each(const char *command, OptionVisit *visit, void *context);
+
+/* ---- session.c: what every command needs ---- */
+
+typedef struct Session {
+    Arena *arena;
+    Names *names;
+    Diagnostics diag;
+    const Options *options;
+    const char *stdlib_dir, *runtime_dir;
+} Session;
+
+/* Where the library and the runtime lie is found from the executable's own place, or $CAI_HOME. */
+void session_begin(Session *session, const Options *options, Arena *arena, Names *names);
+/* A file by itself, - for standard input; NULL where it cannot be read, which has then been said. */
+Source *session_source(Session *session, const char *path);
+/* Prints the diagnostics to stderr and gives the exit code. */
+int session_end(Session *session);
+/* Says what is wrong with the command line, and gives EXIT_USAGE. */
+int session_usage(const Session *session, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Long work shows itself on a terminal, and is silent in a pipe. */
+void progress_kernels(int done, int all);
+void progress_weights(uint64_t done, uint64_t all);
+void progress_end(void);
+
+/* --time-passes: a line for each stage, in ms. */
+typedef struct Stopwatch {
+    double begin;
+} Stopwatch;
+Stopwatch stopwatch_start(void);
+void stopwatch_lap(const Session *session, Stopwatch *watch, const char *stage);
+void stopwatch_lap_with(const Session *session, Stopwatch *watch, const char *stage, const char *note);
+
+/* ---- cache.c ---- */
+
+const char *program_cache(Session *session); /* the folder of built programs; NULL where it cannot be made, which is then said */
+const struct KernelCache *kernel_cache(Session *session); /* NULL where there is none, or none is wanted */
+uint64_t file_identity(const char *path, uint64_t hash);  /* changes when the file does */
+uint64_t compiler_identity(void);
+
+/* A file beside `output` that is removed by scratch_remove, or by a signal that ends cai. */
+const char *scratch_file(Session *session, const char *output, const char *ending);
+void scratch_remove(void);
+
+/* ---- build.c: the pipeline and its pieces. What fails has said so in session->diag ---- */
+
+typedef Vec(Model *) ModelList;
+
+bool build(Session *session, const char *model, const char *output); /* output NULL: the model's name */
+/* NULL only where the file cannot be read: after other errors models may be elaborated, for more of them. */
+Library *build_open(Session *session);
+int build_pick(Session *session, Library *library, const char *model); /* -1 where it is not clear; model NULL: the only one */
+bool build_elaborate_all(Session *session, Library *library, ModelList *models);
+bool build_can_be_shown(const Session *session, const ModelList *models); /* after errors too: where an `expect` alone does not hold */
+Weights *build_weights(Session *session, const ModelList *models, int built);
+const Target *build_target(Session *session);
+Graph *build_passes(Session *session, Graph *graph, const char *after);
+bool build_program(Session *session, Graph *graph, Weights *weights, const char *path); /* NULL: after the model */
+
+/* ---- output.c: what is built ---- */
+
+typedef enum OutputKind { OUTPUT_PROGRAM, OUTPUT_SHARED, OUTPUT_STATIC, OUTPUT_OBJECT } OutputKind;
+
+typedef struct Output {
+    OutputKind kind;
+    const char *path;
+    const char *prefix, *header; /* of a library: what its functions begin with, and where their header goes */
+} Output;
+
+bool output_kind(const char *word, OutputKind *kind); /* word NULL: a program. False where there is no such kind */
+bool is_c_name(const char *text);
+Output output_plan(Session *session, const char *model, const char *path); /* path NULL: named after the model */
+bool output_check(Session *session, const Output *output);                 /* whether it can be written; else has said so */
+bool output_make(Session *session, const Program *program, Weights *weights, const char *code, const Output *output);
+
+#endif

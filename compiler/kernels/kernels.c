@@ -1,0 +1,12 @@
+/* The table of kernels, a row of kernels.def each. */
+#include "kernels/kernels.h"
+
+static const KernelKind kinds[KERNEL_COUNT] = {
+#define KERNEL(name, traits, what) {#name, what, traits, name##_fits, name##_layouts, name##_choose, name##_cost, name##_emit},
+#include "kernels/kernels.def"
+#undef KERNEL
+};
+
+const KernelTable kernel_table = {kinds, KERNEL_COUNT, &kinds[KERNEL_loops]};
+
+const KernelKind *kernel_kind(KernelId id) { return &kinds[id]; }

@@ -1,0 +1,38 @@
+/* The stage as a pipeline. */
+#include "plan/stages.h"
+
+#include <stdlib.h>
+
+Program *lower(Graph *graph, const LowerOptions *options, Arena *arena) {
+    const char *own_slots = getenv("CAI_OWN_SLOTS");
+    Program *program = NEW(arena, Program);
+    program->arena = arena;
+    program->graph = graph;
+    program->target = options->target;
+    program->table = options->table;
+    program->blas = options->blas;
+    program->winograd = options->winograd;
+    program->weak_names = options->weak_names;
+    program->names = map_new(arena);
+    program->own_slots = options->own_slots || (own_slots && strcmp(own_slots, "0") != 0);
+    Lowering low = {.program = program, .options = options, .scratch = arena_new()};
+    count_parameters(program);
+    fuse(&low);         /* nodes to kernels; nothing later changes what a kernel computes */
+    find_ties(program, low.scratch); /* before selection, which goes by it */
+    select_kinds(&low); /* before layout, since the kinds say which layouts they want */
+    layout(&low);       /* after this the list of launches is complete */
+    for (int i = 0; i < program->launches.count; i++) {
+        Kernel *kernel = program->launches.items[i];
+        kernel->id = i;
+        kernel->kind->choose(program, kernel);
+        CHECK(kernel->name && kernel->tasks);
+        pack_remaining(program, kernel); /* here, so that weights lie in order of execution */
+        estimate(kernel);
+    }
+    fuse_rows(program);
+    pack_assign(program);
+    plan(program);      /* last: the buffers of all launches are known */
+    program_verify(program);
+    arena_free(low.scratch);
+    return program;
+}

@@ -1,0 +1,205 @@
+/* What the plan of a run is made of: tensors in buffers, kernels that are launched on them, packed weights. Data alone: who makes
+ * it stands in plan.h, who reads it in the folders above. */
+#ifndef CAI_PLAN_PROGRAM_H
+#define CAI_PLAN_PROGRAM_H
+
+#include "graph/graph.h"
+#include "plan/target.h"
+
+typedef struct KernelKind KernelKind;
+typedef struct KernelTable KernelTable;
+typedef struct Kernel Kernel;
+typedef struct Program Program;
+
+/* ---- values: a tensor in a buffer ---- */
+
+typedef enum LayoutKind {
+    LAYOUT_ANY,    /* only as a wish: the kernel takes it as it comes */
+    LAYOUT_PLAIN,  /* row major over the node's axes */
+    LAYOUT_BLOCKED /* f32 of rank 4, [N, C, H, W] as [N, ceil(C/lanes), H, W, lanes], C constant; spare lanes hold zero, and every
+                      store keeps that */
+} LayoutKind;
+bool channels_fill_blocks(int64_t channels, int lanes); /* else BLOCKED would be mostly spare lanes (layout.c) */
+
+typedef enum Space { SPACE_SLOT, SPACE_WEIGHTS, SPACE_INPUT, SPACE_OUTPUT } Space;
+
+/* Element [i0, i1, ..] of a PLAIN value is at offset + i0 * strides[0] + i1 * strides[1] + ..; of a BLOCKED one at offset +
+ * n * strides[0] + (c / lanes) * strides[1] + h * strides[2] + w * strides[3] + c % lanes. The last axis of a PLAIN value has stride 1,
+ * except in operands of the kind matmul, which may be transposes of what lies in memory.
+ *
+ * A value with a parent lies inside the parent's buffer: a part of a concatenation, a slice, a reshape, a transpose. Its strides are
+ * then the parent's in some order, so use strides and never assume that a value is dense; offset says where it begins.
+ *
+ * Kernels never see `offset`: args[i] points at the value's first element (program_image.c puts offset * element bytes into the tables).
+ * Alignment of args[i]: BLOCKED lanes * 4 bytes; packed weights 64 bytes; all else only that of its element type. */
+typedef struct Value {
+    Node *node;
+    LayoutKind layout;
+    Space space;
+    const Dim *strides;      /* node->shape.rank of them, in elements; NULL for weights packed in a kernel's own format */
+    Dim offset;              /* in elements from the beginning of its buffer; usually zero */
+    struct Value *parent;    /* the value inside whose buffer it lies, or NULL where the buffer is its own */
+    int slot;                /* SPACE_SLOT: the slot, after plan; SPACE_INPUT, SPACE_OUTPUT: the port; SPACE_WEIGHTS: the pack job */
+    Dim bytes;               /* of its own buffer (parent == NULL) */
+    int first, last;         /* launches that write it first (-1: before the run) and read it last, views included; after plan */
+    struct Value *over;      /* the value in whose buffer it is written, which ends there, or NULL; after plan */
+    int id;
+} Value;
+
+/* ---- kernels: what one launch computes ---- */
+
+/* A kernel computes `output` from `inputs`: it evaluates output->node down through member nodes to the inputs. `anchor` is the member
+ * that decides the algorithm (a contraction, reduction, window, order or scatter), or NULL where all members are elementwise or movement.
+ *
+ * Everything between anchor and output is the tail: elementwise, of the anchor's sizes, computed on the anchor's result in registers;
+ * its side operands are inputs and elementwise work on them, broadcasts and reshapes that only add or drop axes of size 1; beside a
+ * reduction or with no anchor they may hold any movement. The operands of contractions, windows and scatters are always inputs; the
+ * operand of a reduction is any expression.
+ * A kernel with no members (output->node is also its only input's node) is a copy between layouts or into a part of a concatenation.
+ *
+ * inputs[0 .. anchor->input_count) of a contraction, window, order or scatter are its operands in order; what the tail reads stands behind them,
+ * again where it is an operand too (a residual conv(x) + x has inputs x, w, x). The right operand of a matmul may have all leading axes
+ * of size 1 where the anchor's are longer: it is one matrix for all. Inputs may be in any layout that the kind accepts.
+ * Constants of one splatted value, iota and size are members and no inputs (unless an operand of a contraction, window, order or scatter);
+ * other constants and what is computed from parameters are inputs in SPACE_WEIGHTS.
+ * Concatenations are never members; a reshape is one only where it adds or drops axes of size 1.
+ * Arguments of the generated function: args[0] is the output, args[1..] the inputs in order, then the workspace if there is one. The
+ * output may share its buffer with an input that the tail reads (or, with no anchor, any elementwise input): element i is loaded before
+ * element i is stored, never after.
+ *
+ * Working memory: `scratch` is a thread's own while it runs tasks; the workspace is the kernel's, and carries results from one phase
+ * to the next. A kernel of several phases is as many functions and launches over the same arguments, one after the other, all that
+ * `rounds` times (see runtime/program.h: the tasks of later rounds have higher numbers). */
+typedef struct Phase {
+    const char *name;        /* of the function */
+    Dim tasks;               /* of a round */
+} Phase;
+
+struct Kernel {
+    Program *program;
+    const KernelKind *kind;
+    Node *anchor;
+    Value *output;
+    Value **inputs;
+    int input_count;
+    Node **members;          /* what is computed here, operands before users; the last is output->node */
+    int member_count;
+    const char *name;        /* descriptor; kernels of equal name are one function: made by kernel_set_name in `choose` */
+    Dim tasks;               /* of a round, all phases together */
+    const Phase *phases;     /* NULL: one, of the kernel's name and tasks */
+    int phase_count;
+    Dim rounds;              /* NULL: one */
+    Dim scratch;             /* bytes; NULL: none */
+    Value *workspace;        /* or NULL; made by kernel_set_workspace in `choose` */
+    void *tile;              /* the kind's own choice of tiles, made by its `choose`, read by its emitter */
+    Dim flops, bytes;        /* for --explain and --profile; filled by lower() (cost.c) */
+    int64_t more_weights;    /* of Winograd, for --explain: bytes beyond those of a direct convolution */
+    double error;            /* and its winograd_error; else 0 */
+    int along;               /* launches behind this one that run along with it, task by task (plan/fuse_rows.c) */
+    int id;                  /* its place in program->launches */
+};
+
+/* For expr.c: the value of `node` that tail or prologue reads, or NULL where the kernel computes it itself. argument (may be NULL): its
+ * args[] index. The operands of a strict anchor are not searched: they are inputs[0], inputs[1], .., args[1], args[2], .. */
+Value *kernel_input(const Kernel *kernel, const Node *node, int *argument);
+
+/* name = the descriptor, then "_" and sixteen hex digits that stand for all that generated code may depend on and the descriptor does
+ * not say: members, attributes, shapes, layouts and strides of all values. All that is kept and compared, so that a kernel whose digits are
+ * those of another gets a name of its own: with "_2" behind it. */
+void kernel_set_name(Kernel *kernel, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Gives the kernel memory of its own for as long as it runs, planned as all buffers are. */
+void kernel_set_workspace(Kernel *kernel, Dim bytes);
+
+/* ---- packing: what is computed from parameters alone, while building ---- */
+
+/* Each packed thing begins at a multiple of 64 bytes and is filled with zeros up to the next one. Elements are f32 (integers and bools
+ * that are no f32 keep their type and are PACK_PLAIN). */
+typedef enum PackKind {
+    PACK_PLAIN,   /* row major, as the node is */
+    PACK_BLOCKED, /* LAYOUT_BLOCKED */
+    PACK_VECTOR,  /* any rank with one axis that is not 1, padded with zeros to whole vectors: what lower() does with weights that
+                     no kind packed; PACK_PLAIN where more axes than one are longer than 1 */
+    PACK_CONV,    /* kernels of convolutions, `tile` blocks of `lanes` outputs together: below */
+    PACK_MATRIX,  /* [.., K, N] or [.., N, K] for matvec and matmul: below */
+    PACK_WINOGRAD /* kernels of 3x3 convolutions, transformed: below */
+} PackKind;
+
+/* PACK_CONV: arguments lanes, tile, order, groups, transposed. The node is [O, I, kh, kw], I the inputs of one group; where `transposed`
+ * is 1 it is [A, B, kh, kw] as convolution_input has it: O = B * groups, I = A / groups, and element (o, i) is node[o / B * I + i, o % B].
+ * With Og = O / groups, a group has nb = ceil(Og / lanes) blocks and lies at group * nb * lanes * I * kh * kw. In it, output r has
+ * block b = r / lanes, tile t = b / tile, q = b % tile, and the tile's width is w = min(tile, nb - t * tile). The element's place is
+ *     t * tile * lanes * I * kh * kw + (row * w + q) * lanes + r % lanes, the row by the order in which the kernel reads:
+ *     order 0 (blocked input): i / lanes * lanes * kh * kw + (ky * kw + kx) * min(lanes, I - i / lanes * lanes) + i % lanes
+ *     order 1 (plain input):   (ky * I + i) * kw + kx
+ * order 2 (few outputs, lanes on inputs; groups is 1, tile unused): (((i / lanes * kh + ky) * kw + kx) * O + o) * lanes + i % lanes.
+ * order 3 (groups of few channels, lanes on both; groups is 1, I divides lanes): as order 0 with (o - i) mod I in the place of i, and in the
+ * lane of input i, r / I * I + i, instead of its own.
+ * Places that no element takes are zero: nb * groups * lanes * I * kh * kw elements, of order 2 ceil(I / lanes) * lanes * kh * kw * O.
+ *
+ * PACK_MATRIX: arguments lanes, tile, transposed. The node is [.., K, N], or [.., N, K] where `transposed` is 1; matrices of the leading
+ * axes follow each other. nb = ceil(N / lanes); b = n / lanes, t = b / tile, q = b % tile, w = min(tile, nb - t * tile):
+ *     matrix * nb * lanes * K + t * tile * lanes * K + (k * w + q) * lanes + n % lanes.
+ *
+ * PACK_WINOGRAD: arguments lanes, tile, m. The node is [O, I, 3, 3], and each of its kernels becomes a x a numbers u = G w G^T (winograd.c),
+ * a = m + 2. nb = ceil(O / lanes); b = o / lanes, t = b / tile, q = b % tile, w = min(tile, nb - t * tile); u[y, x] lies at
+ *     t * tile * lanes * I * a * a + ((y * a + x) * I + i) * w * lanes + q * lanes + o % lanes. */
+enum { CONV_ORDER_BLOCKED, CONV_ORDER_PLAIN, CONV_ORDER_FEW, CONV_ORDER_ROTATED };
+
+typedef struct PackJob {
+    Node *node;      /* depends on parameters and constants only */
+    PackKind kind;
+    int64_t arguments[6]; /* the kind's: documented where the kernel that reads it is */
+    uint64_t offset, bytes; /* in the blob; offsets are multiples of 64 and follow execution order */
+    int previous;    /* the job before this one for the same node, as its index + 1; 0: none */
+} PackJob;
+
+/* ---- the program ---- */
+
+typedef struct Slot {
+    Vec(Dim) bytes; /* of its tenants: the slot is as large as the largest at run time, rounded up to 64 */
+} Slot;
+
+typedef struct LeftConstant { /* a constant that is not computed while building */
+    Node *node;
+    double growth;         /* what it is made of is so many times smaller; 0: it takes too much */
+    double bytes, seconds; /* what it would take */
+} LeftConstant;
+
+struct Program {
+    Arena *arena;
+    Graph *graph;
+    const Target *target;
+    const KernelTable *table; /* LowerOptions.table */
+    Vec(Value *) values;
+    Vec(Kernel *) launches; /* in order of execution */
+    Vec(PackJob) packs;
+    Vec(Slot) slots;
+    uint64_t weights_bytes, raw_weights_bytes; /* as packed; as the parameters are */
+    int copies;             /* between layouts or into a concatenation: those that layout.c had to put in */
+    bool *weights;          /* by node id: node_is_weight */
+    bool *shared;           /* by node id: several nodes read it, or it is an output, too: all are to see the same value */
+    const Node **ties;      /* by node id: what compares a convolution's places, which keeps Winograd away, or NULL (ties.c) */
+    Vec(LeftConstant) left; /* computed at each run instead, for --explain */
+    Map *packed;            /* Node -> its latest pack job, as index + 1 */
+    bool own_slots;         /* LowerOptions.own_slots */
+    Map *names;             /* of kernels: Name -> what stands for it, see kernel_set_name */
+    bool weak_names;        /* LowerOptions.weak_names */
+    bool blas;              /* LowerOptions.blas */
+    int winograd;           /* LowerOptions.winograd */
+};
+
+void program_print(const Program *program, FILE *out);   /* --emit=program */
+void program_explain(const Program *program, FILE *out); /* --explain: kernels, tiles, estimates, memory */
+void program_verify(const Program *program);             /* stops with an internal error where a launch would read what is not there */
+Dim program_arena_bytes(const Program *program);         /* of all slots at typical sizes, as a constant */
+int64_t program_scratch_bytes(const Program *program);   /* of one thread, at typical sizes */
+
+/* ---- pack.c ---- */
+
+/* Evaluates every pack job's node and writes the blob, in order, through `write`; shows progress through `progress` if not NULL.
+ * `weights` is where parameters and states come from (graph.h). False where `write` or `weights` refuses. */
+bool program_write_weights(const Program *program, const RefSource *weights, bool (*write)(void *context, const void *bytes, size_t count),
+                           void *context, void (*progress)(uint64_t done, uint64_t all));
+
+#endif

@@ -1,0 +1,23 @@
+/* The matrices of Winograd's convolutions (winograd.c). */
+#ifndef CAI_WINOGRAD_H
+#define CAI_WINOGRAD_H
+
+#include "graph/graph.h"
+
+enum { MOST_WINOGRAD = 6 }; /* places of a transformed tile along an axis */
+
+/* F(outputs, 3): outputs from size = outputs + 2 inputs. */
+typedef struct Winograd {
+    int outputs, size;
+    double points[MOST_WINOGRAD - 1];                  /* 0, a, -a, b, -b; infinity is the last */
+    double inputs[MOST_WINOGRAD][MOST_WINOGRAD];       /* B^T */
+    double weights[MOST_WINOGRAD][3];                  /* G */
+    double results[MOST_WINOGRAD - 2][MOST_WINOGRAD];  /* A^T */
+} Winograd;
+
+Winograd winograd(int outputs); /* 2 or 4 */
+bool winograd_takes(const Node *node); /* a convolution by 3x3 kernels of stride 1 */
+/* The root mean square of the rounding errors to expect, over that of the results: of a convolution of so many input channels. */
+double winograd_error(int outputs, int64_t inputs);
+
+#endif
