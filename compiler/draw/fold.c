@@ -59,15 +59,13 @@ static void find_owners(Fold *f) {
 }
 
 static void find_data(Fold *f) {
+    NodeSources sources = {0};
     for (int id = 0; id < f->graph->nodes.count; id++) {
         const Node *node = f->graph->nodes.items[id];
-        f->data[id] = node->op == OP_input || node->op == OP_uniform;
-        f->weighed[id] = node->op == OP_parameter || node->op == OP_state;
-        for (int i = 0; i < node->input_count; i++) {
-            f->data[id] = f->data[id] || f->data[node->inputs[i]->id];
-            f->weighed[id] = f->weighed[id] || f->weighed[node->inputs[i]->id];
-        }
-        if (id >= f->forward) f->data[id] = id >= f->back && (f->data[id] || f->weighed[id]);
+        unsigned of = node_sources(&sources, f->graph, node);
+        f->weighed[id] = of & MADE_OF_WEIGHTS;
+        f->data[id] = id < f->forward ? of & (MADE_OF_INPUTS | MADE_OF_RANDOM) : id >= f->back && f->weighed[id];
+        for (int i = 0; id >= f->back && i < node->input_count; i++) f->data[id] = f->data[id] || f->data[node->inputs[i]->id];
     }
 }
 

@@ -218,7 +218,7 @@ typedef struct Evaluator {
     Map *weights;   /* interned path to Weight */
     Map *constants; /* Definition to Value */
     Map *made;      /* Node to Made */
-    Vec(bool) of_run; /* by a node's id: whether it depends on more than weights and constants, so that a run computes it */
+    NodeSources sources;
     Vec(Entry) entries;
     int entry;      /* the running layer's, or -1 */
     Vec(const Stmt *) expectations; /* the model's `expect`s */

@@ -45,21 +45,12 @@ static Dim node_macs(Evaluator *ev, const Node *node) {
     }
 }
 
-static bool is_of_run(Evaluator *ev, const Node *node) {
-    for (int id = ev->of_run.count; id <= node->id; id++) {
-        const Node *n = ev->graph->nodes.items[id];
-        bool found = n->op == OP_input || n->op == OP_size || n->op == OP_uniform;
-        for (int i = 0; i < n->input_count; i++) found |= ev->of_run.items[n->inputs[i]->id];
-        vec_push(ev->arena, &ev->of_run, found);
-    }
-    return ev->of_run.items[node->id];
-}
-
 /* Products of weights alone, such as those of spectral norm, are done once, when the program is built. */
 void count_node(Evaluator *ev, Node *node, int nodes_before) {
     if (node->id < nodes_before || node->input_count != 2) return;
     Dim macs = node_macs(ev, node);
-    if (!macs || !is_of_run(ev, node)) return;
+    unsigned run = MADE_OF_INPUTS | MADE_OF_RANDOM | MADE_OF_SIZES;
+    if (!macs || !(node_sources(&ev->sources, ev->graph, node) & run)) return;
     ev->model->macs = dim_add(ev->dims, ev->model->macs, macs);
     if (ev->entry < 0) return;
     LayerInfo *info = &ev->entries.items[ev->entry].info;

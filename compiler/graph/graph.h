@@ -322,6 +322,17 @@ void ops_document(FILE *out);                      /* docs/operators.md, made fr
 bool node_is_splat(const Node *node, double *value);
 /* The same constant with other sizes. */
 Node *splat_in_shape(Graph *g, const Node *splat, int rank, const Dim *dims);
+/* What a node is made of, directly or through others; 0: of constants alone. */
+enum {
+    MADE_OF_INPUTS = 1,  /* of the model */
+    MADE_OF_WEIGHTS = 2, /* parameters and states */
+    MADE_OF_RANDOM = 4,
+    MADE_OF_SIZES = 8,   /* numbers that are sizes which only a run knows */
+    MADE_OF_PLACES = 16, /* iota */
+    MADE_IN_FREE_SIZES = 32 /* a shape or an attribute on the way has such a size */
+};
+typedef struct NodeSources { Vec(unsigned char) of; } NodeSources; /* by node id; begins as {0} and grows with the graph */
+unsigned node_sources(NodeSources *sources, const Graph *graph, const Node *node);
 /* Whether a reshape only adds or drops axes of size 1 (so that coordinates carry over one by one). */
 bool reshape_is_trivial(const Node *node);
 bool node_sizes_are_known(const Node *node);      /* of its attributes too: a slice may begin at a symbolic place though all shapes are constant */

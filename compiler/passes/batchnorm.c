@@ -52,40 +52,19 @@ typedef struct Affine {
     bool owned; /* base is a contraction that nobody else uses, and its weights may take the scale: `before` is none then */
 } Affine;
 
-typedef enum WeightKind { NO_WEIGHT, NUMBER, TRAINED } WeightKind; /* NUMBER: of constants alone */
-
 typedef struct Folding {
     const int *uses;       /* of the old graph's nodes, by id */
     Map *affines;          /* from new nodes to Affine */
     Map *largest;          /* from weights to the largest magnitude in them, a double */
-    Vec(WeightKind) kinds; /* by id of the new graph's nodes */
+    NodeSources sources;   /* of the new graph's nodes */
 } Folding;
 
 /* ---- what depends on weights alone ---- */
 
-static WeightKind find_kind(const Folding *f, const Node *node) {
-    if (!node_sizes_are_known(node)) return NO_WEIGHT; /* not computed while building */
-    if (node->input_count == 0)
-        return node->op == OP_constant ? NUMBER : node->op == OP_parameter || node->op == OP_state ? TRAINED : NO_WEIGHT;
-    WeightKind kind = NUMBER;
-    for (int i = 0; i < node->input_count; i++) {
-        WeightKind of_input = f->kinds.items[node->inputs[i]->id];
-        if (of_input == NO_WEIGHT) return NO_WEIGHT;
-        if (of_input == TRAINED) kind = TRAINED;
-    }
-    return kind;
+static bool is_weight(Folding *f, Graph *g, const Node *node) {
+    return !(node_sources(&f->sources, g, node) & ~(unsigned)MADE_OF_WEIGHTS);
 }
-
-static WeightKind weight_kind(Folding *f, Graph *g, const Node *node) {
-    for (int id = f->kinds.count; id <= node->id; id++) {
-        WeightKind found = find_kind(f, g->nodes.items[id]);
-        vec_push(g->arena, &f->kinds, found);
-    }
-    return f->kinds.items[node->id];
-}
-
-static bool is_weight(Folding *f, Graph *g, const Node *node) { return weight_kind(f, g, node) != NO_WEIGHT; }
-static bool is_number(Folding *f, Graph *g, const Node *node) { return weight_kind(f, g, node) == NUMBER; }
+static bool is_number(Folding *f, Graph *g, const Node *node) { return !node_sources(&f->sources, g, node); }
 
 /* The small tensor that a weight was broadcast from: per channel, [1, C, 1, 1]. A splat constant is a scalar. NULL: no weight. */
 static Node *weight_behind(Folding *f, Graph *g, Node *node) {
