@@ -158,7 +158,7 @@ static Job emit_kernel(Code *c, const Kernel *kernel) {
 static Job emit_tables(Code *c) {
     Module *m = new_module(c, c->program->graph->model);
     if (!m) return (Job){0};
-    emit_entry(m, c->program);
+    emit_program_image(m, c->program);
     if (c->options->verify) verify_module(m);
     return (Job){.m = m};
 }
@@ -229,7 +229,7 @@ static bool print_program(Code *c) {
     Module *m = new_module(c, c->program->graph->model);
     if (!m) return false;
     for (int i = 0; i < c->kernels.count; i++) c->kernels.items[i]->kind->emit(m, c->kernels.items[i]);
-    emit_entry(m, c->program);
+    emit_program_image(m, c->program);
     if (c->options->verify) verify_module(m);
     bool done = print_module(m, c->options, c->error);
     module_free(m);

@@ -1,0 +1,238 @@
+/* Builds the tables that a model is to the runtime.
+ *
+ * sizes[] holds, in this order as they are asked for: dimensions (tasks, shapes, estimates), where slots begin in the arena,
+ * where views begin in slots and ports, and the bytes of arena and scratch. An equal request is the same entry. */
+#include "plan/tables.h"
+#include "plan/kernel.h"
+
+#include <assert.h>
+
+static_assert((int)DTYPE_F32 == CAI_F32 && (int)DTYPE_BOOL == CAI_BOOL, "DType and cai_type are one list");
+static_assert((int)FIT_EXACT == CAI_FIT_EXACT && (int)FIT_PAD == CAI_FIT_PAD, "Fit and CAI_FIT_* are one list");
+
+static int request_size(Tables *t, SizeKind kind, Dim dim, int slot) {
+    for (int i = 0; i < t->sizes.count; i++) {
+        const Size *size = &t->sizes.items[i];
+        if (size->kind == kind && size->dim == dim && size->slot == slot) return i;
+    }
+    vec_push(t->arena, &t->sizes, (Size){kind, dim, slot});
+    return t->sizes.count - 1;
+}
+
+int tables_size(Tables *t, Dim dim) { return dim ? request_size(t, SIZE_DIM, dim, 0) : -1; }
+
+/* ---- what a graph decides ---- */
+
+/* multiple * symbol where the dimension is that, a constant, or a form that only prepare() can evaluate. */
+static cai_dim make_dim(Tables *t, Dim dim) {
+    cai_dim made = {.symbol = -2, .size = tables_size(t, dim)};
+    if (dim_is_const(dim, &made.multiple)) {
+        made.symbol = -1;
+    } else if (dim->term_count == 1 && dim->terms[0].factor_count == 1 && dim->terms[0].factors[0].symbol) {
+        made.multiple = dim->terms[0].coefficient;
+        made.symbol = dim->terms[0].factors[0].symbol->index;
+    }
+    return made;
+}
+
+static cai_port make_port(Tables *t, const Port *port) {
+    Shape shape = port->node->shape;
+    cai_dim *dims = NEW_ARRAY(t->arena, cai_dim, shape.rank);
+    for (int i = 0; i < shape.rank; i++) dims[i] = make_dim(t, shape.dims[i]);
+    return (cai_port){.name = port->name,
+                      .type_text = port_type_text(t->arena, port),
+                      .dims = dims,
+                      .labels = port->labels,
+                      .type = (int32_t)shape.type,
+                      .rank = shape.rank,
+                      .form = (int32_t)port->form,
+                      .fit = (int32_t)port->fit,
+                      .top = port->top,
+                      .label_count = port->labels ? port->label_count : 0,
+                      .of = port->of,
+                      .score = port->score};
+}
+
+static const cai_port *make_ports(Tables *t, const Port *ports, int count) {
+    cai_port *made = NEW_ARRAY(t->arena, cai_port, count);
+    for (int i = 0; i < count; i++) made[i] = make_port(t, &ports[i]);
+    return made;
+}
+
+static const cai_symbol *make_symbols(Tables *t, int count) {
+    cai_symbol *symbols = NEW_ARRAY(t->arena, cai_symbol, count);
+    for (int i = 0; i < count; i++) {
+        const Symbol *symbol = dims_symbol(t->dims, i);
+        symbols[i] = (cai_symbol){symbol->name, symbol->multiple};
+    }
+    return symbols;
+}
+
+static const cai_check *make_checks(Tables *t, const Graph *graph) {
+    cai_check *checks = NEW_ARRAY(t->arena, cai_check, graph->checks.count);
+    for (int i = 0; i < graph->checks.count; i++) checks[i].message = graph->checks.items[i].message;
+    return checks;
+}
+
+Tables *tables_of_graph(const Graph *graph, Arena *arena) {
+    Tables *t = NEW(arena, Tables);
+    *t = (Tables){.arena = arena, .dims = graph->dims};
+    int symbols = dims_symbol_count(graph->dims);
+    const cai_port *inputs = make_ports(t, graph->inputs.items, graph->inputs.count);
+    const cai_port *outputs = make_ports(t, graph->outputs.items, graph->outputs.count);
+    t->program = (cai_program){.abi = CAI_PROGRAM_ABI,
+                               .name = graph->model,
+                               .comment = graph->comment,
+                               .inputs = inputs,
+                               .outputs = outputs,
+                               .symbols = make_symbols(t, symbols),
+                               .checks = make_checks(t, graph),
+                               .input_count = graph->inputs.count,
+                               .output_count = graph->outputs.count,
+                               .symbol_count = symbols,
+                               .check_count = graph->checks.count};
+    return t;
+}
+
+/* ---- buffers in slots ---- */
+
+static const Value *root_of(const Value *value) {
+    while (value->parent || value->over) value = value->parent ? value->parent : value->over;
+    return value;
+}
+
+static Dim bytes_before(Tables *t, const Value *value) {
+    return dim_scale(t->dims, value->offset ? value->offset : dim_const(t->dims, 0), dtype_bytes(value->node->shape.type));
+}
+
+static int phase_count(const Kernel *kernel) { return kernel->phases ? kernel->phase_count : 1; }
+
+/* For each kernel the number of launches before its first, and behind them the number of all. */
+static int *count_launches(const Tables *t) {
+    int count = t->planned->launches.count, *before = NEW_ARRAY(t->arena, int, count + 1);
+    for (int i = 0; i < count; i++) before[i + 1] = before[i] + phase_count(t->planned->launches.items[i]);
+    return before;
+}
+
+static cai_buffer make_buffer(Tables *t, const Value *value, int first, int last) {
+    int begin = request_size(t, SIZE_SLOT, bytes_before(t, value), value->slot);
+    return (cai_buffer){begin, tables_size(t, value->bytes), first, last};
+}
+
+/* A buffer lives as long as the last of the values that are written in it. */
+static void make_buffers(Tables *t) {
+    const Program *program = t->planned;
+    int values = program->values.count, count = 0;
+    int *before = count_launches(t), *last = NEW_ARRAY(t->arena, int, values);
+    cai_buffer *buffers = NEW_ARRAY(t->arena, cai_buffer, values);
+    t->buffers = NEW_ARRAY(t->arena, int, values);
+    for (int i = 0; i < values; i++) {
+        const Value *value = program->values.items[i], *root = root_of(value);
+        if (last[root->id] < value->last) last[root->id] = value->last;
+    }
+    for (int i = 0; i < values; i++) {
+        const Value *value = program->values.items[i];
+        if (value->space != SPACE_SLOT || root_of(value) != value || value->first < 0) continue;
+        t->buffers[i] = count;
+        buffers[count++] = make_buffer(t, value, before[value->first], before[last[i] + 1] - 1);
+    }
+    t->program.buffers = buffers;
+    t->program.buffer_count = count;
+}
+
+/* ---- launches ---- */
+
+static cai_argument make_argument(Tables *t, const Value *value) {
+    const Value *root = root_of(value);
+    Dim offset = bytes_before(t, value);
+    switch (root->space) {
+    case SPACE_SLOT:
+        return (cai_argument){CAI_ARG_SLOT, t->buffers[root->id], request_size(t, SIZE_SLOT, offset, root->slot)};
+    case SPACE_WEIGHTS:
+        CHECK(value->slot >= 0); /* packed for this value, even where it is another weight in another shape */
+        return (cai_argument){CAI_ARG_WEIGHTS, -1, (int64_t)t->planned->packs.items[value->slot].offset + dim_const_value(offset)};
+    case SPACE_INPUT: case SPACE_OUTPUT: break;
+    }
+    int32_t begins = offset->term_count ? tables_size(t, offset) : -1;
+    return (cai_argument){root->space == SPACE_INPUT ? CAI_ARG_INPUT : CAI_ARG_OUTPUT, begins, root->slot};
+}
+
+/* What all launches of a kernel have in common. */
+static cai_launch make_common(Tables *t, const Kernel *kernel) {
+    const Origin *origin = (kernel->anchor ? kernel->anchor : kernel->output->node)->origin;
+    cai_argument *arguments = NEW_ARRAY(t->arena, cai_argument, kernel->input_count + 2);
+    int count = 0;
+    arguments[count++] = make_argument(t, kernel->output);
+    for (int i = 0; i < kernel->input_count; i++) arguments[count++] = make_argument(t, kernel->inputs[i]);
+    if (kernel->workspace) arguments[count++] = make_argument(t, kernel->workspace);
+    return (cai_launch){.kind = kernel->kind->name,
+                        .path = origin->path,
+                        .source = span_place(t->arena, origin->span),
+                        .arguments = arguments,
+                        .argument_count = count,
+                        .flops = -1,
+                        .bytes = -1,
+                        .rounds = -1};
+}
+
+/* Launches that belong together: phases of a kernel, or kernels that run along with each other. */
+typedef struct Whole { Dim flops, bytes; int more; bool along; } Whole;
+
+static Whole whole_of(Tables *t, int launch) {
+    Kernel *const *launches = t->planned->launches.items;
+    const Kernel *kernel = launches[launch];
+    Whole whole = {.flops = kernel->flops, .bytes = kernel->bytes, .more = phase_count(kernel) - 1};
+    if (kernel->along == 0) return whole;
+    whole = (Whole){dim_const(t->dims, 0), dim_const(t->dims, 0), kernel->along, true};
+    for (int i = launch; i <= launch + kernel->along; i++) {
+        whole.flops = dim_add(t->dims, whole.flops, launches[i]->flops);
+        whole.bytes = dim_add(t->dims, whole.bytes, launches[i]->bytes);
+    }
+    return whole;
+}
+
+/* The first of several tells what all take, and how many are to come. */
+static cai_launch make_launch(Tables *t, cai_launch launch, const Kernel *kernel, const Phase *phase, const Whole *first) {
+    launch.name = phase->name;
+    launch.tasks = tables_size(t, phase->tasks);
+    if (!first) return launch;
+    launch.flops = tables_size(t, first->flops);
+    launch.bytes = tables_size(t, first->bytes);
+    launch.rounds = tables_size(t, kernel->rounds);
+    launch.more = first->more;
+    launch.along = first->along;
+    return launch;
+}
+
+static void make_launches(Tables *t) {
+    Vec(cai_launch) made = {0};
+    int within = 0; /* launches to come of those that belong together */
+    for (int i = 0; i < t->planned->launches.count; i++) {
+        const Kernel *kernel = t->planned->launches.items[i];
+        Phase only = {kernel->name, kernel->tasks};
+        const Phase *phases = kernel->phases ? kernel->phases : &only;
+        cai_launch common = make_common(t, kernel);
+        for (int k = 0; k < phase_count(kernel); k++) {
+            Whole whole = {0};
+            bool first = within == 0;
+            if (first) whole = whole_of(t, i);
+            within = first ? whole.more : within - 1;
+            vec_push(t->arena, &made, make_launch(t, common, kernel, &phases[k], first ? &whole : NULL));
+        }
+    }
+    t->program.launches = made.items;
+    t->program.launch_count = made.count;
+}
+
+Tables *tables_of_program(const Program *program, Arena *arena) {
+    Tables *t = tables_of_graph(program->graph, arena);
+    t->planned = program;
+    t->program.target = program->target->name;
+    t->program.weights_bytes = program->weights_bytes;
+    make_buffers(t);
+    make_launches(t);
+    t->program.arena = request_size(t, SIZE_ARENA, NULL, 0);
+    t->program.scratch = request_size(t, SIZE_SCRATCH, NULL, 0);
+    t->program.size_count = t->sizes.count;
+    return t;
+}

@@ -1,0 +1,38 @@
+/* The tables of runtime/program.h, as C has them (tables.c): codegen/program_image.c writes them into the object as constants,
+ * `cai run --reference` runs them as they are. */
+#ifndef CAI_TABLES_H
+#define CAI_TABLES_H
+
+#include "plan/program.h"
+#include "runtime.h" /* cai_program */
+
+typedef enum SizeKind {
+    SIZE_DIM,    /* dim */
+    SIZE_SLOT,   /* dim bytes past the beginning of `slot` */
+    SIZE_ARENA,  /* bytes of all slots */
+    SIZE_SCRATCH /* the most that a kernel wants for each thread */
+} SizeKind;
+
+typedef struct Size {
+    SizeKind kind;
+    Dim dim;
+    int slot;
+} Size;
+
+typedef struct Tables {
+    Arena *arena;
+    const Program *planned;  /* NULL: of a graph */
+    Dims *dims;
+    cai_program program;     /* without what code is: prepare, the kernels of launches (whose names say them), weights */
+    Vec(Size) sizes;         /* that prepare() fills in, in the order in which they were asked for */
+    int *buffers;            /* by the id of a value that has a buffer in a slot: its place in the table of buffers */
+} Tables;
+
+/* What a graph alone decides: its name, ports, symbols and checks. */
+Tables *tables_of_graph(const Graph *graph, Arena *arena);
+/* All of a program's. */
+Tables *tables_of_program(const Program *program, Arena *arena);
+/* The place of a size in sizes[]; equal requests are one. NULL: -1. */
+int tables_size(Tables *tables, Dim dim);
+
+#endif
