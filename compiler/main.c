@@ -44,8 +44,8 @@ static void print_help(FILE *out) {
         snprintf(left, sizeof left, "cai %s %s", commands[i].name, commands[i].arguments);
         fprintf(out, "  %-36s %s\n", left, commands[i].what);
     }
-    fputs("\n`cai COMMAND --help` says more of each; `cai --version` prints the version, `cai --completion bash` (or zsh) what makes a\n"
-          "shell complete commands and options, `cai --man` the manual page.\n", out);
+    fputs("\n`cai COMMAND --help` says more of each; `cai --version` prints the version, `cai --targets` the machines that programs are\n"
+          "built for, `cai --completion bash` (or zsh) what makes a shell complete commands and options, `cai --man` the manual page.\n", out);
 }
 
 static void print_command_help(const Command *command) {
@@ -115,6 +115,10 @@ static int dispatch(int argc, char **argv) {
     }
     if (strcmp(argv[1], "--errors") == 0) { /* docs/errors.md: `make docs` */
         diag_document(stdout);
+        return EXIT_GOOD;
+    }
+    if (strcmp(argv[1], "--targets") == 0) {
+        targets_print(stdout);
         return EXIT_GOOD;
     }
     if (strcmp(argv[1], "--man") == 0) { /* `make install` */

@@ -37,15 +37,15 @@ static bool has(unsigned given, unsigned wanted) { return (given & wanted) == wa
 #endif
 
 bool cai_cpu_runs(uint32_t level) {
+    if (level == CAI_CPU_ANY) return true;
 #if defined(__x86_64__)
-    const unsigned v2 = bit_SSE3 | bit_SSSE3 | bit_SSE4_1 | bit_SSE4_2 | bit_POPCNT, v3 = bit_AVX | bit_FMA | bit_F16C | bit_MOVBE;
+    const unsigned v3 = bit_SSE3 | bit_SSSE3 | bit_SSE4_1 | bit_SSE4_2 | bit_POPCNT | bit_AVX | bit_FMA | bit_F16C | bit_MOVBE;
     const unsigned avx2 = bit_AVX2 | bit_BMI | bit_BMI2,
                    avx512 = bit_AVX512F | bit_AVX512BW | bit_AVX512CD | bit_AVX512DQ | bit_AVX512VL;
     Features f = features();
     switch (level) {
-    case CAI_CPU_X86_64_V2: return has(f.c1, v2);
-    case CAI_CPU_X86_64_V3: return has(f.c1, v2 | v3) && has(f.b7, avx2) && (f.saved & XMM_YMM) == XMM_YMM;
-    case CAI_CPU_X86_64_V4: return has(f.c1, v2 | v3) && has(f.b7, avx2 | avx512) && (f.saved & XMM_YMM_ZMM) == XMM_YMM_ZMM;
+    case CAI_CPU_X86_64_V3: return has(f.c1, v3) && has(f.b7, avx2) && (f.saved & XMM_YMM) == XMM_YMM;
+    case CAI_CPU_X86_64_V4: return has(f.c1, v3) && has(f.b7, avx2 | avx512) && (f.saved & XMM_YMM_ZMM) == XMM_YMM_ZMM;
     default: return false;
     }
 #elif defined(__aarch64__)

@@ -108,7 +108,7 @@ typedef struct cai_program {
     int32_t scratch;     /* sizes[scratch]: bytes of working memory that each thread is given; 0 where no kernel wants any */
 } cai_program;
 
-enum { CAI_CPU_X86_64_V2, CAI_CPU_X86_64_V3, CAI_CPU_X86_64_V4, CAI_CPU_AARCH64 };
+enum { CAI_CPU_ANY /* that runs the runtime */, CAI_CPU_X86_64_V3, CAI_CPU_X86_64_V4, CAI_CPU_AARCH64 };
 
 /* The one symbol that a program's object exports to the runtime's main. */
 extern const cai_program cai_the_program;

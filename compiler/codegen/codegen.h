@@ -85,7 +85,7 @@ LLVMValueRef emit_affine(Module *m, LLVMValueRef a, int64_t factor, int64_t adde
 LLVMValueRef take_part(Module *m, LLVMValueRef *number, LLVMValueRef count);
 /* a OP b on floats, which may be contracted into a multiply-add: LLVMFAdd, LLVMFSub, LLVMFMul, LLVMFDiv. */
 LLVMValueRef emit_float(Module *m, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b);
-/* a * b + c on floats: llvm.fma where the target has it */
+/* a * b + c on floats, rounded once: every target has the instruction. */
 LLVMValueRef emit_muladd(Module *m, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
 /* overload NULL: none */
 LLVMValueRef emit_intrinsic(Module *m, const char *name, LLVMTypeRef overload, LLVMValueRef *args, int count);

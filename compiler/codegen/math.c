@@ -74,7 +74,7 @@ static LLVMValueRef polynomial(Module *m, LLVMValueRef x, const double *c, int c
 
 /* ---- exp ---- */
 
-static bool has_scalef(Module *m, LLVMValueRef value) { return m->target->lanes == 16 && lanes_of(value) == 16; }
+static bool has_scalef(Module *m, LLVMValueRef value) { return m->target->scalef && lanes_of(value) == m->target->lanes; }
 
 static LLVMValueRef emit_scalef(Module *m, LLVMValueRef value, LLVMValueRef n) {
     LLVMValueRef all = LLVMConstAllOnes(m->i16), as_is = get_i32(m, 4); /* no mask, the current rounding */

@@ -108,7 +108,7 @@ LLVMValueRef get_function(Module *m, const char *name, LLVMTypeRef type) {
     add_text_attribute(m, function, "target-cpu", m->target->llvm_cpu);
     add_text_attribute(m, function, "target-features", m->target->llvm_features);
     /* Without min-legal-vector-width, which would let LLVM split 512-bit vectors (a third of the speed). */
-    if (m->target->lanes == 16) add_text_attribute(m, function, "prefer-vector-width", "512");
+    add_text_attribute(m, function, "prefer-vector-width", arena_printf(m->arena, "%d", 8 * m->target->vector_bytes));
     add_attribute(m, function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, "nounwind");
     return function;
 }
@@ -465,8 +465,7 @@ LLVMValueRef emit_float(Module *m, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b
 }
 
 LLVMValueRef emit_muladd(Module *m, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c) {
-    if (m->target->fma) return emit_intrinsic(m, "llvm.fma", LLVMTypeOf(a), (LLVMValueRef[]){a, b, c}, 3);
-    return emit_float(m, LLVMFAdd, emit_float(m, LLVMFMul, a, b), c); /* llvm.fma would call the library here */
+    return emit_intrinsic(m, "llvm.fma", LLVMTypeOf(a), (LLVMValueRef[]){a, b, c}, 3);
 }
 
 /* ---- control ---- */

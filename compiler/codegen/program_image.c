@@ -232,11 +232,6 @@ static LLVMValueRef emit_prepare(const Image *e) {
 
 /* ---- the program ---- */
 
-static int cpu_of(const Target *target) {
-    if (strncmp(target->llvm_triple, "aarch64", 7) == 0) return CAI_CPU_AARCH64;
-    return target->lanes == 16 ? CAI_CPU_X86_64_V4 : target->lanes == 8 ? CAI_CPU_X86_64_V3 : CAI_CPU_X86_64_V2;
-}
-
 static LLVMValueRef get_weights(Module *m, const cai_program *program) {
     if (!program->weights_bytes) return get_null(m);
     return LLVMAddGlobal(m->module, LLVMArrayType2(m->i8, 0), "cai_the_weights");
@@ -249,7 +244,7 @@ void emit_program_image(Module *m, const Program *planned) {
     LLVMValueRef buffers = make_buffers(m, p), launches = make_launches(m, p);
     LLVMValueRef prepare = emit_prepare(&(Image){m, planned, tables});
     LLVMValueRef fields[] = {
-        get_i32(m, (int32_t)p->abi), get_i32(m, cpu_of(planned->target)), make_text(m, p->name), make_text(m, p->comment),
+        get_i32(m, (int32_t)p->abi), get_i32(m, (int32_t)p->cpu), make_text(m, p->name), make_text(m, p->comment),
         make_text(m, p->target), inputs, outputs, make_symbols(m, p), launches, buffers, make_checks(m, p), prepare, get_weights(m, p),
         get_i64(m, (int64_t)p->weights_bytes), get_i32(m, p->input_count), get_i32(m, p->output_count), get_i32(m, p->symbol_count),
         get_i32(m, p->launch_count), get_i32(m, p->buffer_count), get_i32(m, p->check_count), get_i32(m, p->size_count),

@@ -102,7 +102,7 @@ int reference_main(Session *s, const Graph *graph, Weights *weights, int argc, c
                          .flops = -1,
                          .bytes = -1,
                          .rounds = -1};
-    program->cpu = CAI_CPU_X86_64_V2;
+    program->cpu = CAI_CPU_ANY;
     program->target = "reference";
     program->launches = &launch;
     program->launch_count = 1;

@@ -84,10 +84,9 @@ Graph *build_passes(Session *s, Graph *graph, const char *after) {
 const Target *build_target(Session *s) {
     const char *name = s->options->target ? s->options->target : "native";
     const Target *target = target_find(name);
-    if (target && strncmp(target->llvm_triple, "x86_64", 6) != 0) target = NULL; /* described, but no programs are made for it yet */
     if (!target) {
         Diagnostic *d = diag_error(&s->diag, DIAG_target, (Span){0}, "there is no target `%s`", name);
-        diag_help(&s->diag, d, "the targets are %s", target_names());
+        diag_help(&s->diag, d, "the targets are %s", target_names(s->arena));
     }
     return target;
 }

@@ -27,7 +27,7 @@ static const Option table[] = {
      "how names in weight files map to ours: a line `THEIRS OURS` each, * stands for any text"},
     {"-D", "NAME=VALUE", OPTION_DEFINE, FIELD(defines), CHECK_BUILD_RUN_SUMMARY, "fix a size or a hyperparameter of the model"},
     {"--target", "NAME", OPTION_TEXT, FIELD(target), " build run compare ",
-     "the machine to build for: native (default), x86-64-v3, x86-64-v4"},
+     "the machine to build for: native (default), or one that `cai --targets` lists"},
     {"--emit", "STAGE", OPTION_TEXT, FIELD(emit), " check build ",
      "print what a stage made, and stop: ast, graph, program, llvm, asm"},
     {"--after", "PASS", OPTION_TEXT, FIELD(after), " build ", "print the graph as it stands after PASS, and stop"},

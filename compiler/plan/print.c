@@ -199,9 +199,10 @@ void program_explain(const Program *program, FILE *file) {
     Text out = {.arena = arena_new()};
     const Target *target = program->target;
     Totals totals = {0};
-    text_add(&out, "target %s: %d lanes, %d registers, %.3g multiply-adds a cycle, caches %lld / %lld / %lld KB, %.2f GHz\n", target->name,
-             target->lanes, target->registers, target->fmas_per_cycle, (long long)target->l1_bytes >> 10, (long long)target->l2_bytes >> 10,
-             (long long)target->l3_bytes >> 10, target->gigahertz);
+    text_add(&out, "target %s: ", target->name);
+    target_describe(target, &out);
+    text_add(&out, "; %.3g multiply-adds a cycle, caches %lld / %lld / %lld KB, %.2f GHz\n", target->fmas_per_cycle,
+             (long long)target->l1_bytes >> 10, (long long)target->l2_bytes >> 10, (long long)target->l3_bytes >> 10, target->gigahertz);
     text_add(&out, "estimates are for one core");
     for (int i = 0; i < dims_symbol_count(program->graph->dims); i++) {
         const Symbol *symbol = dims_symbol(program->graph->dims, i);

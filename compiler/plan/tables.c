@@ -227,6 +227,7 @@ static void make_launches(Tables *t) {
 Tables *tables_of_program(const Program *program, Arena *arena) {
     Tables *t = tables_of_graph(program->graph, arena);
     t->planned = program;
+    t->program.cpu = program->target->cpu;
     t->program.target = program->target->name;
     t->program.weights_bytes = program->weights_bytes;
     make_buffers(t);

@@ -1,39 +1,83 @@
-/* The machines that code is made for. A row is a description, not a model of one chip: the cost model and the choice of tiles read
- * it and nothing else, so a new machine is a new row. The figures of the two AVX-512 machines were measured (docs/kernels.md). */
-#include "plan/plan.h"
+/* The targets. A row describes an instruction set and a core that has it, not a model of one chip: emitters, the
+ * cost model and the choice of tiles read the description and nothing else, so another instruction set is another
+ * row (docs/how-it-works.md says what it takes beside). The figures of the AVX-512 machines were measured
+ * (docs/kernels.md). */
+#include "plan/target.h"
+#include "runtime.h"
 
+#include <elf.h>
 #include <stdlib.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
 
+#define VECTORS(bytes) .vector_bytes = bytes, .lanes = bytes / 4
+
+/* What has this flag lies in the large code model's part of the address space. elf.h does not name it. */
+#define SHF_X86_64_LARGE 0x10000000
+#define X86_64 \
+    .llvm_triple = "x86_64-pc-linux-gnu", .runtime = "x86_64", .elf_machine = EM_X86_64, \
+    .weights_section = ".lrodata", .weights_flags = SHF_X86_64_LARGE
+
 static const Target targets[] = {
     {
-        .name = "x86-64-v3", .llvm_cpu = "x86-64-v3", .llvm_features = "", .llvm_triple = "x86_64-pc-linux-gnu",
-        .lanes = 8, .registers = 16, .vector_bits = 256, .fma = true, .fmas_per_cycle = 2, .loads_per_cycle = 2,
-        .l1_bytes = 32 << 10, .l2_bytes = 512 << 10, .l3_bytes = 2 << 20, .gigahertz = 3.0,
+        .name = "x86-64-v3", X86_64, .llvm_cpu = "x86-64-v3", .llvm_features = "", .cpu = CAI_CPU_X86_64_V3,
+        VECTORS(32), .registers = 16, .masks = true, .gathers = true,
+        .fmas_per_cycle = 2, .loads_per_cycle = 2, .gigahertz = 3.0,
+        .l1_bytes = 32 << 10, .l2_bytes = 512 << 10, .l3_bytes = 2 << 20,
         .l2_bytes_per_cycle = 28, .l3_bytes_per_cycle = 10, .memory_bytes_per_cycle = 5,
     },
     {
-        .name = "x86-64-v4", .llvm_cpu = "x86-64-v4", .llvm_features = "-prefer-256-bit", .llvm_triple = "x86_64-pc-linux-gnu",
-        .lanes = 16, .registers = 32, .vector_bits = 512, .fma = true, .fmas_per_cycle = 2, .loads_per_cycle = 2,
-        .l1_bytes = 32 << 10, .l2_bytes = 1 << 20, .l3_bytes = 2 << 20, .gigahertz = 3.0,
+        .name = "x86-64-v4", X86_64, .llvm_cpu = "x86-64-v4", .llvm_features = "-prefer-256-bit", .cpu = CAI_CPU_X86_64_V4,
+        VECTORS(64), .registers = 32, .masks = true, .gathers = true, .scalef = true,
+        .fmas_per_cycle = 2, .loads_per_cycle = 2, .gigahertz = 3.0,
+        .l1_bytes = 32 << 10, .l2_bytes = 1 << 20, .l3_bytes = 2 << 20,
         .l2_bytes_per_cycle = 40, .l3_bytes_per_cycle = 10, .memory_bytes_per_cycle = 5.5,
-    },
-    {
-        .name = "aarch64", .llvm_cpu = "generic", .llvm_features = "+neon", .llvm_triple = "aarch64-unknown-linux-gnu",
-        .lanes = 4, .registers = 32, .vector_bits = 128, .fma = true, .fmas_per_cycle = 2, .loads_per_cycle = 2,
-        .l1_bytes = 64 << 10, .l2_bytes = 512 << 10, .l3_bytes = 2 << 20, .gigahertz = 2.5,
-        .l2_bytes_per_cycle = 20, .l3_bytes_per_cycle = 10, .memory_bytes_per_cycle = 5,
     },
 };
 
-const char *target_names(void) {
-    return "native, x86-64-v3, x86-64-v4";
+/* ---- the list ---- */
+
+int target_count(void) { return COUNT_OF(targets); }
+
+const Target *target_at(int index) {
+    CHECK(index >= 0 && index < COUNT_OF(targets));
+    return &targets[index];
 }
 
-#if defined(__x86_64__)
+const char *target_names(Arena *arena) {
+    Text names = {.arena = arena};
+    text_add(&names, "native");
+    for (int i = 0; i < COUNT_OF(targets); i++) text_add(&names, ", %s", targets[i].name);
+    return text_string(&names);
+}
 
+void target_describe(const Target *target, Text *out) {
+    const struct { bool has; const char *what; } features[] = {
+        {target->masks, "masks"}, {target->gathers, "gathers"},
+        {target->lane_multiply, "multiplies by a lane"}, {target->scalef, "scalef"}};
+    text_add(out, "%d-bit vectors, %d registers", 8 * target->vector_bytes, target->registers);
+    for (int i = 0; i < COUNT_OF(features); i++)
+        if (features[i].has) text_add(out, ", %s", features[i].what);
+}
+
+void targets_print(FILE *file) {
+    Text out = {.arena = arena_new()};
+    const Target *native = target_find("native");
+    for (int i = 0; i < COUNT_OF(targets); i++) {
+        const Target *target = &targets[i];
+        bool is_native = native && strcmp(native->name, target->name) == 0;
+        text_add(&out, "%-12s", target->name);
+        target_describe(target, &out);
+        text_add(&out, " (%s)\n", is_native ? "native" : cai_cpu_runs(target->cpu) ? "runs here" : "does not run here");
+    }
+    fputs(text_string(&out), file);
+    arena_free(out.arena);
+}
+
+/* ---- this machine ---- */
+
+#if defined(__x86_64__)
 enum { MOST_L3_OF_A_CORE = 8 << 20 }; /* virtual machines report the whole host's */
 
 typedef struct Cpu { bool amd; int family, model; } Cpu;
@@ -94,29 +138,33 @@ static double base_gigahertz(void) {
     return (a & 0xFFFF) / 1000.0;
 }
 
-static const Target *find_native(void) {
-    static Target native;
-    __builtin_cpu_init();
-    bool v4 = __builtin_cpu_supports("x86-64-v4"), v3 = __builtin_cpu_supports("x86-64-v3");
-    if (!v3) return NULL;
-    native = targets[v4 ? 1 : 0];
+/* The figures of this machine, where it tells them. */
+static void measure(Target *target) {
     Cpu cpu = cpu_identify();
     int64_t l1 = cache_bytes(&cpu, 1), l2 = cache_bytes(&cpu, 2), l3 = cache_bytes(&cpu, 3);
-    if (v4) describe_avx512(&native, &cpu, l2);
-    if (l1 > 0) native.l1_bytes = l1;
-    if (l2 > 0) native.l2_bytes = l2;
-    if (l3 > 0) native.l3_bytes = min_i64(max_i64(l3, 1 << 20), MOST_L3_OF_A_CORE);
-    if (base_gigahertz() > 0) native.gigahertz = base_gigahertz();
-    return &native;
+    if (target->vector_bytes == 64) describe_avx512(target, &cpu, l2);
+    if (l1 > 0) target->l1_bytes = l1;
+    if (l2 > 0) target->l2_bytes = l2;
+    if (l3 > 0) target->l3_bytes = min_i64(max_i64(l3, 1 << 20), MOST_L3_OF_A_CORE);
+    if (base_gigahertz() > 0) target->gigahertz = base_gigahertz();
 }
 
 #else
 
-static const Target *find_native(void) {
-    return &targets[2];
-}
+static void measure(Target *target) { (void)target; }
 
 #endif
+
+static const Target *find_native(void) {
+    static Target native;
+    for (int i = COUNT_OF(targets) - 1; i >= 0; i--) {
+        if (!cai_cpu_runs(targets[i].cpu)) continue;
+        native = targets[i];
+        measure(&native);
+        return &native;
+    }
+    return NULL;
+}
 
 const Target *target_find(const char *name) {
     if (strcmp(name, "native") == 0) return find_native();

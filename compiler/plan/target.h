@@ -1,25 +1,43 @@
-/* The machine that code is made for (target.c). */
+/* The instruction sets that code is made for (target.c). */
 #ifndef CAI_TARGET_H
 #define CAI_TARGET_H
 
 #include "base/base.h"
 
+/* An instruction set, and what a core that has it is like. Code asks for the property that it needs, never for the
+ * machine that has it. */
 typedef struct Target {
-    const char *name;                    /* "x86-64-v3", "x86-64-v4", "aarch64"; "native" is resolved to one, with the machine's own figures */
+    const char *name;                    /* "x86-64-v3"; "native" is resolved to one, with the machine's own figures */
     const char *llvm_cpu, *llvm_features, *llvm_triple;
-    int lanes;                           /* f32 in a vector: 16, 8 or 4; also the channel block of LAYOUT_BLOCKED */
+    /* vectors */
+    int vector_bytes;
+    int lanes;                           /* f32 in a vector; also the channel block of LAYOUT_BLOCKED */
     int registers;                       /* vector registers */
-    int vector_bits;                     /* value of the function attribute "prefer-vector-width"; min-legal-vector-width stays away */
-    bool fma;
+    /* instructions; without masks or gathers LLVM makes loads and stores of single lanes */
+    bool masks;                          /* loads and stores of the lanes in a mask, of 4 bytes each or more */
+    bool gathers;                        /* loads of lanes that lie anywhere */
+    bool lane_multiply;                  /* multiply-adds by one lane of a vector */
+    bool scalef;                         /* x * 2^n in one instruction, for whole vectors of f32 */
+    /* programs */
+    uint32_t cpu;                        /* CAI_CPU_*: what a program asks of the CPU when it starts */
+    const char *runtime;                 /* folder of the runtime and its link list, within the runtime's */
+    uint16_t elf_machine;                /* EM_* */
+    const char *weights_section;         /* ELF's section for gigabytes of constants, and its flags beside SHF_ALLOC */
+    uint64_t weights_flags;
+    /* a core */
     double fmas_per_cycle;               /* vector FMAs */
     double loads_per_cycle;              /* vector loads */
-    int64_t l1_bytes, l2_bytes, l3_bytes;/* a core's */
+    int64_t l1_bytes, l2_bytes, l3_bytes;
     double gigahertz;                    /* for estimates in ms only */
     double l2_bytes_per_cycle, l3_bytes_per_cycle, memory_bytes_per_cycle;
 } Target;
 
-/* NULL where there is no such target. "native" looks at this machine. */
+int target_count(void);
+const Target *target_at(int index); /* the more capable behind the less */
+/* NULL where there is no such target. "native" is the most capable that this machine runs. */
 const Target *target_find(const char *name);
-const char *target_names(void); /* "native, x86-64-v3, x86-64-v4" */
+const char *target_names(Arena *arena);                       /* "native, x86-64-v3, x86-64-v4" */
+void target_describe(const Target *target, Text *out);        /* "256-bit vectors, 16 registers, masks, gathers" */
+void targets_print(FILE *file);                               /* `cai --targets`: a line each */
 
 #endif

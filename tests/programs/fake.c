@@ -116,7 +116,7 @@ static const cai_check checks[] = {{"K must be at most 1000 (add.cai:3:1)"}};
 static const _Alignas(4096) float weights[4096] = {[16] = 2};
 
 const cai_program cai_the_program = {
-    .abi = CAI_PROGRAM_ABI, .cpu = MODEL == MODEL_future ? 99 : CAI_CPU_X86_64_V2, .name = NAME, .comment = "A model that tests are made with.",
+    .abi = CAI_PROGRAM_ABI, .cpu = MODEL == MODEL_future ? 99 : CAI_CPU_ANY, .name = NAME, .comment = "A model that tests are made with.",
     .target = MODEL == MODEL_future ? "x86-64-v9" : "x86-64-v2", .inputs = inputs, .outputs = outputs, .symbols = symbols, .launches = launches, .checks = checks,
 #ifdef BUFFERS
     .buffers = buffers, .buffer_count = BUFFERS,

@@ -62,6 +62,8 @@ const char *conv_describe(Arena *arena, const ConvShape *shape, const ConvTile *
 bool conv_flat(const Kernel *kernel, const ConvShape *shape);
 /* The cheapest tile, and its cycles on one core. `flat`: height and width may be walked as one. */
 ConvTile conv_choose_tile(const ConvShape *shape, const Dims *dims, const Target *target, bool plain, bool flat, double *cycles);
+/* Whether a step of a tile has so many multiply-adds that prefetches and the loop's own instructions fit beside them. */
+bool conv_has_long_steps(const Target *target);
 /* Widths into which a fixed row of `count` is cut: `longer` tiles of the returned width, then tiles one narrower; *tiles in
  * all. */
 int64_t split_evenly(int64_t count, int64_t most, int64_t *tiles, int64_t *longer);

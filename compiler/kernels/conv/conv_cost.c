@@ -10,7 +10,7 @@
  * Zen 3, whose L2 of 512 KB holds few layers: passes of half of L1 and strips of a sixth or an eighth of L2 lost 2 %. */
 #include "kernels/conv/conv.h"
 
-enum { CHAIN_LATENCY = 4, MOST_BLOCKS = 4, LINE_BYTES = 64, TASK_CYCLES = 6000, LEAST_TASKS = 64, ROWS_AT_MOST = 4, PASS_TILES = 16 };
+enum { CHAIN_LATENCY = 4, MOST_BLOCKS = 4, LINE_BYTES = 64, LONG_STEP = 20, TASK_CYCLES = 6000, LEAST_TASKS = 64, ROWS_AT_MOST = 4, PASS_TILES = 16 };
 
 int64_t split_evenly(int64_t count, int64_t most, int64_t *tiles, int64_t *longer) {
     *tiles = (count + most - 1) / most;
@@ -57,13 +57,21 @@ static Layer read_layer(const ConvShape *s, const Dims *dims, const Target *targ
     return l;
 }
 
-/* Blocks of input channels in a pass whose weights take a quarter of L1, or an eighth where every stride-th tap only is read and few sets hold
- * them; 0 for all blocks at once. With 32 registers weights are asked for ahead instead (choose_prefetch). */
+static int most_pixels(const Target *t, int blocks) {
+    return (t->registers - 2 - blocks) / blocks;
+}
+
+/* Measured: 12 multiply-adds are too few (16 registers), 28 are enough (32). */
+bool conv_has_long_steps(const Target *target) { return 2 * most_pixels(target, 2) >= LONG_STEP; }
+
+/* Blocks of input channels in a pass whose weights take a quarter of L1, or an eighth where every stride-th tap only is
+ * read and few sets hold them; 0 for all blocks at once. In long steps weights are asked for ahead instead
+ * (choose_prefetch). */
 static int pass_depth(const Layer *l, int64_t blocks) {
     const Target *t = l->target;
     int64_t terms = t->lanes * l->taps, bytes = t->l1_bytes / (l->scattered ? 8 : 4);
     int64_t most = min_i64(MOST_TERMS, bytes / (blocks * t->lanes * 4));
-    if (t->registers > 16 || l->plain || terms > MOST_TERMS) return 0;
+    if (conv_has_long_steps(t) || l->plain || terms > MOST_TERMS) return 0;
     int64_t all = (l->reduction / l->taps + t->lanes - 1) / t->lanes;
     int64_t depth = max_i64(1, min_i64((most + terms / 2) / terms, MOST_TERMS / terms));
     return all <= depth ? 0 : (int)depth;
@@ -157,10 +165,6 @@ static void consider(const Layer *l, ConvTile tile, ConvTile *best, double *best
     }
 }
 
-static int most_pixels(const Target *t, int blocks) {
-    return (t->registers - 2 - blocks) / blocks;
-}
-
 /* Flat maps: whole rows joined where sizes are fixed, pieces of sixteen tiles where they are free. */
 static void consider_flat(const Layer *l, ConvTile tile, ConvTile *best, double *cycles) {
     if (!l->fixed_width || !l->fixed_height) {
@@ -200,15 +204,15 @@ static int choose_task_rows(const Layer *l, const ConvTile *tile, double cycles)
 
 /* Weights of a group that do not stay in L1 are asked for ahead of their use: 97 to 100 % of peak at 56x56x64, and 45 to 86 %
  * where they and the input do not fit L2 together (1024 channels at 16x16). A tile of one block has no load port to spare for
- * it, nor have those of 16 registers (1x1 with AVX2: 86 instead of 91 %): these have passes, and ask for the next tile's input
+ * it, nor have short steps (1x1 with AVX2: 86 instead of 91 %): these have passes, and ask for the next tile's input
  * once a block. A phase of a transposed convolution reads every stride-th tap only, so that what lies ahead is not what comes
  * next. Those of the next group are asked into L2 on small maps, where weights pass faster than the core fetches them, but not
  * on the smallest, where asking costs more than it brings. */
 static void choose_prefetch(const Layer *l, ConvTile *tile, int64_t tiles) {
     int64_t all = tiles * l->images, lines = l->target->lanes * tile->blocks * l->target->lanes * 4 / LINE_BYTES;
-    tile->ask_input = l->target->registers <= 16 && !l->plain;
+    tile->ask_input = !conv_has_long_steps(l->target) && !l->plain;
     if (tile->depth || l->reduction * tile->blocks * l->target->lanes * 4 <= l->target->l1_bytes / 2) return;
-    if (tile->blocks >= 2 && l->target->registers > 16 && !l->scattered) tile->near_lines = 32;
+    if (tile->blocks >= 2 && conv_has_long_steps(l->target) && !l->scattered) tile->near_lines = 32;
     if (all > 2 && all <= 64 && !l->scattered && !tile->strips) tile->next_lines = (int)((lines + all - 1) / all);
 }
 
@@ -230,6 +234,6 @@ ConvTile conv_choose_tile(const ConvShape *s, const Dims *dims, const Target *ta
     best.depth = pass_depth(&l, best.blocks);
     best.task_rows = choose_task_rows(&l, &best, *cycles);
     choose_prefetch(&l, &best, tiles);
-    if (s->inputs % 4 == 0) best.unroll = target->registers > 16 ? (best.blocks > 2 ? 2 : 1) : l.taps == 1 ? 4 : 2;
+    if (s->inputs % 4 == 0) best.unroll = conv_has_long_steps(target) ? (best.blocks > 2 ? 2 : 1) : l.taps == 1 ? 4 : 2;
     return best;
 }

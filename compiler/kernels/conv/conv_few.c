@@ -13,7 +13,7 @@
  * tap keeps LLVM from loading pixels that taps share once for all of them, which spilled. */
 #include "kernels/conv/conv.h"
 
-enum { MOST_COLUMN_TAPS = 16, MOST_OUTPUTS = 6 };
+enum { MOST_COLUMN_TAPS = 16, MOST_OUTPUTS = 6, MOST_REGISTERS = 20 };
 
 bool conv_few_fits(const Kernel *kernel, const Target *target) {
     ConvShape s;
@@ -28,10 +28,11 @@ void conv_few_layouts(const Kernel *kernel, const Target *target, LayoutKind *ou
     for (int i = 0; i < kernel->input_count; i++) inputs[i] = i == 0 ? LAYOUT_BLOCKED : i == 1 ? LAYOUT_ANY : LAYOUT_PLAIN;
 }
 
-/* A power of two, as the tree of additions and the store want it, and well below the number of registers: with 24 sums of 32
- * LLVM spills where the loops meet. */
+/* A power of two, as the tree of additions and the store want it, and well below the number of registers:
+ * with 24 sums of 32 LLVM spills where the loops meet. */
 static int pixels_of(const Target *target, int64_t outputs) {
-    int pixels = target->lanes, most = target->registers > 16 ? 20 : target->registers - 1;
+    int pixels = target->lanes;
+    int64_t most = min_i64(MOST_REGISTERS, target->registers - 1);
     while (pixels > 1 && pixels * outputs + outputs + 1 > most) pixels /= 2;
     return pixels;
 }

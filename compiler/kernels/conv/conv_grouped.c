@@ -28,7 +28,7 @@
  * the input again for every tap (57 to 65 % at 28x28 and 14x14); one row of 14 pixels for two of 7 (78), three of 7 (79). */
 #include "kernels/conv/conv.h"
 
-enum { MOST_COLUMN_TAPS = 16, MOST_GROUP = 8, ROWS = 2, TASK_VECTORS = 512 };
+enum { MOST_COLUMN_TAPS = 16, MOST_GROUP = 8, ROWS = 2, ROW_PIXELS = 8, TASK_VECTORS = 512 };
 
 static bool grouped_shape(const Kernel *kernel, ConvShape *s) {
     if (!conv_shape(kernel, s) || s->transposed || s->groups == 1) return false;
@@ -56,18 +56,18 @@ static ConvShape walked_shape(const Kernel *kernel) {
     return s;
 }
 
-/* Two rows where registers are many and it is known beforehand which taps are clipped: a third of the loads is saved, and the loop
- * over kernel rows. */
+/* Two rows where their sums leave registers for the weights and it is known beforehand which taps are clipped:
+ * a third of the loads is saved, and the loop over kernel rows. */
 static int rows_of(const ConvShape *s, const Target *target) {
     bool fixed = true;
     for (int i = 0; i < 2; i++) fixed = fixed && dim_is_const(s->in_size[i], NULL) && dim_is_const(s->out_size[i], NULL);
-    return fixed && s->inputs == 1 && target->registers > 16 ? ROWS : 1;
+    return fixed && s->inputs == 1 && ROWS * ROW_PIXELS < target->registers ? ROWS : 1;
 }
 
 /* Beside the sums stand the weights of a kernel row (of a tap, where channels are several) and what LLVM loads ahead. */
 static int pixels_of(const ConvShape *s, const Target *target, int rows) {
     int64_t group = s->inputs, left = target->registers - 2;
-    if (rows > 1) return 8;
+    if (rows > 1) return ROW_PIXELS;
     if (group == 1) return (int)min_i64(14, max_i64(6, left + 2 - 2 * s->kernel[1]));
     return (int)max_i64(1, min_i64(14, (left - group) / group));
 }

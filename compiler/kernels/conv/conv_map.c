@@ -101,13 +101,14 @@ static LLVMValueRef emit_inside(Conv *c, const ConvSite *site, LLVMValueRef begi
     return emit_add(m, begin, emit_mul(m, tiles, width));
 }
 
-/* What is left of a row, in tiles of the least of a few widths that holds it: 8 at most, since every pixel has an address of
- * its own, and fewer where registers are few and channels lie in planes, so that every load chooses between the map and
- * zeros. */
+/* What is left of a row, in tiles of the least of a few widths that holds it: 8 at most, since every pixel has an
+ * address of its own. Where channels lie in planes every load chooses between the map and zeros, and LLVM makes those
+ * of a step ahead of the multiply-adds: fewer pixels where registers do not hold 8 of them beside as many sums. */
 static void emit_rest(Conv *c, ConvSite site, LLVMValueRef begin, LLVMValueRef count) {
     Module *m = c->m;
-    bool tight = c->tile->plain && m->target->registers <= 16;
-    int widths[] = {4, 8}, widest = (int)min_i64(c->tile->pixels, tight ? 4 : 8);
+    int widths[] = {4, 8};
+    bool tight = c->tile->plain && 2 * widths[1] >= m->target->registers;
+    int widest = (int)min_i64(c->tile->pixels, widths[tight ? 0 : 1]);
     site.limit = count;
     Loop loop = begin_loop(m, begin, count, widest);
     LLVMValueRef left = emit_sub(m, count, loop.index), number = emit_div(m, loop.index, get_i64(m, c->tile->pixels));

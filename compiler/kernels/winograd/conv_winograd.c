@@ -164,7 +164,7 @@ static WinogradTile choose_tile(const Layer *l, double *cycles) {
     choose_register_tile(l, &tile);
     choose_together(l, &tile);
     if (!l->fixed_count) tile.rest = tile.pixels / 2;
-    if (l->target->registers <= 16 && l->inputs % 2 == 0) tile.unroll = 2;
+    if (!conv_has_long_steps(l->target) && l->inputs % 2 == 0) tile.unroll = 2;
     tile.plane = plane_of(l->target, tile.together);
     int64_t groups = (l->out_blocks + tile.blocks - 1) / tile.blocks;
     tile.parts = PARTS;
