@@ -3,6 +3,9 @@ SHELL     := /bin/bash
 PREFIX    ?= /usr/local
 BUILD     := build
 CC        := gcc
+# The runtime is made by CC, and kept by the processor that CC makes code for.
+ARCH      := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+RUNTIME_OF = $(BUILD)/runtime/$(ARCH)
 LLVM      := llvm-config-19
 WARN      := -Wall -Wextra -Wpedantic
 CFLAGS    ?= -O2 -g -DNDEBUG
@@ -16,7 +19,7 @@ RUNTIME   := $(sort $(wildcard runtime/*.c))
 UNIT      := $(sort $(wildcard tests/unit/*.c))
 OBJECTS   := $(COMPILER:%.c=$(BUILD)/%.o) $(BUILD)/grammar/cai.tab.o $(BUILD)/grammar/cai.lex.o
 CORE      := $(filter-out $(BUILD)/compiler/main.o,$(OBJECTS))
-RUNOBJ    := $(RUNTIME:%.c=$(BUILD)/%.o)
+RUNOBJ    := $(RUNTIME:runtime/%.c=$(RUNTIME_OF)/%.o)
 # What the compiler takes of the runtime: file formats, not what calls a built model.
 SHARED    := $(filter-out %/start.o %/library.o,$(RUNOBJ))
 # LLVM compresses sections by libzstd, whose -dev package nothing else needs; z3 and libxml2 belong to parts that are not linked.
@@ -34,12 +37,12 @@ Q         := $(if $(V),,@)
 say        = $(if $(V),,@echo "  $(1)  $(2)")
 
 .PHONY: all deps bench-networks check test test-all sanitize races fuzz bench bless lint docs install clean demo
-all: $(BUILD)/cai $(BUILD)/runtime/libcai_runtime.a $(BUILD)/runtime/link.txt $(BUILD)/runtime/cai.h
+all: $(BUILD)/cai $(RUNTIME_OF)/libcai_runtime.a $(RUNTIME_OF)/link.txt $(BUILD)/runtime/cai.h
 
 $(BUILD)/cai: $(OBJECTS) $(SHARED)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ -L$(shell $(LLVM) --libdir) $(LIBS)
-$(BUILD)/runtime/libcai_runtime.a: $(RUNOBJ)
+$(RUNTIME_OF)/libcai_runtime.a: $(RUNOBJ)
 	$(call say,AR,$@)
 	$(Q)rm -f $@; ar rcs $@ $^
 
@@ -57,7 +60,7 @@ LINKLIST  := start:crt1.o start:crti.o start:crtbegin.o start:libclang_rt.asan-x
              image:libpng.so image:libz.so image:libjpeg.so blas:libopenblas.a system:libm.so.6 system:libc.so.6 system:libc_nonshared.a system:libgcc.a system:libgcc_s.so.1 \
              end:crtend.o end:crtn.o shared:libc.so.6
 endif
-$(BUILD)/runtime/link.txt: Makefile
+$(RUNTIME_OF)/link.txt: Makefile
 	@mkdir -p $(@D); { for word in $(LINKWORDS); do echo "option $$word"; done; for entry in $(LINKLIST); do \
 	  file=$$(readlink -f "$$($(CC) -print-file-name=$${entry#*:})"); \
 	  if [ -f "$$file" ]; then echo "$${entry%%:*} $$file"; else echo "blas:libopenblas.a" | grep -q "$$entry" || { echo "$${entry#*:} is missing: make deps" >&2; exit 1; }; fi; \
@@ -73,7 +76,7 @@ $(BUILD)/grammar/%.o: $(BUILD)/grammar/%.c
 $(BUILD)/compiler/%.o: compiler/%.c | $(BUILD)/grammar/cai.tab.h
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D); $(CC) $(CINCLUDE) -c -o $@ $<
-$(BUILD)/runtime/%.o: runtime/%.c
+$(RUNTIME_OF)/%.o: runtime/%.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D); $(CC) $(BASE) -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections -Iruntime -c -o $@ $<
 $(BUILD)/tests/unit/%.o: tests/unit/%.c | $(BUILD)/grammar/cai.tab.h
@@ -107,7 +110,7 @@ $(BUILD)/kernel_bench: $(BUILD)/tests/kernels/bench.o $(BUILD)/tests/kernels/sha
 $(BUILD)/memory_bench: $(BUILD)/tests/kernels/memory_bench.o $(BUILD)/tests/unit/backend_support.o $(CORE) $(SHARED)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ -L$(shell $(LLVM) --libdir) $(LIBS) -lcunit
-$(BUILD)/bench/machine: tests/bench/machine.c $(BUILD)/runtime/libcai_runtime.a
+$(BUILD)/bench/machine: tests/bench/machine.c $(RUNTIME_OF)/libcai_runtime.a
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D); $(CC) $(filter-out -MMD -MP,$(BASE)) -Iruntime -o $@ $^ -lpthread -lm
 # The networks' weights come from PyTorch, the peers from PyPI.
@@ -172,10 +175,10 @@ demo: deps
 
 install: all
 	install -D $(BUILD)/cai $(DESTDIR)$(PREFIX)/bin/cai
-	install -d $(DESTDIR)$(PREFIX)/lib/cai/stdlib $(DESTDIR)$(PREFIX)/lib/cai/runtime
+	install -d $(DESTDIR)$(PREFIX)/lib/cai/stdlib $(DESTDIR)$(PREFIX)/lib/cai/runtime/$(ARCH)
 	cp -R stdlib/. $(DESTDIR)$(PREFIX)/lib/cai/stdlib
-	install -m 644 $(BUILD)/runtime/libcai_runtime.a $(BUILD)/runtime/link.txt $(BUILD)/runtime/cai.h $(DESTDIR)$(PREFIX)/lib/cai/runtime
-
+	install -m 644 $(BUILD)/runtime/cai.h $(DESTDIR)$(PREFIX)/lib/cai/runtime
+	install -m 644 $(RUNTIME_OF)/libcai_runtime.a $(RUNTIME_OF)/link.txt $(DESTDIR)$(PREFIX)/lib/cai/runtime/$(ARCH)
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 	$(BUILD)/cai --man > $(DESTDIR)$(PREFIX)/share/man/man1/cai.1
 	$(BUILD)/cai --completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/cai

@@ -25,7 +25,7 @@ static uint64_t hash_labels(const Graph *graph, uint64_t hash) {
 static uint64_t content_hash(Session *s, const Library *library, const Graph *graph, const Weights *weights, const Target *target) {
     const Options *o = s->options;
     uint64_t hash = compiler_identity();
-    hash = file_identity(arena_printf(s->arena, "%s/libcai_runtime.a", s->runtime_dir), hash);
+    hash = file_identity(arena_printf(s->arena, "%s/libcai_runtime.a", session_runtime(s, target)), hash);
     for (int i = 0; library_source(library, i); i++) {
         hash = hash_text(library_source(library, i)->path, hash);
         hash = hash_bytes(library_source(library, i)->text, library_source(library, i)->length, hash);

@@ -39,6 +39,8 @@ typedef struct Session {
 
 /* Where the library and the runtime lie is found from the executable's own place, or $CAI_HOME. */
 void session_begin(Session *session, const Options *options, Arena *arena, Names *names);
+/* The folder of the runtime that programs for the target are linked with. */
+const char *session_runtime(const Session *session, const Target *target);
 /* A file by itself, - for standard input; NULL where it cannot be read, which has then been said. */
 Source *session_source(Session *session, const char *path);
 /* Prints the diagnostics to stderr and gives the exit code. */

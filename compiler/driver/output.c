@@ -170,7 +170,7 @@ bool output_make(Session *s, const Program *program, Weights *weights, const cha
     RefSource source = weights_source(weights);
     Making making = {.session = s, .output = output, .watch = stopwatch_start(), .code = DIAG_link, .error = "",
                      .weights = {program, &source, progress_weights},
-                     .link = {.runtime_dir = s->runtime_dir, .images = has_pictures(program->graph), .boxes = has_boxes(program->graph),
+                     .link = {.runtime_dir = session_runtime(s, program->target), .images = has_pictures(program->graph), .boxes = has_boxes(program->graph),
                               .blas = calls_blas(program), .prefix = output->prefix}};
     bool made = make_output(&making, code);
     if (!made) diag_error(&s->diag, making.code, (Span){0}, "%s", making.error);

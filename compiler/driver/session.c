@@ -42,6 +42,10 @@ void session_begin(Session *session, const Options *options, Arena *arena, Names
     find_home(session);
 }
 
+const char *session_runtime(const Session *s, const Target *target) {
+    return arena_printf(s->arena, "%s/%s", s->runtime_dir, target->runtime);
+}
+
 int session_end(Session *session) {
     const char *format = session->options->message_format, *no_color = getenv("NO_COLOR");
     bool color = isatty(STDERR_FILENO) && !(no_color && *no_color);

@@ -60,7 +60,7 @@ typedef enum LinkForm {
 typedef Vec(const char *) ExportedNames;
 
 typedef struct LinkOptions {
-    const char *runtime_dir; /* has libcai_runtime.a and link.txt, the list of start files and libraries found at install time */
+    const char *runtime_dir; /* of the target: has libcai_runtime.a and link.txt, the start files and libraries found at install time */
     LinkForm form;
     bool images;             /* the signature has pictures: PNG and JPEG are linked */
     bool boxes;              /* ... and boxes, which are drawn on them */
