@@ -54,7 +54,7 @@ static void compile(Case *c, const Model *model) {
     graph_print(model->graph, fuzz_nowhere());
     if (model->graph->nodes.count > MOST_LOWERED) return;
     Graph *graph = passes_run(model->graph, &passes);
-    LowerOptions options = {.table = &kernel_table, .target = target_find(c->hash & 1 ? "x86-64-v3" : "x86-64-v4"), .own_slots = c->hash >> 1 & 1};
+    LowerOptions options = {.table = &kernel_table, .target = target_at((int)(c->hash % (uint64_t)target_count())), .own_slots = c->hash >> 1 & 1};
     Program *program = lower(graph, &options, c->arena);
     program_print(program, fuzz_nowhere());
     program_explain(program, fuzz_nowhere());

@@ -1,8 +1,6 @@
 /* Launches that run along with each other: softmax, norms, over rows in every position; and what looks alike but reads other rows. */
 #include "backend_support.h"
 
-static const char *const targets[] = {"x86-64-v3", "x86-64-v4"};
-
 static Node *repeated(TestGraph *t, Node *x, Node *like) { return build_broadcast(t->graph, x, like->shape.rank, like->shape.dims); }
 
 static Node *softmax(TestGraph *t, Node *x, int64_t axis) {
@@ -27,13 +25,13 @@ static Node *conv(TestGraph *t, Node *x, int64_t outputs) {
 static void check(TestGraph *t, int wanted, const char *what) {
     TestGraph passed = *t;
     passed.graph = passes_run(t->graph, &(PassOptions){.verify = true});
-    for (int target = 0; target < COUNT_OF(targets); target++) {
-        Program *program = lower(passed.graph, &WITH_TABLE(.target = target_find(targets[target])), t->arena);
+    for (int target = 0; target < target_count(); target++) {
+        Program *program = lower(passed.graph, &WITH_TABLE(.target = target_at(target)), t->arena);
         int along = 0;
         for (int i = 0; i < program->launches.count; i++) along += program->launches.items[i]->along > 0;
         if (along != wanted) fprintf(stderr, "\n%s: %d instead of %d\n", what, along, wanted);
         CU_ASSERT_EQUAL(along, wanted);
-        compare_with_reference(&passed, targets[target], 1e-5, what);
+        compare_with_reference(&passed, target_at(target)->name, 1e-5, what);
     }
     arena_free(t->arena);
 }

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 bool can_run(const char *target) {
-    return cai_cpu_runs(strcmp(target, "x86-64-v4") == 0 ? CAI_CPU_X86_64_V4 : CAI_CPU_X86_64_V3);
+    return cai_cpu_runs(target_find(target)->cpu);
 }
 
 static bool complain(const char *stage, const char *error) {

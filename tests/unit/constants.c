@@ -2,11 +2,9 @@
 #include "backend_support.h"
 #include "graph/ops.h"
 
-static const char *const targets[] = {"x86-64-v3", "x86-64-v4"};
-
 static void check(TestGraph *t, const char *what) {
-    for (int i = 0; i < COUNT_OF(targets); i++)
-        if (can_run(targets[i])) compare_with_reference(t, targets[i], 1e-4, arena_printf(t->arena, "%s, %s", what, targets[i]));
+    for (int i = 0; i < target_count(); i++)
+        if (can_run(target_at(i)->name)) compare_with_reference(t, target_at(i)->name, 1e-4, arena_printf(t->arena, "%s, %s", what, target_at(i)->name));
 }
 
 /* A constant of 73,728 elements or more, no two neighbours alike: [1, 8, height, 96]. */
@@ -156,7 +154,7 @@ static void test_reshaped_outputs(void) {
 }
 
 static Program *lowered(TestGraph *t) {
-    LowerOptions options = WITH_TABLE(.target = target_find(targets[0]));
+    LowerOptions options = WITH_TABLE(.target = target_at(0));
     return lower(t->graph, &options, t->arena);
 }
 

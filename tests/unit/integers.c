@@ -12,7 +12,6 @@ static const double reals[] = {
     2147483520, 0x1p31, -0x1p31, -2147483904.0, 3e9, -3e9, 9223371487098961920.0, 0x1p63, -0x1p63, 1e20, -1e20, INFINITY, -INFINITY, NAN};
 static const DType all_types[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_I8, DTYPE_I32, DTYPE_I64, DTYPE_BOOL};
 static const DType whole_types[] = {DTYPE_I8, DTYPE_I32, DTYPE_I64, DTYPE_BOOL};
-static const char *const targets[] = {"x86-64-v3", "x86-64-v4"};
 
 static Number edge(DType type, int at) {
     if (dtype_is_float(type)) return number_cast((Number){.real = (float)reals[at % COUNT_OF(reals)]}, DTYPE_F32, type);
@@ -66,9 +65,9 @@ static void test_casts(void) {
     Graph *folded = pass_fold(constants.graph);
     for (int i = 0; i < folded->outputs.count; i++) CU_ASSERT_EQUAL(folded->outputs.items[i].node->op, OP_constant);
     check_same(folded, output_values(&constants, folded), expected, "folded casts");
-    for (int i = 0; i < COUNT_OF(targets); i++) {
-        compare_with_reference(&inputs, targets[i], 0, "casts");
-        compare_with_reference(&constants, targets[i], 0, "casts of constants");
+    for (int i = 0; i < target_count(); i++) {
+        compare_with_reference(&inputs, target_at(i)->name, 0, "casts");
+        compare_with_reference(&constants, target_at(i)->name, 0, "casts of constants");
     }
     arena_free(inputs.arena);
     arena_free(constants.arena);
@@ -99,7 +98,7 @@ static void test_beyond_double(void) {
             CU_ASSERT_EQUAL(found[i].values[0].whole, expected[i]);
             CU_ASSERT_EQUAL(passed[i].values[1].whole, expected[i]);
         }
-        for (int i = 0; i < COUNT_OF(targets); i++) compare_with_reference(&t, targets[i], 0, "beyond double");
+        for (int i = 0; i < target_count(); i++) compare_with_reference(&t, target_at(i)->name, 0, "beyond double");
         arena_free(t.arena);
     }
 }
@@ -136,10 +135,10 @@ static void add_windows(TestGraph *t, DType type) {
 
 static void test_windows(void) {
     for (int type = 0; type < 3; type++)
-        for (int i = 0; i < COUNT_OF(targets); i++) {
+        for (int i = 0; i < target_count(); i++) {
             TestGraph t = test_graph(1);
             add_windows(&t, whole_types[type]);
-            compare_with_reference(&t, targets[i], 0, dtype_name(whole_types[type]));
+            compare_with_reference(&t, target_at(i)->name, 0, dtype_name(whole_types[type]));
             arena_free(t.arena);
         }
 }
@@ -220,9 +219,9 @@ static void check_expressions(uint64_t seed) {
     check_same(inputs.graph, output_values(&inputs, passes_run(inputs.graph, &(PassOptions){.verify = true})), expected, what);
     check_same(inputs.graph, output_values(&constants, passes_run(constants.graph, &(PassOptions){.verify = true})), expected, what);
     if (seed <= 6)
-        for (int i = 0; i < COUNT_OF(targets); i++) {
-            compare_with_reference(&inputs, targets[i], 0, what);
-            compare_with_reference(&constants, targets[i], 0, what);
+        for (int i = 0; i < target_count(); i++) {
+            compare_with_reference(&inputs, target_at(i)->name, 0, what);
+            compare_with_reference(&constants, target_at(i)->name, 0, what);
         }
     arena_free(inputs.arena);
     arena_free(constants.arena);

@@ -58,7 +58,7 @@ static TestGraph make_program(void) {
 
 static void test_object(void) {
     TestGraph t = make_program();
-    LowerOptions options = WITH_TABLE(.target = target_find("x86-64-v3"));
+    LowerOptions options = WITH_TABLE(.target = target_at(0));
     const char *path = arena_printf(t.arena, "/tmp/cai_join_%ld.o", (long)getpid()), *error = "";
     CU_ASSERT_FATAL(backend_object(lower(t.graph, &options, t.arena), &(EmitOptions){.verify = true}, path, &error));
     Elf e = open_elf(path);
@@ -81,31 +81,30 @@ static void test_many(void) {
         Node *x = new_input(&t, -1, 1, SIZES(size(&t, 3 + i)));
         new_output(&t, binary(&t, OP_add, x, binary(&t, OP_mul, x, splat(&t, i))));
     }
-    compare_with_reference(&t, "x86-64-v3", 1e-6, "many kernels");
+    compare_with_reference(&t, target_at(0)->name, 1e-6, "many kernels");
     arena_free(t.arena);
 }
 
 /* With hashes that are all alike kernels are told apart by what they compute, and equal ones are still one. */
 static void test_weak_names(void) {
-    const char *const targets[] = {"x86-64-v3", "x86-64-v4"};
-    for (int i = 0; i < COUNT_OF(targets); i++) {
-        if (!can_run(targets[i])) continue;
+    for (int i = 0; i < target_count(); i++) {
+        if (!can_run(target_at(i)->name)) continue;
         TestGraph t = test_graph((uint64_t)i);
-        LowerOptions options = WITH_TABLE(.target = target_find(targets[i]), .weak_names = true);
+        LowerOptions options = WITH_TABLE(.target = target_at(i), .weak_names = true);
         Node *x = new_input(&t, -1, 1, SIZES(t.N, size(&t, 40))), *y = new_input(&t, -1, 1, SIZES(size(&t, 40), size(&t, 24)));
         const double addends[] = {1, 2, 1, 3};
         for (int k = 0; k < 4; k++) new_output(&t, binary(&t, OP_add, unary(&t, OP_neg, k == 2 ? unary(&t, OP_abs, x) : x), splat(&t, addends[k])));
         Node *product = graph_make(t.graph, OP_matmul, (Node *[]){x, y}, 2, NULL);
         new_output(&t, product);
         new_output(&t, graph_make(t.graph, OP_matmul, (Node *[]){product, build_transpose(t.graph, y, (int64_t[]){1, 0})}, 2, NULL));
-        compare_with_options(&t, &options, 1e-5, targets[i]);
+        compare_with_options(&t, &options, 1e-5, target_at(i)->name);
         arena_free(t.arena);
     }
 }
 
 static void test_names(void) {
     TestGraph t = test_graph(1);
-    LowerOptions options = WITH_TABLE(.target = target_find("x86-64-v3"), .weak_names = true);
+    LowerOptions options = WITH_TABLE(.target = target_at(0), .weak_names = true);
     Node *x = new_input(&t, -1, 1, SIZES(t.N)), *y = new_input(&t, -1, 1, SIZES(t.N));
     new_output(&t, binary(&t, OP_add, x, splat(&t, 1)));
     new_output(&t, binary(&t, OP_add, x, splat(&t, 2)));

@@ -1,10 +1,9 @@
 /* The kernels against the reference, on the shapes of tests/kernels/shapes.txt: whole numbers, so that every sum is exact,
- * for both targets, on one thread and on three. */
+ * for every target, on one thread and on three. */
 #include "backend_support.h"
 #include "plan/winograd.h"
 #include "../kernels/shape.h"
 
-static const char *const targets[] = {"x86-64-v3", "x86-64-v4"};
 static const char shapes_path[] = "tests/kernels/shapes.txt";
 
 /* ---- results ---- */
@@ -12,7 +11,7 @@ static const char shapes_path[] = "tests/kernels/shapes.txt";
 /* All fixed shapes of a line are one program for each target; each free one is its own, for one target in turn. */
 typedef struct Line {
     const char *operators;
-    TestGraph fixed[COUNT_OF(targets)];
+    TestGraph *fixed; /* one for each target */
     ShapeLine last;
     int fixed_count, free_count;
 } Line;
@@ -27,7 +26,7 @@ static LowerOptions shape_options(const ShapeLine *shape, const char *target) {
 }
 
 static void compare(TestGraph *t, const ShapeLine *shape, const char *target, const char *text) {
-    LowerOptions options = shape_options(shape, target), any = WITH_TABLE(.target = target_find(targets[0]), .force = "conv_any", .own_slots = true);
+    LowerOptions options = shape_options(shape, target), any = WITH_TABLE(.target = target_at(0), .force = "conv_any", .own_slots = true);
     double tolerance = strcmp(shape->mode, "nearest") && strstr(shape->op, "resample") ? 1e-5 : 0;
     if (shape->tile) tolerance = 2e-5 * sqrt(9.0 * (double)shape->ic); /* Winograd: 1e-5 of the outputs' root mean square */
     options.own_slots = true;
@@ -42,22 +41,23 @@ static void collect(const ShapeLine *shape, const char *text, void *context) {
     line->last = *shape;
     if (shape->free) {
         TestGraph t = shape_graph(shape, 1);
-        compare(&t, shape, targets[line->free_count++ % COUNT_OF(targets)], text);
+        compare(&t, shape, target_at(line->free_count++ % target_count())->name, text);
         arena_free(t.arena);
         return;
     }
-    for (int i = 0; i < COUNT_OF(targets); i++) add_shape(&line->fixed[i], shape);
+    for (int i = 0; i < target_count(); i++) add_shape(&line->fixed[i], shape);
     line->fixed_count++;
 }
 
 static void check_line(const char *text, void *context) {
-    Line line = {.operators = context};
-    for (int i = 0; i < COUNT_OF(targets); i++) line.fixed[i] = test_graph(2);
+    Line line = {.operators = context, .fixed = calloc((size_t)target_count(), sizeof(TestGraph))};
+    for (int i = 0; i < target_count(); i++) line.fixed[i] = test_graph(2);
     each_shape(text, collect, &line);
-    for (int i = 0; i < COUNT_OF(targets); i++) {
-        if (line.fixed_count) compare(&line.fixed[i], &line.last, targets[i], text);
+    for (int i = 0; i < target_count(); i++) {
+        if (line.fixed_count) compare(&line.fixed[i], &line.last, target_at(i)->name, text);
         arena_free(line.fixed[i].arena);
     }
+    free(line.fixed);
 }
 
 static void check_operators(const char *operators) { CU_ASSERT(each_line(shapes_path, check_line, (void *)operators) > 0); }
@@ -99,7 +99,7 @@ static void test_winograd_error(void) {
     const int64_t inputs[] = {16, 64, 256, 512};
     for (int i = 0; i < COUNT_OF(inputs); i++)
         for (int m = 2; m <= 4; m += 2) {
-            const char *target = targets[i % COUNT_OF(targets)];
+            const char *target = target_at(i % target_count())->name;
             if (!can_run(target)) continue;
             double ratio = measured_error(inputs[i], m, target) / winograd_error(m, inputs[i]);
             CU_ASSERT(ratio > 0.7 && ratio < 1.4);
@@ -114,11 +114,11 @@ static void round_inputs_to_whole(TestGraph *t) {
 }
 
 static void compare_on_targets(void (*make)(TestGraph *t), const char *what) {
-    for (int i = 0; i < COUNT_OF(targets); i++) {
+    for (int i = 0; i < target_count(); i++) {
         TestGraph t = test_graph(3);
         make(&t);
         round_inputs_to_whole(&t);
-        compare_with_reference(&t, targets[i], 0, what);
+        compare_with_reference(&t, target_at(i)->name, 0, what);
         arena_free(t.arena);
     }
 }

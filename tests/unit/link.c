@@ -78,7 +78,7 @@ static void test_no_linker(void) {
 static void test_objects_nowhere(void) {
     TestGraph t = test_graph(1);
     new_output(&t, unary(&t, OP_neg, new_input(&t, -1, 1, SIZES(t.H))));
-    LowerOptions options = WITH_TABLE(.target = target_find("x86-64-v3"));
+    LowerOptions options = WITH_TABLE(.target = target_at(0));
     Program *program = lower(t.graph, &options, t.arena);
     EmitOptions emit = {0};
     const char *error = NULL;
@@ -92,7 +92,7 @@ static void test_objects_nowhere(void) {
 
 /* A parameter of 3 floats, which are fewer bytes than the page that keeps their place. */
 static Program *program_with_weights(TestGraph *t) {
-    LowerOptions options = WITH_TABLE(.target = target_find("x86-64-v3"));
+    LowerOptions options = WITH_TABLE(.target = target_at(0));
     Node *x = new_input(t, -1, 1, SIZES(size(t, 3)));
     new_output(t, binary(t, OP_add, x, new_parameter(t, -1, 1, SIZES(size(t, 3)))));
     return lower(t->graph, &options, t->arena);

@@ -1,8 +1,6 @@
 /* The kind `loops` against the reference: every elementwise, movement, reduction and scatter operator at sizes around the vector,
- * for both targets, in both layouts, with fixed and free sizes. */
+ * for every target, in both layouts, with fixed and free sizes. */
 #include "backend_support.h"
-
-static const char *const targets[] = {"x86-64-v3", "x86-64-v4"};
 
 typedef void (*Make)(TestGraph *t, Dim size);
 
@@ -10,13 +8,13 @@ typedef void (*Make)(TestGraph *t, Dim size);
 static void at_sizes(const char *what, Make make, double tolerance) {
     static const int64_t sizes[] = {1, 7, 8, 9, 15, 16, 17, 37, 131, 2};
     for (int i = 0; i < COUNT_OF(sizes); i++) {
-        for (int target = 0; target < COUNT_OF(targets); target++) {
+        for (int target = 0; target < target_count(); target++) {
             bool free_size = (i + target) % 2;
             TestGraph t = test_graph((uint64_t)(i * 2 + target));
             t.symbols[1] = sizes[i];
             make(&t, free_size ? t.H : size(&t, sizes[i]));
             const char *name = arena_printf(t.arena, "%s %s%ld", what, free_size ? "free " : "", (long)sizes[i]);
-            compare_with_reference(&t, targets[target], tolerance, name);
+            compare_with_reference(&t, target_at(target)->name, tolerance, name);
             arena_free(t.arena);
         }
     }
@@ -214,20 +212,20 @@ static void test_argmax(void) { at_sizes("argmax", make_argmax, 0); }
 
 /* Long enough for blocks within a sum, and precise: one running f32 sum would lose four digits here. */
 static void test_long_sums(void) {
-    for (int target = 0; target < COUNT_OF(targets); target++) {
+    for (int target = 0; target < target_count(); target++) {
         TestGraph t = test_graph(7);
         t.symbols[1] = 300007;
         Node *x = new_input(&t, 0, 1, SIZES(t.H)), *y = new_input(&t, 0, 1, SIZES(t.H, size(&t, 3)));
         new_output(&t, build_sum(t.graph, x, (int64_t[]){0}, 1));
         new_output(&t, build_sum(t.graph, binary(&t, OP_mul, y, y), (int64_t[]){0}, 1));
-        compare_with_reference(&t, targets[target], 1e-6, "long sums");
+        compare_with_reference(&t, target_at(target)->name, 1e-6, "long sums");
         arena_free(t.arena);
     }
 }
 
 /* Many tasks, and tasks that end within a row. */
 static void test_large(void) {
-    for (int target = 0; target < COUNT_OF(targets); target++) {
+    for (int target = 0; target < target_count(); target++) {
         TestGraph t = test_graph(8);
         t.symbols[0] = 3, t.symbols[1] = 131;
         Node *x = new_input(&t, -1, 1, SIZES(t.N, size(&t, 5), t.H, size(&t, 67))),
@@ -236,7 +234,7 @@ static void test_large(void) {
         new_output(&t, build_transpose(t.graph, x, (int64_t[]){0, 2, 3, 1}));
         new_output(&t, build_sum(t.graph, x, (int64_t[]){2, 3}, 2));
         new_output(&t, build_sum(t.graph, x, (int64_t[]){0, 1, 2}, 3));
-        compare_with_reference(&t, targets[target], 1e-5, "large");
+        compare_with_reference(&t, target_at(target)->name, 1e-5, "large");
         arena_free(t.arena);
     }
 }
@@ -284,7 +282,7 @@ static void test_blocked(void) {
             t.symbols[1] = 3 + which;
             make_blocked(&t, channels[i], which);
             const char *name = arena_printf(t.arena, "blocked %d, %ld channels", which, (long)channels[i]);
-            compare_with_reference(&t, targets[(i + which) % 2], 2e-5, name);
+            compare_with_reference(&t, target_at((i + which) % target_count())->name, 2e-5, name);
             arena_free(t.arena);
         }
     }
@@ -308,15 +306,15 @@ static void make_parts(TestGraph *t) {
 }
 
 static void test_parts(void) {
-    for (int target = 0; target < COUNT_OF(targets); target++) {
+    for (int target = 0; target < target_count(); target++) {
         TestGraph t = test_graph(9);
         t.symbols[1] = 300007;
         make_parts(&t);
-        Program *program = lower(t.graph, &WITH_TABLE(.target = target_find(targets[target])), t.arena);
+        Program *program = lower(t.graph, &WITH_TABLE(.target = target_at(target)), t.arena);
         int parted = 0;
         for (int i = 0; i < program->launches.count; i++) parted += program->launches.items[i]->phase_count == 2;
         CU_ASSERT_EQUAL(parted, 8);
-        compare_with_reference(&t, targets[target], 2e-6, "parts");
+        compare_with_reference(&t, target_at(target)->name, 2e-6, "parts");
         arena_free(t.arena);
     }
 }

@@ -3,8 +3,6 @@
 #include "../kernels/shape.h"
 #include "backend_support.h"
 
-static const char *const targets[] = {"x86-64-v3", "x86-64-v4"};
-
 /* ---- pictures in which windows repeat ---- */
 
 typedef struct Step { int64_t down, across; } Step;
@@ -119,9 +117,9 @@ static void check_shape(const ShapeLine *shape, const char *text, void *context)
 }
 
 static void check_lines(const char *const *lines, int count, Promise promise) {
-    for (int target = 0; target < COUNT_OF(targets); target++) {
-        promise.target = targets[target];
-        for (int i = 0; can_run(targets[target]) && i < count; i++) each_shape(lines[i], check_shape, &promise);
+    for (int target = 0; target < target_count(); target++) {
+        promise.target = target_at(target)->name;
+        for (int i = 0; can_run(target_at(target)->name) && i < count; i++) each_shape(lines[i], check_shape, &promise);
     }
 }
 

@@ -11,7 +11,7 @@ static void seeds(int64_t *from, int64_t *to) {
     if (wanted) sscanf(wanted, "%ld,%ld", from, to);
 }
 
-static const char *const targets[] = {"x86-64-v3", "x86-64-v4"};
+static const Target *target_of(int64_t seed) { return target_at((int)(seed % target_count())); }
 
 static void compare(int64_t from, int64_t to, int gradients) {
     seeds(&from, &to);
@@ -19,9 +19,9 @@ static void compare(int64_t from, int64_t to, int gradients) {
         TestGraph t = test_graph((uint64_t)seed);
         t.symbols[1] = 4 + seed % 15;
         random_graph(&t, gradients, true);
-        LowerOptions options = WITH_TABLE(.target = target_find(targets[seed % 2]), .own_slots = seed % 3 == 0);
-        if (can_run(targets[seed % 2])) compare_with_options(&t, &options, TOLERANCE,
-                                                             arena_printf(t.arena, "seed %ld", (long)seed));
+        LowerOptions options = WITH_TABLE(.target = target_of(seed), .own_slots = seed % 3 == 0);
+        const char *what = arena_printf(t.arena, "seed %ld", (long)seed);
+        if (can_run(options.target->name)) compare_with_options(&t, &options, TOLERANCE, what);
         arena_free(t.arena);
     }
 }
@@ -37,9 +37,9 @@ static void test_every_operator(void) {
     for (int64_t seed = from; seed < to; seed++) {
         TestGraph t = test_graph((uint64_t)seed);
         random_graph(&t, (int)(seed % 3), false);
-        LowerOptions options = WITH_TABLE(.target = target_find(targets[seed % 2]));
-        if (can_run(targets[seed % 2])) compare_with_options(&t, &options, INFINITY,
-                                                             arena_printf(t.arena, "seed %ld", (long)seed));
+        LowerOptions options = WITH_TABLE(.target = target_of(seed));
+        const char *what = arena_printf(t.arena, "seed %ld", (long)seed);
+        if (can_run(options.target->name)) compare_with_options(&t, &options, INFINITY, what);
         arena_free(t.arena);
     }
 }

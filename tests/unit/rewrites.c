@@ -198,8 +198,7 @@ static void test_texts(void) {
         t.graph = passed(&t, pass, t.graph);
         for (int i = 0; i < COUNT_OF(texts); i++) check_text(&t, i, f32_output(&t, t.graph, i), passes[pass].name);
     }
-    check_compiled(&t, "x86-64-v3");
-    check_compiled(&t, "x86-64-v4");
+    for (int i = 0; i < target_count(); i++) check_compiled(&t, target_at(i)->name);
     arena_free(t.arena);
 }
 
@@ -224,8 +223,7 @@ static void check_shared(const char *target) {
 }
 
 static void test_shared_products(void) {
-    check_shared("x86-64-v3");
-    check_shared("x86-64-v4");
+    for (int i = 0; i < target_count(); i++) check_shared(target_at(i)->name);
 }
 
 /* ---- random chains ---- */

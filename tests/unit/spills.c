@@ -1,4 +1,4 @@
-/* The inner loops of all kernels: no vector register may be spilled there, on either target. LLVM's own comments in the assembly say which
+/* The inner loops of all kernels: no vector register may be spilled there, on any target. LLVM's own comments in the assembly say which
  * loops are innermost, which blocks are theirs, and which instructions spill or reload.
  *
  * Scanned are the timed lines of tests/kernels/shapes.txt and of the others the first shape of each, the cases of tests/kernels/memory.cai,
@@ -7,8 +7,6 @@
 #include "backend_support.h"
 #include "network_support.h"
 #include <ctype.h>
-
-static const char *const targets[] = {"x86-64-v3", "x86-64-v4"};
 
 /* ---- reading assembly ---- */
 
@@ -104,13 +102,14 @@ static int known_spills(const char *function, const char *target) {
 /* ---- what is scanned ---- */
 
 static void scan(TestGraph *t, const char *force, const char *what) {
-    for (int i = 0; i < COUNT_OF(targets); i++) {
-        LowerOptions options = WITH_TABLE(.target = target_find(targets[i]), .force = force);
+    for (int i = 0; i < target_count(); i++) {
+        const char *target = target_at(i)->name;
+        LowerOptions options = WITH_TABLE(.target = target_at(i), .force = force);
         char function[128], *text = (char *)print_compiled(t, &options, "asm");
         CU_ASSERT(strstr(text, "Loop Header") || strstr(text, "ret"));
         int spills = count_spills(text, function);
-        bool good = spills == 0 || spills <= known_spills(function, targets[i]);
-        if (!good) fprintf(stderr, "\n%s (%s): %d spilled registers in inner loops, first in %s\n", what, targets[i], spills, function);
+        bool good = spills == 0 || spills <= known_spills(function, target);
+        if (!good) fprintf(stderr, "\n%s (%s): %d spilled registers in inner loops, first in %s\n", what, target, spills, function);
         CU_ASSERT(good);
     }
 }

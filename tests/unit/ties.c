@@ -115,7 +115,7 @@ static const struct Case { const char *name; Node *(*make)(TestGraph *t, Node *x
     {"a pool behind an unpooling", pool_gradient, true}};
 
 static void test_cases(void) {
-    LowerOptions options = WITH_TABLE(.target = target_find("x86-64-v3"));
+    LowerOptions options = WITH_TABLE(.target = target_at(0));
     for (int i = 0; i < COUNT_OF(cases); i++) {
         TestGraph t = test_graph(1);
         Node *first = convolved(&t, new_input(&t, -1, 1, SIZES(t.N, size(&t, 3), size(&t, 12), size(&t, 13))), 8);
