@@ -15,13 +15,14 @@ LLVMFLAGS  = -isystem $(shell $(LLVM) --includedir) -isystem /usr/include/cairo
 CINCLUDE   = $(BASE) -Icompiler -Iruntime -I$(BUILD)/grammar $(LLVMFLAGS)
 
 COMPILER  := $(sort $(wildcard compiler/*.c compiler/*/*.c compiler/*/*/*.c))
-RUNTIME   := $(sort $(wildcard runtime/*.c))
+RUNTIME   := $(sort $(wildcard runtime/*/*.c))
 UNIT      := $(sort $(wildcard tests/unit/*.c))
 OBJECTS   := $(COMPILER:%.c=$(BUILD)/%.o) $(BUILD)/grammar/cai.tab.o $(BUILD)/grammar/cai.lex.o
 CORE      := $(filter-out $(BUILD)/compiler/main.o,$(OBJECTS))
 RUNOBJ    := $(RUNTIME:runtime/%.c=$(RUNTIME_OF)/%.o)
-# What the compiler takes of the runtime: file formats, not what calls a built model.
-SHARED    := $(filter-out %/start.o %/library.o,$(RUNOBJ))
+# What the compiler takes of the runtime: the readers and writers of files, and for `cai run --reference` what a program does. Not what
+# calls a built model.
+SHARED    := $(filter-out %/start.o $(RUNTIME_OF)/library/%,$(RUNOBJ))
 # LLVM compresses sections by libzstd, whose -dev package nothing else needs; z3 and libxml2 belong to parts that are not linked.
 LIBS       = $(shell $(LLVM) --link-static --libs x86 aarch64 passes) -l:libopenblas.a -Wl,--as-needed -lrt -ldl -l:libzstd.so.1 -lstdc++ -lcairo -ljson-c -lpng -ljpeg -lz -lm -lpthread
 # lld where it is installed: LLVM's archives take it a second, and GNU ld ten.
@@ -157,7 +158,7 @@ sanitize: deps
 races: deps
 	@mkdir -p build/races && printf 'SUITE(thread)\nSUITE(run)\n' > build/races/suites.h
 	clang-19 $(filter-out -MMD -MP,$(BASE)) -O1 -fsanitize=thread -Ibuild/races -Iruntime tests/unit/main.c tests/unit/thread.c tests/unit/run.c \
-	  $(filter-out runtime/start.c runtime/library.c,$(RUNTIME)) -o build/races/tests -lcunit -lpng -ljpeg -lz -lm
+	  $(filter-out %/start.c runtime/library/%,$(RUNTIME)) -o build/races/tests -lcunit -lpng -ljpeg -lz -lm
 	build/races/tests
 # Each target of tests/fuzz for FUZZ_SECONDS; corpora stay in build/fuzz, findings too.
 fuzz: deps
@@ -168,7 +169,7 @@ bless: all
 	tests/golden/run --bless
 lint: $(BUILD)/grammar/cai.tab.h $(BUILD)/tests/suites.h
 	@for cc in gcc clang-19; do $$cc $(filter-out -MMD -MP,$(CINCLUDE)) -Werror -fsyntax-only $(COMPILER) $(RUNTIME) $(UNIT) -Itests/unit -I$(BUILD)/tests || exit 1; done
-	@! awk 'length > 160 {print FILENAME ":" FNR ": longer than 160 columns"; found = 1} END {exit !found}' $(COMPILER) $(RUNTIME) $(UNIT) $(wildcard compiler/*/*.h runtime/*.h tests/unit/*.h) grammar/*
+	@! awk 'length > 160 {print FILENAME ":" FNR ": longer than 160 columns"; found = 1} END {exit !found}' $(COMPILER) $(RUNTIME) $(UNIT) $(wildcard compiler/*/*.h runtime/*.h runtime/*/*.h tests/unit/*.h) grammar/*
 demo: deps
 	$(MAKE) -j$$(nproc) all
 	examples/demo

@@ -7,7 +7,7 @@
 #ifndef CAI_RUNTIME_H
 #define CAI_RUNTIME_H
 
-#include "program.h"
+#include "core/program.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>

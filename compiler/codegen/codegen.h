@@ -220,7 +220,7 @@ LLVMValueRef emit_member(Tail *tail, const Node *node, const Point *point);
 LLVMValueRef emit_movement(Tail *tail, const Node *node, const Point *point);
 LLVMValueRef emit_element_number(Module *m, const Node *node, const Point *point); /* row major, i64 lanes */
 
-/* ---- program_image.c: the tables of runtime/program.h, once all kernels are functions of the module ---- */
+/* ---- program_image.c: the tables of runtime/core/program.h, once all kernels are functions of the module ---- */
 void emit_program_image(Module *m, const Program *program);
 
 /* ---- shuffle.c ---- */

@@ -1,4 +1,4 @@
-/* The tables that runtime/program.h describes, as constants of the object: cai_the_program, and prepare(), which computes all
+/* The tables that runtime/core/program.h describes, as constants of the object: cai_the_program, and prepare(), which computes all
  * sizes of a run. */
 #include "codegen/codegen.h"
 #include "plan/tables.h"
@@ -14,7 +14,7 @@ typedef struct Image {
 static LLVMValueRef make_struct(Module *m, LLVMValueRef *fields, int count, size_t c_bytes) {
     LLVMValueRef value = LLVMConstStructInContext(m->context, fields, (unsigned)count, 0);
     LLVMTargetDataRef layout = LLVMGetModuleDataLayout(m->module);
-    CHECK(LLVMABISizeOfType(layout, LLVMTypeOf(value)) == c_bytes); /* runtime/program.h's struct and ours are the same */
+    CHECK(LLVMABISizeOfType(layout, LLVMTypeOf(value)) == c_bytes); /* runtime/core/program.h's struct and ours are the same */
     return value;
 }
 

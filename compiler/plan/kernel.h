@@ -32,7 +32,7 @@ struct KernelKind {
     void (*choose)(Program *program, Kernel *kernel);
     /* Estimated cycles on one core at typical sizes; layouts and strides are not there yet. */
     double (*cost)(const Kernel *kernel, const Target *target);
-    /* The LLVM function of type cai_kernel (runtime/program.h), named kernel->name. */
+    /* The LLVM function of type cai_kernel (runtime/core/program.h), named kernel->name. */
     struct LLVMOpaqueValue *(*emit)(struct Module *module, const Kernel *kernel);
 };
 

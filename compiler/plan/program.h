@@ -69,7 +69,7 @@ typedef struct Value {
  *
  * Working memory: `scratch` is a thread's own while it runs tasks; the workspace is the kernel's, and carries results from one phase
  * to the next. A kernel of several phases is as many functions and launches over the same arguments, one after the other, all that
- * `rounds` times (see runtime/program.h: the tasks of later rounds have higher numbers). */
+ * `rounds` times (see runtime/core/program.h: the tasks of later rounds have higher numbers). */
 typedef struct Phase {
     const char *name;        /* of the function */
     Dim tasks;               /* of a round */

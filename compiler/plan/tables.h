@@ -1,10 +1,10 @@
-/* The tables of runtime/program.h, as C has them (tables.c): codegen/program_image.c writes them into the object as constants,
+/* The tables of runtime/core/program.h, as C has them (tables.c): codegen/program_image.c writes them into the object as constants,
  * `cai run --reference` runs them as they are. */
 #ifndef CAI_TABLES_H
 #define CAI_TABLES_H
 
 #include "plan/program.h"
-#include "runtime.h" /* cai_program */
+#include "core/program.h"
 
 typedef enum SizeKind {
     SIZE_DIM,    /* dim */

@@ -66,7 +66,7 @@ static void call(Run *run, const cai_launch *launch) {
     }
 }
 
-/* In large pages, as runtime/run.c has them: small ones fall on the sets of L2 by chance. */
+/* In large pages, as runtime/core/run.c has them: small ones fall on the sets of L2 by chance. */
 static unsigned char *allocate_pages(int64_t bytes) {
     const int64_t page = INT64_C(1) << 21;
     unsigned char *pages = aligned_alloc((size_t)page, (size_t)round_up(bytes, page));

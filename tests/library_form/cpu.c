@@ -1,5 +1,5 @@
 /* A model for a CPU that there is not: create says so. Linked with the runtime as it is, before it has a model's name. */
-#include "program.h"
+#include "core/program.h"
 #include <stdio.h>
 
 const cai_program cai_the_program = {.abi = CAI_PROGRAM_ABI, .cpu = 99, .name = "future"};

@@ -4,7 +4,7 @@
  *   label    image[N, 3, 8, 8] -> f32[N, 3] as labels: the sums of the channels
  *   add      a: f32[N, K], b: f32[N, K] -> sum: f32[N, K], difference: f32[N, K]; a check that K <= 1000, an overflow at K = 999
  *   future   needs a CPU that does not exist */
-#include "program.h"
+#include "core/program.h"
 
 #define MODEL_double 1
 #define MODEL_gray 2

@@ -7,7 +7,7 @@
 #include "codegen/emit.h"
 #include "kernels/kernels.h"
 #include "plan/plan.h"
-#include "program.h"
+#include "core/program.h"
 
 /* Options of lower() with all kinds of kernel there are: WITH_TABLE(.target = target_find("x86-64-v3")). */
 #define WITH_TABLE(...) (LowerOptions){.table = &kernel_table, __VA_ARGS__}
