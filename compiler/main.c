@@ -1,6 +1,6 @@
 /* cai: the table of commands, and what stands round every one of them. */
 #include "commands/commands.h"
-#include "runtime.h"
+#include "files/files.h"
 #include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
  * loops, and what an optimiser would still find costs it more time than it saves. */
 #include "codegen/codegen.h"
 #include "codegen/emit.h"
-#include "runtime.h"
+#include "files/files.h"
 #include <elf.h>
 #include <llvm-c/Analysis.h>
 #include <llvm-c/BitWriter.h>

@@ -3,7 +3,7 @@
 #define CAI_COMMANDS_H
 
 #include "driver/driver.h"
-#include "runtime.h" /* CAI_VERSION */
+#include "core/core.h" /* CAI_VERSION */
 
 /* ---- picture.c: files of pictures ---- */
 

@@ -4,7 +4,7 @@
 #include "codegen/emit.h"
 #include "kernels/kernels.h"
 #include "plan/plan.h"
-#include "runtime.h"
+#include "files/files.h"
 #include <unistd.h>
 
 typedef struct Row {

@@ -1,6 +1,6 @@
 /* cai fmt: brings .cai files to their canonical form. */
 #include "commands/commands.h"
-#include "runtime.h"
+#include "files/files.h"
 
 /* Writes it, or with --check says that it would; true where nothing went wrong and, with --check, nothing would change. */
 static bool format_file(Session *s, const char *path) {

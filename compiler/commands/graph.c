@@ -1,7 +1,7 @@
 /* cai graph: draws networks, through Graphviz. */
 #include "commands/commands.h"
 #include "draw/draw.h"
-#include "runtime.h"
+#include "files/files.h"
 #include <stdlib.h>
 
 static bool fail(Session *s, const char *message) {

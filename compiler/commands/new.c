@@ -1,6 +1,6 @@
 /* cai new: writes a first model to edit. */
 #include "commands/commands.h"
-#include "runtime.h"
+#include "files/files.h"
 #include <ctype.h>
 #include <unistd.h>
 

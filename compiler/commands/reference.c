@@ -2,6 +2,7 @@
  * writers are those of built programs, and only the one kernel is ours. */
 #include "commands/commands.h"
 #include "plan/tables.h"
+#include "program/main.h"
 
 /* One program runs at a time, and a kernel has no context of its own. */
 typedef struct Reference {

@@ -2,7 +2,7 @@
  * one more output, both are run on the same inputs, and their outputs compared; then the program as it would be built is compared too,
  * since keeping every layer's result keeps kernels from being fused. */
 #include "commands/commands.h"
-#include "runtime.h"
+#include "files/files.h"
 #include <errno.h>
 #include <float.h>
 #include <math.h>

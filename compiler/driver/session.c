@@ -1,6 +1,6 @@
 /* What every command needs: memory, diagnostics, and where the library and the runtime lie. */
 #include "driver/driver.h"
-#include "runtime.h"
+#include "files/files.h"
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>

@@ -1,7 +1,7 @@
 /* A static library: an archive of one object, with the index of its symbols that linkers ask for. Dates and owners are 0, so that
  * equal models make equal files. */
 #include "object/object.h"
-#include "runtime.h"
+#include "files/files.h"
 
 #define MAGIC "!<arch>\n"
 

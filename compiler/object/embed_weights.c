@@ -7,7 +7,7 @@
  * In a program or a shared library the page must be the last that is loaded, for addresses are fixed by then: so GNU ld and gold place it,
  * but not lld, which is refused here. In a relocatable object any place will do. The file is the linker's own, so it is well formed. */
 #include "object/object.h"
-#include "runtime.h"
+#include "files/files.h"
 #include <elf.h>
 #include <sys/stat.h>
 

@@ -1,7 +1,7 @@
 /* The C header of a library: runtime/cai.h, with the model's name for cai_model, under a comment that says what the model takes and
  * gives. The first comment of cai.h is about cai.h itself, and stays behind. */
 #include "object/object.h"
-#include "runtime.h"
+#include "files/files.h"
 
 static const char placeholder[] = "cai_model", mark[] = "/* Made by cai ";
 

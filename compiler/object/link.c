@@ -11,7 +11,7 @@
  *
  * A file's name is as the linker finds it: absolute, or beside link.txt. */
 #include "object/object.h"
-#include "runtime.h"
+#include "files/files.h"
 #include <unistd.h>
 
 typedef struct Link {

@@ -7,7 +7,7 @@
  * cannot be read, or is damaged, is not there, and is written anew. Nothing about the cache is ever an error: without it, a
  * kernel is compiled. An entry that is used gets a new date; the oldest go when all together are too large. */
 #include "object/object.h"
-#include "runtime.h"
+#include "files/files.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>

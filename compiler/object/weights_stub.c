@@ -5,7 +5,7 @@
  *
  *     ELF header | up to a page | the page | symbols | names | section headers */
 #include "object/object.h"
-#include "runtime.h"
+#include "files/files.h"
 #include <elf.h>
 
 enum { SECTION_NULL, SECTION_WEIGHTS, SECTION_STACK, SECTION_SYMBOLS, SECTION_STRINGS, SECTION_COUNT };

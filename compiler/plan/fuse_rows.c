@@ -11,7 +11,7 @@
  * that they run. */
 #include "plan/loop_nest.h"
 #include "plan/stages.h"
-#include "runtime.h"
+#include "core/program.h"
 
 enum {
     LEAST_TASKS = 8,      /* fewer would leave threads without work: such reductions are done in parts */

@@ -1,7 +1,7 @@
 /* --rename FILE: lines `THEIRS OURS`. In THEIRS a * stands for any text; the *s of OURS are what those of THEIRS stood for, in turn. OURS
  * may be `-`: the name is dropped. The first line that matches counts; blank lines and lines that begin with # say nothing. */
 #include "weights/weights.h"
-#include "runtime.h"
+#include "files/files.h"
 
 #define STARS_MAX 8
 

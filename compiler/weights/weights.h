@@ -3,7 +3,7 @@
 #define CAI_WEIGHTS_H
 
 #include "elaborate/elaborate.h"
-#include "runtime.h"
+#include "files/files.h"
 
 /* ---- weights.c ---- */
 

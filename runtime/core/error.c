@@ -1,5 +1,5 @@
 /* Errors are values: a status, which is also the exit code of a program that ends on it, and a text for the user. */
-#include "runtime.h"
+#include "core/core.h"
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>

@@ -11,7 +11,7 @@
  * output within the pages shows afterwards in the pattern. The pattern is a signalling NaN, and fills new buffers as well.
  *
  * The tasks of a launch run last to first, one by one: results must not depend on their order. */
-#include "runtime.h"
+#include "core/core.h"
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>

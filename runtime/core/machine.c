@@ -1,5 +1,5 @@
 /* What this machine has and gives: features of the CPU, cores, and the limits that control groups set (versions 1 and 2). */
-#include "runtime.h"
+#include "core/core.h"
 #include <limits.h>
 #include <sched.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  * the same process and on the same threads. A few milliseconds in all.
  *
  * The loops are assembly: what is measured is the machine, not what some compiler makes of a loop. */
-#include "runtime.h"
+#include "core/core.h"
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>

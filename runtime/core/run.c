@@ -1,5 +1,5 @@
 /* A context: the sizes of one program, the memory for its intermediate results, and its launches in order. */
-#include "runtime.h"
+#include "core/core.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -174,7 +174,8 @@ void cai_context_free(cai_context *context) {
 
 /* ---- sizes ---- */
 
-const char *cai_port_axis_text(const cai_port *port, int axis, char *out, size_t size) {
+/* "height", or "axis 2" where the port is no picture. */
+static const char *port_axis_text(const cai_port *port, int axis, char *out, size_t size) {
     const char *const sides[] = {"number of pictures", "number of channels", "height", "width"};
     if (port->form == CAI_FORM_IMAGE && port->rank == 4) return sides[axis];
     snprintf(out, size, "axis %d", axis);
@@ -184,7 +185,7 @@ const char *cai_port_axis_text(const cai_port *port, int axis, char *out, size_t
 static bool fail_size(const cai_program *program, const cai_port *port, int axis, int64_t found, int64_t wanted, int symbol,
                       cai_error *error) {
     char text[32];
-    const char *side = cai_port_axis_text(port, axis, text, sizeof text);
+    const char *side = port_axis_text(port, axis, text, sizeof text);
     const char *of = symbol >= 0 ? program->symbols[symbol].name : NULL;
     return cai_fail(error, CAI_BAD_INPUT, "input `%s` is %s: its %s must be %lld%s%s%s, and is %lld", port->name, port->type_text,
                     side, (long long)wanted, of ? " (" : "", of ? of : "", of ? " is set by another size)" : "",
@@ -196,7 +197,7 @@ static bool bind_size(const cai_program *program, const cai_port *port, int axis
                       cai_error *error) {
     const cai_dim *dim = &port->dims[axis];
     char text[32];
-    const char *side = cai_port_axis_text(port, axis, text, sizeof text);
+    const char *side = port_axis_text(port, axis, text, sizeof text);
     if (found < 1) {
         return cai_fail(error, CAI_BAD_INPUT, "input `%s` is %s: its %s is %lld, and must be at least 1", port->name,
                         port->type_text, side, (long long)found);

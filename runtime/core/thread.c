@@ -15,7 +15,7 @@
  * one sees the other. A region costs 0.1 to 0.3 us while all spin, and the spin is long enough to bridge what lies between the
  * regions of a run. Where there are more threads than cores nobody spins, since the one waited for needs the core: two pools that
  * spin on the same cores cost each other an order of magnitude, so the threads of all pools that run count. */
-#include "runtime.h"
+#include "core/core.h"
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>

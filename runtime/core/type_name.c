@@ -1,5 +1,5 @@
 /* Sizes and names of the types of elements. */
-#include "runtime.h"
+#include "core/core.h"
 
 static const struct TypeInfo { const char *name; int bytes; bool is_float; } types[CAI_TYPE_COUNT] = {
     [CAI_F32] = {"f32", 4, true}, [CAI_F16] = {"f16", 2, true}, [CAI_BF16] = {"bf16", 2, true}, [CAI_F64] = {"f64", 8, true},

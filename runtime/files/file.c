@@ -1,6 +1,6 @@
 /* Whole files in, whole files out. What is written appears under its name only when it is complete: it grows beside it, in the same
  * folder, reaches the disk, and is renamed. Whatever ends the program before, a failure or a signal, removes it. */
-#include "runtime.h"
+#include "files/files.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

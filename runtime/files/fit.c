@@ -1,5 +1,5 @@
 /* A picture to the sizes that a model takes: exact, crop, stretch, pad. */
-#include "runtime.h"
+#include "files/files.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Pictures as f32 planes: telling the formats apart, orientation, channels, and the way back to 8 bits. */
-#include "runtime.h"
+#include "files/files.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* JPEG through libjpeg. Its errors jump: what must be freed then lives in a struct outside the function that jumps. */
-#include "runtime.h"
+#include "files/files.h"
 #include <jpeglib.h>
 #include <jerror.h>
 #include <setjmp.h>

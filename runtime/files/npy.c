@@ -1,6 +1,6 @@
 /* NumPy's .npy, versions 1 to 3: a magic, a version, a length, a Python dictionary such as
  * {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), } and one array. */
-#include "runtime.h"
+#include "files/files.h"
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>

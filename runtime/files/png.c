@@ -1,5 +1,5 @@
 /* PNG through libpng. Its errors jump: what must be freed then lives in a struct outside the function that jumps. */
-#include "runtime.h"
+#include "files/files.h"
 #include <png.h>
 #include <stdlib.h>
 #include <string.h>

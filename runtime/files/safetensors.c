@@ -3,7 +3,7 @@
  *
  * The header is read by a scanner of its own, not a JSON library's tree: it knows where it stands, so that every error names the
  * byte; it copies only names; and nothing in a hostile header (depth, counts, numbers, escapes) costs more than its length. */
-#include "runtime.h"
+#include "files/files.h"
 #include <stdlib.h>
 #include <string.h>
 

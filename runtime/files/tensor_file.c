@@ -1,5 +1,5 @@
 /* Files of tensors: which format it is, the table of names, and what both formats share. */
-#include "runtime.h"
+#include "files/files.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* Conversions between types of elements. Elements in files need not be aligned: every access copies. */
-#include "runtime.h"
+#include "files/files.h"
 #include <math.h>
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* The library form: what cai.h declares, over a context of run.c and a pool. cai_the_program is the one model that is linked with
  * it; the compiler (object/symbols.c) then gives these functions the model's name, and hides all others. Everything that a caller
  * can get wrong is found here, before a kernel runs. */
-#include "runtime.h"
+#include "core/core.h"
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Pictures of a library's caller: bytes with the channels of a pixel together, to and from planes of f32 between 0 and 1. */
-#include "runtime.h"
+#include "cai.h"
 
 /* Whether all is given and `bytes` is the size of the planes. */
 static cai_status check(const cai_pixels *p, const float *planes, size_t bytes) {

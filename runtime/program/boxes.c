@@ -1,5 +1,5 @@
 /* Results `as boxes`: rows of (left, top, right, bottom, score, class) as boxes on the user's picture, as a table, and as JSON. */
-#include "runtime.h"
+#include "program/main.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

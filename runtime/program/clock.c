@@ -1,5 +1,5 @@
 /* --time: what a run costs, and what came before it. */
-#include "runtime.h"
+#include "program/main.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>

@@ -1,5 +1,5 @@
 /* The command line of a built program: options, and files for inputs and outputs, `name=file` or by position. */
-#include "runtime.h"
+#include "program/main.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

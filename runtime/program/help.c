@@ -1,5 +1,5 @@
 /* --help, made from the model's signature and the comment above it. */
-#include "runtime.h"
+#include "program/main.h"
 #include <ctype.h>
 #include <string.h>
 

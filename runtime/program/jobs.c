@@ -1,7 +1,7 @@
 /* Which files go into which run. A model with one input runs once for every file, or for every N pictures where it takes N at once.
  * A model with several runs once, with a file for each, or several pictures together where its number of pictures is free; so does one
  * whose result tells of its pictures by their places. */
-#include "runtime.h"
+#include "program/main.h"
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>

@@ -1,5 +1,5 @@
 /* Files into the buffers of a run: pictures are decoded, fitted and put together, tensors converted to the type of the input. */
-#include "runtime.h"
+#include "program/main.h"
 #include <stdlib.h>
 #include <string.h>
 

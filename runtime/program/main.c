@@ -1,5 +1,5 @@
 /* What every built program does: its command line over the model that the compiler put beside it. */
-#include "runtime.h"
+#include "program/main.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -4,7 +4,7 @@
  * Times are medians over many runs, taken between one kernel and the next on the calling thread, so they hold what it costs to start the
  * kernel on all threads. Peaks are measured just before, on the same threads (peak.c). The bandwidth is that of the innermost level of
  * the caches that could hold all that the kernel reads and writes, of all threads' caches together. */
-#include "runtime.h"
+#include "program/main.h"
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>

@@ -1,5 +1,5 @@
 /* Results as text: the best labels of a classifier, names of files, tensors in short. */
-#include "runtime.h"
+#include "program/main.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

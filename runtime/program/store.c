@@ -1,6 +1,6 @@
 /* Results to where they were asked to go. Without -o a picture goes beside its input (NAME.MODEL.png), a folder of pictures into a
  * folder beside it (FOLDER.MODEL), and tensors are shown on standard output. */
-#include "runtime.h"
+#include "program/main.h"
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>

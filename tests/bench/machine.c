@@ -1,5 +1,5 @@
 /* Prints what this machine gives at best, by vectors and threads: the head of `make bench`. */
-#include "runtime.h"
+#include "core/core.h"
 #include <math.h>
 #include <unistd.h>
 

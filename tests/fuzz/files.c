@@ -1,6 +1,6 @@
 /* Any bytes as a picture and as a file of tensors: whatever is accepted must be readable to its last element. */
 #include "fuzz.h"
-#include "runtime.h"
+#include "files/files.h"
 #include <stdlib.h>
 
 static void try_tensors(const unsigned char *bytes, size_t count) {

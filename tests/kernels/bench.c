@@ -9,7 +9,7 @@
  * before each kernel, as the clock changes. What is bound by neither shows neither near 100. */
 #include "backend_support.h"
 #include "network_support.h"
-#include "runtime.h"
+#include "files/files.h"
 #include "shape.h"
 #include <immintrin.h>
 #include <sys/mman.h>

@@ -6,7 +6,7 @@
  * writes what leaves it, as if it were one kernel. Medians, both taking turns. */
 #include "backend_support.h"
 #include "elaborate/elaborate.h"
-#include "runtime.h"
+#include "core/core.h"
 #include <time.h>
 
 enum { MOST_LAUNCHES = 16, MOST_RUNS = 201 };

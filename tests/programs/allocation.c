@@ -1,7 +1,7 @@
 /* Reads each file with the first allocation failing, then the second, and so on until it
  * succeeds: every failure is an error with a message, and nothing stays allocated. Linked with
  * --wrap for malloc, calloc and realloc, so that libpng and libjpeg are under test as well. */
-#include "runtime.h"
+#include "program/main.h"
 #include <stdlib.h>
 #include <string.h>
 

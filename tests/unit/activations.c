@@ -4,7 +4,7 @@
 #include "backend_support.h"
 #include "elaborate/elaborate.h"
 #include "passes/passes.h"
-#include "runtime.h"
+#include "core/core.h"
 #include <math.h>
 #include <unistd.h>
 

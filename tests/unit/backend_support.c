@@ -1,7 +1,7 @@
 /* See backend_support.h. */
 #include "backend_support.h"
 #include "codegen/codegen.h"
-#include "runtime.h"
+#include "files/files.h"
 #include "weights/weights.h"
 #include <dlfcn.h>
 #include <sys/mman.h>

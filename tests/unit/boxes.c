@@ -1,5 +1,5 @@
 /* Boxes: which rows are some, where they lie, and what is drawn of them. */
-#include "runtime.h"
+#include "program/main.h"
 #include <CUnit/Basic.h>
 #include <math.h>
 #include <stdlib.h>

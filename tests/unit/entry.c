@@ -1,6 +1,6 @@
 /* The tables of a compiled program: what prepare() computes, refuses and checks, and what ports say about their sizes. */
 #include "backend_support.h"
-#include "runtime.h"
+#include "core/core.h"
 
 static bool load(TestGraph *t, Compiled *compiled) {
     LowerOptions options = WITH_TABLE(.target = target_at(0));

@@ -1,5 +1,5 @@
 /* Writing: the whole new file, or the old one and nothing beside it, whatever happens. */
-#include "runtime.h"
+#include "files/files.h"
 #include <CUnit/Basic.h>
 #include <dirent.h>
 #include <signal.h>

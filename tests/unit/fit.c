@@ -1,5 +1,5 @@
 /* Fitting pictures: sizes and centres as torchvision has them, weights that keep what they must keep. */
-#include "runtime.h"
+#include "files/files.h"
 #include <CUnit/Basic.h>
 #include <math.h>
 #include <stdlib.h>

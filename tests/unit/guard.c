@@ -1,6 +1,6 @@
 /* Guarded runs: kernels that stray, each told with its name, layer, line, buffer and byte. The programs are written by hand: a kernel
  * makes a buffer of ten elements of the input's, another sums it up. */
-#include "runtime.h"
+#include "core/core.h"
 #include <CUnit/Basic.h>
 #include <signal.h>
 #include <string.h>

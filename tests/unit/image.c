@@ -1,5 +1,5 @@
 /* PNG and JPEG in every form, turned, cut off, flipped; and the way back. tests/programs/pictures/make.py made the pictures. */
-#include "runtime.h"
+#include "files/files.h"
 #include <CUnit/Basic.h>
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* The object of a program: joined from those of its kernels and tables. */
 #include "object/object.h"
 #include "backend_support.h"
-#include "runtime.h"
+#include "files/files.h"
 #include <elf.h>
 #include <unistd.h>
 

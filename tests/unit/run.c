@@ -1,7 +1,7 @@
 /* A context: sizes from shapes, checks, memory that grows and shrinks, the same bits for any number of threads. The program is
  * written by hand: x: f32[N, 2, H, W] with H a multiple of 4, y: f32[H + 1], out: f32[N, 2, H, W] = 3 * x + seed through a slot, in
  * two rounds of two launches, and through the working memory of the thread. */
-#include "runtime.h"
+#include "core/core.h"
 #include <CUnit/Basic.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Safetensors and .npy: what is written reads back; what is cut off, flipped or made up by hand is refused with a reason. */
-#include "runtime.h"
+#include "files/files.h"
 #include <CUnit/Basic.h>
 #include <math.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* The pool: every task runs once, whatever the numbers of tasks and threads, awake or asleep, with more threads than cores too. */
-#include "runtime.h"
+#include "core/core.h"
 #include <CUnit/Basic.h>
 #include <stdatomic.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
  *   check outputs CASE FOLDER TIMES  says how far our outputs, FOLDER/NAME.npy each, are from the case's samples, and fails where that is over
  *                                    TIMES PyTorch's own error
  */
-#include "runtime.h"
+#include "files/files.h"
 #include "base/base.h"
 #include <inttypes.h>
 #include <math.h>
