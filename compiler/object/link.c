@@ -14,6 +14,12 @@
 #include "files/files.h"
 #include <unistd.h>
 
+/* " libpng-dev ..." */
+#define PICTURE(name, text, endings, begins, libraries, packages) " " packages
+static const char picture_packages[] =
+#include "files/formats.def"
+    "";
+
 typedef struct Link {
     Arena *arena;
     const LinkOptions *options;
@@ -40,7 +46,8 @@ static bool add_file(Link *link, const char *name) {
     const char *path = name[0] == '/' ? name : arena_printf(link->arena, "%s/%s", link->options->runtime_dir, name);
     if (access(path, R_OK) != 0)
         return fail(link, arena_printf(link->arena, "%s is missing, which every program is linked with\n"
-                                       "  help: install libc6-dev, libpng-dev and libjpeg-dev, then install cai again (make install)", path));
+                                       "  help: apt-get install libc6-dev%s, then install cai again (make install)", path,
+                                       picture_packages));
     add(link, path);
     return true;
 }
@@ -89,9 +96,8 @@ static bool add_program(Link *link, const char *list, const char *const *objects
     add_options(link, options, COUNT_OF(options));
     add_lines(link, list, "option", add_word);
     /* The runtime knows its codecs by weak references only; these make the linker take them. */
-    if (link->options->images) add(link, "--undefined=cai_image_decode");
-    if (link->options->images) add(link, "--undefined=cai_image_write");
-    if (link->options->boxes) add(link, "--undefined=cai_boxes_draw");
+    if (link->options->images) add(link, "--undefined=cai_the_pictures");
+    if (link->options->boxes) add(link, "--undefined=cai_the_boxes");
     if (!add_files(link, list, "start")) return false;
     add_options(link, objects, count);
     if (link->options->blas && !strstr(list, "blas "))

@@ -170,9 +170,11 @@ static bool open_entries(Weights *w) {
         Entry *entry = &w->entries.items[i];
         entry->open = cai_tensors_open(entry->path, &entry->file, &error);
         if (!entry->open) diag_error(w->diag, DIAG_weights_file, entry->span, "%s", error.message);
-        bool named = entry->open && (entry->file.count == 0 || *entry->file.tensors[0].name);
-        if (entry->open && !named)
-            diag_error(w->diag, DIAG_weights_file, entry->span, "%s is a .npy, an array without a name: weights come as .safetensors", entry->path);
+        const cai_format *format = entry->open ? &cai_formats[entry->file.format] : NULL;
+        bool named = format && format->holds == CAI_HOLDS_TENSORS;
+        if (format && !named)
+            diag_error(w->diag, DIAG_weights_file, entry->span, "%s is a %s, an array without a name: weights come as %s", entry->path,
+                       format->endings[0], cai_format_endings(CAI_HOLDS_TENSORS).text);
         good &= named;
     }
     return good;

@@ -44,6 +44,49 @@ bool cai_file_write(const char *path, const void *bytes, size_t count, cai_error
  * writing; a mapped file that becomes shorter (SIGBUS) ends the program with a message. */
 void cai_clean_up_on_signals(void);
 
+/* ---- formats.def, formats.c: which formats there are, and which one a file has ---- */
+
+enum { /* CAI_FORMAT_png ... */
+    CAI_NO_FORMAT = -1,
+#define PICTURE(name, ...) CAI_FORMAT_##name,
+#define BOXES(name, ...) CAI_FORMAT_##name,
+#define TENSOR(name, ...) CAI_FORMAT_##name,
+#define TENSORS(name, ...) CAI_FORMAT_##name,
+#include "files/formats.def"
+    CAI_FORMAT_COUNT
+};
+
+enum { /* what a format holds; several may be asked for at once */
+    CAI_HOLDS_PICTURE = 1,
+    CAI_HOLDS_BOXES = 2,
+    CAI_HOLDS_TENSOR = 4,  /* one, without a name */
+    CAI_HOLDS_TENSORS = 8, /* any number, by name */
+    CAI_HOLDS_NUMBERS = CAI_HOLDS_TENSOR | CAI_HOLDS_TENSORS,
+    CAI_HOLDS_ANYTHING = 15
+};
+
+#define CAI_MAX_ENDINGS 4
+
+typedef struct cai_format {
+    int holds;                            /* one of CAI_HOLDS_* */
+    const char *text;                     /* of a picture's: what messages call it */
+    const char *endings[CAI_MAX_ENDINGS]; /* of names of files, the usual one first; then NULL */
+    const char *begins;                   /* how such a file begins; a ? is any byte */
+    size_t begins_count;                  /* 0: it is not told by that */
+} cai_format;
+extern const cai_format cai_formats[CAI_FORMAT_COUNT];
+
+/* The format, of those that hold what is asked for, that a file has by its name, or by how it begins;
+ * CAI_NO_FORMAT where it has none of them. */
+int cai_format_of_name(const char *path, int holds);
+int cai_format_of_bytes(const void *bytes, size_t count, int holds);
+int cai_format_first(int holds); /* what is written where no name says which */
+bool cai_has_extension(const char *path, const char *extension); /* letters of either case */
+
+typedef struct cai_list { char text[200]; } cai_list; /* "a, b or c", by value: for messages */
+cai_list cai_format_endings(int holds); /* ".png, .jpg or .jpeg" */
+cai_list cai_picture_formats(void);     /* "PNG or JPEG" */
+
 /* ---- tensor_type.c: conversions between types of elements ---- */
 
 /* Elements first .. first + count as doubles or f32; any type. */
@@ -60,9 +103,10 @@ uint16_t cai_f32_to_f16(float value); /* rounds to nearest, ties to even */
 float cai_bf16_to_f32(uint16_t value);
 uint16_t cai_f32_to_bf16(float value);
 
-/* ---- tensor_file.c, safetensors.c, npy.c: tensors in files ---- */
+/* ---- tensor_file.c, and a file for each format: tensors in files ---- */
 
 typedef struct cai_tensor_file {
+    int format;          /* CAI_FORMAT_* */
     cai_tensor *tensors; /* in the order of the file's header */
     int64_t count;
     cai_file file;              /* what `data` points into, unless it had to be turned */
@@ -71,35 +115,34 @@ typedef struct cai_tensor_file {
     void *turned; /* the data of a .npy of another byte or axis order */
 } cai_tensor_file;
 
-/* Opens a .safetensors or .npy file (told apart by content), mapped where it can be. Everything about
- * it is checked here: after success every tensor's data lies within the file. `data` is valid until
- * the close. */
+/* Opens a file of tensors (its format is told by its beginning), mapped where it can be. Everything
+ * about it is checked here: after success every tensor's data lies within the file. `data` is valid
+ * until the close. */
 bool cai_tensors_open(const char *path, cai_tensor_file *file, cai_error *error);
 /* The same of bytes in memory, which must outlive *file; `path` is for messages. */
 bool cai_tensors_parse(const char *path, const void *bytes, size_t count, cai_tensor_file *file,
                        cai_error *error);
 void cai_tensors_close(cai_tensor_file *file);
 const cai_tensor *cai_tensors_find(const cai_tensor_file *file, const char *name); /* or NULL */
-/* Writes by extension: .safetensors (any number) or .npy (exactly one); a stream gets .npy where
- * there is one tensor. */
+/* Writes in the format of the name; a stream without one gets the first that holds so many. */
 bool cai_tensors_write(const char *path, const cai_tensor *tensors, int count, cai_error *error);
 
-bool cai_is_npy(const void *bytes, size_t count);
-bool cai_is_safetensors(const void *bytes, size_t count);
-bool cai_has_extension(const char *path, const char *extension); /* letters of either case */
 /* Sets tensor->count from its sizes and *bytes from type and count; false where they are beyond 63
  * bits. */
 bool cai_tensor_count(cai_tensor *tensor, uint64_t *bytes);
-/* The two formats, for tensor_file.c. The parsers fill tensors, names and turned; `file` they leave
- * alone. The writers discard the output on failure. */
-bool cai_safetensors_parse(const char *path, const unsigned char *bytes, size_t count,
-                           cai_tensor_file *file, cai_error *error);
-bool cai_npy_parse(const char *path, const unsigned char *bytes, size_t count, cai_tensor_file *file,
-                   cai_error *error);
-bool cai_safetensors_write(cai_output *output, const cai_tensor *tensors, int count, cai_error *error);
-bool cai_npy_write(cai_output *output, const cai_tensor *tensor, cai_error *error);
 
-/* ---- image.c, png.c, jpeg.c: pictures ---- */
+/* The formats, for tensor_file.c. A parser fills tensors, count, names and turned, and leaves the
+ * rest of *file alone. A writer discards the output on failure. */
+typedef bool cai_tensor_parser(const char *path, const unsigned char *bytes, size_t count,
+                               cai_tensor_file *file, cai_error *error);
+typedef bool cai_tensor_writer(cai_output *output, const cai_tensor *tensors, int count, cai_error *error);
+#define TENSOR(name, ...)                 \
+    cai_tensor_parser cai_##name##_parse; \
+    cai_tensor_writer cai_##name##_write;
+#define TENSORS TENSOR
+#include "files/formats.def"
+
+/* ---- image.c, and a file for each format: pictures ---- */
 
 /* Width times height: 134 million. Larger files are refused before anything is decoded. */
 #define CAI_MAX_PIXELS ((int64_t)1 << 27)
@@ -115,31 +158,31 @@ typedef struct cai_image {
     cai_placement place;             /* in the picture that was decoded */
 } cai_image;
 
-/* Decodes PNG or JPEG, told apart by content: EXIF orientation applied, alpha dropped, 16 bits kept.
- * `path` is for messages. */
+/* Decodes a picture, whose format is told by its beginning: EXIF orientation applied, alpha dropped,
+ * 16 bits kept. `path` is for messages. */
 bool cai_image_decode(const char *path, const void *bytes, size_t count, cai_image *image,
                       cai_error *error);
 bool cai_image_read(const char *path, cai_image *image, cai_error *error); /* "-" is standard input */
 void cai_image_free(cai_image *image);
 /* Gray to three equal channels, or colour to gray by BT.601 (0.299, 0.587, 0.114). */
 bool cai_image_set_channels(cai_image *image, int64_t channels, cai_error *error);
-/* Clamps to 0..1, rounds to the nearest of 256 levels (ties to even; NaN is 0), and writes by
- * extension: .png, or .jpg and .jpeg (quality 95, colour not subsampled); streams get PNG. channels 1
- * or 3. */
+/* Clamps to 0..1, rounds to the nearest of 256 levels (ties to even; NaN is 0), and writes in the
+ * format of the name (JPEG: quality 95, colour not subsampled); a stream without one gets the first.
+ * channels 1 or 3. */
 bool cai_image_write(const char *path, const float *pixels, int64_t channels, int64_t height,
                      int64_t width, cai_error *error);
 
-/* The two formats, for image.c. Decoders fill *image and *orientation (EXIF's 1 to 8; left alone
- * where there is none). */
-bool cai_png_decode(const char *path, const unsigned char *bytes, size_t count, cai_image *image,
-                    int *orientation, cai_error *error);
-bool cai_jpeg_decode(const char *path, const unsigned char *bytes, size_t count, cai_image *image,
-                     int *orientation, cai_error *error);
-/* `pixels` are 8-bit samples, row major, channels together. */
-bool cai_png_write(cai_output *output, const unsigned char *pixels, int channels, int64_t height,
-                   int64_t width, cai_error *error);
-bool cai_jpeg_write(cai_output *output, const unsigned char *pixels, int channels, int64_t height,
-                    int64_t width, cai_error *error);
+/* The formats, for image.c. A decoder fills *image and *orientation (EXIF's 1 to 8; left alone where
+ * there is none); image.c frees the picture where it fails. A writer's `pixels` are 8-bit samples, row
+ * major, channels together; it discards the output on failure. */
+typedef bool cai_picture_decoder(const char *path, const unsigned char *bytes, size_t count,
+                                 cai_image *image, int *orientation, cai_error *error);
+typedef bool cai_picture_writer(cai_output *output, const unsigned char *pixels, int channels,
+                                int64_t height, int64_t width, cai_error *error);
+#define PICTURE(name, ...)                   \
+    cai_picture_decoder cai_##name##_decode; \
+    cai_picture_writer cai_##name##_write;
+#include "files/formats.def"
 /* Sets sizes and memory, within CAI_MAX_PIXELS. */
 bool cai_image_new(const char *path, int64_t channels, int64_t height, int64_t width, cai_image *image,
                    cai_error *error);
@@ -151,9 +194,10 @@ typedef struct cai_extent {
     bool by_others; /* it is fixed by pictures that were loaded before, not by the model */
 } cai_extent;
 
-/* What a program with pictures uses of the four files image.c, png.c, jpeg.c, fit.c, reached through
- * this table alone: a link that wants pictures asks for the symbol (ld's -u cai_the_pictures, then
- * -lpng -ljpeg -lz), any other leaves the reference NULL and the formats out. */
+/* What a program with pictures uses of image.c, fit.c and the formats, reached through this table
+ * alone, by a weak reference: a link that wants pictures asks for the symbol (ld's
+ * --undefined=cai_the_pictures) and has the libraries of formats.def; any other leaves the reference
+ * NULL and the formats out. */
 typedef struct cai_pictures {
     bool (*decode)(const char *path, const void *bytes, size_t count, cai_image *image,
                    cai_error *error);

@@ -1,10 +1,19 @@
-/* Pictures as f32 planes: telling the formats apart, orientation, channels, and the way back to 8 bits. */
+/* Pictures as f32 planes: their formats, orientation, channels, and the way back to 8 bits. */
 #include "files/files.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 const cai_pictures cai_the_pictures = {cai_image_decode, cai_image_set_channels, cai_image_fit, cai_image_write};
+
+/* Of the formats that hold pictures. */
+static const struct Codec {
+    cai_picture_decoder *decode;
+    cai_picture_writer *write;
+} codecs[CAI_FORMAT_COUNT] = {
+#define PICTURE(name, ...) [CAI_FORMAT_##name] = {cai_##name##_decode, cai_##name##_write},
+#include "files/formats.def"
+};
 
 bool cai_image_new(const char *path, int64_t channels, int64_t height, int64_t width, cai_image *image, cai_error *error) {
     if (height < 1 || width < 1 || width > CAI_MAX_PIXELS / height) {
@@ -70,18 +79,14 @@ static bool orient(const char *path, cai_image *image, int orientation, cai_erro
 /* ---- reading ---- */
 
 bool cai_image_decode(const char *path, const void *bytes, size_t count, cai_image *image, cai_error *error) {
-    int orientation = 1;
-    bool decoded;
+    int orientation = 1, format = cai_format_of_bytes(bytes, count, CAI_HOLDS_PICTURE);
     *image = (cai_image){0};
     if (count == 0) return cai_fail(error, CAI_BAD_INPUT, "%s: is empty", path);
-    if (count >= 8 && memcmp(bytes, "\x89PNG\r\n\x1a\n", 8) == 0)
-        decoded = cai_png_decode(path, bytes, count, image, &orientation, error);
-    else if (count >= 3 && memcmp(bytes, "\xff\xd8\xff", 3) == 0)
-        decoded = cai_jpeg_decode(path, bytes, count, image, &orientation, error);
-    else
-        return cai_fail(error, CAI_BAD_INPUT, "%s: is neither a PNG nor a JPEG (for other pictures: `convert %s picture.png`)",
-                        path, path);
-    if (decoded && orient(path, image, orientation, error)) return true;
+    if (format == CAI_NO_FORMAT)
+        return cai_fail(error, CAI_BAD_INPUT, "%s: is not a %s (for other pictures: `convert %s picture.png`)", path,
+                        cai_picture_formats().text, path);
+    if (codecs[format].decode(path, bytes, count, image, &orientation, error) && orient(path, image, orientation, error))
+        return true;
     cai_image_free(image);
     return false;
 }
@@ -131,19 +136,21 @@ static unsigned char *to_bytes(const float *pixels, int64_t channels, int64_t pl
 }
 
 bool cai_image_write(const char *path, const float *pixels, int64_t channels, int64_t height, int64_t width, cai_error *error) {
-    bool jpeg = cai_has_extension(path, ".jpg") || cai_has_extension(path, ".jpeg");
-    if (!jpeg && !cai_has_extension(path, ".png") && !cai_is_stream(path)) {
-        return cai_fail(error, CAI_BAD_USAGE, "%s: pictures are written as .png, .jpg or .jpeg: the name must end so", path);
+    int format = cai_format_of_name(path, CAI_HOLDS_PICTURE);
+    if (format == CAI_NO_FORMAT && cai_is_stream(path)) format = cai_format_first(CAI_HOLDS_PICTURE);
+    if (format == CAI_NO_FORMAT) {
+        return cai_fail(error, CAI_BAD_USAGE, "%s: pictures are written as %s: the name must end so", path,
+                        cai_format_endings(CAI_HOLDS_PICTURE).text);
     }
     if (channels != 1 && channels != 3) {
-        return cai_fail(error, CAI_BAD_INPUT, "%s: a picture has 1 or 3 channels, and this has %lld: name a .npy", path,
-                        (long long)channels);
+        return cai_fail(error, CAI_BAD_INPUT, "%s: a picture has 1 or 3 channels, and this has %lld: name a %s", path,
+                        (long long)channels, cai_format_endings(CAI_HOLDS_NUMBERS).text);
     }
     unsigned char *bytes = to_bytes(pixels, channels, height * width, error);
     if (!bytes) return false;
     cai_output output;
     bool written = cai_output_open(path, &output, error) &&
-                   (jpeg ? cai_jpeg_write : cai_png_write)(&output, bytes, (int)channels, height, width, error) &&
+                   codecs[format].write(&output, bytes, (int)channels, height, width, error) &&
                    cai_output_finish(&output, error);
     free(bytes);
     return written;

@@ -118,7 +118,7 @@ bool cai_jpeg_decode(const char *path, const unsigned char *bytes, size_t count,
     bool read = read_jpeg(&reader, bytes, count, orientation);
     jpeg_destroy_decompress(&reader.jpeg);
     free(reader.row);
-    return read; /* image.c frees the picture on failure */
+    return read;
 }
 
 /* ---- writing: to memory first, as libjpeg's own destinations can fail only by jumps ---- */

@@ -158,13 +158,15 @@ bool cai_npy_parse(const char *path, const unsigned char *bytes, size_t count, c
 
 /* ---- writing: version 1, the header padded so that the data begins at a multiple of 64 ---- */
 
-bool cai_npy_write(cai_output *output, const cai_tensor *tensor, cai_error *error) {
+bool cai_npy_write(cai_output *output, const cai_tensor *tensor, int count, cai_error *error) {
+    (void)count; /* one */
     static const char *const codes[CAI_TYPE_COUNT] = {
         [CAI_F32] = "<f4", [CAI_F16] = "<f2", [CAI_F64] = "<f8", [CAI_I8] = "|i1",  [CAI_I16] = "<i2", [CAI_I32] = "<i4",
         [CAI_I64] = "<i8", [CAI_U8] = "|u1",  [CAI_U16] = "<u2", [CAI_U32] = "<u4", [CAI_U64] = "<u8", [CAI_BOOL] = "|b1"};
     if (!codes[tensor->type]) {
         cai_output_discard(output);
-        return cai_fail(error, CAI_BAD_USAGE, ".npy cannot hold %s: name a .safetensors", cai_type_name(tensor->type));
+        return cai_fail(error, CAI_BAD_USAGE, ".npy cannot hold %s: name a %s", cai_type_name(tensor->type),
+                        cai_format_endings(CAI_HOLDS_TENSORS).text);
     }
     char header[640] = "\x93NUMPY\1";
     int used =

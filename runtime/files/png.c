@@ -118,7 +118,7 @@ bool cai_png_decode(const char *path, const unsigned char *bytes, size_t count, 
     bool read = info ? read_png(&reader, png, info, orientation) : cai_fail_memory(error, sizeof(png_info *), path);
     png_destroy_read_struct(&png, &info, NULL);
     free(reader.rows);
-    return read; /* image.c frees the picture on failure */
+    return read;
 }
 
 /* ---- writing ---- */

@@ -35,14 +35,13 @@ const cai_tensor *cai_tensors_find(const cai_tensor_file *file, const char *name
 /* ---- what a person may have taken for one of ours ---- */
 
 #define PACKED "this is compressed: unpack it first"
-#define PICTURE "this is a picture"
 
-static const struct Format {
+static const struct Other {
     int at;           /* where the bytes stand */
     const char *bytes;
     int count;
     const char *what; /* and the way to one of ours */
-} formats[] = {
+} others[] = {
 #define BYTES(text) text, (int)sizeof text - 1
     {0, BYTES("PK\3\4"), "this is a zip file, as torch.save and np.savez write it: save it with safetensors.torch.save_file or np.save"},
     {0, BYTES("\x89HDF\r\n\x1a\n"), "this is an HDF5 file, as Keras writes it: load it in Python, and save it with safetensors.numpy.save_file"},
@@ -56,7 +55,6 @@ static const struct Format {
     {257, BYTES("ustar"), "this is a tar archive: unpack it first"},
     {0, BYTES("<!DOCTYPE"), "this is a web page: the download gave a page in the place of the file"},
     {0, BYTES("<html"), "this is a web page: the download gave a page in the place of the file"},
-    {0, BYTES("\x89PNG"), PICTURE}, {0, BYTES("\xff\xd8\xff"), PICTURE},
 #undef BYTES
 };
 
@@ -78,31 +76,37 @@ static const char *other_format(const char *path, const char *bytes, size_t coun
     if (is_onnx(path, bytes, count)) return "this is an ONNX model: save its initializers with safetensors.numpy.save_file";
     if (is_index(bytes, count))
         return "this is the index of several .safetensors files: load each with safetensors.torch.load_file, and save all of them as one";
-    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
-        const struct Format *format = &formats[i];
-        bool long_enough = count >= (size_t)(format->at + format->count);
-        if (long_enough && memcmp(bytes + format->at, format->bytes, (size_t)format->count) == 0) return format->what;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        const struct Other *other = &others[i];
+        bool long_enough = count >= (size_t)(other->at + other->count);
+        if (long_enough && memcmp(bytes + other->at, other->bytes, (size_t)other->count) == 0) return other->what;
     }
-    return "it begins like neither";
+    if (cai_format_of_bytes(bytes, count, CAI_HOLDS_PICTURE) != CAI_NO_FORMAT) return "this is a picture";
+    return "it begins like no known format";
 }
 
 /* ---- ours ---- */
 
-bool cai_is_npy(const void *bytes, size_t count) { return count >= 6 && memcmp(bytes, "\x93NUMPY", 6) == 0; }
+/* Of the formats that hold tensors. */
+static const struct Codec {
+    cai_tensor_parser *parse;
+    cai_tensor_writer *write;
+} codecs[CAI_FORMAT_COUNT] = {
+#define TENSOR(name, ...) [CAI_FORMAT_##name] = {cai_##name##_parse, cai_##name##_write},
+#define TENSORS TENSOR
+#include "files/formats.def"
+};
 
-/* Eight bytes of length, of which the upper two are zero in anything that could be read, and then a JSON object. */
-bool cai_is_safetensors(const void *bytes, size_t count) {
-    const unsigned char *b = bytes;
-    return count >= 9 && b[6] == 0 && b[7] == 0 && b[8] == '{';
+static bool fail_format(const char *path, const void *bytes, size_t count, cai_error *error) {
+    if (count == 0) return cai_fail(error, CAI_BAD_INPUT, "%s: is empty", path);
+    return cai_fail(error, CAI_BAD_INPUT, "%s: is not a %s: %s", path, cai_format_endings(CAI_HOLDS_NUMBERS).text,
+                    other_format(path, bytes, count));
 }
 
 bool cai_tensors_parse(const char *path, const void *bytes, size_t count, cai_tensor_file *file, cai_error *error) {
-    *file = (cai_tensor_file){0};
-    bool parsed;
-    if (count == 0) parsed = cai_fail(error, CAI_BAD_INPUT, "%s: is empty", path);
-    else if (cai_is_npy(bytes, count)) parsed = cai_npy_parse(path, bytes, count, file, error);
-    else if (cai_is_safetensors(bytes, count)) parsed = cai_safetensors_parse(path, bytes, count, file, error);
-    else parsed = cai_fail(error, CAI_BAD_INPUT, "%s: is neither .safetensors nor .npy: %s", path, other_format(path, bytes, count));
+    *file = (cai_tensor_file){.format = cai_format_of_bytes(bytes, count, CAI_HOLDS_NUMBERS)};
+    bool parsed = file->format == CAI_NO_FORMAT ? fail_format(path, bytes, count, error)
+                                                : codecs[file->format].parse(path, bytes, count, file, error);
     if (parsed && sort_names(path, file, error)) return true;
     cai_tensors_close(file);
     return false;
@@ -140,20 +144,22 @@ bool cai_tensor_count(cai_tensor *tensor, uint64_t *bytes) {
     return true;
 }
 
-bool cai_has_extension(const char *path, const char *extension) {
-    size_t length = strlen(path), tail = strlen(extension);
-    return length > tail && strcasecmp(path + length - tail, extension) == 0;
+static int format_for(const char *path, int count) {
+    int format = cai_format_of_name(path, CAI_HOLDS_NUMBERS);
+    if (format != CAI_NO_FORMAT || !cai_is_stream(path)) return format;
+    return cai_format_first(count == 1 ? CAI_HOLDS_NUMBERS : CAI_HOLDS_TENSORS);
 }
 
 bool cai_tensors_write(const char *path, const cai_tensor *tensors, int count, cai_error *error) {
-    bool stream = cai_is_stream(path), npy = cai_has_extension(path, ".npy") || (stream && count == 1);
-    if (!npy && !stream && !cai_has_extension(path, ".safetensors")) {
-        return cai_fail(error, CAI_BAD_USAGE, "%s: tensors are written as .npy or .safetensors: the name must end so", path);
+    int format = format_for(path, count);
+    if (format == CAI_NO_FORMAT) {
+        return cai_fail(error, CAI_BAD_USAGE, "%s: tensors are written as %s: the name must end so", path,
+                        cai_format_endings(CAI_HOLDS_NUMBERS).text);
     }
-    if (npy && count != 1)
-        return cai_fail(error, CAI_BAD_USAGE, "%s: .npy holds one tensor, and there are %d: name a .safetensors", path, count);
+    if (cai_formats[format].holds == CAI_HOLDS_TENSOR && count != 1)
+        return cai_fail(error, CAI_BAD_USAGE, "%s: %s holds one tensor, and there are %d: name a %s", path,
+                        cai_formats[format].endings[0], count, cai_format_endings(CAI_HOLDS_TENSORS).text);
     cai_output output;
-    if (!cai_output_open(path, &output, error)) return false;
-    bool written = npy ? cai_npy_write(&output, tensors, error) : cai_safetensors_write(&output, tensors, count, error);
-    return written && cai_output_finish(&output, error);
+    return cai_output_open(path, &output, error) && codecs[format].write(&output, tensors, count, error) &&
+           cai_output_finish(&output, error);
 }

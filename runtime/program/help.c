@@ -51,23 +51,25 @@ static bool all_fixed(const cai_port *port) {
 static void print_input(const cai_port *port, FILE *out) {
     fprintf(out, "  %-10s %s\n", port->name, port->type_text);
     if (port->form != CAI_FORM_IMAGE) {
-        fprintf(out, "             a .npy or .safetensors file\n");
+        fprintf(out, "             a %s file\n", cai_format_endings(CAI_HOLDS_NUMBERS).text);
         return;
     }
     bool any_size = !all_fixed(port) && port->fit == CAI_FIT_EXACT;
-    fprintf(out, "             PNG or JPEG, a folder of them, or - for standard input%s%s\n", any_size ? "" : "; ",
-            any_size ? "" : fit_text(port->fit));
+    fprintf(out, "             %s, a folder of them, or - for standard input%s%s\n", cai_picture_formats().text,
+            any_size ? "" : "; ", any_size ? "" : fit_text(port->fit));
 }
 
 static void print_output(const cai_program *program, const cai_port *port, FILE *out) {
     fprintf(out, "  %-10s %s\n", port->name, port->type_text);
-    if (port->form == CAI_FORM_IMAGE) fprintf(out, "             a picture: .png or .jpg by the name of the file\n");
+    if (port->form == CAI_FORM_IMAGE) 
+        fprintf(out, "             a picture: %s by the name of the file\n", cai_format_endings(CAI_HOLDS_PICTURE).text);
     else if (port->form == CAI_FORM_LABELS && port->label_count) fprintf(out, "             the best %d of %d labels\n", port->top, port->label_count);
     else if (port->form == CAI_FORM_LABELS) fprintf(out, "             the best %d classes, by number\n", port->top);
     else if (port->form == CAI_FORM_BOXES)
-        fprintf(out, "             boxes on %s: drawn and listed; or .json, .npy by the name of the file\n", program->inputs[port->of].name);
+        fprintf(out, "             boxes on %s: drawn and listed; or %s by the name of the file\n",
+                program->inputs[port->of].name, cai_format_endings(CAI_HOLDS_BOXES | CAI_HOLDS_NUMBERS).text);
     else if (port->form == CAI_FORM_NAMES) fprintf(out, "             the names of pictures of %s\n", program->inputs[port->of].name);
-    else fprintf(out, "             shown in short, or written by -o as .npy or .safetensors\n");
+    else fprintf(out, "             shown in short, or written by -o as %s\n", cai_format_endings(CAI_HOLDS_NUMBERS).text);
 }
 
 static void print_options(const cai_program *program, FILE *out) {
@@ -75,9 +77,12 @@ static void print_options(const cai_program *program, FILE *out) {
     fprintf(out, "options\n");
     fprintf(out, "  -o, --output FILE   where the result goes: a file, a folder, or - for standard output\n");
     const char *place = program->input_count ? "beside the input, as NAME." : "here, as ";
-    if (pictures) fprintf(out, "                      (without it: %s%s.png)\n", place, program->name);
+    if (pictures)
+        fprintf(out, "                      (without it: %s%s%s)\n", place, program->name,
+                cai_formats[cai_format_first(CAI_HOLDS_PICTURE)].endings[0]);
     if (program->output_count > 1)
-        fprintf(out, "  -o NAME=FILE        the same for one of several outputs; one .safetensors takes all\n");
+        fprintf(out, "  -o NAME=FILE        the same for one of several outputs; one %s takes all\n",
+                cai_format_endings(CAI_HOLDS_TENSORS).text);
     fprintf(out, "  --threads N         run on N threads (else CAI_NUM_THREADS, OMP_NUM_THREADS, or all cores it may use)\n");
     fprintf(out, "  --seed S            seed of the model's random numbers, if it has any (0)\n");
     fprintf(out, "  --time              run repeatedly, and print times and memory to standard error\n");

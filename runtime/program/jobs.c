@@ -50,10 +50,6 @@ static void free_paths(Paths *paths) {
     free(paths->items);
 }
 
-static bool is_picture(const char *name) {
-    return cai_has_extension(name, ".png") || cai_has_extension(name, ".jpg") || cai_has_extension(name, ".jpeg");
-}
-
 /* The pictures of a folder, and the names of what else is in it and not hidden. */
 static bool read_folder(const char *folder, Paths *pictures, Paths *others, cai_error *error) {
     DIR *directory = opendir(folder);
@@ -62,7 +58,8 @@ static bool read_folder(const char *folder, Paths *pictures, Paths *others, cai_
     for (struct dirent *entry; good && (entry = readdir(directory));) {
         const char *name = entry->d_name;
         if (name[0] == '.') continue;
-        good = is_picture(name) ? add_path(pictures, folder, name, error) : add_path(others, "", name, error);
+        bool picture = cai_format_of_name(name, CAI_HOLDS_PICTURE) != CAI_NO_FORMAT;
+        good = picture ? add_path(pictures, folder, name, error) : add_path(others, "", name, error);
     }
     closedir(directory);
     return good;
@@ -79,7 +76,8 @@ static void notice_others(const char *folder, const Paths *others, cai_notice *n
     }
     size_t used = strlen(text);
     if (others->count > NAMED) used += (size_t)snprintf(text + used, sizeof text - used, " and %d more", others->count - NAMED);
-    snprintf(text + used, sizeof text - used, " %s left out: its .png, .jpg and .jpeg are read, and no folders in it", others->count == 1 ? "is" : "are");
+    snprintf(text + used, sizeof text - used, " %s left out: what ends in %s is read, and no folders in it",
+             others->count == 1 ? "is" : "are", cai_format_endings(CAI_HOLDS_PICTURE).text);
     notice(folder, text);
 }
 
@@ -88,7 +86,8 @@ static bool add_folder(Paths *paths, const char *folder, cai_notice *notice, cai
     int first = paths->count;
     Paths others = {0};
     bool good = read_folder(folder, paths, &others, error);
-    if (good && paths->count == first) good = cai_fail(error, CAI_BAD_INPUT, "%s: the folder has no .png, .jpg or .jpeg", folder);
+    if (good && paths->count == first)
+        good = cai_fail(error, CAI_BAD_INPUT, "%s: the folder has no %s", folder, cai_format_endings(CAI_HOLDS_PICTURE).text);
     if (good) qsort(paths->items + first, (size_t)(paths->count - first), sizeof *paths->items, compare_paths);
     if (good && others.count) {
         qsort(others.items, (size_t)others.count, sizeof *others.items, compare_paths);
@@ -164,11 +163,11 @@ static bool assign_files(const cai_program *program, const cai_command *command,
     return true;
 }
 
-/* One .safetensors for a model of several inputs holds them all by name. */
+/* One file of named tensors for a model of several inputs holds them all. */
 static bool share_file(const cai_program *program, const cai_command *command, Paths *lists, cai_error *error) {
     const char *path = command->inputs[0].path;
     if (program->input_count < 2 || command->input_count != 1 || command->inputs[0].port >= 0 ||
-        !cai_has_extension(path, ".safetensors"))
+        cai_format_of_name(path, CAI_HOLDS_TENSORS) == CAI_NO_FORMAT)
         return true;
     for (int i = 0; i < program->input_count; i++) {
         if (lists[i].count == 0 && !add_path(&lists[i], "", path, error)) return false;
@@ -180,7 +179,7 @@ static bool share_file(const cai_program *program, const cai_command *command, P
 
 /* A tensor has its number of pictures in its shape, so it is a run of its own. Standard input cannot be looked at twice: it counts as one. */
 static bool is_whole_run(const char *path) {
-    return cai_has_extension(path, ".npy") || cai_has_extension(path, ".safetensors") || strcmp(path, "-") == 0;
+    return cai_format_of_name(path, CAI_HOLDS_NUMBERS) != CAI_NO_FORMAT || strcmp(path, "-") == 0;
 }
 
 static bool group_files(const cai_port *port, const Paths *files, cai_jobs *jobs, cai_error *error) {

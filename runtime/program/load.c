@@ -15,7 +15,7 @@ typedef struct Loader {
 static const char *shown(const char *path) { return strcmp(path, "-") == 0 ? "standard input" : path; }
 
 static bool is_tensor_file(const cai_file *file) {
-    return cai_is_npy(file->data, file->count) || cai_is_safetensors(file->data, file->count);
+    return cai_format_of_bytes(file->data, file->count, CAI_HOLDS_NUMBERS) != CAI_NO_FORMAT;
 }
 
 static void remember_sizes(Loader *loader, const cai_port *port, const int64_t *dims) {
@@ -83,8 +83,8 @@ static bool set_channels(Loader *loader, const cai_port *port, const char *path,
     int64_t wanted = channels.fixed > 0 ? channels.fixed : image->channels;
     if (wanted != 1 && wanted != 3) {
         return cai_fail(loader->error, CAI_BAD_INPUT,
-                        "input `%s` is %s: a picture has 1 or 3 channels: give these as .npy or .safetensors", port->name,
-                        port->type_text);
+                        "input `%s` is %s: a picture has 1 or 3 channels: give these as %s", port->name, port->type_text,
+                        cai_format_endings(CAI_HOLDS_NUMBERS).text);
     }
     if (wanted != image->channels && loader->notice) {
         loader->notice(path, wanted == 3 ? "gray, widened to the 3 channels that the model takes"

@@ -1,5 +1,6 @@
-/* Results to where they were asked to go. Without -o a picture goes beside its input (NAME.MODEL.png), a folder of pictures into a
- * folder beside it (FOLDER.MODEL), and tensors are shown on standard output. */
+/* Results to where they were asked to go. Without -o a picture goes beside its input, under the name
+ * NAME.MODEL.png, a folder of pictures into a folder beside it (FOLDER.MODEL), and tensors are shown on
+ * standard output. */
 #include "program/main.h"
 #include <errno.h>
 #include <limits.h>
@@ -19,16 +20,10 @@ static bool is_folder(const char *path) {
     return (length > 0 && path[length - 1] == '/') || (stat(path, &status) == 0 && S_ISDIR(status.st_mode));
 }
 
-static bool has_tensor_extension(const char *path) {
-    return cai_has_extension(path, ".npy") || cai_has_extension(path, ".safetensors");
-}
+static bool is_named_for(const char *path, int holds) { return cai_format_of_name(path, holds) != CAI_NO_FORMAT; }
 
 /* Whether a file of the output's is a picture unless another format is asked for. */
 static bool is_shown(const cai_port *port) { return port->form == CAI_FORM_IMAGE || port->form == CAI_FORM_BOXES; }
-
-static bool has_picture_extension(const char *path) {
-    return cai_has_extension(path, ".png") || cai_has_extension(path, ".jpg") || cai_has_extension(path, ".jpeg");
-}
 
 static const char *file_name(const char *path) {
     const char *slash = strrchr(path, '/');
@@ -60,33 +55,32 @@ static bool check_counts(const cai_program *program, const cai_command *command,
         }
     }
     const char *path = asked(command, -1);
-    if (!path || program->output_count == 1 || is_folder(path) || cai_has_extension(path, ".safetensors")) return true;
+    if (!path || program->output_count == 1 || is_folder(path) || is_named_for(path, CAI_HOLDS_TENSORS)) return true;
     char list[300] = "";
     for (int i = 0; i < program->output_count; i++) {
         size_t used = strlen(list);
         snprintf(list + used, sizeof list - used, " -o %s=FILE", program->outputs[i].name);
     }
     return cai_fail(error, CAI_BAD_USAGE,
-                    "-o %s names one file, and the model has %d outputs: give%s, or one .safetensors, or a folder", path,
-                    program->output_count, list);
+                    "-o %s names one file, and the model has %d outputs: give%s, or one %s, or a folder", path,
+                    program->output_count, list, cai_format_endings(CAI_HOLDS_TENSORS).text);
 }
 
 static bool check_extension(const cai_port *port, const char *path, cai_error *error) {
-    if (cai_is_stream(path) || is_folder(path) || has_tensor_extension(path)) return true;
-    if (port->form == CAI_FORM_BOXES) {
-        return has_picture_extension(path) || cai_has_extension(path, ".json") ||
-               cai_fail(error, CAI_BAD_USAGE,
-                        "%s: boxes are drawn on a .png or .jpg, or written as .json, .npy or .safetensors: the name must end so, or be "
-                        "that of a folder",
-                        path);
-    }
-    if (port->form == CAI_FORM_IMAGE) {
-        return has_picture_extension(path) || cai_fail(error, CAI_BAD_USAGE,
-                                                       "%s: a picture is written as .png, .jpg, .npy or .safetensors: "
-                                                       "the name must end so, or be that of a folder",
-                                                       path);
-    }
-    return cai_fail(error, CAI_BAD_USAGE, "%s: `%s` is written as .npy or .safetensors: the name must end so", path, port->name);
+    const int form = port->form;
+    const int holds = CAI_HOLDS_NUMBERS | (form == CAI_FORM_BOXES ? CAI_HOLDS_BOXES : 0) | (is_shown(port) ? CAI_HOLDS_PICTURE : 0);
+    if (cai_is_stream(path) || is_folder(path) || is_named_for(path, holds)) return true;
+    if (form == CAI_FORM_BOXES)
+        return cai_fail(error, CAI_BAD_USAGE,
+                        "%s: boxes are drawn on a %s, or written as %s: the name must end so, or be that of a folder", path,
+                        cai_format_endings(CAI_HOLDS_PICTURE).text,
+                        cai_format_endings(CAI_HOLDS_BOXES | CAI_HOLDS_NUMBERS).text);
+    if (form == CAI_FORM_IMAGE)
+        return cai_fail(error, CAI_BAD_USAGE,
+                        "%s: a picture is written as %s: the name must end so, or be that of a folder", path,
+                        cai_format_endings(holds).text);
+    return cai_fail(error, CAI_BAD_USAGE, "%s: `%s` is written as %s: the name must end so", path, port->name,
+                    cai_format_endings(holds).text);
 }
 
 static bool make_folder(const char *path, cai_error *error) {
@@ -98,8 +92,8 @@ static bool make_folder(const char *path, cai_error *error) {
 /* Several runs need a folder: one is made where the name is not that of a file. */
 static bool check_path(const cai_jobs *jobs, const cai_port *port, const char *path, cai_error *error) {
     struct stat status;
-    bool new_folder = jobs->count > 1 && strcmp(path, "-") != 0 && stat(path, &status) != 0 && !has_picture_extension(path) &&
-                      !has_tensor_extension(path) && !cai_has_extension(path, ".json");
+    bool new_folder = jobs->count > 1 && strcmp(path, "-") != 0 && stat(path, &status) != 0 &&
+                      !is_named_for(path, CAI_HOLDS_ANYTHING);
     if (is_folder(path) || new_folder) return make_folder(path, error);
     if (jobs->count > 1) {
         return cai_fail(error, CAI_BAD_USAGE, "-o %s is one file, and there are %d inputs: name a folder, as in -o results/",
@@ -230,8 +224,9 @@ static bool name_file(const char *path, int64_t index, int64_t count, Place *pla
 }
 
 static const char *extension_for(const cai_results *r, int port, const Place *place) {
-    if (!is_shown(&r->program->outputs[port])) return ".npy";
-    return place->source && has_picture_extension(place->source) ? place->source + stem_length(place->source) : ".png";
+    if (!is_shown(&r->program->outputs[port])) return cai_formats[cai_format_first(CAI_HOLDS_NUMBERS)].endings[0];
+    bool same = place->source && is_named_for(place->source, CAI_HOLDS_PICTURE);
+    return same ? place->source + stem_length(place->source) : cai_formats[cai_format_first(CAI_HOLDS_PICTURE)].endings[0];
 }
 
 /* Where picture `index` of `count`, or the tensor (count 1), of an output goes. False with error->status CAI_OK: to the screen,
@@ -432,7 +427,7 @@ static bool store_boxes(const cai_results *r, int port, cai_error *error) {
     const char *path = asked(r->command, port) ? asked(r->command, port) : asked(r->command, -1);
     int64_t count = cai_context_dim(r->context, &r->program->outputs[port], 0);
     if (!&cai_the_boxes || !&cai_the_pictures) return cai_fail(error, CAI_INTERNAL, "the program was linked without boxes");
-    if (path && cai_has_extension(path, ".json")) return store_json(r, port, count, path, error);
+    if (path && is_named_for(path, CAI_HOLDS_BOXES)) return store_json(r, port, count, path, error);
     for (int64_t i = 0; i < count; i++) {
         if (!store_drawn(r, port, i, count, error)) return false;
     }
@@ -475,9 +470,10 @@ static bool store_output(const cai_results *r, int port, cai_error *error) {
     const cai_port *output = &r->program->outputs[port];
     const char *path = asked(r->command, port) ? asked(r->command, port) : asked(r->command, -1);
     bool boxes = output->form == CAI_FORM_BOXES;
-    if (boxes && !(path && has_tensor_extension(path))) return store_boxes(r, port, error);
+    bool numbers = path && is_named_for(path, CAI_HOLDS_NUMBERS);
+    if (boxes && !numbers) return store_boxes(r, port, error);
     bool picture = output->form == CAI_FORM_IMAGE && output->type == CAI_F32 && (output->rank == 3 || output->rank == 4);
-    if (!picture || (path && has_tensor_extension(path))) {
+    if (!picture || numbers) {
         Place place;
         if (find_place(r, port, 0, 1, &place, error)) return store_tensor(r, port, place.path, error);
         if (error->status != CAI_OK) return false;
@@ -493,7 +489,7 @@ static bool store_output(const cai_results *r, int port, cai_error *error) {
 
 bool cai_store(const cai_results *r, cai_error *error) {
     const char *path = asked(r->command, -1);
-    if (path && r->program->output_count > 1 && !is_folder(path)) return store_all(r, path, error); /* .safetensors: was checked */
+    if (path && r->program->output_count > 1 && !is_folder(path)) return store_all(r, path, error); /* its name was checked */
     for (int i = 0; i < r->program->output_count; i++) {
         if (!store_output(r, i, error)) return false;
     }

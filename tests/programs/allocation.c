@@ -71,7 +71,7 @@ static bool read_tensors(const cai_file *file, cai_error *error) {
 }
 
 static bool try_file(const char *path, const cai_file *file) {
-    bool picture = !cai_is_npy(file->data, file->count) && !cai_is_safetensors(file->data, file->count);
+    bool picture = cai_format_of_bytes(file->data, file->count, CAI_HOLDS_PICTURE) != CAI_NO_FORMAT;
     for (int n = 0; n < 100000; n++) {
         cai_error error = {0};
         int before = held;
