@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 static const char *own_folder(Arena *arena) {
@@ -92,16 +91,10 @@ void progress_end(void) {
     if (isatty(STDERR_FILENO)) fputs("\r\033[K", stderr);
 }
 
-static double milliseconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-}
-
-Stopwatch stopwatch_start(void) { return (Stopwatch){milliseconds()}; }
+Stopwatch stopwatch_start(void) { return (Stopwatch){cai_milliseconds()}; }
 
 void stopwatch_lap_with(const Session *session, Stopwatch *watch, const char *stage, const char *note) {
-    double now = milliseconds();
+    double now = cai_milliseconds();
     if (session->options->time_passes) fprintf(stderr, "%-12s %8.2f ms%s%s\n", stage, now - watch->begin, *note ? "    " : "", note);
     watch->begin = now;
 }

@@ -1,6 +1,6 @@
 /* The list of passes and the loop that runs them. */
 #include "passes/passes.h"
-#include <time.h>
+#include "core/core.h"
 
 #define PASS(name, what) {#name, what, pass_##name},
 const Pass passes[] = {
@@ -9,18 +9,12 @@ const Pass passes[] = {
 #undef PASS
 const int pass_count = COUNT_OF(passes);
 
-static double milliseconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-}
-
 Graph *passes_run(Graph *graph, const PassOptions *options) {
     if (options->verify) graph_verify(graph, "elaborate");
     for (int i = 0; i < pass_count; i++) {
-        double begin = milliseconds();
+        double begin = cai_milliseconds();
         graph = passes[i].run(graph);
-        if (options->time) fprintf(stderr, "%-12s %8.2f ms %7d nodes\n", passes[i].name, milliseconds() - begin, graph->nodes.count);
+        if (options->time) fprintf(stderr, "%-12s %8.2f ms %7d nodes\n", passes[i].name, cai_milliseconds() - begin, graph->nodes.count);
         if (options->verify) graph_verify(graph, passes[i].name);
         if (options->after && strcmp(options->after, passes[i].name) == 0) break;
     }

@@ -37,6 +37,16 @@ bool cai_fail_within(cai_error *error, const char *format, ...) CAI_PRINTF(2, 3)
 void *cai_allocate(uint64_t bytes, const char *what, cai_error *error);
 void *cai_reallocate(void *old, uint64_t bytes, const char *what, cai_error *error);
 
+/* ---- text.c ---- */
+
+/* Edits (insert, delete, replace, swap two neighbours) that make one word of another; more than
+ * `limit` are reported as limit + 1, and so are those of words beyond 63 letters. */
+int cai_edit_distance(const char *a, const char *b, int limit);
+/* One byte of a text as JSON has it within quotes: itself, or an escape. Gives the length. */
+#define CAI_JSON_CHARACTER 8
+int cai_json_character(char c, char out[CAI_JSON_CHARACTER]);
+void cai_print_json_string(const char *text, FILE *out); /* quotes and all */
+
 /* ---- machine.c: what this machine has and gives ---- */
 
 bool cai_cpu_runs(uint32_t level); /* CAI_CPU_*: whether this CPU and system have what it needs */
@@ -44,6 +54,7 @@ int cai_cores(void);               /* in the affinity mask */
 double cai_cpu_quota(void);        /* of the control groups, in cores; -1 where there is none */
 /* Bytes: memory and swap, or the control groups' limit where that is less. */
 uint64_t cai_memory_limit(void);
+double cai_milliseconds(void); /* since some time in the past; it only grows */
 
 /* ---- thread.c: the pool ---- */
 

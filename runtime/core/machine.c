@@ -1,10 +1,12 @@
-/* What this machine has and gives: features of the CPU, cores, and the limits that control groups set (versions 1 and 2). */
+/* What this machine has and gives: features of the CPU, cores, the limits that control groups
+ * set (versions 1 and 2), and the time. */
 #include "core/core.h"
 #include <limits.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysinfo.h>
+#include <time.h>
 #include <unistd.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -149,4 +151,12 @@ uint64_t cai_memory_limit(void) {
     double limit = sysinfo(&info) == 0 ? ((double)info.totalram + (double)info.totalswap) * info.mem_unit : -1;
     limit = lesser(limit, group_limit("memory", memory_v1, memory_v2));
     return limit > 0 && limit < (double)INT64_MAX ? (uint64_t)limit : INT64_MAX;
+}
+
+/* ---- time ---- */
+
+double cai_milliseconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }

@@ -6,19 +6,12 @@
 #include "core/core.h"
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { REPEATS = 6 };
 
 #define MOST_BYTES (INT64_C(512) << 20)  /* that all threads read together, */
 #define MOST_FLUSHED (INT64_C(64) << 20) /* and that one thread flushes before they do */
-
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- loops ---- */
 
@@ -95,9 +88,9 @@ static double least_time(cai_pool *pool, cai_task task, Work *work, bool cold) {
     int threads = cai_pool_threads(pool);
     for (int i = 0; i < REPEATS; i++) {
         if (cold) flush_range(work->data, work->data + threads * work->bytes);
-        double begin = seconds();
+        double begin = cai_milliseconds();
         cai_pool_run(pool, task, work, threads);
-        double time = seconds() - begin;
+        double time = 1e-3 * (cai_milliseconds() - begin);
         if (time < least) least = time;
     }
     return least;

@@ -305,10 +305,8 @@ static bool put(Header *header, const char *text, size_t length) {
 static bool put_name(Header *header, const char *name) {
     if (!put(header, "\"", 1)) return false;
     for (; *name; name++) {
-        char escape[8];
-        bool plain = *name != '"' && *name != '\\' && (unsigned char)*name >= 0x20;
-        if (!plain) snprintf(escape, sizeof escape, "\\u%04x", (unsigned char)*name);
-        if (!(plain ? put(header, name, 1) : put(header, escape, 6))) return false;
+        char character[CAI_JSON_CHARACTER];
+        if (!put(header, character, (size_t)cai_json_character(*name, character))) return false;
     }
     return put(header, "\":", 2);
 }

@@ -7,26 +7,20 @@
 
 #define SECONDS 2.0
 
-static double milliseconds(clockid_t id) {
-    struct timespec t;
-    clock_gettime(id, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
-static double now(void) { return milliseconds(CLOCK_MONOTONIC); }
+static double used_milliseconds(void) { return (double)clock() * 1e3 / CLOCKS_PER_SEC; } /* of CPU time */
 
 /* What lies between exec and main is work of this process alone, so its time is the CPU time used so far. */
 void cai_clock_start(cai_clock *clock) {
-    *clock = (cai_clock){.before_main = milliseconds(CLOCK_PROCESS_CPUTIME_ID), .main = now()};
+    *clock = (cai_clock){.before_main = used_milliseconds(), .main = cai_milliseconds()};
 }
-void cai_clock_begin(cai_clock *clock) { clock->begun = now(); }
-void cai_clock_loaded(cai_clock *clock) { clock->loaded = now(); }
-void cai_clock_ran(cai_clock *clock) { clock->ran = now(); }
+void cai_clock_begin(cai_clock *clock) { clock->begun = cai_milliseconds(); }
+void cai_clock_loaded(cai_clock *clock) { clock->loaded = cai_milliseconds(); }
+void cai_clock_ran(cai_clock *clock) { clock->ran = cai_milliseconds(); }
 
 void cai_clock_started(void *data, int launch) {
     (void)launch;
     cai_clock *clock = data;
-    if (clock->first_kernel == 0) clock->first_kernel = now();
+    if (clock->first_kernel == 0) clock->first_kernel = cai_milliseconds();
 }
 
 /* getrusage, the fallback, gives that of the shell before exec if it was more. */
@@ -63,16 +57,16 @@ static void print(const cai_clock *clock, const cai_rerun *rerun, const double *
 }
 
 static bool enough(int count, int wanted, double end) {
-    return count == CAI_MAX_RUNS || (wanted ? count == wanted : count >= CAI_LEAST_RUNS && now() >= end);
+    return count == CAI_MAX_RUNS || (wanted ? count == wanted : count >= CAI_LEAST_RUNS && cai_milliseconds() >= end);
 }
 
 bool cai_clock_repeat(cai_clock *clock, const cai_rerun *rerun, cai_error *error) {
-    double runs[CAI_MAX_RUNS], end = now() + SECONDS * 1e3;
+    double runs[CAI_MAX_RUNS], end = cai_milliseconds() + SECONDS * 1e3;
     int count = 0;
     while (!enough(count, rerun->count, end)) {
-        double begin = now();
+        double begin = cai_milliseconds();
         if (!cai_context_run(rerun->context, rerun->inputs, rerun->outputs, rerun->seed, error)) return false;
-        runs[count++] = now() - begin;
+        runs[count++] = cai_milliseconds() - begin;
     }
     qsort(runs, (size_t)count, sizeof *runs, compare);
     print(clock, rerun, runs, count);

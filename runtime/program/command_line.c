@@ -22,26 +22,10 @@ static const Option options[OPTION_COUNT] = {
 
 /* ---- names that are nearly right ---- */
 
-static int least(int a, int b, int c) { return a < b ? (a < c ? a : c) : (b < c ? b : c); }
-
-/* Insertions, deletions and replacements between two words; long words are not compared. */
-static int edit_distance(const char *a, const char *b) {
-    int row[64], n = (int)strlen(b), i = 0;
-    if (n >= 64 || strlen(a) >= 64) return 64;
-    for (int k = 0; k <= n; k++) row[k] = k;
-    for (; a[i]; i++) {
-        int diagonal = row[0];
-        row[0] = i + 1;
-        for (int k = 1; k <= n; k++) {
-            int above = row[k];
-            row[k] = least(above + 1, row[k - 1] + 1, diagonal + (a[i] != b[k - 1]));
-            diagonal = above;
-        }
-    }
-    return row[n];
+static bool near(const char *a, const char *b) {
+    int limit = strlen(b) > 4 ? 2 : 1;
+    return cai_edit_distance(a, b, limit) <= limit;
 }
-
-static bool near(const char *a, const char *b) { return edit_distance(a, b) <= (strlen(b) > 4 ? 2 : 1); }
 
 /* ---- numbers ---- */
 

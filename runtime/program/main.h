@@ -138,7 +138,6 @@ bool cai_profile(const cai_program *program, const cai_rerun *rerun, bool json, 
 
 /* ---- report.c: results as text ---- */
 
-void cai_print_json_string(const char *text, FILE *out); /* in quotes, with escapes where needed */
 /* The class's label; where it has none, "class 17", in *out. */
 const char *cai_class_label(const cai_port *port, int64_t class, char *out, size_t size);
 /* The best labels of every row, under its title where there is one. */

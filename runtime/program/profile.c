@@ -7,7 +7,6 @@
 #include "program/main.h"
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define MOST_SAMPLES 2000000 /* of all kernels together */
 #define SECONDS 2.0
@@ -32,17 +31,11 @@ typedef struct Profile {
     double since;
 } Profile;
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
 /* ---- measuring ---- */
 
 static void watch(void *data, int launch) {
     Profile *p = data;
-    double time = now();
+    double time = cai_milliseconds();
     if (p->running >= 0) p->samples[(size_t)p->running * (size_t)p->capacity + (size_t)p->run_count] = (float)(time - p->since);
     p->running = launch < p->program->launch_count ? p->row_of[launch] : -1;
     p->since = time;
@@ -51,7 +44,7 @@ static void watch(void *data, int launch) {
 static bool enough(const Profile *p, double end) {
     if (p->run_count == p->capacity) return true;
     int wanted = p->rerun->count;
-    return wanted ? p->run_count == wanted : p->run_count >= CAI_LEAST_RUNS && now() >= end;
+    return wanted ? p->run_count == wanted : p->run_count >= CAI_LEAST_RUNS && cai_milliseconds() >= end;
 }
 
 static bool measure(Profile *p, cai_error *error) {
@@ -59,11 +52,11 @@ static bool measure(Profile *p, cai_error *error) {
     if (!cai_measure_peaks(r->pool, p->program->cpu, &p->peaks, error)) return false;
     cai_context_watch(r->context, watch, p);
     bool good = true;
-    for (double end = now() + SECONDS * 1e3; good && !enough(p, end); p->run_count++) {
-        double begin = now();
+    for (double end = cai_milliseconds() + SECONDS * 1e3; good && !enough(p, end); p->run_count++) {
+        double begin = cai_milliseconds();
         p->running = -1;
         good = cai_context_run(r->context, r->inputs, r->outputs, r->seed, error);
-        p->runs[p->run_count] = now() - begin;
+        p->runs[p->run_count] = cai_milliseconds() - begin;
     }
     cai_context_watch(r->context, NULL, NULL);
     return good;

@@ -19,18 +19,6 @@ static double element(const cai_tensor *tensor, int64_t index) {
     return plain(value);
 }
 
-/* ---- JSON ---- */
-
-void cai_print_json_string(const char *text, FILE *out) {
-    fputc('"', out);
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\') fprintf(out, "\\%c", *text);
-        else if ((unsigned char)*text < 0x20) fprintf(out, "\\u%04x", (unsigned)*text);
-        else fputc(*text, out);
-    }
-    fputc('"', out);
-}
-
 /* ---- labels ---- */
 
 /* In the order that argmax and top_k have: a NaN is above all numbers. */
