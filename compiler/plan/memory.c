@@ -10,10 +10,10 @@
  * Needs: the final list of launches with resolved values. Gives: first, last and slot of values, program->slots; adds a buffer's
  * place in its slot to the offsets of the values in it. */
 #include "plan/stages.h"
-
+#include "core/program.h"
 #include <stdlib.h>
 
-enum { ALIGNMENT = 64 /* of every buffer */, COMPARED_MAX = 32 };
+enum { ALIGNMENT = CAI_ALIGNMENT /* of every buffer */, COMPARED_MAX = 32 };
 
 typedef struct Buffer {
     int first, last;

@@ -3,10 +3,11 @@
  * writes the blob, one job at a time and of that a tile at a time, so that no more than the largest weight is in memory. */
 #include "plan/stages.h"
 #include "plan/winograd.h"
+#include "files/files.h"
 
 #include <stdlib.h>
 
-enum { BLOB_ALIGNMENT = 64 };
+enum { BLOB_ALIGNMENT = CAI_ALIGNMENT };
 
 /* ---- sizes ---- */
 
@@ -174,36 +175,12 @@ void count_parameters(Program *program) {
 
 /* ---- the packed forms; `out` is zeroed where some places stay free ---- */
 
-static uint16_t to_bf16(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    if (value != value) return (uint16_t)(bits >> 16 | 64);
-    return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
-}
-
-/* Rounds to nearest, ties to even; too large becomes infinite. */
-static uint16_t to_f16(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    uint32_t sign = bits >> 16 & 0x8000, rest = bits & 0x7FFFFFFF;
-    if (rest > 0x7F800000) return (uint16_t)(sign | 0x7E00);
-    if (rest >= 0x477FF000) return (uint16_t)(sign | 0x7C00);
-    if (rest >= 0x38800000) return (uint16_t)(sign | ((rest - 0x38000000 + 0xFFF + (rest >> 13 & 1)) >> 13));
-    float scaled = 0; /* subnormal: a multiple of 2^-24 */
-    memcpy(&scaled, &rest, sizeof scaled);
-    scaled *= 16777216.0f;
-    uint32_t whole = (uint32_t)scaled;
-    float left = scaled - (float)whole;
-    whole += left > 0.5f || (left == 0.5f && (whole & 1));
-    return (uint16_t)(sign | whole);
-}
-
 static void pack_plain(DType type, const Number *in, int64_t count, unsigned char *out) {
     for (int64_t i = 0; i < count; i++) {
         switch (type) {
         case DTYPE_F32: ((float *)out)[i] = (float)in[i].real; break;
-        case DTYPE_F16: ((uint16_t *)out)[i] = to_f16((float)in[i].real); break;
-        case DTYPE_BF16: ((uint16_t *)out)[i] = to_bf16((float)in[i].real); break;
+        case DTYPE_F16: ((uint16_t *)out)[i] = cai_f32_to_f16((float)in[i].real); break;
+        case DTYPE_BF16: ((uint16_t *)out)[i] = cai_f32_to_bf16((float)in[i].real); break;
         case DTYPE_I8: ((int8_t *)out)[i] = (int8_t)in[i].whole; break;
         case DTYPE_I32: ((int32_t *)out)[i] = (int32_t)in[i].whole; break;
         case DTYPE_I64: ((int64_t *)out)[i] = in[i].whole; break;
