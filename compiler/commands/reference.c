@@ -3,6 +3,11 @@
 #include "commands/commands.h"
 #include "plan/tables.h"
 #include "program/main.h"
+#include <assert.h>
+
+/* A command gives the exit code of the program that it runs. */
+static_assert((int)EXIT_DIAGNOSED == CAI_BAD_INPUT && (int)EXIT_USAGE == CAI_BAD_USAGE && (int)EXIT_BUG == CAI_INTERNAL,
+              "the exit codes of cai are those of programs");
 
 /* One program runs at a time, and a kernel has no context of its own. */
 typedef struct Reference {

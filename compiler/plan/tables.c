@@ -7,8 +7,25 @@
 
 #include <assert.h>
 
-static_assert((int)DTYPE_F32 == CAI_F32 && (int)DTYPE_BOOL == CAI_BOOL, "DType and cai_type are one list");
-static_assert((int)FIT_EXACT == CAI_FIT_EXACT && (int)FIT_PAD == CAI_FIT_PAD, "Fit and CAI_FIT_* are one list");
+/* The tables have these as numbers, and the runtime reads its own enums from them. */
+#define SAME(ours, theirs) static_assert((int)ours == (int)theirs, #ours " is " #theirs)
+SAME(DTYPE_F32, CAI_F32);
+SAME(DTYPE_F16, CAI_F16);
+SAME(DTYPE_BF16, CAI_BF16);
+SAME(DTYPE_I8, CAI_I8);
+SAME(DTYPE_I32, CAI_I32);
+SAME(DTYPE_I64, CAI_I64);
+SAME(DTYPE_BOOL, CAI_BOOL);
+SAME(FORM_TENSOR, CAI_FORM_TENSOR);
+SAME(FORM_IMAGE, CAI_FORM_IMAGE);
+SAME(FORM_LABELS, CAI_FORM_LABELS);
+SAME(FORM_BOXES, CAI_FORM_BOXES);
+SAME(FORM_NAMES, CAI_FORM_NAMES);
+SAME(FIT_EXACT, CAI_FIT_EXACT);
+SAME(FIT_CROP, CAI_FIT_CROP);
+SAME(FIT_STRETCH, CAI_FIT_STRETCH);
+SAME(FIT_PAD, CAI_FIT_PAD);
+#undef SAME
 
 static int request_size(Tables *t, SizeKind kind, Dim dim, int slot) {
     for (int i = 0; i < t->sizes.count; i++) {
