@@ -6,6 +6,7 @@
 #include "elaborate/elaborate.h"
 #include "fuzz.h"
 #include "passes/passes.h"
+#include "plan/plan.h"
 
 enum { MOST_DEFINES = 8, PATIENCE = 200, MOST_LOWERED = 1500, MOST_COMPILED = 40, COMPILED_ONE_IN = 8 };
 

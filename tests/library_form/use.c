@@ -233,7 +233,8 @@ static void test_memory(void) {
 /* ---- pictures ---- */
 
 static void test_pixels(void) {
-    unsigned char bytes[2][16] = {{0, 1, 2, 255, 127, 128, 3, 255, 254, 253, 252, 255, 77, 78, 79, 80}, {9, 8, 7, 255, 6, 5, 4, 255, 3, 2, 1, 255, 77, 78, 79, 80}};
+    unsigned char bytes[2][16] = {{0, 1, 2, 255, 127, 128, 3, 255, 254, 253, 252, 255, 77, 78, 79, 80},
+                                  {9, 8, 7, 255, 6, 5, 4, 255, 3, 2, 1, 255, 77, 78, 79, 80}};
     unsigned char back[2][16];
     float planes[3 * 2 * 3];
     cai_pixels pixels = {NULL, 2, 3, 3, 4, 16}; /* RGBA, three pixels a row */

@@ -47,7 +47,8 @@ static const cai_symbol symbols[] = {{"N", 1}, {"H", 4}, {"W", 1}};
 #define TYPE (MODEL == MODEL_double ? "image[N, 3, H, W]" : "image[N, 1, H, W]")
 static const cai_port inputs[] = {{"photo", TYPE, dims, 0, CAI_F32, 4, CAI_FORM_IMAGE, FIT, 0, 0, 0, 0}};
 static const cai_port outputs[] = {{"bright", TYPE, dims, 0, CAI_F32, 4, CAI_FORM_IMAGE, CAI_FIT_EXACT, 0, 0, 0, 0}};
-static const cai_argument arguments[] = {{CAI_ARG_SLOT, 0, CLASSES}, {CAI_ARG_INPUT, -1, 0}, {CAI_ARG_OUTPUT, -1, 0}, {CAI_ARG_SLOT, 0, CLASSES}, {CAI_ARG_WEIGHTS, -1, 64}};
+static const cai_argument arguments[] = {{CAI_ARG_SLOT, 0, CLASSES}, {CAI_ARG_INPUT, -1, 0}, {CAI_ARG_OUTPUT, -1, 0},
+                                         {CAI_ARG_SLOT, 0, CLASSES}, {CAI_ARG_WEIGHTS, -1, 64}};
 static const cai_buffer buffers[] = {{CLASSES, ARENA, 0, 1}};
 #define BUFFERS 1
 static const cai_launch launches[] = {{first, "copy", "map", "a", "double.cai:1:1", arguments, 2, TASKS, -1, -1, -1, 0, 0},
@@ -101,7 +102,8 @@ static int64_t prepare(const int64_t *symbols, int64_t *sizes) {
 }
 static const cai_dim dims[] = {{1, 0, N}, {1, 1, C}};
 static const cai_symbol symbols[] = {{"N", 1}, {"K", 1}};
-static const cai_port inputs[] = {{"a", "f32[N, K]", dims, 0, CAI_F32, 2, CAI_FORM_TENSOR, 0, 0, 0, 0, 0}, {"b", "f32[N, K]", dims, 0, CAI_F32, 2, CAI_FORM_TENSOR, 0, 0, 0, 0, 0}};
+static const cai_port inputs[] = {{"a", "f32[N, K]", dims, 0, CAI_F32, 2, CAI_FORM_TENSOR, 0, 0, 0, 0, 0},
+                                  {"b", "f32[N, K]", dims, 0, CAI_F32, 2, CAI_FORM_TENSOR, 0, 0, 0, 0, 0}};
 static const cai_port outputs[] = {{"sum", "f32[N, K]", dims, 0, CAI_F32, 2, CAI_FORM_TENSOR, 0, 0, 0, 0, 0},
                                    {"difference", "f32[N, K]", dims, 0, CAI_F32, 2, CAI_FORM_TENSOR, 0, 0, 0, 0, 0}};
 static const cai_argument arguments[] = {{CAI_ARG_OUTPUT, -1, 0}, {CAI_ARG_OUTPUT, -1, 1}, {CAI_ARG_INPUT, -1, 0}, {CAI_ARG_INPUT, -1, 1}};
@@ -117,9 +119,11 @@ static const _Alignas(4096) float weights[4096] = {[16] = 2};
 
 const cai_program cai_the_program = {
     .abi = CAI_PROGRAM_ABI, .cpu = MODEL == MODEL_future ? 99 : CAI_CPU_ANY, .name = NAME, .comment = "A model that tests are made with.",
-    .target = MODEL == MODEL_future ? "x86-64-v9" : "x86-64-v2", .inputs = inputs, .outputs = outputs, .symbols = symbols, .launches = launches, .checks = checks,
+    .target = MODEL == MODEL_future ? "x86-64-v9" : "x86-64-v2", .inputs = inputs, .outputs = outputs, .symbols = symbols,
+    .launches = launches, .checks = checks,
 #ifdef BUFFERS
     .buffers = buffers, .buffer_count = BUFFERS,
 #endif
-    .prepare = prepare, .weights = (const unsigned char *)weights, .weights_bytes = sizeof weights, .input_count = sizeof inputs / sizeof *inputs,
-    .output_count = sizeof outputs / sizeof *outputs, .symbol_count = SYMBOLS, .launch_count = LAUNCHES, .check_count = CHECKS, .size_count = SIZES, .arena = ARENA, .scratch = SCRATCH};
+    .prepare = prepare, .weights = (const unsigned char *)weights, .weights_bytes = sizeof weights,
+    .input_count = sizeof inputs / sizeof *inputs, .output_count = sizeof outputs / sizeof *outputs, .symbol_count = SYMBOLS,
+    .launch_count = LAUNCHES, .check_count = CHECKS, .size_count = SIZES, .arena = ARENA, .scratch = SCRATCH};
