@@ -12,7 +12,7 @@ static const Command commands[] = {
      "Elaborates every model of FILE: names, shapes, weights, and what `expect` states. Silent where all is well.\n"},
     {"build", "FILE [MODEL]", "make a program of a model", command_build,
      "Makes one static program of the model in FILE (of MODEL, where there are several), with its weights inside.\n"
-     "Its own --help says what it takes: pictures in and pictures out, or tensors as .npy and .safetensors.\n"},
+     "Its own --help says what it takes: pictures in and pictures out, or tensors in files.\n"},
     {"run", "FILE [MODEL] [INPUT...]", "build a model into the cache and run it", command_run,
      "Builds the program, unless the cache ($XDG_CACHE_HOME/cai or ~/.cache/cai) has it, and runs it on what stands behind FILE;\n"
      "what is no option of ours is the program's: `cai run denoise.cai photo.png -o clean.png`. Behind `--` all is the program's.\n"
