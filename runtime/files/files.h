@@ -68,11 +68,11 @@ enum { /* what a format holds; several may be asked for at once */
 #define CAI_MAX_ENDINGS 4
 
 typedef struct cai_format {
-    int holds;                            /* one of CAI_HOLDS_* */
-    const char *text;                     /* of a picture's: what messages call it */
-    const char *endings[CAI_MAX_ENDINGS]; /* of names of files, the usual one first; then NULL */
-    const char *begins;                   /* how such a file begins; a ? is any byte */
-    size_t begins_count;                  /* 0: it is not told by that */
+    int holds;                         /* one of CAI_HOLDS_* */
+    char text[12];                     /* of a picture's: what messages call it */
+    char endings[CAI_MAX_ENDINGS][16]; /* of names of files, the usual one first; then "" */
+    char begins[12];                   /* how such a file begins; a ? is any byte */
+    int begins_count;                  /* 0: it is not told by that */
 } cai_format;
 extern const cai_format cai_formats[CAI_FORMAT_COUNT];
 

@@ -23,14 +23,14 @@ bool cai_has_extension(const char *path, const char *extension) {
 }
 
 static bool is_named_as(const char *path, const cai_format *format) {
-    for (int i = 0; i < CAI_MAX_ENDINGS && format->endings[i]; i++)
+    for (int i = 0; i < CAI_MAX_ENDINGS && *format->endings[i]; i++)
         if (cai_has_extension(path, format->endings[i])) return true;
     return false;
 }
 
 static bool begins_as(const unsigned char *bytes, size_t count, const cai_format *format) {
-    if (format->begins_count == 0 || count < format->begins_count) return false;
-    for (size_t i = 0; i < format->begins_count; i++)
+    if (format->begins_count == 0 || count < (size_t)format->begins_count) return false;
+    for (int i = 0; i < format->begins_count; i++)
         if (format->begins[i] != '?' && bytes[i] != (unsigned char)format->begins[i]) return false;
     return true;
 }
@@ -74,7 +74,7 @@ cai_list cai_format_endings(int holds) {
     int count = 0;
     for (int i = 0; i < CAI_FORMAT_COUNT; i++) {
         if (!(cai_formats[i].holds & holds)) continue;
-        for (int k = 0; k < CAI_MAX_ENDINGS && cai_formats[i].endings[k]; k++) items[count++] = cai_formats[i].endings[k];
+        for (int k = 0; k < CAI_MAX_ENDINGS && *cai_formats[i].endings[k]; k++) items[count++] = cai_formats[i].endings[k];
     }
     return join(items, count);
 }

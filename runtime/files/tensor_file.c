@@ -37,24 +37,23 @@ const cai_tensor *cai_tensors_find(const cai_tensor_file *file, const char *name
 #define PACKED "this is compressed: unpack it first"
 
 static const struct Other {
-    int at;           /* where the bytes stand */
     const char *bytes;
-    int count;
+    int count, at;    /* how many, and where they stand */
     const char *what; /* and the way to one of ours */
 } others[] = {
 #define BYTES(text) text, (int)sizeof text - 1
-    {0, BYTES("PK\3\4"), "this is a zip file, as torch.save and np.savez write it: save it with safetensors.torch.save_file or np.save"},
-    {0, BYTES("\x89HDF\r\n\x1a\n"), "this is an HDF5 file, as Keras writes it: load it in Python, and save it with safetensors.numpy.save_file"},
-    {0, BYTES("version https://git-lfs"), "this is a Git LFS pointer, a note in the place of the file: `git lfs pull` fetches the file"},
-    {0, BYTES("\x08\1\x12"), "this is a TensorFlow SavedModel: load it in Python, and save it with safetensors.numpy.save_file"},
-    {4, BYTES("TFL3"), "this is a TensorFlow Lite model: save the weights of what it was made from"},
-    {0, BYTES("7767517"), "this is ncnn's .param, a network without weights, and its .bin has them without names: save the weights of what it was made from"},
-    {0, BYTES("\x47\x6b\x30\1"), "this is ncnn's .bin, weights without names: save the weights of what it was made from"},
-    {0, BYTES("GGUF"), "this is a GGUF file: save what it was made from as .safetensors"},
-    {0, BYTES("\x1f\x8b"), PACKED}, {0, BYTES("BZh"), PACKED}, {0, BYTES("\xfd" "7zXZ"), PACKED}, {0, BYTES("\x28\xb5\x2f\xfd"), PACKED},
-    {257, BYTES("ustar"), "this is a tar archive: unpack it first"},
-    {0, BYTES("<!DOCTYPE"), "this is a web page: the download gave a page in the place of the file"},
-    {0, BYTES("<html"), "this is a web page: the download gave a page in the place of the file"},
+    {BYTES("PK\3\4"), 0, "this is a zip file, as torch.save and np.savez write it: save it with safetensors.torch.save_file or np.save"},
+    {BYTES("\x89HDF\r\n\x1a\n"), 0, "this is an HDF5 file, as Keras writes it: load it in Python, and save it with safetensors.numpy.save_file"},
+    {BYTES("version https://git-lfs"), 0, "this is a Git LFS pointer, a note in the place of the file: `git lfs pull` fetches the file"},
+    {BYTES("\x08\1\x12"), 0, "this is a TensorFlow SavedModel: load it in Python, and save it with safetensors.numpy.save_file"},
+    {BYTES("TFL3"), 4, "this is a TensorFlow Lite model: save the weights of what it was made from"},
+    {BYTES("7767517"), 0, "this is ncnn's .param, a network without weights, and its .bin has them without names: save the weights of what it was made from"},
+    {BYTES("\x47\x6b\x30\1"), 0, "this is ncnn's .bin, weights without names: save the weights of what it was made from"},
+    {BYTES("GGUF"), 0, "this is a GGUF file: save what it was made from as .safetensors"},
+    {BYTES("\x1f\x8b"), 0, PACKED}, {BYTES("BZh"), 0, PACKED}, {BYTES("\xfd" "7zXZ"), 0, PACKED}, {BYTES("\x28\xb5\x2f\xfd"), 0, PACKED},
+    {BYTES("ustar"), 257, "this is a tar archive: unpack it first"},
+    {BYTES("<!DOCTYPE"), 0, "this is a web page: the download gave a page in the place of the file"},
+    {BYTES("<html"), 0, "this is a web page: the download gave a page in the place of the file"},
 #undef BYTES
 };
 

@@ -21,7 +21,7 @@ static const char *named(const char *ending) {
 
 static void each_ending(void (*check)(int format, const char *ending)) {
     for (int i = 0; i < CAI_FORMAT_COUNT; i++)
-        for (int k = 0; k < CAI_MAX_ENDINGS && cai_formats[i].endings[k]; k++) check(i, cai_formats[i].endings[k]);
+        for (int k = 0; k < CAI_MAX_ENDINGS && *cai_formats[i].endings[k]; k++) check(i, cai_formats[i].endings[k]);
 }
 
 /* ---- names ---- */
@@ -42,7 +42,7 @@ static void test_names(void) {
 static void test_lists(void) {
     int endings = 0, dots = 0, between = 0;
     for (int i = 0; i < CAI_FORMAT_COUNT; i++)
-        for (int k = 0; k < CAI_MAX_ENDINGS; k++) endings += cai_formats[i].endings[k] != NULL;
+        for (int k = 0; k < CAI_MAX_ENDINGS; k++) endings += *cai_formats[i].endings[k] != 0;
     cai_list all = cai_format_endings(CAI_HOLDS_ANYTHING);
     for (const char *at = all.text; *at; at++) dots += *at == '.', between += *at == ',' || strncmp(at, " or ", 4) == 0;
     CU_ASSERT_EQUAL(dots, endings);
