@@ -145,19 +145,17 @@ Branch begin_if(Module *m, LLVMValueRef condition);
 void begin_else(Module *m, Branch *branch);
 void end_if(Module *m, Branch *branch);
 
-/* ---- math.c: exp, log, tanh, sigmoid, erf, sin, cos, pow as inlined polynomials on vectors of f32 (or scalars) ----
- * The head comment of math.c states each one's largest error in ULP, measured over all f32 by tests/unit/math. */
-LLVMValueRef emit_math(Module *m, Op op, LLVMValueRef a, LLVMValueRef b);
-
-/* ---- elementwise.c: the arithmetic of elementwise operators on registers ----
+/* ---- elementwise.c, math.c: the arithmetic of elementwise operators on registers ----
  *
+ * exp, log, tanh and their like are inlined polynomials; the head comment of math.c states each one's largest error in ULP,
+ * measured over all f32 by tests/unit/math.
  * In registers f16 and bf16 are f32, bool is i1, other types are themselves; a value of one lane is a scalar. */
 
 LLVMTypeRef get_register_type(Module *m, DType type, int lanes);
 LLVMValueRef get_number(Module *m, DType type, double value, int lanes); /* of ints, a small whole one */
 LLVMValueRef get_exact(Module *m, DType type, Number value, int lanes);
 LLVMValueRef emit_cast(Module *m, LLVMValueRef value, DType from, DType to);
-LLVMValueRef emit_elementwise(Module *m, const Node *node, LLVMValueRef *operands);
+LLVMValueRef emit_elementwise(Module *m, const Node *node, const LLVMValueRef *operands);
 LLVMValueRef emit_sum(Module *m, DType type, LLVMValueRef a, LLVMValueRef b);     /* ints wrap */
 LLVMValueRef emit_above(Module *m, DType type, LLVMValueRef a, LLVMValueRef b);   /* in the order of graph/ops.h: NaN is above all numbers */
 LLVMValueRef emit_larger(Module *m, DType type, LLVMValueRef a, LLVMValueRef b);  /* NaN where either is */

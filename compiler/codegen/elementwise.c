@@ -4,7 +4,7 @@
  * an error of half a unit of the product less, and so a * b - c * d is as far from the text as that. Nothing is reassociated. min
  * and max give NaN where an operand is. Integers wrap; their division rounds down, and by zero gives 0; casts are those of
  * docs/language.md, as graph/number.c computes them. No operand makes a program trap. */
-#include "codegen/codegen.h"
+#include "codegen/elementwise.h"
 #include <math.h>
 
 LLVMTypeRef get_register_type(Module *m, DType type, int lanes) {
@@ -52,26 +52,21 @@ LLVMValueRef emit_cast(Module *m, LLVMValueRef value, DType from, DType to) {
 
 /* ---- comparison ---- */
 
-/* OP_eq, OP_ne, OP_lt, OP_le */
-static LLVMValueRef emit_compare(Module *m, Op op, DType type, LLVMValueRef a, LLVMValueRef b) {
-    static const struct { Op op; LLVMRealPredicate real; LLVMIntPredicate integer; } rows[] = {
-        {OP_eq, LLVMRealOEQ, LLVMIntEQ},
-        {OP_ne, LLVMRealUNE, LLVMIntNE},
-        {OP_lt, LLVMRealOLT, LLVMIntSLT},
-        {OP_le, LLVMRealOLE, LLVMIntSLE}};
-    for (int i = 0; i < COUNT_OF(rows); i++) {
-        if (rows[i].op != op) continue;
-        if (dtype_is_float(type)) return LLVMBuildFCmp(m->builder, rows[i].real, a, b, "");
-        LLVMIntPredicate integer = rows[i].integer;
-        if (type == DTYPE_BOOL && integer == LLVMIntSLT) integer = LLVMIntULT; /* true is 1, not -1 */
-        if (type == DTYPE_BOOL && integer == LLVMIntSLE) integer = LLVMIntULE;
-        return LLVMBuildICmp(m->builder, integer, a, b, "");
-    }
-    INTERNAL_ERROR("%s is no comparison", op_info[op].name);
+static LLVMValueRef emit_compare(Module *m, DType type, LLVMRealPredicate real, LLVMIntPredicate integer, LLVMValueRef a,
+                                 LLVMValueRef b) {
+    if (dtype_is_float(type)) return LLVMBuildFCmp(m->builder, real, a, b, "");
+    if (type == DTYPE_BOOL && integer == LLVMIntSLT) integer = LLVMIntULT; /* true is 1, not -1 */
+    if (type == DTYPE_BOOL && integer == LLVMIntSLE) integer = LLVMIntULE;
+    return LLVMBuildICmp(m->builder, integer, a, b, "");
 }
 
+BOTH(eq, emit_compare(m, type, LLVMRealOEQ, LLVMIntEQ, x, y))
+BOTH(ne, emit_compare(m, type, LLVMRealUNE, LLVMIntNE, x, y))
+BOTH(lt, emit_compare(m, type, LLVMRealOLT, LLVMIntSLT, x, y))
+BOTH(le, emit_compare(m, type, LLVMRealOLE, LLVMIntSLE, x, y))
+
 LLVMValueRef emit_above(Module *m, DType type, LLVMValueRef a, LLVMValueRef b) {
-    if (!dtype_is_float(type)) return emit_compare(m, OP_lt, type, b, a);
+    if (!dtype_is_float(type)) return emit_compare(m, type, LLVMRealOLT, LLVMIntSLT, b, a);
     LLVMValueRef larger = LLVMBuildFCmp(m->builder, LLVMRealOGT, a, b, ""), nan = LLVMBuildFCmp(m->builder, LLVMRealUNO, a, a, "");
     LLVMValueRef only_nan = LLVMBuildAnd(m->builder, nan, LLVMBuildFCmp(m->builder, LLVMRealORD, b, b, ""), "");
     return LLVMBuildOr(m->builder, larger, only_nan, ""); /* one comparison less is possible, and has LLVM spill in max unpooling */
@@ -106,42 +101,27 @@ LLVMValueRef emit_larger(Module *m, DType type, LLVMValueRef a, LLVMValueRef b) 
     return emit_extreme(m, type, LLVMRealOGT, LLVMIntSGT, a, b);
 }
 
-static LLVMValueRef emit_smaller(Module *m, DType type, LLVMValueRef a, LLVMValueRef b) {
-    return emit_extreme(m, type, LLVMRealOLT, LLVMIntSLT, a, b);
-}
+BOTH(max, emit_larger(m, type, x, y))
+BOTH(min, emit_extreme(m, type, LLVMRealOLT, LLVMIntSLT, x, y))
 
 /* ---- one operand ---- */
 
-static LLVMValueRef emit_sign(Module *m, DType type, LLVMValueRef x) {
-    LLVMValueRef zero = LLVMConstNull(LLVMTypeOf(x));
-    LLVMValueRef one = get_number(m, type, 1, lanes_of(x)), minus = get_number(m, type, -1, lanes_of(x));
-    bool real = dtype_is_float(type);
-    LLVMValueRef above = emit_compare(m, OP_lt, type, zero, x), below = emit_compare(m, OP_lt, type, x, zero);
-    LLVMValueRef rest = real ? x : zero; /* zero, or NaN */
-    return LLVMBuildSelect(m->builder, above, one, LLVMBuildSelect(m->builder, below, minus, rest, ""), "");
-}
+static LLVMValueRef emit_unary(Module *m, const char *name, LLVMValueRef x) { return emit_intrinsic(m, name, LLVMTypeOf(x), &x, 1); }
 
-static LLVMValueRef emit_float_unary(Module *m, Op op, LLVMValueRef x) {
-    LLVMTypeRef type = LLVMTypeOf(x);
-    switch (op) {
-    case OP_neg: return LLVMBuildFNeg(m->builder, x, "");
-    case OP_abs: return emit_intrinsic(m, "llvm.fabs", type, &x, 1);
-    case OP_floor: return emit_intrinsic(m, "llvm.floor", type, &x, 1);
-    case OP_ceil: return emit_intrinsic(m, "llvm.ceil", type, &x, 1);
-    case OP_round: return emit_intrinsic(m, "llvm.roundeven", type, &x, 1);
-    case OP_sqrt: return emit_intrinsic(m, "llvm.sqrt", type, &x, 1);
-    default: return emit_math(m, op, x, NULL);
-    }
-}
+REAL(neg, LLVMBuildFNeg(m->builder, x, ""))
+REAL(abs, emit_unary(m, "llvm.fabs", x))
+REAL(floor, emit_unary(m, "llvm.floor", x))
+REAL(ceil, emit_unary(m, "llvm.ceil", x))
+REAL(round, emit_unary(m, "llvm.roundeven", x))
+REAL(sqrt, emit_unary(m, "llvm.sqrt", x))
 
-static LLVMValueRef emit_int_unary(Module *m, Op op, LLVMValueRef x) {
-    switch (op) {
-    case OP_neg: return LLVMBuildNeg(m->builder, x, "");
-    case OP_abs: return emit_max(m, x, LLVMBuildNeg(m->builder, x, ""));
-    case OP_floor: case OP_ceil: case OP_round: return x;
-    default: INTERNAL_ERROR("%s has no form for integers", op_info[op].name);
-    }
-}
+WHOLE(neg, LLVMBuildNeg(m->builder, x, ""))
+WHOLE(abs, emit_max(m, x, LLVMBuildNeg(m->builder, x, "")))
+WHOLE(floor, x)
+WHOLE(ceil, x)
+WHOLE(round, x)
+WHOLE(not, LLVMBuildNot(m->builder, x, ""))
+BOTH(stop, x)
 
 /* ---- two operands ---- */
 
@@ -168,34 +148,66 @@ LLVMValueRef emit_sum(Module *m, DType type, LLVMValueRef a, LLVMValueRef b) {
     return dtype_is_float(type) ? emit_float(m, LLVMFAdd, a, b) : LLVMBuildAdd(m->builder, a, b, "");
 }
 
-static LLVMValueRef emit_arithmetic(Module *m, Op op, DType type, LLVMValueRef a, LLVMValueRef b) {
-    bool real = dtype_is_float(type);
-    switch (op) {
-    case OP_add: return emit_sum(m, type, a, b);
-    case OP_sub: return real ? emit_float(m, LLVMFSub, a, b) : LLVMBuildSub(m->builder, a, b, "");
-    case OP_mul: return real ? emit_float(m, LLVMFMul, a, b) : LLVMBuildMul(m->builder, a, b, "");
-    case OP_div: return real ? emit_float(m, LLVMFDiv, a, b) : emit_int_div(m, op, a, b);
-    case OP_floor_div: case OP_mod: return real ? emit_math(m, op, a, b) : emit_int_div(m, op, a, b);
-    case OP_min: return emit_smaller(m, type, a, b);
-    case OP_max: return emit_larger(m, type, a, b);
-    case OP_pow: return emit_math(m, op, a, b);
-    case OP_and: return LLVMBuildAnd(m->builder, a, b, "");
-    case OP_or: return LLVMBuildOr(m->builder, a, b, "");
-    default: return emit_compare(m, op, type, a, b);
-    }
+BOTH(add, emit_sum(m, type, x, y))
+REAL(sub, emit_float(m, LLVMFSub, x, y))
+REAL(mul, emit_float(m, LLVMFMul, x, y))
+REAL(div, emit_float(m, LLVMFDiv, x, y))
+
+WHOLE(sub, LLVMBuildSub(m->builder, x, y, ""))
+WHOLE(mul, LLVMBuildMul(m->builder, x, y, ""))
+WHOLE(div, emit_int_div(m, OP_div, x, y))
+WHOLE(floor_div, emit_int_div(m, OP_floor_div, x, y))
+WHOLE(mod, emit_int_div(m, OP_mod, x, y))
+WHOLE(and, LLVMBuildAnd(m->builder, x, y, ""))
+WHOLE(or, LLVMBuildOr(m->builder, x, y, ""))
+
+/* ---- three ---- */
+
+VERB_FORM(emit_any_select) {
+    (void)type;
+    return LLVMBuildSelect(m->builder, operands[0], operands[1], operands[2], "");
 }
 
-LLVMValueRef emit_elementwise(Module *m, const Node *node, LLVMValueRef *operands) {
+/* ---- the table ---- */
+
+#define FORMS_float(verb) {emit_real_##verb, NULL}
+#define FORMS_logic(verb) {NULL, emit_whole_##verb}
+#define FORMS_same(verb) {emit_real_##verb, emit_whole_##verb}
+#define FORMS_compare(verb) FORMS_same(verb)
+#define FORMS_select(verb) {emit_any_##verb, emit_any_##verb}
+
+static const struct { VERB_FORM((*real)); VERB_FORM((*whole)); } forms[OP_COUNT] = {
+#define OP(...)
+#define COMPOSED(...)
+#define VERB(verb, inputs, cost, shape_rule, ...) [OP_##verb] = FORMS_##shape_rule(verb),
+#include "graph/ops.def"
+#undef OP
+};
+
+/* A cast, which has a type besides its operand, is the only other row of the class. */
+#define OP(name, inputs, attributes, class, ...) \
+    _Static_assert((class) != CLASS_ELEMENTWISE || OP_##name == OP_cast, #name " is a row VERB or COMPOSED");
+#define COMPOSED(...)
+#define VERB(...)
+#include "graph/ops.def"
+#undef OP
+
+static LLVMValueRef emit_verb(Module *m, Op verb, DType type, const LLVMValueRef *operands) {
+    return (dtype_is_float(type) ? forms[verb].real : forms[verb].whole)(m, type, operands);
+}
+
+/* Of an operator whose operands are of `type`. */
+static LLVMValueRef emit_term(Module *m, const Term *term, DType type, const LLVMValueRef *operands) {
+    if (term->kind == TERM_OPERAND) return operands[term->operand];
+    if (term->kind == TERM_NUMBER) return get_number(m, type, term->number, lanes_of(operands[0]));
+    LLVMValueRef values[3] = {NULL};
+    for (int i = 0; i < op_info[term->verb].max_inputs; i++) values[i] = emit_term(m, term->operands[i], type, operands);
+    return emit_verb(m, term->verb, term_type(term->operands[0], type), values);
+}
+
+LLVMValueRef emit_elementwise(Module *m, const Node *node, const LLVMValueRef *operands) {
     DType type = node->inputs[0]->shape.type;
-    LLVMValueRef a = operands[0];
-    switch (node->op) {
-    case OP_stop: return a;
-    case OP_cast: return emit_cast(m, a, type, node->shape.type);
-    case OP_not: return LLVMBuildNot(m->builder, a, "");
-    case OP_sign: return emit_sign(m, type, a);
-    case OP_select: return LLVMBuildSelect(m->builder, a, operands[1], operands[2], "");
-    default: break;
-    }
-    if (node->input_count == 2) return emit_arithmetic(m, node->op, type, a, operands[1]);
-    return dtype_is_float(type) ? emit_float_unary(m, node->op, a) : emit_int_unary(m, node->op, a);
+    const Term *expression = op_expression(node->op);
+    if (node->op == OP_cast) return emit_cast(m, operands[0], type, node->shape.type);
+    return expression ? emit_term(m, expression, type, operands) : emit_verb(m, node->op, type, operands);
 }

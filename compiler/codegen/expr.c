@@ -59,7 +59,7 @@ static LLVMValueRef uniform_at(Tail *tail, const Node *node, const Point *point)
 /* A product that others read, too, is the same number for all of them: it becomes part of no multiply-add. So y - max(y) is 0 where y is
  * largest, whatever y is, and in whichever kernels. */
 static LLVMValueRef elementwise_at(Tail *tail, const Node *node, const Point *point) {
-    LLVMValueRef operands[3];
+    LLVMValueRef operands[3] = {NULL};
     for (int i = 0; i < node->input_count; i++) operands[i] = emit_member(tail, node->inputs[i], point);
     bool product = node->op == OP_mul && dtype_is_float(node->shape.type);
     if (product && tail->kernel->program->shared[node->id]) return LLVMBuildFMul(tail->module->builder, operands[0], operands[1], "");

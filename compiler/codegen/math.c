@@ -13,7 +13,7 @@
  * Denormal arguments and results, infinities and NaN are as IEEE 754 has them. (Programs run with denormals flushed to zero: see
  * cai_flush_denormals.) Polynomials are minimax in relative error. sin, cos, pow, floor_div and mod compute in f64: they are
  * rare, and so they are right without care. */
-#include "codegen/codegen.h"
+#include "codegen/elementwise.h"
 
 /* ---- words to write formulas with ---- */
 
@@ -121,6 +121,8 @@ static LLVMValueRef emit_exp(Module *m, LLVMValueRef x) {
     return scaled(m, p, n);
 }
 
+REAL(exp, emit_exp(m, x))
+
 /* 2^x = 2^n 2^r, n = round(x). e^(a - b) as 2^((a - b) log2 e) takes thirteen instructions, and sixteen as it stands. */
 static LLVMValueRef emit_exp2(Module *m, LLVMValueRef x) {
     x = clamp(m, x, -151, 129);
@@ -129,6 +131,8 @@ static LLVMValueRef emit_exp2(Module *m, LLVMValueRef x) {
                                 0.0013398874403834221, 0.0001535336194253556);
     return scaled(m, p, n);
 }
+
+REAL(exp2, emit_exp2(m, x))
 
 /* 1 / 2^n for whole n from -126 to 128, 0 or nearly above 126. Of NaN any number. */
 static LLVMValueRef inverse_power(Module *m, LLVMValueRef n) {
@@ -147,6 +151,8 @@ static LLVMValueRef emit_expm1(Module *m, LLVMValueRef x) {
     LLVMValueRef p = emit_muladd(m, mul(m, r, r), q, r);
     return scaled(m, add(m, p, sub(m, number(x, 1, m), inverse_power(m, n))), n);
 }
+
+REAL(expm1, emit_expm1(m, x))
 
 /* ---- log ---- */
 
@@ -192,6 +198,8 @@ static LLVMValueRef emit_log(Module *m, LLVMValueRef x) {
     return log_at_ends(m, x, log_of_parts(m, e, f));
 }
 
+REAL(log, emit_log(m, x))
+
 /* The logarithm of the rounded 1 + x, to whose f comes what was rounded off. For x near 0 that makes f x itself. */
 static LLVMValueRef emit_log1p(Module *m, LLVMValueRef x) {
     LLVMValueRef one = number(x, 1, m), sum = add(m, x, one);
@@ -199,6 +207,8 @@ static LLVMValueRef emit_log1p(Module *m, LLVMValueRef x) {
     LLVMValueRef rounded_off = sub(m, x, sub(m, sum, one));
     return log_at_ends(m, sum, log_of_parts(m, e, emit_muladd(m, rounded_off, inverse_power(m, e), f)));
 }
+
+REAL(log1p, emit_log1p(m, x))
 
 /* ---- tanh, sigmoid, silu, erf ---- */
 
@@ -214,6 +224,8 @@ static LLVMValueRef emit_tanh(Module *m, LLVMValueRef x) {
     return with_sign_of(m, pick(m, compare(m, LLVMRealOLT, magnitude, 0.625), small, large), x);
 }
 
+REAL(tanh, emit_tanh(m, x))
+
 /* -|x|, or -110, of which e is 0 as well. */
 static LLVMValueRef below_zero(Module *m, LLVMValueRef x) {
     return at_least(m, negative(m, unary(m, "llvm.fabs", x)), -110);
@@ -225,12 +237,16 @@ static LLVMValueRef emit_sigmoid(Module *m, LLVMValueRef x) {
     return divide(m, pick(m, compare(m, LLVMRealOLT, x, 0), e, one), add(m, e, one));
 }
 
+REAL(sigmoid, emit_sigmoid(m, x))
+
 /* x times the sigmoid, but that below 0 the power of 2 comes last: the product is no denormal yet where e is one. */
 static LLVMValueRef emit_silu(Module *m, LLVMValueRef x) {
     LLVMValueRef n, p = exp_parts(m, below_zero(m, x), &n), e = scaled(m, p, n);
     LLVMValueRef quotient = divide(m, at_least(m, x, -110), add(m, e, number(x, 1, m)));
     return pick(m, compare(m, LLVMRealOLT, x, 0), scaled(m, mul(m, quotient, p), n), quotient);
 }
+
+REAL(silu, emit_silu(m, x))
 
 /* Near 0 an odd polynomial; else 1 - exp(-t q(t)), t = |x| up to 4, where the result has long been 1. */
 static LLVMValueRef emit_erf(Module *m, LLVMValueRef x) {
@@ -244,6 +260,8 @@ static LLVMValueRef emit_erf(Module *m, LLVMValueRef x) {
     LLVMValueRef small = emit_muladd(m, magnitude, p, magnitude);
     return with_sign_of(m, pick(m, compare(m, LLVMRealOLT, magnitude, 0.92), small, large), x);
 }
+
+REAL(erf, emit_erf(m, x))
 
 /* ---- in f64: sin, cos, pow, floor_div, mod ---- */
 
@@ -277,6 +295,9 @@ static LLVMValueRef emit_sine(Module *m, LLVMValueRef argument, int turns) {
     value = narrow(m, clamp(m, value, -1, 1));
     return turns ? value : pick(m, compare(m, LLVMRealOEQ, argument, 0), argument, value); /* -0 stays -0 */
 }
+
+REAL(sin, emit_sine(m, x, 0))
+REAL(cos, emit_sine(m, x, 1))
 
 /* log2 of a positive f32, in f64: with s = f / (2 + f), log(1 + f) = 2 (s + s^3/3 + s^5/5 + ..). */
 static LLVMValueRef emit_log2_wide(Module *m, LLVMValueRef x) {
@@ -320,6 +341,8 @@ static LLVMValueRef emit_pow(Module *m, LLVMValueRef a, LLVMValueRef b) {
     return pick(m, either(m, is_one, minus_one), number(a, 1, m), value);
 }
 
+REAL(pow, emit_pow(m, x, y))
+
 /* A divisor in f64. One that is infinite becomes finite, and remains beyond every f32: it goes 0 or -1 times into them. */
 static LLVMValueRef widen_divisor(Module *m, LLVMValueRef b) { return clamp(m, widen(m, b), -0x1p200, 0x1p200); }
 
@@ -334,6 +357,8 @@ static LLVMValueRef emit_floor_div(Module *m, LLVMValueRef a, LLVMValueRef b) {
     LLVMValueRef quotient = unary(m, "llvm.floor", divide(m, widen(m, a), widen_divisor(m, b)));
     return pick(m, has_no_floor(m, a, b), number(a, __builtin_nan(""), m), narrow(m, quotient));
 }
+
+REAL(floor_div, emit_floor_div(m, x, y))
 
 enum { MOD_STEPS = 6 }; /* quotients of f32 end below 2^277, and each step takes 51 bits off */
 
@@ -352,22 +377,4 @@ static LLVMValueRef emit_mod(Module *m, LLVMValueRef a, LLVMValueRef b) {
     return pick(m, zero, with_sign_of(m, number(b, 0, m), b), value);
 }
 
-LLVMValueRef emit_math(Module *m, Op op, LLVMValueRef a, LLVMValueRef b) {
-    switch (op) {
-    case OP_exp: return emit_exp(m, a);
-    case OP_exp2: return emit_exp2(m, a);
-    case OP_expm1: return emit_expm1(m, a);
-    case OP_log: return emit_log(m, a);
-    case OP_log1p: return emit_log1p(m, a);
-    case OP_tanh: return emit_tanh(m, a);
-    case OP_sigmoid: return emit_sigmoid(m, a);
-    case OP_silu: return emit_silu(m, a);
-    case OP_erf: return emit_erf(m, a);
-    case OP_sin: return emit_sine(m, a, 0);
-    case OP_cos: return emit_sine(m, a, 1);
-    case OP_pow: return emit_pow(m, a, b);
-    case OP_floor_div: return emit_floor_div(m, a, b);
-    case OP_mod: return emit_mod(m, a, b);
-    default: INTERNAL_ERROR("%s is no function of math.c", op_info[op].name);
-    }
-}
+REAL(mod, emit_mod(m, x, y))

@@ -1,43 +1,40 @@
 /* Operators of the graph called by name: tensors by position, then the attributes of their row in ops.def, by position or
  * keyword. Of numbers alone, the elementwise functions give numbers. */
 #include "elaborate/evaluator.h"
+#include "graph/ops.h"
 
 #include <math.h>
 
 /* ---- functions of numbers ---- */
 
-static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
-static double silu(double x) { return x / (1 + exp(-x)); }
-static double sign(double x) { return (x > 0) - (x < 0); }
+static double as_real(Value v) { return v.kind == VALUE_INT ? (double)v.integer : v.real; }
 
-static bool unary_function(int op, double x, double *out) {
-    static const struct { int op; double (*function)(double); } functions[] = {
-        {OP_abs, fabs}, {OP_sign, sign}, {OP_floor, floor}, {OP_ceil, ceil}, {OP_round, rint}, {OP_exp, exp}, {OP_exp2, exp2},
-        {OP_expm1, expm1}, {OP_log, log}, {OP_log1p, log1p}, {OP_sqrt, sqrt}, {OP_sin, sin}, {OP_cos, cos}, {OP_tanh, tanh},
-        {OP_sigmoid, sigmoid}, {OP_silu, silu}, {OP_erf, erf}};
-    for (int i = 0; i < COUNT_OF(functions); i++)
-        if (functions[i].op == op) {
-            *out = functions[i].function(x);
-            return true;
-        }
-    return false;
+/* By the operator's reference function, on floats or on ints. */
+static Number apply(int op, DType type, Number x, Number y) {
+    Number out;
+    const Number *inputs[2] = {&x, &y};
+    RefShape shapes[2] = {{.type = type, .count = 1}, {.type = type, .count = 1}};
+    Node node = {.op = (Op)op};
+    op_info[op].reference(&(RefCall){.node = &node, .inputs = inputs, .input_shapes = shapes, .out = &out, .shape = shapes[0]});
+    return out;
 }
 
-static double as_real(Value v) { return v.kind == VALUE_INT ? (double)v.integer : v.real; }
+static bool takes_floats(int op, int count) { return op_info[op].shape == shape_float && op_info[op].max_inputs == count; }
 
 static Value unary_number(Evaluator *ev, int op, Value v, Span span) {
     bool rounds = op == OP_floor || op == OP_ceil || op == OP_round || op == OP_sign;
-    double result;
-    if (v.kind == VALUE_INT && rounds && op != OP_sign) return v;
+    if (!rounds && op != OP_abs && !takes_floats(op, 1)) return value_none;
     if (v.kind == VALUE_INT && op == OP_abs) return v.integer < 0 ? apply_unary(ev, OPERATOR_NEG, v, span) : v;
-    if (!unary_function(op, as_real(v), &result)) return value_none;
-    if (rounds && fabs(result) < 9e15) return value_int((int64_t)result);
-    return value_real(result);
+    if (v.kind == VALUE_INT && rounds) return value_int(apply(op, DTYPE_I64, (Number){.whole = v.integer}, (Number){0}).whole);
+    double result = apply(op, DTYPE_F32, (Number){.real = as_real(v)}, (Number){0}).real;
+    return rounds && fabs(result) < 9e15 ? value_int((int64_t)result) : value_real(result);
 }
 
-/* min, max and pow; the first two of sizes where their order is the same for all. */
+/* min, max, pow, and what takes floats alone; the first two of sizes where their order is the same for all. */
 static Value binary_number(Evaluator *ev, int op, Value a, Value b, Span span) {
     if (op == OP_pow) return apply_at(ev, OPERATOR_POW, a, b, span);
+    if (takes_floats(op, 2))
+        return value_real(apply(op, DTYPE_F32, (Number){.real = as_real(a)}, (Number){.real = as_real(b)}).real);
     if (op != OP_min && op != OP_max) return value_none;
     Value less = apply_at(ev, OPERATOR_LE, a, b, span);
     if (less.kind != VALUE_BOOL) return value_error;

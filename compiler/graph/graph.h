@@ -199,6 +199,8 @@ typedef struct OpInfo {
     size_t attribute_bytes;
     OpClass class;
     const char *formula, *onnx;                /* for docs; onnx "" where ONNX has no such operator */
+    int cost;                                  /* about how many vector instructions it takes within an expression */
+    Dim (*flops)(Dims *dims, const Node *node);
     /* The result's shape, or false with *error filled. */
     bool (*shape)(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error);
     /* d(loss)/d(inputs[input]) given dy = d(loss)/d(node), built of other nodes; NULL: no gradient flows that way. */
@@ -209,6 +211,25 @@ typedef struct OpInfo {
 
 extern const OpInfo op_info[OP_COUNT];
 bool op_is_differentiable(Op op);
+
+/* ---- flops.c ---- */
+
+Dim node_flops(Dims *dims, const Node *node); /* a multiply-add counts two, movement nothing */
+
+/* ---- composed.c: operators that are expressions over others ---- */
+
+typedef enum TermKind { TERM_OPERAND, TERM_NUMBER, TERM_VERB } TermKind;
+typedef struct Term Term;
+struct Term {
+    TermKind kind;
+    int operand;             /* TERM_OPERAND: which of the operator's */
+    double number;           /* TERM_NUMBER: of the type of the operator's operands, of ints a small whole one */
+    Op verb;                 /* TERM_VERB */
+    const Term *operands[3]; /* ... and what it is applied to */
+};
+
+const Term *op_expression(Op op);              /* NULL of an operator that is not composed */
+DType term_type(const Term *term, DType type); /* where the operator's own operands are of `type` */
 
 /* What a reference function gets: sizes are concrete. */
 typedef struct RefShape { DType type; int rank; int64_t dims[16]; int64_t count; } RefShape;

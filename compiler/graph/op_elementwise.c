@@ -49,7 +49,7 @@ bool shape_float(Graph *g, Op op, Node *const *inputs, int count, const void *at
     return shape_same(g, op, inputs, count, attributes, shape, error);
 }
 
-bool shape_bool(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
+bool shape_logic(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
     (void)attributes;
     for (int i = 0; i < count; i++)
         if (inputs[i]->shape.type != DTYPE_BOOL) return refuse_type(g, op, inputs[i], "bool", error);
@@ -261,99 +261,105 @@ static double past_steps(double x, double y) {
     return a == x && b == y ? rest : rest + (x - a) - steps(x, y) * (y - b);
 }
 
-/* A row an operator: how elements x and y of the first two inputs make one of the result. `from` and `to` are how these are held. */
-#define EACH(op_name, from, to, expression)                                                   \
-    case OP_##op_name:                                                                        \
-        for (int64_t i = 0; i < count; i++) {                                                 \
-            __typeof__(a->from) x = a[i].from, y = b[i].from;                                 \
-            (void)y;                                                                          \
-            out[i].to = (expression);                                                         \
-        }                                                                                     \
-        break;
-#define REAL(op_name, expression) EACH(op_name, real, real, expression)
-#define WHOLE(op_name, expression) EACH(op_name, whole, whole, expression)
-#define REAL_TEST(op_name, expression) EACH(op_name, real, whole, expression)
-
-/* min and max pass a NaN of either side on. */
-static void floats(Op op, const Number *a, const Number *b, Number *out, int64_t count) {
-    switch (op) {
-    REAL(neg, -x)
-    REAL(abs, fabs(x))
-    REAL(sign, isnan(x) ? x : (double)((x > 0) - (x < 0)))
-    REAL(floor, floor(x))
-    REAL(ceil, ceil(x))
-    REAL(round, nearbyint(x))
-    REAL(exp, exp(x))
-    REAL(exp2, exp2(x))
-    REAL(expm1, expm1(x))
-    REAL(log, log(x))
-    REAL(log1p, log1p(x))
-    REAL(sqrt, sqrt(x))
-    REAL(sin, sin(x))
-    REAL(cos, cos(x))
-    REAL(tanh, tanh(x))
-    REAL(sigmoid, 1 / (1 + exp(-x)))
-    REAL(silu, x == -INFINITY ? 0 : x / (1 + exp(-x)))
-    REAL(erf, erf(x))
-    REAL(add, x + y)
-    REAL(sub, x - y)
-    REAL(mul, x * y)
-    REAL(div, x / y)
-    REAL(floor_div, steps(x, y))
-    REAL(mod, past_steps(x, y))
-    REAL(pow, pow(x, y))
-    REAL(min, x < y || isnan(x) ? x : y)
-    REAL(max, x > y || isnan(x) ? x : y)
-    REAL_TEST(eq, x == y)
-    REAL_TEST(ne, x != y)
-    REAL_TEST(lt, x < y)
-    REAL_TEST(le, x <= y)
-    default: INTERNAL_ERROR("%s has no form for floats", op_info[op].name);
+/* A row a verb: how elements x and y of its first two inputs make one of the result. `from` and `to` are how they are held. */
+#define EACH(verb, from, to, expression)                                                            \
+    static void from##_##verb(const RefCall *call) {                                                \
+        const Number *a = call->inputs[0], *b = call->inputs[op_info[OP_##verb].max_inputs > 1];    \
+        for (int64_t i = 0; i < call->shape.count; i++) {                                           \
+            __typeof__(a->from) x = a[i].from, y = b[i].from;                                       \
+            (void)y;                                                                                \
+            call->out[i].to = (expression);                                                         \
+        }                                                                                           \
     }
+#define REAL(verb, expression) EACH(verb, real, real, expression)
+#define WHOLE(verb, expression) EACH(verb, whole, whole, expression)
+#define REAL_TEST(verb, expression) EACH(verb, real, whole, expression)
+
+/* ---- of floats; min and max pass a NaN of either side on ---- */
+
+REAL(neg, -x)
+REAL(abs, fabs(x))
+REAL(floor, floor(x))
+REAL(ceil, ceil(x))
+REAL(round, nearbyint(x))
+REAL(exp, exp(x))
+REAL(exp2, exp2(x))
+REAL(expm1, expm1(x))
+REAL(log, log(x))
+REAL(log1p, log1p(x))
+REAL(sqrt, sqrt(x))
+REAL(sin, sin(x))
+REAL(cos, cos(x))
+REAL(tanh, tanh(x))
+REAL(sigmoid, 1 / (1 + exp(-x)))
+REAL(silu, x == -INFINITY ? 0 : x / (1 + exp(-x)))
+REAL(erf, erf(x))
+REAL(add, x + y)
+REAL(sub, x - y)
+REAL(mul, x * y)
+REAL(div, x / y)
+REAL(floor_div, steps(x, y))
+REAL(mod, past_steps(x, y))
+REAL(pow, pow(x, y))
+REAL(min, x < y || isnan(x) ? x : y)
+REAL(max, x > y || isnan(x) ? x : y)
+REAL_TEST(eq, x == y)
+REAL_TEST(ne, x != y)
+REAL_TEST(lt, x < y)
+REAL_TEST(le, x <= y)
+REAL(stop, x)
+
+/* ---- of ints, and of bools as 0 and 1; what is beyond the type wraps when it is rounded to it ---- */
+
+WHOLE(neg, negative(x))
+WHOLE(abs, x < 0 ? negative(x) : x)
+WHOLE(floor, x)
+WHOLE(ceil, x)
+WHOLE(round, x)
+WHOLE(not, !x)
+WHOLE(add, whole_sum(x, y))
+WHOLE(sub, whole_sum(x, negative(y)))
+WHOLE(mul, product(x, y))
+WHOLE(div, quotient(x, y))
+WHOLE(floor_div, quotient(x, y))
+WHOLE(mod, remainder_of(x, y))
+WHOLE(min, x < y ? x : y)
+WHOLE(max, x > y ? x : y)
+WHOLE(eq, x == y)
+WHOLE(ne, x != y)
+WHOLE(lt, x < y)
+WHOLE(le, x <= y)
+WHOLE(and, x && y)
+WHOLE(or, x || y)
+WHOLE(stop, x)
+
+static void any_select(const RefCall *call) {
+    for (int64_t i = 0; i < call->shape.count; i++) call->out[i] = call->inputs[call->inputs[0][i].whole ? 1 : 2][i];
 }
 
-/* Of ints, and of bools as 0 and 1. What is beyond the type wraps when it is rounded to it. */
-static void wholes(Op op, const Number *a, const Number *b, Number *out, int64_t count) {
-    switch (op) {
-    WHOLE(neg, negative(x))
-    WHOLE(abs, x < 0 ? negative(x) : x)
-    WHOLE(sign, (x > 0) - (x < 0))
-    WHOLE(floor, x)
-    WHOLE(ceil, x)
-    WHOLE(round, x)
-    WHOLE(not, !x)
-    WHOLE(add, whole_sum(x, y))
-    WHOLE(sub, whole_sum(x, negative(y)))
-    WHOLE(mul, product(x, y))
-    WHOLE(div, quotient(x, y))
-    WHOLE(floor_div, quotient(x, y))
-    WHOLE(mod, remainder_of(x, y))
-    WHOLE(min, x < y ? x : y)
-    WHOLE(max, x > y ? x : y)
-    WHOLE(eq, x == y)
-    WHOLE(ne, x != y)
-    WHOLE(lt, x < y)
-    WHOLE(le, x <= y)
-    WHOLE(and, x && y)
-    WHOLE(or, x || y)
-    default: INTERNAL_ERROR("%s has no form for ints", op_info[op].name);
-    }
+/* ---- the table: the forms that a verb must have follow from its shape rule ---- */
+
+#define FORMS_float(verb) {real_##verb, NULL}
+#define FORMS_logic(verb) {NULL, whole_##verb}
+#define FORMS_same(verb) {real_##verb, whole_##verb}
+#define FORMS_compare(verb) {real_##verb, whole_##verb}
+#define FORMS_select(verb) {any_##verb, any_##verb}
+
+static const struct { void (*real)(const RefCall *), (*whole)(const RefCall *); } forms[OP_COUNT] = {
+#define OP(...)
+#define COMPOSED(...)
+#define VERB(verb, inputs, cost, shape_rule, ...) [OP_##verb] = FORMS_##shape_rule(verb),
+#include "graph/ops.def"
+#undef OP
+};
+
+void verb_values(Op verb, const RefCall *call) {
+    (dtype_is_float(call->input_shapes[0].type) ? forms[verb].real : forms[verb].whole)(call);
 }
 
-/* By how the first input is held; a cast, a selection and what is passed on are the same for all. */
-void ref_elementwise(const RefCall *call) {
-    const Node *node = call->node;
-    DType type = call->input_shapes[0].type;
-    const Number *a = call->inputs[0], *b = node->input_count > 1 ? call->inputs[1] : a;
-    int64_t count = call->shape.count;
-    switch (node->op) {
-    case OP_stop: memcpy(call->out, a, sizeof *a * (size_t)count); break;
-    case OP_cast:
-        for (int64_t i = 0; i < count; i++) call->out[i] = number_cast(a[i], type, call->shape.type);
-        break;
-    case OP_select:
-        for (int64_t i = 0; i < count; i++) call->out[i] = a[i].whole ? b[i] : call->inputs[2][i];
-        break;
-    default: (dtype_is_float(type) ? floats : wholes)(node->op, a, b, call->out, count);
-    }
+void ref_elementwise(const RefCall *call) { verb_values(call->node->op, call); }
+
+void ref_cast(const RefCall *call) {
+    for (int64_t i = 0; i < call->shape.count; i++)
+        call->out[i] = number_cast(call->inputs[0][i], call->input_shapes[0].type, call->shape.type);
 }

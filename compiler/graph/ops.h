@@ -4,7 +4,8 @@
 
 #include "graph/graph.h"
 
-#define OP(op, inputs, attributes, class, shape_rule, gradient_rule, reference_rule, ...)                                       \
+#define OP(op, inputs, attributes, class, cost, flops_rule, shape_rule, gradient_rule, reference_rule, ...)                     \
+    Dim flops_##flops_rule(Dims *, const Node *);                                                                               \
     bool shape_##shape_rule(Graph *, Op, Node *const *, int, const void *, Shape *, ShapeError *);                              \
     Node *grad_##gradient_rule(Graph *, Node *, int, Node *);                                                                   \
     void ref_##reference_rule(const RefCall *);
@@ -20,6 +21,11 @@ Dim *copy_dims(Graph *graph, Shape shape);     /* the shape's sizes, to be chang
 bool same_name(Name a, const char *b);
 /* Whether `axis` is one of the list. */
 bool has_axis(IntList axes, int64_t axis);
+
+/* ---- op_elementwise.c ---- */
+
+/* What a verb makes of elements: of a call, all but the node is read. */
+void verb_values(Op verb, const RefCall *call);
 
 /* ---- attributes.c: what the rows of ops.def say about an operator's struct, applied to one ---- */
 

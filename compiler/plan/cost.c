@@ -10,49 +10,6 @@ static Dims *dims_of(const Kernel *kernel) {
     return kernel->program->graph->dims;
 }
 
-/* Spatial axes of a window or kernel, multiplied. */
-static Dim product_from(Dims *dims, Shape shape, int first) {
-    Dim product = dim_const(dims, 1);
-    for (int i = first; i < shape.rank; i++) product = dim_mul(dims, product, shape.dims[i]);
-    return product;
-}
-
-static int64_t ints_product(IntList list) {
-    int64_t product = 1;
-    for (int i = 0; i < list.count; i++) product *= list.items[i];
-    return product;
-}
-
-/* Operations per element of the result, or of `*over` where that is another tensor. A multiply-add counts two. */
-static Dim operations(Dims *dims, const Node *node, Shape *over) {
-    Dim two = dim_const(dims, 2), one = dim_const(dims, 1);
-    switch (node->op) {
-    case OP_convolution: return dim_mul(dims, two, product_from(dims, node->inputs[1]->shape, 1));
-    case OP_convolution_input: /* every element of dy meets [I/g, kh, kw] weights */
-        *over = node->inputs[0]->shape;
-        return dim_mul(dims, two, product_from(dims, node->inputs[1]->shape, 1));
-    case OP_convolution_weight: /* every element of w meets all images and positions of dy */
-        return dim_mul(dims, two, dim_mul(dims, node->inputs[1]->shape.dims[0], product_from(dims, node->inputs[1]->shape, 2)));
-    case OP_matmul: return dim_mul(dims, two, node->inputs[0]->shape.dims[node->inputs[0]->shape.rank - 1]);
-    case OP_pool_sum: case OP_pool_max: case OP_max_pool_gather: return dim_const(dims, ints_product(pooling_of(node)->kernel));
-    case OP_max_pool_scatter: case OP_pool_sum_input:
-        *over = node->inputs[node->input_count - 1]->shape;
-        return dim_const(dims, ints_product(pooling_of(node)->kernel));
-    case OP_resample: case OP_resample_input: return dim_const(dims, 8);
-    case OP_sum: case OP_reduce_max: case OP_argmax: case OP_scatter_add: *over = node->inputs[0]->shape; return one;
-    case OP_cumsum: return one;
-    case OP_nms: *over = node->inputs[1]->shape; return dim_const(dims, 16);
-    case OP_top_k: *over = node->inputs[0]->shape; return dim_const(dims, 8);
-    default: return op_info[node->op].class == CLASS_ELEMENTWISE ? one : dim_const(dims, 0);
-    }
-}
-
-Dim node_flops(Dims *dims, const Node *node) {
-    Shape over = node->shape;
-    Dim each = operations(dims, node, &over);
-    return dim_mul(dims, each, shape_elements(dims, over));
-}
-
 static Dim kernel_flops(const Kernel *kernel) {
     Dim sum = dim_const(dims_of(kernel), 0);
     for (int i = 0; i < kernel->member_count; i++)

@@ -107,18 +107,6 @@ Node *operand_of(const Node *anchor, int index) {
     return matrix;
 }
 
-/* Rough cost of an elementwise operator in vector instructions. */
-static int op_cost(const Node *node) {
-    switch (node->op) {
-    case OP_exp: case OP_exp2: case OP_expm1: case OP_log: case OP_log1p: case OP_tanh: case OP_sigmoid: case OP_silu:
-        return 12;
-    case OP_erf: case OP_sin: case OP_cos: case OP_floor_div: case OP_uniform: return 20;
-    case OP_pow: case OP_mod: return 28;
-    case OP_div: case OP_sqrt: return 4;
-    default: return 1;
-    }
-}
-
 /* Whether a weight is computed inside the kernels that use it rather than read: broadcasts, and numbers in any shape. */
 static bool weight_is_member(const Node *node) {
     if (node->op == OP_broadcast) return true;
@@ -152,7 +140,7 @@ static void find_recompute(Fuse *fuse, Node *node) {
     if (op_info[node->op].class != CLASS_ELEMENTWISE && !reshape_is_trivial(node)) return;
     mark->tail = op_info[node->op].class == CLASS_ELEMENTWISE && is_tail(fuse, node);
     Node *source = NULL;
-    int cost = op_cost(node), source_reads = 0;
+    int cost = op_info[node->op].cost, source_reads = 0;
     for (int i = 0; i < node->input_count; i++) {
         Mark *operand = mark_of(fuse, node->inputs[i]);
         bool in_memory = operand->cost > MAX_RECOMPUTE || (operand->tail && operand->users > 1);
@@ -241,7 +229,7 @@ static void store(Fuse *fuse, Node *node) {
     mark->frame = node;
     mark->under = NULL;
     mark->members = 1;
-    mark->work = op_cost(node);
+    mark->work = op_info[node->op].cost;
     if (is_anchor(node)) mark->anchor = node;
 }
 
@@ -267,7 +255,7 @@ static bool join(Fuse *fuse, Node *node, Node *frame) {
     Mark *mark = mark_of(fuse, node);
     Node *head = kernel_head(fuse, frame ? frame : mark_of(fuse, mark->under)->frame);
     if (mark_of(fuse, head)->members >= MAX_MEMBERS) return false;
-    if (is_strict(mark_of(fuse, head)->anchor) && mark_of(fuse, head)->work + op_cost(node) > MAX_TAIL_COST) return false;
+    if (is_strict(mark_of(fuse, head)->anchor) && mark_of(fuse, head)->work + op_info[node->op].cost > MAX_TAIL_COST) return false;
     if (!frame && mark->tail) return false;
     if (is_anchor(node)) {
         if (!frame || !join_as_anchor(fuse, node, frame)) return false;
@@ -282,7 +270,7 @@ static bool join(Fuse *fuse, Node *node, Node *frame) {
     }
     mark->frame = frame ? frame : node;
     mark_of(fuse, head)->members++;
-    mark_of(fuse, head)->work += op_cost(node);
+    mark_of(fuse, head)->work += op_info[node->op].cost;
     return true;
 }
 

@@ -48,7 +48,6 @@ void fuse_rows(Program *program);
 
 /* ---- cost.c: fills kernel->flops and bytes ---- */
 void estimate(Kernel *kernel);
-Dim node_flops(Dims *dims, const Node *node); /* a multiply-add counts two; movement nothing */
 
 /* ---- pack.c ---- */
 void count_parameters(Program *program);               /* fills raw_weights_bytes */

@@ -24,6 +24,7 @@
 
 #define BLOCK_STEPS 256
 #define MAX_CHAINS 4
+#define ADDITION_CYCLES 4 /* until the next one that waits for it can begin */
 
 typedef struct Range { LLVMValueRef from, to; } Range;
 
@@ -225,13 +226,8 @@ static Sum emit_steps(Walk *walk, int group, LLVMValueRef from, LLVMValueRef to,
 
 /* Whether a term takes longer than the addition, so that one chain is enough. */
 static bool is_heavy(const Kernel *kernel) {
-    for (int i = 0; i < kernel->member_count; i++) {
-        switch (kernel->members[i]->op) {
-        case OP_exp: case OP_exp2: case OP_expm1: case OP_log: case OP_log1p: case OP_sin: case OP_cos: case OP_tanh: case OP_sigmoid: case OP_silu:
-        case OP_erf: case OP_pow: case OP_sqrt: case OP_floor_div: case OP_mod: return true;
-        default: break;
-        }
-    }
+    for (int i = 0; i < kernel->member_count; i++)
+        if (op_info[kernel->members[i]->op].cost > ADDITION_CYCLES) return true;
     return kernel->member_count > 16;
 }
 
