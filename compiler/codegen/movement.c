@@ -4,6 +4,7 @@
  * computed there too. A coordinate that is the same in all lanes never leaves its tensor: where it could, it is clamped, and the
  * loaded value replaced; a coordinate that runs through the lanes is guarded by the mask instead. */
 #include "codegen/codegen.h"
+#include "graph/class_rows.h"
 
 static LLVMValueRef size_of(Tail *tail, const Node *node, int axis) { return get_dim(tail->module, node->shape.dims[axis]); }
 
@@ -371,19 +372,19 @@ static LLVMValueRef reshape_at(Tail *tail, const Node *node, const Point *point)
     return emit_member(tail, node->inputs[0], &from);
 }
 
+static LLVMValueRef concat_at(Tail *tail, const Node *node, const Point *point) {
+    (void)tail, (void)node, (void)point;
+    INTERNAL_ERROR("a concatenation is laid out in memory, its parts are computed there");
+}
 
 /* ---- the family ---- */
 
-LLVMValueRef emit_movement(Tail *tail, const Node *node, const Point *point) {
-    switch (node->op) {
-    case OP_broadcast: return broadcast_at(tail, node, point);
-    case OP_transpose: return transpose_at(tail, node, point);
-    case OP_slice: return slice_at(tail, node, point);
-    case OP_flip: return flip_at(tail, node, point);
-    case OP_pad: return pad_at(tail, node, point);
-    case OP_pad_input: return pad_input_at(tail, node, point);
-    case OP_gather: return gather_at(tail, node, point);
-    case OP_reshape: return reshape_at(tail, node, point);
-    default: INTERNAL_ERROR("%s cannot stand within a kernel's expression", op_info[node->op].name);
-    }
-}
+static LLVMValueRef (*const movements[OP_COUNT])(Tail *, const Node *, const Point *) = {
+#undef ROW_OF_CLASS_MOVEMENT
+#define ROW_OF_CLASS_MOVEMENT(name) [OP_##name] = name##_at,
+#define OP(name, inputs, attributes, class, ...) ROW_OF_##class(name)
+#include "graph/ops.def"
+#undef OP
+};
+
+LLVMValueRef emit_movement(Tail *tail, const Node *node, const Point *point) { return movements[node->op](tail, node, point); }

@@ -92,6 +92,14 @@ const void *attributes_first(Op op, const void *attributes, AttrKind kind) {
     INTERNAL_ERROR("%s has no attribute of that kind", op_info[op].name);
 }
 
+bool node_names_axis(const Node *node, int64_t axis) {
+    for (const AttrInfo *info = op_info[node->op].attributes(); info->name; info++) {
+        if (info->kind == ATTR_INT && same_name(info->name, "axis") && FIELD(int64_t, node->attributes, info) == axis) return true;
+        if (info->kind == ATTR_INTS && same_name(info->name, "axes") && has_axis(FIELD(IntList, node->attributes, info), axis)) return true;
+    }
+    return false;
+}
+
 bool node_sizes_are_known(const Node *node) {
     int64_t count;
     for (const AttrInfo *info = op_info[node->op].attributes(); info->name; info++) {

@@ -339,6 +339,7 @@ void ops_document(FILE *out);                      /* docs/operators.md, made fr
 
 /* ---- constants.c, attributes.c: what is known while building ---- */
 
+bool node_names_axis(const Node *node, int64_t axis); /* by its attribute `axis` or `axes` */
 /* Whether a node is a constant of one value all over; that value, which of an i64 may be rounded. */
 bool node_is_splat(const Node *node, double *value);
 /* The same constant with other sizes. */

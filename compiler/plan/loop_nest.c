@@ -22,12 +22,6 @@ static bool is_one(Dim dim) {
 
 static bool is_zero(Dim dim) { return dim->term_count == 0; }
 
-static bool contains(IntList list, int64_t wanted) {
-    for (int i = 0; i < list.count; i++)
-        if (list.items[i] == wanted) return true;
-    return false;
-}
-
 /* ---- merging ---- */
 
 typedef struct Visit { const Node *node; int outer, inner; } Visit;
@@ -89,7 +83,7 @@ static bool movement_merges(Merge *merge, const Node *node, int outer, int inner
     case OP_slice: return slice_merges(merge, node, outer, inner);
     case OP_gather: return gather_merges(merge, node, outer, inner);
     case OP_flip:
-        if (contains(ATTRIBUTES(node, flip)->axes, outer) || contains(ATTRIBUTES(node, flip)->axes, inner)) return false;
+        if (node_names_axis(node, outer) || node_names_axis(node, inner)) return false;
         return together(merge, x, outer, inner);
     case OP_pad: case OP_pad_input:
         if (x->shape.dims[outer] != node->shape.dims[outer] || x->shape.dims[inner] != node->shape.dims[inner]) return false;
@@ -138,10 +132,7 @@ static const Node *reduced_operand(const Kernel *kernel) {
 }
 
 static bool is_reduced(const Kernel *kernel, int axis) {
-    const Node *anchor = kernel->anchor;
-    if (!anchor) return false;
-    if (anchor->op == OP_argmax) return ATTRIBUTES(anchor, argmax)->axis == axis;
-    return contains(anchor->op == OP_sum ? ATTRIBUTES(anchor, sum)->axes : ATTRIBUTES(anchor, reduce_max)->axes, axis);
+    return kernel->anchor && node_names_axis(kernel->anchor, axis);
 }
 
 static bool groups_merge(Merge *merge, const Group *group, int inner) {

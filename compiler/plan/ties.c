@@ -30,12 +30,6 @@ typedef struct Search {
 static Axes all_from(int first, int rank) { return ((Axes)1 << rank) - ((Axes)1 << first); }
 static Axes bit(int64_t axis) { return (Axes)1 << axis; }
 
-static Axes bits(IntList axes) {
-    Axes set = 0;
-    for (int i = 0; i < axes.count; i++) set |= bit(axes.items[i]);
-    return set;
-}
-
 /* ---- axes of operands ---- */
 
 /* dims[0] * .. * dims[i - 1] for i = 0 .. rank. */
@@ -97,17 +91,16 @@ static Axes axes_of(const Search *s, const Node *node, int input, int axis) {
 static Axes moves_along(const Node *node) {
     Axes axes = 0;
     switch (node->op) {
-    case OP_flip: return bits(ATTRIBUTES(node, flip)->axes);
-    case OP_sum: return bits(ATTRIBUTES(node, sum)->axes);
-    case OP_reduce_max: return bits(ATTRIBUTES(node, reduce_max)->axes);
-    case OP_cumsum: return bit(ATTRIBUTES(node, cumsum)->axis);
-    case OP_concat: return bit(ATTRIBUTES(node, concat)->axis);
     case OP_gather: return all_from(0, node->shape.rank);
     case OP_slice: case OP_pad: case OP_pad_input:
         for (int i = 0; i < node->shape.rank; i++)
             if (node->shape.dims[i] != node->inputs[0]->shape.dims[i]) axes |= bit(i);
         return axes;
-    default: return op_info[node->op].class == CLASS_WINDOW ? all_from(2, node->shape.rank) : 0;
+    default:
+        if (op_info[node->op].class == CLASS_WINDOW) return all_from(2, node->shape.rank);
+        for (int i = 0; i < node->shape.rank; i++)
+            if (node_names_axis(node, i)) axes |= bit(i);
+        return axes;
     }
 }
 

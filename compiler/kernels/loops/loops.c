@@ -20,6 +20,7 @@
  *
  * Bound: bandwidth, or for chains with transcendentals their arithmetic. The order of every sum depends on shapes and layouts
  * only. */
+#include "graph/class_rows.h"
 #include "kernels/loops/loops.h"
 
 #define BLOCK_STEPS 256
@@ -118,16 +119,16 @@ typedef struct Sum { LLVMValueRef value, index; } Sum; /* index: of argmax only 
 static Op reduction(const Walk *walk) { return walk->kernel->anchor->op; }
 static DType reduced_type(const Walk *walk) { return walk->kernel->anchor->inputs[0]->shape.type; }
 
-static LLVMValueRef get_lowest(Walk *walk) {
+/* What an operator reduces to where there is nothing. */
+static Sum sum_identity(Walk *walk) { return (Sum){get_number(walk->m, reduced_type(walk), 0, lanes_of(walk)), NULL}; }
+
+static Sum reduce_max_identity(Walk *walk) {
     DType type = reduced_type(walk);
-    return get_exact(walk->m, type, number_least(type), lanes_of(walk));
+    return (Sum){get_exact(walk->m, type, number_least(type), lanes_of(walk)), NULL};
 }
 
-static Sum get_identity(Walk *walk) {
-    if (reduction(walk) == OP_sum) return (Sum){get_number(walk->m, reduced_type(walk), 0, lanes_of(walk)), NULL};
-    LLVMValueRef lowest = get_lowest(walk);
-    bool index = reduction(walk) == OP_argmax;
-    return (Sum){lowest, index ? get_splat(walk->m, get_i32(walk->m, 0), lanes_of(walk)) : NULL};
+static Sum argmax_identity(Walk *walk) {
+    return (Sum){reduce_max_identity(walk).value, get_splat(walk->m, get_i32(walk->m, 0), lanes_of(walk))};
 }
 
 static Sum choose(Module *m, LLVMValueRef takes_b, Sum a, Sum b) {
@@ -135,16 +136,22 @@ static Sum choose(Module *m, LLVMValueRef takes_b, Sum a, Sum b) {
     return (Sum){value, LLVMBuildSelect(m->builder, takes_b, b.index, a.index, "")};
 }
 
+static Sum sum_combine(Module *m, DType type, Sum a, Sum b) { return (Sum){emit_sum(m, type, a.value, b.value), NULL}; }
+static Sum reduce_max_combine(Module *m, DType type, Sum a, Sum b) { return (Sum){emit_larger(m, type, a.value, b.value), NULL}; }
+static Sum argmax_combine(Module *m, DType type, Sum a, Sum b) { return choose(m, emit_above(m, type, b.value, a.value), a, b); }
+
+static const struct { Sum (*identity)(Walk *), (*combine)(Module *, DType, Sum, Sum); } reductions[OP_COUNT] = {
+#undef ROW_OF_CLASS_REDUCTION
+#define ROW_OF_CLASS_REDUCTION(name) [OP_##name] = {name##_identity, name##_combine},
+#define OP(name, inputs, attributes, class, ...) ROW_OF_##class(name)
+#include "graph/ops.def"
+#undef OP
+};
+
+static Sum get_identity(Walk *walk) { return reductions[reduction(walk)].identity(walk); }
+
 /* Of a term or a sum `b` whose places come behind those of `a`, lane by lane. */
-static Sum combine(Walk *walk, Sum a, Sum b) {
-    Module *m = walk->m;
-    DType type = reduced_type(walk);
-    switch (reduction(walk)) {
-    case OP_reduce_max: return (Sum){emit_larger(m, type, a.value, b.value), NULL};
-    case OP_argmax: return choose(m, emit_above(m, type, b.value, a.value), a, b);
-    default: return (Sum){emit_sum(m, type, a.value, b.value), NULL};
-    }
-}
+static Sum combine(Walk *walk, Sum a, Sum b) { return reductions[reduction(walk)].combine(walk->m, reduced_type(walk), a, b); }
 
 /* Of sums whose places lie between each other: of equal ones the first is to be found. */
 static Sum merge(Walk *walk, Sum a, Sum b) {

@@ -12,14 +12,15 @@ void order_layouts(const Kernel *kernel, const Target *target, LayoutKind *outpu
     for (int i = 0; i < kernel->input_count; i++) inputs[i] = LAYOUT_PLAIN;
 }
 
-void order_choose(Program *program, Kernel *kernel) {
-    switch (kernel->anchor->op) {
-    case OP_top_k: top_k_choose(program, kernel); break;
-    case OP_cumsum: cumsum_choose(program, kernel); break;
-    case OP_nms: nms_choose(program, kernel); break;
-    default: INTERNAL_ERROR("no kernel of order for %s", op_info[kernel->anchor->op].name);
-    }
-}
+static const struct { void (*choose)(Program *, Kernel *), (*emit)(Module *, const Kernel *); } orders[OP_COUNT] = {
+#undef ROW_OF_CLASS_ORDER
+#define ROW_OF_CLASS_ORDER(name) [OP_##name] = {name##_choose, name##_emit},
+#define OP(name, inputs, attributes, class, ...) ROW_OF_##class(name)
+#include "graph/ops.def"
+#undef OP
+};
+
+void order_choose(Program *program, Kernel *kernel) { orders[kernel->anchor->op].choose(program, kernel); }
 
 /* One element at a time. */
 double order_cost(const Kernel *kernel, const Target *target) {
@@ -28,12 +29,7 @@ double order_cost(const Kernel *kernel, const Target *target) {
 
 LLVMValueRef order_emit(Module *m, const Kernel *kernel) {
     LLVMValueRef function = begin_kernel(m, kernel->name);
-    switch (kernel->anchor->op) {
-    case OP_top_k: top_k_emit(m, kernel); break;
-    case OP_cumsum: cumsum_emit(m, kernel); break;
-    case OP_nms: nms_emit(m, kernel); break;
-    default: INTERNAL_ERROR("no kernel of order for %s", op_info[kernel->anchor->op].name);
-    }
+    orders[kernel->anchor->op].emit(m, kernel);
     finish_kernel(m);
     return function;
 }

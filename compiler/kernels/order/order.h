@@ -3,6 +3,7 @@
 #define CAI_BACKEND_ORDER_H
 
 #include "codegen/codegen.h"
+#include "graph/class_rows.h"
 #include "kernels/kernels.h"
 
 /* ---- order.c ---- */
@@ -27,16 +28,14 @@ void begin_keys(Module *m, LLVMValueRef memory);
 void count_key(Module *m, LLVMValueRef memory, LLVMValueRef key);
 void sort_keys_by_digits(Module *m, LLVMValueRef memory, LLVMValueRef room, LLVMValueRef count);
 
-/* order_top_k.c */
-void top_k_choose(Program *program, Kernel *kernel);
-void top_k_emit(Module *m, const Kernel *kernel);
+/* ---- order_NAME.c, of every operator of order: its tasks and the name of its kernel, and the kernel ---- */
 
-/* order_cumsum.c */
-void cumsum_choose(Program *program, Kernel *kernel);
-void cumsum_emit(Module *m, const Kernel *kernel);
-
-/* order_nms.c */
-void nms_choose(Program *program, Kernel *kernel);
-void nms_emit(Module *m, const Kernel *kernel);
+#undef ROW_OF_CLASS_ORDER
+#define ROW_OF_CLASS_ORDER(name)                          \
+    void name##_choose(Program *program, Kernel *kernel); \
+    void name##_emit(Module *m, const Kernel *kernel);
+#define OP(name, inputs, attributes, class, ...) ROW_OF_##class(name)
+#include "graph/ops.def"
+#undef OP
 
 #endif

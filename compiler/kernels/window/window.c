@@ -2,6 +2,7 @@
  *
  * A BLOCKED output has its lanes over channels: a row is one image, one block of channels, all axes but the last. A PLAIN
  * one has its lanes along the last axis. Operands may lie in any layout; the wish is that they lie as the output does. */
+#include "graph/class_rows.h"
 #include "kernels/window/window.h"
 
 static bool is_window(Op op) {
@@ -125,13 +126,27 @@ LLVMValueRef emit_rows(Module *m, const Kernel *kernel, void (*emit_row)(WindowR
     return function;
 }
 
+/* ---- the family: an emitter for each operator ---- */
+
+static LLVMValueRef resample_emit(Module *m, const Kernel *kernel) {
+    return is_upsample(kernel) ? emit_rows(m, kernel, emit_upsample_row) : emit_resample(m, kernel);
+}
+
+static LLVMValueRef resample_input_emit(Module *m, const Kernel *kernel) { return emit_rows(m, kernel, emit_resample_transposed_row); }
+static LLVMValueRef pool_sum_emit(Module *m, const Kernel *kernel) { return emit_rows(m, kernel, emit_pool_row); }
+static LLVMValueRef pool_max_emit(Module *m, const Kernel *kernel) { return emit_rows(m, kernel, emit_pool_row); }
+static LLVMValueRef max_pool_gather_emit(Module *m, const Kernel *kernel) { return emit_rows(m, kernel, emit_pool_row); }
+static LLVMValueRef pool_sum_input_emit(Module *m, const Kernel *kernel) { return emit_rows(m, kernel, emit_pool_transposed_row); }
+static LLVMValueRef max_pool_scatter_emit(Module *m, const Kernel *kernel) { return emit_rows(m, kernel, emit_pool_transposed_row); }
+
+static LLVMValueRef (*const windows[OP_COUNT])(Module *, const Kernel *) = {
+#undef ROW_OF_CLASS_WINDOW
+#define ROW_OF_CLASS_WINDOW(name) [OP_##name] = name##_emit,
+#define OP(name, inputs, attributes, class, ...) ROW_OF_##class(name)
+#include "graph/ops.def"
+#undef OP
+};
+
 LLVMValueRef window_emit(Module *m, const Kernel *kernel) {
-    if (has_taps(kernel)) return emit_by_taps(m, kernel);
-    switch (kernel->anchor->op) {
-    case OP_resample: return is_upsample(kernel) ? emit_rows(m, kernel, emit_upsample_row) : emit_resample(m, kernel);
-    case OP_resample_input: return emit_rows(m, kernel, emit_resample_transposed_row);
-    case OP_pool_sum_input:
-    case OP_max_pool_scatter: return emit_rows(m, kernel, emit_pool_transposed_row);
-    default: return emit_rows(m, kernel, emit_pool_row);
-    }
+    return has_taps(kernel) ? emit_by_taps(m, kernel) : windows[kernel->anchor->op](m, kernel);
 }
