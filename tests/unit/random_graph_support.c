@@ -35,9 +35,9 @@ static Node *as_float(TestGraph *t, Node *x) { return build_cast(t->graph, x, DT
 
 static Node *random_elementwise(TestGraph *t, Op op, const Pool *pool) {
     Node *x = any(t, pool), *y = partner(t, pool, x);
+    if (takes_positive(op) && op_info[op].max_inputs == 1) return unary(t, op, positive(t, x));
     switch (op) {
     case OP_exp: case OP_exp2: case OP_expm1: return unary(t, op, unary(t, OP_tanh, x));
-    case OP_log: case OP_log1p: case OP_sqrt: return unary(t, op, positive(t, x));
     case OP_floor: case OP_ceil: case OP_round: return unary(t, op, binary(t, OP_add, x, splat(t, random_in(t, 0, 1))));
     case OP_cast: return as_float(t, build_cast(t->graph, binary(t, OP_add, x, splat(t, random_in(t, 0, 1))), DTYPE_I32));
     case OP_not: return as_float(t, unary(t, op, condition(t, pool, x)));

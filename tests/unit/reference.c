@@ -73,6 +73,8 @@ static Node *read_input(Script *s, const char *name, DType type, char *rest) {
     return node;
 }
 
+static bool has_case[OP_COUNT]; /* in the files that were read */
+
 /* name = operator x ... attribute=value ... */
 static Node *read_operator(Script *s, const char *op_name, char *rest) {
     int op = 0, count = 0;
@@ -90,6 +92,7 @@ static Node *read_operator(Script *s, const char *op_name, char *rest) {
         *equals = 0;
         set_attribute(s, (Op)op, attributes, count ? inputs[0] : NULL, word, equals + 1);
     }
+    has_case[op] = true;
     ShapeError error;
     Node *node = graph_try(s->t.graph, (Op)op, inputs, count, attributes, &error);
     if (!node) printf("\n  %s, %s: %s\n", s->path, s->case_name, error.text);
@@ -163,6 +166,15 @@ static void test_integers(void) { check_file("integers", 40); }
 static void test_order(void) { check_file("order", 16); }
 static void test_extremes(void) { check_file("extremes", 2); }
 
+/* The reference is the oracle of all other tests: PyTorch's or numpy's values stand behind every operator. */
+static void test_every_operator(void) {
+    for (int op = 0; op < OP_COUNT; op++) {
+        bool found = has_case[op] || op_info[op].class == CLASS_SOURCE;
+        if (!found) printf("\n  no case of %s in tests/numerics/ops/make.py\n", op_info[op].name);
+        CU_ASSERT(found);
+    }
+}
+
 /* ---- the evaluator ---- */
 
 /* The numbers that graph/op_source.c's comment defines, by another route: a few lines of Python gave them. */
@@ -225,6 +237,7 @@ void suite_reference(void) {
     CU_add_test(suite, "order is PyTorch's", test_order);
     CU_add_test(suite, "NaN and infinities are PyTorch's", test_extremes);
     CU_add_test(suite, "ints, bools and casts are numpy's", test_integers);
+    CU_add_test(suite, "every operator has values of others", test_every_operator);
     CU_add_test(suite, "random numbers are as defined", test_uniform);
     CU_add_test(suite, "values are rounded to their type", test_rounding);
     CU_add_test(suite, "a value that is not given", test_missing_value);
