@@ -41,7 +41,7 @@ PACKAGES  := gcc g++ make binutils libc6-dev llvm-19-dev lld-19 flex bison $(COD
 Q         := $(if $(V),,@)
 say        = $(if $(V),,@echo "  $(1)  $(2)")
 
-.PHONY: all deps bench-networks check test test-all sanitize races fuzz bench bless lint docs install clean demo
+.PHONY: all deps bench-networks check test test-all recipes sanitize races fuzz bench bless lint docs install clean demo
 all: $(BUILD)/cai $(RUNTIME_OF)/libcai_runtime.a $(RUNTIME_OF)/link.txt $(BUILD)/runtime/cai.h
 
 $(BUILD)/cai: $(OBJECTS) $(SHARED)
@@ -148,7 +148,11 @@ test-all: test
 	CAI_SWEEP=1 $(BUILD)/unit_tests math
 	CAI_SWEEP=61 $(BUILD)/unit_tests activations
 	tests/numerics/run --all
-	$(MAKE) sanitize races
+	$(MAKE) recipes sanitize races
+# The recipes of docs/new-operator.md on a copy of the tree; PyTorch says what the new operators are.
+recipes: PACKAGES += python3-torch python3-torchvision
+recipes: deps
+	tests/run recipes
 # The tests once more with clang's address and undefined-behaviour sanitizers: cai itself, and built programs, whose runtime has them too; the
 # kernels of programs under CAI_GUARD. LeakSanitizer would report what LLVM keeps for its whole life.
 sanitize: deps

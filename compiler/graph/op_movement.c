@@ -9,12 +9,6 @@ static bool check_rank(Graph *g, Op op, Shape x, int count, const char *what, Sh
                        shape_string(g->arena, x));
 }
 
-static bool check_axis(Graph *g, Op op, Shape x, int64_t axis, ShapeError *error) {
-    if (axis >= 0 && axis < x.rank) return true;
-    return shape_error(g, error, 0, -1, "%s along axis %lld of a tensor of %d axes, %s", op_info[op].name, (long long)axis, x.rank,
-                       shape_string(g->arena, x));
-}
-
 bool shape_reshape(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
     (void)op, (void)count;
     DimList dims = ((const reshape_attributes *)attributes)->dims;

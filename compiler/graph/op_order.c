@@ -5,12 +5,6 @@
 
 /* ---- shapes ---- */
 
-static bool check_axis(Graph *g, Op op, Shape x, int64_t axis, ShapeError *error) {
-    if (axis >= 0 && axis < x.rank) return true;
-    return shape_error(g, error, 0, -1, "%s along axis %lld of a tensor of %d axes, %s", op_info[op].name, (long long)axis, x.rank,
-                       shape_string(g->arena, x));
-}
-
 bool shape_top_k(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape, ShapeError *error) {
     (void)count;
     const top_k_attributes *top = attributes;
@@ -77,18 +71,13 @@ bool ref_above(Number a, Number b, bool real) {
     return real ? a.real > b.real || (isnan(a.real) && !isnan(b.real)) : a.whole > b.whole;
 }
 
-/* A line of a tensor: all along one axis, at one place on each other. */
-typedef struct Line {
-    int64_t size, inner; /* elements, and how far apart they lie */
-} Line;
-
-static Line line_along(const RefShape *shape, int64_t axis) {
-    Line line = {shape->dims[axis], 1};
+RefLine ref_line_along(const RefShape *shape, int64_t axis) {
+    RefLine line = {shape->dims[axis], 1};
     for (int i = (int)axis + 1; i < shape->rank; i++) line.inner *= shape->dims[i];
     return line;
 }
 
-static int64_t line_begin(Line line, int64_t number) { return number / line.inner * line.size * line.inner + number % line.inner; }
+int64_t ref_line_begin(RefLine line, int64_t number) { return number / line.inner * line.size * line.inner + number % line.inner; }
 
 typedef struct Candidate {
     Number value; /* a real, of whatever type */
@@ -113,13 +102,13 @@ static int falling(const void *left, const void *right) {
 
 void ref_top_k(const RefCall *call) {
     const top_k_attributes *top = ATTRIBUTES(call->node, top_k);
-    Line from = line_along(&call->input_shapes[0], top->axis), to = line_along(&call->shape, top->axis);
+    RefLine from = ref_line_along(&call->input_shapes[0], top->axis), to = ref_line_along(&call->shape, top->axis);
     DType type = call->input_shapes[0].type; /* no i64: each is a double */
     Arena *arena = arena_new();
     Candidate *line = NEW_ARRAY(arena, Candidate, from.size);
     for (int64_t number = 0; number < call->input_shapes[0].count / from.size; number++) {
-        const Number *x = call->inputs[0] + line_begin(from, number);
-        Number *y = call->out + line_begin(to, number);
+        const Number *x = call->inputs[0] + ref_line_begin(from, number);
+        Number *y = call->out + ref_line_begin(to, number);
         for (int64_t i = 0; i < from.size; i++) line[i] = (Candidate){{.real = number_value(x[i * from.inner], type)}, i};
         qsort(line, (size_t)from.size, sizeof *line, top->largest ? falling : rising);
         for (int64_t i = 0; i < to.size; i++) y[i * to.inner].whole = line[i].place;
@@ -128,11 +117,11 @@ void ref_top_k(const RefCall *call) {
 }
 
 void ref_cumsum(const RefCall *call) {
-    Line line = line_along(&call->shape, ATTRIBUTES(call->node, cumsum)->axis);
+    RefLine line = ref_line_along(&call->shape, ATTRIBUTES(call->node, cumsum)->axis);
     bool real = dtype_is_float(call->shape.type);
     for (int64_t number = 0; number < call->shape.count / line.size; number++) {
-        const Number *x = call->inputs[0] + line_begin(line, number);
-        Number *y = call->out + line_begin(line, number), sum = {0};
+        const Number *x = call->inputs[0] + ref_line_begin(line, number);
+        Number *y = call->out + ref_line_begin(line, number), sum = {0};
         for (int64_t i = 0; i < line.size; i++) y[i * line.inner] = sum = number_sum(sum, x[i * line.inner], real);
     }
 }

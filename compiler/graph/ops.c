@@ -38,6 +38,12 @@ bool shape_error(Graph *graph, ShapeError *error, int input, int axis, const cha
     return false;
 }
 
+bool check_axis(Graph *g, Op op, Shape x, int64_t axis, ShapeError *error) {
+    if (axis >= 0 && axis < x.rank) return true;
+    return shape_error(g, error, 0, -1, "%s along axis %lld of a tensor of %d axes, %s", op_info[op].name, (long long)axis, x.rank,
+                       shape_string(g->arena, x));
+}
+
 const char *size_text(Graph *graph, Dim size) { return dim_string(graph->arena, size); }
 
 Dim *copy_dims(Graph *graph, Shape shape) { return arena_copy(graph->arena, shape.dims, sizeof(Dim) * (size_t)shape.rank); }

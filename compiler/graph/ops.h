@@ -16,6 +16,7 @@
 
 /* Fills *error and gives false. input and axis: the operand to blame and its axis, or -1. */
 bool shape_error(Graph *graph, ShapeError *error, int input, int axis, const char *format, ...) PRINTF_LIKE(5, 6);
+bool check_axis(Graph *graph, Op op, Shape x, int64_t axis, ShapeError *error); /* whether x, the first input, has it */
 const char *size_text(Graph *graph, Dim size); /* for messages */
 Dim *copy_dims(Graph *graph, Shape shape);     /* the shape's sizes, to be changed */
 bool same_name(Name a, const char *b);
@@ -41,6 +42,13 @@ const void *attributes_first(Op op, const void *attributes, AttrKind kind);
 /* The order of elements: a NaN is above all numbers, NaNs are equals, and so are both zeros. Kernels have it in codegen/elementwise.c
  * (emit_above) and, as sort keys, in kernels/order/order.c. */
 bool ref_above(Number a, Number b, bool real);
+
+/* A line of a tensor: all along one axis, at one place on each other. Element i of line `number` is at its begin + i * inner. */
+typedef struct RefLine {
+    int64_t size, inner; /* elements, and how far apart they lie */
+} RefLine;
+RefLine ref_line_along(const RefShape *shape, int64_t axis);
+int64_t ref_line_begin(RefLine line, int64_t number);
 
 /* ---- op_movement.c: walks over tensors without a division an element ---- */
 
