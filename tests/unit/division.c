@@ -1,6 +1,7 @@
 /* `/`, `//` and `%` against numpy's float32, bit by bit, whoever makes the divisor: a tensor, a row or a column that is repeated, a constant,
  * or both operands constants, which are folded. tests/numerics/division/make.py says how the pairs are chosen. */
 #include "backend_support.h"
+#include "runtime.h"
 
 enum { MOST_PAIRS = 1 << 13, RESULTS = 3 };
 
@@ -11,20 +12,29 @@ typedef struct Pairs { /* of `edges` numbers with each other, x by x, then other
     float x[MOST_PAIRS], y[MOST_PAIRS], results[RESULTS][MOST_PAIRS];
 } Pairs;
 
+static const cai_tensor *column(const cai_tensor_file *file, const char *name) {
+    const cai_tensor *found = cai_tensors_find(file, name);
+    CU_ASSERT_FATAL(found && found->type == CAI_F32 && found->count <= MOST_PAIRS);
+    return found;
+}
+
+static int read_column(const cai_tensor_file *file, const char *name, float *values) {
+    const cai_tensor *read = column(file, name);
+    cai_tensor_to_f32(read, 0, read->count, values);
+    return (int)read->count;
+}
+
 static const Pairs *read_pairs(void) {
     static Pairs pairs;
-    FILE *file = pairs.count ? NULL : fopen("tests/numerics/division/division.txt", "r");
+    cai_tensor_file file;
+    cai_error error;
     if (pairs.count) return &pairs;
-    CU_ASSERT_FATAL(file && fscanf(file, "%d edges", &pairs.edges) == 1);
-    uint32_t words[2 + RESULTS];
-    while (fscanf(file, "%x %x %x %x %x", &words[0], &words[1], &words[2], &words[3], &words[4]) == COUNT_OF(words)) {
-        CU_ASSERT_FATAL(pairs.count < MOST_PAIRS);
-        pairs.x[pairs.count] = from_bits(words[0]);
-        pairs.y[pairs.count] = from_bits(words[1]);
-        for (int op = 0; op < RESULTS; op++) pairs.results[op][pairs.count] = from_bits(words[2 + op]);
-        pairs.count++;
-    }
-    fclose(file);
+    CU_ASSERT_FATAL(cai_tensors_open("tests/numerics/division/division.safetensors", &file, &error));
+    pairs.edges = (int)column(&file, "edges")->count;
+    pairs.count = read_column(&file, "x", pairs.x);
+    CU_ASSERT_EQUAL_FATAL(read_column(&file, "y", pairs.y), pairs.count);
+    for (int op = 0; op < RESULTS; op++) CU_ASSERT_EQUAL_FATAL(read_column(&file, op_info[ops[op]].name, pairs.results[op]), pairs.count);
+    cai_tensors_close(&file);
     return &pairs;
 }
 

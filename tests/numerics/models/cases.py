@@ -1,9 +1,13 @@
 """What a numerics case is. The families of reference/ describe theirs with it, make.py writes them to NAME.txt, tests/numerics/run reads those.
 
-A file of a case is lines. `model FILE [MODEL]` and a line `options` for each build say what is built, of this folder or of examples/; `heavy` that it has
-over 25 MB of weights and runs in `make test-all` only. `input NAME TYPE LOW HIGH SIZE...` is an input, whose element i is LOW + (HIGH - LOW) *
-u(SEED, NAME, i) of docs/weights.md, rounded down where TYPE is i32. `output NAME ELEMENTS RMS` is a result: RMS is the root of the mean square of the error of
-PyTorch's own f32 against its float64, over the samples, which follow: an index into the output and its float64 value.
+A case is two files, NAME.txt with its words and NAME.safetensors with its numbers (`tests/numerics/print
+NAME` shows both). The words are lines. `model FILE [MODEL]` and a line `options` for each build say what
+is built, of this folder or of examples/; `heavy` that it has over 25 MB of weights and runs in
+`make test-all` only. `input NAME TYPE LOW HIGH SIZE...` is an input, whose element i is
+LOW + (HIGH - LOW) * u(SEED, NAME, i) of docs/weights.md, rounded down where TYPE is i32. `numbers CRC` is
+the checksum (CRC-32) of NAME.safetensors. `output NAME ELEMENTS RMS` is a result: RMS is the root of the
+mean square of the error of PyTorch's own f32 against its float64, over the samples: the tensor NAME, the
+float64 values of elements that are spread evenly from the first to the last.
 Ours must have at most twice that error, four times where it convolves by Winograd.
 """
 import os

@@ -1,8 +1,9 @@
-/* The two ends of a numerics case (cases.py says what a case is):
+/* The two ends of a numerics case, CASE.txt and CASE.safetensors (cases.py says what they hold):
  *
  *   check inputs CASE FOLDER         writes the case's inputs, FOLDER/NAME.npy each
- *   check outputs CASE FOLDER TIMES  says how far our outputs, FOLDER/NAME.npy each, are from the case's samples, and fails where that is over
- *                                    TIMES PyTorch's own error
+ *   check outputs CASE FOLDER TIMES  says how far our outputs, FOLDER/NAME.npy each, are from
+ *                                    the case's samples, and fails where that is over TIMES
+ *                                    PyTorch's own error
  */
 #include "files/files.h"
 #include "base/base.h"
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #define SEED 7
 #define LONGEST 512
@@ -52,60 +54,80 @@ static void write_input(const char *line, const char *folder) {
     free(values);
 }
 
-/* ---- outputs: `output NAME ELEMENTS RMS`, and below it its samples, `INDEX VALUE` each ---- */
+/* ---- outputs: `output NAME ELEMENTS RMS`, and in CASE.safetensors its samples ---- */
 
 typedef struct Output {
     char name[64];
-    int64_t elements, samples;
-    double rms, squares;
-    cai_tensor_file file;
+    int64_t elements;
+    double rms;
 } Output;
 
-static Output output_open(const char *line, const char *folder) {
-    Output o = {0};
-    char path[LONGEST];
+/* Opens PATH, which must hold what `numbers CRC` of the case says. */
+static cai_tensor_file open_samples(const char *path, const char *line) {
+    cai_tensor_file file;
     cai_error error;
-    if (sscanf(line, "output %63s %" SCNd64 " %lf", o.name, &o.elements, &o.rms) != 3) fail(line, "is no output");
-    snprintf(path, sizeof path, "%s/%s.npy", folder, o.name);
-    if (!cai_tensors_open(path, &o.file, &error)) fail(path, error.message);
-    if (o.file.tensors[0].count != o.elements) fail(path, "has another number of elements");
-    return o;
+    unsigned wanted;
+    if (sscanf(line, "numbers %x", &wanted) != 1) fail(line, "is no checksum");
+    if (!cai_tensors_open(path, &file, &error)) fail("the samples cannot be read", error.message);
+    if (crc32(0, file.file.data, (uInt)file.file.count) != wanted) fail(path, "holds other numbers than the case was made with");
+    return file;
 }
 
-static void add_sample(Output *o, const char *line) {
-    int64_t index;
-    double expected, got;
-    if (sscanf(line, "%" SCNd64 " %lf", &index, &expected) != 2 || index < 0 || index >= o->elements) fail(line, "is no sample");
-    cai_tensor_to_f64(&o->file.tensors[0], index, 1, &got);
-    o->squares += (got - expected) * (got - expected);
-    o->samples++;
+/* Sample i of `count` stands at this element: they are spread evenly from the first to the last. */
+static int64_t sample_place(int64_t i, int64_t count, int64_t elements) {
+    return count < 2 ? 0 : llrint((double)i * ((double)(elements - 1) / (double)(count - 1)));
+}
+
+/* The root of the mean square of the error of ours over the samples. */
+static double output_error(const Output *o, const cai_tensor *samples, const cai_tensor *ours) {
+    double squares = 0;
+    for (int64_t i = 0; i < samples->count; i++) {
+        double expected, got;
+        cai_tensor_to_f64(samples, i, 1, &expected);
+        cai_tensor_to_f64(ours, sample_place(i, samples->count, o->elements), 1, &got);
+        squares += (got - expected) * (got - expected);
+    }
+    return sqrt(squares / (double)samples->count);
 }
 
 /* Whether it is near enough. Where PyTorch makes no error (whole numbers), none may be made. */
-static bool output_close(Output *o, double times) {
-    const double rms = sqrt(o->squares / (double)o->samples);
-    printf("%s: %" PRId64 " samples, error %.2e, PyTorch's %.2e: %.2f times\n", o->name, o->samples, rms, o->rms, o->rms > 0 ? rms / o->rms : rms);
-    cai_tensors_close(&o->file);
-    return o->samples > 0 && rms <= fmax(times * o->rms, 1e-11); /* where PyTorch's is none: what twelve digits leave out */
+static bool check_output(const char *line, const cai_tensor_file *file, const char *folder, double times) {
+    Output o;
+    char path[LONGEST];
+    cai_error error;
+    cai_tensor_file ours;
+    if (sscanf(line, "output %63s %" SCNd64 " %lf", o.name, &o.elements, &o.rms) != 3) fail(line, "is no output");
+    const cai_tensor *samples = cai_tensors_find(file, o.name);
+    if (!samples || samples->count < 1 || samples->count > o.elements) fail(o.name, "has no samples, or more than elements");
+    snprintf(path, sizeof path, "%s/%s.npy", folder, o.name);
+    if (!cai_tensors_open(path, &ours, &error)) fail(path, error.message);
+    if (ours.tensors[0].count != o.elements) fail(path, "has another number of elements");
+    const double rms = output_error(&o, samples, &ours.tensors[0]);
+    printf("%s: %" PRId64 " samples, error %.2e, PyTorch's %.2e: %.2f times\n", o.name, samples->count, rms, o.rms, o.rms > 0 ? rms / o.rms : rms);
+    cai_tensors_close(&ours);
+    return rms <= fmax(times * o.rms, 1e-11); /* where PyTorch's is none: what twelve digits leave out */
 }
 
-static int check_outputs(FILE *lines, const char *folder, double times) {
+/* The checksum's line stands before the outputs'. */
+static int check_outputs(FILE *lines, const char *path, const char *folder, double times) {
     char line[LONGEST];
-    Output output = {0};
-    bool good = true, open = false;
+    cai_tensor_file file = {0};
+    int64_t outputs = 0;
+    bool good = true;
     while (fgets(line, sizeof line, lines)) {
-        const bool begins = strncmp(line, "output ", 7) == 0;
-        if (begins && open) good = output_close(&output, times) && good;
-        if (begins) output = output_open(line, folder);
-        else if (open) add_sample(&output, line);
-        open = open || begins;
+        if (strncmp(line, "numbers ", 8) == 0) file = open_samples(path, line);
+        if (strncmp(line, "output ", 7) != 0) continue;
+        good = check_output(line, &file, folder, times) && good;
+        outputs++;
     }
-    return open && output_close(&output, times) && good ? 0 : 1;
+    if (outputs == 0 || outputs != file.count) fail(path, "has not one tensor for each output of the case");
+    cai_tensors_close(&file);
+    return good ? 0 : 1;
 }
 
 static int write_inputs(FILE *lines, const char *folder) {
     char line[LONGEST];
-    while (fgets(line, sizeof line, lines) && strncmp(line, "output ", 7) != 0)
+    while (fgets(line, sizeof line, lines))
         if (strncmp(line, "input ", 6) == 0) write_input(line, folder);
     return 0;
 }
@@ -113,9 +135,12 @@ static int write_inputs(FILE *lines, const char *folder) {
 int main(int count, char **words) {
     const bool inputs = count == 4 && strcmp(words[1], "inputs") == 0, outputs = count == 5 && strcmp(words[1], "outputs") == 0;
     if (!inputs && !outputs) fail("usage", "check inputs CASE FOLDER, or check outputs CASE FOLDER TIMES");
-    FILE *lines = fopen(words[2], "r");
-    if (!lines) fail(words[2], "cannot be opened");
-    const int code = inputs ? write_inputs(lines, words[3]) : check_outputs(lines, words[3], atof(words[4]));
+    char text[LONGEST], numbers[LONGEST];
+    snprintf(text, sizeof text, "%s.txt", words[2]);
+    snprintf(numbers, sizeof numbers, "%s.safetensors", words[2]);
+    FILE *lines = fopen(text, "r");
+    if (!lines) fail(text, "cannot be opened");
+    const int code = inputs ? write_inputs(lines, words[3]) : check_outputs(lines, numbers, words[3], atof(words[4]));
     fclose(lines);
     return code;
 }

@@ -1,5 +1,6 @@
-"""Makes the expected outputs of whole models, NAME.txt in this folder, with PyTorch (cases.py says what is in them), and the names and shapes of their
-weights, ../names/NAME.txt, which tests/numerics/run compares with `cai summary --names`:
+"""Makes the expected outputs of whole models, NAME.txt and NAME.safetensors in this folder, with PyTorch
+(cases.py says what is in them), and the names and shapes of their weights, ../names/NAME.txt, which
+tests/numerics/run compares with `cai summary --names`:
 
     /usr/bin/python3 tests/numerics/models/make.py [CASE or FAMILY...]
 
@@ -15,6 +16,7 @@ import torch
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "reference")]
 from cases import Normalized
+from tensors import write_tensors
 
 HEAVY = 25e6  # bytes of weights
 
@@ -45,17 +47,21 @@ def make(name, case):
     inputs = [i.tensor(n) for n, i in case.inputs.items()]
     single = results(net, inputs)
     exact = results(net.double(), [x.double() if x.is_floating_point() else x for x in inputs])
+    lines, samples = [], {}
+    for key, values in exact.items():
+        which = np.unique(np.linspace(0, values.size - 1, min(case.samples, values.size)).round().astype(int))
+        samples[key] = values[which].astype(np.float64)
+        rms = np.sqrt(np.mean((single[key][which] - values[which]) ** 2.0))
+        lines.append(f"output {key} {values.size} {rms:.3e}\n")
+        size = np.sqrt(np.mean(samples[key] ** 2))
+        print(f"{name}: {count} parameters; {key}: {values.size} elements, PyTorch's f32 is off by {rms:.3e} of {size:.3e}")
     with open(os.path.join(HERE, name + ".txt"), "w") as out:
         out.write(f"model {case.model}\n" + "".join(f"options {o}\n" for o in case.options))
         if 4 * sum(v.numel() for v in net.state_dict().values()) > HEAVY:
             out.write("heavy\n")
         out.write("".join(i.line(n) for n, i in case.inputs.items()))
-        for key, values in exact.items():
-            which = np.unique(np.linspace(0, values.size - 1, min(case.samples, values.size)).round().astype(int))
-            rms = np.sqrt(np.mean((single[key][which] - values[which]) ** 2.0))
-            out.write(f"output {key} {values.size} {rms:.3e}\n" + "".join(f"{i} {values[i]:.12g}\n" for i in which))
-            size = np.sqrt(np.mean(values[which].astype(np.float64) ** 2))
-            print(f"{name}: {count} parameters; {key}: {values.size} elements, PyTorch's f32 is off by {rms:.3e} of {size:.3e}")
+        out.write(f"numbers {write_tensors(os.path.join(HERE, name + '.safetensors'), samples):08x}\n")
+        out.writelines(lines)
 
 
 if __name__ == "__main__":
