@@ -178,6 +178,6 @@ CASES = {
     "stackgan_stage2": Case("stackgan stage2", make(Second), inputs(1, "normal2"), names=FILE + " stage2"),
     "stackgan_stage2_thin": Case("stackgan stage2", make(Second, 16, 40, 12, 10, 2), inputs(2, "normal2", **SMALL), each(THIN + " -D blocks=2")),
     "stackgan_discriminator1": Case("stackgan discriminator1", judge("D1", StageIDiscriminator), judged(20, 64), names=FILE + " discriminator1"),
-    "stackgan_discriminator2": Case("stackgan discriminator2", judge("D2", StageIIDiscriminator), judged(4, 256), names=FILE + " discriminator2"),
+    "stackgan_discriminator2": Case("stackgan discriminator2", judge("D2", StageIIDiscriminator), judged(32, 256), names=FILE + " discriminator2"),
     "stackgan_discriminator2_thin": Case("stackgan discriminator2", judge("D2", StageIIDiscriminator, 4, 12), judged(20, 256, 12), each(" -D df=4 -D condition=12")),
 }
