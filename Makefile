@@ -86,12 +86,8 @@ $(RUNTIME_OF)/%.o: runtime/%.c
 	$(Q)mkdir -p $(@D); $(CC) $(BASE) -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections -Iruntime -c -o $@ $<
 $(BUILD)/tests/unit/%.o: tests/unit/%.c | $(BUILD)/grammar/cai.tab.h
 	$(call say,CC,$<)
-	$(Q)mkdir -p $(@D); $(CC) $(CINCLUDE) -Itests/unit -I$(BUILD)/tests -c -o $@ $<
+	$(Q)mkdir -p $(@D); $(CC) $(CINCLUDE) -Itests/unit -c -o $@ $<
 
-# Every tests/unit/NAME.c exports suite_NAME(); the runner's list is made from the folder.
-$(BUILD)/tests/suites.h: $(UNIT) Makefile
-	@mkdir -p $(@D); for f in $(filter-out main %_support,$(basename $(notdir $(UNIT)))); do echo "SUITE($$f)"; done > $@
-$(BUILD)/tests/unit/main.o: $(BUILD)/tests/suites.h
 $(BUILD)/tests/kernels/%.o: tests/kernels/%.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D); $(CC) $(CINCLUDE) -Itests/unit -c -o $@ $<
@@ -164,8 +160,8 @@ sanitize: deps
 	tests/run $(or $(STAGES),unit golden docs library library_form programs) $(if $(STAGES),,&& CAI_GUARD=1 tests/run numerics)
 # The thread pool under the thread sanitizer.
 races: deps
-	@mkdir -p build/races && printf 'SUITE(thread)\nSUITE(run)\n' > build/races/suites.h
-	clang-19 $(filter-out -MMD -MP,$(BASE)) -O1 -fsanitize=thread -Ibuild/races -Iruntime tests/unit/main.c tests/unit/thread.c tests/unit/run.c \
+	@mkdir -p build/races
+	clang-19 $(filter-out -MMD -MP,$(BASE)) -O1 -fsanitize=thread -Iruntime tests/unit/main.c tests/unit/thread.c tests/unit/run.c \
 	  $(filter-out %/start.c runtime/library/%,$(RUNTIME)) -o build/races/tests -lcunit $(CODECS:%=-l%) -lm
 	build/races/tests
 # Each target of tests/fuzz for FUZZ_SECONDS; corpora stay in build/fuzz, findings too.
@@ -178,8 +174,8 @@ bless: all
 # All C by both compilers; each header by itself, so that it includes what it needs; and the columns of all.
 LINTED  = $(COMPILER) $(RUNTIME) $(UNIT) $(wildcard tests/kernels/*.c tests/fuzz/*.c)
 HEADERS = $(wildcard compiler/*/*.h compiler/*/*/*.h runtime/*.h runtime/*/*.h tests/unit/*.h tests/kernels/*.h tests/fuzz/*.h)
-lint: $(BUILD)/grammar/cai.tab.h $(BUILD)/tests/suites.h
-	@for cc in gcc clang-19; do $$cc $(filter-out -MMD -MP,$(CINCLUDE)) -Werror -fsyntax-only $(LINTED) -Itests/unit -I$(BUILD)/tests && \
+lint: $(BUILD)/grammar/cai.tab.h
+	@for cc in gcc clang-19; do $$cc $(filter-out -MMD -MP,$(CINCLUDE)) -Werror -fsyntax-only $(LINTED) -Itests/unit && \
 	  $$cc $(filter-out -MMD -MP,$(CINCLUDE)) -Werror -Wno-unused-function -fsyntax-only -Itests/unit -x c $(HEADERS) || exit 1; done
 	@! awk 'length > 160 {print FILENAME ":" FNR ": longer than 160 columns"; found = 1} END {exit !found}' \
 	  $(COMPILER) $(RUNTIME) $(HEADERS) $(wildcard tests/*/*.c runtime/*/*.def compiler/kernels/*.def compiler/passes/*.def) grammar/*

@@ -179,11 +179,6 @@ static void check(const char *target) {
     }
 }
 
-static void test_errors(void) {
-    for (int i = 0; i < target_count(); i++) check(target_at(i)->name);
-}
-
-void suite_activations(void) {
-    CU_pSuite suite = CU_add_suite("activations", NULL, NULL);
-    CU_add_test(suite, "errors", test_errors);
+TEST_IN_PARTS(errors, 2) { /* a target each */
+    for (int i = part; i < target_count(); i += parts) check(target_at(i)->name);
 }

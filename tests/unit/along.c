@@ -36,7 +36,7 @@ static void check(TestGraph *t, int wanted, const char *what) {
     arena_free(t->arena);
 }
 
-static void test_softmax(void) {
+TEST(softmax) {
     static const int64_t columns[] = {1, 5, 16, 37, 64, 300};
     for (int i = 1; i < COUNT_OF(columns); i++) {
         TestGraph t = test_graph((uint64_t)i);
@@ -51,13 +51,13 @@ static void test_softmax(void) {
 }
 
 /* Columns outermost, rows through the lanes. */
-static void test_softmax_of_columns(void) {
+TEST(softmax_of_columns) {
     TestGraph t = test_graph(2);
     new_output(&t, softmax(&t, new_input(&t, -3, 3, SIZES(size(&t, 9), size(&t, 33), size(&t, 170))), 1));
     check(&t, 3, "softmax of columns");
 }
 
-static void test_layernorm(void) {
+TEST(layer_norm) {
     TestGraph t = test_graph(3);
     Node *x = new_input(&t, -3, 3, SIZES(t.N, size(&t, 64), size(&t, 100)));
     Node *w = new_parameter(&t, 1, 2, SIZES(size(&t, 1), size(&t, 1), size(&t, 100)));
@@ -65,7 +65,7 @@ static void test_layernorm(void) {
     check(&t, 2, "layer norm");
 }
 
-static void test_instancenorm(void) {
+TEST(instance_norm) {
     TestGraph t = test_graph(4);
     Node *x = conv(&t, new_input(&t, -1, 1, SIZES(size(&t, 1), size(&t, 7), t.H, size(&t, 9))), 150);
     new_output(&t, conv(&t, normalized(&t, x, (int64_t[]){2, 3}, 2, 45), 20));
@@ -76,7 +76,7 @@ static void test_instancenorm(void) {
 }
 
 /* The sums of other rows are needed: all of them must be there first. */
-static void test_other_rows(void) {
+TEST(other_rows) {
     TestGraph t = test_graph(6);
     Node *x = new_input(&t, -1, 1, SIZES(size(&t, 64), size(&t, 40))), *sum = build_sum(t.graph, x, (int64_t[]){1}, 1);
     new_output(&t, binary(&t, OP_mul, x, repeated(&t, MAKE(&t, flip, &sum, 1, INTS(0)), x)));
@@ -95,13 +95,4 @@ static void test_other_rows(void) {
     sum = build_sum(t.graph, lower, (int64_t[]){1}, 1);
     new_output(&t, binary(&t, OP_mul, upper, repeated(&t, sum, upper)));
     check(&t, 0, "a slice of the rows below");
-}
-
-void suite_along(void) {
-    CU_pSuite suite = CU_add_suite("along", NULL, NULL);
-    CU_add_test(suite, "softmax", test_softmax);
-    CU_add_test(suite, "softmax of columns", test_softmax_of_columns);
-    CU_add_test(suite, "layer norm", test_layernorm);
-    CU_add_test(suite, "instance norm", test_instancenorm);
-    CU_add_test(suite, "other rows", test_other_rows);
 }

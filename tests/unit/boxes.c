@@ -1,6 +1,6 @@
 /* Boxes: which rows are some, where they lie, and what is drawn of them. */
 #include "program/main.h"
-#include <CUnit/Basic.h>
+#include "test.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,7 @@ static cai_found find(const float (*rows)[6], int64_t count, cai_placement place
     return found;
 }
 
-static void test_rows(void) {
+TEST(rows_that_are_boxes) {
     const float rows[][6] = {{1, 2, 3, 4, 0.25f, 0}, {1, 2, 3, 4, 0.2f, 0}, {1, 2, 3, 4, 0, 0},      {1, 2, 3, 4, NAN, 0},
                              {1, NAN, 3, 4, 1, 0},   {1, 2, 3, 4, 1, NAN},  {5, 2, 3, 4, 1, 0},      {-5, 2, -1, 4, 1, 0},
                              {1, 100, 3, 400, 1, 0}, {9, 2, 10, 4, 0.5f, 1}, {1, 2, 3, 4, 0.5f, 17}, {0, 0, 1, 1, INFINITY, 1}};
@@ -34,7 +34,7 @@ static void test_rows(void) {
     cai_boxes_free(&found);
 }
 
-static void test_places(void) {
+TEST(places_in_the_users_picture) {
     const float rows[][6] = {{10, 20, 30, INFINITY, 1, 0}, {-INFINITY, 1, 4, 8, 1, 0}};
     cai_found found = find(rows, 2, (cai_placement){5, -7, 2, 0.5});
     CU_ASSERT_FATAL(found.count == 1); /* the second lies above the picture */
@@ -49,7 +49,7 @@ static bool alike(const cai_image *image, int64_t x, int64_t y, int64_t of_x, in
     return p[a] == p[b] && p[plane + a] == p[plane + b] && p[2 * plane + a] == p[2 * plane + b];
 }
 
-static void test_drawing(void) {
+TEST(frames_and_labels) {
     const float rows[][6] = {{20, 40, 90, 80, 1, 0}, {150, 30, 180, 90, 0.5f, 1}, {120, 50, 140, 60, 0.5f, 0}};
     cai_error error;
     cai_image image = {1, 100, 200, calloc(100 * 200, sizeof(float)), same};
@@ -69,7 +69,7 @@ static void test_drawing(void) {
 }
 
 /* A picture of one pixel has room for nothing, and stays one. */
-static void test_least_picture(void) {
+TEST(the_least_picture) {
     const float rows[][6] = {{-9, -9, 9, 9, 1, 0}};
     cai_error error;
     cai_found found;
@@ -80,7 +80,7 @@ static void test_least_picture(void) {
     cai_image_free(&image);
 }
 
-static void test_letters(void) {
+TEST(letters) {
     CU_ASSERT(cai_text_width("") == 0 && cai_text_width("a") == 5 && cai_text_width("ab") == 11);
     CU_ASSERT_EQUAL(cai_text_width("\xc3\xa9t\xc3\xa9"), 17); /* two letters beyond ASCII and a t */
     for (int y = 0; y < CAI_LETTER_HEIGHT; y++) {
@@ -98,13 +98,4 @@ static void test_letters(void) {
             CU_ASSERT(differ > 0);
         }
     }
-}
-
-void suite_boxes(void) {
-    CU_pSuite suite = CU_add_suite("boxes", NULL, NULL);
-    CU_add_test(suite, "rows that are boxes", test_rows);
-    CU_add_test(suite, "places in the user's picture", test_places);
-    CU_add_test(suite, "frames and labels", test_drawing);
-    CU_add_test(suite, "the least picture", test_least_picture);
-    CU_add_test(suite, "letters", test_letters);
 }

@@ -1,6 +1,6 @@
 /* The cache of compiled kernels: what was stored is found, what is damaged is not, two may write at once, and it stays within its size. */
 #include "object/object.h"
-#include <CUnit/Basic.h>
+#include "test.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -39,6 +39,7 @@ static int remove_folder(void) {
     each_file(remove_file);
     return rmdir(folder);
 }
+FIXTURE(make_folder, remove_folder)
 
 static Object object_of(const char *text) { return (Object){(const unsigned char *)text, strlen(text)}; }
 
@@ -52,7 +53,7 @@ static bool finds(const char *key, const char *text) {
 
 static void store(const char *key, const char *text) { cache_store(&cache, object_of(key), object_of(text)); }
 
-static void test_finds(void) {
+TEST(finds_what_was_stored) {
     CU_ASSERT(!finds("a key", "code"));
     store("a key", "code");
     store("other key", "other code");
@@ -88,7 +89,7 @@ static void damage(const char *path) {
     fclose(file);
 }
 
-static void test_damaged(void) {
+TEST(damaged_entries) {
     store("a key", "code");
     each_file(damage);
     store("a key", "code");
@@ -96,7 +97,7 @@ static void test_damaged(void) {
     each_file(remove_file);
 }
 
-static void test_full_disk(void) {
+TEST(a_full_disk_no_folder) {
     struct rlimit old, small = {20, RLIM_INFINITY};
     CU_ASSERT(getrlimit(RLIMIT_FSIZE, &old) == 0);
     small.rlim_max = old.rlim_max;
@@ -113,7 +114,7 @@ static void test_full_disk(void) {
 }
 
 /* Whoever reads while others write finds the whole entry or none. */
-static void test_two_at_once(void) {
+TEST(two_at_once) {
     static char text[1 << 16];
     memset(text, 'x', sizeof text - 1);
     pid_t writers[2];
@@ -144,7 +145,7 @@ static void age(const char *path) {
 }
 
 /* What was used last stays; an unfinished file of long ago goes, a new one does not. */
-static void test_stays_small(void) {
+TEST(stays_within_its_size) {
     char old_part[200], new_part[200];
     snprintf(old_part, sizeof old_part, "%s/abc.123", folder);
     snprintf(new_part, sizeof new_part, "%s/abc.124", folder);
@@ -162,13 +163,4 @@ static void test_stays_small(void) {
     CU_ASSERT(finds("c", "some code") && finds("h", "some code") && !finds("a", "some code"));
     cache.most_bytes = 0;
     each_file(remove_file);
-}
-
-void suite_cache(void) {
-    CU_pSuite suite = CU_add_suite("cache", make_folder, remove_folder);
-    CU_add_test(suite, "finds what was stored", test_finds);
-    CU_add_test(suite, "damaged entries", test_damaged);
-    CU_add_test(suite, "a full disk, no folder", test_full_disk);
-    CU_add_test(suite, "two at once", test_two_at_once);
-    CU_add_test(suite, "stays within its size", test_stays_small);
 }

@@ -96,7 +96,7 @@ static Node *flat_input(TestGraph *t, int rank) {
 }
 
 /* Read by constants alone, then once by what is no constant. */
-static void test_read_by_constants(void) {
+TEST(large_ones_read_by_constants) {
     for (int i = 0; i < COUNT_OF(cases); i++) {
         TestGraph t = test_graph((uint64_t)i);
         Node *made = cases[i].make(&t, field(&t, size(&t, 96))), *small = mean(&t, made);
@@ -107,7 +107,7 @@ static void test_read_by_constants(void) {
 }
 
 /* Outputs of the model, of fixed and of free sizes, and read by others at once. */
-static void test_outputs(void) {
+TEST(large_ones_as_outputs) {
     for (int i = 0; i < 2 * COUNT_OF(cases); i++) {
         TestGraph t = test_graph((uint64_t)i);
         bool fixed = i % 2 == 0;
@@ -122,7 +122,7 @@ static void test_outputs(void) {
 }
 
 /* The flow of RAFT begins at zeros, and goes through convolutions with more channels than blocks of them hold. */
-static void test_splat_through_convolutions(void) {
+TEST(a_splat_through_convolutions) {
     for (int free = 0; free < 2; free++)
         for (int64_t channels = 64; channels <= 66; channels++) {
             TestGraph t = test_graph((uint64_t)channels);
@@ -137,7 +137,7 @@ static void test_splat_through_convolutions(void) {
 }
 
 /* A weight in another shape that is an output, as anchors are: it was read from where nothing was packed. */
-static void test_reshaped_outputs(void) {
+TEST(reshaped_outputs) {
     TestGraph t = test_graph(1);
     Node *places = MAKE(&t, iota, NULL, 0, DTYPE_F32, {SIZES(size(&t, 16))}, 0);
     Node *anchors = build_reshape(t.graph, places, SIZES(size(&t, 1), size(&t, 16), size(&t, 1), size(&t, 1)));
@@ -170,7 +170,7 @@ static const char *explained(TestGraph *t, const Program *program) {
 }
 
 /* What takes more than 2 GB or 20 s stays in the program, and is told; what several ways lead to is counted once. */
-static void test_limits(void) {
+TEST(limits) {
     for (int many = 0; many < 2; many++) {
         TestGraph t = test_graph(1);
         Dim sizes[] = {size(&t, 1), size(&t, 2), size(&t, 400), size(&t, 400)};
@@ -194,13 +194,4 @@ static void test_limits(void) {
     new_output(&t, doubled);
     CU_ASSERT_TRUE(node_is_weight(lowered(&t), doubled));
     arena_free(t.arena);
-}
-
-void suite_constants(void) {
-    CU_pSuite suite = CU_add_suite("constants", NULL, NULL);
-    CU_add_test(suite, "large ones read by constants", test_read_by_constants);
-    CU_add_test(suite, "large ones as outputs", test_outputs);
-    CU_add_test(suite, "a splat through convolutions", test_splat_through_convolutions);
-    CU_add_test(suite, "reshaped outputs", test_reshaped_outputs);
-    CU_add_test(suite, "limits", test_limits);
 }

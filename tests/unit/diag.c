@@ -1,6 +1,6 @@
 /* How diagnostics look. */
 #include "syntax/syntax.h"
-#include <CUnit/CUnit.h>
+#include "test.h"
 #include <stdlib.h>
 
 typedef struct Fixture {
@@ -37,7 +37,7 @@ static void end(Fixture *f, DiagFormat format, bool color, const char *expected)
 }
 
 /* docs/language.md shows this one. */
-static void test_labels(void) {
+TEST(labels_note_and_help) {
     Fixture f = begin("\n\n\n\n\n\n  return (e, d) -> concat -> double_conv(c)\n");
     Diagnostic *d = diag_error(&f.diag, DIAG_shape, find(&f, "(e, d)", 0), "concat needs equal height and width");
     diag_label(&f.diag, d, find(&f, "d)", 0), "d: f32[N, 64, 54, 54]");
@@ -55,7 +55,7 @@ static void test_labels(void) {
         "  help: crop with `crop_like(e)`\n");
 }
 
-static void test_three_labels_and_another_line(void) {
+TEST(three_labels_and_another_line) {
     Fixture f = begin("a = bb + ccc\nz = 1\n");
     Diagnostic *d = diag_error(&f.diag, DIAG_shape, find(&f, "bb", 0), "three");
     diag_label(&f.diag, d, find(&f, "a", 0), "first");
@@ -72,7 +72,7 @@ static void test_three_labels_and_another_line(void) {
         "     | ^ below\n");
 }
 
-static void test_tabs_and_code_points(void) {
+TEST(tabs_and_code_points) {
     Fixture f = begin("\tx = \"\xc3\xa9\" + bad\n");
     diag_error(&f.diag, DIAG_shape, find(&f, "bad", 0), "no");
     end(&f, DIAG_TEXT, false,
@@ -81,7 +81,7 @@ static void test_tabs_and_code_points(void) {
         "     |               ^^^\n");
 }
 
-static void test_spans_over_lines(void) {
+TEST(spans_over_lines) {
     Fixture f = begin("x = f(1,\n      2)\n");
     diag_error(&f.diag, DIAG_shape, find(&f, "f(1,\n      2)", 0), "no");
     end(&f, DIAG_TEXT, false,
@@ -90,7 +90,7 @@ static void test_spans_over_lines(void) {
         "     |     ^^^^\n");
 }
 
-static void test_order_and_repetition(void) {
+TEST(order_and_repetition) {
     Fixture f = begin("a\nb\n");
     diag_error(&f.diag, DIAG_shape, find(&f, "b", 0), "second");
     diag_warning(&f.diag, DIAG_shape, find(&f, "a", 0), "first");
@@ -106,7 +106,7 @@ static void test_order_and_repetition(void) {
         "     | ^\n");
 }
 
-static void test_long_lines_are_cut(void) {
+TEST(long_lines_are_cut) {
     char text[1001];
     memset(text, 'x', 1000);
     text[1000] = 0;
@@ -122,7 +122,7 @@ static void test_long_lines_are_cut(void) {
 }
 
 /* What a file holds reaches the terminal as text only. */
-static void test_control_characters(void) {
+TEST(control_characters) {
     Fixture f = begin("a \033[31m b\n");
     diag_error(&f.diag, DIAG_shape, find(&f, "b", 0), "\033[31m");
     end(&f, DIAG_TEXT, false,
@@ -131,7 +131,7 @@ static void test_control_characters(void) {
         "     |         ^\n");
 }
 
-static void test_color(void) {
+TEST(color) {
     Fixture f = begin("a\n");
     diag_error(&f.diag, DIAG_shape, find(&f, "a", 0), "no");
     end(&f, DIAG_TEXT, true,
@@ -140,7 +140,7 @@ static void test_color(void) {
         "\033[1;34m     |\033[0m \033[1;31m^\033[0m\n");
 }
 
-static void test_json(void) {
+TEST(json) {
     Fixture f = begin("a = \"b\"\n");
     Diagnostic *d = diag_error(&f.diag, DIAG_not_text, find(&f, "\"b\"", 0), "not \"b\"\n");
     diag_label(&f.diag, d, find(&f, "a", 0), "here");
@@ -152,7 +152,7 @@ static void test_json(void) {
 }
 
 /* A hundred are shown, and how many there are more. */
-static void test_many(void) {
+TEST(very_many) {
     Fixture f = begin("x\n");
     for (int i = 0; i < 1000; i++) diag_error(&f.diag, DIAG_shape, (Span){0}, "%d", i);
     CU_ASSERT_EQUAL(f.diag.errors, 1000);
@@ -160,18 +160,4 @@ static void test_many(void) {
     for (int i = 0; i < DIAG_KEPT_MAX; i++) text_add(&expected, "cai: error[shape]: %d\n", i);
     text_add(&expected, "cai: error[more]: %d more errors are not shown\n", 1000 - DIAG_KEPT_MAX);
     end(&f, DIAG_TEXT, false, text_string(&expected));
-}
-
-void suite_diag(void) {
-    CU_pSuite suite = CU_add_suite("diag", NULL, NULL);
-    CU_add_test(suite, "labels, note and help", test_labels);
-    CU_add_test(suite, "three labels, and another line", test_three_labels_and_another_line);
-    CU_add_test(suite, "tabs and code points", test_tabs_and_code_points);
-    CU_add_test(suite, "spans over lines", test_spans_over_lines);
-    CU_add_test(suite, "order and repetition", test_order_and_repetition);
-    CU_add_test(suite, "long lines are cut", test_long_lines_are_cut);
-    CU_add_test(suite, "control characters", test_control_characters);
-    CU_add_test(suite, "color", test_color);
-    CU_add_test(suite, "json", test_json);
-    CU_add_test(suite, "very many", test_many);
 }

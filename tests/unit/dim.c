@@ -1,6 +1,6 @@
 /* Sizes: the canonical form, bounds, exact division, and how they are printed. */
 #include "graph/graph.h"
-#include <CUnit/Basic.h>
+#include "test.h"
 #include <stdlib.h>
 
 static Arena *arena;
@@ -21,19 +21,20 @@ static int teardown(void) {
     arena_free(arena);
     return 0;
 }
+FIXTURE(setup, teardown)
 
 static void prints(Dim a, const char *wanted) {
     CU_ASSERT_STRING_EQUAL(dim_string(arena, a), wanted);
 }
 
-static void test_equal_is_identical(void) {
+TEST(equal_sizes_are_one_pointer) {
     CU_ASSERT_PTR_EQUAL(dim_add(dims, H, W), dim_add(dims, W, H));
     CU_ASSERT_PTR_EQUAL(dim_mul(dims, dim_add(dims, H, W), dim_sub(dims, H, W)), dim_sub(dims, dim_mul(dims, H, H), dim_mul(dims, W, W)));
     CU_ASSERT_PTR_EQUAL(dim_sub(dims, H, H), dim_const(dims, 0));
     CU_ASSERT_PTR_NOT_EQUAL(H, W);
 }
 
-static void test_floor_rules(void) {
+TEST(floor_divisions_nest_and_split) {
     Dim half = dim_floor_div(dims, H, 2);
     CU_ASSERT_PTR_EQUAL(dim_floor_div(dims, half, 3), dim_floor_div(dims, H, 6));
     CU_ASSERT_PTR_EQUAL(dim_floor_div(dims, dim_offset(dims, dim_scale(dims, H, 2), 1), 2), H);
@@ -44,7 +45,7 @@ static void test_floor_rules(void) {
     CU_ASSERT_PTR_EQUAL(dim_floor_div(dims, dim_offset(dims, half, 1), 2), dim_floor_div(dims, dim_offset(dims, H, 2), 4));
 }
 
-static void test_exact_division(void) {
+TEST(exact_division) {
     Dim sum = dim_offset(dims, H, 3);
     CU_ASSERT_PTR_EQUAL(dim_div_exact(dims, dim_mul(dims, dim_mul(dims, H, sum), W), dim_mul(dims, W, sum)), H);
     CU_ASSERT_PTR_NULL(dim_div_exact(dims, H, dim_const(dims, 2)));
@@ -60,7 +61,7 @@ static void bounded(Dim a, int64_t low, int64_t high) {
     CU_ASSERT_EQUAL(most, high);
 }
 
-static void test_bounds(void) {
+TEST(bounds) {
     bounded(dim_const(dims, 5), 5, 5);
     bounded(dim_offset(dims, H, 2), 3, INT64_MAX);
     bounded(dim_sub(dims, dim_const(dims, 4), H), INT64_MIN, 3);
@@ -70,7 +71,7 @@ static void test_bounds(void) {
     bounded(H16, 16, INT64_MAX);
 }
 
-static void test_printing(void) {
+TEST(printing) {
     prints(H16, "K");
     prints(dim_floor_div(dims, H16, 2), "K/2");
     prints(dim_offset(dims, H16, 1), "K+1");
@@ -106,7 +107,7 @@ static int64_t value(Dim a, const int64_t *symbols) {
 static int64_t quotient(int64_t a, int64_t b) { return a / b - (a % b < 0); }
 
 /* Values of what the constructors give, against arithmetic on values, and against the bounds. */
-static void test_random_values(void) {
+TEST(random_polynomials_against_their_values) {
     srand(7);
     for (int round = 0; round < 3000; round++) {
         Dim a = random_dim(2), b = random_dim(2);
@@ -124,20 +125,9 @@ static void test_random_values(void) {
     }
 }
 
-static void test_overflow(void) {
+TEST(overflow) {
     Dim huge = dim_const(dims, INT64_MAX / 2);
     int64_t result, symbols[3] = {8, 8, 8};
     CU_ASSERT_EQUAL(dim_const_value(dim_mul(dims, huge, huge)), INT64_MAX);
     CU_ASSERT_FALSE(dim_evaluate(dim_mul(dims, huge, H), symbols, &result));
-}
-
-void suite_dim(void) {
-    CU_pSuite suite = CU_add_suite("dim", setup, teardown);
-    CU_add_test(suite, "equal sizes are one pointer", test_equal_is_identical);
-    CU_add_test(suite, "floor divisions nest and split", test_floor_rules);
-    CU_add_test(suite, "exact division", test_exact_division);
-    CU_add_test(suite, "bounds", test_bounds);
-    CU_add_test(suite, "printing", test_printing);
-    CU_add_test(suite, "random polynomials against their values", test_random_values);
-    CU_add_test(suite, "overflow", test_overflow);
 }

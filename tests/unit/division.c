@@ -132,8 +132,8 @@ static void check_all(const char *target) {
     check_constants(p, target);
 }
 
-static void test_kernels(void) {
-    for (int i = 0; i < target_count(); i++) check_all(target_at(i)->name);
+TEST_IN_PARTS(kernels, 2) { /* a target each */
+    for (int i = part; i < target_count(); i += parts) check_all(target_at(i)->name);
 }
 
 static Node *constant_of(TestGraph *t, const float *values, int count) {
@@ -143,7 +143,7 @@ static Node *constant_of(TestGraph *t, const float *values, int count) {
     return build_constant(t->graph, numbers, count, (Shape){DTYPE_F32, 1, dims});
 }
 
-static void test_folding(void) {
+TEST(folding) {
     const Pairs *p = read_pairs();
     TestGraph t = test_graph(1);
     Node *x = constant_of(&t, p->x, p->count), *y = constant_of(&t, p->y, p->count);
@@ -156,10 +156,4 @@ static void test_folding(void) {
         check(p, "folded", op, 0, 1, p->count, ATTRIBUTES(node, constant)->data->values);
     }
     arena_free(t.arena);
-}
-
-void suite_division(void) {
-    CU_pSuite suite = CU_add_suite("division", NULL, NULL);
-    CU_add_test(suite, "kernels", test_kernels);
-    CU_add_test(suite, "folding", test_folding);
 }

@@ -2,8 +2,8 @@
  * case is the text of a file; what is asked of it stands beside it. tests/golden/elaborate has the wording of mistakes,
  * tests/tiny whole small models. */
 #include "elaborate/elaborate.h"
+#include "test.h"
 
-#include <CUnit/CUnit.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -83,7 +83,7 @@ static void errors_are(const char *declarations, const char *body, int errors) {
 
 #define ONE "block one(x) { return x -> c: conv(4, 1, bias = false) }\n"
 
-static void paths(void) {
+TEST(paths_of_layers_and_weights) {
     weights_are("", "return x -> conv(4, 1, bias = false) -> conv(4, 1, bias = false)", "conv.weight conv_2.weight");
     weights_are("", "return x -> a: conv(4, 1, bias = false) -> \"b.{1 + 1}\": conv(4, 1, bias = false)", "a.weight b.2.weight");
     weights_are("", "E = conv(4, 1, bias = false)\n y = x -> E\n return y -> E", "E.weight");
@@ -108,14 +108,14 @@ static void paths(void) {
     weights_are("", "return x * per_channel(param([4], init = 1))", "param");
 }
 
-static void parts(void) {
+TEST(parts_of_layers) {
     weights_are("", "E = { conv(4, 1, bias = false) -> conv(4, 1, bias = false) }\n y = x -> E\n return y -> E[1]", "E.0.weight E.1.weight");
     weights_are(ONE, "E = one()\n y = x -> E\n return (y -> E.c) * E.c.weight[0, 0, 0, 0]", "E.c.weight");
     errors_are(ONE, "E = one()\n y = x -> E\n return y -> E.d", 1);
     errors_are(ONE, "E = one()\n return x -> E.c", 1);
 }
 
-static void groups(void) {
+TEST(repeat_if_and_braces) {
     weights_are("", "return x -> a: repeat 2 { conv(4, 1, bias = false) -> relu }", "a.0.weight a.2.weight");
     weights_are("", "return x -> a: { repeat 2 { conv(4, 1, bias = false) } -> if true { conv(4, 1, bias = false) } }",
                 "a.0.weight a.1.weight a.2.weight");
@@ -126,7 +126,7 @@ static void groups(void) {
     weights_are("", "return x -> a: if 1 < 2 { conv(4, 1, bias = false) } else { relu }", "a.0.weight");
 }
 
-static void twice(void) {
+TEST(paths_made_twice) {
     errors_are("", "a = x -> c: conv(4, 1)\n b = x -> c: conv(4, 1)\n return a + b", 1);
     errors_are("", "for i in 0 .. 3 { x = x -> c: conv(4, 1) }\n return x", 1);
     errors_are("", "f = { conv(8, 1) }\n y = x -> f\n return y -> f", 1); /* 4 channels, then 8 */
@@ -138,7 +138,7 @@ static void twice(void) {
 
 /* ---- shapes ---- */
 
-static void sizes(void) {
+TEST(sizes) {
     output_is("return x -> maxpool(2) -> maxpool(2) -> upsample(4)", "f32[N, 4, H, W]");
     output_is("return x[:, 0]", "f32[N, H, W]");
     output_is("return x[0, 1:3, :, -1]", "f32[2, H]");
@@ -159,7 +159,7 @@ static void sizes(void) {
     output_is("return x -> pixel_shuffle(2)", "f32[N, 1, 2*H, 2*W]");
 }
 
-static void broadcasting(void) {
+TEST(broadcasting) {
     output_is("return x + zeros([4, 1, 1])", "f32[N, 4, H, W]");
     output_is("return x[:, 0:1, 0:1, 0:1] + zeros([7, 1, 5, 1, 3])", "f32[7, N, 5, 1, 3]");
     errors_are("", "return x + zeros([4])", 1);
@@ -168,7 +168,7 @@ static void broadcasting(void) {
 
 /* ---- compile-time values ---- */
 
-static void arithmetic(void) {
+TEST(arithmetic) {
     static const char *const truths[] = {
         "7 // 2 == 3 and -7 // 2 == -4 and -7 % 3 == 2 and 2 ** 10 == 1024 and 6 / 3 == 2 and 7.0 / 2 == 3.5 and -2 ** 2 == -4",
         "1 < 2 and not (2 < 1) and 1 <= 1 and \"a\" < \"b\" and \"ab\" == \"a\" + \"b\" and 1 == 1.0 and 1 != \"1\" and none == none",
@@ -192,7 +192,7 @@ static void arithmetic(void) {
     }
 }
 
-static void scopes(void) {
+TEST(scopes) {
     static const char *const bodies[] = {
         "n = 1\n if true { n = 2 }\n assert n == 2, \"\"\n return x",
         "n = 0\n for i in 0 .. 5 { n = n + i }\n assert n == 10, \"\"\n return x",
@@ -210,7 +210,7 @@ static void scopes(void) {
     }
 }
 
-static void arguments(void) {
+TEST(arguments) {
     Run run = run_body("block f(a, b = a + 1, *c)(x) { assert a == 1 and b == 2 and c == [], \"\"\n return x }\n"
                        "block g(a, *c)(x, y = 3) { assert c == [2, 3] and y == 3, \"\"\n return x }\n"
                        "block h(x, y) { return x - y }\n"
@@ -222,7 +222,7 @@ static void arguments(void) {
 
 /* ---- mistakes come one at a time ---- */
 
-static void independent(void) {
+TEST(independent_mistakes) {
     errors_are("", "a = wrong\n b = a + 1\n c = b -> conv(3, 3)\n return c", 1);
     errors_are("", "a = x -> conv(8, 4)\n b = x -> nowhere\n c = a + b\n d = 1 / 0\n return c -> conv(d, 3)", 3);
     errors_are("block f(x) { return x -> conv(x.channels / 3, 3) }", "return x -> f -> f -> f", 1);
@@ -234,7 +234,7 @@ static void independent(void) {
 
 /* ---- models ---- */
 
-static void checks(void) {
+TEST(checks_of_a_run) {
     Run run = run_text("model m(x: f32[N, H]) where H >= 8, H % 2 == 0 { assert x.shape[1] <= 100, \"too wide\"\n return x[:, 0:6] }");
     expect_errors(&run, 0);
     CU_ASSERT_EQUAL_FATAL(run.model->graph->checks.count, 3);
@@ -243,7 +243,7 @@ static void checks(void) {
     finish(&run);
 }
 
-static void defines(void) {
+TEST(defines) {
     const char *text = "model m(c = 2, wide = false, name = \"a\", more = [])(x: f32[N, 4, H, H]) where H % 8 == 0 {\n"
                        "  assert name == \"b\" or c != 3, \"\"\n  for k in more { x = x -> \"l{k}\": conv(k, 1) }\n"
                        "  return x -> conv(c, 3) -> if wide { relu }\n}";
@@ -261,7 +261,7 @@ static void defines(void) {
     }
 }
 
-static void signatures(void) {
+TEST(signatures) {
     Run run = run_text("model m(a: image[N, 3, H, W, fit = \"pad\"], b: i32[K]) -> (y: image[N, 1, H, W], z: f32[N, 3] as labels(top = 2)) {\n"
                        "  return (z = a -> global_avgpool, y = a -> conv(1, 3))\n}");
     expect_errors(&run, 0);
@@ -274,7 +274,7 @@ static void signatures(void) {
     finish(&run);
 }
 
-static void receptive(void) {
+TEST(receptive_fields) {
     static const struct { const char *stages; int64_t field; } cases[] = {
         {"conv(4, 3)", 3}, {"conv(4, 3, dilation = 3)", 7}, {"conv(4, 3, stride = 2) -> conv(4, 3)",
                                                              7}, {"conv(4, 3) -> maxpool(2) -> conv(4, 3)", 8},
@@ -293,7 +293,7 @@ static void receptive(void) {
     }
 }
 
-static void figures(void) {
+TEST(figures) {
     Run run = run_text("model m(x: f32[N, 4, 8, 8]) {\n"
                        "  E = conv(4, 3)\n"
                        "  return x -> E -> E -> up: conv_transpose(2, 2, stride = 2) -> flatten -> d: dense(10)\n}");
@@ -309,7 +309,7 @@ static void figures(void) {
     finish(&run);
 }
 
-static void examples(void) {
+TEST(examples) {
     static const char *const files[] = {"examples/resnet18.cai", "examples/unet.cai", "examples/mobilenet_v2.cai"};
     static const int64_t parameters[] = {11689512, 31037633, 3504872};
     for (int i = 0; i < COUNT_OF(files); i++) {
@@ -326,7 +326,7 @@ static void examples(void) {
     }
 }
 
-static void shared_namespace(void) {
+TEST(one_namespace_of_weights) {
     const char *text = "code = dense(%d)\nmodel a(x: f32[N, 8]) { return x -> code }\nmodel b(x: f32[N, 8]) { return x -> code: dense(4) }";
     for (int width = 4; width <= 5; width++) {
         Arena *arena = arena_new();
@@ -341,7 +341,7 @@ static void shared_namespace(void) {
 
 /* ---- what would never end, or not fit ---- */
 
-static void bounds(void) {
+TEST(bounds) {
     errors_are("block f(x) { return x -> f }", "return x -> f", 1);
     errors_are("block f(x) { return x -> g }\nblock g(x) { return x -> f }", "return x -> f", 1);
     errors_are("", "for i in 0 .. 1000000000 { n = i }\n return x", 1);
@@ -353,26 +353,4 @@ static void bounds(void) {
     errors_are("", "return x -> repeat 1000000000 { relu }", 1);
     errors_are("", "w = param([1000000000, 1000000000, 1000000000])\n return x", 1);
     errors_are("", "a = 2 ** 70\n return x", 1);
-}
-
-void suite_elaborate(void) {
-    CU_pSuite suite = CU_add_suite("elaborate", NULL, NULL);
-    CU_add_test(suite, "paths of layers and weights", paths);
-    CU_add_test(suite, "parts of layers", parts);
-    CU_add_test(suite, "repeat, if and braces", groups);
-    CU_add_test(suite, "paths made twice", twice);
-    CU_add_test(suite, "sizes", sizes);
-    CU_add_test(suite, "broadcasting", broadcasting);
-    CU_add_test(suite, "arithmetic", arithmetic);
-    CU_add_test(suite, "scopes", scopes);
-    CU_add_test(suite, "arguments", arguments);
-    CU_add_test(suite, "independent mistakes", independent);
-    CU_add_test(suite, "checks of a run", checks);
-    CU_add_test(suite, "-D", defines);
-    CU_add_test(suite, "signatures", signatures);
-    CU_add_test(suite, "receptive fields", receptive);
-    CU_add_test(suite, "figures", figures);
-    CU_add_test(suite, "examples", examples);
-    CU_add_test(suite, "one namespace of weights", shared_namespace);
-    CU_add_test(suite, "bounds", bounds);
 }

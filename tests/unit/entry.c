@@ -24,7 +24,7 @@ static void add_check(TestGraph *t, CheckKind kind, Dim left, Dim right, const c
     vec_push(t->arena, &t->graph->checks, check);
 }
 
-static void test_ports(void) {
+TEST(ports) {
     TestGraph t = test_graph(1);
     Compiled compiled;
     new_output(&t, half(&t, new_input(&t, -1, 1, SIZES(t.N, size(&t, 3), t.H))));
@@ -48,7 +48,7 @@ static void test_ports(void) {
     arena_free(t.arena);
 }
 
-static void test_overflow(void) {
+TEST(overflow) {
     TestGraph t = test_graph(1);
     Compiled compiled;
     new_output(&t, half(&t, new_input(&t, -1, 1, SIZES(t.N, size(&t, 3), t.H))));
@@ -62,7 +62,7 @@ static void test_overflow(void) {
     arena_free(t.arena);
 }
 
-static void test_checks(void) {
+TEST(checks) {
     TestGraph t = test_graph(1);
     Compiled compiled;
     new_output(&t, unary(&t, OP_neg, new_input(&t, -1, 1, SIZES(t.N, t.H))));
@@ -83,7 +83,7 @@ static void test_checks(void) {
 }
 
 /* Kernels of equal name are one function, and the code's text can be had. */
-static void test_kernels_are_shared(void) {
+TEST(kernels_are_shared) {
     TestGraph t = test_graph(1);
     LowerOptions options = WITH_TABLE(.target = target_at(0));
     for (int i = 0; i < 3; i++) new_output(&t, unary(&t, OP_neg, new_input(&t, -1, 1, SIZES(t.H))));
@@ -93,12 +93,4 @@ static void test_kernels_are_shared(void) {
     CU_ASSERT_EQUAL(functions, 1);
     CU_ASSERT_PTR_NOT_NULL(strstr(print_compiled(&t, &options, "asm"), "vxorps"));
     arena_free(t.arena);
-}
-
-void suite_entry(void) {
-    CU_pSuite suite = CU_add_suite("entry", NULL, NULL);
-    CU_add_test(suite, "ports", test_ports);
-    CU_add_test(suite, "overflow", test_overflow);
-    CU_add_test(suite, "checks", test_checks);
-    CU_add_test(suite, "kernels are shared", test_kernels_are_shared);
 }

@@ -1,6 +1,6 @@
 /* Writing: the whole new file, or the old one and nothing beside it, whatever happens. */
 #include "files/files.h"
-#include <CUnit/Basic.h>
+#include "test.h"
 #include <dirent.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -18,6 +18,7 @@ static const char *in_folder(const char *name) {
     snprintf(path, sizeof path, "%s/%s", folder, name);
     return path;
 }
+FIXTURE(make_folder, remove_folder)
 
 static int files_in_folder(void) {
     DIR *directory = opendir(folder);
@@ -36,7 +37,7 @@ static int holds(const char *name, const char *text) {
     return equal;
 }
 
-static void test_appears_whole(void) {
+TEST(a_file_appears_whole_with_its_permissions) {
     cai_error error;
     cai_output output;
     CU_ASSERT_FATAL(cai_file_write(in_folder("a"), "old", 3, &error));
@@ -54,7 +55,7 @@ static void test_appears_whole(void) {
     unlink(path);
 }
 
-static void test_discards(void) {
+TEST(a_discarded_file_leaves_nothing) {
     cai_error error;
     cai_output output;
     CU_ASSERT_FATAL(cai_output_open(in_folder("a"), &output, &error));
@@ -62,7 +63,7 @@ static void test_discards(void) {
     CU_ASSERT_EQUAL(files_in_folder(), 0);
 }
 
-static void test_keeps_links(void) {
+TEST(a_symbolic_link_stays_one) {
     cai_error error;
     char target[64];
     struct stat status;
@@ -76,7 +77,7 @@ static void test_keeps_links(void) {
     unlink(in_folder("target"));
 }
 
-static void test_errors(void) {
+TEST(full_disks_missing_folders_folders) {
     cai_error error;
     cai_file file;
     CU_ASSERT_FALSE(cai_file_write("/dev/full", "x", 1, &error));
@@ -91,7 +92,7 @@ static void test_errors(void) {
     CU_ASSERT_EQUAL(files_in_folder(), 0);
 }
 
-static void test_empty_files(void) {
+TEST(empty_files_and_files_that_do_not_tell_their_size) {
     cai_error error;
     cai_file file;
     CU_ASSERT_FATAL(cai_file_write(in_folder("a"), "", 0, &error));
@@ -105,7 +106,7 @@ static void test_empty_files(void) {
     cai_file_close(&file);
 }
 
-static void test_signals_clean_up(void) {
+TEST(signals_remove_what_is_not_finished) {
     const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
     for (int i = 0; i < 3; i++) {
         fflush(NULL);
@@ -125,14 +126,4 @@ static void test_signals_clean_up(void) {
         CU_ASSERT(WIFSIGNALED(status) && WTERMSIG(status) == numbers[i]);
         CU_ASSERT_EQUAL(files_in_folder(), 0);
     }
-}
-
-void suite_file(void) {
-    CU_pSuite suite = CU_add_suite("file", make_folder, remove_folder);
-    CU_add_test(suite, "a file appears whole, with its permissions", test_appears_whole);
-    CU_add_test(suite, "a discarded file leaves nothing", test_discards);
-    CU_add_test(suite, "a symbolic link stays one", test_keeps_links);
-    CU_add_test(suite, "full disks, missing folders, folders", test_errors);
-    CU_add_test(suite, "empty files, and files that do not tell their size", test_empty_files);
-    CU_add_test(suite, "signals remove what is not finished", test_signals_clean_up);
 }

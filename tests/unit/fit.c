@@ -1,6 +1,6 @@
 /* Fitting pictures: sizes and centres as torchvision has them, weights that keep what they must keep. */
 #include "files/files.h"
-#include <CUnit/Basic.h>
+#include "test.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -18,7 +18,7 @@ static int has_size(const cai_image *image, int64_t height, int64_t width) {
 #define FIXED(n) ((cai_extent){.fixed = (n), .multiple = 1})
 #define MULTIPLE(n) ((cai_extent){.multiple = (n)})
 
-static void test_exact(void) {
+TEST(exact_only_checks_and_says_what_would_do) {
     cai_error error;
     cai_image image = make(6, 8);
     CU_ASSERT(cai_image_fit(&image, CAI_FIT_EXACT, FIXED(6), MULTIPLE(4), &error));
@@ -31,7 +31,7 @@ static void test_exact(void) {
     cai_image_free(&image);
 }
 
-static void test_pad_mirrors(void) {
+TEST(pad_mirrors) {
     cai_error error;
     cai_image image = make(3, 2);
     CU_ASSERT_FATAL(cai_image_fit(&image, CAI_FIT_PAD, MULTIPLE(8), MULTIPLE(8), &error));
@@ -47,7 +47,7 @@ static void test_pad_mirrors(void) {
     cai_image_free(&image);
 }
 
-static void test_crop_sizes(void) {
+TEST(crop) {
     cai_error error;
     cai_image image = make(333, 501);
     CU_ASSERT(cai_image_fit(&image, CAI_FIT_CROP, FIXED(224), FIXED(224), &error) && has_size(&image, 224, 224));
@@ -64,7 +64,7 @@ static void test_crop_sizes(void) {
     cai_image_free(&image);
 }
 
-static void test_stretch(void) {
+TEST(stretch) {
     cai_error error;
     cai_image image = make(30, 33);
     CU_ASSERT(cai_image_fit(&image, CAI_FIT_STRETCH, MULTIPLE(16), MULTIPLE(16), &error) && has_size(&image, 32, 32));
@@ -72,7 +72,7 @@ static void test_stretch(void) {
     cai_image_free(&image);
 }
 
-static void test_resize_halves(void) {
+TEST(resize_by_half) {
     cai_error error;
     cai_image image = make(1, 8);
     CU_ASSERT_FATAL(cai_image_resize(&image, 1, 4, &error));
@@ -83,7 +83,7 @@ static void test_resize_halves(void) {
     cai_image_free(&image);
 }
 
-static void test_resize_keeps_constants(void) {
+TEST(resize_keeps_constants) {
     const int64_t sizes[][2] = {{1, 1}, {7, 3}, {64, 64}, {13, 200}};
     cai_error error;
     for (int i = 0; i < 4; i++) {
@@ -95,7 +95,7 @@ static void test_resize_keeps_constants(void) {
     }
 }
 
-static void test_limits(void) {
+TEST(sizes_beyond_the_limit) {
     cai_error error;
     cai_image image = make(1, 3);
     CU_ASSERT_FALSE(cai_image_resize(&image, (int64_t)1 << 20, (int64_t)1 << 20, &error));
@@ -105,7 +105,7 @@ static void test_limits(void) {
 }
 
 /* Where a corner of the fitted picture lies in the one it was made from. */
-static void test_places(void) {
+TEST(places_in_the_picture_that_it_was) {
     cai_error error;
     cai_image image = make(100, 400);
     CU_ASSERT(cai_image_fit(&image, CAI_FIT_STRETCH, FIXED(50), FIXED(100), &error));
@@ -119,16 +119,4 @@ static void test_places(void) {
     CU_ASSERT(cai_image_fit(&image, CAI_FIT_PAD, MULTIPLE(8), MULTIPLE(8), &error));
     CU_ASSERT(image.place.left == 0 && image.place.top == 0 && image.place.across == 1 && image.place.down == 1);
     cai_image_free(&image);
-}
-
-void suite_fit(void) {
-    CU_pSuite suite = CU_add_suite("fit", NULL, NULL);
-    CU_add_test(suite, "exact only checks, and says what would do", test_exact);
-    CU_add_test(suite, "pad mirrors", test_pad_mirrors);
-    CU_add_test(suite, "crop", test_crop_sizes);
-    CU_add_test(suite, "stretch", test_stretch);
-    CU_add_test(suite, "resize by half", test_resize_halves);
-    CU_add_test(suite, "resize keeps constants", test_resize_keeps_constants);
-    CU_add_test(suite, "places in the picture that it was", test_places);
-    CU_add_test(suite, "sizes beyond the limit", test_limits);
 }

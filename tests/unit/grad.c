@@ -252,7 +252,7 @@ static void check_elementwise(Op op) {
     arena_free(t.arena);
 }
 
-static void test_every_operator(void) {
+TEST(every_operator) {
     for (Op op = 0; op < OP_COUNT; op++) {
         bool elementwise = makes_floats(op, 1) || makes_floats(op, 2);
         if (!op_is_differentiable(op) || has_case(op)) continue;
@@ -282,7 +282,7 @@ static double slope_at(Op op, double x, double other, bool other_is_constant) {
 }
 
 /* What PyTorch gives at these points. */
-static void test_kinks(void) {
+TEST(kinks_are_PyTorchs) {
     CU_ASSERT_EQUAL(slope_at(OP_abs, 0, 0, true), 0);
     CU_ASSERT_EQUAL(slope_at(OP_max, 0, 0, true), 0); /* relu */
     CU_ASSERT_EQUAL(slope_at(OP_min, 6, 6, true), 0); /* relu6 */
@@ -292,7 +292,7 @@ static void test_kinks(void) {
     CU_ASSERT_EQUAL(slope_at(OP_pow, 0, 2, false), 0);
 }
 
-static void test_maximum_is_shared(void) {
+TEST(equal_maxima_share) {
     TestGraph t = test_graph(1);
     Node *x = new_input(&t, 1, 1, SIZES(size(&t, 4))), *gradient;
     t.inputs.items[0].values[2].real = 0;
@@ -305,7 +305,7 @@ static void test_maximum_is_shared(void) {
     arena_free(t.arena);
 }
 
-static void test_what_does_not_depend(void) {
+TEST(what_does_not_depend_has_gradient_0) {
     TestGraph t = test_graph(1);
     Node *xs[3] = {new_input(&t, 1, 2, 0, NULL), new_input(&t, 1, 2, 0, NULL), NULL}, *gradients[3];
     Node *y = build_binary(t.graph, OP_mul, xs[0], build_unary(t.graph, OP_stop, xs[0]));
@@ -318,7 +318,7 @@ static void test_what_does_not_depend(void) {
 }
 
 /* A chain of 20,000 nodes: nothing recurses. */
-static void test_deep(void) {
+TEST(deep_graphs) {
     TestGraph t = test_graph(1);
     Node *x = new_input(&t, 0.1, 0.2, 0, NULL), *y = x, *gradient;
     for (int i = 0; i < 20000; i++) y = build_unary(t.graph, OP_sin, y);
@@ -328,13 +328,4 @@ static void test_deep(void) {
     PassOptions options = {.verify = true};
     CU_ASSERT(passes_run(t.graph, &options)->nodes.count > 40000);
     arena_free(t.arena);
-}
-
-void suite_grad(void) {
-    CU_pSuite suite = CU_add_suite("grad", NULL, NULL);
-    CU_add_test(suite, "first and second derivatives of every operator", test_every_operator);
-    CU_add_test(suite, "kinks are PyTorch's", test_kinks);
-    CU_add_test(suite, "equal maxima share", test_maximum_is_shared);
-    CU_add_test(suite, "what does not depend has gradient 0", test_what_does_not_depend);
-    CU_add_test(suite, "deep graphs", test_deep);
 }

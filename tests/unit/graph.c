@@ -1,7 +1,7 @@
 /* Nodes: equal ones are one, origins add up, shape rules speak plainly, conditions that only a run can decide become checks. */
 #include "graph_test.h"
 
-static void test_equal_nodes_are_one(void) {
+TEST(equal_nodes_are_one) {
     TestGraph t = test_graph(1);
     Node *x = new_input(&t, 0, 1, SIZES(size(&t, 2), t.H));
     CU_ASSERT_PTR_EQUAL(build_unary(t.graph, OP_exp, x), build_unary(t.graph, OP_exp, x));
@@ -14,7 +14,7 @@ static void test_equal_nodes_are_one(void) {
 }
 
 /* Attributes belong to the graph once the node is made. */
-static void test_attributes_are_copied(void) {
+TEST(attributes_are_copied) {
     TestGraph t = test_graph(1);
     int64_t axes[1] = {0};
     Node *x = new_input(&t, 0, 1, SIZES(size(&t, 2), t.H)), *sum = build_sum(t.graph, x, axes, 1);
@@ -28,7 +28,7 @@ static void test_attributes_are_copied(void) {
     arena_free(t.arena);
 }
 
-static void test_origins(void) {
+TEST(origins_add_up) {
     TestGraph t = test_graph(1);
     Node *x = new_input(&t, 0, 1, 0, NULL);
     for (int i = 0; i < 40; i++) {
@@ -54,7 +54,7 @@ static const char *refusal(TestGraph *t, Op op, Node *a, Node *b, const void *at
     return node ? "" : error.text;
 }
 
-static void test_refusals(void) {
+TEST(refusals) {
     TestGraph t = test_graph(1);
     Node *x = new_input(&t, 0, 1, SIZES(t.N, size(&t, 48), t.H, t.H)), *y = new_input(&t, 0, 1, SIZES(t.N, size(&t, 64), t.H, t.H));
     Node *w = new_input(&t, 0, 1, SIZES(size(&t, 8), size(&t, 64), size(&t, 3), size(&t, 3)));
@@ -75,7 +75,7 @@ static void test_refusals(void) {
     arena_free(t.arena);
 }
 
-static void test_sizes_below_one(void) {
+TEST(sizes_below_one) {
     TestGraph t = test_graph(1);
     Node *x = new_input(&t, 0, 1, SIZES(size(&t, 1), size(&t, 1), size(&t, 2), size(&t, 2)));
     pool_max_attributes pool = {INTS(3, 3), INTS(1, 1), INTS(1, 1), INTS(0, 0), DIMS(size(&t, 0), size(&t, 0))};
@@ -95,7 +95,7 @@ static Node *tried_slice(TestGraph *t, Node *x, Dim begin, Dim length) {
     return graph_try(t->graph, OP_slice, &x, 1, &attributes, &error);
 }
 
-static void test_checks(void) {
+TEST(checks) {
     TestGraph t = test_graph(1);
     Dims *dims = t.graph->dims;
     Node *x = new_input(&t, 0, 1, SIZES(t.H));
@@ -116,7 +116,7 @@ static void test_checks(void) {
 
 /* ---- text ---- */
 
-static void test_printing(void) {
+TEST(printing) {
     TestGraph t = test_graph(1);
     Node *x = new_input(&t, 0, 1, SIZES(t.N, dim_floor_div(t.graph->dims, t.H, 2)));
     graph_at(t.graph, origin_new(t.graph, (Span){0}, "layer1.0"));
@@ -124,15 +124,4 @@ static void test_printing(void) {
     node_print(&text, build_sum(t.graph, x, (int64_t[]){0, 1}, 2));
     CU_ASSERT_STRING_EQUAL(text_string(&text), "%1 = sum %0 axes=[0, 1] : f32[1, 1]  # layer1.0");
     arena_free(t.arena);
-}
-
-void suite_graph(void) {
-    CU_pSuite suite = CU_add_suite("graph", NULL, NULL);
-    CU_add_test(suite, "equal nodes are one", test_equal_nodes_are_one);
-    CU_add_test(suite, "attributes are copied", test_attributes_are_copied);
-    CU_add_test(suite, "origins add up", test_origins);
-    CU_add_test(suite, "refusals", test_refusals);
-    CU_add_test(suite, "sizes below one", test_sizes_below_one);
-    CU_add_test(suite, "checks", test_checks);
-    CU_add_test(suite, "printing", test_printing);
 }

@@ -4,7 +4,7 @@
 
 #include "graph/ops.h"
 #include "passes/passes.h"
-#include <CUnit/Basic.h>
+#include "test.h"
 #include <math.h>
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* Guarded runs: kernels that stray, each told with its name, layer, line, buffer and byte. The programs are written by hand: a kernel
  * makes a buffer of ten elements of the input's, another sums it up. */
 #include "core/core.h"
-#include <CUnit/Basic.h>
+#include "test.h"
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -100,7 +100,7 @@ static void run_apart(cai_kernel first, char *message, size_t size) {
     CU_ASSERT(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == CAI_INTERNAL);
 }
 
-static void test_good(void) {
+TEST(what_stays_inside_runs) {
     char message[1000];
     write_at = read_at = 0;
     CU_ASSERT_EQUAL(run(scale, message), 110);
@@ -110,7 +110,7 @@ static void test_good(void) {
 #define FIRST "guard: launch 0, kernel scale_k of layer layer1.scale (net.cai:3:7), "
 #define SECOND "guard: launch 1, kernel sum_k of layer layer2.sum (net.cai:4:7), "
 
-static void test_writes_nearby(void) {
+TEST(writes_beside_a_buffer_show_in_the_pattern) {
     char message[1000];
     read_at = 0;
     write_at = 10;
@@ -124,7 +124,7 @@ static void test_writes_nearby(void) {
     CU_ASSERT_STRING_EQUAL(message, FIRST "wrote 0 bytes after a thread's working memory, which has 64");
 }
 
-static void test_faults(void) {
+TEST(accesses_far_away_and_writes_to_inputs_end_the_program) {
     char message[1000];
     read_at = 0;
     write_at = 64;
@@ -139,22 +139,13 @@ static void test_faults(void) {
     CU_ASSERT_PTR_NOT_NULL(strstr(message, FIRST "touches what it may not: 0 bytes into input `x`, which has 40"));
 }
 
-static void test_unwritten(void) {
+TEST(what_was_never_written_is_no_number) {
     char message[1000];
     float y = run(leave_unwritten, message);
     CU_ASSERT(y != y); /* the pattern is a NaN */
 }
 
-static void test_order(void) {
+TEST(tasks_run_backwards) {
     char message[1000];
     CU_ASSERT_EQUAL(run(depend_on_order, message), 9 + 8 + 7 + 6 + 5 + 4 + 3 + 2 + 1); /* last to first: each is one more than its own */
-}
-
-void suite_guard(void) {
-    CU_pSuite suite = CU_add_suite("guard", NULL, NULL);
-    CU_add_test(suite, "what stays inside runs", test_good);
-    CU_add_test(suite, "writes beside a buffer show in the pattern", test_writes_nearby);
-    CU_add_test(suite, "accesses far away, and writes to inputs, end the program", test_faults);
-    CU_add_test(suite, "what was never written is no number", test_unwritten);
-    CU_add_test(suite, "tasks run backwards", test_order);
 }

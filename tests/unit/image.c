@@ -1,6 +1,6 @@
 /* PNG and JPEG in every form, turned, cut off, flipped; and the way back. tests/programs/pictures/make.py made the pictures. */
 #include "files/files.h"
-#include <CUnit/Basic.h>
+#include "test.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +44,7 @@ static void check_picture(const char *name, int64_t channels, double tolerance) 
     cai_image_free(&image);
 }
 
-static void test_forms(void) {
+TEST(forms_of_PNG_and_JPEG) {
     check_picture("rgb.png", 3, 1e-7);
     check_picture("rgba.png", 3, 1e-7);
     check_picture("interlaced.png", 3, 1e-7);
@@ -57,7 +57,7 @@ static void test_forms(void) {
     check_picture("gray.jpg", 1, 0.03);
 }
 
-static void test_sixteen_bits_are_kept(void) {
+TEST(16_bits_are_kept) {
     cai_error error;
     cai_image image;
     CU_ASSERT_FATAL(cai_image_read(PICTURES "rgb16.png", &image, &error));
@@ -65,7 +65,7 @@ static void test_sixteen_bits_are_kept(void) {
     cai_image_free(&image);
 }
 
-static void test_one_bit(void) {
+TEST(one_bit) {
     cai_error error;
     cai_image image;
     CU_ASSERT_FATAL(cai_image_read(PICTURES "one_bit.png", &image, &error));
@@ -93,7 +93,7 @@ static void check_turned(const char *name, int orientation, double tolerance) {
     cai_image_free(&image);
 }
 
-static void test_orientations(void) {
+TEST(orientation) {
     char name[32];
     for (int orientation = 1; orientation <= 8; orientation++) {
         snprintf(name, sizeof name, "turned%d.png", orientation);
@@ -102,7 +102,7 @@ static void test_orientations(void) {
     check_turned("turned8.jpg", 8, 0.03);
 }
 
-static void test_exif_is_not_trusted(void) {
+TEST(EXIF_is_not_trusted) {
     const unsigned char good[] = "II*\0\10\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0";
     CU_ASSERT_EQUAL(cai_exif_orientation(good, 22), 6);
     for (size_t count = 0; count < 22; count++) CU_ASSERT_EQUAL(cai_exif_orientation(good, count), 0);
@@ -110,7 +110,7 @@ static void test_exif_is_not_trusted(void) {
     CU_ASSERT_EQUAL(cai_exif_orientation(far, 22), 0);
 }
 
-static void test_refused(void) {
+TEST(bombs_liars_and_other_files) {
     cai_error error;
     cai_image image;
     CU_ASSERT_FALSE(cai_image_read(PICTURES "bomb.png", &image, &error));
@@ -150,14 +150,14 @@ static void damage(const char *name) {
     cai_file_close(&file);
 }
 
-static void test_damages(void) {
+TEST(every_prefix_and_every_flipped_bit) {
     const char *const names[] = {"rgb.png", "interlaced.png",  "palette.png", "turned6.png",
                                  "rgb.jpg", "progressive.jpg", "cmyk.jpg"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) damage(names[i]);
     CU_PASS("nothing crashed");
 }
 
-static void test_channels(void) {
+TEST(gray_and_colour) {
     cai_error error;
     cai_image image;
     CU_ASSERT_FATAL(cai_image_read(PICTURES "rgb.png", &image, &error));
@@ -185,7 +185,7 @@ static void check_written(const char *path, int64_t channels, double tolerance) 
     unlink(path);
 }
 
-static void test_writing(void) {
+TEST(writing_clamps_and_rounds) {
     cai_error error;
     check_written("/tmp/cai_test_image.png", 3, 1e-7);
     check_written("/tmp/cai_test_image.png", 1, 1e-7);
@@ -196,17 +196,4 @@ static void test_writing(void) {
     CU_ASSERT_EQUAL(error.status, CAI_BAD_USAGE);
     CU_ASSERT_FALSE(cai_image_write("/dev/full", &one, 1, 1, 1, &error));
     CU_ASSERT_FALSE(cai_image_write("/tmp/cai_no_such_folder/a.jpg", &one, 1, 1, 1, &error));
-}
-
-void suite_image(void) {
-    CU_pSuite suite = CU_add_suite("image", NULL, NULL);
-    CU_add_test(suite, "forms of PNG and JPEG", test_forms);
-    CU_add_test(suite, "16 bits are kept", test_sixteen_bits_are_kept);
-    CU_add_test(suite, "one bit", test_one_bit);
-    CU_add_test(suite, "orientation", test_orientations);
-    CU_add_test(suite, "EXIF is not trusted", test_exif_is_not_trusted);
-    CU_add_test(suite, "bombs, liars and other files", test_refused);
-    CU_add_test(suite, "every prefix and every flipped bit", test_damages);
-    CU_add_test(suite, "gray and colour", test_channels);
-    CU_add_test(suite, "writing clamps and rounds", test_writing);
 }

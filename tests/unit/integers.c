@@ -57,7 +57,7 @@ static void add_casts(TestGraph *t, bool constant) {
     }
 }
 
-static void test_casts(void) {
+TEST(casts_from_each_type_to_each) {
     TestGraph inputs = test_graph(1), constants = test_graph(1);
     add_casts(&inputs, false);
     add_casts(&constants, true);
@@ -80,7 +80,7 @@ static Node *full(TestGraph *t, DType type, int64_t value, bool constant) {
     return given(t, numbers, 2, (Shape){type, 1, (Dim[]){size(t, 2)}}, constant);
 }
 
-static void test_beyond_double(void) {
+TEST(what_a_double_cannot_hold) {
     const int64_t expected[] = {1, INT64_C(9007199254740993), INT64_C(17179869187), INT32_MAX, INT64_MIN, INT64_C(9007199254740993)};
     for (int constant = 0; constant < 2; constant++) {
         TestGraph t = test_graph(1);
@@ -133,7 +133,7 @@ static void add_windows(TestGraph *t, DType type) {
     new_output(t, build_concat(t->graph, (Node *[]){rows, picked}, 2, 0));
 }
 
-static void test_windows(void) {
+TEST(windows_borders_and_scatters) {
     for (int type = 0; type < 3; type++)
         for (int i = 0; i < target_count(); i++) {
             TestGraph t = test_graph(1);
@@ -227,14 +227,6 @@ static void check_expressions(uint64_t seed) {
     arena_free(constants.arena);
 }
 
-static void test_random_expressions(void) {
+TEST(random_expressions) {
     for (uint64_t seed = 1; seed <= 500; seed++) check_expressions(seed);
-}
-
-void suite_integers(void) {
-    CU_pSuite suite = CU_add_suite("integers", NULL, NULL);
-    CU_add_test(suite, "casts from each type to each", test_casts);
-    CU_add_test(suite, "what a double cannot hold", test_beyond_double);
-    CU_add_test(suite, "windows, borders and scatters", test_windows);
-    CU_add_test(suite, "random expressions", test_random_expressions);
 }

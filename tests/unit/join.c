@@ -56,7 +56,7 @@ static TestGraph make_program(void) {
     return t;
 }
 
-static void test_object(void) {
+TEST(one_object_one_name) {
     TestGraph t = make_program();
     LowerOptions options = WITH_TABLE(.target = target_at(0));
     const char *path = arena_printf(t.arena, "/tmp/cai_join_%ld.o", (long)getpid()), *error = "";
@@ -75,7 +75,7 @@ static void test_object(void) {
 }
 
 /* More kernels than are held at once, each different. */
-static void test_many(void) {
+TEST(more_kernels_than_are_held_at_once) {
     TestGraph t = test_graph(2);
     for (int i = 0; i < 150; i++) {
         Node *x = new_input(&t, -1, 1, SIZES(size(&t, 3 + i)));
@@ -86,7 +86,7 @@ static void test_many(void) {
 }
 
 /* With hashes that are all alike kernels are told apart by what they compute, and equal ones are still one. */
-static void test_weak_names(void) {
+TEST(weak_names) {
     for (int i = 0; i < target_count(); i++) {
         if (!can_run(target_at(i)->name)) continue;
         TestGraph t = test_graph((uint64_t)i);
@@ -102,7 +102,7 @@ static void test_weak_names(void) {
     }
 }
 
-static void test_names(void) {
+TEST(names_of_one_hash) {
     TestGraph t = test_graph(1);
     LowerOptions options = WITH_TABLE(.target = target_at(0), .weak_names = true);
     Node *x = new_input(&t, -1, 1, SIZES(t.N)), *y = new_input(&t, -1, 1, SIZES(t.N));
@@ -116,12 +116,4 @@ static void test_names(void) {
     CU_ASSERT_STRING_NOT_EQUAL(kernels[0]->name, kernels[1]->name);
     CU_ASSERT_PTR_NOT_NULL(strstr(kernels[1]->name, "_0000000000000000_2"));
     arena_free(t.arena);
-}
-
-void suite_join(void) {
-    CU_pSuite suite = CU_add_suite("join", NULL, NULL);
-    CU_add_test(suite, "one object, one name", test_object);
-    CU_add_test(suite, "more kernels than are held at once", test_many);
-    CU_add_test(suite, "names of one hash", test_names);
-    CU_add_test(suite, "programs of one hash", test_weak_names);
 }

@@ -8,9 +8,14 @@ static const char shapes_path[] = "tests/kernels/shapes.txt";
 
 /* ---- results ---- */
 
+/* The lines of shapes.txt that a test has: those of its operators, every so many-th. */
+typedef struct Choice {
+    const char *operators;
+    int part, parts, lines;
+} Choice;
+
 /* All fixed shapes of a line are one program for each target; each free one is its own, for one target in turn. */
 typedef struct Line {
-    const char *operators;
     TestGraph *fixed; /* one for each target */
     ShapeLine last;
     int fixed_count, free_count;
@@ -37,7 +42,6 @@ static void compare(TestGraph *t, const ShapeLine *shape, const char *target, co
 
 static void collect(const ShapeLine *shape, const char *text, void *context) {
     Line *line = context;
-    if (!strstr(line->operators, arena_printf(line->fixed[0].arena, " %s ", shape->op))) return;
     line->last = *shape;
     if (shape->free) {
         TestGraph t = shape_graph(shape, 1);
@@ -49,8 +53,16 @@ static void collect(const ShapeLine *shape, const char *text, void *context) {
     line->fixed_count++;
 }
 
+static bool is_chosen(Choice *choice, const char *line) {
+    char op[34] = " ";
+    if (sscanf(line, "%31s", op + 1) != 1 || !strstr(choice->operators, strcat(op, " "))) return false;
+    return choice->lines++ % choice->parts == choice->part;
+}
+
 static void check_line(const char *text, void *context) {
-    Line line = {.operators = context, .fixed = calloc((size_t)target_count(), sizeof(TestGraph))};
+    Line line = {0};
+    if (!is_chosen(context, text)) return;
+    line.fixed = calloc((size_t)target_count(), sizeof *line.fixed);
     for (int i = 0; i < target_count(); i++) line.fixed[i] = test_graph(2);
     each_shape(text, collect, &line);
     for (int i = 0; i < target_count(); i++) {
@@ -60,13 +72,17 @@ static void check_line(const char *text, void *context) {
     free(line.fixed);
 }
 
-static void check_operators(const char *operators) { CU_ASSERT(each_line(shapes_path, check_line, (void *)operators) > 0); }
-
-static void test_convolutions(void) { check_operators(" conv tconv convw "); }
-static void test_windows(void) {
-    check_operators(" pool_max pool_sum pool_sum_input max_pool_scatter max_pool_gather resample resample_input ");
+static void check_operators(const char *operators, int part, int parts) {
+    Choice choice = {operators, part, parts, 0};
+    each_line(shapes_path, check_line, &choice);
+    CU_ASSERT(choice.lines > part);
 }
-static void test_matrices(void) { check_operators(" matmul dense "); }
+
+TEST_IN_PARTS(convolutions, 24) { check_operators(" conv tconv convw ", part, parts); }
+TEST_IN_PARTS(pools_and_resampling, 24) {
+    check_operators(" pool_max pool_sum pool_sum_input max_pool_scatter max_pool_gather resample resample_input ", part, parts);
+}
+TEST_IN_PARTS(matrix_products, 8) { check_operators(" matmul dense ", part, parts); }
 
 /* ---- what --explain promises of Winograd's accuracy ---- */
 
@@ -95,7 +111,7 @@ static double measured_error(int64_t inputs, int winograd, const char *target) {
     return sqrt(error / all);
 }
 
-static void test_winograd_error(void) {
+TEST(errors_of_winograd) {
     const int64_t inputs[] = {16, 64, 256, 512};
     for (int i = 0; i < COUNT_OF(inputs); i++)
         for (int m = 2; m <= 4; m += 2) {
@@ -179,19 +195,7 @@ static void make_uneven(TestGraph *t) {
     new_output(t, MAKE(t, convolution_input, back, 2, INTS(1, 3), INTS(1, 1), INTS(2, 0), larger, 1));
 }
 
-static void test_one_axis(void) { compare_on_targets(make_one_axis, "one axis"); }
-static void test_three_axes(void) { compare_on_targets(make_three_axes, "three axes"); }
-static void test_types(void) { compare_on_targets(make_types, "types"); }
-static void test_uneven(void) { compare_on_targets(make_uneven, "uneven"); }
-
-void suite_kernels(void) {
-    CU_pSuite suite = CU_add_suite("kernels", NULL, NULL);
-    CU_add_test(suite, "convolutions", test_convolutions);
-    CU_add_test(suite, "pools and resampling", test_windows);
-    CU_add_test(suite, "matrix products", test_matrices);
-    CU_add_test(suite, "errors of winograd", test_winograd_error);
-    CU_add_test(suite, "one axis", test_one_axis);
-    CU_add_test(suite, "three axes", test_three_axes);
-    CU_add_test(suite, "types", test_types);
-    CU_add_test(suite, "uneven strides and paddings", test_uneven);
-}
+TEST(one_axis) { compare_on_targets(make_one_axis, "one axis"); }
+TEST(three_axes) { compare_on_targets(make_three_axes, "three axes"); }
+TEST(types) { compare_on_targets(make_types, "types"); }
+TEST(uneven_strides_and_paddings) { compare_on_targets(make_uneven, "uneven"); }

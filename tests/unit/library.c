@@ -1,8 +1,8 @@
 /* The blocks of stdlib/ against PyTorch: tests/numerics/library/make.py says how library.txt is written. */
 #include "elaborate/elaborate.h"
+#include "test.h"
 #include "weights/weights.h"
 
-#include <CUnit/CUnit.h>
 #include <math.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -85,7 +85,7 @@ static bool run_case(const char *text, char *expected) {
     return good;
 }
 
-static void against_pytorch(void) {
+TEST(blocks_against_PyTorch) {
     FILE *file = fopen("tests/numerics/library/library.txt", "r");
     CU_ASSERT_PTR_NOT_NULL_FATAL(file);
     char *text = NULL, *expected = NULL;
@@ -99,9 +99,4 @@ static void against_pytorch(void) {
     free(text);
     free(expected);
     fclose(file);
-}
-
-void suite_library(void) {
-    CU_pSuite suite = CU_add_suite("library", NULL, NULL);
-    CU_add_test(suite, "blocks against PyTorch", against_pytorch);
 }

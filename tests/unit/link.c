@@ -48,12 +48,12 @@ static void check_failure(Site *site, const char *output, bool images, const cha
     arena_free(site->arena);
 }
 
-static void test_not_installed(void) {
+TEST(not_installed) {
     Site site = site_new(NULL);
     check_failure(&site, site.output, false, "make install");
 }
 
-static void test_library_missing(void) {
+TEST(a_library_is_missing) {
     Site site = site_new("start /nowhere/crt1.o\n");
     check_failure(&site, site.output, false, "/nowhere/crt1.o is missing");
     site = site_new("image /nowhere/libpng.a\n"); /* of programs with pictures only */
@@ -62,7 +62,7 @@ static void test_library_missing(void) {
     check_failure(&site, site.output, false, "the linker failed");
 }
 
-static void test_no_linker(void) {
+TEST(no_linker) {
     Site site = site_new("");
     char *path = strdup(getenv("PATH"));
     setenv("PATH", site.folder, 1);
@@ -75,7 +75,7 @@ static void test_no_linker(void) {
     check_failure(&site, site.output, false, "the linker failed");
 }
 
-static void test_objects_nowhere(void) {
+TEST(nowhere_to_write_objects) {
     TestGraph t = test_graph(1);
     new_output(&t, unary(&t, OP_neg, new_input(&t, -1, 1, SIZES(t.H))));
     LowerOptions options = WITH_TABLE(.target = target_at(0));
@@ -99,7 +99,7 @@ static Program *program_with_weights(TestGraph *t) {
 }
 
 /* Between the linker's step and that of the weights. */
-static void test_weights_nowhere(void) {
+TEST(nowhere_to_write_weights) {
     TestGraph t = test_graph(1);
     Program *program = program_with_weights(&t);
     RefSource source = {.context = &t, .parameter = give_value, .input = give_value}, none = {0};
@@ -116,13 +116,4 @@ static void test_weights_nowhere(void) {
     CU_ASSERT(error && strstr(error, "/nowhere/program"));
     unlink(place);
     arena_free(t.arena);
-}
-
-void suite_link(void) {
-    CU_pSuite suite = CU_add_suite("link", NULL, NULL);
-    CU_add_test(suite, "not installed", test_not_installed);
-    CU_add_test(suite, "a library is missing", test_library_missing);
-    CU_add_test(suite, "no linker", test_no_linker);
-    CU_add_test(suite, "nowhere to write objects", test_objects_nowhere);
-    CU_add_test(suite, "nowhere to write weights", test_weights_nowhere);
 }

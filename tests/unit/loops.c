@@ -62,9 +62,9 @@ static void make_types(TestGraph *t, Dim n) {
     }
 }
 
-static void test_unary(void) { at_sizes("unary", make_unary, 1e-6); }
-static void test_binary(void) { at_sizes("binary", make_binary, 1e-6); }
-static void test_types(void) { at_sizes("types", make_types, 1.0 / 128); }
+TEST(one_operand) { at_sizes("unary", make_unary, 1e-6); }
+TEST(two_operands) { at_sizes("binary", make_binary, 1e-6); }
+TEST(types) { at_sizes("types", make_types, 1.0 / 128); }
 
 /* ---- movement ---- */
 
@@ -163,14 +163,14 @@ static void make_sources(TestGraph *t, Dim n) {
     new_output(t, binary(t, OP_mul, x, MAKE(t, size, NULL, 0, DTYPE_F32, DIMS(n))));
 }
 
-static void test_movement(void) { at_sizes("movement", make_movement, 1e-6); }
-static void test_turned(void) { at_sizes("turned", make_turned, 1e-6); }
-static void test_zipped(void) { at_sizes("zipped", make_zipped, 1e-6); }
-static void test_planes(void) { at_sizes("planes", make_planes, 1e-6); }
-static void test_reflection(void) { at_sizes("reflection", make_reflection, 0); }
-static void test_pad_input(void) { at_sizes("pad_input", make_pad_input, 1e-6); }
-static void test_gather(void) { at_sizes("gather", make_gather, 1e-5); }
-static void test_sources(void) { at_sizes("sources", make_sources, 1e-7); }
+TEST(movement) { at_sizes("movement", make_movement, 1e-6); }
+TEST(across_the_lanes) { at_sizes("turned", make_turned, 1e-6); }
+TEST(narrow_axes) { at_sizes("zipped", make_zipped, 1e-6); }
+TEST(blocks_to_planes) { at_sizes("planes", make_planes, 1e-6); }
+TEST(reflection) { at_sizes("reflection", make_reflection, 0); }
+TEST(paddings_transpose) { at_sizes("pad_input", make_pad_input, 1e-6); }
+TEST(gather_and_scatter) { at_sizes("gather", make_gather, 1e-5); }
+TEST(sources) { at_sizes("sources", make_sources, 1e-7); }
 
 /* ---- reductions ---- */
 
@@ -202,11 +202,11 @@ static void make_argmax(TestGraph *t, Dim n) {
     new_output(t, MAKE(t, reduce_max, &whole, 1, INTS(1)));
 }
 
-static void test_reductions(void) { at_sizes("reductions", make_reductions, 1e-5); }
-static void test_argmax(void) { at_sizes("argmax", make_argmax, 0); }
+TEST(reductions) { at_sizes("reductions", make_reductions, 1e-5); }
+TEST(argmax) { at_sizes("argmax", make_argmax, 0); }
 
 /* Long enough for blocks within a sum, and precise: one running f32 sum would lose four digits here. */
-static void test_long_sums(void) {
+TEST(long_sums) {
     for (int target = 0; target < target_count(); target++) {
         TestGraph t = test_graph(7);
         t.symbols[1] = 300007;
@@ -219,7 +219,7 @@ static void test_long_sums(void) {
 }
 
 /* Many tasks, and tasks that end within a row. */
-static void test_large(void) {
+TEST(large) {
     for (int target = 0; target < target_count(); target++) {
         TestGraph t = test_graph(8);
         t.symbols[0] = 3, t.symbols[1] = 131;
@@ -269,7 +269,7 @@ static void make_blocked(TestGraph *t, int64_t channels, int which) {
     new_output(t, conv(t, y, 21));
 }
 
-static void test_blocked(void) {
+TEST(blocked) {
     static const int64_t channels[] = {5, 16, 24, 33};
     for (int i = 0; i < COUNT_OF(channels); i++) {
         for (int which = 0; which < 10; which++) {
@@ -300,7 +300,7 @@ static void make_parts(TestGraph *t) {
     new_output(t, conv(t, binary(t, OP_sub, map, build_broadcast(g, mean, 4, map->shape.dims)), 17));
 }
 
-static void test_parts(void) {
+TEST(parts) {
     for (int target = 0; target < target_count(); target++) {
         TestGraph t = test_graph(9);
         t.symbols[1] = 300007;
@@ -312,25 +312,4 @@ static void test_parts(void) {
         compare_with_reference(&t, target_at(target)->name, 2e-6, "parts");
         arena_free(t.arena);
     }
-}
-
-void suite_loops(void) {
-    CU_pSuite suite = CU_add_suite("loops", NULL, NULL);
-    CU_add_test(suite, "one operand", test_unary);
-    CU_add_test(suite, "two operands", test_binary);
-    CU_add_test(suite, "types", test_types);
-    CU_add_test(suite, "movement", test_movement);
-    CU_add_test(suite, "across the lanes", test_turned);
-    CU_add_test(suite, "narrow axes", test_zipped);
-    CU_add_test(suite, "blocks to planes", test_planes);
-    CU_add_test(suite, "reflection", test_reflection);
-    CU_add_test(suite, "padding's transpose", test_pad_input);
-    CU_add_test(suite, "gather and scatter", test_gather);
-    CU_add_test(suite, "sources", test_sources);
-    CU_add_test(suite, "reductions", test_reductions);
-    CU_add_test(suite, "argmax", test_argmax);
-    CU_add_test(suite, "long sums", test_long_sums);
-    CU_add_test(suite, "in parts", test_parts);
-    CU_add_test(suite, "many tasks", test_large);
-    CU_add_test(suite, "blocked", test_blocked);
 }

@@ -5,7 +5,7 @@
 #include "kernels/kernels.h"
 #include "plan/stages.h"
 #include "plan/winograd.h"
-#include <CUnit/Basic.h>
+#include "test.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -337,7 +337,7 @@ static Program *lowered(void) { return lowered_for(target_find("x86-64-v3")); }
 
 /* ---- fusion ---- */
 
-static void test_tail(void) {
+TEST(elementwise_work_joins_the_tail) {
     begin_graph();
     Node *x = add_input("x", N, constant(16), H, H);
     Node *y = relu(add_bias(conv(x, 16, 3)));
@@ -347,7 +347,7 @@ static void test_tail(void) {
     CU_ASSERT_TRUE(runs_right(program, 2, 3));
 }
 
-static void test_two_contractions_meet(void) {
+TEST(two_contractions_meet) {
     begin_graph();
     Node *x = add_input("x", N, constant(8), H, H);
     add_output("y", relu(build_binary(g, OP_add, add_bias(conv(x, 8, 3)), add_bias(conv(x, 8, 1)))));
@@ -357,7 +357,7 @@ static void test_two_contractions_meet(void) {
 }
 
 /* A tail is written out for every register of a tile: very much of it is a kernel of its own. */
-static void test_long_tail(void) {
+TEST(a_long_tail) {
     for (int length = 4; length <= 40; length *= 10) {
         begin_graph();
         Node *x = conv(add_input("x", N, constant(16), H, H), 16, 3);
@@ -376,7 +376,7 @@ static Node *softmax(Node *x, int64_t axis) {
     return build_binary(g, OP_div, e, sum_over(e, axis, -1));
 }
 
-static void test_softmax(void) {
+TEST(softmax) {
     begin_graph();
     add_output("y", softmax(add_input("x", N, constant(10), NULL, NULL), 1));
     Program *program = lowered();
@@ -385,7 +385,7 @@ static void test_softmax(void) {
     CU_ASSERT_TRUE(runs_right(program, 3, 1));
 }
 
-static void test_instance_norm(void) {
+TEST(instance_norm) {
     begin_graph();
     Node *x = add_bias(conv(add_input("x", N, constant(8), H, H), 8, 3));
     Node *count = build_scalar(g, 1.0 / 64, DTYPE_F32);
@@ -398,7 +398,7 @@ static void test_instance_norm(void) {
     CU_ASSERT_TRUE(runs_right(program, 1, 4));
 }
 
-static void test_deep_chain(void) {
+TEST(a_chain_of_10_000_nodes) {
     begin_graph();
     Node *x = add_input("x", N, constant(8), NULL, NULL);
     for (int i = 0; i < 10000; i++) x = build_unary(g, i % 2 ? OP_neg : OP_abs, x);
@@ -409,7 +409,7 @@ static void test_deep_chain(void) {
     CU_ASSERT_TRUE(runs_right(program, 2, 1));
 }
 
-static void test_deep_network(void) {
+TEST(a_network_of_3_000_convolutions) {
     begin_graph();
     Node *x = add_input("x", N, constant(8), constant(2), constant(2)), *w = add_parameter(8, 8, 1, 1);
     for (int i = 0; i < 3000; i++) x = build_binary(g, OP_add, relu(conv_with(x, w, 1)), x);
@@ -421,7 +421,7 @@ static void test_deep_network(void) {
 
 /* ---- views ---- */
 
-static void test_concat_in_place(void) {
+TEST(concatenation_in_place) {
     begin_graph();
     Node *x = add_input("x", N, constant(16), dim_scale(g->dims, H, 2), dim_scale(g->dims, H, 2));
     Node *skip = relu(conv(x, 16, 3));
@@ -435,7 +435,7 @@ static void test_concat_in_place(void) {
     CU_ASSERT_TRUE(runs_right(program, 2, 2));
 }
 
-static void test_concat_odd_channels(void) {
+TEST(concatenation_across_blocks) {
     begin_graph();
     Node *x = add_input("x", N, constant(16), H, H);
     Node *a = relu(conv(x, 12, 3)), *b = relu(conv(x, 20, 3));
@@ -443,7 +443,7 @@ static void test_concat_odd_channels(void) {
     CU_ASSERT_TRUE(runs_right(lowered(), 2, 3));
 }
 
-static void test_concat_of_anything(void) {
+TEST(concatenation_of_anything) {
     begin_graph();
     Node *x = add_input("x", N, constant(8), H, H);
     Node *a = relu(x), *parts[] = {x, a, a, concat2(a, x, 1)};
@@ -452,7 +452,7 @@ static void test_concat_of_anything(void) {
     CU_ASSERT_TRUE(runs_right(lowered(), 2, 3));
 }
 
-static void test_dense_block(void) {
+TEST(dense_block) {
     begin_graph();
     Node *x = add_input("x", N, constant(16), H, H), *all = relu(conv(x, 16, 1));
     for (int i = 0; i < 4; i++) all = concat2(all, relu(conv(relu(all), 16, 3)), 1);
@@ -465,7 +465,7 @@ static void test_dense_block(void) {
     CU_ASSERT_TRUE(runs_right(program, 2, 2));
 }
 
-static void test_reshape_is_view(void) {
+TEST(reshapes_are_views) {
     begin_graph();
     Node *x = add_input("x", N, constant(12), NULL, NULL);
     Dim split[] = {N, constant(3), constant(4)}, back[] = {N, constant(12)};
@@ -478,7 +478,7 @@ static void test_reshape_is_view(void) {
     CU_ASSERT_TRUE(runs_right(program, 2, 1));
 }
 
-static void test_classifier_head(void) {
+TEST(classifier_head) {
     begin_graph();
     Node *x = relu(conv(add_input("x", N, constant(16), H, H), 16, 3));
     Node *mean = build_binary(g, OP_mul, sum_over(x, 2, 3), build_scalar(g, 0.25, DTYPE_F32));
@@ -490,7 +490,7 @@ static void test_classifier_head(void) {
     CU_ASSERT_TRUE(runs_right(program, 2, 3));
 }
 
-static void test_slices(void) {
+TEST(slices) {
     begin_graph();
     Node *x = relu(conv(add_input("x", N, constant(16), H, H), 32, 3));
     Node *a = conv(slice_channels(x, 0, 16), 8, 1), *b = conv(slice_channels(x, 16, 16), 8, 1), *c = conv(slice_channels(x, 5, 8), 8, 1);
@@ -513,7 +513,7 @@ static Node *dense(Node *x, int64_t outputs) {
     return graph_make(g, OP_matmul, inputs, 2, NULL);
 }
 
-static void test_attention_moves_nothing(void) {
+TEST(attention_moves_nothing) {
     begin_graph();
     Node *x = add_input("x", N, H, constant(8), NULL);
     int64_t order[] = {0, 2, 1, 3};
@@ -528,7 +528,7 @@ static void test_attention_moves_nothing(void) {
     CU_ASSERT_TRUE(runs_right(program, 2, 3));
 }
 
-static void test_outputs(void) {
+TEST(outputs_of_all_kinds) {
     begin_graph();
     Node *x = add_input("x", N, constant(6), NULL, NULL);
     Node *y = relu(x), *w = add_parameter(6, 0, 0, 0);
@@ -545,7 +545,7 @@ static void test_outputs(void) {
 
 /* ---- memory ---- */
 
-static void test_in_place(void) {
+TEST(writing_in_place) {
     begin_graph();
     Node *x = relu(add_input("x", N, constant(8), NULL, NULL));
     for (int i = 0; i < 3; i++) { /* a transpose is never written in place, elementwise work is */
@@ -562,7 +562,7 @@ static void test_in_place(void) {
     CU_ASSERT_TRUE(runs_right(separate, 3, 1));
 }
 
-static void test_slots_are_shared(void) {
+TEST(slots_are_shared) {
     begin_graph();
     Node *x = add_input("x", N, constant(16), H, H);
     for (int i = 0; i < 20; i++) x = relu(conv(x, 16, 3));
@@ -573,7 +573,7 @@ static void test_slots_are_shared(void) {
 }
 
 /* Two small maps take the place that a large one leaves. */
-static void test_places_in_a_slot(void) {
+TEST(places_in_a_slot) {
     begin_graph();
     Node *x = add_input("x", N, constant(16), dim_scale(g->dims, H, 2), dim_scale(g->dims, H, 2));
     Node *large = relu(conv(relu(conv(x, 16, 3)), 16, 3)), *small = pool(large, 2);
@@ -591,7 +591,7 @@ static void test_places_in_a_slot(void) {
 }
 
 /* Which of [N, N], [N, H] and [H, H] is larger is not known: what lives at once is apart whatever they are. */
-static void test_sizes_that_do_not_compare(void) {
+TEST(sizes_that_do_not_compare) {
     begin_graph();
     Node *x = add_input("x", N, H, NULL, NULL);
     int64_t swap[] = {1, 0};
@@ -611,7 +611,7 @@ static float packed_at(const Program *program, const char *blob, int job, int64_
     return ((const float *)(blob + program->packs.items[job].offset))[place];
 }
 
-static void test_vectors_are_padded(void) {
+TEST(vectors_are_padded) {
     begin_graph();
     Node *x = add_input("x", N, constant(20), H, H);
     add_output("y", build_binary(g, OP_add, x, per_channel(add_parameter(20, 0, 0, 0))));
@@ -673,7 +673,7 @@ static void check_conv_pack(int64_t outputs, int64_t inputs, int64_t groups, int
     CU_ASSERT_DOUBLE_EQUAL(sum, packed, 1e-6 * sum); /* all other places are zero */
 }
 
-static void test_packing_of_convolutions(void) {
+TEST(packing_of_convolutions) {
     check_conv_pack(16, 8, 1, 2, CONV_ORDER_BLOCKED, false);
     check_conv_pack(37, 13, 1, 2, CONV_ORDER_BLOCKED, false);
     check_conv_pack(37, 3, 1, 4, CONV_ORDER_PLAIN, false);
@@ -713,13 +713,13 @@ static void check_winograd_pack(int outputs, int inputs, int tile, int m) {
             }
 }
 
-static void test_packing_of_winograd(void) {
+TEST(packing_for_winograd) {
     check_winograd_pack(16, 8, 2, 2);
     check_winograd_pack(37, 5, 2, 4);
 }
 
 /* One dimension of F(m, 3): A^T (G w * B^T d) are the m sums of products. */
-static void test_winograd_matrices(void) {
+TEST(matrices_of_winograd) {
     for (int m = 2; m <= 4; m += 2) {
         Winograd w = winograd(m);
         const double kernel[] = {3, -1, 2}, data[] = {1, 5, -2, 7, 4, -3};
@@ -735,7 +735,7 @@ static void test_winograd_matrices(void) {
     }
 }
 
-static void test_packing_of_matrices(void) {
+TEST(packing_of_matrices) {
     for (int transposed = 0; transposed < 2; transposed++) {
         begin_graph();
         add_output("x", add_input("x", N, NULL, NULL, NULL));
@@ -862,7 +862,7 @@ static const Target narrow = {
     .fmas_per_cycle = 2, .loads_per_cycle = 2, .gigahertz = 2.5, .l1_bytes = 64 << 10, .l2_bytes = 1 << 20, .l3_bytes = 1 << 20,
     .l2_bytes_per_cycle = 20, .l3_bytes_per_cycle = 10, .memory_bytes_per_cycle = 5};
 
-static void test_random_graphs(void) {
+TEST(random_graphs) {
     for (uint64_t seed = 1; seed <= 400; seed++) {
         begin_graph();
         state = seed;
@@ -884,7 +884,7 @@ static void test_random_graphs(void) {
     }
 }
 
-static void test_estimates(void) {
+TEST(estimates) {
     begin_graph();
     Node *x = add_input("x", N, constant(16), H, H);
     add_output("y", conv_with(x, add_parameter(32, 16, 3, 3), 2));
@@ -904,7 +904,7 @@ static void test_estimates(void) {
     CU_ASSERT_DOUBLE_EQUAL(cost_cycles(target, 2.0 * target->lanes * target->fmas_per_cycle * 1000, 0.5, 0), 2000, 1e-9);
 }
 
-static void test_targets(void) {
+TEST(targets) {
     CU_ASSERT_PTR_NULL(target_find("z80"));
     CU_ASSERT_EQUAL(target_find("x86-64-v4")->lanes, 16);
     CU_ASSERT_EQUAL(target_find("x86-64-v3")->registers, 16);
@@ -920,36 +920,4 @@ static void test_targets(void) {
     const Target *native = target_find("native");
     CU_ASSERT_PTR_NOT_NULL_FATAL(native);
     CU_ASSERT_TRUE(native->l1_bytes >= 16 << 10 && native->l2_bytes > native->l1_bytes && native->fmas_per_cycle >= 1);
-}
-
-void suite_lower(void) {
-    CU_pSuite suite = CU_add_suite("lower", NULL, NULL);
-    CU_add_test(suite, "targets", test_targets);
-    CU_add_test(suite, "estimates", test_estimates);
-    CU_add_test(suite, "elementwise work joins the tail", test_tail);
-    CU_add_test(suite, "two contractions meet", test_two_contractions_meet);
-    CU_add_test(suite, "a long tail", test_long_tail);
-    CU_add_test(suite, "softmax", test_softmax);
-    CU_add_test(suite, "instance norm", test_instance_norm);
-    CU_add_test(suite, "a chain of 10,000 nodes", test_deep_chain);
-    CU_add_test(suite, "a network of 3,000 convolutions", test_deep_network);
-    CU_add_test(suite, "concatenation in place", test_concat_in_place);
-    CU_add_test(suite, "concatenation across blocks", test_concat_odd_channels);
-    CU_add_test(suite, "concatenation of anything", test_concat_of_anything);
-    CU_add_test(suite, "dense block", test_dense_block);
-    CU_add_test(suite, "reshapes are views", test_reshape_is_view);
-    CU_add_test(suite, "classifier head", test_classifier_head);
-    CU_add_test(suite, "slices", test_slices);
-    CU_add_test(suite, "attention moves nothing", test_attention_moves_nothing);
-    CU_add_test(suite, "outputs of all kinds", test_outputs);
-    CU_add_test(suite, "writing in place", test_in_place);
-    CU_add_test(suite, "slots are shared", test_slots_are_shared);
-    CU_add_test(suite, "places in a slot", test_places_in_a_slot);
-    CU_add_test(suite, "sizes that do not compare", test_sizes_that_do_not_compare);
-    CU_add_test(suite, "vectors are padded", test_vectors_are_padded);
-    CU_add_test(suite, "packing of convolutions", test_packing_of_convolutions);
-    CU_add_test(suite, "packing for winograd", test_packing_of_winograd);
-    CU_add_test(suite, "matrices of winograd", test_winograd_matrices);
-    CU_add_test(suite, "packing of matrices", test_packing_of_matrices);
-    CU_add_test(suite, "random graphs", test_random_graphs);
 }

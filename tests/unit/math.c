@@ -100,7 +100,7 @@ static void check_errors(const char *target) {
     arena_free(t.arena);
 }
 
-static void test_errors(void) {
+TEST(errors) {
     for (int i = 0; i < target_count(); i++) check_errors(target_at(i)->name);
 }
 
@@ -130,12 +130,6 @@ static void check_pow(const char *target) {
     arena_free(t.arena);
 }
 
-static void test_pow(void) {
+TEST(pow) {
     for (int i = 0; i < target_count(); i++) check_pow(target_at(i)->name);
-}
-
-void suite_math(void) {
-    CU_pSuite suite = CU_add_suite("math", NULL, NULL);
-    CU_add_test(suite, "errors", test_errors);
-    CU_add_test(suite, "pow", test_pow);
 }

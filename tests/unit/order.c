@@ -136,20 +136,12 @@ static void make_extreme_boxes(TestGraph *t) {
     new_output(t, MAKE(t, nms, inputs, 2, 40, 0.4, -5));
 }
 
-static void test_extremes(void) {
+TEST(NaN_infinities_and_zeros) {
     compare_on_targets(make_extreme_lines, 0, "extremes of lines");
     compare_on_targets(make_extreme_maps, 0, "extremes of maps");
     compare_on_targets(make_extreme_boxes, 0, "extremes of scores");
 }
 
-static void test_nms(void) { compare_on_targets(make_nms, 0, "nms"); }
-static void test_cumsum(void) { compare_on_targets(make_cumsum, 0, "cumsum"); }
-static void test_top_k(void) { compare_on_targets(make_top_k, 0, "top_k"); }
-
-void suite_order(void) {
-    CU_pSuite suite = CU_add_suite("order", NULL, NULL);
-    CU_add_test(suite, "top_k", test_top_k);
-    CU_add_test(suite, "cumsum", test_cumsum);
-    CU_add_test(suite, "nms", test_nms);
-    CU_add_test(suite, "NaN, infinities and zeros", test_extremes);
-}
+TEST(nms) { compare_on_targets(make_nms, 0, "nms"); }
+TEST(cumsum) { compare_on_targets(make_cumsum, 0, "cumsum"); }
+TEST(top_k) { compare_on_targets(make_top_k, 0, "top_k"); }

@@ -1,6 +1,6 @@
 /* The parser: what it makes of every construct is in tests/golden/syntax; here are the texts that no person writes. */
 #include "syntax/syntax.h"
-#include <CUnit/CUnit.h>
+#include "test.h"
 #include <dirent.h>
 #include <stdlib.h>
 
@@ -48,7 +48,7 @@ static void check_repeated(const char *before, const char *unit, int count, cons
     free(text);
 }
 
-static void test_not_text(void) {
+TEST(bytes_that_are_not_text) {
     check_error("x = 1\n\0y = 2\n", 13, "not-text");
     check_error("x = \"\xff\"\n", 8, "not-text");
     check_error("# \xc3", 3, "not-text");               /* cut off */
@@ -60,7 +60,7 @@ static void test_not_text(void) {
     check_error("x = 1", 5, "");
 }
 
-static void test_depth(void) {
+TEST(nesting_is_bounded) {
     check_repeated("x = ", "(", 100000, "", "too-deep");
     check_repeated("x = ", "-", 100000, "1\n", "too-deep");
     check_repeated("x = 1", " + 1", 100000, "\n", "too-deep");
@@ -73,7 +73,7 @@ static void test_depth(void) {
     check_repeated("x = ", "(", 150, "", "unclosed");
 }
 
-static void test_length(void) {
+TEST(length_is_not) {
     check_repeated("x = [", "1, ", 200000, "]\n", "");
     check_repeated("", "x = 1\n", 100000, "", "");
     check_repeated("", "\n", 300000, "x = 1\n", "");
@@ -84,19 +84,19 @@ static void test_length(void) {
 }
 
 /* Recovery once waited for the `}` of a body that the text, as it was understood, had closed already. */
-static void test_recovery_ends(void) {
+TEST(recovery_ends) {
     CU_ASSERT_EQUAL(errors_of("block m(e){\nif e{if y}"), 2);
     CU_ASSERT_EQUAL(errors_of("block m(e){\nif e{if y"), 1);
     CU_ASSERT_EQUAL(errors_of("block m(e) {\n  if e {\n   if y }\n  return e e\n}\n"), 2);
 }
 
-static void test_error_count_is_bounded(void) {
+TEST(the_number_of_errors_is_bounded) {
     char *text = repeated("block f(x) {\n", "a = = 1\n", 10000, "}\n");
     CU_ASSERT_EQUAL(errors_of(text), 50);
     free(text);
 }
 
-static void test_comment_of_declaration(void) {
+TEST(the_comment_above_a_declaration) {
     const char *text = "# of the file\n\n# one\n#   two\nblock f(x) { return x }\n\nblock g(x) { return x }\n";
     Parsed p = parse(text, strlen(text));
     CU_ASSERT_EQUAL_FATAL(p.file->decls.count, 2);
@@ -105,7 +105,7 @@ static void test_comment_of_declaration(void) {
     arena_free(p.arena);
 }
 
-static void test_places_count_code_points(void) {
+TEST(places_count_code_points) {
     const char *text = "a = \"\xc3\xa9\xe2\x82\xac\" + )\n";
     Parsed p = parse(text, strlen(text));
     CU_ASSERT_EQUAL_FATAL(p.diag.errors, 1);
@@ -161,7 +161,7 @@ static void damage_file(const char *path, FILE *sink) {
     }
 }
 
-static void test_damaged_files(void) {
+TEST(damaged_files) {
     static const char *const folders[] = {"stdlib", "tests/tiny", "tests/golden/syntax"};
     FILE *sink = fopen("/dev/null", "w");
     int files = 0;
@@ -178,16 +178,4 @@ static void test_damaged_files(void) {
     }
     fclose(sink);
     CU_ASSERT(files > 50);
-}
-
-void suite_parse(void) {
-    CU_pSuite suite = CU_add_suite("parse", NULL, NULL);
-    CU_add_test(suite, "bytes that are not text", test_not_text);
-    CU_add_test(suite, "nesting is bounded", test_depth);
-    CU_add_test(suite, "length is not", test_length);
-    CU_add_test(suite, "recovery ends", test_recovery_ends);
-    CU_add_test(suite, "the number of errors is bounded", test_error_count_is_bounded);
-    CU_add_test(suite, "the comment above a declaration", test_comment_of_declaration);
-    CU_add_test(suite, "places count code points", test_places_count_code_points);
-    CU_add_test(suite, "damaged files", test_damaged_files);
 }

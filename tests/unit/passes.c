@@ -44,7 +44,7 @@ static void check_passes(TestGraph *t, uint64_t seed) {
     }
 }
 
-static void test_random_graphs(void) {
+TEST(random_graphs) {
     bool seen[OP_COUNT] = {false};
     for (uint64_t seed = 1; seed <= 3000; seed++) {
         TestGraph t = test_graph(seed);
@@ -106,7 +106,7 @@ static void check_folded(TestGraph *t, Node *y, int additions) {
     arena_free(t->arena);
 }
 
-static void test_batchnorm_after(void) {
+TEST(batch_norm_after_contractions) {
     for (int64_t groups = 1; groups <= 3; groups++) {
         TestGraph t = test_graph(1);
         check_folded(&t, batchnorm(&t, convolved(&t, OP_convolution, features(&t), 1, groups)), 1);
@@ -121,7 +121,7 @@ static void test_batchnorm_after(void) {
 }
 
 /* A convolution that reads no padding takes the shift, too; a padded one only a scale. */
-static void test_batchnorm_before(void) {
+TEST(batch_norm_before_contractions) {
     TestGraph t = test_graph(1);
     check_folded(&t, convolved(&t, OP_convolution, batchnorm(&t, features(&t)), 0, 2), 1);
     t = test_graph(2);
@@ -147,7 +147,7 @@ static Node *divided(TestGraph *t, Node *x) {
 }
 
 /* By channels, into the weights of a contraction before it or behind; elsewhere a division stays one, with what is done to its quotient. */
-static void test_division_by_weights(void) {
+TEST(division_by_weights) {
     TestGraph t = test_graph(1);
     check_folded(&t, binary(&t, OP_div, divided(&t, convolved(&t, OP_convolution, features(&t), 1, 1)), splat(&t, 3)), 0);
     t = test_graph(2);
@@ -164,7 +164,7 @@ static void test_division_by_weights(void) {
 }
 
 /* Layer norm's weights before a dense layer of a sequence, [N, L, C]: rows of the batch are rows of one product, whose matrix takes them. */
-static void test_dense_of_sequence(void) {
+TEST(a_dense_layer_of_a_sequence) {
     TestGraph t = test_graph(1);
     Node *x = new_input(&t, -1, 1, SIZES(t.N, t.H, size(&t, 6))), *w = new_parameter(&t, -1, 1, SIZES(size(&t, 1), size(&t, 6), size(&t, 4)));
     Node *y = binary(&t, OP_add, binary(&t, OP_mul, x, new_parameter(&t, 0, 1, SIZES(size(&t, 6)))), new_parameter(&t, 0, 1, SIZES(size(&t, 6))));
@@ -183,7 +183,7 @@ static void test_dense_of_sequence(void) {
 }
 
 /* What somebody else uses, too, is not computed twice. */
-static void test_batchnorm_shared(void) {
+TEST(batch_norm_on_what_is_shared) {
     TestGraph t = test_graph(1);
     Node *x = convolved(&t, OP_convolution, features(&t), 1, 1);
     new_output(&t, x);
@@ -192,7 +192,7 @@ static void test_batchnorm_shared(void) {
     arena_free(t.arena);
 }
 
-static void test_padding_is_absorbed(void) {
+TEST(padding_is_absorbed) {
     TestGraph t = test_graph(1);
     Dim zero = size(&t, 0), one = size(&t, 1), around[4] = {zero, zero, one, one};
     Node *x = features(&t), *w = new_parameter(&t, -1, 1, SIZES(size(&t, 2), size(&t, 6), size(&t, 3), size(&t, 3)));
@@ -205,7 +205,7 @@ static void test_padding_is_absorbed(void) {
     arena_free(t.arena);
 }
 
-static void test_folding_keeps_splats(void) {
+TEST(splats_stay_splats) {
     TestGraph t = test_graph(1);
     Dim huge[2] = {size(&t, 100000), dim_mul(t.graph->dims, t.N, t.H)};
     Node *a = build_splat(t.graph, 3, (Shape){DTYPE_F32, 2, huge}), *b = build_splat(t.graph, 4, (Shape){DTYPE_F32, 2, huge});
@@ -220,7 +220,7 @@ static void test_folding_keeps_splats(void) {
 }
 
 /* A channel's numbers stay a channel's numbers: broadcasting them is no constant of a million elements. */
-static void test_folding_keeps_small_constants_small(void) {
+TEST(small_constants_stay_small) {
     TestGraph t = test_graph(1);
     Data data = {3, (Number[]){{1}, {2}, {3}}};
     Node *mean = MAKE(&t, constant, NULL, 0, DTYPE_F32, DIMS(size(&t, 1), size(&t, 3), size(&t, 1), size(&t, 1)), &data);
@@ -232,7 +232,7 @@ static void test_folding_keeps_small_constants_small(void) {
     arena_free(t.arena);
 }
 
-static void test_nan_is_not_hidden(void) {
+TEST(a_NaN_is_not_hidden) {
     TestGraph t = test_graph(1);
     Node *x = new_input(&t, NAN, NAN, 0, NULL);
     new_output(&t, binary(&t, OP_mul, x, splat(&t, 0)));
@@ -245,7 +245,7 @@ static void test_nan_is_not_hidden(void) {
 
 /* The library's text for ResNet-18: once its batch norms are folded, no multiply by channel is left. The first convolution's weights
  * take the scale of `normalize`, whose shift its padding keeps out. */
-static void test_resnet18(void) {
+TEST(ResNet_18_is_left_with_its_convolutions) {
     Arena *arena = arena_new();
     Names *names = names_new(arena);
     Diagnostics diagnostics = {.arena = arena};
@@ -319,7 +319,7 @@ static void check_model(Graph *graph, const char *path) {
     }
 }
 
-static void test_tiny_models(void) {
+TEST(tiny_models) {
     glob_t files;
     CU_ASSERT_EQUAL_FATAL(glob("tests/tiny/*.cai", 0, NULL, &files), 0);
     for (size_t i = 0; i < files.gl_pathc; i++) {
@@ -334,20 +334,4 @@ static void test_tiny_models(void) {
         arena_free(arena);
     }
     globfree(&files);
-}
-
-void suite_passes(void) {
-    CU_pSuite suite = CU_add_suite("passes", NULL, NULL);
-    CU_add_test(suite, "random graphs", test_random_graphs);
-    CU_add_test(suite, "batch norm after contractions", test_batchnorm_after);
-    CU_add_test(suite, "batch norm before contractions", test_batchnorm_before);
-    CU_add_test(suite, "division by weights", test_division_by_weights);
-    CU_add_test(suite, "a dense layer of a sequence", test_dense_of_sequence);
-    CU_add_test(suite, "batch norm on what is shared", test_batchnorm_shared);
-    CU_add_test(suite, "padding is absorbed", test_padding_is_absorbed);
-    CU_add_test(suite, "splats stay splats", test_folding_keeps_splats);
-    CU_add_test(suite, "small constants stay small", test_folding_keeps_small_constants_small);
-    CU_add_test(suite, "a NaN is not hidden", test_nan_is_not_hidden);
-    CU_add_test(suite, "tiny models", test_tiny_models);
-    CU_add_test(suite, "ResNet-18 is left with its convolutions", test_resnet18);
 }

@@ -37,13 +37,13 @@ static void check_product(int64_t batch, int64_t rows, int64_t depth, int64_t co
     arena_free(t.arena);
 }
 
-static void test_small_products(void) {
+TEST(small_products) {
     for (int64_t rows = 1; rows <= 5; rows++)
         for (int64_t depth = 1; depth <= 5; depth++)
             for (int64_t columns = 1; columns <= 5; columns++) check_product(1 + (rows + depth + columns) % 3, rows, depth, columns);
 }
 
-static void test_products_around_blocks(void) {
+TEST(products_around_blocks) {
     const int64_t rows[] = {63, 64, 65}, others[] = {255, 256, 257};
     for (int i = 0; i < 27; i++) check_product(1, rows[i % 3], others[i / 3 % 3], others[i / 9]);
     check_product(2, 130, 515, 300);
@@ -74,7 +74,7 @@ static void check_convolutions(TestGraph *t, int axes, const int64_t *x, const i
 #undef CONVOLUTION
 }
 
-static void test_convolutions(void) {
+TEST(convolutions) {
     for (uint64_t seed = 0; seed < 400; seed++) {
         TestGraph t = test_graph(seed);
         int axes = 1 + random_below(&t, 3);
@@ -92,7 +92,7 @@ static void test_convolutions(void) {
 }
 
 /* More than is unfolded at once: many rows of it, many columns, and both. */
-static void test_convolutions_in_parts(void) {
+TEST(convolutions_in_parts) {
     const Geometry g = {{1, 1}, {1, 1}, {1, 2}};
     const int64_t cases[][3] = {{700, 2, 70}, {2, 900, 1400}, {350, 80, 90}}; /* inputs, height, width */
     for (int i = 0; i < COUNT_OF(cases); i++) {
@@ -104,7 +104,7 @@ static void test_convolutions_in_parts(void) {
 }
 
 /* Loops leave out what lies beyond the border, where a product has zeros that an infinite weight makes NaN of. */
-static void test_infinite_weights(void) {
+TEST(infinite_weights) {
     TestGraph t = test_graph(1);
     Node *x = new_input(&t, 1, 2, SIZES(size(&t, 1), size(&t, 2), size(&t, 3), size(&t, 3)));
     Node *w = new_input(&t, 1, 2, SIZES(size(&t, 2), size(&t, 2), size(&t, 3), size(&t, 3)));
@@ -118,7 +118,7 @@ static void test_infinite_weights(void) {
 
 /* The same bits on every machine: no fused multiply-adds, no other order of sums. Sums are one after
  * the other within 256 terms. */
-static void test_bits(void) {
+TEST(bits) {
     enum { ROWS = 5, DEPTH = 300, COLUMNS = 6 };
     double a[ROWS * DEPTH], b[DEPTH * COLUMNS], c[ROWS * COLUMNS] = {0}, wanted[ROWS * COLUMNS] = {0};
     for (int i = 0; i < ROWS * DEPTH; i++) a[i] = 1.0 / (i + 3);
@@ -163,7 +163,7 @@ static int count_calls(const Program *program) {
 }
 
 /* A leading dimension of an axis of size 1 is no stride. */
-static void test_programs(void) {
+TEST(programs) {
     const int64_t sizes[] = {1, 2, 5};
     const LowerOptions options = WITH_TABLE(.target = target_at(0), .blas = true);
     if (!can_run(target_at(0)->name) || !dlopen("libopenblas.so.0", RTLD_NOW | RTLD_GLOBAL)) return; /* programs have cblas_sgemm from there */
@@ -177,15 +177,4 @@ static void test_programs(void) {
         compare_with_options(&t, &options, 1e-6, arena_printf(t.arena, "%d %d %d%s", (int)rows, (int)depth, (int)columns, free ? " free" : ""));
         arena_free(t.arena);
     }
-}
-
-void suite_products(void) {
-    CU_pSuite suite = CU_add_suite("products", NULL, NULL);
-    CU_add_test(suite, "small products", test_small_products);
-    CU_add_test(suite, "products around blocks", test_products_around_blocks);
-    CU_add_test(suite, "convolutions", test_convolutions);
-    CU_add_test(suite, "convolutions in parts", test_convolutions_in_parts);
-    CU_add_test(suite, "infinite weights", test_infinite_weights);
-    CU_add_test(suite, "bits", test_bits);
-    CU_add_test(suite, "programs", test_programs);
 }

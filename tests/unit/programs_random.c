@@ -26,12 +26,12 @@ static void compare(int64_t from, int64_t to, int gradients) {
     }
 }
 
-static void test_forward(void) { compare(1, 60, 0); }
-static void test_gradients(void) { compare(100, 130, 1); }
+TEST(forward) { compare(1, 60, 0); }
+TEST(gradients) { compare(100, 130, 1); }
 
 /* With comparisons and the like there is no tolerance that would mean anything; but everything compiles, runs, and gives the same
  * bits however many threads there are. */
-static void test_every_operator(void) {
+TEST(every_operator) {
     int64_t from = 200, to = 230;
     seeds(&from, &to);
     for (int64_t seed = from; seed < to; seed++) {
@@ -42,11 +42,4 @@ static void test_every_operator(void) {
         if (can_run(options.target->name)) compare_with_options(&t, &options, INFINITY, what);
         arena_free(t.arena);
     }
-}
-
-void suite_programs_random(void) {
-    CU_pSuite suite = CU_add_suite("random programs", NULL, NULL);
-    CU_add_test(suite, "forward", test_forward);
-    CU_add_test(suite, "gradients", test_gradients);
-    CU_add_test(suite, "every operator", test_every_operator);
 }

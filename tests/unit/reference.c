@@ -155,16 +155,16 @@ static void check_file(const char *family, int cases) {
     arena_free(s.t.arena);
 }
 
-static void test_convolution(void) { check_file("convolution", 12); }
-static void test_pool(void) { check_file("pool", 13); }
-static void test_resize(void) { check_file("resize", 30); }
-static void test_smooth_resize(void) { check_file("smooth_resize", 25); }
-static void test_movement(void) { check_file("movement", 10); }
-static void test_arithmetic(void) { check_file("arithmetic", 6); }
-static void test_reduction(void) { check_file("reduction", 4); }
-static void test_integers(void) { check_file("integers", 40); }
-static void test_order(void) { check_file("order", 16); }
-static void test_extremes(void) { check_file("extremes", 2); }
+TEST(convolutions_are_PyTorchs) { check_file("convolution", 12); }
+TEST(pools_are_PyTorchs) { check_file("pool", 13); }
+TEST(resizing_is_PyTorchs) { check_file("resize", 30); }
+TEST(smooth_resizing_is_PyTorchs) { check_file("smooth_resize", 25); }
+TEST(movement_is_PyTorchs) { check_file("movement", 10); }
+TEST(arithmetic_is_PyTorchs) { check_file("arithmetic", 6); }
+TEST(reductions_are_PyTorchs) { check_file("reduction", 4); }
+TEST(ints_bools_and_casts_are_numpys) { check_file("integers", 40); }
+TEST(order_is_PyTorchs) { check_file("order", 16); }
+TEST(NaN_and_infinities_are_PyTorchs) { check_file("extremes", 2); }
 
 /* The reference is the oracle of all other tests: PyTorch's or numpy's values stand behind every operator. */
 static void test_every_operator(void) {
@@ -178,7 +178,7 @@ static void test_every_operator(void) {
 /* ---- the evaluator ---- */
 
 /* The numbers that graph/op_source.c's comment defines, by another route: a few lines of Python gave them. */
-static void test_uniform(void) {
+TEST(random_numbers_are_as_defined) {
     TestGraph t = test_graph(1);
     Node *u = MAKE(&t, uniform, NULL, 0, intern(t.graph->names, "noise"), DTYPE_F32, DIMS(size(&t, 100), size(&t, 100)));
     RefTensor result;
@@ -192,7 +192,7 @@ static void test_uniform(void) {
     arena_free(t.arena);
 }
 
-static void test_rounding(void) {
+TEST(values_are_rounded_to_their_type) {
     TestGraph t = test_graph(1);
     Node *x = new_input(&t, 0.1, 0.1, 0, NULL), *third = build_binary(t.graph, OP_div, x, build_scalar(t.graph, 3, DTYPE_F32));
     RefTensor result;
@@ -204,7 +204,7 @@ static void test_rounding(void) {
     arena_free(t.arena);
 }
 
-static void test_missing_value(void) {
+TEST(a_value_that_is_not_given) {
     TestGraph t = test_graph(1);
     Node *x = new_input(&t, 0, 1, 0, NULL), *y = build_unary(t.graph, OP_exp, x);
     RefTensor result;
@@ -213,7 +213,7 @@ static void test_missing_value(void) {
 }
 
 /* The sizes of a run decide: one graph, two batches. */
-static void test_symbols(void) {
+TEST(symbolic_sizes) {
     TestGraph t = test_graph(1);
     Node *ones = build_splat(t.graph, 1, (Shape){DTYPE_F32, 2, (Dim[]){t.N, t.H}}), *sum = build_sum(t.graph, ones, (int64_t[]){0, 1}, 2);
     for (int64_t n = 1; n < 4; n++) {
@@ -223,23 +223,4 @@ static void test_symbols(void) {
         CU_ASSERT_EQUAL(result.values[0].real, (double)(5 * n));
     }
     arena_free(t.arena);
-}
-
-void suite_reference(void) {
-    CU_pSuite suite = CU_add_suite("reference", NULL, NULL);
-    CU_add_test(suite, "convolutions are PyTorch's", test_convolution);
-    CU_add_test(suite, "pools are PyTorch's", test_pool);
-    CU_add_test(suite, "resizing is PyTorch's", test_resize);
-    CU_add_test(suite, "smooth resizing is PyTorch's", test_smooth_resize);
-    CU_add_test(suite, "movement is PyTorch's", test_movement);
-    CU_add_test(suite, "arithmetic is PyTorch's", test_arithmetic);
-    CU_add_test(suite, "reductions are PyTorch's", test_reduction);
-    CU_add_test(suite, "order is PyTorch's", test_order);
-    CU_add_test(suite, "NaN and infinities are PyTorch's", test_extremes);
-    CU_add_test(suite, "ints, bools and casts are numpy's", test_integers);
-    CU_add_test(suite, "every operator has values of others", test_every_operator);
-    CU_add_test(suite, "random numbers are as defined", test_uniform);
-    CU_add_test(suite, "values are rounded to their type", test_rounding);
-    CU_add_test(suite, "a value that is not given", test_missing_value);
-    CU_add_test(suite, "symbolic sizes", test_symbols);
 }

@@ -191,7 +191,7 @@ static void check_compiled(TestGraph *t, const char *target) {
 }
 
 /* All texts as one graph, behind each pass and compiled. */
-static void test_texts(void) {
+TEST(texts_keep_their_values) {
     TestGraph t = test_graph(1);
     for (int i = 0; i < COUNT_OF(texts); i++) new_output(&t, write_text(&t, &texts[i]));
     for (int pass = 0; pass < pass_count; pass++) {
@@ -222,7 +222,7 @@ static void check_shared(const char *target) {
     arena_free(t.arena);
 }
 
-static void test_shared_products(void) {
+TEST(shared_products) {
     for (int i = 0; i < target_count(); i++) check_shared(target_at(i)->name);
 }
 
@@ -409,7 +409,7 @@ static int check_chain(TestGraph *t, const Chain *c, bool extreme, uint64_t seed
     return changed;
 }
 
-static void test_random_chains(void) {
+TEST(random_chains_keep_their_bounds) {
     int changed = 0;
     for (uint64_t seed = 1; seed <= CHAINS; seed++) {
         static const double spreads[] = {2, 8, 20, 100};
@@ -424,11 +424,4 @@ static void test_random_chains(void) {
     }
     CU_ASSERT(changed > CHAINS / 4);
     if (getenv("CAI_SWEEP")) printf("\n  %d chains, of which rewrites changed a bit of %d\n", CHAINS, changed);
-}
-
-void suite_rewrites(void) {
-    CU_pSuite suite = CU_add_suite("rewrites", NULL, NULL);
-    CU_add_test(suite, "texts keep their values", test_texts);
-    CU_add_test(suite, "products are the same for all who read them", test_shared_products);
-    CU_add_test(suite, "random chains keep their bounds", test_random_chains);
 }

@@ -2,7 +2,7 @@
  * written by hand: x: f32[N, 2, H, W] with H a multiple of 4, y: f32[H + 1], out: f32[N, 2, H, W] = 3 * x + seed through a slot, in
  * two rounds of two launches, and through the working memory of the thread. */
 #include "core/core.h"
-#include <CUnit/Basic.h>
+#include "test.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,6 +83,7 @@ static int close_context(void) {
     cai_pool_free(pool);
     return 0;
 }
+FIXTURE(open_context, close_context)
 
 /* The message of preparing x[n, c, h, w] and y[k]; "" where it is accepted. */
 static const char *prepared(int64_t n, int64_t c, int64_t h, int64_t w, int64_t k) {
@@ -93,7 +94,7 @@ static const char *prepared(int64_t n, int64_t c, int64_t h, int64_t w, int64_t 
     return error.message;
 }
 
-static void test_sizes(void) {
+TEST(sizes_are_bound_and_checked) {
     CU_ASSERT_STRING_EQUAL(prepared(1, 2, 8, 6, 9), "");
     CU_ASSERT_EQUAL(cai_context_elements(context, &outputs[0]), 96);
     CU_ASSERT_STRING_EQUAL(prepared(1, 3, 8, 6, 9), "input `x` is f32[N, 2, H, W]: its axis 1 must be 2, and is 3");
@@ -107,7 +108,7 @@ static void test_sizes(void) {
     CU_ASSERT_EQUAL(cai_context_elements(context, &outputs[0]), 96); /* what was prepared stays */
 }
 
-static void test_symbols(void) {
+TEST(sizes_by_symbols) {
     cai_error error;
     CU_ASSERT(cai_context_prepare_symbols(context, (int64_t[]){2, 8, 4}, &error));
     CU_ASSERT_EQUAL(cai_context_dim(context, &inputs[0], 2), 8);
@@ -130,14 +131,14 @@ static void check_run(int64_t n, int64_t h, int64_t w, int64_t seed) {
     free(out);
 }
 
-static void test_sizes_change(void) {
+TEST(runs_of_changing_sizes) {
     check_run(1, 4, 2, 0);
     check_run(3, 400, 300, 5);
     check_run(1, 8, 2, -7);
     check_run(2, 800, 600, 1);
 }
 
-static void test_not_prepared(void) {
+TEST(what_was_not_prepared_does_not_run) {
     cai_error error;
     cai_context *fresh = cai_context_new(&program, pool, &error);
     CU_ASSERT_PTR_NOT_NULL_FATAL(fresh);
@@ -147,12 +148,4 @@ static void test_not_prepared(void) {
     other.abi = CAI_PROGRAM_ABI + 1;
     CU_ASSERT_PTR_NULL(cai_context_new(&other, pool, &error));
     CU_ASSERT_EQUAL(error.status, CAI_INTERNAL);
-}
-
-void suite_run(void) {
-    CU_pSuite suite = CU_add_suite("run", open_context, close_context);
-    CU_add_test(suite, "sizes are bound and checked", test_sizes);
-    CU_add_test(suite, "sizes by symbols", test_symbols);
-    CU_add_test(suite, "runs of changing sizes", test_sizes_change);
-    CU_add_test(suite, "what was not prepared does not run", test_not_prepared);
 }

@@ -65,7 +65,7 @@ static int count_spills(char *text, char function[128]) {
     return spills;
 }
 
-static void test_seen(void) {
+TEST(are_seen) {
     static const char inner[] = "conv:\n.LBB0_1:                                # %body\n                                        # =>This Inner Loop Header: "
                                 "Depth=1\n\tvmovups\t%zmm1, 64(%rsp)                # 64-byte Spill\n\tjl\t.LBB0_1\n";
     static const char outer[] = "map:\n.LBB0_1:                                # %body\n                                        # =>This Loop Header: "
@@ -122,13 +122,18 @@ static void scan_shape(const ShapeLine *shape, const char *text, void *context) 
     arena_free(t.arena);
 }
 
+typedef struct Part { int part, parts, lines; } Part;
+
 static void scan_line(const char *line, void *context) {
-    (void)context;
+    Part *part = context;
     int nth = 0;
-    each_shape(line, scan_shape, &nth);
+    if (part->lines++ % part->parts == part->part) each_shape(line, scan_shape, &nth);
 }
 
-static void test_shapes(void) { CU_ASSERT(each_line("tests/kernels/shapes.txt", scan_line, NULL) > 0); }
+TEST_IN_PARTS(shapes, 8) {
+    Part these = {part, parts, 0};
+    CU_ASSERT(each_line("tests/kernels/shapes.txt", scan_line, &these) > part);
+}
 
 static void scan_case(const char *line, void *context) {
     (void)context;
@@ -139,24 +144,17 @@ static void scan_case(const char *line, void *context) {
     arena_free(t.arena);
 }
 
-static void test_memory_bound(void) { CU_ASSERT(each_line("tests/kernels/memory.txt", scan_case, NULL) > 0); }
+TEST(what_is_bound_by_memory) { CU_ASSERT(each_line("tests/kernels/memory.txt", scan_case, NULL) > 0); }
 
-static void test_examples(void) {
-    static const char *const files[] = {"resnet18", "resnet50", "mobilenet_v2", "unet", "denoise"};
+enum { EXAMPLES = 5 };
+
+TEST_IN_PARTS(examples, EXAMPLES) {
+    static const char *const files[EXAMPLES] = {"resnet18", "resnet50", "mobilenet_v2", "unet", "denoise"};
     static const char *const names[] = {"N", "H", "W"}, *const values[] = {"1", "512", "512"};
-    for (int i = 0; i < COUNT_OF(files); i++) {
-        char path[64];
-        snprintf(path, sizeof path, "examples/%s.cai", files[i]);
-        TestGraph t = network_graph(path, NULL, names, values, i < 3 ? 1 : 3);
-        scan(&t, NULL, path);
-        arena_free(t.arena);
-    }
-}
-
-void suite_spills(void) {
-    CU_pSuite suite = CU_add_suite("spills", NULL, NULL);
-    CU_add_test(suite, "are seen", test_seen);
-    CU_add_test(suite, "shapes", test_shapes);
-    CU_add_test(suite, "what is bound by memory", test_memory_bound);
-    CU_add_test(suite, "examples", test_examples);
+    char path[64];
+    (void)parts;
+    snprintf(path, sizeof path, "examples/%s.cai", files[part]);
+    TestGraph t = network_graph(path, NULL, names, values, part < 3 ? 1 : 3);
+    scan(&t, NULL, path);
+    arena_free(t.arena);
 }

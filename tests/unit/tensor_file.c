@@ -1,6 +1,6 @@
 /* Safetensors and .npy: what is written reads back; what is cut off, flipped or made up by hand is refused with a reason. */
 #include "files/files.h"
-#include <CUnit/Basic.h>
+#include "test.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +16,7 @@ static const char *in_folder(const char *name) {
     snprintf(path, sizeof path, "%s/%s", folder, name);
     return path;
 }
+FIXTURE(make_folder, remove_folder)
 
 /* ---- round trips ---- */
 
@@ -27,7 +28,7 @@ static void make_tensors(cai_tensor tensors[2]) {
     tensors[1] = (cai_tensor){"count", CAI_I32, 1, {3}, 3, (const unsigned char *)integers};
 }
 
-static void test_safetensors_round_trip(void) {
+TEST(safetensors_written_and_read) {
     cai_error error = {0};
     cai_tensor tensors[2];
     cai_tensor_file file;
@@ -49,7 +50,7 @@ static void test_safetensors_round_trip(void) {
     unlink(path);
 }
 
-static void test_npy_round_trip(void) {
+TEST(npy_written_and_read) {
     cai_error error = {0};
     cai_tensor tensors[2];
     cai_tensor_file file;
@@ -64,7 +65,7 @@ static void test_npy_round_trip(void) {
     unlink(path);
 }
 
-static void test_empty_and_scalar(void) {
+TEST(empty_tensors_and_scalars) {
     cai_error error = {0};
     cai_tensor tensors[] = {{"none", CAI_F32, 2, {0, 4}, 0, (const unsigned char *)numbers},
                             {"one", CAI_F32, 0, {0}, 1, (const unsigned char *)numbers}};
@@ -137,7 +138,7 @@ static const struct { const char *header, *message; } hostile[] = {
     {"{", "`\"` expected"},
 };
 
-static void test_hostile_headers(void) {
+TEST(hostile_safetensors_headers) {
     for (size_t i = 0; i < sizeof hostile / sizeof *hostile; i++) {
         const char *message = message_of(hostile[i].header);
         int as_expected = *hostile[i].message ? strstr(message, hostile[i].message) != NULL : *message == 0;
@@ -146,7 +147,7 @@ static void test_hostile_headers(void) {
     }
 }
 
-static void test_lengths(void) {
+TEST(lengths_of_headers) {
     cai_error error;
     cai_tensor_file file;
     unsigned char bytes[32] = {0};
@@ -175,7 +176,7 @@ static size_t make_npy(const char *header, int version, size_t data, unsigned ch
     return start + length + data;
 }
 
-static void test_npy_headers(void) {
+TEST(npy_headers) {
     static const struct { const char *header, *message; } cases[] = {
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }\n", ""},
         {"{\"shape\":(6,),\"fortran_order\":False,\"descr\":\"<f4\"}", ""},
@@ -209,7 +210,7 @@ static void test_npy_headers(void) {
     }
 }
 
-static void test_npy_orders(void) {
+TEST(npy_orders_of_bytes_and_axes) {
     unsigned char bytes[512];
     cai_error error;
     cai_tensor_file file;
@@ -246,7 +247,7 @@ static void try_damages(unsigned char *bytes, size_t count, size_t header) {
     }
 }
 
-static void test_damages(void) {
+TEST(every_prefix_and_every_flipped_bit) {
     unsigned char bytes[512];
     size_t count = make_safetensors("{\"a\":" T("F32", "[2]", "[0,8]") ",\"b\":" T("BF16", "[2,4]", "[8,24]") "}", 24, bytes);
     try_damages(bytes, count, count - 24);
@@ -258,7 +259,7 @@ static void test_damages(void) {
 
 __extension__ typedef _Float16 Half; /* the compiler's own, as oracle */
 
-static void test_halves(void) {
+TEST(sixteen_bit_floats) {
     for (unsigned bits = 0; bits < 65536; bits++) {
         uint16_t half = (uint16_t)bits;
         Half exact;
@@ -293,7 +294,7 @@ static int converts(int from, const void *value, int to, double expected) {
     return result == expected;
 }
 
-static void test_conversions(void) {
+TEST(conversions_of_elements) {
     CU_ASSERT(converts(CAI_F64, &(double){0.5}, CAI_F32, 0.5));
     CU_ASSERT(converts(CAI_F64, &(double){2}, CAI_I8, 2));
     CU_ASSERT(converts(CAI_F64, &(double){2.5}, CAI_I32, NAN));
@@ -306,18 +307,4 @@ static void test_conversions(void) {
     CU_ASSERT(converts(CAI_U8, &(uint8_t){2}, CAI_BOOL, NAN));
     CU_ASSERT(converts(CAI_BOOL, &(uint8_t){1}, CAI_F32, 1));
     CU_ASSERT(converts(CAI_F32, &(float){1.5}, CAI_BF16, 1.5));
-}
-
-void suite_tensor_file(void) {
-    CU_pSuite suite = CU_add_suite("tensor_file", make_folder, remove_folder);
-    CU_add_test(suite, "safetensors, written and read", test_safetensors_round_trip);
-    CU_add_test(suite, "npy, written and read", test_npy_round_trip);
-    CU_add_test(suite, "empty tensors and scalars", test_empty_and_scalar);
-    CU_add_test(suite, "hostile safetensors headers", test_hostile_headers);
-    CU_add_test(suite, "lengths of headers", test_lengths);
-    CU_add_test(suite, "npy headers", test_npy_headers);
-    CU_add_test(suite, "npy orders of bytes and axes", test_npy_orders);
-    CU_add_test(suite, "every prefix and every flipped bit", test_damages);
-    CU_add_test(suite, "sixteen-bit floats", test_halves);
-    CU_add_test(suite, "conversions of elements", test_conversions);
 }

@@ -1,6 +1,6 @@
 /* The pool: every task runs once, whatever the numbers of tasks and threads, awake or asleep, with more threads than cores too. */
 #include "core/core.h"
-#include <CUnit/Basic.h>
+#include "test.h"
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +30,7 @@ static int all_ran_once(const Count *count, int64_t tasks) {
     return 1;
 }
 
-static void test_every_task_once(void) {
+TEST(every_task_runs_once) {
     const int threads[] = {1, 2, 3, 16};
     const int64_t tasks[] = {0, 1, 2, 3, 7, 16, 17, 1000};
     for (int i = 0; i < 4; i++) {
@@ -46,7 +46,7 @@ static void test_every_task_once(void) {
     }
 }
 
-static void test_many_regions(void) {
+TEST(many_regions_in_a_row) {
     cai_pool *pool = cai_pool_new(3);
     CU_ASSERT_PTR_NOT_NULL_FATAL(pool);
     for (int i = 0; i < 3000; i++) {
@@ -64,7 +64,7 @@ static void slow_task(void *context, int64_t begin, int64_t end, int worker) {
     count_task(context, begin, end, worker);
 }
 
-static void test_uneven_tasks(void) {
+TEST(uneven_tasks) {
     cai_pool *pool = cai_pool_new(3);
     CU_ASSERT_PTR_NOT_NULL_FATAL(pool);
     for (int i = 0; i < 5; i++) {
@@ -82,7 +82,7 @@ static void sum_task(void *context, int64_t begin, int64_t end, int worker) {
     atomic_fetch_add((_Atomic int64_t *)context, end - begin);
 }
 
-static void test_very_many_tasks(void) {
+TEST(very_many_tasks) {
     cai_pool *pool = cai_pool_new(3);
     CU_ASSERT_PTR_NOT_NULL_FATAL(pool);
     const int64_t tasks[] = {(INT64_C(1) << 30) - 1, INT64_C(1) << 30, (INT64_C(1) << 40) + 7};
@@ -95,7 +95,7 @@ static void test_very_many_tasks(void) {
 }
 
 /* Between regions the workers stop spinning and sleep; the next region must wake those it needs. */
-static void test_wakes_sleepers(void) {
+TEST(sleepers_are_woken) {
     cai_pool *pool = cai_pool_new(4);
     CU_ASSERT_PTR_NOT_NULL_FATAL(pool);
     for (int i = 0; i < 20; i++) {
@@ -119,7 +119,7 @@ static void run_askew(void *user, int count, void (*task)(void *, int), void *ar
     task(argument, count + 1000);
 }
 
-static void test_lent_pool(void) {
+TEST(the_callers_own_pool) {
     const cai_parallel_for lenders[] = {run_backwards, run_askew};
     for (int i = 0; i < 2; i++) {
         int calls = 0;
@@ -141,7 +141,7 @@ static void test_lent_pool(void) {
 const char *__tsan_default_options(void);
 const char *__tsan_default_options(void) { return "die_after_fork=0"; }
 
-static void test_fork(void) {
+TEST(a_fork_starts_threads_of_its_own) {
     cai_pool *pool = cai_pool_new(3);
     CU_ASSERT_PTR_NOT_NULL_FATAL(pool);
     Count count = {.calls = 0};
@@ -162,7 +162,7 @@ static void test_fork(void) {
     cai_pool_free(pool);
 }
 
-static void test_number_of_threads(void) {
+TEST(number_of_threads) {
     setenv("OMP_NUM_THREADS", "5,2", 1);
     CU_ASSERT_EQUAL(cai_default_threads(), 5);
     setenv("CAI_NUM_THREADS", "3", 1);
@@ -175,7 +175,7 @@ static void test_number_of_threads(void) {
     unsetenv("CAI_NUM_THREADS");
 }
 
-static void test_denormals(void) {
+TEST(denormals_are_flushed_and_kept_again) {
     volatile float tiny = 1e-39f, half = 0.5f, large = 1e10f;
     uint64_t before = cai_flush_denormals();
     volatile float result = tiny * half, operand = tiny * large;
@@ -199,7 +199,7 @@ static void halve_tiny(void *context, int64_t begin, int64_t end, int worker) {
         for (int k = 0; k < 10000; k++) ((float *)context)[i] = tiny * half;
 }
 
-static void test_denormals_of_workers(void) {
+TEST(workers_flush_denormals) {
     float results[DENORMAL_TASKS];
     cai_pool *pool = cai_pool_new(4);
     uint64_t mode = cai_flush_denormals();
@@ -207,18 +207,4 @@ static void test_denormals_of_workers(void) {
     cai_restore_denormals(mode);
     cai_pool_free(pool);
     for (int i = 0; i < DENORMAL_TASKS; i++) CU_ASSERT_EQUAL(results[i], 0);
-}
-
-void suite_thread(void) {
-    CU_pSuite suite = CU_add_suite("thread", NULL, NULL);
-    CU_add_test(suite, "every task runs once", test_every_task_once);
-    CU_add_test(suite, "many regions in a row", test_many_regions);
-    CU_add_test(suite, "uneven tasks", test_uneven_tasks);
-    CU_add_test(suite, "very many tasks", test_very_many_tasks);
-    CU_add_test(suite, "sleepers are woken", test_wakes_sleepers);
-    CU_add_test(suite, "the caller's own pool", test_lent_pool);
-    CU_add_test(suite, "a fork starts threads of its own", test_fork);
-    CU_add_test(suite, "number of threads", test_number_of_threads);
-    CU_add_test(suite, "denormals are flushed, and kept again", test_denormals);
-    CU_add_test(suite, "workers flush denormals", test_denormals_of_workers);
 }

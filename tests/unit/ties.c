@@ -114,7 +114,7 @@ static const struct Case { const char *name; Node *(*make)(TestGraph *t, Node *x
     {"equal to the largest of places and classes", best_detection, true},
     {"a pool behind an unpooling", pool_gradient, true}};
 
-static void test_cases(void) {
+TEST(cases) {
     LowerOptions options = WITH_TABLE(.target = target_at(0));
     for (int i = 0; i < COUNT_OF(cases); i++) {
         TestGraph t = test_graph(1);
@@ -132,7 +132,7 @@ static void test_cases(void) {
 }
 
 /* Behind an unpooling nothing is compared: there Winograd goes on. */
-static void test_decoder(void) {
+TEST(convolutions_behind_an_unpooling) {
     TestGraph t = test_graph(1);
     Node *encoder = convolved(&t, new_input(&t, -1, 1, SIZES(size(&t, 1), size(&t, 16), size(&t, 64), size(&t, 64))), 16);
     Node *y = convolved(&t, scatter(&t, encoder, new_input(&t, -1, 1, SIZES(size(&t, 1), size(&t, 16), size(&t, 32), size(&t, 32)))), 16);
@@ -145,10 +145,4 @@ static void test_decoder(void) {
         if (kernel->anchor == y) CU_ASSERT(kernel->kind == kernel_kind(KERNEL_conv_winograd));
     }
     arena_free(t.arena);
-}
-
-void suite_ties(void) {
-    CU_pSuite suite = CU_add_suite("ties", NULL, NULL);
-    CU_add_test(suite, "what compares places", test_cases);
-    CU_add_test(suite, "convolutions behind an unpooling", test_decoder);
 }

@@ -1,7 +1,7 @@
 /* tests/tiny: small cases to read first. Comments at the end of each say what its first model comes to. */
 #include "elaborate/elaborate.h"
+#include "test.h"
 
-#include <CUnit/CUnit.h>
 #include <dirent.h>
 #include <stdlib.h>
 
@@ -85,7 +85,7 @@ static void run_case(const char *path) {
 
 static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
-static void tiny_cases(void) {
+TEST(cases_that_state_what_they_come_to) {
     char *paths[64];
     int count = 0;
     DIR *folder = opendir("tests/tiny");
@@ -104,9 +104,4 @@ static void tiny_cases(void) {
         run_case(paths[i]);
         free(paths[i]);
     }
-}
-
-void suite_tiny(void) {
-    CU_pSuite suite = CU_add_suite("tiny", NULL, NULL);
-    CU_add_test(suite, "cases that state what they come to", tiny_cases);
 }

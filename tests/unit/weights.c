@@ -1,7 +1,7 @@
 /* Random weights are the same bits as tests/numerics/init_weights.py gives; names match patterns and are mapped. Loading itself is tested in
  * tests/golden/commands. */
+#include "test.h"
 #include "weights/weights.h"
-#include <CUnit/CUnit.h>
 #include <math.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -14,7 +14,7 @@ static void check_values(uint64_t seed, const char *path, RefShape shape, double
 }
 
 /* The first four of each, printed by init_weights.py. */
-static void test_same_bits_as_python(void) {
+TEST(the_same_bits_as_Pythons) {
     const RefShape kernel = {.rank = 4, .dims = {64, 64, 3, 3}}, matrix = {.rank = 2, .dims = {64, 64}}, vector = {.rank = 1, .dims = {64}};
     const double conv[] = {0x1.f1e96p-6, -0x1.1f7c14p-8, 0x1.29f38cp-4, -0x1.e5eb1p-9};
     const double scale[] = {0x1.12e112p-1, 0x1.74ab9p+0, 0x1.e8be54p-1, 0x1.2bc03cp-1};
@@ -28,13 +28,13 @@ static void test_same_bits_as_python(void) {
     check_values(7, "bn1.running_var", vector, 1, true, variance);
 }
 
-static void test_declared_values_stay(void) {
+TEST(declared_values_stay) {
     const RefShape vector = {.rank = 1, .dims = {4}};
     const double quarter[] = {0.25, 0.25, 0.25, 0.25};
     check_values(3, "slope", vector, 0.25, false, quarter);
 }
 
-static void test_seed(void) {
+TEST(seeds) {
     uint64_t seed;
     CU_ASSERT(init_seed("18446744073709551615", &seed) && seed == UINT64_MAX);
     CU_ASSERT(!init_seed("18446744073709551616", &seed));
@@ -43,7 +43,7 @@ static void test_seed(void) {
     CU_ASSERT(!init_seed("", &seed));
 }
 
-static void test_patterns(void) {
+TEST(patterns) {
     CU_ASSERT(pattern_matches("AuxLogits.*", "AuxLogits.conv.weight"));
     CU_ASSERT(pattern_matches("*", ""));
     CU_ASSERT(pattern_matches("a*b*c", "aXXbYYbc"));
@@ -53,7 +53,7 @@ static void test_patterns(void) {
     CU_ASSERT(!pattern_matches("", "a"));
 }
 
-static void test_renames(void) {
+TEST(renames) {
     static const char text[] = "# theirs ours\n\n  *.gamma\t*.weight \r\nhead.* -\nblocks.*.mlp.* *.ffn.*\nmodule.* *\n";
     char path[] = "/tmp/cai-renames-XXXXXX";
     int descriptor = mkstemp(path);
@@ -70,13 +70,4 @@ static void test_renames(void) {
     CU_ASSERT_STRING_EQUAL(renames_apply(renames, arena, "other"), "other");
     CU_ASSERT_PTR_NULL(renames_apply(renames, arena, "head.fc.weight"));
     arena_free(arena);
-}
-
-void suite_weights(void) {
-    CU_pSuite suite = CU_add_suite("weights", NULL, NULL);
-    CU_add_test(suite, "the same bits as Python's", test_same_bits_as_python);
-    CU_add_test(suite, "declared values stay", test_declared_values_stay);
-    CU_add_test(suite, "seeds", test_seed);
-    CU_add_test(suite, "patterns", test_patterns);
-    CU_add_test(suite, "renames", test_renames);
 }
