@@ -2,7 +2,7 @@
  * written reads back, no part of it is taken for the whole, and each format of pictures reads one that
  * another program wrote (tests/programs/pictures/make.py). */
 #include "files/files.h"
-#include <CUnit/Basic.h>
+#include "test.h"
 #include <ctype.h>
 #include <glob.h>
 #include <math.h>
@@ -33,13 +33,13 @@ static void check_name(int format, const char *ending) {
     CU_ASSERT_PTR_NOT_NULL(strstr(cai_format_endings(cai_formats[format].holds).text, ending));
 }
 
-static void test_names(void) {
+TEST(names) {
     each_ending(check_name);
     CU_ASSERT_EQUAL(cai_format_of_name("a.unknown", CAI_HOLDS_ANYTHING), CAI_NO_FORMAT);
 }
 
 /* "a, b or c": one dot, and one comma or `or`, for each ending but the first. */
-static void test_lists(void) {
+TEST(lists) {
     int endings = 0, dots = 0, between = 0;
     for (int i = 0; i < CAI_FORMAT_COUNT; i++)
         for (int k = 0; k < CAI_MAX_ENDINGS; k++) endings += *cai_formats[i].endings[k] != 0;
@@ -138,7 +138,7 @@ static void check_file(int format, const char *ending) {
     unlink(path);
 }
 
-static void test_files(void) { each_ending(check_file); }
+TEST(files) { each_ending(check_file); }
 
 /* ---- files that others wrote ---- */
 
@@ -157,7 +157,7 @@ static void check_drawn(const char *name) {
     cai_image_free(&image);
 }
 
-static void test_others(void) {
+TEST(others) {
     int seen = 0, wanted = 0;
     glob_t found;
     CU_ASSERT_FATAL(glob("tests/programs/pictures/rgb.*", 0, NULL, &found) == 0);
@@ -168,12 +168,4 @@ static void test_others(void) {
     globfree(&found);
     for (int i = 0; i < CAI_FORMAT_COUNT; i++) wanted |= cai_formats[i].holds == CAI_HOLDS_PICTURE ? 1 << i : 0;
     CU_ASSERT_EQUAL(seen, wanted); /* each format has its rgb.* */
-}
-
-void suite_formats(void) {
-    CU_pSuite suite = CU_add_suite("formats", NULL, NULL);
-    CU_add_test(suite, "names", test_names);
-    CU_add_test(suite, "lists of endings", test_lists);
-    CU_add_test(suite, "what is written reads back, and no part of it", test_files);
-    CU_add_test(suite, "pictures of others", test_others);
 }

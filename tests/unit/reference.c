@@ -167,7 +167,7 @@ TEST(order_is_PyTorchs) { check_file("order", 16); }
 TEST(NaN_and_infinities_are_PyTorchs) { check_file("extremes", 2); }
 
 /* The reference is the oracle of all other tests: PyTorch's or numpy's values stand behind every operator. */
-static void test_every_operator(void) {
+TEST(every_operator) {
     for (int op = 0; op < OP_COUNT; op++) {
         bool found = has_case[op] || op_info[op].class == CLASS_SOURCE;
         if (!found) printf("\n  no case of %s in tests/numerics/ops/make.py\n", op_info[op].name);

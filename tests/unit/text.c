@@ -1,11 +1,11 @@
 /* core/text.c: how far words are from each other, and texts as JSON, which json-c reads back. */
 #include "core/core.h"
-#include <CUnit/Basic.h>
+#include "test.h"
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void test_distances(void) {
+TEST(distances) {
     static const struct { const char *a, *b; int edits; } words[] = {
         {"", "", 0},          {"conv", "conv", 0},    {"", "abc", 3},     {"kitten", "sitting", 3}, {"flaw", "lawn", 2},
         {"brigth", "bright", 1}, {"hte", "the", 1}, {"ca", "abc", 3}, {"a", "b", 1},
@@ -36,7 +36,7 @@ static void check_json(const char *text, const char *expected) {
     free(quoted);
 }
 
-static void test_json(void) {
+TEST(json) {
     check_json("", "\"\"");
     check_json("a \"b\" c\\d/e", "\"a \\\"b\\\" c\\\\d/e\"");
     check_json("line\nline\ttab\x1f", "\"line\\u000aline\\u0009tab\\u001f\"");
@@ -45,10 +45,4 @@ static void test_json(void) {
     for (int c = 1; c < 128; c++) all[c - 1] = (char)c;
     all[127] = 0;
     check_json(all, NULL);
-}
-
-void suite_text(void) {
-    CU_pSuite suite = CU_add_suite("text", NULL, NULL);
-    CU_add_test(suite, "edits between words", test_distances);
-    CU_add_test(suite, "JSON", test_json);
 }
