@@ -64,9 +64,11 @@ static void values_of(const Term *term, const RefCall *call, int64_t first, int6
     for (int64_t i = 0; i < count; i++) out[i] = term->kind == TERM_NUMBER ? number : call->inputs[term->operand][first + i];
 }
 
-void ref_composed(const RefCall *call) {
-    for (int64_t first = 0; first < call->shape.count; first += BLOCK) {
-        int64_t rest = call->shape.count - first;
-        values_of(op_expression(call->node->op), call, first, rest < BLOCK ? rest : BLOCK, call->out + first);
+static void composed_part(const RefCall *part) {
+    for (int64_t first = 0; first < part->shape.count; first += BLOCK) {
+        int64_t rest = part->shape.count - first;
+        values_of(op_expression(part->node->op), part, first, rest < BLOCK ? rest : BLOCK, part->out + first);
     }
 }
+
+void ref_composed(const RefCall *call) { ref_in_parts(call, composed_part); }

@@ -232,7 +232,11 @@ const Term *op_expression(Op op);              /* NULL of an operator that is no
 DType term_type(const Term *term, DType type); /* where the operator's own operands are of `type` */
 
 /* What a reference function gets: sizes are concrete. */
-typedef struct RefShape { DType type; int rank; int64_t dims[16]; int64_t count; } RefShape;
+#define REF_MAX_RANK 16
+typedef struct RefShape { DType type; int rank; int64_t dims[REF_MAX_RANK]; int64_t count; } RefShape;
+
+/* Element (i, j, ..) lies i * strides[0] + j * strides[1] + .. behind the first. */
+typedef struct RefLayout { int64_t strides[REF_MAX_RANK]; } RefLayout;
 
 /* How the sums of products of convolutions and matrix products are computed: c [rows, columns] += a [rows, depth] b [depth, columns]. */
 typedef struct RefMatrix { const double *at; int64_t row, column; } RefMatrix; /* how far rows and columns lie apart: one of them 1 */
@@ -243,10 +247,11 @@ struct RefCall {
     const int64_t *symbols;          /* values of the graph's symbols, for dim_evaluate on attributes */
     const Number *const *inputs;     /* contractions read `&inputs[i]->real`: they take floats alone */
     const RefShape *input_shapes;
-    Number *out;                     /* zeroed */
+    Number *out;
     RefShape shape;
     uint64_t seed;
     RefProduct product;              /* NULL: by plain loops */
+    const RefLayout *layouts;        /* of the inputs; NULL: row-major */
 };
 
 /* ---- graph.c ---- */

@@ -227,6 +227,7 @@ static bool suits_products(const RefCall *call, const ConvNest *nest) {
 
 void ref_convolution(const RefCall *call) {
     ConvNest nest = nest_of(call);
+    ref_clear(call);
     if (call->product && suits_products(call, &nest)) conv_by_products(&nest, call->product);
     else run(&nest);
 }

@@ -264,11 +264,13 @@ static double past_steps(double x, double y) {
 /* A row a verb: how elements x and y of its first two inputs make one of the result. `from` and `to` are how they are held. */
 #define EACH(verb, from, to, expression)                                                            \
     static void from##_##verb(const RefCall *call) {                                                \
-        const Number *a = call->inputs[0], *b = call->inputs[op_info[OP_##verb].max_inputs > 1];    \
+        const Number *restrict a = call->inputs[0];                                                 \
+        const Number *restrict b = call->inputs[op_info[OP_##verb].max_inputs > 1];                 \
+        Number *restrict out = call->out;                                                           \
         for (int64_t i = 0; i < call->shape.count; i++) {                                           \
             __typeof__(a->from) x = a[i].from, y = b[i].from;                                       \
             (void)y;                                                                                \
-            call->out[i].to = (expression);                                                         \
+            out[i].to = (expression);                                                               \
         }                                                                                           \
     }
 #define REAL(verb, expression) EACH(verb, real, real, expression)
@@ -357,9 +359,45 @@ void verb_values(Op verb, const RefCall *call) {
     (dtype_is_float(call->input_shapes[0].type) ? forms[verb].real : forms[verb].whole)(call);
 }
 
-void ref_elementwise(const RefCall *call) { verb_values(call->node->op, call); }
+/* ---- operands as they lie ---- */
 
-void ref_cast(const RefCall *call) {
-    for (int64_t i = 0; i < call->shape.count; i++)
-        call->out[i] = number_cast(call->inputs[0][i], call->input_shapes[0].type, call->shape.type);
+enum { PART = 512 /* elements of a row, which stay in the nearest cache */ };
+
+/* `count` elements of an operand from place `first` of a row on: where they lie, or copied where that is the result's memory. One that
+ * is repeated is copied where the row begins. */
+static const Number *part_of(const Number *row, int64_t step, int64_t first, int64_t count, const Number *out, Number *copy) {
+    const Number *x = row + first * step;
+    if (step == 1 && x != out) return x;
+    if (step == 0 && first > 0) return copy;
+    for (int64_t i = 0; i < count; i++) copy[i] = x[i * step];
+    return copy;
 }
+
+void ref_in_parts(const RefCall *call, void (*compute)(const RefCall *part)) {
+    int operands = call->node->input_count;
+    RefLayout layouts[REF_MOST_OPERANDS];
+    Number copies[REF_MOST_OPERANDS][PART];
+    const Number *in[REF_MOST_OPERANDS];
+    for (int k = 0; k < operands; k++) layouts[k] = ref_layout(call, k);
+    RefWalk walk = walk_begin(&call->shape, layouts, operands);
+    RefCall part = *call;
+    part.inputs = in;
+    for (int64_t row = 0; row < walk.rows; row++, walk_next(&walk))
+        for (int64_t first = 0; first < walk.inner; first += part.shape.count, part.out += part.shape.count) {
+            part.shape.count = min_i64(PART, walk.inner - first);
+            for (int k = 0; k < operands; k++)
+                in[k] = part_of(call->inputs[k] + walk.of[k].at, walk.of[k].step, first, part.shape.count, part.out, copies[k]);
+            compute(&part);
+        }
+}
+
+static void verb_part(const RefCall *part) { verb_values(part->node->op, part); }
+
+void ref_elementwise(const RefCall *call) { ref_in_parts(call, verb_part); }
+
+static void cast_part(const RefCall *part) {
+    for (int64_t i = 0; i < part->shape.count; i++)
+        part->out[i] = number_cast(part->inputs[0][i], part->input_shapes[0].type, part->shape.type);
+}
+
+void ref_cast(const RefCall *call) { ref_in_parts(call, cast_part); }

@@ -47,11 +47,40 @@ static void product_plain(int64_t rows, int64_t columns, int64_t depth, RefMatri
         }
 }
 
+/* An operand's matrix, which may lie transposed: a stride of an axis of size 1 is what its place would be. */
+static RefMatrix matrix_of(const RefShape *shape, const RefLayout *layout, const Number *values) {
+    int64_t rows = shape->dims[shape->rank - 2], columns = shape->dims[shape->rank - 1];
+    RefMatrix matrix = {&values->real, layout->strides[shape->rank - 2], layout->strides[shape->rank - 1]};
+    if (columns == 1) matrix.column = 1;
+    if (rows == 1) matrix.row = matrix.column == 1 ? columns : 1;
+    return matrix;
+}
+
+bool ref_matrix_lies(const RefShape *shape, const RefLayout *layout) {
+    RefMatrix m = matrix_of(shape, layout, NULL);
+    int64_t rows = shape->dims[shape->rank - 2], columns = shape->dims[shape->rank - 1];
+    return (m.column == 1 && m.row >= columns) || (m.row == 1 && m.column >= rows);
+}
+
+/* How many matrices there are, and by which axes. */
+static RefShape leading_axes(const RefShape *shape) {
+    RefShape batch = {.rank = shape->rank - 2, .count = 1};
+    for (int i = 0; i < batch.rank; i++) batch.count *= batch.dims[i] = shape->dims[i];
+    return batch;
+}
+
 void ref_matmul(const RefCall *call) {
     const RefShape *a = &call->input_shapes[0], *b = &call->input_shapes[1];
     int64_t rows = a->dims[a->rank - 2], depth = a->dims[a->rank - 1], columns = b->dims[b->rank - 1];
-    RefProduct product = call->product ? call->product : product_plain;
-    for (int64_t left = 0, right = 0, out = 0; out < call->shape.count; left += rows * depth, right += depth * columns, out += rows * columns)
-        product(rows, columns, depth, (RefMatrix){&call->inputs[0]->real + left, depth, 1}, (RefMatrix){&call->inputs[1]->real + right, columns, 1},
-                &call->out->real + out, columns);
+    RefLayout layouts[] = {ref_layout(call, 0), ref_layout(call, 1)};
+    RefShape batch = leading_axes(a);
+    RefWalk walk = walk_begin(&batch, layouts, 2);
+    double *out = &call->out->real, *end = out + call->shape.count;
+    ref_clear(call);
+    for (int64_t i = 0; out < end; out += rows * columns) {
+        RefMatrix left = matrix_of(a, &layouts[0], call->inputs[0] + walk.of[0].at + i * walk.of[0].step);
+        RefMatrix right = matrix_of(b, &layouts[1], call->inputs[1] + walk.of[1].at + i * walk.of[1].step);
+        (call->product ? call->product : product_plain)(rows, columns, depth, left, right, out, columns);
+        if (++i == walk.inner) i = 0, walk_next(&walk);
+    }
 }

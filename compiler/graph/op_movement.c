@@ -290,123 +290,58 @@ int64_t size_value(const RefCall *call, Dim size) {
     return value;
 }
 
-void ref_strides(const RefShape *shape, int64_t *strides) {
-    int64_t stride = 1;
-    for (int i = shape->rank - 1; i >= 0; i--) {
-        strides[i] = stride;
-        stride *= shape->dims[i];
-    }
+static bool view_reshaped(const RefCall *call, RefLayout *layout) {
+    RefLayout from = *layout;
+    return layout_reshape(&call->input_shapes[0], &from, &call->shape, layout);
 }
 
-/* An index that runs over a shape, all but its last axis, and the offset it stands for. Axes that lie in memory as one are one, so that
- * rows are long: a bias over an image is read by channels, not by pixels. */
-typedef struct Walk {
-    int rank;
-    int64_t dims[REF_MAX_RANK], strides[REF_MAX_RANK]; /* all but the last axis' */
-    int64_t index[REF_MAX_RANK], at, rows;
-    int64_t inner, step; /* the last axis: its length and stride */
-} Walk;
-
-static Walk walk_begin(const RefShape *shape, const int64_t *strides, int64_t offset) {
-    Walk walk = {.at = offset, .inner = 1};
-    for (int i = 0; i < shape->rank; i++) {
-        if (shape->dims[i] == 1) continue;
-        int last = walk.rank - 1;
-        bool as_one = walk.rank > 0 && walk.strides[last] == strides[i] * shape->dims[i];
-        int at = as_one ? last : walk.rank++;
-        walk.dims[at] = as_one ? walk.dims[at] * shape->dims[i] : shape->dims[i];
-        walk.strides[at] = strides[i];
-    }
-    if (walk.rank > 0) {
-        walk.rank--;
-        walk.inner = walk.dims[walk.rank];
-        walk.step = walk.strides[walk.rank];
-    }
-    walk.rows = walk.inner ? shape->count / walk.inner : 0;
-    return walk;
+static void view_transposed(const RefCall *call, RefLayout *layout) {
+    RefLayout from = *layout;
+    for (int i = 0; i < call->shape.rank; i++) layout->strides[i] = from.strides[ATTRIBUTES(call->node, transpose)->permutation.items[i]];
 }
 
-static void walk_next(Walk *walk) {
-    for (int axis = walk->rank - 1; axis >= 0; axis--) {
-        walk->at += walk->strides[axis];
-        if (++walk->index[axis] < walk->dims[axis]) return;
-        walk->at -= walk->strides[axis] * walk->dims[axis];
-        walk->index[axis] = 0;
-    }
-}
-
-/* How many rows to read together: a transpose reads lines of memory across its rows, so eight rows share each line. */
-static int64_t rows_together(const Walk *walk) {
-    int axis = walk->rank - 1;
-    if (axis < 0 || walk->strides[axis] != 1) return 1;
-    return min_i64(8, walk->dims[axis] - walk->index[axis]);
-}
-
-static void read_row(Number *out, const Number *from, int64_t count, int64_t step) {
-    if (step == 1)
-        memcpy(out, from, sizeof *out * (size_t)count);
-    else
-        for (int64_t i = 0; i < count; i++) out[i] = from[i * step];
-}
-
-void ref_strided_read(Number *out, const Number *in, const RefShape *shape, const int64_t *strides, int64_t offset) {
-    Walk walk = walk_begin(shape, strides, offset);
-    for (int64_t row = 0, rows; row < walk.rows; row += rows, out += rows * walk.inner) {
-        const Number *from = in + walk.at;
-        rows = rows_together(&walk);
-        if (rows == 1)
-            read_row(out, from, walk.inner, walk.step);
-        else
-            for (int64_t i = 0; i < walk.inner; i++)
-                for (int64_t r = 0; r < rows; r++) out[r * walk.inner + i] = from[i * walk.step + r];
-        for (int64_t r = 0; r < rows; r++) walk_next(&walk);
-    }
-}
-
-void ref_strided_add(Number *out, const Number *values, const RefShape *shape, const int64_t *strides, int64_t offset) {
-    Walk walk = walk_begin(shape, strides, offset);
-    bool real = dtype_is_float(shape->type);
-    for (int64_t row = 0; row < walk.rows; row++, walk_next(&walk), values += walk.inner)
-        for (int64_t i = 0, at = walk.at; i < walk.inner; i++, at += walk.step) out[at] = number_sum(out[at], values[i], real);
-}
-
-void ref_reshape(const RefCall *call) { memcpy(call->out, call->inputs[0], sizeof *call->out * (size_t)call->shape.count); }
-
-void ref_transpose(const RefCall *call) {
-    int64_t strides[REF_MAX_RANK], moved[REF_MAX_RANK];
-    ref_strides(&call->input_shapes[0], strides);
-    for (int i = 0; i < call->shape.rank; i++) moved[i] = strides[ATTRIBUTES(call->node, transpose)->permutation.items[i]];
-    ref_strided_read(call->out, call->inputs[0], &call->shape, moved, 0);
-}
-
-void ref_broadcast(const RefCall *call) {
-    int64_t strides[REF_MAX_RANK];
-    ref_strides(&call->input_shapes[0], strides);
+static void view_repeated(const RefCall *call, RefLayout *layout) {
     for (int i = 0; i < call->shape.rank; i++)
-        if (call->input_shapes[0].dims[i] == 1) strides[i] = 0;
-    ref_strided_read(call->out, call->inputs[0], &call->shape, strides, 0);
+        if (call->input_shapes[0].dims[i] == 1) layout->strides[i] = 0;
 }
 
-void ref_slice(const RefCall *call) {
+static int64_t view_part(const RefCall *call, RefLayout *layout) {
     const slice_attributes *slice = ATTRIBUTES(call->node, slice);
-    int64_t strides[REF_MAX_RANK], offset = 0;
-    ref_strides(&call->input_shapes[0], strides);
+    int64_t first = 0;
     for (int i = 0; i < call->shape.rank; i++) {
-        offset += strides[i] * size_value(call, slice->begin.items[i]);
-        strides[i] *= slice->step.items[i];
+        first += layout->strides[i] * size_value(call, slice->begin.items[i]);
+        layout->strides[i] *= slice->step.items[i];
     }
-    ref_strided_read(call->out, call->inputs[0], &call->shape, strides, offset);
+    return first;
 }
 
-void ref_flip(const RefCall *call) {
-    int64_t strides[REF_MAX_RANK], offset = 0;
-    ref_strides(&call->shape, strides);
+static int64_t view_backwards(const RefCall *call, RefLayout *layout) {
+    int64_t first = 0;
     for (int i = 0; i < call->shape.rank; i++) {
         if (!has_axis(ATTRIBUTES(call->node, flip)->axes, i)) continue;
-        offset += strides[i] * (call->shape.dims[i] - 1);
-        strides[i] = -strides[i];
+        first += layout->strides[i] * (call->shape.dims[i] - 1);
+        layout->strides[i] = -layout->strides[i];
     }
-    ref_strided_read(call->out, call->inputs[0], &call->shape, strides, offset);
+    return first;
+}
+
+const Number *ref_view(const RefCall *call, RefLayout *layout) {
+    const Number *x = call->inputs[0];
+    *layout = ref_layout(call, 0);
+    switch (call->node->op) {
+    case OP_reshape: return view_reshaped(call, layout) ? x : NULL;
+    case OP_transpose: view_transposed(call, layout); return x;
+    case OP_broadcast: view_repeated(call, layout); return x;
+    case OP_slice: return x + view_part(call, layout);
+    case OP_flip: return x + view_backwards(call, layout);
+    default: return NULL;
+    }
+}
+
+void ref_moved(const RefCall *call) {
+    RefLayout layout;
+    const Number *first = ref_view(call, &layout);
+    layout_read(&call->shape, first, &layout, call->out);
 }
 
 /* The place in 0 .. size-1 that place `at` of a padded axis shows, or -1 for the constant. */
@@ -420,15 +355,14 @@ static int64_t padded_from(int64_t at, int64_t size, Name mode) {
 /* For each axis, where in the unpadded tensor each place of the padded one comes from, times the stride; -1 for the constant. */
 static int64_t **padding_maps(const RefCall *call, const RefShape *padded, const RefShape *plain, const Dim *before, Name mode,
                               Arena *arena) {
-    int64_t strides[REF_MAX_RANK];
-    ref_strides(plain, strides);
+    RefLayout layout = layout_plain(plain);
     int64_t **maps = NEW_ARRAY(arena, int64_t *, padded->rank);
     for (int axis = 0; axis < padded->rank; axis++) {
         maps[axis] = NEW_ARRAY(arena, int64_t, padded->dims[axis]);
         int64_t first = size_value(call, before[axis]);
         for (int64_t i = 0; i < padded->dims[axis]; i++) {
             int64_t from = padded_from(i - first, plain->dims[axis], mode);
-            maps[axis][i] = from < 0 ? -1 : from * strides[axis];
+            maps[axis][i] = from < 0 ? -1 : from * layout.strides[axis];
         }
     }
     return maps;
@@ -467,19 +401,19 @@ void ref_pad_input(const RefCall *call) {
     const pad_input_attributes *pad = ATTRIBUTES(call->node, pad_input);
     Arena *arena = arena_new();
     int64_t **maps = padding_maps(call, &call->input_shapes[0], &call->shape, pad->before.items, pad->mode, arena);
+    ref_clear(call);
     walk_padding(&call->input_shapes[0], maps, call->inputs[0], call->out, (Number){0}, true);
     arena_free(arena);
 }
 
 void ref_concat(const RefCall *call) {
-    int64_t axis = ATTRIBUTES(call->node, concat)->axis, outer = 1, offset = 0;
-    for (int i = 0; i < axis; i++) outer *= call->shape.dims[i];
-    int64_t whole = call->shape.count / outer;
+    int64_t axis = ATTRIBUTES(call->node, concat)->axis;
+    RefLayout to = layout_plain(&call->shape);
+    Number *out = call->out;
     for (int part = 0; part < call->node->input_count; part++) {
-        int64_t run = call->input_shapes[part].count / outer;
-        for (int64_t i = 0; i < outer; i++)
-            memcpy(call->out + i * whole + offset, call->inputs[part] + i * run, sizeof *call->out * (size_t)run);
-        offset += run;
+        RefLayout from = ref_layout(call, part);
+        layout_copy(&call->input_shapes[part], call->inputs[part], &from, out, &to);
+        out += to.strides[axis] * call->input_shapes[part].dims[axis];
     }
 }
 
@@ -508,6 +442,7 @@ void ref_scatter_add(const RefCall *call) {
             inner = product(&call->shape, axis + 1, call->shape.rank);
     int64_t count = call->input_shapes[1].count;
     bool real = dtype_is_float(call->shape.type);
+    ref_clear(call);
     for (int64_t o = 0; o < outer; o++)
         for (int64_t j = 0; j < count; j++) {
             const Number *from = call->inputs[0] + (o * count + j) * inner;

@@ -52,35 +52,39 @@ Node *grad_reduce_max(Graph *g, Node *node, int input, Node *dy) {
 
 /* ---- reference ----
  *
- * Walks the input in memory order; where an output element lies follows from strides that are 0 on reduced axes. */
+ * Walks the input by rows, and by strides that are 0 on reduced axes the output. */
+
+static RefWalk walk_reduced(const RefCall *call, IntList axes) {
+    RefLayout layouts[] = {ref_layout(call, 0), layout_plain(&call->shape)};
+    for (int i = 0; i < axes.count; i++) layouts[1].strides[axes.items[i]] = 0;
+    return walk_begin(&call->input_shapes[0], layouts, 2);
+}
+
+/* The order of additions does not depend on the layout. */
+static void add_row(Number *to, int64_t to_step, const Number *x, int64_t step, int64_t count, bool real) {
+    for (int64_t i = 0; i < count; i++) to[i * to_step] = number_sum(to[i * to_step], x[i * step], real);
+}
 
 void ref_sum(const RefCall *call) {
-    int64_t strides[REF_MAX_RANK];
-    const RefShape *x = &call->input_shapes[0];
-    ref_strides(&call->shape, strides);
-    for (int i = 0; i < x->rank; i++)
-        if (has_axis(ATTRIBUTES(call->node, sum)->axes, i)) strides[i] = 0;
-    ref_strided_add(call->out, call->inputs[0], x, strides, 0);
+    RefWalk walk = walk_reduced(call, ATTRIBUTES(call->node, sum)->axes);
+    bool real = dtype_is_float(call->shape.type);
+    ref_clear(call);
+    for (int64_t row = 0; row < walk.rows; row++, walk_next(&walk))
+        add_row(call->out + walk.of[1].at, walk.of[1].step, call->inputs[0] + walk.of[0].at, walk.of[0].step, walk.inner, real);
+}
+
+static void keep_above(Number *to, int64_t to_step, const Number *x, int64_t step, int64_t count, bool real) {
+    for (int64_t i = 0; i < count; i++)
+        if (ref_above(x[i * step], to[i * to_step], real)) to[i * to_step] = x[i * step];
 }
 
 void ref_reduce_max(const RefCall *call) {
-    int64_t strides[REF_MAX_RANK], index[REF_MAX_RANK] = {0}, at = 0;
-    const RefShape *x = &call->input_shapes[0];
-    bool real = dtype_is_float(x->type);
-    Number least = number_least(x->type);
-    ref_strides(&call->shape, strides);
-    for (int i = 0; i < x->rank; i++)
-        if (has_axis(ATTRIBUTES(call->node, reduce_max)->axes, i)) strides[i] = 0;
+    RefWalk walk = walk_reduced(call, ATTRIBUTES(call->node, reduce_max)->axes);
+    bool real = dtype_is_float(call->shape.type);
+    Number least = number_least(call->shape.type);
     for (int64_t i = 0; i < call->shape.count; i++) call->out[i] = least;
-    for (int64_t i = 0; i < x->count; i++) {
-        if (ref_above(call->inputs[0][i], call->out[at], real)) call->out[at] = call->inputs[0][i];
-        for (int axis = x->rank - 1; axis >= 0; axis--) {
-            at += strides[axis];
-            if (++index[axis] < x->dims[axis]) break;
-            at -= strides[axis] * x->dims[axis];
-            index[axis] = 0;
-        }
-    }
+    for (int64_t row = 0; row < walk.rows; row++, walk_next(&walk))
+        keep_above(call->out + walk.of[1].at, walk.of[1].step, call->inputs[0] + walk.of[0].at, walk.of[0].step, walk.inner, real);
 }
 
 void ref_argmax(const RefCall *call) {

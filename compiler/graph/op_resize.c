@@ -193,6 +193,7 @@ static void resample(const RefCall *call, const RefShape *from, const RefShape *
     Arena *arena = arena_new();
     int64_t in_height = from->dims[from->rank - 2], in_width = from->dims[from->rank - 1];
     int64_t height = to->dims[to->rank - 2], width = to->dims[to->rank - 1];
+    if (backward) ref_clear(call);
     const Taps *rows = taps_of(way, in_height, height, arena), *columns = taps_of(way, in_width, width, arena);
     for (int64_t at = 0; at < to->count; at++) {
         int64_t plane = at / (height * width) * in_height * in_width;

@@ -227,6 +227,7 @@ void ref_pool_sum(const RefCall *call) {
 
 void ref_pool_sum_input(const RefCall *call) {
     Windows w = windows_of(call, &call->shape, &call->input_shapes[0]);
+    ref_clear(call);
     each_window(&w, (Operands){NULL, call->inputs[0], call->out, w.y_plane, w.x_plane, call->shape.type}, visit_spread);
 }
 
@@ -237,6 +238,7 @@ void ref_pool_max(const RefCall *call) {
 
 void ref_max_pool_scatter(const RefCall *call) {
     Windows w = windows_of(call, &call->input_shapes[0], &call->input_shapes[1]);
+    ref_clear(call);
     each_window(&w, (Operands){call->inputs[0], call->inputs[1], call->out, w.y_plane, w.x_plane, call->shape.type}, visit_scatter);
 }
 

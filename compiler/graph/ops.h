@@ -27,6 +27,8 @@ bool has_axis(IntList axes, int64_t axis);
 
 /* What a verb makes of elements: of a call, all but the node is read. */
 void verb_values(Op verb, const RefCall *call);
+/* Computes an elementwise result part by part, as its operands lie: `compute` gets calls whose operands lie one element behind the other. */
+void ref_in_parts(const RefCall *call, void (*compute)(const RefCall *part));
 
 /* ---- attributes.c: what the rows of ops.def say about an operator's struct, applied to one ---- */
 
@@ -50,17 +52,43 @@ typedef struct RefLine {
 RefLine ref_line_along(const RefShape *shape, int64_t axis);
 int64_t ref_line_begin(RefLine line, int64_t number);
 
-/* ---- op_movement.c: walks over tensors without a division an element ---- */
+/* ---- op_matmul.c ---- */
 
-#define REF_MAX_RANK 16
+bool ref_matrix_lies(const RefShape *shape, const RefLayout *layout); /* whether a product reads its matrices where they lie */
 
-/* out[i] = in[offset + sum of index_i * stride]: the index runs over `shape` in row-major order. */
-void ref_strided_read(Number *out, const Number *in, const RefShape *shape, const int64_t *strides, int64_t offset);
-/* out[offset + sum of index_i * stride] += values[i]. */
-void ref_strided_add(Number *out, const Number *values, const RefShape *shape, const int64_t *strides, int64_t offset);
-/* Row-major strides of a shape. */
-void ref_strides(const RefShape *shape, int64_t *strides);
+/* ---- layout.c ---- */
+
+RefLayout layout_plain(const RefShape *shape); /* row-major */
+bool layout_is_plain(const RefShape *shape, const RefLayout *layout);
+bool layout_has_rows(const RefShape *shape, const RefLayout *layout); /* along the last axis elements lie one behind the other, or are one */
+RefLayout ref_layout(const RefCall *call, int input);
+/* How the elements lie as another shape, in the same order; false where no layout says it. */
+bool layout_reshape(const RefShape *from, const RefLayout *in, const RefShape *to, RefLayout *out);
+
+#define REF_MOST_OPERANDS 3
+
+/* An index that runs over a shape, all but its last axis, and where it is in tensors of several layouts. Axes that lie in memory as one in
+ * all of them are one, so that rows are long: a bias over an image is read by channels, not by pixels. */
+typedef struct RefWalk {
+    int operands, rank;
+    int64_t dims[REF_MAX_RANK], index[REF_MAX_RANK], rows, inner; /* all but the last axis'; its own length */
+    struct { int64_t strides[REF_MAX_RANK], at, step; } of[REF_MOST_OPERANDS]; /* step: the last axis' stride */
+} RefWalk;
+
+RefWalk walk_begin(const RefShape *shape, const RefLayout *layouts, int operands);
+void walk_next(RefWalk *walk); /* row */
+void layout_copy(const RefShape *shape, const Number *from, const RefLayout *from_layout, Number *to, const RefLayout *to_layout);
+void layout_read(const RefShape *shape, const Number *from, const RefLayout *layout, Number *out); /* to row-major order */
+
+/* ---- op_movement.c ---- */
+
+/* The result as a view of the input, for an operator that only moves elements: its first element, and how the others lie behind it. NULL
+ * where they must be copied. */
+const Number *ref_view(const RefCall *call, RefLayout *layout);
 int64_t size_value(const RefCall *call, Dim size); /* its value in this run */
+
+/* Zeros, for what adds up in its result. */
+static inline void ref_clear(const RefCall *call) { memset(call->out, 0, sizeof *call->out * (size_t)call->shape.count); }
 
 /* ---- what reference functions for every type do with elements: `real` tells how they are held ---- */
 

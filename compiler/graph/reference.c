@@ -1,5 +1,6 @@
 /* Evaluates any graph by the operators' reference functions, in order, freeing each value after its last use: floats in double precision,
- * ints and bools exactly. Values are rounded to their type where that is not f32: see number.c. */
+ * ints and bools exactly. Values are rounded to their type where that is not f32: see number.c. What only moves elements copies none: its
+ * result is a view of its input's memory (layout.c), copied when a function wants it in row-major order. */
 #include "graph/ops.h"
 #include <stdlib.h>
 
@@ -10,11 +11,21 @@ void reference_round(RefTensor *tensor) {
 
 /* ---- evaluation ---- */
 
-/* A node that the wanted ones need. */
+/* Memory that several values may share: a tensor and what was cut from it. */
+typedef struct Buffer {
+    int users;
+    int64_t count;
+    Number values[];
+} Buffer;
+
+/* A node that the wanted ones need, and its value while that is needed. */
 typedef struct Slot {
     Node *node;
-    RefTensor value; /* while it is needed */
-    int uses;        /* how often it is still wanted */
+    int uses; /* how often it is still wanted */
+    RefShape shape;
+    RefLayout layout;
+    const Number *first; /* element */
+    Buffer *buffer;
 } Slot;
 
 typedef struct Evaluation {
@@ -63,47 +74,122 @@ static RefShape concrete(Shape shape, const int64_t *symbols) {
     return result;
 }
 
-static Number *values_new(int64_t count) {
-    Number *values = calloc((size_t)(count ? count : 1), sizeof *values);
-    if (!values) out_of_memory((size_t)count * sizeof *values);
-    return values;
+/* ---- memory ---- */
+
+static Buffer *buffer_new(int64_t count) {
+    size_t bytes = sizeof(Buffer) + (size_t)count * sizeof(Number);
+    Buffer *buffer = malloc(bytes);
+    if (!buffer) out_of_memory(bytes);
+    *buffer = (Buffer){0, count};
+    return buffer;
+}
+
+static void hold(Slot *slot, Buffer *buffer) {
+    buffer->users++;
+    slot->buffer = buffer;
+}
+
+/* In row-major order, from the buffer's beginning on. */
+static Number *hold_plain(Slot *slot, Buffer *buffer) {
+    hold(slot, buffer);
+    slot->layout = layout_plain(&slot->shape);
+    slot->first = buffer->values;
+    return buffer->values;
+}
+
+static void drop(Buffer *buffer) {
+    if (buffer && --buffer->users == 0) free(buffer);
 }
 
 static void release(Slot *slot) {
     if (--slot->uses > 0) return;
-    free(slot->value.values);
-    slot->value.values = NULL;
+    drop(slot->buffer);
+    slot->buffer = NULL;
 }
 
-/* By the operator's function, from the values of its inputs. */
-static void call_reference(Evaluation *e, const Node *node, RefTensor *result) {
-    const Number **inputs = NEW_ARRAY(e->arena, const Number *, node->input_count);
-    RefShape *shapes = NEW_ARRAY(e->arena, RefShape, node->input_count);
-    for (int i = 0; i < node->input_count; i++) {
-        const Slot *input = map_get(e->by_node, node->inputs[i]);
-        inputs[i] = input->value.values;
-        shapes[i] = input->value.shape;
-    }
-    RefCall call = {node, e->symbols, inputs, shapes, result->values, result->shape, e->seed, e->source ? e->source->product : NULL};
-    op_info[node->op].reference(&call);
+static void make_plain(Slot *slot) {
+    Slot old = *slot;
+    layout_read(&old.shape, old.first, &old.layout, hold_plain(slot, buffer_new(slot->shape.count)));
+    drop(old.buffer);
 }
 
-static bool compute(Evaluation *e, Slot *slot) {
+/* ---- a node ---- */
+
+static Slot *input_of(const Evaluation *e, const Slot *slot, int i) { return map_get(e->by_node, slot->node->inputs[i]); }
+
+/* Whether the node's function reads that input where it lies, instead of in row-major order. */
+static bool reads_in_place(const Slot *slot, const Slot *input) {
     const Node *node = slot->node;
-    RefTensor *result = &slot->value;
-    result->shape = concrete(node->shape, e->symbols);
-    result->values = values_new(result->shape.count);
-    if (node->op == OP_input || node->op == OP_parameter || node->op == OP_state) {
-        bool (*get)(void *, const Node *, RefTensor *) = !e->source             ? NULL
-                                                         : node->op == OP_input ? e->source->input
-                                                                                : e->source->parameter;
-        if (!get || !get(e->source->context, node, result)) return false;
-    } else {
-        call_reference(e, node, result);
+    RefLayout layout;
+    if (op_info[node->op].class == CLASS_ELEMENTWISE || node->op == OP_sum || node->op == OP_reduce_max)
+        return layout_has_rows(&input->shape, &input->layout);
+    if (node->op == OP_matmul) return ref_matrix_lies(&input->shape, &input->layout);
+    if (node->op == OP_reshape) return layout_reshape(&input->shape, &input->layout, &slot->shape, &layout);
+    return node->op == OP_concat || op_info[node->op].reference == ref_moved;
+}
+
+static RefCall call_of(Evaluation *e, const Slot *slot) {
+    int count = slot->node->input_count;
+    const Number **inputs = NEW_ARRAY(e->arena, const Number *, count);
+    RefShape *shapes = NEW_ARRAY(e->arena, RefShape, count);
+    RefLayout *layouts = NEW_ARRAY(e->arena, RefLayout, count);
+    for (int i = 0; i < count; i++) {
+        Slot *input = input_of(e, slot, i);
+        if (!reads_in_place(slot, input) && !layout_is_plain(&input->shape, &input->layout)) make_plain(input);
+        inputs[i] = input->first;
+        shapes[i] = input->shape;
+        layouts[i] = input->layout;
     }
-    reference_round(result);
-    for (int i = 0; i < node->input_count; i++) release(map_get(e->by_node, node->inputs[i]));
+    return (RefCall){slot->node, e->symbols, inputs, shapes, NULL, slot->shape, e->seed, e->source ? e->source->product : NULL, layouts};
+}
+
+/* Elementwise work has its result in the memory of an operand that nobody else wants: all operands' elements are read before
+ * the result's, at the same place, is written. */
+static Buffer *result_buffer(const Evaluation *e, const Slot *slot) {
+    for (int i = 0; op_info[slot->node->op].class == CLASS_ELEMENTWISE && i < slot->node->input_count; i++) {
+        const Slot *input = input_of(e, slot, i);
+        bool last_use = input->uses == 1 && input->buffer->users == 1 && input->buffer->count == slot->shape.count;
+        if (last_use && layout_is_plain(&input->shape, &input->layout)) return input->buffer;
+    }
+    return buffer_new(slot->shape.count);
+}
+
+/* By the operator's function, from the values of its inputs; where it only moves them, they stay where they are. */
+static void compute(Evaluation *e, Slot *slot) {
+    RefCall call = call_of(e, slot);
+    slot->first = ref_view(&call, &slot->layout);
+    if (slot->first) {
+        hold(slot, input_of(e, slot, 0)->buffer);
+        return;
+    }
+    call.out = hold_plain(slot, result_buffer(e, slot));
+    op_info[slot->node->op].reference(&call);
+    reference_round(&(RefTensor){slot->shape, call.out});
+}
+/* What the source gives: inputs, parameters and states. */
+static bool take(const Evaluation *e, Slot *slot) {
+    bool (*get)(void *, const Node *, RefTensor *) = !e->source                    ? NULL
+                                                     : slot->node->op == OP_input ? e->source->input
+                                                                                  : e->source->parameter;
+    RefTensor value = {slot->shape, hold_plain(slot, buffer_new(slot->shape.count))};
+    bool given = get && get(e->source->context, slot->node, &value);
+    if (given) reference_round(&value);
+    return given;
+}
+
+static bool evaluate(Evaluation *e, Slot *slot) {
+    const Node *node = slot->node;
+    slot->shape = concrete(node->shape, e->symbols);
+    if (node->op == OP_input || node->op == OP_parameter || node->op == OP_state) return take(e, slot);
+    compute(e, slot);
+    for (int i = 0; i < node->input_count; i++) release(input_of(e, slot, i));
     return true;
+}
+
+static RefTensor copied(const Slot *slot, Arena *arena) {
+    RefTensor result = {slot->shape, NEW_ARRAY(arena, Number, slot->shape.count)};
+    layout_read(&slot->shape, slot->first, &slot->layout, result.values);
+    return result;
 }
 
 bool reference_evaluate(const Graph *graph, Node *const *wanted, int count, const int64_t *symbols, uint64_t seed,
@@ -113,12 +199,9 @@ bool reference_evaluate(const Graph *graph, Node *const *wanted, int count, cons
     for (int i = 0; i < count; i++) CHECK(graph->nodes.items[wanted[i]->id] == wanted[i]);
     collect(&e, wanted, count);
     bool good = true;
-    for (int i = 0; i < e.slots.count && good; i++) good = compute(&e, e.slots.items[i]);
-    for (int i = 0; i < count && good; i++) {
-        results[i] = ((const Slot *)map_get(e.by_node, wanted[i]))->value;
-        results[i].values = arena_copy(arena, results[i].values, sizeof *results[i].values * (size_t)results[i].shape.count);
-    }
-    for (int i = 0; i < e.slots.count; i++) free(e.slots.items[i]->value.values);
+    for (int i = 0; i < e.slots.count && good; i++) good = evaluate(&e, e.slots.items[i]);
+    for (int i = 0; i < count && good; i++) results[i] = copied(map_get(e.by_node, wanted[i]), arena);
+    for (int i = 0; i < e.slots.count; i++) drop(e.slots.items[i]->buffer);
     arena_free(scratch);
     return good;
 }

@@ -26,7 +26,7 @@ static Node *fold_elementwise_splats(Graph *to, const Node *old, Node *const *in
     }
     Number out = {0};
     RefTensor result = {{.type = old->shape.type, .count = 1}, &out};
-    op_info[old->op].reference(&(RefCall){old, NULL, values, shapes, &out, result.shape, 0, NULL});
+    op_info[old->op].reference(&(RefCall){old, NULL, values, shapes, &out, result.shape, 0, NULL, NULL});
     reference_round(&result);
     return build_constant(to, &out, 1, old->shape);
 }
@@ -64,7 +64,7 @@ static Node *fold_elements(Graph *to, const Node *old, Node *const *inputs, Aren
         if (!elements(inputs[i], arena, &values[i], &shapes[i])) return NULL;
     RefTensor result = {{.type = old->shape.type, .rank = old->shape.rank, .count = count}, NEW_ARRAY(arena, Number, count)};
     for (int i = 0; i < old->shape.rank; i++) result.shape.dims[i] = dim_const_value(old->shape.dims[i]);
-    op_info[old->op].reference(&(RefCall){old, NULL, values, shapes, result.values, result.shape, 0, product_blocked});
+    op_info[old->op].reference(&(RefCall){old, NULL, values, shapes, result.values, result.shape, 0, product_blocked, NULL});
     reference_round(&result);
     return make_constant(to, result.values, count, old->shape);
 }

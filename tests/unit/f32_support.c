@@ -39,7 +39,7 @@ static Evaluated compute(TestGraph *t, const Node *node, Evaluated *all) {
         inputs[i] = read.values;
         shapes[i] = read.shape;
     }
-    RefCall call = {node, t->symbols, inputs, shapes, result.tensor.values, result.tensor.shape, 42, NULL};
+    RefCall call = {node, t->symbols, inputs, shapes, result.tensor.values, result.tensor.shape, 42, NULL, NULL};
     if (is_trained(node) || node->op == OP_input) give_value(t, node, &result.tensor);
     else op_info[node->op].reference(&call);
     if (!result.weight) round_all(&result.tensor);

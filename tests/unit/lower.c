@@ -249,7 +249,7 @@ static void run_member(Machine *m, const Kernel *kernel, Known *known, const Nod
     }
     Known result = {.shape = concrete(m, node->shape)};
     result.values = NEW_ARRAY(m->scratch, Number, result.shape.count);
-    RefCall call = {node, m->symbols, inputs, shapes, result.values, result.shape, 7, NULL};
+    RefCall call = {node, m->symbols, inputs, shapes, result.values, result.shape, 7, NULL, NULL};
     op_info[node->op].reference(&call);
     known[node->id] = result;
 }
