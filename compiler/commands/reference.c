@@ -4,6 +4,7 @@
 #include "plan/tables.h"
 #include "program/main.h"
 #include <assert.h>
+#include <malloc.h>
 
 /* A command gives the exit code of the program that it runs. */
 static_assert((int)EXIT_DIAGNOSED == CAI_BAD_INPUT && (int)EXIT_USAGE == CAI_BAD_USAGE && (int)EXIT_BUG == CAI_INTERNAL,
@@ -91,11 +92,18 @@ static const cai_argument *make_arguments(Arena *arena, int inputs, int outputs)
     return arguments;
 }
 
+/* Memory that one value leaves is the next one's, without a way by the system, which would hand it out in pages of zeros. */
+static void keep_memory(void) {
+    mallopt(M_MMAP_MAX, 0);
+    mallopt(M_TRIM_THRESHOLD, -1);
+}
+
 int reference_main(Session *s, const Graph *graph, Weights *weights, int argc, char **argv) {
     Tables *tables = tables_of_graph(graph, s->arena);
     the_reference = (Reference){.graph = graph, .source = weights_source(weights), .tables = tables};
     the_reference.source.input = read_input;
     the_reference.source.product = product_openblas;
+    keep_memory();
     cai_program *program = &tables->program;
     cai_launch launch = {.kernel = kernel,
                          .name = "reference",
