@@ -1,5 +1,6 @@
 /* Views of the reference: random chains of what only moves elements, before what reads them where they lie and what wants a copy, against the
  * same operators run one by one on values in row-major order. */
+#include "commands/commands.h"
 #include "graph/ops.h"
 #include "graph_test.h"
 
@@ -23,13 +24,22 @@ static RefTensor compute(TestGraph *t, const Node *node, const RefTensor *all) {
     return result;
 }
 
+/* By plain loops the same bits; OpenBLAS rounds otherwise, and takes fewer layouts. */
+static bool is_same(const RefTensor *plain, const RefTensor *views, const RefTensor *fast) {
+    bool same = memcmp(plain->values, views->values, sizeof *plain->values * (size_t)plain->shape.count) == 0;
+    for (int64_t i = 0; i < plain->shape.count; i++) same = same && fabs(plain->values[i].real - fast->values[i].real) <= 1e-12;
+    return same;
+}
+
 static void check(TestGraph *t) {
-    RefTensor *all = NEW_ARRAY(t->arena, RefTensor, t->graph->nodes.count), *views = output_values(t, t->graph);
+    int count = t->graph->outputs.count;
+    RefTensor *all = NEW_ARRAY(t->arena, RefTensor, t->graph->nodes.count), *views = output_values(t, t->graph), fast;
+    RefSource source = {.context = t, .parameter = give_value, .input = give_value, .product = product_openblas};
     for (int id = 0; id < t->graph->nodes.count; id++) all[id] = compute(t, t->graph->nodes.items[id], all);
-    for (int i = 0; i < t->graph->outputs.count; i++) {
-        const RefTensor *plain = &all[t->graph->outputs.items[i].node->id];
-        CU_ASSERT_EQUAL_FATAL(plain->shape.count, views[i].shape.count);
-        if (memcmp(plain->values, views[i].values, sizeof *plain->values * (size_t)plain->shape.count) == 0) continue;
+    for (int i = 0; i < count; i++) {
+        Node *node = t->graph->outputs.items[i].node;
+        CU_ASSERT_FATAL(reference_evaluate(t->graph, &node, 1, t->symbols, 42, &source, t->arena, &fast));
+        if (is_same(&all[node->id], &views[i], &fast)) continue;
         graph_print(t->graph, stderr);
         fprintf(stderr, "output %d differs\n", i);
         CU_FAIL("layouts");
