@@ -326,6 +326,7 @@ static int64_t view_backwards(const RefCall *call, RefLayout *layout) {
 }
 
 const Number *ref_view(const RefCall *call, RefLayout *layout) {
+    if (op_info[call->node->op].reference != ref_moved) return NULL; /* nor need it have an input */
     const Number *x = call->inputs[0];
     *layout = ref_layout(call, 0);
     switch (call->node->op) {
