@@ -3,7 +3,7 @@
  * row (docs/how-it-works.md says what it takes beside). The figures of the AVX-512 machines were measured
  * (docs/kernels.md). */
 #include "plan/target.h"
-#include "runtime.h"
+#include "core/core.h"
 
 #include <elf.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* `/`, `//` and `%` against numpy's float32, bit by bit, whoever makes the divisor: a tensor, a row or a column that is repeated, a constant,
  * or both operands constants, which are folded. tests/numerics/division/make.py says how the pairs are chosen. */
 #include "backend_support.h"
-#include "runtime.h"
+#include "files/files.h"
 
 enum { MOST_PAIRS = 1 << 13, RESULTS = 3 };
 
