@@ -157,6 +157,15 @@ Node *grad_silu(Graph *g, Node *node, int input, Node *dy) {
     return times(g, dy, times(g, build_unary(g, OP_sigmoid, x), growth));
 }
 
+/* dy * (Phi(x) + x phi(x)), of the normal distribution and its density */
+Node *grad_gelu(Graph *g, Node *node, int input, Node *dy) {
+    (void)input;
+    Node *x = node->inputs[0], *half = scaled(g, build_unary(g, OP_erf, scaled(g, x, 0.70710678118654752)), 0.5);
+    Node *density = scaled(g, build_unary(g, OP_exp, scaled(g, times(g, x, x), -0.5)), 0.39894228040143268);
+    Node *share = build_binary(g, OP_add, half, like(g, x, 0.5));
+    return times(g, dy, build_binary(g, OP_add, share, times(g, x, density)));
+}
+
 /* dy * 2/sqrt(pi) * exp(-x^2) */
 Node *grad_erf(Graph *g, Node *node, int input, Node *dy) {
     (void)input;
@@ -295,6 +304,7 @@ REAL(cos, cos(x))
 REAL(tanh, tanh(x))
 REAL(sigmoid, 1 / (1 + exp(-x)))
 REAL(silu, x == -INFINITY ? 0 : x / (1 + exp(-x)))
+REAL(gelu, x == -INFINITY ? 0 : x * erfc(-x * 0.70710678118654752) / 2)
 REAL(erf, erf(x))
 REAL(add, x + y)
 REAL(sub, x - y)

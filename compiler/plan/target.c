@@ -22,14 +22,14 @@
 static const Target targets[] = {
     {
         .name = "x86-64-v3", X86_64, .llvm_cpu = "x86-64-v3", .llvm_features = "", .cpu = CAI_CPU_X86_64_V3,
-        VECTORS(32), .registers = 16, .masks = true, .gathers = true,
+        VECTORS(32), .registers = 16, .masks = true, .gathers = true, .permutes = true,
         .fmas_per_cycle = 2, .loads_per_cycle = 2, .gigahertz = 3.0,
         .l1_bytes = 32 << 10, .l2_bytes = 512 << 10, .l3_bytes = 2 << 20,
         .l2_bytes_per_cycle = 28, .l3_bytes_per_cycle = 10, .memory_bytes_per_cycle = 5,
     },
     {
         .name = "x86-64-v4", X86_64, .llvm_cpu = "x86-64-v4", .llvm_features = "-prefer-256-bit", .cpu = CAI_CPU_X86_64_V4,
-        VECTORS(64), .registers = 32, .masks = true, .gathers = true, .scalef = true,
+        VECTORS(64), .registers = 32, .masks = true, .gathers = true, .permutes = true, .scalef = true,
         .fmas_per_cycle = 2, .loads_per_cycle = 2, .gigahertz = 3.0,
         .l1_bytes = 32 << 10, .l2_bytes = 1 << 20, .l3_bytes = 2 << 20,
         .l2_bytes_per_cycle = 40, .l3_bytes_per_cycle = 10, .memory_bytes_per_cycle = 5.5,
@@ -54,7 +54,7 @@ const char *target_names(Arena *arena) {
 
 void target_describe(const Target *target, Text *out) {
     const struct { bool has; const char *what; } features[] = {
-        {target->masks, "masks"}, {target->gathers, "gathers"},
+        {target->masks, "masks"}, {target->gathers, "gathers"}, {target->permutes, "permutes"},
         {target->lane_multiply, "multiplies by a lane"}, {target->scalef, "scalef"}};
     text_add(out, "%d-bit vectors, %d registers", 8 * target->vector_bytes, target->registers);
     for (int i = 0; i < COUNT_OF(features); i++)

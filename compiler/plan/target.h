@@ -17,6 +17,7 @@ typedef struct Target {
     bool masks;                          /* loads and stores of the lanes in a mask, of 4 bytes each or more */
     bool gathers;                        /* loads of lanes that lie anywhere */
     bool lane_multiply;                  /* multiply-adds by one lane of a vector */
+    bool permutes;                       /* lanes of a vector of f32 in any order, as another vector has it */
     bool scalef;                         /* x * 2^n in one instruction, for whole vectors of f32 */
     /* programs */
     uint32_t cpu;                        /* CAI_CPU_*: what a program asks of the CPU when it starts */

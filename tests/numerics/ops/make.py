@@ -234,7 +234,7 @@ def arithmetic():
     unary = dict(
         neg=torch.neg, abs=torch.abs, sign=torch.sign, floor=torch.floor, ceil=torch.ceil, round=torch.round, stop=torch.clone,
         exp=torch.exp, exp2=torch.exp2, expm1=torch.expm1, sin=torch.sin, cos=torch.cos,
-        tanh=torch.tanh, sigmoid=torch.sigmoid, silu=F.silu, erf=torch.erf,
+        tanh=torch.tanh, sigmoid=torch.sigmoid, silu=F.silu, gelu=F.gelu, erf=torch.erf,
     )
     f.case("unary")
     x = torch.tensor([-3.5, -2.5, -1.0, -0.4, 0.0, 0.5, 1.5, 2.5, 7.0])
