@@ -176,11 +176,12 @@ bless: all
 # All C by both compilers; each header by itself, so that it includes what it needs; and the columns of all.
 LINTED  = $(COMPILER) $(RUNTIME) $(UNIT) $(wildcard tests/kernels/*.c tests/fuzz/*.c)
 HEADERS = $(wildcard compiler/*/*.h compiler/*/*/*.h runtime/*.h runtime/*/*.h tests/unit/*.h tests/kernels/*.h tests/fuzz/*.h)
-lint: $(BUILD)/grammar/cai.tab.h
+lint: $(BUILD)/grammar/cai.tab.h $(OBJECTS)
 	@for cc in gcc clang-19; do $$cc $(filter-out -MMD -MP,$(CINCLUDE)) -Werror -fsyntax-only $(LINTED) -Itests/unit && \
 	  $$cc $(filter-out -MMD -MP,$(CINCLUDE)) -Werror -Wno-unused-function -fsyntax-only -Itests/unit -x c $(HEADERS) || exit 1; done
 	@! awk 'length > 160 {print FILENAME ":" FNR ": longer than 160 columns"; found = 1} END {exit !found}' \
 	  $(COMPILER) $(RUNTIME) $(HEADERS) $(wildcard tests/*/*.c runtime/*/*.def compiler/kernels/*.def compiler/passes/*.def) grammar/*
+	@! nm -A $(filter-out $(BUILD)/compiler/draw/%,$(OBJECTS)) | grep -E ' U (exp|exp2|expm1|log|log2|log10|log1p|sin|cos|tan|atan2?|sinh|cosh|tanh|erfc?|pow|cbrt|hypot|tgamma|lgamma)f?l?$$'
 demo: deps
 	$(MAKE) -j$$(nproc) all
 	examples/demo

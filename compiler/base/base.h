@@ -59,6 +59,23 @@ void vec_reserve(Arena *arena, void **items, int *capacity, int needed, size_t i
 double floor_divide(double a, double b);  /* of the exact quotient; a / b where b is 0, NaN where only a is infinite */
 double floor_modulo(double a, double b); /* with the sign of b; NaN where a is infinite or b is 0 */
 
+/* ---- real.c: functions of reals, the same bits on every machine ---- */
+
+double real_exp(double x);
+double real_exp2(double x);
+double real_expm1(double x);
+double real_log(double x);
+double real_log1p(double x);
+double real_pow(double a, double b); /* with C's special cases */
+double real_sin(double x);
+double real_cos(double x);
+double real_tanh(double x);
+double real_sigmoid(double x);
+double real_silu(double x); /* 0 at minus infinity, as gelu */
+double real_erf(double x);
+double real_erfc(double x);
+double real_gelu(double x);
+
 /* ---- text.c: a string being written ---- */
 
 typedef struct Text {

@@ -21,7 +21,7 @@ static double tolerance(const Expr *expr) {
         if (text[i] == '-') sign = -1;
         else if (text[i] >= '0' && text[i] <= '9') exponent = exponent * 10 + text[i] - '0';
     }
-    return 0.5 * pow(10, sign * exponent - decimals);
+    return 0.5 * real_pow(10, sign * exponent - decimals);
 }
 
 /* The symbols' values: those of `at`, and 1 for a batch that it leaves out. NULL after an error. */

@@ -33,7 +33,7 @@ static Value overflow(Evaluator *ev, Span span) {
 /* ---- ints ---- */
 
 static Value int_power(Evaluator *ev, int64_t base, int64_t exponent, Span span) {
-    if (exponent < 0) return value_real(pow((double)base, (double)exponent));
+    if (exponent < 0) return value_real(real_pow((double)base, (double)exponent));
     int64_t result = 1;
     while (exponent > 0) {
         if (exponent % 2 && __builtin_mul_overflow(result, base, &result)) return overflow(ev, span);
@@ -85,7 +85,7 @@ static Value real_binary(Evaluator *ev, Operator op, double a, double b, Span sp
     case OPERATOR_DIV: return value_real(a / b);
     case OPERATOR_FLOORDIV: return value_real(floor_divide(a, b));
     case OPERATOR_MOD: return value_real(floor_modulo(a, b));
-    default: return value_real(pow(a, b));
+    default: return value_real(real_pow(a, b));
     }
 }
 

@@ -44,8 +44,8 @@ Winograd winograd(int outputs) {
     set_points(&w);
     for (int i = 0; i < last; i++) {
         multiply_out(&w, i, w.inputs[i]);
-        for (int k = 0; k < 3; k++) w.weights[i][k] = pow(w.points[i], k) / scale_of(&w, i);
-        for (int k = 0; k < outputs; k++) w.results[k][i] = pow(w.points[i], k);
+        for (int k = 0; k < 3; k++) w.weights[i][k] = real_pow(w.points[i], k) / scale_of(&w, i);
+        for (int k = 0; k < outputs; k++) w.results[k][i] = real_pow(w.points[i], k);
     }
     multiply_out(&w, -1, w.inputs[last]); /* infinity: the highest coefficients */
     w.weights[last][2] = w.results[outputs - 1][last] = 1;
@@ -56,5 +56,5 @@ Winograd winograd(int outputs) {
  * sums are added up in parts (emit_sum_in_parts). */
 double winograd_error(int outputs, int64_t inputs) {
     double terms = (double)min_i64(inputs, 256);
-    return (outputs == 4 ? 5.3e-7 : 1.6e-7) * pow(terms / 16, 0.4);
+    return (outputs == 4 ? 5.3e-7 : 1.6e-7) * real_pow(terms / 16, 0.4);
 }

@@ -1,0 +1,259 @@
+/* exp, log, sin and their like in double, the same bits on every machine. The C library chooses by the
+ * processor among several codes of them (with and without fused multiply-adds), whose last bits differ,
+ * and what is computed here goes into programs: folding, packing, numbers of the text.
+ *
+ * All is made of additions, multiplications, divisions, fma, rounding to whole numbers and scaling by
+ * powers of 2, which IEEE 754 defines to the last bit; the compiler fuses nothing (-ffp-contract=off).
+ * Largest error in ULP (tests/unit/reals.c holds them to it, on results that are no denormals):
+ *
+ *     log, log1p   0.51      sin, cos   0.8      sigmoid, silu   2      erf          6
+ *     exp, exp2    0.65      expm1      1.1      tanh            3      erfc, gelu   100, which is 2^-46
+ *     pow          0.7
+ *
+ * A Pair is the unevaluated sum of a number and of what was rounded off it: some 104 bits. */
+#include "base/base.h"
+
+#include <math.h>
+
+typedef struct Pair { double head, tail; } Pair;
+
+static const Pair ln2 = {0x1.62e42fefa39efp-1, 0x1.abc9e3b39803fp-56};
+static const Pair two_thirds = {0x1.5555555555555p-1, 0x1.5555555555555p-55};
+static const Pair quarter_turn = {0x1.921fb54442d18p0, 0x1.1a62633145c07p-54};
+
+static Pair pair_of_sum(double a, double b) {
+    double sum = a + b, part = sum - a;
+    return (Pair){sum, (a - (sum - part)) + (b - part)};
+}
+
+static Pair pair_sum(Pair a, Pair b) {
+    Pair sum = pair_of_sum(a.head, b.head);
+    return pair_of_sum(sum.head, sum.tail + (a.tail + b.tail));
+}
+
+static Pair pair_product(Pair a, Pair b) {
+    double product = a.head * b.head, rounded_off = fma(a.head, b.head, -product);
+    return pair_of_sum(product, rounded_off + (a.head * b.tail + a.tail * b.head));
+}
+
+static Pair pair_scaled(Pair a, double factor) { return pair_product(a, (Pair){factor, 0}); }
+
+/* c[0] + x c[1] + x^2 c[2] + .. */
+static double polynomial(double x, const double *c, int count) {
+    double sum = c[count - 1];
+    for (int i = count - 2; i >= 0; i--) sum = sum * x + c[i];
+    return sum;
+}
+#define POLYNOMIAL(x, ...) polynomial(x, (const double[]){__VA_ARGS__}, COUNT_OF(((double[]){__VA_ARGS__})))
+
+/* ---- powers ---- */
+
+/* e^r - 1 for r within half of ln 2. */
+static Pair power_less_one(Pair r) {
+    double q = POLYNOMIAL(r.head, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320,
+                          1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800);
+    return pair_of_sum(r.head, r.tail + r.head * r.tail + r.head * r.head * q);
+}
+
+/* 2^n (added + e^r - 1) */
+static double scaled_power(Pair r, double added, int n) {
+    Pair sum = pair_sum((Pair){added, 0}, power_less_one(r));
+    return ldexp(sum.head, n);
+}
+
+/* The r of x = n ln 2 + r; x is within some thousands. */
+static Pair reduced(Pair x, int *n) {
+    *n = (int)rint(x.head * 0x1.71547652b82fep0);
+    return pair_sum(x, pair_scaled(ln2, -*n));
+}
+
+static double power(Pair x) {
+    if (!(fabs(x.head) < 1000)) x = (Pair){x.head > 0 ? 1000 : -1000, 0};
+    int n;
+    Pair r = reduced(x, &n);
+    return scaled_power(r, 1, n);
+}
+
+double real_exp(double x) { return isnan(x) ? x : power((Pair){x, 0}); }
+
+double real_exp2(double x) {
+    if (isnan(x)) return x;
+    double limited = fmin(fmax(x, -1200), 1200), n = rint(limited);
+    return scaled_power(pair_scaled(ln2, limited - n), 1, (int)n);
+}
+
+/* 2^n (e^r - 1 + (1 - 2^-n)): near 0 n is 0. */
+double real_expm1(double x) {
+    if (x == 0 || isnan(x)) return x;
+    if (x < -50) return -1;
+    if (x > 50) return real_exp(x);
+    int n;
+    Pair r = reduced((Pair){x, 0}, &n);
+    return scaled_power(r, 1 - ldexp(1, -n), n);
+}
+
+/* ---- logarithms ---- */
+
+/* log(x) of a positive finite x = 2^e (1 + f), 1 + f between sqrt(1/2) and sqrt(2): with
+ * s = f / (2 + f), log(1 + f) = 2 (s + s^3 / 3 + s^5 / 5 + ..). */
+static Pair logarithm(double x) {
+    int e;
+    double m = frexp(x, &e);
+    if (m < 0x1.6a09e667f3bcdp-1) m *= 2, e--;
+    Pair divisor = pair_of_sum(m, 1);
+    double f = m - 1, quotient = f / divisor.head;
+    double rest = fma(-quotient, divisor.head, f) - quotient * divisor.tail;
+    Pair s = pair_of_sum(quotient, rest / divisor.head), z = pair_product(s, s), cube = pair_product(s, z);
+    double q = POLYNOMIAL(z.head, 2.0 / 5, 2.0 / 7, 2.0 / 9, 2.0 / 11, 2.0 / 13, 2.0 / 15, 2.0 / 17, 2.0 / 19,
+                          2.0 / 21, 2.0 / 23, 2.0 / 25);
+    Pair rise = pair_sum(pair_product(cube, two_thirds), (Pair){cube.head * z.head * q, 0});
+    return pair_sum(pair_scaled(ln2, e), pair_sum(pair_scaled(s, 2), rise));
+}
+
+double real_log(double x) {
+    if (isnan(x) || x == INFINITY) return x;
+    if (x == 0) return -INFINITY;
+    return x < 0 ? NAN : logarithm(x).head;
+}
+
+/* The logarithm of the rounded 1 + x, and what was rounded off. */
+double real_log1p(double x) {
+    Pair sum = pair_of_sum(x, 1);
+    if (!(x > -1) || x == INFINITY) return real_log(sum.head);
+    if (x == 0) return x;
+    return pair_sum(logarithm(sum.head), (Pair){sum.tail / sum.head, 0}).head;
+}
+
+/* a^b of a positive finite a and a finite b. */
+static double power_of(double a, double b) {
+    Pair exponent = pair_scaled(logarithm(a), b);
+    return power(isfinite(exponent.head) ? exponent : (Pair){exponent.head, 0});
+}
+
+static double power_of_magnitude(double a, double b) {
+    bool rises = b > 0, large = a > 1;
+    if (a != 0 && isfinite(a) && isfinite(b)) return power_of(a, b);
+    if (isinf(b) && a == 1) return 1;
+    return rises == large ? INFINITY : 0;
+}
+
+double real_pow(double a, double b) {
+    if (b == 0 || a == 1) return 1;
+    if (isnan(a) || isnan(b)) return NAN;
+    bool whole = floor(b) == b, odd = whole && floor(b / 2) != b / 2;
+    if (a < 0 && isfinite(a) && !whole) return NAN;
+    double magnitude = power_of_magnitude(fabs(a), b);
+    return odd ? copysign(magnitude, a) : magnitude;
+}
+
+/* ---- sine and cosine ---- */
+
+/* The binary digits of 2 / pi behind the point. */
+static const uint64_t digits[] = {
+    0xa2f9836e4e441529, 0xfc2757d1f534ddc0, 0xdb6295993c439041, 0xfe5163abdebbc561, 0xb7246e3a424dd2e0,
+    0x06492eea09d1921c, 0xfe1deb1cb129a73e, 0xe88235f52ebb4484, 0xe99c7026b45f7e41, 0x3991d639835339f4,
+    0x9c845f8bbdf9283b, 0x1ff897ffde05980f, 0xef2f118b5a0a6d1f, 0x6d367ecf27cb09b7, 0x4f463f669e5fea2d,
+    0x7527bac7ebe5f17b, 0x3d0739f78a5292ea, 0x6bfb5fb11f8d5d08, 0x56033046fc7b6bab,
+};
+
+static uint64_t word_of_digits(int i) {
+    return i < 0 || i >= COUNT_OF(digits) ? 0 : digits[i];
+}
+
+/* 64 digits from number `first` on, which are 0 before the point. */
+static uint64_t digits_from(int first) {
+    int word = first >> 6, bit = first & 63;
+    uint64_t high = word_of_digits(word) << bit;
+    return bit ? high | word_of_digits(word + 1) >> (64 - bit) : high;
+}
+
+/* The r within pi/4, and n mod 4, of |x| = n pi/2 + r, by Payne and Hanek: |x| is a whole number
+ * times a power of 2, and only such digits of 2 / pi are multiplied by it whose product counts
+ * in n mod 4 or in the 190 digits behind it. */
+static Pair quarter_turns(double x, int *n) {
+    __extension__ typedef unsigned __int128 Wide;
+    int e;
+    uint64_t m = (uint64_t)ldexp(frexp(fabs(x), &e), 53), product[3], carry = 0;
+    for (int i = 2; i >= 0; i--) {
+        Wide wide = (Wide)m * digits_from(e - 53 - 2 + 64 * i) + carry;
+        product[i] = (uint64_t)wide, carry = (uint64_t)(wide >> 64);
+    }
+    int64_t fraction = (int64_t)(product[0] << 2 | product[1] >> 62), low = fraction & 0x7FF;
+    uint64_t rest = product[1] << 2 | product[2] >> 62;
+    *n = (int)(product[0] >> 62) + (fraction < 0);
+    Pair turns = pair_of_sum(ldexp((double)(fraction - low), -64), ldexp((double)low, -64));
+    turns = pair_sum(turns, (Pair){ldexp((double)rest, -128), 0});
+    return pair_product(turns, quarter_turn);
+}
+
+static double sine(Pair r) {
+    double z = r.head * r.head;
+    double q = POLYNOMIAL(z, -1.0 / 6, 1.0 / 120, -1.0 / 5040, 1.0 / 362880, -1.0 / 39916800,
+                          1.0 / 6227020800, -1.0 / 1307674368000, 1.0 / 355687428096000);
+    return r.head + (r.head * z * q + r.tail * (1 - z / 2));
+}
+
+static double cosine(Pair r) {
+    Pair z = pair_product(r, r), most = pair_of_sum(1, -z.head / 2);
+    double q = POLYNOMIAL(z.head, 1.0 / 24, -1.0 / 720, 1.0 / 40320, -1.0 / 3628800, 1.0 / 479001600,
+                          -1.0 / 87178291200, 1.0 / 20922789888000);
+    return most.head + (most.tail + (z.head * z.head * q - z.tail / 2));
+}
+
+/* sin(|x| + turns pi/2) */
+static double sine_of_turns(double x, int turns) {
+    int n;
+    Pair r = quarter_turns(x, &n);
+    double value = (n + turns) & 1 ? cosine(r) : sine(r);
+    return (n + turns) & 2 ? -value : value;
+}
+
+double real_sin(double x) {
+    if (!isfinite(x)) return NAN;
+    if (fabs(x) < 0x1p-27) return x;
+    return x < 0 ? -sine_of_turns(x, 0) : sine_of_turns(x, 0);
+}
+
+double real_cos(double x) { return !isfinite(x) ? NAN : fabs(x) < 0x1p-27 ? 1 : sine_of_turns(x, 1); }
+
+/* ---- tanh, sigmoid, erf ---- */
+
+double real_tanh(double x) {
+    if (x == 0 || isnan(x)) return x;
+    double grown = real_expm1(2 * fmin(fabs(x), 30));
+    return copysign(grown / (grown + 2), x);
+}
+
+double real_sigmoid(double x) { return 1 / (1 + real_exp(-x)); }
+
+double real_silu(double x) { return x == -INFINITY ? 0 : x / (1 + real_exp(-x)); }
+
+/* e^(-x^2) / sqrt(pi) */
+static double bell(double x) {
+    Pair square = pair_product((Pair){x, 0}, (Pair){-x, 0});
+    return power(square) * 0x1.20dd750429b6dp-1;
+}
+
+/* 2 x e^(-x^2) / sqrt(pi) (1 + 2x^2/3 (1 + 2x^2/5 (1 + ..))), for x up to 1.5: no term is negative. */
+static double erf_by_series(double x) {
+    double z = 2 * x * x, sum = 1;
+    for (int i = 10 + (int)(11 * x); i >= 1; i--) sum = 1 + sum * (z / (2 * i + 1));
+    return 2 * x * bell(x) * sum;
+}
+
+/* e^(-x^2) / sqrt(pi) / (x + 1/2 / (x + 2/2 / (x + 3/2 / (x + ..)))), for x from 1.5 on. */
+static double erfc_by_fraction(double x) {
+    double fraction = x;
+    for (int i = 10 + (int)(220 / (x * x)); i >= 1; i--) fraction = x + i / 2.0 / fraction;
+    return bell(x) / fraction;
+}
+
+double real_erf(double x) {
+    if (x == 0 || isnan(x)) return x;
+    double magnitude = fmin(fabs(x), 30);
+    return copysign(magnitude < 1.5 ? erf_by_series(magnitude) : 1 - erfc_by_fraction(magnitude), x);
+}
+
+double real_erfc(double x) { return x >= 1.5 ? erfc_by_fraction(fmin(x, 30)) : 1 - real_erf(x); }
+
+double real_gelu(double x) { return x == -INFINITY ? 0 : x * real_erfc(-x * 0x1.6a09e667f3bcdp-1) / 2; }

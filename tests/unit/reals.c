@@ -1,0 +1,139 @@
+/* The functions of base/real.c: their errors, which its head comment states, against long double;
+ * C's special cases; and their bits, which are the same wherever this runs. */
+#include "base/base.h"
+
+#include <CUnit/Basic.h>
+#include <math.h>
+#include <string.h>
+
+enum { SAMPLES = 20000 };
+
+typedef long double Exact;
+
+static Exact sigmoid(Exact x) { return 1 / (1 + expl(-x)); }
+static Exact silu(Exact x) { return x / (1 + expl(-x)); }
+static Exact gelu(Exact x) { return x * erfcl(-x / sqrtl(2)) / 2; }
+static Exact to_17_tenths(Exact x) { return powl(x, 1.7); }
+static Exact to_minus_15(Exact x) { return powl(x, -15); }
+static double real_to_17_tenths(double x) { return real_pow(x, 1.7); }
+static double real_to_minus_15(double x) { return real_pow(x, -15); }
+
+typedef struct Function {
+    const char *name;
+    double (*function)(double);
+    Exact (*exact)(Exact);
+    double low, high;
+    double bound;  /* in ULP */
+    uint64_t bits; /* a hash of all results */
+} Function;
+
+static const Function functions[] = {
+    {"exp", real_exp, expl, -700, 700, 0.65, 0x18a49cfb5a61608d},
+    {"exp2", real_exp2, exp2l, -1000, 1000, 0.65, 0xa6b8e66418157f70},
+    {"expm1", real_expm1, expm1l, -40, 40, 1.1, 0x887a82927303ba9a},
+    {"expm1 near 0", real_expm1, expm1l, -1e-3, 1e-3, 0.65, 0x3d79b1dbc0799bc1},
+    {"log", real_log, logl, 0, 1e6, 0.51, 0x617fe91a1e957793},
+    {"log near 1", real_log, logl, 0.999, 1.001, 0.51, 0xc2c605380c4097e0},
+    {"log1p", real_log1p, log1pl, -1, 10, 0.51, 0x71ad7b7925673281},
+    {"log1p near 0", real_log1p, log1pl, -1e-3, 1e-3, 0.51, 0x5d528193ec4c7278},
+    {"sin", real_sin, sinl, -10, 10, 0.8, 0x433665959f02ce24},
+    {"sin of large", real_sin, sinl, 1e15, 9e18, 0.8, 0xcf94bb5820d9c584},
+    {"cos", real_cos, cosl, -10, 10, 0.8, 0xfab8929881632fc7},
+    {"cos of large", real_cos, cosl, 1e15, 9e18, 0.8, 0x6eca4c9cb6689fd0},
+    {"tanh", real_tanh, tanhl, -25, 25, 3, 0x8f762b99be0c1b7e},
+    {"tanh near 0", real_tanh, tanhl, -0.1, 0.1, 3, 0xb1ed7533fb089bf4},
+    {"sigmoid", real_sigmoid, sigmoid, -700, 40, 2, 0xa950187f8414a28a},
+    {"silu", real_silu, silu, -700, 40, 2, 0xe5ea08d6d0bcc6d3},
+    {"gelu", real_gelu, gelu, -9, 9, 100, 0x310aee3c7dff4617},
+    {"erf", real_erf, erfl, -7, 7, 6, 0x85581959027b7f39},
+    {"erfc", real_erfc, erfcl, -7, 26, 100, 0xd09626ab05ad23b0},
+    {"x ** 1.7", real_to_17_tenths, to_17_tenths, 0, 100, 0.7, 0x1c768f44ff69921f},
+    {"x ** -15", real_to_minus_15, to_minus_15, 0, 1e20, 0.7, 0xa2abdef277dc0d35},
+};
+
+static double sample(const Function *f, int i) { return f->low + (f->high - f->low) * (i + 0.5) / SAMPLES; }
+
+static double error_of(const Function *f, double x) {
+    Exact exact = f->exact(x);
+    double unit = fabs(nextafter((double)exact, INFINITY) - (double)exact);
+    return (double)(fabsl(f->function(x) - exact) / unit);
+}
+
+static void test_errors(void) {
+    for (int k = 0; k < COUNT_OF(functions); k++) {
+        const Function *f = &functions[k];
+        double worst = 0;
+        for (int i = 0; i < SAMPLES; i++) {
+            double error = error_of(f, sample(f, i));
+            if (!(error <= worst)) worst = error;
+        }
+        if (!(worst <= f->bound)) fprintf(stderr, "\n%s: %.3f ULP", f->name, worst);
+        CU_ASSERT(worst <= f->bound);
+    }
+}
+
+static uint64_t bits_of(double x) {
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+/* glibc's own functions fail here wherever it chooses by the processor: exp, log, sin, cos, tanh, pow. */
+static void test_bits(void) {
+    for (int k = 0; k < COUNT_OF(functions); k++) {
+        const Function *f = &functions[k];
+        uint64_t hash = 0;
+        for (int i = 0; i < SAMPLES; i++) hash = (hash ^ bits_of(f->function(sample(f, i)))) * 0x100000001B3u;
+        if (hash != f->bits) fprintf(stderr, "\n%s: bits 0x%llx", f->name, (unsigned long long)hash);
+        CU_ASSERT_EQUAL(hash, f->bits);
+    }
+}
+
+/* ---- special cases ---- */
+
+static bool same(double a, double b) {
+    if (isnan(a) || isnan(b)) return isnan(a) && isnan(b);
+    return signbit(a) == signbit(b) && (a == b || fabs(a - b) <= 1e-15 * fabs(b));
+}
+
+static void test_specials(void) {
+    static const struct { const char *name; double (*function)(double), (*standard)(double); } pairs[] = {
+        {"exp", real_exp, exp}, {"exp2", real_exp2, exp2}, {"expm1", real_expm1, expm1},
+        {"log", real_log, log}, {"log1p", real_log1p, log1p}, {"sin", real_sin, sin}, {"cos", real_cos, cos},
+        {"tanh", real_tanh, tanh}, {"erf", real_erf, erf}, {"erfc", real_erfc, erfc}};
+    static const double at[] = {0, -0.0, 1, -1, -2, 1e-20, -1e-20, 1e-310, -1e-310, 1e22, 3e38, 1e308,
+                                -1e308, 709.7, 709.8, -708, -745.2, -1022, -1075.1, 1024, INFINITY,
+                                -INFINITY, NAN};
+    for (int k = 0; k < COUNT_OF(pairs); k++)
+        for (int i = 0; i < COUNT_OF(at); i++) {
+            double got = pairs[k].function(at[i]), wanted = pairs[k].standard(at[i]);
+            if (!same(got, wanted))
+                fprintf(stderr, "\n%s(%g) is %.17g, not %.17g", pairs[k].name, at[i], got, wanted);
+            CU_ASSERT(same(got, wanted));
+        }
+    CU_ASSERT(real_silu(-INFINITY) == 0 && real_gelu(-INFINITY) == 0);
+    CU_ASSERT(isinf(real_silu(INFINITY)) && isinf(real_gelu(INFINITY)) && isnan(real_gelu(NAN)));
+}
+
+static void test_powers(void) {
+    static const double some[] = {0, -0.0, 1, -1, 2, -2, 3, -3, 0.5, -0.5, 1.5, 1e300, -1e300, 1e-300, 0x1p53,
+                                  -0x1p53, 0x1p53 + 2, 4e-320, INFINITY, -INFINITY, NAN};
+    for (int i = 0; i < COUNT_OF(some); i++)
+        for (int j = 0; j < COUNT_OF(some); j++)
+            CU_ASSERT(same(real_pow(some[i], some[j]), pow(some[i], some[j])));
+    for (int base = 2; base < 100; base++) {
+        double product = 1;
+        for (int power = 1; product < 0x1p53 / base; power++) {
+            product *= base;
+            CU_ASSERT_EQUAL(real_pow(base, power), product);
+        }
+    }
+}
+
+void suite_reals(void) {
+    CU_pSuite suite = CU_add_suite("reals", NULL, NULL);
+    CU_add_test(suite, "errors", test_errors);
+    CU_add_test(suite, "the same bits on every machine", test_bits);
+    CU_add_test(suite, "special cases", test_specials);
+    CU_add_test(suite, "powers", test_powers);
+}
