@@ -151,7 +151,8 @@ static LLVMValueRef emit_expm1(Module *m, LLVMValueRef x) {
     LLVMValueRef q = POLYNOMIAL(m, r, 0.4999999813292884, 0.1666654268429627, 0.04166720391870717, 0.008366646821177368,
                                 0.0013882497556057323);
     LLVMValueRef p = emit_muladd(m, mul(m, r, r), q, r);
-    return scaled(m, add(m, p, sub(m, number(x, 1, m), inverse_power(m, n))), n);
+    LLVMValueRef value = scaled(m, add(m, p, sub(m, number(x, 1, m), inverse_power(m, n))), n);
+    return with_sign_of(m, value, x); /* -0 stays -0 */
 }
 
 REAL(expm1, emit_expm1(m, x))
@@ -207,7 +208,8 @@ static LLVMValueRef emit_log1p(Module *m, LLVMValueRef x) {
     LLVMValueRef one = number(x, 1, m), sum = add(m, x, one);
     LLVMValueRef e, f = split_normal(m, sum, &e);
     LLVMValueRef rounded_off = sub(m, x, sub(m, sum, one));
-    return log_at_ends(m, sum, log_of_parts(m, e, emit_muladd(m, rounded_off, inverse_power(m, e), f)));
+    LLVMValueRef value = log_of_parts(m, e, emit_muladd(m, rounded_off, inverse_power(m, e), f));
+    return with_sign_of(m, log_at_ends(m, sum, value), x); /* -0 stays -0 */
 }
 
 REAL(log1p, emit_log1p(m, x))

@@ -39,6 +39,7 @@ static double error_of(float got, double exact) {
     if (isnan(exact)) return isnan(got) ? 0 : INFINITY;
     double limit = 0x1.ffffffp127; /* what rounds to infinity */
     if (isinf(exact) || fabs(exact) >= limit) return isinf(got) && (got > 0) == (exact > 0) ? 0 : INFINITY;
+    if (got == 0 && exact == 0) return !signbit(got) == !signbit(exact) ? 0 : INFINITY;
     if (isinf(got)) return fabs(exact) > 0x1.fffffcp127 ? 0.5 : INFINITY;
     return fabs(got - exact) / ulp_at(exact);
 }

@@ -93,7 +93,7 @@ static void test_bits(void) {
 
 static bool same(double a, double b) {
     if (isnan(a) || isnan(b)) return isnan(a) && isnan(b);
-    return signbit(a) == signbit(b) && (a == b || fabs(a - b) <= 1e-15 * fabs(b));
+    return !signbit(a) == !signbit(b) && (a == b || fabs(a - b) <= 1e-15 * fabs(b));
 }
 
 static void test_specials(void) {
