@@ -184,7 +184,7 @@ static bool open_entries(Weights *w) {
 
 typedef Vec(const char *) Lines;
 typedef struct Mismatch { /* what one file has and lacks */
-    Lines missing, unexpected, misshapen;
+    Lines missing, unexpected, misshapen, too_large;
     Lines unexpected_names;
 } Mismatch;
 
@@ -207,6 +207,46 @@ static bool has_shape(const cai_tensor *tensor, Shape shape) {
     return true;
 }
 
+/* Where element `index` lies: [1, 0, 2]. */
+static const char *place_text(Arena *arena, const cai_tensor *tensor, int64_t index) {
+    const char *place = "]";
+    for (int axis = tensor->rank - 1; axis >= 0; index /= tensor->dims[axis--])
+        place = arena_printf(arena, "%s%lld%s", axis ? ", " : "[", (long long)(index % tensor->dims[axis]), place);
+    return tensor->rank ? place : "[]";
+}
+
+enum { PART = 4096 }; /* elements that are converted and looked at while they are in the cache */
+
+/* The first element that is no int of the type, or -1. */
+static int64_t first_beyond(const cai_tensor *tensor, DType type) {
+    int64_t block[PART];
+    for (int64_t first = 0; first < tensor->count; first += PART) {
+        int64_t count = min_i64(PART, tensor->count - first);
+        cai_tensor_to_i64(tensor, first, count, block);
+        for (int64_t i = 0; i < count; i++)
+            if (!number_fits(block[i], type) || (tensor->type == CAI_U64 && block[i] < 0)) return first + i;
+    }
+    return -1;
+}
+
+static const char *int_text(Arena *arena, const cai_tensor *tensor, int64_t index) {
+    int64_t value;
+    cai_tensor_to_i64(tensor, index, 1, &value);
+    bool is_unsigned = tensor->type == CAI_U64;
+    return is_unsigned ? arena_printf(arena, "%llu", (unsigned long long)value) : arena_printf(arena, "%lld", (long long)value);
+}
+
+/* A tensor of the weight's shape, and of floats or ints as it is. Ints are read as they stand, or not at all. */
+static void take_values(Weights *w, Wanted *wanted, const cai_tensor *tensor, Mismatch *mismatch) {
+    DType type = wanted->info.shape.type;
+    int64_t beyond = dtype_is_float(type) ? -1 : first_beyond(tensor, type);
+    wanted->value = tensor;
+    if (beyond >= 0)
+        vec_push(w->arena, &mismatch->too_large,
+                 arena_printf(w->arena, "%s is %s at %s, which is no %s", wanted->info.path,
+                              int_text(w->arena, tensor, beyond), place_text(w->arena, tensor, beyond), dtype_name(type)));
+}
+
 static void take(Weights *w, Wanted *wanted, const cai_tensor *tensor, Mismatch *mismatch) {
     char found[400];
     cai_tensor_shape_text(tensor, found, sizeof found);
@@ -218,7 +258,7 @@ static void take(Weights *w, Wanted *wanted, const cai_tensor *tensor, Mismatch 
         vec_push(w->arena, &mismatch->misshapen,
                  arena_printf(w->arena, "%s is %s in the file, and %s in the model", wanted->info.path, found, ours));
     } else {
-        wanted->value = tensor;
+        take_values(w, wanted, tensor, mismatch);
     }
 }
 
@@ -290,6 +330,8 @@ static bool report(Weights *w, int number, Mismatch *mismatch) {
     Diagnostic *unexpected =
         report_list(w, entry, DIAG_weights_unexpected, "%s has %d tensor%s that no model of the file reads", &mismatch->unexpected);
     Diagnostic *misshapen = report_list(w, entry, DIAG_weights_shape, "%s has %d tensor%s of another shape", &mismatch->misshapen);
+    Diagnostic *too_large =
+        report_list(w, entry, DIAG_weights_range, "%s has %d tensor%s with ints that the model's type does not hold", &mismatch->too_large);
     if (d && is_part(entry->path))
         diag_help(w->diag, d, "%s is one of several files of a model: save all of them as one, and give that", entry->path);
     else if (d && prefix)
@@ -298,7 +340,7 @@ static bool report(Weights *w, int number, Mismatch *mismatch) {
     else if (unexpected)
         diag_help(w->diag, unexpected,
                   "`unused \"NAME\"` in the model excuses a name, * standing for any text; --rename FILE maps names");
-    return !d && !unexpected && !misshapen;
+    return !d && !unexpected && !misshapen && !too_large;
 }
 
 static bool report_ownerless(Weights *w, const Model *model) {
@@ -360,8 +402,6 @@ static void read_part(const cai_tensor *tensor, int64_t first, int64_t count, Nu
 
 void numbers_read(const cai_tensor *tensor, Number *out) { read_part(tensor, 0, tensor->count, out); }
 
-enum { PART = 4096 }; /* elements that are converted and looked at while they are in the cache */
-
 /* NaN; of what was trained infinity too: a saved mask may hold it. */
 static bool is_no_number(double value, bool state) { return state ? isnan(value) : !isfinite(value); }
 
@@ -369,9 +409,9 @@ static void tell_no_numbers(Weights *w, Wanted *wanted, int64_t count, int64_t f
     if (!count || wanted->told) return;
     wanted->told = true;
     const Entry *entry = &w->entries.items[wanted->owner];
-    Diagnostic *d = diag_warning(w->diag, DIAG_weights_numbers, entry->span, "%s: `%s` has %lld of %lld values that are no numbers: %s at %lld",
+    Diagnostic *d = diag_warning(w->diag, DIAG_weights_numbers, entry->span, "%s: `%s` has %lld of %lld values that are no numbers: %s at %s",
                                  entry->path, wanted->value->name, (long long)count, (long long)wanted->value->count,
-                                 isnan(value) ? "NaN" : "infinity", (long long)first);
+                                 isnan(value) ? "NaN" : "infinity", place_text(w->arena, wanted->value, first));
     diag_help(w->diag, d, "NaN and infinity spread to all that is computed with them: look at the training, or at the file that this one was made from");
 }
 
