@@ -52,8 +52,6 @@ static const Habit names[] = {
     {"pow power square", "a power is written `x ** 2`"},
     {"rsqrt", "`1 / sqrt(x)`"},
     {"reciprocal", "`1 / x`"},
-    {"log1p", "`log(1 + x)`"},
-    {"expm1", "`exp(x) - 1`"},
     {"fmod mod remainder", "`a % b` is the remainder"},
     {"equal eq ne lt le gt ge greater less", "comparisons are infix: `a == b`, `a < b`"},
     {"logicaland logicalor logicalnot", "`a and b`, `a or b`, `not a`"},
@@ -107,6 +105,7 @@ static const Habit names[] = {
     {"repeat repeatinterleave", "axes of size 1 stretch in arithmetic; `concat` of several puts copies side by side"},
     {"rand randn", "`uniform(2, 3)` in 0..1 and `normal(2, 3)` are random"},
     {"eye onehot", "`select(arange(n) == label, 1.0, 0.0)`; `use gan` has `one_hot`"},
+    {"append push extend", "lists don't change: `xs = xs + [x]`"},
     {"linspace", "`arange(n, dtype = \"f32\") * step`"},
     {"mseloss crossentropyloss bceloss l1loss", "losses are `mse`, `l1`, `cross_entropy` and `bce_logits`"},
 };
