@@ -45,8 +45,8 @@ struct KernelTable {
 enum { MOST_INTERLEAVED = 8 }; /* vectors that code interleaves at most (codegen/shuffle.c) */
 
 /* Replaces the kernel's input `index` (which is in SPACE_WEIGHTS) by its packed form; equal requests share one job. Inputs that
- * choose leaves alone are packed as PACK_VECTOR or PACK_PLAIN and have PLAIN strides. */
-Value *program_pack(Program *program, Kernel *kernel, int index, PackKind kind, const int64_t arguments[6]);
+ * choose leaves alone are packed in the layout that they have. */
+Value *program_pack(Program *program, Kernel *kernel, int index, const PackFormat *format);
 
 /* Whether a node depends on parameters, states and constants only (so that it is packed while building, never a kernel's work). */
 bool node_is_weight(const Program *program, const Node *node);

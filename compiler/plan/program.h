@@ -4,6 +4,7 @@
 #define CAI_PLAN_PROGRAM_H
 
 #include "graph/graph.h"
+#include "plan/format.h"
 #include "plan/target.h"
 
 typedef struct KernelKind KernelKind;
@@ -36,7 +37,8 @@ typedef struct Value {
     Node *node;
     LayoutKind layout;
     Space space;
-    const Dim *strides;      /* node->shape.rank of them, in elements; NULL for weights packed in a kernel's own format */
+    const Dim *strides;      /* node->shape.rank of them, in elements; NULL where it is packed */
+    const PackFormat *format;/* how it is packed, for the kernels that read it; else NULL */
     Dim offset;              /* in elements from the beginning of its buffer; usually zero */
     struct Value *parent;    /* the value inside whose buffer it lies, or NULL where the buffer is its own */
     int slot;                /* SPACE_SLOT: the slot, after plan; SPACE_INPUT, SPACE_OUTPUT: the port; SPACE_WEIGHTS: the pack job */
@@ -113,43 +115,10 @@ void kernel_set_workspace(Kernel *kernel, Dim bytes);
 
 /* ---- packing: what is computed from parameters alone, while building ---- */
 
-/* Each packed thing begins at a multiple of 64 bytes and is filled with zeros up to the next one. Elements are f32 (integers and bools
- * that are no f32 keep their type and are PACK_PLAIN). */
-typedef enum PackKind {
-    PACK_PLAIN,   /* row major, as the node is */
-    PACK_BLOCKED, /* LAYOUT_BLOCKED */
-    PACK_VECTOR,  /* any rank with one axis that is not 1, padded with zeros to whole vectors: what lower() does with weights that
-                     no kind packed; PACK_PLAIN where more axes than one are longer than 1 */
-    PACK_CONV,    /* kernels of convolutions, `tile` blocks of `lanes` outputs together: below */
-    PACK_MATRIX,  /* [.., K, N] or [.., N, K] for matvec and matmul: below */
-    PACK_WINOGRAD /* kernels of 3x3 convolutions, transformed: below */
-} PackKind;
-
-/* PACK_CONV: arguments lanes, tile, order, groups, transposed. The node is [O, I, kh, kw], I the inputs of one group; where `transposed`
- * is 1 it is [A, B, kh, kw] as convolution_input has it: O = B * groups, I = A / groups, and element (o, i) is node[o / B * I + i, o % B].
- * With Og = O / groups, a group has nb = ceil(Og / lanes) blocks and lies at group * nb * lanes * I * kh * kw. In it, output r has
- * block b = r / lanes, tile t = b / tile, q = b % tile, and the tile's width is w = min(tile, nb - t * tile). The element's place is
- *     t * tile * lanes * I * kh * kw + (row * w + q) * lanes + r % lanes, the row by the order in which the kernel reads:
- *     order 0 (blocked input): i / lanes * lanes * kh * kw + (ky * kw + kx) * min(lanes, I - i / lanes * lanes) + i % lanes
- *     order 1 (plain input):   (ky * I + i) * kw + kx
- * order 2 (few outputs, lanes on inputs; groups is 1, tile unused): (((i / lanes * kh + ky) * kw + kx) * O + o) * lanes + i % lanes.
- * order 3 (groups of few channels, lanes on both; groups is 1, I divides lanes): as order 0 with (o - i) mod I in the place of i, and in the
- * lane of input i, r / I * I + i, instead of its own.
- * Places that no element takes are zero: nb * groups * lanes * I * kh * kw elements, of order 2 ceil(I / lanes) * lanes * kh * kw * O.
- *
- * PACK_MATRIX: arguments lanes, tile, transposed. The node is [.., K, N], or [.., N, K] where `transposed` is 1; matrices of the leading
- * axes follow each other. nb = ceil(N / lanes); b = n / lanes, t = b / tile, q = b % tile, w = min(tile, nb - t * tile):
- *     matrix * nb * lanes * K + t * tile * lanes * K + (k * w + q) * lanes + n % lanes.
- *
- * PACK_WINOGRAD: arguments lanes, tile, m. The node is [O, I, 3, 3], and each of its kernels becomes a x a numbers u = G w G^T (winograd.c),
- * a = m + 2. nb = ceil(O / lanes); b = o / lanes, t = b / tile, q = b % tile, w = min(tile, nb - t * tile); u[y, x] lies at
- *     t * tile * lanes * I * a * a + ((y * a + x) * I + i) * w * lanes + q * lanes + o % lanes. */
-enum { CONV_ORDER_BLOCKED, CONV_ORDER_PLAIN, CONV_ORDER_FEW, CONV_ORDER_ROTATED };
-
+/* Each packed thing begins at a multiple of 64 bytes and is filled with zeros up to the next one. */
 typedef struct PackJob {
     Node *node;      /* depends on parameters and constants only */
-    PackKind kind;
-    int64_t arguments[6]; /* the kind's: documented where the kernel that reads it is */
+    const PackFormat *format; /* of f32; NULL: row major, as the node is, in the node's type */
     uint64_t offset, bytes; /* in the blob; offsets are multiples of 64 and follow execution order */
     int previous;    /* the job before this one for the same node, as its index + 1; 0: none */
 } PackJob;

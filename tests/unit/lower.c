@@ -180,7 +180,7 @@ static Number packed_number(const char *bytes, DType type, int64_t place) {
 
 static Number *read_weight(Machine *m, const Value *value, RefShape *shape) {
     const PackJob *job = &m->program->packs.items[value->slot];
-    if (job->kind == PACK_CONV || job->kind == PACK_MATRIX || job->kind == PACK_WINOGRAD) { /* test_packing looks into these */
+    if (value->format) { /* formats.c looks into these */
         RefTensor result;
         Node *node = value->node;
         CU_ASSERT_FATAL(reference_evaluate(g, &node, 1, m->symbols, 0, &source, m->scratch, &result));
@@ -617,105 +617,12 @@ TEST(vectors_are_padded) {
     add_output("y", build_binary(g, OP_add, x, per_channel(add_parameter(20, 0, 0, 0))));
     Program *program = lowered();
     CU_ASSERT_EQUAL_FATAL(program->packs.count, 1);
-    CU_ASSERT_EQUAL(program->packs.items[0].kind, PACK_VECTOR);
+    CU_ASSERT_PTR_NULL(program->packs.items[0].format);
     CU_ASSERT_EQUAL(program->weights_bytes, 128);
     CU_ASSERT_EQUAL(program->raw_weights_bytes, 80);
     const char *blob = pack_blob(program);
     for (int i = 20; i < 32; i++) CU_ASSERT_EQUAL(packed_at(program, blob, 0, i), 0);
     CU_ASSERT_TRUE(runs_right(program, 1, 2));
-}
-
-static const char *pack_blob_anew(Program *program) {
-    program->weights_bytes = program->raw_weights_bytes = 0;
-    pack_assign(program);
-    return pack_blob(program);
-}
-
-static int pack_alone(Program *program, Node *node, PackKind kind, const int64_t arguments[6]) {
-    Value input = {.node = node, .layout = LAYOUT_PLAIN, .space = SPACE_WEIGHTS}, *inputs[] = {&input};
-    Kernel kernel = {.program = program, .inputs = inputs, .input_count = 1};
-    return program_pack(program, &kernel, 0, kind, arguments)->slot;
-}
-
-/* The formula of lower.h, for an element of the kernel of a convolution. */
-static int64_t conv_place(const int64_t arguments[6], int64_t outputs, int64_t inputs, int64_t kernel[2], int64_t o, int64_t i, int64_t k) {
-    int64_t ky = k / kernel[1], kx = k % kernel[1];
-    int64_t lanes = arguments[0], tile = arguments[1], taps = kernel[0] * kernel[1], group_outputs = outputs / arguments[3];
-    int64_t blocks = (group_outputs + lanes - 1) / lanes, r = o % group_outputs, b = r / lanes, t = b / tile, q = b % tile;
-    int64_t w = min_i64(tile, blocks - t * tile);
-    if (arguments[2] == CONV_ORDER_FEW) return (((i / lanes * kernel[0] + ky) * kernel[1] + kx) * outputs + o) * lanes + i % lanes;
-    int64_t row = arguments[2] == CONV_ORDER_PLAIN ? (ky * inputs + i) * kernel[1] + kx
-        : i / lanes * lanes * taps + (ky * kernel[1] + kx) * min_i64(lanes, inputs - i / lanes * lanes) + i % lanes;
-    return o / group_outputs * blocks * lanes * inputs * taps + t * tile * lanes * inputs * taps + (row * w + q) * lanes + r % lanes;
-}
-
-static void check_conv_pack(int64_t outputs, int64_t inputs, int64_t groups, int64_t tile, int64_t order, bool transposed) {
-    begin_graph();
-    add_output("x", add_input("x", N, NULL, NULL, NULL));
-    int64_t kernel[] = {3, 2}, arguments[6] = {8, tile, order, groups, transposed};
-    Node *node = transposed ? add_parameter(inputs * groups, outputs / groups, 3, 2) : add_parameter(outputs, inputs, 3, 2);
-    Program *program = lowered();
-    int job = pack_alone(program, node, PACK_CONV, arguments);
-    const char *blob = pack_blob_anew(program);
-    RefTensor value;
-    CU_ASSERT_FATAL(reference_evaluate(g, &node, 1, NULL, 0, &source, arena, &value));
-    double sum = 0, packed = 0;
-    for (int64_t o = 0; o < outputs; o++)
-        for (int64_t i = 0; i < inputs; i++)
-            for (int64_t k = 0; k < 6; k++) {
-                int64_t second = outputs / groups;
-                int64_t from = transposed ? ((o / second * inputs + i) * second + o % second) * 6 + k : (o * inputs + i) * 6 + k;
-                int64_t place = conv_place(arguments, outputs, inputs, kernel, o, i, k);
-                CU_ASSERT_EQUAL(packed_at(program, blob, job, place), (float)value.values[from].real);
-                sum += fabs((double)(float)value.values[from].real);
-            }
-    for (uint64_t i = 0; i < program->packs.items[job].bytes / 4; i++) packed += fabs((double)packed_at(program, blob, job, (int64_t)i));
-    CU_ASSERT_DOUBLE_EQUAL(sum, packed, 1e-6 * sum); /* all other places are zero */
-}
-
-TEST(packing_of_convolutions) {
-    check_conv_pack(16, 8, 1, 2, CONV_ORDER_BLOCKED, false);
-    check_conv_pack(37, 13, 1, 2, CONV_ORDER_BLOCKED, false);
-    check_conv_pack(37, 3, 1, 4, CONV_ORDER_PLAIN, false);
-    check_conv_pack(3, 20, 1, 1, CONV_ORDER_FEW, false);
-    check_conv_pack(40, 5, 4, 2, CONV_ORDER_BLOCKED, false);
-    check_conv_pack(24, 9, 1, 2, CONV_ORDER_BLOCKED, true);
-    check_conv_pack(24, 3, 2, 1, CONV_ORDER_BLOCKED, true);
-}
-
-/* u[y, x] of a 3x3 kernel, by the definition. */
-static double transformed(const Winograd *w, const double *kernel, int y, int x) {
-    double sum = 0;
-    for (int a = 0; a < 3; a++)
-        for (int b = 0; b < 3; b++) sum += w->weights[y][a] * kernel[3 * a + b] * w->weights[x][b];
-    return sum;
-}
-
-static void check_winograd_pack(int outputs, int inputs, int tile, int m) {
-    begin_graph();
-    add_output("x", add_input("x", N, NULL, NULL, NULL));
-    int64_t arguments[6] = {8, tile, m};
-    Node *node = add_parameter(outputs, inputs, 3, 3);
-    Program *program = lowered();
-    int job = pack_alone(program, node, PACK_WINOGRAD, arguments), blocks = (outputs + 7) / 8;
-    const char *blob = pack_blob_anew(program);
-    Winograd w = winograd(m);
-    RefTensor value;
-    CU_ASSERT_FATAL(reference_evaluate(g, &node, 1, NULL, 0, &source, arena, &value));
-    CU_ASSERT_EQUAL(program->packs.items[job].bytes, (uint64_t)round_up(w.size * w.size * blocks * 8 * inputs * 4, 64));
-    for (int o = 0; o < outputs; o++)
-        for (int i = 0; i < inputs; i++)
-            for (int k = 0; k < w.size * w.size; k++) {
-                int t = o / 8 / tile, q = o / 8 % tile, width = (int)min_i64(tile, blocks - t * tile);
-                int64_t place = t * tile * 8 * inputs * w.size * w.size + (k * inputs + i) * width * 8 + q * 8 + o % 8;
-                double wanted = transformed(&w, &value.values->real + (o * inputs + i) * 9, k / w.size, k % w.size);
-                CU_ASSERT_DOUBLE_EQUAL(packed_at(program, blob, job, place), wanted, 1e-7);
-            }
-}
-
-TEST(packing_for_winograd) {
-    check_winograd_pack(16, 8, 2, 2);
-    check_winograd_pack(37, 5, 2, 4);
 }
 
 /* One dimension of F(m, 3): A^T (G w * B^T d) are the m sums of products. */
@@ -732,27 +639,6 @@ TEST(matrices_of_winograd) {
         }
         for (int k = 0; k < m; k++)
             CU_ASSERT_DOUBLE_EQUAL(results[k], kernel[0] * data[k] + kernel[1] * data[k + 1] + kernel[2] * data[k + 2], 1e-12);
-    }
-}
-
-TEST(packing_of_matrices) {
-    for (int transposed = 0; transposed < 2; transposed++) {
-        begin_graph();
-        add_output("x", add_input("x", N, NULL, NULL, NULL));
-        Node *node = transposed ? add_parameter(2, 21, 5, 0) : add_parameter(2, 5, 21, 0);
-        Program *program = lowered();
-        int64_t arguments[6] = {8, 2, transposed}, other[6] = {8, 2, !transposed}, swap[] = {0, 2, 1};
-        int job = pack_alone(program, node, PACK_MATRIX, arguments);
-        CU_ASSERT_EQUAL(pack_alone(program, build_transpose(g, node, swap), PACK_MATRIX, other), job);
-        const char *blob = pack_blob_anew(program);
-        CU_ASSERT_EQUAL(program->packs.items[job].bytes, 2 * 3 * 8 * 5 * 4);
-        RefTensor value;
-        CU_ASSERT_FATAL(reference_evaluate(g, &node, 1, NULL, 0, &source, arena, &value));
-        for (int64_t e = 0; e < 2 * 5 * 21; e++) {
-            int64_t m = e / 105, k = e / 21 % 5, n = e % 21, b = n / 8, t = b / 2, q = b % 2, w = min_i64(2, 3 - t * 2);
-            double wanted = transposed ? value.values[m * 105 + n * 5 + k].real : value.values[e].real;
-            CU_ASSERT_EQUAL(packed_at(program, blob, job, m * 3 * 8 * 5 + t * 2 * 8 * 5 + (k * w + q) * 8 + n % 8), (float)wanted);
-        }
     }
 }
 

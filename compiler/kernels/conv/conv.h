@@ -36,6 +36,12 @@ ConvAxis conv_axis(Dims *dims, const ConvShape *shape, int axis, int phase); /* 
 int64_t axis_interior_begin(const ConvAxis *axis);
 Dim axis_interior_end(Dims *dims, const ConvAxis *axis);
 
+/* ---- conv_format.c: how weights are packed, for vectors of `lanes` ---- */
+
+PackFormat conv_format(const ConvShape *shape, int lanes, int blocks); /* of conv_direct and conv_transposed: `blocks` to a tile */
+PackFormat conv_few_format(const ConvShape *shape, int lanes);
+PackFormat conv_grouped_format(const ConvShape *shape, int lanes);
+
 /* ---- conv_cost.c ---- */
 
 /* What `choose` decided; kernel->tile of conv_direct and conv_transposed. */

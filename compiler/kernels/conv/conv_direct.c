@@ -1,8 +1,8 @@
 /* Direct convolution over blocks of channels: conv_map.c walks, conv_tile.c computes a tile, conv_cost.c chooses it.
  *
- * Input BLOCKED, or PLAIN where it has few channels (the first layer); output BLOCKED. Weights are packed as PACK_CONV
- * (lower.h), order CONV_ORDER_BLOCKED: a tile's weights lie in the order in which it reads them, and groups of output
- * channels follow each other, as do layers, so that prefetching "the next group's" is right at the end of a layer too.
+ * Input BLOCKED, or PLAIN where it has few channels (the first layer); output BLOCKED. A tile's weights lie in the order in
+ * which it reads them (conv_format.c), and groups of output channels follow each other, as do layers, so that prefetching "the
+ * next group's" is right at the end of a layer too.
  * Groups are possible where their channels are whole blocks.
  *
  * Share of peak (nominal FLOPs; padded taps are skipped) on a core with two 512-bit FMAs at 249 GFLOP/s, warm / weights
@@ -95,8 +95,8 @@ void conv_direct_choose(Program *program, Kernel *kernel) {
     kernel->tile = tile;
     kernel->tasks = conv_tasks(dims, &s, tile, target->lanes);
     kernel->scratch = conv_scratch(dims, &s, tile, target->lanes);
-    program_pack(program, kernel, 1, PACK_CONV,
-                 (int64_t[6]){target->lanes, tile->blocks, CONV_ORDER_BLOCKED, s.groups, 0});
+    PackFormat format = conv_format(&s, target->lanes, tile->blocks);
+    program_pack(program, kernel, 1, &format);
     kernel_set_name(kernel, "conv_direct_%s", conv_describe(program->arena, &s, tile));
 }
 

@@ -8,7 +8,7 @@
  *         for each pixel: x = input block; for each o: sums[pixel][o] += x * w[o]
  *     for each o: a vector of P results, by a tree of shuffles and additions; tail, store along the row
  *
- * Output PLAIN, weights packed as CONV_ORDER_FEW. conv_direct would leave all lanes but O idle. Share of peak at 256x256x64,
+ * Output PLAIN, weights packed by conv_few_format. conv_direct would leave all lanes but O idle. Share of peak at 256x256x64,
  * 3x3: 39 % with one output (the loads bind, one to a multiply-add), 66 % with three; conv_direct 9 %. A barrier after each
  * tap keeps LLVM from loading pixels that taps share once for all of them, which spilled. */
 #include "kernels/conv/conv.h"
@@ -58,7 +58,8 @@ void conv_few_choose(Program *program, Kernel *kernel) {
     *tile = (ConvTile){.pixels = pixels_of(target, s.outputs), .rows = 1, .blocks = 1, .unroll = 1, .task_rows = 1};
     kernel->tile = tile;
     kernel->tasks = conv_tasks(dims, &s, tile, target->lanes);
-    program_pack(program, kernel, 1, PACK_CONV, (int64_t[6]){target->lanes, 1, CONV_ORDER_FEW, 1, s.transposed});
+    PackFormat format = conv_few_format(&s, target->lanes);
+    program_pack(program, kernel, 1, &format);
     kernel_set_name(kernel, "conv_few_%s", conv_describe(program->arena, &s, tile));
 }
 

@@ -14,7 +14,7 @@
  *     sum[pixel] = the sums of sums[pixel][k] rotated by k
  *
  * Lane l of sums[..][k] gathers what channel l gives to the output k places on in its group, so that no input is permuted:
- * only the sums are, once (PACK_CONV, order CONV_ORDER_ROTATED).
+ * only the sums are, once (conv_grouped_format).
  *
  * Bounds, on a core with two 512-bit multiply-adds: these, or a line in and one out of L2 (and one fetched to be written over) for nine of
  * them at stride 1, four in at stride 2, 30 GB/s where a map lies in L3. Share of peak, warm:
@@ -92,7 +92,8 @@ void conv_grouped_choose(Program *program, Kernel *kernel) {
     tile->task_rows = (int)max_i64(1, min_i64(TASK_VECTORS / (tiles * tile->pixels * tile->rows * s.inputs), height));
     kernel->tile = tile;
     kernel->tasks = conv_tasks(dims, &s, tile, target->lanes);
-    program_pack(program, kernel, 1, PACK_CONV, (int64_t[6]){target->lanes, 1, CONV_ORDER_ROTATED, 1, 0});
+    PackFormat format = conv_grouped_format(&s, target->lanes);
+    program_pack(program, kernel, 1, &format);
     kernel_set_name(kernel, "conv_grouped_%s", conv_describe(program->arena, &s, tile));
 }
 

@@ -34,8 +34,8 @@ void conv_transposed_choose(Program *program, Kernel *kernel) {
     kernel->tile = tile;
     kernel->tasks = conv_tasks(dims, &s, tile, lanes);
     kernel->scratch = conv_scratch(dims, &s, tile, lanes);
-    program_pack(program, kernel, 1, PACK_CONV,
-                 (int64_t[6]){lanes, tile->blocks, CONV_ORDER_BLOCKED, s.groups, 1});
+    PackFormat format = conv_format(&s, lanes, tile->blocks);
+    program_pack(program, kernel, 1, &format);
     kernel_set_name(kernel, "conv_transposed_%s", conv_describe(program->arena, &s, tile));
 }
 

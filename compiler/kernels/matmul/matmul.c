@@ -35,7 +35,10 @@ void matmul_choose(Program *program, Kernel *kernel) {
     tile->task_tiles = (int)max_i64(1, rows / tile->rows);
     kernel->tile = tile;
     kernel->tasks = matrix_tasks(program->graph->dims, &s, tile, lanes);
-    if (tile->packed) program_pack(program, kernel, 1, PACK_MATRIX, (int64_t[6]){lanes, tile->blocks, 0});
+    if (tile->packed) {
+        PackFormat format = matrix_format(kernel->inputs[1]->node, lanes, tile->blocks);
+        program_pack(program, kernel, 1, &format);
+    }
     kernel_set_name(kernel, "matmul_%st%dx%d", tile->packed ? "weights_" : "", tile->rows, tile->blocks);
 }
 

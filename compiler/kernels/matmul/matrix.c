@@ -51,6 +51,23 @@ bool matrix_shape(const Kernel *kernel, MatrixShape *shape) {
     return true;
 }
 
+PackFormat matrix_format(const Node *b, int lanes, int blocks) {
+    enum { ROWS, COLUMNS, MATRICES };
+    int rank = b->shape.rank;
+    PackFormat format = {.name = "matrix"};
+    format_add_axis(&format, pack_axis(b, rank - 2));
+    format_add_axis(&format, pack_axis(b, rank - 1));
+    format.axes[COLUMNS].padded = round_up(format.axes[COLUMNS].size, lanes);
+    if (rank > 2) {
+        format_add_axis(&format, pack_axes(b, 0, rank - 3));
+        format_add_level(&format, MATRICES, 1);
+    }
+    format_add_level(&format, COLUMNS, (int64_t)blocks * lanes);
+    format_add_level(&format, ROWS, 1);
+    format_add_level(&format, COLUMNS, 1);
+    return format;
+}
+
 int matrix_blocks(const Target *target, int rows) {
     int blocks = (target->registers - 2) / (rows + 1);
     return blocks < 1 ? 1 : blocks > 8 ? 8 : blocks;

@@ -9,7 +9,7 @@ typedef struct MatrixTile { /* kernel->tile */
     int rows, blocks;   /* of one register tile: rows of A, blocks of `lanes` columns of B */
     int depth;          /* of the sum that a packed panel holds */
     int task_tiles;     /* row tiles of one task, which share a panel */
-    bool packed;        /* B lies packed as PACK_MATRIX already */
+    bool packed;        /* B lies in matrix_format */
 } MatrixTile;
 
 typedef struct MatrixShape {
@@ -21,6 +21,8 @@ typedef struct MatrixShape {
 /* False where the anchor is no matrix product. */
 bool matrix_shape(const Kernel *kernel, MatrixShape *shape);
 Dim matrix_tasks(Dims *dims, const MatrixShape *shape, const MatrixTile *tile, int lanes);
+/* B as [matrix][panel][row k][blocks * lanes columns], where the last panel is as narrow as its blocks are few. */
+PackFormat matrix_format(const Node *b, int lanes, int blocks);
 LLVMValueRef emit_matrix(Module *m, const Kernel *kernel);
 
 /* Rows that a tile of so many blocks may have, and blocks one of so many rows, by the target's registers. */

@@ -1,5 +1,5 @@
-/* Dense layers on few rows: matrix.c with all rows in one tile, as many blocks as registers allow, and weights packed as
- * PACK_MATRIX, so that they pass through the core once, in the order in which they lie.
+/* Dense layers on few rows: matrix.c with all rows in one tile, as many blocks as registers allow, and weights packed by
+ * matrix_format, so that they pass through the core once, in the order in which they lie.
  *
  * The bound is the memory they come from. Measured on a core that reads 17 GB/s: 16.5 to 17.8 GB/s with eight blocks and one
  * row, and prefetching, several streams and huge pages together bring no more than 6 %; non-temporal prefetch halves it. */
@@ -41,7 +41,8 @@ void matvec_choose(Program *program, Kernel *kernel) {
     tile->blocks = choose_blocks(program->target, tile->rows, columns);
     kernel->tile = tile;
     kernel->tasks = matrix_tasks(program->graph->dims, &s, tile, lanes);
-    program_pack(program, kernel, 1, PACK_MATRIX, (int64_t[6]){lanes, tile->blocks, 0});
+    PackFormat format = matrix_format(kernel->inputs[1]->node, lanes, tile->blocks);
+    program_pack(program, kernel, 1, &format);
     kernel_set_name(kernel, "matvec_m%lldk%lldn%lld_t%dx%d", (long long)rows, (long long)depth, (long long)columns, tile->rows,
                     tile->blocks);
 }

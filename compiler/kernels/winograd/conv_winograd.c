@@ -1,6 +1,6 @@
 /* Winograd convolution, F(2x2, 3x3) and F(4x4, 3x3): 3x3 kernels of stride 1, by 2.25 and 4 times fewer multiply-adds. A tile of
  * (m + 2)^2 inputs is transformed, multiplied place by place ("plane") with transformed weights and summed over input channels, and
- * transformed back to m^2 outputs (plan/winograd.c has the matrices). Input and output BLOCKED, weights PACK_WINOGRAD.
+ * transformed back to m^2 outputs (plan/winograd.c has the matrices). Input and output BLOCKED, weights by winograd_format.
  *
  * Where the weights of all planes stay near, a task does all for some map tiles, in its own scratch:
  *
@@ -197,6 +197,20 @@ double conv_winograd_cost(const Kernel *kernel, const Target *target) {
     return cycles;
 }
 
+PackFormat winograd_format(const ConvShape *s, int lanes, const WinogradTile *tile) {
+    PackFormat format = {.name = "winograd", .winograd = tile->outputs};
+    format_add_axis(&format, pack_axis(s->w, 0));
+    format_add_axis(&format, pack_axis(s->w, 1));
+    format_add_axis(&format, pack_axes(s->w, 2, 3));
+    format.axes[WINOGRAD_OUTPUTS].padded = round_up(s->outputs, lanes);
+    format.axes[WINOGRAD_TAPS].padded = (tile->outputs + 2) * (tile->outputs + 2);
+    format_add_level(&format, WINOGRAD_OUTPUTS, (int64_t)tile->blocks * lanes);
+    format_add_level(&format, WINOGRAD_TAPS, 1);
+    format_add_level(&format, WINOGRAD_INPUTS, 1);
+    format_add_level(&format, WINOGRAD_OUTPUTS, 1);
+    return format;
+}
+
 static void set_phases(Program *program, Kernel *kernel, const ConvShape *s, const WinogradTile *tile) {
     Dims *dims = program->graph->dims;
     int64_t lanes = program->target->lanes, planes = (tile->outputs + 2) * (tile->outputs + 2);
@@ -220,7 +234,8 @@ void conv_winograd_choose(Program *program, Kernel *kernel) {
     WinogradTile *tile = NEW(program->arena, WinogradTile);
     *tile = choose(kernel, &s, target, &cycles);
     kernel->tile = tile;
-    program_pack(program, kernel, 1, PACK_WINOGRAD, (int64_t[6]){target->lanes, tile->blocks, tile->outputs});
+    PackFormat format = winograd_format(&s, target->lanes, tile);
+    program_pack(program, kernel, 1, &format);
     ConvTile registers = {.pixels = tile->pixels, .rows = 1, .blocks = tile->blocks};
     kernel_set_name(kernel, "conv_winograd_f%d_%s%s%lld", tile->outputs, conv_describe(program->arena, &s, &registers),
                     tile->phases ? "p" : "b", (long long)tile->together);

@@ -20,6 +20,9 @@ typedef struct WinogradTile {
     int parts, group_parts;  /* phases: into how many tasks a transform divides the map tiles, and the products the groups */
 } WinogradTile;
 
+/* Weights as [tile][plane][input][blocks * lanes outputs], where the last tile is as narrow as its blocks are few. */
+PackFormat winograd_format(const ConvShape *shape, int lanes, const WinogradTile *tile);
+
 typedef struct Winograder {
     Module *m;
     const Kernel *kernel;

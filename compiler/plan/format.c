@@ -1,0 +1,259 @@
+/* Packed formats: their sizes, their cells, and packing while building. */
+#include "plan/format.h"
+#include "plan/winograd.h"
+
+enum {
+    CHUNK = 64,                /* places of a cell's outermost axis that are written in turn, so that what is written stays near */
+    WRITTEN_TOGETHER = 1 << 17 /* elements of small cells */
+};
+
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* ---- making formats ---- */
+
+PackAxis pack_axes(const Node *node, int first, int last) {
+    PackAxis axis = {.first = first, .last = last, .step = 1, .size = 1};
+    for (int i = first; i <= last; i++) axis.size *= dim_const_value(node->shape.dims[i]);
+    axis.padded = axis.size;
+    return axis;
+}
+
+PackAxis pack_axis(const Node *node, int axis) { return pack_axes(node, axis, axis); }
+
+void format_add_axis(PackFormat *format, PackAxis axis) {
+    CHECK(format->axis_count < MOST_PACK_AXES);
+    format->axes[format->axis_count++] = axis;
+}
+
+void format_add_level(PackFormat *format, int axis, int64_t block) {
+    CHECK(format->level_count < MOST_PACK_LEVELS);
+    format->levels[format->level_count++] = (PackLevel){axis, block};
+}
+
+/* ---- comparing ---- */
+
+static bool axes_equal(const PackAxis *a, const PackAxis *b) {
+    return a->first == b->first && a->last == b->last && a->step == b->step && a->size == b->size && a->padded == b->padded;
+}
+
+bool format_equal(const PackFormat *a, const PackFormat *b) {
+    bool equal = a->axis_count == b->axis_count && a->level_count == b->level_count && a->rotation == b->rotation && a->winograd == b->winograd;
+    for (int i = 0; equal && i < a->axis_count; i++) equal = axes_equal(&a->axes[i], &b->axes[i]);
+    for (int i = 0; equal && i < a->level_count; i++)
+        equal = a->levels[i].axis == b->levels[i].axis && a->levels[i].block == b->levels[i].block;
+    return equal;
+}
+
+/* Axes first .. last of a transpose as axes of its operand; false where they are not adjacent there, in the same order. */
+static bool axis_before_transpose(PackAxis *axis, IntList permutation) {
+    int first = (int)permutation.items[axis->first];
+    for (int i = axis->first; i <= axis->last; i++)
+        if (permutation.items[i] != first + i - axis->first) return false;
+    axis->last = first + axis->last - axis->first;
+    axis->first = first;
+    return true;
+}
+
+bool format_before_transpose(PackFormat *format, const Node *transpose) {
+    PackFormat before = *format;
+    if (before.rotation) return false; /* it names the node's axes by number */
+    for (int i = 0; i < before.axis_count; i++)
+        if (!axis_before_transpose(&before.axes[i], ATTRIBUTES(transpose, transpose)->permutation)) return false;
+    *format = before;
+    return true;
+}
+
+/* ---- cells ---- */
+
+int format_outer_levels(const PackFormat *format) {
+    int count = 0;
+    for (int i = 0; i < format->level_count; i++)
+        if (format->levels[i].block > 1) count = i + 1;
+    return count;
+}
+
+int64_t format_blocks(const PackFormat *format, int level) {
+    return ceil_div(format->axes[format->levels[level].axis].padded, format->levels[level].block);
+}
+
+int64_t format_cells(const PackFormat *format) {
+    int64_t cells = 1;
+    for (int i = 0; i < format_outer_levels(format); i++) cells *= format_blocks(format, i);
+    return cells;
+}
+
+int64_t format_elements(const PackFormat *format) {
+    int64_t elements = 1;
+    for (int i = 0; i < format->axis_count; i++) elements *= format->axes[i].padded;
+    return elements;
+}
+
+typedef struct Cell {
+    int64_t first[MOST_PACK_AXES], extent[MOST_PACK_AXES]; /* places of each axis */
+    int64_t stride[MOST_PACK_AXES];                        /* elements of the packed form from one place to the next */
+    int64_t elements;
+} Cell;
+
+static Cell find_cell(const PackFormat *format, int64_t number) {
+    Cell cell = {.elements = 1};
+    int outer = format_outer_levels(format);
+    for (int a = 0; a < format->axis_count; a++) cell.extent[a] = format->axes[a].padded;
+    for (int i = outer - 1; i >= 0; i--) {
+        int axis = format->levels[i].axis;
+        int64_t blocks = format_blocks(format, i);
+        cell.first[axis] = number % blocks * format->levels[i].block;
+        cell.extent[axis] = min_i64(format->levels[i].block, format->axes[axis].padded - cell.first[axis]);
+        number /= blocks;
+    }
+    for (int i = format->level_count - 1; i >= outer; i--) {
+        int axis = format->levels[i].axis;
+        cell.stride[axis] = cell.elements;
+        cell.elements *= cell.extent[axis];
+    }
+    return cell;
+}
+
+/* ---- writing ---- */
+
+typedef struct Fill { /* of a cell */
+    const PackFormat *format;
+    const Cell *cell;
+    const Number *values;
+    float *out;
+    int64_t node_strides[16];
+    int order[MOST_PACK_AXES], count; /* the cell's axes, the longest way in the node first */
+    int64_t at[MOST_PACK_AXES];
+} Fill;
+
+static int64_t way_of(const Fill *fill, int axis) {
+    const PackAxis *a = &fill->format->axes[axis];
+    return a->step * fill->node_strides[a->last];
+}
+
+/* Where the node has the element at fill->at. */
+static int64_t source_of(const Fill *fill) {
+    const PackFormat *format = fill->format;
+    int64_t place = 0, rotation = format->rotation;
+    for (int i = rotation ? 2 : 0; i < format->axis_count; i++) place += fill->at[i] * way_of(fill, i);
+    if (!rotation) return place;
+    int64_t channel = fill->at[0], turned = (channel + fill->at[1]) % rotation;
+    return place + (channel - channel % rotation + turned) * fill->node_strides[0] + channel % rotation * fill->node_strides[1];
+}
+
+static void set_order(Fill *fill) {
+    const PackFormat *format = fill->format;
+    fill->count = 0;
+    for (int i = format_outer_levels(format); i < format->level_count; i++) {
+        int at = fill->count++, axis = format->levels[i].axis;
+        for (; at > 0 && way_of(fill, fill->order[at - 1]) < way_of(fill, axis); at--) fill->order[at] = fill->order[at - 1];
+        fill->order[at] = axis;
+    }
+}
+
+/* Places of an axis in a part of the cell that hold elements: from .. the result. */
+static int64_t end_of_part(const Fill *fill, int axis, int64_t from, int64_t count) {
+    return min_i64(from + count, fill->format->axes[axis].size);
+}
+
+static void copy_line(const Fill *fill, int axis, int64_t count, float *out) {
+    int64_t way = way_of(fill, axis), stride = fill->cell->stride[axis];
+    const Number *from = fill->values + source_of(fill);
+    for (int64_t i = 0; i < count; i++) out[i * stride] = (float)from[i * way].real;
+}
+
+/* `from` and `count`: the part of the axis `cut` that is written now. */
+static void copy_axes(Fill *fill, int depth, int cut, int64_t from, int64_t count, float *out) {
+    const Cell *cell = fill->cell;
+    int axis = fill->order[depth];
+    int64_t begin = cell->first[axis] + (axis == cut ? from : 0), end = end_of_part(fill, axis, begin, axis == cut ? count : cell->extent[axis]);
+    out += (begin - cell->first[axis]) * cell->stride[axis];
+    fill->at[axis] = begin;
+    if (depth == fill->count - 1) {
+        copy_line(fill, axis, end - begin, out);
+        return;
+    }
+    for (; fill->at[axis] < end; fill->at[axis]++, out += cell->stride[axis]) copy_axes(fill, depth + 1, cut, from, count, out);
+}
+
+static void copy_cell(Fill *fill) {
+    const Cell *cell = fill->cell;
+    int cut = fill->format->levels[format_outer_levels(fill->format)].axis;
+    for (int a = 0; a < fill->format->axis_count; a++) fill->at[a] = cell->first[a];
+    for (int64_t from = 0; from < cell->extent[cut]; from += CHUNK) copy_axes(fill, 0, cut, from, min_i64(CHUNK, cell->extent[cut] - from), fill->out);
+}
+
+/* ---- Winograd ---- */
+
+enum { TOGETHER = 4 }; /* kernels that are transformed together, in the lanes of vectors; vectors of weights are whole fours */
+
+/* u = G w G^T. */
+static void transform_kernels(const Winograd *w, double kernels[9][TOGETHER], double u[][TOGETHER]) {
+    double half[MOST_WINOGRAD][3][TOGETHER];
+    for (int y = 0; y < w->size; y++)
+        for (int x = 0; x < 3; x++)
+            for (int l = 0; l < TOGETHER; l++)
+                half[y][x][l] = w->weights[y][0] * kernels[x][l] + w->weights[y][1] * kernels[3 + x][l] + w->weights[y][2] * kernels[6 + x][l];
+    for (int y = 0; y < w->size; y++)
+        for (int x = 0; x < w->size; x++, u++)
+            for (int l = 0; l < TOGETHER; l++)
+                (*u)[l] = half[y][0][l] * w->weights[x][0] + half[y][1][l] * w->weights[x][1] + half[y][2][l] * w->weights[x][2];
+}
+
+static void transform_cell(Fill *fill) {
+    const Cell *cell = fill->cell;
+    const int64_t *stride = cell->stride, taps = way_of(fill, WINOGRAD_TAPS);
+    Winograd w = winograd(fill->format->winograd);
+    double kernels[9][TOGETHER] = {0}, u[MOST_WINOGRAD * MOST_WINOGRAD][TOGETHER];
+    int64_t begin = cell->first[WINOGRAD_OUTPUTS], end = end_of_part(fill, WINOGRAD_OUTPUTS, begin, cell->extent[WINOGRAD_OUTPUTS]);
+    fill->at[WINOGRAD_TAPS] = 0;
+    for (int64_t i = 0; i < cell->extent[WINOGRAD_INPUTS]; i++)
+        for (int64_t o = begin; o < end; o += TOGETHER) {
+            fill->at[WINOGRAD_INPUTS] = cell->first[WINOGRAD_INPUTS] + i;
+            for (int64_t l = 0; l < TOGETHER; l++) {
+                fill->at[WINOGRAD_OUTPUTS] = min_i64(o + l, end - 1);
+                const Number *from = fill->values + source_of(fill);
+                for (int k = 0; k < 9; k++) kernels[k][l] = o + l < end ? from[k * taps].real : 0;
+            }
+            transform_kernels(&w, kernels, u);
+            float *to = fill->out + i * stride[WINOGRAD_INPUTS] + (o - begin) * stride[WINOGRAD_OUTPUTS];
+            for (int64_t k = 0; k < w.size * w.size; k++, to += stride[WINOGRAD_TAPS])
+                for (int l = 0; l < TOGETHER; l++) to[l] = (float)u[k][l];
+        }
+}
+
+static void fill_cell(Fill *fill, const Cell *cell, float *out) {
+    fill->cell = cell;
+    fill->out = out;
+    memset(out, 0, (size_t)cell->elements * sizeof *out);
+    if (fill->format->winograd) transform_cell(fill);
+    else copy_cell(fill);
+}
+
+static Fill begin_fill(const PackFormat *format, const Node *node, const Number *values) {
+    Fill fill = {.format = format, .values = values};
+    int64_t stride = 1;
+    for (int i = node->shape.rank - 1; i >= 0; i--) {
+        fill.node_strides[i] = stride;
+        stride *= dim_const_value(node->shape.dims[i]);
+    }
+    set_order(&fill);
+    return fill;
+}
+
+bool format_write(const PackFormat *format, const Node *node, const Number *values, Arena *scratch, FormatWriter write, void *context) {
+    Fill fill = begin_fill(format, node, values);
+    int64_t cells = format_cells(format), used = 0;
+    if (cells == 0) return true;
+    int64_t room = max_i64(min_i64(WRITTEN_TOGETHER, format_elements(format)), find_cell(format, 0).elements); /* the first is the largest */
+    float *out = arena_alloc(scratch, (size_t)room * sizeof *out);
+    for (int64_t i = 0; i < cells; i++) {
+        Cell cell = find_cell(format, i);
+        if (used + cell.elements > room) {
+            if (!write(context, out, used * (int64_t)sizeof *out)) return false;
+            used = 0;
+        }
+        fill_cell(&fill, &cell, out + used);
+        used += cell.elements;
+    }
+    return write(context, out, used * (int64_t)sizeof *out);
+}

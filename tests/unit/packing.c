@@ -1,0 +1,169 @@
+/* Packed formats: where each element of a weight comes to lie, by formulas written out here, and that all other places are zero. */
+#include "kernels/winograd/conv_winograd.h"
+#include "kernels/matmul/matrix.h"
+#include "graph_test.h"
+
+enum { LANES = 8, TAPS = 6 };
+
+typedef struct Packed {
+    TestGraph t;
+    const Number *values;
+    Text bytes;
+} Packed;
+
+static bool append(void *context, const void *bytes, int64_t count) {
+    text_add_bytes(context, bytes, (size_t)count);
+    return true;
+}
+
+static void pack(Packed *p, const PackFormat *format, const Node *node) {
+    p->values = p->t.inputs.items[0].values;
+    p->bytes = (Text){.arena = p->t.arena};
+    CU_ASSERT_TRUE(format_write(format, node, p->values, p->t.arena, append, &p->bytes));
+    CU_ASSERT_EQUAL(p->bytes.length, format_elements(format) * 4);
+}
+
+static float packed_at(const Packed *p, int64_t place) { return ((const float *)p->bytes.bytes)[place]; }
+
+/* That nothing but the node's elements is there. */
+static void check_zeros(const Packed *p) {
+    double sum = 0, packed = 0;
+    for (int64_t i = 0; i < p->t.inputs.items[0].count; i++) sum += fabs((double)(float)p->values[i].real);
+    for (size_t i = 0; i < p->bytes.length / 4; i++) packed += fabs((double)packed_at(p, (int64_t)i));
+    CU_ASSERT_DOUBLE_EQUAL(sum, packed, 1e-6 * sum);
+}
+
+static int64_t blocks_of(int64_t channels) { return (channels + LANES - 1) / LANES; }
+
+/* ---- convolutions ---- */
+
+/* Where conv_format puts an element; without a tile, where conv_few_format does. */
+static int64_t conv_place(const ConvShape *s, int64_t tile, int64_t o, int64_t i, int64_t k) {
+    if (!tile) return ((i / LANES * TAPS + k) * s->outputs + o) * LANES + i % LANES;
+    int64_t blocks = blocks_of(s->outputs), r = o % s->outputs, b = r / LANES, t = b / tile, q = b % tile;
+    int64_t w = min_i64(tile, blocks - t * tile);
+    int64_t row = i / LANES * LANES * TAPS + k * min_i64(LANES, s->inputs - i / LANES * LANES) + i % LANES;
+    return o / s->outputs * blocks * LANES * s->inputs * TAPS + t * tile * LANES * s->inputs * TAPS + (row * w + q) * LANES + r % LANES;
+}
+
+static void check_conv(int64_t outputs, int64_t inputs, int64_t groups, int64_t tile, bool transposed) {
+    Packed p = {.t = test_graph(1)};
+    TestGraph *t = &p.t;
+    int64_t first = transposed ? inputs * groups : outputs, second = transposed ? outputs / groups : inputs;
+    Node *w = new_parameter(t, -1, 1, SIZES(size(t, first), size(t, second), size(t, 3), size(t, 2)));
+    ConvShape shape = {.w = w, .transposed = transposed, .groups = groups, .inputs = inputs, .outputs = outputs / groups};
+    PackFormat format = tile ? conv_format(&shape, LANES, (int)tile) : conv_few_format(&shape, LANES);
+    pack(&p, &format, w);
+    for (int64_t o = 0; o < outputs; o++)
+        for (int64_t i = 0; i < inputs; i++)
+            for (int64_t k = 0; k < TAPS; k++) {
+                int64_t from = transposed ? ((o / second * inputs + i) * second + o % second) * TAPS + k : (o * inputs + i) * TAPS + k;
+                CU_ASSERT_EQUAL(packed_at(&p, conv_place(&shape, tile, o, i, k)), (float)p.values[from].real);
+            }
+    check_zeros(&p);
+    arena_free(t->arena);
+}
+
+static void test_convolutions(void) {
+    check_conv(16, 8, 1, 2, false);
+    check_conv(37, 13, 1, 2, false);
+    check_conv(37, 3, 1, 4, false);
+    check_conv(40, 5, 4, 2, false);
+    check_conv(24, 9, 1, 2, true);
+    check_conv(24, 3, 2, 1, true);
+    check_conv(3, 20, 1, 0, false);
+    check_conv(3, 20, 1, 0, true);
+}
+
+/* Channel c's lane has what it gives to the output k places on in its group. */
+static void check_grouped(int64_t channels, int64_t group) {
+    Packed p = {.t = test_graph(2)};
+    TestGraph *t = &p.t;
+    Node *w = new_parameter(t, -1, 1, SIZES(size(t, channels), size(t, group), size(t, 3), size(t, 2)));
+    ConvShape shape = {.w = w, .groups = channels / group, .inputs = group, .outputs = group};
+    PackFormat format = conv_grouped_format(&shape, LANES);
+    pack(&p, &format, w);
+    for (int64_t c = 0; c < channels; c++)
+        for (int64_t on = 0; on < group; on++)
+            for (int64_t k = 0; k < TAPS; k++) {
+                int64_t output = c / group * group + (c + on) % group, place = (c / LANES * TAPS * group + k * group + on) * LANES + c % LANES;
+                CU_ASSERT_EQUAL(packed_at(&p, place), (float)p.values[(output * group + c % group) * TAPS + k].real);
+            }
+    check_zeros(&p);
+    arena_free(t->arena);
+}
+
+static void test_grouped(void) {
+    check_grouped(20, 1);
+    check_grouped(24, 4);
+    check_grouped(18, 2);
+}
+
+/* ---- Winograd ---- */
+
+/* u[y, x] of a 3x3 kernel, by the definition. */
+static double transformed(const Winograd *w, const Number *kernel, int y, int x) {
+    double sum = 0;
+    for (int a = 0; a < 3; a++)
+        for (int b = 0; b < 3; b++) sum += w->weights[y][a] * kernel[3 * a + b].real * w->weights[x][b];
+    return sum;
+}
+
+static void check_winograd(int outputs, int inputs, int tile, int m) {
+    Packed p = {.t = test_graph(3)};
+    TestGraph *t = &p.t;
+    Node *node = new_parameter(t, -1, 1, SIZES(size(t, outputs), size(t, inputs), size(t, 3), size(t, 3)));
+    ConvShape shape = {.w = node, .groups = 1, .inputs = inputs, .outputs = outputs};
+    WinogradTile chosen = {.blocks = tile, .outputs = m};
+    PackFormat format = winograd_format(&shape, LANES, &chosen);
+    Winograd w = winograd(m);
+    int planes = w.size * w.size, blocks = (int)blocks_of(outputs);
+    pack(&p, &format, node);
+    CU_ASSERT_EQUAL(p.bytes.length, (size_t)(planes * blocks * LANES * inputs * 4));
+    for (int o = 0; o < outputs; o++)
+        for (int i = 0; i < inputs; i++)
+            for (int k = 0; k < planes; k++) {
+                int at = o / LANES / tile, q = o / LANES % tile, width = (int)min_i64(tile, blocks - at * tile);
+                int64_t place = at * tile * LANES * inputs * planes + (k * inputs + i) * width * LANES + q * LANES + o % LANES;
+                CU_ASSERT_DOUBLE_EQUAL(packed_at(&p, place), transformed(&w, p.values + (o * inputs + i) * 9, k / w.size, k % w.size), 1e-7);
+            }
+    arena_free(t->arena);
+}
+
+static void test_winograd(void) {
+    check_winograd(16, 8, 2, 2);
+    check_winograd(37, 5, 2, 4);
+}
+
+/* ---- matrices ---- */
+
+static void check_matrix(bool transposed) {
+    Packed p = {.t = test_graph(4)};
+    TestGraph *t = &p.t;
+    Dim two = size(t, 2), rows = size(t, 5), columns = size(t, 21);
+    Node *node = new_parameter(t, -1, 1, SIZES(two, transposed ? columns : rows, transposed ? rows : columns));
+    Node *matrix = transposed ? build_transpose(t->graph, node, (int64_t[]){0, 2, 1}) : node;
+    PackFormat format = matrix_format(matrix, LANES, 2);
+    if (transposed) CU_ASSERT_TRUE(format_before_transpose(&format, matrix)); /* it is read as it lies */
+    pack(&p, &format, node);
+    for (int64_t e = 0; e < 2 * 5 * 21; e++) {
+        int64_t m = e / 105, k = e / 21 % 5, n = e % 21, b = n / LANES, at = b / 2, q = b % 2, w = min_i64(2, 3 - at * 2);
+        int64_t from = transposed ? m * 105 + n * 5 + k : e, place = m * 3 * LANES * 5 + at * 2 * LANES * 5 + (k * w + q) * LANES + n % LANES;
+        CU_ASSERT_EQUAL(packed_at(&p, place), (float)p.values[from].real);
+    }
+    check_zeros(&p);
+    arena_free(t->arena);
+}
+
+static void test_matrices(void) {
+    check_matrix(false);
+    check_matrix(true);
+}
+
+void suite_packing(void) {
+    CU_pSuite suite = CU_add_suite("packing", NULL, NULL);
+    CU_add_test(suite, "convolutions", test_convolutions);
+    CU_add_test(suite, "groups of few channels", test_grouped);
+    CU_add_test(suite, "winograd", test_winograd);
+    CU_add_test(suite, "matrices", test_matrices);
+}
