@@ -23,7 +23,8 @@ static Dim node_bytes(Dims *dims, const Node *node) {
 
 static Dim kernel_bytes(const Kernel *kernel) {
     Dims *dims = dims_of(kernel);
-    Dim sum = node_bytes(dims, kernel->output->node);
+    const Value *output = kernel->output;
+    Dim sum = output->format ? output->bytes : node_bytes(dims, output->node);
     for (int i = 0; i < kernel->input_count; i++) sum = dim_add(dims, sum, node_bytes(dims, kernel->inputs[i]->node));
     return sum;
 }
@@ -48,4 +49,14 @@ double cost_cycles(const Target *target, double flops, double efficiency, double
                 : bytes <= (double)target->l3_bytes ? target->l3_bytes_per_cycle : target->memory_bytes_per_cycle;
     double memory = bytes / rate;
     return compute > memory ? compute : memory;
+}
+
+double reorder_cycles(const Target *target, const Node *node, const PackFormat *format) {
+    return cost_cycles(target, 0, 1, 4 * (double)(node_element_count(node) + format_elements(format)));
+}
+
+double packing_cycles(const Kernel *kernel, const PackFormat *format) {
+    const Value *weight = kernel->inputs[1];
+    bool packed = weight->space == SPACE_WEIGHTS || weight->format;
+    return packed ? 0 : reorder_cycles(kernel->program->target, weight->node, format);
 }

@@ -1,7 +1,8 @@
 /* Packed formats: how a weight lies in memory for the kernels that read it, as data.
  *
  * Nearly every such order is the same thing: axes are split into blocks, permuted, and padded with zeros. A format says so
- * once, and format.c packs by it. The family of kernels that reads a format makes it: conv_format.c, conv_winograd.c, matrix.c. */
+ * once, and both who packs while building (format.c) and the code that packs at run time (kernels/reorder/reorder.c) read it. The family
+ * of kernels that reads a format makes it: conv_format.c, conv_winograd.c, matrix.c. */
 #ifndef CAI_PLAN_FORMAT_H
 #define CAI_PLAN_FORMAT_H
 

@@ -39,13 +39,15 @@ struct KernelKind {
 struct KernelTable {
     const KernelKind *kinds;
     int count;
+    const KernelKind *reorders; /* the kind that packs weights which the run computes */
     const KernelKind *copies; /* the kind that moves elements, whatever their layouts: of copies between layouts, and of views */
 };
 
 enum { MOST_INTERLEAVED = 8 }; /* vectors that code interleaves at most (codegen/shuffle.c) */
 
-/* Replaces the kernel's input `index` (which is in SPACE_WEIGHTS) by its packed form; equal requests share one job. Inputs that
- * choose leaves alone are packed in the layout that they have. */
+/* Replaces the kernel's input `index` by its packed form, which is made while building where it is in SPACE_WEIGHTS, and else by a
+ * launch of the table's kind `reorders` before the first kernel that wants it; equal requests share one. Weights that choose
+ * leaves alone are packed in the layout that they have. */
 Value *program_pack(Program *program, Kernel *kernel, int index, const PackFormat *format);
 
 /* Whether a node depends on parameters, states and constants only (so that it is packed while building, never a kernel's work). */
@@ -58,5 +60,8 @@ double kernel_typical_flops(const Kernel *kernel);           /* a multiply-add c
 double kernel_typical_bytes(const Kernel *kernel);           /* output and inputs, each once */
 /* Cycles: the larger of `flops` at `efficiency` of the vector units' peak, and `bytes` from the cache that `bytes` fit. */
 double cost_cycles(const Target *target, double flops, double efficiency, double bytes);
+double reorder_cycles(const Target *target, const Node *node, const PackFormat *format); /* of packing the node */
+/* The same of the kernel's weight where the run has to pack it for this kernel, else 0. Part of the kernel's cost. */
+double packing_cycles(const Kernel *kernel, const PackFormat *format);
 
 #endif

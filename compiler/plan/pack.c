@@ -1,6 +1,6 @@
-/* What is computed from parameters alone is computed while building, and lies in one blob that generated code reads, in the order in
- * which kernels read it. This file keeps the list of such jobs and writes the blob, one job at a time and of that some cells at a
- * time, so that no more than the largest weight is in memory. */
+/* Weights in the order in which kernels read them. What is computed from parameters alone is computed and packed while building, and lies
+ * in one blob that generated code reads. This file keeps the list of such jobs and writes the blob, one job at a time and of that some
+ * cells at a time, so that no more than the largest weight is in memory. What the run computes a launch packs. */
 #include "plan/stages.h"
 #include "files/files.h"
 
@@ -36,13 +36,38 @@ static int find_job_before_transposes(Program *program, Node *node, PackFormat *
     return find_job(program, node, format);
 }
 
+static Value *new_packed(Program *program, const Value *value, Space space, const PackFormat *format) {
+    Value *packed = value_new(program, value->node, LAYOUT_PLAIN, space);
+    packed->format = format;
+    return packed;
+}
+
+/* The value as a launch packs it, which is put behind those there are unless one was before. */
+static Value *reordered(Program *program, Value *from, const PackFormat *format) {
+    for (int i = 0; i < program->reordered.count; i++) {
+        const Reordered *other = &program->reordered.items[i];
+        if (other->from == from && format_equal(other->packed->format, format)) return other->packed;
+    }
+    Value *packed = new_packed(program, from, SPACE_SLOT, format);
+    packed->bytes = dim_const(program->graph->dims, format_elements(format) * 4);
+    Kernel *kernel = kernel_new(program, NULL, packed);
+    kernel_add_input(kernel, from);
+    kernel->kind = program->table->reorders;
+    program_launch(program, kernel);
+    vec_push(program->arena, &program->reordered, (Reordered){from, packed});
+    return packed;
+}
+
 Value *program_pack(Program *program, Kernel *kernel, int index, const PackFormat *format) {
-    const Value *input = kernel->inputs[index];
-    CHECK(input->space == SPACE_WEIGHTS);
+    Value *input = kernel->inputs[index];
     PackFormat *own = arena_copy(program->arena, format, sizeof *format);
-    Value *packed = value_new(program, input->node, LAYOUT_PLAIN, SPACE_WEIGHTS);
-    packed->format = own;
-    packed->slot = find_job_before_transposes(program, input->node, own);
+    Value *packed;
+    if (input->space == SPACE_WEIGHTS) {
+        packed = new_packed(program, input, SPACE_WEIGHTS, own);
+        packed->slot = find_job_before_transposes(program, input->node, own);
+    } else {
+        packed = reordered(program, input, own);
+    }
     kernel->inputs[index] = packed;
     return packed;
 }

@@ -3,6 +3,23 @@
 
 #include <stdlib.h>
 
+void program_launch(Program *program, Kernel *kernel) {
+    kernel->kind->choose(program, kernel);
+    CHECK(kernel->name && kernel->tasks);
+    pack_remaining(program, kernel); /* here, so that weights lie in order of execution */
+    estimate(kernel);
+    kernel->id = program->launches.count;
+    vec_push(program->arena, &program->launches, kernel);
+}
+
+static void choose_all(Program *program) {
+    Kernel **kernels = program->launches.items;
+    int count = program->launches.count;
+    program->launches.items = NULL;
+    program->launches.count = program->launches.capacity = 0;
+    for (int i = 0; i < count; i++) program_launch(program, kernels[i]);
+}
+
 Program *lower(Graph *graph, const LowerOptions *options, Arena *arena) {
     const char *own_slots = getenv("CAI_OWN_SLOTS");
     Program *program = NEW(arena, Program);
@@ -20,15 +37,8 @@ Program *lower(Graph *graph, const LowerOptions *options, Arena *arena) {
     fuse(&low);         /* nodes to kernels; nothing later changes what a kernel computes */
     find_ties(program, low.scratch); /* before selection, which goes by it */
     select_kinds(&low); /* before layout, since the kinds say which layouts they want */
-    layout(&low);       /* after this the list of launches is complete */
-    for (int i = 0; i < program->launches.count; i++) {
-        Kernel *kernel = program->launches.items[i];
-        kernel->id = i;
-        kernel->kind->choose(program, kernel);
-        CHECK(kernel->name && kernel->tasks);
-        pack_remaining(program, kernel); /* here, so that weights lie in order of execution */
-        estimate(kernel);
-    }
+    layout(&low);       /* after this there are all launches but those that pack weights */
+    choose_all(program);/* which may put such between them */
     fuse_rows(program);
     pack_assign(program);
     plan(program);      /* last: the buffers of all launches are known */

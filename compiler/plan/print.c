@@ -2,9 +2,12 @@
 #include "plan/stages.h"
 #include "plan/winograd.h"
 
-static const char *layout_name(LayoutKind layout) {
-    return layout == LAYOUT_BLOCKED ? "blocked" : "plain";
+static const char *layout_name(const Value *value) {
+    return value->format ? "packed" : value->layout == LAYOUT_BLOCKED ? "blocked" : "plain";
 }
+
+/* What a kernel without members does. */
+static const char *movement_name(const Kernel *kernel) { return kernel->output->format ? kernel->kind->name : "copy"; }
 
 /* ---- --emit=program: a line a launch, and one for each view and concatenation before it is first read ---- */
 
@@ -29,7 +32,7 @@ static void print_place(Text *out, const Program *program, const Value *value) {
 static void print_value(Printer *p, const Value *value) {
     text_add(&p->out, ": ");
     shape_print(&p->out, value->node->shape);
-    text_add(&p->out, " %s, ", layout_name(value->layout));
+    text_add(&p->out, " %s, ", layout_name(value));
     print_place(&p->out, p->program, value);
 }
 
@@ -69,7 +72,7 @@ static const char *kernel_path(const Kernel *kernel) {
 static void print_launch(Printer *p, const Kernel *kernel) {
     for (int i = 0; i < kernel->input_count; i++) introduce(p, kernel->inputs[i]);
     p->introduced[kernel->output->id] = true;
-    text_add(&p->out, "  %%%d = %s ", kernel->output->id, kernel->member_count ? kernel->kind->name : "copy");
+    text_add(&p->out, "  %%%d = %s ", kernel->output->id, kernel->member_count ? kernel->kind->name : movement_name(kernel));
     print_members(&p->out, kernel);
     text_add(&p->out, kernel->member_count ? " (" : "(");
     for (int i = 0; i < kernel->input_count; i++) {
@@ -129,7 +132,7 @@ static void explain_kernel(const Kernel *kernel, Totals *totals, Text *out) {
     long long tasks = typical(kernel, kernel->tasks);
     text_add(out, "%-54s %8lld %9.1f %9.1f %8.3f  ", kernel->name, tasks, flops / 1e6, bytes / 1e3, milliseconds);
     if (kernel->member_count) print_members(out, kernel);
-    else text_add(out, "copy");
+    else text_add(out, "%s", movement_name(kernel));
     text_add(out, "  %s%s", kernel_path(kernel), kernel->along ? ", along with the next" : "");
     if (kernel->error > 0) text_add(out, "  (weights +%.3f MB, error %.1e)", (double)kernel->more_weights / 1e6, kernel->error);
     explain_tie(kernel, out);

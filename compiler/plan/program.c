@@ -115,6 +115,18 @@ static void put_attributes(Text *out, const Node *node) {
         put_attribute(out, info, (const char *)node->attributes + info->offset);
 }
 
+static void put_format(Text *out, const PackFormat *format) {
+    put_bytes(out, format->name, strlen(format->name));
+    for (int i = 0; i < format->axis_count; i++) {
+        const PackAxis *axis = &format->axes[i];
+        put(out, (uint64_t)axis->first), put(out, (uint64_t)axis->last);
+        put(out, (uint64_t)axis->step), put(out, (uint64_t)axis->size), put(out, (uint64_t)axis->padded);
+    }
+    for (int i = 0; i < format->level_count; i++) put(out, (uint64_t)format->levels[i].axis), put(out, (uint64_t)format->levels[i].block);
+    put(out, (uint64_t)format->rotation);
+    put(out, (uint64_t)format->winograd);
+}
+
 static void put_value(Text *out, const Value *value) {
     put_shape(out, value->node->shape);
     put(out, value->layout);
@@ -138,6 +150,7 @@ static uint64_t local_number(const Kernel *kernel, const Node *node) {
 static void put_kernel(Text *out, const Kernel *kernel) {
     put(out, kernel->anchor ? local_number(kernel, kernel->anchor) : 998);
     put_value(out, kernel->output);
+    if (kernel->output->format) put_format(out, kernel->output->format); /* those of inputs follow from their kernels' tiles */
     put(out, (uint64_t)kernel->input_count);
     for (int i = 0; i < kernel->input_count; i++) put_value(out, kernel->inputs[i]);
     for (int i = 0; i < kernel->member_count; i++) {

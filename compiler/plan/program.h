@@ -123,6 +123,11 @@ typedef struct PackJob {
     int previous;    /* the job before this one for the same node, as its index + 1; 0: none */
 } PackJob;
 
+typedef struct Reordered { /* a value that a launch packs */
+    const Value *from;
+    Value *packed;
+} Reordered;
+
 /* ---- the program ---- */
 
 typedef struct Slot {
@@ -151,6 +156,7 @@ struct Program {
     const Node **ties;      /* by node id: what compares a convolution's places, which keeps Winograd away, or NULL (ties.c) */
     Vec(LeftConstant) left; /* computed at each run instead, for --explain */
     Map *packed;            /* Node -> its latest pack job, as index + 1 */
+    Vec(Reordered) reordered; /* what launches pack */
     bool own_slots;         /* LowerOptions.own_slots */
     Map *names;             /* of kernels: Name -> what stands for it, see kernel_set_name */
     bool weak_names;        /* LowerOptions.weak_names */

@@ -13,6 +13,9 @@ typedef struct Lowering {
     Vec(Kernel *) kernels;  /* fusion.c's, in order of execution; layout.c turns them into program->launches */
 } Lowering;
 
+/* ---- plan.c ---- */
+void program_launch(Program *program, Kernel *kernel); /* has its kind choose, and puts it behind the launches there are */
+
 /* ---- program.c ---- */
 Value *value_new(Program *program, Node *node, LayoutKind layout, Space space);
 Kernel *kernel_new(Program *program, Node *anchor, Value *output);

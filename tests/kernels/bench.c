@@ -1,6 +1,7 @@
 /* How near each kernel comes to the machine's peak, on one thread:
  *
- *   kernel_bench [TARGET [WORD]]                       the timed lines of shapes.txt (with WORD in them)
+ *   kernel_bench [TARGET [WORD]]                       the timed lines of shapes.txt (with WORD in them); those with computed=1
+ *                                                      beside the same with constant weights
  *   kernel_bench TARGET FILE.cai [MODEL] [NAME=VALUE...]   every distinct kernel of a model at these sizes
  *
  * A kernel is timed alone, many times over, and the median told. `warm`: as the run before left the caches. `cold`: its weights flushed
@@ -43,6 +44,7 @@ typedef struct Run {
     void *arguments[16];
     int64_t symbols[4], *sizes;
     unsigned char *arena, *scratch, *ports[16];
+    int64_t packed_bytes; /* that packing a weight reads and writes */
 } Run;
 
 static void *locate(Run *run, const cai_argument *argument) {
@@ -153,9 +155,79 @@ static void bench_compiled(Compiled *compiled, const ShapeLine *shape) {
     close_run(&run);
 }
 
+/* ---- weights that the run computes, beside constant ones ---- */
+
+static bool reads_weight(const cai_launch *launch) { return is_operator(launch->kind) || strcmp(launch->kind, "reorder") == 0; }
+
+/* All that becomes of the weight: its packing, whose share is added to *packing, and the operator. */
+static double time_with_weight(Run *run, double *packing) {
+    double begin = seconds();
+    for (int i = 0; i < run->program->launch_count; i += 1 + run->program->launches[i].more) {
+        const cai_launch *launch = &run->program->launches[i];
+        double before = seconds();
+        if (reads_weight(launch)) call(run, launch);
+        if (strcmp(launch->kind, "reorder") == 0) *packing = seconds() - before, run->packed_bytes = run->sizes[launch->bytes];
+    }
+    return seconds() - begin;
+}
+
+typedef struct Contender { /* a way to compute the shape */
+    TestGraph t;
+    Compiled compiled;
+    Run run;
+    double times[RUNS], packing[RUNS], median;
+} Contender;
+
+static bool open_contender(Contender *c, const ShapeLine *shape, bool computed, const char *force, int winograd) {
+    ShapeLine line = *shape;
+    line.computed = computed;
+    c->t = shape_graph(&line, 1);
+    LowerOptions options = {.target = target_find(target_name), .force = force, .winograd = winograd, .own_slots = true};
+    if (!compile_and_load(&c->t, &options, &c->compiled)) return false;
+    c->run = open_run(&c->compiled);
+    return true;
+}
+
+static void close_contender(Contender *c) {
+    close_run(&c->run);
+    unload(&c->compiled);
+    arena_free(c->t.arena);
+}
+
+static const char *operator_name(const Contender *c) {
+    const cai_program *program = c->run.program;
+    for (int i = 0; i < program->launch_count; i++)
+        if (is_operator(program->launches[i].kind)) return program->launches[i].name;
+    return "";
+}
+
+/* A computed weight against the faster of what a constant one has: chosen, or direct. All are timed in turn. */
+static void bench_computed(const ShapeLine *shape, const char *text) {
+    enum { COMPUTED, CHOSEN, DIRECT, WAYS };
+    Contender *c = calloc(WAYS, sizeof *c);
+    const char *force = *shape->by ? shape->by : NULL, *direct = strncmp(shape->op, "conv", 4) == 0 ? "conv_direct" : NULL;
+    bool good = open_contender(&c[COMPUTED], shape, true, force, 0) && open_contender(&c[CHOSEN], shape, false, force, 0) &&
+                open_contender(&c[DIRECT], shape, false, direct, WINOGRAD_NEVER);
+    CU_ASSERT_FATAL(good);
+    for (int i = 0; i < RUNS; i++)
+        for (int k = 0; k < WAYS; k++) c[k].times[i] = time_with_weight(&c[k].run, &c[k].packing[i]);
+    for (int k = 0; k < WAYS; k++) c[k].median = median(c[k].times, RUNS);
+    double constant = c[CHOSEN].median < c[DIRECT].median ? c[CHOSEN].median : c[DIRECT].median;
+    double packing = median(c[COMPUTED].packing, RUNS);
+    printf("%9.1f us constant %9.1f us computed, %6.3f of it; packing %8.1f us, %5.1f GB/s  %s: %s\n", constant * 1e6, c[COMPUTED].median * 1e6,
+           c[COMPUTED].median / constant, packing * 1e6, packing > 0 ? (double)c[COMPUTED].run.packed_bytes / packing / 1e9 : 0.0, text,
+           operator_name(&c[COMPUTED]));
+    for (int k = 0; k < WAYS; k++) close_contender(&c[k]);
+    free(c);
+}
+
 static void bench_shape(const ShapeLine *shape, const char *text, void *context) {
     (void)context;
     if (!shape->timed || !strstr(text, wanted_word)) return;
+    if (shape->computed) {
+        bench_computed(shape, text);
+        return;
+    }
     TestGraph t = shape_graph(shape, 1);
     LowerOptions options = WITH_TABLE(.target = target_find(target_name), .force = *shape->by ? shape->by : NULL, .own_slots = true);
     options.winograd = shape->tile ? (int)shape->tile : WINOGRAD_NEVER;

@@ -177,7 +177,7 @@ static Node *make_resample(TestGraph *t, const ShapeLine *s) {
 static Node *make_matmul(TestGraph *t, const ShapeLine *s) {
     Dim rows = s->free ? t->H : size(t, s->m), n = size(t, s->n), k = size(t, s->k), columns = size(t, s->n2);
     Node *a = new_input(t, -3, 3, SIZES(n, rows, k)), *b;
-    if (strcmp(s->op, "dense") == 0) b = new_parameter(t, -2, 2, SIZES(n, k, columns));
+    if (strcmp(s->op, "dense") == 0) b = make_weights(t, s, 3, (Dim[]){n, k, columns});
     else b = new_input(t, -2, 2, SIZES(n, k, s->free ? dim_offset(t->graph->dims, t->H, s->n2) : columns));
     return graph_make(t->graph, OP_matmul, (Node *[]){a, b}, 2, NULL);
 }

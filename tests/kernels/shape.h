@@ -7,7 +7,8 @@
  *   matmul, dense              n (leading axis) m k n2; dense has weights on the right
  *
  * tail=relu: a bias, a residual of the result's size and max(0, x) behind it. free=1: height and width (rows of a matrix)
- * are symbols. by=KIND: this kind of kernel is forced. tile=2,4: by F(2, 3) or F(4, 3) where the kind is conv_winograd, which nothing
+ * are symbols. computed=1: the weight is an input; kernel_bench then compares. by=KIND: this kind of kernel is forced. tile=2,4: by
+ * F(2, 3) or F(4, 3) where the kind is conv_winograd, which nothing
  * else lets in. timed=1: kernel_bench measures it. */
 #ifndef SHAPE_H
 #define SHAPE_H

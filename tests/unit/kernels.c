@@ -16,6 +16,7 @@ typedef struct Choice {
 
 /* All fixed shapes of a line are one program for each target; each free one is its own, for one target in turn. */
 typedef struct Line {
+    bool computed;    /* weights that the run packs */
     TestGraph *fixed; /* one for each target */
     ShapeLine last;
     int fixed_count, free_count;
@@ -42,14 +43,16 @@ static void compare(TestGraph *t, const ShapeLine *shape, const char *target, co
 
 static void collect(const ShapeLine *shape, const char *text, void *context) {
     Line *line = context;
-    line->last = *shape;
+    ShapeLine *last = &line->last;
+    *last = *shape;
+    last->computed = line->computed;
     if (shape->free) {
-        TestGraph t = shape_graph(shape, 1);
-        compare(&t, shape, target_at(line->free_count++ % target_count())->name, text);
+        TestGraph t = shape_graph(last, 1);
+        compare(&t, last, target_at(line->free_count++ % target_count())->name, text);
         arena_free(t.arena);
         return;
     }
-    for (int i = 0; i < target_count(); i++) add_shape(&line->fixed[i], shape);
+    for (int i = 0; i < target_count(); i++) add_shape(&line->fixed[i], last);
     line->fixed_count++;
 }
 
@@ -59,10 +62,8 @@ static bool is_chosen(Choice *choice, const char *line) {
     return choice->lines++ % choice->parts == choice->part;
 }
 
-static void check_line(const char *text, void *context) {
-    Line line = {0};
-    if (!is_chosen(context, text)) return;
-    line.fixed = calloc((size_t)target_count(), sizeof *line.fixed);
+static void check_as(const char *text, bool computed) {
+    Line line = {.computed = computed, .fixed = calloc((size_t)target_count(), sizeof *line.fixed)};
     for (int i = 0; i < target_count(); i++) line.fixed[i] = test_graph(2);
     each_shape(text, collect, &line);
     for (int i = 0; i < target_count(); i++) {
@@ -70,6 +71,15 @@ static void check_line(const char *text, void *context) {
         arena_free(line.fixed[i].arena);
     }
     free(line.fixed);
+}
+
+/* With weights that are packed while building and, where the operator has any, with such as the run packs. */
+static void check_line(const char *text, void *context) {
+    static const char *const with_weights[] = {"conv ", "tconv ", "dense "};
+    if (!is_chosen(context, text)) return;
+    check_as(text, false);
+    for (int i = 0; i < COUNT_OF(with_weights); i++)
+        if (strncmp(text, with_weights[i], strlen(with_weights[i])) == 0) check_as(text, true);
 }
 
 static void check_operators(const char *operators, int part, int parts) {

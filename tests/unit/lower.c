@@ -150,6 +150,7 @@ static RefShape concrete(const Machine *m, Shape shape) {
 /* Where element `index` (row major) of a value lies. */
 static int64_t place_of(const Machine *m, const Value *value, const RefShape *shape, int64_t index) {
     int64_t place = value->space == SPACE_WEIGHTS ? 0 : size_at(m, value->offset), lanes = m->program->target->lanes;
+    if (value->format) return place + index; /* what a launch packs: in any order, as formats.c looks into it */
     for (int i = shape->rank - 1; i >= 0; i--) {
         int64_t at = index % shape->dims[i];
         index /= shape->dims[i];

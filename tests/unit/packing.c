@@ -1,4 +1,5 @@
-/* Packed formats: where each element of a weight comes to lie, by formulas written out here, and that all other places are zero. */
+/* Packed formats: where each element of a weight comes to lie, by formulas written out here, and that all other places are zero. What the
+ * run packs is compared with this in kernels.c, by what comes of it. */
 #include "kernels/winograd/conv_winograd.h"
 #include "kernels/matmul/matrix.h"
 #include "graph_test.h"

@@ -12,6 +12,7 @@
  *
  * Eight sums hide the latency of the multiply-adds; three loads go to eight of them. */
 #include "kernels/conv/conv_any.h"
+#include <math.h>
 
 enum { OUTPUTS = 4, VECTORS = 2, MOST_LAST_TAPS = 64 };
 
@@ -93,7 +94,7 @@ void conv_any_choose(Program *program, Kernel *kernel) {
     kernel_set_name(kernel, "conv_any_%s", names[c.op]);
 }
 
-/* Far from the special kinds: a fifth of peak, as small maps leave lanes empty. */
+/* Far from the special kinds: a fifth of peak where rows fill their vectors. */
 double conv_any_cost(const Kernel *kernel, const Target *target) {
     const Node *node = kernel->anchor, *w = node->op == OP_convolution_weight ? node : node->inputs[1];
     const Node *map = node->op == OP_convolution ? node : node->inputs[node->op == OP_convolution_input ? 0 : 1];
@@ -101,7 +102,9 @@ double conv_any_cost(const Kernel *kernel, const Target *target) {
     double products = (double)dim_typical(dims, map->shape.dims[0]) * (double)dim_typical(dims, w->shape.dims[0]);
     for (int i = 1; i < w->shape.rank; i++) products *= (double)dim_typical(dims, w->shape.dims[i]);
     for (int i = 2; i < map->shape.rank; i++) products *= (double)dim_typical(dims, map->shape.dims[i]);
-    return 5 * products / target->lanes / target->fmas_per_cycle;
+    double width = (double)max_i64(1, dim_typical(dims, map->shape.dims[map->shape.rank - 1]));
+    double vectors = ceil(width / target->lanes) * target->lanes / width;
+    return 5 * vectors * products / target->lanes / target->fmas_per_cycle;
 }
 
 /* ---- the sums ---- */

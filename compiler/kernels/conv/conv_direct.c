@@ -33,7 +33,7 @@ static bool wants_plain(const ConvShape *s) {
 bool conv_direct_fits(const Kernel *kernel, const Target *target) {
     ConvShape s;
     if (!conv_shape(kernel, &s) || s.transposed || !whole_blocks(&s, target->lanes)) return false;
-    return kernel->inputs[1]->space == SPACE_WEIGHTS && s.kernel[1] <= MOST_COLUMN_TAPS;
+    return s.kernel[1] <= MOST_COLUMN_TAPS;
 }
 
 void conv_tail_layouts(const Kernel *kernel, LayoutKind *inputs) {
@@ -51,6 +51,7 @@ void conv_direct_layouts(const Kernel *kernel, const Target *target, LayoutKind 
     CHECK(conv_shape(kernel, &s));
     *output = LAYOUT_BLOCKED;
     inputs[0] = wants_plain(&s) ? LAYOUT_PLAIN : LAYOUT_BLOCKED;
+    inputs[1] = LAYOUT_PLAIN;
     conv_tail_layouts(kernel, inputs);
 }
 
@@ -105,7 +106,8 @@ double conv_direct_cost(const Kernel *kernel, const Target *target) {
     double cycles;
     CHECK(conv_shape(kernel, &s));
     conv_choose_tile(&s, kernel->program->graph->dims, target, wants_plain(&s), false, &cycles);
-    return cycles * (double)s.groups;
+    PackFormat format = conv_format(&s, target->lanes, 1);
+    return cycles * (double)s.groups + packing_cycles(kernel, &format);
 }
 
 LLVMValueRef conv_direct_emit(Module *m, const Kernel *kernel) {

@@ -17,7 +17,7 @@ enum { MOST_COLUMN_TAPS = 16, MOST_OUTPUTS = 6, MOST_REGISTERS = 20 };
 
 bool conv_few_fits(const Kernel *kernel, const Target *target) {
     ConvShape s;
-    if (!conv_shape(kernel, &s) || s.groups != 1 || kernel->inputs[1]->space != SPACE_WEIGHTS) return false;
+    if (!conv_shape(kernel, &s) || s.groups != 1) return false;
     bool dense = s.inputs >= target->lanes / 2 && conv_phases(&s) <= 16;
     return dense && s.outputs <= MOST_OUTPUTS && s.kernel[1] <= MOST_COLUMN_TAPS * s.stride[1];
 }
@@ -25,7 +25,7 @@ bool conv_few_fits(const Kernel *kernel, const Target *target) {
 void conv_few_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs) {
     (void)target;
     *output = LAYOUT_PLAIN;
-    for (int i = 0; i < kernel->input_count; i++) inputs[i] = i == 0 ? LAYOUT_BLOCKED : i == 1 ? LAYOUT_ANY : LAYOUT_PLAIN;
+    for (int i = 0; i < kernel->input_count; i++) inputs[i] = i == 0 ? LAYOUT_BLOCKED : LAYOUT_PLAIN;
 }
 
 /* A power of two, as the tree of additions and the store want it, and well below the number of registers:
@@ -46,7 +46,9 @@ double conv_few_cost(const Kernel *kernel, const Target *target) {
     double loads = 1 + (double)s.outputs / pixels_of(target, s.outputs), products = (double)s.outputs;
     double tap = loads / target->loads_per_cycle, multiply = products / target->fmas_per_cycle;
     double adding = 3.0 * (double)(s.outputs * conv_phases(&s));
-    return pixels * ((double)(s.kernel[0] * s.kernel[1]) * blocks * 1.2 * (tap > multiply ? tap : multiply) + adding);
+    PackFormat format = conv_few_format(&s, target->lanes);
+    double cycles = pixels * ((double)(s.kernel[0] * s.kernel[1]) * blocks * 1.2 * (tap > multiply ? tap : multiply) + adding);
+    return cycles + packing_cycles(kernel, &format);
 }
 
 void conv_few_choose(Program *program, Kernel *kernel) {

@@ -37,13 +37,14 @@ static bool grouped_shape(const Kernel *kernel, ConvShape *s) {
 
 bool conv_grouped_fits(const Kernel *kernel, const Target *target) {
     ConvShape s;
-    if (!grouped_shape(kernel, &s) || kernel->inputs[1]->space != SPACE_WEIGHTS) return false;
+    if (!grouped_shape(kernel, &s)) return false;
     return s.inputs < target->lanes && target->lanes % s.inputs == 0 && s.kernel[1] <= MOST_COLUMN_TAPS;
 }
 
 void conv_grouped_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs) {
     (void)target;
     *output = inputs[0] = LAYOUT_BLOCKED;
+    inputs[1] = LAYOUT_PLAIN;
     conv_tail_layouts(kernel, inputs);
 }
 
@@ -77,7 +78,8 @@ double conv_grouped_cost(const Kernel *kernel, const Target *target) {
     const Dims *dims = kernel->program->graph->dims;
     double blocks = (double)((s.outputs + target->lanes - 1) / target->lanes * s.inputs * s.kernel[0] * s.kernel[1]);
     for (int i = 0; i < 2; i++) blocks *= (double)dim_typical(dims, s.out_size[i]);
-    return 1.5 * blocks * (double)dim_typical(dims, s.images) / target->loads_per_cycle;
+    PackFormat format = conv_grouped_format(&s, target->lanes);
+    return 1.5 * blocks * (double)dim_typical(dims, s.images) / target->loads_per_cycle + packing_cycles(kernel, &format);
 }
 
 void conv_grouped_choose(Program *program, Kernel *kernel) {

@@ -10,7 +10,7 @@ enum { MOST_COLUMN_TAPS = 16, MOST_PHASES = 16 };
 
 bool conv_transposed_fits(const Kernel *kernel, const Target *target) {
     ConvShape s;
-    if (!conv_shape(kernel, &s) || !s.transposed || kernel->inputs[1]->space != SPACE_WEIGHTS) return false;
+    if (!conv_shape(kernel, &s) || !s.transposed) return false;
     bool whole = s.groups == 1 || (s.inputs % target->lanes == 0 && s.outputs % target->lanes == 0);
     return whole && s.kernel[1] <= MOST_COLUMN_TAPS * s.stride[1] && conv_phases(&s) <= MOST_PHASES;
 }
@@ -19,6 +19,7 @@ void conv_transposed_layouts(const Kernel *kernel, const Target *target, LayoutK
     (void)target;
     *output = LAYOUT_BLOCKED;
     inputs[0] = LAYOUT_BLOCKED;
+    inputs[1] = LAYOUT_PLAIN;
     conv_tail_layouts(kernel, inputs);
 }
 
@@ -44,7 +45,8 @@ double conv_transposed_cost(const Kernel *kernel, const Target *target) {
     double cycles;
     CHECK(conv_shape(kernel, &s));
     conv_choose_tile(&s, kernel->program->graph->dims, target, false, false, &cycles);
-    return cycles * (double)(s.groups * conv_phases(&s));
+    PackFormat format = conv_format(&s, target->lanes, 1);
+    return cycles * (double)(s.groups * conv_phases(&s)) + packing_cycles(kernel, &format);
 }
 
 LLVMValueRef conv_transposed_emit(Module *m, const Kernel *kernel) {

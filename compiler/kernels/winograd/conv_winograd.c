@@ -38,17 +38,32 @@ bool conv_winograd_fits(const Kernel *kernel, const Target *target) {
     ConvShape s;
     (void)target;
     if (kernel->program->winograd < 0 || !conv_shape(kernel, &s) || !winograd_takes(kernel->anchor)) return false;
-    return kernel->inputs[1]->space == SPACE_WEIGHTS && !kernel->program->ties[kernel->anchor->id];
+    return !kernel->program->ties[kernel->anchor->id];
 }
 
 void conv_winograd_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs) {
     (void)target;
     *output = LAYOUT_BLOCKED;
     inputs[0] = LAYOUT_BLOCKED;
+    inputs[1] = LAYOUT_PLAIN;
     conv_tail_layouts(kernel, inputs);
 }
 
 /* ---- the choice ---- */
+
+PackFormat winograd_format(const ConvShape *s, int lanes, const WinogradTile *tile) {
+    PackFormat format = {.name = "winograd", .winograd = tile->outputs};
+    format_add_axis(&format, pack_axis(s->w, 0));
+    format_add_axis(&format, pack_axis(s->w, 1));
+    format_add_axis(&format, pack_axes(s->w, 2, 3));
+    format.axes[WINOGRAD_OUTPUTS].padded = round_up(s->outputs, lanes);
+    format.axes[WINOGRAD_TAPS].padded = (tile->outputs + 2) * (tile->outputs + 2);
+    format_add_level(&format, WINOGRAD_OUTPUTS, (int64_t)tile->blocks * lanes);
+    format_add_level(&format, WINOGRAD_TAPS, 1);
+    format_add_level(&format, WINOGRAD_INPUTS, 1);
+    format_add_level(&format, WINOGRAD_OUTPUTS, 1);
+    return format;
+}
 
 typedef struct Layer { /* what the model reads, at typical sizes */
     const Target *target;
@@ -56,7 +71,7 @@ typedef struct Layer { /* what the model reads, at typical sizes */
     int64_t tiles, in_blocks, out_blocks, inputs;
     bool fixed_map, fixed_count;      /* height and width; the number of map tiles */
     double map_bytes[2];              /* of the input and the output */
-    double weights, network;          /* bytes transformed: this layer's, all layers' if all were transformed so */
+    double weights, network;          /* bytes transformed: this layer's, and all that were read since, if all were transformed so */
 } Layer;
 
 static Dim tiles_along(Dims *dims, const ConvShape *s, int axis, int outputs) { return dim_ceil_div(dims, s->out_size[axis], outputs); }
@@ -79,7 +94,8 @@ static Layer read_layer(const Kernel *kernel, const ConvShape *s, const Target *
     l.map_bytes[1] = images * (double)(l.out_blocks * typical(kernel, s->out_size[0]) * typical(kernel, s->out_size[1]));
     double growth = l.size * l.size / 9.0;
     l.weights = growth * 9 * 4 * (double)(s->inputs * l.out_blocks * target->lanes);
-    l.network = growth * (double)program->raw_weights_bytes;
+    bool just_packed = kernel->inputs[1]->space != SPACE_WEIGHTS;
+    l.network = just_packed ? l.weights : growth * (double)program->raw_weights_bytes;
     return l;
 }
 
@@ -181,6 +197,8 @@ static WinogradTile choose(const Kernel *kernel, const ConvShape *s, const Targe
         double these;
         Layer l = read_layer(kernel, s, target, outputs);
         WinogradTile tile = choose_tile(&l, &these);
+        PackFormat format = winograd_format(s, target->lanes, &tile);
+        these += packing_cycles(kernel, &format);
         int wanted = kernel->program->winograd;
         if ((wanted && outputs != wanted) || (best.outputs && these >= *cycles)) continue;
         best = tile;
@@ -195,20 +213,6 @@ double conv_winograd_cost(const Kernel *kernel, const Target *target) {
     CHECK(conv_shape(kernel, &s));
     choose(kernel, &s, target, &cycles);
     return cycles;
-}
-
-PackFormat winograd_format(const ConvShape *s, int lanes, const WinogradTile *tile) {
-    PackFormat format = {.name = "winograd", .winograd = tile->outputs};
-    format_add_axis(&format, pack_axis(s->w, 0));
-    format_add_axis(&format, pack_axis(s->w, 1));
-    format_add_axis(&format, pack_axes(s->w, 2, 3));
-    format.axes[WINOGRAD_OUTPUTS].padded = round_up(s->outputs, lanes);
-    format.axes[WINOGRAD_TAPS].padded = (tile->outputs + 2) * (tile->outputs + 2);
-    format_add_level(&format, WINOGRAD_OUTPUTS, (int64_t)tile->blocks * lanes);
-    format_add_level(&format, WINOGRAD_TAPS, 1);
-    format_add_level(&format, WINOGRAD_INPUTS, 1);
-    format_add_level(&format, WINOGRAD_OUTPUTS, 1);
-    return format;
 }
 
 static void set_phases(Program *program, Kernel *kernel, const ConvShape *s, const WinogradTile *tile) {

@@ -47,6 +47,9 @@ void winograd_emit_inputs(Winograder *c, const MapTiles *tiles, LLVMValueRef blo
 /* Reads all planes of block `product` of c->products; tail and stores for block `block` of output channels. */
 void winograd_emit_results(Winograder *c, const MapTiles *tiles, LLVMValueRef product, LLVMValueRef block);
 
+/* A row of G w G^T, of the nine taps w, vectors at `taps`: number i of all goes to i * plane elements behind `to`. */
+void winograd_emit_weights(Module *m, int outputs, int row, LLVMValueRef taps, LLVMValueRef to, LLVMValueRef plane);
+
 /* ---- winograd_product.c ---- */
 /* The products of one plane for group `group` of `blocks` output blocks, over `count` map tiles from the first on; block 0 of the group
  * becomes block `product` of c->products. */

@@ -271,3 +271,26 @@ void winograd_emit_results(Winograder *c, const MapTiles *tiles, LLVMValueRef pr
     emit_result_passes(c, &place, get_element(m, m->f32, c->products, from), channel);
     end_walk(c, &walk);
 }
+
+/* ---- weights ---- */
+
+/* G: three values to `size`. A pair of opposite points shares the even part. */
+static void emit_weights_pass(Winograder *c, const LLVMValueRef in[3], LLVMValueRef *out) {
+    const Winograd *w = &c->w;
+    int last = w->size - 1;
+    out[0] = emit_term(c, NULL, w->weights[0][0], in[0]);
+    for (int i = 1; i < last; i += 2) {
+        LLVMValueRef even = emit_term(c, emit_term(c, NULL, w->weights[i][0], in[0]), w->weights[i][2], in[2]);
+        for (int k = i; k <= i + 1; k++) out[k] = emit_term(c, even, w->weights[k][1], in[1]);
+    }
+    out[last] = in[2];
+}
+
+void winograd_emit_weights(Module *m, int outputs, int row, LLVMValueRef taps, LLVMValueRef to, LLVMValueRef plane) {
+    Winograder c = {.m = m, .w = winograd(outputs), .lanes = m->target->lanes};
+    LLVMValueRef down[3] = {NULL}, across[MOST_WINOGRAD];
+    for (int x = 0; x < 3; x++)
+        for (int k = 0; k < 3; k++) down[x] = emit_term(&c, down[x], c.w.weights[row][k], load_at(&c, taps, get_i64(m, (3 * k + x) * c.lanes)));
+    emit_weights_pass(&c, down, across);
+    for (int x = 0; x < c.w.size; x++) store_at(&c, across[x], to, emit_mul(m, plane, get_i64(m, row * c.w.size + x)));
+}

@@ -1,0 +1,340 @@
+/* The kind `reorder`: packs a weight that the run computes, as plan/format.h describes the form. select.c never meets it: program_pack
+ * launches one before the first kernel that reads the form.
+ *
+ *     task: a cell of the format
+ *       for each of its other axes                         rolled
+ *         for each block of lanes                          rolled: what lies side by side is written together
+ *           for each `lanes` places of the line            rolled
+ *             rows[lanes] = load                           a lane's places of the line, side by side in the weight
+ *             transpose in registers
+ *             store each vector                            one place of the line, all lanes
+ *
+ * The line is the axis along which the weight's elements are adjacent: inputs, or taps. Where the lanes themselves are adjacent, vectors are
+ * copied; where neither are, rows are gathered one by one. For Winograd a line is the nine taps, which go to the stack first:
+ *
+ *         for each cache line of lanes                       one block with AVX-512, two with AVX2
+ *           for each block: the taps, on the stack
+ *           for each row of the (m + 2)^2 numbers            unrolled
+ *             for each block: G down, three numbers; G across, store each to its plane
+ *
+ * Planes are far apart, by a power of two as a rule, so that their lines fall into few sets of L1: six at a time stay there until all
+ * their parts are written. With a block's planes one after the other AVX2 had 12 GB/s instead of 18.
+ *
+ * Lanes without an element read another one's, and are stored as zeros. Bound: memory; below 16 taps a shuffle an element. */
+#include "kernels/winograd/conv_winograd.h"
+
+enum { ALL_TAPS = 9, LINE_FLOATS = 16 };
+
+typedef struct Reorder {
+    Module *m;
+    const Kernel *kernel;
+    const PackFormat *format;
+    const Value *from;
+    int lanes, lane_axis, line_axis;
+    LLVMValueRef input, output;
+    /* of the cell, by axis */
+    LLVMValueRef first[MOST_PACK_AXES], extent[MOST_PACK_AXES], stride[MOST_PACK_AXES];
+    LLVMValueRef at[MOST_PACK_AXES];     /* the place */
+    LLVMValueRef to;                     /* element of the output at that place, of the first of the line and the lanes */
+    LLVMValueRef base;                   /* address of the weight there, at the beginning of the line's axis */
+    LLVMValueRef exists;                 /* lanes that have an element; NULL: all */
+    LLVMValueRef taps;                   /* of Winograd: nine vectors for each block of lanes, on the stack */
+} Reorder;
+
+/* ---- choice ---- */
+
+bool reorder_fits(const Kernel *kernel, const Target *target) {
+    (void)kernel, (void)target;
+    return false;
+}
+
+void reorder_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs) {
+    (void)kernel, (void)target, (void)output, (void)inputs;
+}
+
+void reorder_choose(Program *program, Kernel *kernel) {
+    const PackFormat *format = kernel->output->format;
+    kernel->tasks = dim_const(program->graph->dims, format_cells(format));
+    kernel_set_name(kernel, "reorder_%s", format->name);
+}
+
+double reorder_cost(const Kernel *kernel, const Target *target) {
+    return reorder_cycles(target, kernel->output->node, kernel->output->format);
+}
+
+/* ---- where elements lie in the weight ---- */
+
+static LLVMValueRef node_stride(const Reorder *r, int axis) { return get_dim(r->m, r->from->strides[axis]); }
+
+/* Whether the axis' places are as far apart at the end of each axis of the node as elsewhere. */
+static bool is_even(const Reorder *r, const PackAxis *axis) {
+    Dims *dims = r->kernel->program->graph->dims;
+    const Value *from = r->from;
+    for (int i = axis->first; i < axis->last; i++)
+        if (from->strides[i] != dim_mul(dims, from->node->shape.dims[i + 1], from->strides[i + 1])) return false;
+    return true;
+}
+
+static bool is_adjacent(const Reorder *r, int axis) {
+    const PackAxis *a = &r->format->axes[axis];
+    int64_t stride;
+    bool rotated = r->format->rotation && axis <= 1;
+    return !rotated && is_even(r, a) && dim_is_const(r->from->strides[a->last], &stride) && stride * a->step == 1;
+}
+
+/* Elements before place `at` of an axis. */
+static LLVMValueRef emit_way(const Reorder *r, int axis, LLVMValueRef at) {
+    Module *m = r->m;
+    const PackAxis *a = &r->format->axes[axis];
+    if (is_even(r, a)) return emit_mul(m, at, emit_mul(m, get_i64(m, a->step), node_stride(r, a->last)));
+    LLVMValueRef way = get_i64(m, 0);
+    for (int i = a->last; i >= a->first; i--)
+        way = emit_add(m, way, emit_mul(m, take_part(m, &at, get_dim(m, r->from->node->shape.dims[i])), node_stride(r, i)));
+    return way;
+}
+
+/* Elements from the first lane to another; where that has no element, to one in the first's group, which has. */
+static LLVMValueRef emit_lane_way(const Reorder *r, int lane) {
+    Module *m = r->m;
+    const PackAxis *axis = &r->format->axes[r->lane_axis];
+    int64_t rotation = r->format->rotation, place = rotation ? lane % rotation : 0;
+    LLVMValueRef number = get_i64(m, lane);
+    if (r->exists) {
+        LLVMValueRef at = emit_add(m, r->at[r->lane_axis], number);
+        LLVMValueRef inside = LLVMBuildICmp(m->builder, LLVMIntSLT, at, get_i64(m, axis->size), "");
+        number = LLVMBuildSelect(m->builder, inside, number, get_i64(m, place), "");
+    }
+    if (!rotation) return emit_way(r, r->lane_axis, number);
+    LLVMValueRef turned = emit_add(m, r->at[1], get_i64(m, place)), back = emit_sub(m, turned, get_i64(m, rotation));
+    LLVMValueRef over = LLVMBuildICmp(m->builder, LLVMIntSGE, back, get_i64(m, 0), "");
+    LLVMValueRef output = emit_add(m, emit_sub(m, number, get_i64(m, place)), LLVMBuildSelect(m->builder, over, back, turned, ""));
+    return emit_add(m, emit_mul(m, output, node_stride(r, 0)), emit_mul(m, get_i64(m, place), node_stride(r, 1)));
+}
+
+static LLVMValueRef element(const Reorder *r, LLVMValueRef base, LLVMValueRef index) { return get_element(r->m, r->m->f32, base, index); }
+
+static LLVMTypeRef vector_type(const Reorder *r) { return get_vector(r->m, r->m->f32, r->lanes); }
+
+/* ---- `count` places of the line, from `place` on, as vectors of lanes ---- */
+
+static void load_adjacent_lanes(const Reorder *r, LLVMValueRef place, int count, LLVMValueRef *vectors) {
+    for (int k = 0; k < count; k++) {
+        LLVMValueRef way = emit_way(r, r->line_axis, emit_add(r->m, place, get_i64(r->m, k)));
+        vectors[k] = emit_masked_load(r->m, vector_type(r), element(r, r->base, way), 4, r->exists);
+    }
+}
+
+static void load_adjacent_line(const Reorder *r, LLVMValueRef place, int count, LLVMValueRef *vectors) {
+    Module *m = r->m;
+    LLVMValueRef rows[64], mask = count < r->lanes ? emit_lane_mask(m, get_i64(m, count), r->lanes) : NULL;
+    LLVMValueRef line = element(r, r->base, place);
+    for (int l = 0; l < r->lanes; l++) rows[l] = emit_masked_load(m, vector_type(r), element(r, line, emit_lane_way(r, l)), 4, mask);
+    emit_transpose(m, rows, r->lanes);
+    memcpy(vectors, rows, sizeof *rows * (size_t)count);
+}
+
+static void load_one_by_one(const Reorder *r, LLVMValueRef place, int count, LLVMValueRef *vectors) {
+    Module *m = r->m;
+    for (int k = 0; k < count; k++) {
+        LLVMValueRef line = element(r, r->base, emit_way(r, r->line_axis, emit_add(m, place, get_i64(m, k))));
+        vectors[k] = LLVMGetPoison(vector_type(r));
+        for (int l = 0; l < r->lanes; l++) {
+            LLVMValueRef x = emit_load(m, m->f32, element(r, line, emit_lane_way(r, l)), 4);
+            vectors[k] = LLVMBuildInsertElement(m->builder, vectors[k], x, get_i32(m, l), "");
+        }
+    }
+}
+
+/* At most as many as there are lanes. */
+static void load_vectors(const Reorder *r, LLVMValueRef place, int count, LLVMValueRef *vectors) {
+    if (is_adjacent(r, r->lane_axis)) load_adjacent_lanes(r, place, count, vectors);
+    else if (is_adjacent(r, r->line_axis)) load_adjacent_line(r, place, count, vectors);
+    else load_one_by_one(r, place, count, vectors);
+    for (int k = 0; k < count && r->exists; k++)
+        vectors[k] = LLVMBuildSelect(r->m->builder, r->exists, vectors[k], LLVMConstNull(vector_type(r)), "");
+}
+
+/* ---- the line ---- */
+
+static LLVMValueRef output_at(const Reorder *r, LLVMValueRef place) {
+    return element(r, r->output, emit_add(r->m, r->to, emit_mul(r->m, place, r->stride[r->line_axis])));
+}
+
+static void copy_places(const Reorder *r, LLVMValueRef from, int count) {
+    LLVMValueRef vectors[64];
+    load_vectors(r, emit_add(r->m, r->first[r->line_axis], from), count, vectors);
+    for (int k = 0; k < count; k++)
+        emit_store(r->m, vectors[k], output_at(r, emit_add(r->m, from, get_i64(r->m, k))), r->lanes * 4);
+}
+
+static void copy_line(const Reorder *r, int64_t length) {
+    Module *m = r->m;
+    int64_t whole = length / r->lanes * r->lanes;
+    if (whole) {
+        Loop loop = begin_loop(m, get_i64(m, 0), get_i64(m, whole), r->lanes);
+        copy_places(r, loop.index, r->lanes);
+        end_loop(m, &loop);
+    }
+    if (length > whole) copy_places(r, get_i64(m, whole), (int)(length - whole));
+}
+
+/* The line's length differs between cells in the last block only. */
+static void emit_line(const Reorder *r) {
+    Module *m = r->m;
+    const PackAxis *axis = &r->format->axes[r->line_axis];
+    int64_t whole = axis->size, rest = 0;
+    for (int i = 0; i < format_outer_levels(r->format); i++)
+        if (r->format->levels[i].axis == r->line_axis) whole = min_i64(r->format->levels[i].block, axis->size);
+    rest = whole ? axis->size % whole : 0;
+    if (!rest) {
+        copy_line(r, whole);
+    } else {
+        Branch last = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntEQ, r->extent[r->line_axis], get_i64(m, rest), ""));
+        copy_line(r, rest);
+        begin_else(m, &last);
+        copy_line(r, whole);
+        end_if(m, &last);
+    }
+}
+
+/* ---- the walk ---- */
+
+/* The address of the weight at the place of all axes but the line's and the lanes'. */
+static LLVMValueRef emit_base(const Reorder *r) {
+    LLVMValueRef at = get_i64(r->m, 0);
+    for (int a = r->format->rotation ? 2 : 0; a < r->format->axis_count; a++)
+        if (a != r->line_axis && a != r->lane_axis) at = emit_add(r->m, at, emit_way(r, a, r->at[a]));
+    return element(r, r->input, at);
+}
+
+/* The place of the cell's lanes from `lane` on, where the place of all other axes is that of `base` and `to`. */
+static void set_block(Reorder *r, LLVMValueRef base, LLVMValueRef to, LLVMValueRef lane) {
+    Module *m = r->m;
+    const PackAxis *axis = &r->format->axes[r->lane_axis];
+    LLVMValueRef at = r->at[r->lane_axis] = emit_add(m, r->first[r->lane_axis], lane);
+    r->to = emit_add(m, to, lane);
+    r->base = element(r, base, emit_way(r, r->lane_axis, at));
+    if (axis->padded > axis->size) r->exists = emit_lane_mask(m, emit_sub(m, get_i64(m, axis->size), at), r->lanes);
+}
+
+static void emit_lane_blocks(Reorder *r, LLVMValueRef to) {
+    LLVMValueRef base = emit_base(r);
+    Loop loop = begin_loop(r->m, get_i64(r->m, 0), r->extent[r->lane_axis], r->lanes);
+    set_block(r, base, to, loop.index);
+    emit_line(r);
+    end_loop(r->m, &loop);
+}
+
+/* ---- Winograd: the blocks of lanes that share a cache line, together ---- */
+
+static void keep_taps(const Reorder *r, LLVMValueRef taps) {
+    Module *m = r->m;
+    LLVMValueRef vectors[64];
+    for (int at = 0; at < ALL_TAPS; at += r->lanes) {
+        int count = (int)min_i64(r->lanes, ALL_TAPS - at);
+        load_vectors(r, get_i64(m, at), count, vectors);
+        for (int k = 0; k < count; k++) emit_store(m, vectors[k], element(r, taps, get_i64(m, (at + k) * r->lanes)), r->lanes * 4);
+    }
+}
+
+static void emit_transformed_blocks(Reorder *r, LLVMValueRef to) {
+    Module *m = r->m;
+    LLVMValueRef base = emit_base(r), all = r->extent[r->lane_axis];
+    int step = r->lanes > LINE_FLOATS ? r->lanes : LINE_FLOATS;
+    Loop lines = begin_loop(m, get_i64(m, 0), all, step);
+    LLVMValueRef end = step == r->lanes ? get_i64(m, step) : emit_min(m, get_i64(m, step), emit_sub(m, all, lines.index));
+    Loop blocks = begin_loop(m, get_i64(m, 0), end, r->lanes);
+    set_block(r, base, to, emit_add(m, lines.index, blocks.index));
+    keep_taps(r, element(r, r->taps, emit_affine(m, blocks.index, ALL_TAPS, 0)));
+    end_loop(m, &blocks);
+    for (int y = 0; y < r->format->winograd + 2; y++) {
+        Loop again = begin_loop(m, get_i64(m, 0), end, r->lanes);
+        LLVMValueRef first = emit_add(m, to, emit_add(m, lines.index, again.index)), taps = emit_affine(m, again.index, ALL_TAPS, 0);
+        winograd_emit_weights(m, r->format->winograd, y, element(r, r->taps, taps), element(r, r->output, first), r->stride[WINOGRAD_TAPS]);
+        end_loop(m, &again);
+    }
+    end_loop(m, &lines);
+}
+
+/* The loops over the cell's other axes, from level `level` on. */
+static void emit_places(Reorder *r, int level, LLVMValueRef to) {
+    Module *m = r->m;
+    if (level == r->format->level_count) {
+        if (r->format->winograd) emit_transformed_blocks(r, to);
+        else emit_lane_blocks(r, to);
+        return;
+    }
+    int axis = r->format->levels[level].axis;
+    if (axis == r->line_axis || axis == r->lane_axis) {
+        emit_places(r, level + 1, to);
+        return;
+    }
+    Loop loop = begin_loop(m, get_i64(m, 0), r->extent[axis], 1);
+    r->at[axis] = emit_add(m, r->first[axis], loop.index);
+    emit_places(r, level + 1, emit_add(m, to, emit_mul(m, loop.index, r->stride[axis])));
+    end_loop(m, &loop);
+}
+
+/* Elements of a cell, or of a block of an outer level, for one place of `axis`. */
+static LLVMValueRef emit_others(const Reorder *r, int axis) {
+    LLVMValueRef product = get_i64(r->m, 1);
+    for (int a = 0; a < r->format->axis_count; a++)
+        if (a != axis) product = emit_mul(r->m, product, r->extent[a]);
+    return product;
+}
+
+/* Which places of each axis the cell has, and its first element of the output. */
+static LLVMValueRef find_cell(Reorder *r, LLVMValueRef cell) {
+    Module *m = r->m;
+    const PackFormat *format = r->format;
+    int outer = format_outer_levels(format);
+    LLVMValueRef block[MOST_PACK_LEVELS], to = get_i64(m, 0), stride = get_i64(m, 1);
+    for (int a = 0; a < format->axis_count; a++) {
+        r->first[a] = get_i64(m, 0);
+        r->extent[a] = get_i64(m, format->axes[a].padded);
+    }
+    for (int i = outer - 1; i >= 0; i--) block[i] = take_part(m, &cell, get_i64(m, format_blocks(format, i)));
+    for (int i = 0; i < outer; i++) {
+        int axis = format->levels[i].axis;
+        int64_t each = format->levels[i].block, padded = format->axes[axis].padded;
+        r->first[axis] = r->at[axis] = emit_affine(m, block[i], each, 0);
+        to = emit_add(m, to, emit_mul(m, r->first[axis], emit_others(r, axis)));
+        r->extent[axis] = get_i64(m, min_i64(each, padded));
+        if (padded > each && padded % each) r->extent[axis] = emit_min(m, r->extent[axis], emit_sub(m, get_i64(m, padded), r->first[axis]));
+    }
+    for (int i = format->level_count - 1; i >= outer; i--) {
+        int axis = format->levels[i].axis;
+        r->stride[axis] = stride;
+        stride = emit_mul(m, stride, r->extent[axis]);
+    }
+    return to;
+}
+
+/* The axis, beside the lanes', along which the weight's elements are adjacent, the longest of several; or any. */
+static int find_line(const Reorder *r) {
+    const PackFormat *format = r->format;
+    int outer = format_outer_levels(format), line = format->levels[outer].axis;
+    if (format->winograd) return WINOGRAD_TAPS;
+    for (int i = outer; i < format->level_count; i++) {
+        int axis = format->levels[i].axis;
+        bool longer = !is_adjacent(r, line) || format->axes[axis].size > format->axes[line].size;
+        if (axis != r->lane_axis && is_adjacent(r, axis) && longer) line = axis;
+    }
+    return line;
+}
+
+LLVMValueRef reorder_emit(Module *m, const Kernel *kernel) {
+    LLVMValueRef function = begin_kernel(m, kernel->name);
+    const PackFormat *format = kernel->output->format;
+    Reorder r = {.m = m, .kernel = kernel, .format = format, .from = kernel->inputs[0], .lanes = m->target->lanes};
+    r.lane_axis = format->levels[format->level_count - 1].axis;
+    r.line_axis = find_line(&r);
+    r.output = get_argument(m, 0);
+    r.input = get_argument(m, 1);
+    if (format->winograd) r.taps = emit_stack(m, m->f32, ALL_TAPS * max_i64(r.lanes, LINE_FLOATS));
+    Loop tasks = begin_loop(m, m->begin, m->end, 1);
+    emit_places(&r, format_outer_levels(format), find_cell(&r, tasks.index));
+    end_loop(m, &tasks);
+    finish_kernel(m);
+    return function;
+}
