@@ -14,7 +14,7 @@ struct LLVMOpaqueValue;
 /* What planning may do with launches of a kind, or has to do for them. */
 typedef enum KernelTrait {
     TRAIT_ANY_NEST = 1,      /* the loops of loop_nest.c: launches may run row by row with others (fuse_rows.c) */
-    TRAIT_REPACKS_RIGHT = 2, /* its right operand may have any strides: it is packed while the kernel runs */
+    TRAIT_REPACKS_RIGHT = 2, /* its right operand may have any strides: where it is no constant the run packs it */
     TRAIT_CALLS_BLAS = 4     /* the program has to be linked with OpenBLAS */
 } KernelTrait;
 

@@ -182,7 +182,7 @@ static bool open_contender(Contender *c, const ShapeLine *shape, bool computed, 
     ShapeLine line = *shape;
     line.computed = computed;
     c->t = shape_graph(&line, 1);
-    LowerOptions options = {.target = target_find(target_name), .force = force, .winograd = winograd, .own_slots = true};
+    LowerOptions options = {.target = target_find(target_name), .table = &kernel_table, .force = force, .winograd = winograd, .own_slots = true};
     if (!compile_and_load(&c->t, &options, &c->compiled)) return false;
     c->run = open_run(&c->compiled);
     return true;

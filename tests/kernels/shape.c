@@ -15,6 +15,8 @@ static void set_number(ShapeLine *s, const char *key, int64_t value) {
     if (strcmp(key, "square") == 0) { s->h = s->w = value; return; }
     if (strcmp(key, "ceil") == 0) { s->ceil = value; return; }
     if (strcmp(key, "computed") == 0) { s->computed = value; return; }
+    if (strcmp(key, "turned") == 0) { s->turned = value; return; }
+    if (strcmp(key, "shared") == 0) { s->shared = value; return; }
     if (strcmp(key, "timed") == 0) { s->timed = value; return; }
     for (int i = 0; i < COUNT_OF(table); i++) {
         if (strcmp(table[i].key, key) != 0) continue;
@@ -174,10 +176,17 @@ static Node *make_resample(TestGraph *t, const ShapeLine *s) {
     return MAKE(t, resample_input, &dy, 1, DIMS(h, w), mode, rule, antialias, -0.75);
 }
 
+static Node *make_matrix(TestGraph *t, const ShapeLine *s) {
+    Dim n = size(t, s->n), one = size(t, s->shared ? 1 : s->n), k = size(t, s->k), columns = size(t, s->n2);
+    Node *b = make_weights(t, s, 3, s->turned ? (Dim[]){one, columns, k} : (Dim[]){one, k, columns});
+    if (s->turned) b = build_transpose(t->graph, b, (int64_t[]){0, 2, 1});
+    return s->shared ? build_broadcast(t->graph, b, 3, (Dim[]){n, k, columns}) : b;
+}
+
 static Node *make_matmul(TestGraph *t, const ShapeLine *s) {
     Dim rows = s->free ? t->H : size(t, s->m), n = size(t, s->n), k = size(t, s->k), columns = size(t, s->n2);
     Node *a = new_input(t, -3, 3, SIZES(n, rows, k)), *b;
-    if (strcmp(s->op, "dense") == 0) b = make_weights(t, s, 3, (Dim[]){n, k, columns});
+    if (strcmp(s->op, "dense") == 0) b = make_matrix(t, s);
     else b = new_input(t, -2, 2, SIZES(n, k, s->free ? dim_offset(t->graph->dims, t->H, s->n2) : columns));
     return graph_make(t->graph, OP_matmul, (Node *[]){a, b}, 2, NULL);
 }

@@ -4,7 +4,8 @@
  *   conv, tconv, convw         n ic oc h w k kh kw s p d g op (output padding of tconv), hw sets h and w, w one more than h
  *   pool_max, pool_sum, pool_sum_input, max_pool_scatter, max_pool_gather    n ic h w k s p d, size=ceil
  *   resample, resample_input   n ic h w to (both sizes of the result, times 1/10) mode rule
- *   matmul, dense              n (leading axis) m k n2; dense has weights on the right
+ *   matmul, dense              n (leading axis) m k n2; dense has weights on the right, which turned=1 transposes, and of which
+ *                              there is one for all of n with shared=1
  *
  * tail=relu: a bias, a residual of the result's size and max(0, x) behind it. free=1: height and width (rows of a matrix)
  * are symbols. computed=1: the weight is an input; kernel_bench then compares. by=KIND: this kind of kernel is forced. tile=2,4: by
@@ -18,7 +19,7 @@
 typedef struct ShapeLine {
     char op[32], by[32], mode[16], rule[32];
     int64_t n, ic, oc, h, w, kh, kw, s, p, d, g, op_pad, m, k, n2, to, tile;
-    bool tail, free, ceil, computed, timed;
+    bool tail, free, ceil, computed, timed, turned, shared;
 } ShapeLine;
 
 /* Calls `visit` for each line that `line` stands for; gives their number. Stops the program where a key is unknown. */

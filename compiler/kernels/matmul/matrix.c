@@ -2,7 +2,7 @@
  *
  *     task: some row tiles (M), one panel of Q blocks of columns (N), one matrix
  *       for each piece of the sum (K), `depth` long
- *         pack B's rows of the piece, Q blocks wide, on the stack       unless B is a weight: it lies so already
+ *         copy B's rows of the piece, Q blocks wide, to the stack       unless B is packed, or read where it lies
  *         for each row tile
  *           sums[P][Q] = 0, or what the pieces before gave
  *           for each k of the piece                                     rolled
@@ -35,7 +35,7 @@ typedef struct Matrix {
     LLVMValueRef matrix, panel, first_row, first_column;
     int blocks;
     /* of the piece */
-    LLVMValueRef piece, piece_depth, panel_base, panel_offset;
+    LLVMValueRef piece, piece_depth, panel_base, panel_offset, panel_row; /* panel_row: elements from one row to the next */
 } Matrix;
 
 bool matrix_shape(const Kernel *kernel, MatrixShape *shape) {
@@ -156,9 +156,12 @@ static void multiply_part(void *context, LLVMValueRef from, LLVMValueRef to, Car
     LLVMTypeRef vector = get_vector(m, m->f32, x->lanes);
     LLVMValueRef b[16];
     Loop loop = begin_carrying(m, sums, from, to, 1);
-    LLVMValueRef at = emit_add(m, x->panel_offset, emit_mul(m, loop.index, get_i64(m, x->blocks * x->lanes)));
-    for (int q = 0; q < x->blocks; q++)
-        b[q] = emit_load(m, vector, get_element(m, m->f32, x->panel_base, emit_add(m, at, get_i64(m, q * x->lanes))), x->lanes * 4);
+    LLVMValueRef at = emit_add(m, x->panel_offset, emit_mul(m, loop.index, x->panel_row));
+    for (int q = 0; q < x->blocks; q++) {
+        LLVMValueRef address = get_element(m, m->f32, x->panel_base, emit_add(m, at, get_i64(m, q * x->lanes)));
+        bool as_is = x->tile->right == RIGHT_AS_IS;
+        b[q] = as_is ? emit_masked_load(m, vector, address, 4, column_mask(x, column_of(x, q))) : emit_load(m, vector, address, x->lanes * 4);
+    }
     for (int p = 0; p < product->rows->count; p++) {
         LLVMValueRef a = get_splat(m, load_left(x, product->rows, product->address, p, loop.index), x->lanes);
         for (int q = 0; q < x->blocks; q++) sums->at[p * x->blocks + q] = emit_muladd(m, a, b[q], sums->at[p * x->blocks + q]);
@@ -263,7 +266,22 @@ static LLVMValueRef tile_row(const Matrix *x, LLVMValueRef tile) {
 
 /* ---- the pieces of the sum ---- */
 
-static void pack_panel(Matrix *x) {
+/* Address of B[k][column] of the task's matrix, of f32. */
+static LLVMValueRef right_address(const Matrix *x, LLVMValueRef k, LLVMValueRef column) {
+    Module *m = x->m;
+    const Value *b = x->kernel->inputs[1];
+    LLVMValueRef row = get_dim(m, b->strides[x->rank - 2]), step = get_dim(m, b->strides[x->rank - 1]);
+    LLVMValueRef at = emit_add(m, emit_mul(m, k, row), emit_mul(m, column, step));
+    for (int i = 0; i < x->rank - 2 && !x->shape.shared; i++) at = emit_add(m, at, emit_mul(m, x->point.at[i].base, get_dim(m, b->strides[i])));
+    return get_element(m, m->f32, get_argument(m, 2), at);
+}
+
+static LLVMValueRef panel_address(const Matrix *x, LLVMValueRef k, int q) {
+    LLVMValueRef at = emit_affine(x->m, k, (int64_t)x->blocks * x->lanes, q * x->lanes);
+    return get_element(x->m, x->m->f32, x->panel_space, at);
+}
+
+static void pack_rows(Matrix *x) {
     Module *m = x->m;
     Loop loop = begin_loop(m, get_i64(m, 0), x->piece_depth, 1);
     for (int q = 0; q < x->blocks; q++) {
@@ -279,11 +297,62 @@ static void pack_panel(Matrix *x) {
     end_loop(m, &loop);
 }
 
+/* `lanes` rows of the piece, from k on, of a block of columns, whose elements lie side by side: transposed in registers. Rows behind the
+ * piece are zeros, columns behind the last are the last's. */
+static void pack_square(Matrix *x, LLVMValueRef k, int q, LLVMValueRef mask) {
+    Module *m = x->m;
+    LLVMValueRef rows[64], last = emit_sub(m, x->columns, get_i64(m, 1));
+    bool whole = !column_mask(x, column_of(x, q));
+    for (int l = 0; l < x->lanes; l++) {
+        LLVMValueRef column = emit_add(m, column_of(x, q), get_i64(m, l));
+        LLVMValueRef address = right_address(x, emit_add(m, x->piece, k), whole ? column : emit_min(m, column, last));
+        rows[l] = emit_masked_load(m, get_vector(m, m->f32, x->lanes), address, 4, mask);
+    }
+    emit_transpose(m, rows, x->lanes);
+    for (int l = 0; l < x->lanes; l++) emit_store(m, rows[l], panel_address(x, emit_add(m, k, get_i64(m, l)), q), x->lanes * 4);
+}
+
+/* A block at a time: as many streams as there are lanes. */
+static void pack_columns(Matrix *x) {
+    Module *m = x->m;
+    int64_t depth;
+    bool even = dim_is_const(x->shape.depth, &depth) && depth % x->lanes == 0;
+    LLVMValueRef lanes = get_i64(m, x->lanes), whole = emit_mul(m, emit_div(m, x->piece_depth, lanes), lanes);
+    LLVMValueRef left = emit_sub(m, x->piece_depth, whole), mask = emit_lane_mask(m, left, x->lanes);
+    for (int q = 0; q < x->blocks; q++) {
+        Loop loop = begin_loop(m, get_i64(m, 0), whole, x->lanes);
+        pack_square(x, loop.index, q, NULL);
+        end_loop(m, &loop);
+        if (even) continue;
+        Branch rest = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSGT, left, get_i64(m, 0), ""));
+        pack_square(x, whole, q, mask);
+        end_if(m, &rest);
+    }
+}
+
+static bool has_unit_stride(const Value *value, int axis) {
+    int64_t stride;
+    return dim_is_const(value->strides[axis], &stride) && stride == 1;
+}
+
+static void pack_panel(Matrix *x) {
+    const Value *b = x->kernel->inputs[1];
+    bool columns = x->shape.floats && has_unit_stride(b, x->rank - 2) && !has_unit_stride(b, x->rank - 1);
+    if (columns) pack_columns(x);
+    else pack_rows(x);
+}
+
 static void find_panel(Matrix *x) {
     Module *m = x->m;
-    x->panel_base = x->tile->packed ? get_argument(m, 2) : x->panel_space;
+    x->panel_base = x->panel_space;
     x->panel_offset = get_i64(m, 0);
-    if (!x->tile->packed) return;
+    x->panel_row = get_i64(m, x->blocks * x->lanes);
+    if (x->tile->right == RIGHT_AS_IS) {
+        x->panel_base = right_address(x, x->piece, x->first_column);
+        x->panel_row = get_dim(m, x->kernel->inputs[1]->strides[x->rank - 2]);
+    }
+    if (x->tile->right != RIGHT_PACKED) return;
+    x->panel_base = get_argument(m, 2);
     int64_t before = (int64_t)x->tile->blocks * x->lanes * dim_const_value(x->shape.depth);
     LLVMValueRef at = emit_mul(m, x->panel, get_i64(m, before));
     if (!x->shape.shared) at = emit_add(m, at, emit_mul(m, x->matrix, get_i64(m, x->matrix_weights)));
@@ -308,7 +377,7 @@ static void emit_panel(Matrix *x, int blocks, LLVMValueRef from, LLVMValueRef to
     Loop pieces = begin_loop(m, get_i64(m, 0), x->depth, x->tile->depth);
     x->piece = pieces.index;
     x->piece_depth = emit_min(m, get_i64(m, x->tile->depth), emit_sub(m, x->depth, x->piece));
-    if (!x->tile->packed) pack_panel(x);
+    if (x->tile->right == RIGHT_PANEL) pack_panel(x);
     find_panel(x);
     if (dim_is_const(x->shape.rows, &rows)) emit_fixed_tiles(x, from, to, rows);
     else emit_free_tiles(x, from, to);
@@ -360,8 +429,8 @@ LLVMValueRef emit_matrix(Module *m, const Kernel *kernel) {
     x.columns = get_dim(m, x.shape.columns);
     int64_t depth, width = (int64_t)x.tile->blocks * x.lanes;
     bool one_piece = dim_is_const(x.shape.depth, &depth) && depth <= x.tile->depth;
-    if (!x.tile->packed) x.panel_space = emit_stack(m, m->f32, x.tile->depth * width);
-    else x.matrix_weights = round_up(dim_const_value(x.shape.columns), x.lanes) * depth;
+    if (x.tile->right == RIGHT_PANEL) x.panel_space = emit_stack(m, m->f32, x.tile->depth * width);
+    if (x.tile->right == RIGHT_PACKED) x.matrix_weights = round_up(dim_const_value(x.shape.columns), x.lanes) * depth;
     if (!one_piece) x.sums_space = emit_stack(m, m->f32, (int64_t)x.tile->task_tiles * x.tile->rows * width);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     emit_task(&x, tasks.index);

@@ -5,11 +5,17 @@
 #include "codegen/codegen.h"
 #include "kernels/kernels.h"
 
+typedef enum RightForm { /* what the tiles read of B */
+    RIGHT_PANEL,  /* a copy of the piece on the stack, which the task makes */
+    RIGHT_PACKED, /* all of it in matrix_format */
+    RIGHT_AS_IS   /* its rows where they lie: adjacent elements of f32 */
+} RightForm;
+
 typedef struct MatrixTile { /* kernel->tile */
     int rows, blocks;   /* of one register tile: rows of A, blocks of `lanes` columns of B */
     int depth;          /* of the sum that a packed panel holds */
     int task_tiles;     /* row tiles of one task, which share a panel */
-    bool packed;        /* B lies in matrix_format */
+    RightForm right;
 } MatrixTile;
 
 typedef struct MatrixShape {
