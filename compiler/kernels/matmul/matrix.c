@@ -276,11 +276,6 @@ static LLVMValueRef right_address(const Matrix *x, LLVMValueRef k, LLVMValueRef 
     return get_element(m, m->f32, get_argument(m, 2), at);
 }
 
-static LLVMValueRef panel_address(const Matrix *x, LLVMValueRef k, int q) {
-    LLVMValueRef at = emit_affine(x->m, k, (int64_t)x->blocks * x->lanes, q * x->lanes);
-    return get_element(x->m, x->m->f32, x->panel_space, at);
-}
-
 static void pack_rows(Matrix *x) {
     Module *m = x->m;
     Loop loop = begin_loop(m, get_i64(m, 0), x->piece_depth, 1);
@@ -297,19 +292,22 @@ static void pack_rows(Matrix *x) {
     end_loop(m, &loop);
 }
 
-/* `lanes` rows of the piece, from k on, of a block of columns, whose elements lie side by side: transposed in registers. Rows behind the
- * piece are zeros, columns behind the last are the last's. */
-static void pack_square(Matrix *x, LLVMValueRef k, int q, LLVMValueRef mask) {
+/* `lanes` rows of the piece, from k on, of the block of columns that is `block` columns into the panel, whose elements lie side by side:
+ * transposed in registers. Rows behind the piece are zeros, columns behind the last are the last's. */
+static void pack_square(Matrix *x, LLVMValueRef k, LLVMValueRef block, LLVMValueRef mask) {
     Module *m = x->m;
-    LLVMValueRef rows[64], last = emit_sub(m, x->columns, get_i64(m, 1));
-    bool whole = !column_mask(x, column_of(x, q));
+    LLVMValueRef rows[64], first = emit_add(m, x->first_column, block), last = emit_sub(m, x->columns, get_i64(m, 1));
+    bool whole = !column_mask(x, first);
     for (int l = 0; l < x->lanes; l++) {
-        LLVMValueRef column = emit_add(m, column_of(x, q), get_i64(m, l));
+        LLVMValueRef column = emit_add(m, first, get_i64(m, l));
         LLVMValueRef address = right_address(x, emit_add(m, x->piece, k), whole ? column : emit_min(m, column, last));
         rows[l] = emit_masked_load(m, get_vector(m, m->f32, x->lanes), address, 4, mask);
     }
     emit_transpose(m, rows, x->lanes);
-    for (int l = 0; l < x->lanes; l++) emit_store(m, rows[l], panel_address(x, emit_add(m, k, get_i64(m, l)), q), x->lanes * 4);
+    for (int l = 0; l < x->lanes; l++) {
+        LLVMValueRef at = emit_add(m, emit_affine(m, emit_add(m, k, get_i64(m, l)), (int64_t)x->blocks * x->lanes, 0), block);
+        emit_store(m, rows[l], get_element(m, m->f32, x->panel_space, at), x->lanes * 4);
+    }
 }
 
 /* A block at a time: as many streams as there are lanes. */
@@ -318,16 +316,17 @@ static void pack_columns(Matrix *x) {
     int64_t depth;
     bool even = dim_is_const(x->shape.depth, &depth) && depth % x->lanes == 0;
     LLVMValueRef lanes = get_i64(m, x->lanes), whole = emit_mul(m, emit_div(m, x->piece_depth, lanes), lanes);
-    LLVMValueRef left = emit_sub(m, x->piece_depth, whole), mask = emit_lane_mask(m, left, x->lanes);
-    for (int q = 0; q < x->blocks; q++) {
-        Loop loop = begin_loop(m, get_i64(m, 0), whole, x->lanes);
-        pack_square(x, loop.index, q, NULL);
-        end_loop(m, &loop);
-        if (even) continue;
+    Loop blocks = begin_loop(m, get_i64(m, 0), get_i64(m, (int64_t)x->blocks * x->lanes), x->lanes);
+    Loop loop = begin_loop(m, get_i64(m, 0), whole, x->lanes);
+    pack_square(x, loop.index, blocks.index, NULL);
+    end_loop(m, &loop);
+    if (!even) {
+        LLVMValueRef left = emit_sub(m, x->piece_depth, whole);
         Branch rest = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSGT, left, get_i64(m, 0), ""));
-        pack_square(x, whole, q, mask);
+        pack_square(x, whole, blocks.index, emit_lane_mask(m, left, x->lanes));
         end_if(m, &rest);
     }
+    end_loop(m, &blocks);
 }
 
 static bool has_unit_stride(const Value *value, int axis) {
