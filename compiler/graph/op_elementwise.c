@@ -272,7 +272,7 @@ static double past_steps(double x, double y) {
 
 /* A row a verb: how elements x and y of its first two inputs make one of the result. `from` and `to` are how they are held. */
 #define EACH(verb, from, to, expression)                                                            \
-    static void from##_##verb(const RefCall *call) {                                                \
+    static void each_##from##_##verb(const RefCall *call) {                                         \
         const Number *restrict a = call->inputs[0];                                                 \
         const Number *restrict b = call->inputs[op_info[OP_##verb].max_inputs > 1];                 \
         Number *restrict out = call->out;                                                           \
@@ -351,10 +351,10 @@ static void any_select(const RefCall *call) {
 
 /* ---- the table: the forms that a verb must have follow from its shape rule ---- */
 
-#define FORMS_float(verb) {real_##verb, NULL}
-#define FORMS_logic(verb) {NULL, whole_##verb}
-#define FORMS_same(verb) {real_##verb, whole_##verb}
-#define FORMS_compare(verb) {real_##verb, whole_##verb}
+#define FORMS_float(verb) {each_real_##verb, NULL}
+#define FORMS_logic(verb) {NULL, each_whole_##verb}
+#define FORMS_same(verb) {each_real_##verb, each_whole_##verb}
+#define FORMS_compare(verb) {each_real_##verb, each_whole_##verb}
 #define FORMS_select(verb) {any_##verb, any_##verb}
 
 static const struct { void (*real)(const RefCall *), (*whole)(const RefCall *); } forms[OP_COUNT] = {

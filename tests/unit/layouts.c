@@ -135,7 +135,7 @@ static Node *reader(TestGraph *t, Node *x, Node *plain) {
     return graph_make(t->graph, OP_matmul, (Node *[]){x, build_transpose(t->graph, random_below(t, 2) ? x : plain, axes)}, 2, NULL);
 }
 
-static void test_views(void) {
+TEST(views) {
     for (uint64_t seed = 0; seed < 4000; seed++) {
         TestGraph t = test_graph(seed);
         for (int i = 0; i < 3; i++) {
@@ -149,7 +149,7 @@ static void test_views(void) {
 }
 
 /* Longer than the parts in which elementwise work goes through a row, and in the memory of an operand. */
-static void test_long_rows(void) {
+TEST(long_rows) {
     const int64_t lengths[] = {511, 512, 513, 1500};
     for (int i = 0; i < COUNT_OF(lengths); i++) {
         TestGraph t = test_graph((uint64_t)i);
@@ -159,10 +159,4 @@ static void test_long_rows(void) {
         check(&t);
         arena_free(t.arena);
     }
-}
-
-void suite_layouts(void) {
-    CU_pSuite suite = CU_add_suite("layouts", NULL, NULL);
-    CU_add_test(suite, "views", test_views);
-    CU_add_test(suite, "long rows", test_long_rows);
 }

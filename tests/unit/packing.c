@@ -65,7 +65,7 @@ static void check_conv(int64_t outputs, int64_t inputs, int64_t groups, int64_t 
     arena_free(t->arena);
 }
 
-static void test_convolutions(void) {
+TEST(convolutions) {
     check_conv(16, 8, 1, 2, false);
     check_conv(37, 13, 1, 2, false);
     check_conv(37, 3, 1, 4, false);
@@ -94,7 +94,7 @@ static void check_grouped(int64_t channels, int64_t group) {
     arena_free(t->arena);
 }
 
-static void test_grouped(void) {
+TEST(grouped) {
     check_grouped(20, 1);
     check_grouped(24, 4);
     check_grouped(18, 2);
@@ -131,7 +131,7 @@ static void check_winograd(int outputs, int inputs, int tile, int m) {
     arena_free(t->arena);
 }
 
-static void test_winograd(void) {
+TEST(winograd) {
     check_winograd(16, 8, 2, 2);
     check_winograd(37, 5, 2, 4);
 }
@@ -156,15 +156,7 @@ static void check_matrix(bool transposed) {
     arena_free(t->arena);
 }
 
-static void test_matrices(void) {
+TEST(matrices) {
     check_matrix(false);
     check_matrix(true);
-}
-
-void suite_packing(void) {
-    CU_pSuite suite = CU_add_suite("packing", NULL, NULL);
-    CU_add_test(suite, "convolutions", test_convolutions);
-    CU_add_test(suite, "groups of few channels", test_grouped);
-    CU_add_test(suite, "winograd", test_winograd);
-    CU_add_test(suite, "matrices", test_matrices);
 }

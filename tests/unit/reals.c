@@ -2,7 +2,7 @@
  * C's special cases; and their bits, which are the same wherever this runs. */
 #include "base/base.h"
 
-#include <CUnit/Basic.h>
+#include "test.h"
 #include <math.h>
 #include <string.h>
 
@@ -59,7 +59,7 @@ static double error_of(const Function *f, double x) {
     return (double)(fabsl(f->function(x) - exact) / unit);
 }
 
-static void test_errors(void) {
+TEST(errors) {
     for (int k = 0; k < COUNT_OF(functions); k++) {
         const Function *f = &functions[k];
         double worst = 0;
@@ -79,7 +79,7 @@ static uint64_t bits_of(double x) {
 }
 
 /* glibc's own functions fail here wherever it chooses by the processor: exp, log, sin, cos, tanh, pow. */
-static void test_bits(void) {
+TEST(bits) {
     for (int k = 0; k < COUNT_OF(functions); k++) {
         const Function *f = &functions[k];
         uint64_t hash = 0;
@@ -96,7 +96,7 @@ static bool same(double a, double b) {
     return !signbit(a) == !signbit(b) && (a == b || fabs(a - b) <= 1e-15 * fabs(b));
 }
 
-static void test_specials(void) {
+TEST(specials) {
     static const struct { const char *name; double (*function)(double), (*standard)(double); } pairs[] = {
         {"exp", real_exp, exp}, {"exp2", real_exp2, exp2}, {"expm1", real_expm1, expm1},
         {"log", real_log, log}, {"log1p", real_log1p, log1p}, {"sin", real_sin, sin}, {"cos", real_cos, cos},
@@ -115,7 +115,7 @@ static void test_specials(void) {
     CU_ASSERT(isinf(real_silu(INFINITY)) && isinf(real_gelu(INFINITY)) && isnan(real_gelu(NAN)));
 }
 
-static void test_powers(void) {
+TEST(powers) {
     static const double some[] = {0, -0.0, 1, -1, 2, -2, 3, -3, 0.5, -0.5, 1.5, 1e300, -1e300, 1e-300, 0x1p53,
                                   -0x1p53, 0x1p53 + 2, 4e-320, INFINITY, -INFINITY, NAN};
     for (int i = 0; i < COUNT_OF(some); i++)
@@ -128,12 +128,4 @@ static void test_powers(void) {
             CU_ASSERT_EQUAL(real_pow(base, power), product);
         }
     }
-}
-
-void suite_reals(void) {
-    CU_pSuite suite = CU_add_suite("reals", NULL, NULL);
-    CU_add_test(suite, "errors", test_errors);
-    CU_add_test(suite, "the same bits on every machine", test_bits);
-    CU_add_test(suite, "special cases", test_specials);
-    CU_add_test(suite, "powers", test_powers);
 }
