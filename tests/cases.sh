@@ -28,7 +28,8 @@ trap 'exit 143' TERM
 # count CODE CASE FILE: a case that ended so, and printed FILE
 count() {
     local last=; [ ! -s "$3" ] || last=$(tail -1 "$3")
-    if [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]] && { [ "$1" = 0 ] || [ "${BASH_REMATCH[2]}" != 0 ]; }; then
+    if [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]] &&
+        { [ "$1" = 0 ] || [ "${BASH_REMATCH[2]}" != 0 ]; }; then
         passed=$((passed + BASH_REMATCH[1])) failed=$((failed + BASH_REMATCH[2]))
         sed '$d' "$3"
     elif [ "$1" = 0 ]; then

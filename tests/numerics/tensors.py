@@ -10,7 +10,8 @@ def write_tensors(path, tensors):
     header, data = {}, b""
     for name, array in tensors.items():
         begin, data = len(data), data + array.tobytes()
-        header[name] = {"dtype": TYPES[str(array.dtype)], "shape": list(array.shape), "data_offsets": [begin, len(data)]}
+        shape, place = list(array.shape), [begin, len(data)]
+        header[name] = {"dtype": TYPES[str(array.dtype)], "shape": shape, "data_offsets": place}
     words = json.dumps(header, separators=(",", ":")).encode()
     words += b" " * (-len(words) % 8)
     content = len(words).to_bytes(8, "little") + words + data

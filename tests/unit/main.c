@@ -1,5 +1,6 @@
-/* Runs the tests of this folder, as many beside each other as there are cores, each in a process of its own: one that crashes
- * is one that failed. An argument names a suite (a file of this folder) or a test, SUITE/TEST. */
+/* Runs the tests of this folder, as many beside each other as there are cores, each in a
+ * process of its own: one that crashes is one that failed. An argument names a suite (a file
+ * of this folder) or a test, SUITE/TEST. */
 #include "test.h"
 #include <signal.h>
 #include <stdio.h>
@@ -70,7 +71,8 @@ static void name_run(Run *run) {
     const Test *t = run->test;
     const char *slash = strrchr(t->file, '/'), *base = slash ? slash + 1 : t->file;
     int used = snprintf(run->name, sizeof run->name, "%.*s/%s", (int)strcspn(base, "."), base, t->name);
-    if (t->parts > 1) snprintf(run->name + used, sizeof run->name - (size_t)used, " %d/%d", t->part + 1, t->parts);
+    if (t->parts == 1) return;
+    snprintf(run->name + used, sizeof run->name - (size_t)used, " %d/%d", t->part + 1, t->parts);
 }
 
 static bool names(const char *word, const char *name) {
@@ -107,7 +109,8 @@ static int run_here(const Test *test) {
     CU_pTest only = CU_add_test(suite, test->name, run_current);
     CU_run_test(suite, only);
     for (CU_pFailureRecord f = CU_get_failure_list(); f; f = f->pNext)
-        fprintf(stderr, "%s:%u: %s\n", f->strFileName ? f->strFileName : test->file, f->uiLineNumber, f->strCondition ? f->strCondition : "");
+        fprintf(stderr, "%s:%u: %s\n", f->strFileName ? f->strFileName : test->file, f->uiLineNumber,
+                f->strCondition ? f->strCondition : "");
     return CU_get_number_of_failure_records() ? 1 : 0;
 }
 
@@ -157,7 +160,8 @@ static void print_run(const Run *run) {
     if (run->status == 0) printf("%s: %.1f s\n", run->name, run->seconds);
     else printf("FAILED %s\n", run->name);
     if (run->status != 0) print_said(run->said);
-    if (WIFSIGNALED(run->status)) printf("    ended by signal %d, %s\n", WTERMSIG(run->status), strsignal(WTERMSIG(run->status)));
+    const int signal = WIFSIGNALED(run->status) ? WTERMSIG(run->status) : 0;
+    if (signal) printf("    ended by signal %d, %s\n", signal, strsignal(signal));
     fclose(run->said);
 }
 

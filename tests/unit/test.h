@@ -19,7 +19,8 @@ void test_fixture(const char *file, int (*begin)(void), int (*end)(void));
 #define TEST_IN_PARTS(name, count)                                                                   \
     static void test_##name(int part, int parts);                                                    \
     __attribute__((constructor)) static void add_##name(void) {                                      \
-        for (int i = 0; i < (count); i++) test_add((Test){__FILE__, #name, __LINE__, i, count, test_##name}); \
+        for (int i = 0; i < (count); i++)                                                            \
+            test_add((Test){__FILE__, #name, __LINE__, i, count, test_##name});                      \
     }                                                                                                \
     static void test_##name(int part, int parts)
 
