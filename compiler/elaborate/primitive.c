@@ -14,7 +14,7 @@ static Number apply(int op, DType type, Number x, Number y) {
     Number out;
     const Number *inputs[2] = {&x, &y};
     RefShape shapes[2] = {{.type = type, .count = 1}, {.type = type, .count = 1}};
-    Node node = {.op = (Op)op};
+    Node node = {.op = (Op)op, .input_count = op_info[op].max_inputs};
     op_info[op].reference(&(RefCall){.node = &node, .inputs = inputs, .input_shapes = shapes, .out = &out, .shape = shapes[0]});
     return out;
 }
