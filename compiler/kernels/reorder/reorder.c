@@ -10,20 +10,22 @@
  *             store each vector                            one place of the line, all lanes
  *
  * The line is the axis along which the weight's elements are adjacent: inputs, or taps. Where the lanes themselves are adjacent, vectors are
- * copied; where neither are, rows are gathered one by one. For Winograd a line is the nine taps, which go to the stack first:
+ * copied; where neither are, rows are gathered one by one. For Winograd a line is the nine taps:
  *
- *         for each cache line of lanes                       one block with AVX-512, two with AVX2
- *           for each block: the taps, on the stack
- *           for each row of the (m + 2)^2 numbers            unrolled
- *             for each block: G down, three numbers; G across, store each to its plane
+ *     task: a cell, all inputs of a tile
+ *       for each run of inputs
+ *         for each input, each block of lanes: the taps, transposed, to the stack
+ *         for each row of the (m + 2)^2 numbers              unrolled
+ *           for each input and block of lanes                rolled
+ *             G down: three numbers; G across, store each to its plane
  *
- * Planes are far apart, by a power of two as a rule, so that their lines fall into few sets of L1: six at a time stay there until all
- * their parts are written. With a block's planes one after the other AVX2 had 12 GB/s instead of 18.
+ * Planes are far apart, by a power of two as a rule, so that their lines fall into few sets of L1. So six of them are written at a time, and
+ * of each as much as a run has (all 36 for one input and block after the other had 12 GB/s with AVX2, whose blocks are half lines).
  *
  * Lanes without an element read another one's, and are stored as zeros. Bound: memory; below 16 taps a shuffle an element. */
 #include "kernels/winograd/conv_winograd.h"
 
-enum { ALL_TAPS = 9, LINE_FLOATS = 16 };
+enum { ALL_TAPS = 9, RUN = 8 /* inputs that Winograd transforms together */ };
 
 typedef struct Reorder {
     Module *m;
@@ -38,7 +40,7 @@ typedef struct Reorder {
     LLVMValueRef to;                     /* element of the output at that place, of the first of the line and the lanes */
     LLVMValueRef base;                   /* address of the weight there, at the beginning of the line's axis */
     LLVMValueRef exists;                 /* lanes that have an element; NULL: all */
-    LLVMValueRef taps;                   /* of Winograd: nine vectors for each block of lanes, on the stack */
+    LLVMValueRef taps;                   /* of Winograd: nine vectors for each input of a run and block of lanes, on the stack */
 } Reorder;
 
 /* ---- choice ---- */
@@ -225,7 +227,7 @@ static void emit_lane_blocks(Reorder *r, LLVMValueRef to) {
     end_loop(r->m, &loop);
 }
 
-/* ---- Winograd: the blocks of lanes that share a cache line, together ---- */
+/* ---- Winograd ---- */
 
 static void keep_taps(const Reorder *r, LLVMValueRef taps) {
     Module *m = r->m;
@@ -237,31 +239,42 @@ static void keep_taps(const Reorder *r, LLVMValueRef taps) {
     }
 }
 
-static void emit_transformed_blocks(Reorder *r, LLVMValueRef to) {
+/* The taps of `count` inputs from `input` on. */
+static void keep_inputs(Reorder *r, LLVMValueRef input, LLVMValueRef count) {
     Module *m = r->m;
-    LLVMValueRef base = emit_base(r), all = r->extent[r->lane_axis];
-    int step = r->lanes > LINE_FLOATS ? r->lanes : LINE_FLOATS;
-    Loop lines = begin_loop(m, get_i64(m, 0), all, step);
-    LLVMValueRef end = step == r->lanes ? get_i64(m, step) : emit_min(m, get_i64(m, step), emit_sub(m, all, lines.index));
-    Loop blocks = begin_loop(m, get_i64(m, 0), end, r->lanes);
-    set_block(r, base, to, emit_add(m, lines.index, blocks.index));
-    keep_taps(r, element(r, r->taps, emit_affine(m, blocks.index, ALL_TAPS, 0)));
+    LLVMValueRef width = r->extent[WINOGRAD_OUTPUTS];
+    Loop inputs = begin_loop(m, get_i64(m, 0), count, 1);
+    r->at[WINOGRAD_INPUTS] = emit_add(m, emit_add(m, r->first[WINOGRAD_INPUTS], input), inputs.index);
+    LLVMValueRef base = emit_base(r), number = emit_mul(m, inputs.index, width);
+    Loop blocks = begin_loop(m, get_i64(m, 0), width, r->lanes);
+    set_block(r, base, get_i64(m, 0), blocks.index);
+    keep_taps(r, element(r, r->taps, emit_affine(m, emit_add(m, number, blocks.index), ALL_TAPS, 0)));
     end_loop(m, &blocks);
+    end_loop(m, &inputs);
+}
+
+static void emit_transformed(Reorder *r, LLVMValueRef to) {
+    Module *m = r->m;
+    LLVMValueRef width = r->extent[WINOGRAD_OUTPUTS], all = r->extent[WINOGRAD_INPUTS];
+    Loop runs = begin_loop(m, get_i64(m, 0), all, RUN);
+    LLVMValueRef count = emit_min(m, get_i64(m, RUN), emit_sub(m, all, runs.index));
+    keep_inputs(r, runs.index, count);
+    LLVMValueRef first = emit_add(m, to, emit_mul(m, runs.index, r->stride[WINOGRAD_INPUTS]));
     for (int y = 0; y < r->format->winograd + 2; y++) {
-        Loop again = begin_loop(m, get_i64(m, 0), end, r->lanes);
-        LLVMValueRef first = emit_add(m, to, emit_add(m, lines.index, again.index)), taps = emit_affine(m, again.index, ALL_TAPS, 0);
-        winograd_emit_weights(m, r->format->winograd, y, element(r, r->taps, taps), element(r, r->output, first), r->stride[WINOGRAD_TAPS]);
-        end_loop(m, &again);
+        Loop loop = begin_loop(m, get_i64(m, 0), emit_mul(m, count, width), r->lanes);
+        LLVMValueRef taps = element(r, r->taps, emit_affine(m, loop.index, ALL_TAPS, 0));
+        LLVMValueRef planes = element(r, r->output, emit_add(m, first, loop.index));
+        winograd_emit_weights(m, r->format->winograd, y, taps, planes, r->stride[WINOGRAD_TAPS]);
+        end_loop(m, &loop);
     }
-    end_loop(m, &lines);
+    end_loop(m, &runs);
 }
 
 /* The loops over the cell's other axes, from level `level` on. */
 static void emit_places(Reorder *r, int level, LLVMValueRef to) {
     Module *m = r->m;
     if (level == r->format->level_count) {
-        if (r->format->winograd) emit_transformed_blocks(r, to);
-        else emit_lane_blocks(r, to);
+        emit_lane_blocks(r, to);
         return;
     }
     int axis = r->format->levels[level].axis;
@@ -331,9 +344,11 @@ LLVMValueRef reorder_emit(Module *m, const Kernel *kernel) {
     r.line_axis = find_line(&r);
     r.output = get_argument(m, 0);
     r.input = get_argument(m, 1);
-    if (format->winograd) r.taps = emit_stack(m, m->f32, ALL_TAPS * max_i64(r.lanes, LINE_FLOATS));
+    if (format->winograd) r.taps = emit_stack(m, m->f32, ALL_TAPS * RUN * format->levels[0].block);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
-    emit_places(&r, format_outer_levels(format), find_cell(&r, tasks.index));
+    LLVMValueRef to = find_cell(&r, tasks.index);
+    if (format->winograd) emit_transformed(&r, to);
+    else emit_places(&r, format_outer_levels(format), to);
     end_loop(m, &tasks);
     finish_kernel(m);
     return function;
