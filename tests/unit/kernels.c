@@ -73,13 +73,20 @@ static void check_as(const char *text, bool computed) {
     free(line.fixed);
 }
 
-/* With weights that are packed while building and, where the operator has any, with such as the run packs. */
+static bool has_weight(const char *text) {
+    static const char *const operators[] = {"conv ", "tconv ", "dense "};
+    for (int i = 0; i < COUNT_OF(operators); i++)
+        if (strncmp(text, operators[i], strlen(operators[i])) == 0) return true;
+    return false;
+}
+
+/* With weights that are packed while building, and with such as the run packs; those of real
+ * networks, which take long, one way only. */
 static void check_line(const char *text, void *context) {
-    static const char *const with_weights[] = {"conv ", "tconv ", "dense "};
     if (!is_chosen(context, text)) return;
-    check_as(text, false);
-    for (int i = 0; i < COUNT_OF(with_weights); i++)
-        if (strncmp(text, with_weights[i], strlen(with_weights[i])) == 0) check_as(text, true);
+    bool timed = strstr(text, " timed=1"), computed = strstr(text, " computed=1");
+    if (!computed) check_as(text, false);
+    if (computed || (has_weight(text) && !timed)) check_as(text, true);
 }
 
 static void check_operators(const char *operators, int part, int parts) {

@@ -21,7 +21,7 @@ static void pack(Packed *p, const PackFormat *format, const Node *node) {
     p->values = p->t.inputs.items[0].values;
     p->bytes = (Text){.arena = p->t.arena};
     CU_ASSERT_TRUE(format_write(format, node, p->values, p->t.arena, append, &p->bytes));
-    CU_ASSERT_EQUAL(p->bytes.length, format_elements(format) * 4);
+    CU_ASSERT_EQUAL((int64_t)p->bytes.length, format_elements(format) * 4);
 }
 
 static float packed_at(const Packed *p, int64_t place) { return ((const float *)p->bytes.bytes)[place]; }
