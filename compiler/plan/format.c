@@ -3,7 +3,7 @@
 #include "plan/winograd.h"
 
 enum {
-    CHUNK = 64,                /* places of a cell's outermost axis that are written in turn, so that what is written stays near */
+    CHUNK = 64,                /* places of a cell's outermost axis, written in turn to stay near */
     WRITTEN_TOGETHER = 1 << 17 /* elements of small cells */
 };
 
@@ -33,18 +33,21 @@ void format_add_level(PackFormat *format, int axis, int64_t block) {
 /* ---- comparing ---- */
 
 static bool axes_equal(const PackAxis *a, const PackAxis *b) {
-    return a->first == b->first && a->last == b->last && a->step == b->step && a->size == b->size && a->padded == b->padded;
+    return a->first == b->first && a->last == b->last && a->step == b->step && a->size == b->size &&
+           a->padded == b->padded;
 }
 
 bool format_equal(const PackFormat *a, const PackFormat *b) {
-    bool equal = a->axis_count == b->axis_count && a->level_count == b->level_count && a->rotation == b->rotation && a->winograd == b->winograd;
+    bool equal = a->axis_count == b->axis_count && a->level_count == b->level_count &&
+                 a->rotation == b->rotation && a->winograd == b->winograd;
     for (int i = 0; equal && i < a->axis_count; i++) equal = axes_equal(&a->axes[i], &b->axes[i]);
     for (int i = 0; equal && i < a->level_count; i++)
         equal = a->levels[i].axis == b->levels[i].axis && a->levels[i].block == b->levels[i].block;
     return equal;
 }
 
-/* Axes first .. last of a transpose as axes of its operand; false where they are not adjacent there, in the same order. */
+/* Axes first .. last of a transpose as axes of its operand; false where they are not
+ * adjacent there, in the same order. */
 static bool axis_before_transpose(PackAxis *axis, IntList permutation) {
     int first = (int)permutation.items[axis->first];
     for (int i = axis->first; i <= axis->last; i++)
@@ -58,7 +61,8 @@ bool format_before_transpose(PackFormat *format, const Node *transpose) {
     PackFormat before = *format;
     if (before.rotation) return false; /* it names the node's axes by number */
     for (int i = 0; i < before.axis_count; i++)
-        if (!axis_before_transpose(&before.axes[i], ATTRIBUTES(transpose, transpose)->permutation)) return false;
+        if (!axis_before_transpose(&before.axes[i], ATTRIBUTES(transpose, transpose)->permutation))
+            return false;
     *format = before;
     return true;
 }
@@ -90,7 +94,7 @@ int64_t format_elements(const PackFormat *format) {
 
 typedef struct Cell {
     int64_t first[MOST_PACK_AXES], extent[MOST_PACK_AXES]; /* places of each axis */
-    int64_t stride[MOST_PACK_AXES];                        /* elements of the packed form from one place to the next */
+    int64_t stride[MOST_PACK_AXES]; /* elements of the packed form from one place to the next */
     int64_t elements;
 } Cell;
 
@@ -137,7 +141,8 @@ static int64_t source_of(const Fill *fill) {
     for (int i = rotation ? 2 : 0; i < format->axis_count; i++) place += fill->at[i] * way_of(fill, i);
     if (!rotation) return place;
     int64_t channel = fill->at[0], turned = (channel + fill->at[1]) % rotation;
-    return place + (channel - channel % rotation + turned) * fill->node_strides[0] + channel % rotation * fill->node_strides[1];
+    return place + (channel - channel % rotation + turned) * fill->node_strides[0] +
+           channel % rotation * fill->node_strides[1];
 }
 
 static void set_order(Fill *fill) {
@@ -145,7 +150,8 @@ static void set_order(Fill *fill) {
     fill->count = 0;
     for (int i = format_outer_levels(format); i < format->level_count; i++) {
         int at = fill->count++, axis = format->levels[i].axis;
-        for (; at > 0 && way_of(fill, fill->order[at - 1]) < way_of(fill, axis); at--) fill->order[at] = fill->order[at - 1];
+        for (; at > 0 && way_of(fill, fill->order[at - 1]) < way_of(fill, axis); at--)
+            fill->order[at] = fill->order[at - 1];
         fill->order[at] = axis;
     }
 }
@@ -165,26 +171,31 @@ static void copy_line(const Fill *fill, int axis, int64_t count, float *out) {
 static void copy_axes(Fill *fill, int depth, int cut, int64_t from, int64_t count, float *out) {
     const Cell *cell = fill->cell;
     int axis = fill->order[depth];
-    int64_t begin = cell->first[axis] + (axis == cut ? from : 0), end = end_of_part(fill, axis, begin, axis == cut ? count : cell->extent[axis]);
+    int64_t begin = cell->first[axis] + (axis == cut ? from : 0),
+            end = end_of_part(fill, axis, begin, axis == cut ? count : cell->extent[axis]);
     out += (begin - cell->first[axis]) * cell->stride[axis];
     fill->at[axis] = begin;
     if (depth == fill->count - 1) {
         copy_line(fill, axis, end - begin, out);
         return;
     }
-    for (; fill->at[axis] < end; fill->at[axis]++, out += cell->stride[axis]) copy_axes(fill, depth + 1, cut, from, count, out);
+    for (; fill->at[axis] < end; fill->at[axis]++, out += cell->stride[axis])
+        copy_axes(fill, depth + 1, cut, from, count, out);
 }
 
 static void copy_cell(Fill *fill) {
     const Cell *cell = fill->cell;
     int cut = fill->format->levels[format_outer_levels(fill->format)].axis;
     for (int a = 0; a < fill->format->axis_count; a++) fill->at[a] = cell->first[a];
-    for (int64_t from = 0; from < cell->extent[cut]; from += CHUNK) copy_axes(fill, 0, cut, from, min_i64(CHUNK, cell->extent[cut] - from), fill->out);
+    for (int64_t from = 0; from < cell->extent[cut]; from += CHUNK)
+        copy_axes(fill, 0, cut, from, min_i64(CHUNK, cell->extent[cut] - from), fill->out);
 }
 
 /* ---- Winograd ---- */
 
-enum { TOGETHER = 4 }; /* kernels that are transformed together, in the lanes of vectors; vectors of weights are whole fours */
+/* Kernels that are transformed together, in the lanes of vectors; vectors of weights are
+ * whole fours. */
+enum { TOGETHER = 4 };
 
 /* u = G w G^T. */
 static void transform_kernels(const Winograd *w, double kernels[9][TOGETHER], double u[][TOGETHER]) {
@@ -192,11 +203,13 @@ static void transform_kernels(const Winograd *w, double kernels[9][TOGETHER], do
     for (int y = 0; y < w->size; y++)
         for (int x = 0; x < 3; x++)
             for (int l = 0; l < TOGETHER; l++)
-                half[y][x][l] = w->weights[y][0] * kernels[x][l] + w->weights[y][1] * kernels[3 + x][l] + w->weights[y][2] * kernels[6 + x][l];
+                half[y][x][l] = w->weights[y][0] * kernels[x][l] + w->weights[y][1] * kernels[3 + x][l] +
+                                w->weights[y][2] * kernels[6 + x][l];
     for (int y = 0; y < w->size; y++)
         for (int x = 0; x < w->size; x++, u++)
             for (int l = 0; l < TOGETHER; l++)
-                (*u)[l] = half[y][0][l] * w->weights[x][0] + half[y][1][l] * w->weights[x][1] + half[y][2][l] * w->weights[x][2];
+                (*u)[l] = half[y][0][l] * w->weights[x][0] + half[y][1][l] * w->weights[x][1] +
+                          half[y][2][l] * w->weights[x][2];
 }
 
 static void transform_cell(Fill *fill) {
@@ -204,7 +217,8 @@ static void transform_cell(Fill *fill) {
     const int64_t *stride = cell->stride, taps = way_of(fill, WINOGRAD_TAPS);
     Winograd w = winograd(fill->format->winograd);
     double kernels[9][TOGETHER] = {0}, u[MOST_WINOGRAD * MOST_WINOGRAD][TOGETHER];
-    int64_t begin = cell->first[WINOGRAD_OUTPUTS], end = end_of_part(fill, WINOGRAD_OUTPUTS, begin, cell->extent[WINOGRAD_OUTPUTS]);
+    int64_t begin = cell->first[WINOGRAD_OUTPUTS],
+            end = end_of_part(fill, WINOGRAD_OUTPUTS, begin, cell->extent[WINOGRAD_OUTPUTS]);
     fill->at[WINOGRAD_TAPS] = 0;
     for (int64_t i = 0; i < cell->extent[WINOGRAD_INPUTS]; i++)
         for (int64_t o = begin; o < end; o += TOGETHER) {
@@ -240,11 +254,13 @@ static Fill begin_fill(const PackFormat *format, const Node *node, const Number 
     return fill;
 }
 
-bool format_write(const PackFormat *format, const Node *node, const Number *values, Arena *scratch, FormatWriter write, void *context) {
+bool format_write(const PackFormat *format, const Node *node, const Number *values, Arena *scratch,
+                  FormatWriter write, void *context) {
     Fill fill = begin_fill(format, node, values);
     int64_t cells = format_cells(format), used = 0;
     if (cells == 0) return true;
-    int64_t room = max_i64(min_i64(WRITTEN_TOGETHER, format_elements(format)), find_cell(format, 0).elements); /* the first is the largest */
+    int64_t room = max_i64(min_i64(WRITTEN_TOGETHER, format_elements(format)),
+                           find_cell(format, 0).elements); /* no cell is larger */
     float *out = arena_alloc(scratch, (size_t)room * sizeof *out);
     for (int64_t i = 0; i < cells; i++) {
         Cell cell = find_cell(format, i);

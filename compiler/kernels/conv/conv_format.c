@@ -1,4 +1,5 @@
-/* The packed formats of convolutions' weights (plan/format.h), of which kernels read the rows of a tile one after the other.
+/* The packed formats of convolutions' weights (plan/format.h), of which kernels read the
+ * rows of a tile one after the other.
  *
  * With Q blocks of `lanes` outputs to a tile:
  *
@@ -6,12 +7,14 @@
  *     conv_few                        [block of inputs][tap][output][lanes inputs]
  *     conv_grouped                    [block of channels][tap][distance k][lanes channels]
  *
- * The last tile is as narrow as its blocks are few, the last block of inputs of the first as short as its inputs are; outputs, the
- * inputs of conv_few and the channels of conv_grouped are padded with zeros to whole blocks. conv_grouped keeps in an input
+ * The last tile is as narrow as its blocks are few, the last block of inputs of the first
+ * as short as its inputs are; outputs, the inputs of conv_few and the channels of
+ * conv_grouped are padded with zeros to whole blocks. conv_grouped keeps in an input
  * channel's lane what it gives to the output that lies k places on in its group. */
 #include "kernels/conv/conv.h"
 
-/* The node is [O, I, kh, kw], where I is the inputs of a group; that of a transposed one is [groups * I, outputs of a group, kh, kw]. */
+/* The node is [O, I, kh, kw], where I is the inputs of a group; that of a transposed one
+ * is [groups * I, outputs of a group, kh, kw]. */
 static PackAxis outputs_of(const ConvShape *s) {
     PackAxis axis = pack_axis(s->w, s->transposed ? 1 : 0);
     axis.size = axis.padded = s->outputs;

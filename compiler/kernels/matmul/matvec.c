@@ -46,7 +46,8 @@ void matvec_choose(Program *program, Kernel *kernel) {
     int lanes = program->target->lanes;
     int64_t rows = dim_const_value(s.rows), columns = dim_const_value(s.columns), depth = dim_const_value(s.depth);
     MatrixTile *tile = NEW(program->arena, MatrixTile);
-    *tile = (MatrixTile){.rows = (int)max_i64(rows, 1), .task_tiles = 1, .right = is_computed(kernel) ? RIGHT_AS_IS : RIGHT_PACKED, .depth = (int)max_i64(depth, 1)};
+    *tile = (MatrixTile){.rows = (int)max_i64(rows, 1), .task_tiles = 1, .depth = (int)max_i64(depth, 1)};
+    tile->right = is_computed(kernel) ? RIGHT_AS_IS : RIGHT_PACKED;
     tile->blocks = choose_blocks(program->target, tile->rows, columns);
     kernel->tile = tile;
     kernel->tasks = matrix_tasks(program->graph->dims, &s, tile, lanes);

@@ -1,16 +1,18 @@
-/* The kind `reorder`: packs a weight that the run computes, as plan/format.h describes the form. select.c never meets it: program_pack
- * launches one before the first kernel that reads the form.
+/* The kind `reorder`: packs a weight that the run computes, as plan/format.h describes
+ * the form. select.c never meets it: program_pack launches one before the first kernel
+ * that reads the form.
  *
  *     task: a cell of the format
  *       for each of its other axes                         rolled
  *         for each block of lanes                          rolled: what lies side by side is written together
  *           for each `lanes` places of the line            rolled
- *             rows[lanes] = load                           a lane's places of the line, side by side in the weight
+ *             rows[lanes] = load                           a lane's places of the line, side by side
  *             transpose in registers
  *             store each vector                            one place of the line, all lanes
  *
- * The line is the axis along which the weight's elements are adjacent: inputs, or taps. Where the lanes themselves are adjacent, vectors are
- * copied; where neither are, rows are gathered one by one. For Winograd a line is the nine taps:
+ * The line is the axis along which the weight's elements are adjacent: inputs, or taps.
+ * Where the lanes themselves are adjacent, vectors are copied; where neither are, rows
+ * are gathered one by one. For Winograd a line is the nine taps:
  *
  *     task: a cell, all inputs of a tile
  *       for each run of inputs
@@ -19,10 +21,13 @@
  *           for each input and block of lanes                rolled
  *             G down: three numbers; G across, store each to its plane
  *
- * Planes are far apart, by a power of two as a rule, so that their lines fall into few sets of L1. So six of them are written at a time, and
- * of each as much as a run has (all 36 for one input and block after the other had 12 GB/s with AVX2, whose blocks are half lines).
+ * Planes are far apart, by a power of two as a rule, so that their lines fall into few
+ * sets of L1. So six of them are written at a time, and of each as much as a run has (all
+ * 36 for one input and block after the other had 12 GB/s with AVX2, whose blocks are half
+ * lines).
  *
- * Lanes without an element read another one's, and are stored as zeros. Bound: memory; below 16 taps a shuffle an element. */
+ * Lanes without an element read another one's, and are stored as zeros. Bound: memory;
+ * below 16 taps a shuffle an element. */
 #include "kernels/winograd/conv_winograd.h"
 
 enum { ALL_TAPS = 9, RUN = 8 /* inputs that Winograd transforms together */ };
@@ -36,11 +41,11 @@ typedef struct Reorder {
     LLVMValueRef input, output;
     /* of the cell, by axis */
     LLVMValueRef first[MOST_PACK_AXES], extent[MOST_PACK_AXES], stride[MOST_PACK_AXES];
-    LLVMValueRef at[MOST_PACK_AXES];     /* the place */
-    LLVMValueRef to;                     /* element of the output at that place, of the first of the line and the lanes */
-    LLVMValueRef base;                   /* address of the weight there, at the beginning of the line's axis */
-    LLVMValueRef exists;                 /* lanes that have an element; NULL: all */
-    LLVMValueRef taps;                   /* of Winograd: nine vectors for each input of a run and block of lanes, on the stack */
+    LLVMValueRef at[MOST_PACK_AXES]; /* the place */
+    LLVMValueRef to;     /* element of the output at that place, of the first of the line and the lanes */
+    LLVMValueRef base;   /* address of the weight there, at the beginning of the line's axis */
+    LLVMValueRef exists; /* lanes that have an element; NULL: all */
+    LLVMValueRef taps;   /* of Winograd, on the stack: nine vectors for each input of a run and block */
 } Reorder;
 
 /* ---- choice ---- */
@@ -68,12 +73,14 @@ double reorder_cost(const Kernel *kernel, const Target *target) {
 
 static LLVMValueRef node_stride(const Reorder *r, int axis) { return get_dim(r->m, r->from->strides[axis]); }
 
-/* Whether the axis' places are as far apart at the end of each axis of the node as elsewhere. */
+/* Whether the axis' places are as far apart at the end of each axis of the node as
+ * elsewhere. */
 static bool is_even(const Reorder *r, const PackAxis *axis) {
     Dims *dims = r->kernel->program->graph->dims;
     const Value *from = r->from;
     for (int i = axis->first; i < axis->last; i++)
-        if (from->strides[i] != dim_mul(dims, from->node->shape.dims[i + 1], from->strides[i + 1])) return false;
+        if (from->strides[i] != dim_mul(dims, from->node->shape.dims[i + 1], from->strides[i + 1]))
+            return false;
     return true;
 }
 
@@ -81,7 +88,8 @@ static bool is_adjacent(const Reorder *r, int axis) {
     const PackAxis *a = &r->format->axes[axis];
     int64_t stride;
     bool rotated = r->format->rotation && axis <= 1;
-    return !rotated && is_even(r, a) && dim_is_const(r->from->strides[a->last], &stride) && stride * a->step == 1;
+    return !rotated && is_even(r, a) && dim_is_const(r->from->strides[a->last], &stride) &&
+           stride * a->step == 1;
 }
 
 /* Elements before place `at` of an axis. */
@@ -91,11 +99,14 @@ static LLVMValueRef emit_way(const Reorder *r, int axis, LLVMValueRef at) {
     if (is_even(r, a)) return emit_mul(m, at, emit_mul(m, get_i64(m, a->step), node_stride(r, a->last)));
     LLVMValueRef way = get_i64(m, 0);
     for (int i = a->last; i >= a->first; i--)
-        way = emit_add(m, way, emit_mul(m, take_part(m, &at, get_dim(m, r->from->node->shape.dims[i])), node_stride(r, i)));
+        way = emit_add(
+            m, way,
+            emit_mul(m, take_part(m, &at, get_dim(m, r->from->node->shape.dims[i])), node_stride(r, i)));
     return way;
 }
 
-/* Elements from the first lane to another; where that has no element, to one in the first's group, which has. */
+/* Elements from the first lane to another; where that has no element, to one in the
+ * first's group, which has. */
 static LLVMValueRef emit_lane_way(const Reorder *r, int lane) {
     Module *m = r->m;
     const PackAxis *axis = &r->format->axes[r->lane_axis];
@@ -107,13 +118,18 @@ static LLVMValueRef emit_lane_way(const Reorder *r, int lane) {
         number = LLVMBuildSelect(m->builder, inside, number, get_i64(m, place), "");
     }
     if (!rotation) return emit_way(r, r->lane_axis, number);
-    LLVMValueRef turned = emit_add(m, r->at[1], get_i64(m, place)), back = emit_sub(m, turned, get_i64(m, rotation));
+    LLVMValueRef turned = emit_add(m, r->at[1], get_i64(m, place)),
+                 back = emit_sub(m, turned, get_i64(m, rotation));
     LLVMValueRef over = LLVMBuildICmp(m->builder, LLVMIntSGE, back, get_i64(m, 0), "");
-    LLVMValueRef output = emit_add(m, emit_sub(m, number, get_i64(m, place)), LLVMBuildSelect(m->builder, over, back, turned, ""));
-    return emit_add(m, emit_mul(m, output, node_stride(r, 0)), emit_mul(m, get_i64(m, place), node_stride(r, 1)));
+    LLVMValueRef output = emit_add(m, emit_sub(m, number, get_i64(m, place)),
+                                   LLVMBuildSelect(m->builder, over, back, turned, ""));
+    return emit_add(m, emit_mul(m, output, node_stride(r, 0)),
+                    emit_mul(m, get_i64(m, place), node_stride(r, 1)));
 }
 
-static LLVMValueRef element(const Reorder *r, LLVMValueRef base, LLVMValueRef index) { return get_element(r->m, r->m->f32, base, index); }
+static LLVMValueRef element(const Reorder *r, LLVMValueRef base, LLVMValueRef index) {
+    return get_element(r->m, r->m->f32, base, index);
+}
 
 static LLVMTypeRef vector_type(const Reorder *r) { return get_vector(r->m, r->m->f32, r->lanes); }
 
@@ -130,7 +146,8 @@ static void load_adjacent_line(const Reorder *r, LLVMValueRef place, int count, 
     Module *m = r->m;
     LLVMValueRef rows[64], mask = count < r->lanes ? emit_lane_mask(m, get_i64(m, count), r->lanes) : NULL;
     LLVMValueRef line = element(r, r->base, place);
-    for (int l = 0; l < r->lanes; l++) rows[l] = emit_masked_load(m, vector_type(r), element(r, line, emit_lane_way(r, l)), 4, mask);
+    for (int l = 0; l < r->lanes; l++)
+        rows[l] = emit_masked_load(m, vector_type(r), element(r, line, emit_lane_way(r, l)), 4, mask);
     emit_transpose(m, rows, r->lanes);
     memcpy(vectors, rows, sizeof *rows * (size_t)count);
 }
@@ -186,12 +203,14 @@ static void emit_line(const Reorder *r) {
     const PackAxis *axis = &r->format->axes[r->line_axis];
     int64_t whole = axis->size, rest = 0;
     for (int i = 0; i < format_outer_levels(r->format); i++)
-        if (r->format->levels[i].axis == r->line_axis) whole = min_i64(r->format->levels[i].block, axis->size);
+        if (r->format->levels[i].axis == r->line_axis)
+            whole = min_i64(r->format->levels[i].block, axis->size);
     rest = whole ? axis->size % whole : 0;
     if (!rest) {
         copy_line(r, whole);
     } else {
-        Branch last = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntEQ, r->extent[r->line_axis], get_i64(m, rest), ""));
+        Branch last =
+            begin_if(m, LLVMBuildICmp(m->builder, LLVMIntEQ, r->extent[r->line_axis], get_i64(m, rest), ""));
         copy_line(r, rest);
         begin_else(m, &last);
         copy_line(r, whole);
@@ -209,14 +228,16 @@ static LLVMValueRef emit_base(const Reorder *r) {
     return element(r, r->input, at);
 }
 
-/* The place of the cell's lanes from `lane` on, where the place of all other axes is that of `base` and `to`. */
+/* The place of the cell's lanes from `lane` on, where the place of all other axes is that
+ * of `base` and `to`. */
 static void set_block(Reorder *r, LLVMValueRef base, LLVMValueRef to, LLVMValueRef lane) {
     Module *m = r->m;
     const PackAxis *axis = &r->format->axes[r->lane_axis];
     LLVMValueRef at = r->at[r->lane_axis] = emit_add(m, r->first[r->lane_axis], lane);
     r->to = emit_add(m, to, lane);
     r->base = element(r, base, emit_way(r, r->lane_axis, at));
-    if (axis->padded > axis->size) r->exists = emit_lane_mask(m, emit_sub(m, get_i64(m, axis->size), at), r->lanes);
+    if (axis->padded > axis->size)
+        r->exists = emit_lane_mask(m, emit_sub(m, get_i64(m, axis->size), at), r->lanes);
 }
 
 static void emit_lane_blocks(Reorder *r, LLVMValueRef to) {
@@ -235,7 +256,8 @@ static void keep_taps(const Reorder *r, LLVMValueRef taps) {
     for (int at = 0; at < ALL_TAPS; at += r->lanes) {
         int count = (int)min_i64(r->lanes, ALL_TAPS - at);
         load_vectors(r, get_i64(m, at), count, vectors);
-        for (int k = 0; k < count; k++) emit_store(m, vectors[k], element(r, taps, get_i64(m, (at + k) * r->lanes)), r->lanes * 4);
+        for (int k = 0; k < count; k++)
+            emit_store(m, vectors[k], element(r, taps, get_i64(m, (at + k) * r->lanes)), r->lanes * 4);
     }
 }
 
@@ -313,7 +335,8 @@ static LLVMValueRef find_cell(Reorder *r, LLVMValueRef cell) {
         r->first[axis] = r->at[axis] = emit_affine(m, block[i], each, 0);
         to = emit_add(m, to, emit_mul(m, r->first[axis], emit_others(r, axis)));
         r->extent[axis] = get_i64(m, min_i64(each, padded));
-        if (padded > each && padded % each) r->extent[axis] = emit_min(m, r->extent[axis], emit_sub(m, get_i64(m, padded), r->first[axis]));
+        if (padded > each && padded % each)
+            r->extent[axis] = emit_min(m, r->extent[axis], emit_sub(m, get_i64(m, padded), r->first[axis]));
     }
     for (int i = format->level_count - 1; i >= outer; i--) {
         int axis = format->levels[i].axis;
@@ -323,7 +346,8 @@ static LLVMValueRef find_cell(Reorder *r, LLVMValueRef cell) {
     return to;
 }
 
-/* The axis, beside the lanes', along which the weight's elements are adjacent, the longest of several; or any. */
+/* The axis, beside the lanes', along which the weight's elements are adjacent, the
+ * longest of several; or any. */
 static int find_line(const Reorder *r) {
     const PackFormat *format = r->format;
     int outer = format_outer_levels(format), line = format->levels[outer].axis;
@@ -339,7 +363,8 @@ static int find_line(const Reorder *r) {
 LLVMValueRef reorder_emit(Module *m, const Kernel *kernel) {
     LLVMValueRef function = begin_kernel(m, kernel->name);
     const PackFormat *format = kernel->output->format;
-    Reorder r = {.m = m, .kernel = kernel, .format = format, .from = kernel->inputs[0], .lanes = m->target->lanes};
+    Reorder r = {
+        .m = m, .kernel = kernel, .format = format, .from = kernel->inputs[0], .lanes = m->target->lanes};
     r.lane_axis = format->levels[format->level_count - 1].axis;
     r.line_axis = find_line(&r);
     r.output = get_argument(m, 0);
