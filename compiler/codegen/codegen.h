@@ -147,8 +147,8 @@ void end_if(Module *m, Branch *branch);
 
 /* ---- elementwise.c, math.c: the arithmetic of elementwise operators on registers ----
  *
- * exp, log, tanh and their like are inlined polynomials; the head comment of math.c states each one's largest error in ULP,
- * measured over all f32 by tests/unit/math.
+ * exp, log, tanh and their like are inlined polynomials; the head comment of math.c states each
+ * one's largest error in ULP, measured over all f32 by tests/unit/math.
  * In registers f16 and bf16 are f32, bool is i1, other types are themselves; a value of one lane is a scalar. */
 
 LLVMTypeRef get_register_type(Module *m, DType type, int lanes);

@@ -52,8 +52,8 @@ LLVMValueRef emit_cast(Module *m, LLVMValueRef value, DType from, DType to) {
 
 /* ---- comparison ---- */
 
-static LLVMValueRef emit_compare(Module *m, DType type, LLVMRealPredicate real, LLVMIntPredicate integer, LLVMValueRef a,
-                                 LLVMValueRef b) {
+static LLVMValueRef emit_compare(Module *m, DType type, LLVMRealPredicate real, LLVMIntPredicate integer,
+                                 LLVMValueRef a, LLVMValueRef b) {
     if (dtype_is_float(type)) return LLVMBuildFCmp(m->builder, real, a, b, "");
     if (type == DTYPE_BOOL && integer == LLVMIntSLT) integer = LLVMIntULT; /* true is 1, not -1 */
     if (type == DTYPE_BOOL && integer == LLVMIntSLE) integer = LLVMIntULE;
@@ -106,7 +106,9 @@ BOTH(min, emit_extreme(m, type, LLVMRealOLT, LLVMIntSLT, x, y))
 
 /* ---- one operand ---- */
 
-static LLVMValueRef emit_unary(Module *m, const char *name, LLVMValueRef x) { return emit_intrinsic(m, name, LLVMTypeOf(x), &x, 1); }
+static LLVMValueRef emit_unary(Module *m, const char *name, LLVMValueRef x) {
+    return emit_intrinsic(m, name, LLVMTypeOf(x), &x, 1);
+}
 
 REAL(neg, LLVMBuildFNeg(m->builder, x, ""))
 REAL(abs, emit_unary(m, "llvm.fabs", x))
@@ -201,7 +203,8 @@ static LLVMValueRef emit_term(Module *m, const Term *term, DType type, const LLV
     if (term->kind == TERM_OPERAND) return operands[term->operand];
     if (term->kind == TERM_NUMBER) return get_number(m, type, term->number, lanes_of(operands[0]));
     LLVMValueRef values[3] = {NULL};
-    for (int i = 0; i < op_info[term->verb].max_inputs; i++) values[i] = emit_term(m, term->operands[i], type, operands);
+    for (int i = 0; i < op_info[term->verb].max_inputs; i++)
+        values[i] = emit_term(m, term->operands[i], type, operands);
     return emit_verb(m, term->verb, term_type(term->operands[0], type), values);
 }
 

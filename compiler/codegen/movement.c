@@ -387,4 +387,6 @@ static LLVMValueRef (*const movements[OP_COUNT])(Tail *, const Node *, const Poi
 #undef OP
 };
 
-LLVMValueRef emit_movement(Tail *tail, const Node *node, const Point *point) { return movements[node->op](tail, node, point); }
+LLVMValueRef emit_movement(Tail *tail, const Node *node, const Point *point) {
+    return movements[node->op](tail, node, point);
+}

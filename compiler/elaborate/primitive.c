@@ -10,31 +10,41 @@
 static double as_real(Value v) { return v.kind == VALUE_INT ? (double)v.integer : v.real; }
 
 /* By the operator's reference function, on floats or on ints. */
-static Number apply(int op, DType type, Number x, Number y) {
+static Number number_by_reference(int op, DType type, Number x, Number y) {
     Number out;
     const Number *inputs[2] = {&x, &y};
     RefShape shapes[2] = {{.type = type, .count = 1}, {.type = type, .count = 1}};
     Node node = {.op = (Op)op, .input_count = op_info[op].max_inputs};
-    op_info[op].reference(&(RefCall){.node = &node, .inputs = inputs, .input_shapes = shapes, .out = &out, .shape = shapes[0]});
+    RefCall call = {.node = &node, .inputs = inputs, .input_shapes = shapes, .out = &out, .shape = shapes[0]};
+    op_info[op].reference(&call);
     return out;
 }
 
-static bool takes_floats(int op, int count) { return op_info[op].shape == shape_float && op_info[op].max_inputs == count; }
+static Value real_by_reference(int op, Value x, Value y) {
+    return value_real(number_by_reference(op, DTYPE_F32, (Number){.real = as_real(x)}, (Number){.real = as_real(y)}).real);
+}
+
+static bool takes_floats(int op, int count) {
+    return op_info[op].shape == shape_float && op_info[op].max_inputs == count;
+}
 
 static Value unary_number(Evaluator *ev, int op, Value v, Span span) {
     bool rounds = op == OP_floor || op == OP_ceil || op == OP_round || op == OP_sign;
     if (!rounds && op != OP_abs && !takes_floats(op, 1)) return value_none;
     if (v.kind == VALUE_INT && op == OP_abs) return v.integer < 0 ? apply_unary(ev, OPERATOR_NEG, v, span) : v;
-    if (v.kind == VALUE_INT && rounds) return value_int(apply(op, DTYPE_I64, (Number){.whole = v.integer}, (Number){0}).whole);
-    double result = apply(op, DTYPE_F32, (Number){.real = as_real(v)}, (Number){0}).real;
-    return rounds && fabs(result) < 9e15 ? value_int((int64_t)result) : value_real(result);
+    if (v.kind == VALUE_INT && rounds) {
+        Number whole = {.whole = v.integer};
+        return value_int(number_by_reference(op, DTYPE_I64, whole, whole).whole);
+    }
+    Value result = real_by_reference(op, v, v);
+    return rounds && fabs(result.real) < 9e15 ? value_int((int64_t)result.real) : result;
 }
 
-/* min, max, pow, and what takes floats alone; the first two of sizes where their order is the same for all. */
+/* min, max, pow, and what takes floats alone; the first two of sizes, too, where their order is
+ * the same for all. */
 static Value binary_number(Evaluator *ev, int op, Value a, Value b, Span span) {
     if (op == OP_pow) return apply_at(ev, OPERATOR_POW, a, b, span);
-    if (takes_floats(op, 2))
-        return value_real(apply(op, DTYPE_F32, (Number){.real = as_real(a)}, (Number){.real = as_real(b)}).real);
+    if (takes_floats(op, 2)) return real_by_reference(op, a, b);
     if (op != OP_min && op != OP_max) return value_none;
     Value less = apply_at(ev, OPERATOR_LE, a, b, span);
     if (less.kind != VALUE_BOOL) return value_error;

@@ -94,8 +94,8 @@ const void *attributes_first(Op op, const void *attributes, AttrKind kind) {
 
 bool node_names_axis(const Node *node, int64_t axis) {
     for (const AttrInfo *info = op_info[node->op].attributes(); info->name; info++) {
-        if (info->kind == ATTR_INT && same_name(info->name, "axis") && FIELD(int64_t, node->attributes, info) == axis) return true;
-        if (info->kind == ATTR_INTS && same_name(info->name, "axes") && has_axis(FIELD(IntList, node->attributes, info), axis)) return true;
+        if (same_name(info->name, "axis")) return FIELD(int64_t, node->attributes, info) == axis;
+        if (same_name(info->name, "axes")) return has_axis(FIELD(IntList, node->attributes, info), axis);
     }
     return false;
 }

@@ -1,9 +1,12 @@
-/* How many operations a node takes: the rules that the rows of ops.def name. A multiply-add counts two. */
+/* How many operations a node takes: the rules that the rows of ops.def name. A multiply-add
+ * counts two. */
 #include "graph/ops.h"
 
 Dim node_flops(Dims *dims, const Node *node) { return op_info[node->op].flops(dims, node); }
 
-static Dim elements(Dims *dims, const Node *node, int64_t each) { return dim_scale(dims, shape_elements(dims, node->shape), each); }
+static Dim for_elements(Dims *dims, const Node *node, int64_t each) {
+    return dim_scale(dims, shape_elements(dims, node->shape), each);
+}
 
 /* The axes of a shape from `first` on, multiplied. */
 static Dim product_from(Dims *dims, Shape shape, int first) {
@@ -18,29 +21,29 @@ Dim flops_none(Dims *dims, const Node *node) {
 }
 
 /* One for each element of the result, or of the first operand. */
-Dim flops_each(Dims *dims, const Node *node) { return elements(dims, node, 1); }
-Dim flops_each_of_first(Dims *dims, const Node *node) { return elements(dims, node->inputs[0], 1); }
+Dim flops_each(Dims *dims, const Node *node) { return for_elements(dims, node, 1); }
+Dim flops_each_of_first(Dims *dims, const Node *node) { return for_elements(dims, node->inputs[0], 1); }
 
 /* ---- contractions: each element of one tensor meets so many others ---- */
 
 Dim flops_convolution(Dims *dims, const Node *node) {
-    return dim_mul(dims, elements(dims, node, 2), product_from(dims, node->inputs[1]->shape, 1));
+    return dim_mul(dims, for_elements(dims, node, 2), product_from(dims, node->inputs[1]->shape, 1));
 }
 
 /* Every element of dy meets [I/g, kh, kw] weights. */
 Dim flops_convolution_input(Dims *dims, const Node *node) {
-    return dim_mul(dims, elements(dims, node->inputs[0], 2), product_from(dims, node->inputs[1]->shape, 1));
+    return dim_mul(dims, for_elements(dims, node->inputs[0], 2), product_from(dims, node->inputs[1]->shape, 1));
 }
 
 /* Every element of w meets all images and positions of dy. */
 Dim flops_convolution_weight(Dims *dims, const Node *node) {
     Shape dy = node->inputs[1]->shape;
-    return dim_mul(dims, elements(dims, node, 2), dim_mul(dims, dy.dims[0], product_from(dims, dy, 2)));
+    return dim_mul(dims, for_elements(dims, node, 2), dim_mul(dims, dy.dims[0], product_from(dims, dy, 2)));
 }
 
 Dim flops_matmul(Dims *dims, const Node *node) {
     Shape a = node->inputs[0]->shape;
-    return dim_mul(dims, elements(dims, node, 2), a.dims[a.rank - 1]);
+    return dim_mul(dims, for_elements(dims, node, 2), a.dims[a.rank - 1]);
 }
 
 /* ---- windows ---- */
@@ -53,14 +56,14 @@ static int64_t window_elements(const Node *node) {
 }
 
 /* The windows are those of the result, or of the last operand. */
-Dim flops_window(Dims *dims, const Node *node) { return elements(dims, node, window_elements(node)); }
+Dim flops_window(Dims *dims, const Node *node) { return for_elements(dims, node, window_elements(node)); }
 Dim flops_window_back(Dims *dims, const Node *node) {
-    return elements(dims, node->inputs[node->input_count - 1], window_elements(node));
+    return for_elements(dims, node->inputs[node->input_count - 1], window_elements(node));
 }
 
-Dim flops_resample(Dims *dims, const Node *node) { return elements(dims, node, 8); }
+Dim flops_resample(Dims *dims, const Node *node) { return for_elements(dims, node, 8); }
 
 /* ---- order ---- */
 
-Dim flops_top_k(Dims *dims, const Node *node) { return elements(dims, node->inputs[0], 8); }
-Dim flops_nms(Dims *dims, const Node *node) { return elements(dims, node->inputs[1], 16); }
+Dim flops_top_k(Dims *dims, const Node *node) { return for_elements(dims, node->inputs[0], 8); }
+Dim flops_nms(Dims *dims, const Node *node) { return for_elements(dims, node->inputs[1], 16); }

@@ -270,7 +270,8 @@ static double past_steps(double x, double y) {
     return a == x && b == y ? rest : rest + (x - a) - steps(x, y) * (y - b);
 }
 
-/* A row a verb: how elements x and y of its first two inputs make one of the result. `from` and `to` are how they are held. */
+/* A row a verb: how elements x and y of its first two inputs make one of the result. `from` and
+ * `to` are how they are held. */
 #define EACH(verb, from, to, expression)                                                            \
     static void each_##from##_##verb(const RefCall *call) {                                         \
         const Number *restrict a = call->inputs[0];                                                 \
@@ -321,7 +322,7 @@ REAL_TEST(lt, x < y)
 REAL_TEST(le, x <= y)
 REAL(stop, x)
 
-/* ---- of ints, and of bools as 0 and 1; what is beyond the type wraps when it is rounded to it ---- */
+/* ---- of ints, and of bools as 0 and 1; what is beyond the type wraps when it is rounded ---- */
 
 WHOLE(neg, negative(x))
 WHOLE(abs, x < 0 ? negative(x) : x)
@@ -346,7 +347,8 @@ WHOLE(or, x || y)
 WHOLE(stop, x)
 
 static void any_select(const RefCall *call) {
-    for (int64_t i = 0; i < call->shape.count; i++) call->out[i] = call->inputs[call->inputs[0][i].whole ? 1 : 2][i];
+    for (int64_t i = 0; i < call->shape.count; i++)
+        call->out[i] = call->inputs[call->inputs[0][i].whole ? 1 : 2][i];
 }
 
 /* ---- the table: the forms that a verb must have follow from its shape rule ---- */

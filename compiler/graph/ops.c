@@ -15,7 +15,8 @@
 #undef ATTR
 #undef NO_ATTRS
 
-#define OP(op, inputs, row_attributes, op_class, op_cost, flops_rule, shape_rule, gradient_rule, reference_rule, text, onnx_name) \
+#define OP(op, inputs, row_attributes, op_class, op_cost, flops_rule, shape_rule, gradient_rule, \
+           reference_rule, text, onnx_name) \
     [OP_##op] = {#op, (inputs) < 0 ? 1 : (inputs), (inputs), attributes_##op, sizeof(op##_attributes), op_class, text, onnx_name, \
                  op_cost, flops_##flops_rule, shape_##shape_rule, grad_##gradient_rule, ref_##reference_rule},
 const OpInfo op_info[OP_COUNT] = {

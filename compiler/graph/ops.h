@@ -16,7 +16,8 @@
 
 /* Fills *error and gives false. input and axis: the operand to blame and its axis, or -1. */
 bool shape_error(Graph *graph, ShapeError *error, int input, int axis, const char *format, ...) PRINTF_LIKE(5, 6);
-bool check_axis(Graph *graph, Op op, Shape x, int64_t axis, ShapeError *error); /* whether x, the first input, has it */
+/* Whether x, the first input, has that axis. */
+bool check_axis(Graph *graph, Op op, Shape x, int64_t axis, ShapeError *error);
 const char *size_text(Graph *graph, Dim size); /* for messages */
 Dim *copy_dims(Graph *graph, Shape shape);     /* the shape's sizes, to be changed */
 bool same_name(Name a, const char *b);
@@ -45,7 +46,8 @@ const void *attributes_first(Op op, const void *attributes, AttrKind kind);
  * (emit_above) and, as sort keys, in kernels/order/order.c. */
 bool ref_above(Number a, Number b, bool real);
 
-/* A line of a tensor: all along one axis, at one place on each other. Element i of line `number` is at its begin + i * inner. */
+/* A line of a tensor: all along one axis, at one place on each other. Element i of a line lies at
+ * its begin + i * inner. */
 typedef struct RefLine {
     int64_t size, inner; /* elements, and how far apart they lie */
 } RefLine;

@@ -255,7 +255,8 @@ static bool join(Fuse *fuse, Node *node, Node *frame) {
     Mark *mark = mark_of(fuse, node);
     Node *head = kernel_head(fuse, frame ? frame : mark_of(fuse, mark->under)->frame);
     if (mark_of(fuse, head)->members >= MAX_MEMBERS) return false;
-    if (is_strict(mark_of(fuse, head)->anchor) && mark_of(fuse, head)->work + op_info[node->op].cost > MAX_TAIL_COST) return false;
+    int work = mark_of(fuse, head)->work + op_info[node->op].cost;
+    if (is_strict(mark_of(fuse, head)->anchor) && work > MAX_TAIL_COST) return false;
     if (!frame && mark->tail) return false;
     if (is_anchor(node)) {
         if (!frame || !join_as_anchor(fuse, node, frame)) return false;
@@ -270,7 +271,7 @@ static bool join(Fuse *fuse, Node *node, Node *frame) {
     }
     mark->frame = frame ? frame : node;
     mark_of(fuse, head)->members++;
-    mark_of(fuse, head)->work += op_info[node->op].cost;
+    mark_of(fuse, head)->work = work;
     return true;
 }
 

@@ -1,5 +1,5 @@
 /* First and second derivatives of every differentiable operator against central differences through the reference evaluator, away
- * from kinks. Elementwise operators are taken from the table; any other without a case here fails. */
+ * from kinks. Elementwise operators come from the table; any other without a case here fails. */
 #include "graph_test.h"
 
 typedef Node *(*Build)(TestGraph *t);
@@ -242,7 +242,8 @@ static bool has_case(Op op) {
     return false;
 }
 
-/* An elementwise operator without a case of its own, of numbers that are positive where it asks for that, has a pole or a kink at 0. */
+/* An elementwise operator without a case of its own, of numbers that are positive where it asks for
+ * that, or has a pole or a kink at 0. */
 static void check_elementwise(Op op) {
     TestGraph t = test_graph((uint64_t)op + 1);
     bool positive = takes_positive(op) || op == OP_div || op == OP_abs;

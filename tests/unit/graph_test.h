@@ -57,7 +57,7 @@ static inline Node *splat(TestGraph *t, double value) { return build_scalar(t->g
 static inline Node *binary(TestGraph *t, Op op, Node *a, Node *b) { return build_binary(t->graph, op, a, b); }
 static inline Node *unary(TestGraph *t, Op op, Node *x) { return build_unary(t->graph, op, x); }
 
-/* Elementwise operators that make floats of floats: the suites take them from the table. */
+/* Elementwise operators that make floats of floats: suites take them from the table. */
 static inline bool makes_floats(Op op, int operands) {
     const OpInfo *info = &op_info[op];
     bool floats = info->shape == shape_same || info->shape == shape_float;
@@ -65,7 +65,9 @@ static inline bool makes_floats(Op op, int operands) {
 }
 
 /* Those that are no numbers where the first operand is negative. */
-static inline bool takes_positive(Op op) { return op == OP_log || op == OP_log1p || op == OP_sqrt || op == OP_pow; }
+static inline bool takes_positive(Op op) {
+    return op == OP_log || op == OP_log1p || op == OP_sqrt || op == OP_pow;
+}
 
 static inline int64_t count_of(TestGraph *t, Shape shape) {
     int64_t count = 1, value;

@@ -33,7 +33,8 @@ static void make_binary(TestGraph *t, Dim n) {
     Node *x = new_input(t, -4, 4, SIZES(n)), *y = unary(t, OP_round, new_input(t, -4, 4, SIZES(n))),
         *rounded = unary(t, OP_round, x);
     for (Op op = 0; op < OP_COUNT; op++)
-        if (makes_floats(op, 2)) new_output(t, binary(t, op, takes_positive(op) ? unary(t, OP_abs, x) : x, y));
+        if (makes_floats(op, 2))
+            new_output(t, binary(t, op, takes_positive(op) ? unary(t, OP_abs, x) : x, y));
     Node *truths[COUNT_OF(comparisons)];
     for (int i = 0; i < COUNT_OF(comparisons); i++) {
         truths[i] = binary(t, comparisons[i], rounded, y);

@@ -120,7 +120,9 @@ static Op reduction(const Walk *walk) { return walk->kernel->anchor->op; }
 static DType reduced_type(const Walk *walk) { return walk->kernel->anchor->inputs[0]->shape.type; }
 
 /* What an operator reduces to where there is nothing. */
-static Sum sum_identity(Walk *walk) { return (Sum){get_number(walk->m, reduced_type(walk), 0, lanes_of(walk)), NULL}; }
+static Sum sum_identity(Walk *walk) {
+    return (Sum){get_number(walk->m, reduced_type(walk), 0, lanes_of(walk)), NULL};
+}
 
 static Sum reduce_max_identity(Walk *walk) {
     DType type = reduced_type(walk);
@@ -136,11 +138,22 @@ static Sum choose(Module *m, LLVMValueRef takes_b, Sum a, Sum b) {
     return (Sum){value, LLVMBuildSelect(m->builder, takes_b, b.index, a.index, "")};
 }
 
-static Sum sum_combine(Module *m, DType type, Sum a, Sum b) { return (Sum){emit_sum(m, type, a.value, b.value), NULL}; }
-static Sum reduce_max_combine(Module *m, DType type, Sum a, Sum b) { return (Sum){emit_larger(m, type, a.value, b.value), NULL}; }
-static Sum argmax_combine(Module *m, DType type, Sum a, Sum b) { return choose(m, emit_above(m, type, b.value, a.value), a, b); }
+static Sum sum_combine(Module *m, DType type, Sum a, Sum b) {
+    return (Sum){emit_sum(m, type, a.value, b.value), NULL};
+}
 
-static const struct { Sum (*identity)(Walk *), (*combine)(Module *, DType, Sum, Sum); } reductions[OP_COUNT] = {
+static Sum reduce_max_combine(Module *m, DType type, Sum a, Sum b) {
+    return (Sum){emit_larger(m, type, a.value, b.value), NULL};
+}
+
+static Sum argmax_combine(Module *m, DType type, Sum a, Sum b) {
+    return choose(m, emit_above(m, type, b.value, a.value), a, b);
+}
+
+static const struct {
+    Sum (*identity)(Walk *walk);
+    Sum (*combine)(Module *m, DType type, Sum a, Sum b);
+} reductions[OP_COUNT] = {
 #undef ROW_OF_CLASS_REDUCTION
 #define ROW_OF_CLASS_REDUCTION(name) [OP_##name] = {name##_identity, name##_combine},
 #define OP(name, inputs, attributes, class, ...) ROW_OF_##class(name)
@@ -151,7 +164,9 @@ static const struct { Sum (*identity)(Walk *), (*combine)(Module *, DType, Sum, 
 static Sum get_identity(Walk *walk) { return reductions[reduction(walk)].identity(walk); }
 
 /* Of a term or a sum `b` whose places come behind those of `a`, lane by lane. */
-static Sum combine(Walk *walk, Sum a, Sum b) { return reductions[reduction(walk)].combine(walk->m, reduced_type(walk), a, b); }
+static Sum combine(Walk *walk, Sum a, Sum b) {
+    return reductions[reduction(walk)].combine(walk->m, reduced_type(walk), a, b);
+}
 
 /* Of sums whose places lie between each other: of equal ones the first is to be found. */
 static Sum merge(Walk *walk, Sum a, Sum b) {

@@ -12,7 +12,10 @@ void order_layouts(const Kernel *kernel, const Target *target, LayoutKind *outpu
     for (int i = 0; i < kernel->input_count; i++) inputs[i] = LAYOUT_PLAIN;
 }
 
-static const struct { void (*choose)(Program *, Kernel *), (*emit)(Module *, const Kernel *); } orders[OP_COUNT] = {
+static const struct {
+    void (*choose)(Program *program, Kernel *kernel);
+    void (*emit)(Module *m, const Kernel *kernel);
+} orders[OP_COUNT] = {
 #undef ROW_OF_CLASS_ORDER
 #define ROW_OF_CLASS_ORDER(name) [OP_##name] = {name##_choose, name##_emit},
 #define OP(name, inputs, attributes, class, ...) ROW_OF_##class(name)

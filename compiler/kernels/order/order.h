@@ -28,7 +28,7 @@ void begin_keys(Module *m, LLVMValueRef memory);
 void count_key(Module *m, LLVMValueRef memory, LLVMValueRef key);
 void sort_keys_by_digits(Module *m, LLVMValueRef memory, LLVMValueRef room, LLVMValueRef count);
 
-/* ---- order_NAME.c, of every operator of order: its tasks and the name of its kernel, and the kernel ---- */
+/* ---- order_NAME.c, of every operator of order: its tasks and its kernel's name, and the code ---- */
 
 #undef ROW_OF_CLASS_ORDER
 #define ROW_OF_CLASS_ORDER(name)                          \

@@ -132,12 +132,14 @@ static LLVMValueRef resample_emit(Module *m, const Kernel *kernel) {
     return is_upsample(kernel) ? emit_rows(m, kernel, emit_upsample_row) : emit_resample(m, kernel);
 }
 
-static LLVMValueRef resample_input_emit(Module *m, const Kernel *kernel) { return emit_rows(m, kernel, emit_resample_transposed_row); }
-static LLVMValueRef pool_sum_emit(Module *m, const Kernel *kernel) { return emit_rows(m, kernel, emit_pool_row); }
-static LLVMValueRef pool_max_emit(Module *m, const Kernel *kernel) { return emit_rows(m, kernel, emit_pool_row); }
-static LLVMValueRef max_pool_gather_emit(Module *m, const Kernel *kernel) { return emit_rows(m, kernel, emit_pool_row); }
-static LLVMValueRef pool_sum_input_emit(Module *m, const Kernel *kernel) { return emit_rows(m, kernel, emit_pool_transposed_row); }
-static LLVMValueRef max_pool_scatter_emit(Module *m, const Kernel *kernel) { return emit_rows(m, kernel, emit_pool_transposed_row); }
+#define BY_ROWS(name, emit_row) \
+    static LLVMValueRef name##_emit(Module *m, const Kernel *kernel) { return emit_rows(m, kernel, emit_row); }
+BY_ROWS(resample_input, emit_resample_transposed_row)
+BY_ROWS(pool_sum, emit_pool_row)
+BY_ROWS(pool_max, emit_pool_row)
+BY_ROWS(max_pool_gather, emit_pool_row)
+BY_ROWS(pool_sum_input, emit_pool_transposed_row)
+BY_ROWS(max_pool_scatter, emit_pool_transposed_row)
 
 static LLVMValueRef (*const windows[OP_COUNT])(Module *, const Kernel *) = {
 #undef ROW_OF_CLASS_WINDOW
