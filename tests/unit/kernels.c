@@ -214,6 +214,53 @@ static void make_uneven(TestGraph *t) {
     new_output(t, MAKE(t, convolution_input, back, 2, INTS(1, 3), INTS(1, 1), INTS(2, 0), larger, 1));
 }
 
+/* Weights that lie in memory in other ways than they are read: transposed, so that inputs, outputs or
+ * neither are adjacent, and cut out of larger ones. */
+static Node *turned_weight(TestGraph *t, const int64_t *to) {
+    const int64_t sizes[] = {33, 18, 3, 3};
+    Dim dims[4];
+    for (int i = 0; i < 4; i++) dims[to[i]] = size(t, sizes[i]);
+    return build_transpose(t->graph, new_input(t, -2, 2, 4, dims), to);
+}
+
+static Node *cut_weight(TestGraph *t, int64_t step) {
+    Dim zero = size(t, 0), one = size(t, 1);
+    Node *all = new_input(t, -2, 2, SIZES(size(t, 33), size(t, 18 * step), size(t, 4), size(t, 5)));
+    Dim begin[] = {zero, zero, one, one}, sizes[] = {size(t, 33), size(t, 18), size(t, 3), size(t, 3)};
+    return build_slice(t->graph, all, begin, sizes, (int64_t[]){1, step, 1, 1});
+}
+
+static void convolve_by(TestGraph *t, Node *x, Node *w) {
+    DimList same = DIMS(x->shape.dims[2], x->shape.dims[3]);
+    new_output(t, MAKE(t, convolution, ((Node *[]){x, w}), 2, INTS(1, 1), INTS(1, 1), INTS(1, 1), same, 1));
+    Node *few[] = {x, build_slice(t->graph, w, (Dim[]){size(t, 0), size(t, 0), size(t, 0), size(t, 0)},
+                                  (Dim[]){size(t, 3), size(t, 18), size(t, 3), size(t, 3)}, NULL)};
+    new_output(t, MAKE(t, convolution, few, 2, INTS(1, 1), INTS(1, 1), INTS(1, 1), same, 1));
+}
+
+static void make_views(TestGraph *t) {
+    static const int64_t orders[][4] = {{1, 0, 2, 3}, {2, 3, 0, 1}, {3, 2, 1, 0}, {3, 1, 0, 2}};
+    Node *x = new_input(t, -3, 3, SIZES(size(t, 1), size(t, 18), size(t, 9), size(t, 12)));
+    for (int i = 0; i < COUNT_OF(orders); i++) convolve_by(t, x, turned_weight(t, orders[i]));
+    for (int64_t step = 1; step <= 2; step++) convolve_by(t, x, cut_weight(t, step));
+}
+
+static void compare_views(int winograd, const char *force, double tolerance) {
+    for (int i = 0; i < target_count(); i++) {
+        TestGraph t = test_graph(4);
+        make_views(&t);
+        round_inputs_to_whole(&t);
+        LowerOptions options = WITH_TABLE(.target = target_at(i), .winograd = winograd, .force = force, .own_slots = true);
+        compare_with_options(&t, &options, tolerance, "views as weights");
+        arena_free(t.arena);
+    }
+}
+
+TEST(views_as_weights) {
+    compare_views(WINOGRAD_NEVER, NULL, 0);
+    compare_views(4, "conv_winograd", 2.5e-5 * sqrt(9.0 * 18));
+}
+
 TEST(one_axis) { compare_on_targets(make_one_axis, "one axis"); }
 TEST(three_axes) { compare_on_targets(make_three_axes, "three axes"); }
 TEST(types) { compare_on_targets(make_types, "types"); }
