@@ -94,7 +94,7 @@ static bool has_boxes(const Graph *graph) {
 
 static bool calls_blas(const Program *program) {
     for (int i = 0; i < program->launches.count; i++)
-        if (program->launches.items[i]->kind->traits & TRAIT_CALLS_BLAS) return true;
+        if (program->launches.items[i]->proposal.calls_blas) return true;
     return false;
 }
 

@@ -2,7 +2,7 @@
 #include "kernels/kernels.h"
 
 static const KernelKind kinds[KERNEL_COUNT] = {
-#define KERNEL(name, traits, what) {#name, what, traits, name##_fits, name##_layouts, name##_choose, name##_cost, name##_emit},
+#define KERNEL(name, what) {#name, what, name##_propose, name##_settle, name##_emit},
 #include "kernels/kernels.def"
 #undef KERNEL
 };

@@ -1,5 +1,5 @@
-/* The kinds of kernel: kernels.def has a row each, and a family's folder holds the functions of kind NAME: NAME_fits, NAME_layouts,
- * NAME_choose, NAME_cost, NAME_emit. plan/kernel.h says what they promise, and in which order planning asks them. */
+/* The kinds of kernel: kernels.def has a row each, and a family's folder holds the functions of kind NAME: NAME_propose, NAME_settle,
+ * NAME_emit. plan/kernel.h says what they promise, and in which order planning asks them. */
 #ifndef CAI_KERNELS_H
 #define CAI_KERNELS_H
 
@@ -17,11 +17,9 @@ extern const KernelTable kernel_table;
 const KernelKind *kernel_kind(KernelId id);
 
 /* The functions of every row, so that a missing one is a link error. */
-#define KERNEL(name, ...)                                                                                             \
-    bool name##_fits(const Kernel *kernel, const Target *target);                                                     \
-    void name##_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs);          \
-    void name##_choose(Program *program, Kernel *kernel);                                                             \
-    double name##_cost(const Kernel *kernel, const Target *target);                                                   \
+#define KERNEL(name, ...)                                          \
+    bool name##_propose(const Kernel *kernel, Proposal *proposal); \
+    void name##_settle(Program *program, Kernel *kernel);          \
     struct LLVMOpaqueValue *name##_emit(struct Module *module, const Kernel *kernel);
 #include "kernels/kernels.def"
 #undef KERNEL

@@ -1,5 +1,5 @@
 /* The cost model: FLOPs and bytes of a kernel, and cycles by a roofline of the target. Kinds that know their own bounds better (tiles of
- * a convolution) refine this in their `cost`. */
+ * a convolution) refine this in what they propose. */
 #include "plan/stages.h"
 
 int64_t typical(const Kernel *kernel, Dim dim) {
@@ -57,6 +57,10 @@ double reorder_cycles(const Target *target, const Node *node, const PackFormat *
 
 double packing_cycles(const Kernel *kernel, const PackFormat *format) {
     const Value *weight = kernel->inputs[1];
-    bool packed = weight->space == SPACE_WEIGHTS || weight->format;
-    return packed ? 0 : reorder_cycles(kernel->program->target, weight->node, format);
+    return weight->space == SPACE_WEIGHTS ? 0 : reorder_cycles(kernel->program->target, weight->node, format);
+}
+
+void wish_layouts(const Kernel *kernel, Proposal *proposal, LayoutKind layout, int count) {
+    proposal->output = layout;
+    for (int i = 0; i < kernel->input_count && i < count; i++) proposal->inputs[i].layout = layout;
 }

@@ -30,8 +30,7 @@ static Shape domain_of(const Kernel *kernel) {
 }
 
 static bool is_nest(const Kernel *kernel) {
-    bool scatters = kernel->anchor && kernel->anchor->op == OP_scatter_add;
-    return kernel->kind->traits & TRAIT_ANY_NEST && kernel->member_count > 0 && !scatters;
+    return kernel->proposal.is_nest && kernel->member_count > 0;
 }
 
 /* ---- the same rows ---- */
@@ -159,10 +158,11 @@ static bool add(Along *along, Kernel *kernel, Arena *scratch) {
     return true;
 }
 
-/* The rows' axes in the order of their loops: code depends on them. */
-static const char *row_axes(const Along *along) {
+/* For the names: how many rows a task has, and their axes in the order of their loops, as code depends on both. */
+static const char *describe_rows(const Along *along, int64_t rows) {
     Text text = {.arena = along->program->arena};
     const Nest *first = along->nests[0];
+    text_add(&text, "rows%lld_of", (long long)rows);
     for (int i = 0; i < first->kept_count; i++) {
         const Group *group = &first->groups[first->kept[i]];
         for (int k = 0; k < group->count; k++) text_add(&text, "%s%d", k || !i ? "" : "_", group->axes[k]);
@@ -170,21 +170,17 @@ static const char *row_axes(const Along *along) {
     return text_string(&text);
 }
 
-static void settle(Along *along, int64_t rows) {
+static void share_rows(Along *along, int64_t rows) {
+    const char *described = describe_rows(along, rows);
     for (int i = 0; i < along->count; i++) {
         Kernel *kernel = along->kernels[i];
         Nest *nest = along->nests[i];
         nest->split = along->nests[0]->kept_count - 1;
         nest->chunk = rows * (nest->kept[nest->split] == nest->lane ? along->program->target->lanes : 1);
         nest->parted = -1;
-        kernel->tile = nest;
-        kernel->tasks = nest_tasks(along->program, nest);
-        kernel->phases = NULL;
-        kernel->phase_count = 0;
-        kernel->workspace = NULL;
+        kernel->proposal.tile = nest;
+        kernel->rows = described;
         kernel->along = along->count - 1 - i;
-        const char *op = op_info[(kernel->anchor ? kernel->anchor : kernel->output->node)->op].name;
-        kernel_set_name(kernel, "rows%lld_of%s_%s%d", (long long)rows, row_axes(along), op, kernel->member_count);
     }
 }
 
@@ -197,7 +193,7 @@ void fuse_rows(Program *program) {
         for (int k = i; begins && k < program->launches.count && add(&along, program->launches.items[k], scratch); k++) continue;
         bool useful = along.count > 1 && along.nests[0]->kept_count > 0 && along.nests[0]->reduced_count > 0;
         int64_t rows = useful ? rows_of_task(&along) : 0;
-        if (rows > 0) settle(&along, rows);
+        if (rows > 0) share_rows(&along, rows);
         i += rows > 0 ? along.count : 1;
     }
     arena_free(scratch);

@@ -1,11 +1,11 @@
 /* How each tensor lies in memory.
  *
  * Tensors of rank 4 between convolutions are BLOCKED, all others PLAIN. Values that want to be alike (the operands and the result
- * of elementwise work, a concatenation and its parts) form a group; every kind of kernel that insists on a layout votes in its
- * bytes, and a group takes the layout of the majority. Where a kernel insists on the other one, a copy stands in between, made once
+ * of elementwise work, a concatenation and its parts) form a group; every proposal that wants a layout votes for it with the
+ * value's bytes, and a group takes the layout of the majority. Where a kernel insists on the other one, a copy stands in between, made once
  * for all its readers (schedule.c).
  *
- * Needs: kernels with their kinds. Gives: program->launches; layout, space, parent, strides, offset and bytes of every value. */
+ * Needs: kernels with their proposals. Gives: program->launches; layout, space, parent, strides, offset and bytes of every value. */
 #include "plan/layout.h"
 
 Facts *facts_of(Layout *l, const Value *value) {
@@ -18,7 +18,7 @@ Facts *facts_of(Layout *l, const Value *value) {
 
 /* ---- groups and votes ---- */
 
-static bool can_be_blocked(Shape shape) {
+bool can_be_blocked(Shape shape) {
     return shape.type == DTYPE_F32 && shape.rank == 4 && dim_is_const(shape.dims[1], NULL);
 }
 
@@ -83,27 +83,14 @@ static void vote_concat(Layout *l, const Kernel *kernel) {
     }
 }
 
-/* A kind's wishes as they will hold: BLOCKED only for what can be. */
-LayoutKind *wishes_of(Layout *l, const Kernel *kernel, LayoutKind *output) {
-    LayoutKind *inputs = NEW_ARRAY(l->low->scratch, LayoutKind, kernel->input_count + 1);
-    *output = LAYOUT_ANY;
-    kernel->kind->layouts(kernel, l->program->target, output, inputs);
-    if (*output == LAYOUT_BLOCKED && !can_be_blocked(kernel->output->node->shape)) *output = LAYOUT_ANY;
-    for (int i = 0; i < kernel->input_count; i++) {
-        const Value *input = kernel->inputs[i];
-        bool possible = inputs[i] != LAYOUT_BLOCKED || can_be_blocked(input->node->shape);
-        if (input->space == SPACE_WEIGHTS || !possible) inputs[i] = LAYOUT_ANY;
-    }
-    return inputs;
-}
-
 static void vote_kernel(Layout *l, const Kernel *kernel) {
-    LayoutKind output, *inputs = wishes_of(l, kernel, &output);
-    vote(l, kernel->output, output);
+    const Proposal *proposal = &kernel->proposal;
+    vote(l, kernel->output, proposal->output);
     for (int i = 0; i < kernel->input_count; i++) {
-        vote(l, kernel->inputs[i], inputs[i]);
+        LayoutKind wish = proposal->inputs[i].layout;
+        vote(l, kernel->inputs[i], wish);
         bool operand = i < kernel_operand_count(kernel);
-        bool alike = operand ? inputs[i] == LAYOUT_ANY && output == LAYOUT_ANY
+        bool alike = operand ? wish == LAYOUT_ANY && proposal->output == LAYOUT_ANY
                              : shape_dims_equal(kernel->inputs[i]->node->shape, kernel->output->node->shape);
         if (alike) unite(l, kernel->output, kernel->inputs[i]);
     }

@@ -23,7 +23,7 @@ typedef struct Facts { /* of a value */
     int group;             /* union-find: the value it follows, or itself */
     double votes;          /* of a group's representative: bytes that want BLOCKED less those that want PLAIN */
     bool never_blocked;    /* of a group's representative */
-    bool any_strides;      /* all kernels that read it take it with any strides */
+    StrideWish strides;    /* the strictest wish of the kernels that read it */
     bool copied_out;       /* some of port_copies is from it */
     int readers;           /* kernels that read it */
     Kernel *producer;
@@ -45,8 +45,6 @@ typedef struct Layout {
 /* ---- layout.c ---- */
 Facts *facts_of(Layout *l, const Value *value); /* valid until the next value's are asked for */
 bool is_one_pixel(Shape shape);
-/* The layouts that the kernel's kind insists on, as they can be had: of the output, and of the inputs in order. */
-LayoutKind *wishes_of(Layout *l, const Kernel *kernel, LayoutKind *output);
 
 /* ---- views.c ---- */
 /* Finds homes: the outputs of the model, concatenations for their parts, transposes for what only they read. */

@@ -52,7 +52,7 @@ static Value *reordered(Program *program, Value *from, const PackFormat *format)
     packed->bytes = dim_const(program->graph->dims, format_elements(format) * 4);
     Kernel *kernel = kernel_new(program, NULL, packed);
     kernel_add_input(kernel, from);
-    kernel->kind = program->table->reorders;
+    kernel_set_kind(kernel, program->table->reorders);
     program_launch(program, kernel);
     vec_push(program->arena, &program->reordered, (Reordered){from, packed});
     return packed;

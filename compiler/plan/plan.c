@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 void program_launch(Program *program, Kernel *kernel) {
-    kernel->kind->choose(program, kernel);
+    kernel->kind->settle(program, kernel);
     CHECK(kernel->name && kernel->tasks);
     pack_remaining(program, kernel); /* here, so that weights lie in order of execution */
     estimate(kernel);
@@ -12,7 +12,7 @@ void program_launch(Program *program, Kernel *kernel) {
     vec_push(program->arena, &program->launches, kernel);
 }
 
-static void choose_all(Program *program) {
+static void settle_all(Program *program) {
     Kernel **kernels = program->launches.items;
     int count = program->launches.count;
     program->launches.items = NULL;
@@ -36,10 +36,10 @@ Program *lower(Graph *graph, const LowerOptions *options, Arena *arena) {
     count_parameters(program);
     fuse(&low);         /* nodes to kernels; nothing later changes what a kernel computes */
     find_ties(program, low.scratch); /* before selection, which goes by it */
-    select_kinds(&low); /* before layout, since the kinds say which layouts they want */
-    layout(&low);       /* after this there are all launches but those that pack weights */
-    choose_all(program);/* which may put such between them */
-    fuse_rows(program);
+    select_kinds(&low); /* each kernel's kind, with its proposal */
+    layout(&low);       /* grants it; after this there are all launches but those that pack weights */
+    fuse_rows(program); /* before nests are settled, each once */
+    settle_all(program);/* which may put launches that pack weights between the others */
     pack_assign(program);
     plan(program);      /* last: the buffers of all launches are known */
     program_verify(program);

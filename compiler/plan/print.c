@@ -103,13 +103,12 @@ void program_print(const Program *program, FILE *file) {
 typedef struct Totals {
     double flops, bytes, milliseconds;
     int kernels, winograd;
-    double more_weights, error; /* of those by Winograd: the sum, and the largest */
+    double more_weights, error; /* of those that round more than their operator: the sum, and the largest */
 } Totals;
 
 /* Estimated time of one launch on one core. */
 static double kernel_milliseconds(const Kernel *kernel) {
-    const Target *target = kernel->program->target;
-    return kernel->kind->cost(kernel, target) / (target->gigahertz * 1e6);
+    return kernel->proposal.cycles / (kernel->program->target->gigahertz * 1e6);
 }
 
 /* Why a convolution that Winograd takes is computed without. */
@@ -121,20 +120,21 @@ static void explain_tie(const Kernel *kernel, Text *out) {
 }
 
 static void explain_kernel(const Kernel *kernel, Totals *totals, Text *out) {
+    const Proposal *proposal = &kernel->proposal;
     double flops = kernel_typical_flops(kernel), bytes = kernel_typical_bytes(kernel), milliseconds = kernel_milliseconds(kernel);
     totals->flops += flops;
     totals->bytes += bytes;
     totals->milliseconds += milliseconds;
     totals->kernels++;
-    totals->winograd += kernel->error > 0;
-    totals->more_weights += (double)kernel->more_weights;
-    if (kernel->error > totals->error) totals->error = kernel->error;
+    totals->winograd += proposal->error > 0;
+    totals->more_weights += (double)proposal->more_weights;
+    if (proposal->error > totals->error) totals->error = proposal->error;
     long long tasks = typical(kernel, kernel->tasks);
     text_add(out, "%-54s %8lld %9.1f %9.1f %8.3f  ", kernel->name, tasks, flops / 1e6, bytes / 1e3, milliseconds);
     if (kernel->member_count) print_members(out, kernel);
     else text_add(out, "%s", movement_name(kernel));
     text_add(out, "  %s%s", kernel_path(kernel), kernel->along ? ", along with the next" : "");
-    if (kernel->error > 0) text_add(out, "  (weights +%.3f MB, error %.1e)", (double)kernel->more_weights / 1e6, kernel->error);
+    if (proposal->error > 0) text_add(out, "  (weights +%.3f MB, error %.1e)", (double)proposal->more_weights / 1e6, proposal->error);
     explain_tie(kernel, out);
     text_add(out, "\n");
 }

@@ -48,6 +48,34 @@ typedef struct Value {
     int id;
 } Value;
 
+/* ---- proposals: what a kind of kernel wants ---- */
+
+/* What a kernel takes of an operand that is PLAIN, the strictest first. */
+typedef enum StrideWish {
+    STRIDES_OF_ROWS, /* the last axis has stride 1 */
+    STRIDES_OF_LINES,/* the last axis or the one before it has stride 1: a matrix, or its transpose */
+    STRIDES_ANY
+} StrideWish;
+
+typedef struct OperandWish {
+    LayoutKind layout; /* LAYOUT_ANY where all will do */
+    StrideWish strides;
+} OperandWish;
+
+/* What a kind of kernel wants for a kernel, and what it would cost: said once, before layouts and strides are known. select.c takes
+ * the cheapest, layout.c grants what it wants, and the kind's settle and emitter read its tile. */
+typedef struct Proposal {
+    double cycles;         /* estimated, on one core at typical sizes */
+    double packing;        /* cycles of packing the right operand, where the run has to do it for this kernel */
+    LayoutKind output;     /* the layout wanted, which the kernel will then have */
+    OperandWish *inputs;   /* as many as the kernel has; what is said of weights is ignored, as settle packs them */
+    void *tile;            /* the kind's own: the shape that it computes, and the tile it searched */
+    bool is_nest;          /* the loops of loop_nest.c: it may run row by row with its neighbours (fuse_rows.c) */
+    bool calls_blas;       /* the program has to be linked with OpenBLAS */
+    int64_t more_weights;  /* bytes of weights beyond those of the operator, for --explain */
+    double error;          /* the rounding error to expect, relative to the results, where it is more than the operator's own; else 0 */
+} Proposal;
+
 /* ---- kernels: what one launch computes ---- */
 
 /* A kernel computes `output` from `inputs`: it evaluates output->node down through member nodes to the inputs. `anchor` is the member
@@ -80,24 +108,23 @@ typedef struct Phase {
 struct Kernel {
     Program *program;
     const KernelKind *kind;
+    Proposal proposal;       /* of the kind */
     Node *anchor;
     Value *output;
     Value **inputs;
     int input_count;
     Node **members;          /* what is computed here, operands before users; the last is output->node */
     int member_count;
-    const char *name;        /* descriptor; kernels of equal name are one function: made by kernel_set_name in `choose` */
+    const char *name;        /* descriptor; kernels of equal name are one function: made by kernel_set_name in `settle` */
     Dim tasks;               /* of a round, all phases together */
     const Phase *phases;     /* NULL: one, of the kernel's name and tasks */
     int phase_count;
     Dim rounds;              /* NULL: one */
     Dim scratch;             /* bytes; NULL: none */
-    Value *workspace;        /* or NULL; made by kernel_set_workspace in `choose` */
-    void *tile;              /* the kind's own choice of tiles, made by its `choose`, read by its emitter */
+    Value *workspace;        /* or NULL; made by kernel_set_workspace in `settle` */
     Dim flops, bytes;        /* for --explain and --profile; filled by lower() (cost.c) */
-    int64_t more_weights;    /* of Winograd, for --explain: bytes beyond those of a direct convolution */
-    double error;            /* and its winograd_error; else 0 */
-    int along;               /* launches behind this one that run along with it, task by task (plan/fuse_rows.c) */
+    const char *rows;        /* of launches that run along with each other: which rows are a task's (fuse_rows.c); else NULL */
+    int along;               /* launches behind this one that run along with it, task by task */
     int id;                  /* its place in program->launches */
 };
 

@@ -11,7 +11,7 @@ static void launch(Layout *l, Kernel *kernel) {
 static void launch_copy(Layout *l, Value *from, Value *to) {
     Kernel *kernel = kernel_new(l->program, NULL, to);
     kernel_add_input(kernel, from);
-    kernel->kind = l->program->table->copies;
+    kernel_set_kind(kernel, l->program->table->copies);
     resolve(l, from);
     resolve(l, to);
     l->program->copies++;
@@ -84,7 +84,8 @@ static Value *weight_in_layout(Layout *l, Kernel *kernel, Value *weight) {
 }
 
 static void launch_kernel(Layout *l, Kernel *kernel) {
-    LayoutKind output, *inputs = wishes_of(l, kernel, &output);
+    const Proposal *proposal = &kernel->proposal;
+    LayoutKind output = proposal->output;
     Value *made = kernel->output;
     if (output != LAYOUT_ANY && output != made->layout) {
         kernel->output = value_new(l->program, made->node, output, SPACE_SLOT);
@@ -93,7 +94,8 @@ static void launch_kernel(Layout *l, Kernel *kernel) {
     resolve(l, kernel->output);
     for (int i = 0; i < kernel->input_count; i++) {
         resolve(l, kernel->inputs[i]);
-        if (inputs[i] != LAYOUT_ANY) kernel->inputs[i] = in_layout(l, kernel->inputs[i], inputs[i]);
+        LayoutKind wish = proposal->inputs[i].layout;
+        if (wish != LAYOUT_ANY) kernel->inputs[i] = in_layout(l, kernel->inputs[i], wish);
         else if (kernel->inputs[i]->space == SPACE_WEIGHTS && i >= kernel_operand_count(kernel))
             kernel->inputs[i] = weight_in_layout(l, kernel, kernel->inputs[i]);
     }

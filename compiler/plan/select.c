@@ -1,79 +1,87 @@
-/* Which kind of kernel computes what fusion.c put together: of all kinds that can, the one of the lowest estimated cost,
- * the copies counted that its wishes for layouts would cost. Kernels are taken in order, so that it is known in which layout those
- * before would like to leave their results. */
+/* Which kind of kernel computes what fusion.c put together: of all proposals, the one of the lowest estimated cost, the
+ * copies counted that the layouts it wants would cost. Kernels are taken in order, so that value->layout says in which
+ * layout the proposals taken before would leave their results; where nobody minds it is LAYOUT_ANY, which stands for
+ * PLAIN. layout.c then grants layouts by what is wanted here. */
 #include "plan/stages.h"
 
 #include <stdlib.h>
 
-typedef struct Select {
-    Lowering *low;
-    const Target *target;
-    const char *force;
-    LayoutKind *left; /* by value id: the layout in which a value will probably lie; LAYOUT_ANY stands for PLAIN */
-} Select;
-
-static LayoutKind *wishes(const Select *s, const Kernel *kernel, const KernelKind *kind, LayoutKind *output) {
-    LayoutKind *inputs = NEW_ARRAY(s->low->scratch, LayoutKind, kernel->input_count + 1);
-    *output = LAYOUT_ANY;
-    kind->layouts(kernel, s->target, output, inputs);
-    return inputs;
-}
-
 /* Cycles of copying a value from one layout to another: read once, written once, one of the two with its spare lanes. */
-static double copy_cost(const Select *s, const Node *node) {
-    int64_t channels, lanes = s->target->lanes;
-    double bytes = (double)node_typical_bytes(s->low->program, node), spare = 1;
+static double copy_cost(const Program *program, const Node *node) {
+    int64_t channels, lanes = program->target->lanes;
+    double bytes = (double)node_typical_bytes(program, node), spare = 1;
     if (dim_is_const(node->shape.dims[1], &channels) && channels > 0) spare = (double)round_up(channels, lanes) / (double)channels;
-    return bytes * (1 + spare) / s->target->memory_bytes_per_cycle;
+    return bytes * (1 + spare) / program->target->memory_bytes_per_cycle;
 }
 
-static double copies_cost(const Select *s, const Kernel *kernel, const KernelKind *kind) {
-    LayoutKind output, *inputs = wishes(s, kernel, kind, &output);
+static double copies_cost(const Lowering *low, const Kernel *kernel, const Proposal *proposal) {
     double cost = 0;
     for (int i = 0; i < kernel->input_count; i++) {
         const Value *input = kernel->inputs[i];
-        if (input->space == SPACE_WEIGHTS || input->node->shape.rank != 4 || inputs[i] == LAYOUT_ANY) continue;
-        if ((inputs[i] == LAYOUT_BLOCKED) != (s->left[input->id] == LAYOUT_BLOCKED)) cost += copy_cost(s, input->node);
+        LayoutKind wish = proposal->inputs[i].layout;
+        if (wish == LAYOUT_ANY || input->node->shape.rank != 4) continue;
+        if ((wish == LAYOUT_BLOCKED) != (input->layout == LAYOUT_BLOCKED)) cost += copy_cost(low->program, input->node);
     }
-    if (output == LAYOUT_BLOCKED && s->low->is_output[kernel->output->node->id]) cost += copy_cost(s, kernel->output->node);
-    return cost;
+    bool copied_out = proposal->output == LAYOUT_BLOCKED && low->is_output[kernel->output->node->id];
+    return copied_out ? cost + copy_cost(low->program, kernel->output->node) : cost;
 }
 
-static const KernelKind *cheapest(const Select *s, const Kernel *kernel) {
-    const KernelKind *best = NULL;
+/* Takes back wishes that cannot be granted: BLOCKED for what cannot be, and all about weights. */
+static void limit_wishes(const Kernel *kernel, Proposal *proposal) {
+    if (proposal->output == LAYOUT_BLOCKED && !can_be_blocked(kernel->output->node->shape)) proposal->output = LAYOUT_ANY;
+    for (int i = 0; i < kernel->input_count; i++) {
+        LayoutKind *wish = &proposal->inputs[i].layout;
+        bool possible = *wish != LAYOUT_BLOCKED || can_be_blocked(kernel->inputs[i]->node->shape);
+        if (kernel->inputs[i]->space == SPACE_WEIGHTS || !possible) *wish = LAYOUT_ANY;
+    }
+}
+
+static bool propose(const Kernel *kernel, const KernelKind *kind, Proposal *proposal) {
+    *proposal = (Proposal){.inputs = NEW_ARRAY(kernel->program->arena, OperandWish, kernel->input_count + 1)};
+    if (!kind->propose(kernel, proposal)) return false;
+    limit_wishes(kernel, proposal);
+    return true;
+}
+
+void kernel_set_kind(Kernel *kernel, const KernelKind *kind) {
+    CHECK(propose(kernel, kind, &kernel->proposal));
+    kernel->kind = kind;
+}
+
+static void take_cheapest(const Lowering *low, Kernel *kernel, const char *force) {
+    const KernelTable *table = low->program->table;
     double best_cost = 0;
-    const KernelTable *table = s->low->program->table;
     for (int i = 0; i < table->count; i++) {
         const KernelKind *kind = &table->kinds[i];
-        if (!kind->fits(kernel, s->target)) continue;
-        if (s->force && strcmp(s->force, kind->name) == 0) return kind;
-        double cost = kind->cost(kernel, s->target) + copies_cost(s, kernel, kind);
-        if (best && cost >= best_cost) continue;
-        best = kind;
+        Proposal proposal;
+        if (!propose(kernel, kind, &proposal)) continue;
+        bool forced = force && strcmp(force, kind->name) == 0;
+        double cost = proposal.cycles + proposal.packing + copies_cost(low, kernel, &proposal);
+        if (kernel->kind && cost >= best_cost && !forced) continue;
+        kernel->kind = kind;
+        kernel->proposal = proposal;
         best_cost = cost;
+        if (forced) return;
     }
-    if (!best) INTERNAL_ERROR("no kernel computes %s", op_info[kernel->output->node->op].name);
-    return best;
+    if (!kernel->kind) INTERNAL_ERROR("no kernel computes %s", op_info[kernel->output->node->op].name);
 }
 
 /* Elementwise work leaves its result as it finds its operand; reshapes need it PLAIN. */
-static void note_layout(Select *s, const Kernel *kernel) {
-    LayoutKind output = LAYOUT_ANY;
-    if (!kernel_is_concat(kernel)) (void)wishes(s, kernel, kernel->kind, &output);
+static LayoutKind left_layout(const Kernel *kernel) {
+    LayoutKind left = kernel->proposal.output;
     bool reshaped = kernel->member_count == 1 && kernel->members[0]->op == OP_reshape;
-    for (int i = 0; output == LAYOUT_ANY && !reshaped && i < kernel->input_count; i++)
-        if (kernel->inputs[i]->node->shape.rank == 4) output = s->left[kernel->inputs[i]->id];
-    s->left[kernel->output->id] = output;
+    for (int i = 0; left == LAYOUT_ANY && !reshaped && i < kernel->input_count; i++)
+        if (kernel->inputs[i]->node->shape.rank == 4) left = kernel->inputs[i]->layout;
+    return left;
 }
 
 void select_kinds(Lowering *low) {
-    Select s = {.low = low, .target = low->program->target, .force = low->options->force};
-    if (!s.force) s.force = getenv("CAI_FORCE_KERNEL");
-    s.left = NEW_ARRAY(low->scratch, LayoutKind, low->program->values.count);
+    const char *force = low->options->force ? low->options->force : getenv("CAI_FORCE_KERNEL");
+    for (int i = 0; i < low->program->values.count; i++) low->program->values.items[i]->layout = LAYOUT_ANY;
     for (int i = 0; i < low->kernels.count; i++) {
         Kernel *kernel = low->kernels.items[i];
-        if (kernel_is_view(kernel)) kernel->kind = low->program->table->copies;
-        else if (!kernel_is_concat(kernel)) kernel->kind = cheapest(&s, kernel);
-        note_layout(&s, kernel);
+        if (kernel_is_view(kernel)) kernel_set_kind(kernel, low->program->table->copies);
+        else if (!kernel_is_concat(kernel)) take_cheapest(low, kernel, force);
+        kernel->output->layout = left_layout(kernel);
     }
 }

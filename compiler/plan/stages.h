@@ -14,7 +14,7 @@ typedef struct Lowering {
 } Lowering;
 
 /* ---- plan.c ---- */
-void program_launch(Program *program, Kernel *kernel); /* has its kind choose, and puts it behind the launches there are */
+void program_launch(Program *program, Kernel *kernel); /* has its kind settle it, and puts it behind the launches there are */
 
 /* ---- program.c ---- */
 Value *value_new(Program *program, Node *node, LayoutKind layout, Space space);
@@ -40,13 +40,15 @@ bool is_everywhere_source(const Node *node); /* splatted constants, iota, size: 
 /* ---- ties.c: fills program->ties ---- */
 void find_ties(Program *program, Arena *scratch);
 
-/* ---- select.c: fills kernel->kind ---- */
+/* ---- select.c: fills kernel->kind and ->proposal, and value->layout as those leave it ---- */
 void select_kinds(Lowering *low);
+void kernel_set_kind(Kernel *kernel, const KernelKind *kind); /* and has it propose; inputs and output are there */
 
 /* ---- layout.c: fills layouts, spaces, parents, strides, offsets and bytes of values; makes program->launches ---- */
 void layout(Lowering *low);
+bool can_be_blocked(Shape shape);
 
-/* ---- fuse_rows.c: finds launches of loop nests that run row by row together, once all have been chosen ---- */
+/* ---- fuse_rows.c: finds launches of loop nests that run row by row together, before they are settled ---- */
 void fuse_rows(Program *program);
 
 /* ---- cost.c: fills kernel->flops and bytes ---- */

@@ -61,14 +61,14 @@ static bool keeps_last_axis(const Node *transpose) {
 }
 
 static void count_readers(Layout *l) {
-    for (int i = 0; i < l->program->values.count; i++) facts_of(l, l->program->values.items[i])->any_strides = true;
+    for (int i = 0; i < l->program->values.count; i++) facts_of(l, l->program->values.items[i])->strides = STRIDES_ANY;
     for (int i = 0; i < l->low->kernels.count; i++) {
         const Kernel *kernel = l->low->kernels.items[i];
         for (int k = 0; k < kernel->input_count; k++) {
             Facts *facts = facts_of(l, kernel->inputs[k]);
             facts->readers++;
-            bool packs = kernel->kind && kernel->kind->traits & TRAIT_REPACKS_RIGHT && k == 1;
-            if (!packs) facts->any_strides = false;
+            StrideWish wish = kernel->kind ? kernel->proposal.inputs[k].strides : STRIDES_OF_ROWS;
+            if (wish < facts->strides) facts->strides = wish;
         }
     }
 }
@@ -208,13 +208,18 @@ static Value *view_of(Layout *l, Value *from, Node *node, Value *view) {
     return view;
 }
 
-/* Whether those who read the view take it as it lies: the last axis of a PLAIN value has stride 1. */
+static bool is_unit(Dim stride) {
+    int64_t value;
+    return dim_is_const(stride, &value) && value == 1;
+}
+
+/* Whether those who read the view take it as it lies. */
 static bool is_readable(Layout *l, Value *view) {
-    int64_t stride;
     int rank = view->node->shape.rank;
     resolve(l, view);
-    if (view->layout == LAYOUT_BLOCKED || rank == 0 || facts_of(l, view)->any_strides) return true;
-    return dim_is_const(view->strides[rank - 1], &stride) && stride == 1;
+    StrideWish wish = facts_of(l, view)->strides;
+    if (view->layout == LAYOUT_BLOCKED || rank == 0 || wish == STRIDES_ANY) return true;
+    return is_unit(view->strides[rank - 1]) || (wish == STRIDES_OF_LINES && rank > 1 && is_unit(view->strides[rank - 2]));
 }
 
 bool make_view(Layout *l, const Kernel *kernel) {

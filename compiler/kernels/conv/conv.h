@@ -44,7 +44,7 @@ PackFormat conv_grouped_format(const ConvShape *shape, int lanes);
 
 /* ---- conv_cost.c ---- */
 
-/* What `choose` decided; kernel->tile of conv_direct and conv_transposed. */
+/* How the walk over a map is cut. */
 typedef struct ConvTile {
     int pixels;            /* of a row of the map in one tile: P */
     int rows;              /* of the map in one tile; more than one only on maps of fixed size, with clipping known beforehand */
@@ -61,11 +61,15 @@ typedef struct ConvTile {
     int near_lines;        /* how far ahead weights are asked into L1; 0: not */
 } ConvTile;
 
+/* proposal.tile of all kinds of this folder but conv_any. */
+typedef struct ConvPlan {
+    ConvShape shape;
+    ConvTile tile;
+    ConvTile flat;         /* conv_direct: to be taken where rows lie side by side; pixels is 0 where height and width cannot be one */
+} ConvPlan;
+
 /* For the kernel's name: ic64ih56iw56oc64k3x3p1_t14x2, and behind it s for strips, d16 for passes of 16 blocks (conv_shape.c). */
 const char *conv_describe(Arena *arena, const ConvShape *shape, const ConvTile *tile);
-/* Whether height and width may be walked as one: every value that the kernel touches is dense over them, or the same at all
- * pixels. */
-bool conv_flat(const Kernel *kernel, const ConvShape *shape);
 /* The cheapest tile, and its cycles on one core. `flat`: height and width may be walked as one. */
 ConvTile conv_choose_tile(const ConvShape *shape, const Dims *dims, const Target *target, bool plain, bool flat, double *cycles);
 /* Whether a step of a tile has so many multiply-adds that prefetches and the loop's own instructions fit beside them. */
@@ -74,8 +78,15 @@ bool conv_has_long_steps(const Target *target);
  * all. */
 int64_t split_evenly(int64_t count, int64_t most, int64_t *tiles, int64_t *longer);
 
-/* BLOCKED for the maps that a tail reads beside the result, anything for the rest (conv_direct.c). */
-void conv_tail_layouts(const Kernel *kernel, LayoutKind *inputs);
+/* ---- conv_plan.c ---- */
+
+/* Begins a proposal, by a plan of that shape. */
+ConvPlan *conv_new_plan(const Kernel *kernel, const ConvShape *shape, Proposal *proposal);
+/* BLOCKED for input, output, and the maps that a tail reads beside the result, anything for what else it reads. Weights are packed, and
+ * may have any strides. */
+void conv_wish_blocks(const Kernel *kernel, Proposal *proposal);
+/* By the proposal's plan, with weights in that format. */
+void conv_settle(Program *program, Kernel *kernel, const PackFormat *format);
 
 /* ---- conv_map.c, conv_tile.c: emission ---- */
 

@@ -48,7 +48,7 @@ static void read_attributes(AnyConv *c, const Node *node) {
     }
 }
 
-bool any_conv(const Kernel *kernel, AnyConv *c) {
+static bool any_conv(const Kernel *kernel, AnyConv *c) {
     const Node *node = kernel->anchor;
     if (!node || (node->op != OP_convolution && node->op != OP_convolution_input && node->op != OP_convolution_weight)) return false;
     *c = (AnyConv){.kernel = kernel, .op = node->op, .axes = node->shape.rank - 2};
@@ -62,41 +62,14 @@ bool any_conv(const Kernel *kernel, AnyConv *c) {
 
 /* ---- choice ---- */
 
-bool conv_any_fits(const Kernel *kernel, const Target *target) {
-    AnyConv c;
-    (void)target;
-    return any_conv(kernel, &c) && c.taps[c.axes - 1] <= MOST_LAST_TAPS;
-}
-
-void conv_any_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs) {
-    (void)target;
-    *output = LAYOUT_PLAIN;
-    for (int i = 0; i < kernel->input_count; i++) inputs[i] = i < 2 ? LAYOUT_PLAIN : LAYOUT_ANY;
-}
-
 static Dim output_tiles(Dims *dims, const AnyConv *c) {
     return dim_ceil_div(dims, dim_floor_div(dims, c->kernel->anchor->shape.dims[1], c->groups), OUTPUTS);
 }
 
-void conv_any_choose(Program *program, Kernel *kernel) {
-    static const char *const names[] = {[OP_convolution] = "forward", [OP_convolution_input] = "transposed"};
-    AnyConv c;
-    Dims *dims = program->graph->dims;
-    Shape shape = kernel->anchor->shape;
-    CHECK(any_conv(kernel, &c));
-    if (c.op == OP_convolution_weight) {
-        kernel->tasks = conv_weight_tasks(&c);
-        kernel_set_name(kernel, "conv_any_weight");
-        return;
-    }
-    kernel->tasks = dim_scale(dims, dim_mul(dims, shape.dims[0], output_tiles(dims, &c)), c.groups);
-    for (int i = 0; i < c.axes - 1; i++) kernel->tasks = dim_mul(dims, kernel->tasks, shape.dims[2 + i]);
-    kernel_set_name(kernel, "conv_any_%s", names[c.op]);
-}
-
 /* Far from the special kinds: a fifth of peak, as small maps leave lanes empty. How many is counted where the choice is between this and
  * packing a weight that the run computes: 512 channels at 2x2 take 3.4 ms so, and 1.0 ms packed. */
-double conv_any_cost(const Kernel *kernel, const Target *target) {
+static double estimate_cycles(const Kernel *kernel) {
+    const Target *target = kernel->program->target;
     const Node *node = kernel->anchor, *w = node->op == OP_convolution_weight ? node : node->inputs[1];
     const Node *map = node->op == OP_convolution ? node : node->inputs[node->op == OP_convolution_input ? 0 : 1];
     const Dims *dims = kernel->program->graph->dims;
@@ -107,6 +80,30 @@ double conv_any_cost(const Kernel *kernel, const Target *target) {
     bool computed = kernel->inputs[1]->space != SPACE_WEIGHTS;
     double vectors = computed ? ceil(width / target->lanes) * target->lanes / width : 1;
     return 5 * vectors * products / target->lanes / target->fmas_per_cycle;
+}
+
+bool conv_any_propose(const Kernel *kernel, Proposal *proposal) {
+    AnyConv c;
+    if (!any_conv(kernel, &c) || c.taps[c.axes - 1] > MOST_LAST_TAPS) return false;
+    wish_layouts(kernel, proposal, LAYOUT_PLAIN, 2);
+    proposal->tile = arena_copy(kernel->program->arena, &c, sizeof c);
+    proposal->cycles = estimate_cycles(kernel);
+    return true;
+}
+
+void conv_any_settle(Program *program, Kernel *kernel) {
+    static const char *const names[] = {[OP_convolution] = "forward", [OP_convolution_input] = "transposed"};
+    const AnyConv *c = kernel->proposal.tile;
+    Dims *dims = program->graph->dims;
+    Shape shape = kernel->anchor->shape;
+    if (c->op == OP_convolution_weight) {
+        kernel->tasks = conv_weight_tasks(c);
+        kernel_set_name(kernel, "conv_any_weight");
+        return;
+    }
+    kernel->tasks = dim_scale(dims, dim_mul(dims, shape.dims[0], output_tiles(dims, c)), c->groups);
+    for (int i = 0; i < c->axes - 1; i++) kernel->tasks = dim_mul(dims, kernel->tasks, shape.dims[2 + i]);
+    kernel_set_name(kernel, "conv_any_%s", names[c->op]);
 }
 
 /* ---- the sums ---- */
@@ -275,8 +272,7 @@ static void emit_task(AnyConv *c, LLVMValueRef task) {
 }
 
 LLVMValueRef conv_any_emit(Module *m, const Kernel *kernel) {
-    AnyConv c;
-    CHECK(any_conv(kernel, &c));
+    AnyConv c = *(const AnyConv *)kernel->proposal.tile;
     LLVMValueRef function = begin_kernel(m, kernel->name);
     Dims *dims = kernel->program->graph->dims;
     c.m = m;

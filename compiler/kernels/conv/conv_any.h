@@ -16,7 +16,6 @@ typedef struct AnyConv {
     LLVMValueRef group_outputs, group_inputs;
 } AnyConv;
 
-bool any_conv(const Kernel *kernel, AnyConv *conv);
 /* An operand of the anchor; zero in the lanes outside the mask. */
 LLVMValueRef any_load(AnyConv *conv, int operand, const Point *point);
 

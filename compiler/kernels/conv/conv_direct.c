@@ -30,31 +30,6 @@ static bool wants_plain(const ConvShape *s) {
     return s->groups == 1 && s->inputs <= FEW_CHANNELS;
 }
 
-bool conv_direct_fits(const Kernel *kernel, const Target *target) {
-    ConvShape s;
-    if (!conv_shape(kernel, &s) || s.transposed || !whole_blocks(&s, target->lanes)) return false;
-    return s.kernel[1] <= MOST_COLUMN_TAPS;
-}
-
-void conv_tail_layouts(const Kernel *kernel, LayoutKind *inputs) {
-    for (int i = 2; i < kernel->input_count; i++) {
-        Shape shape = kernel->inputs[i]->node->shape;
-        Shape map = kernel->anchor->shape;
-        bool like = shape.rank == 4 && shape.dims[1] == map.dims[1] && shape.dims[3] == map.dims[3];
-        inputs[i] = like ? LAYOUT_BLOCKED : LAYOUT_ANY;
-    }
-}
-
-void conv_direct_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs) {
-    (void)target;
-    ConvShape s;
-    CHECK(conv_shape(kernel, &s));
-    *output = LAYOUT_BLOCKED;
-    inputs[0] = wants_plain(&s) ? LAYOUT_PLAIN : LAYOUT_BLOCKED;
-    inputs[1] = LAYOUT_PLAIN;
-    conv_tail_layouts(kernel, inputs);
-}
-
 /* ---- whether rows may be joined ---- */
 
 static bool same_or_single(Shape shape, Shape map) {
@@ -64,50 +39,56 @@ static bool same_or_single(Shape shape, Shape map) {
     return dim_is_const(shape.dims[2], &h) && dim_is_const(shape.dims[3], &w) && h == 1 && w == 1;
 }
 
-static bool dense_rows(Dims *dims, const Value *value) {
-    Shape shape = value->node->shape;
-    return shape.rank != 4 || !value->strides || value->strides[2] == dim_mul(dims, shape.dims[3], value->strides[3]);
-}
-
-bool conv_flat(const Kernel *kernel, const ConvShape *s) {
-    Dims *dims = kernel->program->graph->dims;
+/* Whether height and width may be walked as one where all maps lie dense: every value that the kernel touches is the same at all
+ * pixels, or has the result's. */
+static bool may_be_flat(const Kernel *kernel, const ConvShape *s) {
     Shape map = kernel->anchor->shape;
     for (int i = 0; i < 2; i++)
         if (s->kernel[i] != 1 || s->stride[i] != 1 || s->before[i] != 0 || s->in_size[i] != s->out_size[i]) return false;
-    if (!dense_rows(dims, kernel->output)) return false;
     for (int i = 0; i < kernel->input_count; i++)
-        if (i != 1 && (!dense_rows(dims, kernel->inputs[i]) || !same_or_single(kernel->inputs[i]->node->shape, map))) return false;
+        if (i != 1 && !same_or_single(kernel->inputs[i]->node->shape, map)) return false;
     for (int i = 0; i < kernel->member_count; i++)
         if (kernel->members[i]->op == OP_iota || !same_or_single(kernel->members[i]->shape, map)) return false;
     return true;
 }
 
-/* ---- choice ---- */
-
-void conv_direct_choose(Program *program, Kernel *kernel) {
-    Dims *dims = program->graph->dims;
-    const Target *target = program->target;
-    ConvShape s;
-    CHECK(conv_shape(kernel, &s));
-    bool plain = kernel->inputs[0]->layout == LAYOUT_PLAIN;
-    double cycles;
-    ConvTile *tile = NEW(program->arena, ConvTile);
-    *tile = conv_choose_tile(&s, dims, target, plain, conv_flat(kernel, &s), &cycles);
-    kernel->tile = tile;
-    kernel->tasks = conv_tasks(dims, &s, tile, target->lanes);
-    kernel->scratch = conv_scratch(dims, &s, tile, target->lanes);
-    PackFormat format = conv_format(&s, target->lanes, tile->blocks);
-    program_pack(program, kernel, 1, &format);
-    kernel_set_name(kernel, "conv_direct_%s", conv_describe(program->arena, &s, tile));
+static bool has_dense_rows(Dims *dims, const Value *value) {
+    Shape shape = value->node->shape;
+    return shape.rank != 4 || !value->strides || value->strides[2] == dim_mul(dims, shape.dims[3], value->strides[3]);
 }
 
-double conv_direct_cost(const Kernel *kernel, const Target *target) {
+static bool lies_flat(const Kernel *kernel) {
+    Dims *dims = kernel->program->graph->dims;
+    bool dense = has_dense_rows(dims, kernel->output);
+    for (int i = 0; i < kernel->input_count; i++) dense = dense && (i == 1 || has_dense_rows(dims, kernel->inputs[i]));
+    return dense;
+}
+
+/* ---- the proposal ---- */
+
+bool conv_direct_propose(const Kernel *kernel, Proposal *proposal) {
+    const Target *target = kernel->program->target;
+    const Dims *dims = kernel->program->graph->dims;
     ConvShape s;
-    double cycles;
-    CHECK(conv_shape(kernel, &s));
-    conv_choose_tile(&s, kernel->program->graph->dims, target, wants_plain(&s), false, &cycles);
-    PackFormat format = conv_format(&s, target->lanes, 1);
-    return cycles * (double)s.groups + packing_cycles(kernel, &format);
+    double cycles, flat_cycles;
+    if (!conv_shape(kernel, &s) || s.transposed || !whole_blocks(&s, target->lanes) || s.kernel[1] > MOST_COLUMN_TAPS) return false;
+    conv_wish_blocks(kernel, proposal);
+    if (wants_plain(&s)) proposal->inputs[0].layout = LAYOUT_PLAIN;
+    bool plain = wants_plain(&s) || kernel->inputs[0]->space == SPACE_WEIGHTS;
+    ConvPlan *plan = conv_new_plan(kernel, &s, proposal);
+    plan->tile = conv_choose_tile(&s, dims, target, plain, false, &cycles);
+    if (may_be_flat(kernel, &s)) plan->flat = conv_choose_tile(&s, dims, target, plain, true, &flat_cycles);
+    PackFormat format = conv_format(&s, target->lanes, plan->tile.blocks);
+    proposal->cycles = cycles * (double)s.groups;
+    proposal->packing = packing_cycles(kernel, &format);
+    return true;
+}
+
+void conv_direct_settle(Program *program, Kernel *kernel) {
+    ConvPlan *plan = kernel->proposal.tile;
+    if (plan->flat.pixels && lies_flat(kernel)) plan->tile = plan->flat;
+    PackFormat format = conv_format(&plan->shape, program->target->lanes, plan->tile.blocks);
+    conv_settle(program, kernel, &format);
 }
 
 LLVMValueRef conv_direct_emit(Module *m, const Kernel *kernel) {

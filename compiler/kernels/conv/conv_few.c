@@ -15,17 +15,9 @@
 
 enum { MOST_COLUMN_TAPS = 16, MOST_OUTPUTS = 6, MOST_REGISTERS = 20 };
 
-bool conv_few_fits(const Kernel *kernel, const Target *target) {
-    ConvShape s;
-    if (!conv_shape(kernel, &s) || s.groups != 1) return false;
-    bool dense = s.inputs >= target->lanes / 2 && conv_phases(&s) <= 16;
-    return dense && s.outputs <= MOST_OUTPUTS && s.kernel[1] <= MOST_COLUMN_TAPS * s.stride[1];
-}
-
-void conv_few_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs) {
-    (void)target;
-    *output = LAYOUT_PLAIN;
-    for (int i = 0; i < kernel->input_count; i++) inputs[i] = i == 0 ? LAYOUT_BLOCKED : LAYOUT_PLAIN;
+static bool is_taken(const ConvShape *s, int lanes) {
+    bool dense = s->groups == 1 && s->inputs >= lanes / 2 && conv_phases(s) <= 16;
+    return dense && s->outputs <= MOST_OUTPUTS && s->kernel[1] <= MOST_COLUMN_TAPS * s->stride[1];
 }
 
 /* A power of two, as the tree of additions and the store want it, and well below the number of registers:
@@ -37,32 +29,33 @@ static int pixels_of(const Target *target, int64_t outputs) {
     return pixels;
 }
 
-double conv_few_cost(const Kernel *kernel, const Target *target) {
-    ConvShape s;
-    CHECK(conv_shape(kernel, &s));
-    const Dims *dims = kernel->program->graph->dims;
-    double pixels = (double)dim_typical(dims, s.images), blocks = (double)((s.inputs + target->lanes - 1) / target->lanes);
-    for (int i = 0; i < 2; i++) pixels *= (double)dim_typical(dims, s.transposed ? s.in_size[i] : s.out_size[i]);
-    double loads = 1 + (double)s.outputs / pixels_of(target, s.outputs), products = (double)s.outputs;
+static double estimate_cycles(const ConvShape *s, const Dims *dims, const Target *target) {
+    double pixels = (double)dim_typical(dims, s->images), blocks = (double)((s->inputs + target->lanes - 1) / target->lanes);
+    for (int i = 0; i < 2; i++) pixels *= (double)dim_typical(dims, s->transposed ? s->in_size[i] : s->out_size[i]);
+    double loads = 1 + (double)s->outputs / pixels_of(target, s->outputs), products = (double)s->outputs;
     double tap = loads / target->loads_per_cycle, multiply = products / target->fmas_per_cycle;
-    double adding = 3.0 * (double)(s.outputs * conv_phases(&s));
-    PackFormat format = conv_few_format(&s, target->lanes);
-    double cycles = pixels * ((double)(s.kernel[0] * s.kernel[1]) * blocks * 1.2 * (tap > multiply ? tap : multiply) + adding);
-    return cycles + packing_cycles(kernel, &format);
+    double adding = 3.0 * (double)(s->outputs * conv_phases(s));
+    return pixels * ((double)(s->kernel[0] * s->kernel[1]) * blocks * 1.2 * (tap > multiply ? tap : multiply) + adding);
 }
 
-void conv_few_choose(Program *program, Kernel *kernel) {
-    Dims *dims = program->graph->dims;
-    const Target *target = program->target;
+bool conv_few_propose(const Kernel *kernel, Proposal *proposal) {
+    const Target *target = kernel->program->target;
     ConvShape s;
-    CHECK(conv_shape(kernel, &s));
-    ConvTile *tile = NEW(program->arena, ConvTile);
-    *tile = (ConvTile){.pixels = pixels_of(target, s.outputs), .rows = 1, .blocks = 1, .unroll = 1, .task_rows = 1};
-    kernel->tile = tile;
-    kernel->tasks = conv_tasks(dims, &s, tile, target->lanes);
+    if (!conv_shape(kernel, &s) || !is_taken(&s, target->lanes)) return false;
+    wish_layouts(kernel, proposal, LAYOUT_PLAIN, kernel->input_count);
+    proposal->inputs[0].layout = LAYOUT_BLOCKED;
+    ConvPlan *plan = conv_new_plan(kernel, &s, proposal);
+    plan->tile = (ConvTile){.pixels = pixels_of(target, s.outputs), .rows = 1, .blocks = 1, .unroll = 1, .task_rows = 1};
     PackFormat format = conv_few_format(&s, target->lanes);
-    program_pack(program, kernel, 1, &format);
-    kernel_set_name(kernel, "conv_few_%s", conv_describe(program->arena, &s, tile));
+    proposal->cycles = estimate_cycles(&s, kernel->program->graph->dims, target);
+    proposal->packing = packing_cycles(kernel, &format);
+    return true;
+}
+
+void conv_few_settle(Program *program, Kernel *kernel) {
+    const ConvPlan *plan = kernel->proposal.tile;
+    PackFormat format = conv_few_format(&plan->shape, program->target->lanes);
+    conv_settle(program, kernel, &format);
 }
 
 /* ---- emission ---- */

@@ -30,31 +30,13 @@
 
 enum { MOST_COLUMN_TAPS = 16, MOST_GROUP = 8, ROWS = 2, ROW_PIXELS = 8, TASK_VECTORS = 512 };
 
-static bool grouped_shape(const Kernel *kernel, ConvShape *s) {
-    if (!conv_shape(kernel, s) || s->transposed || s->groups == 1) return false;
-    return s->inputs == s->outputs;
-}
-
-bool conv_grouped_fits(const Kernel *kernel, const Target *target) {
-    ConvShape s;
-    if (!grouped_shape(kernel, &s)) return false;
-    return s.inputs < target->lanes && target->lanes % s.inputs == 0 && s.kernel[1] <= MOST_COLUMN_TAPS;
-}
-
-void conv_grouped_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs) {
-    (void)target;
-    *output = inputs[0] = LAYOUT_BLOCKED;
-    inputs[1] = LAYOUT_PLAIN;
-    conv_tail_layouts(kernel, inputs);
-}
-
-/* Seen by the walk as one group whose every block has its own inputs. */
-static ConvShape walked_shape(const Kernel *kernel) {
-    ConvShape s;
-    CHECK(grouped_shape(kernel, &s));
-    s.outputs *= s.groups;
-    s.groups = 1;
-    return s;
+/* The shape as the walk sees it: one group whose every block has its own inputs. */
+static bool walked_shape(const Kernel *kernel, int lanes, ConvShape *s) {
+    if (!conv_shape(kernel, s) || s->transposed || s->groups == 1 || s->inputs != s->outputs) return false;
+    if (s->inputs >= lanes || lanes % s->inputs != 0 || s->kernel[1] > MOST_COLUMN_TAPS) return false;
+    s->outputs *= s->groups;
+    s->groups = 1;
+    return true;
 }
 
 /* Two rows where their sums leave registers for the weights and it is known beforehand which taps are clipped:
@@ -73,30 +55,39 @@ static int pixels_of(const ConvShape *s, const Target *target, int rows) {
     return (int)max_i64(1, min_i64(14, (left - group) / group));
 }
 
-double conv_grouped_cost(const Kernel *kernel, const Target *target) {
-    ConvShape s = walked_shape(kernel);
-    const Dims *dims = kernel->program->graph->dims;
-    double blocks = (double)((s.outputs + target->lanes - 1) / target->lanes * s.inputs * s.kernel[0] * s.kernel[1]);
-    for (int i = 0; i < 2; i++) blocks *= (double)dim_typical(dims, s.out_size[i]);
-    PackFormat format = conv_grouped_format(&s, target->lanes);
-    return 1.5 * blocks * (double)dim_typical(dims, s.images) / target->loads_per_cycle + packing_cycles(kernel, &format);
+static ConvTile choose_tile(const ConvShape *s, const Dims *dims, const Target *target) {
+    int64_t tiles, longer;
+    ConvTile tile = {.rows = rows_of(s, target), .blocks = 1, .unroll = 1};
+    tile.pixels = (int)split_evenly(max_i64(1, dim_typical(dims, s->out_size[1])), pixels_of(s, target, tile.rows), &tiles, &longer);
+    int64_t height = (dim_typical(dims, s->out_size[0]) + tile.rows - 1) / tile.rows;
+    tile.task_rows = (int)max_i64(1, min_i64(TASK_VECTORS / (tiles * tile.pixels * tile.rows * s->inputs), height));
+    return tile;
 }
 
-void conv_grouped_choose(Program *program, Kernel *kernel) {
-    Dims *dims = program->graph->dims;
-    const Target *target = program->target;
-    ConvShape s = walked_shape(kernel);
-    ConvTile *tile = NEW(program->arena, ConvTile);
-    int64_t tiles, longer;
-    *tile = (ConvTile){.rows = rows_of(&s, target), .blocks = 1, .unroll = 1};
-    tile->pixels = (int)split_evenly(max_i64(1, dim_typical(dims, s.out_size[1])), pixels_of(&s, target, tile->rows), &tiles, &longer);
-    int64_t height = (dim_typical(dims, s.out_size[0]) + tile->rows - 1) / tile->rows;
-    tile->task_rows = (int)max_i64(1, min_i64(TASK_VECTORS / (tiles * tile->pixels * tile->rows * s.inputs), height));
-    kernel->tile = tile;
-    kernel->tasks = conv_tasks(dims, &s, tile, target->lanes);
+static double estimate_cycles(const ConvShape *s, const Dims *dims, const Target *target) {
+    double blocks = (double)((s->outputs + target->lanes - 1) / target->lanes * s->inputs * s->kernel[0] * s->kernel[1]);
+    for (int i = 0; i < 2; i++) blocks *= (double)dim_typical(dims, s->out_size[i]);
+    return 1.5 * blocks * (double)dim_typical(dims, s->images) / target->loads_per_cycle;
+}
+
+bool conv_grouped_propose(const Kernel *kernel, Proposal *proposal) {
+    const Target *target = kernel->program->target;
+    const Dims *dims = kernel->program->graph->dims;
+    ConvShape s;
+    if (!walked_shape(kernel, target->lanes, &s)) return false;
+    conv_wish_blocks(kernel, proposal);
+    ConvPlan *plan = conv_new_plan(kernel, &s, proposal);
+    plan->tile = choose_tile(&s, dims, target);
     PackFormat format = conv_grouped_format(&s, target->lanes);
-    program_pack(program, kernel, 1, &format);
-    kernel_set_name(kernel, "conv_grouped_%s", conv_describe(program->arena, &s, tile));
+    proposal->cycles = estimate_cycles(&s, dims, target);
+    proposal->packing = packing_cycles(kernel, &format);
+    return true;
+}
+
+void conv_grouped_settle(Program *program, Kernel *kernel) {
+    const ConvPlan *plan = kernel->proposal.tile;
+    PackFormat format = conv_grouped_format(&plan->shape, program->target->lanes);
+    conv_settle(program, kernel, &format);
 }
 
 /* ---- emission ---- */
@@ -240,7 +231,6 @@ static void emit_grouped_tile(Conv *c, const ConvSite *site) {
 
 LLVMValueRef conv_grouped_emit(Module *m, const Kernel *kernel) {
     Conv c = conv_begin(m, kernel);
-    c.shape = walked_shape(kernel);
     c.emit_tile = c.shape.inputs == 1 ? emit_depthwise_tile : emit_grouped_tile;
     return conv_emit_map(&c);
 }

@@ -349,9 +349,9 @@ static void read_input(Conv *c) {
 
 Conv conv_begin(Module *m, const Kernel *kernel) {
     begin_kernel(m, kernel->name);
-    Conv c = {.m = m, .emit_tile = conv_emit_tile, .kernel = kernel, .tile = kernel->tile, .lanes = m->target->lanes};
+    const ConvPlan *plan = kernel->proposal.tile;
+    Conv c = {.m = m, .emit_tile = conv_emit_tile, .kernel = kernel, .tile = &plan->tile, .shape = plan->shape, .lanes = m->target->lanes};
     c.tail = (Tail){.module = m, .kernel = kernel};
-    CHECK(conv_shape(kernel, &c.shape));
     read_input(&c);
     c.zeros = make_zeros(m, c.lanes);
     return c;

@@ -8,45 +8,30 @@
 
 enum { MOST_COLUMN_TAPS = 16, MOST_PHASES = 16 };
 
-bool conv_transposed_fits(const Kernel *kernel, const Target *target) {
-    ConvShape s;
-    if (!conv_shape(kernel, &s) || !s.transposed) return false;
-    bool whole = s.groups == 1 || (s.inputs % target->lanes == 0 && s.outputs % target->lanes == 0);
-    return whole && s.kernel[1] <= MOST_COLUMN_TAPS * s.stride[1] && conv_phases(&s) <= MOST_PHASES;
+static bool is_taken(const ConvShape *s, int lanes) {
+    bool whole = s->groups == 1 || (s->inputs % lanes == 0 && s->outputs % lanes == 0);
+    return s->transposed && whole && s->kernel[1] <= MOST_COLUMN_TAPS * s->stride[1] && conv_phases(s) <= MOST_PHASES;
 }
 
-void conv_transposed_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs) {
-    (void)target;
-    *output = LAYOUT_BLOCKED;
-    inputs[0] = LAYOUT_BLOCKED;
-    inputs[1] = LAYOUT_PLAIN;
-    conv_tail_layouts(kernel, inputs);
-}
-
-void conv_transposed_choose(Program *program, Kernel *kernel) {
-    Dims *dims = program->graph->dims;
-    int lanes = program->target->lanes;
-    ConvShape s;
-    CHECK(conv_shape(kernel, &s));
-    double cycles;
-    ConvTile *tile = NEW(program->arena, ConvTile);
-    bool plain = kernel->inputs[0]->layout == LAYOUT_PLAIN;
-    *tile = conv_choose_tile(&s, dims, program->target, plain, false, &cycles);
-    kernel->tile = tile;
-    kernel->tasks = conv_tasks(dims, &s, tile, lanes);
-    kernel->scratch = conv_scratch(dims, &s, tile, lanes);
-    PackFormat format = conv_format(&s, lanes, tile->blocks);
-    program_pack(program, kernel, 1, &format);
-    kernel_set_name(kernel, "conv_transposed_%s", conv_describe(program->arena, &s, tile));
-}
-
-double conv_transposed_cost(const Kernel *kernel, const Target *target) {
+bool conv_transposed_propose(const Kernel *kernel, Proposal *proposal) {
+    const Target *target = kernel->program->target;
     ConvShape s;
     double cycles;
-    CHECK(conv_shape(kernel, &s));
-    conv_choose_tile(&s, kernel->program->graph->dims, target, false, false, &cycles);
-    PackFormat format = conv_format(&s, target->lanes, 1);
-    return cycles * (double)(s.groups * conv_phases(&s)) + packing_cycles(kernel, &format);
+    if (!conv_shape(kernel, &s) || !is_taken(&s, target->lanes)) return false;
+    conv_wish_blocks(kernel, proposal);
+    bool plain = kernel->inputs[0]->space == SPACE_WEIGHTS;
+    ConvPlan *plan = conv_new_plan(kernel, &s, proposal);
+    plan->tile = conv_choose_tile(&s, kernel->program->graph->dims, target, plain, false, &cycles);
+    PackFormat format = conv_format(&s, target->lanes, plan->tile.blocks);
+    proposal->cycles = cycles * (double)(s.groups * conv_phases(&s));
+    proposal->packing = packing_cycles(kernel, &format);
+    return true;
+}
+
+void conv_transposed_settle(Program *program, Kernel *kernel) {
+    const ConvPlan *plan = kernel->proposal.tile;
+    PackFormat format = conv_format(&plan->shape, program->target->lanes, plan->tile.blocks);
+    conv_settle(program, kernel, &format);
 }
 
 LLVMValueRef conv_transposed_emit(Module *m, const Kernel *kernel) {

@@ -667,48 +667,55 @@ static void emit_task(Walk *walk, LLVMValueRef task, bool parts) {
 
 /* ---- the kind ---- */
 
-bool loops_fits(const Kernel *kernel, const Target *target) {
-    (void)target;
+static bool is_scatter(const Kernel *kernel) { return kernel->anchor && kernel->anchor->op == OP_scatter_add; }
+
+static bool takes(const Kernel *kernel) {
     if (!kernel->anchor) return true;
     OpClass class = op_info[kernel->anchor->op].class;
     return class == CLASS_REDUCTION || (class == CLASS_SCATTER && kernel->anchor == kernel->output->node);
 }
 
-void loops_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs) {
-    (void)target;
-    if (!kernel->anchor || kernel->anchor->op != OP_scatter_add) return;
-    *output = LAYOUT_PLAIN;
-    for (int i = 0; i < kernel->input_count; i++) inputs[i] = LAYOUT_PLAIN;
+bool loops_propose(const Kernel *kernel, Proposal *proposal) {
+    if (!takes(kernel)) return false;
+    proposal->is_nest = !is_scatter(kernel);
+    if (!proposal->is_nest) wish_layouts(kernel, proposal, LAYOUT_PLAIN, kernel->input_count);
+    proposal->cycles = cost_cycles(kernel->program->target, kernel_typical_flops(kernel), 0.25, kernel_typical_bytes(kernel));
+    return true;
 }
 
-void loops_choose(Program *program, Kernel *kernel) {
-    if (kernel->anchor && kernel->anchor->op == OP_scatter_add) {
-        scatter_choose(program, kernel);
-        return;
-    }
-    Nest *nest = nest_new(program, kernel);
-    kernel->tile = nest;
-    kernel->tasks = nest_tasks(program, nest);
-    Dim parts = nest->parted >= 0 ? dim_mul(program->graph->dims, kernel->tasks, nest_parts(program, nest)) : NULL;
-    if (parts) kernel_set_workspace(kernel, dim_scale(program->graph->dims, parts, part_bytes(program->target, kernel->anchor)));
-    const Node *last = kernel->output->node;
-    const char *anchor = kernel->anchor ? op_info[kernel->anchor->op].name : NULL;
-    if (anchor) kernel_set_name(kernel, "%s_%s%d", anchor, op_info[last->op].name, kernel->member_count);
-    else kernel_set_name(kernel, "map_%s%d", op_info[last->op].name, kernel->member_count);
-    if (!parts) return;
+static void set_nest_name(Kernel *kernel) {
+    const char *last = op_info[kernel->output->node->op].name, *anchor = kernel->anchor ? op_info[kernel->anchor->op].name : NULL;
+    if (kernel->rows) kernel_set_name(kernel, "%s_%s%d", kernel->rows, anchor ? anchor : last, kernel->member_count);
+    else if (anchor) kernel_set_name(kernel, "%s_%s%d", anchor, last, kernel->member_count);
+    else kernel_set_name(kernel, "map_%s%d", last, kernel->member_count);
+}
+
+/* A reduction in parts: those first, then their sums. */
+static void set_phases(Program *program, Kernel *kernel, const Nest *nest) {
+    Dim parts = dim_mul(program->graph->dims, kernel->tasks, nest_parts(program, nest));
+    kernel_set_workspace(kernel, dim_scale(program->graph->dims, parts, part_bytes(program->target, kernel->anchor)));
     Phase phases[] = {{arena_printf(program->arena, "%s_parts", kernel->name), parts}, {kernel->name, kernel->tasks}};
     kernel->phases = arena_copy(program->arena, phases, sizeof phases);
     kernel->phase_count = COUNT_OF(phases);
     kernel->tasks = dim_add(program->graph->dims, parts, kernel->tasks);
 }
 
-double loops_cost(const Kernel *kernel, const Target *target) {
-    return cost_cycles(target, kernel_typical_flops(kernel), 0.25, kernel_typical_bytes(kernel));
+/* The nest is there already where fuse_rows.c has given it rows. */
+void loops_settle(Program *program, Kernel *kernel) {
+    if (is_scatter(kernel)) {
+        scatter_settle(program, kernel);
+        return;
+    }
+    if (!kernel->rows) kernel->proposal.tile = nest_new(program, kernel);
+    const Nest *nest = kernel->proposal.tile;
+    kernel->tasks = nest_tasks(program, nest);
+    set_nest_name(kernel);
+    if (nest->parted >= 0) set_phases(program, kernel, nest);
 }
 
 static LLVMValueRef emit_nest(Module *m, const Kernel *kernel, const char *name, bool parts) {
     LLVMValueRef function = begin_kernel(m, name);
-    Walk walk = {.m = m, .kernel = kernel, .nest = kernel->tile, .tail = {.module = m, .kernel = kernel}, .inner = -1};
+    Walk walk = {.m = m, .kernel = kernel, .nest = kernel->proposal.tile, .tail = {.module = m, .kernel = kernel}, .inner = -1};
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     emit_task(&walk, tasks.index, parts);
     end_loop(m, &tasks);
@@ -717,7 +724,7 @@ static LLVMValueRef emit_nest(Module *m, const Kernel *kernel, const char *name,
 }
 
 LLVMValueRef loops_emit(Module *m, const Kernel *kernel) {
-    if (kernel->anchor && kernel->anchor->op == OP_scatter_add) {
+    if (is_scatter(kernel)) {
         LLVMValueRef function = begin_kernel(m, kernel->name);
         scatter_emit(m, kernel);
         finish_kernel(m);

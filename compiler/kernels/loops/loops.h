@@ -7,7 +7,7 @@
 #include "plan/loop_nest.h"
 
 /* ---- scatter.c ---- */
-void scatter_choose(Program *program, Kernel *kernel);
+void scatter_settle(Program *program, Kernel *kernel);
 void scatter_emit(Module *m, const Kernel *kernel);
 
 #endif

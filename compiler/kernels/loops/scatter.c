@@ -20,7 +20,7 @@ static int lane_axis_of(const Node *node) {
     return axis == node->shape.rank - 1 ? -1 : node->shape.rank - 1;
 }
 
-void scatter_choose(Program *program, Kernel *kernel) {
+void scatter_settle(Program *program, Kernel *kernel) {
     const Node *node = kernel->anchor;
     Dims *dims = program->graph->dims;
     Dim tasks = dim_const(dims, 1);

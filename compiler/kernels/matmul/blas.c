@@ -9,47 +9,32 @@
 enum { TASK_ROWS = 256 };
 enum { ROW_MAJOR = 101, AS_IT_LIES = 111, TRANSPOSED = 112 }; /* cblas.h */
 
-bool blas_fits(const Kernel *kernel, const Target *target) {
-    MatrixShape s;
-    (void)target;
-    return kernel->program->blas && matrix_shape(kernel, &s) && s.floats && !s.shared && kernel->output->node == kernel->anchor &&
-           kernel->inputs[0]->space != SPACE_WEIGHTS && kernel->inputs[1]->space != SPACE_WEIGHTS;
+static bool takes(const Kernel *kernel, const MatrixShape *s) {
+    bool computed = kernel->inputs[0]->space != SPACE_WEIGHTS && kernel->inputs[1]->space != SPACE_WEIGHTS;
+    return kernel->program->blas && s->floats && !s->shared && kernel->output->node == kernel->anchor && computed;
 }
 
-void blas_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs) {
-    (void)target;
-    *output = LAYOUT_PLAIN;
-    for (int i = 0; i < kernel->input_count; i++) inputs[i] = LAYOUT_PLAIN;
+/* It costs nothing, since it was asked for. sgemm takes matrices whose rows or columns are adjacent elements. */
+bool blas_propose(const Kernel *kernel, Proposal *proposal) {
+    MatrixShape s;
+    if (!matrix_shape(kernel, &s) || !takes(kernel, &s)) return false;
+    wish_layouts(kernel, proposal, LAYOUT_PLAIN, kernel->input_count);
+    for (int i = 0; i < kernel->input_count; i++) proposal->inputs[i].strides = STRIDES_OF_LINES;
+    proposal->tile = arena_copy(kernel->program->arena, &s, sizeof s);
+    proposal->calls_blas = true;
+    return true;
+}
+
+void blas_settle(Program *program, Kernel *kernel) {
+    const MatrixShape *s = kernel->proposal.tile;
+    Dims *dims = program->graph->dims;
+    kernel->tasks = dim_mul(dims, s->matrices, dim_ceil_div(dims, s->rows, TASK_ROWS));
+    kernel_set_name(kernel, "blas_sgemm");
 }
 
 static bool is_unit(Dim stride) {
     int64_t value;
     return dim_is_const(stride, &value) && value == 1;
-}
-
-/* sgemm takes matrices whose rows or columns are adjacent elements. */
-static bool takes(const Value *value) {
-    int rank = value->node->shape.rank;
-    return is_unit(value->strides[rank - 1]) || is_unit(value->strides[rank - 2]);
-}
-
-void blas_choose(Program *program, Kernel *kernel) {
-    MatrixShape s;
-    CHECK(matrix_shape(kernel, &s));
-    Dims *dims = program->graph->dims;
-    if (!takes(kernel->inputs[0]) || !takes(kernel->inputs[1]) || !is_unit(kernel->output->strides[kernel->anchor->shape.rank - 1])) {
-        kernel->kind = kernel_kind(KERNEL_matmul);
-        matmul_choose(program, kernel);
-        return;
-    }
-    kernel->tasks = dim_mul(dims, s.matrices, dim_ceil_div(dims, s.rows, TASK_ROWS));
-    kernel_set_name(kernel, "blas_sgemm");
-}
-
-/* It was asked for. */
-double blas_cost(const Kernel *kernel, const Target *target) {
-    (void)kernel, (void)target;
-    return 0;
 }
 
 /* ---- emission ---- */
@@ -93,16 +78,15 @@ static void emit_sgemm(Module *m, LLVMValueRef rows, LLVMValueRef columns, LLVMV
 }
 
 LLVMValueRef blas_emit(Module *m, const Kernel *kernel) {
-    MatrixShape s;
-    CHECK(matrix_shape(kernel, &s));
+    const MatrixShape *s = kernel->proposal.tile;
     LLVMValueRef function = begin_kernel(m, kernel->name), zero = get_i64(m, 0);
-    LLVMValueRef rows = get_dim(m, s.rows), parts = get_dim(m, dim_ceil_div(kernel->program->graph->dims, s.rows, TASK_ROWS));
+    LLVMValueRef rows = get_dim(m, s->rows), parts = get_dim(m, dim_ceil_div(kernel->program->graph->dims, s->rows, TASK_ROWS));
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     LLVMValueRef matrix = emit_div(m, tasks.index, parts), first = emit_mul(m, emit_rem(m, tasks.index, parts), get_i64(m, TASK_ROWS));
     LLVMValueRef count = emit_min(m, emit_sub(m, rows, first), get_i64(m, TASK_ROWS));
     Operand a = get_operand(m, kernel->inputs[0], 1, matrix, first), b = get_operand(m, kernel->inputs[1], 2, matrix, zero);
     Operand c = get_operand(m, kernel->output, 0, matrix, first);
-    emit_sgemm(m, count, get_dim(m, s.columns), get_dim(m, s.depth), &a, &b, &c);
+    emit_sgemm(m, count, get_dim(m, s->columns), get_dim(m, s->depth), &a, &b, &c);
     end_loop(m, &tasks);
     finish_kernel(m);
     return function;

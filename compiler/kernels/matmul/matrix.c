@@ -85,9 +85,16 @@ static Dim row_tasks(Dims *dims, const MatrixShape *shape, const MatrixTile *til
     return dim_ceil_div(dims, row_tiles(dims, shape, tile), tile->task_tiles);
 }
 
-Dim matrix_tasks(Dims *dims, const MatrixShape *shape, const MatrixTile *tile, int lanes) {
-    Dim tasks = dim_mul(dims, shape->matrices, panels_of(dims, shape, tile, lanes));
-    return dim_mul(dims, tasks, row_tasks(dims, shape, tile));
+void matrix_settle(Program *program, Kernel *kernel) {
+    const MatrixTile *tile = kernel->proposal.tile;
+    const MatrixShape *shape = &tile->shape;
+    Dims *dims = program->graph->dims;
+    int lanes = program->target->lanes;
+    Dim panels = dim_mul(dims, shape->matrices, panels_of(dims, shape, tile, lanes));
+    kernel->tasks = dim_mul(dims, panels, row_tasks(dims, shape, tile));
+    if (tile->right != RIGHT_PACKED) return;
+    PackFormat format = matrix_format(kernel->inputs[1]->node, lanes, tile->blocks);
+    program_pack(program, kernel, 1, &format);
 }
 
 static Dims *dims_of(const Matrix *x) {
@@ -419,8 +426,8 @@ static void emit_task(Matrix *x, LLVMValueRef task) {
 
 LLVMValueRef emit_matrix(Module *m, const Kernel *kernel) {
     LLVMValueRef function = begin_kernel(m, kernel->name);
-    Matrix x = {.m = m, .kernel = kernel, .tile = kernel->tile, .tail = {.module = m, .kernel = kernel}, .lanes = m->target->lanes};
-    CHECK(matrix_shape(kernel, &x.shape));
+    Matrix x = {.m = m, .kernel = kernel, .tile = kernel->proposal.tile, .tail = {.module = m, .kernel = kernel}, .lanes = m->target->lanes};
+    x.shape = x.tile->shape;
     x.rank = kernel->anchor->shape.rank;
     x.point = (Point){.rank = x.rank, .lanes = x.lanes};
     x.rows = get_dim(m, x.shape.rows);

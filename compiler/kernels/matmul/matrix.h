@@ -11,24 +11,26 @@ typedef enum RightForm { /* what the tiles read of B */
     RIGHT_AS_IS   /* its rows where they lie: adjacent elements of f32 */
 } RightForm;
 
-typedef struct MatrixTile { /* kernel->tile */
-    int rows, blocks;   /* of one register tile: rows of A, blocks of `lanes` columns of B */
-    int depth;          /* of the sum that a packed panel holds */
-    int task_tiles;     /* row tiles of one task, which share a panel */
-    RightForm right;
-} MatrixTile;
-
 typedef struct MatrixShape {
     Dim rows, depth, columns, matrices; /* M, K, N, and the product of the leading axes */
     bool floats;                        /* f32 throughout: read directly */
     bool shared;                        /* one B for all matrices */
 } MatrixShape;
 
+typedef struct MatrixTile { /* proposal.tile of matmul and matvec */
+    MatrixShape shape;
+    int rows, blocks;   /* of one register tile: rows of A, blocks of `lanes` columns of B */
+    int depth;          /* of the sum that a packed panel holds */
+    int task_tiles;     /* row tiles of one task, which share a panel */
+    RightForm right;
+} MatrixTile;
+
 /* False where the anchor is no matrix product. */
 bool matrix_shape(const Kernel *kernel, MatrixShape *shape);
-Dim matrix_tasks(Dims *dims, const MatrixShape *shape, const MatrixTile *tile, int lanes);
 /* B as [matrix][panel][row k][blocks * lanes columns], where the last panel is as narrow as its blocks are few. */
 PackFormat matrix_format(const Node *b, int lanes, int blocks);
+/* By the proposal's tile: its tasks, and B packed where it wants that. */
+void matrix_settle(Program *program, Kernel *kernel);
 LLVMValueRef emit_matrix(Module *m, const Kernel *kernel);
 
 /* Rows that a tile of so many blocks may have, and blocks one of so many rows, by the target's registers. */

@@ -16,19 +16,11 @@ static bool lies_in_rows(const Node *matrix) {
     return from.items[from.count - 1] == from.count - 1;
 }
 
-bool matvec_fits(const Kernel *kernel, const Target *target) {
-    MatrixShape s;
+static bool takes(const Kernel *kernel, const MatrixShape *s) {
     int64_t rows;
-    (void)target;
-    if (!matrix_shape(kernel, &s) || !s.floats || (is_computed(kernel) && !lies_in_rows(kernel->inputs[1]->node))) return false;
-    if (!dim_is_const(s.depth, NULL) || !dim_is_const(s.columns, NULL)) return false;
-    return dim_is_const(s.rows, &rows) && rows <= MOST_ROWS;
-}
-
-void matvec_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs) {
-    (void)target;
-    *output = LAYOUT_PLAIN;
-    for (int i = 0; i < kernel->input_count; i++) inputs[i] = i < 2 ? LAYOUT_PLAIN : LAYOUT_ANY;
+    if (!s->floats || (is_computed(kernel) && !lies_in_rows(kernel->inputs[1]->node))) return false;
+    if (!dim_is_const(s->depth, NULL) || !dim_is_const(s->columns, NULL)) return false;
+    return dim_is_const(s->rows, &rows) && rows <= MOST_ROWS;
 }
 
 /* A width that leaves no narrower last panel, if one is near the most. */
@@ -40,34 +32,40 @@ static int choose_blocks(const Target *target, int rows, int64_t columns) {
     return (int)min_i64(most, blocks);
 }
 
-void matvec_choose(Program *program, Kernel *kernel) {
-    MatrixShape s;
-    CHECK(matrix_shape(kernel, &s));
-    int lanes = program->target->lanes;
-    int64_t rows = dim_const_value(s.rows), columns = dim_const_value(s.columns), depth = dim_const_value(s.depth);
-    MatrixTile *tile = NEW(program->arena, MatrixTile);
-    *tile = (MatrixTile){.rows = (int)max_i64(rows, 1), .task_tiles = 1, .depth = (int)max_i64(depth, 1)};
-    tile->right = is_computed(kernel) ? RIGHT_AS_IS : RIGHT_PACKED;
-    tile->blocks = choose_blocks(program->target, tile->rows, columns);
-    kernel->tile = tile;
-    kernel->tasks = matrix_tasks(program->graph->dims, &s, tile, lanes);
-    if (tile->right == RIGHT_PACKED) {
-        PackFormat format = matrix_format(kernel->inputs[1]->node, lanes, tile->blocks);
-        program_pack(program, kernel, 1, &format);
-    }
-    kernel_set_name(kernel, "matvec_m%lldk%lldn%lld_t%dx%d", (long long)rows, (long long)depth, (long long)columns, tile->rows,
-                    tile->blocks);
+static MatrixTile choose_tile(const Kernel *kernel, const MatrixShape *s) {
+    int64_t rows = dim_const_value(s->rows), depth = dim_const_value(s->depth);
+    MatrixTile tile = {.shape = *s, .rows = (int)max_i64(rows, 1), .depth = (int)max_i64(depth, 1), .task_tiles = 1};
+    tile.right = is_computed(kernel) ? RIGHT_AS_IS : RIGHT_PACKED;
+    tile.blocks = choose_blocks(kernel->program->target, tile.rows, dim_const_value(s->columns));
+    return tile;
 }
 
-double matvec_cost(const Kernel *kernel, const Target *target) {
-    MatrixShape s;
-    CHECK(matrix_shape(kernel, &s));
+static double estimate_cycles(const Kernel *kernel, const MatrixShape *s) {
     const Dims *dims = kernel->program->graph->dims;
-    int64_t columns = round_up(dim_const_value(s.columns), target->lanes);
-    double weights = (double)(dim_const_value(s.depth) * columns) * (double)dim_typical(dims, s.matrices);
+    const Target *target = kernel->program->target;
+    int64_t columns = round_up(dim_const_value(s->columns), target->lanes);
+    double weights = (double)(dim_const_value(s->depth) * columns) * (double)dim_typical(dims, s->matrices);
     double rate = weights * 4 > (double)target->l2_bytes ? target->memory_bytes_per_cycle : target->l2_bytes_per_cycle;
-    double memory = weights * 4 / rate, compute = weights * (double)dim_typical(dims, s.rows) / target->lanes / target->fmas_per_cycle;
+    double memory = weights * 4 / rate, compute = weights * (double)dim_typical(dims, s->rows) / target->lanes / target->fmas_per_cycle;
     return memory > compute ? memory : compute;
+}
+
+bool matvec_propose(const Kernel *kernel, Proposal *proposal) {
+    MatrixShape s;
+    if (!matrix_shape(kernel, &s) || !takes(kernel, &s)) return false;
+    MatrixTile *tile = NEW(kernel->program->arena, MatrixTile);
+    *tile = choose_tile(kernel, &s);
+    wish_layouts(kernel, proposal, LAYOUT_PLAIN, 2);
+    proposal->tile = tile;
+    proposal->cycles = estimate_cycles(kernel, &s);
+    return true;
+}
+
+void matvec_settle(Program *program, Kernel *kernel) {
+    const MatrixTile *tile = kernel->proposal.tile;
+    long long rows = dim_const_value(tile->shape.rows), depth = dim_const_value(tile->shape.depth), columns = dim_const_value(tile->shape.columns);
+    matrix_settle(program, kernel);
+    kernel_set_name(kernel, "matvec_m%lldk%lldn%lld_t%dx%d", rows, depth, columns, tile->rows, tile->blocks);
 }
 
 LLVMValueRef matvec_emit(Module *m, const Kernel *kernel) {

@@ -1,34 +1,27 @@
 /* The kind of kernel of operators of order, whose operands and results lie PLAIN in memory; each operator has an emitter of its own. */
 #include "kernels/order/order.h"
 
-bool order_fits(const Kernel *kernel, const Target *target) {
-    (void)target;
-    return kernel->anchor && op_info[kernel->anchor->op].class == CLASS_ORDER;
-}
-
-void order_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs) {
-    (void)target;
-    *output = LAYOUT_PLAIN;
-    for (int i = 0; i < kernel->input_count; i++) inputs[i] = LAYOUT_PLAIN;
-}
-
 static const struct {
-    void (*choose)(Program *program, Kernel *kernel);
+    void (*settle)(Program *program, Kernel *kernel);
     void (*emit)(Module *m, const Kernel *kernel);
 } orders[OP_COUNT] = {
 #undef ROW_OF_CLASS_ORDER
-#define ROW_OF_CLASS_ORDER(name) [OP_##name] = {name##_choose, name##_emit},
+#define ROW_OF_CLASS_ORDER(name) [OP_##name] = {name##_settle, name##_emit},
 #define OP(name, inputs, attributes, class, ...) ROW_OF_##class(name)
 #include "graph/ops.def"
 #undef OP
 };
 
-void order_choose(Program *program, Kernel *kernel) { orders[kernel->anchor->op].choose(program, kernel); }
-
 /* One element at a time. */
-double order_cost(const Kernel *kernel, const Target *target) {
-    return cost_cycles(target, kernel_typical_flops(kernel), 1.0 / target->lanes, kernel_typical_bytes(kernel));
+bool order_propose(const Kernel *kernel, Proposal *proposal) {
+    const Target *target = kernel->program->target;
+    if (!kernel->anchor || op_info[kernel->anchor->op].class != CLASS_ORDER) return false;
+    wish_layouts(kernel, proposal, LAYOUT_PLAIN, kernel->input_count);
+    proposal->cycles = cost_cycles(target, kernel_typical_flops(kernel), 1.0 / target->lanes, kernel_typical_bytes(kernel));
+    return true;
 }
+
+void order_settle(Program *program, Kernel *kernel) { orders[kernel->anchor->op].settle(program, kernel); }
 
 LLVMValueRef order_emit(Module *m, const Kernel *kernel) {
     LLVMValueRef function = begin_kernel(m, kernel->name);

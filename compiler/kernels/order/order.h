@@ -32,7 +32,7 @@ void sort_keys_by_digits(Module *m, LLVMValueRef memory, LLVMValueRef room, LLVM
 
 #undef ROW_OF_CLASS_ORDER
 #define ROW_OF_CLASS_ORDER(name)                          \
-    void name##_choose(Program *program, Kernel *kernel); \
+    void name##_settle(Program *program, Kernel *kernel); \
     void name##_emit(Module *m, const Kernel *kernel);
 #define OP(name, inputs, attributes, class, ...) ROW_OF_##class(name)
 #include "graph/ops.def"

@@ -13,7 +13,7 @@ typedef struct Cumsum {
     int axis, last;
 } Cumsum;
 
-void cumsum_choose(Program *program, Kernel *kernel) {
+void cumsum_settle(Program *program, Kernel *kernel) {
     Shape shape = kernel->anchor->shape;
     int axis = (int)ATTRIBUTES(kernel->anchor, cumsum)->axis;
     bool along = axis == shape.rank - 1;

@@ -21,7 +21,7 @@ typedef struct Nms {
 /* Elements of an array of kept boxes: whole vectors. */
 static int64_t array_size(const Target *target, const nms_attributes *nms) { return round_up(nms->most, target->lanes); }
 
-void nms_choose(Program *program, Kernel *kernel) {
+void nms_settle(Program *program, Kernel *kernel) {
     const nms_attributes *nms = ATTRIBUTES(kernel->anchor, nms);
     Shape scores = kernel->anchor->inputs[1]->shape;
     kernel->tasks = scores.dims[0];

@@ -25,7 +25,7 @@ static bool is_listed(const Node *node) {
     return k <= MOST_LISTED || (dim_is_const(node->inputs[0]->shape.dims[top->axis], &size) && size <= SHORT_LINE);
 }
 
-void top_k_choose(Program *program, Kernel *kernel) {
+void top_k_settle(Program *program, Kernel *kernel) {
     const Node *node = kernel->anchor;
     Dims *dims = program->graph->dims;
     const top_k_attributes *top = ATTRIBUTES(node, top_k);

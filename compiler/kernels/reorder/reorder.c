@@ -50,23 +50,17 @@ typedef struct Reorder {
 
 /* ---- choice ---- */
 
-bool reorder_fits(const Kernel *kernel, const Target *target) {
-    (void)kernel, (void)target;
-    return false;
+bool reorder_propose(const Kernel *kernel, Proposal *proposal) {
+    const PackFormat *format = kernel->output->format;
+    if (!format) return false;
+    proposal->cycles = reorder_cycles(kernel->program->target, kernel->output->node, format);
+    return true;
 }
 
-void reorder_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs) {
-    (void)kernel, (void)target, (void)output, (void)inputs;
-}
-
-void reorder_choose(Program *program, Kernel *kernel) {
+void reorder_settle(Program *program, Kernel *kernel) {
     const PackFormat *format = kernel->output->format;
     kernel->tasks = dim_const(program->graph->dims, format_cells(format));
     kernel_set_name(kernel, "reorder_%s", format->name);
-}
-
-double reorder_cost(const Kernel *kernel, const Target *target) {
-    return reorder_cycles(target, kernel->output->node, kernel->output->format);
 }
 
 /* ---- where elements lie in the weight ---- */

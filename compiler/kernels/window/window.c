@@ -9,25 +9,11 @@ static bool is_window(Op op) {
     return op_info[op].class == CLASS_WINDOW;
 }
 
-bool window_fits(const Kernel *kernel, const Target *target) {
-    (void)target;
-    return kernel->anchor && is_window(kernel->anchor->op);
-}
-
 static LayoutKind wanted_layout(const Node *node, const Target *target) {
     int64_t channels;
     Shape shape = node->shape;
     if (shape.rank != 4 || shape.type != DTYPE_F32 || !dim_is_const(shape.dims[1], &channels)) return LAYOUT_PLAIN;
     return channels_fill_blocks(channels, target->lanes) ? LAYOUT_BLOCKED : LAYOUT_PLAIN;
-}
-
-void window_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs) {
-    *output = wanted_layout(kernel->anchor, target);
-    for (int i = 0; i < kernel->input_count; i++) {
-        Shape shape = kernel->inputs[i]->node->shape;
-        bool operand = i < kernel->anchor->input_count, map = shape.rank == 4 && shape_dims_equal(shape, kernel->anchor->shape);
-        inputs[i] = operand || map ? *output : LAYOUT_ANY;
-    }
 }
 
 static bool is_blocked(const Kernel *kernel) {
@@ -48,19 +34,8 @@ Dim count_rows(const Kernel *kernel, int lanes) {
     return rows;
 }
 
-void window_choose(Program *program, Kernel *kernel) {
-    const Node *anchor = kernel->anchor;
-    if (has_taps(kernel)) {
-        taps_choose(program, kernel);
-        return;
-    }
-    bool by_size = anchor->op == OP_resample && !is_upsample(kernel);
-    kernel->tasks = by_size ? count_resample_rows(kernel) : count_rows(kernel, program->target->lanes);
-    kernel_set_name(kernel, "%s_%s", op_info[anchor->op].name, is_blocked(kernel) ? "blocked" : "plain");
-}
-
 /* Memory binds: a vector of the operands in, one of the result out. */
-double window_cost(const Kernel *kernel, const Target *target) {
+static double estimate_cycles(const Kernel *kernel) {
     const Dims *dims = kernel->program->graph->dims;
     double bytes = 0;
     for (int i = 0; i <= kernel->anchor->input_count; i++) {
@@ -69,7 +44,29 @@ double window_cost(const Kernel *kernel, const Target *target) {
         for (int k = 0; k < shape.rank; k++) count *= (double)dim_typical(dims, shape.dims[k]);
         bytes += count;
     }
-    return bytes / target->l3_bytes_per_cycle;
+    return bytes / kernel->program->target->l3_bytes_per_cycle;
+}
+
+bool window_propose(const Kernel *kernel, Proposal *proposal) {
+    const Node *anchor = kernel->anchor;
+    if (!anchor || !is_window(anchor->op)) return false;
+    LayoutKind layout = wanted_layout(anchor, kernel->program->target);
+    wish_layouts(kernel, proposal, layout, anchor->input_count);
+    for (int i = anchor->input_count; i < kernel->input_count; i++)
+        if (anchor->shape.rank == 4 && shape_dims_equal(kernel->inputs[i]->node->shape, anchor->shape)) proposal->inputs[i].layout = layout;
+    proposal->cycles = estimate_cycles(kernel);
+    return true;
+}
+
+void window_settle(Program *program, Kernel *kernel) {
+    const Node *anchor = kernel->anchor;
+    if (has_taps(kernel)) {
+        taps_settle(program, kernel);
+        return;
+    }
+    bool by_size = anchor->op == OP_resample && !is_upsample(kernel);
+    kernel->tasks = by_size ? count_resample_rows(kernel) : count_rows(kernel, program->target->lanes);
+    kernel_set_name(kernel, "%s_%s", op_info[anchor->op].name, is_blocked(kernel) ? "blocked" : "plain");
 }
 
 /* ---- rows ---- */

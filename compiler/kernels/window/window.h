@@ -41,7 +41,7 @@ void emit_upsample_row(WindowRows *rows);
 
 /* window_taps.c: resampling from any number of places */
 bool has_taps(const Kernel *kernel);
-void taps_choose(Program *program, Kernel *kernel);
+void taps_settle(Program *program, Kernel *kernel);
 LLVMValueRef emit_by_taps(Module *m, const Kernel *kernel);
 
 #endif

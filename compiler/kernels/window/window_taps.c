@@ -98,7 +98,7 @@ static Dim tables_before(const Kernel *kernel, int table) {
     return bytes;
 }
 
-void taps_choose(Program *program, Kernel *kernel) {
+void taps_settle(Program *program, Kernel *kernel) {
     Dims *dims = program->graph->dims;
     int lanes = program->target->lanes;
     bool transposed = is_transposed(kernel), blocked = kernel->output->layout == LAYOUT_BLOCKED;

@@ -34,21 +34,6 @@
 
 enum { LINE_FLOATS = 16, MOST_TOGETHER = 144, PARTS = 4, LEAST_TASKS = 8, MANY_TASKS = 16, PRODUCT_TASKS = 72, LAUNCH_CYCLES = 3000 };
 
-bool conv_winograd_fits(const Kernel *kernel, const Target *target) {
-    ConvShape s;
-    (void)target;
-    if (kernel->program->winograd < 0 || !conv_shape(kernel, &s) || !winograd_takes(kernel->anchor)) return false;
-    return !kernel->program->ties[kernel->anchor->id];
-}
-
-void conv_winograd_layouts(const Kernel *kernel, const Target *target, LayoutKind *output, LayoutKind *inputs) {
-    (void)target;
-    *output = LAYOUT_BLOCKED;
-    inputs[0] = LAYOUT_BLOCKED;
-    inputs[1] = LAYOUT_PLAIN;
-    conv_tail_layouts(kernel, inputs);
-}
-
 /* ---- the choice ---- */
 
 PackFormat winograd_format(const ConvShape *s, int lanes, const WinogradTile *tile) {
@@ -191,28 +176,37 @@ static WinogradTile choose_tile(const Layer *l, double *cycles) {
     return tile;
 }
 
-static WinogradTile choose(const Kernel *kernel, const ConvShape *s, const Target *target, double *cycles) {
-    WinogradTile best = {0};
+/* Of F(2, 3) and F(4, 3) the cheaper, with its cycles. */
+static void choose(const Kernel *kernel, const ConvShape *s, WinogradTile *best, Proposal *proposal) {
+    const Target *target = kernel->program->target;
     for (int outputs = 2; outputs <= 4; outputs += 2) {
-        double these;
+        double cycles;
         Layer l = read_layer(kernel, s, target, outputs);
-        WinogradTile tile = choose_tile(&l, &these);
+        WinogradTile tile = choose_tile(&l, &cycles);
         PackFormat format = winograd_format(s, target->lanes, &tile);
-        these += packing_cycles(kernel, &format);
+        double packing = packing_cycles(kernel, &format);
         int wanted = kernel->program->winograd;
-        if ((wanted && outputs != wanted) || (best.outputs && these >= *cycles)) continue;
-        best = tile;
-        *cycles = these;
+        if (wanted && outputs != wanted) continue;
+        if (best->outputs && cycles + packing >= proposal->cycles + proposal->packing) continue;
+        *best = tile;
+        proposal->cycles = cycles;
+        proposal->packing = packing;
     }
-    return best;
+    best->shape = *s;
 }
 
-double conv_winograd_cost(const Kernel *kernel, const Target *target) {
+bool conv_winograd_propose(const Kernel *kernel, Proposal *proposal) {
+    const Program *program = kernel->program;
     ConvShape s;
-    double cycles;
-    CHECK(conv_shape(kernel, &s));
-    choose(kernel, &s, target, &cycles);
-    return cycles;
+    if (program->winograd < 0 || !conv_shape(kernel, &s) || !winograd_takes(kernel->anchor) || program->ties[kernel->anchor->id]) return false;
+    WinogradTile *tile = NEW(program->arena, WinogradTile);
+    choose(kernel, &s, tile, proposal);
+    conv_wish_blocks(kernel, proposal);
+    proposal->tile = tile;
+    int64_t lanes = program->target->lanes, outputs = round_up(s.outputs, lanes);
+    proposal->more_weights = (winograd_block(tile) / tile->plane - 9) * outputs * s.inputs * 4;
+    proposal->error = winograd_error(tile->outputs, s.inputs);
+    return true;
 }
 
 static void set_phases(Program *program, Kernel *kernel, const ConvShape *s, const WinogradTile *tile) {
@@ -229,30 +223,24 @@ static void set_phases(Program *program, Kernel *kernel, const ConvShape *s, con
     kernel->rounds = dim_ceil_div(dims, count_tiles(dims, s, tile->outputs), tile->together);
 }
 
-void conv_winograd_choose(Program *program, Kernel *kernel) {
+void conv_winograd_settle(Program *program, Kernel *kernel) {
     Dims *dims = program->graph->dims;
-    const Target *target = program->target;
-    ConvShape s;
-    CHECK(conv_shape(kernel, &s));
-    double cycles;
-    WinogradTile *tile = NEW(program->arena, WinogradTile);
-    *tile = choose(kernel, &s, target, &cycles);
-    kernel->tile = tile;
-    PackFormat format = winograd_format(&s, target->lanes, tile);
+    int lanes = program->target->lanes;
+    const WinogradTile *tile = kernel->proposal.tile;
+    const ConvShape *s = &tile->shape;
+    PackFormat format = winograd_format(s, lanes, tile);
     program_pack(program, kernel, 1, &format);
     ConvTile registers = {.pixels = tile->pixels, .rows = 1, .blocks = tile->blocks};
-    kernel_set_name(kernel, "conv_winograd_f%d_%s%s%lld", tile->outputs, conv_describe(program->arena, &s, &registers),
+    kernel_set_name(kernel, "conv_winograd_f%d_%s%s%lld", tile->outputs, conv_describe(program->arena, s, &registers),
                     tile->phases ? "p" : "b", (long long)tile->together);
-    int64_t in_blocks = (s.inputs + target->lanes - 1) / target->lanes, out_blocks = (s.outputs + target->lanes - 1) / target->lanes;
+    int64_t in_blocks = (s->inputs + lanes - 1) / lanes, out_blocks = (s->outputs + lanes - 1) / lanes;
     Dim memory = dim_const(dims, (in_blocks + (tile->phases ? out_blocks : tile->blocks)) * winograd_block(tile) * 4);
-    kernel->more_weights = (winograd_block(tile) / tile->plane - 9) * out_blocks * target->lanes * s.inputs * 4;
-    kernel->error = winograd_error(tile->outputs, s.inputs);
-    kernel->tasks = dim_ceil_div(dims, count_tiles(dims, &s, tile->outputs), tile->together);
+    kernel->tasks = dim_ceil_div(dims, count_tiles(dims, s, tile->outputs), tile->together);
     if (!tile->phases) {
         kernel->scratch = memory;
         return;
     }
-    set_phases(program, kernel, &s, tile);
+    set_phases(program, kernel, s, tile);
     kernel_set_workspace(kernel, memory);
 }
 
@@ -261,8 +249,8 @@ void conv_winograd_choose(Program *program, Kernel *kernel) {
 static Winograder begin_function(Module *m, const Kernel *kernel, const char *name) {
     Dims *dims = kernel->program->graph->dims;
     begin_kernel(m, name);
-    Winograder c = {.m = m, .kernel = kernel, .tile = kernel->tile, .lanes = m->target->lanes};
-    CHECK(conv_shape(kernel, &c.shape));
+    Winograder c = {.m = m, .kernel = kernel, .tile = kernel->proposal.tile, .lanes = m->target->lanes};
+    c.shape = c.tile->shape;
     c.w = winograd(c.tile->outputs);
     c.tail = (Tail){.module = m, .kernel = kernel};
     c.in_blocks = (c.shape.inputs + c.lanes - 1) / c.lanes;
@@ -387,7 +375,7 @@ static void emit_products(Module *m, const Kernel *kernel, const char *name) {
 }
 
 LLVMValueRef conv_winograd_emit(Module *m, const Kernel *kernel) {
-    const WinogradTile *tile = kernel->tile;
+    const WinogradTile *tile = kernel->proposal.tile;
     if (!tile->phases) return emit_whole(m, kernel);
     emit_transforms(m, kernel, kernel->phases[0].name, true);
     LLVMValueRef function = m->function;

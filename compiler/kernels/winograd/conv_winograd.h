@@ -6,9 +6,10 @@
 #include "kernels/conv/conv.h"
 #include "plan/winograd.h"
 
-/* What `choose` decided; kernel->tile. A "map tile" is outputs x outputs pixels of the result; a plane is one of the size x size
+/* proposal.tile. A "map tile" is outputs x outputs pixels of the result; a plane is one of the size x size
  * places of a transformed tile. */
 typedef struct WinogradTile {
+    ConvShape shape;
     int outputs;             /* m of F(m x m, 3 x 3): 2 or 4 */
     int pixels, blocks;      /* register tile of the products: P map tiles by Q blocks of output channels */
     int rest;                /* map tiles of a narrower register tile for what is left, or 0 where nothing is */

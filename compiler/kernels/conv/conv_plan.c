@@ -1,0 +1,31 @@
+/* What the kinds of convolution propose and settle alike. */
+#include "kernels/conv/conv.h"
+
+ConvPlan *conv_new_plan(const Kernel *kernel, const ConvShape *shape, Proposal *proposal) {
+    ConvPlan *plan = NEW(kernel->program->arena, ConvPlan);
+    plan->shape = *shape;
+    proposal->tile = plan;
+    proposal->inputs[1] = (OperandWish){LAYOUT_PLAIN, STRIDES_ANY};
+    return plan;
+}
+
+void conv_wish_blocks(const Kernel *kernel, Proposal *proposal) {
+    Shape map = kernel->anchor->shape;
+    proposal->output = proposal->inputs[0].layout = LAYOUT_BLOCKED;
+    proposal->inputs[1] = (OperandWish){LAYOUT_PLAIN, STRIDES_ANY};
+    for (int i = 2; i < kernel->input_count; i++) {
+        Shape shape = kernel->inputs[i]->node->shape;
+        bool like = shape.rank == 4 && shape.dims[1] == map.dims[1] && shape.dims[3] == map.dims[3];
+        if (like) proposal->inputs[i].layout = LAYOUT_BLOCKED;
+    }
+}
+
+void conv_settle(Program *program, Kernel *kernel, const PackFormat *format) {
+    const ConvPlan *plan = kernel->proposal.tile;
+    Dims *dims = program->graph->dims;
+    int lanes = program->target->lanes;
+    kernel->tasks = conv_tasks(dims, &plan->shape, &plan->tile, lanes);
+    kernel->scratch = conv_scratch(dims, &plan->shape, &plan->tile, lanes);
+    program_pack(program, kernel, 1, format);
+    kernel_set_name(kernel, "%s_%s", kernel->kind->name, conv_describe(program->arena, &plan->shape, &plan->tile));
+}
