@@ -10,6 +10,8 @@
 #ifndef CAI_CLASS_ROWS_H
 #define CAI_CLASS_ROWS_H
 
+#include "graph/graph.h"
+
 #define ROW_OF_CLASS_SOURCE(name)
 #define ROW_OF_CLASS_ELEMENTWISE(name)
 #define ROW_OF_CLASS_MOVEMENT(name)
