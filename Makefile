@@ -12,12 +12,12 @@ CFLAGS    ?= -O2 -g -DNDEBUG
 # Without fused multiply-adds, so that what cai computes into a program is the same on every machine.
 BASE      := -std=c11 -D_GNU_SOURCE -ffp-contract=off $(WARN) $(CFLAGS) -MMD -MP
 LLVMFLAGS  = -isystem $(shell $(LLVM) --includedir) -isystem /usr/include/cairo
-CINCLUDE   = $(BASE) -Icompiler -Iruntime -I$(BUILD)/grammar $(LLVMFLAGS)
+CINCLUDE   = $(BASE) -Icompiler -Iruntime -I$(BUILD)/grammar -I$(BUILD)/import $(LLVMFLAGS)
 
 COMPILER  := $(sort $(wildcard compiler/*.c compiler/*/*.c compiler/*/*/*.c))
 RUNTIME   := $(sort $(wildcard runtime/*/*.c))
 UNIT      := $(sort $(wildcard tests/unit/*.c))
-OBJECTS   := $(COMPILER:%.c=$(BUILD)/%.o) $(BUILD)/grammar/cai.tab.o $(BUILD)/grammar/cai.lex.o
+OBJECTS   := $(COMPILER:%.c=$(BUILD)/%.o) $(BUILD)/grammar/cai.tab.o $(BUILD)/grammar/cai.lex.o $(BUILD)/import/onnx.pb-c.o
 CORE      := $(filter-out $(BUILD)/compiler/main.o,$(OBJECTS))
 RUNOBJ    := $(RUNTIME:runtime/%.c=$(RUNTIME_OF)/%.o)
 # What the compiler takes of the runtime: the readers and writers of files, and for `cai run --reference` what a program does. Not what
@@ -28,14 +28,14 @@ FORMATS   := runtime/files/formats.def
 CODECS    := $(shell sed -nE 's/^PICTURE\(.*"([^"]*)", "[^"]*"\)$$/\1/p' $(FORMATS))
 CODEC_DEV := $(shell sed -nE 's/^PICTURE\(.*, "([^"]*)"\)$$/\1/p' $(FORMATS))
 # LLVM compresses sections by libzstd, whose -dev package nothing else needs; z3 and libxml2 belong to parts that are not linked.
-LIBS       = $(shell $(LLVM) --link-static --libs x86 aarch64 passes) -l:libopenblas.a -Wl,--as-needed -lrt -ldl -l:libzstd.so.1 -lstdc++ -lcairo -ljson-c $(CODECS:%=-l%) -lm -lpthread
+LIBS       = $(shell $(LLVM) --link-static --libs x86 aarch64 passes) -l:libopenblas.a -Wl,--as-needed -lrt -ldl -l:libzstd.so.1 -lstdc++ -lcairo -l:libprotobuf-c.a -ljson-c $(CODECS:%=-l%) -lm -lpthread
 # lld where it is installed: LLVM's archives take it a second, and GNU ld ten.
 LLD       := $(shell $(LLVM) --bindir 2>/dev/null)
 LINK      := $(CC) -no-pie $(filter -fsanitize%,$(CFLAGS)) $(if $(wildcard $(LLD)/ld.lld),-B$(LLD) -fuse-ld=lld)
 
 # What a Debian 12 needs to build cai, to build with it, and to test it.
 PACKAGES  := gcc g++ make binutils libc6-dev llvm-19-dev lld-19 flex bison $(CODEC_DEV) libjson-c-dev \
-             libopenblas-serial-dev libcunit1-dev clang-19 libclang-rt-19-dev python3-numpy graphviz libcairo2-dev
+             libopenblas-serial-dev libprotobuf-c-dev protobuf-c-compiler libcunit1-dev clang-19 libclang-rt-19-dev python3-numpy graphviz libcairo2-dev
 
 # Commands are told in short; V=1 shows them whole.
 Q         := $(if $(V),,@)
@@ -78,6 +78,12 @@ $(BUILD)/grammar/cai.lex.c: grammar/cai.l $(BUILD)/grammar/cai.tab.h
 $(BUILD)/grammar/%.o: $(BUILD)/grammar/%.c
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CINCLUDE) -Wno-unused-function -Wno-unused-but-set-variable -c -o $@ $<
+$(BUILD)/import/onnx.pb-c.c $(BUILD)/import/onnx.pb-c.h &: compiler/import/onnx.proto
+	@mkdir -p $(@D); protoc-c --c_out=$(@D) -I$(<D) $<
+$(BUILD)/import/%.o: $(BUILD)/import/%.c
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CINCLUDE) -c -o $@ $<
+$(BUILD)/compiler/import/read.o: | $(BUILD)/import/onnx.pb-c.h
 # The reference's loops over elements are worth vectors.
 $(BUILD)/compiler/graph/%.o: BASE += $(if $(filter -O2,$(CFLAGS)),-O3)
 $(BUILD)/compiler/%.o: compiler/%.c | $(BUILD)/grammar/cai.tab.h
@@ -173,6 +179,9 @@ fuzz: deps
 # Writes what the golden tests print into their blocks; `git diff` then shows what changed.
 bless: all
 	tests/golden/run --bless
+lint: $(BUILD)/grammar/cai.tab.h $(BUILD)/import/onnx.pb-c.h $(BUILD)/tests/suites.h
+	@for cc in gcc clang-19; do $$cc $(filter-out -MMD -MP,$(CINCLUDE)) -Werror -fsyntax-only $(COMPILER) $(RUNTIME) $(UNIT) -Itests/unit -I$(BUILD)/tests || exit 1; done
+	@! awk 'length > 160 {print FILENAME ":" FNR ": longer than 160 columns"; found = 1} END {exit !found}' $(COMPILER) $(RUNTIME) $(UNIT) $(wildcard compiler/*/*.h runtime/*.h tests/unit/*.h) grammar/*
 # All C by both compilers; each header by itself, so that it includes what it needs; and the columns of all.
 LINTED  = $(COMPILER) $(RUNTIME) $(UNIT) $(wildcard tests/kernels/*.c tests/fuzz/*.c)
 HEADERS = $(wildcard compiler/*/*.h compiler/*/*/*.h runtime/*.h runtime/*/*.h tests/unit/*.h tests/kernels/*.h tests/fuzz/*.h)

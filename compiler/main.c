@@ -28,6 +28,9 @@ static const Command commands[] = {
      "A line for each model of each FILE, and for each variant that it states figures for (`expect`): parameters, multiply-adds, memory for intermediate\n"
      "results, receptive field, and the accuracy that it states (top1 = ...). -o draws accuracy over multiply-adds, circles by parameters, as Canziani et\n"
      "al. (2016) do; without accuracies, and with --measure, how long a run takes.\n"},
+    {"import", "FILE", "make a .cai file of an ONNX model", command_import,
+     "Reads FILE, a model in ONNX's format of opset 7 or later, and writes it as text of the language, FILE.cai, with its weights beside it,\n"
+     "FILE.safetensors. What can't be read is listed, and nothing is written then. docs/onnx.md has the operators that are read.\n"},
     {"doc", "[WHAT...]", "say what a block, an operator, a file or an error is about", command_doc,
      "Prints signatures and the comments above them. WHAT is a name (conv), a file (unet, as `use` finds it; blocks.cai), or a name in\n"
      "its file (unet.level); `primitive.sum` is the operator, and what a message has in brackets (shape) gets cause and cure. Without WHAT, a\n"

@@ -31,6 +31,7 @@ int command_graph(Session *session);
 int command_compare(Session *session);
 int command_new(Session *session);
 int command_doc(Session *session);
+int command_import(Session *session);
 
 /* ---- run.c, reference.c, run_compare.c ---- */
 

@@ -16,6 +16,8 @@ typedef struct Option {
 static const Option table[] = {
     {"-o", "OUT", OPTION_TEXT, FIELD(output), " build graph compare ",
      "what to write: a program or library (default: after the model's name); a picture, .svg, .png, .pdf, and of a graph .dot"},
+    {"-o", "OUT", OPTION_TEXT, FIELD(output), " import ", "the .cai file to write (default: after FILE); its weights go beside it, as .safetensors"},
+    {"--partial", NULL, OPTION_FLAG, FIELD(partial), " import ", "write what can be read: what the other nodes make become inputs of the model"},
     {"--kind", "KIND", OPTION_TEXT, FIELD(kind), " build ",
      "what to make: program (default); shared, static or object: a library, with its C header beside it"},
     {"--name", "PREFIX", OPTION_TEXT, FIELD(name), " build ",
@@ -51,9 +53,9 @@ static const Option table[] = {
      "how many levels of layers in layers to unfold (default: as many as leave a picture that can be read)"},
     {"--gradient", NULL, OPTION_FLAG, FIELD(gradient), " graph ", "draw what the gradient of the first result by all weights adds"},
     {"--check", NULL, OPTION_FLAG, FIELD(check), " fmt ", "change nothing: name the files that are not in canonical form, and fail where there are any"},
-    {"--message-format", "json|text", OPTION_TEXT, FIELD(message_format), CHECK_BUILD_RUN_SUMMARY,
+    {"--message-format", "json|text", OPTION_TEXT, FIELD(message_format), " check build run summary graph compare import ",
      "how errors are printed: text (default), or json, an object a line"},
-    {"--help", NULL, OPTION_FLAG, FIELD(help), " check build run summary graph compare doc fmt new ", "print this"},
+    {"--help", NULL, OPTION_FLAG, FIELD(help), " check build run summary graph compare doc fmt new import ", "print this"},
 };
 
 static bool takes(const Option *option, const char *command) {

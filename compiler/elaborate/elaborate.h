@@ -69,6 +69,8 @@ typedef struct Model {
 
 /* Reads a file and what it uses (stdlib, prelude, files beside it). Errors go to diag; NULL only where it cannot be read. */
 Library *library_open(Arena *arena, Names *names, Diagnostics *diag, const char *path, const ElaborateOptions *options);
+/* The same of a text that has no file. */
+Library *library_of_text(Arena *arena, Names *names, Diagnostics *diag, const char *text, const ElaborateOptions *options);
 const File *library_file(const Library *library);              /* the file itself, for --emit=ast */
 const Source *library_source(const Library *library, int index); /* of the files read, in turn; NULL past the last */
 int library_model_count(const Library *library);
@@ -82,5 +84,14 @@ bool builtin_knows(Name name);
 const char *habit_help(const char *name);
 /* The union of the weights of all the file's models; reports equal paths of unequal shape. */
 bool library_check_weights(Library *library, Model *const *models, int count);
+
+/* ---- trial.c: a model that grows by a statement at a time ---- */
+
+typedef struct Trial Trial;
+/* `signature` is a model's without its body. NULL where it is wrong, with *why. */
+Trial *trial_begin(Arena *arena, Names *names, const char *stdlib_dir, const char *signature, const char **why);
+const char *trial_run(Trial *trial, const char *statement); /* what is wrong with it, or NULL */
+bool trial_shape(Trial *trial, Name name, Shape *out);      /* of a tensor that a statement bound */
+Dims *trial_dims(const Trial *trial);
 
 #endif

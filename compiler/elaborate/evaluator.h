@@ -237,6 +237,10 @@ typedef struct Arguments { /* of a call, evaluated, spreads spread */
     int behind;    /* the last so many stood in parentheses behind the arrow */
 } Arguments;
 
+/* ---- model.c ---- */
+
+void evaluator_begin(Evaluator *ev, Library *library, Definition *definition); /* with nothing bound yet */
+
 /* ---- report.c: mistakes, told once and at a place that the user wrote ---- */
 
 /* NULL where the same was told before; the functions below take NULL. */

@@ -176,11 +176,8 @@ static void read_uses(Library *library, Unit *unit) {
     }
 }
 
-/* NULL where the file cannot be read. Units are listed before their uses are read, so files may use each other. */
-static Unit *open_unit(Library *library, const char *path, const char *shown, bool is_library) {
-    size_t length;
-    char *text = read_file(library->arena, path, &length);
-    if (!text) return NULL;
+/* Units are listed before their uses are read, so files may use each other. */
+static Unit *unit_of_text(Library *library, const char *text, size_t length, const char *shown, bool is_library) {
     Source *source = source_new(library->arena, shown, text, length);
     source->library = is_library;
     Unit *unit = NEW(library->arena, Unit);
@@ -192,7 +189,14 @@ static Unit *open_unit(Library *library, const char *path, const char *shown, bo
     return unit;
 }
 
-Library *library_open(Arena *arena, Names *names, Diagnostics *diag, const char *path, const ElaborateOptions *options) {
+/* NULL where the file cannot be read. */
+static Unit *open_unit(Library *library, const char *path, const char *shown, bool is_library) {
+    size_t length;
+    char *text = read_file(library->arena, path, &length);
+    return text ? unit_of_text(library, text, length, shown, is_library) : NULL;
+}
+
+static Library *library_new(Arena *arena, Names *names, Diagnostics *diag, const ElaborateOptions *options) {
     Library *library = NEW(arena, Library);
     *library = (Library){.arena = arena, .names = names, .diag = diag, .options = *options};
     const char *prelude = arena_printf(arena, "%s/prelude.cai", options->stdlib_dir);
@@ -200,16 +204,33 @@ Library *library_open(Arena *arena, Names *names, Diagnostics *diag, const char 
     if (!library->prelude)
         diag_error(diag, DIAG_no_stdlib, (Span){0}, "cannot read the standard library's %s: %s", prelude, why_unreadable(arena));
     errno = 0;
+    return library;
+}
+
+/* What is said of the files once all are read. */
+static void library_check(Library *library) {
+    if (library->main) check_defines(library);
+    library->broken = library->diag->errors > 0;
+    library->unknown = map_new(library->arena);
+    library->reported = map_new(library->arena);
+    for (int i = 0; i < library->units.count && !library->broken; i++)
+        if (!library->units.items[i]->file->source->library) check_names(library, library->units.items[i]);
+}
+
+Library *library_open(Arena *arena, Names *names, Diagnostics *diag, const char *path, const ElaborateOptions *options) {
+    Library *library = library_new(arena, names, diag, options);
     path = arena_strndup(arena, path, strlen(path));
     Unit *main = open_unit(library, path, path, false);
     if (!main) tell_unreadable(library, (Span){0}, path);
-    if (main) check_defines(library);
-    library->broken = diag->errors > 0;
-    library->unknown = map_new(arena);
-    library->reported = map_new(arena);
-    for (int i = 0; i < library->units.count && !library->broken; i++)
-        if (!library->units.items[i]->file->source->library) check_names(library, library->units.items[i]);
+    library_check(library);
     return main ? library : NULL;
+}
+
+Library *library_of_text(Arena *arena, Names *names, Diagnostics *diag, const char *text, const ElaborateOptions *options) {
+    Library *library = library_new(arena, names, diag, options);
+    unit_of_text(library, text, strlen(text), "", false);
+    library_check(library);
+    return library;
 }
 
 const File *library_file(const Library *library) { return library->main->file; }

@@ -1,7 +1,7 @@
 /* One model, from its declaration to its graph. */
 #include "elaborate/evaluator.h"
 
-static void begin(Evaluator *ev, Library *library, Definition *definition) {
+void evaluator_begin(Evaluator *ev, Library *library, Definition *definition) {
     Arena *arena = library->arena;
     char here;
     *ev = (Evaluator){.library = library, .arena = arena, .names = library->names, .diag = library->diag};
@@ -26,7 +26,7 @@ Model *elaborate_model(Library *library, int index) {
     Definition *definition = library->models.items[index];
     const Decl *decl = definition->decl;
     Evaluator ev;
-    begin(&ev, library, definition);
+    evaluator_begin(&ev, library, definition);
     if (library->broken) return ev.model;
     bind_settings(&ev, decl);
     bind_inputs(&ev, decl);

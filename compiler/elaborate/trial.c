@@ -1,0 +1,58 @@
+/* A model that grows by a statement at a time: for what writes text of the language and asks what each step of it makes. */
+#include "elaborate/evaluator.h"
+
+struct Trial {
+    Evaluator ev;
+    Diagnostics diag; /* of the step that runs */
+    Library *library;
+};
+
+static File *parse_text(Trial *trial, const char *text) {
+    return parse_file(trial->ev.arena, trial->ev.names, &trial->diag, source_new(trial->ev.arena, "", text, strlen(text)));
+}
+
+/* The first error of the step, which are then forgotten; NULL where there was none. */
+static const char *first_error(Trial *trial) {
+    Diagnostics diag = trial->diag;
+    trial->diag = (Diagnostics){.arena = diag.arena};
+    trial->library->reported = map_new(diag.arena);
+    trial->ev.stopped = false;
+    for (int i = 0; i < diag.list.count; i++)
+        if (diag.list.items[i]->severity == SEVERITY_ERROR) return diag.list.items[i]->text;
+    return NULL;
+}
+
+Trial *trial_begin(Arena *arena, Names *names, const char *stdlib_dir, const char *signature, const char **why) {
+    Trial *trial = NEW(arena, Trial);
+    trial->diag.arena = arena;
+    ElaborateOptions options = {.stdlib_dir = stdlib_dir};
+    const char *text = arena_printf(arena, "%s {\n}\n", signature);
+    trial->library = library_of_text(arena, names, &trial->diag, text, &options);
+    if (trial->library->broken || trial->library->models.count != 1) {
+        *why = first_error(trial);
+        return NULL;
+    }
+    Definition *model = trial->library->models.items[0];
+    evaluator_begin(&trial->ev, trial->library, model);
+    bind_inputs(&trial->ev, model->decl);
+    *why = first_error(trial);
+    return *why ? NULL : trial;
+}
+
+Dims *trial_dims(const Trial *trial) { return trial->ev.dims; }
+
+const char *trial_run(Trial *trial, const char *statement) {
+    const File *file = parse_text(trial, arena_printf(trial->ev.arena, "block step() {\n%s\n}\n", statement));
+    const char *why = first_error(trial);
+    if (why) return why;
+    trial->ev.rounds = trial->ev.cells = 0;
+    execute_all(&trial->ev, &file->decls.items[0]->body);
+    return first_error(trial);
+}
+
+bool trial_shape(Trial *trial, Name name, Shape *out) {
+    Value *value = frame_find(&trial->ev, trial->ev.frame, name);
+    if (!value || value->kind != VALUE_TENSOR) return false;
+    *out = value->node->shape;
+    return true;
+}

@@ -1,0 +1,339 @@
+/* The nodes of a graph in turn: folded, or converted by their rows; functions and branches that are decided stand as if written here. */
+#include "import/convert.h"
+#include <ctype.h>
+
+enum { DEEPEST_CALL = 32, MOST_STEPS = 200000 };
+
+/* ---- names ---- */
+
+static bool is_reserved(Import *im, const char *name) {
+    Diagnostics wrong = {.arena = im->arena};
+    const char *text = arena_printf(im->arena, "%s = 1\n", name);
+    parse_file(im->arena, im->names, &wrong, source_new(im->arena, "", text, strlen(text)));
+    return wrong.errors > 0;
+}
+
+const char *identifier(Import *im, const char *name, const char *otherwise) {
+    Text text = {.arena = im->arena};
+    for (const char *at = name; *at; at++) {
+        if (isalnum((unsigned char)*at) || *at == '_') text_add_bytes(&text, at, 1);
+        else if (text.length && text.bytes[text.length - 1] != '_') text_add(&text, "_");
+    }
+    const char *made = text_string(&text);
+    while (*made == '_') made++;
+    size_t length = strlen(made);
+    while (length && made[length - 1] == '_') length--;
+    made = arena_strndup(im->arena, made, length);
+    if (!*made || length > 40) made = otherwise;
+    if (isdigit((unsigned char)*made)) made = arena_printf(im->arena, "%s%s", otherwise, made);
+    return is_reserved(im, made) || builtin_knows(intern(im->names, made)) ? arena_printf(im->arena, "%s_", made) : made;
+}
+
+/* ---- the signature ---- */
+
+static const char *symbol_of(Import *im, const OnnxPort *port, int axis, Map *symbols) {
+    const char *given = port->symbols[axis];
+    bool good = given && isalpha((unsigned char)*given);
+    for (const char *at = given; good && *at; at++) good = isalnum((unsigned char)*at) || *at == '_';
+    if (good && !map_get(symbols, intern(im->names, given))) good = !is_reserved(im, given);
+    const char *usual = axis == 0 ? "N" : port->rank == 4 && axis == 2 ? "H" : port->rank == 4 && axis == 3 ? "W" : "L";
+    if (!good) given = given ? identifier(im, given, usual) : usual;
+    Name name = intern(im->names, given);
+    if (port->symbols[axis]) return map_set(symbols, name, (void *)name), name;
+    for (int i = 2; map_get(symbols, name); i++) name = intern(im->names, arena_printf(im->arena, "%s%d", given, i));
+    map_set(symbols, name, (void *)name);
+    return name;
+}
+
+static bool is_initializer(const OnnxGraph *graph, Name name) {
+    for (int i = 0; i < graph->initializers.count; i++)
+        if (!strcmp(graph->initializers.items[i]->name, name)) return true;
+    return false;
+}
+
+/* "x: f32[N, 3, 224, 224]" */
+static bool add_input(Import *im, Text *text, const OnnxPort *port, Map *taken, Map *symbols) {
+    if (!port->has_shape || onnx_type_bytes(port->type) == 0) {
+        diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the input `%s` %s", port->name,
+                   port->type == 0 || onnx_type_bytes(port->type) ? "is no tensor, or one without a shape" : arena_printf(im->arena, "is of %s", onnx_type_name(port->type)));
+        return false;
+    }
+    const char *base = identifier(im, port->name, "x"), *name = base;
+    for (int i = 2; map_get(taken, intern(im->names, name)); i++) name = arena_printf(im->arena, "%s_%d", base, i);
+    map_set(taken, intern(im->names, name), (void *)name);
+    text_add(text, "%s%s: %s[", im->inputs.count ? ", " : "", name, dtype_name(dtype_of(port->type)));
+    for (int i = 0; i < port->rank; i++) {
+        if (port->dims[i] == 0) {
+            diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the input `%s` has no elements: axis %d is of size 0", port->name, i);
+            return false;
+        }
+        if (port->dims[i] > 0) text_add(text, "%s%lld", i ? ", " : "", (long long)port->dims[i]);
+        else text_add(text, "%s%s", i ? ", " : "", symbol_of(im, port, i, symbols));
+    }
+    text_add(text, "]");
+    Wire *wire = NEW(im->arena, Wire);
+    *wire = (Wire){.type = port->type, .name = intern(im->names, name), .hint = name};
+    vec_push(im->arena, &im->inputs, wire);
+    vec_push(im->arena, &im->input_ports, *port);
+    map_set(im->wires, port->name, wire);
+    return true;
+}
+
+static bool begin_trial(Import *im) {
+    const OnnxGraph *graph = im->model->graph;
+    Text text = {.arena = im->arena};
+    Map *taken = map_new(im->arena), *symbols = map_new(im->arena);
+    bool good = true;
+    const char *why = NULL;
+    for (int i = 0; i < graph->inputs.count; i++)
+        if (!is_initializer(graph, graph->inputs.items[i].name)) good = add_input(im, &text, &graph->inputs.items[i], taken, symbols) && good;
+    for (int i = 0; i < im->cut.count; i++)
+        for (int k = 0; k < graph->values.count; k++)
+            if (graph->values.items[k].name == im->cut.items[i]) good = add_input(im, &text, &graph->values.items[k], taken, symbols) && good;
+    if (!good) return false;
+    im->signature = text_string(&text);
+    im->trial = trial_begin(im->arena, im->names, im->stdlib_dir, arena_printf(im->arena, "model trial(%s) -> result: f32[]", im->signature), &why);
+    if (!im->trial) {
+        diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "its inputs, (%s): %s", im->signature, why ? why : "no model");
+        return false;
+    }
+    im->dims = trial_dims(im->trial);
+    for (int i = 0; i < im->inputs.count; i++) trial_shape(im->trial, im->inputs.items[i]->name, &im->inputs.items[i]->shape);
+    return true;
+}
+
+/* ---- nodes ---- */
+
+static void run_nodes(Import *im, const OnnxNode *nodes, int count);
+
+static void bind(Import *im, Name name, Wire *wire) {
+    if (*name) map_set(im->wires, name, wire);
+}
+
+static void bind_missing(Import *im, const OnnxNode *node) {
+    for (int i = 0; i < node->output_count; i++) {
+        Wire *wire = NEW(im->arena, Wire);
+        *wire = (Wire){.missing = true};
+        bind(im, node->outputs[i], wire);
+    }
+}
+
+/* The wires of a node's inputs; false where one of them is missing, of which it was told. */
+static bool inputs_of(Import *im, const OnnxNode *node, Wire **out) {
+    bool here = true;
+    for (int i = 0; i < node->input_count; i++) {
+        out[i] = *node->inputs[i] ? map_get(im->wires, node->inputs[i]) : NULL;
+        if (*node->inputs[i] && !out[i]) cannot(im, "its input `%s` is made by no node before it", node->inputs[i]);
+        here = here && !(out[i] && out[i]->missing);
+        if (out[i] && out[i]->absent) out[i] = NULL;
+    }
+    return here;
+}
+
+/* `If`: the branch stands here where the condition is known. Its graph sees the names around it. */
+static void run_if(Import *im, const OnnxNode *node, Wire **inputs, Wire **outputs) {
+    const Known *condition = known_of(im, input_at(inputs, node->input_count, 0));
+    int64_t truth;
+    if (!condition || condition->count != 1 || !condition->sizes || !dim_is_const(condition->sizes[0], &truth)) {
+        cannot(im, "which branch runs depends on values that only a run knows");
+        return;
+    }
+    const OnnxAttribute *branch = attribute(im, truth ? "then_branch" : "else_branch");
+    if (!branch || !branch->graph || branch->graph->outputs.count != node->output_count) {
+        cannot(im, "its branch is not there");
+        return;
+    }
+    for (int i = 0; i < branch->graph->initializers.count; i++) {
+        const OnnxTensor *tensor = branch->graph->initializers.items[i];
+        Wire *wire = NEW(im->arena, Wire);
+        *wire = (Wire){.type = tensor->type, .data = tensor, .hint = tensor->name};
+        bind(im, intern(im->names, tensor->name), wire);
+    }
+    run_nodes(im, branch->graph->nodes.items, branch->graph->nodes.count);
+    im->node = node;
+    for (int i = 0; i < node->output_count; i++) outputs[i] = map_get(im->wires, branch->graph->outputs.items[i].name);
+}
+
+static const OnnxFunction *find_function(const Import *im, const OnnxNode *node) {
+    for (int i = 0; i < im->model->functions.count; i++) {
+        const OnnxFunction *function = &im->model->functions.items[i];
+        if (!strcmp(function->name, node->op) && !strcmp(function->domain, node->domain)) return function;
+    }
+    return NULL;
+}
+
+/* A node of a function's body, with the attributes of the call where it refers to them. */
+static OnnxNode resolved(Import *im, const OnnxNode *node, const OnnxNode *call, const OnnxFunction *function) {
+    OnnxNode out = *node;
+    OnnxAttribute *attributes = NEW_ARRAY(im->arena, OnnxAttribute, node->attribute_count);
+    out.attribute_count = 0, out.attributes = attributes;
+    for (int i = 0; i < node->attribute_count; i++) {
+        const OnnxAttribute *from = &node->attributes[i];
+        for (int k = 0; from->refers && k < call->attribute_count; k++)
+            if (!strcmp(call->attributes[k].name, node->attributes[i].refers)) from = &call->attributes[k];
+        for (int k = 0; from->refers && k < function->default_count; k++)
+            if (!strcmp(function->defaults[k].name, node->attributes[i].refers)) from = &function->defaults[k];
+        if (from->refers) continue; /* optional, and not given */
+        attributes[out.attribute_count] = *from;
+        attributes[out.attribute_count++].name = node->attributes[i].name;
+    }
+    return out;
+}
+
+static void run_function(Import *im, const OnnxFunction *function, const OnnxNode *node, Wire **inputs, Wire **outputs) {
+    Map *outside = im->wires;
+    const int opset = im->opset;
+    OnnxNode *body = NEW_ARRAY(im->arena, OnnxNode, function->nodes.count);
+    im->wires = map_new(im->arena);
+    if (function->opset) im->opset = function->opset;
+    Wire *absent = NEW(im->arena, Wire);
+    absent->absent = true;
+    for (int i = 0; i < function->input_count; i++) {
+        Wire *given = input_at(inputs, node->input_count, i);
+        bind(im, function->inputs[i], given ? given : absent);
+    }
+    for (int i = 0; i < function->nodes.count; i++) body[i] = resolved(im, &function->nodes.items[i], node, function);
+    run_nodes(im, body, function->nodes.count);
+    im->node = node;
+    for (int i = 0; i < node->output_count && i < function->output_count; i++) outputs[i] = map_get(im->wires, function->outputs[i]);
+    im->wires = outside, im->opset = opset;
+}
+
+static void convert_node(Import *im, const OnnxNode *node, Wire **inputs, Wire **outputs) {
+    const OnnxFunction *function = find_function(im, node);
+    const OperatorRow *row = operator_find(node->op);
+    if (function) run_function(im, function, node, inputs, outputs);
+    else if (*node->domain) cannot(im, "operators of %s are not read", node->domain);
+    else if (!strcmp(node->op, "If")) run_if(im, node, inputs, outputs);
+    else if (!row) cannot(im, "the operator is not read");
+    else if (!row->convert) cannot(im, "%s", row->as);
+    else if (im->opset < row->since) cannot(im, "its form of opset %d is not read, from %d on it is", im->opset, row->since);
+    else if (!fold_node(im, inputs, node->input_count, outputs)) row->convert(im, inputs, node->input_count, outputs);
+}
+
+static void tell_unread(Import *im, const OnnxNode *node) {
+    vec_push(im->arena, &im->unread, (Unread){node, im->why});
+    im->why = NULL;
+}
+
+static bool is_cut(const Import *im, Name name) {
+    for (int i = 0; i < im->cut.count; i++)
+        if (im->cut.items[i] == name) return true;
+    return false;
+}
+
+static void run_node(Import *im, const OnnxNode *node) {
+    Wire **inputs = NEW_ARRAY(im->arena, Wire *, node->input_count + 1), **outputs = NEW_ARRAY(im->arena, Wire *, node->output_count + 1);
+    const int lines = im->lines.count, unread = im->unread.count;
+    im->node = node;
+    if (node->output_count && is_cut(im, node->outputs[0])) return;
+    const bool here = inputs_of(im, node, inputs);
+    if (here && !im->why) convert_node(im, node, inputs, outputs);
+    for (int i = 0; i < node->output_count && here && !im->why && im->unread.count == unread; i++)
+        if (!outputs[i] && *node->outputs[i]) cannot(im, "its output `%s`", node->outputs[i]);
+    if (im->why) tell_unread(im, node);
+    if (here && im->unread.count == unread) {
+        for (int i = 0; i < node->output_count; i++) bind(im, node->outputs[i], outputs[i]);
+        return;
+    }
+    im->lines.count = lines;
+    bind_missing(im, node);
+}
+
+static void run_nodes(Import *im, const OnnxNode *nodes, int count) {
+    if (im->depth == DEEPEST_CALL) {
+        cannot(im, "functions and graphs lie within each other more than %d deep", DEEPEST_CALL);
+        return;
+    }
+    im->depth++;
+    for (int i = 0; i < count && im->steps < MOST_STEPS; i++, im->steps++) run_node(im, &nodes[i]);
+    im->depth--;
+    if (im->steps >= MOST_STEPS) cannot(im, "the model has more than %d nodes", MOST_STEPS);
+}
+
+/* ---- what the outputs need ---- */
+
+static void need(Map *needed, Name name) {
+    if (*name) map_set(needed, name, (void *)name);
+}
+
+static void need_graph(Map *needed, const OnnxGraph *graph) {
+    for (int i = 0; i < graph->outputs.count; i++) need(needed, graph->outputs.items[i].name);
+    for (int i = 0; i < graph->nodes.count; i++) {
+        const OnnxNode *node = &graph->nodes.items[i];
+        for (int k = 0; k < node->input_count; k++) need(needed, node->inputs[k]);
+        for (int k = 0; k < node->attribute_count; k++)
+            if (node->attributes[k].graph) need_graph(needed, node->attributes[k].graph);
+    }
+}
+
+/* The nodes that the outputs depend on, in their order. */
+static OnnxNode *needed_nodes(Import *im, int *count) {
+    const OnnxGraph *graph = im->model->graph;
+    Map *needed = map_new(im->arena);
+    bool *wanted = NEW_ARRAY(im->arena, bool, graph->nodes.count);
+    for (int i = 0; i < graph->outputs.count; i++) need(needed, graph->outputs.items[i].name);
+    for (int i = graph->nodes.count - 1; i >= 0; i--) {
+        const OnnxNode *node = &graph->nodes.items[i];
+        for (int k = 0; k < node->output_count; k++) wanted[i] = wanted[i] || (*node->outputs[k] && map_get(needed, node->outputs[k]));
+        for (int k = 0; wanted[i] && k < node->input_count && !(node->output_count && is_cut(im, node->outputs[0])); k++) need(needed, node->inputs[k]);
+        for (int k = 0; wanted[i] && k < node->attribute_count; k++)
+            if (node->attributes[k].graph) need_graph(needed, node->attributes[k].graph);
+    }
+    OnnxNode *nodes = NEW_ARRAY(im->arena, OnnxNode, graph->nodes.count);
+    *count = 0;
+    for (int i = 0; i < graph->nodes.count; i++)
+        if (wanted[i]) nodes[(*count)++] = graph->nodes.items[i];
+    return nodes;
+}
+
+/* Outputs are tensors that a statement makes: a constant, or an input passed on, gets one. */
+static Wire *as_output(Import *im, Wire *wire) {
+    if (wire->line || wire->missing) return wire;
+    static const OnnxNode none = {.name = "", .op = ""};
+    im->node = &none;
+    if (wire->name) return stage(im, wire, "dropout", "0.0");
+    Dim dims[16];
+    for (int i = 0; i < wire_rank(im, wire); i++) dims[i] = wire_size(im, wire, i);
+    return call(im, "primitive.reshape", &wire, 1, "dims = %s", dims_text(im->arena, dims, wire_rank(im, wire)));
+}
+
+static void bind_outputs(Import *im) {
+    const OnnxGraph *graph = im->model->graph;
+    for (int i = 0; i < graph->outputs.count; i++) {
+        Wire *wire = map_get(im->wires, graph->outputs.items[i].name);
+        if (!wire) {
+            diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the output `%s` is made by no node", graph->outputs.items[i].name);
+            continue;
+        }
+        Wire *made = as_output(im, wire);
+        if (!made) diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the output `%s`: %s", graph->outputs.items[i].name, im->why);
+        im->why = NULL;
+        vec_push(im->arena, &im->outputs, made);
+        vec_push(im->arena, &im->output_ports, graph->outputs.items[i]);
+    }
+    if (graph->outputs.count == 0) diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the graph has no outputs");
+}
+
+bool import_graph(Import *im) {
+    const OnnxGraph *graph = im->model->graph;
+    int count;
+    const int errors = im->diag->errors;
+    im->wires = map_new(im->arena);
+    im->opset = im->model->opset;
+    if (!begin_trial(im)) return false;
+    for (int i = 0; i < graph->initializers.count; i++) {
+        const OnnxTensor *tensor = graph->initializers.items[i];
+        Wire *wire = NEW(im->arena, Wire);
+        *wire = (Wire){.type = tensor->type, .data = tensor, .hint = tensor->name};
+        bind(im, intern(im->names, tensor->name), wire);
+    }
+    const OnnxNode *nodes = needed_nodes(im, &count);
+    run_nodes(im, nodes, count);
+    if (im->why) {
+        diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "%s", im->why);
+        return false;
+    }
+    bind_outputs(im);
+    return im->diag->errors == errors;
+}

@@ -1,0 +1,28 @@
+/* What the converters of operators share. */
+#ifndef CAI_CONVERT_H
+#define CAI_CONVERT_H
+
+#include "import/import.h"
+
+Wire *formula(Import *im, const char *text, Wire *const *inputs, int count);
+extern const OperatorRow *current_row(const Import *im);
+
+/* An axis from 0, or -1 with the refusal made. */
+int axis_of(Import *im, int64_t axis, int rank);
+/* All elements of a constant list of ints; false, with the refusal made, where they are not known. */
+bool ints_of(Import *im, Wire *wire, const char *what, int64_t *out, int *count);
+bool sizes_of(Import *im, Wire *wire, const char *what, Dim *out, int *count);
+/* An optional number: an input, else an attribute, else the fallback. False where it is not known. */
+bool number_of(Import *im, Wire *wire, const char *what, double *out);
+Wire *input_at(Wire *const *inputs, int count, int place); /* NULL where it is left out */
+Dim size_product(Import *im, Wire *x, int from, int to);
+Wire *broadcasted(Import *im, Wire *x, const Dim *dims, int rank);
+Wire *wire_of_reals(Import *im, int rank, const int64_t *dims, const double *values);
+
+#define OPERATOR(name, since, convert, as) Convert convert;
+#define UNREAD(name, why)
+#include "import/operators.def"
+#undef OPERATOR
+#undef UNREAD
+
+#endif

@@ -1,0 +1,310 @@
+/* Convolutions, products with weights, and pools. */
+#include "import/convert.h"
+
+typedef struct Windows { /* what convolutions and pools say of their windows; of two axes also as text */
+    int axes;
+    int64_t kernel[3], stride[3], dilation[3], before[3], after[3];
+    bool upper, lower; /* auto_pad */
+} Windows;
+
+static bool windows_of(Import *im, Wire *x, const int64_t *kernel, Windows *out) {
+    *out = (Windows){.axes = wire_rank(im, x) - 2};
+    int64_t pads[6];
+    if (out->axes < 1 || out->axes > 3) return cannot(im, "windows over %d axes", out->axes);
+    if (kernel) memcpy(out->kernel, kernel, sizeof *kernel * (size_t)out->axes);
+    else if (!attribute_ints(im, "kernel_shape", out->axes, out->kernel)) return cannot(im, "kernel_shape is left out");
+    if (!attribute_ints(im, "strides", out->axes, out->stride))
+        for (int i = 0; i < 3; i++) out->stride[i] = 1;
+    if (!attribute_ints(im, "dilations", out->axes, out->dilation))
+        for (int i = 0; i < 3; i++) out->dilation[i] = 1;
+    const char *way = attribute_string(im, "auto_pad", "NOTSET");
+    out->upper = !strcmp(way, "SAME_UPPER"), out->lower = !strcmp(way, "SAME_LOWER");
+    if (strcmp(way, "NOTSET") || !attribute_ints(im, "pads", 2 * out->axes, pads)) return true;
+    for (int i = 0; i < out->axes; i++) out->before[i] = pads[i], out->after[i] = pads[i + out->axes];
+    return true;
+}
+
+/* SAME_UPPER and SAME_LOWER as numbers. */
+static bool resolve_pads(Import *im, Wire *x, Windows *w) {
+    for (int i = 0; (w->upper || w->lower) && i < w->axes; i++) {
+        int64_t size;
+        if (!wire_fixed(im, x, 2 + i, &size)) return cannot(im, "padding by auto_pad of a size that is free");
+        int64_t total = max_i64(0, ((size + w->stride[i] - 1) / w->stride[i] - 1) * w->stride[i] + w->dilation[i] * (w->kernel[i] - 1) + 1 - size);
+        w->before[i] = w->upper ? total / 2 : total - total / 2;
+        w->after[i] = total - w->before[i];
+    }
+    return !im->why;
+}
+
+static const char *pad_text(Import *im, const Windows *w) {
+    if (w->upper || w->lower) return w->upper ? "\"same_upper\"" : "\"same_lower\"";
+    if (w->before[0] == w->after[0] && w->before[1] == w->after[1]) return ints_text(im->arena, w->before, 2);
+    return tuple_text(im->arena, (int64_t[]){w->before[0], w->after[0], w->before[1], w->after[1]}, 4);
+}
+
+/* Whether the padding is that of a convolution that says none. */
+static bool is_middle(const Windows *w) {
+    bool middle = !w->upper && !w->lower;
+    for (int i = 0; i < w->axes; i++)
+        middle = middle && w->kernel[i] % 2 == 1 && w->before[i] == w->after[i] && w->before[i] == w->dilation[i] * (w->kernel[i] - 1) / 2;
+    return middle;
+}
+
+static bool all_are(const int64_t *values, int count, int64_t value) {
+    for (int i = 0; i < count; i++)
+        if (values[i] != value) return false;
+    return true;
+}
+
+/* ", stride = 2, pad = 1" and so on, where they are not what is usual. */
+static const char *window_settings(Import *im, const Windows *w, int64_t groups) {
+    Text text = {.arena = im->arena};
+    if (!all_are(w->stride, 2, 1)) text_add(&text, ", stride = %s", ints_text(im->arena, w->stride, 2));
+    if (!is_middle(w)) text_add(&text, ", pad = %s", pad_text(im, w));
+    if (!all_are(w->dilation, 2, 1)) text_add(&text, ", dilation = %s", ints_text(im->arena, w->dilation, 2));
+    if (groups != 1) text_add(&text, ", groups = %lld", (long long)groups);
+    return text_string(&text);
+}
+
+/* A number for each channel, added. */
+static Wire *with_bias(Import *im, Wire *y, Wire *bias) {
+    if (!y || !bias) return y;
+    const int rank = wire_rank(im, y);
+    Wire *shaped = rank == 4 ? stage(im, bias, "per_channel", "%s", "") : stage(im, bias, "per_channel", "rank = %d", rank);
+    return infix(im, "+", y, shaped);
+}
+
+static Dim places(Import *im, Wire *x, const Windows *w, int axis) {
+    Dim padded = dim_offset(im->dims, wire_size(im, x, 2 + axis), w->before[axis] + w->after[axis] - w->dilation[axis] * (w->kernel[axis] - 1) - 1);
+    return dim_offset(im->dims, dim_floor_div(im->dims, padded, w->stride[axis]), 1);
+}
+
+/* Of one or three axes, by the operator of the graph. */
+static Wire *primitive_windows(Import *im, const char *callee, Wire *const *xs, int count, const Windows *w, const Dim *sizes, int64_t groups) {
+    const char *kernel = strncmp(callee, "pool", 4) ? "" : arena_printf(im->arena, "kernel = %s, ", tuple_text(im->arena, w->kernel, w->axes));
+    const char *last = strncmp(callee, "pool", 4) ? arena_printf(im->arena, ", groups = %lld", (long long)groups) : "";
+    return call(im, arena_printf(im->arena, "primitive.%s", callee), xs, count, "%sstride = %s, dilation = %s, before = %s, size = %s%s", kernel,
+                tuple_text(im->arena, w->stride, w->axes), tuple_text(im->arena, w->dilation, w->axes), tuple_text(im->arena, w->before, w->axes),
+                dims_text(im->arena, sizes, w->axes), last);
+}
+
+static Wire *primitive_conv(Import *im, Wire *x, Wire *weight, Wire *bias, Windows *w, int64_t groups) {
+    Wire *both[] = {x, weight};
+    Dim sizes[3];
+    if (!resolve_pads(im, x, w)) return NULL;
+    for (int i = 0; i < w->axes; i++) sizes[i] = places(im, x, w, i);
+    return with_bias(im, primitive_windows(im, "convolution", both, 2, w, sizes, groups), bias);
+}
+
+static bool kernel_of(Import *im, Wire *weight, int axes, int64_t *kernel) {
+    if (wire_rank(im, weight) != axes + 2) return cannot(im, "a weight of %d axes", wire_rank(im, weight));
+    for (int i = 0; i < axes; i++)
+        if (!wire_fixed(im, weight, 2 + i, &kernel[i])) return cannot(im, "a kernel whose size is free");
+    return true;
+}
+
+void convert_conv(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0), *weight = input_at(inputs, count, 1), *bias = input_at(inputs, count, 2);
+    Windows w;
+    int64_t kernel[3], channels, groups = attribute_int(im, "group", 1);
+    if (!x || !weight) return;
+    const int axes = wire_rank(im, x) - 2;
+    if (axes < 1 || axes > 3) cannot(im, "a convolution over %d axes", axes);
+    if (im->why || !kernel_of(im, weight, axes, kernel) || !windows_of(im, x, kernel, &w)) return;
+    const bool layer = axes == 2 && is_weight(im, weight, 4) && (!bias || is_weight(im, bias, 1)) && weight->data;
+    if (!layer) {
+        Wire *both[] = {x, weight};
+        if (axes != 2) outputs[0] = primitive_conv(im, x, weight, bias, &w, groups);
+        else {
+            const char *settings = window_settings(im, &w, groups);
+            outputs[0] = with_bias(im, call(im, "convolve", both, 2, "%s", *settings ? settings + 2 : ""), bias);
+        }
+        return;
+    }
+    const int64_t out = weight->data->dims[0];
+    const bool depthwise = groups > 1 && wire_fixed(im, x, 1, &channels) && groups == channels;
+    const char *settings = window_settings(im, &w, depthwise ? 1 : groups), *size = ints_text(im->arena, kernel, 2);
+    const char *multiplier = depthwise && out != channels ? arena_printf(im->arena, ", multiplier = %lld", (long long)(out / channels)) : "";
+    const char *no_bias = bias ? "" : ", bias = false";
+    Line *line = depthwise ? layer_begin(im, x, "depthwise", "%s%s%s%s", size, settings, multiplier, no_bias)
+                           : layer_begin(im, x, "conv", "%lld, %s%s%s", (long long)out, size, settings, no_bias);
+    layer_weight(im, line, "weight", weight);
+    if (bias) layer_weight(im, line, "bias", bias);
+    outputs[0] = line_run(im, line, x->type);
+}
+
+/* What `output_shape` or auto_pad ask for, as padding. */
+static bool transposed_pads(Import *im, Wire *x, Windows *w, int64_t *output_padding) {
+    int64_t wanted[3];
+    const bool shaped = attribute_ints(im, "output_shape", w->axes, wanted), same = w->upper || w->lower;
+    for (int i = 0; (shaped || same) && i < w->axes; i++) {
+        int64_t size, total;
+        if (shaped && !wire_fixed(im, x, 2 + i, &size)) return cannot(im, "output_shape of a size that is free");
+        total = shaped ? w->stride[i] * (size - 1) + output_padding[i] + w->dilation[i] * (w->kernel[i] - 1) + 1 - wanted[i]
+                       : output_padding[i] + w->dilation[i] * (w->kernel[i] - 1) + 1 - w->stride[i];
+        if (total < 0) output_padding[i] -= total, total = 0;
+        w->before[i] = w->upper ? total / 2 : total - total / 2;
+        w->after[i] = total - w->before[i];
+    }
+    w->upper = w->lower = false;
+    return true;
+}
+
+void convert_conv_transpose(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0), *weight = input_at(inputs, count, 1), *bias = input_at(inputs, count, 2), *both[] = {x, weight};
+    Windows w;
+    int64_t kernel[3], output_padding[3] = {0}, groups = attribute_int(im, "group", 1), out;
+    if (!x || !weight) return;
+    const int axes = wire_rank(im, x) - 2;
+    if (axes < 1 || axes > 3) cannot(im, "a convolution over %d axes", axes);
+    if (im->why || !kernel_of(im, weight, axes, kernel) || !windows_of(im, x, kernel, &w) || !wire_fixed(im, weight, 1, &out)) return;
+    attribute_ints(im, "output_padding", axes, output_padding);
+    if (!transposed_pads(im, x, &w, output_padding)) return;
+    if (axes != 2) {
+        Dim sizes[3];
+        for (int i = 0; i < axes; i++)
+            sizes[i] = dim_offset(im->dims, dim_scale(im->dims, dim_offset(im->dims, wire_size(im, x, 2 + i), -1), w.stride[i]),
+                                  w.dilation[i] * (kernel[i] - 1) + output_padding[i] + 1 - w.before[i] - w.after[i]);
+        outputs[0] = with_bias(im, primitive_windows(im, "convolution_input", both, 2, &w, sizes, groups), bias);
+        return;
+    }
+    Text text = {.arena = im->arena};
+    if (!all_are(w.stride, 2, 1)) text_add(&text, ", stride = %s", ints_text(im->arena, w.stride, 2));
+    if (!all_are(w.before, 2, 0) || !all_are(w.after, 2, 0)) text_add(&text, ", pad = %s", pad_text(im, &w));
+    if (!all_are(output_padding, 2, 0)) text_add(&text, ", output_padding = %s", ints_text(im->arena, output_padding, 2));
+    if (!all_are(w.dilation, 2, 1)) text_add(&text, ", dilation = %s", ints_text(im->arena, w.dilation, 2));
+    if (groups != 1) text_add(&text, ", groups = %lld", (long long)groups);
+    const char *settings = text_string(&text);
+    if (!is_weight(im, weight, 4) || !weight->data || (bias && !is_weight(im, bias, 1))) {
+        outputs[0] = with_bias(im, call(im, "convolve_transposed", both, 2, "%s", *settings ? settings + 2 : ""), bias);
+        return;
+    }
+    Line *line = layer_begin(im, x, "conv_transpose", "%lld, %s%s%s", (long long)(out * groups), ints_text(im->arena, kernel, 2), settings, bias ? "" : ", bias = false");
+    layer_weight(im, line, "weight", weight);
+    if (bias) layer_weight(im, line, "bias", bias);
+    outputs[0] = line_run(im, line, x->type);
+}
+
+/* ---- pools ---- */
+
+static Dim pool_size(Import *im, Wire *x, const Windows *w, int axis, bool ceil_mode) {
+    Dim padded = dim_offset(im->dims, wire_size(im, x, 2 + axis), w->before[axis] + w->after[axis] - w->dilation[axis] * (w->kernel[axis] - 1) - 1);
+    Dim size = dim_offset(im->dims, (ceil_mode ? dim_ceil_div : dim_floor_div)(im->dims, padded, w->stride[axis]), 1);
+    int64_t count, in;
+    if (ceil_mode && dim_is_const(size, &count) && wire_fixed(im, x, 2 + axis, &in) && (count - 1) * w->stride[axis] >= in + w->before[axis])
+        size = dim_offset(im->dims, size, -1);
+    return size;
+}
+
+static Wire *pool_three(Import *im, Wire *x, Windows *w, bool is_max, bool ceil_mode, bool with_pad) {
+    Dim sizes[3];
+    int64_t all = 1;
+    if (!resolve_pads(im, x, w)) return NULL;
+    for (int i = 0; i < w->axes; i++) sizes[i] = pool_size(im, x, w, i, ceil_mode), all *= w->kernel[i];
+    if (is_max) return primitive_windows(im, "pool_max", &x, 1, w, sizes, 1);
+    Wire *total = primitive_windows(im, "pool_sum", &x, 1, w, sizes, 1);
+    const bool padded = !all_are(w->before, w->axes, 0) || !all_are(w->after, w->axes, 0);
+    if (!ceil_mode && (with_pad || !padded)) return infix_number(im, "/", total, (double)all);
+    if (with_pad && padded) return cannot(im, "an average over three axes with ceil_mode and count_include_pad");
+    Dim dims[5] = {dim_const(im->dims, 1), dim_const(im->dims, 1)};
+    for (int i = 0; i < w->axes; i++) dims[2 + i] = wire_size(im, x, 2 + i);
+    Wire *ones = call(im, "ones", NULL, 0, "%s", dims_text(im->arena, dims, 2 + w->axes));
+    return infix(im, "/", total, primitive_windows(im, "pool_sum", &ones, 1, w, sizes, 1));
+}
+
+/* Of one axis as of two, the first of size 1. */
+static void lift(Windows *w) {
+    int64_t *lists[] = {w->kernel, w->stride, w->dilation, w->before, w->after};
+    for (int i = 0; i < COUNT_OF(lists); i++) lists[i][1] = lists[i][0], lists[i][0] = i < 3;
+    w->axes = 2;
+}
+
+static Wire *pool_two(Import *im, Wire *x, const Windows *w, bool is_max, bool ceil_mode, bool with_pad) {
+    Text text = {.arena = im->arena};
+    const bool padded = w->upper || w->lower || !all_are(w->before, 2, 0) || !all_are(w->after, 2, 0);
+    text_add(&text, "%s", ints_text(im->arena, w->kernel, 2));
+    if (w->stride[0] != w->kernel[0] || w->stride[1] != w->kernel[1]) text_add(&text, ", stride = %s", ints_text(im->arena, w->stride, 2));
+    if (padded) text_add(&text, ", pad = %s", pad_text(im, w));
+    if (!all_are(w->dilation, 2, 1)) text_add(&text, ", dilation = %s", ints_text(im->arena, w->dilation, 2));
+    if (ceil_mode) text_add(&text, ", ceil_mode = true");
+    if (!is_max && !with_pad && padded) text_add(&text, ", count_include_pad = false");
+    return stage(im, x, is_max ? "maxpool" : "avgpool", "%s", text_string(&text));
+}
+
+void convert_pool(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0);
+    Windows w;
+    const bool is_max = !strcmp(current_row(im)->as, "maxpool"), ceil_mode = attribute_int(im, "ceil_mode", 0), with_pad = attribute_int(im, "count_include_pad", 0);
+    if (!x || !windows_of(im, x, NULL, &w)) return;
+    if (im->node->output_count > 1 && *im->node->outputs[1]) {
+        cannot(im, "the places of a maximum pool (its second output)");
+        return;
+    }
+    if (w.axes == 2) outputs[0] = pool_two(im, x, &w, is_max, ceil_mode, with_pad);
+    else if (w.axes == 3) outputs[0] = pool_three(im, x, &w, is_max, ceil_mode, with_pad);
+    else {
+        Dim flat[4] = {wire_size(im, x, 0), wire_size(im, x, 1), dim_const(im->dims, 1), wire_size(im, x, 2)};
+        if (!resolve_pads(im, x, &w)) return;
+        w.upper = w.lower = false;
+        lift(&w);
+        Wire *y = pool_two(im, reshaped(im, x, flat, 4), &w, is_max, ceil_mode, with_pad);
+        if (y) outputs[0] = reshaped(im, y, (Dim[]){flat[0], flat[1], y->shape.dims[3]}, 3);
+    }
+}
+
+static const char *all_places(Import *im, Wire *x) {
+    int64_t axes[16];
+    const int rank = x ? wire_rank(im, x) : 0;
+    for (int i = 2; i < rank; i++) axes[i - 2] = i;
+    return tuple_text(im->arena, axes, rank > 2 ? rank - 2 : 0);
+}
+
+void convert_global_average_pool(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    outputs[0] = stage(im, input_at(inputs, count, 0), "reduce_mean", "axes = %s, keep = true", all_places(im, input_at(inputs, count, 0)));
+}
+void convert_global_max_pool(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    outputs[0] = stage(im, input_at(inputs, count, 0), "reduce_max", "axes = %s, keep = true", all_places(im, input_at(inputs, count, 0)));
+}
+
+/* ---- products ---- */
+
+static Wire *dense(Import *im, Wire *x, Wire *weight, bool transposed, Wire *bias) {
+    const int64_t out = weight->data->dims[transposed ? 1 : 0];
+    Line *line = layer_begin(im, x, "dense", "%lld%s", (long long)out, bias ? "" : ", bias = false");
+    LineWeight *made = layer_weight(im, line, "weight", weight);
+    if (transposed) weight_transposed(made);
+    if (bias) {
+        made = layer_weight(im, line, "bias", bias);
+        made->rank = made->from_rank = 1, made->dims[0] = made->from[0] = out;
+    }
+    return line_run(im, line, x->type);
+}
+
+static Wire *swapped(Import *im, Wire *x) { return permuted(im, x, (int[]){1, 0}); }
+
+void convert_gemm(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *a = input_at(inputs, count, 0), *b = input_at(inputs, count, 1), *c = input_at(inputs, count, 2);
+    const double alpha = attribute_real(im, "alpha", 1), beta = attribute_real(im, "beta", 1);
+    const bool turn_a = attribute_int(im, "transA", 0), turn_b = attribute_int(im, "transB", 0);
+    if (!a || !b) return;
+    if (!onnx_type_is_float(a->type)) cannot(im, "a product of %s", onnx_type_name(a->type));
+    const bool layer = !turn_a && alpha == 1 && beta == 1 && !wire_is_constant(a) && is_weight(im, b, 2) && b->data;
+    const bool biased = layer && c && is_weight(im, c, -1) && c->data && c->data->count == b->data->dims[turn_b ? 0 : 1] && wire_rank(im, c) >= 1 &&
+                        c->data->dims[c->data->rank - 1] == c->data->count;
+    if (layer && (!c || biased)) {
+        outputs[0] = dense(im, a, b, !turn_b, c);
+        return;
+    }
+    Wire *y = infix(im, "@", turn_a ? swapped(im, a) : a, turn_b ? swapped(im, b) : b);
+    if (alpha != 1) y = number_infix(im, alpha, "*", y);
+    if (c) y = infix(im, "+", y, beta != 1 ? number_infix(im, beta, "*", c) : c);
+    outputs[0] = y;
+}
+
+void convert_matmul(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *a = input_at(inputs, count, 0), *b = input_at(inputs, count, 1);
+    if (!a || !b) return;
+    if (!onnx_type_is_float(a->type)) cannot(im, "a product of %s", onnx_type_name(a->type));
+    if (is_weight(im, b, 2) && b->data && !wire_is_constant(a) && wire_rank(im, a) != 4) outputs[0] = dense(im, a, b, true, NULL);
+    else outputs[0] = infix(im, "@", a, b);
+}

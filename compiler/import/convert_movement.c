@@ -1,0 +1,468 @@
+/* Operators that move elements: other shapes, parts, other orders. */
+#include "import/convert.h"
+
+static void own_dims(Import *im, Wire *x, Dim *dims) {
+    for (int i = 0; i < wire_rank(im, x); i++) dims[i] = wire_size(im, x, i);
+}
+
+/* ---- shapes ---- */
+
+static Wire *flattened(Import *im, Wire *x, const Dim *dims, int rank) {
+    const bool is_flat = rank == 2 && wire_rank(im, x) > 2 && dims[0] == wire_size(im, x, 0) && dims[1] == size_product(im, x, 1, wire_rank(im, x));
+    return is_flat ? stage(im, x, "flatten", "%s", "") : reshaped(im, x, dims, rank);
+}
+
+void convert_reshape(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0);
+    Dim dims[16], known = dim_const(im->dims, 1);
+    int rank, open = -1;
+    int64_t value;
+    if (!x || !sizes_of(im, input_at(inputs, count, 1), "the shape", dims, &rank)) return;
+    for (int i = 0; i < rank; i++) {
+        const bool fixed = dim_is_const(dims[i], &value);
+        if (fixed && value == 0 && !attribute_int(im, "allowzero", 0) && i < wire_rank(im, x)) dims[i] = wire_size(im, x, i);
+        if (fixed && value == -1) open = i;
+        else known = dim_mul(im->dims, known, dims[i]);
+    }
+    if (open >= 0) dims[open] = dim_div_exact(im->dims, size_product(im, x, 0, wire_rank(im, x)), known);
+    if (open >= 0 && !dims[open]) cannot(im, "a shape whose -1 does not come out: %s over %s", onnx_shape_text(im, x), dim_string(im->arena, known));
+    else outputs[0] = flattened(im, x, dims, rank);
+}
+
+void convert_flatten(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0);
+    if (!x) return;
+    int64_t axis = attribute_int(im, "axis", 1);
+    const int rank = wire_rank(im, x);
+    if (axis < 0) axis += rank;
+    if (axis < 0 || axis > rank) {
+        cannot(im, "there is no axis %lld", (long long)axis);
+        return;
+    }
+    outputs[0] = flattened(im, x, (Dim[]){size_product(im, x, 0, (int)axis), size_product(im, x, (int)axis, rank)}, 2);
+}
+
+/* Axes as an attribute, since opset 13 as an input; -1: not told. */
+int axes_given(Import *im, Wire *const *inputs, int count, int place, int64_t *axes) {
+    const OnnxAttribute *a = attribute(im, "axes");
+    int many = -1;
+    if (a && a->kind == ATTRIBUTE_INTS && a->count <= 16) return memcpy(axes, a->integers, sizeof *axes * (size_t)a->count), a->count;
+    if (input_at(inputs, count, place)) ints_of(im, inputs[place], "the axes", axes, &many);
+    return many;
+}
+
+void convert_squeeze(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0);
+    int64_t axes[16], size;
+    Dim dims[16];
+    if (!x) return;
+    int many = axes_given(im, inputs, count, 1, axes), rank = 0;
+    for (int i = 0; i < wire_rank(im, x) && !im->why; i++) {
+        bool drop = many < 0 && wire_fixed(im, x, i, &size) && size == 1;
+        for (int k = 0; k < many; k++) drop = drop || axis_of(im, axes[k], wire_rank(im, x)) == i;
+        if (!drop) dims[rank++] = wire_size(im, x, i);
+    }
+    outputs[0] = im->why ? NULL : flattened(im, x, dims, rank);
+}
+
+void convert_unsqueeze(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0);
+    int64_t axes[16];
+    Dim dims[16];
+    bool fresh[16] = {false};
+    if (!x) return;
+    const int many = axes_given(im, inputs, count, 1, axes), rank = wire_rank(im, x) + many;
+    if (many < 0 || rank > 16) cannot(im, "axes that are not told");
+    for (int i = 0; i < many && !im->why; i++) {
+        const int axis = axis_of(im, axes[i], rank);
+        if (axis >= 0) fresh[axis] = true;
+    }
+    for (int i = 0, own = 0; i < rank && !im->why; i++) dims[i] = fresh[i] || own >= wire_rank(im, x) ? dim_const(im->dims, 1) : wire_size(im, x, own++);
+    outputs[0] = im->why ? NULL : reshaped(im, x, dims, rank);
+}
+
+void convert_transpose(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0);
+    int64_t axes[16];
+    int order[16];
+    if (!x) return;
+    const int rank = wire_rank(im, x);
+    const bool given = attribute_ints(im, "perm", rank, axes);
+    for (int i = 0; i < rank; i++) order[i] = given ? (int)axes[i] : rank - 1 - i;
+    outputs[0] = permuted(im, x, order);
+}
+
+Wire *broadcasted(Import *im, Wire *x, const Dim *dims, int rank) {
+    Dim own[16], wanted[16], one = dim_const(im->dims, 1);
+    if (!x) return NULL;
+    const int have = wire_rank(im, x), most = have > rank ? have : rank;
+    bool same = true;
+    for (int i = 0; i < most; i++) {
+        const int a = i - (most - have), b = i - (most - rank);
+        own[i] = a >= 0 ? wire_size(im, x, a) : one;
+        wanted[i] = b >= 0 && dims[b] != one ? dims[b] : own[i];
+        same = same && own[i] == wanted[i];
+    }
+    Wire *y = reshaped(im, x, own, most);
+    return same || !y ? y : call(im, "primitive.broadcast", &y, 1, "dims = %s", dims_text(im->arena, wanted, most));
+}
+
+void convert_expand(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Dim dims[16];
+    int rank;
+    if (sizes_of(im, input_at(inputs, count, 1), "the shape", dims, &rank)) outputs[0] = broadcasted(im, input_at(inputs, count, 0), dims, rank);
+}
+
+/* n times along an axis: a new axis of n before it, which the two then share. */
+static Wire *tiled(Import *im, Wire *x, int axis, Dim times) {
+    Dim dims[16], wide[17], thin[17];
+    if (!x) return NULL;
+    const int rank = wire_rank(im, x);
+    int64_t few;
+    own_dims(im, x, dims);
+    if (dim_is_const(times, &few) && few <= 3) return few == 1 ? x : stage_of(im, (Wire *[]){x, x, x}, (int)few, "concat", "axis = %d", axis);
+    for (int i = 0, k = 0; i < rank; i++) {
+        if (i == axis) thin[k] = dim_const(im->dims, 1), wide[k++] = times;
+        thin[k] = wide[k] = dims[i], k++;
+    }
+    Wire *y = broadcasted(im, reshaped(im, x, thin, rank + 1), wide, rank + 1);
+    dims[axis] = dim_mul(im->dims, dims[axis], times);
+    return reshaped(im, y, dims, rank);
+}
+
+void convert_tile(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Dim times[16];
+    int many;
+    Wire *x = input_at(inputs, count, 0);
+    if (!x || !sizes_of(im, input_at(inputs, count, 1), "the repeats", times, &many)) return;
+    if (many != wire_rank(im, x) || many > 15) cannot(im, "Tile with %d repeats", many);
+    for (int i = 0; i < many && x && !im->why; i++) x = tiled(im, x, i, times[i]);
+    outputs[0] = im->why ? NULL : x;
+}
+
+/* ---- parts ---- */
+
+/* Index text of an axis; ":" for all of it. */
+static const char *slice_text(Import *im, Wire *x, int axis, Dim begin, Dim end, int64_t step) {
+    int64_t from, to, size = -1;
+    const bool fixed = wire_fixed(im, x, axis, &size), known = dim_is_const(begin, &from) && dim_is_const(end, &to);
+    const char *step_text = step == 1 ? "" : arena_printf(im->arena, ":%lld", (long long)step);
+    const char *from_text = dim_string(im->arena, begin), *to_text = dim_string(im->arena, end);
+    if (!known && step == 1) {
+        if (dim_is_const(begin, &from) && from == 0) from_text = "";
+        if (end == wire_size(im, x, axis)) to_text = "";
+        if (dim_is_const(end, &to) && to >= INT32_MAX) to_text = "";
+        return arena_printf(im->arena, "%s:%s", from_text, to_text);
+    }
+    if (!known) return cannot(im, "a slice whose ends are free, with steps"), "";
+    if (fixed) {
+        from += from < 0 ? size : 0, to += to < 0 ? size : 0;
+        from = max_i64(0, min_i64(from, step > 0 ? size : size - 1));
+        to = max_i64(step > 0 ? 0 : -1, min_i64(to, step > 0 ? size : size - 1));
+    }
+    const bool all_before = step > 0 ? from == 0 : fixed && from == size - 1;
+    const bool all_behind = step > 0 ? to >= INT32_MAX || (fixed && to == size) : to < (fixed ? 0 : -INT32_MAX);
+    return arena_printf(im->arena, "%s:%s%s", all_before ? "" : arena_printf(im->arena, "%lld", (long long)from),
+                        all_behind ? "" : arena_printf(im->arena, "%lld", (long long)to), step_text);
+}
+
+/* x[:, a:b, ..], without what stands behind the last axis that is cut. */
+static Wire *cut(Import *im, Wire *x, const char *const *places) {
+    Text text = {.arena = im->arena};
+    int last = -1;
+    for (int i = 0; i < wire_rank(im, x); i++)
+        if (strcmp(places[i], ":")) last = i;
+    for (int i = 0; i <= last; i++) text_add(&text, "%s%s", i ? ", " : "", places[i]);
+    return im->why ? NULL : last < 0 ? x : indexed(im, x, "%s", text_string(&text));
+}
+
+static Wire *part_of(Import *im, Wire *x, int axis, Dim begin, Dim end) {
+    const char *places[16];
+    for (int i = 0; i < 16; i++) places[i] = ":";
+    places[axis] = slice_text(im, x, axis, begin, end, 1);
+    return cut(im, x, places);
+}
+
+/* Up to opset 9 attributes, since 10 inputs. */
+void convert_slice(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0);
+    Dim begins[16], ends[16];
+    int64_t axes[16], steps[16];
+    int many = 0, other, axis;
+    if (!x) return;
+    const OnnxAttribute *starts = attribute(im, "starts"), *stops = attribute(im, "ends");
+    if (starts && stops && starts->count == stops->count && starts->count <= 16) {
+        for (many = 0; many < starts->count; many++)
+            begins[many] = dim_const(im->dims, starts->integers[many]), ends[many] = dim_const(im->dims, stops->integers[many]);
+    } else if (!sizes_of(im, input_at(inputs, count, 1), "where the slice begins", begins, &many) ||
+               !sizes_of(im, input_at(inputs, count, 2), "where the slice ends", ends, &other)) return;
+    for (int i = 0; i < 16; i++) axes[i] = i, steps[i] = 1;
+    if (axes_given(im, inputs, count, 3, axes) < 0 && im->why) return;
+    if (input_at(inputs, count, 4) && !ints_of(im, inputs[4], "the steps", steps, &other)) return;
+    const char *places[16];
+    for (int i = 0; i < 16; i++) places[i] = ":";
+    for (int i = 0; i < many; i++) {
+        if ((axis = axis_of(im, axes[i], wire_rank(im, x))) < 0) return;
+        places[axis] = slice_text(im, x, axis, begins[i], ends[i], steps[i]);
+    }
+    outputs[0] = cut(im, x, places);
+}
+
+/* Sizes: an attribute, since opset 13 an input, or equal parts, the last of them smaller. */
+void convert_split(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0);
+    Dim sizes[64];
+    int many = im->node->output_count, given = 0;
+    if (!x) return;
+    const int axis = axis_of(im, attribute_int(im, "axis", 0), wire_rank(im, x));
+    const OnnxAttribute *a = attribute(im, "split");
+    if (many > 64) cannot(im, "a split into %d", many);
+    if (axis < 0 || im->why) return;
+    if (a && a->kind == ATTRIBUTE_INTS && a->count == many)
+        for (given = 0; given < many; given++) sizes[given] = dim_const(im->dims, a->integers[given]);
+    else if (input_at(inputs, count, 1) && !sizes_of(im, inputs[1], "the sizes of the parts", sizes, &given)) return;
+    int64_t whole, each = 0;
+    if (!given && wire_fixed(im, x, axis, &whole)) each = (whole + many - 1) / many;
+    for (int i = 0; i < many && !given && each; i++) sizes[i] = dim_const(im->dims, min_i64(each, whole - i * each));
+    if (!given && !each) {
+        Dim part = dim_div_exact(im->dims, wire_size(im, x, axis), dim_const(im->dims, many));
+        if (!part) cannot(im, "a split of %s into %d", dim_string(im->arena, wire_size(im, x, axis)), many);
+        for (int i = 0; i < many; i++) sizes[i] = part;
+    } else if (given && given != many) cannot(im, "a split into %d of %d", many, given);
+    Dim begin = dim_const(im->dims, 0);
+    for (int i = 0; i < many && !im->why; i++) {
+        Dim end = dim_add(im->dims, begin, sizes[i]);
+        outputs[i] = part_of(im, x, axis, begin, end);
+        begin = end;
+    }
+}
+
+void convert_concat(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *parts[256];
+    int many = 0;
+    for (int i = 0; i < count && many < 256; i++) {
+        bool empty = inputs[i] && wire_is_constant(inputs[i]) && (inputs[i]->data ? inputs[i]->data->count == 0 : inputs[i]->known->count == 0);
+        if (inputs[i] && !empty) parts[many++] = inputs[i];
+    }
+    if (count > 256 || many == 0) {
+        cannot(im, "a concatenation of %d", count);
+        return;
+    }
+    const int axis = axis_of(im, attribute_int(im, "axis", 1), wire_rank(im, parts[0]));
+    if (axis < 0) return;
+    if (many == 1) outputs[0] = parts[0];
+    else outputs[0] = axis == 1 ? stage_of(im, parts, many, "concat", "%s", "") : stage_of(im, parts, many, "concat", "axis = %d", axis);
+}
+
+/* ---- elements at places ---- */
+
+/* Places for our operators: i32, from 0. */
+static Wire *places_of(Import *im, Wire *index, Dim size) {
+    if (!index) return NULL;
+    const Known *k = known_of(im, index);
+    bool below = !k || !k->sizes;
+    int64_t place;
+    for (int64_t i = 0; k && k->sizes && i < k->count; i++) below = below || !dim_is_const(k->sizes[i], &place) || place < 0;
+    Wire *whole = cast_to(im, index, ONNX_INT32);
+    if (!below || !whole || (wire_is_constant(index) && !k)) return whole;
+    Wire *turned = infix_size(im, "+", whole, size), *negative = typed(infix_number(im, "<", whole, 0), ONNX_BOOL);
+    return typed(call(im, "select", (Wire *[]){negative, turned, whole}, 3, "%s", ""), ONNX_INT32);
+}
+
+static Wire *gathered(Import *im, Wire *x, Wire *places, int axis) { return call(im, "primitive.gather", (Wire *[]){x, places}, 2, "axis = %d", axis); }
+
+enum { MOST_PLACES = 24 }; /* of a list in the text */
+
+/* x[:, 3] and x[:, [2, 1, 0]]; NULL where the places are not so few. */
+static Wire *taken(Import *im, Wire *x, Wire *index, int axis) {
+    const Known *k = known_of(im, index);
+    const char *places[16];
+    int64_t place;
+    Text text = {.arena = im->arena};
+    if (!k || k->rank > 1 || k->count == 0 || k->count > MOST_PLACES) return NULL;
+    for (int64_t i = 0; i < k->count; i++) {
+        if (!dim_is_const(k->sizes[i], &place)) return NULL;
+        text_add(&text, "%s%lld", i ? ", " : "", (long long)place);
+    }
+    for (int i = 0; i < 16; i++) places[i] = ":";
+    places[axis] = k->rank ? arena_printf(im->arena, "[%s]", text_string(&text)) : text_string(&text);
+    return cut(im, x, places);
+}
+
+void convert_gather(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0), *index = input_at(inputs, count, 1);
+    if (!x || !index) return;
+    const int axis = axis_of(im, attribute_int(im, "axis", 0), wire_rank(im, x));
+    if (axis < 0 || (outputs[0] = taken(im, x, index, axis)) || im->why) return;
+    outputs[0] = gathered(im, x, places_of(im, index, wire_size(im, x, axis)), axis);
+}
+
+void convert_gather_elements(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0), *index = input_at(inputs, count, 1);
+    if (!x || !index) return;
+    const int axis = axis_of(im, attribute_int(im, "axis", 0), wire_rank(im, x));
+    const char *places[16];
+    for (int i = 0; i < 16; i++) places[i] = ":";
+    for (int i = 0; i < wire_rank(im, x) && axis >= 0; i++) /* of other axes only as much is read as the index has */
+        if (i != axis && wire_size(im, index, i) != wire_size(im, x, i)) places[i] = arena_printf(im->arena, ":%s", dim_string(im->arena, wire_size(im, index, i)));
+    if (axis >= 0) outputs[0] = call(im, "take_along", (Wire *[]){cut(im, x, places), places_of(im, index, wire_size(im, x, axis))}, 2, "axis = %d", axis);
+}
+
+/* Places of several axes as one place of these axes flattened. */
+void convert_gather_nd(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0), *index = input_at(inputs, count, 1), *place = NULL;
+    int64_t deep;
+    if (!x || !index) return;
+    const int last = wire_rank(im, index) - 1, rank = wire_rank(im, x);
+    if (attribute_int(im, "batch_dims", 0)) cannot(im, "batch_dims");
+    if (last < 0 || !wire_fixed(im, index, last, &deep) || deep > rank) cannot(im, "indices of a depth that is free");
+    const char *places[16];
+    for (int i = 0; i < 16; i++) places[i] = ":";
+    for (int i = 0; !im->why && i < (int)deep; i++) {
+        places[last] = arena_printf(im->arena, "%d", i);
+        Wire *one = places_of(im, cut(im, index, places), wire_size(im, x, i));
+        place = place ? infix(im, "+", infix_size(im, "*", place, wire_size(im, x, i)), one) : one;
+    }
+    if (im->why) return;
+    Dim dims[16] = {size_product(im, x, 0, (int)deep)};
+    for (int i = (int)deep; i < rank; i++) dims[i - deep + 1] = wire_size(im, x, i);
+    outputs[0] = gathered(im, reshaped(im, x, dims, rank - (int)deep + 1), place, 0);
+}
+
+void convert_one_hot(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *index = input_at(inputs, count, 0), *values = input_at(inputs, count, 2);
+    int64_t depth;
+    int one;
+    if (!index || !values || !ints_of(im, cast_to(im, input_at(inputs, count, 1), ONNX_INT64), "the depth", &depth, &one)) return;
+    const int rank = wire_rank(im, index) + 1, axis = axis_of(im, attribute_int(im, "axis", -1), rank);
+    Dim dims[16], along[16];
+    if (axis < 0 || rank > 16) return;
+    for (int i = 0, k = 0; i < rank; i++) dims[i] = i == axis ? dim_const(im->dims, 1) : wire_size(im, index, k++);
+    for (int i = 0; i < rank; i++) along[i] = dim_const(im->dims, i == axis ? depth : 1);
+    Wire *places = places_of(im, index, dim_const(im->dims, depth)), *all = typed(call(im, "arange", NULL, 0, "%lld", (long long)depth), ONNX_INT32);
+    Wire *hit = typed(infix(im, "==", reshaped(im, places, dims, rank), reshaped(im, all, along, rank)), ONNX_BOOL);
+    outputs[0] = typed(call(im, "select", (Wire *[]){hit, indexed(im, values, "1"), indexed(im, values, "0")}, 3, "%s", ""), values->type);
+}
+
+/* ---- borders ---- */
+
+/* What is cut off where the padding is less than 0. */
+static Wire *cropped(Import *im, Wire *x, Dim *before, Dim *after) {
+    const char *places[16];
+    int64_t pad;
+    for (int i = 0; i < wire_rank(im, x); i++) {
+        Dim begin = dim_const(im->dims, 0), end = wire_size(im, x, i);
+        if (dim_is_const(before[i], &pad) && pad < 0) begin = dim_const(im->dims, -pad), before[i] = dim_const(im->dims, 0);
+        if (dim_is_const(after[i], &pad) && pad < 0) end = dim_offset(im->dims, end, pad), after[i] = dim_const(im->dims, 0);
+        places[i] = slice_text(im, x, i, begin, end, 1);
+    }
+    return cut(im, x, places);
+}
+
+static bool pads_of(Import *im, Wire *const *inputs, int count, Wire *x, Dim *before, Dim *after) {
+    const OnnxAttribute *a = attribute(im, "pads");
+    const int rank = wire_rank(im, x);
+    Dim pads[32];
+    int64_t axes[16];
+    int many = 0;
+    for (int i = 0; i < rank; i++) before[i] = after[i] = dim_const(im->dims, 0), axes[i] = i;
+    if (a && a->kind == ATTRIBUTE_INTS && a->count <= 32)
+        for (many = 0; many < a->count; many++) pads[many] = dim_const(im->dims, a->integers[many]);
+    else if (!sizes_of(im, input_at(inputs, count, 1), "the pads", pads, &many)) return false;
+    int own = axes_given(im, inputs, count, 3, axes);
+    if (own < 0) own = rank;
+    if (im->why || many != 2 * own) return cannot(im, "%d pads for %d axes", many, own);
+    for (int i = 0; i < own; i++) {
+        const int axis = axis_of(im, axes[i], rank);
+        if (axis < 0) return false;
+        before[axis] = pads[i], after[axis] = pads[own + i];
+    }
+    return true;
+}
+
+void convert_pad(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0);
+    Dim before[16], after[16], zero = dim_const(im->dims, 0);
+    double value = attribute_real(im, "value", 0);
+    if (!x || !pads_of(im, inputs, count, x, before, after)) return;
+    if (input_at(inputs, count, 2) && !number_of(im, inputs[2], "the value of the border", &value)) return;
+    const char *mode = attribute_string(im, "mode", "constant"), *ours = !strcmp(mode, "edge") ? "replicate" : !strcmp(mode, "reflect") ? "reflect" : "constant";
+    if (!strcmp(mode, "wrap")) cannot(im, "the mode wrap");
+    const int rank = wire_rank(im, x);
+    if (!(x = cropped(im, x, before, after))) return;
+    bool any = false;
+    for (int i = 0; i < rank; i++) any = any || before[i] != zero || after[i] != zero;
+    const bool plain = rank == 4 && before[0] == zero && after[0] == zero && before[1] == zero && after[1] == zero;
+    const char *number = number_text(im->arena, value, onnx_type_is_float(x->type));
+    if (!any) outputs[0] = x;
+    else if (plain) {
+        const char *amount = dims_text(im->arena, (Dim[]){before[2], after[2], before[3], after[3]}, 4);
+        const char *way = strcmp(ours, "constant") ? arena_printf(im->arena, ", mode = \"%s\"", ours) : value != 0 ? arena_printf(im->arena, ", value = %s", number) : "";
+        const bool equal = before[2] == after[2] && before[2] == before[3] && before[2] == after[3];
+        outputs[0] = stage(im, x, "pad", "%s%s", equal ? dim_string(im->arena, before[2]) : amount, way);
+    } else
+        outputs[0] = call(im, "primitive.pad", &x, 1, "before = %s, after = %s, mode = \"%s\", value = %s", dims_text(im->arena, before, rank),
+                          dims_text(im->arena, after, rank), ours, number);
+}
+
+/* ---- pixels and channels ---- */
+
+void convert_depth_to_space(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0);
+    const int64_t r = attribute_int(im, "blocksize", 1);
+    int64_t channels;
+    if (!x || wire_rank(im, x) != 4 || !wire_fixed(im, x, 1, &channels) || r < 1 || channels % (r * r)) cannot(im, "DepthToSpace of such a shape");
+    if (im->why) return;
+    if (!strcmp(attribute_string(im, "mode", "DCR"), "CRD")) {
+        outputs[0] = stage(im, x, "pixel_shuffle", "%lld", (long long)r);
+        return;
+    }
+    Dim n = wire_size(im, x, 0), h = wire_size(im, x, 2), w = wire_size(im, x, 3), c = dim_const(im->dims, channels / (r * r)), f = dim_const(im->dims, r);
+    Wire *y = permuted(im, reshaped(im, x, (Dim[]){n, f, f, c, h, w}, 6), (int[]){0, 3, 4, 1, 5, 2});
+    outputs[0] = reshaped(im, y, (Dim[]){n, c, dim_mul(im->dims, h, f), dim_mul(im->dims, w, f)}, 4);
+}
+
+void convert_space_to_depth(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0);
+    const int64_t r = attribute_int(im, "blocksize", 1);
+    if (!x || wire_rank(im, x) != 4 || r < 1) cannot(im, "SpaceToDepth of such a shape");
+    if (im->why) return;
+    Dim n = wire_size(im, x, 0), c = wire_size(im, x, 1), f = dim_const(im->dims, r);
+    Dim h = dim_div_exact(im->dims, wire_size(im, x, 2), f), w = dim_div_exact(im->dims, wire_size(im, x, 3), f);
+    if (!h || !w) {
+        cannot(im, "SpaceToDepth of %s by %lld", onnx_shape_text(im, x), (long long)r);
+        return;
+    }
+    Wire *y = permuted(im, reshaped(im, x, (Dim[]){n, c, h, f, w, f}, 6), (int[]){0, 3, 5, 1, 2, 4});
+    outputs[0] = reshaped(im, y, (Dim[]){n, dim_scale(im->dims, c, r * r), h, w}, 4);
+}
+
+/* ---- triangles ---- */
+
+void convert_trilu(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0);
+    int64_t k = 0;
+    int one;
+    if (!x || (input_at(inputs, count, 1) && !ints_of(im, inputs[1], "the diagonal", &k, &one))) return;
+    const int rank = wire_rank(im, x);
+    if (rank < 2) return;
+    Dim rows = wire_size(im, x, rank - 2), columns = wire_size(im, x, rank - 1);
+    Wire *row = typed(call(im, "arange", NULL, 0, "%s", dim_string(im->arena, rows)), ONNX_INT32);
+    Wire *column = typed(call(im, "arange", NULL, 0, "%s", dim_string(im->arena, columns)), ONNX_INT32);
+    Wire *apart = infix(im, "-", column, reshaped(im, row, (Dim[]){rows, dim_const(im->dims, 1)}, 2));
+    const bool upper = attribute_int(im, "upper", 1);
+    Wire *kept = typed(infix_number(im, upper ? ">=" : "<=", apart, (double)max_i64(INT32_MIN, min_i64(k, INT32_MAX))), ONNX_BOOL);
+    if (x->type == ONNX_BOOL) outputs[0] = infix(im, "and", x, kept);
+    else outputs[0] = typed(call(im, "select", (Wire *[]){kept, x, infix_number(im, "*", x, 0)}, 3, "%s", ""), x->type);
+}
+
+void convert_eye_like(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0);
+    if (!x || wire_rank(im, x) != 2) return;
+    const int type = (int)attribute_int(im, "dtype", x->type);
+    Dim rows = wire_size(im, x, 0), columns = wire_size(im, x, 1);
+    Wire *row = typed(call(im, "arange", NULL, 0, "%s", dim_string(im->arena, rows)), ONNX_INT32);
+    Wire *column = typed(call(im, "arange", NULL, 0, "%s", dim_string(im->arena, columns)), ONNX_INT32);
+    Wire *apart = infix(im, "-", column, reshaped(im, row, (Dim[]){rows, dim_const(im->dims, 1)}, 2));
+    outputs[0] = cast_to(im, typed(infix_number(im, "==", apart, (double)attribute_int(im, "k", 0)), ONNX_BOOL), type);
+}

@@ -1,0 +1,242 @@
+/* Operators over whole axes, and constants. */
+#include "import/convert.h"
+
+int axes_given(Import *im, Wire *const *inputs, int count, int place, int64_t *axes);
+
+/* ---- constants ---- */
+
+void convert_constant(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    (void)inputs, (void)count;
+    const OnnxAttribute *value = attribute(im, "value");
+    if (!value || !value->tensor) {
+        cannot(im, "a constant of strings, or sparse");
+        return;
+    }
+    outputs[0] = NEW(im->arena, Wire);
+    *outputs[0] = (Wire){.type = value->tensor->type, .data = value->tensor, .hint = im->node->output_count ? im->node->outputs[0] : ""};
+}
+
+void convert_constant_of_shape(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    const OnnxAttribute *value = attribute(im, "value");
+    Wire from = {.data = value ? value->tensor : NULL};
+    const Known *one = known_of(im, &from);
+    Dim dims[16];
+    int rank;
+    if ((value && (!one || one->count != 1)) || !sizes_of(im, input_at(inputs, count, 0), "the shape", dims, &rank)) return;
+    const int type = one ? one->type : ONNX_FLOAT;
+    const char *number = one && one->sizes ? type == ONNX_BOOL ? dim_const_value(one->sizes[0]) ? "true" : "false" : dim_string(im->arena, one->sizes[0])
+                                           : number_text(im->arena, one ? one->reals[0] : 0, true);
+    outputs[0] = typed(call(im, "full", NULL, 0, "%s, %s, dtype = \"%s\"", dims_text(im->arena, dims, rank), number, dtype_name(dtype_of(type))), type);
+}
+
+void convert_shape(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    (void)inputs, (void)count, (void)outputs;
+    cannot(im, "the shape of what is not there");
+}
+
+/* From 0 on by ones; others are known, or can't be told. */
+void convert_range(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    const Known *begin = known_of(im, input_at(inputs, count, 0)), *end = known_of(im, input_at(inputs, count, 1)), *step = known_of(im, input_at(inputs, count, 2));
+    int64_t by, from;
+    if (!begin || !end || !step || !begin->sizes || !end->sizes || !dim_is_const(step->sizes[0], &by) || !dim_is_const(begin->sizes[0], &from) || by != 1) {
+        cannot(im, "a range whose bounds are computed");
+        return;
+    }
+    Wire *all = call(im, "arange", NULL, 0, "%s, dtype = \"%s\"", dim_string(im->arena, dim_sub(im->dims, end->sizes[0], begin->sizes[0])), dtype_name(dtype_of(begin->type)));
+    outputs[0] = from ? infix_number(im, "+", typed(all, begin->type), (double)from) : typed(all, begin->type);
+}
+
+/* ---- reductions ---- */
+
+typedef struct Axes { int count; int64_t axes[16]; bool none; const char *settings; } Axes; /* none: nothing is reduced */
+
+static bool reduced_axes(Import *im, Wire *const *inputs, int count, Wire *x, Axes *out) {
+    out->count = axes_given(im, inputs, count, 1, out->axes);
+    if (im->why) return false;
+    const bool keep = attribute_int(im, "keepdims", 1);
+    out->none = out->count <= 0 && attribute_int(im, "noop_with_empty_axes", 0);
+    if (out->count <= 0) out->count = wire_rank(im, x);
+    else
+        for (int i = 0; i < out->count; i++)
+            if ((out->axes[i] = axis_of(im, out->axes[i], wire_rank(im, x))) < 0) return false;
+    const bool all = out->count == wire_rank(im, x);
+    if (all)
+        for (int i = 0; i < out->count; i++) out->axes[i] = i;
+    const char *axes = out->count == 1 ? arena_printf(im->arena, "%lld", (long long)out->axes[0]) : tuple_text(im->arena, out->axes, out->count);
+    out->settings = all && !keep ? "" : arena_printf(im->arena, "%saxes = %s%s", "", axes, keep ? ", keep = true" : "");
+    return true;
+}
+
+/* What is done to each element before, by which reduction, and what to its result. */
+static const struct { const char *op, *before, *callee, *after; } reductions[] = {
+    {"ReduceL1", "abs(x)", "reduce_sum", NULL},        {"ReduceL2", "x * x", "reduce_sum", "sqrt(x)"},
+    {"ReduceLogSum", NULL, "reduce_sum", "log(x)"},    {"ReduceMax", NULL, "reduce_max", NULL},
+    {"ReduceMean", NULL, "reduce_mean", NULL},         {"ReduceMin", NULL, "reduce_min", NULL},
+    {"ReduceSum", NULL, "reduce_sum", NULL},           {"ReduceSumSquare", "x * x", "reduce_sum", NULL},
+    {"ReduceLogSumExp", NULL, NULL, NULL},
+};
+
+static Wire *log_sum_exp(Import *im, Wire *x, const Axes *axes) {
+    Wire *most = stage(im, x, "reduce_max", "axes = %s, keep = true", tuple_text(im->arena, axes->axes, axes->count));
+    Wire *sum = stage(im, formula(im, "exp(x - y)", (Wire *[]){x, most}, 2), "reduce_sum", "%s", axes->settings);
+    Wire *flat = stage(im, x, "reduce_max", "%s", axes->settings);
+    return infix(im, "+", stage(im, sum, "log", "%s", ""), flat);
+}
+
+void convert_reduce(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0);
+    Axes axes;
+    if (!x || !reduced_axes(im, inputs, count, x, &axes)) return;
+    int row = 0;
+    while (strcmp(reductions[row].op, im->node->op)) row++;
+    if (wire_rank(im, x) == 0) axes.none = true;
+    const bool is_bool = x->type == ONNX_BOOL;
+    const int type = x->type;
+    if (is_bool) x = cast_to(im, x, ONNX_INT32);
+    if (!reductions[row].callee && !axes.none) {
+        outputs[0] = log_sum_exp(im, x, &axes);
+        return;
+    }
+    if (reductions[row].before) x = formula(im, reductions[row].before, &x, 1);
+    if (!axes.none) x = stage(im, x, reductions[row].callee, "%s", axes.settings);
+    if (reductions[row].after) x = formula(im, reductions[row].after, &x, 1);
+    outputs[0] = is_bool ? cast_to(im, x, type) : x;
+}
+
+/* A product, place by place: these are few. */
+void convert_reduce_prod(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0);
+    Axes axes;
+    int64_t size;
+    if (!x || !reduced_axes(im, inputs, count, x, &axes)) return;
+    const int rank = wire_rank(im, x);
+    for (int a = 0; a < axes.count && !axes.none && x; a++) {
+        if (!wire_fixed(im, x, (int)axes.axes[a], &size) || size > 64) {
+            cannot(im, "a product over %s places", dim_string(im->arena, wire_size(im, x, (int)axes.axes[a])));
+            return;
+        }
+        Wire *product = NULL;
+        for (int64_t i = 0; i < size; i++) {
+            Text text = {.arena = im->arena};
+            for (int64_t k = 0; k < axes.axes[a]; k++) text_add(&text, ":, ");
+            Wire *part = indexed(im, x, "%s%lld:%lld", text_string(&text), (long long)i, (long long)i + 1);
+            product = product ? infix(im, "*", product, part) : part;
+        }
+        x = product;
+    }
+    Dim dims[16];
+    int left = 0;
+    for (int i = 0; x && i < rank && !attribute_int(im, "keepdims", 1); i++) {
+        bool gone = false;
+        for (int a = 0; a < axes.count; a++) gone = gone || axes.axes[a] == i;
+        if (!gone) dims[left++] = wire_size(im, x, i);
+    }
+    outputs[0] = x && !attribute_int(im, "keepdims", 1) ? reshaped(im, x, dims, left) : x;
+}
+
+/* ---- order ---- */
+
+static const char *flipped_axis(int axis) {
+    static const char *const texts[] = {"axes = 0", "axes = 1", "axes = 2", "axes = 3", "axes = 4", "axes = 5", "axes = 6", "axes = 7"};
+    return texts[axis & 7];
+}
+
+void convert_arg_max(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0);
+    if (!x) return;
+    const int axis = axis_of(im, attribute_int(im, "axis", 0), wire_rank(im, x));
+    const bool last = attribute_int(im, "select_last_index", 0);
+    if (axis < 0) return;
+    Wire *seen = last ? stage(im, x, "flipped", "%s", flipped_axis(axis)) : x;
+    Wire *place = stage(im, seen, current_row(im)->as, "axis = %d%s", axis, attribute_int(im, "keepdims", 1) ? ", keep = true" : "");
+    place = cast_to(im, typed(place, ONNX_INT32), ONNX_INT64);
+    Dim end = dim_offset(im->dims, wire_size(im, x, axis), -1);
+    if (last && place) place = infix_size(im, "+", prefix(im, "-", place), end);
+    outputs[0] = place;
+}
+
+void convert_top_k(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0), *made[2];
+    int64_t k = attribute_int(im, "k", 0);
+    int one;
+    if (!x || (input_at(inputs, count, 1) && !ints_of(im, inputs[1], "k", &k, &one))) return;
+    const int axis = axis_of(im, attribute_int(im, "axis", -1), wire_rank(im, x));
+    if (axis < 0) return;
+    Wire *places = call(im, "primitive.top_k", &x, 1, "k = %lld, axis = %d, largest = %s", (long long)k, axis, attribute_int(im, "largest", 1) ? "true" : "false");
+    made[1] = typed(places, ONNX_INT32);
+    outputs[0] = typed(call(im, "take_along", (Wire *[]){x, made[1]}, 2, "axis = %d", axis), x->type);
+    if (im->node->output_count > 1) outputs[1] = cast_to(im, made[1], ONNX_INT64);
+}
+
+void convert_cumsum(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    Wire *x = input_at(inputs, count, 0), *own;
+    int64_t place;
+    int one;
+    if (!x || !ints_of(im, input_at(inputs, count, 1), "the axis", &place, &one)) return;
+    const int axis = axis_of(im, place, wire_rank(im, x));
+    const bool back = attribute_int(im, "reverse", 0);
+    if (axis < 0) return;
+    own = back ? stage(im, x, "flipped", "%s", flipped_axis(axis)) : x;
+    Wire *sum = call(im, "cumsum", &own, 1, "axis = %d", axis);
+    if (attribute_int(im, "exclusive", 0)) sum = infix(im, "-", sum, own);
+    outputs[0] = back ? stage(im, sum, "flipped", "%s", flipped_axis(axis)) : sum;
+}
+
+/* ---- sums by letters ---- */
+
+typedef struct Letters { int count; char of[16]; } Letters;
+
+static int place_of(const Letters *letters, char letter) {
+    for (int i = 0; i < letters->count; i++)
+        if (letters->of[i] == letter) return i;
+    return -1;
+}
+
+static bool read_letters(const char **at, Letters *out) {
+    out->count = 0;
+    for (; **at && **at != ',' && **at != '-'; (*at)++) {
+        if (**at == ' ') continue;
+        if (**at == '.' || out->count == 16 || place_of(out, **at) >= 0) return false;
+        out->of[out->count++] = **at;
+    }
+    return true;
+}
+
+/* A tensor with its axes in the order of `all`, of size 1 where it has none. */
+static Wire *aligned(Import *im, Wire *x, const Letters *own, const Letters *all) {
+    int order[16], count = 0;
+    Dim dims[16];
+    for (int i = 0; i < all->count; i++)
+        if (place_of(own, all->of[i]) >= 0) order[count++] = place_of(own, all->of[i]);
+    for (int i = 0; i < all->count; i++) {
+        const int place = place_of(own, all->of[i]);
+        dims[i] = place >= 0 ? wire_size(im, x, place) : dim_const(im->dims, 1);
+    }
+    return reshaped(im, permuted(im, x, order), dims, all->count);
+}
+
+void convert_einsum(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    const char *at = attribute_string(im, "equation", "");
+    Letters own[4], out, all;
+    int terms = 0;
+    bool good = count <= 4;
+    while (good && terms < count && (good = read_letters(&at, &own[terms++])) && *at == ',') at++;
+    good = good && terms == count && at[0] == '-' && at[1] == '>' && (at += 2, read_letters(&at, &out));
+    for (int i = 0; good && i < terms; i++) good = inputs[i] && wire_rank(im, inputs[i]) == own[i].count;
+    if (!good) {
+        cannot(im, "the equation \"%s\"", attribute_string(im, "equation", ""));
+        return;
+    }
+    all = out;
+    for (int i = 0; i < terms; i++)
+        for (int k = 0; k < own[i].count && all.count < 16; k++)
+            if (place_of(&all, own[i].of[k]) < 0) all.of[all.count++] = own[i].of[k];
+    Wire *product = NULL;
+    for (int i = 0; i < terms; i++) {
+        Wire *x = aligned(im, inputs[i], &own[i], &all);
+        product = product ? infix(im, "*", product, x) : x;
+    }
+    int64_t gone[16];
+    for (int i = out.count; i < all.count; i++) gone[i - out.count] = i;
+    outputs[0] = all.count > out.count ? stage(im, product, "reduce_sum", "axes = %s", tuple_text(im->arena, gone, all.count - out.count)) : product;
+}

@@ -1,0 +1,64 @@
+/* From an ONNX file's bytes to the text of a model. */
+#include "import/import.h"
+
+/* What could not be read: a line each kind, with how often and at which nodes. */
+static void tell_unread(Import *im) {
+    enum { NODES_TOLD = 3 };
+    bool *told = NEW_ARRAY(im->arena, bool, im->unread.count);
+    for (int i = 0; i < im->unread.count; i++) {
+        const Unread *first = &im->unread.items[i];
+        Text nodes = {.arena = im->arena};
+        int count = 0;
+        for (int k = i; k < im->unread.count && !told[i]; k++) {
+            const Unread *other = &im->unread.items[k];
+            if (told[k] || strcmp(first->node->op, other->node->op) || strcmp(first->why, other->why)) continue;
+            if (k > i) told[k] = true;
+            const char *name = *other->node->name ? other->node->name : other->node->output_count ? other->node->outputs[0] : "";
+            if (count < NODES_TOLD) text_add(&nodes, "%s`%s`", count ? ", " : "", name);
+            else if (count == NODES_TOLD) text_add(&nodes, ", ..");
+            count++;
+        }
+        if (!count) continue;
+        diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "%s (%d node%s: %s): %s", first->node->op, count, count == 1 ? "" : "s", text_string(&nodes), first->why);
+    }
+}
+
+static void cut_unread(Import *im) {
+    for (int i = 0; i < im->unread.count; i++)
+        for (int k = 0; k < im->unread.items[i].node->output_count; k++) vec_push(im->arena, &im->cut, im->unread.items[i].node->outputs[k]);
+}
+
+static const char *first_comment(Import *im, const char *path) {
+    const char *slash = strrchr(path, '/'), *producer = im->model->producer;
+    Text text = {.arena = im->arena};
+    text_add(&text, "# Read from %s by `cai import`: opset %d", slash ? slash + 1 : path, im->model->opset);
+    if (*producer) text_add(&text, ", made by %s%s%s", producer, *im->model->producer_version ? " " : "", im->model->producer_version);
+    text_add(&text, ".\n");
+    for (int i = 0; i < im->cut.count; i++) text_add(&text, "%s`%s`", i ? ", " : "# Inputs in place of what can't be read: ", im->cut.items[i]);
+    return arena_printf(im->arena, "%s%s", text_string(&text), im->cut.count ? ".\n" : "");
+}
+
+static Import import_begin(Arena *arena, Names *names, Diagnostics *diag, const OnnxModel *model, const ImportOptions *options) {
+    return (Import){.arena = arena, .names = names, .diag = diag, .stdlib_dir = options->stdlib_dir, .partial = options->partial, .model = model};
+}
+
+bool import_onnx(Arena *arena, Names *names, Diagnostics *diag, const char *path, const unsigned char *bytes, size_t count, const ImportOptions *options,
+                 Import *im, Written *out) {
+    const OnnxModel *model = onnx_read(arena, names, diag, path, bytes, count);
+    if (!model) return false;
+    *im = import_begin(arena, names, diag, model, options);
+    if (!import_graph(im)) {
+        if (im->unread.count) tell_unread(im);
+        return false;
+    }
+    if (im->unread.count && options->partial) {
+        Import again = import_begin(arena, names, diag, model, options);
+        cut_unread(im);
+        again.cut.items = im->cut.items, again.cut.count = again.cut.capacity = im->cut.count;
+        *im = again;
+        if (!import_graph(im)) return false;
+    }
+    tell_unread(im);
+    if (im->unread.count) return false;
+    return import_write(im, identifier(im, options->model, "model"), first_comment(im, path), out);
+}

@@ -1,0 +1,430 @@
+/* Statements of the model that is being written. Each runs in the trial as soon as it is made, so that the shapes of what it makes are
+ * those that the language gives it, and what the language refuses is told with the node that wanted it. */
+#include "import/import.h"
+#include <ctype.h>
+#include <stdlib.h>
+
+/* ---- numbers and lists as text ---- */
+
+const char *number_text(Arena *arena, double value, bool real) {
+    if (!real) return arena_printf(arena, "%lld", (long long)value);
+    if (isnan(value)) return "(inf - inf)";
+    if (isinf(value)) return value > 0 ? "inf" : "-inf";
+    char digits[40];
+    for (int precision = 6; precision <= 17; precision++) {
+        snprintf(digits, sizeof digits, "%.*g", precision, value);
+        double back = strtod(digits, NULL);
+        if (back == value || (precision >= 9 && (float)back == (float)value)) break;
+    }
+    bool whole = !strpbrk(digits, ".e");
+    char *e = strchr(digits, 'e');
+    if (e && e[1] == '+') memmove(e + 1, e + 2, strlen(e + 1));
+    return arena_printf(arena, "%s%s", digits, whole ? ".0" : "");
+}
+
+const char *tuple_text(Arena *arena, const int64_t *values, int count) {
+    Text text = {.arena = arena};
+    text_add(&text, "(");
+    for (int i = 0; i < count; i++) text_add(&text, "%s%lld", i ? ", " : "", (long long)values[i]);
+    text_add(&text, count == 1 ? ",)" : ")");
+    return text_string(&text);
+}
+
+const char *ints_text(Arena *arena, const int64_t *values, int count) {
+    bool equal = true;
+    for (int i = 1; i < count; i++) equal = equal && values[i] == values[0];
+    return equal && count > 0 ? arena_printf(arena, "%lld", (long long)values[0]) : tuple_text(arena, values, count);
+}
+
+const char *dims_text(Arena *arena, const Dim *dims, int count) {
+    Text text = {.arena = arena};
+    text_add(&text, "[");
+    for (int i = 0; i < count; i++) text_add(&text, "%s%s", i ? ", " : "", dim_string(arena, dims[i]));
+    text_add(&text, "]");
+    return text_string(&text);
+}
+
+/* ---- types ---- */
+
+DType dtype_of(int type) {
+    switch (type) {
+    case ONNX_FLOAT16: return DTYPE_F16;
+    case ONNX_BFLOAT16: return DTYPE_BF16;
+    case ONNX_INT8: return DTYPE_I8;
+    case ONNX_UINT8: case ONNX_INT16: case ONNX_UINT16: case ONNX_INT32: return DTYPE_I32;
+    case ONNX_INT64: case ONNX_UINT32: case ONNX_UINT64: return DTYPE_I64;
+    case ONNX_BOOL: return DTYPE_BOOL;
+    default: return DTYPE_F32;
+    }
+}
+
+Wire *typed(Wire *wire, int type) {
+    if (wire) wire->type = type;
+    return wire;
+}
+
+/* ---- refusals ---- */
+
+Wire *cannot(Import *im, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    if (!im->why) im->why = arena_vprintf(im->arena, format, arguments);
+    va_end(arguments);
+    return NULL;
+}
+
+/* ---- constants as operands ---- */
+
+static void add_elements(Import *im, Text *text, const Known *k, int axis, int64_t first, int64_t count) {
+    const bool real = onnx_type_is_float(k->type);
+    if (axis == k->rank) {
+        if (real) text_add(text, "%s", number_text(im->arena, k->reals[first], true));
+        else if (k->type == ONNX_BOOL) text_add(text, dim_const_value(k->sizes[first]) ? "true" : "false");
+        else dim_print(text, k->sizes[first]);
+        return;
+    }
+    text_add(text, "[");
+    const int64_t part = count / k->dims[axis];
+    for (int64_t i = 0; i < k->dims[axis]; i++) {
+        if (i) text_add(text, ", ");
+        add_elements(im, text, k, axis + 1, first + i * part, part);
+    }
+    text_add(text, "]");
+}
+
+static const char *dtype_setting(Import *im, int type, DType usual) {
+    DType dtype = dtype_of(type);
+    return dtype == usual ? "" : arena_printf(im->arena, ", dtype = \"%s\"", dtype_name(dtype));
+}
+
+enum { MOST_WRITTEN = 16 }; /* elements of a constant that stand in the text; larger ones are weights */
+
+static bool equal_elements(const Known *k) {
+    for (int64_t i = 1; i < k->count; i++)
+        if (k->reals ? !(k->reals[i] == k->reals[0]) : k->sizes[i] != k->sizes[0]) return false;
+    return k->count > 0;
+}
+
+static Line *line_new(Import *im, Style style, const char *callee) {
+    Line *line = NEW(im->arena, Line);
+    *line = (Line){.style = style, .callee = callee, .node = im->node};
+    return line;
+}
+
+static void add_setting(Import *im, Line *line, const char *text, size_t length);
+static void add_settings(Import *im, Line *line, const char *text);
+
+static Wire *constant_line(Import *im, int type, const char *callee, const char *settings) {
+    Line *line = line_new(im, STYLE_CALL, callee);
+    add_settings(im, line, settings);
+    return line_run(im, line, type);
+}
+
+static bool symbolic(const Known *k) {
+    for (int64_t i = 0; k->sizes && i < k->count; i++)
+        if (!dim_is_const(k->sizes[i], NULL)) return true;
+    return false;
+}
+
+/* A few numbers in the text. */
+static Wire *written_constant(Import *im, const Known *k) {
+    Text text = {.arena = im->arena};
+    if (k->count > 1 && equal_elements(k) && !symbolic(k)) {
+        Known one = *k;
+        one.rank = 0;
+        text_add(&text, "%s, ", tuple_text(im->arena, k->dims, k->rank));
+        text.bytes[0] = '[';
+        for (size_t i = 0; i < text.length; i++)
+            if (text.bytes[i] == ')') text.bytes[i] = ']';
+        add_elements(im, &text, &one, 0, 0, 1);
+        text_add(&text, "%s", dtype_setting(im, k->type, DTYPE_F32));
+        return constant_line(im, k->type, "full", text_string(&text));
+    }
+    add_elements(im, &text, k, 0, 0, k->count);
+    text_add(&text, "%s", dtype_setting(im, k->type, DTYPE_F32));
+    return constant_line(im, k->type, "tensor", text_string(&text));
+}
+
+/* A weight of the model by itself. */
+static Wire *weight_constant(Import *im, Wire *wire) {
+    Line *line = line_new(im, STYLE_CALL, "param");
+    LineWeight *weight = layer_weight(im, line, "", wire);
+    Dim dims[16];
+    for (int i = 0; i < weight->rank; i++) dims[i] = dim_const(im->dims, weight->dims[i]);
+    add_settings(im, line, arena_printf(im->arena, "%s%s", dims_text(im->arena, dims, weight->rank), dtype_setting(im, wire->type, DTYPE_F32)));
+    line->hint = wire->hint;
+    return line_run(im, line, wire->type);
+}
+
+/* The wire with a name in the trial: a constant gets a statement of its own, once. */
+static bool materialize(Import *im, Wire *wire) {
+    if (wire->name) return true;
+    const Known *k = known_of(im, wire);
+    Wire *made = NULL;
+    int64_t count = k ? k->count : wire->data ? wire->data->count : 0;
+    if (count == 0) cannot(im, "a tensor without elements");
+    else if (wire->data && !onnx_type_bytes(wire->data->type)) cannot(im, "a constant of %s", onnx_type_name(wire->data->type));
+    else made = k && (symbolic(k) || count <= MOST_WRITTEN || equal_elements(k)) ? written_constant(im, k) : weight_constant(im, wire);
+    if (!made) return false;
+    wire->name = made->name, wire->line = made->line, wire->shape = made->shape;
+    made->line->results.items[0] = wire;
+    return true;
+}
+
+/* Beside a tensor of at least its rank a constant of one element is a number in the text. */
+static Operand operand_beside(Import *im, Wire *wire, Wire *other) {
+    const Known *k = wire_is_constant(wire) ? known_of(im, wire) : NULL;
+    const bool one = k && k->count > 0 && (k->count == 1 || equal_elements(k)) && !symbolic(k) && k->type != ONNX_BOOL;
+    bool within = one && other && !wire_is_constant(other) && wire_rank(im, other) >= k->rank;
+    for (int i = 0; within && i < k->rank; i++) {
+        int64_t size;
+        within = k->dims[i] == 1 || (wire_fixed(im, other, wire_rank(im, other) - k->rank + i, &size) && size == k->dims[i]);
+    }
+    if (!within) return (Operand){wire, NULL};
+    const bool real = k->reals != NULL;
+    return (Operand){NULL, number_text(im->arena, real ? k->reals[0] : (double)dim_const_value(k->sizes[0]), real)};
+}
+
+/* ---- statements ---- */
+
+static void add_setting(Import *im, Line *line, const char *text, size_t length) {
+    while (length && *text == ' ') text++, length--;
+    if (!length) return;
+    size_t word = 0;
+    while (word < length && (isalnum((unsigned char)text[word]) || text[word] == '_')) word++;
+    Setting setting = {NULL, arena_strndup(im->arena, text, length)};
+    if (word && length > word + 3 && !strncmp(text + word, " = ", 3))
+        setting = (Setting){arena_strndup(im->arena, text, word), arena_strndup(im->arena, text + word + 3, length - word - 3)};
+    vec_push(im->arena, &line->settings, setting);
+}
+
+/* At the commas outside of brackets and quotes. */
+static void add_settings(Import *im, Line *line, const char *text) {
+    int depth = 0;
+    bool quoted = false;
+    const char *begin = text;
+    for (const char *at = text;; at++) {
+        if (*at == '"') quoted = !quoted;
+        if (!quoted && *at && strchr("([{", *at)) depth++;
+        if (!quoted && *at && strchr(")]}", *at)) depth--;
+        if (*at && (*at != ',' || depth || quoted)) continue;
+        add_setting(im, line, begin, (size_t)(at - begin));
+        if (!*at) return;
+        begin = at + 1;
+    }
+}
+
+static void add_operand(Import *im, Line *line, Operand operand) {
+    if (operand.wire && !materialize(im, operand.wire)) cannot(im, "an input that is not there");
+    vec_push(im->arena, &line->inputs, operand);
+}
+
+static const char *operand_name(const Operand *operand) { return operand->wire ? operand->wire->name : operand->text; }
+
+static void add_arguments(Text *text, const Line *line, bool with_inputs) {
+    int count = 0;
+    for (int i = 0; with_inputs && i < line->inputs.count; i++) text_add(text, "%s%s", count++ ? ", " : "", operand_name(&line->inputs.items[i]));
+    for (int i = 0; i < line->settings.count; i++) {
+        const Setting *setting = &line->settings.items[i];
+        text_add(text, "%s%s%s%s", count++ ? ", " : "", setting->key ? setting->key : "", setting->key ? " = " : "", setting->text);
+    }
+}
+
+/* The statement as the trial runs it, by the trial's names. */
+static const char *trial_text(Import *im, const Line *line) {
+    Text text = {.arena = im->arena};
+    text_add(&text, line->results.count > 1 ? "(" : "");
+    for (int i = 0; i < line->results.count; i++) text_add(&text, "%s%s", i ? ", " : "", line->results.items[i]->name);
+    text_add(&text, line->results.count > 1 ? ") = " : " = ");
+    const Operand *inputs = line->inputs.items;
+    switch (line->style) {
+    case STYLE_INFIX: text_add(&text, "%s %s %s", operand_name(&inputs[0]), line->callee, operand_name(&inputs[1])); break;
+    case STYLE_PREFIX: text_add(&text, "%s%s", line->callee, operand_name(&inputs[0])); break;
+    case STYLE_INDEX:
+        text_add(&text, "%s[", operand_name(&inputs[0]));
+        for (int i = 0; i < line->settings.count; i++) text_add(&text, "%s%s", i ? ", " : "", line->settings.items[i].text);
+        for (int i = 1; i < line->inputs.count; i++) text_add(&text, "%s%s", line->settings.count || i > 1 ? ", " : "", operand_name(&inputs[i]));
+        text_add(&text, "]");
+        break;
+    case STYLE_CALL:
+        text_add(&text, "%s(", line->callee);
+        add_arguments(&text, line, true);
+        text_add(&text, ")");
+        break;
+    case STYLE_STAGE:
+        text_add(&text, line->inputs.count == 1 ? "" : "(");
+        for (int i = 0; i < line->inputs.count; i++) text_add(&text, "%s%s", i ? ", " : "", operand_name(&inputs[i]));
+        text_add(&text, line->inputs.count == 1 ? " -> " : ") -> ");
+        if (line->weights.count) text_add(&text, "%s: ", line->label);
+        text_add(&text, "%s(", line->callee);
+        add_arguments(&text, line, false);
+        text_add(&text, ")");
+    }
+    return text_string(&text);
+}
+
+void lines_run(Import *im, Line *line, const int *types, int count, Wire **out) {
+    memset(out, 0, sizeof *out * (size_t)count);
+    if (im->why) return;
+    line->label = arena_printf(im->arena, "L%d", ++im->count);
+    for (int i = 0; i < count; i++) {
+        Wire *wire = NEW(im->arena, Wire);
+        *wire = (Wire){.type = types[i], .line = line, .name = intern(im->names, arena_printf(im->arena, "v%d", ++im->count))};
+        vec_push(im->arena, &line->results, wire);
+    }
+    const char *why = trial_run(im->trial, trial_text(im, line));
+    if (why) {
+        cannot(im, "%s", why);
+        return;
+    }
+    for (int i = 0; i < count; i++) {
+        if (!trial_shape(im->trial, line->results.items[i]->name, &line->results.items[i]->shape)) INTERNAL_ERROR("no tensor: %s", trial_text(im, line));
+        out[i] = line->results.items[i];
+    }
+    vec_push(im->arena, &im->lines, line);
+}
+
+Wire *line_run(Import *im, Line *line, int type) {
+    Wire *out;
+    lines_run(im, line, &type, 1, &out);
+    return out;
+}
+
+static bool are_here(Import *im, Wire *const *xs, int count) {
+    for (int i = 0; i < count; i++)
+        if (!xs[i]) cannot(im, "an input that is left out");
+    return !im->why;
+}
+
+static Wire *styled(Import *im, Style style, const char *callee, Wire *const *xs, int count, const char *settings, va_list arguments) {
+    const char *text = arena_vprintf(im->arena, settings, arguments);
+    if (!are_here(im, xs, count)) return NULL;
+    Line *line = line_new(im, style, callee);
+    for (int i = 0; i < count; i++) add_operand(im, line, (Operand){xs[i], NULL});
+    add_settings(im, line, text);
+    return line_run(im, line, count ? xs[0]->type : ONNX_FLOAT);
+}
+
+#define STYLED(style, xs, count)                                            \
+    va_list arguments;                                                      \
+    va_start(arguments, settings);                                          \
+    Wire *made = styled(im, style, callee, xs, count, settings, arguments); \
+    va_end(arguments);                                                      \
+    return made
+
+Wire *stage(Import *im, Wire *x, const char *callee, const char *settings, ...) { STYLED(STYLE_STAGE, &x, 1); }
+Wire *stage_of(Import *im, Wire *const *xs, int count, const char *callee, const char *settings, ...) { STYLED(STYLE_STAGE, xs, count); }
+Wire *call(Import *im, const char *callee, Wire *const *xs, int count, const char *settings, ...) { STYLED(STYLE_CALL, xs, count); }
+Wire *indexed(Import *im, Wire *x, const char *settings, ...) {
+    const char *callee = "";
+    STYLED(STYLE_INDEX, &x, 1);
+}
+
+static Wire *infix_operands(Import *im, const char *op, Operand a, Operand b, int type) {
+    if (im->why) return NULL;
+    if (!a.wire && a.text[0] == '-' && !strcmp(op, "**")) a.text = arena_printf(im->arena, "(%s)", a.text);
+    Line *line = line_new(im, STYLE_INFIX, op);
+    add_operand(im, line, a);
+    add_operand(im, line, b);
+    return line_run(im, line, type);
+}
+
+Wire *infix(Import *im, const char *op, Wire *a, Wire *b) {
+    Wire *both[] = {a, b};
+    if (!are_here(im, both, 2)) return NULL;
+    const bool product = !strcmp(op, "@");
+    Operand left = product ? (Operand){a, NULL} : operand_beside(im, a, b), right = product ? (Operand){b, NULL} : operand_beside(im, b, a);
+    return infix_operands(im, op, left, right, a->type);
+}
+
+static const char *beside_text(Import *im, const Wire *x, double value) { return number_text(im->arena, value, onnx_type_is_float(x->type)); }
+
+Wire *infix_number(Import *im, const char *op, Wire *a, double b) {
+    return are_here(im, &a, 1) ? infix_operands(im, op, (Operand){a, NULL}, (Operand){NULL, beside_text(im, a, b)}, a->type) : NULL;
+}
+Wire *number_infix(Import *im, double a, const char *op, Wire *b) {
+    return are_here(im, &b, 1) ? infix_operands(im, op, (Operand){NULL, beside_text(im, b, a)}, (Operand){b, NULL}, b->type) : NULL;
+}
+Wire *infix_size(Import *im, const char *op, Wire *a, Dim b) {
+    const char *text = dim_string(im->arena, b);
+    if (strpbrk(text, "+- ")) text = arena_printf(im->arena, "(%s)", text);
+    return are_here(im, &a, 1) ? infix_operands(im, op, (Operand){a, NULL}, (Operand){NULL, text}, a->type) : NULL;
+}
+
+Wire *prefix(Import *im, const char *op, Wire *x) {
+    if (!are_here(im, &x, 1)) return NULL;
+    Line *line = line_new(im, STYLE_PREFIX, op);
+    add_operand(im, line, (Operand){x, NULL});
+    return line_run(im, line, x->type);
+}
+
+Wire *cast_to(Import *im, Wire *x, int type) {
+    if (!are_here(im, &x, 1)) return NULL;
+    if (dtype_of(x->type) == dtype_of(type)) {
+        Wire *same = NEW(im->arena, Wire);
+        *same = *x;
+        return typed(same, type);
+    }
+    return typed(stage(im, x, "cast", "type = \"%s\"", dtype_name(dtype_of(type))), type);
+}
+
+static bool has_shape(Import *im, Wire *x, const Dim *dims, int rank) {
+    bool same = wire_rank(im, x) == rank;
+    for (int i = 0; same && i < rank; i++) same = wire_size(im, x, i) == dims[i];
+    return same;
+}
+
+Wire *reshaped(Import *im, Wire *x, const Dim *dims, int rank) {
+    if (!are_here(im, &x, 1) || has_shape(im, x, dims, rank)) return x;
+    return call(im, "reshape", &x, 1, "%s", dims_text(im->arena, dims, rank));
+}
+
+Wire *permuted(Import *im, Wire *x, const int *order) {
+    if (!are_here(im, &x, 1)) return NULL;
+    int64_t axes[16];
+    bool stays = true;
+    for (int i = 0; i < wire_rank(im, x); i++) stays = stays && order[i] == i, axes[i] = order[i];
+    return stays ? x : stage(im, x, "permute", "%s", tuple_text(im->arena, axes, wire_rank(im, x)));
+}
+
+/* ---- layers ---- */
+
+Line *layer_begin(Import *im, Wire *x, const char *callee, const char *settings, ...) {
+    va_list arguments;
+    va_start(arguments, settings);
+    const char *text = arena_vprintf(im->arena, settings, arguments);
+    va_end(arguments);
+    Line *line = line_new(im, STYLE_STAGE, callee);
+    if (are_here(im, &x, 1)) add_operand(im, line, (Operand){x, NULL});
+    add_settings(im, line, text);
+    return line;
+}
+
+LineWeight *layer_weight(Import *im, Line *line, const char *name, Wire *data) {
+    LineWeight weight = {.name = name, .tensor = data->data, .known = data->known};
+    weight.rank = weight.from_rank = data->data ? data->data->rank : data->known->rank;
+    for (int i = 0; i < weight.rank; i++) {
+        weight.dims[i] = weight.from[i] = data->data ? data->data->dims[i] : data->known->dims[i];
+        weight.order[i] = i;
+    }
+    if (!line->hint) line->hint = data->hint;
+    vec_push(im->arena, &line->weights, weight);
+    return &vec_last(&line->weights);
+}
+
+void weight_transposed(LineWeight *weight) {
+    weight->order[0] = 1, weight->order[1] = 0;
+    weight->dims[0] = weight->from[1], weight->dims[1] = weight->from[0];
+}
+
+bool is_weight(Import *im, Wire *wire, int rank) {
+    if (!wire || !wire_is_constant(wire) || !(wire->data ? wire->data->data != NULL : known_of(im, wire) != NULL)) return false;
+    return (rank < 0 || wire_rank(im, wire) == rank) && onnx_type_is_float(wire->type) && wire->type != ONNX_DOUBLE;
+}
+
+const char *onnx_shape_text(Import *im, Wire *wire) {
+    Dim dims[16];
+    const int rank = wire_rank(im, wire);
+    for (int i = 0; i < rank; i++) dims[i] = wire_size(im, wire, i);
+    return arena_printf(im->arena, "%s%s", onnx_type_name(wire->type), dims_text(im->arena, dims, rank));
+}

@@ -1,0 +1,145 @@
+/* Labels of layers, and so the names of their weights: what the names in the file say, relative to the block that a layer stands in.
+ *
+ * A weight `layer1.0.conv1.weight` is of the layer layer1.0.conv1; where weights have lost their names, a node's is a path of modules,
+ * /layer1/layer1.0/conv1/Conv, in which each part may begin with the one before it. */
+#include "import/import.h"
+#include <ctype.h>
+#include <stdlib.h>
+
+static const char *without_kind(Arena *arena, const char *name) {
+    static const char *const kinds[] = {".weight", ".bias", ".running_mean", ".running_var", ".gamma", ".beta", "_weight", "_bias"};
+    const size_t length = strlen(name);
+    for (int i = 0; i < COUNT_OF(kinds); i++) {
+        const size_t kind = strlen(kinds[i]);
+        if (length > kind && !strcmp(name + length - kind, kinds[i])) return arena_strndup(arena, name, length - kind);
+    }
+    return NULL;
+}
+
+/* /layer1/layer1.0/conv1/Conv as layer1.0.conv1. NULL where the name is no such path. */
+static const char *module_path(Arena *arena, const char *name) {
+    if (*name != '/') return NULL;
+    Text path = {.arena = arena};
+    size_t begun = 0; /* where the last part begins in the path */
+    for (const char *at = name + 1, *end; (end = strchr(at, '/')); at = end + 1) {
+        const size_t length = (size_t)(end - at), before = path.length - begun;
+        const bool longer = before && length > before && !strncmp(at, path.bytes + begun, before) && at[before] == '.';
+        if (longer) text_add_bytes(&path, at + before, length - before);
+        else {
+            text_add(&path, path.length ? "." : "");
+            begun = path.length;
+            text_add_bytes(&path, at, length);
+        }
+    }
+    return path.length ? text_string(&path) : NULL;
+}
+
+/* Letters, digits, _ and dots between them. */
+static const char *plain(Arena *arena, const char *name) {
+    Text text = {.arena = arena};
+    for (const char *at = name; *at; at++) {
+        if (isalnum((unsigned char)*at) || *at == '_') text_add_bytes(&text, at, 1);
+        else if (text.length && text.bytes[text.length - 1] != '.') text_add(&text, ".");
+    }
+    if (text.length && text.bytes[text.length - 1] == '.') text.bytes[text.length - 1] = 0;
+    return text_string(&text);
+}
+
+static const char *leaf_path(Import *im, const Line *line) {
+    const char *path = line->hint && strncmp(line->hint, "onnx::", 6) ? without_kind(im->arena, line->hint) : NULL;
+    if (!path && line->node) path = module_path(im->arena, line->node->name);
+    if (!path && line->hint && strncmp(line->hint, "onnx::", 6) && *line->hint == '/') path = module_path(im->arena, line->hint);
+    return path ? plain(im->arena, path) : NULL;
+}
+
+static const char *common_path(Arena *arena, const char *a, const char *b) {
+    size_t same = 0, last = 0;
+    for (; a[same] && a[same] == b[same]; same++)
+        if (a[same] == '.') last = same;
+    const bool whole = (!a[same] || a[same] == '.') && (!b[same] || b[same] == '.');
+    return arena_strndup(arena, a, whole ? same : last);
+}
+
+/* The path that all weights in a line have in common; NULL where nothing is known of one. */
+static const char *path_of(Import *im, const Line *line) {
+    const Line *const *parts = (const Line *const *)(line->rounds.count ? line->rounds.items : line->own.items);
+    const int count = line->rounds.count ? line->rounds.count : line->own.count;
+    const char *path = NULL;
+    if (!count) return leaf_path(im, line);
+    for (int i = 0; i < count; i++) {
+        if (!line_has_weights(parts[i])) continue;
+        const char *part = path_of(im, parts[i]);
+        if (!part) return NULL;
+        path = path ? common_path(im->arena, path, part) : part;
+    }
+    return path;
+}
+
+bool line_has_weights(const Line *line) {
+    bool has = line->weights.count > 0;
+    for (int i = 0; !has && i < line->own.count; i++) has = line_has_weights(line->own.items[i]);
+    for (int i = 0; !has && i < line->rounds.count; i++) has = line_has_weights(line->rounds.items[i]);
+    return has;
+}
+
+static const char *short_callee(const Line *line) { return strncmp(line->callee, "primitive.", 10) ? line->callee : line->callee + 10; }
+
+/* A label that no other line of the body has. */
+static const char *free_label(Import *im, Map *taken, const char *wanted) {
+    const char *label = wanted;
+    for (int i = 2; map_get(taken, intern(im->names, label)); i++) label = arena_printf(im->arena, "%s_%d", wanted, i);
+    map_set(taken, intern(im->names, label), (void *)label);
+    return label;
+}
+
+static const char *relative(const char *path, const char *within) {
+    const size_t length = strlen(within);
+    if (!length || !path) return path;
+    if (strncmp(path, within, length) || (path[length] && path[length] != '.')) return path;
+    return path[length] ? path + length + 1 : NULL;
+}
+
+/* Rounds named head.3.tail, head.4.tail: the label with i in it; NULL where they are named otherwise. */
+static const char *numbered_label(Import *im, const Line *loop, const char *within) {
+    Text label = {.arena = im->arena};
+    const char *first = relative(path_of(im, loop->rounds.items[0]), within);
+    for (const char *at = first; at && *at; at += strcspn(at, ".") + (at[strcspn(at, ".")] == '.')) {
+        if (!isdigit((unsigned char)*at)) continue;
+        char *tail;
+        const long from = strtol(at, &tail, 10);
+        bool all = !*tail || *tail == '.';
+        for (int i = 1; all && i < loop->rounds.count; i++) {
+            const char *path = relative(path_of(im, loop->rounds.items[i]), within);
+            all = path && !strcmp(path, arena_printf(im->arena, "%.*s%ld%s", (int)(at - first), first, from + i, tail));
+        }
+        if (!all) continue;
+        text_add(&label, "%.*s", (int)(at - first), first);
+        if (from) text_add(&label, "{i + %ld}%s", from, tail);
+        else text_add(&label, "{i}%s", tail);
+        return text_string(&label);
+    }
+    return NULL;
+}
+
+static void name_body(Import *im, Line *const *lines, const Line *const *own, int count, const char *within) {
+    Map *taken = map_new(im->arena);
+    for (int i = 0; i < count; i++) {
+        Line *line = lines[i];
+        line->label = NULL;
+        if (!line_has_weights(own[i])) continue;
+        const char *path = relative(path_of(im, own[i]), within);
+        if (own[i]->rounds.count) {
+            const char *label = numbered_label(im, own[i], within);
+            line->label = label ? label : arena_printf(im->arena, "%s.{i}", free_label(im, taken, path ? path : short_callee(line)));
+        } else line->label = free_label(im, taken, path && *path ? path : short_callee(line));
+    }
+}
+
+void name_lines(Import *im) {
+    name_body(im, im->lines.items, (const Line *const *)im->lines.items, im->lines.count, "");
+    for (int i = 0; i < im->blocks.count; i++) {
+        Block *block = im->blocks.items[i];
+        const char *within = path_of(im, block->first);
+        name_body(im, block->lines.items, (const Line *const *)block->first->own.items, block->lines.count, within ? within : "");
+    }
+}

@@ -1,0 +1,474 @@
+/* The text of the model. A body is written in three steps: which lines stand within others, what tensors are called, and the statements.
+ *
+ * A line that is used once stands where it is used: in a chain of arrows always, elsewhere where it is short. A tensor takes over the name of
+ * what it was made of, `x = x -> ..`, where that is not used any more. */
+#include "import/import.h"
+#include "runtime.h"
+#include <ctype.h>
+#include <stdlib.h>
+
+cai_tensor runtime_tensor(const OnnxTensor *tensor);
+
+enum { WIDTH = 110, SHORT_OPERAND = 36, SHORT_ARGUMENT = 48 };
+
+/* How tightly an expression holds together. */
+typedef enum Tightness { TIGHT_ARROW, TIGHT_OR, TIGHT_AND, TIGHT_NOT, TIGHT_COMPARE, TIGHT_SUM, TIGHT_PRODUCT, TIGHT_SIGN, TIGHT_POWER, TIGHT_ATOM } Tightness;
+
+typedef struct Body {
+    Import *im;
+    Line *const *lines;
+    int count;
+    Wire *const *results;
+    int result_count;
+    Map *uses;    /* of a wire, within the body: how often, as intptr_t */
+    Map *reserved; /* names that no tensor may take */
+} Body;
+
+/* ---- expressions ---- */
+
+static Tightness tightness(const Line *line) {
+    static const struct { const char *op; Tightness tight; } ops[] = {
+        {"or", TIGHT_OR}, {"and", TIGHT_AND}, {"==", TIGHT_COMPARE}, {"!=", TIGHT_COMPARE}, {"<", TIGHT_COMPARE}, {"<=", TIGHT_COMPARE}, {">", TIGHT_COMPARE},
+        {">=", TIGHT_COMPARE}, {"+", TIGHT_SUM}, {"-", TIGHT_SUM}, {"*", TIGHT_PRODUCT}, {"/", TIGHT_PRODUCT}, {"//", TIGHT_PRODUCT}, {"%", TIGHT_PRODUCT},
+        {"@", TIGHT_PRODUCT}, {"**", TIGHT_POWER}};
+    switch (line->style) {
+    case STYLE_STAGE: return TIGHT_ARROW;
+    case STYLE_PREFIX: return line->callee[0] == 'n' ? TIGHT_NOT : TIGHT_SIGN;
+    case STYLE_INFIX:
+        for (int i = 0; i < COUNT_OF(ops); i++)
+            if (!strcmp(ops[i].op, line->callee)) return ops[i].tight;
+        return TIGHT_OR;
+    default: return TIGHT_ATOM;
+    }
+}
+
+static const char *line_text(Import *im, const Line *line);
+
+static const char *wire_text(Import *im, const Wire *wire, Tightness least) {
+    if (!wire->line || !wire->line->within) return wire->called ? wire->called : "x";
+    const char *text = line_text(im, wire->line);
+    return tightness(wire->line) < least ? arena_printf(im->arena, "(%s)", text) : text;
+}
+
+static const char *operand_text(Import *im, const Operand *operand, Tightness least) {
+    if (operand->wire) return wire_text(im, operand->wire, least);
+    const bool negative = operand->text[0] == '-' && least > TIGHT_SIGN;
+    return negative ? arena_printf(im->arena, "(%s)", operand->text) : operand->text;
+}
+
+static void add_settings(Text *text, const Line *line, int before) {
+    for (int i = 0; i < line->settings.count; i++) {
+        const Setting *setting = &line->settings.items[i];
+        text_add(text, "%s%s%s%s", before++ ? ", " : "", setting->key ? setting->key : "", setting->key ? " = " : "", setting->text);
+    }
+}
+
+static bool is_word(const char *text) {
+    if (!isalpha((unsigned char)*text)) return false;
+    for (; *text; text++)
+        if (!isalnum((unsigned char)*text) && *text != '_') return false;
+    return true;
+}
+
+static void add_stage(Text *text, const Line *line) {
+    if (line->label && line_has_weights(line)) text_add(text, is_word(line->label) ? "%s: " : "\"%s\": ", line->label);
+    text_add(text, "%s", line->callee);
+    if (!line->settings.count) return;
+    text_add(text, "(");
+    add_settings(text, line, 0);
+    text_add(text, ")");
+}
+
+static void add_tuple(Import *im, Text *text, const Line *line) {
+    for (int i = 0; i < line->inputs.count; i++) text_add(text, "%s%s", i ? ", " : "(", operand_text(im, &line->inputs.items[i], TIGHT_ARROW));
+    text_add(text, ")");
+}
+
+static const char *line_text(Import *im, const Line *line) {
+    Text text = {.arena = im->arena};
+    const Operand *inputs = line->inputs.items;
+    const Tightness tight = tightness(line);
+    switch (line->style) {
+    case STYLE_INFIX:
+        text_add(&text, "%s %s ", operand_text(im, &inputs[0], tight == TIGHT_POWER ? TIGHT_ATOM : tight == TIGHT_COMPARE ? tight + 1 : tight), line->callee);
+        text_add(&text, "%s", operand_text(im, &inputs[1], tight == TIGHT_POWER ? TIGHT_SIGN : tight + 1));
+        break;
+    case STYLE_PREFIX: text_add(&text, "%s%s", line->callee, operand_text(im, &inputs[0], tight + 1)); break;
+    case STYLE_INDEX:
+        text_add(&text, "%s[", operand_text(im, &inputs[0], TIGHT_ATOM));
+        add_settings(&text, line, 0);
+        text_add(&text, "]");
+        break;
+    case STYLE_CALL:
+        text_add(&text, "%s(", line->callee);
+        for (int i = 0; i < line->inputs.count; i++) text_add(&text, "%s%s", i ? ", " : "", operand_text(im, &inputs[i], TIGHT_ARROW));
+        add_settings(&text, line, line->inputs.count);
+        text_add(&text, ")");
+        break;
+    case STYLE_STAGE:
+        if (line->inputs.count == 1) text_add(&text, "%s", operand_text(im, &inputs[0], TIGHT_ARROW));
+        else add_tuple(im, &text, line);
+        text_add(&text, " -> ");
+        add_stage(&text, line);
+    }
+    return text_string(&text);
+}
+
+/* ---- which lines stand within others ---- */
+
+static int uses_of(const Body *body, const Wire *wire) { return (int)(intptr_t)map_get(body->uses, wire); }
+
+static void count_use(Body *body, const Wire *wire) { map_set(body->uses, wire, (void *)(intptr_t)(uses_of(body, wire) + 1)); }
+
+static bool is_param(const Line *line) { return line->style == STYLE_CALL && line->weights.count; }
+
+static bool may_stand_within(const Body *body, const Line *line, const Line *user) {
+    if (!line || line->results.count != 1 || line->rounds.count || is_param(line) || uses_of(body, line->results.items[0]) != 1) return false;
+    if (user->rounds.count) return false;
+    if (user->style == STYLE_STAGE && user->inputs.count == 1) return true;
+    const size_t length = strlen(line_text(body->im, line));
+    const bool arrow = tightness(line) == TIGHT_ARROW;
+    if (user->style == STYLE_INFIX || user->style == STYLE_INDEX || user->style == STYLE_PREFIX) return length <= (arrow ? SHORT_OPERAND : SHORT_ARGUMENT);
+    return length <= SHORT_ARGUMENT;
+}
+
+static void nest_lines(Body *body) {
+    for (int i = 0; i < body->count; i++)
+        for (int k = 0; k < body->lines[i]->inputs.count; k++)
+            if (body->lines[i]->inputs.items[k].wire) count_use(body, body->lines[i]->inputs.items[k].wire);
+    for (int i = 0; i < body->result_count; i++) count_use(body, body->results[i]);
+    for (int i = 0; i < body->count; i++) {
+        Line *line = body->lines[i];
+        for (int k = 0; k < line->inputs.count; k++) {
+            const Wire *wire = line->inputs.items[k].wire;
+            if (wire && wire->line && may_stand_within(body, wire->line, line)) wire->line->within = true;
+        }
+    }
+    Line *last = body->count ? body->lines[body->count - 1] : NULL; /* stands behind `return` */
+    if (body->result_count == 1 && last && body->results[0]->line == last && !last->rounds.count && !is_param(last) && last->results.count == 1 &&
+        uses_of(body, body->results[0]) == 1)
+        last->within = true;
+}
+
+/* ---- names of tensors ---- */
+
+static void each_leaf(const Line *line, void (*visit)(const Wire *wire, void *context), void *context) {
+    for (int i = 0; i < line->inputs.count; i++) {
+        const Wire *wire = line->inputs.items[i].wire;
+        if (wire && wire->line && wire->line->within) each_leaf(wire->line, visit, context);
+        else if (wire) visit(wire, context);
+    }
+}
+
+typedef struct Lives { Map *last; int place; } Lives; /* of a wire: the place of the last statement that reads it, plus 1 */
+
+static void live_until(const Wire *wire, void *context) {
+    Lives *lives = context;
+    map_set(lives->last, wire, (void *)(intptr_t)(lives->place + 1));
+}
+
+/* The tensor that stands first in a line's text, or NULL. */
+static Wire *first_leaf(const Line *line) {
+    while (line->inputs.count) {
+        Wire *wire = line->inputs.items[0].wire;
+        if (!wire || !wire->line || !wire->line->within) return wire;
+        line = wire->line;
+    }
+    return NULL;
+}
+
+typedef struct Names_ { Body *body; Map *holders; Map *last; int place; } Naming; /* holders: of a name, the wire that has it */
+
+static bool is_free(const Naming *naming, Name name) {
+    const Wire *holder = map_get(naming->holders, name);
+    if (map_get(naming->body->reserved, name)) return false;
+    return !holder || (intptr_t)map_get(naming->last, holder) <= naming->place;
+}
+
+static const char *fresh_name(Naming *naming) {
+    static const char *const letters[] = {"x", "y", "z", "a", "b", "d", "e", "f", "g", "h", "p", "q", "r", "s", "t", "u", "v", "w"};
+    Import *im = naming->body->im;
+    for (int round = 1;; round++)
+        for (int i = 0; i < COUNT_OF(letters); i++) {
+            Name name = intern(im->names, round == 1 ? letters[i] : arena_printf(im->arena, "%s%d", letters[i], round));
+            if (is_free(naming, name)) return name;
+        }
+}
+
+static void hold(Naming *naming, Wire *wire, Name name) {
+    wire->called = name;
+    map_set(naming->holders, name, wire);
+}
+
+static void name_results(Naming *naming, Line *line) {
+    Wire *first = first_leaf(line);
+    const bool dies = first && first->called && (intptr_t)map_get(naming->last, first) <= naming->place + 1;
+    const bool takes_over = dies && line->results.count == 1 && !map_get(naming->body->reserved, first->called);
+    for (int i = 0; i < line->results.count; i++) {
+        Wire *wire = line->results.items[i];
+        if (is_param(line)) hold(naming, wire, intern(naming->body->im->names, identifier(naming->body->im, line->label ? line->label : "table", "table")));
+        else if (takes_over || (line->rounds.count && i == 0)) hold(naming, wire, intern(naming->body->im->names, dies ? first->called : fresh_name(naming)));
+        else {
+            naming->place++; /* what dies here may give its name, unless several are made */
+            hold(naming, wire, intern(naming->body->im->names, fresh_name(naming)));
+            naming->place--;
+        }
+    }
+}
+
+static void name_tensors(Body *body, Wire *const *inputs, int input_count) {
+    Lives lives = {map_new(body->im->arena), 0};
+    for (; lives.place < body->count; lives.place++)
+        if (!body->lines[lives.place]->within) each_leaf(body->lines[lives.place], live_until, &lives);
+    for (int i = 0; i < body->result_count; i++) {
+        if (body->results[i]->line && body->results[i]->line->within) each_leaf(body->results[i]->line, live_until, &lives);
+        else live_until(body->results[i], &lives);
+    }
+    Naming naming = {body, map_new(body->im->arena), lives.last, 0};
+    for (int i = 0; i < input_count; i++) map_set(naming.holders, intern(body->im->names, inputs[i]->called), inputs[i]);
+    for (; naming.place < body->count; naming.place++)
+        if (!body->lines[naming.place]->within) name_results(&naming, body->lines[naming.place]);
+}
+
+/* ---- statements ---- */
+
+/* Places where a long statement may go on in a new line: before an arrow or an operator outside of brackets; else behind a comma within. */
+static const char *break_before(const char *begin, const char *limit, bool inner) {
+    int depth = 0;
+    bool quoted = false;
+    const char *found = NULL;
+    for (const char *at = begin; *at && at < limit; at++) {
+        if (*at == '"') quoted = !quoted;
+        if (quoted) continue;
+        if (strchr("([{", *at)) depth++;
+        if (strchr(")]}", *at)) depth--;
+        if (!inner && depth == 0 && at > begin && (!strncmp(at, " -> ", 4) || !strncmp(at, " + ", 3) || !strncmp(at, " * ", 3))) found = at;
+        if (inner && depth > 0 && at[0] == ',' && at[1] == ' ') found = at + 1;
+    }
+    return found;
+}
+
+static void add_wrapped(Text *out, const char *indent, const char *text) {
+    const char *more = indent;
+    size_t room = WIDTH - strlen(indent);
+    while (strlen(text) > room) {
+        const char *cut = break_before(text, text + room, false);
+        if (!cut) cut = break_before(text, text + room, true);
+        if (!cut) break;
+        text_add(out, "%s%.*s\n", more, (int)(cut - text), text);
+        text = cut + 1;
+        more = arena_printf(out->arena, "%s  ", indent);
+        room = WIDTH - strlen(more);
+    }
+    text_add(out, "%s%s\n", more, text);
+}
+
+static void add_loop(Text *out, Import *im, const Line *loop) {
+    const Wire *from = loop->inputs.items[0].wire;
+    const char *name = loop->results.items[0]->called;
+    Text stage = {.arena = im->arena};
+    if (strcmp(from->called, name)) text_add(out, "  %s = %s\n", name, from->called);
+    if (loop->inputs.count == 1) text_add(&stage, "%s = %s -> ", name, name);
+    else {
+        text_add(&stage, "%s = (%s", name, name);
+        for (int i = 1; i < loop->inputs.count; i++) text_add(&stage, ", %s", operand_text(im, &loop->inputs.items[i], TIGHT_ARROW));
+        text_add(&stage, ") -> ");
+    }
+    add_stage(&stage, loop);
+    text_add(out, "  for i in 0 .. %d {\n", loop->rounds.count);
+    add_wrapped(out, "    ", text_string(&stage));
+    text_add(out, "  }\n");
+}
+
+static void add_statement(Text *out, Import *im, const Line *line) {
+    Text names = {.arena = im->arena};
+    if (line->rounds.count) {
+        add_loop(out, im, line);
+        return;
+    }
+    for (int i = 0; i < line->results.count; i++) text_add(&names, "%s%s", i ? ", " : "", line->results.items[i]->called);
+    const char *targets = text_string(&names);
+    if (line->results.count > 1) targets = arena_printf(im->arena, "(%s)", targets);
+    add_wrapped(out, "  ", arena_printf(im->arena, "%s = %s", targets, line_text(im, line)));
+}
+
+static void add_body(Text *out, Body *body) {
+    Text results = {.arena = body->im->arena};
+    for (int i = 0; i < body->count; i++)
+        if (!body->lines[i]->within) add_statement(out, body->im, body->lines[i]);
+    for (int i = 0; i < body->result_count; i++) text_add(&results, "%s%s", i ? ", " : "", wire_text(body->im, body->results[i], TIGHT_ARROW));
+    const char *format = body->result_count > 1 ? "return (%s)" : "return %s";
+    (void)format;
+    add_wrapped(out, "  ", arena_printf(body->im->arena, body->result_count > 1 ? "return (%s)" : "return %s", text_string(&results)));
+}
+
+static Body body_new(Import *im, Line *const *lines, int count, Wire *const *results, int result_count) {
+    Body body = {im, lines, count, results, result_count, map_new(im->arena), map_new(im->arena)};
+    for (int i = 0; i < count; i++) map_set(body.reserved, intern(im->names, lines[i]->callee), im);
+    map_set(body.reserved, intern(im->names, "i"), im);
+    for (int i = 0; i < im->blocks.count; i++) map_set(body.reserved, intern(im->names, im->blocks.items[i]->name), im);
+    return body;
+}
+
+static void add_block(Text *out, Import *im, const Block *block) {
+    Body body = body_new(im, block->lines.items, block->lines.count, block->results.items, block->results.count);
+    static const char *const names[] = {"x", "y", "z", "u", "v", "w"};
+    text_add(out, "block %s(", block->name);
+    for (int i = 0; i < block->parameters.count; i++) {
+        const BlockParameter *p = &block->parameters.items[i];
+        text_add(out, "%s%s%s%s", i ? ", " : "", p->name, p->usual ? " = " : "", p->usual ? p->usual : "");
+        map_set(body.reserved, intern(im->names, p->name), im);
+    }
+    text_add(out, block->parameters.count ? ")(" : "");
+    for (int i = 0; i < block->inputs.count; i++) {
+        block->inputs.items[i]->called = names[i];
+        text_add(out, "%s%s", i ? ", " : "", names[i]);
+    }
+    text_add(out, ") {\n");
+    nest_lines(&body);
+    name_tensors(&body, block->inputs.items, block->inputs.count);
+    add_body(out, &body);
+    text_add(out, "}\n\n");
+}
+
+static void add_model(Text *out, Import *im, const char *name) {
+    Body body = body_new(im, im->lines.items, im->lines.count, im->outputs.items, im->outputs.count);
+    Text results = {.arena = im->arena};
+    Map *taken = map_new(im->arena);
+    for (int i = 0; i < im->inputs.count; i++) {
+        im->inputs.items[i]->called = im->inputs.items[i]->name;
+        map_set(body.reserved, im->inputs.items[i]->name, im);
+        map_set(taken, im->inputs.items[i]->name, im);
+    }
+    for (int i = 0; i < dims_symbol_count(im->dims); i++) map_set(body.reserved, dims_symbol(im->dims, i)->name, im);
+    for (int i = 0; i < im->outputs.count; i++) {
+        const char *base = identifier(im, im->output_ports.items[i].name, "y"), *called = base;
+        for (int k = 2; map_get(taken, intern(im->names, called)); k++) called = arena_printf(im->arena, "%s_%d", base, k);
+        map_set(taken, intern(im->names, called), im);
+        text_add(&results, "%s%s: %s", i ? ", " : "", called, shape_string(im->arena, im->outputs.items[i]->shape));
+    }
+    nest_lines(&body);
+    name_tensors(&body, im->inputs.items, im->inputs.count);
+    const char *list = im->outputs.count > 1 ? arena_printf(im->arena, "(%s)", text_string(&results)) : text_string(&results);
+    add_wrapped(out, "", arena_printf(im->arena, "model %s(%s) -> %s {", name, im->signature, list));
+    add_body(out, &body);
+    text_add(out, "}\n");
+}
+
+/* ---- weights ---- */
+
+static const char *joined(Arena *arena, const char *path, const char *name) { return *path ? arena_printf(arena, "%s.%s", path, name) : name; }
+
+/* The label of a loop's round: i in its braces. */
+static const char *round_label(Arena *arena, const char *label, int round) {
+    const char *open = strchr(label, '{'), *close = open ? strchr(open, '}') : NULL;
+    if (!close) return label;
+    const char *plus = strstr(open, "+ ");
+    return arena_printf(arena, "%.*s%d%s", (int)(open - label), label, round + (plus && plus < close ? atoi(plus + 2) : 0), close + 1);
+}
+
+static void add_weights(Import *im, const Line *line, const Line *own, const char *path, Written *out);
+
+static void add_run_weights(Import *im, const Block *block, const Line *own, const char *path, Written *out) {
+    for (int i = 0; i < block->lines.count; i++) add_weights(im, block->lines.items[i], own->own.items[i], path, out);
+}
+
+static void add_weights(Import *im, const Line *line, const Line *own, const char *path, Written *out) {
+    if (!line_has_weights(own)) return;
+    for (int i = 0; i < own->rounds.count; i++)
+        add_run_weights(im, own->block, own->rounds.items[i], joined(im->arena, path, round_label(im->arena, line->label, i)), out);
+    if (own->rounds.count) return;
+    if (own->block) add_run_weights(im, own->block, own, joined(im->arena, path, line->label), out);
+    for (int i = 0; i < own->weights.count; i++) {
+        const LineWeight *weight = &own->weights.items[i];
+        const char *name = *weight->name ? joined(im->arena, joined(im->arena, path, line->label), weight->name) : joined(im->arena, path, line->results.items[0]->called);
+        vec_push(im->arena, &out->weights, (WeightEntry){name, weight, own->results.items[0]->type});
+    }
+}
+
+/* Element i of ours, as a place among theirs. */
+static int64_t place_of_theirs(const LineWeight *weight, int64_t i) {
+    int64_t steps[16], step = 1, place = 0;
+    for (int k = weight->from_rank - 1; k >= 0; k--) steps[k] = step, step *= weight->from[k];
+    for (int k = weight->rank - 1; k >= 0; i /= weight->dims[k--]) place += i % weight->dims[k] * steps[weight->order[k]];
+    return place;
+}
+
+static int file_type(int type) {
+    static const int types[] = {[DTYPE_F32] = CAI_F32, [DTYPE_F16] = CAI_F16, [DTYPE_BF16] = CAI_BF16, [DTYPE_I8] = CAI_I8, [DTYPE_I32] = CAI_I32, [DTYPE_I64] = CAI_I64, [DTYPE_BOOL] = CAI_BOOL};
+    return types[dtype_of(type)];
+}
+
+static cai_tensor weight_tensor(Import *im, const WeightEntry *entry) {
+    const LineWeight *weight = entry->weight;
+    cai_tensor from = {0}, out = {.name = entry->path, .type = file_type(weight->tensor ? weight->tensor->type : weight->known->type), .rank = weight->rank, .count = 1};
+    for (int i = 0; i < weight->rank; i++) out.dims[i] = weight->dims[i], out.count *= weight->dims[i];
+    if (weight->tensor) from = runtime_tensor(weight->tensor);
+    const int bytes = cai_type_bytes(out.type);
+    bool as_is = from.type == out.type && weight->tensor;
+    for (int i = 0; i < weight->rank; i++) as_is = as_is && weight->order[i] == i;
+    if (as_is) {
+        out.data = from.data;
+        return out;
+    }
+    unsigned char *data = arena_alloc(im->arena, (size_t)(out.count * bytes));
+    for (int64_t i = 0; i < out.count; i++) {
+        const int64_t place = place_of_theirs(weight, i);
+        if (weight->tensor) {
+            cai_tensor one = from;
+            cai_error error;
+            one.data += place * cai_type_bytes(from.type), one.count = 1;
+            if (!cai_tensor_convert(&one, out.type, data + i * bytes, &error)) INTERNAL_ERROR("%s", error.message);
+        } else if (weight->known->reals) {
+            const float real = (float)weight->known->reals[place];
+            memcpy(data + i * bytes, &real, 4);
+        } else {
+            const int64_t whole = dim_const_value(weight->known->sizes[place]);
+            memcpy(data + i * bytes, &whole, (size_t)bytes);
+        }
+    }
+    out.data = data;
+    return out;
+}
+
+bool import_write_weights(Import *im, const Written *written, const char *path) {
+    cai_tensor *tensors = NEW_ARRAY(im->arena, cai_tensor, written->weights.count);
+    cai_error error;
+    for (int i = 0; i < written->weights.count; i++) tensors[i] = weight_tensor(im, &written->weights.items[i]);
+    if (cai_tensors_write(path, tensors, written->weights.count, &error)) return true;
+    diag_error(im->diag, DIAG_file, (Span){0}, "%s", error.message);
+    return false;
+}
+
+/* ---- the file ---- */
+
+/* Lines that nobody reads. */
+static void drop_dead(Import *im) {
+    Map *read = map_new(im->arena);
+    int kept = im->lines.count;
+    for (int i = 0; i < im->outputs.count; i++) map_set(read, im->outputs.items[i], im);
+    for (int i = im->lines.count - 1; i >= 0; i--) {
+        Line *line = im->lines.items[i];
+        bool used = false;
+        for (int k = 0; k < line->results.count; k++) used = used || map_get(read, line->results.items[k]);
+        if (!used) continue;
+        for (int k = 0; k < line->inputs.count; k++)
+            if (line->inputs.items[k].wire) map_set(read, line->inputs.items[k].wire, im);
+        im->lines.items[--kept] = line;
+    }
+    im->lines.items += kept, im->lines.count -= kept, im->lines.capacity -= kept;
+}
+
+bool import_write(Import *im, const char *model, const char *comment, Written *out) {
+    Text text = {.arena = im->arena};
+    drop_dead(im);
+    find_repeats(im);
+    name_lines(im);
+    text_add(&text, "%s\n", comment);
+    for (int i = 0; i < im->blocks.count; i++) add_block(&text, im, im->blocks.items[i]);
+    add_model(&text, im, model);
+    for (int i = 0; i < im->lines.count; i++) add_weights(im, im->lines.items[i], im->lines.items[i], "", out);
+    const char *raw = text_string(&text);
+    out->text = format_source(im->arena, im->names, im->diag, source_new(im->arena, "", raw, strlen(raw)));
+    return out->text != NULL;
+}
