@@ -52,7 +52,7 @@ static const char *leaf_path(Import *im, const Line *line) {
     return path ? plain(im->arena, path) : NULL;
 }
 
-static const char *common_path(Arena *arena, const char *a, const char *b) {
+const char *common_path(Arena *arena, const char *a, const char *b) {
     size_t same = 0, last = 0;
     for (; a[same] && a[same] == b[same]; same++)
         if (a[same] == '.') last = same;
@@ -83,6 +83,12 @@ bool line_has_weights(const Line *line) {
 }
 
 static const char *short_callee(const Line *line) { return strncmp(line->callee, "primitive.", 10) ? line->callee : line->callee + 10; }
+
+const char *scope_of(Import *im, const Line *line) {
+    if (line->own.count || line->rounds.count) return path_of(im, line);
+    const char *path = line->node ? module_path(im->arena, line->node->name) : NULL;
+    return path ? path : leaf_path(im, line);
+}
 
 /* A label that no other line of the body has. */
 static const char *free_label(Import *im, Map *taken, const char *wanted) {

@@ -56,9 +56,19 @@ static const char *operand_text(Import *im, const Operand *operand, Tightness le
     return negative ? arena_printf(im->arena, "(%s)", operand->text) : operand->text;
 }
 
+/* Of a run of a block those that are as usual are left out. */
+static bool is_usual(const Line *line, const Setting *setting) {
+    for (int i = 0; line->block && setting->key && i < line->block->parameters.count; i++) {
+        const BlockParameter *p = &line->block->parameters.items[i];
+        if (!strcmp(p->name, setting->key)) return p->usual && !strcmp(p->usual, setting->text);
+    }
+    return false;
+}
+
 static void add_settings(Text *text, const Line *line, int before) {
     for (int i = 0; i < line->settings.count; i++) {
         const Setting *setting = &line->settings.items[i];
+        if (is_usual(line, setting)) continue;
         text_add(text, "%s%s%s%s", before++ ? ", " : "", setting->key ? setting->key : "", setting->key ? " = " : "", setting->text);
     }
 }
@@ -72,11 +82,9 @@ static bool is_word(const char *text) {
 
 static void add_stage(Text *text, const Line *line) {
     if (line->label && line_has_weights(line)) text_add(text, is_word(line->label) ? "%s: " : "\"%s\": ", line->label);
-    text_add(text, "%s", line->callee);
-    if (!line->settings.count) return;
-    text_add(text, "(");
-    add_settings(text, line, 0);
-    text_add(text, ")");
+    Text settings = {.arena = text->arena};
+    add_settings(&settings, line, 0);
+    text_add(text, settings.length ? "%s(%s)" : "%s", line->callee, text_string(&settings));
 }
 
 static void add_tuple(Import *im, Text *text, const Line *line) {

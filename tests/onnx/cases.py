@@ -1,0 +1,67 @@
+"""What the runners of ONNX's conformance tests share: importing, building, running and comparing one case."""
+import collections, os, re, subprocess
+
+import numpy
+
+CAI = os.path.join(os.path.dirname(__file__), "..", "..", os.environ.get("BUILD", "build"), "cai")
+Result = collections.namedtuple("Result", "state reason")  # passed, failed, or unread
+
+# What cai has for a type of numpy's: a type of its own, or a wider one.
+HELD_AS = {"float64": "float32", "uint8": "int32", "int16": "int32", "uint16": "int32", "uint32": "int64", "uint64": "int64"}
+
+
+def held(array):
+    return array.astype(HELD_AS.get(array.dtype.name, array.dtype))
+
+
+def call(words):
+    return subprocess.run(words, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+
+
+def import_case(folder):
+    """The reasons why model.onnx can't be read; none where model.cai was written."""
+    done = call([CAI, "import", f"{folder}/model.onnx", "-o", f"{folder}/model.cai"])
+    if done.returncode == 0:
+        return []
+    found = re.findall(r"error\[[a-z-]*\]: (.*)", done.stderr)
+    return found or [done.stderr.strip()[-200:] or "no word"]
+
+
+def ports(folder):
+    """The names of the model's inputs and outputs, as the text has them."""
+    text = open(f"{folder}/model.cai").read()
+    signature = re.search(r"^model \w+\((.*?)\)\s*->\s*(.*?) \{$", text, re.S | re.M)
+    names = [re.findall(r"(\w+): \w+\[", part) for part in signature.groups()]
+    return names
+
+
+def run_case(folder, inputs, outputs, rtol, atol):
+    """Builds and runs model.cai on the inputs and compares; what went wrong, or None."""
+    weights = ["--weights", f"{folder}/model.safetensors"] if os.path.exists(f"{folder}/model.safetensors") else []
+    done = call([CAI, "build", f"{folder}/model.cai", "-o", f"{folder}/model", *weights])
+    if done.returncode:
+        return "it does not build: " + (re.findall(r"error.*", done.stderr) or [done.stderr[-200:]])[0]
+    ins, outs = ports(folder)
+    words = []
+    for name, array in zip(ins, inputs):
+        numpy.save(f"{folder}/in_{name}.npy", numpy.ascontiguousarray(held(array)) if array.ndim else held(array))
+        words.append(f"{name}={folder}/in_{name}.npy" if len(ins) > 1 else f"{folder}/in_{name}.npy")
+    for name in outs:
+        words += ["-o", f"{name}={folder}/out_{name}.npy" if len(outs) > 1 else f"{folder}/out_{name}.npy"]
+    done = call([f"{folder}/model", *words])
+    if done.returncode:
+        return f"it does not run: {done.stderr.strip()[-200:]}"
+    for name, wanted in zip(outs, outputs):
+        got, wanted = numpy.load(f"{folder}/out_{name}.npy"), held(wanted)
+        if got.shape != wanted.shape:
+            return f"{name} has the shape {got.shape}, not {wanted.shape}"
+        if got.dtype != wanted.dtype:
+            return f"{name} is of {got.dtype}, not {wanted.dtype}"
+        if wanted.dtype.kind == "f":
+            close = numpy.isclose(got.astype("f8"), wanted.astype("f8"), rtol=rtol, atol=atol, equal_nan=True)
+        else:
+            close = got == wanted
+        if not close.all():
+            at = numpy.unravel_index(numpy.argmin(close), close.shape)
+            return f"{name}: {(~close).sum()} of {close.size} differ, at {tuple(map(int, at))} {got[at]}, not {wanted[at]}"
+    return None
