@@ -271,6 +271,10 @@ const char *identifier(Import *im, const char *name, const char *otherwise); /* 
 /* Runs all nodes that the outputs need; what can't be read is in im->unread. False where nothing can be made of the model, which is told. */
 bool import_graph(Import *im);
 
+/* ---- recognise.c ---- */
+
+void recognise(Import *im); /* pieces of library blocks become these */
+
 /* ---- repeat.c ---- */
 
 void find_repeats(Import *im); /* parts of im->lines that are alike become runs of blocks, and runs in a row loops */
@@ -291,6 +295,7 @@ typedef struct Written {
     Vec(WeightEntry) weights;
 } Written;
 
+void drop_dead(Import *im); /* lines that nobody reads */
 bool import_write(Import *im, const char *model, const char *comment, Written *out);
 /* The file of weights. */
 bool import_write_weights(Import *im, const Written *written, const char *path);

@@ -450,8 +450,8 @@ bool import_write_weights(Import *im, const Written *written, const char *path) 
 
 /* ---- the file ---- */
 
-/* Lines that nobody reads. */
-static void drop_dead(Import *im) {
+
+void drop_dead(Import *im) {
     Map *read = map_new(im->arena);
     int kept = im->lines.count;
     for (int i = 0; i < im->outputs.count; i++) map_set(read, im->outputs.items[i], im);
@@ -470,6 +470,7 @@ static void drop_dead(Import *im) {
 bool import_write(Import *im, const char *model, const char *comment, Written *out) {
     Text text = {.arena = im->arena};
     drop_dead(im);
+    recognise(im);
     find_repeats(im);
     name_lines(im);
     text_add(&text, "%s\n", comment);

@@ -1,0 +1,341 @@
+/* Library blocks, recognised from their pieces: patterns.def has a row each. */
+#include "import/import.h"
+#include <ctype.h>
+#include <stdlib.h>
+
+enum { MOST_BOUND = 16, MOST_LINES = 24 };
+
+typedef struct Match {
+    Import *im;
+    Line *root;
+    int name_count, number_count, line_count;
+    struct { const char *name; size_t length; Wire *wire; } names[MOST_BOUND];
+    struct { const char *name; size_t length; double value; } numbers[MOST_BOUND];
+    Line *lines[MOST_LINES];
+} Match;
+
+/* ---- matching ---- */
+
+static const char *skip_blanks(const char *at) {
+    while (*at == ' ') at++;
+    return at;
+}
+
+static size_t word_length(const char *at) { return strcspn(at, " ():"); }
+
+/* Behind one operand of a pattern. */
+static const char *skip_operand(const char *at) {
+    at = skip_blanks(at);
+    at += *at == '(' ? 0 : word_length(at);
+    if (*at == ':') at++;
+    if (*at != '(') return at;
+    int depth = 0;
+    do {
+        depth += *at == '(' ? 1 : *at == ')' ? -1 : 0;
+        at++;
+    } while (depth);
+    return at;
+}
+
+static bool is_callee(const Line *line, const char *words, size_t length) {
+    const size_t own = strlen(line->callee);
+    for (const char *at = words; at < words + length; at += strcspn(at, "| ") + 1)
+        if (strcspn(at, "| ()") == own && !strncmp(at, line->callee, own)) return true;
+    return false;
+}
+
+static bool match_operand(Match *m, const char *at, const Operand *operand);
+
+static bool match_in_order(Match *m, const char *at, const Line *line, bool turned) {
+    for (int i = 0; i < line->inputs.count; i++) {
+        at = skip_blanks(at);
+        if (*at == ')' || !match_operand(m, at, &line->inputs.items[turned ? line->inputs.count - 1 - i : i])) return false;
+        at = skip_operand(at);
+    }
+    return *skip_blanks(at) == ')';
+}
+
+static bool match_line(Match *m, const char *at, Line *line) {
+    const size_t length = word_length(at);
+    if (!line || line->results.count != 1 || m->line_count == MOST_LINES || !is_callee(line, at, length)) return false;
+    m->lines[m->line_count++] = line;
+    const Match before = *m;
+    if (match_in_order(m, at + length, line, false)) return true;
+    *m = before;
+    const bool turns = line->inputs.count == 2 && (*at == '*' || *at == '+') && at[1] == ' ';
+    return turns && match_in_order(m, at + length, line, true);
+}
+
+static bool bind_name(Match *m, const char *name, size_t length, Wire *wire) {
+    for (int i = 0; i < m->name_count; i++)
+        if (m->names[i].length == length && !strncmp(m->names[i].name, name, length)) return m->names[i].wire == wire;
+    if (m->name_count == MOST_BOUND) return false;
+    m->names[m->name_count].name = name, m->names[m->name_count].length = length, m->names[m->name_count++].wire = wire;
+    return true;
+}
+
+static bool match_number(Match *m, const char *at, size_t length, const Operand *operand) {
+    if (!operand->text) return false;
+    const double value = strtod(operand->text, NULL), wanted = strtod(at, NULL);
+    if (*at != '#') return fabs(value - wanted) <= 2e-5 * fabs(wanted);
+    m->numbers[m->number_count].name = at + 1, m->numbers[m->number_count].length = length - 1, m->numbers[m->number_count++].value = value;
+    return true;
+}
+
+static bool match_operand(Match *m, const char *at, const Operand *operand) {
+    if (*at == '(') return operand->wire && match_line(m, at + 1, operand->wire->line);
+    const size_t length = word_length(at);
+    if (*at == '#' || isdigit((unsigned char)*at)) return match_number(m, at, length, operand);
+    if (!operand->wire || !bind_name(m, at, length, operand->wire)) return false;
+    return at[length] != ':' || match_line(m, at + length + 2, operand->wire->line);
+}
+
+/* Whether only the pattern itself reads what it is made of. */
+static bool stands_alone(const Match *m, Map *uses) {
+    for (int i = 0; i < m->line_count; i++) {
+        const Wire *wire = m->lines[i]->results.items[0];
+        int within = 0;
+        for (int k = 0; k < m->line_count; k++)
+            for (int n = 0; n < m->lines[k]->inputs.count; n++) within += m->lines[k]->inputs.items[n].wire == wire;
+        if (m->lines[i] != m->root && within != (int)(intptr_t)map_get(uses, wire)) return false;
+    }
+    return true;
+}
+
+/* ---- what stands in its place ---- */
+
+static Wire *named(const Match *m, const char *name) {
+    for (int i = 0; i < m->name_count; i++)
+        if (m->names[i].length == strlen(name) && !strncmp(m->names[i].name, name, strlen(name))) return m->names[i].wire;
+    return NULL;
+}
+
+static double number(const Match *m, const char *name, double otherwise) {
+    for (int i = 0; i < m->number_count; i++)
+        if (m->numbers[i].length == strlen(name) && !strncmp(m->numbers[i].name, name, strlen(name))) return m->numbers[i].value;
+    return otherwise;
+}
+
+static const char *setting(const Line *line, const char *key) {
+    for (int i = 0; i < line->settings.count; i++)
+        if (key ? line->settings.items[i].key && !strcmp(line->settings.items[i].key, key) : !line->settings.items[i].key) return line->settings.items[i].text;
+    return "";
+}
+
+static bool has_setting(const Line *line, const char *key, const char *text) { return !strcmp(setting(line, key), text); }
+
+static Line *line_in_place(const Match *m, Style style, const char *callee) {
+    Line *line = NEW(m->im->arena, Line);
+    *line = (Line){.style = style, .callee = callee, .node = m->root->node};
+    return line;
+}
+
+static void add_input(const Match *m, Line *line, Wire *wire) { vec_push(m->im->arena, &line->inputs, (Operand){wire, NULL}); }
+static void add_setting(const Match *m, Line *line, const char *key, const char *text) { vec_push(m->im->arena, &line->settings, (Setting){key, text}); }
+
+static Line *finish_stage(const Match *m, const char *callee) {
+    Line *line = line_in_place(m, STYLE_STAGE, callee);
+    add_input(m, line, named(m, "x"));
+    return onnx_type_is_float(m->root->results.items[0]->type) ? line : NULL;
+}
+
+static void copy_weights(const Match *m, Line *line, const Line *from, const char *prefix) {
+    for (int i = 0; i < from->weights.count; i++) {
+        LineWeight weight = from->weights.items[i];
+        weight.name = arena_printf(m->im->arena, "%s%s", prefix, weight.name);
+        vec_push(m->im->arena, &line->weights, weight);
+    }
+    if (!line->hint) line->hint = from->hint;
+    if (!*prefix || !line->node || !*line->node->name) line->node = from->node;
+}
+
+/* x @ w + b, whose b has a number for each output. */
+static Line *finish_dense(const Match *m, const char *callee) {
+    const Line *dense = named(m, "y")->line, *bias = named(m, "b")->line;
+    LineWeight weight = bias->weights.items[0];
+    if (weight.rank != 1 || weight.dims[0] != dense->weights.items[0].dims[0] || dense->weights.count != 1) return NULL;
+    Line *line = line_in_place(m, STYLE_STAGE, callee);
+    add_input(m, line, named(m, "x"));
+    add_setting(m, line, NULL, setting(dense, NULL));
+    copy_weights(m, line, dense, "");
+    weight.name = "bias";
+    vec_push(m->im->arena, &line->weights, weight);
+    if (bias->hint) line->hint = bias->hint;
+    return line;
+}
+
+/* A weight by itself, or a constant that is the same all over. */
+static bool norm_weight(const Match *m, Line *line, const Line *from, const char *name, const Wire *wire) {
+    LineWeight weight = {.name = name, .known = wire->known, .tensor = wire->data, .rank = 1, .from_rank = 1};
+    const int64_t count = wire->data ? wire->data->count : wire->known ? wire->known->count : 0;
+    const int rank = wire->shape.rank;
+    if (rank != 1 || !count) return false;
+    weight.dims[0] = weight.from[0] = count;
+    vec_push(m->im->arena, &line->weights, weight);
+    if (from->hint && !line->hint) line->hint = from->hint;
+    return true;
+}
+
+static Line *finish_layernorm(const Match *m, const char *callee) {
+    const Wire *x = named(m, "x"), *w = named(m, "w"), *b = named(m, "b");
+    const Line *mean = named(m, "m")->line, *var = named(m, "v")->line;
+    const char *last = arena_printf(m->im->arena, "%d", x->shape.rank - 1);
+    if (!has_setting(mean, "axes", last) || !has_setting(var, "axes", last) || !has_setting(mean, "keep", "true") || !has_setting(var, "keep", "true")) return NULL;
+    Line *line = line_in_place(m, STYLE_STAGE, callee);
+    const double eps = number(m, "eps", 0);
+    add_input(m, line, named(m, "x"));
+    if (fabs(eps - 1e-5) > 1e-9) add_setting(m, line, "eps", number_text(m->im->arena, eps, true));
+    return norm_weight(m, line, w->line, "weight", w) && norm_weight(m, line, b->line, "bias", b) ? line : NULL;
+}
+
+static bool is_gate_conv(const Line *conv) {
+    for (int i = 0; i < conv->settings.count; i++)
+        if (conv->settings.items[i].key) return false;
+    return conv->settings.count == 2 && conv->weights.count == 2 && !strcmp(conv->settings.items[1].text, "1");
+}
+
+static Line *finish_squeeze_excite(const Match *m, const char *callee) {
+    const Line *first = named(m, "e")->line, *second = named(m, "f")->line, *pool = named(m, "p")->line;
+    const char *gate = named(m, "g")->line->callee, *activation = named(m, "a")->line->callee;
+    if (!is_gate_conv(first) || !is_gate_conv(second) || !has_setting(pool, "axes", "(2, 3)") || !has_setting(pool, "keep", "true")) return NULL;
+    Line *line = line_in_place(m, STYLE_STAGE, callee);
+    add_input(m, line, named(m, "x"));
+    add_setting(m, line, "squeeze", setting(first, NULL));
+    if (strcmp(activation, "relu")) add_setting(m, line, "activation", activation);
+    if (strcmp(gate, "sigmoid")) add_setting(m, line, "gate", gate);
+    copy_weights(m, line, first, "fc1.");
+    copy_weights(m, line, second, "fc2.");
+    line->hint = NULL, line->node = m->root->node;
+    return line;
+}
+
+static Line *finish_global_avgpool(const Match *m, const char *callee) {
+    const Line *pool = named(m, "p")->line;
+    const Shape x = named(m, "x")->shape, y = m->root->results.items[0]->shape;
+    if (!has_setting(pool, "axes", "(2, 3)") || y.rank != 2 || x.rank != 4 || y.dims[0] != x.dims[0] || y.dims[1] != x.dims[1]) return NULL;
+    return finish_stage(m, callee);
+}
+
+static bool read_order(const Line *permute, int rank, int *order) {
+    const char *at = setting(permute, NULL);
+    for (int i = 0; i < rank; i++) {
+        at += strcspn(at, "0123456789");
+        if (!*at) return false;
+        order[i] = (int)strtol(at, (char **)&at, 10);
+    }
+    return true;
+}
+
+/* The keys come with their last two axes changed: once more changed, they are as attention takes them. */
+static Line *finish_attention(const Match *m, const char *callee) {
+    Wire *q = named(m, "q"), *k = named(m, "k"), *v = named(m, "v"), *turned = named(m, "t");
+    const int rank = q->shape.rank;
+    const double scale = number(m, "scale", 1 / number(m, "root", 0));
+    int64_t depth;
+    int order[16];
+    if (rank < 2 || rank > 8 || k->shape.rank != rank || !dim_is_const(q->shape.dims[rank - 1], &depth) || fabs(scale * sqrt((double)depth) - 1) > 1e-5 ||
+        !read_order(turned->line, rank, order)) return NULL;
+    for (int i = 1; i < m->line_count; i++)
+        if (!strcmp(m->lines[i]->callee, "softmax") && m->lines[i]->settings.count && !has_setting(m->lines[i], "axis", arena_printf(m->im->arena, "%d", rank - 1))) return NULL;
+    const int last = order[rank - 1];
+    order[rank - 1] = order[rank - 2], order[rank - 2] = last;
+    int64_t axes[16];
+    bool stays = true;
+    for (int i = 0; i < rank; i++) axes[i] = order[i], stays = stays && order[i] == i;
+    turned->line->settings.items[0].text = tuple_text(m->im->arena, axes, rank);
+    Line *line = line_in_place(m, STYLE_CALL, callee);
+    Dim *dims = arena_copy(m->im->arena, turned->shape.dims, sizeof *dims * (size_t)rank);
+    dims[rank - 1] = turned->shape.dims[rank - 2], dims[rank - 2] = turned->shape.dims[rank - 1];
+    turned->shape.dims = dims;
+    add_input(m, line, q);
+    add_input(m, line, stays ? k : turned);
+    add_input(m, line, v);
+    return line;
+}
+
+/* [N, L, C] as [N, L, h, C / h], and that as [N, h, L, C / h]. */
+static Line *finish_split_heads(const Match *m, const char *callee) {
+    const Shape x = named(m, "x")->shape, r = named(m, "r")->shape;
+    int64_t heads;
+    if (x.rank != 3 || r.rank != 4 || x.type != DTYPE_F32 || !has_setting(m->root, NULL, "(0, 2, 1, 3)") || r.dims[0] != x.dims[0] || r.dims[1] != x.dims[1] ||
+        !dim_is_const(r.dims[2], &heads)) return NULL;
+    Line *line = finish_stage(m, callee);
+    if (line) add_setting(m, line, NULL, arena_printf(m->im->arena, "%lld", (long long)heads));
+    return line;
+}
+
+static Line *finish_join_heads(const Match *m, const char *callee) {
+    const Shape x = named(m, "x")->shape, y = m->root->results.items[0]->shape;
+    const Line *turn = named(m, "r")->line;
+    if (x.rank != 4 || y.rank != 3 || x.type != DTYPE_F32 || !has_setting(turn, NULL, "(0, 2, 1, 3)") || y.dims[0] != x.dims[0] || y.dims[1] != x.dims[2]) return NULL;
+    return finish_stage(m, callee);
+}
+
+static const char *list_of(const Match *m, const Wire *wire, int64_t channels) {
+    const Known *k = wire->known;
+    Text text = {.arena = m->im->arena};
+    if (!k || !k->reals || k->count != channels || k->rank < 3 || k->dims[k->rank - 3] != channels) return NULL;
+    for (int64_t i = 0; i < channels; i++) text_add(&text, "%s%s", i ? ", " : "[", number_text(m->im->arena, k->reals[i], true));
+    text_add(&text, "]");
+    return text_string(&text);
+}
+
+static Line *finish_normalize(const Match *m, const char *callee) {
+    const Shape x = named(m, "x")->shape;
+    int64_t channels;
+    if (x.rank != 4 || !dim_is_const(x.dims[1], &channels)) return NULL;
+    const char *mean = list_of(m, named(m, "m"), channels), *std = list_of(m, named(m, "s"), channels);
+    if (!mean || !std) return NULL;
+    Line *line = finish_stage(m, callee);
+    if (line) add_setting(m, line, "mean", mean), add_setting(m, line, "std", std);
+    return line;
+}
+
+/* ---- the table ---- */
+
+typedef struct Pattern {
+    const char *pattern;
+    Line *(*finish)(const Match *m, const char *callee);
+    const char *callee;
+} Pattern;
+
+static const Pattern patterns[] = {
+#define PATTERN(pattern, finish, callee) {pattern, finish, callee},
+#include "import/patterns.def"
+#undef PATTERN
+};
+
+static Map *count_uses(Import *im) {
+    Map *uses = map_new(im->arena);
+    for (int i = 0; i < im->lines.count; i++)
+        for (int k = 0; k < im->lines.items[i]->inputs.count; k++) {
+            const Wire *wire = im->lines.items[i]->inputs.items[k].wire;
+            if (wire) map_set(uses, wire, (void *)((intptr_t)map_get(uses, wire) + 1));
+        }
+    for (int i = 0; i < im->outputs.count; i++) map_set(uses, im->outputs.items[i], (void *)((intptr_t)map_get(uses, im->outputs.items[i]) + 1));
+    return uses;
+}
+
+static Line *recognised(Import *im, Line *line, Map *uses) {
+    for (int i = 0; i < COUNT_OF(patterns); i++) {
+        Match m = {.im = im, .root = line};
+        if (!match_line(&m, patterns[i].pattern + 1, line) || !stands_alone(&m, uses)) continue;
+        Line *made = patterns[i].finish(&m, patterns[i].callee);
+        if (made) return made;
+    }
+    return NULL;
+}
+
+void recognise(Import *im) {
+    Map *uses = count_uses(im);
+    for (int i = 0; i < im->lines.count; i++) {
+        Line *old = im->lines.items[i], *line = recognised(im, old, uses);
+        if (!line) continue;
+        vec_push(im->arena, &line->results, old->results.items[0]);
+        old->results.items[0]->line = line;
+        im->lines.items[i] = line;
+        drop_dead(im);
+        uses = count_uses(im);
+        i = -1; /* what is recognised may be part of more */
+    }
+}
