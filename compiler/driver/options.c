@@ -28,6 +28,7 @@ static const Option table[] = {
     {"--rename", "FILE", OPTION_TEXT, FIELD(rename), " build run ",
      "how names in weight files map to ours: a line `THEIRS OURS` each, * stands for any text"},
     {"-D", "NAME=VALUE", OPTION_DEFINE, FIELD(defines), CHECK_BUILD_RUN_SUMMARY, "fix a size or a hyperparameter of the model"},
+    {"-D", "NAME=VALUE", OPTION_DEFINE, FIELD(defines), " import ", "fix a free size of the model: -D H=48"},
     {"--target", "NAME", OPTION_TEXT, FIELD(target), " build run compare ",
      "the machine to build for: native (default), or one that `cai --targets` lists"},
     {"--emit", "STAGE", OPTION_TEXT, FIELD(emit), " check build ",

@@ -31,17 +31,31 @@ const char *identifier(Import *im, const char *name, const char *otherwise) {
 
 /* ---- the signature ---- */
 
-static const char *symbol_of(Import *im, const OnnxPort *port, int axis, Map *symbols) {
-    const char *given = port->symbols[axis];
-    bool good = given && isalpha((unsigned char)*given);
-    for (const char *at = given; good && *at; at++) good = isalnum((unsigned char)*at) || *at == '_';
-    if (good && !map_get(symbols, intern(im->names, given))) good = !is_reserved(im, given);
-    const char *usual = axis == 0 ? "N" : port->rank == 4 && axis == 2 ? "H" : port->rank == 4 && axis == 3 ? "W" : "L";
-    if (!good) given = given ? identifier(im, given, usual) : usual;
-    Name name = intern(im->names, given);
-    if (port->symbols[axis]) return map_set(symbols, name, (void *)name), name;
-    for (int i = 2; map_get(symbols, name); i++) name = intern(im->names, arena_printf(im->arena, "%s%d", given, i));
-    map_set(symbols, name, (void *)name);
+typedef struct Symbols {
+    Map *by_name;  /* those that are taken */
+    Map *by_param; /* ONNX's name of a size to ours */
+    Vec(const char *) spatial; /* heights and widths */
+} Symbols;
+
+static bool is_good_symbol(Import *im, const char *name) {
+    bool good = isalpha((unsigned char)*name) && strlen(name) <= 16;
+    for (const char *at = name; good && *at; at++) good = isalnum((unsigned char)*at) || *at == '_';
+    return good && !is_reserved(im, name) && !builtin_knows(intern(im->names, name));
+}
+
+/* The symbol of a free size: ONNX's name of it where that is a name, else N, H and W by its axis. */
+static const char *symbol_of(Import *im, const OnnxPort *port, int axis, Symbols *symbols) {
+    const char *param = port->symbols[axis], *known = param ? map_get(symbols->by_param, intern(im->names, param)) : NULL;
+    if (known) return known;
+    const bool spatial = port->rank == 4 && axis >= 2;
+    const char *usual = axis == 0 ? "N" : !spatial ? "L" : axis == 2 ? "H" : "W", *base = param && is_good_symbol(im, param) ? param : usual;
+    Name name = intern(im->names, base);
+    for (int i = 2; map_get(symbols->by_name, name); i++) name = intern(im->names, arena_printf(im->arena, "%s%d", base, i));
+    map_set(symbols->by_name, name, (void *)name);
+    if (param) map_set(symbols->by_param, intern(im->names, param), (void *)name);
+    for (int i = 0; i < im->define_count; i++)
+        if (im->defines[i].name == name) return im->defines[i].value;
+    if (spatial) vec_push(im->arena, &symbols->spatial, name);
     return name;
 }
 
@@ -52,7 +66,7 @@ static bool is_initializer(const OnnxGraph *graph, Name name) {
 }
 
 /* "x: f32[N, 3, 224, 224]" */
-static bool add_input(Import *im, Text *text, const OnnxPort *port, Map *taken, Map *symbols) {
+static bool add_input(Import *im, Text *text, const OnnxPort *port, Map *taken, Symbols *symbols) {
     if (!port->has_shape || onnx_type_bytes(port->type) == 0) {
         diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the input `%s` %s", port->name,
                    port->type == 0 || onnx_type_bytes(port->type) ? "is no tensor, or one without a shape" : arena_printf(im->arena, "is of %s", onnx_type_name(port->type)));
@@ -82,17 +96,23 @@ static bool add_input(Import *im, Text *text, const OnnxPort *port, Map *taken, 
 static bool begin_trial(Import *im) {
     const OnnxGraph *graph = im->model->graph;
     Text text = {.arena = im->arena};
-    Map *taken = map_new(im->arena), *symbols = map_new(im->arena);
+    Map *taken = map_new(im->arena);
+    Symbols symbols = {.by_name = map_new(im->arena), .by_param = map_new(im->arena)};
     bool good = true;
     const char *why = NULL;
     for (int i = 0; i < graph->inputs.count; i++)
-        if (!is_initializer(graph, graph->inputs.items[i].name)) good = add_input(im, &text, &graph->inputs.items[i], taken, symbols) && good;
+        if (!is_initializer(graph, graph->inputs.items[i].name)) good = add_input(im, &text, &graph->inputs.items[i], taken, &symbols) && good;
     for (int i = 0; i < im->cut.count; i++)
         for (int k = 0; k < graph->values.count; k++)
-            if (graph->values.items[k].name == im->cut.items[i]) good = add_input(im, &text, &graph->values.items[k], taken, symbols) && good;
+            if (graph->values.items[k].name == im->cut.items[i]) good = add_input(im, &text, &graph->values.items[k], taken, &symbols) && good;
     if (!good) return false;
     im->signature = text_string(&text);
-    im->trial = trial_begin(im->arena, im->names, im->stdlib_dir, arena_printf(im->arena, "model trial(%s) -> result: f32[]", im->signature), &why);
+    Text where = {.arena = im->arena};
+    for (int i = 0; im->multiple > 1 && i < symbols.spatial.count; i++)
+        text_add(&where, "%s%s %% %d == 0", i ? ", " : " where ", symbols.spatial.items[i], im->multiple);
+    im->where = text_string(&where);
+    const char *signature = arena_printf(im->arena, "use onnx\nmodel trial(%s) -> result: f32[]%s", im->signature, im->where);
+    im->trial = trial_begin(im->arena, im->names, im->stdlib_dir, signature, &why);
     if (!im->trial) {
         diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "its inputs, (%s): %s", im->signature, why ? why : "no model");
         return false;
@@ -306,7 +326,7 @@ static void bind_outputs(Import *im) {
             diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the output `%s` is made by no node", graph->outputs.items[i].name);
             continue;
         }
-        Wire *made = as_output(im, wire);
+        Wire *made = as_output(im, wire_itself(wire));
         if (!made) diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the output `%s`: %s", graph->outputs.items[i].name, im->why);
         im->why = NULL;
         vec_push(im->arena, &im->outputs, made);

@@ -10,7 +10,9 @@ void convert_stage(Import *im, Wire *const *inputs, int count, Wire **outputs) {
 void convert_formula(Import *im, Wire *const *inputs, int count, Wire **outputs) { outputs[0] = formula(im, current_row(im)->as, inputs, count); }
 
 void convert_identity(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    const Known *training = known_of(im, input_at(inputs, count, 2));
     outputs[0] = input_at(inputs, count, 0);
+    if (input_at(inputs, count, 2) && !(training && dim_const_value(training->sizes[0]) == 0)) cannot(im, "dropping at random, as in training");
     if (im->node->output_count > 1) { /* the mask of Dropout */
         Wire *x = outputs[0];
         Dim dims[16];
@@ -31,9 +33,19 @@ static Wire *wrap(Import *im, Wire *x) {
     return infix_number(im, "-", infix_number(im, "%", infix_number(im, "+", x, at / 2), at), at / 2);
 }
 
-/* Up to opset 6 a shape was told by `axis`; since 7 operands broadcast as in numpy. */
+/* The second operand. Up to opset 6 `axis` told which axis of the first one its first axis meets; since 7 operands broadcast as in numpy. */
+static Wire *operand_of(Import *im, Wire *const *inputs, int count) {
+    Wire *a = input_at(inputs, count, 0), *b = input_at(inputs, count, 1);
+    Dim dims[16];
+    if (im->opset >= 7 || !a || !b || !attribute(im, "axis")) return b;
+    const int axis = axis_of(im, attribute_int(im, "axis", 0), wire_rank(im, a)), own = wire_rank(im, b), rank = wire_rank(im, a) - axis;
+    if (axis < 0 || own > rank) return b;
+    for (int i = 0; i < rank; i++) dims[i] = i < own ? wire_size(im, b, i) : dim_const(im->dims, 1);
+    return reshaped(im, b, dims, rank);
+}
+
 void convert_infix(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    outputs[0] = wrap(im, infix(im, current_row(im)->as, input_at(inputs, count, 0), input_at(inputs, count, 1)));
+    outputs[0] = wrap(im, infix(im, current_row(im)->as, input_at(inputs, count, 0), operand_of(im, inputs, count)));
 }
 
 void convert_compare(Import *im, Wire *const *inputs, int count, Wire **outputs) {

@@ -427,6 +427,10 @@ void convert_space_to_depth(Import *im, Wire *const *inputs, int count, Wire **o
     const int64_t r = attribute_int(im, "blocksize", 1);
     if (!x || wire_rank(im, x) != 4 || r < 1) cannot(im, "SpaceToDepth of such a shape");
     if (im->why) return;
+    if (!strcmp(attribute_string(im, "mode", "DCR"), "CRD")) {
+        outputs[0] = stage(im, x, "pixel_unshuffle", "%lld", (long long)r);
+        return;
+    }
     Dim n = wire_size(im, x, 0), c = wire_size(im, x, 1), f = dim_const(im->dims, r);
     Dim h = dim_div_exact(im->dims, wire_size(im, x, 2), f), w = dim_div_exact(im->dims, wire_size(im, x, 3), f);
     if (!h || !w) {

@@ -1,5 +1,6 @@
 /* Operators over whole axes, and constants. */
 #include "import/convert.h"
+#include <stdlib.h>
 
 int axes_given(Import *im, Wire *const *inputs, int count, int place, int64_t *axes);
 
@@ -48,6 +49,11 @@ void convert_range(Import *im, Wire *const *inputs, int count, Wire **outputs) {
 
 /* ---- reductions ---- */
 
+static int by_number(const void *a, const void *b) {
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
 typedef struct Axes { int count; int64_t axes[16]; bool none; const char *settings; } Axes; /* none: nothing is reduced */
 
 static bool reduced_axes(Import *im, Wire *const *inputs, int count, Wire *x, Axes *out) {
@@ -55,13 +61,13 @@ static bool reduced_axes(Import *im, Wire *const *inputs, int count, Wire *x, Ax
     if (im->why) return false;
     const bool keep = attribute_int(im, "keepdims", 1);
     out->none = out->count <= 0 && attribute_int(im, "noop_with_empty_axes", 0);
-    if (out->count <= 0) out->count = wire_rank(im, x);
+    if (out->count <= 0)
+        for (out->count = 0; out->count < wire_rank(im, x); out->count++) out->axes[out->count] = out->count;
     else
         for (int i = 0; i < out->count; i++)
             if ((out->axes[i] = axis_of(im, out->axes[i], wire_rank(im, x))) < 0) return false;
+    if (out->count > 0) qsort(out->axes, (size_t)out->count, sizeof *out->axes, by_number);
     const bool all = out->count == wire_rank(im, x);
-    if (all)
-        for (int i = 0; i < out->count; i++) out->axes[i] = i;
     const char *axes = out->count == 1 ? arena_printf(im->arena, "%lld", (long long)out->axes[0]) : tuple_text(im->arena, out->axes, out->count);
     out->settings = all && !keep ? "" : arena_printf(im->arena, "%saxes = %s%s", "", axes, keep ? ", keep = true" : "");
     return true;

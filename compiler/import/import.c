@@ -39,23 +39,40 @@ static const char *first_comment(Import *im, const char *path) {
 }
 
 static Import import_begin(Arena *arena, Names *names, Diagnostics *diag, const OnnxModel *model, const ImportOptions *options) {
-    return (Import){.arena = arena, .names = names, .diag = diag, .stdlib_dir = options->stdlib_dir, .partial = options->partial, .model = model};
+    return (Import){.arena = arena, .names = names, .diag = diag, .stdlib_dir = options->stdlib_dir, .partial = options->partial, .model = model,
+                    .defines = options->defines, .define_count = options->define_count, .multiple = 1};
+}
+
+/* Where free heights and widths leave nodes unread, they may be meant to be multiples: what halves them five times joins what was not halved. */
+static bool import_with_multiples(Import *im, const Import *fresh) {
+    static const int multiples[] = {1, 32, 64};
+    for (int i = 0; i < COUNT_OF(multiples); i++) {
+        Import again = *fresh;
+        again.multiple = multiples[i];
+        if (!import_graph(&again)) {
+            if (i == 0) *im = again;
+            return i > 0;
+        }
+        if (i == 0 || again.unread.count < im->unread.count) *im = again;
+        if (!*again.where && i > 0) return true;
+        if (!im->unread.count) return true;
+    }
+    return true;
 }
 
 bool import_onnx(Arena *arena, Names *names, Diagnostics *diag, const char *path, const unsigned char *bytes, size_t count, const ImportOptions *options,
                  Import *im, Written *out) {
     const OnnxModel *model = onnx_read(arena, names, diag, path, bytes, count);
     if (!model) return false;
-    *im = import_begin(arena, names, diag, model, options);
-    if (!import_graph(im)) {
-        if (im->unread.count) tell_unread(im);
+    Import fresh = import_begin(arena, names, diag, model, options);
+    if (!import_with_multiples(im, &fresh)) {
+        tell_unread(im);
         return false;
     }
     if (im->unread.count && options->partial) {
-        Import again = import_begin(arena, names, diag, model, options);
         cut_unread(im);
-        again.cut.items = im->cut.items, again.cut.count = again.cut.capacity = im->cut.count;
-        *im = again;
+        fresh.cut.items = im->cut.items, fresh.cut.count = fresh.cut.capacity = im->cut.count, fresh.multiple = im->multiple;
+        *im = fresh;
         if (!import_graph(im)) return false;
     }
     tell_unread(im);

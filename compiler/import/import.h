@@ -113,6 +113,7 @@ typedef struct Wire { /* a tensor of the ONNX graph */
     Line *line;              /* the statement that makes it; NULL for inputs of the model, and for constants that no statement made yet */
     Name name;               /* what it is bound to in the trial: v12; NULL of a constant */
     const char *hint;        /* ONNX's name of it */
+    struct Wire *same;       /* the wire of the same elements, which ONNX has in another type that cai holds alike; or NULL */
     Shape shape;             /* of what has a name */
     const char *called;      /* its name in the text, in the body that is being written */
     bool absent;             /* an input of a function that is left out */
@@ -183,6 +184,9 @@ struct Import {
     int opset;               /* of the nodes that are being read: a function has its own */
     Trial *trial;
     const char *signature;   /* of its inputs: x: f32[N, 3, H, W] */
+    int multiple;            /* of what free heights and widths are; 1: of nothing */
+    const char *where;       /* as the model says it: " where H % 32 == 0"; or "" */
+    const Define *defines; int define_count; /* sizes that are fixed */
     Dims *dims;
     Vec(Line *) lines;
     Vec(Wire *) inputs, outputs;
@@ -214,12 +218,15 @@ DType dtype_of(int onnx_type);
 Wire *stage(Import *im, Wire *x, const char *callee, const char *settings, ...) PRINTF_LIKE(4, 5);
 Wire *stage_of(Import *im, Wire *const *xs, int count, const char *callee, const char *settings, ...) PRINTF_LIKE(5, 6);
 Wire *call(Import *im, const char *callee, Wire *const *xs, int count, const char *settings, ...) PRINTF_LIKE(5, 6);
+/* The same of a block that gives several tensors, all of the first operand's type. */
+void calls(Import *im, const char *callee, Wire *const *xs, int count, Wire **out, int out_count, const char *settings);
 Wire *infix(Import *im, const char *op, Wire *a, Wire *b);
 Wire *infix_number(Import *im, const char *op, Wire *a, double b);
 Wire *number_infix(Import *im, double a, const char *op, Wire *b);
 Wire *infix_size(Import *im, const char *op, Wire *a, Dim b);
 Wire *prefix(Import *im, const char *op, Wire *x);
 Wire *indexed(Import *im, Wire *x, const char *places, ...) PRINTF_LIKE(3, 4);
+Wire *wire_itself(Wire *wire);               /* not one that is the same in another type */
 Wire *typed(Wire *wire, int type);           /* sets it; NULL passes */
 Wire *cast_to(Import *im, Wire *x, int type); /* by a statement where cai's types differ */
 Wire *reshaped(Import *im, Wire *x, const Dim *dims, int rank);
@@ -302,7 +309,11 @@ bool import_write_weights(Import *im, const Written *written, const char *path);
 
 /* ---- import.c: all of it ---- */
 
-typedef struct ImportOptions { const char *stdlib_dir, *model; bool partial; } ImportOptions;
+typedef struct ImportOptions {
+    const char *stdlib_dir, *model; /* model: its name */
+    bool partial;
+    const Define *defines; int define_count; /* -D: free sizes to fix */
+} ImportOptions;
 /* Reads an ONNX file's bytes and writes the text; false with diagnostics. */
 bool import_onnx(Arena *arena, Names *names, Diagnostics *diag, const char *path, const unsigned char *bytes, size_t count, const ImportOptions *options,
                  Import *im, Written *out);

@@ -185,6 +185,11 @@ static Operand operand_beside(Import *im, Wire *wire, Wire *other) {
     return (Operand){NULL, number_text(im->arena, real ? k->reals[0] : (double)dim_const_value(k->sizes[0]), real)};
 }
 
+Wire *wire_itself(Wire *wire) {
+    while (wire && wire->same) wire = wire->same;
+    return wire;
+}
+
 /* ---- statements ---- */
 
 static void add_setting(Import *im, Line *line, const char *text, size_t length) {
@@ -215,6 +220,7 @@ static void add_settings(Import *im, Line *line, const char *text) {
 }
 
 static void add_operand(Import *im, Line *line, Operand operand) {
+    operand.wire = wire_itself(operand.wire);
     if (operand.wire && !materialize(im, operand.wire)) cannot(im, "an input that is not there");
     vec_push(im->arena, &line->inputs, operand);
 }
@@ -320,6 +326,16 @@ Wire *indexed(Import *im, Wire *x, const char *settings, ...) {
     STYLED(STYLE_INDEX, &x, 1);
 }
 
+void calls(Import *im, const char *callee, Wire *const *xs, int count, Wire **out, int out_count, const char *settings) {
+    int types[4];
+    if (!are_here(im, xs, count)) return;
+    Line *line = line_new(im, STYLE_CALL, callee);
+    for (int i = 0; i < count; i++) add_operand(im, line, (Operand){xs[i], NULL});
+    add_settings(im, line, settings);
+    for (int i = 0; i < out_count; i++) types[i] = xs[0]->type;
+    lines_run(im, line, types, out_count, out);
+}
+
 static Wire *infix_operands(Import *im, const char *op, Operand a, Operand b, int type) {
     if (im->why) return NULL;
     if (!a.wire && a.text[0] == '-' && !strcmp(op, "**")) a.text = arena_printf(im->arena, "(%s)", a.text);
@@ -360,9 +376,11 @@ Wire *prefix(Import *im, const char *op, Wire *x) {
 
 Wire *cast_to(Import *im, Wire *x, int type) {
     if (!are_here(im, &x, 1)) return NULL;
+    if (x->type == type) return x;
     if (dtype_of(x->type) == dtype_of(type)) {
         Wire *same = NEW(im->arena, Wire);
         *same = *x;
+        same->same = x;
         return typed(same, type);
     }
     return typed(stage(im, x, "cast", "type = \"%s\"", dtype_name(dtype_of(type))), type);

@@ -358,7 +358,7 @@ static void add_model(Text *out, Import *im, const char *name) {
     nest_lines(&body);
     name_tensors(&body, im->inputs.items, im->inputs.count);
     const char *list = im->outputs.count > 1 ? arena_printf(im->arena, "(%s)", text_string(&results)) : text_string(&results);
-    add_wrapped(out, "", arena_printf(im->arena, "model %s(%s) -> %s {", name, im->signature, list));
+    add_wrapped(out, "", arena_printf(im->arena, "model %s(%s) -> %s%s {", name, im->signature, list, im->where));
     add_body(out, &body);
     text_add(out, "}\n");
 }
@@ -467,13 +467,19 @@ void drop_dead(Import *im) {
     im->lines.items += kept, im->lines.count -= kept, im->lines.capacity -= kept;
 }
 
+static bool uses_onnx(const Import *im) {
+    for (int i = 0; i < im->lines.count; i++)
+        if (!strncmp(im->lines.items[i]->callee, "onnx.", 5)) return true;
+    return false;
+}
+
 bool import_write(Import *im, const char *model, const char *comment, Written *out) {
     Text text = {.arena = im->arena};
     drop_dead(im);
     recognise(im);
     find_repeats(im);
     name_lines(im);
-    text_add(&text, "%s\n", comment);
+    text_add(&text, "%s\n%s", comment, uses_onnx(im) ? "use onnx\n\n" : "");
     for (int i = 0; i < im->blocks.count; i++) add_block(&text, im, im->blocks.items[i]);
     add_model(&text, im, model);
     for (int i = 0; i < im->lines.count; i++) add_weights(im, im->lines.items[i], im->lines.items[i], "", out);
