@@ -88,19 +88,27 @@ static Wire *primitive_windows(Import *im, const char *callee, Wire *const *xs, 
                 dims_text(im->arena, sizes, w->axes), last);
 }
 
-static Wire *primitive_conv(Import *im, Wire *x, Wire *weight, Wire *bias, Windows *w, int64_t groups) {
-    Wire *both[] = {x, weight};
-    Dim sizes[3];
-    if (!resolve_pads(im, x, w)) return NULL;
-    for (int i = 0; i < w->axes; i++) sizes[i] = places(im, x, w, i);
-    return with_bias(im, primitive_windows(im, "convolution", both, 2, w, sizes, groups), bias);
-}
-
 static bool kernel_of(Import *im, Wire *weight, int axes, int64_t *kernel) {
     if (wire_rank(im, weight) != axes + 2) return cannot(im, "a weight of %d axes", wire_rank(im, weight));
     for (int i = 0; i < axes; i++)
         if (!wire_fixed(im, weight, 2 + i, &kernel[i])) return cannot(im, "a kernel whose size is free");
     return true;
+}
+
+/* The node's convolution of a weight that is computed. */
+Wire *convolved(Import *im, Wire *x, Wire *weight) {
+    Wire *both[] = {x, weight};
+    Windows w;
+    Dim sizes[3];
+    int64_t kernel[3], groups = attribute_int(im, "group", 1);
+    if (!x || !weight || !kernel_of(im, weight, wire_rank(im, x) - 2, kernel) || !windows_of(im, x, kernel, &w)) return NULL;
+    if (w.axes == 2) {
+        const char *settings = window_settings(im, &w, groups);
+        return call(im, "convolve", both, 2, "%s", *settings ? settings + 2 : "");
+    }
+    if (!resolve_pads(im, x, &w)) return NULL;
+    for (int i = 0; i < w.axes; i++) sizes[i] = places(im, x, &w, i);
+    return primitive_windows(im, "convolution", both, 2, &w, sizes, groups);
 }
 
 void convert_conv(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -113,12 +121,7 @@ void convert_conv(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     if (im->why || !kernel_of(im, weight, axes, kernel) || !windows_of(im, x, kernel, &w)) return;
     const bool layer = axes == 2 && is_weight(im, weight, 4) && (!bias || is_weight(im, bias, 1)) && weight->data;
     if (!layer) {
-        Wire *both[] = {x, weight};
-        if (axes != 2) outputs[0] = primitive_conv(im, x, weight, bias, &w, groups);
-        else {
-            const char *settings = window_settings(im, &w, groups);
-            outputs[0] = with_bias(im, call(im, "convolve", both, 2, "%s", *settings ? settings + 2 : ""), bias);
-        }
+        outputs[0] = with_bias(im, convolved(im, x, weight), bias);
         return;
     }
     const int64_t out = weight->data->dims[0];

@@ -213,7 +213,8 @@ void convert_prelu(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     int64_t channels;
     if (!x || !slope) return;
     const int rank = wire_rank(im, x), own = wire_rank(im, slope);
-    bool by_channel = is_weight(im, slope, -1) && !wire_is_constant(x) && rank >= 2 && own == rank - 1 && wire_fixed(im, x, 1, &channels) && slope->data;
+    bool by_channel = is_weight(im, slope, -1) && !wire_is_constant(x) && rank >= 2 && wire_fixed(im, x, 1, &channels) && slope->data &&
+                      (own == rank - 1 || (own == 1 && im->opset < 7));
     for (int i = 0; by_channel && i < own; i++) by_channel = slope->data->dims[i] == (i == 0 ? channels : 1);
     if (!by_channel) {
         outputs[0] = onnx_type_is_float(x->type) ? formula(im, "select(x > 0, x, y * x)", inputs, 2) : formula(im, "select(x >= 0, x, y * x)", inputs, 2);
