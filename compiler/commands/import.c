@@ -50,8 +50,8 @@ int command_import(Session *session) {
     }
     Import im;
     Written written = {0};
-    const ImportOptions options = {session->stdlib_dir, base_of(without_ending(session->arena, output, ".cai")), session->options->partial,
-                                   session->options->defines.items, session->options->defines.count};
+    const ImportOptions options = {base_of(without_ending(session->arena, output, ".cai")), session->options->partial,
+                                   {session->stdlib_dir, session->options->defines.items, session->options->defines.count, 0}};
     if (import_onnx(session->arena, session->names, &session->diag, file, bytes.data, bytes.count, &options, &im, &written)) {
         check_written(session, written.text);
         write_files(session, &im, &written, output);

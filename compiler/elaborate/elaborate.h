@@ -89,7 +89,7 @@ bool library_check_weights(Library *library, Model *const *models, int count);
 
 typedef struct Trial Trial;
 /* `signature` is a model's without its body. NULL where it is wrong, with *why. */
-Trial *trial_begin(Arena *arena, Names *names, const char *stdlib_dir, const char *signature, const char **why);
+Trial *trial_begin(Arena *arena, Names *names, const ElaborateOptions *options, const char *signature, const char **why);
 const char *trial_run(Trial *trial, const char *statement); /* what is wrong with it, or NULL */
 bool trial_shape(Trial *trial, Name name, Shape *out);      /* of a tensor that a statement bound */
 Dims *trial_dims(const Trial *trial);

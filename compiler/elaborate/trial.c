@@ -22,12 +22,11 @@ static const char *first_error(Trial *trial) {
     return NULL;
 }
 
-Trial *trial_begin(Arena *arena, Names *names, const char *stdlib_dir, const char *signature, const char **why) {
+Trial *trial_begin(Arena *arena, Names *names, const ElaborateOptions *options, const char *signature, const char **why) {
     Trial *trial = NEW(arena, Trial);
     trial->diag.arena = arena;
-    ElaborateOptions options = {.stdlib_dir = stdlib_dir};
     const char *text = arena_printf(arena, "%s {\n}\n", signature);
-    trial->library = library_of_text(arena, names, &trial->diag, text, &options);
+    trial->library = library_of_text(arena, names, &trial->diag, text, options);
     if (trial->library->broken || trial->library->models.count != 1) {
         *why = first_error(trial);
         return NULL;

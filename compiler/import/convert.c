@@ -6,7 +6,7 @@ enum { DEEPEST_CALL = 32, MOST_STEPS = 200000 };
 
 /* ---- names ---- */
 
-static bool is_reserved(Import *im, const char *name) {
+bool is_reserved(Import *im, const char *name) {
     Diagnostics wrong = {.arena = im->arena};
     const char *text = arena_printf(im->arena, "%s = 1\n", name);
     parse_file(im->arena, im->names, &wrong, source_new(im->arena, "", text, strlen(text)));
@@ -53,8 +53,8 @@ static const char *symbol_of(Import *im, const OnnxPort *port, int axis, Symbols
     for (int i = 2; map_get(symbols->by_name, name); i++) name = intern(im->names, arena_printf(im->arena, "%s%d", base, i));
     map_set(symbols->by_name, name, (void *)name);
     if (param) map_set(symbols->by_param, intern(im->names, param), (void *)name);
-    for (int i = 0; i < im->define_count; i++)
-        if (im->defines[i].name == name) return im->defines[i].value;
+    for (int i = 0; i < im->options.define_count; i++)
+        if (im->options.defines[i].name == name) return im->options.defines[i].value;
     if (spatial) vec_push(im->arena, &symbols->spatial, name);
     return name;
 }
@@ -112,7 +112,8 @@ static bool begin_trial(Import *im) {
         text_add(&where, "%s%s %% %d == 0", i ? ", " : " where ", symbols.spatial.items[i], im->multiple);
     im->where = text_string(&where);
     const char *signature = arena_printf(im->arena, "use onnx\nmodel trial(%s) -> result: f32[]%s", im->signature, im->where);
-    im->trial = trial_begin(im->arena, im->names, im->stdlib_dir, signature, &why);
+    const ElaborateOptions options = {im->options.stdlib_dir, NULL, 0, im->options.patience}; /* its defines are in the signature */
+    im->trial = trial_begin(im->arena, im->names, &options, signature, &why);
     if (!im->trial) {
         diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "its inputs, (%s): %s", im->signature, why ? why : "no model");
         return false;

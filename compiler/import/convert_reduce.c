@@ -37,9 +37,9 @@ void convert_shape(Import *im, Wire *const *inputs, int count, Wire **outputs) {
 
 /* From 0 on by ones; others are known, or can't be told. */
 void convert_range(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    const Known *begin = known_of(im, input_at(inputs, count, 0)), *end = known_of(im, input_at(inputs, count, 1)), *step = known_of(im, input_at(inputs, count, 2));
+    const Known *begin = known_sizes(im, input_at(inputs, count, 0)), *end = known_sizes(im, input_at(inputs, count, 1)), *step = known_sizes(im, input_at(inputs, count, 2));
     int64_t by, from;
-    if (!begin || !end || !step || !begin->sizes || !end->sizes || !dim_is_const(step->sizes[0], &by) || !dim_is_const(begin->sizes[0], &from) || by != 1) {
+    if (!begin || !end || !step || !dim_is_const(step->sizes[0], &by) || !dim_is_const(begin->sizes[0], &from) || by != 1) {
         cannot(im, "a range whose bounds are computed");
         return;
     }

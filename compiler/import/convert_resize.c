@@ -7,6 +7,8 @@
 #include "import/convert.h"
 #include <math.h>
 
+enum { LARGEST_MATRIX = 1 << 22, LARGEST_SIZE = 1 << 16 };
+
 typedef struct Sampling { /* of one axis */
     int64_t in, out;
     double scale, start, end; /* start, end: of tf_crop_and_resize */
@@ -79,19 +81,19 @@ static bool weigh(const Way *way, const Sampling *s, int64_t i, double *row) {
 /* ---- one axis at a time ---- */
 
 static Wire *at_places(Import *im, Wire *x, int axis, const Way *way, const Sampling *s) {
+    if (s->out > LARGEST_SIZE) return cannot(im, "resizing to %lld places", (long long)s->out);
     Wire *index = wire_known(im, ONNX_INT32, 1, &s->out);
     for (int64_t i = 0; i < s->out; i++) index->known->sizes[i] = dim_const(im->dims, nearest_place(way, s, i));
     return call(im, "primitive.gather", (Wire *[]){x, index}, 2, "axis = %d", axis);
 }
 
-enum { LARGEST_MATRIX = 1 << 22 };
 
 /* x with its axis last, times the matrix, and back. */
 static Wire *by_matrix(Import *im, Wire *x, int axis, const Way *way, const Sampling *s) {
     const int rank = wire_rank(im, x);
     int order[16];
     bool beyond = false;
-    if (s->in * s->out > LARGEST_MATRIX) return cannot(im, "resizing %lld places to %lld in this mode", (long long)s->in, (long long)s->out);
+    if (s->in > LARGEST_SIZE || s->out > LARGEST_SIZE || s->in * s->out > LARGEST_MATRIX) return cannot(im, "resizing %lld places to %lld in this mode", (long long)s->in, (long long)s->out);
     double *matrix = NEW_ARRAY(im->arena, double, s->in * s->out), *turned = NEW_ARRAY(im->arena, double, s->in * s->out);
     for (int64_t i = 0; i < s->out; i++) beyond = !weigh(way, s, i, matrix + i * s->in) || beyond;
     if (beyond && way->beyond != 0) return cannot(im, "tf_crop_and_resize beyond the picture with an extrapolation_value");
@@ -127,7 +129,7 @@ static bool same_nearest(const Way *way, const Sampling *s) {
 static bool fits_library(const Way *way, const Sampling *s) {
     const bool exact = s->scale * (double)s->in == (double)s->out || s->scale == (double)s->out / (double)s->in;
     if (!library_rule(way) || !exact || way->antialias || way->exclude) return false;
-    return strcmp(way->mode, "nearest") ? true : s->out * s->in < (1 << 24) && same_nearest(way, s);
+    return strcmp(way->mode, "nearest") ? true : s->out <= LARGEST_SIZE && s->in <= LARGEST_SIZE && same_nearest(way, s);
 }
 
 static Wire *by_library(Import *im, Wire *x, const Way *way, const Dim *sizes, int64_t factor) {

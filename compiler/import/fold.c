@@ -30,6 +30,28 @@ static Known *known_new(Import *im, int type, int rank, const int64_t *dims) {
     return wire_known(im, type, rank, dims)->known;
 }
 
+/* As one that is there: a float that comes from a size is held as the size. */
+static Known *known_like(Import *im, const Known *like, int rank, const int64_t *dims) {
+    Known *known = known_new(im, like->type, rank, dims);
+    if (!known || !like->sizes || known->sizes) return known;
+    known->reals = NULL, known->sizes = NEW_ARRAY(im->arena, Dim, known->count);
+    return known;
+}
+
+/* Its elements as sizes, where they are whole numbers; NULL where they are not. */
+static const Known *as_sizes(Import *im, const Known *k) {
+    if (!k || k->sizes) return k;
+    Known *out = arena_copy(im->arena, k, sizeof *k);
+    out->reals = NULL, out->sizes = NEW_ARRAY(im->arena, Dim, k->count);
+    for (int64_t i = 0; i < k->count; i++) {
+        if (k->reals[i] != floor(k->reals[i]) || fabs(k->reals[i]) > 0x1p53) return NULL;
+        out->sizes[i] = dim_const(im->dims, (int64_t)k->reals[i]);
+    }
+    return out;
+}
+
+const Known *known_sizes(Import *im, Wire *wire) { return as_sizes(im, known_of(im, wire)); }
+
 /* ---- element by element ---- */
 
 static bool divide_sizes(Dims *dims, Dim a, Dim b, Dim *out) {
@@ -127,18 +149,32 @@ static bool broadcast_shape(Knowns in, int count, int *rank, int64_t *dims) {
     return true;
 }
 
-static Known *fold_binary(Import *im, Knowns in, char op, bool truth) {
+/* Of floats that are sizes the quotient must come out; of ints it loses its fraction. */
+static Known *fold_sizes(Import *im, Known *out, Knowns in, int rank, const int64_t *dims, char op) {
+    const bool real = onnx_type_is_float(in[0]->type);
+    for (int64_t i = 0; i < out->count; i++) {
+        Dim a = in[0]->sizes[broadcast_place(in[0], rank, dims, i)], b = in[1]->sizes[broadcast_place(in[1], rank, dims, i)];
+        if (real && op == '/') out->sizes[i] = dim_div_exact(im->dims, a, b);
+        else if (!combine_sizes(im->dims, op, a, b, &out->sizes[i])) return NULL;
+        if (!out->sizes[i]) return NULL;
+    }
+    return out;
+}
+
+static Known *fold_binary(Import *im, Knowns given, char op, bool truth) {
     int rank;
     int64_t dims[16];
+    const Known *in[] = {given[0], given[1]};
     if (!in[0] || !in[1] || !broadcast_shape(in, 2, &rank, dims)) return NULL;
-    Known *out = known_new(im, truth ? ONNX_BOOL : in[0]->type, rank, dims);
-    for (int64_t i = 0; out && i < out->count; i++) {
-        int64_t a = broadcast_place(in[0], rank, dims, i), b = broadcast_place(in[1], rank, dims, i);
-        if (in[0]->reals && in[1]->reals) {
-            double value = combine_reals(op, in[0]->reals[a], in[1]->reals[b]);
-            if (truth) out->sizes[i] = dim_const(im->dims, (int64_t)value);
-            else out->reals[i] = (double)(out->type == ONNX_FLOAT ? (float)value : value);
-        } else if (!in[0]->sizes || !in[1]->sizes || !combine_sizes(im->dims, op, in[0]->sizes[a], in[1]->sizes[b], &out->sizes[i])) return NULL;
+    if (!in[0]->reals != !in[1]->reals) in[0] = as_sizes(im, in[0]), in[1] = as_sizes(im, in[1]);
+    if (!in[0] || !in[1]) return NULL;
+    Known *out = truth ? known_new(im, ONNX_BOOL, rank, dims) : known_like(im, in[0], rank, dims);
+    if (!out || in[0]->sizes) return out ? fold_sizes(im, out, in, rank, dims, op) : NULL;
+    for (int64_t i = 0; i < out->count; i++) {
+        const int64_t a = broadcast_place(in[0], rank, dims, i), b = broadcast_place(in[1], rank, dims, i);
+        const double value = combine_reals(op, in[0]->reals[a], in[1]->reals[b]);
+        if (truth) out->sizes[i] = dim_const(im->dims, (int64_t)value);
+        else out->reals[i] = out->type == ONNX_FLOAT ? (double)(float)value : value;
     }
     return out;
 }
@@ -147,7 +183,7 @@ static Known *fold_where(Import *im, Knowns in) {
     int rank;
     int64_t dims[16], chosen;
     if (!in[0] || !in[1] || !in[2] || !broadcast_shape(in, 3, &rank, dims)) return NULL;
-    Known *out = known_new(im, in[1]->type, rank, dims);
+    Known *out = !in[1]->reals == !in[2]->reals ? known_like(im, in[1], rank, dims) : NULL;
     for (int64_t i = 0; out && i < out->count; i++) {
         if (!constant_int(in[0], broadcast_place(in[0], rank, dims, i), &chosen)) return NULL;
         const Known *from = chosen ? in[1] : in[2];
@@ -171,13 +207,14 @@ static double unary_real(const char *op, double x) {
 static bool unary_size(Import *im, const char *op, Dim x, Dim *out) {
     int64_t value;
     if (!strcmp(op, "Neg")) return *out = dim_scale(im->dims, x, -1), true;
+    if (!strcmp(op, "Floor") || !strcmp(op, "Ceil") || !strcmp(op, "Round")) return *out = x, true;
     if (!dim_is_const(x, &value)) return false;
     if (!strcmp(op, "Not")) return *out = dim_const(im->dims, !value), true;
     return !strcmp(op, "Abs") && (*out = dim_const(im->dims, llabs(value)), true);
 }
 
 static Known *fold_unary(Import *im, Knowns in, const char *op) {
-    Known *out = in[0] ? known_new(im, in[0]->type, in[0]->rank, in[0]->dims) : NULL;
+    Known *out = in[0] ? known_like(im, in[0], in[0]->rank, in[0]->dims) : NULL;
     for (int64_t i = 0; out && i < out->count; i++) {
         if (out->reals) out->reals[i] = unary_real(op, in[0]->reals[i]);
         else if (!unary_size(im, op, in[0]->sizes[i], &out->sizes[i])) return NULL;
@@ -197,6 +234,9 @@ static int64_t wrapped(int64_t value, int type) {
 static Known *fold_cast(Import *im, const Known *in, int type) {
     if (!in || !onnx_type_bytes(type)) return NULL;
     Known *out = known_new(im, type, in->rank, in->dims);
+    bool free = false;
+    for (int64_t i = 0; in->sizes && i < in->count; i++) free = free || !dim_is_const(in->sizes[i], NULL);
+    if (out && out->reals && free) out->reals = NULL, out->sizes = in->sizes;
     for (int64_t i = 0; out && i < out->count; i++) {
         int64_t whole;
         if (in->reals && out->reals) out->reals[i] = type == ONNX_FLOAT ? (double)(float)in->reals[i] : in->reals[i];
@@ -205,8 +245,8 @@ static Known *fold_cast(Import *im, const Known *in, int type) {
             out->sizes[i] = dim_const(im->dims, type == ONNX_BOOL ? in->reals[i] != 0 : wrapped((int64_t)in->reals[i], type));
         } else if (dim_is_const(in->sizes[i], &whole)) {
             if (out->reals) out->reals[i] = (double)(float)whole;
-            else out->sizes[i] = dim_const(im->dims, wrapped(whole, type));
-        } else if (out->reals || type == ONNX_BOOL || onnx_type_bytes(type) < 4) return NULL;
+            else if (!free) out->sizes[i] = dim_const(im->dims, wrapped(whole, type));
+        } else if (type == ONNX_BOOL || onnx_type_bytes(type) < 4) return NULL;
         else out->sizes[i] = in->sizes[i];
     }
     return out;
@@ -243,7 +283,7 @@ static Known *fold_gather(Import *im, Knowns in) {
     for (int i = 0; i < in[1]->rank; i++) dims[rank++] = in[1]->dims[i];
     for (int i = axis + 1; i < in[0]->rank; i++) dims[rank++] = in[0]->dims[i];
     outer_inner(in[0], axis, &outer, &inner);
-    Known *out = known_new(im, in[0]->type, rank, dims);
+    Known *out = known_like(im, in[0], rank, dims);
     if (!out) return NULL;
     const int64_t size = in[0]->dims[axis], many = in[1]->count;
     for (int64_t j = 0; j < many; j++) {
@@ -265,7 +305,7 @@ static Known *fold_concat(Import *im, Knowns in, int count) {
         dims[axis] += in[i]->dims[axis];
     }
     outer_inner(in[0], axis, &outer, &inner);
-    Known *out = known_new(im, in[0]->type, in[0]->rank, dims);
+    Known *out = known_like(im, in[0], in[0]->rank, dims);
     for (int64_t part = 0, before = 0; out && part < count; before += in[part++]->dims[axis])
         for (int64_t o = 0; o < outer; o++)
             for (int64_t i = 0; i < in[part]->dims[axis] * inner && in[part]->count == outer * inner * in[part]->dims[axis]; i++)
@@ -329,7 +369,7 @@ static Known *fold_transpose(Import *im, const Known *in) {
         if (order[i] < 0 || order[i] >= in->rank) return NULL;
     for (int i = in->rank - 1; i >= 0; i--) steps[i] = step, step *= in->dims[i];
     for (int i = 0; i < in->rank; i++) dims[i] = in->dims[order[i]];
-    Known *out = known_new(im, in->type, in->rank, dims);
+    Known *out = known_like(im, in, in->rank, dims);
     for (int64_t i = 0; out && i < out->count; i++) {
         int64_t place = 0, rest = i;
         for (int axis = in->rank - 1; axis >= 0; rest /= dims[axis--]) place += rest % dims[axis] * steps[order[axis]];
@@ -353,7 +393,7 @@ static Known *slice_axis(Import *im, const Known *in, int axis, int64_t begin, i
     memcpy(dims, in->dims, sizeof dims);
     dims[axis] = step > 0 ? max_i64(0, (end - begin + step - 1) / step) : max_i64(0, (begin - end - step - 1) / -step);
     outer_inner(in, axis, &outer, &inner);
-    Known *out = known_new(im, in->type, in->rank, dims);
+    Known *out = known_like(im, in, in->rank, dims);
     for (int64_t o = 0; out && o < outer; o++)
         for (int64_t j = 0; j < dims[axis]; j++)
             for (int64_t i = 0; i < inner; i++) element_copy(in, (o * in->dims[axis] + begin + j * step) * inner + i, out, (o * dims[axis] + j) * inner + i);
@@ -391,7 +431,7 @@ static Known *fold_expand(Import *im, Knowns in) {
     memcpy(shape.dims, wanted, sizeof wanted);
     const Known *both[] = {in[0], &shape};
     if (!broadcast_shape(both, 2, &rank, dims)) return NULL;
-    Known *out = known_new(im, in[0]->type, rank, dims);
+    Known *out = known_like(im, in[0], rank, dims);
     for (int64_t i = 0; out && i < out->count; i++) element_copy(in[0], broadcast_place(in[0], rank, dims, i), out, i);
     return out;
 }

@@ -39,8 +39,7 @@ static const char *first_comment(Import *im, const char *path) {
 }
 
 static Import import_begin(Arena *arena, Names *names, Diagnostics *diag, const OnnxModel *model, const ImportOptions *options) {
-    return (Import){.arena = arena, .names = names, .diag = diag, .stdlib_dir = options->stdlib_dir, .partial = options->partial, .model = model,
-                    .defines = options->defines, .define_count = options->define_count, .multiple = 1};
+    return (Import){.arena = arena, .names = names, .diag = diag, .options = options->elaborate, .partial = options->partial, .model = model, .multiple = 1};
 }
 
 /* Where free heights and widths leave nodes unread, they may be meant to be multiples: what halves them five times joins what was not halved. */
@@ -53,7 +52,7 @@ static bool import_with_multiples(Import *im, const Import *fresh) {
             if (i == 0) *im = again;
             return i > 0;
         }
-        if (i == 0 || again.unread.count < im->unread.count) *im = again;
+        if (i == 0 || !again.unread.count || again.lines.count > im->lines.count) *im = again;
         if (!*again.where && i > 0) return true;
         if (!im->unread.count) return true;
     }

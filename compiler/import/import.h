@@ -104,6 +104,7 @@ bool onnx_type_is_float(int type);
 /* ---- line.c: statements ---- */
 
 typedef struct Line Line;
+typedef Vec(Line *) LineList;
 typedef struct Import Import;
 
 typedef struct Wire { /* a tensor of the ONNX graph */
@@ -178,7 +179,7 @@ struct Import {
     Arena *arena;
     Names *names;
     Diagnostics *diag;
-    const char *stdlib_dir;
+    ElaborateOptions options; /* its defines fix free sizes */
     bool partial;
     const OnnxModel *model;
     int opset;               /* of the nodes that are being read: a function has its own */
@@ -186,9 +187,8 @@ struct Import {
     const char *signature;   /* of its inputs: x: f32[N, 3, H, W] */
     int multiple;            /* of what free heights and widths are; 1: of nothing */
     const char *where;       /* as the model says it: " where H % 32 == 0"; or "" */
-    const Define *defines; int define_count; /* sizes that are fixed */
     Dims *dims;
-    Vec(Line *) lines;
+    LineList lines;
     Vec(Wire *) inputs, outputs;
     Vec(OnnxPort) input_ports, output_ports;
     Vec(Block *) blocks;     /* in their order in the text */
@@ -257,6 +257,8 @@ bool attribute_ints(const Import *im, const char *name, int count, int64_t *out)
 
 /* ---- fold.c ---- */
 
+const Known *known_sizes(Import *im, Wire *wire); /* known elements as sizes; NULL where they are none, or no whole numbers */
+
 /* What a node makes of known inputs; false where it can't be told while importing. */
 bool fold_node(Import *im, Wire *const *inputs, int count, Wire **outputs);
 
@@ -274,9 +276,14 @@ void operators_document(FILE *out); /* the table of docs/onnx.md */
 
 /* ---- convert.c: the model ---- */
 
+bool is_reserved(Import *im, const char *name); /* a word of the language */
 const char *identifier(Import *im, const char *name, const char *otherwise); /* a name of ours like that one */
 /* Runs all nodes that the outputs need; what can't be read is in im->unread. False where nothing can be made of the model, which is told. */
 bool import_graph(Import *im);
+
+/* ---- order.c ---- */
+
+void order_lines(Import *im); /* what belongs together stands together; lines that nobody reads are dropped */
 
 /* ---- recognise.c ---- */
 
@@ -302,7 +309,6 @@ typedef struct Written {
     Vec(WeightEntry) weights;
 } Written;
 
-void drop_dead(Import *im); /* lines that nobody reads */
 bool import_write(Import *im, const char *model, const char *comment, Written *out);
 /* The file of weights. */
 bool import_write_weights(Import *im, const Written *written, const char *path);
@@ -310,9 +316,9 @@ bool import_write_weights(Import *im, const Written *written, const char *path);
 /* ---- import.c: all of it ---- */
 
 typedef struct ImportOptions {
-    const char *stdlib_dir, *model; /* model: its name */
+    const char *model; /* its name */
     bool partial;
-    const Define *defines; int define_count; /* -D: free sizes to fix */
+    ElaborateOptions elaborate; /* its defines fix free sizes */
 } ImportOptions;
 /* Reads an ONNX file's bytes and writes the text; false with diagnostics. */
 bool import_onnx(Arena *arena, Names *names, Diagnostics *diag, const char *path, const unsigned char *bytes, size_t count, const ImportOptions *options,

@@ -76,9 +76,8 @@ Wire *cannot(Import *im, const char *format, ...) {
 /* ---- constants as operands ---- */
 
 static void add_elements(Import *im, Text *text, const Known *k, int axis, int64_t first, int64_t count) {
-    const bool real = onnx_type_is_float(k->type);
     if (axis == k->rank) {
-        if (real) text_add(text, "%s", number_text(im->arena, k->reals[first], true));
+        if (k->reals) text_add(text, "%s", number_text(im->arena, k->reals[first], true));
         else if (k->type == ONNX_BOOL) text_add(text, dim_const_value(k->sizes[first]) ? "true" : "false");
         else dim_print(text, k->sizes[first]);
         return;

@@ -55,8 +55,10 @@ static bool match_in_order(Match *m, const char *at, const Line *line, bool turn
     return *skip_blanks(at) == ')';
 }
 
-static bool match_line(Match *m, const char *at, Line *line) {
+/* A line that has no name in the pattern says nothing but what it is. */
+static bool match_line(Match *m, const char *at, Line *line, bool named) {
     const size_t length = word_length(at);
+    if (line && line->settings.count && !named) return false;
     if (!line || line->results.count != 1 || m->line_count == MOST_LINES || !is_callee(line, at, length)) return false;
     m->lines[m->line_count++] = line;
     const Match before = *m;
@@ -83,11 +85,11 @@ static bool match_number(Match *m, const char *at, size_t length, const Operand 
 }
 
 static bool match_operand(Match *m, const char *at, const Operand *operand) {
-    if (*at == '(') return operand->wire && match_line(m, at + 1, operand->wire->line);
+    if (*at == '(') return operand->wire && match_line(m, at + 1, operand->wire->line, false);
     const size_t length = word_length(at);
     if (*at == '#' || isdigit((unsigned char)*at)) return match_number(m, at, length, operand);
     if (!operand->wire || !bind_name(m, at, length, operand->wire)) return false;
-    return at[length] != ':' || match_line(m, at + length + 2, operand->wire->line);
+    return at[length] != ':' || match_line(m, at + length + 2, operand->wire->line, true);
 }
 
 /* Whether only the pattern itself reads what it is made of. */
@@ -197,6 +199,7 @@ static bool is_gate_conv(const Line *conv) {
 static Line *finish_squeeze_excite(const Match *m, const char *callee) {
     const Line *first = named(m, "e")->line, *second = named(m, "f")->line, *pool = named(m, "p")->line;
     const char *gate = named(m, "g")->line->callee, *activation = named(m, "a")->line->callee;
+    if (named(m, "g")->line->settings.count || named(m, "a")->line->settings.count) return NULL;
     if (!is_gate_conv(first) || !is_gate_conv(second) || !has_setting(pool, "axes", "(2, 3)") || !has_setting(pool, "keep", "true")) return NULL;
     Line *line = line_in_place(m, STYLE_STAGE, callee);
     add_input(m, line, named(m, "x"));
@@ -235,8 +238,8 @@ static Line *finish_attention(const Match *m, const char *callee) {
     int order[16];
     if (rank < 2 || rank > 8 || k->shape.rank != rank || !dim_is_const(q->shape.dims[rank - 1], &depth) || fabs(scale * sqrt((double)depth) - 1) > 1e-5 ||
         !read_order(turned->line, rank, order)) return NULL;
-    for (int i = 1; i < m->line_count; i++)
-        if (!strcmp(m->lines[i]->callee, "softmax") && m->lines[i]->settings.count && !has_setting(m->lines[i], "axis", arena_printf(m->im->arena, "%d", rank - 1))) return NULL;
+    const Line *softmax = named(m, "s")->line;
+    if (softmax->settings.count && !has_setting(softmax, "axis", arena_printf(m->im->arena, "%d", rank - 1))) return NULL;
     const int last = order[rank - 1];
     order[rank - 1] = order[rank - 2], order[rank - 2] = last;
     int64_t axes[16];
@@ -319,7 +322,7 @@ static Map *count_uses(Import *im) {
 static Line *recognised(Import *im, Line *line, Map *uses) {
     for (int i = 0; i < COUNT_OF(patterns); i++) {
         Match m = {.im = im, .root = line};
-        if (!match_line(&m, patterns[i].pattern + 1, line) || !stands_alone(&m, uses)) continue;
+        if (!match_line(&m, patterns[i].pattern + 1, line, true) || !stands_alone(&m, uses)) continue;
         Line *made = patterns[i].finish(&m, patterns[i].callee);
         if (made) return made;
     }
@@ -334,7 +337,7 @@ void recognise(Import *im) {
         vec_push(im->arena, &line->results, old->results.items[0]);
         old->results.items[0]->line = line;
         im->lines.items[i] = line;
-        drop_dead(im);
+        order_lines(im);
         uses = count_uses(im);
         i = -1; /* what is recognised may be part of more */
     }

@@ -168,19 +168,20 @@ static bool alike_results(const Body *body, int a, int b, int length) {
     return true;
 }
 
-/* Whether the window is all of a module, and nothing else. */
-static bool is_module(const Body *body, int begin, int length) {
+/* 1 where the window is all of a module and nothing else, -1 where it is a part of one, 0 where names tell nothing. */
+static int module_part(const Body *body, int begin, int length) {
     const char *path = NULL;
     for (int i = begin; i < begin + length; i++)
         if (body->scopes[i]) path = path ? common_path(body->im->arena, path, body->scopes[i]) : body->scopes[i];
-    if (!path || !*path) return false;
+    if (!path) return 0;
+    if (!*path) return -1;
     const size_t size = strlen(path);
     const int around[] = {begin - 1, begin + length};
     for (int i = 0; i < 2; i++) {
         const char *scope = around[i] >= 0 && around[i] < body->count ? body->scopes[around[i]] : NULL;
-        if (scope && !strncmp(scope, path, size) && (!scope[size] || scope[size] == '.')) return false;
+        if (scope && !strncmp(scope, path, size) && (!scope[size] || scope[size] == '.')) return -1;
     }
-    return true;
+    return 1;
 }
 
 typedef struct Choice {
@@ -210,7 +211,8 @@ static double gain_of(const Body *body, const Choice *choice) {
     const int results = results_outside(body, choice->begins[0], choice->length);
     if (units < FEWEST_UNITS || results < 1 || results > 3) return 0;
     double gain = (choice->count - 1) * units - 2.5;
-    if (is_module(body, choice->begins[0], choice->length)) gain *= 1.6;
+    const int module = module_part(body, choice->begins[0], choice->length);
+    gain *= module > 0 ? 1.6 : module < 0 ? 0.5 : 1;
     return results > 1 ? gain * 0.7 : gain;
 }
 

@@ -80,8 +80,8 @@ static bool is_word(const char *text) {
     return true;
 }
 
-static void add_stage(Text *text, const Line *line) {
-    if (line->label && line_has_weights(line)) text_add(text, is_word(line->label) ? "%s: " : "\"%s\": ", line->label);
+static void add_stage(Import *im, Text *text, const Line *line) {
+    if (line->label && line_has_weights(line)) text_add(text, is_word(line->label) && !is_reserved(im, line->label) ? "%s: " : "\"%s\": ", line->label);
     Text settings = {.arena = text->arena};
     add_settings(&settings, line, 0);
     text_add(text, settings.length ? "%s(%s)" : "%s", line->callee, text_string(&settings));
@@ -117,7 +117,7 @@ static const char *line_text(Import *im, const Line *line) {
         if (line->inputs.count == 1) text_add(&text, "%s", operand_text(im, &inputs[0], TIGHT_ARROW));
         else add_tuple(im, &text, line);
         text_add(&text, " -> ");
-        add_stage(&text, line);
+        add_stage(im, &text, line);
     }
     return text_string(&text);
 }
@@ -240,35 +240,33 @@ static void name_tensors(Body *body, Wire *const *inputs, int input_count) {
 
 /* ---- statements ---- */
 
-/* Places where a long statement may go on in a new line: before an arrow or an operator outside of brackets; else behind a comma within. */
-static const char *break_before(const char *begin, const char *limit, bool inner) {
-    int depth = 0;
+/* Where a line of at most `room` bytes may end in text[from ..]: before an arrow or an operator outside of brackets, or else behind a comma of the
+ * brackets that are open least deep; 0 where nowhere. The line goes on at the blank that stands there. */
+static size_t line_end(const char *text, size_t from, size_t room) {
+    int depth = 0, least = INT32_MAX;
     bool quoted = false;
-    const char *found = NULL;
-    for (const char *at = begin; *at && at < limit; at++) {
-        if (*at == '"') quoted = !quoted;
+    size_t found = 0;
+    for (size_t at = 0; text[at] && at < from + room; at++) {
+        if (text[at] == '"') quoted = !quoted;
         if (quoted) continue;
-        if (strchr("([{", *at)) depth++;
-        if (strchr(")]}", *at)) depth--;
-        if (!inner && depth == 0 && at > begin && (!strncmp(at, " -> ", 4) || !strncmp(at, " + ", 3) || !strncmp(at, " * ", 3))) found = at;
-        if (inner && depth > 0 && at[0] == ',' && at[1] == ' ') found = at + 1;
+        depth += strchr("([{", text[at]) ? 1 : strchr(")]}", text[at]) ? -1 : 0;
+        const char *here = text + at;
+        const bool arrow = depth == 0 && (!strncmp(here, " -> ", 4) || !strncmp(here, " + ", 3) || !strncmp(here, " * ", 3));
+        const bool comma = depth > 0 && here[0] == ' ' && at > 0 && here[-1] == ',';
+        if (at > from + 1 && (arrow || comma) && depth <= least) found = at, least = depth;
     }
     return found;
 }
 
 static void add_wrapped(Text *out, const char *indent, const char *text) {
-    const char *more = indent;
-    size_t room = WIDTH - strlen(indent);
-    while (strlen(text) > room) {
-        const char *cut = break_before(text, text + room, false);
-        if (!cut) cut = break_before(text, text + room, true);
-        if (!cut) break;
-        text_add(out, "%s%.*s\n", more, (int)(cut - text), text);
-        text = cut + 1;
-        more = arena_printf(out->arena, "%s  ", indent);
-        room = WIDTH - strlen(more);
+    const size_t length = strlen(text), deeper = strlen(indent) + 2;
+    size_t from = 0, end;
+    text_add(out, "%s", indent);
+    for (size_t room = WIDTH - strlen(indent); length - from > room && (end = line_end(text, from, room)); room = WIDTH - deeper) {
+        text_add(out, "%.*s\n%*s", (int)(end - from), text + from, (int)deeper, "");
+        from = end + 1;
     }
-    text_add(out, "%s%s\n", more, text);
+    text_add(out, "%s\n", text + from);
 }
 
 static void add_loop(Text *out, Import *im, const Line *loop) {
@@ -282,7 +280,7 @@ static void add_loop(Text *out, Import *im, const Line *loop) {
         for (int i = 1; i < loop->inputs.count; i++) text_add(&stage, ", %s", operand_text(im, &loop->inputs.items[i], TIGHT_ARROW));
         text_add(&stage, ") -> ");
     }
-    add_stage(&stage, loop);
+    add_stage(im, &stage, loop);
     text_add(out, "  for i in 0 .. %d {\n", loop->rounds.count);
     add_wrapped(out, "    ", text_string(&stage));
     text_add(out, "  }\n");
@@ -305,8 +303,6 @@ static void add_body(Text *out, Body *body) {
     for (int i = 0; i < body->count; i++)
         if (!body->lines[i]->within) add_statement(out, body->im, body->lines[i]);
     for (int i = 0; i < body->result_count; i++) text_add(&results, "%s%s", i ? ", " : "", wire_text(body->im, body->results[i], TIGHT_ARROW));
-    const char *format = body->result_count > 1 ? "return (%s)" : "return %s";
-    (void)format;
     add_wrapped(out, "  ", arena_printf(body->im->arena, body->result_count > 1 ? "return (%s)" : "return %s", text_string(&results)));
 }
 
@@ -451,22 +447,6 @@ bool import_write_weights(Import *im, const Written *written, const char *path) 
 /* ---- the file ---- */
 
 
-void drop_dead(Import *im) {
-    Map *read = map_new(im->arena);
-    int kept = im->lines.count;
-    for (int i = 0; i < im->outputs.count; i++) map_set(read, im->outputs.items[i], im);
-    for (int i = im->lines.count - 1; i >= 0; i--) {
-        Line *line = im->lines.items[i];
-        bool used = false;
-        for (int k = 0; k < line->results.count; k++) used = used || map_get(read, line->results.items[k]);
-        if (!used) continue;
-        for (int k = 0; k < line->inputs.count; k++)
-            if (line->inputs.items[k].wire) map_set(read, line->inputs.items[k].wire, im);
-        im->lines.items[--kept] = line;
-    }
-    im->lines.items += kept, im->lines.count -= kept, im->lines.capacity -= kept;
-}
-
 static bool uses_onnx(const Import *im) {
     for (int i = 0; i < im->lines.count; i++)
         if (!strncmp(im->lines.items[i]->callee, "onnx.", 5)) return true;
@@ -475,7 +455,7 @@ static bool uses_onnx(const Import *im) {
 
 bool import_write(Import *im, const char *model, const char *comment, Written *out) {
     Text text = {.arena = im->arena};
-    drop_dead(im);
+    order_lines(im);
     recognise(im);
     find_repeats(im);
     name_lines(im);

@@ -1,0 +1,31 @@
+/* The order of lines: each behind what it reads, as near as can be, so that a branch stands together though exporters write branches in turn. */
+#include "import/import.h"
+
+typedef struct Visit { Line *line; int input; } Visit; /* input: the next one to look at */
+
+/* All that the line reads, and then the line; without recursion, since models are deep. */
+static void visit(Import *im, Line *root, Map *seen, LineList *out) {
+    Vec(Visit) stack = {0};
+    if (!root || map_get(seen, root)) return;
+    map_set(seen, root, root);
+    vec_push(im->arena, &stack, (Visit){root, 0});
+    while (stack.count) {
+        Visit *top = &vec_last(&stack);
+        if (top->input == top->line->inputs.count) {
+            vec_push(im->arena, out, top->line);
+            stack.count--;
+            continue;
+        }
+        const Wire *wire = top->line->inputs.items[top->input++].wire;
+        if (!wire || !wire->line || map_get(seen, wire->line)) continue;
+        map_set(seen, wire->line, wire->line);
+        vec_push(im->arena, &stack, (Visit){wire->line, 0});
+    }
+}
+
+void order_lines(Import *im) {
+    LineList lines = {0};
+    Map *seen = map_new(im->arena);
+    for (int i = 0; i < im->outputs.count; i++) visit(im, im->outputs.items[i]->line, seen, &lines);
+    im->lines = lines;
+}
