@@ -169,6 +169,7 @@ void convert_hard_sigmoid(Import *im, Wire *const *inputs, int count, Wire **out
     double alpha = attribute_real(im, "alpha", 0.2), beta = attribute_real(im, "beta", 0.5);
     Wire *x = input_at(inputs, count, 0);
     if (fabs(alpha - 1 / 6.0) < 1e-6 && beta == 0.5) outputs[0] = stage(im, x, "hardsigmoid", "%s", "");
+    else if (alpha > 0 && beta == 0.5) outputs[0] = stage(im, x, "hardsigmoid", "slope = %s", number_text(im->arena, alpha, true));
     else if (alpha > 0) outputs[0] = stage(im, x, "hardsigmoid", "slope = %s, shift = %s", number_text(im->arena, alpha, true), number_text(im->arena, beta, true));
     else outputs[0] = formula(im, "min(max($alpha:0.2 * x + $beta:0.5, 0), 1)", inputs, count);
 }

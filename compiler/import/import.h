@@ -289,6 +289,10 @@ void order_lines(Import *im); /* what belongs together stands together; lines th
 
 void recognise(Import *im); /* pieces of library blocks become these */
 
+/* ---- scalar.c ---- */
+
+void move_scalars(Import *im); /* numbers that were learnt become weights */
+
 /* ---- repeat.c ---- */
 
 void find_repeats(Import *im); /* parts of im->lines that are alike become runs of blocks, and runs in a row loops */

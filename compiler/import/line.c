@@ -11,10 +11,11 @@ const char *number_text(Arena *arena, double value, bool real) {
     if (isnan(value)) return "(inf - inf)";
     if (isinf(value)) return value > 0 ? "inf" : "-inf";
     char digits[40];
-    for (int precision = 6; precision <= 17; precision++) {
+    const bool single = (double)(float)value == value; /* then as many digits as an f32 needs */
+    for (int precision = 1; precision <= 17; precision++) {
         snprintf(digits, sizeof digits, "%.*g", precision, value);
-        double back = strtod(digits, NULL);
-        if (back == value || (precision >= 9 && (float)back == (float)value)) break;
+        const double back = strtod(digits, NULL);
+        if (back == value || (single && (float)back == (float)value)) break;
     }
     bool whole = !strpbrk(digits, ".e");
     char *e = strchr(digits, 'e');
@@ -344,10 +345,18 @@ static Wire *infix_operands(Import *im, const char *op, Operand a, Operand b, in
     return line_run(im, line, type);
 }
 
+/* Whether x op number is x. */
+static bool is_neutral(Import *im, const char *op, Wire *number, Wire *x) {
+    const Operand operand = operand_beside(im, number, x);
+    if (!operand.text || !strchr("*/+-", *op) || op[1]) return false;
+    return strtod(operand.text, NULL) == (*op == '*' || *op == '/' ? 1 : 0);
+}
+
 Wire *infix(Import *im, const char *op, Wire *a, Wire *b) {
     Wire *both[] = {a, b};
     if (!are_here(im, both, 2)) return NULL;
     const bool product = !strcmp(op, "@");
+    if (!product && is_neutral(im, op, b, a)) return a;
     Operand left = product ? (Operand){a, NULL} : operand_beside(im, a, b), right = product ? (Operand){b, NULL} : operand_beside(im, b, a);
     return infix_operands(im, op, left, right, a->type);
 }

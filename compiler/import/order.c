@@ -3,6 +3,19 @@
 
 typedef struct Visit { Line *line; int input; } Visit; /* input: the next one to look at */
 
+static bool is_source(const Line *line) { return line->inputs.count == 0; }
+
+/* The line behind the sources (weights, constants) that it is the first to read. */
+static void place(Import *im, Line *line, Map *seen, LineList *out) {
+    for (int i = 0; i < line->inputs.count; i++) {
+        const Wire *wire = line->inputs.items[i].wire;
+        if (!wire || !wire->line || !is_source(wire->line) || map_get(seen, wire->line)) continue;
+        map_set(seen, wire->line, wire->line);
+        vec_push(im->arena, out, wire->line);
+    }
+    vec_push(im->arena, out, line);
+}
+
 /* All that the line reads, and then the line; without recursion, since models are deep. */
 static void visit(Import *im, Line *root, Map *seen, LineList *out) {
     Vec(Visit) stack = {0};
@@ -12,12 +25,12 @@ static void visit(Import *im, Line *root, Map *seen, LineList *out) {
     while (stack.count) {
         Visit *top = &vec_last(&stack);
         if (top->input == top->line->inputs.count) {
-            vec_push(im->arena, out, top->line);
+            place(im, top->line, seen, out);
             stack.count--;
             continue;
         }
         const Wire *wire = top->line->inputs.items[top->input++].wire;
-        if (!wire || !wire->line || map_get(seen, wire->line)) continue;
+        if (!wire || !wire->line || is_source(wire->line) || map_get(seen, wire->line)) continue;
         map_set(seen, wire->line, wire->line);
         vec_push(im->arena, &stack, (Visit){wire->line, 0});
     }

@@ -190,6 +190,16 @@ static Line *finish_layernorm(const Match *m, const char *callee) {
     return norm_weight(m, line, w->line, "weight", w) && norm_weight(m, line, b->line, "bias", b) ? line : NULL;
 }
 
+/* A layer as a setting: hardsigmoid(slope = 0.2). */
+static const char *layer_text(const Match *m, const Line *line) {
+    Text text = {.arena = m->im->arena};
+    for (int i = 0; i < line->settings.count; i++) {
+        const Setting *s = &line->settings.items[i];
+        text_add(&text, "%s%s%s%s", i ? ", " : "(", s->key ? s->key : "", s->key ? " = " : "", s->text);
+    }
+    return arena_printf(m->im->arena, text.length ? "%s%s)" : "%s%s", line->callee, text_string(&text));
+}
+
 static bool is_gate_conv(const Line *conv) {
     for (int i = 0; i < conv->settings.count; i++)
         if (conv->settings.items[i].key) return false;
@@ -198,8 +208,8 @@ static bool is_gate_conv(const Line *conv) {
 
 static Line *finish_squeeze_excite(const Match *m, const char *callee) {
     const Line *first = named(m, "e")->line, *second = named(m, "f")->line, *pool = named(m, "p")->line;
-    const char *gate = named(m, "g")->line->callee, *activation = named(m, "a")->line->callee;
-    if (named(m, "g")->line->settings.count || named(m, "a")->line->settings.count) return NULL;
+    const char *gate = layer_text(m, named(m, "g")->line), *activation = named(m, "a")->line->callee;
+    if (named(m, "a")->line->settings.count) return NULL;
     if (!is_gate_conv(first) || !is_gate_conv(second) || !has_setting(pool, "axes", "(2, 3)") || !has_setting(pool, "keep", "true")) return NULL;
     Line *line = line_in_place(m, STYLE_STAGE, callee);
     add_input(m, line, named(m, "x"));

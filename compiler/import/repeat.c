@@ -450,13 +450,13 @@ static const char *block_name(Import *im, const Body *body, const Choice *choice
         adds = adds || (line->style == STYLE_INFIX && !strcmp(line->callee, "+") && !line->weights.count);
         calls = calls || line->block;
     }
-    if (!base || !strcmp(base, "separable")) base = adds ? base ? "inverted" : "residual_block" : base ? base : calls ? "stage" : "unit";
+    if (!base || !strcmp(base, "separable")) base = adds ? base ? "inverted" : "residual_unit" : base ? base : calls ? "stage" : "unit";
     const char *name = base;
     for (int i = 2;; i++) {
         bool taken = false;
         for (int b = 0; b < im->blocks.count; b++) taken = taken || !strcmp(im->blocks.items[b]->name, name);
         if (!taken) return name;
-        name = arena_printf(im->arena, "%s_%d", base, i);
+        name = arena_printf(im->arena, "%s%d", base, i); /* not _2: so the language calls a second run of the first */
     }
 }
 

@@ -457,6 +457,7 @@ bool import_write(Import *im, const char *model, const char *comment, Written *o
     Text text = {.arena = im->arena};
     order_lines(im);
     recognise(im);
+    move_scalars(im);
     find_repeats(im);
     name_lines(im);
     text_add(&text, "%s\n%s", comment, uses_onnx(im) ? "use onnx\n\n" : "");

@@ -1,0 +1,43 @@
+/* Numbers that a model has learnt: where there are many of seven digits and more, they are weights, and no text for people. */
+#include "import/import.h"
+#include <ctype.h>
+#include <stdlib.h>
+
+enum { MANY = 8, LONG = 7 };
+
+static bool is_learnt(const Line *line, int input) {
+    const char *text = line->inputs.items[input].text;
+    int digits = 0;
+    if (!text || line->style != STYLE_INFIX || !strchr("+-*/", *line->callee) || line->callee[1] || line->results.items[0]->shape.type != DTYPE_F32) return false;
+    for (; *text && *text != 'e'; text++) digits += isdigit((unsigned char)*text) != 0;
+    return digits >= LONG;
+}
+
+static Line *param_of(Import *im, const Line *user, const char *text) {
+    const int64_t one = 1;
+    Wire *value = wire_known(im, ONNX_FLOAT, 1, &one);
+    value->known->reals[0] = strtod(text, NULL);
+    Line *line = NEW(im->arena, Line);
+    *line = (Line){.style = STYLE_CALL, .callee = "param", .node = user->node};
+    if (*user->node->name != '/') line->hint = *user->callee == '*' || *user->callee == '/' ? "scale.weight" : "shift.weight";
+    LineWeight *weight = layer_weight(im, line, "", value);
+    weight->name = "";
+    vec_push(im->arena, &line->settings, (Setting){NULL, "[1]"});
+    Wire *wire = NEW(im->arena, Wire);
+    *wire = (Wire){.type = ONNX_FLOAT, .line = line, .name = intern(im->names, "scalar")};
+    wire->shape = (Shape){DTYPE_F32, 1, arena_copy(im->arena, (Dim[]){dim_const(im->dims, 1)}, sizeof(Dim))};
+    vec_push(im->arena, &line->results, wire);
+    return line;
+}
+
+void move_scalars(Import *im) {
+    int count = 0;
+    for (int i = 0; i < im->lines.count; i++)
+        for (int k = 0; k < im->lines.items[i]->inputs.count; k++) count += is_learnt(im->lines.items[i], k);
+    if (count < MANY) return;
+    for (int i = 0; i < im->lines.count; i++)
+        for (int k = 0; k < im->lines.items[i]->inputs.count; k++)
+            if (is_learnt(im->lines.items[i], k))
+                im->lines.items[i]->inputs.items[k] = (Operand){param_of(im, im->lines.items[i], im->lines.items[i]->inputs.items[k].text)->results.items[0], NULL};
+    order_lines(im);
+}
