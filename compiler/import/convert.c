@@ -2,7 +2,7 @@
 #include "import/convert.h"
 #include <ctype.h>
 
-enum { DEEPEST_CALL = 32, MOST_STEPS = 200000 };
+enum { DEEPEST_CALL = 32, MOST_STEPS = 200000, MOST_ROUNDS = 256 };
 
 /* ---- names ---- */
 
@@ -139,6 +139,15 @@ static void bind_missing(Import *im, const OnnxNode *node) {
     }
 }
 
+static void bind_initializers(Import *im, const OnnxGraph *graph) {
+    for (int i = 0; i < graph->initializers.count; i++) {
+        const OnnxTensor *tensor = graph->initializers.items[i];
+        Wire *wire = NEW(im->arena, Wire);
+        *wire = (Wire){.type = tensor->type, .data = tensor, .hint = tensor->name};
+        bind(im, intern(im->names, tensor->name), wire);
+    }
+}
+
 /* The wires of a node's inputs; false where one of them is missing, of which it was told. */
 static bool inputs_of(Import *im, const OnnxNode *node, Wire **out) {
     bool here = true;
@@ -164,15 +173,50 @@ static void run_if(Import *im, const OnnxNode *node, Wire **inputs, Wire **outpu
         cannot(im, "its branch is not there");
         return;
     }
-    for (int i = 0; i < branch->graph->initializers.count; i++) {
-        const OnnxTensor *tensor = branch->graph->initializers.items[i];
-        Wire *wire = NEW(im->arena, Wire);
-        *wire = (Wire){.type = tensor->type, .data = tensor, .hint = tensor->name};
-        bind(im, intern(im->names, tensor->name), wire);
-    }
+    bind_initializers(im, branch->graph);
     run_nodes(im, branch->graph->nodes.items, branch->graph->nodes.count);
     im->node = node;
     for (int i = 0; i < node->output_count; i++) outputs[i] = map_get(im->wires, branch->graph->outputs.items[i].name);
+}
+
+/* `Loop`: its body stands here as often as it runs, where that is known. Its inputs are the round, the condition and what it carries; its outputs
+ * the condition, what it carries on, and what it makes in each round, which is stacked. */
+static void run_loop(Import *im, const OnnxNode *node, Wire **inputs, Wire **outputs) {
+    const OnnxAttribute *body = attribute(im, "body");
+    const OnnxGraph *graph = body ? body->graph : NULL;
+    const int carried = node->input_count - 2, stacked = node->output_count - carried;
+    int64_t rounds = INT64_MAX, truth = 1;
+    const Known *most = known_of(im, input_at(inputs, node->input_count, 0)), *condition = known_of(im, input_at(inputs, node->input_count, 1));
+    if (most && most->sizes) dim_is_const(most->sizes[0], &rounds);
+    if (!graph || carried < 0 || stacked < 0 || graph->inputs.count != carried + 2 || graph->outputs.count != node->output_count + 1) cannot(im, "its body is not there");
+    else if ((inputs[0] && (!most || !most->sizes)) || (inputs[1] && !condition)) cannot(im, "how often it runs depends on values that only a run knows");
+    if (im->why) return;
+    if (condition && condition->sizes) dim_is_const(condition->sizes[0], &truth);
+    Wire ***made = NEW_ARRAY(im->arena, Wire **, stacked + 1), **state = inputs + 2;
+    for (int i = 0; i < stacked; i++) made[i] = NEW_ARRAY(im->arena, Wire *, MOST_ROUNDS);
+    int64_t round = 0;
+    for (; round < rounds && truth && !im->why; round++) {
+        if (round == MOST_ROUNDS) {
+            cannot(im, "it runs more than %d times", MOST_ROUNDS);
+            return;
+        }
+        bind_initializers(im, graph);
+        Wire *number = wire_known(im, ONNX_INT64, 0, NULL);
+        number->known->sizes[0] = dim_const(im->dims, round);
+        bind(im, graph->inputs.items[0].name, number);
+        if (inputs[1]) bind(im, graph->inputs.items[1].name, inputs[1]);
+        for (int i = 0; i < carried; i++) bind(im, graph->inputs.items[2 + i].name, state[i]);
+        run_nodes(im, graph->nodes.items, graph->nodes.count);
+        im->node = node;
+        const Known *goes_on = known_of(im, map_get(im->wires, graph->outputs.items[0].name));
+        if (!goes_on || !goes_on->sizes || !dim_is_const(goes_on->sizes[0], &truth)) cannot(im, "how often it runs depends on values that only a run knows");
+        Wire **next = NEW_ARRAY(im->arena, Wire *, carried + 1);
+        for (int i = 0; i < carried; i++) next[i] = map_get(im->wires, graph->outputs.items[1 + i].name);
+        for (int i = 0; i < stacked; i++) made[i][round] = map_get(im->wires, graph->outputs.items[1 + carried + i].name);
+        state = next;
+    }
+    for (int i = 0; i < carried; i++) outputs[i] = state[i];
+    for (int i = 0; i < stacked && round > 0 && !im->why; i++) outputs[carried + i] = stage_of(im, made[i], (int)round, "stack", "%s", "");
 }
 
 static const OnnxFunction *find_function(const Import *im, const OnnxNode *node) {
@@ -226,6 +270,7 @@ static void convert_node(Import *im, const OnnxNode *node, Wire **inputs, Wire *
     if (function) run_function(im, function, node, inputs, outputs);
     else if (*node->domain) cannot(im, "operators of %s are not read", node->domain);
     else if (!strcmp(node->op, "If")) run_if(im, node, inputs, outputs);
+    else if (!strcmp(node->op, "Loop")) run_loop(im, node, inputs, outputs);
     else if (!row) cannot(im, "the operator is not read");
     else if (!row->convert) cannot(im, "%s", row->as);
     else if (im->opset < row->since) cannot(im, "its form of opset %d is not read, from %d on it is", im->opset, row->since);
@@ -343,12 +388,7 @@ bool import_graph(Import *im) {
     im->wires = map_new(im->arena);
     im->opset = im->model->opset;
     if (!begin_trial(im)) return false;
-    for (int i = 0; i < graph->initializers.count; i++) {
-        const OnnxTensor *tensor = graph->initializers.items[i];
-        Wire *wire = NEW(im->arena, Wire);
-        *wire = (Wire){.type = tensor->type, .data = tensor, .hint = tensor->name};
-        bind(im, intern(im->names, tensor->name), wire);
-    }
+    bind_initializers(im, graph);
     const OnnxNode *nodes = needed_nodes(im, &count);
     run_nodes(im, nodes, count);
     if (im->why) {

@@ -17,7 +17,7 @@ void convert_identity(Import *im, Wire *const *inputs, int count, Wire **outputs
         Wire *x = outputs[0];
         Dim dims[16];
         for (int i = 0; x && i < wire_rank(im, x); i++) dims[i] = wire_size(im, x, i);
-        outputs[1] = x ? typed(call(im, "full", NULL, 0, "%s, true, dtype = \"bool\"", dims_text(im->arena, dims, wire_rank(im, x))), ONNX_BOOL) : NULL;
+        outputs[1] = x ? typed(call(im, "ones", NULL, 0, "%s, dtype = \"bool\"", dims_text(im->arena, dims, wire_rank(im, x))), ONNX_BOOL) : NULL;
     }
 }
 

@@ -331,9 +331,9 @@ void convert_gather_nd(Import *im, Wire *const *inputs, int count, Wire **output
 
 void convert_one_hot(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *index = input_at(inputs, count, 0), *values = input_at(inputs, count, 2);
-    int64_t depth;
-    int one;
-    if (!index || !values || !ints_of(im, cast_to(im, input_at(inputs, count, 1), ONNX_INT64), "the depth", &depth, &one)) return;
+    double many;
+    if (!index || !values || !number_of(im, input_at(inputs, count, 1), "the depth", &many)) return;
+    const int64_t depth = (int64_t)many;
     const int rank = wire_rank(im, index) + 1, axis = axis_of(im, attribute_int(im, "axis", -1), rank);
     Dim dims[16], along[16];
     if (axis < 0 || rank > 16) return;

@@ -25,7 +25,7 @@ void convert_constant_of_shape(Import *im, Wire *const *inputs, int count, Wire 
     int rank;
     if ((value && (!one || one->count != 1)) || !sizes_of(im, input_at(inputs, count, 0), "the shape", dims, &rank)) return;
     const int type = one ? one->type : ONNX_FLOAT;
-    const char *number = one && one->sizes ? type == ONNX_BOOL ? dim_const_value(one->sizes[0]) ? "true" : "false" : dim_string(im->arena, one->sizes[0])
+    const char *number = one && one->sizes ? type == ONNX_BOOL ? dim_const_value(one->sizes[0]) ? "1" : "0" : dim_string(im->arena, one->sizes[0])
                                            : number_text(im->arena, one ? one->reals[0] : 0, true);
     outputs[0] = typed(call(im, "full", NULL, 0, "%s, %s, dtype = \"%s\"", dims_text(im->arena, dims, rank), number, dtype_name(dtype_of(type))), type);
 }

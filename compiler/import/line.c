@@ -131,7 +131,7 @@ static Wire *written_constant(Import *im, const Known *k) {
     Text text = {.arena = im->arena};
     if (k->count > 1 && equal_elements(k) && !symbolic(k)) {
         Known one = *k;
-        one.rank = 0;
+        one.rank = 0, one.type = k->type == ONNX_BOOL ? ONNX_INT32 : k->type; /* full takes a number */
         text_add(&text, "%s, ", tuple_text(im->arena, k->dims, k->rank));
         text.bytes[0] = '[';
         for (size_t i = 0; i < text.length; i++)

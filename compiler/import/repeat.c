@@ -268,7 +268,8 @@ static bool names_symbol(Import *im, const char *text) {
 
 static const char *parameter_name(const Line *line, const Slot *slot, int place) {
     static const char *const channels[] = {"conv", "dense", "conv_transpose"};
-    if (slot->key) return !strcmp(slot->key, "stride") || line->block ? slot->key : slot->key;
+    if (slot->key) return slot->key;
+    if (line->block) return line->block->parameters.items[place].name;
     for (int i = 0; i < COUNT_OF(channels); i++)
         if (!strcmp(line->callee, channels[i]) && place == 0) return "c";
     if (!strcmp(line->callee, "conv") || !strcmp(line->callee, "depthwise") || !strcmp(line->callee, "conv_transpose") || !strcmp(line->callee, "maxpool")) return "kernel";

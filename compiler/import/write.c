@@ -175,17 +175,12 @@ static void live_until(const Wire *wire, void *context) {
     map_set(lives->last, wire, (void *)(intptr_t)(lives->place + 1));
 }
 
-/* The tensor that stands first in a line's text, or NULL. */
-static Wire *first_leaf(const Line *line) {
-    while (line->inputs.count) {
-        Wire *wire = line->inputs.items[0].wire;
-        if (!wire || !wire->line || !wire->line->within) return wire;
-        line = wire->line;
-    }
-    return NULL;
-}
-
-typedef struct Names_ { Body *body; Map *holders; Map *last; int place; } Naming; /* holders: of a name, the wire that has it */
+typedef struct Naming { /* holders: of a name, the wire that has it; heir: whose name the line's result may take over */
+    Body *body;
+    Map *holders, *last;
+    int place;
+    const Wire *heir;
+} Naming;
 
 static bool is_free(const Naming *naming, Name name) {
     const Wire *holder = map_get(naming->holders, name);
@@ -208,19 +203,26 @@ static void hold(Naming *naming, Wire *wire, Name name) {
     map_set(naming->holders, name, wire);
 }
 
+/* Of the tensors that are read for the last time the one called x, else the first; weights keep their names to themselves. */
+static void consider_heir(const Wire *wire, void *context) {
+    Naming *naming = context;
+    const bool dies = wire->called && (intptr_t)map_get(naming->last, wire) <= naming->place + 1;
+    if (!dies || map_get(naming->body->reserved, wire->called) || (wire->line && is_param(wire->line))) return;
+    if (!naming->heir || !strcmp(wire->called, "x")) naming->heir = wire;
+}
+
+static const char *name_of_result(Naming *naming, const Line *line) {
+    naming->heir = NULL;
+    if (line->rounds.count) consider_heir(line->inputs.items[0].wire, naming); /* it goes round under one name */
+    else each_leaf(line, consider_heir, naming);
+    return line->results.count == 1 && naming->heir ? naming->heir->called : fresh_name(naming);
+}
+
 static void name_results(Naming *naming, Line *line) {
-    Wire *first = first_leaf(line);
-    const bool dies = first && first->called && (intptr_t)map_get(naming->last, first) <= naming->place + 1;
-    const bool takes_over = dies && line->results.count == 1 && !map_get(naming->body->reserved, first->called);
+    Import *im = naming->body->im;
     for (int i = 0; i < line->results.count; i++) {
-        Wire *wire = line->results.items[i];
-        if (is_param(line)) hold(naming, wire, intern(naming->body->im->names, identifier(naming->body->im, line->label ? line->label : "table", "table")));
-        else if (takes_over || (line->rounds.count && i == 0)) hold(naming, wire, intern(naming->body->im->names, dies ? first->called : fresh_name(naming)));
-        else {
-            naming->place++; /* what dies here may give its name, unless several are made */
-            hold(naming, wire, intern(naming->body->im->names, fresh_name(naming)));
-            naming->place--;
-        }
+        const char *name = is_param(line) ? identifier(im, line->label ? line->label : "table", "table") : name_of_result(naming, line);
+        hold(naming, line->results.items[i], intern(im->names, name));
     }
 }
 
@@ -232,7 +234,7 @@ static void name_tensors(Body *body, Wire *const *inputs, int input_count) {
         if (body->results[i]->line && body->results[i]->line->within) each_leaf(body->results[i]->line, live_until, &lives);
         else live_until(body->results[i], &lives);
     }
-    Naming naming = {body, map_new(body->im->arena), lives.last, 0};
+    Naming naming = {body, map_new(body->im->arena), lives.last, 0, NULL};
     for (int i = 0; i < input_count; i++) map_set(naming.holders, intern(body->im->names, inputs[i]->called), inputs[i]);
     for (; naming.place < body->count; naming.place++)
         if (!body->lines[naming.place]->within) name_results(&naming, body->lines[naming.place]);
@@ -418,18 +420,14 @@ static cai_tensor weight_tensor(Import *im, const WeightEntry *entry) {
     unsigned char *data = arena_alloc(im->arena, (size_t)(out.count * bytes));
     for (int64_t i = 0; i < out.count; i++) {
         const int64_t place = place_of_theirs(weight, i);
-        if (weight->tensor) {
-            cai_tensor one = from;
-            cai_error error;
-            one.data += place * cai_type_bytes(from.type), one.count = 1;
-            if (!cai_tensor_convert(&one, out.type, data + i * bytes, &error)) INTERNAL_ERROR("%s", error.message);
-        } else if (weight->known->reals) {
-            const float real = (float)weight->known->reals[place];
-            memcpy(data + i * bytes, &real, 4);
-        } else {
-            const int64_t whole = dim_const_value(weight->known->sizes[place]);
-            memcpy(data + i * bytes, &whole, (size_t)bytes);
-        }
+        cai_tensor one = from;
+        cai_error error;
+        int64_t whole;
+        one.count = 1;
+        if (weight->tensor) one.data += place * cai_type_bytes(from.type);
+        else if (weight->known->reals) one.type = CAI_F64, one.data = (const unsigned char *)&weight->known->reals[place];
+        else whole = dim_const_value(weight->known->sizes[place]), one.type = CAI_I64, one.data = (const unsigned char *)&whole;
+        if (!cai_tensor_convert(&one, out.type, data + i * bytes, &error)) INTERNAL_ERROR("%s", error.message);
     }
     out.data = data;
     return out;

@@ -1,5 +1,5 @@
 """What the runners of ONNX's conformance tests share: importing, building, running and comparing one case."""
-import collections, os, re, subprocess
+import collections, json, os, re, subprocess
 
 import numpy
 
@@ -7,11 +7,24 @@ CAI = os.path.join(os.path.dirname(__file__), "..", "..", os.environ.get("BUILD"
 Result = collections.namedtuple("Result", "state reason")  # passed, failed, or unread
 
 # What cai has for a type of numpy's: a type of its own, or a wider one.
-HELD_AS = {"float64": "float32", "uint8": "int32", "int16": "int32", "uint16": "int32", "uint32": "int64", "uint64": "int64"}
+HELD_AS = {"bfloat16": "float32", "float64": "float32", "uint8": "int32", "int16": "int32", "uint16": "int32", "uint32": "int64", "uint64": "int64"}
 
 
 def held(array):
     return array.astype(HELD_AS.get(array.dtype.name, array.dtype))
+
+
+DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2", "I8": "i1", "I32": "<i4", "I64": "<i8", "BOOL": "?"}
+
+
+def load(path):
+    """The tensor of a .safetensors file that has one; bf16 as f32."""
+    data = open(path, "rb").read()
+    size = int.from_bytes(data[:8], "little")
+    entry = next(entry for name, entry in json.loads(data[8:8 + size]).items() if name != "__metadata__")
+    begin, end = entry["data_offsets"]
+    array = numpy.frombuffer(data[8 + size:][begin:end], DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    return (array.astype("u4") << 16).view("f4") if entry["dtype"] == "BF16" else array
 
 
 def call(words):
@@ -47,12 +60,12 @@ def run_case(folder, inputs, outputs, rtol, atol):
         numpy.save(f"{folder}/in_{name}.npy", numpy.ascontiguousarray(held(array)) if array.ndim else held(array))
         words.append(f"{name}={folder}/in_{name}.npy" if len(ins) > 1 else f"{folder}/in_{name}.npy")
     for name in outs:
-        words += ["-o", f"{name}={folder}/out_{name}.npy" if len(outs) > 1 else f"{folder}/out_{name}.npy"]
+        words += ["-o", f"{name}={folder}/out_{name}.safetensors" if len(outs) > 1 else f"{folder}/out_{name}.safetensors"]
     done = call([f"{folder}/model", *words])
     if done.returncode:
         return f"it does not run: {done.stderr.strip()[-200:]}"
     for name, wanted in zip(outs, outputs):
-        got, wanted = numpy.load(f"{folder}/out_{name}.npy"), held(wanted)
+        got, wanted = load(f"{folder}/out_{name}.safetensors"), held(wanted)
         if got.shape != wanted.shape:
             return f"{name} has the shape {got.shape}, not {wanted.shape}"
         if got.dtype != wanted.dtype:
