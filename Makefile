@@ -207,6 +207,7 @@ docs: $(BUILD)/cai
 	$(BUILD)/cai --operators > docs/operators.md
 	$(BUILD)/cai --errors > docs/errors.md
 	$(BUILD)/cai doc --format=markdown > docs/stdlib.md
+	sed -i '/^| operator |/,$$d' docs/onnx.md && $(BUILD)/cai --onnx-operators >> docs/onnx.md
 
 clean:
 	rm -rf $(BUILD)

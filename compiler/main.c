@@ -1,6 +1,7 @@
 /* cai: the table of commands, and what stands round every one of them. */
 #include "commands/commands.h"
 #include "files/files.h"
+#include "import/import.h"
 #include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
@@ -114,6 +115,10 @@ static int dispatch(int argc, char **argv) {
     }
     if (strcmp(argv[1], "--operators") == 0) { /* docs/operators.md: `make docs` */
         ops_document(stdout);
+        return EXIT_GOOD;
+    }
+    if (strcmp(argv[1], "--onnx-operators") == 0) { /* the table of docs/onnx.md: `make docs` */
+        operators_document(stdout);
         return EXIT_GOOD;
     }
     if (strcmp(argv[1], "--errors") == 0) { /* docs/errors.md: `make docs` */

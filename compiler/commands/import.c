@@ -26,6 +26,10 @@ static void check_written(Session *s, const char *text) {
 
 static bool write_files(Session *s, Import *im, const Written *written, const char *path) {
     cai_error error;
+    if (!strcmp(path, "-")) {
+        fputs(written->text, stdout);
+        return true;
+    }
     const char *weights = arena_printf(s->arena, "%s.safetensors", without_ending(s->arena, path, ".cai"));
     if (written->weights.count && !import_write_weights(im, written, weights)) return false;
     if (!cai_file_write(path, written->text, strlen(written->text), &error)) {
@@ -50,7 +54,8 @@ int command_import(Session *session) {
     }
     Import im;
     Written written = {0};
-    const ImportOptions options = {base_of(without_ending(session->arena, output, ".cai")), session->options->partial,
+    const char *named = strcmp(output, "-") ? without_ending(session->arena, output, ".cai") : name;
+    const ImportOptions options = {base_of(named), session->options->partial,
                                    {session->stdlib_dir, session->options->defines.items, session->options->defines.count, 0}};
     if (import_onnx(session->arena, session->names, &session->diag, file, bytes.data, bytes.count, &options, &im, &written)) {
         check_written(session, written.text);

@@ -93,6 +93,18 @@ static bool add_input(Import *im, Text *text, const OnnxPort *port, Map *taken, 
     return true;
 }
 
+/* A tensor in the middle of the model, as an input: its shape is what the file says of it. */
+static bool add_cut(Import *im, Text *text, Name name, Map *taken, Symbols *symbols) {
+    const OnnxGraph *graph = im->model->graph;
+    for (int i = 0; i < graph->values.count; i++)
+        if (graph->values.items[i].name == name) return add_input(im, text, &graph->values.items[i], taken, symbols);
+    for (int i = 0; i < graph->outputs.count; i++)
+        if (graph->outputs.items[i].name == name) return add_input(im, text, &graph->outputs.items[i], taken, symbols);
+    Diagnostic *d = diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "`%s` can't become an input: the file does not say its shape", name);
+    diag_help(im->diag, d, "`onnx.save(onnx.shape_inference.infer_shapes(onnx.load(\"model.onnx\")), \"model.onnx\")` in Python writes the shapes into it");
+    return false;
+}
+
 static bool begin_trial(Import *im) {
     const OnnxGraph *graph = im->model->graph;
     Text text = {.arena = im->arena};
@@ -102,9 +114,7 @@ static bool begin_trial(Import *im) {
     const char *why = NULL;
     for (int i = 0; i < graph->inputs.count; i++)
         if (!is_initializer(graph, graph->inputs.items[i].name)) good = add_input(im, &text, &graph->inputs.items[i], taken, &symbols) && good;
-    for (int i = 0; i < im->cut.count; i++)
-        for (int k = 0; k < graph->values.count; k++)
-            if (graph->values.items[k].name == im->cut.items[i]) good = add_input(im, &text, &graph->values.items[k], taken, &symbols) && good;
+    for (int i = 0; i < im->cut.count; i++) good = add_cut(im, &text, im->cut.items[i], taken, &symbols) && good;
     if (!good) return false;
     im->signature = text_string(&text);
     Text where = {.arena = im->arena};
@@ -161,8 +171,9 @@ static bool inputs_of(Import *im, const OnnxNode *node, Wire **out) {
 }
 
 /* `If`: the branch stands here where the condition is known. Its graph sees the names around it. */
-static void run_if(Import *im, const OnnxNode *node, Wire **inputs, Wire **outputs) {
-    const Known *condition = known_of(im, input_at(inputs, node->input_count, 0));
+void convert_if(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    const OnnxNode *node = im->node;
+    const Known *condition = known_of(im, input_at(inputs, count, 0));
     int64_t truth;
     if (!condition || condition->count != 1 || !condition->sizes || !dim_is_const(condition->sizes[0], &truth)) {
         cannot(im, "which branch runs depends on values that only a run knows");
@@ -181,18 +192,19 @@ static void run_if(Import *im, const OnnxNode *node, Wire **inputs, Wire **outpu
 
 /* `Loop`: its body stands here as often as it runs, where that is known. Its inputs are the round, the condition and what it carries; its outputs
  * the condition, what it carries on, and what it makes in each round, which is stacked. */
-static void run_loop(Import *im, const OnnxNode *node, Wire **inputs, Wire **outputs) {
+void convert_loop(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    const OnnxNode *node = im->node;
     const OnnxAttribute *body = attribute(im, "body");
     const OnnxGraph *graph = body ? body->graph : NULL;
-    const int carried = node->input_count - 2, stacked = node->output_count - carried;
+    const int carried = count - 2, stacked = node->output_count - carried;
     int64_t rounds = INT64_MAX, truth = 1;
-    const Known *most = known_of(im, input_at(inputs, node->input_count, 0)), *condition = known_of(im, input_at(inputs, node->input_count, 1));
+    const Known *most = known_of(im, input_at(inputs, count, 0)), *condition = known_of(im, input_at(inputs, count, 1));
     if (most && most->sizes) dim_is_const(most->sizes[0], &rounds);
     if (!graph || carried < 0 || stacked < 0 || graph->inputs.count != carried + 2 || graph->outputs.count != node->output_count + 1) cannot(im, "its body is not there");
     else if ((inputs[0] && (!most || !most->sizes)) || (inputs[1] && !condition)) cannot(im, "how often it runs depends on values that only a run knows");
     if (im->why) return;
     if (condition && condition->sizes) dim_is_const(condition->sizes[0], &truth);
-    Wire ***made = NEW_ARRAY(im->arena, Wire **, stacked + 1), **state = inputs + 2;
+    Wire ***made = NEW_ARRAY(im->arena, Wire **, stacked + 1), *const *state = inputs + 2;
     for (int i = 0; i < stacked; i++) made[i] = NEW_ARRAY(im->arena, Wire *, MOST_ROUNDS);
     int64_t round = 0;
     for (; round < rounds && truth && !im->why; round++) {
@@ -264,17 +276,22 @@ static void run_function(Import *im, const OnnxFunction *function, const OnnxNod
     im->wires = outside, im->opset = opset;
 }
 
-static void convert_node(Import *im, const OnnxNode *node, Wire **inputs, Wire **outputs) {
+/* Whether there is a way to read the operator; refused where there is none. */
+static bool is_known(Import *im, const OnnxNode *node, const OperatorRow *row) {
+    if (*node->domain) return cannot(im, "operators of %s are not read", node->domain);
+    if (!row) return cannot(im, "the operator is not read");
+    if (!row->convert) return cannot(im, "%s", row->as);
+    if (im->opset < row->since) return cannot(im, "its form of opset %d is not read, from %d on it is", im->opset, row->since);
+    return true;
+}
+
+/* here: whether its inputs are; else it is only told whether it could be read if they were. */
+static void convert_node(Import *im, const OnnxNode *node, bool here, Wire **inputs, Wire **outputs) {
     const OnnxFunction *function = find_function(im, node);
     const OperatorRow *row = operator_find(node->op);
-    if (function) run_function(im, function, node, inputs, outputs);
-    else if (*node->domain) cannot(im, "operators of %s are not read", node->domain);
-    else if (!strcmp(node->op, "If")) run_if(im, node, inputs, outputs);
-    else if (!strcmp(node->op, "Loop")) run_loop(im, node, inputs, outputs);
-    else if (!row) cannot(im, "the operator is not read");
-    else if (!row->convert) cannot(im, "%s", row->as);
-    else if (im->opset < row->since) cannot(im, "its form of opset %d is not read, from %d on it is", im->opset, row->since);
-    else if (!fold_node(im, inputs, node->input_count, outputs)) row->convert(im, inputs, node->input_count, outputs);
+    if (function && here) run_function(im, function, node, inputs, outputs);
+    if (function || !is_known(im, node, row) || !here) return;
+    if (!fold_node(im, inputs, node->input_count, outputs)) row->convert(im, inputs, node->input_count, outputs);
 }
 
 static void tell_unread(Import *im, const OnnxNode *node) {
@@ -294,7 +311,7 @@ static void run_node(Import *im, const OnnxNode *node) {
     im->node = node;
     if (node->output_count && is_cut(im, node->outputs[0])) return;
     const bool here = inputs_of(im, node, inputs);
-    if (here && !im->why) convert_node(im, node, inputs, outputs);
+    if (!im->why) convert_node(im, node, here, inputs, outputs);
     for (int i = 0; i < node->output_count && here && !im->why && im->unread.count == unread; i++)
         if (!outputs[i] && *node->outputs[i]) cannot(im, "its output `%s`", node->outputs[i]);
     if (im->why) tell_unread(im, node);
@@ -353,17 +370,6 @@ static OnnxNode *needed_nodes(Import *im, int *count) {
     return nodes;
 }
 
-/* Outputs are tensors that a statement makes: a constant, or an input passed on, gets one. */
-static Wire *as_output(Import *im, Wire *wire) {
-    if (wire->line || wire->missing) return wire;
-    static const OnnxNode none = {.name = "", .op = ""};
-    im->node = &none;
-    if (wire->name) return stage(im, wire, "dropout", "0.0");
-    Dim dims[16];
-    for (int i = 0; i < wire_rank(im, wire); i++) dims[i] = wire_size(im, wire, i);
-    return call(im, "primitive.reshape", &wire, 1, "dims = %s", dims_text(im->arena, dims, wire_rank(im, wire)));
-}
-
 static void bind_outputs(Import *im) {
     const OnnxGraph *graph = im->model->graph;
     for (int i = 0; i < graph->outputs.count; i++) {
@@ -372,10 +378,12 @@ static void bind_outputs(Import *im) {
             diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the output `%s` is made by no node", graph->outputs.items[i].name);
             continue;
         }
-        Wire *made = as_output(im, wire_itself(wire));
-        if (!made) diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the output `%s`: %s", graph->outputs.items[i].name, im->why);
+        static const OnnxNode none = {.name = "", .op = ""};
+        im->node = &none;
+        wire = wire_itself(wire);
+        if (!wire->missing && !materialize(im, wire)) diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the output `%s`: %s", graph->outputs.items[i].name, im->why);
         im->why = NULL;
-        vec_push(im->arena, &im->outputs, made);
+        vec_push(im->arena, &im->outputs, wire);
         vec_push(im->arena, &im->output_ports, graph->outputs.items[i]);
     }
     if (graph->outputs.count == 0) diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the graph has no outputs");

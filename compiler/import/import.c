@@ -68,7 +68,7 @@ bool import_onnx(Arena *arena, Names *names, Diagnostics *diag, const char *path
         tell_unread(im);
         return false;
     }
-    if (im->unread.count && options->partial) {
+    while (im->unread.count && options->partial) { /* what was cut may uncover more */
         cut_unread(im);
         fresh.cut.items = im->cut.items, fresh.cut.count = fresh.cut.capacity = im->cut.count, fresh.multiple = im->multiple;
         *im = fresh;

@@ -226,6 +226,7 @@ Wire *number_infix(Import *im, double a, const char *op, Wire *b);
 Wire *infix_size(Import *im, const char *op, Wire *a, Dim b);
 Wire *prefix(Import *im, const char *op, Wire *x);
 Wire *indexed(Import *im, Wire *x, const char *places, ...) PRINTF_LIKE(3, 4);
+bool materialize(Import *im, Wire *wire);     /* gives it a name in the trial: a constant gets a statement of its own, once */
 Wire *wire_itself(Wire *wire);               /* not one that is the same in another type */
 Wire *typed(Wire *wire, int type);           /* sets it; NULL passes */
 Wire *cast_to(Import *im, Wire *x, int type); /* by a statement where cai's types differ */

@@ -156,8 +156,7 @@ static Wire *weight_constant(Import *im, Wire *wire) {
     return line_run(im, line, wire->type);
 }
 
-/* The wire with a name in the trial: a constant gets a statement of its own, once. */
-static bool materialize(Import *im, Wire *wire) {
+bool materialize(Import *im, Wire *wire) {
     if (wire->name) return true;
     const Known *k = known_of(im, wire);
     Wire *made = NULL;
