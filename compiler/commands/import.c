@@ -4,7 +4,8 @@
 
 static const char *without_ending(Arena *arena, const char *path, const char *ending) {
     const size_t length = strlen(path), cut = strlen(ending);
-    return length > cut && !strcmp(path + length - cut, ending) ? arena_strndup(arena, path, length - cut) : path;
+    return length > cut && !strcmp(path + length - cut, ending) ? arena_strndup(arena, path, length - cut)
+                                                                : path;
 }
 
 static const char *base_of(const char *path) {
@@ -37,14 +38,18 @@ static bool write_files(Session *s, Import *im, const Written *written, const ch
         return false;
     }
     if (!written->weights.count) printf("%s is written: it has no weights\n", path);
-    else printf("%s is written, and its weights, %s:\n  cai build %s --weights %s\n", path, weights, path, weights);
+    else
+        printf("%s is written, and its weights, %s:\n  cai build %s --weights %s\n", path, weights, path,
+               weights);
     return true;
 }
 
 int command_import(Session *session) {
     const char *file = session->options->file, *output = session->options->output;
     const char *name = without_ending(session->arena, file, ".onnx");
-    if (session->options->rest.count) return session_usage(session, "one FILE is wanted, and `%s` is one more", session->options->rest.items[0]);
+    if (session->options->rest.count)
+        return session_usage(session, "one FILE is wanted, and `%s` is one more",
+                             session->options->rest.items[0]);
     if (!output) output = arena_printf(session->arena, "%s.cai", name);
     cai_file bytes;
     cai_error error;
@@ -55,9 +60,12 @@ int command_import(Session *session) {
     Import im;
     Written written = {0};
     const char *named = strcmp(output, "-") ? without_ending(session->arena, output, ".cai") : name;
-    const ImportOptions options = {base_of(named), session->options->partial,
-                                   {session->stdlib_dir, session->options->defines.items, session->options->defines.count, 0}};
-    if (import_onnx(session->arena, session->names, &session->diag, file, bytes.data, bytes.count, &options, &im, &written)) {
+    const ImportOptions options = {base_of(named),
+                                   session->options->partial,
+                                   {session->stdlib_dir, session->options->defines.items,
+                                    session->options->defines.count, 0}};
+    if (import_onnx(session->arena, session->names, &session->diag, file, bytes.data, bytes.count, &options,
+                    &im, &written)) {
         check_written(session, written.text);
         write_files(session, &im, &written, output);
     }

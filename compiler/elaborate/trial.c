@@ -1,4 +1,5 @@
-/* A model that grows by a statement at a time: for what writes text of the language and asks what each step of it makes. */
+/* A model that grows by a statement at a time: for what writes text of the language and asks what each step
+ * of it makes. */
 #include "elaborate/evaluator.h"
 
 struct Trial {
@@ -8,7 +9,8 @@ struct Trial {
 };
 
 static File *parse_text(Trial *trial, const char *text) {
-    return parse_file(trial->ev.arena, trial->ev.names, &trial->diag, source_new(trial->ev.arena, "", text, strlen(text)));
+    return parse_file(trial->ev.arena, trial->ev.names, &trial->diag,
+                      source_new(trial->ev.arena, "", text, strlen(text)));
 }
 
 /* The first error of the step, which are then forgotten; NULL where there was none. */
@@ -22,7 +24,8 @@ static const char *first_error(Trial *trial) {
     return NULL;
 }
 
-Trial *trial_begin(Arena *arena, Names *names, const ElaborateOptions *options, const char *signature, const char **why) {
+Trial *trial_begin(Arena *arena, Names *names, const ElaborateOptions *options, const char *signature,
+                   const char **why) {
     Trial *trial = NEW(arena, Trial);
     trial->diag.arena = arena;
     const char *text = arena_printf(arena, "%s {\n}\n", signature);

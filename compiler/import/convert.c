@@ -1,4 +1,5 @@
-/* The nodes of a graph in turn: folded, or converted by their rows; functions and branches that are decided stand as if written here. */
+/* The nodes of a graph in turn: folded, or converted by their rows; functions and branches that are decided
+ * stand as if written here. */
 #include "import/convert.h"
 #include <ctype.h>
 
@@ -26,14 +27,16 @@ const char *identifier(Import *im, const char *name, const char *otherwise) {
     made = arena_strndup(im->arena, made, length);
     if (!*made || length > 40) made = otherwise;
     if (isdigit((unsigned char)*made)) made = arena_printf(im->arena, "%s%s", otherwise, made);
-    return is_reserved(im, made) || builtin_knows(intern(im->names, made)) ? arena_printf(im->arena, "%s_", made) : made;
+    return is_reserved(im, made) || builtin_knows(intern(im->names, made))
+               ? arena_printf(im->arena, "%s_", made)
+               : made;
 }
 
 /* ---- the signature ---- */
 
 typedef struct Symbols {
-    Map *by_name;  /* those that are taken */
-    Map *by_param; /* ONNX's name of a size to ours */
+    Map *by_name;              /* those that are taken */
+    Map *by_param;             /* ONNX's name of a size to ours */
     Vec(const char *) spatial; /* heights and widths */
 } Symbols;
 
@@ -45,12 +48,18 @@ static bool is_good_symbol(Import *im, const char *name) {
 
 /* The symbol of a free size: ONNX's name of it where that is a name, else N, H and W by its axis. */
 static const char *symbol_of(Import *im, const OnnxPort *port, int axis, Symbols *symbols) {
-    const char *param = port->symbols[axis], *known = param ? map_get(symbols->by_param, intern(im->names, param)) : NULL;
+    const char *param = port->symbols[axis],
+               *known = param ? map_get(symbols->by_param, intern(im->names, param)) : NULL;
     if (known) return known;
     const bool spatial = port->rank == 4 && axis >= 2;
-    const char *usual = axis == 0 ? "N" : !spatial ? "L" : axis == 2 ? "H" : "W", *base = param && is_good_symbol(im, param) ? param : usual;
+    const char *usual = axis == 0   ? "N"
+                        : !spatial  ? "L"
+                        : axis == 2 ? "H"
+                                    : "W",
+               *base = param && is_good_symbol(im, param) ? param : usual;
     Name name = intern(im->names, base);
-    for (int i = 2; map_get(symbols->by_name, name); i++) name = intern(im->names, arena_printf(im->arena, "%s%d", base, i));
+    for (int i = 2; map_get(symbols->by_name, name); i++)
+        name = intern(im->names, arena_printf(im->arena, "%s%d", base, i));
     map_set(symbols->by_name, name, (void *)name);
     if (param) map_set(symbols->by_param, intern(im->names, param), (void *)name);
     for (int i = 0; i < im->options.define_count; i++)
@@ -69,16 +78,20 @@ static bool is_initializer(const OnnxGraph *graph, Name name) {
 static bool add_input(Import *im, Text *text, const OnnxPort *port, Map *taken, Symbols *symbols) {
     if (!port->has_shape || onnx_type_bytes(port->type) == 0) {
         diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the input `%s` %s", port->name,
-                   port->type == 0 || onnx_type_bytes(port->type) ? "is no tensor, or one without a shape" : arena_printf(im->arena, "is of %s", onnx_type_name(port->type)));
+                   port->type == 0 || onnx_type_bytes(port->type)
+                       ? "is no tensor, or one without a shape"
+                       : arena_printf(im->arena, "is of %s", onnx_type_name(port->type)));
         return false;
     }
     const char *base = identifier(im, port->name, "x"), *name = base;
-    for (int i = 2; map_get(taken, intern(im->names, name)); i++) name = arena_printf(im->arena, "%s_%d", base, i);
+    for (int i = 2; map_get(taken, intern(im->names, name)); i++)
+        name = arena_printf(im->arena, "%s_%d", base, i);
     map_set(taken, intern(im->names, name), (void *)name);
     text_add(text, "%s%s: %s[", im->inputs.count ? ", " : "", name, dtype_name(dtype_of(port->type)));
     for (int i = 0; i < port->rank; i++) {
         if (port->dims[i] == 0) {
-            diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the input `%s` has no elements: axis %d is of size 0", port->name, i);
+            diag_error(im->diag, DIAG_onnx_operator, (Span){0},
+                       "the input `%s` has no elements: axis %d is of size 0", port->name, i);
             return false;
         }
         if (port->dims[i] > 0) text_add(text, "%s%lld", i ? ", " : "", (long long)port->dims[i]);
@@ -97,11 +110,16 @@ static bool add_input(Import *im, Text *text, const OnnxPort *port, Map *taken, 
 static bool add_cut(Import *im, Text *text, Name name, Map *taken, Symbols *symbols) {
     const OnnxGraph *graph = im->model->graph;
     for (int i = 0; i < graph->values.count; i++)
-        if (graph->values.items[i].name == name) return add_input(im, text, &graph->values.items[i], taken, symbols);
+        if (graph->values.items[i].name == name)
+            return add_input(im, text, &graph->values.items[i], taken, symbols);
     for (int i = 0; i < graph->outputs.count; i++)
-        if (graph->outputs.items[i].name == name) return add_input(im, text, &graph->outputs.items[i], taken, symbols);
-    Diagnostic *d = diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "`%s` can't become an input: the file does not say its shape", name);
-    diag_help(im->diag, d, "`onnx.save(onnx.shape_inference.infer_shapes(onnx.load(\"model.onnx\")), \"model.onnx\")` in Python writes the shapes into it");
+        if (graph->outputs.items[i].name == name)
+            return add_input(im, text, &graph->outputs.items[i], taken, symbols);
+    Diagnostic *d = diag_error(im->diag, DIAG_onnx_operator, (Span){0},
+                               "`%s` can't become an input: the file does not say its shape", name);
+    diag_help(
+        im->diag, d,
+        "`onnx.save(onnx.shape_inference.infer_shapes(onnx.load(\"model.onnx\")), \"model.onnx\")` in Python writes the shapes into it");
     return false;
 }
 
@@ -113,23 +131,29 @@ static bool begin_trial(Import *im) {
     bool good = true;
     const char *why = NULL;
     for (int i = 0; i < graph->inputs.count; i++)
-        if (!is_initializer(graph, graph->inputs.items[i].name)) good = add_input(im, &text, &graph->inputs.items[i], taken, &symbols) && good;
-    for (int i = 0; i < im->cut.count; i++) good = add_cut(im, &text, im->cut.items[i], taken, &symbols) && good;
+        if (!is_initializer(graph, graph->inputs.items[i].name))
+            good = add_input(im, &text, &graph->inputs.items[i], taken, &symbols) && good;
+    for (int i = 0; i < im->cut.count; i++)
+        good = add_cut(im, &text, im->cut.items[i], taken, &symbols) && good;
     if (!good) return false;
     im->signature = text_string(&text);
     Text where = {.arena = im->arena};
     for (int i = 0; im->multiple > 1 && i < symbols.spatial.count; i++)
         text_add(&where, "%s%s %% %d == 0", i ? ", " : " where ", symbols.spatial.items[i], im->multiple);
     im->where = text_string(&where);
-    const char *signature = arena_printf(im->arena, "use onnx\nmodel trial(%s) -> result: f32[]%s", im->signature, im->where);
-    const ElaborateOptions options = {im->options.stdlib_dir, NULL, 0, im->options.patience}; /* its defines are in the signature */
+    const char *signature =
+        arena_printf(im->arena, "use onnx\nmodel trial(%s) -> result: f32[]%s", im->signature, im->where);
+    const ElaborateOptions options = {im->options.stdlib_dir, NULL, 0,
+                                      im->options.patience}; /* its defines are in the signature */
     im->trial = trial_begin(im->arena, im->names, &options, signature, &why);
     if (!im->trial) {
-        diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "its inputs, (%s): %s", im->signature, why ? why : "no model");
+        diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "its inputs, (%s): %s", im->signature,
+                   why ? why : "no model");
         return false;
     }
     im->dims = trial_dims(im->trial);
-    for (int i = 0; i < im->inputs.count; i++) trial_shape(im->trial, im->inputs.items[i]->name, &im->inputs.items[i]->shape);
+    for (int i = 0; i < im->inputs.count; i++)
+        trial_shape(im->trial, im->inputs.items[i]->name, &im->inputs.items[i]->shape);
     return true;
 }
 
@@ -163,7 +187,8 @@ static bool inputs_of(Import *im, const OnnxNode *node, Wire **out) {
     bool here = true;
     for (int i = 0; i < node->input_count; i++) {
         out[i] = *node->inputs[i] ? map_get(im->wires, node->inputs[i]) : NULL;
-        if (*node->inputs[i] && !out[i]) cannot(im, "its input `%s` is made by no node before it", node->inputs[i]);
+        if (*node->inputs[i] && !out[i])
+            cannot(im, "its input `%s` is made by no node before it", node->inputs[i]);
         here = here && !(out[i] && out[i]->missing);
         if (out[i] && out[i]->absent) out[i] = NULL;
     }
@@ -175,7 +200,8 @@ void convert_if(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     const OnnxNode *node = im->node;
     const Known *condition = known_of(im, input_at(inputs, count, 0));
     int64_t truth;
-    if (!condition || condition->count != 1 || !condition->sizes || !dim_is_const(condition->sizes[0], &truth)) {
+    if (!condition || condition->count != 1 || !condition->sizes ||
+        !dim_is_const(condition->sizes[0], &truth)) {
         cannot(im, "which branch runs depends on values that only a run knows");
         return;
     }
@@ -187,21 +213,27 @@ void convert_if(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     bind_initializers(im, branch->graph);
     run_nodes(im, branch->graph->nodes.items, branch->graph->nodes.count);
     im->node = node;
-    for (int i = 0; i < node->output_count; i++) outputs[i] = map_get(im->wires, branch->graph->outputs.items[i].name);
+    for (int i = 0; i < node->output_count; i++)
+        outputs[i] = map_get(im->wires, branch->graph->outputs.items[i].name);
 }
 
-/* `Loop`: its body stands here as often as it runs, where that is known. Its inputs are the round, the condition and what it carries; its outputs
- * the condition, what it carries on, and what it makes in each round, which is stacked. */
+/* `Loop`: its body stands here as often as it runs, where that is known. Its inputs are the round, the
+ * condition and what it carries; its outputs the condition, what it carries on, and what it makes in each
+ * round, which is stacked. */
 void convert_loop(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     const OnnxNode *node = im->node;
     const OnnxAttribute *body = attribute(im, "body");
     const OnnxGraph *graph = body ? body->graph : NULL;
     const int carried = count - 2, stacked = node->output_count - carried;
     int64_t rounds = INT64_MAX, truth = 1;
-    const Known *most = known_of(im, input_at(inputs, count, 0)), *condition = known_of(im, input_at(inputs, count, 1));
+    const Known *most = known_of(im, input_at(inputs, count, 0)),
+                *condition = known_of(im, input_at(inputs, count, 1));
     if (most && most->sizes) dim_is_const(most->sizes[0], &rounds);
-    if (!graph || carried < 0 || stacked < 0 || graph->inputs.count != carried + 2 || graph->outputs.count != node->output_count + 1) cannot(im, "its body is not there");
-    else if ((inputs[0] && (!most || !most->sizes)) || (inputs[1] && !condition)) cannot(im, "how often it runs depends on values that only a run knows");
+    if (!graph || carried < 0 || stacked < 0 || graph->inputs.count != carried + 2 ||
+        graph->outputs.count != node->output_count + 1)
+        cannot(im, "its body is not there");
+    else if ((inputs[0] && (!most || !most->sizes)) || (inputs[1] && !condition))
+        cannot(im, "how often it runs depends on values that only a run knows");
     if (im->why) return;
     if (condition && condition->sizes) dim_is_const(condition->sizes[0], &truth);
     Wire ***made = NEW_ARRAY(im->arena, Wire **, stacked + 1), *const *state = inputs + 2;
@@ -221,14 +253,17 @@ void convert_loop(Import *im, Wire *const *inputs, int count, Wire **outputs) {
         run_nodes(im, graph->nodes.items, graph->nodes.count);
         im->node = node;
         const Known *goes_on = known_of(im, map_get(im->wires, graph->outputs.items[0].name));
-        if (!goes_on || !goes_on->sizes || !dim_is_const(goes_on->sizes[0], &truth)) cannot(im, "how often it runs depends on values that only a run knows");
+        if (!goes_on || !goes_on->sizes || !dim_is_const(goes_on->sizes[0], &truth))
+            cannot(im, "how often it runs depends on values that only a run knows");
         Wire **next = NEW_ARRAY(im->arena, Wire *, carried + 1);
         for (int i = 0; i < carried; i++) next[i] = map_get(im->wires, graph->outputs.items[1 + i].name);
-        for (int i = 0; i < stacked; i++) made[i][round] = map_get(im->wires, graph->outputs.items[1 + carried + i].name);
+        for (int i = 0; i < stacked; i++)
+            made[i][round] = map_get(im->wires, graph->outputs.items[1 + carried + i].name);
         state = next;
     }
     for (int i = 0; i < carried; i++) outputs[i] = state[i];
-    for (int i = 0; i < stacked && round > 0 && !im->why; i++) outputs[carried + i] = stage_of(im, made[i], (int)round, "stack", "%s", "");
+    for (int i = 0; i < stacked && round > 0 && !im->why; i++)
+        outputs[carried + i] = stage_of(im, made[i], (int)round, "stack", "%s", "");
 }
 
 static const OnnxFunction *find_function(const Import *im, const OnnxNode *node) {
@@ -240,7 +275,8 @@ static const OnnxFunction *find_function(const Import *im, const OnnxNode *node)
 }
 
 /* A node of a function's body, with the attributes of the call where it refers to them. */
-static OnnxNode resolved(Import *im, const OnnxNode *node, const OnnxNode *call, const OnnxFunction *function) {
+static OnnxNode resolved(Import *im, const OnnxNode *node, const OnnxNode *call,
+                         const OnnxFunction *function) {
     OnnxNode out = *node;
     OnnxAttribute *attributes = NEW_ARRAY(im->arena, OnnxAttribute, node->attribute_count);
     out.attribute_count = 0, out.attributes = attributes;
@@ -249,7 +285,8 @@ static OnnxNode resolved(Import *im, const OnnxNode *node, const OnnxNode *call,
         for (int k = 0; from->refers && k < call->attribute_count; k++)
             if (!strcmp(call->attributes[k].name, node->attributes[i].refers)) from = &call->attributes[k];
         for (int k = 0; from->refers && k < function->default_count; k++)
-            if (!strcmp(function->defaults[k].name, node->attributes[i].refers)) from = &function->defaults[k];
+            if (!strcmp(function->defaults[k].name, node->attributes[i].refers))
+                from = &function->defaults[k];
         if (from->refers) continue; /* optional, and not given */
         attributes[out.attribute_count] = *from;
         attributes[out.attribute_count++].name = node->attributes[i].name;
@@ -257,7 +294,8 @@ static OnnxNode resolved(Import *im, const OnnxNode *node, const OnnxNode *call,
     return out;
 }
 
-static void run_function(Import *im, const OnnxFunction *function, const OnnxNode *node, Wire **inputs, Wire **outputs) {
+static void run_function(Import *im, const OnnxFunction *function, const OnnxNode *node, Wire **inputs,
+                         Wire **outputs) {
     Map *outside = im->wires;
     const int opset = im->opset;
     OnnxNode *body = NEW_ARRAY(im->arena, OnnxNode, function->nodes.count);
@@ -269,10 +307,12 @@ static void run_function(Import *im, const OnnxFunction *function, const OnnxNod
         Wire *given = input_at(inputs, node->input_count, i);
         bind(im, function->inputs[i], given ? given : absent);
     }
-    for (int i = 0; i < function->nodes.count; i++) body[i] = resolved(im, &function->nodes.items[i], node, function);
+    for (int i = 0; i < function->nodes.count; i++)
+        body[i] = resolved(im, &function->nodes.items[i], node, function);
     run_nodes(im, body, function->nodes.count);
     im->node = node;
-    for (int i = 0; i < node->output_count && i < function->output_count; i++) outputs[i] = map_get(im->wires, function->outputs[i]);
+    for (int i = 0; i < node->output_count && i < function->output_count; i++)
+        outputs[i] = map_get(im->wires, function->outputs[i]);
     im->wires = outside, im->opset = opset;
 }
 
@@ -281,7 +321,8 @@ static bool is_known(Import *im, const OnnxNode *node, const OperatorRow *row) {
     if (*node->domain) return cannot(im, "operators of %s are not read", node->domain);
     if (!row) return cannot(im, "the operator is not read");
     if (!row->convert) return cannot(im, "%s", row->as);
-    if (im->opset < row->since) return cannot(im, "its form of opset %d is not read, from %d on it is", im->opset, row->since);
+    if (im->opset < row->since)
+        return cannot(im, "its form of opset %d is not read, from %d on it is", im->opset, row->since);
     return true;
 }
 
@@ -291,7 +332,8 @@ static void convert_node(Import *im, const OnnxNode *node, bool here, Wire **inp
     const OperatorRow *row = operator_find(node->op);
     if (function && here) run_function(im, function, node, inputs, outputs);
     if (function || !is_known(im, node, row) || !here) return;
-    if (!fold_node(im, inputs, node->input_count, outputs)) row->convert(im, inputs, node->input_count, outputs);
+    if (!fold_node(im, inputs, node->input_count, outputs))
+        row->convert(im, inputs, node->input_count, outputs);
 }
 
 static void tell_unread(Import *im, const OnnxNode *node) {
@@ -306,7 +348,8 @@ static bool is_cut(const Import *im, Name name) {
 }
 
 static void run_node(Import *im, const OnnxNode *node) {
-    Wire **inputs = NEW_ARRAY(im->arena, Wire *, node->input_count + 1), **outputs = NEW_ARRAY(im->arena, Wire *, node->output_count + 1);
+    Wire **inputs = NEW_ARRAY(im->arena, Wire *, node->input_count + 1),
+         **outputs = NEW_ARRAY(im->arena, Wire *, node->output_count + 1);
     const int lines = im->lines.count, unread = im->unread.count;
     im->node = node;
     if (node->output_count && is_cut(im, node->outputs[0])) return;
@@ -358,8 +401,11 @@ static OnnxNode *needed_nodes(Import *im, int *count) {
     for (int i = 0; i < graph->outputs.count; i++) need(needed, graph->outputs.items[i].name);
     for (int i = graph->nodes.count - 1; i >= 0; i--) {
         const OnnxNode *node = &graph->nodes.items[i];
-        for (int k = 0; k < node->output_count; k++) wanted[i] = wanted[i] || (*node->outputs[k] && map_get(needed, node->outputs[k]));
-        for (int k = 0; wanted[i] && k < node->input_count && !(node->output_count && is_cut(im, node->outputs[0])); k++) need(needed, node->inputs[k]);
+        for (int k = 0; k < node->output_count; k++)
+            wanted[i] = wanted[i] || (*node->outputs[k] && map_get(needed, node->outputs[k]));
+        for (int k = 0;
+             wanted[i] && k < node->input_count && !(node->output_count && is_cut(im, node->outputs[0])); k++)
+            need(needed, node->inputs[k]);
         for (int k = 0; wanted[i] && k < node->attribute_count; k++)
             if (node->attributes[k].graph) need_graph(needed, node->attributes[k].graph);
     }
@@ -375,18 +421,22 @@ static void bind_outputs(Import *im) {
     for (int i = 0; i < graph->outputs.count; i++) {
         Wire *wire = map_get(im->wires, graph->outputs.items[i].name);
         if (!wire) {
-            diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the output `%s` is made by no node", graph->outputs.items[i].name);
+            diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the output `%s` is made by no node",
+                       graph->outputs.items[i].name);
             continue;
         }
         static const OnnxNode none = {.name = "", .op = ""};
         im->node = &none;
         wire = wire_itself(wire);
-        if (!wire->missing && !materialize(im, wire)) diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the output `%s`: %s", graph->outputs.items[i].name, im->why);
+        if (!wire->missing && !materialize(im, wire))
+            diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the output `%s`: %s",
+                       graph->outputs.items[i].name, im->why);
         im->why = NULL;
         vec_push(im->arena, &im->outputs, wire);
         vec_push(im->arena, &im->output_ports, graph->outputs.items[i]);
     }
-    if (graph->outputs.count == 0) diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the graph has no outputs");
+    if (graph->outputs.count == 0)
+        diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the graph has no outputs");
 }
 
 bool import_graph(Import *im) {

@@ -14,7 +14,7 @@ bool ints_of(Import *im, Wire *wire, const char *what, int64_t *out, int *count)
 bool sizes_of(Import *im, Wire *wire, const char *what, Dim *out, int *count);
 /* An optional number: an input, else an attribute, else the fallback. False where it is not known. */
 bool number_of(Import *im, Wire *wire, const char *what, double *out);
-Wire *convolved(Import *im, Wire *x, Wire *weight); /* convert_conv.c */
+Wire *convolved(Import *im, Wire *x, Wire *weight);        /* convert_conv.c */
 Wire *input_at(Wire *const *inputs, int count, int place); /* NULL where it is left out */
 Dim size_product(Import *im, Wire *x, int from, int to);
 Wire *broadcasted(Import *im, Wire *x, const Dim *dims, int rank);

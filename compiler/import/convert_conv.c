@@ -12,7 +12,8 @@ static bool windows_of(Import *im, Wire *x, const int64_t *kernel, Windows *out)
     int64_t pads[6];
     if (out->axes < 1 || out->axes > 3) return cannot(im, "windows over %d axes", out->axes);
     if (kernel) memcpy(out->kernel, kernel, sizeof *kernel * (size_t)out->axes);
-    else if (!attribute_ints(im, "kernel_shape", out->axes, out->kernel)) return cannot(im, "kernel_shape is left out");
+    else if (!attribute_ints(im, "kernel_shape", out->axes, out->kernel))
+        return cannot(im, "kernel_shape is left out");
     if (!attribute_ints(im, "strides", out->axes, out->stride))
         for (int i = 0; i < 3; i++) out->stride[i] = 1;
     if (!attribute_ints(im, "dilations", out->axes, out->dilation))
@@ -29,7 +30,8 @@ static bool resolve_pads(Import *im, Wire *x, Windows *w) {
     for (int i = 0; (w->upper || w->lower) && i < w->axes; i++) {
         int64_t size;
         if (!wire_fixed(im, x, 2 + i, &size)) return cannot(im, "padding by auto_pad of a size that is free");
-        int64_t total = max_i64(0, ((size + w->stride[i] - 1) / w->stride[i] - 1) * w->stride[i] + w->dilation[i] * (w->kernel[i] - 1) + 1 - size);
+        int64_t total = max_i64(0, ((size + w->stride[i] - 1) / w->stride[i] - 1) * w->stride[i] +
+                                       w->dilation[i] * (w->kernel[i] - 1) + 1 - size);
         w->before[i] = w->upper ? total / 2 : total - total / 2;
         w->after[i] = total - w->before[i];
     }
@@ -46,7 +48,8 @@ static const char *pad_text(Import *im, const Windows *w) {
 static bool is_middle(const Windows *w) {
     bool middle = !w->upper && !w->lower;
     for (int i = 0; i < w->axes; i++)
-        middle = middle && w->kernel[i] % 2 == 1 && w->before[i] == w->after[i] && w->before[i] == w->dilation[i] * (w->kernel[i] - 1) / 2;
+        middle = middle && w->kernel[i] % 2 == 1 && w->before[i] == w->after[i] &&
+                 w->before[i] == w->dilation[i] * (w->kernel[i] - 1) / 2;
     return middle;
 }
 
@@ -70,22 +73,29 @@ static const char *window_settings(Import *im, const Windows *w, int64_t groups)
 static Wire *with_bias(Import *im, Wire *y, Wire *bias) {
     if (!y || !bias) return y;
     const int rank = wire_rank(im, y);
-    Wire *shaped = rank == 4 ? stage(im, bias, "per_channel", "%s", "") : stage(im, bias, "per_channel", "rank = %d", rank);
+    Wire *shaped = rank == 4 ? stage(im, bias, "per_channel", "%s", "")
+                             : stage(im, bias, "per_channel", "rank = %d", rank);
     return infix(im, "+", y, shaped);
 }
 
 static Dim places(Import *im, Wire *x, const Windows *w, int axis) {
-    Dim padded = dim_offset(im->dims, wire_size(im, x, 2 + axis), w->before[axis] + w->after[axis] - w->dilation[axis] * (w->kernel[axis] - 1) - 1);
+    Dim padded = dim_offset(im->dims, wire_size(im, x, 2 + axis),
+                            w->before[axis] + w->after[axis] - w->dilation[axis] * (w->kernel[axis] - 1) - 1);
     return dim_offset(im->dims, dim_floor_div(im->dims, padded, w->stride[axis]), 1);
 }
 
 /* Of one or three axes, by the operator of the graph. */
-static Wire *primitive_windows(Import *im, const char *callee, Wire *const *xs, int count, const Windows *w, const Dim *sizes, int64_t groups) {
-    const char *kernel = strncmp(callee, "pool", 4) ? "" : arena_printf(im->arena, "kernel = %s, ", tuple_text(im->arena, w->kernel, w->axes));
-    const char *last = strncmp(callee, "pool", 4) ? arena_printf(im->arena, ", groups = %lld", (long long)groups) : "";
-    return call(im, arena_printf(im->arena, "primitive.%s", callee), xs, count, "%sstride = %s, dilation = %s, before = %s, size = %s%s", kernel,
-                tuple_text(im->arena, w->stride, w->axes), tuple_text(im->arena, w->dilation, w->axes), tuple_text(im->arena, w->before, w->axes),
-                dims_text(im->arena, sizes, w->axes), last);
+static Wire *primitive_windows(Import *im, const char *callee, Wire *const *xs, int count, const Windows *w,
+                               const Dim *sizes, int64_t groups) {
+    const char *kernel = strncmp(callee, "pool", 4) ? ""
+                                                    : arena_printf(im->arena, "kernel = %s, ",
+                                                                   tuple_text(im->arena, w->kernel, w->axes));
+    const char *last =
+        strncmp(callee, "pool", 4) ? arena_printf(im->arena, ", groups = %lld", (long long)groups) : "";
+    return call(im, arena_printf(im->arena, "primitive.%s", callee), xs, count,
+                "%sstride = %s, dilation = %s, before = %s, size = %s%s", kernel,
+                tuple_text(im->arena, w->stride, w->axes), tuple_text(im->arena, w->dilation, w->axes),
+                tuple_text(im->arena, w->before, w->axes), dims_text(im->arena, sizes, w->axes), last);
 }
 
 static bool kernel_of(Import *im, Wire *weight, int axes, int64_t *kernel) {
@@ -101,7 +111,9 @@ Wire *convolved(Import *im, Wire *x, Wire *weight) {
     Windows w;
     Dim sizes[3];
     int64_t kernel[3], groups = attribute_int(im, "group", 1);
-    if (!x || !weight || !kernel_of(im, weight, wire_rank(im, x) - 2, kernel) || !windows_of(im, x, kernel, &w)) return NULL;
+    if (!x || !weight || !kernel_of(im, weight, wire_rank(im, x) - 2, kernel) ||
+        !windows_of(im, x, kernel, &w))
+        return NULL;
     if (w.axes == 2) {
         const char *settings = window_settings(im, &w, groups);
         return call(im, "convolve", both, 2, "%s", *settings ? settings + 2 : "");
@@ -112,25 +124,31 @@ Wire *convolved(Import *im, Wire *x, Wire *weight) {
 }
 
 void convert_conv(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    Wire *x = input_at(inputs, count, 0), *weight = input_at(inputs, count, 1), *bias = input_at(inputs, count, 2);
+    Wire *x = input_at(inputs, count, 0), *weight = input_at(inputs, count, 1),
+         *bias = input_at(inputs, count, 2);
     Windows w;
     int64_t kernel[3], channels, groups = attribute_int(im, "group", 1);
     if (!x || !weight) return;
     const int axes = wire_rank(im, x) - 2;
     if (axes < 1 || axes > 3) cannot(im, "a convolution over %d axes", axes);
     if (im->why || !kernel_of(im, weight, axes, kernel) || !windows_of(im, x, kernel, &w)) return;
-    const bool layer = axes == 2 && is_weight(im, weight, 4) && (!bias || is_weight(im, bias, 1)) && weight->data;
+    const bool layer =
+        axes == 2 && is_weight(im, weight, 4) && (!bias || is_weight(im, bias, 1)) && weight->data;
     if (!layer) {
         outputs[0] = with_bias(im, convolved(im, x, weight), bias);
         return;
     }
     const int64_t out = weight->data->dims[0];
     const bool depthwise = groups > 1 && wire_fixed(im, x, 1, &channels) && groups == channels;
-    const char *settings = window_settings(im, &w, depthwise ? 1 : groups), *size = ints_text(im->arena, kernel, 2);
-    const char *multiplier = depthwise && out != channels ? arena_printf(im->arena, ", multiplier = %lld", (long long)(out / channels)) : "";
+    const char *settings = window_settings(im, &w, depthwise ? 1 : groups),
+               *size = ints_text(im->arena, kernel, 2);
+    const char *multiplier = depthwise && out != channels
+                                 ? arena_printf(im->arena, ", multiplier = %lld", (long long)(out / channels))
+                                 : "";
     const char *no_bias = bias ? "" : ", bias = false";
-    Line *line = depthwise ? layer_begin(im, x, "depthwise", "%s%s%s%s", size, settings, multiplier, no_bias)
-                           : layer_begin(im, x, "conv", "%lld, %s%s%s", (long long)out, size, settings, no_bias);
+    Line *line = depthwise
+                     ? layer_begin(im, x, "depthwise", "%s%s%s%s", size, settings, multiplier, no_bias)
+                     : layer_begin(im, x, "conv", "%lld, %s%s%s", (long long)out, size, settings, no_bias);
     layer_weight(im, line, "weight", weight);
     if (bias) layer_weight(im, line, "bias", bias);
     outputs[0] = line_run(im, line, x->type);
@@ -142,8 +160,10 @@ static bool transposed_pads(Import *im, Wire *x, Windows *w, int64_t *output_pad
     const bool shaped = attribute_ints(im, "output_shape", w->axes, wanted), same = w->upper || w->lower;
     for (int i = 0; (shaped || same) && i < w->axes; i++) {
         int64_t size, total;
-        if (shaped && !wire_fixed(im, x, 2 + i, &size)) return cannot(im, "output_shape of a size that is free");
-        total = shaped ? w->stride[i] * (size - 1) + output_padding[i] + w->dilation[i] * (w->kernel[i] - 1) + 1 - wanted[i]
+        if (shaped && !wire_fixed(im, x, 2 + i, &size))
+            return cannot(im, "output_shape of a size that is free");
+        total = shaped ? w->stride[i] * (size - 1) + output_padding[i] + w->dilation[i] * (w->kernel[i] - 1) +
+                             1 - wanted[i]
                        : output_padding[i] + w->dilation[i] * (w->kernel[i] - 1) + 1 - w->stride[i];
         if (total < 0) output_padding[i] -= total, total = 0;
         w->before[i] = w->upper ? total / 2 : total - total / 2;
@@ -154,35 +174,44 @@ static bool transposed_pads(Import *im, Wire *x, Windows *w, int64_t *output_pad
 }
 
 void convert_conv_transpose(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    Wire *x = input_at(inputs, count, 0), *weight = input_at(inputs, count, 1), *bias = input_at(inputs, count, 2), *both[] = {x, weight};
+    Wire *x = input_at(inputs, count, 0), *weight = input_at(inputs, count, 1),
+         *bias = input_at(inputs, count, 2), *both[] = {x, weight};
     Windows w;
     int64_t kernel[3], output_padding[3] = {0}, groups = attribute_int(im, "group", 1), out;
     if (!x || !weight) return;
     const int axes = wire_rank(im, x) - 2;
     if (axes < 1 || axes > 3) cannot(im, "a convolution over %d axes", axes);
-    if (im->why || !kernel_of(im, weight, axes, kernel) || !windows_of(im, x, kernel, &w) || !wire_fixed(im, weight, 1, &out)) return;
+    if (im->why || !kernel_of(im, weight, axes, kernel) || !windows_of(im, x, kernel, &w) ||
+        !wire_fixed(im, weight, 1, &out))
+        return;
     attribute_ints(im, "output_padding", axes, output_padding);
     if (!transposed_pads(im, x, &w, output_padding)) return;
     if (axes != 2) {
         Dim sizes[3];
         for (int i = 0; i < axes; i++)
-            sizes[i] = dim_offset(im->dims, dim_scale(im->dims, dim_offset(im->dims, wire_size(im, x, 2 + i), -1), w.stride[i]),
-                                  w.dilation[i] * (kernel[i] - 1) + output_padding[i] + 1 - w.before[i] - w.after[i]);
-        outputs[0] = with_bias(im, primitive_windows(im, "convolution_input", both, 2, &w, sizes, groups), bias);
+            sizes[i] = dim_offset(
+                im->dims, dim_scale(im->dims, dim_offset(im->dims, wire_size(im, x, 2 + i), -1), w.stride[i]),
+                w.dilation[i] * (kernel[i] - 1) + output_padding[i] + 1 - w.before[i] - w.after[i]);
+        outputs[0] =
+            with_bias(im, primitive_windows(im, "convolution_input", both, 2, &w, sizes, groups), bias);
         return;
     }
     Text text = {.arena = im->arena};
     if (!all_are(w.stride, 2, 1)) text_add(&text, ", stride = %s", ints_text(im->arena, w.stride, 2));
     if (!all_are(w.before, 2, 0) || !all_are(w.after, 2, 0)) text_add(&text, ", pad = %s", pad_text(im, &w));
-    if (!all_are(output_padding, 2, 0)) text_add(&text, ", output_padding = %s", ints_text(im->arena, output_padding, 2));
+    if (!all_are(output_padding, 2, 0))
+        text_add(&text, ", output_padding = %s", ints_text(im->arena, output_padding, 2));
     if (!all_are(w.dilation, 2, 1)) text_add(&text, ", dilation = %s", ints_text(im->arena, w.dilation, 2));
     if (groups != 1) text_add(&text, ", groups = %lld", (long long)groups);
     const char *settings = text_string(&text);
     if (!is_weight(im, weight, 4) || !weight->data || (bias && !is_weight(im, bias, 1))) {
-        outputs[0] = with_bias(im, call(im, "convolve_transposed", both, 2, "%s", *settings ? settings + 2 : ""), bias);
+        outputs[0] =
+            with_bias(im, call(im, "convolve_transposed", both, 2, "%s", *settings ? settings + 2 : ""),
+                      bias);
         return;
     }
-    Line *line = layer_begin(im, x, "conv_transpose", "%lld, %s%s%s", (long long)(out * groups), ints_text(im->arena, kernel, 2), settings, bias ? "" : ", bias = false");
+    Line *line = layer_begin(im, x, "conv_transpose", "%lld, %s%s%s", (long long)(out * groups),
+                             ints_text(im->arena, kernel, 2), settings, bias ? "" : ", bias = false");
     layer_weight(im, line, "weight", weight);
     if (bias) layer_weight(im, line, "bias", bias);
     outputs[0] = line_run(im, line, x->type);
@@ -191,10 +220,13 @@ void convert_conv_transpose(Import *im, Wire *const *inputs, int count, Wire **o
 /* ---- pools ---- */
 
 static Dim pool_size(Import *im, Wire *x, const Windows *w, int axis, bool ceil_mode) {
-    Dim padded = dim_offset(im->dims, wire_size(im, x, 2 + axis), w->before[axis] + w->after[axis] - w->dilation[axis] * (w->kernel[axis] - 1) - 1);
-    Dim size = dim_offset(im->dims, (ceil_mode ? dim_ceil_div : dim_floor_div)(im->dims, padded, w->stride[axis]), 1);
+    Dim padded = dim_offset(im->dims, wire_size(im, x, 2 + axis),
+                            w->before[axis] + w->after[axis] - w->dilation[axis] * (w->kernel[axis] - 1) - 1);
+    Dim size = dim_offset(im->dims,
+                          (ceil_mode ? dim_ceil_div : dim_floor_div)(im->dims, padded, w->stride[axis]), 1);
     int64_t count, in;
-    if (ceil_mode && dim_is_const(size, &count) && wire_fixed(im, x, 2 + axis, &in) && (count - 1) * w->stride[axis] >= in + w->before[axis])
+    if (ceil_mode && dim_is_const(size, &count) && wire_fixed(im, x, 2 + axis, &in) &&
+        (count - 1) * w->stride[axis] >= in + w->before[axis])
         size = dim_offset(im->dims, size, -1);
     return size;
 }
@@ -208,7 +240,8 @@ static Wire *pool_three(Import *im, Wire *x, Windows *w, bool is_max, bool ceil_
     Wire *total = primitive_windows(im, "pool_sum", &x, 1, w, sizes, 1);
     const bool padded = !all_are(w->before, w->axes, 0) || !all_are(w->after, w->axes, 0);
     if (!ceil_mode && (with_pad || !padded)) return infix_number(im, "/", total, (double)all);
-    if (with_pad && padded) return cannot(im, "an average over three axes with ceil_mode and count_include_pad");
+    if (with_pad && padded)
+        return cannot(im, "an average over three axes with ceil_mode and count_include_pad");
     Dim dims[5] = {dim_const(im->dims, 1), dim_const(im->dims, 1)};
     for (int i = 0; i < w->axes; i++) dims[2 + i] = wire_size(im, x, 2 + i);
     Wire *ones = call(im, "ones", NULL, 0, "%s", dims_text(im->arena, dims, 2 + w->axes));
@@ -226,7 +259,8 @@ static Wire *pool_two(Import *im, Wire *x, const Windows *w, bool is_max, bool c
     Text text = {.arena = im->arena};
     const bool padded = w->upper || w->lower || !all_are(w->before, 2, 0) || !all_are(w->after, 2, 0);
     text_add(&text, "%s", ints_text(im->arena, w->kernel, 2));
-    if (w->stride[0] != w->kernel[0] || w->stride[1] != w->kernel[1]) text_add(&text, ", stride = %s", ints_text(im->arena, w->stride, 2));
+    if (w->stride[0] != w->kernel[0] || w->stride[1] != w->kernel[1])
+        text_add(&text, ", stride = %s", ints_text(im->arena, w->stride, 2));
     if (padded) text_add(&text, ", pad = %s", pad_text(im, w));
     if (!all_are(w->dilation, 2, 1)) text_add(&text, ", dilation = %s", ints_text(im->arena, w->dilation, 2));
     if (ceil_mode) text_add(&text, ", ceil_mode = true");
@@ -237,7 +271,9 @@ static Wire *pool_two(Import *im, Wire *x, const Windows *w, bool is_max, bool c
 void convert_pool(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
     Windows w;
-    const bool is_max = !strcmp(current_row(im)->as, "maxpool"), ceil_mode = attribute_int(im, "ceil_mode", 0), with_pad = attribute_int(im, "count_include_pad", 0);
+    const bool is_max = !strcmp(current_row(im)->as, "maxpool"),
+               ceil_mode = attribute_int(im, "ceil_mode", 0),
+               with_pad = attribute_int(im, "count_include_pad", 0);
     if (!x || !windows_of(im, x, NULL, &w)) return;
     if (im->node->output_count > 1 && *im->node->outputs[1]) {
         cannot(im, "the places of a maximum pool (its second output)");
@@ -263,10 +299,12 @@ static const char *all_places(Import *im, Wire *x) {
 }
 
 void convert_global_average_pool(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    outputs[0] = stage(im, input_at(inputs, count, 0), "reduce_mean", "axes = %s, keep = true", all_places(im, input_at(inputs, count, 0)));
+    outputs[0] = stage(im, input_at(inputs, count, 0), "reduce_mean", "axes = %s, keep = true",
+                       all_places(im, input_at(inputs, count, 0)));
 }
 void convert_global_max_pool(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    outputs[0] = stage(im, input_at(inputs, count, 0), "reduce_max", "axes = %s, keep = true", all_places(im, input_at(inputs, count, 0)));
+    outputs[0] = stage(im, input_at(inputs, count, 0), "reduce_max", "axes = %s, keep = true",
+                       all_places(im, input_at(inputs, count, 0)));
 }
 
 /* ---- products ---- */
@@ -291,8 +329,10 @@ void convert_gemm(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     const bool turn_a = attribute_int(im, "transA", 0), turn_b = attribute_int(im, "transB", 0);
     if (!a || !b) return;
     if (!onnx_type_is_float(a->type)) cannot(im, "a product of %s", onnx_type_name(a->type));
-    const bool layer = !turn_a && alpha == 1 && beta == 1 && !wire_is_constant(a) && is_weight(im, b, 2) && b->data;
-    const bool biased = layer && c && is_weight(im, c, -1) && c->data && c->data->count == b->data->dims[turn_b ? 0 : 1] && wire_rank(im, c) >= 1 &&
+    const bool layer =
+        !turn_a && alpha == 1 && beta == 1 && !wire_is_constant(a) && is_weight(im, b, 2) && b->data;
+    const bool biased = layer && c && is_weight(im, c, -1) && c->data &&
+                        c->data->count == b->data->dims[turn_b ? 0 : 1] && wire_rank(im, c) >= 1 &&
                         c->data->dims[c->data->rank - 1] == c->data->count;
     if (layer && (!c || biased)) {
         outputs[0] = dense(im, a, b, !turn_b, c);
@@ -308,6 +348,7 @@ void convert_matmul(Import *im, Wire *const *inputs, int count, Wire **outputs) 
     Wire *a = input_at(inputs, count, 0), *b = input_at(inputs, count, 1);
     if (!a || !b) return;
     if (!onnx_type_is_float(a->type)) cannot(im, "a product of %s", onnx_type_name(a->type));
-    if (is_weight(im, b, 2) && b->data && !wire_is_constant(a) && wire_rank(im, a) != 4) outputs[0] = dense(im, a, b, true, NULL);
+    if (is_weight(im, b, 2) && b->data && !wire_is_constant(a) && wire_rank(im, a) != 4)
+        outputs[0] = dense(im, a, b, true, NULL);
     else outputs[0] = infix(im, "@", a, b);
 }

@@ -7,23 +7,33 @@ void convert_stage(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     outputs[0] = stage(im, input_at(inputs, count, 0), current_row(im)->as, "%s", "");
 }
 
-void convert_formula(Import *im, Wire *const *inputs, int count, Wire **outputs) { outputs[0] = formula(im, current_row(im)->as, inputs, count); }
+void convert_formula(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    outputs[0] = formula(im, current_row(im)->as, inputs, count);
+}
 
 void convert_identity(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     const Known *training = known_of(im, input_at(inputs, count, 2));
     outputs[0] = input_at(inputs, count, 0);
-    if (input_at(inputs, count, 2) && !(training && dim_const_value(training->sizes[0]) == 0)) cannot(im, "dropping at random, as in training");
+    if (input_at(inputs, count, 2) && !(training && dim_const_value(training->sizes[0]) == 0))
+        cannot(im, "dropping at random, as in training");
     if (im->node->output_count > 1) { /* the mask of Dropout */
         Wire *x = outputs[0];
         Dim dims[16];
         for (int i = 0; x && i < wire_rank(im, x); i++) dims[i] = wire_size(im, x, i);
-        outputs[1] = x ? typed(call(im, "ones", NULL, 0, "%s, dtype = \"bool\"", dims_text(im->arena, dims, wire_rank(im, x))), ONNX_BOOL) : NULL;
+        outputs[1] = x ? typed(call(im, "ones", NULL, 0, "%s, dtype = \"bool\"",
+                                    dims_text(im->arena, dims, wire_rank(im, x))),
+                               ONNX_BOOL)
+                       : NULL;
     }
 }
 
-/* What a type of ONNX that is held in a wider one wraps around at: 2 ** bits; 0 where cai's type wraps by itself. */
+/* What a type of ONNX that is held in a wider one wraps around at: 2 ** bits; 0 where cai's type wraps by
+ * itself. */
 static double wraps_at(int type) {
-    return type == ONNX_UINT8 ? 0x1p8 : type == ONNX_UINT16 || type == ONNX_INT16 ? 0x1p16 : type == ONNX_UINT32 ? 0x1p32 : 0;
+    return type == ONNX_UINT8                          ? 0x1p8
+           : type == ONNX_UINT16 || type == ONNX_INT16 ? 0x1p16
+           : type == ONNX_UINT32                       ? 0x1p32
+                                                       : 0;
 }
 
 static Wire *wrap(Import *im, Wire *x) {
@@ -33,19 +43,22 @@ static Wire *wrap(Import *im, Wire *x) {
     return infix_number(im, "-", infix_number(im, "%", infix_number(im, "+", x, at / 2), at), at / 2);
 }
 
-/* The second operand. Up to opset 6 `axis` told which axis of the first one its first axis meets; since 7 operands broadcast as in numpy. */
+/* The second operand. Up to opset 6 `axis` told which axis of the first one its first axis meets; since 7
+ * operands broadcast as in numpy. */
 static Wire *operand_of(Import *im, Wire *const *inputs, int count) {
     Wire *a = input_at(inputs, count, 0), *b = input_at(inputs, count, 1);
     Dim dims[16];
     if (im->opset >= 7 || !a || !b || !attribute(im, "axis")) return b;
-    const int axis = axis_of(im, attribute_int(im, "axis", 0), wire_rank(im, a)), own = wire_rank(im, b), rank = wire_rank(im, a) - axis;
+    const int axis = axis_of(im, attribute_int(im, "axis", 0), wire_rank(im, a)), own = wire_rank(im, b),
+              rank = wire_rank(im, a) - axis;
     if (axis < 0 || own > rank) return b;
     for (int i = 0; i < rank; i++) dims[i] = i < own ? wire_size(im, b, i) : dim_const(im->dims, 1);
     return reshaped(im, b, dims, rank);
 }
 
 void convert_infix(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    outputs[0] = wrap(im, infix(im, current_row(im)->as, input_at(inputs, count, 0), operand_of(im, inputs, count)));
+    outputs[0] =
+        wrap(im, infix(im, current_row(im)->as, input_at(inputs, count, 0), operand_of(im, inputs, count)));
 }
 
 void convert_compare(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -56,17 +69,23 @@ void convert_compare(Import *im, Wire *const *inputs, int count, Wire **outputs)
 }
 
 void convert_logic(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    outputs[0] = typed(infix(im, current_row(im)->as, input_at(inputs, count, 0), input_at(inputs, count, 1)), ONNX_BOOL);
+    outputs[0] = typed(infix(im, current_row(im)->as, input_at(inputs, count, 0), input_at(inputs, count, 1)),
+                       ONNX_BOOL);
 }
 
 void convert_xor(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    Wire *a = cast_to(im, input_at(inputs, count, 0), ONNX_INT32), *b = cast_to(im, input_at(inputs, count, 1), ONNX_INT32);
+    Wire *a = cast_to(im, input_at(inputs, count, 0), ONNX_INT32),
+         *b = cast_to(im, input_at(inputs, count, 1), ONNX_INT32);
     outputs[0] = typed(infix(im, "!=", a, b), ONNX_BOOL);
 }
 
-void convert_not(Import *im, Wire *const *inputs, int count, Wire **outputs) { outputs[0] = prefix(im, "not ", input_at(inputs, count, 0)); }
+void convert_not(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    outputs[0] = prefix(im, "not ", input_at(inputs, count, 0));
+}
 
-void convert_neg(Import *im, Wire *const *inputs, int count, Wire **outputs) { outputs[0] = prefix(im, "-", input_at(inputs, count, 0)); }
+void convert_neg(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    outputs[0] = prefix(im, "-", input_at(inputs, count, 0));
+}
 
 static bool is_unsigned(int type) { return type == ONNX_UINT8 || type == ONNX_UINT16 || type == ONNX_UINT32; }
 
@@ -86,14 +105,19 @@ void convert_mod(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     else outputs[0] = infix(im, "%", both[0], both[1]);
 }
 
-/* The base's type counts. A small whole exponent of ints is a product; so is the square, which is how people write it. */
+/* The base's type counts. A small whole exponent of ints is a product; so is the square, which is how people
+ * write it. */
 void convert_pow(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *a = input_at(inputs, count, 0), *b = input_at(inputs, count, 1);
     const Known *k = known_of(im, b);
     if (!a || !b) return;
-    const bool one = k && k->count == 1 && !wire_is_constant(a) && wire_rank(im, a) >= k->rank, real = onnx_type_is_float(a->type);
+    const bool one = k && k->count == 1 && !wire_is_constant(a) && wire_rank(im, a) >= k->rank,
+               real = onnx_type_is_float(a->type);
     int64_t whole;
-    double exponent = one ? (k->reals ? k->reals[0] : dim_is_const(k->sizes[0], &whole) ? (double)whole : NAN) : NAN;
+    double exponent = one ? (k->reals                            ? k->reals[0]
+                             : dim_is_const(k->sizes[0], &whole) ? (double)whole
+                                                                 : NAN)
+                          : NAN;
     if (!real && !(exponent >= 1 && exponent <= 8)) {
         Wire *result = infix(im, "**", cast_to(im, a, ONNX_FLOAT), cast_to(im, b, ONNX_FLOAT));
         outputs[0] = result ? cast_to(im, stage(im, result, "round", "%s", ""), a->type) : NULL;
@@ -112,13 +136,18 @@ static Wire *folded_over(Import *im, const char *callee, Wire *const *inputs, in
     Wire *made = input_at(inputs, count, 0);
     for (int i = 1; i < count; i++) {
         Wire *both[] = {made, inputs[i]};
-        made = isalpha((unsigned char)callee[0]) ? call(im, callee, both, 2, "%s", "") : infix(im, callee, both[0], both[1]);
+        made = isalpha((unsigned char)callee[0]) ? call(im, callee, both, 2, "%s", "")
+                                                 : infix(im, callee, both[0], both[1]);
     }
     return made;
 }
 
-void convert_extreme(Import *im, Wire *const *inputs, int count, Wire **outputs) { outputs[0] = folded_over(im, current_row(im)->as, inputs, count); }
-void convert_sum(Import *im, Wire *const *inputs, int count, Wire **outputs) { outputs[0] = folded_over(im, "+", inputs, count); }
+void convert_extreme(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    outputs[0] = folded_over(im, current_row(im)->as, inputs, count);
+}
+void convert_sum(Import *im, Wire *const *inputs, int count, Wire **outputs) {
+    outputs[0] = folded_over(im, "+", inputs, count);
+}
 void convert_mean(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *total = folded_over(im, "+", inputs, count);
     outputs[0] = count > 1 ? infix_number(im, "/", total, count) : total;
@@ -126,16 +155,21 @@ void convert_mean(Import *im, Wire *const *inputs, int count, Wire **outputs) {
 
 /* Bounds: attributes, or since opset 11 inputs, each of which may be left out. */
 void convert_clip(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    Wire *x = input_at(inputs, count, 0), *low = input_at(inputs, count, 1), *high = input_at(inputs, count, 2);
+    Wire *x = input_at(inputs, count, 0), *low = input_at(inputs, count, 1),
+         *high = input_at(inputs, count, 2);
     const Known *least = known_of(im, low), *most = known_of(im, high);
     double bounds[2] = {attribute_real(im, "min", -INFINITY), attribute_real(im, "max", INFINITY)};
-    const bool known = (!low || (least && least->reals)) && (!high || (most && most->reals)) && x && onnx_type_is_float(x->type);
+    const bool known = (!low || (least && least->reals)) && (!high || (most && most->reals)) && x &&
+                       onnx_type_is_float(x->type);
     if (low && known) bounds[0] = least->reals[0];
     if (high && known) bounds[1] = most->reals[0];
-    const bool from = known ? bounds[0] > -3.4e38 : low != NULL, to = known ? bounds[1] < 3.4e38 : high != NULL;
+    const bool from = known ? bounds[0] > -3.4e38 : low != NULL,
+               to = known ? bounds[1] < 3.4e38 : high != NULL;
     if (known && bounds[0] == 0 && bounds[1] == 6) outputs[0] = stage(im, x, "relu6", "%s", "");
     else if (known && bounds[0] == 0 && !to) outputs[0] = stage(im, x, "relu", "%s", "");
-    else if (known && from && to) outputs[0] = stage(im, x, "clamp", "%s, %s", number_text(im->arena, bounds[0], true), number_text(im->arena, bounds[1], true));
+    else if (known && from && to)
+        outputs[0] = stage(im, x, "clamp", "%s, %s", number_text(im->arena, bounds[0], true),
+                           number_text(im->arena, bounds[1], true));
     else {
         Wire *both[] = {x, known && from ? wire_of_reals(im, 0, NULL, &bounds[0]) : low};
         if (from) both[0] = call(im, "max", both, 2, "%s", "");
@@ -144,39 +178,51 @@ void convert_clip(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     }
 }
 
-static Wire *with_setting(Import *im, Wire *x, const char *callee, const char *key, double value, double usual) {
+static Wire *with_setting(Import *im, Wire *x, const char *callee, const char *key, double value,
+                          double usual) {
     if (fabs(value - usual) < 1e-7 * fabs(usual)) return stage(im, x, callee, "%s", "");
     return stage(im, x, callee, "%s = %s", key, number_text(im->arena, value, true));
 }
 
 void convert_elu(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    outputs[0] = with_setting(im, input_at(inputs, count, 0), "elu", "alpha", attribute_real(im, "alpha", 1), 1);
+    outputs[0] =
+        with_setting(im, input_at(inputs, count, 0), "elu", "alpha", attribute_real(im, "alpha", 1), 1);
 }
 void convert_leaky_relu(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    outputs[0] = with_setting(im, input_at(inputs, count, 0), "leaky_relu", "slope", attribute_real(im, "alpha", 0.01), 0.01);
+    outputs[0] = with_setting(im, input_at(inputs, count, 0), "leaky_relu", "slope",
+                              attribute_real(im, "alpha", 0.01), 0.01);
 }
 void convert_swish(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     double alpha = attribute_real(im, "alpha", 1);
-    outputs[0] = alpha == 1 ? stage(im, input_at(inputs, count, 0), "silu", "%s", "") : formula(im, "x * sigmoid($alpha:1.0 * x)", inputs, count);
+    outputs[0] = alpha == 1 ? stage(im, input_at(inputs, count, 0), "silu", "%s", "")
+                            : formula(im, "x * sigmoid($alpha:1.0 * x)", inputs, count);
 }
 void convert_selu(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     double alpha = attribute_real(im, "alpha", 1.67326319), gamma = attribute_real(im, "gamma", 1.05070102);
     Wire *x = input_at(inputs, count, 0);
-    if (fabs(alpha - 1.67326324) < 1e-6 && fabs(gamma - 1.05070098) < 1e-6) outputs[0] = stage(im, x, "selu", "%s", "");
-    else outputs[0] = number_infix(im, gamma, "*", stage(im, x, "elu", "alpha = %s", number_text(im->arena, alpha, true)));
+    if (fabs(alpha - 1.67326324) < 1e-6 && fabs(gamma - 1.05070098) < 1e-6)
+        outputs[0] = stage(im, x, "selu", "%s", "");
+    else
+        outputs[0] = number_infix(im, gamma, "*",
+                                  stage(im, x, "elu", "alpha = %s", number_text(im->arena, alpha, true)));
 }
 void convert_hard_sigmoid(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     double alpha = attribute_real(im, "alpha", 0.2), beta = attribute_real(im, "beta", 0.5);
     Wire *x = input_at(inputs, count, 0);
     if (fabs(alpha - 1 / 6.0) < 1e-6 && beta == 0.5) outputs[0] = stage(im, x, "hardsigmoid", "%s", "");
-    else if (alpha > 0 && beta == 0.5) outputs[0] = stage(im, x, "hardsigmoid", "slope = %s", number_text(im->arena, alpha, true));
-    else if (alpha > 0) outputs[0] = stage(im, x, "hardsigmoid", "slope = %s, shift = %s", number_text(im->arena, alpha, true), number_text(im->arena, beta, true));
+    else if (alpha > 0 && beta == 0.5)
+        outputs[0] = stage(im, x, "hardsigmoid", "slope = %s", number_text(im->arena, alpha, true));
+    else if (alpha > 0)
+        outputs[0] = stage(im, x, "hardsigmoid", "slope = %s, shift = %s",
+                           number_text(im->arena, alpha, true), number_text(im->arena, beta, true));
     else outputs[0] = formula(im, "min(max($alpha:0.2 * x + $beta:0.5, 0), 1)", inputs, count);
 }
 void convert_gelu(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     bool is_tanh = !strcmp(attribute_string(im, "approximate", "none"), "tanh");
-    outputs[0] = is_tanh ? formula(im, "0.5 * x * (1 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))", inputs, count)
-                         : stage(im, input_at(inputs, count, 0), "gelu", "%s", "");
+    outputs[0] = is_tanh
+                     ? formula(im, "0.5 * x * (1 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))",
+                               inputs, count)
+                     : stage(im, input_at(inputs, count, 0), "gelu", "%s", "");
 }
 
 void convert_is_inf(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -193,7 +239,8 @@ void convert_is_inf(Import *im, Wire *const *inputs, int count, Wire **outputs) 
 void convert_cast(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     const int to = (int)attribute_int(im, "to", 0);
     Wire *x = input_at(inputs, count, 0);
-    if (onnx_type_bytes(to) == 0 || (x && onnx_type_bytes(x->type) == 0)) cannot(im, "a cast from %s to %s", x ? onnx_type_name(x->type) : "nothing", onnx_type_name(to));
+    if (onnx_type_bytes(to) == 0 || (x && onnx_type_bytes(x->type) == 0))
+        cannot(im, "a cast from %s to %s", x ? onnx_type_name(x->type) : "nothing", onnx_type_name(to));
     if (x && onnx_type_is_float(x->type) && wraps_at(to)) x = cast_to(im, x, ONNX_INT64);
     outputs[0] = wrap(im, cast_to(im, x, to));
 }
@@ -205,7 +252,8 @@ void convert_cast_like(Import *im, Wire *const *inputs, int count, Wire **output
 }
 
 void convert_where(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    outputs[0] = count == 3 && inputs[1] ? typed(call(im, "select", inputs, 3, "%s", ""), inputs[1]->type) : cannot(im, "Where has three inputs");
+    outputs[0] = count == 3 && inputs[1] ? typed(call(im, "select", inputs, 3, "%s", ""), inputs[1]->type)
+                                         : cannot(im, "Where has three inputs");
 }
 
 /* One slope for all, one a channel, or any other tensor of them. */
@@ -214,11 +262,13 @@ void convert_prelu(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     int64_t channels;
     if (!x || !slope) return;
     const int rank = wire_rank(im, x), own = wire_rank(im, slope);
-    bool by_channel = is_weight(im, slope, -1) && !wire_is_constant(x) && rank >= 2 && wire_fixed(im, x, 1, &channels) && slope->data &&
+    bool by_channel = is_weight(im, slope, -1) && !wire_is_constant(x) && rank >= 2 &&
+                      wire_fixed(im, x, 1, &channels) && slope->data &&
                       (own == rank - 1 || (own == 1 && im->opset < 7));
     for (int i = 0; by_channel && i < own; i++) by_channel = slope->data->dims[i] == (i == 0 ? channels : 1);
     if (!by_channel) {
-        outputs[0] = onnx_type_is_float(x->type) ? formula(im, "select(x > 0, x, y * x)", inputs, 2) : formula(im, "select(x >= 0, x, y * x)", inputs, 2);
+        outputs[0] = onnx_type_is_float(x->type) ? formula(im, "select(x > 0, x, y * x)", inputs, 2)
+                                                 : formula(im, "select(x >= 0, x, y * x)", inputs, 2);
         return;
     }
     Line *line = layer_begin(im, x, "prelu", "per_channel_slopes = true");

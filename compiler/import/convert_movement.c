@@ -8,7 +8,8 @@ static void own_dims(Import *im, Wire *x, Dim *dims) {
 /* ---- shapes ---- */
 
 static Wire *flattened(Import *im, Wire *x, const Dim *dims, int rank) {
-    const bool is_flat = rank == 2 && wire_rank(im, x) > 2 && dims[0] == wire_size(im, x, 0) && dims[1] == size_product(im, x, 1, wire_rank(im, x));
+    const bool is_flat = rank == 2 && wire_rank(im, x) > 2 && dims[0] == wire_size(im, x, 0) &&
+                         dims[1] == size_product(im, x, 1, wire_rank(im, x));
     return is_flat ? stage(im, x, "flatten", "%s", "") : reshaped(im, x, dims, rank);
 }
 
@@ -20,12 +21,15 @@ void convert_reshape(Import *im, Wire *const *inputs, int count, Wire **outputs)
     if (!x || !sizes_of(im, input_at(inputs, count, 1), "the shape", dims, &rank)) return;
     for (int i = 0; i < rank; i++) {
         const bool fixed = dim_is_const(dims[i], &value);
-        if (fixed && value == 0 && !attribute_int(im, "allowzero", 0) && i < wire_rank(im, x)) dims[i] = wire_size(im, x, i);
+        if (fixed && value == 0 && !attribute_int(im, "allowzero", 0) && i < wire_rank(im, x))
+            dims[i] = wire_size(im, x, i);
         if (fixed && value == -1) open = i;
         else known = dim_mul(im->dims, known, dims[i]);
     }
     if (open >= 0) dims[open] = dim_div_exact(im->dims, size_product(im, x, 0, wire_rank(im, x)), known);
-    if (open >= 0 && !dims[open]) cannot(im, "a shape whose -1 does not come out: %s over %s", onnx_shape_text(im, x), dim_string(im->arena, known));
+    if (open >= 0 && !dims[open])
+        cannot(im, "a shape whose -1 does not come out: %s over %s", onnx_shape_text(im, x),
+               dim_string(im->arena, known));
     else outputs[0] = flattened(im, x, dims, rank);
 }
 
@@ -39,14 +43,16 @@ void convert_flatten(Import *im, Wire *const *inputs, int count, Wire **outputs)
         cannot(im, "there is no axis %lld", (long long)axis);
         return;
     }
-    outputs[0] = flattened(im, x, (Dim[]){size_product(im, x, 0, (int)axis), size_product(im, x, (int)axis, rank)}, 2);
+    outputs[0] =
+        flattened(im, x, (Dim[]){size_product(im, x, 0, (int)axis), size_product(im, x, (int)axis, rank)}, 2);
 }
 
 /* Axes as an attribute, since opset 13 as an input; -1: not told. */
 int axes_given(Import *im, Wire *const *inputs, int count, int place, int64_t *axes) {
     const OnnxAttribute *a = attribute(im, "axes");
     int many = -1;
-    if (a && a->kind == ATTRIBUTE_INTS && a->count <= 16) return memcpy(axes, a->integers, sizeof *axes * (size_t)a->count), a->count;
+    if (a && a->kind == ATTRIBUTE_INTS && a->count <= 16)
+        return memcpy(axes, a->integers, sizeof *axes * (size_t)a->count), a->count;
     if (input_at(inputs, count, place)) ints_of(im, inputs[place], "the axes", axes, &many);
     return many;
 }
@@ -77,7 +83,8 @@ void convert_unsqueeze(Import *im, Wire *const *inputs, int count, Wire **output
         const int axis = axis_of(im, axes[i], rank);
         if (axis >= 0) fresh[axis] = true;
     }
-    for (int i = 0, own = 0; i < rank && !im->why; i++) dims[i] = fresh[i] || own >= wire_rank(im, x) ? dim_const(im->dims, 1) : wire_size(im, x, own++);
+    for (int i = 0, own = 0; i < rank && !im->why; i++)
+        dims[i] = fresh[i] || own >= wire_rank(im, x) ? dim_const(im->dims, 1) : wire_size(im, x, own++);
     outputs[0] = im->why ? NULL : reshaped(im, x, dims, rank);
 }
 
@@ -104,13 +111,16 @@ Wire *broadcasted(Import *im, Wire *x, const Dim *dims, int rank) {
         same = same && own[i] == wanted[i];
     }
     Wire *y = reshaped(im, x, own, most);
-    return same || !y ? y : call(im, "primitive.broadcast", &y, 1, "dims = %s", dims_text(im->arena, wanted, most));
+    return same || !y
+               ? y
+               : call(im, "primitive.broadcast", &y, 1, "dims = %s", dims_text(im->arena, wanted, most));
 }
 
 void convert_expand(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Dim dims[16];
     int rank;
-    if (sizes_of(im, input_at(inputs, count, 1), "the shape", dims, &rank)) outputs[0] = broadcasted(im, input_at(inputs, count, 0), dims, rank);
+    if (sizes_of(im, input_at(inputs, count, 1), "the shape", dims, &rank))
+        outputs[0] = broadcasted(im, input_at(inputs, count, 0), dims, rank);
 }
 
 /* n times along an axis: a new axis of n before it, which the two then share. */
@@ -120,7 +130,8 @@ static Wire *tiled(Import *im, Wire *x, int axis, Dim times) {
     const int rank = wire_rank(im, x);
     int64_t few;
     own_dims(im, x, dims);
-    if (dim_is_const(times, &few) && few <= 3) return few == 1 ? x : stage_of(im, (Wire *[]){x, x, x}, (int)few, "concat", "axis = %d", axis);
+    if (dim_is_const(times, &few) && few <= 3)
+        return few == 1 ? x : stage_of(im, (Wire *[]){x, x, x}, (int)few, "concat", "axis = %d", axis);
     for (int i = 0, k = 0; i < rank; i++) {
         if (i == axis) thin[k] = dim_const(im->dims, 1), wide[k++] = times;
         thin[k] = wide[k] = dims[i], k++;
@@ -145,7 +156,8 @@ void convert_tile(Import *im, Wire *const *inputs, int count, Wire **outputs) {
 /* Index text of an axis; ":" for all of it. */
 static const char *slice_text(Import *im, Wire *x, int axis, Dim begin, Dim end, int64_t step) {
     int64_t from, to, size = -1;
-    const bool fixed = wire_fixed(im, x, axis, &size), known = dim_is_const(begin, &from) && dim_is_const(end, &to);
+    const bool fixed = wire_fixed(im, x, axis, &size),
+               known = dim_is_const(begin, &from) && dim_is_const(end, &to);
     const char *step_text = step == 1 ? "" : arena_printf(im->arena, ":%lld", (long long)step);
     const char *from_text = dim_string(im->arena, begin), *to_text = dim_string(im->arena, end);
     if (!known && step == 1) {
@@ -161,8 +173,10 @@ static const char *slice_text(Import *im, Wire *x, int axis, Dim begin, Dim end,
         to = max_i64(step > 0 ? 0 : -1, min_i64(to, step > 0 ? size : size - 1));
     }
     const bool all_before = step > 0 ? from == 0 : fixed && from == size - 1;
-    const bool all_behind = step > 0 ? to >= INT32_MAX || (fixed && to == size) : to < (fixed ? 0 : -INT32_MAX);
-    return arena_printf(im->arena, "%s:%s%s", all_before ? "" : arena_printf(im->arena, "%lld", (long long)from),
+    const bool all_behind =
+        step > 0 ? to >= INT32_MAX || (fixed && to == size) : to < (fixed ? 0 : -INT32_MAX);
+    return arena_printf(im->arena, "%s:%s%s",
+                        all_before ? "" : arena_printf(im->arena, "%lld", (long long)from),
                         all_behind ? "" : arena_printf(im->arena, "%lld", (long long)to), step_text);
 }
 
@@ -193,9 +207,11 @@ void convert_slice(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     const OnnxAttribute *starts = attribute(im, "starts"), *stops = attribute(im, "ends");
     if (starts && stops && starts->count == stops->count && starts->count <= 16) {
         for (many = 0; many < starts->count; many++)
-            begins[many] = dim_const(im->dims, starts->integers[many]), ends[many] = dim_const(im->dims, stops->integers[many]);
+            begins[many] = dim_const(im->dims, starts->integers[many]),
+            ends[many] = dim_const(im->dims, stops->integers[many]);
     } else if (!sizes_of(im, input_at(inputs, count, 1), "where the slice begins", begins, &many) ||
-               !sizes_of(im, input_at(inputs, count, 2), "where the slice ends", ends, &other)) return;
+               !sizes_of(im, input_at(inputs, count, 2), "where the slice ends", ends, &other))
+        return;
     for (int i = 0; i < 16; i++) axes[i] = i, steps[i] = 1;
     if (axes_given(im, inputs, count, 3, axes) < 0 && im->why) return;
     if (input_at(inputs, count, 4) && !ints_of(im, inputs[4], "the steps", steps, &other)) return;
@@ -220,10 +236,12 @@ void convert_split(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     if (axis < 0 || im->why) return;
     if (a && a->kind == ATTRIBUTE_INTS && a->count == many)
         for (given = 0; given < many; given++) sizes[given] = dim_const(im->dims, a->integers[given]);
-    else if (input_at(inputs, count, 1) && !sizes_of(im, inputs[1], "the sizes of the parts", sizes, &given)) return;
+    else if (input_at(inputs, count, 1) && !sizes_of(im, inputs[1], "the sizes of the parts", sizes, &given))
+        return;
     int64_t whole, each = 0;
     if (!given && wire_fixed(im, x, axis, &whole)) each = (whole + many - 1) / many;
-    for (int i = 0; i < many && !given && each; i++) sizes[i] = dim_const(im->dims, min_i64(each, whole - i * each));
+    for (int i = 0; i < many && !given && each; i++)
+        sizes[i] = dim_const(im->dims, min_i64(each, whole - i * each));
     if (!given && !each) {
         Dim part = dim_div_exact(im->dims, wire_size(im, x, axis), dim_const(im->dims, many));
         if (!part) cannot(im, "a split of %s into %d", dim_string(im->arena, wire_size(im, x, axis)), many);
@@ -241,7 +259,8 @@ void convert_concat(Import *im, Wire *const *inputs, int count, Wire **outputs) 
     Wire *parts[256];
     int many = 0;
     for (int i = 0; i < count && many < 256; i++) {
-        bool empty = inputs[i] && wire_is_constant(inputs[i]) && (inputs[i]->data ? inputs[i]->data->count == 0 : inputs[i]->known->count == 0);
+        bool empty = inputs[i] && wire_is_constant(inputs[i]) &&
+                     (inputs[i]->data ? inputs[i]->data->count == 0 : inputs[i]->known->count == 0);
         if (inputs[i] && !empty) parts[many++] = inputs[i];
     }
     if (count > 256 || many == 0) {
@@ -251,7 +270,9 @@ void convert_concat(Import *im, Wire *const *inputs, int count, Wire **outputs) 
     const int axis = axis_of(im, attribute_int(im, "axis", 1), wire_rank(im, parts[0]));
     if (axis < 0) return;
     if (many == 1) outputs[0] = parts[0];
-    else outputs[0] = axis == 1 ? stage_of(im, parts, many, "concat", "%s", "") : stage_of(im, parts, many, "concat", "axis = %d", axis);
+    else
+        outputs[0] = axis == 1 ? stage_of(im, parts, many, "concat", "%s", "")
+                               : stage_of(im, parts, many, "concat", "axis = %d", axis);
 }
 
 /* ---- elements at places ---- */
@@ -262,14 +283,18 @@ static Wire *places_of(Import *im, Wire *index, Dim size) {
     const Known *k = known_of(im, index);
     bool below = !k || !k->sizes;
     int64_t place;
-    for (int64_t i = 0; k && k->sizes && i < k->count; i++) below = below || !dim_is_const(k->sizes[i], &place) || place < 0;
+    for (int64_t i = 0; k && k->sizes && i < k->count; i++)
+        below = below || !dim_is_const(k->sizes[i], &place) || place < 0;
     Wire *whole = cast_to(im, index, ONNX_INT32);
     if (!below || !whole || (wire_is_constant(index) && !k)) return whole;
-    Wire *turned = infix_size(im, "+", whole, size), *negative = typed(infix_number(im, "<", whole, 0), ONNX_BOOL);
+    Wire *turned = infix_size(im, "+", whole, size),
+         *negative = typed(infix_number(im, "<", whole, 0), ONNX_BOOL);
     return typed(call(im, "select", (Wire *[]){negative, turned, whole}, 3, "%s", ""), ONNX_INT32);
 }
 
-static Wire *gathered(Import *im, Wire *x, Wire *places, int axis) { return call(im, "primitive.gather", (Wire *[]){x, places}, 2, "axis = %d", axis); }
+static Wire *gathered(Import *im, Wire *x, Wire *places, int axis) {
+    return call(im, "primitive.gather", (Wire *[]){x, places}, 2, "axis = %d", axis);
+}
 
 enum { MOST_PLACES = 24 }; /* of a list in the text */
 
@@ -303,9 +328,14 @@ void convert_gather_elements(Import *im, Wire *const *inputs, int count, Wire **
     const int axis = axis_of(im, attribute_int(im, "axis", 0), wire_rank(im, x));
     const char *places[16];
     for (int i = 0; i < 16; i++) places[i] = ":";
-    for (int i = 0; i < wire_rank(im, x) && axis >= 0; i++) /* of other axes only as much is read as the index has */
-        if (i != axis && wire_size(im, index, i) != wire_size(im, x, i)) places[i] = arena_printf(im->arena, ":%s", dim_string(im->arena, wire_size(im, index, i)));
-    if (axis >= 0) outputs[0] = call(im, "take_along", (Wire *[]){cut(im, x, places), places_of(im, index, wire_size(im, x, axis))}, 2, "axis = %d", axis);
+    for (int i = 0; i < wire_rank(im, x) && axis >= 0;
+         i++) /* of other axes only as much is read as the index has */
+        if (i != axis && wire_size(im, index, i) != wire_size(im, x, i))
+            places[i] = arena_printf(im->arena, ":%s", dim_string(im->arena, wire_size(im, index, i)));
+    if (axis >= 0)
+        outputs[0] = call(im, "take_along",
+                          (Wire *[]){cut(im, x, places), places_of(im, index, wire_size(im, x, axis))}, 2,
+                          "axis = %d", axis);
 }
 
 /* Places of several axes as one place of these axes flattened. */
@@ -315,7 +345,8 @@ void convert_gather_nd(Import *im, Wire *const *inputs, int count, Wire **output
     if (!x || !index) return;
     const int last = wire_rank(im, index) - 1, rank = wire_rank(im, x);
     if (attribute_int(im, "batch_dims", 0)) cannot(im, "batch_dims");
-    if (last < 0 || !wire_fixed(im, index, last, &deep) || deep > rank) cannot(im, "indices of a depth that is free");
+    if (last < 0 || !wire_fixed(im, index, last, &deep) || deep > rank)
+        cannot(im, "indices of a depth that is free");
     const char *places[16];
     for (int i = 0; i < 16; i++) places[i] = ":";
     for (int i = 0; !im->why && i < (int)deep; i++) {
@@ -337,11 +368,16 @@ void convert_one_hot(Import *im, Wire *const *inputs, int count, Wire **outputs)
     const int rank = wire_rank(im, index) + 1, axis = axis_of(im, attribute_int(im, "axis", -1), rank);
     Dim dims[16], along[16];
     if (axis < 0 || rank > 16) return;
-    for (int i = 0, k = 0; i < rank; i++) dims[i] = i == axis ? dim_const(im->dims, 1) : wire_size(im, index, k++);
+    for (int i = 0, k = 0; i < rank; i++)
+        dims[i] = i == axis ? dim_const(im->dims, 1) : wire_size(im, index, k++);
     for (int i = 0; i < rank; i++) along[i] = dim_const(im->dims, i == axis ? depth : 1);
-    Wire *places = places_of(im, index, dim_const(im->dims, depth)), *all = typed(call(im, "arange", NULL, 0, "%lld", (long long)depth), ONNX_INT32);
-    Wire *hit = typed(infix(im, "==", reshaped(im, places, dims, rank), reshaped(im, all, along, rank)), ONNX_BOOL);
-    outputs[0] = typed(call(im, "select", (Wire *[]){hit, indexed(im, values, "1"), indexed(im, values, "0")}, 3, "%s", ""), values->type);
+    Wire *places = places_of(im, index, dim_const(im->dims, depth)),
+         *all = typed(call(im, "arange", NULL, 0, "%lld", (long long)depth), ONNX_INT32);
+    Wire *hit =
+        typed(infix(im, "==", reshaped(im, places, dims, rank), reshaped(im, all, along, rank)), ONNX_BOOL);
+    outputs[0] = typed(call(im, "select", (Wire *[]){hit, indexed(im, values, "1"), indexed(im, values, "0")},
+                            3, "%s", ""),
+                       values->type);
 }
 
 /* ---- borders ---- */
@@ -352,8 +388,10 @@ static Wire *cropped(Import *im, Wire *x, Dim *before, Dim *after) {
     int64_t pad;
     for (int i = 0; i < wire_rank(im, x); i++) {
         Dim begin = dim_const(im->dims, 0), end = wire_size(im, x, i);
-        if (dim_is_const(before[i], &pad) && pad < 0) begin = dim_const(im->dims, -pad), before[i] = dim_const(im->dims, 0);
-        if (dim_is_const(after[i], &pad) && pad < 0) end = dim_offset(im->dims, end, pad), after[i] = dim_const(im->dims, 0);
+        if (dim_is_const(before[i], &pad) && pad < 0)
+            begin = dim_const(im->dims, -pad), before[i] = dim_const(im->dims, 0);
+        if (dim_is_const(after[i], &pad) && pad < 0)
+            end = dim_offset(im->dims, end, pad), after[i] = dim_const(im->dims, 0);
         places[i] = slice_text(im, x, i, begin, end, 1);
     }
     return cut(im, x, places);
@@ -386,23 +424,30 @@ void convert_pad(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     double value = attribute_real(im, "value", 0);
     if (!x || !pads_of(im, inputs, count, x, before, after)) return;
     if (input_at(inputs, count, 2) && !number_of(im, inputs[2], "the value of the border", &value)) return;
-    const char *mode = attribute_string(im, "mode", "constant"), *ours = !strcmp(mode, "edge") ? "replicate" : !strcmp(mode, "reflect") ? "reflect" : "constant";
+    const char *mode = attribute_string(im, "mode", "constant"), *ours = !strcmp(mode, "edge") ? "replicate"
+                                                                         : !strcmp(mode, "reflect")
+                                                                             ? "reflect"
+                                                                             : "constant";
     if (!strcmp(mode, "wrap")) cannot(im, "the mode wrap");
     const int rank = wire_rank(im, x);
     if (!(x = cropped(im, x, before, after))) return;
     bool any = false;
     for (int i = 0; i < rank; i++) any = any || before[i] != zero || after[i] != zero;
-    const bool plain = rank == 4 && before[0] == zero && after[0] == zero && before[1] == zero && after[1] == zero;
+    const bool plain =
+        rank == 4 && before[0] == zero && after[0] == zero && before[1] == zero && after[1] == zero;
     const char *number = number_text(im->arena, value, onnx_type_is_float(x->type));
     if (!any) outputs[0] = x;
     else if (plain) {
         const char *amount = dims_text(im->arena, (Dim[]){before[2], after[2], before[3], after[3]}, 4);
-        const char *way = strcmp(ours, "constant") ? arena_printf(im->arena, ", mode = \"%s\"", ours) : value != 0 ? arena_printf(im->arena, ", value = %s", number) : "";
+        const char *way = strcmp(ours, "constant") ? arena_printf(im->arena, ", mode = \"%s\"", ours)
+                          : value != 0             ? arena_printf(im->arena, ", value = %s", number)
+                                                   : "";
         const bool equal = before[2] == after[2] && before[2] == before[3] && before[2] == after[3];
         outputs[0] = stage(im, x, "pad", "%s%s", equal ? dim_string(im->arena, before[2]) : amount, way);
     } else
-        outputs[0] = call(im, "primitive.pad", &x, 1, "before = %s, after = %s, mode = \"%s\", value = %s", dims_text(im->arena, before, rank),
-                          dims_text(im->arena, after, rank), ours, number);
+        outputs[0] =
+            call(im, "primitive.pad", &x, 1, "before = %s, after = %s, mode = \"%s\", value = %s",
+                 dims_text(im->arena, before, rank), dims_text(im->arena, after, rank), ours, number);
 }
 
 /* ---- pixels and channels ---- */
@@ -411,13 +456,15 @@ void convert_depth_to_space(Import *im, Wire *const *inputs, int count, Wire **o
     Wire *x = input_at(inputs, count, 0);
     const int64_t r = attribute_int(im, "blocksize", 1);
     int64_t channels;
-    if (!x || wire_rank(im, x) != 4 || !wire_fixed(im, x, 1, &channels) || r < 1 || channels % (r * r)) cannot(im, "DepthToSpace of such a shape");
+    if (!x || wire_rank(im, x) != 4 || !wire_fixed(im, x, 1, &channels) || r < 1 || channels % (r * r))
+        cannot(im, "DepthToSpace of such a shape");
     if (im->why) return;
     if (!strcmp(attribute_string(im, "mode", "DCR"), "CRD")) {
         outputs[0] = stage(im, x, "pixel_shuffle", "%lld", (long long)r);
         return;
     }
-    Dim n = wire_size(im, x, 0), h = wire_size(im, x, 2), w = wire_size(im, x, 3), c = dim_const(im->dims, channels / (r * r)), f = dim_const(im->dims, r);
+    Dim n = wire_size(im, x, 0), h = wire_size(im, x, 2), w = wire_size(im, x, 3),
+        c = dim_const(im->dims, channels / (r * r)), f = dim_const(im->dims, r);
     Wire *y = permuted(im, reshaped(im, x, (Dim[]){n, f, f, c, h, w}, 6), (int[]){0, 3, 4, 1, 5, 2});
     outputs[0] = reshaped(im, y, (Dim[]){n, c, dim_mul(im->dims, h, f), dim_mul(im->dims, w, f)}, 4);
 }
@@ -432,7 +479,8 @@ void convert_space_to_depth(Import *im, Wire *const *inputs, int count, Wire **o
         return;
     }
     Dim n = wire_size(im, x, 0), c = wire_size(im, x, 1), f = dim_const(im->dims, r);
-    Dim h = dim_div_exact(im->dims, wire_size(im, x, 2), f), w = dim_div_exact(im->dims, wire_size(im, x, 3), f);
+    Dim h = dim_div_exact(im->dims, wire_size(im, x, 2), f),
+        w = dim_div_exact(im->dims, wire_size(im, x, 3), f);
     if (!h || !w) {
         cannot(im, "SpaceToDepth of %s by %lld", onnx_shape_text(im, x), (long long)r);
         return;
@@ -455,9 +503,13 @@ void convert_trilu(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *column = typed(call(im, "arange", NULL, 0, "%s", dim_string(im->arena, columns)), ONNX_INT32);
     Wire *apart = infix(im, "-", column, reshaped(im, row, (Dim[]){rows, dim_const(im->dims, 1)}, 2));
     const bool upper = attribute_int(im, "upper", 1);
-    Wire *kept = typed(infix_number(im, upper ? ">=" : "<=", apart, (double)max_i64(INT32_MIN, min_i64(k, INT32_MAX))), ONNX_BOOL);
+    Wire *kept =
+        typed(infix_number(im, upper ? ">=" : "<=", apart, (double)max_i64(INT32_MIN, min_i64(k, INT32_MAX))),
+              ONNX_BOOL);
     if (x->type == ONNX_BOOL) outputs[0] = infix(im, "and", x, kept);
-    else outputs[0] = typed(call(im, "select", (Wire *[]){kept, x, infix_number(im, "*", x, 0)}, 3, "%s", ""), x->type);
+    else
+        outputs[0] =
+            typed(call(im, "select", (Wire *[]){kept, x, infix_number(im, "*", x, 0)}, 3, "%s", ""), x->type);
 }
 
 void convert_eye_like(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -468,5 +520,6 @@ void convert_eye_like(Import *im, Wire *const *inputs, int count, Wire **outputs
     Wire *row = typed(call(im, "arange", NULL, 0, "%s", dim_string(im->arena, rows)), ONNX_INT32);
     Wire *column = typed(call(im, "arange", NULL, 0, "%s", dim_string(im->arena, columns)), ONNX_INT32);
     Wire *apart = infix(im, "-", column, reshaped(im, row, (Dim[]){rows, dim_const(im->dims, 1)}, 2));
-    outputs[0] = cast_to(im, typed(infix_number(im, "==", apart, (double)attribute_int(im, "k", 0)), ONNX_BOOL), type);
+    outputs[0] =
+        cast_to(im, typed(infix_number(im, "==", apart, (double)attribute_int(im, "k", 0)), ONNX_BOOL), type);
 }

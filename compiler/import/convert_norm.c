@@ -3,7 +3,9 @@
 #include <math.h>
 
 static const char *eps_setting(Import *im, double eps, double usual) {
-    return fabs(eps - usual) < 1e-4 * usual ? "" : arena_printf(im->arena, "eps = %s", number_text(im->arena, eps, true));
+    return fabs(eps - usual) < 1e-4 * usual
+               ? ""
+               : arena_printf(im->arena, "eps = %s", number_text(im->arena, eps, true));
 }
 
 static Wire *by_channel(Import *im, Wire *v, int rank) {
@@ -24,7 +26,8 @@ void convert_batchnorm(Import *im, Wire *const *inputs, int count, Wire **output
         return;
     }
     if (attribute_int(im, "training_mode", 0)) cannot(im, "batch statistics (training_mode)");
-    if (im->opset < 9 && !attribute_int(im, "spatial", 1)) cannot(im, "statistics of each place (spatial = 0)");
+    if (im->opset < 9 && !attribute_int(im, "spatial", 1))
+        cannot(im, "statistics of each place (spatial = 0)");
     bool layer = true;
     for (int i = 1; i < 5; i++) layer = layer && is_weight(im, inputs[i], 1) && inputs[i]->data;
     const double eps = attribute_real(im, "epsilon", 1e-5);
@@ -36,12 +39,16 @@ void convert_batchnorm(Import *im, Wire *const *inputs, int count, Wire **output
         return;
     }
     const int rank = wire_rank(im, x);
-    Wire *deviation = stage(im, infix_number(im, "+", by_channel(im, inputs[4], rank), eps), "sqrt", "%s", "");
-    outputs[0] = affine(im, infix(im, "/", infix(im, "-", x, by_channel(im, inputs[3], rank)), deviation), inputs[1], inputs[2]);
+    Wire *deviation =
+        stage(im, infix_number(im, "+", by_channel(im, inputs[4], rank), eps), "sqrt", "%s", "");
+    outputs[0] = affine(im, infix(im, "/", infix(im, "-", x, by_channel(im, inputs[3], rank)), deviation),
+                        inputs[1], inputs[2]);
 }
 
-/* A norm that learns a weight and a bias for each channel: a layer where they are weights, else written out. */
-static Wire *learnt(Import *im, Wire *x, Wire *weight, Wire *bias, const char *callee, const char *settings, const char *learning) {
+/* A norm that learns a weight and a bias for each channel: a layer where they are weights, else written out.
+ */
+static Wire *learnt(Import *im, Wire *x, Wire *weight, Wire *bias, const char *callee, const char *settings,
+                    const char *learning) {
     const char *comma = *settings && *learning ? ", " : "";
     if (!is_weight(im, weight, 1) || !is_weight(im, bias, 1) || !weight->data || !bias->data) return NULL;
     Line *line = layer_begin(im, x, callee, "%s%s%s", settings, comma, learning);
@@ -51,7 +58,8 @@ static Wire *learnt(Import *im, Wire *x, Wire *weight, Wire *bias, const char *c
 }
 
 void convert_instancenorm(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    Wire *x = input_at(inputs, count, 0), *weight = input_at(inputs, count, 1), *bias = input_at(inputs, count, 2);
+    Wire *x = input_at(inputs, count, 0), *weight = input_at(inputs, count, 1),
+         *bias = input_at(inputs, count, 2);
     const char *settings = eps_setting(im, attribute_real(im, "epsilon", 1e-5), 1e-5);
     outputs[0] = learnt(im, x, weight, bias, "instancenorm", settings, "affine = true");
     if (!outputs[0]) outputs[0] = affine(im, stage(im, x, "instancenorm", "%s", settings), weight, bias);
@@ -59,7 +67,8 @@ void convert_instancenorm(Import *im, Wire *const *inputs, int count, Wire **out
 
 /* Up to opset 20 a number for each group, from 21 on one for each channel. */
 void convert_groupnorm(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    Wire *x = input_at(inputs, count, 0), *weight = input_at(inputs, count, 1), *bias = input_at(inputs, count, 2);
+    Wire *x = input_at(inputs, count, 0), *weight = input_at(inputs, count, 1),
+         *bias = input_at(inputs, count, 2);
     const int64_t groups = attribute_int(im, "num_groups", 1);
     int64_t channels, own;
     if (!x || !weight || !bias) return;
@@ -74,10 +83,13 @@ void convert_groupnorm(Import *im, Wire *const *inputs, int count, Wire **output
     Wire *pair[] = {weight, bias};
     for (int i = 0; i < 2 && own != channels; i++) {
         pair[i] = reshaped(im, pair[i], (Dim[]){dim_const(im->dims, groups), dim_const(im->dims, 1)}, 2);
-        pair[i] = infix(im, "*", pair[i], call(im, "ones", NULL, 0, "[%lld, %lld]", (long long)groups, (long long)(channels / groups)));
+        pair[i] = infix(im, "*", pair[i],
+                        call(im, "ones", NULL, 0, "[%lld, %lld]", (long long)groups,
+                             (long long)(channels / groups)));
         pair[i] = reshaped(im, pair[i], (Dim[]){dim_const(im->dims, channels)}, 1);
     }
-    outputs[0] = affine(im, stage(im, x, "groupnorm", "%s%saffine = false", settings, ", "), pair[0], pair[1]);
+    outputs[0] =
+        affine(im, stage(im, x, "groupnorm", "%s%saffine = false", settings, ", "), pair[0], pair[1]);
 }
 
 static const char *axes_from(Import *im, int axis, int rank) {
@@ -87,13 +99,16 @@ static const char *axes_from(Import *im, int axis, int rank) {
 }
 
 void convert_layernorm(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    Wire *x = input_at(inputs, count, 0), *weight = input_at(inputs, count, 1), *bias = input_at(inputs, count, 2);
+    Wire *x = input_at(inputs, count, 0), *weight = input_at(inputs, count, 1),
+         *bias = input_at(inputs, count, 2);
     if (!x || !weight) return;
     const int rank = wire_rank(im, x), axis = axis_of(im, attribute_int(im, "axis", -1), rank);
     const double eps = attribute_real(im, "epsilon", 1e-5);
     const bool alone = im->node->output_count == 1;
     if (axis < 0) return;
-    if (axis == rank - 1 && alone && bias && (outputs[0] = learnt(im, x, weight, bias, "layernorm", eps_setting(im, eps, 1e-5), ""))) return;
+    if (axis == rank - 1 && alone && bias &&
+        (outputs[0] = learnt(im, x, weight, bias, "layernorm", eps_setting(im, eps, 1e-5), "")))
+        return;
     const char *axes = axes_from(im, axis, rank);
     Wire *mean = stage(im, x, "reduce_mean", "axes = %s, keep = true", axes), *d = infix(im, "-", x, mean);
     Wire *var = stage(im, infix(im, "*", d, d), "reduce_mean", "axes = %s, keep = true", axes);
@@ -109,23 +124,29 @@ void convert_rms_norm(Import *im, Wire *const *inputs, int count, Wire **outputs
     if (!x || !weight) return;
     const int rank = wire_rank(im, x), axis = axis_of(im, attribute_int(im, "axis", -1), rank);
     if (axis < 0) return;
-    Wire *mean = stage(im, infix(im, "*", x, x), "reduce_mean", "axes = %s, keep = true", axes_from(im, axis, rank));
-    Wire *inverse = number_infix(im, 1, "/", stage(im, infix_number(im, "+", mean, attribute_real(im, "epsilon", 1e-5)), "sqrt", "%s", ""));
+    Wire *mean =
+        stage(im, infix(im, "*", x, x), "reduce_mean", "axes = %s, keep = true", axes_from(im, axis, rank));
+    Wire *inverse = number_infix(im, 1, "/",
+                                 stage(im, infix_number(im, "+", mean, attribute_real(im, "epsilon", 1e-5)),
+                                       "sqrt", "%s", ""));
     outputs[0] = infix(im, "*", infix(im, "*", x, inverse), weight);
 }
 
 void convert_lrn(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     const long long size = attribute_int(im, "size", 1);
     if (size % 2 == 0) cannot(im, "LRN over an even number of channels");
-    outputs[0] = stage(im, input_at(inputs, count, 0), "local_response_norm", "%lld, alpha = %s, beta = %s, k = %s", size,
-                       number_text(im->arena, attribute_real(im, "alpha", 1e-4), true), number_text(im->arena, attribute_real(im, "beta", 0.75), true),
-                       number_text(im->arena, attribute_real(im, "bias", 1), true));
+    outputs[0] =
+        stage(im, input_at(inputs, count, 0), "local_response_norm", "%lld, alpha = %s, beta = %s, k = %s",
+              size, number_text(im->arena, attribute_real(im, "alpha", 1e-4), true),
+              number_text(im->arena, attribute_real(im, "beta", 0.75), true),
+              number_text(im->arena, attribute_real(im, "bias", 1), true));
 }
 
 void convert_mean_variance(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     const OnnxAttribute *a = attribute(im, "axes");
     const char *axes = a && a->count <= 16 ? tuple_text(im->arena, a->integers, a->count) : "(0, 2, 3)";
-    Wire *x = input_at(inputs, count, 0), *d = infix(im, "-", x, stage(im, x, "reduce_mean", "axes = %s, keep = true", axes));
+    Wire *x = input_at(inputs, count, 0),
+         *d = infix(im, "-", x, stage(im, x, "reduce_mean", "axes = %s, keep = true", axes));
     Wire *var = stage(im, infix(im, "*", d, d), "reduce_mean", "axes = %s, keep = true", axes);
     outputs[0] = infix(im, "/", d, infix_number(im, "+", stage(im, var, "sqrt", "%s", ""), 1e-9));
 }
@@ -134,8 +155,9 @@ void convert_lp_normalization(Import *im, Wire *const *inputs, int count, Wire *
     Wire *x = input_at(inputs, count, 0);
     if (!x) return;
     const int axis = axis_of(im, attribute_int(im, "axis", -1), wire_rank(im, x));
-    Wire *norm = attribute_int(im, "p", 2) == 2 ? call(im, "norm", &x, 1, "axes = %d, keep = true", axis)
-                                                : stage(im, stage(im, x, "abs", "%s", ""), "reduce_sum", "axes = %d, keep = true", axis);
+    Wire *norm = attribute_int(im, "p", 2) == 2
+                     ? call(im, "norm", &x, 1, "axes = %d, keep = true", axis)
+                     : stage(im, stage(im, x, "abs", "%s", ""), "reduce_sum", "axes = %d, keep = true", axis);
     outputs[0] = formula(im, "select(y == 0, x * 0, x / y)", (Wire *[]){x, norm}, 2);
 }
 
@@ -146,7 +168,8 @@ void convert_softmax(Import *im, Wire *const *inputs, int count, Wire **outputs)
     const int rank = wire_rank(im, x);
     if (im->opset >= 13) {
         const int axis = axis_of(im, attribute_int(im, "axis", -1), rank);
-        outputs[0] = axis == rank - 1 ? stage(im, x, current_row(im)->as, "%s", "") : stage(im, x, current_row(im)->as, "axis = %d", axis);
+        outputs[0] = axis == rank - 1 ? stage(im, x, current_row(im)->as, "%s", "")
+                                      : stage(im, x, current_row(im)->as, "axis = %d", axis);
         return;
     }
     const int axis = axis_of(im, attribute_int(im, "axis", 1), rank);
@@ -155,18 +178,22 @@ void convert_softmax(Import *im, Wire *const *inputs, int count, Wire **outputs)
     for (int i = 0; i < rank; i++) dims[i] = wire_size(im, x, i);
     Dim flat[] = {size_product(im, x, 0, axis), size_product(im, x, axis, rank)};
     const bool last = axis == rank - 1;
-    outputs[0] = reshaped(im, stage(im, last ? x : reshaped(im, x, flat, 2), current_row(im)->as, "%s", ""), dims, rank);
+    outputs[0] = reshaped(im, stage(im, last ? x : reshaped(im, x, flat, 2), current_row(im)->as, "%s", ""),
+                          dims, rank);
 }
 
 void convert_hardmax(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
     if (!x) return;
-    const int rank = wire_rank(im, x), axis = axis_of(im, attribute_int(im, "axis", im->opset < 13 ? 1 : -1), rank);
+    const int rank = wire_rank(im, x),
+              axis = axis_of(im, attribute_int(im, "axis", im->opset < 13 ? 1 : -1), rank);
     if (axis < 0) return;
     if (im->opset < 13 && axis != rank - 1) cannot(im, "Hardmax over several axes");
     Dim dims[16], one = dim_const(im->dims, 1);
     for (int i = 0; i < rank; i++) dims[i] = i == axis ? wire_size(im, x, i) : one;
-    Wire *places = typed(call(im, "arange", NULL, 0, "%s", dim_string(im->arena, wire_size(im, x, axis))), ONNX_INT32);
+    Wire *places =
+        typed(call(im, "arange", NULL, 0, "%s", dim_string(im->arena, wire_size(im, x, axis))), ONNX_INT32);
     Wire *best = typed(stage(im, x, "argmax", "axis = %d, keep = true", axis), ONNX_INT32);
-    outputs[0] = cast_to(im, typed(infix(im, "==", best, reshaped(im, places, dims, rank)), ONNX_BOOL), x->type);
+    outputs[0] =
+        cast_to(im, typed(infix(im, "==", best, reshaped(im, places, dims, rank)), ONNX_BOOL), x->type);
 }

@@ -1,5 +1,6 @@
-/* Quantized tensors. What ONNX computes in ints of 8 bits is computed in f32, in which whole numbers below 2^24 are exact: where sums may
- * become larger, one operand is split into multiples of 16 and what is left, and the two sums are put together as ints. */
+/* Quantized tensors. What ONNX computes in ints of 8 bits is computed in f32, in which whole numbers below
+ * 2^24 are exact: where sums may become larger, one operand is split into multiples of 16 and what is left,
+ * and the two sums are put together as ints. */
 #include "import/convert.h"
 #include <math.h>
 
@@ -23,8 +24,13 @@ static bool quantized_axis(Import *im, Wire *x, int *axis) {
 }
 
 static bool range_of(int type, double *low, double *high) {
-    static const struct { int type; double low, high; } ranges[] = {
-        {ONNX_UINT8, 0, 255}, {ONNX_INT8, -128, 127}, {ONNX_UINT16, 0, 65535}, {ONNX_INT16, -32768, 32767}};
+    static const struct {
+        int type;
+        double low, high;
+    } ranges[] = {{ONNX_UINT8, 0, 255},
+                  {ONNX_INT8, -128, 127},
+                  {ONNX_UINT16, 0, 65535},
+                  {ONNX_INT16, -32768, 32767}};
     for (int i = 0; i < COUNT_OF(ranges); i++)
         if (ranges[i].type == type) return *low = ranges[i].low, *high = ranges[i].high, true;
     return false;
@@ -38,21 +44,27 @@ static Wire *quantized(Import *im, Wire *x, Wire *zero, int type) {
     const Known *k = known_of(im, zero);
     const bool none = !zero || (k && k->count == 1 && k->sizes[0] == dim_const(im->dims, 0));
     if (!none) y = infix(im, "+", y, cast_to(im, zero, ONNX_FLOAT));
-    return cast_to(im, stage(im, y, "clamp", "%s, %s", number_text(im->arena, low, true), number_text(im->arena, high, true)), type);
+    return cast_to(im,
+                   stage(im, y, "clamp", "%s, %s", number_text(im->arena, low, true),
+                         number_text(im->arena, high, true)),
+                   type);
 }
 
 void convert_quantize(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    Wire *x = input_at(inputs, count, 0), *scale = input_at(inputs, count, 1), *zero = input_at(inputs, count, 2);
+    Wire *x = input_at(inputs, count, 0), *scale = input_at(inputs, count, 1),
+         *zero = input_at(inputs, count, 2);
     int axis;
     if (!x || !scale || !quantized_axis(im, x, &axis)) return;
     const int type = zero ? zero->type : (int)attribute_int(im, "output_dtype", ONNX_UINT8);
     if (!onnx_type_is_float(x->type)) x = cast_to(im, x, ONNX_FLOAT);
-    outputs[0] = quantized(im, infix(im, "/", x, along_axis(im, scale, x, axis)), along_axis(im, zero, x, axis), type);
+    outputs[0] =
+        quantized(im, infix(im, "/", x, along_axis(im, scale, x, axis)), along_axis(im, zero, x, axis), type);
 }
 
 /* In f32, less its zero point. */
 static Wire *centred(Import *im, Wire *x, Wire *zero) {
-    if (x && onnx_type_bytes(x->type) == 0) return cannot(im, "quantized numbers of %s", onnx_type_name(x->type));
+    if (x && onnx_type_bytes(x->type) == 0)
+        return cannot(im, "quantized numbers of %s", onnx_type_name(x->type));
     const Known *k = known_of(im, zero);
     const bool none = !zero || (k && k->count == 1 && k->sizes && k->sizes[0] == dim_const(im->dims, 0));
     Wire *y = cast_to(im, x, ONNX_FLOAT);
@@ -60,16 +72,21 @@ static Wire *centred(Import *im, Wire *x, Wire *zero) {
 }
 
 void convert_dequantize(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    Wire *x = input_at(inputs, count, 0), *scale = input_at(inputs, count, 1), *zero = input_at(inputs, count, 2);
+    Wire *x = input_at(inputs, count, 0), *scale = input_at(inputs, count, 1),
+         *zero = input_at(inputs, count, 2);
     int axis;
     if (!x || !scale || !quantized_axis(im, x, &axis)) return;
-    outputs[0] = cast_to(im, infix(im, "*", centred(im, x, along_axis(im, zero, x, axis)), along_axis(im, scale, x, axis)), scale->type);
+    outputs[0] =
+        cast_to(im,
+                infix(im, "*", centred(im, x, along_axis(im, zero, x, axis)), along_axis(im, scale, x, axis)),
+                scale->type);
 }
 
 void convert_dynamic_quantize(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
     if (!x) return;
-    Wire *low = formula(im, "min(reduce_min(x), 0)", &x, 1), *high = formula(im, "max(reduce_max(x), 0)", &x, 1);
+    Wire *low = formula(im, "min(reduce_min(x), 0)", &x, 1),
+         *high = formula(im, "max(reduce_max(x), 0)", &x, 1);
     Wire *scale = formula(im, "(y - x) / 255", (Wire *[]){low, high}, 2);
     Wire *zero = formula(im, "round(min(max(0 - x / y, 0), 255))", (Wire *[]){low, scale}, 2);
     outputs[1] = scale;
@@ -87,43 +104,56 @@ static Wire *matrix_product(Import *im, Wire *a, Wire *b) { return infix(im, "@"
 static Wire *exact(Import *im, Product *product, Wire *a, Wire *b, Dim terms) {
     int64_t count;
     if (!a || !b) return NULL;
-    if (!dim_is_const(terms, &count) || count > EXACT / LARGEST_SPLIT_PRODUCT) return cannot(im, "a sum of %s products of ints, which f32 does not hold exactly", dim_string(im->arena, terms));
+    if (!dim_is_const(terms, &count) || count > EXACT / LARGEST_SPLIT_PRODUCT)
+        return cannot(im, "a sum of %s products of ints, which f32 does not hold exactly",
+                      dim_string(im->arena, terms));
     if (count <= EXACT / LARGEST_PRODUCT) return cast_to(im, product(im, a, b), ONNX_INT32);
-    Wire *high = formula(im, "floor(x / 16)", &a, 1), *low = formula(im, "x - 16 * y", (Wire *[]){a, high}, 2);
-    Wire *upper = cast_to(im, product(im, high, b), ONNX_INT32), *lower = cast_to(im, product(im, low, b), ONNX_INT32);
+    Wire *high = formula(im, "floor(x / 16)", &a, 1),
+         *low = formula(im, "x - 16 * y", (Wire *[]){a, high}, 2);
+    Wire *upper = cast_to(im, product(im, high, b), ONNX_INT32),
+         *lower = cast_to(im, product(im, low, b), ONNX_INT32);
     return formula(im, "16 * x + y", (Wire *[]){upper, lower}, 2);
 }
 
 static Wire *exact_matmul(Import *im, Wire *a, Wire *a_zero, Wire *b, Wire *b_zero) {
     if (!a || !b) return NULL;
-    if (a_zero && wire_rank(im, a_zero) == 1 && wire_rank(im, a) > 1) a_zero = along_axis(im, a_zero, a, wire_rank(im, a) - 2);
-    return exact(im, matrix_product, centred(im, a, a_zero), centred(im, b, b_zero), wire_size(im, a, wire_rank(im, a) - 1));
+    if (a_zero && wire_rank(im, a_zero) == 1 && wire_rank(im, a) > 1)
+        a_zero = along_axis(im, a_zero, a, wire_rank(im, a) - 2);
+    return exact(im, matrix_product, centred(im, a, a_zero), centred(im, b, b_zero),
+                 wire_size(im, a, wire_rank(im, a) - 1));
 }
 
 static Wire *exact_conv(Import *im, Wire *x, Wire *x_zero, Wire *w, Wire *w_zero) {
     if (!x || !w) return NULL;
-    return exact(im, convolved, centred(im, x, x_zero), centred(im, w, along_axis(im, w_zero, w, 0)), size_product(im, w, 1, wire_rank(im, w)));
+    return exact(im, convolved, centred(im, x, x_zero), centred(im, w, along_axis(im, w_zero, w, 0)),
+                 size_product(im, w, 1, wire_rank(im, w)));
 }
 
 void convert_matmul_integer(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    outputs[0] = exact_matmul(im, input_at(inputs, count, 0), input_at(inputs, count, 2), input_at(inputs, count, 1), input_at(inputs, count, 3));
+    outputs[0] = exact_matmul(im, input_at(inputs, count, 0), input_at(inputs, count, 2),
+                              input_at(inputs, count, 1), input_at(inputs, count, 3));
 }
 void convert_conv_integer(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    outputs[0] = exact_conv(im, input_at(inputs, count, 0), input_at(inputs, count, 2), input_at(inputs, count, 1), input_at(inputs, count, 3));
+    outputs[0] = exact_conv(im, input_at(inputs, count, 0), input_at(inputs, count, 2),
+                            input_at(inputs, count, 1), input_at(inputs, count, 3));
 }
 
 /* The sum times a_scale * b_scale / y_scale, quantized. */
 static Wire *requantized(Import *im, Wire *sum, Wire *a_scale, Wire *b_scale, Wire *y_scale, Wire *zero) {
     if (!zero) return NULL;
-    Wire *scale = infix(im, "/", infix(im, "*", cast_to(im, a_scale, ONNX_FLOAT), cast_to(im, b_scale, ONNX_FLOAT)), cast_to(im, y_scale, ONNX_FLOAT));
+    Wire *scale =
+        infix(im, "/", infix(im, "*", cast_to(im, a_scale, ONNX_FLOAT), cast_to(im, b_scale, ONNX_FLOAT)),
+              cast_to(im, y_scale, ONNX_FLOAT));
     return quantized(im, infix(im, "*", cast_to(im, sum, ONNX_FLOAT), scale), zero, zero->type);
 }
 
 void convert_quantized_matmul(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     if (count < 8) return;
     Wire *a_scale = inputs[1];
-    if (a_scale && inputs[0] && wire_rank(im, a_scale) == 1 && wire_rank(im, inputs[0]) > 1) a_scale = along_axis(im, a_scale, inputs[0], wire_rank(im, inputs[0]) - 2);
-    outputs[0] = requantized(im, exact_matmul(im, inputs[0], inputs[2], inputs[3], inputs[5]), a_scale, inputs[4], inputs[6], inputs[7]);
+    if (a_scale && inputs[0] && wire_rank(im, a_scale) == 1 && wire_rank(im, inputs[0]) > 1)
+        a_scale = along_axis(im, a_scale, inputs[0], wire_rank(im, inputs[0]) - 2);
+    outputs[0] = requantized(im, exact_matmul(im, inputs[0], inputs[2], inputs[3], inputs[5]), a_scale,
+                             inputs[4], inputs[6], inputs[7]);
 }
 
 void convert_quantized_conv(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -131,5 +161,6 @@ void convert_quantized_conv(Import *im, Wire *const *inputs, int count, Wire **o
     if (count < 8) return;
     Wire *sum = exact_conv(im, inputs[0], inputs[2], inputs[3], inputs[5]);
     if (bias && sum) sum = infix(im, "+", sum, along_axis(im, bias, sum, 1));
-    outputs[0] = sum ? requantized(im, sum, inputs[1], along_axis(im, inputs[4], sum, 1), inputs[6], inputs[7]) : NULL;
+    outputs[0] =
+        sum ? requantized(im, sum, inputs[1], along_axis(im, inputs[4], sum, 1), inputs[6], inputs[7]) : NULL;
 }

@@ -9,19 +9,29 @@ typedef struct Recurrent { /* a node, with its sequence first */
     bool backwards, batch_first;
 } Recurrent;
 
-static Wire *direction_of(Import *im, Wire *x, int direction) { return x ? indexed(im, x, "%d", direction) : NULL; }
-
-static Wire *part(Import *im, Wire *x, int64_t from, int64_t to) { return x ? indexed(im, x, "%lld:%lld", (long long)from, (long long)to) : NULL; }
-
-static Wire *zeros(Import *im, Wire *x, const Recurrent *node) {
-    return call(im, "zeros", NULL, 0, "[%s, %lld]", dim_string(im->arena, wire_size(im, x, 1)), (long long)node->size);
+static Wire *direction_of(Import *im, Wire *x, int direction) {
+    return x ? indexed(im, x, "%d", direction) : NULL;
 }
 
-static Wire *no_bias(Import *im, int64_t count) { return call(im, "zeros", NULL, 0, "[%lld]", (long long)count); }
+static Wire *part(Import *im, Wire *x, int64_t from, int64_t to) {
+    return x ? indexed(im, x, "%lld:%lld", (long long)from, (long long)to) : NULL;
+}
+
+static Wire *zeros(Import *im, Wire *x, const Recurrent *node) {
+    return call(im, "zeros", NULL, 0, "[%s, %lld]", dim_string(im->arena, wire_size(im, x, 1)),
+                (long long)node->size);
+}
+
+static Wire *no_bias(Import *im, int64_t count) {
+    return call(im, "zeros", NULL, 0, "[%lld]", (long long)count);
+}
 
 /* ", gate = sigmoid" and so on, of the activations of one direction where they are not as usual. */
-static const char *activations(Import *im, int direction, const char *const *keys, const char *const *usual, int count) {
-    static const struct { const char *theirs, *ours; } known[] = {{"Sigmoid", "sigmoid"}, {"Tanh", "tanh"}, {"Relu", "relu"}};
+static const char *activations(Import *im, int direction, const char *const *keys, const char *const *usual,
+                               int count) {
+    static const struct {
+        const char *theirs, *ours;
+    } known[] = {{"Sigmoid", "sigmoid"}, {"Tanh", "tanh"}, {"Relu", "relu"}};
     const OnnxAttribute *a = attribute(im, "activations");
     Text text = {.arena = im->arena};
     for (int i = 0; a && i < count && direction * count + i < a->count; i++) {
@@ -36,11 +46,19 @@ static const char *activations(Import *im, int direction, const char *const *key
 
 static bool recurrent_of(Import *im, Wire *const *inputs, int count, int gates, Recurrent *out) {
     const char *direction = attribute_string(im, "direction", "forward");
-    *out = (Recurrent){.x = input_at(inputs, count, 0), .w = input_at(inputs, count, 1), .r = input_at(inputs, count, 2), .b = input_at(inputs, count, 3),
-                       .state = input_at(inputs, count, 5), .memory = input_at(inputs, count, 6), .peephole = input_at(inputs, count, 7), .gates = gates};
-    out->directions = !strcmp(direction, "bidirectional") ? 2 : 1, out->backwards = !strcmp(direction, "reverse"), out->batch_first = attribute_int(im, "layout", 0);
+    *out = (Recurrent){.x = input_at(inputs, count, 0),
+                       .w = input_at(inputs, count, 1),
+                       .r = input_at(inputs, count, 2),
+                       .b = input_at(inputs, count, 3),
+                       .state = input_at(inputs, count, 5),
+                       .memory = input_at(inputs, count, 6),
+                       .peephole = input_at(inputs, count, 7),
+                       .gates = gates};
+    out->directions = !strcmp(direction, "bidirectional") ? 2 : 1,
+    out->backwards = !strcmp(direction, "reverse"), out->batch_first = attribute_int(im, "layout", 0);
     int64_t steps;
-    if (!out->x || !out->w || !out->r || wire_rank(im, out->x) != 3) return cannot(im, "its inputs are not there");
+    if (!out->x || !out->w || !out->r || wire_rank(im, out->x) != 3)
+        return cannot(im, "its inputs are not there");
     if (attribute(im, "clip")) return cannot(im, "clip");
     if (attribute_int(im, "input_forget", 0)) return cannot(im, "input_forget");
     if (!wire_fixed(im, out->r, 2, &out->size)) return cannot(im, "a hidden size that is free");
@@ -49,21 +67,28 @@ static bool recurrent_of(Import *im, Wire *const *inputs, int count, int gates, 
         if (out->state) out->state = permuted(im, out->state, (int[]){1, 0, 2});
         if (out->memory) out->memory = permuted(im, out->memory, (int[]){1, 0, 2});
     }
-    if (!out->x || !wire_fixed(im, out->x, 0, &steps)) return cannot(im, "a sequence whose length is free: -D fixes it");
+    if (!out->x || !wire_fixed(im, out->x, 0, &steps))
+        return cannot(im, "a sequence whose length is free: -D fixes it");
     const Known *lengths = known_of(im, input_at(inputs, count, 4));
     for (int64_t i = 0, length; lengths && i < lengths->count; i++)
-        if (!dim_is_const(lengths->sizes[i], &length) || length != steps) return cannot(im, "sequences of different lengths");
-    if (input_at(inputs, count, 4) && !lengths) return cannot(im, "sequences of lengths that only a run knows");
+        if (!dim_is_const(lengths->sizes[i], &length) || length != steps)
+            return cannot(im, "sequences of different lengths");
+    if (input_at(inputs, count, 4) && !lengths)
+        return cannot(im, "sequences of lengths that only a run knows");
     return true;
 }
 
 static void run_direction(Import *im, const Recurrent *node, int direction, bool backwards, Wire **out) {
-    static const char *const lstm_keys[] = {"gate", "cell", "out"}, *const lstm_usual[] = {"sigmoid", "tanh", "tanh"};
-    static const char *const gru_keys[] = {"gate", "hidden"}, *const rnn_keys[] = {"activation"}, *const rnn_usual[] = {"tanh"};
+    static const char *const lstm_keys[] = {"gate", "cell", "out"}, *const lstm_usual[] = {"sigmoid", "tanh",
+                                                                                           "tanh"};
+    static const char *const gru_keys[] = {"gate", "hidden"}, *const rnn_keys[] = {"activation"},
+                             *const rnn_usual[] = {"tanh"};
     Wire *x = backwards ? stage(im, node->x, "flipped", "axes = 0") : node->x;
-    Wire *w = direction_of(im, node->w, direction), *r = direction_of(im, node->r, direction), *b = direction_of(im, node->b, direction);
+    Wire *w = direction_of(im, node->w, direction), *r = direction_of(im, node->r, direction),
+         *b = direction_of(im, node->b, direction);
     const int64_t width = node->gates * node->size;
-    Wire *first = b ? part(im, b, 0, width) : no_bias(im, width), *second = b ? part(im, b, width, 2 * width) : NULL;
+    Wire *first = b ? part(im, b, 0, width) : no_bias(im, width),
+         *second = b ? part(im, b, width, 2 * width) : NULL;
     Wire *state = node->state ? direction_of(im, node->state, direction) : zeros(im, node->x, node);
     Wire *memory = node->memory ? direction_of(im, node->memory, direction) : zeros(im, node->x, node);
     Wire *both = second ? infix(im, "+", first, second) : first, *made[3] = {0};
@@ -73,7 +98,9 @@ static void run_direction(Import *im, const Recurrent *node, int direction, bool
         calls(im, "onnx.lstm", xs, node->peephole ? 7 : 6, made, 3, *settings ? settings + 2 : "");
     } else if (node->gates == 3) {
         Wire *xs[] = {x, w, r, first, second ? second : no_bias(im, width), state};
-        const char *settings = activations(im, direction, gru_keys, lstm_usual, 2), *linear = attribute_int(im, "linear_before_reset", 0) ? ", linear_before_reset = true" : "";
+        const char *settings = activations(im, direction, gru_keys, lstm_usual, 2),
+                   *linear =
+                       attribute_int(im, "linear_before_reset", 0) ? ", linear_before_reset = true" : "";
         const char *all = arena_printf(im->arena, "%s%s", linear, settings);
         calls(im, "onnx.gru", xs, 6, made, 2, *all ? all + 2 : "");
     } else {
@@ -85,9 +112,12 @@ static void run_direction(Import *im, const Recurrent *node, int direction, bool
     out[1] = made[1], out[2] = made[2];
 }
 
-/* All steps [T, directions, N, h], and what is last [directions, N, h]; with the batch first [N, T, directions, h] and [N, directions, h]. */
+/* All steps [T, directions, N, h], and what is last [directions, N, h]; with the batch first [N, T,
+ * directions, h] and [N, directions, h]. */
 static Wire *joined(Import *im, const Recurrent *node, Wire *const *parts, int axis) {
-    Wire *y = node->directions == 2 ? stage_of(im, parts, 2, "stack", "axis = %d", axis) : parts[0] ? indexed(im, parts[0], "%s", axis ? ":, none" : "none") : NULL;
+    Wire *y = node->directions == 2 ? stage_of(im, parts, 2, "stack", "axis = %d", axis)
+              : parts[0]            ? indexed(im, parts[0], "%s", axis ? ":, none" : "none")
+                                    : NULL;
     if (!y || !node->batch_first) return y;
     return axis ? permuted(im, y, (int[]){2, 0, 1, 3}) : permuted(im, y, (int[]){1, 0, 2});
 }

@@ -14,7 +14,9 @@ void convert_constant(Import *im, Wire *const *inputs, int count, Wire **outputs
         return;
     }
     outputs[0] = NEW(im->arena, Wire);
-    *outputs[0] = (Wire){.type = value->tensor->type, .data = value->tensor, .hint = im->node->output_count ? im->node->outputs[0] : ""};
+    *outputs[0] = (Wire){.type = value->tensor->type,
+                         .data = value->tensor,
+                         .hint = im->node->output_count ? im->node->outputs[0] : ""};
 }
 
 void convert_constant_of_shape(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -23,11 +25,16 @@ void convert_constant_of_shape(Import *im, Wire *const *inputs, int count, Wire 
     const Known *one = known_of(im, &from);
     Dim dims[16];
     int rank;
-    if ((value && (!one || one->count != 1)) || !sizes_of(im, input_at(inputs, count, 0), "the shape", dims, &rank)) return;
+    if ((value && (!one || one->count != 1)) ||
+        !sizes_of(im, input_at(inputs, count, 0), "the shape", dims, &rank))
+        return;
     const int type = one ? one->type : ONNX_FLOAT;
-    const char *number = one && one->sizes ? type == ONNX_BOOL ? dim_const_value(one->sizes[0]) ? "1" : "0" : dim_string(im->arena, one->sizes[0])
+    const char *number = one && one->sizes ? type == ONNX_BOOL ? dim_const_value(one->sizes[0]) ? "1" : "0"
+                                                               : dim_string(im->arena, one->sizes[0])
                                            : number_text(im->arena, one ? one->reals[0] : 0, true);
-    outputs[0] = typed(call(im, "full", NULL, 0, "%s, %s, dtype = \"%s\"", dims_text(im->arena, dims, rank), number, dtype_name(dtype_of(type))), type);
+    outputs[0] = typed(call(im, "full", NULL, 0, "%s, %s, dtype = \"%s\"", dims_text(im->arena, dims, rank),
+                            number, dtype_name(dtype_of(type))),
+                       type);
 }
 
 void convert_shape(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -37,14 +44,20 @@ void convert_shape(Import *im, Wire *const *inputs, int count, Wire **outputs) {
 
 /* From 0 on by ones; others are known, or can't be told. */
 void convert_range(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    const Known *begin = known_sizes(im, input_at(inputs, count, 0)), *end = known_sizes(im, input_at(inputs, count, 1)), *step = known_sizes(im, input_at(inputs, count, 2));
+    const Known *begin = known_sizes(im, input_at(inputs, count, 0)),
+                *end = known_sizes(im, input_at(inputs, count, 1)),
+                *step = known_sizes(im, input_at(inputs, count, 2));
     int64_t by, from;
-    if (!begin || !end || !step || !dim_is_const(step->sizes[0], &by) || !dim_is_const(begin->sizes[0], &from) || by != 1) {
+    if (!begin || !end || !step || !dim_is_const(step->sizes[0], &by) ||
+        !dim_is_const(begin->sizes[0], &from) || by != 1) {
         cannot(im, "a range whose bounds are computed");
         return;
     }
-    Wire *all = call(im, "arange", NULL, 0, "%s, dtype = \"%s\"", dim_string(im->arena, dim_sub(im->dims, end->sizes[0], begin->sizes[0])), dtype_name(dtype_of(begin->type)));
-    outputs[0] = from ? infix_number(im, "+", typed(all, begin->type), (double)from) : typed(all, begin->type);
+    Wire *all = call(im, "arange", NULL, 0, "%s, dtype = \"%s\"",
+                     dim_string(im->arena, dim_sub(im->dims, end->sizes[0], begin->sizes[0])),
+                     dtype_name(dtype_of(begin->type)));
+    outputs[0] =
+        from ? infix_number(im, "+", typed(all, begin->type), (double)from) : typed(all, begin->type);
 }
 
 /* ---- reductions ---- */
@@ -54,7 +67,12 @@ static int by_number(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-typedef struct Axes { int count; int64_t axes[16]; bool none; const char *settings; } Axes; /* none: nothing is reduced */
+typedef struct Axes {
+    int count;
+    int64_t axes[16];
+    bool none;
+    const char *settings;
+} Axes; /* none: nothing is reduced */
 
 static bool reduced_axes(Import *im, Wire *const *inputs, int count, Wire *x, Axes *out) {
     out->count = axes_given(im, inputs, count, 1, out->axes);
@@ -68,23 +86,29 @@ static bool reduced_axes(Import *im, Wire *const *inputs, int count, Wire *x, Ax
             if ((out->axes[i] = axis_of(im, out->axes[i], wire_rank(im, x))) < 0) return false;
     if (out->count > 0) qsort(out->axes, (size_t)out->count, sizeof *out->axes, by_number);
     const bool all = out->count == wire_rank(im, x);
-    const char *axes = out->count == 1 ? arena_printf(im->arena, "%lld", (long long)out->axes[0]) : tuple_text(im->arena, out->axes, out->count);
-    out->settings = all && !keep ? "" : arena_printf(im->arena, "%saxes = %s%s", "", axes, keep ? ", keep = true" : "");
+    const char *axes = out->count == 1 ? arena_printf(im->arena, "%lld", (long long)out->axes[0])
+                                       : tuple_text(im->arena, out->axes, out->count);
+    out->settings =
+        all && !keep ? "" : arena_printf(im->arena, "%saxes = %s%s", "", axes, keep ? ", keep = true" : "");
     return true;
 }
 
 /* What is done to each element before, by which reduction, and what to its result. */
-static const struct { const char *op, *before, *callee, *after; } reductions[] = {
-    {"ReduceL1", "abs(x)", "reduce_sum", NULL},        {"ReduceL2", "x * x", "reduce_sum", "sqrt(x)"},
-    {"ReduceLogSum", NULL, "reduce_sum", "log(x)"},    {"ReduceMax", NULL, "reduce_max", NULL},
-    {"ReduceMean", NULL, "reduce_mean", NULL},         {"ReduceMin", NULL, "reduce_min", NULL},
-    {"ReduceSum", NULL, "reduce_sum", NULL},           {"ReduceSumSquare", "x * x", "reduce_sum", NULL},
+static const struct {
+    const char *op, *before, *callee, *after;
+} reductions[] = {
+    {"ReduceL1", "abs(x)", "reduce_sum", NULL},     {"ReduceL2", "x * x", "reduce_sum", "sqrt(x)"},
+    {"ReduceLogSum", NULL, "reduce_sum", "log(x)"}, {"ReduceMax", NULL, "reduce_max", NULL},
+    {"ReduceMean", NULL, "reduce_mean", NULL},      {"ReduceMin", NULL, "reduce_min", NULL},
+    {"ReduceSum", NULL, "reduce_sum", NULL},        {"ReduceSumSquare", "x * x", "reduce_sum", NULL},
     {"ReduceLogSumExp", NULL, NULL, NULL},
 };
 
 static Wire *log_sum_exp(Import *im, Wire *x, const Axes *axes) {
-    Wire *most = stage(im, x, "reduce_max", "axes = %s, keep = true", tuple_text(im->arena, axes->axes, axes->count));
-    Wire *sum = stage(im, formula(im, "exp(x - y)", (Wire *[]){x, most}, 2), "reduce_sum", "%s", axes->settings);
+    Wire *most =
+        stage(im, x, "reduce_max", "axes = %s, keep = true", tuple_text(im->arena, axes->axes, axes->count));
+    Wire *sum =
+        stage(im, formula(im, "exp(x - y)", (Wire *[]){x, most}, 2), "reduce_sum", "%s", axes->settings);
     Wire *flat = stage(im, x, "reduce_max", "%s", axes->settings);
     return infix(im, "+", stage(im, sum, "log", "%s", ""), flat);
 }
@@ -118,7 +142,8 @@ void convert_reduce_prod(Import *im, Wire *const *inputs, int count, Wire **outp
     const int rank = wire_rank(im, x);
     for (int a = 0; a < axes.count && !axes.none && x; a++) {
         if (!wire_fixed(im, x, (int)axes.axes[a], &size) || size > 64) {
-            cannot(im, "a product over %s places", dim_string(im->arena, wire_size(im, x, (int)axes.axes[a])));
+            cannot(im, "a product over %s places",
+                   dim_string(im->arena, wire_size(im, x, (int)axes.axes[a])));
             return;
         }
         Wire *product = NULL;
@@ -143,7 +168,8 @@ void convert_reduce_prod(Import *im, Wire *const *inputs, int count, Wire **outp
 /* ---- order ---- */
 
 static const char *flipped_axis(int axis) {
-    static const char *const texts[] = {"axes = 0", "axes = 1", "axes = 2", "axes = 3", "axes = 4", "axes = 5", "axes = 6", "axes = 7"};
+    static const char *const texts[] = {"axes = 0", "axes = 1", "axes = 2", "axes = 3",
+                                        "axes = 4", "axes = 5", "axes = 6", "axes = 7"};
     return texts[axis & 7];
 }
 
@@ -154,7 +180,8 @@ void convert_arg_max(Import *im, Wire *const *inputs, int count, Wire **outputs)
     const bool last = attribute_int(im, "select_last_index", 0);
     if (axis < 0) return;
     Wire *seen = last ? stage(im, x, "flipped", "%s", flipped_axis(axis)) : x;
-    Wire *place = stage(im, seen, current_row(im)->as, "axis = %d%s", axis, attribute_int(im, "keepdims", 1) ? ", keep = true" : "");
+    Wire *place = stage(im, seen, current_row(im)->as, "axis = %d%s", axis,
+                        attribute_int(im, "keepdims", 1) ? ", keep = true" : "");
     place = cast_to(im, typed(place, ONNX_INT32), ONNX_INT64);
     Dim end = dim_offset(im->dims, wire_size(im, x, axis), -1);
     if (last && place) place = infix_size(im, "+", prefix(im, "-", place), end);
@@ -168,7 +195,8 @@ void convert_top_k(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     if (!x || (input_at(inputs, count, 1) && !ints_of(im, inputs[1], "k", &k, &one))) return;
     const int axis = axis_of(im, attribute_int(im, "axis", -1), wire_rank(im, x));
     if (axis < 0) return;
-    Wire *places = call(im, "primitive.top_k", &x, 1, "k = %lld, axis = %d, largest = %s", (long long)k, axis, attribute_int(im, "largest", 1) ? "true" : "false");
+    Wire *places = call(im, "primitive.top_k", &x, 1, "k = %lld, axis = %d, largest = %s", (long long)k, axis,
+                        attribute_int(im, "largest", 1) ? "true" : "false");
     made[1] = typed(places, ONNX_INT32);
     outputs[0] = typed(call(im, "take_along", (Wire *[]){x, made[1]}, 2, "axis = %d", axis), x->type);
     if (im->node->output_count > 1) outputs[1] = cast_to(im, made[1], ONNX_INT64);
@@ -190,7 +218,10 @@ void convert_cumsum(Import *im, Wire *const *inputs, int count, Wire **outputs) 
 
 /* ---- sums by letters ---- */
 
-typedef struct Letters { int count; char of[16]; } Letters;
+typedef struct Letters {
+    int count;
+    char of[16];
+} Letters;
 
 static int place_of(const Letters *letters, char letter) {
     for (int i = 0; i < letters->count; i++)
@@ -244,5 +275,7 @@ void convert_einsum(Import *im, Wire *const *inputs, int count, Wire **outputs) 
     }
     int64_t gone[16];
     for (int i = out.count; i < all.count; i++) gone[i - out.count] = i;
-    outputs[0] = all.count > out.count ? stage(im, product, "reduce_sum", "axes = %s", tuple_text(im->arena, gone, all.count - out.count)) : product;
+    outputs[0] = all.count > out.count ? stage(im, product, "reduce_sum", "axes = %s",
+                                               tuple_text(im->arena, gone, all.count - out.count))
+                                       : product;
 }

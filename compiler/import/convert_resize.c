@@ -1,9 +1,10 @@
-/* Resize and Upsample, in all their modes. What the library's resize does alike is written by it; all else of fixed size is a product with
- * a matrix of weights for each axis, or, of the nearest, elements at places.
+/* Resize and Upsample, in all their modes. What the library's resize does alike is written by it; all else of
+ * fixed size is a product with a matrix of weights for each axis, or, of the nearest, elements at places.
  *
- * Along one axis, as ONNX's reference has it: place i of the result falls on x; base is the last whole number below x, ratio = x - base, in
- * (0, 1]; taps stand at base + first, base + first + 1, .., weighed by coefficients of the ratio; what lies outside counts as the nearest
- * inside or, with exclude_outside, not at all. */
+ * Along one axis, as ONNX's reference has it: place i of the result falls on x; base is the last whole number
+ * below x, ratio = x - base, in (0, 1]; taps stand at base + first, base + first + 1, .., weighed by
+ * coefficients of the ratio; what lies outside counts as the nearest inside or, with exclude_outside, not at
+ * all. */
 #include "import/convert.h"
 #include <math.h>
 
@@ -23,15 +24,18 @@ typedef struct Way {
 /* Where place i falls; NAN: outside, where `beyond` stands. */
 static double coordinate(const Way *way, const Sampling *s, int64_t i) {
     const double width = s->scale * (double)s->in, at = (double)i;
-    if (!strcmp(way->coordinates, "align_corners")) return width == 1 ? 0 : at * (double)(s->in - 1) / (width - 1);
+    if (!strcmp(way->coordinates, "align_corners"))
+        return width == 1 ? 0 : at * (double)(s->in - 1) / (width - 1);
     if (!strcmp(way->coordinates, "asymmetric")) return at / s->scale;
     if (!strcmp(way->coordinates, "tf_half_pixel_for_nn")) return (at + 0.5) / s->scale;
-    if (!strcmp(way->coordinates, "pytorch_half_pixel")) return width == 1 ? -0.5 : (at + 0.5) / s->scale - 0.5;
+    if (!strcmp(way->coordinates, "pytorch_half_pixel"))
+        return width == 1 ? -0.5 : (at + 0.5) / s->scale - 0.5;
     if (!strcmp(way->coordinates, "half_pixel_symmetric"))
         return (double)s->in / 2 * (1 - (double)s->out / width) + (at + 0.5) / s->scale - 0.5;
     if (!strcmp(way->coordinates, "tf_crop_and_resize")) {
         const double last = (double)(s->in - 1);
-        double x = s->out == 1 ? (s->end - s->start) * last / 2 : at * (s->end - s->start) * last / (double)(s->out - 1);
+        double x = s->out == 1 ? (s->end - s->start) * last / 2
+                               : at * (s->end - s->start) * last / (double)(s->out - 1);
         x += s->start * last;
         return x < 0 || x > last ? NAN : x;
     }
@@ -60,13 +64,15 @@ static double filter(const Way *way, double t) {
 
 /* The weights of all places in for place i of the result; false where `beyond` stands there. */
 static bool weigh(const Way *way, const Sampling *s, int64_t i, double *row) {
-    const double x = coordinate(way, s, i), reach = !strcmp(way->mode, "cubic") ? 2 : 1, shrink = way->antialias ? fmin(s->scale, 1) : 1;
+    const double x = coordinate(way, s, i), reach = !strcmp(way->mode, "cubic") ? 2 : 1,
+                 shrink = way->antialias ? fmin(s->scale, 1) : 1;
     double base, ratio, sum = 0, all = 0;
     if (isnan(x)) return false;
     split_coordinate(x, &base, &ratio);
     const int first = (int)floor(-reach / shrink) + 1, last = 1 - first;
     double weights[1024];
-    for (int k = first; k <= last && k - first < 1024; k++) all += weights[k - first] = filter(way, ((double)k - ratio) * shrink);
+    for (int k = first; k <= last && k - first < 1024; k++)
+        all += weights[k - first] = filter(way, ((double)k - ratio) * shrink);
     for (int k = first; k <= last && k - first < 1024; k++) {
         const int64_t place = (int64_t)base + k;
         const bool outside = place < 0 || place >= s->in;
@@ -83,20 +89,23 @@ static bool weigh(const Way *way, const Sampling *s, int64_t i, double *row) {
 static Wire *at_places(Import *im, Wire *x, int axis, const Way *way, const Sampling *s) {
     if (s->out > LARGEST_SIZE) return cannot(im, "resizing to %lld places", (long long)s->out);
     Wire *index = wire_known(im, ONNX_INT32, 1, &s->out);
-    for (int64_t i = 0; i < s->out; i++) index->known->sizes[i] = dim_const(im->dims, nearest_place(way, s, i));
+    for (int64_t i = 0; i < s->out; i++)
+        index->known->sizes[i] = dim_const(im->dims, nearest_place(way, s, i));
     return call(im, "primitive.gather", (Wire *[]){x, index}, 2, "axis = %d", axis);
 }
-
 
 /* x with its axis last, times the matrix, and back. */
 static Wire *by_matrix(Import *im, Wire *x, int axis, const Way *way, const Sampling *s) {
     const int rank = wire_rank(im, x);
     int order[16];
     bool beyond = false;
-    if (s->in > LARGEST_SIZE || s->out > LARGEST_SIZE || s->in * s->out > LARGEST_MATRIX) return cannot(im, "resizing %lld places to %lld in this mode", (long long)s->in, (long long)s->out);
-    double *matrix = NEW_ARRAY(im->arena, double, s->in * s->out), *turned = NEW_ARRAY(im->arena, double, s->in * s->out);
+    if (s->in > LARGEST_SIZE || s->out > LARGEST_SIZE || s->in * s->out > LARGEST_MATRIX)
+        return cannot(im, "resizing %lld places to %lld in this mode", (long long)s->in, (long long)s->out);
+    double *matrix = NEW_ARRAY(im->arena, double, s->in * s->out),
+           *turned = NEW_ARRAY(im->arena, double, s->in * s->out);
     for (int64_t i = 0; i < s->out; i++) beyond = !weigh(way, s, i, matrix + i * s->in) || beyond;
-    if (beyond && way->beyond != 0) return cannot(im, "tf_crop_and_resize beyond the picture with an extrapolation_value");
+    if (beyond && way->beyond != 0)
+        return cannot(im, "tf_crop_and_resize beyond the picture with an extrapolation_value");
     for (int64_t i = 0; i < s->out; i++)
         for (int64_t k = 0; k < s->in; k++) turned[k * s->out + i] = matrix[i * s->in + k];
     for (int i = 0; i < rank; i++) order[i] = i;
@@ -116,32 +125,42 @@ static const char *library_rule(const Way *way) {
 
 /* What the library's nearest takes: floor(s) for asymmetric, floor(s + 1/2) for the others. */
 static bool same_nearest(const Way *way, const Sampling *s) {
-    const bool plain = !strcmp(way->coordinates, "asymmetric"), corners = !strcmp(way->coordinates, "align_corners");
+    const bool plain = !strcmp(way->coordinates, "asymmetric"),
+               corners = !strcmp(way->coordinates, "align_corners");
     for (int64_t i = 0; i < s->out; i++) {
         int64_t top = plain ? i * s->in : corners ? 2 * i * (s->in - 1) + s->out - 1 : (2 * i + 1) * s->in;
         int64_t bottom = plain ? s->out : corners ? 2 * (s->out - 1) : 2 * s->out;
-        if (bottom == 0 ? nearest_place(way, s, i) != 0 : nearest_place(way, s, i) != max_i64(0, min_i64(top / bottom, s->in - 1))) return false;
+        if (bottom == 0 ? nearest_place(way, s, i) != 0
+                        : nearest_place(way, s, i) != max_i64(0, min_i64(top / bottom, s->in - 1)))
+            return false;
     }
     return true;
 }
 
 /* Whether sizes alone decide what is computed along this axis, as in the library. */
 static bool fits_library(const Way *way, const Sampling *s) {
-    const bool exact = s->scale * (double)s->in == (double)s->out || s->scale == (double)s->out / (double)s->in;
+    const bool exact =
+        s->scale * (double)s->in == (double)s->out || s->scale == (double)s->out / (double)s->in;
     if (!library_rule(way) || !exact || way->antialias || way->exclude) return false;
-    return strcmp(way->mode, "nearest") ? true : s->out <= LARGEST_SIZE && s->in <= LARGEST_SIZE && same_nearest(way, s);
+    return strcmp(way->mode, "nearest")
+               ? true
+               : s->out <= LARGEST_SIZE && s->in <= LARGEST_SIZE && same_nearest(way, s);
 }
 
 static Wire *by_library(Import *im, Wire *x, const Way *way, const Dim *sizes, int64_t factor) {
     const char *rule = library_rule(way), *mode = !strcmp(way->mode, "linear") ? "bilinear" : way->mode;
-    const bool nearest = !strcmp(mode, "nearest"), usual = !strcmp(rule, nearest ? "asymmetric" : "half_pixel");
+    const bool nearest = !strcmp(mode, "nearest"),
+               usual = !strcmp(rule, nearest ? "asymmetric" : "half_pixel");
     Text text = {.arena = im->arena};
     if (factor) text_add(&text, "scale = %lld", (long long)factor);
     else text_add(&text, "(%s, %s)", dim_string(im->arena, sizes[0]), dim_string(im->arena, sizes[1]));
-    if (factor && nearest && usual) return stage(im, x, "upsample", "%s", factor == 2 ? "" : arena_printf(im->arena, "%lld", (long long)factor));
+    if (factor && nearest && usual)
+        return stage(im, x, "upsample", "%s",
+                     factor == 2 ? "" : arena_printf(im->arena, "%lld", (long long)factor));
     if (strcmp(mode, "bilinear")) text_add(&text, ", mode = \"%s\"", mode);
     if (!usual) text_add(&text, ", rule = \"%s\"", rule);
-    if (!strcmp(mode, "cubic") && way->a != -0.75) text_add(&text, ", a = %s", number_text(im->arena, way->a, true));
+    if (!strcmp(mode, "cubic") && way->a != -0.75)
+        text_add(&text, ", a = %s", number_text(im->arena, way->a, true));
     return stage(im, x, "resize", "%s", text_string(&text));
 }
 
@@ -163,7 +182,8 @@ static bool scaled_size(Import *im, Wire *x, int axis, double scale, Dim *out) {
     int64_t size;
     Dim in = wire_size(im, x, axis);
     if (scale <= 0) return cannot(im, "a scale of %g", scale);
-    if (dim_is_const(in, &size)) return *out = dim_const(im->dims, (int64_t)floor((double)size * scale + 1e-9)), true;
+    if (dim_is_const(in, &size))
+        return *out = dim_const(im->dims, (int64_t)floor((double)size * scale + 1e-9)), true;
     if (scale == floor(scale)) return *out = dim_scale(im->dims, in, (int64_t)scale), true;
     if (1 / scale == floor(1 / scale)) return *out = dim_floor_div(im->dims, in, (int64_t)(1 / scale)), true;
     return cannot(im, "a free size times %g", scale);
@@ -174,7 +194,8 @@ static bool keep_ratio(Import *im, Wire *x, const char *policy, const int *axes,
     double chosen = 0;
     for (int i = 0; i < count; i++) {
         int64_t in, out;
-        if (!wire_fixed(im, x, axes[i], &in) || !dim_is_const(sizes[i], &out)) return cannot(im, "%s of sizes that are free", policy);
+        if (!wire_fixed(im, x, axes[i], &in) || !dim_is_const(sizes[i], &out))
+            return cannot(im, "%s of sizes that are free", policy);
         const double scale = (double)out / (double)in;
         chosen = i == 0 || (scale < chosen) == !strcmp(policy, "not_larger") ? scale : chosen;
     }
@@ -189,22 +210,30 @@ static bool wanted_of(Import *im, Wire *const *inputs, int count, Wire *x, Wante
     const bool upsample = !strcmp(im->node->op, "Upsample"), early = upsample || im->opset < 11;
     const int rank = wire_rank(im, x);
     const OnnxAttribute *given = attribute(im, "scales"), *along = attribute(im, "axes");
-    Wire *scales = input_at(inputs, count, early ? 1 : 2), *sizes = early ? NULL : input_at(inputs, count, 3), *roi = early ? NULL : input_at(inputs, count, 1);
+    Wire *scales = input_at(inputs, count, early ? 1 : 2), *sizes = early ? NULL : input_at(inputs, count, 3),
+         *roi = early ? NULL : input_at(inputs, count, 1);
     double factors[16], corners[32];
     Dim asked[16];
     int axes[16], many = along && along->count <= 16 ? along->count : rank, told = 0, many_corners = 0;
     for (int i = 0; i < many; i++)
         if ((axes[i] = along ? axis_of(im, along->integers[i], rank) : i) < 0) return false;
-    for (int i = 0; i < rank; i++) out->size[i] = wire_size(im, x, i), out->scale[i] = 1, out->start[i] = 0, out->end[i] = 1;
-    const bool by_scale = given || (scales && !(wire_is_constant(scales) && (scales->data ? scales->data->count == 0 : scales->known->count == 0)));
+    for (int i = 0; i < rank; i++)
+        out->size[i] = wire_size(im, x, i), out->scale[i] = 1, out->start[i] = 0, out->end[i] = 1;
+    const bool by_scale =
+        given || (scales && !(wire_is_constant(scales) &&
+                              (scales->data ? scales->data->count == 0 : scales->known->count == 0)));
     if (given && given->kind == ATTRIBUTE_REALS && given->count <= 16)
         for (told = 0; told < given->count; told++) factors[told] = (double)given->reals[told];
-    else if (by_scale ? !scales_of(im, scales, factors, &told) : !sizes_of(im, sizes, "the new size", asked, &told)) return false;
+    else if (by_scale ? !scales_of(im, scales, factors, &told)
+                      : !sizes_of(im, sizes, "the new size", asked, &told))
+        return false;
     if (told != many) return cannot(im, "%d factors for %d axes", told, many);
     const char *policy = attribute_string(im, "keep_aspect_ratio_policy", "stretch");
     if (!by_scale && strcmp(policy, "stretch") && !keep_ratio(im, x, policy, axes, many, asked)) return false;
-    const bool crops = !strcmp(attribute_string(im, "coordinate_transformation_mode", ""), "tf_crop_and_resize");
-    if (crops && (!roi || !scales_of(im, roi, corners, &many_corners) || many_corners != 2 * many)) return cannot(im, "a region that is not known");
+    const bool crops =
+        !strcmp(attribute_string(im, "coordinate_transformation_mode", ""), "tf_crop_and_resize");
+    if (crops && (!roi || !scales_of(im, roi, corners, &many_corners) || many_corners != 2 * many))
+        return cannot(im, "a region that is not known");
     for (int i = 0; i < many; i++) {
         int64_t in = 0, size = 0;
         if (by_scale && !scaled_size(im, x, axes[i], factors[i], &out->size[axes[i]])) return false;
@@ -218,9 +247,14 @@ static bool wanted_of(Import *im, Wire *const *inputs, int count, Wire *x, Wante
 
 static Way way_of(Import *im) {
     const bool early = !strcmp(im->node->op, "Upsample") || im->opset < 11;
-    Way way = {.mode = attribute_string(im, "mode", "nearest"), .coordinates = attribute_string(im, "coordinate_transformation_mode", early ? "asymmetric" : "half_pixel"),
-               .nearest = attribute_string(im, "nearest_mode", early ? "floor" : "round_prefer_floor"), .exclude = attribute_int(im, "exclude_outside", 0),
-               .antialias = attribute_int(im, "antialias", 0), .a = attribute_real(im, "cubic_coeff_a", -0.75), .beyond = attribute_real(im, "extrapolation_value", 0)};
+    Way way = {.mode = attribute_string(im, "mode", "nearest"),
+               .coordinates = attribute_string(im, "coordinate_transformation_mode",
+                                               early ? "asymmetric" : "half_pixel"),
+               .nearest = attribute_string(im, "nearest_mode", early ? "floor" : "round_prefer_floor"),
+               .exclude = attribute_int(im, "exclude_outside", 0),
+               .antialias = attribute_int(im, "antialias", 0),
+               .a = attribute_real(im, "cubic_coeff_a", -0.75),
+               .beyond = attribute_real(im, "extrapolation_value", 0)};
     if (!strcmp(way.mode, "bilinear")) way.mode = "linear";
     if (!strcmp(way.mode, "nearest")) way.antialias = way.exclude = false;
     if (fabs(way.a + 0.75) < 1e-7) way.a = -0.75;
@@ -244,30 +278,36 @@ void convert_resize(Import *im, Wire *const *inputs, int count, Wire **outputs) 
     for (int i = 0; i < rank; i++) {
         s[i] = (Sampling){.scale = wanted.scale[i], .start = wanted.start[i], .end = wanted.end[i]};
         const bool known = wire_fixed(im, x, i, &s[i].in) && dim_is_const(wanted.size[i], &s[i].out);
-        const bool same = wanted.size[i] == wire_size(im, x, i) && strcmp(way.coordinates, "tf_crop_and_resize");
+        const bool same =
+            wanted.size[i] == wire_size(im, x, i) && strcmp(way.coordinates, "tf_crop_and_resize");
         fixed = fixed && (known || same);
         library = library && (i >= 2 ? !known || fits_library(&way, &s[i]) : same);
         if (known && s[i].out < 1) cannot(im, "a size of %lld", (long long)s[i].out);
     }
-    if (!fixed && !strcmp(way.mode, "nearest") && strcmp(way.nearest, "floor") && !whole_factor(&wanted)) library = false;
+    if (!fixed && !strcmp(way.mode, "nearest") && strcmp(way.nearest, "floor") && !whole_factor(&wanted))
+        library = false;
     if (im->why) return;
     if (library) outputs[0] = by_library(im, x, &way, wanted.size + 2, whole_factor(&wanted));
     else if (!fixed) cannot(im, "resizing a free size in this mode (%s, %s)", way.mode, way.coordinates);
     else {
         for (int i = 0; i < rank && x; i++) {
-            if (wanted.size[i] == wire_size(im, x, i) && strcmp(way.coordinates, "tf_crop_and_resize")) continue;
-            x = strcmp(way.mode, "nearest") ? by_matrix(im, x, i, &way, &s[i]) : at_places(im, x, i, &way, &s[i]);
+            if (wanted.size[i] == wire_size(im, x, i) && strcmp(way.coordinates, "tf_crop_and_resize"))
+                continue;
+            x = strcmp(way.mode, "nearest") ? by_matrix(im, x, i, &way, &s[i])
+                                            : at_places(im, x, i, &way, &s[i]);
         }
         outputs[0] = x;
     }
 }
 
 void convert_grid_sample(Import *im, Wire *const *inputs, int count, Wire **outputs) {
-    const char *mode = attribute_string(im, "mode", "bilinear"), *border = attribute_string(im, "padding_mode", "zeros");
+    const char *mode = attribute_string(im, "mode", "bilinear"),
+               *border = attribute_string(im, "padding_mode", "zeros");
     if (!strcmp(mode, "linear")) mode = "bilinear";
     if (strcmp(mode, "bilinear") && strcmp(mode, "nearest")) cannot(im, "sampling by %s", mode);
-    if (count < 2 || !inputs[0] || wire_rank(im, inputs[0]) != 4) cannot(im, "sampling of other than two axes");
+    if (count < 2 || !inputs[0] || wire_rank(im, inputs[0]) != 4)
+        cannot(im, "sampling of other than two axes");
     if (!im->why)
-        outputs[0] = call(im, "grid_sample", inputs, 2, "mode = \"%s\", border = \"%s\", align_corners = %s", mode, border,
-                          attribute_int(im, "align_corners", 0) ? "true" : "false");
+        outputs[0] = call(im, "grid_sample", inputs, 2, "mode = \"%s\", border = \"%s\", align_corners = %s",
+                          mode, border, attribute_int(im, "align_corners", 0) ? "true" : "false");
 }

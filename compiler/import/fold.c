@@ -1,5 +1,5 @@
-/* Constants and the arithmetic of shapes, done while importing: Shape, Gather, Concat and their like become formulas of the model's sizes,
- * and conditions and axes become known. */
+/* Constants and the arithmetic of shapes, done while importing: Shape, Gather, Concat and their like become
+ * formulas of the model's sizes, and conditions and axes become known. */
 #include "import/import.h"
 #include <math.h>
 #include <stdlib.h>
@@ -13,7 +13,9 @@ static void element_copy(const Known *from, int64_t i, Known *to, int64_t k) {
     else to->sizes[k] = from->sizes[i];
 }
 
-static bool constant_int(const Known *k, int64_t i, int64_t *out) { return k && k->sizes && i < k->count && dim_is_const(k->sizes[i], out); }
+static bool constant_int(const Known *k, int64_t i, int64_t *out) {
+    return k && k->sizes && i < k->count && dim_is_const(k->sizes[i], out);
+}
 
 /* All elements of a list of ints; false where one depends on sizes. */
 static bool all_ints(const Known *k, int64_t *out, int most) {
@@ -58,7 +60,8 @@ static bool divide_sizes(Dims *dims, Dim a, Dim b, Dim *out) {
     int64_t x, y;
     if (!dim_is_const(b, &y)) return (*out = dim_div_exact(dims, a, b)) != NULL;
     if (y == 0) return false;
-    if (dim_is_const(a, &x)) return y != -1 ? (*out = dim_const(dims, x / y), true) : (*out = dim_scale(dims, a, -1), true);
+    if (dim_is_const(a, &x))
+        return y != -1 ? (*out = dim_const(dims, x / y), true) : (*out = dim_scale(dims, a, -1), true);
     if (y < 0) return false;
     return (*out = dim_floor_div(dims, a, y)), true; /* sizes are not negative */
 }
@@ -66,7 +69,8 @@ static bool divide_sizes(Dims *dims, Dim a, Dim b, Dim *out) {
 static bool compare_sizes(Dims *dims, char op, Dim a, Dim b, bool *out) {
     int64_t low, high;
     dim_bounds(dim_sub(dims, a, b), &low, &high);
-    bool less = high < 0, more = low > 0, equal = low == 0 && high == 0, not_less = low >= 0, not_more = high <= 0;
+    bool less = high<0, more = low> 0, equal = low == 0 && high == 0, not_less = low >= 0,
+         not_more = high <= 0;
     switch (op) {
     case '=': return *out = equal, equal || less || more;
     case '<': return *out = less, less || not_less;
@@ -92,7 +96,8 @@ static bool combine_sizes(Dims *dims, char op, Dim a, Dim b, Dim *out) {
         double power = pow((double)x, (double)y);
         return fabs(power) < 0x1p53 && (*out = dim_const(dims, (int64_t)power), true);
     }
-    case 'm': case 'M':
+    case 'm':
+    case 'M':
         if (!compare_sizes(dims, op == 'm' ? 'l' : 'g', a, b, &truth)) return false;
         *out = truth ? a : b;
         return true;
@@ -153,7 +158,8 @@ static bool broadcast_shape(Knowns in, int count, int *rank, int64_t *dims) {
 static Known *fold_sizes(Import *im, Known *out, Knowns in, int rank, const int64_t *dims, char op) {
     const bool real = onnx_type_is_float(in[0]->type);
     for (int64_t i = 0; i < out->count; i++) {
-        Dim a = in[0]->sizes[broadcast_place(in[0], rank, dims, i)], b = in[1]->sizes[broadcast_place(in[1], rank, dims, i)];
+        Dim a = in[0]->sizes[broadcast_place(in[0], rank, dims, i)],
+            b = in[1]->sizes[broadcast_place(in[1], rank, dims, i)];
         if (real && op == '/') out->sizes[i] = dim_div_exact(im->dims, a, b);
         else if (!combine_sizes(im->dims, op, a, b, &out->sizes[i])) return NULL;
         if (!out->sizes[i]) return NULL;
@@ -239,10 +245,12 @@ static Known *fold_cast(Import *im, const Known *in, int type) {
     if (out && out->reals && free) out->reals = NULL, out->sizes = in->sizes;
     for (int64_t i = 0; out && i < out->count; i++) {
         int64_t whole;
-        if (in->reals && out->reals) out->reals[i] = type == ONNX_FLOAT ? (double)(float)in->reals[i] : in->reals[i];
+        if (in->reals && out->reals)
+            out->reals[i] = type == ONNX_FLOAT ? (double)(float)in->reals[i] : in->reals[i];
         else if (in->reals) {
             if (!(fabs(in->reals[i]) < 0x1p62)) return NULL;
-            out->sizes[i] = dim_const(im->dims, type == ONNX_BOOL ? in->reals[i] != 0 : wrapped((int64_t)in->reals[i], type));
+            out->sizes[i] = dim_const(im->dims, type == ONNX_BOOL ? in->reals[i] != 0
+                                                                  : wrapped((int64_t)in->reals[i], type));
         } else if (dim_is_const(in->sizes[i], &whole)) {
             if (out->reals) out->reals[i] = (double)(float)whole;
             else if (!free) out->sizes[i] = dim_const(im->dims, wrapped(whole, type));
@@ -277,7 +285,9 @@ static void outer_inner(const Known *k, int axis, int64_t *outer, int64_t *inner
 static Known *fold_gather(Import *im, Knowns in) {
     int axis;
     int64_t dims[32], outer, inner, place;
-    if (!in[0] || !in[1] || !in[1]->sizes || !axis_from(attribute_int(im, "axis", 0), in[0]->rank, &axis) || in[0]->rank - 1 + in[1]->rank > 16) return NULL;
+    if (!in[0] || !in[1] || !in[1]->sizes || !axis_from(attribute_int(im, "axis", 0), in[0]->rank, &axis) ||
+        in[0]->rank - 1 + in[1]->rank > 16)
+        return NULL;
     int rank = 0;
     for (int i = 0; i < axis; i++) dims[rank++] = in[0]->dims[i];
     for (int i = 0; i < in[1]->rank; i++) dims[rank++] = in[1]->dims[i];
@@ -290,7 +300,8 @@ static Known *fold_gather(Import *im, Knowns in) {
         if (!constant_int(in[1], j, &place) || place < -size || place >= size) return NULL;
         place += place < 0 ? size : 0;
         for (int64_t o = 0; o < outer; o++)
-            for (int64_t i = 0; i < inner; i++) element_copy(in[0], (o * size + place) * inner + i, out, (o * many + j) * inner + i);
+            for (int64_t i = 0; i < inner; i++)
+                element_copy(in[0], (o * size + place) * inner + i, out, (o * many + j) * inner + i);
     }
     return out;
 }
@@ -308,15 +319,20 @@ static Known *fold_concat(Import *im, Knowns in, int count) {
     Known *out = known_like(im, in[0], in[0]->rank, dims);
     for (int64_t part = 0, before = 0; out && part < count; before += in[part++]->dims[axis])
         for (int64_t o = 0; o < outer; o++)
-            for (int64_t i = 0; i < in[part]->dims[axis] * inner && in[part]->count == outer * inner * in[part]->dims[axis]; i++)
-                element_copy(in[part], o * in[part]->dims[axis] * inner + i, out, (o * dims[axis] + before) * inner + i);
+            for (int64_t i = 0;
+                 i < in[part]->dims[axis] * inner && in[part]->count == outer * inner * in[part]->dims[axis];
+                 i++)
+                element_copy(in[part], o * in[part]->dims[axis] * inner + i, out,
+                             (o * dims[axis] + before) * inner + i);
     return out;
 }
 
-/* The axes of Squeeze, Unsqueeze and Reduce: an attribute, or since opset 13 an input. -1: not told; -2: not known. */
+/* The axes of Squeeze, Unsqueeze and Reduce: an attribute, or since opset 13 an input. -1: not told; -2: not
+ * known. */
 static int axes_of(const Import *im, const Known *input, bool given, int64_t *out) {
     const OnnxAttribute *a = attribute(im, "axes");
-    if (a && a->kind == ATTRIBUTE_INTS && a->count <= 16) return memcpy(out, a->integers, sizeof *out * (size_t)a->count), a->count;
+    if (a && a->kind == ATTRIBUTE_INTS && a->count <= 16)
+        return memcpy(out, a->integers, sizeof *out * (size_t)a->count), a->count;
     if (!given) return -1;
     return all_ints(input, out, 16) ? (int)input->count : -2;
 }
@@ -331,7 +347,8 @@ static Known *fold_unsqueeze(Import *im, Knowns in, int count) {
         if (!axis_from(axes[i], rank, &axis)) return NULL;
         is_new[axis] = true;
     }
-    for (int i = 0, own = 0; i < rank; i++) dims[i] = is_new[i] || own >= in[0]->rank ? 1 : in[0]->dims[own++];
+    for (int i = 0, own = 0; i < rank; i++)
+        dims[i] = is_new[i] || own >= in[0]->rank ? 1 : in[0]->dims[own++];
     return with_dims(im, in[0], rank, dims);
 }
 
@@ -372,7 +389,8 @@ static Known *fold_transpose(Import *im, const Known *in) {
     Known *out = known_like(im, in, in->rank, dims);
     for (int64_t i = 0; out && i < out->count; i++) {
         int64_t place = 0, rest = i;
-        for (int axis = in->rank - 1; axis >= 0; rest /= dims[axis--]) place += rest % dims[axis] * steps[order[axis]];
+        for (int axis = in->rank - 1; axis >= 0; rest /= dims[axis--])
+            place += rest % dims[axis] * steps[order[axis]];
         element_copy(in, place, out, i);
     }
     return out;
@@ -391,12 +409,15 @@ static Known *slice_axis(Import *im, const Known *in, int axis, int64_t begin, i
     int64_t dims[16], outer, inner;
     if (!slice_bounds(in->dims[axis], &begin, &end, step)) return NULL;
     memcpy(dims, in->dims, sizeof dims);
-    dims[axis] = step > 0 ? max_i64(0, (end - begin + step - 1) / step) : max_i64(0, (begin - end - step - 1) / -step);
+    dims[axis] =
+        step > 0 ? max_i64(0, (end - begin + step - 1) / step) : max_i64(0, (begin - end - step - 1) / -step);
     outer_inner(in, axis, &outer, &inner);
     Known *out = known_like(im, in, in->rank, dims);
     for (int64_t o = 0; out && o < outer; o++)
         for (int64_t j = 0; j < dims[axis]; j++)
-            for (int64_t i = 0; i < inner; i++) element_copy(in, (o * in->dims[axis] + begin + j * step) * inner + i, out, (o * dims[axis] + j) * inner + i);
+            for (int64_t i = 0; i < inner; i++)
+                element_copy(in, (o * in->dims[axis] + begin + j * step) * inner + i, out,
+                             (o * dims[axis] + j) * inner + i);
     return out;
 }
 
@@ -407,11 +428,15 @@ static Known *fold_slice(Import *im, Knowns in, int count) {
     if (count == 1) {
         const OnnxAttribute *starts = attribute(im, "starts");
         many = starts ? starts->count : 0;
-        if (many > 16 || !attribute_ints(im, "starts", many, begins) || !attribute_ints(im, "ends", many, ends)) return NULL;
+        if (many > 16 || !attribute_ints(im, "starts", many, begins) ||
+            !attribute_ints(im, "ends", many, ends))
+            return NULL;
         if (!attribute_ints(im, "axes", many, axes))
             for (int i = 0; i < many; i++) axes[i] = i;
     } else {
-        if (count < 3 || !all_ints(in[1], begins, 16) || !all_ints(in[2], ends, 16) || in[1]->count != in[2]->count) return NULL;
+        if (count < 3 || !all_ints(in[1], begins, 16) || !all_ints(in[2], ends, 16) ||
+            in[1]->count != in[2]->count)
+            return NULL;
         many = (int)in[1]->count;
         for (int i = 0; i < many; i++) axes[i] = i;
         if (count > 3 && in[3] && (!all_ints(in[3], axes, 16) || in[3]->count != many)) return NULL;
@@ -419,7 +444,9 @@ static Known *fold_slice(Import *im, Knowns in, int count) {
     for (int i = 0; i < many; i++) steps[i] = 1;
     if (count > 4 && in[4] && (!all_ints(in[4], steps, 16) || in[4]->count != many)) return NULL;
     const Known *out = in[0];
-    for (int i = 0; out && i < many; i++) out = axis_from(axes[i], in[0]->rank, &axis) ? slice_axis(im, out, axis, begins[i], ends[i], steps[i]) : NULL;
+    for (int i = 0; out && i < many; i++)
+        out = axis_from(axes[i], in[0]->rank, &axis) ? slice_axis(im, out, axis, begins[i], ends[i], steps[i])
+                                                     : NULL;
     return (Known *)out;
 }
 
@@ -432,7 +459,8 @@ static Known *fold_expand(Import *im, Knowns in) {
     const Known *both[] = {in[0], &shape};
     if (!broadcast_shape(both, 2, &rank, dims)) return NULL;
     Known *out = known_like(im, in[0], rank, dims);
-    for (int64_t i = 0; out && i < out->count; i++) element_copy(in[0], broadcast_place(in[0], rank, dims, i), out, i);
+    for (int64_t i = 0; out && i < out->count; i++)
+        element_copy(in[0], broadcast_place(in[0], rank, dims, i), out, i);
     return out;
 }
 
@@ -451,12 +479,14 @@ static Known *fold_shape(Import *im, Wire *x) {
 static Known *fold_size(Import *im, Wire *x) {
     Known *out = known_new(im, ONNX_INT64, 0, NULL);
     out->sizes[0] = dim_const(im->dims, 1);
-    for (int i = 0; i < wire_rank(im, x); i++) out->sizes[0] = dim_mul(im->dims, out->sizes[0], wire_size(im, x, i));
+    for (int i = 0; i < wire_rank(im, x); i++)
+        out->sizes[0] = dim_mul(im->dims, out->sizes[0], wire_size(im, x, i));
     return out;
 }
 
 static Known *fold_range(Import *im, Knowns in) {
-    if (!in[0] || !in[1] || !in[2] || in[0]->count != 1 || in[1]->count != 1 || in[2]->count != 1) return NULL;
+    if (!in[0] || !in[1] || !in[2] || in[0]->count != 1 || in[1]->count != 1 || in[2]->count != 1)
+        return NULL;
     int64_t begin, end, step, count;
     if (in[0]->reals) {
         if (!in[1]->reals || !in[2]->reals || in[2]->reals[0] == 0) return NULL;
@@ -464,7 +494,9 @@ static Known *fold_range(Import *im, Knowns in) {
         if (!(many < MOST_FOLDED)) return NULL;
         count = (int64_t)fmax(many, 0);
     } else {
-        if (!constant_int(in[0], 0, &begin) || !constant_int(in[1], 0, &end) || !constant_int(in[2], 0, &step) || step == 0) return NULL;
+        if (!constant_int(in[0], 0, &begin) || !constant_int(in[1], 0, &end) ||
+            !constant_int(in[2], 0, &step) || step == 0)
+            return NULL;
         count = max_i64(0, step > 0 ? (end - begin + step - 1) / step : (begin - end - step - 1) / -step);
     }
     Known *out = known_new(im, in[0]->type, 1, &count);
@@ -492,7 +524,8 @@ static Known *fold_constant(Import *im) {
     const int64_t count = list ? list->count : 1;
     if (a || list) {
         Known *out = known_new(im, ONNX_INT64, list ? 1 : 0, &count);
-        for (int64_t i = 0; out && i < count; i++) out->sizes[i] = dim_const(im->dims, list ? list->integers[i] : a->integer);
+        for (int64_t i = 0; out && i < count; i++)
+            out->sizes[i] = dim_const(im->dims, list ? list->integers[i] : a->integer);
         return out;
     }
     a = attribute(im, "value_float"), list = attribute(im, "value_floats");
@@ -515,12 +548,18 @@ static Known *fold_product(Import *im, const Known *in, int count) {
 
 /* ---- the table ---- */
 
-static const struct { const char *name; char op; bool truth; } binaries[] = {
-    {"Add", '+', false}, {"Sub", '-', false}, {"Mul", '*', false}, {"Div", '/', false}, {"Mod", '%', false}, {"Pow", '^', false},
-    {"Min", 'm', false}, {"Max", 'M', false}, {"And", '&', true}, {"Or", '|', true}, {"Equal", '=', true}, {"Less", '<', true},
+static const struct {
+    const char *name;
+    char op;
+    bool truth;
+} binaries[] = {
+    {"Add", '+', false},    {"Sub", '-', false},        {"Mul", '*', false},           {"Div", '/', false},
+    {"Mod", '%', false},    {"Pow", '^', false},        {"Min", 'm', false},           {"Max", 'M', false},
+    {"And", '&', true},     {"Or", '|', true},          {"Equal", '=', true},          {"Less", '<', true},
     {"Greater", '>', true}, {"LessOrEqual", 'l', true}, {"GreaterOrEqual", 'g', true},
 };
-static const char *const unaries[] = {"Floor", "Ceil", "Round", "Sqrt", "Neg", "Reciprocal", "Abs", "Not", "Exp", "Log"};
+static const char *const unaries[] = {"Floor",      "Ceil", "Round", "Sqrt", "Neg",
+                                      "Reciprocal", "Abs",  "Not",   "Exp",  "Log"};
 
 static Known *fold(Import *im, Wire *const *inputs, Knowns in, int count) {
     const char *op = im->node->op;
@@ -530,7 +569,8 @@ static Known *fold(Import *im, Wire *const *inputs, Knowns in, int count) {
     if (!strcmp(op, "Size")) return fold_size(im, inputs[0]);
     if (!strcmp(op, "ConstantOfShape")) return fold_constant_of_shape(im, in[0]);
     for (int i = 0; i < COUNT_OF(binaries); i++)
-        if (!strcmp(op, binaries[i].name)) return count == 2 ? fold_binary(im, in, binaries[i].op, binaries[i].truth) : NULL;
+        if (!strcmp(op, binaries[i].name))
+            return count == 2 ? fold_binary(im, in, binaries[i].op, binaries[i].truth) : NULL;
     for (int i = 0; i < COUNT_OF(unaries); i++)
         if (!strcmp(op, unaries[i])) return fold_unary(im, in, op);
     if (!strcmp(op, "Cast")) return fold_cast(im, in[0], (int)attribute_int(im, "to", 0));

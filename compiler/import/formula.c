@@ -1,4 +1,5 @@
-/* Operators that are a formula, as the row in operators.def writes it: `x / (abs(x) + 1)`, `select(x > $alpha:1.0, x, 0)`.
+/* Operators that are a formula, as the row in operators.def writes it: `x / (abs(x) + 1)`, `select(x >
+ * $alpha:1.0, x, 0)`.
  *
  *   logic   = compare { (and | or) compare }
  *   compare = sum [ (< | <= | > | >= | == | !=) sum ]
@@ -13,7 +14,10 @@
 #include <math.h>
 #include <stdlib.h>
 
-typedef struct Term { Wire *wire; double number; } Term; /* wire NULL: a number */
+typedef struct Term {
+    Wire *wire;
+    double number;
+} Term; /* wire NULL: a number */
 
 typedef struct Formula {
     Import *im;
@@ -27,7 +31,9 @@ static Term logic(Formula *f);
 static bool takes(Formula *f, const char *word) {
     while (*f->at == ' ') f->at++;
     const size_t length = strlen(word);
-    if (strncmp(f->at, word, length) || (isalpha((unsigned char)*word) && (isalnum((unsigned char)f->at[length]) || f->at[length] == '('))) return false;
+    if (strncmp(f->at, word, length) ||
+        (isalpha((unsigned char)*word) && (isalnum((unsigned char)f->at[length]) || f->at[length] == '(')))
+        return false;
     f->at += length;
     return true;
 }
@@ -45,7 +51,8 @@ static Term combine(Formula *f, const char *op, Term a, Term b, bool truth) {
     if (f->im->why) return (Term){0};
     if (!a.wire && !b.wire) return (Term){NULL, combined(op, a.number, b.number)};
     Wire *made = a.wire && b.wire ? infix(f->im, op, a.wire, b.wire)
-               : a.wire ? infix_number(f->im, op, a.wire, b.number) : number_infix(f->im, a.number, op, b.wire);
+                 : a.wire         ? infix_number(f->im, op, a.wire, b.number)
+                                  : number_infix(f->im, a.number, op, b.wire);
     return (Term){truth ? typed(made, ONNX_BOOL) : made, 0};
 }
 
@@ -69,12 +76,17 @@ static Term of_call(Formula *f, const char *name, size_t length) {
         Term term = logic(f);
         if (im->why || count == 4) return (Term){0};
         if (term.wire) wires[count++] = term.wire;
-        else text_add(&settings, "%s%s", settings.length ? ", " : "", number_text(im->arena, term.number, count == 0 || onnx_type_is_float(wires[count - 1]->type)));
+        else
+            text_add(&settings, "%s%s", settings.length ? ", " : "",
+                     number_text(im->arena, term.number,
+                                 count == 0 || onnx_type_is_float(wires[count - 1]->type)));
     } while (takes(f, ","));
     takes(f, ")");
     name = arena_strndup(im->arena, name, length);
     const bool alone = count == 1 && !settings.length;
-    return (Term){alone ? stage(im, wires[0], name, "%s", "") : call(im, name, wires, count, "%s", text_string(&settings)), 0};
+    return (Term){alone ? stage(im, wires[0], name, "%s", "")
+                        : call(im, name, wires, count, "%s", text_string(&settings)),
+                  0};
 }
 
 static Term of_input(Formula *f, int place) {

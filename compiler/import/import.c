@@ -11,38 +11,54 @@ static void tell_unread(Import *im) {
         int count = 0;
         for (int k = i; k < im->unread.count && !told[i]; k++) {
             const Unread *other = &im->unread.items[k];
-            if (told[k] || strcmp(first->node->op, other->node->op) || strcmp(first->why, other->why)) continue;
+            if (told[k] || strcmp(first->node->op, other->node->op) || strcmp(first->why, other->why))
+                continue;
             if (k > i) told[k] = true;
-            const char *name = *other->node->name ? other->node->name : other->node->output_count ? other->node->outputs[0] : "";
+            const char *name = *other->node->name          ? other->node->name
+                               : other->node->output_count ? other->node->outputs[0]
+                                                           : "";
             if (count < NODES_TOLD) text_add(&nodes, "%s`%s`", count ? ", " : "", name);
             else if (count == NODES_TOLD) text_add(&nodes, ", ..");
             count++;
         }
         if (!count) continue;
-        diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "%s (%d node%s: %s): %s", first->node->op, count, count == 1 ? "" : "s", text_string(&nodes), first->why);
+        diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "%s (%d node%s: %s): %s", first->node->op, count,
+                   count == 1 ? "" : "s", text_string(&nodes), first->why);
     }
 }
 
 static void cut_unread(Import *im) {
     for (int i = 0; i < im->unread.count; i++)
-        for (int k = 0; k < im->unread.items[i].node->output_count; k++) vec_push(im->arena, &im->cut, im->unread.items[i].node->outputs[k]);
+        for (int k = 0; k < im->unread.items[i].node->output_count; k++)
+            vec_push(im->arena, &im->cut, im->unread.items[i].node->outputs[k]);
 }
 
 static const char *first_comment(Import *im, const char *path) {
     const char *slash = strrchr(path, '/'), *producer = im->model->producer;
     Text text = {.arena = im->arena};
     text_add(&text, "# Read from %s by `cai import`: opset %d", slash ? slash + 1 : path, im->model->opset);
-    if (*producer) text_add(&text, ", made by %s%s%s", producer, *im->model->producer_version ? " " : "", im->model->producer_version);
+    if (*producer)
+        text_add(&text, ", made by %s%s%s", producer, *im->model->producer_version ? " " : "",
+                 im->model->producer_version);
     text_add(&text, ".\n");
-    for (int i = 0; i < im->cut.count; i++) text_add(&text, "%s`%s`", i ? ", " : "# Inputs in place of what can't be read: ", im->cut.items[i]);
+    for (int i = 0; i < im->cut.count; i++)
+        text_add(&text, "%s`%s`", i ? ", " : "# Inputs in place of what can't be read: ", im->cut.items[i]);
     return arena_printf(im->arena, "%s%s", text_string(&text), im->cut.count ? ".\n" : "");
 }
 
-static Import import_begin(Arena *arena, Names *names, Diagnostics *diag, const OnnxModel *model, const ImportOptions *options) {
-    return (Import){.arena = arena, .names = names, .diag = diag, .options = options->elaborate, .partial = options->partial, .model = model, .multiple = 1};
+static Import import_begin(Arena *arena, Names *names, Diagnostics *diag, const OnnxModel *model,
+                           const ImportOptions *options) {
+    return (Import){.arena = arena,
+                    .names = names,
+                    .diag = diag,
+                    .options = options->elaborate,
+                    .partial = options->partial,
+                    .model = model,
+                    .multiple = 1};
 }
 
-/* Where free heights and widths leave nodes unread, they may be meant to be multiples: what halves them five times joins what was not halved. */
+/* Where free heights and widths leave nodes unread, they may be meant to be multiples: what halves them five
+ * times joins what was not halved. */
 static bool import_with_multiples(Import *im, const Import *fresh) {
     static const int multiples[] = {1, 32, 64};
     for (int i = 0; i < COUNT_OF(multiples); i++) {
@@ -59,8 +75,8 @@ static bool import_with_multiples(Import *im, const Import *fresh) {
     return true;
 }
 
-bool import_onnx(Arena *arena, Names *names, Diagnostics *diag, const char *path, const unsigned char *bytes, size_t count, const ImportOptions *options,
-                 Import *im, Written *out) {
+bool import_onnx(Arena *arena, Names *names, Diagnostics *diag, const char *path, const unsigned char *bytes,
+                 size_t count, const ImportOptions *options, Import *im, Written *out) {
     const OnnxModel *model = onnx_read(arena, names, diag, path, bytes, count);
     if (!model) return false;
     Import fresh = import_begin(arena, names, diag, model, options);
@@ -70,7 +86,8 @@ bool import_onnx(Arena *arena, Names *names, Diagnostics *diag, const char *path
     }
     while (im->unread.count && options->partial) { /* what was cut may uncover more */
         cut_unread(im);
-        fresh.cut.items = im->cut.items, fresh.cut.count = fresh.cut.capacity = im->cut.count, fresh.multiple = im->multiple;
+        fresh.cut.items = im->cut.items, fresh.cut.count = fresh.cut.capacity = im->cut.count,
+        fresh.multiple = im->multiple;
         *im = fresh;
         if (!import_graph(im)) return false;
     }

@@ -1,12 +1,11 @@
 /* ONNX in: a file of that format becomes a .cai file to read and keep, and a file of weights beside it.
  *
- *   read.c       the file as graphs of our own: messages of onnx.proto, external data, any number type as plain bytes
- *   known.c      what is known while importing: shapes and small constants, sizes as formulas of the model's symbols
- *   line.c       statements of the model, each elaborated as soon as it is written, which gives the shape of what it makes
- *   operators.def, convert_*.c     a row an operator, and the function that writes it
- *   recognise.c  what the library has a block for is written by its name
- *   repeat.c     what repeats becomes a block
- *   write.c      the text
+ *   read.c       the file as graphs of our own: messages of onnx.proto, external data, any number type as
+ * plain bytes known.c      what is known while importing: shapes and small constants, sizes as formulas of
+ * the model's symbols line.c       statements of the model, each elaborated as soon as it is written, which
+ * gives the shape of what it makes operators.def, convert_*.c     a row an operator, and the function that
+ * writes it recognise.c  what the library has a block for is written by its name repeat.c     what repeats
+ * becomes a block write.c      the text
  */
 #ifndef CAI_IMPORT_H
 #define CAI_IMPORT_H
@@ -16,11 +15,25 @@
 /* ---- read.c: what is in the file ---- */
 
 typedef enum OnnxType { /* numbers of TensorProto.DataType */
-    ONNX_FLOAT = 1, ONNX_UINT8, ONNX_INT8, ONNX_UINT16, ONNX_INT16, ONNX_INT32, ONNX_INT64, ONNX_STRING, ONNX_BOOL, ONNX_FLOAT16,
-    ONNX_DOUBLE, ONNX_UINT32, ONNX_UINT64, ONNX_COMPLEX64, ONNX_COMPLEX128, ONNX_BFLOAT16
+                        ONNX_FLOAT = 1,
+                        ONNX_UINT8,
+                        ONNX_INT8,
+                        ONNX_UINT16,
+                        ONNX_INT16,
+                        ONNX_INT32,
+                        ONNX_INT64,
+                        ONNX_STRING,
+                        ONNX_BOOL,
+                        ONNX_FLOAT16,
+                        ONNX_DOUBLE,
+                        ONNX_UINT32,
+                        ONNX_UINT64,
+                        ONNX_COMPLEX64,
+                        ONNX_COMPLEX128,
+                        ONNX_BFLOAT16
 } OnnxType;
-int onnx_type_bytes(int type);              /* 0 where it is none that we read */
-const char *onnx_type_name(int type);       /* "uint8" */
+int onnx_type_bytes(int type);        /* 0 where it is none that we read */
+const char *onnx_type_name(int type); /* "uint8" */
 
 typedef struct OnnxTensor {
     const char *name;
@@ -33,8 +46,9 @@ typedef struct OnnxTensor {
 typedef struct OnnxGraph OnnxGraph;
 
 typedef struct OnnxAttribute {
-    const char *name, *refers; /* refers: in a function's body, the function's attribute that it stands for; or NULL */
-    int kind;                  /* ATTRIBUTE_.. */
+    const char *name,
+        *refers; /* refers: in a function's body, the function's attribute that it stands for; or NULL */
+    int kind;    /* ATTRIBUTE_.. */
     float real;
     int64_t integer;
     const char *string;
@@ -45,21 +59,30 @@ typedef struct OnnxAttribute {
     const int64_t *integers;
     const char *const *strings;
 } OnnxAttribute;
-enum { ATTRIBUTE_REAL = 1, ATTRIBUTE_INT, ATTRIBUTE_STRING, ATTRIBUTE_TENSOR, ATTRIBUTE_GRAPH, ATTRIBUTE_REALS, ATTRIBUTE_INTS, ATTRIBUTE_STRINGS };
+enum {
+    ATTRIBUTE_REAL = 1,
+    ATTRIBUTE_INT,
+    ATTRIBUTE_STRING,
+    ATTRIBUTE_TENSOR,
+    ATTRIBUTE_GRAPH,
+    ATTRIBUTE_REALS,
+    ATTRIBUTE_INTS,
+    ATTRIBUTE_STRINGS
+};
 
 typedef struct OnnxNode {
     const char *name, *op, *domain; /* name may be "" */
     int input_count, output_count, attribute_count;
-    const Name *inputs, *outputs;   /* "" where one is left out */
+    const Name *inputs, *outputs; /* "" where one is left out */
     const OnnxAttribute *attributes;
 } OnnxNode;
 
 typedef struct OnnxPort { /* an input or an output of the graph */
     Name name;
-    int type;            /* 0: not told, or no tensor */
+    int type; /* 0: not told, or no tensor */
     bool has_shape;
     int rank;
-    const int64_t *dims; /* -1 where a name stands, or nothing */
+    const int64_t *dims;        /* -1 where a name stands, or nothing */
     const char *const *symbols; /* the names; NULL where there is none */
 } OnnxPort;
 
@@ -86,12 +109,15 @@ typedef struct OnnxModel {
     Vec(OnnxFunction) functions;
 } OnnxModel;
 
-/* Reads a model's bytes, which must outlive it; `path` is for messages and for where external data lie. NULL with a diagnostic. */
-OnnxModel *onnx_read(Arena *arena, Names *names, Diagnostics *diag, const char *path, const unsigned char *bytes, size_t count);
+/* Reads a model's bytes, which must outlive it; `path` is for messages and for where external data lie. NULL
+ * with a diagnostic. */
+OnnxModel *onnx_read(Arena *arena, Names *names, Diagnostics *diag, const char *path,
+                     const unsigned char *bytes, size_t count);
 
 /* ---- known.c: what is known while importing ---- */
 
-typedef struct Known { /* a small constant: `sizes` of ints and bools, which may depend on the model's symbols; else `reals` */
+typedef struct Known { /* a small constant: `sizes` of ints and bools, which may depend on the model's
+                          symbols; else `reals` */
     int type, rank;
     int64_t dims[16];
     int64_t count;
@@ -107,18 +133,20 @@ typedef struct Line Line;
 typedef Vec(Line *) LineList;
 typedef struct Import Import;
 
-typedef struct Wire { /* a tensor of the ONNX graph */
-    int type;                /* as ONNX has it; what cai has no type for is held in a wider one */
-    const OnnxTensor *data;  /* an initializer, or NULL */
-    Known *known;            /* its elements, where they are few and known; or NULL: ask wire_known */
-    Line *line;              /* the statement that makes it; NULL for inputs of the model, and for constants that no statement made yet */
-    Name name;               /* what it is bound to in the trial: v12; NULL of a constant */
-    const char *hint;        /* ONNX's name of it */
-    struct Wire *same;       /* the wire of the same elements, which ONNX has in another type that cai holds alike; or NULL */
-    Shape shape;             /* of what has a name */
-    const char *called;      /* its name in the text, in the body that is being written */
-    bool absent;             /* an input of a function that is left out */
-    bool missing;            /* it depends on what could not be read: nothing more is said of it */
+typedef struct Wire {       /* a tensor of the ONNX graph */
+    int type;               /* as ONNX has it; what cai has no type for is held in a wider one */
+    const OnnxTensor *data; /* an initializer, or NULL */
+    Known *known;           /* its elements, where they are few and known; or NULL: ask wire_known */
+    Line *line;        /* the statement that makes it; NULL for inputs of the model, and for constants that no
+                          statement made yet */
+    Name name;         /* what it is bound to in the trial: v12; NULL of a constant */
+    const char *hint;  /* ONNX's name of it */
+    struct Wire *same; /* the wire of the same elements, which ONNX has in another type that cai holds alike;
+                          or NULL */
+    Shape shape;       /* of what has a name */
+    const char *called; /* its name in the text, in the body that is being written */
+    bool absent;        /* an input of a function that is left out */
+    bool missing;       /* it depends on what could not be read: nothing more is said of it */
 } Wire;
 
 typedef struct Operand { /* of a statement: a tensor, or a number as text */
@@ -126,17 +154,19 @@ typedef struct Operand { /* of a statement: a tensor, or a number as text */
     const char *text;
 } Operand;
 
-typedef struct Setting { const char *key, *text; } Setting; /* key NULL: by position */
+typedef struct Setting {
+    const char *key, *text;
+} Setting; /* key NULL: by position */
 
 typedef struct LineWeight { /* a weight of the layer, or the `param` itself where `name` is "" */
     const char *name;
     const OnnxTensor *tensor;
     int rank;
     int64_t dims[16];
-    int order[16];           /* axis i of ours is axis order[i] of theirs, once theirs has the shape `from` */
+    int order[16]; /* axis i of ours is axis order[i] of theirs, once theirs has the shape `from` */
     int64_t from[16];
     int from_rank;
-    const Known *known;      /* in place of `tensor` */
+    const Known *known; /* in place of `tensor` */
 } LineWeight;
 
 typedef enum Style {
@@ -147,14 +177,16 @@ typedef enum Style {
     STYLE_PREFIX /* not x */
 } Style;
 
-typedef struct BlockParameter { const char *name, *usual; } BlockParameter; /* usual: its default, or NULL */
+typedef struct BlockParameter {
+    const char *name, *usual;
+} BlockParameter; /* usual: its default, or NULL */
 
 typedef struct Block { /* what several parts of the model have in common */
     const char *name;
     Vec(BlockParameter) parameters;
     Vec(Wire *) inputs, results;
-    Vec(Line *) lines;       /* those of its first run, with parameters in their settings */
-    const Line *first;       /* that run */
+    Vec(Line *) lines; /* those of its first run, with parameters in their settings */
+    const Line *first; /* that run */
 } Block;
 
 struct Line {
@@ -165,15 +197,18 @@ struct Line {
     Vec(LineWeight) weights;
     Vec(Wire *) results; /* more than one: they are bound as a tuple */
     const OnnxNode *node;
-    const char *hint;    /* where its name may come from: a weight's or a node's */
-    const char *label;   /* in the trial; then in the text */
-    const Block *block;  /* STYLE_STAGE: the block that it runs, or NULL */
-    Vec(Line *) own;     /* what it runs there: as block->lines, with the weights of this run */
-    Vec(Line *) rounds;  /* of a loop: its runs of one block, each on what the one before it made */
-    bool within;         /* it stands within the statement that uses it */
+    const char *hint;   /* where its name may come from: a weight's or a node's */
+    const char *label;  /* in the trial; then in the text */
+    const Block *block; /* STYLE_STAGE: the block that it runs, or NULL */
+    Vec(Line *) own;    /* what it runs there: as block->lines, with the weights of this run */
+    Vec(Line *) rounds; /* of a loop: its runs of one block, each on what the one before it made */
+    bool within;        /* it stands within the statement that uses it */
 };
 
-typedef struct Unread { const OnnxNode *node; const char *why; } Unread; /* what could not be read */
+typedef struct Unread {
+    const OnnxNode *node;
+    const char *why;
+} Unread; /* what could not be read */
 
 struct Import {
     Arena *arena;
@@ -182,27 +217,28 @@ struct Import {
     ElaborateOptions options; /* its defines fix free sizes */
     bool partial;
     const OnnxModel *model;
-    int opset;               /* of the nodes that are being read: a function has its own */
+    int opset; /* of the nodes that are being read: a function has its own */
     Trial *trial;
-    const char *signature;   /* of its inputs: x: f32[N, 3, H, W] */
-    int multiple;            /* of what free heights and widths are; 1: of nothing */
-    const char *where;       /* as the model says it: " where H % 32 == 0"; or "" */
+    const char *signature; /* of its inputs: x: f32[N, 3, H, W] */
+    int multiple;          /* of what free heights and widths are; 1: of nothing */
+    const char *where;     /* as the model says it: " where H % 32 == 0"; or "" */
     Dims *dims;
     LineList lines;
     Vec(Wire *) inputs, outputs;
     Vec(OnnxPort) input_ports, output_ports;
-    Vec(Block *) blocks;     /* in their order in the text */
-    Map *wires;              /* ONNX's name to Wire, of the graph that is being read */
-    const OnnxNode *node;    /* that is being read */
-    int count;               /* of names given out in the trial */
+    Vec(Block *) blocks;  /* in their order in the text */
+    Map *wires;           /* ONNX's name to Wire, of the graph that is being read */
+    const OnnxNode *node; /* that is being read */
+    int count;            /* of names given out in the trial */
     Vec(Unread) unread;
-    Vec(Name) cut;           /* with --partial: tensors that are inputs, since what makes them can't be read */
-    const char *why;         /* the node could not be read: the reason */
-    int depth;               /* of graphs and functions within each other */
-    int64_t steps;           /* nodes run so far */
+    Vec(Name) cut;   /* with --partial: tensors that are inputs, since what makes them can't be read */
+    const char *why; /* the node could not be read: the reason */
+    int depth;       /* of graphs and functions within each other */
+    int64_t steps;   /* nodes run so far */
 };
 
-/* The node that is being read can't be: gives NULL, so that a converter may return it. The first reason counts. */
+/* The node that is being read can't be: gives NULL, so that a converter may return it. The first reason
+ * counts. */
 Wire *cannot(Import *im, const char *format, ...) PRINTF_LIKE(2, 3);
 
 Wire *wire_known(Import *im, int type, int rank, const int64_t *dims); /* with room for its elements */
@@ -213,22 +249,26 @@ Dim wire_size(Import *im, Wire *wire, int axis);
 bool wire_fixed(Import *im, Wire *wire, int axis, int64_t *size);
 DType dtype_of(int onnx_type);
 
-/* Statements. What they make has the type of their first operand unless said otherwise (`typed`). Settings are text, split at commas. After
- * cannot() all of them pass NULL on. */
+/* Statements. What they make has the type of their first operand unless said otherwise (`typed`). Settings
+ * are text, split at commas. After cannot() all of them pass NULL on. */
 Wire *stage(Import *im, Wire *x, const char *callee, const char *settings, ...) PRINTF_LIKE(4, 5);
-Wire *stage_of(Import *im, Wire *const *xs, int count, const char *callee, const char *settings, ...) PRINTF_LIKE(5, 6);
-Wire *call(Import *im, const char *callee, Wire *const *xs, int count, const char *settings, ...) PRINTF_LIKE(5, 6);
+Wire *stage_of(Import *im, Wire *const *xs, int count, const char *callee, const char *settings, ...)
+    PRINTF_LIKE(5, 6);
+Wire *call(Import *im, const char *callee, Wire *const *xs, int count, const char *settings, ...)
+    PRINTF_LIKE(5, 6);
 /* The same of a block that gives several tensors, all of the first operand's type. */
-void calls(Import *im, const char *callee, Wire *const *xs, int count, Wire **out, int out_count, const char *settings);
+void calls(Import *im, const char *callee, Wire *const *xs, int count, Wire **out, int out_count,
+           const char *settings);
 Wire *infix(Import *im, const char *op, Wire *a, Wire *b);
 Wire *infix_number(Import *im, const char *op, Wire *a, double b);
 Wire *number_infix(Import *im, double a, const char *op, Wire *b);
 Wire *infix_size(Import *im, const char *op, Wire *a, Dim b);
 Wire *prefix(Import *im, const char *op, Wire *x);
 Wire *indexed(Import *im, Wire *x, const char *places, ...) PRINTF_LIKE(3, 4);
-bool materialize(Import *im, Wire *wire);     /* gives it a name in the trial: a constant gets a statement of its own, once */
-Wire *wire_itself(Wire *wire);               /* not one that is the same in another type */
-Wire *typed(Wire *wire, int type);           /* sets it; NULL passes */
+bool materialize(Import *im,
+                 Wire *wire); /* gives it a name in the trial: a constant gets a statement of its own, once */
+Wire *wire_itself(Wire *wire);                /* not one that is the same in another type */
+Wire *typed(Wire *wire, int type);            /* sets it; NULL passes */
 Wire *cast_to(Import *im, Wire *x, int type); /* by a statement where cai's types differ */
 Wire *reshaped(Import *im, Wire *x, const Dim *dims, int rank);
 Wire *permuted(Import *im, Wire *x, const int *order);
@@ -242,9 +282,10 @@ void lines_run(Import *im, Line *line, const int *types, int count, Wire **out);
 bool is_weight(Import *im, Wire *wire, int rank); /* a constant of that rank whose elements are at hand */
 
 const char *number_text(Arena *arena, double value, bool real);
-const char *ints_text(Arena *arena, const int64_t *values, int count);   /* (1, 2) or, where all are equal and count is 2, 1 */
+const char *ints_text(Arena *arena, const int64_t *values,
+                      int count); /* (1, 2) or, where all are equal and count is 2, 1 */
 const char *tuple_text(Arena *arena, const int64_t *values, int count);
-const char *dims_text(Arena *arena, const Dim *dims, int count);         /* [N, 3, H/2] */
+const char *dims_text(Arena *arena, const Dim *dims, int count); /* [N, 3, H/2] */
 const char *onnx_shape_text(Import *im, Wire *wire);
 
 /* ---- attributes.c ---- */
@@ -258,7 +299,9 @@ bool attribute_ints(const Import *im, const char *name, int count, int64_t *out)
 
 /* ---- fold.c ---- */
 
-const Known *known_sizes(Import *im, Wire *wire); /* known elements as sizes; NULL where they are none, or no whole numbers */
+const Known *
+known_sizes(Import *im,
+            Wire *wire); /* known elements as sizes; NULL where they are none, or no whole numbers */
 
 /* What a node makes of known inputs; false where it can't be told while importing. */
 bool fold_node(Import *im, Wire *const *inputs, int count, Wire **outputs);
@@ -268,9 +311,9 @@ bool fold_node(Import *im, Wire *const *inputs, int count, Wire **outputs);
 typedef void Convert(Import *im, Wire *const *inputs, int count, Wire **outputs);
 typedef struct OperatorRow {
     const char *name;
-    int since;      /* the first opset whose form of it is read */
+    int since;        /* the first opset whose form of it is read */
     Convert *convert; /* NULL: can't be read */
-    const char *as; /* how it is written, or why it can't be */
+    const char *as;   /* how it is written, or why it can't be */
 } OperatorRow;
 const OperatorRow *operator_find(const char *name);
 void operators_document(FILE *out); /* the table of docs/onnx.md */
@@ -278,8 +321,10 @@ void operators_document(FILE *out); /* the table of docs/onnx.md */
 /* ---- convert.c: the model ---- */
 
 bool is_reserved(Import *im, const char *name); /* a word of the language */
-const char *identifier(Import *im, const char *name, const char *otherwise); /* a name of ours like that one */
-/* Runs all nodes that the outputs need; what can't be read is in im->unread. False where nothing can be made of the model, which is told. */
+const char *identifier(Import *im, const char *name,
+                       const char *otherwise); /* a name of ours like that one */
+/* Runs all nodes that the outputs need; what can't be read is in im->unread. False where nothing can be made
+ * of the model, which is told. */
 bool import_graph(Import *im);
 
 /* ---- order.c ---- */
@@ -296,21 +341,27 @@ void move_scalars(Import *im); /* numbers that were learnt become weights */
 
 /* ---- repeat.c ---- */
 
-void find_repeats(Import *im); /* parts of im->lines that are alike become runs of blocks, and runs in a row loops */
+void find_repeats(
+    Import *im); /* parts of im->lines that are alike become runs of blocks, and runs in a row loops */
 
 /* ---- name.c ---- */
 
 bool line_has_weights(const Line *line); /* its own, or those of what it runs */
-const char *common_path(Arena *arena, const char *a, const char *b); /* as far as both go the same way, in whole parts */
-const char *scope_of(Import *im, const Line *line);                  /* the module that it is of, as names tell; or NULL */
-void name_lines(Import *im); /* labels, from the names that weights and nodes have */
+const char *common_path(Arena *arena, const char *a,
+                        const char *b);             /* as far as both go the same way, in whole parts */
+const char *scope_of(Import *im, const Line *line); /* the module that it is of, as names tell; or NULL */
+void name_lines(Import *im);                        /* labels, from the names that weights and nodes have */
 
 /* ---- write.c: the text ---- */
 
-typedef struct WeightEntry { const char *path; const LineWeight *weight; int type; } WeightEntry;
+typedef struct WeightEntry {
+    const char *path;
+    const LineWeight *weight;
+    int type;
+} WeightEntry;
 
 typedef struct Written {
-    const char *text;        /* of the .cai file, as `cai fmt` has it */
+    const char *text; /* of the .cai file, as `cai fmt` has it */
     Vec(WeightEntry) weights;
 } Written;
 
@@ -326,7 +377,7 @@ typedef struct ImportOptions {
     ElaborateOptions elaborate; /* its defines fix free sizes */
 } ImportOptions;
 /* Reads an ONNX file's bytes and writes the text; false with diagnostics. */
-bool import_onnx(Arena *arena, Names *names, Diagnostics *diag, const char *path, const unsigned char *bytes, size_t count, const ImportOptions *options,
-                 Import *im, Written *out);
+bool import_onnx(Arena *arena, Names *names, Diagnostics *diag, const char *path, const unsigned char *bytes,
+                 size_t count, const ImportOptions *options, Import *im, Written *out);
 
 #endif

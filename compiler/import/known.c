@@ -4,7 +4,9 @@
 
 enum { MOST_KNOWN = 1 << 14 }; /* elements */
 
-bool onnx_type_is_float(int type) { return type == ONNX_FLOAT || type == ONNX_FLOAT16 || type == ONNX_DOUBLE || type == ONNX_BFLOAT16; }
+bool onnx_type_is_float(int type) {
+    return type == ONNX_FLOAT || type == ONNX_FLOAT16 || type == ONNX_DOUBLE || type == ONNX_BFLOAT16;
+}
 
 Wire *wire_known(Import *im, int type, int rank, const int64_t *dims) {
     Known *known = NEW(im->arena, Known);
@@ -18,14 +20,20 @@ Wire *wire_known(Import *im, int type, int rank, const int64_t *dims) {
 }
 
 static int runtime_type(int type) {
-    static const int types[] = {[ONNX_FLOAT] = CAI_F32, [ONNX_UINT8] = CAI_U8, [ONNX_INT8] = CAI_I8, [ONNX_UINT16] = CAI_U16, [ONNX_INT16] = CAI_I16,
-                                [ONNX_INT32] = CAI_I32, [ONNX_INT64] = CAI_I64, [ONNX_BOOL] = CAI_BOOL, [ONNX_FLOAT16] = CAI_F16,
-                                [ONNX_DOUBLE] = CAI_F64, [ONNX_UINT32] = CAI_U32, [ONNX_UINT64] = CAI_U64, [ONNX_BFLOAT16] = CAI_BF16};
+    static const int types[] = {
+        [ONNX_FLOAT] = CAI_F32,    [ONNX_UINT8] = CAI_U8,   [ONNX_INT8] = CAI_I8,    [ONNX_UINT16] = CAI_U16,
+        [ONNX_INT16] = CAI_I16,    [ONNX_INT32] = CAI_I32,  [ONNX_INT64] = CAI_I64,  [ONNX_BOOL] = CAI_BOOL,
+        [ONNX_FLOAT16] = CAI_F16,  [ONNX_DOUBLE] = CAI_F64, [ONNX_UINT32] = CAI_U32, [ONNX_UINT64] = CAI_U64,
+        [ONNX_BFLOAT16] = CAI_BF16};
     return types[type];
 }
 
 cai_tensor runtime_tensor(const OnnxTensor *tensor) {
-    cai_tensor out = {.name = tensor->name, .type = runtime_type(tensor->type), .rank = tensor->rank, .count = tensor->count, .data = tensor->data};
+    cai_tensor out = {.name = tensor->name,
+                      .type = runtime_type(tensor->type),
+                      .rank = tensor->rank,
+                      .count = tensor->count,
+                      .data = tensor->data};
     for (int i = 0; i < tensor->rank && i < CAI_MAX_RANK; i++) out.dims[i] = tensor->dims[i];
     return out;
 }
@@ -43,7 +51,8 @@ static Known *decoded(Import *im, const OnnxTensor *tensor) {
 }
 
 const Known *known_of(Import *im, Wire *wire) {
-    if (!wire || wire->known || !wire->data || !wire->data->data || wire->data->count > MOST_KNOWN) return wire ? wire->known : NULL;
+    if (!wire || wire->known || !wire->data || !wire->data->data || wire->data->count > MOST_KNOWN)
+        return wire ? wire->known : NULL;
     return wire->known = decoded(im, wire->data);
 }
 
@@ -59,4 +68,6 @@ Dim wire_size(Import *im, Wire *wire, int axis) {
     return wire->known ? dim_const(im->dims, wire->known->dims[axis]) : wire->shape.dims[axis];
 }
 
-bool wire_fixed(Import *im, Wire *wire, int axis, int64_t *size) { return dim_is_const(wire_size(im, wire, axis), size); }
+bool wire_fixed(Import *im, Wire *wire, int axis, int64_t *size) {
+    return dim_is_const(wire_size(im, wire, axis), size);
+}

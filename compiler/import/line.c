@@ -1,5 +1,6 @@
-/* Statements of the model that is being written. Each runs in the trial as soon as it is made, so that the shapes of what it makes are
- * those that the language gives it, and what the language refuses is told with the node that wanted it. */
+/* Statements of the model that is being written. Each runs in the trial as soon as it is made, so that the
+ * shapes of what it makes are those that the language gives it, and what the language refuses is told with
+ * the node that wanted it. */
 #include "import/import.h"
 #include <ctype.h>
 #include <stdlib.h>
@@ -34,7 +35,8 @@ const char *tuple_text(Arena *arena, const int64_t *values, int count) {
 const char *ints_text(Arena *arena, const int64_t *values, int count) {
     bool equal = true;
     for (int i = 1; i < count; i++) equal = equal && values[i] == values[0];
-    return equal && count > 0 ? arena_printf(arena, "%lld", (long long)values[0]) : tuple_text(arena, values, count);
+    return equal && count > 0 ? arena_printf(arena, "%lld", (long long)values[0])
+                              : tuple_text(arena, values, count);
 }
 
 const char *dims_text(Arena *arena, const Dim *dims, int count) {
@@ -52,8 +54,13 @@ DType dtype_of(int type) {
     case ONNX_FLOAT16: return DTYPE_F16;
     case ONNX_BFLOAT16: return DTYPE_BF16;
     case ONNX_INT8: return DTYPE_I8;
-    case ONNX_UINT8: case ONNX_INT16: case ONNX_UINT16: case ONNX_INT32: return DTYPE_I32;
-    case ONNX_INT64: case ONNX_UINT32: case ONNX_UINT64: return DTYPE_I64;
+    case ONNX_UINT8:
+    case ONNX_INT16:
+    case ONNX_UINT16:
+    case ONNX_INT32: return DTYPE_I32;
+    case ONNX_INT64:
+    case ONNX_UINT32:
+    case ONNX_UINT64: return DTYPE_I64;
     case ONNX_BOOL: return DTYPE_BOOL;
     default: return DTYPE_F32;
     }
@@ -151,7 +158,9 @@ static Wire *weight_constant(Import *im, Wire *wire) {
     LineWeight *weight = layer_weight(im, line, "", wire);
     Dim dims[16];
     for (int i = 0; i < weight->rank; i++) dims[i] = dim_const(im->dims, weight->dims[i]);
-    add_settings(im, line, arena_printf(im->arena, "%s%s", dims_text(im->arena, dims, weight->rank), dtype_setting(im, wire->type, DTYPE_F32)));
+    add_settings(im, line,
+                 arena_printf(im->arena, "%s%s", dims_text(im->arena, dims, weight->rank),
+                              dtype_setting(im, wire->type, DTYPE_F32)));
     line->hint = wire->hint;
     return line_run(im, line, wire->type);
 }
@@ -162,8 +171,11 @@ bool materialize(Import *im, Wire *wire) {
     Wire *made = NULL;
     int64_t count = k ? k->count : wire->data ? wire->data->count : 0;
     if (count == 0) cannot(im, "a tensor without elements");
-    else if (wire->data && !onnx_type_bytes(wire->data->type)) cannot(im, "a constant of %s", onnx_type_name(wire->data->type));
-    else made = k && (symbolic(k) || count <= MOST_WRITTEN || equal_elements(k)) ? written_constant(im, k) : weight_constant(im, wire);
+    else if (wire->data && !onnx_type_bytes(wire->data->type))
+        cannot(im, "a constant of %s", onnx_type_name(wire->data->type));
+    else
+        made = k && (symbolic(k) || count <= MOST_WRITTEN || equal_elements(k)) ? written_constant(im, k)
+                                                                                : weight_constant(im, wire);
     if (!made) return false;
     wire->name = made->name, wire->line = made->line, wire->shape = made->shape;
     made->line->results.items[0] = wire;
@@ -173,15 +185,18 @@ bool materialize(Import *im, Wire *wire) {
 /* Beside a tensor of at least its rank a constant of one element is a number in the text. */
 static Operand operand_beside(Import *im, Wire *wire, Wire *other) {
     const Known *k = wire_is_constant(wire) ? known_of(im, wire) : NULL;
-    const bool one = k && k->count > 0 && (k->count == 1 || equal_elements(k)) && !symbolic(k) && k->type != ONNX_BOOL;
+    const bool one =
+        k && k->count > 0 && (k->count == 1 || equal_elements(k)) && !symbolic(k) && k->type != ONNX_BOOL;
     bool within = one && other && !wire_is_constant(other) && wire_rank(im, other) >= k->rank;
     for (int i = 0; within && i < k->rank; i++) {
         int64_t size;
-        within = k->dims[i] == 1 || (wire_fixed(im, other, wire_rank(im, other) - k->rank + i, &size) && size == k->dims[i]);
+        within = k->dims[i] == 1 ||
+                 (wire_fixed(im, other, wire_rank(im, other) - k->rank + i, &size) && size == k->dims[i]);
     }
     if (!within) return (Operand){wire, NULL};
     const bool real = k->reals != NULL;
-    return (Operand){NULL, number_text(im->arena, real ? k->reals[0] : (double)dim_const_value(k->sizes[0]), real)};
+    return (Operand){NULL,
+                     number_text(im->arena, real ? k->reals[0] : (double)dim_const_value(k->sizes[0]), real)};
 }
 
 Wire *wire_itself(Wire *wire) {
@@ -198,7 +213,8 @@ static void add_setting(Import *im, Line *line, const char *text, size_t length)
     while (word < length && (isalnum((unsigned char)text[word]) || text[word] == '_')) word++;
     Setting setting = {NULL, arena_strndup(im->arena, text, length)};
     if (word && length > word + 3 && !strncmp(text + word, " = ", 3))
-        setting = (Setting){arena_strndup(im->arena, text, word), arena_strndup(im->arena, text + word + 3, length - word - 3)};
+        setting = (Setting){arena_strndup(im->arena, text, word),
+                            arena_strndup(im->arena, text + word + 3, length - word - 3)};
     vec_push(im->arena, &line->settings, setting);
 }
 
@@ -224,14 +240,18 @@ static void add_operand(Import *im, Line *line, Operand operand) {
     vec_push(im->arena, &line->inputs, operand);
 }
 
-static const char *operand_name(const Operand *operand) { return operand->wire ? operand->wire->name : operand->text; }
+static const char *operand_name(const Operand *operand) {
+    return operand->wire ? operand->wire->name : operand->text;
+}
 
 static void add_arguments(Text *text, const Line *line, bool with_inputs) {
     int count = 0;
-    for (int i = 0; with_inputs && i < line->inputs.count; i++) text_add(text, "%s%s", count++ ? ", " : "", operand_name(&line->inputs.items[i]));
+    for (int i = 0; with_inputs && i < line->inputs.count; i++)
+        text_add(text, "%s%s", count++ ? ", " : "", operand_name(&line->inputs.items[i]));
     for (int i = 0; i < line->settings.count; i++) {
         const Setting *setting = &line->settings.items[i];
-        text_add(text, "%s%s%s%s", count++ ? ", " : "", setting->key ? setting->key : "", setting->key ? " = " : "", setting->text);
+        text_add(text, "%s%s%s%s", count++ ? ", " : "", setting->key ? setting->key : "",
+                 setting->key ? " = " : "", setting->text);
     }
 }
 
@@ -239,16 +259,21 @@ static void add_arguments(Text *text, const Line *line, bool with_inputs) {
 static const char *trial_text(Import *im, const Line *line) {
     Text text = {.arena = im->arena};
     text_add(&text, line->results.count > 1 ? "(" : "");
-    for (int i = 0; i < line->results.count; i++) text_add(&text, "%s%s", i ? ", " : "", line->results.items[i]->name);
+    for (int i = 0; i < line->results.count; i++)
+        text_add(&text, "%s%s", i ? ", " : "", line->results.items[i]->name);
     text_add(&text, line->results.count > 1 ? ") = " : " = ");
     const Operand *inputs = line->inputs.items;
     switch (line->style) {
-    case STYLE_INFIX: text_add(&text, "%s %s %s", operand_name(&inputs[0]), line->callee, operand_name(&inputs[1])); break;
+    case STYLE_INFIX:
+        text_add(&text, "%s %s %s", operand_name(&inputs[0]), line->callee, operand_name(&inputs[1]));
+        break;
     case STYLE_PREFIX: text_add(&text, "%s%s", line->callee, operand_name(&inputs[0])); break;
     case STYLE_INDEX:
         text_add(&text, "%s[", operand_name(&inputs[0]));
-        for (int i = 0; i < line->settings.count; i++) text_add(&text, "%s%s", i ? ", " : "", line->settings.items[i].text);
-        for (int i = 1; i < line->inputs.count; i++) text_add(&text, "%s%s", line->settings.count || i > 1 ? ", " : "", operand_name(&inputs[i]));
+        for (int i = 0; i < line->settings.count; i++)
+            text_add(&text, "%s%s", i ? ", " : "", line->settings.items[i].text);
+        for (int i = 1; i < line->inputs.count; i++)
+            text_add(&text, "%s%s", line->settings.count || i > 1 ? ", " : "", operand_name(&inputs[i]));
         text_add(&text, "]");
         break;
     case STYLE_CALL:
@@ -258,7 +283,8 @@ static const char *trial_text(Import *im, const Line *line) {
         break;
     case STYLE_STAGE:
         text_add(&text, line->inputs.count == 1 ? "" : "(");
-        for (int i = 0; i < line->inputs.count; i++) text_add(&text, "%s%s", i ? ", " : "", operand_name(&inputs[i]));
+        for (int i = 0; i < line->inputs.count; i++)
+            text_add(&text, "%s%s", i ? ", " : "", operand_name(&inputs[i]));
         text_add(&text, line->inputs.count == 1 ? " -> " : ") -> ");
         if (line->weights.count) text_add(&text, "%s: ", line->label);
         text_add(&text, "%s(", line->callee);
@@ -274,7 +300,9 @@ void lines_run(Import *im, Line *line, const int *types, int count, Wire **out) 
     line->label = arena_printf(im->arena, "L%d", ++im->count);
     for (int i = 0; i < count; i++) {
         Wire *wire = NEW(im->arena, Wire);
-        *wire = (Wire){.type = types[i], .line = line, .name = intern(im->names, arena_printf(im->arena, "v%d", ++im->count))};
+        *wire = (Wire){.type = types[i],
+                       .line = line,
+                       .name = intern(im->names, arena_printf(im->arena, "v%d", ++im->count))};
         vec_push(im->arena, &line->results, wire);
     }
     const char *why = trial_run(im->trial, trial_text(im, line));
@@ -283,7 +311,8 @@ void lines_run(Import *im, Line *line, const int *types, int count, Wire **out) 
         return;
     }
     for (int i = 0; i < count; i++) {
-        if (!trial_shape(im->trial, line->results.items[i]->name, &line->results.items[i]->shape)) INTERNAL_ERROR("no tensor: %s", trial_text(im, line));
+        if (!trial_shape(im->trial, line->results.items[i]->name, &line->results.items[i]->shape))
+            INTERNAL_ERROR("no tensor: %s", trial_text(im, line));
         out[i] = line->results.items[i];
     }
     vec_push(im->arena, &im->lines, line);
@@ -301,7 +330,8 @@ static bool are_here(Import *im, Wire *const *xs, int count) {
     return !im->why;
 }
 
-static Wire *styled(Import *im, Style style, const char *callee, Wire *const *xs, int count, const char *settings, va_list arguments) {
+static Wire *styled(Import *im, Style style, const char *callee, Wire *const *xs, int count,
+                    const char *settings, va_list arguments) {
     const char *text = arena_vprintf(im->arena, settings, arguments);
     if (!are_here(im, xs, count)) return NULL;
     Line *line = line_new(im, style, callee);
@@ -317,15 +347,22 @@ static Wire *styled(Import *im, Style style, const char *callee, Wire *const *xs
     va_end(arguments);                                                      \
     return made
 
-Wire *stage(Import *im, Wire *x, const char *callee, const char *settings, ...) { STYLED(STYLE_STAGE, &x, 1); }
-Wire *stage_of(Import *im, Wire *const *xs, int count, const char *callee, const char *settings, ...) { STYLED(STYLE_STAGE, xs, count); }
-Wire *call(Import *im, const char *callee, Wire *const *xs, int count, const char *settings, ...) { STYLED(STYLE_CALL, xs, count); }
+Wire *stage(Import *im, Wire *x, const char *callee, const char *settings, ...) {
+    STYLED(STYLE_STAGE, &x, 1);
+}
+Wire *stage_of(Import *im, Wire *const *xs, int count, const char *callee, const char *settings, ...) {
+    STYLED(STYLE_STAGE, xs, count);
+}
+Wire *call(Import *im, const char *callee, Wire *const *xs, int count, const char *settings, ...) {
+    STYLED(STYLE_CALL, xs, count);
+}
 Wire *indexed(Import *im, Wire *x, const char *settings, ...) {
     const char *callee = "";
     STYLED(STYLE_INDEX, &x, 1);
 }
 
-void calls(Import *im, const char *callee, Wire *const *xs, int count, Wire **out, int out_count, const char *settings) {
+void calls(Import *im, const char *callee, Wire *const *xs, int count, Wire **out, int out_count,
+           const char *settings) {
     int types[4];
     if (!are_here(im, xs, count)) return;
     Line *line = line_new(im, STYLE_CALL, callee);
@@ -356,22 +393,30 @@ Wire *infix(Import *im, const char *op, Wire *a, Wire *b) {
     if (!are_here(im, both, 2)) return NULL;
     const bool product = !strcmp(op, "@");
     if (!product && is_neutral(im, op, b, a)) return a;
-    Operand left = product ? (Operand){a, NULL} : operand_beside(im, a, b), right = product ? (Operand){b, NULL} : operand_beside(im, b, a);
+    Operand left = product ? (Operand){a, NULL} : operand_beside(im, a, b),
+            right = product ? (Operand){b, NULL} : operand_beside(im, b, a);
     return infix_operands(im, op, left, right, a->type);
 }
 
-static const char *beside_text(Import *im, const Wire *x, double value) { return number_text(im->arena, value, onnx_type_is_float(x->type)); }
+static const char *beside_text(Import *im, const Wire *x, double value) {
+    return number_text(im->arena, value, onnx_type_is_float(x->type));
+}
 
 Wire *infix_number(Import *im, const char *op, Wire *a, double b) {
-    return are_here(im, &a, 1) ? infix_operands(im, op, (Operand){a, NULL}, (Operand){NULL, beside_text(im, a, b)}, a->type) : NULL;
+    return are_here(im, &a, 1)
+               ? infix_operands(im, op, (Operand){a, NULL}, (Operand){NULL, beside_text(im, a, b)}, a->type)
+               : NULL;
 }
 Wire *number_infix(Import *im, double a, const char *op, Wire *b) {
-    return are_here(im, &b, 1) ? infix_operands(im, op, (Operand){NULL, beside_text(im, b, a)}, (Operand){b, NULL}, b->type) : NULL;
+    return are_here(im, &b, 1)
+               ? infix_operands(im, op, (Operand){NULL, beside_text(im, b, a)}, (Operand){b, NULL}, b->type)
+               : NULL;
 }
 Wire *infix_size(Import *im, const char *op, Wire *a, Dim b) {
     const char *text = dim_string(im->arena, b);
     if (strpbrk(text, "+- ")) text = arena_printf(im->arena, "(%s)", text);
-    return are_here(im, &a, 1) ? infix_operands(im, op, (Operand){a, NULL}, (Operand){NULL, text}, a->type) : NULL;
+    return are_here(im, &a, 1) ? infix_operands(im, op, (Operand){a, NULL}, (Operand){NULL, text}, a->type)
+                               : NULL;
 }
 
 Wire *prefix(Import *im, const char *op, Wire *x) {
@@ -443,8 +488,11 @@ void weight_transposed(LineWeight *weight) {
 }
 
 bool is_weight(Import *im, Wire *wire, int rank) {
-    if (!wire || !wire_is_constant(wire) || !(wire->data ? wire->data->data != NULL : known_of(im, wire) != NULL)) return false;
-    return (rank < 0 || wire_rank(im, wire) == rank) && onnx_type_is_float(wire->type) && wire->type != ONNX_DOUBLE;
+    if (!wire || !wire_is_constant(wire) ||
+        !(wire->data ? wire->data->data != NULL : known_of(im, wire) != NULL))
+        return false;
+    return (rank < 0 || wire_rank(im, wire) == rank) && onnx_type_is_float(wire->type) &&
+           wire->type != ONNX_DOUBLE;
 }
 
 const char *onnx_shape_text(Import *im, Wire *wire) {

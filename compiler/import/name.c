@@ -1,17 +1,21 @@
-/* Labels of layers, and so the names of their weights: what the names in the file say, relative to the block that a layer stands in.
+/* Labels of layers, and so the names of their weights: what the names in the file say, relative to the block
+ * that a layer stands in.
  *
- * A weight `layer1.0.conv1.weight` is of the layer layer1.0.conv1; where weights have lost their names, a node's is a path of modules,
- * /layer1/layer1.0/conv1/Conv, in which each part may begin with the one before it. */
+ * A weight `layer1.0.conv1.weight` is of the layer layer1.0.conv1; where weights have lost their names, a
+ * node's is a path of modules, /layer1/layer1.0/conv1/Conv, in which each part may begin with the one before
+ * it. */
 #include "import/import.h"
 #include <ctype.h>
 #include <stdlib.h>
 
 static const char *without_kind(Arena *arena, const char *name) {
-    static const char *const kinds[] = {".weight", ".bias", ".running_mean", ".running_var", ".gamma", ".beta", "_weight", "_bias"};
+    static const char *const kinds[] = {".weight", ".bias", ".running_mean", ".running_var",
+                                        ".gamma",  ".beta", "_weight",       "_bias"};
     const size_t length = strlen(name);
     for (int i = 0; i < COUNT_OF(kinds); i++) {
         const size_t kind = strlen(kinds[i]);
-        if (length > kind && !strcmp(name + length - kind, kinds[i])) return arena_strndup(arena, name, length - kind);
+        if (length > kind && !strcmp(name + length - kind, kinds[i]))
+            return arena_strndup(arena, name, length - kind);
     }
     return NULL;
 }
@@ -23,7 +27,8 @@ static const char *module_path(Arena *arena, const char *name) {
     size_t begun = 0; /* where the last part begins in the path */
     for (const char *at = name + 1, *end; (end = strchr(at, '/')); at = end + 1) {
         const size_t length = (size_t)(end - at), before = path.length - begun;
-        const bool longer = before && length > before && !strncmp(at, path.bytes + begun, before) && at[before] == '.';
+        const bool longer =
+            before && length > before && !strncmp(at, path.bytes + begun, before) && at[before] == '.';
         if (longer) text_add_bytes(&path, at + before, length - before);
         else {
             text_add(&path, path.length ? "." : "");
@@ -46,9 +51,11 @@ static const char *plain(Arena *arena, const char *name) {
 }
 
 static const char *leaf_path(Import *im, const Line *line) {
-    const char *path = line->hint && strncmp(line->hint, "onnx::", 6) ? without_kind(im->arena, line->hint) : NULL;
+    const char *path =
+        line->hint && strncmp(line->hint, "onnx::", 6) ? without_kind(im->arena, line->hint) : NULL;
     if (!path && line->node) path = module_path(im->arena, line->node->name);
-    if (!path && line->hint && strncmp(line->hint, "onnx::", 6) && *line->hint == '/') path = module_path(im->arena, line->hint);
+    if (!path && line->hint && strncmp(line->hint, "onnx::", 6) && *line->hint == '/')
+        path = module_path(im->arena, line->hint);
     return path ? plain(im->arena, path) : NULL;
 }
 
@@ -62,7 +69,8 @@ const char *common_path(Arena *arena, const char *a, const char *b) {
 
 /* The path that all weights in a line have in common; NULL where nothing is known of one. */
 static const char *path_of(Import *im, const Line *line) {
-    const Line *const *parts = (const Line *const *)(line->rounds.count ? line->rounds.items : line->own.items);
+    const Line *const *parts =
+        (const Line *const *)(line->rounds.count ? line->rounds.items : line->own.items);
     const int count = line->rounds.count ? line->rounds.count : line->own.count;
     const char *path = NULL;
     if (!count) return leaf_path(im, line);
@@ -82,7 +90,9 @@ bool line_has_weights(const Line *line) {
     return has;
 }
 
-static const char *short_callee(const Line *line) { return strncmp(line->callee, "primitive.", 10) ? line->callee : line->callee + 10; }
+static const char *short_callee(const Line *line) {
+    return strncmp(line->callee, "primitive.", 10) ? line->callee : line->callee + 10;
+}
 
 const char *scope_of(Import *im, const Line *line) {
     if (line->own.count || line->rounds.count) return path_of(im, line);
@@ -93,7 +103,8 @@ const char *scope_of(Import *im, const Line *line) {
 /* A label that no other line of the body has. */
 static const char *free_label(Import *im, Map *taken, const char *wanted) {
     const char *label = wanted;
-    for (int i = 2; map_get(taken, intern(im->names, label)); i++) label = arena_printf(im->arena, "%s_%d", wanted, i);
+    for (int i = 2; map_get(taken, intern(im->names, label)); i++)
+        label = arena_printf(im->arena, "%s_%d", wanted, i);
     map_set(taken, intern(im->names, label), (void *)label);
     return label;
 }
@@ -116,7 +127,8 @@ static const char *numbered_label(Import *im, const Line *loop, const char *with
         bool all = !*tail || *tail == '.';
         for (int i = 1; all && i < loop->rounds.count; i++) {
             const char *path = relative(path_of(im, loop->rounds.items[i]), within);
-            all = path && !strcmp(path, arena_printf(im->arena, "%.*s%ld%s", (int)(at - first), first, from + i, tail));
+            all = path && !strcmp(path, arena_printf(im->arena, "%.*s%ld%s", (int)(at - first), first,
+                                                     from + i, tail));
         }
         if (!all) continue;
         text_add(&label, "%.*s", (int)(at - first), first);
@@ -136,7 +148,9 @@ static void name_body(Import *im, Line *const *lines, const Line *const *own, in
         const char *path = relative(path_of(im, own[i]), within);
         if (own[i]->rounds.count) {
             const char *label = numbered_label(im, own[i], within);
-            line->label = label ? label : arena_printf(im->arena, "%s.{i}", free_label(im, taken, path ? path : short_callee(line)));
+            line->label = label ? label
+                                : arena_printf(im->arena, "%s.{i}",
+                                               free_label(im, taken, path ? path : short_callee(line)));
         } else line->label = free_label(im, taken, path && *path ? path : short_callee(line));
     }
 }
@@ -146,6 +160,7 @@ void name_lines(Import *im) {
     for (int i = 0; i < im->blocks.count; i++) {
         Block *block = im->blocks.items[i];
         const char *within = path_of(im, block->first);
-        name_body(im, block->lines.items, (const Line *const *)block->first->own.items, block->lines.count, within ? within : "");
+        name_body(im, block->lines.items, (const Line *const *)block->first->own.items, block->lines.count,
+                  within ? within : "");
     }
 }

@@ -1,7 +1,11 @@
-/* The order of lines: each behind what it reads, as near as can be, so that a branch stands together though exporters write branches in turn. */
+/* The order of lines: each behind what it reads, as near as can be, so that a branch stands together though
+ * exporters write branches in turn. */
 #include "import/import.h"
 
-typedef struct Visit { Line *line; int input; } Visit; /* input: the next one to look at */
+typedef struct Visit {
+    Line *line;
+    int input;
+} Visit; /* input: the next one to look at */
 
 static bool is_source(const Line *line) { return line->inputs.count == 0; }
 

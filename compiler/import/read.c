@@ -1,5 +1,5 @@
-/* An ONNX file as graphs of our own. Whatever the bytes are, what comes out is whole: sizes are at least 0, counts are those of the
- * sizes, and data has all its elements. */
+/* An ONNX file as graphs of our own. Whatever the bytes are, what comes out is whole: sizes are at least 0,
+ * counts are those of the sizes, and data has all its elements. */
 #include "import/import.h"
 #include "onnx.pb-c.h"
 #include "runtime.h"
@@ -12,8 +12,8 @@ typedef struct Reader {
     Diagnostics *diag;
     const char *path;
     ProtobufCAllocator allocator;
-    int depth;   /* of graphs within graphs */
-    Map *files;  /* of external data, by name */
+    int depth;  /* of graphs within graphs */
+    Map *files; /* of external data, by name */
     bool failed;
 } Reader;
 
@@ -28,22 +28,42 @@ static void fail(Reader *reader, const char *format, ...) {
     reader->failed = true;
     va_list arguments;
     va_start(arguments, format);
-    diag_error(reader->diag, DIAG_onnx_file, (Span){0}, "%s: %s", reader->path, arena_vprintf(reader->arena, format, arguments));
+    diag_error(reader->diag, DIAG_onnx_file, (Span){0}, "%s: %s", reader->path,
+               arena_vprintf(reader->arena, format, arguments));
     va_end(arguments);
 }
 
 /* ---- types ---- */
 
-static const struct { const char *name; int bytes; } types[] = {
-    [ONNX_FLOAT] = {"float32", 4},   [ONNX_UINT8] = {"uint8", 1},    [ONNX_INT8] = {"int8", 1},         [ONNX_UINT16] = {"uint16", 2},
-    [ONNX_INT16] = {"int16", 2},     [ONNX_INT32] = {"int32", 4},    [ONNX_INT64] = {"int64", 8},       [ONNX_STRING] = {"string", 0},
-    [ONNX_BOOL] = {"bool", 1},       [ONNX_FLOAT16] = {"float16", 2}, [ONNX_DOUBLE] = {"float64", 8},   [ONNX_UINT32] = {"uint32", 4},
-    [ONNX_UINT64] = {"uint64", 8},   [ONNX_COMPLEX64] = {"complex64", 0}, [ONNX_COMPLEX128] = {"complex128", 0}, [ONNX_BFLOAT16] = {"bfloat16", 2},
+static const struct {
+    const char *name;
+    int bytes;
+} types[] = {
+    [ONNX_FLOAT] = {"float32", 4},
+    [ONNX_UINT8] = {"uint8", 1},
+    [ONNX_INT8] = {"int8", 1},
+    [ONNX_UINT16] = {"uint16", 2},
+    [ONNX_INT16] = {"int16", 2},
+    [ONNX_INT32] = {"int32", 4},
+    [ONNX_INT64] = {"int64", 8},
+    [ONNX_STRING] = {"string", 0},
+    [ONNX_BOOL] = {"bool", 1},
+    [ONNX_FLOAT16] = {"float16", 2},
+    [ONNX_DOUBLE] = {"float64", 8},
+    [ONNX_UINT32] = {"uint32", 4},
+    [ONNX_UINT64] = {"uint64", 8},
+    [ONNX_COMPLEX64] = {"complex64", 0},
+    [ONNX_COMPLEX128] = {"complex128", 0},
+    [ONNX_BFLOAT16] = {"bfloat16", 2},
 };
 
 int onnx_type_bytes(int type) { return type > 0 && type < COUNT_OF(types) ? types[type].bytes : 0; }
 const char *onnx_type_name(int type) {
-    static const char *const later[] = {"float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "uint4", "int4", "float4e2m1", "float8e8m0", "uint2", "int2"};
+    static const char *const later[] = {"float8e4m3fn", "float8e4m3fnuz",
+                                        "float8e5m2",   "float8e5m2fnuz",
+                                        "uint4",        "int4",
+                                        "float4e2m1",   "float8e8m0",
+                                        "uint2",        "int2"};
     int past = type - COUNT_OF(types);
     if (type > 0 && past < 0) return types[type].name;
     return past >= 0 && past < COUNT_OF(later) ? later[past] : "no type";
@@ -54,7 +74,8 @@ const char *onnx_type_name(int type) {
 /* Fields of protobuf are wider than the elements they hold. */
 static unsigned char *narrowed(Reader *reader, const void *from, int from_bytes, int64_t count, int bytes) {
     unsigned char *out = arena_alloc(reader->arena, (size_t)(count * bytes));
-    for (int64_t i = 0; i < count; i++) memcpy(out + i * bytes, (const unsigned char *)from + i * from_bytes, (size_t)bytes);
+    for (int64_t i = 0; i < count; i++)
+        memcpy(out + i * bytes, (const unsigned char *)from + i * from_bytes, (size_t)bytes);
     return out;
 }
 
@@ -64,7 +85,8 @@ static const void *typed_data(const Onnx__TensorProto *proto, int type, size_t *
     case ONNX_FLOAT: return *count = proto->n_float_data, *bytes = 4, proto->float_data;
     case ONNX_DOUBLE: return *count = proto->n_double_data, *bytes = 8, proto->double_data;
     case ONNX_INT64: return *count = proto->n_int64_data, *bytes = 8, proto->int64_data;
-    case ONNX_UINT32: case ONNX_UINT64: return *count = proto->n_uint64_data, *bytes = 8, proto->uint64_data;
+    case ONNX_UINT32:
+    case ONNX_UINT64: return *count = proto->n_uint64_data, *bytes = 8, proto->uint64_data;
     default: return *count = proto->n_int32_data, *bytes = 4, proto->int32_data;
     }
 }
@@ -103,35 +125,44 @@ static const cai_file *external_file(Reader *reader, const char *location) {
     return file;
 }
 
-static const unsigned char *external_data(Reader *reader, const Onnx__TensorProto *proto, const char *name, uint64_t bytes) {
-    const char *location = entry_value(proto, "location"), *offset = entry_value(proto, "offset"), *length = entry_value(proto, "length");
+static const unsigned char *external_data(Reader *reader, const Onnx__TensorProto *proto, const char *name,
+                                          uint64_t bytes) {
+    const char *location = entry_value(proto, "location"), *offset = entry_value(proto, "offset"),
+               *length = entry_value(proto, "length");
     if (!location || leads_out(location)) {
-        fail(reader, "`%s` has its data in another file, `%s`, which must be a name below this file's folder", name, location ? location : "");
+        fail(reader, "`%s` has its data in another file, `%s`, which must be a name below this file's folder",
+             name, location ? location : "");
         return NULL;
     }
     const cai_file *file = external_file(reader, location);
-    uint64_t begin = offset ? strtoull(offset, NULL, 10) : 0, size = length ? strtoull(length, NULL, 10) : bytes;
+    uint64_t begin = offset ? strtoull(offset, NULL, 10) : 0,
+             size = length ? strtoull(length, NULL, 10) : bytes;
     if (!file) return NULL;
     if (size == bytes && begin <= file->count && bytes <= file->count - begin) return file->data + begin;
-    fail(reader, "`%s` wants %llu bytes at %llu of %s, which has %zu", name, (unsigned long long)bytes, (unsigned long long)begin, location, file->count);
+    fail(reader, "`%s` wants %llu bytes at %llu of %s, which has %zu", name, (unsigned long long)bytes,
+         (unsigned long long)begin, location, file->count);
     return NULL;
 }
 
 /* Where the elements lie; NULL with an error where they are not all there. */
-static const unsigned char *tensor_data(Reader *reader, const Onnx__TensorProto *proto, const OnnxTensor *tensor) {
+static const unsigned char *tensor_data(Reader *reader, const Onnx__TensorProto *proto,
+                                        const OnnxTensor *tensor) {
     const int bytes = onnx_type_bytes(tensor->type);
     const uint64_t wanted = (uint64_t)tensor->count * (uint64_t)bytes;
     if (proto->data_location == 1) return external_data(reader, proto, tensor->name, wanted);
     if (proto->has_raw_data) {
-        if (proto->raw_data.len == wanted) return proto->raw_data.data ? proto->raw_data.data : (const unsigned char *)"";
-        fail(reader, "`%s` has %zu bytes of data, and its shape wants %llu", tensor->name, proto->raw_data.len, (unsigned long long)wanted);
+        if (proto->raw_data.len == wanted)
+            return proto->raw_data.data ? proto->raw_data.data : (const unsigned char *)"";
+        fail(reader, "`%s` has %zu bytes of data, and its shape wants %llu", tensor->name,
+             proto->raw_data.len, (unsigned long long)wanted);
         return NULL;
     }
     size_t count;
     int from_bytes;
     const void *from = typed_data(proto, tensor->type, &count, &from_bytes);
     if (count != (uint64_t)tensor->count) {
-        fail(reader, "`%s` has %zu elements, and its shape wants %lld", tensor->name, count, (long long)tensor->count);
+        fail(reader, "`%s` has %zu elements, and its shape wants %lld", tensor->name, count,
+             (long long)tensor->count);
         return NULL;
     }
     return count ? narrowed(reader, from, from_bytes, tensor->count, bytes) : (const unsigned char *)"";
@@ -139,10 +170,17 @@ static const unsigned char *tensor_data(Reader *reader, const Onnx__TensorProto 
 
 static OnnxTensor *read_tensor(Reader *reader, const Onnx__TensorProto *proto) {
     OnnxTensor *tensor = NEW(reader->arena, OnnxTensor);
-    *tensor = (OnnxTensor){.name = proto->name ? proto->name : "", .type = proto->data_type, .rank = (int)proto->n_dims, .dims = proto->dims, .count = 1};
-    if (proto->n_dims > HIGHEST_ONNX_RANK) fail(reader, "`%s` has %zu axes; tensors have at most %d", tensor->name, proto->n_dims, HIGHEST_ONNX_RANK);
+    *tensor = (OnnxTensor){.name = proto->name ? proto->name : "",
+                           .type = proto->data_type,
+                           .rank = (int)proto->n_dims,
+                           .dims = proto->dims,
+                           .count = 1};
+    if (proto->n_dims > HIGHEST_ONNX_RANK)
+        fail(reader, "`%s` has %zu axes; tensors have at most %d", tensor->name, proto->n_dims,
+             HIGHEST_ONNX_RANK);
     for (int i = 0; i < tensor->rank && !reader->failed; i++)
-        if (proto->dims[i] < 0 || __builtin_mul_overflow(tensor->count, proto->dims[i], &tensor->count) || tensor->count > INT64_C(1) << 40)
+        if (proto->dims[i] < 0 || __builtin_mul_overflow(tensor->count, proto->dims[i], &tensor->count) ||
+            tensor->count > INT64_C(1) << 40)
             fail(reader, "`%s` has a shape that no tensor has", tensor->name);
     if (!reader->failed && onnx_type_bytes(tensor->type)) tensor->data = tensor_data(reader, proto, tensor);
     return tensor;
@@ -153,9 +191,12 @@ static OnnxTensor *read_tensor(Reader *reader, const Onnx__TensorProto *proto) {
 static OnnxGraph *read_graph(Reader *reader, const Onnx__GraphProto *proto);
 
 static OnnxGraph *read_nested(Reader *reader, ProtobufCBinaryData bytes) {
-    Onnx__GraphProto *proto = reader->depth < DEEPEST_GRAPH ? onnx__graph_proto__unpack(&reader->allocator, bytes.len, bytes.data) : NULL;
+    Onnx__GraphProto *proto = reader->depth < DEEPEST_GRAPH
+                                  ? onnx__graph_proto__unpack(&reader->allocator, bytes.len, bytes.data)
+                                  : NULL;
     if (!proto) {
-        fail(reader, reader->depth < DEEPEST_GRAPH ? "a graph within a node is broken" : "graphs lie within graphs more than 64 deep");
+        fail(reader, reader->depth < DEEPEST_GRAPH ? "a graph within a node is broken"
+                                                   : "graphs lie within graphs more than 64 deep");
         return NULL;
     }
     reader->depth++;
@@ -169,8 +210,11 @@ static const char *text_of(Reader *reader, ProtobufCBinaryData bytes) {
 }
 
 static OnnxAttribute read_attribute(Reader *reader, const Onnx__AttributeProto *proto) {
-    OnnxAttribute a = {.name = proto->name ? proto->name : "", .refers = proto->ref_attr_name && *proto->ref_attr_name ? proto->ref_attr_name : NULL,
-                       .kind = proto->type, .real = proto->f, .integer = proto->i};
+    OnnxAttribute a = {.name = proto->name ? proto->name : "",
+                       .refers = proto->ref_attr_name && *proto->ref_attr_name ? proto->ref_attr_name : NULL,
+                       .kind = proto->type,
+                       .real = proto->f,
+                       .integer = proto->i};
     switch (a.kind) {
     case ATTRIBUTE_STRING: a.string = text_of(reader, proto->s); break;
     case ATTRIBUTE_REALS: a.count = (int)proto->n_floats, a.reals = proto->floats; break;
@@ -201,12 +245,17 @@ static const Name *read_names(Reader *reader, char **names, size_t count) {
 
 static OnnxNode read_node(Reader *reader, const Onnx__NodeProto *proto) {
     OnnxAttribute *attributes = NEW_ARRAY(reader->arena, OnnxAttribute, proto->n_attribute);
-    for (size_t i = 0; i < proto->n_attribute; i++) attributes[i] = read_attribute(reader, proto->attribute[i]);
-    return (OnnxNode){.name = proto->name ? proto->name : "", .op = proto->op_type ? proto->op_type : "",
+    for (size_t i = 0; i < proto->n_attribute; i++)
+        attributes[i] = read_attribute(reader, proto->attribute[i]);
+    return (OnnxNode){.name = proto->name ? proto->name : "",
+                      .op = proto->op_type ? proto->op_type : "",
                       .domain = proto->domain && strcmp(proto->domain, "ai.onnx") ? proto->domain : "",
-                      .input_count = (int)proto->n_input, .inputs = read_names(reader, proto->input, proto->n_input),
-                      .output_count = (int)proto->n_output, .outputs = read_names(reader, proto->output, proto->n_output),
-                      .attribute_count = (int)proto->n_attribute, .attributes = attributes};
+                      .input_count = (int)proto->n_input,
+                      .inputs = read_names(reader, proto->input, proto->n_input),
+                      .output_count = (int)proto->n_output,
+                      .outputs = read_names(reader, proto->output, proto->n_output),
+                      .attribute_count = (int)proto->n_attribute,
+                      .attributes = attributes};
 }
 
 static OnnxPort read_port(Reader *reader, const Onnx__ValueInfoProto *proto) {
@@ -216,7 +265,8 @@ static OnnxPort read_port(Reader *reader, const Onnx__ValueInfoProto *proto) {
     port.type = type->elem_type;
     if (!type->shape) return port;
     const size_t rank = type->shape->n_dim;
-    if (rank > HIGHEST_ONNX_RANK) fail(reader, "`%s` has %zu axes; tensors have at most %d", port.name, rank, HIGHEST_ONNX_RANK);
+    if (rank > HIGHEST_ONNX_RANK)
+        fail(reader, "`%s` has %zu axes; tensors have at most %d", port.name, rank, HIGHEST_ONNX_RANK);
     int64_t *dims = NEW_ARRAY(reader->arena, int64_t, rank);
     const char **symbols = NEW_ARRAY(reader->arena, const char *, rank);
     for (size_t i = 0; i < rank; i++) {
@@ -231,11 +281,16 @@ static OnnxPort read_port(Reader *reader, const Onnx__ValueInfoProto *proto) {
 static OnnxGraph *read_graph(Reader *reader, const Onnx__GraphProto *proto) {
     OnnxGraph *graph = NEW(reader->arena, OnnxGraph);
     graph->name = proto->name ? proto->name : "";
-    for (size_t i = 0; i < proto->n_initializer; i++) vec_push(reader->arena, &graph->initializers, read_tensor(reader, proto->initializer[i]));
-    for (size_t i = 0; i < proto->n_input; i++) vec_push(reader->arena, &graph->inputs, read_port(reader, proto->input[i]));
-    for (size_t i = 0; i < proto->n_output; i++) vec_push(reader->arena, &graph->outputs, read_port(reader, proto->output[i]));
-    for (size_t i = 0; i < proto->n_value_info; i++) vec_push(reader->arena, &graph->values, read_port(reader, proto->value_info[i]));
-    for (size_t i = 0; i < proto->n_node; i++) vec_push(reader->arena, &graph->nodes, read_node(reader, proto->node[i]));
+    for (size_t i = 0; i < proto->n_initializer; i++)
+        vec_push(reader->arena, &graph->initializers, read_tensor(reader, proto->initializer[i]));
+    for (size_t i = 0; i < proto->n_input; i++)
+        vec_push(reader->arena, &graph->inputs, read_port(reader, proto->input[i]));
+    for (size_t i = 0; i < proto->n_output; i++)
+        vec_push(reader->arena, &graph->outputs, read_port(reader, proto->output[i]));
+    for (size_t i = 0; i < proto->n_value_info; i++)
+        vec_push(reader->arena, &graph->values, read_port(reader, proto->value_info[i]));
+    for (size_t i = 0; i < proto->n_node; i++)
+        vec_push(reader->arena, &graph->nodes, read_node(reader, proto->node[i]));
     return graph;
 }
 
@@ -243,24 +298,37 @@ static OnnxGraph *read_graph(Reader *reader, const Onnx__GraphProto *proto) {
 
 static int opset_of(Onnx__OperatorSetIdProto *const *sets, size_t count) {
     for (size_t i = 0; i < count; i++)
-        if (!sets[i]->domain || !*sets[i]->domain || !strcmp(sets[i]->domain, "ai.onnx")) return (int)min_i64(max_i64(sets[i]->version, 0), INT32_MAX);
+        if (!sets[i]->domain || !*sets[i]->domain || !strcmp(sets[i]->domain, "ai.onnx"))
+            return (int)min_i64(max_i64(sets[i]->version, 0), INT32_MAX);
     return 0;
 }
 
 static OnnxFunction read_function(Reader *reader, const Onnx__FunctionProto *proto) {
-    OnnxFunction function = {.name = proto->name ? proto->name : "", .domain = proto->domain ? proto->domain : "",
-                             .opset = opset_of(proto->opset_import, proto->n_opset_import), .input_count = (int)proto->n_input,
-                             .inputs = read_names(reader, proto->input, proto->n_input), .output_count = (int)proto->n_output,
-                             .outputs = read_names(reader, proto->output, proto->n_output), .default_count = (int)proto->n_attribute_proto};
+    OnnxFunction function = {.name = proto->name ? proto->name : "",
+                             .domain = proto->domain ? proto->domain : "",
+                             .opset = opset_of(proto->opset_import, proto->n_opset_import),
+                             .input_count = (int)proto->n_input,
+                             .inputs = read_names(reader, proto->input, proto->n_input),
+                             .output_count = (int)proto->n_output,
+                             .outputs = read_names(reader, proto->output, proto->n_output),
+                             .default_count = (int)proto->n_attribute_proto};
     OnnxAttribute *defaults = NEW_ARRAY(reader->arena, OnnxAttribute, proto->n_attribute_proto);
-    for (size_t i = 0; i < proto->n_attribute_proto; i++) defaults[i] = read_attribute(reader, proto->attribute_proto[i]);
+    for (size_t i = 0; i < proto->n_attribute_proto; i++)
+        defaults[i] = read_attribute(reader, proto->attribute_proto[i]);
     function.defaults = defaults;
-    for (size_t i = 0; i < proto->n_node; i++) vec_push(reader->arena, &function.nodes, read_node(reader, proto->node[i]));
+    for (size_t i = 0; i < proto->n_node; i++)
+        vec_push(reader->arena, &function.nodes, read_node(reader, proto->node[i]));
     return function;
 }
 
-OnnxModel *onnx_read(Arena *arena, Names *names, Diagnostics *diag, const char *path, const unsigned char *bytes, size_t count) {
-    Reader reader = {.arena = arena, .names = names, .diag = diag, .path = path, .allocator = {allocate, release, arena}, .files = map_new(arena)};
+OnnxModel *onnx_read(Arena *arena, Names *names, Diagnostics *diag, const char *path,
+                     const unsigned char *bytes, size_t count) {
+    Reader reader = {.arena = arena,
+                     .names = names,
+                     .diag = diag,
+                     .path = path,
+                     .allocator = {allocate, release, arena},
+                     .files = map_new(arena)};
     const Onnx__ModelProto *proto = onnx__model_proto__unpack(&reader.allocator, count, bytes);
     if (!proto) fail(&reader, "this is no ONNX file, or not all of one");
     else if (!proto->graph) fail(&reader, "it holds no graph, as an ONNX file must");
@@ -270,6 +338,7 @@ OnnxModel *onnx_read(Arena *arena, Names *names, Diagnostics *diag, const char *
     model->producer_version = proto->producer_version ? proto->producer_version : "";
     model->opset = opset_of(proto->opset_import, proto->n_opset_import);
     model->graph = read_graph(&reader, proto->graph);
-    for (size_t i = 0; i < proto->n_functions; i++) vec_push(arena, &model->functions, read_function(&reader, proto->functions[i]));
+    for (size_t i = 0; i < proto->n_functions; i++)
+        vec_push(arena, &model->functions, read_function(&reader, proto->functions[i]));
     return reader.failed ? NULL : model;
 }

@@ -9,8 +9,16 @@ typedef struct Match {
     Import *im;
     Line *root;
     int name_count, number_count, line_count;
-    struct { const char *name; size_t length; Wire *wire; } names[MOST_BOUND];
-    struct { const char *name; size_t length; double value; } numbers[MOST_BOUND];
+    struct {
+        const char *name;
+        size_t length;
+        Wire *wire;
+    } names[MOST_BOUND];
+    struct {
+        const char *name;
+        size_t length;
+        double value;
+    } numbers[MOST_BOUND];
     Line *lines[MOST_LINES];
 } Match;
 
@@ -49,7 +57,8 @@ static bool match_operand(Match *m, const char *at, const Operand *operand);
 static bool match_in_order(Match *m, const char *at, const Line *line, bool turned) {
     for (int i = 0; i < line->inputs.count; i++) {
         at = skip_blanks(at);
-        if (*at == ')' || !match_operand(m, at, &line->inputs.items[turned ? line->inputs.count - 1 - i : i])) return false;
+        if (*at == ')' || !match_operand(m, at, &line->inputs.items[turned ? line->inputs.count - 1 - i : i]))
+            return false;
         at = skip_operand(at);
     }
     return *skip_blanks(at) == ')';
@@ -59,7 +68,8 @@ static bool match_in_order(Match *m, const char *at, const Line *line, bool turn
 static bool match_line(Match *m, const char *at, Line *line, bool named) {
     const size_t length = word_length(at);
     if (line && line->settings.count && !named) return false;
-    if (!line || line->results.count != 1 || m->line_count == MOST_LINES || !is_callee(line, at, length)) return false;
+    if (!line || line->results.count != 1 || m->line_count == MOST_LINES || !is_callee(line, at, length))
+        return false;
     m->lines[m->line_count++] = line;
     const Match before = *m;
     if (match_in_order(m, at + length, line, false)) return true;
@@ -70,9 +80,11 @@ static bool match_line(Match *m, const char *at, Line *line, bool named) {
 
 static bool bind_name(Match *m, const char *name, size_t length, Wire *wire) {
     for (int i = 0; i < m->name_count; i++)
-        if (m->names[i].length == length && !strncmp(m->names[i].name, name, length)) return m->names[i].wire == wire;
+        if (m->names[i].length == length && !strncmp(m->names[i].name, name, length))
+            return m->names[i].wire == wire;
     if (m->name_count == MOST_BOUND) return false;
-    m->names[m->name_count].name = name, m->names[m->name_count].length = length, m->names[m->name_count++].wire = wire;
+    m->names[m->name_count].name = name, m->names[m->name_count].length = length,
+    m->names[m->name_count++].wire = wire;
     return true;
 }
 
@@ -80,7 +92,8 @@ static bool match_number(Match *m, const char *at, size_t length, const Operand 
     if (!operand->text) return false;
     const double value = strtod(operand->text, NULL), wanted = strtod(at, NULL);
     if (*at != '#') return fabs(value - wanted) <= 2e-5 * fabs(wanted);
-    m->numbers[m->number_count].name = at + 1, m->numbers[m->number_count].length = length - 1, m->numbers[m->number_count++].value = value;
+    m->numbers[m->number_count].name = at + 1, m->numbers[m->number_count].length = length - 1,
+    m->numbers[m->number_count++].value = value;
     return true;
 }
 
@@ -98,7 +111,8 @@ static bool stands_alone(const Match *m, Map *uses) {
         const Wire *wire = m->lines[i]->results.items[0];
         int within = 0;
         for (int k = 0; k < m->line_count; k++)
-            for (int n = 0; n < m->lines[k]->inputs.count; n++) within += m->lines[k]->inputs.items[n].wire == wire;
+            for (int n = 0; n < m->lines[k]->inputs.count; n++)
+                within += m->lines[k]->inputs.items[n].wire == wire;
         if (m->lines[i] != m->root && within != (int)(intptr_t)map_get(uses, wire)) return false;
     }
     return true;
@@ -108,23 +122,29 @@ static bool stands_alone(const Match *m, Map *uses) {
 
 static Wire *named(const Match *m, const char *name) {
     for (int i = 0; i < m->name_count; i++)
-        if (m->names[i].length == strlen(name) && !strncmp(m->names[i].name, name, strlen(name))) return m->names[i].wire;
+        if (m->names[i].length == strlen(name) && !strncmp(m->names[i].name, name, strlen(name)))
+            return m->names[i].wire;
     return NULL;
 }
 
 static double number(const Match *m, const char *name, double otherwise) {
     for (int i = 0; i < m->number_count; i++)
-        if (m->numbers[i].length == strlen(name) && !strncmp(m->numbers[i].name, name, strlen(name))) return m->numbers[i].value;
+        if (m->numbers[i].length == strlen(name) && !strncmp(m->numbers[i].name, name, strlen(name)))
+            return m->numbers[i].value;
     return otherwise;
 }
 
 static const char *setting(const Line *line, const char *key) {
     for (int i = 0; i < line->settings.count; i++)
-        if (key ? line->settings.items[i].key && !strcmp(line->settings.items[i].key, key) : !line->settings.items[i].key) return line->settings.items[i].text;
+        if (key ? line->settings.items[i].key && !strcmp(line->settings.items[i].key, key)
+                : !line->settings.items[i].key)
+            return line->settings.items[i].text;
     return "";
 }
 
-static bool has_setting(const Line *line, const char *key, const char *text) { return !strcmp(setting(line, key), text); }
+static bool has_setting(const Line *line, const char *key, const char *text) {
+    return !strcmp(setting(line, key), text);
+}
 
 static Line *line_in_place(const Match *m, Style style, const char *callee) {
     Line *line = NEW(m->im->arena, Line);
@@ -132,8 +152,12 @@ static Line *line_in_place(const Match *m, Style style, const char *callee) {
     return line;
 }
 
-static void add_input(const Match *m, Line *line, Wire *wire) { vec_push(m->im->arena, &line->inputs, (Operand){wire, NULL}); }
-static void add_setting(const Match *m, Line *line, const char *key, const char *text) { vec_push(m->im->arena, &line->settings, (Setting){key, text}); }
+static void add_input(const Match *m, Line *line, Wire *wire) {
+    vec_push(m->im->arena, &line->inputs, (Operand){wire, NULL});
+}
+static void add_setting(const Match *m, Line *line, const char *key, const char *text) {
+    vec_push(m->im->arena, &line->settings, (Setting){key, text});
+}
 
 static Line *finish_stage(const Match *m, const char *callee) {
     Line *line = line_in_place(m, STYLE_STAGE, callee);
@@ -155,7 +179,8 @@ static void copy_weights(const Match *m, Line *line, const Line *from, const cha
 static Line *finish_dense(const Match *m, const char *callee) {
     const Line *dense = named(m, "y")->line, *bias = named(m, "b")->line;
     LineWeight weight = bias->weights.items[0];
-    if (weight.rank != 1 || weight.dims[0] != dense->weights.items[0].dims[0] || dense->weights.count != 1) return NULL;
+    if (weight.rank != 1 || weight.dims[0] != dense->weights.items[0].dims[0] || dense->weights.count != 1)
+        return NULL;
     Line *line = line_in_place(m, STYLE_STAGE, callee);
     add_input(m, line, named(m, "x"));
     add_setting(m, line, NULL, setting(dense, NULL));
@@ -182,12 +207,15 @@ static Line *finish_layernorm(const Match *m, const char *callee) {
     const Wire *x = named(m, "x"), *w = named(m, "w"), *b = named(m, "b");
     const Line *mean = named(m, "m")->line, *var = named(m, "v")->line;
     const char *last = arena_printf(m->im->arena, "%d", x->shape.rank - 1);
-    if (!has_setting(mean, "axes", last) || !has_setting(var, "axes", last) || !has_setting(mean, "keep", "true") || !has_setting(var, "keep", "true")) return NULL;
+    if (!has_setting(mean, "axes", last) || !has_setting(var, "axes", last) ||
+        !has_setting(mean, "keep", "true") || !has_setting(var, "keep", "true"))
+        return NULL;
     Line *line = line_in_place(m, STYLE_STAGE, callee);
     const double eps = number(m, "eps", 0);
     add_input(m, line, named(m, "x"));
     if (fabs(eps - 1e-5) > 1e-9) add_setting(m, line, "eps", number_text(m->im->arena, eps, true));
-    return norm_weight(m, line, w->line, "weight", w) && norm_weight(m, line, b->line, "bias", b) ? line : NULL;
+    return norm_weight(m, line, w->line, "weight", w) && norm_weight(m, line, b->line, "bias", b) ? line
+                                                                                                  : NULL;
 }
 
 /* A layer as a setting: hardsigmoid(slope = 0.2). */
@@ -203,14 +231,17 @@ static const char *layer_text(const Match *m, const Line *line) {
 static bool is_gate_conv(const Line *conv) {
     for (int i = 0; i < conv->settings.count; i++)
         if (conv->settings.items[i].key) return false;
-    return conv->settings.count == 2 && conv->weights.count == 2 && !strcmp(conv->settings.items[1].text, "1");
+    return conv->settings.count == 2 && conv->weights.count == 2 &&
+           !strcmp(conv->settings.items[1].text, "1");
 }
 
 static Line *finish_squeeze_excite(const Match *m, const char *callee) {
     const Line *first = named(m, "e")->line, *second = named(m, "f")->line, *pool = named(m, "p")->line;
     const char *gate = layer_text(m, named(m, "g")->line), *activation = named(m, "a")->line->callee;
     if (named(m, "a")->line->settings.count) return NULL;
-    if (!is_gate_conv(first) || !is_gate_conv(second) || !has_setting(pool, "axes", "(2, 3)") || !has_setting(pool, "keep", "true")) return NULL;
+    if (!is_gate_conv(first) || !is_gate_conv(second) || !has_setting(pool, "axes", "(2, 3)") ||
+        !has_setting(pool, "keep", "true"))
+        return NULL;
     Line *line = line_in_place(m, STYLE_STAGE, callee);
     add_input(m, line, named(m, "x"));
     add_setting(m, line, "squeeze", setting(first, NULL));
@@ -225,7 +256,9 @@ static Line *finish_squeeze_excite(const Match *m, const char *callee) {
 static Line *finish_global_avgpool(const Match *m, const char *callee) {
     const Line *pool = named(m, "p")->line;
     const Shape x = named(m, "x")->shape, y = m->root->results.items[0]->shape;
-    if (!has_setting(pool, "axes", "(2, 3)") || y.rank != 2 || x.rank != 4 || y.dims[0] != x.dims[0] || y.dims[1] != x.dims[1]) return NULL;
+    if (!has_setting(pool, "axes", "(2, 3)") || y.rank != 2 || x.rank != 4 || y.dims[0] != x.dims[0] ||
+        y.dims[1] != x.dims[1])
+        return NULL;
     return finish_stage(m, callee);
 }
 
@@ -246,10 +279,12 @@ static Line *finish_attention(const Match *m, const char *callee) {
     const double scale = number(m, "scale", 1 / number(m, "root", 0));
     int64_t depth;
     int order[16];
-    if (rank < 2 || rank > 8 || k->shape.rank != rank || !dim_is_const(q->shape.dims[rank - 1], &depth) || fabs(scale * sqrt((double)depth) - 1) > 1e-5 ||
-        !read_order(turned->line, rank, order)) return NULL;
+    if (rank < 2 || rank > 8 || k->shape.rank != rank || !dim_is_const(q->shape.dims[rank - 1], &depth) ||
+        fabs(scale * sqrt((double)depth) - 1) > 1e-5 || !read_order(turned->line, rank, order))
+        return NULL;
     const Line *softmax = named(m, "s")->line;
-    if (softmax->settings.count && !has_setting(softmax, "axis", arena_printf(m->im->arena, "%d", rank - 1))) return NULL;
+    if (softmax->settings.count && !has_setting(softmax, "axis", arena_printf(m->im->arena, "%d", rank - 1)))
+        return NULL;
     const int last = order[rank - 1];
     order[rank - 1] = order[rank - 2], order[rank - 2] = last;
     int64_t axes[16];
@@ -270,8 +305,9 @@ static Line *finish_attention(const Match *m, const char *callee) {
 static Line *finish_split_heads(const Match *m, const char *callee) {
     const Shape x = named(m, "x")->shape, r = named(m, "r")->shape;
     int64_t heads;
-    if (x.rank != 3 || r.rank != 4 || x.type != DTYPE_F32 || !has_setting(m->root, NULL, "(0, 2, 1, 3)") || r.dims[0] != x.dims[0] || r.dims[1] != x.dims[1] ||
-        !dim_is_const(r.dims[2], &heads)) return NULL;
+    if (x.rank != 3 || r.rank != 4 || x.type != DTYPE_F32 || !has_setting(m->root, NULL, "(0, 2, 1, 3)") ||
+        r.dims[0] != x.dims[0] || r.dims[1] != x.dims[1] || !dim_is_const(r.dims[2], &heads))
+        return NULL;
     Line *line = finish_stage(m, callee);
     if (line) add_setting(m, line, NULL, arena_printf(m->im->arena, "%lld", (long long)heads));
     return line;
@@ -280,15 +316,19 @@ static Line *finish_split_heads(const Match *m, const char *callee) {
 static Line *finish_join_heads(const Match *m, const char *callee) {
     const Shape x = named(m, "x")->shape, y = m->root->results.items[0]->shape;
     const Line *turn = named(m, "r")->line;
-    if (x.rank != 4 || y.rank != 3 || x.type != DTYPE_F32 || !has_setting(turn, NULL, "(0, 2, 1, 3)") || y.dims[0] != x.dims[0] || y.dims[1] != x.dims[2]) return NULL;
+    if (x.rank != 4 || y.rank != 3 || x.type != DTYPE_F32 || !has_setting(turn, NULL, "(0, 2, 1, 3)") ||
+        y.dims[0] != x.dims[0] || y.dims[1] != x.dims[2])
+        return NULL;
     return finish_stage(m, callee);
 }
 
 static const char *list_of(const Match *m, const Wire *wire, int64_t channels) {
     const Known *k = wire->known;
     Text text = {.arena = m->im->arena};
-    if (!k || !k->reals || k->count != channels || k->rank < 3 || k->dims[k->rank - 3] != channels) return NULL;
-    for (int64_t i = 0; i < channels; i++) text_add(&text, "%s%s", i ? ", " : "[", number_text(m->im->arena, k->reals[i], true));
+    if (!k || !k->reals || k->count != channels || k->rank < 3 || k->dims[k->rank - 3] != channels)
+        return NULL;
+    for (int64_t i = 0; i < channels; i++)
+        text_add(&text, "%s%s", i ? ", " : "[", number_text(m->im->arena, k->reals[i], true));
     text_add(&text, "]");
     return text_string(&text);
 }
@@ -325,7 +365,8 @@ static Map *count_uses(Import *im) {
             const Wire *wire = im->lines.items[i]->inputs.items[k].wire;
             if (wire) map_set(uses, wire, (void *)((intptr_t)map_get(uses, wire) + 1));
         }
-    for (int i = 0; i < im->outputs.count; i++) map_set(uses, im->outputs.items[i], (void *)((intptr_t)map_get(uses, im->outputs.items[i]) + 1));
+    for (int i = 0; i < im->outputs.count; i++)
+        map_set(uses, im->outputs.items[i], (void *)((intptr_t)map_get(uses, im->outputs.items[i]) + 1));
     return uses;
 }
 

@@ -1,8 +1,9 @@
 /* Parts of the model that are alike become runs of blocks, and runs in a row loops.
  *
- * Two windows of lines are alike where, line by line, the same is called, with inputs from the same places within the window or, from outside,
- * in the same slots, and where the same results are read outside. What differs in their settings becomes parameters. The pair that saves the
- * most text is replaced, again and again, so that blocks hold runs of smaller blocks. Windows that are a module of the exporter's, as names of
+ * Two windows of lines are alike where, line by line, the same is called, with inputs from the same places
+ * within the window or, from outside, in the same slots, and where the same results are read outside. What
+ * differs in their settings becomes parameters. The pair that saves the most text is replaced, again and
+ * again, so that blocks hold runs of smaller blocks. Windows that are a module of the exporter's, as names of
  * nodes tell, are preferred. */
 #include "import/import.h"
 #include <ctype.h>
@@ -13,44 +14,57 @@ static const double FEWEST_UNITS = 2.6, LEAST_GAIN = 2.5;
 
 /* ---- what a line says that may differ ---- */
 
-typedef struct Slot { const char *key, *text, *usual; } Slot; /* usual: the default, or NULL */
+typedef struct Slot {
+    const char *key, *text, *usual;
+} Slot; /* usual: the default, or NULL */
 typedef Vec(Slot) Slots;
 
-static const struct { const char *callee, *key, *usual; } defaults[] = {
-    {"conv", "stride", "1"},           {"conv", "pad", "none"},         {"conv", "dilation", "1"},      {"conv", "groups", "1"},
-    {"depthwise", "stride", "1"},      {"depthwise", "pad", "none"},    {"depthwise", "dilation", "1"}, {"batchnorm", "eps", "1e-5"},
-    {"conv_transpose", "stride", "1"}, {"conv_transpose", "pad", "0"},  {"layernorm", "eps", "1e-5"},
+static const struct {
+    const char *callee, *key, *usual;
+} defaults[] = {
+    {"conv", "stride", "1"},        {"conv", "pad", "none"},      {"conv", "dilation", "1"},
+    {"conv", "groups", "1"},        {"depthwise", "stride", "1"}, {"depthwise", "pad", "none"},
+    {"depthwise", "dilation", "1"}, {"batchnorm", "eps", "1e-5"}, {"conv_transpose", "stride", "1"},
+    {"conv_transpose", "pad", "0"}, {"layernorm", "eps", "1e-5"},
 };
 
 static const char *usual_of(const Line *line, const char *key) {
     for (int i = 0; line->block && i < line->block->parameters.count; i++)
-        if (!strcmp(line->block->parameters.items[i].name, key)) return line->block->parameters.items[i].usual;
+        if (!strcmp(line->block->parameters.items[i].name, key))
+            return line->block->parameters.items[i].usual;
     for (int i = 0; i < COUNT_OF(defaults); i++)
-        if (!strcmp(defaults[i].callee, line->callee) && !strcmp(defaults[i].key, key)) return defaults[i].usual;
+        if (!strcmp(defaults[i].callee, line->callee) && !strcmp(defaults[i].key, key))
+            return defaults[i].usual;
     return NULL;
 }
 
 static const char *setting_of(const Line *line, const char *key) {
     for (int i = 0; i < line->settings.count; i++)
-        if (line->settings.items[i].key && !strcmp(line->settings.items[i].key, key)) return line->settings.items[i].text;
+        if (line->settings.items[i].key && !strcmp(line->settings.items[i].key, key))
+            return line->settings.items[i].text;
     return NULL;
 }
 
-/* Literal operands, then settings by position, then those with a key: of library layers with their defaults, all of them in one order. */
+/* Literal operands, then settings by position, then those with a key: of library layers with their defaults,
+ * all of them in one order. */
 static Slots slots_of(Import *im, const Line *line) {
     Slots slots = {0};
     for (int i = 0; i < line->inputs.count; i++)
-        if (!line->inputs.items[i].wire) vec_push(im->arena, &slots, (Slot){NULL, line->inputs.items[i].text, NULL});
+        if (!line->inputs.items[i].wire)
+            vec_push(im->arena, &slots, (Slot){NULL, line->inputs.items[i].text, NULL});
     for (int i = 0; i < line->settings.count; i++)
-        if (!line->settings.items[i].key) vec_push(im->arena, &slots, (Slot){NULL, line->settings.items[i].text, NULL});
+        if (!line->settings.items[i].key)
+            vec_push(im->arena, &slots, (Slot){NULL, line->settings.items[i].text, NULL});
     for (int i = 0; i < COUNT_OF(defaults); i++) {
         if (strcmp(defaults[i].callee, line->callee)) continue;
         const char *given = setting_of(line, defaults[i].key);
-        vec_push(im->arena, &slots, (Slot){defaults[i].key, given ? given : defaults[i].usual, defaults[i].usual});
+        vec_push(im->arena, &slots,
+                 (Slot){defaults[i].key, given ? given : defaults[i].usual, defaults[i].usual});
     }
     for (int i = 0; i < line->settings.count; i++) {
         const Setting *s = &line->settings.items[i];
-        if (s->key && (line->block || !usual_of(line, s->key))) vec_push(im->arena, &slots, (Slot){s->key, s->text, usual_of(line, s->key)});
+        if (s->key && (line->block || !usual_of(line, s->key)))
+            vec_push(im->arena, &slots, (Slot){s->key, s->text, usual_of(line, s->key)});
     }
     return slots;
 }
@@ -58,12 +72,16 @@ static Slots slots_of(Import *im, const Line *line) {
 /* All that must be equal for two lines to be alike. */
 static Name kind_of_line(Import *im, const Line *line) {
     Text text = {.arena = im->arena};
-    text_add(&text, "%d|%s|%p|%d|%d|", line->style, line->callee, (const void *)line->block, line->rounds.count, line->results.count);
+    text_add(&text, "%d|%s|%p|%d|%d|", line->style, line->callee, (const void *)line->block,
+             line->rounds.count, line->results.count);
     for (int i = 0; i < line->inputs.count; i++) text_add(&text, line->inputs.items[i].wire ? "w" : "l");
     const Slots slots = slots_of(im, line);
-    for (int i = 0; i < slots.count; i++) text_add(&text, "|%s", slots.items[i].key ? slots.items[i].key : "");
-    for (int i = 0; i < line->weights.count; i++) text_add(&text, "|%s:%d", line->weights.items[i].name, line->weights.items[i].rank);
-    const bool fixed = !strcmp(line->callee, "cast") || line->style == STYLE_INDEX; /* what no parameter can stand for, or reads badly */
+    for (int i = 0; i < slots.count; i++)
+        text_add(&text, "|%s", slots.items[i].key ? slots.items[i].key : "");
+    for (int i = 0; i < line->weights.count; i++)
+        text_add(&text, "|%s:%d", line->weights.items[i].name, line->weights.items[i].rank);
+    const bool fixed = !strcmp(line->callee, "cast") ||
+                       line->style == STYLE_INDEX; /* what no parameter can stand for, or reads badly */
     for (int i = 0; fixed && i < slots.count; i++) text_add(&text, "|=%s", slots.items[i].text);
     return intern(im->names, text_string(&text));
 }
@@ -76,13 +94,17 @@ typedef struct Body {
     int count;
     Name *kinds;
     const char **scopes;
-    double *units;     /* how much text a line is */
-    Map *places;       /* of a wire: the line that makes it, plus 1 */
-    Map *last_uses;    /* of a wire: the last line that reads it, plus 1; count + 1 for outputs */
+    double *units;  /* how much text a line is */
+    Map *places;    /* of a wire: the line that makes it, plus 1 */
+    Map *last_uses; /* of a wire: the last line that reads it, plus 1; count + 1 for outputs */
 } Body;
 
-static int place_of(const Body *body, const Wire *wire) { return (int)(intptr_t)map_get(body->places, wire) - 1; }
-static int last_use(const Body *body, const Wire *wire) { return (int)(intptr_t)map_get(body->last_uses, wire) - 1; }
+static int place_of(const Body *body, const Wire *wire) {
+    return (int)(intptr_t)map_get(body->places, wire) - 1;
+}
+static int last_use(const Body *body, const Wire *wire) {
+    return (int)(intptr_t)map_get(body->last_uses, wire) - 1;
+}
 
 static double unit_of(const Line *line) {
     if (line->block) return 1.5;
@@ -91,24 +113,35 @@ static double unit_of(const Line *line) {
 }
 
 static Body body_of(Import *im) {
-    Body body = {.im = im, .lines = im->lines.items, .count = im->lines.count, .places = map_new(im->arena), .last_uses = map_new(im->arena)};
+    Body body = {.im = im,
+                 .lines = im->lines.items,
+                 .count = im->lines.count,
+                 .places = map_new(im->arena),
+                 .last_uses = map_new(im->arena)};
     body.kinds = NEW_ARRAY(im->arena, Name, body.count);
     body.scopes = NEW_ARRAY(im->arena, const char *, body.count);
     body.units = NEW_ARRAY(im->arena, double, body.count);
     for (int i = 0; i < body.count; i++) {
         Line *line = body.lines[i];
-        body.kinds[i] = kind_of_line(im, line), body.scopes[i] = scope_of(im, line), body.units[i] = unit_of(line);
-        for (int k = 0; k < line->results.count; k++) map_set(body.places, line->results.items[k], (void *)(intptr_t)(i + 1));
+        body.kinds[i] = kind_of_line(im, line), body.scopes[i] = scope_of(im, line),
+        body.units[i] = unit_of(line);
+        for (int k = 0; k < line->results.count; k++)
+            map_set(body.places, line->results.items[k], (void *)(intptr_t)(i + 1));
         for (int k = 0; k < line->inputs.count; k++)
-            if (line->inputs.items[k].wire) map_set(body.last_uses, line->inputs.items[k].wire, (void *)(intptr_t)(i + 1));
+            if (line->inputs.items[k].wire)
+                map_set(body.last_uses, line->inputs.items[k].wire, (void *)(intptr_t)(i + 1));
     }
-    for (int i = 0; i < im->outputs.count; i++) map_set(body.last_uses, im->outputs.items[i], (void *)(intptr_t)(body.count + 1));
+    for (int i = 0; i < im->outputs.count; i++)
+        map_set(body.last_uses, im->outputs.items[i], (void *)(intptr_t)(body.count + 1));
     return body;
 }
 
 /* ---- windows that are alike ---- */
 
-typedef struct Outside { int count; const Wire *wires[MOST_INPUTS]; } Outside; /* what comes into a window, by slots */
+typedef struct Outside {
+    int count;
+    const Wire *wires[MOST_INPUTS];
+} Outside; /* what comes into a window, by slots */
 
 static int slot_of(Outside *outside, const Wire *wire) {
     for (int i = 0; i < outside->count; i++)
@@ -132,7 +165,8 @@ static bool alike_inputs(const Body *body, int a, int b, int k, Outside *from_a,
         const int p = place_of(body, u), q = place_of(body, v);
         if ((p >= a) != (q >= b)) return false;
         if (p >= a) {
-            if (p - a != q - b || result_index(body->lines[p], u) != result_index(body->lines[q], v)) return false;
+            if (p - a != q - b || result_index(body->lines[p], u) != result_index(body->lines[q], v))
+                return false;
         } else {
             const int slot = slot_of(from_a, u);
             if (slot < 0 || slot != slot_of(from_b, v)) return false;
@@ -145,34 +179,41 @@ static bool alike_inputs(const Body *body, int a, int b, int k, Outside *from_a,
 static int common_length(const Body *body, int a, int b) {
     Outside from_a = {0}, from_b = {0};
     int length = 0;
-    while (length < b - a && b + length < body->count && length < LONGEST_WINDOW && body->kinds[a + length] == body->kinds[b + length] &&
+    while (length < b - a && b + length < body->count && length < LONGEST_WINDOW &&
+           body->kinds[a + length] == body->kinds[b + length] &&
            alike_inputs(body, a, b, length, &from_a, &from_b))
         length++;
     return length;
 }
 
-static bool is_read_outside(const Body *body, const Wire *wire, int end) { return last_use(body, wire) >= end; }
+static bool is_read_outside(const Body *body, const Wire *wire, int end) {
+    return last_use(body, wire) >= end;
+}
 
 static int results_outside(const Body *body, int begin, int length) {
     int count = 0;
     for (int k = 0; k < length; k++)
-        for (int r = 0; r < body->lines[begin + k]->results.count; r++) count += is_read_outside(body, body->lines[begin + k]->results.items[r], begin + length);
+        for (int r = 0; r < body->lines[begin + k]->results.count; r++)
+            count += is_read_outside(body, body->lines[begin + k]->results.items[r], begin + length);
     return count;
 }
 
 static bool alike_results(const Body *body, int a, int b, int length) {
     for (int k = 0; k < length; k++)
         for (int r = 0; r < body->lines[a + k]->results.count; r++)
-            if (is_read_outside(body, body->lines[a + k]->results.items[r], a + length) != is_read_outside(body, body->lines[b + k]->results.items[r], b + length))
+            if (is_read_outside(body, body->lines[a + k]->results.items[r], a + length) !=
+                is_read_outside(body, body->lines[b + k]->results.items[r], b + length))
                 return false;
     return true;
 }
 
-/* 1 where the window is all of a module and nothing else, -1 where it is a part of one, 0 where names tell nothing. */
+/* 1 where the window is all of a module and nothing else, -1 where it is a part of one, 0 where names tell
+ * nothing. */
 static int module_part(const Body *body, int begin, int length) {
     const char *path = NULL;
     for (int i = begin; i < begin + length; i++)
-        if (body->scopes[i]) path = path ? common_path(body->im->arena, path, body->scopes[i]) : body->scopes[i];
+        if (body->scopes[i])
+            path = path ? common_path(body->im->arena, path, body->scopes[i]) : body->scopes[i];
     if (!path) return 0;
     if (!*path) return -1;
     const size_t size = strlen(path);
@@ -197,7 +238,8 @@ static int parameter_count(const Body *body, const Choice *choice) {
         for (int s = 0; s < first.count; s++) {
             bool differs = false;
             for (int m = 1; !differs && m < choice->count; m++)
-                differs = strcmp(first.items[s].text, slots_of(body->im, body->lines[choice->begins[m] + k]).items[s].text) != 0;
+                differs = strcmp(first.items[s].text,
+                                 slots_of(body->im, body->lines[choice->begins[m] + k]).items[s].text) != 0;
             count += differs;
         }
     }
@@ -220,7 +262,9 @@ static void consider(const Body *body, int begin, int length, const int *lengths
     static Choice choice;
     choice.length = length, choice.count = 1, choice.begins[0] = begin;
     for (int j = begin + length; j < body->count && choice.count < COUNT_OF(choice.begins); j++) {
-        if (lengths[j] < length || j < choice.begins[choice.count - 1] + length || !alike_results(body, begin, j, length)) continue;
+        if (lengths[j] < length || j < choice.begins[choice.count - 1] + length ||
+            !alike_results(body, begin, j, length))
+            continue;
         choice.begins[choice.count++] = j;
     }
     if (choice.count < 2) return;
@@ -249,7 +293,7 @@ static bool choose(const Body *body, Choice *best) {
 typedef struct Column { /* what one slot of the window holds in each run */
     const char **texts;
     const char *usual, *key;
-    int64_t *numbers; /* NULL where they are not all whole numbers */
+    int64_t *numbers;    /* NULL where they are not all whole numbers */
     const char *written; /* what stands in the block */
     bool forced;         /* it names a size of the model, which a block does not know */
 } Column;
@@ -259,7 +303,8 @@ static bool names_symbol(Import *im, const char *text) {
         const char *name = dims_symbol(im->dims, i)->name;
         const size_t length = strlen(name);
         for (const char *at = text; (at = strstr(at, name)); at++) {
-            const bool before = at > text && (isalnum((unsigned char)at[-1]) || at[-1] == '_'), behind = isalnum((unsigned char)at[length]) || at[length] == '_';
+            const bool before = at > text && (isalnum((unsigned char)at[-1]) || at[-1] == '_'),
+                       behind = isalnum((unsigned char)at[length]) || at[length] == '_';
             if (!before && !behind) return true;
         }
     }
@@ -272,7 +317,9 @@ static const char *parameter_name(const Line *line, const Slot *slot, int place)
     if (line->block) return line->block->parameters.items[place].name;
     for (int i = 0; i < COUNT_OF(channels); i++)
         if (!strcmp(line->callee, channels[i]) && place == 0) return "c";
-    if (!strcmp(line->callee, "conv") || !strcmp(line->callee, "depthwise") || !strcmp(line->callee, "conv_transpose") || !strcmp(line->callee, "maxpool")) return "kernel";
+    if (!strcmp(line->callee, "conv") || !strcmp(line->callee, "depthwise") ||
+        !strcmp(line->callee, "conv_transpose") || !strcmp(line->callee, "maxpool"))
+        return "kernel";
     if (!strcmp(line->callee, "reshape")) return "shape";
     return line->style == STYLE_INFIX ? "factor" : "setting";
 }
@@ -308,10 +355,12 @@ typedef struct Parameters {
 
 static void new_parameter(Parameters *p, Column *column) {
     const char *base = identifier(p->im, column->key, "setting"), *name = base;
-    for (int i = 2; map_get(p->names, intern(p->im->names, name)); i++) name = arena_printf(p->im->arena, "%s%d", base, i);
+    for (int i = 2; map_get(p->names, intern(p->im->names, name)); i++)
+        name = arena_printf(p->im->arena, "%s%d", base, i);
     map_set(p->names, intern(p->im->names, name), p);
     bool usual = false;
-    for (int m = 0; column->usual && m < p->runs; m++) usual = usual || !strcmp(column->texts[m], column->usual);
+    for (int m = 0; column->usual && m < p->runs; m++)
+        usual = usual || !strcmp(column->texts[m], column->usual);
     column->written = name;
     vec_push(p->im->arena, &p->columns, column);
     vec_push(p->im->arena, &p->block->parameters, (BlockParameter){name, usual ? column->usual : NULL});
@@ -326,7 +375,9 @@ static void write_column(Parameters *p, Column *column) {
         if (same_column(column, p->columns.items[i], p->runs)) column->written = p->columns.items[i]->written;
     for (int i = 0; i < p->columns.count && !column->written; i++) {
         const int64_t n = multiple(column, p->columns.items[i], p->runs);
-        if (n > 1) column->written = arena_printf(p->im->arena, "%lld * %s", (long long)n, p->columns.items[i]->written);
+        if (n > 1)
+            column->written =
+                arena_printf(p->im->arena, "%lld * %s", (long long)n, p->columns.items[i]->written);
     }
     if (!column->written) new_parameter(p, column);
 }
@@ -343,10 +394,12 @@ static int by_size(const void *a, const void *b) {
 static void sort_parameters(Parameters *p) {
     Block *block = p->block;
     for (int i = 1; i < block->parameters.count; i++)
-        for (int k = i; k > 0 && block->parameters.items[k - 1].usual && !block->parameters.items[k].usual; k--) {
+        for (int k = i; k > 0 && block->parameters.items[k - 1].usual && !block->parameters.items[k].usual;
+             k--) {
             BlockParameter parameter = block->parameters.items[k];
             Column *column = p->columns.items[k];
-            block->parameters.items[k] = block->parameters.items[k - 1], p->columns.items[k] = p->columns.items[k - 1];
+            block->parameters.items[k] = block->parameters.items[k - 1],
+            p->columns.items[k] = p->columns.items[k - 1];
             block->parameters.items[k - 1] = parameter, p->columns.items[k - 1] = column;
         }
 }
@@ -379,11 +432,13 @@ static void write_settings(Import *im, Line *line, const Line *from, Column *col
         if (!line->inputs.items[i].wire) line->inputs.items[i].text = columns[at++].written;
     for (; at < slots.count; at++) {
         const bool usual = slots.items[at].usual && !strcmp(columns[at].written, slots.items[at].usual);
-        if (!usual || line->block) vec_push(im->arena, &line->settings, (Setting){slots.items[at].key, columns[at].written});
+        if (!usual || line->block)
+            vec_push(im->arena, &line->settings, (Setting){slots.items[at].key, columns[at].written});
     }
 }
 
-static void write_template(Import *im, const Body *body, const Choice *choice, Block *block, Column *const *columns) {
+static void write_template(Import *im, const Body *body, const Choice *choice, Block *block,
+                           Column *const *columns) {
     Map *inner = map_new(im->arena);
     for (int k = 0; k < choice->length; k++) {
         const Line *from = body->lines[choice->begins[0] + k];
@@ -406,16 +461,19 @@ static void write_template(Import *im, const Body *body, const Choice *choice, B
             Wire *wire = from->results.items[r], *copy = wire_like(im, wire, line);
             map_set(inner, wire, copy);
             vec_push(im->arena, &line->results, copy);
-            if (is_read_outside(body, wire, choice->begins[0] + choice->length)) vec_push(im->arena, &block->results, copy);
+            if (is_read_outside(body, wire, choice->begins[0] + choice->length))
+                vec_push(im->arena, &block->results, copy);
         }
         vec_push(im->arena, &block->lines, line);
     }
 }
 
 /* The line that runs the block in place of a window. */
-static Line *run_line(Import *im, const Body *body, int begin, int length, const Block *block, const Parameters *p, int run) {
+static Line *run_line(Import *im, const Body *body, int begin, int length, const Block *block,
+                      const Parameters *p, int run) {
     Line *line = NEW(im->arena, Line);
-    *line = (Line){.style = STYLE_STAGE, .callee = block->name, .block = block, .node = body->lines[begin]->node};
+    *line =
+        (Line){.style = STYLE_STAGE, .callee = block->name, .block = block, .node = body->lines[begin]->node};
     Outside outside = {0};
     for (int k = 0; k < length; k++) {
         Line *own = body->lines[begin + k];
@@ -423,7 +481,8 @@ static Line *run_line(Import *im, const Body *body, int begin, int length, const
         for (int i = 0; i < own->inputs.count; i++) {
             Wire *wire = own->inputs.items[i].wire;
             const int before = outside.count;
-            if (wire && place_of(body, wire) < begin && slot_of(&outside, wire) >= before && outside.count > before)
+            if (wire && place_of(body, wire) < begin && slot_of(&outside, wire) >= before &&
+                outside.count > before)
                 vec_push(im->arena, &line->inputs, (Operand){wire, NULL});
         }
         for (int r = 0; r < own->results.count; r++) {
@@ -434,14 +493,19 @@ static Line *run_line(Import *im, const Body *body, int begin, int length, const
     for (int r = 0; r < line->results.count; r++) line->results.items[r]->line = line;
     for (int i = 0; i < block->parameters.count; i++) {
         const BlockParameter *parameter = &block->parameters.items[i];
-        vec_push(im->arena, &line->settings, (Setting){parameter->usual ? parameter->name : NULL, p->columns.items[i]->texts[run]});
+        vec_push(im->arena, &line->settings,
+                 (Setting){parameter->usual ? parameter->name : NULL, p->columns.items[i]->texts[run]});
     }
     return line;
 }
 
 static const char *block_name(Import *im, const Body *body, const Choice *choice) {
-    static const struct { const char *callee, *name; } kinds[] = {{"scaled_attention", "attend"}, {"softmax", "attend"}, {"layernorm", "layer"}, {"concat", "stage"},
-                                                                  {"squeeze_excite", "mobile"}, {"depthwise", "separable"}, {"conv_transpose", "up"}};
+    static const struct {
+        const char *callee, *name;
+    } kinds[] = {{"scaled_attention", "attend"}, {"softmax", "attend"},
+                 {"layernorm", "layer"},         {"concat", "stage"},
+                 {"squeeze_excite", "mobile"},   {"depthwise", "separable"},
+                 {"conv_transpose", "up"}};
     const char *base = NULL;
     bool adds = false, calls = false;
     for (int k = 0; k < choice->length; k++) {
@@ -451,13 +515,15 @@ static const char *block_name(Import *im, const Body *body, const Choice *choice
         adds = adds || (line->style == STYLE_INFIX && !strcmp(line->callee, "+") && !line->weights.count);
         calls = calls || line->block;
     }
-    if (!base || !strcmp(base, "separable")) base = adds ? base ? "inverted" : "residual_unit" : base ? base : calls ? "stage" : "unit";
+    if (!base || !strcmp(base, "separable"))
+        base = adds ? base ? "inverted" : "residual_unit" : base ? base : calls ? "stage" : "unit";
     const char *name = base;
     for (int i = 2;; i++) {
         bool taken = false;
         for (int b = 0; b < im->blocks.count; b++) taken = taken || !strcmp(im->blocks.items[b]->name, name);
         if (!taken) return name;
-        name = arena_printf(im->arena, "%s%d", base, i); /* not _2: so the language calls a second run of the first */
+        name = arena_printf(im->arena, "%s%d", base,
+                            i); /* not _2: so the language calls a second run of the first */
     }
 }
 
@@ -467,7 +533,8 @@ static Column *columns_of(Import *im, const Body *body, const Choice *choice, in
     Column *columns = NEW_ARRAY(im->arena, Column, first.count);
     for (int s = 0; s < first.count; s++) {
         Column *column = &columns[s];
-        *column = (Column){.texts = NEW_ARRAY(im->arena, const char *, choice->count), .usual = first.items[s].usual};
+        *column = (Column){.texts = NEW_ARRAY(im->arena, const char *, choice->count),
+                           .usual = first.items[s].usual};
         column->key = parameter_name(line, &first.items[s], s);
         for (int m = 0; m < choice->count; m++) {
             column->texts[m] = slots_of(im, body->lines[choice->begins[m] + k]).items[s].text;
@@ -520,8 +587,11 @@ static bool same_settings(const Line *a, const Line *b) {
 
 /* Whether b runs the block of a once more, on what a made. */
 static bool goes_on(const Body *body, const Line *a, const Line *b, int place) {
-    if (!a->block || a->block != b->block || a->rounds.count || b->rounds.count || a->results.count != 1 || !same_settings(a, b)) return false;
-    if (b->inputs.items[0].wire != a->results.items[0] || last_use(body, a->results.items[0]) != place) return false;
+    if (!a->block || a->block != b->block || a->rounds.count || b->rounds.count || a->results.count != 1 ||
+        !same_settings(a, b))
+        return false;
+    if (b->inputs.items[0].wire != a->results.items[0] || last_use(body, a->results.items[0]) != place)
+        return false;
     for (int i = 1; i < a->inputs.count; i++)
         if (a->inputs.items[i].wire != b->inputs.items[i].wire) return false;
     return true;
@@ -532,14 +602,16 @@ static void make_loops(Import *im) {
     Line **lines = NEW_ARRAY(im->arena, Line *, body.count);
     int kept = 0;
     for (int i = 0, end; i < body.count; i = end) {
-        for (end = i + 1; end < body.count && goes_on(&body, body.lines[end - 1], body.lines[end], end); end++) {}
+        for (end = i + 1; end < body.count && goes_on(&body, body.lines[end - 1], body.lines[end], end);
+             end++) {}
         if (end - i < FEWEST_IN_LOOP) {
             lines[kept++] = body.lines[i], end = i + 1;
             continue;
         }
         Line *loop = NEW(im->arena, Line);
         *loop = *body.lines[i];
-        loop->results.items = body.lines[end - 1]->results.items, loop->results.count = loop->results.capacity = 1;
+        loop->results.items = body.lines[end - 1]->results.items,
+        loop->results.count = loop->results.capacity = 1;
         loop->own.items = NULL, loop->own.count = loop->own.capacity = 0;
         for (int k = i; k < end; k++) vec_push(im->arena, &loop->rounds, body.lines[k]);
         loop->results.items[0]->line = loop;

@@ -1,4 +1,5 @@
-/* Numbers that a model has learnt: where there are many of seven digits and more, they are weights, and no text for people. */
+/* Numbers that a model has learnt: where there are many of seven digits and more, they are weights, and no
+ * text for people. */
 #include "import/import.h"
 #include <ctype.h>
 #include <stdlib.h>
@@ -8,7 +9,9 @@ enum { MANY = 8, LONG = 7 };
 static bool is_learnt(const Line *line, int input) {
     const char *text = line->inputs.items[input].text;
     int digits = 0;
-    if (!text || line->style != STYLE_INFIX || !strchr("+-*/", *line->callee) || line->callee[1] || line->results.items[0]->shape.type != DTYPE_F32) return false;
+    if (!text || line->style != STYLE_INFIX || !strchr("+-*/", *line->callee) || line->callee[1] ||
+        line->results.items[0]->shape.type != DTYPE_F32)
+        return false;
     for (; *text && *text != 'e'; text++) digits += isdigit((unsigned char)*text) != 0;
     return digits >= LONG;
 }
@@ -19,7 +22,8 @@ static Line *param_of(Import *im, const Line *user, const char *text) {
     value->known->reals[0] = strtod(text, NULL);
     Line *line = NEW(im->arena, Line);
     *line = (Line){.style = STYLE_CALL, .callee = "param", .node = user->node};
-    if (*user->node->name != '/') line->hint = *user->callee == '*' || *user->callee == '/' ? "scale.weight" : "shift.weight";
+    if (*user->node->name != '/')
+        line->hint = *user->callee == '*' || *user->callee == '/' ? "scale.weight" : "shift.weight";
     LineWeight *weight = layer_weight(im, line, "", value);
     weight->name = "";
     vec_push(im->arena, &line->settings, (Setting){NULL, "[1]"});
@@ -38,6 +42,9 @@ void move_scalars(Import *im) {
     for (int i = 0; i < im->lines.count; i++)
         for (int k = 0; k < im->lines.items[i]->inputs.count; k++)
             if (is_learnt(im->lines.items[i], k))
-                im->lines.items[i]->inputs.items[k] = (Operand){param_of(im, im->lines.items[i], im->lines.items[i]->inputs.items[k].text)->results.items[0], NULL};
+                im->lines.items[i]->inputs.items[k] =
+                    (Operand){param_of(im, im->lines.items[i], im->lines.items[i]->inputs.items[k].text)
+                                  ->results.items[0],
+                              NULL};
     order_lines(im);
 }

@@ -1,7 +1,8 @@
-/* The text of the model. A body is written in three steps: which lines stand within others, what tensors are called, and the statements.
+/* The text of the model. A body is written in three steps: which lines stand within others, what tensors are
+ * called, and the statements.
  *
- * A line that is used once stands where it is used: in a chain of arrows always, elsewhere where it is short. A tensor takes over the name of
- * what it was made of, `x = x -> ..`, where that is not used any more. */
+ * A line that is used once stands where it is used: in a chain of arrows always, elsewhere where it is short.
+ * A tensor takes over the name of what it was made of, `x = x -> ..`, where that is not used any more. */
 #include "import/import.h"
 #include "runtime.h"
 #include <ctype.h>
@@ -12,7 +13,18 @@ cai_tensor runtime_tensor(const OnnxTensor *tensor);
 enum { WIDTH = 110, SHORT_OPERAND = 36, SHORT_ARGUMENT = 48 };
 
 /* How tightly an expression holds together. */
-typedef enum Tightness { TIGHT_ARROW, TIGHT_OR, TIGHT_AND, TIGHT_NOT, TIGHT_COMPARE, TIGHT_SUM, TIGHT_PRODUCT, TIGHT_SIGN, TIGHT_POWER, TIGHT_ATOM } Tightness;
+typedef enum Tightness {
+    TIGHT_ARROW,
+    TIGHT_OR,
+    TIGHT_AND,
+    TIGHT_NOT,
+    TIGHT_COMPARE,
+    TIGHT_SUM,
+    TIGHT_PRODUCT,
+    TIGHT_SIGN,
+    TIGHT_POWER,
+    TIGHT_ATOM
+} Tightness;
 
 typedef struct Body {
     Import *im;
@@ -20,17 +32,20 @@ typedef struct Body {
     int count;
     Wire *const *results;
     int result_count;
-    Map *uses;    /* of a wire, within the body: how often, as intptr_t */
+    Map *uses;     /* of a wire, within the body: how often, as intptr_t */
     Map *reserved; /* names that no tensor may take */
 } Body;
 
 /* ---- expressions ---- */
 
 static Tightness tightness(const Line *line) {
-    static const struct { const char *op; Tightness tight; } ops[] = {
-        {"or", TIGHT_OR}, {"and", TIGHT_AND}, {"==", TIGHT_COMPARE}, {"!=", TIGHT_COMPARE}, {"<", TIGHT_COMPARE}, {"<=", TIGHT_COMPARE}, {">", TIGHT_COMPARE},
-        {">=", TIGHT_COMPARE}, {"+", TIGHT_SUM}, {"-", TIGHT_SUM}, {"*", TIGHT_PRODUCT}, {"/", TIGHT_PRODUCT}, {"//", TIGHT_PRODUCT}, {"%", TIGHT_PRODUCT},
-        {"@", TIGHT_PRODUCT}, {"**", TIGHT_POWER}};
+    static const struct {
+        const char *op;
+        Tightness tight;
+    } ops[] = {{"or", TIGHT_OR},      {"and", TIGHT_AND},    {"==", TIGHT_COMPARE}, {"!=", TIGHT_COMPARE},
+               {"<", TIGHT_COMPARE},  {"<=", TIGHT_COMPARE}, {">", TIGHT_COMPARE},  {">=", TIGHT_COMPARE},
+               {"+", TIGHT_SUM},      {"-", TIGHT_SUM},      {"*", TIGHT_PRODUCT},  {"/", TIGHT_PRODUCT},
+               {"//", TIGHT_PRODUCT}, {"%", TIGHT_PRODUCT},  {"@", TIGHT_PRODUCT},  {"**", TIGHT_POWER}};
     switch (line->style) {
     case STYLE_STAGE: return TIGHT_ARROW;
     case STYLE_PREFIX: return line->callee[0] == 'n' ? TIGHT_NOT : TIGHT_SIGN;
@@ -69,7 +84,8 @@ static void add_settings(Text *text, const Line *line, int before) {
     for (int i = 0; i < line->settings.count; i++) {
         const Setting *setting = &line->settings.items[i];
         if (is_usual(line, setting)) continue;
-        text_add(text, "%s%s%s%s", before++ ? ", " : "", setting->key ? setting->key : "", setting->key ? " = " : "", setting->text);
+        text_add(text, "%s%s%s%s", before++ ? ", " : "", setting->key ? setting->key : "",
+                 setting->key ? " = " : "", setting->text);
     }
 }
 
@@ -81,14 +97,17 @@ static bool is_word(const char *text) {
 }
 
 static void add_stage(Import *im, Text *text, const Line *line) {
-    if (line->label && line_has_weights(line)) text_add(text, is_word(line->label) && !is_reserved(im, line->label) ? "%s: " : "\"%s\": ", line->label);
+    if (line->label && line_has_weights(line))
+        text_add(text,
+                 is_word(line->label) && !is_reserved(im, line->label) ? "%s: " : "\"%s\": ", line->label);
     Text settings = {.arena = text->arena};
     add_settings(&settings, line, 0);
     text_add(text, settings.length ? "%s(%s)" : "%s", line->callee, text_string(&settings));
 }
 
 static void add_tuple(Import *im, Text *text, const Line *line) {
-    for (int i = 0; i < line->inputs.count; i++) text_add(text, "%s%s", i ? ", " : "(", operand_text(im, &line->inputs.items[i], TIGHT_ARROW));
+    for (int i = 0; i < line->inputs.count; i++)
+        text_add(text, "%s%s", i ? ", " : "(", operand_text(im, &line->inputs.items[i], TIGHT_ARROW));
     text_add(text, ")");
 }
 
@@ -98,7 +117,12 @@ static const char *line_text(Import *im, const Line *line) {
     const Tightness tight = tightness(line);
     switch (line->style) {
     case STYLE_INFIX:
-        text_add(&text, "%s %s ", operand_text(im, &inputs[0], tight == TIGHT_POWER ? TIGHT_ATOM : tight == TIGHT_COMPARE ? tight + 1 : tight), line->callee);
+        text_add(&text, "%s %s ",
+                 operand_text(im, &inputs[0],
+                              tight == TIGHT_POWER     ? TIGHT_ATOM
+                              : tight == TIGHT_COMPARE ? tight + 1
+                                                       : tight),
+                 line->callee);
         text_add(&text, "%s", operand_text(im, &inputs[1], tight == TIGHT_POWER ? TIGHT_SIGN : tight + 1));
         break;
     case STYLE_PREFIX: text_add(&text, "%s%s", line->callee, operand_text(im, &inputs[0], tight + 1)); break;
@@ -109,7 +133,8 @@ static const char *line_text(Import *im, const Line *line) {
         break;
     case STYLE_CALL:
         text_add(&text, "%s(", line->callee);
-        for (int i = 0; i < line->inputs.count; i++) text_add(&text, "%s%s", i ? ", " : "", operand_text(im, &inputs[i], TIGHT_ARROW));
+        for (int i = 0; i < line->inputs.count; i++)
+            text_add(&text, "%s%s", i ? ", " : "", operand_text(im, &inputs[i], TIGHT_ARROW));
         add_settings(&text, line, line->inputs.count);
         text_add(&text, ")");
         break;
@@ -126,17 +151,22 @@ static const char *line_text(Import *im, const Line *line) {
 
 static int uses_of(const Body *body, const Wire *wire) { return (int)(intptr_t)map_get(body->uses, wire); }
 
-static void count_use(Body *body, const Wire *wire) { map_set(body->uses, wire, (void *)(intptr_t)(uses_of(body, wire) + 1)); }
+static void count_use(Body *body, const Wire *wire) {
+    map_set(body->uses, wire, (void *)(intptr_t)(uses_of(body, wire) + 1));
+}
 
 static bool is_param(const Line *line) { return line->style == STYLE_CALL && line->weights.count; }
 
 static bool may_stand_within(const Body *body, const Line *line, const Line *user) {
-    if (!line || line->results.count != 1 || line->rounds.count || is_param(line) || uses_of(body, line->results.items[0]) != 1) return false;
+    if (!line || line->results.count != 1 || line->rounds.count || is_param(line) ||
+        uses_of(body, line->results.items[0]) != 1)
+        return false;
     if (user->rounds.count) return false;
     if (user->style == STYLE_STAGE && user->inputs.count == 1) return true;
     const size_t length = strlen(line_text(body->im, line));
     const bool arrow = tightness(line) == TIGHT_ARROW;
-    if (user->style == STYLE_INFIX || user->style == STYLE_INDEX || user->style == STYLE_PREFIX) return length <= (arrow ? SHORT_OPERAND : SHORT_ARGUMENT);
+    if (user->style == STYLE_INFIX || user->style == STYLE_INDEX || user->style == STYLE_PREFIX)
+        return length <= (arrow ? SHORT_OPERAND : SHORT_ARGUMENT);
     return length <= SHORT_ARGUMENT;
 }
 
@@ -153,8 +183,8 @@ static void nest_lines(Body *body) {
         }
     }
     Line *last = body->count ? body->lines[body->count - 1] : NULL; /* stands behind `return` */
-    if (body->result_count == 1 && last && body->results[0]->line == last && !last->rounds.count && !is_param(last) && last->results.count == 1 &&
-        uses_of(body, body->results[0]) == 1)
+    if (body->result_count == 1 && last && body->results[0]->line == last && !last->rounds.count &&
+        !is_param(last) && last->results.count == 1 && uses_of(body, body->results[0]) == 1)
         last->within = true;
 }
 
@@ -168,14 +198,18 @@ static void each_leaf(const Line *line, void (*visit)(const Wire *wire, void *co
     }
 }
 
-typedef struct Lives { Map *last; int place; } Lives; /* of a wire: the place of the last statement that reads it, plus 1 */
+typedef struct Lives {
+    Map *last;
+    int place;
+} Lives; /* of a wire: the place of the last statement that reads it, plus 1 */
 
 static void live_until(const Wire *wire, void *context) {
     Lives *lives = context;
     map_set(lives->last, wire, (void *)(intptr_t)(lives->place + 1));
 }
 
-typedef struct Naming { /* holders: of a name, the wire that has it; heir: whose name the line's result may take over */
+typedef struct Naming { /* holders: of a name, the wire that has it; heir: whose name the line's result may
+                           take over */
     Body *body;
     Map *holders, *last;
     int place;
@@ -189,11 +223,13 @@ static bool is_free(const Naming *naming, Name name) {
 }
 
 static const char *fresh_name(Naming *naming) {
-    static const char *const letters[] = {"x", "y", "z", "a", "b", "d", "e", "f", "g", "h", "p", "q", "r", "s", "t", "u", "v", "w"};
+    static const char *const letters[] = {"x", "y", "z", "a", "b", "d", "e", "f", "g",
+                                          "h", "p", "q", "r", "s", "t", "u", "v", "w"};
     Import *im = naming->body->im;
     for (int round = 1;; round++)
         for (int i = 0; i < COUNT_OF(letters); i++) {
-            Name name = intern(im->names, round == 1 ? letters[i] : arena_printf(im->arena, "%s%d", letters[i], round));
+            Name name = intern(im->names,
+                               round == 1 ? letters[i] : arena_printf(im->arena, "%s%d", letters[i], round));
             if (is_free(naming, name)) return name;
         }
 }
@@ -203,17 +239,20 @@ static void hold(Naming *naming, Wire *wire, Name name) {
     map_set(naming->holders, name, wire);
 }
 
-/* Of the tensors that are read for the last time the one called x, else the first; weights keep their names to themselves. */
+/* Of the tensors that are read for the last time the one called x, else the first; weights keep their names
+ * to themselves. */
 static void consider_heir(const Wire *wire, void *context) {
     Naming *naming = context;
     const bool dies = wire->called && (intptr_t)map_get(naming->last, wire) <= naming->place + 1;
-    if (!dies || map_get(naming->body->reserved, wire->called) || (wire->line && is_param(wire->line))) return;
+    if (!dies || map_get(naming->body->reserved, wire->called) || (wire->line && is_param(wire->line)))
+        return;
     if (!naming->heir || !strcmp(wire->called, "x")) naming->heir = wire;
 }
 
 static const char *name_of_result(Naming *naming, const Line *line) {
     naming->heir = NULL;
-    if (line->rounds.count) consider_heir(line->inputs.items[0].wire, naming); /* it goes round under one name */
+    if (line->rounds.count)
+        consider_heir(line->inputs.items[0].wire, naming); /* it goes round under one name */
     else each_leaf(line, consider_heir, naming);
     return line->results.count == 1 && naming->heir ? naming->heir->called : fresh_name(naming);
 }
@@ -221,7 +260,8 @@ static const char *name_of_result(Naming *naming, const Line *line) {
 static void name_results(Naming *naming, Line *line) {
     Import *im = naming->body->im;
     for (int i = 0; i < line->results.count; i++) {
-        const char *name = is_param(line) ? identifier(im, line->label ? line->label : "table", "table") : name_of_result(naming, line);
+        const char *name = is_param(line) ? identifier(im, line->label ? line->label : "table", "table")
+                                          : name_of_result(naming, line);
         hold(naming, line->results.items[i], intern(im->names, name));
     }
 }
@@ -231,19 +271,22 @@ static void name_tensors(Body *body, Wire *const *inputs, int input_count) {
     for (; lives.place < body->count; lives.place++)
         if (!body->lines[lives.place]->within) each_leaf(body->lines[lives.place], live_until, &lives);
     for (int i = 0; i < body->result_count; i++) {
-        if (body->results[i]->line && body->results[i]->line->within) each_leaf(body->results[i]->line, live_until, &lives);
+        if (body->results[i]->line && body->results[i]->line->within)
+            each_leaf(body->results[i]->line, live_until, &lives);
         else live_until(body->results[i], &lives);
     }
     Naming naming = {body, map_new(body->im->arena), lives.last, 0, NULL};
-    for (int i = 0; i < input_count; i++) map_set(naming.holders, intern(body->im->names, inputs[i]->called), inputs[i]);
+    for (int i = 0; i < input_count; i++)
+        map_set(naming.holders, intern(body->im->names, inputs[i]->called), inputs[i]);
     for (; naming.place < body->count; naming.place++)
         if (!body->lines[naming.place]->within) name_results(&naming, body->lines[naming.place]);
 }
 
 /* ---- statements ---- */
 
-/* Where a line of at most `room` bytes may end in text[from ..]: before an arrow or an operator outside of brackets, or else behind a comma of the
- * brackets that are open least deep; 0 where nowhere. The line goes on at the blank that stands there. */
+/* Where a line of at most `room` bytes may end in text[from ..]: before an arrow or an operator outside of
+ * brackets, or else behind a comma of the brackets that are open least deep; 0 where nowhere. The line goes
+ * on at the blank that stands there. */
 static size_t line_end(const char *text, size_t from, size_t room) {
     int depth = 0, least = INT32_MAX;
     bool quoted = false;
@@ -253,7 +296,8 @@ static size_t line_end(const char *text, size_t from, size_t room) {
         if (quoted) continue;
         depth += strchr("([{", text[at]) ? 1 : strchr(")]}", text[at]) ? -1 : 0;
         const char *here = text + at;
-        const bool arrow = depth == 0 && (!strncmp(here, " -> ", 4) || !strncmp(here, " + ", 3) || !strncmp(here, " * ", 3));
+        const bool arrow =
+            depth == 0 && (!strncmp(here, " -> ", 4) || !strncmp(here, " + ", 3) || !strncmp(here, " * ", 3));
         const bool comma = depth > 0 && here[0] == ' ' && at > 0 && here[-1] == ',';
         if (at > from + 1 && (arrow || comma) && depth <= least) found = at, least = depth;
     }
@@ -264,7 +308,8 @@ static void add_wrapped(Text *out, const char *indent, const char *text) {
     const size_t length = strlen(text), deeper = strlen(indent) + 2;
     size_t from = 0, end;
     text_add(out, "%s", indent);
-    for (size_t room = WIDTH - strlen(indent); length - from > room && (end = line_end(text, from, room)); room = WIDTH - deeper) {
+    for (size_t room = WIDTH - strlen(indent); length - from > room && (end = line_end(text, from, room));
+         room = WIDTH - deeper) {
         text_add(out, "%.*s\n%*s", (int)(end - from), text + from, (int)deeper, "");
         from = end + 1;
     }
@@ -279,7 +324,8 @@ static void add_loop(Text *out, Import *im, const Line *loop) {
     if (loop->inputs.count == 1) text_add(&stage, "%s = %s -> ", name, name);
     else {
         text_add(&stage, "%s = (%s", name, name);
-        for (int i = 1; i < loop->inputs.count; i++) text_add(&stage, ", %s", operand_text(im, &loop->inputs.items[i], TIGHT_ARROW));
+        for (int i = 1; i < loop->inputs.count; i++)
+            text_add(&stage, ", %s", operand_text(im, &loop->inputs.items[i], TIGHT_ARROW));
         text_add(&stage, ") -> ");
     }
     add_stage(im, &stage, loop);
@@ -294,7 +340,8 @@ static void add_statement(Text *out, Import *im, const Line *line) {
         add_loop(out, im, line);
         return;
     }
-    for (int i = 0; i < line->results.count; i++) text_add(&names, "%s%s", i ? ", " : "", line->results.items[i]->called);
+    for (int i = 0; i < line->results.count; i++)
+        text_add(&names, "%s%s", i ? ", " : "", line->results.items[i]->called);
     const char *targets = text_string(&names);
     if (line->results.count > 1) targets = arena_printf(im->arena, "(%s)", targets);
     add_wrapped(out, "  ", arena_printf(im->arena, "%s = %s", targets, line_text(im, line)));
@@ -304,20 +351,25 @@ static void add_body(Text *out, Body *body) {
     Text results = {.arena = body->im->arena};
     for (int i = 0; i < body->count; i++)
         if (!body->lines[i]->within) add_statement(out, body->im, body->lines[i]);
-    for (int i = 0; i < body->result_count; i++) text_add(&results, "%s%s", i ? ", " : "", wire_text(body->im, body->results[i], TIGHT_ARROW));
-    add_wrapped(out, "  ", arena_printf(body->im->arena, body->result_count > 1 ? "return (%s)" : "return %s", text_string(&results)));
+    for (int i = 0; i < body->result_count; i++)
+        text_add(&results, "%s%s", i ? ", " : "", wire_text(body->im, body->results[i], TIGHT_ARROW));
+    add_wrapped(out, "  ",
+                arena_printf(body->im->arena, body->result_count > 1 ? "return (%s)" : "return %s",
+                             text_string(&results)));
 }
 
 static Body body_new(Import *im, Line *const *lines, int count, Wire *const *results, int result_count) {
     Body body = {im, lines, count, results, result_count, map_new(im->arena), map_new(im->arena)};
     for (int i = 0; i < count; i++) map_set(body.reserved, intern(im->names, lines[i]->callee), im);
     map_set(body.reserved, intern(im->names, "i"), im);
-    for (int i = 0; i < im->blocks.count; i++) map_set(body.reserved, intern(im->names, im->blocks.items[i]->name), im);
+    for (int i = 0; i < im->blocks.count; i++)
+        map_set(body.reserved, intern(im->names, im->blocks.items[i]->name), im);
     return body;
 }
 
 static void add_block(Text *out, Import *im, const Block *block) {
-    Body body = body_new(im, block->lines.items, block->lines.count, block->results.items, block->results.count);
+    Body body =
+        body_new(im, block->lines.items, block->lines.count, block->results.items, block->results.count);
     static const char *const names[] = {"x", "y", "z", "u", "v", "w"};
     text_add(out, "block %s(", block->name);
     for (int i = 0; i < block->parameters.count; i++) {
@@ -346,48 +398,60 @@ static void add_model(Text *out, Import *im, const char *name) {
         map_set(body.reserved, im->inputs.items[i]->name, im);
         map_set(taken, im->inputs.items[i]->name, im);
     }
-    for (int i = 0; i < dims_symbol_count(im->dims); i++) map_set(body.reserved, dims_symbol(im->dims, i)->name, im);
+    for (int i = 0; i < dims_symbol_count(im->dims); i++)
+        map_set(body.reserved, dims_symbol(im->dims, i)->name, im);
     for (int i = 0; i < im->outputs.count; i++) {
         const char *base = identifier(im, im->output_ports.items[i].name, "y"), *called = base;
-        for (int k = 2; map_get(taken, intern(im->names, called)); k++) called = arena_printf(im->arena, "%s_%d", base, k);
+        for (int k = 2; map_get(taken, intern(im->names, called)); k++)
+            called = arena_printf(im->arena, "%s_%d", base, k);
         map_set(taken, intern(im->names, called), im);
-        text_add(&results, "%s%s: %s", i ? ", " : "", called, shape_string(im->arena, im->outputs.items[i]->shape));
+        text_add(&results, "%s%s: %s", i ? ", " : "", called,
+                 shape_string(im->arena, im->outputs.items[i]->shape));
     }
     nest_lines(&body);
     name_tensors(&body, im->inputs.items, im->inputs.count);
-    const char *list = im->outputs.count > 1 ? arena_printf(im->arena, "(%s)", text_string(&results)) : text_string(&results);
-    add_wrapped(out, "", arena_printf(im->arena, "model %s(%s) -> %s%s {", name, im->signature, list, im->where));
+    const char *list = im->outputs.count > 1 ? arena_printf(im->arena, "(%s)", text_string(&results))
+                                             : text_string(&results);
+    add_wrapped(out, "",
+                arena_printf(im->arena, "model %s(%s) -> %s%s {", name, im->signature, list, im->where));
     add_body(out, &body);
     text_add(out, "}\n");
 }
 
 /* ---- weights ---- */
 
-static const char *joined(Arena *arena, const char *path, const char *name) { return *path ? arena_printf(arena, "%s.%s", path, name) : name; }
+static const char *joined(Arena *arena, const char *path, const char *name) {
+    return *path ? arena_printf(arena, "%s.%s", path, name) : name;
+}
 
 /* The label of a loop's round: i in its braces. */
 static const char *round_label(Arena *arena, const char *label, int round) {
     const char *open = strchr(label, '{'), *close = open ? strchr(open, '}') : NULL;
     if (!close) return label;
     const char *plus = strstr(open, "+ ");
-    return arena_printf(arena, "%.*s%d%s", (int)(open - label), label, round + (plus && plus < close ? atoi(plus + 2) : 0), close + 1);
+    return arena_printf(arena, "%.*s%d%s", (int)(open - label), label,
+                        round + (plus && plus < close ? atoi(plus + 2) : 0), close + 1);
 }
 
 static void add_weights(Import *im, const Line *line, const Line *own, const char *path, Written *out);
 
 static void add_run_weights(Import *im, const Block *block, const Line *own, const char *path, Written *out) {
-    for (int i = 0; i < block->lines.count; i++) add_weights(im, block->lines.items[i], own->own.items[i], path, out);
+    for (int i = 0; i < block->lines.count; i++)
+        add_weights(im, block->lines.items[i], own->own.items[i], path, out);
 }
 
 static void add_weights(Import *im, const Line *line, const Line *own, const char *path, Written *out) {
     if (!line_has_weights(own)) return;
     for (int i = 0; i < own->rounds.count; i++)
-        add_run_weights(im, own->block, own->rounds.items[i], joined(im->arena, path, round_label(im->arena, line->label, i)), out);
+        add_run_weights(im, own->block, own->rounds.items[i],
+                        joined(im->arena, path, round_label(im->arena, line->label, i)), out);
     if (own->rounds.count) return;
     if (own->block) add_run_weights(im, own->block, own, joined(im->arena, path, line->label), out);
     for (int i = 0; i < own->weights.count; i++) {
         const LineWeight *weight = &own->weights.items[i];
-        const char *name = *weight->name ? joined(im->arena, joined(im->arena, path, line->label), weight->name) : joined(im->arena, path, line->results.items[0]->called);
+        const char *name = *weight->name
+                               ? joined(im->arena, joined(im->arena, path, line->label), weight->name)
+                               : joined(im->arena, path, line->results.items[0]->called);
         vec_push(im->arena, &out->weights, (WeightEntry){name, weight, own->results.items[0]->type});
     }
 }
@@ -396,18 +460,25 @@ static void add_weights(Import *im, const Line *line, const Line *own, const cha
 static int64_t place_of_theirs(const LineWeight *weight, int64_t i) {
     int64_t steps[16], step = 1, place = 0;
     for (int k = weight->from_rank - 1; k >= 0; k--) steps[k] = step, step *= weight->from[k];
-    for (int k = weight->rank - 1; k >= 0; i /= weight->dims[k--]) place += i % weight->dims[k] * steps[weight->order[k]];
+    for (int k = weight->rank - 1; k >= 0; i /= weight->dims[k--])
+        place += i % weight->dims[k] * steps[weight->order[k]];
     return place;
 }
 
 static int file_type(int type) {
-    static const int types[] = {[DTYPE_F32] = CAI_F32, [DTYPE_F16] = CAI_F16, [DTYPE_BF16] = CAI_BF16, [DTYPE_I8] = CAI_I8, [DTYPE_I32] = CAI_I32, [DTYPE_I64] = CAI_I64, [DTYPE_BOOL] = CAI_BOOL};
+    static const int types[] = {
+        [DTYPE_F32] = CAI_F32, [DTYPE_F16] = CAI_F16, [DTYPE_BF16] = CAI_BF16, [DTYPE_I8] = CAI_I8,
+        [DTYPE_I32] = CAI_I32, [DTYPE_I64] = CAI_I64, [DTYPE_BOOL] = CAI_BOOL};
     return types[dtype_of(type)];
 }
 
 static cai_tensor weight_tensor(Import *im, const WeightEntry *entry) {
     const LineWeight *weight = entry->weight;
-    cai_tensor from = {0}, out = {.name = entry->path, .type = file_type(weight->tensor ? weight->tensor->type : weight->known->type), .rank = weight->rank, .count = 1};
+    cai_tensor from = {0},
+               out = {.name = entry->path,
+                      .type = file_type(weight->tensor ? weight->tensor->type : weight->known->type),
+                      .rank = weight->rank,
+                      .count = 1};
     for (int i = 0; i < weight->rank; i++) out.dims[i] = weight->dims[i], out.count *= weight->dims[i];
     if (weight->tensor) from = runtime_tensor(weight->tensor);
     const int bytes = cai_type_bytes(out.type);
@@ -425,9 +496,13 @@ static cai_tensor weight_tensor(Import *im, const WeightEntry *entry) {
         int64_t whole;
         one.count = 1;
         if (weight->tensor) one.data += place * cai_type_bytes(from.type);
-        else if (weight->known->reals) one.type = CAI_F64, one.data = (const unsigned char *)&weight->known->reals[place];
-        else whole = dim_const_value(weight->known->sizes[place]), one.type = CAI_I64, one.data = (const unsigned char *)&whole;
-        if (!cai_tensor_convert(&one, out.type, data + i * bytes, &error)) INTERNAL_ERROR("%s", error.message);
+        else if (weight->known->reals)
+            one.type = CAI_F64, one.data = (const unsigned char *)&weight->known->reals[place];
+        else
+            whole = dim_const_value(weight->known->sizes[place]), one.type = CAI_I64,
+            one.data = (const unsigned char *)&whole;
+        if (!cai_tensor_convert(&one, out.type, data + i * bytes, &error))
+            INTERNAL_ERROR("%s", error.message);
     }
     out.data = data;
     return out;
@@ -436,14 +511,14 @@ static cai_tensor weight_tensor(Import *im, const WeightEntry *entry) {
 bool import_write_weights(Import *im, const Written *written, const char *path) {
     cai_tensor *tensors = NEW_ARRAY(im->arena, cai_tensor, written->weights.count);
     cai_error error;
-    for (int i = 0; i < written->weights.count; i++) tensors[i] = weight_tensor(im, &written->weights.items[i]);
+    for (int i = 0; i < written->weights.count; i++)
+        tensors[i] = weight_tensor(im, &written->weights.items[i]);
     if (cai_tensors_write(path, tensors, written->weights.count, &error)) return true;
     diag_error(im->diag, DIAG_file, (Span){0}, "%s", error.message);
     return false;
 }
 
 /* ---- the file ---- */
-
 
 static bool uses_onnx(const Import *im) {
     for (int i = 0; i < im->lines.count; i++)
@@ -461,7 +536,8 @@ bool import_write(Import *im, const char *model, const char *comment, Written *o
     text_add(&text, "%s\n%s", comment, uses_onnx(im) ? "use onnx\n\n" : "");
     for (int i = 0; i < im->blocks.count; i++) add_block(&text, im, im->blocks.items[i]);
     add_model(&text, im, model);
-    for (int i = 0; i < im->lines.count; i++) add_weights(im, im->lines.items[i], im->lines.items[i], "", out);
+    for (int i = 0; i < im->lines.count; i++)
+        add_weights(im, im->lines.items[i], im->lines.items[i], "", out);
     const char *raw = text_string(&text);
     out->text = format_source(im->arena, im->names, im->diag, source_new(im->arena, "", raw, strlen(raw)));
     return out->text != NULL;
