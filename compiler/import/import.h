@@ -350,6 +350,8 @@ bool line_has_weights(const Line *line); /* its own, or those of what it runs */
 const char *common_path(Arena *arena, const char *a,
                         const char *b);             /* as far as both go the same way, in whole parts */
 const char *scope_of(Import *im, const Line *line); /* the module that it is of, as names tell; or NULL */
+const char *round_label(Arena *arena, const char *label, int round); /* of a loop: i in its braces */
+bool is_param(const Line *line); /* a weight by itself */
 void name_lines(Import *im);                        /* labels, from the names that weights and nodes have */
 
 /* ---- write.c: the text ---- */

@@ -100,12 +100,37 @@ const char *scope_of(Import *im, const Line *line) {
     return path ? path : leaf_path(im, line);
 }
 
-/* A label that no other line of the body has. */
-static const char *free_label(Import *im, Map *taken, const char *wanted) {
-    const char *label = wanted;
-    for (int i = 2; map_get(taken, intern(im->names, label)); i++)
-        label = arena_printf(im->arena, "%s_%d", wanted, i);
-    map_set(taken, intern(im->names, label), (void *)label);
+bool is_param(const Line *line) { return line->style == STYLE_CALL && line->weights.count; }
+
+/* ---- labels of a body: none is the beginning of another, so that no two weights have one path ---- */
+
+typedef struct Labels {
+    Import *im;
+    Vec(const char *) taken;
+} Labels;
+
+static bool begins_with(const char *path, const char *head) {
+    const size_t length = strlen(head);
+    return !strncmp(path, head, length) && (!path[length] || path[length] == '.');
+}
+
+static bool is_free_label(const Labels *labels, const char *label) {
+    for (int i = 0; i < labels->taken.count; i++)
+        if (begins_with(labels->taken.items[i], label) || begins_with(label, labels->taken.items[i])) return false;
+    return true;
+}
+
+/* The label, or one like it that is free: without dots it is the beginning of none that has some. */
+static const char *free_label(Labels *labels, const char *wanted) {
+    Arena *arena = labels->im->arena;
+    const char *label = wanted, *base = wanted;
+    if (!is_free_label(labels, label) && strchr(wanted, '.')) {
+        char *flat = arena_strndup(arena, wanted, strlen(wanted));
+        for (char *dot; (dot = strchr(flat, '.'));) *dot = '_';
+        label = base = flat;
+    }
+    for (int i = 2; !is_free_label(labels, label); i++) label = arena_printf(arena, "%s_%d", base, i);
+    vec_push(arena, &labels->taken, label);
     return label;
 }
 
@@ -139,20 +164,42 @@ static const char *numbered_label(Import *im, const Line *loop, const char *with
     return NULL;
 }
 
+const char *round_label(Arena *arena, const char *label, int round) {
+    const char *open = strchr(label, '{'), *close = open ? strchr(open, '}') : NULL;
+    if (!close) return label;
+    const char *plus = strstr(open, "+ ");
+    return arena_printf(arena, "%.*s%d%s", (int)(open - label), label,
+                        round + (plus && plus < close ? atoi(plus + 2) : 0), close + 1);
+}
+
+/* A loop's label, if all its rounds have free ones; they are taken then. */
+static const char *free_rounds(Labels *labels, const Line *loop, const char *label) {
+    for (int i = 0; label && i < loop->rounds.count; i++)
+        if (!is_free_label(labels, round_label(labels->im->arena, label, i))) return NULL;
+    for (int i = 0; label && i < loop->rounds.count; i++)
+        vec_push(labels->im->arena, &labels->taken, round_label(labels->im->arena, label, i));
+    return label;
+}
+
+static const char *label_of(Labels *labels, const Line *line, const Line *own, const char *within) {
+    const char *path = relative(path_of(labels->im, own), within);
+    if (!path || !*path) path = short_callee(line);
+    if (is_param(line)) return free_label(labels, identifier(labels->im, path, "weight"));
+    if (!own->rounds.count) return free_label(labels, path);
+    const char *numbered = free_rounds(labels, own, numbered_label(labels->im, own, within));
+    return numbered ? numbered : arena_printf(labels->im->arena, "%s.{i}", free_label(labels, path));
+}
+
+/* In turn: layers, whose weights have names; runs of blocks; weights by themselves, which are called by a name of the body. */
+static int turn_of(const Line *own) { return is_param(own) ? 2 : own->block ? 1 : 0; }
+
 static void name_body(Import *im, Line *const *lines, const Line *const *own, int count, const char *within) {
-    Map *taken = map_new(im->arena);
-    for (int i = 0; i < count; i++) {
-        Line *line = lines[i];
-        line->label = NULL;
-        if (!line_has_weights(own[i])) continue;
-        const char *path = relative(path_of(im, own[i]), within);
-        if (own[i]->rounds.count) {
-            const char *label = numbered_label(im, own[i], within);
-            line->label = label ? label
-                                : arena_printf(im->arena, "%s.{i}",
-                                               free_label(im, taken, path ? path : short_callee(line)));
-        } else line->label = free_label(im, taken, path && *path ? path : short_callee(line));
-    }
+    Labels labels = {.im = im};
+    for (int turn = 0; turn < 3; turn++)
+        for (int i = 0; i < count; i++) {
+            if (turn_of(own[i]) != turn) continue;
+            lines[i]->label = line_has_weights(own[i]) ? label_of(&labels, lines[i], own[i], within) : NULL;
+        }
 }
 
 void name_lines(Import *im) {

@@ -204,7 +204,7 @@ static bool norm_weight(const Match *m, Line *line, const Line *from, const char
 }
 
 static Line *finish_layernorm(const Match *m, const char *callee) {
-    const Wire *x = named(m, "x"), *w = named(m, "w"), *b = named(m, "b");
+    const Wire *x = named(m, "x");
     const Line *mean = named(m, "m")->line, *var = named(m, "v")->line;
     const char *last = arena_printf(m->im->arena, "%d", x->shape.rank - 1);
     if (!has_setting(mean, "axes", last) || !has_setting(var, "axes", last) ||
@@ -214,8 +214,21 @@ static Line *finish_layernorm(const Match *m, const char *callee) {
     const double eps = number(m, "eps", 0);
     add_input(m, line, named(m, "x"));
     if (fabs(eps - 1e-5) > 1e-9) add_setting(m, line, "eps", number_text(m->im->arena, eps, true));
-    return norm_weight(m, line, w->line, "weight", w) && norm_weight(m, line, b->line, "bias", b) ? line
-                                                                                                  : NULL;
+    add_setting(m, line, "affine", "false");
+    return line;
+}
+
+/* The weights of a layer norm that has none yet. */
+static Line *finish_affine(const Match *m, const char *callee) {
+    const Wire *w = named(m, "w"), *b = named(m, "b");
+    const Line *plain = named(m, "y")->line;
+    Line *line = line_in_place(m, STYLE_STAGE, callee);
+    if (!has_setting(plain, "affine", "false")) return NULL;
+    add_input(m, line, named(m, "x"));
+    for (int i = 0; i < plain->settings.count; i++)
+        if (strcmp(plain->settings.items[i].key, "affine"))
+            vec_push(m->im->arena, &line->settings, plain->settings.items[i]);
+    return norm_weight(m, line, w->line, "weight", w) && norm_weight(m, line, b->line, "bias", b) ? line : NULL;
 }
 
 /* A layer as a setting: hardsigmoid(slope = 0.2). */

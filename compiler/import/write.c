@@ -155,8 +155,6 @@ static void count_use(Body *body, const Wire *wire) {
     map_set(body->uses, wire, (void *)(intptr_t)(uses_of(body, wire) + 1));
 }
 
-static bool is_param(const Line *line) { return line->style == STYLE_CALL && line->weights.count; }
-
 static bool may_stand_within(const Body *body, const Line *line, const Line *user) {
     if (!line || line->results.count != 1 || line->rounds.count || is_param(line) ||
         uses_of(body, line->results.items[0]) != 1)
@@ -422,15 +420,6 @@ static void add_model(Text *out, Import *im, const char *name) {
 
 static const char *joined(Arena *arena, const char *path, const char *name) {
     return *path ? arena_printf(arena, "%s.%s", path, name) : name;
-}
-
-/* The label of a loop's round: i in its braces. */
-static const char *round_label(Arena *arena, const char *label, int round) {
-    const char *open = strchr(label, '{'), *close = open ? strchr(open, '}') : NULL;
-    if (!close) return label;
-    const char *plus = strstr(open, "+ ");
-    return arena_printf(arena, "%.*s%d%s", (int)(open - label), label,
-                        round + (plus && plus < close ? atoi(plus + 2) : 0), close + 1);
 }
 
 static void add_weights(Import *im, const Line *line, const Line *own, const char *path, Written *out);
