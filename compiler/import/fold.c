@@ -93,7 +93,7 @@ static bool combine_sizes(Dims *dims, char op, Dim a, Dim b, Dim *out) {
     case '%': return fixed && y != 0 && y != -1 && (*out = dim_const(dims, ((x % y) + y) % y), true);
     case '^': {
         if (!fixed || y < 0) return false;
-        double power = pow((double)x, (double)y);
+        double power = real_pow((double)x, (double)y);
         return fabs(power) < 0x1p53 && (*out = dim_const(dims, (int64_t)power), true);
     }
     case 'm':
@@ -116,7 +116,7 @@ static double combine_reals(char op, double a, double b) {
     case '-': return a - b;
     case '*': return a * b;
     case '/': return a / b;
-    case '^': return pow(a, b);
+    case '^': return real_pow(a, b);
     case 'm': return fmin(a, b);
     case 'M': return fmax(a, b);
     case '=': return a == b;
@@ -205,8 +205,8 @@ static double unary_real(const char *op, double x) {
     if (!strcmp(op, "Sqrt")) return sqrt(x);
     if (!strcmp(op, "Neg")) return -x;
     if (!strcmp(op, "Reciprocal")) return 1 / x;
-    if (!strcmp(op, "Exp")) return exp(x);
-    if (!strcmp(op, "Log")) return log(x);
+    if (!strcmp(op, "Exp")) return real_exp(x);
+    if (!strcmp(op, "Log")) return real_log(x);
     return fabs(x);
 }
 

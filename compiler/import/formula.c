@@ -14,10 +14,10 @@
 #include <math.h>
 #include <stdlib.h>
 
-typedef struct Term {
+typedef struct Part {
     Wire *wire;
     double number;
-} Term; /* wire NULL: a number */
+} Part; /* wire NULL: a number */
 
 typedef struct Formula {
     Import *im;
@@ -26,7 +26,7 @@ typedef struct Formula {
     int count;
 } Formula;
 
-static Term logic(Formula *f);
+static Part logic(Formula *f);
 
 static bool takes(Formula *f, const char *word) {
     while (*f->at == ' ') f->at++;
@@ -43,20 +43,20 @@ static double combined(const char *op, double a, double b) {
     case '+': return a + b;
     case '-': return a - b;
     case '/': return a / b;
-    default: return op[1] == '*' ? pow(a, b) : a * b;
+    default: return op[1] == '*' ? real_pow(a, b) : a * b;
     }
 }
 
-static Term combine(Formula *f, const char *op, Term a, Term b, bool truth) {
-    if (f->im->why) return (Term){0};
-    if (!a.wire && !b.wire) return (Term){NULL, combined(op, a.number, b.number)};
+static Part combine(Formula *f, const char *op, Part a, Part b, bool truth) {
+    if (f->im->why) return (Part){0};
+    if (!a.wire && !b.wire) return (Part){NULL, combined(op, a.number, b.number)};
     Wire *made = a.wire && b.wire ? infix(f->im, op, a.wire, b.wire)
                  : a.wire         ? infix_number(f->im, op, a.wire, b.number)
                                   : number_infix(f->im, a.number, op, b.wire);
-    return (Term){truth ? typed(made, ONNX_BOOL) : made, 0};
+    return (Part){truth ? typed(made, ONNX_BOOL) : made, 0};
 }
 
-static Term of_attribute(Formula *f) {
+static Part of_attribute(Formula *f) {
     char name[32];
     int length = 0;
     while ((isalnum((unsigned char)*f->at) || *f->at == '_') && length < 31) name[length++] = *f->at++;
@@ -64,17 +64,17 @@ static Term of_attribute(Formula *f) {
     char *end;
     double fallback = strtod(f->at + 1, &end); /* behind the colon */
     f->at = end;
-    return (Term){NULL, attribute_real(f->im, name, fallback)};
+    return (Part){NULL, attribute_real(f->im, name, fallback)};
 }
 
-static Term of_call(Formula *f, const char *name, size_t length) {
+static Part of_call(Formula *f, const char *name, size_t length) {
     Import *im = f->im;
     Wire *wires[4];
     Text settings = {.arena = im->arena};
     int count = 0;
     do {
-        Term term = logic(f);
-        if (im->why || count == 4) return (Term){0};
+        Part term = logic(f);
+        if (im->why || count == 4) return (Part){0};
         if (term.wire) wires[count++] = term.wire;
         else
             text_add(&settings, "%s%s", settings.length ? ", " : "",
@@ -84,20 +84,20 @@ static Term of_call(Formula *f, const char *name, size_t length) {
     takes(f, ")");
     name = arena_strndup(im->arena, name, length);
     const bool alone = count == 1 && !settings.length;
-    return (Term){alone ? stage(im, wires[0], name, "%s", "")
+    return (Part){alone ? stage(im, wires[0], name, "%s", "")
                         : call(im, name, wires, count, "%s", text_string(&settings)),
                   0};
 }
 
-static Term of_input(Formula *f, int place) {
-    if (place < f->count && f->inputs[place]) return (Term){f->inputs[place], 0};
+static Part of_input(Formula *f, int place) {
+    if (place < f->count && f->inputs[place]) return (Part){f->inputs[place], 0};
     cannot(f->im, "an input that is left out");
-    return (Term){0};
+    return (Part){0};
 }
 
-static Term atom(Formula *f) {
+static Part atom(Formula *f) {
     if (takes(f, "(")) {
-        Term inner = logic(f);
+        Part inner = logic(f);
         takes(f, ")");
         return inner;
     }
@@ -107,7 +107,7 @@ static Term atom(Formula *f) {
         char *end;
         double number = strtod(begin, &end);
         f->at = end;
-        return (Term){NULL, number};
+        return (Part){NULL, number};
     }
     while (isalnum((unsigned char)*f->at) || *f->at == '_') f->at++;
     const size_t length = (size_t)(f->at - begin);
@@ -115,18 +115,18 @@ static Term atom(Formula *f) {
     return of_input(f, *begin - 'x');
 }
 
-static Term power(Formula *f) {
-    if (takes(f, "not")) return (Term){prefix(f->im, "not ", power(f).wire), 0};
+static Part power(Formula *f) {
+    if (takes(f, "not")) return (Part){prefix(f->im, "not ", power(f).wire), 0};
     if (takes(f, "-")) {
-        Term term = power(f);
-        return term.wire ? (Term){prefix(f->im, "-", term.wire), 0} : (Term){NULL, -term.number};
+        Part term = power(f);
+        return term.wire ? (Part){prefix(f->im, "-", term.wire), 0} : (Part){NULL, -term.number};
     }
-    Term base = atom(f);
+    Part base = atom(f);
     return takes(f, "**") ? combine(f, "**", base, power(f), false) : base;
 }
 
-static Term chain(Formula *f, Term (*part)(Formula *), const char *const *ops, int count, bool truth) {
-    Term left = part(f);
+static Part chain(Formula *f, Part (*part)(Formula *), const char *const *ops, int count, bool truth) {
+    Part left = part(f);
     for (int i = 0; i < count;) {
         if (!takes(f, ops[i])) i++;
         else left = combine(f, ops[i], left, part(f), truth), i = 0;
@@ -134,19 +134,19 @@ static Term chain(Formula *f, Term (*part)(Formula *), const char *const *ops, i
     return left;
 }
 
-static Term product(Formula *f) {
+static Part product(Formula *f) {
     static const char *const ops[] = {"//", "*", "/", "%"};
     return chain(f, power, ops, COUNT_OF(ops), false);
 }
-static Term sum(Formula *f) {
+static Part sum(Formula *f) {
     static const char *const ops[] = {"+", "-"};
     return chain(f, product, ops, COUNT_OF(ops), false);
 }
-static Term compare(Formula *f) {
+static Part compare(Formula *f) {
     static const char *const ops[] = {"<=", ">=", "==", "!=", "<", ">"};
     return chain(f, sum, ops, COUNT_OF(ops), true);
 }
-static Term logic(Formula *f) {
+static Part logic(Formula *f) {
     static const char *const ops[] = {"and", "or"};
     return chain(f, compare, ops, COUNT_OF(ops), true);
 }

@@ -1,6 +1,6 @@
 /* What is known while importing: small constants, element by element. */
 #include "import/import.h"
-#include "runtime.h"
+#include "files/files.h"
 
 enum { MOST_KNOWN = 1 << 14 }; /* elements */
 

@@ -2,7 +2,7 @@
  * counts are those of the sizes, and data has all its elements. */
 #include "import/import.h"
 #include "onnx.pb-c.h"
-#include "runtime.h"
+#include "files/files.h"
 #include <math.h>
 #include <stdlib.h>
 

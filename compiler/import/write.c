@@ -4,7 +4,7 @@
  * A line that is used once stands where it is used: in a chain of arrows always, elsewhere where it is short.
  * A tensor takes over the name of what it was made of, `x = x -> ..`, where that is not used any more. */
 #include "import/import.h"
-#include "runtime.h"
+#include "files/files.h"
 #include <ctype.h>
 #include <stdlib.h>
 
