@@ -9,11 +9,9 @@
 #include <elf.h>
 #include <llvm-c/Analysis.h>
 #include <llvm-c/BitWriter.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
-enum { MOST_THREADS = 8, BATCH = 64 }; /* of modules that are held at once */
+enum { BATCH = 64 }; /* modules that are held at once */
 
 /* ---- printing ---- */
 
@@ -87,27 +85,19 @@ static void find_or_compile(const KernelCache *cache, Job *job) {
     compile(job);
 }
 
-/* ---- many, by several threads: no module shares anything with another ---- */
+/* ---- many, by all cores: no module shares anything with another ---- */
 
 typedef struct Batch {
     const KernelCache *cache;
     Job *jobs;
     int count;
-    atomic_int next;
 } Batch;
 
-static void *run_jobs(void *context) {
-    Batch *batch = context;
-    for (int i; (i = atomic_fetch_add(&batch->next, 1)) < batch->count;) find_or_compile(batch->cache, &batch->jobs[i]);
-    return NULL;
-}
+enum { JOB = 1 << 24 /* nanoseconds and more, so that each is a part */ };
 
-static void run_batch(Batch *batch) {
-    pthread_t threads[MOST_THREADS];
-    int started = 0, wanted = (int)min_i64(min_i64(cai_cores(), MOST_THREADS), batch->count) - 1;
-    while (started < wanted && pthread_create(&threads[started], NULL, run_jobs, batch) == 0) started++;
-    run_jobs(batch);
-    for (int i = 0; i < started; i++) pthread_join(threads[i], NULL);
+static void run_jobs(void *context, int64_t begin, int64_t end) {
+    const Batch *batch = context;
+    for (int64_t i = begin; i < end; i++) find_or_compile(batch->cache, &batch->jobs[i]);
 }
 
 /* ---- the program ---- */
@@ -189,7 +179,7 @@ static bool compile_kernels(Code *c) {
             jobs[batch.count] = last ? emit_tables(c) : emit_kernel(c, c->kernels.items[at + batch.count]);
             if (!jobs[batch.count++].m) return false;
         }
-        run_batch(&batch);
+        parallel_for(batch.count, JOB, run_jobs, &batch);
         if (!finish_jobs(c, jobs, batch.count)) return false;
     }
     if (c->stored) cache_trim(c->options->cache);

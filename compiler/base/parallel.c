@@ -1,0 +1,54 @@
+/* Work by all cores: a loop whose rounds are independent of each other, cut into parts. Which thread does a part is nothing that a round can
+ * see, so that the number of threads changes no bit of a result.
+ *
+ * Threads live as long as the loop: a process that forks has no others, and to start one takes as long as a small part. A loop within a part
+ * is done by the part's own thread, and so is all where the system gives no more. */
+#include "base/base.h"
+#include "core/core.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum { MOST_THREADS = 32, LEAST_WORK = 1 << 16 /* some 50 microseconds */ };
+
+static int wanted_threads;
+static int64_t least_work = LEAST_WORK;
+static _Thread_local bool within_part;
+
+void parallel_limits(int threads, int64_t work) {
+    wanted_threads = threads;
+    least_work = work ? work : LEAST_WORK;
+}
+
+typedef struct Loop {
+    int64_t count, grain, parts;
+    ParallelBody *body;
+    void *context;
+    _Atomic int64_t next; /* part */
+} Loop;
+
+static void *run_parts(void *context) {
+    Loop *loop = context;
+    within_part = true;
+    for (int64_t part; (part = atomic_fetch_add(&loop->next, 1)) < loop->parts;) {
+        int64_t begin = part * loop->grain;
+        loop->body(loop->context, begin, min_i64(begin + loop->grain, loop->count));
+    }
+    within_part = false;
+    return NULL;
+}
+
+static void run_by_threads(Loop *loop) {
+    pthread_t threads[MOST_THREADS];
+    int64_t most = min_i64(wanted_threads ? wanted_threads : cai_cores(), MOST_THREADS), helpers = min_i64(most, loop->parts) - 1;
+    int started = 0;
+    while (started < helpers && pthread_create(&threads[started], NULL, run_parts, loop) == 0) started++;
+    run_parts(loop);
+    for (int i = 0; i < started; i++) pthread_join(threads[i], NULL);
+}
+
+void parallel_for(int64_t count, int64_t work, ParallelBody *body, void *context) {
+    int64_t grain = max_i64(1, least_work / max_i64(work, 1));
+    Loop loop = {.count = count, .grain = grain, .parts = (count + grain - 1) / grain, .body = body, .context = context};
+    if (loop.parts > 1 && !within_part) run_by_threads(&loop);
+    else if (count > 0) body(context, 0, count);
+}
