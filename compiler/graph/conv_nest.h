@@ -19,6 +19,8 @@ typedef struct ConvNest {
 /* The p in [0, y) for which stride*p + offset lies in [0, x): begin and end, the end no less than the beginning. */
 void conv_valid_range(int64_t stride, int64_t offset, int64_t x, int64_t y, int64_t *begin, int64_t *end);
 
+int64_t conv_group_terms(const ConvNest *nest); /* of the sums */
+
 void conv_by_products(const ConvNest *nest, RefProduct product);
 
 #endif

@@ -58,13 +58,29 @@ static void walk_row(const Part *part, int64_t tap, double *x, double *u, Move *
     }
 }
 
-/* All rows of the part. x: the group's planes. */
-static void walk(const Part *part, double *x, Move *move) {
-    int64_t taps = volume(part->nest->k), plane = volume(part->nest->x);
-    for (int64_t r = 0; r < part->rows; r++) {
-        int64_t row = part->first_row + r;
-        walk_row(part, row % taps, x + row / taps * plane, part->u + r * part->columns, move);
+typedef struct Walk { /* over a part, a round a plane of x, which no other round touches */
+    const Part *part;
+    double *x; /* the group's planes */
+    bool clears; /* u before */
+    Move *move;  /* or NULL */
+} Walk;
+
+static void walk_planes(void *context, int64_t begin, int64_t end) {
+    const Walk *walk = context;
+    const Part *part = walk->part;
+    int64_t taps = volume(part->nest->k), plane = volume(part->nest->x), first = part->first_row / taps;
+    int64_t from = max_i64(part->first_row, (first + begin) * taps), to = min_i64(part->first_row + part->rows, (first + end) * taps);
+    for (int64_t row = from; row < to; row++) {
+        double *u = part->u + (row - part->first_row) * part->columns;
+        if (walk->clears) memset(u, 0, sizeof *u * (size_t)part->columns);
+        if (walk->move) walk_row(part, row % taps, walk->x + row / taps * plane, u, walk->move);
     }
+}
+
+static void run_walk(Walk walk) {
+    int64_t taps = volume(walk.part->nest->k), first = walk.part->first_row;
+    int64_t planes = (first + walk.part->rows - 1) / taps - first / taps + 1;
+    parallel_for(planes, taps * walk.part->columns, walk_planes, &walk);
 }
 
 typedef struct Group { /* of one image: where its matrices begin */
@@ -72,23 +88,23 @@ typedef struct Group { /* of one image: where its matrices begin */
 } Group;
 
 /* The product that a part of u takes part in; its rows lie `stride` apart. */
-static void multiply(const Part *part, const Group *g, double *u, int64_t stride, RefProduct product) {
+static void multiply(const Part *part, const Group *g, double *u, int64_t stride, RefProduct by) {
     const ConvNest *nest = part->nest;
     int64_t places = volume(nest->y), all_rows = nest->inputs * volume(nest->k), outputs = nest->outputs;
     double *w = g->w + part->first_row, *y = g->y + part->first_column;
     if (nest->op == OP_convolution)
-        product(outputs, part->columns, part->rows, (RefMatrix){w, all_rows, 1}, (RefMatrix){u, stride, 1}, y, places);
+        product_run((Product){by, outputs, part->columns, part->rows, {w, all_rows, 1}, {u, stride, 1}, y, places});
     else if (nest->op == OP_convolution_input)
-        product(part->rows, part->columns, outputs, (RefMatrix){w, 1, all_rows}, (RefMatrix){y, places, 1}, u, stride);
+        product_run((Product){by, part->rows, part->columns, outputs, {w, 1, all_rows}, {y, places, 1}, u, stride});
     else
-        product(outputs, part->rows, part->columns, (RefMatrix){y, places, 1}, (RefMatrix){u, 1, stride}, w, all_rows);
+        product_run((Product){by, outputs, part->rows, part->columns, {y, places, 1}, {u, 1, stride}, w, all_rows});
 }
 
 static void run_part(const Part *part, const Group *g, RefProduct product) {
-    memset(part->u, 0, sizeof *part->u * (size_t)(part->rows * part->columns));
-    if (part->nest->op != OP_convolution_input) walk(part, g->x, fill);
+    bool adds_back = part->nest->op == OP_convolution_input;
+    run_walk((Walk){part, g->x, true, adds_back ? NULL : fill});
     multiply(part, g, part->u, part->columns, product);
-    if (part->nest->op == OP_convolution_input) walk(part, g->x, add_back);
+    if (adds_back) run_walk((Walk){part, g->x, false, add_back});
 }
 
 static void run_group(const ConvNest *nest, const Group *g, double *u, RefProduct product) {
@@ -105,16 +121,30 @@ static void run_group(const ConvNest *nest, const Group *g, double *u, RefProduc
         }
 }
 
-void conv_by_products(const ConvNest *nest, RefProduct product) {
+typedef struct Groups {
+    const ConvNest *nest;
+    RefProduct product;
+} Groups;
+
+/* A round is a group, of all images. */
+static void run_groups(void *context, int64_t begin, int64_t end) {
+    const Groups *groups = context;
+    const ConvNest *nest = groups->nest;
     int64_t x_group = nest->inputs * volume(nest->x), y_group = nest->outputs * volume(nest->y);
-    int64_t w_group = nest->outputs * nest->inputs * volume(nest->k);
-    double *u = is_pointwise(nest) ? NULL : checked_realloc(NULL, sizeof *u * MOST_UNFOLDED);
+    int64_t w_group = nest->outputs * nest->inputs * volume(nest->k), unfolded = nest->inputs * volume(nest->k) * volume(nest->y);
+    double *u = is_pointwise(nest) ? NULL : checked_realloc(NULL, sizeof *u * (size_t)min_i64(MOST_UNFOLDED, unfolded));
     double *x = nest->op == OP_convolution_input ? nest->to : (double *)nest->from_x; /* of the three one alone is written: `to` */
     double *y = nest->op == OP_convolution ? nest->to : (double *)nest->from_y;
     double *w = nest->op == OP_convolution_weight ? nest->to : (double *)nest->from_w;
-    for (int64_t i = 0; i < nest->batch * nest->groups; i++) {
-        Group g = {x + i * x_group, y + i * y_group, w + i % nest->groups * w_group};
-        run_group(nest, &g, u, product);
-    }
+    for (int64_t n = 0; n < nest->batch; n++)
+        for (int64_t i = begin; i < end; i++) {
+            int64_t group = n * nest->groups + i;
+            Group g = {x + group * x_group, y + group * y_group, w + i * w_group};
+            run_group(nest, &g, u, groups->product);
+        }
     free(u);
+}
+
+void conv_by_products(const ConvNest *nest, RefProduct product) {
+    parallel_for(nest->groups, conv_group_terms(nest), run_groups, &(Groups){nest, product});
 }

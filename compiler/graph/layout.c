@@ -64,6 +64,14 @@ void walk_next(RefWalk *walk) {
     }
 }
 
+void walk_seek(RefWalk *walk, int64_t row) {
+    for (int k = 0; k < walk->operands; k++) walk->of[k].at = 0;
+    for (int axis = walk->rank - 1; axis >= 0; row /= walk->dims[axis--]) {
+        walk->index[axis] = row % walk->dims[axis];
+        for (int k = 0; k < walk->operands; k++) walk->of[k].at += walk->index[axis] * walk->of[k].strides[axis];
+    }
+}
+
 /* Each axis of `to` must be, or divide, what lies as one. */
 bool layout_reshape(const RefShape *from, const RefLayout *in, const RefShape *to, RefLayout *out) {
     if (layout_is_plain(from, in)) return *out = layout_plain(to), true;
@@ -103,14 +111,29 @@ static void copy_rows(const RefWalk *walk, int64_t rows, Number *to, const Numbe
         for (int64_t r = 0; r < rows; r++) to[r * to_row + i * to_step] = from[i * step + r];
 }
 
-void layout_copy(const RefShape *shape, const Number *from, const RefLayout *from_layout, Number *to, const RefLayout *to_layout) {
-    RefWalk walk = walk_begin(shape, (RefLayout[]){*from_layout, *to_layout}, 2);
-    for (int64_t row = 0, rows; row < walk.rows; row += rows) {
-        rows = rows_together(&walk);
-        if (rows == 1) copy_row(to + walk.of[1].at, walk.of[1].step, from + walk.of[0].at, walk.of[0].step, walk.inner);
-        else copy_rows(&walk, rows, to + walk.of[1].at, from + walk.of[0].at);
+typedef struct Copy {
+    RefWalk walk;
+    const Number *from;
+    Number *to;
+} Copy;
+
+static void copy_part(void *context, int64_t begin, int64_t end) {
+    const Copy *copy = context;
+    RefWalk walk = copy->walk;
+    walk_seek(&walk, begin);
+    for (int64_t row = begin, rows; row < end; row += rows) {
+        const Number *from = copy->from + walk.of[0].at;
+        Number *to = copy->to + walk.of[1].at;
+        rows = min_i64(rows_together(&walk), end - row);
+        if (rows == 1) copy_row(to, walk.of[1].step, from, walk.of[0].step, walk.inner);
+        else copy_rows(&walk, rows, to, from);
         for (int64_t r = 0; r < rows; r++) walk_next(&walk);
     }
+}
+
+void layout_copy(const RefShape *shape, const Number *from, const RefLayout *from_layout, Number *to, const RefLayout *to_layout) {
+    Copy copy = {walk_begin(shape, (RefLayout[]){*from_layout, *to_layout}, 2), from, to};
+    parallel_for(copy.walk.rows, copy.walk.inner, copy_part, &copy);
 }
 
 void layout_read(const RefShape *shape, const Number *from, const RefLayout *layout, Number *out) {

@@ -200,11 +200,13 @@ static void plane(const ConvNest *nest, const int64_t *tap, int64_t x, int64_t y
         }
 }
 
-static void run(const ConvNest *nest) {
+/* A round is a group: none shares x, w or y with another. */
+static void run_groups(void *context, int64_t begin, int64_t end) {
+    const ConvNest *nest = context;
     int64_t x_plane = nest->x[0] * nest->x[1] * nest->x[2], y_plane = nest->y[0] * nest->y[1] * nest->y[2];
     int64_t taps = nest->k[0] * nest->k[1] * nest->k[2], all_outputs = nest->groups * nest->outputs;
     for (int64_t n = 0; n < nest->batch; n++)
-        for (int64_t o = 0; o < all_outputs; o++)
+        for (int64_t o = begin * nest->outputs; o < end * nest->outputs; o++)
             for (int64_t c = 0; c < nest->inputs; c++) {
                 int64_t channel = o / nest->outputs * nest->inputs + c;
                 int64_t x = (n * nest->groups * nest->inputs + channel) * x_plane, y = (n * all_outputs + o) * y_plane;
@@ -214,6 +216,11 @@ static void run(const ConvNest *nest) {
                     plane(nest, tap, x, y, w + t);
                 }
             }
+}
+
+int64_t conv_group_terms(const ConvNest *nest) {
+    int64_t places = nest->y[0] * nest->y[1] * nest->y[2], taps = nest->k[0] * nest->k[1] * nest->k[2];
+    return nest->batch * nest->outputs * nest->inputs * taps * places;
 }
 
 /* Zeros beyond the border are multiplied where loops leave them out, which no infinite factor would forgive; and a group of one output
@@ -229,7 +236,7 @@ void ref_convolution(const RefCall *call) {
     ConvNest nest = nest_of(call);
     ref_clear(call);
     if (call->product && suits_products(call, &nest)) conv_by_products(&nest, call->product);
-    else run(&nest);
+    else parallel_for(nest.groups, conv_group_terms(&nest), run_groups, &nest);
 }
 
 void ref_convolution_input(const RefCall *call) { ref_convolution(call); }

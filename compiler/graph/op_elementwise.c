@@ -376,31 +376,50 @@ void verb_values(Op verb, const RefCall *call) {
 enum { PART = 512 /* elements of a row, which stay in the nearest cache */ };
 
 /* `count` elements of an operand from place `first` of a row on: where they lie, or copied where that is the result's memory. One that
- * is repeated is copied where the row begins. */
-static const Number *part_of(const Number *row, int64_t step, int64_t first, int64_t count, const Number *out, Number *copy) {
+ * is repeated is copied once, where `begins` says that a row does. */
+static const Number *part_of(const Number *row, int64_t step, int64_t first, int64_t count, bool begins, const Number *out, Number *copy) {
     const Number *x = row + first * step;
     if (step == 1 && x != out) return x;
-    if (step == 0 && first > 0) return copy;
+    if (step == 0 && !begins) return copy;
     for (int64_t i = 0; i < count; i++) copy[i] = x[i * step];
     return copy;
 }
 
-void ref_in_parts(const RefCall *call, void (*compute)(const RefCall *part)) {
-    int operands = call->node->input_count;
-    RefLayout layouts[REF_MOST_OPERANDS];
+typedef struct Elements { /* of a result, a round a part of a row */
+    const RefCall *call;
+    void (*compute)(const RefCall *part);
+    RefWalk walk;
+    int64_t parts; /* of a row */
+} Elements;
+
+static void compute_parts(void *context, int64_t begin, int64_t end) {
+    const Elements *e = context;
     Number copies[REF_MOST_OPERANDS][PART];
     const Number *in[REF_MOST_OPERANDS];
-    for (int k = 0; k < operands; k++) layouts[k] = ref_layout(call, k);
-    RefWalk walk = walk_begin(&call->shape, layouts, operands);
-    RefCall part = *call;
+    RefWalk walk = e->walk;
+    RefCall part = *e->call;
     part.inputs = in;
-    for (int64_t row = 0; row < walk.rows; row++, walk_next(&walk))
-        for (int64_t first = 0; first < walk.inner; first += part.shape.count, part.out += part.shape.count) {
-            part.shape.count = min_i64(PART, walk.inner - first);
-            for (int k = 0; k < operands; k++)
-                in[k] = part_of(call->inputs[k] + walk.of[k].at, walk.of[k].step, first, part.shape.count, part.out, copies[k]);
-            compute(&part);
-        }
+    walk_seek(&walk, begin / e->parts);
+    int64_t first = begin % e->parts * PART;
+    part.out += begin / e->parts * walk.inner + first;
+    for (int64_t i = begin; i < end; i++) {
+        part.shape.count = min_i64(PART, walk.inner - first);
+        for (int k = 0; k < walk.operands; k++)
+            in[k] = part_of(e->call->inputs[k] + walk.of[k].at, walk.of[k].step, first, part.shape.count, first == 0 || i == begin, part.out, copies[k]);
+        e->compute(&part);
+        part.out += part.shape.count;
+        first += PART;
+        if (first >= walk.inner) first = 0, walk_next(&walk);
+    }
+}
+
+void ref_in_parts(const RefCall *call, void (*compute)(const RefCall *part)) {
+    RefLayout layouts[REF_MOST_OPERANDS];
+    int operands = call->node->input_count;
+    for (int k = 0; k < operands; k++) layouts[k] = ref_layout(call, k);
+    Elements e = {.call = call, .compute = compute, .walk = walk_begin(&call->shape, layouts, operands)};
+    e.parts = (e.walk.inner + PART - 1) / PART;
+    parallel_for(e.walk.rows * e.parts, 2 * min_i64(e.walk.inner, PART), compute_parts, &e);
 }
 
 static void verb_part(const RefCall *part) { verb_values(part->node->op, part); }

@@ -69,18 +69,36 @@ static RefShape leading_axes(const RefShape *shape) {
     return batch;
 }
 
+typedef struct Products { /* one for each place of the leading axes, a round a piece of one */
+    const RefCall *call;
+    RefLayout layouts[2];
+    RefWalk walk;
+    Product first;
+} Products;
+
+static void run_products(void *context, int64_t begin, int64_t end) {
+    const Products *p = context;
+    const RefCall *call = p->call;
+    int64_t pieces = product_pieces(&p->first);
+    for (int64_t i = begin; i < end; i++) {
+        int64_t number = i / pieces, at = number % p->walk.inner;
+        Product product = p->first;
+        RefWalk walk = p->walk;
+        walk_seek(&walk, number / walk.inner);
+        product.a = matrix_of(&call->input_shapes[0], &p->layouts[0], call->inputs[0] + walk.of[0].at + at * walk.of[0].step);
+        product.b = matrix_of(&call->input_shapes[1], &p->layouts[1], call->inputs[1] + walk.of[1].at + at * walk.of[1].step);
+        product.c += number * product.rows * product.columns;
+        product_piece(product, i % pieces);
+    }
+}
+
 void ref_matmul(const RefCall *call) {
     const RefShape *a = &call->input_shapes[0], *b = &call->input_shapes[1];
-    int64_t rows = a->dims[a->rank - 2], depth = a->dims[a->rank - 1], columns = b->dims[b->rank - 1];
-    RefLayout layouts[] = {ref_layout(call, 0), ref_layout(call, 1)};
     RefShape batch = leading_axes(a);
-    RefWalk walk = walk_begin(&batch, layouts, 2);
-    double *out = &call->out->real, *end = out + call->shape.count;
+    Products p = {.call = call, .layouts = {ref_layout(call, 0), ref_layout(call, 1)}};
+    p.walk = walk_begin(&batch, p.layouts, 2);
+    p.first = (Product){.by = call->product ? call->product : product_plain, .rows = a->dims[a->rank - 2], .columns = b->dims[b->rank - 1],
+                        .depth = a->dims[a->rank - 1], .c = &call->out->real, .c_row = b->dims[b->rank - 1]};
     ref_clear(call);
-    for (int64_t i = 0; out < end; out += rows * columns) {
-        RefMatrix left = matrix_of(a, &layouts[0], call->inputs[0] + walk.of[0].at + i * walk.of[0].step);
-        RefMatrix right = matrix_of(b, &layouts[1], call->inputs[1] + walk.of[1].at + i * walk.of[1].step);
-        (call->product ? call->product : product_plain)(rows, columns, depth, left, right, out, columns);
-        if (++i == walk.inner) i = 0, walk_next(&walk);
-    }
+    parallel_for(batch.count * product_pieces(&p.first), product_piece_work(&p.first), run_products, &p);
 }

@@ -52,26 +52,54 @@ Node *grad_reduce_max(Graph *g, Node *node, int input, Node *dy) {
 
 /* ---- reference ----
  *
- * Walks the input by rows, and by strides that are 0 on reduced axes the output. */
+ * Walks the input by rows, and by strides that are 0 on reduced axes the output. A round is a place on an axis that is kept; what comes to an
+ * element of the result is in the same order for every layout and however it is cut. */
 
-static RefWalk walk_reduced(const RefCall *call, IntList axes) {
-    RefLayout layouts[] = {ref_layout(call, 0), layout_plain(&call->shape)};
-    for (int i = 0; i < axes.count; i++) layouts[1].strides[axes.items[i]] = 0;
-    return walk_begin(&call->input_shapes[0], layouts, 2);
+typedef void Reduce(Number *to, int64_t to_step, const Number *x, int64_t step, int64_t count, bool real);
+
+typedef struct Reduction {
+    const RefCall *call;
+    Reduce *row;
+    RefLayout in, out;
+    int axis; /* that rounds go along, or -1 */
+} Reduction;
+
+static int longest_axis(const RefShape *shape) {
+    int longest = -1;
+    for (int i = 0; i < shape->rank; i++)
+        if (shape->dims[i] > (longest < 0 ? 1 : shape->dims[longest])) longest = i;
+    return longest;
 }
 
-/* The order of additions does not depend on the layout. */
+static void reduce_part(void *context, int64_t begin, int64_t end) {
+    const Reduction *r = context;
+    RefShape shape = r->call->input_shapes[0];
+    const Number *x = r->call->inputs[0];
+    Number *out = r->call->out;
+    if (r->axis >= 0) {
+        shape.count = shape.count / shape.dims[r->axis] * (end - begin);
+        shape.dims[r->axis] = end - begin;
+        x += begin * r->in.strides[r->axis];
+        out += begin * r->out.strides[r->axis];
+    }
+    RefWalk walk = walk_begin(&shape, (RefLayout[]){r->in, r->out}, 2);
+    for (int64_t row = 0; row < walk.rows; row++, walk_next(&walk))
+        r->row(out + walk.of[1].at, walk.of[1].step, x + walk.of[0].at, walk.of[0].step, walk.inner, dtype_is_float(shape.type));
+}
+
+static void reduce(const RefCall *call, IntList axes, Number first, Reduce *row) {
+    Reduction r = {call, row, ref_layout(call, 0), layout_plain(&call->shape), longest_axis(&call->shape)};
+    int64_t rounds = r.axis < 0 ? 1 : call->shape.dims[r.axis];
+    for (int i = 0; i < axes.count; i++) r.out.strides[axes.items[i]] = 0;
+    for (int64_t i = 0; i < call->shape.count; i++) call->out[i] = first;
+    if (call->shape.count) parallel_for(rounds, call->input_shapes[0].count / rounds, reduce_part, &r);
+}
+
 static void add_row(Number *to, int64_t to_step, const Number *x, int64_t step, int64_t count, bool real) {
     for (int64_t i = 0; i < count; i++) to[i * to_step] = number_sum(to[i * to_step], x[i * step], real);
 }
 
-void ref_sum(const RefCall *call) {
-    RefWalk walk = walk_reduced(call, ATTRIBUTES(call->node, sum)->axes);
-    bool real = dtype_is_float(call->shape.type);
-    ref_clear(call);
-    for (int64_t row = 0; row < walk.rows; row++, walk_next(&walk))
-        add_row(call->out + walk.of[1].at, walk.of[1].step, call->inputs[0] + walk.of[0].at, walk.of[0].step, walk.inner, real);
-}
+void ref_sum(const RefCall *call) { reduce(call, ATTRIBUTES(call->node, sum)->axes, (Number){0}, add_row); }
 
 static void keep_above(Number *to, int64_t to_step, const Number *x, int64_t step, int64_t count, bool real) {
     for (int64_t i = 0; i < count; i++)
@@ -79,12 +107,7 @@ static void keep_above(Number *to, int64_t to_step, const Number *x, int64_t ste
 }
 
 void ref_reduce_max(const RefCall *call) {
-    RefWalk walk = walk_reduced(call, ATTRIBUTES(call->node, reduce_max)->axes);
-    bool real = dtype_is_float(call->shape.type);
-    Number least = number_least(call->shape.type);
-    for (int64_t i = 0; i < call->shape.count; i++) call->out[i] = least;
-    for (int64_t row = 0; row < walk.rows; row++, walk_next(&walk))
-        keep_above(call->out + walk.of[1].at, walk.of[1].step, call->inputs[0] + walk.of[0].at, walk.of[0].step, walk.inner, real);
+    reduce(call, ATTRIBUTES(call->node, reduce_max)->axes, number_least(call->shape.type), keep_above);
 }
 
 void ref_argmax(const RefCall *call) {

@@ -1,6 +1,7 @@
 /* Pools: windows over the axes after batch and channels. Sum pool and its transpose are each other's gradients, and so are
  * max_pool_scatter and max_pool_gather, which follow the first maximum of each window. */
 #include "graph/ops.h"
+#include <stdlib.h>
 #include <assert.h>
 #include <math.h>
 
@@ -168,20 +169,35 @@ typedef struct Operands {
     DType type;
 } Operands;
 
-/* Visits every window of every plane; a visit gets the operands at the plane's beginning. */
-static void each_window(const Windows *w, Operands o, WindowVisit visit) {
-    Arena *arena = arena_new();
-    int64_t *places = NEW_ARRAY(arena, int64_t, w->kernel[0] * w->kernel[1] * w->kernel[2]), at[MOST_AXES];
-    Window window = {.places = places, .real = dtype_is_float(o.type), .least = number_least(o.type)};
+typedef struct Planes {
+    const Windows *windows;
+    Operands operands;
+    WindowVisit visit;
+} Planes;
+
+static int64_t taps_of(const Windows *w) { return w->kernel[0] * w->kernel[1] * w->kernel[2]; }
+
+/* A visit gets the operands at the plane's beginning. */
+static void visit_planes(void *context, int64_t begin, int64_t end) {
+    const Planes *planes = context;
+    const Windows *w = planes->windows;
+    const Operands *o = &planes->operands;
+    int64_t *places = checked_realloc(NULL, sizeof *places * (size_t)taps_of(w)), at[MOST_AXES];
+    Window window = {.places = places, .real = dtype_is_float(o->type), .least = number_least(o->type)};
     for (at[0] = 0; at[0] < w->y[0]; at[0]++)
         for (at[1] = 0; at[1] < w->y[1]; at[1]++)
             for (at[2] = 0; at[2] < w->y[2]; at[2]++) {
                 window_places(w, at, places, &window.count);
                 window.output = (at[0] * w->y[1] + at[1]) * w->y[2] + at[2];
-                for (int64_t p = 0; p < w->planes; p++)
-                    visit(o.x ? o.x + p * w->x_plane : NULL, o.y ? o.y + p * o.y_plane : NULL, o.out + p * o.out_plane, &window);
+                for (int64_t p = begin; p < end; p++)
+                    planes->visit(o->x ? o->x + p * w->x_plane : NULL, o->y ? o->y + p * o->y_plane : NULL, o->out + p * o->out_plane, &window);
             }
-    arena_free(arena);
+    free(places);
+}
+
+/* Visits every window of every plane. */
+static void each_window(const Windows *w, Operands o, WindowVisit visit) {
+    parallel_for(w->planes, w->y_plane * taps_of(w), visit_planes, &(Planes){w, o, visit});
 }
 
 static void visit_sum(const Number *x, const Number *y, Number *out, const Window *w) {

@@ -58,6 +58,21 @@ int64_t ref_line_begin(RefLine line, int64_t number);
 
 bool ref_matrix_lies(const RefShape *shape, const RefLayout *layout); /* whether a product reads its matrices where they lie */
 
+/* ---- product.c ---- */
+
+typedef struct Product { /* c [rows, columns] += a [rows, depth] b [depth, columns] */
+    RefProduct by;
+    int64_t rows, columns, depth;
+    RefMatrix a, b;
+    double *c;
+    int64_t c_row;
+} Product;
+void product_run(Product p); /* by all cores */
+/* Where several products of one size are run together: their pieces, each a round of its own. */
+int64_t product_pieces(const Product *p);
+int64_t product_piece_work(const Product *p); /* for parallel_for */
+void product_piece(Product p, int64_t number);
+
 /* ---- layout.c ---- */
 
 RefLayout layout_plain(const RefShape *shape); /* row-major */
@@ -79,6 +94,7 @@ typedef struct RefWalk {
 
 RefWalk walk_begin(const RefShape *shape, const RefLayout *layouts, int operands);
 void walk_next(RefWalk *walk); /* row */
+void walk_seek(RefWalk *walk, int64_t row);
 void layout_copy(const RefShape *shape, const Number *from, const RefLayout *from_layout, Number *to, const RefLayout *to_layout);
 void layout_read(const RefShape *shape, const Number *from, const RefLayout *layout, Number *out); /* to row-major order */
 

@@ -4,7 +4,7 @@
  *     for each DEPTH of the sums, for each COLUMNS of b                   packed, four columns side by side
  *       for each ROWS of a                                              packed, four rows side by side
  *         4 x 4 results: sums over the depth in registers, then added to c */
-#include "graph/graph.h"
+#include "graph/ops.h"
 #include <stdlib.h>
 
 enum { SIDE = 4, DEPTH = 256, COLUMNS = 256, ROWS = 64 };
@@ -66,3 +66,37 @@ void product_blocked(int64_t rows, int64_t columns, int64_t depth, RefMatrix a, 
         }
     free(packed);
 }
+
+/* ---- by all cores ---- */
+
+/* Pieces are what one thread does at a time, cut from the longer side of c, so that what is packed is used often. They depend on nothing but the
+ * sizes: OpenBLAS may give an element other bits in a piece of another size. */
+enum { PIECE = 256, SPEED = 8 /* terms a nanosecond */ };
+
+int64_t product_pieces(const Product *p) {
+    return p->rows && p->columns ? (max_i64(p->rows, p->columns) + PIECE - 1) / PIECE : 0;
+}
+
+int64_t product_piece_work(const Product *p) {
+    return min_i64(PIECE, max_i64(p->rows, p->columns)) * min_i64(p->rows, p->columns) * p->depth / SPEED;
+}
+
+void product_piece(Product p, int64_t number) {
+    int64_t first = number * PIECE;
+    if (p.rows > p.columns) {
+        p.rows = min_i64(PIECE, p.rows - first);
+        p.a.at += first * p.a.row;
+        p.c += first * p.c_row;
+    } else {
+        p.columns = min_i64(PIECE, p.columns - first);
+        p.b.at += first * p.b.column;
+        p.c += first;
+    }
+    p.by(p.rows, p.columns, p.depth, p.a, p.b, p.c, p.c_row);
+}
+
+static void run_pieces(void *context, int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) product_piece(*(const Product *)context, i);
+}
+
+void product_run(Product p) { parallel_for(product_pieces(&p), product_piece_work(&p), run_pieces, &p); }

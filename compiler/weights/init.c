@@ -27,22 +27,35 @@ static int64_t fan_in_of(const RefShape *shape) {
 
 enum { PART = 512 /* numbers, which stay in the nearest cache */ };
 
+typedef struct Draw { /* (times u + plus) over */
+    uint64_t stream;
+    float times, plus, over;
+    DType type;
+    Number *values;
+} Draw;
+
+static void draw(void *context, int64_t begin, int64_t end) {
+    const Draw d = *(const Draw *)context;
+    for (int64_t first = begin; first < end; first += PART) {
+        const int64_t count = min_i64(PART, end - first);
+        Number *values = d.values + first;
+        random_units(d.stream + (uint64_t)first, count, &values->real);
+        for (int64_t i = 0; i < count; i++) values[i].real = (double)((d.times * (float)values[i].real + d.plus) * d.over);
+        for (int64_t i = 0; i < count && d.type != DTYPE_F32; i++) values[i] = number_cast(values[i], DTYPE_F32, d.type);
+    }
+}
+
 void init_fill(uint64_t seed, const char *path, const RefShape *shape, double init, bool state, Number *values) {
     const bool centered = init == 0 || isnan(init) || init == INIT_NORMAL, scale = init == 1;
     const float bound = init == INIT_NORMAL ? sqrtf(3) : shape->rank >= 2 && !state ? init_bound(fan_in_of(shape)) : 0.1f;
-    const float times = centered ? 2 : 1, plus = centered ? -1 : 0.5f, over = centered ? bound : 1;
     if (centered || scale) {
-        const uint64_t stream = random_stream(seed, path);
-        for (int64_t first = 0; first < shape->count; first += PART) {
-            const int64_t end = min_i64(first + PART, shape->count);
-            random_units(stream + (uint64_t)first, end - first, &values[first].real);
-            for (int64_t i = first; i < end; i++) values[i].real = (double)((times * (float)values[i].real + plus) * over);
-        }
-    } else {
-        const double declared = dtype_is_float(shape->type) ? (float)init : init;
-        for (int64_t i = 0; i < shape->count; i++) values[i].real = declared;
+        Draw d = {random_stream(seed, path), centered ? 2 : 1, centered ? -1 : 0.5f, centered ? bound : 1, shape->type, values};
+        parallel_for(shape->count, 3, draw, &d);
+        return;
     }
-    for (int64_t i = 0; i < shape->count && shape->type != DTYPE_F32; i++) values[i] = number_cast(values[i], DTYPE_F32, shape->type);
+    Number declared = {.real = dtype_is_float(shape->type) ? (float)init : init};
+    if (shape->type != DTYPE_F32) declared = number_cast(declared, DTYPE_F32, shape->type);
+    for (int64_t i = 0; i < shape->count; i++) values[i] = declared;
 }
 
 bool init_seed(const char *text, uint64_t *seed) {
