@@ -84,8 +84,8 @@ $(BUILD)/import/%.o: $(BUILD)/import/%.c
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CINCLUDE) -c -o $@ $<
 $(BUILD)/compiler/import/read.o: | $(BUILD)/import/onnx.pb-c.h
-# The reference's loops over elements are worth vectors.
-$(BUILD)/compiler/graph/%.o: BASE += $(if $(filter -O2,$(CFLAGS)),-O3)
+# The reference's loops over elements are worth vectors, and what they call is worth unrolled loops.
+$(BUILD)/compiler/graph/%.o $(BUILD)/compiler/base/real.o: BASE += $(if $(filter -O2,$(CFLAGS)),-O3)
 $(BUILD)/compiler/%.o: compiler/%.c | $(BUILD)/grammar/cai.tab.h
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D); $(CC) $(CINCLUDE) -c -o $@ $<

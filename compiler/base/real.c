@@ -6,9 +6,9 @@
  * powers of 2, which IEEE 754 defines to the last bit; the compiler fuses nothing (-ffp-contract=off).
  * Largest error in ULP (tests/unit/reals.c holds them to it, on results that are no denormals):
  *
- *     log, log1p   0.51      sin, cos   0.8      sigmoid, silu   2      erf          6
- *     exp, exp2    0.65      expm1      1.1      tanh            3      erfc, gelu   100, which is 2^-46
- *     pow          0.7
+ *     log, log1p   0.51      sin, cos   0.8      sigmoid, silu   2      erf    3
+ *     exp, exp2    0.65      expm1      1.1      tanh            3      erfc   4
+ *     pow          0.7                                                  gelu   100, which is 2^-46
  *
  * A Pair is the unevaluated sum of a number and of what was rounded off it: some 104 bits. */
 #include "base/base.h"
@@ -55,10 +55,19 @@ static Pair power_less_one(Pair r) {
     return pair_of_sum(r.head, r.tail + r.head * r.tail + r.head * r.head * q);
 }
 
+/* 2^n x; where neither it nor 2^n is a denormal or infinite, a product is as exact as ldexp and much faster. */
+static double scaled(double x, int n) {
+    if (n < -900 || n > 900) return ldexp(x, n);
+    uint64_t bits = (uint64_t)(1023 + n) << 52;
+    double factor;
+    memcpy(&factor, &bits, sizeof factor);
+    return x * factor;
+}
+
 /* 2^n (added + e^r - 1) */
 static double scaled_power(Pair r, double added, int n) {
     Pair sum = pair_sum((Pair){added, 0}, power_less_one(r));
-    return ldexp(sum.head, n);
+    return scaled(sum.head, n);
 }
 
 /* The r of x = n ln 2 + r; x is within some thousands. */
@@ -89,7 +98,7 @@ double real_expm1(double x) {
     if (x > 50) return real_exp(x);
     int n;
     Pair r = reduced((Pair){x, 0}, &n);
-    return scaled_power(r, 1 - ldexp(1, -n), n);
+    return scaled_power(r, 1 - scaled(1, -n), n);
 }
 
 /* ---- logarithms ---- */
@@ -234,26 +243,34 @@ static double bell(double x) {
     return power(square) * 0x1.20dd750429b6dp-1;
 }
 
-/* 2 x e^(-x^2) / sqrt(pi) (1 + 2x^2/3 (1 + 2x^2/5 (1 + ..))), for x up to 1.5: no term is negative. */
+/* 2 x e^(-x^2) / sqrt(pi) (1 + 2x^2/3 (1 + 2x^2/5 (1 + ..))), for x up to 0.5: no term is negative. */
 static double erf_by_series(double x) {
-    double z = 2 * x * x, sum = 1;
-    for (int i = 10 + (int)(11 * x); i >= 1; i--) sum = 1 + sum * (z / (2 * i + 1));
+    double z = 2 * x * x;
+    double sum = POLYNOMIAL(z, 1.0, 1.0 / 3, 1.0 / 15, 1.0 / 105, 1.0 / 945, 1.0 / 10395, 1.0 / 135135, 1.0 / 2027025,
+                            1.0 / 34459425, 1.0 / 654729075, 1.0 / 13749310575, 1.0 / 316234143225);
     return 2 * x * bell(x) * sum;
 }
 
-/* e^(-x^2) / sqrt(pi) / (x + 1/2 / (x + 2/2 / (x + 3/2 / (x + ..)))), for x from 1.5 on. */
-static double erfc_by_fraction(double x) {
-    double fraction = x;
-    for (int i = 10 + (int)(220 / (x * x)); i >= 1; i--) fraction = x + i / 2.0 / fraction;
-    return bell(x) / fraction;
-}
+/* sqrt(pi) x e^(x^2) erfc(x), which is 0.55 at 0.5 and 1 at infinity, by powers of 7 / (x + 3) - 1: the
+ * first terms of its Chebyshev series, written out. The next is 1e-18. */
+static const double tail[] = {
+    0x1.f14e58d3247a3p-1, -0x1.7b644d0bd4858p-4, -0x1.02d99f849b56ap-3, -0x1.adb067f1eff1ep-4,
+    -0x1.04b5287a15bb4p-4, -0x1.d4f57f7001a3cp-6, -0x1.2007be736ec72p-7, -0x1.3d2b1f22a350dp-10,
+    0x1.69f2e8b0866fcp-12, 0x1.a68b0272cda83p-13, 0x1.26ec8a99d21f1p-17, -0x1.54a317e69ab30p-16,
+    -0x1.f61534a89b0d1p-19, 0x1.1e588c8a08a99p-19, 0x1.4f7f854045d77p-21, -0x1.21fefbd110d85p-22,
+    -0x1.84e2c2204202bp-24, 0x1.6719f40dd5992p-25, 0x1.9b77e4fed1d47p-27, -0x1.e7521d01b83edp-28,
+    -0x1.6735c2b3f33fap-30, 0x1.234e21b8399acp-30, 0x1.79c5af602414bp-34, -0x1.9c4e495d6d7cbp-34,
+};
+
+/* For x from 0.5 on. */
+static double erfc_of_tail(double x) { return bell(x) / x * polynomial(7 / (x + 3) - 1, tail, COUNT_OF(tail)); }
 
 double real_erf(double x) {
     if (x == 0 || isnan(x)) return x;
     double magnitude = fmin(fabs(x), 30);
-    return copysign(magnitude < 1.5 ? erf_by_series(magnitude) : 1 - erfc_by_fraction(magnitude), x);
+    return copysign(magnitude < 0.5 ? erf_by_series(magnitude) : 1 - erfc_of_tail(magnitude), x);
 }
 
-double real_erfc(double x) { return x >= 1.5 ? erfc_by_fraction(fmin(x, 30)) : 1 - real_erf(x); }
+double real_erfc(double x) { return x >= 0.5 ? erfc_of_tail(fmin(x, 30)) : 1 - real_erf(x); }
 
 double real_gelu(double x) { return x == -INFINITY ? 0 : x * real_erfc(-x * 0x1.6a09e667f3bcdp-1) / 2; }

@@ -44,9 +44,9 @@ static const Function functions[] = {
     {"tanh near 0", real_tanh, tanhl, -0.1, 0.1, 3, 0xb1ed7533fb089bf4},
     {"sigmoid", real_sigmoid, sigmoid, -700, 40, 2, 0xa950187f8414a28a},
     {"silu", real_silu, silu, -700, 40, 2, 0xe5ea08d6d0bcc6d3},
-    {"gelu", real_gelu, gelu, -9, 9, 100, 0x310aee3c7dff4617},
-    {"erf", real_erf, erfl, -7, 7, 6, 0x85581959027b7f39},
-    {"erfc", real_erfc, erfcl, -7, 26, 100, 0xd09626ab05ad23b0},
+    {"gelu", real_gelu, gelu, -9, 9, 100, 0x17481eaf5d88d512},
+    {"erf", real_erf, erfl, -7, 7, 3, 0x4561506b5f93d5bd},
+    {"erfc", real_erfc, erfcl, -7, 26, 4, 0x5f4a6079daa7002d},
     {"x ** 1.7", real_to_17_tenths, to_17_tenths, 0, 100, 0.7, 0x1c768f44ff69921f},
     {"x ** -15", real_to_minus_15, to_minus_15, 0, 1e20, 0.7, 0xa2abdef277dc0d35},
 };
