@@ -38,11 +38,11 @@ static Pair pair_product(Pair a, Pair b) {
 
 static Pair pair_scaled(Pair a, double factor) { return pair_product(a, (Pair){factor, 0}); }
 
-/* c[0] + x c[1] + x^2 c[2] + .. */
+/* c[0] + x c[1] + x^2 c[2] + ..: even and odd powers each by themselves, which do not wait for each other. */
 static double polynomial(double x, const double *c, int count) {
-    double sum = c[count - 1];
-    for (int i = count - 2; i >= 0; i--) sum = sum * x + c[i];
-    return sum;
+    double square = x * x, sums[2] = {0};
+    for (int i = count - 1; i >= 0; i--) sums[i & 1] = sums[i & 1] * square + c[i];
+    return sums[0] + x * sums[1];
 }
 #define POLYNOMIAL(x, ...) polynomial(x, (const double[]){__VA_ARGS__}, COUNT_OF(((double[]){__VA_ARGS__})))
 
