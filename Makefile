@@ -166,11 +166,12 @@ sanitize: deps
 	export BUILD=build/sanitize CC="clang-19 -fsanitize=address,undefined -fno-sanitize-recover=all" CAI_HOME=$(CURDIR)/build/sanitize/home; \
 	export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1; \
 	tests/run $(or $(STAGES),unit golden docs library library_form programs) $(if $(STAGES),,&& CAI_GUARD=1 tests/run numerics)
-# The thread pool under the thread sanitizer.
-races: deps
+# The thread pool of programs, the compiler's loops by all cores and the reference evaluator under the thread sanitizer.
+RACES = $(addprefix tests/unit/,main.c thread.c run.c parallel.c reference_threads.c random_graph_support.c)
+races: deps $(BUILD)/grammar/cai.tab.h
 	@mkdir -p build/races
-	clang-19 $(filter-out -MMD -MP,$(BASE)) -O1 -fsanitize=thread -Iruntime tests/unit/main.c tests/unit/thread.c tests/unit/run.c \
-	  $(filter-out %/start.c runtime/library/%,$(RUNTIME)) -o build/races/tests -lcunit $(CODECS:%=-l%) -lm
+	clang-19 $(filter-out -MMD -MP,$(CINCLUDE)) -Itests/unit -O1 -fsanitize=thread $(RACES) $(wildcard compiler/base/*.c compiler/graph/*.c) \
+	  $(filter-out %/start.c runtime/library/%,$(RUNTIME)) -o build/races/tests -lcunit -ljson-c $(CODECS:%=-l%) -lm
 	build/races/tests
 # Each target of tests/fuzz for FUZZ_SECONDS; corpora stay in build/fuzz, findings too.
 fuzz: deps

@@ -136,6 +136,39 @@ TEST(bits) {
     CU_ASSERT(memcmp(c, wanted, sizeof c) == 0);
 }
 
+/* ---- by several threads ---- */
+
+/* Products of the same operands, the one of `rows` by some threads. */
+static void check_threads(RefProduct by, int64_t rows, int64_t columns, int64_t depth) {
+    const int threads[] = {2, 3, 16};
+    TestGraph t = test_graph((uint64_t)rows);
+    double *a = NEW_ARRAY(t.arena, double, rows * depth), *b = NEW_ARRAY(t.arena, double, depth * columns);
+    double *wanted = NEW_ARRAY(t.arena, double, rows * columns);
+    for (int64_t i = 0; i < rows * depth; i++) a[i] = random_in(&t, -1, 1);
+    for (int64_t i = 0; i < depth * columns; i++) b[i] = random_in(&t, -1, 1);
+    Product p = {by, rows, columns, depth, {a, depth, 1}, {b, columns, 1}, wanted, columns};
+    parallel_limits(1, 1);
+    product_run(p);
+    for (int i = 0; i < COUNT_OF(threads); i++) {
+        p.c = NEW_ARRAY(t.arena, double, rows * columns);
+        parallel_limits(threads[i], 1);
+        product_run(p);
+        CU_ASSERT(memcmp(p.c, wanted, sizeof *wanted * (size_t)(rows * columns)) == 0);
+    }
+    arena_free(t.arena);
+}
+
+/* The serial OpenBLAS locks what its calls have in common. */
+TEST(threads) {
+    RefProduct products[] = {product_blocked, product_openblas};
+    for (int i = 0; i < COUNT_OF(products); i++) {
+        check_threads(products[i], 4200, 40, 70);
+        check_threads(products[i], 40, 4200, 70);
+        check_threads(products[i], 300, 1, 3);
+        check_threads(products[i], 0, 300, 3);
+    }
+}
+
 /* ---- --blas ---- */
 
 static Node *turned(TestGraph *t, Node *x) { return build_transpose(t->graph, x, x->shape.rank == 2 ? (int64_t[]){1, 0} : (int64_t[]){0, 2, 1}); }
