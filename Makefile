@@ -166,7 +166,8 @@ sanitize: deps
 	export BUILD=build/sanitize CC="clang-19 -fsanitize=address,undefined -fno-sanitize-recover=all" CAI_HOME=$(CURDIR)/build/sanitize/home; \
 	export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1; \
 	tests/run $(or $(STAGES),unit golden docs library library_form programs) $(if $(STAGES),,&& CAI_GUARD=1 tests/run numerics)
-# The thread pool of programs, the compiler's loops by all cores and the reference evaluator under the thread sanitizer.
+# The thread pool of programs and the compiler's loops by all cores, of which the reference evaluator
+# is made, under the thread sanitizer.
 RACES = $(addprefix tests/unit/,main.c thread.c run.c parallel.c reference_threads.c random_graph_support.c)
 races: deps $(BUILD)/grammar/cai.tab.h
 	@mkdir -p build/races

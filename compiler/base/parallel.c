@@ -1,8 +1,10 @@
-/* Work by all cores: a loop whose rounds are independent of each other, cut into parts. Which thread does a part is nothing that a round can
- * see, so that the number of threads changes no bit of a result.
+/* Work by all cores: a loop whose rounds are independent of each other, cut into parts. Which thread
+ * does a part is nothing that a round can see, so that the number of threads changes no bit of a
+ * result: they begin with the floating-point modes of the caller.
  *
- * Threads live as long as the loop: a process that forks has no others, and to start one takes as long as a small part. A loop within a part
- * is done by the part's own thread, and so is all where the system gives no more. */
+ * Threads live as long as the loop: a process that forks has no others, and to start one takes as
+ * long as a small part. A loop within a part is done by the part's own thread, and so is all where
+ * the system gives no more. */
 #include "base/base.h"
 #include "core/core.h"
 #include <pthread.h>
@@ -39,7 +41,8 @@ static void *run_parts(void *context) {
 
 static void run_by_threads(Loop *loop) {
     pthread_t threads[MOST_THREADS];
-    int64_t most = min_i64(wanted_threads ? wanted_threads : cai_cores(), MOST_THREADS), helpers = min_i64(most, loop->parts) - 1;
+    int64_t most = min_i64(wanted_threads ? wanted_threads : cai_cores(), MOST_THREADS);
+    int64_t helpers = min_i64(most, loop->parts) - 1;
     int started = 0;
     while (started < helpers && pthread_create(&threads[started], NULL, run_parts, loop) == 0) started++;
     run_parts(loop);
@@ -48,7 +51,8 @@ static void run_by_threads(Loop *loop) {
 
 void parallel_for(int64_t count, int64_t work, ParallelBody *body, void *context) {
     int64_t grain = max_i64(1, least_work / max_i64(work, 1));
-    Loop loop = {.count = count, .grain = grain, .parts = (count + grain - 1) / grain, .body = body, .context = context};
+    int64_t parts = count / grain + (count % grain > 0);
+    Loop loop = {.count = count, .grain = grain, .parts = parts, .body = body, .context = context};
     if (loop.parts > 1 && !within_part) run_by_threads(&loop);
     else if (count > 0) body(context, 0, count);
 }

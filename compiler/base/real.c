@@ -38,11 +38,15 @@ static Pair pair_product(Pair a, Pair b) {
 
 static Pair pair_scaled(Pair a, double factor) { return pair_product(a, (Pair){factor, 0}); }
 
-/* c[0] + x c[1] + x^2 c[2] + ..: even and odd powers each by themselves, which do not wait for each other. */
+/* c[0] + x c[1] + x^2 c[2] + ..: even and odd powers each by themselves, so that neither waits for
+ * the other. */
 static double polynomial(double x, const double *c, int count) {
-    double square = x * x, sums[2] = {0};
-    for (int i = count - 1; i >= 0; i--) sums[i & 1] = sums[i & 1] * square + c[i];
-    return sums[0] + x * sums[1];
+    double square = x * x, even = 0, odd = 0;
+    for (int i = (count - 1) & ~1; i >= 0; i -= 2) {
+        even = even * square + c[i];
+        odd = odd * square + (i + 1 < count ? c[i + 1] : 0);
+    }
+    return even + x * odd;
 }
 #define POLYNOMIAL(x, ...) polynomial(x, (const double[]){__VA_ARGS__}, COUNT_OF(((double[]){__VA_ARGS__})))
 
@@ -55,7 +59,7 @@ static Pair power_less_one(Pair r) {
     return pair_of_sum(r.head, r.tail + r.head * r.tail + r.head * r.head * q);
 }
 
-/* 2^n x; where neither it nor 2^n is a denormal or infinite, a product is as exact as ldexp and much faster. */
+/* 2^n x. Where 2^n is far from the ends of the range a product is as exact as ldexp, and faster. */
 static double scaled(double x, int n) {
     if (n < -900 || n > 900) return ldexp(x, n);
     uint64_t bits = (uint64_t)(1023 + n) << 52;
@@ -243,16 +247,17 @@ static double bell(double x) {
     return power(square) * 0x1.20dd750429b6dp-1;
 }
 
-/* 2 x e^(-x^2) / sqrt(pi) (1 + 2x^2/3 (1 + 2x^2/5 (1 + ..))), for x up to 0.5: no term is negative. */
+/* 2 x e^(-x^2) / sqrt(pi) (1 + 2x^2/3 (1 + 2x^2/5 (1 + ..))), for x up to 0.5. */
 static double erf_by_series(double x) {
     double z = 2 * x * x;
-    double sum = POLYNOMIAL(z, 1.0, 1.0 / 3, 1.0 / 15, 1.0 / 105, 1.0 / 945, 1.0 / 10395, 1.0 / 135135, 1.0 / 2027025,
-                            1.0 / 34459425, 1.0 / 654729075, 1.0 / 13749310575, 1.0 / 316234143225);
+    double sum = POLYNOMIAL(z, 1.0, 1.0 / 3, 1.0 / 15, 1.0 / 105, 1.0 / 945, 1.0 / 10395, 1.0 / 135135,
+                            1.0 / 2027025, 1.0 / 34459425, 1.0 / 654729075, 1.0 / 13749310575,
+                            1.0 / 316234143225);
     return 2 * x * bell(x) * sum;
 }
 
-/* sqrt(pi) x e^(x^2) erfc(x), which is 0.55 at 0.5 and 1 at infinity, by powers of 7 / (x + 3) - 1: the
- * first terms of its Chebyshev series, written out. The next is 1e-18. */
+/* sqrt(pi) x e^(x^2) erfc(x), which is 0.55 at 0.5 and 1 at infinity, by powers of 7 / (x + 3) - 1:
+ * the first terms of its Chebyshev series, written out. The next is below 1e-18. */
 static const double tail[] = {
     0x1.f14e58d3247a3p-1, -0x1.7b644d0bd4858p-4, -0x1.02d99f849b56ap-3, -0x1.adb067f1eff1ep-4,
     -0x1.04b5287a15bb4p-4, -0x1.d4f57f7001a3cp-6, -0x1.2007be736ec72p-7, -0x1.3d2b1f22a350dp-10,
@@ -263,7 +268,9 @@ static const double tail[] = {
 };
 
 /* For x from 0.5 on. */
-static double erfc_of_tail(double x) { return bell(x) / x * polynomial(7 / (x + 3) - 1, tail, COUNT_OF(tail)); }
+static double erfc_of_tail(double x) {
+    return bell(x) / x * polynomial(7 / (x + 3) - 1, tail, COUNT_OF(tail));
+}
 
 double real_erf(double x) {
     if (x == 0 || isnan(x)) return x;

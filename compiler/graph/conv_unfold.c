@@ -58,7 +58,8 @@ static void walk_row(const Part *part, int64_t tap, double *x, double *u, Move *
     }
 }
 
-typedef struct Walk { /* over a part, a round a plane of x, which no other round touches */
+/* Over a part; a round is a plane of x, which no other round touches. */
+typedef struct Walk {
     const Part *part;
     double *x; /* the group's planes */
     bool clears; /* u before */
@@ -69,7 +70,8 @@ static void walk_planes(void *context, int64_t begin, int64_t end) {
     const Walk *walk = context;
     const Part *part = walk->part;
     int64_t taps = volume(part->nest->k), plane = volume(part->nest->x), first = part->first_row / taps;
-    int64_t from = max_i64(part->first_row, (first + begin) * taps), to = min_i64(part->first_row + part->rows, (first + end) * taps);
+    int64_t from = max_i64(part->first_row, (first + begin) * taps);
+    int64_t to = min_i64(part->first_row + part->rows, (first + end) * taps);
     for (int64_t row = from; row < to; row++) {
         double *u = part->u + (row - part->first_row) * part->columns;
         if (walk->clears) memset(u, 0, sizeof *u * (size_t)part->columns);
@@ -92,12 +94,13 @@ static void multiply(const Part *part, const Group *g, double *u, int64_t stride
     const ConvNest *nest = part->nest;
     int64_t places = volume(nest->y), all_rows = nest->inputs * volume(nest->k), outputs = nest->outputs;
     double *w = g->w + part->first_row, *y = g->y + part->first_column;
+    int64_t rows = part->rows, columns = part->columns;
     if (nest->op == OP_convolution)
-        product_run((Product){by, outputs, part->columns, part->rows, {w, all_rows, 1}, {u, stride, 1}, y, places});
+        product_run((Product){by, outputs, columns, rows, {w, all_rows, 1}, {u, stride, 1}, y, places});
     else if (nest->op == OP_convolution_input)
-        product_run((Product){by, part->rows, part->columns, outputs, {w, 1, all_rows}, {y, places, 1}, u, stride});
+        product_run((Product){by, rows, columns, outputs, {w, 1, all_rows}, {y, places, 1}, u, stride});
     else
-        product_run((Product){by, outputs, part->rows, part->columns, {y, places, 1}, {u, 1, stride}, w, all_rows});
+        product_run((Product){by, outputs, rows, columns, {y, places, 1}, {u, 1, stride}, w, all_rows});
 }
 
 static void run_part(const Part *part, const Group *g, RefProduct product) {
@@ -131,8 +134,9 @@ static void run_groups(void *context, int64_t begin, int64_t end) {
     const Groups *groups = context;
     const ConvNest *nest = groups->nest;
     int64_t x_group = nest->inputs * volume(nest->x), y_group = nest->outputs * volume(nest->y);
-    int64_t w_group = nest->outputs * nest->inputs * volume(nest->k), unfolded = nest->inputs * volume(nest->k) * volume(nest->y);
-    double *u = is_pointwise(nest) ? NULL : checked_realloc(NULL, sizeof *u * (size_t)min_i64(MOST_UNFOLDED, unfolded));
+    int64_t rows = nest->inputs * volume(nest->k), w_group = nest->outputs * rows;
+    size_t most = (size_t)min_i64(MOST_UNFOLDED, rows * volume(nest->y));
+    double *u = is_pointwise(nest) ? NULL : checked_realloc(NULL, sizeof *u * most);
     double *x = nest->op == OP_convolution_input ? nest->to : (double *)nest->from_x; /* of the three one alone is written: `to` */
     double *y = nest->op == OP_convolution ? nest->to : (double *)nest->from_y;
     double *w = nest->op == OP_convolution_weight ? nest->to : (double *)nest->from_w;

@@ -68,7 +68,8 @@ void walk_seek(RefWalk *walk, int64_t row) {
     for (int k = 0; k < walk->operands; k++) walk->of[k].at = 0;
     for (int axis = walk->rank - 1; axis >= 0; row /= walk->dims[axis--]) {
         walk->index[axis] = row % walk->dims[axis];
-        for (int k = 0; k < walk->operands; k++) walk->of[k].at += walk->index[axis] * walk->of[k].strides[axis];
+        for (int k = 0; k < walk->operands; k++)
+            walk->of[k].at += walk->index[axis] * walk->of[k].strides[axis];
     }
 }
 
@@ -131,7 +132,8 @@ static void copy_part(void *context, int64_t begin, int64_t end) {
     }
 }
 
-void layout_copy(const RefShape *shape, const Number *from, const RefLayout *from_layout, Number *to, const RefLayout *to_layout) {
+void layout_copy(const RefShape *shape, const Number *from, const RefLayout *from_layout, Number *to,
+                 const RefLayout *to_layout) {
     Copy copy = {walk_begin(shape, (RefLayout[]){*from_layout, *to_layout}, 2), from, to};
     parallel_for(copy.walk.rows, copy.walk.inner, copy_part, &copy);
 }

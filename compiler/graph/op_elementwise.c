@@ -375,9 +375,10 @@ void verb_values(Op verb, const RefCall *call) {
 
 enum { PART = 512 /* elements of a row, which stay in the nearest cache */ };
 
-/* `count` elements of an operand from place `first` of a row on: where they lie, or copied where that is the result's memory. One that
- * is repeated is copied once, where `begins` says that a row does. */
-static const Number *part_of(const Number *row, int64_t step, int64_t first, int64_t count, bool begins, const Number *out, Number *copy) {
+/* `count` elements of an operand from place `first` of a row on: where they lie, or copied where that
+ * is the result's memory. One that is repeated is copied once, where `begins` says that a row does. */
+static const Number *part_of(const Number *row, int64_t step, int64_t first, int64_t count, bool begins,
+                             const Number *out, Number *copy) {
     const Number *x = row + first * step;
     if (step == 1 && x != out) return x;
     if (step == 0 && !begins) return copy;
@@ -403,11 +404,14 @@ static void compute_parts(void *context, int64_t begin, int64_t end) {
     int64_t first = begin % e->parts * PART;
     part.out += begin / e->parts * walk.inner + first;
     for (int64_t i = begin; i < end; i++) {
-        part.shape.count = min_i64(PART, walk.inner - first);
-        for (int k = 0; k < walk.operands; k++)
-            in[k] = part_of(e->call->inputs[k] + walk.of[k].at, walk.of[k].step, first, part.shape.count, first == 0 || i == begin, part.out, copies[k]);
+        int64_t count = part.shape.count = min_i64(PART, walk.inner - first);
+        bool begins = first == 0 || i == begin;
+        for (int k = 0; k < walk.operands; k++) {
+            const Number *row = e->call->inputs[k] + walk.of[k].at;
+            in[k] = part_of(row, walk.of[k].step, first, count, begins, part.out, copies[k]);
+        }
         e->compute(&part);
-        part.out += part.shape.count;
+        part.out += count;
         first += PART;
         if (first >= walk.inner) first = 0, walk_next(&walk);
     }

@@ -69,7 +69,8 @@ static RefShape leading_axes(const RefShape *shape) {
     return batch;
 }
 
-typedef struct Products { /* one for each place of the leading axes, a round a piece of one */
+/* One for each place of the leading axes; a round is a piece of one. */
+typedef struct Products {
     const RefCall *call;
     RefLayout layouts[2];
     RefWalk walk;
@@ -81,12 +82,14 @@ static void run_products(void *context, int64_t begin, int64_t end) {
     const RefCall *call = p->call;
     int64_t pieces = product_pieces(&p->first);
     for (int64_t i = begin; i < end; i++) {
-        int64_t number = i / pieces, at = number % p->walk.inner;
         Product product = p->first;
         RefWalk walk = p->walk;
+        int64_t number = i / pieces, at = number % walk.inner;
         walk_seek(&walk, number / walk.inner);
-        product.a = matrix_of(&call->input_shapes[0], &p->layouts[0], call->inputs[0] + walk.of[0].at + at * walk.of[0].step);
-        product.b = matrix_of(&call->input_shapes[1], &p->layouts[1], call->inputs[1] + walk.of[1].at + at * walk.of[1].step);
+        const Number *a = call->inputs[0] + walk.of[0].at + at * walk.of[0].step;
+        const Number *b = call->inputs[1] + walk.of[1].at + at * walk.of[1].step;
+        product.a = matrix_of(&call->input_shapes[0], &p->layouts[0], a);
+        product.b = matrix_of(&call->input_shapes[1], &p->layouts[1], b);
         product.c += number * product.rows * product.columns;
         product_piece(product, i % pieces);
     }
@@ -97,8 +100,12 @@ void ref_matmul(const RefCall *call) {
     RefShape batch = leading_axes(a);
     Products p = {.call = call, .layouts = {ref_layout(call, 0), ref_layout(call, 1)}};
     p.walk = walk_begin(&batch, p.layouts, 2);
-    p.first = (Product){.by = call->product ? call->product : product_plain, .rows = a->dims[a->rank - 2], .columns = b->dims[b->rank - 1],
-                        .depth = a->dims[a->rank - 1], .c = &call->out->real, .c_row = b->dims[b->rank - 1]};
+    p.first = (Product){.by = call->product ? call->product : product_plain,
+                        .rows = a->dims[a->rank - 2],
+                        .columns = b->dims[b->rank - 1],
+                        .depth = a->dims[a->rank - 1],
+                        .c = &call->out->real,
+                        .c_row = b->dims[b->rank - 1]};
     ref_clear(call);
     parallel_for(batch.count * product_pieces(&p.first), product_piece_work(&p.first), run_products, &p);
 }

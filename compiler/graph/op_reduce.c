@@ -52,8 +52,9 @@ Node *grad_reduce_max(Graph *g, Node *node, int input, Node *dy) {
 
 /* ---- reference ----
  *
- * Walks the input by rows, and by strides that are 0 on reduced axes the output. A round is a place on an axis that is kept; what comes to an
- * element of the result is in the same order for every layout and however it is cut. */
+ * Walks the input by rows, and by strides that are 0 on reduced axes the output. A round is a place on
+ * an axis that is kept; what comes to an element of the result is in the same order for every layout
+ * and however it is cut. */
 
 typedef void Reduce(Number *to, int64_t to_step, const Number *x, int64_t step, int64_t count, bool real);
 
@@ -83,8 +84,10 @@ static void reduce_part(void *context, int64_t begin, int64_t end) {
         out += begin * r->out.strides[r->axis];
     }
     RefWalk walk = walk_begin(&shape, (RefLayout[]){r->in, r->out}, 2);
+    int64_t step = walk.of[0].step, out_step = walk.of[1].step;
+    bool real = dtype_is_float(shape.type);
     for (int64_t row = 0; row < walk.rows; row++, walk_next(&walk))
-        r->row(out + walk.of[1].at, walk.of[1].step, x + walk.of[0].at, walk.of[0].step, walk.inner, dtype_is_float(shape.type));
+        r->row(out + walk.of[1].at, out_step, x + walk.of[0].at, step, walk.inner, real);
 }
 
 static void reduce(const RefCall *call, IntList axes, Number first, Reduce *row) {

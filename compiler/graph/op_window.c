@@ -190,7 +190,8 @@ static void visit_planes(void *context, int64_t begin, int64_t end) {
                 window_places(w, at, places, &window.count);
                 window.output = (at[0] * w->y[1] + at[1]) * w->y[2] + at[2];
                 for (int64_t p = begin; p < end; p++)
-                    planes->visit(o->x ? o->x + p * w->x_plane : NULL, o->y ? o->y + p * o->y_plane : NULL, o->out + p * o->out_plane, &window);
+                    planes->visit(o->x ? o->x + p * w->x_plane : NULL, o->y ? o->y + p * o->y_plane : NULL,
+                                  o->out + p * o->out_plane, &window);
             }
     free(places);
 }

@@ -58,6 +58,10 @@ int64_t ref_line_begin(RefLine line, int64_t number);
 
 bool ref_matrix_lies(const RefShape *shape, const RefLayout *layout); /* whether a product reads its matrices where they lie */
 
+/* ---- reference.c ---- */
+
+void ref_clear(const RefCall *call); /* zeros, for what adds up in its result */
+
 /* ---- product.c ---- */
 
 typedef struct Product { /* c [rows, columns] += a [rows, depth] b [depth, columns] */
@@ -68,7 +72,7 @@ typedef struct Product { /* c [rows, columns] += a [rows, depth] b [depth, colum
     int64_t c_row;
 } Product;
 void product_run(Product p); /* by all cores */
-/* Where several products of one size are run together: their pieces, each a round of its own. */
+/* Where several products of one size are run together: their pieces, a round each. */
 int64_t product_pieces(const Product *p);
 int64_t product_piece_work(const Product *p); /* for parallel_for */
 void product_piece(Product p, int64_t number);
@@ -104,9 +108,6 @@ void layout_read(const RefShape *shape, const Number *from, const RefLayout *lay
  * where they must be copied. */
 const Number *ref_view(const RefCall *call, RefLayout *layout);
 int64_t size_value(const RefCall *call, Dim size); /* its value in this run */
-
-/* Zeros, for what adds up in its result. */
-static inline void ref_clear(const RefCall *call) { memset(call->out, 0, sizeof *call->out * (size_t)call->shape.count); }
 
 /* ---- what reference functions for every type do with elements: `real` tells how they are held ---- */
 

@@ -9,6 +9,12 @@ void reference_round(RefTensor *tensor) {
     for (int64_t i = 0; type != DTYPE_F32 && i < tensor->shape.count; i++) tensor->values[i] = number_rounded(tensor->values[i], type);
 }
 
+static void clear(void *numbers, int64_t begin, int64_t end) {
+    memset((Number *)numbers + begin, 0, sizeof(Number) * (size_t)(end - begin));
+}
+
+void ref_clear(const RefCall *call) { parallel_for(call->shape.count, 1, clear, call->out); }
+
 /* ---- evaluation ---- */
 
 /* Memory that several values may share: a tensor and what was cut from it. */

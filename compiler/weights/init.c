@@ -40,8 +40,10 @@ static void draw(void *context, int64_t begin, int64_t end) {
         const int64_t count = min_i64(PART, end - first);
         Number *values = d.values + first;
         random_units(d.stream + (uint64_t)first, count, &values->real);
-        for (int64_t i = 0; i < count; i++) values[i].real = (double)((d.times * (float)values[i].real + d.plus) * d.over);
-        for (int64_t i = 0; i < count && d.type != DTYPE_F32; i++) values[i] = number_cast(values[i], DTYPE_F32, d.type);
+        for (int64_t i = 0; i < count; i++)
+            values[i].real = (double)((d.times * (float)values[i].real + d.plus) * d.over);
+        for (int64_t i = 0; i < count && d.type != DTYPE_F32; i++)
+            values[i] = number_cast(values[i], DTYPE_F32, d.type);
     }
 }
 
@@ -49,7 +51,8 @@ void init_fill(uint64_t seed, const char *path, const RefShape *shape, double in
     const bool centered = init == 0 || isnan(init) || init == INIT_NORMAL, scale = init == 1;
     const float bound = init == INIT_NORMAL ? sqrtf(3) : shape->rank >= 2 && !state ? init_bound(fan_in_of(shape)) : 0.1f;
     if (centered || scale) {
-        Draw d = {random_stream(seed, path), centered ? 2 : 1, centered ? -1 : 0.5f, centered ? bound : 1, shape->type, values};
+        Draw d = {.stream = random_stream(seed, path), .type = shape->type, .values = values};
+        d.times = centered ? 2 : 1, d.plus = centered ? -1 : 0.5f, d.over = centered ? bound : 1;
         parallel_for(shape->count, 3, draw, &d);
         return;
     }

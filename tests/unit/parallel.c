@@ -1,4 +1,5 @@
-/* Loops by all cores: every round once, whatever the numbers of rounds and threads, within another loop too. */
+/* Loops by all cores: every round once, whatever the numbers of rounds and threads, within another
+ * loop too. */
 #include "base/base.h"
 #include "test.h"
 #include <stdatomic.h>
@@ -6,7 +7,7 @@
 enum { MOST_ROUNDS = 1000 };
 
 typedef struct Count {
-    unsigned char ran[MOST_ROUNDS]; /* each is touched by one thread only: a race here is what the thread sanitizer would find */
+    unsigned char ran[MOST_ROUNDS]; /* each by one thread: the thread sanitizer would find others */
     atomic_int parts;
 } Count;
 
@@ -50,7 +51,8 @@ static void count_within(void *context, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) parallel_for(INNER, 1, count_rounds, &counts[i]);
 }
 
-/* A loop within a part is done by the part's own thread, as one part; the next loop outside is done by all again. */
+/* A loop within a part is done by the part's own thread, as one part; the next loop outside is done
+ * by all again. */
 TEST(loops_within_loops) {
     static Count counts[OUTER];
     parallel_limits(4, 1);

@@ -1,4 +1,5 @@
-/* The reference evaluator by several threads: the same bits whatever their number, and wherever its loops are cut. */
+/* The reference evaluator by several threads: the same bits whatever their number, and wherever its
+ * loops are cut. */
 #include "random_graph_support.h"
 
 static RefTensor *values_by(TestGraph *t, RefProduct product) {
@@ -12,7 +13,8 @@ static RefTensor *values_by(TestGraph *t, RefProduct product) {
 }
 
 static bool same_bits(const RefTensor *a, const RefTensor *b) {
-    return a->shape.count == b->shape.count && memcmp(a->values, b->values, sizeof *a->values * (size_t)a->shape.count) == 0;
+    size_t bytes = sizeof *a->values * (size_t)a->shape.count;
+    return a->shape.count == b->shape.count && memcmp(a->values, b->values, bytes) == 0;
 }
 
 /* By one thread, in as few parts as may be, against several and parts of a round or a few. */
@@ -25,7 +27,7 @@ static void check_threads(TestGraph *t, RefProduct product, uint64_t seed) {
         RefTensor *results = values_by(t, product);
         for (int k = 0; k < t->graph->outputs.count; k++)
             if (!same_bits(&wanted[k], &results[k])) {
-                printf("\n  seed %llu: output %d differs by %d threads\n", (unsigned long long)seed, k, threads[i]);
+                printf("\n  seed %d: output %d differs by %d threads\n", (int)seed, k, threads[i]);
                 CU_FAIL("other bits");
             }
     }
@@ -41,17 +43,22 @@ TEST(random_graphs) {
     }
 }
 
-/* As large as to be cut by themselves: a convolution of several groups and images, products of several pieces, sums along each axis. */
+/* As large as to be cut by themselves: a convolution of several groups and images, products of several
+ * pieces, sums along each axis. */
 TEST(large_tensors) {
     TestGraph t = test_graph(7);
-    Dim x_sizes[] = {size(&t, 2), size(&t, 24), size(&t, 40), size(&t, 41)}, w_sizes[] = {size(&t, 32), size(&t, 6), size(&t, 3), size(&t, 3)};
+    Dim x_sizes[] = {size(&t, 2), size(&t, 24), size(&t, 40), size(&t, 41)};
+    Dim w_sizes[] = {size(&t, 32), size(&t, 6), size(&t, 3), size(&t, 3)};
     Node *x = new_input(&t, -1, 1, 4, x_sizes), *w = new_parameter(&t, -1, 1, 4, w_sizes);
-    Node *y = MAKE(&t, convolution, ((Node *[]){x, w}), 2, INTS(1, 1), INTS(1, 1), INTS(1, 1), {2, x_sizes + 2}, 4);
+    Node *y = MAKE(&t, convolution, ((Node *[]){x, w}), 2, INTS(1, 1), INTS(1, 1), INTS(1, 1),
+                   {2, x_sizes + 2}, 4);
     Node *rows = build_reshape(t.graph, y, 3, (Dim[]){size(&t, 2), size(&t, 32), size(&t, 1640)});
     Node *turned = build_transpose(t.graph, rows, (int64_t[]){0, 2, 1});
-    Node *left = graph_make(t.graph, OP_matmul, (Node *[]){rows, turned}, 2, NULL), *right = graph_make(t.graph, OP_matmul, (Node *[]){turned, left}, 2, NULL);
+    Node *left = graph_make(t.graph, OP_matmul, (Node *[]){rows, turned}, 2, NULL);
+    Node *right = graph_make(t.graph, OP_matmul, (Node *[]){turned, left}, 2, NULL);
     new_output(&t, unary(&t, OP_tanh, right));
-    for (int64_t axis = 0; axis < 4; axis++) new_output(&t, build_sum(t.graph, unary(&t, OP_gelu, y), &axis, 1));
+    Node *curved = unary(&t, OP_gelu, y);
+    for (int64_t axis = 0; axis < 4; axis++) new_output(&t, build_sum(t.graph, curved, &axis, 1));
     check_threads(&t, product_blocked, 7);
     arena_free(t.arena);
 }
