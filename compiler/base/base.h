@@ -119,12 +119,12 @@ void random_units(uint64_t stream, int64_t count, double *out); /* its first ele
 
 /* Rounds begin <= i < end of a loop. */
 typedef void ParallelBody(void *context, int64_t begin, int64_t end);
-/* Does rounds 0 .. count-1, each once, in parts of which every core has one at a time. Rounds are
- * independent: what one of them gives depends on no other, nor on where a part begins. `work` says
- * what a round costs, in steps of about a nanosecond. */
+/* Does rounds 0 .. count-1, each once, in parts of which every core has one at a time.
+ * Rounds are independent: what one of them gives depends on no other, nor on where a
+ * part begins. `work` says what a round costs, in steps of about a nanosecond. */
 void parallel_for(int64_t count, int64_t work, ParallelBody *body, void *context);
-/* For tests: how many threads there are, 0 for as many as cores, and the least work of a part, 0 for
- * what is worth a thread. */
+/* For tests: how many threads there are, 0 for as many as cores, and the least work of
+ * a part, 0 for what is worth a thread. */
 void parallel_limits(int threads, int64_t work);
 
 /* ---- suggest.c ---- */

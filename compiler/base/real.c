@@ -38,8 +38,8 @@ static Pair pair_product(Pair a, Pair b) {
 
 static Pair pair_scaled(Pair a, double factor) { return pair_product(a, (Pair){factor, 0}); }
 
-/* c[0] + x c[1] + x^2 c[2] + ..: even and odd powers each by themselves, so that neither waits for
- * the other. */
+/* c[0] + x c[1] + x^2 c[2] + ..: even and odd powers each by themselves, so that
+ * neither waits for the other. */
 static double polynomial(double x, const double *c, int count) {
     double square = x * x, even = 0, odd = 0;
     for (int i = (count - 1) & ~1; i >= 0; i -= 2) {
@@ -59,7 +59,8 @@ static Pair power_less_one(Pair r) {
     return pair_of_sum(r.head, r.tail + r.head * r.tail + r.head * r.head * q);
 }
 
-/* 2^n x. Where 2^n is far from the ends of the range a product is as exact as ldexp, and faster. */
+/* 2^n x. Where 2^n is far from the ends of the range a product is as exact as ldexp,
+ * and faster. */
 static double scaled(double x, int n) {
     if (n < -900 || n > 900) return ldexp(x, n);
     uint64_t bits = (uint64_t)(1023 + n) << 52;
@@ -256,8 +257,9 @@ static double erf_by_series(double x) {
     return 2 * x * bell(x) * sum;
 }
 
-/* sqrt(pi) x e^(x^2) erfc(x), which is 0.55 at 0.5 and 1 at infinity, by powers of 7 / (x + 3) - 1:
- * the first terms of its Chebyshev series, written out. The next is below 1e-18. */
+/* sqrt(pi) x e^(x^2) erfc(x), which is 0.55 at 0.5 and 1 at infinity, by powers of 7 /
+ * (x + 3) - 1: the first terms of its Chebyshev series, written out. The next is below
+ * 1e-18. */
 static const double tail[] = {
     0x1.f14e58d3247a3p-1, -0x1.7b644d0bd4858p-4, -0x1.02d99f849b56ap-3, -0x1.adb067f1eff1ep-4,
     -0x1.04b5287a15bb4p-4, -0x1.d4f57f7001a3cp-6, -0x1.2007be736ec72p-7, -0x1.3d2b1f22a350dp-10,

@@ -375,8 +375,9 @@ void verb_values(Op verb, const RefCall *call) {
 
 enum { PART = 512 /* elements of a row, which stay in the nearest cache */ };
 
-/* `count` elements of an operand from place `first` of a row on: where they lie, or copied where that
- * is the result's memory. One that is repeated is copied once, where `begins` says that a row does. */
+/* `count` elements of an operand from place `first` of a row on: where they lie, or
+ * copied where that is the result's memory. One that is repeated is copied once, where
+ * `begins` says that a row does. */
 static const Number *part_of(const Number *row, int64_t step, int64_t first, int64_t count, bool begins,
                              const Number *out, Number *copy) {
     const Number *x = row + first * step;

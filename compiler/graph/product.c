@@ -69,9 +69,9 @@ void product_blocked(int64_t rows, int64_t columns, int64_t depth, RefMatrix a, 
 
 /* ---- by all cores ---- */
 
-/* Pieces are what one thread does at a time, cut from the longer side of c, so that what is packed is
- * used often. They depend on nothing but the sizes: OpenBLAS may give an element other bits in a piece
- * of another size. */
+/* Pieces are what one thread does at a time, cut from the longer side of c, so that
+ * what is packed is used often. They depend on nothing but the sizes: OpenBLAS may
+ * give an element other bits in a piece of another size. */
 enum { PIECE = 256, SPEED = 8 /* terms a nanosecond */ };
 
 int64_t product_pieces(const Product *p) {

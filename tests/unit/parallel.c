@@ -1,5 +1,5 @@
-/* Loops by all cores: every round once, whatever the numbers of rounds and threads, within another
- * loop too. */
+/* Loops by all cores: every round once, whatever the numbers of rounds and threads,
+ * within another loop too. */
 #include "base/base.h"
 #include "test.h"
 #include <stdatomic.h>
@@ -51,8 +51,8 @@ static void count_within(void *context, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) parallel_for(INNER, 1, count_rounds, &counts[i]);
 }
 
-/* A loop within a part is done by the part's own thread, as one part; the next loop outside is done
- * by all again. */
+/* A loop within a part is done by the part's own thread, as one part; the next loop
+ * outside is done by all again. */
 TEST(loops_within_loops) {
     static Count counts[OUTER];
     parallel_limits(4, 1);

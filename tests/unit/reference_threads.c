@@ -1,5 +1,5 @@
-/* The reference evaluator by several threads: the same bits whatever their number, and wherever its
- * loops are cut. */
+/* The reference evaluator by several threads: the same bits whatever their number, and
+ * wherever its loops are cut. */
 #include "random_graph_support.h"
 
 static RefTensor *values_by(TestGraph *t, RefProduct product) {
@@ -17,7 +17,8 @@ static bool same_bits(const RefTensor *a, const RefTensor *b) {
     return a->shape.count == b->shape.count && memcmp(a->values, b->values, bytes) == 0;
 }
 
-/* By one thread, in as few parts as may be, against several and parts of a round or a few. */
+/* By one thread, in as few parts as may be, against several and parts of a round or a
+ * few. */
 static void check_threads(TestGraph *t, RefProduct product, uint64_t seed) {
     const int threads[] = {1, 2, 3, 16};
     parallel_limits(1, INT64_MAX);
@@ -43,8 +44,8 @@ TEST(random_graphs) {
     }
 }
 
-/* As large as to be cut by themselves: a convolution of several groups and images, products of several
- * pieces, sums along each axis. */
+/* As large as to be cut by themselves: a convolution of several groups and images,
+ * products of several pieces, sums along each axis. */
 TEST(large_tensors) {
     TestGraph t = test_graph(7);
     Dim x_sizes[] = {size(&t, 2), size(&t, 24), size(&t, 40), size(&t, 41)};
