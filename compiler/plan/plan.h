@@ -17,7 +17,7 @@ typedef struct LowerOptions {
     bool weak_names;     /* for tests: the hash in every kernel's name is 0 */
 } LowerOptions;
 
-/* The stage: fuse, select, layout, choose, plan. The graph has been through the passes. */
+/* The stage: fuse, select, layout, settle, plan. The graph has been through the passes. */
 Program *lower(Graph *graph, const LowerOptions *options, Arena *arena);
 
 #endif

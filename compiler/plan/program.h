@@ -15,7 +15,7 @@ typedef struct Program Program;
 /* ---- values: a tensor in a buffer ---- */
 
 typedef enum LayoutKind {
-    LAYOUT_ANY,    /* only as a wish: the kernel takes it as it comes */
+    LAYOUT_ANY,    /* only as a wish: the kernel takes it as it comes; and of values until layout.c decides */
     LAYOUT_PLAIN,  /* row major over the node's axes */
     LAYOUT_BLOCKED /* f32 of rank 4, [N, C, H, W] as [N, ceil(C/lanes), H, W, lanes], C constant; spare lanes hold zero, and every
                       store keeps that */
