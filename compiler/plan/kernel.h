@@ -1,8 +1,11 @@
-/* A kind of kernel, as planning sees it: what it proposes for a kernel, what it makes of that once layouts are granted, and its code.
+/* A kind of kernel, as planning sees it: what it proposes for a kernel, what it makes of
+ * that once layouts are granted, and its code.
  *
- * Order of use: fusion.c forms kernels; select.c asks every kind for its proposal and takes the cheapest; layout.c grants layouts and
- * strides, and puts in copies; fuse_rows.c groups loop nests; then settle fixes packing, tasks and name; memory.c assigns slots; in the
- * end codegen/emit.c asks for the code. Planning gets the table of kinds from above (LowerOptions.table) and knows no kind by name. */
+ * Order of use: fusion.c forms kernels; select.c asks every kind for its proposal and takes
+ * the cheapest; layout.c grants layouts and strides, and puts in copies; fuse_rows.c groups
+ * loop nests; then settle fixes packing, tasks and name; memory.c assigns slots; in the end
+ * codegen/emit.c asks for the code. Planning gets the table of kinds from above
+ * (LowerOptions.table) and knows no kind by name. */
 #ifndef CAI_PLAN_KERNEL_H
 #define CAI_PLAN_KERNEL_H
 
@@ -13,12 +16,13 @@ struct LLVMOpaqueValue;
 
 struct KernelKind {
     const char *name, *what;
-    /* False where this kind cannot compute the kernel; else fills the proposal, in which `inputs` has room and nothing is wished yet.
-     * Looks at anchor, members, inputs[i]->node and ->space, shapes, target; layouts and strides are not there yet. Weights among the
+    /* False where this kind cannot compute the kernel; else fills the proposal, in which
+     * `inputs` has room and nothing is wished yet. Looks at anchor, members, inputs[i]->node
+     * and ->space, shapes, target; layouts and strides are not there yet. Weights among the
      * inputs are those in SPACE_WEIGHTS. */
     bool (*propose)(const Kernel *kernel, Proposal *proposal);
-    /* Layouts and strides are as proposed: packs weights (program_pack), sets tasks, phases, working memory and name by the
-     * proposal's tile. */
+    /* Layouts and strides are as proposed: packs weights (program_pack), sets tasks, phases,
+     * working memory and name by the proposal's tile. */
     void (*settle)(Program *program, Kernel *kernel);
     /* The LLVM function of type cai_kernel (runtime/core/program.h), named kernel->name. */
     struct LLVMOpaqueValue *(*emit)(struct Module *module, const Kernel *kernel);

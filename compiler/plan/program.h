@@ -26,7 +26,7 @@ typedef enum Space { SPACE_SLOT, SPACE_WEIGHTS, SPACE_INPUT, SPACE_OUTPUT } Spac
 
 /* Element [i0, i1, ..] of a PLAIN value is at offset + i0 * strides[0] + i1 * strides[1] + ..; of a BLOCKED one at offset +
  * n * strides[0] + (c / lanes) * strides[1] + h * strides[2] + w * strides[3] + c % lanes. The last axis of a PLAIN value has stride 1,
- * except in operands of the kind matmul, which may be transposes of what lies in memory.
+ * except where the proposals of all that read it take other strides (StrideWish).
  *
  * A value with a parent lies inside the parent's buffer: a part of a concatenation, a slice, a reshape, a transpose. Its strides are
  * then the parent's in some order, so use strides and never assume that a value is dense; offset says where it begins.
@@ -62,18 +62,19 @@ typedef struct OperandWish {
     StrideWish strides;
 } OperandWish;
 
-/* What a kind of kernel wants for a kernel, and what it would cost: said once, before layouts and strides are known. select.c takes
- * the cheapest, layout.c grants what it wants, and the kind's settle and emitter read its tile. */
+/* What a kind of kernel wants for a kernel, and what it would cost: said once, before
+ * layouts and strides are known. select.c takes the cheapest, layout.c grants what it
+ * wants, and the kind's settle and emitter read its tile. */
 typedef struct Proposal {
     double cycles;         /* estimated, on one core at typical sizes */
     double packing;        /* cycles of packing the right operand, where the run has to do it for this kernel */
     LayoutKind output;     /* the layout wanted, which the kernel will then have */
-    OperandWish *inputs;   /* as many as the kernel has; what is said of weights is ignored, as settle packs them */
-    void *tile;            /* the kind's own: the shape that it computes, and the tile it searched */
+    OperandWish *inputs;   /* as many as the kernel has; of what the tail reads, weights may come as they like */
+    void *tile;            /* the kind's own: the shape that it computes, and the tile that it searched */
     bool is_nest;          /* the loops of loop_nest.c: it may run row by row with its neighbours (fuse_rows.c) */
     bool calls_blas;       /* the program has to be linked with OpenBLAS */
     int64_t more_weights;  /* bytes of weights beyond those of the operator, for --explain */
-    double error;          /* the rounding error to expect, relative to the results, where it is more than the operator's own; else 0 */
+    double error;          /* to expect, over the results, where it is more than the operator's own; else 0 */
 } Proposal;
 
 /* ---- kernels: what one launch computes ---- */

@@ -30,15 +30,17 @@ static void lie_in(Layout *l, Value *view, Value *parent) {
     facts_of(l, view)->place.kind = PLACE_DENSE;
 }
 
-/* `value` in the layout wished for, copied the first time somebody wishes it. LAYOUT_ANY stands for dense and PLAIN. */
+/* `value` in the layout wished for, copied the first time somebody wishes it; a weight is
+ * packed so while building. LAYOUT_ANY stands for dense and PLAIN. */
 static Value *in_layout(Layout *l, Value *value, LayoutKind wish) {
     if (wish == LAYOUT_ANY ? is_dense(l, value) : value->layout == wish) return value;
     LayoutKind layout = wish == LAYOUT_ANY ? LAYOUT_PLAIN : wish;
     Value *copy = facts_of(l, value)->copies[wish];
     if (copy) return copy;
-    copy = value_new(l->program, value->node, layout, SPACE_SLOT);
+    bool weight = value->space == SPACE_WEIGHTS;
+    copy = value_new(l->program, value->node, layout, weight ? SPACE_WEIGHTS : SPACE_SLOT);
     if (layout != value->layout && layouts_coincide(l, value)) lie_in(l, copy, value);
-    else launch_copy(l, value, copy);
+    else if (!weight) launch_copy(l, value, copy);
     resolve(l, copy);
     return facts_of(l, value)->copies[wish] = copy;
 }
@@ -78,9 +80,7 @@ static Value *weight_in_layout(Layout *l, Kernel *kernel, Value *weight) {
     Shape shape = weight->node->shape;
     if (kernel->output->layout != LAYOUT_BLOCKED || shape.rank != 4 || shape.type != DTYPE_F32) return weight;
     if (shape.dims[1] != kernel->output->node->shape.dims[1] || (dim_is_one(shape.dims[2]) && dim_is_one(shape.dims[3]))) return weight;
-    Value *blocked = value_new(l->program, weight->node, LAYOUT_BLOCKED, SPACE_WEIGHTS);
-    resolve(l, blocked);
-    return blocked;
+    return in_layout(l, weight, LAYOUT_BLOCKED);
 }
 
 static void launch_kernel(Layout *l, Kernel *kernel) {

@@ -19,20 +19,22 @@ static double copies_cost(const Lowering *low, const Kernel *kernel, const Propo
     for (int i = 0; i < kernel->input_count; i++) {
         const Value *input = kernel->inputs[i];
         LayoutKind wish = proposal->inputs[i].layout;
-        if (wish == LAYOUT_ANY || input->node->shape.rank != 4) continue;
+        if (wish == LAYOUT_ANY || input->space == SPACE_WEIGHTS || input->node->shape.rank != 4) continue;
         if ((wish == LAYOUT_BLOCKED) != (input->layout == LAYOUT_BLOCKED)) cost += copy_cost(low->program, input->node);
     }
     bool copied_out = proposal->output == LAYOUT_BLOCKED && low->is_output[kernel->output->node->id];
     return copied_out ? cost + copy_cost(low->program, kernel->output->node) : cost;
 }
 
-/* Takes back wishes that cannot be granted: BLOCKED for what cannot be, and all about weights. */
+/* Takes back wishes that cannot be granted, BLOCKED for what cannot be, and those about weights that a tail reads,
+ * which schedule.c lays out as the tail walks. */
 static void limit_wishes(const Kernel *kernel, Proposal *proposal) {
     if (proposal->output == LAYOUT_BLOCKED && !can_be_blocked(kernel->output->node->shape)) proposal->output = LAYOUT_ANY;
     for (int i = 0; i < kernel->input_count; i++) {
         LayoutKind *wish = &proposal->inputs[i].layout;
         bool possible = *wish != LAYOUT_BLOCKED || can_be_blocked(kernel->inputs[i]->node->shape);
-        if (kernel->inputs[i]->space == SPACE_WEIGHTS || !possible) *wish = LAYOUT_ANY;
+        bool of_tail = kernel->inputs[i]->space == SPACE_WEIGHTS && i >= kernel_operand_count(kernel);
+        if (!possible || of_tail) *wish = LAYOUT_ANY;
     }
 }
 

@@ -141,7 +141,42 @@ TEST(errors_of_winograd) {
         }
 }
 
-/* ---- what shapes.txt cannot say: other numbers of axes, other types, sides that differ ---- */
+/* ---- what shapes.txt cannot say: other numbers of axes, other types, sides that differ, a map that is a constant ---- */
+
+typedef struct ConstantMap {
+    const char *kind;
+    int64_t inputs, outputs, groups;
+} ConstantMap;
+
+static Node *make_constant_map(TestGraph *t, const ConstantMap *of) {
+    IntList one = INTS(1, 1);
+    Dim nine = size(t, 9), three = size(t, 3), channels = size(t, of->inputs);
+    bool transposed = strcmp(of->kind, "conv_transposed") == 0;
+    Dim outputs = size(t, of->outputs), inputs = size(t, of->inputs / of->groups);
+    Node *x = new_parameter(t, -1, 1, SIZES(size(t, 1), channels, nine, nine));
+    Node *w = new_input(t, -1, 1, SIZES(transposed ? inputs : outputs, transposed ? outputs : inputs, three, three));
+    Node *operands[] = {x, w};
+    if (transposed) return MAKE(t, convolution_input, operands, 2, one, one, one, DIMS(nine, nine), of->groups);
+    return MAKE(t, convolution, operands, 2, one, one, one, DIMS(nine, nine), of->groups);
+}
+
+/* A constant map comes in the layout that its kernel wants, too. */
+TEST(constant_maps) {
+    static const ConstantMap cases[] = {
+        {"conv_direct", 20, 24, 1}, {"conv_winograd", 20, 24, 1}, {"conv_transposed", 20, 24, 1},
+        {"conv_few", 20, 3, 1}, {"conv_grouped", 20, 20, 20}, {"conv_any", 20, 24, 1}
+    };
+    for (int i = 0; i < COUNT_OF(cases) * target_count(); i++) {
+        const ConstantMap *of = &cases[i / target_count()];
+        const char *target = target_at(i % target_count())->name;
+        TestGraph t = test_graph((uint64_t)i);
+        new_output(&t, make_constant_map(&t, of));
+        LowerOptions options = WITH_TABLE(.target = target_find(target), .force = of->kind);
+        const char *text = arena_printf(t.arena, "%s of a constant (%s)", of->kind, target);
+        if (can_run(target)) compare_with_options(&t, &options, 1e-4, text);
+        arena_free(t.arena);
+    }
+}
 
 static void round_inputs_to_whole(TestGraph *t) {
     for (int i = 0; i < t->inputs.count; i++)

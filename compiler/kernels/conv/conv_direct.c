@@ -72,9 +72,9 @@ bool conv_direct_propose(const Kernel *kernel, Proposal *proposal) {
     ConvShape s;
     double cycles, flat_cycles;
     if (!conv_shape(kernel, &s) || s.transposed || !whole_blocks(&s, target->lanes) || s.kernel[1] > MOST_COLUMN_TAPS) return false;
+    bool plain = wants_plain(&s);
     conv_wish_blocks(kernel, proposal);
-    if (wants_plain(&s)) proposal->inputs[0].layout = LAYOUT_PLAIN;
-    bool plain = wants_plain(&s) || kernel->inputs[0]->space == SPACE_WEIGHTS;
+    if (plain) proposal->inputs[0].layout = LAYOUT_PLAIN;
     ConvPlan *plan = conv_new_plan(kernel, &s, proposal);
     plan->tile = conv_choose_tile(&s, dims, target, plain, false, &cycles);
     if (may_be_flat(kernel, &s)) plan->flat = conv_choose_tile(&s, dims, target, plain, true, &flat_cycles);

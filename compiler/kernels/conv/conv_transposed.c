@@ -19,9 +19,8 @@ bool conv_transposed_propose(const Kernel *kernel, Proposal *proposal) {
     double cycles;
     if (!conv_shape(kernel, &s) || !is_taken(&s, target->lanes)) return false;
     conv_wish_blocks(kernel, proposal);
-    bool plain = kernel->inputs[0]->space == SPACE_WEIGHTS;
     ConvPlan *plan = conv_new_plan(kernel, &s, proposal);
-    plan->tile = conv_choose_tile(&s, kernel->program->graph->dims, target, plain, false, &cycles);
+    plan->tile = conv_choose_tile(&s, kernel->program->graph->dims, target, false, false, &cycles);
     PackFormat format = conv_format(&s, target->lanes, plan->tile.blocks);
     proposal->cycles = cycles * (double)(s.groups * conv_phases(&s));
     proposal->packing = packing_cycles(kernel, &format);
