@@ -1,7 +1,8 @@
-/* Which kind of kernel computes what fusion.c put together: of all proposals, the one of the lowest estimated cost, the
- * copies counted that the layouts it wants would cost. Kernels are taken in order, so that value->layout says in which
- * layout the proposals taken before would leave their results; where nobody minds it is LAYOUT_ANY, which stands for
- * PLAIN. layout.c then grants layouts by what is wanted here. */
+/* Which kind of kernel computes what fusion.c put together: of all proposals, the one of the
+ * lowest estimated cost, the copies counted that the layouts it wants would cost. Kernels
+ * are taken in order, so that value->layout says in which layout the proposals taken before
+ * would leave their results; where nobody minds it is LAYOUT_ANY, which stands for PLAIN.
+ * layout.c then grants layouts by what is wanted here. */
 #include "plan/stages.h"
 
 #include <stdlib.h>
@@ -20,16 +21,18 @@ static double copies_cost(const Lowering *low, const Kernel *kernel, const Propo
         const Value *input = kernel->inputs[i];
         LayoutKind wish = proposal->inputs[i].layout;
         if (wish == LAYOUT_ANY || input->space == SPACE_WEIGHTS || input->node->shape.rank != 4) continue;
-        if ((wish == LAYOUT_BLOCKED) != (input->layout == LAYOUT_BLOCKED)) cost += copy_cost(low->program, input->node);
+        bool differs = (wish == LAYOUT_BLOCKED) != (input->layout == LAYOUT_BLOCKED);
+        if (differs) cost += copy_cost(low->program, input->node);
     }
     bool copied_out = proposal->output == LAYOUT_BLOCKED && low->is_output[kernel->output->node->id];
     return copied_out ? cost + copy_cost(low->program, kernel->output->node) : cost;
 }
 
-/* Takes back wishes that cannot be granted, BLOCKED for what cannot be, and those about weights that a tail reads,
- * which schedule.c lays out as the tail walks. */
+/* Takes back wishes that cannot be granted, BLOCKED for what cannot be, and those about
+ * weights that a tail reads, which schedule.c lays out as the tail walks. */
 static void limit_wishes(const Kernel *kernel, Proposal *proposal) {
-    if (proposal->output == LAYOUT_BLOCKED && !can_be_blocked(kernel->output->node->shape)) proposal->output = LAYOUT_ANY;
+    bool possible_output = can_be_blocked(kernel->output->node->shape);
+    if (proposal->output == LAYOUT_BLOCKED && !possible_output) proposal->output = LAYOUT_ANY;
     for (int i = 0; i < kernel->input_count; i++) {
         LayoutKind *wish = &proposal->inputs[i].layout;
         bool possible = *wish != LAYOUT_BLOCKED || can_be_blocked(kernel->inputs[i]->node->shape);

@@ -65,7 +65,7 @@ typedef struct ConvTile {
 typedef struct ConvPlan {
     ConvShape shape;
     ConvTile tile;
-    ConvTile flat;         /* conv_direct: to be taken where rows lie side by side; pixels is 0 where height and width cannot be one */
+    ConvTile flat; /* conv_direct: for where rows lie side by side, to walk as one; pixels is 0 where they never do */
 } ConvPlan;
 
 /* For the kernel's name: ic64ih56iw56oc64k3x3p1_t14x2, and behind it s for strips, d16 for passes of 16 blocks (conv_shape.c). */
@@ -82,8 +82,8 @@ int64_t split_evenly(int64_t count, int64_t most, int64_t *tiles, int64_t *longe
 
 /* Begins a proposal, by a plan of that shape. */
 ConvPlan *conv_new_plan(const Kernel *kernel, const ConvShape *shape, Proposal *proposal);
-/* BLOCKED for input, output, and the maps that a tail reads beside the result, anything for what else it reads. Weights are packed, and
- * may have any strides. */
+/* BLOCKED for input, output, and the maps that a tail reads beside the result, anything for
+ * what else it reads. Weights are packed, and may have any strides. */
 void conv_wish_blocks(const Kernel *kernel, Proposal *proposal);
 /* By the proposal's plan, with weights in that format. */
 void conv_settle(Program *program, Kernel *kernel, const PackFormat *format);

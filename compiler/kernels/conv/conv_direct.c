@@ -39,8 +39,8 @@ static bool same_or_single(Shape shape, Shape map) {
     return dim_is_const(shape.dims[2], &h) && dim_is_const(shape.dims[3], &w) && h == 1 && w == 1;
 }
 
-/* Whether height and width may be walked as one where all maps lie dense: every value that the kernel touches is the same at all
- * pixels, or has the result's. */
+/* Whether height and width may be walked as one where all maps lie dense: every value that
+ * the kernel touches is the same at all pixels, or has the result's. */
 static bool may_be_flat(const Kernel *kernel, const ConvShape *s) {
     Shape map = kernel->anchor->shape;
     for (int i = 0; i < 2; i++)
@@ -71,7 +71,8 @@ bool conv_direct_propose(const Kernel *kernel, Proposal *proposal) {
     const Dims *dims = kernel->program->graph->dims;
     ConvShape s;
     double cycles, flat_cycles;
-    if (!conv_shape(kernel, &s) || s.transposed || !whole_blocks(&s, target->lanes) || s.kernel[1] > MOST_COLUMN_TAPS) return false;
+    if (!conv_shape(kernel, &s) || s.transposed || s.kernel[1] > MOST_COLUMN_TAPS) return false;
+    if (!whole_blocks(&s, target->lanes)) return false;
     bool plain = wants_plain(&s);
     conv_wish_blocks(kernel, proposal);
     if (plain) proposal->inputs[0].layout = LAYOUT_PLAIN;

@@ -44,6 +44,7 @@ bool conv_few_propose(const Kernel *kernel, Proposal *proposal) {
     if (!conv_shape(kernel, &s) || !is_taken(&s, target->lanes)) return false;
     wish_layouts(kernel, proposal, LAYOUT_PLAIN, kernel->input_count);
     proposal->inputs[0].layout = LAYOUT_BLOCKED;
+    proposal->inputs[1].strides = STRIDES_ANY;
     ConvPlan *plan = conv_new_plan(kernel, &s, proposal);
     plan->tile = (ConvTile){.pixels = pixels_of(target, s.outputs), .rows = 1, .blocks = 1, .unroll = 1, .task_rows = 1};
     PackFormat format = conv_few_format(&s, target->lanes);

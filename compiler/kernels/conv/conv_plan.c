@@ -5,7 +5,6 @@ ConvPlan *conv_new_plan(const Kernel *kernel, const ConvShape *shape, Proposal *
     ConvPlan *plan = NEW(kernel->program->arena, ConvPlan);
     plan->shape = *shape;
     proposal->tile = plan;
-    proposal->inputs[1] = (OperandWish){LAYOUT_PLAIN, STRIDES_ANY};
     return plan;
 }
 

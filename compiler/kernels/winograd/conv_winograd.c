@@ -176,7 +176,7 @@ static WinogradTile choose_tile(const Layer *l, double *cycles) {
     return tile;
 }
 
-/* Of F(2, 3) and F(4, 3) the cheaper, with its cycles. */
+/* Of F(2, 3) and F(4, 3) the cheaper. */
 static void choose(const Kernel *kernel, const ConvShape *s, WinogradTile *best, Proposal *proposal) {
     const Target *target = kernel->program->target;
     for (int outputs = 2; outputs <= 4; outputs += 2) {
@@ -198,7 +198,8 @@ static void choose(const Kernel *kernel, const ConvShape *s, WinogradTile *best,
 bool conv_winograd_propose(const Kernel *kernel, Proposal *proposal) {
     const Program *program = kernel->program;
     ConvShape s;
-    if (program->winograd < 0 || !conv_shape(kernel, &s) || !winograd_takes(kernel->anchor) || program->ties[kernel->anchor->id]) return false;
+    if (program->winograd < 0 || !conv_shape(kernel, &s) || !winograd_takes(kernel->anchor)) return false;
+    if (program->ties[kernel->anchor->id]) return false;
     WinogradTile *tile = NEW(program->arena, WinogradTile);
     choose(kernel, &s, tile, proposal);
     conv_wish_blocks(kernel, proposal);
