@@ -16,8 +16,10 @@ typedef struct Option {
 static const Option table[] = {
     {"-o", "OUT", OPTION_TEXT, FIELD(output), " build graph compare ",
      "what to write: a program or library (default: after the model's name); a picture, .svg, .png, .pdf, and of a graph .dot"},
-    {"-o", "OUT", OPTION_TEXT, FIELD(output), " import ", "the .cai file to write (default: after FILE); its weights go beside it, as .safetensors; -: the text alone, to standard output"},
-    {"--partial", NULL, OPTION_FLAG, FIELD(partial), " import ", "write what can be read: what the other nodes make become inputs of the model"},
+    {"-o", "OUT", OPTION_TEXT, FIELD(output), " import ",
+     "the .cai file to write (default: after FILE); its weights go beside it, as .safetensors; -: the text alone, to standard output"},
+    {"--partial", NULL, OPTION_FLAG, FIELD(partial), " import ",
+     "write what can be read: what the other nodes make become inputs of the model"},
     {"--kind", "KIND", OPTION_TEXT, FIELD(kind), " build ",
      "what to make: program (default); shared, static or object: a library, with its C header beside it"},
     {"--name", "PREFIX", OPTION_TEXT, FIELD(name), " build ",
