@@ -110,7 +110,7 @@ static LLVMValueRef get_offsets(Module *m, const Access *at, int lanes) {
 
 /* ---- between memory and registers ---- */
 
-static LLVMTypeRef get_memory_type(Module *m, DType type) {
+LLVMTypeRef get_memory_type(Module *m, DType type) {
     return type == DTYPE_F16 || type == DTYPE_BF16 ? m->i16 : get_type(m, type);
 }
 
@@ -131,35 +131,56 @@ static LLVMValueRef emit_from_memory(Module *m, LLVMValueRef raw, DType type) {
     return LLVMBuildBitCast(m->builder, wide, get_vector(m, m->f32, lanes), "");
 }
 
-/* By integer arithmetic, since LLVM calls a library for it on machines without the instruction: to nearest, ties to even, and a
- * NaN stays one. */
-static LLVMValueRef emit_to_bf16(Module *m, LLVMValueRef value) {
+/* The bits of an f32 whose upper half is the bf16: to nearest, ties to even, and a NaN stays
+ * one. The lower half means nothing. By integer arithmetic, since LLVM calls a library on
+ * machines without the instruction. */
+static LLVMValueRef emit_bf16_bits(Module *m, LLVMValueRef value) {
     int lanes = get_lanes(LLVMTypeOf(value));
     LLVMValueRef bits = LLVMBuildBitCast(m->builder, value, get_vector(m, m->i32, lanes), "");
     LLVMValueRef upper = LLVMBuildLShr(m->builder, bits, splat_like(m, bits, m->i32, 16), "");
     LLVMValueRef odd = LLVMBuildAnd(m->builder, upper, splat_like(m, bits, m->i32, 1), "");
     LLVMValueRef half = LLVMBuildAdd(m->builder, odd, splat_like(m, bits, m->i32, 0x7fff), "");
-    LLVMValueRef rounded = LLVMBuildLShr(m->builder, LLVMBuildAdd(m->builder, bits, half, ""), splat_like(m, bits, m->i32, 16), "");
-    LLVMValueRef quiet = LLVMBuildOr(m->builder, upper, splat_like(m, bits, m->i32, 0x40), "");
+    LLVMValueRef rounded = LLVMBuildAdd(m->builder, bits, half, "");
+    LLVMValueRef quiet = LLVMBuildOr(m->builder, bits, splat_like(m, bits, m->i32, 0x400000), "");
     LLVMValueRef nan = LLVMBuildFCmp(m->builder, LLVMRealUNO, value, value, "");
-    return LLVMBuildTrunc(m->builder, LLVMBuildSelect(m->builder, nan, quiet, rounded, ""), get_vector(m, m->i16, lanes), "");
+    return LLVMBuildSelect(m->builder, nan, quiet, rounded, "");
+}
+
+static LLVMValueRef emit_upper_half(Module *m, LLVMValueRef value) {
+    LLVMValueRef bits = LLVMBuildBitCast(m->builder, value, get_vector(m, m->i32, get_lanes(LLVMTypeOf(value))), "");
+    LLVMValueRef upper = LLVMBuildLShr(m->builder, bits, splat_like(m, bits, m->i32, 16), "");
+    return LLVMBuildTrunc(m->builder, upper, get_vector(m, m->i16, get_lanes(LLVMTypeOf(value))), "");
+}
+
+static LLVMValueRef emit_rounded_bf16(Module *m, LLVMValueRef value) {
+    LLVMValueRef bits = emit_bf16_bits(m, value);
+    bits = LLVMBuildAnd(m->builder, bits, splat_like(m, bits, m->i32, 0xffff0000), "");
+    return LLVMBuildBitCast(m->builder, bits, LLVMTypeOf(value), "");
 }
 
 static LLVMValueRef emit_to_memory(Module *m, LLVMValueRef value, DType type) {
     int lanes = get_lanes(LLVMTypeOf(value));
     if (type == DTYPE_BOOL) return LLVMBuildZExt(m->builder, value, get_vector(m, m->i8, lanes), "");
-    if (type == DTYPE_BF16) return emit_to_bf16(m, value);
+    if (type == DTYPE_BF16) return emit_upper_half(m, emit_bf16_bits(m, value));
     if (type != DTYPE_F16) return value;
     LLVMValueRef half = LLVMBuildFPTrunc(m->builder, value, get_vector(m, m->f16, lanes), "");
     return LLVMBuildBitCast(m->builder, half, get_vector(m, m->i16, lanes), "");
 }
 
 LLVMValueRef emit_rounded(Module *m, LLVMValueRef value, DType type) {
-    if (type != DTYPE_F16 && type != DTYPE_BF16) return value;
+    if (type == DTYPE_BF16) return emit_rounded_bf16(m, value);
+    if (type != DTYPE_F16) return value;
     return emit_from_memory(m, emit_to_memory(m, value, type), type);
 }
 
 /* ---- loads ---- */
+
+LLVMValueRef emit_floats(Module *m, DType type, LLVMValueRef address, int lanes, bool aligned,
+                         LLVMValueRef mask) {
+    LLVMTypeRef vector = get_vector(m, get_memory_type(m, type), lanes);
+    int bytes = dtype_bytes(type), align = aligned ? lanes * bytes : bytes;
+    return emit_from_memory(m, emit_masked_load(m, vector, address, align, mask), type);
+}
 
 static LLVMValueRef emit_reverse(Module *m, LLVMValueRef vector) {
     int lanes = get_lanes(LLVMTypeOf(vector));
@@ -244,8 +265,8 @@ static void emit_scalar_store(Module *m, LLVMValueRef raw, LLVMValueRef address,
     end_if(m, &there);
 }
 
-void emit_value_store(Module *m, const Value *value, LLVMValueRef base, const Point *point, LLVMValueRef elements) {
-    LLVMValueRef raw = emit_to_memory(m, elements, value->node->shape.type), mask = point->mask;
+static void emit_raw_store(Module *m, const Value *value, LLVMValueRef base, const Point *point, LLVMValueRef raw) {
+    LLVMValueRef mask = point->mask;
     int align = alignment_of(m, value, point);
     Access at = access_of(m, value, point);
     if (point->lanes == 1) {
@@ -257,4 +278,14 @@ void emit_value_store(Module *m, const Value *value, LLVMValueRef base, const Po
         mask = NULL;
     }
     emit_strided_store(m, raw, base, &at, align, mask);
+}
+
+void emit_value_store(Module *m, const Value *value, LLVMValueRef base, const Point *point, LLVMValueRef elements) {
+    emit_raw_store(m, value, base, point, emit_to_memory(m, elements, value->node->shape.type));
+}
+
+void emit_rounded_store(Module *m, const Value *value, LLVMValueRef base, const Point *point, LLVMValueRef elements) {
+    DType type = value->node->shape.type;
+    LLVMValueRef raw = type == DTYPE_BF16 ? emit_upper_half(m, elements) : emit_to_memory(m, elements, type);
+    emit_raw_store(m, value, base, point, raw);
 }

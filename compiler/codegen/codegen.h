@@ -191,8 +191,16 @@ bool point_varies(const Point *point);
  * has it. Lanes outside the mask are not read unless memory is there, and hold anything; nor written, except that a BLOCKED
  * value's spare lanes are stored as zero. Coordinates that are the same in all lanes must be inside the value. */
 LLVMValueRef emit_rounded(Module *m, LLVMValueRef value, DType type); /* to what storing as f16 or bf16 would make of it */
+LLVMTypeRef get_memory_type(Module *m, DType type); /* as elements are loaded: f16 and bf16 are i16 */
+/* Floats of the type that lie side by side, as f32. aligned: to the whole vector, else to an
+ * element. Lanes outside the mask are not read. */
+LLVMValueRef emit_floats(Module *m, DType type, LLVMValueRef address, int lanes, bool aligned,
+                         LLVMValueRef mask);
 LLVMValueRef emit_value_load(Module *m, const Value *value, LLVMValueRef base, const Point *point);
 void emit_value_store(Module *m, const Value *value, LLVMValueRef base, const Point *point, LLVMValueRef elements);
+/* The same for elements that are rounded to the value's type already. */
+void emit_rounded_store(Module *m, const Value *value, LLVMValueRef base, const Point *point,
+                        LLVMValueRef elements);
 
 /* ---- expr.c: the elements of a node at a point ---- */
 

@@ -58,12 +58,27 @@ static LLVMValueRef uniform_at(Tail *tail, const Node *node, const Point *point)
 
 /* A product that others read, too, is the same number for all of them: it becomes part of no multiply-add. So y - max(y) is 0 where y is
  * largest, whatever y is, and in whichever kernels. */
-static LLVMValueRef elementwise_at(Tail *tail, const Node *node, const Point *point) {
+/* Whether the result is one of the operands or its opposite, and needs no rounding. A cast has
+ * rounded already. */
+static bool is_exact(Op op) {
+    switch (op) {
+    case OP_cast: case OP_max: case OP_min: case OP_neg: case OP_abs: case OP_select: case OP_stop: return true;
+    default: return false;
+    }
+}
+
+static LLVMValueRef arithmetic_at(Tail *tail, const Node *node, const Point *point) {
     LLVMValueRef operands[3] = {NULL};
     for (int i = 0; i < node->input_count; i++) operands[i] = emit_member(tail, node->inputs[i], point);
     bool product = node->op == OP_mul && dtype_is_float(node->shape.type);
     if (product && tail->kernel->program->shared[node->id]) return LLVMBuildFMul(tail->module->builder, operands[0], operands[1], "");
     return emit_elementwise(tail->module, node, operands);
+}
+
+/* Operators of f16 and bf16 round each for itself, as in the reference. */
+static LLVMValueRef elementwise_at(Tail *tail, const Node *node, const Point *point) {
+    LLVMValueRef value = arithmetic_at(tail, node, point);
+    return is_exact(node->op) ? value : emit_rounded(tail->module, value, node->shape.type);
 }
 
 static LLVMValueRef member_at(Tail *tail, const Node *node, const Point *point) {
@@ -153,8 +168,13 @@ LLVMValueRef emit_expr(Tail *tail, const Node *node, const Point *point) {
 }
 
 void emit_tail_store(Tail *tail, const Point *point, LLVMValueRef elements) {
-    if (tail->kernel->anchor) tail->known[tail->known_count++] = (Known){tail->kernel->anchor, elements};
+    const Node *anchor = tail->kernel->anchor;
+    bool rounded = anchor && anchor != tail->kernel->output->node;
+    if (rounded) elements = emit_rounded(tail->module, elements, anchor->shape.type);
+    if (anchor) tail->known[tail->known_count++] = (Known){anchor, elements};
     LLVMValueRef value = emit_expr(tail, tail->kernel->output->node, point);
-    if (tail->kernel->anchor) tail->known_count--;
-    emit_value_store(tail->module, tail->kernel->output, get_argument(tail->module, 0), point, value);
+    if (anchor) tail->known_count--;
+    LLVMValueRef base = get_argument(tail->module, 0);
+    if (rounded) emit_rounded_store(tail->module, tail->kernel->output, base, point, value);
+    else emit_value_store(tail->module, tail->kernel->output, base, point, value);
 }

@@ -236,6 +236,28 @@ static void make_types(TestGraph *t) {
     new_output(t, MAKE(t, pool_sum, &whole, 1, INTS(3, 3), one, one, one, DIMS(size(t, 9), size(t, 18))));
 }
 
+/* Sums that are exact in f32 but not in f16 or bf16, and so is what is added to them: fused or not,
+ * each operator rounds for itself. */
+static void make_rounding(TestGraph *t) {
+    static const DType types[] = {DTYPE_F16, DTYPE_BF16};
+    Dim one = size(t, 1), channels = size(t, 16), side = size(t, 9);
+    Dim three = size(t, 3);
+    Node *x = new_input(t, -50, 50, SIZES(one, channels, side, side));
+    Node *w = new_parameter(t, -20, 20, SIZES(channels, channels, three, three));
+    Node *b = new_input(t, -9999, 9999, SIZES(one, channels, one, one));
+    Node *r = new_input(t, -9999, 9999, SIZES(one, channels, side, side));
+    for (int i = 0; i < COUNT_OF(types); i++) {
+        Graph *g = t->graph;
+        Node *operands[2] = {build_cast(g, x, types[i]), build_cast(g, w, types[i])};
+        IntList ones = INTS(1, 1);
+        Node *sum = MAKE(t, convolution, operands, 2, ones, ones, ones, DIMS(side, side), 1);
+        Node *biased = build_binary(g, OP_add, sum, build_cast(g, b, types[i]));
+        Node *residual = build_cast(g, r, types[i]), *rest = build_binary(g, OP_sub, biased, residual);
+        new_output(t, build_binary(g, OP_max, rest, build_splat(g, 0, rest->shape)));
+        new_output(t, build_binary(g, OP_sub, build_binary(g, OP_mul, residual, operands[0]), residual));
+    }
+}
+
 /* Strides and paddings that differ between the axes, and more or less padding behind than before. */
 static void make_uneven(TestGraph *t) {
     Dims *dims = t->graph->dims;
@@ -298,5 +320,6 @@ TEST(views_as_weights) {
 
 TEST(one_axis) { compare_on_targets(make_one_axis, "one axis"); }
 TEST(three_axes) { compare_on_targets(make_three_axes, "three axes"); }
+TEST(rounding) { compare_on_targets(make_rounding, "rounding"); }
 TEST(types) { compare_on_targets(make_types, "types"); }
 TEST(uneven_strides_and_paddings) { compare_on_targets(make_uneven, "uneven"); }
