@@ -52,7 +52,7 @@ double cost_cycles(const Target *target, double flops, double efficiency, double
 }
 
 double reorder_cycles(const Target *target, const Node *node, const PackFormat *format) {
-    return cost_cycles(target, 0, 1, 4 * (double)(node_element_count(node) + format_elements(format)));
+    return cost_cycles(target, 0, 1, (double)(node_element_count(node) * dtype_bytes(node->shape.type) + format_bytes(format)));
 }
 
 double packing_cycles(const Kernel *kernel, const PackFormat *format) {

@@ -1,5 +1,6 @@
 /* Packed formats: their sizes, their cells, and packing while building. */
 #include "plan/format.h"
+#include "files/files.h"
 #include "plan/winograd.h"
 
 enum {
@@ -38,7 +39,7 @@ static bool axes_equal(const PackAxis *a, const PackAxis *b) {
 }
 
 bool format_equal(const PackFormat *a, const PackFormat *b) {
-    bool equal = a->axis_count == b->axis_count && a->level_count == b->level_count &&
+    bool equal = a->type == b->type && a->axis_count == b->axis_count && a->level_count == b->level_count &&
                  a->rotation == b->rotation && a->winograd == b->winograd;
     for (int i = 0; equal && i < a->axis_count; i++) equal = axes_equal(&a->axes[i], &b->axes[i]);
     for (int i = 0; equal && i < a->level_count; i++)
@@ -90,6 +91,10 @@ int64_t format_elements(const PackFormat *format) {
     int64_t elements = 1;
     for (int i = 0; i < format->axis_count; i++) elements *= format->axes[i].padded;
     return elements;
+}
+
+int64_t format_bytes(const PackFormat *format) {
+    return format_elements(format) * dtype_bytes(format->type);
 }
 
 typedef struct Cell {
@@ -254,6 +259,18 @@ static Fill begin_fill(const PackFormat *format, const Node *node, const Number 
     return fill;
 }
 
+/* Rounds the elements to the format's type, in their place; gives their bytes. */
+static int64_t narrow(const PackFormat *format, float *elements, int64_t count) {
+    uint16_t half;
+    unsigned char *to = (unsigned char *)elements;
+    if (format->type == DTYPE_F32) return count * (int64_t)sizeof *elements;
+    for (int64_t i = 0; i < count; i++, to += sizeof half) {
+        half = format->type == DTYPE_F16 ? cai_f32_to_f16(elements[i]) : cai_f32_to_bf16(elements[i]);
+        memcpy(to, &half, sizeof half);
+    }
+    return count * (int64_t)sizeof half;
+}
+
 bool format_write(const PackFormat *format, const Node *node, const Number *values, Arena *scratch,
                   FormatWriter write, void *context) {
     Fill fill = begin_fill(format, node, values);
@@ -265,11 +282,11 @@ bool format_write(const PackFormat *format, const Node *node, const Number *valu
     for (int64_t i = 0; i < cells; i++) {
         Cell cell = find_cell(format, i);
         if (used + cell.elements > room) {
-            if (!write(context, out, used * (int64_t)sizeof *out)) return false;
+            if (!write(context, out, narrow(format, out, used))) return false;
             used = 0;
         }
         fill_cell(&fill, &cell, out + used);
         used += cell.elements;
     }
-    return write(context, out, used * (int64_t)sizeof *out);
+    return write(context, out, narrow(format, out, used));
 }

@@ -40,6 +40,7 @@ typedef struct PackLevel {
  * become the (m + 2)^2 numbers G w G^T. */
 typedef struct PackFormat {
     const char *name;
+    DType type;       /* of the elements: f32 where tiles read them, the node's in BLOCKED */
     PackAxis axes[MOST_PACK_AXES];
     PackLevel levels[MOST_PACK_LEVELS];
     int axis_count, level_count;
@@ -56,7 +57,8 @@ void format_add_axis(PackFormat *format, PackAxis axis);
 void format_add_level(PackFormat *format, int axis, int64_t block);
 
 bool format_equal(const PackFormat *a, const PackFormat *b);
-int64_t format_elements(const PackFormat *format); /* f32 */
+int64_t format_elements(const PackFormat *format);
+int64_t format_bytes(const PackFormat *format);
 /* The format of the transpose's operand that gives the same elements; false where there
  * is none. */
 bool format_before_transpose(PackFormat *format, const Node *transpose);

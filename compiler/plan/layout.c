@@ -19,7 +19,7 @@ Facts *facts_of(Layout *l, const Value *value) {
 /* ---- groups and votes ---- */
 
 bool can_be_blocked(Shape shape) {
-    return shape.type == DTYPE_F32 && shape.rank == 4 && dim_is_const(shape.dims[1], NULL);
+    return dtype_is_float(shape.type) && shape.rank == 4 && dim_is_const(shape.dims[1], NULL);
 }
 
 /* One pixel: PLAIN has the channels side by side already. */

@@ -9,7 +9,7 @@
 enum { BLOB_ALIGNMENT = CAI_ALIGNMENT };
 
 static int64_t packed_bytes(const PackJob *job) {
-    if (job->format) return format_elements(job->format) * 4;
+    if (job->format) return format_bytes(job->format);
     return node_element_count(job->node) * dtype_bytes(job->node->shape.type);
 }
 
@@ -49,7 +49,7 @@ static Value *reordered(Program *program, Value *from, const PackFormat *format)
         if (other->from == from && format_equal(other->packed->format, format)) return other->packed;
     }
     Value *packed = new_packed(program, from, SPACE_SLOT, format);
-    packed->bytes = dim_const(program->graph->dims, format_elements(format) * 4);
+    packed->bytes = dim_const(program->graph->dims, format_bytes(format));
     Kernel *kernel = kernel_new(program, NULL, packed);
     kernel_add_input(kernel, from);
     kernel_set_kind(kernel, program->table->reorders);
@@ -78,6 +78,7 @@ static PackFormat *blocked_format(const Program *program, const Node *node) {
     int64_t lanes = program->target->lanes;
     enum { IMAGES, CHANNELS, PIXELS };
     format->name = "blocked";
+    format->type = node->shape.type;
     format_add_axis(format, pack_axis(node, 0));
     format_add_axis(format, pack_axis(node, 1));
     format_add_axis(format, pack_axes(node, 2, 3));

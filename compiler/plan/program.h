@@ -17,8 +17,8 @@ typedef struct Program Program;
 typedef enum LayoutKind {
     LAYOUT_ANY,    /* only as a wish: the kernel takes it as it comes; and of values until layout.c decides */
     LAYOUT_PLAIN,  /* row major over the node's axes */
-    LAYOUT_BLOCKED /* f32 of rank 4, [N, C, H, W] as [N, ceil(C/lanes), H, W, lanes], C constant; spare lanes hold zero, and every
-                      store keeps that */
+    LAYOUT_BLOCKED /* floats of rank 4, [N, C, H, W] as [N, ceil(C/lanes), H, W, lanes], C constant;
+                      spare lanes hold zero, and every store keeps that */
 } LayoutKind;
 bool channels_fill_blocks(int64_t channels, int lanes); /* else BLOCKED would be mostly spare lanes (layout.c) */
 
@@ -32,7 +32,8 @@ typedef enum Space { SPACE_SLOT, SPACE_WEIGHTS, SPACE_INPUT, SPACE_OUTPUT } Spac
  * then the parent's in some order, so use strides and never assume that a value is dense; offset says where it begins.
  *
  * Kernels never see `offset`: args[i] points at the value's first element (program_image.c puts offset * element bytes into the tables).
- * Alignment of args[i]: BLOCKED lanes * 4 bytes; packed weights 64 bytes; all else only that of its element type. */
+ * Alignment of args[i]: BLOCKED the bytes of a block; packed weights 64 bytes; all else only
+ * that of its element type. */
 typedef struct Value {
     Node *node;
     LayoutKind layout;

@@ -78,7 +78,7 @@ static void launch_concat(Layout *l, Kernel *kernel) {
 /* A weight that elementwise work on a BLOCKED tensor reads along channels and pixels at once is packed in blocks too. */
 static Value *weight_in_layout(Layout *l, Kernel *kernel, Value *weight) {
     Shape shape = weight->node->shape;
-    if (kernel->output->layout != LAYOUT_BLOCKED || shape.rank != 4 || shape.type != DTYPE_F32) return weight;
+    if (kernel->output->layout != LAYOUT_BLOCKED || shape.rank != 4 || !dtype_is_float(shape.type)) return weight;
     if (shape.dims[1] != kernel->output->node->shape.dims[1] || (dim_is_one(shape.dims[2]) && dim_is_one(shape.dims[3]))) return weight;
     return in_layout(l, weight, LAYOUT_BLOCKED);
 }

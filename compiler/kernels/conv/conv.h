@@ -21,13 +21,15 @@ typedef struct ConvAxis {
 
 typedef struct ConvShape {
     const Node *anchor, *x, *w;
+    DType type;                     /* of the input */
     bool transposed;                /* convolution_input: x is its dy, and w is read with its first two axes in each other's role */
     int64_t stride[2], dilation[2], before[2], kernel[2];
     int64_t groups, inputs, outputs;/* channels: of a group */
     Dim images, in_size[2], out_size[2];
 } ConvShape;
 
-/* False where the anchor is no convolution or transposed convolution over two axes of f32, with constant channels and kernel. */
+/* False where the anchor is no convolution or transposed convolution over two axes of floats,
+ * with constant channels and kernel. */
 bool conv_shape(const Kernel *kernel, ConvShape *shape);
 int conv_phases(const ConvShape *shape);                      /* stride x stride of a transposed convolution, else 1 */
 ConvAxis conv_axis(Dims *dims, const ConvShape *shape, int axis, int phase); /* axis 0: rows, 1: columns */
@@ -88,11 +90,12 @@ void conv_wish_blocks(const Kernel *kernel, Proposal *proposal);
 /* By the proposal's plan, with weights in that format. */
 void conv_settle(Program *program, Kernel *kernel, const PackFormat *format);
 
-/* ---- conv_map.c, conv_tile.c: emission ---- */
+/* ---- conv_map.c, conv_strip.c, conv_tile.c: emission ---- */
 
 /* How many tasks the walk has. */
 Dim conv_tasks(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes);
-/* Bytes of a task's sums between passes; NULL with one pass. */
+/* Bytes that a task keeps: sums between passes, and behind them its rows of the input as f32;
+ * NULL for none. */
 Dim conv_scratch(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes);
 
 enum { SITE_INSIDE = -1, SITE_COMPUTED = -2 };
@@ -127,11 +130,20 @@ struct Conv {
     LLVMValueRef column_input;         /* columns that the input has, of this row if the map is flat */
     LLVMValueRef image, first_channel; /* of the task: image number, first output channel */
     LLVMValueRef image_offset;         /* of the task's first input channel, in elements */
+    bool own_blocks;                   /* block b of the outputs reads block b of the inputs alone */
     LLVMValueRef kept_row;             /* columns of a row of sums that are kept from pass to pass */
     LLVMValueRef tile_weights;         /* element at which the task's weights begin */
 };
 
 int64_t conv_input_blocks(const Conv *c); /* of the channels of a group */
+/* Of the sums that a task keeps between passes. */
+Dim conv_sums_bytes(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes);
+
+/* What a task reads of an input of f16 or bf16, as f32. */
+bool conv_needs_strip(const ConvShape *shape);
+Dim conv_strip_bytes(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes);
+/* Fills it for rows of tiles `from` to `to`, and has c read it in place of the input. */
+void conv_read_strip(Conv *c, LLVMValueRef from, LLVMValueRef to);
 /* Begins the kernel's function and fills what does not depend on the task; emit_tile is conv_emit_tile. */
 Conv conv_begin(Module *m, const Kernel *kernel);
 /* The loop over tasks and all that is in it; ends the function. */

@@ -13,7 +13,7 @@
  * tap keeps LLVM from loading pixels that taps share once for all of them, which spilled. */
 #include "kernels/conv/conv.h"
 
-enum { MOST_COLUMN_TAPS = 16, MOST_OUTPUTS = 6, MOST_REGISTERS = 20 };
+enum { MOST_COLUMN_TAPS = 16, MOST_OUTPUTS = 6, MOST_REGISTERS = 20, STRIP_ROWS = 8 };
 
 static bool is_taken(const ConvShape *s, int lanes) {
     bool dense = s->groups == 1 && s->inputs >= lanes / 2 && conv_phases(s) <= 16;
@@ -46,7 +46,8 @@ bool conv_few_propose(const Kernel *kernel, Proposal *proposal) {
     proposal->inputs[0].layout = LAYOUT_BLOCKED;
     proposal->inputs[1].strides = STRIDES_ANY;
     ConvPlan *plan = conv_new_plan(kernel, &s, proposal);
-    plan->tile = (ConvTile){.pixels = pixels_of(target, s.outputs), .rows = 1, .blocks = 1, .unroll = 1, .task_rows = 1};
+    plan->tile = (ConvTile){.pixels = pixels_of(target, s.outputs), .rows = 1, .blocks = 1, .unroll = 1};
+    plan->tile.task_rows = conv_needs_strip(&s) ? STRIP_ROWS : 1;
     PackFormat format = conv_few_format(&s, target->lanes);
     proposal->cycles = estimate_cycles(&s, kernel->program->graph->dims, target);
     proposal->packing = packing_cycles(kernel, &format);

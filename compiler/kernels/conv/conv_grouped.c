@@ -231,6 +231,7 @@ static void emit_grouped_tile(Conv *c, const ConvSite *site) {
 
 LLVMValueRef conv_grouped_emit(Module *m, const Kernel *kernel) {
     Conv c = conv_begin(m, kernel);
+    c.own_blocks = true;
     c.emit_tile = c.shape.inputs == 1 ? emit_depthwise_tile : emit_grouped_tile;
     return conv_emit_map(&c);
 }

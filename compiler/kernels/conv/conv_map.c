@@ -203,9 +203,15 @@ static Dim kept_columns(Dims *dims, const ConvShape *shape, const ConvTile *tile
     return dim_offset(dims, tile->flat_rows ? dim_scale(dims, columns, tile->flat_rows) : columns, tile->pixels);
 }
 
-Dim conv_scratch(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes) {
-    if (!tile->depth) return NULL;
+Dim conv_sums_bytes(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes) {
+    if (!tile->depth) return dim_const(dims, 0);
     return dim_scale(dims, kept_columns(dims, shape, tile), (int64_t)4 * tile->task_rows * tile->rows * tile->blocks * lanes);
+}
+
+Dim conv_scratch(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes) {
+    if (!tile->depth && !conv_needs_strip(shape)) return NULL;
+    Dim sums = conv_sums_bytes(dims, shape, tile, lanes);
+    return dim_add(dims, sums, conv_strip_bytes(dims, shape, tile, lanes));
 }
 
 static void emit_pass(Conv *c, ConvSite site, LLVMValueRef from, LLVMValueRef to, LLVMValueRef rows) {
@@ -228,6 +234,11 @@ static void emit_task_rows(Conv *c, LLVMValueRef part, int blocks, int phase) {
     LLVMValueRef each = get_i64(m, c->tile->task_rows), from = emit_mul(m, part, each);
     LLVMValueRef rows = get_dim(m, tile_rows(dims_of(c), &c->shape, c->tile, phase));
     LLVMValueRef to = emit_min(m, emit_add(m, from, each), rows);
+    Conv strip = *c;
+    if (conv_needs_strip(&c->shape)) {
+        c = &strip;
+        conv_read_strip(c, from, to);
+    }
     if (!c->tile->depth) {
         emit_pass(c, site, from, to, rows);
         return;

@@ -6,8 +6,8 @@
  * Taps go in the order in which what they read goes up, so that `step` is positive. */
 #include "kernels/conv/conv.h"
 
-static bool two_axes_of_f32(const Node *node) {
-    return node->shape.type == DTYPE_F32 && node->shape.rank == 4;
+static bool two_axes_of_floats(const Node *node) {
+    return dtype_is_float(node->shape.type) && node->shape.rank == 4;
 }
 
 static bool constant_dims(const Node *node, int from, int to) {
@@ -39,8 +39,9 @@ bool conv_shape(const Kernel *kernel, ConvShape *s) {
     const Node *anchor = kernel->anchor;
     if (!anchor || (anchor->op != OP_convolution && anchor->op != OP_convolution_input)) return false;
     *s = (ConvShape){.anchor = anchor, .x = anchor->inputs[0], .w = anchor->inputs[1]};
-    if (!two_axes_of_f32(s->x) || !two_axes_of_f32(s->w) || !two_axes_of_f32(anchor)) return false;
+    if (!two_axes_of_floats(s->x) || !two_axes_of_floats(s->w) || !two_axes_of_floats(anchor)) return false;
     if (!constant_dims(s->w, 0, 4) || !constant_dims(s->x, 1, 2) || !constant_dims(anchor, 1, 2)) return false;
+    s->type = s->x->shape.type;
     s->transposed = anchor->op == OP_convolution_input;
     s->images = s->x->shape.dims[0];
     read_attributes(anchor, s);

@@ -125,6 +125,15 @@ static LLVMValueRef element(const Reorder *r, LLVMValueRef base, LLVMValueRef in
     return get_element(r->m, r->m->f32, base, index);
 }
 
+/* Of the weight, which has its node's type; the output is of f32. */
+static LLVMValueRef weight_element(const Reorder *r, LLVMValueRef base, LLVMValueRef index) {
+    return get_element(r->m, get_memory_type(r->m, r->from->node->shape.type), base, index);
+}
+
+static LLVMValueRef load_weights(const Reorder *r, LLVMValueRef address, int lanes, LLVMValueRef mask) {
+    return emit_floats(r->m, r->from->node->shape.type, address, lanes, false, mask);
+}
+
 static LLVMTypeRef vector_type(const Reorder *r) { return get_vector(r->m, r->m->f32, r->lanes); }
 
 /* ---- `count` places of the line, from `place` on, as vectors of lanes ---- */
@@ -132,16 +141,16 @@ static LLVMTypeRef vector_type(const Reorder *r) { return get_vector(r->m, r->m-
 static void load_adjacent_lanes(const Reorder *r, LLVMValueRef place, int count, LLVMValueRef *vectors) {
     for (int k = 0; k < count; k++) {
         LLVMValueRef way = emit_way(r, r->line_axis, emit_add(r->m, place, get_i64(r->m, k)));
-        vectors[k] = emit_masked_load(r->m, vector_type(r), element(r, r->base, way), 4, r->exists);
+        vectors[k] = load_weights(r, weight_element(r, r->base, way), r->lanes, r->exists);
     }
 }
 
 static void load_adjacent_line(const Reorder *r, LLVMValueRef place, int count, LLVMValueRef *vectors) {
     Module *m = r->m;
     LLVMValueRef rows[64], mask = count < r->lanes ? emit_lane_mask(m, get_i64(m, count), r->lanes) : NULL;
-    LLVMValueRef line = element(r, r->base, place);
+    LLVMValueRef line = weight_element(r, r->base, place);
     for (int l = 0; l < r->lanes; l++)
-        rows[l] = emit_masked_load(m, vector_type(r), element(r, line, emit_lane_way(r, l)), 4, mask);
+        rows[l] = load_weights(r, weight_element(r, line, emit_lane_way(r, l)), r->lanes, mask);
     emit_transpose(m, rows, r->lanes);
     memcpy(vectors, rows, sizeof *rows * (size_t)count);
 }
@@ -149,10 +158,11 @@ static void load_adjacent_line(const Reorder *r, LLVMValueRef place, int count, 
 static void load_one_by_one(const Reorder *r, LLVMValueRef place, int count, LLVMValueRef *vectors) {
     Module *m = r->m;
     for (int k = 0; k < count; k++) {
-        LLVMValueRef line = element(r, r->base, emit_way(r, r->line_axis, emit_add(m, place, get_i64(m, k))));
+        LLVMValueRef at = emit_add(m, place, get_i64(m, k));
+        LLVMValueRef line = weight_element(r, r->base, emit_way(r, r->line_axis, at));
         vectors[k] = LLVMGetPoison(vector_type(r));
         for (int l = 0; l < r->lanes; l++) {
-            LLVMValueRef x = emit_load(m, m->f32, element(r, line, emit_lane_way(r, l)), 4);
+            LLVMValueRef x = load_weights(r, weight_element(r, line, emit_lane_way(r, l)), 1, NULL);
             vectors[k] = LLVMBuildInsertElement(m->builder, vectors[k], x, get_i32(m, l), "");
         }
     }
@@ -219,7 +229,7 @@ static LLVMValueRef emit_base(const Reorder *r) {
     LLVMValueRef at = get_i64(r->m, 0);
     for (int a = r->format->rotation ? 2 : 0; a < r->format->axis_count; a++)
         if (a != r->line_axis && a != r->lane_axis) at = emit_add(r->m, at, emit_way(r, a, r->at[a]));
-    return element(r, r->input, at);
+    return weight_element(r, r->input, at);
 }
 
 /* The place of the cell's lanes from `lane` on, where the place of all other axes is that
@@ -229,7 +239,7 @@ static void set_block(Reorder *r, LLVMValueRef base, LLVMValueRef to, LLVMValueR
     const PackAxis *axis = &r->format->axes[r->lane_axis];
     LLVMValueRef at = r->at[r->lane_axis] = emit_add(m, r->first[r->lane_axis], lane);
     r->to = emit_add(m, to, lane);
-    r->base = element(r, base, emit_way(r, r->lane_axis, at));
+    r->base = weight_element(r, base, emit_way(r, r->lane_axis, at));
     if (axis->padded > axis->size)
         r->exists = emit_lane_mask(m, emit_sub(m, get_i64(m, axis->size), at), r->lanes);
 }

@@ -12,7 +12,8 @@ static bool is_window(Op op) {
 static LayoutKind wanted_layout(const Node *node, const Target *target) {
     int64_t channels;
     Shape shape = node->shape;
-    if (shape.rank != 4 || shape.type != DTYPE_F32 || !dim_is_const(shape.dims[1], &channels)) return LAYOUT_PLAIN;
+    if (shape.rank != 4 || !dtype_is_float(shape.type)) return LAYOUT_PLAIN;
+    if (!dim_is_const(shape.dims[1], &channels)) return LAYOUT_PLAIN;
     return channels_fill_blocks(channels, target->lanes) ? LAYOUT_BLOCKED : LAYOUT_PLAIN;
 }
 

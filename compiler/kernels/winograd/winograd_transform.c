@@ -118,7 +118,11 @@ static void end_walk(Winograder *c, Walk *walk) {
     end_carrying(m, &walk->loop, &walk->at);
 }
 
-/* ---- inputs ---- */
+/* ---- inputs, as they lie until the first pass loads them ---- */
+
+static LLVMTypeRef input_type(const Winograder *c) { return get_memory_type(c->m, c->shape.type); }
+
+static int block_bytes(const Winograder *c) { return c->lanes * dtype_bytes(c->shape.type); }
 
 typedef struct InputTile { /* where a tile of the input is read */
     LLVMValueRef base, row_stride; /* address of its first pixel */
@@ -135,7 +139,7 @@ static InputTile find_source(Winograder *c, const TilePlace *place, LLVMValueRef
     s.left = emit_affine(m, place->x, c->w.outputs, -c->shape.before[1]);
     LLVMValueRef at = emit_add(m, emit_mul(m, place->image, get_dim(m, strides[0])), emit_mul(m, block, get_dim(m, strides[1])));
     at = emit_add(m, at, emit_add(m, emit_mul(m, s.top, s.row_stride), emit_mul(m, s.left, get_dim(m, strides[3]))));
-    s.base = get_element_anywhere(m, m->f32, c->input, at);
+    s.base = get_element_anywhere(m, input_type(c), c->input, at);
     return s;
 }
 
@@ -156,17 +160,20 @@ static void find_range(Winograder *c, LLVMValueRef first, int axis, LLVMValueRef
 /* The tile with zeros for padding, on the stack. */
 static void copy_edge(Winograder *c, const InputTile *s) {
     Module *m = c->m;
-    LLVMValueRef top, bottom, left, right, zero = LLVMConstNull(vector_type(c));
+    LLVMTypeRef element = input_type(c), block = get_vector(m, element, c->lanes);
+    LLVMValueRef top, bottom, left, right, zero = LLVMConstNull(block);
     Loop clear = begin_loop(m, get_i64(m, 0), get_i64(m, c->w.size * c->w.size), 1);
-    store_at(c, zero, c->edge, emit_affine(m, clear.index, c->lanes, 0));
+    LLVMValueRef place = get_element(m, element, c->edge, emit_affine(m, clear.index, c->lanes, 0));
+    emit_store(m, zero, place, block_bytes(c));
     end_loop(m, &clear);
     find_range(c, s->top, 0, &top, &bottom);
     find_range(c, s->left, 1, &left, &right);
     Loop rows = begin_loop(m, top, bottom, 1);
-    LLVMValueRef row = get_element_anywhere(m, m->f32, s->base, emit_mul(m, rows.index, s->row_stride));
+    LLVMValueRef row = get_element_anywhere(m, element, s->base, emit_mul(m, rows.index, s->row_stride));
     Loop columns = begin_loop(m, left, right, 1);
-    LLVMValueRef pixel = get_element_anywhere(m, m->f32, row, emit_affine(m, columns.index, c->lanes, 0));
-    store_at(c, emit_load(m, vector_type(c), pixel, c->lanes * 4), c->edge, place_of(c, rows.index, columns.index));
+    LLVMValueRef pixel = get_element_anywhere(m, element, row, emit_affine(m, columns.index, c->lanes, 0));
+    LLVMValueRef to = place_of(c, rows.index, columns.index), value = emit_load(m, block, pixel, block_bytes(c));
+    emit_store(m, value, get_element(m, element, c->edge, to), block_bytes(c));
     end_loop(m, &columns);
     end_loop(m, &rows);
 }
@@ -176,8 +183,11 @@ static void emit_input_passes(Winograder *c, LLVMValueRef base, LLVMValueRef row
     LLVMValueRef in[MOST_WINOGRAD] = {0}, out[MOST_WINOGRAD];
     int size = c->w.size;
     Loop down = begin_loop(m, get_i64(m, 0), get_i64(m, size), 1);
-    LLVMValueRef column = get_element(m, m->f32, base, emit_affine(m, down.index, c->lanes, 0));
-    for (int i = 0; i < size; i++) in[i] = load_at(c, column, emit_mul(m, row_stride, get_i64(m, i)));
+    LLVMValueRef column = get_element(m, input_type(c), base, emit_affine(m, down.index, c->lanes, 0));
+    for (int i = 0; i < size; i++) {
+        LLVMValueRef pixel = get_element(m, input_type(c), column, emit_mul(m, row_stride, get_i64(m, i)));
+        in[i] = emit_floats(m, c->shape.type, pixel, c->lanes, true, NULL);
+    }
     emit_inputs_pass(c, in, out);
     for (int i = 0; i < size; i++) store_at(c, out[i], c->between, place_of(c, get_i64(m, i), down.index));
     end_loop(m, &down);
