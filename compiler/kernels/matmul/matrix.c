@@ -11,8 +11,10 @@
  *               for each q: sums[row][q] += a * b[q]                    P * Q registers
  *           last piece: tail, store; else: keep the sums on the stack
  *
- * A is read where it lies: with six rows its rows' addresses stay in registers, and packing it would cost as much as half a tile. A
- * panel lives on the stack because it is a task's own: nothing is shared between threads, and no scratch memory is planned.
+ * A is read where it lies: with six rows its rows' addresses stay in registers, and packing it
+ * would cost as much as half a tile. Of f16 and bf16 a row tile's piece is copied to the stack as
+ * f32, a vector at a time, since a tile loads single elements. A panel lives on the stack because
+ * it is a task's own: nothing is shared between threads, and no scratch memory is planned.
  *
  * With few rows (matvec) the weights' way from memory is the bound: one tile has all rows, and every weight is read once. */
 #include "kernels/matmul/matrix.h"
@@ -29,6 +31,7 @@ typedef struct Matrix {
     int lanes, rank;
     LLVMValueRef rows, depth, columns;
     LLVMValueRef panel_space, sums_space; /* on the stack; sums only where the sum may have several pieces */
+    LLVMValueRef left_space;              /* a tile's piece of A as f32; NULL: A is read where it lies */
     int64_t matrix_weights;               /* elements of one packed matrix */
     /* of the task */
     Point point;                          /* leading axes */
@@ -46,7 +49,8 @@ bool matrix_shape(const Kernel *kernel, MatrixShape *shape) {
     *shape = (MatrixShape){.rows = c.dims[c.rank - 2], .depth = a.dims[a.rank - 1], .columns = c.dims[c.rank - 1]};
     shape->matrices = dim_const(dims, 1);
     for (int i = 0; i < c.rank - 2; i++) shape->matrices = dim_mul(dims, shape->matrices, c.dims[i]);
-    shape->floats = a.type == DTYPE_F32;
+    shape->type = a.type;
+    shape->floats = dtype_is_float(a.type);
     shape->shared = !shape_dims_equal(kernel->inputs[1]->node->shape, anchor->inputs[1]->shape);
     return true;
 }
@@ -135,18 +139,31 @@ static LLVMValueRef row_address(const Matrix *x, LLVMValueRef row) {
     LLVMValueRef row_stride = get_dim(m, a->strides[x->rank - 2]), step = get_dim(m, a->strides[x->rank - 1]);
     LLVMValueRef at = emit_add(m, emit_mul(m, row, row_stride), emit_mul(m, x->piece, step));
     for (int i = 0; i < x->rank - 2; i++) at = emit_add(m, at, emit_mul(m, x->point.at[i].base, get_dim(m, a->strides[i])));
-    return get_element(m, m->f32, get_argument(m, 1), at);
+    return get_element(m, get_memory_type(m, x->shape.type), get_argument(m, 1), at);
+}
+
+static LLVMValueRef left_step(const Matrix *x) {
+    return get_dim(x->m, x->kernel->inputs[0]->strides[x->rank - 1]);
 }
 
 static LLVMValueRef load_left(const Matrix *x, const Rows *rows, LLVMValueRef *address, int p, LLVMValueRef k) {
     Module *m = x->m;
-    LLVMValueRef step = get_dim(m, x->kernel->inputs[0]->strides[x->rank - 1]);
+    LLVMValueRef step = x->left_space ? get_i64(m, 1) : left_step(x);
     if (x->shape.floats) return emit_load(m, m->f32, get_element(m, m->f32, address[p], emit_mul(m, k, step)), 4);
     Point point = x->point;
     point.lanes = 1;
     point.at[x->rank - 2] = coord_fixed(readable_row(x, rows, p));
     point.at[x->rank - 1] = coord_fixed(emit_add(m, x->piece, k));
     return emit_value_load(m, x->kernel->inputs[0], get_argument(m, 1), &point);
+}
+
+/* Block q of a row of the panel, which begins at element `at` from panel_base. */
+static LLVMValueRef load_right(const Matrix *x, LLVMValueRef at, int q) {
+    Module *m = x->m;
+    bool as_is = x->tile->right == RIGHT_AS_IS;
+    DType type = as_is ? x->shape.type : DTYPE_F32;
+    LLVMValueRef address = get_element(m, get_memory_type(m, type), x->panel_base, at);
+    return emit_floats(m, type, address, x->lanes, !as_is, as_is ? column_mask(x, column_of(x, q)) : NULL);
 }
 
 /* A tile's product over part of the piece of K. */
@@ -160,14 +177,11 @@ static void multiply_part(void *context, LLVMValueRef from, LLVMValueRef to, Car
     const Product *product = context;
     const Matrix *x = product->matrix;
     Module *m = x->m;
-    LLVMTypeRef vector = get_vector(m, m->f32, x->lanes);
     LLVMValueRef b[16];
     Loop loop = begin_carrying(m, sums, from, to, 1);
     LLVMValueRef at = emit_add(m, x->panel_offset, emit_mul(m, loop.index, x->panel_row));
     for (int q = 0; q < x->blocks; q++) {
-        LLVMValueRef address = get_element(m, m->f32, x->panel_base, emit_add(m, at, get_i64(m, q * x->lanes)));
-        bool as_is = x->tile->right == RIGHT_AS_IS;
-        b[q] = as_is ? emit_masked_load(m, vector, address, 4, column_mask(x, column_of(x, q))) : emit_load(m, vector, address, x->lanes * 4);
+        b[q] = load_right(x, emit_add(m, at, get_i64(m, q * x->lanes)), q);
     }
     for (int p = 0; p < product->rows->count; p++) {
         LLVMValueRef a = get_splat(m, load_left(x, product->rows, product->address, p, loop.index), x->lanes);
@@ -176,9 +190,37 @@ static void multiply_part(void *context, LLVMValueRef from, LLVMValueRef to, Car
     end_carrying(m, &loop, sums);
 }
 
+/* The row's piece from element `begin` on, `lanes` at a time; gives where that ends. */
+static LLVMValueRef convert_elements(const Matrix *x, LLVMValueRef row, LLVMValueRef to, LLVMValueRef begin,
+                                     int lanes) {
+    Module *m = x->m;
+    LLVMValueRef end = emit_mul(m, emit_div(m, x->piece_depth, get_i64(m, lanes)), get_i64(m, lanes));
+    Loop loop = begin_loop(m, begin, end, lanes);
+    Point point = x->point;
+    point.lanes = lanes;
+    point.at[x->rank - 2] = coord_fixed(row);
+    point.at[x->rank - 1] = coord_lanes(emit_add(m, x->piece, loop.index), 1);
+    LLVMValueRef elements = emit_value_load(m, x->kernel->inputs[0], get_argument(m, 1), &point);
+    emit_store(m, elements, get_element(m, m->f32, to, loop.index), 4);
+    end_loop(m, &loop);
+    return end;
+}
+
+/* Row p of the tile's; gives the address of the copy. */
+static LLVMValueRef convert_row(const Matrix *x, LLVMValueRef row, int p) {
+    Module *m = x->m;
+    LLVMValueRef to = get_element(m, m->f32, x->left_space, get_i64(m, (int64_t)p * x->tile->depth));
+    LLVMValueRef end = convert_elements(x, row, to, get_i64(m, 0), x->lanes);
+    convert_elements(x, row, to, end, 1);
+    return to;
+}
+
 static void multiply(const Matrix *x, const Rows *rows, Carried *sums) {
     LLVMValueRef address[MOST_CARRIED];
-    for (int p = 0; p < rows->count && x->shape.floats; p++) address[p] = row_address(x, readable_row(x, rows, p));
+    for (int p = 0; p < rows->count && x->shape.floats; p++) {
+        LLVMValueRef row = readable_row(x, rows, p);
+        address[p] = x->left_space ? convert_row(x, row, p) : row_address(x, row);
+    }
     Product product = {.matrix = x, .rows = rows, .address = address};
     emit_sum_in_parts(x->m, sums, x->piece_depth, CHAIN, multiply_part, &product);
 }
@@ -273,14 +315,14 @@ static LLVMValueRef tile_row(const Matrix *x, LLVMValueRef tile) {
 
 /* ---- the pieces of the sum ---- */
 
-/* Address of B[k][column] of the task's matrix, of f32. */
+/* Address of B[k][column] of the task's matrix, of floats. */
 static LLVMValueRef right_address(const Matrix *x, LLVMValueRef k, LLVMValueRef column) {
     Module *m = x->m;
     const Value *b = x->kernel->inputs[1];
     LLVMValueRef row = get_dim(m, b->strides[x->rank - 2]), step = get_dim(m, b->strides[x->rank - 1]);
     LLVMValueRef at = emit_add(m, emit_mul(m, k, row), emit_mul(m, column, step));
     for (int i = 0; i < x->rank - 2 && !x->shape.shared; i++) at = emit_add(m, at, emit_mul(m, x->point.at[i].base, get_dim(m, b->strides[i])));
-    return get_element(m, m->f32, get_argument(m, 2), at);
+    return get_element(m, get_memory_type(m, x->shape.type), get_argument(m, 2), at);
 }
 
 static void pack_rows(Matrix *x) {
@@ -308,7 +350,7 @@ static void pack_square(Matrix *x, LLVMValueRef k, LLVMValueRef block, LLVMValue
     for (int l = 0; l < x->lanes; l++) {
         LLVMValueRef column = emit_add(m, first, get_i64(m, l));
         LLVMValueRef address = right_address(x, emit_add(m, x->piece, k), whole ? column : emit_min(m, column, last));
-        rows[l] = emit_masked_load(m, get_vector(m, m->f32, x->lanes), address, 4, mask);
+        rows[l] = emit_floats(m, x->shape.type, address, x->lanes, false, mask);
     }
     emit_transpose(m, rows, x->lanes);
     for (int l = 0; l < x->lanes; l++) {
@@ -437,6 +479,8 @@ LLVMValueRef emit_matrix(Module *m, const Kernel *kernel) {
     bool one_piece = dim_is_const(x.shape.depth, &depth) && depth <= x.tile->depth;
     if (x.tile->right == RIGHT_PANEL) x.panel_space = emit_stack(m, m->f32, x.tile->depth * width);
     if (x.tile->right == RIGHT_PACKED) x.matrix_weights = round_up(dim_const_value(x.shape.columns), x.lanes) * depth;
+    bool converts = x.shape.floats && x.shape.type != DTYPE_F32;
+    if (converts) x.left_space = emit_stack(m, m->f32, (int64_t)x.tile->depth * x.tile->rows);
     if (!one_piece) x.sums_space = emit_stack(m, m->f32, (int64_t)x.tile->task_tiles * x.tile->rows * width);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     emit_task(&x, tasks.index);

@@ -8,12 +8,13 @@
 typedef enum RightForm { /* what the tiles read of B */
     RIGHT_PANEL,  /* a copy of the piece on the stack, which the task makes */
     RIGHT_PACKED, /* all of it in matrix_format */
-    RIGHT_AS_IS   /* its rows where they lie: adjacent elements of f32 */
+    RIGHT_AS_IS   /* its rows where they lie: adjacent floats */
 } RightForm;
 
 typedef struct MatrixShape {
     Dim rows, depth, columns, matrices; /* M, K, N, and the product of the leading axes */
-    bool floats;                        /* f32 throughout: read directly */
+    DType type;                         /* of the operands */
+    bool floats;                        /* read directly, as f32 */
     bool shared;                        /* one B for all matrices */
 } MatrixShape;
 
