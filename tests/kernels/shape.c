@@ -28,10 +28,19 @@ static void set_number(ShapeLine *s, const char *key, int64_t value) {
     exit(2);
 }
 
+static DType type_named(const char *name) {
+    const DType types[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
+    for (int i = 0; i < COUNT_OF(types); i++)
+        if (strcmp(dtype_name(types[i]), name) == 0) return types[i];
+    fprintf(stderr, "shapes.txt: no such type: %s\n", name);
+    exit(2);
+}
+
 static void set_key(ShapeLine *s, const char *key, const char *value) {
     if (strcmp(key, "by") == 0) snprintf(s->by, sizeof s->by, "%.31s", value);
     else if (strcmp(key, "mode") == 0) snprintf(s->mode, sizeof s->mode, "%.15s", value);
     else if (strcmp(key, "rule") == 0) snprintf(s->rule, sizeof s->rule, "%.31s", value);
+    else if (strcmp(key, "type") == 0) s->type = type_named(value);
     else if (strcmp(key, "tail") == 0) s->tail = strcmp(value, "relu") == 0;
     else set_number(s, key, atoll(value));
 }
@@ -93,12 +102,21 @@ int each_line(const char *path, void (*visit)(const char *line, void *context), 
 
 /* ---- graphs ---- */
 
-static Node *tail(TestGraph *t, Node *x, bool wanted) {
-    if (!wanted) return x;
+static Node *typed(TestGraph *t, const ShapeLine *s, Node *x) {
+    return s->type == DTYPE_F32 ? x : build_cast(t->graph, x, s->type);
+}
+
+static Node *new_operand(TestGraph *t, const ShapeLine *s, double low, double high, int rank,
+                         const Dim *dims) {
+    return typed(t, s, new_input(t, low, high, rank, dims));
+}
+
+static Node *tail(TestGraph *t, const ShapeLine *s, Node *x) {
+    if (!s->tail) return x;
     Graph *g = t->graph;
     Dim one = size(t, 1);
-    Node *bias = new_parameter(t, -3, 3, SIZES(one, x->shape.dims[1], one, one));
-    Node *residual = new_input(t, -3, 3, x->shape.rank, x->shape.dims);
+    Node *bias = typed(t, s, new_parameter(t, -3, 3, SIZES(one, x->shape.dims[1], one, one)));
+    Node *residual = new_operand(t, s, -3, 3, x->shape.rank, x->shape.dims);
     Node *sum = build_binary(g, OP_add, build_binary(g, OP_add, x, bias), residual);
     return build_binary(g, OP_max, sum, build_splat(g, 0, sum->shape));
 }
@@ -121,18 +139,18 @@ static Dim transposed_size(TestGraph *t, const ShapeLine *s, Dim map, int64_t ke
 }
 
 static Node *make_weights(TestGraph *t, const ShapeLine *s, int rank, const Dim *dims) {
-    return s->computed ? new_input(t, -2, 2, rank, dims) : new_parameter(t, -2, 2, rank, dims);
+    return typed(t, s, s->computed ? new_input(t, -2, 2, rank, dims) : new_parameter(t, -2, 2, rank, dims));
 }
 
 static Node *make_conv(TestGraph *t, const ShapeLine *s) {
     Dim h = map_size(t, s, 0), w = map_size(t, s, 1), n = size(t, s->n), kh = size(t, s->kh), kw = size(t, s->kw);
     bool transposed = strcmp(s->op, "tconv") == 0, by_weight = strcmp(s->op, "convw") == 0;
-    Node *x = new_input(t, -3, 3, SIZES(n, size(t, s->ic), h, w));
+    Node *x = new_operand(t, s, -3, 3, SIZES(n, size(t, s->ic), h, w));
     Dim out_h = transposed ? transposed_size(t, s, h, s->kh) : window_count(t, s, h, s->kh);
     Dim out_w = transposed ? transposed_size(t, s, w, s->kw) : window_count(t, s, w, s->kw);
     IntList stride = INTS(s->s, s->s), dilation = INTS(s->d, s->d), before = INTS(s->p, s->p);
     if (by_weight) {
-        Node *dy = new_input(t, -3, 3, SIZES(n, size(t, s->oc), out_h, out_w));
+        Node *dy = new_operand(t, s, -3, 3, SIZES(n, size(t, s->oc), out_h, out_w));
         return MAKE(t, convolution_weight, ((Node *[]){x, dy}), 2, stride, dilation, before, DIMS(kh, kw), s->g);
     }
     if (transposed) {
@@ -148,17 +166,17 @@ static Node *make_pool(TestGraph *t, const ShapeLine *s) {
     Dim out_h = window_count(t, s, h, s->kh), out_w = window_count(t, s, w, s->kw);
     IntList kernel = INTS(s->kh, s->kw), stride = INTS(s->s, s->s), dilation = INTS(s->d, s->d), before = INTS(s->p, s->p);
     if (strcmp(s->op, "pool_sum_input") == 0) {
-        Node *dy = new_input(t, -9, 9, SIZES(n, c, out_h, out_w));
+        Node *dy = new_operand(t, s, -9, 9, SIZES(n, c, out_h, out_w));
         return MAKE(t, pool_sum_input, &dy, 1, kernel, stride, dilation, before, DIMS(h, w));
     }
-    Node *x = new_input(t, -9, 9, SIZES(n, c, h, w));
+    Node *x = new_operand(t, s, -9, 9, SIZES(n, c, h, w));
     if (strcmp(s->op, "pool_sum") == 0) return MAKE(t, pool_sum, &x, 1, kernel, stride, dilation, before, DIMS(out_h, out_w));
     if (strcmp(s->op, "pool_max") == 0) return MAKE(t, pool_max, &x, 1, kernel, stride, dilation, before, DIMS(out_h, out_w));
     if (strcmp(s->op, "max_pool_gather") == 0) {
-        Node *v = new_input(t, -9, 9, SIZES(n, c, h, w));
+        Node *v = new_operand(t, s, -9, 9, SIZES(n, c, h, w));
         return MAKE(t, max_pool_gather, ((Node *[]){x, v}), 2, kernel, stride, dilation, before, DIMS(out_h, out_w));
     }
-    Node *dy = new_input(t, -9, 9, SIZES(n, c, out_h, out_w));
+    Node *dy = new_operand(t, s, -9, 9, SIZES(n, c, out_h, out_w));
     return MAKE(t, max_pool_scatter, ((Node *[]){x, dy}), 2, kernel, stride, dilation, before);
 }
 
@@ -169,10 +187,10 @@ static Node *make_resample(TestGraph *t, const ShapeLine *s) {
     Name rule = intern(t->graph->names, s->rule), mode = intern_range(t->graph->names, s->mode, strcspn(s->mode, "+"));
     bool antialias = strchr(s->mode, '+'); /* "cubic+" */
     if (strcmp(s->op, "resample") == 0) {
-        Node *x = new_input(t, -9, 9, SIZES(n, c, h, w));
+        Node *x = new_operand(t, s, -9, 9, SIZES(n, c, h, w));
         return MAKE(t, resample, &x, 1, DIMS(out_h, out_w), mode, rule, antialias, -0.75);
     }
-    Node *dy = new_input(t, -9, 9, SIZES(n, c, out_h, out_w));
+    Node *dy = new_operand(t, s, -9, 9, SIZES(n, c, out_h, out_w));
     return MAKE(t, resample_input, &dy, 1, DIMS(h, w), mode, rule, antialias, -0.75);
 }
 
@@ -185,9 +203,10 @@ static Node *make_matrix(TestGraph *t, const ShapeLine *s) {
 
 static Node *make_matmul(TestGraph *t, const ShapeLine *s) {
     Dim rows = s->free ? t->H : size(t, s->m), n = size(t, s->n), k = size(t, s->k), columns = size(t, s->n2);
-    Node *a = new_input(t, -3, 3, SIZES(n, rows, k)), *b;
+    Dim right = s->free ? dim_offset(t->graph->dims, t->H, s->n2) : columns;
+    Node *a = new_operand(t, s, -3, 3, SIZES(n, rows, k)), *b;
     if (strcmp(s->op, "dense") == 0) b = make_matrix(t, s);
-    else b = new_input(t, -2, 2, SIZES(n, k, s->free ? dim_offset(t->graph->dims, t->H, s->n2) : columns));
+    else b = new_operand(t, s, -2, 2, SIZES(n, k, right));
     return graph_make(t->graph, OP_matmul, (Node *[]){a, b}, 2, NULL);
 }
 
@@ -197,7 +216,7 @@ void add_shape(TestGraph *t, const ShapeLine *s) {
     int before = t->inputs.count;
     bool conv = strstr(s->op, "conv"), pool = strstr(s->op, "pool");
     Node *y = is_matrix(s) ? make_matmul(t, s) : conv ? make_conv(t, s) : pool ? make_pool(t, s) : make_resample(t, s);
-    new_output(t, tail(t, y, s->tail));
+    new_output(t, tail(t, s, y));
     for (int i = before; i < t->inputs.count; i++)
         for (int64_t k = 0; k < t->inputs.items[i].count; k++) t->inputs.items[i].values[k].real = round(t->inputs.items[i].values[k].real);
 }

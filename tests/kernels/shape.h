@@ -8,9 +8,10 @@
  *                              there is one for all of n with shared=1
  *
  * tail=relu: a bias, a residual of the result's size and max(0, x) behind it. free=1: height and width (rows of a matrix)
- * are symbols. computed=1: the weight is an input; kernel_bench then compares. by=KIND: this kind of kernel is forced. tile=2,4: by
- * F(2, 3) or F(4, 3) where the kind is conv_winograd, which nothing
- * else lets in. timed=1: kernel_bench measures it. */
+ * are symbols. type=f16,bf16: operands are cast to that type, which changes none of their whole
+ * numbers, and results have it. computed=1: the weight is an input; kernel_bench then compares.
+ * by=KIND: this kind of kernel is forced. tile=2,4: by F(2, 3) or F(4, 3) where the kind is
+ * conv_winograd, which nothing else lets in. timed=1: kernel_bench measures it. */
 #ifndef SHAPE_H
 #define SHAPE_H
 
@@ -19,6 +20,7 @@
 typedef struct ShapeLine {
     char op[32], by[32], mode[16], rule[32];
     int64_t n, ic, oc, h, w, kh, kw, s, p, d, g, op_pad, m, k, n2, to, tile;
+    DType type;
     bool tail, free, ceil, computed, timed, turned, shared;
 } ShapeLine;
 
