@@ -4,6 +4,7 @@
 #include "check.h"
 #include <dirent.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
