@@ -150,12 +150,17 @@ static int64_t source_of(const Fill *fill) {
            channel % rotation * fill->node_strides[1];
 }
 
+/* What sorts the axes. Along a rotated one elements lie anywhere, so that it is no line. */
+static int64_t rank_of(const Fill *fill, int axis) {
+    return fill->format->rotation && axis <= 1 ? INT64_MAX : way_of(fill, axis);
+}
+
 static void set_order(Fill *fill) {
     const PackFormat *format = fill->format;
     fill->count = 0;
     for (int i = format_outer_levels(format); i < format->level_count; i++) {
         int at = fill->count++, axis = format->levels[i].axis;
-        for (; at > 0 && way_of(fill, fill->order[at - 1]) < way_of(fill, axis); at--)
+        for (; at > 0 && rank_of(fill, fill->order[at - 1]) < rank_of(fill, axis); at--)
             fill->order[at] = fill->order[at - 1];
         fill->order[at] = axis;
     }
