@@ -47,17 +47,17 @@ static void product_plain(int64_t rows, int64_t columns, int64_t depth, RefMatri
         }
 }
 
-/* An operand's matrix, which may lie transposed: a stride of an axis of size 1 is what its place would be. */
-static RefMatrix matrix_of(const RefShape *shape, const RefLayout *layout, const Number *values) {
+/* How an operand's matrix lies, which may be transposed: a stride of an axis of size 1 is what its place would be. */
+static RefMatrix matrix_of(const RefShape *shape, const RefLayout *layout) {
     int64_t rows = shape->dims[shape->rank - 2], columns = shape->dims[shape->rank - 1];
-    RefMatrix matrix = {&values->real, layout->strides[shape->rank - 2], layout->strides[shape->rank - 1]};
+    RefMatrix matrix = {.row = layout->strides[shape->rank - 2], .column = layout->strides[shape->rank - 1]};
     if (columns == 1) matrix.column = 1;
     if (rows == 1) matrix.row = matrix.column == 1 ? columns : 1;
     return matrix;
 }
 
 bool ref_matrix_lies(const RefShape *shape, const RefLayout *layout) {
-    RefMatrix m = matrix_of(shape, layout, NULL);
+    RefMatrix m = matrix_of(shape, layout);
     int64_t rows = shape->dims[shape->rank - 2], columns = shape->dims[shape->rank - 1];
     return (m.column == 1 && m.row >= columns) || (m.row == 1 && m.column >= rows);
 }
@@ -88,8 +88,10 @@ static void run_products(void *context, int64_t begin, int64_t end) {
         walk_seek(&walk, number / walk.inner);
         const Number *a = call->inputs[0] + walk.of[0].at + at * walk.of[0].step;
         const Number *b = call->inputs[1] + walk.of[1].at + at * walk.of[1].step;
-        product.a = matrix_of(&call->input_shapes[0], &p->layouts[0], a);
-        product.b = matrix_of(&call->input_shapes[1], &p->layouts[1], b);
+        product.a = matrix_of(&call->input_shapes[0], &p->layouts[0]);
+        product.b = matrix_of(&call->input_shapes[1], &p->layouts[1]);
+        product.a.at = &a->real;
+        product.b.at = &b->real;
         product.c += number * product.rows * product.columns;
         product_piece(product, i % pieces);
     }
