@@ -141,9 +141,10 @@ static LLVMValueRef emit_bf16_bits(Module *m, LLVMValueRef value) {
     LLVMValueRef odd = LLVMBuildAnd(m->builder, upper, splat_like(m, bits, m->i32, 1), "");
     LLVMValueRef half = LLVMBuildAdd(m->builder, odd, splat_like(m, bits, m->i32, 0x7fff), "");
     LLVMValueRef rounded = LLVMBuildAdd(m->builder, bits, half, "");
-    LLVMValueRef quiet = LLVMBuildOr(m->builder, bits, splat_like(m, bits, m->i32, 0x400000), "");
     LLVMValueRef nan = LLVMBuildFCmp(m->builder, LLVMRealUNO, value, value, "");
-    return LLVMBuildSelect(m->builder, nan, quiet, rounded, "");
+    nan = LLVMBuildSExt(m->builder, nan, LLVMTypeOf(bits), "");
+    nan = LLVMBuildLShr(m->builder, nan, splat_like(m, bits, m->i32, 1), ""); /* all but the sign */
+    return LLVMBuildOr(m->builder, rounded, nan, "");
 }
 
 static LLVMValueRef emit_upper_half(Module *m, LLVMValueRef value) {

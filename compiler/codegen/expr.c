@@ -169,8 +169,8 @@ LLVMValueRef emit_expr(Tail *tail, const Node *node, const Point *point) {
 
 void emit_tail_store(Tail *tail, const Point *point, LLVMValueRef elements) {
     const Node *anchor = tail->kernel->anchor;
-    bool rounded = anchor && anchor != tail->kernel->output->node;
-    if (rounded) elements = emit_rounded(tail->module, elements, anchor->shape.type);
+    bool rounded = anchor != tail->kernel->output->node; /* what emit_expr computes is */
+    if (anchor && rounded) elements = emit_rounded(tail->module, elements, anchor->shape.type);
     if (anchor) tail->known[tail->known_count++] = (Known){anchor, elements};
     LLVMValueRef value = emit_expr(tail, tail->kernel->output->node, point);
     if (anchor) tail->known_count--;
