@@ -128,6 +128,7 @@ bench: deps all $(BUILD)/kernel_bench $(BUILD)/memory_bench $(BUILD)/bench/machi
 	tests/bench/run
 	$(BUILD)/kernel_bench
 	tests/kernels/networks
+	tests/kernels/types
 	$(BUILD)/memory_bench
 
 # Every network of the examples beside onnxruntime, a quarter of an hour.
