@@ -8,11 +8,6 @@
 
 static LLVMValueRef size_of(Tail *tail, const Node *node, int axis) { return get_dim(tail->module, node->shape.dims[axis]); }
 
-static bool is_one(Dim dim) {
-    int64_t value;
-    return dim_is_const(dim, &value) && value == 1;
-}
-
 /* ---- coordinates ---- */
 
 static Coord coord_zero(Module *m) { return (Coord){.base = get_i64(m, 0), .aligned = true}; }
@@ -334,8 +329,8 @@ static void reshape_trivially(Tail *tail, const Node *node, const Point *point, 
     int axis = 0;
     for (int i = 0; i < from->rank; i++) {
         from->at[i] = coord_zero(tail->module);
-        if (is_one(x->shape.dims[i])) continue;
-        while (is_one(node->shape.dims[axis])) axis++;
+        if (dim_is_one(x->shape.dims[i])) continue;
+        while (dim_is_one(node->shape.dims[axis])) axis++;
         from->at[i] = point->at[axis++];
     }
 }

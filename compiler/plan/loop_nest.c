@@ -15,11 +15,6 @@
 #define PART_ELEMENTS 32768 /* of a reduction to fewer results than ENOUGH_TASKS */
 #define ENOUGH_TASKS 16
 
-static bool is_one(Dim dim) {
-    int64_t value;
-    return dim_is_const(dim, &value) && value == 1;
-}
-
 static bool is_zero(Dim dim) { return dim->term_count == 0; }
 
 /* ---- merging ---- */
@@ -38,7 +33,7 @@ static bool together(Merge *merge, const Node *node, int outer, int inner);
 static bool adjacent(Shape shape, int outer, int inner) {
     if (outer >= inner) return false;
     for (int i = outer + 1; i < inner; i++)
-        if (!is_one(shape.dims[i])) return false;
+        if (!dim_is_one(shape.dims[i])) return false;
     return true;
 }
 
@@ -71,9 +66,9 @@ static bool gather_merges(Merge *merge, const Node *node, int outer, int inner) 
 /* The operand's axis that a trivial reshape's axis is. */
 static int axis_before(const Node *node, int axis) {
     int number = 0, from = 0;
-    for (int i = 0; i < axis; i++) number += !is_one(node->shape.dims[i]);
+    for (int i = 0; i < axis; i++) number += !dim_is_one(node->shape.dims[i]);
     for (;; from++)
-        if (!is_one(node->inputs[0]->shape.dims[from]) && number-- == 0) return from;
+        if (!dim_is_one(node->inputs[0]->shape.dims[from]) && number-- == 0) return from;
 }
 
 static bool movement_merges(Merge *merge, const Node *node, int outer, int inner) {
@@ -115,7 +110,7 @@ static bool member_merges(Merge *merge, const Node *node, int outer, int inner) 
 
 /* Whether the elements of `node` at (0, i) are those at (i / size, i % size) of the axes outer and inner. */
 static bool together(Merge *merge, const Node *node, int outer, int inner) {
-    if (!adjacent(node->shape, outer, inner) || is_one(node->shape.dims[outer]) || is_one(node->shape.dims[inner])) return false;
+    if (!adjacent(node->shape, outer, inner) || dim_is_one(node->shape.dims[outer]) || dim_is_one(node->shape.dims[inner])) return false;
     for (int i = 0; i < merge->seen.count; i++) {
         const Visit *visit = &merge->seen.items[i];
         if (visit->node == node && visit->outer == outer && visit->inner == inner) return true;
@@ -162,7 +157,7 @@ static void make_groups(Merge *merge, Nest *nest, Shape domain) {
     bool blocked = merge->kernel->output->layout == LAYOUT_BLOCKED;
     nest->rank = domain.rank;
     for (int i = 0; i < domain.rank; i++)
-        if (!is_one(domain.dims[i]) || (blocked && i == 1)) add_axis(merge, nest, i, domain.dims[i]);
+        if (!dim_is_one(domain.dims[i]) || (blocked && i == 1)) add_axis(merge, nest, i, domain.dims[i]);
     for (int i = 0; i < nest->count; i++) {
         if (nest->groups[i].reduced) nest->reduced[nest->reduced_count++] = i;
         else nest->kept[nest->kept_count++] = i;
@@ -192,16 +187,16 @@ static int choose_lane(const Kernel *kernel, const Nest *nest, Shape domain) {
 
 static int axis_after(const Node *node, int axis) { /* of a trivial reshape: axis_before's inverse */
     int number = 0, to = 0;
-    for (int i = 0; i < axis; i++) number += !is_one(node->inputs[0]->shape.dims[i]);
+    for (int i = 0; i < axis; i++) number += !dim_is_one(node->inputs[0]->shape.dims[i]);
     for (;; to++)
-        if (!is_one(node->shape.dims[to]) && number-- == 0) return to;
+        if (!dim_is_one(node->shape.dims[to]) && number-- == 0) return to;
 }
 
 static int unit_axis_of_value(const Value *value) {
     int64_t stride;
     if (value->layout == LAYOUT_BLOCKED) return 1;
     for (int i = value->node->shape.rank - 1; value->strides && i >= 0; i--)
-        if (!is_one(value->node->shape.dims[i])) return dim_is_const(value->strides[i], &stride) && stride == 1 ? i : -1;
+        if (!dim_is_one(value->node->shape.dims[i])) return dim_is_const(value->strides[i], &stride) && stride == 1 ? i : -1;
     return -1;
 }
 
@@ -213,7 +208,7 @@ static int unit_axis(const Kernel *kernel, const Node *node) {
     int axis = unit_axis(kernel, node->inputs[0]);
     if (axis < 0) return -1;
     if (node->op == OP_slice) return ATTRIBUTES(node, slice)->step.items[axis] == 1 ? axis : -1;
-    if (node->op == OP_reshape) return is_one(node->inputs[0]->shape.dims[axis]) ? -1 : axis_after(node, axis);
+    if (node->op == OP_reshape) return dim_is_one(node->inputs[0]->shape.dims[axis]) ? -1 : axis_after(node, axis);
     IntList permutation = ATTRIBUTES(node, transpose)->permutation;
     for (int i = 0; i < permutation.count; i++)
         if (permutation.items[i] == axis) return i;

@@ -208,18 +208,13 @@ static Value *view_of(Layout *l, Value *from, Node *node, Value *view) {
     return view;
 }
 
-static bool is_unit(Dim stride) {
-    int64_t value;
-    return dim_is_const(stride, &value) && value == 1;
-}
-
 /* Whether those who read the view take it as it lies. */
 static bool is_readable(Layout *l, Value *view) {
     int rank = view->node->shape.rank;
     resolve(l, view);
     StrideWish wish = facts_of(l, view)->strides;
     if (view->layout == LAYOUT_BLOCKED || rank == 0 || wish == STRIDES_ANY) return true;
-    return is_unit(view->strides[rank - 1]) || (wish == STRIDES_OF_LINES && rank > 1 && is_unit(view->strides[rank - 2]));
+    return dim_is_one(view->strides[rank - 1]) || (wish == STRIDES_OF_LINES && rank > 1 && dim_is_one(view->strides[rank - 2]));
 }
 
 bool make_view(Layout *l, const Kernel *kernel) {

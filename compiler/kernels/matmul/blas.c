@@ -33,11 +33,6 @@ void blas_settle(Program *program, Kernel *kernel) {
     kernel_set_name(kernel, "blas_sgemm");
 }
 
-static bool is_unit(Dim stride) {
-    int64_t value;
-    return dim_is_const(stride, &value) && value == 1;
-}
-
 /* ---- emission ---- */
 
 typedef struct Operand { /* an argument of cblas_sgemm */
@@ -53,7 +48,7 @@ static LLVMValueRef get_leading(Module *m, Dim stride, Dim size) {
 /* Matrix number `matrix` of the value in args[argument], from `row` on. */
 static Operand get_operand(Module *m, const Value *value, int argument, LLVMValueRef matrix, LLVMValueRef row) {
     int rank = value->node->shape.rank;
-    bool rows_apart = is_unit(value->strides[rank - 1]);
+    bool rows_apart = dim_is_one(value->strides[rank - 1]);
     LLVMValueRef at = emit_mul(m, row, get_dim(m, value->strides[rank - 2])), rest = matrix;
     for (int i = rank - 3; i >= 0; i--) {
         LLVMValueRef size = get_dim(m, value->node->shape.dims[i]);

@@ -1,6 +1,6 @@
 /* What the emitters of operators of order share. */
-#ifndef CAI_BACKEND_ORDER_H
-#define CAI_BACKEND_ORDER_H
+#ifndef CAI_ORDER_H
+#define CAI_ORDER_H
 
 #include "codegen/codegen.h"
 #include "graph/class_rows.h"
