@@ -23,7 +23,7 @@ static void verify_module(Module *m) {
     LLVMDisposeMessage(message);
 }
 
-static LLVMMemoryBufferRef generate(Module *m, LLVMCodeGenFileType type, const char **error) {
+static LLVMMemoryBufferRef generate_code(Module *m, LLVMCodeGenFileType type, const char **error) {
     LLVMMemoryBufferRef buffer;
     char *message = NULL;
     if (!LLVMTargetMachineEmitToMemoryBuffer(m->machine, m->module, type, &message, &buffer)) return buffer;
@@ -39,7 +39,7 @@ static bool print_module(Module *m, const EmitOptions *options, const char **err
         LLVMDisposeMessage(text);
         return true;
     }
-    LLVMMemoryBufferRef buffer = generate(m, LLVMAssemblyFile, error);
+    LLVMMemoryBufferRef buffer = generate_code(m, LLVMAssemblyFile, error);
     if (!buffer) return false;
     fwrite(LLVMGetBufferStart(buffer), 1, LLVMGetBufferSize(buffer), options->print);
     LLVMDisposeMemoryBuffer(buffer);
@@ -65,7 +65,7 @@ static Object copy_buffer(const void *head, size_t head_bytes, LLVMMemoryBufferR
     return (Object){bytes, head_bytes + count};
 }
 
-static void compile(Job *job) {
+static void compile_job(Job *job) {
     LLVMMemoryBufferRef buffer;
     if (LLVMTargetMachineEmitToMemoryBuffer(job->m->machine, job->m->module, LLVMObjectFile, &job->message, &buffer)) return;
     job->object = copy_buffer(NULL, 0, buffer);
@@ -73,7 +73,7 @@ static void compile(Job *job) {
 
 static void find_or_compile(const KernelCache *cache, Job *job) {
     if (!cache || !job->cached) {
-        compile(job);
+        compile_job(job);
         return;
     }
     Object key = copy_buffer(&cache->compiler, sizeof cache->compiler, LLVMWriteBitcodeToMemoryBuffer(job->m->module));
@@ -82,7 +82,7 @@ static void find_or_compile(const KernelCache *cache, Job *job) {
         return;
     }
     job->key = key;
-    compile(job);
+    compile_job(job);
 }
 
 /* ---- many, by all cores: no module shares anything with another ---- */
@@ -95,7 +95,7 @@ typedef struct Batch {
 
 enum { JOB = 1 << 24 /* nanoseconds and more, so that each is a part */ };
 
-static void run_jobs(void *context, int64_t begin, int64_t end) {
+static void compile_jobs(void *context, int64_t begin, int64_t end) {
     const Batch *batch = context;
     for (int64_t i = begin; i < end; i++) find_or_compile(batch->cache, &batch->jobs[i]);
 }
@@ -145,7 +145,7 @@ static Job emit_kernel(Code *c, const Kernel *kernel) {
     return (Job){.m = m, .cached = true};
 }
 
-static Job emit_tables(Code *c) {
+static Job emit_program_tables(Code *c) {
     Module *m = new_module(c, c->program->graph->model);
     if (!m) return (Job){0};
     emit_program_image(m, c->program);
@@ -176,10 +176,10 @@ static bool compile_kernels(Code *c) {
         if (c->options->progress) c->options->progress(at, c->kernels.count);
         while (batch.count < BATCH && at + batch.count <= c->kernels.count) {
             bool last = at + batch.count == c->kernels.count;
-            jobs[batch.count] = last ? emit_tables(c) : emit_kernel(c, c->kernels.items[at + batch.count]);
+            jobs[batch.count] = last ? emit_program_tables(c) : emit_kernel(c, c->kernels.items[at + batch.count]);
             if (!jobs[batch.count++].m) return false;
         }
-        parallel_for(batch.count, JOB, run_jobs, &batch);
+        parallel_for(batch.count, JOB, compile_jobs, &batch);
         if (!finish_jobs(c, jobs, batch.count)) return false;
     }
     if (c->stored) cache_trim(c->options->cache);
@@ -188,7 +188,7 @@ static bool compile_kernels(Code *c) {
 }
 
 /* Sections that are loaded, by what they hold. */
-static CodeSize measure(const unsigned char *object) {
+static CodeSize measure_code(const unsigned char *object) {
     Elf64_Ehdr header;
     CodeSize size = {0};
     memcpy(&header, object, sizeof header);
@@ -208,14 +208,14 @@ static bool write_object(Code *c, const char *path) {
         cai_error failed;
         good = cai_file_write(path, joined.bytes, joined.count, &failed);
         if (!good) *c->error = arena_printf(c->program->arena, "%s", failed.message);
-        if (c->options->size) *c->options->size = measure(joined.bytes);
+        if (c->options->size) *c->options->size = measure_code(joined.bytes);
     }
     for (int i = 0; i < c->objects.count; i++) free((void *)c->objects.items[i].bytes);
     return good;
 }
 
 /* All of it as one module. */
-static bool print_program(Code *c) {
+static bool print_one_module(Code *c) {
     Module *m = new_module(c, c->program->graph->model);
     if (!m) return false;
     for (int i = 0; i < c->kernels.count; i++) c->kernels.items[i]->kind->emit(m, c->kernels.items[i]);
@@ -229,5 +229,5 @@ static bool print_program(Code *c) {
 bool backend_object(const Program *program, const EmitOptions *options, const char *path, const char **error) {
     Code code = {.program = program, .options = options, .error = error};
     find_kernels(&code);
-    return options->emit ? print_program(&code) : write_object(&code, path);
+    return options->emit ? print_one_module(&code) : write_object(&code, path);
 }

@@ -8,22 +8,22 @@ static void on_warning(png_structp png, png_const_charp text) { (void)png, (void
 
 /* ---- reading ---- */
 
-typedef struct Reader {
+typedef struct PngReader {
     const char *path;
     const unsigned char *at, *end;
     cai_image *image;
     unsigned char *rows; /* one row, or all where the picture is interlaced */
     cai_error *error;
-} Reader;
+} PngReader;
 
 static void on_read_error(png_structp png, png_const_charp text) {
-    Reader *reader = png_get_error_ptr(png);
+    PngReader *reader = png_get_error_ptr(png);
     cai_fail(reader->error, CAI_BAD_INPUT, "%s: broken PNG: %s", reader->path, text);
     png_longjmp(png, 1);
 }
 
-static void read_bytes(png_structp png, png_bytep out, size_t count) {
-    Reader *reader = png_get_io_ptr(png);
+static void read_png_bytes(png_structp png, png_bytep out, size_t count) {
+    PngReader *reader = png_get_io_ptr(png);
     if (count > (size_t)(reader->end - reader->at)) png_error(png, "the file is cut off");
     memcpy(out, reader->at, count);
     reader->at += count;
@@ -38,7 +38,7 @@ static void set_transformations(png_structp png, png_infop info) {
     if (bits == 16) png_set_swap(png);
 }
 
-static void store_row(cai_image *image, int64_t y, const unsigned char *row, int bits) {
+static void store_png_row(cai_image *image, int64_t y, const unsigned char *row, int bits) {
     for (int64_t c = 0; c < image->channels; c++) {
         float *out = image->pixels + (c * image->height + y) * image->width;
         for (int64_t x = 0; x < image->width; x++) {
@@ -51,14 +51,14 @@ static void store_row(cai_image *image, int64_t y, const unsigned char *row, int
 }
 
 /* Deflate packs at most 1032 to 1: what would unpack to more than the file can hold is cut off, or lies about its size. */
-static bool plausible(const Reader *reader, uint64_t row_bytes, uint64_t height) {
-    uint64_t most = (uint64_t)(reader->end - reader->at) * 1032 + 1032;
-    return row_bytes * height <= most ||
+static bool is_plausible_size(const PngReader *reader, uint64_t row_bytes, uint64_t height) {
+    uint64_t max = (uint64_t)(reader->end - reader->at) * 1032 + 1032;
+    return row_bytes * height <= max ||
            cai_fail(reader->error, CAI_BAD_INPUT, "%s: broken PNG: the file is cut off, or much too small for the size it claims",
                     reader->path);
 }
 
-static bool read_rows(Reader *reader, png_structp png, png_infop info) {
+static bool read_rows(PngReader *reader, png_structp png, png_infop info) {
     cai_image *image = reader->image;
     int passes = png_set_interlace_handling(png);
     png_read_update_info(png, info);
@@ -66,25 +66,25 @@ static bool read_rows(Reader *reader, png_structp png, png_infop info) {
     int bits = png_get_bit_depth(png, info);
     int64_t height = png_get_image_height(png, info), width = png_get_image_width(png, info);
     if (!cai_image_new(reader->path, png_get_channels(png, info), height, width, image, reader->error)) return false;
-    if (!plausible(reader, (uint64_t)width / 8, (uint64_t)height)) return false;
+    if (!is_plausible_size(reader, (uint64_t)width / 8, (uint64_t)height)) return false;
     reader->rows = cai_allocate(row_bytes * (uint64_t)(passes > 1 ? height : 1), reader->path, reader->error);
     if (!reader->rows) return false;
     for (int pass = 0; pass < passes; pass++) {
         for (int64_t y = 0; y < height; y++) {
             unsigned char *row = reader->rows + (passes > 1 ? row_bytes * (size_t)y : 0);
             png_read_row(png, row, NULL);
-            if (pass == passes - 1) store_row(image, y, row, bits);
+            if (pass == passes - 1) store_png_row(image, y, row, bits);
         }
     }
     return true;
 }
 
-static bool read_png(Reader *reader, png_structp png, png_infop info, int *orientation) {
+static bool read_png(PngReader *reader, png_structp png, png_infop info, int *orientation) {
     static const unsigned char unused[] = "iCCP\0iTXt\0tEXt\0zTXt\0sPLT\0hIST"; /* not looked at, and could be large */
     if (setjmp(png_jmpbuf(png))) return false;
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, unused, 6);
     png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* cai_image_new has the limit */
-    png_set_read_fn(png, reader, read_bytes);
+    png_set_read_fn(png, reader, read_png_bytes);
     png_read_info(png, info);
     set_transformations(png, info);
     if (!read_rows(reader, png, info)) return false;
@@ -112,7 +112,7 @@ static bool chunks_fit(const unsigned char *bytes, size_t count) {
 bool cai_png_decode(const char *path, const unsigned char *bytes, size_t count, cai_image *image, int *orientation,
                     cai_error *error) {
     if (!chunks_fit(bytes, count)) return cai_fail(error, CAI_BAD_INPUT, "%s: broken PNG: the file is cut off", path);
-    Reader reader = {.path = path, .at = bytes, .end = bytes + count, .image = image, .error = error};
+    PngReader reader = {.path = path, .at = bytes, .end = bytes + count, .image = image, .error = error};
     png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &reader, on_read_error, on_warning);
     png_infop info = png ? png_create_info_struct(png) : NULL;
     bool read = info ? read_png(&reader, png, info, orientation) : cai_fail_memory(error, sizeof(png_info *), path);
@@ -123,27 +123,27 @@ bool cai_png_decode(const char *path, const unsigned char *bytes, size_t count, 
 
 /* ---- writing ---- */
 
-typedef struct Writer {
+typedef struct PngWriter {
     cai_output *output;
     cai_error *error;
     bool failed_output; /* then the output is discarded already */
-} Writer;
+} PngWriter;
 
 static void on_write_error(png_structp png, png_const_charp text) {
-    Writer *writer = png_get_error_ptr(png);
+    PngWriter *writer = png_get_error_ptr(png);
     if (!writer->failed_output) cai_fail(writer->error, CAI_BAD_INPUT, "PNG: %s", text);
     png_longjmp(png, 1);
 }
 
 static void write_bytes(png_structp png, png_bytep bytes, size_t count) {
-    Writer *writer = png_get_io_ptr(png);
+    PngWriter *writer = png_get_io_ptr(png);
     writer->failed_output = !cai_output_write(writer->output, bytes, count, writer->error);
     if (writer->failed_output) png_error(png, "not written");
 }
 
 static void flush_nothing(png_structp png) { (void)png; }
 
-static bool write_png(Writer *writer, png_structp png, png_infop info, const unsigned char *pixels, int channels, int64_t height,
+static bool write_png(PngWriter *writer, png_structp png, png_infop info, const unsigned char *pixels, int channels, int64_t height,
                       int64_t width) {
     if (setjmp(png_jmpbuf(png))) return false;
     png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
@@ -160,7 +160,7 @@ static bool write_png(Writer *writer, png_structp png, png_infop info, const uns
 }
 
 bool cai_png_write(cai_output *output, const unsigned char *pixels, int channels, int64_t height, int64_t width, cai_error *error) {
-    Writer writer = {.output = output, .error = error};
+    PngWriter writer = {.output = output, .error = error};
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &writer, on_write_error, on_warning);
     png_infop info = png ? png_create_info_struct(png) : NULL;
     bool written = info ? write_png(&writer, png, info, pixels, channels, height, width) : cai_fail_memory(error, 0, "a PNG");
