@@ -32,6 +32,7 @@ int command_compare(Session *session);
 int command_new(Session *session);
 int command_doc(Session *session);
 int command_import(Session *session);
+int command_weights(Session *session);
 
 /* ---- run.c, reference.c, run_compare.c ---- */
 
