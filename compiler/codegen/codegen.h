@@ -223,6 +223,8 @@ void emit_epilogue_store(Epilogue *epilogue, const Point *point, LLVMValueRef el
 
 /* For expr.c and movement.c: emit_member is the value of a node at a point, remembered. */
 LLVMValueRef emit_member(Epilogue *epilogue, const Node *node, const Point *point);
+/* Of masks and conditions: NULL is all lanes, a condition holds for all lanes of a mask. */
+LLVMValueRef emit_and(Module *m, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef emit_movement(Epilogue *epilogue, const Node *node, const Point *point);
 LLVMValueRef emit_element_number(Module *m, const Node *node, const Point *point); /* row major, i64 lanes */
 

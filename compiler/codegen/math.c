@@ -18,8 +18,6 @@
 
 /* ---- words to write formulas with ---- */
 
-static int value_lanes(LLVMValueRef value) { return get_lanes(LLVMTypeOf(value)); }
-
 /* A constant of the same type as `like`, a float of any width. */
 static LLVMValueRef number_like(LLVMValueRef like, double value, Module *m) {
     return get_splat(m, LLVMConstReal(get_element_type(LLVMTypeOf(like)), value), value_lanes(like));

@@ -58,6 +58,7 @@ extern const Value value_error, value_none;
 Value value_bool(bool truth);
 Value value_int(int64_t integer);
 Value value_real(double real);
+double value_as_real(Value v); /* of an int or a real */
 Value value_string(Name string);
 Value value_dim(Dim dim); /* VALUE_INT where it is constant */
 Value value_node(Node *node);

@@ -7,7 +7,6 @@
 
 /* ---- functions of numbers ---- */
 
-static double value_as_real(Value v) { return v.kind == VALUE_INT ? (double)v.integer : v.real; }
 
 /* By the operator's reference function, on floats or on ints. */
 static Number number_by_reference(int op, DType type, Number x, Number y) {

@@ -32,8 +32,6 @@ static bool is_value(const Node *node, double wanted) {
     return node_is_splat(node, &value) && value == wanted;
 }
 
-static bool dim_is_zero(Dim a) { return a->term_count == 0; }
-
 /* ---- arithmetic ---- */
 
 /* Whether x * a * b as x * (a * b) has the same range: neither shrinks what the other lets grow, and the product is normal. */

@@ -152,9 +152,7 @@ typedef struct TapEntry {
     LLVMValueRef at, in, out; /* the place, and the sizes of its axis */
 } TapEntry;
 
-static LLVMValueRef emit_real_op(Module *m, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildBinOp(m->builder, op, a, b, ""); }
 static LLVMValueRef get_real(Module *m, double value) { return LLVMConstReal(m->f64, value); }
-static LLVMValueRef emit_f64(Module *m, LLVMValueRef value) { return LLVMBuildSIToFP(m->builder, value, m->f64, ""); }
 static LLVMValueRef emit_minus(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildSub(m->builder, a, b, ""); }
 static LLVMValueRef emit_plus_number(Module *m, LLVMValueRef a, int64_t b) { return emit_add(m, a, get_i64(m, b)); }
 static LLVMValueRef emit_times_number(Module *m, LLVMValueRef a, int64_t b) { return emit_mul(m, a, get_i64(m, b)); }
