@@ -108,7 +108,9 @@ void set_carried(Loop *loop, int which, LLVMValueRef next);
 void end_loop(Module *m, Loop *loop);
 LLVMValueRef carried_result(const Loop *loop, int which); /* valid after end_loop, also where the loop ran no round */
 
-/* ---- loop_carried.c: loops round which a set of values is carried; within the loop and after it, `at` has them ---- */
+/* ---- loop_carried.c: loops with several loop-carried values ----
+ *
+ * Within the loop and after it, `at` has them. */
 enum { MAX_CARRIED = 64 };
 typedef struct LoopCarried {
     LLVMValueRef at[MAX_CARRIED];
@@ -228,7 +230,9 @@ LLVMValueRef emit_and(Module *m, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef emit_movement(Epilogue *epilogue, const Node *node, const Point *point);
 LLVMValueRef emit_element_number(Module *m, const Node *node, const Point *point); /* row major, i64 lanes */
 
-/* ---- program_image.c: the tables of runtime/core/program.h, once all kernels are functions of the module ---- */
+/* ---- program_image.c: the tables of runtime/core/program.h ----
+ *
+ * Once all kernels are functions of the module. */
 void emit_program_image(Module *m, const Program *program);
 
 /* ---- shuffle.c ---- */

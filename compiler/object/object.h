@@ -24,7 +24,9 @@ bool cache_find(const KernelCache *cache, Object key, Object *object); /* object
 void cache_store(const KernelCache *cache, Object key, Object object);
 void cache_trim(const KernelCache *cache); /* drops what was not used for longest, until the rest is small enough */
 
-/* ---- weights_stub.c: the symbol cai_the_weights on a page of its own, which the linker gets instead of the weights ---- */
+/* ---- weights_stub.c: what the linker gets instead of the weights ----
+ *
+ * The symbol cai_the_weights, on a page of its own. */
 
 enum { WEIGHTS_STUB_BYTES = 4096 };
 

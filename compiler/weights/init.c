@@ -1,17 +1,20 @@
-/* --init SEED: random weights. Element i of a weight is a function of (seed, path, i) alone, so that a few lines of any language give
- * the same ones (docs/weights.md). All arithmetic is exact in f32 or rounds to f32 once.
+/* --init SEED: random weights. Element i of a weight is a function of (seed, path, i) alone,
+ * so that a few lines of any language give the same weights (docs/weights.md). All
+ * arithmetic is exact in f32 or rounds to f32 once.
  *
- *   u in [0, 1)                             element i of the stream called after the weight's path (base/random.c)
- *   declared 1 (scales, variances)          0.5 + u
- *   declared 0, or nothing: a parameter of two and more axes
- *                                           (2 u - 1) * sqrt(5 / fan_in), fan_in the product of the axes after the first
+ *   u in [0, 1)                        element i of the stream named by the weight's path
+ *                                      (base/random.c)
+ *   declared 1 (scales, variances)     0.5 + u
+ *   declared 0, or nothing: a parameter of two or more axes
+ *                                      (2 u - 1) * sqrt(5 / fan_in), fan_in being the product
+ *                                      of the axes after the first
  *                           else (biases, means)
- *                                           (2 u - 1) * 0.1
- *   declared "normal"                       (2 u - 1) * sqrt(3), of variance 1
- *   declared anything else                  what was declared
+ *                                      (2 u - 1) * 0.1
+ *   declared "normal"                  (2 u - 1) * sqrt(3), of variance 1
+ *   declared anything else             what was declared
  *
- * sqrt(5 / fan_in) is a little less than what keeps the variance through ReLU (6), for batch norm with these scales and variances brings it
- * up by 1.19 a layer. */
+ * sqrt(5 / fan_in) is a little less than what keeps the variance through ReLU (6), since
+ * batch norm with these scales and variances raises it by a factor of 1.19 a layer. */
 #include "weights/weights.h"
 #include <errno.h>
 #include <math.h>

@@ -1,6 +1,7 @@
-/* --rename FILE: lines `THEIRS -> OURS [transpose]`, of which arrow and brackets may be missing. In THEIRS a * stands for any text; the *s
- * of OURS are what those of THEIRS stood for, in turn. OURS may be `-`: the name is dropped. The first line that matches counts; blank
- * lines and lines that begin with # say nothing. */
+/* --rename FILE: lines `THEIRS -> OURS [transpose]`; the arrow, and what is in brackets, may
+ * be left out. A * in THEIRS stands for any text, and each * in OURS for what the * of the
+ * same number in THEIRS matched. OURS may be `-`: the name is dropped. The first line that
+ * matches counts; blank lines and lines that begin with # say nothing. */
 #include "weights/weights.h"
 #include "files/files.h"
 
