@@ -357,6 +357,7 @@ struct Builtin {
 const Builtin *builtin_find(Name name);
 const Builtin *primitive_find(Name name);
 bool builtin_constant(Evaluator *ev, Name name, Span span, Value *out);
+Name weight_name(const Builtin *builtin, const Bindings *given); /* what stands first in `param("scale", [3])`; NULL where nothing does */
 void builtin_names(Arena *arena, NameList *names); /* puts them all behind those that are there */
 
 /* ---- bind.c: arguments to parameters ---- */

@@ -253,9 +253,9 @@ static bool tensor_inputs(Evaluator *ev, const OpInfo *info, const Bindings *giv
     return true;
 }
 
-/* The functions of builtins.c: how many by position, which by keyword. */
+/* The functions of builtins.c: how many by position, which by keyword; a weight's name stands before all of them. */
 static bool fits_function(Evaluator *ev, const Builtin *builtin, const Bindings *given, Span span) {
-    int count = 0;
+    int count = weight_name(builtin, given) ? -1 : 0;
     for (int i = 0; i < given->count; i++) {
         const Binding *g = &given->items[i];
         const char *found = g->name ? strstr(builtin->keywords, g->name) : NULL;
