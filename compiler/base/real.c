@@ -327,27 +327,12 @@ INLINE double gelu_of(double x) {
 
 /* ---- of a number, and of an array ---- */
 
-/* An fma rounds once, whether an instruction or the C library computes it: vectors have
- * the same bits. */
-#ifdef __x86_64__
-#define WIDE __attribute__((target("avx2,fma")))
-static bool has_wide(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
-#else
-#define WIDE
-static bool has_wide(void) { return false; }
-#endif
-
+/* Vectors give the same bits: an fma rounds once, whether an instruction or the C
+ * library computes it. */
 #define FUNCTION(name)                                                                            \
     double real_##name(double x) { return name##_of(x); }                                         \
-    INLINE void each_##name(const double *x, double *y, int64_t count) {                          \
+    FOR_EACH_PROCESSOR void reals_##name(const double *x, double *y, int64_t count) {             \
         _Pragma("omp simd") for (int64_t i = 0; i < count; i++) y[i] = name##_of(x[i]);           \
-    }                                                                                             \
-    WIDE static void wide_##name(const double *x, double *y, int64_t count) {                     \
-        each_##name(x, y, count);                                                                 \
-    }                                                                                             \
-    void reals_##name(const double *x, double *y, int64_t count) {                                \
-        if (has_wide()) wide_##name(x, y, count);                                                 \
-        else each_##name(x, y, count);                                                            \
     }
 
 FUNCTION(exp)
