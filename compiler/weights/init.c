@@ -30,23 +30,31 @@ static int64_t fan_in_of(const RefShape *shape) {
 
 enum { PART = 512 /* numbers, which stay in the nearest cache */ };
 
-typedef struct WeightDraw { /* (times u + plus) over */
-    uint64_t stream;
+typedef struct Line { /* (times u + plus) over */
     float times, plus, over;
+} Line;
+
+FOR_EACH_PROCESSOR static void along_line(Line line, int64_t count, double *u) {
+#pragma omp simd
+    for (int64_t i = 0; i < count; i++) u[i] = (double)((line.times * (float)u[i] + line.plus) * line.over);
+}
+
+typedef struct WeightDraw {
+    uint64_t stream;
+    Line line;
     DType type;
     Number *values;
 } WeightDraw;
 
 static void draw_elements(void *context, int64_t begin, int64_t end) {
-    const WeightDraw d = *(const WeightDraw *)context;
+    const WeightDraw *d = context;
     for (int64_t first = begin; first < end; first += PART) {
         const int64_t count = min_i64(PART, end - first);
-        Number *values = d.values + first;
-        random_units(d.stream + (uint64_t)first, count, &values->real);
-        for (int64_t i = 0; i < count; i++)
-            values[i].real = (double)((d.times * (float)values[i].real + d.plus) * d.over);
-        for (int64_t i = 0; i < count && d.type != DTYPE_F32; i++)
-            values[i] = number_cast(values[i], DTYPE_F32, d.type);
+        Number *values = d->values + first;
+        random_units(d->stream + (uint64_t)first, count, &values->real);
+        along_line(d->line, count, &values->real);
+        for (int64_t i = 0; i < count && d->type != DTYPE_F32; i++)
+            values[i] = number_cast(values[i], DTYPE_F32, d->type);
     }
 }
 
@@ -55,7 +63,7 @@ void init_fill(uint64_t seed, const char *path, const RefShape *shape, double in
     const float bound = init == INIT_NORMAL ? sqrtf(3) : shape->rank >= 2 && !state ? init_bound(fan_in_of(shape)) : 0.1f;
     if (centered || scale) {
         WeightDraw d = {.stream = random_stream(seed, path), .type = shape->type, .values = values};
-        d.times = centered ? 2 : 1, d.plus = centered ? -1 : 0.5f, d.over = centered ? bound : 1;
+        d.line = centered ? (Line){2, -1, bound} : (Line){1, 0.5f, 1};
         parallel_for(shape->count, 3, draw_elements, &d);
         return;
     }
