@@ -273,11 +273,11 @@ static double past_steps(double x, double y) {
 /* A row a verb: how elements x and y of its first two inputs make one of the result. `from` and
  * `to` are how they are held. */
 #define EACH(verb, from, to, expression)                                                            \
-    static void each_##from##_##verb(const RefCall *call) {                                         \
+    FOR_EACH_PROCESSOR static void each_##from##_##verb(const RefCall *call) {                      \
         const Number *restrict a = call->inputs[0];                                                 \
         const Number *restrict b = call->inputs[op_info[OP_##verb].max_inputs > 1];                 \
         Number *restrict out = call->out;                                                           \
-        for (int64_t i = 0; i < call->shape.count; i++) {                                           \
+        _Pragma("omp simd") for (int64_t i = 0; i < call->shape.count; i++) {                       \
             __typeof__(a->from) x = a[i].from, y = b[i].from;                                       \
             (void)y;                                                                                \
             out[i].to = (expression);                                                               \
