@@ -78,6 +78,22 @@ static inline int64_t count_of(TestGraph *t, Shape shape) {
     return count;
 }
 
+/* Inputs, parameters and outputs of the model, without values. */
+static inline Node *named_input(TestGraph *t, const char *text, int rank, const Dim *dims) {
+    Name name = intern(t->graph->names, text);
+    Node *node = MAKE(t, input, NULL, 0, name, DTYPE_F32, {rank, dims});
+    vec_push(t->arena, &t->graph->inputs, (Port){.name = name, .node = node});
+    return node;
+}
+
+static inline Node *named_parameter(TestGraph *t, const char *name, int rank, const Dim *dims) {
+    return MAKE(t, parameter, NULL, 0, intern(t->graph->names, name), DTYPE_F32, {rank, dims}, 0);
+}
+
+static inline void named_output(TestGraph *t, const char *name, Node *node) {
+    vec_push(t->arena, &t->graph->outputs, (Port){.name = intern(t->graph->names, name), .node = node});
+}
+
 /* An input of the model, or a parameter, with random values in [low, high). */
 static inline Node *add_values(TestGraph *t, Node *node, double low, double high) {
     TestInput input = {node, NULL, count_of(t, node->shape)};
@@ -88,21 +104,17 @@ static inline Node *add_values(TestGraph *t, Node *node, double low, double high
 }
 
 static inline Node *new_input(TestGraph *t, double low, double high, int rank, const Dim *dims) {
-    Name name = intern(t->graph->names, arena_printf(t->arena, "x%d", t->inputs.count));
-    Node *node = MAKE(t, input, NULL, 0, name, DTYPE_F32, {rank, dims});
-    Port port = {.name = name, .node = node};
-    vec_push(t->arena, &t->graph->inputs, port);
-    return add_values(t, node, low, high);
+    const char *name = arena_printf(t->arena, "x%d", t->inputs.count);
+    return add_values(t, named_input(t, name, rank, dims), low, high);
 }
 
 static inline Node *new_parameter(TestGraph *t, double low, double high, int rank, const Dim *dims) {
-    Name name = intern(t->graph->names, arena_printf(t->arena, "w%d", t->inputs.count));
-    return add_values(t, MAKE(t, parameter, NULL, 0, name, DTYPE_F32, {rank, dims}, 0), low, high);
+    const char *name = arena_printf(t->arena, "w%d", t->inputs.count);
+    return add_values(t, named_parameter(t, name, rank, dims), low, high);
 }
 
 static inline void new_output(TestGraph *t, Node *node) {
-    Port port = {.name = intern(t->graph->names, arena_printf(t->arena, "y%d", t->graph->outputs.count)), .node = node};
-    vec_push(t->arena, &t->graph->outputs, port);
+    named_output(t, arena_printf(t->arena, "y%d", t->graph->outputs.count), node);
 }
 
 /* Parameters and inputs are known by name, so that a rewritten graph's are found, too. */

@@ -2,51 +2,39 @@
  * slots, by their layouts and strides, computes its members by the operators' reference functions, and writes its output back. What
  * comes out must be what the graph gives when it is evaluated as a whole; so fusion, layouts, views, lifetimes and writing in place
  * are all put to the test, on graphs made by hand and on random ones. */
+#include "graph_test.h"
 #include "kernels/kernels.h"
 #include "plan/stages.h"
 #include "plan/winograd.h"
-#include "test.h"
-#include <math.h>
-#include <stdlib.h>
 
+static TestGraph t;
 static Arena *arena;
 static Graph *g;
 static Dim N, H; /* symbols */
 
-static Dim constant(int64_t value) { return dim_const(g->dims, value); }
+static Dim constant(int64_t value) { return size(&t, value); }
 
-static void begin_graph(void) {
-    if (arena) arena_free(arena);
-    arena = arena_new();
-    Names *names = names_new(arena);
-    Dims *dims = dims_new(arena);
-    g = graph_new(arena, names, dims);
-    N = dim_symbol(dims, intern(names, "N"), 1);
-    H = dim_symbol(dims, intern(names, "H"), 1);
-    dims_symbol(dims, 0)->typical = 1;
-    dims_symbol(dims, 1)->typical = 32;
+static void begin_random_graph(uint64_t seed) {
+    if (t.arena) arena_free(t.arena);
+    t = test_graph(seed);
+    arena = t.arena, g = t.graph, N = t.N, H = t.H;
+    dims_symbol(g->dims, 0)->typical = 1;
+    dims_symbol(g->dims, 1)->typical = 32;
 }
 
+static void begin_graph(void) { begin_random_graph(1); }
+
 static Node *add_input(const char *name, Dim a, Dim b, Dim c, Dim d) {
-    Dim dims[] = {a, b, c, d};
-    int rank = d ? 4 : c ? 3 : b ? 2 : 1;
-    input_attributes attributes = {.name = intern(g->names, name), .type = DTYPE_F32, .dims = {rank, dims}};
-    Node *node = graph_make(g, OP_input, NULL, 0, &attributes);
-    vec_push(arena, &g->inputs, (Port){.name = attributes.name, .node = node});
-    return node;
+    return named_input(&t, name, d ? 4 : c ? 3 : b ? 2 : 1, (Dim[]){a, b, c, d});
 }
 
 static Node *add_parameter(int64_t a, int64_t b, int64_t c, int64_t d) {
     static int number;
     Dim dims[] = {constant(a), b ? constant(b) : NULL, c ? constant(c) : NULL, d ? constant(d) : NULL};
-    parameter_attributes attributes = {.path = intern(g->names, arena_printf(arena, "w%d", number++)), .type = DTYPE_F32,
-                                       .dims = {d ? 4 : c ? 3 : b ? 2 : 1, dims}};
-    return graph_make(g, OP_parameter, NULL, 0, &attributes);
+    return named_parameter(&t, arena_printf(arena, "w%d", number++), d ? 4 : c ? 3 : b ? 2 : 1, dims);
 }
 
-static void add_output(const char *name, Node *node) {
-    vec_push(arena, &g->outputs, (Port){.name = intern(g->names, name), .node = node});
-}
+static void add_output(const char *name, Node *node) { named_output(&t, name, node); }
 
 static Node *conv_with(Node *x, Node *w, int64_t stride) {
     int64_t kernel = dim_const_value(w->shape.dims[2]);
@@ -645,29 +633,22 @@ TEST(matrices_of_winograd) {
 
 /* ---- random graphs ---- */
 
-static uint64_t state;
-
-static int random_below(int limit) {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (int)((state >> 33) % (uint64_t)limit);
-}
-
 static int64_t random_channels(void) {
     static const int64_t some[] = {8, 16, 8, 24, 12, 5};
-    return some[random_below(COUNT_OF(some))];
+    return some[random_below(&t, COUNT_OF(some))];
 }
 
 static Node *random_pad(Node *x) {
     static const char *const modes[] = {"constant", "reflect", "replicate"};
     Dim one = constant(1), zero = constant(0), before[] = {zero, zero, one, zero}, after[] = {zero, zero, zero, one};
     Dim from[] = {zero, zero, zero, one};
-    Node *wide = build_pad(g, random_below(2) ? relu(x) : x, before, after, modes[random_below(3)], 0.5);
+    Node *wide = build_pad(g, random_below(&t, 2) ? relu(x) : x, before, after, modes[random_below(&t, 3)], 0.5);
     return build_slice(g, wide, from, x->shape.dims, NULL);
 }
 
 /* The transposed convolution, with groups or without. */
 static Node *random_transposed(Node *x) {
-    int64_t channels = dim_const_value(x->shape.dims[1]), groups = channels % 2 == 0 ? 1 + random_below(2) : 1;
+    int64_t channels = dim_const_value(x->shape.dims[1]), groups = channels % 2 == 0 ? 1 + random_below(&t, 2) : 1;
     int64_t ones[] = {1, 1};
     convolution_backward_data_attributes attributes = {{2, ones}, {2, ones}, {2, ones}, {2, x->shape.dims + 2}, groups};
     Node *inputs[] = {x, add_parameter(channels, 8, 3, 3)};
@@ -676,15 +657,15 @@ static Node *random_transposed(Node *x) {
 
 /* Of other types, and of shapes that are made of sizes alone. */
 static Node *random_mask(Node *x) {
-    iota_attributes attributes = {.type = DTYPE_I32, .dims = {4, x->shape.dims}, .axis = 1 + random_below(3)};
+    iota_attributes attributes = {.type = DTYPE_I32, .dims = {4, x->shape.dims}, .axis = 1 + random_below(&t, 3)};
     Node *place = graph_make(g, OP_iota, NULL, 0, &attributes);
     Node *mask = build_binary(g, OP_lt, place, build_scalar(g, 2, DTYPE_I32));
-    if (random_below(2)) mask = build_binary(g, OP_and, mask, build_binary(g, OP_lt, x, build_scalar(g, 0, DTYPE_F32)));
+    if (random_below(&t, 2)) mask = build_binary(g, OP_and, mask, build_binary(g, OP_lt, x, build_scalar(g, 0, DTYPE_F32)));
     return build_select(g, mask, x, build_cast(g, place, DTYPE_F32));
 }
 
 static Node *random_argmax(Node *x) {
-    argmax_attributes attributes = {.axis = 1 + random_below(3)};
+    argmax_attributes attributes = {.axis = 1 + random_below(&t, 3)};
     return build_binary(g, OP_add, x, build_cast(g, graph_make(g, OP_argmax, &x, 1, &attributes), DTYPE_F32));
 }
 
@@ -710,7 +691,7 @@ static Node *random_movement(Node *x) {
     int64_t swap[] = {0, 1, 3, 2}, axis = 3;
     flip_attributes flip = {{1, &axis}};
     Dim flat[] = {x->shape.dims[0], x->shape.dims[1], dim_mul(g->dims, x->shape.dims[2], x->shape.dims[3])};
-    switch (random_below(3)) {
+    switch (random_below(&t, 3)) {
     case 0: return build_transpose(g, x, swap);
     case 1: return graph_make(g, OP_flip, &x, 1, &flip);
     default: return build_reshape(g, relu(build_reshape(g, x, 3, flat)), 4, x->shape.dims);
@@ -721,13 +702,13 @@ static Node *random_movement(Node *x) {
 static Node *random_step(Node *x, Node *other) {
     int64_t channels = dim_const_value(x->shape.dims[1]);
     bool alike = shape_dims_equal(x->shape, other->shape);
-    switch (random_below(20)) {
-    case 0: case 1: return conv(x, random_channels(), 1 + 2 * random_below(2));
+    switch (random_below(&t, 20)) {
+    case 0: case 1: return conv(x, random_channels(), 1 + 2 * random_below(&t, 2));
     case 2: return relu(x);
     case 3: return add_bias(x);
     case 4: return alike ? build_binary(g, OP_add, x, other) : build_binary(g, OP_mul, x, x);
     case 5: case 6: return concat2(x, other, 1);
-    case 7: return slice_channels(x, random_below((int)channels), 1);
+    case 7: return slice_channels(x, random_below(&t, (int)channels), 1);
     case 8: return channels >= 16 ? slice_channels(x, 8, 8) : build_unary(g, OP_tanh, x);
     case 9: return upsample(pool(x, 2), x->shape.dims[2], x->shape.dims[3]);
     case 10: return build_binary(g, OP_sub, x, sum_over(x, 2, 3));
@@ -751,15 +732,14 @@ static const Target narrow = {
 
 TEST(random_graphs) {
     for (uint64_t seed = 1; seed <= 400; seed++) {
-        begin_graph();
-        state = seed;
+        begin_random_graph(seed);
         Dim side = dim_scale(g->dims, H, 2);
         Node *made[24];
-        int count = 4 + random_below(COUNT_OF(made) - 4);
+        int count = 4 + random_below(&t, COUNT_OF(made) - 4);
         made[0] = add_input("x", N, constant(random_channels()), side, side);
-        for (int i = 1; i < count; i++) made[i] = random_step(made[i - 1 - random_below(i < 3 ? i : 3)], made[random_below(i)]);
+        for (int i = 1; i < count; i++) made[i] = random_step(made[i - 1 - random_below(&t, i < 3 ? i : 3)], made[random_below(&t, i)]);
         add_output("last", made[count - 1]);
-        for (int i = random_below(3); i > 0; i--) add_output("other", made[random_below(count)]);
+        for (int i = random_below(&t, 3); i > 0; i--) add_output("other", made[random_below(&t, count)]);
         int which = (int)(seed % (uint64_t)(target_count() + 1));
         Program *program = lowered_for(which ? target_at(which - 1) : &narrow);
         if (runs_right(program, 2, 2)) continue;
