@@ -153,6 +153,13 @@ void parallel_limits(int threads, int64_t work);
 /* The name among `candidates` that a person most likely meant by `wrong`, or NULL where none is near. */
 const char *nearest_name(const char *wrong, const char *const *candidates, int count);
 
+/* ---- trim_folder.c ---- */
+
+/* Removes the files that were not used for longest, until at most so many, and so many bytes, are
+ * left. A file is used when it gets a new date. One with a dot in its name is still being written,
+ * and goes after an hour. */
+void trim_folder(const char *path, int64_t most_files, int64_t max_bytes);
+
 /* ---- process.c ---- */
 
 /* PROCESS_MISSING: none of the programs is on the PATH; PROCESS_FAILED: it could not be run; PROCESS_SIGNALED: a signal ended it. */

@@ -8,54 +8,45 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CACHED_MAX 32 /* programs; the one that was not run for longest goes */
-
 /* ---- what the program is made from ---- */
 
-static uint64_t hash_text(const char *text, uint64_t hash) { return text ? hash_bytes(text, strlen(text) + 1, hash) : hash * 31; }
+static void add_figure(Text *key, uint64_t figure) { text_add_bytes(key, (const char *)&figure, sizeof figure); }
 
-static uint64_t hash_labels(const Graph *graph, uint64_t hash) {
-    for (int i = 0; i < graph->outputs.count; i++)
-        for (int k = 0; graph->outputs.items[i].labels && k < graph->outputs.items[i].label_count; k++)
-            hash = hash_text(graph->outputs.items[i].labels[k], hash);
-    return hash;
+static void add_bytes(Text *key, const char *bytes, size_t count) {
+    add_figure(key, count);
+    text_add_bytes(key, bytes, count);
+}
+
+static void add_words(Text *key, const char *const *words, int count) {
+    add_figure(key, (uint64_t)count);
+    for (int i = 0; i < count; i++) add_bytes(key, words[i] ? words[i] : "", words[i] ? strlen(words[i]) : 0);
+}
+
+static void add_labels(Text *key, const Graph *graph) {
+    for (int i = 0; i < graph->outputs.count; i++) {
+        const Port *output = &graph->outputs.items[i];
+        add_words(key, output->labels, output->labels ? output->label_count : 0);
+    }
 }
 
 /* Everything that can change the program: this compiler, the sources, the options, the weights. */
-static uint64_t content_hash(Session *s, const Library *library, const Graph *graph, const Weights *weights, const Target *target) {
+static Text content_key(Session *s, const Library *library, const Graph *graph, const Weights *weights, const Target *target) {
     const Options *o = s->options;
-    uint64_t hash = compiler_identity();
-    hash = file_identity(arena_printf(s->arena, "%s/libcai_runtime.a", session_runtime(s, target)), hash);
+    Text key = {.arena = s->arena};
+    add_figure(&key, compiler_identity());
+    add_figure(&key, file_identity(arena_printf(s->arena, "%s/libcai_runtime.a", session_runtime(s, target)), 0));
     for (int i = 0; library_source(library, i); i++) {
-        hash = hash_text(library_source(library, i)->path, hash);
-        hash = hash_bytes(library_source(library, i)->text, library_source(library, i)->length, hash);
+        add_words(&key, &library_source(library, i)->path, 1);
+        add_bytes(&key, library_source(library, i)->text, library_source(library, i)->length);
     }
     for (int i = 0; i < o->defines.count; i++)
-        hash = hash_text(o->defines.items[i].value, hash_text(o->defines.items[i].name, hash));
-    hash = hash_text(target->llvm_features, hash_text(target->llvm_cpu, hash_text(graph->model, hash)));
-    uint64_t more[] = {weights_identity(weights), o->blas, o->no_winograd};
-    return hash_bytes(more, sizeof more, hash_labels(graph, hash));
-}
-
-/* ---- the cache ---- */
-
-/* Forgets the oldest programs beyond CACHED_MAX. */
-static void trim_cache(Session *s, const char *folder) {
-    for (;;) {
-        DIR *open = opendir(folder);
-        const char *oldest = NULL;
-        time_t oldest_time = 0;
-        int count = 0;
-        for (struct dirent *entry; open && (entry = readdir(open)) != NULL;) {
-            struct stat status;
-            const char *path = arena_printf(s->arena, "%s/%s", folder, entry->d_name);
-            if (entry->d_name[0] == '.' || stat(path, &status) != 0 || !S_ISREG(status.st_mode)) continue;
-            if (!oldest || status.st_mtime < oldest_time) oldest = path, oldest_time = status.st_mtime;
-            count++;
-        }
-        if (open) closedir(open);
-        if (count <= CACHED_MAX || unlink(oldest) != 0) return;
-    }
+        add_words(&key, (const char *[]){o->defines.items[i].name, o->defines.items[i].value}, 2);
+    add_words(&key, (const char *[]){target->llvm_cpu, target->llvm_features, graph->model}, 3);
+    add_figure(&key, o->blas);
+    add_figure(&key, o->no_winograd);
+    add_labels(&key, graph);
+    weights_identity(weights, &key);
+    return key;
 }
 
 /* ---- running ---- */
@@ -72,12 +63,11 @@ static int run_built(Session *s, const Library *library, Graph *graph, Weights *
     const Target *target = build_target(s);
     const char *folder = target ? program_cache(s) : NULL;
     if (!folder) return session_end(s);
-    uint64_t hash = content_hash(s, library, graph, weights, target);
-    const char *program = arena_printf(s->arena, "%s/%s-%016llx", folder, graph->model, (unsigned long long)hash);
-    if (access(program, X_OK) != 0 && build_program(s, graph, weights, program)) trim_cache(s, folder);
+    Text key = content_key(s, library, graph, weights, target);
+    const char *program = program_cached(s, folder, graph->model, &key);
+    if (!program_find(program, &key)) program_store(s, graph, weights, program, &key);
     int code = session_end(s);
     if (code != EXIT_GOOD) return code;
-    utimensat(AT_FDCWD, program, NULL, 0);
     char **arguments = run_arguments(s, graph->model, first);
     fflush(stdout);
     execv(program, arguments);

@@ -72,6 +72,12 @@ uint64_t compiler_identity(void);
 const char *scratch_file(Session *session, const char *output, const char *ending);
 void scratch_remove(void);
 
+/* ---- program_cache.c: programs that cai run built before; `key` is what one is made from ---- */
+
+const char *program_cached(Session *session, const char *folder, const char *model, const Text *key); /* its path */
+bool program_find(const char *path, const Text *key); /* whether it is there, and made from that; dates it anew */
+bool program_store(Session *session, Graph *graph, Weights *weights, const char *path, const Text *key); /* builds it */
+
 /* ---- build.c: the pipeline and its pieces. What fails has said so in session->diag ---- */
 
 typedef Vec(Model *) ModelList;

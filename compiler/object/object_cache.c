@@ -8,16 +8,13 @@
  * kernel is compiled. An entry that is used gets a new date; the oldest go when all together are too large. */
 #include "object/object.h"
 #include "files/files.h"
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MAGIC UINT64_C(0x316c656e72656b63) /* "ckernel1" */
 #define MAX_BYTES (INT64_C(256) << 20)
-#define PART_SECONDS 3600 /* a file that is still unfinished after so long has no writer any more */
 
 typedef struct Head { uint64_t magic, checksum, key_bytes, object_bytes; } Head;
 
@@ -87,52 +84,6 @@ void cache_store(const KernelCache *cache, Object key, Object object) {
     if (close(descriptor) != 0 || !written || rename(part, path) != 0) unlink(part);
 }
 
-/* ---- its size ---- */
-
-typedef struct CacheEntry { char name[64]; int64_t bytes, used; } CacheEntry;
-
-static int compare_entries(const void *a, const void *b) {
-    const CacheEntry *x = a, *y = b;
-    return (x->used > y->used) - (x->used < y->used);
-}
-
-/* All entries, but unfinished ones, of which old ones are removed. */
-static CacheEntry *list_entries(const char *folder, size_t *count) {
-    DIR *open = opendir(folder);
-    CacheEntry *entries = NULL;
-    size_t room = 0;
-    *count = 0;
-    for (struct dirent *found; open && (found = readdir(open)) != NULL;) {
-        struct stat status;
-        if (found->d_name[0] == '.' || strlen(found->d_name) >= sizeof entries->name) continue;
-        if (fstatat(dirfd(open), found->d_name, &status, 0) != 0 || !S_ISREG(status.st_mode)) continue;
-        if (strchr(found->d_name, '.')) {
-            if (status.st_mtime + PART_SECONDS < time(NULL)) unlinkat(dirfd(open), found->d_name, 0);
-            continue;
-        }
-        if (*count == room) {
-            CacheEntry *more = realloc(entries, (room = 2 * room + 64) * sizeof *entries);
-            if (!more) break;
-            entries = more;
-        }
-        CacheEntry *entry = &entries[(*count)++];
-        *entry = (CacheEntry){.bytes = (int64_t)status.st_size, .used = (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec};
-        strcpy(entry->name, found->d_name);
-    }
-    if (open) closedir(open);
-    return entries;
-}
-
 void cache_trim(const KernelCache *cache) {
-    size_t count;
-    CacheEntry *entries = list_entries(cache->folder, &count);
-    int64_t all = 0, max = cache->max_bytes ? cache->max_bytes : MAX_BYTES;
-    for (size_t i = 0; i < count; i++) all += entries[i].bytes;
-    if (all > max) qsort(entries, count, sizeof *entries, compare_entries);
-    for (size_t i = 0; i < count && all > max; i++) {
-        char path[4300];
-        snprintf(path, sizeof path, "%s/%s", cache->folder, entries[i].name);
-        if (unlink(path) == 0) all -= entries[i].bytes;
-    }
-    free(entries);
+    trim_folder(cache->folder, INT64_MAX, cache->max_bytes ? cache->max_bytes : MAX_BYTES);
 }

@@ -565,19 +565,17 @@ static double largest_of_node(void *context, const Node *node) {
 
 RefSource weights_source(Weights *weights) { return (RefSource){.context = weights, .parameter = fill_weight, .largest = largest_of_node}; }
 
-uint64_t weights_identity(const Weights *w) {
-    uint64_t hash = hash_bytes(&w->seed, sizeof w->seed, w->random);
+void weights_identity(const Weights *w, Text *key) {
+    text_add(key, "%llu %d", (unsigned long long)w->seed, w->random);
     for (int i = 0; i < w->entries.count; i++) {
         const FileEntry *entry = &w->entries.items[i];
         struct stat status = {0};
         char real[4096];
         if (stat(entry->path, &status) != 0 || !realpath(entry->path, real)) continue;
-        int64_t figures[] = {status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec, (int64_t)status.st_ino};
-        hash = hash_bytes(figures, sizeof figures, hash);
-        hash = hash_bytes(real, strlen(real), hash);
-        hash = hash_bytes(entry->prefix, strlen(entry->prefix), hash);
+        text_add(key, " %lld %lld.%ld %llu", (long long)status.st_size, (long long)status.st_mtim.tv_sec,
+                 status.st_mtim.tv_nsec, (unsigned long long)status.st_ino);
+        text_add(key, " %zu %s %zu %s", strlen(real), real, strlen(entry->prefix), entry->prefix);
     }
-    return hash;
 }
 
 void weights_close(Weights *w) {

@@ -25,7 +25,7 @@ typedef struct Weights Weights;
 Weights *weights_open(Arena *arena, Names *names, Diagnostics *diag, Model *const *models, int count, int built, const WeightOptions *options);
 RefSource weights_source(Weights *weights); /* its input() is NULL: only parameters and states come from here */
 /* Of files (path, size and time of change) and seed: for the cache of `cai run`. */
-uint64_t weights_identity(const Weights *weights);
+void weights_identity(const Weights *weights, Text *key);
 void weights_close(Weights *weights); /* NULL is fine */
 /* The elements of a tensor of the runtime's. */
 void numbers_read(const cai_tensor *tensor, Number *out);
