@@ -78,23 +78,10 @@ static bool keeps_rows(const Nest *first, const Node *broadcast) {
     return from.rank == to.rank;
 }
 
-/* Whether `node`, a member or input of the kernel, is read at the row where the kernel stands: by elementwise work, broadcasts along the
- * row, and the reduction, from the output on. */
-static bool is_read_at_row(const Kernel *kernel, const Nest *first, const Node *node, bool *at_row) {
-    int count = kernel->member_count;
-    memset(at_row, 0, sizeof *at_row * (size_t)count);
-    at_row[count - 1] = true;
-    for (int i = count - 1; i >= 0; i--) {
-        const Node *user = kernel->members[i];
-        bool carries = op_info[user->op].class == CLASS_ELEMENTWISE || user == kernel->anchor;
-        carries = at_row[i] && (carries || (user->op == OP_broadcast && keeps_rows(first, user)));
-        for (int k = 0; k < user->input_count; k++) {
-            if (user->inputs[k] == node && !carries) return false;
-            for (int m = i - 1; carries && m >= 0; m--)
-                if (kernel->members[m] == user->inputs[k]) at_row[m] = true;
-        }
-    }
-    return true;
+/* Elementwise work, broadcasts along the row, and the reduction stay at the row. */
+static bool keeps_row(const Kernel *kernel, const Node *member, const void *first) {
+    if (member->op == OP_broadcast) return keeps_rows(first, member);
+    return op_info[member->op].class == CLASS_ELEMENTWISE || member == kernel->anchor;
 }
 
 static bool is_made_in_fusion(const RowFusion *fusion, const Value *value) {
@@ -116,14 +103,14 @@ static bool is_aliased(const RowFusion *fusion, const Kernel *kernel, const Valu
 }
 
 /* What one of them reads and another makes or may write over. */
-static bool reads_at_rows(const RowFusion *fusion, const Kernel *kernel, Arena *scratch) {
-    bool *at_row = NEW_ARRAY(scratch, bool, kernel->member_count), made = fusion->count == 0;
+static bool reads_at_rows(const RowFusion *fusion, const Kernel *kernel) {
+    bool made = fusion->count == 0;
     for (int i = 0; i < kernel->input_count; i++) {
         const Value *value = kernel->inputs[i];
         if (value->space == SPACE_WEIGHTS) continue;
         made = made || is_made_in_fusion(fusion, value);
         bool same = value->node->shape.rank == domain_of(fusion->count ? fusion->kernels[0] : kernel).rank;
-        if (!same || is_aliased(fusion, kernel, value) || !is_read_at_row(kernel, fusion->nests[0], value->node, at_row)) return false;
+        if (!same || is_aliased(fusion, kernel, value) || !kernel_reads_at_point(kernel, value->node, keeps_row, fusion->nests[0])) return false;
     }
     return made && !is_aliased(fusion, kernel, kernel->output) && kernel->output->node->shape.rank == domain_of(kernel).rank;
 }
@@ -150,12 +137,12 @@ static int64_t rows_of_task(const RowFusion *fusion) {
 
 /* ---- finding them ---- */
 
-static bool add_fused_kernel(RowFusion *fusion, Kernel *kernel, Arena *scratch) {
+static bool add_fused_kernel(RowFusion *fusion, Kernel *kernel) {
     if (fusion->count == CAI_MAX_FUSED || !is_nest(kernel)) return false;
     Nest *nest = nest_new(fusion->program, kernel);
     if (fusion->count > 0 && !shape_dims_equal(domain_of(kernel), domain_of(fusion->kernels[0]))) return false;
     fusion->nests[fusion->count] = nest;
-    if (!take_rows(fusion->nests[0], nest) || !reads_at_rows(fusion, kernel, scratch)) return false;
+    if (!take_rows(fusion->nests[0], nest) || !reads_at_rows(fusion, kernel)) return false;
     if (kernel->anchor && nest->parallel_count != fusion->nests[0]->parallel_count) return false;
     fusion->kernels[fusion->count++] = kernel;
     return true;
@@ -188,16 +175,14 @@ static void share_rows(RowFusion *fusion, int64_t rows) {
 }
 
 void fuse_rows(Program *program) {
-    Arena *scratch = arena_new();
     for (int i = 0; i < program->launches.count;) {
         RowFusion fusion = {.program = program};
         const Kernel *kernel = program->launches.items[i];
         bool begins = is_nest(kernel) && kernel->anchor;
-        for (int k = i; begins && k < program->launches.count && add_fused_kernel(&fusion, program->launches.items[k], scratch); k++) continue;
+        for (int k = i; begins && k < program->launches.count && add_fused_kernel(&fusion, program->launches.items[k]); k++) continue;
         bool useful = fusion.count > 1 && fusion.nests[0]->parallel_count > 0 && fusion.nests[0]->reduced_count > 0;
         int64_t rows = useful ? rows_of_task(&fusion) : 0;
         if (rows > 0) share_rows(&fusion, rows);
         i += rows > 0 ? fusion.count : 1;
     }
-    arena_free(scratch);
 }

@@ -93,21 +93,9 @@ static PlannedBuffer *buffer_of(MemoryPlan *plan, const Value *value) {
 
 /* ---- writing in place ---- */
 
-/* Whether every read of `node` is at the point where the output is written: elementwise work alone lies between. */
-static bool is_read_in_place(const Kernel *kernel, const Node *node, bool *at_point) {
-    int count = kernel->member_count;
-    memset(at_point, 0, sizeof *at_point * (size_t)count);
-    at_point[count - 1] = true;
-    for (int i = count - 1; i >= 0; i--) {
-        const Node *user = kernel->members[i];
-        bool elementwise = at_point[i] && op_info[user->op].class == CLASS_ELEMENTWISE;
-        for (int k = 0; k < user->input_count; k++) {
-            if (user->inputs[k] == node && !elementwise) return false;
-            for (int m = i - 1; elementwise && m >= 0; m--)
-                if (kernel->members[m] == user->inputs[k]) at_point[m] = true;
-        }
-    }
-    return true;
+static bool is_elementwise(const Kernel *kernel, const Node *member, const void *context) {
+    (void)kernel, (void)context;
+    return op_info[member->op].class == CLASS_ELEMENTWISE;
 }
 
 static bool lies_alike(const Value *a, const Value *b) {
@@ -125,8 +113,7 @@ static bool can_write_over(MemoryPlan *plan, const Kernel *kernel, int input, in
         const Value *other = kernel->inputs[i];
         if (i != input && other->space == SPACE_SLOT && buffer_of(plan, other) == buffer_of(plan, value)) return false;
     }
-    bool *at_point = NEW_ARRAY(plan->scratch, bool, kernel->member_count);
-    return is_read_in_place(kernel, value->node, at_point);
+    return kernel_reads_at_point(kernel, value->node, is_elementwise, NULL);
 }
 
 static void merge_in_place(MemoryPlan *plan) {

@@ -211,3 +211,21 @@ bool kernel_is_view(const Kernel *kernel) {
     }
     return true;
 }
+
+/* ---- where a kernel reads ---- */
+
+bool kernel_reads_at_point(const Kernel *kernel, const Node *node, KeepsPoint *keeps, const void *context) {
+    int count = kernel->member_count;
+    bool *at_point = NEW_ARRAY(kernel->program->arena, bool, count);
+    at_point[count - 1] = true;
+    for (int i = count - 1; i >= 0; i--) {
+        const Node *user = kernel->members[i];
+        bool kept = at_point[i] && keeps(kernel, user, context);
+        for (int k = 0; k < user->input_count; k++) {
+            if (user->inputs[k] == node && !kept) return false;
+            for (int m = i - 1; kept && m >= 0; m--)
+                if (kernel->members[m] == user->inputs[k]) at_point[m] = true;
+        }
+    }
+    return true;
+}

@@ -27,6 +27,10 @@ int64_t node_typical_bytes(const Program *program, const Node *node);
  * a value in memory. layout.c makes views of them. */
 bool kernel_is_concat(const Kernel *kernel);
 bool kernel_is_view(const Kernel *kernel);
+/* Whether a member computes a point of its result from the same point of its operands, as `context` has it. */
+typedef bool KeepsPoint(const Kernel *kernel, const Node *member, const void *context);
+/* Whether every read of `node`, a member or input, is at the point where the output is written: from there on members keep it. */
+bool kernel_reads_at_point(const Kernel *kernel, const Node *node, KeepsPoint *keeps, const void *context);
 
 /* ---- weights.c: fills program->weights and ->left ---- */
 void find_weights(Lowering *low);
