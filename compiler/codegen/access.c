@@ -198,9 +198,8 @@ static bool fills_vectors(const Value *value, const Point *point) {
         if (coord_varies(&point->at[i])) varying = i;
     if (varying < 0 || !point->at[varying].aligned) return false;
     if (value->layout == LAYOUT_BLOCKED) return varying == 1;
-    int64_t count;
     for (int i = 0; i < point->rank; i++)
-        if (i != varying && !(dim_is_const(value->node->shape.dims[i], &count) && count == 1)) return false;
+        if (i != varying && !dim_is_one(value->node->shape.dims[i])) return false;
     return value->space == SPACE_WEIGHTS && !value->parent && dtype_bytes(value->node->shape.type) <= 4;
 }
 

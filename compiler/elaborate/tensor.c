@@ -137,10 +137,7 @@ static Dim size_from_right(const Node *node, int from_right) {
     return from_right < node->shape.rank ? node->shape.dims[node->shape.rank - 1 - from_right] : NULL;
 }
 
-bool counts_as_one(Dim dim) {
-    int64_t value;
-    return !dim || (dim_is_const(dim, &value) && value == 1);
-}
+bool counts_as_one(Dim dim) { return !dim || dim_is_one(dim); }
 
 static const char *axis_text(Evaluator *ev, const Node *a, const Node *b, int from_right) {
     static const char *const names[] = {"width", "height", "channels", "batch"};

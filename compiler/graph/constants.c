@@ -15,9 +15,8 @@ bool reshape_is_trivial(const Node *node) {
     if (node->op != OP_reshape) return false;
     Shape from = node->inputs[0]->shape, to = node->shape;
     for (int i = 0, j = 0;;) {
-        int64_t one;
-        while (i < from.rank && dim_is_const(from.dims[i], &one) && one == 1) i++;
-        while (j < to.rank && dim_is_const(to.dims[j], &one) && one == 1) j++;
+        while (i < from.rank && dim_is_one(from.dims[i])) i++;
+        while (j < to.rank && dim_is_one(to.dims[j])) j++;
         if (i == from.rank || j == to.rank) return i == from.rank && j == to.rank;
         if (from.dims[i++] != to.dims[j++]) return false;
     }

@@ -98,11 +98,10 @@ Node *operand_of(const Node *anchor, int index) {
     Node *operand = anchor->inputs[index];
     if (anchor->op != OP_matmul || index != 1 || operand->op != OP_broadcast) return operand;
     Node *matrix = operand->inputs[0];
-    int64_t one;
     for (int i = 0; i < matrix->shape.rank; i++) {
         Dim size = matrix->shape.dims[i];
         bool leading = i < matrix->shape.rank - 2;
-        if (leading ? !dim_is_const(size, &one) || one != 1 : size != operand->shape.dims[i]) return operand;
+        if (leading ? !dim_is_one(size) : size != operand->shape.dims[i]) return operand;
     }
     return matrix;
 }

@@ -38,10 +38,9 @@ static bool wants_plain(const ConvShape *s) {
 /* ---- whether rows may be joined ---- */
 
 static bool same_or_single(Shape shape, Shape map) {
-    int64_t h, w;
     if (shape.rank != 4) return true;
     if (shape.dims[2] == map.dims[2] && shape.dims[3] == map.dims[3]) return true;
-    return dim_is_const(shape.dims[2], &h) && dim_is_const(shape.dims[3], &w) && h == 1 && w == 1;
+    return dim_is_one(shape.dims[2]) && dim_is_one(shape.dims[3]);
 }
 
 /* Whether height and width may be walked as one where all maps lie dense: every value that

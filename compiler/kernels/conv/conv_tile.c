@@ -292,8 +292,7 @@ Point conv_point(const Conv *c, const ConvSite *site, int pixel, int q) {
     point.at[3] = coord_fixed(emit_affine(m, x, c->columns.out_step, c->columns.out_first));
     if (c->flat_length) {
         /* The axis that is walked must be one along which a single value is broadcast: not one of literal size 1. */
-        int64_t width;
-        int walked = dim_is_const(c->kernel->anchor->shape.dims[3], &width) && width == 1 ? 2 : 3;
+        int walked = dim_is_one(c->kernel->anchor->shape.dims[3]) ? 2 : 3;
         point.at[2] = point.at[3] = coord_fixed(get_i64(m, 0));
         point.at[walked] = coord_fixed(emit_add(m, emit_mul(m, y, get_i64(m, c->flat_length)), x));
     }
