@@ -54,14 +54,11 @@ static LLVMValueRef emit_compare(Module *m, DType type, LLVMRealPredicate real, 
                                  LLVMValueRef a, LLVMValueRef b) {
     if (dtype_is_float(type)) return LLVMBuildFCmp(m->builder, real, a, b, "");
     if (type == DTYPE_BOOL && integer == LLVMIntSLT) integer = LLVMIntULT; /* true is 1, not -1 */
-    if (type == DTYPE_BOOL && integer == LLVMIntSLE) integer = LLVMIntULE;
     return LLVMBuildICmp(m->builder, integer, a, b, "");
 }
 
 BOTH(eq, emit_compare(m, type, LLVMRealOEQ, LLVMIntEQ, x, y))
-BOTH(ne, emit_compare(m, type, LLVMRealUNE, LLVMIntNE, x, y))
 BOTH(lt, emit_compare(m, type, LLVMRealOLT, LLVMIntSLT, x, y))
-BOTH(le, emit_compare(m, type, LLVMRealOLE, LLVMIntSLE, x, y))
 
 LLVMValueRef emit_above(Module *m, DType type, LLVMValueRef a, LLVMValueRef b) {
     if (!dtype_is_float(type)) return emit_compare(m, type, LLVMRealOLT, LLVMIntSLT, b, a);
@@ -121,7 +118,6 @@ WHOLE(floor, x)
 WHOLE(ceil, x)
 WHOLE(round, x)
 WHOLE(not, LLVMBuildNot(m->builder, x, ""))
-BOTH(stop, x)
 
 /* ---- two operands ---- */
 

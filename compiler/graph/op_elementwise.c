@@ -321,10 +321,7 @@ REAL(pow, real_pow(x, y))
 REAL(min, x < y || isnan(x) ? x : y)
 REAL(max, x > y || isnan(x) ? x : y)
 REAL_TEST(eq, x == y)
-REAL_TEST(ne, x != y)
 REAL_TEST(lt, x < y)
-REAL_TEST(le, x <= y)
-REAL(stop, x)
 
 /* ---- of ints, and of bools as 0 and 1; what is beyond the type wraps when it is rounded ---- */
 
@@ -343,12 +340,9 @@ WHOLE(mod, remainder_of(x, y))
 WHOLE(min, x < y ? x : y)
 WHOLE(max, x > y ? x : y)
 WHOLE(eq, x == y)
-WHOLE(ne, x != y)
 WHOLE(lt, x < y)
-WHOLE(le, x <= y)
 WHOLE(and, x && y)
 WHOLE(or, x || y)
-WHOLE(stop, x)
 
 static void any_select(const RefCall *call) {
     for (int64_t i = 0; i < call->shape.count; i++)
