@@ -6,8 +6,18 @@
  * as it does not know that stores leave our inputs alone. A memo keeps a value that several operators share from being computed
  * again. */
 #include "codegen/codegen.h"
+#include "graph/class_rows.h"
 
 /* ---- sources ---- */
+
+/* Of those that lie in memory, and are an input of every kernel that reads them. */
+static LLVMValueRef stored_source_at(Epilogue *epilogue, const Node *node, const Point *point) {
+    (void)epilogue, (void)point;
+    INTERNAL_ERROR("%s must be an input of the kernel", op_info[node->op].name);
+}
+#define input_at stored_source_at
+#define parameter_at stored_source_at
+#define state_at stored_source_at
 
 static LLVMValueRef constant_at(Epilogue *epilogue, const Node *node, const Point *point) {
     const Data *data = ATTRIBUTES(node, constant)->data;
@@ -54,6 +64,14 @@ static LLVMValueRef uniform_at(Epilogue *epilogue, const Node *node, const Point
     return emit_rounded(m, value, node->shape.type);
 }
 
+static LLVMValueRef (*const sources[OP_COUNT])(Epilogue *, const Node *, const Point *) = {
+#undef ROW_OF_CLASS_SOURCE
+#define ROW_OF_CLASS_SOURCE(name) [OP_##name] = name##_at,
+#define OP(name, inputs, attributes, class, ...) ROW_OF_##class(name)
+#include "graph/ops.def"
+#undef OP
+};
+
 /* ---- the walk ---- */
 
 /* A product that others read, too, is the same number for all of them: it becomes part of no multiply-add. So y - max(y) is 0 where y is
@@ -84,13 +102,8 @@ static LLVMValueRef elementwise_at(Epilogue *epilogue, const Node *node, const P
 static LLVMValueRef member_at(Epilogue *epilogue, const Node *node, const Point *point) {
     if (op_info[node->op].class == CLASS_ELEMENTWISE) return elementwise_at(epilogue, node, point);
     if (op_info[node->op].class == CLASS_MOVEMENT) return emit_movement(epilogue, node, point);
-    switch (node->op) {
-    case OP_constant: return constant_at(epilogue, node, point);
-    case OP_iota: return iota_at(epilogue, node, point);
-    case OP_size: return size_at(epilogue, node, point);
-    case OP_uniform: return uniform_at(epilogue, node, point);
-    default: INTERNAL_ERROR("%s cannot stand within a kernel's expression", op_info[node->op].name);
-    }
+    if (op_info[node->op].class == CLASS_SOURCE) return sources[node->op](epilogue, node, point);
+    INTERNAL_ERROR("%s cannot stand within a kernel's expression", op_info[node->op].name);
 }
 
 static LLVMValueRef computed_at(Epilogue *epilogue, const Node *node, const Point *point) {

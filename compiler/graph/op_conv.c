@@ -46,6 +46,15 @@ static bool check_groups(Graph *g, Dim channels, int64_t groups, int input, cons
     return false;
 }
 
+/* The loops over a kernel are code. */
+static bool check_kernel(Graph *g, Shape w, ShapeError *error) {
+    for (int i = 2; i < w.rank; i++)
+        if (!dim_is_const(w.dims[i], NULL))
+            return shape_error(g, error, 1, i, "a convolution's kernel has a fixed size, which the weight %s has not",
+                               shape_string(g->arena, w));
+    return true;
+}
+
 static bool conv_result(Graph *g, Dim outer, Dim channels, const Geometry *geometry, DType type, Shape *shape) {
     Dim *dims = NEW_ARRAY(g->arena, Dim, 2 + geometry->size.count);
     dims[0] = outer;
@@ -59,7 +68,7 @@ bool shape_convolution(Graph *g, Op op, Node *const *inputs, int count, const vo
     (void)count;
     const Geometry *geometry = attributes;
     Shape x = inputs[0]->shape, w = inputs[1]->shape;
-    if (!check_geometry(g, op, inputs, geometry, error)) return false;
+    if (!check_geometry(g, op, inputs, geometry, error) || !check_kernel(g, w, error)) return false;
     if (!check_groups(g, x.dims[1], geometry->groups, 0, "the input's", error)) return false;
     if (!check_groups(g, w.dims[0], geometry->groups, 1, "the output's", error)) return false;
     Dim wanted = dim_scale(g->dims, w.dims[1], geometry->groups);
@@ -75,7 +84,7 @@ bool shape_convolution_backward_data(Graph *g, Op op, Node *const *inputs, int c
     (void)count;
     const Geometry *geometry = attributes;
     Shape dy = inputs[0]->shape, w = inputs[1]->shape;
-    if (!check_geometry(g, op, inputs, geometry, error)) return false;
+    if (!check_geometry(g, op, inputs, geometry, error) || !check_kernel(g, w, error)) return false;
     if (!check_groups(g, dy.dims[1], geometry->groups, 0, "the input's", error)) return false;
     if (w.dims[0] != dy.dims[1])
         return shape_error(g, error, 0, 1, "a transposed convolution needs an input of %s channels, not %s: its weight is %s",
@@ -91,7 +100,7 @@ bool shape_convolution_backward_weights(Graph *g, Op op, Node *const *inputs, in
     if (!check_geometry(g, op, inputs, geometry, error)) return false;
     if (!check_groups(g, x.dims[1], geometry->groups, 0, "the input's", error)) return false;
     if (x.dims[0] != dy.dims[0]) return shape_error(g, error, 1, 0, "the gradient by weight takes two tensors of one batch size");
-    return conv_result(g, dy.dims[1], dim_floor_div(g->dims, x.dims[1], geometry->groups), geometry, x.type, shape);
+    return conv_result(g, dy.dims[1], dim_floor_div(g->dims, x.dims[1], geometry->groups), geometry, x.type, shape) && check_kernel(g, *shape, error);
 }
 
 /* ---- gradients ---- */

@@ -9,13 +9,14 @@
 typedef enum KernelId {
 #define KERNEL(name, ...) KERNEL_##name,
 #include "kernels/kernels.def"
-#undef KERNEL
     KERNEL_COUNT
 } KernelId;
 
 /* Planning is given this table (LowerOptions.table). */
 extern const KernelTable kernel_table;
-const KernelKind *kernel_kind(KernelId id);
+
+/* Whether the kernel has an anchor, and this kind is the one that takes every case of it. */
+bool takes_anchor(KernelId kind, const Kernel *kernel);
 
 /* The functions of every row, so that a missing one is a link error. */
 #define KERNEL(name, ...)                                          \
@@ -23,6 +24,5 @@ const KernelKind *kernel_kind(KernelId id);
     void name##_settle(Program *program, Kernel *kernel);          \
     struct LLVMOpaqueValue *name##_emit(struct Module *module, const Kernel *kernel);
 #include "kernels/kernels.def"
-#undef KERNEL
 
 #endif

@@ -91,6 +91,15 @@ static bool movement_merges(Merge *merge, const Node *node, int outer, int inner
     }
 }
 
+/* iota counts along an axis; the others are the same everywhere, or follow an element's number. */
+static bool source_merges(const Node *node, int outer, int inner) {
+    switch (node->op) {
+    case OP_iota: return ATTRIBUTES(node, iota)->axis != outer && ATTRIBUTES(node, iota)->axis != inner;
+    case OP_constant: case OP_size: case OP_uniform: return true;
+    default: return false;
+    }
+}
+
 static bool member_merges(Merge *merge, const Node *node, int outer, int inner) {
     switch (op_info[node->op].class) {
     case CLASS_MOVEMENT: return movement_merges(merge, node, outer, inner);
@@ -98,10 +107,7 @@ static bool member_merges(Merge *merge, const Node *node, int outer, int inner) 
         for (int i = 0; i < node->input_count; i++)
             if (!walked_together(merge, node->inputs[i], outer, inner)) return false;
         return true;
-    case CLASS_SOURCE: {
-        int64_t axis = node->op == OP_iota ? ATTRIBUTES(node, iota)->axis : -1;
-        return axis != outer && axis != inner;
-    }
+    case CLASS_SOURCE: return source_merges(node, outer, inner);
     default: return node == merge->kernel->anchor; /* its value is at hand */
     }
 }
@@ -191,10 +197,9 @@ static int axis_after(const Node *node, int axis) { /* of a trivial reshape: axi
 }
 
 static int unit_axis_of_value(const Value *value) {
-    int64_t stride;
     if (value->layout == LAYOUT_BLOCKED) return 1;
     for (int i = value->node->shape.rank - 1; value->strides && i >= 0; i--)
-        if (!dim_is_one(value->node->shape.dims[i])) return dim_is_const(value->strides[i], &stride) && stride == 1 ? i : -1;
+        if (!dim_is_one(value->node->shape.dims[i])) return dim_is_one(value->strides[i]) ? i : -1;
     return -1;
 }
 
@@ -290,8 +295,8 @@ static void choose_zip(const Kernel *kernel, Nest *nest) {
     if (nest->transposed < 0 || output->layout != LAYOUT_PLAIN || kernel->input_count != nest->transposed_count) return;
     const Group *from = &nest->groups[nest->lane], *to = &nest->groups[nest->transposed];
     if (!dim_is_const(from->size, &narrow) || narrow > lanes / 2 || narrow > MAX_INTERLEAVED || !output->strides) return;
-    int64_t within, apart;
-    if (!dim_is_const(output->strides[from->axes[from->count - 1]], &within) || within != 1) return;
+    int64_t apart;
+    if (!dim_is_one(output->strides[from->axes[from->count - 1]])) return;
     if (!dim_is_const(output->strides[to->axes[to->count - 1]], &apart) || apart != narrow) return;
     nest->interleaved = nest->lane;
     nest->lane = nest->transposed;

@@ -6,7 +6,7 @@
  *         for each VECTORS vectors of the row                at the edges masked, inside not
  *           sums[OUTPUTS][VECTORS] = 0
  *           for each input channel, for each tap of the outer axes that lies inside
- *             for each tap of the last axis                  unrolled
+ *             for each tap of the last axis                  unrolled, unless they are more than 64
  *               x[VECTORS] = load; for each output: w = one weight, broadcast; sums += x * w
  *           epilogue, store
  *
@@ -14,7 +14,7 @@
 #include "kernels/conv/conv_any.h"
 #include <math.h>
 
-enum { OUTPUTS = 4, VECTORS = 2, MAX_LAST_TAPS = 64 };
+enum { OUTPUTS = 4, VECTORS = 2, MAX_UNROLLED = 64 };
 
 typedef struct AnyWalk {
     AnyConv *c;
@@ -50,7 +50,7 @@ static void read_any_attributes(AnyConv *c, const Node *node) {
 
 static bool any_conv(const Kernel *kernel, AnyConv *c) {
     const Node *node = kernel->anchor;
-    if (!node || (node->op != OP_convolution && node->op != OP_convolution_backward_data && node->op != OP_convolution_backward_weights)) return false;
+    if (!takes_anchor(KERNEL_conv_any, kernel)) return false;
     *c = (AnyConv){.kernel = kernel, .op = node->op, .axes = node->shape.rank - 2};
     if (c->axes < 1 || c->axes > MAX_AXES) return false;
     read_any_attributes(c, node);
@@ -84,7 +84,7 @@ static double conv_any_cycles(const Kernel *kernel) {
 
 bool conv_any_propose(const Kernel *kernel, Proposal *proposal) {
     AnyConv c;
-    if (!any_conv(kernel, &c) || c.taps[c.axes - 1] > MAX_LAST_TAPS) return false;
+    if (!any_conv(kernel, &c)) return false;
     prefer_layouts(kernel, proposal, LAYOUT_PLAIN, 2);
     proposal->tile = arena_copy(kernel->program->arena, &c, sizeof c);
     proposal->cycles = conv_any_cycles(kernel);
@@ -115,25 +115,25 @@ LLVMValueRef any_load(AnyConv *c, int operand, const Point *point) {
     return LLVMBuildSelect(m->builder, point->mask, value, LLVMConstNull(LLVMTypeOf(value)), "");
 }
 
-static Coord vector_coord(const AnyWalk *w, int vector, int64_t step, int64_t first) {
+static Coord vector_coord(const AnyWalk *w, int vector, int64_t step, LLVMValueRef first) {
     Module *m = w->c->m;
     LLVMValueRef j = emit_add(m, w->j, get_i64(m, vector * w->c->lanes));
-    return coord_lanes(emit_affine(m, j, step, first), step);
+    return coord_lanes(emit_add(m, emit_affine(m, j, step, 0), first), step);
 }
 
 /* The tap of the last axis, for all outputs and vectors. `x` and `weight` are set but for the last axis (and the weight's
  * output). */
-static void add_any_tap(AnyWalk *w, Point x, Point weight, int64_t tap, LoopCarried *sums) {
+static void add_any_tap(AnyWalk *w, Point x, Point weight, LLVMValueRef tap, LoopCarried *sums) {
     AnyConv *c = w->c;
     Module *m = c->m;
     int last = 2 + c->axes - 1;
     LLVMValueRef input[VECTORS];
     for (int v = 0; v < VECTORS; v++) {
-        x.at[last] = vector_coord(w, v, w->last.scale, w->last.first + tap * w->last.step);
+        x.at[last] = vector_coord(w, v, w->last.scale, emit_affine(m, tap, w->last.step, w->last.first));
         x.mask = w->masked ? get_inside(m, &x.at[last], c->lanes, get_dim(m, w->last.input)) : NULL;
         input[v] = any_load(c, 0, &x);
     }
-    weight.at[last] = coord_fixed(get_i64(m, w->last.kernel_first + tap * w->last.kernel_step));
+    weight.at[last] = coord_fixed(emit_affine(m, tap, w->last.kernel_step, w->last.kernel_first));
     for (int o = 0; o < OUTPUTS; o++) {
         LLVMValueRef last_output = emit_sub(m, c->group_outputs, get_i64(m, 1));
         LLVMValueRef channel = emit_min(m, emit_add(m, w->first_output, get_i64(m, o)), last_output);
@@ -160,11 +160,22 @@ static LLVMValueRef find_outer(AnyWalk *w, int axis, LLVMValueRef at, LLVMValueR
     return emit_and(m, whole, LLVMBuildICmp(m->builder, LLVMIntULT, *place, size, ""));
 }
 
+static void add_last_taps(AnyWalk *w, Point x, Point weight, LoopCarried *sums) {
+    Module *m = w->c->m;
+    if (w->last.taps <= MAX_UNROLLED) {
+        for (int64_t tap = 0; tap < w->last.taps; tap++) add_any_tap(w, x, weight, get_i64(m, tap), sums);
+        return;
+    }
+    Loop loop = begin_loop_carried(m, sums, get_i64(m, 0), get_i64(m, w->last.taps), 1);
+    add_any_tap(w, x, weight, loop.index, sums);
+    end_loop_carried(m, &loop, sums);
+}
+
 static void add_taps(AnyWalk *w, int axis, Point x, Point weight, LoopCarried *sums) {
     AnyConv *c = w->c;
     Module *m = c->m;
     if (axis == c->axes - 1) {
-        for (int64_t tap = 0; tap < w->last.taps; tap++) add_any_tap(w, x, weight, tap, sums);
+        add_last_taps(w, x, weight, sums);
         return;
     }
     LLVMValueRef place;
@@ -206,9 +217,9 @@ static void store_any_output(AnyWalk *w, int output, const LoopCarried *sums) {
     point.at[1] = coord_fixed(emit_add(m, emit_mul(m, w->group, c->group_outputs), channel));
     for (int i = 0; i < c->axes - 1; i++) point.at[2 + i] = coord_fixed(w->first_outer[i]);
     for (int v = 0; v < VECTORS; v++) {
-        Coord j = vector_coord(w, v, 1, 0);
+        Coord j = vector_coord(w, v, 1, get_i64(m, 0));
         point.mask = w->masked ? get_inside(m, &j, c->lanes, get_dim(m, w->last.count)) : NULL;
-        point.at[last] = vector_coord(w, v, w->last.out_step, w->last.out_first);
+        point.at[last] = vector_coord(w, v, w->last.out_step, get_i64(m, w->last.out_first));
         emit_epilogue_store(&c->epilogue, &point, sums->at[output * VECTORS + v]);
     }
     end_if(m, &exists);

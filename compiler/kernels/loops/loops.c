@@ -1,5 +1,4 @@
-/* The kind `loops`: any nest of elementwise, movement and reduction operators, and scatters
- * (scatter.c).
+/* The kind `loops`: any nest of elementwise, movement and reduction operators.
  *
  *     for task in begin .. end:                    # parallel groups before nest->split, and a chunk of it
  *         for the other parallel groups:           # with no anchor, the innermost one by vectors, then
@@ -24,7 +23,9 @@
  * Bound: bandwidth, or arithmetic for chains with transcendentals. The order of every sum
  * depends on shapes and layouts only. */
 #include "graph/class_rows.h"
-#include "kernels/loops/loops.h"
+#include "codegen/codegen.h"
+#include "kernels/kernels.h"
+#include "plan/loop_nest.h"
 
 #define BLOCK_STEPS 256
 #define MAX_CHAINS 4
@@ -670,18 +671,9 @@ static void emit_loops_task(NestWalk *walk, LLVMValueRef task, bool parts) {
 
 /* ---- the kind ---- */
 
-static bool is_scatter(const Kernel *kernel) { return kernel->anchor && kernel->anchor->op == OP_scatter_add; }
-
-static bool takes_loops(const Kernel *kernel) {
-    if (!kernel->anchor) return true;
-    OpClass class = op_info[kernel->anchor->op].class;
-    return class == CLASS_REDUCTION || (class == CLASS_SCATTER && kernel->anchor == kernel->output->node);
-}
-
 bool loops_propose(const Kernel *kernel, Proposal *proposal) {
-    if (!takes_loops(kernel)) return false;
-    proposal->is_nest = !is_scatter(kernel);
-    if (!proposal->is_nest) prefer_layouts(kernel, proposal, LAYOUT_PLAIN, kernel->input_count);
+    if (kernel->anchor && !takes_anchor(KERNEL_loops, kernel)) return false;
+    proposal->is_nest = true;
     proposal->cycles = cost_cycles(kernel->program->target, kernel_typical_flops(kernel), 0.25, kernel_typical_bytes(kernel));
     return true;
 }
@@ -705,10 +697,6 @@ static void set_loops_phases(Program *program, Kernel *kernel, const Nest *nest)
 
 /* The nest is there already where fuse_rows.c has given it rows. */
 void loops_settle(Program *program, Kernel *kernel) {
-    if (is_scatter(kernel)) {
-        scatter_settle(program, kernel);
-        return;
-    }
     if (!kernel->rows) kernel->proposal.tile = nest_new(program, kernel);
     const Nest *nest = kernel->proposal.tile;
     kernel->tasks = nest_tasks(program, nest);
@@ -727,12 +715,6 @@ static LLVMValueRef emit_nest(Module *m, const Kernel *kernel, const char *name,
 }
 
 LLVMValueRef loops_emit(Module *m, const Kernel *kernel) {
-    if (is_scatter(kernel)) {
-        LLVMValueRef function = begin_kernel(m, kernel->name);
-        scatter_emit(m, kernel);
-        finish_kernel(m);
-        return function;
-    }
     if (kernel->phases) emit_nest(m, kernel, kernel->phases[0].name, true);
     return emit_nest(m, kernel, kernel->name, false);
 }

@@ -47,7 +47,7 @@ typedef struct Matrix {
 
 bool matrix_shape(const Kernel *kernel, MatrixShape *shape) {
     const Node *anchor = kernel->anchor;
-    if (!anchor || anchor->op != OP_matmul) return false;
+    if (!takes_anchor(KERNEL_matmul, kernel)) return false;
     Dims *dims = kernel->program->graph->dims;
     Shape a = anchor->inputs[0]->shape, c = anchor->shape;
     *shape = (MatrixShape){.rows = c.dims[c.rank - 2], .depth = a.dims[a.rank - 1], .columns = c.dims[c.rank - 1]};

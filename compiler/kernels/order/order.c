@@ -15,7 +15,7 @@ static const struct {
 /* One element at a time. */
 bool order_propose(const Kernel *kernel, Proposal *proposal) {
     const Target *target = kernel->program->target;
-    if (!kernel->anchor || op_info[kernel->anchor->op].class != CLASS_ORDER) return false;
+    if (!takes_anchor(KERNEL_order, kernel)) return false;
     prefer_layouts(kernel, proposal, LAYOUT_PLAIN, kernel->input_count);
     proposal->cycles = cost_cycles(target, kernel_typical_flops(kernel), 1.0 / target->lanes, kernel_typical_bytes(kernel));
     return true;

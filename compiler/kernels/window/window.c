@@ -5,10 +5,6 @@
 #include "graph/class_rows.h"
 #include "kernels/window/window.h"
 
-static bool is_window(Op op) {
-    return op_info[op].class == CLASS_WINDOW;
-}
-
 static LayoutKind wanted_layout(const Node *node, const Target *target) {
     int64_t channels;
     Shape shape = node->shape;
@@ -50,7 +46,7 @@ static double window_cycles(const Kernel *kernel) {
 
 bool window_propose(const Kernel *kernel, Proposal *proposal) {
     const Node *anchor = kernel->anchor;
-    if (!anchor || !is_window(anchor->op)) return false;
+    if (!takes_anchor(KERNEL_window, kernel)) return false;
     LayoutKind layout = wanted_layout(anchor, kernel->program->target);
     prefer_layouts(kernel, proposal, layout, anchor->input_count);
     for (int i = anchor->input_count; i < kernel->input_count; i++)

@@ -4,7 +4,7 @@
  *
  *     for task: for p in axis: y[.., p, ..] = 0
  *               for j in indices: y[.., clamp(index[j]), ..] += dy[.., j, ..] */
-#include "kernels/loops/loops.h"
+#include "kernels/scatter/scatter.h"
 
 typedef struct Scatter {
     Module *m;
@@ -20,7 +20,7 @@ static int lane_axis_of(const Node *node) {
     return axis == node->shape.rank - 1 ? -1 : node->shape.rank - 1;
 }
 
-void scatter_settle(Program *program, Kernel *kernel) {
+void scatter_add_settle(Program *program, Kernel *kernel) {
     const Node *node = kernel->anchor;
     Dims *dims = program->graph->dims;
     Dim tasks = dim_const(dims, 1);
@@ -90,7 +90,7 @@ static void emit_indices(Scatter *s, int axis) {
     end_loop(s->m, &loop);
 }
 
-void scatter_emit(Module *m, const Kernel *kernel) {
+void scatter_add_emit(Module *m, const Kernel *kernel) {
     const Node *node = kernel->anchor;
     Scatter s = {.m = m, .kernel = kernel, .axis = (int)ATTRIBUTES(node, scatter_add)->axis, .wide = node->inputs[1]->shape.rank,
                  .lane_axis = lane_axis_of(node), .index = {.rank = node->inputs[1]->shape.rank, .lanes = 1}};
