@@ -1,10 +1,12 @@
 /* See backend_support.h. */
 #include "backend_support.h"
 #include "codegen/codegen.h"
+#include "driver/driver.h"
 #include "files/files.h"
-#include "weights/weights.h"
+#include "object/object.h"
 #include <dlfcn.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 bool can_run(const char *target) {
@@ -19,6 +21,20 @@ static bool complain(const char *stage, const char *error) {
 
 /* ---- compiling ---- */
 
+/* Many tests have kernels in common: what one has compiled is there for all others of this run, and
+ * for later ones of the same unit_tests. */
+static const KernelCache *common_kernels(void) {
+    static KernelCache cache;
+    static char folder[4096];
+    if (cache.folder) return &cache;
+    const char *build = getenv("BUILD");
+    snprintf(folder, sizeof folder, "%s/tests/kernel_cache", build ? build : "build");
+    mkdir(folder, 0777);
+    cache = (KernelCache){.folder = folder, .compiler = compiler_identity(), .max_bytes = INT64_MAX};
+    trim_folder(folder, INT64_MAX, INT64_C(256) << 20);
+    return &cache;
+}
+
 bool compile_and_load(TestGraph *t, const LowerOptions *options, Compiled *compiled) {
     static int number; /* dlopen knows libraries by name */
     const char *error = "", *folder = arena_printf(t->arena, "/tmp/cai_test_%ld_%d", (long)getpid(), number++);
@@ -26,7 +42,7 @@ bool compile_and_load(TestGraph *t, const LowerOptions *options, Compiled *compi
     const char *weights = arena_printf(t->arena, "%s.weights.o", folder);
     const char *library = arena_printf(t->arena, "%s.so", folder);
     RefSource source = {.context = t, .parameter = give_value, .input = give_value};
-    EmitOptions emit = {.verify = true};
+    EmitOptions emit = {.verify = true, .cache = common_kernels()};
     *compiled = (Compiled){.test = t, .lowered = lower(t->graph, options, t->arena)};
     if (!backend_object(compiled->lowered, &emit, code, &error)) return complain("code", error);
     PackedWeights packed = {compiled->lowered, &source, NULL};

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,7 +24,7 @@ typedef struct Run { /* of a test: its process, and what it says */
     char name[LONGEST];
     pid_t process;
     FILE *said;
-    double begun, seconds;
+    double begun, seconds, busy; /* by the clock, and of all its threads and processes */
     int status;
     bool ended;
 } Run;
@@ -135,14 +136,18 @@ static void start(Run *run) {
     exit(run_here(run->test));
 }
 
+static double seconds_of(struct timeval time) { return (double)time.tv_sec + 1e-6 * (double)time.tv_usec; }
+
 static void await_one(void) {
     int status;
-    pid_t process = wait(&status);
+    struct rusage used;
+    pid_t process = wait4(-1, &status, 0, &used);
     for (int i = 0; i < run_count; i++) {
         if (runs[i].process != process || runs[i].ended) continue;
         runs[i].ended = true;
         runs[i].status = status;
         runs[i].seconds = now() - runs[i].begun;
+        runs[i].busy = seconds_of(used.ru_utime) + seconds_of(used.ru_stime);
     }
 }
 
@@ -157,7 +162,7 @@ static void print_said(FILE *said) {
 }
 
 static void print_run(const Run *run) {
-    if (run->status == 0) printf("%s: %.1f s\n", run->name, run->seconds);
+    if (run->status == 0) printf("%s: %.1f s, %.1f s of processors\n", run->name, run->seconds, run->busy);
     else printf("FAILED %s\n", run->name);
     if (run->status != 0) print_said(run->said);
     const int signal = WIFSIGNALED(run->status) ? WTERMSIG(run->status) : 0;
