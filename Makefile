@@ -42,7 +42,7 @@ PACKAGES  := gcc g++ make binutils libc6-dev llvm-19-dev lld-19 flex bison $(COD
 Q         := $(if $(V),,@)
 say        = $(if $(V),,@echo "  $(1)  $(2)")
 
-.PHONY: all deps bench-networks check test test-all recipes sanitize races fuzz bench bless lint docs install clean demo
+.PHONY: all deps bench-networks check test test-all conformance recipes sanitize races fuzz bench bless lint docs install clean demo
 all: $(BUILD)/cai $(RUNTIME_OF)/libcai_runtime.a $(RUNTIME_OF)/link.txt $(BUILD)/runtime/cai.h
 
 $(BUILD)/cai: $(OBJECTS) $(SHARED)
@@ -149,12 +149,36 @@ test: deps
 	$(MAKE) -j$$(nproc) all $(BUILD)/unit_tests
 	$(MAKE) -j$$(nproc) $(SANITIZED) build/sanitize/fuzz
 	CAI_VERIFY=1 tests/run $(STAGES)
-# With what takes long: every f32 through the polynomials, the sanitizers.
-test-all: test
+# All there is, in one command of hours: `make test`, then what takes long. Each stage says what it is; the first that fails ends it.
+stage      = @echo; echo "==== $(1)"
+test-all: PACKAGES += python3-torch python3-torchvision python3-venv
+test-all: deps
+	$(call stage,make test)
+	$(MAKE) test
+	$(call stage,every f32 through the polynomials of exp and its like)
 	CAI_SWEEP=1 $(BUILD)/unit_tests math
+	$(call stage,every 61st f32 through the activations of the library)
 	CAI_SWEEP=61 $(BUILD)/unit_tests activations
+	$(call stage,the kernels on every shape of tests/kernels/shapes.txt)
+	CAI_SWEEP=1 $(BUILD)/unit_tests kernels
+	$(call stage,all networks against PyTorch for each target)
 	tests/numerics/run --all
-	$(MAKE) recipes sanitize races
+	$(call stage,each target of tests/fuzz for two minutes)
+	tests/fuzz/run 120
+	$(call stage,all of ONNX's own tests)
+	$(MAKE) conformance
+	$(call stage,the recipes of docs/new-operator.md on a copy of the tree)
+	$(MAKE) recipes
+	$(call stage,the tests once more with the address and undefined-behaviour sanitizers)
+	$(MAKE) sanitize
+	$(call stage,threads under the thread sanitizer)
+	$(MAKE) races
+# ONNX's own tests, from PyPI; those that are known to fail are in tests/onnx/known_failures.txt.
+conformance: PACKAGES += python3-venv
+conformance: deps all
+	[ -x $(BUILD)/onnx/bin/pip ] || python3 -m venv $(BUILD)/onnx
+	$(BUILD)/onnx/bin/pip install -q -r tests/onnx/requirements.txt
+	$(BUILD)/onnx/bin/python tests/onnx/conformance
 # The recipes of docs/new-operator.md on a copy of the tree; PyTorch says what the new operators are.
 recipes: PACKAGES += python3-torch python3-torchvision
 recipes: deps
