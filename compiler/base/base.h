@@ -19,7 +19,8 @@
 
 static inline int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
-static inline int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; } /* b is above 0, a not below */
+static inline int64_t round_up(int64_t n, int64_t unit) { return ceil_div(n, unit) * unit; }
 
 /* ---- fatal.c: ends that are nobody's diagnostics ---- */
 

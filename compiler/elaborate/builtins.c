@@ -53,7 +53,7 @@ static Value run_range(Evaluator *ev, const Arguments *arguments, Span span) {
         report(ev, DIAG_argument_kind, span, step ? "the ends of this range are too large" : "the step of a range must not be 0");
         return value_error;
     }
-    if (step > 0 ? to > from : to < from) count = step > 0 ? (to - from + step - 1) / step : (from - to - step - 1) / -step;
+    if (step > 0 ? to > from : to < from) count = step > 0 ? ceil_div(to - from, step) : (from - to - step - 1) / -step;
     if (count > INT32_MAX || !spend(ev, span, count)) return value_error;
     Value *items = NEW_ARRAY(ev->arena, Value, count);
     for (int64_t i = 0; i < count; i++) items[i] = value_int(from + i * step);

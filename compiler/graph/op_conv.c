@@ -167,8 +167,8 @@ static ConvNest nest_of(const RefCall *call) {
 }
 
 void conv_valid_range(int64_t stride, int64_t offset, int64_t x, int64_t y, int64_t *begin, int64_t *end) {
-    *begin = offset >= 0 ? 0 : (-offset + stride - 1) / stride;
-    *end = max_i64(*begin, x - offset <= 0 ? 0 : min_i64(y, (x - offset + stride - 1) / stride));
+    *begin = offset >= 0 ? 0 : ceil_div(-offset, stride);
+    *end = max_i64(*begin, x - offset <= 0 ? 0 : min_i64(y, ceil_div(x - offset, stride)));
 }
 
 FOR_EACH_PROCESSOR static void add_scaled(const double *from, double factor, double *to, int64_t count) {

@@ -421,7 +421,7 @@ void ref_in_parts(const RefCall *call, void (*compute)(const RefCall *part)) {
     int operands = call->node->input_count;
     for (int k = 0; k < operands; k++) layouts[k] = ref_layout(call, k);
     Elements e = {.call = call, .compute = compute, .walk = walk_begin(&call->shape, layouts, operands)};
-    e.parts = (e.walk.inner + PART - 1) / PART;
+    e.parts = ceil_div(e.walk.inner, PART);
     parallel_for(e.walk.rows * e.parts, 2 * min_i64(e.walk.inner, PART), compute_parts, &e);
 }
 

@@ -151,7 +151,7 @@ static ResampleTaps taps_without_alias(const resample_attributes *attributes, in
 static ResampleTaps taps_at(const resample_attributes *attributes, int64_t i, int64_t in, int64_t out, Arena *arena) {
     if (attributes->antialias) return taps_without_alias(attributes, i, in, out, arena);
     if (same_name(attributes->mode, "area")) {
-        ResampleTaps taps = taps_new(i * in / out, ((i + 1) * in + out - 1) / out, arena);
+        ResampleTaps taps = taps_new(i * in / out, ceil_div((i + 1) * in, out), arena);
         for (int64_t k = 0; k < taps.count; k++) taps.weights[k] = 1;
         taps.over = (double)taps.count;
         return taps;

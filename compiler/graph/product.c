@@ -75,7 +75,7 @@ void product_blocked(int64_t rows, int64_t columns, int64_t depth, RefMatrix a, 
 enum { PIECE = 256, SPEED = 8 /* terms a nanosecond */ };
 
 int64_t product_pieces(const Product *p) {
-    return p->rows && p->columns ? (max_i64(p->rows, p->columns) + PIECE - 1) / PIECE : 0;
+    return p->rows && p->columns ? ceil_div(max_i64(p->rows, p->columns), PIECE) : 0;
 }
 
 int64_t product_piece_work(const Product *p) {

@@ -30,7 +30,7 @@ static bool resolve_pads(Import *im, Wire *x, OnnxWindows *w) {
     for (int i = 0; (w->upper || w->lower) && i < w->axes; i++) {
         int64_t size;
         if (!wire_fixed(im, x, 2 + i, &size)) return cannot(im, "padding by auto_pad of a size that is free");
-        int64_t total = max_i64(0, ((size + w->stride[i] - 1) / w->stride[i] - 1) * w->stride[i] +
+        int64_t total = max_i64(0, (ceil_div(size, w->stride[i]) - 1) * w->stride[i] +
                                        w->dilation[i] * (w->kernel[i] - 1) + 1 - size);
         w->before[i] = w->upper ? total / 2 : total - total / 2;
         w->after[i] = total - w->before[i];

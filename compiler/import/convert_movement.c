@@ -239,7 +239,7 @@ void convert_split(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     else if (input_at(inputs, count, 1) && !sizes_of(im, inputs[1], "the sizes of the parts", sizes, &given))
         return;
     int64_t whole, each = 0;
-    if (!given && wire_fixed(im, x, axis, &whole)) each = (whole + many - 1) / many;
+    if (!given && wire_fixed(im, x, axis, &whole)) each = ceil_div(whole, many);
     for (int i = 0; i < many && !given && each; i++)
         sizes[i] = dim_const(im->dims, min_i64(each, whole - i * each));
     if (!given && !each) {

@@ -410,7 +410,7 @@ static Known *slice_axis(Import *im, const Known *in, int axis, int64_t begin, i
     if (!slice_bounds(in->dims[axis], &begin, &end, step)) return NULL;
     memcpy(dims, in->dims, sizeof dims);
     dims[axis] =
-        step > 0 ? max_i64(0, (end - begin + step - 1) / step) : max_i64(0, (begin - end - step - 1) / -step);
+        step > 0 ? max_i64(0, ceil_div(end - begin, step)) : max_i64(0, (begin - end - step - 1) / -step);
     outer_inner(in, axis, &outer, &inner);
     Known *out = known_like(im, in, in->rank, dims);
     for (int64_t o = 0; out && o < outer; o++)
@@ -497,7 +497,7 @@ static Known *fold_range(Import *im, Knowns in) {
         if (!constant_int(in[0], 0, &begin) || !constant_int(in[1], 0, &end) ||
             !constant_int(in[2], 0, &step) || step == 0)
             return NULL;
-        count = max_i64(0, step > 0 ? (end - begin + step - 1) / step : (begin - end - step - 1) / -step);
+        count = max_i64(0, step > 0 ? ceil_div(end - begin, step) : (begin - end - step - 1) / -step);
     }
     Known *out = known_new(im, in[0]->type, 1, &count);
     for (int64_t i = 0; out && i < count; i++) {

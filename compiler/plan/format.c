@@ -8,8 +8,6 @@ enum {
     WRITTEN_TOGETHER = 1 << 17 /* elements of small cells */
 };
 
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 /* ---- making formats ---- */
 
 PackAxis pack_axes(const Node *node, int first, int last) {

@@ -325,7 +325,7 @@ static void choose_tasks(const Kernel *kernel, Nest *nest) {
         int64_t size = typical(kernel, nest->groups[group].size), step = nest_step(nest, group, target);
         nest->chunk = step * max_i64(1, TASK_ELEMENTS / work);
         if (group == nest->transposed) nest->chunk = round_up(nest->chunk, target->lanes);
-        work *= (size + step - 1) / step;
+        work *= ceil_div(size, step);
     }
 }
 
@@ -339,7 +339,7 @@ static void choose_parts(const Kernel *kernel, Nest *nest) {
     for (int i = 0; i < nest->count; i++) {
         int64_t size = typical(kernel, nest->groups[i].size);
         bool reduced = nest->groups[i].reduced;
-        if (i == nest->lane && !reduced) size = (size + lanes - 1) / lanes, work *= lanes;
+        if (i == nest->lane && !reduced) size = ceil_div(size, lanes), work *= lanes;
         fixed = fixed && (!reduced || dim_is_const(nest->groups[i].size, NULL));
         if (reduced && size > typical(kernel, nest->groups[longest].size)) longest = i;
         *(reduced ? &work : &results) *= size;

@@ -13,7 +13,7 @@
 enum { CHAIN_LATENCY = 4, MAX_BLOCKS = 4, LINE_BYTES = 64, LONG_STEP = 20, TASK_CYCLES = 6000, LEAST_TASKS = 64, MAX_STRIP_ROWS = 4, PASS_TILES = 16 };
 
 int64_t split_evenly(int64_t count, int64_t max, int64_t *tiles, int64_t *longer) {
-    *tiles = (count + max - 1) / max;
+    *tiles = ceil_div(count, max);
     int64_t width = (count + *tiles - 1) / *tiles;
     *longer = count - (width - 1) * *tiles;
     return width;
@@ -45,11 +45,11 @@ static ConvLayer read_conv_layer(const ConvShape *s, const Dims *dims, const Tar
     l.taps = s->kernel[0] * s->kernel[1];
     l.scattered = s->transposed && l.taps > 1;
     if (s->transposed) {
-        l.height = (l.height + s->stride[0] - 1) / s->stride[0];
-        l.width = (l.width + s->stride[1] - 1) / s->stride[1];
+        l.height = ceil_div(l.height, s->stride[0]);
+        l.width = ceil_div(l.width, s->stride[1]);
         l.taps = max_i64(1, l.taps / (s->stride[0] * s->stride[1]));
     }
-    l.blocks = (s->outputs + target->lanes - 1) / target->lanes;
+    l.blocks = ceil_div(s->outputs, target->lanes);
     l.reduction = s->inputs * l.taps;
     l.weight_bytes = 4 * l.reduction * l.blocks * target->lanes;
     l.overlap = s->transposed ? 1 : s->dilation[0] * (s->kernel[0] - 1) / s->stride[0];
@@ -72,7 +72,7 @@ static int pass_depth(const ConvLayer *l, int64_t blocks) {
     int64_t terms = t->lanes * l->taps, bytes = t->l1_bytes / (l->scattered ? 8 : 4);
     int64_t max = min_i64(MAX_TERMS, bytes / (blocks * t->lanes * 4));
     if (conv_has_long_steps(t) || l->plain || terms > MAX_TERMS) return 0;
-    int64_t all = (l->reduction / l->taps + t->lanes - 1) / t->lanes;
+    int64_t all = ceil_div(l->reduction / l->taps, t->lanes);
     int64_t depth = max_i64(1, min_i64((max + terms / 2) / terms, MAX_TERMS / terms));
     return all <= depth ? 0 : (int)depth;
 }
@@ -112,7 +112,7 @@ static double weight_stream_cycles(const ConvLayer *l, int64_t groups, bool stri
     const Target *t = l->target;
     double images = (double)l->images;
     if (!strips) return l->input_bytes < t->l2_bytes ? 0 : far_cycles(l, images * (double)(groups * l->input_bytes), l->input_bytes);
-    int64_t rows = strip_rows(l), times = (l->height + rows - 1) / rows;
+    int64_t rows = strip_rows(l), times = ceil_div(l->height, rows);
     double input = (double)l->input_bytes * (double)(rows + l->overlap) / (double)rows;
     double weights = l->weight_bytes < t->l2_bytes / 2 ? 0 : far_cycles(l, images * (double)(times * l->weight_bytes), l->weight_bytes);
     return far_cycles(l, images * input, l->input_bytes) + weights;
@@ -151,7 +151,7 @@ static double layer_cycles(const ConvLayer *l, const ConvTile *tile, int64_t *ti
     return cycles * (double)l->images;
 }
 
-static int64_t group_count(const ConvLayer *l, const ConvTile *tile) { return (l->blocks + tile->blocks - 1) / tile->blocks; }
+static int64_t group_count(const ConvLayer *l, const ConvTile *tile) { return ceil_div(l->blocks, tile->blocks); }
 
 static void consider_tile(const ConvLayer *l, ConvTile tile, ConvTile *best, double *best_cycles) {
     int64_t tiles;
@@ -190,7 +190,7 @@ static void consider_rows(const ConvLayer *l, ConvTile tile, ConvTile *best, dou
 
 /* As many rows a task as make it worth its start, but enough tasks for many cores. */
 static int choose_task_rows(const ConvLayer *l, const ConvTile *tile, double cycles) {
-    int64_t rows = tile->flat_rows ? l->height / tile->flat_rows : (l->height + tile->rows - 1) / tile->rows;
+    int64_t rows = tile->flat_rows ? l->height / tile->flat_rows : ceil_div(l->height, tile->rows);
     if (tile->flat_pixels) return 1;
     int64_t all = max_i64(1, l->images * rows * group_count(l, tile));
     int64_t wanted = (int64_t)(TASK_CYCLES * (double)all / (cycles + 1)) + 1;
@@ -213,7 +213,7 @@ static void choose_prefetch(const ConvLayer *l, ConvTile *tile, int64_t tiles) {
     tile->prefetch_next = !conv_has_long_steps(l->target) && !l->plain;
     if (tile->depth || l->reduction * tile->blocks * l->target->lanes * 4 <= l->target->l1_bytes / 2) return;
     if (tile->blocks >= 2 && conv_has_long_steps(l->target) && !l->scattered) tile->near_lines = 32;
-    if (all > 2 && all <= 64 && !l->scattered && !tile->strips) tile->next_lines = (int)((lines + all - 1) / all);
+    if (all > 2 && all <= 64 && !l->scattered && !tile->strips) tile->next_lines = (int)ceil_div(lines, all);
 }
 
 ConvTile conv_choose_tile(const ConvShape *s, const Dims *dims, const Target *target, bool plain, bool flat, double *cycles) {

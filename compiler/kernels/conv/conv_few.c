@@ -30,7 +30,7 @@ static int pixels_for_few(const Target *target, int64_t outputs) {
 }
 
 static double conv_few_cycles(const ConvShape *s, const Dims *dims, const Target *target) {
-    double pixels = (double)dim_typical(dims, s->images), blocks = (double)((s->inputs + target->lanes - 1) / target->lanes);
+    double pixels = (double)dim_typical(dims, s->images), blocks = (double)ceil_div(s->inputs, target->lanes);
     for (int i = 0; i < 2; i++) pixels *= (double)dim_typical(dims, s->transposed ? s->in_size[i] : s->out_size[i]);
     double loads = 1 + (double)s->outputs / pixels_for_few(target, s->outputs), products = (double)s->outputs;
     double tap = loads / target->loads_per_cycle, multiply = products / target->fmas_per_cycle;

@@ -71,7 +71,7 @@ static ConvTile choose_grouped_tile(const ConvShape *s, const Dims *dims, const 
 }
 
 static double conv_grouped_cycles(const ConvShape *s, const Dims *dims, const Target *target) {
-    double blocks = (double)((s->outputs + target->lanes - 1) / target->lanes * s->inputs * s->kernel[0] * s->kernel[1]);
+    double blocks = (double)(ceil_div(s->outputs, target->lanes) * s->inputs * s->kernel[0] * s->kernel[1]);
     for (int i = 0; i < 2; i++) blocks *= (double)dim_typical(dims, s->out_size[i]);
     return 1.5 * blocks * (double)dim_typical(dims, s->images) / target->loads_per_cycle;
 }

@@ -25,7 +25,7 @@ static Dims *dims_of_conv(const Conv *c) {
     return c->kernel->program->graph->dims;
 }
 
-int64_t conv_input_blocks(const Conv *c) { return (c->shape.inputs + c->lanes - 1) / c->lanes; }
+int64_t conv_input_blocks(const Conv *c) { return ceil_div(c->shape.inputs, c->lanes); }
 
 static LLVMValueRef emit_index_compare(Conv *c, LLVMIntPredicate predicate, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildICmp(c->m->builder, predicate, a, b, "");
@@ -83,7 +83,7 @@ static void emit_fixed_columns(Conv *c, const ConvSite *site, int64_t count) {
 /* Tiles that begin before the first column inside, all of whose clipping is on their left. */
 static LLVMValueRef emit_left_edge(Conv *c, const ConvSite *site, LLVMValueRef inside_end) {
     Module *m = c->m;
-    int64_t width = c->tile->pixels, tiles = (axis_interior_begin(&c->columns) + width - 1) / width;
+    int64_t width = c->tile->pixels, tiles = ceil_div(axis_interior_begin(&c->columns), width);
     LLVMValueRef begin = get_i64(m, tiles * width);
     if (tiles == 0) return begin;
     LLVMValueRef wide = emit_index_compare(c, LLVMIntSLE, begin, inside_end);
@@ -183,7 +183,7 @@ static void emit_rows_between(Conv *c, ConvSite site, LLVMValueRef number, int64
 }
 
 static void emit_several_rows(Conv *c, ConvSite site, LLVMValueRef number) {
-    int64_t height = dim_const_value(c->rows.count), rows = c->tile->rows, tiles = (height + rows - 1) / rows;
+    int64_t height = dim_const_value(c->rows.count), rows = c->tile->rows, tiles = ceil_div(height, rows);
     for (int64_t t = 0; t < tiles;) {
         int64_t run = 0;
         while ((t + run + 1) * rows <= height && tile_inside(&c->rows, (t + run) * rows, rows)) run++;
@@ -259,12 +259,12 @@ static void emit_task_rows(Conv *c, LLVMValueRef part, int blocks, int phase) {
 /* ---- tasks ---- */
 
 static int64_t group_blocks(const Conv *c) {
-    return (c->shape.outputs + c->lanes - 1) / c->lanes;
+    return ceil_div(c->shape.outputs, c->lanes);
 }
 
 static int64_t tiles_of_group(const ConvShape *shape, const ConvTile *tile, int lanes) {
-    int64_t blocks = (shape->outputs + lanes - 1) / lanes;
-    return (blocks + tile->blocks - 1) / tile->blocks;
+    int64_t blocks = ceil_div(shape->outputs, lanes);
+    return ceil_div(blocks, tile->blocks);
 }
 
 /* A flat map has one axis: its rows are pieces of it. */

@@ -85,7 +85,7 @@ ConvAxis conv_axis(Dims *dims, const ConvShape *s, int axis, int phase) {
 }
 
 int64_t axis_interior_begin(const ConvAxis *a) {
-    return a->first >= 0 ? 0 : (-a->first + a->scale - 1) / a->scale;
+    return a->first >= 0 ? 0 : ceil_div(-a->first, a->scale);
 }
 
 Dim axis_interior_end(Dims *dims, const ConvAxis *a) {

@@ -17,7 +17,7 @@ bool conv_needs_strip(const ConvShape *shape) { return shape->type != DTYPE_F32;
 /* ---- its size ---- */
 
 static int64_t outer_count(const ConvShape *s, const ConvTile *tile, int lanes) {
-    return tile->plain ? s->inputs : (s->inputs + lanes - 1) / lanes;
+    return tile->plain ? s->inputs : ceil_div(s->inputs, lanes);
 }
 
 /* Elements of a row: whole vectors. */

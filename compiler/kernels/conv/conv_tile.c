@@ -126,7 +126,7 @@ static void prefetch_input(const Conv *c, const Tap *tap) {
     int64_t width = tap->site->columns * c->columns.scale * c->pixel_stride;
     for (int row = 0; row < tap->site->rows; row++) {
         LLVMValueRef at = emit_add(c->m, tap->input, emit_mul(c->m, get_i64(c->m, row * c->rows.scale), c->row_stride));
-        prefetch_lines(c, c->input, emit_add(c->m, at, get_i64(c->m, width)), (width + LINE_FLOATS - 1) / LINE_FLOATS, 3);
+        prefetch_lines(c, c->input, emit_add(c->m, at, get_i64(c->m, width)), ceil_div(width, LINE_FLOATS), 3);
     }
 }
 
@@ -161,7 +161,7 @@ static void reduce_channels(const Conv *c, const Tap *tap, LLVMValueRef channels
         LLVMValueRef plane = c->tile->plain ? emit_mul(m, channel, c->channel_stride) : channel;
         LLVMValueRef weights = emit_add(m, tap->weights, emit_affine(m, loop.index, width, u * width));
         multiply_tap(c, tap, pixels, plane, weights, sums);
-        int near = (width + LINE_FLOATS - 1) / LINE_FLOATS;
+        int near = ceil_div(width, LINE_FLOATS);
         if (c->tile->near_lines) prefetch_lines(c, c->weights, emit_add(m, weights, get_i64(m, c->tile->near_lines * LINE_FLOATS)), near, 3);
         if (next_each) prefetch_lines(c, c->weights, emit_add(m, ahead, emit_affine(m, channel, next_each * LINE_FLOATS, 0)), next_each, 2);
     }

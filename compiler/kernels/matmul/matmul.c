@@ -6,7 +6,7 @@ enum { ROWS = 6, DEPTH = 512, TASK_ROWS = 192, PACKING_TASK_ROWS = 768 };
 
 /* How many tasks would copy the same panel. */
 static int64_t copies_of_panel(const Kernel *kernel, const MatrixShape *s) {
-    int64_t tasks = (typical(kernel, s->rows) + PACKING_TASK_ROWS - 1) / PACKING_TASK_ROWS;
+    int64_t tasks = ceil_div(typical(kernel, s->rows), PACKING_TASK_ROWS);
     return s->shared ? tasks * typical(kernel, s->matrices) : tasks;
 }
 
@@ -22,7 +22,7 @@ static MatrixTile choose_matmul_tile(const Kernel *kernel, const MatrixShape *s)
     MatrixTile tile = {.shape = *s, .rows = ROWS, .depth = DEPTH, .right = is_packed_before(kernel, s) ? RIGHT_PACKED : RIGHT_PANEL};
     int64_t rows = tile.right == RIGHT_PACKED ? TASK_ROWS : PACKING_TASK_ROWS; /* for which a task copies its panel once */
     if (dim_is_const(s->rows, &fixed)) rows = min_i64(rows, fixed), tile.rows = (int)max_i64(1, min_i64(fixed, ROWS));
-    tile.blocks = (int)min_i64(min_i64(matrix_blocks(program->target, tile.rows), 4), (columns + lanes - 1) / lanes);
+    tile.blocks = (int)min_i64(min_i64(matrix_blocks(program->target, tile.rows), 4), ceil_div(columns, lanes));
     tile.task_tiles = (int)max_i64(1, rows / tile.rows);
     return tile;
 }

@@ -455,9 +455,9 @@ static void emit_matrix_task(Matrix *x, LLVMValueRef task) {
     x->first_column = emit_mul(m, x->panel, get_i64(m, x->tile->blocks * x->lanes));
     int64_t columns, rest = 0, panels = 0;
     if (dim_is_const(x->shape.columns, &columns)) {
-        int64_t blocks = (columns + x->lanes - 1) / x->lanes;
+        int64_t blocks = ceil_div(columns, x->lanes);
         rest = blocks % x->tile->blocks;
-        panels = (blocks + x->tile->blocks - 1) / x->tile->blocks;
+        panels = ceil_div(blocks, x->tile->blocks);
     }
     if (rest == 0 || panels == 1) {
         emit_panel(x, rest ? (int)rest : x->tile->blocks, from, to);

@@ -26,7 +26,7 @@ static bool takes_matvec(const Kernel *kernel, const MatrixShape *s) {
 /* A width that leaves no narrower last panel, if one is near the most. */
 static int choose_blocks(const Target *target, int rows, int64_t columns) {
     int max = matrix_blocks(target, rows);
-    int64_t blocks = (columns + target->lanes - 1) / target->lanes;
+    int64_t blocks = ceil_div(columns, target->lanes);
     for (int b = max; b >= 1 && b * 4 >= max * 3; b--)
         if (blocks % b == 0) return b;
     return (int)min_i64(max, blocks);

@@ -208,7 +208,7 @@ void emit_pool_row(WindowRows *rows) {
     Module *m = rows->m;
     int last = p.axes - 1;
     int64_t unit = rows->blocked ? 1 : rows->lanes, reach = (p.kernel[last] - 1) * p.dilation[last] - p.before[last];
-    int64_t begin = round_up((p.before[last] + p.stride[last] - 1) / p.stride[last], unit);
+    int64_t begin = round_up(ceil_div(p.before[last], p.stride[last]), unit);
     LLVMValueRef room = emit_max(m, emit_sub(m, p.map[last], get_i64(m, reach)), get_i64(m, 0));
     LLVMValueRef end = emit_div(m, emit_add(m, room, get_i64(m, p.stride[last] - 1)), get_i64(m, p.stride[last]));
     LLVMValueRef x = emit_range(&p, get_i64(m, 0), emit_min(m, get_i64(m, begin), p.width), 1, false);

@@ -72,8 +72,8 @@ static WinogradLayer read_winograd_layer(const Kernel *kernel, const ConvShape *
     WinogradLayer l = {.target = target, .size = outputs + 2, .inputs = s->inputs, .fixed_count = dim_is_const(tiles, NULL)};
     l.fixed_map = dim_is_const(s->out_size[0], NULL) && dim_is_const(s->out_size[1], NULL);
     l.tiles = typical(kernel, tiles);
-    l.in_blocks = (s->inputs + target->lanes - 1) / target->lanes;
-    l.out_blocks = (s->outputs + target->lanes - 1) / target->lanes;
+    l.in_blocks = ceil_div(s->inputs, target->lanes);
+    l.out_blocks = ceil_div(s->outputs, target->lanes);
     double images = (double)typical(kernel, s->images) * target->lanes * 4;
     l.map_bytes[0] = images * (double)(l.in_blocks * typical(kernel, s->in_size[0]) * typical(kernel, s->in_size[1]));
     l.map_bytes[1] = images * (double)(l.out_blocks * typical(kernel, s->out_size[0]) * typical(kernel, s->out_size[1]));
@@ -142,7 +142,7 @@ static double winograd_stream_cycles(const WinogradLayer *l, double warm) {
 
 /* An odd number of lines, so that the planes of a map tile spread over all sets of L1. */
 static int64_t plane_of(const Target *target, int64_t together) {
-    int64_t lines = (together * target->lanes + LINE_FLOATS - 1) / LINE_FLOATS;
+    int64_t lines = ceil_div(together * target->lanes, LINE_FLOATS);
     return (lines | 1) * LINE_FLOATS;
 }
 
@@ -156,7 +156,7 @@ static void choose_together(const WinogradLayer *l, WinogradTile *tile) {
     int64_t plane = min_i64(l->target->l2_bytes / 8 / each, MAX_TOGETHER);
     if (tile->phases) tile->together = max_i64(2, plane / tile->pixels) * tile->pixels;
     int64_t times = max_i64(1, (all + tile->together / 2) / tile->together);
-    if (tile->phases ? l->fixed_map : l->fixed_count) tile->together = round_up((all + times - 1) / times, tile->pixels);
+    if (tile->phases ? l->fixed_map : l->fixed_count) tile->together = round_up(ceil_div(all, times), tile->pixels);
 }
 
 static WinogradTile choose_winograd_tile(const WinogradLayer *l, double *cycles) {
@@ -167,9 +167,9 @@ static WinogradTile choose_winograd_tile(const WinogradLayer *l, double *cycles)
     if (!l->fixed_count) tile.rest = tile.pixels / 2;
     if (!conv_has_long_steps(l->target) && l->inputs % 2 == 0) tile.unroll = 2;
     tile.plane = plane_of(l->target, tile.together);
-    int64_t groups = (l->out_blocks + tile.blocks - 1) / tile.blocks;
+    int64_t groups = ceil_div(l->out_blocks, tile.blocks);
     tile.parts = PARTS;
-    tile.group_parts = (int)min_i64(groups, (PRODUCT_TASKS + planes - 1) / planes);
+    tile.group_parts = (int)min_i64(groups, ceil_div(PRODUCT_TASKS, planes));
     double warm = product_cycles(l, tile.pixels, tile.blocks) + transforms_cycles(l);
     if (tile.phases) warm += LAUNCH_CYCLES;
     *cycles = warm + winograd_stream_cycles(l, warm);
@@ -214,7 +214,7 @@ static void set_winograd_phases(Program *program, Kernel *kernel, const ConvShap
     Dims *dims = program->graph->dims;
     int64_t lanes = program->target->lanes, planes = (tile->outputs + 2) * (tile->outputs + 2);
     static const char *const names[] = {"inputs", "products", "results"};
-    int64_t tasks[] = {(s->inputs + lanes - 1) / lanes * tile->parts, planes * tile->group_parts, (s->outputs + lanes - 1) / lanes * tile->parts};
+    int64_t tasks[] = {ceil_div(s->inputs, lanes) * tile->parts, planes * tile->group_parts, ceil_div(s->outputs, lanes) * tile->parts};
     Phase *phases = NEW_ARRAY(program->arena, Phase, COUNT_OF(names));
     for (int i = 0; i < COUNT_OF(names); i++)
         phases[i] = (Phase){arena_printf(program->arena, "%s_%s", kernel->name, names[i]), dim_const(dims, tasks[i])};
@@ -234,7 +234,7 @@ void conv_winograd_settle(Program *program, Kernel *kernel) {
     ConvTile registers = {.pixels = tile->pixels, .rows = 1, .blocks = tile->blocks};
     kernel_set_name(kernel, "conv_winograd_f%d_%s%s%lld", tile->outputs, conv_describe(program->arena, s, &registers),
                     tile->phases ? "p" : "b", (long long)tile->together);
-    int64_t in_blocks = (s->inputs + lanes - 1) / lanes, out_blocks = (s->outputs + lanes - 1) / lanes;
+    int64_t in_blocks = ceil_div(s->inputs, lanes), out_blocks = ceil_div(s->outputs, lanes);
     Dim memory = dim_const(dims, (in_blocks + (tile->phases ? out_blocks : tile->blocks)) * winograd_block(tile) * 4);
     kernel->tasks = dim_ceil_div(dims, count_tiles(dims, s, tile->outputs), tile->together);
     if (!tile->phases) {
@@ -254,9 +254,9 @@ static Winograder begin_function(Module *m, const Kernel *kernel, const char *na
     c.shape = c.tile->shape;
     c.w = winograd(c.tile->outputs);
     c.epilogue = (Epilogue){.module = m, .kernel = kernel};
-    c.in_blocks = (c.shape.inputs + c.lanes - 1) / c.lanes;
-    c.out_blocks = (c.shape.outputs + c.lanes - 1) / c.lanes;
-    c.groups = (c.out_blocks + c.tile->blocks - 1) / c.tile->blocks;
+    c.in_blocks = ceil_div(c.shape.inputs, c.lanes);
+    c.out_blocks = ceil_div(c.shape.outputs, c.lanes);
+    c.groups = ceil_div(c.out_blocks, c.tile->blocks);
     c.input = get_argument(m, 1);
     c.weights = get_argument(m, 2);
     c.transformed = c.tile->phases ? get_argument(m, kernel->input_count + 1) : m->scratch;

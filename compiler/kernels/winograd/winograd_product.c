@@ -104,8 +104,8 @@ static void set_ahead(PlaneProduct *p, LLVMValueRef first, LLVMValueRef next) {
     Winograder *c = p->c;
     Module *m = c->m;
     int64_t tiles = max_i64(1, c->tile->together / c->tile->pixels);
-    int64_t lines = (c->lanes * p->blocks * c->lanes + LINE_FLOATS - 1) / LINE_FLOATS;
-    p->ahead_lines = (lines + tiles - 1) / tiles;
+    int64_t lines = ceil_div(c->lanes * p->blocks * c->lanes, LINE_FLOATS);
+    p->ahead_lines = ceil_div(lines, tiles);
     if (p->ahead_lines > c->lanes) p->ahead_lines = round_up(p->ahead_lines, c->lanes);
     LLVMValueRef number = emit_div(m, first, get_i64(m, c->tile->pixels));
     p->ahead = get_element_anywhere(m, m->f32, next, emit_affine(m, number, p->ahead_lines * c->in_blocks * LINE_FLOATS, 0));
