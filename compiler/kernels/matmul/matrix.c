@@ -382,10 +382,7 @@ static void pack_columns(Matrix *x) {
     end_loop(m, &blocks);
 }
 
-static bool has_unit_stride(const Value *value, int axis) {
-    int64_t stride;
-    return dim_is_const(value->strides[axis], &stride) && stride == 1;
-}
+static bool has_unit_stride(const Value *value, int axis) { return dim_is_one(value->strides[axis]); }
 
 static void pack_panel(Matrix *x) {
     const Value *b = x->kernel->inputs[1];
