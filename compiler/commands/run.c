@@ -10,22 +10,22 @@
 
 /* ---- what the program is made from ---- */
 
-static void add_figure(Text *key, uint64_t figure) { text_add_bytes(key, (const char *)&figure, sizeof figure); }
+static void add_key_figure(Text *key, uint64_t figure) { text_add_bytes(key, (const char *)&figure, sizeof figure); }
 
-static void add_bytes(Text *key, const char *bytes, size_t count) {
-    add_figure(key, count);
+static void add_key_bytes(Text *key, const char *bytes, size_t count) {
+    add_key_figure(key, count);
     text_add_bytes(key, bytes, count);
 }
 
-static void add_words(Text *key, const char *const *words, int count) {
-    add_figure(key, (uint64_t)count);
-    for (int i = 0; i < count; i++) add_bytes(key, words[i] ? words[i] : "", words[i] ? strlen(words[i]) : 0);
+static void add_key_words(Text *key, const char *const *words, int count) {
+    add_key_figure(key, (uint64_t)count);
+    for (int i = 0; i < count; i++) add_key_bytes(key, words[i] ? words[i] : "", words[i] ? strlen(words[i]) : 0);
 }
 
-static void add_labels(Text *key, const Graph *graph) {
+static void add_key_labels(Text *key, const Graph *graph) {
     for (int i = 0; i < graph->outputs.count; i++) {
         const Port *output = &graph->outputs.items[i];
-        add_words(key, output->labels, output->labels ? output->label_count : 0);
+        add_key_words(key, output->labels, output->labels ? output->label_count : 0);
     }
 }
 
@@ -33,18 +33,18 @@ static void add_labels(Text *key, const Graph *graph) {
 static Text content_key(Session *s, const Library *library, const Graph *graph, const Weights *weights, const Target *target) {
     const Options *o = s->options;
     Text key = {.arena = s->arena};
-    add_figure(&key, compiler_identity());
-    add_figure(&key, file_identity(arena_printf(s->arena, "%s/libcai_runtime.a", session_runtime(s, target)), 0));
+    add_key_figure(&key, compiler_identity());
+    add_key_figure(&key, file_identity(arena_printf(s->arena, "%s/libcai_runtime.a", session_runtime(s, target)), 0));
     for (int i = 0; library_source(library, i); i++) {
-        add_words(&key, &library_source(library, i)->path, 1);
-        add_bytes(&key, library_source(library, i)->text, library_source(library, i)->length);
+        add_key_words(&key, &library_source(library, i)->path, 1);
+        add_key_bytes(&key, library_source(library, i)->text, library_source(library, i)->length);
     }
     for (int i = 0; i < o->defines.count; i++)
-        add_words(&key, (const char *[]){o->defines.items[i].name, o->defines.items[i].value}, 2);
-    add_words(&key, (const char *[]){target->llvm_cpu, target->llvm_features, graph->model}, 3);
-    add_figure(&key, o->blas);
-    add_figure(&key, o->no_winograd);
-    add_labels(&key, graph);
+        add_key_words(&key, (const char *[]){o->defines.items[i].name, o->defines.items[i].value}, 2);
+    add_key_words(&key, (const char *[]){target->llvm_cpu, target->llvm_features, graph->model}, 3);
+    add_key_figure(&key, o->blas);
+    add_key_figure(&key, o->no_winograd);
+    add_key_labels(&key, graph);
     weights_identity(weights, &key);
     return key;
 }

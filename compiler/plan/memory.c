@@ -93,7 +93,7 @@ static PlannedBuffer *buffer_of(MemoryPlan *plan, const Value *value) {
 
 /* ---- writing in place ---- */
 
-static bool is_elementwise(const Kernel *kernel, const Node *member, const void *context) {
+static bool keeps_element(const Kernel *kernel, const Node *member, const void *context) {
     (void)kernel, (void)context;
     return op_info[member->op].class == CLASS_ELEMENTWISE;
 }
@@ -113,7 +113,7 @@ static bool can_write_over(MemoryPlan *plan, const Kernel *kernel, int input, in
         const Value *other = kernel->inputs[i];
         if (i != input && other->space == SPACE_SLOT && buffer_of(plan, other) == buffer_of(plan, value)) return false;
     }
-    return kernel_reads_at_point(kernel, value->node, is_elementwise, NULL);
+    return kernel_reads_at_point(kernel, value->node, keeps_element, NULL);
 }
 
 static void merge_in_place(MemoryPlan *plan) {

@@ -76,10 +76,10 @@ static bool is_chosen(Choice *choice, const char *line) {
     return choice->lines++ % choice->parts == choice->part;
 }
 
-static void ignore(const ShapeLine *shape, const char *text, void *context) { (void)shape, (void)text, (void)context; }
+static void ignore_shape(const ShapeLine *shape, const char *text, void *context) { (void)shape, (void)text, (void)context; }
 
 static void check_as(const char *text, bool computed) {
-    Line line = {.computed = computed, .all = each_shape(text, ignore, NULL)};
+    Line line = {.computed = computed, .all = each_shape(text, ignore_shape, NULL)};
     line.fixed = calloc((size_t)target_count(), sizeof *line.fixed);
     for (int i = 0; i < target_count(); i++) line.fixed[i] = test_graph(2);
     each_shape(text, collect, &line);
