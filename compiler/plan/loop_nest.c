@@ -347,7 +347,7 @@ static void choose_parts(const Kernel *kernel, Nest *nest) {
     nest->chunk = nest->parallel_count && nest->parallel[nest->split] == nest->lane ? lanes : 1;
 }
 
-Nest *nest_new(Program *program, const Kernel *kernel) {
+static Nest *nest_new(Program *program, const Kernel *kernel) {
     Nest *nest = NEW(program->arena, Nest);
     Merge merge = {.kernel = kernel, .dims = program->graph->dims, .arena = program->arena};
     Shape domain = kernel->anchor ? reduced_operand(kernel)->shape : kernel->output->node->shape;
@@ -360,6 +360,13 @@ Nest *nest_new(Program *program, const Kernel *kernel) {
     choose_tasks(kernel, nest);
     choose_parts(kernel, nest);
     return nest;
+}
+
+void make_nests(Program *program) {
+    for (int i = 0; i < program->launches.count; i++) {
+        Kernel *kernel = program->launches.items[i];
+        if (kernel->proposal.is_nest) kernel->proposal.tile = nest_new(program, kernel);
+    }
 }
 
 /* Steps of a kept group before the split: vectors of the lane group, else coordinates. */

@@ -1,4 +1,5 @@
 /* The stage as a pipeline. */
+#include "plan/loop_nest.h"
 #include "plan/stages.h"
 
 #include <stdlib.h>
@@ -38,7 +39,8 @@ Program *lower(Graph *graph, const LowerOptions *options, Arena *arena) {
     find_ties(program, low.scratch); /* before selection, which goes by it */
     select_kinds(&low); /* each kernel's kind, with its proposal */
     layout(&low);       /* grants it; after this there are all launches but those that pack weights */
-    fuse_rows(program); /* before nests are settled, each once */
+    make_nests(program);
+    fuse_rows(program); /* gives some of the nests the same rows */
     settle_all(program);/* which may put launches that pack weights between the others */
     pack_assign(program);
     plan(program);      /* last: the buffers of all launches are known */

@@ -72,7 +72,8 @@ typedef struct Proposal {
     LayoutKind output;     /* the layout wanted, which the kernel will then have */
     OperandPreference *inputs;   /* as many as the kernel has; of what the epilogue reads, weights may come as they like */
     void *tile;            /* the kind's own: the shape that it computes, and the tile that it searched */
-    bool is_nest;          /* the loops of loop_nest.c: it may run row by row with its neighbours (fuse_rows.c) */
+    bool is_nest;          /* the loops of loop_nest.c, which makes the tile once strides are granted; it may run row
+                              by row with its neighbours (fuse_rows.c) */
     bool calls_blas;       /* the program has to be linked with OpenBLAS */
     int64_t more_weights;  /* bytes of weights beyond those of the operator, for --explain */
     double error;          /* to expect, over the results, where it is more than the operator's own; else 0 */

@@ -703,13 +703,11 @@ static void set_loops_phases(Program *program, Kernel *kernel, const Nest *nest)
     kernel->tasks = dim_add(program->graph->dims, parts, kernel->tasks);
 }
 
-/* The nest is there already where fuse_rows.c has given it rows. */
 void loops_settle(Program *program, Kernel *kernel) {
     if (is_scatter(kernel)) {
         scatter_settle(program, kernel);
         return;
     }
-    if (!kernel->rows) kernel->proposal.tile = nest_new(program, kernel);
     const Nest *nest = kernel->proposal.tile;
     kernel->tasks = nest_tasks(program, nest);
     set_nest_name(kernel);
