@@ -7,6 +7,6 @@ static const KernelKind kinds[KERNEL_COUNT] = {
 #undef KERNEL
 };
 
-const KernelTable kernel_table = {kinds, KERNEL_COUNT, .reorders = &kinds[KERNEL_reorder], .copies = &kinds[KERNEL_loops]};
+const KernelTable kernel_table = {kinds, KERNEL_COUNT};
 
 const KernelKind *kernel_kind(KernelId id) { return &kinds[id]; }

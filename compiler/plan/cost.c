@@ -55,12 +55,17 @@ double reorder_cycles(const Target *target, const Node *node, const PackFormat *
     return cost_cycles(target, 0, 1, (double)(node_element_count(node) * dtype_bytes(node->shape.type) + format_bytes(format)));
 }
 
-double packing_cycles(const Kernel *kernel, const PackFormat *format) {
-    const Value *weight = kernel->inputs[1];
+double packing_cycles(const Kernel *kernel, int input, const PackFormat *format) {
+    const Value *weight = kernel->inputs[input];
     return weight->space == SPACE_WEIGHTS ? 0 : reorder_cycles(kernel->program->target, weight->node, format);
 }
 
 void prefer_layouts(const Kernel *kernel, Proposal *proposal, LayoutKind layout, int count) {
     proposal->output = layout;
     for (int i = 0; i < kernel->input_count && i < count; i++) proposal->inputs[i].layout = layout;
+}
+
+void wish_packed(const Kernel *kernel, Proposal *proposal, int input, const PackFormat *format) {
+    const PackFormat *kept = arena_copy(kernel->program->arena, format, sizeof *format);
+    proposal->inputs[input] = (OperandPreference){LAYOUT_PLAIN, STRIDES_ANY, kept};
 }

@@ -28,6 +28,7 @@ typedef struct LayoutState { /* of a value */
     int readers;           /* kernels that read it */
     Kernel *producer;
     Value *copies[3];      /* by LayoutKind: the same tensor in another layout; [LAYOUT_ANY]: dense and PLAIN */
+    Vec(Value *) packed;   /* the same tensor in packed formats */
     Position place;
 } LayoutState;
 

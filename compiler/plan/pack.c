@@ -31,45 +31,10 @@ static int find_job(Program *program, Node *node, const PackFormat *format) {
 }
 
 /* A dense layer multiplies by its weight transposed; packing reads it as it lies instead, since such weights are the largest. */
-static int find_job_before_transposes(Program *program, Node *node, PackFormat *format) {
-    while (node->op == OP_transpose && format_before_transpose(format, node)) node = node->inputs[0];
-    return find_job(program, node, format);
-}
-
-static Value *new_packed(Program *program, const Value *value, Space space, const PackFormat *format) {
-    Value *packed = value_new(program, value->node, LAYOUT_PLAIN, space);
-    packed->format = format;
-    return packed;
-}
-
-/* The value as a launch packs it, which is put behind those there are unless one was before. */
-static Value *reordered_value(Program *program, Value *from, const PackFormat *format) {
-    for (int i = 0; i < program->reordered.count; i++) {
-        const Reordered *other = &program->reordered.items[i];
-        if (other->from == from && format_equal(other->packed->format, format)) return other->packed;
-    }
-    Value *packed = new_packed(program, from, SPACE_SLOT, format);
-    packed->bytes = dim_const(program->graph->dims, format_bytes(format));
-    Kernel *kernel = kernel_new(program, NULL, packed);
-    kernel_add_input(kernel, from);
-    kernel_set_kind(kernel, program->table->reorders);
-    program_launch(program, kernel);
-    vec_push(program->arena, &program->reordered, (Reordered){from, packed});
-    return packed;
-}
-
-Value *program_pack(Program *program, Kernel *kernel, int index, const PackFormat *format) {
-    Value *input = kernel->inputs[index];
-    PackFormat *own = arena_copy(program->arena, format, sizeof *format);
-    Value *packed;
-    if (input->space == SPACE_WEIGHTS) {
-        packed = new_packed(program, input, SPACE_WEIGHTS, own);
-        packed->slot = find_job_before_transposes(program, input->node, own);
-    } else {
-        packed = reordered_value(program, input, own);
-    }
-    kernel->inputs[index] = packed;
-    return packed;
+static int find_job_before_transposes(Program *program, Node *node, const PackFormat *format) {
+    PackFormat *before = arena_copy(program->arena, format, sizeof *format);
+    while (node->op == OP_transpose && format_before_transpose(before, node)) node = node->inputs[0];
+    return find_job(program, node, before);
 }
 
 /* LAYOUT_BLOCKED. */
@@ -90,11 +55,12 @@ static PackFormat *blocked_format(const Program *program, const Node *node) {
     return format;
 }
 
-void pack_remaining(Program *program, Kernel *kernel) {
+void pack_weights(Program *program, Kernel *kernel) {
     for (int i = 0; i < kernel->input_count; i++) {
         Value *value = kernel->inputs[i];
         if (value->space != SPACE_WEIGHTS || value->slot >= 0) continue;
-        value->slot = find_job(program, value->node, value->layout == LAYOUT_BLOCKED ? blocked_format(program, value->node) : NULL);
+        if (value->format) value->slot = find_job_before_transposes(program, value->node, value->format);
+        else value->slot = find_job(program, value->node, value->layout == LAYOUT_BLOCKED ? blocked_format(program, value->node) : NULL);
     }
 }
 

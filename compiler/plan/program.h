@@ -61,6 +61,7 @@ typedef enum StridePreference {
 typedef struct OperandPreference {
     LayoutKind layout; /* LAYOUT_ANY where all will do */
     StridePreference strides;
+    const PackFormat *format; /* packed so, out of that layout; NULL: as it lies */
 } OperandPreference;
 
 /* What a kind of kernel wants for a kernel, and what it would cost: said once, before
@@ -68,7 +69,6 @@ typedef struct OperandPreference {
  * wants, and the kind's settle and emitter read its tile. */
 typedef struct Proposal {
     double cycles;         /* estimated, on one core at typical sizes */
-    double packing;        /* cycles of packing the right operand, where the run has to do it for this kernel */
     LayoutKind output;     /* the layout wanted, which the kernel will then have */
     OperandPreference *inputs;   /* as many as the kernel has; of what the epilogue reads, weights may come as they like */
     void *tile;            /* the kind's own: the shape that it computes, and the tile that it searched */
@@ -153,11 +153,6 @@ typedef struct PackJob {
     int previous;    /* the job before this one for the same node, as its index + 1; 0: none */
 } PackJob;
 
-typedef struct Reordered { /* a value that a launch packs */
-    const Value *from;
-    Value *packed;
-} Reordered;
-
 /* ---- the program ---- */
 
 typedef struct Slot {
@@ -186,7 +181,6 @@ struct Program {
     const Node **ties;      /* by node id: what compares a convolution's places, which keeps Winograd away, or NULL (ties.c) */
     Vec(LeftConstant) left; /* computed at each run instead, for --explain */
     Map *packed;            /* Node -> its latest pack job, as index + 1 */
-    Vec(Reordered) reordered; /* what launches pack */
     bool own_slots;         /* LowerOptions.own_slots */
     Map *names;             /* of kernels: Name -> what stands for it, see kernel_set_name */
     bool weak_names;        /* LowerOptions.weak_names */

@@ -11,7 +11,7 @@ static void schedule_kernel(Layout *l, Kernel *kernel) {
 static void launch_copy(Layout *l, Value *from, Value *to) {
     Kernel *kernel = kernel_new(l->program, NULL, to);
     kernel_add_input(kernel, from);
-    kernel_set_kind(kernel, l->program->table->copies);
+    select_kind(l->low, kernel);
     resolve(l, from);
     resolve(l, to);
     l->program->copies++;
@@ -43,6 +43,29 @@ static Value *in_layout(Layout *l, Value *value, LayoutKind preference) {
     else if (!weight) launch_copy(l, value, copy);
     resolve(l, copy);
     return layout_state(l, value)->copies[preference] = copy;
+}
+
+/* Packs what the run computes. */
+static void launch_reorder(Layout *l, Value *from, Value *packed) {
+    Kernel *kernel = kernel_new(l->program, NULL, packed);
+    kernel_add_input(kernel, from);
+    select_kind(l->low, kernel);
+    resolve(l, from);
+    schedule_kernel(l, kernel);
+}
+
+/* `value` in a packed format, as with layouts: one of it serves all who wish for it. */
+static Value *in_format(Layout *l, Value *value, const PackFormat *format) {
+    const LayoutState *states = layout_state(l, value);
+    for (int i = 0; i < states->packed.count; i++)
+        if (format_equal(states->packed.items[i]->format, format)) return states->packed.items[i];
+    bool weight = value->space == SPACE_WEIGHTS;
+    Value *packed = value_new(l->program, value->node, LAYOUT_PLAIN, weight ? SPACE_WEIGHTS : SPACE_SLOT);
+    packed->format = format;
+    packed->bytes = dim_const(l->dims, format_bytes(format));
+    if (!weight) launch_reorder(l, value, packed);
+    vec_push(l->low->scratch, &layout_state(l, value)->packed, packed);
+    return packed;
 }
 
 static void launch_view(Layout *l, Kernel *kernel) {
@@ -95,7 +118,9 @@ static void launch_kernel(Layout *l, Kernel *kernel) {
     for (int i = 0; i < kernel->input_count; i++) {
         resolve(l, kernel->inputs[i]);
         LayoutKind preference = proposal->inputs[i].layout;
+        const PackFormat *format = proposal->inputs[i].format;
         if (preference != LAYOUT_ANY) kernel->inputs[i] = in_layout(l, kernel->inputs[i], preference);
+        if (format) kernel->inputs[i] = in_format(l, kernel->inputs[i], format);
         else if (kernel->inputs[i]->space == SPACE_WEIGHTS && i >= kernel_operand_count(kernel))
             kernel->inputs[i] = weight_in_layout(l, kernel, kernel->inputs[i]);
     }

@@ -15,11 +15,14 @@ static double copy_cost(const Program *program, const Node *node) {
     return bytes * (1 + spare) / program->target->memory_bytes_per_cycle;
 }
 
+/* Of what has to be copied and packed before the kernel, and copied behind it. */
 static double copies_cost(const Lowering *low, const Kernel *kernel, const Proposal *proposal) {
     double cost = 0;
     for (int i = 0; i < kernel->input_count; i++) {
         const Value *input = kernel->inputs[i];
+        const PackFormat *format = proposal->inputs[i].format;
         LayoutKind preference = proposal->inputs[i].layout;
+        if (format) cost += packing_cycles(kernel, i, format);
         if (preference == LAYOUT_ANY || input->space == SPACE_WEIGHTS || input->node->shape.rank != 4) continue;
         bool differs = (preference == LAYOUT_BLOCKED) != (input->layout == LAYOUT_BLOCKED);
         if (differs) cost += copy_cost(low->program, input->node);
@@ -48,20 +51,16 @@ static bool propose_kind(const Kernel *kernel, const KernelKind *kind, Proposal 
     return true;
 }
 
-void kernel_set_kind(Kernel *kernel, const KernelKind *kind) {
-    CHECK(propose_kind(kernel, kind, &kernel->proposal));
-    kernel->kind = kind;
-}
-
-static void take_cheapest(const Lowering *low, Kernel *kernel, const char *force) {
+void select_kind(const Lowering *low, Kernel *kernel) {
     const KernelTable *table = low->program->table;
+    const char *force = low->options->force ? low->options->force : getenv("CAI_FORCE_KERNEL");
     double best_cost = 0;
     for (int i = 0; i < table->count; i++) {
         const KernelKind *kind = &table->kinds[i];
         Proposal proposal;
         if (!propose_kind(kernel, kind, &proposal)) continue;
         bool forced = force && strcmp(force, kind->name) == 0;
-        double cost = proposal.cycles + proposal.packing + copies_cost(low, kernel, &proposal);
+        double cost = proposal.cycles + copies_cost(low, kernel, &proposal);
         if (kernel->kind && cost >= best_cost && !forced) continue;
         kernel->kind = kind;
         kernel->proposal = proposal;
@@ -81,12 +80,10 @@ static LayoutKind left_layout(const Kernel *kernel) {
 }
 
 void select_kinds(Lowering *low) {
-    const char *force = low->options->force ? low->options->force : getenv("CAI_FORCE_KERNEL");
     for (int i = 0; i < low->program->values.count; i++) low->program->values.items[i]->layout = LAYOUT_ANY;
     for (int i = 0; i < low->kernels.count; i++) {
         Kernel *kernel = low->kernels.items[i];
-        if (kernel_is_view(kernel)) kernel_set_kind(kernel, low->program->table->copies);
-        else if (!kernel_is_concat(kernel)) take_cheapest(low, kernel, force);
+        if (!kernel_is_concat(kernel)) select_kind(low, kernel);
         kernel->output->layout = left_layout(kernel);
     }
 }

@@ -170,7 +170,7 @@ static void derive_strides(Layout *l, Value *value) {
 
 /* Outermost parents first. */
 void resolve(Layout *l, Value *value) {
-    while (!value->strides) {
+    while (!value->strides && !value->format) {
         Value *outer = value;
         while (outer->parent && !outer->parent->strides) outer = outer->parent;
         derive_strides(l, outer);

@@ -67,13 +67,20 @@ typedef struct ConvTile {
 typedef struct ConvPlan {
     ConvShape shape;
     ConvTile tile;
-    ConvTile flat; /* conv_direct: for where rows lie side by side, to walk as one; pixels is 0 where they never do */
+    ConvTile flat; /* conv_direct: for where rows lie side by side, to walk as one, of as many blocks; pixels is 0
+                      where they never do */
 } ConvPlan;
 
 /* For the kernel's name: ic64ih56iw56oc64k3x3p1_t14x2, and behind it s for strips, d16 for passes of 16 blocks (conv_shape.c). */
 const char *conv_describe(Arena *arena, const ConvShape *shape, const ConvTile *tile);
-/* The cheapest tile, and its cycles on one core. `flat`: height and width may be walked as one. */
-ConvTile conv_choose_tile(const ConvShape *shape, const Dims *dims, const Target *target, bool plain, bool flat, double *cycles);
+typedef struct TileLimits {
+    bool plain;  /* the input is PLAIN */
+    bool flat;   /* height and width may be walked as one */
+    int blocks;  /* of the tile; 0: any number */
+} TileLimits;
+
+/* The cheapest tile, and its cycles on one core. */
+ConvTile conv_choose_tile(const ConvShape *shape, const Dims *dims, const Target *target, TileLimits limits, double *cycles);
 /* Whether a step of a tile has so many multiply-adds that prefetches and the loop's own instructions fit beside them. */
 bool conv_has_long_steps(const Target *target);
 /* Widths into which a fixed row of `count` is cut: `longer` tiles of the returned width, then tiles one narrower; *tiles in
@@ -85,10 +92,10 @@ int64_t split_evenly(int64_t count, int64_t max, int64_t *tiles, int64_t *longer
 /* Begins a proposal, by a plan of that shape. */
 ConvPlan *conv_new_plan(const Kernel *kernel, const ConvShape *shape, Proposal *proposal);
 /* BLOCKED for input, output, and the maps that an epilogue reads beside the result, anything for
- * what else it reads. Weights are packed, and may have any strides. */
-void conv_prefer_blocks(const Kernel *kernel, Proposal *proposal);
-/* By the proposal's plan, with weights in that format. */
-void conv_settle(Program *program, Kernel *kernel, const PackFormat *format);
+ * what else it reads; weights in that format. */
+void conv_prefer_blocks(const Kernel *kernel, Proposal *proposal, const PackFormat *format);
+/* By the proposal's plan. */
+void conv_settle(Program *program, Kernel *kernel);
 
 /* ---- conv_map.c, conv_strip.c, conv_tile.c: emission ---- */
 

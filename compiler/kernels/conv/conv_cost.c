@@ -216,17 +216,17 @@ static void choose_prefetch(const ConvLayer *l, ConvTile *tile, int64_t tiles) {
     if (all > 2 && all <= 64 && !l->scattered && !tile->strips) tile->next_lines = (int)((lines + all - 1) / all);
 }
 
-ConvTile conv_choose_tile(const ConvShape *s, const Dims *dims, const Target *target, bool plain, bool flat, double *cycles) {
-    ConvLayer l = read_conv_layer(s, dims, target, plain);
+ConvTile conv_choose_tile(const ConvShape *s, const Dims *dims, const Target *target, TileLimits limits, double *cycles) {
+    ConvLayer l = read_conv_layer(s, dims, target, limits.plain);
     ConvTile best = {0};
     for (int blocks = 2; blocks <= MAX_BLOCKS + 1; blocks++) {
-        ConvTile tile = {.blocks = blocks > MAX_BLOCKS ? 1 : blocks, .rows = 1, .plain = plain, .unroll = 1};
-        if (tile.blocks > l.blocks) continue;
+        ConvTile tile = {.blocks = blocks > MAX_BLOCKS ? 1 : blocks, .rows = 1, .plain = limits.plain, .unroll = 1};
+        if (tile.blocks > l.blocks || (limits.blocks && tile.blocks != limits.blocks)) continue;
         int max = max_pixels(target, tile.blocks);
         for (tile.pixels = max; tile.pixels >= 1 && tile.pixels >= max / 3; tile.pixels--) {
             consider_tile(&l, tile, &best, cycles);
-            if (flat && !plain) consider_flat(&l, tile, &best, cycles);
-            if (tile.pixels == max && !plain) consider_rows(&l, tile, &best, cycles);
+            if (limits.flat && !limits.plain) consider_flat(&l, tile, &best, cycles);
+            if (tile.pixels == max && !limits.plain) consider_rows(&l, tile, &best, cycles);
         }
     }
     int64_t tiles;

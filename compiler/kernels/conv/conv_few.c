@@ -44,21 +44,16 @@ bool conv_few_propose(const Kernel *kernel, Proposal *proposal) {
     if (!conv_shape(kernel, &s) || !takes_few(&s, target->lanes)) return false;
     prefer_layouts(kernel, proposal, LAYOUT_PLAIN, kernel->input_count);
     proposal->inputs[0].layout = LAYOUT_BLOCKED;
-    proposal->inputs[1].strides = STRIDES_ANY;
     ConvPlan *plan = conv_new_plan(kernel, &s, proposal);
     plan->tile = (ConvTile){.pixels = pixels_for_few(target, s.outputs), .rows = 1, .blocks = 1, .unroll = 1};
     plan->tile.task_rows = conv_needs_strip(&s) ? STRIP_ROWS : 1;
     PackFormat format = conv_few_format(&s, target->lanes);
+    wish_packed(kernel, proposal, 1, &format);
     proposal->cycles = conv_few_cycles(&s, kernel->program->graph->dims, target);
-    proposal->packing = packing_cycles(kernel, &format);
     return true;
 }
 
-void conv_few_settle(Program *program, Kernel *kernel) {
-    const ConvPlan *plan = kernel->proposal.tile;
-    PackFormat format = conv_few_format(&plan->shape, program->target->lanes);
-    conv_settle(program, kernel, &format);
-}
+void conv_few_settle(Program *program, Kernel *kernel) { conv_settle(program, kernel); }
 
 /* ---- emission ---- */
 

@@ -673,7 +673,7 @@ static void emit_loops_task(NestWalk *walk, LLVMValueRef task, bool parts) {
 static bool is_scatter(const Kernel *kernel) { return kernel->anchor && kernel->anchor->op == OP_scatter_add; }
 
 static bool takes_loops(const Kernel *kernel) {
-    if (!kernel->anchor) return true;
+    if (!kernel->anchor) return !kernel->output->format;
     OpClass class = op_info[kernel->anchor->op].class;
     return class == CLASS_REDUCTION || (class == CLASS_SCATTER && kernel->anchor == kernel->output->node);
 }

@@ -42,11 +42,9 @@ static double matmul_cycles(const Kernel *kernel, const MatrixShape *s) {
 bool matmul_propose(const Kernel *kernel, Proposal *proposal) {
     MatrixShape s;
     if (!matrix_shape(kernel, &s)) return false;
-    MatrixTile *tile = NEW(kernel->program->arena, MatrixTile);
-    *tile = choose_matmul_tile(kernel, &s);
-    prefer_layouts(kernel, proposal, LAYOUT_PLAIN, 2);
+    MatrixTile tile = choose_matmul_tile(kernel, &s);
+    matrix_propose(kernel, &tile, proposal);
     proposal->inputs[1].strides = STRIDES_ANY;
-    proposal->tile = tile;
     proposal->cycles = matmul_cycles(kernel, &s);
     return true;
 }

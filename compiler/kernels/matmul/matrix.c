@@ -93,6 +93,14 @@ static Dim row_tasks(Dims *dims, const MatrixShape *shape, const MatrixTile *til
     return dim_ceil_div(dims, row_tiles(dims, shape, tile), tile->task_tiles);
 }
 
+void matrix_propose(const Kernel *kernel, const MatrixTile *tile, Proposal *proposal) {
+    prefer_layouts(kernel, proposal, LAYOUT_PLAIN, 2);
+    proposal->tile = arena_copy(kernel->program->arena, tile, sizeof *tile);
+    if (tile->right != RIGHT_PACKED) return;
+    PackFormat format = matrix_format(kernel->inputs[1]->node, kernel->program->target->lanes, tile->blocks);
+    wish_packed(kernel, proposal, 1, &format);
+}
+
 void matrix_settle(Program *program, Kernel *kernel) {
     const MatrixTile *tile = kernel->proposal.tile;
     const MatrixShape *shape = &tile->shape;
@@ -100,9 +108,6 @@ void matrix_settle(Program *program, Kernel *kernel) {
     int lanes = program->target->lanes;
     Dim panels = dim_mul(dims, shape->matrices, panels_of(dims, shape, tile, lanes));
     kernel->tasks = dim_mul(dims, panels, row_tasks(dims, shape, tile));
-    if (tile->right != RIGHT_PACKED) return;
-    PackFormat format = matrix_format(kernel->inputs[1]->node, lanes, tile->blocks);
-    program_pack(program, kernel, 1, &format);
 }
 
 static Dims *dims_of_matrix(const Matrix *x) {

@@ -54,10 +54,8 @@ static double matvec_cycles(const Kernel *kernel, const MatrixShape *s) {
 bool matvec_propose(const Kernel *kernel, Proposal *proposal) {
     MatrixShape s;
     if (!matrix_shape(kernel, &s) || !takes_matvec(kernel, &s)) return false;
-    MatrixTile *tile = NEW(kernel->program->arena, MatrixTile);
-    *tile = choose_matvec_tile(kernel, &s);
-    prefer_layouts(kernel, proposal, LAYOUT_PLAIN, 2);
-    proposal->tile = tile;
+    MatrixTile tile = choose_matvec_tile(kernel, &s);
+    matrix_propose(kernel, &tile, proposal);
     proposal->cycles = matvec_cycles(kernel, &s);
     return true;
 }

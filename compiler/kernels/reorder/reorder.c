@@ -1,6 +1,5 @@
 /* The kind `reorder`: packs a weight that the run computes, as plan/format.h describes
- * the form. select.c never meets it: program_pack launches one before the first kernel
- * that reads the form.
+ * the form, before the first kernel that reads it (plan/schedule.c).
  *
  *     task: a cell of the format
  *       for each of its other axes                         rolled
@@ -53,6 +52,7 @@ typedef struct Reorder {
 bool reorder_propose(const Kernel *kernel, Proposal *proposal) {
     const PackFormat *format = kernel->output->format;
     if (!format) return false;
+    proposal->inputs[0] = (OperandPreference){LAYOUT_PLAIN, STRIDES_ANY, NULL};
     proposal->cycles = reorder_cycles(kernel->program->target, kernel->output->node, format);
     return true;
 }

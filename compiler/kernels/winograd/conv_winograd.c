@@ -179,18 +179,20 @@ static WinogradTile choose_winograd_tile(const WinogradLayer *l, double *cycles)
 /* Of F(2, 3) and F(4, 3) the cheaper. */
 static void choose_winograd(const Kernel *kernel, const ConvShape *s, WinogradTile *best, Proposal *proposal) {
     const Target *target = kernel->program->target;
+    double best_all = 0;
     for (int outputs = 2; outputs <= 4; outputs += 2) {
         double cycles;
         WinogradLayer l = read_winograd_layer(kernel, s, target, outputs);
         WinogradTile tile = choose_winograd_tile(&l, &cycles);
         PackFormat format = winograd_format(s, target->lanes, &tile);
-        double packing = packing_cycles(kernel, &format);
+        double all = cycles + packing_cycles(kernel, 1, &format);
         int wanted = kernel->program->winograd;
         if (wanted && outputs != wanted) continue;
-        if (best->outputs && cycles + packing >= proposal->cycles + proposal->packing) continue;
+        if (best->outputs && all >= best_all) continue;
         *best = tile;
+        best_all = all;
         proposal->cycles = cycles;
-        proposal->packing = packing;
+        conv_prefer_blocks(kernel, proposal, &format);
     }
     best->shape = *s;
 }
@@ -202,7 +204,6 @@ bool conv_winograd_propose(const Kernel *kernel, Proposal *proposal) {
     if (program->ties[kernel->anchor->id]) return false;
     WinogradTile *tile = NEW(program->arena, WinogradTile);
     choose_winograd(kernel, &s, tile, proposal);
-    conv_prefer_blocks(kernel, proposal);
     proposal->tile = tile;
     int64_t lanes = program->target->lanes, outputs = round_up(s.outputs, lanes);
     proposal->more_weights = (winograd_block(tile) / tile->plane - 9) * outputs * s.inputs * 4;
@@ -229,8 +230,6 @@ void conv_winograd_settle(Program *program, Kernel *kernel) {
     int lanes = program->target->lanes;
     const WinogradTile *tile = kernel->proposal.tile;
     const ConvShape *s = &tile->shape;
-    PackFormat format = winograd_format(s, lanes, tile);
-    program_pack(program, kernel, 1, &format);
     ConvTile registers = {.pixels = tile->pixels, .rows = 1, .blocks = tile->blocks};
     kernel_set_name(kernel, "conv_winograd_f%d_%s%s%lld", tile->outputs, conv_describe(program->arena, s, &registers),
                     tile->phases ? "p" : "b", (long long)tile->together);
