@@ -58,10 +58,10 @@ static void add_coord(Module *m, Access *at, const Coord *coord, LLVMValueRef st
     add_offsets(m, at, LLVMBuildMul(m->builder, get_lane_numbers(m, m->i64, lanes), step, ""));
 }
 
-/* The channel of a BLOCKED value: c / block * stride + c % block. An aligned run of channels is adjacent. */
-static void add_channel(Module *m, Access *at, const Coord *coord, LLVMValueRef stride, int lanes) {
-    LLVMValueRef block = get_i64(m, m->target->lanes);
-    if (!coord_varies(coord) || (coord->aligned && coord->lane_step == 1 && !coord->vector && lanes <= m->target->lanes)) {
+/* Of an axis in blocks: c / block * stride + c % block. An aligned run of channels is adjacent. */
+static void add_blocked(Module *m, Access *at, const Coord *coord, LLVMValueRef stride, int lanes, int64_t places) {
+    LLVMValueRef block = get_i64(m, places);
+    if (!coord_varies(coord) || (coord->aligned && coord->lane_step == 1 && !coord->vector && lanes <= places)) {
         LLVMValueRef within = coord->aligned ? get_i64(m, 0) : emit_rem(m, coord->base, block);
         LLVMValueRef outer = emit_mul(m, emit_div(m, coord->base, block), stride);
         at->index = emit_add(m, at->index, emit_add(m, outer, within));
@@ -80,7 +80,8 @@ static void add_coords(Module *m, Access *at, const Value *value, const Point *p
     for (int i = 0; i < point->rank; i++) {
         if (point->at[i].inner != inner) continue;
         LLVMValueRef stride = get_dim(m, value->strides[i]);
-        if (value->layout == LAYOUT_BLOCKED && i == 1) add_channel(m, at, &point->at[i], stride, point->lanes);
+        int64_t block = format_block(value->format, i);
+        if (i == format_blocked_axis(value->format)) add_blocked(m, at, &point->at[i], stride, point->lanes, block);
         else add_coord(m, at, &point->at[i], stride, point->lanes);
     }
     step_back(m, from);
@@ -197,7 +198,7 @@ static bool fills_vectors(const Value *value, const Point *point) {
     for (int i = 0; i < point->rank; i++)
         if (coord_varies(&point->at[i])) varying = i;
     if (varying < 0 || !point->at[varying].aligned) return false;
-    if (value->layout == LAYOUT_BLOCKED) return varying == 1;
+    if (is_blocked(value)) return varying == format_blocked_axis(value->format);
     int64_t count;
     for (int i = 0; i < point->rank; i++)
         if (i != varying && !(dim_is_const(value->node->shape.dims[i], &count) && count == 1)) return false;
@@ -206,7 +207,7 @@ static bool fills_vectors(const Value *value, const Point *point) {
 
 static int alignment_of(Module *m, const Value *value, const Point *point) {
     int bytes = dtype_bytes(value->node->shape.type);
-    bool whole = value->layout == LAYOUT_BLOCKED && point->lanes == m->target->lanes && fills_vectors(value, point);
+    bool whole = is_blocked(value) && point->lanes == m->target->lanes && fills_vectors(value, point);
     return whole ? bytes * m->target->lanes : bytes;
 }
 
@@ -274,7 +275,7 @@ static void emit_raw_store(Module *m, const Value *value, LLVMValueRef base, con
         emit_scalar_store(m, raw, get_element(m, LLVMTypeOf(raw), base, at.index), align, mask);
         return;
     }
-    if (mask && value->layout == LAYOUT_BLOCKED && fills_vectors(value, point)) {
+    if (mask && is_blocked(value) && fills_vectors(value, point)) {
         raw = LLVMBuildSelect(m->builder, mask, raw, LLVMConstNull(LLVMTypeOf(raw)), "");
         mask = NULL;
     }

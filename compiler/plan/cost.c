@@ -24,7 +24,7 @@ static Dim node_bytes(Dims *dims, const Node *node) {
 static Dim kernel_bytes(const Kernel *kernel) {
     Dims *dims = dims_of_kernel(kernel);
     const Value *output = kernel->output;
-    Dim sum = output->format ? output->bytes : node_bytes(dims, output->node);
+    Dim sum = is_packed(output) ? output->bytes : node_bytes(dims, output->node);
     for (int i = 0; i < kernel->input_count; i++) sum = dim_add(dims, sum, node_bytes(dims, kernel->inputs[i]->node));
     return sum;
 }
@@ -51,21 +51,21 @@ double cost_cycles(const Target *target, double flops, double efficiency, double
     return compute > memory ? compute : memory;
 }
 
-double reorder_cycles(const Target *target, const Node *node, const PackFormat *format) {
-    return cost_cycles(target, 0, 1, (double)(node_element_count(node) * dtype_bytes(node->shape.type) + format_bytes(format)));
+double reorder_cycles(const Target *target, const Node *node, const Format *format) {
+    return cost_cycles(target, 0, 1, (double)(node_element_count(node) * dtype_bytes(node->shape.type) + format_bytes(format, node)));
 }
 
-double packing_cycles(const Kernel *kernel, int input, const PackFormat *format) {
+double packing_cycles(const Kernel *kernel, int input, const Format *format) {
     const Value *weight = kernel->inputs[input];
     return weight->space == SPACE_WEIGHTS ? 0 : reorder_cycles(kernel->program->target, weight->node, format);
 }
 
-void prefer_layouts(const Kernel *kernel, Proposal *proposal, LayoutKind layout, int count) {
-    proposal->output = layout;
-    for (int i = 0; i < kernel->input_count && i < count; i++) proposal->inputs[i].layout = layout;
+void wish_formats(const Kernel *kernel, Proposal *proposal, const Format *format, int count) {
+    proposal->output = format;
+    for (int i = 0; i < kernel->input_count && i < count; i++) proposal->inputs[i].format = format;
 }
 
-void wish_packed(const Kernel *kernel, Proposal *proposal, int input, const PackFormat *format) {
-    const PackFormat *kept = arena_copy(kernel->program->arena, format, sizeof *format);
-    proposal->inputs[input] = (OperandPreference){LAYOUT_PLAIN, STRIDES_ANY, kept};
+void wish_packed(const Kernel *kernel, Proposal *proposal, int input, const Format *format) {
+    const Format *kept = arena_copy(kernel->program->arena, format, sizeof *format);
+    proposal->inputs[input] = (OperandPreference){kept, STRIDES_ANY};
 }

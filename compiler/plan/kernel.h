@@ -45,16 +45,16 @@ double kernel_typical_flops(const Kernel *kernel);           /* a multiply-add c
 double kernel_typical_bytes(const Kernel *kernel);           /* output and inputs, each once */
 /* Cycles: the larger of `flops` at `efficiency` of the vector units' peak, and `bytes` from the cache that `bytes` fit. */
 double cost_cycles(const Target *target, double flops, double efficiency, double bytes);
-double reorder_cycles(const Target *target, const Node *node, const PackFormat *format); /* of packing the node */
+double reorder_cycles(const Target *target, const Node *node, const Format *format); /* of packing the node */
 /* The same of the kernel's input where the run has to do it, else 0. */
-double packing_cycles(const Kernel *kernel, int input, const PackFormat *format);
+double packing_cycles(const Kernel *kernel, int input, const Format *format);
 
 /* ---- for those who propose ---- */
 
-/* The same layout for the output and all inputs, or the first `count` of them. */
-void prefer_layouts(const Kernel *kernel, Proposal *proposal, LayoutKind layout, int count);
+/* The same format for the output and all inputs, or the first `count` of them. */
+void wish_formats(const Kernel *kernel, Proposal *proposal, const Format *format, int count);
 /* The input packed so: while building where it is in SPACE_WEIGHTS, else by a launch before
  * the first kernel that wants it. */
-void wish_packed(const Kernel *kernel, Proposal *proposal, int input, const PackFormat *format);
+void wish_packed(const Kernel *kernel, Proposal *proposal, int input, const Format *format);
 
 #endif

@@ -58,10 +58,11 @@ static void merge_layout_groups(Layout *l, const Value *a, const Value *b) {
     l->states.items[ga].never_blocked |= l->states.items[gb].never_blocked;
 }
 
-static void vote_for_layout(Layout *l, const Value *value, LayoutKind preference) {
-    if (preference == LAYOUT_ANY) return;
+/* What packs an operand reads it PLAIN. */
+static void vote_for_layout(Layout *l, const Value *value, const Format *preference) {
+    if (!preference) return;
     double bytes = (double)node_typical_bytes(l->program, value->node);
-    group_of(l, value)->votes += preference == LAYOUT_BLOCKED ? bytes : -bytes;
+    group_of(l, value)->votes += preference == l->program->blocked ? bytes : -bytes;
 }
 
 /* Whether every part of the concatenation begins at a whole block of channels. */
@@ -79,7 +80,7 @@ static void vote_concat(Layout *l, const Kernel *kernel) {
     if (!aligned) group_of(l, kernel->output)->never_blocked = true;
     for (int i = 0; i < kernel->input_count; i++) {
         if (aligned) merge_layout_groups(l, kernel->output, kernel->inputs[i]);
-        else vote_for_layout(l, kernel->inputs[i], LAYOUT_PLAIN);
+        else vote_for_layout(l, kernel->inputs[i], &format_plain);
     }
 }
 
@@ -87,10 +88,10 @@ static void vote_kernel(Layout *l, const Kernel *kernel) {
     const Proposal *proposal = &kernel->proposal;
     vote_for_layout(l, kernel->output, proposal->output);
     for (int i = 0; i < kernel->input_count; i++) {
-        LayoutKind preference = proposal->inputs[i].layout;
+        const Format *preference = proposal->inputs[i].format;
         vote_for_layout(l, kernel->inputs[i], preference);
         bool operand = i < kernel_operand_count(kernel);
-        bool alike = operand ? preference == LAYOUT_ANY && proposal->output == LAYOUT_ANY
+        bool alike = operand ? !preference && !proposal->output
                              : shape_dims_equal(kernel->inputs[i]->node->shape, kernel->output->node->shape);
         if (alike) merge_layout_groups(l, kernel->output, kernel->inputs[i]);
     }
@@ -100,7 +101,7 @@ static void vote_view(Layout *l, const Kernel *kernel) {
     if (kernel->member_count > 1) return;
     if (kernel->members[0]->op == OP_slice) merge_layout_groups(l, kernel->output, kernel->inputs[0]);
     if (kernel->members[0]->op != OP_reshape) return;
-    vote_for_layout(l, kernel->inputs[0], LAYOUT_PLAIN);
+    vote_for_layout(l, kernel->inputs[0], &format_plain);
     group_of(l, kernel->output)->never_blocked = true;
 }
 
@@ -111,12 +112,13 @@ static void decide_layouts(Layout *l) {
         if (kernel_is_concat(kernel)) vote_concat(l, kernel);
         else if (kernel_is_view(kernel)) vote_view(l, kernel);
         else vote_kernel(l, kernel);
-        if (l->low->is_output[kernel->output->node->id]) vote_for_layout(l, kernel->output, LAYOUT_PLAIN);
+        if (l->low->is_output[kernel->output->node->id]) vote_for_layout(l, kernel->output, &format_plain);
     }
     for (int i = 0; i < l->program->values.count; i++) {
         Value *value = l->program->values.items[i];
         const LayoutState *group = group_of(l, value);
-        value->layout = is_blockable(l, value) && group->votes > 0 && !group->never_blocked ? LAYOUT_BLOCKED : LAYOUT_PLAIN;
+        bool blocked = is_blockable(l, value) && group->votes > 0 && !group->never_blocked;
+        value->format = blocked ? l->program->blocked : &format_plain;
     }
 }
 

@@ -27,8 +27,7 @@ typedef struct LayoutState { /* of a value */
     bool copied_out;       /* some of port_copies is from it */
     int readers;           /* kernels that read it */
     Kernel *producer;
-    Value *copies[3];      /* by LayoutKind: the same tensor in another layout; [LAYOUT_ANY]: dense and PLAIN */
-    Vec(Value *) packed;   /* the same tensor in packed formats */
+    Vec(Value *) copies;   /* the same tensor in other formats; those in PLAIN are dense */
     Position place;
 } LayoutState;
 

@@ -111,7 +111,7 @@ static bool is_read_in_place(const Kernel *kernel, const Node *node, bool *at_po
 }
 
 static bool lies_alike(const Value *a, const Value *b) {
-    if (a->layout != b->layout || !shape_dims_equal(a->node->shape, b->node->shape) || a->bytes != b->bytes) return false;
+    if (a->format != b->format || !shape_dims_equal(a->node->shape, b->node->shape) || a->bytes != b->bytes) return false;
     for (int i = 0; i < a->node->shape.rank; i++)
         if (a->strides[i] != b->strides[i]) return false;
     return true;

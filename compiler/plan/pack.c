@@ -8,59 +8,31 @@
 
 enum { BLOB_ALIGNMENT = CAI_ALIGNMENT };
 
-static int64_t packed_bytes(const PackJob *job) {
-    if (job->format) return format_bytes(job->format);
-    return node_element_count(job->node) * dtype_bytes(job->node->shape.type);
-}
-
 /* ---- the list of jobs ---- */
 
-static bool formats_equal(const PackFormat *a, const PackFormat *b) {
-    return a && b ? format_equal(a, b) : a == b;
-}
-
 /* The job for a node in a format, made if there is none. Jobs of one node are chained, from the latest back. */
-static int find_job(Program *program, Node *node, const PackFormat *format) {
+static int find_job(Program *program, Node *node, const Format *format) {
     if (!program->packed) program->packed = map_new(program->arena);
     int latest = (int)(intptr_t)map_get(program->packed, node);
     for (int i = latest; i > 0; i = program->packs.items[i - 1].previous)
-        if (formats_equal(program->packs.items[i - 1].format, format)) return i - 1;
+        if (format_equal(program->packs.items[i - 1].format, format)) return i - 1;
     vec_push(program->arena, &program->packs, (PackJob){.node = node, .format = format, .previous = latest});
     map_set(program->packed, node, (void *)(intptr_t)program->packs.count);
     return program->packs.count - 1;
 }
 
 /* A dense layer multiplies by its weight transposed; packing reads it as it lies instead, since such weights are the largest. */
-static int find_job_before_transposes(Program *program, Node *node, const PackFormat *format) {
-    PackFormat *before = arena_copy(program->arena, format, sizeof *format);
+static int find_job_before_transposes(Program *program, Node *node, const Format *format) {
+    Format *before = arena_copy(program->arena, format, sizeof *format);
     while (node->op == OP_transpose && format_before_transpose(before, node)) node = node->inputs[0];
     return find_job(program, node, before);
-}
-
-/* LAYOUT_BLOCKED. */
-static PackFormat *blocked_format(const Program *program, const Node *node) {
-    PackFormat *format = NEW(program->arena, PackFormat);
-    int64_t lanes = program->target->lanes;
-    enum { IMAGES, CHANNELS, PIXELS };
-    format->name = "blocked";
-    format->type = node->shape.type;
-    format_add_axis(format, pack_axis(node, 0));
-    format_add_axis(format, pack_axis(node, 1));
-    format_add_axis(format, pack_axes(node, 2, 3));
-    format->axes[CHANNELS].padded = round_up(format->axes[CHANNELS].size, lanes);
-    format_add_level(format, IMAGES, 1);
-    format_add_level(format, CHANNELS, lanes);
-    format_add_level(format, PIXELS, 1);
-    format_add_level(format, CHANNELS, 1);
-    return format;
 }
 
 void pack_weights(Program *program, Kernel *kernel) {
     for (int i = 0; i < kernel->input_count; i++) {
         Value *value = kernel->inputs[i];
         if (value->space != SPACE_WEIGHTS || value->slot >= 0) continue;
-        if (value->format) value->slot = find_job_before_transposes(program, value->node, value->format);
-        else value->slot = find_job(program, value->node, value->layout == LAYOUT_BLOCKED ? blocked_format(program, value->node) : NULL);
+        value->slot = (is_packed(value) ? find_job_before_transposes : find_job)(program, value->node, value->format);
     }
 }
 
@@ -68,7 +40,7 @@ void pack_assign(Program *program) {
     for (int i = 0; i < program->packs.count; i++) {
         PackJob *job = &program->packs.items[i];
         job->offset = program->weights_bytes;
-        job->bytes = (uint64_t)round_up(packed_bytes(job), BLOB_ALIGNMENT);
+        job->bytes = (uint64_t)round_up(format_bytes(job->format, job->node), BLOB_ALIGNMENT);
         program->weights_bytes += job->bytes;
     }
 }
@@ -131,7 +103,8 @@ static bool put_packed(void *context, const void *bytes, int64_t count) { return
 
 static bool write_packed(PackWriter *w) {
     const PackJob *job = w->job;
-    return job->format ? format_write(job->format, job->node, w->values, w->scratch, put_packed, w) : write_plain(w);
+    if (job->format == &format_plain) return write_plain(w);
+    return format_write(job->format, job->node, w->values, w->scratch, put_packed, w);
 }
 
 /* The job's values. A parameter itself is asked for directly, in no more memory than it takes. */

@@ -22,6 +22,8 @@ Program *lower(Graph *graph, const LowerOptions *options, Arena *arena) {
     program->graph = graph;
     program->target = options->target;
     program->table = options->table;
+    Format blocked = format_blocked(options->target->lanes);
+    program->blocked = arena_copy(arena, &blocked, sizeof blocked);
     program->blas = options->blas;
     program->winograd = options->winograd;
     program->weak_names = options->weak_names;

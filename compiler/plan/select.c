@@ -1,7 +1,7 @@
 /* Which kind of kernel computes what fusion.c put together: of all proposals, the one of the
  * lowest estimated cost, the copies counted that the layouts it wants would cost. Kernels
- * are taken in order, so that value->layout says in which layout the proposals taken before
- * would leave their results; where nobody minds it is LAYOUT_ANY, which stands for PLAIN.
+ * are taken in order, so that value->format says in which the proposals taken before would
+ * leave their results; where nobody minds it is NULL, which stands for PLAIN.
  * layout.c then grants layouts by what is wanted here. */
 #include "plan/stages.h"
 
@@ -20,27 +20,26 @@ static double copies_cost(const Lowering *low, const Kernel *kernel, const Propo
     double cost = 0;
     for (int i = 0; i < kernel->input_count; i++) {
         const Value *input = kernel->inputs[i];
-        const PackFormat *format = proposal->inputs[i].format;
-        LayoutKind preference = proposal->inputs[i].layout;
-        if (format) cost += packing_cycles(kernel, i, format);
-        if (preference == LAYOUT_ANY || input->space == SPACE_WEIGHTS || input->node->shape.rank != 4) continue;
-        bool differs = (preference == LAYOUT_BLOCKED) != (input->layout == LAYOUT_BLOCKED);
-        if (differs) cost += copy_cost(low->program, input->node);
+        const Format *preference = proposal->inputs[i].format;
+        if (!preference || input->space == SPACE_WEIGHTS) continue;
+        if (!format_is_strided(preference)) cost += packing_cycles(kernel, i, preference);
+        bool from_blocks = input->format == low->program->blocked;
+        if (input->node->shape.rank == 4 && from_blocks != (preference == low->program->blocked)) cost += copy_cost(low->program, input->node);
     }
-    bool copied_out = proposal->output == LAYOUT_BLOCKED && low->is_output[kernel->output->node->id];
+    bool copied_out = proposal->output == low->program->blocked && low->is_output[kernel->output->node->id];
     return copied_out ? cost + copy_cost(low->program, kernel->output->node) : cost;
 }
 
 /* Takes back wishes that cannot be granted, BLOCKED for what cannot be, and those about
  * weights that an epilogue reads, which schedule.c lays out as the epilogue walks. */
 static void limit_preferences(const Kernel *kernel, Proposal *proposal) {
-    bool possible_output = can_be_blocked(kernel->output->node->shape);
-    if (proposal->output == LAYOUT_BLOCKED && !possible_output) proposal->output = LAYOUT_ANY;
+    const Format *blocked = kernel->program->blocked;
+    if (proposal->output == blocked && !can_be_blocked(kernel->output->node->shape)) proposal->output = NULL;
     for (int i = 0; i < kernel->input_count; i++) {
-        LayoutKind *preference = &proposal->inputs[i].layout;
-        bool possible = *preference != LAYOUT_BLOCKED || can_be_blocked(kernel->inputs[i]->node->shape);
+        const Format **preference = &proposal->inputs[i].format;
+        bool possible = *preference != blocked || can_be_blocked(kernel->inputs[i]->node->shape);
         bool of_epilogue = kernel->inputs[i]->space == SPACE_WEIGHTS && i >= kernel_operand_count(kernel);
-        if (!possible || of_epilogue) *preference = LAYOUT_ANY;
+        if (!possible || of_epilogue) *preference = NULL;
     }
 }
 
@@ -71,19 +70,19 @@ void select_kind(const Lowering *low, Kernel *kernel) {
 }
 
 /* Elementwise work leaves its result as it finds its operand; reshapes need it PLAIN. */
-static LayoutKind left_layout(const Kernel *kernel) {
-    LayoutKind left = kernel->proposal.output;
+static const Format *left_format(const Kernel *kernel) {
+    const Format *left = kernel->proposal.output;
     bool reshaped = kernel->member_count == 1 && kernel->members[0]->op == OP_reshape;
-    for (int i = 0; left == LAYOUT_ANY && !reshaped && i < kernel->input_count; i++)
-        if (kernel->inputs[i]->node->shape.rank == 4) left = kernel->inputs[i]->layout;
+    for (int i = 0; !left && !reshaped && i < kernel->input_count; i++)
+        if (kernel->inputs[i]->node->shape.rank == 4) left = kernel->inputs[i]->format;
     return left;
 }
 
 void select_kinds(Lowering *low) {
-    for (int i = 0; i < low->program->values.count; i++) low->program->values.items[i]->layout = LAYOUT_ANY;
+    for (int i = 0; i < low->program->values.count; i++) low->program->values.items[i]->format = NULL;
     for (int i = 0; i < low->kernels.count; i++) {
         Kernel *kernel = low->kernels.items[i];
         if (!kernel_is_concat(kernel)) select_kind(low, kernel);
-        kernel->output->layout = left_layout(kernel);
+        kernel->output->format = left_format(kernel);
     }
 }

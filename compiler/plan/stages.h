@@ -14,7 +14,7 @@ typedef struct Lowering {
 } Lowering;
 
 /* ---- program.c ---- */
-Value *value_new(Program *program, Node *node, LayoutKind layout, Space space);
+Value *value_new(Program *program, Node *node, const Format *format, Space space);
 Kernel *kernel_new(Program *program, Node *anchor, Value *output);
 void kernel_add_input(Kernel *kernel, Value *value);
 Value *value_root(const Value *value); /* the value whose buffer it lies in: itself, or its outermost parent */
@@ -37,7 +37,7 @@ bool is_everywhere_source(const Node *node); /* splatted constants, iota, size: 
 /* ---- ties.c: fills program->ties ---- */
 void find_ties(Program *program, Arena *scratch);
 
-/* ---- select.c: fills kernel->kind and ->proposal, and value->layout as those leave it ---- */
+/* ---- select.c: fills kernel->kind and ->proposal, and value->format as those leave it ---- */
 void select_kinds(Lowering *low);
 void select_kind(const Lowering *low, Kernel *kernel); /* of one kernel, whose inputs and output are there */
 

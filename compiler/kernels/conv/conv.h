@@ -40,9 +40,9 @@ Dim axis_interior_end(Dims *dims, const ConvAxis *axis);
 
 /* ---- conv_format.c: how weights are packed, for vectors of `lanes` ---- */
 
-PackFormat conv_format(const ConvShape *shape, int lanes, int blocks); /* of conv_direct and conv_transposed: `blocks` to a tile */
-PackFormat conv_few_format(const ConvShape *shape, int lanes);
-PackFormat conv_grouped_format(const ConvShape *shape, int lanes);
+Format conv_format(const ConvShape *shape, int lanes, int blocks); /* of conv_direct and conv_transposed: `blocks` to a tile */
+Format conv_few_format(const ConvShape *shape, int lanes);
+Format conv_grouped_format(const ConvShape *shape, int lanes);
 
 /* ---- conv_cost.c ---- */
 
@@ -93,7 +93,7 @@ int64_t split_evenly(int64_t count, int64_t max, int64_t *tiles, int64_t *longer
 ConvPlan *conv_new_plan(const Kernel *kernel, const ConvShape *shape, Proposal *proposal);
 /* BLOCKED for input, output, and the maps that an epilogue reads beside the result, anything for
  * what else it reads; weights in that format. */
-void conv_prefer_blocks(const Kernel *kernel, Proposal *proposal, const PackFormat *format);
+void conv_prefer_blocks(const Kernel *kernel, Proposal *proposal, const Format *format);
 /* By the proposal's plan. */
 void conv_settle(Program *program, Kernel *kernel);
 

@@ -85,9 +85,9 @@ bool conv_direct_propose(const Kernel *kernel, Proposal *proposal) {
         plan->flat = plan->tile;
         plan->tile = conv_choose_tile(&s, dims, target, (TileLimits){.blocks = plan->flat.blocks}, &other);
     }
-    PackFormat format = conv_format(&s, target->lanes, plan->tile.blocks);
+    Format format = conv_format(&s, target->lanes, plan->tile.blocks);
     conv_prefer_blocks(kernel, proposal, &format);
-    if (limits.plain) proposal->inputs[0].layout = LAYOUT_PLAIN;
+    if (limits.plain) proposal->inputs[0].format = &format_plain;
     proposal->cycles = cycles * (double)s.groups;
     return true;
 }

@@ -8,14 +8,15 @@ ConvPlan *conv_new_plan(const Kernel *kernel, const ConvShape *shape, Proposal *
     return plan;
 }
 
-void conv_prefer_blocks(const Kernel *kernel, Proposal *proposal, const PackFormat *format) {
+void conv_prefer_blocks(const Kernel *kernel, Proposal *proposal, const Format *format) {
     Shape map = kernel->anchor->shape;
-    proposal->output = proposal->inputs[0].layout = LAYOUT_BLOCKED;
+    const Format *blocked = kernel->program->blocked;
+    proposal->output = proposal->inputs[0].format = blocked;
     wish_packed(kernel, proposal, 1, format);
     for (int i = 2; i < kernel->input_count; i++) {
         Shape shape = kernel->inputs[i]->node->shape;
         bool like = shape.rank == 4 && shape.dims[1] == map.dims[1] && shape.dims[3] == map.dims[3];
-        if (like) proposal->inputs[i].layout = LAYOUT_BLOCKED;
+        if (like) proposal->inputs[i].format = blocked;
     }
 }
 

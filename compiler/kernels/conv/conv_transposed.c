@@ -20,7 +20,7 @@ bool conv_transposed_propose(const Kernel *kernel, Proposal *proposal) {
     if (!conv_shape(kernel, &s) || !takes_transposed(&s, target->lanes)) return false;
     ConvPlan *plan = conv_new_plan(kernel, &s, proposal);
     plan->tile = conv_choose_tile(&s, kernel->program->graph->dims, target, (TileLimits){0}, &cycles);
-    PackFormat format = conv_format(&s, target->lanes, plan->tile.blocks);
+    Format format = conv_format(&s, target->lanes, plan->tile.blocks);
     conv_prefer_blocks(kernel, proposal, &format);
     proposal->cycles = cycles * (double)(s.groups * conv_phases(&s));
     return true;

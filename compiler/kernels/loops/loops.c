@@ -673,7 +673,7 @@ static void emit_loops_task(NestWalk *walk, LLVMValueRef task, bool parts) {
 static bool is_scatter(const Kernel *kernel) { return kernel->anchor && kernel->anchor->op == OP_scatter_add; }
 
 static bool takes_loops(const Kernel *kernel) {
-    if (!kernel->anchor) return !kernel->output->format;
+    if (!kernel->anchor) return !is_packed(kernel->output);
     OpClass class = op_info[kernel->anchor->op].class;
     return class == CLASS_REDUCTION || (class == CLASS_SCATTER && kernel->anchor == kernel->output->node);
 }
@@ -681,7 +681,7 @@ static bool takes_loops(const Kernel *kernel) {
 bool loops_propose(const Kernel *kernel, Proposal *proposal) {
     if (!takes_loops(kernel)) return false;
     proposal->is_nest = !is_scatter(kernel);
-    if (!proposal->is_nest) prefer_layouts(kernel, proposal, LAYOUT_PLAIN, kernel->input_count);
+    if (!proposal->is_nest) wish_formats(kernel, proposal, &format_plain, kernel->input_count);
     proposal->cycles = cost_cycles(kernel->program->target, kernel_typical_flops(kernel), 0.25, kernel_typical_bytes(kernel));
     return true;
 }

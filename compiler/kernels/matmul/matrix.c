@@ -59,15 +59,15 @@ bool matrix_shape(const Kernel *kernel, MatrixShape *shape) {
     return true;
 }
 
-PackFormat matrix_format(const Node *b, int lanes, int blocks) {
+Format matrix_format(const Node *b, int lanes, int blocks) {
     enum { ROWS, COLUMNS, MATRICES };
     int rank = b->shape.rank;
-    PackFormat format = {.name = "matrix"};
-    format_add_axis(&format, pack_axis(b, rank - 2));
-    format_add_axis(&format, pack_axis(b, rank - 1));
-    format.axes[COLUMNS].padded = round_up(format.axes[COLUMNS].size, lanes);
+    Format format = {.name = "matrix", .converts = true, .type = DTYPE_F32};
+    format_add_axis(&format, format_axis(rank - 2));
+    format_add_axis(&format, format_axis(rank - 1));
+    format.axes[COLUMNS].multiple = lanes;
     if (rank > 2) {
-        format_add_axis(&format, pack_axes(b, 0, rank - 3));
+        format_add_axis(&format, format_axes(0, rank - 3));
         format_add_level(&format, MATRICES, 1);
     }
     format_add_level(&format, COLUMNS, (int64_t)blocks * lanes);
@@ -94,10 +94,10 @@ static Dim row_tasks(Dims *dims, const MatrixShape *shape, const MatrixTile *til
 }
 
 void matrix_propose(const Kernel *kernel, const MatrixTile *tile, Proposal *proposal) {
-    prefer_layouts(kernel, proposal, LAYOUT_PLAIN, 2);
+    wish_formats(kernel, proposal, &format_plain, 2);
     proposal->tile = arena_copy(kernel->program->arena, tile, sizeof *tile);
     if (tile->right != RIGHT_PACKED) return;
-    PackFormat format = matrix_format(kernel->inputs[1]->node, kernel->program->target->lanes, tile->blocks);
+    Format format = matrix_format(kernel->inputs[1]->node, kernel->program->target->lanes, tile->blocks);
     wish_packed(kernel, proposal, 1, &format);
 }
 

@@ -29,7 +29,7 @@ typedef struct MatrixTile { /* proposal.tile of matmul and matvec */
 /* False where the anchor is no matrix product. */
 bool matrix_shape(const Kernel *kernel, MatrixShape *shape);
 /* B as [matrix][panel][row k][blocks * lanes columns], where the last panel is as narrow as its blocks are few. */
-PackFormat matrix_format(const Node *b, int lanes, int blocks);
+Format matrix_format(const Node *b, int lanes, int blocks);
 /* By that tile: PLAIN operands, and B packed where it wants that. */
 void matrix_propose(const Kernel *kernel, const MatrixTile *tile, Proposal *proposal);
 /* By the proposal's tile: its tasks. */

@@ -16,7 +16,7 @@ static const struct {
 bool order_propose(const Kernel *kernel, Proposal *proposal) {
     const Target *target = kernel->program->target;
     if (!kernel->anchor || op_info[kernel->anchor->op].class != CLASS_ORDER) return false;
-    prefer_layouts(kernel, proposal, LAYOUT_PLAIN, kernel->input_count);
+    wish_formats(kernel, proposal, &format_plain, kernel->input_count);
     proposal->cycles = cost_cycles(target, kernel_typical_flops(kernel), 1.0 / target->lanes, kernel_typical_bytes(kernel));
     return true;
 }

@@ -207,7 +207,7 @@ static void emit_resample_row(Resample *r, const LLVMValueRef stack[3]) {
 Dim count_resample_rows(const Kernel *kernel) {
     Dims *dims = kernel->program->graph->dims;
     Shape shape = kernel->anchor->shape;
-    if (kernel->output->layout != LAYOUT_BLOCKED) return count_rows(kernel, 1);
+    if (!is_blocked(kernel->output)) return count_rows(kernel, 1);
     return dim_mul(dims, shape.dims[0], shape.dims[2]);
 }
 
@@ -223,7 +223,7 @@ static void emit_plain_row(WindowRows *rows) {
 }
 
 LLVMValueRef emit_resample(Module *m, const Kernel *kernel) {
-    if (kernel->output->layout != LAYOUT_BLOCKED) return emit_rows(m, kernel, emit_plain_row);
+    if (!is_blocked(kernel->output)) return emit_rows(m, kernel, emit_plain_row);
     LLVMValueRef function = begin_kernel(m, kernel->name);
     int lanes = m->target->lanes;
     WindowRows rows = {.m = m, .kernel = kernel, .epilogue = {.module = m, .kernel = kernel}, .rank = 4, .lanes = lanes, .blocked = true};

@@ -107,7 +107,7 @@ static Dim tables_before(const Kernel *kernel, int table) {
 void taps_settle(Program *program, Kernel *kernel) {
     Dims *dims = program->graph->dims;
     int lanes = program->target->lanes;
-    bool transposed = is_transposed(kernel), blocked = kernel->output->layout == LAYOUT_BLOCKED;
+    bool transposed = is_transposed(kernel), blocked = is_blocked(kernel->output);
     Dim width = transposed ? size_out(kernel, 1) : size_in(kernel, 1);
     kernel_set_name(kernel, "%s_taps_%s", op_info[kernel->anchor->op].name, blocked ? "blocked" : "plain");
     kernel->scratch = dim_scale(dims, blocked ? dim_scale(dims, width, lanes) : dim_offset(dims, width, lanes), 4);

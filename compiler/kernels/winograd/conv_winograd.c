@@ -36,13 +36,12 @@ enum { LINE_FLOATS = 16, MAX_TOGETHER = 144, PARTS = 4, LEAST_TASKS = 8, MANY_TA
 
 /* ---- the choice ---- */
 
-PackFormat winograd_format(const ConvShape *s, int lanes, const WinogradTile *tile) {
-    PackFormat format = {.name = "winograd", .winograd = tile->outputs};
-    format_add_axis(&format, pack_axis(s->w, 0));
-    format_add_axis(&format, pack_axis(s->w, 1));
-    format_add_axis(&format, pack_axes(s->w, 2, 3));
-    format.axes[WINOGRAD_OUTPUTS].padded = round_up(s->outputs, lanes);
-    format.axes[WINOGRAD_TAPS].padded = (tile->outputs + 2) * (tile->outputs + 2);
+Format winograd_format(int lanes, const WinogradTile *tile) {
+    Format format = {.name = "winograd", .converts = true, .type = DTYPE_F32, .winograd = tile->outputs};
+    format_add_axis(&format, format_axis(0));
+    format_add_axis(&format, format_axis(1));
+    format_add_axis(&format, format_axes(2, 3));
+    format.axes[WINOGRAD_OUTPUTS].multiple = lanes;
     format_add_level(&format, WINOGRAD_OUTPUTS, (int64_t)tile->blocks * lanes);
     format_add_level(&format, WINOGRAD_TAPS, 1);
     format_add_level(&format, WINOGRAD_INPUTS, 1);
@@ -184,7 +183,7 @@ static void choose_winograd(const Kernel *kernel, const ConvShape *s, WinogradTi
         double cycles;
         WinogradLayer l = read_winograd_layer(kernel, s, target, outputs);
         WinogradTile tile = choose_winograd_tile(&l, &cycles);
-        PackFormat format = winograd_format(s, target->lanes, &tile);
+        Format format = winograd_format(target->lanes, &tile);
         double all = cycles + packing_cycles(kernel, 1, &format);
         int wanted = kernel->program->winograd;
         if (wanted && outputs != wanted) continue;
