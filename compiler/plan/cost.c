@@ -51,13 +51,26 @@ double cost_cycles(const Target *target, double flops, double efficiency, double
     return compute > memory ? compute : memory;
 }
 
-double reorder_cycles(const Target *target, const Node *node, const Format *format) {
-    return cost_cycles(target, 0, 1, (double)(node_element_count(node) * dtype_bytes(node->shape.type) + format_bytes(format, node)));
+/* With the zeros that fill up blocks, at typical sizes. */
+static double typical_bytes(const Program *program, const Node *node, const Format *format) {
+    double bytes = dtype_bytes(format_type(format, node));
+    if (!format_is_strided(format)) return (double)format_bytes(format, node);
+    for (int i = 0; i < node->shape.rank; i++) {
+        int64_t size = max_i64(1, dim_typical(program->graph->dims, node->shape.dims[i]));
+        bytes *= (double)round_up(size, format_block(format, i));
+    }
+    return bytes;
+}
+
+/* Read once and written once, between kernels that have had the caches. */
+double reorder_cycles(const Program *program, const Node *node, const Format *from, const Format *to) {
+    double bytes = typical_bytes(program, node, from) + typical_bytes(program, node, to);
+    return bytes / program->target->memory_bytes_per_cycle;
 }
 
 double packing_cycles(const Kernel *kernel, int input, const Format *format) {
     const Value *weight = kernel->inputs[input];
-    return weight->space == SPACE_WEIGHTS ? 0 : reorder_cycles(kernel->program->target, weight->node, format);
+    return weight->space == SPACE_WEIGHTS ? 0 : reorder_cycles(kernel->program, weight->node, &format_plain, format);
 }
 
 void wish_formats(const Kernel *kernel, Proposal *proposal, const Format *format, int count) {

@@ -45,8 +45,8 @@ double kernel_typical_flops(const Kernel *kernel);           /* a multiply-add c
 double kernel_typical_bytes(const Kernel *kernel);           /* output and inputs, each once */
 /* Cycles: the larger of `flops` at `efficiency` of the vector units' peak, and `bytes` from the cache that `bytes` fit. */
 double cost_cycles(const Target *target, double flops, double efficiency, double bytes);
-double reorder_cycles(const Target *target, const Node *node, const Format *format); /* of packing the node */
-/* The same of the kernel's input where the run has to do it, else 0. */
+double reorder_cycles(const Program *program, const Node *node, const Format *from, const Format *to);
+/* The same of packing the kernel's input where the run has to do it, else 0. */
 double packing_cycles(const Kernel *kernel, int input, const Format *format);
 
 /* ---- for those who propose ---- */

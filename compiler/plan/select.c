@@ -7,27 +7,25 @@
 
 #include <stdlib.h>
 
-/* Cycles of copying a value from one layout to another: read once, written once, one of the two with its spare lanes. */
-static double copy_cost(const Program *program, const Node *node) {
-    int64_t channels, lanes = program->target->lanes;
-    double bytes = (double)node_typical_bytes(program, node), spare = 1;
-    if (dim_is_const(node->shape.dims[1], &channels) && channels > 0) spare = (double)round_up(channels, lanes) / (double)channels;
-    return bytes * (1 + spare) / program->target->memory_bytes_per_cycle;
+/* Of bringing an input into the format that the kernel wants; what packs reads it PLAIN. */
+static double granting_cost(const Program *program, const Kernel *kernel, int input, const Format *preference) {
+    const Value *value = kernel->inputs[input];
+    const Format *from = value->format ? value->format : &format_plain, *to = format_is_strided(preference) ? preference : &format_plain;
+    double packing = to == preference ? 0 : packing_cycles(kernel, input, preference);
+    return from == to ? packing : packing + reorder_cycles(program, value->node, from, to);
 }
 
 /* Of what has to be copied and packed before the kernel, and copied behind it. */
 static double copies_cost(const Lowering *low, const Kernel *kernel, const Proposal *proposal) {
+    const Program *program = low->program;
+    const Node *output = kernel->output->node;
     double cost = 0;
     for (int i = 0; i < kernel->input_count; i++) {
-        const Value *input = kernel->inputs[i];
         const Format *preference = proposal->inputs[i].format;
-        if (!preference || input->space == SPACE_WEIGHTS) continue;
-        if (!format_is_strided(preference)) cost += packing_cycles(kernel, i, preference);
-        bool from_blocks = input->format == low->program->blocked;
-        if (input->node->shape.rank == 4 && from_blocks != (preference == low->program->blocked)) cost += copy_cost(low->program, input->node);
+        if (preference && kernel->inputs[i]->space != SPACE_WEIGHTS) cost += granting_cost(program, kernel, i, preference);
     }
-    bool copied_out = proposal->output == low->program->blocked && low->is_output[kernel->output->node->id];
-    return copied_out ? cost + copy_cost(low->program, kernel->output->node) : cost;
+    bool copied_out = proposal->output == program->blocked && low->is_output[output->id];
+    return copied_out ? cost + reorder_cycles(program, output, program->blocked, &format_plain) : cost;
 }
 
 /* Takes back wishes that cannot be granted, BLOCKED for what cannot be, and those about

@@ -53,7 +53,7 @@ bool reorder_propose(const Kernel *kernel, Proposal *proposal) {
     const Format *format = kernel->output->format;
     if (!is_packed(kernel->output)) return false;
     proposal->inputs[0] = (OperandPreference){&format_plain, STRIDES_ANY};
-    proposal->cycles = reorder_cycles(kernel->program->target, kernel->output->node, format);
+    proposal->cycles = reorder_cycles(kernel->program, kernel->output->node, &format_plain, format);
     return true;
 }
 
