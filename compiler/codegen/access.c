@@ -193,7 +193,7 @@ static LLVMValueRef emit_reverse(Module *m, LLVMValueRef vector) {
 }
 
 /* Whether whole vectors are readable here whatever the mask: spare lanes of blocks, and weights, which are filled up to 64 bytes. */
-static bool fills_vectors(const Value *value, const Point *point) {
+static bool fills_vectors(const Module *m, const Value *value, const Point *point) {
     int varying = -1;
     for (int i = 0; i < point->rank; i++)
         if (coord_varies(&point->at[i])) varying = i;
@@ -202,12 +202,13 @@ static bool fills_vectors(const Value *value, const Point *point) {
     int64_t count;
     for (int i = 0; i < point->rank; i++)
         if (i != varying && !(dim_is_const(value->node->shape.dims[i], &count) && count == 1)) return false;
-    return value->space == SPACE_WEIGHTS && !value->parent && dtype_bytes(value->node->shape.type) <= 4;
+    bool one_vector = dtype_bytes(value->node->shape.type) * point->lanes <= m->target->vector_bytes;
+    return value->space == SPACE_WEIGHTS && !value->parent && one_vector;
 }
 
 static int alignment_of(Module *m, const Value *value, const Point *point) {
     int bytes = dtype_bytes(value->node->shape.type);
-    bool whole = is_blocked(value) && point->lanes == m->target->lanes && fills_vectors(value, point);
+    bool whole = is_blocked(value) && point->lanes == m->target->lanes && fills_vectors(m, value, point);
     return whole ? bytes * m->target->lanes : bytes;
 }
 
@@ -225,10 +226,10 @@ static LLVMValueRef emit_strided_load(Module *m, LLVMTypeRef vector, LLVMValueRe
 }
 
 /* A scalar that may not be there: the address then becomes the buffer's first element, which is. */
-static LLVMValueRef emit_scalar_load(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index, int align,
+static LLVMValueRef emit_scalar_load(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index,
                                      LLVMValueRef mask) {
     if (mask) index = LLVMBuildSelect(m->builder, mask, index, get_i64(m, 0), "");
-    return emit_load(m, type, get_element(m, type, base, index), align);
+    return emit_load(m, type, get_element(m, type, base, index));
 }
 
 LLVMValueRef emit_value_load(Module *m, const Value *value, LLVMValueRef base, const Point *point) {
@@ -242,8 +243,8 @@ LLVMValueRef emit_value_load(Module *m, const Value *value, LLVMValueRef base, c
         return get_splat(m, emit_value_load(m, value, base, &single), point->lanes);
     }
     Access at = access_of(m, value, point);
-    if (point->lanes == 1) return emit_from_memory(m, emit_scalar_load(m, element, base, at.index, align, point->mask), type);
-    LLVMValueRef mask = point->mask && fills_vectors(value, point) ? NULL : point->mask;
+    if (point->lanes == 1) return emit_from_memory(m, emit_scalar_load(m, element, base, at.index, point->mask), type);
+    LLVMValueRef mask = point->mask && fills_vectors(m, value, point) ? NULL : point->mask;
     return emit_from_memory(m, emit_strided_load(m, get_vector(m, element, point->lanes), base, &at, align, mask), type);
 }
 
@@ -257,13 +258,13 @@ static void emit_strided_store(Module *m, LLVMValueRef raw, LLVMValueRef base, c
     else emit_scatter(m, raw, first, get_offsets(m, at, lanes), mask);
 }
 
-static void emit_scalar_store(Module *m, LLVMValueRef raw, LLVMValueRef address, int align, LLVMValueRef mask) {
+static void emit_scalar_store(Module *m, LLVMValueRef raw, LLVMValueRef address, LLVMValueRef mask) {
     if (!mask) {
-        emit_store(m, raw, address, align);
+        emit_store(m, raw, address);
         return;
     }
     Branch there = begin_if(m, mask);
-    emit_store(m, raw, address, align);
+    emit_store(m, raw, address);
     end_if(m, &there);
 }
 
@@ -272,10 +273,10 @@ static void emit_raw_store(Module *m, const Value *value, LLVMValueRef base, con
     int align = alignment_of(m, value, point);
     Access at = access_of(m, value, point);
     if (point->lanes == 1) {
-        emit_scalar_store(m, raw, get_element(m, LLVMTypeOf(raw), base, at.index), align, mask);
+        emit_scalar_store(m, raw, get_element(m, LLVMTypeOf(raw), base, at.index), mask);
         return;
     }
-    if (mask && is_blocked(value) && fills_vectors(value, point)) {
+    if (mask && is_blocked(value) && fills_vectors(m, value, point)) {
         raw = LLVMBuildSelect(m->builder, mask, raw, LLVMConstNull(LLVMTypeOf(raw)), "");
         mask = NULL;
     }

@@ -44,7 +44,7 @@ double kernel_typical_bytes(const Kernel *kernel) {
 
 double cost_cycles(const Target *target, double flops, double efficiency, double bytes) {
     double compute = flops / (2.0 * target->lanes * target->fmas_per_cycle * efficiency);
-    double rate = bytes <= (double)target->l1_bytes ? target->loads_per_cycle * target->lanes * 4
+    double rate = bytes <= (double)target->l1_bytes ? target->loads_per_cycle * target->vector_bytes
                 : bytes <= (double)target->l2_bytes ? target->l2_bytes_per_cycle
                 : bytes <= (double)target->l3_bytes ? target->l3_bytes_per_cycle : target->memory_bytes_per_cycle;
     double memory = bytes / rate;

@@ -143,7 +143,7 @@ static int64_t rows_of_task(const RowFusion *fusion) {
     bool lanes = first->lane >= 0 && !first->groups[first->lane].reduced;
     int64_t row = typical_of(fusion, first, first->reduced, first->reduced_count) * (lanes ? target->lanes : 1);
     int64_t rows = typical_of(fusion, first, first->parallel, first->parallel_count) / (lanes ? target->lanes : 1);
-    int64_t max = rows / LEAST_TASKS, bytes = row * 4;
+    int64_t max = rows / LEAST_TASKS, bytes = row * dtype_bytes(domain_of(fusion->kernels[0]).type);
     if (max < 1 || 4 * bytes > 3 * target->l2_bytes) return 0;
     return max_i64(1, min_i64(max, ROW_ELEMENTS / max_i64(1, row)));
 }

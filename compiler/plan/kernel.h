@@ -51,6 +51,15 @@ double packing_cycles(const Kernel *kernel, int input, const Format *format);
 
 /* ---- for those who propose ---- */
 
+/* The types of a convolution, its transpose, its gradients, or a matrix product. */
+typedef struct Contraction {
+    DType left, right; /* of the operands, as they lie in memory */
+    DType sum;         /* to which they are converted, and in which their products are added up */
+    DType result;      /* to which the sum is rounded */
+} Contraction;
+
+Contraction contraction_types(const Node *anchor);
+
 /* The same format for the output and all inputs, or the first `count` of them. */
 void wish_formats(const Kernel *kernel, Proposal *proposal, const Format *format, int count);
 /* The input packed so: while building where it is in SPACE_WEIGHTS, else by a launch before

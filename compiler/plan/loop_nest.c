@@ -214,12 +214,14 @@ static int unit_axis(const Kernel *kernel, const Node *node) {
     return -1;
 }
 
+/* Of elements of which a vector holds as many as there are lanes. */
 static void consider_turn(const Kernel *kernel, Nest *nest, const Node *node) {
-    int axis = dtype_bytes(node->shape.type) == 4 ? unit_axis(kernel, node) : -1;
+    const Target *target = kernel->program->target;
+    int axis = dtype_bytes(node->shape.type) * target->lanes == target->vector_bytes ? unit_axis(kernel, node) : -1;
     for (int g = 0; axis >= 0 && g < nest->count; g++) {
         const Group *group = &nest->groups[g];
         bool fits = g != nest->lane && group->axes[group->count - 1] == axis
-            && typical(kernel, group->size) >= kernel->program->target->lanes;
+            && typical(kernel, group->size) >= target->lanes;
         if (!fits || (nest->transposed >= 0 && nest->transposed != g) || nest->transposed_count == COUNT_OF(nest->transposed_nodes)) continue;
         nest->transposed = g;
         nest->transposed_nodes[nest->transposed_count++] = node;

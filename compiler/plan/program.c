@@ -66,6 +66,11 @@ Value *kernel_input(const Kernel *kernel, const Node *node, int *argument) {
     return NULL;
 }
 
+Contraction contraction_types(const Node *anchor) {
+    DType left = anchor->inputs[0]->shape.type, right = anchor->inputs[1]->shape.type;
+    return (Contraction){left, right, dtype_sum(left), anchor->shape.type};
+}
+
 /* ---- names: all that code depends on, as bytes, and their hash ---- */
 
 static void put_word(Text *out, uint64_t word) { text_add_bytes(out, (const char *)&word, sizeof word); }

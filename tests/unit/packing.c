@@ -170,7 +170,7 @@ static void check_matrix(bool transposed) {
     Dim two = size(t, 2), rows = size(t, 5), columns = size(t, 21);
     Node *node = new_parameter(t, -1, 1, SIZES(two, transposed ? columns : rows, transposed ? rows : columns));
     Node *matrix = transposed ? build_transpose(t->graph, node, (int64_t[]){0, 2, 1}) : node;
-    Format format = matrix_format(matrix, LANES, 2);
+    Format format = matrix_format(matrix, DTYPE_F32, LANES, 2);
     if (transposed) CU_ASSERT_TRUE(format_before_transpose(&format, matrix)); /* it is read as it lies */
     pack(&p, &format, node);
     for (int64_t e = 0; e < 2 * 5 * 21; e++) {

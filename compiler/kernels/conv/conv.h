@@ -21,7 +21,7 @@ typedef struct ConvAxis {
 
 typedef struct ConvShape {
     const Node *anchor, *x, *w;
-    DType type;                     /* of the input */
+    Contraction types;
     bool transposed;                /* convolution_backward_data: x is its dy, and w is read with its first two axes in each other's role */
     int64_t stride[2], dilation[2], before[2], kernel[2];
     int64_t groups, inputs, outputs;/* channels: of a group */

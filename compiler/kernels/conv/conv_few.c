@@ -67,10 +67,10 @@ static void add_few_tap(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef
     int64_t outputs = c->shape.outputs;
     LLVMValueRef w[MAX_OUTPUTS], first = emit_mul(m, place, get_i64(m, outputs * c->lanes));
     for (int64_t o = 0; o < outputs; o++)
-        w[o] = emit_load(m, vector, get_element(m, m->f32, c->weights, emit_add(m, first, get_i64(m, o * c->lanes))), c->lanes * 4);
+        w[o] = emit_aligned_load(m, vector, get_element(m, m->f32, c->weights, emit_add(m, first, get_i64(m, o * c->lanes))));
     for (int p = 0; p < site->columns; p++) {
         if (!conv_reads(c, site, row, tap, p)) continue;
-        LLVMValueRef x = emit_load(m, vector, conv_pixel(c, site, input, tap, p), c->lanes * 4);
+        LLVMValueRef x = emit_aligned_load(m, vector, conv_pixel(c, site, input, tap, p));
         for (int64_t o = 0; o < outputs; o++) sums->at[p * outputs + o] = emit_muladd(m, x, w[o], sums->at[p * outputs + o]);
     }
     emit_barrier(m);

@@ -43,7 +43,7 @@ static FormatAxis taps_of(void) { return format_axes(2, 3); }
 
 Format conv_format(const ConvShape *s, int lanes, int blocks) {
     enum { GROUPS, OUTPUTS, INPUTS, TAPS };
-    Format format = {.name = "conv", .converts = true, .type = DTYPE_F32};
+    Format format = {.name = "conv", .converts = true, .type = s->types.sum};
     format_add_axis(&format, groups_of(s));
     format_add_axis(&format, padded_pack_axis(output_pack_axis(s), lanes));
     format_add_axis(&format, input_pack_axis(s));
@@ -59,7 +59,7 @@ Format conv_format(const ConvShape *s, int lanes, int blocks) {
 
 Format conv_few_format(const ConvShape *s, int lanes) {
     enum { OUTPUTS, INPUTS, TAPS };
-    Format format = {.name = "conv_few", .converts = true, .type = DTYPE_F32};
+    Format format = {.name = "conv_few", .converts = true, .type = s->types.sum};
     format_add_axis(&format, output_pack_axis(s));
     format_add_axis(&format, padded_pack_axis(input_pack_axis(s), lanes));
     format_add_axis(&format, taps_of());
@@ -72,7 +72,7 @@ Format conv_few_format(const ConvShape *s, int lanes) {
 
 Format conv_grouped_format(const ConvShape *s, int lanes) {
     enum { CHANNELS, DISTANCES, TAPS };
-    Format format = {.name = "conv_grouped", .converts = true, .type = DTYPE_F32, .rotation = s->inputs};
+    Format format = {.name = "conv_grouped", .converts = true, .type = s->types.sum, .rotation = s->inputs};
     format_add_axis(&format, padded_pack_axis(format_axis(0), lanes));
     format_add_axis(&format, format_axis(1));
     format_add_axis(&format, taps_of());

@@ -94,7 +94,7 @@ void conv_grouped_settle(Program *program, Kernel *kernel) { conv_settle(program
 /* ---- emission ---- */
 
 static LLVMValueRef load_vector(Conv *c, LLVMValueRef address) {
-    return emit_load(c->m, get_vector(c->m, c->m->f32, c->lanes), address, c->lanes * 4);
+    return emit_aligned_load(c->m, get_vector(c->m, c->m->f32, c->lanes), address);
 }
 
 /* Vector `k` of the weights of kernel row ky and a tap of the columns. */

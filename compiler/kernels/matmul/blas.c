@@ -12,7 +12,7 @@ enum { ROW_MAJOR = 101, AS_IT_LIES = 111, TRANSPOSED = 112 }; /* cblas.h */
 static bool takes_blas(const Kernel *kernel, const MatrixShape *s) {
     bool computed = kernel->inputs[0]->space != SPACE_WEIGHTS && kernel->inputs[1]->space != SPACE_WEIGHTS;
     bool alone = !s->shared && kernel->output->node == kernel->anchor;
-    return kernel->program->blas && s->type == DTYPE_F32 && alone && computed;
+    return kernel->program->blas && s->types.left == DTYPE_F32 && alone && computed;
 }
 
 /* It costs nothing, since it was asked for. sgemm takes matrices whose rows or columns are adjacent elements. */

@@ -192,7 +192,7 @@ static void copy_places(const Reorder *r, LLVMValueRef from, int count) {
     LLVMValueRef vectors[64];
     load_vectors(r, emit_add(r->m, r->first[r->line_axis], from), count, vectors);
     for (int k = 0; k < count; k++)
-        emit_store(r->m, vectors[k], output_at(r, emit_add(r->m, from, get_i64(r->m, k))), r->lanes * 4);
+        emit_aligned_store(r->m, vectors[k], output_at(r, emit_add(r->m, from, get_i64(r->m, k))));
 }
 
 static void copy_reordered_line(const Reorder *r, int64_t length) {
@@ -265,7 +265,7 @@ static void keep_taps(const Reorder *r, LLVMValueRef taps) {
         int count = (int)min_i64(r->lanes, ALL_TAPS - at);
         load_vectors(r, get_i64(m, at), count, vectors);
         for (int k = 0; k < count; k++)
-            emit_store(m, vectors[k], element_at(r, taps, get_i64(m, (at + k) * r->lanes)), r->lanes * 4);
+            emit_aligned_store(m, vectors[k], element_at(r, taps, get_i64(m, (at + k) * r->lanes)));
     }
 }
 
