@@ -134,7 +134,7 @@ static LLVMValueRef emit_from_memory(Module *m, LLVMValueRef raw, DType type) {
 
 /* The bits of an f32 whose upper half is the bf16: to nearest, ties to even, and a NaN stays
  * one. The lower half means nothing. By integer arithmetic, since LLVM calls a library on
- * machines without the instruction. */
+ * machines without the instruction, which also makes zeros of denormal numbers. */
 static LLVMValueRef emit_bf16_bits(Module *m, LLVMValueRef value) {
     int lanes = get_lanes(LLVMTypeOf(value));
     LLVMValueRef bits = LLVMBuildBitCast(m->builder, value, get_vector(m, m->i32, lanes), "");
