@@ -65,7 +65,7 @@ static Value *new_copy(Layout *l, Value *value, const Format *format) {
 
 /* `value` copied into a format, the first time somebody wishes it; a weight is packed so
  * while building. */
-static Value *copied(Layout *l, Value *value, const Format *format) {
+static Value *copy_in_format(Layout *l, Value *value, const Format *format) {
     const LayoutState *states = layout_state(l, value);
     for (int i = 0; i < states->copies.count; i++)
         if (format_equal(states->copies.items[i]->format, format)) return states->copies.items[i];
@@ -73,7 +73,7 @@ static Value *copied(Layout *l, Value *value, const Format *format) {
 }
 
 static Value *in_format(Layout *l, Value *value, const Format *format) {
-    return format_equal(value->format, format) ? value : copied(l, value, format);
+    return format_equal(value->format, format) ? value : copy_in_format(l, value, format);
 }
 
 static void launch_view(Layout *l, Kernel *kernel) {
@@ -81,7 +81,7 @@ static void launch_view(Layout *l, Kernel *kernel) {
     if (from->parent == view) return; /* its operand was made in its place */
     bool reshape = kernel->member_count == 1 && kernel->members[0]->op == OP_reshape;
     bool made = (!reshape || reshape_is_trivial(view->node)) && make_view(l, kernel);
-    if (!made && reshape) lie_in(l, view, is_dense(l, from) ? from : copied(l, from, &format_plain));
+    if (!made && reshape) lie_in(l, view, is_dense(l, from) ? from : copy_in_format(l, from, &format_plain));
     if (!made && !reshape) {
         resolve(l, from);
         schedule_kernel(l, kernel);

@@ -69,7 +69,9 @@ static WinogradLayer read_winograd_layer(const Kernel *kernel, const ConvShape *
     const Program *program = kernel->program;
     Dims *dims = program->graph->dims;
     Dim tiles = count_tiles(dims, s, outputs);
-    WinogradLayer l = {.target = target, .size = outputs + 2, .bytes = dtype_bytes(s->types.sum), .inputs = s->inputs, .fixed_count = dim_is_const(tiles, NULL)};
+    WinogradLayer l = {.target = target, .size = outputs + 2, .inputs = s->inputs};
+    l.bytes = dtype_bytes(s->types.sum);
+    l.fixed_count = dim_is_const(tiles, NULL);
     l.fixed_map = dim_is_const(s->out_size[0], NULL) && dim_is_const(s->out_size[1], NULL);
     l.tiles = typical(kernel, tiles);
     l.in_blocks = (s->inputs + target->lanes - 1) / target->lanes;
