@@ -58,10 +58,10 @@ static void add_coord(Module *m, Access *at, const Coord *coord, LLVMValueRef st
     add_offsets(m, at, LLVMBuildMul(m->builder, get_lane_numbers(m, m->i64, lanes), step, ""));
 }
 
-/* The channel of a BLOCKED value: c / block * stride + c % block. An aligned run of channels is adjacent. */
-static void add_channel(Module *m, Access *at, const Coord *coord, LLVMValueRef stride, int lanes) {
-    LLVMValueRef block = get_i64(m, m->target->lanes);
-    if (!coord_varies(coord) || (coord->aligned && coord->lane_step == 1 && !coord->vector && lanes <= m->target->lanes)) {
+/* Of an axis in blocks: c / block * stride + c % block. An aligned run of channels is adjacent. */
+static void add_blocked(Module *m, Access *at, const Coord *coord, LLVMValueRef stride, int lanes, int64_t places) {
+    LLVMValueRef block = get_i64(m, places);
+    if (!coord_varies(coord) || (coord->aligned && coord->lane_step == 1 && !coord->vector && lanes <= places)) {
         LLVMValueRef within = coord->aligned ? get_i64(m, 0) : emit_rem(m, coord->base, block);
         LLVMValueRef outer = emit_mul(m, emit_div(m, coord->base, block), stride);
         at->index = emit_add(m, at->index, emit_add(m, outer, within));
@@ -80,7 +80,8 @@ static void add_coords(Module *m, Access *at, const Value *value, const Point *p
     for (int i = 0; i < point->rank; i++) {
         if (point->at[i].inner != inner) continue;
         LLVMValueRef stride = get_dim(m, value->strides[i]);
-        if (value->layout == LAYOUT_BLOCKED && i == 1) add_channel(m, at, &point->at[i], stride, point->lanes);
+        int64_t block = format_block(value->format, i);
+        if (i == format_blocked_axis(value->format)) add_blocked(m, at, &point->at[i], stride, point->lanes, block);
         else add_coord(m, at, &point->at[i], stride, point->lanes);
     }
     step_back(m, from);
@@ -133,7 +134,7 @@ static LLVMValueRef emit_from_memory(Module *m, LLVMValueRef raw, DType type) {
 
 /* The bits of an f32 whose upper half is the bf16: to nearest, ties to even, and a NaN stays
  * one. The lower half means nothing. By integer arithmetic, since LLVM calls a library on
- * machines without the instruction. */
+ * machines without the instruction, which also makes zeros of denormal numbers. */
 static LLVMValueRef emit_bf16_bits(Module *m, LLVMValueRef value) {
     int lanes = get_lanes(LLVMTypeOf(value));
     LLVMValueRef bits = LLVMBuildBitCast(m->builder, value, get_vector(m, m->i32, lanes), "");
@@ -192,20 +193,21 @@ static LLVMValueRef emit_reverse(Module *m, LLVMValueRef vector) {
 }
 
 /* Whether whole vectors are readable here whatever the mask: spare lanes of blocks, and weights, which are filled up to 64 bytes. */
-static bool fills_vectors(const Value *value, const Point *point) {
+static bool fills_vectors(const Module *m, const Value *value, const Point *point) {
     int varying = -1;
     for (int i = 0; i < point->rank; i++)
         if (coord_varies(&point->at[i])) varying = i;
     if (varying < 0 || !point->at[varying].aligned) return false;
-    if (value->layout == LAYOUT_BLOCKED) return varying == 1;
+    if (is_blocked(value)) return varying == format_blocked_axis(value->format);
     for (int i = 0; i < point->rank; i++)
         if (i != varying && !dim_is_one(value->node->shape.dims[i])) return false;
-    return value->space == SPACE_WEIGHTS && !value->parent && dtype_bytes(value->node->shape.type) <= 4;
+    bool one_vector = dtype_bytes(value->node->shape.type) * point->lanes <= m->target->vector_bytes;
+    return value->space == SPACE_WEIGHTS && !value->parent && one_vector;
 }
 
 static int alignment_of(Module *m, const Value *value, const Point *point) {
     int bytes = dtype_bytes(value->node->shape.type);
-    bool whole = value->layout == LAYOUT_BLOCKED && point->lanes == m->target->lanes && fills_vectors(value, point);
+    bool whole = is_blocked(value) && point->lanes == m->target->lanes && fills_vectors(m, value, point);
     return whole ? bytes * m->target->lanes : bytes;
 }
 
@@ -223,10 +225,10 @@ static LLVMValueRef emit_strided_load(Module *m, LLVMTypeRef vector, LLVMValueRe
 }
 
 /* A scalar that may not be there: the address then becomes the buffer's first element, which is. */
-static LLVMValueRef emit_scalar_load(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index, int align,
+static LLVMValueRef emit_scalar_load(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index,
                                      LLVMValueRef mask) {
     if (mask) index = LLVMBuildSelect(m->builder, mask, index, get_i64(m, 0), "");
-    return emit_load(m, type, get_element(m, type, base, index), align);
+    return emit_load(m, type, get_element(m, type, base, index));
 }
 
 LLVMValueRef emit_value_load(Module *m, const Value *value, LLVMValueRef base, const Point *point) {
@@ -240,8 +242,8 @@ LLVMValueRef emit_value_load(Module *m, const Value *value, LLVMValueRef base, c
         return get_splat(m, emit_value_load(m, value, base, &single), point->lanes);
     }
     Access at = access_of(m, value, point);
-    if (point->lanes == 1) return emit_from_memory(m, emit_scalar_load(m, element, base, at.index, align, point->mask), type);
-    LLVMValueRef mask = point->mask && fills_vectors(value, point) ? NULL : point->mask;
+    if (point->lanes == 1) return emit_from_memory(m, emit_scalar_load(m, element, base, at.index, point->mask), type);
+    LLVMValueRef mask = point->mask && fills_vectors(m, value, point) ? NULL : point->mask;
     return emit_from_memory(m, emit_strided_load(m, get_vector(m, element, point->lanes), base, &at, align, mask), type);
 }
 
@@ -255,13 +257,13 @@ static void emit_strided_store(Module *m, LLVMValueRef raw, LLVMValueRef base, c
     else emit_scatter(m, raw, first, get_offsets(m, at, lanes), mask);
 }
 
-static void emit_scalar_store(Module *m, LLVMValueRef raw, LLVMValueRef address, int align, LLVMValueRef mask) {
+static void emit_scalar_store(Module *m, LLVMValueRef raw, LLVMValueRef address, LLVMValueRef mask) {
     if (!mask) {
-        emit_store(m, raw, address, align);
+        emit_store(m, raw, address);
         return;
     }
     Branch there = begin_if(m, mask);
-    emit_store(m, raw, address, align);
+    emit_store(m, raw, address);
     end_if(m, &there);
 }
 
@@ -270,10 +272,10 @@ static void emit_raw_store(Module *m, const Value *value, LLVMValueRef base, con
     int align = alignment_of(m, value, point);
     Access at = access_of(m, value, point);
     if (point->lanes == 1) {
-        emit_scalar_store(m, raw, get_element(m, LLVMTypeOf(raw), base, at.index), align, mask);
+        emit_scalar_store(m, raw, get_element(m, LLVMTypeOf(raw), base, at.index), mask);
         return;
     }
-    if (mask && value->layout == LAYOUT_BLOCKED && fills_vectors(value, point)) {
+    if (mask && is_blocked(value) && fills_vectors(m, value, point)) {
         raw = LLVMBuildSelect(m->builder, mask, raw, LLVMConstNull(LLVMTypeOf(raw)), "");
         mask = NULL;
     }

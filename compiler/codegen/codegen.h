@@ -63,8 +63,12 @@ LLVMValueRef get_argument(Module *m, int index);                    /* args[inde
 LLVMValueRef get_element(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index); /* address */
 /* The same where lane 0 may lie outside, before a vector whose mask leaves it out. */
 LLVMValueRef get_element_anywhere(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index);
-LLVMValueRef emit_load(Module *m, LLVMTypeRef type, LLVMValueRef address, int align);
-void emit_store(Module *m, LLVMValueRef value, LLVMValueRef address, int align);
+int get_bytes(Module *m, LLVMTypeRef type);         /* of a number in memory, or a vector of them */
+/* Where an element may lie; aligned: where a whole vector may. */
+LLVMValueRef emit_load(Module *m, LLVMTypeRef type, LLVMValueRef address);
+LLVMValueRef emit_aligned_load(Module *m, LLVMTypeRef type, LLVMValueRef address);
+void emit_store(Module *m, LLVMValueRef value, LLVMValueRef address);
+void emit_aligned_store(Module *m, LLVMValueRef value, LLVMValueRef address);
 /* Lanes whose mask bit is 0 are neither read nor written; they load as zero. mask NULL: all lanes. */
 LLVMValueRef emit_masked_load(Module *m, LLVMTypeRef type, LLVMValueRef address, int align, LLVMValueRef mask);
 void emit_masked_store(Module *m, LLVMValueRef value, LLVMValueRef address, int align, LLVMValueRef mask);

@@ -53,7 +53,7 @@ static LLVMValueRef emit_splitmix64(Module *m, LLVMValueRef x) {
 
 static LLVMValueRef uniform_at(Epilogue *epilogue, const Node *node, const Point *point) {
     Module *m = epilogue->module;
-    LLVMValueRef seed = emit_load(m, m->i64, get_element(m, m->i64, m->symbols, get_i64(m, dims_symbol_count(m->dims))), 8);
+    LLVMValueRef seed = emit_load(m, m->i64, get_element(m, m->i64, m->symbols, get_i64(m, dims_symbol_count(m->dims))));
     seed = LLVMBuildXor(m->builder, seed, get_i64(m, (int64_t)fnv1a64(ATTRIBUTES(node, uniform)->stream)), "");
     LLVMValueRef number = LLVMBuildAdd(m->builder, emit_element_number(m, node, point),
                                        get_splat(m, emit_splitmix64(m, seed), point->lanes), "");

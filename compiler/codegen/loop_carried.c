@@ -23,22 +23,21 @@ PartialSums begin_partial_sums(Module *m, LoopCarried *sums) {
     LLVMValueRef space = emit_stack(m, partial_sums.vector, sums->count);
     for (int i = 0; i < sums->count; i++) {
         partial_sums.at[i] = get_element(m, partial_sums.vector, space, get_i64(m, i));
-        emit_store(m, sums->at[i], partial_sums.at[i], get_lanes(partial_sums.vector) * 4);
+        emit_aligned_store(m, sums->at[i], partial_sums.at[i]);
         sums->at[i] = LLVMConstNull(partial_sums.vector);
     }
     return partial_sums;
 }
 
 void emit_add_partial_sums(Module *m, const PartialSums *partial_sums, const LoopCarried *sums) {
-    int align = get_lanes(partial_sums->vector) * 4;
     for (int i = 0; i < sums->count; i++) {
-        LLVMValueRef before = emit_load(m, partial_sums->vector, partial_sums->at[i], align);
-        emit_store(m, emit_float(m, LLVMFAdd, before, sums->at[i]), partial_sums->at[i], align);
+        LLVMValueRef before = emit_aligned_load(m, partial_sums->vector, partial_sums->at[i]);
+        emit_aligned_store(m, emit_float(m, LLVMFAdd, before, sums->at[i]), partial_sums->at[i]);
     }
 }
 
 void end_partial_sums(Module *m, const PartialSums *partial_sums, LoopCarried *sums) {
-    for (int i = 0; i < sums->count; i++) sums->at[i] = emit_load(m, partial_sums->vector, partial_sums->at[i], get_lanes(partial_sums->vector) * 4);
+    for (int i = 0; i < sums->count; i++) sums->at[i] = emit_aligned_load(m, partial_sums->vector, partial_sums->at[i]);
 }
 
 void emit_sum_in_parts(Module *m, LoopCarried *sums, LLVMValueRef count, int64_t part, SumPart emit_part, void *context) {

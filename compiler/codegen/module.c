@@ -279,7 +279,7 @@ static LLVMValueRef emit_factor(Module *m, const DimFactor *factor) {
     if (!factor->symbol) return emit_factor_floor_div(m, factor);
     LLVMValueRef value = map_get(m->dim_values, factor->symbol);
     if (value) return value;
-    value = emit_load(m, m->i64, get_element(m, m->i64, m->symbols, get_i64(m, factor->symbol->index)), 8);
+    value = emit_load(m, m->i64, get_element(m, m->i64, m->symbols, get_i64(m, factor->symbol->index)));
     map_set(m->dim_values, factor->symbol, value);
     return value;
 }
@@ -315,7 +315,7 @@ LLVMValueRef get_argument(Module *m, int index) {
     LLVMValueRef value = map_get(m->arguments, key);
     if (value) return value;
     LLVMBasicBlockRef from = go_to_entry(m);
-    value = emit_load(m, m->pointer, get_element(m, m->pointer, m->args, get_i64(m, index)), 8);
+    value = emit_load(m, m->pointer, get_element(m, m->pointer, m->args, get_i64(m, index)));
     return_to_block(m, from);
     map_set(m->arguments, key, value);
     return value;
@@ -332,14 +332,34 @@ LLVMValueRef get_element_anywhere(Module *m, LLVMTypeRef type, LLVMValueRef base
     return is_integer_constant(index, 0) ? base : LLVMBuildGEP2(m->builder, type, base, &index, 1, "");
 }
 
-LLVMValueRef emit_load(Module *m, LLVMTypeRef type, LLVMValueRef address, int align) {
+int get_bytes(Module *m, LLVMTypeRef type) {
+    return (int)LLVMABISizeOfType(LLVMGetModuleDataLayout(m->module), type);
+}
+
+static LLVMValueRef load_aligned_to(Module *m, LLVMTypeRef type, LLVMValueRef address, int align) {
     LLVMValueRef load = LLVMBuildLoad2(m->builder, type, address, "");
     LLVMSetAlignment(load, (unsigned)align);
     return load;
 }
 
-void emit_store(Module *m, LLVMValueRef value, LLVMValueRef address, int align) {
+static void store_aligned_to(Module *m, LLVMValueRef value, LLVMValueRef address, int align) {
     LLVMSetAlignment(LLVMBuildStore(m->builder, value, address), (unsigned)align);
+}
+
+LLVMValueRef emit_load(Module *m, LLVMTypeRef type, LLVMValueRef address) {
+    return load_aligned_to(m, type, address, get_bytes(m, get_element_type(type)));
+}
+
+LLVMValueRef emit_aligned_load(Module *m, LLVMTypeRef type, LLVMValueRef address) {
+    return load_aligned_to(m, type, address, get_bytes(m, type));
+}
+
+void emit_store(Module *m, LLVMValueRef value, LLVMValueRef address) {
+    store_aligned_to(m, value, address, get_bytes(m, get_element_type(LLVMTypeOf(value))));
+}
+
+void emit_aligned_store(Module *m, LLVMValueRef value, LLVMValueRef address) {
+    store_aligned_to(m, value, address, get_bytes(m, LLVMTypeOf(value)));
 }
 
 static LLVMValueRef call_intrinsic(Module *m, const char *name, LLVMTypeRef *overloads, int overload_count, LLVMValueRef *args,
@@ -355,14 +375,14 @@ LLVMValueRef emit_intrinsic(Module *m, const char *name, LLVMTypeRef overload, L
 }
 
 LLVMValueRef emit_masked_load(Module *m, LLVMTypeRef type, LLVMValueRef address, int align, LLVMValueRef mask) {
-    if (!mask) return emit_load(m, type, address, align);
+    if (!mask) return load_aligned_to(m, type, address, align);
     LLVMValueRef args[] = {address, get_i32(m, align), mask, LLVMConstNull(type)};
     return call_intrinsic(m, "llvm.masked.load", (LLVMTypeRef[]){type, m->pointer}, 2, args, COUNT_OF(args));
 }
 
 void emit_masked_store(Module *m, LLVMValueRef value, LLVMValueRef address, int align, LLVMValueRef mask) {
     if (!mask) {
-        emit_store(m, value, address, align);
+        store_aligned_to(m, value, address, align);
         return;
     }
     LLVMValueRef args[] = {value, address, get_i32(m, align), mask};

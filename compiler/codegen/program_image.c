@@ -225,7 +225,7 @@ static LLVMValueRef emit_prepare(const Image *e) {
     return_unless(m, LLVMBuildNot(m->builder, m->overflow, ""), CAI_OVERFLOW);
     for (int i = 0; i < graph->checks.count; i++) return_unless(m, checks[i], i);
     for (int i = 0; i < e->tables->sizes.count; i++)
-        emit_store(m, values[i], get_element(m, m->i64, LLVMGetParam(function, 1), get_i64(m, i)), 8);
+        emit_store(m, values[i], get_element(m, m->i64, LLVMGetParam(function, 1), get_i64(m, i)));
     LLVMBuildRet(m->builder, get_i64(m, CAI_PREPARED));
     return function;
 }

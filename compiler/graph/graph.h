@@ -68,6 +68,7 @@ typedef enum DType { DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_I8, DTYPE_I32, DTYP
 const char *dtype_name(DType type); /* "f32" */
 int dtype_bytes(DType type);
 bool dtype_is_float(DType type);
+DType dtype_sum(DType type); /* in which products of the type are added up, and as which they are multiplied */
 
 typedef struct Shape {
     DType type;

@@ -7,7 +7,7 @@ static const KernelKind kinds[KERNEL_COUNT] = {
 #include "kernels/kernels.def"
 };
 
-const KernelTable kernel_table = {kinds, KERNEL_COUNT, .reorders = &kinds[KERNEL_reorder], .copies = &kinds[KERNEL_loops]};
+const KernelTable kernel_table = {kinds, KERNEL_COUNT};
 
 enum { /* a contraction without a row has none */
 #define CONTRACTION(op, kind) KERNEL_OF_##op = KERNEL_##kind,

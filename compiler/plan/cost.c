@@ -24,7 +24,7 @@ static Dim node_bytes(Dims *dims, const Node *node) {
 static Dim kernel_bytes(const Kernel *kernel) {
     Dims *dims = dims_of_kernel(kernel);
     const Value *output = kernel->output;
-    Dim sum = output->format ? output->bytes : node_bytes(dims, output->node);
+    Dim sum = is_packed(output) ? output->bytes : node_bytes(dims, output->node);
     for (int i = 0; i < kernel->input_count; i++) sum = dim_add(dims, sum, node_bytes(dims, kernel->inputs[i]->node));
     return sum;
 }
@@ -44,23 +44,41 @@ double kernel_typical_bytes(const Kernel *kernel) {
 
 double cost_cycles(const Target *target, double flops, double efficiency, double bytes) {
     double compute = flops / (2.0 * target->lanes * target->fmas_per_cycle * efficiency);
-    double rate = bytes <= (double)target->l1_bytes ? target->loads_per_cycle * target->lanes * 4
+    double rate = bytes <= (double)target->l1_bytes ? target->loads_per_cycle * target->vector_bytes
                 : bytes <= (double)target->l2_bytes ? target->l2_bytes_per_cycle
                 : bytes <= (double)target->l3_bytes ? target->l3_bytes_per_cycle : target->memory_bytes_per_cycle;
     double memory = bytes / rate;
     return compute > memory ? compute : memory;
 }
 
-double reorder_cycles(const Target *target, const Node *node, const PackFormat *format) {
-    return cost_cycles(target, 0, 1, (double)(node_element_count(node) * dtype_bytes(node->shape.type) + format_bytes(format)));
+/* With the zeros that fill up blocks, at typical sizes. */
+static double typical_bytes(const Program *program, const Node *node, const Format *format) {
+    double bytes = dtype_bytes(format_type(format, node));
+    if (!format_is_strided(format)) return (double)format_bytes(format, node);
+    for (int i = 0; i < node->shape.rank; i++) {
+        int64_t size = max_i64(1, dim_typical(program->graph->dims, node->shape.dims[i]));
+        bytes *= (double)round_up(size, format_block(format, i));
+    }
+    return bytes;
 }
 
-double packing_cycles(const Kernel *kernel, const PackFormat *format) {
-    const Value *weight = kernel->inputs[1];
-    return weight->space == SPACE_WEIGHTS ? 0 : reorder_cycles(kernel->program->target, weight->node, format);
+/* Read once and written once, between kernels that have had the caches. */
+double reorder_cycles(const Program *program, const Node *node, const Format *from, const Format *to) {
+    double bytes = typical_bytes(program, node, from) + typical_bytes(program, node, to);
+    return bytes / program->target->memory_bytes_per_cycle;
 }
 
-void prefer_layouts(const Kernel *kernel, Proposal *proposal, LayoutKind layout, int count) {
-    proposal->output = layout;
-    for (int i = 0; i < kernel->input_count && i < count; i++) proposal->inputs[i].layout = layout;
+double packing_cycles(const Kernel *kernel, int input, const Format *format) {
+    const Value *weight = kernel->inputs[input];
+    return weight->space == SPACE_WEIGHTS ? 0 : reorder_cycles(kernel->program, weight->node, &format_plain, format);
+}
+
+void wish_formats(const Kernel *kernel, Proposal *proposal, const Format *format, int count) {
+    proposal->output = format;
+    for (int i = 0; i < kernel->input_count && i < count; i++) proposal->inputs[i].format = format;
+}
+
+void wish_packed(const Kernel *kernel, Proposal *proposal, int input, const Format *format) {
+    const Format *kept = arena_copy(kernel->program->arena, format, sizeof *format);
+    proposal->inputs[input] = (OperandPreference){kept, STRIDES_ANY};
 }

@@ -1,4 +1,4 @@
-/* Packed formats: their sizes, their cells, and packing while building. */
+/* Formats: their sizes, their cells, and packing while building. */
 #include "plan/format.h"
 #include "files/files.h"
 #include "plan/winograd.h"
@@ -10,34 +10,66 @@ enum {
 
 /* ---- making formats ---- */
 
-PackAxis pack_axes(const Node *node, int first, int last) {
-    PackAxis axis = {.first = first, .last = last, .step = 1, .size = 1};
-    for (int i = first; i <= last; i++) axis.size *= dim_const_value(node->shape.dims[i]);
-    axis.padded = axis.size;
-    return axis;
+const Format format_plain = {.name = "plain"};
+
+FormatAxis format_axes(int first, int last) {
+    return (FormatAxis){.first = first, .last = last, .step = 1, .multiple = 1};
 }
 
-PackAxis pack_axis(const Node *node, int axis) { return pack_axes(node, axis, axis); }
+FormatAxis format_axis(int axis) { return format_axes(axis, axis); }
 
-void format_add_axis(PackFormat *format, PackAxis axis) {
-    CHECK(format->axis_count < MAX_PACK_AXES);
+void format_add_axis(Format *format, FormatAxis axis) {
+    CHECK(format->axis_count < MAX_FORMAT_AXES);
     format->axes[format->axis_count++] = axis;
 }
 
-void format_add_level(PackFormat *format, int axis, int64_t block) {
-    CHECK(format->level_count < MAX_PACK_LEVELS);
-    format->levels[format->level_count++] = (PackLevel){axis, block};
+void format_add_level(Format *format, int axis, int64_t block) {
+    CHECK(format->level_count < MAX_FORMAT_LEVELS);
+    format->levels[format->level_count++] = (FormatLevel){axis, block};
+}
+
+Format format_blocked(int lanes) {
+    enum { CHANNELS = 1, RANK = 4 };
+    Format format = {.name = "blocked"};
+    for (int i = 0; i < RANK; i++) {
+        format_add_axis(&format, format_axis(i));
+        format_add_level(&format, i, i == CHANNELS ? lanes : 1);
+    }
+    format.axes[CHANNELS].multiple = lanes;
+    format_add_level(&format, CHANNELS, 1);
+    return format;
+}
+
+/* ---- strided formats ---- */
+
+/* All axes of the node in order, and in the end the places of a block. */
+bool format_is_strided(const Format *format) {
+    if (format->converts || format->level_count > format->axis_count + 1) return false;
+    for (int i = 0; i < format->axis_count; i++) {
+        const FormatAxis *axis = &format->axes[i];
+        if (axis->first != i || axis->last != i || axis->step != 1 || format->levels[i].axis != i) return false;
+    }
+    return true;
+}
+
+int format_blocked_axis(const Format *format) {
+    bool blocked = format->level_count > format->axis_count;
+    return blocked ? format->levels[format->axis_count].axis : -1;
+}
+
+int64_t format_block(const Format *format, int axis) {
+    return axis >= 0 && axis == format_blocked_axis(format) ? format->levels[axis].block : 1;
 }
 
 /* ---- comparing ---- */
 
-static bool axes_equal(const PackAxis *a, const PackAxis *b) {
+static bool axes_equal(const FormatAxis *a, const FormatAxis *b) {
     return a->first == b->first && a->last == b->last && a->step == b->step && a->size == b->size &&
-           a->padded == b->padded;
+           a->multiple == b->multiple;
 }
 
-bool format_equal(const PackFormat *a, const PackFormat *b) {
-    bool equal = a->type == b->type && a->axis_count == b->axis_count && a->level_count == b->level_count &&
+bool format_equal(const Format *a, const Format *b) {
+    bool equal = a->converts == b->converts && a->type == b->type && a->axis_count == b->axis_count && a->level_count == b->level_count &&
                  a->rotation == b->rotation && a->winograd == b->winograd;
     for (int i = 0; equal && i < a->axis_count; i++) equal = axes_equal(&a->axes[i], &b->axes[i]);
     for (int i = 0; equal && i < a->level_count; i++)
@@ -47,7 +79,7 @@ bool format_equal(const PackFormat *a, const PackFormat *b) {
 
 /* Axes first .. last of a transpose as axes of its operand; false where they are not
  * adjacent there, in the same order. */
-static bool axis_before_transpose(PackAxis *axis, IntList permutation) {
+static bool axis_before_transpose(FormatAxis *axis, IntList permutation) {
     int first = (int)permutation.items[axis->first];
     for (int i = axis->first; i <= axis->last; i++)
         if (permutation.items[i] != first + i - axis->first) return false;
@@ -56,8 +88,8 @@ static bool axis_before_transpose(PackAxis *axis, IntList permutation) {
     return true;
 }
 
-bool format_before_transpose(PackFormat *format, const Node *transpose) {
-    PackFormat before = *format;
+bool format_before_transpose(Format *format, const Node *transpose) {
+    Format before = *format;
     if (before.rotation) return false; /* it names the node's axes by number */
     for (int i = 0; i < before.axis_count; i++)
         if (!axis_before_transpose(&before.axes[i], ATTRIBUTES(transpose, transpose)->permutation))
@@ -66,50 +98,71 @@ bool format_before_transpose(PackFormat *format, const Node *transpose) {
     return true;
 }
 
+/* ---- sizes ---- */
+
+int64_t format_size(const Format *format, const Node *node, int axis) {
+    const FormatAxis *a = &format->axes[axis];
+    int64_t size = 1;
+    if (a->size) return a->size;
+    for (int i = a->first; i <= a->last; i++) size *= dim_const_value(node->shape.dims[i]);
+    return size;
+}
+
+int64_t format_padded(const Format *format, const Node *node, int axis) {
+    int64_t across = format->winograd + 2;
+    if (format->winograd && axis == WINOGRAD_TAPS) return across * across;
+    return round_up(format_size(format, node, axis), format->axes[axis].multiple);
+}
+
+int64_t format_elements(const Format *format, const Node *node) {
+    int64_t elements = 1;
+    if (format->axis_count == 0) return node_element_count(node);
+    for (int i = 0; i < format->axis_count; i++) elements *= format_padded(format, node, i);
+    return elements;
+}
+
+DType format_type(const Format *format, const Node *node) {
+    return format->converts ? format->type : node->shape.type;
+}
+
+int64_t format_bytes(const Format *format, const Node *node) {
+    return format_elements(format, node) * dtype_bytes(format_type(format, node));
+}
+
 /* ---- cells ---- */
 
-int format_outer_levels(const PackFormat *format) {
+int format_outer_levels(const Format *format) {
     int count = 0;
     for (int i = 0; i < format->level_count; i++)
         if (format->levels[i].block > 1) count = i + 1;
     return count;
 }
 
-int64_t format_blocks(const PackFormat *format, int level) {
-    return ceil_div(format->axes[format->levels[level].axis].padded, format->levels[level].block);
+int64_t format_blocks(const Format *format, const Node *node, int level) {
+    return ceil_div(format_padded(format, node, format->levels[level].axis), format->levels[level].block);
 }
 
-int64_t format_cells(const PackFormat *format) {
+int64_t format_cells(const Format *format, const Node *node) {
     int64_t cells = 1;
-    for (int i = 0; i < format_outer_levels(format); i++) cells *= format_blocks(format, i);
+    for (int i = 0; i < format_outer_levels(format); i++) cells *= format_blocks(format, node, i);
     return cells;
 }
 
-int64_t format_elements(const PackFormat *format) {
-    int64_t elements = 1;
-    for (int i = 0; i < format->axis_count; i++) elements *= format->axes[i].padded;
-    return elements;
-}
-
-int64_t format_bytes(const PackFormat *format) {
-    return format_elements(format) * dtype_bytes(format->type);
-}
-
 typedef struct Cell {
-    int64_t first[MAX_PACK_AXES], extent[MAX_PACK_AXES]; /* places of each axis */
-    int64_t stride[MAX_PACK_AXES]; /* elements of the packed form from one place to the next */
+    int64_t first[MAX_FORMAT_AXES], extent[MAX_FORMAT_AXES]; /* places of each axis */
+    int64_t stride[MAX_FORMAT_AXES]; /* elements of the packed form from one place to the next */
     int64_t elements;
 } Cell;
 
-static Cell find_format_cell(const PackFormat *format, int64_t number) {
+static Cell find_format_cell(const Format *format, const Node *node, int64_t number) {
     Cell cell = {.elements = 1};
     int outer = format_outer_levels(format);
-    for (int a = 0; a < format->axis_count; a++) cell.extent[a] = format->axes[a].padded;
+    for (int a = 0; a < format->axis_count; a++) cell.extent[a] = format_padded(format, node, a);
     for (int i = outer - 1; i >= 0; i--) {
         int axis = format->levels[i].axis;
-        int64_t blocks = format_blocks(format, i);
+        int64_t blocks = format_blocks(format, node, i);
         cell.first[axis] = number % blocks * format->levels[i].block;
-        cell.extent[axis] = min_i64(format->levels[i].block, format->axes[axis].padded - cell.first[axis]);
+        cell.extent[axis] = min_i64(format->levels[i].block, format_padded(format, node, axis) - cell.first[axis]);
         number /= blocks;
     }
     for (int i = format->level_count - 1; i >= outer; i--) {
@@ -123,23 +176,24 @@ static Cell find_format_cell(const PackFormat *format, int64_t number) {
 /* ---- writing ---- */
 
 typedef struct Fill { /* of a cell */
-    const PackFormat *format;
+    const Format *format;
+    const Node *node;
     const Cell *cell;
     const Number *values;
     float *out;
     int64_t node_strides[16];
-    int order[MAX_PACK_AXES], count; /* the cell's axes, the longest way in the node first */
-    int64_t at[MAX_PACK_AXES];
+    int order[MAX_FORMAT_AXES], count; /* the cell's axes, the longest way in the node first */
+    int64_t at[MAX_FORMAT_AXES];
 } Fill;
 
 static int64_t way_along_axis(const Fill *fill, int axis) {
-    const PackAxis *a = &fill->format->axes[axis];
+    const FormatAxis *a = &fill->format->axes[axis];
     return a->step * fill->node_strides[a->last];
 }
 
 /* Where the node has the element at fill->at. */
 static int64_t source_offset(const Fill *fill) {
-    const PackFormat *format = fill->format;
+    const Format *format = fill->format;
     int64_t place = 0, rotation = format->rotation;
     for (int i = rotation ? 2 : 0; i < format->axis_count; i++) place += fill->at[i] * way_along_axis(fill, i);
     if (!rotation) return place;
@@ -154,7 +208,7 @@ static int64_t rank_of(const Fill *fill, int axis) {
 }
 
 static void set_order(Fill *fill) {
-    const PackFormat *format = fill->format;
+    const Format *format = fill->format;
     fill->count = 0;
     for (int i = format_outer_levels(format); i < format->level_count; i++) {
         int at = fill->count++, axis = format->levels[i].axis;
@@ -166,7 +220,7 @@ static void set_order(Fill *fill) {
 
 /* Places of an axis in a part of the cell that hold elements: from .. the result. */
 static int64_t end_of_part(const Fill *fill, int axis, int64_t from, int64_t count) {
-    return min_i64(from + count, fill->format->axes[axis].size);
+    return min_i64(from + count, format_size(fill->format, fill->node, axis));
 }
 
 static void copy_format_line(const Fill *fill, int axis, int64_t count, float *out) {
@@ -251,8 +305,8 @@ static void fill_cell(Fill *fill, const Cell *cell, float *out) {
     else copy_cell(fill);
 }
 
-static Fill begin_fill(const PackFormat *format, const Node *node, const Number *values) {
-    Fill fill = {.format = format, .values = values};
+static Fill begin_fill(const Format *format, const Node *node, const Number *values) {
+    Fill fill = {.format = format, .node = node, .values = values};
     int64_t stride = 1;
     for (int i = node->shape.rank - 1; i >= 0; i--) {
         fill.node_strides[i] = stride;
@@ -262,34 +316,35 @@ static Fill begin_fill(const PackFormat *format, const Node *node, const Number 
     return fill;
 }
 
-/* Rounds the elements to the format's type, in their place; gives their bytes. */
-static int64_t narrow_elements(const PackFormat *format, float *elements, int64_t count) {
+/* Rounds the elements to a type, in their place; gives their bytes. */
+static int64_t narrow_elements(DType type, float *elements, int64_t count) {
     uint16_t half;
     unsigned char *to = (unsigned char *)elements;
-    if (format->type == DTYPE_F32) return count * (int64_t)sizeof *elements;
+    if (type == DTYPE_F32) return count * (int64_t)sizeof *elements;
     for (int64_t i = 0; i < count; i++, to += sizeof half) {
-        half = format->type == DTYPE_F16 ? cai_f32_to_f16(elements[i]) : cai_f32_to_bf16(elements[i]);
+        half = type == DTYPE_F16 ? cai_f32_to_f16(elements[i]) : cai_f32_to_bf16(elements[i]);
         memcpy(to, &half, sizeof half);
     }
     return count * (int64_t)sizeof half;
 }
 
-bool format_write(const PackFormat *format, const Node *node, const Number *values, Arena *scratch,
+bool format_write(const Format *format, const Node *node, const Number *values, Arena *scratch,
                   FormatWriter write, void *context) {
     Fill fill = begin_fill(format, node, values);
-    int64_t cells = format_cells(format), used = 0;
+    int64_t cells = format_cells(format, node), used = 0;
+    DType type = format_type(format, node);
     if (cells == 0) return true;
-    int64_t room = max_i64(min_i64(WRITTEN_TOGETHER, format_elements(format)),
-                           find_format_cell(format, 0).elements); /* no cell is larger */
+    int64_t room = max_i64(min_i64(WRITTEN_TOGETHER, format_elements(format, node)),
+                           find_format_cell(format, node, 0).elements); /* no cell is larger */
     float *out = arena_alloc(scratch, (size_t)room * sizeof *out);
     for (int64_t i = 0; i < cells; i++) {
-        Cell cell = find_format_cell(format, i);
+        Cell cell = find_format_cell(format, node, i);
         if (used + cell.elements > room) {
-            if (!write(context, out, narrow_elements(format, out, used))) return false;
+            if (!write(context, out, narrow_elements(type, out, used))) return false;
             used = 0;
         }
         fill_cell(&fill, &cell, out + used);
         used += cell.elements;
     }
-    return write(context, out, narrow_elements(format, out, used));
+    return write(context, out, narrow_elements(type, out, used));
 }

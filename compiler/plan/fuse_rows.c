@@ -24,7 +24,7 @@ enum {
 typedef struct RowFusion {
     Program *program;
     Kernel *kernels[CAI_MAX_FUSED]; /* those found so far */
-    Nest *nests[CAI_MAX_FUSED];
+    Nest nests[CAI_MAX_FUSED];      /* theirs, with the first one's rows outermost */
     int count;
 } RowFusion;
 
@@ -110,7 +110,7 @@ static bool reads_at_rows(const RowFusion *fusion, const Kernel *kernel) {
         if (value->space == SPACE_WEIGHTS) continue;
         made = made || is_made_in_fusion(fusion, value);
         bool same = value->node->shape.rank == domain_of(fusion->count ? fusion->kernels[0] : kernel).rank;
-        if (!same || is_aliased(fusion, kernel, value) || !kernel_reads_at_point(kernel, value->node, keeps_row, fusion->nests[0])) return false;
+        if (!same || is_aliased(fusion, kernel, value) || !kernel_reads_at_point(kernel, value->node, keeps_row, &fusion->nests[0])) return false;
     }
     return made && !is_aliased(fusion, kernel, kernel->output) && kernel->output->node->shape.rank == domain_of(kernel).rank;
 }
@@ -125,12 +125,12 @@ static int64_t typical_of(const RowFusion *fusion, const Nest *nest, const int *
 
 /* How many steps of the last group of rows a task has; 0 where threads would not have enough, or a row is too long for the cache. */
 static int64_t rows_of_task(const RowFusion *fusion) {
-    const Nest *first = fusion->nests[0];
+    const Nest *first = &fusion->nests[0];
     const Target *target = fusion->program->target;
     bool lanes = first->lane >= 0 && !first->groups[first->lane].reduced;
     int64_t row = typical_of(fusion, first, first->reduced, first->reduced_count) * (lanes ? target->lanes : 1);
     int64_t rows = typical_of(fusion, first, first->parallel, first->parallel_count) / (lanes ? target->lanes : 1);
-    int64_t max = rows / LEAST_TASKS, bytes = row * 4;
+    int64_t max = rows / LEAST_TASKS, bytes = row * dtype_bytes(domain_of(fusion->kernels[0]).type);
     if (max < 1 || 4 * bytes > 3 * target->l2_bytes) return 0;
     return max_i64(1, min_i64(max, ROW_ELEMENTS / max_i64(1, row)));
 }
@@ -139,11 +139,12 @@ static int64_t rows_of_task(const RowFusion *fusion) {
 
 static bool add_fused_kernel(RowFusion *fusion, Kernel *kernel) {
     if (fusion->count == CAI_MAX_FUSED || !is_nest(kernel)) return false;
-    Nest *nest = nest_new(fusion->program, kernel);
     if (fusion->count > 0 && !shape_dims_equal(domain_of(kernel), domain_of(fusion->kernels[0]))) return false;
-    fusion->nests[fusion->count] = nest;
-    if (!take_rows(fusion->nests[0], nest) || !reads_at_rows(fusion, kernel)) return false;
-    if (kernel->anchor && nest->parallel_count != fusion->nests[0]->parallel_count) return false;
+    const Nest *first = &fusion->nests[0];
+    Nest *nest = &fusion->nests[fusion->count];
+    *nest = *(const Nest *)kernel->proposal.tile;
+    if (!take_rows(first, nest) || !reads_at_rows(fusion, kernel)) return false;
+    if (kernel->anchor && nest->parallel_count != first->parallel_count) return false;
     fusion->kernels[fusion->count++] = kernel;
     return true;
 }
@@ -151,7 +152,7 @@ static bool add_fused_kernel(RowFusion *fusion, Kernel *kernel) {
 /* For the names: how many rows a task has, and their axes in the order of their loops, as code depends on both. */
 static const char *describe_rows(const RowFusion *fusion, int64_t rows) {
     Text text = {.arena = fusion->program->arena};
-    const Nest *first = fusion->nests[0];
+    const Nest *first = &fusion->nests[0];
     text_add(&text, "rows%lld_of", (long long)rows);
     for (int i = 0; i < first->parallel_count; i++) {
         const Group *group = &first->groups[first->parallel[i]];
@@ -164,11 +165,11 @@ static void share_rows(RowFusion *fusion, int64_t rows) {
     const char *described = describe_rows(fusion, rows);
     for (int i = 0; i < fusion->count; i++) {
         Kernel *kernel = fusion->kernels[i];
-        Nest *nest = fusion->nests[i];
-        nest->split = fusion->nests[0]->parallel_count - 1;
+        Nest *nest = kernel->proposal.tile;
+        *nest = fusion->nests[i];
+        nest->split = fusion->nests[0].parallel_count - 1;
         nest->chunk = rows * (nest->parallel[nest->split] == nest->lane ? fusion->program->target->lanes : 1);
         nest->split_reduction = -1;
-        kernel->proposal.tile = nest;
         kernel->rows = described;
         kernel->fused = fusion->count - 1 - i;
     }
@@ -180,7 +181,7 @@ void fuse_rows(Program *program) {
         const Kernel *kernel = program->launches.items[i];
         bool begins = is_nest(kernel) && kernel->anchor;
         for (int k = i; begins && k < program->launches.count && add_fused_kernel(&fusion, program->launches.items[k]); k++) continue;
-        bool useful = fusion.count > 1 && fusion.nests[0]->parallel_count > 0 && fusion.nests[0]->reduced_count > 0;
+        bool useful = fusion.count > 1 && fusion.nests[0].parallel_count > 0 && fusion.nests[0].reduced_count > 0;
         int64_t rows = useful ? rows_of_task(&fusion) : 0;
         if (rows > 0) share_rows(&fusion, rows);
         i += rows > 0 ? fusion.count : 1;

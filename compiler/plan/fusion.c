@@ -300,7 +300,7 @@ static void place_in_kernel(Fuse *fuse, Node *node) {
 static Value *stored_value(Fuse *fuse, Node *node) {
     Value **value = &fuse->low->value_of[node->id];
     Space space = node_is_weight(fuse->program, node) ? SPACE_WEIGHTS : SPACE_SLOT;
-    if (!*value) *value = value_new(fuse->program, node, LAYOUT_PLAIN, space);
+    if (!*value) *value = value_new(fuse->program, node, &format_plain, space);
     return *value;
 }
 
@@ -369,7 +369,7 @@ static void make_kernels(Fuse *fuse) {
             make_handover(fuse, node);
             continue;
         }
-        c.kernel = kernel_new(fuse->program, mark->anchor, value_new(fuse->program, node, LAYOUT_PLAIN, SPACE_SLOT));
+        c.kernel = kernel_new(fuse->program, mark->anchor, value_new(fuse->program, node, &format_plain, SPACE_SLOT));
         fuse->low->value_of[node->id] = c.kernel->output;
         collect_members(&c, node);
         vec_push(fuse->low->scratch, &fuse->low->kernels, c.kernel);
@@ -380,7 +380,7 @@ static void make_input_values(Fuse *fuse) {
     for (int i = 0; i < fuse->graph->inputs.count; i++) {
         Node *node = fuse->graph->inputs.items[i].node;
         if (!node) continue; /* nothing reads it */
-        Value *value = value_new(fuse->program, node, LAYOUT_PLAIN, SPACE_INPUT);
+        Value *value = value_new(fuse->program, node, &format_plain, SPACE_INPUT);
         value->slot = i;
         fuse->low->value_of[node->id] = value;
     }

@@ -1,9 +1,8 @@
 /* How each tensor lies in memory.
  *
  * Tensors of rank 4 between convolutions are BLOCKED, all others PLAIN. Values that want to be alike (the operands and the result
- * of elementwise work, a concatenation and its parts) form a group; every proposal that wants a layout votes for it with the
- * value's bytes, and a group takes the layout of the majority. Where a kernel insists on the other one, a copy stands in between, made once
- * for all its readers (schedule.c).
+ * of elementwise work, a concatenation and its parts) form a group, which lies in one format. A value that the proposals want in
+ * the other one is copied, once for all who read it so (schedule.c): a group takes the format in which its copies cost less.
  *
  * Needs: kernels with their proposals. Gives: program->launches; layout, space, parent, strides, offset and bytes of every value. */
 #include "plan/layout.h"
@@ -16,7 +15,7 @@ LayoutState *layout_state(Layout *l, const Value *value) {
     return &l->states.items[value->id];
 }
 
-/* ---- groups and votes ---- */
+/* ---- groups and wishes ---- */
 
 bool can_be_blocked(Shape shape) {
     return dtype_is_float(shape.type) && shape.rank == 4 && dim_is_const(shape.dims[1], NULL);
@@ -54,14 +53,15 @@ static void merge_layout_groups(Layout *l, const Value *a, const Value *b) {
     int ga = find_layout_group(l, a), gb = find_layout_group(l, b);
     if (ga == gb) return;
     l->states.items[gb].group = ga;
-    l->states.items[ga].votes += l->states.items[gb].votes;
     l->states.items[ga].never_blocked |= l->states.items[gb].never_blocked;
 }
 
-static void vote_for_layout(Layout *l, const Value *value, LayoutKind preference) {
-    if (preference == LAYOUT_ANY) return;
-    double bytes = (double)node_typical_bytes(l->program, value->node);
-    group_of(l, value)->votes += preference == LAYOUT_BLOCKED ? bytes : -bytes;
+/* What packs an operand reads it PLAIN. */
+static void note_wish(Layout *l, const Value *value, const Format *preference) {
+    if (!preference) return;
+    LayoutState *states = layout_state(l, value);
+    if (preference == l->program->blocked) states->wanted_blocked = true;
+    else states->wanted_plain = true;
 }
 
 /* Whether every part of the concatenation begins at a whole block of channels. */
@@ -74,49 +74,63 @@ static bool parts_are_aligned(Layout *l, const Node *concat) {
     return true;
 }
 
-static void vote_concat(Layout *l, const Kernel *kernel) {
+static void want_concat(Layout *l, const Kernel *kernel) {
     bool aligned = parts_are_aligned(l, kernel->output->node);
     if (!aligned) group_of(l, kernel->output)->never_blocked = true;
     for (int i = 0; i < kernel->input_count; i++) {
         if (aligned) merge_layout_groups(l, kernel->output, kernel->inputs[i]);
-        else vote_for_layout(l, kernel->inputs[i], LAYOUT_PLAIN);
+        else note_wish(l, kernel->inputs[i], &format_plain);
     }
 }
 
-static void vote_kernel(Layout *l, const Kernel *kernel) {
+static void want_kernel(Layout *l, const Kernel *kernel) {
     const Proposal *proposal = &kernel->proposal;
-    vote_for_layout(l, kernel->output, proposal->output);
+    note_wish(l, kernel->output, proposal->output);
     for (int i = 0; i < kernel->input_count; i++) {
-        LayoutKind preference = proposal->inputs[i].layout;
-        vote_for_layout(l, kernel->inputs[i], preference);
+        const Format *preference = proposal->inputs[i].format;
+        note_wish(l, kernel->inputs[i], preference);
         bool operand = i < kernel_operand_count(kernel);
-        bool alike = operand ? preference == LAYOUT_ANY && proposal->output == LAYOUT_ANY
+        bool alike = operand ? !preference && !proposal->output
                              : shape_dims_equal(kernel->inputs[i]->node->shape, kernel->output->node->shape);
         if (alike) merge_layout_groups(l, kernel->output, kernel->inputs[i]);
     }
 }
 
-static void vote_view(Layout *l, const Kernel *kernel) {
+static void want_view(Layout *l, const Kernel *kernel) {
     if (kernel->member_count > 1) return;
     if (kernel->members[0]->op == OP_slice) merge_layout_groups(l, kernel->output, kernel->inputs[0]);
     if (kernel->members[0]->op != OP_reshape) return;
-    vote_for_layout(l, kernel->inputs[0], LAYOUT_PLAIN);
+    note_wish(l, kernel->inputs[0], &format_plain);
     group_of(l, kernel->output)->never_blocked = true;
+}
+
+/* What is wanted in both formats is copied in any case. */
+static void count_copies(Layout *l) {
+    for (int i = 0; i < l->program->values.count; i++) {
+        const Value *value = l->program->values.items[i];
+        const LayoutState *states = layout_state(l, value);
+        if (states->wanted_plain == states->wanted_blocked) continue;
+        double cycles = reorder_cycles(l->program, value->node, &format_plain, l->program->blocked);
+        if (states->wanted_blocked) cycles = -cycles;
+        group_of(l, value)->blocked_cycles += cycles;
+    }
 }
 
 static void decide_layouts(Layout *l) {
     for (int i = 0; i < l->low->kernels.count; i++) {
         const Kernel *kernel = l->low->kernels.items[i];
         layout_state(l, kernel->output)->producer = l->low->kernels.items[i];
-        if (kernel_is_concat(kernel)) vote_concat(l, kernel);
-        else if (kernel_is_view(kernel)) vote_view(l, kernel);
-        else vote_kernel(l, kernel);
-        if (l->low->is_output[kernel->output->node->id]) vote_for_layout(l, kernel->output, LAYOUT_PLAIN);
+        if (kernel_is_concat(kernel)) want_concat(l, kernel);
+        else if (kernel_is_view(kernel)) want_view(l, kernel);
+        else want_kernel(l, kernel);
+        if (l->low->is_output[kernel->output->node->id]) note_wish(l, kernel->output, &format_plain);
     }
+    count_copies(l);
     for (int i = 0; i < l->program->values.count; i++) {
         Value *value = l->program->values.items[i];
         const LayoutState *group = group_of(l, value);
-        value->layout = is_blockable(l, value) && group->votes > 0 && !group->never_blocked ? LAYOUT_BLOCKED : LAYOUT_PLAIN;
+        bool blocked = is_blockable(l, value) && group->blocked_cycles < 0 && !group->never_blocked;
+        value->format = blocked ? l->program->blocked : &format_plain;
     }
 }
 

@@ -21,13 +21,14 @@ typedef struct Position { /* how a value lies in its parent */
 
 typedef struct LayoutState { /* of a value */
     int group;             /* union-find: the value it follows, or itself */
-    double votes;          /* of a group's representative: bytes that want BLOCKED less those that want PLAIN */
+    bool wanted_plain, wanted_blocked; /* by the kernels that make and read it */
+    double blocked_cycles; /* of a group's representative: of what would be copied if it were BLOCKED, less if it were PLAIN */
     bool never_blocked;    /* of a group's representative */
     StridePreference strides;    /* the strictest wish of the kernels that read it */
     bool copied_out;       /* some of port_copies is from it */
     int readers;           /* kernels that read it */
     Kernel *producer;
-    Value *copies[3];      /* by LayoutKind: the same tensor in another layout; [LAYOUT_ANY]: dense and PLAIN */
+    Vec(Value *) copies;   /* the same tensor in other formats; those in PLAIN are dense */
     Position place;
 } LayoutState;
 

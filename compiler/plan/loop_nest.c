@@ -36,7 +36,8 @@ static bool are_adjacent(Shape shape, int outer, int inner) {
 }
 
 static bool value_merges(Merge *merge, const Value *value, int outer, int inner) {
-    if (value->layout == LAYOUT_BLOCKED && outer < 2) return false;
+    int blocked = format_blocked_axis(value->format);
+    if (blocked == outer || blocked == inner) return false;
     return value->strides && value->strides[outer] == dim_mul(merge->dims, value->strides[inner], value->node->shape.dims[inner]);
 }
 
@@ -158,10 +159,10 @@ static void add_axis(Merge *merge, Nest *nest, int axis, Dim size) {
 }
 
 static void make_groups(Merge *merge, Nest *nest, Shape domain) {
-    bool blocked = merge->kernel->output->layout == LAYOUT_BLOCKED;
+    int blocked = format_blocked_axis(merge->kernel->output->format);
     nest->rank = domain.rank;
     for (int i = 0; i < domain.rank; i++)
-        if (!dim_is_one(domain.dims[i]) || (blocked && i == 1)) add_axis(merge, nest, i, domain.dims[i]);
+        if (!dim_is_one(domain.dims[i]) || i == blocked) add_axis(merge, nest, i, domain.dims[i]);
     for (int i = 0; i < nest->count; i++) {
         if (nest->groups[i].reduced) nest->reduced[nest->reduced_count++] = i;
         else nest->parallel[nest->parallel_count++] = i;
@@ -177,13 +178,13 @@ static int group_of_axis(const Nest *nest, int axis) {
 }
 
 static int choose_lane(const Kernel *kernel, const Nest *nest, Shape domain) {
-    bool blocked = kernel->output->layout == LAYOUT_BLOCKED;
-    for (int i = 0; i < kernel->input_count && kernel->anchor; i++) {
+    int blocked = format_blocked_axis(kernel->output->format);
+    for (int i = 0; blocked < 0 && i < kernel->input_count && kernel->anchor; i++) {
         const Value *input = kernel->inputs[i];
-        blocked = blocked || (input->layout == LAYOUT_BLOCKED && shape_dims_equal(input->node->shape, domain));
+        if (shape_dims_equal(input->node->shape, domain)) blocked = format_blocked_axis(input->format);
     }
     if (nest->blocked_one) return nest->reduced[nest->reduced_count - 1];
-    int channels = blocked ? group_of_axis(nest, 1) : -1;
+    int channels = blocked >= 0 ? group_of_axis(nest, blocked) : -1;
     return channels >= 0 ? channels : nest->count - 1;
 }
 
@@ -197,7 +198,7 @@ static int axis_after(const Node *node, int axis) { /* of a trivial reshape: axi
 }
 
 static int unit_axis_of_value(const Value *value) {
-    if (value->layout == LAYOUT_BLOCKED) return 1;
+    if (is_blocked(value)) return format_blocked_axis(value->format);
     for (int i = value->node->shape.rank - 1; value->strides && i >= 0; i--)
         if (!dim_is_one(value->node->shape.dims[i])) return dim_is_one(value->strides[i]) ? i : -1;
     return -1;
@@ -218,12 +219,14 @@ static int unit_axis(const Kernel *kernel, const Node *node) {
     return -1;
 }
 
+/* Of elements of which a vector holds as many as there are lanes. */
 static void consider_turn(const Kernel *kernel, Nest *nest, const Node *node) {
-    int axis = dtype_bytes(node->shape.type) == 4 ? unit_axis(kernel, node) : -1;
+    const Target *target = kernel->program->target;
+    int axis = dtype_bytes(node->shape.type) * target->lanes == target->vector_bytes ? unit_axis(kernel, node) : -1;
     for (int g = 0; axis >= 0 && g < nest->count; g++) {
         const Group *group = &nest->groups[g];
         bool fits = g != nest->lane && group->axes[group->count - 1] == axis
-            && typical(kernel, group->size) >= kernel->program->target->lanes;
+            && typical(kernel, group->size) >= target->lanes;
         if (!fits || (nest->transposed >= 0 && nest->transposed != g) || nest->transposed_count == COUNT_OF(nest->transposed_nodes)) continue;
         nest->transposed = g;
         nest->transposed_nodes[nest->transposed_count++] = node;
@@ -269,7 +272,7 @@ static void choose_transposed(const Kernel *kernel, Nest *nest) {
 static bool transposes_blocks(const Kernel *kernel, const Nest *nest) {
     for (int t = 0; t < nest->transposed_count; t++) {
         const Value *input = kernel_input(kernel, nest->transposed_nodes[t], NULL);
-        if (!input || input->layout != LAYOUT_BLOCKED) return false;
+        if (!input || !is_blocked(input)) return false;
     }
     return true;
 }
@@ -292,7 +295,7 @@ static void choose_zip(const Kernel *kernel, Nest *nest) {
     const Value *output = kernel->output;
     int64_t narrow, lanes = kernel->program->target->lanes;
     nest->interleaved = -1;
-    if (nest->transposed < 0 || output->layout != LAYOUT_PLAIN || kernel->input_count != nest->transposed_count) return;
+    if (nest->transposed < 0 || is_blocked(output) || kernel->input_count != nest->transposed_count) return;
     const Group *from = &nest->groups[nest->lane], *to = &nest->groups[nest->transposed];
     if (!dim_is_const(from->size, &narrow) || narrow > lanes / 2 || narrow > MAX_INTERLEAVED || !output->strides) return;
     int64_t apart;
@@ -352,12 +355,13 @@ static void choose_parts(const Kernel *kernel, Nest *nest) {
     nest->chunk = nest->parallel_count && nest->parallel[nest->split] == nest->lane ? lanes : 1;
 }
 
-Nest *nest_new(Program *program, const Kernel *kernel) {
+static Nest *nest_new(Program *program, const Kernel *kernel) {
     Nest *nest = NEW(program->arena, Nest);
     Merge merge = {.kernel = kernel, .dims = program->graph->dims, .arena = program->arena};
     Shape domain = kernel->anchor ? reduced_operand(kernel)->shape : kernel->output->node->shape;
     make_groups(&merge, nest, domain);
-    nest->blocked_one = kernel->output->layout == LAYOUT_BLOCKED && is_reduced(kernel, 1);
+    int blocked = format_blocked_axis(kernel->output->format);
+    nest->blocked_one = blocked >= 0 && is_reduced(kernel, blocked);
     nest->lane = choose_lane(kernel, nest, domain);
     choose_transposed(kernel, nest);
     order_transposed(kernel, nest);
@@ -365,6 +369,13 @@ Nest *nest_new(Program *program, const Kernel *kernel) {
     choose_tasks(kernel, nest);
     choose_parts(kernel, nest);
     return nest;
+}
+
+void make_nests(Program *program) {
+    for (int i = 0; i < program->launches.count; i++) {
+        Kernel *kernel = program->launches.items[i];
+        if (kernel->proposal.is_nest) kernel->proposal.tile = nest_new(program, kernel);
+    }
 }
 
 /* Steps of a kept group before the split: vectors of the lane group, else coordinates. */

@@ -37,7 +37,8 @@ typedef struct Nest {
     int interleaved;
 } Nest;
 
-Nest *nest_new(Program *program, const Kernel *kernel);
+/* proposal.tile of all launches that are nests, by the layouts and strides granted. */
+void make_nests(Program *program);
 Dim nest_tasks(const Program *program, const Nest *nest);
 int64_t nest_step(const Nest *nest, int group, const Target *target); /* coordinates of a group that loops and tasks take at once */
 Dim nest_parts(const Program *program, const Nest *nest); /* of a result */

@@ -99,7 +99,7 @@ static bool keeps_element(const Kernel *kernel, const Node *member, const void *
 }
 
 static bool lies_alike(const Value *a, const Value *b) {
-    if (a->layout != b->layout || !shape_dims_equal(a->node->shape, b->node->shape) || a->bytes != b->bytes) return false;
+    if (a->format != b->format || !shape_dims_equal(a->node->shape, b->node->shape) || a->bytes != b->bytes) return false;
     for (int i = 0; i < a->node->shape.rank; i++)
         if (a->strides[i] != b->strides[i]) return false;
     return true;

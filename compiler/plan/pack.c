@@ -8,93 +8,31 @@
 
 enum { BLOB_ALIGNMENT = CAI_ALIGNMENT };
 
-static int64_t packed_bytes(const PackJob *job) {
-    if (job->format) return format_bytes(job->format);
-    return node_element_count(job->node) * dtype_bytes(job->node->shape.type);
-}
-
 /* ---- the list of jobs ---- */
 
-static bool formats_equal(const PackFormat *a, const PackFormat *b) {
-    return a && b ? format_equal(a, b) : a == b;
-}
-
 /* The job for a node in a format, made if there is none. Jobs of one node are chained, from the latest back. */
-static int find_job(Program *program, Node *node, const PackFormat *format) {
+static int find_job(Program *program, Node *node, const Format *format) {
     if (!program->packed) program->packed = map_new(program->arena);
     int latest = (int)(intptr_t)map_get(program->packed, node);
     for (int i = latest; i > 0; i = program->packs.items[i - 1].previous)
-        if (formats_equal(program->packs.items[i - 1].format, format)) return i - 1;
+        if (format_equal(program->packs.items[i - 1].format, format)) return i - 1;
     vec_push(program->arena, &program->packs, (PackJob){.node = node, .format = format, .previous = latest});
     map_set(program->packed, node, (void *)(intptr_t)program->packs.count);
     return program->packs.count - 1;
 }
 
 /* A dense layer multiplies by its weight transposed; packing reads it as it lies instead, since such weights are the largest. */
-static int find_job_before_transposes(Program *program, Node *node, PackFormat *format) {
-    while (node->op == OP_transpose && format_before_transpose(format, node)) node = node->inputs[0];
-    return find_job(program, node, format);
+static int find_job_before_transposes(Program *program, Node *node, const Format *format) {
+    Format *before = arena_copy(program->arena, format, sizeof *format);
+    while (node->op == OP_transpose && format_before_transpose(before, node)) node = node->inputs[0];
+    return find_job(program, node, before);
 }
 
-static Value *new_packed(Program *program, const Value *value, Space space, const PackFormat *format) {
-    Value *packed = value_new(program, value->node, LAYOUT_PLAIN, space);
-    packed->format = format;
-    return packed;
-}
-
-/* The value as a launch packs it, which is put behind those there are unless one was before. */
-static Value *reordered_value(Program *program, Value *from, const PackFormat *format) {
-    for (int i = 0; i < program->reordered.count; i++) {
-        const Reordered *other = &program->reordered.items[i];
-        if (other->from == from && format_equal(other->packed->format, format)) return other->packed;
-    }
-    Value *packed = new_packed(program, from, SPACE_SLOT, format);
-    packed->bytes = dim_const(program->graph->dims, format_bytes(format));
-    Kernel *kernel = kernel_new(program, NULL, packed);
-    kernel_add_input(kernel, from);
-    kernel_set_kind(kernel, program->table->reorders);
-    program_launch(program, kernel);
-    vec_push(program->arena, &program->reordered, (Reordered){from, packed});
-    return packed;
-}
-
-Value *program_pack(Program *program, Kernel *kernel, int index, const PackFormat *format) {
-    Value *input = kernel->inputs[index];
-    PackFormat *own = arena_copy(program->arena, format, sizeof *format);
-    Value *packed;
-    if (input->space == SPACE_WEIGHTS) {
-        packed = new_packed(program, input, SPACE_WEIGHTS, own);
-        packed->slot = find_job_before_transposes(program, input->node, own);
-    } else {
-        packed = reordered_value(program, input, own);
-    }
-    kernel->inputs[index] = packed;
-    return packed;
-}
-
-/* LAYOUT_BLOCKED. */
-static PackFormat *blocked_format(const Program *program, const Node *node) {
-    PackFormat *format = NEW(program->arena, PackFormat);
-    int64_t lanes = program->target->lanes;
-    enum { IMAGES, CHANNELS, PIXELS };
-    format->name = "blocked";
-    format->type = node->shape.type;
-    format_add_axis(format, pack_axis(node, 0));
-    format_add_axis(format, pack_axis(node, 1));
-    format_add_axis(format, pack_axes(node, 2, 3));
-    format->axes[CHANNELS].padded = round_up(format->axes[CHANNELS].size, lanes);
-    format_add_level(format, IMAGES, 1);
-    format_add_level(format, CHANNELS, lanes);
-    format_add_level(format, PIXELS, 1);
-    format_add_level(format, CHANNELS, 1);
-    return format;
-}
-
-void pack_remaining(Program *program, Kernel *kernel) {
+void pack_weights(Program *program, Kernel *kernel) {
     for (int i = 0; i < kernel->input_count; i++) {
         Value *value = kernel->inputs[i];
         if (value->space != SPACE_WEIGHTS || value->slot >= 0) continue;
-        value->slot = find_job(program, value->node, value->layout == LAYOUT_BLOCKED ? blocked_format(program, value->node) : NULL);
+        value->slot = (is_packed(value) ? find_job_before_transposes : find_job)(program, value->node, value->format);
     }
 }
 
@@ -102,7 +40,7 @@ void pack_assign(Program *program) {
     for (int i = 0; i < program->packs.count; i++) {
         PackJob *job = &program->packs.items[i];
         job->offset = program->weights_bytes;
-        job->bytes = (uint64_t)round_up(packed_bytes(job), BLOB_ALIGNMENT);
+        job->bytes = (uint64_t)round_up(format_bytes(job->format, job->node), BLOB_ALIGNMENT);
         program->weights_bytes += job->bytes;
     }
 }
@@ -165,7 +103,8 @@ static bool put_packed(void *context, const void *bytes, int64_t count) { return
 
 static bool write_packed(PackWriter *w) {
     const PackJob *job = w->job;
-    return job->format ? format_write(job->format, job->node, w->values, w->scratch, put_packed, w) : write_plain(w);
+    if (job->format == &format_plain) return write_plain(w);
+    return format_write(job->format, job->node, w->values, w->scratch, put_packed, w);
 }
 
 /* The job's values. A parameter itself is asked for directly, in no more memory than it takes. */

@@ -1,23 +1,18 @@
 /* The stage as a pipeline. */
+#include "plan/loop_nest.h"
 #include "plan/stages.h"
 
 #include <stdlib.h>
 
-void program_launch(Program *program, Kernel *kernel) {
-    kernel->kind->settle(program, kernel);
-    CHECK(kernel->name && kernel->tasks);
-    pack_remaining(program, kernel); /* here, so that weights lie in order of execution */
-    estimate(kernel);
-    kernel->id = program->launches.count;
-    vec_push(program->arena, &program->launches, kernel);
-}
-
 static void settle_all(Program *program) {
-    Kernel **kernels = program->launches.items;
-    int count = program->launches.count;
-    program->launches.items = NULL;
-    program->launches.count = program->launches.capacity = 0;
-    for (int i = 0; i < count; i++) program_launch(program, kernels[i]);
+    for (int i = 0; i < program->launches.count; i++) {
+        Kernel *kernel = program->launches.items[i];
+        kernel->kind->settle(program, kernel);
+        CHECK(kernel->name && kernel->tasks);
+        pack_weights(program, kernel);
+        estimate(kernel);
+        kernel->id = i;
+    }
 }
 
 Program *lower(Graph *graph, const LowerOptions *options, Arena *arena) {
@@ -27,6 +22,8 @@ Program *lower(Graph *graph, const LowerOptions *options, Arena *arena) {
     program->graph = graph;
     program->target = options->target;
     program->table = options->table;
+    Format blocked = format_blocked(options->target->lanes);
+    program->blocked = arena_copy(arena, &blocked, sizeof blocked);
     program->blas = options->blas;
     program->winograd = options->winograd;
     program->weak_names = options->weak_names;
@@ -37,9 +34,10 @@ Program *lower(Graph *graph, const LowerOptions *options, Arena *arena) {
     fuse(&low);         /* nodes to kernels; nothing later changes what a kernel computes */
     find_ties(program, low.scratch); /* before selection, which goes by it */
     select_kinds(&low); /* each kernel's kind, with its proposal */
-    layout(&low);       /* grants it; after this there are all launches but those that pack weights */
-    fuse_rows(program); /* before nests are settled, each once */
-    settle_all(program);/* which may put launches that pack weights between the others */
+    layout(&low);       /* grants it; after this all launches are there */
+    make_nests(program);
+    fuse_rows(program); /* gives some of the nests the same rows */
+    settle_all(program);
     pack_assign(program);
     plan(program);      /* last: the buffers of all launches are known */
     program_verify(program);

@@ -3,11 +3,11 @@
 #include "plan/winograd.h"
 
 static const char *layout_name(const Value *value) {
-    return value->format ? "packed" : value->layout == LAYOUT_BLOCKED ? "blocked" : "plain";
+    return is_packed(value) ? "packed" : value->format->name;
 }
 
 /* What a kernel without members does. */
-static const char *movement_name(const Kernel *kernel) { return kernel->output->format ? kernel->kind->name : "copy"; }
+static const char *movement_name(const Kernel *kernel) { return is_packed(kernel->output) ? kernel->kind->name : "copy"; }
 
 /* ---- --emit=program: a line a launch, and one for each view and concatenation ----
  *

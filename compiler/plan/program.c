@@ -3,15 +3,18 @@
 
 /* ---- values ---- */
 
-Value *value_new(Program *program, Node *node, LayoutKind layout, Space space) {
+Value *value_new(Program *program, Node *node, const Format *format, Space space) {
     Value *value = NEW(program->arena, Value);
-    *value = (Value){.node = node, .layout = layout, .space = space, .slot = -1, .first = -1, .last = -1};
+    *value = (Value){.node = node, .format = format, .space = space, .slot = -1, .first = -1, .last = -1};
     value->id = program->values.count;
     value->offset = dim_const(program->graph->dims, 0);
     value->bytes = value->offset;
     vec_push(program->arena, &program->values, value);
     return value;
 }
+
+bool is_blocked(const Value *value) { return format_blocked_axis(value->format) >= 0; }
+bool is_packed(const Value *value) { return value->format && !format_is_strided(value->format); }
 
 Value *value_root(const Value *value) {
     while (value->parent) value = value->parent;
@@ -45,7 +48,7 @@ void kernel_add_input(Kernel *kernel, Value *value) {
 }
 
 void kernel_set_workspace(Kernel *kernel, Dim bytes) {
-    kernel->workspace = value_new(kernel->program, kernel->anchor, LAYOUT_PLAIN, SPACE_SLOT);
+    kernel->workspace = value_new(kernel->program, kernel->anchor, &format_plain, SPACE_SLOT);
     kernel->workspace->bytes = bytes;
 }
 
@@ -61,6 +64,11 @@ Value *kernel_input(const Kernel *kernel, const Node *node, int *argument) {
         return kernel->inputs[i];
     }
     return NULL;
+}
+
+Contraction contraction_types(const Node *anchor) {
+    DType left = anchor->inputs[0]->shape.type, right = anchor->inputs[1]->shape.type;
+    return (Contraction){left, right, dtype_sum(left), anchor->shape.type};
 }
 
 /* ---- names: all that code depends on, as bytes, and their hash ---- */
@@ -115,12 +123,12 @@ static void put_attributes(Text *out, const Node *node) {
         put_attribute(out, info, (const char *)node->attributes + info->offset);
 }
 
-static void put_format(Text *out, const PackFormat *format) {
+static void put_format(Text *out, const Format *format) {
     put_bytes(out, format->name, strlen(format->name));
     for (int i = 0; i < format->axis_count; i++) {
-        const PackAxis *axis = &format->axes[i];
+        const FormatAxis *axis = &format->axes[i];
         put_word(out, (uint64_t)axis->first), put_word(out, (uint64_t)axis->last);
-        put_word(out, (uint64_t)axis->step), put_word(out, (uint64_t)axis->size), put_word(out, (uint64_t)axis->padded);
+        put_word(out, (uint64_t)axis->step), put_word(out, (uint64_t)axis->size), put_word(out, (uint64_t)axis->multiple);
     }
     for (int i = 0; i < format->level_count; i++) put_word(out, (uint64_t)format->levels[i].axis), put_word(out, (uint64_t)format->levels[i].block);
     put_word(out, (uint64_t)format->rotation);
@@ -129,7 +137,7 @@ static void put_format(Text *out, const PackFormat *format) {
 
 static void put_value(Text *out, const Value *value) {
     put_shape(out, value->node->shape);
-    put_word(out, value->layout);
+    put_format(out, value->format);
     put_word(out, value->space);
     if (value->strides) put_dims(out, value->node->shape.rank, value->strides);
 }
@@ -150,7 +158,6 @@ static uint64_t local_number(const Kernel *kernel, const Node *node) {
 static void put_kernel(Text *out, const Kernel *kernel) {
     put_word(out, kernel->anchor ? local_number(kernel, kernel->anchor) : 998);
     put_value(out, kernel->output);
-    if (kernel->output->format) put_format(out, kernel->output->format); /* those of inputs follow from their kernels' tiles */
     put_word(out, (uint64_t)kernel->input_count);
     for (int i = 0; i < kernel->input_count; i++) put_value(out, kernel->inputs[i]);
     for (int i = 0; i < kernel->member_count; i++) {

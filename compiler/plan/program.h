@@ -14,19 +14,14 @@ typedef struct Program Program;
 
 /* ---- values: a tensor in a buffer ---- */
 
-typedef enum LayoutKind {
-    LAYOUT_ANY,    /* only as a wish: the kernel takes it as it comes; and of values until layout.c decides */
-    LAYOUT_PLAIN,  /* row major over the node's axes */
-    LAYOUT_BLOCKED /* floats of rank 4, [N, C, H, W] as [N, ceil(C/lanes), H, W, lanes], C constant;
-                      spare lanes hold zero, and every store keeps that */
-} LayoutKind;
 bool channels_fill_blocks(int64_t channels, int lanes); /* else BLOCKED would be mostly spare lanes (layout.c) */
 
 typedef enum Space { SPACE_SLOT, SPACE_WEIGHTS, SPACE_INPUT, SPACE_OUTPUT } Space;
 
-/* Element [i0, i1, ..] of a PLAIN value is at offset + i0 * strides[0] + i1 * strides[1] + ..; of a BLOCKED one at offset +
- * n * strides[0] + (c / lanes) * strides[1] + h * strides[2] + w * strides[3] + c % lanes. The last axis of a PLAIN value has stride 1,
- * except where the proposals of all that read it take other strides (StrideWish).
+/* A value is PLAIN (format_plain), BLOCKED (Program.blocked) or packed. Element [i0, i1, ..] of a PLAIN value is at offset +
+ * i0 * strides[0] + i1 * strides[1] + ..; of a BLOCKED one at offset + n * strides[0] + (c / lanes) * strides[1] + h * strides[2] +
+ * w * strides[3] + c % lanes. The last axis of a PLAIN value has stride 1, except where the proposals of all that read it take
+ * other strides (StrideWish). BLOCKED are floats of rank 4 with constant C; spare lanes hold zero, and every store keeps that.
  *
  * A value with a parent lies inside the parent's buffer: a part of a concatenation, a slice, a reshape, a transpose. Its strides are
  * then the parent's in some order, so use strides and never assume that a value is dense; offset says where it begins.
@@ -36,10 +31,9 @@ typedef enum Space { SPACE_SLOT, SPACE_WEIGHTS, SPACE_INPUT, SPACE_OUTPUT } Spac
  * that of its element type. */
 typedef struct Value {
     Node *node;
-    LayoutKind layout;
+    const Format *format;    /* NULL until layout.c decides */
     Space space;
     const Dim *strides;      /* node->shape.rank of them, in elements; NULL where it is packed */
-    const PackFormat *format;/* how it is packed, for the kernels that read it; else NULL */
     Dim offset;              /* in elements from the beginning of its buffer; usually zero */
     struct Value *parent;    /* the value inside whose buffer it lies, or NULL where the buffer is its own */
     int slot;                /* SPACE_SLOT: the slot, after plan; SPACE_INPUT, SPACE_OUTPUT: the port; SPACE_WEIGHTS: the pack job */
@@ -48,6 +42,9 @@ typedef struct Value {
     struct Value *over;      /* the value in whose buffer it is written, which ends there, or NULL; after plan */
     int id;
 } Value;
+
+bool is_blocked(const Value *value);
+bool is_packed(const Value *value);
 
 /* ---- proposals: what a kind of kernel wants ---- */
 
@@ -59,7 +56,7 @@ typedef enum StridePreference {
 } StridePreference;
 
 typedef struct OperandPreference {
-    LayoutKind layout; /* LAYOUT_ANY where all will do */
+    const Format *format; /* NULL where all strided ones will do */
     StridePreference strides;
 } OperandPreference;
 
@@ -68,11 +65,11 @@ typedef struct OperandPreference {
  * wants, and the kind's settle and emitter read its tile. */
 typedef struct Proposal {
     double cycles;         /* estimated, on one core at typical sizes */
-    double packing;        /* cycles of packing the right operand, where the run has to do it for this kernel */
-    LayoutKind output;     /* the layout wanted, which the kernel will then have */
+    const Format *output;  /* the format wanted, which the kernel will then have; NULL where all strided ones will do */
     OperandPreference *inputs;   /* as many as the kernel has; of what the epilogue reads, weights may come as they like */
     void *tile;            /* the kind's own: the shape that it computes, and the tile that it searched */
-    bool is_nest;          /* the loops of loop_nest.c: it may run row by row with its neighbours (fuse_rows.c) */
+    bool is_nest;          /* the loops of loop_nest.c, which makes the tile once strides are granted; it may run row
+                              by row with its neighbours (fuse_rows.c) */
     bool calls_blas;       /* the program has to be linked with OpenBLAS */
     int64_t more_weights;  /* bytes of weights beyond those of the operator, for --explain */
     double error;          /* to expect, over the results, where it is more than the operator's own; else 0 */
@@ -147,15 +144,10 @@ void kernel_set_workspace(Kernel *kernel, Dim bytes);
 /* Each packed thing begins at a multiple of 64 bytes and is filled with zeros up to the next one. */
 typedef struct PackJob {
     Node *node;      /* depends on parameters and constants only */
-    const PackFormat *format; /* of f32; NULL: row major, as the node is, in the node's type */
+    const Format *format;
     uint64_t offset, bytes; /* in the blob; offsets are multiples of 64 and follow execution order */
     int previous;    /* the job before this one for the same node, as its index + 1; 0: none */
 } PackJob;
-
-typedef struct Reordered { /* a value that a launch packs */
-    const Value *from;
-    Value *packed;
-} Reordered;
 
 /* ---- the program ---- */
 
@@ -174,6 +166,7 @@ struct Program {
     Graph *graph;
     const Target *target;
     const KernelTable *table; /* LowerOptions.table */
+    const Format *blocked;  /* of maps, in blocks of as many channels as a vector has lanes */
     Vec(Value *) values;
     Vec(Kernel *) launches; /* in order of execution */
     Vec(PackJob) packs;
@@ -185,7 +178,6 @@ struct Program {
     const Node **ties;      /* by node id: what compares a convolution's places, which keeps Winograd away, or NULL (ties.c) */
     Vec(LeftConstant) left; /* computed at each run instead, for --explain */
     Map *packed;            /* Node -> its latest pack job, as index + 1 */
-    Vec(Reordered) reordered; /* what launches pack */
     bool own_slots;         /* LowerOptions.own_slots */
     Map *names;             /* of kernels: Name -> what stands for it, see kernel_set_name */
     bool weak_names;        /* LowerOptions.weak_names */

@@ -8,11 +8,33 @@ static void schedule_kernel(Layout *l, Kernel *kernel) {
     vec_push(l->program->arena, &l->program->launches, kernel);
 }
 
+static Value *in_format(Layout *l, Value *value, const Format *format);
+
+/* A weight that elementwise work on a BLOCKED tensor reads along channels and pixels at once lies in blocks too. */
+static Value *weight_in_format(Layout *l, Kernel *kernel, Value *weight) {
+    Shape shape = weight->node->shape;
+    if (!is_blocked(kernel->output) || shape.rank != 4 || !dtype_is_float(shape.type)) return weight;
+    if (shape.dims[1] != kernel->output->node->shape.dims[1] || is_one_pixel(shape)) return weight;
+    return in_format(l, weight, kernel->output->format);
+}
+
+/* The kernel's inputs as it wants them. */
+static void grant_inputs(Layout *l, Kernel *kernel) {
+    for (int i = 0; i < kernel->input_count; i++) {
+        Value **input = &kernel->inputs[i];
+        const Format *preference = kernel->proposal.inputs[i].format;
+        resolve(l, *input);
+        if (preference) *input = in_format(l, *input, preference);
+        else if ((*input)->space == SPACE_WEIGHTS && i >= kernel_operand_count(kernel))
+            *input = weight_in_format(l, kernel, *input);
+    }
+}
+
 static void launch_copy(Layout *l, Value *from, Value *to) {
     Kernel *kernel = kernel_new(l->program, NULL, to);
     kernel_add_input(kernel, from);
-    kernel_set_kind(kernel, l->program->table->copies);
-    resolve(l, from);
+    select_kind(l->low, kernel);
+    grant_inputs(l, kernel);
     resolve(l, to);
     l->program->copies++;
     schedule_kernel(l, kernel);
@@ -30,19 +52,28 @@ static void lie_in(Layout *l, Value *view, Value *parent) {
     layout_state(l, view)->place.kind = PLACE_DENSE;
 }
 
-/* `value` in the layout wished for, copied the first time somebody wishes it; a weight is
- * packed so while building. LAYOUT_ANY stands for dense and PLAIN. */
-static Value *in_layout(Layout *l, Value *value, LayoutKind preference) {
-    if (preference == LAYOUT_ANY ? is_dense(l, value) : value->layout == preference) return value;
-    LayoutKind layout = preference == LAYOUT_ANY ? LAYOUT_PLAIN : preference;
-    Value *copy = layout_state(l, value)->copies[preference];
-    if (copy) return copy;
+static Value *new_copy(Layout *l, Value *value, const Format *format) {
     bool weight = value->space == SPACE_WEIGHTS;
-    copy = value_new(l->program, value->node, layout, weight ? SPACE_WEIGHTS : SPACE_SLOT);
-    if (layout != value->layout && layouts_coincide(l, value)) lie_in(l, copy, value);
+    Value *copy = value_new(l->program, value->node, format, weight ? SPACE_WEIGHTS : SPACE_SLOT);
+    if (is_packed(copy)) copy->bytes = dim_const(l->dims, format_bytes(format, value->node));
+    if (!is_packed(copy) && format != value->format && layouts_coincide(l, value)) lie_in(l, copy, value);
     else if (!weight) launch_copy(l, value, copy);
     resolve(l, copy);
-    return layout_state(l, value)->copies[preference] = copy;
+    vec_push(l->low->scratch, &layout_state(l, value)->copies, copy);
+    return copy;
+}
+
+/* `value` copied into a format, the first time somebody wishes it; a weight is packed so
+ * while building. */
+static Value *copy_in_format(Layout *l, Value *value, const Format *format) {
+    const LayoutState *states = layout_state(l, value);
+    for (int i = 0; i < states->copies.count; i++)
+        if (format_equal(states->copies.items[i]->format, format)) return states->copies.items[i];
+    return new_copy(l, value, format);
+}
+
+static Value *in_format(Layout *l, Value *value, const Format *format) {
+    return format_equal(value->format, format) ? value : copy_in_format(l, value, format);
 }
 
 static void launch_view(Layout *l, Kernel *kernel) {
@@ -50,7 +81,7 @@ static void launch_view(Layout *l, Kernel *kernel) {
     if (from->parent == view) return; /* its operand was made in its place */
     bool reshape = kernel->member_count == 1 && kernel->members[0]->op == OP_reshape;
     bool made = (!reshape || reshape_is_trivial(view->node)) && make_view(l, kernel);
-    if (!made && reshape) lie_in(l, view, in_layout(l, from, LAYOUT_ANY));
+    if (!made && reshape) lie_in(l, view, is_dense(l, from) ? from : copy_in_format(l, from, &format_plain));
     if (!made && !reshape) {
         resolve(l, from);
         schedule_kernel(l, kernel);
@@ -66,7 +97,7 @@ static void launch_concat(Layout *l, Kernel *kernel) {
         const Position *place = &layout_state(l, part)->place;
         bool in_place = part->parent == kernel->output && place->kind == PLACE_PART && place->begin == begin;
         if (!in_place) {
-            Value *copy = value_new(l->program, part->node, kernel->output->layout, SPACE_SLOT);
+            Value *copy = value_new(l->program, part->node, kernel->output->format, SPACE_SLOT);
             copy->parent = kernel->output;
             layout_state(l, copy)->place = (Position){PLACE_PART, axis, begin};
             launch_copy(l, part, copy);
@@ -75,30 +106,15 @@ static void launch_concat(Layout *l, Kernel *kernel) {
     }
 }
 
-/* A weight that elementwise work on a BLOCKED tensor reads along channels and pixels at once is packed in blocks too. */
-static Value *weight_in_layout(Layout *l, Kernel *kernel, Value *weight) {
-    Shape shape = weight->node->shape;
-    if (kernel->output->layout != LAYOUT_BLOCKED || shape.rank != 4 || !dtype_is_float(shape.type)) return weight;
-    if (shape.dims[1] != kernel->output->node->shape.dims[1] || (dim_is_one(shape.dims[2]) && dim_is_one(shape.dims[3]))) return weight;
-    return in_layout(l, weight, LAYOUT_BLOCKED);
-}
-
 static void launch_kernel(Layout *l, Kernel *kernel) {
-    const Proposal *proposal = &kernel->proposal;
-    LayoutKind output = proposal->output;
+    const Format *output = kernel->proposal.output;
     Value *made = kernel->output;
-    if (output != LAYOUT_ANY && output != made->layout) {
+    if (output && output != made->format) {
         kernel->output = value_new(l->program, made->node, output, SPACE_SLOT);
-        layout_state(l, made)->copies[output] = kernel->output;
+        vec_push(l->low->scratch, &layout_state(l, made)->copies, kernel->output);
     }
     resolve(l, kernel->output);
-    for (int i = 0; i < kernel->input_count; i++) {
-        resolve(l, kernel->inputs[i]);
-        LayoutKind preference = proposal->inputs[i].layout;
-        if (preference != LAYOUT_ANY) kernel->inputs[i] = in_layout(l, kernel->inputs[i], preference);
-        else if (kernel->inputs[i]->space == SPACE_WEIGHTS && i >= kernel_operand_count(kernel))
-            kernel->inputs[i] = weight_in_layout(l, kernel, kernel->inputs[i]);
-    }
+    grant_inputs(l, kernel);
     schedule_kernel(l, kernel);
     if (kernel->output == made) return;
     if (layouts_coincide(l, made)) lie_in(l, made, kernel->output);
@@ -106,7 +122,7 @@ static void launch_kernel(Layout *l, Kernel *kernel) {
 }
 
 static void launch_output(Layout *l, PortCopy copy) {
-    Value *to = value_new(l->program, copy.from->node, LAYOUT_PLAIN, SPACE_OUTPUT);
+    Value *to = value_new(l->program, copy.from->node, &format_plain, SPACE_OUTPUT);
     to->slot = copy.port;
     launch_copy(l, copy.from, to);
 }

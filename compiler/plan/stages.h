@@ -13,11 +13,8 @@ typedef struct Lowering {
     Vec(Kernel *) kernels;  /* fusion.c's, in order of execution; layout.c turns them into program->launches */
 } Lowering;
 
-/* ---- plan.c ---- */
-void program_launch(Program *program, Kernel *kernel); /* has its kind settle it, and puts it behind the launches there are */
-
 /* ---- program.c ---- */
-Value *value_new(Program *program, Node *node, LayoutKind layout, Space space);
+Value *value_new(Program *program, Node *node, const Format *format, Space space);
 Kernel *kernel_new(Program *program, Node *anchor, Value *output);
 void kernel_add_input(Kernel *kernel, Value *value);
 Value *value_root(const Value *value); /* the value whose buffer it lies in: itself, or its outermost parent */
@@ -44,9 +41,9 @@ bool is_everywhere_source(const Node *node); /* splatted constants, iota, size: 
 /* ---- ties.c: fills program->ties ---- */
 void find_ties(Program *program, Arena *scratch);
 
-/* ---- select.c: fills kernel->kind and ->proposal, and value->layout as those leave it ---- */
+/* ---- select.c: fills kernel->kind and ->proposal, and value->format as those leave it ---- */
 void select_kinds(Lowering *low);
-void kernel_set_kind(Kernel *kernel, const KernelKind *kind); /* and has it propose; inputs and output are there */
+void select_kind(const Lowering *low, Kernel *kernel); /* of one kernel, whose inputs and output are there */
 
 /* ---- layout.c: where values lie ----
  *
@@ -65,7 +62,7 @@ void estimate(Kernel *kernel);
 
 /* ---- pack.c ---- */
 void count_parameters(Program *program);               /* fills raw_weights_bytes */
-void pack_remaining(Program *program, Kernel *kernel); /* the kernel's weights that its kind did not pack */
+void pack_weights(Program *program, Kernel *kernel);   /* finds the pack jobs of what the kernel reads */
 void pack_assign(Program *program);                    /* offsets in the blob; program->weights_bytes */
 
 /* ---- memory.c: fills first, last, slot; program->slots ---- */

@@ -11,7 +11,7 @@
 #include <cpuid.h>
 #endif
 
-#define VECTORS(bytes) .vector_bytes = bytes, .lanes = bytes / 4
+#define VECTORS(bytes) .vector_bytes = bytes, .lanes = bytes / (int)sizeof(float)
 
 /* What has this flag lies in the large code model's part of the address space. elf.h does not name it. */
 #define SHF_X86_64_LARGE 0x10000000

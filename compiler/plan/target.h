@@ -11,7 +11,7 @@ typedef struct Target {
     const char *llvm_cpu, *llvm_features, *llvm_triple;
     /* vectors */
     int vector_bytes;
-    int lanes;                           /* f32 in a vector; also the channel block of LAYOUT_BLOCKED */
+    int lanes;                           /* f32 in a vector; also the channel block of Program.blocked */
     int registers;                       /* vector registers */
     /* instructions; without masks or gathers LLVM makes loads and stores of single lanes */
     bool masks;                          /* loads and stores of the lanes in a mask, of 4 bytes each or more */

@@ -26,10 +26,10 @@ static void settle_outputs(Layout *l) {
     for (int i = 0; i < graph->outputs.count; i++) {
         Node *node = graph->outputs.items[i].node;
         Value **value = &l->low->value_of[node->id];
-        if (!*value) *value = value_new(l->program, node, LAYOUT_PLAIN, SPACE_WEIGHTS);
+        if (!*value) *value = value_new(l->program, node, &format_plain, SPACE_WEIGHTS);
         Value *home = before_reshapes(l, *value);
         bool view = home != *value;
-        if (home->space == SPACE_SLOT && home->layout == LAYOUT_PLAIN && !(view && l->low->is_output[home->node->id])) {
+        if (home->space == SPACE_SLOT && !is_blocked(home) && !(view && l->low->is_output[home->node->id])) {
             home->space = SPACE_OUTPUT;
             home->slot = i;
         } else {
@@ -47,7 +47,7 @@ static void place_parts(Layout *l, Kernel *concat) {
         Value *part = concat->inputs[i];
         const Kernel *producer = layout_state(l, part)->producer;
         bool made = producer && !kernel_is_view(producer);
-        if (made && part->space == SPACE_SLOT && !part->parent && part->layout == concat->output->layout) {
+        if (made && part->space == SPACE_SLOT && !part->parent && part->format == concat->output->format) {
             part->parent = concat->output;
             layout_state(l, part)->place = (Position){PLACE_PART, axis, begin};
         }
@@ -78,7 +78,7 @@ static void place_before_transpose(Layout *l, const Kernel *transpose) {
     Value *from = transpose->inputs[0], *to = transpose->output;
     const LayoutState *states = layout_state(l, from);
     if (!keeps_last_axis(to->node) || states->readers != 1 || !states->producer || kernel_is_view(states->producer)) return;
-    if (from->space != SPACE_SLOT || from->parent || from->layout != LAYOUT_PLAIN || to->layout != LAYOUT_PLAIN) return;
+    if (from->space != SPACE_SLOT || from->parent || is_blocked(from) || is_blocked(to)) return;
     if (states->copied_out) return;
     from->parent = to;
     layout_state(l, from)->place.kind = PLACE_BEFORE_TRANSPOSE;
@@ -96,21 +96,21 @@ void place_all(Layout *l) {
 
 /* ---- strides ---- */
 
-static Dim *dense_strides(Layout *l, Shape shape, LayoutKind layout) {
+static Dim *dense_strides(Layout *l, Shape shape, const Format *format) {
     Dim *strides = NEW_ARRAY(l->program->arena, Dim, shape.rank + 1);
-    Dim stride = dim_const(l->dims, layout == LAYOUT_BLOCKED ? l->lanes : 1);
+    int blocked = format_blocked_axis(format);
+    Dim stride = dim_const(l->dims, format_block(format, blocked));
     for (int i = shape.rank - 1; i >= 0; i--) {
         strides[i] = stride;
-        bool channels = layout == LAYOUT_BLOCKED && i == 1;
-        stride = dim_mul(l->dims, stride, channels ? dim_ceil_div(l->dims, shape.dims[i], l->lanes) : shape.dims[i]);
+        stride = dim_mul(l->dims, stride, dim_ceil_div(l->dims, shape.dims[i], format_block(format, i)));
     }
     strides[shape.rank] = stride; /* of the whole: elements of the buffer */
     return strides;
 }
 
 static Dim offset_along(Layout *l, const Value *parent, int axis, Dim begin) {
-    if (parent->layout == LAYOUT_BLOCKED && axis == 1) begin = dim_floor_div(l->dims, begin, l->lanes);
-    return dim_mul(l->dims, begin, parent->strides[axis]);
+    int64_t block = format_block(parent->format, axis);
+    return dim_mul(l->dims, dim_floor_div(l->dims, begin, block), parent->strides[axis]);
 }
 
 static void derive_slice(Layout *l, Value *value) {
@@ -150,7 +150,7 @@ static void derive_axes(Layout *l, Value *value) {
 static void derive_strides(Layout *l, Value *value) {
     const Position *place = &layout_state(l, value)->place;
     if (!value->parent || place->kind == PLACE_DENSE) {
-        value->strides = dense_strides(l, value->node->shape, value->layout);
+        value->strides = dense_strides(l, value->node->shape, value->format);
         value->bytes = dim_scale(l->dims, value->strides[value->node->shape.rank], dtype_bytes(value->node->shape.type));
         if (value->parent) value->offset = value->parent->offset;
         return;
@@ -170,7 +170,7 @@ static void derive_strides(Layout *l, Value *value) {
 
 /* Outermost parents first. */
 void resolve(Layout *l, Value *value) {
-    while (!value->strides) {
+    while (!value->strides && !is_packed(value)) {
         Value *outer = value;
         while (outer->parent && !outer->parent->strides) outer = outer->parent;
         derive_strides(l, outer);
@@ -180,9 +180,9 @@ void resolve(Layout *l, Value *value) {
 /* ---- views ---- */
 
 bool is_dense(Layout *l, Value *value) {
-    if (value->layout != LAYOUT_PLAIN) return false;
+    if (is_blocked(value)) return false;
     resolve(l, value);
-    Dim *dense = dense_strides(l, value->node->shape, LAYOUT_PLAIN);
+    Dim *dense = dense_strides(l, value->node->shape, &format_plain);
     for (int i = 0; i < value->node->shape.rank; i++)
         if (value->strides[i] != dense[i] && !dim_is_one(value->node->shape.dims[i])) return false;
     return true;
@@ -200,9 +200,9 @@ static bool slice_has_whole_blocks(Layout *l, const Node *node) {
  * it shall be, or NULL for a new one. */
 static Value *view_of(Layout *l, Value *from, Node *node, Value *view) {
     PlaceKind kind = node->op == OP_slice ? PLACE_SLICE : node->op == OP_transpose ? PLACE_TRANSPOSE : PLACE_AXES;
-    if (from->layout == LAYOUT_BLOCKED && (kind != PLACE_SLICE || !slice_has_whole_blocks(l, node))) return NULL;
-    if (!view) view = value_new(l->program, node, from->layout, SPACE_SLOT);
-    if (view->layout != from->layout) return NULL;
+    if (is_blocked(from) && (kind != PLACE_SLICE || !slice_has_whole_blocks(l, node))) return NULL;
+    if (!view) view = value_new(l->program, node, from->format, SPACE_SLOT);
+    if (view->format != from->format) return NULL;
     view->parent = from;
     layout_state(l, view)->place.kind = kind;
     return view;
@@ -213,7 +213,7 @@ static bool is_readable(Layout *l, Value *view) {
     int rank = view->node->shape.rank;
     resolve(l, view);
     StridePreference preference = layout_state(l, view)->strides;
-    if (view->layout == LAYOUT_BLOCKED || rank == 0 || preference == STRIDES_ANY) return true;
+    if (is_blocked(view) || rank == 0 || preference == STRIDES_ANY) return true;
     return dim_is_one(view->strides[rank - 1]) || (preference == STRIDES_OF_LINES && rank > 1 && dim_is_one(view->strides[rank - 2]));
 }
 

@@ -138,11 +138,11 @@ static RefShape concrete(const Machine *m, Shape shape) {
 /* Where element `index` (row major) of a value lies. */
 static int64_t place_of(const Machine *m, const Value *value, const RefShape *shape, int64_t index) {
     int64_t place = value->space == SPACE_WEIGHTS ? 0 : size_at(m, value->offset), lanes = m->program->target->lanes;
-    if (value->format) return place + index; /* what a launch packs: in any order, as formats.c looks into it */
+    if (is_packed(value)) return place + index; /* what a launch packs: in any order, as formats.c looks into it */
     for (int i = shape->rank - 1; i >= 0; i--) {
         int64_t at = index % shape->dims[i];
         index /= shape->dims[i];
-        if (value->layout == LAYOUT_BLOCKED && i == 1) place += at % lanes + at / lanes * size_at(m, value->strides[1]);
+        if (is_blocked(value) && i == 1) place += at % lanes + at / lanes * size_at(m, value->strides[1]);
         else place += at * size_at(m, value->strides[i]);
     }
     return place;
@@ -169,7 +169,7 @@ static Number packed_number(const char *bytes, DType type, int64_t place) {
 
 static Number *read_weight(Machine *m, const Value *value, RefShape *shape) {
     const PackJob *job = &m->program->packs.items[value->slot];
-    if (value->format) { /* formats.c looks into these */
+    if (is_packed(value)) { /* formats.c looks into these */
         RefTensor result;
         Node *node = value->node;
         CU_ASSERT_FATAL(reference_evaluate(g, &node, 1, m->symbols, 0, &source, m->scratch, &result));
@@ -192,7 +192,7 @@ static Number *read_value(Machine *m, const Value *value, RefShape *shape) {
 /* Calls `each` for the spare lanes of a BLOCKED value: one for each pixel and lane past the last channel. */
 static void visit_spare_lanes(Machine *m, const Value *value, const RefShape *shape, void (*each)(Machine *m, Number *at)) {
     int64_t lanes = m->program->target->lanes, channels = shape->dims[1];
-    if (value->layout != LAYOUT_BLOCKED || channels % lanes == 0) return;
+    if (!is_blocked(value) || channels % lanes == 0) return;
     int64_t strides[4], begin = size_at(m, value->offset);
     for (int i = 0; i < 4; i++) strides[i] = size_at(m, value->strides[i]);
     for (int64_t n = 0; n < shape->dims[0]; n++)
@@ -606,7 +606,7 @@ TEST(vectors_are_padded) {
     add_output("y", build_binary(g, OP_add, x, per_channel(add_parameter(20, 0, 0, 0))));
     Program *program = lowered();
     CU_ASSERT_EQUAL_FATAL(program->packs.count, 1);
-    CU_ASSERT_PTR_NULL(program->packs.items[0].format);
+    CU_ASSERT_PTR_EQUAL(program->packs.items[0].format, &format_plain);
     CU_ASSERT_EQUAL(program->weights_bytes, 128);
     CU_ASSERT_EQUAL(program->raw_weights_bytes, 80);
     const char *blob = pack_blob(program);

@@ -17,11 +17,11 @@ static bool append(void *context, const void *bytes, int64_t count) {
     return true;
 }
 
-static void pack(Packed *p, const PackFormat *format, const Node *node) {
+static void pack(Packed *p, const Format *format, const Node *node) {
     p->values = p->t.inputs.items[0].values;
     p->bytes = (Text){.arena = p->t.arena};
     CU_ASSERT_TRUE(format_write(format, node, p->values, p->t.arena, append, &p->bytes));
-    CU_ASSERT_EQUAL((int64_t)p->bytes.length, format_elements(format) * 4);
+    CU_ASSERT_EQUAL((int64_t)p->bytes.length, format_elements(format, node) * 4);
 }
 
 static float packed_at(const Packed *p, int64_t place) { return ((const float *)p->bytes.bytes)[place]; }
@@ -35,6 +35,33 @@ static void check_zeros(const Packed *p) {
 }
 
 static int64_t blocks_of(int64_t channels) { return (channels + LANES - 1) / LANES; }
+
+/* ---- blocks of channels ---- */
+
+TEST(blocks) {
+    Packed p = {.t = test_graph(5)};
+    TestGraph *t = &p.t;
+    Node *w = new_parameter(t, -1, 1, SIZES(size(t, 2), size(t, 13), size(t, 3), size(t, 2)));
+    Format format = format_blocked(LANES);
+    pack(&p, &format, w);
+    for (int64_t e = 0; e < 2 * 13 * TAPS; e++) {
+        int64_t n = e / (13 * TAPS), c = e / TAPS % 13, k = e % TAPS;
+        CU_ASSERT_EQUAL(packed_at(&p, ((n * 2 + c / LANES) * TAPS + k) * LANES + c % LANES), (float)p.values[e].real);
+    }
+    check_zeros(&p);
+    arena_free(t->arena);
+}
+
+/* What kernels address by strides, and what they read from the first element to the last. */
+TEST(strided) {
+    ConvShape shape = {.groups = 1, .inputs = 16, .outputs = 16};
+    Format blocked = format_blocked(LANES), conv = conv_format(&shape, LANES, 1), grouped = conv_grouped_format(&shape, LANES);
+    CU_ASSERT_TRUE(format_is_strided(&format_plain) && format_is_strided(&blocked));
+    CU_ASSERT_FALSE(format_is_strided(&conv) || format_is_strided(&grouped));
+    CU_ASSERT_TRUE(format_blocked_axis(&format_plain) == -1 && format_blocked_axis(&blocked) == 1);
+    CU_ASSERT_TRUE(format_block(&blocked, 1) == LANES && format_block(&blocked, 2) == 1 && format_block(&format_plain, 1) == 1);
+    CU_ASSERT_FALSE(format_equal(&format_plain, &blocked));
+}
 
 /* ---- convolutions ---- */
 
@@ -53,7 +80,7 @@ static void check_conv(int64_t outputs, int64_t inputs, int64_t groups, int64_t 
     int64_t first = transposed ? inputs * groups : outputs, second = transposed ? outputs / groups : inputs;
     Node *w = new_parameter(t, -1, 1, SIZES(size(t, first), size(t, second), size(t, 3), size(t, 2)));
     ConvShape shape = {.w = w, .transposed = transposed, .groups = groups, .inputs = inputs, .outputs = outputs / groups};
-    PackFormat format = tile ? conv_format(&shape, LANES, (int)tile) : conv_few_format(&shape, LANES);
+    Format format = tile ? conv_format(&shape, LANES, (int)tile) : conv_few_format(&shape, LANES);
     pack(&p, &format, w);
     for (int64_t o = 0; o < outputs; o++)
         for (int64_t i = 0; i < inputs; i++)
@@ -82,7 +109,7 @@ static void check_grouped(int64_t channels, int64_t group) {
     TestGraph *t = &p.t;
     Node *w = new_parameter(t, -1, 1, SIZES(size(t, channels), size(t, group), size(t, 3), size(t, 2)));
     ConvShape shape = {.w = w, .groups = channels / group, .inputs = group, .outputs = group};
-    PackFormat format = conv_grouped_format(&shape, LANES);
+    Format format = conv_grouped_format(&shape, LANES);
     pack(&p, &format, w);
     for (int64_t c = 0; c < channels; c++)
         for (int64_t on = 0; on < group; on++)
@@ -114,9 +141,8 @@ static void check_winograd(int outputs, int inputs, int tile, int m) {
     Packed p = {.t = test_graph(3)};
     TestGraph *t = &p.t;
     Node *node = new_parameter(t, -1, 1, SIZES(size(t, outputs), size(t, inputs), size(t, 3), size(t, 3)));
-    ConvShape shape = {.w = node, .groups = 1, .inputs = inputs, .outputs = outputs};
     WinogradTile chosen = {.blocks = tile, .outputs = m};
-    PackFormat format = winograd_format(&shape, LANES, &chosen);
+    Format format = winograd_format(LANES, &chosen);
     Winograd w = winograd(m);
     int planes = w.size * w.size, blocks = (int)blocks_of(outputs);
     pack(&p, &format, node);
@@ -144,7 +170,7 @@ static void check_matrix(bool transposed) {
     Dim two = size(t, 2), rows = size(t, 5), columns = size(t, 21);
     Node *node = new_parameter(t, -1, 1, SIZES(two, transposed ? columns : rows, transposed ? rows : columns));
     Node *matrix = transposed ? build_transpose(t->graph, node, (int64_t[]){0, 2, 1}) : node;
-    PackFormat format = matrix_format(matrix, LANES, 2);
+    Format format = matrix_format(matrix, DTYPE_F32, LANES, 2);
     if (transposed) CU_ASSERT_TRUE(format_before_transpose(&format, matrix)); /* it is read as it lies */
     pack(&p, &format, node);
     for (int64_t e = 0; e < 2 * 5 * 21; e++) {

@@ -21,7 +21,7 @@ typedef struct ConvAxis {
 
 typedef struct ConvShape {
     const Node *anchor, *x, *w;
-    DType type;                     /* of the input */
+    Contraction types;
     bool transposed;                /* convolution_backward_data: x is its dy, and w is read with its first two axes in each other's role */
     int64_t stride[2], dilation[2], before[2], kernel[2];
     int64_t groups, inputs, outputs;/* channels: of a group */
@@ -40,9 +40,9 @@ Dim axis_interior_end(Dims *dims, const ConvAxis *axis);
 
 /* ---- conv_format.c: how weights are packed, for vectors of `lanes` ---- */
 
-PackFormat conv_format(const ConvShape *shape, int lanes, int blocks); /* of conv_direct and conv_transposed: `blocks` to a tile */
-PackFormat conv_few_format(const ConvShape *shape, int lanes);
-PackFormat conv_grouped_format(const ConvShape *shape, int lanes);
+Format conv_format(const ConvShape *shape, int lanes, int blocks); /* of conv_direct and conv_transposed: `blocks` to a tile */
+Format conv_few_format(const ConvShape *shape, int lanes);
+Format conv_grouped_format(const ConvShape *shape, int lanes);
 
 /* ---- conv_cost.c ---- */
 
@@ -67,13 +67,20 @@ typedef struct ConvTile {
 typedef struct ConvPlan {
     ConvShape shape;
     ConvTile tile;
-    ConvTile flat; /* conv_direct: for where rows lie side by side, to walk as one; pixels is 0 where they never do */
+    ConvTile flat; /* conv_direct: for where rows lie side by side, to walk as one, of as many blocks; pixels is 0
+                      where they never do */
 } ConvPlan;
 
 /* For the kernel's name: ic64ih56iw56oc64k3x3p1_t14x2, and behind it s for strips, d16 for passes of 16 blocks (conv_shape.c). */
 const char *conv_describe(Arena *arena, const ConvShape *shape, const ConvTile *tile);
-/* The cheapest tile, and its cycles on one core. `flat`: height and width may be walked as one. */
-ConvTile conv_choose_tile(const ConvShape *shape, const Dims *dims, const Target *target, bool plain, bool flat, double *cycles);
+typedef struct TileLimits {
+    bool plain;  /* the input is PLAIN */
+    bool flat;   /* height and width may be walked as one */
+    int blocks;  /* of the tile; 0: any number */
+} TileLimits;
+
+/* The cheapest tile, and its cycles on one core. */
+ConvTile conv_choose_tile(const ConvShape *shape, const Dims *dims, const Target *target, TileLimits limits, double *cycles);
 /* Whether a step of a tile has so many multiply-adds that prefetches and the loop's own instructions fit beside them. */
 bool conv_has_long_steps(const Target *target);
 /* Widths into which a fixed row of `count` is cut: `longer` tiles of the returned width, then tiles one narrower; *tiles in
@@ -85,10 +92,10 @@ int64_t split_evenly(int64_t count, int64_t max, int64_t *tiles, int64_t *longer
 /* Begins a proposal, by a plan of that shape. */
 ConvPlan *conv_new_plan(const Kernel *kernel, const ConvShape *shape, Proposal *proposal);
 /* BLOCKED for input, output, and the maps that an epilogue reads beside the result, anything for
- * what else it reads. Weights are packed, and may have any strides. */
-void conv_prefer_blocks(const Kernel *kernel, Proposal *proposal);
-/* By the proposal's plan, with weights in that format. */
-void conv_settle(Program *program, Kernel *kernel, const PackFormat *format);
+ * what else it reads; weights in that format. */
+void conv_prefer_blocks(const Kernel *kernel, Proposal *proposal, const Format *format);
+/* By the proposal's plan. */
+void conv_settle(Program *program, Kernel *kernel);
 
 /* ---- conv_map.c, conv_strip.c, conv_tile.c: emission ---- */
 

@@ -85,7 +85,7 @@ static double conv_any_cycles(const Kernel *kernel) {
 bool conv_any_propose(const Kernel *kernel, Proposal *proposal) {
     AnyConv c;
     if (!any_conv(kernel, &c)) return false;
-    prefer_layouts(kernel, proposal, LAYOUT_PLAIN, 2);
+    wish_formats(kernel, proposal, &format_plain, 2);
     proposal->tile = arena_copy(kernel->program->arena, &c, sizeof c);
     proposal->cycles = conv_any_cycles(kernel);
     return true;

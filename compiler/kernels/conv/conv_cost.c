@@ -28,6 +28,7 @@ static const double step_overhead = 0.5;
 
 typedef struct ConvLayer { /* what the model reads, at typical sizes */
     const Target *target;
+    int64_t bytes;     /* of an element as tiles read it */
     int64_t images, height, width, blocks, reduction, taps;
     int64_t input_bytes, weight_bytes;
     int64_t overlap;   /* rows of the input that a strip reads and the next one reads again, in rows of the output */
@@ -37,6 +38,7 @@ typedef struct ConvLayer { /* what the model reads, at typical sizes */
 
 static ConvLayer read_conv_layer(const ConvShape *s, const Dims *dims, const Target *target, bool plain) {
     ConvLayer l = {.target = target, .plain = plain};
+    l.bytes = dtype_bytes(s->types.sum);
     l.images = dim_typical(dims, s->images);
     l.height = dim_typical(dims, s->out_size[0]);
     l.width = dim_typical(dims, s->out_size[1]);
@@ -51,9 +53,9 @@ static ConvLayer read_conv_layer(const ConvShape *s, const Dims *dims, const Tar
     }
     l.blocks = ceil_div(s->outputs, target->lanes);
     l.reduction = s->inputs * l.taps;
-    l.weight_bytes = 4 * l.reduction * l.blocks * target->lanes;
+    l.weight_bytes = l.bytes * l.reduction * l.blocks * target->lanes;
     l.overlap = s->transposed ? 1 : s->dilation[0] * (s->kernel[0] - 1) / s->stride[0];
-    l.input_bytes = 4 * s->inputs * dim_typical(dims, s->in_size[0]) * dim_typical(dims, s->in_size[1]);
+    l.input_bytes = l.bytes * s->inputs * dim_typical(dims, s->in_size[0]) * dim_typical(dims, s->in_size[1]);
     return l;
 }
 
@@ -70,7 +72,7 @@ bool conv_has_long_steps(const Target *target) { return 2 * max_pixels(target, 2
 static int pass_depth(const ConvLayer *l, int64_t blocks) {
     const Target *t = l->target;
     int64_t terms = t->lanes * l->taps, bytes = t->l1_bytes / (l->scattered ? 8 : 4);
-    int64_t max = min_i64(MAX_TERMS, bytes / (blocks * t->lanes * 4));
+    int64_t max = min_i64(MAX_TERMS, bytes / (blocks * t->lanes * l->bytes));
     if (conv_has_long_steps(t) || l->plain || terms > MAX_TERMS) return 0;
     int64_t all = ceil_div(l->reduction / l->taps, t->lanes);
     int64_t depth = max_i64(1, min_i64((max + terms / 2) / terms, MAX_TERMS / terms));
@@ -81,14 +83,14 @@ static int pass_depth(const ConvLayer *l, int64_t blocks) {
 static double tile_cycles(const ConvLayer *l, int64_t pixels, int64_t blocks) {
     const Target *t = l->target;
     double vectors = (double)(pixels * blocks);
-    int64_t weight_bytes = l->reduction * blocks * t->lanes * 4, depth = pass_depth(l, blocks);
+    int64_t weight_bytes = l->reduction * blocks * t->lanes * l->bytes, depth = pass_depth(l, blocks);
     double passes = 1;
     if (depth) {
         passes = (double)l->reduction / (double)(depth * t->lanes * l->taps);
         weight_bytes = 0;
     }
     double rate = 4 * weight_bytes > 3 * t->l2_bytes ? t->l3_bytes_per_cycle : t->l2_bytes_per_cycle;
-    double stream = weight_bytes > t->l1_bytes / 2 ? (double)(blocks * t->lanes * 4) / rate : 0;
+    double stream = weight_bytes > t->l1_bytes / 2 ? (double)(blocks * t->lanes * l->bytes) / rate : 0;
     double loads = 1.2 * (double)(pixels + blocks) / t->loads_per_cycle;
     double step = largest_of_four(vectors / t->fmas_per_cycle, loads, CHAIN_LATENCY, stream) + stream / 8 + step_overhead;
     return step * (double)l->reduction + (2 * passes - 0.5) * vectors + 24 * passes;
@@ -209,24 +211,24 @@ static int choose_task_rows(const ConvLayer *l, const ConvTile *tile, double cyc
  * next. Those of the next group are asked into L2 on small maps, where weights pass faster than the core fetches them, but not
  * on the smallest, where asking costs more than it brings. */
 static void choose_prefetch(const ConvLayer *l, ConvTile *tile, int64_t tiles) {
-    int64_t all = tiles * l->images, lines = l->target->lanes * tile->blocks * l->target->lanes * 4 / LINE_BYTES;
+    int64_t all = tiles * l->images, lines = l->target->lanes * tile->blocks * l->target->lanes * l->bytes / LINE_BYTES;
     tile->prefetch_next = !conv_has_long_steps(l->target) && !l->plain;
-    if (tile->depth || l->reduction * tile->blocks * l->target->lanes * 4 <= l->target->l1_bytes / 2) return;
+    if (tile->depth || l->reduction * tile->blocks * l->target->lanes * l->bytes <= l->target->l1_bytes / 2) return;
     if (tile->blocks >= 2 && conv_has_long_steps(l->target) && !l->scattered) tile->near_lines = 32;
     if (all > 2 && all <= 64 && !l->scattered && !tile->strips) tile->next_lines = (int)ceil_div(lines, all);
 }
 
-ConvTile conv_choose_tile(const ConvShape *s, const Dims *dims, const Target *target, bool plain, bool flat, double *cycles) {
-    ConvLayer l = read_conv_layer(s, dims, target, plain);
+ConvTile conv_choose_tile(const ConvShape *s, const Dims *dims, const Target *target, TileLimits limits, double *cycles) {
+    ConvLayer l = read_conv_layer(s, dims, target, limits.plain);
     ConvTile best = {0};
     for (int blocks = 2; blocks <= MAX_BLOCKS + 1; blocks++) {
-        ConvTile tile = {.blocks = blocks > MAX_BLOCKS ? 1 : blocks, .rows = 1, .plain = plain, .unroll = 1};
-        if (tile.blocks > l.blocks) continue;
+        ConvTile tile = {.blocks = blocks > MAX_BLOCKS ? 1 : blocks, .rows = 1, .plain = limits.plain, .unroll = 1};
+        if (tile.blocks > l.blocks || (limits.blocks && tile.blocks != limits.blocks)) continue;
         int max = max_pixels(target, tile.blocks);
         for (tile.pixels = max; tile.pixels >= 1 && tile.pixels >= max / 3; tile.pixels--) {
             consider_tile(&l, tile, &best, cycles);
-            if (flat && !plain) consider_flat(&l, tile, &best, cycles);
-            if (tile.pixels == max && !plain) consider_rows(&l, tile, &best, cycles);
+            if (limits.flat && !limits.plain) consider_flat(&l, tile, &best, cycles);
+            if (tile.pixels == max && !limits.plain) consider_rows(&l, tile, &best, cycles);
         }
     }
     int64_t tiles;

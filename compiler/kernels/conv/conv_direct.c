@@ -74,26 +74,27 @@ bool conv_direct_propose(const Kernel *kernel, Proposal *proposal) {
     const Target *target = kernel->program->target;
     const Dims *dims = kernel->program->graph->dims;
     ConvShape s;
-    double cycles, flat_cycles;
+    double cycles, other;
     if (!conv_shape(kernel, &s) || s.transposed || s.kernel[1] > MAX_COLUMN_TAPS) return false;
     if (!whole_blocks(&s, target->lanes)) return false;
-    bool plain = wants_plain(&s);
-    conv_prefer_blocks(kernel, proposal);
-    if (plain) proposal->inputs[0].layout = LAYOUT_PLAIN;
     ConvPlan *plan = conv_new_plan(kernel, &s, proposal);
-    plan->tile = conv_choose_tile(&s, dims, target, plain, false, &cycles);
-    if (may_be_flat(kernel, &s)) plan->flat = conv_choose_tile(&s, dims, target, plain, true, &flat_cycles);
-    PackFormat format = conv_format(&s, target->lanes, plan->tile.blocks);
+    TileLimits limits = {.plain = wants_plain(&s), .flat = may_be_flat(kernel, &s)};
+    plan->tile = conv_choose_tile(&s, dims, target, limits, &cycles);
+    if (limits.flat) {
+        plan->flat = plan->tile;
+        plan->tile = conv_choose_tile(&s, dims, target, (TileLimits){.blocks = plan->flat.blocks}, &other);
+    }
+    Format format = conv_format(&s, target->lanes, plan->tile.blocks);
+    conv_prefer_blocks(kernel, proposal, &format);
+    if (limits.plain) proposal->inputs[0].format = &format_plain;
     proposal->cycles = cycles * (double)s.groups;
-    proposal->packing = packing_cycles(kernel, &format);
     return true;
 }
 
 void conv_direct_settle(Program *program, Kernel *kernel) {
     ConvPlan *plan = kernel->proposal.tile;
     if (plan->flat.pixels && lies_flat(kernel)) plan->tile = plan->flat;
-    PackFormat format = conv_format(&plan->shape, program->target->lanes, plan->tile.blocks);
-    conv_settle(program, kernel, &format);
+    conv_settle(program, kernel);
 }
 
 LLVMValueRef conv_direct_emit(Module *m, const Kernel *kernel) {

@@ -42,23 +42,18 @@ bool conv_few_propose(const Kernel *kernel, Proposal *proposal) {
     const Target *target = kernel->program->target;
     ConvShape s;
     if (!conv_shape(kernel, &s) || !takes_few(&s, target->lanes)) return false;
-    prefer_layouts(kernel, proposal, LAYOUT_PLAIN, kernel->input_count);
-    proposal->inputs[0].layout = LAYOUT_BLOCKED;
-    proposal->inputs[1].strides = STRIDES_ANY;
+    wish_formats(kernel, proposal, &format_plain, kernel->input_count);
+    proposal->inputs[0].format = kernel->program->blocked;
     ConvPlan *plan = conv_new_plan(kernel, &s, proposal);
     plan->tile = (ConvTile){.pixels = pixels_for_few(target, s.outputs), .rows = 1, .blocks = 1, .unroll = 1};
     plan->tile.task_rows = conv_needs_strip(&s) ? STRIP_ROWS : 1;
-    PackFormat format = conv_few_format(&s, target->lanes);
+    Format format = conv_few_format(&s, target->lanes);
+    wish_packed(kernel, proposal, 1, &format);
     proposal->cycles = conv_few_cycles(&s, kernel->program->graph->dims, target);
-    proposal->packing = packing_cycles(kernel, &format);
     return true;
 }
 
-void conv_few_settle(Program *program, Kernel *kernel) {
-    const ConvPlan *plan = kernel->proposal.tile;
-    PackFormat format = conv_few_format(&plan->shape, program->target->lanes);
-    conv_settle(program, kernel, &format);
-}
+void conv_few_settle(Program *program, Kernel *kernel) { conv_settle(program, kernel); }
 
 /* ---- emission ---- */
 
@@ -72,10 +67,10 @@ static void add_few_tap(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef
     int64_t outputs = c->shape.outputs;
     LLVMValueRef w[MAX_OUTPUTS], first = emit_mul(m, place, get_i64(m, outputs * c->lanes));
     for (int64_t o = 0; o < outputs; o++)
-        w[o] = emit_load(m, vector, get_element(m, m->f32, c->weights, emit_add(m, first, get_i64(m, o * c->lanes))), c->lanes * 4);
+        w[o] = emit_aligned_load(m, vector, get_element(m, m->f32, c->weights, emit_add(m, first, get_i64(m, o * c->lanes))));
     for (int p = 0; p < site->columns; p++) {
         if (!conv_reads(c, site, row, tap, p)) continue;
-        LLVMValueRef x = emit_load(m, vector, conv_pixel(c, site, input, tap, p), c->lanes * 4);
+        LLVMValueRef x = emit_aligned_load(m, vector, conv_pixel(c, site, input, tap, p));
         for (int64_t o = 0; o < outputs; o++) sums->at[p * outputs + o] = emit_muladd(m, x, w[o], sums->at[p * outputs + o]);
     }
     emit_barrier(m);

@@ -15,37 +15,39 @@
 
 /* The node is [O, I, kh, kw], where I is the inputs of a group; that of a transposed one
  * is [groups * I, outputs of a group, kh, kw]. */
-static PackAxis output_pack_axis(const ConvShape *s) {
-    PackAxis axis = pack_axis(s->w, s->transposed ? 1 : 0);
-    axis.size = axis.padded = s->outputs;
+static FormatAxis output_pack_axis(const ConvShape *s) {
+    FormatAxis axis = format_axis(s->transposed ? 1 : 0);
+    axis.size = s->outputs;
     return axis;
 }
 
-static PackAxis input_pack_axis(const ConvShape *s) {
-    PackAxis axis = pack_axis(s->w, s->transposed ? 0 : 1);
-    axis.size = axis.padded = s->inputs;
+static FormatAxis input_pack_axis(const ConvShape *s) {
+    FormatAxis axis = format_axis(s->transposed ? 0 : 1);
+    axis.size = s->inputs;
     return axis;
 }
 
-static PackAxis groups_of(const ConvShape *s) {
-    PackAxis axis = pack_axis(s->w, 0);
-    axis.size = axis.padded = s->groups;
+static FormatAxis groups_of(const ConvShape *s) {
+    FormatAxis axis = format_axis(0);
+    axis.size = s->groups;
     axis.step = s->transposed ? s->inputs : s->outputs;
     return axis;
 }
 
-static PackAxis padded_pack_axis(PackAxis axis, int lanes) {
-    axis.padded = round_up(axis.size, lanes);
+static FormatAxis padded_pack_axis(FormatAxis axis, int lanes) {
+    axis.multiple = lanes;
     return axis;
 }
 
-PackFormat conv_format(const ConvShape *s, int lanes, int blocks) {
+static FormatAxis taps_of(void) { return format_axes(2, 3); }
+
+Format conv_format(const ConvShape *s, int lanes, int blocks) {
     enum { GROUPS, OUTPUTS, INPUTS, TAPS };
-    PackFormat format = {.name = "conv"};
+    Format format = {.name = "conv", .converts = true, .type = s->types.sum};
     format_add_axis(&format, groups_of(s));
     format_add_axis(&format, padded_pack_axis(output_pack_axis(s), lanes));
     format_add_axis(&format, input_pack_axis(s));
-    format_add_axis(&format, pack_axes(s->w, 2, 3));
+    format_add_axis(&format, taps_of());
     format_add_level(&format, GROUPS, 1);
     format_add_level(&format, OUTPUTS, (int64_t)blocks * lanes);
     format_add_level(&format, INPUTS, lanes);
@@ -55,12 +57,12 @@ PackFormat conv_format(const ConvShape *s, int lanes, int blocks) {
     return format;
 }
 
-PackFormat conv_few_format(const ConvShape *s, int lanes) {
+Format conv_few_format(const ConvShape *s, int lanes) {
     enum { OUTPUTS, INPUTS, TAPS };
-    PackFormat format = {.name = "conv_few"};
+    Format format = {.name = "conv_few", .converts = true, .type = s->types.sum};
     format_add_axis(&format, output_pack_axis(s));
     format_add_axis(&format, padded_pack_axis(input_pack_axis(s), lanes));
-    format_add_axis(&format, pack_axes(s->w, 2, 3));
+    format_add_axis(&format, taps_of());
     format_add_level(&format, INPUTS, lanes);
     format_add_level(&format, TAPS, 1);
     format_add_level(&format, OUTPUTS, 1);
@@ -68,12 +70,12 @@ PackFormat conv_few_format(const ConvShape *s, int lanes) {
     return format;
 }
 
-PackFormat conv_grouped_format(const ConvShape *s, int lanes) {
+Format conv_grouped_format(const ConvShape *s, int lanes) {
     enum { CHANNELS, DISTANCES, TAPS };
-    PackFormat format = {.name = "conv_grouped", .rotation = s->inputs};
-    format_add_axis(&format, padded_pack_axis(pack_axis(s->w, 0), lanes));
-    format_add_axis(&format, pack_axis(s->w, 1));
-    format_add_axis(&format, pack_axes(s->w, 2, 3));
+    Format format = {.name = "conv_grouped", .converts = true, .type = s->types.sum, .rotation = s->inputs};
+    format_add_axis(&format, padded_pack_axis(format_axis(0), lanes));
+    format_add_axis(&format, format_axis(1));
+    format_add_axis(&format, taps_of());
     format_add_level(&format, CHANNELS, lanes);
     format_add_level(&format, TAPS, 1);
     format_add_level(&format, DISTANCES, 1);

@@ -81,25 +81,20 @@ bool conv_grouped_propose(const Kernel *kernel, Proposal *proposal) {
     const Dims *dims = kernel->program->graph->dims;
     ConvShape s;
     if (!walked_shape(kernel, target->lanes, &s)) return false;
-    conv_prefer_blocks(kernel, proposal);
     ConvPlan *plan = conv_new_plan(kernel, &s, proposal);
     plan->tile = choose_grouped_tile(&s, dims, target);
-    PackFormat format = conv_grouped_format(&s, target->lanes);
+    Format format = conv_grouped_format(&s, target->lanes);
+    conv_prefer_blocks(kernel, proposal, &format);
     proposal->cycles = conv_grouped_cycles(&s, dims, target);
-    proposal->packing = packing_cycles(kernel, &format);
     return true;
 }
 
-void conv_grouped_settle(Program *program, Kernel *kernel) {
-    const ConvPlan *plan = kernel->proposal.tile;
-    PackFormat format = conv_grouped_format(&plan->shape, program->target->lanes);
-    conv_settle(program, kernel, &format);
-}
+void conv_grouped_settle(Program *program, Kernel *kernel) { conv_settle(program, kernel); }
 
 /* ---- emission ---- */
 
 static LLVMValueRef load_vector(Conv *c, LLVMValueRef address) {
-    return emit_load(c->m, get_vector(c->m, c->m->f32, c->lanes), address, c->lanes * 4);
+    return emit_aligned_load(c->m, get_vector(c->m, c->m->f32, c->lanes), address);
 }
 
 /* Vector `k` of the weights of kernel row ky and a tap of the columns. */

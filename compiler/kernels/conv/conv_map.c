@@ -210,7 +210,8 @@ static Dim kept_columns(Dims *dims, const ConvShape *shape, const ConvTile *tile
 
 Dim conv_sums_bytes(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes) {
     if (!tile->depth) return dim_const(dims, 0);
-    return dim_scale(dims, kept_columns(dims, shape, tile), (int64_t)4 * tile->task_rows * tile->rows * tile->blocks * lanes);
+    int64_t vectors = (int64_t)tile->task_rows * tile->rows * tile->blocks;
+    return dim_scale(dims, kept_columns(dims, shape, tile), vectors * lanes * dtype_bytes(shape->types.sum));
 }
 
 Dim conv_scratch(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes) {

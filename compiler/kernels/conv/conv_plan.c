@@ -8,23 +8,23 @@ ConvPlan *conv_new_plan(const Kernel *kernel, const ConvShape *shape, Proposal *
     return plan;
 }
 
-void conv_prefer_blocks(const Kernel *kernel, Proposal *proposal) {
+void conv_prefer_blocks(const Kernel *kernel, Proposal *proposal, const Format *format) {
     Shape map = kernel->anchor->shape;
-    proposal->output = proposal->inputs[0].layout = LAYOUT_BLOCKED;
-    proposal->inputs[1] = (OperandPreference){LAYOUT_PLAIN, STRIDES_ANY};
+    const Format *blocked = kernel->program->blocked;
+    proposal->output = proposal->inputs[0].format = blocked;
+    wish_packed(kernel, proposal, 1, format);
     for (int i = 2; i < kernel->input_count; i++) {
         Shape shape = kernel->inputs[i]->node->shape;
         bool like = shape.rank == 4 && shape.dims[1] == map.dims[1] && shape.dims[3] == map.dims[3];
-        if (like) proposal->inputs[i].layout = LAYOUT_BLOCKED;
+        if (like) proposal->inputs[i].format = blocked;
     }
 }
 
-void conv_settle(Program *program, Kernel *kernel, const PackFormat *format) {
+void conv_settle(Program *program, Kernel *kernel) {
     const ConvPlan *plan = kernel->proposal.tile;
     Dims *dims = program->graph->dims;
     int lanes = program->target->lanes;
     kernel->tasks = conv_tasks(dims, &plan->shape, &plan->tile, lanes);
     kernel->scratch = conv_scratch(dims, &plan->shape, &plan->tile, lanes);
-    program_pack(program, kernel, 1, format);
     kernel_set_name(kernel, "%s_%s", kernel->kind->name, conv_describe(program->arena, &plan->shape, &plan->tile));
 }

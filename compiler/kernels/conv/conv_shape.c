@@ -41,7 +41,7 @@ bool conv_shape(const Kernel *kernel, ConvShape *s) {
     *s = (ConvShape){.anchor = anchor, .x = anchor->inputs[0], .w = anchor->inputs[1]};
     if (!two_axes_of_floats(s->x) || !two_axes_of_floats(s->w) || !two_axes_of_floats(anchor)) return false;
     if (!constant_dims(s->w, 0, 4) || !constant_dims(s->x, 1, 2) || !constant_dims(anchor, 1, 2)) return false;
-    s->type = s->x->shape.type;
+    s->types = contraction_types(anchor);
     s->transposed = anchor->op == OP_convolution_backward_data;
     s->images = s->x->shape.dims[0];
     read_conv_attributes(anchor, s);

@@ -12,7 +12,7 @@
  * multiply-adds on it in a 3x3 convolution with AVX-512, and 16 * Q in a 1x1. */
 #include "kernels/conv/conv.h"
 
-bool conv_needs_strip(const ConvShape *shape) { return shape->type != DTYPE_F32; }
+bool conv_needs_strip(const ConvShape *shape) { return shape->types.left != shape->types.sum; }
 
 /* ---- its size ---- */
 
@@ -50,18 +50,18 @@ static Dim plane_elements(Dims *dims, const ConvShape *s, const ConvTile *tile, 
 
 Dim conv_strip_bytes(Dims *dims, const ConvShape *s, const ConvTile *tile, int lanes) {
     if (!conv_needs_strip(s)) return dim_const(dims, 0);
-    return dim_scale(dims, plane_elements(dims, s, tile, lanes), 4 * outer_count(s, tile, lanes));
+    return dim_scale(dims, plane_elements(dims, s, tile, lanes), outer_count(s, tile, lanes) * dtype_bytes(s->types.sum));
 }
 
 /* ---- a row ---- */
 
 static void convert_lanes(const Conv *c, LLVMValueRef from, LLVMValueRef to, int lanes) {
-    LLVMValueRef elements = emit_floats(c->m, c->shape.type, from, lanes, !c->tile->plain, NULL);
-    emit_store(c->m, elements, to, lanes * 4);
+    LLVMValueRef elements = emit_floats(c->m, c->shape.types.left, from, lanes, !c->tile->plain, NULL);
+    emit_aligned_store(c->m, elements, to);
 }
 
 static LLVMValueRef raw_element(const Conv *c, LLVMValueRef base, LLVMValueRef index) {
-    return get_element(c->m, get_memory_type(c->m, c->shape.type), base, index);
+    return get_element(c->m, get_memory_type(c->m, c->shape.types.left), base, index);
 }
 
 /* From one row or pixel that the task reads to the next: what a stride leaves out may stay

@@ -103,12 +103,12 @@ static void multiply_tap(const Conv *c, const Tap *tap, const Pixel *pixels, LLV
     LLVMValueRef w[8];
     for (int q = 0; q < blocks; q++) {
         LLVMValueRef at = emit_add(m, weights, get_i64(m, q * c->lanes));
-        w[q] = emit_load(m, vector, get_element(m, m->f32, c->weights, at), c->lanes * 4);
+        w[q] = emit_aligned_load(m, vector, get_element(m, m->f32, c->weights, at));
     }
     for (int p = 0; p < tap->site->rows * tap->site->columns; p++) {
         if (!conv_reads(c, tap->site, tap->row, tap->column, p)) continue;
         LLVMValueRef address = or_zeros(c, &pixels[p], get_element(m, m->f32, pixels[p].address, channel));
-        LLVMValueRef x = emit_load(m, m->f32, address, 4);
+        LLVMValueRef x = emit_load(m, m->f32, address);
         LLVMValueRef spread = get_splat(m, x, c->lanes);
         for (int q = 0; q < blocks; q++) sums->at[p * blocks + q] = emit_muladd(m, spread, w[q], sums->at[p * blocks + q]);
     }
@@ -345,17 +345,16 @@ static LLVMValueRef kept_tile_sum(const Conv *c, const ConvSite *site, int i) {
 /* The sums of a pass: with those of the passes before, on to the next or through the epilogue. */
 static void finish_pass(Conv *c, const ConvSite *site, LoopCarried *sums) {
     Module *m = c->m;
-    int bytes = c->lanes * 4;
     LLVMTypeRef vector = get_vector(m, m->f32, c->lanes);
     LLVMValueRef blocks = get_i64(m, conv_input_blocks(c));
     Loop again = begin_loop_carried_if(m, sums, LLVMBuildICmp(m->builder, LLVMIntSGT, site->from, get_i64(m, 0), "again"));
     for (int i = 0; i < sums->count; i++)
-        sums->at[i] = emit_float(m, LLVMFAdd, emit_load(m, vector, kept_tile_sum(c, site, i), bytes), sums->at[i]);
+        sums->at[i] = emit_float(m, LLVMFAdd, emit_aligned_load(m, vector, kept_tile_sum(c, site, i)), sums->at[i]);
     end_loop_carried(m, &again, sums);
     Branch last = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntEQ, site->to, blocks, "last"));
     conv_store_sums(c, site, sums);
     begin_else(m, &last);
-    for (int i = 0; i < sums->count; i++) emit_store(m, sums->at[i], kept_tile_sum(c, site, i), bytes);
+    for (int i = 0; i < sums->count; i++) emit_aligned_store(m, sums->at[i], kept_tile_sum(c, site, i));
     end_if(m, &last);
 }
 

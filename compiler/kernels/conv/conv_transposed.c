@@ -18,20 +18,15 @@ bool conv_transposed_propose(const Kernel *kernel, Proposal *proposal) {
     ConvShape s;
     double cycles;
     if (!conv_shape(kernel, &s) || !takes_transposed(&s, target->lanes)) return false;
-    conv_prefer_blocks(kernel, proposal);
     ConvPlan *plan = conv_new_plan(kernel, &s, proposal);
-    plan->tile = conv_choose_tile(&s, kernel->program->graph->dims, target, false, false, &cycles);
-    PackFormat format = conv_format(&s, target->lanes, plan->tile.blocks);
+    plan->tile = conv_choose_tile(&s, kernel->program->graph->dims, target, (TileLimits){0}, &cycles);
+    Format format = conv_format(&s, target->lanes, plan->tile.blocks);
+    conv_prefer_blocks(kernel, proposal, &format);
     proposal->cycles = cycles * (double)(s.groups * conv_phases(&s));
-    proposal->packing = packing_cycles(kernel, &format);
     return true;
 }
 
-void conv_transposed_settle(Program *program, Kernel *kernel) {
-    const ConvPlan *plan = kernel->proposal.tile;
-    PackFormat format = conv_format(&plan->shape, program->target->lanes, plan->tile.blocks);
-    conv_settle(program, kernel, &format);
-}
+void conv_transposed_settle(Program *program, Kernel *kernel) { conv_settle(program, kernel); }
 
 LLVMValueRef conv_transposed_emit(Module *m, const Kernel *kernel) {
     Conv c = conv_begin(m, kernel);

@@ -61,7 +61,8 @@ static bool is_multiple(const NestWalk *walk, int group) { /* of whole vectors, 
 
 /* Of a part's total in the workspace: a vector of values, and one of places beside it for argmax. */
 static int64_t part_bytes(const Target *target, const Node *anchor) {
-    return (anchor->op == OP_argmax ? 2 : 1) * target->lanes * 4;
+    DType value = dtype_sum(anchor->inputs[0]->shape.type);
+    return target->lanes * (dtype_bytes(value) + (anchor->op == OP_argmax ? dtype_bytes(DTYPE_I32) : 0));
 }
 
 /* ---- points ---- */
@@ -364,15 +365,15 @@ static RunningSum part_address(NestWalk *walk, LLVMValueRef number) {
     Module *m = walk->m;
     RunningSum identity = get_identity(walk);
     LLVMValueRef base = get_argument(m, 1 + walk->kernel->input_count);
-    int64_t wide = part_bytes(m->target, walk->kernel->anchor);
+    int64_t wide = part_bytes(m->target, walk->kernel->anchor), places = wide - m->target->lanes * dtype_bytes(DTYPE_I32);
     LLVMValueRef value = get_element(m, m->i8, base, emit_mul(m, number, get_i64(m, wide)));
-    return (RunningSum){value, identity.index ? get_element(m, m->i8, value, get_i64(m, wide / 2)) : NULL};
+    return (RunningSum){value, identity.index ? get_element(m, m->i8, value, get_i64(m, places)) : NULL};
 }
 
 static void store_part(NestWalk *walk, RunningSum sum) {
     RunningSum at = part_address(walk, walk->task);
-    emit_store(walk->m, sum.value, at.value, 4);
-    if (sum.index) emit_store(walk->m, sum.index, at.index, 4);
+    emit_store(walk->m, sum.value, at.value);
+    if (sum.index) emit_store(walk->m, sum.index, at.index);
 }
 
 static RunningSum emit_parts(NestWalk *walk) {
@@ -381,8 +382,8 @@ static RunningSum emit_parts(NestWalk *walk) {
     LLVMValueRef count = get_dim(m, nest_parts(walk->kernel->program, walk->nest)), first = emit_mul(m, walk->task, count);
     Loop loop = begin_loop(m, get_i64(m, 0), count, 1);
     RunningSum phi = carry_sum(walk, &loop, total), at = part_address(walk, emit_add(m, first, loop.index));
-    RunningSum part = {emit_load(m, LLVMTypeOf(total.value), at.value, 4), NULL};
-    if (total.index) part.index = emit_load(m, LLVMTypeOf(total.index), at.index, 4);
+    RunningSum part = {emit_load(m, LLVMTypeOf(total.value), at.value), NULL};
+    if (total.index) part.index = emit_load(m, LLVMTypeOf(total.index), at.index);
     carry_on(&loop, 0, combine_sums(walk, phi, part));
     end_loop(m, &loop);
     return carried_sum(&loop, 0, total.index != NULL);
@@ -672,7 +673,7 @@ static void emit_loops_task(NestWalk *walk, LLVMValueRef task, bool parts) {
 /* ---- the kind ---- */
 
 bool loops_propose(const Kernel *kernel, Proposal *proposal) {
-    if (kernel->anchor && !takes_anchor(KERNEL_loops, kernel)) return false;
+    if (kernel->anchor ? !takes_anchor(KERNEL_loops, kernel) : is_packed(kernel->output)) return false;
     proposal->is_nest = true;
     proposal->cycles = cost_cycles(kernel->program->target, kernel_typical_flops(kernel), 0.25, kernel_typical_bytes(kernel));
     return true;
@@ -695,9 +696,7 @@ static void set_loops_phases(Program *program, Kernel *kernel, const Nest *nest)
     kernel->tasks = dim_add(program->graph->dims, parts, kernel->tasks);
 }
 
-/* The nest is there already where fuse_rows.c has given it rows. */
 void loops_settle(Program *program, Kernel *kernel) {
-    if (!kernel->rows) kernel->proposal.tile = nest_new(program, kernel);
     const Nest *nest = kernel->proposal.tile;
     kernel->tasks = nest_tasks(program, nest);
     set_nest_name(kernel);

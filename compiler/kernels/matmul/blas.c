@@ -12,14 +12,14 @@ enum { ROW_MAJOR = 101, AS_IT_LIES = 111, TRANSPOSED = 112 }; /* cblas.h */
 static bool takes_blas(const Kernel *kernel, const MatrixShape *s) {
     bool computed = kernel->inputs[0]->space != SPACE_WEIGHTS && kernel->inputs[1]->space != SPACE_WEIGHTS;
     bool alone = !s->shared && kernel->output->node == kernel->anchor;
-    return kernel->program->blas && s->type == DTYPE_F32 && alone && computed;
+    return kernel->program->blas && s->types.left == DTYPE_F32 && alone && computed;
 }
 
 /* It costs nothing, since it was asked for. sgemm takes matrices whose rows or columns are adjacent elements. */
 bool blas_propose(const Kernel *kernel, Proposal *proposal) {
     MatrixShape s;
     if (!matrix_shape(kernel, &s) || !takes_blas(kernel, &s)) return false;
-    prefer_layouts(kernel, proposal, LAYOUT_PLAIN, kernel->input_count);
+    wish_formats(kernel, proposal, &format_plain, kernel->input_count);
     for (int i = 0; i < kernel->input_count; i++) proposal->inputs[i].strides = STRIDES_OF_LINES;
     proposal->tile = arena_copy(kernel->program->arena, &s, sizeof s);
     proposal->calls_blas = true;

@@ -11,7 +11,7 @@ static int64_t copies_of_panel(const Kernel *kernel, const MatrixShape *s) {
 }
 
 static bool is_packed_before(const Kernel *kernel, const MatrixShape *s) {
-    if (!s->floats || !dim_is_const(s->depth, NULL) || !dim_is_const(s->columns, NULL)) return false;
+    if (!dim_is_const(s->depth, NULL) || !dim_is_const(s->columns, NULL)) return false;
     if (!s->shared && !dim_is_const(s->matrices, NULL)) return false;
     return kernel->inputs[1]->space == SPACE_WEIGHTS || copies_of_panel(kernel, s) > 1;
 }
@@ -33,20 +33,19 @@ static double matmul_cycles(const Kernel *kernel, const MatrixShape *s) {
     double columns = (double)round_up(dim_typical(dims, s->columns), target->lanes);
     double rows = (double)round_up(dim_typical(dims, s->rows), ROWS);
     double matrix = columns * (double)dim_typical(dims, s->depth) * (double)dim_typical(dims, s->matrices), tiles = rows / ROWS;
-    double rate = 4 * matrix < (double)target->l2_bytes ? target->l2_bytes_per_cycle : target->memory_bytes_per_cycle;
+    double bytes = matrix * dtype_bytes(s->types.sum);
+    double rate = bytes < (double)target->l2_bytes ? target->l2_bytes_per_cycle : target->memory_bytes_per_cycle;
     double compute = 1.1 * matrix * rows / target->lanes / target->fmas_per_cycle;
-    double memory = 4 * matrix / rate * (tiles < 4 ? tiles : 4);
+    double memory = bytes / rate * (tiles < 4 ? tiles : 4);
     return compute > memory ? compute : memory;
 }
 
 bool matmul_propose(const Kernel *kernel, Proposal *proposal) {
     MatrixShape s;
     if (!matrix_shape(kernel, &s)) return false;
-    MatrixTile *tile = NEW(kernel->program->arena, MatrixTile);
-    *tile = choose_matmul_tile(kernel, &s);
-    prefer_layouts(kernel, proposal, LAYOUT_PLAIN, 2);
+    MatrixTile tile = choose_matmul_tile(kernel, &s);
+    matrix_propose(kernel, &tile, proposal);
     proposal->inputs[1].strides = STRIDES_ANY;
-    proposal->tile = tile;
     proposal->cycles = matmul_cycles(kernel, &s);
     return true;
 }

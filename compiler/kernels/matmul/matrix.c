@@ -53,21 +53,20 @@ bool matrix_shape(const Kernel *kernel, MatrixShape *shape) {
     *shape = (MatrixShape){.rows = c.dims[c.rank - 2], .depth = a.dims[a.rank - 1], .columns = c.dims[c.rank - 1]};
     shape->matrices = dim_const(dims, 1);
     for (int i = 0; i < c.rank - 2; i++) shape->matrices = dim_mul(dims, shape->matrices, c.dims[i]);
-    shape->type = a.type;
-    shape->floats = dtype_is_float(a.type);
+    shape->types = contraction_types(anchor);
     shape->shared = !shape_dims_equal(kernel->inputs[1]->node->shape, anchor->inputs[1]->shape);
     return true;
 }
 
-PackFormat matrix_format(const Node *b, int lanes, int blocks) {
+Format matrix_format(const Node *b, DType type, int lanes, int blocks) {
     enum { ROWS, COLUMNS, MATRICES };
     int rank = b->shape.rank;
-    PackFormat format = {.name = "matrix"};
-    format_add_axis(&format, pack_axis(b, rank - 2));
-    format_add_axis(&format, pack_axis(b, rank - 1));
-    format.axes[COLUMNS].padded = round_up(format.axes[COLUMNS].size, lanes);
+    Format format = {.name = "matrix", .converts = true, .type = type};
+    format_add_axis(&format, format_axis(rank - 2));
+    format_add_axis(&format, format_axis(rank - 1));
+    format.axes[COLUMNS].multiple = lanes;
     if (rank > 2) {
-        format_add_axis(&format, pack_axes(b, 0, rank - 3));
+        format_add_axis(&format, format_axes(0, rank - 3));
         format_add_level(&format, MATRICES, 1);
     }
     format_add_level(&format, COLUMNS, (int64_t)blocks * lanes);
@@ -93,6 +92,14 @@ static Dim row_tasks(Dims *dims, const MatrixShape *shape, const MatrixTile *til
     return dim_ceil_div(dims, row_tiles(dims, shape, tile), tile->task_tiles);
 }
 
+void matrix_propose(const Kernel *kernel, const MatrixTile *tile, Proposal *proposal) {
+    wish_formats(kernel, proposal, &format_plain, 2);
+    proposal->tile = arena_copy(kernel->program->arena, tile, sizeof *tile);
+    if (tile->right != RIGHT_PACKED) return;
+    Format format = matrix_format(kernel->inputs[1]->node, tile->shape.types.sum, kernel->program->target->lanes, tile->blocks);
+    wish_packed(kernel, proposal, 1, &format);
+}
+
 void matrix_settle(Program *program, Kernel *kernel) {
     const MatrixTile *tile = kernel->proposal.tile;
     const MatrixShape *shape = &tile->shape;
@@ -100,9 +107,6 @@ void matrix_settle(Program *program, Kernel *kernel) {
     int lanes = program->target->lanes;
     Dim panels = dim_mul(dims, shape->matrices, panels_of(dims, shape, tile, lanes));
     kernel->tasks = dim_mul(dims, panels, row_tasks(dims, shape, tile));
-    if (tile->right != RIGHT_PACKED) return;
-    PackFormat format = matrix_format(kernel->inputs[1]->node, lanes, tile->blocks);
-    program_pack(program, kernel, 1, &format);
 }
 
 static Dims *dims_of_matrix(const Matrix *x) {
@@ -143,29 +147,24 @@ static LLVMValueRef row_address(const Matrix *x, LLVMValueRef row) {
     LLVMValueRef row_stride = get_dim(m, a->strides[x->rank - 2]), step = get_dim(m, a->strides[x->rank - 1]);
     LLVMValueRef at = emit_add(m, emit_mul(m, row, row_stride), emit_mul(m, x->piece, step));
     for (int i = 0; i < x->rank - 2; i++) at = emit_add(m, at, emit_mul(m, x->point.at[i].base, get_dim(m, a->strides[i])));
-    return get_element(m, get_memory_type(m, x->shape.type), get_argument(m, 1), at);
+    return get_element(m, get_memory_type(m, x->shape.types.left), get_argument(m, 1), at);
 }
 
 static LLVMValueRef left_step(const Matrix *x) {
     return get_dim(x->m, x->kernel->inputs[0]->strides[x->rank - 1]);
 }
 
-static LLVMValueRef load_left(const Matrix *x, const Rows *rows, LLVMValueRef *address, int p, LLVMValueRef k) {
+static LLVMValueRef load_left(const Matrix *x, LLVMValueRef *address, int p, LLVMValueRef k) {
     Module *m = x->m;
     LLVMValueRef step = x->left_space ? get_i64(m, 1) : left_step(x);
-    if (x->shape.floats) return emit_load(m, m->f32, get_element(m, m->f32, address[p], emit_mul(m, k, step)), 4);
-    Point point = x->point;
-    point.lanes = 1;
-    point.at[x->rank - 2] = coord_fixed(readable_row(x, rows, p));
-    point.at[x->rank - 1] = coord_fixed(emit_add(m, x->piece, k));
-    return emit_value_load(m, x->kernel->inputs[0], get_argument(m, 1), &point);
+    return emit_load(m, m->f32, get_element(m, m->f32, address[p], emit_mul(m, k, step)));
 }
 
 /* Block q of a row of the panel, which begins at element `at` from panel_base. */
 static LLVMValueRef load_right(const Matrix *x, LLVMValueRef at, int q) {
     Module *m = x->m;
     bool as_is = x->tile->right == RIGHT_AS_IS;
-    DType type = as_is ? x->shape.type : DTYPE_F32;
+    DType type = as_is ? x->shape.types.right : x->shape.types.sum;
     LLVMValueRef address = get_element(m, get_memory_type(m, type), x->panel_base, at);
     return emit_floats(m, type, address, x->lanes, !as_is, as_is ? column_mask(x, column_of_block(x, q)) : NULL);
 }
@@ -188,7 +187,7 @@ static void multiply_part(void *context, LLVMValueRef from, LLVMValueRef to, Loo
         b[q] = load_right(x, emit_add(m, at, get_i64(m, q * x->lanes)), q);
     }
     for (int p = 0; p < product->rows->count; p++) {
-        LLVMValueRef a = get_splat(m, load_left(x, product->rows, product->address, p, loop.index), x->lanes);
+        LLVMValueRef a = get_splat(m, load_left(x, product->address, p, loop.index), x->lanes);
         for (int q = 0; q < x->blocks; q++) sums->at[p * x->blocks + q] = emit_muladd(m, a, b[q], sums->at[p * x->blocks + q]);
     }
     end_loop_carried(m, &loop, sums);
@@ -205,7 +204,7 @@ static LLVMValueRef convert_elements(const Matrix *x, LLVMValueRef row, LLVMValu
     point.at[x->rank - 2] = coord_fixed(row);
     point.at[x->rank - 1] = coord_lanes(emit_add(m, x->piece, loop.index), 1);
     LLVMValueRef elements = emit_value_load(m, x->kernel->inputs[0], get_argument(m, 1), &point);
-    emit_store(m, elements, get_element(m, m->f32, to, loop.index), 4);
+    emit_store(m, elements, get_element(m, m->f32, to, loop.index));
     end_loop(m, &loop);
     return end;
 }
@@ -221,7 +220,7 @@ static LLVMValueRef convert_matrix_row(const Matrix *x, LLVMValueRef row, int p)
 
 static void multiply_rows(const Matrix *x, const Rows *rows, LoopCarried *sums) {
     LLVMValueRef address[MAX_CARRIED];
-    for (int p = 0; p < rows->count && x->shape.floats; p++) {
+    for (int p = 0; p < rows->count; p++) {
         LLVMValueRef row = readable_row(x, rows, p);
         address[p] = x->left_space ? convert_matrix_row(x, row, p) : row_address(x, row);
     }
@@ -260,7 +259,7 @@ static void emit_matrix_tile(Matrix *x, Rows rows) {
     LLVMTypeRef vector = get_vector(m, m->f32, x->lanes);
     LoopCarried sums = {.count = rows.count * x->blocks};
     for (int i = 0; i < sums.count; i++)
-        sums.at[i] = x->sums_space ? emit_load(m, vector, kept_matrix_sum(x, &rows, i / x->blocks, i % x->blocks), x->lanes * 4) : LLVMConstNull(vector);
+        sums.at[i] = x->sums_space ? emit_aligned_load(m, vector, kept_matrix_sum(x, &rows, i / x->blocks, i % x->blocks)) : LLVMConstNull(vector);
     multiply_rows(x, &rows, &sums);
     if (!x->sums_space) {
         store_results(x, &rows, &sums);
@@ -269,7 +268,7 @@ static void emit_matrix_tile(Matrix *x, Rows rows) {
     Branch last = begin_if(m, emit_at_least(x, emit_add(m, x->piece, x->piece_depth), x->depth));
     store_results(x, &rows, &sums);
     begin_else(m, &last);
-    for (int i = 0; i < sums.count; i++) emit_store(m, sums.at[i], kept_matrix_sum(x, &rows, i / x->blocks, i % x->blocks), x->lanes * 4);
+    for (int i = 0; i < sums.count; i++) emit_aligned_store(m, sums.at[i], kept_matrix_sum(x, &rows, i / x->blocks, i % x->blocks));
     end_if(m, &last);
 }
 
@@ -326,7 +325,7 @@ static LLVMValueRef right_address(const Matrix *x, LLVMValueRef k, LLVMValueRef 
     LLVMValueRef row = get_dim(m, b->strides[x->rank - 2]), step = get_dim(m, b->strides[x->rank - 1]);
     LLVMValueRef at = emit_add(m, emit_mul(m, k, row), emit_mul(m, column, step));
     for (int i = 0; i < x->rank - 2 && !x->shape.shared; i++) at = emit_add(m, at, emit_mul(m, x->point.at[i].base, get_dim(m, b->strides[i])));
-    return get_element(m, get_memory_type(m, x->shape.type), get_argument(m, 2), at);
+    return get_element(m, get_memory_type(m, x->shape.types.right), get_argument(m, 2), at);
 }
 
 static void pack_rows(Matrix *x) {
@@ -340,7 +339,7 @@ static void pack_rows(Matrix *x) {
         point.mask = column_mask(x, column_of_block(x, q));
         LLVMValueRef at = emit_add(m, emit_mul(m, loop.index, get_i64(m, x->blocks * x->lanes)), get_i64(m, q * x->lanes));
         LLVMValueRef b = emit_value_load(m, x->kernel->inputs[1], get_argument(m, 2), &point);
-        emit_store(m, b, get_element(m, m->f32, x->panel_space, at), x->lanes * 4);
+        emit_aligned_store(m, b, get_element(m, m->f32, x->panel_space, at));
     }
     end_loop(m, &loop);
 }
@@ -354,12 +353,12 @@ static void pack_square(Matrix *x, LLVMValueRef k, LLVMValueRef block, LLVMValue
     for (int l = 0; l < x->lanes; l++) {
         LLVMValueRef column = emit_add(m, first, get_i64(m, l));
         LLVMValueRef address = right_address(x, emit_add(m, x->piece, k), whole ? column : emit_min(m, column, last));
-        rows[l] = emit_floats(m, x->shape.type, address, x->lanes, false, mask);
+        rows[l] = emit_floats(m, x->shape.types.right, address, x->lanes, false, mask);
     }
     emit_transpose(m, rows, x->lanes);
     for (int l = 0; l < x->lanes; l++) {
         LLVMValueRef at = emit_add(m, emit_affine(m, emit_add(m, k, get_i64(m, l)), (int64_t)x->blocks * x->lanes, 0), block);
-        emit_store(m, rows[l], get_element(m, m->f32, x->panel_space, at), x->lanes * 4);
+        emit_aligned_store(m, rows[l], get_element(m, m->f32, x->panel_space, at));
     }
 }
 
@@ -386,7 +385,7 @@ static bool has_unit_stride(const Value *value, int axis) { return dim_is_one(va
 
 static void pack_panel(Matrix *x) {
     const Value *b = x->kernel->inputs[1];
-    bool columns = x->shape.floats && has_unit_stride(b, x->rank - 2) && !has_unit_stride(b, x->rank - 1);
+    bool columns = has_unit_stride(b, x->rank - 2) && !has_unit_stride(b, x->rank - 1);
     if (columns) pack_columns(x);
     else pack_rows(x);
 }
@@ -413,7 +412,7 @@ static void clear_sums(Matrix *x, LLVMValueRef rows) {
     LLVMTypeRef vector = get_vector(m, m->f32, x->lanes);
     LLVMValueRef count = emit_mul(m, rows, get_i64(m, x->blocks * x->lanes));
     Loop loop = begin_loop(m, get_i64(m, 0), count, x->lanes);
-    emit_store(m, LLVMConstNull(vector), get_element(m, m->f32, x->sums_space, loop.index), x->lanes * 4);
+    emit_aligned_store(m, LLVMConstNull(vector), get_element(m, m->f32, x->sums_space, loop.index));
     end_loop(m, &loop);
 }
 
@@ -480,8 +479,7 @@ LLVMValueRef emit_matrix(Module *m, const Kernel *kernel) {
     bool one_piece = dim_is_const(x.shape.depth, &depth) && depth <= x.tile->depth;
     if (x.tile->right == RIGHT_PANEL) x.panel_space = emit_stack(m, m->f32, x.tile->depth * width);
     if (x.tile->right == RIGHT_PACKED) x.matrix_weights = round_up(dim_const_value(x.shape.columns), x.lanes) * depth;
-    bool converts = x.shape.floats && x.shape.type != DTYPE_F32;
-    if (converts) x.left_space = emit_stack(m, m->f32, (int64_t)x.tile->depth * x.tile->rows);
+    if (x.shape.types.left != x.shape.types.sum) x.left_space = emit_stack(m, m->f32, (int64_t)x.tile->depth * x.tile->rows);
     if (!one_piece) x.sums_space = emit_stack(m, m->f32, (int64_t)x.tile->task_tiles * x.tile->rows * width);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     emit_matrix_task(&x, tasks.index);

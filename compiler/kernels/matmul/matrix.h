@@ -13,8 +13,7 @@ typedef enum RightForm { /* what the tiles read of B */
 
 typedef struct MatrixShape {
     Dim rows, depth, columns, matrices; /* M, K, N, and the product of the leading axes */
-    DType type;                         /* of the operands */
-    bool floats;                        /* read directly, as f32 */
+    Contraction types;
     bool shared;                        /* one B for all matrices */
 } MatrixShape;
 
@@ -28,9 +27,11 @@ typedef struct MatrixTile { /* proposal.tile of matmul and matvec */
 
 /* False where the anchor is no matrix product. */
 bool matrix_shape(const Kernel *kernel, MatrixShape *shape);
-/* B as [matrix][panel][row k][blocks * lanes columns], where the last panel is as narrow as its blocks are few. */
-PackFormat matrix_format(const Node *b, int lanes, int blocks);
-/* By the proposal's tile: its tasks, and B packed where it wants that. */
+/* B of that type as [matrix][panel][row k][blocks * lanes columns], where the last panel is as narrow as its blocks are few. */
+Format matrix_format(const Node *b, DType type, int lanes, int blocks);
+/* By that tile: PLAIN operands, and B packed where it wants that. */
+void matrix_propose(const Kernel *kernel, const MatrixTile *tile, Proposal *proposal);
+/* By the proposal's tile: its tasks. */
 void matrix_settle(Program *program, Kernel *kernel);
 LLVMValueRef emit_matrix(Module *m, const Kernel *kernel);
 

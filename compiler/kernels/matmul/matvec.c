@@ -18,7 +18,7 @@ static bool lies_in_rows(const Node *matrix) {
 
 static bool takes_matvec(const Kernel *kernel, const MatrixShape *s) {
     int64_t rows;
-    if (!s->floats || (is_computed(kernel) && !lies_in_rows(kernel->inputs[1]->node))) return false;
+    if (is_computed(kernel) && !lies_in_rows(kernel->inputs[1]->node)) return false;
     if (!dim_is_const(s->depth, NULL) || !dim_is_const(s->columns, NULL)) return false;
     return dim_is_const(s->rows, &rows) && rows <= MAX_ROWS;
 }
@@ -35,7 +35,7 @@ static int choose_blocks(const Target *target, int rows, int64_t columns) {
 static MatrixTile choose_matvec_tile(const Kernel *kernel, const MatrixShape *s) {
     int64_t rows = dim_const_value(s->rows), depth = dim_const_value(s->depth);
     MatrixTile tile = {.shape = *s, .rows = (int)max_i64(rows, 1), .depth = (int)max_i64(depth, 1), .task_tiles = 1};
-    if (s->type != DTYPE_F32) tile.depth = (int)min_i64(tile.depth, CONVERTED / tile.rows);
+    if (s->types.left != s->types.sum) tile.depth = (int)min_i64(tile.depth, CONVERTED / tile.rows);
     tile.right = is_computed(kernel) ? RIGHT_AS_IS : RIGHT_PACKED;
     tile.blocks = choose_blocks(kernel->program->target, tile.rows, dim_const_value(s->columns));
     return tile;
@@ -46,18 +46,17 @@ static double matvec_cycles(const Kernel *kernel, const MatrixShape *s) {
     const Target *target = kernel->program->target;
     int64_t columns = round_up(dim_const_value(s->columns), target->lanes);
     double weights = (double)(dim_const_value(s->depth) * columns) * (double)dim_typical(dims, s->matrices);
-    double rate = weights * 4 > (double)target->l2_bytes ? target->memory_bytes_per_cycle : target->l2_bytes_per_cycle;
-    double memory = weights * 4 / rate, compute = weights * (double)dim_typical(dims, s->rows) / target->lanes / target->fmas_per_cycle;
+    double bytes = weights * dtype_bytes(is_computed(kernel) ? s->types.right : s->types.sum);
+    double rate = bytes > (double)target->l2_bytes ? target->memory_bytes_per_cycle : target->l2_bytes_per_cycle;
+    double memory = bytes / rate, compute = weights * (double)dim_typical(dims, s->rows) / target->lanes / target->fmas_per_cycle;
     return memory > compute ? memory : compute;
 }
 
 bool matvec_propose(const Kernel *kernel, Proposal *proposal) {
     MatrixShape s;
     if (!matrix_shape(kernel, &s) || !takes_matvec(kernel, &s)) return false;
-    MatrixTile *tile = NEW(kernel->program->arena, MatrixTile);
-    *tile = choose_matvec_tile(kernel, &s);
-    prefer_layouts(kernel, proposal, LAYOUT_PLAIN, 2);
-    proposal->tile = tile;
+    MatrixTile tile = choose_matvec_tile(kernel, &s);
+    matrix_propose(kernel, &tile, proposal);
     proposal->cycles = matvec_cycles(kernel, &s);
     return true;
 }

@@ -16,7 +16,7 @@ static const struct {
 bool order_propose(const Kernel *kernel, Proposal *proposal) {
     const Target *target = kernel->program->target;
     if (!takes_anchor(KERNEL_order, kernel)) return false;
-    prefer_layouts(kernel, proposal, LAYOUT_PLAIN, kernel->input_count);
+    wish_formats(kernel, proposal, &format_plain, kernel->input_count);
     proposal->cycles = cost_cycles(target, kernel_typical_flops(kernel), 1.0 / target->lanes, kernel_typical_bytes(kernel));
     return true;
 }
@@ -71,11 +71,11 @@ LLVMValueRef emit_sort_key(Module *m, LLVMValueRef element, DType type, bool lar
 LLVMValueRef emit_key_place(Module *m, LLVMValueRef key) { return LLVMBuildTrunc(m->builder, key, m->i32, ""); }
 
 LLVMValueRef load_key(Module *m, LLVMValueRef keys, LLVMValueRef index) {
-    return emit_load(m, m->i64, get_element(m, m->i64, keys, index), 8);
+    return emit_load(m, m->i64, get_element(m, m->i64, keys, index));
 }
 
 void store_key(Module *m, LLVMValueRef keys, LLVMValueRef index, LLVMValueRef key) {
-    emit_store(m, key, get_element(m, m->i64, keys, index), 8);
+    emit_store(m, key, get_element(m, m->i64, keys, index));
 }
 
 /* ---- sorting by digits ----
@@ -89,7 +89,7 @@ void store_key(Module *m, LLVMValueRef keys, LLVMValueRef index, LLVMValueRef ke
  *
  * The memory holds the counts, the keys, and the others. */
 
-enum { DIGITS = 4, DIGIT_VALUES = 256, COUNT_BYTES = DIGITS * DIGIT_VALUES * 4 };
+enum { DIGITS = 4, DIGIT_VALUES = 256, COUNT_BYTES = DIGITS * DIGIT_VALUES * (int)sizeof(int32_t) };
 
 Dim sort_bytes(Dims *dims, Dim count) { return dim_offset(dims, dim_scale(dims, count, 16), COUNT_BYTES); }
 
@@ -98,7 +98,7 @@ LLVMValueRef sort_keys(Module *m, LLVMValueRef memory) { return get_element(m, m
 void begin_keys(Module *m, LLVMValueRef memory) {
     LLVMTypeRef vector = get_vector(m, m->i32, m->target->lanes);
     Loop loop = begin_loop(m, get_i64(m, 0), get_i64(m, DIGITS * DIGIT_VALUES), m->target->lanes);
-    emit_store(m, LLVMConstNull(vector), get_element(m, m->i32, memory, loop.index), 4);
+    emit_store(m, LLVMConstNull(vector), get_element(m, m->i32, memory, loop.index));
     end_loop(m, &loop);
 }
 
@@ -111,8 +111,8 @@ static LLVMValueRef emit_count_address(Module *m, LLVMValueRef memory, LLVMValue
 
 /* Adds one, and gives what was there. */
 static LLVMValueRef emit_count(Module *m, LLVMValueRef address) {
-    LLVMValueRef count = emit_load(m, m->i32, address, 4);
-    emit_store(m, LLVMBuildAdd(m->builder, count, get_i32(m, 1), ""), address, 4);
+    LLVMValueRef count = emit_load(m, m->i32, address);
+    emit_store(m, LLVMBuildAdd(m->builder, count, get_i32(m, 1), ""), address);
     return count;
 }
 
@@ -124,8 +124,8 @@ void count_key(Module *m, LLVMValueRef memory, LLVMValueRef key) {
 static void emit_digit_places(Module *m, LLVMValueRef memory, int digit) {
     LoopCarried sum = {.at = {get_i32(m, 0)}, .count = 1};
     Loop loop = begin_loop_carried(m, &sum, get_i64(m, digit * DIGIT_VALUES), get_i64(m, (digit + 1) * DIGIT_VALUES), 1);
-    LLVMValueRef address = get_element(m, m->i32, memory, loop.index), count = emit_load(m, m->i32, address, 4);
-    emit_store(m, sum.at[0], address, 4);
+    LLVMValueRef address = get_element(m, m->i32, memory, loop.index), count = emit_load(m, m->i32, address);
+    emit_store(m, sum.at[0], address);
     sum.at[0] = LLVMBuildAdd(m->builder, sum.at[0], count, "");
     end_loop_carried(m, &loop, &sum);
 }

@@ -18,15 +18,17 @@ typedef struct Nms {
     LLVMValueRef kept[SIDES];    /* arrays of f32 */
 } Nms;
 
-/* Elements of an array of kept boxes: whole vectors. */
-static int64_t array_size(const Target *target, const nms_attributes *nms) { return round_up(nms->most, target->lanes); }
+/* Of an array of kept boxes: whole vectors. */
+static int64_t array_bytes(const Target *target, const nms_attributes *nms) {
+    return round_up(nms->most, target->lanes) * dtype_bytes(DTYPE_F32);
+}
 
 void nms_settle(Program *program, Kernel *kernel) {
     const nms_attributes *nms = ATTRIBUTES(kernel->anchor, nms);
     Shape scores = kernel->anchor->inputs[1]->shape;
     kernel->tasks = scores.dims[0];
     kernel->scratch = dim_offset(program->graph->dims, sort_bytes(program->graph->dims, scores.dims[1]),
-                                 SIDES * 4 * array_size(program->target, nms));
+                                 SIDES * array_bytes(program->target, nms));
     kernel_set_name(kernel, "nms");
 }
 
@@ -85,7 +87,7 @@ static LLVMValueRef emit_overlaps(Nms *n, LLVMValueRef box[SIDES], LLVMValueRef 
     for (int i = 0; i < SIDES; i++) one[i] = get_splat(m, box[i], lanes);
     LoopCarried hits = {.at = {LLVMConstNull(truths)}, .count = 1};
     Loop loop = begin_loop_carried(m, &hits, get_i64(m, 0), count, lanes);
-    for (int i = 0; i < SIDES; i++) other[i] = emit_load(m, vector, get_element(m, m->f32, n->kept[i], loop.index), 4);
+    for (int i = 0; i < SIDES; i++) other[i] = emit_load(m, vector, get_element(m, m->f32, n->kept[i], loop.index));
     LLVMValueRef width = emit_f32_op(m, LLVMFSub, emit_f32_smaller(m, one[RIGHT], other[RIGHT]), emit_f32_larger(m, one[LEFT], other[LEFT]));
     LLVMValueRef height = emit_f32_op(m, LLVMFSub, emit_f32_smaller(m, one[BOTTOM], other[BOTTOM]), emit_f32_larger(m, one[TOP], other[TOP]));
     LLVMValueRef both = emit_f32_op(m, LLVMFMul, emit_f32_larger(m, width, zero), emit_f32_larger(m, height, zero));
@@ -110,7 +112,7 @@ static void emit_next(Nms *n, LLVMValueRef key, LoopCarried *kept) {
     load_box(n, LLVMBuildZExt(m->builder, place, m->i64, ""), box);
     LLVMValueRef alone = LLVMBuildNot(m->builder, emit_overlaps(n, box, kept->at[0]), "");
     Branch keep = begin_if(m, alone);
-    for (int i = 0; i < SIDES; i++) emit_store(m, box[i], get_element(m, m->f32, n->kept[i], kept->at[0]), 4);
+    for (int i = 0; i < SIDES; i++) emit_store(m, box[i], get_element(m, m->f32, n->kept[i], kept->at[0]));
     store_kept_place(n, kept->at[0], place);
     end_if(m, &keep);
     kept->at[0] = emit_add(m, kept->at[0], LLVMBuildZExt(m->builder, alone, m->i64, ""));
@@ -132,7 +134,7 @@ static void emit_picture(Nms *n, LLVMValueRef memory) {
 
 void nms_emit(Module *m, const Kernel *kernel) {
     Nms n = {.m = m, .kernel = kernel, .attributes = ATTRIBUTES(kernel->anchor, nms)};
-    int64_t bytes = 4 * array_size(m->target, n.attributes);
+    int64_t bytes = array_bytes(m->target, n.attributes);
     n.count = get_dim(m, kernel->anchor->inputs[1]->shape.dims[1]);
     for (int i = 0; i < SIDES; i++) n.kept[i] = get_element(m, m->i8, m->scratch, get_i64(m, i * bytes));
     LLVMValueRef memory = get_element(m, m->i8, m->scratch, get_i64(m, SIDES * bytes));

@@ -1,6 +1,5 @@
 /* The kind `reorder`: packs a weight that the run computes, as plan/format.h describes
- * the form. select.c never meets it: program_pack launches one before the first kernel
- * that reads the form.
+ * the form, before the first kernel that reads it (plan/schedule.c).
  *
  *     task: a cell of the format
  *       for each of its other axes                         rolled
@@ -35,13 +34,13 @@ enum { ALL_TAPS = 9, RUN = 8 /* inputs that Winograd transforms together */ };
 typedef struct Reorder {
     Module *m;
     const Kernel *kernel;
-    const PackFormat *format;
+    const Format *format;
     const Value *from;
     int lanes, lane_axis, line_axis;
     LLVMValueRef input, output;
     /* of the cell, by axis */
-    LLVMValueRef first[MAX_PACK_AXES], extent[MAX_PACK_AXES], stride[MAX_PACK_AXES];
-    LLVMValueRef at[MAX_PACK_AXES]; /* the place */
+    LLVMValueRef first[MAX_FORMAT_AXES], extent[MAX_FORMAT_AXES], stride[MAX_FORMAT_AXES];
+    LLVMValueRef at[MAX_FORMAT_AXES]; /* the place */
     LLVMValueRef to;     /* element of the output at that place, of the first of the line and the lanes */
     LLVMValueRef base;   /* address of the weight there, at the beginning of the line's axis */
     LLVMValueRef exists; /* lanes that have an element; NULL: all */
@@ -51,25 +50,32 @@ typedef struct Reorder {
 /* ---- choice ---- */
 
 bool reorder_propose(const Kernel *kernel, Proposal *proposal) {
-    const PackFormat *format = kernel->output->format;
-    if (!format) return false;
-    proposal->cycles = reorder_cycles(kernel->program->target, kernel->output->node, format);
+    const Format *format = kernel->output->format;
+    if (!is_packed(kernel->output)) return false;
+    proposal->inputs[0] = (OperandPreference){&format_plain, STRIDES_ANY};
+    proposal->cycles = reorder_cycles(kernel->program, kernel->output->node, &format_plain, format);
     return true;
 }
 
 void reorder_settle(Program *program, Kernel *kernel) {
-    const PackFormat *format = kernel->output->format;
-    kernel->tasks = dim_const(program->graph->dims, format_cells(format));
+    const Format *format = kernel->output->format;
+    kernel->tasks = dim_const(program->graph->dims, format_cells(format, kernel->output->node));
     kernel_set_name(kernel, "reorder_%s", format->name);
 }
 
 /* ---- where elements lie in the weight ---- */
 
+static int64_t size_of(const Reorder *r, int axis) { return format_size(r->format, r->from->node, axis); }
+
+static int64_t padded_size(const Reorder *r, int axis) {
+    return format_padded(r->format, r->from->node, axis);
+}
+
 static LLVMValueRef node_stride(const Reorder *r, int axis) { return get_dim(r->m, r->from->strides[axis]); }
 
 /* Whether the axis' places are as far apart at the end of each axis of the node as
  * elsewhere. */
-static bool is_even(const Reorder *r, const PackAxis *axis) {
+static bool is_even(const Reorder *r, const FormatAxis *axis) {
     Dims *dims = r->kernel->program->graph->dims;
     const Value *from = r->from;
     for (int i = axis->first; i < axis->last; i++)
@@ -79,7 +85,7 @@ static bool is_even(const Reorder *r, const PackAxis *axis) {
 }
 
 static bool is_adjacent(const Reorder *r, int axis) {
-    const PackAxis *a = &r->format->axes[axis];
+    const FormatAxis *a = &r->format->axes[axis];
     int64_t stride;
     bool rotated = r->format->rotation && axis <= 1;
     return !rotated && is_even(r, a) && dim_is_const(r->from->strides[a->last], &stride) &&
@@ -89,7 +95,7 @@ static bool is_adjacent(const Reorder *r, int axis) {
 /* Elements before place `at` of an axis. */
 static LLVMValueRef emit_way(const Reorder *r, int axis, LLVMValueRef at) {
     Module *m = r->m;
-    const PackAxis *a = &r->format->axes[axis];
+    const FormatAxis *a = &r->format->axes[axis];
     if (is_even(r, a)) return emit_mul(m, at, emit_mul(m, get_i64(m, a->step), node_stride(r, a->last)));
     LLVMValueRef way = get_i64(m, 0);
     for (int i = a->last; i >= a->first; i--)
@@ -103,12 +109,11 @@ static LLVMValueRef emit_way(const Reorder *r, int axis, LLVMValueRef at) {
  * first's group, which has. */
 static LLVMValueRef emit_lane_way(const Reorder *r, int lane) {
     Module *m = r->m;
-    const PackAxis *axis = &r->format->axes[r->lane_axis];
     int64_t rotation = r->format->rotation, place = rotation ? lane % rotation : 0;
     LLVMValueRef number = get_i64(m, lane);
     if (r->exists) {
         LLVMValueRef at = emit_add(m, r->at[r->lane_axis], number);
-        LLVMValueRef inside = LLVMBuildICmp(m->builder, LLVMIntSLT, at, get_i64(m, axis->size), "");
+        LLVMValueRef inside = LLVMBuildICmp(m->builder, LLVMIntSLT, at, get_i64(m, size_of(r, r->lane_axis)), "");
         number = LLVMBuildSelect(m->builder, inside, number, get_i64(m, place), "");
     }
     if (!rotation) return emit_way(r, r->lane_axis, number);
@@ -187,7 +192,7 @@ static void copy_places(const Reorder *r, LLVMValueRef from, int count) {
     LLVMValueRef vectors[64];
     load_vectors(r, emit_add(r->m, r->first[r->line_axis], from), count, vectors);
     for (int k = 0; k < count; k++)
-        emit_store(r->m, vectors[k], output_at(r, emit_add(r->m, from, get_i64(r->m, k))), r->lanes * 4);
+        emit_aligned_store(r->m, vectors[k], output_at(r, emit_add(r->m, from, get_i64(r->m, k))));
 }
 
 static void copy_reordered_line(const Reorder *r, int64_t length) {
@@ -204,12 +209,11 @@ static void copy_reordered_line(const Reorder *r, int64_t length) {
 /* The line's length differs between cells in the last block only. */
 static void emit_line(const Reorder *r) {
     Module *m = r->m;
-    const PackAxis *axis = &r->format->axes[r->line_axis];
-    int64_t whole = axis->size, rest = 0;
+    int64_t size = size_of(r, r->line_axis), whole = size, rest = 0;
     for (int i = 0; i < format_outer_levels(r->format); i++)
         if (r->format->levels[i].axis == r->line_axis)
-            whole = min_i64(r->format->levels[i].block, axis->size);
-    rest = whole ? axis->size % whole : 0;
+            whole = min_i64(r->format->levels[i].block, size);
+    rest = whole ? size % whole : 0;
     if (!rest) {
         copy_reordered_line(r, whole);
     } else {
@@ -236,12 +240,12 @@ static LLVMValueRef emit_base(const Reorder *r) {
  * of `base` and `to`. */
 static void set_block(Reorder *r, LLVMValueRef base, LLVMValueRef to, LLVMValueRef lane) {
     Module *m = r->m;
-    const PackAxis *axis = &r->format->axes[r->lane_axis];
+    int64_t size = size_of(r, r->lane_axis);
     LLVMValueRef at = r->at[r->lane_axis] = emit_add(m, r->first[r->lane_axis], lane);
     r->to = emit_add(m, to, lane);
     r->base = weight_element(r, base, emit_way(r, r->lane_axis, at));
-    if (axis->padded > axis->size)
-        r->exists = emit_lane_mask(m, emit_sub(m, get_i64(m, axis->size), at), r->lanes);
+    if (padded_size(r, r->lane_axis) > size)
+        r->exists = emit_lane_mask(m, emit_sub(m, get_i64(m, size), at), r->lanes);
 }
 
 static void emit_lane_blocks(Reorder *r, LLVMValueRef to) {
@@ -261,7 +265,7 @@ static void keep_taps(const Reorder *r, LLVMValueRef taps) {
         int count = (int)min_i64(r->lanes, ALL_TAPS - at);
         load_vectors(r, get_i64(m, at), count, vectors);
         for (int k = 0; k < count; k++)
-            emit_store(m, vectors[k], element_at(r, taps, get_i64(m, (at + k) * r->lanes)), r->lanes * 4);
+            emit_aligned_store(m, vectors[k], element_at(r, taps, get_i64(m, (at + k) * r->lanes)));
     }
 }
 
@@ -325,17 +329,18 @@ static LLVMValueRef emit_others(const Reorder *r, int axis) {
 /* Which places of each axis the cell has, and its first element of the output. */
 static LLVMValueRef find_reordered_cell(Reorder *r, LLVMValueRef cell) {
     Module *m = r->m;
-    const PackFormat *format = r->format;
+    const Format *format = r->format;
     int outer = format_outer_levels(format);
-    LLVMValueRef block[MAX_PACK_LEVELS], to = get_i64(m, 0), stride = get_i64(m, 1);
+    LLVMValueRef block[MAX_FORMAT_LEVELS], to = get_i64(m, 0), stride = get_i64(m, 1);
     for (int a = 0; a < format->axis_count; a++) {
         r->first[a] = get_i64(m, 0);
-        r->extent[a] = get_i64(m, format->axes[a].padded);
+        r->extent[a] = get_i64(m, padded_size(r, a));
     }
-    for (int i = outer - 1; i >= 0; i--) block[i] = take_part(m, &cell, get_i64(m, format_blocks(format, i)));
+    for (int i = outer - 1; i >= 0; i--)
+        block[i] = take_part(m, &cell, get_i64(m, format_blocks(format, r->from->node, i)));
     for (int i = 0; i < outer; i++) {
         int axis = format->levels[i].axis;
-        int64_t each = format->levels[i].block, padded = format->axes[axis].padded;
+        int64_t each = format->levels[i].block, padded = padded_size(r, axis);
         r->first[axis] = r->at[axis] = emit_affine(m, block[i], each, 0);
         to = emit_add(m, to, emit_mul(m, r->first[axis], emit_others(r, axis)));
         r->extent[axis] = get_i64(m, min_i64(each, padded));
@@ -353,12 +358,12 @@ static LLVMValueRef find_reordered_cell(Reorder *r, LLVMValueRef cell) {
 /* The axis, beside the lanes', along which the weight's elements are adjacent, the
  * longest of several; or any. */
 static int find_reordered_line(const Reorder *r) {
-    const PackFormat *format = r->format;
+    const Format *format = r->format;
     int outer = format_outer_levels(format), line = format->levels[outer].axis;
     if (format->winograd) return WINOGRAD_TAPS;
     for (int i = outer; i < format->level_count; i++) {
         int axis = format->levels[i].axis;
-        bool longer = !is_adjacent(r, line) || format->axes[axis].size > format->axes[line].size;
+        bool longer = !is_adjacent(r, line) || size_of(r, axis) > size_of(r, line);
         if (axis != r->lane_axis && is_adjacent(r, axis) && longer) line = axis;
     }
     return line;
@@ -366,7 +371,7 @@ static int find_reordered_line(const Reorder *r) {
 
 LLVMValueRef reorder_emit(Module *m, const Kernel *kernel) {
     LLVMValueRef function = begin_kernel(m, kernel->name);
-    const PackFormat *format = kernel->output->format;
+    const Format *format = kernel->output->format;
     Reorder r = {
         .m = m, .kernel = kernel, .format = format, .from = kernel->inputs[0], .lanes = m->target->lanes};
     r.lane_axis = format->levels[format->level_count - 1].axis;

@@ -5,22 +5,18 @@
 #include "graph/class_rows.h"
 #include "kernels/window/window.h"
 
-static LayoutKind wanted_layout(const Node *node, const Target *target) {
+static const Format *wanted_format(const Kernel *kernel) {
     int64_t channels;
-    Shape shape = node->shape;
-    if (shape.rank != 4 || !dtype_is_float(shape.type)) return LAYOUT_PLAIN;
-    if (!dim_is_const(shape.dims[1], &channels)) return LAYOUT_PLAIN;
-    return channels_fill_blocks(channels, target->lanes) ? LAYOUT_BLOCKED : LAYOUT_PLAIN;
-}
-
-static bool is_blocked(const Kernel *kernel) {
-    return kernel->output->layout == LAYOUT_BLOCKED;
+    Shape shape = kernel->anchor->shape;
+    if (shape.rank != 4 || !dtype_is_float(shape.type)) return &format_plain;
+    if (!dim_is_const(shape.dims[1], &channels)) return &format_plain;
+    return channels_fill_blocks(channels, kernel->program->target->lanes) ? kernel->program->blocked : &format_plain;
 }
 
 /* How many rows there are along an axis: those of the result or, of an upsampling, of the source. */
 static Dim rows_along(const Kernel *kernel, int axis, int lanes) {
     const Node *node = kernel->anchor;
-    if (axis == 1 && is_blocked(kernel)) return dim_ceil_div(kernel->program->graph->dims, node->shape.dims[axis], lanes);
+    if (axis == 1 && is_blocked(kernel->output)) return dim_ceil_div(kernel->program->graph->dims, node->shape.dims[axis], lanes);
     return is_upsample(kernel) ? node->inputs[0]->shape.dims[axis] : node->shape.dims[axis];
 }
 
@@ -47,10 +43,10 @@ static double window_cycles(const Kernel *kernel) {
 bool window_propose(const Kernel *kernel, Proposal *proposal) {
     const Node *anchor = kernel->anchor;
     if (!takes_anchor(KERNEL_window, kernel)) return false;
-    LayoutKind layout = wanted_layout(anchor, kernel->program->target);
-    prefer_layouts(kernel, proposal, layout, anchor->input_count);
+    const Format *format = wanted_format(kernel);
+    wish_formats(kernel, proposal, format, anchor->input_count);
     for (int i = anchor->input_count; i < kernel->input_count; i++)
-        if (anchor->shape.rank == 4 && shape_dims_equal(kernel->inputs[i]->node->shape, anchor->shape)) proposal->inputs[i].layout = layout;
+        if (anchor->shape.rank == 4 && shape_dims_equal(kernel->inputs[i]->node->shape, anchor->shape)) proposal->inputs[i].format = format;
     proposal->cycles = window_cycles(kernel);
     return true;
 }
@@ -63,7 +59,7 @@ void window_settle(Program *program, Kernel *kernel) {
     }
     bool by_size = anchor->op == OP_resample && !is_upsample(kernel);
     kernel->tasks = by_size ? count_resample_rows(kernel) : count_rows(kernel, program->target->lanes);
-    kernel_set_name(kernel, "%s_%s", op_info[anchor->op].name, is_blocked(kernel) ? "blocked" : "plain");
+    kernel_set_name(kernel, "%s_%s", op_info[anchor->op].name, kernel->output->format->name);
 }
 
 /* ---- rows ---- */
@@ -109,7 +105,7 @@ LLVMValueRef emit_rows(Module *m, const Kernel *kernel, void (*emit_row)(WindowR
     Shape shape = kernel->anchor->shape;
     WindowRows rows = {.m = m, .kernel = kernel, .epilogue = {.module = m, .kernel = kernel}, .rank = shape.rank};
     rows.lanes = m->target->lanes;
-    rows.blocked = is_blocked(kernel);
+    rows.blocked = is_blocked(kernel->output);
     rows.point = (Point){.rank = shape.rank, .lanes = rows.lanes};
     rows.width = get_dim(m, shape.dims[shape.rank - 1]);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);

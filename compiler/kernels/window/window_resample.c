@@ -158,9 +158,9 @@ static void emit_blocked_columns(Resample *r, const AxisTaps *y, LLVMValueRef x,
     point.at[1] = coord_block(rows, block.index);
     LLVMValueRef count = emit_min(m, get_i64(m, lanes), emit_sub(m, rows->width, x));
     Loop column = begin_loop(m, get_i64(m, 0), count, 1);
-    LLVMValueRef low = emit_load(m, m->i64, get_element(m, m->i64, stack[0], column.index), 8);
-    LLVMValueRef high = emit_load(m, m->i64, get_element(m, m->i64, stack[1], column.index), 8);
-    LLVMValueRef part = get_splat(m, emit_load(m, m->f32, get_element(m, m->f32, stack[2], column.index), 4), lanes);
+    LLVMValueRef low = emit_load(m, m->i64, get_element(m, m->i64, stack[0], column.index));
+    LLVMValueRef high = emit_load(m, m->i64, get_element(m, m->i64, stack[1], column.index));
+    LLVMValueRef part = get_splat(m, emit_load(m, m->f32, get_element(m, m->f32, stack[2], column.index)), lanes);
     LLVMValueRef value = emit_corners(r, &point, y, coord_fixed(low), coord_fixed(high), part);
     point.mask = rows->point.mask;
     point.at[point.rank - 1] = coord_fixed(emit_add(m, x, column.index));
@@ -194,9 +194,9 @@ static void emit_resample_row(Resample *r, const LLVMValueRef stack[3]) {
     Loop loop = begin_loop(m, get_i64(m, 0), rows->width, lanes);
     AxisTaps x = emit_taps(r, &r->axes[1], real_places(m, loop.index, lanes));
     if (rows->blocked) {
-        emit_store(m, x.low, stack[0], 64);
-        emit_store(m, x.high, stack[1], 64);
-        emit_store(m, x.part, stack[2], 32);
+        emit_store(m, x.low, stack[0]);
+        emit_store(m, x.high, stack[1]);
+        emit_aligned_store(m, x.part, stack[2]);
         emit_blocked_columns(r, &y, loop.index, stack);
     } else {
         emit_resampled_columns(r, &y, &x, loop.index);
@@ -207,7 +207,7 @@ static void emit_resample_row(Resample *r, const LLVMValueRef stack[3]) {
 Dim count_resample_rows(const Kernel *kernel) {
     Dims *dims = kernel->program->graph->dims;
     Shape shape = kernel->anchor->shape;
-    if (kernel->output->layout != LAYOUT_BLOCKED) return count_rows(kernel, 1);
+    if (!is_blocked(kernel->output)) return count_rows(kernel, 1);
     return dim_mul(dims, shape.dims[0], shape.dims[2]);
 }
 
@@ -223,7 +223,7 @@ static void emit_plain_row(WindowRows *rows) {
 }
 
 LLVMValueRef emit_resample(Module *m, const Kernel *kernel) {
-    if (kernel->output->layout != LAYOUT_BLOCKED) return emit_rows(m, kernel, emit_plain_row);
+    if (!is_blocked(kernel->output)) return emit_rows(m, kernel, emit_plain_row);
     LLVMValueRef function = begin_kernel(m, kernel->name);
     int lanes = m->target->lanes;
     WindowRows rows = {.m = m, .kernel = kernel, .epilogue = {.module = m, .kernel = kernel}, .rank = 4, .lanes = lanes, .blocked = true};

@@ -93,7 +93,7 @@ static TableSize table_size(const Kernel *kernel, int table) {
 static Dim table_bytes(const Kernel *kernel, int table) {
     Dims *dims = kernel->program->graph->dims;
     TableSize size = table_size(kernel, table);
-    Dim bytes = dim_scale(dims, dim_mul(dims, size.entries, dim_offset(dims, size.max, WEIGHTS)), 4);
+    Dim bytes = dim_scale(dims, dim_mul(dims, size.entries, dim_offset(dims, size.max, WEIGHTS)), dtype_bytes(DTYPE_F32));
     return dim_scale(dims, dim_ceil_div(dims, bytes, 64), 64);
 }
 
@@ -107,10 +107,10 @@ static Dim tables_before(const Kernel *kernel, int table) {
 void taps_settle(Program *program, Kernel *kernel) {
     Dims *dims = program->graph->dims;
     int lanes = program->target->lanes;
-    bool transposed = is_transposed(kernel), blocked = kernel->output->layout == LAYOUT_BLOCKED;
+    bool transposed = is_transposed(kernel), blocked = is_blocked(kernel->output);
     Dim width = transposed ? size_out(kernel, 1) : size_in(kernel, 1);
     kernel_set_name(kernel, "%s_taps_%s", op_info[kernel->anchor->op].name, blocked ? "blocked" : "plain");
-    kernel->scratch = dim_scale(dims, blocked ? dim_scale(dims, width, lanes) : dim_offset(dims, width, lanes), 4);
+    kernel->scratch = dim_scale(dims, blocked ? dim_scale(dims, width, lanes) : dim_offset(dims, width, lanes), dtype_bytes(DTYPE_F32));
     kernel_set_workspace(kernel, tables_before(kernel, transposed ? TABLES : 2));
     Phase phases[3];
     int count = 0;
@@ -137,12 +137,12 @@ static LLVMValueRef table_place(Module *m, TapTable table, LLVMValueRef row, LLV
 }
 
 static LLVMValueRef load_place(Module *m, TapTable table, TableRow row, LLVMValueRef at) {
-    LLVMValueRef place = emit_load(m, m->i32, table_place(m, table, get_i64(m, row), at), 4);
+    LLVMValueRef place = emit_load(m, m->i32, table_place(m, table, get_i64(m, row), at));
     return LLVMBuildSExt(m->builder, place, m->i64, "");
 }
 
 static void store_tap_place(Module *m, TapTable table, TableRow row, LLVMValueRef at, LLVMValueRef place) {
-    emit_store(m, LLVMBuildTrunc(m->builder, place, m->i32, ""), table_place(m, table, get_i64(m, row), at), 4);
+    emit_store(m, LLVMBuildTrunc(m->builder, place, m->i32, ""), table_place(m, table, get_i64(m, row), at));
 }
 
 static LLVMValueRef tap_weight_place(Module *m, TapTable table, LLVMValueRef k, LLVMValueRef at) {
@@ -201,7 +201,7 @@ static LLVMValueRef store_places(TapEntry *e, LLVMValueRef first, LLVMValueRef e
 }
 
 static void store_weight(TapEntry *e, LLVMValueRef k, LLVMValueRef weight) {
-    emit_store(e->m, LLVMBuildFPTrunc(e->m->builder, weight, e->m->f32, ""), tap_weight_place(e->m, e->table, k, e->at), 4);
+    emit_store(e->m, LLVMBuildFPTrunc(e->m->builder, weight, e->m->f32, ""), tap_weight_place(e->m, e->table, k, e->at));
 }
 
 static void emit_area(TapEntry *e, bool shares) {
@@ -331,8 +331,8 @@ static void emit_transposed_tables(Module *m, const Kernel *kernel, const char *
     store_tap_place(m, to, COUNT, place, count);
     Loop loop = begin_loop(m, get_i64(m, 0), count, 1);
     LLVMValueRef reader = emit_add(m, first, loop.index), k = emit_minus(m, place, load_place(m, from, FIRST, reader));
-    LLVMValueRef weight = emit_load(m, m->f32, tap_weight_place(m, from, k, reader), 4);
-    emit_store(m, weight, tap_weight_place(m, to, loop.index, place), 4);
+    LLVMValueRef weight = emit_load(m, m->f32, tap_weight_place(m, from, k, reader));
+    emit_store(m, weight, tap_weight_place(m, to, loop.index, place));
     end_loop(m, &loop);
     end_loop(m, &tasks);
     finish_kernel(m);
@@ -355,11 +355,11 @@ static void emit_mixed(WindowRows *rows, TapTable table, LLVMValueRef width) {
     if (!rows->blocked) point.mask = emit_lane_mask(m, emit_sub(m, width, loop.index), rows->lanes);
     LoopCarried sum = {.at = {LLVMConstNull(get_vector(m, m->f32, rows->lanes))}, .count = 1};
     Loop taps = begin_loop_carried(m, &sum, get_i64(m, 0), count, 1);
-    LLVMValueRef weight = emit_load(m, m->f32, tap_weight_place(m, table, taps.index, y), 4);
+    LLVMValueRef weight = emit_load(m, m->f32, tap_weight_place(m, table, taps.index, y));
     point.at[down] = coord_fixed(emit_add(m, first, taps.index));
     sum.at[0] = emit_muladd(m, get_splat(m, weight, rows->lanes), load_operand(rows, 0, &point), sum.at[0]);
     end_loop_carried(m, &taps, &sum);
-    emit_store(m, sum.at[0], scratch_place(rows, loop.index), 4);
+    emit_store(m, sum.at[0], scratch_place(rows, loop.index));
     end_loop(m, &loop);
 }
 
@@ -369,8 +369,8 @@ static LLVMValueRef emit_blocked_column(WindowRows *rows, TapTable table, LLVMVa
     LLVMValueRef first = load_place(m, table, FIRST, x);
     LoopCarried sum = {.at = {LLVMConstNull(vector)}, .count = 1};
     Loop taps = begin_loop_carried(m, &sum, get_i64(m, 0), load_place(m, table, COUNT, x), 1);
-    LLVMValueRef weight = emit_load(m, m->f32, tap_weight_place(m, table, taps.index, x), 4);
-    LLVMValueRef mixed = emit_load(m, vector, scratch_place(rows, emit_add(m, first, taps.index)), 4);
+    LLVMValueRef weight = emit_load(m, m->f32, tap_weight_place(m, table, taps.index, x));
+    LLVMValueRef mixed = emit_load(m, vector, scratch_place(rows, emit_add(m, first, taps.index)));
     sum.at[0] = emit_muladd(m, get_splat(m, weight, rows->lanes), mixed, sum.at[0]);
     end_loop_carried(m, &taps, &sum);
     return sum.at[0];
@@ -399,7 +399,7 @@ static LLVMValueRef emit_counts(WindowRows *rows, TapTable table, LLVMValueRef x
     Module *m = rows->m;
     LLVMValueRef at = table_place(m, table, get_i64(m, COUNT), x);
     LLVMValueRef counts = mask ? emit_masked_load(m, get_vector(m, m->i32, rows->lanes), at, 4, mask)
-                               : get_splat(m, emit_load(m, m->i32, at, 4), rows->lanes);
+                               : get_splat(m, emit_load(m, m->i32, at), rows->lanes);
     return LLVMBuildSIToFP(m->builder, counts, get_vector(m, m->f32, rows->lanes), "");
 }
 

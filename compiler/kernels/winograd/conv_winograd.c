@@ -32,17 +32,16 @@
 #include "kernels/winograd/conv_winograd.h"
 #include <math.h>
 
-enum { LINE_FLOATS = 16, MAX_TOGETHER = 144, PARTS = 4, LEAST_TASKS = 8, MANY_TASKS = 16, PRODUCT_TASKS = 72, LAUNCH_CYCLES = 3000 };
+enum { LINE_BYTES = 64, MAX_TOGETHER = 144, PARTS = 4, LEAST_TASKS = 8, MANY_TASKS = 16, PRODUCT_TASKS = 72, LAUNCH_CYCLES = 3000 };
 
 /* ---- the choice ---- */
 
-PackFormat winograd_format(const ConvShape *s, int lanes, const WinogradTile *tile) {
-    PackFormat format = {.name = "winograd", .winograd = tile->outputs};
-    format_add_axis(&format, pack_axis(s->w, 0));
-    format_add_axis(&format, pack_axis(s->w, 1));
-    format_add_axis(&format, pack_axes(s->w, 2, 3));
-    format.axes[WINOGRAD_OUTPUTS].padded = round_up(s->outputs, lanes);
-    format.axes[WINOGRAD_TAPS].padded = (tile->outputs + 2) * (tile->outputs + 2);
+Format winograd_format(int lanes, const WinogradTile *tile) {
+    Format format = {.name = "winograd", .converts = true, .type = tile->shape.types.sum, .winograd = tile->outputs};
+    format_add_axis(&format, format_axis(0));
+    format_add_axis(&format, format_axis(1));
+    format_add_axis(&format, format_axes(2, 3));
+    format.axes[WINOGRAD_OUTPUTS].multiple = lanes;
     format_add_level(&format, WINOGRAD_OUTPUTS, (int64_t)tile->blocks * lanes);
     format_add_level(&format, WINOGRAD_TAPS, 1);
     format_add_level(&format, WINOGRAD_INPUTS, 1);
@@ -53,6 +52,7 @@ PackFormat winograd_format(const ConvShape *s, int lanes, const WinogradTile *ti
 typedef struct WinogradLayer { /* what the model reads, at typical sizes */
     const Target *target;
     int size;                         /* of a transformed tile */
+    int64_t bytes;                    /* of an element, transformed */
     int64_t tiles, in_blocks, out_blocks, inputs;
     bool fixed_map, fixed_count;      /* height and width; the number of map tiles */
     double map_bytes[2];              /* of the input and the output */
@@ -69,22 +69,24 @@ static WinogradLayer read_winograd_layer(const Kernel *kernel, const ConvShape *
     const Program *program = kernel->program;
     Dims *dims = program->graph->dims;
     Dim tiles = count_tiles(dims, s, outputs);
-    WinogradLayer l = {.target = target, .size = outputs + 2, .inputs = s->inputs, .fixed_count = dim_is_const(tiles, NULL)};
+    WinogradLayer l = {.target = target, .size = outputs + 2, .inputs = s->inputs};
+    l.bytes = dtype_bytes(s->types.sum);
+    l.fixed_count = dim_is_const(tiles, NULL);
     l.fixed_map = dim_is_const(s->out_size[0], NULL) && dim_is_const(s->out_size[1], NULL);
     l.tiles = typical(kernel, tiles);
     l.in_blocks = ceil_div(s->inputs, target->lanes);
     l.out_blocks = ceil_div(s->outputs, target->lanes);
-    double images = (double)typical(kernel, s->images) * target->lanes * 4;
+    double images = (double)(typical(kernel, s->images) * target->lanes * l.bytes);
     l.map_bytes[0] = images * (double)(l.in_blocks * typical(kernel, s->in_size[0]) * typical(kernel, s->in_size[1]));
     l.map_bytes[1] = images * (double)(l.out_blocks * typical(kernel, s->out_size[0]) * typical(kernel, s->out_size[1]));
     double growth = l.size * l.size / 9.0;
-    l.weights = growth * 9 * 4 * (double)(s->inputs * l.out_blocks * target->lanes);
+    l.weights = growth * 9 * (double)(l.bytes * s->inputs * l.out_blocks * target->lanes);
     bool just_packed = kernel->inputs[1]->space != SPACE_WEIGHTS;
     l.network = just_packed ? l.weights : growth * (double)program->raw_weights_bytes;
     return l;
 }
 
-static bool is_deep(const WinogradLayer *l) { return 2 * l->inputs * l->target->lanes * 4 > l->target->l1_bytes; }
+static bool is_deep(const WinogradLayer *l) { return 2 * l->inputs * l->target->lanes * l->bytes > l->target->l1_bytes; }
 
 /* Cycles of all products by tiles of `pixels` by `blocks`. Where weights of two blocks fill L1, so that transformed inputs come from
  * L2, two blocks cost a little more than four, which read those half as often (measured on 512 channels: 5 %). */
@@ -141,15 +143,15 @@ static double winograd_stream_cycles(const WinogradLayer *l, double warm) {
 }
 
 /* An odd number of lines, so that the planes of a map tile spread over all sets of L1. */
-static int64_t plane_of(const Target *target, int64_t together) {
-    int64_t lines = ceil_div(together * target->lanes, LINE_FLOATS);
-    return (lines | 1) * LINE_FLOATS;
+static int64_t plane_of(const WinogradLayer *l, int64_t together) {
+    int64_t line = LINE_BYTES / l->bytes, lines = ceil_div(together * l->target->lanes, line);
+    return (lines | 1) * line;
 }
 
 /* How many map tiles together: transformed inputs in an eighth of L2, or, in phases, one plane of them, and of the map of one image
  * about as many each time. */
 static void choose_together(const WinogradLayer *l, WinogradTile *tile) {
-    int64_t each = l->in_blocks * l->target->lanes * 4, planes = l->size * l->size, all = round_up(l->tiles, tile->pixels);
+    int64_t each = l->in_blocks * l->target->lanes * l->bytes, planes = l->size * l->size, all = round_up(l->tiles, tile->pixels);
     tile->together = max_i64(2, l->target->l2_bytes / 8 / (each * planes) / tile->pixels) * tile->pixels;
     if (l->tiles < MANY_TASKS * tile->together) tile->together = tile->pixels;
     tile->phases = l->weights > 2 * (double)l->target->l2_bytes || l->tiles < LEAST_TASKS * tile->together;
@@ -159,14 +161,14 @@ static void choose_together(const WinogradLayer *l, WinogradTile *tile) {
     if (tile->phases ? l->fixed_map : l->fixed_count) tile->together = round_up(ceil_div(all, times), tile->pixels);
 }
 
-static WinogradTile choose_winograd_tile(const WinogradLayer *l, double *cycles) {
-    WinogradTile tile = {.outputs = l->size - 2, .unroll = 1};
+static WinogradTile choose_winograd_tile(const ConvShape *s, const WinogradLayer *l, double *cycles) {
+    WinogradTile tile = {.shape = *s, .outputs = l->size - 2, .unroll = 1};
     int planes = l->size * l->size;
     choose_register_tile(l, &tile);
     choose_together(l, &tile);
     if (!l->fixed_count) tile.rest = tile.pixels / 2;
     if (!conv_has_long_steps(l->target) && l->inputs % 2 == 0) tile.unroll = 2;
-    tile.plane = plane_of(l->target, tile.together);
+    tile.plane = plane_of(l, tile.together);
     int64_t groups = ceil_div(l->out_blocks, tile.blocks);
     tile.parts = PARTS;
     tile.group_parts = (int)min_i64(groups, ceil_div(PRODUCT_TASKS, planes));
@@ -179,20 +181,21 @@ static WinogradTile choose_winograd_tile(const WinogradLayer *l, double *cycles)
 /* Of F(2, 3) and F(4, 3) the cheaper. */
 static void choose_winograd(const Kernel *kernel, const ConvShape *s, WinogradTile *best, Proposal *proposal) {
     const Target *target = kernel->program->target;
+    double best_all = 0;
     for (int outputs = 2; outputs <= 4; outputs += 2) {
         double cycles;
         WinogradLayer l = read_winograd_layer(kernel, s, target, outputs);
-        WinogradTile tile = choose_winograd_tile(&l, &cycles);
-        PackFormat format = winograd_format(s, target->lanes, &tile);
-        double packing = packing_cycles(kernel, &format);
+        WinogradTile tile = choose_winograd_tile(s, &l, &cycles);
+        Format format = winograd_format(target->lanes, &tile);
+        double all = cycles + packing_cycles(kernel, 1, &format);
         int wanted = kernel->program->winograd;
         if (wanted && outputs != wanted) continue;
-        if (best->outputs && cycles + packing >= proposal->cycles + proposal->packing) continue;
+        if (best->outputs && all >= best_all) continue;
         *best = tile;
+        best_all = all;
         proposal->cycles = cycles;
-        proposal->packing = packing;
+        conv_prefer_blocks(kernel, proposal, &format);
     }
-    best->shape = *s;
 }
 
 bool conv_winograd_propose(const Kernel *kernel, Proposal *proposal) {
@@ -202,10 +205,9 @@ bool conv_winograd_propose(const Kernel *kernel, Proposal *proposal) {
     if (program->ties[kernel->anchor->id]) return false;
     WinogradTile *tile = NEW(program->arena, WinogradTile);
     choose_winograd(kernel, &s, tile, proposal);
-    conv_prefer_blocks(kernel, proposal);
     proposal->tile = tile;
     int64_t lanes = program->target->lanes, outputs = round_up(s.outputs, lanes);
-    proposal->more_weights = (winograd_block(tile) / tile->plane - 9) * outputs * s.inputs * 4;
+    proposal->more_weights = (winograd_block(tile) / tile->plane - 9) * outputs * s.inputs * dtype_bytes(s.types.sum);
     proposal->error = winograd_error(tile->outputs, s.inputs);
     return true;
 }
@@ -229,13 +231,12 @@ void conv_winograd_settle(Program *program, Kernel *kernel) {
     int lanes = program->target->lanes;
     const WinogradTile *tile = kernel->proposal.tile;
     const ConvShape *s = &tile->shape;
-    PackFormat format = winograd_format(s, lanes, tile);
-    program_pack(program, kernel, 1, &format);
     ConvTile registers = {.pixels = tile->pixels, .rows = 1, .blocks = tile->blocks};
     kernel_set_name(kernel, "conv_winograd_f%d_%s%s%lld", tile->outputs, conv_describe(program->arena, s, &registers),
                     tile->phases ? "p" : "b", (long long)tile->together);
     int64_t in_blocks = ceil_div(s->inputs, lanes), out_blocks = ceil_div(s->outputs, lanes);
-    Dim memory = dim_const(dims, (in_blocks + (tile->phases ? out_blocks : tile->blocks)) * winograd_block(tile) * 4);
+    int64_t blocks = in_blocks + (tile->phases ? out_blocks : tile->blocks);
+    Dim memory = dim_const(dims, blocks * winograd_block(tile) * dtype_bytes(s->types.sum));
     kernel->tasks = dim_ceil_div(dims, count_tiles(dims, s, tile->outputs), tile->together);
     if (!tile->phases) {
         kernel->scratch = memory;

@@ -22,7 +22,7 @@ typedef struct WinogradTile {
 } WinogradTile;
 
 /* Weights as [tile][plane][input][blocks * lanes outputs], where the last tile is as narrow as its blocks are few. */
-PackFormat winograd_format(const ConvShape *shape, int lanes, const WinogradTile *tile);
+Format winograd_format(int lanes, const WinogradTile *tile);
 
 typedef struct Winograder {
     Module *m;

@@ -36,9 +36,9 @@ static void multiply_products(const PlaneProduct *p, LLVMValueRef inputs, LLVMVa
     Module *m = c->m;
     LLVMValueRef w[8];
     for (int q = 0; q < p->blocks; q++)
-        w[q] = emit_load(m, get_vector(m, m->f32, c->lanes), element_of_plane(m, weights, get_i64(m, q * c->lanes)), c->lanes * 4);
+        w[q] = emit_aligned_load(m, get_vector(m, m->f32, c->lanes), element_of_plane(m, weights, get_i64(m, q * c->lanes)));
     for (int t = 0; t < p->tiles; t++) {
-        LLVMValueRef x = emit_load(m, m->f32, element_of_plane(m, inputs, get_i64(m, t * c->lanes)), 4), spread = get_splat(m, x, c->lanes);
+        LLVMValueRef x = emit_load(m, m->f32, element_of_plane(m, inputs, get_i64(m, t * c->lanes))), spread = get_splat(m, x, c->lanes);
         for (int q = 0; q < p->blocks; q++) sums->at[t * p->blocks + q] = emit_muladd(m, spread, w[q], sums->at[t * p->blocks + q]);
     }
 }
@@ -77,7 +77,7 @@ static void emit_register_tile(PlaneProduct *p, LLVMValueRef to) {
     emit_sum_in_parts(m, &sums, get_i64(m, c->in_blocks), MAX_TERMS / c->lanes, reduce_product_blocks, p);
     for (int i = 0; i < sums.count; i++) {
         int64_t place = i % p->blocks * winograd_block(c->tile) + i / p->blocks * c->lanes;
-        emit_store(m, sums.at[i], element_of_plane(m, to, get_i64(m, place)), c->lanes * 4);
+        emit_aligned_store(m, sums.at[i], element_of_plane(m, to, get_i64(m, place)));
     }
 }
 

@@ -67,11 +67,11 @@ static void emit_results_pass(Winograder *c, const LLVMValueRef *in, LLVMValueRe
 static LLVMTypeRef transform_vector(const Winograder *c) { return get_vector(c->m, c->m->f32, c->lanes); }
 
 static LLVMValueRef load_plane_vector(Winograder *c, LLVMValueRef base, LLVMValueRef element) {
-    return emit_load(c->m, transform_vector(c), get_element(c->m, c->m->f32, base, element), c->lanes * 4);
+    return emit_aligned_load(c->m, transform_vector(c), get_element(c->m, c->m->f32, base, element));
 }
 
 static void store_plane_vector(Winograder *c, LLVMValueRef value, LLVMValueRef base, LLVMValueRef element) {
-    emit_store(c->m, value, get_element(c->m, c->m->f32, base, element), c->lanes * 4);
+    emit_aligned_store(c->m, value, get_element(c->m, c->m->f32, base, element));
 }
 
 /* Element of place [row, column] in a tile on the stack. */
@@ -120,9 +120,7 @@ static void end_walk(Winograder *c, TransformWalk *walk) {
 
 /* ---- inputs, as they lie until the first pass loads them ---- */
 
-static LLVMTypeRef input_type(const Winograder *c) { return get_memory_type(c->m, c->shape.type); }
-
-static int block_bytes(const Winograder *c) { return c->lanes * dtype_bytes(c->shape.type); }
+static LLVMTypeRef input_type(const Winograder *c) { return get_memory_type(c->m, c->shape.types.left); }
 
 typedef struct InputTile { /* where a tile of the input is read */
     LLVMValueRef base, row_stride; /* address of its first pixel */
@@ -164,7 +162,7 @@ static void copy_edge(Winograder *c, const InputTile *s) {
     LLVMValueRef top, bottom, left, right, zero = LLVMConstNull(block);
     Loop clear = begin_loop(m, get_i64(m, 0), get_i64(m, c->w.size * c->w.size), 1);
     LLVMValueRef place = get_element(m, element, c->edge, emit_affine(m, clear.index, c->lanes, 0));
-    emit_store(m, zero, place, block_bytes(c));
+    emit_aligned_store(m, zero, place);
     end_loop(m, &clear);
     find_range(c, s->top, 0, &top, &bottom);
     find_range(c, s->left, 1, &left, &right);
@@ -172,8 +170,8 @@ static void copy_edge(Winograder *c, const InputTile *s) {
     LLVMValueRef row = get_element_anywhere(m, element, s->base, emit_mul(m, rows.index, s->row_stride));
     Loop columns = begin_loop(m, left, right, 1);
     LLVMValueRef pixel = get_element_anywhere(m, element, row, emit_affine(m, columns.index, c->lanes, 0));
-    LLVMValueRef to = place_of_cell(c, rows.index, columns.index), value = emit_load(m, block, pixel, block_bytes(c));
-    emit_store(m, value, get_element(m, element, c->edge, to), block_bytes(c));
+    LLVMValueRef to = place_of_cell(c, rows.index, columns.index), value = emit_aligned_load(m, block, pixel);
+    emit_aligned_store(m, value, get_element(m, element, c->edge, to));
     end_loop(m, &columns);
     end_loop(m, &rows);
 }
@@ -186,7 +184,7 @@ static void emit_input_passes(Winograder *c, LLVMValueRef base, LLVMValueRef row
     LLVMValueRef column = get_element(m, input_type(c), base, emit_affine(m, down.index, c->lanes, 0));
     for (int i = 0; i < size; i++) {
         LLVMValueRef pixel = get_element(m, input_type(c), column, emit_mul(m, row_stride, get_i64(m, i)));
-        in[i] = emit_floats(m, c->shape.type, pixel, c->lanes, true, NULL);
+        in[i] = emit_floats(m, c->shape.types.left, pixel, c->lanes, true, NULL);
     }
     emit_inputs_pass(c, in, out);
     for (int i = 0; i < size; i++) store_plane_vector(c, out[i], c->between, place_of_cell(c, get_i64(m, i), down.index));
