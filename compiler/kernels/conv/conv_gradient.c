@@ -3,8 +3,8 @@
  *
  *     task: some groups of Q blocks of output channels, some blocks of x, a part of the strips of strips
  *       for each strip of strips of the part               L2 holds it for all blocks of the task
- *         for each group of blocks, each block of x        its sums: [turn][entry][Q * lanes], in the scratch
- *           for each strip                                 L1 holds it for these blocks
+ *         for each group of blocks, each strip             L1 holds its dy
+ *           for each block of x                            the sums of both: [turn][entry][Q * lanes], in the scratch
  *             for each turn, for each R of its entries     a turn has one range of rows that lies on the map
  *               sums[R][Q] = 0                             R * Q registers
  *               for each image, row, column of the strip
@@ -177,17 +177,13 @@ static double bytes_per_cycle(const GradientPlan *plan, const Target *t, int64_t
     return bytes / (cycles * (double)(groups * x_blocks));
 }
 
-/* As many blocks as keep L3 from being the bound, and sums that leave L2 room. */
+/* As many blocks as keep L3 from being the bound, while their sums leave L2 room. Blocks of x take turns at dy in L1:
+ * they cost nothing. Groups read x again from L2. */
 static void choose_task(const GradientPlan *plan, GradientTile *tile, int64_t all_groups, int64_t all_blocks, const Target *t) {
     int64_t groups = 1, blocks = 1, max = max_i64(1, t->l2_bytes / 4 / (4 * gradient_cell(plan, t->lanes)));
-    while (bytes_per_cycle(plan, t, groups, blocks) > t->l3_bytes_per_cycle / 8) {
-        bool more_groups = groups < all_groups && (groups + 1) * blocks <= max;
-        bool more_blocks = blocks < all_blocks && groups * (blocks + 1) <= max;
-        if (!more_groups && !more_blocks) break;
-        double by_groups = bytes_per_cycle(plan, t, groups + 1, blocks), by_blocks = bytes_per_cycle(plan, t, groups, blocks + 1);
-        if (more_groups && (!more_blocks || by_groups <= by_blocks)) groups++;
-        else blocks++;
-    }
+    double rate = t->l3_bytes_per_cycle;
+    while (blocks < all_blocks && blocks < max && bytes_per_cycle(plan, t, groups, blocks) > rate / 8) blocks++;
+    while (groups < all_groups && (groups + 1) * blocks <= max && bytes_per_cycle(plan, t, groups, blocks) > rate / 2) groups++;
     tile->groups = (int)evenly(all_groups, groups);
     tile->x_blocks = (int)evenly(all_blocks, blocks);
 }

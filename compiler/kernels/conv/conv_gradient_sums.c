@@ -195,36 +195,35 @@ static void emit_turns(Strip s) {
 
 static LLVMValueRef equal(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildICmp(m->builder, LLVMIntEQ, a, b, ""); }
 
-static void emit_strips(Strip s) {
+/* The blocks of x beside a strip of a group's blocks of dy, which stays in L1. */
+static void emit_x_blocks(Strip s, const GradientSums *sums, LLVMValueRef group, LLVMValueRef y_block) {
     const Gradient *g = s.g;
     Module *m = g->m;
+    LLVMValueRef first = emit_add(m, sums->first, emit_mul(m, emit_sub(m, group, sums->from), sums->group_stride));
+    Loop loop = begin_loop(m, sums->x_from, sums->x_to, 1);
+    LLVMValueRef x_block = emit_add(m, emit_mul(m, sums->group, get_i64(m, g->x_blocks)), loop.index);
+    if (g->tile->form == GRADIENT_GROUPS) x_block = y_block;
+    s.x_at = emit_mul(m, x_block, s.x.block);
+    s.sums = emit_add(m, first, emit_mul(m, emit_sub(m, loop.index, sums->x_from), get_i64(m, g->cell)));
+    emit_turns(s);
+    end_loop(m, &loop);
+}
+
+static void emit_strips(Strip s, const GradientSums *sums, LLVMValueRef group, int blocks) {
+    const Gradient *g = s.g;
+    Module *m = g->m;
+    LLVMValueRef y_block = emit_add(m, emit_mul(m, sums->group, get_i64(m, g->y_blocks)), gradient_first_block(g, group));
+    s.blocks = blocks;
+    s.dy_at = emit_mul(m, y_block, s.dy.block);
     Loop rows = begin_loop(m, s.far_rows.from, s.far_rows.to, g->tile->rows);
     Loop columns = begin_loop(m, s.far_columns.from, s.far_columns.to, g->tile->columns);
     s.rows = (Range){rows.index, emit_min(m, emit_add(m, rows.index, get_i64(m, g->tile->rows)), s.far_rows.to)};
     s.columns = (Range){columns.index, emit_min(m, emit_add(m, columns.index, get_i64(m, g->tile->columns)), s.far_columns.to)};
     LLVMValueRef begins = LLVMBuildAnd(m->builder, equal(m, rows.index, s.far_rows.from), equal(m, columns.index, s.far_columns.from), "");
     s.first = LLVMBuildAnd(m->builder, s.first, begins, "");
-    emit_turns(s);
+    emit_x_blocks(s, sums, group, y_block);
     end_loop(m, &columns);
     end_loop(m, &rows);
-}
-
-/* The blocks of x beside one group of blocks of dy. */
-static void emit_x_blocks(Strip s, const GradientSums *sums, LLVMValueRef group, int blocks) {
-    const Gradient *g = s.g;
-    Module *m = g->m;
-    LLVMValueRef first = gradient_first_block(g, group);
-    Loop loop = begin_loop(m, sums->x_from, sums->x_to, 1);
-    LLVMValueRef y_block = emit_add(m, emit_mul(m, sums->group, get_i64(m, g->y_blocks)), first);
-    LLVMValueRef x_block = emit_add(m, emit_mul(m, sums->group, get_i64(m, g->x_blocks)), loop.index);
-    if (g->tile->form == GRADIENT_GROUPS) x_block = y_block;
-    s.blocks = blocks;
-    s.x_at = emit_mul(m, x_block, s.x.block);
-    s.dy_at = emit_mul(m, y_block, s.dy.block);
-    s.sums = emit_add(m, sums->first, emit_mul(m, emit_sub(m, group, sums->from), sums->group_stride));
-    s.sums = emit_add(m, s.sums, emit_mul(m, emit_sub(m, loop.index, sums->x_from), get_i64(m, g->cell)));
-    emit_strips(s);
-    end_loop(m, &loop);
 }
 
 static void emit_groups(const Strip *s, const GradientSums *sums) {
@@ -233,12 +232,12 @@ static void emit_groups(const Strip *s, const GradientSums *sums) {
     int blocks = g->tile->blocks;
     Loop loop = begin_loop(m, sums->from, sums->to, 1);
     if (g->longer == g->group_count) {
-        emit_x_blocks(*s, sums, loop.index, blocks);
+        emit_strips(*s, sums, loop.index, blocks);
     } else {
         Branch long_one = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, loop.index, get_i64(m, g->longer), ""));
-        emit_x_blocks(*s, sums, loop.index, blocks);
+        emit_strips(*s, sums, loop.index, blocks);
         begin_else(m, &long_one);
-        emit_x_blocks(*s, sums, loop.index, blocks - 1);
+        emit_strips(*s, sums, loop.index, blocks - 1);
         end_if(m, &long_one);
     }
     end_loop(m, &loop);
