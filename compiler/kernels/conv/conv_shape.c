@@ -70,6 +70,16 @@ bool conv_gradient_shape(const Kernel *kernel, ConvShape *s) {
     return true;
 }
 
+bool conv_turn(ConvShape *s) {
+    if (!s->transposed) return true;
+    for (int i = 0; i < 2; i++)
+        if (s->stride[i] != 1 || s->before[i] > s->dilation[i] * (s->kernel[i] - 1)) return false;
+    for (int i = 0; i < 2; i++) s->before[i] = s->dilation[i] * (s->kernel[i] - 1) - s->before[i];
+    s->transposed = false;
+    s->turned = true;
+    return true;
+}
+
 int conv_phases(const ConvShape *s) {
     return s->transposed ? (int)(s->stride[0] * s->stride[1]) : 1;
 }
@@ -77,7 +87,7 @@ int conv_phases(const ConvShape *s) {
 static ConvAxis forward_axis(const ConvShape *s, int axis) {
     return (ConvAxis){
         .taps = s->kernel[axis], .scale = s->stride[axis], .first = -s->before[axis], .step = s->dilation[axis],
-        .kernel_first = 0, .kernel_step = 1, .out_step = 1, .out_first = 0,
+        .kernel_first = s->turned ? s->kernel[axis] - 1 : 0, .kernel_step = s->turned ? -1 : 1, .out_step = 1, .out_first = 0,
         .count = s->out_size[axis], .input = s->in_size[axis]
     };
 }
