@@ -1,6 +1,8 @@
 /* The sums of conv_gradient: strips, turns, register tiles (conv_gradient.c has the nest). */
 #include "kernels/conv/conv_gradient.h"
 
+enum { EDGE_ENTRIES = 4 };
+
 typedef struct Operand {
     LLVMValueRef address, image, block, row; /* and elements from one to the next; of PLAIN, `block` from channel to channel */
     int64_t pixel;
@@ -73,32 +75,39 @@ static LLVMValueRef load_of_block(const Strip *s, LLVMValueRef row, LLVMValueRef
 
 typedef struct Entries { int64_t first, count; } Entries;
 
-/* A row of dy, `columns` of it. LLVM would else keep what the next column reads of x once more,
- * and spill sums for it. */
-static void add_columns(const Strip *s, Entries entries, LLVMValueRef x_row, LLVMValueRef dy_row, Range columns, bool edge, LoopCarried *sums) {
+typedef struct Row { LLVMValueRef x, dy; } Row; /* elements where a row of each begins */
+
+/* A run of columns of a row of dy, for entries `from` to `to` of the tile's. LLVM would else keep what the next column reads of x
+ * once more, and spill sums for it. */
+static void add_columns(const Strip *s, Entries entries, int64_t from, int64_t to, Row row, Range columns, bool edge, LoopCarried *sums) {
     const Gradient *g = s->g;
     Module *m = g->m;
     LLVMValueRef dy[16];
     Loop loop = begin_loop_carried(m, sums, columns.from, columns.to, 1);
     if (!s->tap[1]) emit_barrier(m);
-    LLVMValueRef at = emit_add(m, dy_row, emit_mul(m, loop.index, get_i64(m, s->dy.pixel)));
+    LLVMValueRef at = emit_add(m, row.dy, emit_mul(m, loop.index, get_i64(m, s->dy.pixel)));
     for (int q = 0; q < s->blocks; q++) {
         LLVMValueRef place = emit_add(m, at, emit_mul(m, s->dy.block, get_i64(m, q)));
         dy[q] = emit_load(m, get_vector(m, m->f32, g->lanes), get_element(m, m->f32, s->dy.address, place), g->lanes * 4);
     }
-    for (int r = 0; r < entries.count; r++) {
+    for (int64_t r = from; r < to; r++) {
         int64_t entry = entries.first + r;
-        LLVMValueRef x = s->tap[1] ? load_of_block(s, x_row, loop.index, entry) : load_of_row(s, x_row, loop.index, entry, edge);
+        LLVMValueRef x = s->tap[1] ? load_of_block(s, row.x, loop.index, entry) : load_of_row(s, row.x, loop.index, entry, edge);
         for (int q = 0; q < s->blocks; q++) sums->at[r * s->blocks + q] = emit_muladd(m, x, dy[q], sums->at[r * s->blocks + q]);
     }
     end_loop_carried(m, &loop, sums);
 }
 
-static void add_row(const Strip *s, Entries entries, LLVMValueRef x_row, LLVMValueRef dy_row, LoopCarried *sums) {
-    Range left = {s->columns.from, s->reads[1].from}, right = {s->reads[1].to, s->columns.to};
-    if (!s->tap[1]) add_columns(s, entries, x_row, dy_row, left, true, sums);
-    add_columns(s, entries, x_row, dy_row, s->reads[1], false, sums);
-    if (!s->tap[1]) add_columns(s, entries, x_row, dy_row, right, true, sums);
+/* A few entries at a time: LLVM loads all beforehand where addresses are chosen. */
+static void add_edge(const Strip *s, Entries entries, Row row, Range columns, LoopCarried *sums) {
+    for (int64_t r = 0; r < entries.count; r += EDGE_ENTRIES)
+        add_columns(s, entries, r, min_i64(entries.count, r + EDGE_ENTRIES), row, columns, true, sums);
+}
+
+static void add_row(const Strip *s, Entries entries, Row row, LoopCarried *sums) {
+    if (!s->tap[1]) add_edge(s, entries, row, (Range){s->columns.from, s->reads[1].from}, sums);
+    add_columns(s, entries, 0, entries.count, row, s->reads[1], false, sums);
+    if (!s->tap[1]) add_edge(s, entries, row, (Range){s->reads[1].to, s->columns.to}, sums);
 }
 
 static LLVMValueRef offset_of(const Strip *s, int axis) {
@@ -115,7 +124,8 @@ static void add_rows(const Strip *s, Entries entries, LoopCarried *sums) {
     if (s->tap[1]) x_image = emit_add(m, x_image, emit_mul(m, offset_of(s, 1), get_i64(m, s->x.pixel)));
     Loop rows = begin_loop_carried(m, sums, s->reads[0].from, s->reads[0].to, 1);
     LLVMValueRef row = emit_add(m, emit_mul(m, rows.index, get_i64(m, g->shape->stride[0])), offset_of(s, 0));
-    add_row(s, entries, emit_add(m, x_image, emit_mul(m, row, s->x.row)), emit_add(m, dy_image, emit_mul(m, rows.index, s->dy.row)), sums);
+    Row both = {emit_add(m, x_image, emit_mul(m, row, s->x.row)), emit_add(m, dy_image, emit_mul(m, rows.index, s->dy.row))};
+    add_row(s, entries, both, sums);
     end_loop_carried(m, &rows, sums);
     end_loop_carried(m, &images, sums);
 }
