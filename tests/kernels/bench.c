@@ -249,7 +249,7 @@ static void bench_shapes(void) { each_line("tests/kernels/shapes.txt", bench_lin
 static double time_operator(Run *run) {
     double sum = 0;
     for (int i = 0; i < run->program->launch_count; i += 1 + run->program->launches[i].more) {
-        if (!is_operator(run->program->launches[i].kind)) continue;
+        if (!reads_weight(&run->program->launches[i])) continue;
         double begin = seconds();
         call(run, &run->program->launches[i]);
         sum += seconds() - begin;

@@ -18,7 +18,7 @@
  * and padding are a range of rows and columns, so nothing is padded, and no edge is code of its
  * own. With few channels, PLAIN, a turn is a kernel row, and its entries are channels and taps of
  * the row; in groups of few channels lanes are channels, and x is a vector, of which each lane
- * takes a channel of its group. There columns at the edge, which some taps do not have, read zeros.
+ * takes a channel of its group, and each block has its own x. There columns at the edge, which some taps do not have, read zeros.
  *
  * What depends on the shape alone: which task adds up what, and in which order. So results are
  * the same bits on any number of threads. A chain of additions is as long as a strip, then as
@@ -105,10 +105,18 @@ static double place_cycles(const Target *t, int64_t entries, int64_t y_blocks, i
     return longer < groups ? cycles + (double)(groups - longer) * turn_cycles(t, entries, (int)max - 1) : cycles;
 }
 
+/* In groups blocks share no x: as many as hide the latency of their sums behind loads. */
+static int choose_blocks_of_groups(int64_t y_blocks, int64_t entries, const Target *t) {
+    int blocks = 1;
+    double loads = (double)(entries + 1) / t->loads_per_cycle;
+    while (blocks < y_blocks && blocks < MAX_BLOCKS && loads * blocks < CHAIN_LATENCY) blocks++;
+    return blocks;
+}
+
 static int choose_blocks(const GradientPlan *plan, const Target *t) {
     int64_t y_blocks = gradient_y_blocks(plan, t->lanes), entries = gradient_entries(plan, t->lanes);
     int best = 1;
-    if (plan->tile.form == GRADIENT_GROUPS) return best;
+    if (plan->tile.form == GRADIENT_GROUPS) return choose_blocks_of_groups(y_blocks, entries, t);
     for (int blocks = 2; blocks <= MAX_BLOCKS && blocks <= y_blocks; blocks++)
         if (place_cycles(t, entries, y_blocks, blocks) < place_cycles(t, entries, y_blocks, best)) best = blocks;
     return best;
@@ -133,6 +141,7 @@ static int64_t reach(const ConvShape *s, int axis, int64_t count) {
 static int64_t strip_bytes(const GradientPlan *plan, int lanes, int64_t rows, int64_t columns, int64_t x_blocks, int64_t groups) {
     int64_t x = reach(&plan->shape, 0, rows) * reach(&plan->shape, 1, columns) * x_blocks;
     x *= plan->tile.form == GRADIENT_PLAIN ? plan->shape.inputs : lanes;
+    if (plan->tile.form == GRADIENT_GROUPS) x *= groups * plan->tile.blocks;
     return 4 * (x + rows * columns * groups * plan->tile.blocks * lanes);
 }
 

@@ -46,14 +46,15 @@ static LLVMValueRef spread_channel(const Gradient *g, LLVMValueRef x, int64_t ch
     return LLVMBuildShuffleVector(g->m->builder, x, x, LLVMConstVector(places, (unsigned)g->lanes), "");
 }
 
-/* x of an entry of a kernel row at a column of dy: zero outside the map, where `edge` says that it may lie there. */
-static LLVMValueRef load_of_row(const Strip *s, LLVMValueRef row, LLVMValueRef column, int64_t entry, bool edge) {
+/* x of an entry of a kernel row at a column of dy: zero outside the map, where `edge` says that it may lie there. In groups,
+ * that of block q. */
+static LLVMValueRef load_of_row(const Strip *s, LLVMValueRef row, LLVMValueRef column, int64_t entry, int q, bool edge) {
     const Gradient *g = s->g;
     Module *m = g->m;
     bool plain = g->tile->form == GRADIENT_PLAIN;
     LLVMValueRef at = emit_affine(m, column, g->shape->stride[1], tap_of(g, entry) * g->shape->dilation[1] - g->shape->before[1]);
     LLVMValueRef place = emit_add(m, row, emit_mul(m, at, get_i64(m, s->x.pixel)));
-    if (plain) place = emit_add(m, place, emit_mul(m, s->x.block, get_i64(m, channel_of(g, entry))));
+    place = emit_add(m, place, emit_mul(m, s->x.block, get_i64(m, plain ? channel_of(g, entry) : q)));
     LLVMValueRef address = get_element(m, m->f32, s->x.address, place);
     if (edge) {
         LLVMValueRef inside = LLVMBuildICmp(m->builder, LLVMIntULT, at, s->in_size[1], "inside");
@@ -69,6 +70,10 @@ static LLVMValueRef load_of_block(const Strip *s, LLVMValueRef row, LLVMValueRef
     LLVMValueRef at = emit_mul(m, column, get_i64(m, g->shape->stride[1] * s->x.pixel));
     LLVMValueRef address = get_element(m, m->f32, s->x.address, emit_add(m, emit_add(m, row, at), get_i64(m, entry)));
     return get_splat(m, emit_load(m, m->f32, address, 4), g->lanes);
+}
+
+static LLVMValueRef load_x(const Strip *s, LLVMValueRef row, LLVMValueRef column, int64_t entry, int q, bool edge) {
+    return s->tap[1] ? load_of_block(s, row, column, entry) : load_of_row(s, row, column, entry, q, edge);
 }
 
 /* ---- one register tile ---- */
@@ -91,9 +96,11 @@ static void add_columns(const Strip *s, Entries entries, int64_t from, int64_t t
         dy[q] = emit_load(m, get_vector(m, m->f32, g->lanes), get_element(m, m->f32, s->dy.address, place), g->lanes * 4);
     }
     for (int64_t r = from; r < to; r++) {
-        int64_t entry = entries.first + r;
-        LLVMValueRef x = s->tap[1] ? load_of_block(s, row.x, loop.index, entry) : load_of_row(s, row.x, loop.index, entry, edge);
-        for (int q = 0; q < s->blocks; q++) sums->at[r * s->blocks + q] = emit_muladd(m, x, dy[q], sums->at[r * s->blocks + q]);
+        LLVMValueRef x = NULL;
+        for (int q = 0; q < s->blocks; q++) {
+            if (q == 0 || g->tile->form == GRADIENT_GROUPS) x = load_x(s, row.x, loop.index, entries.first + r, q, edge);
+            sums->at[r * s->blocks + q] = emit_muladd(m, x, dy[q], sums->at[r * s->blocks + q]);
+        }
     }
     end_loop_carried(m, &loop, sums);
 }
