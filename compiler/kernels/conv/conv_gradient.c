@@ -18,14 +18,15 @@
  * and padding are a range of rows and columns, so nothing is padded, and no edge is code of its
  * own. With few channels, PLAIN, a turn is a kernel row, and its entries are channels and taps of
  * the row; in groups of few channels lanes are channels, and x is a vector, of which each lane
- * takes a channel of its group, and each block has its own x. There columns at the edge, which some taps do not have, read zeros.
+ * takes a channel of its group, and each block has its own x. There columns at the edge, which
+ * some taps do not have, read zeros.
  *
  * What depends on the shape alone: which task adds up what, and in which order. So results are
  * the same bits on any number of threads. A chain of additions is as long as a strip, then as
  * there are strips in a part.
  *
- * The bound is the multiply-adds: 8x2 sums a step on 32 registers (16 of them to 10 loads), 4x3
- * and 4x2 on 16 (12 to 7). */
+ * The bound is the multiply-adds: of 8x2 or 8x3 sums a step on 32 registers (16 to 10 loads), of
+ * 4x3 and 4x2 on 16 (12 to 7). docs/kernels.md has the measured shares of the peak. */
 #include "kernels/conv/conv_gradient.h"
 
 enum { CHAIN_LATENCY = 4, MAX_BLOCKS = 4, MAX_ENTRIES = 64, FEW_CHANNELS = 4, LEAST_TASKS = 32, LEAST_COLUMNS = 8 };
@@ -99,8 +100,8 @@ static double turn_cycles(const Target *t, int64_t entries, int blocks) {
 }
 
 /* Of all groups of blocks. */
-static double place_cycles(const Target *t, int64_t entries, int64_t y_blocks, int most_blocks) {
-    int64_t groups, longer, max = split_evenly(y_blocks, most_blocks, &groups, &longer);
+static double place_cycles(const Target *t, int64_t entries, int64_t y_blocks, int max_blocks) {
+    int64_t groups, longer, max = split_evenly(y_blocks, max_blocks, &groups, &longer);
     double cycles = (double)longer * turn_cycles(t, entries, (int)max);
     return longer < groups ? cycles + (double)(groups - longer) * turn_cycles(t, entries, (int)max - 1) : cycles;
 }
@@ -306,7 +307,6 @@ Gradient gradient_begin(Module *m, const Kernel *kernel, const char *name) {
     g.x_blocks = gradient_x_blocks(plan, g.lanes);
     split_evenly(g.y_blocks, plan->tile.blocks, &g.group_count, &g.longer);
     g.entries = gradient_entries(plan, g.lanes);
-    g.turns = gradient_turns(plan);
     g.cell = gradient_cell(plan, g.lanes);
     g.units = get_dim(m, far_strips(dims, g.shape, g.tile));
     g.parts = emit_min(m, g.units, get_i64(m, plan->tile.parts));

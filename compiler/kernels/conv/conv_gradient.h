@@ -49,7 +49,7 @@ typedef struct Gradient {
     const GradientTile *tile;
     int lanes;
     int64_t y_blocks, x_blocks, group_count, longer; /* of a group of channels; the first `longer` groups of blocks have Q */
-    int64_t entries, turns, cell;
+    int64_t entries, cell;
     LLVMValueRef units;                     /* strips of strips in all */
     LLVMValueRef parts;                     /* those that have a unit */
     LLVMValueRef memory;                    /* of the sums: the scratch or the workspace */
@@ -64,8 +64,8 @@ typedef struct GradientSums {
     LLVMValueRef x_from, x_to;              /* blocks of x */
 } GradientSums;
 
-Gradient gradient_begin(Module *m, const Kernel *kernel, const char *name);
-/* Begins a loop over groups of blocks; gives the group's first block of dy. */
+Gradient gradient_begin(Module *m, const Kernel *kernel, const char *name); /* begins a function, too */
+/* Of a group of blocks, counted from the first of its group of channels. */
 LLVMValueRef gradient_first_block(const Gradient *g, LLVMValueRef group);
 /* Adds up units `from` to `to`, at least one. */
 void gradient_emit_sums(const Gradient *g, const GradientSums *sums, LLVMValueRef from, LLVMValueRef to);
