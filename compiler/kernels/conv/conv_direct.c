@@ -27,10 +27,6 @@
 
 enum { MAX_COLUMN_TAPS = 16, FEW_CHANNELS = 4 };
 
-static bool whole_blocks(const ConvShape *s, int lanes) {
-    return s->groups == 1 || (s->inputs % lanes == 0 && s->outputs % lanes == 0);
-}
-
 static bool wants_plain(const ConvShape *s) {
     return s->groups == 1 && s->inputs <= FEW_CHANNELS;
 }
@@ -75,8 +71,8 @@ bool conv_direct_propose(const Kernel *kernel, Proposal *proposal) {
     const Dims *dims = kernel->program->graph->dims;
     ConvShape s;
     double cycles, other;
-    if (!conv_shape(kernel, &s) || s.transposed || s.kernel[1] > MAX_COLUMN_TAPS) return false;
-    if (!whole_blocks(&s, target->lanes)) return false;
+    if (!conv_shape(kernel, &s) || !conv_turn(&s) || s.kernel[1] > MAX_COLUMN_TAPS) return false;
+    if (!conv_has_whole_blocks(&s, target->lanes)) return false;
     ConvPlan *plan = conv_new_plan(kernel, &s, proposal);
     TileLimits limits = {.plain = wants_plain(&s), .flat = may_be_flat(kernel, &s)};
     plan->tile = conv_choose_tile(&s, dims, target, limits, &cycles);

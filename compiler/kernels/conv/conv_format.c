@@ -15,14 +15,16 @@
 
 /* The node is [O, I, kh, kw], where I is the inputs of a group; that of a transposed one
  * is [groups * I, outputs of a group, kh, kw]. */
+static bool reads_transposed(const ConvShape *s) { return s->transposed || s->turned; }
+
 static FormatAxis output_pack_axis(const ConvShape *s) {
-    FormatAxis axis = format_axis(s->transposed ? 1 : 0);
+    FormatAxis axis = format_axis(reads_transposed(s) ? 1 : 0);
     axis.size = s->outputs;
     return axis;
 }
 
 static FormatAxis input_pack_axis(const ConvShape *s) {
-    FormatAxis axis = format_axis(s->transposed ? 0 : 1);
+    FormatAxis axis = format_axis(reads_transposed(s) ? 0 : 1);
     axis.size = s->inputs;
     return axis;
 }
@@ -30,7 +32,7 @@ static FormatAxis input_pack_axis(const ConvShape *s) {
 static FormatAxis groups_of(const ConvShape *s) {
     FormatAxis axis = format_axis(0);
     axis.size = s->groups;
-    axis.step = s->transposed ? s->inputs : s->outputs;
+    axis.step = reads_transposed(s) ? s->inputs : s->outputs;
     return axis;
 }
 
@@ -73,6 +75,7 @@ Format conv_few_format(const ConvShape *s, int lanes) {
 Format conv_grouped_format(const ConvShape *s, int lanes) {
     enum { CHANNELS, DISTANCES, TAPS };
     Format format = {.name = "conv_grouped", .converts = true, .type = s->types.sum, .rotation = s->inputs};
+    format.transposed = s->transposed;
     format_add_axis(&format, padded_pack_axis(format_axis(0), lanes));
     format_add_axis(&format, format_axis(1));
     format_add_axis(&format, taps_of());

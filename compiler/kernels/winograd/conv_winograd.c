@@ -37,9 +37,11 @@ enum { LINE_BYTES = 64, MAX_TOGETHER = 144, PARTS = 4, LEAST_TASKS = 8, MANY_TAS
 /* ---- the choice ---- */
 
 Format winograd_format(int lanes, const WinogradTile *tile) {
+    const bool turned = tile->shape.turned;
     Format format = {.name = "winograd", .converts = true, .type = tile->shape.types.sum, .winograd = tile->outputs};
-    format_add_axis(&format, format_axis(0));
-    format_add_axis(&format, format_axis(1));
+    format.transposed = turned;
+    format_add_axis(&format, format_axis(turned ? 1 : 0));
+    format_add_axis(&format, format_axis(turned ? 0 : 1));
     format_add_axis(&format, format_axes(2, 3));
     format.axes[WINOGRAD_OUTPUTS].multiple = lanes;
     format_add_level(&format, WINOGRAD_OUTPUTS, (int64_t)tile->blocks * lanes);
@@ -201,7 +203,7 @@ static void choose_winograd(const Kernel *kernel, const ConvShape *s, WinogradTi
 bool conv_winograd_propose(const Kernel *kernel, Proposal *proposal) {
     const Program *program = kernel->program;
     ConvShape s;
-    if (program->winograd < 0 || !conv_shape(kernel, &s) || !winograd_takes(kernel->anchor)) return false;
+    if (program->winograd < 0 || !conv_shape(kernel, &s) || !winograd_takes(kernel->anchor) || !conv_turn(&s)) return false;
     if (program->ties[kernel->anchor->id]) return false;
     WinogradTile *tile = NEW(program->arena, WinogradTile);
     choose_winograd(kernel, &s, tile, proposal);
