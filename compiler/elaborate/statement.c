@@ -175,6 +175,10 @@ static void execute(Evaluator *ev, const Stmt *stmt) {
     case STMT_MINIMIZE: come_later(ev, stmt, "minimize"); break;
     case STMT_SHOW: come_later(ev, stmt, "show"); break;
     case STMT_PHASE: come_later(ev, stmt, "phase"); break;
+    case STMT_ONCE: come_later(ev, stmt, "once"); break;
+    case STMT_EVERY: come_later(ev, stmt, "every"); break;
+    case STMT_MEASURE: come_later(ev, stmt, "measure"); break;
+    case STMT_SAVE: come_later(ev, stmt, "save"); break;
     case STMT_ERROR: poison(ev, &stmt->body); break;
     }
 }
