@@ -13,6 +13,7 @@ typedef enum TrainGoal { GOAL_FIND, GOAL_STEP, GOAL_ONCE, GOAL_MEASURE } TrainGo
 typedef Vec(int) Phases;
 
 typedef struct StateFacts { /* of a row of Training.states */
+    const char *identity;     /* as a weight's */
     double init;
     bool given;               /* `param(init = tensor)`: written before the first step */
     int like;                 /* the state whose first elements it shares: of a copy its original, else itself */

@@ -142,14 +142,14 @@ static Shape shape_in(Arena *arena, Dims *dims, Shape shape) {
     return (Shape){shape.type, shape.rank, sizes};
 }
 
-static int add_row(Evaluator *ev, Name path, Shape shape, int kind, double init, Span span) {
+static int add_row(Evaluator *ev, Name path, const char *identity, Shape shape, int kind, double init, Span span) {
     TrainPlan *plan = ev->train->plan;
     intptr_t known = (intptr_t)map_get(plan->index, path);
     if (known) return (int)known - 1;
     TrainingState state = {.path = path, .shape = shape_in(ev->arena, plan->dims, shape), .kind = kind, .start = CAI_START_VALUE, .span = span};
     int index = plan->training->states.count;
     vec_push(ev->arena, &plan->training->states, state);
-    vec_push(ev->arena, &plan->facts, (StateFacts){.init = init, .like = index});
+    vec_push(ev->arena, &plan->facts, (StateFacts){.identity = identity, .init = init, .like = index});
     map_set(plan->index, path, (void *)(intptr_t)(index + 1));
     return index;
 }
@@ -162,7 +162,7 @@ static Node *state_port(Evaluator *ev, int index, Span span) {
 
 Node *train_state(Evaluator *ev, const Weight *weight, bool kept) {
     int kind = !weight->state ? CAI_STATE_PARAMETER : kept ? CAI_STATE_TRAINING : CAI_STATE_LAYER;
-    int index = add_row(ev, weight->path, weight->shape, kind, weight->init, weight->span);
+    int index = add_row(ev, weight->path, weight->identity, weight->shape, kind, weight->init, weight->span);
     ev->train->plan->facts.items[index].given |= weight->given != NULL;
     return state_port(ev, index, weight->span);
 }
@@ -203,7 +203,8 @@ Weight *train_place(Evaluator *ev, int index) {
     Weight *place = map_get(ev->weights, row->path);
     if (place) return place;
     place = NEW(ev->arena, Weight);
-    *place = (Weight){.path = row->path, .identity = row->path, .state = row->kind != CAI_STATE_PARAMETER, .span = row->span, .place = place};
+    const char *identity = ev->train->plan->facts.items[index].identity;
+    *place = (Weight){.path = row->path, .identity = identity, .state = row->kind != CAI_STATE_PARAMETER, .span = row->span, .place = place};
     place->node = place->value = state_port(ev, index, row->span);
     place->shape = place->node->shape;
     map_set(ev->weights, row->path, place);
@@ -217,7 +218,7 @@ void train_assign(Evaluator *ev, Weight *place, Node *value) {
     vec_push(ev->arena, &place->read, place->value);
 }
 
-int train_own_state(Evaluator *ev, Name path, Shape shape, Span span) { return add_row(ev, path, shape, CAI_STATE_TRAINING, 0, span); }
+int train_own_state(Evaluator *ev, Name path, Shape shape, Span span) { return add_row(ev, path, path, shape, CAI_STATE_TRAINING, 0, span); }
 
 Value train_given(Evaluator *ev, Node *start, Span span) {
     if (!ev->train) {

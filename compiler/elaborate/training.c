@@ -120,6 +120,7 @@ static void add_copies(TrainPlan *plan, Evaluator *ev) {
             if (row.kind == CAI_STATE_TRAINING || !train_matches(plan, &target, k)) continue;
             row.path = intern(ev->names, path_join(ev->arena, copy->copy->path, train_below(&target, row.path)));
             facts.like = facts.like == k ? k : facts.like;
+            facts.identity = arena_printf(ev->arena, "%s%s", copy->copy->identity, facts.identity + strlen(copy->model ? "" : copy->layer->identity));
             facts.given = false;
             facts.trained = facts.seen = (Phases){0};
             facts.models.count = 0;
