@@ -33,6 +33,8 @@ bool cai_fail(cai_error *error, int status, const char *format, ...) CAI_PRINTF(
 bool cai_fail_memory(cai_error *error, uint64_t bytes, const char *what);
 /* Puts "PREFIX: " before the message. Returns false. */
 bool cai_fail_within(cai_error *error, const char *format, ...) CAI_PRINTF(2, 3);
+/* What a user may want to know of a file: "gray, widened to 3 channels". */
+typedef void cai_notice(const char *path, const char *text);
 /* malloc and realloc with an error; zero bytes is fine. NULL on failure; `old` is then still there. */
 void *cai_allocate(uint64_t bytes, const char *what, cai_error *error);
 void *cai_reallocate(void *old, uint64_t bytes, const char *what, cai_error *error);

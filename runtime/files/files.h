@@ -186,6 +186,9 @@ typedef bool cai_picture_writer(cai_output *output, const unsigned char *pixels,
 /* Sets sizes and memory, within CAI_MAX_PIXELS. */
 bool cai_image_new(const char *path, int64_t channels, int64_t height, int64_t width, cai_image *image,
                    cai_error *error);
+/* png.c: whole numbers in a picture, as masks have them: the palette's places, or levels of gray. */
+bool cai_png_decode_numbers(const char *path, const unsigned char *bytes, size_t count, cai_image *image,
+                            cai_error *error);
 int cai_exif_orientation(const unsigned char *tiff, size_t count); /* 0 where there is none */
 
 /* What one side must be: `fixed` where > 0, else any multiple of `multiple`. */
@@ -215,6 +218,12 @@ extern const cai_pictures cai_the_pictures;
 bool cai_image_fit(cai_image *image, int fit, cai_extent height, cai_extent width, cai_error *error);
 /* Antialiased bilinear: a triangle filter, widened where the picture shrinks. */
 bool cai_image_resize(cai_image *image, int64_t height, int64_t width, cai_error *error);
+/* The same of a part of the picture, which may begin and end within a pixel; what lies beside the part
+ * counts where the filter reaches it. */
+typedef struct cai_window {
+    double left, top, width, height;
+} cai_window;
+bool cai_image_take(cai_image *image, cai_window window, int64_t height, int64_t width, cai_error *error);
 bool cai_image_crop(cai_image *image, int64_t top, int64_t left, int64_t height, int64_t width,
                     cai_error *error);
 /* Mirrors at the lower and right edge, without repeating the edge. */
