@@ -20,16 +20,16 @@ static int place_of(const Classes *classes, const char *name) {
     return -1;
 }
 
-/* The lines of a file, without empty ones at its end. */
-static bool read_names(cai_store *store, const char *path, Classes *classes, cai_error *error) {
+bool cai_class_names_read(cai_store *store, const char *path, const char ***names, int *count, cai_error *error) {
     cai_file file;
     if (!cai_file_read(path, &file, error)) return false;
-    char *text = cai_store_text(store, (const char *)file.data, file.count, error);
-    classes->items = text ? cai_store_take(store, (file.count + 1) * sizeof *classes->items, error) : NULL;
+    char *text = cai_store_text(store, (const char *)file.data, file.count, error), *rest;
+    *names = text ? cai_store_take(store, (file.count + 1) * sizeof **names, error) : NULL;
     cai_file_close(&file);
-    if (!classes->items) return false;
-    for (char *line = strtok(text, "\r\n"); line; line = strtok(NULL, "\r\n")) classes->items[classes->count++] = line;
-    return classes->count > 0 || cai_fail(error, CAI_BAD_INPUT, "%s: has no names of classes, one a line", path);
+    if (!*names) return false;
+    *count = 0;
+    for (char *line = strtok_r(text, "\r\n", &rest); line; line = strtok_r(NULL, "\r\n", &rest)) (*names)[(*count)++] = line;
+    return *count > 0 || cai_fail(error, CAI_BAD_INPUT, "%s: has no names of classes, one a line", path);
 }
 
 /* All names that the portions have for a field, sorted, each once. */
@@ -107,7 +107,7 @@ static bool join(cai_dataset *dataset, int at, cai_error *error) {
     int value = cai_value_of(field);
     Classes classes = {0};
     if (value != CAI_VALUE_CLASS && value != CAI_VALUE_BOXES) return true;
-    if (field->names && !read_names(&dataset->store, field->names, &classes, error)) return false;
+    if (field->names && !cai_class_names_read(&dataset->store, field->names, &classes.items, &classes.count, error)) return false;
     bool named = false;
     for (int i = 0; i < dataset->portion_count; i++) named |= dataset->portions[i]->columns[at].classes != NULL;
     if (named && !field->names && !find_names(dataset, at, &classes, error)) return false;

@@ -22,8 +22,8 @@ typedef struct Search {
     cai_error *error;
 } Search;
 
-static char *stem_of(cai_store *store, const char *name, cai_error *error) {
-    const char *dot = strrchr(name, '.');
+char *cai_stem_of(cai_store *store, const char *name, cai_error *error) {
+    const char *slash = strrchr(name, '/'), *dot = strrchr(slash ? slash + 1 : name, '.');
     return cai_store_text(store, name, dot && dot > name ? (size_t)(dot - name) : strlen(name), error);
 }
 
@@ -35,7 +35,7 @@ static bool add_found(Search *search, const char *below, const char *path, size_
         search->items = larger;
         search->room = room;
     }
-    const char *stem = stem_of(search->store, below, search->error);
+    const char *stem = cai_stem_of(search->store, below, search->error);
     search->items[search->count] = (Found){stem, path, bytes};
     search->count += stem != NULL;
     return stem != NULL;
@@ -116,18 +116,46 @@ static bool open_files(cai_dataset *dataset, cai_column *column, const char *fol
 
 /* ---- by what the field holds ---- */
 
-static bool make_slots(cai_dataset *dataset, cai_column *column, cai_error *error) {
+static bool is_xml(const char *name) { return cai_has_extension(name, ".xml"); }
+static bool is_text(const char *name) { return cai_has_extension(name, ".txt"); }
+
+/* The first file that is one of both tells which they are. */
+static bool has_xml(cai_store *store, const char *folder, cai_error *error) {
+    cai_names names;
+    if (!cai_folder_names(store, folder, &names, error)) return false;
+    for (int64_t i = 0; i < names.count; i++)
+        if (is_xml(names.items[i])) return true;
+    return false;
+}
+
+static bool open_boxes(cai_dataset *dataset, cai_column *column, const char *folder, cai_error *error) {
+    bool voc = has_xml(&dataset->store, folder, error);
+    return open_files(dataset, column, folder, voc ? is_xml : is_text, voc ? ".xml" : ".xml or .txt", error);
+}
+
+static bool open_coco(cai_dataset *dataset, cai_column *column, const char *path, cai_error *error) {
+    cai_file file;
+    if (!cai_file_read(path, &file, error)) return false;
+    bool read = cai_coco_parse(dataset, column, path, file.data, file.count, error);
+    cai_file_close(&file);
+    return read;
+}
+
+bool cai_column_finish(cai_dataset *dataset, cai_column *column, int value, cai_error *error) {
+    if (value == CAI_VALUE_BOXES) {
+        bool voc = column->count && is_xml(column->files[0].path);
+        return cai_boxes_of_files(dataset, column, voc ? cai_voc_parse : cai_yolo_parse, error);
+    }
+    if (value != CAI_VALUE_PICTURE && value != CAI_VALUE_MASK) return true;
     column->decoded = cai_store_take(&dataset->store, (uint64_t)column->count * sizeof *column->decoded, error);
     return column->decoded != NULL;
 }
 
-static bool open_folder(cai_dataset *dataset, cai_column *column, const cai_field *field, const char *path,
-                        cai_error *error) {
-    switch (cai_value_of(field)) {
-    case CAI_VALUE_PICTURE:
-        return open_files(dataset, column, path, is_picture, cai_format_endings(CAI_HOLDS_PICTURE).text, error) &&
-               make_slots(dataset, column, error);
-    case CAI_VALUE_MASK: return open_files(dataset, column, path, is_mask, ".png", error) && make_slots(dataset, column, error);
+static bool open_folder(cai_dataset *dataset, cai_column *column, int value, const char *path, cai_error *error) {
+    switch (value) {
+    case CAI_VALUE_PICTURE: return open_files(dataset, column, path, is_picture, cai_format_endings(CAI_HOLDS_PICTURE).text, error);
+    case CAI_VALUE_MASK: return open_files(dataset, column, path, is_mask, ".png", error);
+    case CAI_VALUE_BOXES: return open_boxes(dataset, column, path, error);
     default: return open_files(dataset, column, path, is_numbers, cai_format_endings(CAI_HOLDS_NUMBERS).text, error);
     }
 }
@@ -136,8 +164,11 @@ bool cai_column_open(cai_dataset *dataset, cai_portion *portion, int at, const c
     const cai_field *field = &dataset->set->fields[at];
     cai_column *column = &portion->columns[at];
     column->path = path;
-    if (cai_is_folder(path)) return open_folder(dataset, column, field, path, error);
-    return cai_rows_open(dataset, column, field, path, error);
+    int value = cai_value_of(field);
+    if (cai_is_folder(path))
+        return open_folder(dataset, column, value, path, error) && cai_column_finish(dataset, column, value, error);
+    bool coco = value == CAI_VALUE_BOXES && cai_has_extension(path, ".json");
+    return coco ? open_coco(dataset, column, path, error) : cai_rows_open(dataset, column, field, path, error);
 }
 
 /* ---- folders as classes ---- */

@@ -9,16 +9,33 @@
 
 static cai_dataset *shared(const cai_dataset *dataset) { return (cai_dataset *)dataset; }
 
+static void tell(const cai_dataset *dataset, const char *path, const char *text) {
+    if (!dataset->options.notice) return;
+    pthread_mutex_lock(&shared(dataset)->telling);
+    dataset->options.notice(path, text);
+    pthread_mutex_unlock(&shared(dataset)->telling);
+}
+
 void cai_dataset_tell(const cai_dataset *dataset, const char *path, const char *format, ...) {
     char text[1000];
-    if (!dataset->options.notice) return;
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    pthread_mutex_lock(&shared(dataset)->telling);
-    dataset->options.notice(path, text);
-    pthread_mutex_unlock(&shared(dataset)->telling);
+    tell(dataset, path, text);
+}
+
+bool cai_dataset_leave_out(cai_dataset *dataset, int64_t count, cai_error *error, const char *path, const char *format,
+                           ...) {
+    char text[700];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (dataset->options.strict) return cai_fail(error, CAI_BAD_INPUT, "%.200s: %s", path, text);
+    dataset->left_out += count;
+    tell(dataset, path, text);
+    return true;
 }
 
 /* Room for decoded pictures: a third of the memory. */
@@ -203,7 +220,9 @@ static uint64_t mix_bytes(uint64_t key, const unsigned char *bytes, size_t count
 
 /* Of large arrays pieces that lie evenly. */
 static uint64_t mix_rows(uint64_t key, const cai_column *column) {
-    size_t size = (size_t)(column->count ? (column->count - 1) * column->stride + column->stride : 0);
+    if (column->count == 0) return key;
+    size_t row = (size_t)(column->rows.count / column->count * cai_type_bytes(column->rows.type));
+    size_t size = (size_t)((column->count - 1) * column->stride) + row;
     if (size <= (size_t)PIECES * PIECE) return mix_bytes(key, column->rows.data, size);
     for (size_t i = 0; i < PIECES; i++)
         key = mix_bytes(key, column->rows.data + (size - PIECE) / (PIECES - 1) * i, PIECE);
@@ -274,7 +293,7 @@ void cai_dataset_free(cai_dataset *dataset) {
     if (!dataset) return;
     for (int i = 0; i < dataset->portion_count; i++)
         for (int k = 0; k < dataset->set->field_count; k++) free_decoded(&dataset->portions[i]->columns[k]);
-    for (int i = 0; i < dataset->opened_count; i++) cai_tensors_close(dataset->opened[i]);
+    cai_opened_close(dataset);
     cai_store_free(&dataset->store);
     pthread_mutex_destroy(&dataset->telling);
     free(dataset);
@@ -284,7 +303,10 @@ void cai_dataset_free(cai_dataset *dataset) {
 
 int64_t cai_dataset_count(const cai_dataset *dataset, int part) { return dataset->counts[part]; }
 uint64_t cai_dataset_fingerprint(const cai_dataset *dataset) { return dataset->fingerprint; }
-int64_t cai_dataset_skipped(const cai_dataset *dataset) { return atomic_load(&dataset->skipped); }
+
+int64_t cai_dataset_skipped(const cai_dataset *dataset) {
+    return dataset->left_out + atomic_load(&dataset->skipped);
+}
 
 const char *const *cai_dataset_classes(const cai_dataset *dataset, int field, int *count) {
     *count = dataset->class_counts[field];

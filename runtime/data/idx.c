@@ -80,15 +80,20 @@ bool cai_idx_parse(cai_store *store, const char *path, const unsigned char *byte
 
 /* ---- a folder of them ---- */
 
-static bool is_pictures(const char *name) { return strstr(name, "images") && strstr(name, "idx"); }
+/* train-images-idx3-ubyte, train-images.idx3-ubyte.gz */
+bool cai_is_idx_name(const char *path) {
+    const char *slash = strrchr(path, '/'), *axes = strstr(slash ? slash : path, "idx");
+    return axes && axes[3] >= '1' && axes[3] <= '9' && axes[4] == '-';
+}
+
+static bool is_pictures(const char *name) { return cai_is_idx_name(name) && strstr(name, "images"); }
 
 /* The labels that belong to pictures: "images" becomes "labels", and the number of axes 1. */
 static char *labels_of(cai_store *store, const char *name, cai_error *error) {
     char *labels = cai_store_text(store, name, strlen(name), error);
     if (!labels) return NULL;
     memcpy(strstr(labels, "images"), "labels", 6);
-    char *axes = strstr(labels, "idx") + 3;
-    if (*axes >= '2' && *axes <= '9') *axes = '1';
+    strstr(labels, "idx")[3] = '1';
     return labels;
 }
 

@@ -49,9 +49,7 @@ const char *cai_column_name(const cai_column *column, int64_t entry, char out[24
 
 /* ---- pairing ---- */
 
-static bool fail_missing(const cai_dataset *dataset, const cai_portion *portion, const cai_field *field,
-                         cai_error *error) {
-    (void)dataset;
+static bool fail_missing(const cai_portion *portion, const cai_field *field, cai_error *error) {
     return cai_fail(error, CAI_BAD_INPUT, "%s: has nothing for `%s`, which is %s\n"
                     "  help: name its files or folder: %s=PATH", portion->path, field->name, field->text, field->name);
 }
@@ -60,7 +58,7 @@ static bool has_all(const cai_dataset *dataset, const cai_portion *portion, cai_
     for (int i = 0; i < dataset->set->field_count; i++) {
         const cai_field *field = &dataset->set->fields[i];
         bool missing = portion->columns[i].kind == CAI_COLUMN_MISSING && !field->index;
-        if (missing) return fail_missing(dataset, portion, field, error);
+        if (missing) return fail_missing(portion, field, error);
     }
     return true;
 }
@@ -108,20 +106,19 @@ static int lacks_stem(const cai_dataset *dataset, const cai_portion *portion, co
 }
 
 /* Tells how many entries of a column have no partner in another, with the first as example. */
-static int64_t tell_alone(const cai_dataset *dataset, const cai_portion *portion, const cai_column *column) {
+static bool leave_out_alone(cai_dataset *dataset, const cai_portion *portion, const cai_column *column,
+                            cai_error *error) {
     int64_t count = 0;
     const char *example = NULL, *lacking = NULL;
     for (int64_t k = 0; k < column->count; k++) {
         int field = lacks_stem(dataset, portion, column->stems[k]);
-        if (field < 0) continue;
-        if (count++) continue;
+        if (field < 0 || count++) continue;
         example = column->stems[k];
         lacking = dataset->set->fields[field].name;
     }
-    if (count)
-        cai_dataset_tell(dataset, column->path, "%lld of %lld left out, which have no partner by name: no `%s` for %s%s",
-                         (long long)count, (long long)column->count, lacking, example, count > 1 ? ", ..." : "");
-    return count;
+    return count == 0 ||
+           cai_dataset_leave_out(dataset, count, error, column->path, "%lld of %lld have no partner: no `%s` for %s%s",
+                                 (long long)count, (long long)column->count, lacking, example, count > 1 ? ", ..." : "");
 }
 
 static bool pair_by_stem(cai_dataset *dataset, cai_portion *portion, const cai_column *first, cai_error *error) {
@@ -151,16 +148,13 @@ static bool has_stems_of_another(const cai_portion *portion, int field) {
     return false;
 }
 
-static bool tell_all_alone(const cai_dataset *dataset, const cai_portion *portion, cai_error *error) {
-    int64_t alone = 0;
+static bool leave_out_all_alone(cai_dataset *dataset, const cai_portion *portion, cai_error *error) {
     for (int i = 0; i < dataset->set->field_count; i++) {
         const cai_column *column = &portion->columns[i];
         if (column->kind == CAI_COLUMN_MISSING || has_stems_of_another(portion, i)) continue;
-        alone += tell_alone(dataset, portion, column);
+        if (!leave_out_alone(dataset, portion, column, error)) return false;
     }
-    if (portion->count || alone == 0) return true;
-    return cai_fail(error, CAI_BAD_INPUT, "%s: no name stands in all of its fields: files are paired by name, without ending",
-                    portion->path);
+    return true;
 }
 
 bool cai_portion_pair(cai_dataset *dataset, cai_portion *portion, cai_error *error) {
@@ -168,5 +162,5 @@ bool cai_portion_pair(cai_dataset *dataset, cai_portion *portion, cai_error *err
     const cai_column *named = first_column(dataset, portion, true), *counted = first_column(dataset, portion, false);
     if (counted) return pair_by_number(dataset, portion, named ? named : counted, error);
     if (!named) return cai_fail(error, CAI_BAD_INPUT, "%s: nothing is read of it", portion->path);
-    return pair_by_stem(dataset, portion, named, error) && tell_all_alone(dataset, portion, error);
+    return pair_by_stem(dataset, portion, named, error) && leave_out_all_alone(dataset, portion, error);
 }

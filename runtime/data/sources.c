@@ -41,7 +41,7 @@ bool cai_is_folder(const char *path) {
     return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
-static bool has_name(const cai_names *names, const char *name) {
+bool cai_names_have(const cai_names *names, const char *name) {
     return bsearch(&name, names->items, (size_t)names->count, sizeof *names->items, compare_names) != NULL;
 }
 
@@ -132,7 +132,7 @@ static bool open_as(cai_dataset *dataset, const char *path, int field, int part,
 static const char *held_out_folder(const cai_names *names) {
     static const char *const folders[] = {"val", "valid", "validation", "test"};
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
-        if (has_name(names, folders[i])) return folders[i];
+        if (cai_names_have(names, folders[i])) return folders[i];
     return NULL;
 }
 
@@ -155,22 +155,27 @@ static bool fail_unknown(const cai_dataset *dataset, const char *folder, cai_err
                     folder, fields[0].name, fields[0].name);
 }
 
+/* Folders that are known by what is in them. */
+static const struct {
+    bool (*is_in)(const cai_names *names);
+    bool (*open)(cai_dataset *dataset, const char *folder, const cai_names *names, int part, cai_error *error);
+} known[] = {{cai_idx_is_in, cai_idx_open}, {cai_cifar_is_in, cai_cifar_open}};
+
 static bool open_folder(cai_dataset *dataset, const char *folder, int part, cai_error *error) {
     cai_names names;
     if (!cai_folder_names(&dataset->store, folder, &names, error)) return false;
-    const char *held_out = has_name(&names, "train") ? held_out_folder(&names) : NULL;
+    const char *held_out = cai_names_have(&names, "train") ? held_out_folder(&names) : NULL;
     int field = only_field_in_files(dataset->set);
-    if (cai_idx_is_in(&names)) return cai_idx_open(dataset, folder, &names, part, error);
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (known[i].is_in(&names)) return known[i].open(dataset, folder, &names, part, error);
     if (held_out) return open_parts(dataset, folder, held_out, error);
     if (has_inputs(dataset->set, &names)) return open_by_inputs(dataset, folder, &names, part, error);
     return field >= 0 ? open_as(dataset, folder, field, part, error) : fail_unknown(dataset, folder, error);
 }
 
 static bool open_file(cai_dataset *dataset, const char *path, int part, cai_error *error) {
-    int field = only_field_in_files(dataset->set);
-    if (field >= 0) return open_as(dataset, path, field, part, error);
-    return cai_fail(error, CAI_BAD_INPUT, "%s: is one file, and the set has several inputs in files\n"
-                    "  help: name the input that it is: %s=%s", path, dataset->set->name, path);
+    if (cai_is_list_name(path)) return cai_list_open(dataset, path, part, error);
+    return cai_rows_open_all(dataset, path, part, error);
 }
 
 bool cai_source_open(cai_dataset *dataset, const char *path, int part, cai_error *error) {

@@ -171,8 +171,8 @@ struct cai_dataset {
     cai_store store;
     cai_portion **portions;
     int portion_count;
-    cai_tensor_file **opened;  /* files that rows lie in */
-    int opened_count;
+    struct cai_opened *opened; /* files that rows lie in */
+    int64_t left_out;          /* samples, before the first was read */
     int64_t count;             /* samples are counted through all portions; of a part: */
     int64_t *samples[CAI_PART_COUNT], counts[CAI_PART_COUNT];
     cai_order order;           /* of what is trained on */
@@ -186,8 +186,11 @@ struct cai_dataset {
     pthread_mutex_t telling;
 };
 
-/* Tells the user; the text is cut to fit. */
+/* Tells the user, however long the text is made. */
 void cai_dataset_tell(const cai_dataset *dataset, const char *path, const char *format, ...) CAI_PRINTF(3, 4);
+/* Samples that are no use: told and counted, or an error where the user wants it so. */
+bool cai_dataset_leave_out(cai_dataset *dataset, int64_t count, cai_error *error, const char *path,
+                           const char *format, ...) CAI_PRINTF(5, 6);
 /* Keeps a decoded picture for later reads where there is room: it is then the data set's, and the one
  * in the slot. */
 bool cai_dataset_keep(const cai_dataset *dataset, _Atomic(cai_picture *) *slot, cai_picture *picture);
@@ -198,6 +201,8 @@ int64_t cai_dataset_class(const cai_dataset *dataset, int field, int64_t sample)
 
 /* Gives the numbers of each field their names, and makes numbers of all portions mean the same. */
 bool cai_classes_join(cai_dataset *dataset, cai_error *error);
+/* The lines of a file that are not empty, at least one. */
+bool cai_class_names_read(cai_store *store, const char *path, const char ***names, int *count, cai_error *error);
 
 /* ---- sample.c: one sample into buffers ---- */
 
@@ -225,11 +230,16 @@ bool cai_source_open(cai_dataset *dataset, const char *path, int part, cai_error
 bool cai_source_open_named(cai_dataset *dataset, const char *const *paths, const char *const *names,
                            int count, cai_error *error);
 
+bool cai_names_have(const cai_names *names, const char *name);
 bool cai_is_folder(const char *path);
 
 /* ---- column.c: the values of one field, from a folder or a file ---- */
 
+/* A name of a file without its ending. */
+char *cai_stem_of(cai_store *store, const char *name, cai_error *error);
 bool cai_column_open(cai_dataset *dataset, cai_portion *portion, int field, const char *path, cai_error *error);
+/* Makes of a column of files what the value (CAI_VALUE_*) wants of it: boxes, or room for pictures. */
+bool cai_column_finish(cai_dataset *dataset, cai_column *column, int value, cai_error *error);
 /* Where a class has no column and files lie in folders, these are the classes. */
 bool cai_classes_of_folders(cai_dataset *dataset, cai_portion *portion, cai_error *error);
 
@@ -242,8 +252,46 @@ bool cai_idx_read(cai_dataset *dataset, const char *path, cai_column *column, ca
 bool cai_idx_is_in(const cai_names *names);
 bool cai_idx_open(cai_dataset *dataset, const char *folder, const cai_names *names, int part, cai_error *error);
 
-/* .npy, .safetensors, IDX: the tensor of the field's name where there are several. */
+bool cai_is_idx_name(const char *path);
+
+/* A file that stays open with the data set, empty. */
+cai_tensor_file *cai_opened_new(cai_dataset *dataset, const char *path, const char *name, cai_error *error);
+void cai_opened_close(cai_dataset *dataset);
+/* .npy, .npz, .safetensors, IDX: the tensor of the field's name where there are several. */
 bool cai_rows_open(cai_dataset *dataset, cai_column *column, const cai_field *field, const char *path,
                    cai_error *error);
+/* ---- boxes.c, and a file for each format ---- */
+
+typedef struct cai_class_list {
+    const char **items;
+    int count, room;
+} cai_class_list;
+
+typedef struct cai_box_list { /* of one picture, as it is read */
+    cai_store *store;
+    cai_class_list *classes; /* of all pictures */
+    cai_box *items;
+    int64_t count, room;
+    bool shares;
+    cai_error *error;
+} cai_box_list;
+
+bool cai_box_add(cai_box_list *list, const cai_box *box);
+int cai_box_class(cai_box_list *list, const char *name); /* its number, from now on; -1 without memory */
+typedef bool cai_box_parser(cai_box_list *list, const char *text, size_t count);
+cai_box_parser cai_voc_parse, cai_yolo_parse;
+bool cai_boxes_of_files(cai_dataset *dataset, cai_column *column, cai_box_parser *parse, cai_error *error);
+bool cai_coco_parse(cai_dataset *dataset, cai_column *column, const char *path, const unsigned char *bytes,
+                    size_t count, cai_error *error);
+
+bool cai_is_list_name(const char *path);
+bool cai_list_open(cai_dataset *dataset, const char *path, int part, cai_error *error);
+/* All fields from one file, each from the tensor of its name. */
+bool cai_rows_open_all(cai_dataset *dataset, const char *path, int part, cai_error *error);
+bool cai_cifar_is_in(const cai_names *names);
+bool cai_cifar_open(cai_dataset *dataset, const char *folder, const cai_names *names, int part, cai_error *error);
+/* The arrays of a zip file, as np.savez writes it, each opened by its name. */
+bool cai_npz_open(cai_dataset *dataset, const char *path, const unsigned char *bytes, size_t count,
+                  cai_error *error);
 
 #endif

@@ -79,8 +79,6 @@ static cai_window drawn_share(const cai_field *field, const cai_picture *picture
 
 /* ---- random_box_crop: Liu et al. 2016. The whole, or a window that overlaps a box enough ---- */
 
-#define BOX_TRIES 50
-
 static double overlap(const cai_box *box, const cai_window *window, double across, double down) {
     double left = box->sides[0] * across, top = box->sides[1] * down;
     double right = box->sides[2] * across, bottom = box->sides[3] * down;
@@ -105,18 +103,30 @@ static bool is_good(const cai_boxes *boxes, const cai_window *window, double lea
     return overlaps && holds;
 }
 
+enum { ROUNDS = 20, ROUND = 4 * 51 }; /* draws of a round: one of the least overlap, four of each try */
+
+/* A window of 0.3 to 1 of either side, at most twice as long as wide; false where it is none. */
+static bool draw_box_window(const cai_picture *picture, uint64_t key, int draw, cai_window *window) {
+    double height = (double)picture->height, width = (double)picture->width;
+    double w = floor(between((Range){0.3, 1}, cai_data_draw(key, draw)) * width);
+    double h = floor(between((Range){0.3, 1}, cai_data_draw(key, draw + 1)) * height);
+    *window = (cai_window){floor(cai_data_draw(key, draw + 2) * (width - w + 1)),
+                           floor(cai_data_draw(key, draw + 3) * (height - h + 1)), w, h};
+    return w >= 1 && h >= 1 && w <= 2 * h && h <= 2 * w;
+}
+
+/* In rounds of fifty tries, each with a least overlap of its own, until a window is good or the
+ * round says: the whole. */
 static cai_window drawn_box_window(const cai_picture *picture, const cai_boxes *boxes, uint64_t key) {
     static const double least[] = {1, 0, 0.1, 0.3, 0.5, 0.7, 0.9};
-    double height = (double)picture->height, width = (double)picture->width, wanted = least[(int)(7 * cai_data_draw(key, 0))];
-    double across = boxes && boxes->shares ? width : 1, down = boxes && boxes->shares ? height : 1;
-    if (!boxes || boxes->count == 0 || wanted == 1) return whole(picture);
-    for (int i = 1; i <= BOX_TRIES; i++) {
-        double w = floor(between((Range){0.3, 1}, cai_data_draw(key, 4 * i)) * width);
-        double h = floor(between((Range){0.3, 1}, cai_data_draw(key, 4 * i + 1)) * height);
-        if (w < 1 || h < 1 || w > 2 * h || h > 2 * w) continue;
-        cai_window window = {floor(cai_data_draw(key, 4 * i + 2) * (width - w + 1)),
-                             floor(cai_data_draw(key, 4 * i + 3) * (height - h + 1)), w, h};
-        if (is_good(boxes, &window, wanted, across, down)) return window;
+    double across = boxes && boxes->shares ? (double)picture->width : 1;
+    double down = boxes && boxes->shares ? (double)picture->height : 1;
+    for (int round = 0; boxes && boxes->count && round < ROUNDS; round++) {
+        double wanted = least[(int)(7 * cai_data_draw(key, round * ROUND))];
+        cai_window window;
+        if (wanted == 1) break;
+        for (int draw = round * ROUND + 4; draw < (round + 1) * ROUND; draw += 4)
+            if (draw_box_window(picture, key, draw, &window) && is_good(boxes, &window, wanted, across, down)) return window;
     }
     return whole(picture);
 }
