@@ -62,11 +62,16 @@ static uint64_t key_of(const cai_order *order, uint64_t purpose, int64_t round) 
     return cai_data_mix(cai_data_mix(order->key, purpose), (uint64_t)round);
 }
 
-/* The q-th of a class, through all epochs. */
-static int64_t member(const cai_order *order, int64_t class, int64_t q) {
-    int64_t first = order->first[class], count = order->first[class + 1] - first;
-    uint64_t key = cai_data_mix(key_of(order, MEMBERS, q / count), (uint64_t)class);
-    return order->members[first + cai_permuted(key, count, q % count)];
+static int64_t groups_of(const cai_order *order, int64_t class) { return order->group[class + 1] - order->group[class]; }
+
+/* Sample j of a group of a class; `group` counts through all rounds of that class. A round is a
+ * permutation of its own, whose rest that fills no group stays out; a class that is smaller than a
+ * group has some of its samples twice. */
+static int64_t member(const cai_order *order, int64_t class, int64_t group, int64_t j) {
+    int64_t first = order->first[class], count = order->first[class + 1] - first, groups = groups_of(order, class);
+    uint64_t key = cai_data_mix(key_of(order, MEMBERS, group / groups), (uint64_t)class);
+    int64_t at = group % groups * order->together + j;
+    return order->members[first + cai_permuted(key, count, at % count)];
 }
 
 static int64_t class_of_group(const cai_order *order, int64_t group) {
@@ -83,16 +88,15 @@ static int64_t class_of_group(const cai_order *order, int64_t group) {
 static int64_t balanced_at(const cai_order *order, int64_t g, int64_t j) {
     int64_t round = g / order->classes;
     int64_t class = cai_permuted(key_of(order, CLASSES, round), order->classes, g % order->classes);
-    return member(order, class, round * order->together + j);
+    return member(order, class, round, j);
 }
 
 /* Else: each group of each class once an epoch. */
 static int64_t grouped_at(const cai_order *order, int64_t g, int64_t j) {
     int64_t groups = order->group[order->classes], epoch = g / groups;
     int64_t group = cai_permuted(key_of(order, ORDER, epoch), groups, g % groups);
-    int64_t class = class_of_group(order, group), first = order->group[class];
-    int64_t before = epoch * (order->group[class + 1] - first);
-    return member(order, class, (before + group - first) * order->together + j);
+    int64_t class = class_of_group(order, group);
+    return member(order, class, epoch * groups_of(order, class) + group - order->group[class], j);
 }
 
 int64_t cai_order_at(const cai_order *order, int64_t position) {

@@ -259,3 +259,233 @@ TEST(boxes_of_VOC_COCO_and_YOLO) {
     compare_boxes(DATA "coco.json", true);
     compare_boxes(DATA "yolo", false);
 }
+
+/* ---- the clothes of Debian's dataset-fashion-mnist, where they are installed ---- */
+
+TEST(clothes) {
+    const char *path = "/usr/share/datasets/fashion-mnist";
+    if (access(path, R_OK) != 0) return;
+    cai_set set = SET(PICTURE("picture", 1, 28, 28, CAI_TAKE_EXACT), CLASS("label"));
+    cai_dataset *data = open_at(&set, path, &plain);
+    CU_ASSERT_EQUAL(cai_dataset_count(data, CAI_PART_TRAINING), 60000);
+    CU_ASSERT_EQUAL(cai_dataset_count(data, CAI_PART_HELD_OUT), 10000);
+    float picture[784];
+    int32_t labels[4];
+    void *buffers[] = {NULL, labels};
+    cai_error error;
+    for (int i = 0; i < 4; i++) CU_ASSERT(cai_dataset_read(data, CAI_PART_HELD_OUT, i, i, buffers, &error));
+    CU_ASSERT(labels[0] == 9 && labels[1] == 2 && labels[2] == 1 && labels[3] == 1);
+    double sum = 0; /* numpy: the mean of all training pictures is 72.94035223214286 of 255 */
+    buffers[0] = picture;
+    for (int i = 0; i < 60000; i++) {
+        CU_ASSERT_FATAL(cai_dataset_read(data, CAI_PART_TRAINING, i, 0, buffers, &error));
+        for (int k = 0; k < 784; k++) sum += (double)picture[k];
+    }
+    CU_ASSERT_DOUBLE_EQUAL(sum / 60000 / 784 * 255, 72.94035223214286, 1e-4);
+    cai_dataset_free(data);
+}
+
+/* ---- parts, classes and order together ---- */
+
+static int count_names(cai_dataset *data, int part, const char *begin) {
+    char number[24];
+    int count = 0;
+    for (int64_t i = 0; i < cai_dataset_count(data, part); i++)
+        count += strncmp(cai_dataset_name(data, part, i, number), begin, strlen(begin)) == 0;
+    return count;
+}
+
+TEST(folds_share_out_all_samples) {
+    cai_set set = SET(PICTURE("picture", 3, 5, 4, CAI_TAKE_EXACT), CLASS("label"));
+    int held_out = 0;
+    for (int fold = 1; fold <= 3; fold++) {
+        cai_data_options options = {.fold = fold, .folds = 3};
+        cai_dataset *data = open_at(&set, DATA "arrays", &options);
+        held_out += (int)cai_dataset_count(data, CAI_PART_HELD_OUT);
+        CU_ASSERT_EQUAL(cai_dataset_count(data, CAI_PART_TRAINING) + cai_dataset_count(data, CAI_PART_HELD_OUT), 6);
+        cai_dataset_free(data);
+    }
+    CU_ASSERT_EQUAL(held_out, 6);
+}
+
+TEST(classes_that_stay_together_are_held_out_whole) {
+    cai_field label = CLASS("label");
+    label.together = 2;
+    cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT), label);
+    cai_data_options options = {.fold = 1, .folds = 2};
+    for (; options.fold <= 2; options.fold++) {
+        cai_dataset *data = open_at(&set, DATA "classes", &options);
+        int trained = count_names(data, CAI_PART_TRAINING, "cat/"), held_out = count_names(data, CAI_PART_HELD_OUT, "cat/");
+        CU_ASSERT((trained == 2 && held_out == 0) || (trained == 0 && held_out == 2));
+        cai_dataset_free(data);
+    }
+}
+
+TEST(the_number_of_a_sample) {
+    cai_field index = CLASS("number");
+    index.index = 1;
+    cai_set set = SET(PICTURE("picture", 3, 5, 4, CAI_TAKE_EXACT), CLASS("label"), index);
+    cai_dataset *data = open_at(&set, DATA "arrays.npz", &plain);
+    cai_error error;
+    for (int64_t p = 0; p < 12; p++) {
+        int32_t label, number;
+        void *buffers[] = {NULL, &label, &number};
+        CU_ASSERT(cai_dataset_read(data, CAI_PART_TRAINING, p, 0, buffers, &error));
+        CU_ASSERT(label == number % 4 && number == cai_permuted(cai_data_mix(cai_data_mix(data->order.key, 1 << 20), (uint64_t)p / 6), 6, p % 6));
+    }
+    cai_dataset_free(data);
+}
+
+TEST(fingerprints_tell_data_apart) {
+    cai_set pictures = SET(PICTURE("picture", 3, 4, 4, CAI_TAKE_STRETCH), CLASS("label"));
+    const char *const paths[] = {DATA "arrays", DATA "arrays.npz", DATA "classes", DATA "parts", DATA "cifar"};
+    uint64_t found[5];
+    for (int i = 0; i < 5; i++) {
+        cai_dataset *data = open_at(&pictures, paths[i], &plain), *again = open_at(&pictures, paths[i], &plain);
+        found[i] = cai_dataset_fingerprint(data);
+        CU_ASSERT_EQUAL(cai_dataset_fingerprint(again), found[i]);
+        for (int k = 0; k < i; k++) CU_ASSERT((found[k] == found[i]) == (k == 0 && i == 1)); /* the same arrays */
+        cai_dataset_free(data);
+        cai_dataset_free(again);
+    }
+}
+
+/* ---- threads ---- */
+
+enum { THREADS = 8, POSITIONS = 300, EACH = 3 * 6 * 6 };
+static float by_threads[POSITIONS][EACH];
+static cai_dataset *threads_data;
+
+static void *read_many(void *first) {
+    cai_error error;
+    for (int64_t p = *(int *)first; p < POSITIONS; p += THREADS) {
+        void *buffers[] = {by_threads, NULL};
+        CU_ASSERT(cai_dataset_read(threads_data, CAI_PART_TRAINING, p, p, buffers, &error));
+    }
+    return NULL;
+}
+
+static void read_by(int threads) {
+    pthread_t ids[THREADS];
+    int firsts[THREADS];
+    cai_set set = SET(PICTURE("photo", 3, 6, 6, CAI_TAKE_RANDOM_RESIZED));
+    threads_data = open_at(&set, DATA "inputs/photo", &plain);
+    memset(by_threads, 0, sizeof by_threads);
+    for (int i = 0; i < THREADS; i++) {
+        firsts[i] = i;
+        if (threads == 1) read_many(&firsts[i]);
+        else pthread_create(&ids[i], NULL, read_many, &firsts[i]);
+    }
+    for (int i = 0; threads > 1 && i < THREADS; i++) pthread_join(ids[i], NULL);
+    cai_dataset_free(threads_data);
+}
+
+TEST(any_number_of_threads_reads_the_same) {
+    static float alone[POSITIONS][EACH];
+    read_by(1);
+    memcpy(alone, by_threads, sizeof alone);
+    for (int i = 0; i < 5; i++) {
+        read_by(THREADS);
+        CU_ASSERT(memcmp(alone, by_threads, sizeof alone) == 0);
+    }
+}
+
+/* ---- what goes wrong ---- */
+
+/* A folder of its own, with copies of what is named. */
+static const char *scratch(const char *commands) {
+    static char folder[64];
+    char command[600];
+    snprintf(folder, sizeof folder, "/tmp/cai-data-XXXXXX");
+    CU_ASSERT_FATAL(mkdtemp(folder) != NULL);
+    snprintf(command, sizeof command, "here=$PWD/" DATA "; cd %s && %s", folder, commands);
+    CU_ASSERT_EQUAL_FATAL(system(command), 0);
+    return folder;
+}
+
+static void remove_scratch(const char *folder) {
+    char command[100];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    CU_ASSERT_EQUAL(system(command), 0);
+}
+
+TEST(a_broken_picture_is_told_once_and_left_out) {
+    const char *folder = scratch("mkdir a b && cp $here/classes/cat/a.png a/1.png && cp $here/classes/cat/b.png b/2.png && head -c 90 a/1.png > a/0.png");
+    cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT), CLASS("label"));
+    cai_dataset *data = open_at(&set, folder, &plain);
+    float picture[3 * 6 * 8];
+    int32_t label;
+    void *buffers[] = {picture, &label};
+    cai_error error;
+    int ones = 0;
+    for (int64_t p = 0; p < 30; p++) {
+        CU_ASSERT(cai_dataset_read(data, CAI_PART_TRAINING, p, 0, buffers, &error));
+        ones += label;
+    }
+    CU_ASSERT_EQUAL(ones, 10); /* the next one of its class stands in its place */
+    CU_ASSERT_EQUAL(cai_dataset_skipped(data), 1);
+    CU_ASSERT(was_told("a/0.png: broken PNG: the file is cut off: left out\n"));
+    CU_ASSERT_PTR_NULL(strstr(strstr(told, "0.png") + 1, "0.png"));
+    cai_dataset_free(data);
+    cai_data_options strict = {.strict = true};
+    data = open_at(&set, folder, &strict);
+    bool all = true;
+    for (int64_t p = 0; p < 3; p++) all &= cai_dataset_read(data, CAI_PART_TRAINING, p, 0, buffers, &error);
+    CU_ASSERT_FALSE(all);
+    cai_dataset_free(data);
+    remove_scratch(folder);
+}
+
+TEST(nothing_that_can_be_read) {
+    const char *folder = scratch("mkdir a && echo this > a/1.png && echo that > a/2.png");
+    cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT), CLASS("label"));
+    cai_dataset *data = open_at(&set, folder, &plain);
+    float picture[3 * 6 * 8];
+    int32_t label;
+    void *buffers[] = {picture, &label};
+    cai_error error;
+    CU_ASSERT_FALSE(cai_dataset_read(data, CAI_PART_TRAINING, 0, 0, buffers, &error));
+    CU_ASSERT_STRING_EQUAL(error.message, "none of the 2 samples of the set of `test` can be read");
+    CU_ASSERT_FALSE(cai_dataset_read(data, CAI_PART_HELD_OUT, 0, 0, buffers, &error));
+    cai_dataset_free(data);
+    remove_scratch(folder);
+}
+
+TEST(sets_that_cannot_be_opened) {
+    cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT), CLASS("label"));
+    CU_ASSERT(fails_with(&set, DATA "nothing", "nothing: cannot be opened"));
+    CU_ASSERT(fails_with(&set, DATA "expected", "expected: the folder has no .png, .jpg or .jpeg"));
+    CU_ASSERT(fails_with(&set, DATA "inputs/photo", "photo: has nothing for `label`, which is i32[N]"));
+    CU_ASSERT(fails_with(&set, DATA "idx_floats/some-labels-idx1-float", "a sample of it is i16[], and `picture` is image[N, ..]"));
+    cai_error error;
+    CU_ASSERT_PTR_NULL(cai_dataset_open(&set, NULL, NULL, 0, &plain, &error));
+    CU_ASSERT_STRING_EQUAL(error.message, "the set of `test` has no files\n"
+                           "  help: name its folder on the command line, or in the text: load test from \"PATH\"");
+    cai_data_options all = {.held_out = 1};
+    CU_ASSERT_PTR_NOT_NULL(strstr(failure(&set, DATA "classes", &all), "none is left to train on"));
+}
+
+TEST(broken_lists_and_boxes) {
+    cai_set list = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), CLASS("class"));
+    const char *folder = scratch("printf 'photo,class\\n\"a,b\\n' > quote.csv; printf 'photo,class\\na\\n' > short.csv; printf 'photo,class\\n' > empty.csv; "
+                                 "printf 'photo,class,part\\na,b,some\\n' > part.csv; mkdir xml && cp $here/voc/* xml && echo '<a>' > xml/1.xml");
+    char path[100];
+    const char *const names[][2] = {{"quote.csv", "quote.csv:2: a quote has no end"}, {"short.csv", "short.csv:2: has more or fewer cells"},
+                                    {"empty.csv", "empty.csv: has no samples"}, {"part.csv", "`some` is no part of a data set"}};
+    for (int i = 0; i < 4; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, names[i][0]);
+        CU_ASSERT(fails_with(&list, path, names[i][1]));
+    }
+    cai_set boxes = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), BOXES("boxes", 3, 0));
+    snprintf(path, sizeof path, "%s/xml", folder);
+    const char *paths[] = {DATA "inputs/photo", path}, *fields[] = {"photo", "boxes"};
+    cai_error error;
+    *told = 0;
+    cai_dataset *data = cai_dataset_open(&boxes, paths, fields, 2, &plain, &error);
+    CU_ASSERT_FATAL(data != NULL);
+    CU_ASSERT_EQUAL(data->count, 3);
+    CU_ASSERT(was_told("1.xml: "));
+    CU_ASSERT(was_told("line 2: no element found"));
+    cai_dataset_free(data);
+    remove_scratch(folder);
+}
