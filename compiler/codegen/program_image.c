@@ -65,7 +65,8 @@ static LLVMValueRef make_ports(Module *m, const char *name, const cai_port *port
         LLVMValueRef text = make_text(m, port->name), type = make_text(m, port->type_text), dims = make_dims(m, port);
         LLVMValueRef fields[] = {text, type, dims, make_labels(m, port), get_i32(m, port->type), get_i32(m, port->rank),
                                  get_i32(m, port->form), get_i32(m, port->fit), get_i32(m, port->top),
-                                 get_i32(m, port->label_count), get_i32(m, port->of), get_f32(m, port->score)};
+                                 get_i32(m, port->label_count), get_i32(m, port->of), get_f32(m, port->score),
+                                 get_i32(m, port->shares)};
         items[i] = make_struct(m, fields, COUNT_OF(fields), sizeof(cai_port));
     }
     return make_array(m, name, items, count);
@@ -111,7 +112,8 @@ static LLVMValueRef make_launch(Module *m, const cai_launch *launch, const Texts
     LLVMValueRef kernel = get_kernel(m, launch->name), name = make_text(m, launch->name);
     LLVMValueRef fields[] = {kernel, name, make_text(m, launch->kind), texts->path, texts->source, texts->arguments,
                              get_i32(m, launch->argument_count), get_i32(m, launch->tasks), get_i32(m, launch->flops),
-                             get_i32(m, launch->bytes), get_i32(m, launch->rounds), get_i32(m, launch->more), get_i32(m, launch->along)};
+                             get_i32(m, launch->bytes), get_i32(m, launch->rounds), get_i32(m, launch->more), get_i32(m, launch->along),
+                             get_i32(m, (int32_t)launch->guards)};
     return make_struct(m, fields, COUNT_OF(fields), sizeof(cai_launch));
 }
 
