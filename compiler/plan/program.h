@@ -161,6 +161,7 @@ typedef struct Reordered { /* a value that a launch packs */
 /* ---- ports of a trainer's entries ---- */
 
 /* A guard is a bit: something that holds in some runs, which the caller says (`every 16 steps`). */
+enum { MOST_GUARDS = 31 };
 typedef struct PortPlan {
     int shares;      /* of an output: the input in whose memory it lies, as its index + 1; 0: it has its own */
     uint32_t guards; /* of an output: it is written in runs in which one of them holds; 0: in all. Of an input, a bool: whether they do */

@@ -9,7 +9,7 @@
 
 /* ---- guards ---- */
 
-#define ALWAYS UINT32_MAX /* of 32 guards at most 31 are in use */
+#define ALWAYS UINT32_MAX /* more than MOST_GUARDS can be */
 
 typedef struct Guards {
     const Program *program;
