@@ -49,6 +49,11 @@ int cai_edit_distance(const char *a, const char *b, int limit);
 int cai_json_character(char c, char out[CAI_JSON_CHARACTER]);
 void cai_print_json_string(const char *text, FILE *out); /* quotes and all */
 
+/* ---- random.c ---- */
+
+uint64_t cai_mix(uint64_t x);               /* splitmix64 */
+float cai_unit(uint64_t stream, int64_t i); /* element i of a stream of numbers in [0, 1) */
+
 /* ---- machine.c: what this machine has and gives ---- */
 
 bool cai_cpu_runs(uint32_t level); /* CAI_CPU_*: whether this CPU and system have what it needs */
