@@ -25,7 +25,7 @@ static const Option table[] = {
     {"--name", "PREFIX", OPTION_TEXT, FIELD(name), " build ",
      "what a library's functions and its header are called after (default: the model)"},
     {"--weights", "[PATH=]FILE", OPTION_WEIGHTS, FIELD(weights), " build run ",
-     "trained weights, a .safetensors file; with PATH=, for the layers below that path; may be repeated"},
+     "trained weights, a .safetensors file; with PATH=, for the layers below that path; FILE:PATH takes those below PATH; may be repeated"},
     {"--init", "SEED", OPTION_TEXT, FIELD(init), " build run ", "random weights that SEED decides, instead of trained ones"},
     {"--rename", "FILE", OPTION_TEXT, FIELD(rename), " build run ",
      "how names in weight files map to ours: a line `THEIRS OURS` each, * stands for any text"},
