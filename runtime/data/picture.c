@@ -1,0 +1,108 @@
+/* Pictures as a data set keeps them: 8 bits a level where the file has no more. What is read of one
+ * is always the same, whether it was kept or decoded anew. */
+#include "data/sources.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool cai_blob_open(const cai_blob *blob, cai_file *file, cai_error *error) {
+    *file = (cai_file){.data = blob->bytes, .count = blob->count};
+    return blob->bytes || cai_file_read(blob->path, file, error);
+}
+
+void cai_blob_close(const cai_blob *blob, cai_file *file) {
+    if (!blob->bytes) cai_file_close(file);
+}
+
+static cai_picture *new_picture(int64_t channels, int64_t height, int64_t width, int type, cai_error *error) {
+    uint64_t bytes = (uint64_t)(channels * height * width * cai_type_bytes(type));
+    cai_picture *picture = cai_allocate(sizeof *picture + bytes, "a picture", error);
+    if (!picture) return NULL;
+    *picture = (cai_picture){.channels = channels, .height = height, .width = width, .type = type,
+                             .column = 1, .row = width, .channel = height * width,
+                             .data = (unsigned char *)(picture + 1)};
+    return picture;
+}
+
+uint64_t cai_picture_bytes(const cai_picture *picture) {
+    int64_t count = picture->channels * picture->height * picture->width;
+    return sizeof *picture + (uint64_t)(count * cai_type_bytes(picture->type));
+}
+
+/* Levels, or numbers, as bytes; false where one of them is none of 256. */
+static bool pack(const float *pixels, int64_t count, float largest, unsigned char *out) {
+    for (int64_t i = 0; i < count; i++) {
+        out[i] = (unsigned char)lrintf(fminf(pixels[i] * (255 / largest), 255));
+        if ((float)out[i] / (255 / largest) != pixels[i]) return false;
+    }
+    return true;
+}
+
+static cai_picture *packed(const cai_image *image, bool mask, cai_error *error) {
+    int64_t count = image->channels * image->height * image->width;
+    cai_picture *picture = new_picture(image->channels, image->height, image->width, CAI_U8, error);
+    if (!picture || pack(image->pixels, count, mask ? 255 : 1, (unsigned char *)picture->data)) return picture;
+    free(picture);
+    picture = new_picture(image->channels, image->height, image->width, CAI_F32, error);
+    if (picture) memcpy((unsigned char *)picture->data, image->pixels, (size_t)count * sizeof(float));
+    return picture;
+}
+
+static bool decode(const char *path, const cai_file *file, bool mask, cai_image *image, cai_error *error) {
+    if (mask) return cai_png_decode_numbers(path, file->data, file->count, image, error);
+    return cai_image_decode(path, file->data, file->count, image, error);
+}
+
+cai_picture *cai_picture_decode(const cai_blob *blob, bool mask, cai_error *error) {
+    cai_file file;
+    cai_image image;
+    cai_picture *picture = NULL;
+    if (!cai_blob_open(blob, &file, error)) return NULL;
+    if (decode(blob->path, &file, mask, &image, error)) {
+        picture = packed(&image, mask, error);
+        cai_image_free(&image);
+    }
+    cai_blob_close(blob, &file);
+    return picture;
+}
+
+/* ---- parts ---- */
+
+static const unsigned char *element(const cai_picture *picture, int64_t c, int64_t y, int64_t x) {
+    int64_t at = c * picture->channel + y * picture->row + x * picture->column;
+    return picture->data + at * cai_type_bytes(picture->type);
+}
+
+/* `count` levels of a row of a channel. */
+static void read_levels(const cai_picture *picture, int64_t c, int64_t y, int64_t x, int64_t count, float *out) {
+    const unsigned char *from = element(picture, c, y, x);
+    int64_t step = picture->column * cai_type_bytes(picture->type);
+    if (picture->type == CAI_U8) {
+        for (int64_t i = 0; i < count; i++) out[i] = (float)from[i * step] / 255.0f;
+        return;
+    }
+    cai_tensor one = {.type = picture->type, .count = 1};
+    for (int64_t i = 0; i < count; i++) {
+        one.data = from + i * step;
+        cai_tensor_to_f32(&one, 0, 1, &out[i]);
+        if (picture->type == CAI_U16) out[i] /= 65535.0f;
+    }
+}
+
+bool cai_picture_part(const cai_picture *picture, int64_t top, int64_t left, int64_t height, int64_t width,
+                      int64_t channels, cai_image *image, cai_error *error) {
+    if (!cai_image_new("a picture", picture->channels, height, width, image, error)) return false;
+    for (int64_t c = 0; c < picture->channels; c++)
+        for (int64_t y = 0; y < height; y++)
+            read_levels(picture, c, top + y, left, width, image->pixels + (c * height + y) * width);
+    if (cai_image_set_channels(image, channels, error)) return true;
+    cai_image_free(image);
+    return false;
+}
+
+int64_t cai_picture_number(const cai_picture *picture, int64_t y, int64_t x) {
+    cai_tensor one = {.type = picture->type, .count = 1, .data = element(picture, 0, y, x)};
+    int64_t number;
+    cai_tensor_to_i64(&one, 0, 1, &number);
+    return number;
+}
