@@ -1,45 +1,70 @@
 /* The values of one field, from a folder of files, or from a file that has all of them. */
 #include "data/sources.h"
-#include <dirent.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-/* ---- files in a folder and the folders in it ---- */
-
-typedef struct Found { /* in a folder */
-    const char *stem;  /* the path below the folder, without ending */
-    const char *path;
-    size_t bytes;
-} Found;
-
-typedef struct Search {
-    cai_store *store;
-    bool (*is_wanted)(const char *name);
-    Found *items;
-    int64_t count, room, others;
-    cai_error *error;
-} Search;
+/* ---- lists of files ---- */
 
 char *cai_stem_of(cai_store *store, const char *name, cai_error *error) {
     const char *slash = strrchr(name, '/'), *dot = strrchr(slash ? slash + 1 : name, '.');
     return cai_store_text(store, name, dot && dot > name ? (size_t)(dot - name) : strlen(name), error);
 }
 
-static bool add_found(Search *search, const char *below, const char *path, size_t bytes) {
-    if (search->count == search->room) {
-        int64_t room = search->room ? 2 * search->room : 256;
-        Found *larger = cai_reallocate(search->items, (uint64_t)room * sizeof *larger, "a list of files", search->error);
+bool cai_files_add(cai_files *files, const char *stem, const cai_blob *blob, cai_error *error) {
+    if (files->count == files->room) {
+        int64_t room = files->room ? 2 * files->room : 256;
+        cai_found *larger = cai_reallocate(files->items, (uint64_t)room * sizeof *larger, "a list of files", error);
         if (!larger) return false;
-        search->items = larger;
-        search->room = room;
+        files->items = larger;
+        files->room = room;
     }
-    const char *stem = cai_stem_of(search->store, below, search->error);
-    search->items[search->count] = (Found){stem, path, bytes};
-    search->count += stem != NULL;
-    return stem != NULL;
+    files->items[files->count++] = (cai_found){stem, *blob};
+    return true;
 }
+
+static int compare_found(const void *a, const void *b) {
+    int order = strcmp(((const cai_found *)a)->stem, ((const cai_found *)b)->stem);
+    return order ? order : strcmp(((const cai_found *)a)->blob.path, ((const cai_found *)b)->blob.path);
+}
+
+/* Of files whose names differ in their endings alone the first stays. */
+static void drop_doubles(const cai_dataset *dataset, cai_files *files) {
+    int64_t kept = 0;
+    for (int64_t i = 0; i < files->count; i++) {
+        const cai_found *file = &files->items[i], *last = kept ? &files->items[kept - 1] : NULL;
+        bool again = last && strcmp(last->stem, file->stem) == 0;
+        if (again) cai_dataset_tell(dataset, file->blob.path, "left out: there is %s, too", last->blob.path);
+        else files->items[kept++] = *file;
+    }
+    files->count = kept;
+}
+
+bool cai_files_column(cai_dataset *dataset, cai_files *files, const char *path, cai_column *column,
+                      cai_error *error) {
+    qsort(files->items, (size_t)files->count, sizeof *files->items, compare_found);
+    drop_doubles(dataset, files);
+    uint64_t count = (uint64_t)files->count;
+    const char **stems = cai_store_take(&dataset->store, count * sizeof *stems, error);
+    cai_blob *blobs = stems ? cai_store_take(&dataset->store, count * sizeof *blobs, error) : NULL;
+    if (!blobs) return false;
+    for (uint64_t i = 0; i < count; i++) {
+        stems[i] = files->items[i].stem;
+        blobs[i] = files->items[i].blob;
+    }
+    *column = (cai_column){.kind = CAI_COLUMN_FILES, .path = path, .count = files->count, .stems = stems, .files = blobs};
+    return true;
+}
+
+/* ---- files in a folder and the folders in it ---- */
+
+typedef struct Search {
+    cai_store *store;
+    bool (*is_wanted)(const char *name);
+    cai_files files;
+    int64_t others;
+    cai_error *error;
+} Search;
 
 #define DEEPEST 8 /* folders in folders; a link to one above ends here */
 
@@ -52,9 +77,11 @@ static bool search_entry(Search *search, const char *folder, const char *below, 
     if (!inner) return false;
     if (stat(path, &status) != 0) return true; /* a link to nothing */
     if (S_ISDIR(status.st_mode)) return depth == DEEPEST || search_folder(search, path, inner, depth + 1);
-    if (search->is_wanted(name)) return add_found(search, inner, path, (size_t)status.st_size);
-    search->others++;
-    return true;
+    search->others += !search->is_wanted(name);
+    if (!search->is_wanted(name)) return true;
+    const char *stem = cai_stem_of(search->store, inner, search->error);
+    cai_blob blob = {.path = path, .count = (size_t)status.st_size};
+    return stem && cai_files_add(&search->files, stem, &blob, search->error);
 }
 
 static bool search_folder(Search *search, const char *folder, const char *below, int depth) {
@@ -62,35 +89,6 @@ static bool search_folder(Search *search, const char *folder, const char *below,
     if (!cai_folder_names(search->store, folder, &names, search->error)) return false;
     for (int64_t i = 0; i < names.count; i++)
         if (!search_entry(search, folder, below, names.items[i], depth)) return false;
-    return true;
-}
-
-static int compare_found(const void *a, const void *b) { return strcmp(((const Found *)a)->stem, ((const Found *)b)->stem); }
-
-/* Of files whose names differ in their endings alone the first stays. */
-static void drop_doubles(const cai_dataset *dataset, Search *search) {
-    int64_t kept = 0;
-    for (int64_t i = 0; i < search->count; i++) {
-        bool again = kept && strcmp(search->items[kept - 1].stem, search->items[i].stem) == 0;
-        if (again) cai_dataset_tell(dataset, search->items[i].path, "left out: there is %s, too", search->items[kept - 1].path);
-        else search->items[kept++] = search->items[i];
-    }
-    search->count = kept;
-}
-
-static bool fill_column(cai_dataset *dataset, cai_column *column, const Search *search, cai_error *error) {
-    uint64_t count = (uint64_t)search->count;
-    const char **stems = cai_store_take(&dataset->store, count * sizeof *stems, error);
-    cai_blob *files = stems ? cai_store_take(&dataset->store, count * sizeof *files, error) : NULL;
-    if (!files) return false;
-    for (int64_t i = 0; i < search->count; i++) {
-        stems[i] = search->items[i].stem;
-        files[i] = (cai_blob){.path = search->items[i].path, .count = search->items[i].bytes};
-    }
-    column->kind = CAI_COLUMN_FILES;
-    column->count = search->count;
-    column->stems = stems;
-    column->files = files;
     return true;
 }
 
@@ -102,13 +100,10 @@ static bool open_files(cai_dataset *dataset, cai_column *column, const char *fol
                        const char *endings, cai_error *error) {
     Search search = {.store = &dataset->store, .is_wanted = is_wanted, .error = error};
     bool good = search_folder(&search, folder, "", 0);
-    if (good && search.count == 0) good = cai_fail(error, CAI_BAD_INPUT, "%s: the folder has no %s", folder, endings);
-    if (good) {
-        qsort(search.items, (size_t)search.count, sizeof *search.items, compare_found);
-        drop_doubles(dataset, &search);
-        good = fill_column(dataset, column, &search, error);
-    }
-    free(search.items);
+    if (good && search.files.count == 0)
+        good = cai_fail(error, CAI_BAD_INPUT, "%s: the folder has no %s", folder, endings);
+    good = good && cai_files_column(dataset, &search.files, folder, column, error);
+    free(search.files.items);
     if (good && search.others)
         cai_dataset_tell(dataset, folder, "%lld files left out, which are no %s", (long long)search.others, endings);
     return good;

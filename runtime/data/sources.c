@@ -159,7 +159,7 @@ static bool fail_unknown(const cai_dataset *dataset, const char *folder, cai_err
 static const struct {
     bool (*is_in)(const cai_names *names);
     bool (*open)(cai_dataset *dataset, const char *folder, const cai_names *names, int part, cai_error *error);
-} known[] = {{cai_idx_is_in, cai_idx_open}, {cai_cifar_is_in, cai_cifar_open}};
+} known[] = {{cai_idx_is_in, cai_idx_open}, {cai_cifar_is_in, cai_cifar_open}, {cai_tar_is_in, cai_tars_open}};
 
 static bool open_folder(cai_dataset *dataset, const char *folder, int part, cai_error *error) {
     cai_names names;
@@ -174,6 +174,7 @@ static bool open_folder(cai_dataset *dataset, const char *folder, int part, cai_
 }
 
 static bool open_file(cai_dataset *dataset, const char *path, int part, cai_error *error) {
+    if (cai_is_tar_name(path)) return cai_tar_open(dataset, path, part, error);
     if (cai_is_list_name(path)) return cai_list_open(dataset, path, part, error);
     return cai_rows_open_all(dataset, path, part, error);
 }

@@ -235,6 +235,19 @@ bool cai_is_folder(const char *path);
 
 /* ---- column.c: the values of one field, from a folder or a file ---- */
 
+typedef struct cai_found {
+    const char *stem; /* the path below a folder, without ending */
+    cai_blob blob;
+} cai_found;
+
+typedef struct cai_files { /* a list that grows; free(items) frees it */
+    cai_found *items;
+    int64_t count, room;
+} cai_files;
+bool cai_files_add(cai_files *files, const char *stem, const cai_blob *blob, cai_error *error);
+/* Sorts them by their stems, of which each stands once then. */
+bool cai_files_column(cai_dataset *dataset, cai_files *files, const char *path, cai_column *column,
+                      cai_error *error);
 /* A name of a file without its ending. */
 char *cai_stem_of(cai_store *store, const char *name, cai_error *error);
 bool cai_column_open(cai_dataset *dataset, cai_portion *portion, int field, const char *path, cai_error *error);
@@ -284,6 +297,10 @@ bool cai_boxes_of_files(cai_dataset *dataset, cai_column *column, cai_box_parser
 bool cai_coco_parse(cai_dataset *dataset, cai_column *column, const char *path, const unsigned char *bytes,
                     size_t count, cai_error *error);
 
+bool cai_is_tar_name(const char *path);
+bool cai_tar_is_in(const cai_names *names);
+bool cai_tar_open(cai_dataset *dataset, const char *path, int part, cai_error *error);
+bool cai_tars_open(cai_dataset *dataset, const char *folder, const cai_names *names, int part, cai_error *error);
 bool cai_is_list_name(const char *path);
 bool cai_list_open(cai_dataset *dataset, const char *path, int part, cai_error *error);
 /* All fields from one file, each from the tensor of its name. */

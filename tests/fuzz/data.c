@@ -84,6 +84,7 @@ void fuzz_data(const unsigned char *bytes, size_t count) {
     case 'v': try_boxes(cai_voc_parse, bytes, count); break;
     case 'y': try_boxes(cai_yolo_parse, bytes, count); break;
     case 'j': try_coco(bytes, count); break;
+    case 'w': try_set(PICTURE, 2, ".tar", bytes, count); break;
     case 'c': try_set(CODE, 1, ".csv", bytes, count); break;
     case 't': try_set(LABEL, 1, ".tsv", bytes, count); break;
     }

@@ -237,6 +237,19 @@ TEST(lists) {
     cai_dataset_free(data);
 }
 
+TEST(tar_archives) {
+    cai_set set = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), CLASS("label"));
+    const char *const paths[] = {DATA "ustar.tar", DATA "pax.tar", DATA "gnu.tar"};
+    for (int i = 0; i < 3; i++) {
+        cai_dataset *data = open_at(&set, paths[i], &plain);
+        for (int field = 0; field < 2; field++) compare_field(data, 0, field, "tar");
+        cai_dataset_free(data);
+    }
+    cai_dataset *all = open_at(&set, DATA, &plain); /* all archives of a folder */
+    CU_ASSERT_EQUAL(all->count, 9);
+    cai_dataset_free(all);
+}
+
 /* ---- boxes ---- */
 
 static void compare_boxes(const char *path, bool named) {
