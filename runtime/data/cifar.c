@@ -39,8 +39,7 @@ static bool class_rows(cai_dataset *dataset, cai_column *column, const char *pat
     int32_t *numbers = cai_store_take(&dataset->store, (uint64_t)count * sizeof *numbers, error);
     if (!numbers) return false;
     for (int64_t i = 0; i < count; i++) numbers[i] = bytes[i * (labels + PIXELS) + labels - 1];
-    cai_tensor rows = {.name = "", .type = CAI_I32, .rank = 1, .dims = {count}, .count = count, .data = (unsigned char *)numbers};
-    cai_column_of_rows(column, path, &rows);
+    cai_column_of_classes(column, path, numbers, count);
     return true;
 }
 

@@ -191,8 +191,7 @@ static bool fill_classes(cai_dataset *dataset, const cai_column *files, cai_colu
         if (another && !(names[count++] = cai_store_text(&dataset->store, files->stems[i], length, error))) return false;
         numbers[i] = count - 1;
     }
-    cai_tensor rows = {.name = "", .type = CAI_I32, .rank = 1, .dims = {files->count}, .count = files->count, .data = (unsigned char *)numbers};
-    cai_column_of_rows(column, files->path, &rows);
+    cai_column_of_classes(column, files->path, numbers, files->count);
     column->stems = files->stems;
     column->classes = names;
     column->class_count = count;

@@ -56,4 +56,13 @@ bool cai_dataset_sizes(const cai_dataset *dataset, int part, int64_t position, i
 /* What messages call the sample at a position; `out` is room for its number where it has no name. */
 const char *cai_dataset_name(const cai_dataset *dataset, int part, int64_t position, char out[24]);
 
+/* ---- show.c: what a set holds, for people ---- */
+
+/* Where it comes from, counts, sizes, classes. */
+void cai_dataset_print(const cai_dataset *dataset, FILE *out);
+/* The first sixteen samples of training, as they are cut, with masks beside them and boxes on them: a
+ * picture, where the set has any. */
+bool cai_dataset_has_pictures(const cai_dataset *dataset);
+bool cai_dataset_draw(const cai_dataset *dataset, const char *path, cai_error *error);
+
 #endif

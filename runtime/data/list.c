@@ -183,9 +183,8 @@ static int32_t class_of(const cai_column *column, const char *word) {
 /* Numbers where all cells of the list are, else words. */
 static bool class_column(const Lines *lines, int64_t from, cai_column *column) {
     int32_t *numbers = take(lines, sizeof *numbers);
-    cai_tensor rows = {.name = "", .type = CAI_I32, .rank = 1, .dims = {lines->count}, .count = lines->count, .data = (unsigned char *)numbers};
     if (!numbers) return false;
-    cai_column_of_rows(column, lines->list->path, &rows);
+    cai_column_of_classes(column, lines->list->path, numbers, lines->count);
     if (!is_numeric(lines->list, from) && !find_words(lines, from, column)) return false;
     for (int64_t i = 0; i < lines->count; i++) numbers[i] = class_of(column, cell_of(lines, i, from));
     column->stems = lines->stems;

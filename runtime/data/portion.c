@@ -31,6 +31,12 @@ const char *cai_portion_name(const cai_portion *portion, int64_t sample, char ou
     return out;
 }
 
+void cai_column_of_classes(cai_column *column, const char *path, const int32_t *numbers, int64_t count) {
+    cai_tensor rows = {.name = "", .type = CAI_I32, .rank = 1, .dims = {count}, .count = count};
+    rows.data = (const unsigned char *)numbers;
+    cai_column_of_rows(column, path, &rows);
+}
+
 cai_tensor cai_column_row(const cai_column *column, int64_t entry) {
     cai_tensor row = column->rows;
     row.rank--;

@@ -156,6 +156,8 @@ typedef struct cai_portion { /* samples of one origin */
 cai_portion *cai_portion_new(cai_dataset *dataset, const char *path, int part, cai_error *error);
 /* A column of a tensor whose first axis counts entries. */
 void cai_column_of_rows(cai_column *column, const char *path, const cai_tensor *tensor);
+/* One of numbers of classes. */
+void cai_column_of_classes(cai_column *column, const char *path, const int32_t *numbers, int64_t count);
 cai_tensor cai_column_row(const cai_column *column, int64_t entry);
 /* What messages call an entry. */
 const char *cai_column_name(const cai_column *column, int64_t entry, char out[24]);

@@ -78,7 +78,7 @@ typedef struct Block { /* a header, and what follows it */
 
 /* False at the end, and where the archive is broken. */
 static bool next_block(Tar *tar, Block *block) {
-    block->header = tar->bytes + tar->at;
+    *block = (Block){.header = tar->bytes + tar->at};
     if (tar->count - tar->at < BLOCK || is_empty(block->header)) return false;
     uint64_t size = size_of(block->header + SIZE), left = tar->count - tar->at - BLOCK;
     tar->is_broken = memcmp(block->header + MAGIC, "ustar", 5) != 0 || size > left;
@@ -168,9 +168,7 @@ static bool make_classes(Tar *tar, cai_column *column) {
             return cai_fail(tar->error, CAI_BAD_INPUT, "%s: holds no number of a class", file->path);
     }
     const char *const *stems = column->stems;
-    cai_tensor rows = {.name = "", .type = CAI_I32, .rank = 1, .dims = {column->count}, .count = column->count,
-                       .data = (unsigned char *)numbers};
-    cai_column_of_rows(column, tar->path, &rows);
+    cai_column_of_classes(column, tar->path, numbers, column->count);
     column->stems = stems;
     return true;
 }
