@@ -152,8 +152,9 @@ static bool too_many(Evaluator *ev, const Slots *slots, const Arguments *argumen
         Diagnostic *d = report(ev, DIAG_arity, span, "`%s` takes %d %s, here are %d", name, most, most == 1 ? "value" : "values",
                                given);
         report_operands(ev, d);
-        const char *one = as_one_value(ev, slots, arguments);
-        if (one) report_help(ev, d, "several numbers for `%s` are one value, in parentheses of their own: `%s`", slots->parameters->items[most - 1].name, one);
+        const char *one = as_one_value(ev, slots, arguments), *habit = slots->decl->source->library ? habit_help(name) : NULL;
+        if (habit && arguments->behind && !strstr(habit, arena_printf(ev->arena, "%s(", name))) /* it means something else elsewhere */ report_help(ev, d, "%s", habit);
+        else if (one) report_help(ev, d, "several numbers for `%s` are one value, in parentheses of their own: `%s`", slots->parameters->items[most - 1].name, one);
         else if (arguments->behind)
             report_help(ev, d, "%d by arrow and %d in the parentheses; if it gives a layer, call it in parentheses of its own: `x -> (%s(..))`",
                         given - arguments->behind, arguments->behind, name);

@@ -1,5 +1,5 @@
 /* Layers: a call makes one, an arrow runs it. */
-#include "elaborate/evaluator.h"
+#include "elaborate/train.h"
 
 enum { DEEPEST_CALL = 1000 };
 
@@ -31,6 +31,7 @@ Frame *frame_push(Evaluator *ev, const Unit *unit, Layer *layer, Span call) {
     bool helper = ev->frame && call.source && call.source->library && layer->kind == LAYER_BLOCK && is_function(layer->block);
     const char *origin = helper ? ev->frame->origin : layer->path;
     *frame = (Frame){.caller = ev->frame, .unit = unit, .layer = layer, .call = call, .origin = origin, .result = value_none};
+    if (ev->frame) frame->frozen = ev->frame->frozen;
     frame->body = frame;
     ev->frame = frame;
     ev->depth++;
@@ -48,6 +49,7 @@ static Value make_layer(Evaluator *ev, Definition *block, const Arguments *argum
     Layer *layer = layer_new(ev, LAYER_BLOCK, span);
     layer->block = block;
     layer->given = arena_copy(ev->arena, &arguments->given, sizeof arguments->given);
+    layer->in_phase = train_in_phase(ev);
     if (arguments->failed) return value_error;
     if (is_function(block)) { /* some of what it takes; the rest comes by arrow, before what has no name */
         bindings_add(ev, &layer->bound, &arguments->given);
@@ -198,6 +200,9 @@ Value run_layer(Evaluator *ev, Layer *layer, const Arguments *inputs, const Expr
     if (!own) frame->body = caller->body;
     frame->operand = operand;
     frame->inputs = &inputs->given;
+    frame->running = layer;
+    frame->round = layer->runs++;
+    frame->frozen = frame->frozen || train_is_frozen(ev, layer);
     int entry = own ? entry_begin(ev, layer, span) : -1;
     layer->has_run = true;
     Value result = run_kind(ev, layer, inputs, span);

@@ -50,7 +50,7 @@ Value layer_part(Evaluator *ev, const Layer *layer, const char *name, Span span)
     Layer *part = find_part(layer, path);
     if (part) return layer_value(part);
     const Weight *weight = map_get(ev->weights, path);
-    if (weight) return value_node(weight->node);
+    if (weight) return value_node(weight_value(weight));
     Diagnostic *d = report(ev, DIAG_no_such_part, span, "`%s` has no part `%s`", layer->path, name);
     report_suggestion(ev, d, name, layer->part_names.items, layer->part_names.count);
     return value_error;
@@ -140,7 +140,7 @@ Value name_value(Evaluator *ev, Value value, Name name, Span span) {
             }
             weight_place(ev, value.weight, ev->frame->layer, name, span);
         }
-        return value_node(value.weight->node);
+        return value.weight->node ? value : value_error;
     }
     if (value_is_sequence(value) && holds_unnamed(value.list))
         for (int i = 0; i < value.list->count; i++)
@@ -152,7 +152,7 @@ Value name_argument(Evaluator *ev, Layer *taker, Value value, Name parameter, Sp
     if (value.kind == VALUE_LAYER && !value.layer->path) set_path(ev, value.layer, taker, parameter);
     if (value.kind == VALUE_WEIGHT) {
         if (!value.weight->node) weight_place(ev, value.weight, taker, parameter, span);
-        return value_node(value.weight->node);
+        return value.weight->node ? value : value_error;
     }
     if (value_is_sequence(value) && holds_unnamed(value.list))
         for (int i = 0; i < value.list->count; i++)

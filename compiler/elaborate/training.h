@@ -11,7 +11,8 @@ typedef struct TrainingState {
     Shape shape;
     int kind, start;     /* CAI_STATE_*, CAI_START_* */
     double number;
-    const char *load;    /* FILE or FILE:PATH of `load`; NULL */
+    const char *load;    /* FILE:NAME of `load`, NAME the tensor's in the file; NULL */
+    Name drawn_as;       /* the path whose stream its first elements are drawn from: of a copy its original's, else its own */
     Span span;
 } TrainingState;
 

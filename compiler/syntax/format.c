@@ -148,9 +148,13 @@ static bool goes_on(int token) {
                     TOKEN_AND, TOKEN_OR, TOKEN_ELSE, TOKEN_OVER, TOKEN_WITH, TOKEN_WHERE);
 }
 
+/* The length of a train block may stand in a line of its own. */
+static bool goes_on_at_top(int token) { return token == TOKEN_FOR || goes_on(token); }
+
 /* Braces of these statements hold statements; all others hold stages. */
 static bool has_body(int first) {
-    return IS_AMONG(first, TOKEN_MODEL, TOKEN_BLOCK, TOKEN_TRAIN, TOKEN_OPTIMIZER, TOKEN_IF, TOKEN_FOR, TOKEN_REPEAT, TOKEN_PHASE);
+    return IS_AMONG(first, TOKEN_MODEL, TOKEN_BLOCK, TOKEN_TRAIN, TOKEN_OPTIMIZER, TOKEN_IF, TOKEN_FOR, TOKEN_REPEAT, TOKEN_PHASE,
+                    TOKEN_ONCE, TOKEN_EVERY, TOKEN_MEASURE);
 }
 
 static void begin_statement(Layout *l, int first) {
@@ -163,14 +167,14 @@ static int column_of(const Layout *l, int token, bool comment) {
     const Open *in = l->open.count ? &vec_last(&l->open) : NULL;
     if (in && is_closing(token)) return comment ? in->inside : in->closing;
     if (token == TOKEN_ELSE && l->previous == '}') return l->indent;
-    if (goes_on(token) && (!in || in->body)) return l->indent + INDENT;
+    if (in ? in->body && goes_on(token) : goes_on_at_top(token)) return l->indent + INDENT;
     return in ? in->inside : 0;
 }
 
 /* Stages within braces stand in lines like statements, arrows and all. */
 static bool begins_statement(const Layout *l, int token) {
     if (is_closing(token)) return false;
-    if (l->open.count == 0) return !goes_on(token);
+    if (l->open.count == 0) return !goes_on_at_top(token);
     const Open *in = &vec_last(&l->open);
     return in->bracket == '{' && (!in->body || !goes_on(token));
 }
