@@ -31,7 +31,7 @@ typedef struct Facts { /* of a value */
     Position place;
 } Facts;
 
-typedef struct PortCopy { Value *from; int port; } PortCopy;
+typedef struct PortCopy { Value *from; int port; } PortCopy; /* at the end of all where the port shares an input's memory */
 
 typedef struct Layout {
     Lowering *low;

@@ -127,6 +127,7 @@ struct Kernel {
     Dim flops, bytes;        /* for --explain and --profile; filled by lower() (cost.c) */
     const char *rows;        /* of launches that run along with each other: which rows are a task's (fuse_rows.c); else NULL */
     int along;               /* launches behind this one that run along with it, task by task */
+    uint32_t guards;         /* it runs where one of them holds; 0: always (states.c) */
     int id;                  /* its place in program->launches */
 };
 
@@ -156,6 +157,15 @@ typedef struct Reordered { /* a value that a launch packs */
     const Value *from;
     Value *packed;
 } Reordered;
+
+/* ---- ports of a trainer's entries ---- */
+
+/* A guard is a bit: something that holds in some runs, which the caller says (`every 16 steps`). */
+enum { MOST_GUARDS = 31 };
+typedef struct PortPlan {
+    int shares;      /* of an output: the input in whose memory it lies, as its index + 1; 0: it has its own */
+    uint32_t guards; /* of an output: it is written in runs in which one of them holds; 0: in all. Of an input, a bool: whether they do */
+} PortPlan;
 
 /* ---- the program ---- */
 
@@ -191,6 +201,7 @@ struct Program {
     bool weak_names;        /* LowerOptions.weak_names */
     bool blas;              /* LowerOptions.blas */
     int winograd;           /* LowerOptions.winograd */
+    const PortPlan *inputs, *outputs; /* LowerOptions.inputs, .outputs: by port, or NULL */
 };
 
 void program_print(const Program *program, FILE *out);   /* --emit=program */
@@ -198,6 +209,7 @@ void program_explain(const Program *program, FILE *out); /* --explain: kernels, 
 void program_verify(const Program *program);             /* stops with an internal error where a launch would read what is not there */
 Dim program_arena_bytes(const Program *program);         /* of all slots at typical sizes, as a constant */
 int64_t program_scratch_bytes(const Program *program);   /* of one thread, at typical sizes */
+int program_shared_input(const Program *program, int output); /* in whose memory it lies; -1: in its own */
 
 /* ---- pack.c ---- */
 

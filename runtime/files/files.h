@@ -37,6 +37,8 @@ bool cai_output_write(cai_output *output, const void *bytes, size_t count, cai_e
 /* fsync, close, rename; on failure discards. */
 bool cai_output_finish(cai_output *output, cai_error *error);
 void cai_output_discard(cai_output *output);
+/* Has the system put a folder's names on the disk, as a file's bytes are when it is finished. */
+bool cai_folder_sync(const char *path, cai_error *error);
 /* All of it at once. */
 bool cai_file_write(const char *path, const void *bytes, size_t count, cai_error *error);
 /* From now on SIGINT, SIGTERM, SIGHUP, SIGQUIT and quick_exit remove unfinished files before they end
@@ -105,10 +107,16 @@ uint16_t cai_f32_to_bf16(float value);
 
 /* ---- tensor_file.c, and a file for each format: tensors in files ---- */
 
+typedef struct cai_metadata { /* what a .safetensors says about itself */
+    const char *key, *text;
+} cai_metadata;
+
 typedef struct cai_tensor_file {
     int format;          /* CAI_FORMAT_* */
     cai_tensor *tensors; /* in the order of the file's header */
     int64_t count;
+    cai_metadata *metadata;
+    int64_t metadata_count;
     cai_file file;              /* what `data` points into, unless it had to be turned */
     const cai_tensor **by_name; /* sorted, for cai_tensors_find */
     void *names;
@@ -124,8 +132,12 @@ bool cai_tensors_parse(const char *path, const void *bytes, size_t count, cai_te
                        cai_error *error);
 void cai_tensors_close(cai_tensor_file *file);
 const cai_tensor *cai_tensors_find(const cai_tensor_file *file, const char *name); /* or NULL */
+const char *cai_tensors_metadata(const cai_tensor_file *file, const char *key);    /* or NULL */
 /* Writes in the format of the name; a stream without one gets the first that holds so many. */
 bool cai_tensors_write(const char *path, const cai_tensor *tensors, int count, cai_error *error);
+/* The same of a .safetensors with metadata. */
+bool cai_tensors_write_with(const char *path, const cai_tensor *tensors, int count,
+                            const cai_metadata *metadata, int metadata_count, cai_error *error);
 
 /* Sets tensor->count from its sizes and *bytes from type and count; false where they are beyond 63
  * bits. */
