@@ -8,13 +8,15 @@
 
 char *cai_stem_of(cai_store *store, const char *name, cai_error *error) {
     const char *slash = strrchr(name, '/'), *dot = strrchr(slash ? slash + 1 : name, '.');
-    return cai_store_text(store, name, dot && dot > name ? (size_t)(dot - name) : strlen(name), error);
+    return cai_store_text(store, name, dot && dot > name ? (size_t)(dot - name) : strlen(name),
+                          error);
 }
 
 bool cai_files_add(cai_files *files, const char *stem, const cai_blob *blob, cai_error *error) {
     if (files->count == files->room) {
         int64_t room = files->room ? 2 * files->room : 256;
-        cai_found *larger = cai_reallocate(files->items, (uint64_t)room * sizeof *larger, "a list of files", error);
+        cai_found *larger =
+            cai_reallocate(files->items, (uint64_t)room * sizeof *larger, "a list of files", error);
         if (!larger) return false;
         files->items = larger;
         files->room = room;
@@ -25,7 +27,8 @@ bool cai_files_add(cai_files *files, const char *stem, const cai_blob *blob, cai
 
 static int compare_found(const void *a, const void *b) {
     int order = strcmp(((const cai_found *)a)->stem, ((const cai_found *)b)->stem);
-    return order ? order : strcmp(((const cai_found *)a)->blob.path, ((const cai_found *)b)->blob.path);
+    return order ? order
+                 : strcmp(((const cai_found *)a)->blob.path, ((const cai_found *)b)->blob.path);
 }
 
 /* Of files whose names differ in their endings alone the first stays. */
@@ -34,7 +37,9 @@ static void drop_doubles(const cai_dataset *dataset, cai_files *files) {
     for (int64_t i = 0; i < files->count; i++) {
         const cai_found *file = &files->items[i], *last = kept ? &files->items[kept - 1] : NULL;
         bool again = last && strcmp(last->stem, file->stem) == 0;
-        if (again) cai_dataset_tell(dataset, file->blob.path, "left out: there is %s, too", last->blob.path);
+        if (again)
+            cai_dataset_tell(dataset, file->blob.path, "left out: there is %s, too",
+                             last->blob.path);
         else files->items[kept++] = *file;
     }
     files->count = kept;
@@ -52,7 +57,11 @@ bool cai_files_column(cai_dataset *dataset, cai_files *files, const char *path, 
         stems[i] = files->items[i].stem;
         blobs[i] = files->items[i].blob;
     }
-    *column = (cai_column){.kind = CAI_COLUMN_FILES, .path = path, .count = files->count, .stems = stems, .files = blobs};
+    *column = (cai_column){.kind = CAI_COLUMN_FILES,
+                           .path = path,
+                           .count = files->count,
+                           .stems = stems,
+                           .files = blobs};
     return true;
 }
 
@@ -70,13 +79,15 @@ typedef struct Search {
 
 static bool search_folder(Search *search, const char *folder, const char *below, int depth);
 
-static bool search_entry(Search *search, const char *folder, const char *below, const char *name, int depth) {
+static bool search_entry(Search *search, const char *folder, const char *below, const char *name,
+                         int depth) {
     struct stat status;
     const char *path = cai_store_path(search->store, folder, name, search->error);
     const char *inner = path ? cai_store_path(search->store, below, name, search->error) : NULL;
     if (!inner) return false;
     if (stat(path, &status) != 0) return true; /* a link to nothing */
-    if (S_ISDIR(status.st_mode)) return depth == DEEPEST || search_folder(search, path, inner, depth + 1);
+    if (S_ISDIR(status.st_mode))
+        return depth == DEEPEST || search_folder(search, path, inner, depth + 1);
     search->others += !search->is_wanted(name);
     if (!search->is_wanted(name)) return true;
     const char *stem = cai_stem_of(search->store, inner, search->error);
@@ -92,12 +103,18 @@ static bool search_folder(Search *search, const char *folder, const char *below,
     return true;
 }
 
-static bool is_picture(const char *name) { return cai_format_of_name(name, CAI_HOLDS_PICTURE) != CAI_NO_FORMAT; }
-static bool is_mask(const char *name) { return cai_format_of_name(name, CAI_HOLDS_PICTURE) == CAI_FORMAT_png; }
-static bool is_numbers(const char *name) { return cai_format_of_name(name, CAI_HOLDS_NUMBERS) != CAI_NO_FORMAT; }
+static bool is_picture(const char *name) {
+    return cai_format_of_name(name, CAI_HOLDS_PICTURE) != CAI_NO_FORMAT;
+}
+static bool is_mask(const char *name) {
+    return cai_format_of_name(name, CAI_HOLDS_PICTURE) == CAI_FORMAT_png;
+}
+static bool is_numbers(const char *name) {
+    return cai_format_of_name(name, CAI_HOLDS_NUMBERS) != CAI_NO_FORMAT;
+}
 
-static bool open_files(cai_dataset *dataset, cai_column *column, const char *folder, bool (*is_wanted)(const char *),
-                       const char *endings, cai_error *error) {
+static bool open_files(cai_dataset *dataset, cai_column *column, const char *folder,
+                       bool (*is_wanted)(const char *), const char *endings, cai_error *error) {
     Search search = {.store = &dataset->store, .is_wanted = is_wanted, .error = error};
     bool good = search_folder(&search, folder, "", 0);
     if (good && search.files.count == 0)
@@ -105,7 +122,8 @@ static bool open_files(cai_dataset *dataset, cai_column *column, const char *fol
     good = good && cai_files_column(dataset, &search.files, folder, column, error);
     free(search.files.items);
     if (good && search.others)
-        cai_dataset_tell(dataset, folder, "%lld files left out, which are no %s", (long long)search.others, endings);
+        cai_dataset_tell(dataset, folder, "%lld files left out, which are no %s",
+                         (long long)search.others, endings);
     return good;
 }
 
@@ -123,12 +141,15 @@ static bool has_xml(cai_store *store, const char *folder, cai_error *error) {
     return false;
 }
 
-static bool open_boxes(cai_dataset *dataset, cai_column *column, const char *folder, cai_error *error) {
+static bool open_boxes(cai_dataset *dataset, cai_column *column, const char *folder,
+                       cai_error *error) {
     bool voc = has_xml(&dataset->store, folder, error);
-    return open_files(dataset, column, folder, voc ? is_xml : is_text, voc ? ".xml" : ".xml or .txt", error);
+    return open_files(dataset, column, folder, voc ? is_xml : is_text,
+                      voc ? ".xml" : ".xml or .txt", error);
 }
 
-static bool open_coco(cai_dataset *dataset, cai_column *column, const char *path, cai_error *error) {
+static bool open_coco(cai_dataset *dataset, cai_column *column, const char *path,
+                      cai_error *error) {
     cai_file file;
     if (!cai_file_read(path, &file, error)) return false;
     bool read = cai_coco_parse(dataset, column, path, file.data, file.count, error);
@@ -142,28 +163,37 @@ bool cai_column_finish(cai_dataset *dataset, cai_column *column, int value, cai_
         return cai_boxes_of_files(dataset, column, voc ? cai_voc_parse : cai_yolo_parse, error);
     }
     if (value != CAI_VALUE_PICTURE && value != CAI_VALUE_MASK) return true;
-    column->decoded = cai_store_take(&dataset->store, (uint64_t)column->count * sizeof *column->decoded, error);
+    column->decoded =
+        cai_store_take(&dataset->store, (uint64_t)column->count * sizeof *column->decoded, error);
     return column->decoded != NULL;
 }
 
-static bool open_folder(cai_dataset *dataset, cai_column *column, int value, const char *path, cai_error *error) {
+static bool open_folder(cai_dataset *dataset, cai_column *column, int value, const char *path,
+                        cai_error *error) {
     switch (value) {
-    case CAI_VALUE_PICTURE: return open_files(dataset, column, path, is_picture, cai_format_endings(CAI_HOLDS_PICTURE).text, error);
+    case CAI_VALUE_PICTURE:
+        return open_files(dataset, column, path, is_picture,
+                          cai_format_endings(CAI_HOLDS_PICTURE).text, error);
     case CAI_VALUE_MASK: return open_files(dataset, column, path, is_mask, ".png", error);
     case CAI_VALUE_BOXES: return open_boxes(dataset, column, path, error);
-    default: return open_files(dataset, column, path, is_numbers, cai_format_endings(CAI_HOLDS_NUMBERS).text, error);
+    default:
+        return open_files(dataset, column, path, is_numbers,
+                          cai_format_endings(CAI_HOLDS_NUMBERS).text, error);
     }
 }
 
-bool cai_column_open(cai_dataset *dataset, cai_portion *portion, int at, const char *path, cai_error *error) {
+bool cai_column_open(cai_dataset *dataset, cai_portion *portion, int at, const char *path,
+                     cai_error *error) {
     const cai_field *field = &dataset->set->fields[at];
     cai_column *column = &portion->columns[at];
     column->path = path;
     int value = cai_value_of(field);
     if (cai_is_folder(path))
-        return open_folder(dataset, column, value, path, error) && cai_column_finish(dataset, column, value, error);
+        return open_folder(dataset, column, value, path, error) &&
+               cai_column_finish(dataset, column, value, error);
     bool coco = value == CAI_VALUE_BOXES && cai_has_extension(path, ".json");
-    return coco ? open_coco(dataset, column, path, error) : cai_rows_open(dataset, column, field, path, error);
+    return coco ? open_coco(dataset, column, path, error)
+                : cai_rows_open(dataset, column, field, path, error);
 }
 
 /* ---- folders as classes ---- */
@@ -178,17 +208,26 @@ static const cai_column *column_in_folders(const cai_dataset *dataset, const cai
 }
 
 /* Stems are sorted, so those of a class follow each other. The class is the first folder. */
-static bool fill_classes(cai_dataset *dataset, const cai_column *files, cai_column *column, cai_error *error) {
-    const char **names = cai_store_take(&dataset->store, (uint64_t)files->count * sizeof *names, error);
-    int32_t *numbers = names ? cai_store_take(&dataset->store, (uint64_t)files->count * sizeof *numbers, error) : NULL;
+static bool fill_classes(cai_dataset *dataset, const cai_column *files, cai_column *column,
+                         cai_error *error) {
+    const char **names =
+        cai_store_take(&dataset->store, (uint64_t)files->count * sizeof *names, error);
+    int32_t *numbers =
+        names ? cai_store_take(&dataset->store, (uint64_t)files->count * sizeof *numbers, error)
+              : NULL;
     if (!numbers) return false;
     int count = 0;
     for (int64_t i = 0; i < files->count; i++) {
         size_t length = strcspn(files->stems[i], "/");
-        bool another = count == 0 || strlen(names[count - 1]) != length || strncmp(files->stems[i], names[count - 1], length) != 0;
+        bool another = count == 0 || strlen(names[count - 1]) != length ||
+                       strncmp(files->stems[i], names[count - 1], length) != 0;
         if (!files->stems[i][length])
-            return cai_fail(error, CAI_BAD_INPUT, "%s: lies in no folder of a class, as others do: move it to one", files->files[i].path);
-        if (another && !(names[count++] = cai_store_text(&dataset->store, files->stems[i], length, error))) return false;
+            return cai_fail(error, CAI_BAD_INPUT,
+                            "%s: lies in no folder of a class, as others do: move it to one",
+                            files->files[i].path);
+        if (another &&
+            !(names[count++] = cai_store_text(&dataset->store, files->stems[i], length, error)))
+            return false;
         numbers[i] = count - 1;
     }
     cai_column_of_classes(column, files->path, numbers, files->count);

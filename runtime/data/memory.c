@@ -19,7 +19,8 @@ static Block *add_block(cai_store *store, size_t size, cai_error *error) {
 }
 
 void *cai_store_take(cai_store *store, uint64_t bytes, cai_error *error) {
-    size_t size = ((size_t)bytes + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
+    size_t size =
+        ((size_t)bytes + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
     Block *block = store->blocks;
     if (!block || block->size - block->used < size)
         block = add_block(store, size > BLOCK ? size : BLOCK, error);

@@ -1,5 +1,5 @@
-/* Pictures as a data set keeps them: 8 bits a level where the file has no more. What is read of one
- * is always the same, whether it was kept or decoded anew. */
+/* Pictures as a data set keeps them: 8 bits a level where the file has no more. What is
+ * read of one is always the same, whether it was kept or decoded anew. */
 #include "data/sources.h"
 #include <math.h>
 #include <stdlib.h>
@@ -14,12 +14,18 @@ void cai_blob_close(const cai_blob *blob, cai_file *file) {
     if (!blob->bytes) cai_file_close(file);
 }
 
-static cai_picture *new_picture(int64_t channels, int64_t height, int64_t width, int type, cai_error *error) {
+static cai_picture *new_picture(int64_t channels, int64_t height, int64_t width, int type,
+                                cai_error *error) {
     uint64_t bytes = (uint64_t)(channels * height * width * cai_type_bytes(type));
     cai_picture *picture = cai_allocate(sizeof *picture + bytes, "a picture", error);
     if (!picture) return NULL;
-    *picture = (cai_picture){.channels = channels, .height = height, .width = width, .type = type,
-                             .column = 1, .row = width, .channel = height * width,
+    *picture = (cai_picture){.channels = channels,
+                             .height = height,
+                             .width = width,
+                             .type = type,
+                             .column = 1,
+                             .row = width,
+                             .channel = height * width,
                              .data = (unsigned char *)(picture + 1)};
     return picture;
 }
@@ -41,14 +47,17 @@ static bool pack(const float *pixels, int64_t count, float largest, unsigned cha
 static cai_picture *packed(const cai_image *image, bool mask, cai_error *error) {
     int64_t count = image->channels * image->height * image->width;
     cai_picture *picture = new_picture(image->channels, image->height, image->width, CAI_U8, error);
-    if (!picture || pack(image->pixels, count, mask ? 255 : 1, (unsigned char *)picture->data)) return picture;
+    if (!picture || pack(image->pixels, count, mask ? 255 : 1, (unsigned char *)picture->data))
+        return picture;
     free(picture);
     picture = new_picture(image->channels, image->height, image->width, CAI_F32, error);
-    if (picture) memcpy((unsigned char *)picture->data, image->pixels, (size_t)count * sizeof(float));
+    if (picture)
+        memcpy((unsigned char *)picture->data, image->pixels, (size_t)count * sizeof(float));
     return picture;
 }
 
-static bool decode(const char *path, const cai_file *file, bool mask, cai_image *image, cai_error *error) {
+static bool decode(const char *path, const cai_file *file, bool mask, cai_image *image,
+                   cai_error *error) {
     if (mask) return cai_png_decode_numbers(path, file->data, file->count, image, error);
     return cai_image_decode(path, file->data, file->count, image, error);
 }
@@ -74,7 +83,8 @@ static const unsigned char *element(const cai_picture *picture, int64_t c, int64
 }
 
 /* `count` levels of a row of a channel. */
-static void read_levels(const cai_picture *picture, int64_t c, int64_t y, int64_t x, int64_t count, float *out) {
+static void read_levels(const cai_picture *picture, int64_t c, int64_t y, int64_t x, int64_t count,
+                        float *out) {
     const unsigned char *from = element(picture, c, y, x);
     int64_t step = picture->column * cai_type_bytes(picture->type);
     if (picture->type == CAI_U8) {
@@ -89,8 +99,8 @@ static void read_levels(const cai_picture *picture, int64_t c, int64_t y, int64_
     }
 }
 
-bool cai_picture_part(const cai_picture *picture, int64_t top, int64_t left, int64_t height, int64_t width,
-                      int64_t channels, cai_image *image, cai_error *error) {
+bool cai_picture_part(const cai_picture *picture, int64_t top, int64_t left, int64_t height,
+                      int64_t width, int64_t channels, cai_image *image, cai_error *error) {
     if (!cai_image_new("a picture", picture->channels, height, width, image, error)) return false;
     for (int64_t c = 0; c < picture->channels; c++)
         for (int64_t y = 0; y < height; y++)

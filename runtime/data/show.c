@@ -1,5 +1,5 @@
-/* What a data set holds, for people: a table of its counts, sizes and classes, and a sheet of its first
- * samples as they are after they were cut. */
+/* What a data set holds, for people: a table of its counts, sizes and classes, and a
+ * sheet of its first samples as they are after they were cut. */
 #include "data/sources.h"
 #include <math.h>
 #include <stdlib.h>
@@ -7,7 +7,9 @@
 
 /* ---- numbers as text ---- */
 
-typedef struct Text { char text[32]; } Text;
+typedef struct Text {
+    char text[32];
+} Text;
 
 /* 60,000 */
 static Text grouped(int64_t number) {
@@ -56,17 +58,20 @@ static void add_file_size(Sizes *sizes, const cai_blob *blob, bool mask) {
 
 static void add_sizes(Sizes *sizes, const cai_column *column, bool mask) {
     cai_picture picture;
-    cai_tensor row = column->kind == CAI_COLUMN_ROWS && column->count ? cai_column_row(column, 0) : (cai_tensor){0};
+    cai_tensor row = column->kind == CAI_COLUMN_ROWS && column->count ? cai_column_row(column, 0)
+                                                                      : (cai_tensor){0};
     if (row.rank && (mask ? cai_mask_of_row : cai_picture_of_row)(&row, &picture))
         widen(sizes, picture.height, picture.width);
-    for (int64_t i = 0; column->kind == CAI_COLUMN_FILES && i < column->count && sizes->known < LOOKED_AT; i++)
+    for (int64_t i = 0;
+         column->kind == CAI_COLUMN_FILES && i < column->count && sizes->known < LOOKED_AT; i++)
         add_file_size(sizes, &column->files[i], mask);
 }
 
 static void print_sizes(const cai_dataset *dataset, int field, FILE *out) {
     Sizes sizes = {0};
     bool mask = cai_value_of(&dataset->set->fields[field]) == CAI_VALUE_MASK;
-    for (int i = 0; i < dataset->portion_count; i++) add_sizes(&sizes, &dataset->portions[i]->columns[field], mask);
+    for (int i = 0; i < dataset->portion_count; i++)
+        add_sizes(&sizes, &dataset->portions[i]->columns[field], mask);
     bool equal = sizes.least[0] == sizes.most[0] && sizes.least[1] == sizes.most[1];
     if (sizes.known == 0) return;
     fprintf(out, "%lld x %lld", (long long)sizes.least[1], (long long)sizes.least[0]);
@@ -88,11 +93,14 @@ static int64_t *count_classes(const cai_dataset *dataset, int field, int classes
 }
 
 /* A line each: number, name, samples. */
-static void print_class_list(const char *const *names, int classes, const int64_t *counts, FILE *out) {
+static void print_class_list(const char *const *names, int classes, const int64_t *counts,
+                             FILE *out) {
     for (int i = 0; i < classes && i < LISTED; i++)
-        fprintf(out, "\n    %4d  %s%s%s", i, names ? names[i] : "", names ? ": " : "", grouped(counts[i]).text);
+        fprintf(out, "\n    %4d  %s%s%s", i, names ? names[i] : "", names ? ": " : "",
+                grouped(counts[i]).text);
     if (classes > LISTED) fprintf(out, "\n          and %d more", classes - LISTED);
-    if (counts[classes]) fprintf(out, "\n          without a class: %s", grouped(counts[classes]).text);
+    if (counts[classes])
+        fprintf(out, "\n          without a class: %s", grouped(counts[classes]).text);
 }
 
 static void print_classes(const cai_dataset *dataset, int field, FILE *out) {
@@ -112,10 +120,12 @@ static void print_boxes(const cai_dataset *dataset, int field, FILE *out) {
     const char *const *names = cai_dataset_classes(dataset, field, &classes);
     for (int i = 0; i < dataset->portion_count; i++) {
         const cai_column *column = &dataset->portions[i]->columns[field];
-        for (int64_t k = 0; column->kind == CAI_COLUMN_BOXES && k < column->count; k++) boxes += column->boxes[k].count;
+        for (int64_t k = 0; column->kind == CAI_COLUMN_BOXES && k < column->count; k++)
+            boxes += column->boxes[k].count;
     }
     if (boxes) fprintf(out, "%s boxes", grouped(boxes).text);
-    for (int i = 0; names && i < classes && i < LISTED; i++) fprintf(out, "\n    %4d  %s", i, names[i]);
+    for (int i = 0; names && i < classes && i < LISTED; i++)
+        fprintf(out, "\n    %4d  %s", i, names[i]);
 }
 
 /* ---- the table ---- */
@@ -137,23 +147,32 @@ void cai_dataset_print(const cai_dataset *dataset, FILE *out) {
     int width = width_of_names(set);
     int64_t trained = dataset->counts[CAI_PART_TRAINING];
     for (int i = 0; i < dataset->portion_count; i++)
-        fprintf(out, "%s: %s samples\n", dataset->portions[i]->path, grouped(dataset->portions[i]->count).text);
-    fprintf(out, "  %-*s  %s samples, %s batches of %lld an epoch\n", width, "training", grouped(trained).text,
-            grouped(trained / (set->batch > 0 ? set->batch : 1)).text, (long long)set->batch);
-    fprintf(out, "  %-*s  %s samples\n", width, "held out", grouped(dataset->counts[CAI_PART_HELD_OUT]).text);
+        fprintf(out, "%s: %s samples\n", dataset->portions[i]->path,
+                grouped(dataset->portions[i]->count).text);
+    fprintf(out, "  %-*s  %s samples, %s batches of %lld an epoch\n", width, "training",
+            grouped(trained).text, grouped(trained / (set->batch > 0 ? set->batch : 1)).text,
+            (long long)set->batch);
+    fprintf(out, "  %-*s  %s samples\n", width, "held out",
+            grouped(dataset->counts[CAI_PART_HELD_OUT]).text);
     int64_t skipped = cai_dataset_skipped(dataset);
     if (skipped) fprintf(out, "  %-*s  %s samples\n", width, "left out", grouped(skipped).text);
     for (int i = 0; i < set->field_count; i++) print_field(dataset, i, width, out);
 }
 
-/* ---- the sheet: sixteen samples, four in a row, each with its pictures and masks side by side ---- */
+/* ---- the sheet: sixteen samples, four in a row, each with its pictures and masks side
+ * by side ---- */
 
-enum { ACROSS = 4, SAMPLES = 16, GAP = 4, LEAST = 96 }; /* LEAST: small pictures are shown so large */
+enum {
+    ACROSS = 4,
+    SAMPLES = 16,
+    GAP = 4,
+    LEAST = 96
+}; /* LEAST: small pictures are shown so large */
 
 typedef struct Sheet {
     const cai_dataset *dataset;
-    void **buffers;           /* of the fields, for one sample */
-    float *pixels;            /* three planes */
+    void **buffers; /* of the fields, for one sample */
+    float *pixels;  /* three planes */
     int64_t height, width;
     int64_t tile_height, tile_width, magnified;
     cai_error *error;
@@ -195,11 +214,13 @@ static void colour_of(int64_t number, float out[3]) {
 
 static void set_pixel(Sheet *sheet, int64_t y, int64_t x, const float colour[3]) {
     if (y < 0 || x < 0 || y >= sheet->height || x >= sheet->width) return;
-    for (int64_t c = 0; c < 3; c++) sheet->pixels[(c * sheet->height + y) * sheet->width + x] = colour[c];
+    for (int64_t c = 0; c < 3; c++)
+        sheet->pixels[(c * sheet->height + y) * sheet->width + x] = colour[c];
 }
 
 /* The colour of a pixel of a field. */
-static void field_colour(const cai_field *field, const void *buffer, int64_t y, int64_t x, float out[3]) {
+static void field_colour(const cai_field *field, const void *buffer, int64_t y, int64_t x,
+                         float out[3]) {
     int64_t height = height_of(field), width = width_of(field), at = y * width + x;
     cai_tensor values = {.type = field->type, .data = buffer};
     if (cai_value_of(field) == CAI_VALUE_MASK) {
@@ -231,8 +252,10 @@ static void draw_box(Sheet *sheet, const float *box, int64_t top, int64_t left) 
     int64_t x1 = left + llround(box[2] * m) - 1, y1 = top + llround(box[3] * m) - 1;
     float colour[3];
     colour_of((int64_t)box[4] + 1, colour);
-    for (int64_t x = x0; x <= x1; x++) set_pixel(sheet, y0, x, colour), set_pixel(sheet, y1, x, colour);
-    for (int64_t y = y0; y <= y1; y++) set_pixel(sheet, y, x0, colour), set_pixel(sheet, y, x1, colour);
+    for (int64_t x = x0; x <= x1; x++)
+        set_pixel(sheet, y0, x, colour), set_pixel(sheet, y1, x, colour);
+    for (int64_t y = y0; y <= y1; y++)
+        set_pixel(sheet, y, x0, colour), set_pixel(sheet, y, x1, colour);
 }
 
 static void draw_boxes_on(Sheet *sheet, int picture, int64_t top, int64_t left) {
@@ -240,7 +263,8 @@ static void draw_boxes_on(Sheet *sheet, int picture, int64_t top, int64_t left) 
     for (int i = 0; i < set->field_count; i++) {
         const float *rows = sheet->buffers[i];
         if (set->fields[i].on != picture || set->fields[i].type != CAI_F32) continue;
-        for (int64_t k = 0; k < set->fields[i].dims[0] && rows[5 * k + 4] >= 0; k++) draw_box(sheet, rows + 5 * k, top, left);
+        for (int64_t k = 0; k < set->fields[i].dims[0] && rows[5 * k + 4] >= 0; k++)
+            draw_box(sheet, rows + 5 * k, top, left);
     }
 }
 
@@ -248,7 +272,9 @@ static bool draw_sample(Sheet *sheet, int64_t position) {
     const cai_set *set = sheet->dataset->set;
     int64_t top = GAP + position / ACROSS * (sheet->tile_height * sheet->magnified + GAP);
     int64_t left = GAP + position % ACROSS * (sheet->tile_width * sheet->magnified + GAP);
-    if (!cai_dataset_read(sheet->dataset, CAI_PART_TRAINING, position, 0, sheet->buffers, sheet->error)) return false;
+    if (!cai_dataset_read(sheet->dataset, CAI_PART_TRAINING, position, 0, sheet->buffers,
+                          sheet->error))
+        return false;
     for (int i = 0; i < set->field_count; i++) {
         if (!is_drawn(&set->fields[i])) continue;
         draw_field(sheet, i, top, left);
@@ -269,14 +295,17 @@ static bool make_buffers(Sheet *sheet) {
         const cai_field *field = &set->fields[i];
         int64_t bytes = cai_type_bytes(field->type);
         for (int k = 0; k < field->rank; k++) bytes *= field->dims[k] < 0 ? 0 : field->dims[k];
-        if (bytes && !(sheet->buffers[i] = cai_allocate((uint64_t)bytes, "a sample", sheet->error))) return false;
+        if (bytes && !(sheet->buffers[i] = cai_allocate((uint64_t)bytes, "a sample", sheet->error)))
+            return false;
     }
     return true;
 }
 
 static bool draw_all(Sheet *sheet) {
-    int64_t values = 3 * sheet->height * sheet->width, count = sheet->dataset->counts[CAI_PART_TRAINING];
-    if (values > CAI_MAX_PIXELS) return cai_fail(sheet->error, CAI_BAD_INPUT, "the samples are too large for a sheet");
+    int64_t values = 3 * sheet->height * sheet->width,
+            count = sheet->dataset->counts[CAI_PART_TRAINING];
+    if (values > CAI_MAX_PIXELS)
+        return cai_fail(sheet->error, CAI_BAD_INPUT, "the samples are too large for a sheet");
     sheet->pixels = cai_allocate((uint64_t)values * sizeof *sheet->pixels, "a sheet", sheet->error);
     for (int64_t i = 0; sheet->pixels && i < values; i++) sheet->pixels[i] = 1;
     bool good = sheet->pixels && make_buffers(sheet);
@@ -293,7 +322,8 @@ bool cai_dataset_has_pictures(const cai_dataset *dataset) {
 bool cai_dataset_draw(const cai_dataset *dataset, const char *path, cai_error *error) {
     Sheet sheet = {.dataset = dataset, .error = error};
     measure_sheet(&sheet);
-    bool good = draw_all(&sheet) && cai_image_write(path, sheet.pixels, 3, sheet.height, sheet.width, error);
+    bool good = draw_all(&sheet) &&
+                cai_image_write(path, sheet.pixels, 3, sheet.height, sheet.width, error);
     for (int i = 0; sheet.buffers && i < dataset->set->field_count; i++) free(sheet.buffers[i]);
     free(sheet.buffers);
     free(sheet.pixels);

@@ -1,13 +1,22 @@
-/* Tar archives in the form of WebDataset: what stands before the first dot of a member's name is the
- * sample, and what follows says which input it is: `0001.jpg` and `0001.cls`, or `0001.photo.png` for an
- * input `photo`. Members are read where they lie in the mapped archive, each by itself, which a
- * library that goes through an archive from its beginning does not offer. Of tar that is ustar, with
- * long names as pax and GNU have them. */
+/* Tar archives in the form of WebDataset: what stands before the first dot of a member's
+ * name is the sample, and what follows says which input it is: `0001.jpg` and `0001.cls`,
+ * or `0001.photo.png` for an input `photo`. Members are read where they lie in the mapped
+ * archive, each by itself, which a library that goes through an archive from its
+ * beginning does not offer. Of tar that is ustar, with long names as pax and GNU have
+ * them. */
 #include "data/sources.h"
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 512, NAME = 100, SIZE = 124, TYPE = 156, MAGIC = 257, PREFIX = 345, MOST_NAME = 4096 };
+enum {
+    BLOCK = 512,
+    NAME = 100,
+    SIZE = 124,
+    TYPE = 156,
+    MAGIC = 257,
+    PREFIX = 345,
+    MOST_NAME = 4096
+};
 
 typedef struct Tar {
     cai_dataset *dataset;
@@ -35,12 +44,13 @@ static uint64_t size_of(const unsigned char *field) {
     return size;
 }
 
-/* At most 155 letters of a prefix, and 100 of a name, neither of which need end with a zero. */
+/* At most 155 letters of a prefix, and 100 of a name, neither of which need end with a
+ * zero. */
 static void read_name(Tar *tar, const unsigned char *header) {
     bool prefixed = memcmp(header + MAGIC, "ustar\0", 6) == 0 && header[PREFIX];
     if (tar->is_told) return;
-    snprintf(tar->name, sizeof tar->name, "%.*s%s%.*s", prefixed ? 155 : 0, (const char *)header + PREFIX,
-             prefixed ? "/" : "", NAME, (const char *)header);
+    snprintf(tar->name, sizeof tar->name, "%.*s%s%.*s", prefixed ? 155 : 0,
+             (const char *)header + PREFIX, prefixed ? "/" : "", NAME, (const char *)header);
 }
 
 static void keep_name(Tar *tar, const unsigned char *name, size_t length) {
@@ -82,7 +92,8 @@ static bool next_block(Tar *tar, Block *block) {
     if (tar->count - tar->at < BLOCK || is_empty(block->header)) return false;
     uint64_t size = size_of(block->header + SIZE), left = tar->count - tar->at - BLOCK;
     tar->is_broken = memcmp(block->header + MAGIC, "ustar", 5) != 0 || size > left;
-    if (tar->is_broken) return broken(tar, size > left ? "the file is cut off" : "a header is missing");
+    if (tar->is_broken)
+        return broken(tar, size > left ? "the file is cut off" : "a header is missing");
     uint64_t whole = (size + BLOCK - 1) / BLOCK * BLOCK;
     tar->at += BLOCK + (size_t)(whole < left ? whole : left);
     block->data = block->header + BLOCK;
@@ -128,7 +139,9 @@ static bool is_ending_of(int value, const char *ending) {
 static int field_of(const cai_set *set, const char *ending) {
     for (int i = 0; i < set->field_count; i++) {
         size_t length = strlen(set->fields[i].name);
-        if (strncmp(ending, set->fields[i].name, length) == 0 && (ending[length] == '.' || !ending[length])) return i;
+        if (strncmp(ending, set->fields[i].name, length) == 0 &&
+            (ending[length] == '.' || !ending[length]))
+            return i;
     }
     for (int i = 0; i < set->field_count; i++)
         if (is_ending_of(cai_value_of(&set->fields[i]), ending)) return i;
@@ -139,10 +152,12 @@ static int field_of(const cai_set *set, const char *ending) {
 
 static bool add_member(Tar *tar, cai_files *files, const cai_blob *member) {
     cai_store *store = &tar->dataset->store;
-    const char *slash = strrchr(member->path, '/'), *dot = strchr(slash ? slash : member->path, '.');
+    const char *slash = strrchr(member->path, '/'),
+               *dot = strchr(slash ? slash : member->path, '.');
     int field = dot ? field_of(tar->dataset->set, dot + 1) : -1;
     if (field < 0) return true;
-    const char *stem = cai_store_text(store, member->path, (size_t)(dot - member->path), tar->error);
+    const char *stem =
+        cai_store_text(store, member->path, (size_t)(dot - member->path), tar->error);
     const char *path = stem ? cai_store_path(store, tar->path, member->path, tar->error) : NULL;
     cai_blob blob = {.path = path, .bytes = member->bytes, .count = member->count};
     return path && cai_files_add(&files[field], stem, &blob, tar->error);
@@ -157,15 +172,18 @@ static bool read_members(Tar *tar, cai_files *files) {
 
 /* A class is a number, as text. */
 static bool make_classes(Tar *tar, cai_column *column) {
-    int32_t *numbers = cai_store_take(&tar->dataset->store, (uint64_t)column->count * sizeof *numbers, tar->error);
+    int32_t *numbers =
+        cai_store_take(&tar->dataset->store, (uint64_t)column->count * sizeof *numbers, tar->error);
     if (!numbers) return false;
     for (int64_t i = 0; i < column->count; i++) {
         const cai_blob *file = &column->files[i];
         char text[16], *end;
-        snprintf(text, sizeof text, "%.*s", (int)(file->count < 15 ? file->count : 15), (const char *)file->bytes);
+        snprintf(text, sizeof text, "%.*s", (int)(file->count < 15 ? file->count : 15),
+                 (const char *)file->bytes);
         numbers[i] = (int32_t)strtol(text, &end, 10);
         if (end == text || end[strspn(end, " \r\n")])
-            return cai_fail(tar->error, CAI_BAD_INPUT, "%s: holds no number of a class", file->path);
+            return cai_fail(tar->error, CAI_BAD_INPUT, "%s: holds no number of a class",
+                            file->path);
     }
     const char *const *stems = column->stems;
     cai_column_of_classes(column, tar->path, numbers, column->count);
@@ -179,8 +197,9 @@ static bool make_columns(Tar *tar, cai_files *files, cai_portion *portion) {
         int value = cai_value_of(&tar->dataset->set->fields[i]);
         if (files[i].count == 0) continue;
         if (!cai_files_column(tar->dataset, &files[i], tar->path, column, tar->error)) return false;
-        bool made = value == CAI_VALUE_CLASS ? make_classes(tar, column)
-                                             : cai_column_finish(tar->dataset, column, value, tar->error);
+        bool made = value == CAI_VALUE_CLASS
+                        ? make_classes(tar, column)
+                        : cai_column_finish(tar->dataset, column, value, tar->error);
         if (!made) return false;
     }
     return true;
@@ -191,7 +210,11 @@ bool cai_tar_open(cai_dataset *dataset, const char *path, int part, cai_error *e
     cai_portion *portion = cai_portion_new(dataset, path, part, error);
     cai_tensor_file *opened = portion ? cai_opened_new(dataset, path, "", error) : NULL;
     if (!opened || !cai_file_map(path, &opened->file, error)) return false;
-    Tar tar = {.dataset = dataset, .path = path, .bytes = opened->file.data, .count = opened->file.count, .error = error};
+    Tar tar = {.dataset = dataset,
+               .path = path,
+               .bytes = opened->file.data,
+               .count = opened->file.count,
+               .error = error};
     cai_files *files = calloc((size_t)fields, sizeof *files);
     if (!files) return cai_fail_memory(error, (uint64_t)fields * sizeof *files, path);
     bool good = read_members(&tar, files) && make_columns(&tar, files, portion);
@@ -210,7 +233,8 @@ bool cai_tar_is_in(const cai_names *names) {
     return false;
 }
 
-bool cai_tars_open(cai_dataset *dataset, const char *folder, const cai_names *names, int part, cai_error *error) {
+bool cai_tars_open(cai_dataset *dataset, const char *folder, const cai_names *names, int part,
+                   cai_error *error) {
     for (int64_t i = 0; i < names->count; i++) {
         if (!cai_is_tar_name(names->items[i])) continue;
         const char *path = cai_store_path(&dataset->store, folder, names->items[i], error);
