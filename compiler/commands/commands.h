@@ -25,6 +25,7 @@ bool completion_print(FILE *out, const char *shell, const Command *commands, int
 int command_check(Session *session);
 int command_build(Session *session);
 int command_run(Session *session);
+int command_train(Session *session);
 int command_summary(Session *session);
 int command_fmt(Session *session);
 int command_graph(Session *session);
@@ -33,10 +34,19 @@ int command_new(Session *session);
 int command_doc(Session *session);
 int command_import(Session *session);
 
-/* ---- run.c, reference.c, run_compare.c ---- */
+/* ---- cached.c: programs that are built into the cache ---- */
 
+/* Of all that can change a program but weights. */
+uint64_t cached_identity(Session *session, const Library *library, const Target *target, const char *name);
+const char *cached_path(Session *session, const char *folder, const char *name, uint64_t hash);
+void cached_trim(Session *session, const char *folder); /* when one more has been built */
+/* Ends the session, and runs the program in this one's place where all is well. Else gives the exit code. */
+int cached_run(Session *session, const char *program, const char *name, int first);
 /* The program's argv: `name`, and what the user gave from rest[first] on. */
 char **run_arguments(Session *session, const char *name, int first);
+
+/* ---- reference.c, run_compare.c ---- */
+
 /* Runs a graph's command line by the reference evaluator. */
 int reference_main(Session *session, const Graph *graph, Weights *weights, int argc, char **argv);
 /* openblas.c: for results that go into no program. */

@@ -2,6 +2,7 @@
 #ifndef CAI_DRIVER_H
 #define CAI_DRIVER_H
 
+#include "elaborate/training.h"
 #include "plan/plan.h"
 #include "weights/weights.h"
 
@@ -65,6 +66,7 @@ void stopwatch_lap_with(const Session *session, Stopwatch *watch, const char *st
 
 const char *program_cache(Session *session); /* the folder of built programs; NULL where it cannot be made, which is then said */
 const struct KernelCache *kernel_cache(Session *session); /* NULL where there is none, or none is wanted */
+uint64_t hash_text(const char *text, uint64_t hash);        /* NULL will do */
 uint64_t file_identity(const char *path, uint64_t hash);  /* changes when the file does */
 uint64_t compiler_identity(void);
 
@@ -86,6 +88,14 @@ Weights *build_weights(Session *session, const ModelList *models, int built);
 const Target *build_target(Session *session);
 Graph *build_passes(Session *session, Graph *graph, const char *after);
 bool build_program(Session *session, Graph *graph, Weights *weights, const char *path); /* NULL: after the model */
+LowerOptions build_lowering(const Session *session, const Target *target);
+
+/* ---- trainer.c: the same of a train block ---- */
+
+int trainer_find(const Library *library, const char *name); /* -1: there is none of that name */
+int trainer_pick(Session *session, const Library *library, const char *name); /* -1 where it is not clear; name NULL: the only one */
+bool build_trainer(Session *session, const Library *library, const Training *training, const char *path); /* NULL: after the block */
+bool print_trainer(Session *session, const Library *library, const Training *training); /* --emit and --after */
 
 /* ---- output.c: what is built ---- */
 
@@ -101,6 +111,7 @@ bool output_kind(const char *word, OutputKind *kind); /* word NULL: a program. F
 bool is_c_name(const char *text);
 Output output_plan(Session *session, const char *model, const char *path); /* path NULL: named after the model */
 bool output_check(Session *session, const Output *output);                 /* whether it can be written; else has said so */
+bool output_make_trainer(Session *session, const Target *target, const char *code, const Output *output);
 bool output_make(Session *session, const Program *program, Weights *weights, const char *code, const Output *output);
 
 #endif

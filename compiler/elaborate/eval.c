@@ -93,7 +93,7 @@ static Value look_up(Evaluator *ev, Name name, Span span) {
     if (local) return train_read(ev, name, read_place(*local), span);
     Found found = library_find(ev->frame->unit, name);
     if (found.also) return ambiguous_name(ev, name, found, span);
-    if (found.definition) return definition_value(ev, found.definition, span);
+    if (found.definition) return train_read(ev, name, definition_value(ev, found.definition, span), span);
     if (found.module) return (Value){.kind = VALUE_MODULE, .module = found.module};
     if (builtin_constant(ev, name, span, &constant)) return constant;
     const Builtin *builtin = builtin_find(name);

@@ -177,7 +177,6 @@ struct Layer {
     bool bare;            /* `_: stage`: its path is its parent's, and what it makes is named there */
     bool called;          /* it was made and run by one call, `softmax(x, axis = 1)` */
     bool has_run;
-    int runs;             /* so far */
     bool kept;            /* an optimizer that runs: its states are the training's own, and no model's */
     bool in_phase;        /* an optimizer that was made within a phase */
     bool twice;           /* another layer of this run has the same path */

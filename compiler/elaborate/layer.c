@@ -197,11 +197,11 @@ Value run_layer(Evaluator *ev, Layer *layer, const Arguments *inputs, const Expr
     if (layer->kind != LAYER_PRIMITIVE && !layer->path) name_layer_by_default(ev, layer);
     bool own = layer->kind != LAYER_PRIMITIVE && !layer->bare;
     Frame *caller = ev->frame, *frame = frame_push(ev, layer_unit(ev, layer), own ? layer : caller->layer, span);
-    if (!own) frame->body = caller->body;
+    if (!own && !train_is_stage(ev, layer)) frame->body = caller->body;
     frame->operand = operand;
     frame->inputs = &inputs->given;
     frame->running = layer;
-    frame->round = layer->runs++;
+    frame->round = train_round(ev, layer);
     frame->frozen = frame->frozen || train_is_frozen(ev, layer);
     int entry = own ? entry_begin(ev, layer, span) : -1;
     layer->has_run = true;

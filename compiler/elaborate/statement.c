@@ -28,7 +28,7 @@ static void bind_targets(Evaluator *ev, const Expr *target, Value value) {
 void bind_target(Evaluator *ev, const Expr *target, Value value) {
     switch (target->kind) {
     case EXPR_NAME:
-        if (!strcmp(target->name, "_")) return;
+        if (!strcmp(target->name, "_") || train_refuses_name(ev, target)) return;
         frame_bind(ev, ev->frame, target->name, name_value(ev, value, target->name, target->span), target->span);
         return;
     case EXPR_TUPLE: case EXPR_LIST: bind_targets(ev, target, value); return;
@@ -116,7 +116,8 @@ const char *layer_path(Evaluator *ev, const Expr *expr, const char *what) {
 static void execute_load(Evaluator *ev, const Stmt *stmt) {
     Value file = evaluate(ev, stmt->value);
     if (train_load_set(ev, stmt->target, file)) return;
-    const char *prefix = layer_path(ev, stmt->target, "load");
+    const char *prefix = train_path_below(ev, stmt->target);
+    if (!prefix) prefix = layer_path(ev, stmt->target, "load");
     if (file.kind != VALUE_STRING && file.kind != VALUE_ERROR)
         report(ev, DIAG_not_a_string, stmt->value->span, "the file of `load` must be a string; this is %s", value_kind_name(file));
     if (prefix && file.kind == VALUE_STRING) vec_push(ev->arena, &ev->model->loads, (LoadInfo){prefix, file.string, stmt->span});
@@ -132,7 +133,7 @@ static void execute_unused(Evaluator *ev, const Stmt *stmt) {
 
 static void execute_expect(Evaluator *ev, const Stmt *stmt) {
     bool in_model = ev->frame->layer == ev->root;
-    if (in_model && ev->train) return; /* a model that is a stage of training: its figures are checked where it is a model */
+    if (train_runs_model(ev)) return; /* as a stage of training: its figures are checked where it is a model */
     if (in_model) vec_push(ev->arena, &ev->expectations, stmt);
     else report(ev, DIAG_expect_place, stmt->span, "`expect` stands in a model's body, not in a block's");
 }

@@ -96,6 +96,7 @@ struct TrainPass {
     Vec(Chosen) chosen;
     int batches;         /* of a step, that were named so far */
     TrainingMeasure *measured; /* whose body runs */
+    Map *rounds;         /* by a layer's path, or a model's definition: how often it ran */
     Map *optimizers;     /* key of an optimizer's states to the place in the text that has it */
     Gradients *gradients;
     const char *below;   /* of a layer's update: the path of a weight below the layer, for which its line runs; */
@@ -126,12 +127,17 @@ bool train_load_set(Evaluator *ev, const Expr *target, Value file); /* `load x f
 /* ---- train_state.c: places of states and weights ---- */
 
 bool train_in_phase(const Evaluator *ev);
+bool train_runs_model(const Evaluator *ev);         /* what runs is a model's body */
+const char *train_path_below(Evaluator *ev, const Expr *expr); /* of a name that is bound further down: order decides values only; else NULL */
 bool train_is_body(const Evaluator *ev);            /* the body of a train block runs, not one of its layers */
 bool train_is_training(const Evaluator *ev);        /* the value of `training` */
 bool train_is_model(const Evaluator *ev, const Layer *layer); /* a model as a stage of training */
 bool train_is_frozen(Evaluator *ev, const Layer *layer);
+bool train_is_stage(const Evaluator *ev, const Layer *layer); /* the same of one that has begun to run: its names are its own */
+int train_round(Evaluator *ev, const Layer *layer); /* how often it ran before in this pass */
 const char *train_round_text(const Evaluator *ev);  /* what a random stream is called by beside its layer */
 Value train_read(Evaluator *ev, Name name, Value v, Span span); /* what is read by a name of this body */
+bool train_refuses_name(Evaluator *ev, const Expr *target); /* step, epoch, progress: told that nothing else is called so */
 Value train_moment(Evaluator *ev, int which, Name name, Span span); /* step, epoch, progress, gradient_norm */
 Node *train_state(Evaluator *ev, const Weight *weight, bool kept); /* the port of a place that is new to this pass */
 void train_meet(Evaluator *ev, Weight *place);      /* it is read by what runs; does nothing in a model */

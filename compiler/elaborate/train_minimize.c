@@ -70,7 +70,6 @@ static void run_optimizer(Evaluator *ev, const Trainee *t) {
     run->kept = true;
     run->parts = NULL;
     run->has_run = false;
-    run->runs = 0;
     Arguments given = {0};
     Span span = t->pair->with->span;
     vec_push(ev->arena, &given.given, ((Binding){NULL, (Value){.kind = VALUE_WEIGHT, .weight = t->weight}, span}));
@@ -204,6 +203,11 @@ void execute_minimize(Evaluator *ev, const Stmt *stmt) {
     Trainees candidates = {0}, found = {0};
     WantedList wanted = {0};
     if (!train_allows(ev, stmt, "minimize") || !train_is_timed(ev, stmt, "minimize")) return;
+    if (ev->train->measuring || ev->train->once || ev->train->other_once) {
+        Diagnostic *d = report(ev, DIAG_train_place, stmt->span, "nothing is trained in `%s`", ev->train->measuring ? "measure" : "once");
+        report_help(ev, d, "`minimize` stands among the lines of the step");
+        return;
+    }
     Node *loss = loss_of(ev, stmt->value);
     bool good = read_pairs(ev, stmt, &candidates, &wanted);
     if (!loss || !good || !train_acts(ev)) return;

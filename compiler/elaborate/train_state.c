@@ -17,6 +17,21 @@ static void add_phase(Evaluator *ev, Phases *phases, int phase) {
 bool train_in_phase(const Evaluator *ev) { return ev->train && ev->train->in_phase; }
 bool train_is_body(const Evaluator *ev) { return ev->train && ev->frame->layer == ev->root && !(ev->frame->running && ev->frame->running->bare); }
 
+bool train_runs_model(const Evaluator *ev) {
+    const Layer *layer = ev->frame->running;
+    return ev->train && layer && layer->kind == LAYER_BLOCK && layer->block->decl->kind == DECL_MODEL;
+}
+
+const char *train_path_below(Evaluator *ev, const Expr *expr) {
+    if (!ev->train) return NULL;
+    if (expr->kind == EXPR_NAME) {
+        Found found = library_find(ev->frame->unit, expr->name);
+        return frame_find(ev, ev->frame, expr->name) || found.definition ? NULL : expr->name;
+    }
+    const char *left = expr->kind == EXPR_MEMBER ? train_path_below(ev, expr->left) : NULL;
+    return left ? path_join(ev->arena, left, expr->name) : NULL;
+}
+
 bool train_is_training(const Evaluator *ev) { return ev->train && !ev->train->quiet && !ev->frame->frozen; }
 
 bool train_acts(const Evaluator *ev) {
@@ -72,9 +87,24 @@ bool train_is_frozen(Evaluator *ev, const Layer *layer) {
     return has;
 }
 
+bool train_is_stage(const Evaluator *ev, const Layer *layer) {
+    return ev->train && layer->bare && layer->kind == LAYER_BLOCK && layer->block->decl->kind == DECL_MODEL;
+}
+
+int train_round(Evaluator *ev, const Layer *layer) {
+    const void *key = train_is_stage(ev, layer) ? (const void *)layer->block : layer->path;
+    if (!ev->train || !key || (layer->bare && key == layer->path)) return 0;
+    intptr_t before = (intptr_t)map_get(ev->train->rounds, key);
+    map_set(ev->train->rounds, key, (void *)(before + 1));
+    return (int)before;
+}
+
+/* A layer's k-th run within a step has streams of its own; a model that is a stage has no path, and its name in that place. */
 const char *train_round_text(const Evaluator *ev) {
     const Frame *frame = ev->frame->body;
-    return ev->train && frame->round ? arena_printf(ev->arena, "@%d", frame->round) : "";
+    if (!ev->train) return "";
+    const char *model = frame->running && train_is_stage(ev, frame->running) ? frame->running->block->decl->name : "";
+    return frame->round ? arena_printf(ev->arena, "%s@%d", model, frame->round) : model;
 }
 
 /* ---- what names give ---- */
@@ -122,6 +152,16 @@ static Value gradient_norm(Evaluator *ev, Span span) {
     Node *sum = squares(ev, gradients->items[0]);
     for (int i = 1; i < gradients->count; i++) sum = build_binary(ev->graph, OP_add, sum, squares(ev, gradients->items[i]));
     return value_node(gradients->norm = build_unary(ev->graph, OP_sqrt, sum));
+}
+
+bool train_refuses_name(Evaluator *ev, const Expr *target) {
+    static const char *const counters[] = {"step", "epoch", "progress"};
+    for (int i = 0; train_is_body(ev) && i < COUNT_OF(counters); i++) {
+        if (strcmp(counters[i], target->name)) continue;
+        report(ev, DIAG_reserved_word, target->span, "`%s` is a counter of training, and nothing else can be called so here", target->name);
+        return true;
+    }
+    return false;
 }
 
 Value train_moment(Evaluator *ev, int which, Name name, Span span) {
@@ -193,8 +233,7 @@ void train_meet(Evaluator *ev, Weight *place) {
     if (!place->read.count) begin(ev, place);
     StateFacts *facts = &ev->train->plan->facts.items[place->index];
     for (const Frame *frame = ev->frame; frame; frame = frame->caller) {
-        const Layer *layer = frame->running;
-        if (layer && layer->bare && layer->kind == LAYER_BLOCK && layer->block->decl->kind == DECL_MODEL) join_model(ev, facts, layer->block);
+        if (frame->running && train_is_stage(ev, frame->running)) join_model(ev, facts, frame->running->block);
     }
 }
 

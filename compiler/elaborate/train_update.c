@@ -12,7 +12,8 @@ static Node *new_value(Evaluator *ev, const Weight *place, Value v, const Expr *
     }
     Node *node = as_node(ev, v, place->shape.type, expr->span);
     if (!node || shape_equal(node->shape, place->shape)) return node;
-    Diagnostic *d = report(ev, DIAG_update, expr->span, "`%s` is %s, and cannot become %s", place->path, shape_string(ev->arena, place->shape),
+    const char *name = strncmp(place->path, "train.", 6) ? place->path : place->path + 6;
+    Diagnostic *d = report(ev, DIAG_update, expr->span, "`%s` is %s, and cannot become %s", name, shape_string(ev->arena, place->shape),
                            shape_string(ev->arena, node->shape));
     report_help(ev, d, "an update keeps shape and type");
     return NULL;

@@ -11,6 +11,7 @@ static void run_pass(TrainPlan *plan, TrainGoal goal, int phase, int measure, Ev
     evaluator_begin(ev, plan->library, plan->block);
     pass->of_input = map_new(ev->arena);
     pass->optimizers = map_new(ev->arena);
+    pass->rounds = map_new(ev->arena);
     ev->train = pass;
     if (!train_has_lists(ev, decl)) return;
     bind_settings(ev, decl);

@@ -13,6 +13,7 @@
 typedef struct Entry { /* a file, and the path that its names are below */
     const char *prefix;  /* "" for all */
     const char *path;
+    const char *below;   /* of FILE:PATH, PATH: its names below that are meant, without it; NULL: all */
     Span span;           /* of the `load`, or nowhere */
     cai_tensor_file file;
     bool open;
@@ -88,17 +89,25 @@ static const char *beside(Arena *arena, Span span, const char *file) {
     return strcmp(folder, ".") == 0 ? file : arena_printf(arena, "%s/%s", folder, file);
 }
 
+/* FILE, or FILE:PATH. */
+static Entry entry_of(Arena *arena, const char *prefix, const char *file, Span span) {
+    static const char ending[] = ".safetensors:";
+    const char *found = strstr(file, ending), *path = beside(arena, span, file);
+    if (!found) return (Entry){.prefix = prefix, .path = path, .span = span};
+    const char *below = found + sizeof ending - 1;
+    return (Entry){.prefix = prefix, .path = arena_strndup(arena, path, strlen(path) - strlen(below) - 1), .below = below, .span = span};
+}
+
 static void collect_entries(Weights *w, Model *const *models, int count, const WeightOptions *options) {
     for (int i = 0; i < options->file_count; i++) {
         const char *prefix = options->files[i].prefix ? options->files[i].prefix : "";
-        vec_push(w->arena, &w->entries, (Entry){.prefix = prefix, .path = options->files[i].file});
+        vec_push(w->arena, &w->entries, entry_of(w->arena, prefix, options->files[i].file, (Span){0}));
     }
     for (int m = 0; m < count; m++) {
         for (int i = 0; i < models[m]->loads.count; i++) {
             LoadInfo load = models[m]->loads.items[i];
             if (has_prefix(w, load.prefix)) continue;
-            vec_push(w->arena, &w->entries,
-                     (Entry){.prefix = load.prefix, .path = beside(w->arena, load.span, load.file), .span = load.span});
+            vec_push(w->arena, &w->entries, entry_of(w->arena, load.prefix, load.file, load.span));
         }
     }
 }
@@ -194,6 +203,19 @@ static bool is_ignored(const char *name) {
     return length >= tail && strcmp(name + length - tail, counter) == 0;
 }
 
+/* A checkpoint of cai train has what the run needs besides: moments of optimizers, networks that only train. */
+static bool is_checkpoint(const Entry *entry) {
+    const char *format = cai_tensors_metadata(&entry->file, "format");
+    return format && strncmp(format, "cai run ", 8) == 0;
+}
+
+/* What a tensor's name is below the entry's PATH; NULL where it is not below it. */
+static const char *name_below(const Entry *entry, const char *name) {
+    if (!entry->below) return name;
+    size_t length = strlen(entry->below);
+    return is_below(name, entry->below) && name[length] == '.' ? name + length + 1 : NULL;
+}
+
 static bool is_excused(const Weights *w, const char *path) {
     for (int i = 0; i < w->unused.count; i++)
         if (pattern_matches(w->unused.items[i], path)) return true;
@@ -266,13 +288,13 @@ static void match_entry(Weights *w, int number, const Renames *renames, Mismatch
     Entry *entry = &w->entries.items[number];
     for (int64_t i = 0; i < entry->file.count; i++) {
         const cai_tensor *tensor = &entry->file.tensors[i];
-        const char *ours = renames_apply(renames, w->arena, tensor->name);
+        const char *theirs = name_below(entry, tensor->name), *ours = theirs ? renames_apply(renames, w->arena, theirs) : NULL;
         if (!ours || is_ignored(tensor->name)) continue;
         const char *path = *entry->prefix ? arena_printf(w->arena, "%s.%s", entry->prefix, ours) : ours;
         Wanted *wanted = find_wanted(w, path);
         if (wanted && wanted->owner == number) {
             take(w, wanted, tensor, mismatch);
-        } else if (!wanted && !is_excused(w, path)) {
+        } else if (!wanted && !is_checkpoint(entry) && !is_excused(w, path)) {
             char shape[400];
             cai_tensor_shape_text(tensor, shape, sizeof shape);
             vec_push(w->arena, &mismatch->unexpected, arena_printf(w->arena, "%s %s", path, shape));
