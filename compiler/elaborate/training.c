@@ -328,8 +328,9 @@ static bool make_measure(TrainPlan *plan, int index, int number) {
     write_states(&ev);
     pass.measured->batch = train_entry(&ev, is_of_batch);
     pass.measured->last = train_entry(&ev, is_of_set);
+    if (!find_set(&ev, pass.measured)) return false;
     vec_push(ev.arena, &plan->training->phases.items[index].measures, *pass.measured);
-    return find_set(&ev, pass.measured);
+    return true;
 }
 
 /* ---- settings as JSON ---- */
