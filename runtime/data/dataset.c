@@ -266,7 +266,8 @@ static void set_fingerprint(cai_dataset *dataset) {
         for (int k = 0; k < dataset->set->field_count; k++)
             key = mix_column(cai_data_mix(key, (uint64_t)dataset->portions[i]->part),
                              &dataset->portions[i]->columns[k]);
-    key = cai_data_mix(key, (uint64_t)dataset->counts[CAI_PART_HELD_OUT]);
+    for (int64_t i = 0; i < dataset->counts[CAI_PART_HELD_OUT]; i++)
+        key = cai_data_mix(key, (uint64_t)dataset->samples[CAI_PART_HELD_OUT][i]);
     dataset->fingerprint = key;
 }
 

@@ -1,13 +1,10 @@
 /* Which sample of a set stands at a position, and what is drawn for it: functions of
  * numbers, without any memory of what was read before.
  *
- *     mix(key, i)  = splitmix64(splitmix64(key) + i)
+ *     mix(key, i)  = splitmix64(splitmix64(key) + i)      (core/random.c)
  *     key of a set = mix(seed, set)
  *     key of p     = mix(key, p)
  *     draw k at p  = (mix(key of p, k) >> 11) * 2^-53
- *
- * splitmix64: Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
- * generators".
  *
  * The epoch e = p / count is a permutation of its own, with the key mix(mix(key, ORDER),
  * e): a Feistel network of eight rounds over as many bits as the largest index has, gone
@@ -16,14 +13,7 @@
  * the halves change places each round. */
 #include "data/sources.h"
 
-static uint64_t splitmix64(uint64_t x) {
-    x += 0x9E3779B97F4A7C15u;
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ x >> 27) * 0x94D049BB133111EBu;
-    return x ^ x >> 31;
-}
-
-uint64_t cai_data_mix(uint64_t key, uint64_t i) { return splitmix64(splitmix64(key) + i); }
+uint64_t cai_data_mix(uint64_t key, uint64_t i) { return cai_mix(cai_mix(key) + i); }
 
 static double unit(uint64_t bits) { return (double)(bits >> 11) * 0x1p-53; }
 
@@ -120,7 +110,7 @@ int64_t cai_order_at(const cai_order *order, int64_t position) {
 static uint64_t hash(const char *name) {
     uint64_t hash = 0xCBF29CE484222325u;
     for (; *name; name++) hash = (hash ^ (unsigned char)*name) * 0x100000001B3u;
-    return splitmix64(hash);
+    return cai_mix(hash);
 }
 
 bool cai_name_within(const char *name, double from, double to) {

@@ -198,7 +198,9 @@ static void measure_sheet(Sheet *sheet) {
     }
     if (sheet->tile_height == 0) return;
     sheet->magnified = LEAST / sheet->tile_height > 1 ? LEAST / sheet->tile_height : 1;
-    sheet->height = SAMPLES / ACROSS * (sheet->tile_height * sheet->magnified + GAP) + GAP;
+    int64_t count = sheet->dataset->counts[CAI_PART_TRAINING];
+    int64_t rows = ((count < SAMPLES ? count : SAMPLES) + ACROSS - 1) / ACROSS;
+    sheet->height = rows * (sheet->tile_height * sheet->magnified + GAP) + GAP;
     sheet->width = ACROSS * (sheet->tile_width * sheet->magnified + GAP) + GAP;
 }
 
