@@ -32,13 +32,13 @@ int cai_box_class(cai_box_list *list, const char *name) {
     if (classes->count == classes->room) {
         int room = classes->room ? 2 * classes->room : 32;
         const char **larger =
-            cai_store_take(list->store, (uint64_t)room * sizeof *larger, list->error);
+            cai_arena_take(list->arena, (uint64_t)room * sizeof *larger, list->error);
         if (!larger) return -1;
         if (classes->count) memcpy(larger, classes->items, (size_t)classes->count * sizeof *larger);
         classes->items = larger;
         classes->room = room;
     }
-    const char *copy = cai_store_text(list->store, name, strlen(name), list->error);
+    const char *copy = cai_arena_text(list->arena, name, strlen(name), list->error);
     if (!copy) return -1;
     classes->items[classes->count] = copy;
     return classes->count++;
@@ -59,12 +59,13 @@ static bool parse_file(const cai_blob *blob, cai_box_parser *parse, cai_box_list
 static bool read_one(cai_dataset *dataset, const cai_blob *blob, cai_box_parser *parse,
                      cai_class_list *classes, cai_boxes *boxes, cai_error *error) {
     cai_error wrong;
-    cai_box_list list = {.store = &dataset->store, .classes = classes, .error = &wrong};
+    cai_box_list list = {.arena = &dataset->arena, .classes = classes, .error = &wrong};
     if (!parse_file(blob, parse, &list)) {
         free(list.items);
+        if (wrong.status == CAI_NO_MEMORY) return *error = wrong, false;
         return cai_dataset_leave_out(dataset, 1, error, blob->path, "%.600s", wrong.message);
     }
-    cai_box *items = cai_store_take(&dataset->store, (uint64_t)list.count * sizeof *items, error);
+    cai_box *items = cai_arena_take(&dataset->arena, (uint64_t)list.count * sizeof *items, error);
     if (items && list.count) memcpy(items, list.items, (size_t)list.count * sizeof *items);
     free(list.items);
     *boxes = (cai_boxes){items, list.count, list.shares};
@@ -75,9 +76,9 @@ static bool read_one(cai_dataset *dataset, const cai_blob *blob, cai_box_parser 
 bool cai_boxes_of_files(cai_dataset *dataset, cai_column *column, cai_box_parser *parse,
                         cai_error *error) {
     cai_boxes *boxes =
-        cai_store_take(&dataset->store, (uint64_t)column->count * sizeof *boxes, error);
+        cai_arena_take(&dataset->arena, (uint64_t)column->count * sizeof *boxes, error);
     const char **stems =
-        boxes ? cai_store_take(&dataset->store, (uint64_t)column->count * sizeof *stems, error)
+        boxes ? cai_arena_take(&dataset->arena, (uint64_t)column->count * sizeof *stems, error)
               : NULL;
     cai_class_list classes = {0};
     int64_t kept = 0;

@@ -56,7 +56,7 @@ static void picture_rows(cai_column *column, const char *path, const unsigned ch
 
 static bool class_rows(cai_dataset *dataset, cai_column *column, const char *path,
                        const unsigned char *bytes, int64_t count, int labels, cai_error *error) {
-    int32_t *numbers = cai_store_take(&dataset->store, (uint64_t)count * sizeof *numbers, error);
+    int32_t *numbers = cai_arena_take(&dataset->arena, (uint64_t)count * sizeof *numbers, error);
     if (!numbers) return false;
     for (int64_t i = 0; i < count; i++) numbers[i] = bytes[i * (labels + PIXELS) + labels - 1];
     cai_column_of_classes(column, path, numbers, count);
@@ -91,7 +91,7 @@ static bool name_classes(cai_dataset *dataset, int first_portion, const char *pa
     int label = cai_field_of(dataset->set, CAI_VALUE_CLASS), count;
     const char **names;
     if (label < 0) return true;
-    if (!cai_class_names_read(&dataset->store, path, &names, &count, error)) return false;
+    if (!cai_class_names_read(&dataset->arena, path, &names, &count, error)) return false;
     for (int i = first_portion; i < dataset->portion_count; i++) {
         cai_column *column = &dataset->portions[i]->columns[label];
         for (int64_t k = 0; k < column->count; k++)
@@ -111,10 +111,10 @@ bool cai_cifar_open(cai_dataset *dataset, const char *folder, const cai_names *n
     (void)part; /* the files say it themselves */
     for (const Part *file = form->files; file->name; file++) {
         if (!cai_names_have(names, file->name)) continue;
-        const char *path = cai_store_path(&dataset->store, folder, file->name, error);
+        const char *path = cai_arena_path(&dataset->arena, folder, file->name, error);
         if (!path || !open_file(dataset, path, form->labels, file->part, error)) return false;
     }
     if (!cai_names_have(names, form->names)) return true;
-    const char *path = cai_store_path(&dataset->store, folder, form->names, error);
+    const char *path = cai_arena_path(&dataset->arena, folder, form->names, error);
     return path && name_classes(dataset, first_portion, path, error);
 }

@@ -22,12 +22,12 @@ static int place_of(const Classes *classes, const char *name) {
     return -1;
 }
 
-bool cai_class_names_read(cai_store *store, const char *path, const char ***names, int *count,
+bool cai_class_names_read(cai_arena *arena, const char *path, const char ***names, int *count,
                           cai_error *error) {
     cai_file file;
     if (!cai_file_read(path, &file, error)) return false;
-    char *text = cai_store_text(store, (const char *)file.data, file.count, error), *rest;
-    *names = text ? cai_store_take(store, (file.count + 1) * sizeof **names, error) : NULL;
+    char *text = cai_arena_text(arena, (const char *)file.data, file.count, error), *rest;
+    *names = text ? cai_arena_take(arena, (file.count + 1) * sizeof **names, error) : NULL;
     cai_file_close(&file);
     if (!*names) return false;
     *count = 0;
@@ -43,7 +43,7 @@ static bool find_names(cai_dataset *dataset, int field, Classes *classes, cai_er
     for (int i = 0; i < dataset->portion_count; i++)
         most += dataset->portions[i]->columns[field].class_count;
     classes->items =
-        cai_store_take(&dataset->store, (uint64_t)most * sizeof *classes->items, error);
+        cai_arena_take(&dataset->arena, (uint64_t)most * sizeof *classes->items, error);
     if (!classes->items) return false;
     for (int i = 0; i < dataset->portion_count; i++) {
         const cai_column *column = &dataset->portions[i]->columns[field];
@@ -127,7 +127,7 @@ static bool join(cai_dataset *dataset, int at, cai_error *error) {
     Classes classes = {0};
     if (value != CAI_VALUE_CLASS && value != CAI_VALUE_BOXES) return true;
     if (field->names &&
-        !cai_class_names_read(&dataset->store, field->names, &classes.items, &classes.count, error))
+        !cai_class_names_read(&dataset->arena, field->names, &classes.items, &classes.count, error))
         return false;
     bool named = false;
     for (int i = 0; i < dataset->portion_count; i++)
@@ -145,9 +145,9 @@ static bool join(cai_dataset *dataset, int at, cai_error *error) {
 
 bool cai_classes_join(cai_dataset *dataset, cai_error *error) {
     uint64_t fields = (uint64_t)dataset->set->field_count;
-    dataset->classes = cai_store_take(&dataset->store, fields * sizeof *dataset->classes, error);
+    dataset->classes = cai_arena_take(&dataset->arena, fields * sizeof *dataset->classes, error);
     dataset->class_counts =
-        dataset->classes ? cai_store_take(&dataset->store, fields * sizeof(int), error) : NULL;
+        dataset->classes ? cai_arena_take(&dataset->arena, fields * sizeof(int), error) : NULL;
     if (!dataset->class_counts) return false;
     for (int i = 0; i < dataset->set->field_count; i++)
         if (!join(dataset, i, error)) return false;

@@ -71,9 +71,9 @@ static int compare_categories(const void *a, const void *b) {
 
 static bool read_pictures(Coco *coco) {
     json_object *list = list_of(coco, "images", &coco->picture_count);
-    cai_store *store = &coco->dataset->store;
+    cai_arena *arena = &coco->dataset->arena;
     coco->pictures =
-        list ? cai_store_take(store, (uint64_t)coco->picture_count * sizeof *coco->pictures,
+        list ? cai_arena_take(arena, (uint64_t)coco->picture_count * sizeof *coco->pictures,
                               coco->error)
              : NULL;
     if (!coco->pictures) return false;
@@ -83,7 +83,7 @@ static bool read_pictures(Coco *coco) {
         if (!json_object_is_type(name, json_type_string))
             return broken(coco, "a picture has no file_name");
         coco->pictures[i].id = json_object_get_int64(member(one, "id"));
-        coco->pictures[i].stem = cai_stem_of(store, json_object_get_string(name), coco->error);
+        coco->pictures[i].stem = cai_stem_of(arena, json_object_get_string(name), coco->error);
         if (!coco->pictures[i].stem) return false;
     }
     qsort(coco->pictures, (size_t)coco->picture_count, sizeof *coco->pictures, compare_pictures);
@@ -92,9 +92,9 @@ static bool read_pictures(Coco *coco) {
 
 static bool read_categories(Coco *coco) {
     json_object *list = list_of(coco, "categories", &coco->category_count);
-    cai_store *store = &coco->dataset->store;
+    cai_arena *arena = &coco->dataset->arena;
     coco->categories =
-        list ? cai_store_take(store, (uint64_t)coco->category_count * sizeof *coco->categories,
+        list ? cai_arena_take(arena, (uint64_t)coco->category_count * sizeof *coco->categories,
                               coco->error)
              : NULL;
     if (!coco->categories) return false;
@@ -104,7 +104,7 @@ static bool read_categories(Coco *coco) {
             return broken(coco, "a category has no name");
         coco->categories[i].id = json_object_get_int64(member(one, "id"));
         const char *text = json_object_get_string(name);
-        coco->categories[i].name = cai_store_text(store, text, strlen(text), coco->error);
+        coco->categories[i].name = cai_arena_text(arena, text, strlen(text), coco->error);
         if (!coco->categories[i].name) return false;
     }
     qsort(coco->categories, (size_t)coco->category_count, sizeof *coco->categories,
@@ -164,7 +164,7 @@ static bool read_annotations(Coco *coco) {
     go_through(coco, list, count, false, &bad);
     for (int64_t i = 0; i < coco->picture_count; i++) {
         cai_boxes *boxes = &coco->pictures[i].boxes;
-        boxes->items = cai_store_take(&coco->dataset->store,
+        boxes->items = cai_arena_take(&coco->dataset->arena,
                                       (uint64_t)boxes->count * sizeof *boxes->items, coco->error);
         if (!boxes->items) return false;
         boxes->count = 0;
@@ -184,13 +184,13 @@ static int compare_stems(const void *a, const void *b) {
 }
 
 static bool fill_column(Coco *coco, cai_column *column) {
-    cai_store *store = &coco->dataset->store;
+    cai_arena *arena = &coco->dataset->arena;
     int64_t count = coco->picture_count;
-    cai_boxes *boxes = cai_store_take(store, (uint64_t)count * sizeof *boxes, coco->error);
+    cai_boxes *boxes = cai_arena_take(arena, (uint64_t)count * sizeof *boxes, coco->error);
     const char **stems =
-        boxes ? cai_store_take(store, (uint64_t)count * sizeof *stems, coco->error) : NULL;
+        boxes ? cai_arena_take(arena, (uint64_t)count * sizeof *stems, coco->error) : NULL;
     const char **classes =
-        stems ? cai_store_take(store, (uint64_t)coco->category_count * sizeof *classes, coco->error)
+        stems ? cai_arena_take(arena, (uint64_t)coco->category_count * sizeof *classes, coco->error)
               : NULL;
     if (!classes) return false;
     qsort(coco->pictures, (size_t)count, sizeof *coco->pictures, compare_stems);
@@ -210,11 +210,9 @@ static bool fill_column(Coco *coco, cai_column *column) {
 }
 
 static json_object *parse(const Coco *coco, const unsigned char *bytes, size_t count) {
+    if (count > INT32_MAX) return broken(coco, "it is larger than 2 GB"), NULL;
     json_tokener *tokener = json_tokener_new();
-    if (!tokener || count > INT32_MAX) {
-        json_tokener_free(tokener);
-        return broken(coco, "it is larger than 2 GB"), NULL;
-    }
+    if (!tokener) return cai_fail_memory(coco->error, count, coco->path), NULL;
     json_object *root = json_tokener_parse_ex(tokener, (const char *)bytes, (int)count);
     if (!root) broken(coco, json_tokener_error_desc(json_tokener_get_error(tokener)));
     json_tokener_free(tokener);

@@ -6,36 +6,38 @@
 
 /* ---- lists of files ---- */
 
-char *cai_stem_of(cai_store *store, const char *name, cai_error *error) {
+char *cai_stem_of(cai_arena *arena, const char *name, cai_error *error) {
     const char *slash = strrchr(name, '/'), *dot = strrchr(slash ? slash + 1 : name, '.');
-    return cai_store_text(store, name, dot && dot > name ? (size_t)(dot - name) : strlen(name),
+    return cai_arena_text(arena, name, dot && dot > name ? (size_t)(dot - name) : strlen(name),
                           error);
 }
 
 bool cai_files_add(cai_files *files, const char *stem, const cai_blob *blob, cai_error *error) {
     if (files->count == files->room) {
         int64_t room = files->room ? 2 * files->room : 256;
-        cai_found *larger =
+        cai_named_blob *larger =
             cai_reallocate(files->items, (uint64_t)room * sizeof *larger, "a list of files", error);
         if (!larger) return false;
         files->items = larger;
         files->room = room;
     }
-    files->items[files->count++] = (cai_found){stem, *blob};
+    files->items[files->count++] = (cai_named_blob){stem, *blob};
     return true;
 }
 
 static int compare_found(const void *a, const void *b) {
-    int order = strcmp(((const cai_found *)a)->stem, ((const cai_found *)b)->stem);
+    int order = strcmp(((const cai_named_blob *)a)->stem, ((const cai_named_blob *)b)->stem);
     return order ? order
-                 : strcmp(((const cai_found *)a)->blob.path, ((const cai_found *)b)->blob.path);
+                 : strcmp(((const cai_named_blob *)a)->blob.path,
+                          ((const cai_named_blob *)b)->blob.path);
 }
 
 /* Of files whose names differ in their endings alone the first stays. */
 static void drop_doubles(const cai_dataset *dataset, cai_files *files) {
     int64_t kept = 0;
     for (int64_t i = 0; i < files->count; i++) {
-        const cai_found *file = &files->items[i], *last = kept ? &files->items[kept - 1] : NULL;
+        const cai_named_blob *file = &files->items[i],
+                             *last = kept ? &files->items[kept - 1] : NULL;
         bool again = last && strcmp(last->stem, file->stem) == 0;
         if (again)
             cai_dataset_tell(dataset, file->blob.path, "left out: there is %s, too",
@@ -50,8 +52,8 @@ bool cai_files_column(cai_dataset *dataset, cai_files *files, const char *path, 
     qsort(files->items, (size_t)files->count, sizeof *files->items, compare_found);
     drop_doubles(dataset, files);
     uint64_t count = (uint64_t)files->count;
-    const char **stems = cai_store_take(&dataset->store, count * sizeof *stems, error);
-    cai_blob *blobs = stems ? cai_store_take(&dataset->store, count * sizeof *blobs, error) : NULL;
+    const char **stems = cai_arena_take(&dataset->arena, count * sizeof *stems, error);
+    cai_blob *blobs = stems ? cai_arena_take(&dataset->arena, count * sizeof *blobs, error) : NULL;
     if (!blobs) return false;
     for (uint64_t i = 0; i < count; i++) {
         stems[i] = files->items[i].stem;
@@ -68,7 +70,7 @@ bool cai_files_column(cai_dataset *dataset, cai_files *files, const char *path, 
 /* ---- files in a folder and the folders in it ---- */
 
 typedef struct Search {
-    cai_store *store;
+    cai_arena *arena;
     bool (*is_wanted)(const char *name);
     cai_files files;
     int64_t others;
@@ -82,22 +84,22 @@ static bool search_folder(Search *search, const char *folder, const char *below,
 static bool search_entry(Search *search, const char *folder, const char *below, const char *name,
                          int depth) {
     struct stat status;
-    const char *path = cai_store_path(search->store, folder, name, search->error);
-    const char *inner = path ? cai_store_path(search->store, below, name, search->error) : NULL;
+    const char *path = cai_arena_path(search->arena, folder, name, search->error);
+    const char *inner = path ? cai_arena_path(search->arena, below, name, search->error) : NULL;
     if (!inner) return false;
     if (stat(path, &status) != 0) return true; /* a link to nothing */
     if (S_ISDIR(status.st_mode))
         return depth == DEEPEST || search_folder(search, path, inner, depth + 1);
     search->others += !search->is_wanted(name);
     if (!search->is_wanted(name)) return true;
-    const char *stem = cai_stem_of(search->store, inner, search->error);
+    const char *stem = cai_stem_of(search->arena, inner, search->error);
     cai_blob blob = {.path = path, .count = (size_t)status.st_size};
     return stem && cai_files_add(&search->files, stem, &blob, search->error);
 }
 
 static bool search_folder(Search *search, const char *folder, const char *below, int depth) {
     cai_names names;
-    if (!cai_folder_names(search->store, folder, &names, search->error)) return false;
+    if (!cai_folder_names(search->arena, folder, &names, search->error)) return false;
     for (int64_t i = 0; i < names.count; i++)
         if (!search_entry(search, folder, below, names.items[i], depth)) return false;
     return true;
@@ -115,7 +117,7 @@ static bool is_numbers(const char *name) {
 
 static bool open_files(cai_dataset *dataset, cai_column *column, const char *folder,
                        bool (*is_wanted)(const char *), const char *endings, cai_error *error) {
-    Search search = {.store = &dataset->store, .is_wanted = is_wanted, .error = error};
+    Search search = {.arena = &dataset->arena, .is_wanted = is_wanted, .error = error};
     bool good = search_folder(&search, folder, "", 0);
     if (good && search.files.count == 0)
         good = cai_fail(error, CAI_BAD_INPUT, "%s: the folder has no %s", folder, endings);
@@ -133,9 +135,9 @@ static bool is_xml(const char *name) { return cai_has_extension(name, ".xml"); }
 static bool is_text(const char *name) { return cai_has_extension(name, ".txt"); }
 
 /* The first file that is one of both tells which they are. */
-static bool has_xml(cai_store *store, const char *folder, cai_error *error) {
+static bool has_xml(cai_arena *arena, const char *folder, cai_error *error) {
     cai_names names;
-    if (!cai_folder_names(store, folder, &names, error)) return false;
+    if (!cai_folder_names(arena, folder, &names, error)) return false;
     for (int64_t i = 0; i < names.count; i++)
         if (is_xml(names.items[i])) return true;
     return false;
@@ -143,7 +145,7 @@ static bool has_xml(cai_store *store, const char *folder, cai_error *error) {
 
 static bool open_boxes(cai_dataset *dataset, cai_column *column, const char *folder,
                        cai_error *error) {
-    bool voc = has_xml(&dataset->store, folder, error);
+    bool voc = has_xml(&dataset->arena, folder, error);
     return open_files(dataset, column, folder, voc ? is_xml : is_text,
                       voc ? ".xml" : ".xml or .txt", error);
 }
@@ -164,7 +166,7 @@ bool cai_column_finish(cai_dataset *dataset, cai_column *column, int value, cai_
     }
     if (value != CAI_VALUE_PICTURE && value != CAI_VALUE_MASK) return true;
     column->decoded =
-        cai_store_take(&dataset->store, (uint64_t)column->count * sizeof *column->decoded, error);
+        cai_arena_take(&dataset->arena, (uint64_t)column->count * sizeof *column->decoded, error);
     return column->decoded != NULL;
 }
 
@@ -211,9 +213,9 @@ static const cai_column *column_in_folders(const cai_dataset *dataset, const cai
 static bool fill_classes(cai_dataset *dataset, const cai_column *files, cai_column *column,
                          cai_error *error) {
     const char **names =
-        cai_store_take(&dataset->store, (uint64_t)files->count * sizeof *names, error);
+        cai_arena_take(&dataset->arena, (uint64_t)files->count * sizeof *names, error);
     int32_t *numbers =
-        names ? cai_store_take(&dataset->store, (uint64_t)files->count * sizeof *numbers, error)
+        names ? cai_arena_take(&dataset->arena, (uint64_t)files->count * sizeof *numbers, error)
               : NULL;
     if (!numbers) return false;
     int count = 0;
@@ -226,7 +228,7 @@ static bool fill_classes(cai_dataset *dataset, const cai_column *files, cai_colu
                             "%s: lies in no folder of a class, as others do: move it to one",
                             files->files[i].path);
         if (another &&
-            !(names[count++] = cai_store_text(&dataset->store, files->stems[i], length, error)))
+            !(names[count++] = cai_arena_text(&dataset->arena, files->stems[i], length, error)))
             return false;
         numbers[i] = count - 1;
     }

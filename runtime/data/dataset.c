@@ -69,7 +69,7 @@ static bool count_samples(cai_dataset *dataset, cai_error *error) {
     }
     if (dataset->count == 0)
         return cai_fail(error, CAI_BAD_INPUT, "the set of `%s` has no samples", dataset->set->name);
-    dataset->broken = cai_store_take(&dataset->store, (uint64_t)dataset->count, error);
+    dataset->broken = cai_arena_take(&dataset->arena, (uint64_t)dataset->count, error);
     return dataset->broken != NULL;
 }
 
@@ -145,7 +145,7 @@ static bool split(cai_dataset *dataset, cai_error *error) {
     int together = field_together(dataset->set);
     for (int part = 0; part < CAI_PART_COUNT; part++) {
         dataset->samples[part] =
-            cai_store_take(&dataset->store, (uint64_t)dataset->count * sizeof(int64_t), error);
+            cai_arena_take(&dataset->arena, (uint64_t)dataset->count * sizeof(int64_t), error);
         if (!dataset->samples[part]) return false;
     }
     for (int64_t i = 0; i < dataset->count; i++) {
@@ -170,13 +170,13 @@ static int compare_members(const void *a, const void *b) {
     return m->place < n->place ? -1 : m->place > n->place;
 }
 
-static bool fill_order(cai_order *order, const Member *members, cai_store *store,
+static bool fill_order(cai_order *order, const Member *members, cai_arena *arena,
                        cai_error *error) {
     uint64_t room = (uint64_t)order->count + 1;
-    order->members = cai_store_take(store, room * sizeof *order->members, error);
+    order->members = cai_arena_take(arena, room * sizeof *order->members, error);
     order->first =
-        order->members ? cai_store_take(store, room * sizeof *order->first, error) : NULL;
-    order->group = order->first ? cai_store_take(store, room * sizeof *order->group, error) : NULL;
+        order->members ? cai_arena_take(arena, room * sizeof *order->first, error) : NULL;
+    order->group = order->first ? cai_arena_take(arena, room * sizeof *order->group, error) : NULL;
     if (!order->group) return false;
     for (int64_t i = 0; i < order->count; i++) {
         bool another = i == 0 || members[i].class != members[i - 1].class;
@@ -200,7 +200,7 @@ static bool order_by_classes(cai_dataset *dataset, int field, cai_error *error) 
         members[i] =
             (Member){cai_dataset_class(dataset, field, dataset->samples[CAI_PART_TRAINING][i]), i};
     qsort(members, (size_t)order->count, sizeof *members, compare_members);
-    bool filled = fill_order(order, members, &dataset->store, error);
+    bool filled = fill_order(order, members, &dataset->arena, error);
     free(members);
     return filled;
 }
@@ -321,7 +321,7 @@ void cai_dataset_free(cai_dataset *dataset) {
         for (int k = 0; k < dataset->set->field_count; k++)
             free_decoded(&dataset->portions[i]->columns[k]);
     cai_opened_close(dataset);
-    cai_store_free(&dataset->store);
+    cai_arena_free(&dataset->arena);
     pthread_mutex_destroy(&dataset->telling);
     free(dataset);
 }

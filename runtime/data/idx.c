@@ -49,19 +49,19 @@ static bool fail_header(const char *path, cai_error *error) {
     return cai_fail(error, CAI_BAD_INPUT, "%s: is no IDX file: its header is broken", path);
 }
 
-static bool parse_packed(cai_store *store, const char *path, const unsigned char *bytes,
+static bool parse_packed(cai_arena *arena, const char *path, const unsigned char *bytes,
                          size_t count, cai_tensor *tensor, cai_error *error) {
     unsigned char header[MOST_HEADER];
     uint64_t size;
     size_t known = cai_inflate_begin(CAI_GZIP, bytes, count, header, sizeof header);
     size_t length = read_header(header, known, tensor, &size);
     if (length == 0) return fail_header(path, error);
-    unsigned char *whole = cai_inflate(store, path, CAI_GZIP, bytes, count, length + size, error);
+    unsigned char *whole = cai_inflate(arena, path, CAI_GZIP, bytes, count, length + size, error);
     if (whole) tensor->data = whole + length;
     return whole != NULL;
 }
 
-static bool parse_plain(cai_store *store, const char *path, const unsigned char *bytes,
+static bool parse_plain(cai_arena *arena, const char *path, const unsigned char *bytes,
                         size_t count, cai_tensor *tensor, cai_error *error) {
     uint64_t size;
     size_t length = read_header(bytes, count, tensor, &size);
@@ -70,16 +70,16 @@ static bool parse_plain(cai_store *store, const char *path, const unsigned char 
         return cai_fail(error, CAI_BAD_INPUT,
                         "%s: has %zu bytes of elements, and its header says %llu", path,
                         count - length, (unsigned long long)size);
-    unsigned char *data = cai_store_take(store, size, error);
+    unsigned char *data = cai_arena_take(arena, size, error);
     if (!data) return false;
     tensor->data = memcpy(data, bytes + length, size);
     return true;
 }
 
-bool cai_idx_parse(cai_store *store, const char *path, const unsigned char *bytes, size_t count,
+bool cai_idx_parse(cai_arena *arena, const char *path, const unsigned char *bytes, size_t count,
                    cai_tensor *tensor, cai_error *error) {
     bool packed = count >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b;
-    bool parsed = (packed ? parse_packed : parse_plain)(store, path, bytes, count, tensor, error);
+    bool parsed = (packed ? parse_packed : parse_plain)(arena, path, bytes, count, tensor, error);
     if (parsed)
         swap_bytes((unsigned char *)tensor->data, tensor->count, cai_type_bytes(tensor->type));
     return parsed;
@@ -99,8 +99,8 @@ static bool is_pictures(const char *name) {
 
 /* The labels that belong to pictures: "images" becomes "labels", and the number of axes
  * 1. */
-static char *labels_of(cai_store *store, const char *name, cai_error *error) {
-    char *labels = cai_store_text(store, name, strlen(name), error);
+static char *labels_of(cai_arena *arena, const char *name, cai_error *error) {
+    char *labels = cai_arena_text(arena, name, strlen(name), error);
     if (!labels) return NULL;
     memcpy(strstr(labels, "images"), "labels", 6);
     strstr(labels, "idx")[3] = '1';
@@ -116,7 +116,7 @@ bool cai_idx_read(cai_dataset *dataset, const char *path, cai_column *column, ca
     cai_file file;
     cai_tensor tensor;
     if (!cai_file_read(path, &file, error)) return false;
-    bool read = cai_idx_parse(&dataset->store, path, file.data, file.count, &tensor, error);
+    bool read = cai_idx_parse(&dataset->arena, path, file.data, file.count, &tensor, error);
     cai_file_close(&file);
     if (read) cai_column_of_rows(column, path, &tensor);
     return read;
@@ -124,10 +124,10 @@ bool cai_idx_read(cai_dataset *dataset, const char *path, cai_column *column, ca
 
 static bool open_pair(cai_dataset *dataset, const char *folder, const char *name, int part,
                       cai_error *error) {
-    cai_store *store = &dataset->store;
-    const char *labels = labels_of(store, name, error);
-    const char *path = labels ? cai_store_path(store, folder, name, error) : NULL;
-    const char *label_path = path ? cai_store_path(store, folder, labels, error) : NULL;
+    cai_arena *arena = &dataset->arena;
+    const char *labels = labels_of(arena, name, error);
+    const char *path = labels ? cai_arena_path(arena, folder, name, error) : NULL;
+    const char *label_path = path ? cai_arena_path(arena, folder, labels, error) : NULL;
     cai_portion *portion =
         label_path ? cai_portion_new(dataset, path, part_of(name, part), error) : NULL;
     if (!portion) return false;

@@ -51,14 +51,14 @@ static bool inflate_into(const char *path, int window, const unsigned char *byte
     return done;
 }
 
-unsigned char *cai_inflate(cai_store *store, const char *path, int window,
+unsigned char *cai_inflate(cai_arena *arena, const char *path, int window,
                            const unsigned char *bytes, size_t packed, uint64_t count,
                            cai_error *error) {
     if (!is_plausible(packed, count)) {
         cai_fail(error, CAI_BAD_INPUT, "%s: broken: the file is cut off", path);
         return NULL;
     }
-    unsigned char *out = cai_store_take(store, count, error);
+    unsigned char *out = cai_arena_take(arena, count, error);
     return out && inflate_into(path, window, bytes, packed, out, count, error) ? out : NULL;
 }
 

@@ -127,7 +127,7 @@ static const char *cell_of(const Lines *lines, int64_t i, int64_t from) {
 }
 
 static void *take(const Lines *lines, uint64_t size) {
-    return cai_store_take(&lines->list->dataset->store, (uint64_t)lines->count * size,
+    return cai_arena_take(&lines->list->dataset->arena, (uint64_t)lines->count * size,
                           lines->list->error);
 }
 
@@ -137,7 +137,7 @@ static void *take(const Lines *lines, uint64_t size) {
 static bool blob_of(const Lines *lines, const char *name, cai_blob *file) {
     struct stat status;
     const char *folder = *name == '/' ? "" : lines->list->folder;
-    file->path = cai_store_path(&lines->list->dataset->store, folder, name, lines->list->error);
+    file->path = cai_arena_path(&lines->list->dataset->arena, folder, name, lines->list->error);
     if (!file->path) return false;
     if (stat(file->path, &status) == 0) return file->count = (size_t)status.st_size, true;
     const char *path = file->path;
@@ -286,7 +286,7 @@ static bool name_samples(const Lines *lines) {
 
 static bool gather_lines(Lines *lines, int64_t column, int part) {
     List *list = lines->list;
-    lines->rows = cai_store_take(&list->dataset->store, (uint64_t)list->rows * sizeof *lines->rows,
+    lines->rows = cai_arena_take(&list->dataset->arena, (uint64_t)list->rows * sizeof *lines->rows,
                                  list->error);
     if (!lines->rows) return false;
     for (int64_t i = 1; i < list->rows; i++)
@@ -297,10 +297,32 @@ static bool gather_lines(Lines *lines, int64_t column, int part) {
         char number[24];
         int length = snprintf(number, sizeof number, "%012lld", (long long)lines->rows[i]);
         lines->stems[i] =
-            cai_store_text(&list->dataset->store, number, (size_t)length, list->error);
+            cai_arena_text(&list->dataset->arena, number, (size_t)length, list->error);
         if (!lines->stems[i]) return false;
     }
     return lines->stems != NULL;
+}
+
+static bool fail_column(const List *list, const cai_field *field) {
+    char names[300] = "";
+    for (int64_t i = 0; i < list->columns; i++) {
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", cell(list, 0, i));
+    }
+    return cai_fail(list->error, CAI_BAD_INPUT,
+                    "%s: its first line has no column `%s`, which is %s: its columns are %s",
+                    list->path, field->name, field->text, names);
+}
+
+static bool open_columns(const Lines *lines) {
+    const cai_set *set = lines->list->dataset->set;
+    for (int i = 0; i < set->field_count; i++) {
+        int64_t from = column_named(lines->list, set->fields[i].name);
+        if (from < 0 && set->fields[i].index) continue;
+        if (from < 0) return fail_column(lines->list, &set->fields[i]);
+        if (!open_column(lines, i, from)) return false;
+    }
+    return true;
 }
 
 static bool open_lines(List *list, int64_t column, int part) {
@@ -308,11 +330,7 @@ static bool open_lines(List *list, int64_t column, int part) {
     if (!gather_lines(&lines, column, part)) return false;
     if (lines.count == 0) return true;
     lines.portion = cai_portion_new(list->dataset, list->path, part, list->error);
-    if (!lines.portion) return false;
-    for (int i = 0; i < list->dataset->set->field_count; i++) {
-        int64_t from = column_named(list, list->dataset->set->fields[i].name);
-        if (from >= 0 && !open_column(&lines, i, from)) return false;
-    }
+    if (!lines.portion || !open_columns(&lines)) return false;
     return cai_portion_pair(list->dataset, lines.portion, list->error) && name_samples(&lines);
 }
 
@@ -337,7 +355,7 @@ static bool open_list(List *list, char *text, int part) {
 bool cai_list_open(cai_dataset *dataset, const char *path, int part, cai_error *error) {
     cai_file file;
     if (!cai_file_read(path, &file, error)) return false;
-    char *text = cai_store_text(&dataset->store, (const char *)file.data, file.count, error);
+    char *text = cai_arena_text(&dataset->arena, (const char *)file.data, file.count, error);
     cai_file_close(&file);
     const char *slash = strrchr(path, '/');
     List list = {.dataset = dataset,
@@ -345,7 +363,7 @@ bool cai_list_open(cai_dataset *dataset, const char *path, int part, cai_error *
                  .separator = cai_has_extension(path, ".tsv") ? '\t' : ',',
                  .error = error};
     list.folder =
-        slash ? cai_store_text(&dataset->store, path, (size_t)(slash - path) + 1, error) : "";
+        slash ? cai_arena_text(&dataset->arena, path, (size_t)(slash - path) + 1, error) : "";
     bool opened = text && list.folder && open_list(&list, text, part);
     free(list.cells);
     return opened;

@@ -104,7 +104,7 @@ static const unsigned char *unpack(const Zip *zip, const Entry *entry) {
         broken(zip, "the size of a file in it is wrong");
     else if (entry->method == STORED) return data;
     else
-        return cai_inflate(&zip->dataset->store, zip->path, CAI_DEFLATE, data, entry->packed,
+        return cai_inflate(&zip->dataset->arena, zip->path, CAI_DEFLATE, data, entry->packed,
                            entry->size, zip->error);
     return NULL;
 }
@@ -114,7 +114,7 @@ static bool open_entry(const Zip *zip, const Entry *entry) {
     size_t length = entry->name_length;
     if (length < 5 || memcmp(entry->name + length - 4, ".npy", 4) != 0) return true;
     const char *name =
-        cai_store_text(&zip->dataset->store, (const char *)entry->name, length - 4, zip->error);
+        cai_arena_text(&zip->dataset->arena, (const char *)entry->name, length - 4, zip->error);
     cai_tensor_file *file = name ? cai_opened_new(zip->dataset, zip->path, name, zip->error) : NULL;
     const unsigned char *bytes = file ? unpack(zip, entry) : NULL;
     return bytes && cai_tensors_parse(zip->path, bytes, entry->size, file, zip->error);

@@ -1,7 +1,6 @@
 /* Pictures as a data set keeps them: 8 bits a level where the file has no more. What is
  * read of one is always the same, whether it was kept or decoded anew. */
 #include "data/sources.h"
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,11 +34,26 @@ uint64_t cai_picture_bytes(const cai_picture *picture) {
     return sizeof *picture + (uint64_t)(count * cai_type_bytes(picture->type));
 }
 
-/* Levels, or numbers, as bytes; false where one of them is none of 256. */
-static bool pack(const float *pixels, int64_t count, float largest, unsigned char *out) {
+/* The levels that a byte can be, as decoders give them. */
+#define LEVEL(n) ((n) / 255.0f)
+#define FOUR(n) LEVEL(n), LEVEL((n) + 1), LEVEL((n) + 2), LEVEL((n) + 3)
+#define SIXTEEN(n) FOUR(n), FOUR((n) + 4), FOUR((n) + 8), FOUR((n) + 12)
+#define SIXTY_FOUR(n) SIXTEEN(n), SIXTEEN((n) + 16), SIXTEEN((n) + 32), SIXTEEN((n) + 48)
+static const float levels[256] = {SIXTY_FOUR(0), SIXTY_FOUR(64), SIXTY_FOUR(128), SIXTY_FOUR(192)};
+
+/* As bytes; false where one of them is none of the levels. */
+static bool pack_levels(const float *pixels, int64_t count, unsigned char *out) {
     for (int64_t i = 0; i < count; i++) {
-        out[i] = (unsigned char)lrintf(fminf(pixels[i] * (255 / largest), 255));
-        if ((float)out[i] / (255 / largest) != pixels[i]) return false;
+        out[i] = (unsigned char)(pixels[i] * 255 + 0.5f);
+        if (levels[out[i]] != pixels[i]) return false;
+    }
+    return true;
+}
+
+static bool pack_numbers(const float *pixels, int64_t count, unsigned char *out) {
+    for (int64_t i = 0; i < count; i++) {
+        if (pixels[i] > 255) return false;
+        out[i] = (unsigned char)pixels[i];
     }
     return true;
 }
@@ -47,7 +61,8 @@ static bool pack(const float *pixels, int64_t count, float largest, unsigned cha
 static cai_picture *packed(const cai_image *image, bool mask, cai_error *error) {
     int64_t count = image->channels * image->height * image->width;
     cai_picture *picture = new_picture(image->channels, image->height, image->width, CAI_U8, error);
-    if (!picture || pack(image->pixels, count, mask ? 255 : 1, (unsigned char *)picture->data))
+    if (!picture ||
+        (mask ? pack_numbers : pack_levels)(image->pixels, count, (unsigned char *)picture->data))
         return picture;
     free(picture);
     picture = new_picture(image->channels, image->height, image->width, CAI_F32, error);
@@ -88,7 +103,7 @@ static void read_levels(const cai_picture *picture, int64_t c, int64_t y, int64_
     const unsigned char *from = element(picture, c, y, x);
     int64_t step = picture->column * cai_type_bytes(picture->type);
     if (picture->type == CAI_U8) {
-        for (int64_t i = 0; i < count; i++) out[i] = (float)from[i * step] / 255.0f;
+        for (int64_t i = 0; i < count; i++) out[i] = levels[from[i * step]];
         return;
     }
     cai_tensor one = {.type = picture->type, .count = 1};

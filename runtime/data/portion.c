@@ -4,12 +4,12 @@
 #include <string.h>
 
 cai_portion *cai_portion_new(cai_dataset *dataset, const char *path, int part, cai_error *error) {
-    cai_store *store = &dataset->store;
+    cai_arena *arena = &dataset->arena;
     uint64_t fields = (uint64_t)dataset->set->field_count, count = (uint64_t)dataset->portion_count;
-    cai_portion **list = cai_store_take(store, (count + 1) * sizeof *list, error);
-    cai_portion *portion = list ? cai_store_take(store, sizeof *portion, error) : NULL;
-    cai_column *columns = portion ? cai_store_take(store, fields * sizeof *columns, error) : NULL;
-    int64_t **entries = columns ? cai_store_take(store, fields * sizeof *entries, error) : NULL;
+    cai_portion **list = cai_arena_take(arena, (count + 1) * sizeof *list, error);
+    cai_portion *portion = list ? cai_arena_take(arena, sizeof *portion, error) : NULL;
+    cai_column *columns = portion ? cai_arena_take(arena, fields * sizeof *columns, error) : NULL;
+    int64_t **entries = columns ? cai_arena_take(arena, fields * sizeof *entries, error) : NULL;
     if (!entries) return NULL;
     *portion = (cai_portion){.part = part, .path = path, .columns = columns, .entries = entries};
     if (count) memcpy(list, dataset->portions, count * sizeof *list);
@@ -139,11 +139,11 @@ static bool pair_by_stem(cai_dataset *dataset, cai_portion *portion, const cai_c
                          cai_error *error) {
     int fields = dataset->set->field_count;
     const char **names =
-        cai_store_take(&dataset->store, (uint64_t)first->count * sizeof *names, error);
+        cai_arena_take(&dataset->arena, (uint64_t)first->count * sizeof *names, error);
     if (!names) return false;
     for (int i = 0; i < fields; i++) {
         portion->entries[i] =
-            cai_store_take(&dataset->store, (uint64_t)first->count * sizeof(int64_t), error);
+            cai_arena_take(&dataset->arena, (uint64_t)first->count * sizeof(int64_t), error);
         if (!portion->entries[i]) return false;
     }
     for (int64_t k = 0; k < first->count; k++) {

@@ -12,7 +12,7 @@ typedef struct cai_opened {
 
 cai_tensor_file *cai_opened_new(cai_dataset *dataset, const char *path, const char *name,
                                 cai_error *error) {
-    Opened *opened = cai_store_take(&dataset->store, sizeof *opened, error);
+    Opened *opened = cai_arena_take(&dataset->arena, sizeof *opened, error);
     if (!opened) return NULL;
     *opened = (Opened){.next = dataset->opened, .path = path, .name = name};
     dataset->opened = opened;

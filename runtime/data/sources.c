@@ -8,16 +8,16 @@
 
 /* ---- folders ---- */
 
-static bool push_name(cai_store *store, cai_names *names, int64_t *room, const char *name,
+static bool push_name(cai_arena *arena, cai_names *names, int64_t *room, const char *name,
                       cai_error *error) {
     if (names->count == *room) {
-        const char **larger = cai_store_take(
-            store, (uint64_t)(*room = *room ? 2 * *room : 64) * sizeof *larger, error);
+        const char **larger = cai_arena_take(
+            arena, (uint64_t)(*room = *room ? 2 * *room : 64) * sizeof *larger, error);
         if (!larger) return false;
         if (names->count) memcpy(larger, names->items, (size_t)names->count * sizeof *larger);
         names->items = larger;
     }
-    const char *copy = cai_store_text(store, name, strlen(name), error);
+    const char *copy = cai_arena_text(arena, name, strlen(name), error);
     names->items[names->count] = copy;
     names->count += copy != NULL;
     return copy != NULL;
@@ -27,7 +27,7 @@ static int compare_names(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-bool cai_folder_names(cai_store *store, const char *folder, cai_names *names, cai_error *error) {
+bool cai_folder_names(cai_arena *arena, const char *folder, cai_names *names, cai_error *error) {
     DIR *directory = opendir(folder);
     *names = (cai_names){0};
     if (!directory)
@@ -35,7 +35,7 @@ bool cai_folder_names(cai_store *store, const char *folder, cai_names *names, ca
     int64_t room = 0;
     bool good = true;
     for (struct dirent *entry; good && (entry = readdir(directory));)
-        if (entry->d_name[0] != '.') good = push_name(store, names, &room, entry->d_name, error);
+        if (entry->d_name[0] != '.') good = push_name(arena, names, &room, entry->d_name, error);
     closedir(directory);
     if (names->count)
         qsort(names->items, (size_t)names->count, sizeof *names->items, compare_names);
@@ -77,7 +77,7 @@ static bool open_inputs(cai_dataset *dataset, cai_portion *portion, const char *
     for (int i = 0; i < dataset->set->field_count; i++) {
         const char *name = name_of_field(names, dataset->set->fields[i].name);
         if (!name || portion->columns[i].kind != CAI_COLUMN_MISSING) continue;
-        const char *path = cai_store_path(&dataset->store, folder, name, error);
+        const char *path = cai_arena_path(&dataset->arena, folder, name, error);
         if (!path || !cai_column_open(dataset, portion, i, path, error)) return false;
     }
     return true;
@@ -109,7 +109,7 @@ bool cai_source_open_named(cai_dataset *dataset, const char *const *paths, const
     for (int i = 0; i < count; i++) {
         cai_names found;
         if (names[i]) continue;
-        if (!cai_folder_names(&dataset->store, paths[i], &found, error)) return false;
+        if (!cai_folder_names(&dataset->arena, paths[i], &found, error)) return false;
         if (!open_inputs(dataset, portion, paths[i], &found, error)) return false;
     }
     return finish_portion(dataset, portion, error);
@@ -150,7 +150,7 @@ static const char *held_out_folder(const cai_names *names) {
 
 static bool open_part(cai_dataset *dataset, const char *folder, const char *name, int part,
                       cai_error *error) {
-    const char *path = cai_store_path(&dataset->store, folder, name, error);
+    const char *path = cai_arena_path(&dataset->arena, folder, name, error);
     return path && cai_source_open(dataset, path, part, error);
 }
 
@@ -183,7 +183,7 @@ static const struct {
 
 static bool open_folder(cai_dataset *dataset, const char *folder, int part, cai_error *error) {
     cai_names names;
-    if (!cai_folder_names(&dataset->store, folder, &names, error)) return false;
+    if (!cai_folder_names(&dataset->arena, folder, &names, error)) return false;
     const char *held_out = cai_names_have(&names, "train") ? held_out_folder(&names) : NULL;
     int field = only_field_in_files(dataset->set);
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)

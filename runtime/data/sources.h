@@ -9,15 +9,15 @@
 
 /* ---- memory.c: what lives as long as a data set ---- */
 
-typedef struct cai_store {
+typedef struct cai_arena {
     struct cai_block *blocks;
-} cai_store;
+} cai_arena;
 /* Zeroed; aligned as malloc has it. */
-void *cai_store_take(cai_store *store, uint64_t bytes, cai_error *error);
+void *cai_arena_take(cai_arena *arena, uint64_t bytes, cai_error *error);
 /* The first `length` bytes of a text; "%s/%s" of two; both with a zero behind. */
-char *cai_store_text(cai_store *store, const char *text, size_t length, cai_error *error);
-char *cai_store_path(cai_store *store, const char *folder, const char *name, cai_error *error);
-void cai_store_free(cai_store *store);
+char *cai_arena_text(cai_arena *arena, const char *text, size_t length, cai_error *error);
+char *cai_arena_path(cai_arena *arena, const char *folder, const char *name, cai_error *error);
+void cai_arena_free(cai_arena *arena);
 
 /* ---- order.c: which sample stands where, and what is drawn for it ---- */
 
@@ -47,8 +47,8 @@ bool cai_name_within(const char *name, double from, double to);
 
 enum { CAI_GZIP = 15 + 16, CAI_DEFLATE = -15 }; /* zlib's words for a file and for bare data */
 
-/* `count` bytes in memory of the store; NULL where there are fewer or more. */
-unsigned char *cai_inflate(cai_store *store, const char *path, int window,
+/* `count` bytes in memory of the arena; NULL where there are fewer or more. */
+unsigned char *cai_inflate(cai_arena *arena, const char *path, int window,
                            const unsigned char *bytes, size_t packed, uint64_t count,
                            cai_error *error);
 /* The first bytes, as many as there are up to `most`; gives how many. */
@@ -178,7 +178,7 @@ const char *cai_portion_name(const cai_portion *portion, int64_t sample, char ou
 struct cai_dataset {
     const cai_set *set;
     cai_data_options options;
-    cai_store store;
+    cai_arena arena;
     cai_portion **portions;
     int portion_count;
     struct cai_opened *opened; /* files that rows lie in */
@@ -215,7 +215,7 @@ int64_t cai_dataset_class(const cai_dataset *dataset, int field, int64_t sample)
  * same. */
 bool cai_classes_join(cai_dataset *dataset, cai_error *error);
 /* The lines of a file that are not empty, at least one. */
-bool cai_class_names_read(cai_store *store, const char *path, const char ***names, int *count,
+bool cai_class_names_read(cai_arena *arena, const char *path, const char ***names, int *count,
                           cai_error *error);
 
 /* ---- sample.c: one sample into buffers ---- */
@@ -237,7 +237,7 @@ typedef struct cai_names { /* of what is in a folder, sorted */
     int64_t count;
 } cai_names;
 
-bool cai_folder_names(cai_store *store, const char *folder, cai_names *names, cai_error *error);
+bool cai_folder_names(cai_arena *arena, const char *folder, cai_names *names, cai_error *error);
 /* Adds what the path has as portions. `part`: of what does not say itself. */
 bool cai_source_open(cai_dataset *dataset, const char *path, int part, cai_error *error);
 /* One portion of what each of the paths has for the field named. */
@@ -249,13 +249,13 @@ bool cai_is_folder(const char *path);
 
 /* ---- column.c: the values of one field, from a folder or a file ---- */
 
-typedef struct cai_found {
+typedef struct cai_named_blob {
     const char *stem; /* the path below a folder, without ending */
     cai_blob blob;
-} cai_found;
+} cai_named_blob;
 
 typedef struct cai_files { /* a list that grows; free(items) frees it */
-    cai_found *items;
+    cai_named_blob *items;
     int64_t count, room;
 } cai_files;
 bool cai_files_add(cai_files *files, const char *stem, const cai_blob *blob, cai_error *error);
@@ -263,7 +263,7 @@ bool cai_files_add(cai_files *files, const char *stem, const cai_blob *blob, cai
 bool cai_files_column(cai_dataset *dataset, cai_files *files, const char *path, cai_column *column,
                       cai_error *error);
 /* A name of a file without its ending. */
-char *cai_stem_of(cai_store *store, const char *name, cai_error *error);
+char *cai_stem_of(cai_arena *arena, const char *name, cai_error *error);
 bool cai_column_open(cai_dataset *dataset, cai_portion *portion, int field, const char *path,
                      cai_error *error);
 /* Makes of a column of files what the value (CAI_VALUE_*) wants of it: boxes, or room for
@@ -274,8 +274,8 @@ bool cai_classes_of_folders(cai_dataset *dataset, cai_portion *portion, cai_erro
 
 /* ---- the sources, a file each ---- */
 
-/* The elements as they are on this machine, in memory of the store. */
-bool cai_idx_parse(cai_store *store, const char *path, const unsigned char *bytes, size_t count,
+/* The elements as they are on this machine, in memory of the arena. */
+bool cai_idx_parse(cai_arena *arena, const char *path, const unsigned char *bytes, size_t count,
                    cai_tensor *tensor, cai_error *error);
 bool cai_idx_read(cai_dataset *dataset, const char *path, cai_column *column, cai_error *error);
 bool cai_idx_is_in(const cai_names *names);
@@ -299,7 +299,7 @@ typedef struct cai_class_list {
 } cai_class_list;
 
 typedef struct cai_box_list { /* of one picture, as it is read */
-    cai_store *store;
+    cai_arena *arena;
     cai_class_list *classes; /* of all pictures */
     cai_box *items;
     int64_t count, room;

@@ -151,14 +151,14 @@ static int field_of(const cai_set *set, const char *ending) {
 /* ---- an archive ---- */
 
 static bool add_member(Tar *tar, cai_files *files, const cai_blob *member) {
-    cai_store *store = &tar->dataset->store;
+    cai_arena *arena = &tar->dataset->arena;
     const char *slash = strrchr(member->path, '/'),
                *dot = strchr(slash ? slash : member->path, '.');
     int field = dot ? field_of(tar->dataset->set, dot + 1) : -1;
     if (field < 0) return true;
     const char *stem =
-        cai_store_text(store, member->path, (size_t)(dot - member->path), tar->error);
-    const char *path = stem ? cai_store_path(store, tar->path, member->path, tar->error) : NULL;
+        cai_arena_text(arena, member->path, (size_t)(dot - member->path), tar->error);
+    const char *path = stem ? cai_arena_path(arena, tar->path, member->path, tar->error) : NULL;
     cai_blob blob = {.path = path, .bytes = member->bytes, .count = member->count};
     return path && cai_files_add(&files[field], stem, &blob, tar->error);
 }
@@ -173,7 +173,7 @@ static bool read_members(Tar *tar, cai_files *files) {
 /* A class is a number, as text. */
 static bool make_classes(Tar *tar, cai_column *column) {
     int32_t *numbers =
-        cai_store_take(&tar->dataset->store, (uint64_t)column->count * sizeof *numbers, tar->error);
+        cai_arena_take(&tar->dataset->arena, (uint64_t)column->count * sizeof *numbers, tar->error);
     if (!numbers) return false;
     for (int64_t i = 0; i < column->count; i++) {
         const cai_blob *file = &column->files[i];
@@ -237,7 +237,7 @@ bool cai_tars_open(cai_dataset *dataset, const char *folder, const cai_names *na
                    cai_error *error) {
     for (int64_t i = 0; i < names->count; i++) {
         if (!cai_is_tar_name(names->items[i])) continue;
-        const char *path = cai_store_path(&dataset->store, folder, names->items[i], error);
+        const char *path = cai_arena_path(&dataset->arena, folder, names->items[i], error);
         if (!path || !cai_tar_open(dataset, path, part, error)) return false;
     }
     return true;

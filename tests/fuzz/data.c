@@ -29,14 +29,14 @@ static void try_mask(const unsigned char *bytes, size_t count) {
 
 static void try_boxes(cai_box_parser *parse, const unsigned char *bytes, size_t count) {
     cai_error error;
-    cai_store store = {0};
+    cai_arena arena = {0};
     cai_class_list classes = {0};
-    cai_box_list list = {.store = &store, .classes = &classes, .error = &error};
+    cai_box_list list = {.arena = &arena, .classes = &classes, .error = &error};
     if (parse(&list, (const char *)bytes, count))
         for (int64_t i = 0; i < list.count; i++)
             DEMAND(list.items[i].sides[2] > list.items[i].sides[0] && list.items[i].class >= 0);
     free(list.items);
-    cai_store_free(&store);
+    cai_arena_free(&arena);
 }
 
 /* ---- whole sets: opened, and read through ---- */

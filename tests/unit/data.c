@@ -489,6 +489,8 @@ TEST(broken_lists_and_boxes) {
         snprintf(path, sizeof path, "%s/%s", folder, names[i][0]);
         CU_ASSERT(fails_with(&list, path, names[i][1]));
     }
+    cai_set other = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), CLASS("kind"));
+    CU_ASSERT(fails_with(&other, DATA "list.csv", "has no column `kind`, which is i32[N]: its columns are photo, class, code, part"));
     cai_set boxes = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), BOXES("boxes", 3, 0));
     snprintf(path, sizeof path, "%s/xml", folder);
     const char *paths[] = {DATA "inputs/photo", path}, *fields[] = {"photo", "boxes"};
