@@ -2,6 +2,9 @@
  * cai_the_training. */
 #include "codegen/training_image.h"
 #include "codegen/image.h"
+#include <libgen.h>
+#include <limits.h>
+#include <stdlib.h>
 
 /* ---- entries to programs ---- */
 
@@ -84,7 +87,7 @@ static LLVMValueRef make_state(Module *m, const TrainingState *state) {
     Shape shape = state->shape;
     LLVMValueRef path = make_text(m, state->path), dims = make_shape(m, shape, 0);
     LLVMValueRef fields[] = {path, dims, get_i32(m, (int32_t)shape.type), get_i32(m, shape.rank), get_i32(m, state->kind),
-                             get_i32(m, state->start), get_f64(m, state->number), get_i64(m, (int64_t)fnv1a64(state->path))};
+                             get_i32(m, state->start), get_f64(m, state->number), get_i64(m, (int64_t)fnv1a64(state->drawn_as ? state->drawn_as : state->path))};
     return make_struct(m, fields, COUNT_OF(fields), sizeof(cai_state));
 }
 
@@ -100,13 +103,21 @@ static int find_field(const TrainingSet *set, Name name) {
     return -1;
 }
 
+/* What the text names lies beside the text; a trainer may run in another folder. */
+static const char *absolute(Arena *arena, const char *file, Span span) {
+    char folder[PATH_MAX];
+    if (!file || file[0] == '/' || !span.source) return file;
+    const char *beside = dirname(arena_printf(arena, "%s", span.source->path));
+    return realpath(beside, folder) ? arena_printf(arena, "%s/%s", folder, file) : file;
+}
+
 static LLVMValueRef make_field(Module *m, const TrainingSet *set, const TrainingField *field) {
     Port port = {.name = field->name, .node = &(Node){.shape = field->shape}, .form = field->form};
     LLVMValueRef name = make_text(m, field->name), text = make_text(m, port_type_text(m->arena, &port));
     LLVMValueRef dims = make_shape(m, field->shape, 1), scale[] = {get_f64(m, field->scale[0]), get_f64(m, field->scale[1])};
     LLVMValueRef fields[] = {name, text, dims, get_i32(m, (int32_t)field->shape.type), get_i32(m, field->shape.rank - 1),
                              get_i32(m, (int32_t)field->form), get_i32(m, field->fit), LLVMConstArray2(m->f64, scale, 2),
-                             make_text(m, field->names), get_i32(m, find_field(set, field->on)), get_i32(m, field->together),
+                             make_text(m, absolute(m->arena, field->names, field->span)), get_i32(m, find_field(set, field->on)), get_i32(m, field->together),
                              get_i32(m, field->balanced), get_i32(m, field->index), get_i32(m, field->once)};
     return make_struct(m, fields, COUNT_OF(fields), sizeof(cai_field));
 }

@@ -32,7 +32,9 @@ Value *frame_place(Evaluator *ev, const Expr *name) {
 }
 
 /* A weight's name is a place: what it holds as the text stands. */
-static Value read_place(Value v) { return v.kind == VALUE_WEIGHT && v.weight->node ? value_node(weight_value(v.weight)) : v; }
+static Value read_place(Evaluator *ev, Value v) {
+    return v.kind == VALUE_WEIGHT && v.weight->node ? value_node(weight_value(ev, v.weight)) : v;
+}
 
 void frame_bind(Evaluator *ev, Frame *frame, Name name, Value value, Span span) {
     Binding *found = find_binding(ev, frame, name);
@@ -66,7 +68,7 @@ static Value evaluate_constant(Evaluator *ev, Definition *definition) {
 
 static Value definition_value(Evaluator *ev, Definition *definition, Span span) {
     const Decl *decl = definition->decl;
-    if (decl->kind == DECL_CONSTANT) return read_place(evaluate_constant(ev, definition));
+    if (decl->kind == DECL_CONSTANT) return read_place(ev, evaluate_constant(ev, definition));
     if (decl->kind != DECL_TRAIN) return (Value){.kind = VALUE_BLOCK, .block = definition};
     report(ev, DIAG_train_place, span, "`%s` is a train block: `cai train` runs it, and no other text", decl->name);
     return value_error;
@@ -90,7 +92,7 @@ static Value ambiguous_name(Evaluator *ev, Name name, Found found, Span span) {
 
 static Value look_up(Evaluator *ev, Name name, Span span) {
     Value *local = frame_find(ev, ev->frame, name), constant;
-    if (local) return train_read(ev, name, read_place(*local), span);
+    if (local) return train_read(ev, name, read_place(ev, *local), span);
     Found found = library_find(ev->frame->unit, name);
     if (found.also) return ambiguous_name(ev, name, found, span);
     if (found.definition) return train_read(ev, name, definition_value(ev, found.definition, span), span);

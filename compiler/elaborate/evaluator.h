@@ -154,6 +154,7 @@ struct Frame { /* one run of a body, or of a pair of braces */
     int ordinal;           /* of the next random stream */
     int round;             /* how often the layer ran before in this graph: in training each run draws numbers of its own */
     const Layer *running;  /* the layer that runs, where it has no path of its own too */
+    bool stopped;          /* in training: weights read here are constants to gradients */
     bool frozen;           /* in training: it stands within a layer none of whose weights is trained */
     bool returned;
     Span returned_at;      /* what stands behind `return` */
@@ -177,6 +178,7 @@ struct Layer {
     bool bare;            /* `_: stage`: its path is its parent's, and what it makes is named there */
     bool called;          /* it was made and run by one call, `softmax(x, axis = 1)` */
     bool has_run;
+    bool stopped;         /* `stop(E)`: its weights are constants to gradients */
     bool kept;            /* an optimizer that runs: its states are the training's own, and no model's */
     bool in_phase;        /* an optimizer that was made within a phase */
     bool twice;           /* another layer of this run has the same path */
@@ -437,7 +439,7 @@ const char *path_join(Arena *arena, const char *path, const char *name);
 /* ---- weight.c ---- */
 
 Value weight_new(Evaluator *ev, bool state, Shape shape, double init, Span span);
-Node *weight_value(const Weight *weight); /* of one that has a path */
+Node *weight_value(Evaluator *ev, const Weight *weight); /* of one that has a path, as it stands; NULL after an error */
 Node *weight_place(Evaluator *ev, Weight *weight, Layer *owner, Name name, Span span);
 
 /* ---- pipe.c ---- */

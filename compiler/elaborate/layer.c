@@ -31,7 +31,7 @@ Frame *frame_push(Evaluator *ev, const Unit *unit, Layer *layer, Span call) {
     bool helper = ev->frame && call.source && call.source->library && layer->kind == LAYER_BLOCK && is_function(layer->block);
     const char *origin = helper ? ev->frame->origin : layer->path;
     *frame = (Frame){.caller = ev->frame, .unit = unit, .layer = layer, .call = call, .origin = origin, .result = value_none};
-    if (ev->frame) frame->frozen = ev->frame->frozen;
+    if (ev->frame) frame->frozen = ev->frame->frozen, frame->stopped = ev->frame->stopped;
     frame->body = frame;
     ev->frame = frame;
     ev->depth++;
@@ -203,6 +203,7 @@ Value run_layer(Evaluator *ev, Layer *layer, const Arguments *inputs, const Expr
     frame->running = layer;
     frame->round = train_round(ev, layer);
     frame->frozen = frame->frozen || train_is_frozen(ev, layer);
+    frame->stopped = frame->stopped || layer->stopped;
     int entry = own ? entry_begin(ev, layer, span) : -1;
     layer->has_run = true;
     Value result = run_kind(ev, layer, inputs, span);
@@ -225,6 +226,7 @@ static Value run_function(Evaluator *ev, Definition *block, const Arguments *arg
 }
 
 static Value call_primitive(Evaluator *ev, const Builtin *builtin, const Arguments *arguments, Span span) {
+    if (train_stops(ev, builtin, arguments)) return train_stopped(ev, arguments, span);
     if (!primitive_is_complete(builtin, arguments)) return partial_primitive(ev, builtin, arguments, span);
     Value result = primitive_run(ev, builtin, arguments, span);
     trail_remember(ev, result, span, &arguments->given);
@@ -259,6 +261,7 @@ Value call_value(Evaluator *ev, Value callee, const Arguments *arguments, Span s
 
 Value call_behind_arrow(Evaluator *ev, Value callee, const Arguments *arguments, Span span, Span callee_span) {
     if (callee.kind == VALUE_BLOCK) return make_layer(ev, callee.block, arguments, span);
+    if (callee.kind == VALUE_PRIMITIVE && train_stops(ev, callee.builtin, arguments)) return train_stopped(ev, arguments, span);
     if (callee.kind == VALUE_PRIMITIVE) return partial_primitive(ev, callee.builtin, arguments, span);
     return call_value(ev, callee, arguments, span, callee_span);
 }

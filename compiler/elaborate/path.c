@@ -50,7 +50,7 @@ Value layer_part(Evaluator *ev, const Layer *layer, const char *name, Span span)
     Layer *part = find_part(layer, path);
     if (part) return layer_value(part);
     const Weight *weight = map_get(ev->weights, path);
-    if (weight) return value_node(weight_value(weight));
+    if (weight) return value_node(weight_value(ev, weight));
     Diagnostic *d = report(ev, DIAG_no_such_part, span, "`%s` has no part `%s`", layer->path, name);
     report_suggestion(ev, d, name, layer->part_names.items, layer->part_names.count);
     return value_error;

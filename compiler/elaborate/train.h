@@ -142,6 +142,8 @@ Value train_moment(Evaluator *ev, int which, Name name, Span span); /* step, epo
 Node *train_state(Evaluator *ev, const Weight *weight, bool kept); /* the port of a place that is new to this pass */
 void train_meet(Evaluator *ev, Weight *place);      /* it is read by what runs; does nothing in a model */
 Value train_given(Evaluator *ev, Node *start, Span span);
+bool train_stops(const Evaluator *ev, const Builtin *builtin, const Arguments *arguments); /* `stop(E)` of a layer, in training */
+Value train_stopped(Evaluator *ev, const Arguments *arguments, Span span);
 Value train_copy(Evaluator *ev, const Arguments *arguments, Span span);
 Weight *train_place(Evaluator *ev, int index);      /* a place by its row in Training.states */
 void train_assign(Evaluator *ev, Weight *place, Node *value);

@@ -317,6 +317,23 @@ bool train_targets(Evaluator *ev, const Expr *expr, const char *what, Targets *o
     return path != NULL;
 }
 
+/* ---- stop(E) ---- */
+
+bool train_stops(const Evaluator *ev, const Builtin *builtin, const Arguments *arguments) {
+    if (!ev->train || builtin->op != OP_stop || arguments->given.count != 1) return false;
+    Value v = arguments->given.items[0].value;
+    return v.kind == VALUE_LAYER || (v.kind == VALUE_BLOCK && v.block->decl->kind == DECL_MODEL);
+}
+
+/* The same layer, with the same parts. */
+Value train_stopped(Evaluator *ev, const Arguments *arguments, Span span) {
+    Layer *layer = as_layer(ev, arguments->given.items[0].value, span);
+    if (!layer->parts) layer->parts = map_new(ev->arena);
+    Layer *stopped = arena_copy(ev->arena, layer, sizeof *layer);
+    stopped->stopped = true;
+    return layer_value(stopped);
+}
+
 /* ---- copies ---- */
 
 static Value copy_value(Evaluator *ev, Value v);

@@ -76,7 +76,10 @@ static Node *source_node(Evaluator *ev, const Weight *weight, Span span) {
     return make_node(ev, OP_parameter, NULL, 0, &attributes, span);
 }
 
-Node *weight_value(const Weight *weight) { return weight->node ? weight->place->value : NULL; }
+Node *weight_value(Evaluator *ev, const Weight *weight) {
+    Node *value = weight->node ? weight->place->value : NULL;
+    return value && ev->frame->stopped ? make_node(ev, OP_stop, &value, 1, NULL, value->origin->span) : value;
+}
 
 Node *weight_place(Evaluator *ev, Weight *weight, Layer *owner, Name name, Span span) {
     const Layer *twice = twice_above(owner), *called = called_above(owner);

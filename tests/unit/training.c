@@ -225,3 +225,4 @@ TEST(two_optimizers_in_one_minimize) { arena_free(trained("adamw").arena); }
 TEST(players_in_turn) { arena_free(trained("gan").arena); }
 TEST(frozen_layers_and_averages) { arena_free(trained("frozen").arena); }
 TEST(rounds_every_and_once) { arena_free(trained("critic").arena); }
+TEST(a_layer_whose_weights_are_constants) { arena_free(trained("code").arena); }

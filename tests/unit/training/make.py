@@ -200,6 +200,25 @@ def critic():
         out.states(step, modules)
 
 
+def code():
+    L = torch.nn.Linear
+    E, G = sequence(L(3, 2), torch.nn.Tanh()), sequence(L(2, 3))
+    modules = dict(E=E, G=G)
+    prepare(modules)
+    opt = torch.optim.SGD([*E.parameters(), *G.parameters()], lr=0.1)
+    out = Record("code")
+    for step in range(4):
+        x = sample("x", step, [4, 3])
+        again = G(E(x))
+        found = torch.tanh(F.linear(again, E[0].weight.detach(), E[0].bias.detach()))
+        loss = F.mse_loss(again, x) + (found**2).mean()
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        out.put(step, "loss", loss)
+        out.states(step, modules)
+
+
 if __name__ == "__main__":
-    for case in (classifier, adamw, gan, frozen, critic):
+    for case in (classifier, adamw, gan, frozen, critic, code):
         case()
