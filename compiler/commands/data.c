@@ -3,44 +3,7 @@
 #include "commands/commands.h"
 #include "train/train.h"
 
-/* ---- the sets, as a trainer has them ---- */
-
-static int field_named(const TrainingSet *set, Name name) {
-    for (int i = 0; name && i < set->fields.count; i++)
-        if (set->fields.items[i].name == name) return i;
-    return -1;
-}
-
-static const int64_t *sample_dims(Arena *arena, Shape shape) {
-    int64_t *dims = NEW_ARRAY(arena, int64_t, shape.rank);
-    for (int i = 1; i < shape.rank; i++)
-        if (!dim_is_const(shape.dims[i], &dims[i - 1])) dims[i - 1] = -1;
-    return dims;
-}
-
-static cai_field describe_field(Arena *arena, const TrainingSet *set, const TrainingField *field) {
-    Port port = {.name = field->name, .node = &(Node){.shape = field->shape}, .form = field->form};
-    return (cai_field){.name = field->name,
-                       .text = port_type_text(arena, &port),
-                       .dims = sample_dims(arena, field->shape),
-                       .type = (int32_t)field->shape.type,
-                       .rank = field->shape.rank - 1,
-                       .form = (int32_t)field->form,
-                       .fit = field->fit,
-                       .scale = {field->scale[0], field->scale[1]},
-                       .names = field->names,
-                       .on = field_named(set, field->on),
-                       .together = field->together,
-                       .balanced = field->balanced,
-                       .index = field->index,
-                       .once = field->once};
-}
-
-static cai_set describe_set(Arena *arena, const TrainingSet *set) {
-    cai_field *fields = NEW_ARRAY(arena, cai_field, set->fields.count);
-    for (int i = 0; i < set->fields.count; i++) fields[i] = describe_field(arena, set, &set->fields.items[i]);
-    return (cai_set){.name = set->name, .place = set->place, .fields = fields, .field_count = set->fields.count, .batch = set->batch};
-}
+/* ---- of a training what tells which data it reads ---- */
 
 /* Of a phase: which sets it reads, and on which it measures. */
 static cai_phase describe_phase(Arena *arena, const TrainingPhase *phase) {
@@ -50,11 +13,9 @@ static cai_phase describe_phase(Arena *arena, const TrainingPhase *phase) {
 }
 
 static cai_training describe(Arena *arena, const Training *training) {
-    cai_set *sets = NEW_ARRAY(arena, cai_set, training->sets.count);
     cai_phase *phases = NEW_ARRAY(arena, cai_phase, training->phases.count);
-    for (int i = 0; i < training->sets.count; i++) sets[i] = describe_set(arena, &training->sets.items[i]);
     for (int i = 0; i < training->phases.count; i++) phases[i] = describe_phase(arena, &training->phases.items[i]);
-    return (cai_training){.name = training->name, .sets = sets, .set_count = training->sets.count, .phases = phases,
+    return (cai_training){.name = training->name, .sets = training_sets(arena, training), .set_count = training->sets.count, .phases = phases,
                           .phase_count = training->phases.count};
 }
 
