@@ -169,7 +169,7 @@ sanitize: deps
 	tests/run $(or $(STAGES),unit golden docs library library_form programs) $(if $(STAGES),,&& CAI_GUARD=1 tests/run numerics)
 # The thread pool of programs and the compiler's loops by all cores, of which the reference evaluator
 # is made, under the thread sanitizer.
-RACES = $(addprefix tests/unit/,main.c thread.c run.c parallel.c reference_threads.c random_graph_support.c)
+RACES = $(addprefix tests/unit/,main.c thread.c run.c data.c parallel.c reference_threads.c random_graph_support.c)
 races: deps $(BUILD)/grammar/cai.tab.h
 	@mkdir -p build/races
 	clang-19 $(filter-out -MMD -MP,$(CINCLUDE)) -Itests/unit -O1 -fsanitize=thread $(RACES) $(wildcard compiler/base/*.c compiler/graph/*.c) \

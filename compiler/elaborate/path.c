@@ -1,7 +1,7 @@
 /* Names of layers and weights. A layer gets its path once, where it is first bound or run: a label; else the name it is bound
  * to, or the parameter that takes it; else, in braces, its position; else its callee's name, then `_2`, `_3`. With the label `_` it
  * has no name of its own. */
-#include "elaborate/evaluator.h"
+#include "elaborate/train.h"
 
 const char *path_join(Arena *arena, const char *path, const char *name) {
     return *path ? arena_printf(arena, "%s.%s", path, name) : arena_strndup(arena, name, strlen(name));
@@ -40,13 +40,15 @@ static void add_part(Evaluator *ev, Layer *parent, Layer *part, Name name) {
 }
 
 Value layer_part(Evaluator *ev, const Layer *layer, const char *name, Span span) {
+    Name path = layer->path ? intern(ev->names, path_join(ev->arena, layer->path, name)) : NULL;
+    Value early = path && !find_part(layer, path) && !map_get(ev->weights, path) ? train_part(ev, (Layer *)layer, path) : value_none;
+    if (early.kind != VALUE_NONE) return early;
     if (!layer->path || (!layer->parts && !layer->has_run)) {
         if (report_unrun(ev, layer_value((Layer *)layer))) return value_error;
         Diagnostic *d = report(ev, DIAG_no_such_part, span, "the parts of this layer are not known before it has run");
         report_help(ev, d, "run the layer first: `x -> %s`", layer->path ? layer->path : layer_callee(layer));
         return value_error;
     }
-    Name path = intern(ev->names, path_join(ev->arena, layer->path, name));
     Layer *part = find_part(layer, path);
     if (part) return layer_value(part);
     const Weight *weight = map_get(ev->weights, path);
@@ -61,6 +63,7 @@ static void set_path(Evaluator *ev, Layer *layer, Layer *parent, Name name) {
     layer->path = intern(ev->names, path_join(ev->arena, parent->path, name));
     layer->identity = intern(ev->names, arena_printf(ev->arena, "%s/%s", parent->identity, name));
     add_part(ev, parent, layer, name);
+    train_remember_layer(ev, layer);
     if (layer->kind == LAYER_BRACES) return;
     for (int i = 0; i < layer->bound.count; i++) {
         Binding *b = &layer->bound.items[i];

@@ -45,6 +45,9 @@ typedef struct TrainPlan {
     Vec(StateFacts) facts;
     Vec(LoadInfo) loads;
     Vec(CopyOf) copies;
+    Map *layers;         /* by path: those that the passes that find met */
+    bool searching;      /* a part that is not known yet may be met by a later phase: it is no error, but */
+    bool unresolved;     /* all phases are gone through once more */
     bool has_phases;
     Phases once;         /* phases before which something is computed */
     Vec(int) measures;   /* one a phase: how many */
@@ -144,6 +147,9 @@ void train_meet(Evaluator *ev, Weight *place);      /* it is read by what runs; 
 Value train_given(Evaluator *ev, Node *start, Span span);
 bool train_stops(const Evaluator *ev, const Builtin *builtin, const Arguments *arguments); /* `stop(E)` of a layer, in training */
 Value train_stopped(Evaluator *ev, const Arguments *arguments, Span span);
+void train_remember_layer(Evaluator *ev, Layer *layer); /* that got its path */
+/* A part that is met before what it is a part of has run: of what other passes know. VALUE_NONE where there is none. */
+Value train_part(Evaluator *ev, Layer *whole, Name path);
 Value train_copy(Evaluator *ev, const Arguments *arguments, Span span);
 Weight *train_place(Evaluator *ev, int index);      /* a place by its row in Training.states */
 void train_assign(Evaluator *ev, Weight *place, Node *value);

@@ -145,7 +145,7 @@ void execute_measure(Evaluator *ev, const Stmt *stmt) {
     *measured = (TrainingMeasure){.when = when, .set = -1, .save_by = -1};
     pass->measured = measured;
     run_measure(ev, stmt);
-    if (pass->goal == GOAL_FIND && !measured->shown.count && !ev->errors)
+    if (pass->goal == GOAL_FIND && !measured->shown.count && !ev->errors && !pass->plan->unresolved)
         report_warning(ev, DIAG_measure, stmt->span, "this `measure` shows nothing", "`show accuracy` tells a number of it");
 }
 

@@ -370,6 +370,50 @@ static void remember_values(Evaluator *ev, CopyOf *copy) {
         if (train_matches(pass->plan, &target, i)) copy->values[i] = train_place(ev, i)->value;
 }
 
+/* ---- parts before their whole ---- */
+
+void train_remember_layer(Evaluator *ev, Layer *layer) {
+    if (!ev->train || ev->train->goal != GOAL_FIND || map_get(ev->train->plan->layers, layer->path)) return;
+    map_set(ev->train->plan->layers, layer->path, layer);
+}
+
+static bool is_of_pass(Value v) { /* a tensor of the graph in which it was made */
+    if (v.kind == VALUE_TENSOR || v.kind == VALUE_WEIGHT) return true;
+    for (int i = 0; value_is_sequence(v) && i < v.list->count; i++)
+        if (is_of_pass(v.list->items[i])) return true;
+    return false;
+}
+
+/* What tensors were bound round it stays behind: a part that reads them runs only within its whole. */
+static void leave_tensors(Layer *layer) {
+    int kept = 0;
+    for (int i = 0; i < layer->bound.count; i++)
+        if (!is_of_pass(layer->bound.items[i].value)) layer->bound.items[kept++] = layer->bound.items[i];
+    layer->bound.count = kept;
+}
+
+Value train_part(Evaluator *ev, Layer *whole, Name path) {
+    if (!ev->train) return value_none;
+    TrainPlan *plan = ev->train->plan;
+    const Layer *known = map_get(plan->layers, path);
+    if (!known) {
+        plan->unresolved |= plan->searching;
+        return plan->searching ? value_error : value_none;
+    }
+    Layer *part = copy_layer(ev, known);
+    leave_tensors(part);
+    part->path = known->path;
+    part->identity = known->identity;
+    part->parent = whole;
+    for (int i = 0; i < part->bound.count && part->kind == LAYER_BLOCK; i++) {
+        Binding *b = &part->bound.items[i];
+        if (b->name) b->value = name_argument(ev, part, b->value, b->name, b->span);
+    }
+    if (!whole->parts) whole->parts = map_new(ev->arena);
+    map_set(whole->parts, path, part);
+    return layer_value(part);
+}
+
 Value train_copy(Evaluator *ev, const Arguments *arguments, Span span) {
     Value v = arguments->given.items[0].value;
     if (!ev->train) {

@@ -150,7 +150,7 @@ static bool find_phase(TrainPlan *plan, int phase, int *phases) {
     find_copies(plan, &ev);
     bool learns = false;
     for (int i = 0; i < plan->facts.count; i++) learns |= plan->facts.items[i].trained.count > 0;
-    if (!ev.errors && !learns && phase + 1 >= *phases && !pass.outputs.count) {
+    if (!ev.errors && !learns && !plan->unresolved && phase + 1 >= *phases && !pass.outputs.count) {
         Diagnostic *d = report(&ev, DIAG_minimize, plan->block->decl->name_span, "`%s` trains nothing", plan->block->decl->name);
         report_help(&ev, d, "`minimize loss over net with adam()` is what changes weights");
     }
@@ -377,10 +377,21 @@ static const char *settings_of(TrainPlan *plan) {
 
 /* ---- the whole ---- */
 
-static bool find_all(TrainPlan *plan) {
+static bool find_phases(TrainPlan *plan) {
     bool good = true;
+    plan->training->phases.count = plan->measures.count = plan->copies.count = plan->loads.count = 0;
     for (int phase = 0, phases = 1; phase < phases; phase++) good &= find_phase(plan, phase, &phases);
     return good;
+}
+
+/* A second time where a part stands before its whole, which a later line or phase runs: order decides values only. */
+static bool find_all(TrainPlan *plan) {
+    plan->searching = true;
+    bool good = find_phases(plan);
+    plan->searching = false;
+    if (!good || !plan->unresolved) return good;
+    plan->unresolved = false;
+    return find_phases(plan);
 }
 
 static bool make_all(TrainPlan *plan) {
@@ -395,7 +406,7 @@ static bool make_all(TrainPlan *plan) {
 Training *elaborate_training(Library *library, int index) {
     Arena *arena = library->arena;
     Definition *block = library->trains.items[index];
-    TrainPlan plan = {.library = library, .block = block, .training = NEW(arena, Training), .dims = dims_new(arena), .index = map_new(arena)};
+    TrainPlan plan = {.library = library, .block = block, .training = NEW(arena, Training), .dims = dims_new(arena), .index = map_new(arena), .layers = map_new(arena)};
     if (library->broken) return NULL;
     *plan.training = (Training){.decl = block->decl, .name = block->decl->name, .comment = block->decl->comment};
     plan.has_phases = holds_phase(&block->decl->body);

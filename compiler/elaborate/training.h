@@ -82,4 +82,7 @@ Name library_train_name(const Library *library, int index);
 /* NULL where there were errors. */
 Training *elaborate_training(Library *library, int index);
 
+/* ---- training_sets.c ---- */
+const cai_set *training_sets(Arena *arena, const Training *training);
+
 #endif

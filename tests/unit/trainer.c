@@ -438,7 +438,7 @@ TEST(folders_that_cannot_be_written) {
     CU_ASSERT_EQUAL(block_run(b, run, "y=a"), 2);
     CU_ASSERT(block_said(run, "there is no input `y`: there are `x`, `label`"));
     CU_ASSERT_EQUAL(block_run(b, run, ""), 2);
-    CU_ASSERT(block_said(run, "no data is given for `x`"));
+    CU_ASSERT(block_said(run, "the set of `x` has no files"));
     CU_ASSERT_EQUAL(block_run(b, run, "--help"), 0);
     CU_ASSERT(block_said(run, "label: i32[5]"));
     block_free(b);

@@ -226,3 +226,35 @@ TEST(players_in_turn) { arena_free(trained("gan").arena); }
 TEST(frozen_layers_and_averages) { arena_free(trained("frozen").arena); }
 TEST(rounds_every_and_once) { arena_free(trained("critic").arena); }
 TEST(a_layer_whose_weights_are_constants) { arena_free(trained("code").arena); }
+
+/* ---- how weights begin ---- */
+
+static const TrainingState *state_named(const Trainer *t, const char *path) {
+    for (int i = 0; i < t->training->states.count; i++)
+        if (!strcmp(t->training->states.items[i].path, path)) return &t->training->states.items[i];
+    return NULL;
+}
+
+static double deviation_of(const TrainingState *state) {
+    return state->start == CAI_START_UNIFORM ? state->number / sqrt(3) : fabs(state->number);
+}
+
+TEST(weights_begin_as_those_of_pytorch) {
+    Trainer t = open_trainer("tests/unit/training/starts.cai");
+    FILE *file = fopen("tests/unit/training/starts.txt", "r");
+    char path[200];
+    double bound, deviation;
+    int count = 0;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    for (; fscanf(file, "0 %199s %lf %lf ", path, &bound, &deviation) == 3; count++) {
+        const TrainingState *state = state_named(&t, path), *twin = state_named(&t, arena_printf(t.arena, "twin%s", path + 3));
+        CU_ASSERT_FATAL(state && twin);
+        CU_ASSERT_DOUBLE_EQUAL(state->number, bound, 0.01 * bound); /* the largest of thousands lies just below its bound */
+        CU_ASSERT_DOUBLE_EQUAL(deviation_of(state), deviation, 0.03 * deviation);
+        CU_ASSERT_STRING_EQUAL(twin->drawn_as, path);
+        CU_ASSERT(twin->start == state->start && twin->number == state->number);
+    }
+    CU_ASSERT_EQUAL(count, 12);
+    fclose(file);
+    arena_free(t.arena);
+}

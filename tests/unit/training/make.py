@@ -219,6 +219,23 @@ def code():
         out.states(step, modules)
 
 
+def starts():
+    """The bound within which PyTorch draws, or the one value that it sets: of many draws the largest, and the root of the mean square."""
+    layers = sequence(torch.nn.Conv2d(4, 6, 3, groups=2), torch.nn.BatchNorm2d(6), torch.nn.ConvTranspose2d(6, 5, 2, stride=2),
+                      torch.nn.Conv2d(5, 5, 3, groups=5), torch.nn.LayerNorm(16), torch.nn.Flatten(), torch.nn.Linear(5, 7))
+    out = Record("starts")
+    torch.manual_seed(1)
+    draws = {name: [] for name, _ in layers.named_parameters()}
+    for _ in range(2000):
+        for layer in layers:
+            layer.reset_parameters() if hasattr(layer, "reset_parameters") else None
+        for name, p in layers.named_parameters():
+            draws[name].append(p.detach().clone().reshape(-1))
+    for name, values in draws.items():
+        values = torch.cat(values)
+        out.put(0, "net." + name, torch.stack([values.abs().max(), (values**2).mean().sqrt()]))
+
+
 if __name__ == "__main__":
-    for case in (classifier, adamw, gan, frozen, critic, code):
+    for case in (classifier, adamw, gan, frozen, critic, code, starts):
         case()
