@@ -83,8 +83,10 @@ static LLVMValueRef make_shape(Module *m, Shape shape) {
 static LLVMValueRef make_state(Module *m, const TrainingState *state) {
     Shape shape = state->shape;
     LLVMValueRef path = make_text(m, state->path), dims = make_shape(m, shape);
+    uint64_t stream = fnv1a64(state->drawn_as ? state->drawn_as : state->path);
     LLVMValueRef fields[] = {path, dims, get_i32(m, (int32_t)shape.type), get_i32(m, shape.rank), get_i32(m, state->kind),
-                             get_i32(m, state->start), get_f64(m, state->number), get_i64(m, (int64_t)fnv1a64(state->drawn_as ? state->drawn_as : state->path))};
+                             get_i32(m, state->start), get_f64(m, state->number), get_i64(m, (int64_t)stream),
+                             make_text(m, training_file(m->arena, state->load, state->span))};
     return make_struct(m, fields, COUNT_OF(fields), sizeof(cai_state));
 }
 

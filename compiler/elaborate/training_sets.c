@@ -19,8 +19,7 @@ static const int64_t *sample_dims(Arena *arena, Shape shape) {
     return dims;
 }
 
-/* What the text names lies beside the text; a trainer may run in another folder. */
-static const char *absolute(Arena *arena, const char *file, Span span) {
+const char *training_file(Arena *arena, const char *file, Span span) {
     char folder[PATH_MAX];
     if (!file || file[0] == '/' || !span.source) return file;
     const char *beside = dirname(arena_printf(arena, "%s", span.source->path));
@@ -37,7 +36,7 @@ static cai_field describe_field(Arena *arena, const TrainingSet *set, const Trai
                        .form = (int32_t)field->form,
                        .fit = field->fit,
                        .scale = {field->scale[0], field->scale[1]},
-                       .names = absolute(arena, field->names, field->span),
+                       .names = training_file(arena, field->names, field->span),
                        .on = field_named(set, field->on),
                        .together = field->together,
                        .balanced = field->balanced,
