@@ -129,7 +129,7 @@ static LLVMValueRef make_sets(Module *m, const Training *training) {
         LLVMValueRef *fields = NEW_ARRAY(m->arena, LLVMValueRef, set->fields.count);
         for (int k = 0; k < set->fields.count; k++) fields[k] = make_field(m, set, &set->fields.items[k]);
         LLVMValueRef made[] = {make_text(m, set->name), make_text(m, set->place), make_array(m, "fields", fields, set->fields.count),
-                               get_i32(m, set->fields.count), get_i64(m, set->batch)};
+                               get_i32(m, set->fields.count), get_i64(m, set->batch), get_i32(m, set->anew)};
         items[i] = make_struct(m, made, COUNT_OF(made), sizeof(cai_set));
     }
     return make_array(m, "sets", items, training->sets.count);

@@ -33,8 +33,9 @@ static void print_count(Session *s, const char *what, Count count) {
 
 /* 59.9 GFLOPs */
 static const char *flops_text(Arena *arena, double flops) {
-    bool giga = flops >= 1e9, mega = flops >= 1e6;
-    return arena_printf(arena, "%.4g %sFLOPs", giga ? flops * 1e-9 : mega ? flops * 1e-6 : flops, giga ? "G" : mega ? "M" : "");
+    if (flops >= 1e9) return arena_printf(arena, "%.4g GFLOPs", flops * 1e-9);
+    if (flops >= 1e6) return arena_printf(arena, "%.4g MFLOPs", flops * 1e-6);
+    return arena_printf(arena, "%s FLOPs", text_thousands(arena, (int64_t)flops));
 }
 
 static double flops_of(const Graph *graph) {

@@ -15,6 +15,13 @@
 static bool measures_on(const cai_training *training, int set) {
     for (int i = 0; i < training->phase_count; i++)
         for (int k = 0; k < training->phases[i].measure_count; k++)
+            if (cai_set_of_data(training->sets, training->phases[i].measures[k].set) == set) return true;
+    return false;
+}
+
+static bool is_measured(const cai_training *training, int set) {
+    for (int i = 0; i < training->phase_count; i++)
+        for (int k = 0; k < training->phases[i].measure_count; k++)
             if (training->phases[i].measures[k].set == set) return true;
     return false;
 }
@@ -22,7 +29,7 @@ static bool measures_on(const cai_training *training, int set) {
 static bool is_read(const cai_training *training, int set) {
     for (int i = 0; i < training->phase_count; i++)
         if (training->phases[i].rounds[set] > 0) return true;
-    return measures_on(training, set);
+    return is_measured(training, set);
 }
 
 static void tell(const char *path, const char *text) {
@@ -34,11 +41,12 @@ static bool open_set(cai_trainer *trainer, int set, cai_error *error) {
     const cai_train_command *command = trainer->command;
     const char *paths[command->operand_count + 1], *names[command->operand_count + 1];
     double share = command->held_out ? (double)command->held_out / 100 : HELD_OUT;
-    cai_data_options options = {.seed = trainer->point.seed, .set = set, .strict = command->strict, .notice = tell,
-                                .held_out = measures_on(trainer->training, set) ? share : 0};
+    const int data = cai_set_of_data(trainer->training->sets, set);
+    cai_data_options options = {.seed = trainer->point.seed, .set = data, .strict = command->strict, .notice = tell,
+                                .held_out = measures_on(trainer->training, data) ? share : 0};
     int count = 0;
     for (int i = 0; i < command->operand_count; i++) {
-        if (command->operands[i].set != set) continue;
+        if (command->operands[i].set != data) continue;
         paths[count] = command->operands[i].path;
         names[count++] = command->operands[i].name;
     }
