@@ -5,17 +5,24 @@
 
 #define HELD_OUT 0.1 /* the share of a set that is measured on, where the data has no part for that */
 
-static bool measures_on(const cai_training *training, int set) {
+static bool is_measured(const cai_training *training, int set) {
     for (int i = 0; i < training->phase_count; i++)
         for (int k = 0; k < training->phases[i].measure_count; k++)
             if (training->phases[i].measures[k].set == set) return true;
     return false;
 }
 
+/* Whether something is measured on data of the command line, in one form or another. */
+static bool measures_on(const cai_training *training, int data) {
+    for (int i = 0; i < training->set_count; i++)
+        if (cai_set_of_data(training->sets, i) == data && is_measured(training, i)) return true;
+    return false;
+}
+
 bool cai_set_is_read(const cai_training *training, int set) {
     for (int i = 0; i < training->phase_count; i++)
         if (training->phases[i].rounds[set] > 0) return true;
-    return measures_on(training, set);
+    return is_measured(training, set);
 }
 
 static cai_data_options options_of(const cai_training *training, const cai_train_command *command,
@@ -29,12 +36,13 @@ static cai_data_options options_of(const cai_training *training, const cai_train
 cai_dataset *cai_set_open(const cai_training *training, const cai_train_command *command, int set,
                           uint64_t seed, cai_notice *notice, cai_error *error) {
     const char *paths[command->operand_count + 1], *names[command->operand_count + 1];
-    cai_data_options options = options_of(training, command, set);
+    const int data = cai_set_of_data(training->sets, set);
+    cai_data_options options = options_of(training, command, data);
     int count = 0;
     options.seed = seed;
     options.notice = notice;
     for (int i = 0; i < command->operand_count; i++) {
-        if (command->operands[i].set != set) continue;
+        if (command->operands[i].set != data) continue;
         paths[count] = command->operands[i].path;
         names[count++] = command->operands[i].name;
     }
