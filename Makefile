@@ -1,4 +1,4 @@
-# cai: `make demo` sets up and removes noise from a photograph, `make test` sets up and passes the tests.
+# cai: `make demo` sets up and removes noise from a photograph, `make learn` trains a classifier, `make test` sets up and passes the tests.
 SHELL     := /bin/bash
 PREFIX    ?= /usr/local
 BUILD     := build
@@ -41,7 +41,7 @@ PACKAGES  := gcc g++ make binutils libc6-dev llvm-19-dev lld-19 flex bison $(COD
 Q         := $(if $(V),,@)
 say        = $(if $(V),,@echo "  $(1)  $(2)")
 
-.PHONY: all deps bench-networks check test test-all recipes sanitize races fuzz bench bless lint docs install clean demo
+.PHONY: all deps learn bench-networks check test test-all recipes sanitize races fuzz bench bless lint docs install clean demo
 all: $(BUILD)/cai $(RUNTIME_OF)/libcai_runtime.a $(RUNTIME_OF)/link.txt $(BUILD)/runtime/cai.h
 
 $(BUILD)/cai: $(OBJECTS) $(SHARED)
@@ -169,7 +169,7 @@ sanitize: deps
 	tests/run $(or $(STAGES),unit golden docs library library_form programs) $(if $(STAGES),,&& CAI_GUARD=1 tests/run numerics)
 # The thread pool of programs and the compiler's loops by all cores, of which the reference evaluator
 # is made, under the thread sanitizer.
-RACES = $(addprefix tests/unit/,main.c thread.c run.c parallel.c reference_threads.c random_graph_support.c)
+RACES = $(addprefix tests/unit/,main.c thread.c run.c data.c parallel.c reference_threads.c random_graph_support.c)
 races: deps $(BUILD)/grammar/cai.tab.h
 	@mkdir -p build/races
 	clang-19 $(filter-out -MMD -MP,$(CINCLUDE)) -Itests/unit -O1 -fsanitize=thread $(RACES) $(wildcard compiler/base/*.c compiler/graph/*.c) \
@@ -194,6 +194,12 @@ lint: $(BUILD)/grammar/cai.tab.h $(OBJECTS)
 demo: deps
 	$(MAKE) -j$$(nproc) all
 	examples/demo
+
+# Trains a classifier of clothes, builds it and runs it: two minutes.
+learn: PACKAGES += dataset-fashion-mnist
+learn: deps
+	$(MAKE) -j$$(nproc) all
+	examples/learn
 
 install: all
 	install -D $(BUILD)/cai $(DESTDIR)$(PREFIX)/bin/cai

@@ -22,6 +22,9 @@ static const Command commands[] = {
      "Builds the trainer, unless the cache ($XDG_CACHE_HOME/cai or ~/.cache/cai) has it, and runs it on what stands behind FILE; what is no option\n"
      "of ours is the trainer's: `cai train classifier.cai clothes/ -o run --threads 2`. The same command again goes on with a run that was stopped.\n"
      "`cai train FILE --help` is the trainer's own help; `cai build FILE BLOCK` makes a trainer that runs anywhere.\n"},
+    {"data", "FILE [BLOCK] DATA...", "show what a train block would read of data", command_data,
+     "Takes the places of data as `cai train` does, and prints what is there: samples, sizes, classes, files without a partner, what is held out.\n"
+     "-o draws the first sixteen samples of each set as they are cut for the network, masks beside and boxes on them. docs/data.md has all forms.\n"},
     {"summary", "FILE [MODEL]", "list the layers of a model, what each makes and costs", command_summary,
      "A line a layer: its name in the weights, its output, parameters, multiply-adds (MACs) of convolutions and\n"
      "matrix products (a transposed one counts on its inputs), and its receptive field in pixels of the input.\n"},

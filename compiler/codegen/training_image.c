@@ -2,9 +2,6 @@
  * cai_the_training. */
 #include "codegen/training_image.h"
 #include "codegen/image.h"
-#include <libgen.h>
-#include <limits.h>
-#include <stdlib.h>
 
 /* ---- entries to programs ---- */
 
@@ -75,19 +72,21 @@ static LLVMValueRef make_i64s(Module *m, const int64_t *values, int count) {
     return make_array(m, "dims", items, count);
 }
 
-/* The sizes from axis `first` on; -1 where one is free. */
-static LLVMValueRef make_shape(Module *m, Shape shape, int first) {
+/* -1 where a size is free. */
+static LLVMValueRef make_shape(Module *m, Shape shape) {
     int64_t *dims = NEW_ARRAY(m->arena, int64_t, shape.rank);
-    for (int i = first; i < shape.rank; i++)
-        if (!dim_is_const(shape.dims[i], &dims[i - first])) dims[i - first] = -1;
-    return make_i64s(m, dims, shape.rank - first);
+    for (int i = 0; i < shape.rank; i++)
+        if (!dim_is_const(shape.dims[i], &dims[i])) dims[i] = -1;
+    return make_i64s(m, dims, shape.rank);
 }
 
 static LLVMValueRef make_state(Module *m, const TrainingState *state) {
     Shape shape = state->shape;
-    LLVMValueRef path = make_text(m, state->path), dims = make_shape(m, shape, 0);
+    LLVMValueRef path = make_text(m, state->path), dims = make_shape(m, shape);
+    uint64_t stream = fnv1a64(state->drawn_as ? state->drawn_as : state->path);
     LLVMValueRef fields[] = {path, dims, get_i32(m, (int32_t)shape.type), get_i32(m, shape.rank), get_i32(m, state->kind),
-                             get_i32(m, state->start), get_f64(m, state->number), get_i64(m, (int64_t)fnv1a64(state->drawn_as ? state->drawn_as : state->path))};
+                             get_i32(m, state->start), get_f64(m, state->number), get_i64(m, (int64_t)stream),
+                             make_text(m, training_file(m->arena, state->load, state->span))};
     return make_struct(m, fields, COUNT_OF(fields), sizeof(cai_state));
 }
 
@@ -97,41 +96,27 @@ static LLVMValueRef make_states(Module *m, const Training *training) {
     return make_array(m, "states", items, training->states.count);
 }
 
-static int find_field(const TrainingSet *set, Name name) {
-    for (int i = 0; name && i < set->fields.count; i++)
-        if (set->fields.items[i].name == name) return i;
-    return -1;
-}
-
-/* What the text names lies beside the text; a trainer may run in another folder. */
-static const char *absolute(Arena *arena, const char *file, Span span) {
-    char folder[PATH_MAX];
-    if (!file || file[0] == '/' || !span.source) return file;
-    const char *beside = dirname(arena_printf(arena, "%s", span.source->path));
-    return realpath(beside, folder) ? arena_printf(arena, "%s/%s", folder, file) : file;
-}
-
-static LLVMValueRef make_field(Module *m, const TrainingSet *set, const TrainingField *field) {
-    Port port = {.name = field->name, .node = &(Node){.shape = field->shape}, .form = field->form};
-    LLVMValueRef name = make_text(m, field->name), text = make_text(m, port_type_text(m->arena, &port));
-    LLVMValueRef dims = make_shape(m, field->shape, 1), scale[] = {get_f64(m, field->scale[0]), get_f64(m, field->scale[1])};
-    LLVMValueRef fields[] = {name, text, dims, get_i32(m, (int32_t)field->shape.type), get_i32(m, field->shape.rank - 1),
-                             get_i32(m, (int32_t)field->form), get_i32(m, field->fit), LLVMConstArray2(m->f64, scale, 2),
-                             make_text(m, absolute(m->arena, field->names, field->span)), get_i32(m, find_field(set, field->on)), get_i32(m, field->together),
-                             get_i32(m, field->balanced), get_i32(m, field->index), get_i32(m, field->once)};
+static LLVMValueRef make_field(Module *m, const cai_field *field) {
+    LLVMValueRef dims = make_i64s(m, field->dims, field->rank), scale[] = {get_f64(m, field->scale[0]), get_f64(m, field->scale[1])};
+    LLVMValueRef fields[] = {make_text(m, field->name), make_text(m, field->text), dims, get_i32(m, field->type), get_i32(m, field->rank),
+                             get_i32(m, field->form), get_i32(m, field->fit), LLVMConstArray2(m->f64, scale, 2), make_text(m, field->names),
+                             get_i32(m, field->on), get_i32(m, field->together), get_i32(m, field->balanced), get_i32(m, field->index),
+                             get_i32(m, field->once)};
     return make_struct(m, fields, COUNT_OF(fields), sizeof(cai_field));
 }
 
+static LLVMValueRef make_set(Module *m, const cai_set *set) {
+    LLVMValueRef *fields = NEW_ARRAY(m->arena, LLVMValueRef, set->field_count);
+    for (int i = 0; i < set->field_count; i++) fields[i] = make_field(m, &set->fields[i]);
+    LLVMValueRef made[] = {make_text(m, set->name), make_text(m, set->place), make_array(m, "fields", fields, set->field_count),
+                           get_i32(m, set->field_count), get_i64(m, set->batch), get_i32(m, set->anew)};
+    return make_struct(m, made, COUNT_OF(made), sizeof(cai_set));
+}
+
 static LLVMValueRef make_sets(Module *m, const Training *training) {
+    const cai_set *sets = training_sets(m->arena, training);
     LLVMValueRef *items = NEW_ARRAY(m->arena, LLVMValueRef, training->sets.count);
-    for (int i = 0; i < training->sets.count; i++) {
-        const TrainingSet *set = &training->sets.items[i];
-        LLVMValueRef *fields = NEW_ARRAY(m->arena, LLVMValueRef, set->fields.count);
-        for (int k = 0; k < set->fields.count; k++) fields[k] = make_field(m, set, &set->fields.items[k]);
-        LLVMValueRef made[] = {make_text(m, set->name), make_text(m, set->place), make_array(m, "fields", fields, set->fields.count),
-                               get_i32(m, set->fields.count), get_i64(m, set->batch), get_i32(m, set->anew)};
-        items[i] = make_struct(m, made, COUNT_OF(made), sizeof(cai_set));
-    }
+    for (int i = 0; i < training->sets.count; i++) items[i] = make_set(m, &sets[i]);
     return make_array(m, "sets", items, training->sets.count);
 }
 

@@ -30,6 +30,7 @@ int command_check(Session *session);
 int command_build(Session *session);
 int command_run(Session *session);
 int command_train(Session *session);
+int command_data(Session *session);
 int command_summary(Session *session);
 int command_fmt(Session *session);
 int command_graph(Session *session);

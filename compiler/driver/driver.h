@@ -15,10 +15,10 @@ typedef struct Options {
     const char *command;
     const char *file;          /* FILE; of `cai new`: NAME; of `cai doc` the first WHAT, NULL where there is none */
     Vec(const char *) rest;    /* what stands after FILE and is not ours: a model's name, inputs, the program's options */
-    const char *output, *kind, *name, *init, *rename, *target, *emit, *after, *format, *message_format, *depth, *layer;
+    const char *output, *kind, *name, *init, *rename, *target, *emit, *after, *format, *message_format, *depth, *layer, *seed, *held_out, *fold;
     Vec(WeightFile) weights;
     Vec(Define) defines;
-    bool measure, explain, time_passes, blas, no_winograd, no_cache, reference, compare, names, train, check, gradient, partial, help;
+    bool measure, explain, time_passes, blas, no_winograd, no_cache, reference, compare, names, train, check, gradient, partial, strict, help;
 } Options;
 
 /* Reads the arguments after the command's name. False where they are wrong, which has then been said. */

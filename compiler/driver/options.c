@@ -12,12 +12,18 @@ typedef struct Option {
 } Option;
 
 #define FIELD(name) offsetof(Options, name)
-#define CHECK_BUILD_RUN_SUMMARY " check build run train summary graph compare "
+#define CHECK_BUILD_RUN_SUMMARY " check build run train data summary graph compare "
 static const Option table[] = {
     {"-o", "OUT", OPTION_TEXT, FIELD(output), " build graph compare ",
      "what to write: a program or library (default: after the model's name); a picture, .svg, .png, .pdf, and of a graph .dot"},
     {"-o", "OUT", OPTION_TEXT, FIELD(output), " import ",
      "the .cai file to write (default: after FILE); its weights go beside it, as .safetensors; -: the text alone, to standard output"},
+    {"-o", "SHEET", OPTION_TEXT, FIELD(output), " data ", "a picture to write, .png or .jpg: the first samples; SHEET2 has those of the second set that has pictures"},
+    {"--seed", "N", OPTION_TEXT, FIELD(seed), " data ", "what decides the order of samples and what is cut of them (default: 0)"},
+    {"--held-out", "PERCENT", OPTION_TEXT, FIELD(held_out), " data ",
+     "the share of samples that is measured on, where the data has none for that (default: 10)"},
+    {"--fold", "K/N", OPTION_TEXT, FIELD(fold), " data ", "measure on the K-th of N shares of the samples, and train on the others"},
+    {"--strict", NULL, OPTION_FLAG, FIELD(strict), " data ", "stop at a sample that is no use, instead of leaving it out"},
     {"--partial", NULL, OPTION_FLAG, FIELD(partial), " import ",
      "write what can be read: what the other nodes make become inputs of the model"},
     {"--kind", "KIND", OPTION_TEXT, FIELD(kind), " build ",
@@ -57,9 +63,9 @@ static const Option table[] = {
      "how many levels of layers in layers to unfold (default: as many as leave a picture that can be read)"},
     {"--gradient", NULL, OPTION_FLAG, FIELD(gradient), " graph ", "draw what the gradient of the first result by all weights adds"},
     {"--check", NULL, OPTION_FLAG, FIELD(check), " fmt ", "change nothing: name the files that are not in canonical form, and fail where there are any"},
-    {"--message-format", "json|text", OPTION_TEXT, FIELD(message_format), " check build run train summary graph compare import ",
+    {"--message-format", "json|text", OPTION_TEXT, FIELD(message_format), " check build run train data summary graph compare import ",
      "how errors are printed: text (default), or json, an object a line"},
-    {"--help", NULL, OPTION_FLAG, FIELD(help), " check build run train summary graph compare doc fmt new import ", "print this"},
+    {"--help", NULL, OPTION_FLAG, FIELD(help), " check build run train data summary graph compare doc fmt new import ", "print this"},
 };
 
 static bool takes(const Option *option, const char *command) {

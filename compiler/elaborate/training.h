@@ -85,4 +85,9 @@ void library_check_trained(Library *library, const Training *training, Model *co
 /* NULL where there were errors. */
 Training *elaborate_training(Library *library, int index);
 
+/* A file that the text names lies beside the text, and a trainer may run in another folder: its absolute name; NULL stays NULL. */
+const char *training_file(Arena *arena, const char *file, Span span);
+/* ---- training_sets.c ---- */
+const cai_set *training_sets(Arena *arena, const Training *training);
+
 #endif

@@ -8,7 +8,7 @@
 
 #include "core/program.h"
 
-#define CAI_TRAINING_ABI 1
+#define CAI_TRAINING_ABI 2
 
 /* ---- states ---- */
 
@@ -31,6 +31,7 @@ typedef struct cai_state {
     int32_t kind, start;
     double number;
     uint64_t stream;     /* of the first draw */
+    const char *load;    /* FILE:NAME: it begins as that tensor; or NULL */
 } cai_state;
 
 /* ---- sets of samples ---- */

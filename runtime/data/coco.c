@@ -1,7 +1,9 @@
 /* Boxes as COCO has them, in one JSON file for all pictures, through json-c:
  *
- *     {"images": [{"id": 1, "file_name": "a.jpg"}, ...], "categories": [{"id": 3, "name": "car"}, ...],
- *      "annotations": [{"image_id": 1, "category_id": 3, "bbox": [left, top, width, height], "iscrowd": 0}, ...]}
+ *     {"images": [{"id": 1, "file_name": "a.jpg"}, ...],
+ *      "categories": [{"id": 3, "name": "car"}, ...],
+ *      "annotations": [{"image_id": 1, "category_id": 3, "iscrowd": 0,
+ *                       "bbox": [left, top, width, height]}, ...]}
  *
  * Boxes of crowds are left out. */
 #include "data/sources.h"
@@ -36,7 +38,10 @@ static bool broken(const Coco *coco, const char *what) {
 
 static json_object *member(json_object *object, const char *key) {
     json_object *value = NULL;
-    return json_object_is_type(object, json_type_object) && json_object_object_get_ex(object, key, &value) ? value : NULL;
+    return json_object_is_type(object, json_type_object) &&
+                   json_object_object_get_ex(object, key, &value)
+               ? value
+               : NULL;
 }
 
 /* The array of that name, with its count. */
@@ -48,7 +53,8 @@ static json_object *list_of(const Coco *coco, const char *key, int64_t *count) {
 }
 
 static bool is_number(json_object *value) {
-    return json_object_is_type(value, json_type_int) || json_object_is_type(value, json_type_double);
+    return json_object_is_type(value, json_type_int) ||
+           json_object_is_type(value, json_type_double);
 }
 
 /* ---- pictures and categories ---- */
@@ -65,14 +71,19 @@ static int compare_categories(const void *a, const void *b) {
 
 static bool read_pictures(Coco *coco) {
     json_object *list = list_of(coco, "images", &coco->picture_count);
-    cai_store *store = &coco->dataset->store;
-    coco->pictures = list ? cai_store_take(store, (uint64_t)coco->picture_count * sizeof *coco->pictures, coco->error) : NULL;
+    cai_arena *arena = &coco->dataset->arena;
+    coco->pictures =
+        list ? cai_arena_take(arena, (uint64_t)coco->picture_count * sizeof *coco->pictures,
+                              coco->error)
+             : NULL;
     if (!coco->pictures) return false;
     for (int64_t i = 0; i < coco->picture_count; i++) {
-        json_object *one = json_object_array_get_idx(list, (size_t)i), *name = member(one, "file_name");
-        if (!json_object_is_type(name, json_type_string)) return broken(coco, "a picture has no file_name");
+        json_object *one = json_object_array_get_idx(list, (size_t)i),
+                    *name = member(one, "file_name");
+        if (!json_object_is_type(name, json_type_string))
+            return broken(coco, "a picture has no file_name");
         coco->pictures[i].id = json_object_get_int64(member(one, "id"));
-        coco->pictures[i].stem = cai_stem_of(store, json_object_get_string(name), coco->error);
+        coco->pictures[i].stem = cai_stem_of(arena, json_object_get_string(name), coco->error);
         if (!coco->pictures[i].stem) return false;
     }
     qsort(coco->pictures, (size_t)coco->picture_count, sizeof *coco->pictures, compare_pictures);
@@ -81,18 +92,23 @@ static bool read_pictures(Coco *coco) {
 
 static bool read_categories(Coco *coco) {
     json_object *list = list_of(coco, "categories", &coco->category_count);
-    cai_store *store = &coco->dataset->store;
-    coco->categories = list ? cai_store_take(store, (uint64_t)coco->category_count * sizeof *coco->categories, coco->error) : NULL;
+    cai_arena *arena = &coco->dataset->arena;
+    coco->categories =
+        list ? cai_arena_take(arena, (uint64_t)coco->category_count * sizeof *coco->categories,
+                              coco->error)
+             : NULL;
     if (!coco->categories) return false;
     for (int64_t i = 0; i < coco->category_count; i++) {
         json_object *one = json_object_array_get_idx(list, (size_t)i), *name = member(one, "name");
-        if (!json_object_is_type(name, json_type_string)) return broken(coco, "a category has no name");
+        if (!json_object_is_type(name, json_type_string))
+            return broken(coco, "a category has no name");
         coco->categories[i].id = json_object_get_int64(member(one, "id"));
         const char *text = json_object_get_string(name);
-        coco->categories[i].name = cai_store_text(store, text, strlen(text), coco->error);
+        coco->categories[i].name = cai_arena_text(arena, text, strlen(text), coco->error);
         if (!coco->categories[i].name) return false;
     }
-    qsort(coco->categories, (size_t)coco->category_count, sizeof *coco->categories, compare_categories);
+    qsort(coco->categories, (size_t)coco->category_count, sizeof *coco->categories,
+          compare_categories);
     return true;
 }
 
@@ -105,20 +121,23 @@ static Picture *picture_of(const Coco *coco, json_object *annotation) {
 
 static int64_t category_of(const Coco *coco, json_object *annotation) {
     Category key = {.id = json_object_get_int64(member(annotation, "category_id"))};
-    const Category *found = bsearch(&key, coco->categories, (size_t)coco->category_count, sizeof key, compare_categories);
+    const Category *found = bsearch(&key, coco->categories, (size_t)coco->category_count,
+                                    sizeof key, compare_categories);
     return found ? found - coco->categories : -1;
 }
 
 static bool box_of(const Coco *coco, json_object *annotation, cai_box *box) {
     json_object *sides = member(annotation, "bbox");
     double v[4];
-    if (!json_object_is_type(sides, json_type_array) || json_object_array_length(sides) != 4) return false;
+    if (!json_object_is_type(sides, json_type_array) || json_object_array_length(sides) != 4)
+        return false;
     for (size_t i = 0; i < 4; i++) {
         json_object *side = json_object_array_get_idx(sides, i);
         if (!is_number(side)) return false;
         v[i] = json_object_get_double(side);
     }
-    *box = (cai_box){{(float)v[0], (float)v[1], (float)(v[0] + v[2]), (float)(v[1] + v[3])}, (float)category_of(coco, annotation)};
+    *box = (cai_box){{(float)v[0], (float)v[1], (float)(v[0] + v[2]), (float)(v[1] + v[3])},
+                     (float)category_of(coco, annotation)};
     return box->class >= 0 && box->sides[2] > box->sides[0] && box->sides[3] > box->sides[1];
 }
 
@@ -145,26 +164,34 @@ static bool read_annotations(Coco *coco) {
     go_through(coco, list, count, false, &bad);
     for (int64_t i = 0; i < coco->picture_count; i++) {
         cai_boxes *boxes = &coco->pictures[i].boxes;
-        boxes->items = cai_store_take(&coco->dataset->store, (uint64_t)boxes->count * sizeof *boxes->items, coco->error);
+        boxes->items = cai_arena_take(&coco->dataset->arena,
+                                      (uint64_t)boxes->count * sizeof *boxes->items, coco->error);
         if (!boxes->items) return false;
         boxes->count = 0;
     }
     go_through(coco, list, count, true, &again);
-    return bad == 0 || cai_dataset_leave_out(coco->dataset, 0, coco->error, coco->path,
-                                             "%lld of %lld boxes are left out: of no picture or category, or without area",
-                                             (long long)bad, (long long)count);
+    return bad == 0 ||
+           cai_dataset_leave_out(
+               coco->dataset, 0, coco->error, coco->path,
+               "%lld of %lld boxes are left out: of no picture or category, or without area",
+               (long long)bad, (long long)count);
 }
 
 /* ---- the column ---- */
 
-static int compare_stems(const void *a, const void *b) { return strcmp(((const Picture *)a)->stem, ((const Picture *)b)->stem); }
+static int compare_stems(const void *a, const void *b) {
+    return strcmp(((const Picture *)a)->stem, ((const Picture *)b)->stem);
+}
 
 static bool fill_column(Coco *coco, cai_column *column) {
-    cai_store *store = &coco->dataset->store;
+    cai_arena *arena = &coco->dataset->arena;
     int64_t count = coco->picture_count;
-    cai_boxes *boxes = cai_store_take(store, (uint64_t)count * sizeof *boxes, coco->error);
-    const char **stems = boxes ? cai_store_take(store, (uint64_t)count * sizeof *stems, coco->error) : NULL;
-    const char **classes = stems ? cai_store_take(store, (uint64_t)coco->category_count * sizeof *classes, coco->error) : NULL;
+    cai_boxes *boxes = cai_arena_take(arena, (uint64_t)count * sizeof *boxes, coco->error);
+    const char **stems =
+        boxes ? cai_arena_take(arena, (uint64_t)count * sizeof *stems, coco->error) : NULL;
+    const char **classes =
+        stems ? cai_arena_take(arena, (uint64_t)coco->category_count * sizeof *classes, coco->error)
+              : NULL;
     if (!classes) return false;
     qsort(coco->pictures, (size_t)count, sizeof *coco->pictures, compare_stems);
     for (int64_t i = 0; i < count; i++) {
@@ -172,29 +199,33 @@ static bool fill_column(Coco *coco, cai_column *column) {
         stems[i] = coco->pictures[i].stem;
     }
     for (int64_t i = 0; i < coco->category_count; i++) classes[i] = coco->categories[i].name;
-    *column = (cai_column){.kind = CAI_COLUMN_BOXES, .path = coco->path, .count = count, .stems = stems, .boxes = boxes,
-                           .classes = classes, .class_count = (int)coco->category_count};
+    *column = (cai_column){.kind = CAI_COLUMN_BOXES,
+                           .path = coco->path,
+                           .count = count,
+                           .stems = stems,
+                           .boxes = boxes,
+                           .classes = classes,
+                           .class_count = (int)coco->category_count};
     return true;
 }
 
 static json_object *parse(const Coco *coco, const unsigned char *bytes, size_t count) {
+    if (count > INT32_MAX) return broken(coco, "it is larger than 2 GB"), NULL;
     json_tokener *tokener = json_tokener_new();
-    if (!tokener || count > INT32_MAX) {
-        json_tokener_free(tokener);
-        return broken(coco, "it is larger than 2 GB"), NULL;
-    }
+    if (!tokener) return cai_fail_memory(coco->error, count, coco->path), NULL;
     json_object *root = json_tokener_parse_ex(tokener, (const char *)bytes, (int)count);
     if (!root) broken(coco, json_tokener_error_desc(json_tokener_get_error(tokener)));
     json_tokener_free(tokener);
     return root;
 }
 
-bool cai_coco_parse(cai_dataset *dataset, cai_column *column, const char *path, const unsigned char *bytes, size_t count,
-                    cai_error *error) {
+bool cai_coco_parse(cai_dataset *dataset, cai_column *column, const char *path,
+                    const unsigned char *bytes, size_t count, cai_error *error) {
     Coco coco = {.dataset = dataset, .path = path, .error = error};
     coco.root = parse(&coco, bytes, count);
     if (!coco.root) return false;
-    bool read = read_pictures(&coco) && read_categories(&coco) && read_annotations(&coco) && fill_column(&coco, column);
+    bool read = read_pictures(&coco) && read_categories(&coco) && read_annotations(&coco) &&
+                fill_column(&coco, column);
     json_object_put(coco.root);
     return read;
 }

@@ -1,5 +1,5 @@
-/* A data set: portions of samples, counted through; which of them are held out; and the samples in
- * their order. */
+/* A data set: portions of samples, counted through; which of them are held out; and the
+ * samples in their order. */
 #include "data/sources.h"
 #include <stdarg.h>
 #include <stdlib.h>
@@ -25,8 +25,8 @@ void cai_dataset_tell(const cai_dataset *dataset, const char *path, const char *
     tell(dataset, path, text);
 }
 
-bool cai_dataset_leave_out(cai_dataset *dataset, int64_t count, cai_error *error, const char *path, const char *format,
-                           ...) {
+bool cai_dataset_leave_out(cai_dataset *dataset, int64_t count, cai_error *error, const char *path,
+                           const char *format, ...) {
     char text[700];
     va_list arguments;
     va_start(arguments, format);
@@ -43,11 +43,13 @@ static bool has_room(const cai_dataset *dataset, uint64_t bytes) {
     return atomic_fetch_add(&shared(dataset)->kept, bytes) + bytes <= cai_memory_limit() / 3;
 }
 
-bool cai_dataset_keep(const cai_dataset *dataset, _Atomic(cai_picture *) *slot, cai_picture *picture) {
+bool cai_dataset_keep(const cai_dataset *dataset, _Atomic(cai_picture *) *slot,
+                      cai_picture *picture) {
     cai_picture *none = NULL;
     uint64_t bytes = picture ? cai_picture_bytes(picture) : 0;
     if (!picture) return false;
-    if (has_room(dataset, bytes) && atomic_compare_exchange_strong(slot, &none, picture)) return true;
+    if (has_room(dataset, bytes) && atomic_compare_exchange_strong(slot, &none, picture))
+        return true;
     atomic_fetch_sub(&shared(dataset)->kept, bytes);
     return false;
 }
@@ -65,8 +67,9 @@ static bool count_samples(cai_dataset *dataset, cai_error *error) {
         dataset->portions[i]->first = dataset->count;
         dataset->count += dataset->portions[i]->count;
     }
-    if (dataset->count == 0) return cai_fail(error, CAI_BAD_INPUT, "the set of `%s` has no samples", dataset->set->name);
-    dataset->broken = cai_store_take(&dataset->store, (uint64_t)dataset->count, error);
+    if (dataset->count == 0)
+        return cai_fail(error, CAI_BAD_INPUT, "the set of `%s` has no samples", dataset->set->name);
+    dataset->broken = cai_arena_take(&dataset->arena, (uint64_t)dataset->count, error);
     return dataset->broken != NULL;
 }
 
@@ -79,7 +82,8 @@ static bool check_column(const cai_field *field, const cai_column *column, cai_e
 static bool check_columns(const cai_dataset *dataset, cai_error *error) {
     for (int i = 0; i < dataset->portion_count; i++)
         for (int k = 0; k < dataset->set->field_count; k++)
-            if (!check_column(&dataset->set->fields[k], &dataset->portions[i]->columns[k], error)) return false;
+            if (!check_column(&dataset->set->fields[k], &dataset->portions[i]->columns[k], error))
+                return false;
     return true;
 }
 
@@ -87,11 +91,14 @@ static bool check_columns(const cai_dataset *dataset, cai_error *error) {
 
 static bool has_own_part(const cai_dataset *dataset) {
     for (int i = 0; i < dataset->portion_count; i++)
-        if (dataset->portions[i]->part == CAI_PART_HELD_OUT && dataset->portions[i]->count) return true;
+        if (dataset->portions[i]->part == CAI_PART_HELD_OUT && dataset->portions[i]->count)
+            return true;
     return false;
 }
 
-typedef struct Share { double from, to; } Share;
+typedef struct Share {
+    double from, to;
+} Share;
 
 static Share share_of(const cai_data_options *options) {
     double folds = options->folds;
@@ -110,7 +117,8 @@ int64_t cai_dataset_class(const cai_dataset *dataset, int field, int64_t sample)
     const cai_portion *portion = portion_of(dataset, sample);
     const cai_column *column = &portion->columns[field];
     int64_t at = sample - portion->first, class = -1;
-    cai_tensor row = cai_column_row(column, portion->entries[field] ? portion->entries[field][at] : at);
+    cai_tensor row =
+        cai_column_row(column, portion->entries[field] ? portion->entries[field][at] : at);
     if (row.count == 1) cai_tensor_to_i64(&row, 0, 1, &class);
     return class;
 }
@@ -136,7 +144,8 @@ static bool split(cai_dataset *dataset, cai_error *error) {
     Share share = has_own_part(dataset) ? (Share){0} : share_of(&dataset->options);
     int together = field_together(dataset->set);
     for (int part = 0; part < CAI_PART_COUNT; part++) {
-        dataset->samples[part] = cai_store_take(&dataset->store, (uint64_t)dataset->count * sizeof(int64_t), error);
+        dataset->samples[part] =
+            cai_arena_take(&dataset->arena, (uint64_t)dataset->count * sizeof(int64_t), error);
         if (!dataset->samples[part]) return false;
     }
     for (int64_t i = 0; i < dataset->count; i++) {
@@ -144,13 +153,16 @@ static bool split(cai_dataset *dataset, cai_error *error) {
         dataset->samples[part][dataset->counts[part]++] = i;
     }
     if (dataset->counts[CAI_PART_TRAINING]) return true;
-    return cai_fail(error, CAI_BAD_INPUT, "all samples of the set of `%s` are held out, and none is left to train on",
+    return cai_fail(error, CAI_BAD_INPUT,
+                    "all samples of the set of `%s` are held out, and none is left to train on",
                     dataset->set->name);
 }
 
 /* ---- the order by classes ---- */
 
-typedef struct Member { int64_t class, place; } Member;
+typedef struct Member {
+    int64_t class, place;
+} Member;
 
 static int compare_members(const void *a, const void *b) {
     const Member *m = a, *n = b;
@@ -158,11 +170,13 @@ static int compare_members(const void *a, const void *b) {
     return m->place < n->place ? -1 : m->place > n->place;
 }
 
-static bool fill_order(cai_order *order, const Member *members, cai_store *store, cai_error *error) {
+static bool fill_order(cai_order *order, const Member *members, cai_arena *arena,
+                       cai_error *error) {
     uint64_t room = (uint64_t)order->count + 1;
-    order->members = cai_store_take(store, room * sizeof *order->members, error);
-    order->first = order->members ? cai_store_take(store, room * sizeof *order->first, error) : NULL;
-    order->group = order->first ? cai_store_take(store, room * sizeof *order->group, error) : NULL;
+    order->members = cai_arena_take(arena, room * sizeof *order->members, error);
+    order->first =
+        order->members ? cai_arena_take(arena, room * sizeof *order->first, error) : NULL;
+    order->group = order->first ? cai_arena_take(arena, room * sizeof *order->group, error) : NULL;
     if (!order->group) return false;
     for (int64_t i = 0; i < order->count; i++) {
         bool another = i == 0 || members[i].class != members[i - 1].class;
@@ -179,19 +193,23 @@ static bool fill_order(cai_order *order, const Member *members, cai_store *store
 
 static bool order_by_classes(cai_dataset *dataset, int field, cai_error *error) {
     cai_order *order = &dataset->order;
-    Member *members = cai_allocate((uint64_t)order->count * sizeof *members, "the order of samples", error);
+    Member *members =
+        cai_allocate((uint64_t)order->count * sizeof *members, "the order of samples", error);
     if (!members) return false;
     for (int64_t i = 0; i < order->count; i++)
-        members[i] = (Member){cai_dataset_class(dataset, field, dataset->samples[CAI_PART_TRAINING][i]), i};
+        members[i] =
+            (Member){cai_dataset_class(dataset, field, dataset->samples[CAI_PART_TRAINING][i]), i};
     qsort(members, (size_t)order->count, sizeof *members, compare_members);
-    bool filled = fill_order(order, members, &dataset->store, error);
+    bool filled = fill_order(order, members, &dataset->arena, error);
     free(members);
     return filled;
 }
 
 static bool set_order(cai_dataset *dataset, cai_error *error) {
-    dataset->order = (cai_order){.key = cai_data_mix(dataset->options.seed, (uint64_t)dataset->options.set),
-                                 .count = dataset->counts[CAI_PART_TRAINING], .together = 1};
+    dataset->order =
+        (cai_order){.key = cai_data_mix(dataset->options.seed, (uint64_t)dataset->options.set),
+                    .count = dataset->counts[CAI_PART_TRAINING],
+                    .together = 1};
     for (int i = 0; i < dataset->set->field_count; i++) {
         const cai_field *field = &dataset->set->fields[i];
         if (field->together < 2 && !field->balanced) continue;
@@ -237,7 +255,8 @@ static uint64_t mix_column(uint64_t key, const cai_column *column) {
     for (int64_t i = 0; column->kind == CAI_COLUMN_FILES && i < column->count; i++)
         key = cai_data_mix(key, column->files[i].count);
     for (int64_t i = 0; column->kind == CAI_COLUMN_BOXES && i < column->count; i++)
-        key = mix_bytes(key, (const unsigned char *)column->boxes[i].items, (size_t)column->boxes[i].count * sizeof(cai_box));
+        key = mix_bytes(key, (const unsigned char *)column->boxes[i].items,
+                        (size_t)column->boxes[i].count * sizeof(cai_box));
     return key;
 }
 
@@ -245,19 +264,23 @@ static void set_fingerprint(cai_dataset *dataset) {
     uint64_t key = (uint64_t)dataset->count;
     for (int i = 0; i < dataset->portion_count; i++)
         for (int k = 0; k < dataset->set->field_count; k++)
-            key = mix_column(cai_data_mix(key, (uint64_t)dataset->portions[i]->part), &dataset->portions[i]->columns[k]);
-    key = cai_data_mix(key, (uint64_t)dataset->counts[CAI_PART_HELD_OUT]);
+            key = mix_column(cai_data_mix(key, (uint64_t)dataset->portions[i]->part),
+                             &dataset->portions[i]->columns[k]);
+    for (int64_t i = 0; i < dataset->counts[CAI_PART_HELD_OUT]; i++)
+        key = cai_data_mix(key, (uint64_t)dataset->samples[CAI_PART_HELD_OUT][i]);
     dataset->fingerprint = key;
 }
 
 /* ---- open and close ---- */
 
-static bool open_paths(cai_dataset *dataset, const char *const *paths, const char *const *names, int count,
-                       cai_error *error) {
+static bool open_paths(cai_dataset *dataset, const char *const *paths, const char *const *names,
+                       int count, cai_error *error) {
     if (count == 0 && !dataset->set->place)
-        return cai_fail(error, CAI_BAD_USAGE, "the set of `%s` has no files\n"
-                        "  help: name its folder on the command line, or in the text: load %s from \"PATH\"",
-                        dataset->set->name, dataset->set->name);
+        return cai_fail(
+            error, CAI_BAD_USAGE,
+            "the set of `%s` has no files\n"
+            "  help: name its folder on the command line, or in the text: load %s from \"PATH\"",
+            dataset->set->name, dataset->set->name);
     if (count == 0) return cai_source_open(dataset, dataset->set->place, CAI_PART_BY_NAME, error);
     bool named = false;
     for (int i = 0; i < count; i++) named |= names && names[i];
@@ -269,13 +292,15 @@ static bool open_paths(cai_dataset *dataset, const char *const *paths, const cha
 
 static bool prepare(cai_dataset *dataset, cai_error *error) {
     if (!count_samples(dataset, error) || !check_columns(dataset, error)) return false;
-    if (!cai_classes_join(dataset, error) || !split(dataset, error) || !set_order(dataset, error)) return false;
+    if (!cai_classes_join(dataset, error) || !split(dataset, error) || !set_order(dataset, error))
+        return false;
     set_fingerprint(dataset);
     return true;
 }
 
-cai_dataset *cai_dataset_open(const cai_set *set, const char *const *paths, const char *const *names, int count,
-                              const cai_data_options *options, cai_error *error) {
+cai_dataset *cai_dataset_open(const cai_set *set, const char *const *paths,
+                              const char *const *names, int count, const cai_data_options *options,
+                              cai_error *error) {
     cai_dataset *dataset = cai_allocate(sizeof *dataset, "a data set", error);
     if (!dataset) return NULL;
     *dataset = (cai_dataset){.set = set, .options = *options};
@@ -286,15 +311,17 @@ cai_dataset *cai_dataset_open(const cai_set *set, const char *const *paths, cons
 }
 
 static void free_decoded(const cai_column *column) {
-    for (int64_t i = 0; column->decoded && i < column->count; i++) free(atomic_load(&column->decoded[i]));
+    for (int64_t i = 0; column->decoded && i < column->count; i++)
+        free(atomic_load(&column->decoded[i]));
 }
 
 void cai_dataset_free(cai_dataset *dataset) {
     if (!dataset) return;
     for (int i = 0; i < dataset->portion_count; i++)
-        for (int k = 0; k < dataset->set->field_count; k++) free_decoded(&dataset->portions[i]->columns[k]);
+        for (int k = 0; k < dataset->set->field_count; k++)
+            free_decoded(&dataset->portions[i]->columns[k]);
     cai_opened_close(dataset);
-    cai_store_free(&dataset->store);
+    cai_arena_free(&dataset->arena);
     pthread_mutex_destroy(&dataset->telling);
     free(dataset);
 }
@@ -327,13 +354,15 @@ static void tell_broken(const cai_dataset *dataset, int64_t sample, const cai_er
     cai_dataset_tell(dataset, error->message, "left out");
 }
 
-static bool try_sample(const cai_dataset *dataset, int64_t sample, const cai_sample *at, cai_error *error) {
+static bool try_sample(const cai_dataset *dataset, int64_t sample, const cai_sample *at,
+                       cai_error *error) {
     const cai_portion *portion = portion_of(dataset, sample);
     return cai_sample_read(dataset, portion, sample - portion->first, at, error);
 }
 
 /* The sample at a position, or the next in the order of names that can be read. */
-static bool read_at(const cai_dataset *dataset, int part, int64_t position, const cai_sample *at, cai_error *error) {
+static bool read_at(const cai_dataset *dataset, int part, int64_t position, const cai_sample *at,
+                    cai_error *error) {
     int64_t count = dataset->counts[part], place = count ? place_at(dataset, part, position) : 0;
     for (int64_t i = 0; i < count; i++) {
         int64_t sample = dataset->samples[part][(place + i) % count];
@@ -342,28 +371,29 @@ static bool read_at(const cai_dataset *dataset, int part, int64_t position, cons
         if (dataset->options.strict || error->status == CAI_NO_MEMORY) return false;
         tell_broken(dataset, sample, error);
     }
-    return cai_fail(error, CAI_BAD_INPUT, "none of the %lld samples of the set of `%s` can be read", (long long)count,
-                    dataset->set->name);
+    return cai_fail(error, CAI_BAD_INPUT, "none of the %lld samples of the set of `%s` can be read",
+                    (long long)count, dataset->set->name);
 }
 
 static uint64_t key_at(const cai_dataset *dataset, int64_t position) {
     return cai_data_mix(dataset->order.key, (uint64_t)position);
 }
 
-bool cai_dataset_read(const cai_dataset *dataset, int part, int64_t position, int64_t row, void *const *buffers,
-                      cai_error *error) {
+bool cai_dataset_read(const cai_dataset *dataset, int part, int64_t position, int64_t row,
+                      void *const *buffers, cai_error *error) {
     cai_sample at = {key_at(dataset, position), part == CAI_PART_HELD_OUT, row, buffers, NULL};
     return read_at(dataset, part, position, &at, error);
 }
 
-bool cai_dataset_sizes(const cai_dataset *dataset, int part, int64_t position, int field, int64_t *dims,
-                       cai_error *error) {
+bool cai_dataset_sizes(const cai_dataset *dataset, int part, int64_t position, int field,
+                       int64_t *dims, cai_error *error) {
     uint64_t fields = (uint64_t)dataset->set->field_count;
     void **none = calloc(fields, sizeof *none);
     int64_t **wanted = calloc(fields, sizeof *wanted);
     cai_sample at = {key_at(dataset, position), part == CAI_PART_HELD_OUT, 0, none, wanted};
     if (wanted) wanted[field] = dims;
-    bool read = none && wanted ? read_at(dataset, part, position, &at, error) : cai_fail_memory(error, fields * 16, "a sample");
+    bool read = none && wanted ? read_at(dataset, part, position, &at, error)
+                               : cai_fail_memory(error, fields * 16, "a sample");
     free(none);
     free(wanted);
     return read;

@@ -1,14 +1,17 @@
-/* IDX, the format of MNIST and its family: two zeros, a type, a number of axes, sizes of four bytes,
- * and elements, all big endian; often packed by gzip. Pictures and their labels are two files, whose
- * names differ in a word: train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz. */
+/* IDX, the format of MNIST and its family: two zeros, a type, a number of axes, sizes of
+ * four bytes, and elements, all big endian; often packed by gzip. Pictures and their
+ * labels are two files, whose names differ in a word: train-images-idx3-ubyte.gz and
+ * train-labels-idx1-ubyte.gz. */
 #include "data/sources.h"
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- one file ---- */
 
-static const struct { unsigned char code; int type; } types[] = {
-    {8, CAI_U8}, {9, CAI_I8}, {11, CAI_I16}, {12, CAI_I32}, {13, CAI_F32}, {14, CAI_F64}};
+static const struct {
+    unsigned char code;
+    int type;
+} types[] = {{8, CAI_U8}, {9, CAI_I8}, {11, CAI_I16}, {12, CAI_I32}, {13, CAI_F32}, {14, CAI_F64}};
 
 static int type_of(unsigned char code) {
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
@@ -18,8 +21,10 @@ static int type_of(unsigned char code) {
 
 #define MOST_HEADER (4 + 4 * CAI_MAX_RANK)
 
-/* Fills type, sizes and count from the header's bytes; gives its length, 0 where it is broken. */
-static size_t read_header(const unsigned char *bytes, size_t count, cai_tensor *tensor, uint64_t *size) {
+/* Fills type, sizes and count from the header's bytes; gives its length, 0 where it is
+ * broken. */
+static size_t read_header(const unsigned char *bytes, size_t count, cai_tensor *tensor,
+                          uint64_t *size) {
     if (count < 8 || bytes[0] || bytes[1] || type_of(bytes[2]) < 0) return 0;
     *tensor = (cai_tensor){.name = "", .type = type_of(bytes[2]), .rank = bytes[3]};
     size_t length = 4 + 4 * (size_t)tensor->rank;
@@ -44,37 +49,39 @@ static bool fail_header(const char *path, cai_error *error) {
     return cai_fail(error, CAI_BAD_INPUT, "%s: is no IDX file: its header is broken", path);
 }
 
-static bool parse_packed(cai_store *store, const char *path, const unsigned char *bytes, size_t count,
-                         cai_tensor *tensor, cai_error *error) {
+static bool parse_packed(cai_arena *arena, const char *path, const unsigned char *bytes,
+                         size_t count, cai_tensor *tensor, cai_error *error) {
     unsigned char header[MOST_HEADER];
     uint64_t size;
     size_t known = cai_inflate_begin(CAI_GZIP, bytes, count, header, sizeof header);
     size_t length = read_header(header, known, tensor, &size);
     if (length == 0) return fail_header(path, error);
-    unsigned char *whole = cai_inflate(store, path, CAI_GZIP, bytes, count, length + size, error);
+    unsigned char *whole = cai_inflate(arena, path, CAI_GZIP, bytes, count, length + size, error);
     if (whole) tensor->data = whole + length;
     return whole != NULL;
 }
 
-static bool parse_plain(cai_store *store, const char *path, const unsigned char *bytes, size_t count,
-                        cai_tensor *tensor, cai_error *error) {
+static bool parse_plain(cai_arena *arena, const char *path, const unsigned char *bytes,
+                        size_t count, cai_tensor *tensor, cai_error *error) {
     uint64_t size;
     size_t length = read_header(bytes, count, tensor, &size);
     if (length == 0) return fail_header(path, error);
     if (count - length != size)
-        return cai_fail(error, CAI_BAD_INPUT, "%s: has %zu bytes of elements, and its header says %llu", path,
+        return cai_fail(error, CAI_BAD_INPUT,
+                        "%s: has %zu bytes of elements, and its header says %llu", path,
                         count - length, (unsigned long long)size);
-    unsigned char *data = cai_store_take(store, size, error);
+    unsigned char *data = cai_arena_take(arena, size, error);
     if (!data) return false;
     tensor->data = memcpy(data, bytes + length, size);
     return true;
 }
 
-bool cai_idx_parse(cai_store *store, const char *path, const unsigned char *bytes, size_t count, cai_tensor *tensor,
-                   cai_error *error) {
+bool cai_idx_parse(cai_arena *arena, const char *path, const unsigned char *bytes, size_t count,
+                   cai_tensor *tensor, cai_error *error) {
     bool packed = count >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b;
-    bool parsed = (packed ? parse_packed : parse_plain)(store, path, bytes, count, tensor, error);
-    if (parsed) swap_bytes((unsigned char *)tensor->data, tensor->count, cai_type_bytes(tensor->type));
+    bool parsed = (packed ? parse_packed : parse_plain)(arena, path, bytes, count, tensor, error);
+    if (parsed)
+        swap_bytes((unsigned char *)tensor->data, tensor->count, cai_type_bytes(tensor->type));
     return parsed;
 }
 
@@ -86,11 +93,14 @@ bool cai_is_idx_name(const char *path) {
     return axes && axes[3] >= '1' && axes[3] <= '9' && axes[4] == '-';
 }
 
-static bool is_pictures(const char *name) { return cai_is_idx_name(name) && strstr(name, "images"); }
+static bool is_pictures(const char *name) {
+    return cai_is_idx_name(name) && strstr(name, "images");
+}
 
-/* The labels that belong to pictures: "images" becomes "labels", and the number of axes 1. */
-static char *labels_of(cai_store *store, const char *name, cai_error *error) {
-    char *labels = cai_store_text(store, name, strlen(name), error);
+/* The labels that belong to pictures: "images" becomes "labels", and the number of axes
+ * 1. */
+static char *labels_of(cai_arena *arena, const char *name, cai_error *error) {
+    char *labels = cai_arena_text(arena, name, strlen(name), error);
     if (!labels) return NULL;
     memcpy(strstr(labels, "images"), "labels", 6);
     strstr(labels, "idx")[3] = '1';
@@ -106,22 +116,27 @@ bool cai_idx_read(cai_dataset *dataset, const char *path, cai_column *column, ca
     cai_file file;
     cai_tensor tensor;
     if (!cai_file_read(path, &file, error)) return false;
-    bool read = cai_idx_parse(&dataset->store, path, file.data, file.count, &tensor, error);
+    bool read = cai_idx_parse(&dataset->arena, path, file.data, file.count, &tensor, error);
     cai_file_close(&file);
     if (read) cai_column_of_rows(column, path, &tensor);
     return read;
 }
 
-static bool open_pair(cai_dataset *dataset, const char *folder, const char *name, int part, cai_error *error) {
-    cai_store *store = &dataset->store;
-    const char *labels = labels_of(store, name, error);
-    const char *path = labels ? cai_store_path(store, folder, name, error) : NULL;
-    const char *label_path = path ? cai_store_path(store, folder, labels, error) : NULL;
-    cai_portion *portion = label_path ? cai_portion_new(dataset, path, part_of(name, part), error) : NULL;
+static bool open_pair(cai_dataset *dataset, const char *folder, const char *name, int part,
+                      cai_error *error) {
+    cai_arena *arena = &dataset->arena;
+    const char *labels = labels_of(arena, name, error);
+    const char *path = labels ? cai_arena_path(arena, folder, name, error) : NULL;
+    const char *label_path = path ? cai_arena_path(arena, folder, labels, error) : NULL;
+    cai_portion *portion =
+        label_path ? cai_portion_new(dataset, path, part_of(name, part), error) : NULL;
     if (!portion) return false;
-    int picture = cai_field_of(dataset->set, CAI_VALUE_PICTURE), label = cai_field_of(dataset->set, CAI_VALUE_CLASS);
-    if (picture >= 0 && !cai_idx_read(dataset, path, &portion->columns[picture], error)) return false;
-    if (label >= 0 && !cai_idx_read(dataset, label_path, &portion->columns[label], error)) return false;
+    int picture = cai_field_of(dataset->set, CAI_VALUE_PICTURE),
+        label = cai_field_of(dataset->set, CAI_VALUE_CLASS);
+    if (picture >= 0 && !cai_idx_read(dataset, path, &portion->columns[picture], error))
+        return false;
+    if (label >= 0 && !cai_idx_read(dataset, label_path, &portion->columns[label], error))
+        return false;
     return cai_portion_pair(dataset, portion, error);
 }
 
@@ -131,8 +146,11 @@ bool cai_idx_is_in(const cai_names *names) {
     return false;
 }
 
-bool cai_idx_open(cai_dataset *dataset, const char *folder, const cai_names *names, int part, cai_error *error) {
+bool cai_idx_open(cai_dataset *dataset, const char *folder, const cai_names *names, int part,
+                  cai_error *error) {
     for (int64_t i = 0; i < names->count; i++)
-        if (is_pictures(names->items[i]) && !open_pair(dataset, folder, names->items[i], part, error)) return false;
+        if (is_pictures(names->items[i]) &&
+            !open_pair(dataset, folder, names->items[i], part, error))
+            return false;
     return true;
 }

@@ -35,32 +35,39 @@ static const char *what_is_wrong(const z_stream *stream, int status) {
     return stream->msg ? stream->msg : "its data is damaged";
 }
 
-/* A deflated byte unpacks to 1032 at most: more is not even asked for, whatever a header claims. */
+/* A deflated byte unpacks to 1032 at most: more is not even asked for, whatever a header
+ * claims. */
 static bool is_plausible(size_t packed, uint64_t count) { return count / 1032 <= packed; }
 
-static bool inflate_into(const char *path, int window, const unsigned char *bytes, size_t packed, unsigned char *out,
-                         uint64_t count, cai_error *error) {
+static bool inflate_into(const char *path, int window, const unsigned char *bytes, size_t packed,
+                         unsigned char *out, uint64_t count, cai_error *error) {
     z_stream stream = {.next_in = (unsigned char *)bytes};
     if (inflateInit2(&stream, window) != Z_OK) return cai_fail_memory(error, 65536, path);
     int status = unpack(&stream, &packed, out, (size_t)count);
     bool done = status == Z_OK && has_ended(&stream, &packed, &status);
-    if (!done) cai_fail(error, CAI_BAD_INPUT, "%s: broken: %s", path, what_is_wrong(&stream, status));
+    if (!done)
+        cai_fail(error, CAI_BAD_INPUT, "%s: broken: %s", path, what_is_wrong(&stream, status));
     inflateEnd(&stream);
     return done;
 }
 
-unsigned char *cai_inflate(cai_store *store, const char *path, int window, const unsigned char *bytes, size_t packed,
-                           uint64_t count, cai_error *error) {
+unsigned char *cai_inflate(cai_arena *arena, const char *path, int window,
+                           const unsigned char *bytes, size_t packed, uint64_t count,
+                           cai_error *error) {
     if (!is_plausible(packed, count)) {
         cai_fail(error, CAI_BAD_INPUT, "%s: broken: the file is cut off", path);
         return NULL;
     }
-    unsigned char *out = cai_store_take(store, count, error);
+    unsigned char *out = cai_arena_take(arena, count, error);
     return out && inflate_into(path, window, bytes, packed, out, count, error) ? out : NULL;
 }
 
-size_t cai_inflate_begin(int window, const unsigned char *bytes, size_t packed, unsigned char *out, size_t most) {
-    z_stream stream = {.next_in = (unsigned char *)bytes, .avail_in = piece(packed), .next_out = out, .avail_out = (uInt)most};
+size_t cai_inflate_begin(int window, const unsigned char *bytes, size_t packed, unsigned char *out,
+                         size_t most) {
+    z_stream stream = {.next_in = (unsigned char *)bytes,
+                       .avail_in = piece(packed),
+                       .next_out = out,
+                       .avail_out = (uInt)most};
     if (inflateInit2(&stream, window) != Z_OK) return 0;
     inflate(&stream, Z_NO_FLUSH);
     inflateEnd(&stream);

@@ -1,14 +1,16 @@
-/* Lists of samples, .csv and .tsv: the first line names the columns, each other one is a sample. A cell
- * is the path of a file (from the list's own folder), a class, by word or number, or numbers with
- * spaces between. A column `part` (or `split`) says train, val or test. Cells may be quoted as
- * RFC 4180 has it. */
+/* Lists of samples, .csv and .tsv: the first line names the columns, each other one is a
+ * sample. A cell is the path of a file (from the list's own folder), a class, by word or
+ * number, or numbers with spaces between. A column `part` (or `split`) says train, val or
+ * test. Cells may be quoted as RFC 4180 has it. */
 #include "data/sources.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-bool cai_is_list_name(const char *path) { return cai_has_extension(path, ".csv") || cai_has_extension(path, ".tsv"); }
+bool cai_is_list_name(const char *path) {
+    return cai_has_extension(path, ".csv") || cai_has_extension(path, ".tsv");
+}
 
 /* ---- cells ---- */
 
@@ -16,12 +18,13 @@ typedef struct List {
     cai_dataset *dataset;
     const char *path, *folder;
     char separator;
-    const char **cells;    /* of rows one behind the other, `columns` each */
+    const char **cells; /* of rows one behind the other, `columns` each */
     int64_t rows, columns, room;
     cai_error *error;
 } List;
 
-/* Copies a quoted cell to where it stands, without its quotes; gives what follows it, or NULL. */
+/* Copies a quoted cell to where it stands, without its quotes; gives what follows it, or
+ * NULL. */
 static char *unquote(char *at, char **cell) {
     char *out = at++;
     *cell = out;
@@ -36,7 +39,8 @@ static char *unquote(char *at, char **cell) {
 static bool add_cell(List *list, int64_t count, char *cell) {
     if (count == list->room) {
         int64_t room = list->room ? 2 * list->room : 1024;
-        const char **larger = cai_reallocate(list->cells, (uint64_t)room * sizeof *larger, "a list", list->error);
+        const char **larger =
+            cai_reallocate(list->cells, (uint64_t)room * sizeof *larger, "a list", list->error);
         if (!larger) return false;
         list->cells = larger;
         list->room = room;
@@ -53,9 +57,11 @@ static bool fail_line(const List *list, int64_t line, const char *what) {
 static bool read_line(List *list, char **at, int64_t line, int64_t *count) {
     char *next = *at;
     for (bool more = true; more;) {
-        char *cell = next, *end = *next == '"' ? unquote(next, &cell) : next + strcspn(next, list->separator == ',' ? ",\r\n" : "\t\r\n");
+        const char *ends = list->separator == ',' ? ",\r\n" : "\t\r\n";
+        char *cell = next, *end = *next == '"' ? unquote(next, &cell) : next + strcspn(next, ends);
         if (!end) return fail_line(list, line, "a quote has no end");
-        if (*end && *end != list->separator && *end != '\r' && *end != '\n') return fail_line(list, line, "a quote ends within a cell");
+        if (*end && *end != list->separator && *end != '\r' && *end != '\n')
+            return fail_line(list, line, "a quote ends within a cell");
         more = *end == list->separator;
         next = end + (*end == '\r' && end[1] == '\n') + (*end != 0);
         *end = 0;
@@ -76,12 +82,17 @@ static bool read_cells(List *list, char *text) {
         int64_t before = count;
         if (!read_line(list, &at, line, &count)) return false;
         if (list->rows++ == 0) list->columns = count;
-        if (count - before != list->columns) return fail_line(list, line, "has more or fewer cells than the first line");
+        if (count - before != list->columns)
+            return fail_line(list, line, "has more or fewer cells than the first line");
     }
-    return list->rows > 1 || cai_fail(list->error, CAI_BAD_INPUT, "%s: has no samples: its first line names the columns", list->path);
+    return list->rows > 1 ||
+           cai_fail(list->error, CAI_BAD_INPUT,
+                    "%s: has no samples: its first line names the columns", list->path);
 }
 
-static const char *cell(const List *list, int64_t row, int64_t column) { return list->cells[row * list->columns + column]; }
+static const char *cell(const List *list, int64_t row, int64_t column) {
+    return list->cells[row * list->columns + column];
+}
 
 static int64_t column_named(const List *list, const char *name) {
     for (int64_t i = 0; i < list->columns; i++)
@@ -92,9 +103,12 @@ static int64_t column_named(const List *list, const char *name) {
 /* ---- parts ---- */
 
 static int part_of_word(const char *word) {
-    static const struct { const char *word; int part; } words[] = {
-        {"train", CAI_PART_TRAINING}, {"training", CAI_PART_TRAINING}, {"val", CAI_PART_HELD_OUT},
-        {"valid", CAI_PART_HELD_OUT}, {"validation", CAI_PART_HELD_OUT}, {"test", CAI_PART_HELD_OUT}};
+    static const struct {
+        const char *word;
+        int part;
+    } words[] = {{"train", CAI_PART_TRAINING},      {"training", CAI_PART_TRAINING},
+                 {"val", CAI_PART_HELD_OUT},        {"valid", CAI_PART_HELD_OUT},
+                 {"validation", CAI_PART_HELD_OUT}, {"test", CAI_PART_HELD_OUT}};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (strcasecmp(word, words[i].word) == 0) return words[i].part;
     return -1;
@@ -108,10 +122,13 @@ typedef struct Lines {
     const char **stems; /* their numbers, by which columns are paired */
 } Lines;
 
-static const char *cell_of(const Lines *lines, int64_t i, int64_t from) { return cell(lines->list, lines->rows[i], from); }
+static const char *cell_of(const Lines *lines, int64_t i, int64_t from) {
+    return cell(lines->list, lines->rows[i], from);
+}
 
 static void *take(const Lines *lines, uint64_t size) {
-    return cai_store_take(&lines->list->dataset->store, (uint64_t)lines->count * size, lines->list->error);
+    return cai_arena_take(&lines->list->dataset->arena, (uint64_t)lines->count * size,
+                          lines->list->error);
 }
 
 /* ---- columns of files ---- */
@@ -120,12 +137,13 @@ static void *take(const Lines *lines, uint64_t size) {
 static bool blob_of(const Lines *lines, const char *name, cai_blob *file) {
     struct stat status;
     const char *folder = *name == '/' ? "" : lines->list->folder;
-    file->path = cai_store_path(&lines->list->dataset->store, folder, name, lines->list->error);
+    file->path = cai_arena_path(&lines->list->dataset->arena, folder, name, lines->list->error);
     if (!file->path) return false;
     if (stat(file->path, &status) == 0) return file->count = (size_t)status.st_size, true;
     const char *path = file->path;
     file->path = NULL;
-    return cai_dataset_leave_out(lines->list->dataset, 1, lines->list->error, path, "cannot be opened: %s", strerror(errno));
+    return cai_dataset_leave_out(lines->list->dataset, 1, lines->list->error, path,
+                                 "cannot be opened: %s", strerror(errno));
 }
 
 /* Without those that are not there. */
@@ -139,7 +157,11 @@ static bool file_column(const Lines *lines, int64_t from, cai_column *column) {
         if (!blob_of(lines, cell_of(lines, i, from), &files[kept])) return false;
         if (files[kept].path) stems[kept++] = lines->stems[i];
     }
-    *column = (cai_column){.kind = CAI_COLUMN_FILES, .path = lines->list->path, .count = kept, .files = files, .stems = stems};
+    *column = (cai_column){.kind = CAI_COLUMN_FILES,
+                           .path = lines->list->path,
+                           .count = kept,
+                           .files = files,
+                           .stems = stems};
     return true;
 }
 
@@ -158,7 +180,9 @@ static bool is_numeric(const List *list, int64_t from) {
     return true;
 }
 
-static int compare_words(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int compare_words(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 /* All words of the column, sorted, each once. */
 static bool find_words(const Lines *lines, int64_t from, cai_column *column) {
@@ -176,18 +200,19 @@ static bool find_words(const Lines *lines, int64_t from, cai_column *column) {
 
 static int32_t class_of(const cai_column *column, const char *word) {
     if (!column->classes) return (int32_t)strtoll(word, NULL, 10);
-    const char *const *found = bsearch(&word, column->classes, (size_t)column->class_count, sizeof *found, compare_words);
+    const char *const *found =
+        bsearch(&word, column->classes, (size_t)column->class_count, sizeof *found, compare_words);
     return (int32_t)(found - column->classes);
 }
 
 /* Numbers where all cells of the list are, else words. */
 static bool class_column(const Lines *lines, int64_t from, cai_column *column) {
     int32_t *numbers = take(lines, sizeof *numbers);
-    cai_tensor rows = {.name = "", .type = CAI_I32, .rank = 1, .dims = {lines->count}, .count = lines->count, .data = (unsigned char *)numbers};
     if (!numbers) return false;
-    cai_column_of_rows(column, lines->list->path, &rows);
+    cai_column_of_classes(column, lines->list->path, numbers, lines->count);
     if (!is_numeric(lines->list, from) && !find_words(lines, from, column)) return false;
-    for (int64_t i = 0; i < lines->count; i++) numbers[i] = class_of(column, cell_of(lines, i, from));
+    for (int64_t i = 0; i < lines->count; i++)
+        numbers[i] = class_of(column, cell_of(lines, i, from));
     column->stems = lines->stems;
     return true;
 }
@@ -204,19 +229,24 @@ static bool parse_numbers(const char *text, int64_t count, float *out) {
     return *text == 0;
 }
 
-static bool number_column(const Lines *lines, const cai_field *field, int64_t from, cai_column *column) {
-    cai_tensor rows = {.name = "", .type = CAI_F32, .rank = field->rank + 1, .dims = {lines->count}};
+static bool number_column(const Lines *lines, const cai_field *field, int64_t from,
+                          cai_column *column) {
+    cai_tensor rows = {
+        .name = "", .type = CAI_F32, .rank = field->rank + 1, .dims = {lines->count}};
     uint64_t bytes;
     memcpy(rows.dims + 1, field->dims, (size_t)field->rank * sizeof *field->dims);
     if (field->rank >= CAI_MAX_RANK || !cai_tensor_count(&rows, &bytes) || rows.count < 0)
-        return cai_fail(lines->list->error, CAI_BAD_INPUT, "%s: `%s` is %s, which a list has no cells for", lines->list->path, field->name, field->text);
+        return cai_fail(lines->list->error, CAI_BAD_INPUT,
+                        "%s: `%s` is %s, which a list has no cells for", lines->list->path,
+                        field->name, field->text);
     int64_t each = rows.count / lines->count;
     float *numbers = take(lines, (uint64_t)each * sizeof *numbers);
     for (int64_t i = 0; numbers && i < lines->count; i++) {
         const char *text = cell_of(lines, i, from);
         if (!parse_numbers(text, each, numbers + i * each))
-            return cai_fail(lines->list->error, CAI_BAD_INPUT, "%s: `%.50s` is no %lld numbers, and `%s` is %s", lines->list->path, text,
-                            (long long)each, field->name, field->text);
+            return cai_fail(lines->list->error, CAI_BAD_INPUT,
+                            "%s: `%.50s` is no %lld numbers, and `%s` is %s", lines->list->path,
+                            text, (long long)each, field->name, field->text);
     }
     rows.data = (unsigned char *)numbers;
     cai_column_of_rows(column, lines->list->path, &rows);
@@ -228,10 +258,12 @@ static bool open_column(const Lines *lines, int field, int64_t from) {
     const cai_field *to = &lines->list->dataset->set->fields[field];
     cai_column *column = &lines->portion->columns[field];
     int value = cai_value_of(to);
-    bool in_files = value != CAI_VALUE_NUMBERS || cai_format_of_name(cell_of(lines, 0, from), CAI_HOLDS_NUMBERS) != CAI_NO_FORMAT;
+    bool in_files = value != CAI_VALUE_NUMBERS ||
+                    cai_format_of_name(cell_of(lines, 0, from), CAI_HOLDS_NUMBERS) != CAI_NO_FORMAT;
     if (value == CAI_VALUE_CLASS) return class_column(lines, from, column);
     if (!in_files) return number_column(lines, to, from, column);
-    return file_column(lines, from, column) && cai_column_finish(lines->list->dataset, column, value, lines->list->error);
+    return file_column(lines, from, column) &&
+           cai_column_finish(lines->list->dataset, column, value, lines->list->error);
 }
 
 /* ---- portions ---- */
@@ -240,29 +272,57 @@ static bool open_column(const Lines *lines, int field, int64_t from) {
 static bool name_samples(const Lines *lines) {
     cai_portion *portion = lines->portion;
     int field = 0;
-    while (field < lines->list->dataset->set->field_count && portion->columns[field].kind != CAI_COLUMN_FILES) field++;
+    while (field < lines->list->dataset->set->field_count &&
+           portion->columns[field].kind != CAI_COLUMN_FILES)
+        field++;
     if (field == lines->list->dataset->set->field_count) return true;
     const char **names = take(lines, sizeof *names);
     if (!names) return false;
-    for (int64_t i = 0; i < portion->count; i++) names[i] = portion->columns[field].files[portion->entries[field][i]].path;
+    for (int64_t i = 0; i < portion->count; i++)
+        names[i] = portion->columns[field].files[portion->entries[field][i]].path;
     portion->names = names;
     return true;
 }
 
 static bool gather_lines(Lines *lines, int64_t column, int part) {
     List *list = lines->list;
-    lines->rows = cai_store_take(&list->dataset->store, (uint64_t)list->rows * sizeof *lines->rows, list->error);
+    lines->rows = cai_arena_take(&list->dataset->arena, (uint64_t)list->rows * sizeof *lines->rows,
+                                 list->error);
     if (!lines->rows) return false;
     for (int64_t i = 1; i < list->rows; i++)
-        if (column < 0 || part_of_word(cell(list, i, column)) == part) lines->rows[lines->count++] = i;
+        if (column < 0 || part_of_word(cell(list, i, column)) == part)
+            lines->rows[lines->count++] = i;
     lines->stems = take(lines, sizeof *lines->stems);
     for (int64_t i = 0; lines->stems && i < lines->count; i++) {
         char number[24];
         int length = snprintf(number, sizeof number, "%012lld", (long long)lines->rows[i]);
-        lines->stems[i] = cai_store_text(&list->dataset->store, number, (size_t)length, list->error);
+        lines->stems[i] =
+            cai_arena_text(&list->dataset->arena, number, (size_t)length, list->error);
         if (!lines->stems[i]) return false;
     }
     return lines->stems != NULL;
+}
+
+static bool fail_column(const List *list, const cai_field *field) {
+    char names[300] = "";
+    for (int64_t i = 0; i < list->columns; i++) {
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", cell(list, 0, i));
+    }
+    return cai_fail(list->error, CAI_BAD_INPUT,
+                    "%s: its first line has no column `%s`, which is %s: its columns are %s",
+                    list->path, field->name, field->text, names);
+}
+
+static bool open_columns(const Lines *lines) {
+    const cai_set *set = lines->list->dataset->set;
+    for (int i = 0; i < set->field_count; i++) {
+        int64_t from = column_named(lines->list, set->fields[i].name);
+        if (from < 0 && set->fields[i].index) continue;
+        if (from < 0) return fail_column(lines->list, &set->fields[i]);
+        if (!open_column(lines, i, from)) return false;
+    }
+    return true;
 }
 
 static bool open_lines(List *list, int64_t column, int part) {
@@ -270,18 +330,16 @@ static bool open_lines(List *list, int64_t column, int part) {
     if (!gather_lines(&lines, column, part)) return false;
     if (lines.count == 0) return true;
     lines.portion = cai_portion_new(list->dataset, list->path, part, list->error);
-    if (!lines.portion) return false;
-    for (int i = 0; i < list->dataset->set->field_count; i++) {
-        int64_t from = column_named(list, list->dataset->set->fields[i].name);
-        if (from >= 0 && !open_column(&lines, i, from)) return false;
-    }
+    if (!lines.portion || !open_columns(&lines)) return false;
     return cai_portion_pair(list->dataset, lines.portion, list->error) && name_samples(&lines);
 }
 
 static bool check_parts(const List *list, int64_t column) {
     for (int64_t i = 1; i < list->rows; i++)
         if (part_of_word(cell(list, i, column)) < 0)
-            return cai_fail(list->error, CAI_BAD_INPUT, "%s: `%.50s` is no part of a data set: train, val or test", list->path, cell(list, i, column));
+            return cai_fail(list->error, CAI_BAD_INPUT,
+                            "%s: `%.50s` is no part of a data set: train, val or test", list->path,
+                            cell(list, i, column));
     return true;
 }
 
@@ -290,17 +348,22 @@ static bool open_list(List *list, char *text, int part) {
     int64_t column = column_named(list, "part");
     if (column < 0) column = column_named(list, "split");
     if (column < 0) return open_lines(list, column, part);
-    return check_parts(list, column) && open_lines(list, column, CAI_PART_TRAINING) && open_lines(list, column, CAI_PART_HELD_OUT);
+    return check_parts(list, column) && open_lines(list, column, CAI_PART_TRAINING) &&
+           open_lines(list, column, CAI_PART_HELD_OUT);
 }
 
 bool cai_list_open(cai_dataset *dataset, const char *path, int part, cai_error *error) {
     cai_file file;
     if (!cai_file_read(path, &file, error)) return false;
-    char *text = cai_store_text(&dataset->store, (const char *)file.data, file.count, error);
+    char *text = cai_arena_text(&dataset->arena, (const char *)file.data, file.count, error);
     cai_file_close(&file);
     const char *slash = strrchr(path, '/');
-    List list = {.dataset = dataset, .path = path, .separator = cai_has_extension(path, ".tsv") ? '\t' : ',', .error = error};
-    list.folder = slash ? cai_store_text(&dataset->store, path, (size_t)(slash - path) + 1, error) : "";
+    List list = {.dataset = dataset,
+                 .path = path,
+                 .separator = cai_has_extension(path, ".tsv") ? '\t' : ',',
+                 .error = error};
+    list.folder =
+        slash ? cai_arena_text(&dataset->arena, path, (size_t)(slash - path) + 1, error) : "";
     bool opened = text && list.folder && open_list(&list, text, part);
     free(list.cells);
     return opened;

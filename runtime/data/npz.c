@@ -1,6 +1,7 @@
-/* .npz: a zip file of .npy files, as np.savez and np.savez_compressed write it. Its directory stands at
- * its end. A stored file is read where it lies in the mapped archive. Of zip only that much is read:
- * no encryption, no parts on several disks, and of its methods stored and deflated. */
+/* .npz: a zip file of .npy files, as np.savez and np.savez_compressed write it. Its
+ * directory stands at its end. A stored file is read where it lies in the mapped archive.
+ * Of zip only that much is read: no encryption, no parts on several disks, and of its
+ * methods stored and deflated. */
 #include "data/sources.h"
 #include <string.h>
 
@@ -30,7 +31,8 @@ enum { END = 22, ENTRY = 46, LOCAL = 30 }; /* bytes of the fixed parts */
 /* The record at the end, behind which a comment of 64 KB may stand. */
 static const unsigned char *find_end(const Zip *zip) {
     size_t last = zip->count < END ? 0 : zip->count - END, tried = 0;
-    for (const unsigned char *at = zip->bytes + last; zip->count >= END && tried <= 65535; at--, tried++) {
+    for (const unsigned char *at = zip->bytes + last; zip->count >= END && tried <= 65535;
+         at--, tried++) {
         if (memcmp(at, "PK\5\6", 4) == 0) return at;
         if (at == zip->bytes) break;
     }
@@ -44,7 +46,8 @@ typedef struct Entry {
     unsigned method, flags;
 } Entry;
 
-/* Sizes beyond 32 bits stand in an extra field of kind 1, those that do not fit, in this order. */
+/* Sizes beyond 32 bits stand in an extra field of kind 1, those that do not fit, in this
+ * order. */
 static void read_zip64(Entry *entry, const unsigned char *extra, size_t length) {
     uint64_t *const wide[] = {&entry->size, &entry->packed, &entry->local};
     for (size_t at = 0; at + 4 <= length; at += 4 + number(extra + at + 2, 2)) {
@@ -62,10 +65,15 @@ static void read_zip64(Entry *entry, const unsigned char *extra, size_t length) 
 static bool read_entry(const Zip *zip, size_t *at, Entry *entry) {
     const unsigned char *e = zip->bytes + *at;
     if (*at > zip->count || zip->count - *at < ENTRY || memcmp(e, "PK\1\2", 4) != 0) return false;
-    size_t name = number(e + 28, 2), extra = number(e + 30, 2), length = ENTRY + name + extra + number(e + 32, 2);
+    size_t name = number(e + 28, 2), extra = number(e + 30, 2),
+           length = ENTRY + name + extra + number(e + 32, 2);
     if (length > zip->count - *at) return false;
-    *entry = (Entry){.name = e + ENTRY, .name_length = name, .flags = (unsigned)number(e + 8, 2),
-                     .method = (unsigned)number(e + 10, 2), .packed = number(e + 20, 4), .size = number(e + 24, 4),
+    *entry = (Entry){.name = e + ENTRY,
+                     .name_length = name,
+                     .flags = (unsigned)number(e + 8, 2),
+                     .method = (unsigned)number(e + 10, 2),
+                     .packed = number(e + 20, 4),
+                     .size = number(e + 24, 4),
                      .local = number(e + 42, 4)};
     read_zip64(entry, e + ENTRY + name, extra);
     *at += length;
@@ -74,11 +82,13 @@ static bool read_entry(const Zip *zip, size_t *at, Entry *entry) {
 
 /* ---- its files ---- */
 
-/* Where the entry's bytes begin, behind a header of its own; NULL where they do not lie in the file. */
+/* Where the entry's bytes begin, behind a header of its own; NULL where they do not lie
+ * in the file. */
 static const unsigned char *data_of(const Zip *zip, const Entry *entry) {
     if (entry->local > zip->count || zip->count - entry->local < LOCAL) return NULL;
     const unsigned char *local = zip->bytes + entry->local;
-    size_t skip = LOCAL + number(local + 26, 2) + number(local + 28, 2), left = zip->count - entry->local;
+    size_t skip = LOCAL + number(local + 26, 2) + number(local + 28, 2),
+           left = zip->count - entry->local;
     bool lies = memcmp(local, "PK\3\4", 4) == 0 && skip <= left && entry->packed <= left - skip;
     return lies ? local + skip : NULL;
 }
@@ -90,9 +100,12 @@ static const unsigned char *unpack(const Zip *zip, const Entry *entry) {
     bool known = entry->method == STORED || entry->method == DEFLATED, encrypted = entry->flags & 1;
     if (!data) broken(zip, "a file in it lies beyond its end");
     else if (!known || encrypted) broken(zip, "it is packed in a way that np.savez does not use");
-    else if (entry->method == STORED && entry->packed != entry->size) broken(zip, "the size of a file in it is wrong");
+    else if (entry->method == STORED && entry->packed != entry->size)
+        broken(zip, "the size of a file in it is wrong");
     else if (entry->method == STORED) return data;
-    else return cai_inflate(&zip->dataset->store, zip->path, CAI_DEFLATE, data, entry->packed, entry->size, zip->error);
+    else
+        return cai_inflate(&zip->dataset->arena, zip->path, CAI_DEFLATE, data, entry->packed,
+                           entry->size, zip->error);
     return NULL;
 }
 
@@ -100,13 +113,15 @@ static const unsigned char *unpack(const Zip *zip, const Entry *entry) {
 static bool open_entry(const Zip *zip, const Entry *entry) {
     size_t length = entry->name_length;
     if (length < 5 || memcmp(entry->name + length - 4, ".npy", 4) != 0) return true;
-    const char *name = cai_store_text(&zip->dataset->store, (const char *)entry->name, length - 4, zip->error);
+    const char *name =
+        cai_arena_text(&zip->dataset->arena, (const char *)entry->name, length - 4, zip->error);
     cai_tensor_file *file = name ? cai_opened_new(zip->dataset, zip->path, name, zip->error) : NULL;
     const unsigned char *bytes = file ? unpack(zip, entry) : NULL;
     return bytes && cai_tensors_parse(zip->path, bytes, entry->size, file, zip->error);
 }
 
-bool cai_npz_open(cai_dataset *dataset, const char *path, const unsigned char *bytes, size_t count, cai_error *error) {
+bool cai_npz_open(cai_dataset *dataset, const char *path, const unsigned char *bytes, size_t count,
+                  cai_error *error) {
     Zip zip = {dataset, path, bytes, count, error};
     const unsigned char *end = find_end(&zip);
     if (!end) return broken(&zip, "the file is cut off");

@@ -1,27 +1,19 @@
-/* Which sample of a set stands at a position, and what is drawn for it: functions of numbers, without
- * any memory of what was read before.
+/* Which sample of a set stands at a position, and what is drawn for it: functions of
+ * numbers, without any memory of what was read before.
  *
- *     mix(key, i)  = splitmix64(splitmix64(key) + i)
+ *     mix(key, i)  = splitmix64(splitmix64(key) + i)      (core/random.c)
  *     key of a set = mix(seed, set)
  *     key of p     = mix(key, p)
  *     draw k at p  = (mix(key of p, k) >> 11) * 2^-53
  *
- * splitmix64: Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators".
- *
- * The epoch e = p / count is a permutation of its own, with the key mix(mix(key, ORDER), e): a
- * Feistel network of eight rounds over as many bits as the largest index has, gone through again
- * until the result is an index (Black and Rogaway 2002, "Ciphers with arbitrary finite domains").
- * Bits that are no multiple of two are split unevenly, and the halves change places each round. */
+ * The epoch e = p / count is a permutation of its own, with the key mix(mix(key, ORDER),
+ * e): a Feistel network of eight rounds over as many bits as the largest index has, gone
+ * through again until the result is an index (Black and Rogaway 2002, "Ciphers with
+ * arbitrary finite domains"). Bits that are no multiple of two are split unevenly, and
+ * the halves change places each round. */
 #include "data/sources.h"
 
-static uint64_t splitmix64(uint64_t x) {
-    x += 0x9E3779B97F4A7C15u;
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ x >> 27) * 0x94D049BB133111EBu;
-    return x ^ x >> 31;
-}
-
-uint64_t cai_data_mix(uint64_t key, uint64_t i) { return splitmix64(splitmix64(key) + i); }
+uint64_t cai_data_mix(uint64_t key, uint64_t i) { return cai_mix(cai_mix(key) + i); }
 
 static double unit(uint64_t bits) { return (double)(bits >> 11) * 0x1p-53; }
 
@@ -36,7 +28,8 @@ static uint64_t low_bits(uint64_t x, int count) { return x & ((UINT64_C(1) << co
 /* Of all numbers of left + right bits. */
 static uint64_t feistel(uint64_t key, int left, int right, uint64_t x) {
     for (int round = 0; round < ROUNDS; round++) {
-        uint64_t kept = low_bits(x, right), changed = x >> right ^ low_bits(cai_data_mix(key + (uint64_t)round, kept), left);
+        uint64_t kept = low_bits(x, right),
+                 changed = x >> right ^ low_bits(cai_data_mix(key + (uint64_t)round, kept), left);
         x = kept << left | changed;
         int width = left;
         left = right;
@@ -62,14 +55,17 @@ static uint64_t key_of(const cai_order *order, uint64_t purpose, int64_t round) 
     return cai_data_mix(cai_data_mix(order->key, purpose), (uint64_t)round);
 }
 
-static int64_t groups_of(const cai_order *order, int64_t class) { return order->group[class + 1] - order->group[class]; }
+static int64_t groups_of(const cai_order *order, int64_t class) {
+    return order->group[class + 1] - order->group[class];
+}
 
-/* Sample j of a group of a class; `group` counts through all rounds of that class. A round is a
- * permutation of its own, whose rest that fills no group stays out; a class that is smaller than a
- * group has some of its samples twice. */
+/* Sample j of a group of a class; `group` counts through all rounds of that class. A
+ * round is a permutation of its own, whose rest that fills no group stays out; a class
+ * that is smaller than a group has some of its samples twice. */
 static int64_t member(const cai_order *order, int64_t class, int64_t group, int64_t j) {
-    int64_t first = order->first[class], count = order->first[class + 1] - first, groups = groups_of(order, class);
-    uint64_t key = cai_data_mix(key_of(order, MEMBERS, group / groups), (uint64_t)class);
+    int64_t first = order->first[class], count = order->first[class + 1] - first,
+            groups = groups_of(order, class);
+    uint64_t key = cai_data_mix(key_of(order, MEMBERS, group / groups), (uint64_t) class);
     int64_t at = group % groups * order->together + j;
     return order->members[first + cai_permuted(key, count, at % count)];
 }
@@ -84,7 +80,8 @@ static int64_t class_of_group(const cai_order *order, int64_t group) {
     return low;
 }
 
-/* Position j of group g. Balanced: each class once a round, in an order of the round's own. */
+/* Position j of group g. Balanced: each class once a round, in an order of the round's
+ * own. */
 static int64_t balanced_at(const cai_order *order, int64_t g, int64_t j) {
     int64_t round = g / order->classes;
     int64_t class = cai_permuted(key_of(order, CLASSES, round), order->classes, g % order->classes);
@@ -103,7 +100,8 @@ int64_t cai_order_at(const cai_order *order, int64_t position) {
     int64_t g = position / order->together, j = position % order->together;
     if (order->balanced) return balanced_at(order, g, j);
     if (order->classes) return grouped_at(order, g, j);
-    return cai_permuted(key_of(order, ORDER, position / order->count), order->count, position % order->count);
+    return cai_permuted(key_of(order, ORDER, position / order->count), order->count,
+                        position % order->count);
 }
 
 /* ---- the split by names ---- */
@@ -112,7 +110,7 @@ int64_t cai_order_at(const cai_order *order, int64_t position) {
 static uint64_t hash(const char *name) {
     uint64_t hash = 0xCBF29CE484222325u;
     for (; *name; name++) hash = (hash ^ (unsigned char)*name) * 0x100000001B3u;
-    return splitmix64(hash);
+    return cai_mix(hash);
 }
 
 bool cai_name_within(const char *name, double from, double to) {

@@ -1,5 +1,5 @@
-/* One sample into the rows of buffers: its pictures decoded and cut, its masks and boxes cut like the
- * picture that leads, its numbers converted. */
+/* One sample into the rows of buffers: its pictures decoded and cut, its masks and boxes
+ * cut like the picture that leads, its numbers converted. */
 #include "data/sources.h"
 #include <math.h>
 #include <stdlib.h>
@@ -9,15 +9,19 @@ typedef struct Sample {
     const cai_dataset *dataset;
     const cai_portion *portion;
     const cai_sample *at;
-    int64_t index;      /* in the portion */
-    int lead;           /* the field whose window the others follow; -1: each is taken whole */
-    cai_view *views;    /* of pictures that were cut */
+    int64_t index;       /* in the portion */
+    int lead;            /* the field whose window the others follow; -1: each is taken whole */
+    cai_view *views;     /* of pictures that were cut */
     int64_t (*sizes)[2]; /* height and width of what they became */
     cai_error *error;
 } Sample;
 
-static const cai_field *field_of(const Sample *s, int field) { return &s->dataset->set->fields[field]; }
-static const cai_column *column_of(const Sample *s, int field) { return &s->portion->columns[field]; }
+static const cai_field *field_of(const Sample *s, int field) {
+    return &s->dataset->set->fields[field];
+}
+static const cai_column *column_of(const Sample *s, int field) {
+    return &s->portion->columns[field];
+}
 
 static int64_t entry_of(const Sample *s, int field) {
     const int64_t *entries = s->portion->entries[field];
@@ -27,14 +31,17 @@ static int64_t entry_of(const Sample *s, int field) {
 /* Puts the name of the entry before the message of a failure that has none. */
 static bool within_entry(const Sample *s, int field, bool good) {
     char number[24];
-    return good || cai_fail_within(s->error, "%s", cai_column_name(column_of(s, field), entry_of(s, field), number));
+    return good ||
+           cai_fail_within(s->error, "%s",
+                           cai_column_name(column_of(s, field), entry_of(s, field), number));
 }
 
 /* Converts what was read to the field's elements, in its row. */
 static bool store(Sample *s, int field, const cai_tensor *value) {
     const cai_field *to = field_of(s, field);
     unsigned char *buffer = s->at->buffers[field];
-    if (s->at->dims && s->at->dims[field]) memcpy(s->at->dims[field], value->dims, (size_t)value->rank * sizeof(int64_t));
+    if (s->at->dims && s->at->dims[field])
+        memcpy(s->at->dims[field], value->dims, (size_t)value->rank * sizeof(int64_t));
     if (!buffer) return true;
     buffer += s->at->row * value->count * cai_type_bytes(to->type);
     return within_entry(s, field, cai_tensor_convert(value, to->type, buffer, s->error));
@@ -70,24 +77,28 @@ static bool is_whole(double x) { return x == floor(x); }
 
 /* The window as pixels, where it is of whole ones and as large as the result. */
 static bool is_plain_crop(const cai_window *w, int64_t height, int64_t width) {
-    return is_whole(w->left) && is_whole(w->top) && w->width == (double)width && w->height == (double)height;
+    return is_whole(w->left) && is_whole(w->top) && w->width == (double)width &&
+           w->height == (double)height;
 }
 
 /* The pixels that a window needs along one side: itself, and what the filter reaches. */
-static void reach(double begin, double size, int64_t count, int64_t from, int64_t *first, int64_t *end) {
+static void reach(double begin, double size, int64_t count, int64_t from, int64_t *first,
+                  int64_t *end) {
     double support = fmax(size / (double)count, 1) + 1;
     *first = (int64_t)fmax(floor(begin - support), 0);
     *end = (int64_t)fmin(ceil(begin + size + support), (double)from);
 }
 
-static bool take_window(const cai_picture *picture, cai_window w, int64_t channels, int64_t height, int64_t width,
-                        cai_image *image, cai_error *error) {
+static bool take_window(const cai_picture *picture, cai_window w, int64_t channels, int64_t height,
+                        int64_t width, cai_image *image, cai_error *error) {
     if (is_plain_crop(&w, height, width))
-        return cai_picture_part(picture, (int64_t)w.top, (int64_t)w.left, height, width, channels, image, error);
+        return cai_picture_part(picture, (int64_t)w.top, (int64_t)w.left, height, width, channels,
+                                image, error);
     int64_t left, right, top, bottom;
     reach(w.left, w.width, width, picture->width, &left, &right);
     reach(w.top, w.height, height, picture->height, &top, &bottom);
-    if (!cai_picture_part(picture, top, left, bottom - top, right - left, channels, image, error)) return false;
+    if (!cai_picture_part(picture, top, left, bottom - top, right - left, channels, image, error))
+        return false;
     w.left -= (double)left;
     w.top -= (double)top;
     if (cai_image_take(image, w, height, width, error)) return true;
@@ -96,17 +107,20 @@ static bool take_window(const cai_picture *picture, cai_window w, int64_t channe
 }
 
 /* A window that goes beyond the picture, as that of fit = "pad" does. */
-static bool take_padded(const cai_picture *picture, cai_window w, int64_t channels, int64_t height, int64_t width,
-                        cai_image *image, cai_error *error) {
+static bool take_padded(const cai_picture *picture, cai_window w, int64_t channels, int64_t height,
+                        int64_t width, cai_image *image, cai_error *error) {
     int64_t down = (int64_t)ceil(w.top + w.height), across = (int64_t)ceil(w.left + w.width);
-    if (!cai_picture_part(picture, 0, 0, picture->height, picture->width, channels, image, error)) return false;
-    if (cai_image_pad(image, down, across, error) && cai_image_take(image, w, height, width, error)) return true;
+    if (!cai_picture_part(picture, 0, 0, picture->height, picture->width, channels, image, error))
+        return false;
+    if (cai_image_pad(image, down, across, error) && cai_image_take(image, w, height, width, error))
+        return true;
     cai_image_free(image);
     return false;
 }
 
 static bool goes_beyond(const cai_picture *picture, const cai_window *w) {
-    return w->left + w->width > (double)picture->width + 0.5 || w->top + w->height > (double)picture->height + 0.5;
+    return w->left + w->width > (double)picture->width + 0.5 ||
+           w->top + w->height > (double)picture->height + 0.5;
 }
 
 static bool is_random(const cai_field *field) { return field->fit >= CAI_TAKE_RANDOM_CROP; }
@@ -116,14 +130,18 @@ static bool fit_fixed(Sample *s, int field, const cai_picture *picture, cai_imag
     const cai_field *to = field_of(s, field);
     cai_extent height = {.fixed = to->dims[1] > 0 ? to->dims[1] : 0, .multiple = 1};
     cai_extent width = {.fixed = to->dims[2] > 0 ? to->dims[2] : 0, .multiple = 1};
-    if (!cai_picture_part(picture, 0, 0, picture->height, picture->width, to->dims[0], image, s->error)) return false;
+    if (!cai_picture_part(picture, 0, 0, picture->height, picture->width, to->dims[0], image,
+                          s->error))
+        return false;
     if (!cai_image_fit(image, to->fit, height, width, s->error)) {
         cai_image_free(image);
         return false;
     }
     const cai_placement *place = &image->place;
-    s->views[field] = (cai_view){{place->left, place->top, place->across * (double)image->width, place->down * (double)image->height},
-                                 (double)picture->height, (double)picture->width};
+    s->views[field] = (cai_view){{place->left, place->top, place->across * (double)image->width,
+                                  place->down * (double)image->height},
+                                 (double)picture->height,
+                                 (double)picture->width};
     return true;
 }
 
@@ -137,14 +155,16 @@ static bool cut(Sample *s, int field, const cai_picture *picture, cai_image *ima
     const cai_field *to = field_of(s, field);
     cai_window w = cai_view_on(&s->views[field], picture->height, picture->width);
     int64_t height = fixed_or(to->dims[1], w.height), width = fixed_or(to->dims[2], w.width);
-    return (goes_beyond(picture, &w) ? take_padded : take_window)(picture, w, to->dims[0], height, width, image, s->error);
+    return (goes_beyond(picture, &w) ? take_padded : take_window)(picture, w, to->dims[0], height,
+                                                                  width, image, s->error);
 }
 
 static bool boxes_on(Sample *s, int field, cai_boxes *boxes, void **memory);
 
 static bool draw_view(Sample *s, int field, const cai_picture *picture) {
     const cai_field *to = field_of(s, field);
-    int64_t height = fixed_or(to->dims[1], (double)picture->height), width = fixed_or(to->dims[2], (double)picture->width);
+    int64_t height = fixed_or(to->dims[1], (double)picture->height),
+            width = fixed_or(to->dims[2], (double)picture->width);
     if (s->at->middle) {
         s->views[field] = cai_view_middle(to, picture, height, width);
         return true;
@@ -170,11 +190,15 @@ static bool fit(Sample *s, int field, const cai_picture *picture, cai_image *ima
 static bool read_picture(Sample *s, int field) {
     Held held;
     cai_image image;
-    bool read = hold(s, field, false, &held) && within_entry(s, field, fit(s, field, held.picture, &image));
+    bool read =
+        hold(s, field, false, &held) && within_entry(s, field, fit(s, field, held.picture, &image));
     free(held.own);
     if (!read) return false;
-    cai_tensor value = {.type = CAI_F32, .rank = 3, .dims = {image.channels, image.height, image.width},
-                        .count = image.channels * image.height * image.width, .data = (unsigned char *)image.pixels};
+    cai_tensor value = {.type = CAI_F32,
+                        .rank = 3,
+                        .dims = {image.channels, image.height, image.width},
+                        .count = image.channels * image.height * image.width,
+                        .data = (unsigned char *)image.pixels};
     s->sizes[field][0] = image.height;
     s->sizes[field][1] = image.width;
     bool stored = store(s, field, &value);
@@ -192,28 +216,40 @@ static int64_t mirrored(int64_t i, int64_t size) {
 }
 
 /* The pixel that lies nearest to the middle of each of the result. */
-static void take_nearest(const cai_picture *picture, cai_window w, int64_t height, int64_t width, int64_t *out) {
+static void take_nearest(const cai_picture *picture, cai_window w, int64_t height, int64_t width,
+                         int64_t *out) {
     for (int64_t y = 0; y < height; y++) {
         int64_t row = (int64_t)(w.top + ((double)y + 0.5) * w.height / (double)height);
         for (int64_t x = 0; x < width; x++) {
             int64_t column = (int64_t)(w.left + ((double)x + 0.5) * w.width / (double)width);
-            *out++ = cai_picture_number(picture, mirrored(row, picture->height), mirrored(column, picture->width));
+            *out++ = cai_picture_number(picture, mirrored(row, picture->height),
+                                        mirrored(column, picture->width));
         }
     }
 }
 
 static bool cut_mask(Sample *s, int field, const cai_picture *picture) {
     const cai_field *to = field_of(s, field);
-    cai_view all = {{0, 0, (double)picture->width, (double)picture->height}, (double)picture->height, (double)picture->width};
-    cai_window w = cai_view_on(s->lead >= 0 ? &s->views[s->lead] : &all, picture->height, picture->width);
+    cai_view all = {{0, 0, (double)picture->width, (double)picture->height},
+                    (double)picture->height,
+                    (double)picture->width};
+    cai_window w =
+        cai_view_on(s->lead >= 0 ? &s->views[s->lead] : &all, picture->height, picture->width);
     int64_t height = fixed_or(to->dims[0], w.height), width = fixed_or(to->dims[1], w.width);
     if (s->lead < 0 && (height != picture->height || width != picture->width))
-        return within_entry(s, field, cai_fail(s->error, CAI_BAD_INPUT, "is %lld wide and %lld high, and `%s` is %s",
-                            (long long)picture->width, (long long)picture->height, to->name, to->text));
-    int64_t *numbers = cai_allocate((uint64_t)(height * width) * sizeof *numbers, "a mask", s->error);
+        return within_entry(
+            s, field,
+            cai_fail(s->error, CAI_BAD_INPUT, "is %lld wide and %lld high, and `%s` is %s",
+                     (long long)picture->width, (long long)picture->height, to->name, to->text));
+    int64_t *numbers =
+        cai_allocate((uint64_t)(height * width) * sizeof *numbers, "a mask", s->error);
     if (!numbers) return false;
     take_nearest(picture, w, height, width, numbers);
-    cai_tensor value = {.type = CAI_I64, .rank = 2, .dims = {height, width}, .count = height * width, .data = (unsigned char *)numbers};
+    cai_tensor value = {.type = CAI_I64,
+                        .rank = 2,
+                        .dims = {height, width},
+                        .count = height * width,
+                        .data = (unsigned char *)numbers};
     bool stored = store(s, field, &value);
     free(numbers);
     return stored;
@@ -246,7 +282,8 @@ static bool boxes_of(const Sample *s, int field, cai_boxes *boxes, void **memory
     return true;
 }
 
-/* Those of the first field of boxes that lie on this picture; none where there is no such field. */
+/* Those of the first field of boxes that lie on this picture; none where there is no such
+ * field. */
 static bool boxes_on(Sample *s, int picture, cai_boxes *boxes, void **memory) {
     for (int i = 0; i < s->dataset->set->field_count; i++)
         if (field_of(s, i)->on == picture) return boxes_of(s, i, boxes, memory);
@@ -260,11 +297,13 @@ static float moved(double side, double begin, double size, int64_t count) {
 }
 
 /* False where the middle of the box lies outside the window, or nothing is left of it. */
-static bool move_box(const cai_boxes *boxes, int64_t i, const cai_view *view, const int64_t *size, float *out) {
+static bool move_box(const cai_boxes *boxes, int64_t i, const cai_view *view, const int64_t *size,
+                     float *out) {
     const cai_box *box = &boxes->items[i];
     const cai_window *w = &view->window;
     double across = boxes->shares ? view->width : 1, down = boxes->shares ? view->height : 1;
-    double left = box->sides[0] * across, top = box->sides[1] * down, right = box->sides[2] * across, bottom = box->sides[3] * down;
+    double left = box->sides[0] * across, top = box->sides[1] * down,
+           right = box->sides[2] * across, bottom = box->sides[3] * down;
     double x = (left + right) / 2 - w->left, y = (top + bottom) / 2 - w->top;
     if (x < 0 || x >= w->width || y < 0 || y >= w->height) return false;
     out[0] = moved(left, w->left, w->width, size[1]);
@@ -278,12 +317,17 @@ static bool move_box(const cai_boxes *boxes, int64_t i, const cai_view *view, co
 static bool store_boxes(Sample *s, int field, const cai_boxes *boxes) {
     const cai_field *to = field_of(s, field);
     int64_t most = to->dims[0] > 0 ? to->dims[0] : boxes->count, used = 0;
-    float (*rows)[5] = cai_allocate((uint64_t)most * sizeof *rows, "boxes", s->error);
+    float(*rows)[5] = cai_allocate((uint64_t)most * sizeof *rows, "boxes", s->error);
     if (!rows) return false;
     for (int64_t i = 0; i < boxes->count && used < most; i++)
         used += move_box(boxes, i, &s->views[to->on], s->sizes[to->on], rows[used]);
-    for (int64_t i = used; i < most; i++) memcpy(rows[i], (float[5]){0, 0, 0, 0, -1}, sizeof rows[i]);
-    cai_tensor value = {.type = CAI_F32, .rank = 2, .dims = {most, 5}, .count = most * 5, .data = (unsigned char *)rows};
+    for (int64_t i = used; i < most; i++)
+        memcpy(rows[i], (float[5]){0, 0, 0, 0, -1}, sizeof rows[i]);
+    cai_tensor value = {.type = CAI_F32,
+                        .rank = 2,
+                        .dims = {most, 5},
+                        .count = most * 5,
+                        .data = (unsigned char *)rows};
     bool stored = store(s, field, &value);
     free(rows);
     return stored;
@@ -300,9 +344,11 @@ static bool read_boxes(Sample *s, int field) {
 /* ---- numbers ---- */
 
 /* The only tensor of a file, or the one of the field's name. */
-static bool store_tensor_of(Sample *s, int field, const char *path, const cai_tensor_file *tensors) {
+static bool store_tensor_of(Sample *s, int field, const char *path,
+                            const cai_tensor_file *tensors) {
     const cai_field *to = field_of(s, field);
-    const cai_tensor *value = tensors->count == 1 ? tensors->tensors : cai_tensors_find(tensors, to->name);
+    const cai_tensor *value =
+        tensors->count == 1 ? tensors->tensors : cai_tensors_find(tensors, to->name);
     if (!value) return cai_fail(s->error, CAI_BAD_INPUT, "%s: has no tensor `%s`", path, to->name);
     return cai_value_fits(to, value, path, s->error) && store(s, field, value);
 }
@@ -329,27 +375,34 @@ static bool read_numbers(Sample *s, int field) {
 
 static bool read_index(Sample *s, int field) {
     int64_t number = s->portion->first + s->index;
-    return store(s, field, &(cai_tensor){.type = CAI_I64, .count = 1, .data = (unsigned char *)&number});
+    return store(s, field,
+                 &(cai_tensor){.type = CAI_I64, .count = 1, .data = (unsigned char *)&number});
 }
 
 /* ---- all fields ---- */
 
 static bool (*const readers[])(Sample *s, int field) = {
-    [CAI_VALUE_PICTURE] = read_picture, [CAI_VALUE_MASK] = read_mask,   [CAI_VALUE_BOXES] = read_boxes,
-    [CAI_VALUE_CLASS] = read_numbers,   [CAI_VALUE_INDEX] = read_index, [CAI_VALUE_NUMBERS] = read_numbers};
+    [CAI_VALUE_PICTURE] = read_picture, [CAI_VALUE_MASK] = read_mask,
+    [CAI_VALUE_BOXES] = read_boxes,     [CAI_VALUE_CLASS] = read_numbers,
+    [CAI_VALUE_INDEX] = read_index,     [CAI_VALUE_NUMBERS] = read_numbers};
 
 static int leading_field(const cai_set *set) {
     for (int i = 0; i < set->field_count; i++)
-        if (cai_value_of(&set->fields[i]) == CAI_VALUE_PICTURE && set->fields[i].fit != CAI_TAKE_EXACT) return i;
+        if (cai_value_of(&set->fields[i]) == CAI_VALUE_PICTURE &&
+            set->fields[i].fit != CAI_TAKE_EXACT)
+            return i;
     return -1;
 }
 
-/* Whether the field is asked for; pictures are read for those that lie on them or follow them, too. */
+/* Whether the field is asked for; pictures are read for those that lie on them or follow
+ * them, too. */
 static bool is_wanted(const Sample *s, int field) {
     bool asked = s->at->buffers[field] || (s->at->dims && s->at->dims[field]);
     if (asked || cai_value_of(field_of(s, field)) != CAI_VALUE_PICTURE) return asked;
     for (int i = 0; i < s->dataset->set->field_count; i++) {
-        bool leans = field_of(s, i)->on == field || (field == s->lead && i != field && cai_value_of(field_of(s, i)) <= CAI_VALUE_BOXES);
+        bool leans =
+            field_of(s, i)->on == field ||
+            (field == s->lead && i != field && cai_value_of(field_of(s, i)) <= CAI_VALUE_BOXES);
         if (leans && (s->at->buffers[i] || (s->at->dims && s->at->dims[i]))) return true;
     }
     return false;
@@ -369,8 +422,8 @@ static bool read_fields(Sample *s) {
     return true;
 }
 
-bool cai_sample_read(const cai_dataset *dataset, const cai_portion *portion, int64_t index, const cai_sample *at,
-                     cai_error *error) {
+bool cai_sample_read(const cai_dataset *dataset, const cai_portion *portion, int64_t index,
+                     const cai_sample *at, cai_error *error) {
     uint64_t fields = (uint64_t)dataset->set->field_count;
     Sample s = {.dataset = dataset, .portion = portion, .index = index, .at = at, .error = error};
     s.lead = leading_field(dataset->set);

@@ -1,10 +1,11 @@
 /* Boxes as PASCAL VOC has them, in XML, through expat:
  *
  *     <annotation> <object> <name>dog</name> <difficult>0</difficult>
- *       <bndbox> <xmin>48</xmin> <ymin>240</ymin> <xmax>195</xmax> <ymax>371</ymax> </bndbox> </object> ...
+ *       <bndbox> <xmin>48</xmin> <ymin>240</ymin> <xmax>195</xmax> <ymax>371</ymax> </bndbox>
+ *     </object> ...
  *
- * Pixels count from 1, and a box holds its last ones. Objects that are marked difficult are left out,
- * and so are the boxes of parts within an object. */
+ * Pixels count from 1, and a box holds its last ones. Objects that are marked difficult
+ * are left out, and so are the boxes of parts within an object. */
 #include "data/sources.h"
 #include <expat.h>
 #include <math.h>
@@ -14,11 +15,11 @@
 typedef struct Voc {
     cai_box_list *list;
     XML_Parser parser;
-    char text[200];     /* of the innermost element so far */
+    char text[200]; /* of the innermost element so far */
     size_t length;
     int depth;
     char name[200];
-    double sides[4];    /* NaN: not told yet */
+    double sides[4]; /* NaN: not told yet */
     bool difficult, failed;
 } Voc;
 
@@ -37,7 +38,8 @@ static void XMLCALL on_start(void *user, const char *element, const char **attri
 
 static void XMLCALL on_text(void *user, const char *text, int length) {
     Voc *voc = user;
-    size_t room = sizeof voc->text - 1 - voc->length, take = (size_t)length < room ? (size_t)length : room;
+    size_t room = sizeof voc->text - 1 - voc->length,
+           take = (size_t)length < room ? (size_t)length : room;
     memcpy(voc->text + voc->length, text, take);
     voc->length += take;
 }
@@ -71,8 +73,10 @@ static void XMLCALL on_end(void *user, const char *element) {
     voc->text[voc->length] = 0;
     int depth = voc->depth--;
     if (depth == SIDE) end_side(voc, element);
-    else if (depth == DETAIL && strcmp(element, "name") == 0) memcpy(voc->name, voc->text, sizeof voc->name);
-    else if (depth == DETAIL && strcmp(element, "difficult") == 0) voc->difficult = strtod(voc->text, NULL) != 0;
+    else if (depth == DETAIL && strcmp(element, "name") == 0)
+        memcpy(voc->name, voc->text, sizeof voc->name);
+    else if (depth == DETAIL && strcmp(element, "difficult") == 0)
+        voc->difficult = strtod(voc->text, NULL) != 0;
     else if (depth == OBJECT && strcmp(element, "object") == 0) end_object(voc);
 }
 
@@ -85,7 +89,8 @@ bool cai_voc_parse(cai_box_list *list, const char *text, size_t count) {
     XML_SetCharacterDataHandler(voc.parser, on_text);
     bool parsed = XML_Parse(voc.parser, text, (int)count, 1) == XML_STATUS_OK;
     if (!parsed && !voc.failed)
-        cai_fail(list->error, CAI_BAD_INPUT, "line %lu: %s", (unsigned long)XML_GetCurrentLineNumber(voc.parser),
+        cai_fail(list->error, CAI_BAD_INPUT, "line %lu: %s",
+                 (unsigned long)XML_GetCurrentLineNumber(voc.parser),
                  XML_ErrorString(XML_GetErrorCode(voc.parser)));
     XML_ParserFree(voc.parser);
     return parsed && !voc.failed;

@@ -1,11 +1,15 @@
-/* Which part of a picture a sample is. Windows are in pixels of the picture that leads its list; the
- * others of the list are cut at the same place, in proportion to their sizes. */
+/* Which part of a picture a sample is. Windows are in pixels of the picture that leads
+ * its list; the others of the list are cut at the same place, in proportion to their
+ * sizes. */
 #include "data/sources.h"
 #include <math.h>
 
-/* ---- random_crop: a window of the result's size, of the picture scaled by a random factor ---- */
+/* ---- random_crop: a window of the result's size, of the picture scaled by a random
+ * factor ---- */
 
-typedef struct Range { double low, high; } Range;
+typedef struct Range {
+    double low, high;
+} Range;
 
 static Range range_of(const cai_field *field, double low, double high) {
     bool given = field->scale[1] > 0;
@@ -15,8 +19,10 @@ static Range range_of(const cai_field *field, double low, double high) {
 static double between(Range range, double u) { return range.low + (range.high - range.low) * u; }
 
 /* A picture that the window would not fit is scaled until it does. */
-static double scale_to_fit(const cai_picture *picture, int64_t height, int64_t width, double scale) {
-    return fmax(scale, fmax((double)height / (double)picture->height, (double)width / (double)picture->width));
+static double scale_to_fit(const cai_picture *picture, int64_t height, int64_t width,
+                           double scale) {
+    return fmax(scale, fmax((double)height / (double)picture->height,
+                            (double)width / (double)picture->width));
 }
 
 /* Where a window of `part` of `size` pixels begins: at a whole one of the scaled picture. */
@@ -25,18 +31,19 @@ static double begin_of(double size, int64_t part, double scale, double u) {
     return fmin(floor(u * (places + 1)), places) / scale;
 }
 
-static cai_window crop(const cai_picture *picture, int64_t height, int64_t width, double scale, double u, double v) {
+static cai_window crop(const cai_picture *picture, int64_t height, int64_t width, double scale,
+                       double u, double v) {
     return (cai_window){.left = begin_of((double)picture->width, width, scale, u),
                         .top = begin_of((double)picture->height, height, scale, v),
                         .width = (double)width / scale,
                         .height = (double)height / scale};
 }
 
-static cai_window drawn_crop(const cai_field *field, const cai_picture *picture, int64_t height, int64_t width,
-                             uint64_t key) {
+static cai_window drawn_crop(const cai_field *field, const cai_picture *picture, int64_t height,
+                             int64_t width, uint64_t key) {
     double scale = between(range_of(field, 1, 1), cai_data_draw(key, 0));
-    return crop(picture, height, width, scale_to_fit(picture, height, width, scale), cai_data_draw(key, 1),
-                cai_data_draw(key, 2));
+    return crop(picture, height, width, scale_to_fit(picture, height, width, scale),
+                cai_data_draw(key, 1), cai_data_draw(key, 2));
 }
 
 /* ---- random_resized: a window of a random share of the picture, of a random shape ---- */
@@ -47,8 +54,9 @@ static cai_window whole(const cai_picture *picture) {
 
 #define TRIES 10
 
-/* Widths over heights from 3/4 to 4/3, whose logarithms are spread as evenly as two sizes of a
- * fraction make them: (7 + r) / (7 - r) for r from -1 to 1. No exp: its last bits are the machine's. */
+/* Widths over heights from 3/4 to 4/3, whose logarithms are spread as evenly as two sizes
+ * of a fraction make them: (7 + r) / (7 - r) for r from -1 to 1. No exp: its last bits
+ * are the machine's. */
 static double shape_of(double u) {
     double r = 2 * u - 1;
     return (7 + r) / (7 - r);
@@ -57,7 +65,8 @@ static double shape_of(double u) {
 /* The largest window in the middle whose shape is allowed. */
 static cai_window middle_of_shape(const cai_picture *picture) {
     double height = (double)picture->height, width = (double)picture->width;
-    cai_window window = {0, 0, fmin(width, floor(height * 4 / 3 + 0.5)), fmin(height, floor(width * 4 / 3 + 0.5))};
+    cai_window window = {0, 0, fmin(width, floor(height * 4 / 3 + 0.5)),
+                         fmin(height, floor(width * 4 / 3 + 0.5))};
     window.left = floor((width - window.width) / 2);
     window.top = floor((height - window.height) / 2);
     return window;
@@ -77,7 +86,8 @@ static cai_window drawn_share(const cai_field *field, const cai_picture *picture
     return middle_of_shape(picture);
 }
 
-/* ---- random_box_crop: Liu et al. 2016. The whole, or a window that overlaps a box enough ---- */
+/* ---- random_box_crop: Liu et al. 2016. The whole, or a window that overlaps a box
+ * enough ---- */
 
 static double overlap(const cai_box *box, const cai_window *window, double across, double down) {
     double left = box->sides[0] * across, top = box->sides[1] * down;
@@ -94,7 +104,8 @@ static bool holds_centre(const cai_box *box, const cai_window *window, double ac
     return x > 0 && x < window->width && y > 0 && y < window->height;
 }
 
-static bool is_good(const cai_boxes *boxes, const cai_window *window, double least, double across, double down) {
+static bool is_good(const cai_boxes *boxes, const cai_window *window, double least, double across,
+                    double down) {
     bool overlaps = false, holds = false;
     for (int64_t i = 0; i < boxes->count; i++) {
         overlaps |= overlap(&boxes->items[i], window, across, down) >= least;
@@ -103,10 +114,15 @@ static bool is_good(const cai_boxes *boxes, const cai_window *window, double lea
     return overlaps && holds;
 }
 
-enum { ROUNDS = 20, ROUND = 4 * 51 }; /* draws of a round: one of the least overlap, four of each try */
+enum {
+    ROUNDS = 20,
+    ROUND = 4 * 51
+}; /* draws of a round: one of the least overlap, four of each try */
 
-/* A window of 0.3 to 1 of either side, at most twice as long as wide; false where it is none. */
-static bool draw_box_window(const cai_picture *picture, uint64_t key, int draw, cai_window *window) {
+/* A window of 0.3 to 1 of either side, at most twice as long as wide; false where it is
+ * none. */
+static bool draw_box_window(const cai_picture *picture, uint64_t key, int draw,
+                            cai_window *window) {
     double height = (double)picture->height, width = (double)picture->width;
     double w = floor(between((Range){0.3, 1}, cai_data_draw(key, draw)) * width);
     double h = floor(between((Range){0.3, 1}, cai_data_draw(key, draw + 1)) * height);
@@ -115,9 +131,10 @@ static bool draw_box_window(const cai_picture *picture, uint64_t key, int draw, 
     return w >= 1 && h >= 1 && w <= 2 * h && h <= 2 * w;
 }
 
-/* In rounds of fifty tries, each with a least overlap of its own, until a window is good or the
- * round says: the whole. */
-static cai_window drawn_box_window(const cai_picture *picture, const cai_boxes *boxes, uint64_t key) {
+/* In rounds of fifty tries, each with a least overlap of its own, until a window is good
+ * or the round says: the whole. */
+static cai_window drawn_box_window(const cai_picture *picture, const cai_boxes *boxes,
+                                   uint64_t key) {
     static const double least[] = {1, 0, 0.1, 0.3, 0.5, 0.7, 0.9};
     double across = boxes && boxes->shares ? (double)picture->width : 1;
     double down = boxes && boxes->shares ? (double)picture->height : 1;
@@ -126,7 +143,9 @@ static cai_window drawn_box_window(const cai_picture *picture, const cai_boxes *
         cai_window window;
         if (wanted == 1) break;
         for (int draw = round * ROUND + 4; draw < (round + 1) * ROUND; draw += 4)
-            if (draw_box_window(picture, key, draw, &window) && is_good(boxes, &window, wanted, across, down)) return window;
+            if (draw_box_window(picture, key, draw, &window) &&
+                is_good(boxes, &window, wanted, across, down))
+                return window;
     }
     return whole(picture);
 }
@@ -137,20 +156,24 @@ static cai_view view_on(const cai_picture *picture, cai_window window) {
     return (cai_view){window, (double)picture->height, (double)picture->width};
 }
 
-cai_view cai_view_drawn(const cai_field *field, const cai_picture *picture, int64_t height, int64_t width,
-                        const cai_boxes *boxes, uint64_t key) {
-    if (field->fit == CAI_TAKE_RANDOM_CROP) return view_on(picture, drawn_crop(field, picture, height, width, key));
-    if (field->fit == CAI_TAKE_RANDOM_RESIZED) return view_on(picture, drawn_share(field, picture, key));
+cai_view cai_view_drawn(const cai_field *field, const cai_picture *picture, int64_t height,
+                        int64_t width, const cai_boxes *boxes, uint64_t key) {
+    if (field->fit == CAI_TAKE_RANDOM_CROP)
+        return view_on(picture, drawn_crop(field, picture, height, width, key));
+    if (field->fit == CAI_TAKE_RANDOM_RESIZED)
+        return view_on(picture, drawn_share(field, picture, key));
     return view_on(picture, drawn_box_window(picture, boxes, key));
 }
 
-cai_view cai_view_middle(const cai_field *field, const cai_picture *picture, int64_t height, int64_t width) {
+cai_view cai_view_middle(const cai_field *field, const cai_picture *picture, int64_t height,
+                         int64_t width) {
     if (field->fit != CAI_TAKE_RANDOM_CROP) return view_on(picture, whole(picture));
-    return view_on(picture, crop(picture, height, width, scale_to_fit(picture, height, width, 1), 0.5, 0.5));
+    return view_on(picture,
+                   crop(picture, height, width, scale_to_fit(picture, height, width, 1), 0.5, 0.5));
 }
 
 cai_window cai_view_on(const cai_view *view, int64_t height, int64_t width) {
     double across = (double)width / view->width, down = (double)height / view->height;
-    return (cai_window){view->window.left * across, view->window.top * down, view->window.width * across,
-                        view->window.height * down};
+    return (cai_window){view->window.left * across, view->window.top * down,
+                        view->window.width * across, view->window.height * down};
 }

@@ -7,7 +7,7 @@
 
 /* ---- options ---- */
 
-typedef enum OptionKind { FLAG, NUMBER, TEXT } OptionKind;
+typedef enum OptionKind { FLAG, NUMBER, TEXT, FOLD } OptionKind;
 
 typedef struct Option {
     const char *name, *value; /* value NULL: it takes none */
@@ -24,6 +24,7 @@ static const Option options[] = {
     {"--seed", "N", NUMBER, FIELD(seed), 0, INT64_MAX, "what decides first weights, order of samples and random numbers (default: 0)"},
     {"--threads", "N", NUMBER, FIELD(threads), 1, CAI_MAX_THREADS, "how many threads compute (default: all cores); results do not depend on it"},
     {"--held-out", "PERCENT", NUMBER, FIELD(held_out), 1, 90, "the share of samples that is measured on, where the data has none for that (default: 10)"},
+    {"--fold", "K/N", FOLD, FIELD(fold), 0, 0, "measure on the K-th of N shares of the samples, and train on the others"},
     {"--checkpoint", "N", NUMBER, FIELD(checkpoint), 1, INT64_MAX / 2, "write a checkpoint every N steps (default: every ten minutes)"},
     {"--stop", "N", NUMBER, FIELD(stop), 1, INT64_MAX / 2, "stop behind step N of the phase, as if interrupted there"},
     {"--patience", "N", NUMBER, FIELD(patience), 1, INT64_MAX / 2, "end a phase when N measurements in turn were no better than the best"},
@@ -69,6 +70,14 @@ static bool read_number(const Option *option, const char *text, int64_t *number,
                     (long long)option->high, text);
 }
 
+/* K/N into two ints, one behind the other. */
+static bool read_fold(const Option *option, const char *text, int *fold, cai_error *error) {
+    int end = 0;
+    bool read = sscanf(text, "%d/%d%n", &fold[0], &fold[1], &end) == 2 && !text[end];
+    return (read && fold[0] >= 1 && fold[1] >= 2 && fold[0] <= fold[1]) ||
+           cai_fail(error, CAI_BAD_USAGE, "%s takes a share and their number, as 1/5, not `%s`", option->name, text);
+}
+
 /* The option at argv[*at]; moves *at over its value. */
 static bool parse_option(int argc, char **argv, int *at, cai_train_command *command, cai_error *error) {
     const char *value;
@@ -82,6 +91,7 @@ static bool parse_option(int argc, char **argv, int *at, cai_train_command *comm
     if (!value && *at + 1 >= argc) return cai_fail(error, CAI_BAD_USAGE, "%s needs a value after it", option->name);
     if (!value) value = argv[++*at];
     if (option->kind == NUMBER) return read_number(option, value, field, error);
+    if (option->kind == FOLD) return read_fold(option, value, field, error);
     *(const char **)field = value;
     return *value || cai_fail(error, CAI_BAD_USAGE, "%s names no folder", option->name);
 }

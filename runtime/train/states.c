@@ -1,6 +1,7 @@
 /* The memory of states, and what they begin with. */
 #include "train/train.h"
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,10 +73,51 @@ static bool start(const cai_state *state, uint64_t seed, char *out, cai_error *e
     return true;
 }
 
+/* ---- beginning as a file has it ---- */
+
+typedef struct Loading { /* the file that was opened last: states of one follow each other */
+    char path[4096];
+    cai_tensor_file file;
+    bool open;
+} Loading;
+
+static bool open_file(Loading *loading, const char *path, size_t length, cai_error *error) {
+    if (loading->open && strlen(loading->path) == length && memcmp(loading->path, path, length) == 0) return true;
+    if (loading->open) cai_tensors_close(&loading->file);
+    snprintf(loading->path, sizeof loading->path, "%.*s", (int)length, path);
+    loading->open = cai_tensors_open(loading->path, &loading->file, error);
+    return loading->open;
+}
+
+static bool has_shape(const cai_tensor *tensor, const cai_state *state) {
+    bool same = tensor->rank == state->rank;
+    for (int axis = 0; same && axis < state->rank; axis++) same = tensor->dims[axis] == state->dims[axis];
+    return same;
+}
+
+static bool load(Loading *loading, const cai_state *state, void *out, cai_error *error) {
+    const char *colon = strrchr(state->load, ':'), *name = colon + 1;
+    char shape[400];
+    if (!open_file(loading, state->load, (size_t)(colon - state->load), error)) return false;
+    const cai_tensor *found = cai_tensors_find(&loading->file, name);
+    if (!found)
+        return cai_fail(error, CAI_BAD_INPUT, "%s: has no `%.200s`, as which `%.200s` is to begin", loading->path, name, state->path);
+    if (!has_shape(found, state))
+        return cai_fail(error, CAI_BAD_INPUT, "%s: `%.200s` is %s, which is not the shape of `%.200s`, which is to begin so",
+                        loading->path, name, cai_tensor_shape_text(found, shape, sizeof shape), state->path);
+    return cai_tensor_convert(found, state->type, out, error) || cai_fail_within(error, "%s: %.200s", loading->path, name);
+}
+
 bool cai_states_start(cai_states *states, uint64_t seed, cai_error *error) {
-    for (int i = 0; i < states->training->state_count; i++)
-        if (!start(&states->training->states[i], seed, states->data[i], error)) return false;
-    return true;
+    Loading loading = {.open = false};
+    bool good = true;
+    for (int i = 0; i < states->training->state_count && good; i++) {
+        const cai_state *state = &states->training->states[i];
+        if (state->load) good = load(&loading, state, states->data[i], error);
+        else good = start(state, seed, states->data[i], error);
+    }
+    if (loading.open) cai_tensors_close(&loading.file);
+    return good;
 }
 
 /* ---- what is no number ---- */

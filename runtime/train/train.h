@@ -29,6 +29,7 @@ typedef struct cai_train_command {
     int operand_count;
     int64_t seed, steps, stop, checkpoint, patience; /* 0: not given, the seed too */
     int64_t threads, held_out;                       /* held_out: a percentage */
+    int fold, folds;                                 /* of --fold; 0: not given */
     bool fresh, anyway, strict, help, version;
 } cai_train_command;
 
@@ -36,6 +37,14 @@ typedef struct cai_train_command {
 bool cai_train_command_parse(const cai_training *training, int argc, char **argv, cai_train_command *command, cai_error *error);
 void cai_train_command_free(cai_train_command *command);
 void cai_train_help(const cai_training *training, const char *name, FILE *out);
+
+/* ---- sets.c: data sets, from the command's operands ---- */
+
+/* Whether a phase reads the set, or measures on it. */
+bool cai_set_is_read(const cai_training *training, int set);
+/* Something is held out only of what is measured on. */
+cai_dataset *cai_set_open(const cai_training *training, const cai_train_command *command, int set, uint64_t seed, cai_notice *notice,
+                          cai_error *error);
 
 /* ---- pace.c: when what happens; arithmetic alone ---- */
 
@@ -133,10 +142,10 @@ typedef struct cai_trainer {
     uint64_t data;           /* a fingerprint of all of them */
     cai_point point;
     FILE *log;
+    bool log_is_lost;        /* it could not be written, which has been said */
     cai_progress progress;
     cai_value *values;       /* of what the phase shows */
     double written;          /* when the last checkpoint was */
-    bool late;               /* the last checkpoint could not be written */
 } cai_trainer;
 
 bool cai_trainer_open(cai_trainer *trainer, cai_error *error);

@@ -8,55 +8,12 @@
 #include <unistd.h>
 
 #define CHECKPOINT_EVERY 600e3 /* milliseconds, where the command line gives no number of steps */
-#define HELD_OUT 0.1           /* the share of a set that is measured on, where the data has no part for that */
 
 /* ---- sets ---- */
-
-static bool measures_on(const cai_training *training, int set) {
-    for (int i = 0; i < training->phase_count; i++)
-        for (int k = 0; k < training->phases[i].measure_count; k++)
-            if (cai_set_of_data(training->sets, training->phases[i].measures[k].set) == set) return true;
-    return false;
-}
-
-static bool is_measured(const cai_training *training, int set) {
-    for (int i = 0; i < training->phase_count; i++)
-        for (int k = 0; k < training->phases[i].measure_count; k++)
-            if (training->phases[i].measures[k].set == set) return true;
-    return false;
-}
-
-static bool is_read(const cai_training *training, int set) {
-    for (int i = 0; i < training->phase_count; i++)
-        if (training->phases[i].rounds[set] > 0) return true;
-    return is_measured(training, set);
-}
 
 static void tell(const char *path, const char *text) {
     cai_progress_clear();
     fprintf(stderr, "notice: %s: %s\n", path, text);
-}
-
-static bool open_set(cai_trainer *trainer, int set, cai_error *error) {
-    const cai_train_command *command = trainer->command;
-    const char *paths[command->operand_count + 1], *names[command->operand_count + 1];
-    double share = command->held_out ? (double)command->held_out / 100 : HELD_OUT;
-    const int data = cai_set_of_data(trainer->training->sets, set);
-    cai_data_options options = {.seed = trainer->point.seed, .set = data, .strict = command->strict, .notice = tell,
-                                .held_out = measures_on(trainer->training, data) ? share : 0};
-    int count = 0;
-    for (int i = 0; i < command->operand_count; i++) {
-        if (command->operands[i].set != data) continue;
-        paths[count] = command->operands[i].path;
-        names[count++] = command->operands[i].name;
-    }
-    const cai_set *described = &trainer->training->sets[set];
-    if (count == 0 && !described->place)
-        return cai_fail(error, CAI_BAD_USAGE, "no data is given for `%s`: name the folder or file that has it", described->name);
-    trainer->sets[set] = cai_dataset_open(described, paths, names, count, &options, error);
-    if (!trainer->sets[set]) return false;
-    if (cai_dataset_count(trainer->sets[set], CAI_PART_TRAINING) > 0) return true;
-    return cai_fail(error, CAI_BAD_INPUT, "the data for `%s` has no sample to train on", described->name);
 }
 
 static bool open_sets(cai_trainer *trainer, cai_error *error) {
@@ -64,8 +21,9 @@ static bool open_sets(cai_trainer *trainer, cai_error *error) {
     trainer->sets = calloc((size_t)training->set_count + 1, sizeof *trainer->sets);
     if (!trainer->sets) return cai_fail_memory(error, 0, "sets");
     for (int i = 0; i < training->set_count; i++) {
-        if (!is_read(training, i)) continue;
-        if (!open_set(trainer, i, error)) return false;
+        if (!cai_set_is_read(training, i)) continue;
+        trainer->sets[i] = cai_set_open(training, trainer->command, i, trainer->point.seed, tell, error);
+        if (!trainer->sets[i]) return false;
         trainer->data = cai_mix(trainer->data + cai_dataset_fingerprint(trainer->sets[i]));
     }
     return true;
@@ -163,8 +121,7 @@ static bool is_due(const cai_trainer *trainer) {
 /* On the way a run outlives a full disk: it is told, and the next checkpoint may find room. */
 static bool keep_on_the_way(cai_trainer *trainer, cai_error *error) {
     if (!is_due(trainer)) return true;
-    trainer->late = !cai_trainer_keep(trainer, error);
-    if (!trainer->late) return true;
+    if (cai_trainer_keep(trainer, error)) return true;
     if (cai_states_find_infinite(&trainer->states) >= 0) return false;
     cai_progress_say(trainer, "no checkpoint could be written, and the run goes on: %s", error->message);
     return true;

@@ -4,9 +4,11 @@ what others read of it (expected/NAME.safetensors): numpy, PIL, the standard lib
 xml, torchvision's ImageFolder. tests/unit/data.c compares. Needs python3-pil and python3-torchvision."""
 import csv
 import gzip
+import io
 import json
 import os
 import struct
+import tarfile
 import xml.etree.ElementTree as xml
 
 import numpy
@@ -137,6 +139,24 @@ words = sorted({row["class"] for row in csv.DictReader(open("list.csv", newline=
 trained = [row for row in read if row["part"] == "train"]
 expect("list", photo=planes([Image.open(row["photo"]) for row in trained]), code=numpy.array([[1, 2.5, -300], [4, 5, 6]], "f4"),
        **{"class": numpy.array([words.index(row["class"]) for row in trained], "i4")})
+
+# ---- tar archives as WebDataset has them: ustar, and a long name in each of the ways to have one ----
+def archive(path, form, names):
+    with tarfile.open(path, "w", format=form) as out:
+        for i, name in enumerate(names):
+            image = io.BytesIO()
+            Image.open(f"inputs/photo/{stems[i]}.png").save(image, "png")
+            for ending, data in ((".png", image.getvalue()), (".cls", f"{i * 7}\n".encode()), (".json", b"{}")):
+                one = tarfile.TarInfo(name + ending)
+                one.size = len(data)
+                out.addfile(one, io.BytesIO(data))
+
+
+long = "folder/" + "long" * 40
+archive("ustar.tar", tarfile.USTAR_FORMAT, ["a", "b/c", "b/" + "d" * 90])
+archive("pax.tar", tarfile.PAX_FORMAT, ["a", "b", long])
+archive("gnu.tar", tarfile.GNU_FORMAT, ["a", "b", long])
+expect("tar", photo=planes(photos[:3]), label=numpy.array([0, 7, 14], "i4"))
 
 # ---- boxes on inputs/photo: VOC, COCO, YOLO ----
 objects = {"1": [("dog", 2, 1, 9, 7), ("cat", 0, 0, 12, 9)], "2": [("cat", 3, 3, 6, 5)], "10": [], "four": [("ant", 1, 2, 5, 9)]}

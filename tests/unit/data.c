@@ -237,6 +237,19 @@ TEST(lists) {
     cai_dataset_free(data);
 }
 
+TEST(tar_archives) {
+    cai_set set = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), CLASS("label"));
+    const char *const paths[] = {DATA "ustar.tar", DATA "pax.tar", DATA "gnu.tar"};
+    for (int i = 0; i < 3; i++) {
+        cai_dataset *data = open_at(&set, paths[i], &plain);
+        for (int field = 0; field < 2; field++) compare_field(data, 0, field, "tar");
+        cai_dataset_free(data);
+    }
+    cai_dataset *all = open_at(&set, DATA, &plain); /* all archives of a folder */
+    CU_ASSERT_EQUAL(all->count, 9);
+    cai_dataset_free(all);
+}
+
 /* ---- boxes ---- */
 
 static void compare_boxes(const char *path, bool named) {
@@ -476,6 +489,8 @@ TEST(broken_lists_and_boxes) {
         snprintf(path, sizeof path, "%s/%s", folder, names[i][0]);
         CU_ASSERT(fails_with(&list, path, names[i][1]));
     }
+    cai_set other = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), CLASS("kind"));
+    CU_ASSERT(fails_with(&other, DATA "list.csv", "has no column `kind`, which is i32[N]: its columns are photo, class, code, part"));
     cai_set boxes = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), BOXES("boxes", 3, 0));
     snprintf(path, sizeof path, "%s/xml", folder);
     const char *paths[] = {DATA "inputs/photo", path}, *fields[] = {"photo", "boxes"};

@@ -36,10 +36,11 @@ typedef struct Bench { /* a set of one sample: photo, the same again, a mask, bo
 } Bench;
 
 static void set_up(Bench *b, cai_field photo, const int64_t *mask_dims) {
+    static const int64_t box_dims[] = {2, 5};
     draw();
     *b = (Bench){.fields = {photo, photo,
                             {.name = "mask", .text = "i32", .dims = mask_dims, .type = CAI_I32, .rank = 2, .on = -1},
-                            {.name = "boxes", .text = "f32", .dims = SIZES(2, 5), .rank = 2, .on = 0}}};
+                            {.name = "boxes", .text = "f32", .dims = box_dims, .rank = 2, .on = 0}}};
     b->fields[1].fit = CAI_TAKE_EXACT;
     b->set = (cai_set){.fields = b->fields, .field_count = 4};
     cai_tensor photos = {.name = "", .rank = 4, .dims = {1, 3, HEIGHT, WIDTH}, .count = 3 * HEIGHT * WIDTH, .data = (unsigned char *)pixels};
