@@ -32,7 +32,11 @@ int command_check(Session *session) {
     bool tree = emit && strcmp(emit, "ast") == 0,
          good = library && (tree ? session->diag.errors == 0 : build_elaborate_all(session, library, &models));
     if (good && !emit) library_check_variants(library, models.items, models.count);
-    for (int i = 0; library && !tree && i < library_train_count(library); i++) show_training(elaborate_training(library, i), emit);
+    for (int i = 0; library && !tree && i < library_train_count(library); i++) {
+        const Training *training = elaborate_training(library, i);
+        if (training && good) library_check_trained(library, training, models.items, models.count);
+        show_training(training, emit);
+    }
     if (good && tree) ast_print(library_file(library), stdout);
     for (int i = 0; good && emit && i < models.count; i++) graph_print(models.items[i]->graph, stdout);
     return session_end(session);

@@ -95,6 +95,7 @@ struct TrainPass {
     int quiet;           /* depth of `show` and `measure`: nothing trains */
     bool measuring;      /* the body of a measure runs, and */
     int first_measured;  /* nodes from here on are its own */
+    int first_repeated;  /* within `repeat`: nodes from here on are of its rounds; else 0 */
     int round;           /* the batch of a step that input names mean */
     int guard;           /* of the `every` that runs; -1 */
     Vec(cai_binding) inputs; /* one a port of the graph */

@@ -122,11 +122,21 @@ static bool weight_of_layer(Evaluator *ev, Value v, Weight **out) {
     return true;
 }
 
+/* What was made of samples before a `repeat` is the same in all its rounds. */
+static void warn_of_first_batch(Evaluator *ev, Name name, Value v, Span span) {
+    const TrainPass *pass = ev->train;
+    bool early = v.kind == VALUE_TENSOR && v.node->id < pass->first_repeated && train_is_body(ev);
+    if (!early || map_get(pass->of_input, v.node) || !(train_sources(ev, v.node) & OF_SAMPLES)) return;
+    const char *text = arena_printf(ev->arena, "`%s` was computed before the loop: it is of the step's first batch in each round", name);
+    report_warning(ev, DIAG_train_field, span, text, "compute it within `repeat`, from the inputs, where each round is to see a batch of its own");
+}
+
 Value train_read(Evaluator *ev, Name name, Value v, Span span) {
     const TrainPass *pass = ev->train;
     Weight *weight;
     if (!pass) return v;
     if (weight_of_layer(ev, v, &weight)) return value_node(weight->value);
+    if (pass->first_repeated && pass->goal == GOAL_FIND) warn_of_first_batch(ev, name, v, span);
     bool early = pass->measuring && v.kind == VALUE_TENSOR && v.node->id < pass->first_measured && train_is_body(ev);
     if (!early || !(train_sources(ev, v.node) & OF_OUTSIDE)) return v;
     Diagnostic *d = report(ev, DIAG_measure, span, "`%s` is of the step's samples: in `measure` the inputs are those that are held out", name);

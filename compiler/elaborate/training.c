@@ -90,11 +90,13 @@ void execute_phase(Evaluator *ev, const Stmt *stmt) {
 /* Each round draws the next batch. */
 void train_repeat(Evaluator *ev, const Stmt *stmt, int64_t rounds) {
     TrainPass *pass = ev->train;
-    int around = pass->round;
+    int around = pass->round, outer = pass->first_repeated;
+    pass->first_repeated = rounds > 1 ? ev->graph->nodes.count : outer;
     for (int64_t i = 0; i < rounds && !ev->frame->returned && spend(ev, stmt->span, 1); i++) {
         if (!pass->measuring) train_rebind_fields(ev, pass->batches++);
         execute_all(ev, &stmt->body);
     }
+    pass->first_repeated = outer;
     if (!pass->measuring) train_rebind_fields(ev, around);
 }
 
@@ -373,6 +375,55 @@ static const char *settings_of(TrainPlan *plan) {
     pass.of_input = map_new(ev.arena);
     bind_settings(&ev, plan->block->decl);
     return settings_text(&ev);
+}
+
+/* ---- beside the models of the file ---- */
+
+static bool is_trained(const Training *training, int state) {
+    for (int i = 0; i < training->phases.count; i++) {
+        const BindingList *outputs = &training->phases.items[i].step.outputs;
+        for (int k = 0; k < outputs->count; k++)
+            if (outputs->items[k].kind == CAI_BIND_STATE && outputs->items[k].index == state) return true;
+    }
+    return false;
+}
+
+static bool same_sizes(Shape a, Shape b) {
+    bool same = a.type == b.type && a.rank == b.rank;
+    for (int i = 0; same && i < a.rank; i++) same = dim_const_value(a.dims[i]) == dim_const_value(b.dims[i]);
+    return same;
+}
+
+static Map *weights_of(Library *library, Model *const *models, int count) {
+    Map *weights = map_new(library->arena);
+    for (int m = 0; m < count; m++)
+        for (int i = 0; i < models[m]->weights.count; i++) map_set(weights, models[m]->weights.items[i].path, &models[m]->weights.items[i]);
+    return weights;
+}
+
+void library_check_trained(Library *library, const Training *training, Model *const *models, int count) {
+    Map *weights = weights_of(library, models, count);
+    Name first = NULL;
+    int more = 0;
+    for (int i = 0; i < training->states.count && count > 0; i++) {
+        const TrainingState *state = &training->states.items[i];
+        const WeightInfo *weight = map_get(weights, state->path);
+        if (weight && !same_sizes(weight->shape, state->shape)) {
+            Diagnostic *d = diag_error(library->diag, DIAG_weight_shape, state->span, "`%s` is %s in `%s`, but %s in a model of this file", state->path,
+                                       shape_string(library->arena, state->shape), training->name, shape_string(library->arena, weight->shape));
+            diag_note(library->diag, d, weight->span, "the other one is here");
+            return;
+        }
+        bool of_layer = state->kind == CAI_STATE_PARAMETER && strchr(state->path, '.') && state->drawn_as == state->path; /* no copy */
+        if (weight || !of_layer || !is_trained(training, i)) continue;
+        if (first) more++;
+        else first = state->path;
+    }
+    if (!first) return;
+    const char *others = more ? arena_printf(library->arena, " and %d more", more) : "";
+    Diagnostic *d = diag_warning(library->diag, DIAG_unread, training->decl->name_span, "no model of this file has the weights `%s`%s, which `%s` trains", first,
+                                 others, training->name);
+    diag_help(library->diag, d, "a model finds its weights by their paths: name the layers here as in the model, or run the model itself, `x -> name`");
 }
 
 /* ---- the whole ---- */

@@ -80,6 +80,8 @@ typedef struct Training {
 
 int library_train_count(const Library *library);
 Name library_train_name(const Library *library, int index);
+/* Whether the models of the file can read what is trained: equal paths of unequal shape are told, and, as a warning, weights that no model has. */
+void library_check_trained(Library *library, const Training *training, Model *const *models, int count);
 /* NULL where there were errors. */
 Training *elaborate_training(Library *library, int index);
 

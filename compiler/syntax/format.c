@@ -107,13 +107,16 @@ static bool ends_value(int token) {
 /* `-x`, `*xs`: before it no value has ended. */
 static bool is_prefix(const Word *word, int before) { return (word->token == '-' || word->token == '*') && !ends_value(before); }
 
+/* `3 epochs`: a value and a word in one line are a length. */
+static bool is_unit(const Word *word, int before) { return word->token == TOKEN_NAME && ends_value(before) && word[-1].line == word->line; }
+
 /* in_index: within the brackets of an index, where a colon belongs to a slice; elsewhere to a label or a type. */
 static bool space_between(const Word *left, int before_left, const Word *right, bool in_index) {
     if (IS_AMONG(left->token, '(', '[', '.') || IS_AMONG(right->token, ')', ']', ',', '.')) return false;
     if (right->token == ':') return left->token == ',';
     if (left->token == ':') return !in_index;
     if (is_prefix(left, before_left)) return false;
-    if (right->token == '(') return !ends_value(left->token) && left->token != TOKEN_EXPECT;
+    if (right->token == '(') return (!ends_value(left->token) && left->token != TOKEN_EXPECT) || is_unit(left, before_left);
     if (right->token == '[') return !ends_value(left->token);
     if (left->token == '{' && right->token == '}') return false;
     return true;
