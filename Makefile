@@ -199,7 +199,7 @@ demo: deps
 learn: PACKAGES += dataset-fashion-mnist
 learn: deps
 	$(MAKE) -j$$(nproc) all
-	examples/learn/run
+	examples/learn
 
 install: all
 	install -D $(BUILD)/cai $(DESTDIR)$(PREFIX)/bin/cai

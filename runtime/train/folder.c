@@ -94,7 +94,7 @@ static bool fail_identity(const cai_trainer *trainer, const cai_checkpoint *chec
         snprintf(difference, sizeof difference, "its settings were %.150s, and are %.150s", checkpoint->settings, settings);
     else if (!texts_differ(trainer, difference, sizeof difference))
         snprintf(difference, sizeof difference, "what the text uses has changed, or cai itself");
-    return cai_fail(error, CAI_BAD_INPUT, "%s has a run of another text: %s\n  help: --fresh begins anew there, -o names another folder",
+    return cai_fail(error, CAI_BAD_INPUT, "%s: has a run of another text: %s\n  help: --fresh begins anew there, -o names another folder",
                     trainer->command->folder, difference);
 }
 
@@ -109,7 +109,7 @@ static bool check_lengths(const cai_trainer *trainer, cai_point *point, cai_erro
         if (is < 0) continue; /* of minutes: it was found out when the phase began */
         point->lengths[i] = is;
         if (was == is || trainer->command->anyway) continue;
-        snprintf(what, sizeof what, "the run in %s was to take %lld steps, and is now to take %lld: schedules would change",
+        snprintf(what, sizeof what, "%s: its run was to take %lld steps, and is now to take %lld: schedules would change",
                  trainer->command->folder, (long long)was, (long long)is);
         return fail_change(what, error);
     }
@@ -120,10 +120,10 @@ static bool check_checkpoint(cai_trainer *trainer, cai_checkpoint *checkpoint, c
     char what[300];
     if (checkpoint->identity != trainer->training->identity) return fail_identity(trainer, checkpoint, error);
     if (trainer->command->seed && (uint64_t)trainer->command->seed != checkpoint->point.seed)
-        return cai_fail(error, CAI_BAD_INPUT, "the run in %s has seed %llu, not %lld\n  help: leave --seed out, or begin anew with --fresh",
+        return cai_fail(error, CAI_BAD_INPUT, "%s: its run has seed %llu, not %lld\n  help: leave --seed out, or begin anew with --fresh",
                         trainer->command->folder, (unsigned long long)checkpoint->point.seed, (long long)trainer->command->seed);
     if (checkpoint->data != trainer->data && !trainer->command->anyway) {
-        snprintf(what, sizeof what, "the data is not what the run in %s was begun with", trainer->command->folder);
+        snprintf(what, sizeof what, "%s: its run was begun with other data", trainer->command->folder);
         return fail_change(what, error);
     }
     if (checkpoint->target && strcmp(checkpoint->target, trainer->training->target) != 0)

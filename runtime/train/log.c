@@ -2,8 +2,8 @@
  * whenever something shows that is shown in some steps only; of measurements, what they gave. A run that goes on drops the lines of
  * steps that will be run again. */
 #include "train/train.h"
+#include <errno.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,9 +70,11 @@ static void add_value(const cai_trainer *trainer, const char *name, double value
     else fputs(": null", trainer->log);
 }
 
-static void end_line(const cai_trainer *trainer) {
+static void end_line(cai_trainer *trainer) {
     fputs("}\n", trainer->log);
-    fflush(trainer->log);
+    if (fflush(trainer->log) == 0 || trainer->log_is_lost) return;
+    trainer->log_is_lost = true;
+    cai_progress_say(trainer, "log.jsonl cannot be written, and the run goes on: %s", strerror(errno));
 }
 
 static bool is_due(const cai_trainer *trainer, const cai_phase *phase, uint32_t guards) {

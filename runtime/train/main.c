@@ -80,7 +80,7 @@ static bool run(cai_trainer *trainer, cai_error *error) {
     if (!begin_or_resume(trainer, error)) return false;
     if (is_over(trainer)) {
         char steps[32];
-        printf("%s has a run that is through: %s steps (--fresh begins anew)\n", trainer->command->folder,
+        printf("%s: its run is through: %s steps (--fresh begins anew)\n", trainer->command->folder,
                cai_count_text(all_steps(trainer), steps, sizeof steps));
         return true;
     }

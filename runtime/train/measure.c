@@ -166,18 +166,23 @@ static bool is_better(const Measuring *m, double value) {
     return m->measure->save == CAI_SAVE_LARGEST ? value > best : value < best;
 }
 
-static bool save(Measuring *m, bool *saved, cai_error *error) {
+/* As with other checkpoints a run outlives a full disk; what could not be kept is not the best. */
+static void save(Measuring *m, bool *saved) {
     cai_trainer *trainer = m->trainer;
     cai_point *point = &trainer->point;
+    cai_error error;
     *saved = false;
-    if (m->measure->save == CAI_SAVE_NEVER) return true;
-    double value = m->values[m->measure->save_by];
+    if (m->measure->save == CAI_SAVE_NEVER) return;
+    const double value = m->values[m->measure->save_by];
+    const cai_point before = *point;
     point->since_best++;
-    if (!is_better(m, value)) return true;
+    if (!is_better(m, value)) return;
     point->best = value;
     point->since_best = 0;
-    *saved = true;
-    return cai_checkpoint_write(&trainer->states, point, trainer->data, trainer->command->folder, "best.safetensors", error);
+    *saved = cai_checkpoint_write(&trainer->states, point, trainer->data, trainer->command->folder, "best.safetensors", &error);
+    if (*saved) return;
+    *point = before;
+    cai_progress_say(trainer, "the best so far could not be written, and the run goes on: %s", error.message);
 }
 
 /* ---- all of it ---- */
@@ -200,7 +205,8 @@ static void end(Measuring *m) {
 
 static bool measure(Measuring *m, cai_error *error) {
     bool saved;
-    if (!run_batches(m, error) || !run_last(m, error) || !save(m, &saved, error)) return false;
+    if (!run_batches(m, error) || !run_last(m, error)) return false;
+    save(m, &saved);
     cai_log_measured(m->trainer, m->measure, m->values, saved);
     return true;
 }

@@ -23,7 +23,7 @@ void cai_progress_say(cai_trainer *trainer, const char *format, ...) {
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
     va_end(arguments);
-    trainer->progress.shown = 0;
+    if (is_terminal()) trainer->progress.shown = 0; /* the line is to come back */
 }
 
 /* ---- numbers for people ---- */
@@ -63,10 +63,10 @@ static void add(Line *line, const char *format, ...) {
 
 static void add_epoch(Line *line, const cai_trainer *trainer, const cai_phase *phase) {
     cai_pace pace = cai_trainer_pace(trainer, phase);
-    int64_t steps = cai_trainer_steps(trainer, trainer->point.phase), epochs = (steps * pace.samples + pace.count - 1) / pace.count;
+    int64_t steps = cai_trainer_steps(trainer, trainer->point.phase);
     char a[32], b[32];
     if (cai_trainer_paced_by(trainer, phase) >= 0) {
-        int64_t epoch = cai_pace_epoch(pace, trainer->point.step - 1) + 1;
+        int64_t epoch = cai_pace_epoch(pace, trainer->point.step - 1) + 1, epochs = cai_pace_epoch(pace, steps - 1) + 1;
         add(line, "epoch %s/%s  ", cai_count_text(epoch, a, sizeof a), cai_count_text(epochs, b, sizeof b));
     }
     add(line, "step %s/%s", cai_count_text(trainer->point.step, a, sizeof a), cai_count_text(steps, b, sizeof b));

@@ -142,10 +142,10 @@ typedef struct cai_trainer {
     uint64_t data;           /* a fingerprint of all of them */
     cai_point point;
     FILE *log;
+    bool log_is_lost;        /* it could not be written, which has been said */
     cai_progress progress;
     cai_value *values;       /* of what the phase shows */
     double written;          /* when the last checkpoint was */
-    bool late;               /* the last checkpoint could not be written */
 } cai_trainer;
 
 bool cai_trainer_open(cai_trainer *trainer, cai_error *error);

@@ -121,8 +121,7 @@ static bool is_due(const cai_trainer *trainer) {
 /* On the way a run outlives a full disk: it is told, and the next checkpoint may find room. */
 static bool keep_on_the_way(cai_trainer *trainer, cai_error *error) {
     if (!is_due(trainer)) return true;
-    trainer->late = !cai_trainer_keep(trainer, error);
-    if (!trainer->late) return true;
+    if (cai_trainer_keep(trainer, error)) return true;
     if (cai_states_find_infinite(&trainer->states) >= 0) return false;
     cai_progress_say(trainer, "no checkpoint could be written, and the run goes on: %s", error->message);
     return true;

@@ -390,15 +390,15 @@ TEST(another_text_is_refused) {
     CU_ASSERT_EQUAL(block_run(other, run, with_data("")), 1);
     CU_ASSERT(block_said(run, "has a run of another text: line 2 was `lr = 1`, and is `lr = 2`"));
     CU_ASSERT_EQUAL(block_run(b, run, with_data("--steps 50")), 1);
-    CU_ASSERT(block_said(run, "was to take 30 steps, and is now to take 50"));
+    CU_ASSERT(block_said(run, "its run was to take 30 steps, and is now to take 50"));
     CU_ASSERT_EQUAL(block_run(b, run, with_data("--seed 9")), 1);
-    CU_ASSERT(block_said(run, "has seed 0, not 9"));
+    CU_ASSERT(block_said(run, "its run has seed 0, not 9"));
     CU_ASSERT_EQUAL(block_run(b, run, with_data("--steps 6 --anyway")), 0);
     const int64_t dims[] = {55, 7};
     CU_ASSERT_EQUAL_FATAL(block_run(b, run, with_data("--fresh --stop 5")), 0);
     write_data(55, 7, 2, dims, 3);
     CU_ASSERT_EQUAL(block_run(b, run, with_data("")), 1);
-    CU_ASSERT(block_said(run, "the data is not what the run"));
+    CU_ASSERT(block_said(run, "its run was begun with other data"));
     CU_ASSERT_EQUAL(block_run(other, run, with_data("--fresh --stop 5")), 0);
     block_free(other);
     block_free(b);
