@@ -107,7 +107,7 @@ static LLVMValueRef make_set(Module *m, const cai_set *set) {
     LLVMValueRef *fields = NEW_ARRAY(m->arena, LLVMValueRef, set->field_count);
     for (int i = 0; i < set->field_count; i++) fields[i] = make_field(m, &set->fields[i]);
     LLVMValueRef made[] = {make_text(m, set->name), make_text(m, set->place), make_array(m, "fields", fields, set->field_count),
-                           get_i32(m, set->field_count), get_i64(m, set->batch)};
+                           get_i32(m, set->field_count), get_i64(m, set->batch), get_i32(m, set->anew)};
     return make_struct(m, made, COUNT_OF(made), sizeof(cai_set));
 }
 

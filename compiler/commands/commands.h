@@ -21,6 +21,10 @@ typedef struct Command { /* a row of main.c */
 void manual_print(FILE *out, const Command *commands, int count);
 bool completion_print(FILE *out, const char *shell, const Command *commands, int count); /* false where the shell is not known */
 
+/* ---- summary.c, summary_train.c ---- */
+const char *text_thousands(Arena *arena, int64_t number); /* 1814073344 as 1,814,073,344 */
+void summary_of_training(Session *session, Library *library, const char *name); /* of the train block `name`; NULL: the only one */
+
 /* ---- a file each ---- */
 int command_check(Session *session);
 int command_build(Session *session);

@@ -18,7 +18,7 @@ typedef struct Options {
     const char *output, *kind, *name, *init, *rename, *target, *emit, *after, *format, *message_format, *depth, *layer, *seed, *held_out, *fold;
     Vec(WeightFile) weights;
     Vec(Define) defines;
-    bool measure, explain, time_passes, blas, no_winograd, no_cache, reference, compare, names, check, gradient, partial, strict, help;
+    bool measure, explain, time_passes, blas, no_winograd, no_cache, reference, compare, names, train, check, gradient, partial, strict, help;
 } Options;
 
 /* Reads the arguments after the command's name. False where they are wrong, which has then been said. */

@@ -58,6 +58,7 @@ static const Option table[] = {
     {"--format", "FORMAT", OPTION_TEXT, FIELD(format), " doc ", "text (default), or markdown: of the whole library where no WHAT is named"},
     {"--measure", NULL, OPTION_FLAG, FIELD(measure), " compare ", "build and run each network here, and compare times on one thread and memory, too"},
     {"--names", NULL, OPTION_FLAG, FIELD(names), " summary ", "list the weights instead: the name and the shape of each, as a weights file must have them"},
+    {"--train", NULL, OPTION_FLAG, FIELD(train), " summary ", "sum up a train block instead: what it trains and keeps, and what a step takes"},
     {"--layer", "PATH", OPTION_TEXT, FIELD(layer), " graph ", "draw this layer only, by its name in the weights: layer1.0"},
     {"--depth", "N", OPTION_TEXT, FIELD(depth), " graph ",
      "how many levels of layers in layers to unfold (default: as many as leave a picture that can be read)"},

@@ -36,6 +36,11 @@ typedef struct Chosen { /* a place that an `every` changes: in its steps `change
     int guard;
 } Chosen;
 
+typedef struct Anew { /* a set that a phase or a measure declares anew */
+    int phase, measure;  /* measure -1: the phase */
+    int of, set;
+} Anew;
+
 typedef struct TrainPlan {
     Library *library;
     Definition *block;
@@ -45,6 +50,7 @@ typedef struct TrainPlan {
     Vec(StateFacts) facts;
     Vec(LoadInfo) loads;
     Vec(CopyOf) copies;
+    Vec(Anew) anew;
     Map *layers;         /* by path: those that the passes that find met */
     bool searching;      /* a part that is not known yet may be met by a later phase: it is no error, but */
     bool unresolved;     /* all phases are gone through once more */
@@ -68,6 +74,7 @@ typedef struct FieldPlace { /* an input of the block, as the running pass has it
     Shape shape;
     Node *node;          /* of the step's first batch */
     Name batch;          /* what its first axis is written as; NULL: no plain name */
+    bool whole;          /* declared anew for one sample at a time, of any size */
 } FieldPlace;
 
 typedef struct Gradients { /* of the minimize that runs */
@@ -125,6 +132,7 @@ void train_bind_sets(Evaluator *ev, const Decl *decl);
 bool train_interval(Evaluator *ev, const Interval *interval, cai_interval *out);
 void train_rebind_fields(Evaluator *ev, int round); /* names of inputs mean another batch of the step from now on */
 void train_bind_measured(Evaluator *ev);            /* and here the samples that are held out, of any number */
+void train_declare_anew(Evaluator *ev, const ParameterList *inputs, bool measured); /* sizes and batches of a phase or a measure */
 bool train_load_set(Evaluator *ev, const Expr *target, Value file); /* `load x from`, of an input */
 
 /* ---- train_state.c: places of states and weights ---- */

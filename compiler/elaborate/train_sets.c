@@ -276,11 +276,104 @@ void train_bind_measured(Evaluator *ev) {
         const FieldPlace *place = &pass->fields.items[i];
         if (place->parameter->once) continue;
         Dim *dims = arena_copy(ev->arena, place->shape.dims, sizeof *dims * (size_t)place->shape.rank);
-        dims[0] = measured_batch(ev, place, batches);
+        if (!place->whole) dims[0] = measured_batch(ev, place, batches);
         const char *name = arena_printf(ev->arena, "held_out.%s.%d", place->parameter->name, pass->measures);
         Node *node = field_node(ev, place, 0, name, (Shape){place->shape.type, place->shape.rank, dims});
         frame_bind(ev, ev->frame, place->parameter->name, value_node(node), place->parameter->span);
     }
+}
+
+/* ---- declared anew ---- */
+
+/* The set that this phase or measure has in the place of `of`: found, or made with the same fields. */
+static int set_anew(Evaluator *ev, int of, bool measured) {
+    TrainPass *pass = ev->train;
+    TrainPlan *plan = pass->plan;
+    Anew key = {pass->phase, measured ? pass->measures - 1 : -1, of, plan->training->sets.count};
+    for (int i = 0; i < plan->anew.count; i++) {
+        const Anew *known = &plan->anew.items[i];
+        if (known->phase == key.phase && known->measure == key.measure && known->of == of) return known->set;
+    }
+    TrainingSet set = plan->training->sets.items[of];
+    set.anew = 1 + (set.anew ? set.anew - 1 : of);
+    set.batch = 0;
+    const TrainingField *fields = set.fields.items;
+    int count = set.fields.count;
+    memset(&set.fields, 0, sizeof set.fields);
+    for (int i = 0; i < count; i++) vec_push(ev->arena, &set.fields, fields[i]);
+    vec_push(ev->arena, &plan->training->sets, set);
+    vec_push(ev->arena, &plan->anew, key);
+    return key.set;
+}
+
+static FieldPlace *place_named(TrainPass *pass, Name name) {
+    for (int i = 0; i < pass->fields.count; i++)
+        if (pass->fields.items[i].parameter->name == name && !pass->fields.items[i].parameter->once) return &pass->fields.items[i];
+    return NULL;
+}
+
+/* In a measure a size may be that of each sample, where these come one by one. */
+static bool sizes_fit(Evaluator *ev, const Parameter *parameter, const FieldPlace *place, Shape shape, bool measured) {
+    int64_t batch = 0;
+    bool known = shape.rank > 0 && dim_is_const(shape.dims[0], &batch), free = false;
+    for (int axis = 1; axis < shape.rank; axis++) free |= !dim_is_const(shape.dims[axis], NULL);
+    if (shape.rank == place->shape.rank && known && !(free && (!measured || batch != 1))) return true;
+    Diagnostic *d = report(ev, DIAG_train_batch, parameter->type->span, "`%s` cannot be %s here", parameter->name, shape_string(ev->arena, shape));
+    if (shape.rank != place->shape.rank) report_help(ev, d, "it has %d axes where the block declares it", place->shape.rank);
+    else report_help(ev, d, measured ? "a `measure` takes samples of any size one by one: `image[1, 3, H, W, fit = \"pad\"]`" : "a phase gives a batch and sizes, as numbers");
+    return false;
+}
+
+static bool one_anew(Evaluator *ev, const Parameter *parameter, bool measured) {
+    TrainPass *pass = ev->train;
+    FieldPlace *place = place_named(pass, parameter->name);
+    TrainingField field = {.name = parameter->name, .span = parameter->span};
+    DType element;
+    Shape shape;
+    if (!place || !parameter->type) {
+        Diagnostic *d = report(ev, DIAG_train_field, parameter->span, "`%s` is %s", parameter->name, place ? "declared anew without a type" : "no input of this block");
+        if (!place) report_help(ev, d, "what is declared anew are inputs of the block, with other sizes");
+        return false;
+    }
+    if (!read_type(ev, parameter->type, &element, &field) || !input_sizes(ev, parameter->type, element, &shape)) return false;
+    if (!sizes_fit(ev, parameter, place, shape, measured)) return false;
+    int set = set_anew(ev, place->set, measured);
+    field.shape = shape;
+    pass->plan->training->sets.items[set].fields.items[place->field] = field;
+    pass->plan->training->sets.items[set].batch = dim_const_value(shape.dims[0]);
+    place->shape = shape;
+    place->whole = measured && !shape_element_count(shape, &(int64_t){0});
+    return true;
+}
+
+/* Those of a set that are not declared anew follow in its batch. */
+static void follow(Evaluator *ev, bool measured) {
+    TrainPass *pass = ev->train;
+    for (int i = 0; i < pass->plan->anew.count; i++) {
+        const Anew *anew = &pass->plan->anew.items[i];
+        if (anew->phase != pass->phase || anew->measure != (measured ? pass->measures - 1 : -1)) continue;
+        TrainingSet *set = &pass->plan->training->sets.items[anew->set];
+        for (int k = 0; k < pass->fields.count; k++) {
+            FieldPlace *place = &pass->fields.items[k];
+            if (place->set != anew->of || place->parameter->once) continue;
+            Dim *dims = arena_copy(ev->arena, place->shape.dims, sizeof *dims * (size_t)place->shape.rank);
+            dims[0] = dim_const(ev->dims, set->batch);
+            place->shape.dims = dims;
+            place->set = anew->set;
+            set->fields.items[place->field].shape = place->shape;
+            if (place->batch) frame_bind(ev, ev->frame, place->batch, value_int(set->batch), place->parameter->span);
+        }
+    }
+}
+
+void train_declare_anew(Evaluator *ev, const ParameterList *inputs, bool measured) {
+    if (!inputs->count) return;
+    bool good = true;
+    bind_symbols(ev, ev->train->plan->block->decl, inputs);
+    for (int i = 0; i < inputs->count; i++) good &= one_anew(ev, &inputs->items[i], measured);
+    if (!good) return;
+    follow(ev, measured);
+    if (!measured) train_rebind_fields(ev, 0);
 }
 
 bool train_load_set(Evaluator *ev, const Expr *target, Value file) {

@@ -119,12 +119,15 @@ static void run_measure(Evaluator *ev, const Stmt *stmt) {
     pass->measuring = true;
     pass->quiet++;
     pass->first_measured = ev->graph->nodes.count;
+    const FieldPlace *places = arena_copy(ev->arena, pass->fields.items, sizeof *places * (size_t)pass->fields.count);
+    train_declare_anew(ev, &stmt->inputs, true);
     train_bind_measured(ev);
     Node **values = states_as_saved(ev);
     execute_all(ev, &stmt->body);
     for (int i = 0; values[i]; i++) pass->weights.items[i]->value = values[i];
     pass->quiet--;
     pass->measuring = false;
+    if (places) memcpy(pass->fields.items, places, sizeof *places * (size_t)pass->fields.count);
     frame_pop(ev);
 }
 
@@ -137,7 +140,6 @@ void execute_measure(Evaluator *ev, const Stmt *stmt) {
         report(ev, DIAG_train_place, stmt->span, "`measure` stands within `every` or another `measure`");
         return;
     }
-    if (stmt->inputs.count) report(ev, DIAG_later, stmt->span, "inputs that a `measure` declares anew come in a later version of cai");
     when.last = 1;
     int index = pass->measures++;
     if (pass->goal != GOAL_FIND && !(pass->goal == GOAL_MEASURE && pass->measure == index)) return;

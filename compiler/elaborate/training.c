@@ -81,7 +81,7 @@ void execute_phase(Evaluator *ev, const Stmt *stmt) {
     }
     if (pass->phases++ != pass->phase) return;
     if (pass->goal == GOAL_FIND) begin_phase(ev, stmt);
-    if (stmt->inputs.count) report(ev, DIAG_later, stmt->span, "inputs that a phase declares anew come in a later version of cai");
+    train_declare_anew(ev, &stmt->inputs, false);
     pass->in_phase = true;
     execute_all(ev, &stmt->body);
     pass->in_phase = false;

@@ -34,6 +34,7 @@ typedef struct TrainingSet {
     const char *place;
     Vec(TrainingField) fields;
     int64_t batch;
+    int anew;            /* as cai_set's */
 } TrainingSet;
 
 /* A graph whose ports are bound: bindings.items[i] is that of port i. */

@@ -64,7 +64,11 @@ typedef struct cai_set {
     const cai_field *fields;
     int32_t field_count;
     int64_t batch;        /* samples of a step's batch */
+    int32_t anew;         /* 1 + the set whose data it reads in other sizes or batches, as a phase or a measure declares them; 0: it has its own */
 } cai_set;
+
+/* The set that the command line knows. */
+static inline int cai_set_of_data(const cai_set *sets, int set) { return sets[set].anew ? sets[set].anew - 1 : set; }
 
 /* ---- entries ---- */
 

@@ -100,8 +100,15 @@ static bool parse_option(int argc, char **argv, int *at, cai_train_command *comm
 
 static size_t name_length(const char *text) { return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"); }
 
+/* Sets that a phase or a measure declares anew stand behind those that have data of their own. */
+static int count_data(const cai_training *training) {
+    int count = 0;
+    while (count < training->set_count && !training->sets[count].anew) count++;
+    return count;
+}
+
 static bool find_field(const cai_training *training, const char *text, size_t length, cai_operand *operand) {
-    for (int set = 0; set < training->set_count; set++) {
+    for (int set = 0; set < count_data(training); set++) {
         for (int i = 0; i < training->sets[set].field_count; i++) {
             const char *name = training->sets[set].fields[i].name;
             if (strlen(name) != length || memcmp(name, text, length) != 0) continue;
@@ -115,7 +122,7 @@ static bool find_field(const cai_training *training, const char *text, size_t le
 
 static bool fail_field(const cai_training *training, const char *text, size_t length, cai_error *error) {
     char list[500] = "";
-    for (int set = 0; set < training->set_count; set++)
+    for (int set = 0; set < count_data(training); set++)
         for (int i = 0; i < training->sets[set].field_count; i++) {
             size_t used = strlen(list);
             snprintf(list + used, sizeof list - used, "%s`%s`", used ? ", " : "", training->sets[set].fields[i].name);
@@ -129,9 +136,9 @@ static bool parse_operand(const cai_training *training, const char *text, int *n
     size_t length = name_length(text);
     if (length == 0 || text[length] != '=') {
         *operand = (cai_operand){(*next_set)++, NULL, text};
-        if (operand->set < training->set_count) return true;
-        return cai_fail(error, CAI_BAD_USAGE, "`%s` is one place of data too many: the block reads %d set%s", text, training->set_count,
-                        training->set_count == 1 ? "" : "s");
+        if (operand->set < count_data(training)) return true;
+        return cai_fail(error, CAI_BAD_USAGE, "`%s` is one place of data too many: the block reads %d set%s", text, count_data(training),
+                        count_data(training) == 1 ? "" : "s");
     }
     if (!find_field(training, text, length, operand)) return fail_field(training, text, length, error);
     operand->path = text + length + 1;
@@ -165,7 +172,7 @@ void cai_train_command_free(cai_train_command *command) {
 /* ---- help ---- */
 
 static void print_sets(const cai_training *training, FILE *out) {
-    for (int i = 0; i < training->set_count; i++) {
+    for (int i = 0; i < count_data(training); i++) {
         const cai_set *set = &training->sets[i];
         fprintf(out, "  data %d: %lld samples a batch%s%s\n", i + 1, (long long)set->batch, set->place ? ", by default from " : "",
                 set->place ? set->place : "");
@@ -175,7 +182,7 @@ static void print_sets(const cai_training *training, FILE *out) {
 
 void cai_train_help(const cai_training *training, const char *name, FILE *out) {
     fprintf(out, "usage: %s [option]...", name);
-    for (int i = 0; i < training->set_count; i++) fprintf(out, " DATA%s", training->set_count > 1 ? (char[]){(char)('1' + i % 9), 0} : "");
+    for (int i = 0; i < count_data(training); i++) fprintf(out, " DATA%s", count_data(training) > 1 ? (char[]){(char)('1' + i % 9), 0} : "");
     fputs("\n\n", out);
     if (training->comment) fprintf(out, "%s\n\n", training->comment);
     print_sets(training, out);

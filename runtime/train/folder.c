@@ -183,7 +183,7 @@ static void print_data(const cai_trainer *trainer, FILE *out) {
     const char *comma = "";
     for (int i = 0; i < trainer->training->set_count; i++) {
         const cai_dataset *set = trainer->sets[i];
-        if (!set) continue;
+        if (!set || trainer->training->sets[i].anew) continue;
         fprintf(out, "%s{\"set\": ", comma);
         cai_print_json_string(trainer->training->sets[i].name, out);
         fprintf(out, ", \"samples\": %lld, \"held out\": %lld}", (long long)cai_dataset_count(set, CAI_PART_TRAINING),
@@ -220,7 +220,7 @@ static void print_run(const cai_trainer *trainer, FILE *out) {
     print_data(trainer, out);
     fputs("],\n  \"classes\": {", out);
     for (int i = 0; i < training->set_count; i++)
-        if (trainer->sets[i]) print_classes_of(trainer, i, out, &comma);
+        if (trainer->sets[i] && !training->sets[i].anew) print_classes_of(trainer, i, out, &comma);
     fputs("}\n}\n", out);
 }
 

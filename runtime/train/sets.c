@@ -5,7 +5,15 @@
 
 #define HELD_OUT 0.1 /* the share of a set that is measured on, where the data has no part for that */
 
-static bool measures_on(const cai_training *training, int set) {
+/* Whether something is measured on the data of a set, by whatever inputs. */
+static bool measures_on(const cai_training *training, int data) {
+    for (int i = 0; i < training->phase_count; i++)
+        for (int k = 0; k < training->phases[i].measure_count; k++)
+            if (cai_set_of_data(training->sets, training->phases[i].measures[k].set) == data) return true;
+    return false;
+}
+
+static bool is_measured(const cai_training *training, int set) {
     for (int i = 0; i < training->phase_count; i++)
         for (int k = 0; k < training->phases[i].measure_count; k++)
             if (training->phases[i].measures[k].set == set) return true;
@@ -15,7 +23,7 @@ static bool measures_on(const cai_training *training, int set) {
 bool cai_set_is_read(const cai_training *training, int set) {
     for (int i = 0; i < training->phase_count; i++)
         if (training->phases[i].rounds[set] > 0) return true;
-    return measures_on(training, set);
+    return is_measured(training, set);
 }
 
 static cai_data_options options_of(const cai_training *training, const cai_train_command *command,
@@ -29,12 +37,12 @@ static cai_data_options options_of(const cai_training *training, const cai_train
 cai_dataset *cai_set_open(const cai_training *training, const cai_train_command *command, int set,
                           uint64_t seed, cai_notice *notice, cai_error *error) {
     const char *paths[command->operand_count + 1], *names[command->operand_count + 1];
-    cai_data_options options = options_of(training, command, set);
-    int count = 0;
+    int data = cai_set_of_data(training->sets, set), count = 0;
+    cai_data_options options = options_of(training, command, data);
     options.seed = seed;
     options.notice = notice;
     for (int i = 0; i < command->operand_count; i++) {
-        if (command->operands[i].set != set) continue;
+        if (command->operands[i].set != data) continue;
         paths[count] = command->operands[i].path;
         names[count++] = command->operands[i].name;
     }
