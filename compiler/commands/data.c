@@ -72,7 +72,7 @@ static bool show_sets(Session *s, const cai_training *training, int first, cai_e
     if (!cai_train_command_parse(training, count, words, &command, error)) return false;
     bool good = true;
     for (int i = 0; good && i < training->set_count; i++)
-        if (cai_set_is_read(training, i)) good = show_set(s, training, &command, i, &sheets, error);
+        if (cai_set_is_read(training, i) && !training->sets[i].anew) good = show_set(s, training, &command, i, &sheets, error);
     cai_train_command_free(&command);
     return good;
 }

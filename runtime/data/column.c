@@ -90,8 +90,9 @@ static bool search_entry(Search *search, const char *folder, const char *below, 
     if (stat(path, &status) != 0) return true; /* a link to nothing */
     if (S_ISDIR(status.st_mode))
         return depth == DEEPEST || search_folder(search, path, inner, depth + 1);
-    search->others += !search->is_wanted(name);
-    if (!search->is_wanted(name)) return true;
+    bool wanted = search->is_wanted(name) && S_ISREG(status.st_mode);
+    search->others += !wanted;
+    if (!wanted) return true;
     const char *stem = cai_stem_of(search->arena, inner, search->error);
     cai_blob blob = {.path = path, .count = (size_t)status.st_size};
     return stem && cai_files_add(&search->files, stem, &blob, search->error);

@@ -117,6 +117,7 @@ int64_t cai_dataset_class(const cai_dataset *dataset, int field, int64_t sample)
     const cai_portion *portion = portion_of(dataset, sample);
     const cai_column *column = &portion->columns[field];
     int64_t at = sample - portion->first, class = -1;
+    if (column->kind != CAI_COLUMN_ROWS) return class;
     cai_tensor row =
         cai_column_row(column, portion->entries[field] ? portion->entries[field][at] : at);
     if (row.count == 1) cai_tensor_to_i64(&row, 0, 1, &class);

@@ -139,11 +139,12 @@ static bool blob_of(const Lines *lines, const char *name, cai_blob *file) {
     const char *folder = *name == '/' ? "" : lines->list->folder;
     file->path = cai_arena_path(&lines->list->dataset->arena, folder, name, lines->list->error);
     if (!file->path) return false;
-    if (stat(file->path, &status) == 0) return file->count = (size_t)status.st_size, true;
+    bool there = stat(file->path, &status) == 0, regular = there && S_ISREG(status.st_mode);
+    if (regular) return file->count = (size_t)status.st_size, true;
     const char *path = file->path;
     file->path = NULL;
     return cai_dataset_leave_out(lines->list->dataset, 1, lines->list->error, path,
-                                 "cannot be opened: %s", strerror(errno));
+                                 there ? "is no regular file" : "is not there");
 }
 
 /* Without those that are not there. */
@@ -235,7 +236,7 @@ static bool number_column(const Lines *lines, const cai_field *field, int64_t fr
         .name = "", .type = CAI_F32, .rank = field->rank + 1, .dims = {lines->count}};
     uint64_t bytes;
     memcpy(rows.dims + 1, field->dims, (size_t)field->rank * sizeof *field->dims);
-    if (field->rank >= CAI_MAX_RANK || !cai_tensor_count(&rows, &bytes) || rows.count < 0)
+    if (!cai_tensor_count(&rows, &bytes) || rows.count < 0)
         return cai_fail(lines->list->error, CAI_BAD_INPUT,
                         "%s: `%s` is %s, which a list has no cells for", lines->list->path,
                         field->name, field->text);
@@ -268,20 +269,20 @@ static bool open_column(const Lines *lines, int field, int64_t from) {
 
 /* ---- portions ---- */
 
-/* Samples are called by their first file; the hash that holds some out is of that name. */
+/* Samples are called by their first file, as it stands in the list: the hash that holds some out is of
+ * that name. */
 static bool name_samples(const Lines *lines) {
     cai_portion *portion = lines->portion;
+    const cai_set *set = lines->list->dataset->set;
     int field = 0;
-    while (field < lines->list->dataset->set->field_count &&
-           portion->columns[field].kind != CAI_COLUMN_FILES)
-        field++;
-    if (field == lines->list->dataset->set->field_count) return true;
+    while (field < set->field_count && portion->columns[field].kind != CAI_COLUMN_FILES) field++;
+    if (field == set->field_count) return true;
+    int64_t from = column_named(lines->list, set->fields[field].name);
     const char **names = take(lines, sizeof *names);
-    if (!names) return false;
-    for (int64_t i = 0; i < portion->count; i++)
-        names[i] = portion->columns[field].files[portion->entries[field][i]].path;
+    for (int64_t i = 0; names && i < portion->count; i++)
+        names[i] = cell(lines->list, strtoll(portion->names[i], NULL, 10), from);
     portion->names = names;
-    return true;
+    return names != NULL;
 }
 
 static bool gather_lines(Lines *lines, int64_t column, int part) {

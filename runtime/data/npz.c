@@ -10,6 +10,7 @@ typedef struct Zip {
     const char *path;
     const unsigned char *bytes;
     size_t count;
+    uint64_t unpacked; /* bytes so far */
     cai_error *error;
 } Zip;
 
@@ -95,7 +96,16 @@ static const unsigned char *data_of(const Zip *zip, const Entry *entry) {
 
 enum { STORED = 0, DEFLATED = 8 };
 
-static const unsigned char *unpack(const Zip *zip, const Entry *entry) {
+/* Entries may lie over each other: all together are no larger than the file could be unpacked. */
+static const unsigned char *inflated(Zip *zip, const Entry *entry, const unsigned char *data) {
+    zip->unpacked += entry->size;
+    if (entry->size / 1032 > zip->count || zip->unpacked / 1032 > zip->count)
+        return broken(zip, "the files in it lie over each other"), NULL;
+    return cai_inflate(&zip->dataset->arena, zip->path, CAI_DEFLATE, data, entry->packed,
+                       entry->size, zip->error);
+}
+
+static const unsigned char *unpack(Zip *zip, const Entry *entry) {
     const unsigned char *data = data_of(zip, entry);
     bool known = entry->method == STORED || entry->method == DEFLATED, encrypted = entry->flags & 1;
     if (!data) broken(zip, "a file in it lies beyond its end");
@@ -103,14 +113,12 @@ static const unsigned char *unpack(const Zip *zip, const Entry *entry) {
     else if (entry->method == STORED && entry->packed != entry->size)
         broken(zip, "the size of a file in it is wrong");
     else if (entry->method == STORED) return data;
-    else
-        return cai_inflate(&zip->dataset->arena, zip->path, CAI_DEFLATE, data, entry->packed,
-                           entry->size, zip->error);
+    else return inflated(zip, entry, data);
     return NULL;
 }
 
 /* "name.npy" is the array `name`. */
-static bool open_entry(const Zip *zip, const Entry *entry) {
+static bool open_entry(Zip *zip, const Entry *entry) {
     size_t length = entry->name_length;
     if (length < 5 || memcmp(entry->name + length - 4, ".npy", 4) != 0) return true;
     const char *name =
@@ -122,7 +130,7 @@ static bool open_entry(const Zip *zip, const Entry *entry) {
 
 bool cai_npz_open(cai_dataset *dataset, const char *path, const unsigned char *bytes, size_t count,
                   cai_error *error) {
-    Zip zip = {dataset, path, bytes, count, error};
+    Zip zip = {.dataset = dataset, .path = path, .bytes = bytes, .count = count, .error = error};
     const unsigned char *end = find_end(&zip);
     if (!end) return broken(&zip, "the file is cut off");
     size_t entries = number(end + 10, 2), at = number(end + 16, 4);

@@ -228,7 +228,7 @@ TEST(lists) {
     cai_set set = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), CLASS("class"), NUMBERS("code", 3));
     cai_dataset *data = open_at(&set, DATA "list.csv", &plain);
     for (int field = 0; field < 3; field++) compare_field(data, 0, field, "list");
-    CU_ASSERT(was_told("missing.png: cannot be opened"));
+    CU_ASSERT(was_told("missing.png: is not there"));
     CU_ASSERT_EQUAL(cai_dataset_count(data, CAI_PART_HELD_OUT), 1);
     cai_dataset_free(data);
     cai_set two = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), CLASS("class"));
@@ -363,6 +363,28 @@ TEST(fingerprints_tell_data_apart) {
     }
 }
 
+TEST(sizes_that_are_free) {
+    cai_set set = SET(PICTURE("photo", 3, -1, -1, CAI_TAKE_EXACT), MASK("mask", -1, -1));
+    cai_dataset *data = open_at(&set, DATA "inputs", &plain);
+    int64_t dims[3] = {0}, mask[2] = {0};
+    cai_error error;
+    CU_ASSERT(cai_dataset_sizes(data, CAI_PART_TRAINING, 0, 0, dims, &error) && cai_dataset_sizes(data, CAI_PART_TRAINING, 0, 1, mask, &error));
+    CU_ASSERT(dims[0] == 3 && dims[1] == 9 && dims[2] == 12 && mask[0] == 9 && mask[1] == 12);
+    float photo[3 * 9 * 12];
+    void *buffers[] = {photo, NULL};
+    CU_ASSERT(cai_dataset_read(data, CAI_PART_TRAINING, 0, 0, buffers, &error));
+    cai_dataset_free(data);
+}
+
+/* The same samples are held out wherever the list is called from. */
+TEST(samples_of_lists_are_called_as_they_stand_there) {
+    cai_set set = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), CLASS("class"));
+    cai_dataset *data = open_at(&set, DATA "list.tsv", &plain);
+    char number[24];
+    CU_ASSERT_STRING_EQUAL(cai_portion_name(data->portions[0], 1, number), "inputs/photo/10.png");
+    cai_dataset_free(data);
+}
+
 /* ---- threads ---- */
 
 enum { THREADS = 8, POSITIONS = 300, EACH = 3 * 6 * 6 };
@@ -408,7 +430,7 @@ TEST(any_number_of_threads_reads_the_same) {
 /* A folder of its own, with copies of what is named. */
 static const char *scratch(const char *commands) {
     static char folder[64];
-    char command[600];
+    char command[1500];
     snprintf(folder, sizeof folder, "/tmp/cai-data-XXXXXX");
     CU_ASSERT_FATAL(mkdtemp(folder) != NULL);
     snprintf(command, sizeof command, "here=$PWD/" DATA "; cd %s && %s", folder, commands);
@@ -478,6 +500,22 @@ TEST(sets_that_cannot_be_opened) {
     CU_ASSERT_PTR_NOT_NULL(strstr(failure(&set, DATA "classes", &all), "none is left to train on"));
 }
 
+TEST(pipes_and_devices_are_no_samples) {
+    const char *folder = scratch("mkdir a && cp $here/classes/cat/a.png a && mkfifo a/b.png && ln -s /dev/zero a/c.png && ln -s . a/again && "
+                                 "printf 'picture,label\\na/a.png,1\\na/b.png,2\\n' > list.csv");
+    cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT), CLASS("label"));
+    cai_dataset *data = open_at(&set, folder, &plain);
+    char path[100];
+    CU_ASSERT_EQUAL(data->count, 8); /* through the link to itself, eight folders deep */
+    cai_dataset_free(data);
+    snprintf(path, sizeof path, "%s/list.csv", folder);
+    data = open_at(&set, path, &plain);
+    CU_ASSERT_EQUAL(data->count, 1);
+    CU_ASSERT(was_told("a/b.png: is no regular file"));
+    cai_dataset_free(data);
+    remove_scratch(folder);
+}
+
 TEST(broken_lists_and_boxes) {
     cai_set list = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), CLASS("class"));
     const char *folder = scratch("printf 'photo,class\\n\"a,b\\n' > quote.csv; printf 'photo,class\\na\\n' > short.csv; printf 'photo,class\\n' > empty.csv; "
@@ -502,5 +540,24 @@ TEST(broken_lists_and_boxes) {
     CU_ASSERT(was_told("1.xml: "));
     CU_ASSERT(was_told("line 2: no element found"));
     cai_dataset_free(data);
+    remove_scratch(folder);
+}
+
+/* An .npz whose directory names one packed file a thousand times would fill any memory. */
+TEST(files_that_lie_over_each_other) {
+    const char *folder = scratch("/usr/bin/python3 - << 'END'\n"
+                                 "import io, numpy, struct, zlib\n"
+                                 "file = io.BytesIO(); numpy.save(file, numpy.zeros(10**7, 'u1')); size = len(file.getvalue())\n"
+                                 "data = zlib.compress(file.getvalue(), 9)[2:-4]\n"
+                                 "name = struct.pack('<3I2H', 0, len(data), size, 5, 0)\n"
+                                 "local = struct.pack('<4s5H', b'PK\\3\\4', 20, 0, 8, 0, 0) + name + b'x.npy' + data\n"
+                                 "one = struct.pack('<4s6H', b'PK\\1\\2', 20, 20, 0, 8, 0, 0) + name + bytes(14) + b'x.npy'\n"
+                                 "end = struct.pack('<4s4H2IH', b'PK\\5\\6', 0, 0, 1000, 1000, 1000 * len(one), len(local), 0)\n"
+                                 "open('bomb.npz', 'wb').write(local + 1000 * one + end)\n"
+                                 "END");
+    cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT));
+    char path[100];
+    snprintf(path, sizeof path, "%s/bomb.npz", folder);
+    CU_ASSERT(fails_with(&set, path, "bomb.npz: broken .npz: the files in it lie over each other"));
     remove_scratch(folder);
 }
