@@ -1,5 +1,5 @@
-/* The sets of a training as the runtime has them (core/training.h): codegen/ writes them into a trainer, `cai data` hands them to the
- * readers of data sets as they are. */
+/* The sets of a training as the runtime has them (core/training.h): codegen/ writes them
+ * into a trainer, `cai data` hands them to the readers of data sets as they are. */
 #include "elaborate/training.h"
 #include <libgen.h>
 #include <limits.h>
@@ -20,7 +20,7 @@ static const int64_t *sample_dims(Arena *arena, Shape shape) {
 }
 
 /* What the text names lies beside the text; a trainer may run in another folder. */
-static const char *absolute(Arena *arena, const char *file, Span span) {
+static const char *absolute_name(Arena *arena, const char *file, Span span) {
     char folder[PATH_MAX];
     if (!file || file[0] == '/' || !span.source) return file;
     const char *beside = dirname(arena_printf(arena, "%s", span.source->path));
@@ -37,7 +37,7 @@ static cai_field describe_field(Arena *arena, const TrainingSet *set, const Trai
                        .form = (int32_t)field->form,
                        .fit = field->fit,
                        .scale = {field->scale[0], field->scale[1]},
-                       .names = absolute(arena, field->names, field->span),
+                       .names = absolute_name(arena, field->names, field->span),
                        .on = field_named(set, field->on),
                        .together = field->together,
                        .balanced = field->balanced,
@@ -48,7 +48,11 @@ static cai_field describe_field(Arena *arena, const TrainingSet *set, const Trai
 static cai_set describe_set(Arena *arena, const TrainingSet *set) {
     cai_field *fields = NEW_ARRAY(arena, cai_field, set->fields.count);
     for (int i = 0; i < set->fields.count; i++) fields[i] = describe_field(arena, set, &set->fields.items[i]);
-    return (cai_set){.name = set->name, .place = set->place, .fields = fields, .field_count = set->fields.count, .batch = set->batch,
+    return (cai_set){.name = set->name,
+                     .place = set->place,
+                     .fields = fields,
+                     .field_count = set->fields.count,
+                     .batch = set->batch,
                      .anew = set->anew};
 }
 

@@ -3,13 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HELD_OUT 0.1 /* the share of a set that is measured on, where the data has no part for that */
+#define HELD_OUT                                                                                   \
+    0.1 /* the share of a set that is measured on, where the data has no part for that */
 
 /* Whether something is measured on the data of a set, by whatever inputs. */
 static bool measures_on(const cai_training *training, int data) {
     for (int i = 0; i < training->phase_count; i++)
         for (int k = 0; k < training->phases[i].measure_count; k++)
-            if (cai_set_of_data(training->sets, training->phases[i].measures[k].set) == data) return true;
+            if (cai_set_of_data(training->sets, training->phases[i].measures[k].set) == data)
+                return true;
     return false;
 }
 
@@ -30,8 +32,11 @@ static cai_data_options options_of(const cai_training *training, const cai_train
                                    int set) {
     bool measured = measures_on(training, set);
     double share = command->held_out ? (double)command->held_out / 100 : HELD_OUT;
-    return (cai_data_options){.set = set, .strict = command->strict, .held_out = measured ? share : 0,
-                              .fold = command->fold, .folds = measured ? command->folds : 0};
+    return (cai_data_options){.set = set,
+                              .strict = command->strict,
+                              .held_out = measured ? share : 0,
+                              .fold = command->fold,
+                              .folds = measured ? command->folds : 0};
 }
 
 cai_dataset *cai_set_open(const cai_training *training, const cai_train_command *command, int set,
