@@ -32,13 +32,13 @@ static const struct Form {
      .files = {{"train.bin", CAI_PART_TRAINING}, {"test.bin", CAI_PART_HELD_OUT}}},
 };
 
-static const struct Form *form_of(const cai_names *names) {
+static const struct Form *cifar_form_of(const cai_names *names) {
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
         if (cai_names_have(names, forms[i].first)) return &forms[i];
     return NULL;
 }
 
-bool cai_cifar_is_in(const cai_names *names) { return form_of(names) != NULL; }
+bool cai_cifar_is_in(const cai_names *names) { return cifar_form_of(names) != NULL; }
 
 /* ---- a file ---- */
 
@@ -63,8 +63,8 @@ static bool class_rows(cai_dataset *dataset, cai_column *column, const char *pat
     return true;
 }
 
-static bool open_file(cai_dataset *dataset, const char *path, int labels, int part,
-                      cai_error *error) {
+static bool open_cifar_file(cai_dataset *dataset, const char *path, int labels, int part,
+                            cai_error *error) {
     cai_portion *portion = cai_portion_new(dataset, path, part, error);
     cai_tensor_file *opened = portion ? cai_opened_new(dataset, path, "", error) : NULL;
     if (!opened || !cai_file_map(path, &opened->file, error)) return false;
@@ -106,13 +106,13 @@ static bool name_classes(cai_dataset *dataset, int first_portion, const char *pa
 
 bool cai_cifar_open(cai_dataset *dataset, const char *folder, const cai_names *names, int part,
                     cai_error *error) {
-    const struct Form *form = form_of(names);
+    const struct Form *form = cifar_form_of(names);
     int first_portion = dataset->portion_count;
     (void)part; /* the files say it themselves */
     for (const Part *file = form->files; file->name; file++) {
         if (!cai_names_have(names, file->name)) continue;
         const char *path = cai_arena_path(&dataset->arena, folder, file->name, error);
-        if (!path || !open_file(dataset, path, form->labels, file->part, error)) return false;
+        if (!path || !open_cifar_file(dataset, path, form->labels, file->part, error)) return false;
     }
     if (!cai_names_have(names, form->names)) return true;
     const char *path = cai_arena_path(&dataset->arena, folder, form->names, error);

@@ -12,11 +12,11 @@ typedef struct Classes {
 
 /* ---- lists of names ---- */
 
-static int compare_names(const void *a, const void *b) {
+static int compare_class_names(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static int place_of(const Classes *classes, const char *name) {
+static int place_of_class(const Classes *classes, const char *name) {
     for (int i = 0; i < classes->count; i++)
         if (strcmp(classes->items[i], name) == 0) return i;
     return -1;
@@ -49,7 +49,7 @@ static bool find_names(cai_dataset *dataset, int field, Classes *classes, cai_er
         const cai_column *column = &dataset->portions[i]->columns[field];
         for (int k = 0; k < column->class_count; k++) classes->items[count++] = column->classes[k];
     }
-    qsort(classes->items, (size_t)count, sizeof *classes->items, compare_names);
+    qsort(classes->items, (size_t)count, sizeof *classes->items, compare_class_names);
     for (int i = 0; i < count; i++)
         if (i == 0 || strcmp(classes->items[i], classes->items[i - 1]) != 0)
             classes->items[classes->count++] = classes->items[i];
@@ -58,8 +58,8 @@ static bool find_names(cai_dataset *dataset, int field, Classes *classes, cai_er
 
 /* ---- numbers ---- */
 
-static bool fail_unknown(const cai_field *field, const cai_column *column, int found,
-                         const Classes *classes, cai_error *error) {
+static bool fail_unknown_class(const cai_field *field, const cai_column *column, int found,
+                               const Classes *classes, cai_error *error) {
     return cai_fail(error, CAI_BAD_INPUT,
                     "%s: class `%s` is not in %s, whose %d begin with `%s`\n"
                     "  help: the names there must be those of the data, one a line",
@@ -67,19 +67,19 @@ static bool fail_unknown(const cai_field *field, const cai_column *column, int f
                     classes->items[0]);
 }
 
-static int32_t renumbered(int64_t class, const int *places) {
+static int32_t renumbered_class(int64_t class, const int *places) {
     return class < 0 ? -1 : places[class];
 }
 
 /* Columns with names are ours: i32 rows, or boxes. */
-static void renumber(cai_column *column, const int *places) {
+static void renumber_column(cai_column *column, const int *places) {
     int32_t *numbers = (int32_t *)column->rows.data;
     for (int64_t i = 0; column->kind == CAI_COLUMN_ROWS && i < column->count; i++)
-        numbers[i] = renumbered(numbers[i], places);
+        numbers[i] = renumbered_class(numbers[i], places);
     for (int64_t i = 0; column->kind == CAI_COLUMN_BOXES && i < column->count; i++)
         for (int64_t k = 0; k < column->boxes[i].count; k++) {
             float *class = &column->boxes[i].items[k].class;
-            *class = (float)renumbered((int64_t) * class, places);
+            *class = (float)renumbered_class((int64_t) * class, places);
         }
 }
 
@@ -89,10 +89,10 @@ static bool join_column(const cai_field *field, cai_column *column, const Classe
     if (!places) return false;
     bool known = true;
     for (int i = 0; known && i < column->class_count; i++) {
-        places[i] = place_of(classes, column->classes[i]);
-        known = places[i] >= 0 || fail_unknown(field, column, i, classes, error);
+        places[i] = place_of_class(classes, column->classes[i]);
+        known = places[i] >= 0 || fail_unknown_class(field, column, i, classes, error);
     }
-    if (known) renumber(column, places);
+    if (known) renumber_column(column, places);
     free(places);
     return known;
 }
@@ -121,7 +121,7 @@ static bool count_classes(const cai_dataset *dataset, int field, Classes *classe
                dataset->set->fields[field].names, classes->count, (long long)largest);
 }
 
-static bool join(cai_dataset *dataset, int at, cai_error *error) {
+static bool join_field(cai_dataset *dataset, int at, cai_error *error) {
     const cai_field *field = &dataset->set->fields[at];
     int value = cai_value_of(field);
     Classes classes = {0};
@@ -150,6 +150,6 @@ bool cai_classes_join(cai_dataset *dataset, cai_error *error) {
         dataset->classes ? cai_arena_take(&dataset->arena, fields * sizeof(int), error) : NULL;
     if (!dataset->class_counts) return false;
     for (int i = 0; i < dataset->set->field_count; i++)
-        if (!join(dataset, i, error)) return false;
+        if (!join_field(dataset, i, error)) return false;
     return true;
 }

@@ -32,11 +32,11 @@ typedef struct Coco {
     cai_error *error;
 } Coco;
 
-static bool broken(const Coco *coco, const char *what) {
+static bool fail_coco(const Coco *coco, const char *what) {
     return cai_fail(coco->error, CAI_BAD_INPUT, "%s: broken COCO file: %s", coco->path, what);
 }
 
-static json_object *member(json_object *object, const char *key) {
+static json_object *json_member(json_object *object, const char *key) {
     json_object *value = NULL;
     return json_object_is_type(object, json_type_object) &&
                    json_object_object_get_ex(object, key, &value)
@@ -45,14 +45,14 @@ static json_object *member(json_object *object, const char *key) {
 }
 
 /* The array of that name, with its count. */
-static json_object *list_of(const Coco *coco, const char *key, int64_t *count) {
-    json_object *list = member(coco->root, key);
-    if (!json_object_is_type(list, json_type_array)) return broken(coco, key), NULL;
+static json_object *coco_list(const Coco *coco, const char *key, int64_t *count) {
+    json_object *list = json_member(coco->root, key);
+    if (!json_object_is_type(list, json_type_array)) return fail_coco(coco, key), NULL;
     *count = (int64_t)json_object_array_length(list);
     return list;
 }
 
-static bool is_number(json_object *value) {
+static bool is_json_number(json_object *value) {
     return json_object_is_type(value, json_type_int) ||
            json_object_is_type(value, json_type_double);
 }
@@ -70,7 +70,7 @@ static int compare_categories(const void *a, const void *b) {
 }
 
 static bool read_pictures(Coco *coco) {
-    json_object *list = list_of(coco, "images", &coco->picture_count);
+    json_object *list = coco_list(coco, "images", &coco->picture_count);
     cai_arena *arena = &coco->dataset->arena;
     coco->pictures =
         list ? cai_arena_take(arena, (uint64_t)coco->picture_count * sizeof *coco->pictures,
@@ -79,10 +79,10 @@ static bool read_pictures(Coco *coco) {
     if (!coco->pictures) return false;
     for (int64_t i = 0; i < coco->picture_count; i++) {
         json_object *one = json_object_array_get_idx(list, (size_t)i),
-                    *name = member(one, "file_name");
+                    *name = json_member(one, "file_name");
         if (!json_object_is_type(name, json_type_string))
-            return broken(coco, "a picture has no file_name");
-        coco->pictures[i].id = json_object_get_int64(member(one, "id"));
+            return fail_coco(coco, "a picture has no file_name");
+        coco->pictures[i].id = json_object_get_int64(json_member(one, "id"));
         coco->pictures[i].stem = cai_stem_of(arena, json_object_get_string(name), coco->error);
         if (!coco->pictures[i].stem) return false;
     }
@@ -91,7 +91,7 @@ static bool read_pictures(Coco *coco) {
 }
 
 static bool read_categories(Coco *coco) {
-    json_object *list = list_of(coco, "categories", &coco->category_count);
+    json_object *list = coco_list(coco, "categories", &coco->category_count);
     cai_arena *arena = &coco->dataset->arena;
     coco->categories =
         list ? cai_arena_take(arena, (uint64_t)coco->category_count * sizeof *coco->categories,
@@ -99,10 +99,11 @@ static bool read_categories(Coco *coco) {
              : NULL;
     if (!coco->categories) return false;
     for (int64_t i = 0; i < coco->category_count; i++) {
-        json_object *one = json_object_array_get_idx(list, (size_t)i), *name = member(one, "name");
+        json_object *one = json_object_array_get_idx(list, (size_t)i),
+                    *name = json_member(one, "name");
         if (!json_object_is_type(name, json_type_string))
-            return broken(coco, "a category has no name");
-        coco->categories[i].id = json_object_get_int64(member(one, "id"));
+            return fail_coco(coco, "a category has no name");
+        coco->categories[i].id = json_object_get_int64(json_member(one, "id"));
         const char *text = json_object_get_string(name);
         coco->categories[i].name = cai_arena_text(arena, text, strlen(text), coco->error);
         if (!coco->categories[i].name) return false;
@@ -115,25 +116,25 @@ static bool read_categories(Coco *coco) {
 /* ---- annotations ---- */
 
 static Picture *picture_of(const Coco *coco, json_object *annotation) {
-    Picture key = {.id = json_object_get_int64(member(annotation, "image_id"))};
+    Picture key = {.id = json_object_get_int64(json_member(annotation, "image_id"))};
     return bsearch(&key, coco->pictures, (size_t)coco->picture_count, sizeof key, compare_pictures);
 }
 
 static int64_t category_of(const Coco *coco, json_object *annotation) {
-    Category key = {.id = json_object_get_int64(member(annotation, "category_id"))};
+    Category key = {.id = json_object_get_int64(json_member(annotation, "category_id"))};
     const Category *found = bsearch(&key, coco->categories, (size_t)coco->category_count,
                                     sizeof key, compare_categories);
     return found ? found - coco->categories : -1;
 }
 
 static bool box_of(const Coco *coco, json_object *annotation, cai_box *box) {
-    json_object *sides = member(annotation, "bbox");
+    json_object *sides = json_member(annotation, "bbox");
     double v[4];
     if (!json_object_is_type(sides, json_type_array) || json_object_array_length(sides) != 4)
         return false;
     for (size_t i = 0; i < 4; i++) {
         json_object *side = json_object_array_get_idx(sides, i);
-        if (!is_number(side)) return false;
+        if (!is_json_number(side)) return false;
         v[i] = json_object_get_double(side);
     }
     *box = (cai_box){{(float)v[0], (float)v[1], (float)(v[0] + v[2]), (float)(v[1] + v[3])},
@@ -142,12 +143,13 @@ static bool box_of(const Coco *coco, json_object *annotation, cai_box *box) {
 }
 
 /* Counts boxes by picture, or fills them in where there is room already. */
-static void go_through(Coco *coco, json_object *list, int64_t count, bool fill, int64_t *bad) {
+static void sort_annotations(Coco *coco, json_object *list, int64_t count, bool fill,
+                             int64_t *bad) {
     for (int64_t i = 0; i < count; i++) {
         json_object *one = json_object_array_get_idx(list, (size_t)i);
         Picture *picture = picture_of(coco, one);
         cai_box box;
-        if (json_object_get_int64(member(one, "iscrowd"))) continue;
+        if (json_object_get_int64(json_member(one, "iscrowd"))) continue;
         if (!picture || !box_of(coco, one, &box)) {
             ++*bad;
             continue;
@@ -159,9 +161,9 @@ static void go_through(Coco *coco, json_object *list, int64_t count, bool fill, 
 
 static bool read_annotations(Coco *coco) {
     int64_t count, bad = 0, again = 0;
-    json_object *list = list_of(coco, "annotations", &count);
+    json_object *list = coco_list(coco, "annotations", &count);
     if (!list) return false;
-    go_through(coco, list, count, false, &bad);
+    sort_annotations(coco, list, count, false, &bad);
     for (int64_t i = 0; i < coco->picture_count; i++) {
         cai_boxes *boxes = &coco->pictures[i].boxes;
         boxes->items = cai_arena_take(&coco->dataset->arena,
@@ -169,7 +171,7 @@ static bool read_annotations(Coco *coco) {
         if (!boxes->items) return false;
         boxes->count = 0;
     }
-    go_through(coco, list, count, true, &again);
+    sort_annotations(coco, list, count, true, &again);
     return bad == 0 ||
            cai_dataset_leave_out(
                coco->dataset, 0, coco->error, coco->path,
@@ -179,7 +181,7 @@ static bool read_annotations(Coco *coco) {
 
 /* ---- the column ---- */
 
-static int compare_stems(const void *a, const void *b) {
+static int compare_picture_stems(const void *a, const void *b) {
     return strcmp(((const Picture *)a)->stem, ((const Picture *)b)->stem);
 }
 
@@ -193,7 +195,7 @@ static bool fill_column(Coco *coco, cai_column *column) {
         stems ? cai_arena_take(arena, (uint64_t)coco->category_count * sizeof *classes, coco->error)
               : NULL;
     if (!classes) return false;
-    qsort(coco->pictures, (size_t)count, sizeof *coco->pictures, compare_stems);
+    qsort(coco->pictures, (size_t)count, sizeof *coco->pictures, compare_picture_stems);
     for (int64_t i = 0; i < count; i++) {
         boxes[i] = coco->pictures[i].boxes;
         stems[i] = coco->pictures[i].stem;
@@ -209,12 +211,12 @@ static bool fill_column(Coco *coco, cai_column *column) {
     return true;
 }
 
-static json_object *parse(const Coco *coco, const unsigned char *bytes, size_t count) {
-    if (count > INT32_MAX) return broken(coco, "it is larger than 2 GB"), NULL;
+static json_object *parse_json(const Coco *coco, const unsigned char *bytes, size_t count) {
+    if (count > INT32_MAX) return fail_coco(coco, "it is larger than 2 GB"), NULL;
     json_tokener *tokener = json_tokener_new();
     if (!tokener) return cai_fail_memory(coco->error, count, coco->path), NULL;
     json_object *root = json_tokener_parse_ex(tokener, (const char *)bytes, (int)count);
-    if (!root) broken(coco, json_tokener_error_desc(json_tokener_get_error(tokener)));
+    if (!root) fail_coco(coco, json_tokener_error_desc(json_tokener_get_error(tokener)));
     json_tokener_free(tokener);
     return root;
 }
@@ -222,7 +224,7 @@ static json_object *parse(const Coco *coco, const unsigned char *bytes, size_t c
 bool cai_coco_parse(cai_dataset *dataset, cai_column *column, const char *path,
                     const unsigned char *bytes, size_t count, cai_error *error) {
     Coco coco = {.dataset = dataset, .path = path, .error = error};
-    coco.root = parse(&coco, bytes, count);
+    coco.root = parse_json(&coco, bytes, count);
     if (!coco.root) return false;
     bool read = read_pictures(&coco) && read_categories(&coco) && read_annotations(&coco) &&
                 fill_column(&coco, column);

@@ -106,13 +106,13 @@ static bool search_folder(Search *search, const char *folder, const char *below,
     return true;
 }
 
-static bool is_picture(const char *name) {
+static bool is_picture_name(const char *name) {
     return cai_format_of_name(name, CAI_HOLDS_PICTURE) != CAI_NO_FORMAT;
 }
-static bool is_mask(const char *name) {
+static bool is_mask_name(const char *name) {
     return cai_format_of_name(name, CAI_HOLDS_PICTURE) == CAI_FORMAT_png;
 }
-static bool is_numbers(const char *name) {
+static bool is_numbers_name(const char *name) {
     return cai_format_of_name(name, CAI_HOLDS_NUMBERS) != CAI_NO_FORMAT;
 }
 
@@ -132,22 +132,22 @@ static bool open_files(cai_dataset *dataset, cai_column *column, const char *fol
 
 /* ---- by what the field holds ---- */
 
-static bool is_xml(const char *name) { return cai_has_extension(name, ".xml"); }
-static bool is_text(const char *name) { return cai_has_extension(name, ".txt"); }
+static bool is_xml_name(const char *name) { return cai_has_extension(name, ".xml"); }
+static bool is_text_name(const char *name) { return cai_has_extension(name, ".txt"); }
 
 /* The first file that is one of both tells which they are. */
 static bool has_xml(cai_arena *arena, const char *folder, cai_error *error) {
     cai_names names;
     if (!cai_folder_names(arena, folder, &names, error)) return false;
     for (int64_t i = 0; i < names.count; i++)
-        if (is_xml(names.items[i])) return true;
+        if (is_xml_name(names.items[i])) return true;
     return false;
 }
 
 static bool open_boxes(cai_dataset *dataset, cai_column *column, const char *folder,
                        cai_error *error) {
     bool voc = has_xml(&dataset->arena, folder, error);
-    return open_files(dataset, column, folder, voc ? is_xml : is_text,
+    return open_files(dataset, column, folder, voc ? is_xml_name : is_text_name,
                       voc ? ".xml" : ".xml or .txt", error);
 }
 
@@ -162,7 +162,7 @@ static bool open_coco(cai_dataset *dataset, cai_column *column, const char *path
 
 bool cai_column_finish(cai_dataset *dataset, cai_column *column, int value, cai_error *error) {
     if (value == CAI_VALUE_BOXES) {
-        bool voc = column->count && is_xml(column->files[0].path);
+        bool voc = column->count && is_xml_name(column->files[0].path);
         return cai_boxes_of_files(dataset, column, voc ? cai_voc_parse : cai_yolo_parse, error);
     }
     if (value != CAI_VALUE_PICTURE && value != CAI_VALUE_MASK) return true;
@@ -171,16 +171,16 @@ bool cai_column_finish(cai_dataset *dataset, cai_column *column, int value, cai_
     return column->decoded != NULL;
 }
 
-static bool open_folder(cai_dataset *dataset, cai_column *column, int value, const char *path,
-                        cai_error *error) {
+static bool open_files_of(cai_dataset *dataset, cai_column *column, int value, const char *path,
+                          cai_error *error) {
     switch (value) {
     case CAI_VALUE_PICTURE:
-        return open_files(dataset, column, path, is_picture,
+        return open_files(dataset, column, path, is_picture_name,
                           cai_format_endings(CAI_HOLDS_PICTURE).text, error);
-    case CAI_VALUE_MASK: return open_files(dataset, column, path, is_mask, ".png", error);
+    case CAI_VALUE_MASK: return open_files(dataset, column, path, is_mask_name, ".png", error);
     case CAI_VALUE_BOXES: return open_boxes(dataset, column, path, error);
     default:
-        return open_files(dataset, column, path, is_numbers,
+        return open_files(dataset, column, path, is_numbers_name,
                           cai_format_endings(CAI_HOLDS_NUMBERS).text, error);
     }
 }
@@ -192,7 +192,7 @@ bool cai_column_open(cai_dataset *dataset, cai_portion *portion, int at, const c
     column->path = path;
     int value = cai_value_of(field);
     if (cai_is_folder(path))
-        return open_folder(dataset, column, value, path, error) &&
+        return open_files_of(dataset, column, value, path, error) &&
                cai_column_finish(dataset, column, value, error);
     bool coco = value == CAI_VALUE_BOXES && cai_has_extension(path, ".json");
     return coco ? open_coco(dataset, column, path, error)

@@ -7,13 +7,13 @@
 
 /* ---- what threads share ---- */
 
-static cai_dataset *shared(const cai_dataset *dataset) { return (cai_dataset *)dataset; }
+static cai_dataset *as_shared(const cai_dataset *dataset) { return (cai_dataset *)dataset; }
 
-static void tell(const cai_dataset *dataset, const char *path, const char *text) {
+static void tell_user(const cai_dataset *dataset, const char *path, const char *text) {
     if (!dataset->options.notice) return;
-    pthread_mutex_lock(&shared(dataset)->telling);
+    pthread_mutex_lock(&as_shared(dataset)->telling);
     dataset->options.notice(path, text);
-    pthread_mutex_unlock(&shared(dataset)->telling);
+    pthread_mutex_unlock(&as_shared(dataset)->telling);
 }
 
 void cai_dataset_tell(const cai_dataset *dataset, const char *path, const char *format, ...) {
@@ -22,7 +22,7 @@ void cai_dataset_tell(const cai_dataset *dataset, const char *path, const char *
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    tell(dataset, path, text);
+    tell_user(dataset, path, text);
 }
 
 bool cai_dataset_leave_out(cai_dataset *dataset, int64_t count, cai_error *error, const char *path,
@@ -34,13 +34,13 @@ bool cai_dataset_leave_out(cai_dataset *dataset, int64_t count, cai_error *error
     va_end(arguments);
     if (dataset->options.strict) return cai_fail(error, CAI_BAD_INPUT, "%.200s: %s", path, text);
     dataset->left_out += count;
-    tell(dataset, path, text);
+    tell_user(dataset, path, text);
     return true;
 }
 
 /* Room for decoded pictures: a third of the memory. */
 static bool has_room(const cai_dataset *dataset, uint64_t bytes) {
-    return atomic_fetch_add(&shared(dataset)->kept, bytes) + bytes <= cai_memory_limit() / 3;
+    return atomic_fetch_add(&as_shared(dataset)->kept, bytes) + bytes <= cai_memory_limit() / 3;
 }
 
 bool cai_dataset_keep(const cai_dataset *dataset, _Atomic(cai_picture *) *slot,
@@ -50,7 +50,7 @@ bool cai_dataset_keep(const cai_dataset *dataset, _Atomic(cai_picture *) *slot,
     if (!picture) return false;
     if (has_room(dataset, bytes) && atomic_compare_exchange_strong(slot, &none, picture))
         return true;
-    atomic_fetch_sub(&shared(dataset)->kept, bytes);
+    atomic_fetch_sub(&as_shared(dataset)->kept, bytes);
     return false;
 }
 
@@ -132,7 +132,7 @@ static const char *class_name(const cai_dataset *dataset, int field, int64_t sam
     return out;
 }
 
-static int part_of(const cai_dataset *dataset, int64_t sample, int together, Share share) {
+static int part_of_sample(const cai_dataset *dataset, int64_t sample, int together, Share share) {
     char number[24];
     const cai_portion *portion = portion_of(dataset, sample);
     if (portion->part != CAI_PART_BY_NAME) return portion->part;
@@ -141,7 +141,7 @@ static int part_of(const cai_dataset *dataset, int64_t sample, int together, Sha
     return cai_name_within(name, share.from, share.to) ? CAI_PART_HELD_OUT : CAI_PART_TRAINING;
 }
 
-static bool split(cai_dataset *dataset, cai_error *error) {
+static bool split_parts(cai_dataset *dataset, cai_error *error) {
     Share share = has_own_part(dataset) ? (Share){0} : share_of(&dataset->options);
     int together = field_together(dataset->set);
     for (int part = 0; part < CAI_PART_COUNT; part++) {
@@ -150,7 +150,7 @@ static bool split(cai_dataset *dataset, cai_error *error) {
         if (!dataset->samples[part]) return false;
     }
     for (int64_t i = 0; i < dataset->count; i++) {
-        int part = part_of(dataset, i, together, share);
+        int part = part_of_sample(dataset, i, together, share);
         dataset->samples[part][dataset->counts[part]++] = i;
     }
     if (dataset->counts[CAI_PART_TRAINING]) return true;
@@ -206,7 +206,7 @@ static bool order_by_classes(cai_dataset *dataset, int field, cai_error *error) 
     return filled;
 }
 
-static bool set_order(cai_dataset *dataset, cai_error *error) {
+static bool make_order(cai_dataset *dataset, cai_error *error) {
     dataset->order =
         (cai_order){.key = cai_data_mix(dataset->options.seed, (uint64_t)dataset->options.set),
                     .count = dataset->counts[CAI_PART_TRAINING],
@@ -238,7 +238,7 @@ static uint64_t mix_bytes(uint64_t key, const unsigned char *bytes, size_t count
 }
 
 /* Of large arrays pieces that lie evenly. */
-static uint64_t mix_rows(uint64_t key, const cai_column *column) {
+static uint64_t mix_row_bytes(uint64_t key, const cai_column *column) {
     if (column->count == 0) return key;
     size_t row = (size_t)(column->rows.count / column->count * cai_type_bytes(column->rows.type));
     size_t size = (size_t)((column->count - 1) * column->stride) + row;
@@ -250,7 +250,7 @@ static uint64_t mix_rows(uint64_t key, const cai_column *column) {
 
 static uint64_t mix_column(uint64_t key, const cai_column *column) {
     key = cai_data_mix(key, (uint64_t)column->count);
-    if (column->kind == CAI_COLUMN_ROWS) key = mix_rows(key, column);
+    if (column->kind == CAI_COLUMN_ROWS) key = mix_row_bytes(key, column);
     for (int64_t i = 0; column->stems && i < column->count; i++)
         key = mix_bytes(key, (const unsigned char *)column->stems[i], strlen(column->stems[i]) + 1);
     for (int64_t i = 0; column->kind == CAI_COLUMN_FILES && i < column->count; i++)
@@ -291,9 +291,10 @@ static bool open_paths(cai_dataset *dataset, const char *const *paths, const cha
     return true;
 }
 
-static bool prepare(cai_dataset *dataset, cai_error *error) {
+static bool prepare_dataset(cai_dataset *dataset, cai_error *error) {
     if (!count_samples(dataset, error) || !check_columns(dataset, error)) return false;
-    if (!cai_classes_join(dataset, error) || !split(dataset, error) || !set_order(dataset, error))
+    if (!cai_classes_join(dataset, error) || !split_parts(dataset, error) ||
+        !make_order(dataset, error))
         return false;
     set_fingerprint(dataset);
     return true;
@@ -306,7 +307,8 @@ cai_dataset *cai_dataset_open(const cai_set *set, const char *const *paths,
     if (!dataset) return NULL;
     *dataset = (cai_dataset){.set = set, .options = *options};
     pthread_mutex_init(&dataset->telling, NULL);
-    if (open_paths(dataset, paths, names, count, error) && prepare(dataset, error)) return dataset;
+    if (open_paths(dataset, paths, names, count, error) && prepare_dataset(dataset, error))
+        return dataset;
     cai_dataset_free(dataset);
     return NULL;
 }
@@ -350,8 +352,8 @@ static int64_t place_at(const cai_dataset *dataset, int part, int64_t position) 
 
 /* Once a sample is told, it is left out without another try. */
 static void tell_broken(const cai_dataset *dataset, int64_t sample, const cai_error *error) {
-    if (atomic_exchange(&shared(dataset)->broken[sample], 1)) return;
-    atomic_fetch_add(&shared(dataset)->skipped, 1);
+    if (atomic_exchange(&as_shared(dataset)->broken[sample], 1)) return;
+    atomic_fetch_add(&as_shared(dataset)->skipped, 1);
     cai_dataset_tell(dataset, error->message, "left out");
 }
 

@@ -107,7 +107,7 @@ static char *labels_of(cai_arena *arena, const char *name, cai_error *error) {
     return labels;
 }
 
-static int part_of(const char *name, int part) {
+static int part_of_idx_name(const char *name, int part) {
     if (strstr(name, "t10k") || strstr(name, "test")) return CAI_PART_HELD_OUT;
     return strstr(name, "train") ? CAI_PART_TRAINING : part;
 }
@@ -129,7 +129,7 @@ static bool open_pair(cai_dataset *dataset, const char *folder, const char *name
     const char *path = labels ? cai_arena_path(arena, folder, name, error) : NULL;
     const char *label_path = path ? cai_arena_path(arena, folder, labels, error) : NULL;
     cai_portion *portion =
-        label_path ? cai_portion_new(dataset, path, part_of(name, part), error) : NULL;
+        label_path ? cai_portion_new(dataset, path, part_of_idx_name(name, part), error) : NULL;
     if (!portion) return false;
     int picture = cai_field_of(dataset->set, CAI_VALUE_PICTURE),
         label = cai_field_of(dataset->set, CAI_VALUE_CLASS);

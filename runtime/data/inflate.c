@@ -4,14 +4,14 @@
 
 #define MOST ((size_t)1 << 30) /* at once: zlib counts in 32 bits */
 
-static uInt piece(size_t count) { return (uInt)(count < MOST ? count : MOST); }
+static uInt zlib_piece(size_t count) { return (uInt)(count < MOST ? count : MOST); }
 
 /* Unpacks until `count` bytes are there or the data ends: Z_OK where more may follow. */
-static int unpack(z_stream *stream, size_t *packed, unsigned char *out, size_t count) {
+static int unpack_stream(z_stream *stream, size_t *packed, unsigned char *out, size_t count) {
     int status = Z_OK;
     while (count > 0 && status == Z_OK) {
-        if (!stream->avail_in) *packed -= stream->avail_in = piece(*packed);
-        uInt room = stream->avail_out = piece(count);
+        if (!stream->avail_in) *packed -= stream->avail_in = zlib_piece(*packed);
+        uInt room = stream->avail_out = zlib_piece(count);
         stream->next_out = out;
         status = inflate(stream, Z_NO_FLUSH);
         out += room - stream->avail_out;
@@ -25,7 +25,7 @@ static int unpack(z_stream *stream, size_t *packed, unsigned char *out, size_t c
 /* Behind the last byte there is the checksum, which zlib compares, and nothing else. */
 static bool has_ended(z_stream *stream, size_t *packed, int *status) {
     unsigned char more;
-    *status = unpack(stream, packed, &more, 1);
+    *status = unpack_stream(stream, packed, &more, 1);
     return *status == Z_STREAM_END;
 }
 
@@ -43,7 +43,7 @@ static bool inflate_into(const char *path, int window, const unsigned char *byte
                          unsigned char *out, uint64_t count, cai_error *error) {
     z_stream stream = {.next_in = (unsigned char *)bytes};
     if (inflateInit2(&stream, window) != Z_OK) return cai_fail_memory(error, 65536, path);
-    int status = unpack(&stream, &packed, out, (size_t)count);
+    int status = unpack_stream(&stream, &packed, out, (size_t)count);
     bool done = status == Z_OK && has_ended(&stream, &packed, &status);
     if (!done)
         cai_fail(error, CAI_BAD_INPUT, "%s: broken: %s", path, what_is_wrong(&stream, status));
@@ -65,7 +65,7 @@ unsigned char *cai_inflate(cai_arena *arena, const char *path, int window,
 size_t cai_inflate_begin(int window, const unsigned char *bytes, size_t packed, unsigned char *out,
                          size_t most) {
     z_stream stream = {.next_in = (unsigned char *)bytes,
-                       .avail_in = piece(packed),
+                       .avail_in = zlib_piece(packed),
                        .next_out = out,
                        .avail_out = (uInt)most};
     if (inflateInit2(&stream, window) != Z_OK) return 0;

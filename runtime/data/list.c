@@ -25,7 +25,7 @@ typedef struct List {
 
 /* Copies a quoted cell to where it stands, without its quotes; gives what follows it, or
  * NULL. */
-static char *unquote(char *at, char **cell) {
+static char *unquote_cell(char *at, char **cell) {
     char *out = at++;
     *cell = out;
     for (; *at; at++) {
@@ -54,11 +54,12 @@ static bool fail_line(const List *list, int64_t line, const char *what) {
 }
 
 /* One line of cells; *at moves behind it. */
-static bool read_line(List *list, char **at, int64_t line, int64_t *count) {
+static bool read_row(List *list, char **at, int64_t line, int64_t *count) {
     char *next = *at;
     for (bool more = true; more;) {
         const char *ends = list->separator == ',' ? ",\r\n" : "\t\r\n";
-        char *cell = next, *end = *next == '"' ? unquote(next, &cell) : next + strcspn(next, ends);
+        char *cell = next,
+             *end = *next == '"' ? unquote_cell(next, &cell) : next + strcspn(next, ends);
         if (!end) return fail_line(list, line, "a quote has no end");
         if (*end && *end != list->separator && *end != '\r' && *end != '\n')
             return fail_line(list, line, "a quote ends within a cell");
@@ -80,7 +81,7 @@ static bool read_cells(List *list, char *text) {
             continue;
         }
         int64_t before = count;
-        if (!read_line(list, &at, line, &count)) return false;
+        if (!read_row(list, &at, line, &count)) return false;
         if (list->rows++ == 0) list->columns = count;
         if (count - before != list->columns)
             return fail_line(list, line, "has more or fewer cells than the first line");
@@ -90,13 +91,13 @@ static bool read_cells(List *list, char *text) {
                     "%s: has no samples: its first line names the columns", list->path);
 }
 
-static const char *cell(const List *list, int64_t row, int64_t column) {
+static const char *list_cell(const List *list, int64_t row, int64_t column) {
     return list->cells[row * list->columns + column];
 }
 
 static int64_t column_named(const List *list, const char *name) {
     for (int64_t i = 0; i < list->columns; i++)
-        if (strcmp(cell(list, 0, i), name) == 0) return i;
+        if (strcmp(list_cell(list, 0, i), name) == 0) return i;
     return -1;
 }
 
@@ -123,10 +124,10 @@ typedef struct Lines {
 } Lines;
 
 static const char *cell_of(const Lines *lines, int64_t i, int64_t from) {
-    return cell(lines->list, lines->rows[i], from);
+    return list_cell(lines->list, lines->rows[i], from);
 }
 
-static void *take(const Lines *lines, uint64_t size) {
+static void *take_for_lines(const Lines *lines, uint64_t size) {
     return cai_arena_take(&lines->list->dataset->arena, (uint64_t)lines->count * size,
                           lines->list->error);
 }
@@ -149,8 +150,8 @@ static bool blob_of(const Lines *lines, const char *name, cai_blob *file) {
 
 /* Without those that are not there. */
 static bool file_column(const Lines *lines, int64_t from, cai_column *column) {
-    cai_blob *files = take(lines, sizeof *files);
-    const char **stems = files ? take(lines, sizeof *stems) : NULL;
+    cai_blob *files = take_for_lines(lines, sizeof *files);
+    const char **stems = files ? take_for_lines(lines, sizeof *stems) : NULL;
     int64_t kept = 0;
     if (!stems) return false;
     for (int64_t i = 0; i < lines->count; i++) {
@@ -168,7 +169,7 @@ static bool file_column(const Lines *lines, int64_t from, cai_column *column) {
 
 /* ---- columns of classes ---- */
 
-static bool is_number(const char *text) {
+static bool is_class_number(const char *text) {
     char *end;
     errno = 0;
     long long value = strtoll(text, &end, 10);
@@ -177,7 +178,7 @@ static bool is_number(const char *text) {
 
 static bool is_numeric(const List *list, int64_t from) {
     for (int64_t i = 1; i < list->rows; i++)
-        if (!is_number(cell(list, i, from))) return false;
+        if (!is_class_number(list_cell(list, i, from))) return false;
     return true;
 }
 
@@ -187,7 +188,7 @@ static int compare_words(const void *a, const void *b) {
 
 /* All words of the column, sorted, each once. */
 static bool find_words(const Lines *lines, int64_t from, cai_column *column) {
-    const char **words = take(lines, sizeof *words);
+    const char **words = take_for_lines(lines, sizeof *words);
     int count = 0;
     if (!words) return false;
     for (int64_t i = 0; i < lines->count; i++) words[i] = cell_of(lines, i, from);
@@ -199,7 +200,7 @@ static bool find_words(const Lines *lines, int64_t from, cai_column *column) {
     return true;
 }
 
-static int32_t class_of(const cai_column *column, const char *word) {
+static int32_t class_of_word(const cai_column *column, const char *word) {
     if (!column->classes) return (int32_t)strtoll(word, NULL, 10);
     const char *const *found =
         bsearch(&word, column->classes, (size_t)column->class_count, sizeof *found, compare_words);
@@ -208,12 +209,12 @@ static int32_t class_of(const cai_column *column, const char *word) {
 
 /* Numbers where all cells of the list are, else words. */
 static bool class_column(const Lines *lines, int64_t from, cai_column *column) {
-    int32_t *numbers = take(lines, sizeof *numbers);
+    int32_t *numbers = take_for_lines(lines, sizeof *numbers);
     if (!numbers) return false;
     cai_column_of_classes(column, lines->list->path, numbers, lines->count);
     if (!is_numeric(lines->list, from) && !find_words(lines, from, column)) return false;
     for (int64_t i = 0; i < lines->count; i++)
-        numbers[i] = class_of(column, cell_of(lines, i, from));
+        numbers[i] = class_of_word(column, cell_of(lines, i, from));
     column->stems = lines->stems;
     return true;
 }
@@ -241,7 +242,7 @@ static bool number_column(const Lines *lines, const cai_field *field, int64_t fr
                         "%s: `%s` is %s, which a list has no cells for", lines->list->path,
                         field->name, field->text);
     int64_t each = rows.count / lines->count;
-    float *numbers = take(lines, (uint64_t)each * sizeof *numbers);
+    float *numbers = take_for_lines(lines, (uint64_t)each * sizeof *numbers);
     for (int64_t i = 0; numbers && i < lines->count; i++) {
         const char *text = cell_of(lines, i, from);
         if (!parse_numbers(text, each, numbers + i * each))
@@ -278,9 +279,9 @@ static bool name_samples(const Lines *lines) {
     while (field < set->field_count && portion->columns[field].kind != CAI_COLUMN_FILES) field++;
     if (field == set->field_count) return true;
     int64_t from = column_named(lines->list, set->fields[field].name);
-    const char **names = take(lines, sizeof *names);
+    const char **names = take_for_lines(lines, sizeof *names);
     for (int64_t i = 0; names && i < portion->count; i++)
-        names[i] = cell(lines->list, strtoll(portion->names[i], NULL, 10), from);
+        names[i] = list_cell(lines->list, strtoll(portion->names[i], NULL, 10), from);
     portion->names = names;
     return names != NULL;
 }
@@ -291,9 +292,9 @@ static bool gather_lines(Lines *lines, int64_t column, int part) {
                                  list->error);
     if (!lines->rows) return false;
     for (int64_t i = 1; i < list->rows; i++)
-        if (column < 0 || part_of_word(cell(list, i, column)) == part)
+        if (column < 0 || part_of_word(list_cell(list, i, column)) == part)
             lines->rows[lines->count++] = i;
-    lines->stems = take(lines, sizeof *lines->stems);
+    lines->stems = take_for_lines(lines, sizeof *lines->stems);
     for (int64_t i = 0; lines->stems && i < lines->count; i++) {
         char number[24];
         int length = snprintf(number, sizeof number, "%012lld", (long long)lines->rows[i]);
@@ -308,7 +309,7 @@ static bool fail_column(const List *list, const cai_field *field) {
     char names[300] = "";
     for (int64_t i = 0; i < list->columns; i++) {
         size_t used = strlen(names);
-        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", cell(list, 0, i));
+        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", list_cell(list, 0, i));
     }
     return cai_fail(list->error, CAI_BAD_INPUT,
                     "%s: its first line has no column `%s`, which is %s: its columns are %s",
@@ -337,10 +338,10 @@ static bool open_lines(List *list, int64_t column, int part) {
 
 static bool check_parts(const List *list, int64_t column) {
     for (int64_t i = 1; i < list->rows; i++)
-        if (part_of_word(cell(list, i, column)) < 0)
+        if (part_of_word(list_cell(list, i, column)) < 0)
             return cai_fail(list->error, CAI_BAD_INPUT,
                             "%s: `%.50s` is no part of a data set: train, val or test", list->path,
-                            cell(list, i, column));
+                            list_cell(list, i, column));
     return true;
 }
 

@@ -11,7 +11,7 @@ typedef struct cai_block {
     max_align_t data[];
 } Block;
 
-static Block *add_block(cai_arena *arena, size_t size, cai_error *error) {
+static Block *add_arena_block(cai_arena *arena, size_t size, cai_error *error) {
     Block *block = cai_allocate(sizeof *block + size, "a list of samples", error);
     if (!block) return NULL;
     *block = (Block){.next = arena->blocks, .size = size};
@@ -23,7 +23,7 @@ void *cai_arena_take(cai_arena *arena, uint64_t bytes, cai_error *error) {
         ((size_t)bytes + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
     Block *block = arena->blocks;
     if (!block || block->size - block->used < size)
-        block = add_block(arena, size > BLOCK ? size : BLOCK, error);
+        block = add_arena_block(arena, size > BLOCK ? size : BLOCK, error);
     if (!block) return NULL;
     void *memory = (char *)block->data + block->used;
     block->used += size;

@@ -15,9 +15,11 @@
 
 uint64_t cai_data_mix(uint64_t key, uint64_t i) { return cai_mix(cai_mix(key) + i); }
 
-static double unit(uint64_t bits) { return (double)(bits >> 11) * 0x1p-53; }
+static double unit_of_bits(uint64_t bits) { return (double)(bits >> 11) * 0x1p-53; }
 
-double cai_data_draw(uint64_t key, int which) { return unit(cai_data_mix(key, (uint64_t)which)); }
+double cai_data_draw(uint64_t key, int which) {
+    return unit_of_bits(cai_data_mix(key, (uint64_t)which));
+}
 
 /* ---- permutations ---- */
 
@@ -26,7 +28,7 @@ double cai_data_draw(uint64_t key, int which) { return unit(cai_data_mix(key, (u
 static uint64_t low_bits(uint64_t x, int count) { return x & ((UINT64_C(1) << count) - 1); }
 
 /* Of all numbers of left + right bits. */
-static uint64_t feistel(uint64_t key, int left, int right, uint64_t x) {
+static uint64_t feistel_network(uint64_t key, int left, int right, uint64_t x) {
     for (int round = 0; round < ROUNDS; round++) {
         uint64_t kept = low_bits(x, right),
                  changed = x >> right ^ low_bits(cai_data_mix(key + (uint64_t)round, kept), left);
@@ -42,7 +44,7 @@ int64_t cai_permuted(uint64_t key, int64_t count, int64_t i) {
     if (count < 2) return 0;
     int bits = 64 - __builtin_clzll((uint64_t)count - 1);
     uint64_t x = (uint64_t)i;
-    do x = feistel(key, bits - bits / 2, bits / 2, x);
+    do x = feistel_network(key, bits - bits / 2, bits / 2, x);
     while (x >= (uint64_t)count);
     return (int64_t)x;
 }
@@ -55,16 +57,16 @@ static uint64_t key_of(const cai_order *order, uint64_t purpose, int64_t round) 
     return cai_data_mix(cai_data_mix(order->key, purpose), (uint64_t)round);
 }
 
-static int64_t groups_of(const cai_order *order, int64_t class) {
+static int64_t groups_of_class(const cai_order *order, int64_t class) {
     return order->group[class + 1] - order->group[class];
 }
 
 /* Sample j of a group of a class; `group` counts through all rounds of that class. A
  * round is a permutation of its own, whose rest that fills no group stays out; a class
  * that is smaller than a group has some of its samples twice. */
-static int64_t member(const cai_order *order, int64_t class, int64_t group, int64_t j) {
+static int64_t member_of_class(const cai_order *order, int64_t class, int64_t group, int64_t j) {
     int64_t first = order->first[class], count = order->first[class + 1] - first,
-            groups = groups_of(order, class);
+            groups = groups_of_class(order, class);
     uint64_t key = cai_data_mix(key_of(order, MEMBERS, group / groups), (uint64_t) class);
     int64_t at = group % groups * order->together + j;
     return order->members[first + cai_permuted(key, count, at % count)];
@@ -85,7 +87,7 @@ static int64_t class_of_group(const cai_order *order, int64_t group) {
 static int64_t balanced_at(const cai_order *order, int64_t g, int64_t j) {
     int64_t round = g / order->classes;
     int64_t class = cai_permuted(key_of(order, CLASSES, round), order->classes, g % order->classes);
-    return member(order, class, round, j);
+    return member_of_class(order, class, round, j);
 }
 
 /* Else: each group of each class once an epoch. */
@@ -93,7 +95,8 @@ static int64_t grouped_at(const cai_order *order, int64_t g, int64_t j) {
     int64_t groups = order->group[order->classes], epoch = g / groups;
     int64_t group = cai_permuted(key_of(order, ORDER, epoch), groups, g % groups);
     int64_t class = class_of_group(order, group);
-    return member(order, class, epoch * groups_of(order, class) + group - order->group[class], j);
+    return member_of_class(order, class,
+                           epoch * groups_of_class(order, class) + group - order->group[class], j);
 }
 
 int64_t cai_order_at(const cai_order *order, int64_t position) {
@@ -107,13 +110,13 @@ int64_t cai_order_at(const cai_order *order, int64_t position) {
 /* ---- the split by names ---- */
 
 /* FNV-1a, whose low bits alone are well mixed. */
-static uint64_t hash(const char *name) {
+static uint64_t hash_of_name(const char *name) {
     uint64_t hash = 0xCBF29CE484222325u;
     for (; *name; name++) hash = (hash ^ (unsigned char)*name) * 0x100000001B3u;
     return cai_mix(hash);
 }
 
 bool cai_name_within(const char *name, double from, double to) {
-    double u = unit(hash(name));
+    double u = unit_of_bits(hash_of_name(name));
     return u >= from && u < to;
 }

@@ -58,7 +58,7 @@ static bool pack_numbers(const float *pixels, int64_t count, unsigned char *out)
     return true;
 }
 
-static cai_picture *packed(const cai_image *image, bool mask, cai_error *error) {
+static cai_picture *pack_picture(const cai_image *image, bool mask, cai_error *error) {
     int64_t count = image->channels * image->height * image->width;
     cai_picture *picture = new_picture(image->channels, image->height, image->width, CAI_U8, error);
     if (!picture ||
@@ -71,8 +71,8 @@ static cai_picture *packed(const cai_image *image, bool mask, cai_error *error) 
     return picture;
 }
 
-static bool decode(const char *path, const cai_file *file, bool mask, cai_image *image,
-                   cai_error *error) {
+static bool decode_either(const char *path, const cai_file *file, bool mask, cai_image *image,
+                          cai_error *error) {
     if (mask) return cai_png_decode_numbers(path, file->data, file->count, image, error);
     return cai_image_decode(path, file->data, file->count, image, error);
 }
@@ -82,8 +82,8 @@ cai_picture *cai_picture_decode(const cai_blob *blob, bool mask, cai_error *erro
     cai_image image;
     cai_picture *picture = NULL;
     if (!cai_blob_open(blob, &file, error)) return NULL;
-    if (decode(blob->path, &file, mask, &image, error)) {
-        picture = packed(&image, mask, error);
+    if (decode_either(blob->path, &file, mask, &image, error)) {
+        picture = pack_picture(&image, mask, error);
         cai_image_free(&image);
     }
     cai_blob_close(blob, &file);
@@ -92,7 +92,8 @@ cai_picture *cai_picture_decode(const cai_blob *blob, bool mask, cai_error *erro
 
 /* ---- parts ---- */
 
-static const unsigned char *element(const cai_picture *picture, int64_t c, int64_t y, int64_t x) {
+static const unsigned char *picture_element(const cai_picture *picture, int64_t c, int64_t y,
+                                            int64_t x) {
     int64_t at = c * picture->channel + y * picture->row + x * picture->column;
     return picture->data + at * cai_type_bytes(picture->type);
 }
@@ -100,7 +101,7 @@ static const unsigned char *element(const cai_picture *picture, int64_t c, int64
 /* `count` levels of a row of a channel. */
 static void read_levels(const cai_picture *picture, int64_t c, int64_t y, int64_t x, int64_t count,
                         float *out) {
-    const unsigned char *from = element(picture, c, y, x);
+    const unsigned char *from = picture_element(picture, c, y, x);
     int64_t step = picture->column * cai_type_bytes(picture->type);
     if (picture->type == CAI_U8) {
         for (int64_t i = 0; i < count; i++) out[i] = levels[from[i * step]];
@@ -126,7 +127,7 @@ bool cai_picture_part(const cai_picture *picture, int64_t top, int64_t left, int
 }
 
 int64_t cai_picture_number(const cai_picture *picture, int64_t y, int64_t x) {
-    cai_tensor one = {.type = picture->type, .count = 1, .data = element(picture, 0, y, x)};
+    cai_tensor one = {.type = picture->type, .count = 1, .data = picture_element(picture, 0, y, x)};
     int64_t number;
     cai_tensor_to_i64(&one, 0, 1, &number);
     return number;

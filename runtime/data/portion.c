@@ -56,7 +56,8 @@ const char *cai_column_name(const cai_column *column, int64_t entry, char out[24
 
 /* ---- pairing ---- */
 
-static bool fail_missing(const cai_portion *portion, const cai_field *field, cai_error *error) {
+static bool fail_without_column(const cai_portion *portion, const cai_field *field,
+                                cai_error *error) {
     return cai_fail(error, CAI_BAD_INPUT,
                     "%s: has nothing for `%s`, which is %s\n"
                     "  help: name its files or folder: %s=PATH",
@@ -67,7 +68,7 @@ static bool has_all(const cai_dataset *dataset, const cai_portion *portion, cai_
     for (int i = 0; i < dataset->set->field_count; i++) {
         const cai_field *field = &dataset->set->fields[i];
         bool missing = portion->columns[i].kind == CAI_COLUMN_MISSING && !field->index;
-        if (missing) return fail_missing(portion, field, error);
+        if (missing) return fail_without_column(portion, field, error);
     }
     return true;
 }
@@ -97,14 +98,14 @@ static bool pair_by_number(const cai_dataset *dataset, cai_portion *portion,
     return true;
 }
 
-static int compare_stems(const void *a, const void *b) {
+static int compare_portion_stems(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
 /* The entry of that stem, or -1; stems are sorted. */
 static int64_t find_stem(const cai_column *column, const char *stem) {
-    const char *const *found =
-        bsearch(&stem, column->stems, (size_t)column->count, sizeof *column->stems, compare_stems);
+    const char *const *found = bsearch(&stem, column->stems, (size_t)column->count,
+                                       sizeof *column->stems, compare_portion_stems);
     return found ? found - column->stems : -1;
 }
 

@@ -56,8 +56,8 @@ typedef struct Choice { /* of the tensors of a path */
     char names[200];
 } Choice;
 
-static void consider(Choice *choice, const char *wanted, const char *name,
-                     const cai_tensor *tensor) {
+static void consider_tensor(Choice *choice, const char *wanted, const char *name,
+                            const cai_tensor *tensor) {
     size_t used = strlen(choice->names);
     snprintf(choice->names + used, sizeof choice->names - used, "%s%s", used ? ", " : "", name);
     choice->count++;
@@ -71,7 +71,7 @@ static Choice tensors_of(const cai_dataset *dataset, const char *path, const cha
         if (strcmp(opened->path, path) != 0) continue;
         for (int64_t i = 0; i < opened->file.count; i++) {
             const cai_tensor *tensor = &opened->file.tensors[i];
-            consider(&choice, wanted, *opened->name ? opened->name : tensor->name, tensor);
+            consider_tensor(&choice, wanted, *opened->name ? opened->name : tensor->name, tensor);
         }
     }
     return choice;

@@ -16,14 +16,14 @@ typedef struct Sample {
     cai_error *error;
 } Sample;
 
-static const cai_field *field_of(const Sample *s, int field) {
+static const cai_field *sample_field(const Sample *s, int field) {
     return &s->dataset->set->fields[field];
 }
-static const cai_column *column_of(const Sample *s, int field) {
+static const cai_column *sample_column(const Sample *s, int field) {
     return &s->portion->columns[field];
 }
 
-static int64_t entry_of(const Sample *s, int field) {
+static int64_t sample_entry(const Sample *s, int field) {
     const int64_t *entries = s->portion->entries[field];
     return entries ? entries[s->index] : s->index;
 }
@@ -31,14 +31,14 @@ static int64_t entry_of(const Sample *s, int field) {
 /* Puts the name of the entry before the message of a failure that has none. */
 static bool within_entry(const Sample *s, int field, bool good) {
     char number[24];
-    return good ||
-           cai_fail_within(s->error, "%s",
-                           cai_column_name(column_of(s, field), entry_of(s, field), number));
+    return good || cai_fail_within(
+                       s->error, "%s",
+                       cai_column_name(sample_column(s, field), sample_entry(s, field), number));
 }
 
 /* Converts what was read to the field's elements, in its row. */
-static bool store(Sample *s, int field, const cai_tensor *value) {
-    const cai_field *to = field_of(s, field);
+static bool store_value(Sample *s, int field, const cai_tensor *value) {
+    const cai_field *to = sample_field(s, field);
     unsigned char *buffer = s->at->buffers[field];
     if (s->at->dims && s->at->dims[field])
         memcpy(s->at->dims[field], value->dims, (size_t)value->rank * sizeof(int64_t));
@@ -55,8 +55,8 @@ typedef struct Held { /* a picture: the data set's, or our own */
 } Held;
 
 static bool hold_file(const Sample *s, int field, bool mask, Held *held) {
-    const cai_column *column = column_of(s, field);
-    int64_t entry = entry_of(s, field);
+    const cai_column *column = sample_column(s, field);
+    int64_t entry = sample_entry(s, field);
     held->picture = atomic_load(&column->decoded[entry]);
     if (held->picture) return true;
     cai_picture *decoded = cai_picture_decode(&column->files[entry], mask, s->error);
@@ -65,25 +65,25 @@ static bool hold_file(const Sample *s, int field, bool mask, Held *held) {
     return decoded != NULL;
 }
 
-static bool hold(const Sample *s, int field, bool mask, Held *held) {
-    const cai_column *column = column_of(s, field);
+static bool hold_picture(const Sample *s, int field, bool mask, Held *held) {
+    const cai_column *column = sample_column(s, field);
     *held = (Held){.picture = &held->row};
     if (column->kind == CAI_COLUMN_FILES) return hold_file(s, field, mask, held);
-    cai_tensor row = cai_column_row(column, entry_of(s, field));
+    cai_tensor row = cai_column_row(column, sample_entry(s, field));
     return (mask ? cai_mask_of_row : cai_picture_of_row)(&row, &held->row);
 }
 
-static bool is_whole(double x) { return x == floor(x); }
+static bool is_whole_number(double x) { return x == floor(x); }
 
 /* The window as pixels, where it is of whole ones and as large as the result. */
 static bool is_plain_crop(const cai_window *w, int64_t height, int64_t width) {
-    return is_whole(w->left) && is_whole(w->top) && w->width == (double)width &&
+    return is_whole_number(w->left) && is_whole_number(w->top) && w->width == (double)width &&
            w->height == (double)height;
 }
 
 /* The pixels that a window needs along one side: itself, and what the filter reaches. */
-static void reach(double begin, double size, int64_t count, int64_t from, int64_t *first,
-                  int64_t *end) {
+static void window_reach(double begin, double size, int64_t count, int64_t from, int64_t *first,
+                         int64_t *end) {
     double support = fmax(size / (double)count, 1) + 1;
     *first = (int64_t)fmax(floor(begin - support), 0);
     *end = (int64_t)fmin(ceil(begin + size + support), (double)from);
@@ -95,8 +95,8 @@ static bool take_window(const cai_picture *picture, cai_window w, int64_t channe
         return cai_picture_part(picture, (int64_t)w.top, (int64_t)w.left, height, width, channels,
                                 image, error);
     int64_t left, right, top, bottom;
-    reach(w.left, w.width, width, picture->width, &left, &right);
-    reach(w.top, w.height, height, picture->height, &top, &bottom);
+    window_reach(w.left, w.width, width, picture->width, &left, &right);
+    window_reach(w.top, w.height, height, picture->height, &top, &bottom);
     if (!cai_picture_part(picture, top, left, bottom - top, right - left, channels, image, error))
         return false;
     w.left -= (double)left;
@@ -127,7 +127,7 @@ static bool is_random(const cai_field *field) { return field->fit >= CAI_TAKE_RA
 
 /* Fixed fits are those of built programs, to the bit. */
 static bool fit_fixed(Sample *s, int field, const cai_picture *picture, cai_image *image) {
-    const cai_field *to = field_of(s, field);
+    const cai_field *to = sample_field(s, field);
     cai_extent height = {.fixed = to->dims[1] > 0 ? to->dims[1] : 0, .multiple = 1};
     cai_extent width = {.fixed = to->dims[2] > 0 ? to->dims[2] : 0, .multiple = 1};
     if (!cai_picture_part(picture, 0, 0, picture->height, picture->width, to->dims[0], image,
@@ -151,8 +151,8 @@ static int64_t fixed_or(int64_t size, double otherwise) {
 }
 
 /* Cuts the picture by the view of its own field, which is known now. */
-static bool cut(Sample *s, int field, const cai_picture *picture, cai_image *image) {
-    const cai_field *to = field_of(s, field);
+static bool cut_picture(Sample *s, int field, const cai_picture *picture, cai_image *image) {
+    const cai_field *to = sample_field(s, field);
     cai_window w = cai_view_on(&s->views[field], picture->height, picture->width);
     int64_t height = fixed_or(to->dims[1], w.height), width = fixed_or(to->dims[2], w.width);
     return (goes_beyond(picture, &w) ? take_padded : take_window)(picture, w, to->dims[0], height,
@@ -162,7 +162,7 @@ static bool cut(Sample *s, int field, const cai_picture *picture, cai_image *ima
 static bool boxes_on(Sample *s, int field, cai_boxes *boxes, void **memory);
 
 static bool draw_view(Sample *s, int field, const cai_picture *picture) {
-    const cai_field *to = field_of(s, field);
+    const cai_field *to = sample_field(s, field);
     int64_t height = fixed_or(to->dims[1], (double)picture->height),
             width = fixed_or(to->dims[2], (double)picture->width);
     if (s->at->middle) {
@@ -178,20 +178,20 @@ static bool draw_view(Sample *s, int field, const cai_picture *picture) {
     return true;
 }
 
-static bool fit(Sample *s, int field, const cai_picture *picture, cai_image *image) {
-    const cai_field *to = field_of(s, field);
+static bool fit_picture(Sample *s, int field, const cai_picture *picture, cai_image *image) {
+    const cai_field *to = sample_field(s, field);
     bool follows = to->fit == CAI_TAKE_EXACT && s->lead >= 0;
     if (!follows && !is_random(to)) return fit_fixed(s, field, picture, image);
     if (follows) s->views[field] = s->views[s->lead];
     else if (!draw_view(s, field, picture)) return false;
-    return cut(s, field, picture, image);
+    return cut_picture(s, field, picture, image);
 }
 
 static bool read_picture(Sample *s, int field) {
     Held held;
     cai_image image;
-    bool read =
-        hold(s, field, false, &held) && within_entry(s, field, fit(s, field, held.picture, &image));
+    bool read = hold_picture(s, field, false, &held) &&
+                within_entry(s, field, fit_picture(s, field, held.picture, &image));
     free(held.own);
     if (!read) return false;
     cai_tensor value = {.type = CAI_F32,
@@ -201,7 +201,7 @@ static bool read_picture(Sample *s, int field) {
                         .data = (unsigned char *)image.pixels};
     s->sizes[field][0] = image.height;
     s->sizes[field][1] = image.width;
-    bool stored = store(s, field, &value);
+    bool stored = store_value(s, field, &value);
     cai_image_free(&image);
     return stored;
 }
@@ -209,7 +209,7 @@ static bool read_picture(Sample *s, int field) {
 /* ---- masks ---- */
 
 /* Index i of a row that goes on as in a mirror, which is what pad makes of a picture. */
-static int64_t mirrored(int64_t i, int64_t size) {
+static int64_t mirrored_place(int64_t i, int64_t size) {
     if (size == 1) return 0;
     i %= 2 * (size - 1);
     return i < size ? i : 2 * (size - 1) - i;
@@ -222,14 +222,14 @@ static void take_nearest(const cai_picture *picture, cai_window w, int64_t heigh
         int64_t row = (int64_t)(w.top + ((double)y + 0.5) * w.height / (double)height);
         for (int64_t x = 0; x < width; x++) {
             int64_t column = (int64_t)(w.left + ((double)x + 0.5) * w.width / (double)width);
-            *out++ = cai_picture_number(picture, mirrored(row, picture->height),
-                                        mirrored(column, picture->width));
+            *out++ = cai_picture_number(picture, mirrored_place(row, picture->height),
+                                        mirrored_place(column, picture->width));
         }
     }
 }
 
 static bool cut_mask(Sample *s, int field, const cai_picture *picture) {
-    const cai_field *to = field_of(s, field);
+    const cai_field *to = sample_field(s, field);
     cai_view all = {{0, 0, (double)picture->width, (double)picture->height},
                     (double)picture->height,
                     (double)picture->width};
@@ -250,14 +250,14 @@ static bool cut_mask(Sample *s, int field, const cai_picture *picture) {
                         .dims = {height, width},
                         .count = height * width,
                         .data = (unsigned char *)numbers};
-    bool stored = store(s, field, &value);
+    bool stored = store_value(s, field, &value);
     free(numbers);
     return stored;
 }
 
 static bool read_mask(Sample *s, int field) {
     Held held;
-    bool read = hold(s, field, true, &held) && cut_mask(s, field, held.picture);
+    bool read = hold_picture(s, field, true, &held) && cut_mask(s, field, held.picture);
     free(held.own);
     return read;
 }
@@ -266,7 +266,7 @@ static bool read_mask(Sample *s, int field) {
 
 /* Rows of an array, up to the first of a class below 0. */
 static bool boxes_of_row(const Sample *s, int field, cai_boxes *boxes, void **memory) {
-    cai_tensor row = cai_column_row(column_of(s, field), entry_of(s, field));
+    cai_tensor row = cai_column_row(sample_column(s, field), sample_entry(s, field));
     cai_box *items = *memory = cai_allocate((uint64_t)row.count * sizeof(float), "boxes", s->error);
     if (!items) return false;
     cai_tensor_to_f32(&row, 0, row.count, (float *)items);
@@ -276,9 +276,9 @@ static bool boxes_of_row(const Sample *s, int field, cai_boxes *boxes, void **me
 }
 
 static bool boxes_of(const Sample *s, int field, cai_boxes *boxes, void **memory) {
-    const cai_column *column = column_of(s, field);
+    const cai_column *column = sample_column(s, field);
     if (column->kind == CAI_COLUMN_ROWS) return boxes_of_row(s, field, boxes, memory);
-    *boxes = column->boxes[entry_of(s, field)];
+    *boxes = column->boxes[sample_entry(s, field)];
     return true;
 }
 
@@ -286,12 +286,12 @@ static bool boxes_of(const Sample *s, int field, cai_boxes *boxes, void **memory
  * field. */
 static bool boxes_on(Sample *s, int picture, cai_boxes *boxes, void **memory) {
     for (int i = 0; i < s->dataset->set->field_count; i++)
-        if (field_of(s, i)->on == picture) return boxes_of(s, i, boxes, memory);
+        if (sample_field(s, i)->on == picture) return boxes_of(s, i, boxes, memory);
     return true;
 }
 
 /* From one side of a window, of `size`, to the pixels of the result. */
-static float moved(double side, double begin, double size, int64_t count) {
+static float moved_side(double side, double begin, double size, int64_t count) {
     double at = (side - begin) * (double)count / size;
     return (float)fmin(fmax(at, 0), (double)count);
 }
@@ -306,16 +306,16 @@ static bool move_box(const cai_boxes *boxes, int64_t i, const cai_view *view, co
            right = box->sides[2] * across, bottom = box->sides[3] * down;
     double x = (left + right) / 2 - w->left, y = (top + bottom) / 2 - w->top;
     if (x < 0 || x >= w->width || y < 0 || y >= w->height) return false;
-    out[0] = moved(left, w->left, w->width, size[1]);
-    out[1] = moved(top, w->top, w->height, size[0]);
-    out[2] = moved(right, w->left, w->width, size[1]);
-    out[3] = moved(bottom, w->top, w->height, size[0]);
+    out[0] = moved_side(left, w->left, w->width, size[1]);
+    out[1] = moved_side(top, w->top, w->height, size[0]);
+    out[2] = moved_side(right, w->left, w->width, size[1]);
+    out[3] = moved_side(bottom, w->top, w->height, size[0]);
     out[4] = box->class;
     return out[2] > out[0] && out[3] > out[1];
 }
 
-static bool store_boxes(Sample *s, int field, const cai_boxes *boxes) {
-    const cai_field *to = field_of(s, field);
+static bool store_box_rows(Sample *s, int field, const cai_boxes *boxes) {
+    const cai_field *to = sample_field(s, field);
     int64_t most = to->dims[0] > 0 ? to->dims[0] : boxes->count, used = 0;
     float(*rows)[5] = cai_allocate((uint64_t)most * sizeof *rows, "boxes", s->error);
     if (!rows) return false;
@@ -328,15 +328,15 @@ static bool store_boxes(Sample *s, int field, const cai_boxes *boxes) {
                         .dims = {most, 5},
                         .count = most * 5,
                         .data = (unsigned char *)rows};
-    bool stored = store(s, field, &value);
+    bool stored = store_value(s, field, &value);
     free(rows);
     return stored;
 }
 
-static bool read_boxes(Sample *s, int field) {
+static bool read_box_field(Sample *s, int field) {
     cai_boxes boxes = {0};
     void *memory = NULL;
-    bool read = boxes_of(s, field, &boxes, &memory) && store_boxes(s, field, &boxes);
+    bool read = boxes_of(s, field, &boxes, &memory) && store_box_rows(s, field, &boxes);
     free(memory);
     return read;
 }
@@ -346,15 +346,15 @@ static bool read_boxes(Sample *s, int field) {
 /* The only tensor of a file, or the one of the field's name. */
 static bool store_tensor_of(Sample *s, int field, const char *path,
                             const cai_tensor_file *tensors) {
-    const cai_field *to = field_of(s, field);
+    const cai_field *to = sample_field(s, field);
     const cai_tensor *value =
         tensors->count == 1 ? tensors->tensors : cai_tensors_find(tensors, to->name);
     if (!value) return cai_fail(s->error, CAI_BAD_INPUT, "%s: has no tensor `%s`", path, to->name);
-    return cai_value_fits(to, value, path, s->error) && store(s, field, value);
+    return cai_value_fits(to, value, path, s->error) && store_value(s, field, value);
 }
 
 static bool read_tensor_file(Sample *s, int field) {
-    const cai_blob *blob = &column_of(s, field)->files[entry_of(s, field)];
+    const cai_blob *blob = &sample_column(s, field)->files[sample_entry(s, field)];
     cai_file file;
     cai_tensor_file tensors;
     if (!cai_blob_open(blob, &file, s->error)) return false;
@@ -368,22 +368,22 @@ static bool read_tensor_file(Sample *s, int field) {
 }
 
 static bool read_numbers(Sample *s, int field) {
-    if (column_of(s, field)->kind == CAI_COLUMN_FILES) return read_tensor_file(s, field);
-    cai_tensor row = cai_column_row(column_of(s, field), entry_of(s, field));
-    return store(s, field, &row);
+    if (sample_column(s, field)->kind == CAI_COLUMN_FILES) return read_tensor_file(s, field);
+    cai_tensor row = cai_column_row(sample_column(s, field), sample_entry(s, field));
+    return store_value(s, field, &row);
 }
 
 static bool read_index(Sample *s, int field) {
     int64_t number = s->portion->first + s->index;
-    return store(s, field,
-                 &(cai_tensor){.type = CAI_I64, .count = 1, .data = (unsigned char *)&number});
+    return store_value(
+        s, field, &(cai_tensor){.type = CAI_I64, .count = 1, .data = (unsigned char *)&number});
 }
 
 /* ---- all fields ---- */
 
 static bool (*const readers[])(Sample *s, int field) = {
     [CAI_VALUE_PICTURE] = read_picture, [CAI_VALUE_MASK] = read_mask,
-    [CAI_VALUE_BOXES] = read_boxes,     [CAI_VALUE_CLASS] = read_numbers,
+    [CAI_VALUE_BOXES] = read_box_field, [CAI_VALUE_CLASS] = read_numbers,
     [CAI_VALUE_INDEX] = read_index,     [CAI_VALUE_NUMBERS] = read_numbers};
 
 static int leading_field(const cai_set *set) {
@@ -396,27 +396,27 @@ static int leading_field(const cai_set *set) {
 
 /* Whether the field is asked for; pictures are read for those that lie on them or follow
  * them, too. */
-static bool is_wanted(const Sample *s, int field) {
+static bool is_field_wanted(const Sample *s, int field) {
     bool asked = s->at->buffers[field] || (s->at->dims && s->at->dims[field]);
-    if (asked || cai_value_of(field_of(s, field)) != CAI_VALUE_PICTURE) return asked;
+    if (asked || cai_value_of(sample_field(s, field)) != CAI_VALUE_PICTURE) return asked;
     for (int i = 0; i < s->dataset->set->field_count; i++) {
         bool leans =
-            field_of(s, i)->on == field ||
-            (field == s->lead && i != field && cai_value_of(field_of(s, i)) <= CAI_VALUE_BOXES);
+            sample_field(s, i)->on == field ||
+            (field == s->lead && i != field && cai_value_of(sample_field(s, i)) <= CAI_VALUE_BOXES);
         if (leans && (s->at->buffers[i] || (s->at->dims && s->at->dims[i]))) return true;
     }
     return false;
 }
 
 static bool read_field(Sample *s, int field) {
-    return !is_wanted(s, field) || readers[cai_value_of(field_of(s, field))](s, field);
+    return !is_field_wanted(s, field) || readers[cai_value_of(sample_field(s, field))](s, field);
 }
 
 static bool read_fields(Sample *s) {
     if (s->lead >= 0 && !read_field(s, s->lead)) return false;
     for (int pass = 0; pass < 2; pass++) /* boxes lie on pictures that are cut then */
         for (int i = 0; i < s->dataset->set->field_count; i++) {
-            bool last = cai_value_of(field_of(s, i)) == CAI_VALUE_BOXES;
+            bool last = cai_value_of(sample_field(s, i)) == CAI_VALUE_BOXES;
             if (i != s->lead && last == (pass == 1) && !read_field(s, i)) return false;
         }
     return true;

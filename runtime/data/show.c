@@ -12,7 +12,7 @@ typedef struct Text {
 } Text;
 
 /* 60,000 */
-static Text grouped(int64_t number) {
+static Text grouped_digits(int64_t number) {
     Text plain, result = {""};
     int length = snprintf(plain.text, 21, "%lld", (long long)number), used = 0;
     for (int i = 0; i < length; i++) {
@@ -39,7 +39,7 @@ typedef struct Sizes {
     int64_t least[2], most[2], known;
 } Sizes;
 
-static void widen(Sizes *sizes, int64_t height, int64_t width) {
+static void widen_sizes(Sizes *sizes, int64_t height, int64_t width) {
     const int64_t sides[] = {height, width};
     for (int i = 0; i < 2; i++) {
         if (sizes->known == 0 || sides[i] < sizes->least[i]) sizes->least[i] = sides[i];
@@ -52,16 +52,16 @@ static void widen(Sizes *sizes, int64_t height, int64_t width) {
 static void add_file_size(Sizes *sizes, const cai_blob *blob, bool mask) {
     cai_error error;
     cai_picture *picture = cai_picture_decode(blob, mask, &error);
-    if (picture) widen(sizes, picture->height, picture->width);
+    if (picture) widen_sizes(sizes, picture->height, picture->width);
     free(picture);
 }
 
-static void add_sizes(Sizes *sizes, const cai_column *column, bool mask) {
+static void add_column_sizes(Sizes *sizes, const cai_column *column, bool mask) {
     cai_picture picture;
     cai_tensor row = column->kind == CAI_COLUMN_ROWS && column->count ? cai_column_row(column, 0)
                                                                       : (cai_tensor){0};
     if (row.rank && (mask ? cai_mask_of_row : cai_picture_of_row)(&row, &picture))
-        widen(sizes, picture.height, picture.width);
+        widen_sizes(sizes, picture.height, picture.width);
     for (int64_t i = 0;
          column->kind == CAI_COLUMN_FILES && i < column->count && sizes->known < LOOKED_AT; i++)
         add_file_size(sizes, &column->files[i], mask);
@@ -71,7 +71,7 @@ static void print_sizes(const cai_dataset *dataset, int field, FILE *out) {
     Sizes sizes = {0};
     bool mask = cai_value_of(&dataset->set->fields[field]) == CAI_VALUE_MASK;
     for (int i = 0; i < dataset->portion_count; i++)
-        add_sizes(&sizes, &dataset->portions[i]->columns[field], mask);
+        add_column_sizes(&sizes, &dataset->portions[i]->columns[field], mask);
     bool equal = sizes.least[0] == sizes.most[0] && sizes.least[1] == sizes.most[1];
     if (sizes.known == 0) return;
     fprintf(out, "%lld x %lld", (long long)sizes.least[1], (long long)sizes.least[0]);
@@ -83,7 +83,7 @@ static void print_sizes(const cai_dataset *dataset, int field, FILE *out) {
 
 enum { LISTED = 40 };
 
-static int64_t *count_classes(const cai_dataset *dataset, int field, int classes) {
+static int64_t *count_by_class(const cai_dataset *dataset, int field, int classes) {
     int64_t *counts = calloc((size_t)classes + 1, sizeof *counts);
     for (int64_t i = 0; counts && i < dataset->count; i++) {
         int64_t class = cai_dataset_class(dataset, field, i);
@@ -97,16 +97,16 @@ static void print_class_list(const char *const *names, int classes, const int64_
                              FILE *out) {
     for (int i = 0; i < classes && i < LISTED; i++)
         fprintf(out, "\n    %4d  %s%s%s", i, names ? names[i] : "", names ? ": " : "",
-                grouped(counts[i]).text);
+                grouped_digits(counts[i]).text);
     if (classes > LISTED) fprintf(out, "\n          and %d more", classes - LISTED);
     if (counts[classes])
-        fprintf(out, "\n          without a class: %s", grouped(counts[classes]).text);
+        fprintf(out, "\n          without a class: %s", grouped_digits(counts[classes]).text);
 }
 
 static void print_classes(const cai_dataset *dataset, int field, FILE *out) {
     int classes;
     const char *const *names = cai_dataset_classes(dataset, field, &classes);
-    int64_t *counts = count_classes(dataset, field, classes);
+    int64_t *counts = count_by_class(dataset, field, classes);
     fprintf(out, "%d classes", classes);
     if (counts) print_class_list(names, classes, counts, out);
     free(counts);
@@ -123,7 +123,7 @@ static void print_boxes(const cai_dataset *dataset, int field, FILE *out) {
         for (int64_t k = 0; column->kind == CAI_COLUMN_BOXES && k < column->count; k++)
             boxes += column->boxes[k].count;
     }
-    if (boxes) fprintf(out, "%s boxes", grouped(boxes).text);
+    if (boxes) fprintf(out, "%s boxes", grouped_digits(boxes).text);
     for (int i = 0; names && i < classes && i < LISTED; i++)
         fprintf(out, "\n    %4d  %s", i, names[i]);
 }
@@ -148,14 +148,16 @@ void cai_dataset_print(const cai_dataset *dataset, FILE *out) {
     int64_t trained = dataset->counts[CAI_PART_TRAINING];
     for (int i = 0; i < dataset->portion_count; i++)
         fprintf(out, "%s: %s samples\n", dataset->portions[i]->path,
-                grouped(dataset->portions[i]->count).text);
+                grouped_digits(dataset->portions[i]->count).text);
     fprintf(out, "  %-*s  %s samples, %s batches of %lld an epoch\n", width, "training",
-            grouped(trained).text, grouped(trained / (set->batch > 0 ? set->batch : 1)).text,
+            grouped_digits(trained).text,
+            grouped_digits(trained / (set->batch > 0 ? set->batch : 1)).text,
             (long long)set->batch);
     fprintf(out, "  %-*s  %s samples\n", width, "held out",
-            grouped(dataset->counts[CAI_PART_HELD_OUT]).text);
+            grouped_digits(dataset->counts[CAI_PART_HELD_OUT]).text);
     int64_t skipped = cai_dataset_skipped(dataset);
-    if (skipped) fprintf(out, "  %-*s  %s samples\n", width, "left out", grouped(skipped).text);
+    if (skipped)
+        fprintf(out, "  %-*s  %s samples\n", width, "left out", grouped_digits(skipped).text);
     for (int i = 0; i < set->field_count; i++) print_field(dataset, i, width, out);
 }
 
@@ -178,23 +180,23 @@ typedef struct Sheet {
     cai_error *error;
 } Sheet;
 
-static bool is_drawn(const cai_field *field) {
+static bool is_field_drawn(const cai_field *field) {
     int value = cai_value_of(field);
     int axes = value == CAI_VALUE_PICTURE ? 1 : 0;
     bool drawn = value == CAI_VALUE_PICTURE || value == CAI_VALUE_MASK;
     return drawn && field->dims[axes] > 0 && field->dims[axes + 1] > 0;
 }
 
-static int64_t height_of(const cai_field *field) { return field->dims[field->rank - 2]; }
-static int64_t width_of(const cai_field *field) { return field->dims[field->rank - 1]; }
+static int64_t field_height(const cai_field *field) { return field->dims[field->rank - 2]; }
+static int64_t field_width(const cai_field *field) { return field->dims[field->rank - 1]; }
 
 static void measure_sheet(Sheet *sheet) {
     const cai_set *set = sheet->dataset->set;
     for (int i = 0; i < set->field_count; i++) {
-        if (!is_drawn(&set->fields[i])) continue;
-        int64_t height = height_of(&set->fields[i]);
+        if (!is_field_drawn(&set->fields[i])) continue;
+        int64_t height = field_height(&set->fields[i]);
         if (height > sheet->tile_height) sheet->tile_height = height;
-        sheet->tile_width += width_of(&set->fields[i]);
+        sheet->tile_width += field_width(&set->fields[i]);
     }
     if (sheet->tile_height == 0) return;
     sheet->magnified = LEAST / sheet->tile_height > 1 ? LEAST / sheet->tile_height : 1;
@@ -207,7 +209,7 @@ static void measure_sheet(Sheet *sheet) {
 /* ---- colours ---- */
 
 /* A colour for a number: places on a circle that lie far apart for numbers that are near. */
-static void colour_of(int64_t number, float out[3]) {
+static void colour_of_number(int64_t number, float out[3]) {
     for (int c = 0; c < 3; c++) {
         double turn = fmod((double)number * 0.381966 + c / 3.0, 1.0);
         out[c] = number == 0 ? 0 : (float)(0.25 + 0.75 * fabs(2 * turn - 1));
@@ -223,12 +225,12 @@ static void set_pixel(Sheet *sheet, int64_t y, int64_t x, const float colour[3])
 /* The colour of a pixel of a field. */
 static void field_colour(const cai_field *field, const void *buffer, int64_t y, int64_t x,
                          float out[3]) {
-    int64_t height = height_of(field), width = width_of(field), at = y * width + x;
+    int64_t height = field_height(field), width = field_width(field), at = y * width + x;
     cai_tensor values = {.type = field->type, .data = buffer};
     if (cai_value_of(field) == CAI_VALUE_MASK) {
         int64_t number;
         cai_tensor_to_i64(&values, at, 1, &number);
-        colour_of(number, out);
+        colour_of_number(number, out);
         return;
     }
     for (int c = 0; c < 3; c++)
@@ -239,7 +241,7 @@ static void field_colour(const cai_field *field, const void *buffer, int64_t y, 
 
 static void draw_field(Sheet *sheet, int at, int64_t top, int64_t left) {
     const cai_field *field = &sheet->dataset->set->fields[at];
-    int64_t m = sheet->magnified, height = height_of(field) * m, width = width_of(field) * m;
+    int64_t m = sheet->magnified, height = field_height(field) * m, width = field_width(field) * m;
     for (int64_t y = 0; y < height; y++)
         for (int64_t x = 0; x < width; x++) {
             float colour[3];
@@ -253,7 +255,7 @@ static void draw_box(Sheet *sheet, const float *box, int64_t top, int64_t left) 
     int64_t x0 = left + llround(box[0] * m), y0 = top + llround(box[1] * m);
     int64_t x1 = left + llround(box[2] * m) - 1, y1 = top + llround(box[3] * m) - 1;
     float colour[3];
-    colour_of((int64_t)box[4] + 1, colour);
+    colour_of_number((int64_t)box[4] + 1, colour);
     for (int64_t x = x0; x <= x1; x++)
         set_pixel(sheet, y0, x, colour), set_pixel(sheet, y1, x, colour);
     for (int64_t y = y0; y <= y1; y++)
@@ -278,10 +280,10 @@ static bool draw_sample(Sheet *sheet, int64_t position) {
                           sheet->error))
         return false;
     for (int i = 0; i < set->field_count; i++) {
-        if (!is_drawn(&set->fields[i])) continue;
+        if (!is_field_drawn(&set->fields[i])) continue;
         draw_field(sheet, i, top, left);
         draw_boxes_on(sheet, i, top, left);
-        left += width_of(&set->fields[i]) * sheet->magnified;
+        left += field_width(&set->fields[i]) * sheet->magnified;
     }
     return true;
 }
@@ -289,7 +291,7 @@ static bool draw_sample(Sheet *sheet, int64_t position) {
 /* ---- all of it ---- */
 
 /* Fields of free sizes are not read. */
-static bool make_buffers(Sheet *sheet) {
+static bool make_sheet_buffers(Sheet *sheet) {
     const cai_set *set = sheet->dataset->set;
     sheet->buffers = calloc((size_t)set->field_count, sizeof *sheet->buffers);
     if (!sheet->buffers) return cai_fail_memory(sheet->error, 64, "a sheet");
@@ -310,7 +312,7 @@ static bool draw_all(Sheet *sheet) {
         return cai_fail(sheet->error, CAI_BAD_INPUT, "the samples are too large for a sheet");
     sheet->pixels = cai_allocate((uint64_t)values * sizeof *sheet->pixels, "a sheet", sheet->error);
     for (int64_t i = 0; sheet->pixels && i < values; i++) sheet->pixels[i] = 1;
-    bool good = sheet->pixels && make_buffers(sheet);
+    bool good = sheet->pixels && make_sheet_buffers(sheet);
     for (int64_t i = 0; good && i < SAMPLES && i < count; i++) good = draw_sample(sheet, i);
     return good;
 }

@@ -23,7 +23,7 @@ static bool push_name(cai_arena *arena, cai_names *names, int64_t *room, const c
     return copy != NULL;
 }
 
-static int compare_names(const void *a, const void *b) {
+static int compare_entry_names(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
@@ -38,7 +38,7 @@ bool cai_folder_names(cai_arena *arena, const char *folder, cai_names *names, ca
         if (entry->d_name[0] != '.') good = push_name(arena, names, &room, entry->d_name, error);
     closedir(directory);
     if (names->count)
-        qsort(names->items, (size_t)names->count, sizeof *names->items, compare_names);
+        qsort(names->items, (size_t)names->count, sizeof *names->items, compare_entry_names);
     return good;
 }
 
@@ -49,7 +49,7 @@ bool cai_is_folder(const char *path) {
 
 bool cai_names_have(const cai_names *names, const char *name) {
     return bsearch(&name, names->items, (size_t)names->count, sizeof *names->items,
-                   compare_names) != NULL;
+                   compare_entry_names) != NULL;
 }
 
 /* ---- inputs: a folder or a file for each field, called after it ---- */
@@ -162,7 +162,7 @@ static bool open_parts(cai_dataset *dataset, const char *folder, const char *hel
 
 /* ---- who reads what ---- */
 
-static bool fail_unknown(const cai_dataset *dataset, const char *folder, cai_error *error) {
+static bool fail_unknown_folder(const cai_dataset *dataset, const char *folder, cai_error *error) {
     const cai_field *fields = dataset->set->fields;
     return cai_fail(
         error, CAI_BAD_INPUT,
@@ -192,15 +192,15 @@ static bool open_folder(cai_dataset *dataset, const char *folder, int part, cai_
     if (has_inputs(dataset->set, &names))
         return open_by_inputs(dataset, folder, &names, part, error);
     return field >= 0 ? open_as(dataset, folder, field, part, error)
-                      : fail_unknown(dataset, folder, error);
+                      : fail_unknown_folder(dataset, folder, error);
 }
 
-static bool open_file(cai_dataset *dataset, const char *path, int part, cai_error *error) {
+static bool open_one_file(cai_dataset *dataset, const char *path, int part, cai_error *error) {
     if (cai_is_tar_name(path)) return cai_tar_open(dataset, path, part, error);
     if (cai_is_list_name(path)) return cai_list_open(dataset, path, part, error);
     return cai_rows_open_all(dataset, path, part, error);
 }
 
 bool cai_source_open(cai_dataset *dataset, const char *path, int part, cai_error *error) {
-    return (cai_is_folder(path) ? open_folder : open_file)(dataset, path, part, error);
+    return (cai_is_folder(path) ? open_folder : open_one_file)(dataset, path, part, error);
 }

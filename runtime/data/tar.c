@@ -28,14 +28,14 @@ typedef struct Tar {
     cai_error *error;
 } Tar;
 
-static bool broken(const Tar *tar, const char *what) {
+static bool fail_tar(const Tar *tar, const char *what) {
     return cai_fail(tar->error, CAI_BAD_INPUT, "%s: broken tar archive: %s", tar->path, what);
 }
 
 /* ---- headers ---- */
 
 /* Octal digits, or, where the first bit is set, a big endian number. */
-static uint64_t size_of(const unsigned char *field) {
+static uint64_t size_of_member(const unsigned char *field) {
     uint64_t size = 0;
     for (int i = 0; i < 12; i++) {
         if (field[0] & 0x80) size = size << 8 | (i ? field[i] : field[i] & 0x7f);
@@ -46,7 +46,7 @@ static uint64_t size_of(const unsigned char *field) {
 
 /* At most 155 letters of a prefix, and 100 of a name, neither of which need end with a
  * zero. */
-static void read_name(Tar *tar, const unsigned char *header) {
+static void read_member_name(Tar *tar, const unsigned char *header) {
     bool prefixed = memcmp(header + MAGIC, "ustar\0", 6) == 0 && header[PREFIX];
     if (tar->is_told) return;
     snprintf(tar->name, sizeof tar->name, "%.*s%s%.*s", prefixed ? 155 : 0,
@@ -90,10 +90,10 @@ typedef struct Block { /* a header, and what follows it */
 static bool next_block(Tar *tar, Block *block) {
     *block = (Block){.header = tar->bytes + tar->at};
     if (tar->count - tar->at < BLOCK || is_empty(block->header)) return false;
-    uint64_t size = size_of(block->header + SIZE), left = tar->count - tar->at - BLOCK;
+    uint64_t size = size_of_member(block->header + SIZE), left = tar->count - tar->at - BLOCK;
     tar->is_broken = memcmp(block->header + MAGIC, "ustar", 5) != 0 || size > left;
     if (tar->is_broken)
-        return broken(tar, size > left ? "the file is cut off" : "a header is missing");
+        return fail_tar(tar, size > left ? "the file is cut off" : "a header is missing");
     uint64_t whole = (size + BLOCK - 1) / BLOCK * BLOCK;
     tar->at += BLOCK + (size_t)(whole < left ? whole : left);
     block->data = block->header + BLOCK;
@@ -110,7 +110,7 @@ static bool next_member(Tar *tar, cai_blob *member) {
         case 'x': read_pax(tar, block.data, block.size); break;
         case '0':
         case 0:
-            read_name(tar, block.header);
+            read_member_name(tar, block.header);
             tar->is_told = false;
             *member = (cai_blob){.path = tar->name, .bytes = block.data, .count = block.size};
             return true;
@@ -136,7 +136,7 @@ static bool is_ending_of(int value, const char *ending) {
 }
 
 /* By its name before a dot, else by what such files hold; -1: it is none. */
-static int field_of(const cai_set *set, const char *ending) {
+static int field_of_ending(const cai_set *set, const char *ending) {
     for (int i = 0; i < set->field_count; i++) {
         size_t length = strlen(set->fields[i].name);
         if (strncmp(ending, set->fields[i].name, length) == 0 &&
@@ -154,7 +154,7 @@ static bool add_member(Tar *tar, cai_files *files, const cai_blob *member) {
     cai_arena *arena = &tar->dataset->arena;
     const char *slash = strrchr(member->path, '/'),
                *dot = strchr(slash ? slash : member->path, '.');
-    int field = dot ? field_of(tar->dataset->set, dot + 1) : -1;
+    int field = dot ? field_of_ending(tar->dataset->set, dot + 1) : -1;
     if (field < 0) return true;
     const char *stem =
         cai_arena_text(arena, member->path, (size_t)(dot - member->path), tar->error);

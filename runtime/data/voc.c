@@ -44,7 +44,7 @@ static void XMLCALL on_text(void *user, const char *text, int length) {
     voc->length += take;
 }
 
-static void stop(Voc *voc) {
+static void stop_parsing(Voc *voc) {
     voc->failed = true;
     XML_StopParser(voc->parser, XML_FALSE);
 }
@@ -54,12 +54,12 @@ static void end_object(Voc *voc) {
     if (voc->difficult) return;
     if (!*voc->name) {
         cai_fail(voc->list->error, CAI_BAD_INPUT, "an object has no name");
-        stop(voc);
+        stop_parsing(voc);
         return;
     }
     int class = cai_box_class(voc->list, voc->name);
     cai_box box = {{(float)(s[0] - 1), (float)(s[1] - 1), (float)s[2], (float)s[3]}, (float)class};
-    if (class < 0 || !cai_box_add(voc->list, &box)) stop(voc);
+    if (class < 0 || !cai_box_add(voc->list, &box)) stop_parsing(voc);
 }
 
 static void end_side(Voc *voc, const char *element) {

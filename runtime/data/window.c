@@ -11,12 +11,14 @@ typedef struct Range {
     double low, high;
 } Range;
 
-static Range range_of(const cai_field *field, double low, double high) {
+static Range scale_range(const cai_field *field, double low, double high) {
     bool given = field->scale[1] > 0;
     return given ? (Range){field->scale[0], field->scale[1]} : (Range){low, high};
 }
 
-static double between(Range range, double u) { return range.low + (range.high - range.low) * u; }
+static double between_bounds(Range range, double u) {
+    return range.low + (range.high - range.low) * u;
+}
 
 /* A picture that the window would not fit is scaled until it does. */
 static double scale_to_fit(const cai_picture *picture, int64_t height, int64_t width,
@@ -31,8 +33,8 @@ static double begin_of(double size, int64_t part, double scale, double u) {
     return fmin(floor(u * (places + 1)), places) / scale;
 }
 
-static cai_window crop(const cai_picture *picture, int64_t height, int64_t width, double scale,
-                       double u, double v) {
+static cai_window crop_window(const cai_picture *picture, int64_t height, int64_t width,
+                              double scale, double u, double v) {
     return (cai_window){.left = begin_of((double)picture->width, width, scale, u),
                         .top = begin_of((double)picture->height, height, scale, v),
                         .width = (double)width / scale,
@@ -41,14 +43,14 @@ static cai_window crop(const cai_picture *picture, int64_t height, int64_t width
 
 static cai_window drawn_crop(const cai_field *field, const cai_picture *picture, int64_t height,
                              int64_t width, uint64_t key) {
-    double scale = between(range_of(field, 1, 1), cai_data_draw(key, 0));
-    return crop(picture, height, width, scale_to_fit(picture, height, width, scale),
-                cai_data_draw(key, 1), cai_data_draw(key, 2));
+    double scale = between_bounds(scale_range(field, 1, 1), cai_data_draw(key, 0));
+    return crop_window(picture, height, width, scale_to_fit(picture, height, width, scale),
+                       cai_data_draw(key, 1), cai_data_draw(key, 2));
 }
 
 /* ---- random_resized: a window of a random share of the picture, of a random shape ---- */
 
-static cai_window whole(const cai_picture *picture) {
+static cai_window whole_picture(const cai_picture *picture) {
     return (cai_window){0, 0, (double)picture->width, (double)picture->height};
 }
 
@@ -74,9 +76,9 @@ static cai_window middle_of_shape(const cai_picture *picture) {
 
 static cai_window drawn_share(const cai_field *field, const cai_picture *picture, uint64_t key) {
     double height = (double)picture->height, width = (double)picture->width;
-    Range range = range_of(field, 0.08, 1);
+    Range range = scale_range(field, 0.08, 1);
     for (int i = 0; i < TRIES; i++) {
-        double area = height * width * between(range, cai_data_draw(key, 4 * i));
+        double area = height * width * between_bounds(range, cai_data_draw(key, 4 * i));
         double shape = shape_of(cai_data_draw(key, 4 * i + 1));
         double w = floor(sqrt(area * shape) + 0.5), h = floor(sqrt(area / shape) + 0.5);
         if (w < 1 || h < 1 || w > width || h > height) continue;
@@ -89,7 +91,8 @@ static cai_window drawn_share(const cai_field *field, const cai_picture *picture
 /* ---- random_box_crop: Liu et al. 2016. The whole, or a window that overlaps a box
  * enough ---- */
 
-static double overlap(const cai_box *box, const cai_window *window, double across, double down) {
+static double overlap_of_box(const cai_box *box, const cai_window *window, double across,
+                             double down) {
     double left = box->sides[0] * across, top = box->sides[1] * down;
     double right = box->sides[2] * across, bottom = box->sides[3] * down;
     double w = fmin(right, window->left + window->width) - fmax(left, window->left);
@@ -108,7 +111,7 @@ static bool is_good(const cai_boxes *boxes, const cai_window *window, double lea
                     double down) {
     bool overlaps = false, holds = false;
     for (int64_t i = 0; i < boxes->count; i++) {
-        overlaps |= overlap(&boxes->items[i], window, across, down) >= least;
+        overlaps |= overlap_of_box(&boxes->items[i], window, across, down) >= least;
         holds |= holds_centre(&boxes->items[i], window, across, down);
     }
     return overlaps && holds;
@@ -124,8 +127,8 @@ enum {
 static bool draw_box_window(const cai_picture *picture, uint64_t key, int draw,
                             cai_window *window) {
     double height = (double)picture->height, width = (double)picture->width;
-    double w = floor(between((Range){0.3, 1}, cai_data_draw(key, draw)) * width);
-    double h = floor(between((Range){0.3, 1}, cai_data_draw(key, draw + 1)) * height);
+    double w = floor(between_bounds((Range){0.3, 1}, cai_data_draw(key, draw)) * width);
+    double h = floor(between_bounds((Range){0.3, 1}, cai_data_draw(key, draw + 1)) * height);
     *window = (cai_window){floor(cai_data_draw(key, draw + 2) * (width - w + 1)),
                            floor(cai_data_draw(key, draw + 3) * (height - h + 1)), w, h};
     return w >= 1 && h >= 1 && w <= 2 * h && h <= 2 * w;
@@ -147,7 +150,7 @@ static cai_window drawn_box_window(const cai_picture *picture, const cai_boxes *
                 is_good(boxes, &window, wanted, across, down))
                 return window;
     }
-    return whole(picture);
+    return whole_picture(picture);
 }
 
 /* ---- all of them ---- */
@@ -167,9 +170,9 @@ cai_view cai_view_drawn(const cai_field *field, const cai_picture *picture, int6
 
 cai_view cai_view_middle(const cai_field *field, const cai_picture *picture, int64_t height,
                          int64_t width) {
-    if (field->fit != CAI_TAKE_RANDOM_CROP) return view_on(picture, whole(picture));
-    return view_on(picture,
-                   crop(picture, height, width, scale_to_fit(picture, height, width, 1), 0.5, 0.5));
+    if (field->fit != CAI_TAKE_RANDOM_CROP) return view_on(picture, whole_picture(picture));
+    return view_on(picture, crop_window(picture, height, width,
+                                        scale_to_fit(picture, height, width, 1), 0.5, 0.5));
 }
 
 cai_window cai_view_on(const cai_view *view, int64_t height, int64_t width) {

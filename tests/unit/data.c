@@ -26,7 +26,7 @@
 static char told[4000];
 static int told_count;
 
-static void note(const char *path, const char *text) {
+static void keep_notice(const char *path, const char *text) {
     size_t used = strlen(told);
     snprintf(told + used, sizeof told - used, "%s: %s\n", path, text);
     told_count++;
@@ -38,7 +38,7 @@ static bool was_told(const char *text) {
     return false;
 }
 
-static const cai_data_options plain = {.seed = 1, .notice = note};
+static const cai_data_options plain = {.seed = 1, .notice = keep_notice};
 
 static cai_dataset *open_at(const cai_set *set, const char *path, const cai_data_options *options) {
     cai_error error = {0};
@@ -49,7 +49,7 @@ static cai_dataset *open_at(const cai_set *set, const char *path, const cai_data
     return data;
 }
 
-static const char *failure(const cai_set *set, const char *path, const cai_data_options *options) {
+static const char *failure_of(const cai_set *set, const char *path, const cai_data_options *options) {
     static cai_error error;
     cai_dataset *data = cai_dataset_open(set, &path, NULL, 1, options, &error);
     CU_ASSERT_PTR_NULL(data);
@@ -58,7 +58,7 @@ static const char *failure(const cai_set *set, const char *path, const cai_data_
 }
 
 static bool fails_with(const cai_set *set, const char *path, const char *text) {
-    const char *message = failure(set, path, &plain);
+    const char *message = failure_of(set, path, &plain);
     if (strstr(message, text)) return true;
     printf("\n    wanted: %s\n    but: %s\n", text, message);
     return false;
@@ -67,7 +67,7 @@ static bool fails_with(const cai_set *set, const char *path, const char *text) {
 /* ---- what was expected ---- */
 
 /* Compares a field of all samples of a portion, in the order of their names, whole or from the middle. */
-static void compare_field(const cai_dataset *data, int portion, int field, const char *expected) {
+static void compare_field_of(const cai_dataset *data, int portion, int field, const char *expected) {
     cai_error error = {0};
     cai_tensor_file file;
     char path[200];
@@ -108,8 +108,8 @@ TEST(IDX_packed_and_plain) {
     CU_ASSERT_EQUAL(cai_dataset_count(data, CAI_PART_HELD_OUT), 2);
     for (int i = 0; i < 2; i++) {
         bool training = data->portions[i]->part == CAI_PART_TRAINING;
-        if (training) compare_field(data, i, 0, "idx");
-        if (training) compare_field(data, i, 1, "idx");
+        if (training) compare_field_of(data, i, 0, "idx");
+        if (training) compare_field_of(data, i, 1, "idx");
     }
     int count;
     CU_ASSERT_PTR_NULL(cai_dataset_classes(data, 1, &count));
@@ -120,8 +120,8 @@ TEST(IDX_packed_and_plain) {
 TEST(IDX_of_big_endian_floats) {
     cai_set set = SET(PICTURE("picture", 1, 2, 2, CAI_TAKE_EXACT), CLASS("label"));
     cai_dataset *data = open_at(&set, DATA "idx_floats", &plain);
-    compare_field(data, 0, 0, "idx_floats");
-    compare_field(data, 0, 1, "idx_floats");
+    compare_field_of(data, 0, 0, "idx_floats");
+    compare_field_of(data, 0, 1, "idx_floats");
     cai_dataset_free(data);
 }
 
@@ -130,8 +130,8 @@ TEST(IDX_of_big_endian_floats) {
 TEST(folders_by_class) {
     cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT), CLASS("label"));
     cai_dataset *data = open_at(&set, DATA "classes", &plain);
-    compare_field(data, 0, 0, "classes");
-    compare_field(data, 0, 1, "classes");
+    compare_field_of(data, 0, 0, "classes");
+    compare_field_of(data, 0, 1, "classes");
     int count;
     const char *const *names = cai_dataset_classes(data, 1, &count);
     CU_ASSERT_EQUAL_FATAL(count, 3);
@@ -155,14 +155,14 @@ TEST(classes_from_a_file) {
 TEST(folders_by_input) {
     cai_set set = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), PICTURE("sketch", 1, 9, 12, CAI_TAKE_EXACT), MASK("mask", 9, 12));
     cai_dataset *data = open_at(&set, DATA "inputs", &plain);
-    for (int field = 0; field < 3; field++) compare_field(data, 0, field, "inputs");
+    for (int field = 0; field < 3; field++) compare_field_of(data, 0, field, "inputs");
     CU_ASSERT(was_told("photo: 1 of 5 have no partner: no `sketch` for alone"));
     CU_ASSERT(was_told("sketch: 1 of 5 have no partner: no `photo` for other"));
     CU_ASSERT_EQUAL(cai_dataset_skipped(data), 2);
     cai_dataset_free(data);
     cai_data_options strict = plain;
     strict.strict = true;
-    CU_ASSERT_PTR_NOT_NULL(strstr(failure(&set, DATA "inputs", &strict), "1 of 5 have no partner"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(failure_of(&set, DATA "inputs", &strict), "1 of 5 have no partner"));
 }
 
 TEST(inputs_named_one_by_one) {
@@ -193,7 +193,7 @@ TEST(parts_in_folders) {
 static void compare_arrays(const char *path) {
     cai_set set = SET(PICTURE("picture", 3, 5, 4, CAI_TAKE_EXACT), CLASS("label"), NUMBERS("code", 3));
     cai_dataset *data = open_at(&set, path, &plain);
-    for (int field = 0; field < 3; field++) compare_field(data, 0, field, "arrays");
+    for (int field = 0; field < 3; field++) compare_field_of(data, 0, field, "arrays");
     cai_dataset_free(data);
 }
 
@@ -214,7 +214,7 @@ TEST(arrays_that_do_not_fit) {
 TEST(CIFAR) {
     cai_set set = SET(PICTURE("picture", 3, 32, 32, CAI_TAKE_EXACT), CLASS("label"));
     cai_dataset *data = open_at(&set, DATA "cifar", &plain);
-    for (int field = 0; field < 2; field++) compare_field(data, 0, field, "cifar");
+    for (int field = 0; field < 2; field++) compare_field_of(data, 0, field, "cifar");
     CU_ASSERT_EQUAL(cai_dataset_count(data, CAI_PART_HELD_OUT), 1);
     int count;
     CU_ASSERT_STRING_EQUAL(cai_dataset_classes(data, 1, &count)[2], "cup");
@@ -227,7 +227,7 @@ TEST(CIFAR) {
 TEST(lists) {
     cai_set set = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), CLASS("class"), NUMBERS("code", 3));
     cai_dataset *data = open_at(&set, DATA "list.csv", &plain);
-    for (int field = 0; field < 3; field++) compare_field(data, 0, field, "list");
+    for (int field = 0; field < 3; field++) compare_field_of(data, 0, field, "list");
     CU_ASSERT(was_told("missing.png: is not there"));
     CU_ASSERT_EQUAL(cai_dataset_count(data, CAI_PART_HELD_OUT), 1);
     cai_dataset_free(data);
@@ -242,7 +242,7 @@ TEST(tar_archives) {
     const char *const paths[] = {DATA "ustar.tar", DATA "pax.tar", DATA "gnu.tar"};
     for (int i = 0; i < 3; i++) {
         cai_dataset *data = open_at(&set, paths[i], &plain);
-        for (int field = 0; field < 2; field++) compare_field(data, 0, field, "tar");
+        for (int field = 0; field < 2; field++) compare_field_of(data, 0, field, "tar");
         cai_dataset_free(data);
     }
     cai_dataset *all = open_at(&set, DATA, &plain); /* all archives of a folder */
@@ -260,7 +260,7 @@ static void compare_boxes(const char *path, bool named) {
     cai_dataset *data = cai_dataset_open(&set, paths, names, 2, &plain, &error);
     if (!data) printf("\n    %s\n", error.message);
     CU_ASSERT_FATAL(data != NULL);
-    compare_field(data, 0, 1, "boxes");
+    compare_field_of(data, 0, 1, "boxes");
     int count;
     const char *const *classes = cai_dataset_classes(data, 1, &count);
     if (named) CU_ASSERT(count == 3 && strcmp(classes[0], "ant") == 0);
@@ -428,7 +428,7 @@ TEST(any_number_of_threads_reads_the_same) {
 /* ---- what goes wrong ---- */
 
 /* A folder of its own, with copies of what is named. */
-static const char *scratch(const char *commands) {
+static const char *scratch_folder(const char *commands) {
     static char folder[64];
     char command[1500];
     snprintf(folder, sizeof folder, "/tmp/cai-data-XXXXXX");
@@ -445,7 +445,7 @@ static void remove_scratch(const char *folder) {
 }
 
 TEST(a_broken_picture_is_told_once_and_left_out) {
-    const char *folder = scratch("mkdir a b && cp $here/classes/cat/a.png a/1.png && cp $here/classes/cat/b.png b/2.png && head -c 90 a/1.png > a/0.png");
+    const char *folder = scratch_folder("mkdir a b && cp $here/classes/cat/a.png a/1.png && cp $here/classes/cat/b.png b/2.png && head -c 90 a/1.png > a/0.png");
     cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT), CLASS("label"));
     cai_dataset *data = open_at(&set, folder, &plain);
     float picture[3 * 6 * 8];
@@ -472,7 +472,7 @@ TEST(a_broken_picture_is_told_once_and_left_out) {
 }
 
 TEST(nothing_that_can_be_read) {
-    const char *folder = scratch("mkdir a && echo this > a/1.png && echo that > a/2.png");
+    const char *folder = scratch_folder("mkdir a && echo this > a/1.png && echo that > a/2.png");
     cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT), CLASS("label"));
     cai_dataset *data = open_at(&set, folder, &plain);
     float picture[3 * 6 * 8];
@@ -497,11 +497,11 @@ TEST(sets_that_cannot_be_opened) {
     CU_ASSERT_STRING_EQUAL(error.message, "the set of `test` has no files\n"
                            "  help: name its folder on the command line, or in the text: load test from \"PATH\"");
     cai_data_options all = {.held_out = 1};
-    CU_ASSERT_PTR_NOT_NULL(strstr(failure(&set, DATA "classes", &all), "none is left to train on"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(failure_of(&set, DATA "classes", &all), "none is left to train on"));
 }
 
 TEST(pipes_and_devices_are_no_samples) {
-    const char *folder = scratch("mkdir a && cp $here/classes/cat/a.png a && mkfifo a/b.png && ln -s /dev/zero a/c.png && ln -s . a/again && "
+    const char *folder = scratch_folder("mkdir a && cp $here/classes/cat/a.png a && mkfifo a/b.png && ln -s /dev/zero a/c.png && ln -s . a/again && "
                                  "printf 'picture,label\\na/a.png,1\\na/b.png,2\\n' > list.csv");
     cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT), CLASS("label"));
     cai_dataset *data = open_at(&set, folder, &plain);
@@ -518,7 +518,7 @@ TEST(pipes_and_devices_are_no_samples) {
 
 TEST(broken_lists_and_boxes) {
     cai_set list = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), CLASS("class"));
-    const char *folder = scratch("printf 'photo,class\\n\"a,b\\n' > quote.csv; printf 'photo,class\\na\\n' > short.csv; printf 'photo,class\\n' > empty.csv; "
+    const char *folder = scratch_folder("printf 'photo,class\\n\"a,b\\n' > quote.csv; printf 'photo,class\\na\\n' > short.csv; printf 'photo,class\\n' > empty.csv; "
                                  "printf 'photo,class,part\\na,b,some\\n' > part.csv; mkdir xml && cp $here/voc/* xml && echo '<a>' > xml/1.xml");
     char path[100];
     const char *const names[][2] = {{"quote.csv", "quote.csv:2: a quote has no end"}, {"short.csv", "short.csv:2: has more or fewer cells"},
@@ -545,7 +545,7 @@ TEST(broken_lists_and_boxes) {
 
 /* An .npz whose directory names one packed file a thousand times would fill any memory. */
 TEST(files_that_lie_over_each_other) {
-    const char *folder = scratch("/usr/bin/python3 - << 'END'\n"
+    const char *folder = scratch_folder("/usr/bin/python3 - << 'END'\n"
                                  "import io, numpy, struct, zlib\n"
                                  "file = io.BytesIO(); numpy.save(file, numpy.zeros(10**7, 'u1')); size = len(file.getvalue())\n"
                                  "data = zlib.compress(file.getvalue(), 9)[2:-4]\n"

@@ -80,14 +80,14 @@ TEST(names_that_are_held_out) {
 /* ---- by classes: 5 of class 0, 2 of class 1, 9 of class 2 ---- */
 
 static int64_t members[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, first[] = {0, 5, 7, 16};
-static int class_of(int64_t sample) { return sample < 5 ? 0 : sample < 7 ? 1 : 2; }
+static int class_of_three(int64_t sample) { return sample < 5 ? 0 : sample < 7 ? 1 : 2; }
 
 TEST(balanced_classes_are_drawn_equally_often) {
     cai_order order = {.key = 3, .count = 16, .together = 1, .balanced = true, .classes = 3, .first = first, .group = first, .members = members};
     int classes[3] = {0}, samples[16] = {0};
     for (int64_t p = 0; p < 270; p++) {
         int64_t at = cai_order_at(&order, p);
-        classes[class_of(at)]++;
+        classes[class_of_three(at)]++;
         samples[at]++;
         if (p % 3 == 2) CU_ASSERT(classes[0] == classes[1] && classes[1] == classes[2]);
     }
@@ -102,8 +102,8 @@ TEST(together_are_so_many_of_a_class) {
     int classes[3] = {0}, samples[16] = {0};
     for (int64_t p = 0; p < 14 * 45; p += 2) { /* an epoch has seven groups */
         int64_t a = cai_order_at(&order, p), b = cai_order_at(&order, p + 1);
-        CU_ASSERT(class_of(a) == class_of(b) && a != b);
-        classes[class_of(a)]++;
+        CU_ASSERT(class_of_three(a) == class_of_three(b) && a != b);
+        classes[class_of_three(a)]++;
         samples[a]++, samples[b]++;
     }
     CU_ASSERT(classes[0] == 2 * 45 && classes[1] == 45 && classes[2] == 4 * 45);

@@ -12,7 +12,7 @@ static float pixels[3][HEIGHT][WIDTH];
 static int32_t places[HEIGHT][WIDTH];
 static const float boxes[2][5] = {{10, 5, 20, 25, 3}, {30, 30, 44, 38, 1}};
 
-static void draw(void) {
+static void draw_places(void) {
     for (int y = 0; y < HEIGHT; y++)
         for (int x = 0; x < WIDTH; x++) {
             pixels[0][y][x] = (float)y / 100;
@@ -22,7 +22,7 @@ static void draw(void) {
 }
 
 #define SIZES(...) ((const int64_t[]){__VA_ARGS__})
-static cai_field lead(int fit, const int64_t *dims, double low, double high) {
+static cai_field leading_photo(int fit, const int64_t *dims, double low, double high) {
     return (cai_field){.name = "photo", .text = "image", .dims = dims, .rank = 3, .form = CAI_FORM_IMAGE, .fit = fit, .scale = {low, high}, .on = -1};
 }
 
@@ -37,7 +37,7 @@ typedef struct Bench { /* a set of one sample: photo, the same again, a mask, bo
 
 static void set_up(Bench *b, cai_field photo, const int64_t *mask_dims) {
     static const int64_t box_dims[] = {2, 5};
-    draw();
+    draw_places();
     *b = (Bench){.fields = {photo, photo,
                             {.name = "mask", .text = "i32", .dims = mask_dims, .type = CAI_I32, .rank = 2, .on = -1},
                             {.name = "boxes", .text = "f32", .dims = box_dims, .rank = 2, .on = 0}}};
@@ -69,7 +69,7 @@ TEST(a_random_crop_is_of_whole_pixels_and_all_follow) {
     static float photo[3 * H * W], again[3 * H * W], found[2][5];
     static int32_t mask[H * W];
     Bench b;
-    set_up(&b, lead(CAI_TAKE_RANDOM_CROP, SIZES(3, H, W), 0, 0), SIZES(H, W));
+    set_up(&b, leading_photo(CAI_TAKE_RANDOM_CROP, SIZES(3, H, W), 0, 0), SIZES(H, W));
     int tops[HEIGHT] = {0}, lefts[WIDTH] = {0};
     for (uint64_t key = 0; key < 3000; key++) {
         read_one(&b, key, false, photo, again, mask, found[0]);
@@ -96,7 +96,7 @@ TEST(a_scaled_crop_lies_where_its_mask_does) {
     static float photo[3 * H * W], again[3 * H * W], found[2][5];
     static int32_t mask[(2 * H) * (2 * W)];
     Bench b;
-    set_up(&b, lead(CAI_TAKE_RANDOM_CROP, SIZES(3, H, W), 0.5, 2), SIZES(2 * H, 2 * W));
+    set_up(&b, leading_photo(CAI_TAKE_RANDOM_CROP, SIZES(3, H, W), 0.5, 2), SIZES(2 * H, 2 * W));
     double least = 100, most = 0;
     for (uint64_t key = 0; key < 200; key++) {
         read_one(&b, key, false, photo, again, mask, found[0]);
@@ -111,7 +111,7 @@ TEST(a_scaled_crop_lies_where_its_mask_does) {
 }
 
 TEST(shares_and_shapes_of_random_resized) {
-    cai_field field = lead(CAI_TAKE_RANDOM_RESIZED, SIZES(3, 8, 8), 0.25, 0.75);
+    cai_field field = leading_photo(CAI_TAKE_RANDOM_RESIZED, SIZES(3, 8, 8), 0.25, 0.75);
     cai_picture picture = {.height = 4000, .width = 5000};
     double least = 1, most = 0, narrow = 9, wide = 0, logs = 0;
     enum { DRAWS = 5000 };
@@ -126,14 +126,14 @@ TEST(shares_and_shapes_of_random_resized) {
     CU_ASSERT(narrow > 0.749 && narrow < 0.76 && wide < 1.335 && wide > 1.31);
     CU_ASSERT(fabs(logs) < 0.02);
     /* The middle, where no window of the shape fits: torchvision's fallback. */
-    cai_field all = lead(CAI_TAKE_RANDOM_RESIZED, SIZES(3, 8, 8), 1, 1);
+    cai_field all = leading_photo(CAI_TAKE_RANDOM_RESIZED, SIZES(3, 8, 8), 1, 1);
     cai_picture flat = {.height = 10, .width = 100};
     cai_window w = cai_view_drawn(&all, &flat, 8, 8, NULL, 1).window;
     CU_ASSERT(w.height == 10 && w.width == 13 && w.left == 43 && w.top == 0);
 }
 
 TEST(box_crops_hold_a_box) {
-    cai_field field = lead(CAI_TAKE_RANDOM_BOX_CROP, SIZES(3, 8, 8), 0, 0);
+    cai_field field = leading_photo(CAI_TAKE_RANDOM_BOX_CROP, SIZES(3, 8, 8), 0, 0);
     cai_picture picture = {.height = 300, .width = 500};
     cai_box one = {{200, 100, 260, 160}, 1};
     cai_boxes list = {&one, 1, false};
@@ -154,7 +154,7 @@ TEST(the_middle_is_taken_of_what_is_held_out) {
     static float photo[3 * H * W], again[3 * H * W], found[2][5];
     static int32_t mask[H * W];
     Bench b;
-    set_up(&b, lead(CAI_TAKE_RANDOM_CROP, SIZES(3, H, W), 0.5, 2), SIZES(H, W));
+    set_up(&b, leading_photo(CAI_TAKE_RANDOM_CROP, SIZES(3, H, W), 0.5, 2), SIZES(H, W));
     read_one(&b, 1, true, photo, again, mask, found[0]);
     CU_ASSERT(mask[0] == 12 * WIDTH + 13);
     CU_ASSERT_DOUBLE_EQUAL(photo[0], 0.12, 1e-7);
@@ -166,7 +166,7 @@ TEST(all_follow_a_fixed_fit) {
     static float photo[3 * H * W], again[3 * H * W], found[2][5];
     static int32_t mask[H * W];
     Bench b;
-    set_up(&b, lead(CAI_TAKE_PAD, SIZES(3, H, W), 0, 0), SIZES(H, W));
+    set_up(&b, leading_photo(CAI_TAKE_PAD, SIZES(3, H, W), 0, 0), SIZES(H, W));
     read_one(&b, 1, false, photo, again, mask, found[0]);
     CU_ASSERT(memcmp(photo, again, sizeof photo) == 0);
     for (int i = 0; i < H * W; i++)
