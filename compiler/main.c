@@ -48,7 +48,7 @@ static const Command commands[] = {
      "is set under each other stays so. A file that has errors is left alone.\n"},
 };
 
-static void print_help(FILE *out) {
+static void print_usage(FILE *out) {
     fputs("cai " CAI_VERSION ": builds neural networks on images into native programs\n\n", out);
     for (int i = 0; i < COUNT_OF(commands); i++) {
         char left[64];
@@ -75,14 +75,14 @@ static int unknown_command(const char *name) {
 }
 
 /* Text that never reached its reader is a failure too: a full disk, a closed pipe. */
-static int flush_text(int code) {
+static int flush_stdout(int code) {
     errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout)) return code;
     fprintf(stderr, "cai: error: standard output: cannot be written%s%s\n", errno ? ": " : "", errno ? strerror(errno) : "");
     return code ? code : EXIT_DIAGNOSED;
 }
 
-static int run_command(const Command *command, int count, char **arguments) {
+static int run_named_command(const Command *command, int count, char **arguments) {
     Arena *arena = arena_new();
     Names *names = names_new(arena);
     Options options = {.command = command->name};
@@ -107,13 +107,13 @@ static int run_command(const Command *command, int count, char **arguments) {
     return code;
 }
 
-static int dispatch(int argc, char **argv) {
+static int dispatch_command(int argc, char **argv) {
     if (argc < 2) {
-        print_help(stderr);
+        print_usage(stderr);
         return EXIT_USAGE;
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
-        print_help(stdout);
+        print_usage(stdout);
         return EXIT_GOOD;
     }
     if (strcmp(argv[1], "--version") == 0) {
@@ -142,7 +142,7 @@ static int dispatch(int argc, char **argv) {
     }
     if (strcmp(argv[1], "--completion") == 0 && argc == 3 && completion_print(stdout, argv[2], commands, COUNT_OF(commands))) return EXIT_GOOD;
     for (int i = 0; i < COUNT_OF(commands); i++)
-        if (strcmp(argv[1], commands[i].name) == 0) return run_command(&commands[i], argc - 2, argv + 2);
+        if (strcmp(argv[1], commands[i].name) == 0) return run_named_command(&commands[i], argc - 2, argv + 2);
     return unknown_command(argv[1]);
 }
 
@@ -159,5 +159,5 @@ static void keep_freed_memory(void) {
 int main(int argc, char **argv) {
     keep_freed_memory();
     cai_clean_up_on_signals();
-    return flush_text(dispatch(argc, argv));
+    return flush_stdout(dispatch_command(argc, argv));
 }

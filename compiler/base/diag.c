@@ -8,7 +8,7 @@
 
 /* ---- making ---- */
 
-static Diagnostic *add(Diagnostics *diag, Severity severity, DiagCode code, Span span, const char *format, va_list arguments) {
+static Diagnostic *add_diagnostic(Diagnostics *diag, Severity severity, DiagCode code, Span span, const char *format, va_list arguments) {
     Diagnostic *d = NEW(diag->arena, Diagnostic);
     *d = (Diagnostic){.severity = severity, .code = code, .span = span, .text = arena_vprintf(diag->arena, format, arguments)};
     int *count = severity == SEVERITY_ERROR ? &diag->errors : &diag->warnings;
@@ -19,7 +19,7 @@ static Diagnostic *add(Diagnostics *diag, Severity severity, DiagCode code, Span
 Diagnostic *diag_error(Diagnostics *diag, DiagCode code, Span span, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    Diagnostic *d = add(diag, SEVERITY_ERROR, code, span, format, arguments);
+    Diagnostic *d = add_diagnostic(diag, SEVERITY_ERROR, code, span, format, arguments);
     va_end(arguments);
     return d;
 }
@@ -27,7 +27,7 @@ Diagnostic *diag_error(Diagnostics *diag, DiagCode code, Span span, const char *
 Diagnostic *diag_warning(Diagnostics *diag, DiagCode code, Span span, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    Diagnostic *d = add(diag, SEVERITY_WARNING, code, span, format, arguments);
+    Diagnostic *d = add_diagnostic(diag, SEVERITY_WARNING, code, span, format, arguments);
     va_end(arguments);
     return d;
 }
@@ -67,13 +67,13 @@ static int by_place(const void *left, const void *right) {
     return a->index < b->index ? -1 : a->index > b->index;
 }
 
-static bool same(const Diagnostic *a, const Diagnostic *b) {
+static bool same_diagnostic(const Diagnostic *a, const Diagnostic *b) {
     return a->severity == b->severity && a->span.source == b->span.source && a->span.begin == b->span.begin &&
            strcmp(a->text, b->text) == 0;
 }
 
 /* The list in the order of printing; count is set to what is left without duplicates. */
-static const Diagnostic **in_order(const Diagnostics *diag, int *count) {
+static const Diagnostic **diagnostics_in_order(const Diagnostics *diag, int *count) {
     int all = diag->list.count;
     Ranked *ranked = NEW_ARRAY(diag->arena, Ranked, all);
     const Diagnostic **ordered = NEW_ARRAY(diag->arena, const Diagnostic *, all);
@@ -89,7 +89,7 @@ static const Diagnostic **in_order(const Diagnostics *diag, int *count) {
     for (int i = 0; i < all; i++) {
         bool repeated = false;
         for (int j = *count - 1; j >= 0 && ordered[j]->span.begin == ranked[i].d->span.begin && !repeated; j--)
-            repeated = same(ordered[j], ranked[i].d);
+            repeated = same_diagnostic(ordered[j], ranked[i].d);
         if (!repeated) ordered[(*count)++] = ranked[i].d;
     }
     return ordered;
@@ -97,11 +97,11 @@ static const Diagnostic **in_order(const Diagnostics *diag, int *count) {
 
 /* ---- for people ---- */
 
-typedef struct Style {
+typedef struct TextStyle {
     const char *bold, *red, *yellow, *blue, *cyan, *plain;
-} Style;
-static const Style colored = {"\033[1m", "\033[1;31m", "\033[1;33m", "\033[1;34m", "\033[1;36m", "\033[0m"};
-static const Style colorless = {"", "", "", "", "", ""};
+} TextStyle;
+static const TextStyle colored = {"\033[1m", "\033[1;31m", "\033[1;33m", "\033[1;34m", "\033[1;36m", "\033[0m"};
+static const TextStyle colorless = {"", "", "", "", "", ""};
 
 /* Words may quote the user's file: nothing in them is to reach the terminal as a control character. */
 static void print_words(FILE *out, const char *text, int indent) {
@@ -157,22 +157,22 @@ static void print_line(FILE *out, const Shown *line) {
     fputs(column >= line->limit && line->limit > LINE_COLUMNS ? "...\n" : "\n", out);
 }
 
-typedef struct Mark { /* a label as it is drawn: carets at [begin, end), then its words */
+typedef struct SpanMark { /* a label as it is drawn: carets at [begin, end), then its words */
     int begin, end;
     const char *text;
-} Mark;
-typedef Vec(Mark) MarkList;
+} SpanMark;
+typedef Vec(SpanMark) MarkList;
 
 static int by_column(const void *left, const void *right) {
-    const Mark *a = left, *b = right;
+    const SpanMark *a = left, *b = right;
     return a->begin != b->begin ? (a->begin < b->begin ? -1 : 1) : (a->end > b->end) - (a->end < b->end);
 }
 
-static Mark mark_of(const Shown *line, Span span, const char *text) {
+static SpanMark mark_of_span(const Shown *line, Span span, const char *text) {
     uint32_t end = span.end < line->end ? span.end : line->end;
     int shift = line->first > 0 ? 3 - line->first : 0, begin = column_at(line, span.begin), stop = column_at(line, end);
     if (stop > line->limit) stop = line->limit;
-    return (Mark){begin + shift, (stop > begin ? stop : begin + 1) + shift, text};
+    return (SpanMark){begin + shift, (stop > begin ? stop : begin + 1) + shift, text};
 }
 
 static bool on_line(const Shown *line, Span span) {
@@ -184,20 +184,20 @@ static MarkList marks_of(const Diagnostics *diag, const Diagnostic *d, const Sho
     MarkList marks = {0};
     for (int i = 0; i < d->labels.count; i++)
         if (on_line(line, d->labels.items[i].span))
-            vec_push(diag->arena, &marks, mark_of(line, d->labels.items[i].span, d->labels.items[i].text));
-    if (marks.count == 0 && on_line(line, d->span)) vec_push(diag->arena, &marks, mark_of(line, d->span, ""));
+            vec_push(diag->arena, &marks, mark_of_span(line, d->labels.items[i].span, d->labels.items[i].text));
+    if (marks.count == 0 && on_line(line, d->span)) vec_push(diag->arena, &marks, mark_of_span(line, d->span, ""));
     if (marks.count > 1) qsort(marks.items, (size_t)marks.count, sizeof *marks.items, by_column);
     return marks;
 }
 
-static void print_gutter(FILE *out, const Style *style, int width) {
+static void print_gutter(FILE *out, const TextStyle *style, int width) {
     fprintf(out, "%s%*s |%s ", style->blue, width, "", style->plain);
 }
 
 /* The row of carets ends in the last label's words; each further row hangs one label's words under its caret. */
-static void print_marks(FILE *out, const Style *style, const MarkList *marks, int gutter) {
+static void print_marks(FILE *out, const TextStyle *style, const MarkList *marks, int gutter) {
     if (marks->count == 0) return;
-    const Mark *last = &marks->items[marks->count - 1];
+    const SpanMark *last = &marks->items[marks->count - 1];
     int column = 0;
     print_gutter(out, style, gutter);
     for (int i = 0; i < marks->count; i++) {
@@ -224,7 +224,7 @@ static void print_marks(FILE *out, const Style *style, const MarkList *marks, in
     }
 }
 
-static void print_place(FILE *out, Span span) {
+static void print_span_place(FILE *out, Span span) {
     Place place = source_place(span.source, span.begin);
     print_words(out, span.source->path, 0);
     fprintf(out, ":%d:%d", place.line, place.column);
@@ -242,7 +242,7 @@ static bool spans_line_before(const Diagnostic *d, int label) {
     return false;
 }
 
-static void print_snippet(const Diagnostics *diag, FILE *out, const Style *style, const Diagnostic *d, Span span) {
+static void print_snippet(const Diagnostics *diag, FILE *out, const TextStyle *style, const Diagnostic *d, Span span) {
     Shown line = line_at(span);
     int number = source_place(span.source, span.begin).line, gutter = number > 9999 ? 6 : 4;
     fprintf(out, "%s%*d |%s ", style->blue, gutter, number, style->plain);
@@ -251,10 +251,10 @@ static void print_snippet(const Diagnostics *diag, FILE *out, const Style *style
     print_marks(out, style, &marks, gutter);
 }
 
-static void print_for_people(const Diagnostics *diag, FILE *out, const Style *style, const Diagnostic *d) {
+static void print_for_people(const Diagnostics *diag, FILE *out, const TextStyle *style, const Diagnostic *d) {
     bool error = d->severity == SEVERITY_ERROR;
     fputs(style->bold, out);
-    if (d->span.source) print_place(out, d->span);
+    if (d->span.source) print_span_place(out, d->span);
     else fputs("cai", out);
     fprintf(out, ": %s%s[%s]:%s%s ", error ? style->red : style->yellow, error ? "error" : "warning", diag_code_text(diag->arena, d->code),
             style->plain, style->bold);
@@ -267,7 +267,7 @@ static void print_for_people(const Diagnostics *diag, FILE *out, const Style *st
     for (int i = 0; i < d->notes.count; i++) {
         fprintf(out, "  %snote:%s ", style->cyan, style->plain);
         print_words(out, d->notes.items[i].text, 8);
-        if (d->notes.items[i].span.source) fputs(" (", out), print_place(out, d->notes.items[i].span), putc(')', out);
+        if (d->notes.items[i].span.source) fputs(" (", out), print_span_place(out, d->notes.items[i].span), putc(')', out);
         putc('\n', out);
     }
     if (d->help) {
@@ -337,7 +337,7 @@ static void print_rest(const Diagnostics *diag, FILE *out, DiagFormat format, bo
 
 void diag_print(const Diagnostics *diag, FILE *out, DiagFormat format, bool color) {
     int count;
-    const Diagnostic **ordered = in_order(diag, &count);
+    const Diagnostic **ordered = diagnostics_in_order(diag, &count);
     for (int i = 0; i < count; i++) print_one(diag, out, format, color, ordered[i]);
     print_rest(diag, out, format, color, SEVERITY_WARNING, diag->warnings);
     print_rest(diag, out, format, color, SEVERITY_ERROR, diag->errors);

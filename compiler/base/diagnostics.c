@@ -63,7 +63,7 @@ static void print_group(FILE *out, const char *title, const char *text) {
     fprintf(out, "\n## %s\n\n%s\n\n| code | cause | cure |\n|-|-|-|\n", title, text);
 }
 
-static void print_row(FILE *out, const char *code, const char *cause, const char *cure) {
+static void print_diagnostic_row(FILE *out, const char *code, const char *cause, const char *cure) {
     fprintf(out, "| %s | ", code);
     print_cell(out, cause);
     putc(' ', out);
@@ -75,7 +75,7 @@ void diag_document(FILE *out) {
     Arena *arena = arena_new();
     fputs(introduction, out);
 #define GROUP(title, text) print_group(out, title, text);
-#define DIAGNOSTIC(name, cause, cure) print_row(out, diag_code_text(arena, DIAG_##name), cause, cure);
+#define DIAGNOSTIC(name, cause, cure) print_diagnostic_row(out, diag_code_text(arena, DIAG_##name), cause, cure);
 #include "base/diagnostics.def"
     arena_free(arena);
 }

@@ -1,49 +1,49 @@
 /* Interned names: one copy of each distinct string, so that equality is equality of pointers. */
 #include "base/base.h"
 
-typedef struct Entry {
+typedef struct NameEntry {
     uint64_t hash;
     size_t length;
     Name text;
-} Entry;
+} NameEntry;
 
 struct Names {
     Arena *arena;
-    Entry *entries; /* open addressing, a power of two */
+    NameEntry *entries; /* open addressing, a power of two */
     int capacity, count;
 };
 
 Names *names_new(Arena *arena) {
     Names *names = NEW(arena, Names);
-    *names = (Names){.arena = arena, .entries = NEW_ARRAY(arena, Entry, 256), .capacity = 256};
+    *names = (Names){.arena = arena, .entries = NEW_ARRAY(arena, NameEntry, 256), .capacity = 256};
     return names;
 }
 
-static Entry *find(Entry *entries, int capacity, uint64_t hash, const char *text, size_t length) {
+static NameEntry *find_interned(NameEntry *entries, int capacity, uint64_t hash, const char *text, size_t length) {
     for (uint64_t at = hash;; at++) {
-        Entry *entry = &entries[at & (uint64_t)(capacity - 1)];
+        NameEntry *entry = &entries[at & (uint64_t)(capacity - 1)];
         if (!entry->text) return entry;
         if (entry->hash == hash && entry->length == length && memcmp(entry->text, text, length) == 0) return entry;
     }
 }
 
-static void grow(Names *names) {
+static void grow_names(Names *names) {
     int capacity = names->capacity * 2;
-    Entry *entries = NEW_ARRAY(names->arena, Entry, capacity);
+    NameEntry *entries = NEW_ARRAY(names->arena, NameEntry, capacity);
     for (int i = 0; i < names->capacity; i++) {
-        const Entry *old = &names->entries[i];
-        if (old->text) *find(entries, capacity, old->hash, old->text, old->length) = *old;
+        const NameEntry *old = &names->entries[i];
+        if (old->text) *find_interned(entries, capacity, old->hash, old->text, old->length) = *old;
     }
     names->entries = entries;
     names->capacity = capacity;
 }
 
 Name intern_range(Names *names, const char *text, size_t length) {
-    if (names->count * 2 >= names->capacity) grow(names);
+    if (names->count * 2 >= names->capacity) grow_names(names);
     uint64_t hash = hash_bytes(text, length, 0);
-    Entry *entry = find(names->entries, names->capacity, hash, text, length);
+    NameEntry *entry = find_interned(names->entries, names->capacity, hash, text, length);
     if (!entry->text) {
-        *entry = (Entry){hash, length, arena_strndup(names->arena, text, length)};
+        *entry = (NameEntry){hash, length, arena_strndup(names->arena, text, length)};
         names->count++;
     }
     return entry->text;

@@ -1,46 +1,46 @@
 /* Hash maps keyed by pointers, and the hash that tables of structures use. */
 #include "base/base.h"
 
-typedef struct Entry {
+typedef struct MapEntry {
     const void *key;
     void *value;
-} Entry;
+} MapEntry;
 
 struct Map {
     Arena *arena;
-    Entry *entries; /* open addressing, a power of two; a NULL key is free */
+    MapEntry *entries; /* open addressing, a power of two; a NULL key is free */
     int capacity, count;
 };
 
 Map *map_new(Arena *arena) {
     Map *map = NEW(arena, Map);
-    *map = (Map){.arena = arena, .entries = NEW_ARRAY(arena, Entry, 16), .capacity = 16};
+    *map = (Map){.arena = arena, .entries = NEW_ARRAY(arena, MapEntry, 16), .capacity = 16};
     return map;
 }
 
-static Entry *find(Entry *entries, int capacity, const void *key) {
+static MapEntry *find_map_entry(MapEntry *entries, int capacity, const void *key) {
     uint64_t hash = (uint64_t)(uintptr_t)key * 0x9E3779B97F4A7C15u;
     for (uint64_t at = hash >> 32;; at++) {
-        Entry *entry = &entries[at & (uint64_t)(capacity - 1)];
+        MapEntry *entry = &entries[at & (uint64_t)(capacity - 1)];
         if (!entry->key || entry->key == key) return entry;
     }
 }
 
-void *map_get(const Map *map, const void *key) { return find(map->entries, map->capacity, key)->value; }
+void *map_get(const Map *map, const void *key) { return find_map_entry(map->entries, map->capacity, key)->value; }
 
 void map_set(Map *map, const void *key, void *value) {
     CHECK(key != NULL);
     if (map->count * 2 >= map->capacity) {
         int capacity = map->capacity * 2;
-        Entry *entries = NEW_ARRAY(map->arena, Entry, capacity);
+        MapEntry *entries = NEW_ARRAY(map->arena, MapEntry, capacity);
         for (int i = 0; i < map->capacity; i++)
-            if (map->entries[i].key) *find(entries, capacity, map->entries[i].key) = map->entries[i];
+            if (map->entries[i].key) *find_map_entry(entries, capacity, map->entries[i].key) = map->entries[i];
         map->entries = entries;
         map->capacity = capacity;
     }
-    Entry *entry = find(map->entries, map->capacity, key);
+    MapEntry *entry = find_map_entry(map->entries, map->capacity, key);
     if (!entry->key) map->count++;
-    *entry = (Entry){key, value};
+    *entry = (MapEntry){key, value};
 }
 
 int map_count(const Map *map) { return map->count; }

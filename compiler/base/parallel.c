@@ -11,7 +11,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { MOST_THREADS = 32, LEAST_WORK = 1 << 16 /* some 50 microseconds */ };
+enum { MAX_THREADS = 32, LEAST_WORK = 1 << 16 /* some 50 microseconds */ };
 
 static int wanted_threads;
 static int64_t least_work = LEAST_WORK;
@@ -22,15 +22,15 @@ void parallel_limits(int threads, int64_t work) {
     least_work = work ? work : LEAST_WORK;
 }
 
-typedef struct Loop {
+typedef struct ParallelLoop {
     int64_t count, grain, parts;
     ParallelBody *body;
     void *context;
     _Atomic int64_t next; /* part */
-} Loop;
+} ParallelLoop;
 
 static void *run_parts(void *context) {
-    Loop *loop = context;
+    ParallelLoop *loop = context;
     within_part = true;
     for (int64_t part; (part = atomic_fetch_add(&loop->next, 1)) < loop->parts;) {
         int64_t begin = part * loop->grain;
@@ -40,10 +40,10 @@ static void *run_parts(void *context) {
     return NULL;
 }
 
-static void run_by_threads(Loop *loop) {
-    pthread_t threads[MOST_THREADS];
-    int64_t most = min_i64(wanted_threads ? wanted_threads : cai_cores(), MOST_THREADS);
-    int64_t helpers = min_i64(most, loop->parts) - 1;
+static void run_by_threads(ParallelLoop *loop) {
+    pthread_t threads[MAX_THREADS];
+    int64_t max = min_i64(wanted_threads ? wanted_threads : cai_cores(), MAX_THREADS);
+    int64_t helpers = min_i64(max, loop->parts) - 1;
     int started = 0;
     while (started < helpers && pthread_create(&threads[started], NULL, run_parts, loop) == 0) started++;
     run_parts(loop);
@@ -53,7 +53,7 @@ static void run_by_threads(Loop *loop) {
 void parallel_for(int64_t count, int64_t work, ParallelBody *body, void *context) {
     int64_t grain = max_i64(1, least_work / max_i64(work, 1));
     int64_t parts = count / grain + (count % grain > 0);
-    Loop loop = {.count = count, .grain = grain, .parts = parts, .body = body, .context = context};
+    ParallelLoop loop = {.count = count, .grain = grain, .parts = parts, .body = body, .context = context};
     if (loop.parts > 1 && !within_part) run_by_threads(&loop);
     else if (count > 0) body(context, 0, count);
 }

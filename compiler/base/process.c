@@ -5,7 +5,7 @@
 #include <spawn.h>
 #include <sys/wait.h>
 
-static Process failed(Arena *arena, int error) { return (Process){PROCESS_FAILED, arena_printf(arena, "%s", strerror(error))}; }
+static Process process_failed(Arena *arena, int error) { return (Process){PROCESS_FAILED, arena_printf(arena, "%s", strerror(error))}; }
 
 extern char **environ;
 
@@ -27,9 +27,9 @@ static int spawn_first(const char *const *programs, int count, const char **argu
 
 Process process_wait(Arena *arena, pid_t child) {
     int status;
-    if (child < 0) return failed(arena, errno);
+    if (child < 0) return process_failed(arena, errno);
     while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR) return failed(arena, errno);
+        if (errno != EINTR) return process_failed(arena, errno);
     if (WIFEXITED(status)) return (Process){WEXITSTATUS(status), ""};
     int number = WTERMSIG(status);
     const char *name = sigabbrev_np(number), *what = sigdescr_np(number);
@@ -49,10 +49,10 @@ static Process wait_with_log(Arena *arena, pid_t child, FILE *log) {
 
 Process process_run(Arena *arena, const char *const *programs, int count, const char **arguments) {
     FILE *log = tmpfile();
-    if (!log) return failed(arena, errno);
+    if (!log) return process_failed(arena, errno);
     pid_t child;
     int error = spawn_first(programs, count, arguments, fileno(log), &child);
-    Process process = error == ENOENT ? (Process){PROCESS_MISSING, ""} : error ? failed(arena, error) : wait_with_log(arena, child, log);
+    Process process = error == ENOENT ? (Process){PROCESS_MISSING, ""} : error ? process_failed(arena, error) : wait_with_log(arena, child, log);
     fclose(log);
     return process;
 }
@@ -60,5 +60,5 @@ Process process_run(Arena *arena, const char *const *programs, int count, const 
 Process process_run_openly(Arena *arena, const char *program, char *const *arguments) {
     pid_t child;
     int error = posix_spawn(&child, program, NULL, NULL, arguments, environ);
-    return error ? failed(arena, error) : process_wait(arena, child);
+    return error ? process_failed(arena, error) : process_wait(arena, child);
 }

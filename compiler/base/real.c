@@ -15,32 +15,32 @@
 
 #include <math.h>
 
-typedef struct Pair { double head, tail; } Pair;
+typedef struct DoubleDouble { double head, tail; } DoubleDouble;
 
-static const Pair ln2 = {0x1.62e42fefa39efp-1, 0x1.abc9e3b39803fp-56};
-static const Pair two_thirds = {0x1.5555555555555p-1, 0x1.5555555555555p-55};
-static const Pair quarter_turn = {0x1.921fb54442d18p0, 0x1.1a62633145c07p-54};
+static const DoubleDouble ln2 = {0x1.62e42fefa39efp-1, 0x1.abc9e3b39803fp-56};
+static const DoubleDouble two_thirds = {0x1.5555555555555p-1, 0x1.5555555555555p-55};
+static const DoubleDouble quarter_turn = {0x1.921fb54442d18p0, 0x1.1a62633145c07p-54};
 
-static Pair pair_of_sum(double a, double b) {
+static DoubleDouble pair_of_sum(double a, double b) {
     double sum = a + b, part = sum - a;
-    return (Pair){sum, (a - (sum - part)) + (b - part)};
+    return (DoubleDouble){sum, (a - (sum - part)) + (b - part)};
 }
 
-static Pair pair_sum(Pair a, Pair b) {
-    Pair sum = pair_of_sum(a.head, b.head);
+static DoubleDouble pair_sum(DoubleDouble a, DoubleDouble b) {
+    DoubleDouble sum = pair_of_sum(a.head, b.head);
     return pair_of_sum(sum.head, sum.tail + (a.tail + b.tail));
 }
 
-static Pair pair_product(Pair a, Pair b) {
+static DoubleDouble pair_product(DoubleDouble a, DoubleDouble b) {
     double product = a.head * b.head, rounded_off = fma(a.head, b.head, -product);
     return pair_of_sum(product, rounded_off + (a.head * b.tail + a.tail * b.head));
 }
 
-static Pair pair_scaled(Pair a, double factor) { return pair_product(a, (Pair){factor, 0}); }
+static DoubleDouble pair_scaled(DoubleDouble a, double factor) { return pair_product(a, (DoubleDouble){factor, 0}); }
 
 /* c[0] + x c[1] + x^2 c[2] + ..: even and odd powers each by themselves, so that
  * neither waits for the other. */
-static double polynomial(double x, const double *c, int count) {
+static double real_polynomial(double x, const double *c, int count) {
     double square = x * x, even = 0, odd = 0;
     for (int i = (count - 1) & ~1; i >= 0; i -= 2) {
         even = even * square + c[i];
@@ -48,12 +48,12 @@ static double polynomial(double x, const double *c, int count) {
     }
     return even + x * odd;
 }
-#define POLYNOMIAL(x, ...) polynomial(x, (const double[]){__VA_ARGS__}, COUNT_OF(((double[]){__VA_ARGS__})))
+#define POLYNOMIAL(x, ...) real_polynomial(x, (const double[]){__VA_ARGS__}, COUNT_OF(((double[]){__VA_ARGS__})))
 
 /* ---- powers ---- */
 
 /* e^r - 1 for r within half of ln 2. */
-static Pair power_less_one(Pair r) {
+static DoubleDouble power_less_one(DoubleDouble r) {
     double q = POLYNOMIAL(r.head, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320,
                           1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800);
     return pair_of_sum(r.head, r.tail + r.head * r.tail + r.head * r.head * q);
@@ -61,7 +61,7 @@ static Pair power_less_one(Pair r) {
 
 /* 2^n x. Where 2^n is far from the ends of the range a product is as exact as ldexp,
  * and faster. */
-static double scaled(double x, int n) {
+static double scaled_by_power(double x, int n) {
     if (n < -900 || n > 900) return ldexp(x, n);
     uint64_t bits = (uint64_t)(1023 + n) << 52;
     double factor;
@@ -70,25 +70,25 @@ static double scaled(double x, int n) {
 }
 
 /* 2^n (added + e^r - 1) */
-static double scaled_power(Pair r, double added, int n) {
-    Pair sum = pair_sum((Pair){added, 0}, power_less_one(r));
-    return scaled(sum.head, n);
+static double scaled_power(DoubleDouble r, double added, int n) {
+    DoubleDouble sum = pair_sum((DoubleDouble){added, 0}, power_less_one(r));
+    return scaled_by_power(sum.head, n);
 }
 
 /* The r of x = n ln 2 + r; x is within some thousands. */
-static Pair reduced(Pair x, int *n) {
+static DoubleDouble reduced_by_ln2(DoubleDouble x, int *n) {
     *n = (int)rint(x.head * 0x1.71547652b82fep0);
     return pair_sum(x, pair_scaled(ln2, -*n));
 }
 
-static double power(Pair x) {
-    if (!(fabs(x.head) < 1000)) x = (Pair){x.head > 0 ? 1000 : -1000, 0};
+static double exp_of_pair(DoubleDouble x) {
+    if (!(fabs(x.head) < 1000)) x = (DoubleDouble){x.head > 0 ? 1000 : -1000, 0};
     int n;
-    Pair r = reduced(x, &n);
+    DoubleDouble r = reduced_by_ln2(x, &n);
     return scaled_power(r, 1, n);
 }
 
-double real_exp(double x) { return isnan(x) ? x : power((Pair){x, 0}); }
+double real_exp(double x) { return isnan(x) ? x : exp_of_pair((DoubleDouble){x, 0}); }
 
 double real_exp2(double x) {
     if (isnan(x)) return x;
@@ -102,46 +102,46 @@ double real_expm1(double x) {
     if (x < -50) return -1;
     if (x > 50) return real_exp(x);
     int n;
-    Pair r = reduced((Pair){x, 0}, &n);
-    return scaled_power(r, 1 - scaled(1, -n), n);
+    DoubleDouble r = reduced_by_ln2((DoubleDouble){x, 0}, &n);
+    return scaled_power(r, 1 - scaled_by_power(1, -n), n);
 }
 
 /* ---- logarithms ---- */
 
 /* log(x) of a positive finite x = 2^e (1 + f), 1 + f between sqrt(1/2) and sqrt(2): with
  * s = f / (2 + f), log(1 + f) = 2 (s + s^3 / 3 + s^5 / 5 + ..). */
-static Pair logarithm(double x) {
+static DoubleDouble log_as_pair(double x) {
     int e;
     double m = frexp(x, &e);
     if (m < 0x1.6a09e667f3bcdp-1) m *= 2, e--;
-    Pair divisor = pair_of_sum(m, 1);
+    DoubleDouble divisor = pair_of_sum(m, 1);
     double f = m - 1, quotient = f / divisor.head;
     double rest = fma(-quotient, divisor.head, f) - quotient * divisor.tail;
-    Pair s = pair_of_sum(quotient, rest / divisor.head), z = pair_product(s, s), cube = pair_product(s, z);
+    DoubleDouble s = pair_of_sum(quotient, rest / divisor.head), z = pair_product(s, s), cube = pair_product(s, z);
     double q = POLYNOMIAL(z.head, 2.0 / 5, 2.0 / 7, 2.0 / 9, 2.0 / 11, 2.0 / 13, 2.0 / 15, 2.0 / 17, 2.0 / 19,
                           2.0 / 21, 2.0 / 23, 2.0 / 25);
-    Pair rise = pair_sum(pair_product(cube, two_thirds), (Pair){cube.head * z.head * q, 0});
+    DoubleDouble rise = pair_sum(pair_product(cube, two_thirds), (DoubleDouble){cube.head * z.head * q, 0});
     return pair_sum(pair_scaled(ln2, e), pair_sum(pair_scaled(s, 2), rise));
 }
 
 double real_log(double x) {
     if (isnan(x) || x == INFINITY) return x;
     if (x == 0) return -INFINITY;
-    return x < 0 ? NAN : logarithm(x).head;
+    return x < 0 ? NAN : log_as_pair(x).head;
 }
 
 /* The logarithm of the rounded 1 + x, and what was rounded off. */
 double real_log1p(double x) {
-    Pair sum = pair_of_sum(x, 1);
+    DoubleDouble sum = pair_of_sum(x, 1);
     if (!(x > -1) || x == INFINITY) return real_log(sum.head);
     if (x == 0) return x;
-    return pair_sum(logarithm(sum.head), (Pair){sum.tail / sum.head, 0}).head;
+    return pair_sum(log_as_pair(sum.head), (DoubleDouble){sum.tail / sum.head, 0}).head;
 }
 
 /* a^b of a positive finite a and a finite b. */
 static double power_of(double a, double b) {
-    Pair exponent = pair_scaled(logarithm(a), b);
-    return power(isfinite(exponent.head) ? exponent : (Pair){exponent.head, 0});
+    DoubleDouble exponent = pair_scaled(log_as_pair(a), b);
+    return exp_of_pair(isfinite(exponent.head) ? exponent : (DoubleDouble){exponent.head, 0});
 }
 
 static double power_of_magnitude(double a, double b) {
@@ -184,7 +184,7 @@ static uint64_t digits_from(int first) {
 /* The r within pi/4, and n mod 4, of |x| = n pi/2 + r, by Payne and Hanek: |x| is a whole number
  * times a power of 2, and only such digits of 2 / pi are multiplied by it whose product counts
  * in n mod 4 or in the 190 digits behind it. */
-static Pair quarter_turns(double x, int *n) {
+static DoubleDouble quarter_turns(double x, int *n) {
     __extension__ typedef unsigned __int128 Wide;
     int e;
     uint64_t m = (uint64_t)ldexp(frexp(fabs(x), &e), 53), product[3], carry = 0;
@@ -195,30 +195,30 @@ static Pair quarter_turns(double x, int *n) {
     int64_t fraction = (int64_t)(product[0] << 2 | product[1] >> 62), low = fraction & 0x7FF;
     uint64_t rest = product[1] << 2 | product[2] >> 62;
     *n = (int)(product[0] >> 62) + (fraction < 0);
-    Pair turns = pair_of_sum(ldexp((double)(fraction - low), -64), ldexp((double)low, -64));
-    turns = pair_sum(turns, (Pair){ldexp((double)rest, -128), 0});
+    DoubleDouble turns = pair_of_sum(ldexp((double)(fraction - low), -64), ldexp((double)low, -64));
+    turns = pair_sum(turns, (DoubleDouble){ldexp((double)rest, -128), 0});
     return pair_product(turns, quarter_turn);
 }
 
-static double sine(Pair r) {
+static double sine_of_pair(DoubleDouble r) {
     double z = r.head * r.head;
     double q = POLYNOMIAL(z, -1.0 / 6, 1.0 / 120, -1.0 / 5040, 1.0 / 362880, -1.0 / 39916800,
                           1.0 / 6227020800, -1.0 / 1307674368000, 1.0 / 355687428096000);
     return r.head + (r.head * z * q + r.tail * (1 - z / 2));
 }
 
-static double cosine(Pair r) {
-    Pair z = pair_product(r, r), most = pair_of_sum(1, -z.head / 2);
+static double cosine_of_pair(DoubleDouble r) {
+    DoubleDouble z = pair_product(r, r), max = pair_of_sum(1, -z.head / 2);
     double q = POLYNOMIAL(z.head, 1.0 / 24, -1.0 / 720, 1.0 / 40320, -1.0 / 3628800, 1.0 / 479001600,
                           -1.0 / 87178291200, 1.0 / 20922789888000);
-    return most.head + (most.tail + (z.head * z.head * q - z.tail / 2));
+    return max.head + (max.tail + (z.head * z.head * q - z.tail / 2));
 }
 
 /* sin(|x| + turns pi/2) */
 static double sine_of_turns(double x, int turns) {
     int n;
-    Pair r = quarter_turns(x, &n);
-    double value = (n + turns) & 1 ? cosine(r) : sine(r);
+    DoubleDouble r = quarter_turns(x, &n);
+    double value = (n + turns) & 1 ? cosine_of_pair(r) : sine_of_pair(r);
     return (n + turns) & 2 ? -value : value;
 }
 
@@ -243,9 +243,9 @@ double real_sigmoid(double x) { return 1 / (1 + real_exp(-x)); }
 double real_silu(double x) { return x == -INFINITY ? 0 : x / (1 + real_exp(-x)); }
 
 /* e^(-x^2) / sqrt(pi) */
-static double bell(double x) {
-    Pair square = pair_product((Pair){x, 0}, (Pair){-x, 0});
-    return power(square) * 0x1.20dd750429b6dp-1;
+static double gaussian_bell(double x) {
+    DoubleDouble square = pair_product((DoubleDouble){x, 0}, (DoubleDouble){-x, 0});
+    return exp_of_pair(square) * 0x1.20dd750429b6dp-1;
 }
 
 /* 2 x e^(-x^2) / sqrt(pi) (1 + 2x^2/3 (1 + 2x^2/5 (1 + ..))), for x up to 0.5. */
@@ -254,7 +254,7 @@ static double erf_by_series(double x) {
     double sum = POLYNOMIAL(z, 1.0, 1.0 / 3, 1.0 / 15, 1.0 / 105, 1.0 / 945, 1.0 / 10395, 1.0 / 135135,
                             1.0 / 2027025, 1.0 / 34459425, 1.0 / 654729075, 1.0 / 13749310575,
                             1.0 / 316234143225);
-    return 2 * x * bell(x) * sum;
+    return 2 * x * gaussian_bell(x) * sum;
 }
 
 /* sqrt(pi) x e^(x^2) erfc(x), which is 0.55 at 0.5 and 1 at infinity, by powers of 7 /
@@ -271,7 +271,7 @@ static const double tail[] = {
 
 /* For x from 0.5 on. */
 static double erfc_of_tail(double x) {
-    return bell(x) / x * polynomial(7 / (x + 3) - 1, tail, COUNT_OF(tail));
+    return gaussian_bell(x) / x * real_polynomial(7 / (x + 3) - 1, tail, COUNT_OF(tail));
 }
 
 double real_erf(double x) {

@@ -109,31 +109,31 @@ void end_loop(Module *m, Loop *loop);
 LLVMValueRef carried_result(const Loop *loop, int which); /* valid after end_loop, also where the loop ran no round */
 
 /* ---- loop_carried.c: loops round which a set of values is carried; within the loop and after it, `at` has them ---- */
-enum { MOST_CARRIED = 64 };
-typedef struct Carried {
-    LLVMValueRef at[MOST_CARRIED];
+enum { MAX_CARRIED = 64 };
+typedef struct LoopCarried {
+    LLVMValueRef at[MAX_CARRIED];
     int count;
-} Carried;
-Loop begin_carrying(Module *m, Carried *values, LLVMValueRef from, LLVMValueRef to, int64_t step);
-void end_carrying(Module *m, Loop *loop, Carried *values);
-Loop begin_carrying_if(Module *m, Carried *values, LLVMValueRef condition); /* a loop of one round, or none */
+} LoopCarried;
+Loop begin_loop_carried(Module *m, LoopCarried *values, LLVMValueRef from, LLVMValueRef to, int64_t step);
+void end_loop_carried(Module *m, Loop *loop, LoopCarried *values);
+Loop begin_loop_carried_if(Module *m, LoopCarried *values, LLVMValueRef condition); /* a loop of one round, or none */
 
-/* Sums on the stack, to which those of a part are added: begin_totals puts `sums` there and sets them to zero, emit_put_by adds what they
- * have come to, end_totals reads them back. Rounding errors grow with the length of a chain of additions. Costs four instructions a register and part. */
-typedef struct Totals {
+/* Sums on the stack, to which those of a part are added: begin_partial_sums puts `sums` there and sets them to zero, emit_add_partial_sums adds what they
+ * have come to, end_partial_sums reads them back. Rounding errors grow with the length of a chain of additions. Costs four instructions a register and part. */
+typedef struct PartialSums {
     LLVMTypeRef vector;
-    LLVMValueRef at[MOST_CARRIED];
-} Totals;
-Totals begin_totals(Module *m, Carried *sums);
-void emit_put_by(Module *m, const Totals *totals, const Carried *sums);
-void end_totals(Module *m, const Totals *totals, Carried *sums);
+    LLVMValueRef at[MAX_CARRIED];
+} PartialSums;
+PartialSums begin_partial_sums(Module *m, LoopCarried *sums);
+void emit_add_partial_sums(Module *m, const PartialSums *partial_sums, const LoopCarried *sums);
+void end_partial_sums(Module *m, const PartialSums *partial_sums, LoopCarried *sums);
 
 /* Adds to `sums` the terms 0 <= i < count, which emit_part adds up from one number to another. More than `part` terms are added
  * up in parts, and those on the stack: rounding errors grow with the length of a chain of additions. Costs four instructions a
  * register and part. */
-enum { MOST_TERMS = 288 }; /* in one chain */
-typedef void (*SumPart)(void *context, LLVMValueRef from, LLVMValueRef to, Carried *sums);
-void emit_sum_in_parts(Module *m, Carried *sums, LLVMValueRef count, int64_t part, SumPart emit_part, void *context);
+enum { MAX_TERMS = 288 }; /* in one chain */
+typedef void (*SumPart)(void *context, LLVMValueRef from, LLVMValueRef to, LoopCarried *sums);
+void emit_sum_in_parts(Module *m, LoopCarried *sums, LLVMValueRef count, int64_t part, SumPart emit_part, void *context);
 LLVMValueRef emit_lane_sum(Module *m, LLVMValueRef vector); /* its lanes added up, halves first */
 /* No load moves across, none is shared between both sides: in unrolled code LLVM would else hold more values than there are
  * registers. */
@@ -204,26 +204,26 @@ void emit_rounded_store(Module *m, const Value *value, LLVMValueRef base, const 
 
 /* ---- expr.c: the elements of a node at a point ---- */
 
-typedef struct Known { const Node *node; LLVMValueRef value; } Known;
+typedef struct KnownNode { const Node *node; LLVMValueRef value; } KnownNode;
 typedef struct Memo { const Node *node; Point point; LLVMValueRef value; bool hoisted; } Memo;
 
-typedef struct Tail {
+typedef struct Epilogue {
     Module *module;
     const Kernel *kernel;
-    Known known[8];           /* nodes whose value at the point is in a register already: the anchor */
+    KnownNode known[8];           /* nodes whose value at the point is in a register already: the anchor */
     int known_count;
     Vec(Memo) memo;           /* what has been computed, so that what two operators share is computed once */
-} Tail;
+} Epilogue;
 
 /* The value of `node` at `point`: a vector of point->lanes elements in registers (see elementwise.c), or a scalar where lanes is
  * 1. Walks the kernel's members down to its inputs (loaded in whatever layout they have) and known nodes. */
-LLVMValueRef emit_expr(Tail *tail, const Node *node, const Point *point);
-/* The anchor's result `elements` at `point` goes through the kernel's tail and into the output: the last act of every emitter. */
-void emit_tail_store(Tail *tail, const Point *point, LLVMValueRef elements);
+LLVMValueRef emit_expr(Epilogue *epilogue, const Node *node, const Point *point);
+/* The anchor's result `elements` at `point` goes through the kernel's epilogue and into the output: the last act of every emitter. */
+void emit_epilogue_store(Epilogue *epilogue, const Point *point, LLVMValueRef elements);
 
 /* For expr.c and movement.c: emit_member is the value of a node at a point, remembered. */
-LLVMValueRef emit_member(Tail *tail, const Node *node, const Point *point);
-LLVMValueRef emit_movement(Tail *tail, const Node *node, const Point *point);
+LLVMValueRef emit_member(Epilogue *epilogue, const Node *node, const Point *point);
+LLVMValueRef emit_movement(Epilogue *epilogue, const Node *node, const Point *point);
 LLVMValueRef emit_element_number(Module *m, const Node *node, const Point *point); /* row major, i64 lanes */
 
 /* ---- program_image.c: the tables of runtime/core/program.h, once all kernels are functions of the module ---- */
@@ -233,7 +233,7 @@ void emit_entry_image(Module *m, const Program *program, const char *name); /* o
 /* ---- shuffle.c ---- */
 
 void emit_transpose(Module *m, LLVMValueRef *rows, int lanes); /* as many rows as lanes, a power of two: rows become columns */
-/* a0 a1 .., b0 b1 .., .. become a0 b0 .., as many vectors, at most MOST_INTERLEAVED. */
+/* a0 a1 .., b0 b1 .., .. become a0 b0 .., as many vectors, at most MAX_INTERLEAVED. */
 void emit_interleave(Module *m, LLVMValueRef *vectors, int count);
 
 #endif

@@ -22,12 +22,12 @@ LLVMValueRef get_number(Module *m, DType type, double value, int lanes) {
     return get_exact(m, type, number_cast((Number){.real = value}, DTYPE_F32, type), lanes);
 }
 
-static int lanes_of(LLVMValueRef value) { return get_lanes(LLVMTypeOf(value)); }
+static int value_lanes(LLVMValueRef value) { return get_lanes(LLVMTypeOf(value)); }
 
 /* ---- casts ---- */
 
 static LLVMValueRef emit_float_to_int(Module *m, LLVMValueRef value, DType to) {
-    LLVMTypeRef type = get_register_type(m, to, lanes_of(value));
+    LLVMTypeRef type = get_register_type(m, to, value_lanes(value));
     const char *name = "llvm.fptosi.sat";
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
     LLVMTypeRef overloads[] = {type, LLVMTypeOf(value)};
@@ -36,14 +36,14 @@ static LLVMValueRef emit_float_to_int(Module *m, LLVMValueRef value, DType to) {
 }
 
 LLVMValueRef emit_cast(Module *m, LLVMValueRef value, DType from, DType to) {
-    LLVMTypeRef type = get_register_type(m, to, lanes_of(value));
+    LLVMTypeRef type = get_register_type(m, to, value_lanes(value));
     if (from == to || type == LLVMTypeOf(value)) return emit_rounded(m, value, to);
     if (to == DTYPE_BOOL) {
         LLVMValueRef zero = LLVMConstNull(LLVMTypeOf(value));
         if (dtype_is_float(from)) return LLVMBuildFCmp(m->builder, LLVMRealUNE, value, zero, "");
         return LLVMBuildICmp(m->builder, LLVMIntNE, value, zero, "");
     }
-    LLVMValueRef one = get_number(m, to, 1, lanes_of(value));
+    LLVMValueRef one = get_number(m, to, 1, value_lanes(value));
     if (from == DTYPE_BOOL) return LLVMBuildSelect(m->builder, value, one, LLVMConstNull(type), "");
     if (dtype_is_float(from)) return emit_float_to_int(m, value, to);
     if (dtype_is_float(to)) return emit_rounded(m, LLVMBuildSIToFP(m->builder, value, type, ""), to);
@@ -74,9 +74,9 @@ LLVMValueRef emit_above(Module *m, DType type, LLVMValueRef a, LLVMValueRef b) {
 
 /* ---- minimum and maximum ---- */
 
-static bool is_number(LLVMValueRef value) { /* a constant that is no NaN */
+static bool is_constant_number(LLVMValueRef value) { /* a constant that is no NaN */
     if (!LLVMIsConstant(value)) return false;
-    LLVMValueRef first = lanes_of(value) > 1 ? LLVMGetAggregateElement(value, 0) : value;
+    LLVMValueRef first = value_lanes(value) > 1 ? LLVMGetAggregateElement(value, 0) : value;
     LLVMBool loses;
     double number = first && LLVMIsAConstantFP(first) ? LLVMConstRealGetDouble(first, &loses) : NAN;
     return number == number;
@@ -87,13 +87,13 @@ static LLVMValueRef emit_extreme(Module *m, DType type, LLVMRealPredicate real, 
                                  LLVMValueRef b) {
     if (type == DTYPE_BOOL) return integer == LLVMIntSGT ? LLVMBuildOr(m->builder, a, b, "") : LLVMBuildAnd(m->builder, a, b, "");
     if (!dtype_is_float(type)) return LLVMBuildSelect(m->builder, LLVMBuildICmp(m->builder, integer, a, b, ""), a, b, "");
-    if (is_number(b)) {
+    if (is_constant_number(b)) {
         LLVMValueRef other = a;
         a = b;
         b = other;
     }
     LLVMValueRef value = LLVMBuildSelect(m->builder, LLVMBuildFCmp(m->builder, real, a, b, ""), a, b, "");
-    if (is_number(a)) return value;
+    if (is_constant_number(a)) return value;
     return LLVMBuildSelect(m->builder, LLVMBuildFCmp(m->builder, LLVMRealUNO, a, a, ""), a, value, "");
 }
 
@@ -199,12 +199,12 @@ static LLVMValueRef emit_verb(Module *m, Op verb, DType type, const LLVMValueRef
 }
 
 /* Of an operator whose operands are of `type`. */
-static LLVMValueRef emit_term(Module *m, const Term *term, DType type, const LLVMValueRef *operands) {
+static LLVMValueRef emit_verb_term(Module *m, const Term *term, DType type, const LLVMValueRef *operands) {
     if (term->kind == TERM_OPERAND) return operands[term->operand];
-    if (term->kind == TERM_NUMBER) return get_number(m, type, term->number, lanes_of(operands[0]));
+    if (term->kind == TERM_NUMBER) return get_number(m, type, term->number, value_lanes(operands[0]));
     LLVMValueRef values[3] = {NULL};
     for (int i = 0; i < op_info[term->verb].max_inputs; i++)
-        values[i] = emit_term(m, term->operands[i], type, operands);
+        values[i] = emit_verb_term(m, term->operands[i], type, operands);
     return emit_verb(m, term->verb, term_type(term->operands[0], type), values);
 }
 
@@ -212,5 +212,5 @@ LLVMValueRef emit_elementwise(Module *m, const Node *node, const LLVMValueRef *o
     DType type = node->inputs[0]->shape.type;
     const Term *expression = op_expression(node->op);
     if (node->op == OP_cast) return emit_cast(m, operands[0], type, node->shape.type);
-    return expression ? emit_term(m, expression, type, operands) : emit_verb(m, node->op, type, operands);
+    return expression ? emit_verb_term(m, expression, type, operands) : emit_verb(m, node->op, type, operands);
 }

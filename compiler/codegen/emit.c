@@ -24,7 +24,7 @@ static void verify_module(Module *m) {
     LLVMDisposeMessage(message);
 }
 
-static LLVMMemoryBufferRef generate(Module *m, LLVMCodeGenFileType type, const char **error) {
+static LLVMMemoryBufferRef generate_code(Module *m, LLVMCodeGenFileType type, const char **error) {
     LLVMMemoryBufferRef buffer;
     char *message = NULL;
     if (!LLVMTargetMachineEmitToMemoryBuffer(m->machine, m->module, type, &message, &buffer)) return buffer;
@@ -40,7 +40,7 @@ static bool print_module(Module *m, const EmitOptions *options, const char **err
         LLVMDisposeMessage(text);
         return true;
     }
-    LLVMMemoryBufferRef buffer = generate(m, LLVMAssemblyFile, error);
+    LLVMMemoryBufferRef buffer = generate_code(m, LLVMAssemblyFile, error);
     if (!buffer) return false;
     fwrite(LLVMGetBufferStart(buffer), 1, LLVMGetBufferSize(buffer), options->print);
     LLVMDisposeMemoryBuffer(buffer);
@@ -66,7 +66,7 @@ static Object copy_buffer(const void *head, size_t head_bytes, LLVMMemoryBufferR
     return (Object){bytes, head_bytes + count};
 }
 
-static void compile(Job *job) {
+static void compile_job(Job *job) {
     LLVMMemoryBufferRef buffer;
     if (LLVMTargetMachineEmitToMemoryBuffer(job->m->machine, job->m->module, LLVMObjectFile, &job->message, &buffer)) return;
     job->object = copy_buffer(NULL, 0, buffer);
@@ -74,7 +74,7 @@ static void compile(Job *job) {
 
 static void find_or_compile(const KernelCache *cache, Job *job) {
     if (!cache || !job->cached) {
-        compile(job);
+        compile_job(job);
         return;
     }
     Object key = copy_buffer(&cache->compiler, sizeof cache->compiler, LLVMWriteBitcodeToMemoryBuffer(job->m->module));
@@ -83,7 +83,7 @@ static void find_or_compile(const KernelCache *cache, Job *job) {
         return;
     }
     job->key = key;
-    compile(job);
+    compile_job(job);
 }
 
 /* ---- many, by all cores: no module shares anything with another ---- */
@@ -96,7 +96,7 @@ typedef struct Batch {
 
 enum { JOB = 1 << 24 /* nanoseconds and more, so that each is a part */ };
 
-static void run_jobs(void *context, int64_t begin, int64_t end) {
+static void compile_jobs(void *context, int64_t begin, int64_t end) {
     const Batch *batch = context;
     for (int64_t i = begin; i < end; i++) find_or_compile(batch->cache, &batch->jobs[i]);
 }
@@ -156,7 +156,7 @@ static Job emit_kernel(Code *c, const Kernel *kernel) {
 /* A model has one object of tables; of a trainer's, which are one for each entry, the last joins them. */
 static int count_tables(const Code *c) { return c->trainer ? c->program_count + 1 : 1; }
 
-static Job emit_tables(Code *c, int number) {
+static Job emit_program_tables(Code *c, int number) {
     const Program *program = c->programs[number < c->program_count ? number : 0];
     Module *m = new_module(c, program, program->graph->model);
     if (!m) return (Job){0};
@@ -168,7 +168,7 @@ static Job emit_tables(Code *c, int number) {
 }
 
 static Job emit_job(Code *c, int number) {
-    return number < c->kernels.count ? emit_kernel(c, c->kernels.items[number]) : emit_tables(c, number - c->kernels.count);
+    return number < c->kernels.count ? emit_kernel(c, c->kernels.items[number]) : emit_program_tables(c, number - c->kernels.count);
 }
 
 /* What the jobs made goes to the stage, and into the cache. */
@@ -197,7 +197,7 @@ static bool compile_kernels(Code *c) {
             jobs[batch.count] = emit_job(c, at + batch.count);
             if (!jobs[batch.count++].m) return false;
         }
-        parallel_for(batch.count, JOB, run_jobs, &batch);
+        parallel_for(batch.count, JOB, compile_jobs, &batch);
         if (!finish_jobs(c, jobs, batch.count)) return false;
     }
     if (c->stored) cache_trim(c->options->cache);
@@ -206,7 +206,7 @@ static bool compile_kernels(Code *c) {
 }
 
 /* Sections that are loaded, by what they hold. */
-static CodeSize measure(const unsigned char *object) {
+static CodeSize measure_code(const unsigned char *object) {
     Elf64_Ehdr header;
     CodeSize size = {0};
     memcpy(&header, object, sizeof header);
@@ -226,14 +226,14 @@ static bool write_object(Code *c, const char *path) {
         cai_error failed;
         good = cai_file_write(path, joined.bytes, joined.count, &failed);
         if (!good) *c->error = arena_printf(c->arena, "%s", failed.message);
-        if (c->options->size) *c->options->size = measure(joined.bytes);
+        if (c->options->size) *c->options->size = measure_code(joined.bytes);
     }
     for (int i = 0; i < c->objects.count; i++) free((void *)c->objects.items[i].bytes);
     return good;
 }
 
 /* A model's as one module. */
-static bool print_program(Code *c) {
+static bool print_one_module(Code *c) {
     const Program *program = c->programs[0];
     Module *m = new_module(c, program, program->graph->model);
     if (!m) return false;
@@ -259,7 +259,7 @@ static bool print_modules(Code *c) {
 static bool make_code(Code *c, const char *path) {
     find_kernels(c);
     if (!c->options->emit) return write_object(c, path);
-    return c->trainer ? print_modules(c) : print_program(c);
+    return c->trainer ? print_modules(c) : print_one_module(c);
 }
 
 bool backend_object(const Program *program, const EmitOptions *options, const char *path, const char **error) {

@@ -9,26 +9,26 @@
 
 /* ---- sources ---- */
 
-static LLVMValueRef constant_at(Tail *tail, const Node *node, const Point *point) {
+static LLVMValueRef constant_at(Epilogue *epilogue, const Node *node, const Point *point) {
     const Data *data = ATTRIBUTES(node, constant)->data;
     if (data->count != 1) INTERNAL_ERROR("a constant of many values must be an input of the kernel");
-    return get_exact(tail->module, node->shape.type, data->values[0], point->lanes);
+    return get_exact(epilogue->module, node->shape.type, data->values[0], point->lanes);
 }
 
-static LLVMValueRef iota_at(Tail *tail, const Node *node, const Point *point) {
+static LLVMValueRef iota_at(Epilogue *epilogue, const Node *node, const Point *point) {
     const Coord *coord = &point->at[ATTRIBUTES(node, iota)->axis];
-    return emit_cast(tail->module, get_coord_vector(tail->module, coord, point->lanes), DTYPE_I64, node->shape.type);
+    return emit_cast(epilogue->module, get_coord_vector(epilogue->module, coord, point->lanes), DTYPE_I64, node->shape.type);
 }
 
-static LLVMValueRef size_at(Tail *tail, const Node *node, const Point *point) {
-    Module *m = tail->module;
+static LLVMValueRef size_at(Epilogue *epilogue, const Node *node, const Point *point) {
+    Module *m = epilogue->module;
     LLVMValueRef value = emit_cast(m, get_dim(m, ATTRIBUTES(node, size)->value.items[0]), DTYPE_I64, node->shape.type);
     return get_splat(m, value, point->lanes);
 }
 
 /* Random numbers as op_source.c defines them: splitmix64(splitmix64(seed ^ fnv1a64(stream)) + i) >> 40, times 2^-24. */
 
-static LLVMValueRef emit_mix(Module *m, LLVMValueRef x, int shift, uint64_t factor) {
+static LLVMValueRef emit_hash_mix(Module *m, LLVMValueRef x, int shift, uint64_t factor) {
     int lanes = get_lanes(LLVMTypeOf(x));
     LLVMValueRef mixed = LLVMBuildXor(m->builder, x, LLVMBuildLShr(m->builder, x, get_splat(m, get_i64(m, shift), lanes), ""), "");
     return factor == 1 ? mixed : LLVMBuildMul(m->builder, mixed, get_splat(m, get_i64(m, (int64_t)factor), lanes), "");
@@ -36,13 +36,13 @@ static LLVMValueRef emit_mix(Module *m, LLVMValueRef x, int shift, uint64_t fact
 
 static LLVMValueRef emit_splitmix64(Module *m, LLVMValueRef x) {
     x = LLVMBuildAdd(m->builder, x, get_splat(m, get_i64(m, (int64_t)0x9E3779B97F4A7C15u), get_lanes(LLVMTypeOf(x))), "");
-    x = emit_mix(m, x, 30, 0xBF58476D1CE4E5B9u);
-    x = emit_mix(m, x, 27, 0x94D049BB133111EBu);
-    return emit_mix(m, x, 31, 1);
+    x = emit_hash_mix(m, x, 30, 0xBF58476D1CE4E5B9u);
+    x = emit_hash_mix(m, x, 27, 0x94D049BB133111EBu);
+    return emit_hash_mix(m, x, 31, 1);
 }
 
-static LLVMValueRef uniform_at(Tail *tail, const Node *node, const Point *point) {
-    Module *m = tail->module;
+static LLVMValueRef uniform_at(Epilogue *epilogue, const Node *node, const Point *point) {
+    Module *m = epilogue->module;
     LLVMValueRef seed = emit_load(m, m->i64, get_element(m, m->i64, m->symbols, get_i64(m, dims_symbol_count(m->dims))), 8);
     seed = LLVMBuildXor(m->builder, seed, get_i64(m, (int64_t)fnv1a64(ATTRIBUTES(node, uniform)->stream)), "");
     LLVMValueRef number = LLVMBuildAdd(m->builder, emit_element_number(m, node, point),
@@ -67,37 +67,37 @@ static bool is_exact(Op op) {
     }
 }
 
-static LLVMValueRef arithmetic_at(Tail *tail, const Node *node, const Point *point) {
+static LLVMValueRef arithmetic_at(Epilogue *epilogue, const Node *node, const Point *point) {
     LLVMValueRef operands[3] = {NULL};
-    for (int i = 0; i < node->input_count; i++) operands[i] = emit_member(tail, node->inputs[i], point);
+    for (int i = 0; i < node->input_count; i++) operands[i] = emit_member(epilogue, node->inputs[i], point);
     bool product = node->op == OP_mul && dtype_is_float(node->shape.type);
-    if (product && tail->kernel->program->shared[node->id]) return LLVMBuildFMul(tail->module->builder, operands[0], operands[1], "");
-    return emit_elementwise(tail->module, node, operands);
+    if (product && epilogue->kernel->program->shared[node->id]) return LLVMBuildFMul(epilogue->module->builder, operands[0], operands[1], "");
+    return emit_elementwise(epilogue->module, node, operands);
 }
 
 /* Operators of f16 and bf16 round each for itself, as in the reference. */
-static LLVMValueRef elementwise_at(Tail *tail, const Node *node, const Point *point) {
-    LLVMValueRef value = arithmetic_at(tail, node, point);
-    return is_exact(node->op) ? value : emit_rounded(tail->module, value, node->shape.type);
+static LLVMValueRef elementwise_at(Epilogue *epilogue, const Node *node, const Point *point) {
+    LLVMValueRef value = arithmetic_at(epilogue, node, point);
+    return is_exact(node->op) ? value : emit_rounded(epilogue->module, value, node->shape.type);
 }
 
-static LLVMValueRef member_at(Tail *tail, const Node *node, const Point *point) {
-    if (op_info[node->op].class == CLASS_ELEMENTWISE) return elementwise_at(tail, node, point);
-    if (op_info[node->op].class == CLASS_MOVEMENT) return emit_movement(tail, node, point);
+static LLVMValueRef member_at(Epilogue *epilogue, const Node *node, const Point *point) {
+    if (op_info[node->op].class == CLASS_ELEMENTWISE) return elementwise_at(epilogue, node, point);
+    if (op_info[node->op].class == CLASS_MOVEMENT) return emit_movement(epilogue, node, point);
     switch (node->op) {
-    case OP_constant: return constant_at(tail, node, point);
-    case OP_iota: return iota_at(tail, node, point);
-    case OP_size: return size_at(tail, node, point);
-    case OP_uniform: return uniform_at(tail, node, point);
+    case OP_constant: return constant_at(epilogue, node, point);
+    case OP_iota: return iota_at(epilogue, node, point);
+    case OP_size: return size_at(epilogue, node, point);
+    case OP_uniform: return uniform_at(epilogue, node, point);
     default: INTERNAL_ERROR("%s cannot stand within a kernel's expression", op_info[node->op].name);
     }
 }
 
-static LLVMValueRef computed_at(Tail *tail, const Node *node, const Point *point) {
+static LLVMValueRef computed_at(Epilogue *epilogue, const Node *node, const Point *point) {
     int argument;
-    const Value *input = kernel_input(tail->kernel, node, &argument);
-    if (input) return emit_value_load(tail->module, input, get_argument(tail->module, argument), point);
-    return member_at(tail, node, point);
+    const Value *input = kernel_input(epilogue->kernel, node, &argument);
+    if (input) return emit_value_load(epilogue->module, input, get_argument(epilogue->module, argument), point);
+    return member_at(epilogue, node, point);
 }
 
 static bool changes_inside(const Point *point) {
@@ -115,66 +115,66 @@ static bool same_point(const Point *a, const Point *b) {
     return true;
 }
 
-static LLVMValueRef remembered(const Tail *tail, const Node *node, const Point *point) {
-    for (int i = 0; i < tail->memo.count; i++)
-        if (tail->memo.items[i].node == node && same_point(&tail->memo.items[i].point, point)) return tail->memo.items[i].value;
+static LLVMValueRef remembered_value(const Epilogue *epilogue, const Node *node, const Point *point) {
+    for (int i = 0; i < epilogue->memo.count; i++)
+        if (epilogue->memo.items[i].node == node && same_point(&epilogue->memo.items[i].point, point)) return epilogue->memo.items[i].value;
     return NULL;
 }
 
 /* Computes the value before the innermost loop. */
-static LLVMValueRef hoisted_at(Tail *tail, const Node *node, const Point *point) {
-    Module *m = tail->module;
+static LLVMValueRef hoisted_at(Epilogue *epilogue, const Node *node, const Point *point) {
+    Module *m = epilogue->module;
     LLVMBasicBlockRef hoist = m->hoist, from = step_out(m, false);
     m->hoist = NULL;
-    LLVMValueRef value = computed_at(tail, node, point);
+    LLVMValueRef value = computed_at(epilogue, node, point);
     m->hoist = hoist;
     step_back(m, from);
     return value;
 }
 
-LLVMValueRef emit_member(Tail *tail, const Node *node, const Point *point) {
-    for (int i = 0; i < tail->known_count; i++)
-        if (tail->known[i].node == node) return tail->known[i].value;
+LLVMValueRef emit_member(Epilogue *epilogue, const Node *node, const Point *point) {
+    for (int i = 0; i < epilogue->known_count; i++)
+        if (epilogue->known[i].node == node) return epilogue->known[i].value;
     if (point->lanes > 1 && !point_varies(point)) {
         Point single = *point;
         single.lanes = 1;
         single.mask = NULL;
-        LLVMValueRef value = emit_member(tail, node, &single);
-        LLVMBasicBlockRef from = step_out(tail->module, changes_inside(&single));
-        value = get_splat(tail->module, value, point->lanes);
-        step_back(tail->module, from);
+        LLVMValueRef value = emit_member(epilogue, node, &single);
+        LLVMBasicBlockRef from = step_out(epilogue->module, changes_inside(&single));
+        value = get_splat(epilogue->module, value, point->lanes);
+        step_back(epilogue->module, from);
         return value;
     }
-    LLVMValueRef value = remembered(tail, node, point);
+    LLVMValueRef value = remembered_value(epilogue, node, point);
     if (value) return value;
-    bool hoisted = tail->module->hoist && !changes_inside(point);
-    value = hoisted ? hoisted_at(tail, node, point) : computed_at(tail, node, point);
-    vec_push(tail->module->arena, &tail->memo, (Memo){.node = node, .point = *point, .value = value, .hoisted = hoisted});
+    bool hoisted = epilogue->module->hoist && !changes_inside(point);
+    value = hoisted ? hoisted_at(epilogue, node, point) : computed_at(epilogue, node, point);
+    vec_push(epilogue->module->arena, &epilogue->memo, (Memo){.node = node, .point = *point, .value = value, .hoisted = hoisted});
     return value;
 }
 
 /* What was computed before the loop stays known for as long as the loop's emitter keeps the hoist point; the rest is forgotten,
  * since its code need not come before the next use. */
-static void forget(Tail *tail) {
+static void forget_memo(Epilogue *epilogue) {
     int kept = 0;
-    for (int i = 0; i < tail->memo.count; i++)
-        if (tail->memo.items[i].hoisted && tail->module->hoist) tail->memo.items[kept++] = tail->memo.items[i];
-    tail->memo.count = kept;
+    for (int i = 0; i < epilogue->memo.count; i++)
+        if (epilogue->memo.items[i].hoisted && epilogue->module->hoist) epilogue->memo.items[kept++] = epilogue->memo.items[i];
+    epilogue->memo.count = kept;
 }
 
-LLVMValueRef emit_expr(Tail *tail, const Node *node, const Point *point) {
-    forget(tail);
-    return emit_member(tail, node, point);
+LLVMValueRef emit_expr(Epilogue *epilogue, const Node *node, const Point *point) {
+    forget_memo(epilogue);
+    return emit_member(epilogue, node, point);
 }
 
-void emit_tail_store(Tail *tail, const Point *point, LLVMValueRef elements) {
-    const Node *anchor = tail->kernel->anchor;
-    bool rounded = anchor != tail->kernel->output->node; /* what emit_expr computes is */
-    if (anchor && rounded) elements = emit_rounded(tail->module, elements, anchor->shape.type);
-    if (anchor) tail->known[tail->known_count++] = (Known){anchor, elements};
-    LLVMValueRef value = emit_expr(tail, tail->kernel->output->node, point);
-    if (anchor) tail->known_count--;
-    LLVMValueRef base = get_argument(tail->module, 0);
-    if (rounded) emit_rounded_store(tail->module, tail->kernel->output, base, point, value);
-    else emit_value_store(tail->module, tail->kernel->output, base, point, value);
+void emit_epilogue_store(Epilogue *epilogue, const Point *point, LLVMValueRef elements) {
+    const Node *anchor = epilogue->kernel->anchor;
+    bool rounded = anchor != epilogue->kernel->output->node; /* what emit_expr computes is */
+    if (anchor && rounded) elements = emit_rounded(epilogue->module, elements, anchor->shape.type);
+    if (anchor) epilogue->known[epilogue->known_count++] = (KnownNode){anchor, elements};
+    LLVMValueRef value = emit_expr(epilogue, epilogue->kernel->output->node, point);
+    if (anchor) epilogue->known_count--;
+    LLVMValueRef base = get_argument(epilogue->module, 0);
+    if (rounded) emit_rounded_store(epilogue->module, epilogue->kernel->output, base, point, value);
+    else emit_value_store(epilogue->module, epilogue->kernel->output, base, point, value);
 }

@@ -2,57 +2,57 @@
  * registers. */
 #include "codegen/codegen.h"
 
-Loop begin_carrying(Module *m, Carried *values, LLVMValueRef from, LLVMValueRef to, int64_t step) {
+Loop begin_loop_carried(Module *m, LoopCarried *values, LLVMValueRef from, LLVMValueRef to, int64_t step) {
     Loop loop = begin_loop(m, from, to, step);
     for (int i = 0; i < values->count; i++) values->at[i] = add_carried(m, &loop, values->at[i]);
     return loop;
 }
 
-void end_carrying(Module *m, Loop *loop, Carried *values) {
+void end_loop_carried(Module *m, Loop *loop, LoopCarried *values) {
     for (int i = 0; i < values->count; i++) set_carried(loop, i, values->at[i]);
     end_loop(m, loop);
     for (int i = 0; i < values->count; i++) values->at[i] = carried_result(loop, i);
 }
 
-Loop begin_carrying_if(Module *m, Carried *values, LLVMValueRef condition) {
-    return begin_carrying(m, values, get_i64(m, 0), LLVMBuildZExt(m->builder, condition, m->i64, ""), 1);
+Loop begin_loop_carried_if(Module *m, LoopCarried *values, LLVMValueRef condition) {
+    return begin_loop_carried(m, values, get_i64(m, 0), LLVMBuildZExt(m->builder, condition, m->i64, ""), 1);
 }
 
-Totals begin_totals(Module *m, Carried *sums) {
-    Totals totals = {.vector = LLVMTypeOf(sums->at[0])};
-    LLVMValueRef space = emit_stack(m, totals.vector, sums->count);
+PartialSums begin_partial_sums(Module *m, LoopCarried *sums) {
+    PartialSums partial_sums = {.vector = LLVMTypeOf(sums->at[0])};
+    LLVMValueRef space = emit_stack(m, partial_sums.vector, sums->count);
     for (int i = 0; i < sums->count; i++) {
-        totals.at[i] = get_element(m, totals.vector, space, get_i64(m, i));
-        emit_store(m, sums->at[i], totals.at[i], get_lanes(totals.vector) * 4);
-        sums->at[i] = LLVMConstNull(totals.vector);
+        partial_sums.at[i] = get_element(m, partial_sums.vector, space, get_i64(m, i));
+        emit_store(m, sums->at[i], partial_sums.at[i], get_lanes(partial_sums.vector) * 4);
+        sums->at[i] = LLVMConstNull(partial_sums.vector);
     }
-    return totals;
+    return partial_sums;
 }
 
-void emit_put_by(Module *m, const Totals *totals, const Carried *sums) {
-    int align = get_lanes(totals->vector) * 4;
+void emit_add_partial_sums(Module *m, const PartialSums *partial_sums, const LoopCarried *sums) {
+    int align = get_lanes(partial_sums->vector) * 4;
     for (int i = 0; i < sums->count; i++) {
-        LLVMValueRef before = emit_load(m, totals->vector, totals->at[i], align);
-        emit_store(m, emit_float(m, LLVMFAdd, before, sums->at[i]), totals->at[i], align);
+        LLVMValueRef before = emit_load(m, partial_sums->vector, partial_sums->at[i], align);
+        emit_store(m, emit_float(m, LLVMFAdd, before, sums->at[i]), partial_sums->at[i], align);
     }
 }
 
-void end_totals(Module *m, const Totals *totals, Carried *sums) {
-    for (int i = 0; i < sums->count; i++) sums->at[i] = emit_load(m, totals->vector, totals->at[i], get_lanes(totals->vector) * 4);
+void end_partial_sums(Module *m, const PartialSums *partial_sums, LoopCarried *sums) {
+    for (int i = 0; i < sums->count; i++) sums->at[i] = emit_load(m, partial_sums->vector, partial_sums->at[i], get_lanes(partial_sums->vector) * 4);
 }
 
-void emit_sum_in_parts(Module *m, Carried *sums, LLVMValueRef count, int64_t part, SumPart emit_part, void *context) {
+void emit_sum_in_parts(Module *m, LoopCarried *sums, LLVMValueRef count, int64_t part, SumPart emit_part, void *context) {
     part = max_i64(part, 1);
     if (LLVMIsAConstantInt(count) && LLVMConstIntGetSExtValue(count) <= part) {
         emit_part(context, get_i64(m, 0), count, sums);
         return;
     }
-    Totals totals = begin_totals(m, sums);
+    PartialSums partial_sums = begin_partial_sums(m, sums);
     Loop parts = begin_loop(m, get_i64(m, 0), count, part);
     emit_part(context, parts.index, emit_min(m, emit_add(m, parts.index, get_i64(m, part)), count), sums);
-    emit_put_by(m, &totals, sums);
+    emit_add_partial_sums(m, &partial_sums, sums);
     end_loop(m, &parts);
-    end_totals(m, &totals, sums);
+    end_partial_sums(m, &partial_sums, sums);
 }
 
 LLVMValueRef emit_lane_sum(Module *m, LLVMValueRef vector) {

@@ -18,48 +18,48 @@
 
 /* ---- words to write formulas with ---- */
 
-static int lanes_of(LLVMValueRef value) { return get_lanes(LLVMTypeOf(value)); }
+static int value_lanes(LLVMValueRef value) { return get_lanes(LLVMTypeOf(value)); }
 
 /* A constant of the same type as `like`, a float of any width. */
-static LLVMValueRef number(LLVMValueRef like, double value, Module *m) {
-    return get_splat(m, LLVMConstReal(get_element_type(LLVMTypeOf(like)), value), lanes_of(like));
+static LLVMValueRef number_like(LLVMValueRef like, double value, Module *m) {
+    return get_splat(m, LLVMConstReal(get_element_type(LLVMTypeOf(like)), value), value_lanes(like));
 }
 
-static LLVMValueRef bits(Module *m, LLVMValueRef like, int64_t value) {
-    return get_splat(m, LLVMConstInt(get_element_type(LLVMTypeOf(like)), (unsigned long long)value, 1), lanes_of(like));
+static LLVMValueRef bits_like(Module *m, LLVMValueRef like, int64_t value) {
+    return get_splat(m, LLVMConstInt(get_element_type(LLVMTypeOf(like)), (unsigned long long)value, 1), value_lanes(like));
 }
 
-static LLVMValueRef add(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFAdd(m->builder, a, b, ""); }
-static LLVMValueRef sub(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFSub(m->builder, a, b, ""); }
-static LLVMValueRef mul(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFMul(m->builder, a, b, ""); }
-static LLVMValueRef divide(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFDiv(m->builder, a, b, ""); }
-static LLVMValueRef pick(Module *m, LLVMValueRef c, LLVMValueRef a, LLVMValueRef b) {
+static LLVMValueRef fadd(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFAdd(m->builder, a, b, ""); }
+static LLVMValueRef fsub(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFSub(m->builder, a, b, ""); }
+static LLVMValueRef fmul(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFMul(m->builder, a, b, ""); }
+static LLVMValueRef fdiv(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFDiv(m->builder, a, b, ""); }
+static LLVMValueRef fpick(Module *m, LLVMValueRef c, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildSelect(m->builder, c, a, b, "");
 }
 
-static LLVMValueRef negative(Module *m, LLVMValueRef a) { return LLVMBuildFNeg(m->builder, a, ""); }
-static LLVMValueRef unary(Module *m, const char *name, LLVMValueRef a) { return emit_intrinsic(m, name, LLVMTypeOf(a), &a, 1); }
+static LLVMValueRef fneg(Module *m, LLVMValueRef a) { return LLVMBuildFNeg(m->builder, a, ""); }
+static LLVMValueRef unary_intrinsic(Module *m, const char *name, LLVMValueRef a) { return emit_intrinsic(m, name, LLVMTypeOf(a), &a, 1); }
 
 static LLVMValueRef is_nan(Module *m, LLVMValueRef a) { return LLVMBuildFCmp(m->builder, LLVMRealUNO, a, a, ""); }
-static LLVMValueRef both(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildAnd(m->builder, a, b, ""); }
-static LLVMValueRef either(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildOr(m->builder, a, b, ""); }
-static LLVMValueRef not(Module *m, LLVMValueRef a) { return LLVMBuildNot(m->builder, a, ""); }
+static LLVMValueRef mask_and(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildAnd(m->builder, a, b, ""); }
+static LLVMValueRef mask_or(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildOr(m->builder, a, b, ""); }
+static LLVMValueRef mask_not(Module *m, LLVMValueRef a) { return LLVMBuildNot(m->builder, a, ""); }
 
 /* low where x lies below it. NaN stays: a comparison with it is false. */
 static LLVMValueRef at_least(Module *m, LLVMValueRef x, double low) {
-    LLVMValueRef least = number(x, low, m);
-    return pick(m, LLVMBuildFCmp(m->builder, LLVMRealOGT, least, x, ""), least, x);
+    LLVMValueRef least = number_like(x, low, m);
+    return fpick(m, LLVMBuildFCmp(m->builder, LLVMRealOGT, least, x, ""), least, x);
 }
 
 static LLVMValueRef at_most(Module *m, LLVMValueRef x, double high) {
-    LLVMValueRef most = number(x, high, m);
-    return pick(m, LLVMBuildFCmp(m->builder, LLVMRealOLT, most, x, ""), most, x);
+    LLVMValueRef max = number_like(x, high, m);
+    return fpick(m, LLVMBuildFCmp(m->builder, LLVMRealOLT, max, x, ""), max, x);
 }
 
-static LLVMValueRef clamp(Module *m, LLVMValueRef x, double low, double high) { return at_most(m, at_least(m, x, low), high); }
+static LLVMValueRef fclamp(Module *m, LLVMValueRef x, double low, double high) { return at_most(m, at_least(m, x, low), high); }
 
-static LLVMValueRef compare(Module *m, LLVMRealPredicate predicate, LLVMValueRef a, double b) {
-    return LLVMBuildFCmp(m->builder, predicate, a, number(a, b, m), "");
+static LLVMValueRef fcompare(Module *m, LLVMRealPredicate predicate, LLVMValueRef a, double b) {
+    return LLVMBuildFCmp(m->builder, predicate, a, number_like(a, b, m), "");
 }
 
 static LLVMValueRef with_sign_of(Module *m, LLVMValueRef magnitude, LLVMValueRef sign) {
@@ -67,16 +67,16 @@ static LLVMValueRef with_sign_of(Module *m, LLVMValueRef magnitude, LLVMValueRef
 }
 
 /* c[0] + x c[1] + x^2 c[2] + .. by Horner's rule. */
-static LLVMValueRef polynomial(Module *m, LLVMValueRef x, const double *c, int count) {
-    LLVMValueRef sum = number(x, c[count - 1], m);
-    for (int i = count - 2; i >= 0; i--) sum = emit_muladd(m, sum, x, number(x, c[i], m));
+static LLVMValueRef emit_horner(Module *m, LLVMValueRef x, const double *c, int count) {
+    LLVMValueRef sum = number_like(x, c[count - 1], m);
+    for (int i = count - 2; i >= 0; i--) sum = emit_muladd(m, sum, x, number_like(x, c[i], m));
     return sum;
 }
-#define POLYNOMIAL(m, x, ...) polynomial(m, x, (const double[]){__VA_ARGS__}, COUNT_OF(((double[]){__VA_ARGS__})))
+#define POLYNOMIAL(m, x, ...) emit_horner(m, x, (const double[]){__VA_ARGS__}, COUNT_OF(((double[]){__VA_ARGS__})))
 
 /* ---- exp ---- */
 
-static bool has_scalef(Module *m, LLVMValueRef value) { return m->target->scalef && lanes_of(value) == m->target->lanes; }
+static bool has_scalef(Module *m, LLVMValueRef value) { return m->target->scalef && value_lanes(value) == m->target->lanes; }
 
 static LLVMValueRef emit_scalef(Module *m, LLVMValueRef value, LLVMValueRef n) {
     LLVMValueRef all = LLVMConstAllOnes(m->i16), as_is = get_i32(m, 4); /* no mask, the current rounding */
@@ -86,72 +86,72 @@ static LLVMValueRef emit_scalef(Module *m, LLVMValueRef value, LLVMValueRef n) {
 
 /* A whole number as an integer, any one where it is NaN, for which the conversion is not defined. */
 static LLVMValueRef as_integer(Module *m, LLVMValueRef n) {
-    LLVMTypeRef ints = get_vector(m, m->i32, lanes_of(n));
+    LLVMTypeRef ints = get_vector(m, m->i32, value_lanes(n));
     return LLVMBuildFreeze(m->builder, LLVMBuildFPToSI(m->builder, n, ints, ""), "");
 }
 
 /* p 2^n for a whole n of either sign up to 254, in two steps so that results may be denormal. Where n is NaN p is, and stays. */
-static LLVMValueRef scaled(Module *m, LLVMValueRef p, LLVMValueRef n) {
+static LLVMValueRef scaled_by_exponent(Module *m, LLVMValueRef p, LLVMValueRef n) {
     if (has_scalef(m, p)) return emit_scalef(m, p, n);
-    LLVMValueRef integer = as_integer(m, n), half = LLVMBuildAShr(m->builder, integer, bits(m, integer, 1), "");
+    LLVMValueRef integer = as_integer(m, n), half = LLVMBuildAShr(m->builder, integer, bits_like(m, integer, 1), "");
     LLVMValueRef parts[] = {half, LLVMBuildSub(m->builder, integer, half, "")};
     for (int i = 0; i < 2; i++) {
-        LLVMValueRef exponent = LLVMBuildShl(m->builder, LLVMBuildAdd(m->builder, parts[i], bits(m, integer, 127), ""),
-                                             bits(m, integer, 23), "");
-        p = mul(m, p, LLVMBuildBitCast(m->builder, exponent, LLVMTypeOf(p), ""));
+        LLVMValueRef exponent = LLVMBuildShl(m->builder, LLVMBuildAdd(m->builder, parts[i], bits_like(m, integer, 127), ""),
+                                             bits_like(m, integer, 23), "");
+        p = fmul(m, p, LLVMBuildBitCast(m->builder, exponent, LLVMTypeOf(p), ""));
     }
     return p;
 }
 
 /* The r within half of ln 2 for which x = n ln 2 + r. */
-static LLVMValueRef reduce(Module *m, LLVMValueRef x, LLVMValueRef *n) {
-    *n = unary(m, "llvm.roundeven", mul(m, x, number(x, 1.44269504088896341, m)));
-    LLVMValueRef r = emit_muladd(m, *n, number(x, -0x1.62e400p-1, m), x);
-    return emit_muladd(m, *n, number(x, -0x1.7f7d1cp-20, m), r);
+static LLVMValueRef reduce_by_ln2(Module *m, LLVMValueRef x, LLVMValueRef *n) {
+    *n = unary_intrinsic(m, "llvm.roundeven", fmul(m, x, number_like(x, 1.44269504088896341, m)));
+    LLVMValueRef r = emit_muladd(m, *n, number_like(x, -0x1.62e400p-1, m), x);
+    return emit_muladd(m, *n, number_like(x, -0x1.7f7d1cp-20, m), r);
 }
 
 /* The e^r of e^x = 2^n e^r. */
 static LLVMValueRef exp_parts(Module *m, LLVMValueRef x, LLVMValueRef *n) {
-    LLVMValueRef r = reduce(m, x, n);
+    LLVMValueRef r = reduce_by_ln2(m, x, n);
     LLVMValueRef q = POLYNOMIAL(m, r, 0.49999993051696506, 0.16666514794463329, 0.041668456405742573, 0.0083694186438869469,
                                 0.0013813169749625339);
-    return add(m, emit_muladd(m, mul(m, r, r), q, r), number(x, 1, m));
+    return fadd(m, emit_muladd(m, fmul(m, r, r), q, r), number_like(x, 1, m));
 }
 
 static LLVMValueRef emit_exp(Module *m, LLVMValueRef x) {
-    LLVMValueRef n, p = exp_parts(m, clamp(m, x, -104, 89), &n);
-    return scaled(m, p, n);
+    LLVMValueRef n, p = exp_parts(m, fclamp(m, x, -104, 89), &n);
+    return scaled_by_exponent(m, p, n);
 }
 
 REAL(exp, emit_exp(m, x))
 
 /* 2^x = 2^n 2^r, n = round(x). e^(a - b) as 2^((a - b) log2 e) takes thirteen instructions, and sixteen as it stands. */
 static LLVMValueRef emit_exp2(Module *m, LLVMValueRef x) {
-    x = clamp(m, x, -151, 129);
-    LLVMValueRef n = unary(m, "llvm.roundeven", x);
-    LLVMValueRef p = POLYNOMIAL(m, sub(m, x, n), 1.0, 0.693147202855046, 0.24022647913631978, 0.055503324711584284, 0.009618437357455333,
+    x = fclamp(m, x, -151, 129);
+    LLVMValueRef n = unary_intrinsic(m, "llvm.roundeven", x);
+    LLVMValueRef p = POLYNOMIAL(m, fsub(m, x, n), 1.0, 0.693147202855046, 0.24022647913631978, 0.055503324711584284, 0.009618437357455333,
                                 0.0013398874403834221, 0.0001535336194253556);
-    return scaled(m, p, n);
+    return scaled_by_exponent(m, p, n);
 }
 
 REAL(exp2, emit_exp2(m, x))
 
 /* 1 / 2^n for whole n from -126 to 128, 0 or nearly above 126. Of NaN any number. */
 static LLVMValueRef inverse_power(Module *m, LLVMValueRef n) {
-    if (has_scalef(m, n)) return emit_scalef(m, number(n, 1, m), negative(m, n));
-    LLVMValueRef integer = as_integer(m, n), exponent = LLVMBuildSub(m->builder, bits(m, integer, 127), integer, "");
-    exponent = emit_intrinsic(m, "llvm.smax", LLVMTypeOf(exponent), (LLVMValueRef[]){exponent, bits(m, integer, 0)}, 2);
-    return LLVMBuildBitCast(m->builder, LLVMBuildShl(m->builder, exponent, bits(m, integer, 23), ""), LLVMTypeOf(n), "");
+    if (has_scalef(m, n)) return emit_scalef(m, number_like(n, 1, m), fneg(m, n));
+    LLVMValueRef integer = as_integer(m, n), exponent = LLVMBuildSub(m->builder, bits_like(m, integer, 127), integer, "");
+    exponent = emit_intrinsic(m, "llvm.smax", LLVMTypeOf(exponent), (LLVMValueRef[]){exponent, bits_like(m, integer, 0)}, 2);
+    return LLVMBuildBitCast(m->builder, LLVMBuildShl(m->builder, exponent, bits_like(m, integer, 23), ""), LLVMTypeOf(n), "");
 }
 
 /* e^x - 1 = 2^n (e^r - 1 + (1 - 2^-n)), where the second difference is exact as far as it matters, and 0 for x near 0. */
 static LLVMValueRef emit_expm1(Module *m, LLVMValueRef x) {
-    x = clamp(m, x, -18, 89);
-    LLVMValueRef n, r = reduce(m, x, &n);
+    x = fclamp(m, x, -18, 89);
+    LLVMValueRef n, r = reduce_by_ln2(m, x, &n);
     LLVMValueRef q = POLYNOMIAL(m, r, 0.4999999813292884, 0.1666654268429627, 0.04166720391870717, 0.008366646821177368,
                                 0.0013882497556057323);
-    LLVMValueRef p = emit_muladd(m, mul(m, r, r), q, r);
-    LLVMValueRef value = scaled(m, add(m, p, sub(m, number(x, 1, m), inverse_power(m, n))), n);
+    LLVMValueRef p = emit_muladd(m, fmul(m, r, r), q, r);
+    LLVMValueRef value = scaled_by_exponent(m, fadd(m, p, fsub(m, number_like(x, 1, m), inverse_power(m, n))), n);
     return with_sign_of(m, value, x); /* -0 stays -0 */
 }
 
@@ -161,28 +161,28 @@ REAL(expm1, emit_expm1(m, x))
 
 /* x = 2^e (1 + f), 1 + f between sqrt(1/2) and sqrt(2), of an x that is positive and no denormal. */
 static LLVMValueRef split_normal(Module *m, LLVMValueRef x, LLVMValueRef *e) {
-    LLVMValueRef word = LLVMBuildBitCast(m->builder, x, get_vector(m, m->i32, lanes_of(x)), "");
-    LLVMValueRef above = LLVMBuildSub(m->builder, word, bits(m, word, 0x3f3504f3), "");
-    LLVMValueRef exponent = LLVMBuildAShr(m->builder, above, bits(m, word, 23), "");
-    LLVMValueRef mantissa = LLVMBuildSub(m->builder, word, LLVMBuildShl(m->builder, exponent, bits(m, word, 23), ""), "");
+    LLVMValueRef word = LLVMBuildBitCast(m->builder, x, get_vector(m, m->i32, value_lanes(x)), "");
+    LLVMValueRef above = LLVMBuildSub(m->builder, word, bits_like(m, word, 0x3f3504f3), "");
+    LLVMValueRef exponent = LLVMBuildAShr(m->builder, above, bits_like(m, word, 23), "");
+    LLVMValueRef mantissa = LLVMBuildSub(m->builder, word, LLVMBuildShl(m->builder, exponent, bits_like(m, word, 23), ""), "");
     *e = LLVMBuildSIToFP(m->builder, exponent, LLVMTypeOf(x), "");
-    return sub(m, LLVMBuildBitCast(m->builder, mantissa, LLVMTypeOf(x), ""), number(x, 1, m));
+    return fsub(m, LLVMBuildBitCast(m->builder, mantissa, LLVMTypeOf(x), ""), number_like(x, 1, m));
 }
 
 /* The same of any positive x: denormals are scaled up first. */
-static LLVMValueRef split(Module *m, LLVMValueRef x, LLVMValueRef *e) {
-    LLVMValueRef tiny = compare(m, LLVMRealOLT, x, 0x1p-126);
-    LLVMValueRef f = split_normal(m, pick(m, tiny, mul(m, x, number(x, 0x1p23, m)), x), e);
-    *e = add(m, *e, pick(m, tiny, number(x, -23, m), number(x, 0, m)));
+static LLVMValueRef split_exponent(Module *m, LLVMValueRef x, LLVMValueRef *e) {
+    LLVMValueRef tiny = fcompare(m, LLVMRealOLT, x, 0x1p-126);
+    LLVMValueRef f = split_normal(m, fpick(m, tiny, fmul(m, x, number_like(x, 0x1p23, m)), x), e);
+    *e = fadd(m, *e, fpick(m, tiny, number_like(x, -23, m), number_like(x, 0, m)));
     return f;
 }
 
 /* At 0, below 0, at infinity and NaN, for which `value` is nonsense. */
 static LLVMValueRef log_at_ends(Module *m, LLVMValueRef x, LLVMValueRef value) {
-    value = pick(m, compare(m, LLVMRealOEQ, x, __builtin_inf()), x, value);
-    value = pick(m, compare(m, LLVMRealOEQ, x, 0), number(x, -__builtin_inf(), m), value);
-    value = pick(m, is_nan(m, x), x, value);
-    return pick(m, compare(m, LLVMRealOLT, x, 0), number(x, __builtin_nan(""), m), value);
+    value = fpick(m, fcompare(m, LLVMRealOEQ, x, __builtin_inf()), x, value);
+    value = fpick(m, fcompare(m, LLVMRealOEQ, x, 0), number_like(x, -__builtin_inf(), m), value);
+    value = fpick(m, is_nan(m, x), x, value);
+    return fpick(m, fcompare(m, LLVMRealOLT, x, 0), number_like(x, __builtin_nan(""), m), value);
 }
 
 /* log(2^e (1 + f)) */
@@ -190,14 +190,14 @@ static LLVMValueRef log_of_parts(Module *m, LLVMValueRef e, LLVMValueRef f) {
     LLVMValueRef q = POLYNOMIAL(m, f, 0.33333312606991774, -0.25000009543737653, 0.20002118370787067, -0.16667998919686371,
                                 0.14219561438722345, -0.12405538368376073, 0.11888040027266606, -0.11675913060537103,
                                 0.067472422384361465);
-    LLVMValueRef square = mul(m, f, f);
-    LLVMValueRef small = emit_muladd(m, mul(m, square, f), q, mul(m, e, number(e, -2.12194440e-4, m)));
-    small = emit_muladd(m, square, number(f, -0.5, m), small);
-    return add(m, emit_muladd(m, e, number(e, 0.693359375, m), small), f);
+    LLVMValueRef square = fmul(m, f, f);
+    LLVMValueRef small = emit_muladd(m, fmul(m, square, f), q, fmul(m, e, number_like(e, -2.12194440e-4, m)));
+    small = emit_muladd(m, square, number_like(f, -0.5, m), small);
+    return fadd(m, emit_muladd(m, e, number_like(e, 0.693359375, m), small), f);
 }
 
 static LLVMValueRef emit_log(Module *m, LLVMValueRef x) {
-    LLVMValueRef e, f = split(m, x, &e);
+    LLVMValueRef e, f = split_exponent(m, x, &e);
     return log_at_ends(m, x, log_of_parts(m, e, f));
 }
 
@@ -205,9 +205,9 @@ REAL(log, emit_log(m, x))
 
 /* The logarithm of the rounded 1 + x, to whose f comes what was rounded off. For x near 0 that makes f x itself. */
 static LLVMValueRef emit_log1p(Module *m, LLVMValueRef x) {
-    LLVMValueRef one = number(x, 1, m), sum = add(m, x, one);
+    LLVMValueRef one = number_like(x, 1, m), sum = fadd(m, x, one);
     LLVMValueRef e, f = split_normal(m, sum, &e);
-    LLVMValueRef rounded_off = sub(m, x, sub(m, sum, one));
+    LLVMValueRef rounded_off = fsub(m, x, fsub(m, sum, one));
     LLVMValueRef value = log_of_parts(m, e, emit_muladd(m, rounded_off, inverse_power(m, e), f));
     return with_sign_of(m, log_at_ends(m, sum, value), x); /* -0 stays -0 */
 }
@@ -218,51 +218,51 @@ REAL(log1p, emit_log1p(m, x))
 
 /* Near 0 an odd polynomial; else 1 - 2 / (e^2|x| + 1). */
 static LLVMValueRef emit_tanh(Module *m, LLVMValueRef x) {
-    LLVMValueRef magnitude = unary(m, "llvm.fabs", x), one = number(x, 1, m);
-    LLVMValueRef e = emit_exp(m, add(m, magnitude, magnitude));
-    LLVMValueRef large = sub(m, one, divide(m, number(x, 2, m), add(m, e, one)));
-    LLVMValueRef z = mul(m, x, x);
+    LLVMValueRef magnitude = unary_intrinsic(m, "llvm.fabs", x), one = number_like(x, 1, m);
+    LLVMValueRef e = emit_exp(m, fadd(m, magnitude, magnitude));
+    LLVMValueRef large = fsub(m, one, fdiv(m, number_like(x, 2, m), fadd(m, e, one)));
+    LLVMValueRef z = fmul(m, x, x);
     LLVMValueRef q = POLYNOMIAL(m, z, -0.33333262880727868, 0.13330899734399926, -0.053692966473716246, 0.020483312184103712,
                                 -0.0055286301083347164);
-    LLVMValueRef small = emit_muladd(m, mul(m, z, magnitude), q, magnitude);
-    return with_sign_of(m, pick(m, compare(m, LLVMRealOLT, magnitude, 0.625), small, large), x);
+    LLVMValueRef small = emit_muladd(m, fmul(m, z, magnitude), q, magnitude);
+    return with_sign_of(m, fpick(m, fcompare(m, LLVMRealOLT, magnitude, 0.625), small, large), x);
 }
 
 REAL(tanh, emit_tanh(m, x))
 
 /* -|x|, or -110, of which e is 0 as well. */
 static LLVMValueRef below_zero(Module *m, LLVMValueRef x) {
-    return at_least(m, negative(m, unary(m, "llvm.fabs", x)), -110);
+    return at_least(m, fneg(m, unary_intrinsic(m, "llvm.fabs", x)), -110);
 }
 
 /* With e = exp(-|x|), which neither overflows nor loses the tail below 0. */
 static LLVMValueRef emit_sigmoid(Module *m, LLVMValueRef x) {
-    LLVMValueRef n, p = exp_parts(m, below_zero(m, x), &n), e = scaled(m, p, n), one = number(x, 1, m);
-    return divide(m, pick(m, compare(m, LLVMRealOLT, x, 0), e, one), add(m, e, one));
+    LLVMValueRef n, p = exp_parts(m, below_zero(m, x), &n), e = scaled_by_exponent(m, p, n), one = number_like(x, 1, m);
+    return fdiv(m, fpick(m, fcompare(m, LLVMRealOLT, x, 0), e, one), fadd(m, e, one));
 }
 
 REAL(sigmoid, emit_sigmoid(m, x))
 
 /* x times the sigmoid, but that below 0 the power of 2 comes last: the product is no denormal yet where e is one. */
 static LLVMValueRef emit_silu(Module *m, LLVMValueRef x) {
-    LLVMValueRef n, p = exp_parts(m, below_zero(m, x), &n), e = scaled(m, p, n);
-    LLVMValueRef quotient = divide(m, at_least(m, x, -110), add(m, e, number(x, 1, m)));
-    return pick(m, compare(m, LLVMRealOLT, x, 0), scaled(m, mul(m, quotient, p), n), quotient);
+    LLVMValueRef n, p = exp_parts(m, below_zero(m, x), &n), e = scaled_by_exponent(m, p, n);
+    LLVMValueRef quotient = fdiv(m, at_least(m, x, -110), fadd(m, e, number_like(x, 1, m)));
+    return fpick(m, fcompare(m, LLVMRealOLT, x, 0), scaled_by_exponent(m, fmul(m, quotient, p), n), quotient);
 }
 
 REAL(silu, emit_silu(m, x))
 
 /* Near 0 an odd polynomial; else 1 - exp(-t q(t)), t = |x| up to 4, where the result has long been 1. */
 static LLVMValueRef emit_erf(Module *m, LLVMValueRef x) {
-    LLVMValueRef magnitude = unary(m, "llvm.fabs", x), t = at_most(m, magnitude, 4);
+    LLVMValueRef magnitude = unary_intrinsic(m, "llvm.fabs", x), t = at_most(m, magnitude, 4);
     LLVMValueRef q = POLYNOMIAL(m, t, 1.1286521858337115, 0.63513581465803588, 0.10626331169022301, -0.023785493093459989,
                                 0.0036538344240051679, -0.00032567027746190307, 1.1524068327790381e-5);
-    LLVMValueRef large = sub(m, number(x, 1, m), emit_exp(m, negative(m, mul(m, t, q))));
-    LLVMValueRef z = mul(m, x, x);
+    LLVMValueRef large = fsub(m, number_like(x, 1, m), emit_exp(m, fneg(m, fmul(m, t, q))));
+    LLVMValueRef z = fmul(m, x, x);
     LLVMValueRef p = POLYNOMIAL(m, z, 0.12837915003854727, -0.37612494314125876, 0.11281802742437294, -0.026765566107373242,
                                 0.0049909791919759321, -0.0005976889327853439);
     LLVMValueRef small = emit_muladd(m, magnitude, p, magnitude);
-    return with_sign_of(m, pick(m, compare(m, LLVMRealOLT, magnitude, 0.92), small, large), x);
+    return with_sign_of(m, fpick(m, fcompare(m, LLVMRealOLT, magnitude, 0.92), small, large), x);
 }
 
 REAL(erf, emit_erf(m, x))
@@ -313,13 +313,13 @@ static const char *permutation_of(const Module *m, int lanes) {
 
 /* The number of each lane's segment, by the low three bits of `index`; others may be set too. */
 static LLVMValueRef pick_number(Module *m, const double *table, LLVMValueRef index) {
-    int lanes = lanes_of(index);
+    int lanes = value_lanes(index);
     const char *permutation = permutation_of(m, lanes);
     LLVMValueRef numbers[2 * SEGMENTS];
     for (int i = 0; i < COUNT_OF(numbers); i++) numbers[i] = LLVMConstReal(m->f32, table[i % SEGMENTS]);
     LLVMValueRef all = LLVMConstVector(numbers, lanes == 16 ? 16 : SEGMENTS);
     if (permutation) return emit_intrinsic(m, permutation, NULL, (LLVMValueRef[]){all, index}, 2);
-    index = LLVMBuildAnd(m->builder, index, bits(m, index, SEGMENTS - 1), "");
+    index = LLVMBuildAnd(m->builder, index, bits_like(m, index, SEGMENTS - 1), "");
     if (lanes == 1) return LLVMBuildExtractElement(m->builder, all, index, "");
     LLVMValueRef picked = LLVMGetPoison(get_vector(m, m->f32, lanes));
     for (int i = 0; i < lanes; i++) {
@@ -332,14 +332,14 @@ static LLVMValueRef pick_number(Module *m, const double *table, LLVMValueRef ind
 
 /* Beside 1.5 * 2^23 a float has no bits for fractions: the low ones are the rounded quotient. */
 static LLVMValueRef emit_gelu(Module *m, LLVMValueRef x) {
-    LLVMValueRef t = at_most(m, unary(m, "llvm.fabs", x), 5.5);
-    LLVMValueRef sum = emit_muladd(m, t, number(x, 1 / 0.75, m), number(x, 0x1.8p23, m));
-    LLVMValueRef segment = LLVMBuildBitCast(m->builder, sum, get_vector(m, m->i32, lanes_of(x)), "");
-    LLVMValueRef d = sub(m, t, pick_number(m, gelu_centres, segment));
+    LLVMValueRef t = at_most(m, unary_intrinsic(m, "llvm.fabs", x), 5.5);
+    LLVMValueRef sum = emit_muladd(m, t, number_like(x, 1 / 0.75, m), number_like(x, 0x1.8p23, m));
+    LLVMValueRef segment = LLVMBuildBitCast(m->builder, sum, get_vector(m, m->i32, value_lanes(x)), "");
+    LLVMValueRef d = fsub(m, t, pick_number(m, gelu_centres, segment));
     LLVMValueRef p = pick_number(m, gelu_polynomials[GELU_TERMS - 1], segment);
     for (int i = GELU_TERMS - 2; i >= 0; i--) p = emit_muladd(m, p, d, pick_number(m, gelu_polynomials[i], segment));
-    LLVMValueRef above = sub(m, at_least(m, x, 0), pick_number(m, gelu_at_centres, segment));
-    return emit_muladd(m, negative(m, d), p, above);
+    LLVMValueRef above = fsub(m, at_least(m, x, 0), pick_number(m, gelu_at_centres, segment));
+    return emit_muladd(m, fneg(m, d), p, above);
 }
 
 REAL(gelu, emit_gelu(m, x))
@@ -347,34 +347,34 @@ REAL(gelu, emit_gelu(m, x))
 /* ---- in f64: sin, cos, pow, floor_div, mod ---- */
 
 static LLVMValueRef widen(Module *m, LLVMValueRef x) {
-    return LLVMBuildFPExt(m->builder, x, get_vector(m, m->f64, lanes_of(x)), "");
+    return LLVMBuildFPExt(m->builder, x, get_vector(m, m->f64, value_lanes(x)), "");
 }
 
-static LLVMValueRef narrow(Module *m, LLVMValueRef x) {
-    return LLVMBuildFPTrunc(m->builder, x, get_vector(m, m->f32, lanes_of(x)), "");
+static LLVMValueRef narrow_to_f32(Module *m, LLVMValueRef x) {
+    return LLVMBuildFPTrunc(m->builder, x, get_vector(m, m->f32, value_lanes(x)), "");
 }
 
 /* Quarter turns n and the rest r within half of one: sin(x + turns * pi/2) is +- sin r or +- cos r by n mod 4. */
 static LLVMValueRef emit_sine(Module *m, LLVMValueRef argument, int turns) {
     LLVMValueRef x = widen(m, argument);
-    LLVMValueRef n = unary(m, "llvm.roundeven", mul(m, x, number(x, 0.63661977236758134, m)));
-    LLVMValueRef r = emit_muladd(m, n, number(x, -0x1.921fb54442d18p0, m), x);
-    r = emit_muladd(m, n, number(x, -0x1.1a62633145c07p-54, m), r);
-    LLVMValueRef z = mul(m, r, r);
+    LLVMValueRef n = unary_intrinsic(m, "llvm.roundeven", fmul(m, x, number_like(x, 0.63661977236758134, m)));
+    LLVMValueRef r = emit_muladd(m, n, number_like(x, -0x1.921fb54442d18p0, m), x);
+    r = emit_muladd(m, n, number_like(x, -0x1.1a62633145c07p-54, m), r);
+    LLVMValueRef z = fmul(m, r, r);
     LLVMValueRef s = POLYNOMIAL(m, z, -0.16666666666631271, 0.0083333333252124486, -0.00019841263789699944,
                                 2.7555350521078891e-6, -2.4761117113649135e-8);
     LLVMValueRef c = POLYNOMIAL(m, z, 0.041666666666601612, -0.0013888888878189444, 2.4801580933760129e-5,
                                 -2.7555560147999271e-7, 2.064728272272466e-9);
-    s = emit_muladd(m, mul(m, z, r), s, r);
-    c = emit_muladd(m, mul(m, z, z), c, emit_muladd(m, z, number(x, -0.5, m), number(x, 1, m)));
+    s = emit_muladd(m, fmul(m, z, r), s, r);
+    c = emit_muladd(m, fmul(m, z, z), c, emit_muladd(m, z, number_like(x, -0.5, m), number_like(x, 1, m)));
     /* n mod 4 without an integer that could overflow: n - 4 floor(n / 4). */
-    n = add(m, n, number(x, turns, m));
-    LLVMValueRef quarter = emit_muladd(m, unary(m, "llvm.floor", mul(m, n, number(x, 0.25, m))), number(x, -4, m), n);
-    LLVMValueRef odd = either(m, compare(m, LLVMRealOEQ, quarter, 1), compare(m, LLVMRealOEQ, quarter, 3));
-    LLVMValueRef value = pick(m, odd, c, s);
-    value = pick(m, compare(m, LLVMRealOGE, quarter, 2), negative(m, value), value);
-    value = narrow(m, clamp(m, value, -1, 1));
-    return turns ? value : pick(m, compare(m, LLVMRealOEQ, argument, 0), argument, value); /* -0 stays -0 */
+    n = fadd(m, n, number_like(x, turns, m));
+    LLVMValueRef quarter = emit_muladd(m, unary_intrinsic(m, "llvm.floor", fmul(m, n, number_like(x, 0.25, m))), number_like(x, -4, m), n);
+    LLVMValueRef odd = mask_or(m, fcompare(m, LLVMRealOEQ, quarter, 1), fcompare(m, LLVMRealOEQ, quarter, 3));
+    LLVMValueRef value = fpick(m, odd, c, s);
+    value = fpick(m, fcompare(m, LLVMRealOGE, quarter, 2), fneg(m, value), value);
+    value = narrow_to_f32(m, fclamp(m, value, -1, 1));
+    return turns ? value : fpick(m, fcompare(m, LLVMRealOEQ, argument, 0), argument, value); /* -0 stays -0 */
 }
 
 REAL(sin, emit_sine(m, x, 0))
@@ -382,80 +382,80 @@ REAL(cos, emit_sine(m, x, 1))
 
 /* log2 of a positive f32, in f64: with s = f / (2 + f), log(1 + f) = 2 (s + s^3/3 + s^5/5 + ..). */
 static LLVMValueRef emit_log2_wide(Module *m, LLVMValueRef x) {
-    LLVMValueRef e, f = widen(m, split(m, x, &e));
-    LLVMValueRef s = divide(m, f, add(m, f, number(f, 2, m))), z = mul(m, s, s);
+    LLVMValueRef e, f = widen(m, split_exponent(m, x, &e));
+    LLVMValueRef s = fdiv(m, f, fadd(m, f, number_like(f, 2, m))), z = fmul(m, s, s);
     LLVMValueRef q = POLYNOMIAL(m, z, 1.0, 1.0 / 3, 1.0 / 5, 1.0 / 7, 1.0 / 9, 1.0 / 11, 1.0 / 13);
-    return emit_muladd(m, mul(m, s, q), number(f, 2 * 1.44269504088896341, m), widen(m, e));
+    return emit_muladd(m, fmul(m, s, q), number_like(f, 2 * 1.44269504088896341, m), widen(m, e));
 }
 
 static LLVMValueRef emit_exp2_wide(Module *m, LLVMValueRef x) {
-    x = clamp(m, x, -160, 140);
-    LLVMValueRef n = unary(m, "llvm.roundeven", x), r = sub(m, x, n);
+    x = fclamp(m, x, -160, 140);
+    LLVMValueRef n = unary_intrinsic(m, "llvm.roundeven", x), r = fsub(m, x, n);
     LLVMValueRef p = POLYNOMIAL(m, r, 0.99999999999971068, 0.6931471805442342, 0.24022650699387828, 0.055504109484576431,
                                 0.009618128471974751, 0.0013333444373543813, 0.00015403878045484632, 1.531202995679951e-5,
                                 1.3174290739242017e-6);
     LLVMValueRef integer = as_integer(m, n);
-    LLVMValueRef wide = LLVMBuildSExt(m->builder, LLVMBuildAdd(m->builder, integer, bits(m, integer, 1023), ""),
-                                      get_vector(m, m->i64, lanes_of(x)), "");
-    return mul(m, p, LLVMBuildBitCast(m->builder, LLVMBuildShl(m->builder, wide, bits(m, wide, 52), ""), LLVMTypeOf(x), ""));
+    LLVMValueRef wide = LLVMBuildSExt(m->builder, LLVMBuildAdd(m->builder, integer, bits_like(m, integer, 1023), ""),
+                                      get_vector(m, m->i64, value_lanes(x)), "");
+    return fmul(m, p, LLVMBuildBitCast(m->builder, LLVMBuildShl(m->builder, wide, bits_like(m, wide, 52), ""), LLVMTypeOf(x), ""));
 }
 
 static LLVMValueRef is_integral(Module *m, LLVMValueRef a) {
-    return LLVMBuildFCmp(m->builder, LLVMRealOEQ, unary(m, "llvm.floor", a), a, "");
+    return LLVMBuildFCmp(m->builder, LLVMRealOEQ, unary_intrinsic(m, "llvm.floor", a), a, "");
 }
 
 /* a^b as C's pow has it. Of |a| = 0, infinity or NaN the logarithm is what the product with b needs; the rest is the sign, and
  * the two cases that are 1 whatever the other operand. */
 static LLVMValueRef emit_pow(Module *m, LLVMValueRef a, LLVMValueRef b) {
-    LLVMValueRef magnitude = unary(m, "llvm.fabs", a);
+    LLVMValueRef magnitude = unary_intrinsic(m, "llvm.fabs", a);
     LLVMValueRef log = emit_log2_wide(m, magnitude);
-    log = pick(m, compare(m, LLVMRealOEQ, magnitude, 0), number(log, -__builtin_inf(), m), log);
-    log = pick(m, compare(m, LLVMRealUEQ, magnitude, __builtin_inf()), widen(m, magnitude), log);
-    LLVMValueRef value = narrow(m, emit_exp2_wide(m, mul(m, log, widen(m, b))));
-    LLVMValueRef integral = is_integral(m, b), odd = both(m, integral, not(m, is_integral(m, mul(m, b, number(b, 0.5, m)))));
-    value = pick(m, odd, with_sign_of(m, value, a), value);
-    LLVMValueRef negative_number = both(m, compare(m, LLVMRealOLT, a, 0), compare(m, LLVMRealOGT, a, -__builtin_inf()));
-    value = pick(m, both(m, negative_number, not(m, integral)), number(a, __builtin_nan(""), m), value);
-    LLVMValueRef minus_one = both(m, compare(m, LLVMRealOEQ, a, -1), compare(m, LLVMRealOEQ, unary(m, "llvm.fabs", b),
+    log = fpick(m, fcompare(m, LLVMRealOEQ, magnitude, 0), number_like(log, -__builtin_inf(), m), log);
+    log = fpick(m, fcompare(m, LLVMRealUEQ, magnitude, __builtin_inf()), widen(m, magnitude), log);
+    LLVMValueRef value = narrow_to_f32(m, emit_exp2_wide(m, fmul(m, log, widen(m, b))));
+    LLVMValueRef integral = is_integral(m, b), odd = mask_and(m, integral, mask_not(m, is_integral(m, fmul(m, b, number_like(b, 0.5, m)))));
+    value = fpick(m, odd, with_sign_of(m, value, a), value);
+    LLVMValueRef negative_number = mask_and(m, fcompare(m, LLVMRealOLT, a, 0), fcompare(m, LLVMRealOGT, a, -__builtin_inf()));
+    value = fpick(m, mask_and(m, negative_number, mask_not(m, integral)), number_like(a, __builtin_nan(""), m), value);
+    LLVMValueRef minus_one = mask_and(m, fcompare(m, LLVMRealOEQ, a, -1), fcompare(m, LLVMRealOEQ, unary_intrinsic(m, "llvm.fabs", b),
                                                                              __builtin_inf()));
-    LLVMValueRef is_one = either(m, compare(m, LLVMRealOEQ, a, 1), compare(m, LLVMRealOEQ, b, 0));
-    return pick(m, either(m, is_one, minus_one), number(a, 1, m), value);
+    LLVMValueRef is_one = mask_or(m, fcompare(m, LLVMRealOEQ, a, 1), fcompare(m, LLVMRealOEQ, b, 0));
+    return fpick(m, mask_or(m, is_one, minus_one), number_like(a, 1, m), value);
 }
 
 REAL(pow, emit_pow(m, x, y))
 
 /* A divisor in f64. One that is infinite becomes finite, and remains beyond every f32: it goes 0 or -1 times into them. */
-static LLVMValueRef widen_divisor(Module *m, LLVMValueRef b) { return clamp(m, widen(m, b), -0x1p200, 0x1p200); }
+static LLVMValueRef widen_divisor(Module *m, LLVMValueRef b) { return fclamp(m, widen(m, b), -0x1p200, 0x1p200); }
 
 /* Whether a is infinite and b is not 0: what numpy calls no number. */
 static LLVMValueRef has_no_floor(Module *m, LLVMValueRef a, LLVMValueRef b) {
-    LLVMValueRef infinite = compare(m, LLVMRealOEQ, unary(m, "llvm.fabs", a), __builtin_inf());
-    return both(m, infinite, compare(m, LLVMRealUNE, b, 0));
+    LLVMValueRef infinite = fcompare(m, LLVMRealOEQ, unary_intrinsic(m, "llvm.fabs", a), __builtin_inf());
+    return mask_and(m, infinite, fcompare(m, LLVMRealUNE, b, 0));
 }
 
 /* Below 2^28 no quotient of two f32 is so near to a whole number that f64 rounds it to that. */
-static LLVMValueRef emit_floor_div(Module *m, LLVMValueRef a, LLVMValueRef b) {
-    LLVMValueRef quotient = unary(m, "llvm.floor", divide(m, widen(m, a), widen_divisor(m, b)));
-    return pick(m, has_no_floor(m, a, b), number(a, __builtin_nan(""), m), narrow(m, quotient));
+static LLVMValueRef emit_float_floor_div(Module *m, LLVMValueRef a, LLVMValueRef b) {
+    LLVMValueRef quotient = unary_intrinsic(m, "llvm.floor", fdiv(m, widen(m, a), widen_divisor(m, b)));
+    return fpick(m, has_no_floor(m, a, b), number_like(a, __builtin_nan(""), m), narrow_to_f32(m, quotient));
 }
 
-REAL(floor_div, emit_floor_div(m, x, y))
+REAL(floor_div, emit_float_floor_div(m, x, y))
 
 enum { MOD_STEPS = 6 }; /* quotients of f32 end below 2^277, and each step takes 51 bits off */
 
 /* What is left of a, exactly: each step takes a whole multiple of b from it, the nearest in the end, which leaves b/2 at most to either
  * side. Where that has not the sign of b, b is added. */
 static LLVMValueRef emit_mod(Module *m, LLVMValueRef a, LLVMValueRef b) {
-    LLVMValueRef rest = widen(m, a), divisor = widen_divisor(m, b), inverse = divide(m, number(rest, 1, m), divisor);
+    LLVMValueRef rest = widen(m, a), divisor = widen_divisor(m, b), inverse = fdiv(m, number_like(rest, 1, m), divisor);
     for (int i = 0; i < MOD_STEPS; i++) {
-        LLVMValueRef multiple = unary(m, "llvm.roundeven", mul(m, rest, inverse));
-        rest = emit_muladd(m, negative(m, multiple), divisor, rest);
+        LLVMValueRef multiple = unary_intrinsic(m, "llvm.roundeven", fmul(m, rest, inverse));
+        rest = emit_muladd(m, fneg(m, multiple), divisor, rest);
     }
-    LLVMValueRef zero = compare(m, LLVMRealOEQ, rest, 0);
-    LLVMValueRef unlike = LLVMBuildXor(m->builder, compare(m, LLVMRealOLT, rest, 0), compare(m, LLVMRealOLT, b, 0), "");
-    LLVMValueRef value = narrow(m, rest);
-    value = pick(m, unlike, add(m, value, b), value);
-    return pick(m, zero, with_sign_of(m, number(b, 0, m), b), value);
+    LLVMValueRef zero = fcompare(m, LLVMRealOEQ, rest, 0);
+    LLVMValueRef unlike = LLVMBuildXor(m->builder, fcompare(m, LLVMRealOLT, rest, 0), fcompare(m, LLVMRealOLT, b, 0), "");
+    LLVMValueRef value = narrow_to_f32(m, rest);
+    value = fpick(m, unlike, fadd(m, value, b), value);
+    return fpick(m, zero, with_sign_of(m, number_like(b, 0, m), b), value);
 }
 
 REAL(mod, emit_mod(m, x, y))

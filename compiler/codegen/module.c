@@ -200,7 +200,7 @@ bool get_constant(LLVMValueRef value, int64_t *constant) {
     return true;
 }
 
-static bool is_constant(LLVMValueRef value, int64_t wanted) {
+static bool is_integer_constant(LLVMValueRef value, int64_t wanted) {
     int64_t constant;
     return get_constant(value, &constant) && constant == wanted;
 }
@@ -265,7 +265,7 @@ LLVMValueRef emit_checked_add(Module *m, LLVMValueRef a, LLVMValueRef b) {
 }
 
 /* Rounds down, also below zero, where LLVM's division rounds towards zero. */
-static LLVMValueRef emit_floor_div(Module *m, const DimFactor *factor) {
+static LLVMValueRef emit_factor_floor_div(Module *m, const DimFactor *factor) {
     LLVMValueRef dividend = get_dim(m, factor->dividend), divisor = get_i64(m, factor->divisor);
     int64_t low, high;
     if (dim_bounds(factor->dividend, &low, &high) && low >= 0) return LLVMBuildUDiv(m->builder, dividend, divisor, "");
@@ -276,7 +276,7 @@ static LLVMValueRef emit_floor_div(Module *m, const DimFactor *factor) {
 }
 
 static LLVMValueRef emit_factor(Module *m, const DimFactor *factor) {
-    if (!factor->symbol) return emit_floor_div(m, factor);
+    if (!factor->symbol) return emit_factor_floor_div(m, factor);
     LLVMValueRef value = map_get(m->dim_values, factor->symbol);
     if (value) return value;
     value = emit_load(m, m->i64, get_element(m, m->i64, m->symbols, get_i64(m, factor->symbol->index)), 8);
@@ -291,9 +291,9 @@ static LLVMValueRef emit_dim(Module *m, Dim dim) {
         LLVMValueRef product = get_i64(m, term->coefficient);
         for (int f = 0; f < term->factor_count; f++) {
             LLVMValueRef factor = emit_factor(m, &term->factors[f]);
-            product = is_constant(product, 1) ? factor : emit_checked(m, "llvm.smul.with.overflow", LLVMMul, product, factor);
+            product = is_integer_constant(product, 1) ? factor : emit_checked(m, "llvm.smul.with.overflow", LLVMMul, product, factor);
         }
-        sum = is_constant(sum, 0) ? product : emit_checked(m, "llvm.sadd.with.overflow", LLVMAdd, sum, product);
+        sum = is_integer_constant(sum, 0) ? product : emit_checked(m, "llvm.sadd.with.overflow", LLVMAdd, sum, product);
     }
     return sum;
 }
@@ -324,12 +324,12 @@ LLVMValueRef get_argument(Module *m, int index) {
 /* ---- memory ---- */
 
 LLVMValueRef get_element(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index) {
-    if (is_constant(index, 0)) return base;
+    if (is_integer_constant(index, 0)) return base;
     return LLVMBuildInBoundsGEP2(m->builder, type, base, &index, 1, "");
 }
 
 LLVMValueRef get_element_anywhere(Module *m, LLVMTypeRef type, LLVMValueRef base, LLVMValueRef index) {
-    return is_constant(index, 0) ? base : LLVMBuildGEP2(m->builder, type, base, &index, 1, "");
+    return is_integer_constant(index, 0) ? base : LLVMBuildGEP2(m->builder, type, base, &index, 1, "");
 }
 
 LLVMValueRef emit_load(Module *m, LLVMTypeRef type, LLVMValueRef address, int align) {
@@ -417,27 +417,27 @@ void emit_prefetch(Module *m, LLVMValueRef address, int locality) {
 /* ---- arithmetic ---- */
 
 LLVMValueRef emit_add(Module *m, LLVMValueRef a, LLVMValueRef b) {
-    if (is_constant(a, 0)) return b;
-    if (is_constant(b, 0)) return a;
+    if (is_integer_constant(a, 0)) return b;
+    if (is_integer_constant(b, 0)) return a;
     return LLVMBuildNSWAdd(m->builder, a, b, "");
 }
 
 LLVMValueRef emit_sub(Module *m, LLVMValueRef a, LLVMValueRef b) {
-    return is_constant(b, 0) ? a : LLVMBuildNSWSub(m->builder, a, b, "");
+    return is_integer_constant(b, 0) ? a : LLVMBuildNSWSub(m->builder, a, b, "");
 }
 
 LLVMValueRef emit_mul(Module *m, LLVMValueRef a, LLVMValueRef b) {
-    if (is_constant(a, 0) || is_constant(b, 1)) return a;
-    if (is_constant(b, 0) || is_constant(a, 1)) return b;
+    if (is_integer_constant(a, 0) || is_integer_constant(b, 1)) return a;
+    if (is_integer_constant(b, 0) || is_integer_constant(a, 1)) return b;
     return LLVMBuildNSWMul(m->builder, a, b, "");
 }
 
 LLVMValueRef emit_div(Module *m, LLVMValueRef a, LLVMValueRef b) {
-    return is_constant(b, 1) ? a : LLVMBuildUDiv(m->builder, a, b, "");
+    return is_integer_constant(b, 1) ? a : LLVMBuildUDiv(m->builder, a, b, "");
 }
 
 LLVMValueRef emit_rem(Module *m, LLVMValueRef a, LLVMValueRef b) {
-    return is_constant(b, 1) ? LLVMConstNull(LLVMTypeOf(a)) : LLVMBuildURem(m->builder, a, b, "");
+    return is_integer_constant(b, 1) ? LLVMConstNull(LLVMTypeOf(a)) : LLVMBuildURem(m->builder, a, b, "");
 }
 
 LLVMValueRef emit_min(Module *m, LLVMValueRef a, LLVMValueRef b) {

@@ -6,7 +6,7 @@
 #include "codegen/codegen.h"
 #include "graph/class_rows.h"
 
-static LLVMValueRef size_of(Tail *tail, const Node *node, int axis) { return get_dim(tail->module, node->shape.dims[axis]); }
+static LLVMValueRef size_of(Epilogue *epilogue, const Node *node, int axis) { return get_dim(epilogue->module, node->shape.dims[axis]); }
 
 /* ---- coordinates ---- */
 
@@ -18,9 +18,9 @@ static bool is_block_multiple(Module *m, LLVMValueRef value) {
 }
 
 /* coord * factor + addend, factor a constant. */
-static Coord coord_affine(Tail *tail, const Coord *coord, int64_t factor, LLVMValueRef addend, int lanes) {
-    Module *m = tail->module;
-    LLVMBasicBlockRef from = step_out(tail->module, coord->inner);
+static Coord coord_affine(Epilogue *epilogue, const Coord *coord, int64_t factor, LLVMValueRef addend, int lanes) {
+    Module *m = epilogue->module;
+    LLVMBasicBlockRef from = step_out(epilogue->module, coord->inner);
     Coord to = *coord;
     to.aligned = coord->aligned && factor == 1 && is_block_multiple(m, addend);
     to.lane_step = coord->lane_step * factor;
@@ -30,20 +30,20 @@ static Coord coord_affine(Tail *tail, const Coord *coord, int64_t factor, LLVMVa
     } else {
         to.base = emit_add(m, emit_mul(m, coord->base, get_i64(m, factor)), addend);
     }
-    step_back(tail->module, from);
+    step_back(epilogue->module, from);
     return to;
 }
 
 /* The coordinate a function of integers gives, on a scalar or on all lanes: reflections and clamps. */
 typedef LLVMValueRef (*CoordMap)(Module *m, LLVMValueRef coord, LLVMValueRef size);
 
-static Coord coord_mapped(Tail *tail, const Coord *coord, LLVMValueRef size, int lanes, CoordMap map) {
-    Module *m = tail->module;
-    LLVMBasicBlockRef from = step_out(tail->module, coord->inner);
+static Coord coord_mapped(Epilogue *epilogue, const Coord *coord, LLVMValueRef size, int lanes, CoordMap map) {
+    Module *m = epilogue->module;
+    LLVMBasicBlockRef from = step_out(epilogue->module, coord->inner);
     Coord to = {.inner = coord->inner, .base = get_i64(m, 0)};
     if (!coord_varies(coord) || lanes == 1) to.base = map(m, coord->base, size);
     else to.vector = map(m, get_coord_vector(m, coord, lanes), get_splat(m, size, lanes));
-    step_back(tail->module, from);
+    step_back(epilogue->module, from);
     return to;
 }
 
@@ -87,26 +87,26 @@ static LLVMValueRef emit_run_guard(Module *m, const Coord *coord, LLVMValueRef s
 }
 
 /* What guards a point whose coordinates may lie outside: the lanes that are inside, and a bit for all lanes together. */
-typedef struct Guard {
+typedef struct BorderGuard {
     LLVMValueRef lanes, all; /* NULL: no condition */
     bool inner;              /* `lanes` changes within the innermost loop */
-} Guard;
+} BorderGuard;
 
-static void guard_with(Tail *tail, Guard *guard, LLVMValueRef condition, bool inner) {
+static void guard_with(Epilogue *epilogue, BorderGuard *guard, LLVMValueRef condition, bool inner) {
     if (get_lanes(LLVMTypeOf(condition)) == 1) {
-        guard->all = emit_and(tail->module, guard->all, condition);
+        guard->all = emit_and(epilogue->module, guard->all, condition);
         return;
     }
     guard->inner = guard->inner || inner;
-    LLVMBasicBlockRef from = step_out(tail->module, guard->inner);
-    guard->lanes = emit_and(tail->module, guard->lanes, condition);
-    step_back(tail->module, from);
+    LLVMBasicBlockRef from = step_out(epilogue->module, guard->inner);
+    guard->lanes = emit_and(epilogue->module, guard->lanes, condition);
+    step_back(epilogue->module, from);
 }
 
 /* Makes a coordinate that may lie outside [0, size) safe, and notes the condition that it lies inside. */
-static void guard_coord(Tail *tail, Guard *guard, Coord *coord, LLVMValueRef size, int lanes) {
-    Module *m = tail->module;
-    LLVMBasicBlockRef from = step_out(tail->module, coord->inner);
+static void guard_coord(Epilogue *epilogue, BorderGuard *guard, Coord *coord, LLVMValueRef size, int lanes) {
+    Module *m = epilogue->module;
+    LLVMBasicBlockRef from = step_out(epilogue->module, coord->inner);
     LLVMValueRef inside;
     coord->aligned = false;
     if (!coord_varies(coord) || lanes == 1) {
@@ -117,19 +117,19 @@ static void guard_coord(Tail *tail, Guard *guard, Coord *coord, LLVMValueRef siz
     } else {
         inside = LLVMBuildICmp(m->builder, LLVMIntULT, get_coord_vector(m, coord, lanes), get_splat(m, size, lanes), "");
     }
-    step_back(tail->module, from);
-    guard_with(tail, guard, inside, coord->inner);
+    step_back(epilogue->module, from);
+    guard_with(epilogue, guard, inside, coord->inner);
 }
 
-static LLVMValueRef emit_guarded(Tail *tail, const Guard *guard, const Node *node, Point *point, LLVMValueRef other) {
-    Module *m = tail->module;
+static LLVMValueRef emit_guarded(Epilogue *epilogue, const BorderGuard *guard, const Node *node, Point *point, LLVMValueRef other) {
+    Module *m = epilogue->module;
     if (guard->lanes) {
         point->mask_inner = point->mask_inner || guard->inner;
-        LLVMBasicBlockRef from = step_out(tail->module, point->mask_inner);
+        LLVMBasicBlockRef from = step_out(epilogue->module, point->mask_inner);
         point->mask = emit_and(m, point->mask, guard->lanes);
-        step_back(tail->module, from);
+        step_back(epilogue->module, from);
     }
-    LLVMValueRef value = emit_member(tail, node, point);
+    LLVMValueRef value = emit_member(epilogue, node, point);
     if (guard->lanes) value = LLVMBuildSelect(m->builder, guard->lanes, value, other, "");
     if (guard->all) value = LLVMBuildSelect(m->builder, guard->all, value, other, "");
     return value;
@@ -141,103 +141,103 @@ static Point like_point(const Point *point, int rank) {
     return (Point){.rank = rank, .lanes = point->lanes, .mask = point->mask, .mask_inner = point->mask_inner};
 }
 
-static LLVMValueRef broadcast_at(Tail *tail, const Node *node, const Point *point) {
+static LLVMValueRef broadcast_at(Epilogue *epilogue, const Node *node, const Point *point) {
     const Node *x = node->inputs[0];
     Point from = *point;
     for (int i = 0; i < point->rank; i++)
-        if (x->shape.dims[i] != node->shape.dims[i]) from.at[i] = coord_zero(tail->module);
-    return emit_member(tail, x, &from);
+        if (x->shape.dims[i] != node->shape.dims[i]) from.at[i] = coord_zero(epilogue->module);
+    return emit_member(epilogue, x, &from);
 }
 
-static LLVMValueRef transpose_at(Tail *tail, const Node *node, const Point *point) {
+static LLVMValueRef transpose_at(Epilogue *epilogue, const Node *node, const Point *point) {
     IntList permutation = ATTRIBUTES(node, transpose)->permutation;
     Point from = like_point(point, point->rank);
     for (int i = 0; i < point->rank; i++) from.at[permutation.items[i]] = point->at[i];
-    return emit_member(tail, node->inputs[0], &from);
+    return emit_member(epilogue, node->inputs[0], &from);
 }
 
-static LLVMValueRef slice_at(Tail *tail, const Node *node, const Point *point) {
+static LLVMValueRef slice_at(Epilogue *epilogue, const Node *node, const Point *point) {
     const slice_attributes *a = ATTRIBUTES(node, slice);
     Point from = *point;
     for (int i = 0; i < point->rank; i++) {
         int64_t step = a->step.count ? a->step.items[i] : 1;
-        from.at[i] = coord_affine(tail, &point->at[i], step, get_dim(tail->module, a->begin.items[i]), point->lanes);
+        from.at[i] = coord_affine(epilogue, &point->at[i], step, get_dim(epilogue->module, a->begin.items[i]), point->lanes);
     }
-    return emit_member(tail, node->inputs[0], &from);
+    return emit_member(epilogue, node->inputs[0], &from);
 }
 
-static LLVMValueRef flip_at(Tail *tail, const Node *node, const Point *point) {
+static LLVMValueRef flip_at(Epilogue *epilogue, const Node *node, const Point *point) {
     IntList axes = ATTRIBUTES(node, flip)->axes;
     Point from = *point;
     for (int i = 0; i < axes.count; i++) {
         int axis = (int)axes.items[i];
-        LLVMBasicBlockRef back = step_out(tail->module, false);
-        LLVMValueRef last = emit_add(tail->module, size_of(tail, node, axis), get_i64(tail->module, -1));
-        step_back(tail->module, back);
-        from.at[axis] = coord_affine(tail, &point->at[axis], -1, last, point->lanes);
+        LLVMBasicBlockRef back = step_out(epilogue->module, false);
+        LLVMValueRef last = emit_add(epilogue->module, size_of(epilogue, node, axis), get_i64(epilogue->module, -1));
+        step_back(epilogue->module, back);
+        from.at[axis] = coord_affine(epilogue, &point->at[axis], -1, last, point->lanes);
     }
-    return emit_member(tail, node->inputs[0], &from);
+    return emit_member(epilogue, node->inputs[0], &from);
 }
 
-static LLVMValueRef emit_neg(Tail *tail, Dim dim) {
-    LLVMBasicBlockRef from = step_out(tail->module, false);
-    LLVMValueRef value = LLVMBuildNeg(tail->module->builder, get_dim(tail->module, dim), "");
-    step_back(tail->module, from);
+static LLVMValueRef emit_neg(Epilogue *epilogue, Dim dim) {
+    LLVMBasicBlockRef from = step_out(epilogue->module, false);
+    LLVMValueRef value = LLVMBuildNeg(epilogue->module->builder, get_dim(epilogue->module, dim), "");
+    step_back(epilogue->module, from);
     return value;
 }
 
-static bool is_zero(Dim dim) { return dim->term_count == 0; }
+static bool dim_is_zero(Dim dim) { return dim->term_count == 0; }
 
-static LLVMValueRef pad_at(Tail *tail, const Node *node, const Point *point) {
-    Module *m = tail->module;
+static LLVMValueRef pad_at(Epilogue *epilogue, const Node *node, const Point *point) {
+    Module *m = epilogue->module;
     const pad_attributes *a = ATTRIBUTES(node, pad);
     bool constant = strcmp(a->mode, "constant") == 0;
     CoordMap map = strcmp(a->mode, "reflect") == 0 ? map_reflect : map_clamp;
     Point from = *point;
-    Guard guard = {0};
+    BorderGuard guard = {0};
     for (int i = 0; i < point->rank; i++) {
-        if (is_zero(a->before.items[i]) && is_zero(a->after.items[i])) continue;
-        LLVMValueRef size = size_of(tail, node->inputs[0], i), minus = emit_neg(tail, a->before.items[i]);
-        from.at[i] = coord_affine(tail, &point->at[i], 1, minus, point->lanes);
-        if (constant) guard_coord(tail, &guard, &from.at[i], size, point->lanes);
-        else from.at[i] = coord_mapped(tail, &from.at[i], size, point->lanes, map);
+        if (dim_is_zero(a->before.items[i]) && dim_is_zero(a->after.items[i])) continue;
+        LLVMValueRef size = size_of(epilogue, node->inputs[0], i), minus = emit_neg(epilogue, a->before.items[i]);
+        from.at[i] = coord_affine(epilogue, &point->at[i], 1, minus, point->lanes);
+        if (constant) guard_coord(epilogue, &guard, &from.at[i], size, point->lanes);
+        else from.at[i] = coord_mapped(epilogue, &from.at[i], size, point->lanes, map);
     }
-    return emit_guarded(tail, &guard, node->inputs[0], &from, get_exact(m, node->shape.type, a->value, point->lanes));
+    return emit_guarded(epilogue, &guard, node->inputs[0], &from, get_exact(m, node->shape.type, a->value, point->lanes));
 }
 
 /* ---- pad_input: the places of the padded tensor that show this element, added up axis by axis ---- */
 
 typedef struct Border {
-    Tail *tail;
+    Epilogue *epilogue;
     const Node *node;
     const Point *point; /* of the node */
 } Border;
 
-static LLVMValueRef border_sum(const Border *border, int axis, const Point *from, const Guard *guard);
+static LLVMValueRef border_sum(const Border *border, int axis, const Point *from, const BorderGuard *guard);
 
 /* The padded place `coord` shows the element where also `condition` holds (NULL: always). */
-static LLVMValueRef border_term(const Border *border, int axis, const Point *from, const Guard *guard, Coord coord,
+static LLVMValueRef border_term(const Border *border, int axis, const Point *from, const BorderGuard *guard, Coord coord,
                                 LLVMValueRef condition) {
     Point there = *from;
-    Guard also = *guard;
+    BorderGuard also = *guard;
     there.at[axis] = coord;
-    guard_coord(border->tail, &also, &there.at[axis], size_of(border->tail, border->node->inputs[0], axis), from->lanes);
-    if (condition) guard_with(border->tail, &also, condition, true);
+    guard_coord(border->epilogue, &also, &there.at[axis], size_of(border->epilogue, border->node->inputs[0], axis), from->lanes);
+    if (condition) guard_with(border->epilogue, &also, condition, true);
     return border_sum(border, axis + 1, &there, &also);
 }
 
 static LLVMValueRef emit_same(const Border *border, int axis, LLVMIntPredicate predicate, LLVMValueRef place) {
     const Coord *coord = &border->point->at[axis];
     int lanes = coord_varies(coord) ? border->point->lanes : 1;
-    Module *m = border->tail->module;
+    Module *m = border->epilogue->module;
     return LLVMBuildICmp(m->builder, predicate, get_coord_vector(m, coord, lanes), get_splat(m, place, lanes), "");
 }
 
 /* The border of `size` places from `first` on all shows the element at `edge`. */
-static LLVMValueRef border_run(const Border *border, int axis, const Point *from, const Guard *guard, LLVMValueRef first,
+static LLVMValueRef border_run(const Border *border, int axis, const Point *from, const BorderGuard *guard, LLVMValueRef first,
                                LLVMValueRef end,
                                LLVMValueRef edge, LLVMValueRef sum) {
-    Module *m = border->tail->module;
+    Module *m = border->epilogue->module;
     Loop loop = begin_loop(m, first, end, 1);
     LLVMValueRef carried = add_carried(m, &loop, sum);
     LLVMValueRef term = border_term(border, axis, from, guard, coord_fixed(loop.index), emit_same(border, axis, LLVMIntEQ, edge));
@@ -246,63 +246,63 @@ static LLVMValueRef border_run(const Border *border, int axis, const Point *from
     return carried_result(&loop, 0);
 }
 
-static LLVMValueRef border_axis(const Border *border, int axis, const Point *from, const Guard *guard) {
-    Tail *tail = border->tail;
-    Module *m = tail->module;
+static LLVMValueRef border_axis(const Border *border, int axis, const Point *from, const BorderGuard *guard) {
+    Epilogue *epilogue = border->epilogue;
+    Module *m = epilogue->module;
     const pad_input_attributes *a = ATTRIBUTES(border->node, pad_input);
     const Coord *coord = &border->point->at[axis];
-    LLVMValueRef before = get_dim(m, a->before.items[axis]), last = emit_add(m, size_of(tail, border->node, axis),
+    LLVMValueRef before = get_dim(m, a->before.items[axis]), last = emit_add(m, size_of(epilogue, border->node, axis),
                                                                              get_i64(m, -1));
-    LLVMValueRef sum = border_term(border, axis, from, guard, coord_affine(tail, coord, 1, before, from->lanes), NULL);
+    LLVMValueRef sum = border_term(border, axis, from, guard, coord_affine(epilogue, coord, 1, before, from->lanes), NULL);
     if (strcmp(a->mode, "replicate") == 0) {
         sum = border_run(border, axis, from, guard, get_i64(m, 0), before, get_i64(m, 0), sum);
         LLVMValueRef first = emit_add(m, emit_add(m, before, last), get_i64(m, 1));
-        return border_run(border, axis, from, guard, first, size_of(tail, border->node->inputs[0], axis), last, sum);
+        return border_run(border, axis, from, guard, first, size_of(epilogue, border->node->inputs[0], axis), last, sum);
     }
     if (strcmp(a->mode, "reflect") != 0) return sum;
-    Coord left = coord_affine(tail, coord, -1, before, from->lanes);
-    Coord right = coord_affine(tail, coord, -1, emit_add(m, emit_mul(m, last, get_i64(m, 2)), before), from->lanes);
+    Coord left = coord_affine(epilogue, coord, -1, before, from->lanes);
+    Coord right = coord_affine(epilogue, coord, -1, emit_add(m, emit_mul(m, last, get_i64(m, 2)), before), from->lanes);
     DType type = border->node->shape.type;
     sum = emit_sum(m, type, sum, border_term(border, axis, from, guard, left, emit_same(border, axis, LLVMIntNE, get_i64(m, 0))));
     return emit_sum(m, type, sum, border_term(border, axis, from, guard, right, emit_same(border, axis, LLVMIntNE, last)));
 }
 
-static LLVMValueRef border_sum(const Border *border, int axis, const Point *from, const Guard *guard) {
+static LLVMValueRef border_sum(const Border *border, int axis, const Point *from, const BorderGuard *guard) {
     const Node *x = border->node->inputs[0];
     if (axis == from->rank) {
         Point there = *from;
-        return emit_guarded(border->tail, guard, x, &there, get_number(border->tail->module, x->shape.type, 0, from->lanes));
+        return emit_guarded(border->epilogue, guard, x, &there, get_number(border->epilogue->module, x->shape.type, 0, from->lanes));
     }
     if (x->shape.dims[axis] == border->node->shape.dims[axis]) return border_sum(border, axis + 1, from, guard);
     return border_axis(border, axis, from, guard);
 }
 
 /* Its loops make blocks of their own, so nothing that was computed in them may be remembered after, nor hoisted out of them. */
-static LLVMValueRef pad_input_at(Tail *tail, const Node *node, const Point *point) {
-    LLVMBasicBlockRef hoist = tail->module->hoist;
-    int known = tail->memo.count;
-    tail->module->hoist = NULL;
-    Border border = {tail, node, point};
-    LLVMValueRef value = border_sum(&border, 0, point, &(Guard){0});
-    tail->memo.count = known;
-    tail->module->hoist = hoist;
+static LLVMValueRef pad_input_at(Epilogue *epilogue, const Node *node, const Point *point) {
+    LLVMBasicBlockRef hoist = epilogue->module->hoist;
+    int known = epilogue->memo.count;
+    epilogue->module->hoist = NULL;
+    Border border = {epilogue, node, point};
+    LLVMValueRef value = border_sum(&border, 0, point, &(BorderGuard){0});
+    epilogue->memo.count = known;
+    epilogue->module->hoist = hoist;
     return value;
 }
 
 /* ---- gather ---- */
 
 /* An index as a coordinate; one that lies outside is clamped. */
-static Coord index_coord(Tail *tail, LLVMValueRef index, LLVMValueRef size, bool inner) {
-    Module *m = tail->module;
-    LLVMBasicBlockRef from = step_out(tail->module, inner);
+static Coord index_coord(Epilogue *epilogue, LLVMValueRef index, LLVMValueRef size, bool inner) {
+    Module *m = epilogue->module;
+    LLVMBasicBlockRef from = step_out(epilogue->module, inner);
     int lanes = get_lanes(LLVMTypeOf(index));
     LLVMValueRef wide = LLVMBuildSExt(m->builder, index, get_vector(m, m->i64, lanes), "");
     wide = map_clamp(m, wide, get_splat(m, size, lanes));
-    step_back(tail->module, from);
+    step_back(epilogue->module, from);
     return lanes > 1 ? (Coord){.base = get_i64(m, 0), .vector = wide, .inner = inner} : (Coord){.base = wide, .inner = inner};
 }
 
-static LLVMValueRef gather_at(Tail *tail, const Node *node, const Point *point) {
+static LLVMValueRef gather_at(Epilogue *epilogue, const Node *node, const Point *point) {
     const Node *x = node->inputs[0], *index = node->inputs[1];
     int axis = (int)ATTRIBUTES(node, gather)->axis, wide = index->shape.rank;
     Point place = like_point(point, wide), from = like_point(point, x->shape.rank);
@@ -317,18 +317,18 @@ static LLVMValueRef gather_at(Tail *tail, const Node *node, const Point *point) 
     }
     for (int i = 0; i < axis; i++) from.at[i] = point->at[i];
     for (int i = axis + 1; i < from.rank; i++) from.at[i] = point->at[i + wide - 1];
-    from.at[axis] = index_coord(tail, emit_member(tail, index, &place), size_of(tail, x, axis), inner);
-    return emit_member(tail, x, &from);
+    from.at[axis] = index_coord(epilogue, emit_member(epilogue, index, &place), size_of(epilogue, x, axis), inner);
+    return emit_member(epilogue, x, &from);
 }
 
 /* ---- reshape ---- */
 
 /* Axes of size 1 come and go; the others carry over. */
-static void reshape_trivially(Tail *tail, const Node *node, const Point *point, Point *from) {
+static void reshape_trivially(Epilogue *epilogue, const Node *node, const Point *point, Point *from) {
     const Node *x = node->inputs[0];
     int axis = 0;
     for (int i = 0; i < from->rank; i++) {
-        from->at[i] = coord_zero(tail->module);
+        from->at[i] = coord_zero(epilogue->module);
         if (dim_is_one(x->shape.dims[i])) continue;
         while (dim_is_one(node->shape.dims[axis])) axis++;
         from->at[i] = point->at[axis++];
@@ -346,35 +346,35 @@ LLVMValueRef emit_element_number(Module *m, const Node *node, const Point *point
 }
 
 /* The general case: to the element's number, and from it to the other coordinates, on all lanes. */
-static void reshape_generally(Tail *tail, const Node *node, const Point *point, Point *from) {
-    Module *m = tail->module;
+static void reshape_generally(Epilogue *epilogue, const Node *node, const Point *point, Point *from) {
+    Module *m = epilogue->module;
     int lanes = point->lanes;
     bool inner = false;
     LLVMValueRef number = emit_element_number(m, node, point);
     for (int i = 0; i < point->rank; i++) inner = inner || point->at[i].inner;
     for (int i = from->rank - 1; i >= 0; i--) {
-        LLVMValueRef size = get_splat(m, size_of(tail, node->inputs[0], i), lanes);
+        LLVMValueRef size = get_splat(m, size_of(epilogue, node->inputs[0], i), lanes);
         LLVMValueRef coord = i ? LLVMBuildURem(m->builder, number, size, "") : number;
         from->at[i] = (Coord){.base = lanes > 1 ? get_i64(m, 0) : coord, .vector = lanes > 1 ? coord : NULL, .inner = inner};
         if (i) number = LLVMBuildUDiv(m->builder, number, size, "");
     }
 }
 
-static LLVMValueRef reshape_at(Tail *tail, const Node *node, const Point *point) {
+static LLVMValueRef reshape_at(Epilogue *epilogue, const Node *node, const Point *point) {
     Point from = like_point(point, node->inputs[0]->shape.rank);
-    if (reshape_is_trivial(node)) reshape_trivially(tail, node, point, &from);
-    else reshape_generally(tail, node, point, &from);
-    return emit_member(tail, node->inputs[0], &from);
+    if (reshape_is_trivial(node)) reshape_trivially(epilogue, node, point, &from);
+    else reshape_generally(epilogue, node, point, &from);
+    return emit_member(epilogue, node->inputs[0], &from);
 }
 
-static LLVMValueRef concat_at(Tail *tail, const Node *node, const Point *point) {
-    (void)tail, (void)node, (void)point;
+static LLVMValueRef concat_at(Epilogue *epilogue, const Node *node, const Point *point) {
+    (void)epilogue, (void)node, (void)point;
     INTERNAL_ERROR("a concatenation is laid out in memory, its parts are computed there");
 }
 
 /* ---- the family ---- */
 
-static LLVMValueRef (*const movements[OP_COUNT])(Tail *, const Node *, const Point *) = {
+static LLVMValueRef (*const movements[OP_COUNT])(Epilogue *, const Node *, const Point *) = {
 #undef ROW_OF_CLASS_MOVEMENT
 #define ROW_OF_CLASS_MOVEMENT(name) [OP_##name] = name##_at,
 #define OP(name, inputs, attributes, class, ...) ROW_OF_##class(name)
@@ -382,6 +382,6 @@ static LLVMValueRef (*const movements[OP_COUNT])(Tail *, const Node *, const Poi
 #undef OP
 };
 
-LLVMValueRef emit_movement(Tail *tail, const Node *node, const Point *point) {
-    return movements[node->op](tail, node, point);
+LLVMValueRef emit_movement(Epilogue *epilogue, const Node *node, const Point *point) {
+    return movements[node->op](epilogue, node, point);
 }

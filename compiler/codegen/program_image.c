@@ -59,7 +59,7 @@ static LLVMValueRef make_labels(Module *m, const cai_port *port) {
     return make_array(m, "labels", items, port->label_count);
 }
 
-static LLVMValueRef make_ports(Module *m, const char *name, const cai_port *ports, int count) {
+static LLVMValueRef image_of_ports(Module *m, const char *name, const cai_port *ports, int count) {
     LLVMValueRef *items = NEW_ARRAY(m->arena, LLVMValueRef, count);
     for (int i = 0; i < count; i++) {
         const cai_port *port = &ports[i];
@@ -73,7 +73,7 @@ static LLVMValueRef make_ports(Module *m, const char *name, const cai_port *port
     return make_array(m, name, items, count);
 }
 
-static LLVMValueRef make_symbols(Module *m, const cai_program *program) {
+static LLVMValueRef image_of_symbols(Module *m, const cai_program *program) {
     LLVMValueRef *items = NEW_ARRAY(m->arena, LLVMValueRef, program->symbol_count);
     for (int i = 0; i < program->symbol_count; i++) {
         LLVMValueRef fields[] = {make_text(m, program->symbols[i].name), get_i64(m, program->symbols[i].multiple)};
@@ -82,7 +82,7 @@ static LLVMValueRef make_symbols(Module *m, const cai_program *program) {
     return make_array(m, "symbols", items, program->symbol_count);
 }
 
-static LLVMValueRef make_buffers(Module *m, const cai_program *program) {
+static LLVMValueRef image_of_buffers(Module *m, const cai_program *program) {
     LLVMValueRef *items = NEW_ARRAY(m->arena, LLVMValueRef, program->buffer_count);
     for (int i = 0; i < program->buffer_count; i++) {
         const cai_buffer *buffer = &program->buffers[i];
@@ -92,7 +92,7 @@ static LLVMValueRef make_buffers(Module *m, const cai_program *program) {
     return make_array(m, "buffers", items, program->buffer_count);
 }
 
-static LLVMValueRef make_arguments(Module *m, const cai_launch *launch) {
+static LLVMValueRef image_of_arguments(Module *m, const cai_launch *launch) {
     LLVMValueRef *items = NEW_ARRAY(m->arena, LLVMValueRef, launch->argument_count);
     for (int i = 0; i < launch->argument_count; i++) {
         const cai_argument *argument = &launch->arguments[i];
@@ -106,30 +106,30 @@ typedef struct Texts { LLVMValueRef path, source, arguments; } Texts; /* what th
 
 static Texts make_texts(Module *m, const cai_launch *launch) {
     LLVMValueRef path = make_text(m, launch->path), source = make_text(m, launch->source);
-    return (Texts){path, source, make_arguments(m, launch)};
+    return (Texts){path, source, image_of_arguments(m, launch)};
 }
 
-static LLVMValueRef make_launch(Module *m, const cai_launch *launch, const Texts *texts) {
+static LLVMValueRef image_of_launch(Module *m, const cai_launch *launch, const Texts *texts) {
     LLVMValueRef kernel = get_kernel(m, launch->name), name = make_text(m, launch->name);
     LLVMValueRef fields[] = {kernel, name, make_text(m, launch->kind), texts->path, texts->source, texts->arguments,
                              get_i32(m, launch->argument_count), get_i32(m, launch->tasks), get_i32(m, launch->flops),
-                             get_i32(m, launch->bytes), get_i32(m, launch->rounds), get_i32(m, launch->more), get_i32(m, launch->along),
+                             get_i32(m, launch->bytes), get_i32(m, launch->rounds), get_i32(m, launch->more), get_i32(m, launch->fused),
                              get_i32(m, (int32_t)launch->guards)};
     return make_struct(m, fields, COUNT_OF(fields), sizeof(cai_launch));
 }
 
-static LLVMValueRef make_launches(Module *m, const cai_program *program) {
+static LLVMValueRef image_of_launches(Module *m, const cai_program *program) {
     LLVMValueRef *items = NEW_ARRAY(m->arena, LLVMValueRef, program->launch_count);
     Texts texts = {0};
     for (int i = 0; i < program->launch_count; i++) {
         const cai_launch *launch = &program->launches[i];
         if (i == 0 || launch->arguments != launch[-1].arguments) texts = make_texts(m, launch);
-        items[i] = make_launch(m, launch, &texts);
+        items[i] = image_of_launch(m, launch, &texts);
     }
     return make_array(m, "launches", items, program->launch_count);
 }
 
-static LLVMValueRef make_checks(Module *m, const cai_program *program) {
+static LLVMValueRef image_of_checks(Module *m, const cai_program *program) {
     LLVMValueRef *items = NEW_ARRAY(m->arena, LLVMValueRef, program->check_count);
     for (int i = 0; i < program->check_count; i++) {
         LLVMValueRef fields[] = {make_text(m, program->checks[i].message)};
@@ -192,12 +192,12 @@ static LLVMValueRef *emit_slots(const Image *e) {
 }
 
 static LLVMValueRef emit_scratch(const Image *e) {
-    LLVMValueRef most = get_i64(e->m, 0);
+    LLVMValueRef max = get_i64(e->m, 0);
     for (int i = 0; i < e->program->launches.count; i++) {
         Dim scratch = e->program->launches.items[i]->scratch;
-        if (scratch) most = emit_max(e->m, most, get_dim(e->m, scratch));
+        if (scratch) max = emit_max(e->m, max, get_dim(e->m, scratch));
     }
-    return most;
+    return max;
 }
 
 static LLVMValueRef emit_size(const Image *e, const Size *size, LLVMValueRef *slots) {
@@ -244,12 +244,12 @@ void export_constant(LLVMValueRef constant, const char *name) {
 static void emit_tables(Module *m, const Program *planned, const char *name, LLVMValueRef weights) {
     const Tables *tables = tables_of_program(planned, m->arena);
     const cai_program *p = &tables->program;
-    LLVMValueRef inputs = make_ports(m, "inputs", p->inputs, p->input_count), outputs = make_ports(m, "outputs", p->outputs, p->output_count);
-    LLVMValueRef buffers = make_buffers(m, p), launches = make_launches(m, p);
+    LLVMValueRef inputs = image_of_ports(m, "inputs", p->inputs, p->input_count), outputs = image_of_ports(m, "outputs", p->outputs, p->output_count);
+    LLVMValueRef buffers = image_of_buffers(m, p), launches = image_of_launches(m, p);
     LLVMValueRef prepare = emit_prepare(&(Image){m, planned, tables});
     LLVMValueRef fields[] = {
         get_i32(m, (int32_t)p->abi), get_i32(m, (int32_t)p->cpu), make_text(m, p->name), make_text(m, p->comment),
-        make_text(m, p->target), inputs, outputs, make_symbols(m, p), launches, buffers, make_checks(m, p), prepare, weights,
+        make_text(m, p->target), inputs, outputs, image_of_symbols(m, p), launches, buffers, image_of_checks(m, p), prepare, weights,
         get_i64(m, (int64_t)p->weights_bytes), get_i32(m, p->input_count), get_i32(m, p->output_count), get_i32(m, p->symbol_count),
         get_i32(m, p->launch_count), get_i32(m, p->buffer_count), get_i32(m, p->check_count), get_i32(m, p->size_count),
         get_i32(m, p->arena), get_i32(m, p->scratch)};

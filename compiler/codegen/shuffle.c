@@ -31,7 +31,7 @@ static void interleave_pair(Module *m, LLVMValueRef a, LLVMValueRef b, LLVMValue
 
 /* Those of even numbers and those of odd ones first, then both together. */
 static void interleave_even(Module *m, LLVMValueRef *vectors, int count) {
-    LLVMValueRef even[MOST_INTERLEAVED], odd[MOST_INTERLEAVED];
+    LLVMValueRef even[MAX_INTERLEAVED], odd[MAX_INTERLEAVED];
     for (int i = 0; i < count / 2; i++) {
         even[i] = vectors[2 * i];
         odd[i] = vectors[2 * i + 1];
@@ -57,7 +57,7 @@ static LLVMValueRef gather_from(Module *m, const LLVMValueRef *vectors, int coun
 }
 
 void emit_interleave(Module *m, LLVMValueRef *vectors, int count) {
-    LLVMValueRef results[MOST_INTERLEAVED];
+    LLVMValueRef results[MAX_INTERLEAVED];
     if (count == 1) return;
     if (count % 2 == 0) {
         interleave_even(m, vectors, count);

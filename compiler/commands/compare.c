@@ -7,7 +7,7 @@
 #include "files/files.h"
 #include <unistd.h>
 
-typedef struct Row {
+typedef struct ComparisonRow {
     const char *name;     /* the model, and the settings it has */
     const char *path, *model;
     const char *free;     /* sizes that the network leaves free and states no figures for, as they are taken: "H = 256, W = 256"; NULL: none */
@@ -16,7 +16,7 @@ typedef struct Row {
     double activations;   /* bytes of intermediate results */
     double top1;          /* 0: not stated */
     double milliseconds, memory; /* measured; memory in bytes */
-} Row;
+} ComparisonRow;
 
 typedef Vec(Define) DefineList;
 
@@ -25,12 +25,12 @@ typedef struct Comparison {
     Options options; /* the user's, with one file and one variant's settings */
     DefineList given; /* by -D */
     int file;         /* which is read */
-    Vec(Row) rows;
+    Vec(ComparisonRow) rows;
 } Comparison;
 
 /* ---- one network ---- */
 
-static const char *stem(Arena *arena, const char *path) {
+static const char *file_stem(Arena *arena, const char *path) {
     const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
     return arena_strndup(arena, base, dot ? (size_t)(dot - base) : strlen(base));
 }
@@ -40,7 +40,7 @@ static const char *stem(Arena *arena, const char *path) {
 static const char *row_name(Arena *arena, const Model *model, const char *path, const DefineList *settings) {
     Text text = {.arena = arena};
     if (model->called) return model->called;
-    const char *file = stem(arena, path);
+    const char *file = file_stem(arena, path);
     if (strcmp(file, model->decl->name) != 0) text_add(&text, "%s.", file);
     text_add(&text, "%s", model->decl->name);
     for (int i = 0; i < settings->count; i++) {
@@ -126,7 +126,7 @@ static bool write_inputs(Session *s, const Graph *graph, const char *path) {
     return false;
 }
 
-static bool read_times(Session *s, const char *said, Row *row) {
+static bool read_times(Session *s, const char *said, ComparisonRow *row) {
     const char *run = strstr(said, "run  "), *memory = strstr(said, "memory  ");
     double megabytes;
     if (run && memory && sscanf(run, "run %lf", &row->milliseconds) == 1 && sscanf(memory, "memory %lf", &megabytes) == 1) {
@@ -138,7 +138,7 @@ static bool read_times(Session *s, const char *said, Row *row) {
 }
 
 /* What a program of the network says of itself with --time. */
-static bool time_program(Session *s, const Graph *graph, const char *program, const char *inputs, const char *outputs, Row *row) {
+static bool time_program(Session *s, const Graph *graph, const char *program, const char *inputs, const char *outputs, ComparisonRow *row) {
     Vec(const char *) arguments = {0};
     const char *const fixed[] = {"", "-o", outputs, "--threads", "1", "--time"};
     for (int i = 0; i < COUNT_OF(fixed); i++) vec_push(s->arena, &arguments, fixed[i]);
@@ -147,7 +147,7 @@ static bool time_program(Session *s, const Graph *graph, const char *program, co
     return read_times(s, process_run(s->arena, &program, 1, arguments.items).said, row);
 }
 
-static bool measure(Session *s, const ModelList *one, Row *row) {
+static bool measure_model(Session *s, const ModelList *one, ComparisonRow *row) {
     Graph *graph = one->items[0]->graph;
     const char *folder = program_cache(s);
     if (!folder) return false;
@@ -161,24 +161,24 @@ static bool measure(Session *s, const ModelList *one, Row *row) {
     return good;
 }
 
-static void add_row(Comparison *c, int index, const DefineList *settings) {
+static void add_comparison_row(Comparison *c, int index, const DefineList *settings) {
     Session *s = c->session;
     ModelList one = {0}, fixed_one = {0};
     const Model *stated = elaborate_one(c, index, settings, &one);
     DefineList fixed = stated ? fix_sizes(s->arena, stated, settings) : (DefineList){0};
     Model *model = stated ? elaborate_one(c, index, &fixed, &fixed_one) : NULL;
     if (!model) return;
-    Row row = {.file = c->file, .path = c->options.file, .model = model->decl->name, .top1 = stated->top1, .receptive_field = stated->receptive_field};
+    ComparisonRow row = {.file = c->file, .path = c->options.file, .model = model->decl->name, .top1 = stated->top1, .receptive_field = stated->receptive_field};
     row.name = row_name(s->arena, stated, row.path, settings);
     row.free = free_sizes(s->arena, stated);
     dim_is_const(model->parameters, &row.parameters);
     dim_is_const(model->macs, &row.macs);
     row.activations = activation_bytes(s, model->graph);
-    if (!s->options->measure || measure(s, &fixed_one, &row)) vec_push(s->arena, &c->rows, row);
+    if (!s->options->measure || measure_model(s, &fixed_one, &row)) vec_push(s->arena, &c->rows, row);
 }
 
 /* Each model as it is by default, or with the user's -D; then each variant that it states figures for. */
-static void add_file(Comparison *c, const char *path) {
+static void add_compared_file(Comparison *c, const char *path) {
     Session *s = c->session;
     DefineList given = {.items = c->given.items, .count = c->given.count};
     ModelList models = {0};
@@ -187,12 +187,12 @@ static void add_file(Comparison *c, const char *path) {
     Library *library = open_with(c, &given);
     if (!library || !build_elaborate_all(s, library, &models)) return;
     for (int m = 0; m < models.count; m++) {
-        add_row(c, m, &given);
+        add_comparison_row(c, m, &given);
         for (int v = 0; v < models.items[m]->variants.count && given.count == 0; v++) {
             const Variant *variant = &models.items[m]->variants.items[v];
             DefineList settings = {0};
             for (int i = 0; i < variant->count; i++) vec_push(s->arena, &settings, variant->defines[i]);
-            add_row(c, m, &settings);
+            add_comparison_row(c, m, &settings);
         }
     }
     c->file++;
@@ -201,12 +201,12 @@ static void add_file(Comparison *c, const char *path) {
 /* ---- names and sizes ---- */
 
 /* Networks of one name are told apart by their files. */
-static void tell_apart(Comparison *c) {
+static void report_differences(Comparison *c) {
     Arena *arena = c->session->arena;
     bool *alike = NEW_ARRAY(arena, bool, c->rows.count);
     for (int i = 0; i < c->rows.count; i++)
         for (int k = 0; k < c->rows.count; k++) {
-            const Row *a = &c->rows.items[i], *b = &c->rows.items[k];
+            const ComparisonRow *a = &c->rows.items[i], *b = &c->rows.items[k];
             alike[i] |= a->file != b->file && !strcmp(a->name, b->name);
         }
     for (int i = 0; i < c->rows.count; i++)
@@ -218,9 +218,9 @@ static const char *sizes_taken(const Comparison *c) {
     Text text = {.arena = c->session->arena};
     for (int i = 0; i < c->rows.count; i++) {
         const char *free = c->rows.items[i].free;
-        bool told = !free;
-        for (int k = 0; k < i && !told; k++) told = c->rows.items[k].free && !strcmp(c->rows.items[k].free, free);
-        if (!told) text_add(&text, "%s%s", text.length ? "; " : "", free);
+        bool reported = !free;
+        for (int k = 0; k < i && !reported; k++) reported = c->rows.items[k].free && !strcmp(c->rows.items[k].free, free);
+        if (!reported) text_add(&text, "%s%s", text.length ? "; " : "", free);
     }
     return text.length ? text_string(&text) : NULL;
 }
@@ -238,7 +238,7 @@ static const char *or_dash(Arena *arena, const char *format, double value) {
     return value > 0 ? arena_strndup(arena, text, strlen(text)) : "-";
 }
 
-static void print_table(const Comparison *c) {
+static void print_comparison(const Comparison *c) {
     Arena *arena = c->session->arena;
     bool measured = c->session->options->measure;
     int width = 7;
@@ -246,7 +246,7 @@ static void print_table(const Comparison *c) {
     printf("%-*s  %10s  %10s  %14s  %6s  %6s%s\n", width, "network", "parameters", "MACs", "activations", "field", "top-1",
            measured ? "          ms   memory" : "");
     for (int i = 0; i < c->rows.count; i++) {
-        const Row *row = &c->rows.items[i];
+        const ComparisonRow *row = &c->rows.items[i];
         printf("%-*s  %10s  %10s%s%11.2f MB  %6s  %6s", width, row->name, count_text(arena, (double)row->parameters),
                count_text(arena, (double)row->macs), row->free ? "* " : "  ", row->activations / 1e6, or_dash(arena, "%.0f", (double)row->receptive_field),
                or_dash(arena, "%.2f", row->top1));
@@ -257,10 +257,10 @@ static void print_table(const Comparison *c) {
     if (sizes) printf("* free sizes, taken as %s: `-D` fixes them, or `at` of an `expect` in the file\n", sizes);
 }
 
-static void print_json(const Comparison *c) {
+static void print_comparison_json(const Comparison *c) {
     printf("[");
     for (int i = 0; i < c->rows.count; i++) {
-        const Row *row = &c->rows.items[i];
+        const ComparisonRow *row = &c->rows.items[i];
         printf("%s\n  {\"name\": ", i ? "," : "");
         print_json_string(stdout, row->name);
         printf(", \"file\": ");
@@ -280,7 +280,7 @@ static void print_csv(const Comparison *c) {
     bool measured = c->session->options->measure;
     printf("network,params,macs,activation_bytes,receptive_field,top1%s\n", measured ? ",ms,memory_bytes" : "");
     for (int i = 0; i < c->rows.count; i++) {
-        const Row *row = &c->rows.items[i];
+        const ComparisonRow *row = &c->rows.items[i];
         Arena *arena = c->session->arena;
         const char *field = row->receptive_field ? arena_printf(arena, "%lld", (long long)row->receptive_field) : "";
         const char *top1 = row->top1 > 0 ? arena_printf(arena, "%g", row->top1) : "";
@@ -293,7 +293,7 @@ static void print_csv(const Comparison *c) {
 /* ---- the chart ---- */
 
 /* Networks with an accuracy; where none states one, all of them by their times. */
-static bool draw(Comparison *c, const char *path, const char *format) {
+static bool draw_comparison(Comparison *c, const char *path, const char *format) {
     Session *s = c->session;
     bool accuracies = false;
     for (int i = 0; i < c->rows.count; i++) accuracies = accuracies || c->rows.items[i].top1 > 0;
@@ -304,7 +304,7 @@ static bool draw(Comparison *c, const char *path, const char *format) {
     }
     Vec(ChartPoint) points = {0};
     for (int i = 0; i < c->rows.count; i++) {
-        const Row *row = &c->rows.items[i];
+        const ComparisonRow *row = &c->rows.items[i];
         double value = accuracies ? row->top1 : row->milliseconds;
         if (value > 0 && row->macs > 0)
             vec_push(s->arena, &points, (ChartPoint){row->name, (double)row->macs, value, (double)row->parameters, row->file});
@@ -336,15 +336,15 @@ int command_compare(Session *session) {
     for (int i = 0; i < o->defines.count; i++) vec_push(session->arena, &c.given, o->defines.items[i]);
     if (!o->init) c.options.init = "1";
     session->options = &c.options;
-    add_file(&c, o->file);
-    for (int i = 0; i < o->rest.count; i++) add_file(&c, o->rest.items[i]);
+    add_compared_file(&c, o->file);
+    for (int i = 0; i < o->rest.count; i++) add_compared_file(&c, o->rest.items[i]);
     session->options = o;
-    tell_apart(&c);
+    report_differences(&c);
     if (session->diag.errors == 0) {
-        if (strcmp(format, "text") == 0) print_table(&c);
-        else if (strcmp(format, "json") == 0) print_json(&c);
+        if (strcmp(format, "text") == 0) print_comparison(&c);
+        else if (strcmp(format, "json") == 0) print_comparison_json(&c);
         else print_csv(&c);
-        if (chart) draw(&c, o->output, chart);
+        if (chart) draw_comparison(&c, o->output, chart);
     }
     return session_end(session);
 }

@@ -43,7 +43,7 @@ static bool read_known(Session *s, Reference *r) {
     return s->diag.errors == 0;
 }
 
-static int is_source(const struct dirent *entry) {
+static int is_source_entry(const struct dirent *entry) {
     const char *end = strrchr(entry->d_name, '.');
     return end && strcmp(end, ".cai") == 0 && strcmp(entry->d_name, "prelude.cai") != 0;
 }
@@ -51,7 +51,7 @@ static int is_source(const struct dirent *entry) {
 static bool read_library(Session *s, Reference *r) {
     struct dirent **entries;
     if (!read_known(s, r)) return false;
-    int count = scandir(s->stdlib_dir, &entries, is_source, alphasort);
+    int count = scandir(s->stdlib_dir, &entries, is_source_entry, alphasort);
     for (int i = 0; i < count; i++) {
         const char *name = arena_printf(s->arena, "%s", entries[i]->d_name);
         free(entries[i]);
@@ -79,7 +79,7 @@ static void find_operator(Session *s, const char *name, FoundList *found) {
 
 typedef Vec(const char *) NameList;
 
-static void add_names(Session *s, const DocFile *file, NameList *names) {
+static void add_documented_names(Session *s, const DocFile *file, NameList *names) {
     for (int i = 0; i < file->doc->entries.count; i++) vec_push(s->arena, names, file->doc->entries.items[i].decl->name);
 }
 
@@ -88,24 +88,24 @@ static void add_operators(Session *s, NameList *names) {
         if (can_be_called(op)) vec_push(s->arena, names, op_info[op].name);
 }
 
-static void suggest(Session *s, Diagnostic *d, const char *name, const NameList *names, const char *before) {
+static void suggest_documented(Session *s, Diagnostic *d, const char *name, const NameList *names, const char *before) {
     const char *near = nearest_name(name, names->items, names->count);
     if (near) diag_help(&s->diag, d, "did you mean `%s%s`?", before, near);
 }
 
-static void tell_unknown(Session *s, const Reference *r, const char *name) {
+static void report_undocumented(Session *s, const Reference *r, const char *name) {
     NameList names = {0};
-    const char *habit = habit_help(name);
+    const char *alias = alias_help(name);
     Diagnostic *d = diag_error(&s->diag, DIAG_unknown_name, (Span){0},
                                "neither the library nor the operators have `%s`, and there is no file %s.cai", name, name);
-    for (int i = 0; i < r->files.count; i++) add_names(s, r->files.items[i], &names);
+    for (int i = 0; i < r->files.count; i++) add_documented_names(s, r->files.items[i], &names);
     for (int i = 0; i < r->files.count; i++)
         if (r->files.items[i]->use) vec_push(s->arena, &names, r->files.items[i]->use);
     add_operators(s, &names);
     if (builtin_knows(intern(s->names, name)))
         diag_help(&s->diag, d, "it is part of the language itself, which docs/language.md describes");
-    else if (habit) diag_help(&s->diag, d, "%s", habit);
-    else suggest(s, d, name, &names, "");
+    else if (alias) diag_help(&s->diag, d, "%s", alias);
+    else suggest_documented(s, d, name, &names, "");
 }
 
 /* As `use` finds it: here, else in the library. */
@@ -128,7 +128,7 @@ static void find_primitive(Session *s, const char *name, FoundList *found) {
     find_operator(s, name, found);
     if (found->count > count) return;
     add_operators(s, &names);
-    suggest(s, diag_error(&s->diag, DIAG_unknown_name, (Span){0}, "there is no operator `%s`", name), name, &names, "primitive.");
+    suggest_documented(s, diag_error(&s->diag, DIAG_unknown_name, (Span){0}, "there is no operator `%s`", name), name, &names, "primitive.");
 }
 
 /* unet.level */
@@ -142,9 +142,9 @@ static void find_member(Session *s, const Reference *r, const char *module, cons
         diag_error(&s->diag, DIAG_no_such_file, (Span){0}, "no file %s.cai here or in the standard library", module);
         return;
     }
-    add_names(s, file, &names);
+    add_documented_names(s, file, &names);
     Diagnostic *d = diag_error(&s->diag, DIAG_unknown_name, (Span){0}, "%s has no `%s`", file->name, name);
-    suggest(s, d, name, &names, arena_printf(s->arena, "%s.", module));
+    suggest_documented(s, d, name, &names, arena_printf(s->arena, "%s.", module));
 }
 
 /* shape: what messages have in brackets */
@@ -165,7 +165,7 @@ static void find_name(Session *s, const Reference *r, const char *name, FoundLis
     }
     const DocFile *file = used_file(s, r, name);
     if (file) vec_push(s->arena, found, (DocFound){.file = file});
-    else if (s->diag.errors == errors) tell_unknown(s, r, name);
+    else if (s->diag.errors == errors) report_undocumented(s, r, name);
 }
 
 static bool is_path(const char *what) {
@@ -173,7 +173,7 @@ static bool is_path(const char *what) {
     return strchr(what, '/') || strcmp(what, "-") == 0 || (length > 4 && strcmp(what + length - 4, ".cai") == 0);
 }
 
-static void find(Session *s, const Reference *r, const char *what, FoundList *found) {
+static void find_documented(Session *s, const Reference *r, const char *what, FoundList *found) {
     const char *dot = strchr(what, '.'), *before = dot ? arena_strndup(s->arena, what, (size_t)(dot - what)) : NULL;
     if (is_path(what)) find_path(s, r, what, found);
     else if (!dot) find_name(s, r, what, found);
@@ -189,8 +189,8 @@ int command_doc(Session *session) {
     if (o->format && !markdown && strcmp(o->format, "text") != 0)
         return session_usage(session, "--format is text or markdown, not `%s`", o->format);
     if (!read_library(session, &reference)) return session_end(session);
-    if (o->file) find(session, &reference, o->file, &found);
-    for (int i = 0; i < o->rest.count; i++) find(session, &reference, o->rest.items[i], &found);
+    if (o->file) find_documented(session, &reference, o->file, &found);
+    for (int i = 0; i < o->rest.count; i++) find_documented(session, &reference, o->rest.items[i], &found);
     Text text = {.arena = session->arena};
     if (markdown) reference_markdown(&text, &reference, o->file ? &found : NULL);
     else reference_text(&text, &reference, o->file ? &found : NULL);

@@ -144,7 +144,7 @@ static void markdown_error(Text *out, const DiagInfo *error) {
 }
 
 /* What a heading's link is called on GitHub: letters, digits, - and _ of it. */
-static const char *anchor_of(Arena *arena, const char *heading) {
+static const char *link_anchor_of(Arena *arena, const char *heading) {
     Text anchor = {.arena = arena};
     for (; *heading; heading++)
         if (*heading != '.') text_add(&anchor, "%c", *heading);
@@ -157,7 +157,7 @@ static void markdown_index(Text *out, const Reference *reference, bool known) {
     for (int i = 0; i < reference->files.count; i++) {
         const DocFile *file = reference->files.items[i];
         if (known != !file->use) continue;
-        text_add(out, "| [%s](#%s) | ", file->name, anchor_of(out->arena, file->name));
+        text_add(out, "| [%s](#%s) | ", file->name, link_anchor_of(out->arena, file->name));
         for (int k = 0; k < file->doc->entries.count; k++) {
             const char *name = file->doc->entries.items[k].decl->name;
             text_add(out, "%s[%s](#%s)", k ? ", " : "", name, name);

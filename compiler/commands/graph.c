@@ -4,7 +4,7 @@
 #include "files/files.h"
 #include <stdlib.h>
 
-static bool fail(Session *s, const char *message) {
+static bool fail_drawing(Session *s, const char *message) {
     diag_error(&s->diag, DIAG_file, (Span){0}, "%s", message);
     return false;
 }
@@ -14,23 +14,23 @@ static bool run_dot(Session *s, const char *text, const char *format, const char
     static const char *const programs[] = {"dot"};
     cai_error error;
     cai_output output;
-    if (!cai_output_open(path, &output, &error)) return fail(s, error.message);
+    if (!cai_output_open(path, &output, &error)) return fail_drawing(s, error.message);
     const char *source = scratch_file(s, path, "dot");
     if (!cai_file_write(source, text, strlen(text), &error)) {
         cai_output_discard(&output);
-        return fail(s, error.message);
+        return fail_drawing(s, error.message);
     }
     const char *arguments[] = {"", arena_printf(s->arena, "-T%s", format), "-o", output.beside ? output.beside : path, source, NULL};
     Process process = process_run(s->arena, programs, COUNT_OF(programs), arguments);
     scratch_remove();
-    if (process.status == 0) return cai_output_finish(&output, &error) || fail(s, error.message);
+    if (process.status == 0) return cai_output_finish(&output, &error) || fail_drawing(s, error.message);
     cai_output_discard(&output);
     if (process.status == PROCESS_MISSING) {
         Diagnostic *d = diag_error(&s->diag, DIAG_no_graphviz, (Span){0}, "there is no Graphviz (dot) on the PATH, which draws the picture");
         diag_help(&s->diag, d, "install graphviz; -o NAME.dot writes what it would read");
         return false;
     }
-    return fail(s, arena_printf(s->arena, "Graphviz failed:\n%s", process.said));
+    return fail_drawing(s, arena_printf(s->arena, "Graphviz failed:\n%s", process.said));
 }
 
 static bool write_picture(Session *s, const char *text, const char *path) {
@@ -38,7 +38,7 @@ static bool write_picture(Session *s, const char *text, const char *path) {
     const char *format = picture_format(s, path, "dot");
     if (!format) return false;
     if (strcmp(format, "dot") != 0) return run_dot(s, text, format, path);
-    return cai_file_write(path, text, strlen(text), &error) || fail(s, error.message);
+    return cai_file_write(path, text, strlen(text), &error) || fail_drawing(s, error.message);
 }
 
 static bool read_depth(Session *s, int *unfold) {

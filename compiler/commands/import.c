@@ -2,7 +2,7 @@
 #include "commands/commands.h"
 #include "import/import.h"
 
-static const char *without_ending(Arena *arena, const char *path, const char *ending) {
+static const char *path_without_ending(Arena *arena, const char *path, const char *ending) {
     const size_t length = strlen(path), cut = strlen(ending);
     return length > cut && !strcmp(path + length - cut, ending) ? arena_strndup(arena, path, length - cut)
                                                                 : path;
@@ -31,7 +31,7 @@ static bool write_files(Session *s, Import *im, const Written *written, const ch
         fputs(written->text, stdout);
         return true;
     }
-    const char *weights = arena_printf(s->arena, "%s.safetensors", without_ending(s->arena, path, ".cai"));
+    const char *weights = arena_printf(s->arena, "%s.safetensors", path_without_ending(s->arena, path, ".cai"));
     if (written->weights.count && !import_write_weights(im, written, weights)) return false;
     if (!cai_file_write(path, written->text, strlen(written->text), &error)) {
         diag_error(&s->diag, DIAG_file, (Span){0}, "%s", error.message);
@@ -46,7 +46,7 @@ static bool write_files(Session *s, Import *im, const Written *written, const ch
 
 int command_import(Session *session) {
     const char *file = session->options->file, *output = session->options->output;
-    const char *name = without_ending(session->arena, file, ".onnx");
+    const char *name = path_without_ending(session->arena, file, ".onnx");
     if (session->options->rest.count)
         return session_usage(session, "one FILE is wanted, and `%s` is one more",
                              session->options->rest.items[0]);
@@ -59,7 +59,7 @@ int command_import(Session *session) {
     }
     Import im;
     Written written = {0};
-    const char *named = strcmp(output, "-") ? without_ending(session->arena, output, ".cai") : name;
+    const char *named = strcmp(output, "-") ? path_without_ending(session->arena, output, ".cai") : name;
     const ImportOptions options = {base_of(named),
                                    session->options->partial,
                                    {session->stdlib_dir, session->options->defines.items,

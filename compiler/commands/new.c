@@ -29,7 +29,7 @@ static const char *with_name(Arena *arena, const char *name) {
     return text_string(&text);
 }
 
-static bool is_name(const char *name) {
+static bool is_project_name(const char *name) {
     if (!isalpha((unsigned char)*name)) return false;
     for (const char *at = name; *at; at++)
         if (!isalnum((unsigned char)*at) && *at != '_') return false;
@@ -42,7 +42,7 @@ int command_new(Session *session) {
         return session_usage(session, "one NAME is wanted, and `%s` is one more", session->options->rest.items[0]);
     size_t length = strlen(name);
     if (length > 4 && strcmp(name + length - 4, ".cai") == 0) name = arena_strndup(session->arena, name, length - 4);
-    if (!is_name(name)) return session_usage(session, "`%s` cannot be a model's name: letters, digits and _, a letter first", name);
+    if (!is_project_name(name)) return session_usage(session, "`%s` cannot be a model's name: letters, digits and _, a letter first", name);
     const char *path = arena_printf(session->arena, "%s.cai", name), *text = with_name(session->arena, name);
     Diagnostics wrong = {.arena = session->arena};
     parse_file(session->arena, session->names, &wrong, source_new(session->arena, path, text, strlen(text)));

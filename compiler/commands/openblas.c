@@ -10,7 +10,7 @@ void cblas_dgemm(int order, int a_order, int b_order, int rows, int columns, int
                  const double *b, int b_leading, double beta, double *c, int c_leading);
 
 /* Leading dimensions are at least as large as what they lead: where that is one row, any stride is right, and BLAS wants none that is less. */
-static int64_t leading(RefMatrix m, int64_t rows, int64_t columns, int *order) {
+static int64_t leading_dimension(RefMatrix m, int64_t rows, int64_t columns, int *order) {
     bool lies = m.column == 1 && (rows == 1 || m.row >= columns);
     *order = lies ? AS_IT_LIES : TRANSPOSED;
     return lies ? max_i64(m.row, columns) : max_i64(m.column, rows);
@@ -18,8 +18,8 @@ static int64_t leading(RefMatrix m, int64_t rows, int64_t columns, int *order) {
 
 void product_openblas(int64_t rows, int64_t columns, int64_t depth, RefMatrix a, RefMatrix b, double *c, int64_t c_row) {
     int a_order, b_order;
-    int64_t a_leading = leading(a, rows, depth, &a_order), b_leading = leading(b, depth, columns, &b_order);
-    int64_t c_leading = max_i64(c_row, columns), most = max_i64(max_i64(a_leading, b_leading), max_i64(c_leading, max_i64(rows, depth)));
-    if (most > INT_MAX) product_blocked(rows, columns, depth, a, b, c, c_row);
+    int64_t a_leading = leading_dimension(a, rows, depth, &a_order), b_leading = leading_dimension(b, depth, columns, &b_order);
+    int64_t c_leading = max_i64(c_row, columns), max = max_i64(max_i64(a_leading, b_leading), max_i64(c_leading, max_i64(rows, depth)));
+    if (max > INT_MAX) product_blocked(rows, columns, depth, a, b, c, c_row);
     else cblas_dgemm(ROW_MAJOR, a_order, b_order, (int)rows, (int)columns, (int)depth, 1, a.at, (int)a_leading, b.at, (int)b_leading, 1, c, (int)c_leading);
 }

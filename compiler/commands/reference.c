@@ -34,7 +34,7 @@ static bool check_holds(const Check *check, const int64_t *symbols, bool *fits) 
     return false;
 }
 
-static int64_t prepare(const int64_t *symbols, int64_t *sizes) {
+static int64_t prepare_reference(const int64_t *symbols, int64_t *sizes) {
     const Reference *r = &the_reference;
     for (int i = 0; i < r->graph->checks.count; i++) {
         bool fits;
@@ -47,7 +47,7 @@ static int64_t prepare(const int64_t *symbols, int64_t *sizes) {
 
 /* ---- the kernel ---- */
 
-static bool read_input(void *context, const Node *node, RefTensor *out) {
+static bool read_reference_input(void *context, const Node *node, RefTensor *out) {
     (void)context;
     const Graph *graph = the_reference.graph;
     for (int i = 0; i < graph->inputs.count; i++) {
@@ -67,7 +67,7 @@ static void write_output(const RefTensor *result, void *out) {
         snprintf(the_reference.error, sizeof the_reference.error, "%s", error.message);
 }
 
-static void kernel(void *const *args, const int64_t *symbols, int64_t begin, int64_t end, void *scratch) {
+static void reference_kernel(void *const *args, const int64_t *symbols, int64_t begin, int64_t end, void *scratch) {
     (void)begin, (void)end, (void)scratch;
     Reference *r = &the_reference;
     int count = r->graph->outputs.count;
@@ -84,7 +84,7 @@ static void kernel(void *const *args, const int64_t *symbols, int64_t begin, int
 }
 
 /* Inputs first, then outputs, as arguments of the only launch. */
-static const cai_argument *make_arguments(Arena *arena, int inputs, int outputs) {
+static const cai_argument *make_reference_arguments(Arena *arena, int inputs, int outputs) {
     cai_argument *arguments = NEW_ARRAY(arena, cai_argument, inputs + outputs);
     for (int i = 0; i < inputs + outputs; i++)
         arguments[i] = (cai_argument){
@@ -101,16 +101,16 @@ static void keep_memory(void) {
 int reference_main(Session *s, const Graph *graph, Weights *weights, int argc, char **argv) {
     Tables *tables = tables_of_graph(graph, s->arena);
     the_reference = (Reference){.graph = graph, .source = weights_source(weights), .tables = tables};
-    the_reference.source.input = read_input;
+    the_reference.source.input = read_reference_input;
     the_reference.source.product = product_openblas;
     keep_memory();
     cai_program *program = &tables->program;
-    cai_launch launch = {.kernel = kernel,
+    cai_launch launch = {.kernel = reference_kernel,
                          .name = "reference",
                          .kind = "reference",
                          .path = "",
                          .source = "",
-                         .arguments = make_arguments(s->arena, program->input_count, program->output_count),
+                         .arguments = make_reference_arguments(s->arena, program->input_count, program->output_count),
                          .argument_count = program->input_count + program->output_count,
                          .tasks = tables_size(tables, dim_const(graph->dims, 1)),
                          .flops = -1,
@@ -120,7 +120,7 @@ int reference_main(Session *s, const Graph *graph, Weights *weights, int argc, c
     program->target = "reference";
     program->launches = &launch;
     program->launch_count = 1;
-    program->prepare = prepare;
+    program->prepare = prepare_reference;
     program->arena = program->scratch = tables_size(tables, dim_const(graph->dims, 0));
     program->size_count = tables->sizes.count;
     int code = cai_main(program, argc, argv);

@@ -50,8 +50,8 @@ int command_run(Session *session) {
     } else if (o->reference) {
         char **arguments = run_arguments(session, model->graph->model, named);
         code = reference_main(session, model->graph, weights, o->rest.count - named + 1, arguments);
-        int told = session_end(session); /* behind the results: some of it is known only when weights are read */
-        if (code == EXIT_GOOD) code = told;
+        int reported = session_end(session); /* behind the results: some of it is known only when weights are read */
+        if (code == EXIT_GOOD) code = reported;
     } else {
         code = run_built(session, library, model->graph, weights, named);
     }

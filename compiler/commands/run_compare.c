@@ -21,7 +21,7 @@ static bool has_output(const Graph *graph, const Node *node) {
 }
 
 /* A layer that is run twice has two results: the second is called layer_2. */
-static Name free_name(const Graph *graph, Arena *arena, const char *path) {
+static Name free_result_name(const Graph *graph, Arena *arena, const char *path) {
     const char *name = path;
     for (int number = 2;; number++) {
         bool taken = false;
@@ -50,13 +50,13 @@ static Graph *with_outputs(Session *s, const Model *model, bool layers) {
         if (!layer->result || !*layer->path || !dtype_is_float(layer->result->shape.type) || has_output(graph, layer->result))
             continue;
         if (has_output(model->graph, layer->result)) continue;
-        Port port = {.name = free_name(graph, s->arena, layer->path), .node = layer->result, .span = layer->span};
+        Port port = {.name = free_result_name(graph, s->arena, layer->path), .node = layer->result, .span = layer->span};
         vec_push(s->arena, &graph->outputs, port);
     }
     for (int i = 0; i < model->graph->outputs.count; i++) {
         Port port = model->graph->outputs.items[i];
         port.form = FORM_TENSOR;
-        port.name = free_name(graph, s->arena, port.name);
+        port.name = free_result_name(graph, s->arena, port.name);
         vec_push(s->arena, &graph->outputs, port);
     }
     return graph;
@@ -112,7 +112,7 @@ typedef struct Error {
 } Error;
 
 /* Programs count denormals as zero, the reference does not. */
-static double flushed(double value) { return fabs(value) < FLT_MIN ? 0 : value; }
+static double flushed_denormal(double value) { return fabs(value) < FLT_MIN ? 0 : value; }
 
 /* Of ints exactly, though a double need not hold them. */
 static double difference_at(const cai_tensor *built, const cai_tensor *reference, int64_t i, double a, double b) {
@@ -129,7 +129,7 @@ static Error error_of(const cai_tensor *built, const cai_tensor *reference) {
         double a, b;
         cai_tensor_to_f64(built, i, 1, &a);
         cai_tensor_to_f64(reference, i, 1, &b);
-        if (built->type == CAI_F32) b = flushed(b);
+        if (built->type == CAI_F32) b = flushed_denormal(b);
         double difference = difference_at(built, reference, i, a, b);
         error.rms += difference * difference;
         error.values += isfinite(b) ? b * b : 0;
@@ -144,13 +144,13 @@ static Error error_of(const cai_tensor *built, const cai_tensor *reference) {
 /* A sum of values that were all flushed may come to a normal one: below the least normal number there is no error. */
 static bool is_good(Error error) { return error.rms <= fmax(FLT_MIN, TOLERANCE * (error.values > 0 ? error.values : 1)); }
 
-typedef struct Table {
+typedef struct ComparedTable {
     const char *first_bad;
     int bad;
-} Table;
+} ComparedTable;
 
 /* None of the figures is negative; fabs takes the sign off a NaN. */
-static void print_row(const char *name, const char *kind, const cai_tensor *built, const cai_tensor *reference, Table *table) {
+static void print_compared_row(const char *name, const char *kind, const cai_tensor *built, const cai_tensor *reference, ComparedTable *table) {
     char shape[200];
     if (!built || !reference || built->count != reference->count) {
         printf("%-40s is not in both results\n", name);
@@ -172,21 +172,21 @@ static bool open_results(Session *s, const char *path, cai_tensor_file *file) {
     return false;
 }
 
-static bool print_table(Session *s, const Graph *graph, const Model *model, const char *const files[3]) {
+static bool print_compared_table(Session *s, const Graph *graph, const Model *model, const char *const files[3]) {
     cai_tensor_file layers, whole, reference;
     if (!open_results(s, files[0], &layers)) return false;
     if (!open_results(s, files[1], &whole)) return cai_tensors_close(&layers), false;
     if (!open_results(s, files[2], &reference)) return cai_tensors_close(&layers), cai_tensors_close(&whole), false;
-    Table table = {0};
+    ComparedTable table = {0};
     printf("%-40s %-24s %10s %10s %10s\n", "layer", "shape", "values", "error", "largest");
     for (int i = 0; i < graph->outputs.count; i++) {
         const char *name = graph->outputs.items[i].name;
-        print_row(name, "", cai_tensors_find(&layers, name), cai_tensors_find(&reference, name), &table);
+        print_compared_row(name, "", cai_tensors_find(&layers, name), cai_tensors_find(&reference, name), &table);
     }
     for (int i = 0; i < model->graph->outputs.count; i++) {
         const char *name = graph->outputs.items[graph->outputs.count - model->graph->outputs.count + i].name;
         const char *own = model->graph->outputs.items[i].name;
-        print_row(own, "  as built", cai_tensors_find(&whole, own), cai_tensors_find(&reference, name), &table);
+        print_compared_row(own, "  as built", cai_tensors_find(&whole, own), cai_tensors_find(&reference, name), &table);
     }
     printf("values: their root mean square; error: its root mean square as a part of that; largest: the largest difference\n");
     if (table.bad) printf("the first layer past the tolerance of %g is %s\n", TOLERANCE, table.first_bad);
@@ -210,7 +210,7 @@ int run_compare(Session *s, const Model *model, Weights *weights, int first) {
     Graph *layers = with_outputs(s, model, true), *whole = with_outputs(s, model, false);
     bool good =
         run_variant(s, layers, weights, first, folder, files[0]) && run_variant(s, whole, weights, first, folder, files[1]) &&
-        run_reference(s, layers, weights, with_output(s, layers->model, first, files[2])) && print_table(s, layers, model, files);
+        run_reference(s, layers, weights, with_output(s, layers->model, first, files[2])) && print_compared_table(s, layers, model, files);
     for (int i = 0; i < COUNT_OF(files); i++) unlink(files[i]);
     rmdir(folder);
     int code = session_end(s);

@@ -22,7 +22,7 @@ static Dim for_batch_of_one(const Model *model, Dim value) {
 
 /* ---- for people ---- */
 
-static int width_of(const char *text) {
+static int width_in_columns(const char *text) {
     int width = 0;
     for (; *text; text++) width += ((unsigned char)*text & 0xC0) != 0x80;
     return width;
@@ -32,9 +32,9 @@ typedef struct Columns {
     int name, shape, parameters, macs, field;
 } Columns;
 
-typedef struct Row {
+typedef struct SummaryRow {
     const char *name, *shape, *parameters, *macs, *field;
-} Row;
+} SummaryRow;
 
 static const char *field_text(Session *s, int64_t field) { return field ? arena_printf(s->arena, "%lld", (long long)field) : "-"; }
 
@@ -47,16 +47,16 @@ const char *text_thousands(Arena *arena, int64_t number) {
 }
 
 /* Sizes that are not known yet as they are. */
-static const char *number_text(Session *s, Dim value) {
+static const char *grouped_number_text(Session *s, Dim value) {
     return dim_is_const(value, NULL) ? text_thousands(s->arena, dim_const_value(value)) : dim_string(s->arena, value);
 }
 
-/* A formula too long for a column (sizes that are cut and halved many times) is left out: print_table says how to see it. */
+/* A formula too long for a column (sizes that are cut and halved many times) is left out: print_summary_table says how to see it. */
 enum { LONGEST_FORMULA = 40 };
 static const char left_out[] = "...";
 
 static const char *macs_text(Session *s, const Model *model, Dim macs) {
-    const char *text = number_text(s, for_batch_of_one(model, macs));
+    const char *text = grouped_number_text(s, for_batch_of_one(model, macs));
     return strlen(text) > LONGEST_FORMULA ? left_out : text;
 }
 
@@ -68,33 +68,33 @@ static const LayerInfo *layer_above(const Model *model, int index) {
 }
 
 /* What the path adds to that of the layer above, so that a label of several parts (`"features.3"`) is shown whole. */
-static const char *own_name(const Model *model, int index) {
+static const char *own_layer_name(const Model *model, int index) {
     const LayerInfo *above = layer_above(model, index);
     const char *path = model->layers.items[index].path;
     size_t length = above ? strlen(above->path) : 0;
     return length && strncmp(path, above->path, length) == 0 && path[length] == '.' ? path + length + 1 : path;
 }
 
-static Row row_of(Session *s, const Model *model, int index) {
+static SummaryRow summary_row_of(Session *s, const Model *model, int index) {
     const LayerInfo *layer = &model->layers.items[index];
-    const char *own = own_name(model, index), *callee = layer->callee ? layer->callee : "";
-    return (Row){.name = arena_printf(s->arena, "%*s%s%s%s%s", layer->depth * 2, "", own, *own && *callee ? " (" : "", callee,
+    const char *own = own_layer_name(model, index), *callee = layer->callee ? layer->callee : "";
+    return (SummaryRow){.name = arena_printf(s->arena, "%*s%s%s%s%s", layer->depth * 2, "", own, *own && *callee ? " (" : "", callee,
                                       *own && *callee ? ")" : ""),
                  .shape = layer->result ? shape_string(s->arena, layer->result->shape) : "",
-                 .parameters = number_text(s, layer->parameters),
+                 .parameters = grouped_number_text(s, layer->parameters),
                  .macs = macs_text(s, model, layer->macs),
                  .field = field_text(s, layer->receptive_field)};
 }
 
-static void widen(Columns *columns, const Row *row) {
-    columns->name = (int)max_i64(columns->name, width_of(row->name));
-    columns->shape = (int)max_i64(columns->shape, width_of(row->shape));
-    columns->parameters = (int)max_i64(columns->parameters, width_of(row->parameters));
-    columns->macs = (int)max_i64(columns->macs, width_of(row->macs));
-    columns->field = (int)max_i64(columns->field, width_of(row->field));
+static void widen_columns(Columns *columns, const SummaryRow *row) {
+    columns->name = (int)max_i64(columns->name, width_in_columns(row->name));
+    columns->shape = (int)max_i64(columns->shape, width_in_columns(row->shape));
+    columns->parameters = (int)max_i64(columns->parameters, width_in_columns(row->parameters));
+    columns->macs = (int)max_i64(columns->macs, width_in_columns(row->macs));
+    columns->field = (int)max_i64(columns->field, width_in_columns(row->field));
 }
 
-static void print_row(const Columns *c, const Row *row) {
+static void print_summary_row(const Columns *c, const SummaryRow *row) {
     printf("%-*s  %-*s  %*s  %*s  %*s\n", c->name, row->name, c->shape, row->shape, c->parameters, row->parameters, c->macs,
            row->macs, c->field, row->field);
 }
@@ -112,7 +112,7 @@ static bool rows_alike(const LayerInfo *a, const LayerInfo *b) {
 }
 
 /* How often the `size` rows from `begin` on, layers with all that is in them, stand there in a row. */
-static int repeats(const Model *model, int begin, int size) {
+static int count_repeats(const Model *model, int begin, int size) {
     const LayerList *layers = &model->layers;
     for (int i = begin; i < begin + size; i++)
         if (i >= layers->count || layers->items[i].depth < layers->items[begin].depth) return 1;
@@ -124,10 +124,10 @@ static int repeats(const Model *model, int begin, int size) {
 }
 
 /* The group at `begin` that saves most rows by being shown once; its size is 0 where none saves enough. */
-static int find_group(const Model *model, int begin, int *count) {
+static int find_repeated_rows(const Model *model, int begin, int *count) {
     int found = 0, saved = LEAST_SAVED - 1;
     for (int size = 1; size <= LONGEST_GROUP; size++) {
-        int times = repeats(model, begin, size);
+        int times = count_repeats(model, begin, size);
         if (times < LEAST_TIMES || (times - 1) * size <= saved) continue;
         saved = (times - 1) * size;
         found = size;
@@ -137,24 +137,24 @@ static int find_group(const Model *model, int begin, int *count) {
 }
 
 /* In the place of `times` groups of `size` rows: what they come to. */
-static Row folded_row(Session *s, const Model *model, int begin, int size, int times) {
+static SummaryRow folded_row(Session *s, const Model *model, int begin, int size, int times) {
     const LayerInfo *layer = &model->layers.items[begin];
     Dims *dims = model->graph->dims;
     Dim macs = dim_const(dims, 0);
     for (int i = begin; i < begin + size; i++) macs = dim_add(dims, macs, model->layers.items[i].macs);
     const char *what = size == 1 ? "the row above" : arena_printf(s->arena, "the %d rows above", size);
-    return (Row){.name = arena_printf(s->arena, "%*s%s, %d times more", layer->depth * 2, "", what, times), .shape = "",
+    return (SummaryRow){.name = arena_printf(s->arena, "%*s%s, %d times more", layer->depth * 2, "", what, times), .shape = "",
                  .parameters = "0", .macs = macs_text(s, model, dim_scale(dims, macs, times)),
                  .field = field_text(s, model->layers.items[begin + size - 1].receptive_field)};
 }
 
-typedef Vec(Row) RowList;
+typedef Vec(SummaryRow) RowList;
 
 static RowList all_rows(Session *s, const Model *model) {
     RowList rows = {0};
     for (int i = 0; i < model->layers.count;) {
-        int times = 1, size = find_group(model, i, &times), shown = size ? size : 1;
-        for (int k = 0; k < shown; k++) vec_push(s->arena, &rows, row_of(s, model, i + k));
+        int times = 1, size = find_repeated_rows(model, i, &times), shown = size ? size : 1;
+        for (int k = 0; k < shown; k++) vec_push(s->arena, &rows, summary_row_of(s, model, i + k));
         if (size) vec_push(s->arena, &rows, folded_row(s, model, i, size, times - 1));
         i += shown * times;
     }
@@ -171,24 +171,24 @@ static void print_left_out(const Model *model) {
     printf("\n");
 }
 
-static void print_table(Session *s, const Model *model) {
-    Row head = {"layer", "output", "parameters", "MACs", "field"};
+static void print_summary_table(Session *s, const Model *model) {
+    SummaryRow head = {"layer", "output", "parameters", "MACs", "field"};
     Dim macs = for_batch_of_one(model, model->macs);
-    Row total = {"total", "", number_text(s, model->parameters), macs_text(s, model, model->macs),
+    SummaryRow total = {"total", "", grouped_number_text(s, model->parameters), macs_text(s, model, model->macs),
                  field_text(s, model->receptive_field)};
     bool cut = total.macs == left_out;
     Columns columns = {0};
     const RowList rows = all_rows(s, model);
-    widen(&columns, &head);
-    widen(&columns, &total);
+    widen_columns(&columns, &head);
+    widen_columns(&columns, &total);
     for (int i = 0; i < rows.count; i++) {
-        widen(&columns, &rows.items[i]);
+        widen_columns(&columns, &rows.items[i]);
         cut |= rows.items[i].macs == left_out;
     }
     printf("model %s\n", model->decl->name);
-    print_row(&columns, &head);
-    for (int i = 0; i < rows.count; i++) print_row(&columns, &rows.items[i]);
-    print_row(&columns, &total);
+    print_summary_row(&columns, &head);
+    for (int i = 0; i < rows.count; i++) print_summary_row(&columns, &rows.items[i]);
+    print_summary_row(&columns, &total);
     if (cut) print_left_out(model);
     int64_t known;
     if (!dim_is_const(macs, &known)) return;
@@ -236,7 +236,7 @@ static void print_json_layer(Session *s, const Model *model, const LayerInfo *la
     printf(", \"depth\": %d}", layer->depth);
 }
 
-static void print_json(Session *s, const ModelList *models) {
+static void print_summary_json(Session *s, const ModelList *models) {
     printf("{\"models\": [");
     for (int i = 0; i < models->count; i++) {
         const Model *model = models->items[i];
@@ -290,12 +290,12 @@ int command_summary(Session *session) {
         return session_end(session);
     }
     if (o->format && strcmp(o->format, "json") == 0) {
-        print_json(session, &shown);
+        print_summary_json(session, &shown);
         return session_end(session);
     }
     for (int i = 0; i < shown.count; i++) {
         if (i) putchar('\n');
-        print_table(session, shown.items[i]);
+        print_summary_table(session, shown.items[i]);
     }
     return session_end(session);
 }

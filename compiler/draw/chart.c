@@ -149,40 +149,40 @@ static void draw_legend(Chart *c) {
 
 /* ---- labels: the nearest free place round the circle ---- */
 
-static double overlap(Rect a, Rect b) {
+static double overlap_of_rects(Rect a, Rect b) {
     double width = fmin(a.x + a.width, b.x + b.width) - fmax(a.x, b.x), height = fmin(a.y + a.height, b.y + b.height) - fmax(a.y, b.y);
     return width > 0 && height > 0 ? width * height : 0;
 }
 
-typedef struct Line { double x0, y0, x1, y1; } Line;
+typedef struct ChartLine { double x0, y0, x1, y1; } ChartLine;
 
 /* From the edge of its circle to the label. */
-static Line leader(const Chart *c, const ChartPoint *point, Rect place) {
+static ChartLine leader_line(const Chart *c, const ChartPoint *point, Rect place) {
     double x = x_of(c, point->operations), y = y_of(c, point->value), radius = radius_of(point->parameters);
     double to_x = fmin(fmax(x, place.x), place.x + place.width), to_y = fmin(fmax(y, place.y), place.y + place.height);
     double part = fmin(1, radius / fmax(hypot(to_x - x, to_y - y), 1e-9));
-    return (Line){x + (to_x - x) * part, y + (to_y - y) * part, to_x, to_y};
+    return (ChartLine){x + (to_x - x) * part, y + (to_y - y) * part, to_x, to_y};
 }
 
 /* At how many of a few points along it the line lies on something. */
-static int crossings(const Chart *c, Line line, int own_circle) {
+static int count_crossings(const Chart *c, ChartLine line, int own_circle) {
     int count = 0;
     for (int step = 1; step < 8; step++) {
         Rect spot = {line.x0 + (line.x1 - line.x0) * step / 8, line.y0 + (line.y1 - line.y0) * step / 8, 1, 1};
-        for (int i = 0; i < c->taken.count; i++) count += i != own_circle && overlap(spot, c->taken.items[i]) > 0;
+        for (int i = 0; i < c->taken.count; i++) count += i != own_circle && overlap_of_rects(spot, c->taken.items[i]) > 0;
     }
     return count;
 }
 
 /* How bad a place is: what it covers, what it has outside the chart, and how far away it is. */
-static double badness(const Chart *c, Rect place, double distance) {
+static double badness_of_place(const Chart *c, Rect place, double distance) {
     double sum = distance;
-    for (int i = 0; i < c->taken.count; i++) sum += 10 * overlap(place, c->taken.items[i]);
+    for (int i = 0; i < c->taken.count; i++) sum += 10 * overlap_of_rects(place, c->taken.items[i]);
     Rect inside = {LEFT, TOP, WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM};
-    return sum + 100 * (place.width * place.height - overlap(place, inside));
+    return sum + 100 * (place.width * place.height - overlap_of_rects(place, inside));
 }
 
-static Rect find_place(const Chart *c, int index) {
+static Rect find_label_place(const Chart *c, int index) {
     const ChartPoint *point = &c->points[index];
     const double width = text_width(c, point->name) + 2 * LABEL_PAD, height = 13;
     double x = x_of(c, point->operations), y = y_of(c, point->value), radius = radius_of(point->parameters);
@@ -193,8 +193,8 @@ static Rect find_place(const Chart *c, int index) {
             double angle = 2 * acos(-1) * i / PLACES, reach = radius + 3 + 9 * ring;
             double middle_x = x + cos(angle) * (reach + width / 2), middle_y = y + sin(angle) * (reach + height / 2);
             Rect place = {middle_x - width / 2, middle_y - height / 2, width, height};
-            double bad = badness(c, place, 6 * ring + (fabs(cos(angle)) > 0.95 ? 0 : 1));
-            if (bad < least) bad += 4 * crossings(c, leader(c, point, place), 1 + index); /* the legend stands first */
+            double bad = badness_of_place(c, place, 6 * ring + (fabs(cos(angle)) > 0.95 ? 0 : 1));
+            if (bad < least) bad += 4 * count_crossings(c, leader_line(c, point, place), 1 + index); /* the legend stands first */
             if (bad < least) least = bad, best = place;
         }
     }
@@ -207,13 +207,13 @@ static void place_labels(Chart *c, int labels) {
     for (int round = 0; round < ROUNDS; round++) {
         for (int i = 0; i < c->count; i++) {
             c->taken.items[labels + i] = (Rect){0};
-            c->taken.items[labels + i] = find_place(c, i);
+            c->taken.items[labels + i] = find_label_place(c, i);
         }
     }
 }
 
 static void draw_leader(Chart *c, const ChartPoint *point, Rect place) {
-    Line line = leader(c, point, place);
+    ChartLine line = leader_line(c, point, place);
     set_colour(c, point->group, 0.8);
     if (hypot(line.x1 - line.x0, line.y1 - line.y0) > 8) draw_line(c, line.x0, line.y0, line.x1, line.y1);
 }
@@ -229,7 +229,7 @@ static void draw_labels(Chart *c) {
     }
 }
 
-static void draw(Chart *c, const ChartAxes *axes) {
+static void draw_whole_chart(Chart *c, const ChartAxes *axes) {
     cairo_select_font_face(c->cairo, "sans-serif", CAIRO_FONT_SLANT_NORMAL, CAIRO_FONT_WEIGHT_NORMAL);
     cairo_set_font_size(c->cairo, 12);
     cairo_set_line_width(c->cairo, 1);
@@ -253,7 +253,7 @@ bool draw_chart(Arena *arena, const ChartPoint *points, int count, const ChartAx
                                                             : cairo_image_surface_create(CAIRO_FORMAT_RGB24, 2 * WIDTH, 2 * HEIGHT);
     Chart chart = {.cairo = cairo_create(surface), .points = points, .count = count, .arena = arena};
     if (strcmp(format, "png") == 0) cairo_scale(chart.cairo, 2, 2);
-    draw(&chart, axes);
+    draw_whole_chart(&chart, axes);
     cairo_destroy(chart.cairo);
     cairo_status_t status = strcmp(format, "png") == 0 ? cairo_surface_write_to_png(surface, path) : CAIRO_STATUS_SUCCESS;
     cairo_surface_finish(surface);

@@ -1,9 +1,9 @@
 /* Drawings as text for Graphviz: boxes coloured by what they do, frames around what an open layer holds, shapes on the arrows. */
 #include "draw/draw.h"
 
-typedef struct Style { const char *shape, *fill; } Style;
+typedef struct BoxStyle { const char *shape, *fill; } BoxStyle;
 
-static const Style styles[] = {
+static const BoxStyle styles[] = {
     [BOX_INPUT] = {"box", "#ffffff"},        [BOX_OUTPUT] = {"box", "#ffffff"},   [BOX_CONVOLUTION] = {"box", "#cfe3f7"},
     [BOX_PRODUCT] = {"box", "#ddd3ee"},      [BOX_WINDOW] = {"box", "#f8d3cd"},   [BOX_LAYER] = {"box", "#fdf0c8"},
     [BOX_BLOCK] = {"box", "#d8ead0"},        [BOX_OPERATOR] = {"oval", "#ffffff"}, [BOX_WEIGHT] = {"note", "#f4f4f4"},
@@ -25,7 +25,7 @@ static void add_escaped(Text *out, const char *text) {
     }
 }
 
-static void add_size(Text *out, Arena *arena, Dim size) {
+static void add_size_text(Text *out, Arena *arena, Dim size) {
     const char *text = dim_string(arena, size);
     bool sum = *text != '(' && strpbrk(text, "+-");
     text_add(out, sum ? "(" : "");
@@ -36,10 +36,10 @@ static void add_size(Text *out, Arena *arena, Dim size) {
 /* 64 x 112 x 112: the batch, which all have, is left out. A number is 1. */
 static void add_shape(Text *out, Arena *arena, Shape shape) {
     if (shape.rank == 0) text_add(out, "1");
-    if (shape.rank == 1) add_size(out, arena, shape.dims[0]);
+    if (shape.rank == 1) add_size_text(out, arena, shape.dims[0]);
     for (int i = 1; i < shape.rank; i++) {
         if (i > 1) text_add(out, "\xc3\x97");
-        add_size(out, arena, shape.dims[i]);
+        add_size_text(out, arena, shape.dims[i]);
     }
 }
 
@@ -90,8 +90,8 @@ static const char *node_style(const Box *box) {
     return box->unused ? ", style=\"filled,rounded,dashed\"" : "";
 }
 
-static void add_box(Text *out, const Box *box, int drawing, int index) {
-    const Style *style = &styles[box->kind];
+static void add_dot_box(Text *out, const Box *box, int drawing, int index) {
+    const BoxStyle *style = &styles[box->kind];
     text_add(out, "  m%db%d [shape=%s, fillcolor=\"%s\", label=<", drawing, index, style->shape, box->gradient ? gradient_fill : style->fill);
     add_label(out, box);
     text_add(out, ">%s%s];\n", box->kind == BOX_OPERATOR ? ", margin=\"0.04,0.02\", width=0.3, height=0.3" : "", node_style(box));
@@ -157,7 +157,7 @@ static void add_boxes(Text *out, Arena *arena, const Drawing *d, int drawing) {
         }
         for (int b = 0; b < d->boxes.count; b++) {
             const Box *box = &d->boxes.items[b];
-            if (box->what && box->kind != BOX_SHAPE && draw_frame(d, box) == l) add_box(out, box, drawing, b);
+            if (box->what && box->kind != BOX_SHAPE && draw_frame(d, box) == l) add_dot_box(out, box, drawing, b);
         }
         add_shapes(out, arena, d, drawing, l);
     }

@@ -4,7 +4,7 @@
 #include "draw/draw.h"
 #include <ctype.h>
 
-enum { MOST_BOXES = 24, MOST_LEVELS = 12 };
+enum { MAX_BOXES = 24, MAX_LEVELS = 12 };
 
 typedef struct Fold {
     Arena *arena;
@@ -46,7 +46,7 @@ static int owner_by_path(Fold *f, Map *known, const char *path) {
     return owner;
 }
 
-static void find_owners(Fold *f) {
+static void find_node_owners(Fold *f) {
     for (int i = 0; i < f->graph->nodes.count; i++) f->owner[i] = -1;
     for (int l = 0; l < f->model->runs.count; l++) {
         const LayerInfo *layer = layer_at(f, l);
@@ -95,7 +95,7 @@ const char *draw_callee(const LayerInfo *layer) { return layer->callee && *layer
 static bool is_bare_number(const char *name) { return *name && name[strspn(name, "0123456789.")] == 0; }
 
 /* The last part of a path, with the one before it where it is a number: "layer2.0". */
-static const char *last_part(const char *path) {
+static const char *last_parts_of_path(const char *path) {
     const char *part = path + strlen(path);
     do {
         while (part > path && part[-1] != '.') part--;
@@ -113,25 +113,25 @@ static const LayerInfo *counted_in(const Model *model, const LayerInfo *layer) {
 }
 
 /* Empty where rules 3 and 4 of docs/language.md made it, "0", "conv", "conv_2", "braces", "conv_norm.0": it says no more than what the layer is. */
-static const char *own_name(const Model *model, const LayerInfo *layer) {
+static const char *own_box_name(const Model *model, const LayerInfo *layer) {
     const LayerInfo *around = counted_in(model, layer);
-    const char *name = last_part(layer->path), *callee = *draw_callee(layer) ? layer->callee : "braces";
+    const char *name = last_parts_of_path(layer->path), *callee = *draw_callee(layer) ? layer->callee : "braces";
     size_t length = strlen(callee);
-    if (is_bare_number(name) || (around && !*own_name(model, around))) return "";
+    if (is_bare_number(name) || (around && !*own_box_name(model, around))) return "";
     if (strncmp(name, callee, length) != 0) return name;
     return name[length] == 0 || (name[length] == '_' && isdigit((unsigned char)name[length + 1])) ? "" : name;
 }
 
 /* Its name, or else what it is. */
 static const char *any_name(const Model *model, const LayerInfo *layer) {
-    const char *name = own_name(model, layer);
-    return *name ? name : *draw_callee(layer) ? layer->callee : last_part(layer->path);
+    const char *name = own_box_name(model, layer);
+    return *name ? name : *draw_callee(layer) ? layer->callee : last_parts_of_path(layer->path);
 }
 
 /* "encoder_layer_0 … 11" */
 const char *draw_name(Arena *arena, const Drawing *d, int layer) {
     const LayerInfo *first = &d->model->runs.items[layer], *last = &d->model->runs.items[d->repeats.last[layer]];
-    const char *from = own_name(d->model, first), *to = own_name(d->model, last);
+    const char *from = own_box_name(d->model, first), *to = own_box_name(d->model, last);
     if (first == last || (!*from && !*to)) return from;
     from = any_name(d->model, first), to = any_name(d->model, last);
     int same = 0;
@@ -147,7 +147,7 @@ static const char *pair_text(Fold *f, int64_t a, int64_t b, const char *between)
 }
 
 static const char *convolution_text(Fold *f, const Node *node) {
-    const bool back = node->op == OP_convolution_input; /* both have the same attributes */
+    const bool back = node->op == OP_convolution_backward_data; /* both have the same attributes */
     const convolution_attributes *a = node->attributes;
     Shape w = node->inputs[1]->shape;
     int64_t channels = 0, groups = a->groups, in = 0, kernel[2] = {1, 1}, spatial = w.rank - 2;
@@ -212,7 +212,7 @@ static void describe_layer(Fold *f, Box *box, int index) {
     box->what = *callee || !f->has_layers[index] ? callee : content_of(f, index);
     if (f->has_layers[index] || !heart) return;
     switch (heart->op) {
-    case OP_convolution: case OP_convolution_input: box->kind = BOX_CONVOLUTION, box->what = convolution_text(f, heart); break;
+    case OP_convolution: case OP_convolution_backward_data: box->kind = BOX_CONVOLUTION, box->what = convolution_text(f, heart); break;
     case OP_matmul: box->kind = BOX_PRODUCT, box->what = product_text(f, heart); break;
     case OP_pool_max: case OP_pool_sum: case OP_resample: box->kind = BOX_WINDOW, box->what = window_text(f, heart); break;
     default: break;
@@ -235,7 +235,7 @@ static bool has_shared_weights(const Fold *f, int index) {
 
 /* ---- boxes ---- */
 
-static int add_box(Fold *f, Box box) {
+static int add_drawn_box(Fold *f, Box box) {
     vec_push(f->arena, &f->drawing->boxes, box);
     return f->drawing->boxes.count - 1;
 }
@@ -246,14 +246,14 @@ static int box_of_layer(Fold *f, int layer) {
     Box box = {.layer = layer, .name = draw_name(f->arena, f->drawing, layer), .parameters = times * parameters_of(f, layer), .times = times};
     describe_layer(f, &box, layer);
     box.shared = box.parameters == 0 && has_shared_weights(f, layer);
-    return f->layer_box[layer] = add_box(f, box);
+    return f->layer_box[layer] = add_drawn_box(f, box);
 }
 
 static int box_of_gradient(Fold *f, int layer) {
     int *box = &f->gradient_box[layer + 1];
     if (*box >= 0) return *box;
     const char *name = layer < 0 ? f->model->decl->name : any_name(f->model, layer_at(f, layer));
-    return *box = add_box(f, (Box){.kind = BOX_BLOCK, .layer = -1, .name = name, .what = "gradient", .gradient = true});
+    return *box = add_drawn_box(f, (Box){.kind = BOX_BLOCK, .layer = -1, .name = name, .what = "gradient", .gradient = true});
 }
 
 /* What the model adds up between layers is drawn into the one whose gradient came last. */
@@ -269,15 +269,15 @@ static bool is_passed(Op op) {
     return op == OP_broadcast || op == OP_reshape || op == OP_transpose || op == OP_cast || op == OP_stop || op == OP_size;
 }
 
-static bool is_number(const Node *node, double value) {
+static bool is_number_node(const Node *node, double value) {
     while (node->op == OP_broadcast || node->op == OP_reshape || node->op == OP_cast) node = node->inputs[0];
     double number;
     return node_is_splat(node, &number) && number == value;
 }
 
 /* `max(x, 0)` is what the library's relu is. */
-static const char *symbol_of(const Node *node) {
-    if (node->op == OP_max && (is_number(node->inputs[0], 0) || is_number(node->inputs[1], 0))) return "relu";
+static const char *symbol_of_operator(const Node *node) {
+    if (node->op == OP_max && (is_number_node(node->inputs[0], 0) || is_number_node(node->inputs[1], 0))) return "relu";
     switch (node->op) {
     case OP_add: return "+";
     case OP_sub: case OP_neg: return "\xe2\x88\x92";
@@ -305,12 +305,12 @@ static void add_arrow(Fold *f, int from, int to, const Node *node) {
     vec_push(f->arena, &f->drawing->arrows, (Arrow){from, to, node});
 }
 
-static void add_weights(Fold *f, const Node *node, int box, int layer) {
+static void add_box_weights(Fold *f, const Node *node, int box, int layer) {
     for (int i = 0; i < node->input_count; i++) {
         const Node *weight = f->data[node->inputs[i]->id] ? NULL : weight_in(node->inputs[i]);
         if (!weight) continue;
         const char *path = weight->op == OP_parameter ? ATTRIBUTES(weight, parameter)->path : ATTRIBUTES(weight, state)->path;
-        add_arrow(f, add_box(f, (Box){.kind = BOX_WEIGHT, .layer = layer, .name = last_part(path), .what = ""}), box, weight);
+        add_arrow(f, add_drawn_box(f, (Box){.kind = BOX_WEIGHT, .layer = layer, .name = last_parts_of_path(path), .what = ""}), box, weight);
     }
 }
 
@@ -318,8 +318,8 @@ static void add_weights(Fold *f, const Node *node, int box, int layer) {
 static int box_of_source(Fold *f, const Node *node) {
     int layer = f->owner[node->id], around = layer_at(f, f->only)->parent;
     while (layer >= 0 && layer_at(f, layer)->parent >= 0 && layer_at(f, layer)->parent != around) layer = layer_at(f, layer)->parent;
-    const char *name = node->op == OP_input ? ATTRIBUTES(node, input)->name : layer >= 0 ? any_name(f->model, layer_at(f, layer)) : symbol_of(node);
-    return add_box(f, (Box){.kind = BOX_INPUT, .layer = -1, .name = name, .what = ""});
+    const char *name = node->op == OP_input ? ATTRIBUTES(node, input)->name : layer >= 0 ? any_name(f->model, layer_at(f, layer)) : symbol_of_operator(node);
+    return add_drawn_box(f, (Box){.kind = BOX_INPUT, .layer = -1, .name = name, .what = ""});
 }
 
 static void place_sources(Fold *f, const Node *node) {
@@ -343,15 +343,15 @@ static void place_node(Fold *f, const Node *node) {
         return;
     }
     if (id >= f->forward) f->box_of[id] = box_of_gradient_node(f, node, closed >= 0 ? closed : layer);
-    else if (node->op == OP_input) f->box_of[id] = add_box(f, (Box){.kind = BOX_INPUT, .layer = -1, .name = ATTRIBUTES(node, input)->name, .what = ""});
+    else if (node->op == OP_input) f->box_of[id] = add_drawn_box(f, (Box){.kind = BOX_INPUT, .layer = -1, .name = ATTRIBUTES(node, input)->name, .what = ""});
     else if (closed >= 0) f->box_of[id] = box_of_layer(f, closed);
     else if (is_passed(node->op)) {
         for (int i = 0; i < node->input_count; i++)
             if (f->data[node->inputs[i]->id]) f->box_of[id] = f->box_of[node->inputs[i]->id];
         return;
     } else {
-        f->box_of[id] = add_box(f, (Box){.kind = BOX_OPERATOR, .layer = layer, .name = "", .what = symbol_of(node)});
-        add_weights(f, node, f->box_of[id], layer);
+        f->box_of[id] = add_drawn_box(f, (Box){.kind = BOX_OPERATOR, .layer = layer, .name = "", .what = symbol_of_operator(node)});
+        add_box_weights(f, node, f->box_of[id], layer);
     }
     for (int i = 0; i < node->input_count; i++)
         if (f->data[node->inputs[i]->id]) add_arrow(f, f->box_of[node->inputs[i]->id], f->box_of[id], node->inputs[i]);
@@ -369,7 +369,7 @@ static void place_results(Fold *f) {
             if (!f->data[node->id] || !is_drawn(f, node->id) || placed[node->id]) continue;
             placed[node->id] = true;
             const char *name = last ? f->graph->outputs.items[i].name : any_name(f->model, only);
-            add_arrow(f, f->box_of[node->id], add_box(f, (Box){.kind = BOX_OUTPUT, .layer = -1, .name = name, .what = ""}), node);
+            add_arrow(f, f->box_of[node->id], add_drawn_box(f, (Box){.kind = BOX_OUTPUT, .layer = -1, .name = name, .what = ""}), node);
         }
     }
 }
@@ -381,7 +381,7 @@ static void place_outputs(Fold *f) {
     }
     for (int i = 0; i < f->graph->outputs.count; i++) {
         const Port *port = &f->graph->outputs.items[i];
-        add_arrow(f, f->box_of[port->node->id], add_box(f, (Box){.kind = BOX_OUTPUT, .layer = -1, .name = port->name, .what = ""}), port->node);
+        add_arrow(f, f->box_of[port->node->id], add_drawn_box(f, (Box){.kind = BOX_OUTPUT, .layer = -1, .name = port->name, .what = ""}), port->node);
     }
 }
 
@@ -422,7 +422,7 @@ static void draw_into(Fold *f, Box *before, const Box *box) {
     before->parameters += box->parameters;
 }
 
-static void gather(Fold *f) {
+static void gather_nodes(Fold *f) {
     Drawing *d = f->drawing;
     int *became = NEW_ARRAY(f->arena, int, d->boxes.count + 1);
     for (int b = 0; b < d->boxes.count; b++) became[b] = b;
@@ -501,7 +501,7 @@ static bool is_within(const Fold *f, int layer) {
 }
 
 /* unfolded: whether each layer may be open. */
-static int fold(Fold *f, const bool *unfolded) {
+static int fold_layers(Fold *f, const bool *unfolded) {
     Drawing *d = f->drawing;
     d->boxes.count = d->arrows.count = 0;
     for (int l = 0; l < f->model->runs.count; l++) {
@@ -511,9 +511,9 @@ static int fold(Fold *f, const bool *unfolded) {
     for (int l = 0; l <= f->model->runs.count; l++) f->gradient_box[l] = -1;
     for (int i = 0; i < f->graph->nodes.count; i++) place_node(f, f->graph->nodes.items[i]);
     place_outputs(f);
-    gather(f);
+    gather_nodes(f);
     drop_frames(f);
-    gather(f); /* what stood behind a frame stands behind a box now */
+    gather_nodes(f); /* what stood behind a frame stands behind a box now */
     int count = 0;
     for (int b = 0; b < d->boxes.count; b++) count += d->boxes.items[b].what != NULL;
     return count;
@@ -535,7 +535,7 @@ static bool unfold_kind(Fold *f, const LayerInfo *kind, bool *unfolded, bool all
     size_t bytes = sizeof *unfolded * (size_t)f->model->runs.count;
     bool *before = arena_copy(f->arena, unfolded, bytes);
     open_kind(f, kind, unfolded, all);
-    if (fold(f, unfolded) <= MOST_BOXES) return true;
+    if (fold_layers(f, unfolded) <= MAX_BOXES) return true;
     memcpy(unfolded, before, bytes);
     return false;
 }
@@ -551,7 +551,7 @@ static bool calls_itself(const Fold *f, const LayerInfo *kind) {
 
 /* Opens, from outside to inside, each kind of block that leaves a picture of not too many boxes; of a block that calls itself as many levels as do. */
 static void unfold_by_size(Fold *f, bool *unfolded) {
-    for (int depth = 0; depth < MOST_LEVELS; depth++) {
+    for (int depth = 0; depth < MAX_LEVELS; depth++) {
         for (int l = 0; l < f->model->runs.count; l++) {
             const LayerInfo *layer = layer_at(f, l);
             if (layer->depth != depth || !is_within(f, l) || unfolded[l] || !f->has_layers[l] || (layer->parent >= 0 && !unfolded[layer->parent])) continue;
@@ -600,14 +600,14 @@ Drawing draw_model(Arena *arena, Model *model, int only, int unfold, bool gradie
     f.layer_box = NEW_ARRAY(arena, int, model->runs.count + 1);
     f.gradient_box = NEW_ARRAY(arena, int, model->runs.count + 1);
     f.has_layers = NEW_ARRAY(arena, bool, model->runs.count + 1);
-    find_owners(&f);
+    find_node_owners(&f);
     find_data(&f);
     drawing.repeats = draw_repeats(arena, model, f.has_layers, f.data, f.weighed);
     bool *unfolded = NEW_ARRAY(arena, bool, model->runs.count + 1);
     for (int l = 0; l < model->runs.count; l++) unfolded[l] = layer_at(&f, l)->depth < unfold + (only < 0 ? 0 : layer_at(&f, only)->depth + 1);
     if (only >= 0) draw_only(&f, unfolded);
     if (unfold == UNFOLD_BY_SIZE) unfold_by_size(&f, unfolded);
-    fold(&f, unfolded);
+    fold_layers(&f, unfolded);
     draw_flow(arena, &drawing);
     return drawing;
 }

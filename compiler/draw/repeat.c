@@ -4,18 +4,18 @@
 #include "draw/draw.h"
 #include "graph/ops.h"
 
-typedef struct Pair {
+typedef struct RepeatPair {
     const Graph *graph;
     const bool *data, *weighed; /* by node: depends on an input, on a weight */
     int *twin;                  /* by node: the one that it corresponds to in the layer before, -1: none */
     const LayerInfo *before, *after;
     const Node *taken[2];       /* what each of the two is given */
-} Pair;
+} RepeatPair;
 
 static bool is_in(const LayerInfo *layer, const Node *node) { return node->id >= layer->first_node && node->id < layer->end_node; }
 
 /* a is an input in the layer before, b in the one behind it. */
-static bool inputs_match(Pair *p, const Node *a, const Node *b) {
+static bool inputs_match(RepeatPair *p, const Node *a, const Node *b) {
     if (p->data[a->id] != p->data[b->id]) return false;
     if (!p->data[a->id]) return a == b || (p->weighed[a->id] && p->weighed[b->id] && shape_equal(a->shape, b->shape));
     if (is_in(p->after, b)) return p->twin[b->id] == a->id;
@@ -24,7 +24,7 @@ static bool inputs_match(Pair *p, const Node *a, const Node *b) {
     return p->taken[0] == a && p->taken[1] == b;
 }
 
-static bool nodes_match(Pair *p, const Node *a, const Node *b) {
+static bool nodes_match(RepeatPair *p, const Node *a, const Node *b) {
     if (a->op != b->op || a->input_count != b->input_count || !shape_equal(a->shape, b->shape)) return false;
     if (!attributes_equal(a->op, a->attributes, b->attributes)) return false;
     for (int i = 0; i < a->input_count; i++)
@@ -32,12 +32,12 @@ static bool nodes_match(Pair *p, const Node *a, const Node *b) {
     return true;
 }
 
-static int next_data(const Pair *p, int id, int end) {
+static int next_data(const RepeatPair *p, int id, int end) {
     while (id < end && !p->data[id]) id++;
     return id;
 }
 
-static bool layers_match(Pair *p) {
+static bool layers_match(RepeatPair *p) {
     int a = next_data(p, p->before->first_node, p->before->end_node), b = next_data(p, p->after->first_node, p->after->end_node);
     while (a < p->before->end_node && b < p->after->end_node) {
         p->twin[b] = a;
@@ -48,7 +48,7 @@ static bool layers_match(Pair *p) {
 }
 
 /* Whether what the layer before makes goes to the one behind it only. */
-static bool is_seen_elsewhere(const Pair *p) {
+static bool is_seen_elsewhere(const RepeatPair *p) {
     for (int i = 0; i < p->graph->outputs.count; i++)
         if (is_in(p->before, p->graph->outputs.items[i].node)) return true;
     for (int id = p->before->end_node; id < p->graph->nodes.count; id++) {
@@ -59,7 +59,7 @@ static bool is_seen_elsewhere(const Pair *p) {
     return false;
 }
 
-static bool is_repeated(Pair *p) {
+static bool is_repeated(RepeatPair *p) {
     p->taken[0] = p->taken[1] = NULL;
     if (strcmp(draw_callee(p->before), draw_callee(p->after)) == 0 && layers_match(p) && !is_seen_elsewhere(p)) return true;
     for (int id = p->after->first_node; id < p->after->end_node; id++) p->twin[id] = -1;
@@ -77,7 +77,7 @@ Repeats draw_repeats(Arena *arena, const Model *model, const bool *has_layers, c
     int node_count = model->graph->nodes.count;
     Repeats repeats = {.times = NEW_ARRAY(arena, int, layers->count + 1), .last = NEW_ARRAY(arena, int, layers->count + 1),
                        .twin = NEW_ARRAY(arena, int, node_count + 1)};
-    Pair pair = {.graph = model->graph, .data = data, .weighed = weighed, .twin = repeats.twin};
+    RepeatPair pair = {.graph = model->graph, .data = data, .weighed = weighed, .twin = repeats.twin};
     for (int id = 0; id < node_count; id++) repeats.twin[id] = -1;
     for (int l = 0; l < layers->count; l++) {
         bool follows = repeats.times[l] < 0;

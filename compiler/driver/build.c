@@ -91,7 +91,7 @@ const Target *build_target(Session *s) {
     return target;
 }
 
-static bool failed(Session *s, DiagCode code, const char *error) {
+static bool build_failed(Session *s, DiagCode code, const char *error) {
     diag_error(&s->diag, code, (Span){0}, "%s", error);
     return false;
 }
@@ -103,7 +103,7 @@ static bool make_code(Session *s, const Program *program, const char *path, Code
     EmitOptions options = {.verify = getenv("CAI_VERIFY") != NULL, .progress = progress_kernels, .size = size, .cache = kernel_cache(s), .hits = &hits};
     bool emitted = backend_object(program, &options, path, &error);
     progress_end();
-    if (!emitted) return failed(s, DIAG_backend, error);
+    if (!emitted) return build_failed(s, DIAG_backend, error);
     stopwatch_lap_with(s, &watch, "code", arena_printf(s->arena, "%d kernels, %d from the cache", hits.all, hits.found));
     return true;
 }
@@ -145,7 +145,7 @@ bool build_program(Session *s, Graph *graph, Weights *weights, const char *path)
 
 /* ---- the road with its exits: --emit and --after print what a stage made, and stop there ---- */
 
-static bool print_program(Session *s, Graph *graph, const char *emit) {
+static bool print_emitted_program(Session *s, Graph *graph, const char *emit) {
     const Target *target = build_target(s);
     if (!target) return false;
     LowerOptions lowering = build_lowering(s, target);
@@ -156,7 +156,7 @@ static bool print_program(Session *s, Graph *graph, const char *emit) {
     }
     const char *error = "";
     EmitOptions options = {.emit = emit, .print = stdout, .verify = getenv("CAI_VERIFY") != NULL};
-    return backend_object(program, &options, NULL, &error) || failed(s, DIAG_backend, error);
+    return backend_object(program, &options, NULL, &error) || build_failed(s, DIAG_backend, error);
 }
 
 bool build_print(Session *s, Graph *graph) {
@@ -166,7 +166,7 @@ bool build_print(Session *s, Graph *graph) {
         graph_print(graph, stdout);
         return true;
     }
-    return print_program(s, graph, emit);
+    return print_emitted_program(s, graph, emit);
 }
 
 /* ---- a file's train block ---- */

@@ -18,7 +18,7 @@ static const char *cache_path(Arena *arena) {
     return arena_printf(arena, "%s/.cache/cai", home ? home : "/tmp");
 }
 
-static bool make_folder(Arena *arena, const char *path) {
+static bool make_cache_folder(Arena *arena, const char *path) {
     char *copy = arena_printf(arena, "%s", path);
     for (char *slash = strchr(copy + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = 0;
@@ -30,7 +30,7 @@ static bool make_folder(Arena *arena, const char *path) {
 
 const char *program_cache(Session *s) {
     const char *path = cache_path(s->arena);
-    if (make_folder(s->arena, path)) return path;
+    if (make_cache_folder(s->arena, path)) return path;
     Diagnostic *d = diag_error(&s->diag, DIAG_cache, (Span){0}, "the cache %s cannot be made: %s", path, strerror(errno));
     diag_help(&s->diag, d, "CAI_CACHE or XDG_CACHE_HOME say where caches are; `cai build` needs none");
     return NULL;
@@ -40,7 +40,7 @@ const KernelCache *kernel_cache(Session *s) {
     if (s->options->no_cache || is_off()) return NULL;
     KernelCache *cache = NEW(s->arena, KernelCache);
     *cache = (KernelCache){.folder = arena_printf(s->arena, "%s/kernels", cache_path(s->arena)), .compiler = compiler_identity()};
-    return make_folder(s->arena, cache->folder) ? cache : NULL;
+    return make_cache_folder(s->arena, cache->folder) ? cache : NULL;
 }
 
 uint64_t hash_text(const char *text, uint64_t hash) { return text ? hash_bytes(text, strlen(text) + 1, hash) : hash * 31; }

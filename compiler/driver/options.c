@@ -69,27 +69,27 @@ static const Option table[] = {
     {"--help", NULL, OPTION_FLAG, FIELD(help), " check build run train data summary graph compare doc fmt new import ", "print this"},
 };
 
-static bool takes(const Option *option, const char *command) {
+static bool command_takes(const Option *option, const char *command) {
     size_t length = strlen(command);
     for (const char *at = option->commands; (at = strstr(at, command)) != NULL; at++)
         if (at[-1] == ' ' && at[length] == ' ') return true;
     return false;
 }
 
-static const Option *find(const char *command, const char *name, size_t length) {
+static const Option *find_command_option(const char *command, const char *name, size_t length) {
     for (int i = 0; i < COUNT_OF(table); i++)
-        if (strlen(table[i].name) == length && strncmp(table[i].name, name, length) == 0 && takes(&table[i], command))
+        if (strlen(table[i].name) == length && strncmp(table[i].name, name, length) == 0 && command_takes(&table[i], command))
             return &table[i];
     return NULL;
 }
 
-static bool unknown(const char *command, const char *name, size_t length) {
+static bool unknown_option(const char *command, const char *name, size_t length) {
     const char *candidates[COUNT_OF(table)];
     char given[64];
     int count = 0;
     snprintf(given, sizeof given, "%.*s", (int)length, name);
     for (int i = 0; i < COUNT_OF(table); i++)
-        if (takes(&table[i], command)) candidates[count++] = table[i].name;
+        if (command_takes(&table[i], command)) candidates[count++] = table[i].name;
     const char *nearest = nearest_name(given, candidates, count);
     fprintf(stderr, "cai %s: unknown option %s", command, given);
     if (nearest) fprintf(stderr, " (did you mean %s?)", nearest);
@@ -97,7 +97,7 @@ static bool unknown(const char *command, const char *name, size_t length) {
     return false;
 }
 
-static bool add_weights(Options *options, Arena *arena, const char *value) {
+static bool add_weights_option(Options *options, Arena *arena, const char *value) {
     const char *equals = strchr(value, '=');
     WeightFile file = {.file = value};
     if (equals) file = (WeightFile){arena_strndup(arena, value, (size_t)(equals - value)), equals + 1};
@@ -119,12 +119,12 @@ static bool add_define(Options *options, Arena *arena, Names *names, const char 
     return true;
 }
 
-static bool store(Options *options, const Option *option, Arena *arena, Names *names, const char *value) {
+static bool store_option(Options *options, const Option *option, Arena *arena, Names *names, const char *value) {
     void *field = (char *)options + option->offset;
     switch (option->kind) {
     case OPTION_FLAG: *(bool *)field = true; return true;
     case OPTION_TEXT: *(const char **)field = value; return true;
-    case OPTION_WEIGHTS: return add_weights(options, arena, value);
+    case OPTION_WEIGHTS: return add_weights_option(options, arena, value);
     case OPTION_DEFINE: return add_define(options, arena, names, value);
     }
     return false;
@@ -147,12 +147,12 @@ static bool read_option(Options *options, const Option *option, Arena *arena, Na
         }
         value = arguments[(*at)++];
     }
-    return store(options, option, arena, names, value);
+    return store_option(options, option, arena, names, value);
 }
 
 static const Option *option_at(const char *command, const char *given) {
-    const Option *option = find(command, given, strcspn(given, "="));
-    return option || strncmp(given, "-D", 2) != 0 ? option : find(command, given, 2);
+    const Option *option = find_command_option(command, given, strcspn(given, "="));
+    return option || strncmp(given, "-D", 2) != 0 ? option : find_command_option(command, given, 2);
 }
 
 bool options_read(Options *options, Arena *arena, Names *names, int count, char **arguments) {
@@ -166,7 +166,7 @@ bool options_read(Options *options, Arena *arena, Names *names, int count, char 
             vec_push(arena, &options->rest, arguments[at++]);
         } else if (is_option) {
             const Option *option = option_at(options->command, given);
-            if (!option) return unknown(options->command, given, strcspn(given, "="));
+            if (!option) return unknown_option(options->command, given, strcspn(given, "="));
             if (!read_option(options, option, arena, names, count, arguments, &at)) return false;
         } else if (!options->file) {
             options->file = arguments[at++];
@@ -179,13 +179,13 @@ bool options_read(Options *options, Arena *arena, Names *names, int count, char 
 
 void options_each(const char *command, OptionVisit *visit, void *context) {
     for (int i = 0; i < COUNT_OF(table); i++)
-        if (takes(&table[i], command)) visit(table[i].name, table[i].value, table[i].help, context);
+        if (command_takes(&table[i], command)) visit(table[i].name, table[i].value, table[i].help, context);
 }
 
-static void print_help(const char *name, const char *value, const char *help, void *context) {
+static void print_option_help(const char *name, const char *value, const char *help, void *context) {
     char left[64];
     snprintf(left, sizeof left, "%s%s%s", name, value ? " " : "", value ? value : "");
     fprintf(context, "  %-28s %s\n", left, help);
 }
 
-void options_help(FILE *out, const char *command) { options_each(command, print_help, out); }
+void options_help(FILE *out, const char *command) { options_each(command, print_option_help, out); }

@@ -78,7 +78,7 @@ bool output_check(Session *s, const Output *output) {
 
 /* ---- linking ---- */
 
-static bool has_pictures(const Graph *graph) {
+static bool graph_has_pictures(const Graph *graph) {
     for (int i = 0; i < graph->inputs.count; i++)
         if (graph->inputs.items[i].form == FORM_IMAGE) return true;
     for (int i = 0; i < graph->outputs.count; i++)
@@ -108,7 +108,7 @@ typedef struct Making {
     const char *error;
 } Making;
 
-static const char *scratch(const Making *m, const char *ending) { return scratch_file(m->session, m->output->path, ending); }
+static const char *output_scratch(const Making *m, const char *ending) { return scratch_file(m->session, m->output->path, ending); }
 
 static bool link_to(Making *m, const char *const *objects, int count, const char *linked) {
     bool done = link_objects(objects, count, linked, &m->link, m->session->arena, &m->error);
@@ -116,7 +116,7 @@ static bool link_to(Making *m, const char *const *objects, int count, const char
     return done;
 }
 
-static InsertResult insert(Making *m, const char *linked, const char *path) {
+static InsertResult insert_weights(Making *m, const char *linked, const char *path) {
     InsertResult result = weights_insert(&m->weights, linked, path, &m->error);
     if (result == INSERT_FAILED) m->code = DIAG_weights;
     progress_end();
@@ -128,17 +128,17 @@ static InsertResult insert(Making *m, const char *linked, const char *path) {
 static bool link_with_weights(Making *m, const char *const *objects, int count, const char *linked, const char *path) {
     const char **full = NEW_ARRAY(m->session->arena, const char *, count);
     memcpy(full, objects, sizeof *full * (size_t)count);
-    full[count - 1] = scratch(m, "weights.o");
-    return insert(m, objects[count - 1], full[count - 1]) == INSERT_DONE && link_to(m, full, count, linked) &&
+    full[count - 1] = output_scratch(m, "weights.o");
+    return insert_weights(m, objects[count - 1], full[count - 1]) == INSERT_DONE && link_to(m, full, count, linked) &&
            linked_copy(linked, path, m->session->arena, &m->error);
 }
 
 /* Links objects, the last of which keeps the weights' place, to the file `path`, weights and all. */
 static bool link_whole(Making *m, const char *const *objects, int count, const char *path) {
-    const char *linked = scratch(m, "linked");
+    const char *linked = output_scratch(m, "linked");
     if (!link_to(m, objects, count, linked)) return false;
     if (!m->weights.program->weights_bytes) return linked_copy(linked, path, m->session->arena, &m->error);
-    InsertResult result = insert(m, linked, path);
+    InsertResult result = insert_weights(m, linked, path);
     return result == INSERT_REFUSED ? link_with_weights(m, objects, count, linked, path) : result == INSERT_DONE;
 }
 
@@ -147,7 +147,7 @@ static bool make_library(Making *m, const char *const *objects, int count) {
     m->link.exported = &exported;
     m->link.form = LINK_OBJECT;
     if (m->output->kind == OUTPUT_OBJECT) return link_whole(m, objects, count, m->output->path);
-    const char *whole = scratch(m, "model.o");
+    const char *whole = output_scratch(m, "model.o");
     if (m->output->kind == OUTPUT_STATIC)
         return link_whole(m, objects, count, whole) && archive_write(whole, &exported, m->output->path, m->session->arena, &m->error);
     if (!link_to(m, objects, count, whole)) return false;
@@ -158,7 +158,7 @@ static bool make_library(Making *m, const char *const *objects, int count) {
 
 static bool make_output(Making *m, const char *code) {
     const Program *program = m->weights.program;
-    const char *objects[] = {code, scratch(m, "place.o")};
+    const char *objects[] = {code, output_scratch(m, "place.o")};
     const int count = program->weights_bytes ? 2 : 1;
     if (count == 2 && !placeholder_object(program, objects[1], &m->error)) return false;
     if (m->output->kind == OUTPUT_PROGRAM) return link_whole(m, objects, count, m->output->path);
@@ -170,7 +170,7 @@ bool output_make(Session *s, const Program *program, Weights *weights, const cha
     RefSource source = weights_source(weights);
     Making making = {.session = s, .output = output, .watch = stopwatch_start(), .code = DIAG_link, .error = "",
                      .weights = {program, &source, progress_weights},
-                     .link = {.runtime_dir = session_runtime(s, program->target), .images = has_pictures(program->graph), .boxes = has_boxes(program->graph),
+                     .link = {.runtime_dir = session_runtime(s, program->target), .images = graph_has_pictures(program->graph), .boxes = has_boxes(program->graph),
                               .blas = calls_blas(program), .prefix = output->prefix}};
     bool made = make_output(&making, code);
     if (!made) diag_error(&s->diag, making.code, (Span){0}, "%s", making.error);
@@ -180,7 +180,7 @@ bool output_make(Session *s, const Program *program, Weights *weights, const cha
 bool output_make_trainer(Session *s, const Target *target, const char *code, const Output *output) {
     Making making = {.session = s, .output = output, .watch = stopwatch_start(), .code = DIAG_link, .error = "",
                      .link = {.runtime_dir = session_runtime(s, target), .images = true, .trains = true}};
-    const char *linked = scratch(&making, "linked");
+    const char *linked = output_scratch(&making, "linked");
     bool made = link_to(&making, &code, 1, linked) && linked_copy(linked, output->path, s->arena, &making.error);
     if (!made) diag_error(&s->diag, making.code, (Span){0}, "%s", making.error);
     return made;

@@ -16,7 +16,7 @@ static const char *own_folder(Arena *arena) {
     return arena_strndup(arena, path, strlen(path));
 }
 
-static bool is_folder(const char *path) {
+static bool folder_exists(const char *path) {
     struct stat status;
     return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
@@ -31,7 +31,7 @@ static void find_home(Session *session) {
     }
     session->stdlib_dir = arena_printf(session->arena, "%s/../stdlib", own);
     session->runtime_dir = arena_printf(session->arena, "%s/runtime", own);
-    if (is_folder(session->stdlib_dir)) return;
+    if (folder_exists(session->stdlib_dir)) return;
     session->stdlib_dir = arena_printf(session->arena, "%s/../lib/cai/stdlib", own);
     session->runtime_dir = arena_printf(session->arena, "%s/../lib/cai/runtime", own);
 }
@@ -77,7 +77,7 @@ int session_usage(const Session *session, const char *format, ...) {
 
 /* ---- progress ---- */
 
-static void show_progress(const char *what, uint64_t done, uint64_t all) {
+static void show_step_progress(const char *what, uint64_t done, uint64_t all) {
     static int last = -1;
     int percent = all ? (int)(done * 100 / all) : 100;
     if (percent == last || !isatty(STDERR_FILENO)) return;
@@ -85,8 +85,8 @@ static void show_progress(const char *what, uint64_t done, uint64_t all) {
     fprintf(stderr, "\r%s %3d %%", what, percent);
 }
 
-void progress_kernels(int done, int all) { show_progress("compiling kernels", (uint64_t)done, (uint64_t)all); }
-void progress_weights(uint64_t done, uint64_t all) { show_progress("packing weights  ", done, all); }
+void progress_kernels(int done, int all) { show_step_progress("compiling kernels", (uint64_t)done, (uint64_t)all); }
+void progress_weights(uint64_t done, uint64_t all) { show_step_progress("packing weights  ", done, all); }
 void progress_end(void) {
     if (isatty(STDERR_FILENO)) fputs("\r\033[K", stderr);
 }

@@ -54,9 +54,9 @@ static void lower_entry(void *context, const TrainingEntry *entry) {
 
 static bool needs_more_guards(Session *s, const Training *training) {
     for (int i = 0; i < training->phases.count; i++) {
-        if (training->phases.items[i].guards.count <= MOST_GUARDS) continue;
+        if (training->phases.items[i].guards.count <= MAX_GUARDS) continue;
         diag_error(&s->diag, DIAG_backend, training->decl->name_span, "a phase has %d different intervals of `every`, and %d are the most",
-                   training->phases.items[i].guards.count, MOST_GUARDS);
+                   training->phases.items[i].guards.count, MAX_GUARDS);
         return true;
     }
     return false;

@@ -10,7 +10,7 @@ void bindings_add(Evaluator *ev, Bindings *to, const Bindings *from) {
     for (int i = 0; i < from->count; i++) vec_push(ev->arena, to, from->items[i]);
 }
 
-static void spread(Evaluator *ev, Arguments *out, Value v, bool names, Span span) {
+static void spread_value(Evaluator *ev, Arguments *out, Value v, bool names, Span span) {
     if (v.kind == VALUE_ERROR) {
         out->failed = true;
         return;
@@ -31,7 +31,7 @@ Arguments evaluate_arguments(Evaluator *ev, const ArgumentList *list, bool sprea
         const Argument *argument = &list->items[i];
         Value v = evaluate(ev, argument->value);
         if (argument->spread) {
-            spread(ev, &out, v, spread_names, argument->span);
+            spread_value(ev, &out, v, spread_names, argument->span);
             continue;
         }
         Name name = argument->computed ? evaluate_string(ev, argument->computed) : argument->name;
@@ -67,13 +67,13 @@ Arguments arguments_of(Evaluator *ev, Value value, const Expr *operand) {
 
 /* ---- one list of parameters ---- */
 
-typedef struct Slots { /* what was given for each parameter */
+typedef struct ParameterSlots { /* what was given for each parameter */
     const Decl *decl;
     const ParameterList *parameters;
     const Binding **given;
     Vec(Value) rest;
     bool travels; /* the list is what is run through */
-} Slots;
+} ParameterSlots;
 
 static bool has_rest(const ParameterList *parameters) { return parameters->count && parameters->items[parameters->count - 1].rest; }
 
@@ -84,7 +84,7 @@ static int parameter_index(const ParameterList *parameters, Name name) {
 }
 
 /* The declaration's head as it is written, for help. */
-static const char *signature(Evaluator *ev, const Decl *decl) {
+static const char *signature_text(Evaluator *ev, const Decl *decl) {
     const char *text = decl->source->text + decl->span.begin, *brace = memchr(text, '{', decl->span.end - decl->span.begin);
     Span head = decl->span;
     if (brace) head.end = (uint32_t)(brace - decl->source->text);
@@ -99,16 +99,16 @@ static const char *signature(Evaluator *ev, const Decl *decl) {
     return text_string(&out);
 }
 
-static bool unknown_parameter(Evaluator *ev, const Slots *slots, const Binding *g) {
+static bool unknown_parameter(Evaluator *ev, const ParameterSlots *slots, const Binding *g) {
     Diagnostic *d = report(ev, DIAG_unknown_argument, g->span, "`%s` has no parameter `%s`", slots->decl->name, g->name);
     Vec(const char *) names = {0};
     for (int i = 0; i < slots->parameters->count; i++) vec_push(ev->arena, &names, slots->parameters->items[i].name);
-    const char *near = habit_parameter(g->name, names.items, names.count);
+    const char *near = alias_parameter(g->name, names.items, names.count);
     if (!near) near = nearest_name(g->name, names.items, names.count);
-    const char *habit = near ? NULL : habit_help(g->name);
+    const char *alias = near ? NULL : alias_help(g->name);
     if (near) report_help(ev, d, "did you mean `%s`?", near);
-    else if (habit) report_help(ev, d, "%s", habit);
-    else report_help(ev, d, "it is declared as `%s`", signature(ev, slots->decl));
+    else if (alias) report_help(ev, d, "%s", alias);
+    else report_help(ev, d, "it is declared as `%s`", signature_text(ev, slots->decl));
     return false;
 }
 
@@ -132,7 +132,7 @@ static const char *as_run(Evaluator *ev, const char *callee, const Bindings *giv
 }
 
 /* How a call is written whose last parameter was given number by number, `permute(x, 0, 2, 1)`. NULL where that is not what is wrong. */
-static const char *as_one_value(Evaluator *ev, const Slots *slots, const Arguments *arguments) {
+static const char *as_one_value(Evaluator *ev, const ParameterSlots *slots, const Arguments *arguments) {
     int last = slots->parameters->count - 1, count = arguments->given.count, start = arguments->behind ? count - arguments->behind : 0;
     if (slots->parameters->items[last].fallback || start > last) return NULL;
     Text text = {.arena = ev->arena};
@@ -145,26 +145,26 @@ static const char *as_one_value(Evaluator *ev, const Slots *slots, const Argumen
     return arena_printf(ev->arena, "%s(%s))", slots->decl->name, text_string(&text));
 }
 
-static bool too_many(Evaluator *ev, const Slots *slots, const Arguments *arguments, const Binding *g, Span span) {
-    int most = slots->parameters->count, given = arguments->given.count;
+static bool too_many_arguments(Evaluator *ev, const ParameterSlots *slots, const Arguments *arguments, const Binding *g, Span span) {
+    int max = slots->parameters->count, given = arguments->given.count;
     const char *name = slots->decl->name;
     if (slots->travels) {
-        Diagnostic *d = report(ev, DIAG_arity, span, "`%s` takes %d %s, here are %d", name, most, most == 1 ? "value" : "values",
+        Diagnostic *d = report(ev, DIAG_arity, span, "`%s` takes %d %s, here are %d", name, max, max == 1 ? "value" : "values",
                                given);
         report_operands(ev, d);
-        const char *one = as_one_value(ev, slots, arguments), *habit = slots->decl->source->library ? habit_help(name) : NULL;
-        if (habit && arguments->behind && !strstr(habit, arena_printf(ev->arena, "%s(", name))) /* it means something else elsewhere */ report_help(ev, d, "%s", habit);
-        else if (one) report_help(ev, d, "several numbers for `%s` are one value, in parentheses of their own: `%s`", slots->parameters->items[most - 1].name, one);
+        const char *one = as_one_value(ev, slots, arguments), *alias = slots->decl->source->library ? alias_help(name) : NULL;
+        if (alias && arguments->behind && !strstr(alias, arena_printf(ev->arena, "%s(", name))) /* it means something else elsewhere */ report_help(ev, d, "%s", alias);
+        else if (one) report_help(ev, d, "several numbers for `%s` are one value, in parentheses of their own: `%s`", slots->parameters->items[max - 1].name, one);
         else if (arguments->behind)
             report_help(ev, d, "%d by arrow and %d in the parentheses; if it gives a layer, call it in parentheses of its own: `x -> (%s(..))`",
                         given - arguments->behind, arguments->behind, name);
-        else if (most == 1) report_help(ev, d, "a tuple travels as several values; `concat` makes one tensor of them");
+        else if (max == 1) report_help(ev, d, "a tuple travels as several values; `concat` makes one tensor of them");
         return false;
     }
     if (report_unrun(ev, arguments->given.items[0].value)) return false;
-    Diagnostic *d = report(ev, DIAG_too_many_arguments, g->span, "`%s` takes at most %d %s", name, most,
-                           most == 1 ? "argument" : "arguments");
-    report_help(ev, d, "it is declared as `%s`", signature(ev, slots->decl));
+    Diagnostic *d = report(ev, DIAG_too_many_arguments, g->span, "`%s` takes at most %d %s", name, max,
+                           max == 1 ? "argument" : "arguments");
+    report_help(ev, d, "it is declared as `%s`", signature_text(ev, slots->decl));
     return false;
 }
 
@@ -199,7 +199,7 @@ bool report_unrun(Evaluator *ev, Value v) {
     return true;
 }
 
-static bool fill_slots(Evaluator *ev, Slots *slots, const Arguments *arguments, Span span) {
+static bool fill_slots(Evaluator *ev, ParameterSlots *slots, const Arguments *arguments, Span span) {
     const ParameterList *parameters = slots->parameters;
     int position = 0;
     bool rest = has_rest(parameters);
@@ -209,7 +209,7 @@ static bool fill_slots(Evaluator *ev, Slots *slots, const Arguments *arguments, 
         int index = g->name ? parameter_index(parameters, g->name) : position++;
         if (index < 0) return unknown_parameter(ev, slots, g);
         if (index >= fixed && !g->name) {
-            if (!rest) return too_many(ev, slots, arguments, g, span);
+            if (!rest) return too_many_arguments(ev, slots, arguments, g, span);
             vec_push(ev->arena, &slots->rest, g->value);
             continue;
         }
@@ -224,29 +224,29 @@ static bool fill_slots(Evaluator *ev, Slots *slots, const Arguments *arguments, 
     return true;
 }
 
-static bool missing(Evaluator *ev, const Slots *slots, const Parameter *parameter, const Arguments *arguments, Span span) {
+static bool missing_argument(Evaluator *ev, const ParameterSlots *slots, const Parameter *parameter, const Arguments *arguments, Span span) {
     const char *name = slots->decl->name;
     if (slots->travels) {
         Diagnostic *d = report(ev, DIAG_arity, span, "`%s` takes %d %s, here %s %d", name, slots->parameters->count,
                                slots->parameters->count == 1 ? "value" : "values",
                                arguments->given.count == 1 ? "is" : "are", arguments->given.count);
         report_operands(ev, d);
-        report_help(ev, d, "it is declared as `%s`", signature(ev, slots->decl));
+        report_help(ev, d, "it is declared as `%s`", signature_text(ev, slots->decl));
         return false;
     }
     Diagnostic *d = report(ev, DIAG_missing_argument, span, "`%s` needs the argument `%s`", name, parameter->name);
-    report_help(ev, d, "it is declared as `%s`", signature(ev, slots->decl));
+    report_help(ev, d, "it is declared as `%s`", signature_text(ev, slots->decl));
     return false;
 }
 
 /* A tensor as a setting is nearly always a call that should have been an arrow. */
-static bool refuse_run_arguments(Evaluator *ev, const Slots *slots, const Arguments *arguments, Span span) {
+static bool refuse_run_arguments(Evaluator *ev, const ParameterSlots *slots, const Arguments *arguments, Span span) {
     if (slots->travels || slots->decl->lists.count < 2 || slots->parameters->count || !begins_with_tensor(arguments)) return false;
     report_tensor_argument(ev, slots->decl->name, &arguments->given, span);
     return true;
 }
 
-static bool bind_one(Evaluator *ev, Frame *frame, const Slots *slots, int index, const Arguments *arguments, Span span) {
+static bool bind_one(Evaluator *ev, Frame *frame, const ParameterSlots *slots, int index, const Arguments *arguments, Span span) {
     const Parameter *parameter = &slots->parameters->items[index];
     const Binding *given = slots->given[index];
     if (parameter->rest) {
@@ -254,7 +254,7 @@ static bool bind_one(Evaluator *ev, Frame *frame, const Slots *slots, int index,
         frame_bind(ev, frame, parameter->name, rest, span);
         return true;
     }
-    if (!given && !parameter->fallback) return missing(ev, slots, parameter, arguments, span);
+    if (!given && !parameter->fallback) return missing_argument(ev, slots, parameter, arguments, span);
     Value v = given ? given->value : evaluate(ev, parameter->fallback);
     frame_bind(ev, frame, parameter->name, v, given ? given->span : parameter->span);
     return v.kind != VALUE_ERROR;
@@ -262,7 +262,7 @@ static bool bind_one(Evaluator *ev, Frame *frame, const Slots *slots, int index,
 
 bool bind_parameters(Evaluator *ev, Frame *frame, const Definition *block, int list, const Arguments *arguments, Span span) {
     Decl *decl = block->decl;
-    Slots slots = {.decl = decl, .parameters = &decl->lists.items[list], .travels = list == decl->lists.count - 1};
+    ParameterSlots slots = {.decl = decl, .parameters = &decl->lists.items[list], .travels = list == decl->lists.count - 1};
     slots.given = NEW_ARRAY(ev->arena, const Binding *, slots.parameters->count);
     if (arguments->failed || refuse_run_arguments(ev, &slots, arguments, span) || !fill_slots(ev, &slots, arguments, span))
         return false;
@@ -311,7 +311,7 @@ static int count_through(const ParameterList *runs, const Arguments *arguments) 
     return tensors > required ? tensors : required;
 }
 
-static bool fits(const ParameterList *parameters, const Arguments *arguments) {
+static bool arguments_fit(const ParameterList *parameters, const Arguments *arguments) {
     int positional = count_positional(arguments);
     return positional >= count_required(parameters, arguments) && (has_rest(parameters) || arguments->given.count <= parameters->count);
 }
@@ -336,6 +336,6 @@ bool split_run(Evaluator *ev, const Definition *block, const Arguments *argument
         position += !g->name;
         if (!list || g != first) vec_push(ev->arena, runs_through ? &through->given : &settings->given, *g);
     }
-    bool runnable = list ? has_rest(runs) || through->given.count <= runs->count : fits(runs, through);
-    return runnable && fits(makes, settings);
+    bool runnable = list ? has_rest(runs) || through->given.count <= runs->count : arguments_fit(runs, through);
+    return runnable && arguments_fit(makes, settings);
 }

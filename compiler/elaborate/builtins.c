@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-static Value positional(const Arguments *arguments, int index) {
+static Value positional_argument(const Arguments *arguments, int index) {
     for (int i = 0; i < arguments->given.count; i++)
         if (!arguments->given.items[i].name && index-- == 0) return arguments->given.items[i].value;
     return value_none;
@@ -18,13 +18,13 @@ static int positional_count(const Arguments *arguments) {
     return count;
 }
 
-static const Binding *keyword(const Arguments *arguments, const char *name) {
+static const Binding *keyword_argument(const Arguments *arguments, const char *name) {
     for (int i = 0; i < arguments->given.count; i++)
         if (arguments->given.items[i].name && !strcmp(arguments->given.items[i].name, name)) return &arguments->given.items[i];
     return NULL;
 }
 
-static Value refuse(Evaluator *ev, Span span, const char *function, const char *wanted, Value v) {
+static Value refuse_argument(Evaluator *ev, Span span, const char *function, const char *wanted, Value v) {
     if (v.kind != VALUE_ERROR)
         report(ev, DIAG_argument_kind, span, "`%s` takes %s; this is %s", function, wanted, value_kind_name(v));
     return value_error;
@@ -33,18 +33,18 @@ static Value refuse(Evaluator *ev, Span span, const char *function, const char *
 /* ---- lists ---- */
 
 static Value run_len(Evaluator *ev, const Arguments *arguments, Span span) {
-    Value v = positional(arguments, 0);
+    Value v = positional_argument(arguments, 0);
     if (value_is_sequence(v)) return value_int(v.list->count);
     if (v.kind == VALUE_STRING) return value_int((int64_t)strlen(v.string));
-    return refuse(ev, span, "len", "a list, a tuple or a string", v);
+    return refuse_argument(ev, span, "len", "a list, a tuple or a string", v);
 }
 
 static Value run_range(Evaluator *ev, const Arguments *arguments, Span span) {
     int64_t ends[3] = {0, 0, 1}, count = 0;
     int given = positional_count(arguments);
     for (int i = 0; i < given; i++) {
-        Value v = positional(arguments, i);
-        if (v.kind != VALUE_INT) return refuse(ev, span, "range", "ints", v);
+        Value v = positional_argument(arguments, i);
+        if (v.kind != VALUE_INT) return refuse_argument(ev, span, "range", "ints", v);
         ends[given == 1 ? 1 : i] = v.integer;
     }
     int64_t from = ends[0], to = ends[1], step = ends[2];
@@ -64,22 +64,22 @@ static Value run_range(Evaluator *ev, const Arguments *arguments, Span span) {
 static Value run_zip(Evaluator *ev, const Arguments *arguments, Span span) {
     int width = positional_count(arguments), count = INT32_MAX;
     for (int i = 0; i < width; i++) {
-        Value v = positional(arguments, i);
-        if (!value_is_sequence(v)) return refuse(ev, span, "zip", "lists", v);
+        Value v = positional_argument(arguments, i);
+        if (!value_is_sequence(v)) return refuse_argument(ev, span, "zip", "lists", v);
         count = v.list->count < count ? v.list->count : count;
     }
     if (!spend(ev, span, (int64_t)count * (width + 1))) return value_error;
     Value *rows = NEW_ARRAY(ev->arena, Value, count), *row = NEW_ARRAY(ev->arena, Value, width);
     for (int i = 0; i < count; i++) {
-        for (int k = 0; k < width; k++) row[k] = positional(arguments, k).list->items[i];
+        for (int k = 0; k < width; k++) row[k] = positional_argument(arguments, k).list->items[i];
         rows[i] = value_list(ev->arena, VALUE_TUPLE, row, NULL, width);
     }
     return bounded_list(ev, value_list(ev->arena, VALUE_LIST, rows, NULL, count), span);
 }
 
 static Value run_enumerate(Evaluator *ev, const Arguments *arguments, Span span) {
-    Value v = positional(arguments, 0);
-    if (!value_is_sequence(v)) return refuse(ev, span, "enumerate", "a list", v);
+    Value v = positional_argument(arguments, 0);
+    if (!value_is_sequence(v)) return refuse_argument(ev, span, "enumerate", "a list", v);
     if (!spend(ev, span, (int64_t)v.list->count * 3)) return value_error;
     Value *rows = NEW_ARRAY(ev->arena, Value, v.list->count);
     for (int i = 0; i < v.list->count; i++)
@@ -88,8 +88,8 @@ static Value run_enumerate(Evaluator *ev, const Arguments *arguments, Span span)
 }
 
 static Value run_reversed(Evaluator *ev, const Arguments *arguments, Span span) {
-    Value v = positional(arguments, 0);
-    if (!value_is_sequence(v)) return refuse(ev, span, "reversed", "a list", v);
+    Value v = positional_argument(arguments, 0);
+    if (!value_is_sequence(v)) return refuse_argument(ev, span, "reversed", "a list", v);
     if (!spend(ev, span, v.list->count)) return value_error;
     Value *items = NEW_ARRAY(ev->arena, Value, v.list->count);
     for (int i = 0; i < v.list->count; i++) items[i] = v.list->items[v.list->count - 1 - i];
@@ -98,7 +98,7 @@ static Value run_reversed(Evaluator *ev, const Arguments *arguments, Span span) 
 
 /* ---- conversions ---- */
 
-static Value whole_of(Evaluator *ev, double real, Span span) {
+static Value integer_of_real(Evaluator *ev, double real, Span span) {
     if (fabs(real) < 0x1p63) return value_int((int64_t)real);
     report(ev, DIAG_int_overflow, span, isfinite(real) ? "%s does not fit into an int of 64 bits" : "%s is no whole number",
            value_describe(ev->arena, value_real(real)));
@@ -116,31 +116,31 @@ static Value parsed_int(Evaluator *ev, const char *text, Span span) {
 }
 
 static Value run_int(Evaluator *ev, const Arguments *arguments, Span span) {
-    Value v = positional(arguments, 0);
+    Value v = positional_argument(arguments, 0);
     if (v.kind == VALUE_INT || v.kind == VALUE_DIM) return v;
     if (v.kind == VALUE_BOOL) return value_int(v.truth);
-    if (v.kind == VALUE_REAL) return whole_of(ev, v.real, span);
-    return v.kind == VALUE_STRING ? parsed_int(ev, v.string, span) : refuse(ev, span, "int", "a number", v);
+    if (v.kind == VALUE_REAL) return integer_of_real(ev, v.real, span);
+    return v.kind == VALUE_STRING ? parsed_int(ev, v.string, span) : refuse_argument(ev, span, "int", "a number", v);
 }
 
 static Value run_float(Evaluator *ev, const Arguments *arguments, Span span) {
-    Value v = positional(arguments, 0);
+    Value v = positional_argument(arguments, 0);
     if (v.kind == VALUE_INT) return value_real((double)v.integer);
     if (v.kind == VALUE_BOOL) return value_real(v.truth);
     if (v.kind == VALUE_DIM) return value_node(as_node(ev, v, DTYPE_F32, span));
-    return v.kind == VALUE_REAL ? v : refuse(ev, span, "float", "a number", v);
+    return v.kind == VALUE_REAL ? v : refuse_argument(ev, span, "float", "a number", v);
 }
 
 static Value run_str(Evaluator *ev, const Arguments *arguments, Span span) {
     Text text = {.arena = ev->arena};
     (void)span;
-    value_print(&text, positional(arguments, 0));
+    value_print(&text, positional_argument(arguments, 0));
     return value_string(intern(ev->names, text_string(&text)));
 }
 
 /* What kind of thing a setting is, for library blocks that take several. */
-static Value run_kind(Evaluator *ev, const Arguments *arguments, Span span) {
-    const char *name = value_kind_name(positional(arguments, 0)), *space = strchr(name, ' ');
+static Value run_kind_builtin(Evaluator *ev, const Arguments *arguments, Span span) {
+    const char *name = value_kind_name(positional_argument(arguments, 0)), *space = strchr(name, ' ');
     (void)span;
     return value_string(intern(ev->names, space ? space + 1 : name));
 }
@@ -148,7 +148,7 @@ static Value run_kind(Evaluator *ev, const Arguments *arguments, Span span) {
 /* ---- tensors out of nothing ---- */
 
 static bool dtype_argument(Evaluator *ev, const Arguments *arguments, DType fallback, DType *out) {
-    const Binding *given = keyword(arguments, "dtype");
+    const Binding *given = keyword_argument(arguments, "dtype");
     *out = fallback;
     if (!given) return true;
     if (given->value.kind == VALUE_STRING && dtype_from_name(given->value.string, out)) return true;
@@ -171,7 +171,7 @@ static bool shape_argument(Evaluator *ev, Value v, DType type, Span span, const 
             return false;
         }
         if (item.kind != VALUE_INT && item.kind != VALUE_DIM) {
-            refuse(ev, span, function, "a list of sizes", item);
+            refuse_argument(ev, span, function, "a list of sizes", item);
             return false;
         }
         if (item.kind == VALUE_INT && (item.integer < 1 || item.integer > INT64_C(1) << 40)) {
@@ -185,28 +185,28 @@ static bool shape_argument(Evaluator *ev, Value v, DType type, Span span, const 
     return true;
 }
 
-static Value filled(Evaluator *ev, const Arguments *arguments, Value value, const char *name, Span span) {
+static Value filled_tensor(Evaluator *ev, const Arguments *arguments, Value value, const char *name, Span span) {
     DType type;
     Shape shape;
     if (!dtype_argument(ev, arguments, DTYPE_F32, &type)) return value_error;
-    if (!shape_argument(ev, positional(arguments, 0), type, span, name, &shape)) return value_error;
+    if (!shape_argument(ev, positional_argument(arguments, 0), type, span, name, &shape)) return value_error;
     Number number = value_number(value, type);
     constant_attributes attributes = {.type = type, .dims = {shape.rank, shape.dims}, .data = &(Data){1, &number}};
     return value_node(make_node(ev, OP_constant, NULL, 0, &attributes, span));
 }
 
-static Value run_zeros(Evaluator *ev, const Arguments *arguments, Span span) { return filled(ev, arguments, value_int(0), "zeros", span); }
-static Value run_ones(Evaluator *ev, const Arguments *arguments, Span span) { return filled(ev, arguments, value_int(1), "ones", span); }
+static Value run_zeros(Evaluator *ev, const Arguments *arguments, Span span) { return filled_tensor(ev, arguments, value_int(0), "zeros", span); }
+static Value run_ones(Evaluator *ev, const Arguments *arguments, Span span) { return filled_tensor(ev, arguments, value_int(1), "ones", span); }
 
 static Value run_full(Evaluator *ev, const Arguments *arguments, Span span) {
-    Value v = positional(arguments, 1);
-    if (!value_is_number(v)) return refuse(ev, span, "full", "a shape and a number", v);
-    return filled(ev, arguments, v, "full", span);
+    Value v = positional_argument(arguments, 1);
+    if (!value_is_number(v)) return refuse_argument(ev, span, "full", "a shape and a number", v);
+    return filled_tensor(ev, arguments, v, "full", span);
 }
 
 static Value run_tensor(Evaluator *ev, const Arguments *arguments, Span span) {
     DType type;
-    Value v = positional(arguments, 0);
+    Value v = positional_argument(arguments, 0);
     if (!dtype_argument(ev, arguments, DTYPE_F32, &type)) return value_error;
     if (v.kind == VALUE_DIM) return value_node(as_node(ev, v, type, span));
     return value_node(v.kind == VALUE_TENSOR ? v.node : tensor_from_values(ev, v, type, span));
@@ -217,7 +217,7 @@ static Value run_arange(Evaluator *ev, const Arguments *arguments, Span span) {
     DType type;
     Shape shape;
     if (!dtype_argument(ev, arguments, DTYPE_I32, &type)) return value_error;
-    if (!shape_argument(ev, positional(arguments, 0), type, span, "arange", &shape)) return value_error;
+    if (!shape_argument(ev, positional_argument(arguments, 0), type, span, "arange", &shape)) return value_error;
     iota_attributes attributes = {.type = type, .dims = {shape.rank, shape.dims}, .axis = shape.rank - 1};
     return value_node(make_node(ev, OP_iota, NULL, 0, &attributes, span));
 }
@@ -226,7 +226,7 @@ static Value run_arange(Evaluator *ev, const Arguments *arguments, Span span) {
 static Value run_uniform(Evaluator *ev, const Arguments *arguments, Span span) {
     Vec(Value) sizes = {0};
     Shape shape;
-    for (int i = 0; i < positional_count(arguments); i++) vec_push(ev->arena, &sizes, positional(arguments, i));
+    for (int i = 0; i < positional_count(arguments); i++) vec_push(ev->arena, &sizes, positional_argument(arguments, i));
     Value v = sizes.count == 1 ? sizes.items[0] : value_list(ev->arena, VALUE_LIST, sizes.items, NULL, sizes.count);
     if (!shape_argument(ev, v, DTYPE_F32, span, "uniform", &shape)) return value_error;
     Name stream = intern(ev->names, arena_printf(ev->arena, "%s%s#%d", ev->frame->layer->path, train_round_text(ev), ev->frame->body->ordinal++));
@@ -240,10 +240,10 @@ static Value new_weight(Evaluator *ev, const Arguments *arguments, bool state, S
     DType type;
     Shape shape;
     double init = state ? 0 : NAN; /* a parameter without a word about it is drawn at random, scaled by its shape */
-    const Binding *given = keyword(arguments, "init");
-    Value first = given ? given->value : positional(arguments, 1), sizes = positional(arguments, 0);
+    const Binding *given = keyword_argument(arguments, "init");
+    Value first = given ? given->value : positional_argument(arguments, 1), sizes = positional_argument(arguments, 0);
     if (first.kind == VALUE_TENSOR && !state) return train_given(ev, first.node, span);
-    if (first.kind == VALUE_TENSOR) return refuse(ev, span, "state", "a number as init", first);
+    if (first.kind == VALUE_TENSOR) return refuse_argument(ev, span, "state", "a number as init", first);
     if (sizes.kind == VALUE_NONE) {
         report(ev, DIAG_missing_argument, span, "`%s` needs a shape: `%s([64])`", state ? "state" : "param",
                state ? "state" : "param");
@@ -252,7 +252,7 @@ static Value new_weight(Evaluator *ev, const Arguments *arguments, bool state, S
     if (value_is_number(first)) init = first.kind == VALUE_INT ? (double)first.integer : first.real;
     else if (!state && first.kind == VALUE_STRING && !strcmp(first.string, "normal")) init = INIT_NORMAL;
     else if (first.kind != VALUE_NONE)
-        return refuse(ev, span, state ? "state" : "param", state ? "a number as init" : "a number or \"normal\" as init", first);
+        return refuse_argument(ev, span, state ? "state" : "param", state ? "a number as init" : "a number or \"normal\" as init", first);
     if (value_is_number(first) && !(fabs(init) <= 0x1p53 || (first.kind == VALUE_REAL && isfinite(init)))) {
         Diagnostic *d = report(ev, DIAG_argument_kind, span, "a weight cannot start as %s", value_describe(ev->arena, first));
         report_help(ev, d, "a finite float can, and an int of at most 2 ** 53");
@@ -269,7 +269,7 @@ static Value run_state(Evaluator *ev, const Arguments *arguments, Span span) { r
 /* ---- gradients ---- */
 
 static Value run_grad(Evaluator *ev, const Arguments *arguments, Span span) {
-    Value y = settle(ev, positional(arguments, 0)), x = settle(ev, positional(arguments, 1));
+    Value y = settle(ev, positional_argument(arguments, 0)), x = settle(ev, positional_argument(arguments, 1));
     if (y.kind != VALUE_TENSOR || y.node->shape.rank != 0 || y.node->shape.type != DTYPE_F32) {
         if (y.kind == VALUE_TENSOR) {
             Diagnostic *d = report(ev, DIAG_grad, span, "`grad(y, x)` needs a y of type f32[]; this is %s",
@@ -277,7 +277,7 @@ static Value run_grad(Evaluator *ev, const Arguments *arguments, Span span) {
             report_help(ev, d, "sum it first: `grad(sum(y), x)`");
             return value_error;
         }
-        return refuse(ev, span, "grad", "a tensor f32[] and the tensors to differentiate by", y);
+        return refuse_argument(ev, span, "grad", "a tensor f32[] and the tensors to differentiate by", y);
     }
     bool many = value_is_sequence(x);
     int count = many ? x.list->count : 1;
@@ -286,7 +286,7 @@ static Value run_grad(Evaluator *ev, const Arguments *arguments, Span span) {
     for (int i = 0; i < count; i++) {
         Value item = many ? settle(ev, x.list->items[i]) : x;
         if (item.kind != VALUE_TENSOR)
-            return refuse(ev, span, "grad", "a tensor f32[] and the tensors to differentiate by", item);
+            return refuse_argument(ev, span, "grad", "a tensor f32[] and the tensors to differentiate by", item);
         xs[i] = item.node;
     }
     graph_at(ev->graph, origin_new(ev->graph, user_span(ev, span), ev->frame->origin));
@@ -306,7 +306,7 @@ static const Builtin functions[] = {
     {"int", run_int, -1, 1, 1, ""},
     {"float", run_float, -1, 1, 1, ""},
     {"str", run_str, -1, 1, 1, ""},
-    {"kind", run_kind, -1, 1, 1, ""},
+    {"kind", run_kind_builtin, -1, 1, 1, ""},
     {"tensor", run_tensor, -1, 1, 1, "dtype"},
     {"zeros", run_zeros, -1, 1, 1, "dtype"},
     {"ones", run_ones, -1, 1, 1, "dtype"},
@@ -358,14 +358,14 @@ bool builtin_constant(Evaluator *ev, Name name, Span span, Value *out) {
     return false;
 }
 
-static bool is_among(const char *const *names, int count, const char *name) {
+static bool name_is_among(const char *const *names, int count, const char *name) {
     for (int i = 0; i < count; i++)
         if (!strcmp(names[i], name)) return true;
     return false;
 }
 
 bool builtin_knows(Name name) {
-    return builtin_find(name) || is_among(constants, COUNT_OF(constants), name) || is_among(moments, COUNT_OF(moments), name);
+    return builtin_find(name) || name_is_among(constants, COUNT_OF(constants), name) || name_is_among(moments, COUNT_OF(moments), name);
 }
 
 void builtin_names(Arena *arena, NameList *names) {

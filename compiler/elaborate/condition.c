@@ -1,7 +1,7 @@
 /* Conditions that must hold (`assert`, `where`): decided at compile time where they can be, else checked at run time. */
 #include "elaborate/evaluator.h"
 
-static const char *check_message(Evaluator *ev, Span span, const Expr *message) {
+static const char *condition_message(Evaluator *ev, Span span, const Expr *message) {
     const char *text = message ? evaluate_string(ev, message) : NULL;
     if (!text) text = arena_printf(ev->arena, "%s must hold", span_text(ev->arena, span));
     return arena_printf(ev->arena, "%s: %s", place_text(ev->arena, user_span(ev, span)), text);
@@ -19,7 +19,7 @@ static bool runs_unrun(Evaluator *ev) {
     return false;
 }
 
-static void fail(Evaluator *ev, const Expr *expr, const Expr *message, DiagCode code) {
+static void fail_condition(Evaluator *ev, const Expr *expr, const Expr *message, DiagCode code) {
     Diagnostic *d = NULL;
     if (code == DIAG_assert && runs_unrun(ev)) return;
     const char *text = message ? evaluate_string(ev, message) : NULL;
@@ -30,7 +30,7 @@ static void fail(Evaluator *ev, const Expr *expr, const Expr *message, DiagCode 
 
 static void fail_with_sizes(Evaluator *ev, const Expr *expr, Dim left, Dim right, const Expr *message, DiagCode code) {
     if (message) {
-        fail(ev, expr, message, code);
+        fail_condition(ev, expr, message, code);
         return;
     }
     Diagnostic *d = report(ev, code, expr->span, "`%s` does not hold here (%s %s %s)", span_text(ev->arena, expr->span),
@@ -44,7 +44,7 @@ static void add_check(Evaluator *ev, CheckKind kind, Dim left, Dim right, const 
 }
 
 static void leave_to_run(Evaluator *ev, const Expr *expr, Dim left, Dim right, const Expr *message) {
-    const char *text = check_message(ev, expr->span, message);
+    const char *text = condition_message(ev, expr->span, message);
     switch (expr->op) {
     case OPERATOR_EQ: add_check(ev, CHECK_EQUAL, left, right, text); break;
     case OPERATOR_GE: add_check(ev, CHECK_AT_LEAST, left, right, text); break;
@@ -73,7 +73,7 @@ static void require_comparison(Evaluator *ev, const Expr *expr, const Expr *mess
     else if (v.kind == VALUE_BOOL && !v.truth) {
         if (left.kind == VALUE_INT && right.kind == VALUE_INT)
             fail_with_sizes(ev, expr, as_dim(ev, left), as_dim(ev, right), message, code);
-        else fail(ev, expr, message, code);
+        else fail_condition(ev, expr, message, code);
     }
 }
 
@@ -88,5 +88,5 @@ void require_condition(Evaluator *ev, const Expr *expr, const Expr *message, Dia
     } else if (expr->kind == EXPR_BINARY && expr->op >= OPERATOR_EQ && expr->op <= OPERATOR_GE)
         require_comparison(ev, expr, message, code);
     else if (evaluate_condition(ev, expr, &holds) && !holds)
-        fail(ev, expr, message, code);
+        fail_condition(ev, expr, message, code);
 }

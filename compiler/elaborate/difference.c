@@ -14,7 +14,7 @@ typedef struct Own { /* the weights of a layer, without those of layers in it */
 } Own;
 typedef Vec(Own) OwnList;
 
-static const char *last_part(const char *path) {
+static const char *last_part_of_path(const char *path) {
     const char *dot = strrchr(path, '.');
     return dot ? dot + 1 : path;
 }
@@ -26,7 +26,7 @@ static bool is_bias(const char *path) {
 
 /* The layer's, which is made where it is not the latest. */
 static Own *own_of(Evaluator *ev, OwnList *list, Map *places, const char *weight) {
-    const char *name = last_part(weight);
+    const char *name = last_part_of_path(weight);
     Name path = intern_range(ev->names, weight, name > weight ? (size_t)(name - weight - 1) : 0);
     intptr_t place = (intptr_t)map_get(places, path);
     if (!place) {
@@ -37,7 +37,7 @@ static Own *own_of(Evaluator *ev, OwnList *list, Map *places, const char *weight
 }
 
 /* Of the layer's result: channels of maps, the last axis of anything else. */
-static int64_t outputs_of(const Model *model, Name path, int rank) {
+static int64_t outputs_of_layer(const Model *model, Name path, int rank) {
     for (int i = 0; i < model->layers.count; i++) {
         const LayerInfo *layer = &model->layers.items[i];
         int64_t size;
@@ -48,7 +48,7 @@ static int64_t outputs_of(const Model *model, Name path, int rank) {
     return 0;
 }
 
-static OwnList collect(Evaluator *ev) {
+static OwnList collect_own(Evaluator *ev) {
     const Model *model = ev->model;
     OwnList list = {0};
     Map *places = map_new(ev->arena);
@@ -64,7 +64,7 @@ static OwnList collect(Evaluator *ev) {
     for (int i = 0; i < list.count; i++) {
         Own *own = &list.items[i];
         if (!own->rank) own->affine += own->bias, own->bias = 0;
-        else own->outputs = outputs_of(model, own->path, own->rank);
+        else own->outputs = outputs_of_layer(model, own->path, own->rank);
         if (i > 0 && !own->rank && own->affine) list.items[i - 1].before_norm = list.items[i - 1].rank > 0;
     }
     return list;
@@ -77,35 +77,35 @@ typedef struct Difference {
     Diagnostic *diag;
     int64_t more;     /* than expected; below 0: fewer */
     double tolerance; /* of the expected count */
-    int told;
+    int reported;
 } Difference;
 
-enum { MOST_TOLD = 3 };
+enum { MAX_TOLD = 3 };
 
 /* The count, as exactly as it is stated. Where it is stated roughly, only what is much larger than that says anything. */
 static bool is_it(const Difference *of, int64_t count) {
     return count > 0 && fabs((double)(llabs(of->more) - count)) <= of->tolerance && (double)count >= 20 * of->tolerance;
 }
 
-static void tell(Difference *of, Span span, const char *format, ...) PRINTF_LIKE(3, 4);
+static void note_difference(Difference *of, Span span, const char *format, ...) PRINTF_LIKE(3, 4);
 
-static void tell(Difference *of, Span span, const char *format, ...) {
-    if (of->told++ >= MOST_TOLD) return;
+static void note_difference(Difference *of, Span span, const char *format, ...) {
+    if (of->reported++ >= MAX_TOLD) return;
     va_list arguments;
     va_start(arguments, format);
     const char *text = arena_vprintf(of->ev->arena, format, arguments);
     va_end(arguments);
-    if (of->told > 1) report_note(of->ev, of->diag, span, "or %s", text);
+    if (of->reported > 1) report_note(of->ev, of->diag, span, "or %s", text);
     else report_note(of->ev, of->diag, span, "%lld %s: %s", (long long)llabs(of->more), of->more > 0 ? "too many" : "are missing", text);
 }
 
-typedef struct Sum {
+typedef struct ElementSum {
     int64_t elements;
     int layers;
     const char *first;
-} Sum;
+} ElementSum;
 
-static void add(Sum *sum, const Own *own, int64_t elements) {
+static void add_to_sum(ElementSum *sum, const Own *own, int64_t elements) {
     if (elements <= 0) return;
     if (!sum->layers++) sum->first = own->path;
     sum->elements += elements;
@@ -114,25 +114,25 @@ static void add(Sum *sum, const Own *own, int64_t elements) {
 /* Which layers with kernels a sum goes over. */
 typedef enum Which { CONVOLUTIONS, BEFORE_NORMS, DENSE, ALL, WHICH_COUNT } Which;
 
-static bool is_among(const Own *own, Which which) {
+static bool is_among_own(const Own *own, Which which) {
     return which == ALL || (which == BEFORE_NORMS ? own->before_norm : which == DENSE ? own->rank == 2 : own->rank == 4);
 }
 
 static void try_biases(Difference *of, const OwnList *list) {
     static const char *const whose[] = {"convolutions", "layers before norms", "dense layers", "layers"};
-    bool told = false;
-    for (Which which = 0; which < WHICH_COUNT && !told; which++) {
-        Sum sum = {0};
+    bool reported = false;
+    for (Which which = 0; which < WHICH_COUNT && !reported; which++) {
+        ElementSum sum = {0};
         for (int i = 0; i < list->count; i++) {
             const Own *own = &list->items[i];
-            if (own->rank && is_among(own, which)) add(&sum, own, of->more > 0 ? own->bias : own->bias ? 0 : own->outputs);
+            if (own->rank && is_among_own(own, which)) add_to_sum(&sum, own, of->more > 0 ? own->bias : own->bias ? 0 : own->outputs);
         }
-        told = is_it(of, sum.elements);
-        if (!told) continue;
+        reported = is_it(of, sum.elements);
+        if (!reported) continue;
         const char *all = sum.layers == 1 ? arena_printf(of->ev->arena, "the bias of `%s`", sum.first)
                                           : arena_printf(of->ev->arena, "the biases of the %d %s", sum.layers, whose[which]);
-        if (of->more > 0) tell(of, (Span){0}, "as many as %s, which `bias = false` leaves out", all);
-        else tell(of, (Span){0}, "as many as %s would be, which `bias = false` leaves out", all);
+        if (of->more > 0) note_difference(of, (Span){0}, "as many as %s, which `bias = false` leaves out", all);
+        else note_difference(of, (Span){0}, "as many as %s would be, which `bias = false` leaves out", all);
     }
 }
 
@@ -150,16 +150,16 @@ static int64_t affine_missing(const LayerInfo *layer) {
 
 static void try_norms(Difference *of, const OwnList *list) {
     const Model *model = of->ev->model;
-    Sum sum = {0};
+    ElementSum sum = {0};
     for (int i = 0; of->more > 0 && i < list->count; i++)
-        if (!list->items[i].rank) add(&sum, &list->items[i], list->items[i].affine);
+        if (!list->items[i].rank) add_to_sum(&sum, &list->items[i], list->items[i].affine);
     for (int i = 0; of->more < 0 && i < model->layers.count; i++) {
         const LayerInfo *layer = &model->layers.items[i];
-        add(&sum, &(Own){.path = layer->path}, affine_missing(layer));
+        add_to_sum(&sum, &(Own){.path = layer->path}, affine_missing(layer));
     }
     if (sum.layers < 2 || !is_it(of, sum.elements)) return;
-    if (of->more > 0) tell(of, (Span){0}, "as many as the weights and biases of the %d norms, which `affine = false` leaves out", sum.layers);
-    else tell(of, (Span){0}, "as many as the weights and biases of the %d norms, which `affine = true` gives", sum.layers);
+    if (of->more > 0) note_difference(of, (Span){0}, "as many as the weights and biases of the %d norms, which `affine = false` leaves out", sum.layers);
+    else note_difference(of, (Span){0}, "as many as the weights and biases of the %d norms, which `affine = true` gives", sum.layers);
 }
 
 /* Keras counts running statistics too. */
@@ -168,7 +168,7 @@ static void try_states(Difference *of) {
     int64_t sum = 0, count;
     for (int i = 0; i < model->weights.count; i++)
         if (model->weights.items[i].state && shape_element_count(model->weights.items[i].shape, &count)) sum += count;
-    if (of->more < 0 && is_it(of, sum)) tell(of, (Span){0}, "as many as the running means and variances, which are not counted");
+    if (of->more < 0 && is_it(of, sum)) note_difference(of, (Span){0}, "as many as the running means and variances, which are not counted");
 }
 
 /* The last layer with a kernel, if it has other outputs. */
@@ -179,7 +179,7 @@ static void try_outputs(Difference *of, const OwnList *list) {
     if (!own || own->outputs < 1 || own->kernel % own->outputs) return;
     int64_t each = own->kernel / own->outputs + (own->bias > 0), changed = own->outputs - of->more / each;
     if (of->tolerance > 0 || each < 16 || of->more % each || changed < 1) return;
-    tell(of, (Span){0}, "`%s` would have %lld outputs, and has %lld", own->path, (long long)changed, (long long)own->outputs);
+    note_difference(of, (Span){0}, "`%s` would have %lld outputs, and has %lld", own->path, (long long)changed, (long long)own->outputs);
 }
 
 /* ---- layers, with what is in them ---- */
@@ -207,29 +207,29 @@ static bool holds_like(const LayerList *layers, const int64_t *totals, int index
 static void try_layers(Difference *of, bool macs, const int64_t *sizes) {
     const LayerList *layers = &of->ev->model->layers;
     const int64_t *totals = layer_totals(of, macs, sizes);
-    if (macs && of->more < 0 && is_it(of, totals[layers->count])) tell(of, (Span){0}, "twice as many are FLOPs, of which a multiply-add is two");
+    if (macs && of->more < 0 && is_it(of, totals[layers->count])) note_difference(of, (Span){0}, "twice as many are FLOPs, of which a multiply-add is two");
     Text names = {.arena = of->ev->arena};
     int found = 0, last = 0;
     for (int i = 0; i < layers->count; i++) {
         if (!is_it(of, totals[i]) || holds_like(layers, totals, i)) continue;
-        if (found++ < MOST_TOLD) text_add(&names, "%s`%s`", found > 1 ? ", " : "", layers->items[i].path);
+        if (found++ < MAX_TOLD) text_add(&names, "%s`%s`", found > 1 ? ", " : "", layers->items[i].path);
         last = i;
     }
-    if (found > MOST_TOLD) text_add(&names, " and %d more", found - MOST_TOLD);
+    if (found > MAX_TOLD) text_add(&names, " and %d more", found - MAX_TOLD);
     const char *question = of->more > 0 ? "is it one too many?" : "is one like it left out?";
-    if (found == 1) tell(of, layers->items[last].span, "as many as %s has; %s", text_string(&names), question);
-    else if (found) tell(of, (Span){0}, "as many as each of these has, %s; %s", text_string(&names), question);
+    if (found == 1) note_difference(of, layers->items[last].span, "as many as %s has; %s", text_string(&names), question);
+    else if (found) note_difference(of, (Span){0}, "as many as each of these has, %s; %s", text_string(&names), question);
 }
 
 void explain_difference(Evaluator *ev, Diagnostic *d, int64_t more, double tolerance, bool macs, const int64_t *sizes) {
     Difference of = {.ev = ev, .diag = d, .more = more, .tolerance = tolerance};
     if (!d || !more) return;
-    const OwnList list = macs ? (OwnList){0} : collect(ev);
+    const OwnList list = macs ? (OwnList){0} : collect_own(ev);
     if (!macs) {
         try_biases(&of, &list);
         try_norms(&of, &list);
         try_states(&of);
     }
     try_layers(&of, macs, sizes);
-    if (!macs && !of.told) try_outputs(&of, &list);
+    if (!macs && !of.reported) try_outputs(&of, &list);
 }

@@ -81,7 +81,7 @@ Model *elaborate_model(Library *library, int index);
 void library_check_variants(Library *library, Model *const *models, int count);
 /* Whether the language itself has a name, and what one that other frameworks have is here; NULL where it is none. */
 bool builtin_knows(Name name);
-const char *habit_help(const char *name);
+const char *alias_help(const char *name);
 /* The union of the weights of all the file's models; reports equal paths of unequal shape. */
 bool library_check_weights(Library *library, Model *const *models, int count);
 

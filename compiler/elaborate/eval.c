@@ -246,7 +246,7 @@ static Value tensor_member(Evaluator *ev, const Expr *expr, const Expr *call, No
         return value_error;
     }
     Diagnostic *d = report(ev, DIAG_no_such_member, expr->span, "a tensor has no `%s`", expr->name);
-    const char *habit = habit_help(expr->name), *written = habit ? habit : not_a_method(ev, expr, call);
+    const char *alias = alias_help(expr->name), *written = alias ? alias : not_a_method(ev, expr, call);
     if (written) report_help(ev, d, "%s", written);
     else report_suggestion(ev, d, expr->name, members, COUNT_OF(members));
     return value_error;
@@ -254,12 +254,12 @@ static Value tensor_member(Evaluator *ev, const Expr *expr, const Expr *call, No
 
 /* What the list was to become is unknown, and must not lead to more errors. */
 static void explain_list_method(Evaluator *ev, Diagnostic *d, const Expr *member, const Expr *call) {
-    const char *habit = habit_of_lists(member->name);
-    bool grows = habit && call && call->arguments.count == 1 && !strcmp(member->name, "append");
+    const char *alias = alias_of_lists(member->name);
+    bool grows = alias && call && call->arguments.count == 1 && !strcmp(member->name, "append");
     const char *list = span_text(ev->arena, member->left->span);
     if (grows) report_help(ev, d, "lists don't change: `%s = %s + [%s]`", list, list, arguments_text(ev, &call->arguments));
-    else if (habit) report_help(ev, d, "%s", habit);
-    if (habit && call && member->left->kind == EXPR_NAME) frame_bind(ev, ev->frame, member->left->name, value_error, member->span);
+    else if (alias) report_help(ev, d, "%s", alias);
+    if (alias && call && member->left->kind == EXPR_NAME) frame_bind(ev, ev->frame, member->left->name, value_error, member->span);
 }
 
 static Value list_member(Evaluator *ev, const Expr *expr, const Expr *call, const List *list) {

@@ -112,10 +112,10 @@ NameList library_members(const Unit *used, Arena *arena);
 /* The file of the library, without .cai, that has such a block, where none is known everywhere; or NULL. */
 const char *library_file_with(Library *library, Name name);
 
-/* ---- habits.c: names that other frameworks have ---- */
+/* ---- aliases.c: names that other frameworks have ---- */
 
-const char *habit_of_lists(const char *name); /* what a method of lists is here, or NULL */
-const char *habit_parameter(const char *name, const char *const *known, int count); /* the one of the known names that is it, or NULL */
+const char *alias_of_lists(const char *name); /* what a method of lists is here, or NULL */
+const char *alias_parameter(const char *name, const char *const *known, int count); /* the one of the known names that is it, or NULL */
 
 /* ---- names.c ---- */
 
@@ -131,10 +131,10 @@ typedef struct Binding {
 typedef Vec(Binding) Bindings;
 Bindings bindings_with_room(Arena *arena, int count); /* most lists are short, and there are very many */
 
-typedef struct Claim { /* of a child's name */
+typedef struct NameClaim { /* of a child's name */
     Span span;
     int64_t next; /* the next suffix to try for children that would be called the same */
-} Claim;
+} NameClaim;
 
 struct Frame { /* one run of a body, or of a pair of braces */
     Frame *caller;
@@ -277,11 +277,11 @@ Value stop_evaluation(Evaluator *ev, DiagCode code, Span span, const char *forma
 bool spend(Evaluator *ev, Span span, int64_t cells);
 Value bounded_list(Evaluator *ev, Value list, Span span); /* the list, or the end of the evaluation where it is too large */
 
-/* ---- trail.c: where two sizes parted ---- */
+/* ---- provenance.c: where two sizes parted ---- */
 
-void trail_remember(Evaluator *ev, Value result, Span span, const Bindings *inputs);
+void provenance_remember(Evaluator *ev, Value result, Span span, const Bindings *inputs);
 /* Notes for the places where the axis of a and b got its sizes; true where one of them lost rows on the way. */
-bool trail_explain(Evaluator *ev, Diagnostic *d, Node *a, int axis_a, const char *name_a, Node *b, int axis_b,
+bool provenance_explain(Evaluator *ev, Diagnostic *d, Node *a, int axis_a, const char *name_a, Node *b, int axis_b,
                    const char *name_b);
 
 /* ---- eval.c ---- */

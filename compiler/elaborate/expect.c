@@ -7,7 +7,7 @@
 #include <math.h>
 
 /* Half a unit of the last digit written; 0 for an int. */
-static double tolerance(const Expr *expr) {
+static double stated_tolerance(const Expr *expr) {
     if (expr->kind != EXPR_FLOAT || !expr->span.source) return 0;
     const char *text = expr->span.source->text;
     int exponent = 0, decimals = 0, sign = 1;
@@ -58,14 +58,14 @@ static bool has_all_sizes(Evaluator *ev, const int64_t *sizes, Dim macs, const A
 }
 
 /* The error where the count is another one, and by how much it is more; NULL where it fits. */
-static Diagnostic *compare(Evaluator *ev, const Argument *argument, const char *what, int64_t actual, int64_t *more) {
+static Diagnostic *compare_figure(Evaluator *ev, const Argument *argument, const char *what, int64_t actual, int64_t *more) {
     Value v = evaluate(ev, argument->value);
     *more = 0;
     if (v.kind == VALUE_ERROR) return NULL;
     if (!value_is_number(v))
         return report(ev, DIAG_expect, argument->span, "`%s` must be a number; this is %s", argument->name, value_kind_name(v));
     double expected = v.kind == VALUE_INT ? (double)v.integer : v.real;
-    if (fabs(expected - (double)actual) <= tolerance(argument->value)) return NULL;
+    if (fabs(expected - (double)actual) <= stated_tolerance(argument->value)) return NULL;
     if (fabs(expected) < 0x1p62) *more = actual - (v.kind == VALUE_INT ? v.integer : (int64_t)v.real);
     return report(ev, DIAG_expect, argument->span, "this model has %lld %s, expected are %s", (long long)actual, what,
                   span_text(ev->arena, argument->value->span));
@@ -79,13 +79,13 @@ static void compare_size(Evaluator *ev, const Argument *argument, const char *wh
         report(ev, DIAG_expect, argument->span, "the number of %s does not fit into 64 bits", what);
         return;
     }
-    Diagnostic *d = compare(ev, argument, what, value, &more);
-    explain_difference(ev, d, more, tolerance(argument->value), macs, sizes);
+    Diagnostic *d = compare_figure(ev, argument, what, value, &more);
+    explain_difference(ev, d, more, stated_tolerance(argument->value), macs, sizes);
 }
 
 static void compare_field(Evaluator *ev, const Argument *argument) {
     int64_t more;
-    if (ev->model->receptive_field) compare(ev, argument, "pixels of receptive field", ev->model->receptive_field, &more);
+    if (ev->model->receptive_field) compare_figure(ev, argument, "pixels of receptive field", ev->model->receptive_field, &more);
     else report(ev, DIAG_expect, argument->span, "this model has no receptive field: it takes no picture, or sees all of it at once");
 }
 
@@ -142,7 +142,7 @@ static bool is_setting(const Evaluator *ev, Name name) {
     return false;
 }
 
-static bool is_symbol(const Evaluator *ev, Name name) {
+static bool is_symbol_name(const Evaluator *ev, Name name) {
     for (int i = 0; i < dims_symbol_count(ev->dims); i++)
         if (dims_symbol(ev->dims, i)->name == name) return true;
     return false;
@@ -157,7 +157,7 @@ static bool fixes_size(const Evaluator *ev) {
 static bool check_at(Evaluator *ev, const Expr *at) {
     for (int i = 0; at && i < at->arguments.count; i++) {
         const Argument *argument = &at->arguments.items[i];
-        if (argument->name && (is_setting(ev, argument->name) || is_symbol(ev, argument->name))) continue;
+        if (argument->name && (is_setting(ev, argument->name) || is_symbol_name(ev, argument->name))) continue;
         Diagnostic *d = report(ev, DIAG_unknown_argument, argument->span, "`at` names sizes and settings of this model");
         report_help(ev, d, "at = (H = 224, W = 224, depth = 50)");
         return false;
@@ -178,7 +178,7 @@ static bool is_meant(Evaluator *ev, const Expr *at) {
 static void state_sizes(Evaluator *ev, const Expr *at) {
     for (int i = 0; at && i < at->arguments.count; i++) {
         const Argument *argument = &at->arguments.items[i];
-        if (is_symbol(ev, argument->name))
+        if (is_symbol_name(ev, argument->name))
             vec_push(ev->arena, &ev->model->stated_sizes, (Define){argument->name, span_text(ev->arena, argument->value->span)});
     }
 }

@@ -80,12 +80,12 @@ static bool place_fits(Evaluator *ev, Value at, Dim place, Dim size, Span span) 
     return require_at_most(ev, dim_offset(ev->dims, place, 1), size, span, outside) && require_at_most(ev, dim_const(ev->dims, 0), place, span, outside);
 }
 
-static Dim place_of(Evaluator *ev, Value at, Dim size) {
+static Dim place_of_index(Evaluator *ev, Value at, Dim size) {
     return at.kind == VALUE_INT && at.integer < 0 ? dim_offset(ev->dims, size, at.integer) : as_dim(ev, at);
 }
 
 static bool axis_place(Evaluator *ev, Value at, Dim size, Span span, int axis, Cut *cut) {
-    cut->begin[axis] = place_of(ev, at, size);
+    cut->begin[axis] = place_of_index(ev, at, size);
     cut->size[axis] = dim_const(ev->dims, 1);
     cut->dropped[axis] = true;
     return place_fits(ev, at, cut->begin[axis], size, span);
@@ -109,8 +109,8 @@ static bool places_from_front(Evaluator *ev, Value list, Dim size, Span span, Va
             if (item.kind != VALUE_ERROR) report(ev, DIAG_not_an_int, span, "a list of places holds ints; here is %s", value_kind_name(item));
             return false;
         }
-        if (!place_fits(ev, item, place_of(ev, item, size), size, span)) return false;
-        items[i] = value_dim(place_of(ev, item, size));
+        if (!place_fits(ev, item, place_of_index(ev, item, size), size, span)) return false;
+        items[i] = value_dim(place_of_index(ev, item, size));
         if (items[i].kind == VALUE_INT) continue;
         items[i] = item;
         *from_end = true;

@@ -172,7 +172,7 @@ static Value run_primitive(Evaluator *ev, Layer *layer, const Arguments *inputs,
     return primitive_run(ev, layer->builtin, &all, span);
 }
 
-static Value run_kind(Evaluator *ev, Layer *layer, const Arguments *inputs, Span span) {
+static Value run_layer_kind(Evaluator *ev, Layer *layer, const Arguments *inputs, Span span) {
     switch (layer->kind) {
     case LAYER_BLOCK: return run_block(ev, layer, inputs, span);
     case LAYER_BRACES: return run_braces(ev, layer, inputs);
@@ -206,10 +206,10 @@ Value run_layer(Evaluator *ev, Layer *layer, const Arguments *inputs, const Expr
     frame->stopped = frame->stopped || layer->stopped;
     int entry = own ? entry_begin(ev, layer, span) : -1;
     layer->has_run = true;
-    Value result = run_kind(ev, layer, inputs, span);
+    Value result = run_layer_kind(ev, layer, inputs, span);
     if (own) entry_end(ev, entry, result);
     frame_pop(ev);
-    trail_remember(ev, result, span, &inputs->given);
+    provenance_remember(ev, result, span, &inputs->given);
     return result;
 }
 
@@ -219,7 +219,7 @@ static Value run_given(Evaluator *ev, Layer *layer, const Arguments *arguments, 
     return run_layer(ev, layer, arguments, NULL, span);
 }
 
-static Value run_function(Evaluator *ev, Definition *block, const Arguments *arguments, Span span) {
+static Value run_block_function(Evaluator *ev, Definition *block, const Arguments *arguments, Span span) {
     Layer *layer = layer_new(ev, LAYER_BLOCK, span);
     layer->block = block;
     return run_given(ev, layer, arguments, span);
@@ -229,7 +229,7 @@ static Value call_primitive(Evaluator *ev, const Builtin *builtin, const Argumen
     if (train_stops(ev, builtin, arguments)) return train_stopped(ev, arguments, span);
     if (!primitive_is_complete(builtin, arguments)) return partial_primitive(ev, builtin, arguments, span);
     Value result = primitive_run(ev, builtin, arguments, span);
-    trail_remember(ev, result, span, &arguments->given);
+    provenance_remember(ev, result, span, &arguments->given);
     return result;
 }
 
@@ -237,7 +237,7 @@ static Value call_primitive(Evaluator *ev, const Builtin *builtin, const Argumen
 static Value call_block(Evaluator *ev, Definition *block, const Arguments *arguments, Span span) {
     Arguments through, settings;
     if (is_function(block))
-        return lacks_required(block, arguments) ? make_layer(ev, block, arguments, span) : run_function(ev, block, arguments, span);
+        return lacks_required(block, arguments) ? make_layer(ev, block, arguments, span) : run_block_function(ev, block, arguments, span);
     bool runs = split_run(ev, block, arguments, &through, &settings);
     Value made = make_layer(ev, block, runs ? &settings : arguments, span);
     if (!runs || made.kind != VALUE_LAYER) return made;

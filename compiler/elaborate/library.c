@@ -34,7 +34,7 @@ static Name base_name(Names *names, const char *path) {
     return intern_range(names, base, dot ? (size_t)(dot - base) : strlen(base));
 }
 
-static void define(Library *library, Unit *unit, Decl *decl) {
+static void define_declared(Library *library, Unit *unit, Decl *decl) {
     Definition *before = map_get(unit->definitions, decl->name);
     if (before) {
         Diagnostic *d = diag_error(library->diag, DIAG_name_twice, decl->name_span, "`%s` is defined twice", decl->name);
@@ -49,7 +49,7 @@ static void define(Library *library, Unit *unit, Decl *decl) {
 }
 
 /* With errno as read_file left it. */
-static void tell_unreadable(Library *library, Span span, const char *path) {
+static void report_unreadable(Library *library, Span span, const char *path) {
     bool large = errno == EFBIG;
     Diagnostic *d = diag_error(library->diag, large ? DIAG_file_too_large : DIAG_no_such_file, span, "cannot read %s: %s", path,
                                why_unreadable(library->arena));
@@ -85,7 +85,7 @@ static Unit *find_used(Library *library, const Unit *unit, Name name) {
 
 /* ---- files that a `use` may have meant ---- */
 
-static const char *without_ending(Arena *arena, const char *file) {
+static const char *unit_name_of(Arena *arena, const char *file) {
     size_t length = strlen(file);
     return length > 4 && !strcmp(file + length - 4, ".cai") ? arena_strndup(arena, file, length - 4) : NULL;
 }
@@ -93,11 +93,11 @@ static const char *without_ending(Arena *arena, const char *file) {
 static int by_name(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 
 /* Puts them behind those that are there, in the order of their names. */
-static void add_files(Library *library, const char *folder, NameList *names) {
+static void add_folder_files(Library *library, const char *folder, NameList *names) {
     const int before = names->count;
     DIR *open = opendir(*folder ? folder : ".");
     for (struct dirent *entry; open && (entry = readdir(open));) {
-        const char *name = without_ending(library->arena, entry->d_name);
+        const char *name = unit_name_of(library->arena, entry->d_name);
         if (name) vec_push(library->arena, names, name);
     }
     if (open) closedir(open);
@@ -105,7 +105,7 @@ static void add_files(Library *library, const char *folder, NameList *names) {
 }
 
 /* What a file of the library declares, by its text alone. */
-static void add_declared(Library *library, const char *file, NameList *names) {
+static void add_declared_names(Library *library, const char *file, NameList *names) {
     size_t length;
     const char *text = read_file(library->arena, arena_printf(library->arena, "%s/%s.cai", library->options.stdlib_dir, file), &length);
     for (const char *line = text; line; line = strchr(line, '\n')) {
@@ -122,7 +122,7 @@ static bool is_of_prelude(const Library *library, const char *file) {
     return false;
 }
 
-static bool contains(const NameList *names, const char *name) {
+static bool list_contains(const NameList *names, const char *name) {
     for (int i = 0; i < names->count; i++)
         if (!strcmp(names->items[i], name)) return true;
     return false;
@@ -130,25 +130,25 @@ static bool contains(const NameList *names, const char *name) {
 
 const char *library_file_with(Library *library, Name name) {
     NameList files = {0};
-    add_files(library, library->options.stdlib_dir, &files);
+    add_folder_files(library, library->options.stdlib_dir, &files);
     for (int i = 0; i < files.count; i++) {
         NameList blocks = {0};
-        if (!is_of_prelude(library, files.items[i])) add_declared(library, files.items[i], &blocks);
-        if (contains(&blocks, name)) return files.items[i];
+        if (!is_of_prelude(library, files.items[i])) add_declared_names(library, files.items[i], &blocks);
+        if (list_contains(&blocks, name)) return files.items[i];
     }
     return NULL;
 }
 
 /* With the file, or the block of the library in its place, that a person most likely meant. */
-static void tell_no_file(Library *library, const Unit *unit, const Decl *use) {
+static void report_no_file(Library *library, const Unit *unit, const Decl *use) {
     Name name = use->name;
     Diagnostic *d = diag_error(library->diag, DIAG_no_such_file, use->name_span, "no file %s.cai beside this one or in the standard library", name);
     NameList files = {0}, blocks = {0};
-    add_files(library, library->options.stdlib_dir, &files);
+    add_folder_files(library, library->options.stdlib_dir, &files);
     const int count = files.count;
-    add_files(library, folder_of(library->arena, unit->file->source->path), &files);
+    add_folder_files(library, folder_of(library->arena, unit->file->source->path), &files);
     const char *near = nearest_name(name, files.items, files.count);
-    for (int i = 0; i < count; i++) add_declared(library, files.items[i], &blocks);
+    for (int i = 0; i < count; i++) add_declared_names(library, files.items[i], &blocks);
     const char *block = nearest_name(name, blocks.items, blocks.count);
     const char *file = block ? library_file_with(library, intern(library->names, block)) : NULL;
     if (near) diag_help(library->diag, d, "did you mean `use %s`?", near);
@@ -162,13 +162,13 @@ static void read_uses(Library *library, Unit *unit) {
     for (int i = 0; i < unit->file->decls.count; i++) {
         Decl *decl = unit->file->decls.items[i];
         if (decl->kind != DECL_USE) {
-            define(library, unit, decl);
+            define_declared(library, unit, decl);
             continue;
         }
         Unit *used = find_used(library, unit, decl->name);
         if (used) vec_push(library->arena, &unit->uses, used);
-        else if (errno == ENOENT) tell_no_file(library, unit, decl);
-        else tell_unreadable(library, decl->name_span, arena_printf(library->arena, "%s.cai", decl->name));
+        else if (errno == ENOENT) report_no_file(library, unit, decl);
+        else report_unreadable(library, decl->name_span, arena_printf(library->arena, "%s.cai", decl->name));
     }
 }
 
@@ -217,7 +217,7 @@ Library *library_open(Arena *arena, Names *names, Diagnostics *diag, const char 
     Library *library = library_new(arena, names, diag, options);
     path = arena_strndup(arena, path, strlen(path));
     Unit *main = open_unit(library, path, path, false);
-    if (!main) tell_unreadable(library, (Span){0}, path);
+    if (!main) report_unreadable(library, (Span){0}, path);
     library_check(library);
     return main ? library : NULL;
 }
@@ -259,7 +259,7 @@ Found library_find(const Unit *unit, Name name) {
     return found;
 }
 
-static void add_names(const Unit *unit, bool internal, Arena *arena, NameList *names) {
+static void add_unit_names(const Unit *unit, bool internal, Arena *arena, NameList *names) {
     for (int i = 0; unit && i < unit->file->decls.count; i++) {
         const Decl *decl = unit->file->decls.items[i];
         if (decl->kind != DECL_USE && (internal || !is_internal(decl->name))) vec_push(arena, names, decl->name);
@@ -269,16 +269,16 @@ static void add_names(const Unit *unit, bool internal, Arena *arena, NameList *n
 NameList library_candidates(const Unit *unit, Arena *arena) {
     NameList all = {0};
     const Unit *prelude = unit->library->prelude;
-    add_names(unit, true, arena, &all);
-    for (int i = 0; i < unit->uses.count; i++) add_names(unit->uses.items[i], false, arena, &all);
-    for (int i = 0; prelude && i < prelude->uses.count; i++) add_names(prelude->uses.items[i], false, arena, &all);
-    add_names(prelude, false, arena, &all);
+    add_unit_names(unit, true, arena, &all);
+    for (int i = 0; i < unit->uses.count; i++) add_unit_names(unit->uses.items[i], false, arena, &all);
+    for (int i = 0; prelude && i < prelude->uses.count; i++) add_unit_names(prelude->uses.items[i], false, arena, &all);
+    add_unit_names(prelude, false, arena, &all);
     builtin_names(arena, &all);
     return all;
 }
 
 NameList library_members(const Unit *used, Arena *arena) {
     NameList all = {0};
-    add_names(used, false, arena, &all);
+    add_unit_names(used, false, arena, &all);
     return all;
 }

@@ -63,15 +63,15 @@ static bool same_shape(const WeightInfo *a, const WeightInfo *b) {
 }
 
 /* A layer's weights, and the models that run it, are one mistake. */
-static bool is_told(const Span *told, int count, Span span) {
+static bool is_reported(const Span *reported, int count, Span span) {
     for (int i = 0; i < count; i++)
-        if (told[i].source == span.source && told[i].begin == span.begin) return true;
+        if (reported[i].source == span.source && reported[i].begin == span.begin) return true;
     return false;
 }
 
 bool library_check_weights(Library *library, Model *const *models, int count) {
     Map *known = map_new(library->arena);
-    Vec(Span) told = {0};
+    Vec(Span) reported = {0};
     bool agree = true;
     for (int m = 0; m < count; m++)
         for (int i = 0; i < models[m]->weights.count; i++) {
@@ -79,8 +79,8 @@ bool library_check_weights(Library *library, Model *const *models, int count) {
             if (!first) map_set(known, info->path, info);
             if (!first || same_shape(first, info)) continue;
             agree = false;
-            if (is_told(told.items, told.count, info->span)) continue;
-            vec_push(library->arena, &told, info->span);
+            if (is_reported(reported.items, reported.count, info->span)) continue;
+            vec_push(library->arena, &reported, info->span);
             Diagnostic *d = diag_error(library->diag, DIAG_weight_shape, info->span,
                                        "`%s` is %s in the model `%s`, but %s in another of this file",
                                        info->path, shape_string(library->arena, info->shape), models[m]->decl->name,

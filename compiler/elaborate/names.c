@@ -3,17 +3,17 @@
  * question. */
 #include "elaborate/evaluator.h"
 
-typedef struct Reader {
+typedef struct NameReader {
     Library *library;
     const Unit *unit;
     Map *bound;                /* by this declaration: parameters, sizes in types, targets */
     Vec(const char *) names;   /* the same, for suggestions */
-} Reader;
+} NameReader;
 
-static void read_body(Reader *reader, const StmtList *body);
-static void read_expr(Reader *reader, const Expr *expr);
+static void read_body(NameReader *reader, const StmtList *body);
+static void read_expr(NameReader *reader, const Expr *expr);
 
-static void bind_name(Reader *reader, Name name) {
+static void bind_read_name(NameReader *reader, Name name) {
     if (!name || map_get(reader->bound, name)) return;
     map_set(reader->bound, name, reader);
     vec_push(reader->library->arena, &reader->names, name);
@@ -21,32 +21,32 @@ static void bind_name(Reader *reader, Name name) {
 
 /* ---- what a declaration binds ---- */
 
-static void bind_targets(Reader *reader, const Expr *target) {
-    if (target->kind == EXPR_NAME) bind_name(reader, target->name);
-    for (int i = 0; i < target->arguments.count; i++) bind_targets(reader, target->arguments.items[i].value);
+static void bind_read_targets(NameReader *reader, const Expr *target) {
+    if (target->kind == EXPR_NAME) bind_read_name(reader, target->name);
+    for (int i = 0; i < target->arguments.count; i++) bind_read_targets(reader, target->arguments.items[i].value);
 }
 
-static void bind_type(Reader *reader, const TypeExpr *type) {
+static void bind_type(NameReader *reader, const TypeExpr *type) {
     for (int i = 0; type && i < type->arguments.count; i++) {
         const Expr *size = type->arguments.items[i].value;
-        if (!type->arguments.items[i].name && size->kind == EXPR_NAME) bind_name(reader, size->name);
+        if (!type->arguments.items[i].name && size->kind == EXPR_NAME) bind_read_name(reader, size->name);
     }
 }
 
-static void bind_body(Reader *reader, const StmtList *body) {
+static void bind_body(NameReader *reader, const StmtList *body) {
     for (int i = 0; i < body->count; i++) {
         const Stmt *stmt = body->items[i];
-        if ((stmt->kind == STMT_ASSIGN || stmt->kind == STMT_FOR) && stmt->target) bind_targets(reader, stmt->target);
+        if ((stmt->kind == STMT_ASSIGN || stmt->kind == STMT_FOR) && stmt->target) bind_read_targets(reader, stmt->target);
         for (int k = 0; k < stmt->inputs.count; k++) bind_type(reader, stmt->inputs.items[k].type);
         bind_body(reader, &stmt->body);
         bind_body(reader, &stmt->else_body);
     }
 }
 
-static void bind_signature(Reader *reader, const Decl *decl) {
+static void bind_signature(NameReader *reader, const Decl *decl) {
     for (int list = 0; list < decl->lists.count; list++)
         for (int i = 0; i < decl->lists.items[list].count; i++) {
-            bind_name(reader, decl->lists.items[list].items[i].name);
+            bind_read_name(reader, decl->lists.items[list].items[i].name);
             bind_type(reader, decl->lists.items[list].items[i].type);
         }
     for (int i = 0; i < decl->results.count; i++) bind_type(reader, decl->results.items[i].type);
@@ -54,16 +54,16 @@ static void bind_signature(Reader *reader, const Decl *decl) {
 
 /* ---- what it reads ---- */
 
-static bool is_known(const Reader *reader, Name name) {
+static bool is_known_name(const NameReader *reader, Name name) {
     if (map_get(reader->bound, name) || builtin_knows(name)) return true;
     Found found = library_find(reader->unit, name);
     return found.definition || found.module;
 }
 
 /* What a name of another framework is here. Of `torch.nn.functional.relu` the last part says more than the first. */
-static const char *habit_of(Reader *reader, const Expr *name, const Expr *member) {
+static const char *alias_of(NameReader *reader, const Expr *name, const Expr *member) {
     Arena *arena = reader->library->arena;
-    const char *own = habit_help(name->name), *last = own && member ? habit_help(member->name) : NULL;
+    const char *own = alias_help(name->name), *last = own && member ? alias_help(member->name) : NULL;
     if (!own || !member || last) return last ? last : own;
     const NameList known = library_candidates(reader->unit, arena);
     const char *near = nearest_name(member->name, known.items, known.count);
@@ -71,11 +71,11 @@ static const char *habit_of(Reader *reader, const Expr *name, const Expr *member
 }
 
 /* NULL where nothing is near. What is called, or has members, is hardly one of the tensors here. */
-static const char *help_for(Reader *reader, const Expr *name, const Expr *member, bool called) {
+static const char *help_for(NameReader *reader, const Expr *name, const Expr *member, bool called) {
     Arena *arena = reader->library->arena;
-    const char *near = nearest_name(name->name, reader->names.items, reader->names.count), *habit = habit_of(reader, name, member);
+    const char *near = nearest_name(name->name, reader->names.items, reader->names.count), *alias = alias_of(reader, name, member);
     DType type;
-    if (habit && (!near || called || member)) return habit;
+    if (alias && (!near || called || member)) return alias;
     if (near) return arena_printf(arena, "did you mean `%s`?", near);
     if (dtype_from_name(name->name, &type)) return arena_printf(arena, "as a value the name of a type is a string: `\"%s\"`", name->name);
     const char *file = library_file_with(reader->library, name->name);
@@ -85,25 +85,25 @@ static const char *help_for(Reader *reader, const Expr *name, const Expr *member
     return near ? arena_printf(arena, "did you mean `%s`?", near) : NULL;
 }
 
-static void tell_unknown(Reader *reader, const Expr *name, const Expr *member, bool called) {
+static void report_unknown_name(NameReader *reader, const Expr *name, const Expr *member, bool called) {
     Library *library = reader->library;
     Diagnostic *d = diag_error(library->diag, DIAG_unknown_name, name->span, "`%s` is not defined", name->name);
     if (library->diag->errors > DIAG_KEPT_MAX) return;
     const char *help = help_for(reader, name, member, called);
     if (help) diag_help(library->diag, d, "%s", help);
-    bind_name(reader, name->name); /* told once a declaration */
+    bind_read_name(reader, name->name); /* told once a declaration */
     reader->names.count--;         /* and never suggested */
     map_set(library->unknown, name->name, library);
 }
 
-static void read_arguments(Reader *reader, const ArgumentList *arguments) {
+static void read_arguments(NameReader *reader, const ArgumentList *arguments) {
     for (int i = 0; i < arguments->count; i++) {
         read_expr(reader, arguments->items[i].computed);
         read_expr(reader, arguments->items[i].value);
     }
 }
 
-static void read_stage(Reader *reader, const Stage *stage) {
+static void read_stage(NameReader *reader, const Stage *stage) {
     read_expr(reader, stage->label);
     read_expr(reader, stage->layer);
     read_expr(reader, stage->condition);
@@ -111,7 +111,7 @@ static void read_stage(Reader *reader, const Stage *stage) {
     read_expr(reader, stage->else_body);
 }
 
-static void read_parts(Reader *reader, const Expr *expr) {
+static void read_parts(NameReader *reader, const Expr *expr) {
     read_expr(reader, expr->right);
     read_expr(reader, expr->condition);
     read_arguments(reader, &expr->arguments);
@@ -126,13 +126,13 @@ static void read_parts(Reader *reader, const Expr *expr) {
 }
 
 /* What its rounds bind is known within it alone. */
-static void read_comprehension(Reader *reader, const Expr *expr) {
+static void read_comprehension(NameReader *reader, const Expr *expr) {
     int known = reader->names.count;
     for (int i = 0; i < expr->clauses.count; i++) {
         const Clause *clause = &expr->clauses.items[i];
         read_expr(reader, clause->from);
         read_expr(reader, clause->end);
-        if (clause->target) bind_targets(reader, clause->target);
+        if (clause->target) bind_read_targets(reader, clause->target);
         read_expr(reader, clause->condition);
     }
     read_expr(reader, expr->left);
@@ -140,7 +140,7 @@ static void read_comprehension(Reader *reader, const Expr *expr) {
     reader->names.count = known;
 }
 
-static void read_expr(Reader *reader, const Expr *expr) {
+static void read_expr(NameReader *reader, const Expr *expr) {
     const Expr *around = NULL, *member = NULL; /* member: the last of `a.b.c`, where the walk is within one */
     for (; expr; around = expr, expr = expr->left) { /* chains of operators and arrows are long to the left */
         bool primitive = expr->kind == EXPR_MEMBER && expr->left->kind == EXPR_NAME && !strcmp(expr->left->name, "primitive");
@@ -149,7 +149,7 @@ static void read_expr(Reader *reader, const Expr *expr) {
             read_comprehension(reader, expr);
             return;
         }
-        if (expr->kind == EXPR_NAME && !is_known(reader, expr->name)) tell_unknown(reader, expr, member, around && around->kind == EXPR_CALL);
+        if (expr->kind == EXPR_NAME && !is_known_name(reader, expr->name)) report_unknown_name(reader, expr, member, around && around->kind == EXPR_CALL);
         if (expr->kind != EXPR_MEMBER) member = NULL;
         else if (!member) member = expr;
         read_parts(reader, expr);
@@ -157,7 +157,7 @@ static void read_expr(Reader *reader, const Expr *expr) {
 }
 
 /* What only statements of train blocks have. */
-static void read_training(Reader *reader, const Stmt *stmt) {
+static void read_training(NameReader *reader, const Stmt *stmt) {
     read_expr(reader, stmt->interval.count);
     for (int i = 0; i < stmt->pairs.count; i++) {
         read_expr(reader, stmt->pairs.items[i].over);
@@ -167,7 +167,7 @@ static void read_training(Reader *reader, const Stmt *stmt) {
         if (stmt->inputs.items[i].type) read_arguments(reader, &stmt->inputs.items[i].type->arguments);
 }
 
-static void read_body(Reader *reader, const StmtList *body) {
+static void read_body(NameReader *reader, const StmtList *body) {
     for (int i = 0; i < body->count; i++) {
         const Stmt *stmt = body->items[i];
         bool binds = stmt->kind == STMT_ASSIGN || stmt->kind == STMT_FOR;
@@ -183,7 +183,7 @@ static void read_body(Reader *reader, const StmtList *body) {
     }
 }
 
-static void read_signature(Reader *reader, const Decl *decl) {
+static void read_declared_signature(NameReader *reader, const Decl *decl) {
     for (int list = 0; list < decl->lists.count; list++)
         for (int i = 0; i < decl->lists.items[list].count; i++) {
             const Parameter *parameter = &decl->lists.items[list].items[i];
@@ -217,11 +217,11 @@ void check_names(Library *library, const Unit *unit) {
         const Decl *decl = unit->file->decls.items[i];
         if (decl->kind == DECL_USE) continue;
         check_twice(library, decl);
-        Reader reader = {.library = library, .unit = unit, .bound = map_new(library->arena)};
-        bind_name(&reader, intern(library->names, "_"));
+        NameReader reader = {.library = library, .unit = unit, .bound = map_new(library->arena)};
+        bind_read_name(&reader, intern(library->names, "_"));
         bind_signature(&reader, decl);
         bind_body(&reader, &decl->body);
-        read_signature(&reader, decl);
+        read_declared_signature(&reader, decl);
         read_body(&reader, &decl->body);
         read_expr(&reader, decl->length.count);
         read_expr(&reader, decl->value);

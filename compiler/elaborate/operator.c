@@ -12,7 +12,7 @@ const char *operator_text(Operator op) {
     return texts[op];
 }
 
-static bool is_comparison(Operator op) { return op >= OPERATOR_EQ && op <= OPERATOR_GE; }
+static bool is_comparison_operator(Operator op) { return op >= OPERATOR_EQ && op <= OPERATOR_GE; }
 
 static bool order_holds(Operator op, int order) {
     switch (op) {
@@ -25,7 +25,7 @@ static bool order_holds(Operator op, int order) {
     }
 }
 
-static Value overflow(Evaluator *ev, Span span) {
+static Value report_overflow(Evaluator *ev, Span span) {
     report(ev, DIAG_int_overflow, span, "this int does not fit into 64 bits");
     return value_error;
 }
@@ -36,9 +36,9 @@ static Value int_power(Evaluator *ev, int64_t base, int64_t exponent, Span span)
     if (exponent < 0) return value_real(real_pow((double)base, (double)exponent));
     int64_t result = 1;
     while (exponent > 0) {
-        if (exponent % 2 && __builtin_mul_overflow(result, base, &result)) return overflow(ev, span);
+        if (exponent % 2 && __builtin_mul_overflow(result, base, &result)) return report_overflow(ev, span);
         exponent /= 2;
-        if (exponent && __builtin_mul_overflow(base, base, &base)) return overflow(ev, span);
+        if (exponent && __builtin_mul_overflow(base, base, &base)) return report_overflow(ev, span);
     }
     return value_int(result);
 }
@@ -48,7 +48,7 @@ static Value int_divide(Evaluator *ev, Operator op, int64_t a, int64_t b, Span s
         report(ev, DIAG_divide_by_zero, span, "division by zero");
         return value_error;
     }
-    if (b == -1) return a == INT64_MIN ? overflow(ev, span) : value_int(op == OPERATOR_MOD ? 0 : -a);
+    if (b == -1) return a == INT64_MIN ? report_overflow(ev, span) : value_int(op == OPERATOR_MOD ? 0 : -a);
     int64_t quotient = a / b, rest = a % b;
     if (op == OPERATOR_DIV && rest != 0) {
         Diagnostic *d = report(ev, DIAG_inexact_division, span, "%lld / %lld is not a whole number", (long long)a, (long long)b);
@@ -62,18 +62,18 @@ static Value int_divide(Evaluator *ev, Operator op, int64_t a, int64_t b, Span s
 
 static Value int_binary(Evaluator *ev, Operator op, int64_t a, int64_t b, Span span) {
     int64_t result;
-    if (is_comparison(op)) return value_bool(order_holds(op, (a > b) - (a < b)));
+    if (is_comparison_operator(op)) return value_bool(order_holds(op, (a > b) - (a < b)));
     switch (op) {
-    case OPERATOR_ADD: return __builtin_add_overflow(a, b, &result) ? overflow(ev, span) : value_int(result);
-    case OPERATOR_SUB: return __builtin_sub_overflow(a, b, &result) ? overflow(ev, span) : value_int(result);
-    case OPERATOR_MUL: return __builtin_mul_overflow(a, b, &result) ? overflow(ev, span) : value_int(result);
+    case OPERATOR_ADD: return __builtin_add_overflow(a, b, &result) ? report_overflow(ev, span) : value_int(result);
+    case OPERATOR_SUB: return __builtin_sub_overflow(a, b, &result) ? report_overflow(ev, span) : value_int(result);
+    case OPERATOR_MUL: return __builtin_mul_overflow(a, b, &result) ? report_overflow(ev, span) : value_int(result);
     case OPERATOR_POW: return int_power(ev, a, b, span);
     default: return int_divide(ev, op, a, b, span);
     }
 }
 
 static Value real_binary(Evaluator *ev, Operator op, double a, double b, Span span) {
-    if (is_comparison(op)) return value_bool(order_holds(op, a == b ? 0 : a < b ? -1 : 1));
+    if (is_comparison_operator(op)) return value_bool(order_holds(op, a == b ? 0 : a < b ? -1 : 1));
     if (b == 0 && (op == OPERATOR_DIV || op == OPERATOR_FLOORDIV || op == OPERATOR_MOD)) {
         report(ev, DIAG_divide_by_zero, span, "division by zero");
         return value_error;
@@ -142,7 +142,7 @@ static Value dim_divide(Evaluator *ev, Operator op, Dim a, Dim b, Span span) {
     return value_dim(op == OPERATOR_MOD ? dim_sub(ev->dims, a, dim_scale(ev->dims, quotient, divisor)) : quotient);
 }
 
-enum { MOST_TERMS = 64 };
+enum { MAX_TERMS = 64 };
 
 static Value too_complex(Evaluator *ev, Span span) {
     report(ev, DIAG_size_too_complex, span, "this size has too many terms");
@@ -157,26 +157,26 @@ static Value dim_power(Evaluator *ev, Dim a, Dim b, Span span) {
     }
     Dim result = dim_const(ev->dims, 1);
     for (int64_t i = 0; i < exponent; i++) {
-        if (result->term_count * a->term_count > MOST_TERMS) return too_complex(ev, span);
+        if (result->term_count * a->term_count > MAX_TERMS) return too_complex(ev, span);
         result = dim_mul(ev->dims, result, a);
     }
     return value_dim(result);
 }
 
-static Value sized(Evaluator *ev, Dim dim, Span span) {
+static Value value_of_size(Evaluator *ev, Dim dim, Span span) {
     for (int i = 0; i < dim->term_count; i++)
-        if (dim->terms[i].coefficient > INT64_MAX / 4 || dim->terms[i].coefficient < -(INT64_MAX / 4)) return overflow(ev, span);
+        if (dim->terms[i].coefficient > INT64_MAX / 4 || dim->terms[i].coefficient < -(INT64_MAX / 4)) return report_overflow(ev, span);
     return value_dim(dim);
 }
 
 static Value dim_binary(Evaluator *ev, Operator op, Dim a, Dim b, Span span) {
-    if (is_comparison(op)) return dim_compare(ev, op, a, b, span);
-    if (a->term_count + b->term_count > MOST_TERMS || (op == OPERATOR_MUL && a->term_count * b->term_count > MOST_TERMS))
+    if (is_comparison_operator(op)) return dim_compare(ev, op, a, b, span);
+    if (a->term_count + b->term_count > MAX_TERMS || (op == OPERATOR_MUL && a->term_count * b->term_count > MAX_TERMS))
         return too_complex(ev, span);
     switch (op) {
-    case OPERATOR_ADD: return sized(ev, dim_add(ev->dims, a, b), span);
-    case OPERATOR_SUB: return sized(ev, dim_sub(ev->dims, a, b), span);
-    case OPERATOR_MUL: return sized(ev, dim_mul(ev->dims, a, b), span);
+    case OPERATOR_ADD: return value_of_size(ev, dim_add(ev->dims, a, b), span);
+    case OPERATOR_SUB: return value_of_size(ev, dim_sub(ev->dims, a, b), span);
+    case OPERATOR_MUL: return value_of_size(ev, dim_mul(ev->dims, a, b), span);
     case OPERATOR_POW: return dim_power(ev, a, b, span);
     default: return dim_divide(ev, op, a, b, span);
     }
@@ -184,7 +184,7 @@ static Value dim_binary(Evaluator *ev, Operator op, Dim a, Dim b, Span span) {
 
 /* ---- strings and lists ---- */
 
-static Value join(Evaluator *ev, const List *a, const List *b, ValueKind kind, Span span) {
+static Value join_lists(Evaluator *ev, const List *a, const List *b, ValueKind kind, Span span) {
     int count = a->count + b->count;
     if (!spend(ev, span, count)) return value_error;
     Value *items = NEW_ARRAY(ev->arena, Value, count);
@@ -198,7 +198,7 @@ static Value join(Evaluator *ev, const List *a, const List *b, ValueKind kind, S
     return bounded_list(ev, value_list(ev->arena, kind, items, names, count), span);
 }
 
-static Value replicate(Evaluator *ev, const List *list, int64_t times, ValueKind kind, Span span) {
+static Value replicate_list(Evaluator *ev, const List *list, int64_t times, ValueKind kind, Span span) {
     int64_t count = 0;
     if (times < 0 || __builtin_mul_overflow(times, list->count, &count) || count > INT32_MAX || !spend(ev, span, count)) {
         if (!ev->stopped) report(ev, DIAG_too_large, span, "a list cannot be repeated %lld times", (long long)times);
@@ -209,7 +209,7 @@ static Value replicate(Evaluator *ev, const List *list, int64_t times, ValueKind
     return bounded_list(ev, value_list(ev->arena, kind, items, NULL, (int)count), span);
 }
 
-static Value mismatch(Evaluator *ev, Operator op, Value a, Value b, Span span) {
+static Value report_operand_mismatch(Evaluator *ev, Operator op, Value a, Value b, Span span) {
     if (report_unrun(ev, a) || report_unrun(ev, b)) return value_error;
     Diagnostic *d = report(ev, DIAG_operand_kinds, span, "`%s` does not take %s and %s", operator_text(op), value_kind_name(a),
                            value_kind_name(b));
@@ -226,21 +226,21 @@ static Value other_binary(Evaluator *ev, Operator op, Value a, Value b, Span spa
     if (a.kind == VALUE_STRING && b.kind == VALUE_STRING) {
         if (op == OPERATOR_ADD && spend(ev, span, (int64_t)(strlen(a.string) + strlen(b.string)) / 8))
             return value_string(intern(ev->names, arena_printf(ev->arena, "%s%s", a.string, b.string)));
-        if (is_comparison(op)) return value_bool(order_holds(op, strcmp(a.string, b.string)));
+        if (is_comparison_operator(op)) return value_bool(order_holds(op, strcmp(a.string, b.string)));
     }
-    if (op == OPERATOR_ADD && value_is_sequence(a) && a.kind == b.kind) return join(ev, a.list, b.list, a.kind, span);
-    if (op == OPERATOR_MUL && value_is_sequence(a) && b.kind == VALUE_INT) return replicate(ev, a.list, b.integer, a.kind, span);
-    if (op == OPERATOR_MUL && value_is_sequence(b) && a.kind == VALUE_INT) return replicate(ev, b.list, a.integer, b.kind, span);
+    if (op == OPERATOR_ADD && value_is_sequence(a) && a.kind == b.kind) return join_lists(ev, a.list, b.list, a.kind, span);
+    if (op == OPERATOR_MUL && value_is_sequence(a) && b.kind == VALUE_INT) return replicate_list(ev, a.list, b.integer, a.kind, span);
+    if (op == OPERATOR_MUL && value_is_sequence(b) && a.kind == VALUE_INT) return replicate_list(ev, b.list, a.integer, b.kind, span);
     if (ev->stopped) return value_error;
-    return mismatch(ev, op, a, b, span);
+    return report_operand_mismatch(ev, op, a, b, span);
 }
 
 /* ---- dispatch ---- */
 
 static bool is_size(Value v) { return v.kind == VALUE_INT || v.kind == VALUE_DIM; }
-static double as_real(Value v) { return v.kind == VALUE_INT ? (double)v.integer : v.real; }
+static double value_as_real(Value v) { return v.kind == VALUE_INT ? (double)v.integer : v.real; }
 
-static Value apply(Evaluator *ev, Operator op, Value a, Value b, Span span, const Expr *expr) {
+static Value apply_operator(Evaluator *ev, Operator op, Value a, Value b, Span span, const Expr *expr) {
     a = settle(ev, a);
     b = settle(ev, b);
     if (a.kind == VALUE_ERROR || b.kind == VALUE_ERROR) return value_error;
@@ -252,15 +252,15 @@ static Value apply(Evaluator *ev, Operator op, Value a, Value b, Span span, cons
         return int_binary(ev, op, a.integer, b.integer, span);
     if (is_size(a) && is_size(b) && op != OPERATOR_MATMUL) return dim_binary(ev, op, as_dim(ev, a), as_dim(ev, b), span);
     if (value_is_number(a) && value_is_number(b) && op != OPERATOR_MATMUL)
-        return real_binary(ev, op, as_real(a), as_real(b), span);
+        return real_binary(ev, op, value_as_real(a), value_as_real(b), span);
     if (a_scalar && b_scalar && op != OPERATOR_MATMUL) return tensor_binary(ev, op, a, b, span, expr); /* a size and a float */
     return other_binary(ev, op, a, b, span);
 }
 
 Value apply_binary(Evaluator *ev, Operator op, Value a, Value b, const Expr *expr) {
-    return apply(ev, op, a, b, expr->span, expr);
+    return apply_operator(ev, op, a, b, expr->span, expr);
 }
-Value apply_at(Evaluator *ev, Operator op, Value a, Value b, Span span) { return apply(ev, op, a, b, span, NULL); }
+Value apply_at(Evaluator *ev, Operator op, Value a, Value b, Span span) { return apply_operator(ev, op, a, b, span, NULL); }
 
 Value apply_unary(Evaluator *ev, Operator op, Value a, Span span) {
     a = settle(ev, a);
@@ -269,7 +269,7 @@ Value apply_unary(Evaluator *ev, Operator op, Value a, Span span) {
         if (a.kind == VALUE_BOOL) return value_bool(!a.truth);
         if (a.kind == VALUE_TENSOR) return tensor_unary(ev, OP_not, a, span);
     } else {
-        if (a.kind == VALUE_INT) return a.integer == INT64_MIN ? overflow(ev, span) : value_int(-a.integer);
+        if (a.kind == VALUE_INT) return a.integer == INT64_MIN ? report_overflow(ev, span) : value_int(-a.integer);
         if (a.kind == VALUE_REAL) return value_real(-a.real);
         if (a.kind == VALUE_DIM) return value_dim(dim_scale(ev->dims, a.dim, -1));
         if (a.kind == VALUE_TENSOR) return tensor_unary(ev, OP_neg, a, span);

@@ -8,20 +8,20 @@ const char *path_join(Arena *arena, const char *path, const char *name) {
 }
 
 void claim_new(Evaluator *ev, Frame *frame, Name name, Span span) {
-    Claim *claim = NEW(ev->arena, Claim);
-    *claim = (Claim){span, 2};
+    NameClaim *claim = NEW(ev->arena, NameClaim);
+    *claim = (NameClaim){span, 2};
     if (!frame->body->claims) frame->body->claims = map_new(ev->arena);
     map_set(frame->body->claims, name, claim);
 }
 
-static Claim *claim_of(const Evaluator *ev, Name name) {
+static NameClaim *claim_of(const Evaluator *ev, Name name) {
     const Map *claims = ev->frame->body->claims;
     return claims ? map_get(claims, name) : NULL;
 }
 
 /* NULL where the name was free in this run of the body, and is taken now; else who has it. */
-static const Claim *take(Evaluator *ev, Name name, Span span) {
-    const Claim *before = claim_of(ev, name);
+static const NameClaim *take_path_name(Evaluator *ev, Name name, Span span) {
+    const NameClaim *before = claim_of(ev, name);
     if (!before) claim_new(ev, ev->frame, name, span);
     return before;
 }
@@ -30,13 +30,13 @@ static Layer *find_part(const Layer *layer, const char *path) {
     return layer->parts ? map_get(layer->parts, path) : NULL; /* paths are interned */
 }
 
-enum { MOST_SUGGESTED = 100 };
+enum { MAX_SUGGESTED = 100 };
 
 static void add_part(Evaluator *ev, Layer *parent, Layer *part, Name name) {
     if (!parent->parts) parent->parts = map_new(ev->arena);
     if (map_get(parent->parts, part->path)) return;
     map_set(parent->parts, part->path, part);
-    if (parent->part_names.count < MOST_SUGGESTED) vec_push(ev->arena, &parent->part_names, name);
+    if (parent->part_names.count < MAX_SUGGESTED) vec_push(ev->arena, &parent->part_names, name);
 }
 
 Value layer_part(Evaluator *ev, const Layer *layer, const char *name, Span span) {
@@ -73,7 +73,7 @@ static void set_path(Evaluator *ev, Layer *layer, Layer *parent, Name name) {
 
 void name_layer(Evaluator *ev, Layer *layer, Name name, Span span) {
     if (layer->path) return;
-    const Claim *before = take(ev, name, span);
+    const NameClaim *before = take_path_name(ev, name, span);
     if (before) {
         layer->twice = true;
         layer->first = before->span;
@@ -104,7 +104,7 @@ void name_layer_by_position(Evaluator *ev, Layer *layer, int position, Span span
 
 Name free_name(Evaluator *ev, const char *base, Span span) {
     Name name = intern(ev->names, base);
-    Claim *first = claim_of(ev, name);
+    NameClaim *first = claim_of(ev, name);
     while (first && claim_of(ev, name))
         name = intern(ev->names, arena_printf(ev->arena, "%s_%lld", base, (long long)first->next++));
     claim_new(ev, ev->frame, name, span);
@@ -134,7 +134,7 @@ Value name_value(Evaluator *ev, Value value, Name name, Span span) {
     if (value.kind == VALUE_LAYER) name_layer(ev, value.layer, name, span);
     if (value.kind == VALUE_WEIGHT) {
         if (!value.weight->node) {
-            const Claim *before = take(ev, name, span);
+            const NameClaim *before = take_path_name(ev, name, span);
             if (before) {
                 Diagnostic *d = report(ev, DIAG_path_twice, span, "two weights have the path `%s`",
                                        path_join(ev->arena, ev->frame->layer->path, name));

@@ -52,11 +52,11 @@ static void explain_tensor(Evaluator *ev, const Expr *stage, const Expr *operand
 }
 
 static Value run_simple(Evaluator *ev, const Stage *stage, Name label, Value value, const Expr *operand) {
-    int told = ev->diag->list.count;
+    int reported = ev->diag->list.count;
     Value made = evaluate_stage(ev, stage->layer);
     Layer *layer = as_layer(ev, made, stage->layer->span);
     if (!layer) {
-        if (ev->diag->list.count > told && made.kind == VALUE_TENSOR) explain_tensor(ev, stage->layer, operand, ev->diag->list.items[told]);
+        if (ev->diag->list.count > reported && made.kind == VALUE_TENSOR) explain_tensor(ev, stage->layer, operand, ev->diag->list.items[reported]);
         ev->frame->position += ev->frame->positional;
         return value_error;
     }
@@ -82,7 +82,7 @@ static Value run_chosen(Evaluator *ev, const Stage *stage, Value value, const Ex
     return body ? run_stages(ev, &body->stages, value, operand) : value;
 }
 
-static Value run_group(Evaluator *ev, const Stage *stage, Value value, const Expr *operand) {
+static Value run_piped_group(Evaluator *ev, const Stage *stage, Value value, const Expr *operand) {
     return stage->kind == STAGE_REPEAT ? run_repeated(ev, stage, value, operand) : run_chosen(ev, stage, value, operand);
 }
 
@@ -97,7 +97,7 @@ static Value run_labelled_group(Evaluator *ev, const Stage *stage, Name label, V
     frame->operand = operand;
     frame->inputs = &inputs.given;
     int entry = entry_begin(ev, layer, stage->span);
-    Value result = run_group(ev, stage, value, operand);
+    Value result = run_piped_group(ev, stage, value, operand);
     entry_end(ev, entry, result);
     frame_pop(ev);
     return result;
@@ -111,7 +111,7 @@ static Value run_stage(Evaluator *ev, const Stage *stage, Value value, const Exp
         return value_error;
     }
     if (stage->kind == STAGE_SIMPLE) return run_simple(ev, stage, label, value, operand);
-    return label && !is_bare(label) ? run_labelled_group(ev, stage, label, value, operand) : run_group(ev, stage, value, operand);
+    return label && !is_bare(label) ? run_labelled_group(ev, stage, label, value, operand) : run_piped_group(ev, stage, value, operand);
 }
 
 /* Arrows chain to the left; a chain may be thousands of stages long, so it is walked rather than recursed into. */

@@ -7,7 +7,7 @@
 
 /* ---- functions of numbers ---- */
 
-static double as_real(Value v) { return v.kind == VALUE_INT ? (double)v.integer : v.real; }
+static double value_as_real(Value v) { return v.kind == VALUE_INT ? (double)v.integer : v.real; }
 
 /* By the operator's reference function, on floats or on ints. */
 static Number number_by_reference(int op, DType type, Number x, Number y) {
@@ -21,7 +21,7 @@ static Number number_by_reference(int op, DType type, Number x, Number y) {
 }
 
 static Value real_by_reference(int op, Value x, Value y) {
-    return value_real(number_by_reference(op, DTYPE_F32, (Number){.real = as_real(x)}, (Number){.real = as_real(y)}).real);
+    return value_real(number_by_reference(op, DTYPE_F32, (Number){.real = value_as_real(x)}, (Number){.real = value_as_real(y)}).real);
 }
 
 static bool takes_floats(int op, int count) {
@@ -56,7 +56,7 @@ static Value select_number(const Bindings *given) {
     if (given->count != 3 || given->items[0].value.kind != VALUE_BOOL) return value_none;
     Value a = given->items[1].value, b = given->items[2].value, chosen = given->items[0].value.truth ? a : b;
     if (!value_is_number(a) || !value_is_number(b)) return value_none;
-    return a.kind == b.kind ? chosen : value_real(as_real(chosen));
+    return a.kind == b.kind ? chosen : value_real(value_as_real(chosen));
 }
 
 /* VALUE_NONE where the operator has to make a node. */
@@ -132,7 +132,7 @@ static bool set_attribute(Evaluator *ev, const AttrInfo *info, Value v, Shape fi
         return *(int64_t *)at = from_end(info, v.integer, rank), true;
     case ATTR_REAL:
         if (!value_is_number(v)) return wrong_attribute(ev, info, v, span, "a number");
-        return *(double *)at = as_real(v), true;
+        return *(double *)at = value_as_real(v), true;
     case ATTR_BOOL:
         if (v.kind != VALUE_BOOL) return wrong_attribute(ev, info, v, span, "true or false");
         return *(bool *)at = v.truth, true;
@@ -180,14 +180,14 @@ bool primitive_knows_names(Evaluator *ev, const Builtin *builtin, const Argument
     return true;
 }
 
-static bool too_many(Evaluator *ev, const OpInfo *info, Span span) {
+static bool too_many_inputs(Evaluator *ev, const OpInfo *info, Span span) {
     static const char *const tensors[] = {"", "x", "a, b", "a, b, c"};
     const AttrInfo *row = info->attributes();
-    int most = info->max_inputs + attribute_count(row);
+    int max = info->max_inputs + attribute_count(row);
     Text call = {.arena = ev->arena};
     text_add(&call, "%s(%s", info->name, info->max_inputs < COUNT_OF(tensors) ? tensors[info->max_inputs] : "..");
     for (int i = 0; row[i].name; i++) text_add(&call, ", %s", row[i].name);
-    Diagnostic *d = report(ev, DIAG_too_many_arguments, span, "`%s` takes at most %d argument%s", info->name, most, most == 1 ? "" : "s");
+    Diagnostic *d = report(ev, DIAG_too_many_arguments, span, "`%s` takes at most %d argument%s", info->name, max, max == 1 ? "" : "s");
     report_help(ev, d, "it is called as `%s)`; what comes by arrow stands first", text_string(&call));
     return false;
 }
@@ -201,7 +201,7 @@ static bool set_attributes(Evaluator *ev, const OpInfo *info, const Bindings *gi
         const Binding *g = &given->items[i];
         int index = g->name ? attribute_index(row, g->name) : i - from;
         if (index < 0) return unknown_attribute(ev, info, g);
-        if (index >= count) return too_many(ev, info, g->span);
+        if (index >= count) return too_many_inputs(ev, info, g->span);
         if (!set_attribute(ev, &row[index], g->value, first, g->span, attributes)) return false;
         set |= (uint64_t)1 << index;
     }

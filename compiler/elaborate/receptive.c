@@ -23,7 +23,7 @@ typedef struct View { /* of one node: rows and columns */
     Field along[2];
 } View;
 
-static View everything(void) { return (View){.defined = true, .everything = true}; }
+static View view_of_everything(void) { return (View){.defined = true, .everything = true}; }
 
 static View picture_view(const Node *node) {
     View view = {.defined = node->shape.rank == 4};
@@ -43,7 +43,7 @@ static void mark_products(View *view, const Node *node, const View *views) {
 }
 
 /* Whether the network looks at everything from here on: a layer with weights takes what attention gave, or a convolution what a dense layer made. */
-static bool goes_on(const Node *node, const View *views) {
+static bool view_goes_on(const Node *node, const View *views) {
     if (op_info[node->op].class != CLASS_CONTRACTION) return false;
     const View *left = &views[node->inputs[0]->id], *right = &views[node->inputs[1]->id];
     if (left->defined && right->defined) return false;
@@ -51,14 +51,14 @@ static bool goes_on(const Node *node, const View *views) {
 }
 
 /* Of all inputs together: the widest. What is the same for every place counts only where all are. */
-static View joined(const Node *node, const View *views) {
+static View joined_view(const Node *node, const View *views) {
     View all = {0};
     for (int i = 0; i < node->input_count; i++) {
         const View *view = &views[node->inputs[i]->id];
         if (!view->defined || (view->same && all.defined)) continue;
-        if (view->everything && !view->same) return everything();
+        if (view->everything && !view->same) return view_of_everything();
         for (int k = 0; all.defined && !all.same && k < 2; k++) {
-            if (view->along[k].axis != all.along[k].axis) return everything();
+            if (view->along[k].axis != all.along[k].axis) return view_of_everything();
             all.along[k].field = fmax(all.along[k].field, view->along[k].field);
             all.along[k].jump = fmax(all.along[k].jump, view->along[k].jump);
         }
@@ -72,13 +72,13 @@ static int spatial_index(const Field *field, const Node *node) {
 }
 
 /* A window of `reach` taps `dilation` apart, moved by `stride`. */
-static void slide(Field *field, double reach, double dilation, double stride) {
+static void slide_field(Field *field, double reach, double dilation, double stride) {
     field->field += (reach - 1) * dilation * field->jump;
     field->jump *= stride;
 }
 
 /* The transpose: an output sees every `stride`-th tap. */
-static void unslide(Field *field, double reach, double dilation, double stride) {
+static void unslide_field(Field *field, double reach, double dilation, double stride) {
     field->field += (ceil(((reach - 1) * dilation + 1) / stride) - 1) * field->jump;
     field->jump /= stride;
 }
@@ -87,31 +87,31 @@ static View window_view(const Node *node, View view) {
     for (int k = 0; k < 2; k++) {
         Field *field = &view.along[k];
         int s = spatial_index(field, node);
-        if (s < 0) return everything();
+        if (s < 0) return view_of_everything();
         switch (node->op) {
         case OP_convolution: {
             const convolution_attributes *a = ATTRIBUTES(node, convolution);
-            slide(field, (double)dim_const_value(node->inputs[1]->shape.dims[2 + s]), (double)a->dilation.items[s],
+            slide_field(field, (double)dim_const_value(node->inputs[1]->shape.dims[2 + s]), (double)a->dilation.items[s],
                   (double)a->stride.items[s]);
             break;
         }
-        case OP_convolution_input: {
-            const convolution_input_attributes *a = ATTRIBUTES(node, convolution_input);
-            unslide(field, (double)dim_const_value(node->inputs[1]->shape.dims[2 + s]), (double)a->dilation.items[s],
+        case OP_convolution_backward_data: {
+            const convolution_backward_data_attributes *a = ATTRIBUTES(node, convolution_backward_data);
+            unslide_field(field, (double)dim_const_value(node->inputs[1]->shape.dims[2 + s]), (double)a->dilation.items[s],
                     (double)a->stride.items[s]);
             break;
         }
         case OP_pool_sum: case OP_pool_max: {
             const Pooling *a = pooling_of(node);
-            slide(field, (double)a->kernel.items[s], (double)a->dilation.items[s], (double)a->stride.items[s]);
+            slide_field(field, (double)a->kernel.items[s], (double)a->dilation.items[s], (double)a->stride.items[s]);
             break;
         }
         case OP_max_pool_scatter: { /* of (x, dy): dy is of the windows, so its jump is the wider one that `joined` took */
             const Pooling *a = pooling_of(node);
-            unslide(field, (double)a->kernel.items[s], (double)a->dilation.items[s], (double)a->stride.items[s]);
+            unslide_field(field, (double)a->kernel.items[s], (double)a->dilation.items[s], (double)a->stride.items[s]);
             break;
         }
-        default: return everything();
+        default: return view_of_everything();
         }
     }
     return view;
@@ -128,16 +128,16 @@ static double resample_reach(const resample_attributes *way, double shrinks) {
 static View resample_view(const Evaluator *ev, const Node *node, View view) {
     for (int k = 0; k < 2; k++) {
         Field *field = &view.along[k];
-        if (field->axis < 0) return everything();
+        if (field->axis < 0) return view_of_everything();
         double from = (double)dim_typical(ev->dims, node->inputs[0]->shape.dims[field->axis]);
         double to = (double)dim_typical(ev->dims, node->shape.dims[field->axis]);
         double shrinks = to > 0 ? from / to : 1;
-        slide(field, resample_reach(ATTRIBUTES(node, resample), shrinks), 1, shrinks);
+        slide_field(field, resample_reach(ATTRIBUTES(node, resample), shrinks), 1, shrinks);
     }
     return view;
 }
 
-static bool has_axis(IntList axes, int axis) {
+static bool lists_axis(IntList axes, int axis) {
     for (int i = 0; i < axes.count; i++)
         if (axes.items[i] == axis) return true;
     return false;
@@ -145,9 +145,9 @@ static bool has_axis(IntList axes, int axis) {
 
 /* Channels may be summed up or turned round, rows and columns not. */
 static View reduced_view(View view, IntList axes) {
-    bool rows = has_axis(axes, view.along[0].axis), columns = has_axis(axes, view.along[1].axis);
+    bool rows = lists_axis(axes, view.along[0].axis), columns = lists_axis(axes, view.along[1].axis);
     if (!rows && !columns) return view;
-    view = everything();
+    view = view_of_everything();
     view.same = rows && columns;
     return view;
 }
@@ -174,31 +174,31 @@ static View reshaped_view(const Evaluator *ev, const Node *node, View view) {
             if (here == behind && to.dims[i] == from.dims[axis]) found = i;
             here = dim_mul(ev->dims, here, to.dims[i]);
         }
-        if (found < 0) return everything();
+        if (found < 0) return view_of_everything();
         view.along[k].axis = found;
     }
     return view;
 }
 
 static View node_view(const Evaluator *ev, const Node *node, const View *views) {
-    View view = joined(node, views);
+    View view = joined_view(node, views);
     if (!view.defined || view.everything) return view;
     switch (op_info[node->op].class) {
     case CLASS_ELEMENTWISE: return view;
     case CLASS_WINDOW: return node->op == OP_resample ? resample_view(ev, node, view) : window_view(node, view);
-    case CLASS_CONTRACTION: return node->op == OP_matmul ? everything() : window_view(node, view);
+    case CLASS_CONTRACTION: return node->op == OP_matmul ? view_of_everything() : window_view(node, view);
     case CLASS_REDUCTION:
         if (node->op == OP_sum) return reduced_view(view, ATTRIBUTES(node, sum)->axes);
         if (node->op == OP_reduce_max) return reduced_view(view, ATTRIBUTES(node, reduce_max)->axes);
-        return everything();
+        return view_of_everything();
     case CLASS_MOVEMENT:
         if (node->op == OP_transpose) return transposed_view(node, view);
         if (node->op == OP_reshape) return reshaped_view(ev, node, view);
         if (node->op == OP_flip) return reduced_view(view, ATTRIBUTES(node, flip)->axes);
-        return node->op == OP_gather ? everything() : view;
+        return node->op == OP_gather ? view_of_everything() : view;
     case CLASS_SOURCE: case CLASS_SCATTER: case CLASS_ORDER: break;
     }
-    return everything();
+    return view_of_everything();
 }
 
 static const Node *first_picture(const Graph *graph) {
@@ -217,7 +217,7 @@ int64_t *receptive_fields(Evaluator *ev, bool *unbounded) {
         const Node *node = graph->nodes.items[i];
         views[i] = node == picture ? picture_view(node) : node_view(ev, node, views);
         mark_products(&views[i], node, views);
-        *unbounded |= goes_on(node, views);
+        *unbounded |= view_goes_on(node, views);
         if (views[i].defined && !views[i].everything)
             fields[i] = (int64_t)llround(fmax(views[i].along[0].field, views[i].along[1].field));
     }

@@ -11,7 +11,7 @@ Span user_span(const Evaluator *ev, Span span) {
     return span;
 }
 
-static bool told_before(Evaluator *ev, DiagCode code, Span span) {
+static bool reported_before(Evaluator *ev, DiagCode code, Span span) {
     Name key = intern(ev->names, arena_printf(ev->arena, "%d:%p:%u", code, (const void *)span.source, span.begin));
     if (map_get(ev->library->reported, key)) return true;
     map_set(ev->library->reported, key, (void *)key);
@@ -28,7 +28,7 @@ static const char *running_block(const Evaluator *ev) {
 Diagnostic *report(Evaluator *ev, DiagCode code, Span span, const char *format, ...) {
     ev->errors++;
     Span shown = user_span(ev, span);
-    if (told_before(ev, code, shown)) return NULL;
+    if (reported_before(ev, code, shown)) return NULL;
     va_list arguments;
     va_start(arguments, format);
     const char *text = arena_vprintf(ev->arena, format, arguments);
@@ -41,7 +41,7 @@ Diagnostic *report(Evaluator *ev, DiagCode code, Span span, const char *format, 
 }
 
 void report_warning(Evaluator *ev, DiagCode code, Span span, const char *text, const char *help) {
-    if (!is_users(span) || told_before(ev, code, span)) return;
+    if (!is_users(span) || reported_before(ev, code, span)) return;
     diag_help(ev->diag, diag_warning(ev->diag, code, span, "%s", text), "%s", help);
 }
 
@@ -176,24 +176,24 @@ Value stop_evaluation(Evaluator *ev, DiagCode code, Span span, const char *forma
     return value_error;
 }
 
-enum { MOST_ROUNDS = 2000000, MOST_CELLS = 8000000 };
+enum { MAX_ROUNDS = 2000000, MAX_CELLS = 8000000 };
 
-static int64_t limit(const Evaluator *ev, int64_t most) {
+static int64_t limit_of_report(const Evaluator *ev, int64_t max) {
     int patience = ev->library->options.patience;
-    return patience ? most / patience : most;
+    return patience ? max / patience : max;
 }
 
 bool spend(Evaluator *ev, Span span, int64_t cells) {
     if (ev->stopped) return false;
     ev->cells += cells;
-    if (++ev->rounds > limit(ev, MOST_ROUNDS))
-        stop_evaluation(ev, DIAG_too_long, span, "this takes more than %d rounds of loops and calls at compile time", MOST_ROUNDS);
-    if (ev->cells > limit(ev, MOST_CELLS))
-        stop_evaluation(ev, DIAG_too_large, span, "lists and strings take more than %d elements at compile time", MOST_CELLS);
+    if (++ev->rounds > limit_of_report(ev, MAX_ROUNDS))
+        stop_evaluation(ev, DIAG_too_long, span, "this takes more than %d rounds of loops and calls at compile time", MAX_ROUNDS);
+    if (ev->cells > limit_of_report(ev, MAX_CELLS))
+        stop_evaluation(ev, DIAG_too_large, span, "lists and strings take more than %d elements at compile time", MAX_CELLS);
     return !ev->stopped;
 }
 
 Value bounded_list(Evaluator *ev, Value list, Span span) {
-    if (list.list->total <= limit(ev, MOST_CELLS)) return list;
-    return stop_evaluation(ev, DIAG_too_large, span, "this list holds more than %d elements", MOST_CELLS);
+    if (list.list->total <= limit_of_report(ev, MAX_CELLS)) return list;
+    return stop_evaluation(ev, DIAG_too_large, span, "this list holds more than %d elements", MAX_CELLS);
 }

@@ -37,7 +37,7 @@ static bool fail_arguments(Evaluator *ev, Span span, const char *what, const cha
 }
 
 /* The input that an argument names; it stands for the input itself, whatever the body bound to the name since. */
-static bool read_input(Evaluator *ev, const Argument *argument, int *input) {
+static bool read_form_input(Evaluator *ev, const Argument *argument, int *input) {
     const Expr *expr = argument->value;
     for (int i = 0; i < ev->graph->inputs.count && expr->kind == EXPR_NAME; i++) {
         if (ev->graph->inputs.items[i].name != expr->name) continue;
@@ -140,7 +140,7 @@ static bool read_labels(Evaluator *ev, const Expr *form, const ArgumentList *arg
 
 static bool read_box_argument(Evaluator *ev, const Argument *argument, Port *port) {
     const char *name = argument->name ? argument->name : "";
-    if (!strcmp(name, "on")) return read_input(ev, argument, &port->of);
+    if (!strcmp(name, "on")) return read_form_input(ev, argument, &port->of);
     if (!strcmp(name, "labels")) return read_label_file(ev, argument, port);
     if (!strcmp(name, "score")) return read_number(ev, argument, &port->score);
     return fail_arguments(ev, argument->span, "`boxes` takes `on`, `labels` and `score`",
@@ -164,12 +164,12 @@ static bool read_boxes(Evaluator *ev, const Expr *form, const ArgumentList *argu
 
 /* ---- names ---- */
 
-static bool read_names(Evaluator *ev, const Expr *form, const ArgumentList *arguments, Port *port) {
+static bool read_form_names(Evaluator *ev, const Expr *form, const ArgumentList *arguments, Port *port) {
     Shape shape = port->node->shape;
     for (int i = 0; i < arguments->count; i++) {
         const Argument *a = &arguments->items[i];
         if (!a->name || strcmp(a->name, "of")) return fail_arguments(ev, a->span, "`names` takes `of`", "names(of = support)");
-        if (!read_input(ev, a, &port->of)) return false;
+        if (!read_form_input(ev, a, &port->of)) return false;
     }
     if (port->of < 0)
         return fail_arguments(ev, form->span, "`names` needs the input whose pictures they are", "names(of = support)");
@@ -191,7 +191,7 @@ static const struct Form {
     const char *name;
     PortForm form;
     bool (*read)(Evaluator *ev, const Expr *form, const ArgumentList *arguments, Port *port);
-} forms[] = {{"labels", FORM_LABELS, read_labels}, {"boxes", FORM_BOXES, read_boxes}, {"names", FORM_NAMES, read_names}};
+} forms[] = {{"labels", FORM_LABELS, read_labels}, {"boxes", FORM_BOXES, read_boxes}, {"names", FORM_NAMES, read_form_names}};
 
 bool read_form(Evaluator *ev, const Result *result, Port *port) {
     static const ArgumentList none = {0};

@@ -11,7 +11,7 @@ static const Define *find_define(const Library *library, Name name) {
 /* ---- settings ---- */
 
 /* word, or words.with.points, as names of files are. */
-static bool is_word(const Expr *expr) {
+static bool is_word_expr(const Expr *expr) {
     while (expr->kind == EXPR_MEMBER) expr = expr->left;
     return expr->kind == EXPR_NAME;
 }
@@ -22,7 +22,7 @@ static Value parse_define(Evaluator *ev, const char *text) {
     const char *line = arena_printf(ev->arena, "value = %s\n", text);
     const File *file = parse_file(ev->arena, ev->names, &quiet, source_new(ev->arena, "-D", line, strlen(line)));
     const Expr *expr = !quiet.errors && file->decls.count == 1 ? file->decls.items[0]->value : NULL;
-    if (!expr || is_word(expr)) return value_string(intern(ev->names, text));
+    if (!expr || is_word_expr(expr)) return value_string(intern(ev->names, text));
     return evaluate(ev, expr);
 }
 
@@ -67,11 +67,11 @@ void bind_settings(Evaluator *ev, const Decl *decl) {
 
 /* ---- symbols ---- */
 
-typedef struct Wanted { /* what `where` and -D say of a symbol */
+typedef struct WantedName { /* what `where` and -D say of a symbol */
     int64_t multiple, fixed;
-} Wanted;
+} WantedName;
 
-enum { MOST_MULTIPLE = 1 << 20 };
+enum { MAX_MULTIPLE = 1 << 20 };
 
 static int64_t common_multiple(int64_t a, int64_t b) {
     int64_t x = a, y = b, result;
@@ -80,10 +80,10 @@ static int64_t common_multiple(int64_t a, int64_t b) {
         x = y;
         y = rest;
     }
-    return __builtin_mul_overflow(a / x, b, &result) || result > MOST_MULTIPLE ? 0 : result;
+    return __builtin_mul_overflow(a / x, b, &result) || result > MAX_MULTIPLE ? 0 : result;
 }
 
-static void read_constraint(Evaluator *ev, const Expr *expr, Name symbol, Wanted *wanted) {
+static void read_constraint(Evaluator *ev, const Expr *expr, Name symbol, WantedName *wanted) {
     if (expr->kind == EXPR_BINARY && expr->op == OPERATOR_AND) {
         read_constraint(ev, expr->left, symbol, wanted);
         read_constraint(ev, expr->right, symbol, wanted);
@@ -98,10 +98,10 @@ static void read_constraint(Evaluator *ev, const Expr *expr, Name symbol, Wanted
     int64_t multiple = divisor > 0 ? common_multiple(wanted->multiple, divisor) : 0;
     if (multiple) wanted->multiple = multiple;
     else if (divisor < 1) report(ev, DIAG_where, left->right->span, "%s cannot be a multiple of %lld", symbol, (long long)divisor);
-    else report(ev, DIAG_where, left->right->span, "what %s is to be a multiple of comes to more than %d, the most that cai takes", symbol, MOST_MULTIPLE);
+    else report(ev, DIAG_where, left->right->span, "what %s is to be a multiple of comes to more than %d, the most that cai takes", symbol, MAX_MULTIPLE);
 }
 
-static void read_define(Evaluator *ev, Name symbol, Span span, Wanted *wanted) {
+static void read_define(Evaluator *ev, Name symbol, Span span, WantedName *wanted) {
     const Define *define = find_define(ev->library, symbol);
     if (!define) return;
     Value v = parse_define(ev, define->value);
@@ -109,14 +109,14 @@ static void read_define(Evaluator *ev, Name symbol, Span span, Wanted *wanted) {
     else report(ev, DIAG_bad_define, span, "-D %s=%s: a size must be a whole number of at least 1", symbol, define->value);
 }
 
-static bool is_symbol(Evaluator *ev, const Expr *expr) {
+static bool is_symbol_expr(Evaluator *ev, const Expr *expr) {
     if (expr->kind != EXPR_NAME || frame_find(ev, ev->frame, expr->name)) return false;
     Found found = library_find(ev->frame->unit, expr->name);
     return !(found.definition && found.definition->decl->kind == DECL_CONSTANT);
 }
 
 static void bind_symbol(Evaluator *ev, const Decl *decl, const Expr *expr, bool batch) {
-    Wanted wanted = {.multiple = 1};
+    WantedName wanted = {.multiple = 1};
     for (int i = 0; i < decl->where.count; i++) read_constraint(ev, decl->where.items[i], expr->name, &wanted);
     read_define(ev, expr->name, expr->span, &wanted);
     Dim dim;
@@ -135,7 +135,7 @@ void bind_symbols(Evaluator *ev, const Decl *decl, const ParameterList *inputs) 
         for (int k = 0, axis = 0; type && k < type->arguments.count; k++) {
             const Argument *argument = &type->arguments.items[k];
             if (argument->name) continue;
-            if (is_symbol(ev, argument->value)) bind_symbol(ev, decl, argument->value, axis == 0);
+            if (is_symbol_expr(ev, argument->value)) bind_symbol(ev, decl, argument->value, axis == 0);
             axis++;
         }
     }
@@ -205,7 +205,7 @@ static bool input_shape(Evaluator *ev, const TypeExpr *type, TypeInfo *info, Sha
     return type_info(ev, type, info) && input_sizes(ev, type, info->type, shape) && (!info->image || check_picture(ev, type, info->fit, *shape));
 }
 
-static void add_input(Evaluator *ev, const Parameter *parameter) {
+static void add_model_input(Evaluator *ev, const Parameter *parameter) {
     TypeInfo info;
     Shape shape;
     Value value = value_error;
@@ -231,7 +231,7 @@ static void add_input(Evaluator *ev, const Parameter *parameter) {
 void bind_inputs(Evaluator *ev, const Decl *decl) {
     const ParameterList *inputs = &decl->lists.items[decl->lists.count - 1];
     bind_symbols(ev, decl, inputs);
-    for (int i = 0; i < inputs->count; i++) add_input(ev, &inputs->items[i]);
+    for (int i = 0; i < inputs->count; i++) add_model_input(ev, &inputs->items[i]);
     for (int i = 0; i < decl->where.count; i++) require_condition(ev, decl->where.items[i], NULL, DIAG_where);
 }
 
@@ -282,7 +282,7 @@ static Value result_by_name(const List *list, Name name) {
     return value_error;
 }
 
-static void add_declared(Evaluator *ev, const Decl *decl, Value value) {
+static void add_declared_output(Evaluator *ev, const Decl *decl, Value value) {
     if (decl->results.count == 1 && !value_is_sequence(value)) {
         add_output(ev, &decl->results.items[0], value);
         return;
@@ -327,19 +327,19 @@ void bind_outputs(Evaluator *ev, const Decl *decl, Value value) {
         Diagnostic *d = report(ev, DIAG_no_return, decl->name_span, "the model `%s` ends without `return`", decl->name);
         report_help(ev, d, "`return` the tensors that the program is to give");
     } else if (decl->results.count)
-        add_declared(ev, decl, value);
+        add_declared_output(ev, decl, value);
     else
         add_undeclared(ev, decl, value, "output");
 }
 
 /* ---- -D that nobody wants ---- */
 
-static bool is_constant(const Library *library, Name name) {
+static bool is_constant_name(const Library *library, Name name) {
     Found found = library_find(library->main, name);
     return found.definition && found.definition->decl->kind == DECL_CONSTANT;
 }
 
-static void add_names(Library *library, const Decl *decl, Map *wanted, const char ***names, int *count) {
+static void add_wanted_names(Library *library, const Decl *decl, Map *wanted, const char ***names, int *count) {
     Vec(const char *) all = {.items = *names, .count = *count, .capacity = *count};
     for (int list = 0; list < decl->lists.count; list++)
         for (int i = 0; i < decl->lists.items[list].count; i++) {
@@ -348,7 +348,7 @@ static void add_names(Library *library, const Decl *decl, Map *wanted, const cha
             if (setting) vec_push(library->arena, &all, parameter->name), map_set(wanted, parameter->name, (void *)parameter);
             for (int k = 0; !setting && parameter->type && k < parameter->type->arguments.count; k++) {
                 const Argument *argument = &parameter->type->arguments.items[k];
-                if (argument->name || argument->value->kind != EXPR_NAME || is_constant(library, argument->value->name)) continue;
+                if (argument->name || argument->value->kind != EXPR_NAME || is_constant_name(library, argument->value->name)) continue;
                 vec_push(library->arena, &all, argument->value->name);
                 map_set(wanted, argument->value->name, (void *)argument);
             }
@@ -361,15 +361,15 @@ void check_defines(Library *library) {
     Map *wanted = map_new(library->arena);
     const char **names = NULL;
     int count = 0;
-    for (int i = 0; i < library->models.count; i++) add_names(library, library->models.items[i]->decl, wanted, &names, &count);
-    for (int i = 0; i < library->trains.count; i++) add_names(library, library->trains.items[i]->decl, wanted, &names, &count);
+    for (int i = 0; i < library->models.count; i++) add_wanted_names(library, library->models.items[i]->decl, wanted, &names, &count);
+    for (int i = 0; i < library->trains.count; i++) add_wanted_names(library, library->trains.items[i]->decl, wanted, &names, &count);
     for (int i = 0; i < library->options.define_count; i++) {
         Name name = library->options.defines[i].name;
         if (map_get(wanted, name)) continue;
         Diagnostic *d = diag_error(library->diag, DIAG_unknown_define, (Span){0},
                                    "-D %s: no model here has a setting or a size of that name", name);
         const char *near = nearest_name(name, names, count);
-        if (is_constant(library, name))
+        if (is_constant_name(library, name))
             diag_help(library->diag, d, "`%s` is a constant of the file: to set it, make it a model's, `model name(%s = ...)(...)`", name, name);
         else if (near) diag_help(library->diag, d, "did you mean `%s`?", near);
     }

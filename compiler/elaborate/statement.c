@@ -1,11 +1,11 @@
 /* Statements of a body. A body is one scope: an `if` or a `for` rebinds the names around it. */
 #include "elaborate/train.h"
 
-static void execute(Evaluator *ev, const Stmt *stmt);
+static void execute_statement(Evaluator *ev, const Stmt *stmt);
 
 void execute_all(Evaluator *ev, const StmtList *body) {
     for (int i = 0; i < body->count && !ev->frame->returned && !ev->stopped; i++) {
-        execute(ev, body->items[i]);
+        execute_statement(ev, body->items[i]);
         if (body->items[i]->kind == STMT_RETURN && i + 1 < body->count)
             report_warning(ev, DIAG_unreached, body->items[i + 1]->span, "nothing below `return` runs", "take it out, or return what it makes");
     }
@@ -13,7 +13,7 @@ void execute_all(Evaluator *ev, const StmtList *body) {
 
 /* ---- assignment ---- */
 
-static void bind_targets(Evaluator *ev, const Expr *target, Value value) {
+static void assign_targets(Evaluator *ev, const Expr *target, Value value) {
     bool fits = value_is_sequence(value) && value.list->count == target->arguments.count;
     if (!fits && value.kind != VALUE_ERROR) {
         if (value_is_sequence(value))
@@ -31,7 +31,7 @@ void bind_target(Evaluator *ev, const Expr *target, Value value) {
         if (!strcmp(target->name, "_") || train_refuses_name(ev, target)) return;
         frame_bind(ev, ev->frame, target->name, name_value(ev, value, target->name, target->span), target->span);
         return;
-    case EXPR_TUPLE: case EXPR_LIST: bind_targets(ev, target, value); return;
+    case EXPR_TUPLE: case EXPR_LIST: assign_targets(ev, target, value); return;
     case EXPR_ERROR: return;
     default: report(ev, DIAG_bad_target, target->span, "only a name, or names in parentheses, can stand left of `=`");
     }
@@ -39,7 +39,7 @@ void bind_target(Evaluator *ev, const Expr *target, Value value) {
 
 /* ---- control ---- */
 
-static void poison(Evaluator *ev, const StmtList *body);
+static void poison_body(Evaluator *ev, const StmtList *body);
 
 static void poison_target(Evaluator *ev, const Expr *target) {
     if (target->kind == EXPR_NAME) frame_bind(ev, ev->frame, target->name, value_error, target->span);
@@ -47,7 +47,7 @@ static void poison_target(Evaluator *ev, const Expr *target) {
 }
 
 /* A body that ran nobody knows how often: what it would bind or return is unknown, and must not lead to more errors. */
-static void poison(Evaluator *ev, const StmtList *body) {
+static void poison_body(Evaluator *ev, const StmtList *body) {
     for (int i = 0; i < body->count; i++) {
         const Stmt *stmt = body->items[i];
         if ((stmt->kind == STMT_ASSIGN || stmt->kind == STMT_FOR) && stmt->target) poison_target(ev, stmt->target);
@@ -55,8 +55,8 @@ static void poison(Evaluator *ev, const StmtList *body) {
             ev->frame->returned = true;
             ev->frame->result = value_error;
         }
-        poison(ev, &stmt->body);
-        poison(ev, &stmt->else_body);
+        poison_body(ev, &stmt->body);
+        poison_body(ev, &stmt->else_body);
     }
 }
 
@@ -66,8 +66,8 @@ static void execute_if(Evaluator *ev, const Stmt *stmt) {
         execute_all(ev, chosen ? &stmt->body : &stmt->else_body);
         return;
     }
-    poison(ev, &stmt->body);
-    poison(ev, &stmt->else_body);
+    poison_body(ev, &stmt->body);
+    poison_body(ev, &stmt->else_body);
 }
 
 static void execute_rounds(Evaluator *ev, const Stmt *stmt, const Rounds *rounds) {
@@ -80,12 +80,12 @@ static void execute_rounds(Evaluator *ev, const Stmt *stmt, const Rounds *rounds
 static void execute_for(Evaluator *ev, const Stmt *stmt) {
     Rounds rounds;
     if (rounds_of(ev, stmt->target, stmt->value, stmt->end, &rounds)) execute_rounds(ev, stmt, &rounds);
-    else poison(ev, &stmt->body);
+    else poison_body(ev, &stmt->body);
 }
 
 static void execute_repeat(Evaluator *ev, const Stmt *stmt) {
     Rounds rounds = {0};
-    if (!evaluate_int(ev, stmt->value, "the number of rounds", &rounds.to)) poison(ev, &stmt->body);
+    if (!evaluate_int(ev, stmt->value, "the number of rounds", &rounds.to)) poison_body(ev, &stmt->body);
     else if (train_is_body(ev)) train_repeat(ev, stmt, rounds.to);
     else execute_rounds(ev, stmt, &rounds);
 }
@@ -158,7 +158,7 @@ static void execute_value(Evaluator *ev, const Stmt *stmt) {
     report_warning(ev, DIAG_unused_value, stmt->span, "this value is not used", "give it a name, or return it");
 }
 
-static void execute(Evaluator *ev, const Stmt *stmt) {
+static void execute_statement(Evaluator *ev, const Stmt *stmt) {
     switch (stmt->kind) {
     case STMT_EXPR: execute_value(ev, stmt); break;
     case STMT_ASSIGN: bind_target(ev, stmt->target, evaluate(ev, stmt->value)); break;
@@ -178,6 +178,6 @@ static void execute(Evaluator *ev, const Stmt *stmt) {
     case STMT_MEASURE: execute_measure(ev, stmt); break;
     case STMT_SHOW: execute_show(ev, stmt); break;
     case STMT_SAVE: execute_save(ev, stmt); break;
-    case STMT_ERROR: poison(ev, &stmt->body); break;
+    case STMT_ERROR: poison_body(ev, &stmt->body); break;
     }
 }

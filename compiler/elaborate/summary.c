@@ -40,7 +40,7 @@ static Dim node_macs(Evaluator *ev, const Node *node) {
     switch (node->op) {
     case OP_matmul: return dim_mul(ev->dims, x->shape.dims[x->shape.rank - 1], shape_elements(ev->dims, node->shape));
     case OP_convolution: return dim_mul(ev->dims, kernel_elements(ev, w), shape_elements(ev->dims, node->shape));
-    case OP_convolution_input: return dim_mul(ev->dims, kernel_elements(ev, w), shape_elements(ev->dims, x->shape));
+    case OP_convolution_backward_data: return dim_mul(ev->dims, kernel_elements(ev, w), shape_elements(ev->dims, x->shape));
     default: return NULL;
     }
 }
@@ -99,15 +99,15 @@ static void count_for_shown(Evaluator *ev) {
     }
 }
 
-static bool is_listed(const Entry *entry, bool drawn) { return (drawn ? entry->drawn : entry->shown) && entry->info.result; }
+static bool is_listed_entry(const Entry *entry, bool drawn) { return (drawn ? entry->drawn : entry->shown) && entry->info.result; }
 
 static void list_layers(Evaluator *ev, LayerList *list, bool drawn, const int64_t *fields) {
     int *places = NEW_ARRAY(ev->arena, int, ev->entries.count + 1); /* in the list */
     for (int i = 0; i < ev->entries.count; i++) {
         Entry *entry = &ev->entries.items[i];
-        if (!is_listed(entry, drawn)) continue;
+        if (!is_listed_entry(entry, drawn)) continue;
         int up = entry->parent;
-        while (up >= 0 && !is_listed(&ev->entries.items[up], drawn)) up = ev->entries.items[up].parent;
+        while (up >= 0 && !is_listed_entry(&ev->entries.items[up], drawn)) up = ev->entries.items[up].parent;
         LayerInfo info = entry->info;
         info.parent = up < 0 ? -1 : places[up];
         info.depth = up < 0 ? 0 : list->items[places[up]].depth + 1;

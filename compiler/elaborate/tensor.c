@@ -1,7 +1,7 @@
 /* Nodes from values: scalars where numbers meet tensors, PyTorch's broadcasting, lists as constants. */
 #include "elaborate/evaluator.h"
 
-enum { MOST_NODES = 5000000 };
+enum { MAX_NODES = 5000000 };
 
 /* ---- nodes ---- */
 
@@ -24,7 +24,7 @@ static void help_lost(Evaluator *ev, Diagnostic *d, const Node *a, int axis, con
 }
 
 /* Pictures that are joined by their channels are the most usual case: it gets words of its own. */
-static const char *refusal(Op op, const ShapeError *error, Node *const *inputs, const void *attributes) {
+static const char *refusal_text(Op op, const ShapeError *error, Node *const *inputs, const void *attributes) {
     bool joined = op == OP_concat && error->input > 0 && error->axis >= 2 && inputs[0]->shape.rank == 4;
     if (joined && ((const concat_attributes *)attributes)->axis == 1) return "concat needs equal height and width";
     return error->text ? error->text : "the shapes do not fit";
@@ -39,30 +39,30 @@ static bool may_fit(Dims *dims, Shape from, DimList to) {
     return !dim_bounds(dim_sub(dims, before, behind), &low, &high) || (low <= 0 && high >= 0);
 }
 
-static void refuse(Evaluator *ev, Op op, const ShapeError *error, Node *const *inputs, int count, const void *attributes, Span span) {
-    Diagnostic *d = report(ev, DIAG_shape, blamed_span(ev, span), "%s", refusal(op, error, inputs, attributes));
+static void refuse_operator(Evaluator *ev, Op op, const ShapeError *error, Node *const *inputs, int count, const void *attributes, Span span) {
+    Diagnostic *d = report(ev, DIAG_shape, blamed_span(ev, span), "%s", refusal_text(op, error, inputs, attributes));
     if (op == OP_reshape && may_fit(ev->dims, inputs[0]->shape, ((const reshape_attributes *)attributes)->dims))
         report_help(ev, d, "if it fits for the sizes you mean, say so where the model is declared: `where H %% 2 == 0`");
     report_operands(ev, d);
     if (!d || count < 2 || error->input <= 0 || error->input >= count || error->axis < 0) return;
     Node *other = inputs[error->input];
     const char *first = operand_text(ev, inputs[0]), *second = operand_text(ev, other);
-    if (trail_explain(ev, d, inputs[0], error->axis, first, other, error->axis, second))
+    if (provenance_explain(ev, d, inputs[0], error->axis, first, other, error->axis, second))
         help_lost(ev, d, inputs[0], error->axis, first, second);
 }
 
 Node *make_node(Evaluator *ev, Op op, Node *const *inputs, int count, const void *attributes, Span span) {
     if (ev->stopped) return NULL;
     int before = ev->graph->nodes.count;
-    if (before >= MOST_NODES) {
-        stop_evaluation(ev, DIAG_too_large, span, "this model has more than %d operations", MOST_NODES);
+    if (before >= MAX_NODES) {
+        stop_evaluation(ev, DIAG_too_large, span, "this model has more than %d operations", MAX_NODES);
         return NULL;
     }
     ShapeError error = {.input = -1, .axis = -1};
     graph_at(ev->graph, origin_new(ev->graph, user_span(ev, span), ev->frame->origin));
     Node *node = graph_try(ev->graph, op, inputs, count, attributes, &error);
     if (node) count_node(ev, node, before);
-    else refuse(ev, op, &error, inputs, count, attributes, span);
+    else refuse_operator(ev, op, &error, inputs, count, attributes, span);
     return node;
 }
 
@@ -78,7 +78,7 @@ static Node *size_node(Evaluator *ev, Dim dim, DType type, Span span) {
 }
 
 /* Whether a number may stand beside a tensor of the type: among ints a whole one that they hold. */
-static bool holds(DType type, Value v) {
+static bool type_holds(DType type, Value v) {
     if (v.kind == VALUE_BOOL || dtype_is_float(type)) return true;
     if (type == DTYPE_BOOL) return false;
     if (v.kind == VALUE_INT) return number_fits(v.integer, type);
@@ -86,8 +86,8 @@ static bool holds(DType type, Value v) {
 }
 
 static bool fits_type(Evaluator *ev, Value v, DType type, Span span) {
-    if (holds(type, v)) return true;
-    DType wider = holds(DTYPE_I32, v) ? DTYPE_I32 : holds(DTYPE_I64, v) ? DTYPE_I64 : DTYPE_F32;
+    if (type_holds(type, v)) return true;
+    DType wider = type_holds(DTYPE_I32, v) ? DTYPE_I32 : type_holds(DTYPE_I64, v) ? DTYPE_I64 : DTYPE_F32;
     Diagnostic *d = report(ev, DIAG_type_mismatch, span, "%s does not go with a tensor of %s", value_describe(ev->arena, v),
                            dtype_name(type));
     report_help(ev, d, "convert the tensor first: `cast(x, type = \"%s\")`", dtype_name(wider));
@@ -104,7 +104,7 @@ static Node *constant_of(Evaluator *ev, Value v, Shape shape) {
     return build_constant(ev->graph, &number, 1, shape);
 }
 
-static void tell_not_a_tensor(Evaluator *ev, Value v, Span span) {
+static void report_not_a_tensor(Evaluator *ev, Value v, Span span) {
     if (report_unrun(ev, v)) return;
     Diagnostic *d = report(ev, DIAG_not_a_tensor, span, "a tensor is needed here; this is %s", value_kind_name(v));
     if (value_is_sequence(v)) report_help(ev, d, "`tensor(...)` makes a tensor of a list; `concat` joins several tensors");
@@ -127,7 +127,7 @@ Node *as_node(Evaluator *ev, Value v, DType type, Span span) {
     case VALUE_ERROR: return NULL;
     default: break;
     }
-    tell_not_a_tensor(ev, v, span);
+    report_not_a_tensor(ev, v, span);
     return NULL;
 }
 
@@ -167,7 +167,7 @@ static void help_per_channel(Evaluator *ev, Diagnostic *d, const Node *a, const 
     else report_help(ev, d, "to apply it to every channel: `%s %s per_channel(%s)`", first, op, second);
 }
 
-static void tell_mismatch(Evaluator *ev, Node *a, Node *b, int from_right, Span span, const Expr *expr) {
+static void report_mismatched(Evaluator *ev, Node *a, Node *b, int from_right, Span span, const Expr *expr) {
     Dim da = size_from_right(a, from_right), db = size_from_right(b, from_right);
     Diagnostic *d;
     Span place = expr && expr->op_span.source ? expr->op_span : span;
@@ -178,12 +178,12 @@ static void tell_mismatch(Evaluator *ev, Node *a, Node *b, int from_right, Span 
         report_label(ev, d, expr->right->span, "%s", shape_string(ev->arena, b->shape));
         const char *left = span_text(ev->arena, expr->left->span), *right = span_text(ev->arena, expr->right->span);
         int axis = a->shape.rank - 1 - from_right;
-        if (trail_explain(ev, d, a, axis, left, b, b->shape.rank - 1 - from_right, right)) help_lost(ev, d, a, axis, left, right);
+        if (provenance_explain(ev, d, a, axis, left, b, b->shape.rank - 1 - from_right, right)) help_lost(ev, d, a, axis, left, right);
     } else {
         report_note(ev, d, (Span){0}, "the tensors are %s and %s", shape_string(ev->arena, a->shape),
                     shape_string(ev->arena, b->shape));
         report_operands(ev, d);
-        trail_explain(ev, d, a, a->shape.rank - 1 - from_right, NULL, b, b->shape.rank - 1 - from_right, NULL);
+        provenance_explain(ev, d, a, a->shape.rank - 1 - from_right, NULL, b, b->shape.rank - 1 - from_right, NULL);
     }
     help_per_channel(ev, d, a, b, expr);
 }
@@ -195,7 +195,7 @@ static bool common_sizes(Evaluator *ev, Node **nodes, int count, int rank, Dim *
             Dim dim = size_from_right(nodes[i], right);
             if (counts_as_one(dim)) continue;
             if (owner && size_from_right(owner, right) != dim) {
-                tell_mismatch(ev, owner, nodes[i], right, span, expr);
+                report_mismatched(ev, owner, nodes[i], right, span, expr);
                 return false;
             }
             owner = nodes[i];

@@ -79,10 +79,10 @@ static bool check_size(Evaluator *ev, const TypeExpr *type, const Expr *expr, co
     Diagnostic *d = report(ev, DIAG_shape, span, "`%s` is %s, but axis %d must be %s", what, shape_string(ev->arena, node->shape),
                            axis, equals);
     report_note(ev, d, type->span, "its type is declared here");
-    int64_t least, most;
-    dim_bounds(dim_sub(ev->dims, size, as_dim(ev, v)), &least, &most);
+    int64_t least, max;
+    dim_bounds(dim_sub(ev->dims, size, as_dim(ev, v)), &least, &max);
     bool free_axis = expr->kind == EXPR_NAME && v.kind == VALUE_DIM && dim_is_const(size, NULL); /* N: no `where` makes it 1 */
-    if (least <= 0 && most >= 0 && !free_axis)
+    if (least <= 0 && max >= 0 && !free_axis)
         report_help(ev, d, "if they are equal for the sizes you mean, say so where the model is declared: `where H %% 16 == 0`");
     report_operands(ev, d);
     return false;

@@ -33,7 +33,7 @@ static const Layer *twice_above(const Layer *layer) {
     return NULL;
 }
 
-static void tell_twice(Evaluator *ev, const Layer *layer) {
+static void report_twice(Evaluator *ev, const Layer *layer) {
     Diagnostic *d = report(ev, DIAG_path_twice, layer->made, "two layers with weights have the path `%s`", layer->path);
     report_note(ev, d, layer->first, "the first one is here");
     report_help(ev, d, "give each its own label, such as `\"name{i}\": ...` in a loop; or bind one layer to a name and run "
@@ -46,12 +46,12 @@ static const Layer *called_above(const Layer *layer) {
     return layer;
 }
 
-static void tell_called(Evaluator *ev, const Layer *layer, const Weight *weight, Name name) {
+static void report_called(Evaluator *ev, const Layer *layer, const Weight *weight, Name name) {
     Diagnostic *d = report_tensor_argument(ev, layer_callee(layer), layer->given, layer->made);
     if (weight->span.source && !weight->span.source->library) report_note(ev, d, weight->span, "its weight `%s` is made here", name);
 }
 
-static bool agrees(Evaluator *ev, const Weight *known, const Weight *weight) {
+static bool weights_agree(Evaluator *ev, const Weight *known, const Weight *weight) {
     Diagnostic *d;
     if (strcmp(known->identity, weight->identity) || known->state != weight->state)
         d = report(ev, DIAG_path_twice, weight->span, "two weights have the path `%s`", weight->path);
@@ -84,11 +84,11 @@ Node *weight_value(Evaluator *ev, const Weight *weight) {
 Node *weight_place(Evaluator *ev, Weight *weight, Layer *owner, Name name, Span span) {
     const Layer *twice = twice_above(owner), *called = called_above(owner);
     if (called) {
-        tell_called(ev, called, weight, name);
+        report_called(ev, called, weight, name);
         return NULL;
     }
     if (twice) {
-        tell_twice(ev, twice);
+        report_twice(ev, twice);
         return NULL;
     }
     if (!name) name = free_name(ev, weight->state ? "state" : "param", weight->span);
@@ -100,7 +100,7 @@ Node *weight_place(Evaluator *ev, Weight *weight, Layer *owner, Name name, Span 
     weight->place = known ? known : weight;
     if (known) {
         train_meet(ev, known);
-        return weight->node = agrees(ev, known, weight) ? known->node : NULL;
+        return weight->node = weights_agree(ev, known, weight) ? known->node : NULL;
     }
     weight->node = weight->value = ev->train ? train_state(ev, weight, below != owner->path || owner->kept) : source_node(ev, weight, span);
     if (!weight->node) return NULL;

@@ -7,10 +7,10 @@ Node *build_constant(Graph *g, const Number *values, int64_t count, Shape shape)
     return graph_make(g, OP_constant, NULL, 0, &attributes);
 }
 
-static Number number_of(double value, DType type) { return number_cast((Number){.real = value}, DTYPE_F32, type); }
+static Number number_of_type(double value, DType type) { return number_cast((Number){.real = value}, DTYPE_F32, type); }
 
 Node *build_splat(Graph *g, double value, Shape shape) {
-    Number number = number_of(value, shape.type);
+    Number number = number_of_type(value, shape.type);
     return build_constant(g, &number, 1, shape);
 }
 
@@ -77,7 +77,7 @@ Node *build_pad(Graph *g, Node *x, const Dim *before, const Dim *after, const ch
     int rank = x->shape.rank;
     bool none = true;
     for (int i = 0; i < rank; i++) none = none && before[i]->term_count == 0 && after[i]->term_count == 0;
-    pad_attributes attributes = {{rank, before}, {rank, after}, intern(g->names, mode), number_of(value, x->shape.type)};
+    pad_attributes attributes = {{rank, before}, {rank, after}, intern(g->names, mode), number_of_type(value, x->shape.type)};
     return none ? x : graph_make(g, OP_pad, &x, 1, &attributes);
 }
 

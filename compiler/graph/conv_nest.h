@@ -4,13 +4,13 @@
 
 #include "graph/ops.h"
 
-enum { MOST_AXES = 3 /* spatial ones */ };
+enum { MAX_AXES = 3 /* spatial ones */ };
 
 /* Of x, w and y two are given; the third is `to`. */
 typedef struct ConvNest {
     Op op;
-    int64_t stride[MOST_AXES], dilation[MOST_AXES], before[MOST_AXES]; /* leading axes that are not there have size 1 */
-    int64_t x[MOST_AXES], y[MOST_AXES], k[MOST_AXES];
+    int64_t stride[MAX_AXES], dilation[MAX_AXES], before[MAX_AXES]; /* leading axes that are not there have size 1 */
+    int64_t x[MAX_AXES], y[MAX_AXES], k[MAX_AXES];
     int64_t batch, groups, inputs, outputs; /* channels of a group */
     const double *from_x, *from_y, *from_w;
     double *to;

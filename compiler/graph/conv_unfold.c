@@ -2,34 +2,34 @@
  *
  *     u[c, k; p] = x[c, stride*p + dilation*k - before], 0 where there is no such place
  *     convolution           y = w u
- *     convolution_input     u = w^T y, and x gets u's elements added where they belong
- *     convolution_weight    w = y u^T
+ *     convolution_backward_data     u = w^T y, and x gets u's elements added where they belong
+ *     convolution_backward_weights    w = y u^T
  *
- * Of u no more than MOST_UNFOLDED elements are in memory: some rows and some columns of it. Where the kernel is one tap that moves
+ * Of u no more than MAX_UNFOLDED elements are in memory: some rows and some columns of it. Where the kernel is one tap that moves
  * nothing, u is x as it lies. */
 #include "graph/conv_nest.h"
 #include <stdlib.h>
 
-enum { MOST_UNFOLDED = 1 << 21, LEAST_COLUMNS = 64 };
+enum { MAX_UNFOLDED = 1 << 21, LEAST_COLUMNS = 64 };
 
-static int64_t volume(const int64_t sizes[MOST_AXES]) { return sizes[0] * sizes[1] * sizes[2]; }
+static int64_t volume_of(const int64_t sizes[MAX_AXES]) { return sizes[0] * sizes[1] * sizes[2]; }
 
-static bool is_pointwise(const ConvNest *nest) {
-    bool same = volume(nest->k) == 1;
-    for (int i = 0; i < MOST_AXES; i++) same = same && nest->stride[i] == 1 && nest->before[i] == 0 && nest->x[i] == nest->y[i];
+static bool is_pointwise_nest(const ConvNest *nest) {
+    bool same = volume_of(nest->k) == 1;
+    for (int i = 0; i < MAX_AXES; i++) same = same && nest->stride[i] == 1 && nest->before[i] == 0 && nest->x[i] == nest->y[i];
     return same;
 }
 
-typedef struct Part { /* of u */
+typedef struct UnfoldedPart { /* of u */
     const ConvNest *nest;
     int64_t first_row, rows, first_column, columns;
     double *u; /* [rows, columns] */
-} Part;
+} UnfoldedPart;
 
 /* Between x, from some place on in steps of `stride`, and as many elements of u. */
 typedef void Move(double *x, int64_t stride, double *u, int64_t count);
 
-static void fill(double *x, int64_t stride, double *u, int64_t count) {
+static void fill_unfolded(double *x, int64_t stride, double *u, int64_t count) {
     if (stride == 1) memcpy(u, x, sizeof *u * (size_t)count);
     else for (int64_t i = 0; i < count; i++) u[i] = x[i * stride];
 }
@@ -39,11 +39,11 @@ static void add_back(double *x, int64_t stride, double *u, int64_t count) {
 }
 
 /* One row of u: a tap over the plane x. Moves what lies in x, by rows of y; the rest of u stays as it is. */
-static void walk_row(const Part *part, int64_t tap, double *x, double *u, Move *move) {
+static void walk_row(const UnfoldedPart *part, int64_t tap, double *x, double *u, Move *move) {
     const ConvNest *nest = part->nest;
-    const int64_t *k = nest->k, taps[MOST_AXES] = {tap / (k[1] * k[2]), tap / k[2] % k[1], tap % k[2]};
-    int64_t begin[MOST_AXES], end[MOST_AXES], offset[MOST_AXES];
-    for (int i = 0; i < MOST_AXES; i++) {
+    const int64_t *k = nest->k, taps[MAX_AXES] = {tap / (k[1] * k[2]), tap / k[2] % k[1], tap % k[2]};
+    int64_t begin[MAX_AXES], end[MAX_AXES], offset[MAX_AXES];
+    for (int i = 0; i < MAX_AXES; i++) {
         offset[i] = taps[i] * nest->dilation[i] - nest->before[i];
         conv_valid_range(nest->stride[i], offset[i], nest->x[i], nest->y[i], &begin[i], &end[i]);
     }
@@ -59,17 +59,17 @@ static void walk_row(const Part *part, int64_t tap, double *x, double *u, Move *
 }
 
 /* Over a part; a round is a plane of x, which no other round touches. */
-typedef struct Walk {
-    const Part *part;
+typedef struct UnfoldWalk {
+    const UnfoldedPart *part;
     double *x; /* the group's planes */
     bool clears; /* u before */
     Move *move;  /* or NULL */
-} Walk;
+} UnfoldWalk;
 
 static void walk_planes(void *context, int64_t begin, int64_t end) {
-    const Walk *walk = context;
-    const Part *part = walk->part;
-    int64_t taps = volume(part->nest->k), plane = volume(part->nest->x), first = part->first_row / taps;
+    const UnfoldWalk *walk = context;
+    const UnfoldedPart *part = walk->part;
+    int64_t taps = volume_of(part->nest->k), plane = volume_of(part->nest->x), first = part->first_row / taps;
     int64_t from = max_i64(part->first_row, (first + begin) * taps);
     int64_t to = min_i64(part->first_row + part->rows, (first + end) * taps);
     for (int64_t row = from; row < to; row++) {
@@ -79,47 +79,47 @@ static void walk_planes(void *context, int64_t begin, int64_t end) {
     }
 }
 
-static void run_walk(Walk walk) {
-    int64_t taps = volume(walk.part->nest->k), first = walk.part->first_row;
+static void run_walk(UnfoldWalk walk) {
+    int64_t taps = volume_of(walk.part->nest->k), first = walk.part->first_row;
     int64_t planes = (first + walk.part->rows - 1) / taps - first / taps + 1;
     parallel_for(planes, taps * walk.part->columns, walk_planes, &walk);
 }
 
-typedef struct Group { /* of one image: where its matrices begin */
+typedef struct UnfoldedGroup { /* of one image: where its matrices begin */
     double *x, *y, *w;
-} Group;
+} UnfoldedGroup;
 
 /* The product that a part of u takes part in; its rows lie `stride` apart. */
-static void multiply(const Part *part, const Group *g, double *u, int64_t stride, RefProduct by) {
+static void multiply_unfolded(const UnfoldedPart *part, const UnfoldedGroup *g, double *u, int64_t stride, RefProduct by) {
     const ConvNest *nest = part->nest;
-    int64_t places = volume(nest->y), all_rows = nest->inputs * volume(nest->k), outputs = nest->outputs;
+    int64_t places = volume_of(nest->y), all_rows = nest->inputs * volume_of(nest->k), outputs = nest->outputs;
     double *w = g->w + part->first_row, *y = g->y + part->first_column;
     int64_t rows = part->rows, columns = part->columns;
     if (nest->op == OP_convolution)
         product_run((Product){by, outputs, columns, rows, {w, all_rows, 1}, {u, stride, 1}, y, places});
-    else if (nest->op == OP_convolution_input)
+    else if (nest->op == OP_convolution_backward_data)
         product_run((Product){by, rows, columns, outputs, {w, 1, all_rows}, {y, places, 1}, u, stride});
     else
         product_run((Product){by, outputs, rows, columns, {y, places, 1}, {u, 1, stride}, w, all_rows});
 }
 
-static void run_part(const Part *part, const Group *g, RefProduct product) {
-    bool adds_back = part->nest->op == OP_convolution_input;
-    run_walk((Walk){part, g->x, true, adds_back ? NULL : fill});
-    multiply(part, g, part->u, part->columns, product);
-    if (adds_back) run_walk((Walk){part, g->x, false, add_back});
+static void run_part(const UnfoldedPart *part, const UnfoldedGroup *g, RefProduct product) {
+    bool adds_back = part->nest->op == OP_convolution_backward_data;
+    run_walk((UnfoldWalk){part, g->x, true, adds_back ? NULL : fill_unfolded});
+    multiply_unfolded(part, g, part->u, part->columns, product);
+    if (adds_back) run_walk((UnfoldWalk){part, g->x, false, add_back});
 }
 
-static void run_group(const ConvNest *nest, const Group *g, double *u, RefProduct product) {
-    int64_t rows = nest->inputs * volume(nest->k), places = volume(nest->y);
+static void run_unfolded_group(const ConvNest *nest, const UnfoldedGroup *g, double *u, RefProduct product) {
+    int64_t rows = nest->inputs * volume_of(nest->k), places = volume_of(nest->y);
     if (!u) {
-        multiply(&(Part){nest, 0, rows, 0, places, NULL}, g, g->x, places, product);
+        multiply_unfolded(&(UnfoldedPart){nest, 0, rows, 0, places, NULL}, g, g->x, places, product);
         return;
     }
-    int64_t columns = min_i64(places, max_i64(LEAST_COLUMNS, MOST_UNFOLDED / max_i64(rows, 1))), some = MOST_UNFOLDED / max_i64(columns, 1);
+    int64_t columns = min_i64(places, max_i64(LEAST_COLUMNS, MAX_UNFOLDED / max_i64(rows, 1))), some = MAX_UNFOLDED / max_i64(columns, 1);
     for (int64_t p = 0; p < places; p += columns)
         for (int64_t r = 0; r < rows; r += some) {
-            Part part = {nest, r, min_i64(some, rows - r), p, min_i64(columns, places - p), u};
+            UnfoldedPart part = {nest, r, min_i64(some, rows - r), p, min_i64(columns, places - p), u};
             run_part(&part, g, product);
         }
 }
@@ -130,25 +130,25 @@ typedef struct Groups {
 } Groups;
 
 /* A round is a group, of all images. */
-static void run_groups(void *context, int64_t begin, int64_t end) {
+static void run_unfolded_groups(void *context, int64_t begin, int64_t end) {
     const Groups *groups = context;
     const ConvNest *nest = groups->nest;
-    int64_t x_group = nest->inputs * volume(nest->x), y_group = nest->outputs * volume(nest->y);
-    int64_t rows = nest->inputs * volume(nest->k), w_group = nest->outputs * rows;
-    size_t most = (size_t)min_i64(MOST_UNFOLDED, rows * volume(nest->y));
-    double *u = is_pointwise(nest) ? NULL : checked_realloc(NULL, sizeof *u * most);
-    double *x = nest->op == OP_convolution_input ? nest->to : (double *)nest->from_x; /* of the three one alone is written: `to` */
+    int64_t x_group = nest->inputs * volume_of(nest->x), y_group = nest->outputs * volume_of(nest->y);
+    int64_t rows = nest->inputs * volume_of(nest->k), w_group = nest->outputs * rows;
+    size_t max = (size_t)min_i64(MAX_UNFOLDED, rows * volume_of(nest->y));
+    double *u = is_pointwise_nest(nest) ? NULL : checked_realloc(NULL, sizeof *u * max);
+    double *x = nest->op == OP_convolution_backward_data ? nest->to : (double *)nest->from_x; /* of the three one alone is written: `to` */
     double *y = nest->op == OP_convolution ? nest->to : (double *)nest->from_y;
-    double *w = nest->op == OP_convolution_weight ? nest->to : (double *)nest->from_w;
+    double *w = nest->op == OP_convolution_backward_weights ? nest->to : (double *)nest->from_w;
     for (int64_t n = 0; n < nest->batch; n++)
         for (int64_t i = begin; i < end; i++) {
             int64_t group = n * nest->groups + i;
-            Group g = {x + group * x_group, y + group * y_group, w + i * w_group};
-            run_group(nest, &g, u, groups->product);
+            UnfoldedGroup g = {x + group * x_group, y + group * y_group, w + i * w_group};
+            run_unfolded_group(nest, &g, u, groups->product);
         }
     free(u);
 }
 
 void conv_by_products(const ConvNest *nest, RefProduct product) {
-    parallel_for(nest->groups, conv_group_terms(nest), run_groups, &(Groups){nest, product});
+    parallel_for(nest->groups, conv_group_terms(nest), run_unfolded_groups, &(Groups){nest, product});
 }

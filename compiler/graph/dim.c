@@ -17,24 +17,24 @@ typedef struct Terms {
     DimTerm few[6];
 } Terms;
 
-typedef struct Entry {
+typedef struct DimEntry {
     struct DimNode node; /* first: a Dim points at its Entry */
     Dims *dims;
     uint64_t hash;
     int64_t low; /* see lowest; right once low_known */
     bool low_known;
-} Entry;
+} DimEntry;
 
 struct Dims {
     Arena *arena;
     Vec(Symbol *) symbols;
     Vec(Dim) atoms; /* each symbol as a size */
-    Entry **table;  /* open addressing, a power of two */
+    DimEntry **table;  /* open addressing, a power of two */
     int capacity, count;
 };
 
-static const Entry *entry_of(Dim a) { return (const Entry *)a; }
-static Dims *dims_of(Dim a) { return entry_of(a)->dims; }
+static const DimEntry *entry_of(Dim a) { return (const DimEntry *)a; }
+static Dims *dims_of_dim(Dim a) { return entry_of(a)->dims; }
 
 /* ---- numbers ---- */
 
@@ -48,7 +48,7 @@ static int64_t saturated_mul(int64_t a, int64_t b) {
     return __builtin_mul_overflow(a, b, &product) ? ((a > 0) == (b > 0) ? INT64_MAX : -INT64_MAX) : product;
 }
 
-static int64_t floor_quotient(int64_t a, int64_t divisor) { return a / divisor - (a % divisor < 0); }
+static int64_t floor_quotient_i64(int64_t a, int64_t divisor) { return a / divisor - (a % divisor < 0); }
 static int64_t floor_remainder(int64_t a, int64_t divisor) { return a % divisor + (a % divisor < 0 ? divisor : 0); }
 
 static int64_t common_divisor(int64_t a, int64_t b) {
@@ -99,33 +99,33 @@ static bool same_terms(const DimTerm *a, const DimTerm *b, int count) {
     return true;
 }
 
-static Entry **find(Entry **table, int capacity, uint64_t hash, const DimTerm *terms, int count) {
+static DimEntry **find_dim(DimEntry **table, int capacity, uint64_t hash, const DimTerm *terms, int count) {
     for (uint64_t at = hash;; at++) {
-        Entry **slot = &table[at & (uint64_t)(capacity - 1)];
+        DimEntry **slot = &table[at & (uint64_t)(capacity - 1)];
         if (!*slot) return slot;
         if ((*slot)->hash == hash && (*slot)->node.term_count == count && same_terms((*slot)->node.terms, terms, count))
             return slot;
     }
 }
 
-static void grow(Dims *dims) {
+static void grow_dims(Dims *dims) {
     int capacity = dims->capacity * 2;
-    Entry **table = NEW_ARRAY(dims->arena, Entry *, capacity);
+    DimEntry **table = NEW_ARRAY(dims->arena, DimEntry *, capacity);
     for (int i = 0; i < dims->capacity; i++) {
-        Entry *old = dims->table[i];
-        if (old) *find(table, capacity, old->hash, old->node.terms, old->node.term_count) = old;
+        DimEntry *old = dims->table[i];
+        if (old) *find_dim(table, capacity, old->hash, old->node.terms, old->node.term_count) = old;
     }
     dims->table = table;
     dims->capacity = capacity;
 }
 
-static void push(Dims *dims, Terms *terms, DimTerm term) {
+static void push_term(Dims *dims, Terms *terms, DimTerm term) {
     if (!terms->items) terms->items = terms->few, terms->capacity = COUNT_OF(terms->few);
     vec_push(dims->arena, terms, term);
 }
 
 /* Sorts, merges and interns; `terms` is used up. */
-static Dim make(Dims *dims, Terms *terms) {
+static Dim intern_dim(Dims *dims, Terms *terms) {
     if (terms->count > 1) qsort(terms->items, (size_t)terms->count, sizeof *terms->items, compare_terms);
     int kept = 0;
     for (int t = 0; t < terms->count; t++) {
@@ -135,11 +135,11 @@ static Dim make(Dims *dims, Terms *terms) {
         if (terms->items[kept - 1].coefficient == 0) kept--;
     }
     uint64_t hash = hash_terms(terms->items, kept);
-    if (dims->count * 2 >= dims->capacity) grow(dims);
-    Entry **slot = find(dims->table, dims->capacity, hash, terms->items, kept);
+    if (dims->count * 2 >= dims->capacity) grow_dims(dims);
+    DimEntry **slot = find_dim(dims->table, dims->capacity, hash, terms->items, kept);
     if (!*slot) {
-        Entry *entry = NEW(dims->arena, Entry);
-        *entry = (Entry){.node = {kept, arena_copy(dims->arena, terms->items, sizeof(DimTerm) * (size_t)kept), dims->count++},
+        DimEntry *entry = NEW(dims->arena, DimEntry);
+        *entry = (DimEntry){.node = {kept, arena_copy(dims->arena, terms->items, sizeof(DimTerm) * (size_t)kept), dims->count++},
                          .dims = dims,
                          .hash = hash};
         *slot = entry;
@@ -150,15 +150,15 @@ static Dim make(Dims *dims, Terms *terms) {
 static Dim make_atom(Dims *dims, DimFactor factor) {
     Terms terms = {0};
     const DimFactor *copy = arena_copy(dims->arena, &factor, sizeof factor);
-    push(dims, &terms, (DimTerm){1, 1, copy});
-    return make(dims, &terms);
+    push_term(dims, &terms, (DimTerm){1, 1, copy});
+    return intern_dim(dims, &terms);
 }
 
 static void add_scaled(Dims *dims, Terms *terms, Dim a, int64_t factor) {
     for (int t = 0; t < a->term_count; t++) {
         DimTerm term = a->terms[t];
         term.coefficient = saturated_mul(term.coefficient, factor);
-        push(dims, terms, term);
+        push_term(dims, terms, term);
     }
 }
 
@@ -181,7 +181,7 @@ static DimTerm multiply_terms(Dims *dims, const DimTerm *a, const DimTerm *b) {
 
 Dims *dims_new(Arena *arena) {
     Dims *dims = NEW(arena, Dims);
-    *dims = (Dims){.arena = arena, .table = NEW_ARRAY(arena, Entry *, 256), .capacity = 256};
+    *dims = (Dims){.arena = arena, .table = NEW_ARRAY(arena, DimEntry *, 256), .capacity = 256};
     return dims;
 }
 
@@ -200,32 +200,32 @@ Dim dim_symbol(Dims *dims, Name name, int64_t multiple) {
 
 Dim dim_const(Dims *dims, int64_t value) {
     Terms terms = {0};
-    push(dims, &terms, (DimTerm){value, 0, NULL});
-    return make(dims, &terms);
+    push_term(dims, &terms, (DimTerm){value, 0, NULL});
+    return intern_dim(dims, &terms);
 }
 
-static Dim combine(Dims *dims, Dim a, Dim b, int64_t factor) {
+static Dim combine_dims(Dims *dims, Dim a, Dim b, int64_t factor) {
     Terms terms = {0};
     add_scaled(dims, &terms, a, 1);
     add_scaled(dims, &terms, b, factor);
-    return make(dims, &terms);
+    return intern_dim(dims, &terms);
 }
 
-Dim dim_add(Dims *dims, Dim a, Dim b) { return combine(dims, a, b, 1); }
-Dim dim_sub(Dims *dims, Dim a, Dim b) { return combine(dims, a, b, -1); }
+Dim dim_add(Dims *dims, Dim a, Dim b) { return combine_dims(dims, a, b, 1); }
+Dim dim_sub(Dims *dims, Dim a, Dim b) { return combine_dims(dims, a, b, -1); }
 Dim dim_offset(Dims *dims, Dim a, int64_t addend) { return addend ? dim_add(dims, a, dim_const(dims, addend)) : a; }
 
 Dim dim_mul(Dims *dims, Dim a, Dim b) {
     Terms terms = {0};
     for (int i = 0; i < a->term_count; i++)
-        for (int j = 0; j < b->term_count; j++) push(dims, &terms, multiply_terms(dims, &a->terms[i], &b->terms[j]));
-    return make(dims, &terms);
+        for (int j = 0; j < b->term_count; j++) push_term(dims, &terms, multiply_terms(dims, &a->terms[i], &b->terms[j]));
+    return intern_dim(dims, &terms);
 }
 
 Dim dim_scale(Dims *dims, Dim a, int64_t factor) {
     Terms terms = {0};
     add_scaled(dims, &terms, a, factor);
-    return make(dims, &terms);
+    return intern_dim(dims, &terms);
 }
 
 /* ---- division ---- */
@@ -246,8 +246,8 @@ static Dim floor_atom(Dims *dims, Dim p, int64_t divisor) {
     if (common > 1) { /* floor((g*q + r) / (g*d)) = floor((q + floor(r/g)) / d) */
         Terms terms = {0};
         for (int t = 0; t < p->term_count; t++)
-            push(dims, &terms, (DimTerm){p->terms[t].coefficient / common, p->terms[t].factor_count, p->terms[t].factors});
-        return dim_floor_div(dims, make(dims, &terms), divisor / common);
+            push_term(dims, &terms, (DimTerm){p->terms[t].coefficient / common, p->terms[t].factor_count, p->terms[t].factors});
+        return dim_floor_div(dims, intern_dim(dims, &terms), divisor / common);
     }
     int inner = lone_floor(p);
     int64_t bound;
@@ -255,7 +255,7 @@ static Dim floor_atom(Dims *dims, Dim p, int64_t divisor) {
         /* floor((floor(a/b) + q) / d) = floor((a + b*q) / (b*d)) for whole q */
         DimFactor factor = p->terms[inner].factors[0];
         Dim rest = dim_sub(dims, p, make_atom(dims, factor));
-        return dim_floor_div(dims, combine(dims, factor.dividend, rest, factor.divisor), bound);
+        return dim_floor_div(dims, combine_dims(dims, factor.dividend, rest, factor.divisor), bound);
     }
     return make_atom(dims, (DimFactor){.dividend = p, .divisor = divisor});
 }
@@ -266,12 +266,12 @@ Dim dim_floor_div(Dims *dims, Dim a, int64_t divisor) {
     Terms whole = {0}, rest = {0};
     for (int t = 0; t < a->term_count; t++) {
         DimTerm high = a->terms[t], low = a->terms[t];
-        high.coefficient = floor_quotient(high.coefficient, divisor);
+        high.coefficient = floor_quotient_i64(high.coefficient, divisor);
         low.coefficient = floor_remainder(low.coefficient, divisor);
-        push(dims, &whole, high);
-        push(dims, &rest, low);
+        push_term(dims, &whole, high);
+        push_term(dims, &rest, low);
     }
-    return dim_add(dims, make(dims, &whole), floor_atom(dims, make(dims, &rest), divisor));
+    return dim_add(dims, intern_dim(dims, &whole), floor_atom(dims, intern_dim(dims, &rest), divisor));
 }
 
 Dim dim_ceil_div(Dims *dims, Dim a, int64_t divisor) { return dim_floor_div(dims, dim_offset(dims, a, divisor - 1), divisor); }
@@ -296,11 +296,11 @@ Dim dim_div_exact(Dims *dims, Dim a, Dim b) {
         DimTerm term;
         if (!divide_term(dims, &a->terms[0], &b->terms[0], &term)) return NULL;
         Terms single = {0};
-        push(dims, &single, term);
-        push(dims, &quotient, term);
-        a = dim_sub(dims, a, dim_mul(dims, make(dims, &single), b));
+        push_term(dims, &single, term);
+        push_term(dims, &quotient, term);
+        a = dim_sub(dims, a, dim_mul(dims, intern_dim(dims, &single), b));
     }
-    return make(dims, &quotient);
+    return intern_dim(dims, &quotient);
 }
 
 /* ---- asking ---- */
@@ -331,7 +331,7 @@ static int64_t low_by_terms(Dim a) {
         int64_t product = term->coefficient;
         for (int f = 0; f < term->factor_count; f++) {
             const DimFactor *factor = &term->factors[f];
-            product = saturated_mul(product, factor->symbol ? 1 : floor_quotient(low_by_terms(factor->dividend), factor->divisor));
+            product = saturated_mul(product, factor->symbol ? 1 : floor_quotient_i64(low_by_terms(factor->dividend), factor->divisor));
         }
         low = saturated_add(low, product);
     }
@@ -347,11 +347,11 @@ static Dim relax_floor(Dims *dims, Dim a, int term, int factor, int64_t *scale) 
         if (f != factor) others[at++] = old->factors[f];
     Terms rest = {0}, outer = {0};
     for (int t = 0; t < a->term_count; t++)
-        if (t != term) push(dims, &rest, a->terms[t]);
-    push(dims, &outer, (DimTerm){old->coefficient, old->factor_count - 1, others});
+        if (t != term) push_term(dims, &rest, a->terms[t]);
+    push_term(dims, &outer, (DimTerm){old->coefficient, old->factor_count - 1, others});
     Dim inside = old->coefficient > 0 ? dim_offset(dims, atom.dividend, 1 - atom.divisor) : atom.dividend;
     *scale = saturated_mul(*scale, atom.divisor);
-    return dim_add(dims, dim_scale(dims, make(dims, &rest), atom.divisor), dim_mul(dims, make(dims, &outer), inside));
+    return dim_add(dims, dim_scale(dims, intern_dim(dims, &rest), atom.divisor), dim_mul(dims, intern_dim(dims, &outer), inside));
 }
 
 static bool find_floor(Dim a, int *term, int *factor) {
@@ -375,7 +375,7 @@ static const Symbol *next_symbol(Dim a, const Symbol *last) {
 /* The least value of a with floor divisions relaxed to rationals and every symbol h written as 1 + h', h' >= 0: sees that
  * H*W - H >= 0 and H - H//2 >= 1, which terms one by one do not. */
 static int64_t low_by_shifting(Dim a) {
-    Dims *dims = dims_of(a);
+    Dims *dims = dims_of_dim(a);
     int64_t scale = 1, low = 0;
     int term, factor;
     for (int rounds = 0; find_floor(a, &term, &factor); rounds++) {
@@ -388,12 +388,12 @@ static int64_t low_by_shifting(Dim a) {
         if (a->terms[t].factor_count == 0) low = a->terms[t].coefficient;
         else if (a->terms[t].coefficient < 0) return INT64_MIN;
     }
-    return -floor_quotient(-low, scale);
+    return -floor_quotient_i64(-low, scale);
 }
 
 /* Remembered, since every size of every node is asked about. */
-static int64_t lowest(Dim a) {
-    Entry *entry = (Entry *)a;
+static int64_t lowest_value(Dim a) {
+    DimEntry *entry = (DimEntry *)a;
     if (!entry->low_known) {
         entry->low = max_i64(low_by_terms(a), low_by_shifting(a));
         entry->low_known = true;
@@ -407,8 +407,8 @@ bool dim_bounds(Dim a, int64_t *low, int64_t *high) {
         *low = *high = value;
         return true;
     }
-    *low = lowest(a);
-    int64_t negated = lowest(dim_scale(dims_of(a), a, -1));
+    *low = lowest_value(a);
+    int64_t negated = lowest_value(dim_scale(dims_of_dim(a), a, -1));
     *high = negated == INT64_MIN ? INT64_MAX : -negated;
     return *low != INT64_MIN || *high != INT64_MAX;
 }
@@ -419,7 +419,7 @@ static bool evaluate_factor(const DimFactor *factor, const int64_t *symbols, int
         return true;
     }
     if (!dim_evaluate(factor->dividend, symbols, value)) return false;
-    *value = floor_quotient(*value, factor->divisor);
+    *value = floor_quotient_i64(*value, factor->divisor);
     return true;
 }
 

@@ -31,12 +31,12 @@ Dim flops_convolution(Dims *dims, const Node *node) {
 }
 
 /* Every element of dy meets [I/g, kh, kw] weights. */
-Dim flops_convolution_input(Dims *dims, const Node *node) {
+Dim flops_convolution_backward_data(Dims *dims, const Node *node) {
     return dim_mul(dims, for_elements(dims, node->inputs[0], 2), product_from(dims, node->inputs[1]->shape, 1));
 }
 
 /* Every element of w meets all images and positions of dy. */
-Dim flops_convolution_weight(Dims *dims, const Node *node) {
+Dim flops_convolution_backward_weights(Dims *dims, const Node *node) {
     Shape dy = node->inputs[1]->shape;
     return dim_mul(dims, for_elements(dims, node, 2), dim_mul(dims, dy.dims[0], product_from(dims, dy, 2)));
 }

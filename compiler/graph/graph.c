@@ -8,7 +8,7 @@ struct Interned { /* open addressing, a power of two */
     int capacity;
 };
 
-#define MOST_ORIGINS 8 /* a scalar 1 may be made in ten thousand places; nobody reads them all */
+#define MAX_ORIGINS 8 /* a scalar 1 may be made in ten thousand places; nobody reads them all */
 
 static const Origin nowhere = {.path = ""};
 
@@ -54,7 +54,7 @@ static uint64_t hash_node(Op op, Node *const *inputs, int count, const void *att
     return hash_bytes(inputs, sizeof *inputs * (size_t)count, attributes_hash(op, attributes));
 }
 
-static int find(const struct Interned *interned, uint64_t hash, Op op, Node *const *inputs, int count, const void *attributes) {
+static int find_node(const struct Interned *interned, uint64_t hash, Op op, Node *const *inputs, int count, const void *attributes) {
     for (uint64_t at = hash;; at++) {
         int slot = (int)(at & (uint64_t)(interned->capacity - 1));
         const Node *node = interned->table[slot];
@@ -65,7 +65,7 @@ static int find(const struct Interned *interned, uint64_t hash, Op op, Node *con
     }
 }
 
-static void grow(Graph *graph) {
+static void grow_graph(Graph *graph) {
     struct Interned *old = graph->interned, *bigger = interned_new(graph->arena, old->capacity * 2);
     for (int i = 0; i < old->capacity; i++) {
         if (!old->table[i]) continue;
@@ -89,7 +89,7 @@ static void add_origins(Graph *graph, Node *node, const Origin *more) {
         bool known = false;
         for (const Origin *o = node->origin; o && !known; o = o->next, count++) known = same_origin(o, more);
         if (known) continue;
-        if (count >= MOST_ORIGINS) return;
+        if (count >= MAX_ORIGINS) return;
         Origin *first = NULL, **end = &first;
         for (const Origin *o = node->origin; o; o = o->next) {
             *end = arena_copy(graph->arena, o, sizeof *o);
@@ -100,7 +100,7 @@ static void add_origins(Graph *graph, Node *node, const Origin *more) {
     }
 }
 
-static Node *insert(Graph *graph, int slot, uint64_t hash, Op op, Node *const *inputs, int count, const void *attributes,
+static Node *insert_node(Graph *graph, int slot, uint64_t hash, Op op, Node *const *inputs, int count, const void *attributes,
                     Shape shape) {
     Node *node = NEW(graph->arena, Node);
     shape.dims = arena_copy(graph->arena, shape.dims, sizeof *shape.dims * (size_t)shape.rank);
@@ -117,13 +117,13 @@ static Node *insert(Graph *graph, int slot, uint64_t hash, Op op, Node *const *i
 static const char empty_attributes[sizeof(int64_t)]; /* of operators without any */
 
 /* The node, or NULL with *error filled. Shared attributes live as long as the graph. */
-static Node *make(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes, bool shared, ShapeError *error) {
+static Node *intern_node(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes, bool shared, ShapeError *error) {
     const OpInfo *info = &op_info[op];
     if (!attributes) attributes = empty_attributes;
     CHECK(count >= info->min_inputs && (info->max_inputs < 0 || count <= info->max_inputs));
-    if (graph->nodes.count * 2 >= graph->interned->capacity) grow(graph);
+    if (graph->nodes.count * 2 >= graph->interned->capacity) grow_graph(graph);
     uint64_t hash = hash_node(op, inputs, count, attributes);
-    int slot = find(graph->interned, hash, op, inputs, count, attributes);
+    int slot = find_node(graph->interned, hash, op, inputs, count, attributes);
     Node *known = graph->interned->table[slot];
     if (known) {
         add_origins(graph, known, graph->here);
@@ -131,26 +131,26 @@ static Node *make(Graph *graph, Op op, Node *const *inputs, int count, const voi
     }
     Shape shape = {0};
     if (!info->shape(graph, op, inputs, count, attributes, &shape, error)) return NULL;
-    return insert(graph, slot, hash, op, inputs, count, shared ? attributes : attributes_copy(graph->arena, op, attributes), shape);
+    return insert_node(graph, slot, hash, op, inputs, count, shared ? attributes : attributes_copy(graph->arena, op, attributes), shape);
 }
 
-static Node *made(Op op, Node *node, const ShapeError *error) {
+static Node *node_or_error(Op op, Node *node, const ShapeError *error) {
     if (!node) INTERNAL_ERROR("%s refuses its inputs: %s", op_info[op].name, error->text);
     return node;
 }
 
 Node *graph_make(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes) {
     ShapeError error = {0};
-    return made(op, make(graph, op, inputs, count, attributes, false, &error), &error);
+    return node_or_error(op, intern_node(graph, op, inputs, count, attributes, false, &error), &error);
 }
 
 Node *graph_copy(Graph *graph, const Node *node, Node *const *inputs) {
     ShapeError error = {0};
-    return made(node->op, make(graph, node->op, inputs, node->input_count, node->attributes, true, &error), &error);
+    return node_or_error(node->op, intern_node(graph, node->op, inputs, node->input_count, node->attributes, true, &error), &error);
 }
 
 /* More elements than this no machine holds; every byte count then fits 63 bits. */
-#define MOST_ELEMENTS ((int64_t)1 << 48)
+#define MAX_ELEMENTS ((int64_t)1 << 48)
 
 static bool check_sizes(Graph *graph, const Node *node, ShapeError *error) {
     Shape shape = node->shape;
@@ -165,7 +165,7 @@ static bool check_sizes(Graph *graph, const Node *node, ShapeError *error) {
         }
     int64_t count;
     Dim elements = shape_elements(graph->dims, shape);
-    if (!dim_is_const(elements, &count) || count <= MOST_ELEMENTS) return true;
+    if (!dim_is_const(elements, &count) || count <= MAX_ELEMENTS) return true;
     return shape_error(graph, error, -1, -1, "%s would be a tensor of %lld elements", shape_string(graph->arena, shape),
                        (long long)count);
 }
@@ -173,7 +173,7 @@ static bool check_sizes(Graph *graph, const Node *node, ShapeError *error) {
 Node *graph_try(Graph *graph, Op op, Node *const *inputs, int count, const void *attributes, ShapeError *error) {
     *error = (ShapeError){NULL, -1, -1};
     graph->adding_checks = true;
-    Node *node = make(graph, op, inputs, count, attributes, false, error);
+    Node *node = intern_node(graph, op, inputs, count, attributes, false, error);
     bool good = node && check_sizes(graph, node, error);
     graph->adding_checks = false;
     return good ? node : NULL;

@@ -33,7 +33,7 @@ bool layout_has_rows(const RefShape *shape, const RefLayout *layout) {
 /* ---- walks ---- */
 
 /* Whether in all layouts axis `i` goes on where the walk's last one ends. */
-static bool goes_on(const RefWalk *walk, const RefShape *shape, const RefLayout *layouts, int i) {
+static bool layouts_go_on(const RefWalk *walk, const RefShape *shape, const RefLayout *layouts, int i) {
     bool as_one = walk->rank > 0;
     for (int k = 0; k < walk->operands; k++)
         as_one = as_one && walk->of[k].strides[walk->rank - 1] == layouts[k].strides[i] * shape->dims[i];
@@ -44,7 +44,7 @@ RefWalk walk_begin(const RefShape *shape, const RefLayout *layouts, int operands
     RefWalk walk = {.operands = operands, .inner = 1};
     for (int i = 0; i < shape->rank; i++) {
         if (shape->dims[i] == 1) continue;
-        bool as_one = goes_on(&walk, shape, layouts, i);
+        bool as_one = layouts_go_on(&walk, shape, layouts, i);
         int at = as_one ? walk.rank - 1 : walk.rank++;
         walk.dims[at] = as_one ? walk.dims[at] * shape->dims[i] : shape->dims[i];
         for (int k = 0; k < operands; k++) walk.of[k].strides[at] = layouts[k].strides[i];

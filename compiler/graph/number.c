@@ -8,7 +8,7 @@
 /* ---- floats ---- */
 
 /* To a float of `bits` of precision, whose least normal number is 2^low; from `limit` on it is infinite. Ties to even. */
-static double rounded(double x, int bits, int low, double limit) {
+static double rounded_to_bits(double x, int bits, int low, double limit) {
     if (x == 0 || !isfinite(x)) return x;
     int exponent = ilogb(x) < low ? low : ilogb(x);
     double unit = ldexp(1, exponent - bits + 1), y = nearbyint(x / unit) * unit;
@@ -16,44 +16,44 @@ static double rounded(double x, int bits, int low, double limit) {
 }
 
 static double real_rounded(double x, DType type) {
-    if (type == DTYPE_F16) return rounded(x, 11, -14, 65536);
-    return type == DTYPE_BF16 ? rounded(x, 8, -126, 0x1p128) : x;
+    if (type == DTYPE_F16) return rounded_to_bits(x, 11, -14, 65536);
+    return type == DTYPE_BF16 ? rounded_to_bits(x, 8, -126, 0x1p128) : x;
 }
 
 /* ---- ints ---- */
 
-static int64_t wrapped(int64_t x, DType type) {
+static int64_t wrapped_to_type(int64_t x, DType type) {
     if (type == DTYPE_BOOL) return x != 0;
     int spare = 64 - 8 * dtype_bytes(type);
     return (int64_t)((uint64_t)x << spare) >> spare;
 }
 
-static int64_t largest(DType type) { return type == DTYPE_BOOL ? 1 : INT64_MAX >> (64 - 8 * dtype_bytes(type)); }
-static int64_t least(DType type) { return type == DTYPE_BOOL ? 0 : -largest(type) - 1; }
+static int64_t largest_of_type(DType type) { return type == DTYPE_BOOL ? 1 : INT64_MAX >> (64 - 8 * dtype_bytes(type)); }
+static int64_t least_of_type(DType type) { return type == DTYPE_BOOL ? 0 : -largest_of_type(type) - 1; }
 
 /* Truncates; what lies beyond the type becomes its least or largest, NaN 0. */
-static int64_t saturated(double x, DType type) {
+static int64_t saturated_to_type(double x, DType type) {
     double limit = ldexp(1, 8 * dtype_bytes(type) - 1);
     if (isnan(x)) return 0;
-    return x >= limit ? largest(type) : x < -limit ? least(type) : (int64_t)x;
+    return x >= limit ? largest_of_type(type) : x < -limit ? least_of_type(type) : (int64_t)x;
 }
 
-bool number_fits(int64_t value, DType type) { return wrapped(value, type) == value; }
+bool number_fits(int64_t value, DType type) { return wrapped_to_type(value, type) == value; }
 
 /* ---- both ---- */
 
 Number number_cast(Number value, DType from, DType to) {
     bool real = dtype_is_float(from);
     if (dtype_is_float(to)) return (Number){.real = real_rounded(real ? value.real : (double)(float)value.whole, to)};
-    if (!real) return (Number){.whole = wrapped(value.whole, to)};
-    return (Number){.whole = to == DTYPE_BOOL ? value.real != 0 : saturated(value.real, to)};
+    if (!real) return (Number){.whole = wrapped_to_type(value.whole, to)};
+    return (Number){.whole = to == DTYPE_BOOL ? value.real != 0 : saturated_to_type(value.real, to)};
 }
 
 Number number_rounded(Number value, DType type) {
-    return dtype_is_float(type) ? (Number){.real = real_rounded(value.real, type)} : (Number){.whole = wrapped(value.whole, type)};
+    return dtype_is_float(type) ? (Number){.real = real_rounded(value.real, type)} : (Number){.whole = wrapped_to_type(value.whole, type)};
 }
 
-Number number_least(DType type) { return dtype_is_float(type) ? (Number){.real = -INFINITY} : (Number){.whole = least(type)}; }
+Number number_least(DType type) { return dtype_is_float(type) ? (Number){.real = -INFINITY} : (Number){.whole = least_of_type(type)}; }
 
 double number_value(Number value, DType type) { return dtype_is_float(type) ? value.real : (double)value.whole; }
 

@@ -8,7 +8,7 @@
 
 /* The five attributes, which the three operators have in common. */
 typedef convolution_attributes Geometry;
-static_assert(sizeof(Geometry) == sizeof(convolution_input_attributes) && sizeof(Geometry) == sizeof(convolution_weight_attributes),
+static_assert(sizeof(Geometry) == sizeof(convolution_backward_data_attributes) && sizeof(Geometry) == sizeof(convolution_backward_weights_attributes),
               "the three convolutions have the same attributes");
 
 /* ---- shapes ---- */
@@ -20,8 +20,8 @@ static bool check_geometry(Graph *g, Op op, Node *const *inputs, const Geometry 
         return shape_error(g, error, 1, -1, "%s takes floats of one type, not %s and %s", name, dtype_name(a.type),
                            dtype_name(b.type));
     int axes = a.rank - 2;
-    if (axes < 1 || axes > MOST_AXES)
-        return shape_error(g, error, 0, -1, "%s takes batch, channels and 1 to %d spatial axes, not %s", name, MOST_AXES,
+    if (axes < 1 || axes > MAX_AXES)
+        return shape_error(g, error, 0, -1, "%s takes batch, channels and 1 to %d spatial axes, not %s", name, MAX_AXES,
                            shape_string(g->arena, a));
     if (b.rank != a.rank)
         return shape_error(g, error, 1, -1, "%s of %s needs a second operand of as many axes, not %s", name,
@@ -46,7 +46,7 @@ static bool check_groups(Graph *g, Dim channels, int64_t groups, int input, cons
     return false;
 }
 
-static bool result(Graph *g, Dim outer, Dim channels, const Geometry *geometry, DType type, Shape *shape) {
+static bool conv_result(Graph *g, Dim outer, Dim channels, const Geometry *geometry, DType type, Shape *shape) {
     Dim *dims = NEW_ARRAY(g->arena, Dim, 2 + geometry->size.count);
     dims[0] = outer;
     dims[1] = channels;
@@ -67,10 +67,10 @@ bool shape_convolution(Graph *g, Op op, Node *const *inputs, int count, const vo
         return shape_error(g, error, 0, 1, "convolution needs an input of %s channels, not %s: its weight is %s%s",
                            size_text(g, wanted), size_text(g, x.dims[1]), shape_string(g->arena, w),
                            geometry->groups == 1 ? "" : " a group");
-    return result(g, x.dims[0], w.dims[0], geometry, x.type, shape);
+    return conv_result(g, x.dims[0], w.dims[0], geometry, x.type, shape);
 }
 
-bool shape_convolution_input(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+bool shape_convolution_backward_data(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
                              ShapeError *error) {
     (void)count;
     const Geometry *geometry = attributes;
@@ -80,10 +80,10 @@ bool shape_convolution_input(Graph *g, Op op, Node *const *inputs, int count, co
     if (w.dims[0] != dy.dims[1])
         return shape_error(g, error, 0, 1, "a transposed convolution needs an input of %s channels, not %s: its weight is %s",
                            size_text(g, w.dims[0]), size_text(g, dy.dims[1]), shape_string(g->arena, w));
-    return result(g, dy.dims[0], dim_scale(g->dims, w.dims[1], geometry->groups), geometry, dy.type, shape);
+    return conv_result(g, dy.dims[0], dim_scale(g->dims, w.dims[1], geometry->groups), geometry, dy.type, shape);
 }
 
-bool shape_convolution_weight(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
+bool shape_convolution_backward_weights(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
                               ShapeError *error) {
     (void)count;
     const Geometry *geometry = attributes;
@@ -91,7 +91,7 @@ bool shape_convolution_weight(Graph *g, Op op, Node *const *inputs, int count, c
     if (!check_geometry(g, op, inputs, geometry, error)) return false;
     if (!check_groups(g, x.dims[1], geometry->groups, 0, "the input's", error)) return false;
     if (x.dims[0] != dy.dims[0]) return shape_error(g, error, 1, 0, "the gradient by weight takes two tensors of one batch size");
-    return result(g, dy.dims[1], dim_floor_div(g->dims, x.dims[1], geometry->groups), geometry, x.type, shape);
+    return conv_result(g, dy.dims[1], dim_floor_div(g->dims, x.dims[1], geometry->groups), geometry, x.type, shape);
 }
 
 /* ---- gradients ---- */
@@ -104,28 +104,28 @@ static Node *with_size(Graph *g, Op op, Node *a, Node *b, const Geometry *like, 
 
 Node *grad_convolution(Graph *g, Node *node, int input, Node *dy) {
     Node *x = node->inputs[0], *w = node->inputs[1];
-    if (input == 0) return with_size(g, OP_convolution_input, dy, w, node->attributes, x);
-    return with_size(g, OP_convolution_weight, x, dy, node->attributes, w);
+    if (input == 0) return with_size(g, OP_convolution_backward_data, dy, w, node->attributes, x);
+    return with_size(g, OP_convolution_backward_weights, x, dy, node->attributes, w);
 }
 
 /* d is the gradient by x; y plays the first operand. */
-Node *grad_convolution_input(Graph *g, Node *node, int input, Node *d) {
+Node *grad_convolution_backward_data(Graph *g, Node *node, int input, Node *d) {
     Node *y = node->inputs[0], *w = node->inputs[1];
     if (input == 0) return with_size(g, OP_convolution, d, w, node->attributes, y);
-    return with_size(g, OP_convolution_weight, d, y, node->attributes, w);
+    return with_size(g, OP_convolution_backward_weights, d, y, node->attributes, w);
 }
 
-Node *grad_convolution_weight(Graph *g, Node *node, int input, Node *d) {
+Node *grad_convolution_backward_weights(Graph *g, Node *node, int input, Node *d) {
     Node *x = node->inputs[0], *y = node->inputs[1];
-    if (input == 0) return with_size(g, OP_convolution_input, y, d, node->attributes, x);
+    if (input == 0) return with_size(g, OP_convolution_backward_data, y, d, node->attributes, x);
     return with_size(g, OP_convolution, x, d, node->attributes, y);
 }
 
 /* ---- reference: one nest for the three ---- */
 
-static void spatial(int64_t *sizes, const RefShape *shape) {
+static void conv_spatial_sizes(int64_t *sizes, const RefShape *shape) {
     int axes = shape->rank - 2;
-    for (int i = 0; i < MOST_AXES; i++) sizes[i] = i < MOST_AXES - axes ? 1 : shape->dims[2 + i - (MOST_AXES - axes)];
+    for (int i = 0; i < MAX_AXES; i++) sizes[i] = i < MAX_AXES - axes ? 1 : shape->dims[2 + i - (MAX_AXES - axes)];
 }
 
 static ConvNest nest_of(const RefCall *call) {
@@ -135,18 +135,18 @@ static ConvNest nest_of(const RefCall *call) {
     if (nest.op == OP_convolution) {
         x = &call->input_shapes[0], w = &call->input_shapes[1], y = &call->shape;
         nest.from_x = &call->inputs[0]->real, nest.from_w = &call->inputs[1]->real;
-    } else if (nest.op == OP_convolution_input) {
+    } else if (nest.op == OP_convolution_backward_data) {
         y = &call->input_shapes[0], w = &call->input_shapes[1], x = &call->shape;
         nest.from_y = &call->inputs[0]->real, nest.from_w = &call->inputs[1]->real;
     } else {
         x = &call->input_shapes[0], y = &call->input_shapes[1], w = &call->shape;
         nest.from_x = &call->inputs[0]->real, nest.from_y = &call->inputs[1]->real;
     }
-    spatial(nest.x, x);
-    spatial(nest.y, y);
-    spatial(nest.k, w);
-    int missing = MOST_AXES - geometry->stride.count;
-    for (int i = 0; i < MOST_AXES; i++) {
+    conv_spatial_sizes(nest.x, x);
+    conv_spatial_sizes(nest.y, y);
+    conv_spatial_sizes(nest.k, w);
+    int missing = MAX_AXES - geometry->stride.count;
+    for (int i = 0; i < MAX_AXES; i++) {
         nest.stride[i] = i < missing ? 1 : geometry->stride.items[i - missing];
         nest.dilation[i] = i < missing ? 1 : geometry->dilation.items[i - missing];
         nest.before[i] = i < missing ? 0 : geometry->before.items[i - missing];
@@ -163,7 +163,7 @@ void conv_valid_range(int64_t stride, int64_t offset, int64_t x, int64_t y, int6
 }
 
 /* One row of pixels under one tap. */
-static void row(const ConvNest *nest, int64_t x, int64_t y, int64_t w, int64_t count) {
+static void multiply_row(const ConvNest *nest, int64_t x, int64_t y, int64_t w, int64_t count) {
     int64_t stride = nest->stride[2];
     if (nest->op == OP_convolution) {
         const double *from = nest->from_x + x, factor = nest->from_w[w];
@@ -172,7 +172,7 @@ static void row(const ConvNest *nest, int64_t x, int64_t y, int64_t w, int64_t c
             for (int64_t i = 0; i < count; i++) to[i] += from[i] * factor;
         else
             for (int64_t i = 0; i < count; i++) to[i] += from[i * stride] * factor;
-    } else if (nest->op == OP_convolution_input) {
+    } else if (nest->op == OP_convolution_backward_data) {
         const double *from = nest->from_y + y, factor = nest->from_w[w];
         double *to = nest->to + x;
         for (int64_t i = 0; i < count; i++) to[i * stride] += from[i] * factor;
@@ -185,9 +185,9 @@ static void row(const ConvNest *nest, int64_t x, int64_t y, int64_t w, int64_t c
 }
 
 /* All pixels under one tap: x, y and w are where the channels' planes and the tap begin. */
-static void plane(const ConvNest *nest, const int64_t *tap, int64_t x, int64_t y, int64_t w) {
-    int64_t begin[MOST_AXES], end[MOST_AXES], offset[MOST_AXES];
-    for (int i = 0; i < MOST_AXES; i++) {
+static void multiply_plane(const ConvNest *nest, const int64_t *tap, int64_t x, int64_t y, int64_t w) {
+    int64_t begin[MAX_AXES], end[MAX_AXES], offset[MAX_AXES];
+    for (int i = 0; i < MAX_AXES; i++) {
         offset[i] = tap[i] * nest->dilation[i] - nest->before[i];
         conv_valid_range(nest->stride[i], offset[i], nest->x[i], nest->y[i], &begin[i], &end[i]);
     }
@@ -196,12 +196,12 @@ static void plane(const ConvNest *nest, const int64_t *tap, int64_t x, int64_t y
     for (int64_t d = begin[0]; d < end[0]; d++)
         for (int64_t h = begin[1]; h < end[1]; h++) {
             int64_t from = ((d * nest->stride[0] + offset[0]) * nest->x[1] + h * nest->stride[1] + offset[1]) * nest->x[2] + column;
-            row(nest, x + from, y + (d * nest->y[1] + h) * nest->y[2] + begin[2], w, end[2] - begin[2]);
+            multiply_row(nest, x + from, y + (d * nest->y[1] + h) * nest->y[2] + begin[2], w, end[2] - begin[2]);
         }
 }
 
 /* A round is a group: none shares x, w or y with another. */
-static void run_groups(void *context, int64_t begin, int64_t end) {
+static void run_conv_groups(void *context, int64_t begin, int64_t end) {
     const ConvNest *nest = context;
     int64_t x_plane = nest->x[0] * nest->x[1] * nest->x[2], y_plane = nest->y[0] * nest->y[1] * nest->y[2];
     int64_t taps = nest->k[0] * nest->k[1] * nest->k[2], all_outputs = nest->groups * nest->outputs;
@@ -212,8 +212,8 @@ static void run_groups(void *context, int64_t begin, int64_t end) {
                 int64_t x = (n * nest->groups * nest->inputs + channel) * x_plane, y = (n * all_outputs + o) * y_plane;
                 int64_t w = (o * nest->inputs + c) * taps;
                 for (int64_t t = 0; t < taps; t++) {
-                    int64_t tap[MOST_AXES] = {t / (nest->k[1] * nest->k[2]), t / nest->k[2] % nest->k[1], t % nest->k[2]};
-                    plane(nest, tap, x, y, w + t);
+                    int64_t tap[MAX_AXES] = {t / (nest->k[1] * nest->k[2]), t / nest->k[2] % nest->k[1], t % nest->k[2]};
+                    multiply_plane(nest, tap, x, y, w + t);
                 }
             }
 }
@@ -226,7 +226,7 @@ int64_t conv_group_terms(const ConvNest *nest) {
 /* Zeros beyond the border are multiplied where loops leave them out, which no infinite factor would forgive; and a group of one output
  * would be unfolded for one use. */
 static bool suits_products(const RefCall *call, const ConvNest *nest) {
-    bool padded = nest->op != OP_convolution_input;
+    bool padded = nest->op != OP_convolution_backward_data;
     for (int64_t i = 0; padded && i < call->input_shapes[1].count; i++)
         if (!isfinite(call->inputs[1][i].real)) return false;
     return nest->outputs > 1;
@@ -236,8 +236,8 @@ void ref_convolution(const RefCall *call) {
     ConvNest nest = nest_of(call);
     ref_clear(call);
     if (call->product && suits_products(call, &nest)) conv_by_products(&nest, call->product);
-    else parallel_for(nest.groups, conv_group_terms(&nest), run_groups, &nest);
+    else parallel_for(nest.groups, conv_group_terms(&nest), run_conv_groups, &nest);
 }
 
-void ref_convolution_input(const RefCall *call) { ref_convolution(call); }
-void ref_convolution_weight(const RefCall *call) { ref_convolution(call); }
+void ref_convolution_backward_data(const RefCall *call) { ref_convolution(call); }
+void ref_convolution_backward_weights(const RefCall *call) { ref_convolution(call); }

@@ -4,7 +4,7 @@
 
 /* ---- shapes ---- */
 
-static const char *shape_text(Graph *g, Shape shape) { return shape_string(g->arena, shape); }
+static const char *text_of_shape(Graph *g, Shape shape) { return shape_string(g->arena, shape); }
 
 /* Inputs `first`.. must have the sizes of input `first`. */
 static bool equal_sizes(Graph *g, Op op, Node *const *inputs, int count, ShapeError *error) {
@@ -12,13 +12,13 @@ static bool equal_sizes(Graph *g, Op op, Node *const *inputs, int count, ShapeEr
     for (int i = 1; i < count; i++) {
         Shape b = inputs[i]->shape;
         if (a.rank != b.rank)
-            return shape_error(g, error, i, -1, "%s takes tensors of equal rank, not %s and %s", op_info[op].name, shape_text(g, a),
-                               shape_text(g, b));
+            return shape_error(g, error, i, -1, "%s takes tensors of equal rank, not %s and %s", op_info[op].name, text_of_shape(g, a),
+                               text_of_shape(g, b));
         for (int axis = 0; axis < a.rank; axis++)
             if (a.dims[axis] != b.dims[axis])
                 return shape_error(g, error, i, axis,
                                    "%s takes tensors of equal sizes, not %s and %s: axis %d is %s in one and %s in the other",
-                                   op_info[op].name, shape_text(g, a), shape_text(g, b), axis, size_text(g, a.dims[axis]),
+                                   op_info[op].name, text_of_shape(g, a), text_of_shape(g, b), axis, size_text(g, a.dims[axis]),
                                    size_text(g, b.dims[axis]));
     }
     return true;
@@ -81,9 +81,9 @@ bool shape_cast(Graph *g, Op op, Node *const *inputs, int count, const void *att
 
 /* ---- gradients ---- */
 
-static Node *like(Graph *g, Node *x, double value) { return build_splat(g, value, x->shape); }
-static Node *times(Graph *g, Node *a, Node *b) { return build_binary(g, OP_mul, a, b); }
-static Node *scaled(Graph *g, Node *x, double factor) { return times(g, x, like(g, x, factor)); }
+static Node *splat_as(Graph *g, Node *x, double value) { return build_splat(g, value, x->shape); }
+static Node *times_node(Graph *g, Node *a, Node *b) { return build_binary(g, OP_mul, a, b); }
+static Node *scaled_node(Graph *g, Node *x, double factor) { return times_node(g, x, splat_as(g, x, factor)); }
 
 Node *grad_neg(Graph *g, Node *node, int input, Node *dy) {
     (void)node, (void)input;
@@ -92,23 +92,23 @@ Node *grad_neg(Graph *g, Node *node, int input, Node *dy) {
 
 Node *grad_abs(Graph *g, Node *node, int input, Node *dy) {
     (void)input;
-    return times(g, dy, build_unary(g, OP_sign, node->inputs[0]));
+    return times_node(g, dy, build_unary(g, OP_sign, node->inputs[0]));
 }
 
 Node *grad_exp(Graph *g, Node *node, int input, Node *dy) {
     (void)input;
-    return times(g, dy, node);
+    return times_node(g, dy, node);
 }
 
 Node *grad_exp2(Graph *g, Node *node, int input, Node *dy) {
     (void)input;
-    return scaled(g, times(g, dy, node), 0.69314718055994531);
+    return scaled_node(g, times_node(g, dy, node), 0.69314718055994531);
 }
 
 /* Not node + 1, which is 0 where e^x is small. */
 Node *grad_expm1(Graph *g, Node *node, int input, Node *dy) {
     (void)input;
-    return times(g, dy, build_unary(g, OP_exp, node->inputs[0]));
+    return times_node(g, dy, build_unary(g, OP_exp, node->inputs[0]));
 }
 
 Node *grad_log(Graph *g, Node *node, int input, Node *dy) {
@@ -119,58 +119,58 @@ Node *grad_log(Graph *g, Node *node, int input, Node *dy) {
 Node *grad_log1p(Graph *g, Node *node, int input, Node *dy) {
     (void)input;
     Node *x = node->inputs[0];
-    return build_binary(g, OP_div, dy, build_binary(g, OP_add, x, like(g, x, 1)));
+    return build_binary(g, OP_div, dy, build_binary(g, OP_add, x, splat_as(g, x, 1)));
 }
 
 Node *grad_sqrt(Graph *g, Node *node, int input, Node *dy) {
     (void)input;
-    return build_binary(g, OP_div, scaled(g, dy, 0.5), node);
+    return build_binary(g, OP_div, scaled_node(g, dy, 0.5), node);
 }
 
 Node *grad_sin(Graph *g, Node *node, int input, Node *dy) {
     (void)input;
-    return times(g, dy, build_unary(g, OP_cos, node->inputs[0]));
+    return times_node(g, dy, build_unary(g, OP_cos, node->inputs[0]));
 }
 
 Node *grad_cos(Graph *g, Node *node, int input, Node *dy) {
     (void)input;
-    return build_unary(g, OP_neg, times(g, dy, build_unary(g, OP_sin, node->inputs[0])));
+    return build_unary(g, OP_neg, times_node(g, dy, build_unary(g, OP_sin, node->inputs[0])));
 }
 
 /* dy * (1 - y^2) */
 Node *grad_tanh(Graph *g, Node *node, int input, Node *dy) {
     (void)input;
-    return times(g, dy, build_binary(g, OP_sub, like(g, node, 1), times(g, node, node)));
+    return times_node(g, dy, build_binary(g, OP_sub, splat_as(g, node, 1), times_node(g, node, node)));
 }
 
 /* dy * y * (1 - y) */
 Node *grad_sigmoid(Graph *g, Node *node, int input, Node *dy) {
     (void)input;
-    return times(g, dy, times(g, node, build_binary(g, OP_sub, like(g, node, 1), node)));
+    return times_node(g, dy, times_node(g, node, build_binary(g, OP_sub, splat_as(g, node, 1), node)));
 }
 
 /* dy * sigmoid(x) * (1 + x * sigmoid(-x)) */
 Node *grad_silu(Graph *g, Node *node, int input, Node *dy) {
     (void)input;
     Node *x = node->inputs[0], *rest = build_unary(g, OP_sigmoid, build_unary(g, OP_neg, x));
-    Node *growth = build_binary(g, OP_add, like(g, x, 1), times(g, x, rest));
-    return times(g, dy, times(g, build_unary(g, OP_sigmoid, x), growth));
+    Node *growth = build_binary(g, OP_add, splat_as(g, x, 1), times_node(g, x, rest));
+    return times_node(g, dy, times_node(g, build_unary(g, OP_sigmoid, x), growth));
 }
 
 /* dy * (Phi(x) + x phi(x)), of the normal distribution and its density */
 Node *grad_gelu(Graph *g, Node *node, int input, Node *dy) {
     (void)input;
-    Node *x = node->inputs[0], *half = scaled(g, build_unary(g, OP_erf, scaled(g, x, 0.70710678118654752)), 0.5);
-    Node *density = scaled(g, build_unary(g, OP_exp, scaled(g, times(g, x, x), -0.5)), 0.39894228040143268);
-    Node *share = build_binary(g, OP_add, half, like(g, x, 0.5));
-    return times(g, dy, build_binary(g, OP_add, share, times(g, x, density)));
+    Node *x = node->inputs[0], *half = scaled_node(g, build_unary(g, OP_erf, scaled_node(g, x, 0.70710678118654752)), 0.5);
+    Node *density = scaled_node(g, build_unary(g, OP_exp, scaled_node(g, times_node(g, x, x), -0.5)), 0.39894228040143268);
+    Node *share = build_binary(g, OP_add, half, splat_as(g, x, 0.5));
+    return times_node(g, dy, build_binary(g, OP_add, share, times_node(g, x, density)));
 }
 
 /* dy * 2/sqrt(pi) * exp(-x^2) */
 Node *grad_erf(Graph *g, Node *node, int input, Node *dy) {
     (void)input;
     Node *x = node->inputs[0];
-    return times(g, dy, scaled(g, build_unary(g, OP_exp, build_unary(g, OP_neg, times(g, x, x))), 1.1283791670955126));
+    return times_node(g, dy, scaled_node(g, build_unary(g, OP_exp, build_unary(g, OP_neg, times_node(g, x, x))), 1.1283791670955126));
 }
 
 Node *grad_cast(Graph *g, Node *node, int input, Node *dy) {
@@ -189,18 +189,18 @@ Node *grad_sub(Graph *g, Node *node, int input, Node *dy) {
     return input == 0 ? dy : build_unary(g, OP_neg, dy);
 }
 
-Node *grad_mul(Graph *g, Node *node, int input, Node *dy) { return times(g, dy, node->inputs[1 - input]); }
+Node *grad_mul(Graph *g, Node *node, int input, Node *dy) { return times_node(g, dy, node->inputs[1 - input]); }
 
 /* d(a/b)/db = -y / b */
 Node *grad_div(Graph *g, Node *node, int input, Node *dy) {
     Node *over = build_binary(g, OP_div, dy, node->inputs[1]);
-    return input == 0 ? over : build_unary(g, OP_neg, times(g, over, node));
+    return input == 0 ? over : build_unary(g, OP_neg, times_node(g, over, node));
 }
 
 /* The quotient's steps have no slope, as PyTorch's remainder has it. */
 Node *grad_mod(Graph *g, Node *node, int input, Node *dy) {
     Node *steps = build_binary(g, OP_floor_div, node->inputs[0], node->inputs[1]);
-    return input == 0 ? dy : build_unary(g, OP_neg, times(g, dy, steps));
+    return input == 0 ? dy : build_unary(g, OP_neg, times_node(g, dy, steps));
 }
 
 /* A constant, maybe spread over a larger shape: `max(x, 0)` as the library writes it. */
@@ -218,27 +218,27 @@ static bool is_splat(const Node *node, double *value) {
 
 /* As PyTorch: by the base 0 where the exponent is 0, by the exponent 0 where the base is 0 and the exponent is not negative. */
 Node *grad_pow(Graph *g, Node *node, int input, Node *dy) {
-    Node *a = node->inputs[0], *b = node->inputs[1], *zero = like(g, a, 0);
+    Node *a = node->inputs[0], *b = node->inputs[1], *zero = splat_as(g, a, 0);
     double exponent;
     if (input == 0 && is_splat(b, &exponent)) {
-        Node *power = exponent == 2 ? a : build_binary(g, OP_pow, a, like(g, a, exponent - 1));
-        return exponent == 0 ? zero : times(g, dy, scaled(g, power, exponent));
+        Node *power = exponent == 2 ? a : build_binary(g, OP_pow, a, splat_as(g, a, exponent - 1));
+        return exponent == 0 ? zero : times_node(g, dy, scaled_node(g, power, exponent));
     }
     if (input == 0) {
-        Node *slope = times(g, b, build_binary(g, OP_pow, a, build_binary(g, OP_sub, b, like(g, b, 1))));
-        return build_select(g, build_binary(g, OP_eq, b, zero), zero, times(g, dy, slope));
+        Node *slope = times_node(g, b, build_binary(g, OP_pow, a, build_binary(g, OP_sub, b, splat_as(g, b, 1))));
+        return build_select(g, build_binary(g, OP_eq, b, zero), zero, times_node(g, dy, slope));
     }
     Node *flat = build_binary(g, OP_and, build_binary(g, OP_eq, a, zero), build_binary(g, OP_le, zero, b));
-    return build_select(g, flat, zero, times(g, dy, times(g, node, build_unary(g, OP_log, a))));
+    return build_select(g, flat, zero, times_node(g, dy, times_node(g, node, build_unary(g, OP_log, a))));
 }
 
 /* The operand that lies strictly beyond the other takes all. Where they are equal each takes half, but against a constant nothing: so
  * relu, relu6 and hardtanh are flat at their kinks, as PyTorch's are. */
 static Node *grad_extreme(Graph *g, Node *node, int input, Node *dy, bool largest) {
-    Node *mine = node->inputs[input], *other = node->inputs[1 - input], *zero = like(g, dy, 0);
+    Node *mine = node->inputs[input], *other = node->inputs[1 - input], *zero = splat_as(g, dy, 0);
     Node *wins = largest ? build_binary(g, OP_lt, other, mine) : build_binary(g, OP_lt, mine, other);
     if (constant_behind(other)) return build_select(g, wins, dy, zero);
-    return build_select(g, wins, dy, build_select(g, build_binary(g, OP_eq, mine, other), scaled(g, dy, 0.5), zero));
+    return build_select(g, wins, dy, build_select(g, build_binary(g, OP_eq, mine, other), scaled_node(g, dy, 0.5), zero));
 }
 
 Node *grad_max(Graph *g, Node *node, int input, Node *dy) { return grad_extreme(g, node, input, dy, true); }
@@ -246,28 +246,28 @@ Node *grad_min(Graph *g, Node *node, int input, Node *dy) { return grad_extreme(
 
 Node *grad_select(Graph *g, Node *node, int input, Node *dy) {
     if (input == 0) return NULL;
-    Node *zero = like(g, dy, 0);
+    Node *zero = splat_as(g, dy, 0);
     return input == 1 ? build_select(g, node->inputs[0], dy, zero) : build_select(g, node->inputs[0], zero, dy);
 }
 
 /* ---- reference ---- */
 
 /* An int's negative, product and quotient wrap; the quotient is rounded down, and by 0 it and what it leaves are 0. */
-static int64_t negative(int64_t x) { return (int64_t)-(uint64_t)x; }
-static int64_t product(int64_t x, int64_t y) { return (int64_t)((uint64_t)x * (uint64_t)y); }
-static int64_t quotient(int64_t x, int64_t y) {
+static int64_t negative_i64(int64_t x) { return (int64_t)-(uint64_t)x; }
+static int64_t product_i64(int64_t x, int64_t y) { return (int64_t)((uint64_t)x * (uint64_t)y); }
+static int64_t quotient_i64(int64_t x, int64_t y) {
     if (y == 0) return 0;
-    return y == -1 ? negative(x) : x / y - (x % y != 0 && (x % y < 0) != (y < 0));
+    return y == -1 ? negative_i64(x) : x / y - (x % y != 0 && (x % y < 0) != (y < 0));
 }
-static int64_t remainder_of(int64_t x, int64_t y) { return y == 0 ? 0 : whole_sum(x, negative(product(quotient(x, y), y))); }
+static int64_t remainder_of(int64_t x, int64_t y) { return y == 0 ? 0 : whole_sum(x, negative_i64(product_i64(quotient_i64(x, y), y))); }
 
 /* `//` of floats jumps: where it does is decided by f32 operands, as in a program. 0.3 goes ten times into 3, and 0.3f but nine times. */
-static double steps(double x, double y) { return floor_divide((float)x, (float)y); }
+static double floor_steps(double x, double y) { return floor_divide((float)x, (float)y); }
 
 /* `%`: exact for f32 operands; what others are beyond these is not lost, but makes no other step. */
 static double past_steps(double x, double y) {
     double a = (float)x, b = (float)y, rest = floor_modulo(a, b);
-    return a == x && b == y ? rest : rest + (x - a) - steps(x, y) * (y - b);
+    return a == x && b == y ? rest : rest + (x - a) - floor_steps(x, y) * (y - b);
 }
 
 /* A row a verb: how elements x and y of its first two inputs make one of the result. `from` and
@@ -311,7 +311,7 @@ REAL(add, x + y)
 REAL(sub, x - y)
 REAL(mul, x * y)
 REAL(div, x / y)
-REAL(floor_div, steps(x, y))
+REAL(floor_div, floor_steps(x, y))
 REAL(mod, past_steps(x, y))
 REAL(pow, real_pow(x, y))
 REAL(min, x < y || isnan(x) ? x : y)
@@ -324,17 +324,17 @@ REAL(stop, x)
 
 /* ---- of ints, and of bools as 0 and 1; what is beyond the type wraps when it is rounded ---- */
 
-WHOLE(neg, negative(x))
-WHOLE(abs, x < 0 ? negative(x) : x)
+WHOLE(neg, negative_i64(x))
+WHOLE(abs, x < 0 ? negative_i64(x) : x)
 WHOLE(floor, x)
 WHOLE(ceil, x)
 WHOLE(round, x)
 WHOLE(not, !x)
 WHOLE(add, whole_sum(x, y))
-WHOLE(sub, whole_sum(x, negative(y)))
-WHOLE(mul, product(x, y))
-WHOLE(div, quotient(x, y))
-WHOLE(floor_div, quotient(x, y))
+WHOLE(sub, whole_sum(x, negative_i64(y)))
+WHOLE(mul, product_i64(x, y))
+WHOLE(div, quotient_i64(x, y))
+WHOLE(floor_div, quotient_i64(x, y))
 WHOLE(mod, remainder_of(x, y))
 WHOLE(min, x < y ? x : y)
 WHOLE(max, x > y ? x : y)
@@ -378,7 +378,7 @@ enum { PART = 512 /* elements of a row, which stay in the nearest cache */ };
 /* `count` elements of an operand from place `first` of a row on: where they lie, or
  * copied where that is the result's memory. One that is repeated is copied once, where
  * `begins` says that a row does. */
-static const Number *part_of(const Number *row, int64_t step, int64_t first, int64_t count, bool begins,
+static const Number *part_of_row(const Number *row, int64_t step, int64_t first, int64_t count, bool begins,
                              const Number *out, Number *copy) {
     const Number *x = row + first * step;
     if (step == 1 && x != out) return x;
@@ -396,8 +396,8 @@ typedef struct Elements { /* of a result, a round a part of a row */
 
 static void compute_parts(void *context, int64_t begin, int64_t end) {
     const Elements *e = context;
-    Number copies[REF_MOST_OPERANDS][PART];
-    const Number *in[REF_MOST_OPERANDS];
+    Number copies[REF_MAX_OPERANDS][PART];
+    const Number *in[REF_MAX_OPERANDS];
     RefWalk walk = e->walk;
     RefCall part = *e->call;
     part.inputs = in;
@@ -409,7 +409,7 @@ static void compute_parts(void *context, int64_t begin, int64_t end) {
         bool begins = first == 0 || i == begin;
         for (int k = 0; k < walk.operands; k++) {
             const Number *row = e->call->inputs[k] + walk.of[k].at;
-            in[k] = part_of(row, walk.of[k].step, first, count, begins, part.out, copies[k]);
+            in[k] = part_of_row(row, walk.of[k].step, first, count, begins, part.out, copies[k]);
         }
         e->compute(&part);
         part.out += count;
@@ -419,7 +419,7 @@ static void compute_parts(void *context, int64_t begin, int64_t end) {
 }
 
 void ref_in_parts(const RefCall *call, void (*compute)(const RefCall *part)) {
-    RefLayout layouts[REF_MOST_OPERANDS];
+    RefLayout layouts[REF_MAX_OPERANDS];
     int operands = call->node->input_count;
     for (int k = 0; k < operands; k++) layouts[k] = ref_layout(call, k);
     Elements e = {.call = call, .compute = compute, .walk = walk_begin(&call->shape, layouts, operands)};

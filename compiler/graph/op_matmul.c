@@ -22,7 +22,7 @@ bool shape_matmul(Graph *g, Op op, Node *const *inputs, int count, const void *a
     return true;
 }
 
-static Node *transposed(Graph *g, Node *x) {
+static Node *transposed_matrix(Graph *g, Node *x) {
     int64_t order[REF_MAX_RANK];
     int rank = x->shape.rank;
     for (int i = 0; i < rank; i++) order[i] = i;
@@ -32,8 +32,8 @@ static Node *transposed(Graph *g, Node *x) {
 }
 
 Node *grad_matmul(Graph *g, Node *node, int input, Node *dy) {
-    Node *operands[2] = {dy, transposed(g, node->inputs[1])};
-    if (input == 1) operands[0] = transposed(g, node->inputs[0]), operands[1] = dy;
+    Node *operands[2] = {dy, transposed_matrix(g, node->inputs[1])};
+    if (input == 1) operands[0] = transposed_matrix(g, node->inputs[0]), operands[1] = dy;
     return graph_make(g, OP_matmul, operands, 2, NULL);
 }
 

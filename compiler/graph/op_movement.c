@@ -222,7 +222,7 @@ static Node *spread_axis(Graph *g, Node *dy, int axis, int64_t step) {
     return build_reshape(g, joined, rank, dims);
 }
 
-static Node *spread(Graph *g, Node *dy, IntList steps) {
+static Node *spread_by_steps(Graph *g, Node *dy, IntList steps) {
     for (int i = 0; i < dy->shape.rank; i++)
         if (steps.items[i] > 1) dy = spread_axis(g, dy, i, steps.items[i]);
     return dy;
@@ -231,7 +231,7 @@ static Node *spread(Graph *g, Node *dy, IntList steps) {
 Node *grad_slice(Graph *g, Node *node, int input, Node *dy) {
     const slice_attributes *slice = ATTRIBUTES(node, slice);
     Shape x = node->inputs[input]->shape;
-    Node *inner = spread(g, dy, slice->step);
+    Node *inner = spread_by_steps(g, dy, slice->step);
     Dim after[REF_MAX_RANK];
     for (int i = 0; i < x.rank; i++)
         after[i] = dim_sub(g->dims, dim_sub(g->dims, x.dims[i], slice->begin.items[i]), inner->shape.dims[i]);
@@ -418,9 +418,9 @@ void ref_concat(const RefCall *call) {
     }
 }
 
-static int64_t clamped(Number index, int64_t size) { return min_i64(max_i64(index.whole, 0), size - 1); }
+static int64_t clamped_index(Number index, int64_t size) { return min_i64(max_i64(index.whole, 0), size - 1); }
 
-static int64_t product(const RefShape *shape, int begin, int end) {
+static int64_t product_of_sizes(const RefShape *shape, int begin, int end) {
     int64_t count = 1;
     for (int i = begin; i < end; i++) count *= shape->dims[i];
     return count;
@@ -429,25 +429,25 @@ static int64_t product(const RefShape *shape, int begin, int end) {
 void ref_gather(const RefCall *call) {
     const RefShape *x = &call->input_shapes[0];
     int axis = (int)ATTRIBUTES(call->node, gather)->axis;
-    int64_t outer = product(x, 0, axis), size = x->dims[axis], inner = product(x, axis + 1, x->rank),
+    int64_t outer = product_of_sizes(x, 0, axis), size = x->dims[axis], inner = product_of_sizes(x, axis + 1, x->rank),
             count = call->input_shapes[1].count;
     for (int64_t o = 0; o < outer; o++)
         for (int64_t j = 0; j < count; j++)
-            memcpy(call->out + (o * count + j) * inner, call->inputs[0] + (o * size + clamped(call->inputs[1][j], size)) * inner,
+            memcpy(call->out + (o * count + j) * inner, call->inputs[0] + (o * size + clamped_index(call->inputs[1][j], size)) * inner,
                    sizeof *call->out * (size_t)inner);
 }
 
 void ref_scatter_add(const RefCall *call) {
     int axis = (int)ATTRIBUTES(call->node, scatter_add)->axis;
-    int64_t outer = product(&call->shape, 0, axis), size = call->shape.dims[axis],
-            inner = product(&call->shape, axis + 1, call->shape.rank);
+    int64_t outer = product_of_sizes(&call->shape, 0, axis), size = call->shape.dims[axis],
+            inner = product_of_sizes(&call->shape, axis + 1, call->shape.rank);
     int64_t count = call->input_shapes[1].count;
     bool real = dtype_is_float(call->shape.type);
     ref_clear(call);
     for (int64_t o = 0; o < outer; o++)
         for (int64_t j = 0; j < count; j++) {
             const Number *from = call->inputs[0] + (o * count + j) * inner;
-            Number *to = call->out + (o * size + clamped(call->inputs[1][j], size)) * inner;
+            Number *to = call->out + (o * size + clamped_index(call->inputs[1][j], size)) * inner;
             for (int64_t i = 0; i < inner; i++) to[i] = number_sum(to[i], from[i], real);
         }
 }

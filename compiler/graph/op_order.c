@@ -85,19 +85,19 @@ typedef struct Candidate {
 } Candidate;
 
 /* Of equals the first comes first, whichever way the others go. */
-static int in_order(const Candidate *a, const Candidate *b, bool a_first, bool b_first) {
+static int candidates_in_order(const Candidate *a, const Candidate *b, bool a_first, bool b_first) {
     if (a_first != b_first) return a_first ? -1 : 1;
     return a->place < b->place ? -1 : 1;
 }
 
-static int rising(const void *left, const void *right) {
+static int compare_rising(const void *left, const void *right) {
     const Candidate *a = left, *b = right;
-    return in_order(a, b, ref_above(b->value, a->value, true), ref_above(a->value, b->value, true));
+    return candidates_in_order(a, b, ref_above(b->value, a->value, true), ref_above(a->value, b->value, true));
 }
 
-static int falling(const void *left, const void *right) {
+static int compare_falling(const void *left, const void *right) {
     const Candidate *a = left, *b = right;
-    return in_order(a, b, ref_above(a->value, b->value, true), ref_above(b->value, a->value, true));
+    return candidates_in_order(a, b, ref_above(a->value, b->value, true), ref_above(b->value, a->value, true));
 }
 
 void ref_top_k(const RefCall *call) {
@@ -110,7 +110,7 @@ void ref_top_k(const RefCall *call) {
         const Number *x = call->inputs[0] + ref_line_begin(from, number);
         Number *y = call->out + ref_line_begin(to, number);
         for (int64_t i = 0; i < from.size; i++) line[i] = (Candidate){{.real = number_value(x[i * from.inner], type)}, i};
-        qsort(line, (size_t)from.size, sizeof *line, top->largest ? falling : rising);
+        qsort(line, (size_t)from.size, sizeof *line, top->largest ? compare_falling : compare_rising);
         for (int64_t i = 0; i < to.size; i++) y[i * to.inner].whole = line[i].place;
     }
     arena_free(arena);
@@ -126,7 +126,7 @@ void ref_cumsum(const RefCall *call) {
     }
 }
 
-static double overlap(const double *a, const double *b) {
+static double overlap_of_boxes(const double *a, const double *b) {
     double width = fmax(fmin(a[2], b[2]) - fmax(a[0], b[0]), 0), height = fmax(fmin(a[3], b[3]) - fmax(a[1], b[1]), 0);
     double both = width * height, area_a = (a[2] - a[0]) * (a[3] - a[1]), area_b = (b[2] - b[0]) * (b[3] - b[1]);
     return both / (area_a + area_b - both);
@@ -138,7 +138,7 @@ static void keep_boxes(const nms_attributes *nms, const double *boxes, const Can
     for (int64_t i = 0; i < count && kept_count < nms->most; i++) {
         bool alone = true;
         for (int64_t k = 0; k < kept_count && alone; k++)
-            alone = !(overlap(boxes + 4 * candidates[i].place, boxes + 4 * kept[k].whole) > nms->iou);
+            alone = !(overlap_of_boxes(boxes + 4 * candidates[i].place, boxes + 4 * kept[k].whole) > nms->iou);
         if (alone) kept[kept_count++].whole = candidates[i].place;
     }
     for (int64_t k = kept_count; k < nms->most; k++) kept[k].whole = -1;
@@ -154,7 +154,7 @@ void ref_nms(const RefCall *call) {
         int64_t count = 0;
         for (int64_t i = 0; i < boxes; i++)
             if (scores[i] > nms->score) candidates[count++] = (Candidate){{.real = scores[i]}, i};
-        qsort(candidates, (size_t)count, sizeof *candidates, falling);
+        qsort(candidates, (size_t)count, sizeof *candidates, compare_falling);
         keep_boxes(nms, &call->inputs[0]->real + n * boxes * 4, candidates, count, call->out + n * nms->most);
     }
     arena_free(arena);

@@ -90,7 +90,7 @@ static void reduce_part(void *context, int64_t begin, int64_t end) {
         r->row(out + walk.of[1].at, out_step, x + walk.of[0].at, step, walk.inner, real);
 }
 
-static void reduce(const RefCall *call, IntList axes, Number first, Reduce *row) {
+static void reduce_axes(const RefCall *call, IntList axes, Number first, Reduce *row) {
     Reduction r = {call, row, ref_layout(call, 0), layout_plain(&call->shape), longest_axis(&call->shape)};
     int64_t rounds = r.axis < 0 ? 1 : call->shape.dims[r.axis];
     for (int i = 0; i < axes.count; i++) r.out.strides[axes.items[i]] = 0;
@@ -98,11 +98,11 @@ static void reduce(const RefCall *call, IntList axes, Number first, Reduce *row)
     if (call->shape.count) parallel_for(rounds, call->input_shapes[0].count / rounds, reduce_part, &r);
 }
 
-static void add_row(Number *to, int64_t to_step, const Number *x, int64_t step, int64_t count, bool real) {
+static void add_number_row(Number *to, int64_t to_step, const Number *x, int64_t step, int64_t count, bool real) {
     for (int64_t i = 0; i < count; i++) to[i * to_step] = number_sum(to[i * to_step], x[i * step], real);
 }
 
-void ref_sum(const RefCall *call) { reduce(call, ATTRIBUTES(call->node, sum)->axes, (Number){0}, add_row); }
+void ref_sum(const RefCall *call) { reduce_axes(call, ATTRIBUTES(call->node, sum)->axes, (Number){0}, add_number_row); }
 
 static void keep_above(Number *to, int64_t to_step, const Number *x, int64_t step, int64_t count, bool real) {
     for (int64_t i = 0; i < count; i++)
@@ -110,7 +110,7 @@ static void keep_above(Number *to, int64_t to_step, const Number *x, int64_t ste
 }
 
 void ref_reduce_max(const RefCall *call) {
-    reduce(call, ATTRIBUTES(call->node, reduce_max)->axes, number_least(call->shape.type), keep_above);
+    reduce_axes(call, ATTRIBUTES(call->node, reduce_max)->axes, number_least(call->shape.type), keep_above);
 }
 
 void ref_argmax(const RefCall *call) {

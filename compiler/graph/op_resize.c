@@ -18,24 +18,24 @@
 
 /* ---- shapes ---- */
 
-static bool is_among(Name name, const char *const *names) {
+static bool name_is_one_of(Name name, const char *const *names) {
     while (*names && !same_name(name, *names)) names++;
     return *names;
 }
 
-static bool check_way(Graph *g, const resample_attributes *way, ShapeError *error) {
+static bool check_way(Graph *g, const resample_attributes *attributes, ShapeError *error) {
     static const char *const modes[] = {"nearest", "bilinear", "cubic", "area", NULL};
     static const char *const rules[] = {"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", NULL};
-    if (!is_among(way->mode, modes))
-        return shape_error(g, error, -1, -1, "no such way to resize as \"%s\": nearest, bilinear, cubic or area", way->mode);
-    if (!is_among(way->rule, rules))
+    if (!name_is_one_of(attributes->mode, modes))
+        return shape_error(g, error, -1, -1, "no such way to resize as \"%s\": nearest, bilinear, cubic or area", attributes->mode);
+    if (!name_is_one_of(attributes->rule, rules))
         return shape_error(g, error, -1, -1,
-                           "no such rule of resizing as \"%s\": half_pixel, align_corners, asymmetric or pytorch_half_pixel", way->rule);
-    if (!way->antialias) return true;
-    if (!same_name(way->mode, "bilinear") && !same_name(way->mode, "cubic"))
-        return shape_error(g, error, -1, -1, "antialias is for bilinear and cubic resizing, not for %s", way->mode);
-    if (!same_name(way->rule, "half_pixel"))
-        return shape_error(g, error, -1, -1, "antialias goes with the rule half_pixel, not %s", way->rule);
+                           "no such rule of resizing as \"%s\": half_pixel, align_corners, asymmetric or pytorch_half_pixel", attributes->rule);
+    if (!attributes->antialias) return true;
+    if (!same_name(attributes->mode, "bilinear") && !same_name(attributes->mode, "cubic"))
+        return shape_error(g, error, -1, -1, "antialias is for bilinear and cubic resizing, not for %s", attributes->mode);
+    if (!same_name(attributes->rule, "half_pixel"))
+        return shape_error(g, error, -1, -1, "antialias goes with the rule half_pixel, not %s", attributes->rule);
     return true;
 }
 
@@ -61,7 +61,7 @@ bool shape_resample_input(Graph *g, Op op, Node *const *inputs, int count, const
 
 /* ---- gradients ---- */
 
-static Node *transposed(Graph *g, Op op, Node *node, Node *d) {
+static Node *transposed_resample(Graph *g, Op op, Node *node, Node *d) {
     resample_attributes attributes = *(const resample_attributes *)node->attributes;
     Shape x = node->inputs[0]->shape;
     attributes.size = (DimList){2, x.dims + x.rank - 2};
@@ -70,29 +70,29 @@ static Node *transposed(Graph *g, Op op, Node *node, Node *d) {
 
 Node *grad_resample(Graph *g, Node *node, int input, Node *dy) {
     (void)input;
-    return transposed(g, OP_resample_input, node, dy);
+    return transposed_resample(g, OP_resample_input, node, dy);
 }
 
 Node *grad_resample_input(Graph *g, Node *node, int input, Node *d) {
     (void)input;
-    return transposed(g, OP_resample, node, d);
+    return transposed_resample(g, OP_resample, node, d);
 }
 
 /* ---- reference ---- */
 
 /* What one place of the result reads along one axis: `count` places from `first` on. */
-typedef struct Taps {
+typedef struct ResampleTaps {
     int64_t first, count;
     double *weights;
     double over; /* the sum is divided by it: a mean is a quotient, and no sum of shares that are rounded */
-} Taps;
+} ResampleTaps;
 
-static int64_t clamp(int64_t at, int64_t size) { return at < 0 ? 0 : at >= size ? size - 1 : at; }
+static int64_t clamp_place(int64_t at, int64_t size) { return at < 0 ? 0 : at >= size ? size - 1 : at; }
 
 static int64_t floor_div(int64_t top, int64_t bottom) { return top / bottom - (top % bottom < 0); }
 
 /* s(i) = top / bottom, exactly. */
-static void source_coordinate(Name rule, int64_t i, int64_t in, int64_t out, int64_t *top, int64_t *bottom) {
+static void resample_coordinate(Name rule, int64_t i, int64_t in, int64_t out, int64_t *top, int64_t *bottom) {
     *top = 0;
     *bottom = 1;
     if (same_name(rule, "asymmetric")) *top = i * in, *bottom = out;
@@ -107,68 +107,68 @@ double resample_cubic(double t, double a) {
     return t < 2 ? ((a * t - 5 * a) * t + 8 * a) * t - 4 * a : 0;
 }
 
-static Taps taps_new(int64_t first, int64_t end, Arena *arena) {
-    return (Taps){first, end - first, NEW_ARRAY(arena, double, end - first), 1};
+static ResampleTaps taps_new(int64_t first, int64_t end, Arena *arena) {
+    return (ResampleTaps){first, end - first, NEW_ARRAY(arena, double, end - first), 1};
 }
 
 /* `reach` places before s and behind it, by filter(place - s); those beyond the picture count as its ends. */
-static Taps taps_around(const resample_attributes *way, int64_t i, int64_t in, int64_t out, Arena *arena) {
-    int64_t top, bottom, reach = same_name(way->mode, "cubic") ? 2 : 1;
-    source_coordinate(way->rule, i, in, out, &top, &bottom);
+static ResampleTaps taps_around(const resample_attributes *attributes, int64_t i, int64_t in, int64_t out, Arena *arena) {
+    int64_t top, bottom, reach = same_name(attributes->mode, "cubic") ? 2 : 1;
+    resample_coordinate(attributes->rule, i, in, out, &top, &bottom);
     if (reach == 1) { /* bilinear */
         top = top < 0 ? 0 : top;
         if (top > (in - 1) * bottom) top = in - 1, bottom = 1;
     }
     int64_t base = floor_div(top, bottom);
     double part = (double)(top - base * bottom) / (double)bottom;
-    Taps taps = taps_new(clamp(base + 1 - reach, in), clamp(base + reach, in) + 1, arena);
+    ResampleTaps taps = taps_new(clamp_place(base + 1 - reach, in), clamp_place(base + reach, in) + 1, arena);
     for (int64_t p = base + 1 - reach; p <= base + reach; p++) {
         double t = (double)(p - base) - part;
-        taps.weights[clamp(p, in) - taps.first] += reach == 2 ? resample_cubic(t, way->a) : 1 - fabs(t);
+        taps.weights[clamp_place(p, in) - taps.first] += reach == 2 ? resample_cubic(t, attributes->a) : 1 - fabs(t);
     }
     return taps;
 }
 
-static Taps taps_without_alias(const resample_attributes *way, int64_t i, int64_t in, int64_t out, Arena *arena) {
-    bool is_cubic = same_name(way->mode, "cubic");
+static ResampleTaps taps_without_alias(const resample_attributes *attributes, int64_t i, int64_t in, int64_t out, Arena *arena) {
+    bool is_cubic = same_name(attributes->mode, "cubic");
     int64_t wide = in > out ? in : out, reach = (is_cubic ? 4 : 2) * wide, middle = (2 * i + 1) * in;
     int64_t first = floor_div(middle - reach + out, 2 * out), end = floor_div(middle + reach + out, 2 * out);
-    Taps taps = taps_new(first < 0 ? 0 : first, end > in ? in : end, arena);
+    ResampleTaps taps = taps_new(first < 0 ? 0 : first, end > in ? in : end, arena);
     double total = 0;
     for (int64_t k = 0; k < taps.count; k++) {
         double t = (double)((2 * (taps.first + k) + 1) * out - middle) / (double)(2 * wide);
-        total += taps.weights[k] = is_cubic ? resample_cubic(t, way->a) : fmax(1 - fabs(t), 0);
+        total += taps.weights[k] = is_cubic ? resample_cubic(t, attributes->a) : fmax(1 - fabs(t), 0);
     }
     for (int64_t k = 0; k < taps.count; k++) taps.weights[k] /= total;
     return taps;
 }
 
-static Taps taps_at(const resample_attributes *way, int64_t i, int64_t in, int64_t out, Arena *arena) {
-    if (way->antialias) return taps_without_alias(way, i, in, out, arena);
-    if (same_name(way->mode, "area")) {
-        Taps taps = taps_new(i * in / out, ((i + 1) * in + out - 1) / out, arena);
+static ResampleTaps taps_at(const resample_attributes *attributes, int64_t i, int64_t in, int64_t out, Arena *arena) {
+    if (attributes->antialias) return taps_without_alias(attributes, i, in, out, arena);
+    if (same_name(attributes->mode, "area")) {
+        ResampleTaps taps = taps_new(i * in / out, ((i + 1) * in + out - 1) / out, arena);
         for (int64_t k = 0; k < taps.count; k++) taps.weights[k] = 1;
         taps.over = (double)taps.count;
         return taps;
     }
-    if (!same_name(way->mode, "nearest")) return taps_around(way, i, in, out, arena);
+    if (!same_name(attributes->mode, "nearest")) return taps_around(attributes, i, in, out, arena);
     int64_t top, bottom;
-    source_coordinate(way->rule, i, in, out, &top, &bottom);
-    bool down = same_name(way->rule, "asymmetric");
-    int64_t at = clamp(floor_div(down ? top : 2 * top + bottom, down ? bottom : 2 * bottom), in);
-    Taps taps = taps_new(at, at + 1, arena);
+    resample_coordinate(attributes->rule, i, in, out, &top, &bottom);
+    bool down = same_name(attributes->rule, "asymmetric");
+    int64_t at = clamp_place(floor_div(down ? top : 2 * top + bottom, down ? bottom : 2 * bottom), in);
+    ResampleTaps taps = taps_new(at, at + 1, arena);
     taps.weights[0] = 1;
     return taps;
 }
 
-static Taps *taps_of(const resample_attributes *way, int64_t in, int64_t out, Arena *arena) {
-    Taps *taps = NEW_ARRAY(arena, Taps, out);
-    for (int64_t i = 0; i < out; i++) taps[i] = taps_at(way, i, in, out, arena);
+static ResampleTaps *taps_of_resample(const resample_attributes *attributes, int64_t in, int64_t out, Arena *arena) {
+    ResampleTaps *taps = NEW_ARRAY(arena, ResampleTaps, out);
+    for (int64_t i = 0; i < out; i++) taps[i] = taps_at(attributes, i, in, out, arena);
     return taps;
 }
 
 /* One element of the result: read from x, or added to it. */
-static double read_element(const double *x, Taps rows, Taps columns, int64_t in_width) {
+static double read_element(const double *x, ResampleTaps rows, ResampleTaps columns, int64_t in_width) {
     double sum = 0;
     for (int64_t r = 0; r < rows.count; r++) {
         const double *row = x + (rows.first + r) * in_width + columns.first;
@@ -179,7 +179,7 @@ static double read_element(const double *x, Taps rows, Taps columns, int64_t in_
     return sum / (rows.over * columns.over);
 }
 
-static void add_element(double *x, double y, Taps rows, Taps columns, int64_t in_width) {
+static void add_element(double *x, double y, ResampleTaps rows, ResampleTaps columns, int64_t in_width) {
     y /= rows.over * columns.over;
     for (int64_t r = 0; r < rows.count; r++) {
         double *row = x + (rows.first + r) * in_width + columns.first;
@@ -188,21 +188,21 @@ static void add_element(double *x, double y, Taps rows, Taps columns, int64_t in
 }
 
 /* `from` is what resample reads, `to` what it makes; backward goes from the latter to the former. */
-static void resample(const RefCall *call, const RefShape *from, const RefShape *to, bool backward) {
-    const resample_attributes *way = call->node->attributes; /* resample_input's are the same */
+static void resample_maps(const RefCall *call, const RefShape *from, const RefShape *to, bool backward) {
+    const resample_attributes *attributes = call->node->attributes; /* resample_input's are the same */
     Arena *arena = arena_new();
     int64_t in_height = from->dims[from->rank - 2], in_width = from->dims[from->rank - 1];
     int64_t height = to->dims[to->rank - 2], width = to->dims[to->rank - 1];
     if (backward) ref_clear(call);
-    const Taps *rows = taps_of(way, in_height, height, arena), *columns = taps_of(way, in_width, width, arena);
+    const ResampleTaps *rows = taps_of_resample(attributes, in_height, height, arena), *columns = taps_of_resample(attributes, in_width, width, arena);
     for (int64_t at = 0; at < to->count; at++) {
         int64_t plane = at / (height * width) * in_height * in_width;
-        Taps row = rows[at / width % height], column = columns[at % width];
+        ResampleTaps row = rows[at / width % height], column = columns[at % width];
         if (backward) add_element(&call->out[plane].real, call->inputs[0][at].real, row, column, in_width);
         else call->out[at].real = read_element(&call->inputs[0][plane].real, row, column, in_width);
     }
     arena_free(arena);
 }
 
-void ref_resample(const RefCall *call) { resample(call, &call->input_shapes[0], &call->shape, false); }
-void ref_resample_input(const RefCall *call) { resample(call, &call->shape, &call->input_shapes[0], true); }
+void ref_resample(const RefCall *call) { resample_maps(call, &call->input_shapes[0], &call->shape, false); }
+void ref_resample_input(const RefCall *call) { resample_maps(call, &call->shape, &call->input_shapes[0], true); }

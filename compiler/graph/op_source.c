@@ -55,17 +55,17 @@ void ref_size(const RefCall *call) {
     call->out[0] = number_cast(size, DTYPE_I64, call->shape.type);
 }
 
-typedef struct Draw {
+typedef struct UniformDraw {
     uint64_t stream;
     double *out;
-} Draw;
+} UniformDraw;
 
-static void draw(void *context, int64_t begin, int64_t end) {
-    const Draw *d = context;
+static void draw_uniform(void *context, int64_t begin, int64_t end) {
+    const UniformDraw *d = context;
     random_units(d->stream + (uint64_t)begin, end - begin, d->out + begin);
 }
 
 void ref_uniform(const RefCall *call) {
-    Draw d = {random_stream(call->seed, ATTRIBUTES(call->node, uniform)->stream), &call->out->real};
-    parallel_for(call->shape.count, 2, draw, &d);
+    UniformDraw d = {random_stream(call->seed, ATTRIBUTES(call->node, uniform)->stream), &call->out->real};
+    parallel_for(call->shape.count, 2, draw_uniform, &d);
 }

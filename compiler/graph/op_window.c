@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <math.h>
 
-#define MOST_AXES 3
+#define MAX_AXES 3
 
 #define BEGINS_AS_POOLING(op)                                                                                                     \
     static_assert(offsetof(op##_attributes, kernel) == offsetof(Pooling, kernel) && offsetof(op##_attributes, stride) == offsetof(Pooling, stride) \
@@ -31,8 +31,8 @@ static bool check_window(Graph *g, Op op, Shape x, const Pooling *pool, ShapeErr
     int axes = x.rank - 2;
     const char *name = op_info[op].name;
     if (x.type == DTYPE_BOOL) return shape_error(g, error, 0, -1, "%s takes numbers, not bool", name);
-    if (axes < 1 || axes > MOST_AXES)
-        return shape_error(g, error, 0, -1, "%s takes batch, channels and 1 to %d spatial axes, not %s", name, MOST_AXES,
+    if (axes < 1 || axes > MAX_AXES)
+        return shape_error(g, error, 0, -1, "%s takes batch, channels and 1 to %d spatial axes, not %s", name, MAX_AXES,
                            shape_string(g->arena, x));
     if (pool->kernel.count != axes || pool->stride.count != axes || pool->dilation.count != axes || pool->before.count != axes)
         return shape_error(g, error, -1, -1, "%s over %d spatial axes needs as many kernel sizes, strides, dilations and paddings", name,
@@ -43,7 +43,7 @@ static bool check_window(Graph *g, Op op, Shape x, const Pooling *pool, ShapeErr
     return true;
 }
 
-static bool result(Graph *g, Op op, Shape x, DimList size, Shape *shape, ShapeError *error) {
+static bool window_result(Graph *g, Op op, Shape x, DimList size, Shape *shape, ShapeError *error) {
     if (size.count != x.rank - 2) return shape_error(g, error, -1, -1, "%s needs a size for each spatial axis", op_info[op].name);
     Dim *dims = copy_dims(g, x);
     for (int i = 0; i < size.count; i++) dims[2 + i] = size.items[i];
@@ -55,7 +55,7 @@ bool shape_pool(Graph *g, Op op, Node *const *inputs, int count, const void *att
     (void)count;
     Shape x = inputs[0]->shape;
     const DimList *size = attributes_first(op, attributes, ATTR_DIMS);
-    return check_window(g, op, x, attributes, error) && result(g, op, x, *size, shape, error);
+    return check_window(g, op, x, attributes, error) && window_result(g, op, x, *size, shape, error);
 }
 
 bool shape_max_pool_scatter(Graph *g, Op op, Node *const *inputs, int count, const void *attributes, Shape *shape,
@@ -110,16 +110,16 @@ Node *grad_max_pool_gather(Graph *g, Node *node, int input, Node *d) {
 
 /* ---- reference ---- */
 
-typedef struct Windows {
-    int64_t kernel[MOST_AXES], stride[MOST_AXES], dilation[MOST_AXES], before[MOST_AXES];
-    int64_t x[MOST_AXES], y[MOST_AXES], planes, x_plane, y_plane;
-} Windows;
+typedef struct RefWindows {
+    int64_t kernel[MAX_AXES], stride[MAX_AXES], dilation[MAX_AXES], before[MAX_AXES];
+    int64_t x[MAX_AXES], y[MAX_AXES], planes, x_plane, y_plane;
+} RefWindows;
 
-static Windows windows_of(const RefCall *call, const RefShape *x, const RefShape *y) {
+static RefWindows windows_of_call(const RefCall *call, const RefShape *x, const RefShape *y) {
     const Pooling *pool = pooling_of(call->node);
-    Windows w = {.planes = x->dims[0] * x->dims[1], .x_plane = 1, .y_plane = 1};
-    int missing = MOST_AXES - pool->kernel.count;
-    for (int i = 0; i < MOST_AXES; i++) {
+    RefWindows w = {.planes = x->dims[0] * x->dims[1], .x_plane = 1, .y_plane = 1};
+    int missing = MAX_AXES - pool->kernel.count;
+    for (int i = 0; i < MAX_AXES; i++) {
         int at = i - missing;
         w.kernel[i] = at < 0 ? 1 : pool->kernel.items[at];
         w.stride[i] = at < 0 ? 1 : pool->stride.items[at];
@@ -134,10 +134,10 @@ static Windows windows_of(const RefCall *call, const RefShape *x, const RefShape
 }
 
 /* The places in x that the window at (d, h, v) covers, in order; *count of them. */
-static void window_places(const Windows *w, const int64_t *at, int64_t *places, int64_t *count) {
+static void window_places(const RefWindows *w, const int64_t *at, int64_t *places, int64_t *count) {
     *count = 0;
-    int64_t first[MOST_AXES];
-    for (int i = 0; i < MOST_AXES; i++) first[i] = at[i] * w->stride[i] - w->before[i];
+    int64_t first[MAX_AXES];
+    for (int i = 0; i < MAX_AXES; i++) first[i] = at[i] * w->stride[i] - w->before[i];
     for (int64_t a = 0; a < w->kernel[0]; a++) {
         int64_t d = first[0] + a * w->dilation[0];
         if (d < 0 || d >= w->x[0]) continue;
@@ -170,19 +170,19 @@ typedef struct Operands {
 } Operands;
 
 typedef struct Planes {
-    const Windows *windows;
+    const RefWindows *windows;
     Operands operands;
     WindowVisit visit;
 } Planes;
 
-static int64_t taps_of(const Windows *w) { return w->kernel[0] * w->kernel[1] * w->kernel[2]; }
+static int64_t taps_of_windows(const RefWindows *w) { return w->kernel[0] * w->kernel[1] * w->kernel[2]; }
 
 /* A visit gets the operands at the plane's beginning. */
 static void visit_planes(void *context, int64_t begin, int64_t end) {
     const Planes *planes = context;
-    const Windows *w = planes->windows;
+    const RefWindows *w = planes->windows;
     const Operands *o = &planes->operands;
-    int64_t *places = checked_realloc(NULL, sizeof *places * (size_t)taps_of(w)), at[MOST_AXES];
+    int64_t *places = checked_realloc(NULL, sizeof *places * (size_t)taps_of_windows(w)), at[MAX_AXES];
     Window window = {.places = places, .real = dtype_is_float(o->type), .least = number_least(o->type)};
     for (at[0] = 0; at[0] < w->y[0]; at[0]++)
         for (at[1] = 0; at[1] < w->y[1]; at[1]++)
@@ -197,8 +197,8 @@ static void visit_planes(void *context, int64_t begin, int64_t end) {
 }
 
 /* Visits every window of every plane. */
-static void each_window(const Windows *w, Operands o, WindowVisit visit) {
-    parallel_for(w->planes, w->y_plane * taps_of(w), visit_planes, &(Planes){w, o, visit});
+static void each_window(const RefWindows *w, Operands o, WindowVisit visit) {
+    parallel_for(w->planes, w->y_plane * taps_of_windows(w), visit_planes, &(Planes){w, o, visit});
 }
 
 static void visit_sum(const Number *x, const Number *y, Number *out, const Window *w) {
@@ -238,28 +238,28 @@ static void visit_gather(const Number *x, const Number *values, Number *out, con
 }
 
 void ref_pool_sum(const RefCall *call) {
-    Windows w = windows_of(call, &call->input_shapes[0], &call->shape);
+    RefWindows w = windows_of_call(call, &call->input_shapes[0], &call->shape);
     each_window(&w, (Operands){call->inputs[0], NULL, call->out, 0, w.y_plane, call->shape.type}, visit_sum);
 }
 
 void ref_pool_sum_input(const RefCall *call) {
-    Windows w = windows_of(call, &call->shape, &call->input_shapes[0]);
+    RefWindows w = windows_of_call(call, &call->shape, &call->input_shapes[0]);
     ref_clear(call);
     each_window(&w, (Operands){NULL, call->inputs[0], call->out, w.y_plane, w.x_plane, call->shape.type}, visit_spread);
 }
 
 void ref_pool_max(const RefCall *call) {
-    Windows w = windows_of(call, &call->input_shapes[0], &call->shape);
+    RefWindows w = windows_of_call(call, &call->input_shapes[0], &call->shape);
     each_window(&w, (Operands){call->inputs[0], NULL, call->out, 0, w.y_plane, call->shape.type}, visit_max);
 }
 
 void ref_max_pool_scatter(const RefCall *call) {
-    Windows w = windows_of(call, &call->input_shapes[0], &call->input_shapes[1]);
+    RefWindows w = windows_of_call(call, &call->input_shapes[0], &call->input_shapes[1]);
     ref_clear(call);
     each_window(&w, (Operands){call->inputs[0], call->inputs[1], call->out, w.y_plane, w.x_plane, call->shape.type}, visit_scatter);
 }
 
 void ref_max_pool_gather(const RefCall *call) {
-    Windows w = windows_of(call, &call->input_shapes[0], &call->shape);
+    RefWindows w = windows_of_call(call, &call->input_shapes[0], &call->shape);
     each_window(&w, (Operands){call->inputs[0], call->inputs[1], call->out, w.x_plane, w.y_plane, call->shape.type}, visit_gather);
 }

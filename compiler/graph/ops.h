@@ -86,14 +86,14 @@ RefLayout ref_layout(const RefCall *call, int input);
 /* How the elements lie as another shape, in the same order; false where no layout says it. */
 bool layout_reshape(const RefShape *from, const RefLayout *in, const RefShape *to, RefLayout *out);
 
-#define REF_MOST_OPERANDS 3
+#define REF_MAX_OPERANDS 3
 
 /* An index that runs over a shape, all but its last axis, and where it is in tensors of several layouts. Axes that lie in memory as one in
  * all of them are one, so that rows are long: a bias over an image is read by channels, not by pixels. */
 typedef struct RefWalk {
     int operands, rank;
     int64_t dims[REF_MAX_RANK], index[REF_MAX_RANK], rows, inner; /* all but the last axis'; its own length */
-    struct { int64_t strides[REF_MAX_RANK], at, step; } of[REF_MOST_OPERANDS]; /* step: the last axis' stride */
+    struct { int64_t strides[REF_MAX_RANK], at, step; } of[REF_MAX_OPERANDS]; /* step: the last axis' stride */
 } RefWalk;
 
 RefWalk walk_begin(const RefShape *shape, const RefLayout *layouts, int operands);

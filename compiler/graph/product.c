@@ -9,11 +9,11 @@
 
 enum { SIDE = 4, DEPTH = 256, COLUMNS = 256, ROWS = 64 };
 
-typedef double Pair __attribute__((vector_size(16)));
+typedef double PanelPair __attribute__((vector_size(16)));
 
 /* `count` lines of `depth` elements, four side by side; those that are not there are zero. `line` and `step` are how far lines and the
  * elements of one lie apart. */
-static void pack(const double *from, int64_t line, int64_t step, int64_t count, int64_t depth, double *to) {
+static void pack_product_panel(const double *from, int64_t line, int64_t step, int64_t count, int64_t depth, double *to) {
     for (int64_t first = 0; first < count; first += SIDE)
         for (int64_t k = 0; k < depth; k++)
             for (int64_t i = first; i < first + SIDE; i++) *to++ = i < count ? from[i * line + k * step] : 0;
@@ -21,10 +21,10 @@ static void pack(const double *from, int64_t line, int64_t step, int64_t count, 
 
 /* The sums of 4 x 4 products, by rows. */
 static void multiply_tile(const double *a, const double *b, int64_t depth, double sums[SIDE][SIDE]) {
-    Pair s[SIDE][2] = {0};
-#define MULTIPLY_ROW(row) s[row][0] += (Pair){a[row], a[row]} * left, s[row][1] += (Pair){a[row], a[row]} * right
+    PanelPair s[SIDE][2] = {0};
+#define MULTIPLY_ROW(row) s[row][0] += (PanelPair){a[row], a[row]} * left, s[row][1] += (PanelPair){a[row], a[row]} * right
     for (int64_t k = 0; k < depth; k++, a += SIDE, b += SIDE) {
-        Pair left = {b[0], b[1]}, right = {b[2], b[3]};
+        PanelPair left = {b[0], b[1]}, right = {b[2], b[3]};
         MULTIPLY_ROW(0);
         MULTIPLY_ROW(1);
         MULTIPLY_ROW(2);
@@ -34,14 +34,14 @@ static void multiply_tile(const double *a, const double *b, int64_t depth, doubl
     memcpy(sums, s, sizeof s);
 }
 
-typedef struct Block { /* of the product */
+typedef struct ProductBlock { /* of the product */
     int64_t rows, columns, depth;
     const double *a, *b; /* packed */
     double *c;
     int64_t c_row;
-} Block;
+} ProductBlock;
 
-static void multiply_block(const Block *block) {
+static void multiply_block(const ProductBlock *block) {
     double sums[SIDE][SIDE];
     for (int64_t j = 0; j < block->columns; j += SIDE)
         for (int64_t i = 0; i < block->rows; i += SIDE) {
@@ -55,11 +55,11 @@ void product_blocked(int64_t rows, int64_t columns, int64_t depth, RefMatrix a, 
     double *packed = checked_realloc(NULL, sizeof *packed * DEPTH * (ROWS + COLUMNS)), *packed_b = packed + DEPTH * ROWS;
     for (int64_t k = 0; k < depth; k += DEPTH)
         for (int64_t j = 0; j < columns; j += COLUMNS) {
-            Block block = {.columns = min_i64(COLUMNS, columns - j), .depth = min_i64(DEPTH, depth - k), .a = packed, .b = packed_b, .c_row = c_row};
-            pack(b.at + k * b.row + j * b.column, b.column, b.row, block.columns, block.depth, packed_b);
+            ProductBlock block = {.columns = min_i64(COLUMNS, columns - j), .depth = min_i64(DEPTH, depth - k), .a = packed, .b = packed_b, .c_row = c_row};
+            pack_product_panel(b.at + k * b.row + j * b.column, b.column, b.row, block.columns, block.depth, packed_b);
             for (int64_t i = 0; i < rows; i += ROWS) {
                 block.rows = min_i64(ROWS, rows - i);
-                pack(a.at + i * a.row + k * a.column, a.row, a.column, block.rows, block.depth, packed);
+                pack_product_panel(a.at + i * a.row + k * a.column, a.row, a.column, block.rows, block.depth, packed);
                 block.c = c + i * c_row + j;
                 multiply_block(&block);
             }

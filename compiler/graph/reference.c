@@ -9,44 +9,44 @@ void reference_round(RefTensor *tensor) {
     for (int64_t i = 0; type != DTYPE_F32 && i < tensor->shape.count; i++) tensor->values[i] = number_rounded(tensor->values[i], type);
 }
 
-static void clear(void *numbers, int64_t begin, int64_t end) {
+static void clear_numbers(void *numbers, int64_t begin, int64_t end) {
     memset((Number *)numbers + begin, 0, sizeof(Number) * (size_t)(end - begin));
 }
 
-void ref_clear(const RefCall *call) { parallel_for(call->shape.count, 1, clear, call->out); }
+void ref_clear(const RefCall *call) { parallel_for(call->shape.count, 1, clear_numbers, call->out); }
 
 /* ---- evaluation ---- */
 
 /* Memory that several values may share: a tensor and what was cut from it. */
-typedef struct Buffer {
+typedef struct RefBuffer {
     int users;
     int64_t count;
     Number values[];
-} Buffer;
+} RefBuffer;
 
 /* A node that the wanted ones need, and its value while that is needed. */
-typedef struct Slot {
+typedef struct RefSlot {
     Node *node;
     int uses; /* how often it is still wanted */
     RefShape shape;
     RefLayout layout;
     const Number *first; /* element */
-    Buffer *buffer;
-} Slot;
+    RefBuffer *buffer;
+} RefSlot;
 
 typedef struct Evaluation {
     Arena *arena;
     const int64_t *symbols;
     uint64_t seed;
     const RefSource *source;
-    Vec(Slot *) slots; /* in the graph's order once all are there */
+    Vec(RefSlot *) slots; /* in the graph's order once all are there */
     Map *by_node;
 } Evaluation;
 
-static Slot *use(Evaluation *e, Node *node) {
-    Slot *slot = map_get(e->by_node, node);
+static RefSlot *use_slot(Evaluation *e, Node *node) {
+    RefSlot *slot = map_get(e->by_node, node);
     if (!slot) {
-        slot = NEW(e->arena, Slot);
+        slot = NEW(e->arena, RefSlot);
         slot->node = node;
         map_set(e->by_node, node, slot);
         vec_push(e->arena, &e->slots, slot);
@@ -55,22 +55,22 @@ static Slot *use(Evaluation *e, Node *node) {
     return slot;
 }
 
-static int by_id(const void *a, const void *b) {
-    int left = (*(Slot *const *)a)->node->id, right = (*(Slot *const *)b)->node->id;
+static int wanted_by_id(const void *a, const void *b) {
+    int left = (*(RefSlot *const *)a)->node->id, right = (*(RefSlot *const *)b)->node->id;
     return (left > right) - (left < right);
 }
 
 /* What the wanted nodes need and nothing else, so that a small part of a large graph is quickly done. */
-static void collect(Evaluation *e, Node *const *wanted, int count) {
-    for (int i = 0; i < count; i++) use(e, wanted[i]);
+static void collect_slots(Evaluation *e, Node *const *wanted, int count) {
+    for (int i = 0; i < count; i++) use_slot(e, wanted[i]);
     for (int i = 0; i < e->slots.count; i++) {
         const Node *node = e->slots.items[i]->node;
-        for (int k = 0; k < node->input_count; k++) use(e, node->inputs[k]);
+        for (int k = 0; k < node->input_count; k++) use_slot(e, node->inputs[k]);
     }
-    qsort(e->slots.items, (size_t)e->slots.count, sizeof *e->slots.items, by_id);
+    qsort(e->slots.items, (size_t)e->slots.count, sizeof *e->slots.items, wanted_by_id);
 }
 
-static RefShape concrete(Shape shape, const int64_t *symbols) {
+static RefShape concrete_shape(Shape shape, const int64_t *symbols) {
     RefShape result = {.type = shape.type, .rank = shape.rank, .count = 1};
     for (int i = 0; i < shape.rank; i++) {
         if (!dim_evaluate(shape.dims[i], symbols, &result.dims[i]) || result.dims[i] < 0 ||
@@ -82,49 +82,49 @@ static RefShape concrete(Shape shape, const int64_t *symbols) {
 
 /* ---- memory ---- */
 
-static Buffer *buffer_new(int64_t count) {
-    size_t bytes = sizeof(Buffer) + (size_t)count * sizeof(Number);
-    Buffer *buffer = malloc(bytes);
+static RefBuffer *buffer_new(int64_t count) {
+    size_t bytes = sizeof(RefBuffer) + (size_t)count * sizeof(Number);
+    RefBuffer *buffer = malloc(bytes);
     if (!buffer) out_of_memory(bytes);
-    *buffer = (Buffer){0, count};
+    *buffer = (RefBuffer){0, count};
     return buffer;
 }
 
-static void hold(Slot *slot, Buffer *buffer) {
+static void hold_buffer(RefSlot *slot, RefBuffer *buffer) {
     buffer->users++;
     slot->buffer = buffer;
 }
 
 /* In row-major order, from the buffer's beginning on. */
-static Number *hold_plain(Slot *slot, Buffer *buffer) {
-    hold(slot, buffer);
+static Number *hold_plain(RefSlot *slot, RefBuffer *buffer) {
+    hold_buffer(slot, buffer);
     slot->layout = layout_plain(&slot->shape);
     slot->first = buffer->values;
     return buffer->values;
 }
 
-static void drop(Buffer *buffer) {
+static void drop_buffer(RefBuffer *buffer) {
     if (buffer && --buffer->users == 0) free(buffer);
 }
 
-static void release(Slot *slot) {
+static void release_slot(RefSlot *slot) {
     if (--slot->uses > 0) return;
-    drop(slot->buffer);
+    drop_buffer(slot->buffer);
     slot->buffer = NULL;
 }
 
-static void make_plain(Slot *slot) {
-    Slot old = *slot;
+static void make_plain(RefSlot *slot) {
+    RefSlot old = *slot;
     layout_read(&old.shape, old.first, &old.layout, hold_plain(slot, buffer_new(slot->shape.count)));
-    drop(old.buffer);
+    drop_buffer(old.buffer);
 }
 
 /* ---- a node ---- */
 
-static Slot *input_of(const Evaluation *e, const Slot *slot, int i) { return map_get(e->by_node, slot->node->inputs[i]); }
+static RefSlot *input_of(const Evaluation *e, const RefSlot *slot, int i) { return map_get(e->by_node, slot->node->inputs[i]); }
 
 /* Whether the node's function reads that input where it lies, instead of in row-major order. */
-static bool reads_in_place(const Slot *slot, const Slot *input) {
+static bool reads_in_place(const RefSlot *slot, const RefSlot *input) {
     const Node *node = slot->node;
     RefLayout layout;
     if (op_info[node->op].class == CLASS_ELEMENTWISE || node->op == OP_sum || node->op == OP_reduce_max)
@@ -134,13 +134,13 @@ static bool reads_in_place(const Slot *slot, const Slot *input) {
     return node->op == OP_concat || op_info[node->op].reference == ref_moved;
 }
 
-static RefCall call_of(Evaluation *e, const Slot *slot) {
+static RefCall call_of(Evaluation *e, const RefSlot *slot) {
     int count = slot->node->input_count;
     const Number **inputs = NEW_ARRAY(e->arena, const Number *, count);
     RefShape *shapes = NEW_ARRAY(e->arena, RefShape, count);
     RefLayout *layouts = NEW_ARRAY(e->arena, RefLayout, count);
     for (int i = 0; i < count; i++) {
-        Slot *input = input_of(e, slot, i);
+        RefSlot *input = input_of(e, slot, i);
         if (!reads_in_place(slot, input) && !layout_is_plain(&input->shape, &input->layout)) make_plain(input);
         inputs[i] = input->first;
         shapes[i] = input->shape;
@@ -151,9 +151,9 @@ static RefCall call_of(Evaluation *e, const Slot *slot) {
 
 /* Elementwise work has its result in the memory of an operand that nobody else wants: all operands' elements are read before
  * the result's, at the same place, is written. */
-static Buffer *result_buffer(const Evaluation *e, const Slot *slot) {
+static RefBuffer *result_buffer(const Evaluation *e, const RefSlot *slot) {
     for (int i = 0; op_info[slot->node->op].class == CLASS_ELEMENTWISE && i < slot->node->input_count; i++) {
-        const Slot *input = input_of(e, slot, i);
+        const RefSlot *input = input_of(e, slot, i);
         bool last_use = input->uses == 1 && input->buffer->users == 1 && input->buffer->count == slot->shape.count;
         if (last_use && layout_is_plain(&input->shape, &input->layout)) return input->buffer;
     }
@@ -161,11 +161,11 @@ static Buffer *result_buffer(const Evaluation *e, const Slot *slot) {
 }
 
 /* By the operator's function, from the values of its inputs; where it only moves them, they stay where they are. */
-static void compute(Evaluation *e, Slot *slot) {
+static void compute_slot(Evaluation *e, RefSlot *slot) {
     RefCall call = call_of(e, slot);
     slot->first = ref_view(&call, &slot->layout);
     if (slot->first) {
-        hold(slot, input_of(e, slot, 0)->buffer);
+        hold_buffer(slot, input_of(e, slot, 0)->buffer);
         return;
     }
     call.out = hold_plain(slot, result_buffer(e, slot));
@@ -173,7 +173,7 @@ static void compute(Evaluation *e, Slot *slot) {
     reference_round(&(RefTensor){slot->shape, call.out});
 }
 /* What the source gives: inputs, parameters and states. */
-static bool take(const Evaluation *e, Slot *slot) {
+static bool take_slot(const Evaluation *e, RefSlot *slot) {
     bool (*get)(void *, const Node *, RefTensor *) = !e->source                    ? NULL
                                                      : slot->node->op == OP_input ? e->source->input
                                                                                   : e->source->parameter;
@@ -183,16 +183,16 @@ static bool take(const Evaluation *e, Slot *slot) {
     return given;
 }
 
-static bool evaluate(Evaluation *e, Slot *slot) {
+static bool evaluate_slot(Evaluation *e, RefSlot *slot) {
     const Node *node = slot->node;
-    slot->shape = concrete(node->shape, e->symbols);
-    if (node->op == OP_input || node->op == OP_parameter || node->op == OP_state) return take(e, slot);
-    compute(e, slot);
-    for (int i = 0; i < node->input_count; i++) release(input_of(e, slot, i));
+    slot->shape = concrete_shape(node->shape, e->symbols);
+    if (node->op == OP_input || node->op == OP_parameter || node->op == OP_state) return take_slot(e, slot);
+    compute_slot(e, slot);
+    for (int i = 0; i < node->input_count; i++) release_slot(input_of(e, slot, i));
     return true;
 }
 
-static RefTensor copied(const Slot *slot, Arena *arena) {
+static RefTensor copied_tensor(const RefSlot *slot, Arena *arena) {
     RefTensor result = {slot->shape, NEW_ARRAY(arena, Number, slot->shape.count)};
     layout_read(&slot->shape, slot->first, &slot->layout, result.values);
     return result;
@@ -203,11 +203,11 @@ bool reference_evaluate(const Graph *graph, Node *const *wanted, int count, cons
     Arena *scratch = arena_new();
     Evaluation e = {.arena = scratch, .symbols = symbols, .seed = seed, .source = source, .by_node = map_new(scratch)};
     for (int i = 0; i < count; i++) CHECK(graph->nodes.items[wanted[i]->id] == wanted[i]);
-    collect(&e, wanted, count);
+    collect_slots(&e, wanted, count);
     bool good = true;
-    for (int i = 0; i < e.slots.count && good; i++) good = evaluate(&e, e.slots.items[i]);
-    for (int i = 0; i < count && good; i++) results[i] = copied(map_get(e.by_node, wanted[i]), arena);
-    for (int i = 0; i < e.slots.count; i++) drop(e.slots.items[i]->buffer);
+    for (int i = 0; i < e.slots.count && good; i++) good = evaluate_slot(&e, e.slots.items[i]);
+    for (int i = 0; i < count && good; i++) results[i] = copied_tensor(map_get(e.by_node, wanted[i]), arena);
+    for (int i = 0; i < e.slots.count; i++) drop_buffer(e.slots.items[i]->buffer);
     arena_free(scratch);
     return good;
 }

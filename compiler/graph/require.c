@@ -3,7 +3,7 @@
 
 typedef enum Verdict { PROVED, REFUTED, OPEN } Verdict;
 
-static Verdict judge(Dims *dims, CheckKind kind, Dim left, Dim right) {
+static Verdict judge_check(Dims *dims, CheckKind kind, Dim left, Dim right) {
     int64_t low, high, divisor, rest;
     if (kind == CHECK_DIVISIBLE) {
         if (dim_div_exact(dims, left, right)) return PROVED;
@@ -27,7 +27,7 @@ static void add_symbols(Dim a, bool *used) {
 
 /* The smallest value of the one symbol that left - right depends on, from which it is >= 0; 0 where there are several symbols or the
  * difference falls as the symbol grows. */
-static int64_t smallest(Graph *graph, Dim difference, const Symbol **symbol) {
+static int64_t smallest_difference(Graph *graph, Dim difference, const Symbol **symbol) {
     int count = dims_symbol_count(graph->dims), only = -1;
     bool *used = NEW_ARRAY(graph->arena, bool, count);
     int64_t *values = NEW_ARRAY(graph->arena, int64_t, count), value, low = 0, high = 1 << 20;
@@ -66,7 +66,7 @@ void graph_check(Graph *graph, CheckKind kind, Dim left, Dim right, const char *
 }
 
 /* The reason, with its place before it and the size that it takes behind it. */
-static const char *check_message(Graph *graph, CheckKind kind, Dim left, Dim right, const char *reason) {
+static const char *requirement_message(Graph *graph, CheckKind kind, Dim left, Dim right, const char *reason) {
     Text text = {.arena = graph->arena};
     const Span span = graph->here->span;
     if (span.source) {
@@ -75,19 +75,19 @@ static const char *check_message(Graph *graph, CheckKind kind, Dim left, Dim rig
     }
     text_add(&text, "%s", reason);
     const Symbol *symbol;
-    int64_t least = kind == CHECK_AT_LEAST ? smallest(graph, dim_sub(graph->dims, left, right), &symbol) : 0;
+    int64_t least = kind == CHECK_AT_LEAST ? smallest_difference(graph, dim_sub(graph->dims, left, right), &symbol) : 0;
     if (least) text_add(&text, "; %s must be at least %lld", symbol->name, (long long)(least * symbol->multiple));
     return text_string(&text);
 }
 
 bool graph_require(Graph *graph, CheckKind kind, Dim left, Dim right, ShapeError *error, const char *format, ...) {
-    Verdict verdict = judge(graph->dims, kind, left, right);
+    Verdict verdict = judge_check(graph->dims, kind, left, right);
     if (verdict == PROVED || (verdict == OPEN && !graph->adding_checks)) return true;
     va_list arguments;
     va_start(arguments, format);
     char *text = arena_vprintf(graph->arena, format, arguments);
     va_end(arguments);
-    if (verdict == OPEN) graph_check(graph, kind, left, right, check_message(graph, kind, left, right, text));
+    if (verdict == OPEN) graph_check(graph, kind, left, right, requirement_message(graph, kind, left, right, text));
     else *error = (ShapeError){text, -1, -1};
     return verdict == OPEN;
 }

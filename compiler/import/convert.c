@@ -3,7 +3,7 @@
 #include "import/convert.h"
 #include <ctype.h>
 
-enum { DEEPEST_CALL = 32, MOST_STEPS = 200000, MOST_ROUNDS = 256 };
+enum { DEEPEST_CALL = 32, MAX_STEPS = 200000, MAX_ROUNDS = 256 };
 
 /* ---- names ---- */
 
@@ -47,7 +47,7 @@ static bool is_good_symbol(Import *im, const char *name) {
 }
 
 /* The symbol of a free size: ONNX's name of it where that is a name, else N, H and W by its axis. */
-static const char *symbol_of(Import *im, const OnnxPort *port, int axis, Symbols *symbols) {
+static const char *symbol_of_axis(Import *im, const OnnxPort *port, int axis, Symbols *symbols) {
     const char *param = port->symbols[axis],
                *known = param ? map_get(symbols->by_param, intern(im->names, param)) : NULL;
     if (known) return known;
@@ -75,7 +75,7 @@ static bool is_initializer(const OnnxGraph *graph, Name name) {
 }
 
 /* "x: f32[N, 3, 224, 224]" */
-static bool add_input(Import *im, Text *text, const OnnxPort *port, Map *taken, Symbols *symbols) {
+static bool add_onnx_input(Import *im, Text *text, const OnnxPort *port, Map *taken, Symbols *symbols) {
     if (!port->has_shape || onnx_type_bytes(port->type) == 0) {
         diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "the input `%s` %s", port->name,
                    port->type == 0 || onnx_type_bytes(port->type)
@@ -95,7 +95,7 @@ static bool add_input(Import *im, Text *text, const OnnxPort *port, Map *taken, 
             return false;
         }
         if (port->dims[i] > 0) text_add(text, "%s%lld", i ? ", " : "", (long long)port->dims[i]);
-        else text_add(text, "%s%s", i ? ", " : "", symbol_of(im, port, i, symbols));
+        else text_add(text, "%s%s", i ? ", " : "", symbol_of_axis(im, port, i, symbols));
     }
     text_add(text, "]");
     Wire *wire = NEW(im->arena, Wire);
@@ -111,10 +111,10 @@ static bool add_cut(Import *im, Text *text, Name name, Map *taken, Symbols *symb
     const OnnxGraph *graph = im->model->graph;
     for (int i = 0; i < graph->values.count; i++)
         if (graph->values.items[i].name == name)
-            return add_input(im, text, &graph->values.items[i], taken, symbols);
+            return add_onnx_input(im, text, &graph->values.items[i], taken, symbols);
     for (int i = 0; i < graph->outputs.count; i++)
         if (graph->outputs.items[i].name == name)
-            return add_input(im, text, &graph->outputs.items[i], taken, symbols);
+            return add_onnx_input(im, text, &graph->outputs.items[i], taken, symbols);
     Diagnostic *d = diag_error(im->diag, DIAG_onnx_operator, (Span){0},
                                "`%s` can't become an input: the file does not say its shape", name);
     diag_help(
@@ -132,7 +132,7 @@ static bool begin_trial(Import *im) {
     const char *why = NULL;
     for (int i = 0; i < graph->inputs.count; i++)
         if (!is_initializer(graph, graph->inputs.items[i].name))
-            good = add_input(im, &text, &graph->inputs.items[i], taken, &symbols) && good;
+            good = add_onnx_input(im, &text, &graph->inputs.items[i], taken, &symbols) && good;
     for (int i = 0; i < im->cut.count; i++)
         good = add_cut(im, &text, im->cut.items[i], taken, &symbols) && good;
     if (!good) return false;
@@ -161,7 +161,7 @@ static bool begin_trial(Import *im) {
 
 static void run_nodes(Import *im, const OnnxNode *nodes, int count);
 
-static void bind(Import *im, Name name, Wire *wire) {
+static void bind_wire(Import *im, Name name, Wire *wire) {
     if (*name) map_set(im->wires, name, wire);
 }
 
@@ -169,7 +169,7 @@ static void bind_missing(Import *im, const OnnxNode *node) {
     for (int i = 0; i < node->output_count; i++) {
         Wire *wire = NEW(im->arena, Wire);
         *wire = (Wire){.missing = true};
-        bind(im, node->outputs[i], wire);
+        bind_wire(im, node->outputs[i], wire);
     }
 }
 
@@ -178,12 +178,12 @@ static void bind_initializers(Import *im, const OnnxGraph *graph) {
         const OnnxTensor *tensor = graph->initializers.items[i];
         Wire *wire = NEW(im->arena, Wire);
         *wire = (Wire){.type = tensor->type, .data = tensor, .hint = tensor->name};
-        bind(im, intern(im->names, tensor->name), wire);
+        bind_wire(im, intern(im->names, tensor->name), wire);
     }
 }
 
 /* The wires of a node's inputs; false where one of them is missing, of which it was told. */
-static bool inputs_of(Import *im, const OnnxNode *node, Wire **out) {
+static bool inputs_of_node(Import *im, const OnnxNode *node, Wire **out) {
     bool here = true;
     for (int i = 0; i < node->input_count; i++) {
         out[i] = *node->inputs[i] ? map_get(im->wires, node->inputs[i]) : NULL;
@@ -226,30 +226,30 @@ void convert_loop(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     const OnnxGraph *graph = body ? body->graph : NULL;
     const int carried = count - 2, stacked = node->output_count - carried;
     int64_t rounds = INT64_MAX, truth = 1;
-    const Known *most = known_of(im, input_at(inputs, count, 0)),
+    const Known *max = known_of(im, input_at(inputs, count, 0)),
                 *condition = known_of(im, input_at(inputs, count, 1));
-    if (most && most->sizes) dim_is_const(most->sizes[0], &rounds);
+    if (max && max->sizes) dim_is_const(max->sizes[0], &rounds);
     if (!graph || carried < 0 || stacked < 0 || graph->inputs.count != carried + 2 ||
         graph->outputs.count != node->output_count + 1)
         cannot(im, "its body is not there");
-    else if ((inputs[0] && (!most || !most->sizes)) || (inputs[1] && !condition))
+    else if ((inputs[0] && (!max || !max->sizes)) || (inputs[1] && !condition))
         cannot(im, "how often it runs depends on values that only a run knows");
     if (im->why) return;
     if (condition && condition->sizes) dim_is_const(condition->sizes[0], &truth);
     Wire ***made = NEW_ARRAY(im->arena, Wire **, stacked + 1), *const *state = inputs + 2;
-    for (int i = 0; i < stacked; i++) made[i] = NEW_ARRAY(im->arena, Wire *, MOST_ROUNDS);
+    for (int i = 0; i < stacked; i++) made[i] = NEW_ARRAY(im->arena, Wire *, MAX_ROUNDS);
     int64_t round = 0;
     for (; round < rounds && truth && !im->why; round++) {
-        if (round == MOST_ROUNDS) {
-            cannot(im, "it runs more than %d times", MOST_ROUNDS);
+        if (round == MAX_ROUNDS) {
+            cannot(im, "it runs more than %d times", MAX_ROUNDS);
             return;
         }
         bind_initializers(im, graph);
         Wire *number = wire_known(im, ONNX_INT64, 0, NULL);
         number->known->sizes[0] = dim_const(im->dims, round);
-        bind(im, graph->inputs.items[0].name, number);
-        if (inputs[1]) bind(im, graph->inputs.items[1].name, inputs[1]);
-        for (int i = 0; i < carried; i++) bind(im, graph->inputs.items[2 + i].name, state[i]);
+        bind_wire(im, graph->inputs.items[0].name, number);
+        if (inputs[1]) bind_wire(im, graph->inputs.items[1].name, inputs[1]);
+        for (int i = 0; i < carried; i++) bind_wire(im, graph->inputs.items[2 + i].name, state[i]);
         run_nodes(im, graph->nodes.items, graph->nodes.count);
         im->node = node;
         const Known *goes_on = known_of(im, map_get(im->wires, graph->outputs.items[0].name));
@@ -275,7 +275,7 @@ static const OnnxFunction *find_function(const Import *im, const OnnxNode *node)
 }
 
 /* A node of a function's body, with the attributes of the call where it refers to them. */
-static OnnxNode resolved(Import *im, const OnnxNode *node, const OnnxNode *call,
+static OnnxNode resolved_node(Import *im, const OnnxNode *node, const OnnxNode *call,
                          const OnnxFunction *function) {
     OnnxNode out = *node;
     OnnxAttribute *attributes = NEW_ARRAY(im->arena, OnnxAttribute, node->attribute_count);
@@ -294,7 +294,7 @@ static OnnxNode resolved(Import *im, const OnnxNode *node, const OnnxNode *call,
     return out;
 }
 
-static void run_function(Import *im, const OnnxFunction *function, const OnnxNode *node, Wire **inputs,
+static void convert_function(Import *im, const OnnxFunction *function, const OnnxNode *node, Wire **inputs,
                          Wire **outputs) {
     Map *outside = im->wires;
     const int opset = im->opset;
@@ -305,10 +305,10 @@ static void run_function(Import *im, const OnnxFunction *function, const OnnxNod
     absent->absent = true;
     for (int i = 0; i < function->input_count; i++) {
         Wire *given = input_at(inputs, node->input_count, i);
-        bind(im, function->inputs[i], given ? given : absent);
+        bind_wire(im, function->inputs[i], given ? given : absent);
     }
     for (int i = 0; i < function->nodes.count; i++)
-        body[i] = resolved(im, &function->nodes.items[i], node, function);
+        body[i] = resolved_node(im, &function->nodes.items[i], node, function);
     run_nodes(im, body, function->nodes.count);
     im->node = node;
     for (int i = 0; i < node->output_count && i < function->output_count; i++)
@@ -317,7 +317,7 @@ static void run_function(Import *im, const OnnxFunction *function, const OnnxNod
 }
 
 /* Whether there is a way to read the operator; refused where there is none. */
-static bool is_known(Import *im, const OnnxNode *node, const OperatorRow *row) {
+static bool is_known_operator(Import *im, const OnnxNode *node, const OperatorRow *row) {
     if (*node->domain) return cannot(im, "operators of %s are not read", node->domain);
     if (!row) return cannot(im, "the operator is not read");
     if (!row->convert) return cannot(im, "%s", row->as);
@@ -330,13 +330,13 @@ static bool is_known(Import *im, const OnnxNode *node, const OperatorRow *row) {
 static void convert_node(Import *im, const OnnxNode *node, bool here, Wire **inputs, Wire **outputs) {
     const OnnxFunction *function = find_function(im, node);
     const OperatorRow *row = operator_find(node->op);
-    if (function && here) run_function(im, function, node, inputs, outputs);
-    if (function || !is_known(im, node, row) || !here) return;
+    if (function && here) convert_function(im, function, node, inputs, outputs);
+    if (function || !is_known_operator(im, node, row) || !here) return;
     if (!fold_node(im, inputs, node->input_count, outputs))
         row->convert(im, inputs, node->input_count, outputs);
 }
 
-static void tell_unread(Import *im, const OnnxNode *node) {
+static void report_unread_operator(Import *im, const OnnxNode *node) {
     vec_push(im->arena, &im->unread, (Unread){node, im->why});
     im->why = NULL;
 }
@@ -353,13 +353,13 @@ static void run_node(Import *im, const OnnxNode *node) {
     const int lines = im->lines.count, unread = im->unread.count;
     im->node = node;
     if (node->output_count && is_cut(im, node->outputs[0])) return;
-    const bool here = inputs_of(im, node, inputs);
+    const bool here = inputs_of_node(im, node, inputs);
     if (!im->why) convert_node(im, node, here, inputs, outputs);
     for (int i = 0; i < node->output_count && here && !im->why && im->unread.count == unread; i++)
         if (!outputs[i] && *node->outputs[i]) cannot(im, "its output `%s`", node->outputs[i]);
-    if (im->why) tell_unread(im, node);
+    if (im->why) report_unread_operator(im, node);
     if (here && im->unread.count == unread) {
-        for (int i = 0; i < node->output_count; i++) bind(im, node->outputs[i], outputs[i]);
+        for (int i = 0; i < node->output_count; i++) bind_wire(im, node->outputs[i], outputs[i]);
         return;
     }
     im->lines.count = lines;
@@ -372,22 +372,22 @@ static void run_nodes(Import *im, const OnnxNode *nodes, int count) {
         return;
     }
     im->depth++;
-    for (int i = 0; i < count && im->steps < MOST_STEPS; i++, im->steps++) run_node(im, &nodes[i]);
+    for (int i = 0; i < count && im->steps < MAX_STEPS; i++, im->steps++) run_node(im, &nodes[i]);
     im->depth--;
-    if (im->steps >= MOST_STEPS) cannot(im, "the model has more than %d nodes", MOST_STEPS);
+    if (im->steps >= MAX_STEPS) cannot(im, "the model has more than %d nodes", MAX_STEPS);
 }
 
 /* ---- what the outputs need ---- */
 
-static void need(Map *needed, Name name) {
+static void need_name(Map *needed, Name name) {
     if (*name) map_set(needed, name, (void *)name);
 }
 
 static void need_graph(Map *needed, const OnnxGraph *graph) {
-    for (int i = 0; i < graph->outputs.count; i++) need(needed, graph->outputs.items[i].name);
+    for (int i = 0; i < graph->outputs.count; i++) need_name(needed, graph->outputs.items[i].name);
     for (int i = 0; i < graph->nodes.count; i++) {
         const OnnxNode *node = &graph->nodes.items[i];
-        for (int k = 0; k < node->input_count; k++) need(needed, node->inputs[k]);
+        for (int k = 0; k < node->input_count; k++) need_name(needed, node->inputs[k]);
         for (int k = 0; k < node->attribute_count; k++)
             if (node->attributes[k].graph) need_graph(needed, node->attributes[k].graph);
     }
@@ -398,14 +398,14 @@ static OnnxNode *needed_nodes(Import *im, int *count) {
     const OnnxGraph *graph = im->model->graph;
     Map *needed = map_new(im->arena);
     bool *wanted = NEW_ARRAY(im->arena, bool, graph->nodes.count);
-    for (int i = 0; i < graph->outputs.count; i++) need(needed, graph->outputs.items[i].name);
+    for (int i = 0; i < graph->outputs.count; i++) need_name(needed, graph->outputs.items[i].name);
     for (int i = graph->nodes.count - 1; i >= 0; i--) {
         const OnnxNode *node = &graph->nodes.items[i];
         for (int k = 0; k < node->output_count; k++)
             wanted[i] = wanted[i] || (*node->outputs[k] && map_get(needed, node->outputs[k]));
         for (int k = 0;
              wanted[i] && k < node->input_count && !(node->output_count && is_cut(im, node->outputs[0])); k++)
-            need(needed, node->inputs[k]);
+            need_name(needed, node->inputs[k]);
         for (int k = 0; wanted[i] && k < node->attribute_count; k++)
             if (node->attributes[k].graph) need_graph(needed, node->attributes[k].graph);
     }
@@ -416,7 +416,7 @@ static OnnxNode *needed_nodes(Import *im, int *count) {
     return nodes;
 }
 
-static void bind_outputs(Import *im) {
+static void bind_onnx_outputs(Import *im) {
     const OnnxGraph *graph = im->model->graph;
     for (int i = 0; i < graph->outputs.count; i++) {
         Wire *wire = map_get(im->wires, graph->outputs.items[i].name);
@@ -453,6 +453,6 @@ bool import_graph(Import *im) {
         diag_error(im->diag, DIAG_onnx_operator, (Span){0}, "%s", im->why);
         return false;
     }
-    bind_outputs(im);
+    bind_onnx_outputs(im);
     return im->diag->errors == errors;
 }

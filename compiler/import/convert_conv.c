@@ -1,14 +1,14 @@
 /* Convolutions, products with weights, and pools. */
 #include "import/convert.h"
 
-typedef struct Windows { /* what convolutions and pools say of their windows; of two axes also as text */
+typedef struct OnnxWindows { /* what convolutions and pools say of their windows; of two axes also as text */
     int axes;
     int64_t kernel[3], stride[3], dilation[3], before[3], after[3];
     bool upper, lower; /* auto_pad */
-} Windows;
+} OnnxWindows;
 
-static bool windows_of(Import *im, Wire *x, const int64_t *kernel, Windows *out) {
-    *out = (Windows){.axes = wire_rank(im, x) - 2};
+static bool windows_of_node(Import *im, Wire *x, const int64_t *kernel, OnnxWindows *out) {
+    *out = (OnnxWindows){.axes = wire_rank(im, x) - 2};
     int64_t pads[6];
     if (out->axes < 1 || out->axes > 3) return cannot(im, "windows over %d axes", out->axes);
     if (kernel) memcpy(out->kernel, kernel, sizeof *kernel * (size_t)out->axes);
@@ -26,7 +26,7 @@ static bool windows_of(Import *im, Wire *x, const int64_t *kernel, Windows *out)
 }
 
 /* SAME_UPPER and SAME_LOWER as numbers. */
-static bool resolve_pads(Import *im, Wire *x, Windows *w) {
+static bool resolve_pads(Import *im, Wire *x, OnnxWindows *w) {
     for (int i = 0; (w->upper || w->lower) && i < w->axes; i++) {
         int64_t size;
         if (!wire_fixed(im, x, 2 + i, &size)) return cannot(im, "padding by auto_pad of a size that is free");
@@ -38,14 +38,14 @@ static bool resolve_pads(Import *im, Wire *x, Windows *w) {
     return !im->why;
 }
 
-static const char *pad_text(Import *im, const Windows *w) {
+static const char *pad_text(Import *im, const OnnxWindows *w) {
     if (w->upper || w->lower) return w->upper ? "\"same_upper\"" : "\"same_lower\"";
     if (w->before[0] == w->after[0] && w->before[1] == w->after[1]) return ints_text(im->arena, w->before, 2);
     return tuple_text(im->arena, (int64_t[]){w->before[0], w->after[0], w->before[1], w->after[1]}, 4);
 }
 
 /* Whether the padding is that of a convolution that says none. */
-static bool is_middle(const Windows *w) {
+static bool is_middle(const OnnxWindows *w) {
     bool middle = !w->upper && !w->lower;
     for (int i = 0; i < w->axes; i++)
         middle = middle && w->kernel[i] % 2 == 1 && w->before[i] == w->after[i] &&
@@ -60,7 +60,7 @@ static bool all_are(const int64_t *values, int count, int64_t value) {
 }
 
 /* ", stride = 2, pad = 1" and so on, where they are not what is usual. */
-static const char *window_settings(Import *im, const Windows *w, int64_t groups) {
+static const char *window_settings(Import *im, const OnnxWindows *w, int64_t groups) {
     Text text = {.arena = im->arena};
     if (!all_are(w->stride, 2, 1)) text_add(&text, ", stride = %s", ints_text(im->arena, w->stride, 2));
     if (!is_middle(w)) text_add(&text, ", pad = %s", pad_text(im, w));
@@ -78,14 +78,14 @@ static Wire *with_bias(Import *im, Wire *y, Wire *bias) {
     return infix(im, "+", y, shaped);
 }
 
-static Dim places(Import *im, Wire *x, const Windows *w, int axis) {
+static Dim window_places_along(Import *im, Wire *x, const OnnxWindows *w, int axis) {
     Dim padded = dim_offset(im->dims, wire_size(im, x, 2 + axis),
                             w->before[axis] + w->after[axis] - w->dilation[axis] * (w->kernel[axis] - 1) - 1);
     return dim_offset(im->dims, dim_floor_div(im->dims, padded, w->stride[axis]), 1);
 }
 
 /* Of one or three axes, by the operator of the graph. */
-static Wire *primitive_windows(Import *im, const char *callee, Wire *const *xs, int count, const Windows *w,
+static Wire *primitive_windows(Import *im, const char *callee, Wire *const *xs, int count, const OnnxWindows *w,
                                const Dim *sizes, int64_t groups) {
     const char *kernel = strncmp(callee, "pool", 4) ? ""
                                                     : arena_printf(im->arena, "kernel = %s, ",
@@ -108,30 +108,30 @@ static bool kernel_of(Import *im, Wire *weight, int axes, int64_t *kernel) {
 /* The node's convolution of a weight that is computed. */
 Wire *convolved(Import *im, Wire *x, Wire *weight) {
     Wire *both[] = {x, weight};
-    Windows w;
+    OnnxWindows w;
     Dim sizes[3];
     int64_t kernel[3], groups = attribute_int(im, "group", 1);
     if (!x || !weight || !kernel_of(im, weight, wire_rank(im, x) - 2, kernel) ||
-        !windows_of(im, x, kernel, &w))
+        !windows_of_node(im, x, kernel, &w))
         return NULL;
     if (w.axes == 2) {
         const char *settings = window_settings(im, &w, groups);
         return call(im, "convolve", both, 2, "%s", *settings ? settings + 2 : "");
     }
     if (!resolve_pads(im, x, &w)) return NULL;
-    for (int i = 0; i < w.axes; i++) sizes[i] = places(im, x, &w, i);
+    for (int i = 0; i < w.axes; i++) sizes[i] = window_places_along(im, x, &w, i);
     return primitive_windows(im, "convolution", both, 2, &w, sizes, groups);
 }
 
 void convert_conv(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0), *weight = input_at(inputs, count, 1),
          *bias = input_at(inputs, count, 2);
-    Windows w;
+    OnnxWindows w;
     int64_t kernel[3], channels, groups = attribute_int(im, "group", 1);
     if (!x || !weight) return;
     const int axes = wire_rank(im, x) - 2;
     if (axes < 1 || axes > 3) cannot(im, "a convolution over %d axes", axes);
-    if (im->why || !kernel_of(im, weight, axes, kernel) || !windows_of(im, x, kernel, &w)) return;
+    if (im->why || !kernel_of(im, weight, axes, kernel) || !windows_of_node(im, x, kernel, &w)) return;
     const bool layer =
         axes == 2 && is_weight(im, weight, 4) && (!bias || is_weight(im, bias, 1)) && weight->data;
     if (!layer) {
@@ -155,7 +155,7 @@ void convert_conv(Import *im, Wire *const *inputs, int count, Wire **outputs) {
 }
 
 /* What `output_shape` or auto_pad ask for, as padding. */
-static bool transposed_pads(Import *im, Wire *x, Windows *w, int64_t *output_padding) {
+static bool transposed_pads(Import *im, Wire *x, OnnxWindows *w, int64_t *output_padding) {
     int64_t wanted[3];
     const bool shaped = attribute_ints(im, "output_shape", w->axes, wanted), same = w->upper || w->lower;
     for (int i = 0; (shaped || same) && i < w->axes; i++) {
@@ -176,12 +176,12 @@ static bool transposed_pads(Import *im, Wire *x, Windows *w, int64_t *output_pad
 void convert_conv_transpose(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0), *weight = input_at(inputs, count, 1),
          *bias = input_at(inputs, count, 2), *both[] = {x, weight};
-    Windows w;
+    OnnxWindows w;
     int64_t kernel[3], output_padding[3] = {0}, groups = attribute_int(im, "group", 1), out;
     if (!x || !weight) return;
     const int axes = wire_rank(im, x) - 2;
     if (axes < 1 || axes > 3) cannot(im, "a convolution over %d axes", axes);
-    if (im->why || !kernel_of(im, weight, axes, kernel) || !windows_of(im, x, kernel, &w) ||
+    if (im->why || !kernel_of(im, weight, axes, kernel) || !windows_of_node(im, x, kernel, &w) ||
         !wire_fixed(im, weight, 1, &out))
         return;
     attribute_ints(im, "output_padding", axes, output_padding);
@@ -193,7 +193,7 @@ void convert_conv_transpose(Import *im, Wire *const *inputs, int count, Wire **o
                 im->dims, dim_scale(im->dims, dim_offset(im->dims, wire_size(im, x, 2 + i), -1), w.stride[i]),
                 w.dilation[i] * (kernel[i] - 1) + output_padding[i] + 1 - w.before[i] - w.after[i]);
         outputs[0] =
-            with_bias(im, primitive_windows(im, "convolution_input", both, 2, &w, sizes, groups), bias);
+            with_bias(im, primitive_windows(im, "convolution_backward_data", both, 2, &w, sizes, groups), bias);
         return;
     }
     Text text = {.arena = im->arena};
@@ -219,7 +219,7 @@ void convert_conv_transpose(Import *im, Wire *const *inputs, int count, Wire **o
 
 /* ---- pools ---- */
 
-static Dim pool_size(Import *im, Wire *x, const Windows *w, int axis, bool ceil_mode) {
+static Dim pool_size(Import *im, Wire *x, const OnnxWindows *w, int axis, bool ceil_mode) {
     Dim padded = dim_offset(im->dims, wire_size(im, x, 2 + axis),
                             w->before[axis] + w->after[axis] - w->dilation[axis] * (w->kernel[axis] - 1) - 1);
     Dim size = dim_offset(im->dims,
@@ -231,7 +231,7 @@ static Dim pool_size(Import *im, Wire *x, const Windows *w, int axis, bool ceil_
     return size;
 }
 
-static Wire *pool_three(Import *im, Wire *x, Windows *w, bool is_max, bool ceil_mode, bool with_pad) {
+static Wire *pool_three(Import *im, Wire *x, OnnxWindows *w, bool is_max, bool ceil_mode, bool with_pad) {
     Dim sizes[3];
     int64_t all = 1;
     if (!resolve_pads(im, x, w)) return NULL;
@@ -249,13 +249,13 @@ static Wire *pool_three(Import *im, Wire *x, Windows *w, bool is_max, bool ceil_
 }
 
 /* Of one axis as of two, the first of size 1. */
-static void lift(Windows *w) {
+static void lift_windows(OnnxWindows *w) {
     int64_t *lists[] = {w->kernel, w->stride, w->dilation, w->before, w->after};
     for (int i = 0; i < COUNT_OF(lists); i++) lists[i][1] = lists[i][0], lists[i][0] = i < 3;
     w->axes = 2;
 }
 
-static Wire *pool_two(Import *im, Wire *x, const Windows *w, bool is_max, bool ceil_mode, bool with_pad) {
+static Wire *pool_two(Import *im, Wire *x, const OnnxWindows *w, bool is_max, bool ceil_mode, bool with_pad) {
     Text text = {.arena = im->arena};
     const bool padded = w->upper || w->lower || !all_are(w->before, 2, 0) || !all_are(w->after, 2, 0);
     text_add(&text, "%s", ints_text(im->arena, w->kernel, 2));
@@ -270,11 +270,11 @@ static Wire *pool_two(Import *im, Wire *x, const Windows *w, bool is_max, bool c
 
 void convert_pool(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
-    Windows w;
+    OnnxWindows w;
     const bool is_max = !strcmp(current_row(im)->as, "maxpool"),
                ceil_mode = attribute_int(im, "ceil_mode", 0),
                with_pad = attribute_int(im, "count_include_pad", 0);
-    if (!x || !windows_of(im, x, NULL, &w)) return;
+    if (!x || !windows_of_node(im, x, NULL, &w)) return;
     if (im->node->output_count > 1 && *im->node->outputs[1]) {
         cannot(im, "the places of a maximum pool (its second output)");
         return;
@@ -285,7 +285,7 @@ void convert_pool(Import *im, Wire *const *inputs, int count, Wire **outputs) {
         Dim flat[4] = {wire_size(im, x, 0), wire_size(im, x, 1), dim_const(im->dims, 1), wire_size(im, x, 2)};
         if (!resolve_pads(im, x, &w)) return;
         w.upper = w.lower = false;
-        lift(&w);
+        lift_windows(&w);
         Wire *y = pool_two(im, reshaped(im, x, flat, 4), &w, is_max, ceil_mode, with_pad);
         if (y) outputs[0] = reshaped(im, y, (Dim[]){flat[0], flat[1], y->shape.dims[3]}, 3);
     }
@@ -309,7 +309,7 @@ void convert_global_max_pool(Import *im, Wire *const *inputs, int count, Wire **
 
 /* ---- products ---- */
 
-static Wire *dense(Import *im, Wire *x, Wire *weight, bool transposed, Wire *bias) {
+static Wire *dense_of_wires(Import *im, Wire *x, Wire *weight, bool transposed, Wire *bias) {
     const int64_t out = weight->data->dims[transposed ? 1 : 0];
     Line *line = layer_begin(im, x, "dense", "%lld%s", (long long)out, bias ? "" : ", bias = false");
     LineWeight *made = layer_weight(im, line, "weight", weight);
@@ -321,7 +321,7 @@ static Wire *dense(Import *im, Wire *x, Wire *weight, bool transposed, Wire *bia
     return line_run(im, line, x->type);
 }
 
-static Wire *swapped(Import *im, Wire *x) { return permuted(im, x, (int[]){1, 0}); }
+static Wire *swapped_axes(Import *im, Wire *x) { return permuted(im, x, (int[]){1, 0}); }
 
 void convert_gemm(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *a = input_at(inputs, count, 0), *b = input_at(inputs, count, 1), *c = input_at(inputs, count, 2);
@@ -335,10 +335,10 @@ void convert_gemm(Import *im, Wire *const *inputs, int count, Wire **outputs) {
                         c->data->count == b->data->dims[turn_b ? 0 : 1] && wire_rank(im, c) >= 1 &&
                         c->data->dims[c->data->rank - 1] == c->data->count;
     if (layer && (!c || biased)) {
-        outputs[0] = dense(im, a, b, !turn_b, c);
+        outputs[0] = dense_of_wires(im, a, b, !turn_b, c);
         return;
     }
-    Wire *y = infix(im, "@", turn_a ? swapped(im, a) : a, turn_b ? swapped(im, b) : b);
+    Wire *y = infix(im, "@", turn_a ? swapped_axes(im, a) : a, turn_b ? swapped_axes(im, b) : b);
     if (alpha != 1) y = number_infix(im, alpha, "*", y);
     if (c) y = infix(im, "+", y, beta != 1 ? number_infix(im, beta, "*", c) : c);
     outputs[0] = y;
@@ -349,6 +349,6 @@ void convert_matmul(Import *im, Wire *const *inputs, int count, Wire **outputs) 
     if (!a || !b) return;
     if (!onnx_type_is_float(a->type)) cannot(im, "a product of %s", onnx_type_name(a->type));
     if (is_weight(im, b, 2) && b->data && !wire_is_constant(a) && wire_rank(im, a) != 4)
-        outputs[0] = dense(im, a, b, true, NULL);
+        outputs[0] = dense_of_wires(im, a, b, true, NULL);
     else outputs[0] = infix(im, "@", a, b);
 }

@@ -36,7 +36,7 @@ static double wraps_at(int type) {
                                                        : 0;
 }
 
-static Wire *wrap(Import *im, Wire *x) {
+static Wire *wrapped_wire(Import *im, Wire *x) {
     const double at = x ? wraps_at(x->type) : 0;
     if (!at) return x;
     if (x->type != ONNX_INT16) return infix_number(im, "%", x, at);
@@ -45,7 +45,7 @@ static Wire *wrap(Import *im, Wire *x) {
 
 /* The second operand. Up to opset 6 `axis` told which axis of the first one its first axis meets; since 7
  * operands broadcast as in numpy. */
-static Wire *operand_of(Import *im, Wire *const *inputs, int count) {
+static Wire *operand_of_many(Import *im, Wire *const *inputs, int count) {
     Wire *a = input_at(inputs, count, 0), *b = input_at(inputs, count, 1);
     Dim dims[16];
     if (im->opset >= 7 || !a || !b || !attribute(im, "axis")) return b;
@@ -58,7 +58,7 @@ static Wire *operand_of(Import *im, Wire *const *inputs, int count) {
 
 void convert_infix(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     outputs[0] =
-        wrap(im, infix(im, current_row(im)->as, input_at(inputs, count, 0), operand_of(im, inputs, count)));
+        wrapped_wire(im, infix(im, current_row(im)->as, input_at(inputs, count, 0), operand_of_many(im, inputs, count)));
 }
 
 void convert_compare(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -125,7 +125,7 @@ void convert_pow(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     }
     if (!real) {
         outputs[0] = a;
-        for (int i = 1; i < (int)exponent; i++) outputs[0] = wrap(im, infix(im, "*", outputs[0], a));
+        for (int i = 1; i < (int)exponent; i++) outputs[0] = wrapped_wire(im, infix(im, "*", outputs[0], a));
         return;
     }
     if (exponent == 0.5) outputs[0] = stage(im, a, "sqrt", "%s", "");
@@ -157,12 +157,12 @@ void convert_mean(Import *im, Wire *const *inputs, int count, Wire **outputs) {
 void convert_clip(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0), *low = input_at(inputs, count, 1),
          *high = input_at(inputs, count, 2);
-    const Known *least = known_of(im, low), *most = known_of(im, high);
+    const Known *least = known_of(im, low), *max = known_of(im, high);
     double bounds[2] = {attribute_real(im, "min", -INFINITY), attribute_real(im, "max", INFINITY)};
-    const bool known = (!low || (least && least->reals)) && (!high || (most && most->reals)) && x &&
+    const bool known = (!low || (least && least->reals)) && (!high || (max && max->reals)) && x &&
                        onnx_type_is_float(x->type);
     if (low && known) bounds[0] = least->reals[0];
-    if (high && known) bounds[1] = most->reals[0];
+    if (high && known) bounds[1] = max->reals[0];
     const bool from = known ? bounds[0] > -3.4e38 : low != NULL,
                to = known ? bounds[1] < 3.4e38 : high != NULL;
     if (known && bounds[0] == 0 && bounds[1] == 6) outputs[0] = stage(im, x, "relu6", "%s", "");
@@ -242,13 +242,13 @@ void convert_cast(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     if (onnx_type_bytes(to) == 0 || (x && onnx_type_bytes(x->type) == 0))
         cannot(im, "a cast from %s to %s", x ? onnx_type_name(x->type) : "nothing", onnx_type_name(to));
     if (x && onnx_type_is_float(x->type) && wraps_at(to)) x = cast_to(im, x, ONNX_INT64);
-    outputs[0] = wrap(im, cast_to(im, x, to));
+    outputs[0] = wrapped_wire(im, cast_to(im, x, to));
 }
 
 void convert_cast_like(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *like = input_at(inputs, count, 1);
     if (like && onnx_type_bytes(like->type) == 0) cannot(im, "a cast to %s", onnx_type_name(like->type));
-    outputs[0] = like ? wrap(im, cast_to(im, input_at(inputs, count, 0), like->type)) : NULL;
+    outputs[0] = like ? wrapped_wire(im, cast_to(im, input_at(inputs, count, 0), like->type)) : NULL;
 }
 
 void convert_where(Import *im, Wire *const *inputs, int count, Wire **outputs) {

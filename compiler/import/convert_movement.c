@@ -7,7 +7,7 @@ static void own_dims(Import *im, Wire *x, Dim *dims) {
 
 /* ---- shapes ---- */
 
-static Wire *flattened(Import *im, Wire *x, const Dim *dims, int rank) {
+static Wire *flattened_wire(Import *im, Wire *x, const Dim *dims, int rank) {
     const bool is_flat = rank == 2 && wire_rank(im, x) > 2 && dims[0] == wire_size(im, x, 0) &&
                          dims[1] == size_product(im, x, 1, wire_rank(im, x));
     return is_flat ? stage(im, x, "flatten", "%s", "") : reshaped(im, x, dims, rank);
@@ -30,7 +30,7 @@ void convert_reshape(Import *im, Wire *const *inputs, int count, Wire **outputs)
     if (open >= 0 && !dims[open])
         cannot(im, "a shape whose -1 does not come out: %s over %s", onnx_shape_text(im, x),
                dim_string(im->arena, known));
-    else outputs[0] = flattened(im, x, dims, rank);
+    else outputs[0] = flattened_wire(im, x, dims, rank);
 }
 
 void convert_flatten(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -44,7 +44,7 @@ void convert_flatten(Import *im, Wire *const *inputs, int count, Wire **outputs)
         return;
     }
     outputs[0] =
-        flattened(im, x, (Dim[]){size_product(im, x, 0, (int)axis), size_product(im, x, (int)axis, rank)}, 2);
+        flattened_wire(im, x, (Dim[]){size_product(im, x, 0, (int)axis), size_product(im, x, (int)axis, rank)}, 2);
 }
 
 /* Axes as an attribute, since opset 13 as an input; -1: not told. */
@@ -68,7 +68,7 @@ void convert_squeeze(Import *im, Wire *const *inputs, int count, Wire **outputs)
         for (int k = 0; k < many; k++) drop = drop || axis_of(im, axes[k], wire_rank(im, x)) == i;
         if (!drop) dims[rank++] = wire_size(im, x, i);
     }
-    outputs[0] = im->why ? NULL : flattened(im, x, dims, rank);
+    outputs[0] = im->why ? NULL : flattened_wire(im, x, dims, rank);
 }
 
 void convert_unsqueeze(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -102,18 +102,18 @@ void convert_transpose(Import *im, Wire *const *inputs, int count, Wire **output
 Wire *broadcasted(Import *im, Wire *x, const Dim *dims, int rank) {
     Dim own[16], wanted[16], one = dim_const(im->dims, 1);
     if (!x) return NULL;
-    const int have = wire_rank(im, x), most = have > rank ? have : rank;
+    const int have = wire_rank(im, x), max = have > rank ? have : rank;
     bool same = true;
-    for (int i = 0; i < most; i++) {
-        const int a = i - (most - have), b = i - (most - rank);
+    for (int i = 0; i < max; i++) {
+        const int a = i - (max - have), b = i - (max - rank);
         own[i] = a >= 0 ? wire_size(im, x, a) : one;
         wanted[i] = b >= 0 && dims[b] != one ? dims[b] : own[i];
         same = same && own[i] == wanted[i];
     }
-    Wire *y = reshaped(im, x, own, most);
+    Wire *y = reshaped(im, x, own, max);
     return same || !y
                ? y
-               : call(im, "primitive.broadcast", &y, 1, "dims = %s", dims_text(im->arena, wanted, most));
+               : call(im, "primitive.broadcast", &y, 1, "dims = %s", dims_text(im->arena, wanted, max));
 }
 
 void convert_expand(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -124,7 +124,7 @@ void convert_expand(Import *im, Wire *const *inputs, int count, Wire **outputs) 
 }
 
 /* n times along an axis: a new axis of n before it, which the two then share. */
-static Wire *tiled(Import *im, Wire *x, int axis, Dim times) {
+static Wire *tiled_wire(Import *im, Wire *x, int axis, Dim times) {
     Dim dims[16], wide[17], thin[17];
     if (!x) return NULL;
     const int rank = wire_rank(im, x);
@@ -147,7 +147,7 @@ void convert_tile(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
     if (!x || !sizes_of(im, input_at(inputs, count, 1), "the repeats", times, &many)) return;
     if (many != wire_rank(im, x) || many > 15) cannot(im, "Tile with %d repeats", many);
-    for (int i = 0; i < many && x && !im->why; i++) x = tiled(im, x, i, times[i]);
+    for (int i = 0; i < many && x && !im->why; i++) x = tiled_wire(im, x, i, times[i]);
     outputs[0] = im->why ? NULL : x;
 }
 
@@ -181,7 +181,7 @@ static const char *slice_text(Import *im, Wire *x, int axis, Dim begin, Dim end,
 }
 
 /* x[:, a:b, ..], without what stands behind the last axis that is cut. */
-static Wire *cut(Import *im, Wire *x, const char *const *places) {
+static Wire *cut_wire(Import *im, Wire *x, const char *const *places) {
     Text text = {.arena = im->arena};
     int last = -1;
     for (int i = 0; i < wire_rank(im, x); i++)
@@ -190,11 +190,11 @@ static Wire *cut(Import *im, Wire *x, const char *const *places) {
     return im->why ? NULL : last < 0 ? x : indexed(im, x, "%s", text_string(&text));
 }
 
-static Wire *part_of(Import *im, Wire *x, int axis, Dim begin, Dim end) {
+static Wire *part_of_wire(Import *im, Wire *x, int axis, Dim begin, Dim end) {
     const char *places[16];
     for (int i = 0; i < 16; i++) places[i] = ":";
     places[axis] = slice_text(im, x, axis, begin, end, 1);
-    return cut(im, x, places);
+    return cut_wire(im, x, places);
 }
 
 /* Up to opset 9 attributes, since 10 inputs. */
@@ -221,7 +221,7 @@ void convert_slice(Import *im, Wire *const *inputs, int count, Wire **outputs) {
         if ((axis = axis_of(im, axes[i], wire_rank(im, x))) < 0) return;
         places[axis] = slice_text(im, x, axis, begins[i], ends[i], steps[i]);
     }
-    outputs[0] = cut(im, x, places);
+    outputs[0] = cut_wire(im, x, places);
 }
 
 /* Sizes: an attribute, since opset 13 an input, or equal parts, the last of them smaller. */
@@ -250,7 +250,7 @@ void convert_split(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Dim begin = dim_const(im->dims, 0);
     for (int i = 0; i < many && !im->why; i++) {
         Dim end = dim_add(im->dims, begin, sizes[i]);
-        outputs[i] = part_of(im, x, axis, begin, end);
+        outputs[i] = part_of_wire(im, x, axis, begin, end);
         begin = end;
     }
 }
@@ -292,34 +292,34 @@ static Wire *places_of(Import *im, Wire *index, Dim size) {
     return typed(call(im, "select", (Wire *[]){negative, turned, whole}, 3, "%s", ""), ONNX_INT32);
 }
 
-static Wire *gathered(Import *im, Wire *x, Wire *places, int axis) {
+static Wire *gathered_wire(Import *im, Wire *x, Wire *places, int axis) {
     return call(im, "primitive.gather", (Wire *[]){x, places}, 2, "axis = %d", axis);
 }
 
-enum { MOST_PLACES = 24 }; /* of a list in the text */
+enum { MAX_PLACES = 24 }; /* of a list in the text */
 
 /* x[:, 3] and x[:, [2, 1, 0]]; NULL where the places are not so few. */
-static Wire *taken(Import *im, Wire *x, Wire *index, int axis) {
+static Wire *taken_wire(Import *im, Wire *x, Wire *index, int axis) {
     const Known *k = known_of(im, index);
     const char *places[16];
     int64_t place;
     Text text = {.arena = im->arena};
-    if (!k || k->rank > 1 || k->count == 0 || k->count > MOST_PLACES) return NULL;
+    if (!k || k->rank > 1 || k->count == 0 || k->count > MAX_PLACES) return NULL;
     for (int64_t i = 0; i < k->count; i++) {
         if (!dim_is_const(k->sizes[i], &place)) return NULL;
         text_add(&text, "%s%lld", i ? ", " : "", (long long)place);
     }
     for (int i = 0; i < 16; i++) places[i] = ":";
     places[axis] = k->rank ? arena_printf(im->arena, "[%s]", text_string(&text)) : text_string(&text);
-    return cut(im, x, places);
+    return cut_wire(im, x, places);
 }
 
 void convert_gather(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0), *index = input_at(inputs, count, 1);
     if (!x || !index) return;
     const int axis = axis_of(im, attribute_int(im, "axis", 0), wire_rank(im, x));
-    if (axis < 0 || (outputs[0] = taken(im, x, index, axis)) || im->why) return;
-    outputs[0] = gathered(im, x, places_of(im, index, wire_size(im, x, axis)), axis);
+    if (axis < 0 || (outputs[0] = taken_wire(im, x, index, axis)) || im->why) return;
+    outputs[0] = gathered_wire(im, x, places_of(im, index, wire_size(im, x, axis)), axis);
 }
 
 void convert_gather_elements(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -334,7 +334,7 @@ void convert_gather_elements(Import *im, Wire *const *inputs, int count, Wire **
             places[i] = arena_printf(im->arena, ":%s", dim_string(im->arena, wire_size(im, index, i)));
     if (axis >= 0)
         outputs[0] = call(im, "take_along",
-                          (Wire *[]){cut(im, x, places), places_of(im, index, wire_size(im, x, axis))}, 2,
+                          (Wire *[]){cut_wire(im, x, places), places_of(im, index, wire_size(im, x, axis))}, 2,
                           "axis = %d", axis);
 }
 
@@ -351,13 +351,13 @@ void convert_gather_nd(Import *im, Wire *const *inputs, int count, Wire **output
     for (int i = 0; i < 16; i++) places[i] = ":";
     for (int i = 0; !im->why && i < (int)deep; i++) {
         places[last] = arena_printf(im->arena, "%d", i);
-        Wire *one = places_of(im, cut(im, index, places), wire_size(im, x, i));
+        Wire *one = places_of(im, cut_wire(im, index, places), wire_size(im, x, i));
         place = place ? infix(im, "+", infix_size(im, "*", place, wire_size(im, x, i)), one) : one;
     }
     if (im->why) return;
     Dim dims[16] = {size_product(im, x, 0, (int)deep)};
     for (int i = (int)deep; i < rank; i++) dims[i - deep + 1] = wire_size(im, x, i);
-    outputs[0] = gathered(im, reshaped(im, x, dims, rank - (int)deep + 1), place, 0);
+    outputs[0] = gathered_wire(im, reshaped(im, x, dims, rank - (int)deep + 1), place, 0);
 }
 
 void convert_one_hot(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -383,7 +383,7 @@ void convert_one_hot(Import *im, Wire *const *inputs, int count, Wire **outputs)
 /* ---- borders ---- */
 
 /* What is cut off where the padding is less than 0. */
-static Wire *cropped(Import *im, Wire *x, Dim *before, Dim *after) {
+static Wire *cropped_wire(Import *im, Wire *x, Dim *before, Dim *after) {
     const char *places[16];
     int64_t pad;
     for (int i = 0; i < wire_rank(im, x); i++) {
@@ -394,7 +394,7 @@ static Wire *cropped(Import *im, Wire *x, Dim *before, Dim *after) {
             end = dim_offset(im->dims, end, pad), after[i] = dim_const(im->dims, 0);
         places[i] = slice_text(im, x, i, begin, end, 1);
     }
-    return cut(im, x, places);
+    return cut_wire(im, x, places);
 }
 
 static bool pads_of(Import *im, Wire *const *inputs, int count, Wire *x, Dim *before, Dim *after) {
@@ -430,7 +430,7 @@ void convert_pad(Import *im, Wire *const *inputs, int count, Wire **outputs) {
                                                                              : "constant";
     if (!strcmp(mode, "wrap")) cannot(im, "the mode wrap");
     const int rank = wire_rank(im, x);
-    if (!(x = cropped(im, x, before, after))) return;
+    if (!(x = cropped_wire(im, x, before, after))) return;
     bool any = false;
     for (int i = 0; i < rank; i++) any = any || before[i] != zero || after[i] != zero;
     const bool plain =

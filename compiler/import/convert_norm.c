@@ -13,7 +13,7 @@ static Wire *by_channel(Import *im, Wire *v, int rank) {
 }
 
 /* y * weight + bias, a number each for every channel. */
-static Wire *affine(Import *im, Wire *y, Wire *weight, Wire *bias) {
+static Wire *affine_of_wires(Import *im, Wire *y, Wire *weight, Wire *bias) {
     if (!y) return NULL;
     const int rank = wire_rank(im, y);
     return infix(im, "+", infix(im, "*", y, by_channel(im, weight, rank)), by_channel(im, bias, rank));
@@ -41,13 +41,13 @@ void convert_batchnorm(Import *im, Wire *const *inputs, int count, Wire **output
     const int rank = wire_rank(im, x);
     Wire *deviation =
         stage(im, infix_number(im, "+", by_channel(im, inputs[4], rank), eps), "sqrt", "%s", "");
-    outputs[0] = affine(im, infix(im, "/", infix(im, "-", x, by_channel(im, inputs[3], rank)), deviation),
+    outputs[0] = affine_of_wires(im, infix(im, "/", infix(im, "-", x, by_channel(im, inputs[3], rank)), deviation),
                         inputs[1], inputs[2]);
 }
 
 /* A norm that learns a weight and a bias for each channel: a layer where they are weights, else written out.
  */
-static Wire *learnt(Import *im, Wire *x, Wire *weight, Wire *bias, const char *callee, const char *settings,
+static Wire *learnt_norm(Import *im, Wire *x, Wire *weight, Wire *bias, const char *callee, const char *settings,
                     const char *learning) {
     const char *comma = *settings && *learning ? ", " : "";
     if (!is_weight(im, weight, 1) || !is_weight(im, bias, 1) || !weight->data || !bias->data) return NULL;
@@ -61,8 +61,8 @@ void convert_instancenorm(Import *im, Wire *const *inputs, int count, Wire **out
     Wire *x = input_at(inputs, count, 0), *weight = input_at(inputs, count, 1),
          *bias = input_at(inputs, count, 2);
     const char *settings = eps_setting(im, attribute_real(im, "epsilon", 1e-5), 1e-5);
-    outputs[0] = learnt(im, x, weight, bias, "instancenorm", settings, "affine = true");
-    if (!outputs[0]) outputs[0] = affine(im, stage(im, x, "instancenorm", "%s", settings), weight, bias);
+    outputs[0] = learnt_norm(im, x, weight, bias, "instancenorm", settings, "affine = true");
+    if (!outputs[0]) outputs[0] = affine_of_wires(im, stage(im, x, "instancenorm", "%s", settings), weight, bias);
 }
 
 /* Up to opset 20 a number for each group, from 21 on one for each channel. */
@@ -78,7 +78,7 @@ void convert_groupnorm(Import *im, Wire *const *inputs, int count, Wire **output
         cannot(im, "a number of channels that is free");
         return;
     }
-    if (own == channels) outputs[0] = learnt(im, x, weight, bias, "groupnorm", settings, "");
+    if (own == channels) outputs[0] = learnt_norm(im, x, weight, bias, "groupnorm", settings, "");
     if (outputs[0] || im->why) return;
     Wire *pair[] = {weight, bias};
     for (int i = 0; i < 2 && own != channels; i++) {
@@ -89,7 +89,7 @@ void convert_groupnorm(Import *im, Wire *const *inputs, int count, Wire **output
         pair[i] = reshaped(im, pair[i], (Dim[]){dim_const(im->dims, channels)}, 1);
     }
     outputs[0] =
-        affine(im, stage(im, x, "groupnorm", "%s%saffine = false", settings, ", "), pair[0], pair[1]);
+        affine_of_wires(im, stage(im, x, "groupnorm", "%s%saffine = false", settings, ", "), pair[0], pair[1]);
 }
 
 static const char *axes_from(Import *im, int axis, int rank) {
@@ -107,7 +107,7 @@ void convert_layernorm(Import *im, Wire *const *inputs, int count, Wire **output
     const bool alone = im->node->output_count == 1;
     if (axis < 0) return;
     if (axis == rank - 1 && alone && bias &&
-        (outputs[0] = learnt(im, x, weight, bias, "layernorm", eps_setting(im, eps, 1e-5), "")))
+        (outputs[0] = learnt_norm(im, x, weight, bias, "layernorm", eps_setting(im, eps, 1e-5), "")))
         return;
     const char *axes = axes_from(im, axis, rank);
     Wire *mean = stage(im, x, "reduce_mean", "axes = %s, keep = true", axes), *d = infix(im, "-", x, mean);

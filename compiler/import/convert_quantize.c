@@ -23,7 +23,7 @@ static bool quantized_axis(Import *im, Wire *x, int *axis) {
     return *axis >= 0;
 }
 
-static bool range_of(int type, double *low, double *high) {
+static bool range_of_type(int type, double *low, double *high) {
     static const struct {
         int type;
         double low, high;
@@ -37,9 +37,9 @@ static bool range_of(int type, double *low, double *high) {
 }
 
 /* Rounded to nearest, ties to even, moved by `zero` and held within the type. */
-static Wire *quantized(Import *im, Wire *x, Wire *zero, int type) {
+static Wire *quantized_wire(Import *im, Wire *x, Wire *zero, int type) {
     double low, high;
-    if (!range_of(type, &low, &high)) return cannot(im, "quantizing to %s", onnx_type_name(type));
+    if (!range_of_type(type, &low, &high)) return cannot(im, "quantizing to %s", onnx_type_name(type));
     Wire *y = stage(im, x, "round", "%s", "");
     const Known *k = known_of(im, zero);
     const bool none = !zero || (k && k->count == 1 && k->sizes[0] == dim_const(im->dims, 0));
@@ -58,11 +58,11 @@ void convert_quantize(Import *im, Wire *const *inputs, int count, Wire **outputs
     const int type = zero ? zero->type : (int)attribute_int(im, "output_dtype", ONNX_UINT8);
     if (!onnx_type_is_float(x->type)) x = cast_to(im, x, ONNX_FLOAT);
     outputs[0] =
-        quantized(im, infix(im, "/", x, along_axis(im, scale, x, axis)), along_axis(im, zero, x, axis), type);
+        quantized_wire(im, infix(im, "/", x, along_axis(im, scale, x, axis)), along_axis(im, zero, x, axis), type);
 }
 
 /* In f32, less its zero point. */
-static Wire *centred(Import *im, Wire *x, Wire *zero) {
+static Wire *centred_wire(Import *im, Wire *x, Wire *zero) {
     if (x && onnx_type_bytes(x->type) == 0)
         return cannot(im, "quantized numbers of %s", onnx_type_name(x->type));
     const Known *k = known_of(im, zero);
@@ -78,7 +78,7 @@ void convert_dequantize(Import *im, Wire *const *inputs, int count, Wire **outpu
     if (!x || !scale || !quantized_axis(im, x, &axis)) return;
     outputs[0] =
         cast_to(im,
-                infix(im, "*", centred(im, x, along_axis(im, zero, x, axis)), along_axis(im, scale, x, axis)),
+                infix(im, "*", centred_wire(im, x, along_axis(im, zero, x, axis)), along_axis(im, scale, x, axis)),
                 scale->type);
 }
 
@@ -91,17 +91,17 @@ void convert_dynamic_quantize(Import *im, Wire *const *inputs, int count, Wire *
     Wire *zero = formula(im, "round(min(max(0 - x / y, 0), 255))", (Wire *[]){low, scale}, 2);
     outputs[1] = scale;
     outputs[2] = cast_to(im, zero, ONNX_UINT8);
-    outputs[0] = quantized(im, infix(im, "/", x, scale), outputs[2], ONNX_UINT8);
+    outputs[0] = quantized_wire(im, infix(im, "/", x, scale), outputs[2], ONNX_UINT8);
 }
 
 /* ---- exact sums ---- */
 
-typedef Wire *Product(Import *im, Wire *a, Wire *b);
+typedef Wire *QuantizedProduct(Import *im, Wire *a, Wire *b);
 
 static Wire *matrix_product(Import *im, Wire *a, Wire *b) { return infix(im, "@", a, b); }
 
 /* Whole numbers of 9 bits with sign, multiplied and added up `terms` at a time. */
-static Wire *exact(Import *im, Product *product, Wire *a, Wire *b, Dim terms) {
+static Wire *exact_product(Import *im, QuantizedProduct *product, Wire *a, Wire *b, Dim terms) {
     int64_t count;
     if (!a || !b) return NULL;
     if (!dim_is_const(terms, &count) || count > EXACT / LARGEST_SPLIT_PRODUCT)
@@ -119,13 +119,13 @@ static Wire *exact_matmul(Import *im, Wire *a, Wire *a_zero, Wire *b, Wire *b_ze
     if (!a || !b) return NULL;
     if (a_zero && wire_rank(im, a_zero) == 1 && wire_rank(im, a) > 1)
         a_zero = along_axis(im, a_zero, a, wire_rank(im, a) - 2);
-    return exact(im, matrix_product, centred(im, a, a_zero), centred(im, b, b_zero),
+    return exact_product(im, matrix_product, centred_wire(im, a, a_zero), centred_wire(im, b, b_zero),
                  wire_size(im, a, wire_rank(im, a) - 1));
 }
 
 static Wire *exact_conv(Import *im, Wire *x, Wire *x_zero, Wire *w, Wire *w_zero) {
     if (!x || !w) return NULL;
-    return exact(im, convolved, centred(im, x, x_zero), centred(im, w, along_axis(im, w_zero, w, 0)),
+    return exact_product(im, convolved, centred_wire(im, x, x_zero), centred_wire(im, w, along_axis(im, w_zero, w, 0)),
                  size_product(im, w, 1, wire_rank(im, w)));
 }
 
@@ -139,12 +139,12 @@ void convert_conv_integer(Import *im, Wire *const *inputs, int count, Wire **out
 }
 
 /* The sum times a_scale * b_scale / y_scale, quantized. */
-static Wire *requantized(Import *im, Wire *sum, Wire *a_scale, Wire *b_scale, Wire *y_scale, Wire *zero) {
+static Wire *requantized_sum(Import *im, Wire *sum, Wire *a_scale, Wire *b_scale, Wire *y_scale, Wire *zero) {
     if (!zero) return NULL;
     Wire *scale =
         infix(im, "/", infix(im, "*", cast_to(im, a_scale, ONNX_FLOAT), cast_to(im, b_scale, ONNX_FLOAT)),
               cast_to(im, y_scale, ONNX_FLOAT));
-    return quantized(im, infix(im, "*", cast_to(im, sum, ONNX_FLOAT), scale), zero, zero->type);
+    return quantized_wire(im, infix(im, "*", cast_to(im, sum, ONNX_FLOAT), scale), zero, zero->type);
 }
 
 void convert_quantized_matmul(Import *im, Wire *const *inputs, int count, Wire **outputs) {
@@ -152,7 +152,7 @@ void convert_quantized_matmul(Import *im, Wire *const *inputs, int count, Wire *
     Wire *a_scale = inputs[1];
     if (a_scale && inputs[0] && wire_rank(im, a_scale) == 1 && wire_rank(im, inputs[0]) > 1)
         a_scale = along_axis(im, a_scale, inputs[0], wire_rank(im, inputs[0]) - 2);
-    outputs[0] = requantized(im, exact_matmul(im, inputs[0], inputs[2], inputs[3], inputs[5]), a_scale,
+    outputs[0] = requantized_sum(im, exact_matmul(im, inputs[0], inputs[2], inputs[3], inputs[5]), a_scale,
                              inputs[4], inputs[6], inputs[7]);
 }
 
@@ -162,5 +162,5 @@ void convert_quantized_conv(Import *im, Wire *const *inputs, int count, Wire **o
     Wire *sum = exact_conv(im, inputs[0], inputs[2], inputs[3], inputs[5]);
     if (bias && sum) sum = infix(im, "+", sum, along_axis(im, bias, sum, 1));
     outputs[0] =
-        sum ? requantized(im, sum, inputs[1], along_axis(im, inputs[4], sum, 1), inputs[6], inputs[7]) : NULL;
+        sum ? requantized_sum(im, sum, inputs[1], along_axis(im, inputs[4], sum, 1), inputs[6], inputs[7]) : NULL;
 }

@@ -13,11 +13,11 @@ static Wire *direction_of(Import *im, Wire *x, int direction) {
     return x ? indexed(im, x, "%d", direction) : NULL;
 }
 
-static Wire *part(Import *im, Wire *x, int64_t from, int64_t to) {
+static Wire *part_of_gates(Import *im, Wire *x, int64_t from, int64_t to) {
     return x ? indexed(im, x, "%lld:%lld", (long long)from, (long long)to) : NULL;
 }
 
-static Wire *zeros(Import *im, Wire *x, const Recurrent *node) {
+static Wire *zero_state(Import *im, Wire *x, const Recurrent *node) {
     return call(im, "zeros", NULL, 0, "[%s, %lld]", dim_string(im->arena, wire_size(im, x, 1)),
                 (long long)node->size);
 }
@@ -27,7 +27,7 @@ static Wire *no_bias(Import *im, int64_t count) {
 }
 
 /* ", gate = sigmoid" and so on, of the activations of one direction where they are not as usual. */
-static const char *activations(Import *im, int direction, const char *const *keys, const char *const *usual,
+static const char *activation_names(Import *im, int direction, const char *const *keys, const char *const *usual,
                                int count) {
     static const struct {
         const char *theirs, *ours;
@@ -87,25 +87,25 @@ static void run_direction(Import *im, const Recurrent *node, int direction, bool
     Wire *w = direction_of(im, node->w, direction), *r = direction_of(im, node->r, direction),
          *b = direction_of(im, node->b, direction);
     const int64_t width = node->gates * node->size;
-    Wire *first = b ? part(im, b, 0, width) : no_bias(im, width),
-         *second = b ? part(im, b, width, 2 * width) : NULL;
-    Wire *state = node->state ? direction_of(im, node->state, direction) : zeros(im, node->x, node);
-    Wire *memory = node->memory ? direction_of(im, node->memory, direction) : zeros(im, node->x, node);
+    Wire *first = b ? part_of_gates(im, b, 0, width) : no_bias(im, width),
+         *second = b ? part_of_gates(im, b, width, 2 * width) : NULL;
+    Wire *state = node->state ? direction_of(im, node->state, direction) : zero_state(im, node->x, node);
+    Wire *memory = node->memory ? direction_of(im, node->memory, direction) : zero_state(im, node->x, node);
     Wire *both = second ? infix(im, "+", first, second) : first, *made[3] = {0};
     if (node->gates == 4) {
         Wire *xs[] = {x, w, r, both, state, memory, direction_of(im, node->peephole, direction)};
-        const char *settings = activations(im, direction, lstm_keys, lstm_usual, 3);
+        const char *settings = activation_names(im, direction, lstm_keys, lstm_usual, 3);
         calls(im, "onnx.lstm", xs, node->peephole ? 7 : 6, made, 3, *settings ? settings + 2 : "");
     } else if (node->gates == 3) {
         Wire *xs[] = {x, w, r, first, second ? second : no_bias(im, width), state};
-        const char *settings = activations(im, direction, gru_keys, lstm_usual, 2),
+        const char *settings = activation_names(im, direction, gru_keys, lstm_usual, 2),
                    *linear =
                        attribute_int(im, "linear_before_reset", 0) ? ", linear_before_reset = true" : "";
         const char *all = arena_printf(im->arena, "%s%s", linear, settings);
         calls(im, "onnx.gru", xs, 6, made, 2, *all ? all + 2 : "");
     } else {
         Wire *xs[] = {x, w, r, both, state};
-        const char *settings = activations(im, direction, rnn_keys, rnn_usual, 1);
+        const char *settings = activation_names(im, direction, rnn_keys, rnn_usual, 1);
         calls(im, "onnx.rnn", xs, 5, made, 2, *settings ? settings + 2 : "");
     }
     out[0] = backwards && made[0] ? stage(im, made[0], "flipped", "axes = 0") : made[0];
@@ -114,7 +114,7 @@ static void run_direction(Import *im, const Recurrent *node, int direction, bool
 
 /* All steps [T, directions, N, h], and what is last [directions, N, h]; with the batch first [N, T,
  * directions, h] and [N, directions, h]. */
-static Wire *joined(Import *im, const Recurrent *node, Wire *const *parts, int axis) {
+static Wire *joined_directions(Import *im, const Recurrent *node, Wire *const *parts, int axis) {
     Wire *y = node->directions == 2 ? stage_of(im, parts, 2, "stack", "axis = %d", axis)
               : parts[0]            ? indexed(im, parts[0], "%s", axis ? ":, none" : "none")
                                     : NULL;
@@ -133,5 +133,5 @@ void convert_recurrent(Import *im, Wire *const *inputs, int count, Wire **output
         for (int i = 0; i < 3; i++) made[i][d] = out[i];
     }
     for (int i = 0; i < 3 && i < im->node->output_count; i++)
-        if (*im->node->outputs[i] && made[i][0]) outputs[i] = joined(im, &node, made[i], i == 0);
+        if (*im->node->outputs[i] && made[i][0]) outputs[i] = joined_directions(im, &node, made[i], i == 0);
 }

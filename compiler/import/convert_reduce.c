@@ -67,14 +67,14 @@ static int by_number(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-typedef struct Axes {
+typedef struct ReducedAxes {
     int count;
     int64_t axes[16];
     bool none;
     const char *settings;
-} Axes; /* none: nothing is reduced */
+} ReducedAxes; /* none: nothing is reduced */
 
-static bool reduced_axes(Import *im, Wire *const *inputs, int count, Wire *x, Axes *out) {
+static bool reduced_axes(Import *im, Wire *const *inputs, int count, Wire *x, ReducedAxes *out) {
     out->count = axes_given(im, inputs, count, 1, out->axes);
     if (im->why) return false;
     const bool keep = attribute_int(im, "keepdims", 1);
@@ -104,18 +104,18 @@ static const struct {
     {"ReduceLogSumExp", NULL, NULL, NULL},
 };
 
-static Wire *log_sum_exp(Import *im, Wire *x, const Axes *axes) {
-    Wire *most =
+static Wire *log_sum_exp(Import *im, Wire *x, const ReducedAxes *axes) {
+    Wire *max =
         stage(im, x, "reduce_max", "axes = %s, keep = true", tuple_text(im->arena, axes->axes, axes->count));
     Wire *sum =
-        stage(im, formula(im, "exp(x - y)", (Wire *[]){x, most}, 2), "reduce_sum", "%s", axes->settings);
+        stage(im, formula(im, "exp(x - y)", (Wire *[]){x, max}, 2), "reduce_sum", "%s", axes->settings);
     Wire *flat = stage(im, x, "reduce_max", "%s", axes->settings);
     return infix(im, "+", stage(im, sum, "log", "%s", ""), flat);
 }
 
 void convert_reduce(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
-    Axes axes;
+    ReducedAxes axes;
     if (!x || !reduced_axes(im, inputs, count, x, &axes)) return;
     int row = 0;
     while (strcmp(reductions[row].op, im->node->op)) row++;
@@ -136,7 +136,7 @@ void convert_reduce(Import *im, Wire *const *inputs, int count, Wire **outputs) 
 /* A product, place by place: these are few. */
 void convert_reduce_prod(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
-    Axes axes;
+    ReducedAxes axes;
     int64_t size;
     if (!x || !reduced_axes(im, inputs, count, x, &axes)) return;
     const int rank = wire_rank(im, x);
@@ -223,7 +223,7 @@ typedef struct Letters {
     char of[16];
 } Letters;
 
-static int place_of(const Letters *letters, char letter) {
+static int place_of_letter(const Letters *letters, char letter) {
     for (int i = 0; i < letters->count; i++)
         if (letters->of[i] == letter) return i;
     return -1;
@@ -233,20 +233,20 @@ static bool read_letters(const char **at, Letters *out) {
     out->count = 0;
     for (; **at && **at != ',' && **at != '-'; (*at)++) {
         if (**at == ' ') continue;
-        if (**at == '.' || out->count == 16 || place_of(out, **at) >= 0) return false;
+        if (**at == '.' || out->count == 16 || place_of_letter(out, **at) >= 0) return false;
         out->of[out->count++] = **at;
     }
     return true;
 }
 
 /* A tensor with its axes in the order of `all`, of size 1 where it has none. */
-static Wire *aligned(Import *im, Wire *x, const Letters *own, const Letters *all) {
+static Wire *aligned_to_letters(Import *im, Wire *x, const Letters *own, const Letters *all) {
     int order[16], count = 0;
     Dim dims[16];
     for (int i = 0; i < all->count; i++)
-        if (place_of(own, all->of[i]) >= 0) order[count++] = place_of(own, all->of[i]);
+        if (place_of_letter(own, all->of[i]) >= 0) order[count++] = place_of_letter(own, all->of[i]);
     for (int i = 0; i < all->count; i++) {
-        const int place = place_of(own, all->of[i]);
+        const int place = place_of_letter(own, all->of[i]);
         dims[i] = place >= 0 ? wire_size(im, x, place) : dim_const(im->dims, 1);
     }
     return reshaped(im, permuted(im, x, order), dims, all->count);
@@ -267,10 +267,10 @@ void convert_einsum(Import *im, Wire *const *inputs, int count, Wire **outputs) 
     all = out;
     for (int i = 0; i < terms; i++)
         for (int k = 0; k < own[i].count && all.count < 16; k++)
-            if (place_of(&all, own[i].of[k]) < 0) all.of[all.count++] = own[i].of[k];
+            if (place_of_letter(&all, own[i].of[k]) < 0) all.of[all.count++] = own[i].of[k];
     Wire *product = NULL;
     for (int i = 0; i < terms; i++) {
-        Wire *x = aligned(im, inputs[i], &own[i], &all);
+        Wire *x = aligned_to_letters(im, inputs[i], &own[i], &all);
         product = product ? infix(im, "*", product, x) : x;
     }
     int64_t gone[16];

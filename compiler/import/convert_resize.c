@@ -15,24 +15,24 @@ typedef struct Sampling { /* of one axis */
     double scale, start, end; /* start, end: of tf_crop_and_resize */
 } Sampling;
 
-typedef struct Way {
+typedef struct Resize {
     const char *mode, *coordinates, *nearest;
     bool exclude, antialias;
     double a, beyond; /* beyond: what stands where tf_crop_and_resize leaves the picture */
-} Way;
+} Resize;
 
 /* Where place i falls; NAN: outside, where `beyond` stands. */
-static double coordinate(const Way *way, const Sampling *s, int64_t i) {
+static double resize_coordinate(const Resize *resize, const Sampling *s, int64_t i) {
     const double width = s->scale * (double)s->in, at = (double)i;
-    if (!strcmp(way->coordinates, "align_corners"))
+    if (!strcmp(resize->coordinates, "align_corners"))
         return width == 1 ? 0 : at * (double)(s->in - 1) / (width - 1);
-    if (!strcmp(way->coordinates, "asymmetric")) return at / s->scale;
-    if (!strcmp(way->coordinates, "tf_half_pixel_for_nn")) return (at + 0.5) / s->scale;
-    if (!strcmp(way->coordinates, "pytorch_half_pixel"))
+    if (!strcmp(resize->coordinates, "asymmetric")) return at / s->scale;
+    if (!strcmp(resize->coordinates, "tf_half_pixel_for_nn")) return (at + 0.5) / s->scale;
+    if (!strcmp(resize->coordinates, "pytorch_half_pixel"))
         return width == 1 ? -0.5 : (at + 0.5) / s->scale - 0.5;
-    if (!strcmp(way->coordinates, "half_pixel_symmetric"))
+    if (!strcmp(resize->coordinates, "half_pixel_symmetric"))
         return (double)s->in / 2 * (1 - (double)s->out / width) + (at + 0.5) / s->scale - 0.5;
-    if (!strcmp(way->coordinates, "tf_crop_and_resize")) {
+    if (!strcmp(resize->coordinates, "tf_crop_and_resize")) {
         const double last = (double)(s->in - 1);
         double x = s->out == 1 ? (s->end - s->start) * last / 2
                                : at * (s->end - s->start) * last / (double)(s->out - 1);
@@ -47,55 +47,55 @@ static void split_coordinate(double x, double *base, double *ratio) {
     *ratio = x - *base;
 }
 
-static int64_t nearest_place(const Way *way, const Sampling *s, int64_t i) {
+static int64_t nearest_place(const Resize *resize, const Sampling *s, int64_t i) {
     double base, ratio;
-    split_coordinate(coordinate(way, s, i), &base, &ratio);
+    split_coordinate(resize_coordinate(resize, s, i), &base, &ratio);
     bool up = ratio == 1;
-    if (!strcmp(way->nearest, "ceil")) up = true;
-    if (!strcmp(way->nearest, "round_prefer_floor")) up = ratio > 0.5;
-    if (!strcmp(way->nearest, "round_prefer_ceil")) up = ratio >= 0.5;
+    if (!strcmp(resize->nearest, "ceil")) up = true;
+    if (!strcmp(resize->nearest, "round_prefer_floor")) up = ratio > 0.5;
+    if (!strcmp(resize->nearest, "round_prefer_ceil")) up = ratio >= 0.5;
     return max_i64(0, min_i64((int64_t)base + up, s->in - 1));
 }
 
-static double filter(const Way *way, double t) {
+static double resize_filter(const Resize *resize, double t) {
     t = fabs(t);
-    return !strcmp(way->mode, "cubic") ? resample_cubic(t, way->a) : t < 1 ? 1 - t : 0;
+    return !strcmp(resize->mode, "cubic") ? resample_cubic(t, resize->a) : t < 1 ? 1 - t : 0;
 }
 
 /* The weights of all places in for place i of the result; false where `beyond` stands there. */
-static bool weigh(const Way *way, const Sampling *s, int64_t i, double *row) {
-    const double x = coordinate(way, s, i), reach = !strcmp(way->mode, "cubic") ? 2 : 1,
-                 shrink = way->antialias ? fmin(s->scale, 1) : 1;
+static bool weigh_samples(const Resize *resize, const Sampling *s, int64_t i, double *row) {
+    const double x = resize_coordinate(resize, s, i), reach = !strcmp(resize->mode, "cubic") ? 2 : 1,
+                 shrink = resize->antialias ? fmin(s->scale, 1) : 1;
     double base, ratio, sum = 0, all = 0;
     if (isnan(x)) return false;
     split_coordinate(x, &base, &ratio);
     const int first = (int)floor(-reach / shrink) + 1, last = 1 - first;
     double weights[1024];
     for (int k = first; k <= last && k - first < 1024; k++)
-        all += weights[k - first] = filter(way, ((double)k - ratio) * shrink);
+        all += weights[k - first] = resize_filter(resize, ((double)k - ratio) * shrink);
     for (int k = first; k <= last && k - first < 1024; k++) {
         const int64_t place = (int64_t)base + k;
         const bool outside = place < 0 || place >= s->in;
-        if (outside && way->exclude) continue;
-        const double weight = way->antialias ? weights[k - first] / all : weights[k - first];
+        if (outside && resize->exclude) continue;
+        const double weight = resize->antialias ? weights[k - first] / all : weights[k - first];
         row[max_i64(0, min_i64(place, s->in - 1))] += weight, sum += weight;
     }
-    for (int64_t k = 0; way->exclude && k < s->in; k++) row[k] /= sum;
+    for (int64_t k = 0; resize->exclude && k < s->in; k++) row[k] /= sum;
     return true;
 }
 
 /* ---- one axis at a time ---- */
 
-static Wire *at_places(Import *im, Wire *x, int axis, const Way *way, const Sampling *s) {
+static Wire *at_places(Import *im, Wire *x, int axis, const Resize *resize, const Sampling *s) {
     if (s->out > LARGEST_SIZE) return cannot(im, "resizing to %lld places", (long long)s->out);
     Wire *index = wire_known(im, ONNX_INT32, 1, &s->out);
     for (int64_t i = 0; i < s->out; i++)
-        index->known->sizes[i] = dim_const(im->dims, nearest_place(way, s, i));
+        index->known->sizes[i] = dim_const(im->dims, nearest_place(resize, s, i));
     return call(im, "primitive.gather", (Wire *[]){x, index}, 2, "axis = %d", axis);
 }
 
 /* x with its axis last, times the matrix, and back. */
-static Wire *by_matrix(Import *im, Wire *x, int axis, const Way *way, const Sampling *s) {
+static Wire *by_matrix(Import *im, Wire *x, int axis, const Resize *resize, const Sampling *s) {
     const int rank = wire_rank(im, x);
     int order[16];
     bool beyond = false;
@@ -103,8 +103,8 @@ static Wire *by_matrix(Import *im, Wire *x, int axis, const Way *way, const Samp
         return cannot(im, "resizing %lld places to %lld in this mode", (long long)s->in, (long long)s->out);
     double *matrix = NEW_ARRAY(im->arena, double, s->in * s->out),
            *turned = NEW_ARRAY(im->arena, double, s->in * s->out);
-    for (int64_t i = 0; i < s->out; i++) beyond = !weigh(way, s, i, matrix + i * s->in) || beyond;
-    if (beyond && way->beyond != 0)
+    for (int64_t i = 0; i < s->out; i++) beyond = !weigh_samples(resize, s, i, matrix + i * s->in) || beyond;
+    if (beyond && resize->beyond != 0)
         return cannot(im, "tf_crop_and_resize beyond the picture with an extrapolation_value");
     for (int64_t i = 0; i < s->out; i++)
         for (int64_t k = 0; k < s->in; k++) turned[k * s->out + i] = matrix[i * s->in + k];
@@ -116,39 +116,39 @@ static Wire *by_matrix(Import *im, Wire *x, int axis, const Way *way, const Samp
 
 /* ---- by the library ---- */
 
-static const char *library_rule(const Way *way) {
+static const char *library_rule(const Resize *resize) {
     static const char *const rules[] = {"half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel"};
     for (int i = 0; i < COUNT_OF(rules); i++)
-        if (!strcmp(rules[i], way->coordinates)) return rules[i];
+        if (!strcmp(rules[i], resize->coordinates)) return rules[i];
     return NULL;
 }
 
 /* What the library's nearest takes: floor(s) for asymmetric, floor(s + 1/2) for the others. */
-static bool same_nearest(const Way *way, const Sampling *s) {
-    const bool plain = !strcmp(way->coordinates, "asymmetric"),
-               corners = !strcmp(way->coordinates, "align_corners");
+static bool same_nearest(const Resize *resize, const Sampling *s) {
+    const bool plain = !strcmp(resize->coordinates, "asymmetric"),
+               corners = !strcmp(resize->coordinates, "align_corners");
     for (int64_t i = 0; i < s->out; i++) {
         int64_t top = plain ? i * s->in : corners ? 2 * i * (s->in - 1) + s->out - 1 : (2 * i + 1) * s->in;
         int64_t bottom = plain ? s->out : corners ? 2 * (s->out - 1) : 2 * s->out;
-        if (bottom == 0 ? nearest_place(way, s, i) != 0
-                        : nearest_place(way, s, i) != max_i64(0, min_i64(top / bottom, s->in - 1)))
+        if (bottom == 0 ? nearest_place(resize, s, i) != 0
+                        : nearest_place(resize, s, i) != max_i64(0, min_i64(top / bottom, s->in - 1)))
             return false;
     }
     return true;
 }
 
 /* Whether sizes alone decide what is computed along this axis, as in the library. */
-static bool fits_library(const Way *way, const Sampling *s) {
+static bool fits_library(const Resize *resize, const Sampling *s) {
     const bool exact =
         s->scale * (double)s->in == (double)s->out || s->scale == (double)s->out / (double)s->in;
-    if (!library_rule(way) || !exact || way->antialias || way->exclude) return false;
-    return strcmp(way->mode, "nearest")
+    if (!library_rule(resize) || !exact || resize->antialias || resize->exclude) return false;
+    return strcmp(resize->mode, "nearest")
                ? true
-               : s->out <= LARGEST_SIZE && s->in <= LARGEST_SIZE && same_nearest(way, s);
+               : s->out <= LARGEST_SIZE && s->in <= LARGEST_SIZE && same_nearest(resize, s);
 }
 
-static Wire *by_library(Import *im, Wire *x, const Way *way, const Dim *sizes, int64_t factor) {
-    const char *rule = library_rule(way), *mode = !strcmp(way->mode, "linear") ? "bilinear" : way->mode;
+static Wire *by_library(Import *im, Wire *x, const Resize *resize, const Dim *sizes, int64_t factor) {
+    const char *rule = library_rule(resize), *mode = !strcmp(resize->mode, "linear") ? "bilinear" : resize->mode;
     const bool nearest = !strcmp(mode, "nearest"),
                usual = !strcmp(rule, nearest ? "asymmetric" : "half_pixel");
     Text text = {.arena = im->arena};
@@ -159,17 +159,17 @@ static Wire *by_library(Import *im, Wire *x, const Way *way, const Dim *sizes, i
                      factor == 2 ? "" : arena_printf(im->arena, "%lld", (long long)factor));
     if (strcmp(mode, "bilinear")) text_add(&text, ", mode = \"%s\"", mode);
     if (!usual) text_add(&text, ", rule = \"%s\"", rule);
-    if (!strcmp(mode, "cubic") && way->a != -0.75)
-        text_add(&text, ", a = %s", number_text(im->arena, way->a, true));
+    if (!strcmp(mode, "cubic") && resize->a != -0.75)
+        text_add(&text, ", a = %s", number_text(im->arena, resize->a, true));
     return stage(im, x, "resize", "%s", text_string(&text));
 }
 
 /* ---- what the node asks for ---- */
 
-typedef struct Wanted { /* for each axis */
+typedef struct WantedSize { /* for each axis */
     Dim size[16];
     double scale[16], start[16], end[16];
-} Wanted;
+} WantedSize;
 
 static bool scales_of(Import *im, Wire *wire, double *out, int *count) {
     const Known *k = known_of(im, wire);
@@ -206,7 +206,7 @@ static bool keep_ratio(Import *im, Wire *x, const char *policy, const int *axes,
     return true;
 }
 
-static bool wanted_of(Import *im, Wire *const *inputs, int count, Wire *x, Wanted *out) {
+static bool wanted_of(Import *im, Wire *const *inputs, int count, Wire *x, WantedSize *out) {
     const bool upsample = !strcmp(im->node->op, "Upsample"), early = upsample || im->opset < 11;
     const int rank = wire_rank(im, x);
     const OnnxAttribute *given = attribute(im, "scales"), *along = attribute(im, "axes");
@@ -214,7 +214,7 @@ static bool wanted_of(Import *im, Wire *const *inputs, int count, Wire *x, Wante
          *roi = early ? NULL : input_at(inputs, count, 1);
     double factors[16], corners[32];
     Dim asked[16];
-    int axes[16], many = along && along->count <= 16 ? along->count : rank, told = 0, many_corners = 0;
+    int axes[16], many = along && along->count <= 16 ? along->count : rank, reported = 0, many_corners = 0;
     for (int i = 0; i < many; i++)
         if ((axes[i] = along ? axis_of(im, along->integers[i], rank) : i) < 0) return false;
     for (int i = 0; i < rank; i++)
@@ -223,11 +223,11 @@ static bool wanted_of(Import *im, Wire *const *inputs, int count, Wire *x, Wante
         given || (scales && !(wire_is_constant(scales) &&
                               (scales->data ? scales->data->count == 0 : scales->known->count == 0)));
     if (given && given->kind == ATTRIBUTE_REALS && given->count <= 16)
-        for (told = 0; told < given->count; told++) factors[told] = (double)given->reals[told];
-    else if (by_scale ? !scales_of(im, scales, factors, &told)
-                      : !sizes_of(im, sizes, "the new size", asked, &told))
+        for (reported = 0; reported < given->count; reported++) factors[reported] = (double)given->reals[reported];
+    else if (by_scale ? !scales_of(im, scales, factors, &reported)
+                      : !sizes_of(im, sizes, "the new size", asked, &reported))
         return false;
-    if (told != many) return cannot(im, "%d factors for %d axes", told, many);
+    if (reported != many) return cannot(im, "%d factors for %d axes", reported, many);
     const char *policy = attribute_string(im, "keep_aspect_ratio_policy", "stretch");
     if (!by_scale && strcmp(policy, "stretch") && !keep_ratio(im, x, policy, axes, many, asked)) return false;
     const bool crops =
@@ -245,9 +245,9 @@ static bool wanted_of(Import *im, Wire *const *inputs, int count, Wire *x, Wante
     return true;
 }
 
-static Way way_of(Import *im) {
+static Resize resize_way(Import *im) {
     const bool early = !strcmp(im->node->op, "Upsample") || im->opset < 11;
-    Way way = {.mode = attribute_string(im, "mode", "nearest"),
+    Resize resize = {.mode = attribute_string(im, "mode", "nearest"),
                .coordinates = attribute_string(im, "coordinate_transformation_mode",
                                                early ? "asymmetric" : "half_pixel"),
                .nearest = attribute_string(im, "nearest_mode", early ? "floor" : "round_prefer_floor"),
@@ -255,46 +255,46 @@ static Way way_of(Import *im) {
                .antialias = attribute_int(im, "antialias", 0),
                .a = attribute_real(im, "cubic_coeff_a", -0.75),
                .beyond = attribute_real(im, "extrapolation_value", 0)};
-    if (!strcmp(way.mode, "bilinear")) way.mode = "linear";
-    if (!strcmp(way.mode, "nearest")) way.antialias = way.exclude = false;
-    if (fabs(way.a + 0.75) < 1e-7) way.a = -0.75;
-    return way;
+    if (!strcmp(resize.mode, "bilinear")) resize.mode = "linear";
+    if (!strcmp(resize.mode, "nearest")) resize.antialias = resize.exclude = false;
+    if (fabs(resize.a + 0.75) < 1e-7) resize.a = -0.75;
+    return resize;
 }
 
 /* A whole factor of both axes of free size; 0 where there is none. */
-static int64_t whole_factor(const Wanted *wanted) {
+static int64_t whole_factor(const WantedSize *wanted) {
     const double scale = wanted->scale[2];
     return scale == wanted->scale[3] && scale == floor(scale) && scale >= 1 ? (int64_t)scale : 0;
 }
 
 void convert_resize(Import *im, Wire *const *inputs, int count, Wire **outputs) {
     Wire *x = input_at(inputs, count, 0);
-    Wanted wanted;
+    WantedSize wanted;
     if (!x || !wanted_of(im, inputs, count, x, &wanted)) return;
-    const Way way = way_of(im);
+    const Resize resize = resize_way(im);
     const int rank = wire_rank(im, x);
     Sampling s[16];
-    bool fixed = true, library = rank == 4 && onnx_type_is_float(x->type) && library_rule(&way);
+    bool fixed = true, library = rank == 4 && onnx_type_is_float(x->type) && library_rule(&resize);
     for (int i = 0; i < rank; i++) {
         s[i] = (Sampling){.scale = wanted.scale[i], .start = wanted.start[i], .end = wanted.end[i]};
         const bool known = wire_fixed(im, x, i, &s[i].in) && dim_is_const(wanted.size[i], &s[i].out);
         const bool same =
-            wanted.size[i] == wire_size(im, x, i) && strcmp(way.coordinates, "tf_crop_and_resize");
+            wanted.size[i] == wire_size(im, x, i) && strcmp(resize.coordinates, "tf_crop_and_resize");
         fixed = fixed && (known || same);
-        library = library && (i >= 2 ? !known || fits_library(&way, &s[i]) : same);
+        library = library && (i >= 2 ? !known || fits_library(&resize, &s[i]) : same);
         if (known && s[i].out < 1) cannot(im, "a size of %lld", (long long)s[i].out);
     }
-    if (!fixed && !strcmp(way.mode, "nearest") && strcmp(way.nearest, "floor") && !whole_factor(&wanted))
+    if (!fixed && !strcmp(resize.mode, "nearest") && strcmp(resize.nearest, "floor") && !whole_factor(&wanted))
         library = false;
     if (im->why) return;
-    if (library) outputs[0] = by_library(im, x, &way, wanted.size + 2, whole_factor(&wanted));
-    else if (!fixed) cannot(im, "resizing a free size in this mode (%s, %s)", way.mode, way.coordinates);
+    if (library) outputs[0] = by_library(im, x, &resize, wanted.size + 2, whole_factor(&wanted));
+    else if (!fixed) cannot(im, "resizing a free size in this mode (%s, %s)", resize.mode, resize.coordinates);
     else {
         for (int i = 0; i < rank && x; i++) {
-            if (wanted.size[i] == wire_size(im, x, i) && strcmp(way.coordinates, "tf_crop_and_resize"))
+            if (wanted.size[i] == wire_size(im, x, i) && strcmp(resize.coordinates, "tf_crop_and_resize"))
                 continue;
-            x = strcmp(way.mode, "nearest") ? by_matrix(im, x, i, &way, &s[i])
-                                            : at_places(im, x, i, &way, &s[i]);
+            x = strcmp(resize.mode, "nearest") ? by_matrix(im, x, i, &resize, &s[i])
+                                            : at_places(im, x, i, &resize, &s[i]);
         }
         outputs[0] = x;
     }

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { MOST_FOLDED = 1 << 14 };
+enum { MAX_FOLDED = 1 << 14 };
 
 typedef const Known *const *Knowns;
 
@@ -18,8 +18,8 @@ static bool constant_int(const Known *k, int64_t i, int64_t *out) {
 }
 
 /* All elements of a list of ints; false where one depends on sizes. */
-static bool all_ints(const Known *k, int64_t *out, int most) {
-    if (!k || !k->sizes || k->count > most) return false;
+static bool all_ints(const Known *k, int64_t *out, int max) {
+    if (!k || !k->sizes || k->count > max) return false;
     for (int64_t i = 0; i < k->count; i++)
         if (!dim_is_const(k->sizes[i], &out[i])) return false;
     return true;
@@ -28,7 +28,7 @@ static bool all_ints(const Known *k, int64_t *out, int most) {
 static Known *known_new(Import *im, int type, int rank, const int64_t *dims) {
     int64_t count = 1;
     for (int i = 0; i < rank; i++)
-        if (dims[i] < 0 || __builtin_mul_overflow(count, dims[i], &count) || count > MOST_FOLDED) return NULL;
+        if (dims[i] < 0 || __builtin_mul_overflow(count, dims[i], &count) || count > MAX_FOLDED) return NULL;
     return wire_known(im, type, rank, dims)->known;
 }
 
@@ -228,7 +228,7 @@ static Known *fold_unary(Import *im, Knowns in, const char *op) {
     return out;
 }
 
-static int64_t wrapped(int64_t value, int type) {
+static int64_t wrapped_to_onnx(int64_t value, int type) {
     const int bits = 8 * onnx_type_bytes(type);
     if (type == ONNX_BOOL) return value != 0;
     if (bits >= 64 || bits == 0) return value;
@@ -250,10 +250,10 @@ static Known *fold_cast(Import *im, const Known *in, int type) {
         else if (in->reals) {
             if (!(fabs(in->reals[i]) < 0x1p62)) return NULL;
             out->sizes[i] = dim_const(im->dims, type == ONNX_BOOL ? in->reals[i] != 0
-                                                                  : wrapped((int64_t)in->reals[i], type));
+                                                                  : wrapped_to_onnx((int64_t)in->reals[i], type));
         } else if (dim_is_const(in->sizes[i], &whole)) {
             if (out->reals) out->reals[i] = (double)(float)whole;
-            else if (!free) out->sizes[i] = dim_const(im->dims, wrapped(whole, type));
+            else if (!free) out->sizes[i] = dim_const(im->dims, wrapped_to_onnx(whole, type));
         } else if (type == ONNX_BOOL || onnx_type_bytes(type) < 4) return NULL;
         else out->sizes[i] = in->sizes[i];
     }
@@ -329,7 +329,7 @@ static Known *fold_concat(Import *im, Knowns in, int count) {
 
 /* The axes of Squeeze, Unsqueeze and Reduce: an attribute, or since opset 13 an input. -1: not told; -2: not
  * known. */
-static int axes_of(const Import *im, const Known *input, bool given, int64_t *out) {
+static int axes_of_known(const Import *im, const Known *input, bool given, int64_t *out) {
     const OnnxAttribute *a = attribute(im, "axes");
     if (a && a->kind == ATTRIBUTE_INTS && a->count <= 16)
         return memcpy(out, a->integers, sizeof *out * (size_t)a->count), a->count;
@@ -339,7 +339,7 @@ static int axes_of(const Import *im, const Known *input, bool given, int64_t *ou
 
 static Known *fold_unsqueeze(Import *im, Knowns in, int count) {
     int64_t axes[16], dims[16];
-    int added = axes_of(im, count > 1 ? in[1] : NULL, count > 1, axes), axis;
+    int added = axes_of_known(im, count > 1 ? in[1] : NULL, count > 1, axes), axis;
     bool is_new[16] = {false};
     if (!in[0] || added < 0 || in[0]->rank + added > 16) return NULL;
     const int rank = in[0]->rank + added;
@@ -354,7 +354,7 @@ static Known *fold_unsqueeze(Import *im, Knowns in, int count) {
 
 static Known *fold_squeeze(Import *im, Knowns in, int count) {
     int64_t axes[16], dims[16];
-    int gone = axes_of(im, count > 1 ? in[1] : NULL, count > 1, axes), rank = 0, axis;
+    int gone = axes_of_known(im, count > 1 ? in[1] : NULL, count > 1, axes), rank = 0, axis;
     if (!in[0] || gone == -2) return NULL;
     for (int i = 0; i < in[0]->rank; i++) {
         bool drop = gone == -1 && in[0]->dims[i] == 1;
@@ -476,7 +476,7 @@ static Known *fold_shape(Import *im, Wire *x) {
     return out;
 }
 
-static Known *fold_size(Import *im, Wire *x) {
+static Known *fold_wire_size(Import *im, Wire *x) {
     Known *out = known_new(im, ONNX_INT64, 0, NULL);
     out->sizes[0] = dim_const(im->dims, 1);
     for (int i = 0; i < wire_rank(im, x); i++)
@@ -491,7 +491,7 @@ static Known *fold_range(Import *im, Knowns in) {
     if (in[0]->reals) {
         if (!in[1]->reals || !in[2]->reals || in[2]->reals[0] == 0) return NULL;
         double many = ceil((in[1]->reals[0] - in[0]->reals[0]) / in[2]->reals[0]);
-        if (!(many < MOST_FOLDED)) return NULL;
+        if (!(many < MAX_FOLDED)) return NULL;
         count = (int64_t)fmax(many, 0);
     } else {
         if (!constant_int(in[0], 0, &begin) || !constant_int(in[1], 0, &end) ||
@@ -561,12 +561,12 @@ static const struct {
 static const char *const unaries[] = {"Floor",      "Ceil", "Round", "Sqrt", "Neg",
                                       "Reciprocal", "Abs",  "Not",   "Exp",  "Log"};
 
-static Known *fold(Import *im, Wire *const *inputs, Knowns in, int count) {
+static Known *fold_wires(Import *im, Wire *const *inputs, Knowns in, int count) {
     const char *op = im->node->op;
     if (!strcmp(op, "Constant")) return fold_constant(im);
     if (count == 0 || !inputs[0]) return NULL;
     if (!strcmp(op, "Shape")) return fold_shape(im, inputs[0]);
-    if (!strcmp(op, "Size")) return fold_size(im, inputs[0]);
+    if (!strcmp(op, "Size")) return fold_wire_size(im, inputs[0]);
     if (!strcmp(op, "ConstantOfShape")) return fold_constant_of_shape(im, in[0]);
     for (int i = 0; i < COUNT_OF(binaries); i++)
         if (!strcmp(op, binaries[i].name))
@@ -596,7 +596,7 @@ bool fold_node(Import *im, Wire *const *inputs, int count, Wire **outputs) {
         if (inputs[i] && !in[i] && !by_shape) return false;
     }
     if (im->node->output_count != 1) return false;
-    Known *known = fold(im, inputs, in, count);
+    Known *known = fold_wires(im, inputs, in, count);
     if (!known) return false;
     outputs[0] = NEW(im->arena, Wire);
     *outputs[0] = (Wire){.type = known->type, .known = known};

@@ -14,10 +14,10 @@
 #include <math.h>
 #include <stdlib.h>
 
-typedef struct Part {
+typedef struct FormulaPart {
     Wire *wire;
     double number;
-} Part; /* wire NULL: a number */
+} FormulaPart; /* wire NULL: a number */
 
 typedef struct Formula {
     Import *im;
@@ -26,9 +26,9 @@ typedef struct Formula {
     int count;
 } Formula;
 
-static Part logic(Formula *f);
+static FormulaPart parse_logic(Formula *f);
 
-static bool takes(Formula *f, const char *word) {
+static bool takes_text(Formula *f, const char *word) {
     while (*f->at == ' ') f->at++;
     const size_t length = strlen(word);
     if (strncmp(f->at, word, length) ||
@@ -38,7 +38,7 @@ static bool takes(Formula *f, const char *word) {
     return true;
 }
 
-static double combined(const char *op, double a, double b) {
+static double combined_numbers(const char *op, double a, double b) {
     switch (op[0]) {
     case '+': return a + b;
     case '-': return a - b;
@@ -47,16 +47,16 @@ static double combined(const char *op, double a, double b) {
     }
 }
 
-static Part combine(Formula *f, const char *op, Part a, Part b, bool truth) {
-    if (f->im->why) return (Part){0};
-    if (!a.wire && !b.wire) return (Part){NULL, combined(op, a.number, b.number)};
+static FormulaPart combine_parts(Formula *f, const char *op, FormulaPart a, FormulaPart b, bool truth) {
+    if (f->im->why) return (FormulaPart){0};
+    if (!a.wire && !b.wire) return (FormulaPart){NULL, combined_numbers(op, a.number, b.number)};
     Wire *made = a.wire && b.wire ? infix(f->im, op, a.wire, b.wire)
                  : a.wire         ? infix_number(f->im, op, a.wire, b.number)
                                   : number_infix(f->im, a.number, op, b.wire);
-    return (Part){truth ? typed(made, ONNX_BOOL) : made, 0};
+    return (FormulaPart){truth ? typed(made, ONNX_BOOL) : made, 0};
 }
 
-static Part of_attribute(Formula *f) {
+static FormulaPart of_attribute(Formula *f) {
     char name[32];
     int length = 0;
     while ((isalnum((unsigned char)*f->at) || *f->at == '_') && length < 31) name[length++] = *f->at++;
@@ -64,94 +64,94 @@ static Part of_attribute(Formula *f) {
     char *end;
     double fallback = strtod(f->at + 1, &end); /* behind the colon */
     f->at = end;
-    return (Part){NULL, attribute_real(f->im, name, fallback)};
+    return (FormulaPart){NULL, attribute_real(f->im, name, fallback)};
 }
 
-static Part of_call(Formula *f, const char *name, size_t length) {
+static FormulaPart of_call(Formula *f, const char *name, size_t length) {
     Import *im = f->im;
     Wire *wires[4];
     Text settings = {.arena = im->arena};
     int count = 0;
     do {
-        Part term = logic(f);
-        if (im->why || count == 4) return (Part){0};
+        FormulaPart term = parse_logic(f);
+        if (im->why || count == 4) return (FormulaPart){0};
         if (term.wire) wires[count++] = term.wire;
         else
             text_add(&settings, "%s%s", settings.length ? ", " : "",
                      number_text(im->arena, term.number,
                                  count == 0 || onnx_type_is_float(wires[count - 1]->type)));
-    } while (takes(f, ","));
-    takes(f, ")");
+    } while (takes_text(f, ","));
+    takes_text(f, ")");
     name = arena_strndup(im->arena, name, length);
     const bool alone = count == 1 && !settings.length;
-    return (Part){alone ? stage(im, wires[0], name, "%s", "")
+    return (FormulaPart){alone ? stage(im, wires[0], name, "%s", "")
                         : call(im, name, wires, count, "%s", text_string(&settings)),
                   0};
 }
 
-static Part of_input(Formula *f, int place) {
-    if (place < f->count && f->inputs[place]) return (Part){f->inputs[place], 0};
+static FormulaPart of_input(Formula *f, int place) {
+    if (place < f->count && f->inputs[place]) return (FormulaPart){f->inputs[place], 0};
     cannot(f->im, "an input that is left out");
-    return (Part){0};
+    return (FormulaPart){0};
 }
 
-static Part atom(Formula *f) {
-    if (takes(f, "(")) {
-        Part inner = logic(f);
-        takes(f, ")");
+static FormulaPart parse_atom(Formula *f) {
+    if (takes_text(f, "(")) {
+        FormulaPart inner = parse_logic(f);
+        takes_text(f, ")");
         return inner;
     }
-    if (takes(f, "$")) return of_attribute(f);
+    if (takes_text(f, "$")) return of_attribute(f);
     const char *begin = f->at;
     if (isdigit((unsigned char)*begin)) {
         char *end;
         double number = strtod(begin, &end);
         f->at = end;
-        return (Part){NULL, number};
+        return (FormulaPart){NULL, number};
     }
     while (isalnum((unsigned char)*f->at) || *f->at == '_') f->at++;
     const size_t length = (size_t)(f->at - begin);
-    if (takes(f, "(")) return of_call(f, begin, length);
+    if (takes_text(f, "(")) return of_call(f, begin, length);
     return of_input(f, *begin - 'x');
 }
 
-static Part power(Formula *f) {
-    if (takes(f, "not")) return (Part){prefix(f->im, "not ", power(f).wire), 0};
-    if (takes(f, "-")) {
-        Part term = power(f);
-        return term.wire ? (Part){prefix(f->im, "-", term.wire), 0} : (Part){NULL, -term.number};
+static FormulaPart parse_power(Formula *f) {
+    if (takes_text(f, "not")) return (FormulaPart){prefix(f->im, "not ", parse_power(f).wire), 0};
+    if (takes_text(f, "-")) {
+        FormulaPart term = parse_power(f);
+        return term.wire ? (FormulaPart){prefix(f->im, "-", term.wire), 0} : (FormulaPart){NULL, -term.number};
     }
-    Part base = atom(f);
-    return takes(f, "**") ? combine(f, "**", base, power(f), false) : base;
+    FormulaPart base = parse_atom(f);
+    return takes_text(f, "**") ? combine_parts(f, "**", base, parse_power(f), false) : base;
 }
 
-static Part chain(Formula *f, Part (*part)(Formula *), const char *const *ops, int count, bool truth) {
-    Part left = part(f);
+static FormulaPart parse_chain(Formula *f, FormulaPart (*part)(Formula *), const char *const *ops, int count, bool truth) {
+    FormulaPart left = part(f);
     for (int i = 0; i < count;) {
-        if (!takes(f, ops[i])) i++;
-        else left = combine(f, ops[i], left, part(f), truth), i = 0;
+        if (!takes_text(f, ops[i])) i++;
+        else left = combine_parts(f, ops[i], left, part(f), truth), i = 0;
     }
     return left;
 }
 
-static Part product(Formula *f) {
+static FormulaPart parse_product(Formula *f) {
     static const char *const ops[] = {"//", "*", "/", "%"};
-    return chain(f, power, ops, COUNT_OF(ops), false);
+    return parse_chain(f, parse_power, ops, COUNT_OF(ops), false);
 }
-static Part sum(Formula *f) {
+static FormulaPart parse_sum(Formula *f) {
     static const char *const ops[] = {"+", "-"};
-    return chain(f, product, ops, COUNT_OF(ops), false);
+    return parse_chain(f, parse_product, ops, COUNT_OF(ops), false);
 }
-static Part compare(Formula *f) {
+static FormulaPart parse_comparison(Formula *f) {
     static const char *const ops[] = {"<=", ">=", "==", "!=", "<", ">"};
-    return chain(f, sum, ops, COUNT_OF(ops), true);
+    return parse_chain(f, parse_sum, ops, COUNT_OF(ops), true);
 }
-static Part logic(Formula *f) {
+static FormulaPart parse_logic(Formula *f) {
     static const char *const ops[] = {"and", "or"};
-    return chain(f, compare, ops, COUNT_OF(ops), true);
+    return parse_chain(f, parse_comparison, ops, COUNT_OF(ops), true);
 }
 
 Wire *formula(Import *im, const char *text, Wire *const *inputs, int count) {
     Formula f = {im, text, inputs, count};
-    return logic(&f).wire;
+    return parse_logic(&f).wire;
 }

@@ -2,18 +2,18 @@
 #include "import/import.h"
 
 /* What could not be read: a line each kind, with how often and at which nodes. */
-static void tell_unread(Import *im) {
+static void report_unread_operators(Import *im) {
     enum { NODES_TOLD = 3 };
-    bool *told = NEW_ARRAY(im->arena, bool, im->unread.count);
+    bool *reported = NEW_ARRAY(im->arena, bool, im->unread.count);
     for (int i = 0; i < im->unread.count; i++) {
         const Unread *first = &im->unread.items[i];
         Text nodes = {.arena = im->arena};
         int count = 0;
-        for (int k = i; k < im->unread.count && !told[i]; k++) {
+        for (int k = i; k < im->unread.count && !reported[i]; k++) {
             const Unread *other = &im->unread.items[k];
-            if (told[k] || strcmp(first->node->op, other->node->op) || strcmp(first->why, other->why))
+            if (reported[k] || strcmp(first->node->op, other->node->op) || strcmp(first->why, other->why))
                 continue;
-            if (k > i) told[k] = true;
+            if (k > i) reported[k] = true;
             const char *name = *other->node->name          ? other->node->name
                                : other->node->output_count ? other->node->outputs[0]
                                                            : "";
@@ -81,7 +81,7 @@ bool import_onnx(Arena *arena, Names *names, Diagnostics *diag, const char *path
     if (!model) return false;
     Import fresh = import_begin(arena, names, diag, model, options);
     if (!import_with_multiples(im, &fresh)) {
-        tell_unread(im);
+        report_unread_operators(im);
         return false;
     }
     while (im->unread.count && options->partial) { /* what was cut may uncover more */
@@ -91,7 +91,7 @@ bool import_onnx(Arena *arena, Names *names, Diagnostics *diag, const char *path
         *im = fresh;
         if (!import_graph(im)) return false;
     }
-    tell_unread(im);
+    report_unread_operators(im);
     if (im->unread.count) return false;
     return import_write(im, identifier(im, options->model, "model"), first_comment(im, path), out);
 }

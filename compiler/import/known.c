@@ -2,7 +2,7 @@
 #include "import/import.h"
 #include "files/files.h"
 
-enum { MOST_KNOWN = 1 << 14 }; /* elements */
+enum { MAX_KNOWN = 1 << 14 }; /* elements */
 
 bool onnx_type_is_float(int type) {
     return type == ONNX_FLOAT || type == ONNX_FLOAT16 || type == ONNX_DOUBLE || type == ONNX_BFLOAT16;
@@ -38,7 +38,7 @@ cai_tensor runtime_tensor(const OnnxTensor *tensor) {
     return out;
 }
 
-static Known *decoded(Import *im, const OnnxTensor *tensor) {
+static Known *decoded_tensor(Import *im, const OnnxTensor *tensor) {
     Known *known = wire_known(im, tensor->type, tensor->rank, tensor->dims)->known;
     const cai_tensor numbers = runtime_tensor(tensor);
     if (known->reals) cai_tensor_to_f64(&numbers, 0, numbers.count, known->reals);
@@ -51,9 +51,9 @@ static Known *decoded(Import *im, const OnnxTensor *tensor) {
 }
 
 const Known *known_of(Import *im, Wire *wire) {
-    if (!wire || wire->known || !wire->data || !wire->data->data || wire->data->count > MOST_KNOWN)
+    if (!wire || wire->known || !wire->data || !wire->data->data || wire->data->count > MAX_KNOWN)
         return wire ? wire->known : NULL;
-    return wire->known = decoded(im, wire->data);
+    return wire->known = decoded_tensor(im, wire->data);
 }
 
 bool wire_is_constant(const Wire *wire) { return wire->data || wire->known; }

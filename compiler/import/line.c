@@ -104,7 +104,7 @@ static const char *dtype_setting(Import *im, int type, DType usual) {
     return dtype == usual ? "" : arena_printf(im->arena, ", dtype = \"%s\"", dtype_name(dtype));
 }
 
-enum { MOST_WRITTEN = 16 }; /* elements of a constant that stand in the text; larger ones are weights */
+enum { MAX_WRITTEN = 16 }; /* elements of a constant that stand in the text; larger ones are weights */
 
 static bool equal_elements(const Known *k) {
     for (int64_t i = 1; i < k->count; i++)
@@ -118,16 +118,16 @@ static Line *line_new(Import *im, Style style, const char *callee) {
     return line;
 }
 
-static void add_setting(Import *im, Line *line, const char *text, size_t length);
-static void add_settings(Import *im, Line *line, const char *text);
+static void add_line_setting(Import *im, Line *line, const char *text, size_t length);
+static void add_line_settings(Import *im, Line *line, const char *text);
 
 static Wire *constant_line(Import *im, int type, const char *callee, const char *settings) {
     Line *line = line_new(im, STYLE_CALL, callee);
-    add_settings(im, line, settings);
+    add_line_settings(im, line, settings);
     return line_run(im, line, type);
 }
 
-static bool symbolic(const Known *k) {
+static bool is_symbolic(const Known *k) {
     for (int64_t i = 0; k->sizes && i < k->count; i++)
         if (!dim_is_const(k->sizes[i], NULL)) return true;
     return false;
@@ -136,7 +136,7 @@ static bool symbolic(const Known *k) {
 /* A few numbers in the text. */
 static Wire *written_constant(Import *im, const Known *k) {
     Text text = {.arena = im->arena};
-    if (k->count > 1 && equal_elements(k) && !symbolic(k)) {
+    if (k->count > 1 && equal_elements(k) && !is_symbolic(k)) {
         Known one = *k;
         one.rank = 0, one.type = k->type == ONNX_BOOL ? ONNX_INT32 : k->type; /* full takes a number */
         text_add(&text, "%s, ", tuple_text(im->arena, k->dims, k->rank));
@@ -158,7 +158,7 @@ static Wire *weight_constant(Import *im, Wire *wire) {
     LineWeight *weight = layer_weight(im, line, "", wire);
     Dim dims[16];
     for (int i = 0; i < weight->rank; i++) dims[i] = dim_const(im->dims, weight->dims[i]);
-    add_settings(im, line,
+    add_line_settings(im, line,
                  arena_printf(im->arena, "%s%s", dims_text(im->arena, dims, weight->rank),
                               dtype_setting(im, wire->type, DTYPE_F32)));
     line->hint = wire->hint;
@@ -174,7 +174,7 @@ bool materialize(Import *im, Wire *wire) {
     else if (wire->data && !onnx_type_bytes(wire->data->type))
         cannot(im, "a constant of %s", onnx_type_name(wire->data->type));
     else
-        made = k && (symbolic(k) || count <= MOST_WRITTEN || equal_elements(k)) ? written_constant(im, k)
+        made = k && (is_symbolic(k) || count <= MAX_WRITTEN || equal_elements(k)) ? written_constant(im, k)
                                                                                 : weight_constant(im, wire);
     if (!made) return false;
     wire->name = made->name, wire->line = made->line, wire->shape = made->shape;
@@ -186,7 +186,7 @@ bool materialize(Import *im, Wire *wire) {
 static Operand operand_beside(Import *im, Wire *wire, Wire *other) {
     const Known *k = wire_is_constant(wire) ? known_of(im, wire) : NULL;
     const bool one =
-        k && k->count > 0 && (k->count == 1 || equal_elements(k)) && !symbolic(k) && k->type != ONNX_BOOL;
+        k && k->count > 0 && (k->count == 1 || equal_elements(k)) && !is_symbolic(k) && k->type != ONNX_BOOL;
     bool within = one && other && !wire_is_constant(other) && wire_rank(im, other) >= k->rank;
     for (int i = 0; within && i < k->rank; i++) {
         int64_t size;
@@ -206,7 +206,7 @@ Wire *wire_itself(Wire *wire) {
 
 /* ---- statements ---- */
 
-static void add_setting(Import *im, Line *line, const char *text, size_t length) {
+static void add_line_setting(Import *im, Line *line, const char *text, size_t length) {
     while (length && *text == ' ') text++, length--;
     if (!length) return;
     size_t word = 0;
@@ -219,7 +219,7 @@ static void add_setting(Import *im, Line *line, const char *text, size_t length)
 }
 
 /* At the commas outside of brackets and quotes. */
-static void add_settings(Import *im, Line *line, const char *text) {
+static void add_line_settings(Import *im, Line *line, const char *text) {
     int depth = 0;
     bool quoted = false;
     const char *begin = text;
@@ -228,7 +228,7 @@ static void add_settings(Import *im, Line *line, const char *text) {
         if (!quoted && *at && strchr("([{", *at)) depth++;
         if (!quoted && *at && strchr(")]}", *at)) depth--;
         if (*at && (*at != ',' || depth || quoted)) continue;
-        add_setting(im, line, begin, (size_t)(at - begin));
+        add_line_setting(im, line, begin, (size_t)(at - begin));
         if (!*at) return;
         begin = at + 1;
     }
@@ -244,7 +244,7 @@ static const char *operand_name(const Operand *operand) {
     return operand->wire ? operand->wire->name : operand->text;
 }
 
-static void add_arguments(Text *text, const Line *line, bool with_inputs) {
+static void add_line_arguments(Text *text, const Line *line, bool with_inputs) {
     int count = 0;
     for (int i = 0; with_inputs && i < line->inputs.count; i++)
         text_add(text, "%s%s", count++ ? ", " : "", operand_name(&line->inputs.items[i]));
@@ -278,7 +278,7 @@ static const char *trial_text(Import *im, const Line *line) {
         break;
     case STYLE_CALL:
         text_add(&text, "%s(", line->callee);
-        add_arguments(&text, line, true);
+        add_line_arguments(&text, line, true);
         text_add(&text, ")");
         break;
     case STYLE_STAGE:
@@ -288,7 +288,7 @@ static const char *trial_text(Import *im, const Line *line) {
         text_add(&text, line->inputs.count == 1 ? " -> " : ") -> ");
         if (line->weights.count) text_add(&text, "%s: ", line->label);
         text_add(&text, "%s(", line->callee);
-        add_arguments(&text, line, false);
+        add_line_arguments(&text, line, false);
         text_add(&text, ")");
     }
     return text_string(&text);
@@ -330,20 +330,20 @@ static bool are_here(Import *im, Wire *const *xs, int count) {
     return !im->why;
 }
 
-static Wire *styled(Import *im, Style style, const char *callee, Wire *const *xs, int count,
+static Wire *styled_wire(Import *im, Style style, const char *callee, Wire *const *xs, int count,
                     const char *settings, va_list arguments) {
     const char *text = arena_vprintf(im->arena, settings, arguments);
     if (!are_here(im, xs, count)) return NULL;
     Line *line = line_new(im, style, callee);
     for (int i = 0; i < count; i++) add_operand(im, line, (Operand){xs[i], NULL});
-    add_settings(im, line, text);
+    add_line_settings(im, line, text);
     return line_run(im, line, count ? xs[0]->type : ONNX_FLOAT);
 }
 
 #define STYLED(style, xs, count)                                            \
     va_list arguments;                                                      \
     va_start(arguments, settings);                                          \
-    Wire *made = styled(im, style, callee, xs, count, settings, arguments); \
+    Wire *made = styled_wire(im, style, callee, xs, count, settings, arguments); \
     va_end(arguments);                                                      \
     return made
 
@@ -367,7 +367,7 @@ void calls(Import *im, const char *callee, Wire *const *xs, int count, Wire **ou
     if (!are_here(im, xs, count)) return;
     Line *line = line_new(im, STYLE_CALL, callee);
     for (int i = 0; i < count; i++) add_operand(im, line, (Operand){xs[i], NULL});
-    add_settings(im, line, settings);
+    add_line_settings(im, line, settings);
     for (int i = 0; i < out_count; i++) types[i] = xs[0]->type;
     lines_run(im, line, types, out_count, out);
 }
@@ -438,14 +438,14 @@ Wire *cast_to(Import *im, Wire *x, int type) {
     return typed(stage(im, x, "cast", "type = \"%s\"", dtype_name(dtype_of(type))), type);
 }
 
-static bool has_shape(Import *im, Wire *x, const Dim *dims, int rank) {
+static bool wire_has_shape(Import *im, Wire *x, const Dim *dims, int rank) {
     bool same = wire_rank(im, x) == rank;
     for (int i = 0; same && i < rank; i++) same = wire_size(im, x, i) == dims[i];
     return same;
 }
 
 Wire *reshaped(Import *im, Wire *x, const Dim *dims, int rank) {
-    if (!are_here(im, &x, 1) || has_shape(im, x, dims, rank)) return x;
+    if (!are_here(im, &x, 1) || wire_has_shape(im, x, dims, rank)) return x;
     return call(im, "reshape", &x, 1, "%s", dims_text(im->arena, dims, rank));
 }
 
@@ -466,7 +466,7 @@ Line *layer_begin(Import *im, Wire *x, const char *callee, const char *settings,
     va_end(arguments);
     Line *line = line_new(im, STYLE_STAGE, callee);
     if (are_here(im, &x, 1)) add_operand(im, line, (Operand){x, NULL});
-    add_settings(im, line, text);
+    add_line_settings(im, line, text);
     return line;
 }
 

@@ -40,7 +40,7 @@ static const char *module_path(Arena *arena, const char *name) {
 }
 
 /* Letters, digits, _ and dots between them. */
-static const char *plain(Arena *arena, const char *name) {
+static const char *plain_name(Arena *arena, const char *name) {
     Text text = {.arena = arena};
     for (const char *at = name; *at; at++) {
         if (isalnum((unsigned char)*at) || *at == '_') text_add_bytes(&text, at, 1);
@@ -56,7 +56,7 @@ static const char *leaf_path(Import *im, const Line *line) {
     if (!path && line->node) path = module_path(im->arena, line->node->name);
     if (!path && line->hint && strncmp(line->hint, "onnx::", 6) && *line->hint == '/')
         path = module_path(im->arena, line->hint);
-    return path ? plain(im->arena, path) : NULL;
+    return path ? plain_name(im->arena, path) : NULL;
 }
 
 const char *common_path(Arena *arena, const char *a, const char *b) {
@@ -134,7 +134,7 @@ static const char *free_label(Labels *labels, const char *wanted) {
     return label;
 }
 
-static const char *relative(const char *path, const char *within) {
+static const char *relative_path(const char *path, const char *within) {
     const size_t length = strlen(within);
     if (!length || !path) return path;
     if (strncmp(path, within, length) || (path[length] && path[length] != '.')) return path;
@@ -144,14 +144,14 @@ static const char *relative(const char *path, const char *within) {
 /* Rounds named head.3.tail, head.4.tail: the label with i in it; NULL where they are named otherwise. */
 static const char *numbered_label(Import *im, const Line *loop, const char *within) {
     Text label = {.arena = im->arena};
-    const char *first = relative(path_of(im, loop->rounds.items[0]), within);
+    const char *first = relative_path(path_of(im, loop->rounds.items[0]), within);
     for (const char *at = first; at && *at; at += strcspn(at, ".") + (at[strcspn(at, ".")] == '.')) {
         if (!isdigit((unsigned char)*at)) continue;
         char *tail;
         const long from = strtol(at, &tail, 10);
         bool all = !*tail || *tail == '.';
         for (int i = 1; all && i < loop->rounds.count; i++) {
-            const char *path = relative(path_of(im, loop->rounds.items[i]), within);
+            const char *path = relative_path(path_of(im, loop->rounds.items[i]), within);
             all = path && !strcmp(path, arena_printf(im->arena, "%.*s%ld%s", (int)(at - first), first,
                                                      from + i, tail));
         }
@@ -182,7 +182,7 @@ static const char *free_rounds(Labels *labels, const Line *loop, const char *lab
 }
 
 static const char *label_of(Labels *labels, const Line *line, const Line *own, const char *within) {
-    const char *path = relative(path_of(labels->im, own), within);
+    const char *path = relative_path(path_of(labels->im, own), within);
     if (!path || !*path) path = short_callee(line);
     if (is_param(line)) return free_label(labels, identifier(labels->im, path, "weight"));
     if (!own->rounds.count) return free_label(labels, path);

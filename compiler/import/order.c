@@ -2,18 +2,18 @@
  * exporters write branches in turn. */
 #include "import/import.h"
 
-typedef struct Visit {
+typedef struct LineVisit {
     Line *line;
     int input;
-} Visit; /* input: the next one to look at */
+} LineVisit; /* input: the next one to look at */
 
-static bool is_source(const Line *line) { return line->inputs.count == 0; }
+static bool is_source_line(const Line *line) { return line->inputs.count == 0; }
 
 /* The line behind the sources (weights, constants) that it is the first to read. */
-static void place(Import *im, Line *line, Map *seen, LineList *out) {
+static void place_line(Import *im, Line *line, Map *seen, LineList *out) {
     for (int i = 0; i < line->inputs.count; i++) {
         const Wire *wire = line->inputs.items[i].wire;
-        if (!wire || !wire->line || !is_source(wire->line) || map_get(seen, wire->line)) continue;
+        if (!wire || !wire->line || !is_source_line(wire->line) || map_get(seen, wire->line)) continue;
         map_set(seen, wire->line, wire->line);
         vec_push(im->arena, out, wire->line);
     }
@@ -21,28 +21,28 @@ static void place(Import *im, Line *line, Map *seen, LineList *out) {
 }
 
 /* All that the line reads, and then the line; without recursion, since models are deep. */
-static void visit(Import *im, Line *root, Map *seen, LineList *out) {
-    Vec(Visit) stack = {0};
+static void visit_line(Import *im, Line *root, Map *seen, LineList *out) {
+    Vec(LineVisit) stack = {0};
     if (!root || map_get(seen, root)) return;
     map_set(seen, root, root);
-    vec_push(im->arena, &stack, (Visit){root, 0});
+    vec_push(im->arena, &stack, (LineVisit){root, 0});
     while (stack.count) {
-        Visit *top = &vec_last(&stack);
+        LineVisit *top = &vec_last(&stack);
         if (top->input == top->line->inputs.count) {
-            place(im, top->line, seen, out);
+            place_line(im, top->line, seen, out);
             stack.count--;
             continue;
         }
         const Wire *wire = top->line->inputs.items[top->input++].wire;
-        if (!wire || !wire->line || is_source(wire->line) || map_get(seen, wire->line)) continue;
+        if (!wire || !wire->line || is_source_line(wire->line) || map_get(seen, wire->line)) continue;
         map_set(seen, wire->line, wire->line);
-        vec_push(im->arena, &stack, (Visit){wire->line, 0});
+        vec_push(im->arena, &stack, (LineVisit){wire->line, 0});
     }
 }
 
 void order_lines(Import *im) {
     LineList lines = {0};
     Map *seen = map_new(im->arena);
-    for (int i = 0; i < im->outputs.count; i++) visit(im, im->outputs.items[i]->line, seen, &lines);
+    for (int i = 0; i < im->outputs.count; i++) visit_line(im, im->outputs.items[i]->line, seen, &lines);
     im->lines = lines;
 }

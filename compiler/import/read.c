@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-typedef struct Reader {
+typedef struct OnnxReader {
     Arena *arena;
     Names *names;
     Diagnostics *diag;
@@ -15,15 +15,15 @@ typedef struct Reader {
     int depth;  /* of graphs within graphs */
     Map *files; /* of external data, by name */
     bool failed;
-} Reader;
+} OnnxReader;
 
 enum { DEEPEST_GRAPH = 64, HIGHEST_ONNX_RANK = 16 };
 
-static void *allocate(void *arena, size_t bytes) { return arena_alloc(arena, bytes); }
-static void release(void *arena, void *memory) { (void)arena, (void)memory; }
+static void *allocate_message(void *arena, size_t bytes) { return arena_alloc(arena, bytes); }
+static void release_message(void *arena, void *memory) { (void)arena, (void)memory; }
 
-static void fail(Reader *reader, const char *format, ...) PRINTF_LIKE(2, 3);
-static void fail(Reader *reader, const char *format, ...) {
+static void fail_reading(OnnxReader *reader, const char *format, ...) PRINTF_LIKE(2, 3);
+static void fail_reading(OnnxReader *reader, const char *format, ...) {
     if (reader->failed) return;
     reader->failed = true;
     va_list arguments;
@@ -72,7 +72,7 @@ const char *onnx_type_name(int type) {
 /* ---- tensors ---- */
 
 /* Fields of protobuf are wider than the elements they hold. */
-static unsigned char *narrowed(Reader *reader, const void *from, int from_bytes, int64_t count, int bytes) {
+static unsigned char *narrowed_numbers(OnnxReader *reader, const void *from, int from_bytes, int64_t count, int bytes) {
     unsigned char *out = arena_alloc(reader->arena, (size_t)(count * bytes));
     for (int64_t i = 0; i < count; i++)
         memcpy(out + i * bytes, (const unsigned char *)from + i * from_bytes, (size_t)bytes);
@@ -109,7 +109,7 @@ static bool leads_out(const char *location) {
     return false;
 }
 
-static const cai_file *external_file(Reader *reader, const char *location) {
+static const cai_file *external_file(OnnxReader *reader, const char *location) {
     Name key = intern(reader->names, location);
     cai_file *file = map_get(reader->files, key);
     if (file) return file;
@@ -118,19 +118,19 @@ static const cai_file *external_file(Reader *reader, const char *location) {
     cai_error error;
     file = NEW(reader->arena, cai_file);
     if (!cai_file_map(arena_printf(reader->arena, "%.*s%s", folder, reader->path, location), file, &error)) {
-        fail(reader, "the data of its weights: %s", error.message);
+        fail_reading(reader, "the data of its weights: %s", error.message);
         return NULL;
     }
     map_set(reader->files, key, file);
     return file;
 }
 
-static const unsigned char *external_data(Reader *reader, const Onnx__TensorProto *proto, const char *name,
+static const unsigned char *external_data(OnnxReader *reader, const Onnx__TensorProto *proto, const char *name,
                                           uint64_t bytes) {
     const char *location = entry_value(proto, "location"), *offset = entry_value(proto, "offset"),
                *length = entry_value(proto, "length");
     if (!location || leads_out(location)) {
-        fail(reader, "`%s` has its data in another file, `%s`, which must be a name below this file's folder",
+        fail_reading(reader, "`%s` has its data in another file, `%s`, which must be a name below this file's folder",
              name, location ? location : "");
         return NULL;
     }
@@ -139,13 +139,13 @@ static const unsigned char *external_data(Reader *reader, const Onnx__TensorProt
              size = length ? strtoull(length, NULL, 10) : bytes;
     if (!file) return NULL;
     if (size == bytes && begin <= file->count && bytes <= file->count - begin) return file->data + begin;
-    fail(reader, "`%s` wants %llu bytes at %llu of %s, which has %zu", name, (unsigned long long)bytes,
+    fail_reading(reader, "`%s` wants %llu bytes at %llu of %s, which has %zu", name, (unsigned long long)bytes,
          (unsigned long long)begin, location, file->count);
     return NULL;
 }
 
 /* Where the elements lie; NULL with an error where they are not all there. */
-static const unsigned char *tensor_data(Reader *reader, const Onnx__TensorProto *proto,
+static const unsigned char *tensor_data(OnnxReader *reader, const Onnx__TensorProto *proto,
                                         const OnnxTensor *tensor) {
     const int bytes = onnx_type_bytes(tensor->type);
     const uint64_t wanted = (uint64_t)tensor->count * (uint64_t)bytes;
@@ -153,7 +153,7 @@ static const unsigned char *tensor_data(Reader *reader, const Onnx__TensorProto 
     if (proto->has_raw_data) {
         if (proto->raw_data.len == wanted)
             return proto->raw_data.data ? proto->raw_data.data : (const unsigned char *)"";
-        fail(reader, "`%s` has %zu bytes of data, and its shape wants %llu", tensor->name,
+        fail_reading(reader, "`%s` has %zu bytes of data, and its shape wants %llu", tensor->name,
              proto->raw_data.len, (unsigned long long)wanted);
         return NULL;
     }
@@ -161,14 +161,14 @@ static const unsigned char *tensor_data(Reader *reader, const Onnx__TensorProto 
     int from_bytes;
     const void *from = typed_data(proto, tensor->type, &count, &from_bytes);
     if (count != (uint64_t)tensor->count) {
-        fail(reader, "`%s` has %zu elements, and its shape wants %lld", tensor->name, count,
+        fail_reading(reader, "`%s` has %zu elements, and its shape wants %lld", tensor->name, count,
              (long long)tensor->count);
         return NULL;
     }
-    return count ? narrowed(reader, from, from_bytes, tensor->count, bytes) : (const unsigned char *)"";
+    return count ? narrowed_numbers(reader, from, from_bytes, tensor->count, bytes) : (const unsigned char *)"";
 }
 
-static OnnxTensor *read_tensor(Reader *reader, const Onnx__TensorProto *proto) {
+static OnnxTensor *read_tensor(OnnxReader *reader, const Onnx__TensorProto *proto) {
     OnnxTensor *tensor = NEW(reader->arena, OnnxTensor);
     *tensor = (OnnxTensor){.name = proto->name ? proto->name : "",
                            .type = proto->data_type,
@@ -176,26 +176,26 @@ static OnnxTensor *read_tensor(Reader *reader, const Onnx__TensorProto *proto) {
                            .dims = proto->dims,
                            .count = 1};
     if (proto->n_dims > HIGHEST_ONNX_RANK)
-        fail(reader, "`%s` has %zu axes; tensors have at most %d", tensor->name, proto->n_dims,
+        fail_reading(reader, "`%s` has %zu axes; tensors have at most %d", tensor->name, proto->n_dims,
              HIGHEST_ONNX_RANK);
     for (int i = 0; i < tensor->rank && !reader->failed; i++)
         if (proto->dims[i] < 0 || __builtin_mul_overflow(tensor->count, proto->dims[i], &tensor->count) ||
             tensor->count > INT64_C(1) << 40)
-            fail(reader, "`%s` has a shape that no tensor has", tensor->name);
+            fail_reading(reader, "`%s` has a shape that no tensor has", tensor->name);
     if (!reader->failed && onnx_type_bytes(tensor->type)) tensor->data = tensor_data(reader, proto, tensor);
     return tensor;
 }
 
 /* ---- graphs ---- */
 
-static OnnxGraph *read_graph(Reader *reader, const Onnx__GraphProto *proto);
+static OnnxGraph *read_graph(OnnxReader *reader, const Onnx__GraphProto *proto);
 
-static OnnxGraph *read_nested(Reader *reader, ProtobufCBinaryData bytes) {
+static OnnxGraph *read_nested(OnnxReader *reader, ProtobufCBinaryData bytes) {
     Onnx__GraphProto *proto = reader->depth < DEEPEST_GRAPH
                                   ? onnx__graph_proto__unpack(&reader->allocator, bytes.len, bytes.data)
                                   : NULL;
     if (!proto) {
-        fail(reader, reader->depth < DEEPEST_GRAPH ? "a graph within a node is broken"
+        fail_reading(reader, reader->depth < DEEPEST_GRAPH ? "a graph within a node is broken"
                                                    : "graphs lie within graphs more than 64 deep");
         return NULL;
     }
@@ -205,28 +205,28 @@ static OnnxGraph *read_nested(Reader *reader, ProtobufCBinaryData bytes) {
     return graph;
 }
 
-static const char *text_of(Reader *reader, ProtobufCBinaryData bytes) {
+static const char *text_of_bytes(OnnxReader *reader, ProtobufCBinaryData bytes) {
     return arena_strndup(reader->arena, bytes.len ? (const char *)bytes.data : "", bytes.len);
 }
 
-static OnnxAttribute read_attribute(Reader *reader, const Onnx__AttributeProto *proto) {
+static OnnxAttribute read_attribute(OnnxReader *reader, const Onnx__AttributeProto *proto) {
     OnnxAttribute a = {.name = proto->name ? proto->name : "",
                        .refers = proto->ref_attr_name && *proto->ref_attr_name ? proto->ref_attr_name : NULL,
                        .kind = proto->type,
                        .real = proto->f,
                        .integer = proto->i};
     switch (a.kind) {
-    case ATTRIBUTE_STRING: a.string = text_of(reader, proto->s); break;
+    case ATTRIBUTE_STRING: a.string = text_of_bytes(reader, proto->s); break;
     case ATTRIBUTE_REALS: a.count = (int)proto->n_floats, a.reals = proto->floats; break;
     case ATTRIBUTE_INTS: a.count = (int)proto->n_ints, a.integers = proto->ints; break;
     case ATTRIBUTE_STRINGS: {
         const char **strings = NEW_ARRAY(reader->arena, const char *, proto->n_strings);
-        for (size_t i = 0; i < proto->n_strings; i++) strings[i] = text_of(reader, proto->strings[i]);
+        for (size_t i = 0; i < proto->n_strings; i++) strings[i] = text_of_bytes(reader, proto->strings[i]);
         a.count = (int)proto->n_strings, a.strings = strings;
         break;
     }
     case ATTRIBUTE_TENSOR:
-        if (!proto->t && !a.refers) fail(reader, "the attribute `%s` has no tensor", a.name);
+        if (!proto->t && !a.refers) fail_reading(reader, "the attribute `%s` has no tensor", a.name);
         if (proto->t) a.tensor = read_tensor(reader, proto->t);
         break;
     case ATTRIBUTE_GRAPH:
@@ -237,13 +237,13 @@ static OnnxAttribute read_attribute(Reader *reader, const Onnx__AttributeProto *
     return a;
 }
 
-static const Name *read_names(Reader *reader, char **names, size_t count) {
+static const Name *read_name_list(OnnxReader *reader, char **names, size_t count) {
     Name *out = NEW_ARRAY(reader->arena, Name, count);
     for (size_t i = 0; i < count; i++) out[i] = intern(reader->names, names[i]);
     return out;
 }
 
-static OnnxNode read_node(Reader *reader, const Onnx__NodeProto *proto) {
+static OnnxNode read_node(OnnxReader *reader, const Onnx__NodeProto *proto) {
     OnnxAttribute *attributes = NEW_ARRAY(reader->arena, OnnxAttribute, proto->n_attribute);
     for (size_t i = 0; i < proto->n_attribute; i++)
         attributes[i] = read_attribute(reader, proto->attribute[i]);
@@ -251,14 +251,14 @@ static OnnxNode read_node(Reader *reader, const Onnx__NodeProto *proto) {
                       .op = proto->op_type ? proto->op_type : "",
                       .domain = proto->domain && strcmp(proto->domain, "ai.onnx") ? proto->domain : "",
                       .input_count = (int)proto->n_input,
-                      .inputs = read_names(reader, proto->input, proto->n_input),
+                      .inputs = read_name_list(reader, proto->input, proto->n_input),
                       .output_count = (int)proto->n_output,
-                      .outputs = read_names(reader, proto->output, proto->n_output),
+                      .outputs = read_name_list(reader, proto->output, proto->n_output),
                       .attribute_count = (int)proto->n_attribute,
                       .attributes = attributes};
 }
 
-static OnnxPort read_port(Reader *reader, const Onnx__ValueInfoProto *proto) {
+static OnnxPort read_port(OnnxReader *reader, const Onnx__ValueInfoProto *proto) {
     OnnxPort port = {.name = intern(reader->names, proto->name ? proto->name : "")};
     const Onnx__TypeProto__Tensor *type = proto->type ? proto->type->tensor_type : NULL;
     if (!type) return port;
@@ -266,7 +266,7 @@ static OnnxPort read_port(Reader *reader, const Onnx__ValueInfoProto *proto) {
     if (!type->shape) return port;
     const size_t rank = type->shape->n_dim;
     if (rank > HIGHEST_ONNX_RANK)
-        fail(reader, "`%s` has %zu axes; tensors have at most %d", port.name, rank, HIGHEST_ONNX_RANK);
+        fail_reading(reader, "`%s` has %zu axes; tensors have at most %d", port.name, rank, HIGHEST_ONNX_RANK);
     int64_t *dims = NEW_ARRAY(reader->arena, int64_t, rank);
     const char **symbols = NEW_ARRAY(reader->arena, const char *, rank);
     for (size_t i = 0; i < rank; i++) {
@@ -278,7 +278,7 @@ static OnnxPort read_port(Reader *reader, const Onnx__ValueInfoProto *proto) {
     return port;
 }
 
-static OnnxGraph *read_graph(Reader *reader, const Onnx__GraphProto *proto) {
+static OnnxGraph *read_graph(OnnxReader *reader, const Onnx__GraphProto *proto) {
     OnnxGraph *graph = NEW(reader->arena, OnnxGraph);
     graph->name = proto->name ? proto->name : "";
     for (size_t i = 0; i < proto->n_initializer; i++)
@@ -303,14 +303,14 @@ static int opset_of(Onnx__OperatorSetIdProto *const *sets, size_t count) {
     return 0;
 }
 
-static OnnxFunction read_function(Reader *reader, const Onnx__FunctionProto *proto) {
+static OnnxFunction read_function(OnnxReader *reader, const Onnx__FunctionProto *proto) {
     OnnxFunction function = {.name = proto->name ? proto->name : "",
                              .domain = proto->domain ? proto->domain : "",
                              .opset = opset_of(proto->opset_import, proto->n_opset_import),
                              .input_count = (int)proto->n_input,
-                             .inputs = read_names(reader, proto->input, proto->n_input),
+                             .inputs = read_name_list(reader, proto->input, proto->n_input),
                              .output_count = (int)proto->n_output,
-                             .outputs = read_names(reader, proto->output, proto->n_output),
+                             .outputs = read_name_list(reader, proto->output, proto->n_output),
                              .default_count = (int)proto->n_attribute_proto};
     OnnxAttribute *defaults = NEW_ARRAY(reader->arena, OnnxAttribute, proto->n_attribute_proto);
     for (size_t i = 0; i < proto->n_attribute_proto; i++)
@@ -323,15 +323,15 @@ static OnnxFunction read_function(Reader *reader, const Onnx__FunctionProto *pro
 
 OnnxModel *onnx_read(Arena *arena, Names *names, Diagnostics *diag, const char *path,
                      const unsigned char *bytes, size_t count) {
-    Reader reader = {.arena = arena,
+    OnnxReader reader = {.arena = arena,
                      .names = names,
                      .diag = diag,
                      .path = path,
-                     .allocator = {allocate, release, arena},
+                     .allocator = {allocate_message, release_message, arena},
                      .files = map_new(arena)};
     const Onnx__ModelProto *proto = onnx__model_proto__unpack(&reader.allocator, count, bytes);
-    if (!proto) fail(&reader, "this is no ONNX file, or not all of one");
-    else if (!proto->graph) fail(&reader, "it holds no graph, as an ONNX file must");
+    if (!proto) fail_reading(&reader, "this is no ONNX file, or not all of one");
+    else if (!proto->graph) fail_reading(&reader, "it holds no graph, as an ONNX file must");
     if (reader.failed) return NULL;
     OnnxModel *model = NEW(arena, OnnxModel);
     model->producer = proto->producer_name ? proto->producer_name : "";

@@ -3,7 +3,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 
-enum { MOST_BOUND = 16, MOST_LINES = 24 };
+enum { MAX_BOUND = 16, MAX_LINES = 24 };
 
 typedef struct Match {
     Import *im;
@@ -13,13 +13,13 @@ typedef struct Match {
         const char *name;
         size_t length;
         Wire *wire;
-    } names[MOST_BOUND];
+    } names[MAX_BOUND];
     struct {
         const char *name;
         size_t length;
         double value;
-    } numbers[MOST_BOUND];
-    Line *lines[MOST_LINES];
+    } numbers[MAX_BOUND];
+    Line *lines[MAX_LINES];
 } Match;
 
 /* ---- matching ---- */
@@ -68,7 +68,7 @@ static bool match_in_order(Match *m, const char *at, const Line *line, bool turn
 static bool match_line(Match *m, const char *at, Line *line, bool named) {
     const size_t length = word_length(at);
     if (line && line->settings.count && !named) return false;
-    if (!line || line->results.count != 1 || m->line_count == MOST_LINES || !is_callee(line, at, length))
+    if (!line || line->results.count != 1 || m->line_count == MAX_LINES || !is_callee(line, at, length))
         return false;
     m->lines[m->line_count++] = line;
     const Match before = *m;
@@ -78,11 +78,11 @@ static bool match_line(Match *m, const char *at, Line *line, bool named) {
     return turns && match_in_order(m, at + length, line, true);
 }
 
-static bool bind_name(Match *m, const char *name, size_t length, Wire *wire) {
+static bool bind_matched(Match *m, const char *name, size_t length, Wire *wire) {
     for (int i = 0; i < m->name_count; i++)
         if (m->names[i].length == length && !strncmp(m->names[i].name, name, length))
             return m->names[i].wire == wire;
-    if (m->name_count == MOST_BOUND) return false;
+    if (m->name_count == MAX_BOUND) return false;
     m->names[m->name_count].name = name, m->names[m->name_count].length = length,
     m->names[m->name_count++].wire = wire;
     return true;
@@ -101,7 +101,7 @@ static bool match_operand(Match *m, const char *at, const Operand *operand) {
     if (*at == '(') return operand->wire && match_line(m, at + 1, operand->wire->line, false);
     const size_t length = word_length(at);
     if (*at == '#' || isdigit((unsigned char)*at)) return match_number(m, at, length, operand);
-    if (!operand->wire || !bind_name(m, at, length, operand->wire)) return false;
+    if (!operand->wire || !bind_matched(m, at, length, operand->wire)) return false;
     return at[length] != ':' || match_line(m, at + length + 2, operand->wire->line, true);
 }
 
@@ -120,21 +120,21 @@ static bool stands_alone(const Match *m, Map *uses) {
 
 /* ---- what stands in its place ---- */
 
-static Wire *named(const Match *m, const char *name) {
+static Wire *matched_wire(const Match *m, const char *name) {
     for (int i = 0; i < m->name_count; i++)
         if (m->names[i].length == strlen(name) && !strncmp(m->names[i].name, name, strlen(name)))
             return m->names[i].wire;
     return NULL;
 }
 
-static double number(const Match *m, const char *name, double otherwise) {
+static double matched_number(const Match *m, const char *name, double otherwise) {
     for (int i = 0; i < m->number_count; i++)
         if (m->numbers[i].length == strlen(name) && !strncmp(m->numbers[i].name, name, strlen(name)))
             return m->numbers[i].value;
     return otherwise;
 }
 
-static const char *setting(const Line *line, const char *key) {
+static const char *setting_of_line(const Line *line, const char *key) {
     for (int i = 0; i < line->settings.count; i++)
         if (key ? line->settings.items[i].key && !strcmp(line->settings.items[i].key, key)
                 : !line->settings.items[i].key)
@@ -143,7 +143,7 @@ static const char *setting(const Line *line, const char *key) {
 }
 
 static bool has_setting(const Line *line, const char *key, const char *text) {
-    return !strcmp(setting(line, key), text);
+    return !strcmp(setting_of_line(line, key), text);
 }
 
 static Line *line_in_place(const Match *m, Style style, const char *callee) {
@@ -152,16 +152,16 @@ static Line *line_in_place(const Match *m, Style style, const char *callee) {
     return line;
 }
 
-static void add_input(const Match *m, Line *line, Wire *wire) {
+static void add_matched_input(const Match *m, Line *line, Wire *wire) {
     vec_push(m->im->arena, &line->inputs, (Operand){wire, NULL});
 }
-static void add_setting(const Match *m, Line *line, const char *key, const char *text) {
+static void add_matched_setting(const Match *m, Line *line, const char *key, const char *text) {
     vec_push(m->im->arena, &line->settings, (Setting){key, text});
 }
 
 static Line *finish_stage(const Match *m, const char *callee) {
     Line *line = line_in_place(m, STYLE_STAGE, callee);
-    add_input(m, line, named(m, "x"));
+    add_matched_input(m, line, matched_wire(m, "x"));
     return onnx_type_is_float(m->root->results.items[0]->type) ? line : NULL;
 }
 
@@ -177,13 +177,13 @@ static void copy_weights(const Match *m, Line *line, const Line *from, const cha
 
 /* x @ w + b, whose b has a number for each output. */
 static Line *finish_dense(const Match *m, const char *callee) {
-    const Line *dense = named(m, "y")->line, *bias = named(m, "b")->line;
+    const Line *dense = matched_wire(m, "y")->line, *bias = matched_wire(m, "b")->line;
     LineWeight weight = bias->weights.items[0];
     if (weight.rank != 1 || weight.dims[0] != dense->weights.items[0].dims[0] || dense->weights.count != 1)
         return NULL;
     Line *line = line_in_place(m, STYLE_STAGE, callee);
-    add_input(m, line, named(m, "x"));
-    add_setting(m, line, NULL, setting(dense, NULL));
+    add_matched_input(m, line, matched_wire(m, "x"));
+    add_matched_setting(m, line, NULL, setting_of_line(dense, NULL));
     copy_weights(m, line, dense, "");
     weight.name = "bias";
     vec_push(m->im->arena, &line->weights, weight);
@@ -204,27 +204,27 @@ static bool norm_weight(const Match *m, Line *line, const Line *from, const char
 }
 
 static Line *finish_layernorm(const Match *m, const char *callee) {
-    const Wire *x = named(m, "x");
-    const Line *mean = named(m, "m")->line, *var = named(m, "v")->line;
+    const Wire *x = matched_wire(m, "x");
+    const Line *mean = matched_wire(m, "m")->line, *var = matched_wire(m, "v")->line;
     const char *last = arena_printf(m->im->arena, "%d", x->shape.rank - 1);
     if (!has_setting(mean, "axes", last) || !has_setting(var, "axes", last) ||
         !has_setting(mean, "keep", "true") || !has_setting(var, "keep", "true"))
         return NULL;
     Line *line = line_in_place(m, STYLE_STAGE, callee);
-    const double eps = number(m, "eps", 0);
-    add_input(m, line, named(m, "x"));
-    if (fabs(eps - 1e-5) > 1e-9) add_setting(m, line, "eps", number_text(m->im->arena, eps, true));
-    add_setting(m, line, "affine", "false");
+    const double eps = matched_number(m, "eps", 0);
+    add_matched_input(m, line, matched_wire(m, "x"));
+    if (fabs(eps - 1e-5) > 1e-9) add_matched_setting(m, line, "eps", number_text(m->im->arena, eps, true));
+    add_matched_setting(m, line, "affine", "false");
     return line;
 }
 
 /* The weights of a layer norm that has none yet. */
 static Line *finish_affine(const Match *m, const char *callee) {
-    const Wire *w = named(m, "w"), *b = named(m, "b");
-    const Line *plain = named(m, "y")->line;
+    const Wire *w = matched_wire(m, "w"), *b = matched_wire(m, "b");
+    const Line *plain = matched_wire(m, "y")->line;
     Line *line = line_in_place(m, STYLE_STAGE, callee);
     if (!has_setting(plain, "affine", "false")) return NULL;
-    add_input(m, line, named(m, "x"));
+    add_matched_input(m, line, matched_wire(m, "x"));
     for (int i = 0; i < plain->settings.count; i++)
         if (strcmp(plain->settings.items[i].key, "affine"))
             vec_push(m->im->arena, &line->settings, plain->settings.items[i]);
@@ -249,17 +249,17 @@ static bool is_gate_conv(const Line *conv) {
 }
 
 static Line *finish_squeeze_excite(const Match *m, const char *callee) {
-    const Line *first = named(m, "e")->line, *second = named(m, "f")->line, *pool = named(m, "p")->line;
-    const char *gate = layer_text(m, named(m, "g")->line), *activation = named(m, "a")->line->callee;
-    if (named(m, "a")->line->settings.count) return NULL;
+    const Line *first = matched_wire(m, "e")->line, *second = matched_wire(m, "f")->line, *pool = matched_wire(m, "p")->line;
+    const char *gate = layer_text(m, matched_wire(m, "g")->line), *activation = matched_wire(m, "a")->line->callee;
+    if (matched_wire(m, "a")->line->settings.count) return NULL;
     if (!is_gate_conv(first) || !is_gate_conv(second) || !has_setting(pool, "axes", "(2, 3)") ||
         !has_setting(pool, "keep", "true"))
         return NULL;
     Line *line = line_in_place(m, STYLE_STAGE, callee);
-    add_input(m, line, named(m, "x"));
-    add_setting(m, line, "squeeze", setting(first, NULL));
-    if (strcmp(activation, "relu")) add_setting(m, line, "activation", activation);
-    if (strcmp(gate, "sigmoid")) add_setting(m, line, "gate", gate);
+    add_matched_input(m, line, matched_wire(m, "x"));
+    add_matched_setting(m, line, "squeeze", setting_of_line(first, NULL));
+    if (strcmp(activation, "relu")) add_matched_setting(m, line, "activation", activation);
+    if (strcmp(gate, "sigmoid")) add_matched_setting(m, line, "gate", gate);
     copy_weights(m, line, first, "fc1.");
     copy_weights(m, line, second, "fc2.");
     line->hint = NULL, line->node = m->root->node;
@@ -267,8 +267,8 @@ static Line *finish_squeeze_excite(const Match *m, const char *callee) {
 }
 
 static Line *finish_global_avgpool(const Match *m, const char *callee) {
-    const Line *pool = named(m, "p")->line;
-    const Shape x = named(m, "x")->shape, y = m->root->results.items[0]->shape;
+    const Line *pool = matched_wire(m, "p")->line;
+    const Shape x = matched_wire(m, "x")->shape, y = m->root->results.items[0]->shape;
     if (!has_setting(pool, "axes", "(2, 3)") || y.rank != 2 || x.rank != 4 || y.dims[0] != x.dims[0] ||
         y.dims[1] != x.dims[1])
         return NULL;
@@ -276,7 +276,7 @@ static Line *finish_global_avgpool(const Match *m, const char *callee) {
 }
 
 static bool read_order(const Line *permute, int rank, int *order) {
-    const char *at = setting(permute, NULL);
+    const char *at = setting_of_line(permute, NULL);
     for (int i = 0; i < rank; i++) {
         at += strcspn(at, "0123456789");
         if (!*at) return false;
@@ -287,15 +287,15 @@ static bool read_order(const Line *permute, int rank, int *order) {
 
 /* The keys come with their last two axes changed: once more changed, they are as attention takes them. */
 static Line *finish_attention(const Match *m, const char *callee) {
-    Wire *q = named(m, "q"), *k = named(m, "k"), *v = named(m, "v"), *turned = named(m, "t");
+    Wire *q = matched_wire(m, "q"), *k = matched_wire(m, "k"), *v = matched_wire(m, "v"), *turned = matched_wire(m, "t");
     const int rank = q->shape.rank;
-    const double scale = number(m, "scale", 1 / number(m, "root", 0));
+    const double scale = matched_number(m, "scale", 1 / matched_number(m, "root", 0));
     int64_t depth;
     int order[16];
     if (rank < 2 || rank > 8 || k->shape.rank != rank || !dim_is_const(q->shape.dims[rank - 1], &depth) ||
         fabs(scale * sqrt((double)depth) - 1) > 1e-5 || !read_order(turned->line, rank, order))
         return NULL;
-    const Line *softmax = named(m, "s")->line;
+    const Line *softmax = matched_wire(m, "s")->line;
     if (softmax->settings.count && !has_setting(softmax, "axis", arena_printf(m->im->arena, "%d", rank - 1)))
         return NULL;
     const int last = order[rank - 1];
@@ -308,27 +308,27 @@ static Line *finish_attention(const Match *m, const char *callee) {
     Dim *dims = arena_copy(m->im->arena, turned->shape.dims, sizeof *dims * (size_t)rank);
     dims[rank - 1] = turned->shape.dims[rank - 2], dims[rank - 2] = turned->shape.dims[rank - 1];
     turned->shape.dims = dims;
-    add_input(m, line, q);
-    add_input(m, line, stays ? k : turned);
-    add_input(m, line, v);
+    add_matched_input(m, line, q);
+    add_matched_input(m, line, stays ? k : turned);
+    add_matched_input(m, line, v);
     return line;
 }
 
 /* [N, L, C] as [N, L, h, C / h], and that as [N, h, L, C / h]. */
 static Line *finish_split_heads(const Match *m, const char *callee) {
-    const Shape x = named(m, "x")->shape, r = named(m, "r")->shape;
+    const Shape x = matched_wire(m, "x")->shape, r = matched_wire(m, "r")->shape;
     int64_t heads;
     if (x.rank != 3 || r.rank != 4 || x.type != DTYPE_F32 || !has_setting(m->root, NULL, "(0, 2, 1, 3)") ||
         r.dims[0] != x.dims[0] || r.dims[1] != x.dims[1] || !dim_is_const(r.dims[2], &heads))
         return NULL;
     Line *line = finish_stage(m, callee);
-    if (line) add_setting(m, line, NULL, arena_printf(m->im->arena, "%lld", (long long)heads));
+    if (line) add_matched_setting(m, line, NULL, arena_printf(m->im->arena, "%lld", (long long)heads));
     return line;
 }
 
 static Line *finish_join_heads(const Match *m, const char *callee) {
-    const Shape x = named(m, "x")->shape, y = m->root->results.items[0]->shape;
-    const Line *turn = named(m, "r")->line;
+    const Shape x = matched_wire(m, "x")->shape, y = m->root->results.items[0]->shape;
+    const Line *turn = matched_wire(m, "r")->line;
     if (x.rank != 4 || y.rank != 3 || x.type != DTYPE_F32 || !has_setting(turn, NULL, "(0, 2, 1, 3)") ||
         y.dims[0] != x.dims[0] || y.dims[1] != x.dims[2])
         return NULL;
@@ -347,13 +347,13 @@ static const char *list_of(const Match *m, const Wire *wire, int64_t channels) {
 }
 
 static Line *finish_normalize(const Match *m, const char *callee) {
-    const Shape x = named(m, "x")->shape;
+    const Shape x = matched_wire(m, "x")->shape;
     int64_t channels;
     if (x.rank != 4 || !dim_is_const(x.dims[1], &channels)) return NULL;
-    const char *mean = list_of(m, named(m, "m"), channels), *std = list_of(m, named(m, "s"), channels);
+    const char *mean = list_of(m, matched_wire(m, "m"), channels), *std = list_of(m, matched_wire(m, "s"), channels);
     if (!mean || !std) return NULL;
     Line *line = finish_stage(m, callee);
-    if (line) add_setting(m, line, "mean", mean), add_setting(m, line, "std", std);
+    if (line) add_matched_setting(m, line, "mean", mean), add_matched_setting(m, line, "std", std);
     return line;
 }
 
@@ -383,7 +383,7 @@ static Map *count_uses(Import *im) {
     return uses;
 }
 
-static Line *recognised(Import *im, Line *line, Map *uses) {
+static Line *recognised_line(Import *im, Line *line, Map *uses) {
     for (int i = 0; i < COUNT_OF(patterns); i++) {
         Match m = {.im = im, .root = line};
         if (!match_line(&m, patterns[i].pattern + 1, line, true) || !stands_alone(&m, uses)) continue;
@@ -396,7 +396,7 @@ static Line *recognised(Import *im, Line *line, Map *uses) {
 void recognise(Import *im) {
     Map *uses = count_uses(im);
     for (int i = 0; i < im->lines.count; i++) {
-        Line *old = im->lines.items[i], *line = recognised(im, old, uses);
+        Line *old = im->lines.items[i], *line = recognised_line(im, old, uses);
         if (!line) continue;
         vec_push(im->arena, &line->results, old->results.items[0]);
         old->results.items[0]->line = line;

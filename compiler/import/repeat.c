@@ -9,15 +9,15 @@
 #include <ctype.h>
 #include <stdlib.h>
 
-enum { LONGEST_WINDOW = 160, MOST_PARAMETERS = 8, MOST_INPUTS = 6, MOST_ROUNDS = 24, FEWEST_IN_LOOP = 3 };
+enum { LONGEST_WINDOW = 160, MAX_PARAMETERS = 8, MAX_INPUTS = 6, MAX_ROUNDS = 24, FEWEST_IN_LOOP = 3 };
 static const double FEWEST_UNITS = 2.6, LEAST_GAIN = 2.5;
 
 /* ---- what a line says that may differ ---- */
 
-typedef struct Slot {
+typedef struct ArgumentSlot {
     const char *key, *text, *usual;
-} Slot; /* usual: the default, or NULL */
-typedef Vec(Slot) Slots;
+} ArgumentSlot; /* usual: the default, or NULL */
+typedef Vec(ArgumentSlot) ArgumentSlots;
 
 static const struct {
     const char *callee, *key, *usual;
@@ -47,24 +47,24 @@ static const char *setting_of(const Line *line, const char *key) {
 
 /* Literal operands, then settings by position, then those with a key: of library layers with their defaults,
  * all of them in one order. */
-static Slots slots_of(Import *im, const Line *line) {
-    Slots slots = {0};
+static ArgumentSlots slots_of(Import *im, const Line *line) {
+    ArgumentSlots slots = {0};
     for (int i = 0; i < line->inputs.count; i++)
         if (!line->inputs.items[i].wire)
-            vec_push(im->arena, &slots, (Slot){NULL, line->inputs.items[i].text, NULL});
+            vec_push(im->arena, &slots, (ArgumentSlot){NULL, line->inputs.items[i].text, NULL});
     for (int i = 0; i < line->settings.count; i++)
         if (!line->settings.items[i].key)
-            vec_push(im->arena, &slots, (Slot){NULL, line->settings.items[i].text, NULL});
+            vec_push(im->arena, &slots, (ArgumentSlot){NULL, line->settings.items[i].text, NULL});
     for (int i = 0; i < COUNT_OF(defaults); i++) {
         if (strcmp(defaults[i].callee, line->callee)) continue;
         const char *given = setting_of(line, defaults[i].key);
         vec_push(im->arena, &slots,
-                 (Slot){defaults[i].key, given ? given : defaults[i].usual, defaults[i].usual});
+                 (ArgumentSlot){defaults[i].key, given ? given : defaults[i].usual, defaults[i].usual});
     }
     for (int i = 0; i < line->settings.count; i++) {
         const Setting *s = &line->settings.items[i];
         if (s->key && (line->block || !usual_of(line, s->key)))
-            vec_push(im->arena, &slots, (Slot){s->key, s->text, usual_of(line, s->key)});
+            vec_push(im->arena, &slots, (ArgumentSlot){s->key, s->text, usual_of(line, s->key)});
     }
     return slots;
 }
@@ -75,7 +75,7 @@ static Name kind_of_line(Import *im, const Line *line) {
     text_add(&text, "%d|%s|%p|%d|%d|", line->style, line->callee, (const void *)line->block,
              line->rounds.count, line->results.count);
     for (int i = 0; i < line->inputs.count; i++) text_add(&text, line->inputs.items[i].wire ? "w" : "l");
-    const Slots slots = slots_of(im, line);
+    const ArgumentSlots slots = slots_of(im, line);
     for (int i = 0; i < slots.count; i++)
         text_add(&text, "|%s", slots.items[i].key ? slots.items[i].key : "");
     for (int i = 0; i < line->weights.count; i++)
@@ -88,7 +88,7 @@ static Name kind_of_line(Import *im, const Line *line) {
 
 /* ---- the body as it stands ---- */
 
-typedef struct Body {
+typedef struct RepeatedBody {
     Import *im;
     Line **lines;
     int count;
@@ -97,12 +97,12 @@ typedef struct Body {
     double *units;  /* how much text a line is */
     Map *places;    /* of a wire: the line that makes it, plus 1 */
     Map *last_uses; /* of a wire: the last line that reads it, plus 1; count + 1 for outputs */
-} Body;
+} RepeatedBody;
 
-static int place_of(const Body *body, const Wire *wire) {
+static int place_of_wire(const RepeatedBody *body, const Wire *wire) {
     return (int)(intptr_t)map_get(body->places, wire) - 1;
 }
-static int last_use(const Body *body, const Wire *wire) {
+static int last_use(const RepeatedBody *body, const Wire *wire) {
     return (int)(intptr_t)map_get(body->last_uses, wire) - 1;
 }
 
@@ -112,8 +112,8 @@ static double unit_of(const Line *line) {
     return line->style == STYLE_CALL && line->inputs.count == 0 ? 0.3 : 0.6;
 }
 
-static Body body_of(Import *im) {
-    Body body = {.im = im,
+static RepeatedBody body_of(Import *im) {
+    RepeatedBody body = {.im = im,
                  .lines = im->lines.items,
                  .count = im->lines.count,
                  .places = map_new(im->arena),
@@ -140,13 +140,13 @@ static Body body_of(Import *im) {
 
 typedef struct Outside {
     int count;
-    const Wire *wires[MOST_INPUTS];
+    const Wire *wires[MAX_INPUTS];
 } Outside; /* what comes into a window, by slots */
 
 static int slot_of(Outside *outside, const Wire *wire) {
     for (int i = 0; i < outside->count; i++)
         if (outside->wires[i] == wire) return i;
-    if (outside->count == MOST_INPUTS) return -1;
+    if (outside->count == MAX_INPUTS) return -1;
     outside->wires[outside->count] = wire;
     return outside->count++;
 }
@@ -157,12 +157,12 @@ static int result_index(const Line *line, const Wire *wire) {
     return -1;
 }
 
-static bool alike_inputs(const Body *body, int a, int b, int k, Outside *from_a, Outside *from_b) {
+static bool alike_inputs(const RepeatedBody *body, int a, int b, int k, Outside *from_a, Outside *from_b) {
     const Line *x = body->lines[a + k], *y = body->lines[b + k];
     for (int i = 0; i < x->inputs.count; i++) {
         const Wire *u = x->inputs.items[i].wire, *v = y->inputs.items[i].wire;
         if (!u) continue;
-        const int p = place_of(body, u), q = place_of(body, v);
+        const int p = place_of_wire(body, u), q = place_of_wire(body, v);
         if ((p >= a) != (q >= b)) return false;
         if (p >= a) {
             if (p - a != q - b || result_index(body->lines[p], u) != result_index(body->lines[q], v))
@@ -176,7 +176,7 @@ static bool alike_inputs(const Body *body, int a, int b, int k, Outside *from_a,
 }
 
 /* How many lines from a on are like those from b on. */
-static int common_length(const Body *body, int a, int b) {
+static int common_length(const RepeatedBody *body, int a, int b) {
     Outside from_a = {0}, from_b = {0};
     int length = 0;
     while (length < b - a && b + length < body->count && length < LONGEST_WINDOW &&
@@ -186,11 +186,11 @@ static int common_length(const Body *body, int a, int b) {
     return length;
 }
 
-static bool is_read_outside(const Body *body, const Wire *wire, int end) {
+static bool is_read_outside(const RepeatedBody *body, const Wire *wire, int end) {
     return last_use(body, wire) >= end;
 }
 
-static int results_outside(const Body *body, int begin, int length) {
+static int results_outside(const RepeatedBody *body, int begin, int length) {
     int count = 0;
     for (int k = 0; k < length; k++)
         for (int r = 0; r < body->lines[begin + k]->results.count; r++)
@@ -198,7 +198,7 @@ static int results_outside(const Body *body, int begin, int length) {
     return count;
 }
 
-static bool alike_results(const Body *body, int a, int b, int length) {
+static bool alike_results(const RepeatedBody *body, int a, int b, int length) {
     for (int k = 0; k < length; k++)
         for (int r = 0; r < body->lines[a + k]->results.count; r++)
             if (is_read_outside(body, body->lines[a + k]->results.items[r], a + length) !=
@@ -209,7 +209,7 @@ static bool alike_results(const Body *body, int a, int b, int length) {
 
 /* 1 where the window is all of a module and nothing else, -1 where it is a part of one, 0 where names tell
  * nothing. */
-static int module_part(const Body *body, int begin, int length) {
+static int module_part(const RepeatedBody *body, int begin, int length) {
     const char *path = NULL;
     for (int i = begin; i < begin + length; i++)
         if (body->scopes[i])
@@ -225,16 +225,16 @@ static int module_part(const Body *body, int begin, int length) {
     return 1;
 }
 
-typedef struct Choice {
+typedef struct RepeatChoice {
     int length, count;
     int begins[1024];
     double gain;
-} Choice;
+} RepeatChoice;
 
-static int parameter_count(const Body *body, const Choice *choice) {
+static int parameter_count(const RepeatedBody *body, const RepeatChoice *choice) {
     int count = 0;
     for (int k = 0; k < choice->length; k++) {
-        const Slots first = slots_of(body->im, body->lines[choice->begins[0] + k]);
+        const ArgumentSlots first = slots_of(body->im, body->lines[choice->begins[0] + k]);
         for (int s = 0; s < first.count; s++) {
             bool differs = false;
             for (int m = 1; !differs && m < choice->count; m++)
@@ -247,7 +247,7 @@ static int parameter_count(const Body *body, const Choice *choice) {
 }
 
 /* Not counting that what comes in and goes out by many ways reads badly. */
-static double gain_of(const Body *body, const Choice *choice) {
+static double gain_of(const RepeatedBody *body, const RepeatChoice *choice) {
     double units = 0;
     for (int k = 0; k < choice->length; k++) units += body->units[choice->begins[0] + k];
     const int results = results_outside(body, choice->begins[0], choice->length);
@@ -258,8 +258,8 @@ static double gain_of(const Body *body, const Choice *choice) {
     return results > 1 ? gain * 0.7 : gain;
 }
 
-static void consider(const Body *body, int begin, int length, const int *lengths, Choice *best) {
-    static Choice choice;
+static void consider_repeat(const RepeatedBody *body, int begin, int length, const int *lengths, RepeatChoice *best) {
+    static RepeatChoice choice;
     choice.length = length, choice.count = 1, choice.begins[0] = begin;
     for (int j = begin + length; j < body->count && choice.count < COUNT_OF(choice.begins); j++) {
         if (lengths[j] < length || j < choice.begins[choice.count - 1] + length ||
@@ -274,7 +274,7 @@ static void consider(const Body *body, int begin, int length, const int *lengths
     if (choice.gain > best->gain) *best = choice;
 }
 
-static bool choose(const Body *body, Choice *best) {
+static bool choose_repeat(const RepeatedBody *body, RepeatChoice *best) {
     int *lengths = NEW_ARRAY(body->im->arena, int, body->count);
     best->gain = LEAST_GAIN, best->count = 0;
     for (int i = 0; i < body->count; i++) {
@@ -283,7 +283,7 @@ static bool choose(const Body *body, Choice *best) {
             lengths[j] = body->kinds[i] == body->kinds[j] ? common_length(body, i, j) : 0;
             longest = lengths[j] > longest ? lengths[j] : longest;
         }
-        for (int length = 2; length <= longest; length++) consider(body, i, length, lengths, best);
+        for (int length = 2; length <= longest; length++) consider_repeat(body, i, length, lengths, best);
     }
     return best->count > 0;
 }
@@ -311,7 +311,7 @@ static bool names_symbol(Import *im, const char *text) {
     return false;
 }
 
-static const char *parameter_name(const Line *line, const Slot *slot, int place) {
+static const char *parameter_name(const Line *line, const ArgumentSlot *slot, int place) {
     static const char *const channels[] = {"conv", "dense", "conv_transpose"};
     if (slot->key) return slot->key;
     if (line->block) return line->block->parameters.items[place].name;
@@ -324,7 +324,7 @@ static const char *parameter_name(const Line *line, const Slot *slot, int place)
     return line->style == STYLE_INFIX ? "factor" : "setting";
 }
 
-static bool differs(const Column *column, int count) {
+static bool column_differs(const Column *column, int count) {
     for (int m = 1; m < count; m++)
         if (strcmp(column->texts[0], column->texts[m])) return true;
     return column->forced;
@@ -337,7 +337,7 @@ static bool same_column(const Column *a, const Column *b, int count) {
 }
 
 /* a is n times b in every run, for a whole n; 0 where it is not. */
-static int64_t multiple(const Column *a, const Column *b, int count) {
+static int64_t column_multiple(const Column *a, const Column *b, int count) {
     if (!a->numbers || !b->numbers || b->numbers[0] <= 0 || a->numbers[0] % b->numbers[0]) return 0;
     const int64_t n = a->numbers[0] / b->numbers[0];
     for (int m = 0; m < count; m++)
@@ -367,14 +367,14 @@ static void new_parameter(Parameters *p, Column *column) {
 }
 
 static void write_column(Parameters *p, Column *column) {
-    if (!differs(column, p->runs)) {
+    if (!column_differs(column, p->runs)) {
         column->written = column->texts[0];
         return;
     }
     for (int i = 0; i < p->columns.count && !column->written; i++)
         if (same_column(column, p->columns.items[i], p->runs)) column->written = p->columns.items[i]->written;
     for (int i = 0; i < p->columns.count && !column->written; i++) {
-        const int64_t n = multiple(column, p->columns.items[i], p->runs);
+        const int64_t n = column_multiple(column, p->columns.items[i], p->runs);
         if (n > 1)
             column->written =
                 arena_printf(p->im->arena, "%lld * %s", (long long)n, p->columns.items[i]->written);
@@ -384,7 +384,7 @@ static void write_column(Parameters *p, Column *column) {
 
 static int64_t size_of_column(const Column *column) { return column->numbers ? column->numbers[0] : -1; }
 
-static int by_size(const void *a, const void *b) {
+static int columns_by_size(const void *a, const void *b) {
     const Column *x = *(Column *const *)a, *y = *(Column *const *)b;
     const int64_t p = size_of_column(x), q = size_of_column(y);
     return p != q ? (p > q) - (p < q) : (x > y) - (x < y);
@@ -425,7 +425,7 @@ static Wire *wire_like(Import *im, const Wire *wire, Line *line) {
 
 /* Settings as the block writes them, without those that are as usual. */
 static void write_settings(Import *im, Line *line, const Line *from, Column *columns) {
-    const Slots slots = slots_of(im, from);
+    const ArgumentSlots slots = slots_of(im, from);
     int at = 0;
     line->settings.items = NULL, line->settings.count = line->settings.capacity = 0;
     for (int i = 0; i < line->inputs.count; i++)
@@ -437,7 +437,7 @@ static void write_settings(Import *im, Line *line, const Line *from, Column *col
     }
 }
 
-static void write_template(Import *im, const Body *body, const Choice *choice, Block *block,
+static void write_template(Import *im, const RepeatedBody *body, const RepeatChoice *choice, Block *block,
                            Column *const *columns) {
     Map *inner = map_new(im->arena);
     for (int k = 0; k < choice->length; k++) {
@@ -469,7 +469,7 @@ static void write_template(Import *im, const Body *body, const Choice *choice, B
 }
 
 /* The line that runs the block in place of a window. */
-static Line *run_line(Import *im, const Body *body, int begin, int length, const Block *block,
+static Line *run_line(Import *im, const RepeatedBody *body, int begin, int length, const Block *block,
                       const Parameters *p, int run) {
     Line *line = NEW(im->arena, Line);
     *line =
@@ -481,7 +481,7 @@ static Line *run_line(Import *im, const Body *body, int begin, int length, const
         for (int i = 0; i < own->inputs.count; i++) {
             Wire *wire = own->inputs.items[i].wire;
             const int before = outside.count;
-            if (wire && place_of(body, wire) < begin && slot_of(&outside, wire) >= before &&
+            if (wire && place_of_wire(body, wire) < begin && slot_of(&outside, wire) >= before &&
                 outside.count > before)
                 vec_push(im->arena, &line->inputs, (Operand){wire, NULL});
         }
@@ -499,7 +499,7 @@ static Line *run_line(Import *im, const Body *body, int begin, int length, const
     return line;
 }
 
-static const char *block_name(Import *im, const Body *body, const Choice *choice) {
+static const char *block_name(Import *im, const RepeatedBody *body, const RepeatChoice *choice) {
     static const struct {
         const char *callee, *name;
     } kinds[] = {{"scaled_attention", "attend"}, {"softmax", "attend"},
@@ -527,9 +527,9 @@ static const char *block_name(Import *im, const Body *body, const Choice *choice
     }
 }
 
-static Column *columns_of(Import *im, const Body *body, const Choice *choice, int k) {
+static Column *columns_of_choice(Import *im, const RepeatedBody *body, const RepeatChoice *choice, int k) {
     const Line *line = body->lines[choice->begins[0] + k];
-    const Slots first = slots_of(im, line);
+    const ArgumentSlots first = slots_of(im, line);
     Column *columns = NEW_ARRAY(im->arena, Column, first.count);
     for (int s = 0; s < first.count; s++) {
         Column *column = &columns[s];
@@ -545,7 +545,7 @@ static Column *columns_of(Import *im, const Body *body, const Choice *choice, in
     return columns;
 }
 
-static void replace(Import *im, const Body *body, const Choice *choice) {
+static void replace_repeat(Import *im, const RepeatedBody *body, const RepeatChoice *choice) {
     Block *block = NEW(im->arena, Block);
     block->name = block_name(im, body, choice);
     Parameters p = {.im = im, .block = block, .names = map_new(im->arena), .runs = choice->count};
@@ -554,11 +554,11 @@ static void replace(Import *im, const Body *body, const Choice *choice) {
     Column **columns = NEW_ARRAY(im->arena, Column *, choice->length);
     Vec(Column *) all = {0};
     for (int k = 0; k < choice->length; k++) {
-        columns[k] = columns_of(im, body, choice, k);
+        columns[k] = columns_of_choice(im, body, choice, k);
         const int count = slots_of(im, body->lines[choice->begins[0] + k]).count;
         for (int s = 0; s < count; s++) vec_push(im->arena, &all, &columns[k][s]);
     }
-    if (all.count) qsort(all.items, (size_t)all.count, sizeof *all.items, by_size);
+    if (all.count) qsort(all.items, (size_t)all.count, sizeof *all.items, columns_by_size);
     for (int i = 0; i < all.count; i++) write_column(&p, all.items[i]);
     sort_parameters(&p);
     write_template(im, body, choice, block, columns);
@@ -586,7 +586,7 @@ static bool same_settings(const Line *a, const Line *b) {
 }
 
 /* Whether b runs the block of a once more, on what a made. */
-static bool goes_on(const Body *body, const Line *a, const Line *b, int place) {
+static bool repeat_goes_on(const RepeatedBody *body, const Line *a, const Line *b, int place) {
     if (!a->block || a->block != b->block || a->rounds.count || b->rounds.count || a->results.count != 1 ||
         !same_settings(a, b))
         return false;
@@ -598,11 +598,11 @@ static bool goes_on(const Body *body, const Line *a, const Line *b, int place) {
 }
 
 static void make_loops(Import *im) {
-    const Body body = body_of(im);
+    const RepeatedBody body = body_of(im);
     Line **lines = NEW_ARRAY(im->arena, Line *, body.count);
     int kept = 0;
     for (int i = 0, end; i < body.count; i = end) {
-        for (end = i + 1; end < body.count && goes_on(&body, body.lines[end - 1], body.lines[end], end);
+        for (end = i + 1; end < body.count && repeat_goes_on(&body, body.lines[end - 1], body.lines[end], end);
              end++) {}
         if (end - i < FEWEST_IN_LOOP) {
             lines[kept++] = body.lines[i], end = i + 1;
@@ -621,11 +621,11 @@ static void make_loops(Import *im) {
 }
 
 void find_repeats(Import *im) {
-    static Choice best;
-    for (int round = 0; round < MOST_ROUNDS; round++) {
-        const Body body = body_of(im);
-        if (!choose(&body, &best)) return;
-        replace(im, &body, &best);
+    static RepeatChoice best;
+    for (int round = 0; round < MAX_ROUNDS; round++) {
+        const RepeatedBody body = body_of(im);
+        if (!choose_repeat(&body, &best)) return;
+        replace_repeat(im, &body, &best);
         make_loops(im);
     }
 }

@@ -26,7 +26,7 @@ typedef enum Tightness {
     TIGHT_ATOM
 } Tightness;
 
-typedef struct Body {
+typedef struct WrittenBody {
     Import *im;
     Line *const *lines;
     int count;
@@ -34,11 +34,11 @@ typedef struct Body {
     int result_count;
     Map *uses;     /* of a wire, within the body: how often, as intptr_t */
     Map *reserved; /* names that no tensor may take */
-} Body;
+} WrittenBody;
 
 /* ---- expressions ---- */
 
-static Tightness tightness(const Line *line) {
+static Tightness tightness_of_line(const Line *line) {
     static const struct {
         const char *op;
         Tightness tight;
@@ -62,10 +62,10 @@ static const char *line_text(Import *im, const Line *line);
 static const char *wire_text(Import *im, const Wire *wire, Tightness least) {
     if (!wire->line || !wire->line->within) return wire->called ? wire->called : "x";
     const char *text = line_text(im, wire->line);
-    return tightness(wire->line) < least ? arena_printf(im->arena, "(%s)", text) : text;
+    return tightness_of_line(wire->line) < least ? arena_printf(im->arena, "(%s)", text) : text;
 }
 
-static const char *operand_text(Import *im, const Operand *operand, Tightness least) {
+static const char *written_operand(Import *im, const Operand *operand, Tightness least) {
     if (operand->wire) return wire_text(im, operand->wire, least);
     const bool negative = operand->text[0] == '-' && least > TIGHT_SIGN;
     return negative ? arena_printf(im->arena, "(%s)", operand->text) : operand->text;
@@ -80,7 +80,7 @@ static bool is_usual(const Line *line, const Setting *setting) {
     return false;
 }
 
-static void add_settings(Text *text, const Line *line, int before) {
+static void add_written_settings(Text *text, const Line *line, int before) {
     for (int i = 0; i < line->settings.count; i++) {
         const Setting *setting = &line->settings.items[i];
         if (is_usual(line, setting)) continue;
@@ -89,7 +89,7 @@ static void add_settings(Text *text, const Line *line, int before) {
     }
 }
 
-static bool is_word(const char *text) {
+static bool is_word_text(const char *text) {
     if (!isalpha((unsigned char)*text)) return false;
     for (; *text; text++)
         if (!isalnum((unsigned char)*text) && *text != '_') return false;
@@ -99,47 +99,47 @@ static bool is_word(const char *text) {
 static void add_stage(Import *im, Text *text, const Line *line) {
     if (line->label && line_has_weights(line))
         text_add(text,
-                 is_word(line->label) && !is_reserved(im, line->label) ? "%s: " : "\"%s\": ", line->label);
+                 is_word_text(line->label) && !is_reserved(im, line->label) ? "%s: " : "\"%s\": ", line->label);
     Text settings = {.arena = text->arena};
-    add_settings(&settings, line, 0);
+    add_written_settings(&settings, line, 0);
     text_add(text, settings.length ? "%s(%s)" : "%s", line->callee, text_string(&settings));
 }
 
 static void add_tuple(Import *im, Text *text, const Line *line) {
     for (int i = 0; i < line->inputs.count; i++)
-        text_add(text, "%s%s", i ? ", " : "(", operand_text(im, &line->inputs.items[i], TIGHT_ARROW));
+        text_add(text, "%s%s", i ? ", " : "(", written_operand(im, &line->inputs.items[i], TIGHT_ARROW));
     text_add(text, ")");
 }
 
 static const char *line_text(Import *im, const Line *line) {
     Text text = {.arena = im->arena};
     const Operand *inputs = line->inputs.items;
-    const Tightness tight = tightness(line);
+    const Tightness tight = tightness_of_line(line);
     switch (line->style) {
     case STYLE_INFIX:
         text_add(&text, "%s %s ",
-                 operand_text(im, &inputs[0],
+                 written_operand(im, &inputs[0],
                               tight == TIGHT_POWER     ? TIGHT_ATOM
                               : tight == TIGHT_COMPARE ? tight + 1
                                                        : tight),
                  line->callee);
-        text_add(&text, "%s", operand_text(im, &inputs[1], tight == TIGHT_POWER ? TIGHT_SIGN : tight + 1));
+        text_add(&text, "%s", written_operand(im, &inputs[1], tight == TIGHT_POWER ? TIGHT_SIGN : tight + 1));
         break;
-    case STYLE_PREFIX: text_add(&text, "%s%s", line->callee, operand_text(im, &inputs[0], tight + 1)); break;
+    case STYLE_PREFIX: text_add(&text, "%s%s", line->callee, written_operand(im, &inputs[0], tight + 1)); break;
     case STYLE_INDEX:
-        text_add(&text, "%s[", operand_text(im, &inputs[0], TIGHT_ATOM));
-        add_settings(&text, line, 0);
+        text_add(&text, "%s[", written_operand(im, &inputs[0], TIGHT_ATOM));
+        add_written_settings(&text, line, 0);
         text_add(&text, "]");
         break;
     case STYLE_CALL:
         text_add(&text, "%s(", line->callee);
         for (int i = 0; i < line->inputs.count; i++)
-            text_add(&text, "%s%s", i ? ", " : "", operand_text(im, &inputs[i], TIGHT_ARROW));
-        add_settings(&text, line, line->inputs.count);
+            text_add(&text, "%s%s", i ? ", " : "", written_operand(im, &inputs[i], TIGHT_ARROW));
+        add_written_settings(&text, line, line->inputs.count);
         text_add(&text, ")");
         break;
     case STYLE_STAGE:
-        if (line->inputs.count == 1) text_add(&text, "%s", operand_text(im, &inputs[0], TIGHT_ARROW));
+        if (line->inputs.count == 1) text_add(&text, "%s", written_operand(im, &inputs[0], TIGHT_ARROW));
         else add_tuple(im, &text, line);
         text_add(&text, " -> ");
         add_stage(im, &text, line);
@@ -149,26 +149,26 @@ static const char *line_text(Import *im, const Line *line) {
 
 /* ---- which lines stand within others ---- */
 
-static int uses_of(const Body *body, const Wire *wire) { return (int)(intptr_t)map_get(body->uses, wire); }
+static int uses_of(const WrittenBody *body, const Wire *wire) { return (int)(intptr_t)map_get(body->uses, wire); }
 
-static void count_use(Body *body, const Wire *wire) {
+static void count_use(WrittenBody *body, const Wire *wire) {
     map_set(body->uses, wire, (void *)(intptr_t)(uses_of(body, wire) + 1));
 }
 
-static bool may_stand_within(const Body *body, const Line *line, const Line *user) {
+static bool may_stand_within(const WrittenBody *body, const Line *line, const Line *user) {
     if (!line || line->results.count != 1 || line->rounds.count || is_param(line) ||
         uses_of(body, line->results.items[0]) != 1)
         return false;
     if (user->rounds.count) return false;
     if (user->style == STYLE_STAGE && user->inputs.count == 1) return true;
     const size_t length = strlen(line_text(body->im, line));
-    const bool arrow = tightness(line) == TIGHT_ARROW;
+    const bool arrow = tightness_of_line(line) == TIGHT_ARROW;
     if (user->style == STYLE_INFIX || user->style == STYLE_INDEX || user->style == STYLE_PREFIX)
         return length <= (arrow ? SHORT_OPERAND : SHORT_ARGUMENT);
     return length <= SHORT_ARGUMENT;
 }
 
-static void nest_lines(Body *body) {
+static void nest_lines(WrittenBody *body) {
     for (int i = 0; i < body->count; i++)
         for (int k = 0; k < body->lines[i]->inputs.count; k++)
             if (body->lines[i]->inputs.items[k].wire) count_use(body, body->lines[i]->inputs.items[k].wire);
@@ -208,13 +208,13 @@ static void live_until(const Wire *wire, void *context) {
 
 typedef struct Naming { /* holders: of a name, the wire that has it; heir: whose name the line's result may
                            take over */
-    Body *body;
+    WrittenBody *body;
     Map *holders, *last;
     int place;
     const Wire *heir;
 } Naming;
 
-static bool is_free(const Naming *naming, Name name) {
+static bool is_free_name(const Naming *naming, Name name) {
     const Wire *holder = map_get(naming->holders, name);
     if (map_get(naming->body->reserved, name)) return false;
     return !holder || (intptr_t)map_get(naming->last, holder) <= naming->place;
@@ -228,11 +228,11 @@ static const char *fresh_name(Naming *naming) {
         for (int i = 0; i < COUNT_OF(letters); i++) {
             Name name = intern(im->names,
                                round == 1 ? letters[i] : arena_printf(im->arena, "%s%d", letters[i], round));
-            if (is_free(naming, name)) return name;
+            if (is_free_name(naming, name)) return name;
         }
 }
 
-static void hold(Naming *naming, Wire *wire, Name name) {
+static void hold_name(Naming *naming, Wire *wire, Name name) {
     wire->called = name;
     map_set(naming->holders, name, wire);
 }
@@ -260,11 +260,11 @@ static void name_results(Naming *naming, Line *line) {
     for (int i = 0; i < line->results.count; i++) {
         const char *name = is_param(line) ? identifier(im, line->label ? line->label : "table", "table")
                                           : name_of_result(naming, line);
-        hold(naming, line->results.items[i], intern(im->names, name));
+        hold_name(naming, line->results.items[i], intern(im->names, name));
     }
 }
 
-static void name_tensors(Body *body, Wire *const *inputs, int input_count) {
+static void name_tensors(WrittenBody *body, Wire *const *inputs, int input_count) {
     Lives lives = {map_new(body->im->arena), 0};
     for (; lives.place < body->count; lives.place++)
         if (!body->lines[lives.place]->within) each_leaf(body->lines[lives.place], live_until, &lives);
@@ -323,7 +323,7 @@ static void add_loop(Text *out, Import *im, const Line *loop) {
     else {
         text_add(&stage, "%s = (%s", name, name);
         for (int i = 1; i < loop->inputs.count; i++)
-            text_add(&stage, ", %s", operand_text(im, &loop->inputs.items[i], TIGHT_ARROW));
+            text_add(&stage, ", %s", written_operand(im, &loop->inputs.items[i], TIGHT_ARROW));
         text_add(&stage, ") -> ");
     }
     add_stage(im, &stage, loop);
@@ -345,7 +345,7 @@ static void add_statement(Text *out, Import *im, const Line *line) {
     add_wrapped(out, "  ", arena_printf(im->arena, "%s = %s", targets, line_text(im, line)));
 }
 
-static void add_body(Text *out, Body *body) {
+static void add_body(Text *out, WrittenBody *body) {
     Text results = {.arena = body->im->arena};
     for (int i = 0; i < body->count; i++)
         if (!body->lines[i]->within) add_statement(out, body->im, body->lines[i]);
@@ -356,8 +356,8 @@ static void add_body(Text *out, Body *body) {
                              text_string(&results)));
 }
 
-static Body body_new(Import *im, Line *const *lines, int count, Wire *const *results, int result_count) {
-    Body body = {im, lines, count, results, result_count, map_new(im->arena), map_new(im->arena)};
+static WrittenBody body_new(Import *im, Line *const *lines, int count, Wire *const *results, int result_count) {
+    WrittenBody body = {im, lines, count, results, result_count, map_new(im->arena), map_new(im->arena)};
     for (int i = 0; i < count; i++) map_set(body.reserved, intern(im->names, lines[i]->callee), im);
     map_set(body.reserved, intern(im->names, "i"), im);
     for (int i = 0; i < im->blocks.count; i++)
@@ -366,7 +366,7 @@ static Body body_new(Import *im, Line *const *lines, int count, Wire *const *res
 }
 
 static void add_block(Text *out, Import *im, const Block *block) {
-    Body body =
+    WrittenBody body =
         body_new(im, block->lines.items, block->lines.count, block->results.items, block->results.count);
     static const char *const names[] = {"x", "y", "z", "u", "v", "w"};
     text_add(out, "block %s(", block->name);
@@ -388,7 +388,7 @@ static void add_block(Text *out, Import *im, const Block *block) {
 }
 
 static void add_model(Text *out, Import *im, const char *name) {
-    Body body = body_new(im, im->lines.items, im->lines.count, im->outputs.items, im->outputs.count);
+    WrittenBody body = body_new(im, im->lines.items, im->lines.count, im->outputs.items, im->outputs.count);
     Text results = {.arena = im->arena};
     Map *taken = map_new(im->arena);
     for (int i = 0; i < im->inputs.count; i++) {
@@ -418,29 +418,29 @@ static void add_model(Text *out, Import *im, const char *name) {
 
 /* ---- weights ---- */
 
-static const char *joined(Arena *arena, const char *path, const char *name) {
+static const char *joined_path(Arena *arena, const char *path, const char *name) {
     return *path ? arena_printf(arena, "%s.%s", path, name) : name;
 }
 
-static void add_weights(Import *im, const Line *line, const Line *own, const char *path, Written *out);
+static void add_written_weights(Import *im, const Line *line, const Line *own, const char *path, Written *out);
 
 static void add_run_weights(Import *im, const Block *block, const Line *own, const char *path, Written *out) {
     for (int i = 0; i < block->lines.count; i++)
-        add_weights(im, block->lines.items[i], own->own.items[i], path, out);
+        add_written_weights(im, block->lines.items[i], own->own.items[i], path, out);
 }
 
-static void add_weights(Import *im, const Line *line, const Line *own, const char *path, Written *out) {
+static void add_written_weights(Import *im, const Line *line, const Line *own, const char *path, Written *out) {
     if (!line_has_weights(own)) return;
     for (int i = 0; i < own->rounds.count; i++)
         add_run_weights(im, own->block, own->rounds.items[i],
-                        joined(im->arena, path, round_label(im->arena, line->label, i)), out);
+                        joined_path(im->arena, path, round_label(im->arena, line->label, i)), out);
     if (own->rounds.count) return;
-    if (own->block) add_run_weights(im, own->block, own, joined(im->arena, path, line->label), out);
+    if (own->block) add_run_weights(im, own->block, own, joined_path(im->arena, path, line->label), out);
     for (int i = 0; i < own->weights.count; i++) {
         const LineWeight *weight = &own->weights.items[i];
         const char *name = *weight->name
-                               ? joined(im->arena, joined(im->arena, path, line->label), weight->name)
-                               : joined(im->arena, path, line->results.items[0]->called);
+                               ? joined_path(im->arena, joined_path(im->arena, path, line->label), weight->name)
+                               : joined_path(im->arena, path, line->results.items[0]->called);
         vec_push(im->arena, &out->weights, (WeightEntry){name, weight, own->results.items[0]->type});
     }
 }
@@ -526,7 +526,7 @@ bool import_write(Import *im, const char *model, const char *comment, Written *o
     for (int i = 0; i < im->blocks.count; i++) add_block(&text, im, im->blocks.items[i]);
     add_model(&text, im, model);
     for (int i = 0; i < im->lines.count; i++)
-        add_weights(im, im->lines.items[i], im->lines.items[i], "", out);
+        add_written_weights(im, im->lines.items[i], im->lines.items[i], "", out);
     const char *raw = text_string(&text);
     out->text = format_source(im->arena, im->names, im->diag, source_new(im->arena, "", raw, strlen(raw)));
     return out->text != NULL;

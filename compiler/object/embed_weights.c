@@ -53,7 +53,7 @@ static Elf64_Phdr *last_segment(const Insertion *in) {
 
 /* ---- the headers of the file to be ---- */
 
-static bool enlarge(Insertion *in) {
+static bool enlarge_file(Insertion *in) {
     if (in->header->e_type != ET_REL) {
         Elf64_Phdr *segment = last_segment(in);
         if (!segment) return false;
@@ -110,7 +110,7 @@ static bool write_weights(const PackedWeights *weights, Stream *stream) {
     return cai_fail(&stream->error, CAI_BAD_INPUT, "a weight is missing");
 }
 
-static bool write_all(const Insertion *in, const PackedWeights *weights, Stream *stream) {
+static bool write_packed_weights(const Insertion *in, const PackedWeights *weights, Stream *stream) {
     return stream_write(stream, in->file, in->end - PLACEHOLDER_BYTES) && write_weights(weights, stream) &&
            stream_write(stream, in->file + in->end, in->bytes - in->end) && cai_output_finish(&stream->output, &stream->error);
 }
@@ -120,8 +120,8 @@ InsertResult weights_insert(const PackedWeights *weights, const char *linked, co
     Stream stream = {0};
     bool done = open_linked(&in, weights->program, linked, &stream.error);
     if (done) {
-        if (!find_page(&in) || !enlarge(&in)) return INSERT_REFUSED;
-        done = open_output(&stream, linked, output) && write_all(&in, weights, &stream);
+        if (!find_page(&in) || !enlarge_file(&in)) return INSERT_REFUSED;
+        done = open_output(&stream, linked, output) && write_packed_weights(&in, weights, &stream);
     }
     if (!done) *error = arena_printf(weights->program->arena, "%s", stream.error.message);
     return done ? INSERT_DONE : INSERT_FAILED;

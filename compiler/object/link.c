@@ -28,9 +28,9 @@ typedef struct Link {
     Vec(const char *) arguments;
 } Link;
 
-static void add(Link *link, const char *argument) { vec_push(link->arena, &link->arguments, argument); }
+static void add_link_argument(Link *link, const char *argument) { vec_push(link->arena, &link->arguments, argument); }
 
-static bool fail(Link *link, const char *text) {
+static bool fail_link(Link *link, const char *text) {
     *link->error = text;
     return false;
 }
@@ -44,13 +44,13 @@ static bool is_wanted(const Link *link, const char *line, const char *kind) {
     return strncmp(line, kind, strlen(kind)) == 0 && line[strlen(kind)] == ' ';
 }
 
-static bool add_file(Link *link, const char *name) {
+static bool add_link_file(Link *link, const char *name) {
     const char *path = name[0] == '/' ? name : arena_printf(link->arena, "%s/%s", link->options->runtime_dir, name);
     if (access(path, R_OK) != 0)
-        return fail(link, arena_printf(link->arena, "%s is missing, which every program is linked with\n"
+        return fail_link(link, arena_printf(link->arena, "%s is missing, which every program is linked with\n"
                                        "  help: apt-get install libc6-dev%s, then install cai again (make install)", path,
                                        picture_packages));
-    add(link, path);
+    add_link_argument(link, path);
     return true;
 }
 
@@ -67,19 +67,19 @@ static bool add_lines(Link *link, const char *list, const char *kind, bool (*add
     return true;
 }
 
-static bool add_word(Link *link, const char *word) {
-    add(link, word);
+static bool add_link_word(Link *link, const char *word) {
+    add_link_argument(link, word);
     return true;
 }
 
-static bool add_files(Link *link, const char *list, const char *kind) { return add_lines(link, list, kind, add_file); }
+static bool add_link_files(Link *link, const char *list, const char *kind) { return add_lines(link, list, kind, add_link_file); }
 
 static const char *read_list(Link *link) {
     cai_file file;
     cai_error failed;
     const char *path = arena_printf(link->arena, "%s/link.txt", link->options->runtime_dir);
     if (!cai_file_read(path, &file, &failed)) {
-        fail(link, arena_printf(link->arena, "%s\n  help: cai is not installed whole; run make install again", failed.message));
+        fail_link(link, arena_printf(link->arena, "%s\n  help: cai is not installed whole; run make install again", failed.message));
         return NULL;
     }
     const char *text = arena_strndup(link->arena, (const char *)file.data, file.count);
@@ -90,29 +90,29 @@ static const char *read_list(Link *link) {
 /* ---- the linker ---- */
 
 static void add_options(Link *link, const char *const *options, int count) {
-    for (int i = 0; i < count; i++) add(link, options[i]);
+    for (int i = 0; i < count; i++) add_link_argument(link, options[i]);
 }
 
 static bool add_program(Link *link, const char *list, const char *const *objects, int count) {
     static const char *const options[] = {"--gc-sections", "-z", "norelro"};
     add_options(link, options, COUNT_OF(options));
-    add_lines(link, list, "option", add_word);
+    add_lines(link, list, "option", add_link_word);
     /* The runtime knows its codecs and its trainer by weak references only; these make the linker take them. */
-    if (link->options->trains) add(link, "--undefined=cai_train_main");
-    if (link->options->images) add(link, "--undefined=cai_the_pictures");
-    if (link->options->boxes) add(link, "--undefined=cai_the_boxes");
-    if (!add_files(link, list, "start")) return false;
+    if (link->options->trains) add_link_argument(link, "--undefined=cai_train_main");
+    if (link->options->images) add_link_argument(link, "--undefined=cai_the_pictures");
+    if (link->options->boxes) add_link_argument(link, "--undefined=cai_the_boxes");
+    if (!add_link_files(link, list, "start")) return false;
     add_options(link, objects, count);
     if (link->options->blas && !strstr(list, "blas "))
-        return fail(link, "OpenBLAS is not installed, which this program would call\n"
+        return fail_link(link, "OpenBLAS is not installed, which this program would call\n"
                           "  help: install libopenblas-serial-dev, then install cai again, or build without --blas");
-    if (!add_file(link, "libcai_runtime.a") || !add_files(link, list, "image") || !add_files(link, list, "blas") ||
-        !add_files(link, list, "data"))
+    if (!add_link_file(link, "libcai_runtime.a") || !add_link_files(link, list, "image") || !add_link_files(link, list, "blas") ||
+        !add_link_files(link, list, "data"))
         return false;
-    add(link, "--start-group");
-    if (!add_files(link, list, "system")) return false;
-    add(link, "--end-group");
-    return add_files(link, list, "end");
+    add_link_argument(link, "--start-group");
+    if (!add_link_files(link, list, "system")) return false;
+    add_link_argument(link, "--end-group");
+    return add_link_files(link, list, "end");
 }
 
 /* What a library has of the runtime is what the functions of cai.h need. */
@@ -120,30 +120,30 @@ static bool add_object(Link *link, const char *const *objects, int count) {
     static const char *const options[] = {"-r", "-S", "--undefined=cai_model_run", "--undefined=cai_model_to_pixels"};
     add_options(link, options, COUNT_OF(options));
     add_options(link, objects, count);
-    return add_file(link, "libcai_runtime.a");
+    return add_link_file(link, "libcai_runtime.a");
 }
 
 static bool add_shared(Link *link, const char *list, const char *const *objects, int count) {
     static const char *const options[] = {"-shared", "--gc-sections", "-s", "-z", "relro", "-z", "now", "-z", "defs"};
     add_options(link, options, COUNT_OF(options));
-    add(link, arena_printf(link->arena, "-soname=%s", link->options->soname));
+    add_link_argument(link, arena_printf(link->arena, "-soname=%s", link->options->soname));
     add_options(link, objects, count);
-    return add_files(link, list, "shared");
+    return add_link_files(link, list, "shared");
 }
 
-static bool add_arguments(Link *link, const char *const *objects, int count, const char *output) {
+static bool add_link_arguments(Link *link, const char *const *objects, int count, const char *output) {
     static const char *const options[] = {"ld" /* replaced by the one that is found */, "--build-id=none", "-z", "noexecstack", "-o"};
     const char *list = read_list(link);
     if (!list) return false;
     add_options(link, options, COUNT_OF(options));
-    add(link, output);
+    add_link_argument(link, output);
     bool added = false;
     switch (link->options->form) {
     case LINK_PROGRAM: added = add_program(link, list, objects, count); break;
     case LINK_OBJECT: added = add_object(link, objects, count); break;
     case LINK_SHARED: added = add_shared(link, list, objects, count); break;
     }
-    add(link, NULL);
+    add_link_argument(link, NULL);
     return added;
 }
 
@@ -151,15 +151,15 @@ static bool run_linker(Link *link) {
     static const char *const linkers[] = {"ld", "ld.lld", "ld.lld-19", "ld.gold"};
     Process process = process_run(link->arena, linkers, COUNT_OF(linkers), link->arguments.items);
     if (process.status == 0) return true;
-    if (process.status == PROCESS_MISSING) return fail(link, "there is no linker (ld or ld.lld) on the PATH\n  help: install binutils");
-    if (process.status == PROCESS_FAILED) return fail(link, arena_printf(link->arena, "the linker cannot be run: %s", process.said));
-    return fail(link, arena_printf(link->arena, "the linker failed (%s):\n%s", link->arguments.items[0], process.said));
+    if (process.status == PROCESS_MISSING) return fail_link(link, "there is no linker (ld or ld.lld) on the PATH\n  help: install binutils");
+    if (process.status == PROCESS_FAILED) return fail_link(link, arena_printf(link->arena, "the linker cannot be run: %s", process.said));
+    return fail_link(link, arena_printf(link->arena, "the linker failed (%s):\n%s", link->arguments.items[0], process.said));
 }
 
 bool link_objects(const char *const *objects, int count, const char *linked, const LinkOptions *options, Arena *arena,
                   const char **error) {
     Link link = {.arena = arena, .options = options, .error = error};
-    bool done = add_arguments(&link, objects, count, linked) && run_linker(&link);
+    bool done = add_link_arguments(&link, objects, count, linked) && run_linker(&link);
     if (!done || options->form != LINK_OBJECT) return done;
     return export_symbols(linked, options->prefix, options->exported, arena, error);
 }

@@ -50,7 +50,7 @@ static void add_zeros(Text *text, uint64_t to) {
     while (text->length < to) text_add_bytes(text, zeros, to - text->length < sizeof zeros ? to - text->length : sizeof zeros);
 }
 
-static void align(Text *text, uint64_t alignment) {
+static void align_text(Text *text, uint64_t alignment) {
     add_zeros(text, (uint64_t)round_up((int64_t)text->length, alignment > 1 ? (int64_t)alignment : 1));
 }
 
@@ -97,7 +97,7 @@ static void add_sections(Join *j, Input *input) {
         CHECK(header->sh_type != SHT_NOBITS);
         input->section_of[i] = find_section(j, header, intern(j->names, input->section_names + header->sh_name));
         Section *section = &j->sections.items[input->section_of[i]];
-        align(&section->bytes, header->sh_addralign);
+        align_text(&section->bytes, header->sh_addralign);
         input->base_of[i] = section->bytes.length;
         text_add_bytes(&section->bytes, (const char *)input->bytes + header->sh_offset, header->sh_size);
         if (header->sh_addralign > section->header.sh_addralign) section->header.sh_addralign = header->sh_addralign;
@@ -106,9 +106,9 @@ static void add_sections(Join *j, Input *input) {
 
 /* ---- symbols: the table has local ones first ---- */
 
-static bool is_global(const Elf64_Sym *symbol) { return ELF64_ST_BIND(symbol->st_info) != STB_LOCAL; }
+static bool is_global_symbol(const Elf64_Sym *symbol) { return ELF64_ST_BIND(symbol->st_info) != STB_LOCAL; }
 
-static bool is_defined(const Input *input, const Elf64_Sym *symbol) {
+static bool is_defined_input(const Input *input, const Elf64_Sym *symbol) {
     return symbol->st_shndx && symbol->st_shndx < SHN_LORESERVE && input->section_of[symbol->st_shndx] >= 0;
 }
 
@@ -116,7 +116,7 @@ static int add_symbol(Join *j, const Input *input, const Elf64_Sym *symbol, int 
     Elf64_Sym copy = *symbol;
     copy.st_name = add_string(j, input->strings + symbol->st_name);
     copy.st_info = ELF64_ST_INFO(binding, ELF64_ST_TYPE(symbol->st_info));
-    if (is_defined(input, symbol)) {
+    if (is_defined_input(input, symbol)) {
         copy.st_shndx = (Elf64_Section)(1 + input->section_of[symbol->st_shndx]);
         copy.st_value += input->base_of[symbol->st_shndx];
     }
@@ -124,7 +124,7 @@ static int add_symbol(Join *j, const Input *input, const Elf64_Sym *symbol, int 
     return j->symbols.count - 1;
 }
 
-static void remember(Join *j, const Input *input, const Elf64_Sym *symbol, int index) {
+static void remember_symbol(Join *j, const Input *input, const Elf64_Sym *symbol, int index) {
     Name name = intern(j->names, input->strings + symbol->st_name);
     if (map_get(j->globals, name)) INTERNAL_ERROR("two kernels are called %s", name);
     map_set(j->globals, name, (void *)(intptr_t)index);
@@ -134,20 +134,20 @@ static void remember(Join *j, const Input *input, const Elf64_Sym *symbol, int i
 static void add_locals(Join *j, Input *input, bool last) {
     for (int i = 1; i < input->symbol_count; i++) {
         const Elf64_Sym *symbol = &input->symbols[i];
-        if (!is_defined(input, symbol) || (last && is_global(symbol))) continue;
+        if (!is_defined_input(input, symbol) || (last && is_global_symbol(symbol))) continue;
         if (ELF64_ST_TYPE(symbol->st_info) == STT_SECTION) input->symbol_of[i] = j->sections.items[input->section_of[symbol->st_shndx]].symbol;
         else input->symbol_of[i] = add_symbol(j, input, symbol, STB_LOCAL);
-        if (is_global(symbol)) remember(j, input, symbol, input->symbol_of[i]);
+        if (is_global_symbol(symbol)) remember_symbol(j, input, symbol, input->symbol_of[i]);
     }
 }
 
 static void add_globals(Join *j, Input *input) {
     for (int i = 1; i < input->symbol_count; i++) {
         const Elf64_Sym *symbol = &input->symbols[i];
-        if (!is_global(symbol) || input->symbol_of[i]) continue;
+        if (!is_global_symbol(symbol) || input->symbol_of[i]) continue;
         int known = (int)(intptr_t)map_get(j->globals, intern(j->names, input->strings + symbol->st_name));
         input->symbol_of[i] = known ? known : add_symbol(j, input, symbol, ELF64_ST_BIND(symbol->st_info));
-        if (!known) remember(j, input, symbol, input->symbol_of[i]);
+        if (!known) remember_symbol(j, input, symbol, input->symbol_of[i]);
     }
 }
 
@@ -177,7 +177,7 @@ static void add_relocations(Join *j, const Input *input) {
 
 /* header.sh_name is set. */
 static void write_section(Join *j, Elf64_Shdr header, const void *bytes, uint64_t count) {
-    align(&j->file, header.sh_addralign);
+    align_text(&j->file, header.sh_addralign);
     header.sh_offset = j->file.length;
     header.sh_size = count;
     text_add_bytes(&j->file, bytes, count);
@@ -216,7 +216,7 @@ static Object write_file(Join *j, Elf64_Ehdr header, int local_count) {
     add_zeros(&j->file, sizeof header);
     vec_push(j->arena, &j->headers, (Elf64_Shdr){0});
     write_sections(j, local_count);
-    align(&j->file, 8);
+    align_text(&j->file, 8);
     header.e_shoff = j->file.length;
     header.e_shnum = (Elf64_Half)j->headers.count;
     header.e_shstrndx = (Elf64_Half)(j->headers.count - 1);

@@ -15,7 +15,7 @@ Object join_objects(Arena *arena, const Object *objects, int count);
 typedef struct KernelCache {
     const char *folder;   /* is there */
     uint64_t compiler;    /* changes with the compiler */
-    int64_t most_bytes;   /* that all entries may have; 0: 256 MB */
+    int64_t max_bytes;   /* that all entries may have; 0: 256 MB */
 } KernelCache;
 typedef struct CacheHits { int found, all; } CacheHits;
 

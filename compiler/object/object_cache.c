@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define MAGIC UINT64_C(0x316c656e72656b63) /* "ckernel1" */
-#define MOST_BYTES (INT64_C(256) << 20)
+#define MAX_BYTES (INT64_C(256) << 20)
 #define PART_SECONDS 3600 /* a file that is still unfinished after so long has no writer any more */
 
 typedef struct Head { uint64_t magic, checksum, key_bytes, object_bytes; } Head;
@@ -64,7 +64,7 @@ bool cache_find(const KernelCache *cache, Object key, Object *object) {
 
 /* ---- writing ---- */
 
-static bool write_all(int descriptor, const void *bytes, size_t count) {
+static bool write_cache_bytes(int descriptor, const void *bytes, size_t count) {
     for (const char *next = bytes; count > 0;) {
         ssize_t wrote = write(descriptor, next, count);
         if (wrote <= 0) return false;
@@ -82,24 +82,24 @@ void cache_store(const KernelCache *cache, Object key, Object object) {
     if (descriptor < 0) return;
     Head head = {MAGIC, 0, key.count, object.count};
     head.checksum = checksum_of(&head, key.bytes, object.bytes);
-    bool written = write_all(descriptor, &head, sizeof head) && write_all(descriptor, key.bytes, key.count) &&
-                   write_all(descriptor, object.bytes, object.count);
+    bool written = write_cache_bytes(descriptor, &head, sizeof head) && write_cache_bytes(descriptor, key.bytes, key.count) &&
+                   write_cache_bytes(descriptor, object.bytes, object.count);
     if (close(descriptor) != 0 || !written || rename(part, path) != 0) unlink(part);
 }
 
 /* ---- its size ---- */
 
-typedef struct Entry { char name[64]; int64_t bytes, used; } Entry;
+typedef struct CacheEntry { char name[64]; int64_t bytes, used; } CacheEntry;
 
 static int compare_entries(const void *a, const void *b) {
-    const Entry *x = a, *y = b;
+    const CacheEntry *x = a, *y = b;
     return (x->used > y->used) - (x->used < y->used);
 }
 
 /* All entries, but unfinished ones, of which old ones are removed. */
-static Entry *list_entries(const char *folder, size_t *count) {
+static CacheEntry *list_entries(const char *folder, size_t *count) {
     DIR *open = opendir(folder);
-    Entry *entries = NULL;
+    CacheEntry *entries = NULL;
     size_t room = 0;
     *count = 0;
     for (struct dirent *found; open && (found = readdir(open)) != NULL;) {
@@ -111,12 +111,12 @@ static Entry *list_entries(const char *folder, size_t *count) {
             continue;
         }
         if (*count == room) {
-            Entry *more = realloc(entries, (room = 2 * room + 64) * sizeof *entries);
+            CacheEntry *more = realloc(entries, (room = 2 * room + 64) * sizeof *entries);
             if (!more) break;
             entries = more;
         }
-        Entry *entry = &entries[(*count)++];
-        *entry = (Entry){.bytes = (int64_t)status.st_size, .used = (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec};
+        CacheEntry *entry = &entries[(*count)++];
+        *entry = (CacheEntry){.bytes = (int64_t)status.st_size, .used = (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec};
         strcpy(entry->name, found->d_name);
     }
     if (open) closedir(open);
@@ -125,11 +125,11 @@ static Entry *list_entries(const char *folder, size_t *count) {
 
 void cache_trim(const KernelCache *cache) {
     size_t count;
-    Entry *entries = list_entries(cache->folder, &count);
-    int64_t all = 0, most = cache->most_bytes ? cache->most_bytes : MOST_BYTES;
+    CacheEntry *entries = list_entries(cache->folder, &count);
+    int64_t all = 0, max = cache->max_bytes ? cache->max_bytes : MAX_BYTES;
     for (size_t i = 0; i < count; i++) all += entries[i].bytes;
-    if (all > most) qsort(entries, count, sizeof *entries, compare_entries);
-    for (size_t i = 0; i < count && all > most; i++) {
+    if (all > max) qsort(entries, count, sizeof *entries, compare_entries);
+    for (size_t i = 0; i < count && all > max; i++) {
         char path[4300];
         snprintf(path, sizeof path, "%s/%s", cache->folder, entries[i].name);
         if (unlink(path) == 0) all -= entries[i].bytes;

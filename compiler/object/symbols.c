@@ -13,7 +13,7 @@
 
 static const char ours[] = "cai_model_";
 
-typedef struct Table {
+typedef struct SymbolTable {
     Arena *arena;
     char *file; /* mapped, shared */
     uint64_t bytes;
@@ -25,34 +25,34 @@ typedef struct Table {
     Text added;         /* the new table of names */
     const char *prefix;
     const char **error;
-} Table;
+} SymbolTable;
 
-static bool fail(Table *t, const char *text) {
+static bool fail_symbols(SymbolTable *t, const char *text) {
     *t->error = text;
     return false;
 }
 
-static const char *name_of(const Table *t, const Elf64_Sym *symbol) { return t->names + symbol->st_name; }
-static bool is_defined(const Elf64_Sym *symbol) { return symbol->st_shndx != SHN_UNDEF; }
-static bool is_global(const Elf64_Sym *symbol) { return ELF64_ST_BIND(symbol->st_info) != STB_LOCAL; }
+static const char *name_of(const SymbolTable *t, const Elf64_Sym *symbol) { return t->names + symbol->st_name; }
+static bool is_defined_symbol(const Elf64_Sym *symbol) { return symbol->st_shndx != SHN_UNDEF; }
+static bool is_global_symbol(const Elf64_Sym *symbol) { return ELF64_ST_BIND(symbol->st_info) != STB_LOCAL; }
 
-static bool is_exported(const Table *t, const Elf64_Sym *symbol) {
-    return is_global(symbol) && is_defined(symbol) && strncmp(name_of(t, symbol), ours, strlen(ours)) == 0;
+static bool is_exported(const SymbolTable *t, const Elf64_Sym *symbol) {
+    return is_global_symbol(symbol) && is_defined_symbol(symbol) && strncmp(name_of(t, symbol), ours, strlen(ours)) == 0;
 }
 
-static bool stays_global(const Table *t, const Elf64_Sym *symbol) {
-    return is_exported(t, symbol) || (is_global(symbol) && !is_defined(symbol));
+static bool stays_global(const SymbolTable *t, const Elf64_Sym *symbol) {
+    return is_exported(t, symbol) || (is_global_symbol(symbol) && !is_defined_symbol(symbol));
 }
 
-static bool open_table(Table *t) {
+static bool open_table(SymbolTable *t) {
     const Elf64_Ehdr *header = (const Elf64_Ehdr *)t->file;
     t->sections = (Elf64_Shdr *)(t->file + header->e_shoff);
     t->section_count = header->e_shnum;
     for (int i = 0; i < t->section_count; i++) {
         if (t->sections[i].sh_type == SHT_SYMTAB) t->symtab = &t->sections[i];
-        if (t->sections[i].sh_type == SHT_SYMTAB_SHNDX) return fail(t, "the linker made more sections than 65,000");
+        if (t->sections[i].sh_type == SHT_SYMTAB_SHNDX) return fail_symbols(t, "the linker made more sections than 65,000");
     }
-    if (!t->symtab) return fail(t, "the linker made an object without symbols");
+    if (!t->symtab) return fail_symbols(t, "the linker made an object without symbols");
     t->strtab = &t->sections[t->symtab->sh_link];
     t->names = t->file + t->strtab->sh_offset;
     t->count = (int)(t->symtab->sh_size / sizeof(Elf64_Sym));
@@ -61,36 +61,36 @@ static bool open_table(Table *t) {
     memcpy(t->symbols, t->file + t->symtab->sh_offset, t->symtab->sh_size);
     t->added = (Text){.arena = t->arena};
     text_add_bytes(&t->added, "", 1);
-    if (header->e_shstrndx == t->symtab->sh_link) return fail(t, "the linker made one table of the names of sections and symbols");
+    if (header->e_shstrndx == t->symtab->sh_link) return fail_symbols(t, "the linker made one table of the names of sections and symbols");
     return true;
 }
 
 /* A name that the object takes from outside, such as pthread_create, cannot be one that it gives. */
-static bool is_free(Table *t, const char *name) {
+static bool is_unused_symbol(SymbolTable *t, const char *name) {
     for (int i = 0; i < t->count; i++) {
         const Elf64_Sym *symbol = &t->symbols[i];
-        if (is_global(symbol) && !is_defined(symbol) && strcmp(name_of(t, symbol), name) == 0)
-            return fail(t, arena_printf(t->arena, "the library would have a function %s, which is one of the C library's\n"
+        if (is_global_symbol(symbol) && !is_defined_symbol(symbol) && strcmp(name_of(t, symbol), name) == 0)
+            return fail_symbols(t, arena_printf(t->arena, "the library would have a function %s, which is one of the C library's\n"
                                         "  help: --name gives its functions another name", name));
     }
     return true;
 }
 
-static void set_name(Table *t, Elf64_Sym *symbol, const char *name) {
+static void set_name(SymbolTable *t, Elf64_Sym *symbol, const char *name) {
     symbol->st_name = (uint32_t)t->added.length;
     text_add_bytes(&t->added, name, strlen(name) + 1);
 }
 
-static bool export_symbol(Table *t, Elf64_Sym *symbol, ExportedNames *exported) {
+static bool export_symbol(SymbolTable *t, Elf64_Sym *symbol, ExportedNames *exported) {
     const char *name = arena_printf(t->arena, "%s_%s", t->prefix, name_of(t, symbol) + strlen(ours));
-    if (!is_free(t, name)) return false;
+    if (!is_unused_symbol(t, name)) return false;
     set_name(t, symbol, name);
     symbol->st_other = STV_DEFAULT;
     if (exported) vec_push(t->arena, exported, name);
     return true;
 }
 
-static void keep_symbol(Table *t, Elf64_Sym *symbol, bool global) {
+static void keep_symbol(SymbolTable *t, Elf64_Sym *symbol, bool global) {
     bool named = symbol->st_name && ELF64_ST_TYPE(symbol->st_info) != STT_FILE;
     if (named) set_name(t, symbol, name_of(t, symbol));
     else symbol->st_name = 0;
@@ -99,7 +99,7 @@ static void keep_symbol(Table *t, Elf64_Sym *symbol, bool global) {
     symbol->st_other = STV_DEFAULT;
 }
 
-static bool rewrite_symbols(Table *t, ExportedNames *exported) {
+static bool rewrite_symbols(SymbolTable *t, ExportedNames *exported) {
     Elf64_Sym *to = (Elf64_Sym *)(t->file + t->symtab->sh_offset);
     uint32_t next = 0;
     for (int pass = 0; pass <= 1; pass++) {
@@ -117,7 +117,7 @@ static bool rewrite_symbols(Table *t, ExportedNames *exported) {
     return true;
 }
 
-static void rewrite_relocations(Table *t) {
+static void rewrite_relocations(SymbolTable *t) {
     const uint32_t symtab = (uint32_t)(t->symtab - t->sections);
     for (int i = 0; i < t->section_count; i++) {
         Elf64_Shdr *section = &t->sections[i];
@@ -132,13 +132,13 @@ static void rewrite_relocations(Table *t) {
     }
 }
 
-static bool append_names(Table *t, int descriptor) {
+static bool append_names(SymbolTable *t, int descriptor) {
     const char *names = text_string(&t->added);
     const size_t size = t->added.length;
     for (size_t done = 0; done < size;) {
         ssize_t count = pwrite(descriptor, names + done, size - done, (off_t)(t->bytes + done));
         if (count < 0 && errno == EINTR) continue;
-        if (count <= 0) return fail(t, arena_printf(t->arena, "the library cannot be written: %s", strerror(errno)));
+        if (count <= 0) return fail_symbols(t, arena_printf(t->arena, "the library cannot be written: %s", strerror(errno)));
         done += (size_t)count;
     }
     memset(t->file + t->strtab->sh_offset, 0, t->strtab->sh_size);
@@ -148,14 +148,14 @@ static bool append_names(Table *t, int descriptor) {
 }
 
 bool export_symbols(const char *path, const char *prefix, ExportedNames *exported, Arena *arena, const char **error) {
-    Table table = {.arena = arena, .prefix = prefix, .error = error}, *t = &table;
+    SymbolTable table = {.arena = arena, .prefix = prefix, .error = error}, *t = &table;
     struct stat status;
     int descriptor = open(path, O_RDWR | O_CLOEXEC);
     bool good = descriptor >= 0 && fstat(descriptor, &status) == 0;
     void *mapping = MAP_FAILED;
     if (good) mapping = mmap(NULL, (size_t)status.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
     if (mapping == MAP_FAILED) {
-        good = fail(t, arena_printf(arena, "%s cannot be mapped: %s", path, strerror(errno)));
+        good = fail_symbols(t, arena_printf(arena, "%s cannot be mapped: %s", path, strerror(errno)));
     } else {
         t->file = mapping;
         t->bytes = (uint64_t)status.st_size;

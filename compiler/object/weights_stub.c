@@ -23,7 +23,7 @@ typedef struct Placeholder {
     Elf64_Shdr sections[SECTION_COUNT];
 } Placeholder;
 
-static Elf64_Ehdr make_header(const Program *program) {
+static Elf64_Ehdr make_stub_header(const Program *program) {
     Elf64_Ehdr header = {.e_type = ET_REL, .e_version = EV_CURRENT, .e_ehsize = sizeof header, .e_shentsize = sizeof(Elf64_Shdr)};
     memcpy(header.e_ident, ELFMAG, SELFMAG);
     header.e_ident[EI_CLASS] = ELFCLASS64;
@@ -64,7 +64,7 @@ void placeholder_fill(char page[PLACEHOLDER_BYTES]) {
 }
 
 bool placeholder_object(const Program *program, const char *path, const char **error) {
-    Placeholder object = {.header = make_header(program), .strings = make_strings(program->target)};
+    Placeholder object = {.header = make_stub_header(program), .strings = make_strings(program->target)};
     cai_error failed;
     placeholder_fill(object.page);
     object.symbols[1] = (Elf64_Sym){.st_name = offsetof(Strings, weights), .st_info = ELF64_ST_INFO(STB_GLOBAL, STT_OBJECT),

@@ -17,7 +17,7 @@
  *     (y + a) * b             as y * b + a * b where y is a product, b goes into its weights, and a is no constant: an error that
  *                             is the same multiple of (sum of |w| |x| + |a|) |b| as in the text. So too for the division by b.
  *     (x * scale + shift) @ w as x @ (w * scale) + shift @ w: the same multiple of the sum of |w| (|x * scale| + |shift|). Only
- *                             where |shift / scale| and |shift| are at most MOST_SHIFT, in units of x and of what w reads, or what
+ *                             where |shift / scale| and |shift| are at most MAX_SHIFT, in units of x and of what w reads, or what
  *                             the shift cancels would be lost to the terms. (x - 30000) / 7 subtracts first, and leaves the
  *                             weights the 1/7; so does (x - 50) / 0.001.
  *
@@ -36,8 +36,8 @@
 #include "passes/passes.h"
 #include <math.h>
 
-#define MOST_SHIFT 64          /* of |shift / scale| and |shift| before a product */
-#define MOST_WEIGHT 0x1p64     /* of weights that are made here: sums of many of them stay far from 2^128 */
+#define MAX_SHIFT 64          /* of |shift / scale| and |shift| before a product */
+#define MAX_WEIGHT 0x1p64     /* of weights that are made here: sums of many of them stay far from 2^128 */
 #define LEAST_WEIGHT 0x1p-64   /* of the largest among them, unless all are 0 */
 
 typedef struct Shift {
@@ -61,24 +61,24 @@ typedef struct Folding {
 
 /* ---- what depends on weights alone ---- */
 
-static bool is_weight(Folding *f, Graph *g, const Node *node) {
+static bool is_folded_weight(Folding *f, Graph *g, const Node *node) {
     return !(node_sources(&f->sources, g, node) & ~(unsigned)MADE_OF_WEIGHTS);
 }
-static bool is_number(Folding *f, Graph *g, const Node *node) { return !node_sources(&f->sources, g, node); }
+static bool is_known_number(Folding *f, Graph *g, const Node *node) { return !node_sources(&f->sources, g, node); }
 
 /* The small tensor that a weight was broadcast from: per channel, [1, C, 1, 1]. A splat constant is a scalar. NULL: no weight. */
 static Node *weight_behind(Folding *f, Graph *g, Node *node) {
     double value;
     if (node_is_splat(node, &value)) return splat_in_shape(g, node, 0, NULL);
     if (node->op == OP_broadcast) node = node->inputs[0];
-    return is_weight(f, g, node) ? node : NULL;
+    return is_folded_weight(f, g, node) ? node : NULL;
 }
 
 /* ---- arithmetic on weights, where NULL is the neutral element ---- */
 
-static Node *add_weights(Graph *g, Node *a, Node *b) { return !a ? b : !b ? a : build_binary(g, OP_add, a, b); }
+static Node *sum_of_weights(Graph *g, Node *a, Node *b) { return !a ? b : !b ? a : build_binary(g, OP_add, a, b); }
 static Node *multiply_weights(Graph *g, Node *a, Node *b) { return !a ? b : !b ? a : build_binary(g, OP_mul, a, b); }
-static Node *negated(Graph *g, Node *a) { return a ? build_unary(g, OP_neg, a) : NULL; }
+static Node *negated_node(Graph *g, Node *a) { return a ? build_unary(g, OP_neg, a) : NULL; }
 
 static Node *divide_weights(Graph *g, Node *a, Node *b) {
     if (!b) return a;
@@ -95,59 +95,59 @@ static bool values_of(Graph *g, Node *weight, Arena *scratch, RefTensor *values)
 static double largest_value(Graph *g, Node *weight) {
     Arena *scratch = arena_new();
     RefTensor tensor;
-    double most = 1;
+    double max = 1;
     if (values_of(g, weight, scratch, &tensor)) {
-        most = 0;
+        max = 0;
         for (int64_t i = 0; i < tensor.shape.count; i++) {
             double size = fabs(number_value(tensor.values[i], tensor.shape.type));
-            most = size <= most ? most : isnan(size) ? INFINITY : size;
+            max = size <= max ? max : isnan(size) ? INFINITY : size;
         }
     }
     arena_free(scratch);
-    return most;
+    return max;
 }
 
-static double largest(Folding *f, Graph *g, Node *weight);
+static double largest_of_weight(Folding *f, Graph *g, Node *weight);
 
 static double find_largest(Folding *f, Graph *g, Node *weight) {
     Node *const *in = weight->inputs;
     switch (weight->op) {
     case OP_parameter: case OP_state:
         return g->weights && g->weights->largest ? g->weights->largest(g->weights->context, weight) : largest_value(g, weight);
-    case OP_reshape: case OP_transpose: case OP_broadcast: case OP_neg: return largest(f, g, in[0]);
-    case OP_add: case OP_sub: return largest(f, g, in[0]) + largest(f, g, in[1]);
-    case OP_mul: return largest(f, g, in[0]) * largest(f, g, in[1]);
-    case OP_sum: return largest(f, g, in[0]) * (double)node_element_count(in[0]) / fmax((double)node_element_count(weight), 1);
+    case OP_reshape: case OP_transpose: case OP_broadcast: case OP_neg: return largest_of_weight(f, g, in[0]);
+    case OP_add: case OP_sub: return largest_of_weight(f, g, in[0]) + largest_of_weight(f, g, in[1]);
+    case OP_mul: return largest_of_weight(f, g, in[0]) * largest_of_weight(f, g, in[1]);
+    case OP_sum: return largest_of_weight(f, g, in[0]) * (double)node_element_count(in[0]) / fmax((double)node_element_count(weight), 1);
     default: return largest_value(g, weight);
     }
 }
 
 /* A bound of the magnitudes in a weight, infinite where one is no number; 1 for NULL, and where values are not known yet. What is large
  * is not computed for it: weights of contractions are as large as all else of a network. */
-static double largest(Folding *f, Graph *g, Node *weight) {
+static double largest_of_weight(Folding *f, Graph *g, Node *weight) {
     if (!weight) return 1;
     const double *known = map_get(f->largest, weight);
     if (known) return *known;
-    double most = find_largest(f, g, weight);
-    if (isnan(most)) most = INFINITY; /* 0 times what overflows */
-    map_set(f->largest, weight, arena_copy(g->arena, &most, sizeof most));
-    return most;
+    double max = find_largest(f, g, weight);
+    if (isnan(max)) max = INFINITY; /* 0 times what overflows */
+    map_set(f->largest, weight, arena_copy(g->arena, &max, sizeof max));
+    return max;
 }
 
 /* Whether `scale`, and w * scale for a w of at most `most`, stay where f32 is at ease. */
-static bool in_range(Folding *f, Graph *g, Node *scale, double most) {
-    double size = largest(f, g, scale), product = size * most;
-    return size == 0 || (size <= MOST_WEIGHT && product <= MOST_WEIGHT && size >= LEAST_WEIGHT && (most == 0 || product >= LEAST_WEIGHT));
+static bool in_range(Folding *f, Graph *g, Node *scale, double max) {
+    double size = largest_of_weight(f, g, scale), product = size * max;
+    return size == 0 || (size <= MAX_WEIGHT && product <= MAX_WEIGHT && size >= LEAST_WEIGHT && (max == 0 || product >= LEAST_WEIGHT));
 }
 
-/* Whether |shift| is at most MOST_SHIFT, and times |scale|, everywhere, NULL being 1. */
+/* Whether |shift| is at most MAX_SHIFT, and times |scale|, everywhere, NULL being 1. */
 static bool is_small_shift(Graph *g, Node *shift, Node *scale) {
     Arena *scratch = arena_new();
     RefTensor excess;
     Node *one = build_scalar(g, 1, DTYPE_F32), *unit = scale ? build_binary(g, OP_min, build_unary(g, OP_abs, scale), one) : one;
-    Node *most = build_binary(g, OP_mul, unit, build_scalar(g, MOST_SHIFT, DTYPE_F32));
+    Node *max = build_binary(g, OP_mul, unit, build_scalar(g, MAX_SHIFT, DTYPE_F32));
     bool small = true;
-    if (values_of(g, build_binary(g, OP_sub, build_unary(g, OP_abs, shift), most), scratch, &excess))
+    if (values_of(g, build_binary(g, OP_sub, build_unary(g, OP_abs, shift), max), scratch, &excess))
         for (int64_t i = 0; i < excess.shape.count; i++) small = small && excess.values[i].real <= 0;
     arena_free(scratch);
     return small;
@@ -200,24 +200,24 @@ static Node *with_inputs(Graph *g, const Node *node, Node *a, Node *b) {
 /* The axis of a contraction's result along which scaling it scales its weights, and which operand these are; -1: there is none. */
 static int scaled_axis(Folding *f, Graph *g, const Node *node, int *operand) {
     *operand = 1;
-    if (node->op == OP_convolution || node->op == OP_convolution_input) return is_weight(f, g, node->inputs[1]) ? 1 : -1;
+    if (node->op == OP_convolution || node->op == OP_convolution_backward_data) return is_folded_weight(f, g, node->inputs[1]) ? 1 : -1;
     if (node->op != OP_matmul) return -1;
-    if (is_weight(f, g, node->inputs[1])) return node->shape.rank - 1;
+    if (is_folded_weight(f, g, node->inputs[1])) return node->shape.rank - 1;
     *operand = 0;
-    return is_weight(f, g, node->inputs[0]) ? node->shape.rank - 2 : -1;
+    return is_folded_weight(f, g, node->inputs[0]) ? node->shape.rank - 2 : -1;
 }
 
 /* Whether the weights of a contraction can take a scale of its result. */
 static bool takes_scale(Folding *f, Graph *g, const Node *node, Node *scale) {
     int operand, axis = scaled_axis(f, g, node, &operand);
-    return axis >= 0 && varies_along(g, scale, node->shape.rank, axis) && in_range(f, g, scale, largest(f, g, node->inputs[operand]));
+    return axis >= 0 && varies_along(g, scale, node->shape.rank, axis) && in_range(f, g, scale, largest_of_weight(f, g, node->inputs[operand]));
 }
 
 /* node * scale as the same contraction with scaled weights. */
 static Node *scale_result(Folding *f, Graph *g, const Node *node, Node *scale) {
     int operand, axis = scaled_axis(f, g, node, &operand);
     Node *w = node->inputs[operand];
-    if (node->op == OP_convolution_input) w = scale_inputs(g, w, scale, ATTRIBUTES(node, convolution_input)->groups);
+    if (node->op == OP_convolution_backward_data) w = scale_inputs(g, w, scale, ATTRIBUTES(node, convolution_backward_data)->groups);
     else w = scale_axis(g, w, scale, node->op == OP_convolution ? 0 : axis, node->shape.dims[axis]);
     return with_inputs(g, node, operand == 0 ? w : node->inputs[0], operand == 0 ? node->inputs[1] : w);
 }
@@ -229,7 +229,7 @@ static Node *whole_scale(Graph *g, const Affine *a) { return divide_weights(g, a
 /* What the chain adds in all, behind its scale. */
 static Shift whole_shift(Graph *g, const Affine *a) {
     Node *before = a->before.by ? multiply_weights(g, a->before.by, whole_scale(g, a)) : NULL;
-    return (Shift){add_weights(g, before, a->after.by), a->before.is_number || a->after.is_number};
+    return (Shift){sum_of_weights(g, before, a->after.by), a->before.is_number || a->after.is_number};
 }
 
 /* What is known of an operand: a chain that only this node continues, or the operand itself. */
@@ -241,8 +241,8 @@ static Affine operand_chain(const Folding *f, const Node *old, Node *const *inpu
 static bool add_shift(Folding *f, Graph *g, Affine *a, Node *by) {
     bool first = !a->owned && !a->scale && !a->divisor && !a->after.by;
     Shift *shift = first ? &a->before : &a->after;
-    Shift next = {add_weights(g, shift->by, by), is_number(f, g, by)};
-    if (shift->by && (shift->is_number || next.is_number || largest(f, g, next.by) > MOST_WEIGHT)) return false;
+    Shift next = {sum_of_weights(g, shift->by, by), is_known_number(f, g, by)};
+    if (shift->by && (shift->is_number || next.is_number || largest_of_weight(f, g, next.by) > MAX_WEIGHT)) return false;
     *shift = next;
     return true;
 }
@@ -253,17 +253,17 @@ static bool scale_owned(Folding *f, Graph *g, Affine *a, Node *scale, Node *divi
     if (a->after.is_number) return false;
     next.scale = multiply_weights(g, a->scale, divide_weights(g, scale, divisor));
     if (a->after.by) next.after.by = multiply_weights(g, a->after.by, divide_weights(g, scale, divisor));
-    if (!takes_scale(f, g, a->base, next.scale) || largest(f, g, next.after.by) > MOST_WEIGHT) return false;
+    if (!takes_scale(f, g, a->base, next.scale) || largest_of_weight(f, g, next.after.by) > MAX_WEIGHT) return false;
     *a = next;
     return true;
 }
 
 /* The same for a chain on anything, whose scales are gathered as long as nothing is added between them. */
 static bool scale_plain(Folding *f, Graph *g, Affine *a, Node *scale, Node *divisor) {
-    bool numbers = (!a->scale || is_number(f, g, a->scale)) && (!a->divisor || is_number(f, g, a->divisor));
+    bool numbers = (!a->scale || is_known_number(f, g, a->scale)) && (!a->divisor || is_known_number(f, g, a->divisor));
     if (a->after.by || (divisor && a->divisor)) return false;
     bool first = !a->scale && !a->divisor;
-    if (!first && numbers && is_number(f, g, scale ? scale : divisor)) return false;
+    if (!first && numbers && is_known_number(f, g, scale ? scale : divisor)) return false;
     a->scale = multiply_weights(g, a->scale, scale);
     a->divisor = multiply_weights(g, a->divisor, divisor);
     return first || in_range(f, g, whole_scale(g, a), 1);
@@ -274,24 +274,24 @@ static bool add_scale(Folding *f, Graph *g, Affine *a, Node *scale, Node *diviso
 }
 
 /* The chain and its negative are equally exact. */
-static bool negate(Folding *f, Graph *g, Affine *a) {
+static bool negate_affine(Folding *f, Graph *g, Affine *a) {
     if (a->owned) return scale_owned(f, g, a, build_scalar(g, -1, DTYPE_F32), NULL);
-    if (a->divisor && !a->scale) a->divisor = negated(g, a->divisor);
-    else a->scale = a->scale ? negated(g, a->scale) : build_scalar(g, -1, DTYPE_F32);
-    a->after.by = negated(g, a->after.by);
+    if (a->divisor && !a->scale) a->divisor = negated_node(g, a->divisor);
+    else a->scale = a->scale ? negated_node(g, a->scale) : build_scalar(g, -1, DTYPE_F32);
+    a->after.by = negated_node(g, a->after.by);
     return true;
 }
 
 /* A step of a chain: `op` with a weight (none for neg) on its left or right, and the chain as its other input. */
-typedef struct Step {
+typedef struct AffineStep {
     Op op;
     Node *weight;
     bool on_right;
     int chain;
-} Step;
+} AffineStep;
 
-static bool find_step(Folding *f, Graph *g, const Node *old, Node *const *in, Step *step) {
-    *step = (Step){.op = old->op};
+static bool find_step(Folding *f, Graph *g, const Node *old, Node *const *in, AffineStep *step) {
+    *step = (AffineStep){.op = old->op};
     if (old->shape.type != DTYPE_F32) return false;
     if (old->op == OP_neg) return true;
     if (old->op != OP_add && old->op != OP_sub && old->op != OP_mul && old->op != OP_div) return false;
@@ -303,21 +303,21 @@ static bool find_step(Folding *f, Graph *g, const Node *old, Node *const *in, St
 }
 
 /* Adds a step to a chain; false where it must stay behind what the chain computes. */
-static bool add_step(Folding *f, Graph *g, Affine *chain, const Step *step) {
+static bool add_step(Folding *f, Graph *g, Affine *chain, const AffineStep *step) {
     switch (step->op) {
-    case OP_neg: return negate(f, g, chain);
+    case OP_neg: return negate_affine(f, g, chain);
     case OP_mul: return add_scale(f, g, chain, step->weight, NULL);
     case OP_div: return add_scale(f, g, chain, NULL, step->weight);
     case OP_add: return add_shift(f, g, chain, step->weight);
     default: break;
     }
-    if (step->on_right) return add_shift(f, g, chain, negated(g, step->weight));
-    return negate(f, g, chain) && add_shift(f, g, chain, step->weight);
+    if (step->on_right) return add_shift(f, g, chain, negated_node(g, step->weight));
+    return negate_affine(f, g, chain) && add_shift(f, g, chain, step->weight);
 }
 
 /* The chain that `old` continues, or begins; false where it is no step of one. */
 static bool continue_chain(Folding *f, Graph *g, const Node *old, Node *const *in, Affine *result) {
-    Step step;
+    AffineStep step;
     if (!find_step(f, g, old, in, &step)) return false;
     *result = operand_chain(f, old, in, step.chain);
     if (add_step(f, g, result, &step)) return true;
@@ -327,14 +327,14 @@ static bool continue_chain(Folding *f, Graph *g, const Node *old, Node *const *i
 
 /* The chain with its scale moved into the weights of its base where that can be done. A chain is remembered without this, so that a
  * later step's scale joins the vector and not the weights once more. */
-static Affine settled(Folding *f, Graph *g, Affine chain) {
+static Affine settled_affine(Folding *f, Graph *g, Affine chain) {
     if (!chain.owned || !chain.scale) return chain;
     return (Affine){.base = scale_result(f, g, chain.base, chain.scale), .after = chain.after, .owned = true};
 }
 
 /* A chain whose weights vary along the last axis goes on through a reshape that keeps it: the rows of a batch as rows of one matrix. */
 static bool continue_through_reshape(Folding *f, Graph *g, const Node *old, Node *const *in, Affine *result) {
-    Affine chain = settled(f, g, operand_chain(f, old, in, 0));
+    Affine chain = settled_affine(f, g, operand_chain(f, old, in, 0));
     Shape from = old->inputs[0]->shape, to = old->shape;
     Node **parts[] = {&chain.before.by, &chain.scale, &chain.divisor, &chain.after.by};
     bool empty = true;
@@ -352,8 +352,8 @@ static bool continue_through_reshape(Folding *f, Graph *g, const Node *old, Node
     return !empty;
 }
 
-static Node *materialize(Folding *f, Graph *g, Affine chain, Shape shape) {
-    chain = settled(f, g, chain);
+static Node *materialize_affine(Folding *f, Graph *g, Affine chain, Shape shape) {
+    chain = settled_affine(f, g, chain);
     bool both = chain.scale && chain.divisor;
     struct { Op op; Node *by; } steps[] = {{OP_add, chain.before.by},
                                            {OP_mul, both ? whole_scale(g, &chain) : chain.scale},
@@ -392,8 +392,8 @@ static Node *shift_through(Graph *g, Node *w, Node *shift, int64_t groups) {
 }
 
 /* How a contraction reads its first operand: the axis of it along which its weights vary, or -1 where they are not known. */
-static int read_axis(Folding *f, Graph *g, const Node *contraction, Node *const *in) {
-    if (!is_weight(f, g, in[1])) return -1;
+static int read_channel_axis(Folding *f, Graph *g, const Node *contraction, Node *const *in) {
+    if (!is_folded_weight(f, g, in[1])) return -1;
     return contraction->op == OP_matmul ? in[0]->shape.rank - 1 : 1;
 }
 
@@ -420,15 +420,15 @@ static Node *shift_result(Graph *g, const Node *contraction, Node *const *in, No
 
 /* contraction(x * scale + shift, w): both into w where they may, or the scale alone where the shift stands before it. */
 static bool fold_before(Folding *f, Graph *g, const Node *old, Node *const *in, Affine *result) {
-    Affine chain = settled(f, g, operand_chain(f, old, in, 0));
+    Affine chain = settled_affine(f, g, operand_chain(f, old, in, 0));
     Node *scale = whole_scale(g, &chain), *base = chain.base;
     Shift shift = whole_shift(g, &chain);
-    int axis = read_axis(f, g, old, in), rank = in[0]->shape.rank;
-    if (axis < 0 || (!scale && !shift.by) || !in_range(f, g, scale, largest(f, g, in[1]))) return false;
+    int axis = read_channel_axis(f, g, old, in), rank = in[0]->shape.rank;
+    if (axis < 0 || (!scale && !shift.by) || !in_range(f, g, scale, largest_of_weight(f, g, in[1]))) return false;
     if (scale && !varies_along(g, scale, rank, axis)) return false;
     if (shift.by && !(takes_shift(g, old) && varies_along(g, shift.by, rank, axis) && is_small_shift(g, shift.by, scale))) {
         if (!scale || chain.after.by) return false;
-        base = materialize(f, g, (Affine){.base = base, .before = chain.before}, in[0]->shape);
+        base = materialize_affine(f, g, (Affine){.base = base, .before = chain.before}, in[0]->shape);
         shift = (Shift){0};
     }
     Node *w = scale ? scale_operand(g, old, in, scale) : in[1];
@@ -440,11 +440,11 @@ static bool fold_before(Folding *f, Graph *g, const Node *old, Node *const *in, 
 /* ---- the pass ---- */
 
 static bool is_contraction(const Node *node) {
-    return node->op == OP_convolution || node->op == OP_convolution_input || node->op == OP_matmul;
+    return node->op == OP_convolution || node->op == OP_convolution_backward_data || node->op == OP_matmul;
 }
 
 /* A contraction, behind what its operand's chain left of itself. */
-static Affine contracted(Folding *f, Graph *g, const Node *old, Node *const *in) {
+static Affine contracted_affine(Folding *f, Graph *g, const Node *old, Node *const *in) {
     Affine chain;
     int operand;
     if (fold_before(f, g, old, in, &chain)) return chain;
@@ -453,18 +453,18 @@ static Affine contracted(Folding *f, Graph *g, const Node *old, Node *const *in)
     return chain;
 }
 
-static Node *visit(Graph *to, const Node *old, Node *const *inputs, void *context) {
+static Node *visit_batchnorm(Graph *to, const Node *old, Node *const *inputs, void *context) {
     Folding *f = context;
     Affine chain;
-    if (is_contraction(old)) chain = contracted(f, to, old, inputs);
+    if (is_contraction(old)) chain = contracted_affine(f, to, old, inputs);
     else if (old->op == OP_reshape ? !continue_through_reshape(f, to, old, inputs, &chain) : !continue_chain(f, to, old, inputs, &chain))
         return NULL;
-    Node *node = materialize(f, to, chain, old->shape);
-    if (!is_weight(f, to, node)) map_set(f->affines, node, arena_copy(to->arena, &chain, sizeof chain));
+    Node *node = materialize_affine(f, to, chain, old->shape);
+    if (!is_folded_weight(f, to, node)) map_set(f->affines, node, arena_copy(to->arena, &chain, sizeof chain));
     return node;
 }
 
 Graph *pass_batchnorm(Graph *graph) {
     Folding folding = {.uses = graph_uses(graph), .affines = map_new(graph->arena), .largest = map_new(graph->arena)};
-    return pass_simplify(graph_rewrite(graph, visit, &folding));
+    return pass_simplify(graph_rewrite(graph, visit_batchnorm, &folding));
 }

@@ -22,45 +22,45 @@ static bool is_plain(IntList dilation, IntList before, int64_t groups) {
     return groups == 1;
 }
 
-static bool is_one_pixel(Graph *g, Shape shape) {
+static bool is_one_pixel_shape(Graph *g, Shape shape) {
     for (int i = 2; i < shape.rank; i++)
         if (shape.dims[i] != dim_const(g->dims, 1)) return false;
     return true;
 }
 
-static Node *matrix(Graph *g, Node *x, Dim rows, Dim columns) { return build_reshape(g, x, 2, (Dim[]){rows, columns}); }
+static Node *reshape_to_matrix(Graph *g, Node *x, Dim rows, Dim columns) { return build_reshape(g, x, 2, (Dim[]){rows, columns}); }
 
 /* [O, ...] as [depth, O], which for one output is no turn. */
-static Node *turned(Graph *g, Node *w, Dim depth) {
-    if (w->shape.dims[0] == dim_const(g->dims, 1)) return matrix(g, w, depth, w->shape.dims[0]);
-    return build_transpose(g, matrix(g, w, w->shape.dims[0], depth), (int64_t[]){1, 0});
+static Node *transposed_kernel(Graph *g, Node *w, Dim depth) {
+    if (w->shape.dims[0] == dim_const(g->dims, 1)) return reshape_to_matrix(g, w, depth, w->shape.dims[0]);
+    return build_transpose(g, reshape_to_matrix(g, w, w->shape.dims[0], depth), (int64_t[]){1, 0});
 }
 
 /* [N, I, kh, kw] with [O, I, kh, kw]: [N, I * kh * kw] @ [O, I * kh * kw] transposed. */
-static Node *forward(Graph *g, const Node *old, Node *x, Node *w) {
+static Node *dense_of_convolution(Graph *g, const Node *old, Node *x, Node *w) {
     const convolution_attributes *c = ATTRIBUTES(old, convolution);
     int64_t taps = whole_map_taps(w, x->shape.dims + 2);
-    if (taps <= 1 || !is_one_pixel(g, old->shape) || !is_plain(c->dilation, c->before, c->groups)) return NULL;
+    if (taps <= 1 || !is_one_pixel_shape(g, old->shape) || !is_plain(c->dilation, c->before, c->groups)) return NULL;
     Dim depth = dim_scale(g->dims, x->shape.dims[1], taps);
-    Node *product = graph_make(g, OP_matmul, (Node *[]){matrix(g, x, x->shape.dims[0], depth), turned(g, w, depth)}, 2, NULL);
+    Node *product = graph_make(g, OP_matmul, (Node *[]){reshape_to_matrix(g, x, x->shape.dims[0], depth), transposed_kernel(g, w, depth)}, 2, NULL);
     return build_reshape(g, product, old->shape.rank, old->shape.dims);
 }
 
 /* [N, I, 1, 1] with [I, O, kh, kw]: [N, I] @ [I, O * kh * kw]. */
-static Node *transposed(Graph *g, const Node *old, Node *x, Node *w) {
-    const convolution_input_attributes *c = ATTRIBUTES(old, convolution_input);
+static Node *dense_of_transposed(Graph *g, const Node *old, Node *x, Node *w) {
+    const convolution_backward_data_attributes *c = ATTRIBUTES(old, convolution_backward_data);
     int64_t taps = whole_map_taps(w, old->shape.dims + 2);
-    if (taps <= 1 || !is_one_pixel(g, x->shape) || !is_plain(c->dilation, c->before, c->groups)) return NULL;
-    Node *weights = matrix(g, w, w->shape.dims[0], dim_scale(g->dims, w->shape.dims[1], taps));
-    Node *product = graph_make(g, OP_matmul, (Node *[]){matrix(g, x, x->shape.dims[0], x->shape.dims[1]), weights}, 2, NULL);
+    if (taps <= 1 || !is_one_pixel_shape(g, x->shape) || !is_plain(c->dilation, c->before, c->groups)) return NULL;
+    Node *weights = reshape_to_matrix(g, w, w->shape.dims[0], dim_scale(g->dims, w->shape.dims[1], taps));
+    Node *product = graph_make(g, OP_matmul, (Node *[]){reshape_to_matrix(g, x, x->shape.dims[0], x->shape.dims[1]), weights}, 2, NULL);
     return build_reshape(g, product, old->shape.rank, old->shape.dims);
 }
 
-static Node *dense(Graph *g, const Node *old, Node *const *in, void *context) {
+static Node *make_dense(Graph *g, const Node *old, Node *const *in, void *context) {
     (void)context;
-    if (old->op == OP_convolution) return forward(g, old, in[0], in[1]);
-    if (old->op == OP_convolution_input) return transposed(g, old, in[0], in[1]);
+    if (old->op == OP_convolution) return dense_of_convolution(g, old, in[0], in[1]);
+    if (old->op == OP_convolution_backward_data) return dense_of_transposed(g, old, in[0], in[1]);
     return NULL;
 }
 
-Graph *pass_dense(Graph *graph) { return graph_rewrite(graph, dense, NULL); }
+Graph *pass_dense(Graph *graph) { return graph_rewrite(graph, make_dense, NULL); }

@@ -1,14 +1,14 @@
 /* Constant folding through the operators' reference functions: ints and bools as a program computes them, floats in double. A chain of f32
  * constants stays in double and is rounded once, when what is left of it is written into the program: as for what depends on weights.
  *
- * Needs nothing; gives constants of at most MOST_ELEMENTS elements; a constant of one value all over stays one number whatever its
+ * Needs nothing; gives constants of at most MAX_ELEMENTS elements; a constant of one value all over stays one number whatever its
  * shape, so elementwise work on such constants folds for symbolic sizes too. A broadcast of several numbers is not folded, since
  * that would only make a larger constant. iota stays, and so does a size that is free: kernels compute them for less
  * than a load. */
 #include "graph/ops.h"
 #include "passes/passes.h"
 
-#define MOST_ELEMENTS 65536
+#define MAX_ELEMENTS 65536
 
 static Node *make_constant(Graph *to, const Number *values, int64_t count, Shape shape) {
     bool same = true;
@@ -43,10 +43,10 @@ static Node *fold_moved_splat(Graph *to, const Node *old, Node *const *inputs) {
 }
 
 /* The constant's elements, spread out where it is a splat. */
-static bool elements(const Node *node, Arena *arena, const Number **values, RefShape *shape) {
+static bool constant_elements(const Node *node, Arena *arena, const Number **values, RefShape *shape) {
     const Data *data = ATTRIBUTES(node, constant)->data;
     int64_t count;
-    if (!shape_element_count(node->shape, &count) || count > MOST_ELEMENTS) return false;
+    if (!shape_element_count(node->shape, &count) || count > MAX_ELEMENTS) return false;
     *shape = (RefShape){.type = node->shape.type, .rank = node->shape.rank, .count = count};
     for (int i = 0; i < shape->rank; i++) shape->dims[i] = dim_const_value(node->shape.dims[i]);
     Number *spread = NEW_ARRAY(arena, Number, count);
@@ -56,12 +56,12 @@ static bool elements(const Node *node, Arena *arena, const Number **values, RefS
 }
 
 static Node *fold_elements(Graph *to, const Node *old, Node *const *inputs, Arena *arena) {
-    if (!node_sizes_are_known(old) || node_element_count(old) > MOST_ELEMENTS) return NULL;
+    if (!node_sizes_are_known(old) || node_element_count(old) > MAX_ELEMENTS) return NULL;
     int64_t count = node_element_count(old);
     const Number **values = NEW_ARRAY(arena, const Number *, old->input_count);
     RefShape *shapes = NEW_ARRAY(arena, RefShape, old->input_count);
     for (int i = 0; i < old->input_count; i++)
-        if (!elements(inputs[i], arena, &values[i], &shapes[i])) return NULL;
+        if (!constant_elements(inputs[i], arena, &values[i], &shapes[i])) return NULL;
     RefTensor result = {{.type = old->shape.type, .rank = old->shape.rank, .count = count}, NEW_ARRAY(arena, Number, count)};
     for (int i = 0; i < old->shape.rank; i++) result.shape.dims[i] = dim_const_value(old->shape.dims[i]);
     op_info[old->op].reference(&(RefCall){old, NULL, values, shapes, result.values, result.shape, 0, product_blocked, NULL});
@@ -69,7 +69,7 @@ static Node *fold_elements(Graph *to, const Node *old, Node *const *inputs, Aren
     return make_constant(to, result.values, count, old->shape);
 }
 
-static Node *fold_size(Graph *to, const Node *old) {
+static Node *fold_size_node(Graph *to, const Node *old) {
     int64_t value;
     if (!dim_is_const(ATTRIBUTES(old, size)->value.items[0], &value)) return NULL;
     Number size = number_cast((Number){.whole = value}, DTYPE_I64, old->shape.type);
@@ -78,7 +78,7 @@ static Node *fold_size(Graph *to, const Node *old) {
 
 Node *fold_visit(Graph *to, const Node *old, Node *const *inputs, void *context) {
     (void)context;
-    if (old->op == OP_size) return fold_size(to, old);
+    if (old->op == OP_size) return fold_size_node(to, old);
     if (old->input_count == 0) return NULL;
     bool splats = true;
     double value;

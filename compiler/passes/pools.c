@@ -11,7 +11,7 @@
 #include "graph/ops.h"
 #include "passes/passes.h"
 
-static bool is_pointwise(Graph *g, const Node *convolution) {
+static bool is_pointwise_convolution(Graph *g, const Node *convolution) {
     const convolution_attributes *c = ATTRIBUTES(convolution, convolution);
     Shape w = convolution->inputs[1]->shape;
     for (int i = 0; i < c->stride.count; i++)
@@ -20,10 +20,10 @@ static bool is_pointwise(Graph *g, const Node *convolution) {
                             (Shape){.rank = c->size.count, .dims = convolution->inputs[0]->shape.dims + 2});
 }
 
-static Node *exchange(Graph *g, const Node *old, Node *const *in, void *context) {
+static Node *exchange_pool(Graph *g, const Node *old, Node *const *in, void *context) {
     const int *uses = context;
     const Node *convolution = old->op == OP_pool_sum ? in[0] : NULL;
-    if (!convolution || convolution->op != OP_convolution || uses[old->inputs[0]->id] != 1 || !is_pointwise(g, convolution)) return NULL;
+    if (!convolution || convolution->op != OP_convolution || uses[old->inputs[0]->id] != 1 || !is_pointwise_convolution(g, convolution)) return NULL;
     pool_sum_attributes pool = *ATTRIBUTES(old, pool_sum);
     for (int i = 0; i < pool.stride.count; i++)
         if (pool.stride.items[i] < 2) return NULL;
@@ -36,4 +36,4 @@ static Node *exchange(Graph *g, const Node *old, Node *const *in, void *context)
     return result;
 }
 
-Graph *pass_pools(Graph *graph) { return graph_rewrite(graph, exchange, (void *)graph_uses(graph)); }
+Graph *pass_pools(Graph *graph) { return graph_rewrite(graph, exchange_pool, (void *)graph_uses(graph)); }

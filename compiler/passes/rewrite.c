@@ -14,17 +14,17 @@ static bool *mark_live(const Graph *graph) {
     return live;
 }
 
-static int most_inputs(const Graph *graph) {
-    int most = 0;
+static int max_inputs(const Graph *graph) {
+    int max = 0;
     for (int id = 0; id < graph->nodes.count; id++)
-        if (graph->nodes.items[id]->input_count > most) most = graph->nodes.items[id]->input_count;
-    return most;
+        if (graph->nodes.items[id]->input_count > max) max = graph->nodes.items[id]->input_count;
+    return max;
 }
 
 Graph *graph_rewrite(Graph *from, RewriteVisit visit, void *context) {
     Graph *to = graph_like(from);
     const bool *live = mark_live(from);
-    Node **memo = NEW_ARRAY(from->arena, Node *, from->nodes.count), **inputs = NEW_ARRAY(from->arena, Node *, most_inputs(from));
+    Node **memo = NEW_ARRAY(from->arena, Node *, from->nodes.count), **inputs = NEW_ARRAY(from->arena, Node *, max_inputs(from));
     for (int id = 0; id < from->nodes.count; id++) {
         const Node *node = from->nodes.items[id];
         if (!live[id]) continue;

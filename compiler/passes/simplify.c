@@ -23,7 +23,7 @@
 #include <float.h>
 #include <math.h>
 
-#define MOST_ROUNDS 16
+#define MAX_ROUNDS 16
 
 typedef Node *(*Rule)(Graph *g, const Node *old, Node *const *in);
 
@@ -32,7 +32,7 @@ static bool is_value(const Node *node, double wanted) {
     return node_is_splat(node, &value) && value == wanted;
 }
 
-static bool is_zero(Dim a) { return a->term_count == 0; }
+static bool dim_is_zero(Dim a) { return a->term_count == 0; }
 
 /* ---- arithmetic ---- */
 
@@ -152,7 +152,7 @@ static Node *simplify_select(Graph *g, const Node *old, Node *const *in) {
 }
 
 /* Whether every value of type `from` is one of type `to`. */
-static bool widens(DType from, DType to) {
+static bool widens_type(DType from, DType to) {
     if (from == to || from == DTYPE_BOOL) return true;
     if (from == DTYPE_I8) return to == DTYPE_I32 || to == DTYPE_I64 || to == DTYPE_F32;
     if (from == DTYPE_I32) return to == DTYPE_I64;
@@ -161,7 +161,7 @@ static bool widens(DType from, DType to) {
 
 static Node *simplify_cast(Graph *g, const Node *old, Node *const *in) {
     if (in[0]->shape.type == old->shape.type) return in[0];
-    if (in[0]->op == OP_cast && widens(in[0]->inputs[0]->shape.type, in[0]->shape.type))
+    if (in[0]->op == OP_cast && widens_type(in[0]->inputs[0]->shape.type, in[0]->shape.type))
         return build_cast(g, in[0]->inputs[0], old->shape.type);
     return NULL;
 }
@@ -178,7 +178,7 @@ static bool same_movement(const Node *a, const Node *b) {
            attributes_equal(a->op, a->attributes, b->attributes);
 }
 
-static bool hoists(const Node *node) {
+static bool is_hoisted_over(const Node *node) {
     return node->op == OP_broadcast || node->op == OP_reshape || node->op == OP_transpose || node->op == OP_flip;
 }
 
@@ -207,10 +207,10 @@ static Node *before_movement(Graph *g, const Node *movement, Node *operand) {
 
 /* f(m(a), m(b), c) to m(f(a, b, c)) for one movement m, where c fits any shape: one value all over, or for reshapes that keep the last
  * axis a row. */
-static Node *hoist(Graph *g, const Node *old, Node *const *in) {
+static Node *hoist_over_movement(Graph *g, const Node *old, Node *const *in) {
     const Node *movement = NULL;
     for (int i = 0; i < old->input_count; i++)
-        if (hoists(in[i]) && (!movement || movement->op == OP_broadcast)) movement = in[i];
+        if (is_hoisted_over(in[i]) && (!movement || movement->op == OP_broadcast)) movement = in[i];
     if (!movement) return NULL;
     Node *inner[3];
     for (int i = 0; i < old->input_count; i++) {
@@ -260,8 +260,8 @@ static Node *slice_of_concat(Graph *g, const slice_attributes *slice, const Node
         Dim size = concat->inputs[part]->shape.dims[axis], first = dim_sub(g->dims, slice->begin.items[axis], offset);
         dim_bounds(first, &low, &high);
         if (high < 0) return NULL;
-        int64_t room, most;
-        dim_bounds(dim_sub(g->dims, size, dim_add(g->dims, first, length)), &room, &most);
+        int64_t room, max;
+        dim_bounds(dim_sub(g->dims, size, dim_add(g->dims, first, length)), &room, &max);
         begin[axis] = first;
         if (low >= 0 && room >= 0) return build_slice(g, concat->inputs[part], begin, slice->size.items, slice->step.items);
         offset = dim_add(g->dims, offset, size);
@@ -382,13 +382,13 @@ static Node *simplify_matmul(Graph *g, const Node *old, Node *const *in) {
 /* ---- padding by zeros before a convolution or a sum pool is the window's own ---- */
 
 /* The paddings with those of a `pad` node before it added, where that pads the spatial axes alone, with `value`, by known sizes. */
-static bool absorbs(const Node *pad, IntList before, double value, int64_t *sums) {
+static bool pad_absorbs(const Node *pad, IntList before, double value, int64_t *sums) {
     if (pad->op != OP_pad || !same_name(ATTRIBUTES(pad, pad)->mode, "constant") ||
         number_value(ATTRIBUTES(pad, pad)->value, pad->shape.type) != value)
         return false;
     const pad_attributes *attributes = ATTRIBUTES(pad, pad);
     for (int i = 0; i < 2; i++)
-        if (!is_zero(attributes->before.items[i]) || !is_zero(attributes->after.items[i])) return false;
+        if (!dim_is_zero(attributes->before.items[i]) || !dim_is_zero(attributes->after.items[i])) return false;
     for (int i = 0; i < before.count; i++) {
         int64_t more;
         if (!dim_is_const(attributes->before.items[2 + i], &more)) return false;
@@ -397,11 +397,11 @@ static bool absorbs(const Node *pad, IntList before, double value, int64_t *sums
     return true;
 }
 
-/* Of convolution(x, w) and convolution_weight(x, dy). */
+/* Of convolution(x, w) and convolution_backward_weights(x, dy). */
 static Node *simplify_convolution(Graph *g, const Node *old, Node *const *in) {
     convolution_attributes attributes = *(const convolution_attributes *)old->attributes;
     int64_t before[REF_MAX_RANK];
-    if (!absorbs(in[0], attributes.before, 0, before)) return NULL;
+    if (!pad_absorbs(in[0], attributes.before, 0, before)) return NULL;
     attributes.before.items = before;
     return graph_make(g, old->op, (Node *[]){in[0]->inputs[0], in[1]}, 2, &attributes);
 }
@@ -409,7 +409,7 @@ static Node *simplify_convolution(Graph *g, const Node *old, Node *const *in) {
 static Node *simplify_pool_sum(Graph *g, const Node *old, Node *const *in) {
     pool_sum_attributes attributes = *ATTRIBUTES(old, pool_sum);
     int64_t before[REF_MAX_RANK];
-    if (!absorbs(in[0], attributes.before, 0, before)) return NULL;
+    if (!pad_absorbs(in[0], attributes.before, 0, before)) return NULL;
     attributes.before.items = before;
     return graph_make(g, OP_pool_sum, in[0]->inputs, 1, &attributes);
 }
@@ -417,7 +417,7 @@ static Node *simplify_pool_sum(Graph *g, const Node *old, Node *const *in) {
 static Node *simplify_pool_max(Graph *g, const Node *old, Node *const *in) {
     pool_max_attributes attributes = *ATTRIBUTES(old, pool_max);
     int64_t before[REF_MAX_RANK];
-    if (!absorbs(in[0], attributes.before, -INFINITY, before)) return NULL;
+    if (!pad_absorbs(in[0], attributes.before, -INFINITY, before)) return NULL;
     attributes.before.items = before;
     return graph_make(g, OP_pool_max, in[0]->inputs, 1, &attributes);
 }
@@ -453,24 +453,24 @@ static const Rule rules[OP_COUNT] = {
     [OP_sum] = simplify_sum,
     [OP_reduce_max] = simplify_reduction,
     [OP_convolution] = simplify_convolution,
-    [OP_convolution_weight] = simplify_convolution,
+    [OP_convolution_backward_weights] = simplify_convolution,
     [OP_pool_sum] = simplify_pool_sum,
     [OP_pool_max] = simplify_pool_max,
 };
 
-static Node *visit(Graph *to, const Node *old, Node *const *inputs, void *changed) {
+static Node *visit_simplify(Graph *to, const Node *old, Node *const *inputs, void *changed) {
     Node *made = fold_visit(to, old, inputs, NULL);
     if (!made && rules[old->op]) made = rules[old->op](to, old, inputs);
-    if (!made && op_info[old->op].class == CLASS_ELEMENTWISE) made = hoist(to, old, inputs);
+    if (!made && op_info[old->op].class == CLASS_ELEMENTWISE) made = hoist_over_movement(to, old, inputs);
     if (made) *(bool *)changed = true;
     return made;
 }
 
 Graph *pass_simplify(Graph *graph) {
     bool changed = true;
-    for (int round = 0; changed && round < MOST_ROUNDS; round++) {
+    for (int round = 0; changed && round < MAX_ROUNDS; round++) {
         changed = false;
-        graph = graph_rewrite(graph, visit, &changed);
+        graph = graph_rewrite(graph, visit_simplify, &changed);
     }
     return graph;
 }

@@ -6,14 +6,14 @@ int64_t typical(const Kernel *kernel, Dim dim) {
     return max_i64(1, dim_typical(kernel->program->graph->dims, dim));
 }
 
-static Dims *dims_of(const Kernel *kernel) {
+static Dims *dims_of_kernel(const Kernel *kernel) {
     return kernel->program->graph->dims;
 }
 
 static Dim kernel_flops(const Kernel *kernel) {
-    Dim sum = dim_const(dims_of(kernel), 0);
+    Dim sum = dim_const(dims_of_kernel(kernel), 0);
     for (int i = 0; i < kernel->member_count; i++)
-        sum = dim_add(dims_of(kernel), sum, node_flops(dims_of(kernel), kernel->members[i]));
+        sum = dim_add(dims_of_kernel(kernel), sum, node_flops(dims_of_kernel(kernel), kernel->members[i]));
     return sum;
 }
 
@@ -22,7 +22,7 @@ static Dim node_bytes(Dims *dims, const Node *node) {
 }
 
 static Dim kernel_bytes(const Kernel *kernel) {
-    Dims *dims = dims_of(kernel);
+    Dims *dims = dims_of_kernel(kernel);
     const Value *output = kernel->output;
     Dim sum = output->format ? output->bytes : node_bytes(dims, output->node);
     for (int i = 0; i < kernel->input_count; i++) sum = dim_add(dims, sum, node_bytes(dims, kernel->inputs[i]->node));
@@ -35,11 +35,11 @@ void estimate(Kernel *kernel) {
 }
 
 double kernel_typical_flops(const Kernel *kernel) {
-    return (double)dim_typical(dims_of(kernel), kernel_flops(kernel));
+    return (double)dim_typical(dims_of_kernel(kernel), kernel_flops(kernel));
 }
 
 double kernel_typical_bytes(const Kernel *kernel) {
-    return (double)dim_typical(dims_of(kernel), kernel_bytes(kernel));
+    return (double)dim_typical(dims_of_kernel(kernel), kernel_bytes(kernel));
 }
 
 double cost_cycles(const Target *target, double flops, double efficiency, double bytes) {
@@ -60,7 +60,7 @@ double packing_cycles(const Kernel *kernel, const PackFormat *format) {
     return weight->space == SPACE_WEIGHTS ? 0 : reorder_cycles(kernel->program->target, weight->node, format);
 }
 
-void wish_layouts(const Kernel *kernel, Proposal *proposal, LayoutKind layout, int count) {
+void prefer_layouts(const Kernel *kernel, Proposal *proposal, LayoutKind layout, int count) {
     proposal->output = layout;
     for (int i = 0; i < kernel->input_count && i < count; i++) proposal->inputs[i].layout = layout;
 }

@@ -22,12 +22,12 @@ PackAxis pack_axes(const Node *node, int first, int last) {
 PackAxis pack_axis(const Node *node, int axis) { return pack_axes(node, axis, axis); }
 
 void format_add_axis(PackFormat *format, PackAxis axis) {
-    CHECK(format->axis_count < MOST_PACK_AXES);
+    CHECK(format->axis_count < MAX_PACK_AXES);
     format->axes[format->axis_count++] = axis;
 }
 
 void format_add_level(PackFormat *format, int axis, int64_t block) {
-    CHECK(format->level_count < MOST_PACK_LEVELS);
+    CHECK(format->level_count < MAX_PACK_LEVELS);
     format->levels[format->level_count++] = (PackLevel){axis, block};
 }
 
@@ -98,12 +98,12 @@ int64_t format_bytes(const PackFormat *format) {
 }
 
 typedef struct Cell {
-    int64_t first[MOST_PACK_AXES], extent[MOST_PACK_AXES]; /* places of each axis */
-    int64_t stride[MOST_PACK_AXES]; /* elements of the packed form from one place to the next */
+    int64_t first[MAX_PACK_AXES], extent[MAX_PACK_AXES]; /* places of each axis */
+    int64_t stride[MAX_PACK_AXES]; /* elements of the packed form from one place to the next */
     int64_t elements;
 } Cell;
 
-static Cell find_cell(const PackFormat *format, int64_t number) {
+static Cell find_format_cell(const PackFormat *format, int64_t number) {
     Cell cell = {.elements = 1};
     int outer = format_outer_levels(format);
     for (int a = 0; a < format->axis_count; a++) cell.extent[a] = format->axes[a].padded;
@@ -130,20 +130,20 @@ typedef struct Fill { /* of a cell */
     const Number *values;
     float *out;
     int64_t node_strides[16];
-    int order[MOST_PACK_AXES], count; /* the cell's axes, the longest way in the node first */
-    int64_t at[MOST_PACK_AXES];
+    int order[MAX_PACK_AXES], count; /* the cell's axes, the longest way in the node first */
+    int64_t at[MAX_PACK_AXES];
 } Fill;
 
-static int64_t way_of(const Fill *fill, int axis) {
+static int64_t way_along_axis(const Fill *fill, int axis) {
     const PackAxis *a = &fill->format->axes[axis];
     return a->step * fill->node_strides[a->last];
 }
 
 /* Where the node has the element at fill->at. */
-static int64_t source_of(const Fill *fill) {
+static int64_t source_offset(const Fill *fill) {
     const PackFormat *format = fill->format;
     int64_t place = 0, rotation = format->rotation;
-    for (int i = rotation ? 2 : 0; i < format->axis_count; i++) place += fill->at[i] * way_of(fill, i);
+    for (int i = rotation ? 2 : 0; i < format->axis_count; i++) place += fill->at[i] * way_along_axis(fill, i);
     if (!rotation) return place;
     int64_t channel = fill->at[0], turned = (channel + fill->at[1]) % rotation;
     return place + (channel - channel % rotation + turned) * fill->node_strides[0] +
@@ -152,7 +152,7 @@ static int64_t source_of(const Fill *fill) {
 
 /* What sorts the axes. Along a rotated one elements lie anywhere, so that it is no line. */
 static int64_t rank_of(const Fill *fill, int axis) {
-    return fill->format->rotation && axis <= 1 ? INT64_MAX : way_of(fill, axis);
+    return fill->format->rotation && axis <= 1 ? INT64_MAX : way_along_axis(fill, axis);
 }
 
 static void set_order(Fill *fill) {
@@ -171,9 +171,9 @@ static int64_t end_of_part(const Fill *fill, int axis, int64_t from, int64_t cou
     return min_i64(from + count, fill->format->axes[axis].size);
 }
 
-static void copy_line(const Fill *fill, int axis, int64_t count, float *out) {
-    int64_t way = way_of(fill, axis), stride = fill->cell->stride[axis];
-    const Number *from = fill->values + source_of(fill);
+static void copy_format_line(const Fill *fill, int axis, int64_t count, float *out) {
+    int64_t way = way_along_axis(fill, axis), stride = fill->cell->stride[axis];
+    const Number *from = fill->values + source_offset(fill);
     for (int64_t i = 0; i < count; i++) out[i * stride] = (float)from[i * way].real;
 }
 
@@ -186,7 +186,7 @@ static void copy_axes(Fill *fill, int depth, int cut, int64_t from, int64_t coun
     out += (begin - cell->first[axis]) * cell->stride[axis];
     fill->at[axis] = begin;
     if (depth == fill->count - 1) {
-        copy_line(fill, axis, end - begin, out);
+        copy_format_line(fill, axis, end - begin, out);
         return;
     }
     for (; fill->at[axis] < end; fill->at[axis]++, out += cell->stride[axis])
@@ -209,7 +209,7 @@ enum { TOGETHER = 4 };
 
 /* u = G w G^T. */
 static void transform_kernels(const Winograd *w, double kernels[9][TOGETHER], double u[][TOGETHER]) {
-    double half[MOST_WINOGRAD][3][TOGETHER];
+    double half[MAX_WINOGRAD][3][TOGETHER];
     for (int y = 0; y < w->size; y++)
         for (int x = 0; x < 3; x++)
             for (int l = 0; l < TOGETHER; l++)
@@ -224,9 +224,9 @@ static void transform_kernels(const Winograd *w, double kernels[9][TOGETHER], do
 
 static void transform_cell(Fill *fill) {
     const Cell *cell = fill->cell;
-    const int64_t *stride = cell->stride, taps = way_of(fill, WINOGRAD_TAPS);
+    const int64_t *stride = cell->stride, taps = way_along_axis(fill, WINOGRAD_TAPS);
     Winograd w = winograd(fill->format->winograd);
-    double kernels[9][TOGETHER] = {0}, u[MOST_WINOGRAD * MOST_WINOGRAD][TOGETHER];
+    double kernels[9][TOGETHER] = {0}, u[MAX_WINOGRAD * MAX_WINOGRAD][TOGETHER];
     int64_t begin = cell->first[WINOGRAD_OUTPUTS],
             end = end_of_part(fill, WINOGRAD_OUTPUTS, begin, cell->extent[WINOGRAD_OUTPUTS]);
     fill->at[WINOGRAD_TAPS] = 0;
@@ -235,7 +235,7 @@ static void transform_cell(Fill *fill) {
             fill->at[WINOGRAD_INPUTS] = cell->first[WINOGRAD_INPUTS] + i;
             for (int64_t l = 0; l < TOGETHER; l++) {
                 fill->at[WINOGRAD_OUTPUTS] = min_i64(o + l, end - 1);
-                const Number *from = fill->values + source_of(fill);
+                const Number *from = fill->values + source_offset(fill);
                 for (int k = 0; k < 9; k++) kernels[k][l] = o + l < end ? from[k * taps].real : 0;
             }
             transform_kernels(&w, kernels, u);
@@ -265,7 +265,7 @@ static Fill begin_fill(const PackFormat *format, const Node *node, const Number 
 }
 
 /* Rounds the elements to the format's type, in their place; gives their bytes. */
-static int64_t narrow(const PackFormat *format, float *elements, int64_t count) {
+static int64_t narrow_elements(const PackFormat *format, float *elements, int64_t count) {
     uint16_t half;
     unsigned char *to = (unsigned char *)elements;
     if (format->type == DTYPE_F32) return count * (int64_t)sizeof *elements;
@@ -282,16 +282,16 @@ bool format_write(const PackFormat *format, const Node *node, const Number *valu
     int64_t cells = format_cells(format), used = 0;
     if (cells == 0) return true;
     int64_t room = max_i64(min_i64(WRITTEN_TOGETHER, format_elements(format)),
-                           find_cell(format, 0).elements); /* no cell is larger */
+                           find_format_cell(format, 0).elements); /* no cell is larger */
     float *out = arena_alloc(scratch, (size_t)room * sizeof *out);
     for (int64_t i = 0; i < cells; i++) {
-        Cell cell = find_cell(format, i);
+        Cell cell = find_format_cell(format, i);
         if (used + cell.elements > room) {
-            if (!write(context, out, narrow(format, out, used))) return false;
+            if (!write(context, out, narrow_elements(format, out, used))) return false;
             used = 0;
         }
         fill_cell(&fill, &cell, out + used);
         used += cell.elements;
     }
-    return write(context, out, narrow(format, out, used));
+    return write(context, out, narrow_elements(format, out, used));
 }

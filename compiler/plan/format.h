@@ -9,7 +9,7 @@
 
 #include "graph/graph.h"
 
-enum { MOST_PACK_AXES = 5, MOST_PACK_LEVELS = 8 };
+enum { MAX_PACK_AXES = 5, MAX_PACK_LEVELS = 8 };
 
 /* An axis of the format: it runs over one axis of the node, or over several, row major.
  * Several may run over one axis of the node, each by its own step (the group of a
@@ -41,8 +41,8 @@ typedef struct PackLevel {
 typedef struct PackFormat {
     const char *name;
     DType type;       /* of the elements: f32 where tiles read them, the node's in BLOCKED */
-    PackAxis axes[MOST_PACK_AXES];
-    PackLevel levels[MOST_PACK_LEVELS];
+    PackAxis axes[MAX_PACK_AXES];
+    PackLevel levels[MAX_PACK_LEVELS];
     int axis_count, level_count;
     int64_t rotation;
     int winograd;

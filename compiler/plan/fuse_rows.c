@@ -18,12 +18,12 @@ enum {
     ROW_ELEMENTS = 4096   /* of a task, at least */
 };
 
-typedef struct Along {
+typedef struct RowFusion {
     Program *program;
-    Kernel *kernels[CAI_MOST_ALONG]; /* those found so far */
-    Nest *nests[CAI_MOST_ALONG];
+    Kernel *kernels[CAI_MAX_FUSED]; /* those found so far */
+    Nest *nests[CAI_MAX_FUSED];
     int count;
-} Along;
+} RowFusion;
 
 static Shape domain_of(const Kernel *kernel) {
     return kernel->anchor ? kernel->anchor->inputs[0]->shape : kernel->output->node->shape;
@@ -35,7 +35,7 @@ static bool is_nest(const Kernel *kernel) {
 
 /* ---- the same rows ---- */
 
-static int find_group(const Nest *nest, const Group *wanted) {
+static int find_nest_group(const Nest *nest, const Group *wanted) {
     for (int i = 0; i < nest->count; i++) {
         const Group *group = &nest->groups[i];
         bool same = group->count == wanted->count && !group->reduced && group->size == wanted->size;
@@ -47,19 +47,19 @@ static int find_group(const Nest *nest, const Group *wanted) {
 
 /* Makes the first nest's rows the outermost loops of another. */
 static bool take_rows(const Nest *first, Nest *nest) {
-    int kept[16], count = 0;
-    for (int i = 0; i < first->kept_count; i++) {
-        int group = find_group(nest, &first->groups[first->kept[i]]);
-        if (group < 0 || (nest->lane == group) != (first->lane == first->kept[i])) return false;
-        kept[count++] = group;
+    int parallel[16], count = 0;
+    for (int i = 0; i < first->parallel_count; i++) {
+        int group = find_nest_group(nest, &first->groups[first->parallel[i]]);
+        if (group < 0 || (nest->lane == group) != (first->lane == first->parallel[i])) return false;
+        parallel[count++] = group;
     }
-    for (int i = 0; i < nest->kept_count; i++) {
+    for (int i = 0; i < nest->parallel_count; i++) {
         bool row = false;
-        for (int k = 0; k < first->kept_count; k++) row = row || kept[k] == nest->kept[i];
-        if (!row) kept[count++] = nest->kept[i];
+        for (int k = 0; k < first->parallel_count; k++) row = row || parallel[k] == nest->parallel[i];
+        if (!row) parallel[count++] = nest->parallel[i];
     }
-    memcpy(nest->kept, kept, sizeof kept);
-    return nest->turned < 0;
+    memcpy(nest->parallel, parallel, sizeof parallel);
+    return nest->transposed < 0;
 }
 
 /* ---- reads at the row alone ---- */
@@ -67,8 +67,8 @@ static bool take_rows(const Nest *first, Nest *nest) {
 /* Whether a broadcast repeats along columns only. */
 static bool keeps_rows(const Nest *first, const Node *broadcast) {
     Shape from = broadcast->inputs[0]->shape, to = broadcast->shape;
-    for (int i = 0; i < first->kept_count; i++) {
-        const Group *group = &first->groups[first->kept[i]];
+    for (int i = 0; i < first->parallel_count; i++) {
+        const Group *group = &first->groups[first->parallel[i]];
         for (int k = 0; k < group->count; k++)
             if (from.dims[group->axes[k]] != to.dims[group->axes[k]]) return false;
     }
@@ -94,16 +94,16 @@ static bool is_read_at_row(const Kernel *kernel, const Nest *first, const Node *
     return true;
 }
 
-static bool is_made_along(const Along *along, const Value *value) {
-    for (int i = 0; i < along->count; i++)
-        if (value_root(along->kernels[i]->output) == value_root(value)) return true;
+static bool is_made_in_fusion(const RowFusion *fusion, const Value *value) {
+    for (int i = 0; i < fusion->count; i++)
+        if (value_root(fusion->kernels[i]->output) == value_root(value)) return true;
     return false;
 }
 
 /* Two names of one buffer: where they lie in each other is not looked into. */
-static bool is_aliased(const Along *along, const Kernel *kernel, const Value *value) {
-    for (int i = 0; i <= along->count; i++) {
-        const Kernel *other = i < along->count ? along->kernels[i] : kernel;
+static bool is_aliased(const RowFusion *fusion, const Kernel *kernel, const Value *value) {
+    for (int i = 0; i <= fusion->count; i++) {
+        const Kernel *other = i < fusion->count ? fusion->kernels[i] : kernel;
         for (int k = -1; k < other->input_count; k++) {
             const Value *seen = k < 0 ? other->output : other->inputs[k];
             if (seen != value && value_root(seen) == value_root(value)) return true;
@@ -113,88 +113,88 @@ static bool is_aliased(const Along *along, const Kernel *kernel, const Value *va
 }
 
 /* What one of them reads and another makes or may write over. */
-static bool reads_at_rows(const Along *along, const Kernel *kernel, Arena *scratch) {
-    bool *at_row = NEW_ARRAY(scratch, bool, kernel->member_count), made = along->count == 0;
+static bool reads_at_rows(const RowFusion *fusion, const Kernel *kernel, Arena *scratch) {
+    bool *at_row = NEW_ARRAY(scratch, bool, kernel->member_count), made = fusion->count == 0;
     for (int i = 0; i < kernel->input_count; i++) {
         const Value *value = kernel->inputs[i];
         if (value->space == SPACE_WEIGHTS) continue;
-        made = made || is_made_along(along, value);
-        bool same = value->node->shape.rank == domain_of(along->count ? along->kernels[0] : kernel).rank;
-        if (!same || is_aliased(along, kernel, value) || !is_read_at_row(kernel, along->nests[0], value->node, at_row)) return false;
+        made = made || is_made_in_fusion(fusion, value);
+        bool same = value->node->shape.rank == domain_of(fusion->count ? fusion->kernels[0] : kernel).rank;
+        if (!same || is_aliased(fusion, kernel, value) || !is_read_at_row(kernel, fusion->nests[0], value->node, at_row)) return false;
     }
-    return made && !is_aliased(along, kernel, kernel->output) && kernel->output->node->shape.rank == domain_of(kernel).rank;
+    return made && !is_aliased(fusion, kernel, kernel->output) && kernel->output->node->shape.rank == domain_of(kernel).rank;
 }
 
 /* ---- tasks ---- */
 
-static int64_t typical_of(const Along *along, const Nest *nest, const int *groups, int count) {
+static int64_t typical_of(const RowFusion *fusion, const Nest *nest, const int *groups, int count) {
     int64_t product = 1;
-    for (int i = 0; i < count; i++) product *= typical(along->kernels[0], nest->groups[groups[i]].size);
+    for (int i = 0; i < count; i++) product *= typical(fusion->kernels[0], nest->groups[groups[i]].size);
     return product;
 }
 
 /* How many steps of the last group of rows a task has; 0 where threads would not have enough, or a row is too long for the cache. */
-static int64_t rows_of_task(const Along *along) {
-    const Nest *first = along->nests[0];
-    const Target *target = along->program->target;
+static int64_t rows_of_task(const RowFusion *fusion) {
+    const Nest *first = fusion->nests[0];
+    const Target *target = fusion->program->target;
     bool lanes = first->lane >= 0 && !first->groups[first->lane].reduced;
-    int64_t row = typical_of(along, first, first->reduced, first->reduced_count) * (lanes ? target->lanes : 1);
-    int64_t rows = typical_of(along, first, first->kept, first->kept_count) / (lanes ? target->lanes : 1);
-    int64_t most = rows / LEAST_TASKS, bytes = row * 4;
-    if (most < 1 || 4 * bytes > 3 * target->l2_bytes) return 0;
-    return max_i64(1, min_i64(most, ROW_ELEMENTS / max_i64(1, row)));
+    int64_t row = typical_of(fusion, first, first->reduced, first->reduced_count) * (lanes ? target->lanes : 1);
+    int64_t rows = typical_of(fusion, first, first->parallel, first->parallel_count) / (lanes ? target->lanes : 1);
+    int64_t max = rows / LEAST_TASKS, bytes = row * 4;
+    if (max < 1 || 4 * bytes > 3 * target->l2_bytes) return 0;
+    return max_i64(1, min_i64(max, ROW_ELEMENTS / max_i64(1, row)));
 }
 
 /* ---- finding them ---- */
 
-static bool add(Along *along, Kernel *kernel, Arena *scratch) {
-    if (along->count == CAI_MOST_ALONG || !is_nest(kernel)) return false;
-    Nest *nest = nest_new(along->program, kernel);
-    if (along->count > 0 && !shape_dims_equal(domain_of(kernel), domain_of(along->kernels[0]))) return false;
-    along->nests[along->count] = nest;
-    if (!take_rows(along->nests[0], nest) || !reads_at_rows(along, kernel, scratch)) return false;
-    if (kernel->anchor && nest->kept_count != along->nests[0]->kept_count) return false;
-    along->kernels[along->count++] = kernel;
+static bool add_fused_kernel(RowFusion *fusion, Kernel *kernel, Arena *scratch) {
+    if (fusion->count == CAI_MAX_FUSED || !is_nest(kernel)) return false;
+    Nest *nest = nest_new(fusion->program, kernel);
+    if (fusion->count > 0 && !shape_dims_equal(domain_of(kernel), domain_of(fusion->kernels[0]))) return false;
+    fusion->nests[fusion->count] = nest;
+    if (!take_rows(fusion->nests[0], nest) || !reads_at_rows(fusion, kernel, scratch)) return false;
+    if (kernel->anchor && nest->parallel_count != fusion->nests[0]->parallel_count) return false;
+    fusion->kernels[fusion->count++] = kernel;
     return true;
 }
 
 /* For the names: how many rows a task has, and their axes in the order of their loops, as code depends on both. */
-static const char *describe_rows(const Along *along, int64_t rows) {
-    Text text = {.arena = along->program->arena};
-    const Nest *first = along->nests[0];
+static const char *describe_rows(const RowFusion *fusion, int64_t rows) {
+    Text text = {.arena = fusion->program->arena};
+    const Nest *first = fusion->nests[0];
     text_add(&text, "rows%lld_of", (long long)rows);
-    for (int i = 0; i < first->kept_count; i++) {
-        const Group *group = &first->groups[first->kept[i]];
+    for (int i = 0; i < first->parallel_count; i++) {
+        const Group *group = &first->groups[first->parallel[i]];
         for (int k = 0; k < group->count; k++) text_add(&text, "%s%d", k || !i ? "" : "_", group->axes[k]);
     }
     return text_string(&text);
 }
 
-static void share_rows(Along *along, int64_t rows) {
-    const char *described = describe_rows(along, rows);
-    for (int i = 0; i < along->count; i++) {
-        Kernel *kernel = along->kernels[i];
-        Nest *nest = along->nests[i];
-        nest->split = along->nests[0]->kept_count - 1;
-        nest->chunk = rows * (nest->kept[nest->split] == nest->lane ? along->program->target->lanes : 1);
-        nest->parted = -1;
+static void share_rows(RowFusion *fusion, int64_t rows) {
+    const char *described = describe_rows(fusion, rows);
+    for (int i = 0; i < fusion->count; i++) {
+        Kernel *kernel = fusion->kernels[i];
+        Nest *nest = fusion->nests[i];
+        nest->split = fusion->nests[0]->parallel_count - 1;
+        nest->chunk = rows * (nest->parallel[nest->split] == nest->lane ? fusion->program->target->lanes : 1);
+        nest->split_reduction = -1;
         kernel->proposal.tile = nest;
         kernel->rows = described;
-        kernel->along = along->count - 1 - i;
+        kernel->fused = fusion->count - 1 - i;
     }
 }
 
 void fuse_rows(Program *program) {
     Arena *scratch = arena_new();
     for (int i = 0; i < program->launches.count;) {
-        Along along = {.program = program};
+        RowFusion fusion = {.program = program};
         const Kernel *kernel = program->launches.items[i];
         bool begins = is_nest(kernel) && kernel->anchor;
-        for (int k = i; begins && k < program->launches.count && add(&along, program->launches.items[k], scratch); k++) continue;
-        bool useful = along.count > 1 && along.nests[0]->kept_count > 0 && along.nests[0]->reduced_count > 0;
-        int64_t rows = useful ? rows_of_task(&along) : 0;
-        if (rows > 0) share_rows(&along, rows);
-        i += rows > 0 ? along.count : 1;
+        for (int k = i; begins && k < program->launches.count && add_fused_kernel(&fusion, program->launches.items[k], scratch); k++) continue;
+        bool useful = fusion.count > 1 && fusion.nests[0]->parallel_count > 0 && fusion.nests[0]->reduced_count > 0;
+        int64_t rows = useful ? rows_of_task(&fusion) : 0;
+        if (rows > 0) share_rows(&fusion, rows);
+        i += rows > 0 ? fusion.count : 1;
     }
     arena_free(scratch);
 }

@@ -22,10 +22,10 @@ enum {
     MAX_RECOMPUTE_ALONG = 6    /* the same where it would be read back from the cache */
 };
 
-typedef struct Mark {
+typedef struct FusionMark {
     bool live, needed_in_memory, many_points, under_broadcast;
     bool stored, everywhere;
-    bool tail;      /* elementwise work on an anchor that nobody else reads */
+    bool epilogue;      /* elementwise work on an anchor that nobody else reads */
     int users;
     Node *frame;    /* the head of the frame it is in (itself: it is one); before its visit: the only frame asked for */
     Node *under;    /* of a head inside another kernel: the node that reads it at other points */
@@ -36,16 +36,16 @@ typedef struct Mark {
     int cost;       /* of computing the node again from what is in memory anyway */
     Node *source;   /* the one large thing that is read for it, or NULL; itself where it cannot be computed again */
     int source_reads; /* how often */
-} Mark;
+} FusionMark;
 
 typedef struct Fuse {
     Lowering *low;
     Program *program;
     Graph *graph;
-    Mark *marks;
+    FusionMark *marks;
 } Fuse;
 
-static Mark *mark_of(Fuse *fuse, const Node *node) {
+static FusionMark *mark_of_node(Fuse *fuse, const Node *node) {
     return &fuse->marks[node->id];
 }
 
@@ -67,7 +67,7 @@ static bool is_anchor(const Node *node) {
 }
 
 /* Anchors with elementwise work behind them: not those whose result is written more than once, or not in order. */
-static bool takes_tail(const Node *anchor) {
+static bool takes_epilogue(const Node *anchor) {
     OpClass class = op_info[anchor->op].class;
     return class != CLASS_SCATTER && class != CLASS_ORDER;
 }
@@ -77,7 +77,7 @@ static bool is_movement_member(const Node *node) {
 }
 
 /* Elementwise work, and sources that are computed from the point alone. */
-static bool is_pointwise(const Node *node) {
+static bool is_pointwise_node(const Node *node) {
     return op_info[node->op].class == CLASS_ELEMENTWISE || node->op == OP_uniform;
 }
 
@@ -85,7 +85,7 @@ typedef enum Request { SAME_POINT, OTHER_POINT, FROM_MEMORY } Request;
 
 /* How `user`, if it is a member of a kernel, reads its operand. */
 static Request request_of(const Node *user, int operand) {
-    if (is_pointwise(user)) return SAME_POINT;
+    if (is_pointwise_node(user)) return SAME_POINT;
     if (op_info[user->op].class == CLASS_REDUCTION) return OTHER_POINT;
     switch (user->op) {
     case OP_slice: case OP_transpose: case OP_flip: case OP_pad: return OTHER_POINT;
@@ -117,33 +117,33 @@ static bool weight_is_member(const Node *node) {
 /* ---- what would be computed again ---- */
 
 /* Whether the node would be computed in an anchor's registers if it were stored. */
-static bool is_tail(Fuse *fuse, const Node *node) {
+static bool is_epilogue(Fuse *fuse, const Node *node) {
     for (int i = 0; i < node->input_count; i++) {
-        const Mark *operand = mark_of(fuse, node->inputs[i]);
-        if (operand->users > 1 || (is_anchor(node->inputs[i]) && !takes_tail(node->inputs[i]))) continue;
-        if (is_anchor(node->inputs[i]) || operand->tail) return true;
+        const FusionMark *operand = mark_of_node(fuse, node->inputs[i]);
+        if (operand->users > 1 || (is_anchor(node->inputs[i]) && !takes_epilogue(node->inputs[i]))) continue;
+        if (is_anchor(node->inputs[i]) || operand->epilogue) return true;
     }
     return false;
 }
 
 /* Forward: for each node, what computing it once more for another reader costs, and the one large tensor it would be read from. */
 static void find_recompute(Fuse *fuse, Node *node) {
-    Mark *mark = mark_of(fuse, node);
+    FusionMark *mark = mark_of_node(fuse, node);
     if (fuse->program->weights[node->id] || is_everywhere_source(node)) return;
     if (node->op == OP_broadcast) { /* what is small is stored, or made of nothing large */
-        const Mark *operand = mark_of(fuse, node->inputs[0]);
+        const FusionMark *operand = mark_of_node(fuse, node->inputs[0]);
         if (!operand->source) mark->cost = operand->cost;
         return;
     }
     mark->source = node;
     mark->source_reads = 1;
     if (op_info[node->op].class != CLASS_ELEMENTWISE && !reshape_is_trivial(node)) return;
-    mark->tail = op_info[node->op].class == CLASS_ELEMENTWISE && is_tail(fuse, node);
+    mark->epilogue = op_info[node->op].class == CLASS_ELEMENTWISE && is_epilogue(fuse, node);
     Node *source = NULL;
     int cost = op_info[node->op].cost, source_reads = 0;
     for (int i = 0; i < node->input_count; i++) {
-        Mark *operand = mark_of(fuse, node->inputs[i]);
-        bool in_memory = operand->cost > MAX_RECOMPUTE || (operand->tail && operand->users > 1);
+        FusionMark *operand = mark_of_node(fuse, node->inputs[i]);
+        bool in_memory = operand->cost > MAX_RECOMPUTE || (operand->epilogue && operand->users > 1);
         Node *from = in_memory ? node->inputs[i] : operand->source;
         if (from && source && from != source) return; /* two large things to read: storing is better */
         if (from) source = from, source_reads += in_memory ? 1 : operand->source_reads;
@@ -157,7 +157,7 @@ static void find_recompute(Fuse *fuse, Node *node) {
 /* Whether a reduction of many short rows reads the node, such as softmax's sum of exponentials: what else reads it is work on the same
  * rows, which will run along with the reduction (plan/fuse_rows.c), while the row is in the cache. */
 static bool is_read_along(Fuse *fuse, const Node *node) {
-    const Node *reduction = mark_of(fuse, node)->under;
+    const Node *reduction = mark_of_node(fuse, node)->under;
     if (!reduction || op_info[reduction->op].class != CLASS_REDUCTION || reduction->inputs[0] != node) return false;
     double rows = (double)node_typical_bytes(fuse->program, reduction), all = (double)node_typical_bytes(fuse->program, node);
     return all / rows * dtype_bytes(node->shape.type) <= (double)fuse->program->target->l2_bytes / 4 && rows / dtype_bytes(node->shape.type) >= 256;
@@ -166,14 +166,14 @@ static bool is_read_along(Fuse *fuse, const Node *node) {
 /* Whether a node that several kernels read is better computed in each of them. Only if what it is read from lies in memory anyway:
  * otherwise it would be stored by the kernel that makes that. */
 static bool recompute_pays(Fuse *fuse, const Node *node) {
-    const Mark *mark = mark_of(fuse, node);
+    const FusionMark *mark = mark_of_node(fuse, node);
     if (op_info[node->op].class != CLASS_ELEMENTWISE || mark->cost > MAX_RECOMPUTE) return false;
     if (mark->source == NULL) return true;
     if (mark->source == node || mark->under_broadcast) return false;
     if (mark->cost > MAX_RECOMPUTE_ALONG && is_read_along(fuse, node)) return false;
     const Node *source = mark->source;
     bool stored = source->op == OP_input || source->op == OP_concat || source->op == OP_reshape;
-    return stored || mark_of(fuse, source)->users > mark->source_reads;
+    return stored || mark_of_node(fuse, source)->users > mark->source_reads;
 }
 
 /* ---- requests ---- */
@@ -183,15 +183,15 @@ static void find_live(Fuse *fuse) {
     Graph *graph = fuse->graph;
     for (int i = 0; i < graph->outputs.count; i++) {
         Node *node = graph->outputs.items[i].node;
-        mark_of(fuse, node)->live = mark_of(fuse, node)->needed_in_memory = true;
+        mark_of_node(fuse, node)->live = mark_of_node(fuse, node)->needed_in_memory = true;
         fuse->low->is_output[node->id] = true;
     }
     for (int i = graph->nodes.count - 1; i >= 0; i--) {
         Node *node = graph->nodes.items[i];
-        if (!mark_of(fuse, node)->live || node_is_weight(fuse->program, node)) continue;
+        if (!mark_of_node(fuse, node)->live || node_is_weight(fuse->program, node)) continue;
         for (int k = 0; k < node->input_count; k++) {
-            mark_of(fuse, node->inputs[k])->live = true;
-            mark_of(fuse, node->inputs[k])->users++;
+            mark_of_node(fuse, node->inputs[k])->live = true;
+            mark_of_node(fuse, node->inputs[k])->users++;
         }
     }
 }
@@ -201,9 +201,9 @@ static void find_shared(Fuse *fuse) {
     for (int i = 0; i < fuse->graph->nodes.count; i++) shared[i] = fuse->marks[i].users + fuse->low->is_output[i] > 1;
 }
 
-static void request(Fuse *fuse, Node *user, int operand, Request how) {
-    Mark *mark = mark_of(fuse, user->inputs[operand]);
-    Node *frame = mark_of(fuse, user)->frame;
+static void request_operand(Fuse *fuse, Node *user, int operand, Request how) {
+    FusionMark *mark = mark_of_node(fuse, user->inputs[operand]);
+    Node *frame = mark_of_node(fuse, user)->frame;
     if (how == FROM_MEMORY) {
         mark->needed_in_memory = true;
     } else if (how == OTHER_POINT) {
@@ -219,12 +219,12 @@ static void request(Fuse *fuse, Node *user, int operand, Request how) {
 
 /* The head of the kernel that a frame belongs to. */
 static Node *kernel_head(Fuse *fuse, Node *frame) {
-    while (mark_of(fuse, frame)->under) frame = mark_of(fuse, mark_of(fuse, frame)->under)->frame;
+    while (mark_of_node(fuse, frame)->under) frame = mark_of_node(fuse, mark_of_node(fuse, frame)->under)->frame;
     return frame;
 }
 
-static void store(Fuse *fuse, Node *node) {
-    Mark *mark = mark_of(fuse, node);
+static void store_node(Fuse *fuse, Node *node) {
+    FusionMark *mark = mark_of_node(fuse, node);
     mark->stored = true;
     mark->frame = node;
     mark->under = NULL;
@@ -233,45 +233,45 @@ static void store(Fuse *fuse, Node *node) {
     if (is_anchor(node)) mark->anchor = node;
 }
 
-/* Anchors whose tail may hold nothing but elementwise work and broadcasts. */
+/* Anchors whose epilogue may hold nothing but elementwise work and broadcasts. */
 static bool is_strict(const Node *anchor) {
     return anchor && op_info[anchor->op].class != CLASS_REDUCTION;
 }
 
 /* An anchor goes into the kernel that alone reads it, as the latest one there. Movement that had joined the kernel before leaves it. */
 static bool join_as_anchor(Fuse *fuse, Node *node, Node *frame) {
-    Mark *head = mark_of(fuse, frame);
-    if (head->under || head->anchor || !takes_tail(node)) return false;
+    FusionMark *head = mark_of_node(fuse, frame);
+    if (head->under || head->anchor || !takes_epilogue(node)) return false;
     if (!shape_dims_equal(node->shape, frame->shape)) return false;
     if (is_strict(node) && head->work > MAX_TAIL_COST) return false;
     if (is_strict(node))
-        for (Node *mover = head->mover; mover; mover = mark_of(fuse, mover)->next_mover) store(fuse, mover);
+        for (Node *mover = head->mover; mover; mover = mark_of_node(fuse, mover)->next_mover) store_node(fuse, mover);
     head->anchor = node;
     return true;
 }
 
 /* Whether the node can be computed inside the kernel that asks for it, in `frame` or, with frame NULL, in a new one. */
-static bool join(Fuse *fuse, Node *node, Node *frame) {
-    Mark *mark = mark_of(fuse, node);
-    Node *head = kernel_head(fuse, frame ? frame : mark_of(fuse, mark->under)->frame);
-    if (mark_of(fuse, head)->members >= MAX_MEMBERS) return false;
-    int work = mark_of(fuse, head)->work + op_info[node->op].cost;
-    if (is_strict(mark_of(fuse, head)->anchor) && work > MAX_TAIL_COST) return false;
-    if (!frame && mark->tail) return false;
+static bool join_frame(Fuse *fuse, Node *node, Node *frame) {
+    FusionMark *mark = mark_of_node(fuse, node);
+    Node *head = kernel_head(fuse, frame ? frame : mark_of_node(fuse, mark->under)->frame);
+    if (mark_of_node(fuse, head)->members >= MAX_MEMBERS) return false;
+    int work = mark_of_node(fuse, head)->work + op_info[node->op].cost;
+    if (is_strict(mark_of_node(fuse, head)->anchor) && work > MAX_TAIL_COST) return false;
+    if (!frame && mark->epilogue) return false;
     if (is_anchor(node)) {
         if (!frame || !join_as_anchor(fuse, node, frame)) return false;
     } else if (is_movement_member(node)) {
-        if (is_strict(mark_of(fuse, head)->anchor)) return false;
+        if (is_strict(mark_of_node(fuse, head)->anchor)) return false;
         if (frame == head) {
-            mark->next_mover = mark_of(fuse, head)->mover;
-            mark_of(fuse, head)->mover = node;
+            mark->next_mover = mark_of_node(fuse, head)->mover;
+            mark_of_node(fuse, head)->mover = node;
         }
-    } else if (!is_pointwise(node) || (mark->tail && mark_of(fuse, head)->anchor)) {
+    } else if (!is_pointwise_node(node) || (mark->epilogue && mark_of_node(fuse, head)->anchor)) {
         return false; /* the latter: it has an anchor of its own, and can be done in that one's registers */
     }
     mark->frame = frame ? frame : node;
-    mark_of(fuse, head)->members++;
-    mark_of(fuse, head)->work = work;
+    mark_of_node(fuse, head)->members++;
+    mark_of_node(fuse, head)->work = work;
     return true;
 }
 
@@ -280,18 +280,18 @@ static bool is_stored_by_nature(const Node *node) {
 }
 
 /* Decides where one node is computed, then asks for its operands. */
-static void place(Fuse *fuse, Node *node) {
-    Mark *mark = mark_of(fuse, node);
+static void place_in_kernel(Fuse *fuse, Node *node) {
+    FusionMark *mark = mark_of_node(fuse, node);
     bool everywhere = is_everywhere_source(node) || is_transparent(node);
     if (everywhere || (mark->many_points && !mark->needed_in_memory && recompute_pays(fuse, node))) mark->everywhere = true;
-    if (mark->needed_in_memory || is_stored_by_nature(node)) store(fuse, node);
-    else if (!mark->everywhere && (mark->many_points || !join(fuse, node, mark->under ? NULL : mark->frame))) store(fuse, node);
+    if (mark->needed_in_memory || is_stored_by_nature(node)) store_node(fuse, node);
+    else if (!mark->everywhere && (mark->many_points || !join_frame(fuse, node, mark->under ? NULL : mark->frame))) store_node(fuse, node);
     for (int i = 0; i < node->input_count; i++) {
-        Mark *operand = mark_of(fuse, node->inputs[i]);
-        if (is_anchor(node) && is_strict(node)) mark_of(fuse, operand_of(node, i))->needed_in_memory = true;
+        FusionMark *operand = mark_of_node(fuse, node->inputs[i]);
+        if (is_anchor(node) && is_strict(node)) mark_of_node(fuse, operand_of(node, i))->needed_in_memory = true;
         else if (node->op == OP_reshape && mark->stored) operand->needed_in_memory = true; /* it will be a view */
         else if (mark->everywhere) operand->many_points = true;
-        else request(fuse, node, i, request_of(node, i));
+        else request_operand(fuse, node, i, request_of(node, i));
         if (node->op == OP_broadcast) operand->under_broadcast = true;
     }
 }
@@ -306,9 +306,9 @@ static Value *stored_value(Fuse *fuse, Node *node) {
 }
 
 /* Whether a kernel reads operand `index` of its member `user` from memory. */
-static bool reads(Fuse *fuse, const Node *user, int index) {
+static bool reads_operand(Fuse *fuse, const Node *user, int index) {
     const Node *operand = user->inputs[index];
-    const Mark *mark = mark_of(fuse, operand);
+    const FusionMark *mark = mark_of_node(fuse, operand);
     if (!is_transparent(user) && request_of(user, index) == FROM_MEMORY) return true;
     if (node_is_weight(fuse->program, operand)) return !weight_is_member(operand);
     if (mark->everywhere) return false;
@@ -321,16 +321,16 @@ static void collect_operand(Collect *c, Node *user, int index) {
     Node *node = user->inputs[index];
     if (c->seen[node->id] == c->stamp) return;
     c->seen[node->id] = c->stamp;
-    if (reads(c->fuse, user, index)) kernel_add_input(c->kernel, stored_value(c->fuse, node));
+    if (reads_operand(c->fuse, user, index)) kernel_add_input(c->kernel, stored_value(c->fuse, node));
     else vec_push(c->fuse->low->scratch, &c->stack, node);
 }
 
-static int by_id(const void *a, const void *b) {
+static int nodes_by_id(const void *a, const void *b) {
     return (*(Node *const *)a)->id - (*(Node *const *)b)->id;
 }
 
-/* Fills members and inputs. A strict anchor's operands are the first inputs, all of them, even where the tail reads one of them too. */
-static void collect(Collect *c, Node *head) {
+/* Fills members and inputs. A strict anchor's operands are the first inputs, all of them, even where the epilogue reads one of them too. */
+static void collect_members(Collect *c, Node *head) {
     c->stamp++;
     c->members.count = 0;
     c->seen[head->id] = c->stamp;
@@ -344,7 +344,7 @@ static void collect(Collect *c, Node *head) {
         if (node == anchor && is_strict(anchor)) continue;
         for (int i = 0; i < node->input_count; i++) collect_operand(c, node, i);
     }
-    qsort(c->members.items, (size_t)c->members.count, sizeof(Node *), by_id);
+    qsort(c->members.items, (size_t)c->members.count, sizeof(Node *), nodes_by_id);
     c->kernel->members = arena_copy(c->fuse->program->arena, c->members.items, sizeof(Node *) * (size_t)c->members.count);
     c->kernel->member_count = c->members.count;
 }
@@ -362,7 +362,7 @@ static void make_kernels(Fuse *fuse) {
     Collect c = {.fuse = fuse, .seen = NEW_ARRAY(fuse->low->scratch, int, fuse->graph->nodes.count)};
     for (int i = 0; i < fuse->graph->nodes.count; i++) {
         Node *node = fuse->graph->nodes.items[i];
-        Mark *mark = mark_of(fuse, node);
+        FusionMark *mark = mark_of_node(fuse, node);
         if (!mark->stored || node->op == OP_input) continue;
         bool folded = node_is_weight(fuse->program, node) && !weight_is_member(node); /* an output of the model that is a weight */
         if (folded) continue;
@@ -372,7 +372,7 @@ static void make_kernels(Fuse *fuse) {
         }
         c.kernel = kernel_new(fuse->program, mark->anchor, value_new(fuse->program, node, LAYOUT_PLAIN, SPACE_SLOT));
         fuse->low->value_of[node->id] = c.kernel->output;
-        collect(&c, node);
+        collect_members(&c, node);
         vec_push(fuse->low->scratch, &fuse->low->kernels, c.kernel);
     }
 }
@@ -389,7 +389,7 @@ static void make_input_values(Fuse *fuse) {
 
 void fuse(Lowering *low) {
     Graph *graph = low->program->graph;
-    Fuse fuse = {low, low->program, graph, NEW_ARRAY(low->scratch, Mark, graph->nodes.count)};
+    Fuse fuse = {low, low->program, graph, NEW_ARRAY(low->scratch, FusionMark, graph->nodes.count)};
     low->value_of = NEW_ARRAY(low->scratch, Value *, graph->nodes.count);
     low->is_output = NEW_ARRAY(low->scratch, bool, graph->nodes.count);
     find_weights(low);
@@ -398,9 +398,9 @@ void fuse(Lowering *low) {
     for (int i = 0; i < graph->nodes.count; i++) find_recompute(&fuse, graph->nodes.items[i]);
     for (int i = graph->nodes.count - 1; i >= 0; i--) {
         Node *node = graph->nodes.items[i];
-        Mark *mark = mark_of(&fuse, node);
+        FusionMark *mark = mark_of_node(&fuse, node);
         bool folded = low->program->weights[i] && !(mark->needed_in_memory && weight_is_member(node) && low->is_output[i]);
-        if (mark->live && node->op != OP_input && !folded) place(&fuse, node);
+        if (mark->live && node->op != OP_input && !folded) place_in_kernel(&fuse, node);
     }
     make_input_values(&fuse);
     make_kernels(&fuse);

@@ -35,7 +35,7 @@ struct KernelTable {
     const KernelKind *copies; /* the kind that moves elements, whatever their layouts: of copies between layouts, and of views */
 };
 
-enum { MOST_INTERLEAVED = 8 }; /* vectors that code interleaves at most (codegen/shuffle.c) */
+enum { MAX_INTERLEAVED = 8 }; /* vectors that code interleaves at most (codegen/shuffle.c) */
 
 /* Replaces the kernel's input `index` by its packed form, which is made while building where it is in SPACE_WEIGHTS, and else by a
  * launch of the table's kind `reorders` before the first kernel that wants it; equal requests share one. Weights that settle
@@ -59,6 +59,6 @@ double packing_cycles(const Kernel *kernel, const PackFormat *format);
 /* ---- for those who propose ---- */
 
 /* The same layout for the output and all inputs, or the first `count` of them. */
-void wish_layouts(const Kernel *kernel, Proposal *proposal, LayoutKind layout, int count);
+void prefer_layouts(const Kernel *kernel, Proposal *proposal, LayoutKind layout, int count);
 
 #endif

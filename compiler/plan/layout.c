@@ -8,12 +8,12 @@
  * Needs: kernels with their proposals. Gives: program->launches; layout, space, parent, strides, offset and bytes of every value. */
 #include "plan/layout.h"
 
-Facts *facts_of(Layout *l, const Value *value) {
-    while (l->facts.count <= value->id) {
-        Facts facts = {.group = l->facts.count};
-        vec_push(l->low->scratch, &l->facts, facts);
+LayoutState *layout_state(Layout *l, const Value *value) {
+    while (l->states.count <= value->id) {
+        LayoutState states = {.group = l->states.count};
+        vec_push(l->low->scratch, &l->states, states);
     }
-    return &l->facts.items[value->id];
+    return &l->states.items[value->id];
 }
 
 /* ---- groups and votes ---- */
@@ -36,32 +36,32 @@ static bool is_blockable(const Layout *l, const Value *value) {
     return channels_fill_blocks(dim_const_value(shape.dims[1]), l->lanes);
 }
 
-static int find_group(Layout *l, const Value *value) {
-    int at = facts_of(l, value)->group;
-    while (l->facts.items[at].group != at) at = l->facts.items[at].group = l->facts.items[l->facts.items[at].group].group;
-    l->facts.items[value->id].group = at;
+static int find_layout_group(Layout *l, const Value *value) {
+    int at = layout_state(l, value)->group;
+    while (l->states.items[at].group != at) at = l->states.items[at].group = l->states.items[l->states.items[at].group].group;
+    l->states.items[value->id].group = at;
     return at;
 }
 
 /* The facts of the whole group. Facts move while they grow: a pointer to them holds until the next question. */
-static Facts *group_of(Layout *l, const Value *value) {
-    int group = find_group(l, value);
-    return &l->facts.items[group];
+static LayoutState *group_of(Layout *l, const Value *value) {
+    int group = find_layout_group(l, value);
+    return &l->states.items[group];
 }
 
-static void unite(Layout *l, const Value *a, const Value *b) {
+static void merge_layout_groups(Layout *l, const Value *a, const Value *b) {
     if (!is_blockable(l, a) || !is_blockable(l, b)) return;
-    int ga = find_group(l, a), gb = find_group(l, b);
+    int ga = find_layout_group(l, a), gb = find_layout_group(l, b);
     if (ga == gb) return;
-    l->facts.items[gb].group = ga;
-    l->facts.items[ga].votes += l->facts.items[gb].votes;
-    l->facts.items[ga].never_blocked |= l->facts.items[gb].never_blocked;
+    l->states.items[gb].group = ga;
+    l->states.items[ga].votes += l->states.items[gb].votes;
+    l->states.items[ga].never_blocked |= l->states.items[gb].never_blocked;
 }
 
-static void vote(Layout *l, const Value *value, LayoutKind wish) {
-    if (wish == LAYOUT_ANY) return;
+static void vote_for_layout(Layout *l, const Value *value, LayoutKind preference) {
+    if (preference == LAYOUT_ANY) return;
     double bytes = (double)node_typical_bytes(l->program, value->node);
-    group_of(l, value)->votes += wish == LAYOUT_BLOCKED ? bytes : -bytes;
+    group_of(l, value)->votes += preference == LAYOUT_BLOCKED ? bytes : -bytes;
 }
 
 /* Whether every part of the concatenation begins at a whole block of channels. */
@@ -78,44 +78,44 @@ static void vote_concat(Layout *l, const Kernel *kernel) {
     bool aligned = parts_are_aligned(l, kernel->output->node);
     if (!aligned) group_of(l, kernel->output)->never_blocked = true;
     for (int i = 0; i < kernel->input_count; i++) {
-        if (aligned) unite(l, kernel->output, kernel->inputs[i]);
-        else vote(l, kernel->inputs[i], LAYOUT_PLAIN);
+        if (aligned) merge_layout_groups(l, kernel->output, kernel->inputs[i]);
+        else vote_for_layout(l, kernel->inputs[i], LAYOUT_PLAIN);
     }
 }
 
 static void vote_kernel(Layout *l, const Kernel *kernel) {
     const Proposal *proposal = &kernel->proposal;
-    vote(l, kernel->output, proposal->output);
+    vote_for_layout(l, kernel->output, proposal->output);
     for (int i = 0; i < kernel->input_count; i++) {
-        LayoutKind wish = proposal->inputs[i].layout;
-        vote(l, kernel->inputs[i], wish);
+        LayoutKind preference = proposal->inputs[i].layout;
+        vote_for_layout(l, kernel->inputs[i], preference);
         bool operand = i < kernel_operand_count(kernel);
-        bool alike = operand ? wish == LAYOUT_ANY && proposal->output == LAYOUT_ANY
+        bool alike = operand ? preference == LAYOUT_ANY && proposal->output == LAYOUT_ANY
                              : shape_dims_equal(kernel->inputs[i]->node->shape, kernel->output->node->shape);
-        if (alike) unite(l, kernel->output, kernel->inputs[i]);
+        if (alike) merge_layout_groups(l, kernel->output, kernel->inputs[i]);
     }
 }
 
 static void vote_view(Layout *l, const Kernel *kernel) {
     if (kernel->member_count > 1) return;
-    if (kernel->members[0]->op == OP_slice) unite(l, kernel->output, kernel->inputs[0]);
+    if (kernel->members[0]->op == OP_slice) merge_layout_groups(l, kernel->output, kernel->inputs[0]);
     if (kernel->members[0]->op != OP_reshape) return;
-    vote(l, kernel->inputs[0], LAYOUT_PLAIN);
+    vote_for_layout(l, kernel->inputs[0], LAYOUT_PLAIN);
     group_of(l, kernel->output)->never_blocked = true;
 }
 
 static void decide_layouts(Layout *l) {
     for (int i = 0; i < l->low->kernels.count; i++) {
         const Kernel *kernel = l->low->kernels.items[i];
-        facts_of(l, kernel->output)->producer = l->low->kernels.items[i];
+        layout_state(l, kernel->output)->producer = l->low->kernels.items[i];
         if (kernel_is_concat(kernel)) vote_concat(l, kernel);
         else if (kernel_is_view(kernel)) vote_view(l, kernel);
         else vote_kernel(l, kernel);
-        if (l->low->is_output[kernel->output->node->id]) vote(l, kernel->output, LAYOUT_PLAIN);
+        if (l->low->is_output[kernel->output->node->id]) vote_for_layout(l, kernel->output, LAYOUT_PLAIN);
     }
     for (int i = 0; i < l->program->values.count; i++) {
         Value *value = l->program->values.items[i];
-        const Facts *group = group_of(l, value);
+        const LayoutState *group = group_of(l, value);
         value->layout = is_blockable(l, value) && group->votes > 0 && !group->never_blocked ? LAYOUT_BLOCKED : LAYOUT_PLAIN;
     }
 }

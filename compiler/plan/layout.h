@@ -19,17 +19,17 @@ typedef struct Position { /* how a value lies in its parent */
     Dim begin;             /* PLACE_PART: along it */
 } Position;
 
-typedef struct Facts { /* of a value */
+typedef struct LayoutState { /* of a value */
     int group;             /* union-find: the value it follows, or itself */
     double votes;          /* of a group's representative: bytes that want BLOCKED less those that want PLAIN */
     bool never_blocked;    /* of a group's representative */
-    StrideWish strides;    /* the strictest wish of the kernels that read it */
+    StridePreference strides;    /* the strictest wish of the kernels that read it */
     bool copied_out;       /* some of port_copies is from it */
     int readers;           /* kernels that read it */
     Kernel *producer;
     Value *copies[3];      /* by LayoutKind: the same tensor in another layout; [LAYOUT_ANY]: dense and PLAIN */
     Position place;
-} Facts;
+} LayoutState;
 
 typedef struct PortCopy { Value *from; int port; } PortCopy; /* at the end of all where the port shares an input's memory */
 
@@ -37,13 +37,13 @@ typedef struct Layout {
     Lowering *low;
     Program *program;
     Dims *dims;
-    Vec(Facts) facts;          /* by value id; facts_of makes them */
+    Vec(LayoutState) states;          /* by value id; layout_state makes them */
     Vec(PortCopy) port_copies; /* outputs of the model that have to be copied from elsewhere */
     int lanes;
 } Layout;
 
 /* ---- layout.c ---- */
-Facts *facts_of(Layout *l, const Value *value); /* valid until the next value's are asked for */
+LayoutState *layout_state(Layout *l, const Value *value); /* valid until the next value's are asked for */
 bool is_one_pixel(Shape shape);
 
 /* ---- views.c ---- */

@@ -15,22 +15,22 @@
 #define PART_ELEMENTS 32768 /* of a reduction to fewer results than ENOUGH_TASKS */
 #define ENOUGH_TASKS 16
 
-static bool is_zero(Dim dim) { return dim->term_count == 0; }
+static bool dim_is_zero(Dim dim) { return dim->term_count == 0; }
 
 /* ---- merging ---- */
 
-typedef struct Visit { const Node *node; int outer, inner; } Visit;
+typedef struct NestVisit { const Node *node; int outer, inner; } NestVisit;
 
 typedef struct Merge {
     const Kernel *kernel;
     Dims *dims;
     Arena *arena;
-    Vec(Visit) seen;
+    Vec(NestVisit) seen;
 } Merge;
 
-static bool together(Merge *merge, const Node *node, int outer, int inner);
+static bool walked_together(Merge *merge, const Node *node, int outer, int inner);
 
-static bool adjacent(Shape shape, int outer, int inner) {
+static bool are_adjacent(Shape shape, int outer, int inner) {
     if (outer >= inner) return false;
     for (int i = outer + 1; i < inner; i++)
         if (!dim_is_one(shape.dims[i])) return false;
@@ -46,21 +46,21 @@ static bool broadcast_merges(Merge *merge, const Node *node, int outer, int inne
     const Node *x = node->inputs[0];
     bool stretched = x->shape.dims[outer] != node->shape.dims[outer];
     if (stretched != (x->shape.dims[inner] != node->shape.dims[inner])) return false;
-    return stretched || together(merge, x, outer, inner);
+    return stretched || walked_together(merge, x, outer, inner);
 }
 
 static bool slice_merges(Merge *merge, const Node *node, int outer, int inner) {
     const slice_attributes *a = ATTRIBUTES(node, slice);
     for (int axis = outer; axis <= inner; axis += inner - outer)
-        if (!is_zero(a->begin.items[axis]) || node->shape.dims[axis] != node->inputs[0]->shape.dims[axis]) return false;
-    return together(merge, node->inputs[0], outer, inner);
+        if (!dim_is_zero(a->begin.items[axis]) || node->shape.dims[axis] != node->inputs[0]->shape.dims[axis]) return false;
+    return walked_together(merge, node->inputs[0], outer, inner);
 }
 
 static bool gather_merges(Merge *merge, const Node *node, int outer, int inner) {
     int axis = (int)ATTRIBUTES(node, gather)->axis, wide = node->inputs[1]->shape.rank;
-    if (inner < axis) return together(merge, node->inputs[0], outer, inner);
-    if (outer >= axis + wide) return together(merge, node->inputs[0], outer - wide + 1, inner - wide + 1);
-    return outer >= axis && inner < axis + wide && together(merge, node->inputs[1], outer - axis, inner - axis);
+    if (inner < axis) return walked_together(merge, node->inputs[0], outer, inner);
+    if (outer >= axis + wide) return walked_together(merge, node->inputs[0], outer - wide + 1, inner - wide + 1);
+    return outer >= axis && inner < axis + wide && walked_together(merge, node->inputs[1], outer - axis, inner - axis);
 }
 
 /* The operand's axis that a trivial reshape's axis is. */
@@ -79,16 +79,16 @@ static bool movement_merges(Merge *merge, const Node *node, int outer, int inner
     case OP_gather: return gather_merges(merge, node, outer, inner);
     case OP_flip:
         if (node_names_axis(node, outer) || node_names_axis(node, inner)) return false;
-        return together(merge, x, outer, inner);
+        return walked_together(merge, x, outer, inner);
     case OP_pad: case OP_pad_input:
         if (x->shape.dims[outer] != node->shape.dims[outer] || x->shape.dims[inner] != node->shape.dims[inner]) return false;
-        return together(merge, x, outer, inner);
+        return walked_together(merge, x, outer, inner);
     case OP_transpose: {
         const int64_t *permutation = ATTRIBUTES(node, transpose)->permutation.items;
-        return together(merge, x, (int)permutation[outer], (int)permutation[inner]);
+        return walked_together(merge, x, (int)permutation[outer], (int)permutation[inner]);
     }
     case OP_reshape:
-        return reshape_is_trivial(node) && together(merge, x, axis_before(node, outer), axis_before(node, inner));
+        return reshape_is_trivial(node) && walked_together(merge, x, axis_before(node, outer), axis_before(node, inner));
     default: return false;
     }
 }
@@ -98,7 +98,7 @@ static bool member_merges(Merge *merge, const Node *node, int outer, int inner) 
     case CLASS_MOVEMENT: return movement_merges(merge, node, outer, inner);
     case CLASS_ELEMENTWISE:
         for (int i = 0; i < node->input_count; i++)
-            if (!together(merge, node->inputs[i], outer, inner)) return false;
+            if (!walked_together(merge, node->inputs[i], outer, inner)) return false;
         return true;
     case CLASS_SOURCE: {
         int64_t axis = node->op == OP_iota ? ATTRIBUTES(node, iota)->axis : -1;
@@ -109,13 +109,13 @@ static bool member_merges(Merge *merge, const Node *node, int outer, int inner) 
 }
 
 /* Whether the elements of `node` at (0, i) are those at (i / size, i % size) of the axes outer and inner. */
-static bool together(Merge *merge, const Node *node, int outer, int inner) {
-    if (!adjacent(node->shape, outer, inner) || dim_is_one(node->shape.dims[outer]) || dim_is_one(node->shape.dims[inner])) return false;
+static bool walked_together(Merge *merge, const Node *node, int outer, int inner) {
+    if (!are_adjacent(node->shape, outer, inner) || dim_is_one(node->shape.dims[outer]) || dim_is_one(node->shape.dims[inner])) return false;
     for (int i = 0; i < merge->seen.count; i++) {
-        const Visit *visit = &merge->seen.items[i];
+        const NestVisit *visit = &merge->seen.items[i];
         if (visit->node == node && visit->outer == outer && visit->inner == inner) return true;
     }
-    vec_push(merge->arena, &merge->seen, (Visit){node, outer, inner});
+    vec_push(merge->arena, &merge->seen, (NestVisit){node, outer, inner});
     const Value *input = node == merge->kernel->anchor ? NULL : kernel_input(merge->kernel, node, NULL);
     return input ? value_merges(merge, input, outer, inner) : member_merges(merge, node, outer, inner);
 }
@@ -136,9 +136,9 @@ static bool groups_merge(Merge *merge, const Group *group, int inner) {
     bool reduced = is_reduced(kernel, inner);
     if (group->reduced != reduced) return false;
     merge->seen.count = 0;
-    if (kernel->anchor && !together(merge, reduced_operand(kernel), outer, inner)) return false;
+    if (kernel->anchor && !walked_together(merge, reduced_operand(kernel), outer, inner)) return false;
     if (reduced) return true;
-    return value_merges(merge, kernel->output, outer, inner) && together(merge, kernel->output->node, outer, inner);
+    return value_merges(merge, kernel->output, outer, inner) && walked_together(merge, kernel->output->node, outer, inner);
 }
 
 static void add_axis(Merge *merge, Nest *nest, int axis, Dim size) {
@@ -160,7 +160,7 @@ static void make_groups(Merge *merge, Nest *nest, Shape domain) {
         if (!dim_is_one(domain.dims[i]) || (blocked && i == 1)) add_axis(merge, nest, i, domain.dims[i]);
     for (int i = 0; i < nest->count; i++) {
         if (nest->groups[i].reduced) nest->reduced[nest->reduced_count++] = i;
-        else nest->kept[nest->kept_count++] = i;
+        else nest->parallel[nest->parallel_count++] = i;
     }
 }
 
@@ -221,9 +221,9 @@ static void consider_turn(const Kernel *kernel, Nest *nest, const Node *node) {
         const Group *group = &nest->groups[g];
         bool fits = g != nest->lane && group->axes[group->count - 1] == axis
             && typical(kernel, group->size) >= kernel->program->target->lanes;
-        if (!fits || (nest->turned >= 0 && nest->turned != g) || nest->turn_count == COUNT_OF(nest->turns)) continue;
-        nest->turned = g;
-        nest->turns[nest->turn_count++] = node;
+        if (!fits || (nest->transposed >= 0 && nest->transposed != g) || nest->transposed_count == COUNT_OF(nest->transposed_nodes)) continue;
+        nest->transposed = g;
+        nest->transposed_nodes[nest->transposed_count++] = node;
     }
 }
 
@@ -253,9 +253,9 @@ static int find_points(const Kernel *kernel, Where *where) {
     return count;
 }
 
-static void choose_turns(const Kernel *kernel, Nest *nest) {
+static void choose_transposed(const Kernel *kernel, Nest *nest) {
     Where where[3 * MAX_TURNED_MEMBERS + 1]; /* no operator that may be a member here has more than three operands */
-    nest->turned = -1;
+    nest->transposed = -1;
     if (kernel->anchor || nest->lane < 0 || kernel->member_count > MAX_TURNED_MEMBERS) return;
     int count = find_points(kernel, where);
     for (int i = 0; i < count; i++)
@@ -263,9 +263,9 @@ static void choose_turns(const Kernel *kernel, Nest *nest) {
 }
 
 /* A block's channels, turned, lie beside each other at each pixel, and so do the pixels of a block. */
-static bool turns_blocks(const Kernel *kernel, const Nest *nest) {
-    for (int t = 0; t < nest->turn_count; t++) {
-        const Value *input = kernel_input(kernel, nest->turns[t], NULL);
+static bool transposes_blocks(const Kernel *kernel, const Nest *nest) {
+    for (int t = 0; t < nest->transposed_count; t++) {
+        const Value *input = kernel_input(kernel, nest->transposed_nodes[t], NULL);
         if (!input || input->layout != LAYOUT_BLOCKED) return false;
     }
     return true;
@@ -274,13 +274,13 @@ static bool turns_blocks(const Kernel *kernel, const Nest *nest) {
 /* The lanes' group and the turned one become the innermost. What is read along the turned group is walked so, one after the other; but blocks
  * of channels become planes a block at a time, along the pixels: all planes in turn, half a line each, would lose their lines where
  * they are a power of two apart. */
-static void order_turned(const Kernel *kernel, Nest *nest) {
-    if (nest->turned < 0) return;
-    int count = 0, lane_last = turns_blocks(kernel, nest);
-    for (int i = 0; i < nest->kept_count; i++)
-        if (nest->kept[i] != nest->lane && nest->kept[i] != nest->turned) nest->kept[count++] = nest->kept[i];
-    nest->kept[count + lane_last] = nest->lane;
-    nest->kept[count + !lane_last] = nest->turned;
+static void order_transposed(const Kernel *kernel, Nest *nest) {
+    if (nest->transposed < 0) return;
+    int count = 0, lane_last = transposes_blocks(kernel, nest);
+    for (int i = 0; i < nest->parallel_count; i++)
+        if (nest->parallel[i] != nest->lane && nest->parallel[i] != nest->transposed) nest->parallel[count++] = nest->parallel[i];
+    nest->parallel[count + lane_last] = nest->lane;
+    nest->parallel[count + !lane_last] = nest->transposed;
 }
 
 /* Channels that become pixels, r x r of each: the output's innermost axis has r places, and squares would be masked to so few. All inputs lie
@@ -288,23 +288,23 @@ static void order_turned(const Kernel *kernel, Nest *nest) {
 static void choose_zip(const Kernel *kernel, Nest *nest) {
     const Value *output = kernel->output;
     int64_t narrow, lanes = kernel->program->target->lanes;
-    nest->zipped = -1;
-    if (nest->turned < 0 || output->layout != LAYOUT_PLAIN || kernel->input_count != nest->turn_count) return;
-    const Group *from = &nest->groups[nest->lane], *to = &nest->groups[nest->turned];
-    if (!dim_is_const(from->size, &narrow) || narrow > lanes / 2 || narrow > MOST_INTERLEAVED || !output->strides) return;
+    nest->interleaved = -1;
+    if (nest->transposed < 0 || output->layout != LAYOUT_PLAIN || kernel->input_count != nest->transposed_count) return;
+    const Group *from = &nest->groups[nest->lane], *to = &nest->groups[nest->transposed];
+    if (!dim_is_const(from->size, &narrow) || narrow > lanes / 2 || narrow > MAX_INTERLEAVED || !output->strides) return;
     int64_t within, apart;
     if (!dim_is_const(output->strides[from->axes[from->count - 1]], &within) || within != 1) return;
     if (!dim_is_const(output->strides[to->axes[to->count - 1]], &apart) || apart != narrow) return;
-    nest->zipped = nest->lane;
-    nest->lane = nest->turned;
-    nest->turned = -1;
-    nest->kept_count--; /* order_turned put the narrow group and the turned one last */
-    nest->kept[nest->kept_count - 1] = nest->lane;
+    nest->interleaved = nest->lane;
+    nest->lane = nest->transposed;
+    nest->transposed = -1;
+    nest->parallel_count--; /* order_transposed put the narrow group and the turned one last */
+    nest->parallel[nest->parallel_count - 1] = nest->lane;
 }
 
 /* Vectors of the lane group, and of a turned group outside it; coordinates of the others. */
 int64_t nest_step(const Nest *nest, int group, const Target *target) {
-    bool squares = group == nest->turned && nest->kept[nest->kept_count - 1] == nest->lane;
+    bool squares = group == nest->transposed && nest->parallel[nest->parallel_count - 1] == nest->lane;
     return squares || group == nest->lane ? target->lanes : 1;
 }
 
@@ -312,16 +312,16 @@ int64_t nest_step(const Nest *nest, int group, const Target *target) {
 static void choose_tasks(const Kernel *kernel, Nest *nest) {
     const Target *target = kernel->program->target;
     int64_t work = nest->lane >= 0 && !nest->groups[nest->lane].reduced ? target->lanes : 1;
-    if (nest->turned >= 0) work *= nest_step(nest, nest->turned, target);
-    if (nest->zipped >= 0) work *= typical(kernel, nest->groups[nest->zipped].size);
+    if (nest->transposed >= 0) work *= nest_step(nest, nest->transposed, target);
+    if (nest->interleaved >= 0) work *= typical(kernel, nest->groups[nest->interleaved].size);
     for (int i = 0; i < nest->reduced_count; i++) work *= typical(kernel, nest->groups[nest->reduced[i]].size);
-    nest->split = nest->kept_count;
+    nest->split = nest->parallel_count;
     nest->chunk = 1;
-    while (nest->split > 0 && (work < TASK_ELEMENTS || nest->split == nest->kept_count)) {
-        int group = nest->kept[--nest->split];
+    while (nest->split > 0 && (work < TASK_ELEMENTS || nest->split == nest->parallel_count)) {
+        int group = nest->parallel[--nest->split];
         int64_t size = typical(kernel, nest->groups[group].size), step = nest_step(nest, group, target);
         nest->chunk = step * max_i64(1, TASK_ELEMENTS / work);
-        if (group == nest->turned) nest->chunk = round_up(nest->chunk, target->lanes);
+        if (group == nest->transposed) nest->chunk = round_up(nest->chunk, target->lanes);
         work *= (size + step - 1) / step;
     }
 }
@@ -329,7 +329,7 @@ static void choose_tasks(const Kernel *kernel, Nest *nest) {
 /* The longest reduced group is cut where that gives threads more to do than there are results. What is of free size may be long. */
 static void choose_parts(const Kernel *kernel, Nest *nest) {
     int64_t lanes = kernel->program->target->lanes, results = 1, work = 1;
-    nest->parted = -1;
+    nest->split_reduction = -1;
     if (!kernel->anchor || !dtype_is_float(reduced_operand(kernel)->shape.type) || nest->reduced_count == 0) return;
     int longest = nest->reduced[0];
     bool fixed = true;
@@ -343,10 +343,10 @@ static void choose_parts(const Kernel *kernel, Nest *nest) {
     }
     if (results >= ENOUGH_TASKS || (fixed && work < 2 * PART_ELEMENTS)) return;
     int64_t each = max_i64(1, work / typical(kernel, nest->groups[longest].size));
-    nest->parted = longest;
+    nest->split_reduction = longest;
     nest->part = round_up(max_i64(1, PART_ELEMENTS / each), longest == nest->lane ? lanes : 1);
-    nest->split = nest->kept_count ? nest->kept_count - 1 : 0;
-    nest->chunk = nest->kept_count && nest->kept[nest->split] == nest->lane ? lanes : 1;
+    nest->split = nest->parallel_count ? nest->parallel_count - 1 : 0;
+    nest->chunk = nest->parallel_count && nest->parallel[nest->split] == nest->lane ? lanes : 1;
 }
 
 Nest *nest_new(Program *program, const Kernel *kernel) {
@@ -356,8 +356,8 @@ Nest *nest_new(Program *program, const Kernel *kernel) {
     make_groups(&merge, nest, domain);
     nest->blocked_one = kernel->output->layout == LAYOUT_BLOCKED && is_reduced(kernel, 1);
     nest->lane = choose_lane(kernel, nest, domain);
-    choose_turns(kernel, nest);
-    order_turned(kernel, nest);
+    choose_transposed(kernel, nest);
+    order_transposed(kernel, nest);
     choose_zip(kernel, nest);
     choose_tasks(kernel, nest);
     choose_parts(kernel, nest);
@@ -368,13 +368,13 @@ Nest *nest_new(Program *program, const Kernel *kernel) {
 Dim nest_tasks(const Program *program, const Nest *nest) {
     Dims *dims = program->graph->dims;
     Dim tasks = dim_const(dims, 1);
-    for (int i = 0; i <= nest->split && i < nest->kept_count; i++) {
-        int64_t step = i == nest->split ? nest->chunk : nest_step(nest, nest->kept[i], program->target);
-        tasks = dim_mul(dims, tasks, dim_ceil_div(dims, nest->groups[nest->kept[i]].size, step));
+    for (int i = 0; i <= nest->split && i < nest->parallel_count; i++) {
+        int64_t step = i == nest->split ? nest->chunk : nest_step(nest, nest->parallel[i], program->target);
+        tasks = dim_mul(dims, tasks, dim_ceil_div(dims, nest->groups[nest->parallel[i]].size, step));
     }
     return tasks;
 }
 
 Dim nest_parts(const Program *program, const Nest *nest) {
-    return dim_ceil_div(program->graph->dims, nest->groups[nest->parted].size, nest->part);
+    return dim_ceil_div(program->graph->dims, nest->groups[nest->split_reduction].size, nest->part);
 }

@@ -12,29 +12,29 @@ typedef struct Group {
 } Group;
 
 /* The domain is the output's shape or, of a reduction, its operand's. Tasks run over the kept groups before `split`, and over
- * chunks of `chunk` coordinates of the group `split` (a place in `kept`; kept_count where there is none); the rest of the kept
+ * chunks of `chunk` coordinates of the group `split` (a place in `kept`; parallel_count where there is none); the rest of the kept
  * groups, then the reduced ones, are loops within a task. */
 typedef struct Nest {
     int rank;
     Group groups[16];
     int count;
-    int kept[16], kept_count;       /* numbers of groups, outermost first */
+    int parallel[16], parallel_count;       /* numbers of groups, outermost first */
     int reduced[16], reduced_count;
     int lane;                       /* the group that runs through the lanes, or -1: scalars */
     int split;
     int64_t chunk;
     /* A reduction to few results: each task adds up `part` coordinates of the reduced group `parted` (-1: none) into the workspace, and a
      * second phase adds up those sums. */
-    int parted;
+    int split_reduction;
     int64_t part;
     bool blocked_one;               /* the output is BLOCKED with one channel, which the loops do not run over */
     /* the innermost group, or the one before the lanes' as the innermost, along which `turns` lie in memory while lanes run through
      * another; or -1 */
-    int turned;
-    const Node *turns[4];           /* are loaded as squares of lanes x lanes and transposed in registers */
-    int turn_count;
+    int transposed;
+    const Node *transposed_nodes[4];           /* are loaded as squares of lanes x lanes and transposed in registers */
+    int transposed_count;
     /* a narrow group, the output's innermost, whose coordinates are vectors along the lanes' group, interleaved when stored; or -1 */
-    int zipped;
+    int interleaved;
 } Nest;
 
 Nest *nest_new(Program *program, const Kernel *kernel);

@@ -15,14 +15,14 @@
 
 enum { ALIGNMENT = CAI_ALIGNMENT /* of every buffer */, COMPARED_MAX = 32 };
 
-typedef struct Buffer {
+typedef struct PlannedBuffer {
     int first, last;
     int64_t typical;
     Dim bytes;    /* rounded up to ALIGNMENT */
     int slot;
     Dim begin;    /* in the slot, in bytes */
     int merged;   /* the buffer it continues, or -1 */
-} Buffer;
+} PlannedBuffer;
 
 typedef struct Tenant { /* of a slot */
     int first, last;
@@ -35,23 +35,23 @@ typedef struct Tenants {
     int64_t typical;                    /* the slot's size */
 } Tenants;
 
-typedef struct Plan {
+typedef struct MemoryPlan {
     Program *program;
     Dims *dims;
     Arena *scratch;
-    Buffer *buffers;      /* by the id of their value */
+    PlannedBuffer *buffers;      /* by the id of their value */
     Vec(Tenants) tenants; /* by slot */
     Vec(Tenant) live;     /* those of a slot that live at once with the buffer to be placed */
-} Plan;
+} MemoryPlan;
 
 /* ---- lives ---- */
 
 int first_along(const Program *program, int launch) {
-    while (launch > 0 && program->launches.items[launch - 1]->along > 0) launch--;
+    while (launch > 0 && program->launches.items[launch - 1]->fused > 0) launch--;
     return launch;
 }
 
-static void touch(Value *value, int launch) {
+static void touch_value(Value *value, int launch) {
     for (; value; value = value->parent) {
         if (value->first < 0) value->first = launch;
         if (value->last < launch) value->last = launch;
@@ -60,11 +60,11 @@ static void touch(Value *value, int launch) {
 
 /* What launches use that run along with each other lives as long as all of them. */
 static void touch_at(const Program *program, Value *value, int launch) {
-    touch(value, first_along(program, launch));
-    touch(value, launch + program->launches.items[launch]->along);
+    touch_value(value, first_along(program, launch));
+    touch_value(value, launch + program->launches.items[launch]->fused);
 }
 
-static Dim round_up_bytes(Plan *plan, Dim bytes) {
+static Dim round_up_bytes(MemoryPlan *plan, Dim bytes) {
     if (dim_div_exact(plan->dims, bytes, dim_const(plan->dims, ALIGNMENT))) return bytes;
     return dim_scale(plan->dims, dim_ceil_div(plan->dims, bytes, ALIGNMENT), ALIGNMENT);
 }
@@ -79,17 +79,17 @@ void find_lives(Program *program) {
     }
 }
 
-static void make_buffers(Plan *plan) {
+static void make_buffers(MemoryPlan *plan) {
     const Program *program = plan->program;
     for (int i = 0; i < program->values.count; i++) {
         const Value *value = program->values.items[i];
         Dim bytes = round_up_bytes(plan, value->bytes);
-        plan->buffers[i] = (Buffer){value->first, value->last, dim_typical(plan->dims, bytes), bytes, -1, dim_const(plan->dims, 0), -1};
+        plan->buffers[i] = (PlannedBuffer){value->first, value->last, dim_typical(plan->dims, bytes), bytes, -1, dim_const(plan->dims, 0), -1};
     }
 }
 
-static Buffer *buffer_of(Plan *plan, const Value *value) {
-    Buffer *buffer = &plan->buffers[value_root(value)->id];
+static PlannedBuffer *buffer_of(MemoryPlan *plan, const Value *value) {
+    PlannedBuffer *buffer = &plan->buffers[value_root(value)->id];
     while (buffer->merged >= 0) buffer = &plan->buffers[buffer->merged];
     return buffer;
 }
@@ -129,7 +129,7 @@ bool reads_in_place(const Kernel *kernel, int input) {
     return in_place;
 }
 
-static bool can_write_over(Plan *plan, const Kernel *kernel, int input, int launch) {
+static bool can_write_over(MemoryPlan *plan, const Kernel *kernel, int input, int launch) {
     const Value *value = kernel->inputs[input];
     if (value->parent || value->space != SPACE_SLOT || buffer_of(plan, value)->last != launch) return false;
     for (int i = 0; i < kernel->input_count; i++) {
@@ -139,7 +139,7 @@ static bool can_write_over(Plan *plan, const Kernel *kernel, int input, int laun
     return reads_in_place(kernel, input);
 }
 
-static void merge_in_place(Plan *plan) {
+static void merge_in_place(MemoryPlan *plan) {
     for (int i = 0; i < plan->program->launches.count; i++) {
         Kernel *kernel = plan->program->launches.items[i];
         Value *output = kernel->output;
@@ -147,7 +147,7 @@ static void merge_in_place(Plan *plan) {
         if (output->first != first_along(plan->program, i)) continue;
         for (int k = 0; k < kernel->input_count; k++) {
             if (!can_write_over(plan, kernel, k, i)) continue;
-            Buffer *over = buffer_of(plan, kernel->inputs[k]);
+            PlannedBuffer *over = buffer_of(plan, kernel->inputs[k]);
             over->last = output->last;
             plan->buffers[output->id].merged = (int)(over - plan->buffers);
             output->over = kernel->inputs[k];
@@ -158,54 +158,54 @@ static void merge_in_place(Plan *plan) {
 
 /* ---- places in slots ---- */
 
-typedef struct Choice { /* of a place */
+typedef struct SlotChoice { /* of a place */
     int slot;
     Dim begin;
     int64_t growth, typical_begin; /* the least growth is best, then the lowest place */
-} Choice;
+} SlotChoice;
 
 /* Whether a is at least b whatever the sizes are. */
-static bool covers(Plan *plan, Dim a, Dim b) {
+static bool covers_size(MemoryPlan *plan, Dim a, Dim b) {
     int64_t low, high;
     return a == b || (dim_bounds(dim_sub(plan->dims, a, b), &low, &high) && low >= 0);
 }
 
 /* Whether a buffer that begins there is for certain apart from all it lives with. */
-static bool fits_at(Plan *plan, const Buffer *buffer, Dim begin) {
+static bool fits_at(MemoryPlan *plan, const PlannedBuffer *buffer, Dim begin) {
     Dim end = dim_add(plan->dims, begin, buffer->bytes);
     for (int i = 0; i < plan->live.count; i++) {
         const Tenant *other = &plan->live.items[i];
-        if (!covers(plan, other->begin, end) && !covers(plan, begin, other->end)) return false;
+        if (!covers_size(plan, other->begin, end) && !covers_size(plan, begin, other->end)) return false;
     }
     return true;
 }
 
 /* True where nothing better is to be found higher up. */
-static bool consider(Plan *plan, const Buffer *buffer, int slot, Dim begin, int64_t typical_begin, Choice *best) {
+static bool consider_slot(MemoryPlan *plan, const PlannedBuffer *buffer, int slot, Dim begin, int64_t typical_begin, SlotChoice *best) {
     int64_t growth = max_i64(0, typical_begin + buffer->typical - plan->tenants.items[slot].typical);
     if (growth > best->growth || (growth == best->growth && typical_begin >= best->typical_begin)) return true;
     if (!fits_at(plan, buffer, begin)) return false;
-    *best = (Choice){slot, begin, growth, typical_begin};
+    *best = (SlotChoice){slot, begin, growth, typical_begin};
     return true;
 }
 
 /* Walks the gaps between those who live, which are in order of their typical begins, upwards. */
-static void search_slot(Plan *plan, const Buffer *buffer, int slot, Choice *best) {
+static void search_slot(MemoryPlan *plan, const PlannedBuffer *buffer, int slot, SlotChoice *best) {
     const Tenant *live = plan->live.items;
     int count = plan->live.count;
     int64_t top = 0;
-    if ((count == 0 || live[0].typical_begin >= buffer->typical) && consider(plan, buffer, slot, dim_const(plan->dims, 0), 0, best)) return;
+    if ((count == 0 || live[0].typical_begin >= buffer->typical) && consider_slot(plan, buffer, slot, dim_const(plan->dims, 0), 0, best)) return;
     for (int i = 0; i < count; i++) {
         top = max_i64(top, live[i].typical_end);
         if (i + 1 < count && live[i + 1].typical_begin < top + buffer->typical) continue;
         for (int k = 0; k <= i; k++)
-            if (live[k].typical_end == top && consider(plan, buffer, slot, live[k].end, top, best)) return;
+            if (live[k].typical_end == top && consider_slot(plan, buffer, slot, live[k].end, top, best)) return;
     }
 }
 
 /* A new slot is the last resort: it grows by the whole buffer. */
-static Choice choose_place(Plan *plan, const Buffer *buffer) {
-    Choice best = {plan->tenants.count, dim_const(plan->dims, 0), buffer->typical, INT64_MAX};
+static SlotChoice choose_place(MemoryPlan *plan, const PlannedBuffer *buffer) {
+    SlotChoice best = {plan->tenants.count, dim_const(plan->dims, 0), buffer->typical, INT64_MAX};
     for (int s = 0; s < plan->tenants.count && !plan->program->own_slots; s++) {
         const Tenants *tenants = &plan->tenants.items[s];
         plan->live.count = 0;
@@ -219,27 +219,27 @@ static Choice choose_place(Plan *plan, const Buffer *buffer) {
 
 /* Keeps of a slot's tenants' ends those that may be the last. What cannot be compared is kept: the sizes of layer after layer that takes
  * some pixels off the edge. Then an end is held against the last few only, so that thousands of layers take no minutes. */
-static void add_size(Plan *plan, Slot *slot, Dim bytes) {
+static void add_slot_size(MemoryPlan *plan, Slot *slot, Dim bytes) {
     int count = slot->bytes.count, first = count > COMPARED_MAX ? count - COMPARED_MAX : 0, kept = first;
     for (int i = first; i < count; i++)
-        if (covers(plan, slot->bytes.items[i], bytes)) return;
+        if (covers_size(plan, slot->bytes.items[i], bytes)) return;
     for (int i = first; i < count; i++)
-        if (!covers(plan, bytes, slot->bytes.items[i])) slot->bytes.items[kept++] = slot->bytes.items[i];
+        if (!covers_size(plan, bytes, slot->bytes.items[i])) slot->bytes.items[kept++] = slot->bytes.items[i];
     slot->bytes.count = kept;
     vec_push(plan->program->arena, &slot->bytes, bytes);
 }
 
 /* Behind those who begin no later. */
-static void add_tenant(Plan *plan, Tenants *tenants, Tenant tenant) {
+static void add_tenant(MemoryPlan *plan, Tenants *tenants, Tenant tenant) {
     vec_push(plan->scratch, &tenants->list, tenant);
     int at = tenants->list.count - 1;
     for (; at > 0 && tenants->list.items[at - 1].typical_begin > tenant.typical_begin; at--) tenants->list.items[at] = tenants->list.items[at - 1];
     tenants->list.items[at] = tenant;
 }
 
-static void place(Plan *plan, Buffer *buffer) {
+static void place_buffer(MemoryPlan *plan, PlannedBuffer *buffer) {
     Program *program = plan->program;
-    Choice choice = choose_place(plan, buffer);
+    SlotChoice choice = choose_place(plan, buffer);
     if (choice.slot == plan->tenants.count) {
         vec_push(plan->scratch, &plan->tenants, (Tenants){0});
         vec_push(program->arena, &program->slots, (Slot){0});
@@ -250,31 +250,31 @@ static void place(Plan *plan, Buffer *buffer) {
                      choice.typical_begin + buffer->typical};
     add_tenant(plan, tenants, tenant);
     tenants->typical = max_i64(tenants->typical, tenant.typical_end);
-    add_size(plan, &program->slots.items[choice.slot], tenant.end);
+    add_slot_size(plan, &program->slots.items[choice.slot], tenant.end);
     buffer->slot = choice.slot;
     buffer->begin = choice.begin;
 }
 
-static int by_size(const void *a, const void *b) {
-    const Buffer *x = *(Buffer *const *)a, *y = *(Buffer *const *)b;
+static int buffers_by_size(const void *a, const void *b) {
+    const PlannedBuffer *x = *(PlannedBuffer *const *)a, *y = *(PlannedBuffer *const *)b;
     if (x->typical != y->typical) return x->typical > y->typical ? -1 : 1;
     return x->first != y->first ? x->first - y->first : x < y ? -1 : x > y;
 }
 
-static void place_all_buffers(Plan *plan) {
+static void place_all_buffers(MemoryPlan *plan) {
     Program *program = plan->program;
-    Vec(Buffer *) order = {0};
+    Vec(PlannedBuffer *) order = {0};
     for (int i = 0; i < program->values.count; i++) {
         const Value *value = program->values.items[i];
         bool wants = value->space == SPACE_SLOT && !value->parent && value->first >= 0 && plan->buffers[i].merged < 0;
         if (wants) vec_push(plan->scratch, &order, &plan->buffers[i]);
     }
-    if (order.count > 0) qsort(order.items, (size_t)order.count, sizeof(Buffer *), by_size);
-    for (int i = 0; i < order.count; i++) place(plan, order.items[i]);
+    if (order.count > 0) qsort(order.items, (size_t)order.count, sizeof(PlannedBuffer *), buffers_by_size);
+    for (int i = 0; i < order.count; i++) place_buffer(plan, order.items[i]);
     for (int i = 0; i < program->values.count; i++) {
         Value *value = program->values.items[i];
         if (value->space != SPACE_SLOT) continue;
-        const Buffer *buffer = buffer_of(plan, value);
+        const PlannedBuffer *buffer = buffer_of(plan, value);
         value->slot = buffer->slot;
         Dim begin = dim_floor_div(plan->dims, buffer->begin, dtype_bytes(value->node->shape.type));
         value->offset = dim_add(plan->dims, value->offset, begin);
@@ -282,8 +282,8 @@ static void place_all_buffers(Plan *plan) {
 }
 
 void plan(Program *program) {
-    Plan plan = {.program = program, .dims = program->graph->dims, .scratch = arena_new()};
-    plan.buffers = NEW_ARRAY(plan.scratch, Buffer, program->values.count);
+    MemoryPlan plan = {.program = program, .dims = program->graph->dims, .scratch = arena_new()};
+    plan.buffers = NEW_ARRAY(plan.scratch, PlannedBuffer, program->values.count);
     find_lives(program);
     make_buffers(&plan);
     merge_in_place(&plan);
@@ -304,12 +304,12 @@ Dim program_arena_bytes(const Program *program) {
 }
 
 int64_t program_scratch_bytes(const Program *program) {
-    int64_t most = 0;
+    int64_t max = 0;
     for (int i = 0; i < program->launches.count; i++) {
         const Kernel *kernel = program->launches.items[i];
-        if (kernel->scratch) most = max_i64(most, dim_typical(program->graph->dims, kernel->scratch));
+        if (kernel->scratch) max = max_i64(max, dim_typical(program->graph->dims, kernel->scratch));
     }
-    return most;
+    return max;
 }
 
 /* ---- verification: what lies in memory at typical sizes, launch by launch ---- */
@@ -318,7 +318,7 @@ typedef struct Held { const Value *root; int64_t begin, end; } Held; /* in bytes
 
 typedef Vec(Held) HeldList;
 
-static Held range_of(const Program *program, const Value *root) {
+static Held range_of_root(const Program *program, const Value *root) {
     const Dims *dims = program->graph->dims;
     int64_t begin = dim_typical(dims, root->offset) * dtype_bytes(root->node->shape.type);
     return (Held){root, begin, begin + dim_typical(dims, root->bytes)};
@@ -331,7 +331,7 @@ static bool is_held(const HeldList *slot, const Value *root) {
 }
 
 /* What is written takes the place of all that lay there. */
-static void hold(Arena *arena, HeldList *slot, Held held) {
+static void hold_range(Arena *arena, HeldList *slot, Held held) {
     int kept = 0;
     for (int i = 0; i < slot->count; i++)
         if (slot->items[i].end <= held.begin || held.end <= slot->items[i].begin) slot->items[kept++] = slot->items[i];
@@ -353,13 +353,13 @@ void program_verify(const Program *program) {
                 INTERNAL_ERROR("launch %d (%s) reads input %d, in whose place there is something new", i, kernel->name, root->slot);
         }
         const Value *root = value_root(kernel->output), *workspace = kernel->workspace;
-        if (workspace) hold(scratch, &slots[workspace->slot], range_of(program, workspace));
+        if (workspace) hold_range(scratch, &slots[workspace->slot], range_of_root(program, workspace));
         if (root->space == SPACE_OUTPUT && program_shared_input(program, root->slot) >= 0)
             replaced[program_shared_input(program, root->slot)] = true;
         if (root->space != SPACE_SLOT || is_held(&slots[root->slot], root)) continue;
         if (root->first < first_along(program, i))
             INTERNAL_ERROR("launch %d (%s) writes a part of value %d, whose place has been taken", i, kernel->name, root->id);
-        hold(scratch, &slots[root->slot], range_of(program, root));
+        hold_range(scratch, &slots[root->slot], range_of_root(program, root));
     }
     arena_free(scratch);
 }

@@ -43,7 +43,7 @@ static Value *new_packed(Program *program, const Value *value, Space space, cons
 }
 
 /* The value as a launch packs it, which is put behind those there are unless one was before. */
-static Value *reordered(Program *program, Value *from, const PackFormat *format) {
+static Value *reordered_value(Program *program, Value *from, const PackFormat *format) {
     for (int i = 0; i < program->reordered.count; i++) {
         const Reordered *other = &program->reordered.items[i];
         if (other->from == from && format_equal(other->packed->format, format)) return other->packed;
@@ -66,7 +66,7 @@ Value *program_pack(Program *program, Kernel *kernel, int index, const PackForma
         packed = new_packed(program, input, SPACE_WEIGHTS, own);
         packed->slot = find_job_before_transposes(program, input->node, own);
     } else {
-        packed = reordered(program, input, own);
+        packed = reordered_value(program, input, own);
     }
     kernel->inputs[index] = packed;
     return packed;
@@ -134,21 +134,21 @@ static void pack_plain(DType type, const Number *in, int64_t count, unsigned cha
 
 /* ---- the blob ---- */
 
-typedef struct Writer {
+typedef struct PackWriter {
     const PackJob *job;
     const Number *values;
     Arena *scratch;      /* of the job */
     bool (*write)(void *context, const void *bytes, size_t count);
     void *context;
     uint64_t written;    /* of the job's bytes */
-} Writer;
+} PackWriter;
 
-static bool put(Writer *w, const void *bytes, int64_t count) {
+static bool write_pack_bytes(PackWriter *w, const void *bytes, int64_t count) {
     w->written += (uint64_t)count;
     return w->write(w->context, bytes, (size_t)count);
 }
 
-static bool write_plain(Writer *w) {
+static bool write_plain(PackWriter *w) {
     enum { ELEMENTS_AT_ONCE = 1 << 18 };
     DType type = w->job->node->shape.type;
     int64_t count = node_element_count(w->job->node), bytes = dtype_bytes(type);
@@ -156,20 +156,20 @@ static bool write_plain(Writer *w) {
     for (int64_t from = 0; from < count; from += ELEMENTS_AT_ONCE) {
         int64_t some = min_i64(ELEMENTS_AT_ONCE, count - from);
         pack_plain(type, w->values + from, some, out);
-        if (!put(w, out, some * bytes)) return false;
+        if (!write_pack_bytes(w, out, some * bytes)) return false;
     }
     return true;
 }
 
-static bool put_packed(void *context, const void *bytes, int64_t count) { return put(context, bytes, count); }
+static bool put_packed(void *context, const void *bytes, int64_t count) { return write_pack_bytes(context, bytes, count); }
 
-static bool write_packed(Writer *w) {
+static bool write_packed(PackWriter *w) {
     const PackJob *job = w->job;
     return job->format ? format_write(job->format, job->node, w->values, w->scratch, put_packed, w) : write_plain(w);
 }
 
 /* The job's values. A parameter itself is asked for directly, in no more memory than it takes. */
-static bool evaluate(const Program *program, const PackJob *job, const RefSource *weights, Arena *scratch, const Number **values) {
+static bool evaluate_pack_job(const Program *program, const PackJob *job, const RefSource *weights, Arena *scratch, const Number **values) {
     const Node *node = job->node;
     RefTensor value = {0};
     while (node->op == OP_reshape) node = node->inputs[0];
@@ -189,13 +189,13 @@ static bool evaluate(const Program *program, const PackJob *job, const RefSource
     return true;
 }
 
-static bool write_job(const Program *program, const PackJob *job, const RefSource *weights, Writer w) {
+static bool write_job(const Program *program, const PackJob *job, const RefSource *weights, PackWriter w) {
     static const char zeros[BLOB_ALIGNMENT];
     w.job = job;
     w.scratch = arena_new();
-    bool done = evaluate(program, job, weights, w.scratch, &w.values) && write_packed(&w);
+    bool done = evaluate_pack_job(program, job, weights, w.scratch, &w.values) && write_packed(&w);
     if (done) CHECK(w.written <= job->bytes && job->bytes - w.written < BLOB_ALIGNMENT);
-    done = done && put(&w, zeros, (int64_t)(job->bytes - w.written));
+    done = done && write_pack_bytes(&w, zeros, (int64_t)(job->bytes - w.written));
     arena_free(w.scratch);
     return done;
 }
@@ -204,7 +204,7 @@ bool program_write_weights(const Program *program, const RefSource *weights, boo
                            void *context, void (*progress)(uint64_t done, uint64_t all)) {
     for (int i = 0; i < program->packs.count; i++) {
         const PackJob *job = &program->packs.items[i];
-        if (!write_job(program, job, weights, (Writer){.write = write, .context = context})) return false;
+        if (!write_job(program, job, weights, (PackWriter){.write = write, .context = context})) return false;
         if (progress) progress(job->offset + job->bytes, program->weights_bytes);
     }
     return true;

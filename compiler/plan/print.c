@@ -11,13 +11,13 @@ static const char *movement_name(const Kernel *kernel) { return kernel->output->
 
 /* ---- --emit=program: a line a launch, and one for each view and concatenation before it is first read ---- */
 
-typedef struct Printer {
+typedef struct ProgramPrinter {
     const Program *program;
     Text out;
     bool *introduced; /* by value id */
-} Printer;
+} ProgramPrinter;
 
-static void print_place(Text *out, const Program *program, const Value *value) {
+static void print_value_place(Text *out, const Program *program, const Value *value) {
     if (value->space == SPACE_SLOT) text_add(out, "slot %d", value->slot);
     else if (value->space == SPACE_INPUT) text_add(out, "input %s", program->graph->inputs.items[value->slot].name);
     else if (value->space == SPACE_OUTPUT) text_add(out, "output %s", program->graph->outputs.items[value->slot].name);
@@ -29,20 +29,20 @@ static void print_place(Text *out, const Program *program, const Value *value) {
     if (value->parent) text_add(out, " in %%%d", value->parent->id);
 }
 
-static void print_value(Printer *p, const Value *value) {
+static void print_value(ProgramPrinter *p, const Value *value) {
     text_add(&p->out, ": ");
     shape_print(&p->out, value->node->shape);
     text_add(&p->out, " %s, ", layout_name(value));
-    print_place(&p->out, p->program, value);
+    print_value_place(&p->out, p->program, value);
 }
 
 /* Values that no launch makes: inputs, views, concatenations. Parents come first. */
-static void introduce(Printer *p, const Value *value) {
+static void introduce_value(ProgramPrinter *p, const Value *value) {
     const char *what = value->node->op == OP_concat ? "concat" : value->parent ? "view" : "input";
     if (value->space == SPACE_WEIGHTS || p->introduced[value->id]) return;
     for (const Value *parent = value->parent; parent; parent = parent->parent) {
         if (p->introduced[parent->id]) continue;
-        introduce(p, parent);
+        introduce_value(p, parent);
         break;
     }
     p->introduced[value->id] = true;
@@ -69,8 +69,8 @@ static const char *kernel_path(const Kernel *kernel) {
     return (kernel->anchor ? kernel->anchor : kernel->output->node)->origin->path;
 }
 
-static void print_launch(Printer *p, const Kernel *kernel) {
-    for (int i = 0; i < kernel->input_count; i++) introduce(p, kernel->inputs[i]);
+static void print_launch(ProgramPrinter *p, const Kernel *kernel) {
+    for (int i = 0; i < kernel->input_count; i++) introduce_value(p, kernel->inputs[i]);
     p->introduced[kernel->output->id] = true;
     text_add(&p->out, "  %%%d = %s ", kernel->output->id, kernel->member_count ? kernel->kind->name : movement_name(kernel));
     print_members(&p->out, kernel);
@@ -89,7 +89,7 @@ static void print_launch(Printer *p, const Kernel *kernel) {
 
 void program_print(const Program *program, FILE *file) {
     Arena *arena = arena_new();
-    Printer p = {.program = program, .out = {.arena = arena}, .introduced = NEW_ARRAY(arena, bool, program->values.count)};
+    ProgramPrinter p = {.program = program, .out = {.arena = arena}, .introduced = NEW_ARRAY(arena, bool, program->values.count)};
     const char *model = program->graph->model ? program->graph->model : "";
     text_add(&p.out, "program %s for %s: %d launches, %d slots\n", model, program->target->name, program->launches.count,
              program->slots.count);
@@ -133,7 +133,7 @@ static void explain_kernel(const Kernel *kernel, Totals *totals, Text *out) {
     text_add(out, "%-54s %8lld %9.1f %9.1f %8.3f  ", kernel->name, tasks, flops / 1e6, bytes / 1e3, milliseconds);
     if (kernel->member_count) print_members(out, kernel);
     else text_add(out, "%s", movement_name(kernel));
-    text_add(out, "  %s%s", kernel_path(kernel), kernel->along ? ", along with the next" : "");
+    text_add(out, "  %s%s", kernel_path(kernel), kernel->fused ? ", along with the next" : "");
     if (proposal->error > 0) text_add(out, "  (weights +%.3f MB, error %.1e)", (double)proposal->more_weights / 1e6, proposal->error);
     explain_tie(kernel, out);
     text_add(out, "\n");
@@ -167,7 +167,7 @@ static void explain_left(const Program *program, Text *out) {
 }
 
 /* What a run reads and writes, at typical sizes. */
-static int64_t port_bytes(const Program *program) {
+static int64_t bytes_of_ports(const Program *program) {
     Dims *dims = program->graph->dims;
     int64_t sum = 0;
     for (int i = 0; i < program->graph->inputs.count + program->graph->outputs.count; i++) {
@@ -179,7 +179,7 @@ static int64_t port_bytes(const Program *program) {
 }
 
 static void explain_memory(const Program *program, Text *out) {
-    double activations = (double)dim_const_value(program_arena_bytes(program)), ports = (double)port_bytes(program);
+    double activations = (double)dim_const_value(program_arena_bytes(program)), ports = (double)bytes_of_ports(program);
     double scratch = (double)program_scratch_bytes(program), weights = (double)program->weights_bytes;
     text_add(out, "\nweights     %10.3f MB in the file of weights, %.3f MB as parameters\n", weights / 1e6, (double)program->raw_weights_bytes / 1e6);
     text_add(out, "activations %10.3f MB at the sizes above, in %d buffers; %d copies\n", activations / 1e6, program->slots.count, program->copies);

@@ -65,35 +65,35 @@ Value *kernel_input(const Kernel *kernel, const Node *node, int *argument) {
 
 /* ---- names: all that code depends on, as bytes, and their hash ---- */
 
-static void put(Text *out, uint64_t word) { text_add_bytes(out, (const char *)&word, sizeof word); }
+static void put_word(Text *out, uint64_t word) { text_add_bytes(out, (const char *)&word, sizeof word); }
 
 static void put_bytes(Text *out, const void *bytes, size_t count) {
-    put(out, count);
+    put_word(out, count);
     text_add_bytes(out, bytes, count);
 }
 
 static void put_dim(Text *out, Dim dim) {
-    put(out, (uint64_t)dim->term_count);
+    put_word(out, (uint64_t)dim->term_count);
     for (int t = 0; t < dim->term_count; t++) {
         const DimTerm *term = &dim->terms[t];
-        put(out, (uint64_t)term->coefficient);
-        put(out, (uint64_t)term->factor_count);
+        put_word(out, (uint64_t)term->coefficient);
+        put_word(out, (uint64_t)term->factor_count);
         for (int f = 0; f < term->factor_count; f++) {
             const DimFactor *factor = &term->factors[f];
-            put(out, factor->symbol ? 0 : (uint64_t)factor->divisor);
-            if (factor->symbol) put(out, (uint64_t)factor->symbol->index);
+            put_word(out, factor->symbol ? 0 : (uint64_t)factor->divisor);
+            if (factor->symbol) put_word(out, (uint64_t)factor->symbol->index);
             else put_dim(out, factor->dividend);
         }
     }
 }
 
 static void put_dims(Text *out, int count, const Dim *dims) {
-    put(out, (uint64_t)count);
+    put_word(out, (uint64_t)count);
     for (int i = 0; i < count; i++) put_dim(out, dims[i]);
 }
 
 static void put_shape(Text *out, Shape shape) {
-    put(out, shape.type);
+    put_word(out, shape.type);
     put_dims(out, shape.rank, shape.dims);
 }
 
@@ -101,9 +101,9 @@ static void put_attribute(Text *out, const AttrInfo *info, const void *at) {
     switch (info->kind) {
     case ATTR_INT: text_add_bytes(out, at, sizeof(int64_t)); break;
     case ATTR_REAL: case ATTR_NUMBER: text_add_bytes(out, at, sizeof(double)); break;
-    case ATTR_BOOL: put(out, *(const bool *)at); break;
+    case ATTR_BOOL: put_word(out, *(const bool *)at); break;
     case ATTR_NAME: put_bytes(out, *(const Name *)at, strlen(*(const Name *)at)); break;
-    case ATTR_TYPE: put(out, *(const DType *)at); break;
+    case ATTR_TYPE: put_word(out, *(const DType *)at); break;
     case ATTR_INTS: put_bytes(out, ((const IntList *)at)->items, sizeof(int64_t) * (size_t)((const IntList *)at)->count); break;
     case ATTR_DIMS: put_dims(out, ((const DimList *)at)->count, ((const DimList *)at)->items); break;
     case ATTR_DATA: put_bytes(out, (*(const Data *const *)at)->values, sizeof(Number) * (size_t)(*(const Data *const *)at)->count); break;
@@ -119,18 +119,18 @@ static void put_format(Text *out, const PackFormat *format) {
     put_bytes(out, format->name, strlen(format->name));
     for (int i = 0; i < format->axis_count; i++) {
         const PackAxis *axis = &format->axes[i];
-        put(out, (uint64_t)axis->first), put(out, (uint64_t)axis->last);
-        put(out, (uint64_t)axis->step), put(out, (uint64_t)axis->size), put(out, (uint64_t)axis->padded);
+        put_word(out, (uint64_t)axis->first), put_word(out, (uint64_t)axis->last);
+        put_word(out, (uint64_t)axis->step), put_word(out, (uint64_t)axis->size), put_word(out, (uint64_t)axis->padded);
     }
-    for (int i = 0; i < format->level_count; i++) put(out, (uint64_t)format->levels[i].axis), put(out, (uint64_t)format->levels[i].block);
-    put(out, (uint64_t)format->rotation);
-    put(out, (uint64_t)format->winograd);
+    for (int i = 0; i < format->level_count; i++) put_word(out, (uint64_t)format->levels[i].axis), put_word(out, (uint64_t)format->levels[i].block);
+    put_word(out, (uint64_t)format->rotation);
+    put_word(out, (uint64_t)format->winograd);
 }
 
 static void put_value(Text *out, const Value *value) {
     put_shape(out, value->node->shape);
-    put(out, value->layout);
-    put(out, value->space);
+    put_word(out, value->layout);
+    put_word(out, value->space);
     if (value->strides) put_dims(out, value->node->shape.rank, value->strides);
 }
 
@@ -148,19 +148,19 @@ static uint64_t local_number(const Kernel *kernel, const Node *node) {
 }
 
 static void put_kernel(Text *out, const Kernel *kernel) {
-    put(out, kernel->anchor ? local_number(kernel, kernel->anchor) : 998);
+    put_word(out, kernel->anchor ? local_number(kernel, kernel->anchor) : 998);
     put_value(out, kernel->output);
     if (kernel->output->format) put_format(out, kernel->output->format); /* those of inputs follow from their kernels' tiles */
-    put(out, (uint64_t)kernel->input_count);
+    put_word(out, (uint64_t)kernel->input_count);
     for (int i = 0; i < kernel->input_count; i++) put_value(out, kernel->inputs[i]);
     for (int i = 0; i < kernel->member_count; i++) {
         const Node *node = kernel->members[i];
-        put(out, node->op);
+        put_word(out, node->op);
         put_shape(out, node->shape);
         put_attributes(out, node);
-        put(out, kernel->program->shared[node->id]);
-        if (node->op == OP_uniform) put(out, (uint64_t)dims_symbol_count(kernel->program->graph->dims)); /* behind which the seed stands */
-        for (int k = 0; k < node->input_count; k++) put(out, local_number(kernel, node->inputs[k]));
+        put_word(out, kernel->program->shared[node->id]);
+        if (node->op == OP_uniform) put_word(out, (uint64_t)dims_symbol_count(kernel->program->graph->dims)); /* behind which the seed stands */
+        for (int k = 0; k < node->input_count; k++) put_word(out, local_number(kernel, node->inputs[k]));
     }
 }
 

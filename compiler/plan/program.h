@@ -52,16 +52,16 @@ typedef struct Value {
 /* ---- proposals: what a kind of kernel wants ---- */
 
 /* What a kernel takes of an operand that is PLAIN, the strictest first. */
-typedef enum StrideWish {
+typedef enum StridePreference {
     STRIDES_OF_ROWS, /* the last axis has stride 1 */
     STRIDES_OF_LINES,/* the last axis or the one before it has stride 1: a matrix, or its transpose */
     STRIDES_ANY
-} StrideWish;
+} StridePreference;
 
-typedef struct OperandWish {
+typedef struct OperandPreference {
     LayoutKind layout; /* LAYOUT_ANY where all will do */
-    StrideWish strides;
-} OperandWish;
+    StridePreference strides;
+} OperandPreference;
 
 /* What a kind of kernel wants for a kernel, and what it would cost: said once, before
  * layouts and strides are known. select.c takes the cheapest, layout.c grants what it
@@ -70,7 +70,7 @@ typedef struct Proposal {
     double cycles;         /* estimated, on one core at typical sizes */
     double packing;        /* cycles of packing the right operand, where the run has to do it for this kernel */
     LayoutKind output;     /* the layout wanted, which the kernel will then have */
-    OperandWish *inputs;   /* as many as the kernel has; of what the tail reads, weights may come as they like */
+    OperandPreference *inputs;   /* as many as the kernel has; of what the epilogue reads, weights may come as they like */
     void *tile;            /* the kind's own: the shape that it computes, and the tile that it searched */
     bool is_nest;          /* the loops of loop_nest.c: it may run row by row with its neighbours (fuse_rows.c) */
     bool calls_blas;       /* the program has to be linked with OpenBLAS */
@@ -83,20 +83,20 @@ typedef struct Proposal {
 /* A kernel computes `output` from `inputs`: it evaluates output->node down through member nodes to the inputs. `anchor` is the member
  * that decides the algorithm (a contraction, reduction, window, order or scatter), or NULL where all members are elementwise or movement.
  *
- * Everything between anchor and output is the tail: elementwise, of the anchor's sizes, computed on the anchor's result in registers;
+ * Everything between anchor and output is the epilogue: elementwise, of the anchor's sizes, computed on the anchor's result in registers;
  * its side operands are inputs and elementwise work on them, broadcasts and reshapes that only add or drop axes of size 1; beside a
  * reduction or with no anchor they may hold any movement. The operands of contractions, windows and scatters are always inputs; the
  * operand of a reduction is any expression.
  * A kernel with no members (output->node is also its only input's node) is a copy between layouts or into a part of a concatenation.
  *
- * inputs[0 .. anchor->input_count) of a contraction, window, order or scatter are its operands in order; what the tail reads stands behind them,
+ * inputs[0 .. anchor->input_count) of a contraction, window, order or scatter are its operands in order; what the epilogue reads stands behind them,
  * again where it is an operand too (a residual conv(x) + x has inputs x, w, x). The right operand of a matmul may have all leading axes
  * of size 1 where the anchor's are longer: it is one matrix for all. Inputs may be in any layout that the kind accepts.
  * Constants of one splatted value, iota and size are members and no inputs (unless an operand of a contraction, window, order or scatter);
  * other constants and what is computed from parameters are inputs in SPACE_WEIGHTS.
  * Concatenations are never members; a reshape is one only where it adds or drops axes of size 1.
  * Arguments of the generated function: args[0] is the output, args[1..] the inputs in order, then the workspace if there is one. The
- * output may share its buffer with an input that the tail reads (or, with no anchor, any elementwise input): element i is loaded before
+ * output may share its buffer with an input that the epilogue reads (or, with no anchor, any elementwise input): element i is loaded before
  * element i is stored, never after.
  *
  * Working memory: `scratch` is a thread's own while it runs tasks; the workspace is the kernel's, and carries results from one phase
@@ -126,12 +126,12 @@ struct Kernel {
     Value *workspace;        /* or NULL; made by kernel_set_workspace in `settle` */
     Dim flops, bytes;        /* for --explain and --profile; filled by lower() (cost.c) */
     const char *rows;        /* of launches that run along with each other: which rows are a task's (fuse_rows.c); else NULL */
-    int along;               /* launches behind this one that run along with it, task by task */
+    int fused;               /* launches behind this one that run along with it, task by task */
     uint32_t guards;         /* it runs where one of them holds; 0: always (states.c) */
     int id;                  /* its place in program->launches */
 };
 
-/* For expr.c: the value of `node` that tail or prologue reads, or NULL where the kernel computes it itself. argument (may be NULL): its
+/* For expr.c: the value of `node` that epilogue or prologue reads, or NULL where the kernel computes it itself. argument (may be NULL): its
  * args[] index. The operands of a strict anchor are not searched: they are inputs[0], inputs[1], .., args[1], args[2], .. */
 Value *kernel_input(const Kernel *kernel, const Node *node, int *argument);
 
@@ -161,7 +161,7 @@ typedef struct Reordered { /* a value that a launch packs */
 /* ---- ports of a trainer's entries ---- */
 
 /* A guard is a bit: something that holds in some runs, which the caller says (`every 16 steps`). */
-enum { MOST_GUARDS = 31 };
+enum { MAX_GUARDS = 31 };
 typedef struct PortPlan {
     int shares;      /* of an output: the input in whose memory it lies, as its index + 1; 0: it has its own */
     uint32_t guards; /* of an output: it is written in runs in which one of them holds; 0: in all. Of an input, a bool: whether they do */

@@ -4,7 +4,7 @@
 
 /* ---- launches ---- */
 
-static void launch(Layout *l, Kernel *kernel) {
+static void schedule_kernel(Layout *l, Kernel *kernel) {
     vec_push(l->program->arena, &l->program->launches, kernel);
 }
 
@@ -15,7 +15,7 @@ static void launch_copy(Layout *l, Value *from, Value *to) {
     resolve(l, from);
     resolve(l, to);
     l->program->copies++;
-    launch(l, kernel);
+    schedule_kernel(l, kernel);
 }
 
 /* Whether PLAIN and BLOCKED are the same bytes, for a value with a buffer of its own. */
@@ -27,22 +27,22 @@ static bool layouts_coincide(Layout *l, const Value *value) {
 /* The same bytes. */
 static void lie_in(Layout *l, Value *view, Value *parent) {
     view->parent = parent;
-    facts_of(l, view)->place.kind = PLACE_DENSE;
+    layout_state(l, view)->place.kind = PLACE_DENSE;
 }
 
 /* `value` in the layout wished for, copied the first time somebody wishes it; a weight is
  * packed so while building. LAYOUT_ANY stands for dense and PLAIN. */
-static Value *in_layout(Layout *l, Value *value, LayoutKind wish) {
-    if (wish == LAYOUT_ANY ? is_dense(l, value) : value->layout == wish) return value;
-    LayoutKind layout = wish == LAYOUT_ANY ? LAYOUT_PLAIN : wish;
-    Value *copy = facts_of(l, value)->copies[wish];
+static Value *in_layout(Layout *l, Value *value, LayoutKind preference) {
+    if (preference == LAYOUT_ANY ? is_dense(l, value) : value->layout == preference) return value;
+    LayoutKind layout = preference == LAYOUT_ANY ? LAYOUT_PLAIN : preference;
+    Value *copy = layout_state(l, value)->copies[preference];
     if (copy) return copy;
     bool weight = value->space == SPACE_WEIGHTS;
     copy = value_new(l->program, value->node, layout, weight ? SPACE_WEIGHTS : SPACE_SLOT);
     if (layout != value->layout && layouts_coincide(l, value)) lie_in(l, copy, value);
     else if (!weight) launch_copy(l, value, copy);
     resolve(l, copy);
-    return facts_of(l, value)->copies[wish] = copy;
+    return layout_state(l, value)->copies[preference] = copy;
 }
 
 static void launch_view(Layout *l, Kernel *kernel) {
@@ -53,7 +53,7 @@ static void launch_view(Layout *l, Kernel *kernel) {
     if (!made && reshape) lie_in(l, view, in_layout(l, from, LAYOUT_ANY));
     if (!made && !reshape) {
         resolve(l, from);
-        launch(l, kernel);
+        schedule_kernel(l, kernel);
     }
     resolve(l, view);
 }
@@ -63,12 +63,12 @@ static void launch_concat(Layout *l, Kernel *kernel) {
     Dim begin = dim_const(l->dims, 0);
     for (int i = 0; i < kernel->input_count; i++) {
         Value *part = kernel->inputs[i];
-        const Position *place = &facts_of(l, part)->place;
+        const Position *place = &layout_state(l, part)->place;
         bool in_place = part->parent == kernel->output && place->kind == PLACE_PART && place->begin == begin;
         if (!in_place) {
             Value *copy = value_new(l->program, part->node, kernel->output->layout, SPACE_SLOT);
             copy->parent = kernel->output;
-            facts_of(l, copy)->place = (Position){PLACE_PART, axis, begin};
+            layout_state(l, copy)->place = (Position){PLACE_PART, axis, begin};
             launch_copy(l, part, copy);
         }
         begin = dim_add(l->dims, begin, part->node->shape.dims[axis]);
@@ -89,17 +89,17 @@ static void launch_kernel(Layout *l, Kernel *kernel) {
     Value *made = kernel->output;
     if (output != LAYOUT_ANY && output != made->layout) {
         kernel->output = value_new(l->program, made->node, output, SPACE_SLOT);
-        facts_of(l, made)->copies[output] = kernel->output;
+        layout_state(l, made)->copies[output] = kernel->output;
     }
     resolve(l, kernel->output);
     for (int i = 0; i < kernel->input_count; i++) {
         resolve(l, kernel->inputs[i]);
-        LayoutKind wish = proposal->inputs[i].layout;
-        if (wish != LAYOUT_ANY) kernel->inputs[i] = in_layout(l, kernel->inputs[i], wish);
+        LayoutKind preference = proposal->inputs[i].layout;
+        if (preference != LAYOUT_ANY) kernel->inputs[i] = in_layout(l, kernel->inputs[i], preference);
         else if (kernel->inputs[i]->space == SPACE_WEIGHTS && i >= kernel_operand_count(kernel))
             kernel->inputs[i] = weight_in_layout(l, kernel, kernel->inputs[i]);
     }
-    launch(l, kernel);
+    schedule_kernel(l, kernel);
     if (kernel->output == made) return;
     if (layouts_coincide(l, made)) lie_in(l, made, kernel->output);
     else launch_copy(l, kernel->output, made);
@@ -165,10 +165,10 @@ void launch_all(Layout *l) {
         if (kernel_is_concat(kernel)) launch_concat(l, kernel);
         else if (kernel_is_view(kernel)) launch_view(l, kernel);
         else launch_kernel(l, kernel);
-        if (facts_of(l, made)->copied_out) launch_outputs(l, made);
+        if (layout_state(l, made)->copied_out) launch_outputs(l, made);
     }
     for (int i = 0; i < l->port_copies.count; i++) /* inputs and weights that are outputs */
-        if (!facts_of(l, l->port_copies.items[i].from)->producer && !is_state(l, l->port_copies.items[i]))
+        if (!layout_state(l, l->port_copies.items[i].from)->producer && !is_state(l, l->port_copies.items[i]))
             launch_output(l, l->port_copies.items[i]);
     launch_states(l);
     drop_unread_copies(l);

@@ -19,9 +19,9 @@ static double copies_cost(const Lowering *low, const Kernel *kernel, const Propo
     double cost = 0;
     for (int i = 0; i < kernel->input_count; i++) {
         const Value *input = kernel->inputs[i];
-        LayoutKind wish = proposal->inputs[i].layout;
-        if (wish == LAYOUT_ANY || input->space == SPACE_WEIGHTS || input->node->shape.rank != 4) continue;
-        bool differs = (wish == LAYOUT_BLOCKED) != (input->layout == LAYOUT_BLOCKED);
+        LayoutKind preference = proposal->inputs[i].layout;
+        if (preference == LAYOUT_ANY || input->space == SPACE_WEIGHTS || input->node->shape.rank != 4) continue;
+        bool differs = (preference == LAYOUT_BLOCKED) != (input->layout == LAYOUT_BLOCKED);
         if (differs) cost += copy_cost(low->program, input->node);
     }
     bool copied_out = proposal->output == LAYOUT_BLOCKED && low->is_output[kernel->output->node->id];
@@ -29,27 +29,27 @@ static double copies_cost(const Lowering *low, const Kernel *kernel, const Propo
 }
 
 /* Takes back wishes that cannot be granted, BLOCKED for what cannot be, and those about
- * weights that a tail reads, which schedule.c lays out as the tail walks. */
-static void limit_wishes(const Kernel *kernel, Proposal *proposal) {
+ * weights that an epilogue reads, which schedule.c lays out as the epilogue walks. */
+static void limit_preferences(const Kernel *kernel, Proposal *proposal) {
     bool possible_output = can_be_blocked(kernel->output->node->shape);
     if (proposal->output == LAYOUT_BLOCKED && !possible_output) proposal->output = LAYOUT_ANY;
     for (int i = 0; i < kernel->input_count; i++) {
-        LayoutKind *wish = &proposal->inputs[i].layout;
-        bool possible = *wish != LAYOUT_BLOCKED || can_be_blocked(kernel->inputs[i]->node->shape);
-        bool of_tail = kernel->inputs[i]->space == SPACE_WEIGHTS && i >= kernel_operand_count(kernel);
-        if (!possible || of_tail) *wish = LAYOUT_ANY;
+        LayoutKind *preference = &proposal->inputs[i].layout;
+        bool possible = *preference != LAYOUT_BLOCKED || can_be_blocked(kernel->inputs[i]->node->shape);
+        bool of_epilogue = kernel->inputs[i]->space == SPACE_WEIGHTS && i >= kernel_operand_count(kernel);
+        if (!possible || of_epilogue) *preference = LAYOUT_ANY;
     }
 }
 
-static bool propose(const Kernel *kernel, const KernelKind *kind, Proposal *proposal) {
-    *proposal = (Proposal){.inputs = NEW_ARRAY(kernel->program->arena, OperandWish, kernel->input_count + 1)};
+static bool propose_kind(const Kernel *kernel, const KernelKind *kind, Proposal *proposal) {
+    *proposal = (Proposal){.inputs = NEW_ARRAY(kernel->program->arena, OperandPreference, kernel->input_count + 1)};
     if (!kind->propose(kernel, proposal)) return false;
-    limit_wishes(kernel, proposal);
+    limit_preferences(kernel, proposal);
     return true;
 }
 
 void kernel_set_kind(Kernel *kernel, const KernelKind *kind) {
-    CHECK(propose(kernel, kind, &kernel->proposal));
+    CHECK(propose_kind(kernel, kind, &kernel->proposal));
     kernel->kind = kind;
 }
 
@@ -59,7 +59,7 @@ static void take_cheapest(const Lowering *low, Kernel *kernel, const char *force
     for (int i = 0; i < table->count; i++) {
         const KernelKind *kind = &table->kinds[i];
         Proposal proposal;
-        if (!propose(kernel, kind, &proposal)) continue;
+        if (!propose_kind(kernel, kind, &proposal)) continue;
         bool forced = force && strcmp(force, kind->name) == 0;
         double cost = proposal.cycles + proposal.packing + copies_cost(low, kernel, &proposal);
         if (kernel->kind && cost >= best_cost && !forced) continue;

@@ -9,7 +9,7 @@
 
 /* ---- guards ---- */
 
-#define ALWAYS UINT32_MAX /* more than MOST_GUARDS can be */
+#define ALWAYS UINT32_MAX /* more than MAX_GUARDS can be */
 
 typedef struct Guards {
     const Program *program;

@@ -197,15 +197,15 @@ static cai_launch make_common(Tables *t, const Kernel *kernel) {
 }
 
 /* Launches that belong together: phases of a kernel, or kernels that run along with each other. */
-typedef struct Whole { Dim flops, bytes; int more; bool along; } Whole;
+typedef struct Whole { Dim flops, bytes; int more; bool fused; } Whole;
 
-static Whole whole_of(Tables *t, int launch) {
+static Whole whole_of_launch(Tables *t, int launch) {
     Kernel *const *launches = t->planned->launches.items;
     const Kernel *kernel = launches[launch];
     Whole whole = {.flops = kernel->flops, .bytes = kernel->bytes, .more = phase_count(kernel) - 1};
-    if (kernel->along == 0) return whole;
-    whole = (Whole){dim_const(t->dims, 0), dim_const(t->dims, 0), kernel->along, true};
-    for (int i = launch; i <= launch + kernel->along; i++) {
+    if (kernel->fused == 0) return whole;
+    whole = (Whole){dim_const(t->dims, 0), dim_const(t->dims, 0), kernel->fused, true};
+    for (int i = launch; i <= launch + kernel->fused; i++) {
         whole.flops = dim_add(t->dims, whole.flops, launches[i]->flops);
         whole.bytes = dim_add(t->dims, whole.bytes, launches[i]->bytes);
     }
@@ -221,7 +221,7 @@ static cai_launch make_launch(Tables *t, cai_launch launch, const Kernel *kernel
     launch.bytes = tables_size(t, first->bytes);
     launch.rounds = tables_size(t, kernel->rounds);
     launch.more = first->more;
-    launch.along = first->along;
+    launch.fused = first->fused;
     return launch;
 }
 
@@ -236,7 +236,7 @@ static void make_launches(Tables *t) {
         for (int k = 0; k < phase_count(kernel); k++) {
             Whole whole = {0};
             bool first = within == 0;
-            if (first) whole = whole_of(t, i);
+            if (first) whole = whole_of_launch(t, i);
             within = first ? whole.more : within - 1;
             vec_push(t->arena, &made, make_launch(t, common, kernel, &phases[k], first ? &whole : NULL));
         }

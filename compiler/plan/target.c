@@ -78,7 +78,7 @@ void targets_print(FILE *file) {
 /* ---- this machine ---- */
 
 #if defined(__x86_64__)
-enum { MOST_L3_OF_A_CORE = 8 << 20 }; /* virtual machines report the whole host's */
+enum { MAX_L3_OF_A_CORE = 8 << 20 }; /* virtual machines report the whole host's */
 
 typedef struct Cpu { bool amd; int family, model; } Cpu;
 
@@ -96,7 +96,7 @@ static Cpu cpu_identify(void) {
 
 /* The size of the data or unified cache of a level, by the deterministic cache leaf; 0 where the machine does not say. A cache that
  * several cores share counts by their share. */
-static int64_t cache_bytes(const Cpu *cpu, int level) {
+static int64_t cpu_cache_bytes(const Cpu *cpu, int level) {
     unsigned leaf = cpu->amd ? 0x8000001D : 4;
     for (unsigned i = 0; i < 8; i++) {
         unsigned a, b, c, d;
@@ -139,19 +139,19 @@ static double base_gigahertz(void) {
 }
 
 /* The figures of this machine, where it tells them. */
-static void measure(Target *target) {
+static void measure_host(Target *target) {
     Cpu cpu = cpu_identify();
-    int64_t l1 = cache_bytes(&cpu, 1), l2 = cache_bytes(&cpu, 2), l3 = cache_bytes(&cpu, 3);
+    int64_t l1 = cpu_cache_bytes(&cpu, 1), l2 = cpu_cache_bytes(&cpu, 2), l3 = cpu_cache_bytes(&cpu, 3);
     if (target->vector_bytes == 64) describe_avx512(target, &cpu, l2);
     if (l1 > 0) target->l1_bytes = l1;
     if (l2 > 0) target->l2_bytes = l2;
-    if (l3 > 0) target->l3_bytes = min_i64(max_i64(l3, 1 << 20), MOST_L3_OF_A_CORE);
+    if (l3 > 0) target->l3_bytes = min_i64(max_i64(l3, 1 << 20), MAX_L3_OF_A_CORE);
     if (base_gigahertz() > 0) target->gigahertz = base_gigahertz();
 }
 
 #else
 
-static void measure(Target *target) { (void)target; }
+static void measure_host(Target *target) { (void)target; }
 
 #endif
 
@@ -160,7 +160,7 @@ static const Target *find_native(void) {
     for (int i = COUNT_OF(targets) - 1; i >= 0; i--) {
         if (!cai_cpu_runs(targets[i].cpu)) continue;
         native = targets[i];
-        measure(&native);
+        measure_host(&native);
         return &native;
     }
     return NULL;

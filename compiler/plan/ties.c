@@ -13,27 +13,27 @@
 #include "plan/stages.h"
 #include "plan/winograd.h"
 
-typedef uint32_t Axes; /* a bit an axis */
+typedef uint32_t AxisSet; /* a bit an axis */
 
-typedef struct Mark {
+typedef struct TieMark {
     const Node *map; /* NULL: of no map, or no floats */
-    Axes moved;
+    AxisSet moved;
     const Node **by; /* by axis: NULL where nothing compares places along it */
-} Mark;
+} TieMark;
 
 typedef struct Search {
     const Graph *graph;
     Arena *scratch;
-    Mark *marks; /* by node id */
+    TieMark *marks; /* by node id */
 } Search;
 
-static Axes all_from(int first, int rank) { return ((Axes)1 << rank) - ((Axes)1 << first); }
-static Axes bit(int64_t axis) { return (Axes)1 << axis; }
+static AxisSet all_from(int first, int rank) { return ((AxisSet)1 << rank) - ((AxisSet)1 << first); }
+static AxisSet axis_bit(int64_t axis) { return (AxisSet)1 << axis; }
 
 /* ---- axes of operands ---- */
 
 /* dims[0] * .. * dims[i - 1] for i = 0 .. rank. */
-static Dim *products(const Search *s, Shape shape) {
+static Dim *products_before(const Search *s, Shape shape) {
     Dim *all = NEW_ARRAY(s->scratch, Dim, shape.rank + 1);
     all[0] = dim_const(s->graph->dims, 1);
     for (int i = 0; i < shape.rank; i++) all[i + 1] = dim_mul(s->graph->dims, all[i], shape.dims[i]);
@@ -47,9 +47,9 @@ static int find_product(const Dim *all, int rank, Dim product) {
 }
 
 /* The axes of a reshape's operand that its axis is made of: those between the nearest places where both have as many elements before. */
-static Axes reshaped_from(const Search *s, const Node *node, int axis) {
+static AxisSet reshaped_from(const Search *s, const Node *node, int axis) {
     Shape x = node->inputs[0]->shape, y = node->shape;
-    const Dim *of_x = products(s, x), *of_y = products(s, y);
+    const Dim *of_x = products_before(s, x), *of_y = products_before(s, y);
     int low = axis, high = axis + 1;
     while (find_product(of_x, x.rank, of_y[low]) < 0) low--;
     while (high < y.rank && find_product(of_x, x.rank, of_y[high]) < 0) high++;
@@ -57,64 +57,64 @@ static Axes reshaped_from(const Search *s, const Node *node, int axis) {
 }
 
 /* Of gather: y[a.., j.., b..] = x[a.., index[j..], b..]. */
-static Axes gathered_from(const Node *node, int input, int axis) {
+static AxisSet gathered_from(const Node *node, int input, int axis) {
     int at = (int)ATTRIBUTES(node, gather)->axis, places = node->inputs[1]->shape.rank;
     bool inside = axis >= at && axis < at + places;
-    if (input == 1) return inside ? bit(axis - at) : 0;
-    return bit(inside ? at : axis < at ? axis : axis - places + 1);
+    if (input == 1) return inside ? axis_bit(axis - at) : 0;
+    return axis_bit(inside ? at : axis < at ? axis : axis - places + 1);
 }
 
 /* Of [.., M, K] @ [.., K, N]: rows are those of the left, columns of the right. */
-static Axes multiplied_from(const Node *node, int input, int axis) {
+static AxisSet multiplied_from(const Node *node, int input, int axis) {
     int others = node->shape.rank - (input == 0 ? 1 : 2);
-    return axis == others ? 0 : bit(axis);
+    return axis == others ? 0 : axis_bit(axis);
 }
 
 /* The axes of an operand along which its places are compared where those of the node are along `axis`. */
-static Axes axes_of(const Search *s, const Node *node, int input, int axis) {
+static AxisSet axes_of_input(const Search *s, const Node *node, int input, int axis) {
     const Node *x = node->inputs[input];
     switch (node->op) {
     case OP_reshape: return reshaped_from(s, node, axis);
-    case OP_transpose: return bit(ATTRIBUTES(node, transpose)->permutation.items[axis]);
+    case OP_transpose: return axis_bit(ATTRIBUTES(node, transpose)->permutation.items[axis]);
     case OP_gather: return gathered_from(node, input, axis);
     case OP_matmul: return multiplied_from(node, input, axis);
-    case OP_convolution: case OP_convolution_input: return input == 0 && axis != 1 ? bit(axis) : 0; /* a channel is of all of them */
+    case OP_convolution: case OP_convolution_backward_data: return input == 0 && axis != 1 ? axis_bit(axis) : 0; /* a channel is of all of them */
     case OP_scatter_add: return all_from(0, x->shape.rank);
-    case OP_convolution_weight: case OP_argmax: case OP_top_k: case OP_nms: return 0; /* sums over places, and whole numbers */
-    default: return x->shape.rank == node->shape.rank ? bit(axis) : 0;
+    case OP_convolution_backward_weights: case OP_argmax: case OP_top_k: case OP_nms: return 0; /* sums over places, and whole numbers */
+    default: return x->shape.rank == node->shape.rank ? axis_bit(axis) : 0;
     }
 }
 
 /* ---- forward: which values are one map, and at other places ---- */
 
 /* Axes along which the operator itself takes elements from other places. */
-static Axes moves_along(const Node *node) {
-    Axes axes = 0;
+static AxisSet moves_along(const Node *node) {
+    AxisSet axes = 0;
     switch (node->op) {
     case OP_gather: return all_from(0, node->shape.rank);
     case OP_slice: case OP_pad: case OP_pad_input:
         for (int i = 0; i < node->shape.rank; i++)
-            if (node->shape.dims[i] != node->inputs[0]->shape.dims[i]) axes |= bit(i);
+            if (node->shape.dims[i] != node->inputs[0]->shape.dims[i]) axes |= axis_bit(i);
         return axes;
     default:
         if (op_info[node->op].class == CLASS_WINDOW) return all_from(2, node->shape.rank);
         for (int i = 0; i < node->shape.rank; i++)
-            if (node_names_axis(node, i)) axes |= bit(i);
+            if (node_names_axis(node, i)) axes |= axis_bit(i);
         return axes;
     }
 }
 
-static Axes moved_axes(const Search *s, const Node *node) {
-    Axes moved = moves_along(node);
+static AxisSet moved_axes(const Search *s, const Node *node) {
+    AxisSet moved = moves_along(node);
     for (int i = 0; i < node->input_count; i++)
         for (int axis = 0; axis < node->shape.rank; axis++)
-            if (axes_of(s, node, i, axis) & s->marks[node->inputs[i]->id].moved) moved |= bit(axis);
+            if (axes_of_input(s, node, i, axis) & s->marks[node->inputs[i]->id].moved) moved |= axis_bit(axis);
     return moved;
 }
 
 /* A node has its operands' map where they have one map; of several it is one of its own. */
 static void find_map(Search *s, const Node *node) {
-    Mark *mark = &s->marks[node->id];
+    TieMark *mark = &s->marks[node->id];
     bool begins = op_info[node->op].class == CLASS_CONTRACTION;
     if (!dtype_is_float(node->shape.type)) return;
     for (int i = 0; i < node->input_count && !begins; i++) {
@@ -128,39 +128,39 @@ static void find_map(Search *s, const Node *node) {
 
 /* ---- backward: whose places are compared ---- */
 
-static void compare(Search *s, const Node *node, Axes axes, const Node *by) {
-    Mark *mark = &s->marks[node->id];
+static void compare_shapes(Search *s, const Node *node, AxisSet axes, const Node *by) {
+    TieMark *mark = &s->marks[node->id];
     for (int axis = 0; axis < node->shape.rank; axis++) {
         bool several = node->shape.dims[axis] != dim_const(s->graph->dims, 1); /* one place has none to be compared with */
-        if (several && axes & bit(axis) && !mark->by[axis]) mark->by[axis] = by;
+        if (several && axes & axis_bit(axis) && !mark->by[axis]) mark->by[axis] = by;
     }
 }
 
 static void compare_maps(Search *s, const Node *node) {
-    const Mark *a = &s->marks[node->inputs[0]->id], *b = &s->marks[node->inputs[1]->id];
+    const TieMark *a = &s->marks[node->inputs[0]->id], *b = &s->marks[node->inputs[1]->id];
     if (!a->map || a->map != b->map) return;
-    for (int i = 0; i < 2; i++) compare(s, node->inputs[i], a->moved | b->moved, node);
+    for (int i = 0; i < 2; i++) compare_shapes(s, node->inputs[i], a->moved | b->moved, node);
 }
 
 /* What the node itself compares. */
 static void find_comparison(Search *s, const Node *node) {
     switch (node->op) {
-    case OP_max_pool_scatter: case OP_max_pool_gather: compare(s, node->inputs[0], all_from(2, node->inputs[0]->shape.rank), node); return;
+    case OP_max_pool_scatter: case OP_max_pool_gather: compare_shapes(s, node->inputs[0], all_from(2, node->inputs[0]->shape.rank), node); return;
     case OP_eq: case OP_ne: case OP_lt: case OP_le: compare_maps(s, node); return;
     default: return;
     }
 }
 
 static void hand_on(Search *s, const Node *node) {
-    const Mark *mark = &s->marks[node->id];
+    const TieMark *mark = &s->marks[node->id];
     for (int axis = 0; axis < node->shape.rank; axis++) {
         if (!mark->by[axis]) continue;
-        for (int i = 0; i < node->input_count; i++) compare(s, node->inputs[i], axes_of(s, node, i, axis), mark->by[axis]);
+        for (int i = 0; i < node->input_count; i++) compare_shapes(s, node->inputs[i], axes_of_input(s, node, i, axis), mark->by[axis]);
     }
 }
 
 static const Node *compares_places_of(const Search *s, const Node *node) {
-    const Mark *mark = &s->marks[node->id];
+    const TieMark *mark = &s->marks[node->id];
     for (int axis = 2; axis < node->shape.rank; axis++)
         if (mark->by[axis]) return mark->by[axis];
     return NULL;
@@ -169,7 +169,7 @@ static const Node *compares_places_of(const Search *s, const Node *node) {
 void find_ties(Program *program, Arena *scratch) {
     const Graph *graph = program->graph;
     int count = graph->nodes.count;
-    Search s = {graph, scratch, NEW_ARRAY(scratch, Mark, count)};
+    Search s = {graph, scratch, NEW_ARRAY(scratch, TieMark, count)};
     const Node **ties = NEW_ARRAY(program->arena, const Node *, count);
     for (int i = 0; i < count; i++) {
         s.marks[i].by = NEW_ARRAY(scratch, const Node *, graph->nodes.items[i]->shape.rank);

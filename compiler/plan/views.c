@@ -14,7 +14,7 @@ static bool is_only(const Kernel *kernel, Op op) {
 /* The value whose buffer will hold `value` if every reshape on the way is a view. */
 static Value *before_reshapes(Layout *l, Value *value) {
     for (;;) {
-        const Kernel *producer = facts_of(l, value)->producer;
+        const Kernel *producer = layout_state(l, value)->producer;
         if (!producer || !kernel_is_view(producer) || !is_only(producer, OP_reshape)) return value;
         value = producer->inputs[0];
     }
@@ -34,7 +34,7 @@ static void settle_outputs(Layout *l) {
             home->space = SPACE_OUTPUT;
             home->slot = i;
         } else {
-            facts_of(l, *value)->copied_out = true;
+            layout_state(l, *value)->copied_out = true;
             vec_push(l->low->scratch, &l->port_copies, (PortCopy){*value, i});
         }
     }
@@ -46,11 +46,11 @@ static void place_parts(Layout *l, Kernel *concat) {
     Dim begin = dim_const(l->dims, 0);
     for (int i = 0; i < concat->input_count; i++) {
         Value *part = concat->inputs[i];
-        const Kernel *producer = facts_of(l, part)->producer;
+        const Kernel *producer = layout_state(l, part)->producer;
         bool made = producer && !kernel_is_view(producer);
         if (made && part->space == SPACE_SLOT && !part->parent && part->layout == concat->output->layout) {
             part->parent = concat->output;
-            facts_of(l, part)->place = (Position){PLACE_PART, axis, begin};
+            layout_state(l, part)->place = (Position){PLACE_PART, axis, begin};
         }
         begin = dim_add(l->dims, begin, part->node->shape.dims[axis]);
     }
@@ -62,14 +62,14 @@ static bool keeps_last_axis(const Node *transpose) {
 }
 
 static void count_readers(Layout *l) {
-    for (int i = 0; i < l->program->values.count; i++) facts_of(l, l->program->values.items[i])->strides = STRIDES_ANY;
+    for (int i = 0; i < l->program->values.count; i++) layout_state(l, l->program->values.items[i])->strides = STRIDES_ANY;
     for (int i = 0; i < l->low->kernels.count; i++) {
         const Kernel *kernel = l->low->kernels.items[i];
         for (int k = 0; k < kernel->input_count; k++) {
-            Facts *facts = facts_of(l, kernel->inputs[k]);
-            facts->readers++;
-            StrideWish wish = kernel->kind ? kernel->proposal.inputs[k].strides : STRIDES_OF_ROWS;
-            if (wish < facts->strides) facts->strides = wish;
+            LayoutState *states = layout_state(l, kernel->inputs[k]);
+            states->readers++;
+            StridePreference preference = kernel->kind ? kernel->proposal.inputs[k].strides : STRIDES_OF_ROWS;
+            if (preference < states->strides) states->strides = preference;
         }
     }
 }
@@ -77,12 +77,12 @@ static void count_readers(Layout *l) {
 /* What only its transpose reads is written where the transpose shall lie. */
 static void place_before_transpose(Layout *l, const Kernel *transpose) {
     Value *from = transpose->inputs[0], *to = transpose->output;
-    const Facts *facts = facts_of(l, from);
-    if (!keeps_last_axis(to->node) || facts->readers != 1 || !facts->producer || kernel_is_view(facts->producer)) return;
+    const LayoutState *states = layout_state(l, from);
+    if (!keeps_last_axis(to->node) || states->readers != 1 || !states->producer || kernel_is_view(states->producer)) return;
     if (from->space != SPACE_SLOT || from->parent || from->layout != LAYOUT_PLAIN || to->layout != LAYOUT_PLAIN) return;
-    if (facts->copied_out) return;
+    if (states->copied_out) return;
     from->parent = to;
-    facts_of(l, from)->place.kind = PLACE_BEFORE_TRANSPOSE;
+    layout_state(l, from)->place.kind = PLACE_BEFORE_TRANSPOSE;
 }
 
 void place_all(Layout *l) {
@@ -149,7 +149,7 @@ static void derive_axes(Layout *l, Value *value) {
 }
 
 static void derive_strides(Layout *l, Value *value) {
-    const Position *place = &facts_of(l, value)->place;
+    const Position *place = &layout_state(l, value)->place;
     if (!value->parent || place->kind == PLACE_DENSE) {
         value->strides = dense_strides(l, value->node->shape, value->layout);
         value->bytes = dim_scale(l->dims, value->strides[value->node->shape.rank], dtype_bytes(value->node->shape.type));
@@ -205,7 +205,7 @@ static Value *view_of(Layout *l, Value *from, Node *node, Value *view) {
     if (!view) view = value_new(l->program, node, from->layout, SPACE_SLOT);
     if (view->layout != from->layout) return NULL;
     view->parent = from;
-    facts_of(l, view)->place.kind = kind;
+    layout_state(l, view)->place.kind = kind;
     return view;
 }
 
@@ -213,9 +213,9 @@ static Value *view_of(Layout *l, Value *from, Node *node, Value *view) {
 static bool is_readable(Layout *l, Value *view) {
     int rank = view->node->shape.rank;
     resolve(l, view);
-    StrideWish wish = facts_of(l, view)->strides;
-    if (view->layout == LAYOUT_BLOCKED || rank == 0 || wish == STRIDES_ANY) return true;
-    return dim_is_one(view->strides[rank - 1]) || (wish == STRIDES_OF_LINES && rank > 1 && dim_is_one(view->strides[rank - 2]));
+    StridePreference preference = layout_state(l, view)->strides;
+    if (view->layout == LAYOUT_BLOCKED || rank == 0 || preference == STRIDES_ANY) return true;
+    return dim_is_one(view->strides[rank - 1]) || (preference == STRIDES_OF_LINES && rank > 1 && dim_is_one(view->strides[rank - 2]));
 }
 
 bool make_view(Layout *l, const Kernel *kernel) {
@@ -227,6 +227,6 @@ bool make_view(Layout *l, const Kernel *kernel) {
     output->parent = NULL;
     output->strides = NULL;
     output->offset = dim_const(l->dims, 0);
-    facts_of(l, output)->place.kind = PLACE_DENSE;
+    layout_state(l, output)->place.kind = PLACE_DENSE;
     return false;
 }

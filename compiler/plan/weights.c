@@ -2,7 +2,7 @@
  *
  * A node that depends on parameters and constants alone, its sizes known, can be; whether it shall is a matter of what it takes. A
  * weight is not much larger than what it is made of (a sum of biases broadcast over a picture is for the kernels that use it), unless a
- * contraction needs it in memory; and the reference evaluator computes it within MOST_BYTES and MOST_SECONDS. What is beyond that stays
+ * contraction needs it in memory; and the reference evaluator computes it within MAX_BYTES and MAX_SECONDS. What is beyond that stays
  * in the program: kernels compute it at each run, and --explain says so. */
 #include "plan/stages.h"
 
@@ -13,23 +13,23 @@ enum {
     MAX_WEIGHT_GROWTH = 8 /* beyond that, times as large as what they are made of */
 };
 
-#define MOST_BYTES 2e9
-#define MOST_SECONDS 20.0
+#define MAX_BYTES 2e9
+#define MAX_SECONDS 20.0
 #define COPIES 4            /* of its parameters may lie in memory whatever they take: a large layer's are reordered and scaled */
 #define FLOPS_A_SECOND 1e9  /* of the evaluator, at the least: half of them are multiplications */
 #define SECONDS_AN_ELEMENT 10e-9 /* that is read or written */
 
-typedef struct Known {
+typedef struct KnownWeight {
     bool known;          /* depends on parameters and constants alone, and is computed within the limits */
     double raw;          /* elements of the parameters and constants it is made of; of what several ways lead to, several times */
     double bytes, seconds; /* at most, so counted */
-} Known;
+} KnownWeight;
 
 typedef struct Finder {
     Program *program;
     Graph *graph;
     Arena *scratch;
-    Known *nodes;        /* by id */
+    KnownWeight *nodes;        /* by id */
     int *seen;           /* by id: the latest walk that met it */
     int *uses;           /* by id, of that walk */
     int walk;
@@ -49,12 +49,12 @@ static double own_seconds(Finder *f, const Node *node) {
     return elements * SECONDS_AN_ELEMENT + (double)dim_const_value(node_flops(f->graph->dims, node)) / FLOPS_A_SECOND;
 }
 
-static int by_id(const void *a, const void *b) { return (*(Node *const *)a)->id - (*(Node *const *)b)->id; }
+static int compare_node_ids(const void *a, const void *b) { return (*(Node *const *)a)->id - (*(Node *const *)b)->id; }
 
 typedef Vec(Node *) Nodes;
 
 /* A node and all it is made of, in order of evaluation, and how often each is used. */
-static Nodes gather(Finder *f, Node *node) {
+static Nodes gather_sources(Finder *f, Node *node) {
     Nodes nodes = {0};
     f->walk++;
     vec_push(f->scratch, &nodes, node);
@@ -65,14 +65,14 @@ static Nodes gather(Finder *f, Node *node) {
             f->seen[input->id] = f->walk;
             f->uses[input->id]++;
         }
-    qsort(nodes.items, (size_t)nodes.count, sizeof *nodes.items, by_id);
+    qsort(nodes.items, (size_t)nodes.count, sizeof *nodes.items, compare_node_ids);
     return nodes;
 }
 
 /* Counts what the evaluator does: every node once, each value until its last use, and the result copied. */
-static Known count_exactly(Finder *f, Node *node) {
-    Nodes nodes = gather(f, node);
-    Known exact = {.bytes = 2 * own_bytes(node)};
+static KnownWeight count_exactly(Finder *f, Node *node) {
+    Nodes nodes = gather_sources(f, node);
+    KnownWeight exact = {.bytes = 2 * own_bytes(node)};
     double live = 0, parameters = 0;
     for (int i = 0; i < nodes.count; i++) {
         const Node *made = nodes.items[i];
@@ -83,37 +83,37 @@ static Known count_exactly(Finder *f, Node *node) {
         for (int k = 0; k < made->input_count; k++)
             if (--f->uses[made->inputs[k]->id] == 0) live -= own_bytes(made->inputs[k]);
     }
-    exact.known = exact.seconds <= MOST_SECONDS && (exact.bytes <= MOST_BYTES || exact.bytes <= COPIES * parameters);
+    exact.known = exact.seconds <= MAX_SECONDS && (exact.bytes <= MAX_BYTES || exact.bytes <= COPIES * parameters);
     return exact;
 }
 
-static void leave(Finder *f, Node *node, double growth, double bytes, double seconds) {
+static void leave_weight_to_run(Finder *f, Node *node, double growth, double bytes, double seconds) {
     vec_push(f->program->arena, &f->program->left, (LeftConstant){node, growth, bytes, seconds});
 }
 
 static bool is_within_limits(Finder *f, Node *node) {
-    const Known *most = &f->nodes[node->id];
-    if (most->bytes + own_bytes(node) <= MOST_BYTES && most->seconds <= MOST_SECONDS) return true;
-    Known exact = count_exactly(f, node);
-    if (!exact.known) leave(f, node, 0, exact.bytes, exact.seconds);
+    const KnownWeight *max = &f->nodes[node->id];
+    if (max->bytes + own_bytes(node) <= MAX_BYTES && max->seconds <= MAX_SECONDS) return true;
+    KnownWeight exact = count_exactly(f, node);
+    if (!exact.known) leave_weight_to_run(f, node, 0, exact.bytes, exact.seconds);
     return exact.known;
 }
 
 /* ---- which nodes are weights ---- */
 
-static bool find_source(Known *known, const Node *node) {
+static bool find_known_source(KnownWeight *known, const Node *node) {
     if (node->op == OP_constant) known->raw = (double)ATTRIBUTES(node, constant)->data->count;
     else known->raw = node->op == OP_iota ? 1 : elements_of(node);
     return is_parameter(node) || node->op == OP_constant || node->op == OP_iota;
 }
 
 static bool find_known(Finder *f, Node *node) {
-    Known *known = &f->nodes[node->id];
+    KnownWeight *known = &f->nodes[node->id];
     if (!node_sizes_are_known(node)) return false;
     known->bytes = own_bytes(node);
-    if (node->input_count == 0) return find_source(known, node);
+    if (node->input_count == 0) return find_known_source(known, node);
     for (int i = 0; i < node->input_count; i++) {
-        const Known *input = &f->nodes[node->inputs[i]->id];
+        const KnownWeight *input = &f->nodes[node->inputs[i]->id];
         if (!input->known) return false;
         known->raw += input->raw;
         known->bytes += input->bytes;
@@ -124,26 +124,26 @@ static bool find_known(Finder *f, Node *node) {
 }
 
 /* A broadcast of a weight counts as one, of whatever size, since it is computed inside the kernels that use it. */
-static bool is_weight(Finder *f, Node *node) {
-    const Known *known = &f->nodes[node->id];
+static bool is_known_weight(Finder *f, Node *node) {
+    const KnownWeight *known = &f->nodes[node->id];
     if (!known->known) return false;
     if (node->op == OP_broadcast) return f->program->weights[node->inputs[0]->id];
     double growth = elements_of(node) / known->raw;
     bool weight = elements_of(node) <= SMALL_WEIGHT || growth <= MAX_WEIGHT_GROWTH;
-    if (!weight) leave(f, node, growth, 0, 0);
+    if (!weight) leave_weight_to_run(f, node, growth, 0, 0);
     return weight;
 }
 
 void find_weights(Lowering *low) {
     Graph *graph = low->program->graph;
     int count = graph->nodes.count;
-    Finder f = {low->program, graph, low->scratch, NEW_ARRAY(low->scratch, Known, count), NEW_ARRAY(low->scratch, int, count),
+    Finder f = {low->program, graph, low->scratch, NEW_ARRAY(low->scratch, KnownWeight, count), NEW_ARRAY(low->scratch, int, count),
                 NEW_ARRAY(low->scratch, int, count), 0};
     bool *weights = low->program->weights = NEW_ARRAY(low->program->arena, bool, count);
     for (int i = 0; i < count; i++) {
         Node *node = graph->nodes.items[i];
         f.nodes[i].known = find_known(&f, node);
-        weights[i] = is_weight(&f, node);
+        weights[i] = is_known_weight(&f, node);
         bool reads = op_info[node->op].class == CLASS_CONTRACTION && !f.nodes[i].known;
         for (int k = 0; reads && k < node->input_count; k++)
             if (f.nodes[operand_of(node, k)->id].known && is_within_limits(&f, operand_of(node, k))) weights[operand_of(node, k)->id] = true;

@@ -4,15 +4,15 @@
 
 #include "graph/graph.h"
 
-enum { MOST_WINOGRAD = 6 }; /* places of a transformed tile along an axis */
+enum { MAX_WINOGRAD = 6 }; /* places of a transformed tile along an axis */
 
 /* F(outputs, 3): outputs from size = outputs + 2 inputs. */
 typedef struct Winograd {
     int outputs, size;
-    double points[MOST_WINOGRAD - 1];                  /* 0, a, -a, b, -b; infinity is the last */
-    double inputs[MOST_WINOGRAD][MOST_WINOGRAD];       /* B^T */
-    double weights[MOST_WINOGRAD][3];                  /* G */
-    double results[MOST_WINOGRAD - 2][MOST_WINOGRAD];  /* A^T */
+    double points[MAX_WINOGRAD - 1];                  /* 0, a, -a, b, -b; infinity is the last */
+    double inputs[MAX_WINOGRAD][MAX_WINOGRAD];       /* B^T */
+    double weights[MAX_WINOGRAD][3];                  /* G */
+    double results[MAX_WINOGRAD - 2][MAX_WINOGRAD];  /* A^T */
 } Winograd;
 
 Winograd winograd(int outputs); /* 2 or 4 */

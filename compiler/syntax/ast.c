@@ -3,19 +3,19 @@
 #include "syntax/parse.h"
 #include <ctype.h>
 
-static int deeper(int depth, int other) { return depth > other ? depth : other; }
+static int deeper_of(int depth, int other) { return depth > other ? depth : other; }
 static int depth_of(const Expr *e) { return e ? e->depth : 0; }
 
 static int depth_of_body(const StmtList *body) {
     int depth = 0;
-    for (int i = 0; i < body->count; i++) depth = deeper(depth, body->items[i]->depth);
+    for (int i = 0; i < body->count; i++) depth = deeper_of(depth, body->items[i]->depth);
     return depth;
 }
 
 static int depth_of_arguments(const ArgumentList *list) {
     int depth = 0;
     for (int i = 0; i < list->count; i++)
-        depth = deeper(depth, deeper(depth_of(list->items[i].computed), depth_of(list->items[i].value)));
+        depth = deeper_of(depth, deeper_of(depth_of(list->items[i].computed), depth_of(list->items[i].value)));
     return depth;
 }
 
@@ -34,7 +34,7 @@ static void too_deep(Parser *p, Span span) {
     diag_help(p->diag, d, "give a part of it a name, and use the name");
 }
 
-static Expr *make(Parser *p, Expr fields, int depth_below) {
+static Expr *make_expr(Parser *p, Expr fields, int depth_below) {
     if (depth_below >= SYNTAX_DEPTH) {
         too_deep(p, fields.span);
         return ast_error(p, fields.span);
@@ -43,10 +43,10 @@ static Expr *make(Parser *p, Expr fields, int depth_below) {
     return arena_copy(p->arena, &fields, sizeof fields);
 }
 
-Expr *ast_name(Parser *p, Span span, Name name) { return make(p, (Expr){.kind = EXPR_NAME, .span = span, .name = name}, 0); }
-Expr *ast_int(Parser *p, Span span, int64_t value) { return make(p, (Expr){.kind = EXPR_INT, .span = span, .integer = value}, 0); }
-Expr *ast_float(Parser *p, Span span, double value) { return make(p, (Expr){.kind = EXPR_FLOAT, .span = span, .real = value}, 0); }
-Expr *ast_bool(Parser *p, Span span, bool value) { return make(p, (Expr){.kind = EXPR_BOOL, .span = span, .integer = value}, 0); }
+Expr *ast_name(Parser *p, Span span, Name name) { return make_expr(p, (Expr){.kind = EXPR_NAME, .span = span, .name = name}, 0); }
+Expr *ast_int(Parser *p, Span span, int64_t value) { return make_expr(p, (Expr){.kind = EXPR_INT, .span = span, .integer = value}, 0); }
+Expr *ast_float(Parser *p, Span span, double value) { return make_expr(p, (Expr){.kind = EXPR_FLOAT, .span = span, .real = value}, 0); }
+Expr *ast_bool(Parser *p, Span span, bool value) { return make_expr(p, (Expr){.kind = EXPR_BOOL, .span = span, .integer = value}, 0); }
 
 /* Joins neighbouring pieces of text: the scanner gives a piece for every escape. */
 static StringParts join_texts(Parser *p, StringParts parts) {
@@ -65,8 +65,8 @@ static StringParts join_texts(Parser *p, StringParts parts) {
 
 Expr *ast_string(Parser *p, Span span, StringParts parts) {
     int depth = 0;
-    for (int i = 0; i < parts.count; i++) depth = deeper(depth, depth_of(parts.items[i].value));
-    return make(p, (Expr){.kind = EXPR_STRING, .span = span, .parts = join_texts(p, parts)}, depth);
+    for (int i = 0; i < parts.count; i++) depth = deeper_of(depth, depth_of(parts.items[i].value));
+    return make_expr(p, (Expr){.kind = EXPR_STRING, .span = span, .parts = join_texts(p, parts)}, depth);
 }
 
 Expr *ast_literal(Parser *p, Span span, Name text) {
@@ -76,7 +76,7 @@ Expr *ast_literal(Parser *p, Span span, Name text) {
 }
 
 Expr *ast_list(Parser *p, Span span, ArgumentList items) {
-    return make(p, (Expr){.kind = EXPR_LIST, .span = span, .arguments = items}, depth_of_arguments(&items));
+    return make_expr(p, (Expr){.kind = EXPR_LIST, .span = span, .arguments = items}, depth_of_arguments(&items));
 }
 
 /* Each clause counts as a level: the evaluator goes through them by recursion. */
@@ -84,9 +84,9 @@ Expr *ast_comprehension(Parser *p, Span span, Expr *item, ClauseList clauses) {
     int depth = item->depth;
     for (int i = 0; i < clauses.count; i++) {
         const Clause *clause = &clauses.items[i];
-        depth = deeper(depth, deeper(depth_of(clause->condition), deeper(depth_of(clause->from), depth_of(clause->end))));
+        depth = deeper_of(depth, deeper_of(depth_of(clause->condition), deeper_of(depth_of(clause->from), depth_of(clause->end))));
     }
-    return make(p, (Expr){.kind = EXPR_COMPREHENSION, .span = span, .left = item, .clauses = clauses}, depth + clauses.count);
+    return make_expr(p, (Expr){.kind = EXPR_COMPREHENSION, .span = span, .left = item, .clauses = clauses}, depth + clauses.count);
 }
 
 Expr *ast_parentheses(Parser *p, Span span, ArgumentList items, bool trailing_comma) {
@@ -95,56 +95,56 @@ Expr *ast_parentheses(Parser *p, Span span, ArgumentList items, bool trailing_co
         items.items[0].value->parenthesised = true;
         return items.items[0].value;
     }
-    return make(p, (Expr){.kind = EXPR_TUPLE, .span = span, .arguments = items}, depth_of_arguments(&items));
+    return make_expr(p, (Expr){.kind = EXPR_TUPLE, .span = span, .arguments = items}, depth_of_arguments(&items));
 }
 
 Expr *ast_unary(Parser *p, Span span, Operator op, Span op_span, Expr *operand) {
-    return make(p, (Expr){.kind = EXPR_UNARY, .op = op, .span = span, .op_span = op_span, .left = operand}, depth_of(operand));
+    return make_expr(p, (Expr){.kind = EXPR_UNARY, .op = op, .span = span, .op_span = op_span, .left = operand}, depth_of(operand));
 }
 
 Expr *ast_binary(Parser *p, Operator op, Span op_span, Expr *left, Expr *right) {
-    return make(p,
+    return make_expr(p,
                 (Expr){.kind = EXPR_BINARY,
                        .op = op,
                        .span = span_join(left->span, right->span),
                        .op_span = op_span,
                        .left = left,
                        .right = right},
-                deeper(left->depth, right->depth));
+                deeper_of(left->depth, right->depth));
 }
 
 Expr *ast_if(Parser *p, Expr *left, Expr *condition, Expr *right) {
-    return make(
+    return make_expr(
         p,
         (Expr){.kind = EXPR_IF, .span = span_join(left->span, right->span), .left = left, .condition = condition, .right = right},
-        deeper(left->depth, deeper(condition->depth, right->depth)));
+        deeper_of(left->depth, deeper_of(condition->depth, right->depth)));
 }
 
 Expr *ast_call(Parser *p, Span span, Expr *callee, ArgumentList arguments) {
-    return make(p, (Expr){.kind = EXPR_CALL, .span = span, .left = callee, .arguments = arguments},
-                deeper(callee->depth, depth_of_arguments(&arguments)));
+    return make_expr(p, (Expr){.kind = EXPR_CALL, .span = span, .left = callee, .arguments = arguments},
+                deeper_of(callee->depth, depth_of_arguments(&arguments)));
 }
 
 Expr *ast_index(Parser *p, Span span, Expr *left, IndexList indices) {
     int depth = left->depth;
     for (int i = 0; i < indices.count; i++)
-        depth = deeper(deeper(depth, depth_of(indices.items[i].step)), deeper(depth_of(indices.items[i].at), depth_of(indices.items[i].end)));
-    return make(p, (Expr){.kind = EXPR_INDEX, .span = span, .left = left, .indices = indices}, depth);
+        depth = deeper_of(deeper_of(depth, depth_of(indices.items[i].step)), deeper_of(depth_of(indices.items[i].at), depth_of(indices.items[i].end)));
+    return make_expr(p, (Expr){.kind = EXPR_INDEX, .span = span, .left = left, .indices = indices}, depth);
 }
 
 Expr *ast_member(Parser *p, Span span, Expr *left, Name name, Span name_span) {
-    return make(p, (Expr){.kind = EXPR_MEMBER, .span = span, .op_span = name_span, .left = left, .name = name}, left->depth);
+    return make_expr(p, (Expr){.kind = EXPR_MEMBER, .span = span, .op_span = name_span, .left = left, .name = name}, left->depth);
 }
 
 static int depth_of_stage(const Stage *stage) {
-    int layer = deeper(depth_of(stage->layer), depth_of(stage->condition));
-    return deeper(deeper(layer, depth_of(stage->label)), deeper(depth_of(stage->then_body), depth_of(stage->else_body)));
+    int layer = deeper_of(depth_of(stage->layer), depth_of(stage->condition));
+    return deeper_of(deeper_of(layer, depth_of(stage->label)), deeper_of(depth_of(stage->then_body), depth_of(stage->else_body)));
 }
 
 Expr *ast_pipe(Parser *p, Expr *left, Span arrow, Stage *stage) {
-    return make(
+    return make_expr(
         p, (Expr){.kind = EXPR_PIPE, .span = span_join(left->span, stage->span), .op_span = arrow, .left = left, .stage = stage},
-        deeper(left->depth, depth_of_stage(stage)));
+        deeper_of(left->depth, depth_of_stage(stage)));
 }
 
 static const char *text_between(Parser *p, uint32_t begin, uint32_t end) {
@@ -168,8 +168,8 @@ Expr *ast_run(Parser *p, Expr *pipe) {
 
 Expr *ast_braces(Parser *p, Span span, StageList stages) {
     int depth = 0;
-    for (int i = 0; i < stages.count; i++) depth = deeper(depth, depth_of_stage(stages.items[i]));
-    return make(p, (Expr){.kind = EXPR_BRACES, .span = span, .stages = stages}, depth);
+    for (int i = 0; i < stages.count; i++) depth = deeper_of(depth, depth_of_stage(stages.items[i]));
+    return make_expr(p, (Expr){.kind = EXPR_BRACES, .span = span, .stages = stages}, depth);
 }
 
 Expr *ast_operator_after_stage(Parser *p, Span op_span, Span run, Expr *right) {
@@ -204,12 +204,12 @@ Stage *ast_label(Parser *p, Span span, Expr *label, Stage *stage) {
 Stmt *ast_statement(Parser *p, StmtKind kind, Span span, Stmt fields) {
     fields.kind = kind;
     fields.span = span;
-    int depth = deeper(depth_of_body(&fields.body), depth_of_body(&fields.else_body));
-    depth = deeper(depth, depth_of(fields.interval.count));
+    int depth = deeper_of(depth_of_body(&fields.body), depth_of_body(&fields.else_body));
+    depth = deeper_of(depth, depth_of(fields.interval.count));
     for (int i = 0; i < fields.pairs.count; i++)
-        depth = deeper(depth, deeper(depth_of(fields.pairs.items[i].over), depth_of(fields.pairs.items[i].with)));
-    depth = deeper(depth, deeper(deeper(depth_of(fields.target), depth_of(fields.value)),
-                                 deeper(depth_of(fields.end), depth_of(fields.condition))));
+        depth = deeper_of(depth, deeper_of(depth_of(fields.pairs.items[i].over), depth_of(fields.pairs.items[i].with)));
+    depth = deeper_of(depth, deeper_of(deeper_of(depth_of(fields.target), depth_of(fields.value)),
+                                 deeper_of(depth_of(fields.end), depth_of(fields.condition))));
     if (depth >= SYNTAX_DEPTH) {
         too_deep(p, span);
         fields = (Stmt){.kind = STMT_ERROR, .span = span};
@@ -255,7 +255,7 @@ void ast_add_argument(Parser *p, ArgumentList *list, Argument argument) {
 }
 
 /* Where a line begins, behind its blanks and a byte order mark. */
-static const char *line_begin(const Source *source, int line) {
+static const char *begin_of_line(const Source *source, int line) {
     const char *at = source->text + source->line_starts.items[line];
     if (line == 0 && strncmp(at, "\xef\xbb\xbf", 3) == 0) at += 3;
     return at + strspn(at, " \t\r");
@@ -266,7 +266,7 @@ static const char *comment_text(Arena *arena, const Source *source, int first, i
     if (first == end) return NULL;
     Text comment = {.arena = arena};
     for (int i = first; i < end; i++) {
-        const char *at = line_begin(source, i) + 1, *stop = at + strcspn(at, "\n");
+        const char *at = begin_of_line(source, i) + 1, *stop = at + strcspn(at, "\n");
         if (*at == ' ') at++;
         while (stop > at && isspace((unsigned char)stop[-1])) stop--;
         text_add(&comment, "%s%.*s", i > first ? "\n" : "", (int)(stop - at), at);
@@ -277,14 +277,14 @@ static const char *comment_text(Arena *arena, const Source *source, int first, i
 /* The comment lines right above `offset`. */
 static const char *comment_above(Parser *p, uint32_t offset) {
     int line = source_place(p->source, offset).line - 1, first = line;
-    while (first > 0 && *line_begin(p->source, first - 1) == '#') first--;
+    while (first > 0 && *begin_of_line(p->source, first - 1) == '#') first--;
     return comment_text(p->arena, p->source, first, line);
 }
 
 const char *file_comment(Arena *arena, const Source *source) {
     int end = 0;
-    while (end < source->line_starts.count && *line_begin(source, end) == '#') end++;
-    bool apart = end == source->line_starts.count || strchr("\n", *line_begin(source, end));
+    while (end < source->line_starts.count && *begin_of_line(source, end) == '#') end++;
+    bool apart = end == source->line_starts.count || strchr("\n", *begin_of_line(source, end));
     return apart ? comment_text(arena, source, 0, end) : NULL;
 }
 

@@ -2,10 +2,10 @@
 #include "syntax/syntax.h"
 #include <inttypes.h>
 
-typedef struct Printer {
+typedef struct AstPrinter {
     FILE *out;
     int indent;
-} Printer;
+} AstPrinter;
 
 static const char *const operators[] = {
     "+", "-", "*", "/", "//", "%", "@", "**", "==", "!=", "<", "<=", ">", ">=", "and", "or", "not", "-"};
@@ -13,11 +13,11 @@ static const char *const statements[] = {"expr", "assign", "return", "if", "for"
                                          "update", "minimize", "phase", "once", "every", "measure", "show", "save", "error"};
 static const char *const declarations[] = {"block", "model", "train", "optimizer", "use", "constant"};
 
-static void print_expr(Printer *p, const char *role, const Expr *e);
+static void print_expr(AstPrinter *p, const char *role, const Expr *e);
 
-static void begin_line(Printer *p, const char *role) { fprintf(p->out, "%*s%s%s", p->indent, "", role, *role ? ": " : ""); }
+static void begin_line(AstPrinter *p, const char *role) { fprintf(p->out, "%*s%s%s", p->indent, "", role, *role ? ": " : ""); }
 
-static void print_text(Printer *p, const char *text) {
+static void print_ast_text(AstPrinter *p, const char *text) {
     putc('"', p->out);
     for (; *text; text++) {
         if (*text == '\n') fputs("\\n", p->out);
@@ -27,7 +27,7 @@ static void print_text(Printer *p, const char *text) {
     putc('"', p->out);
 }
 
-static void print_arguments(Printer *p, const ArgumentList *list) {
+static void print_arguments(AstPrinter *p, const ArgumentList *list) {
     for (int i = 0; i < list->count; i++) {
         const Argument *a = &list->items[i];
         if (a->computed) print_expr(p, "name", a->computed);
@@ -35,7 +35,7 @@ static void print_arguments(Printer *p, const ArgumentList *list) {
     }
 }
 
-static void print_stage(Printer *p, const Stage *stage) {
+static void print_stage(AstPrinter *p, const Stage *stage) {
     static const char *const kinds[] = {"stage", "stage repeat", "stage if"};
     begin_line(p, "");
     fprintf(p->out, "%s\n", kinds[stage->kind]);
@@ -48,7 +48,7 @@ static void print_stage(Printer *p, const Stage *stage) {
     p->indent -= 2;
 }
 
-static void print_index(Printer *p, const Index *index) {
+static void print_index(AstPrinter *p, const Index *index) {
     if (index->rest) {
         begin_line(p, "");
         fputs("...\n", p->out);
@@ -67,7 +67,7 @@ static void print_index(Printer *p, const Index *index) {
     p->indent -= 2;
 }
 
-static void print_clause(Printer *p, const Clause *clause) {
+static void print_clause(AstPrinter *p, const Clause *clause) {
     if (!clause->target) {
         print_expr(p, "if", clause->condition);
         return;
@@ -77,12 +77,12 @@ static void print_clause(Printer *p, const Clause *clause) {
     if (clause->end) print_expr(p, "to", clause->end);
 }
 
-static void print_string(Printer *p, const Expr *e) {
+static void print_string(AstPrinter *p, const Expr *e) {
     fputs("string", p->out);
     bool plain = e->parts.count == 0 || (e->parts.count == 1 && e->parts.items[0].text);
     if (plain) {
         putc(' ', p->out);
-        print_text(p, e->parts.count ? e->parts.items[0].text : "");
+        print_ast_text(p, e->parts.count ? e->parts.items[0].text : "");
     }
     putc('\n', p->out);
     p->indent += 2;
@@ -92,14 +92,14 @@ static void print_string(Printer *p, const Expr *e) {
             continue;
         }
         begin_line(p, "");
-        print_text(p, e->parts.items[i].text);
+        print_ast_text(p, e->parts.items[i].text);
         putc('\n', p->out);
     }
     p->indent -= 2;
 }
 
 /* The node's own line, without its newline. */
-static void print_head(Printer *p, const Expr *e) {
+static void print_head(AstPrinter *p, const Expr *e) {
     static const char *const kinds[] = {"name",   "int",     "float", "bool",  "string", "list", "list for each", "tuple", "unary",
                                         "binary", "if-else", "call",  "index", "member", "run",  "braces", "error"};
     fputs(kinds[e->kind], p->out);
@@ -113,7 +113,7 @@ static void print_head(Printer *p, const Expr *e) {
     }
 }
 
-static void print_expr(Printer *p, const char *role, const Expr *e) {
+static void print_expr(AstPrinter *p, const char *role, const Expr *e) {
     begin_line(p, role);
     if (e->kind == EXPR_STRING) {
         print_string(p, e);
@@ -133,9 +133,9 @@ static void print_expr(Printer *p, const char *role, const Expr *e) {
     p->indent -= 2;
 }
 
-static void print_body(Printer *p, const char *role, const StmtList *body);
+static void print_body(AstPrinter *p, const char *role, const StmtList *body);
 
-static void print_interval(Printer *p, const char *role, const Interval *interval) {
+static void print_interval(AstPrinter *p, const char *role, const Interval *interval) {
     if (!interval->count) return;
     begin_line(p, role);
     fprintf(p->out, "%s\n", interval->unit);
@@ -144,9 +144,9 @@ static void print_interval(Printer *p, const char *role, const Interval *interva
     p->indent -= 2;
 }
 
-static void print_parameters(Printer *p, const ParameterList *list);
+static void print_parameters(AstPrinter *p, const ParameterList *list);
 
-static void print_stmt(Printer *p, const Stmt *s) {
+static void print_stmt(AstPrinter *p, const Stmt *s) {
     begin_line(p, "");
     fprintf(p->out, "%s%s%s\n", statements[s->kind], s->name ? " " : "", s->name ? s->name : "");
     p->indent += 2;
@@ -167,14 +167,14 @@ static void print_stmt(Printer *p, const Stmt *s) {
     p->indent -= 2;
 }
 
-static void print_body(Printer *p, const char *role, const StmtList *body) {
+static void print_body(AstPrinter *p, const char *role, const StmtList *body) {
     if (body->count == 0) return;
     if (*role) fprintf(p->out, "%*s%s:\n", p->indent, "", role), p->indent += 2;
     for (int i = 0; i < body->count; i++) print_stmt(p, body->items[i]);
     if (*role) p->indent -= 2;
 }
 
-static void print_type(Printer *p, const TypeExpr *type) {
+static void print_type(AstPrinter *p, const TypeExpr *type) {
     begin_line(p, "");
     fprintf(p->out, "type %s\n", type->name);
     p->indent += 2;
@@ -182,7 +182,7 @@ static void print_type(Printer *p, const TypeExpr *type) {
     p->indent -= 2;
 }
 
-static void print_parameters(Printer *p, const ParameterList *list) {
+static void print_parameters(AstPrinter *p, const ParameterList *list) {
     begin_line(p, "");
     fputs("parameters\n", p->out);
     p->indent += 2;
@@ -198,7 +198,7 @@ static void print_parameters(Printer *p, const ParameterList *list) {
     p->indent -= 2;
 }
 
-static void print_result(Printer *p, const Result *result) {
+static void print_result(AstPrinter *p, const Result *result) {
     begin_line(p, "");
     fprintf(p->out, "result %s\n", result->name);
     p->indent += 2;
@@ -207,7 +207,7 @@ static void print_result(Printer *p, const Result *result) {
     p->indent -= 2;
 }
 
-static void print_decl(Printer *p, const Decl *decl) {
+static void print_decl(AstPrinter *p, const Decl *decl) {
     fprintf(p->out, "%s %s\n", declarations[decl->kind], decl->name);
     p->indent += 2;
     for (int i = 0; i < decl->lists.count; i++) print_parameters(p, &decl->lists.items[i]);
@@ -220,6 +220,6 @@ static void print_decl(Printer *p, const Decl *decl) {
 }
 
 void ast_print(const File *file, FILE *out) {
-    Printer printer = {.out = out};
+    AstPrinter printer = {.out = out};
     for (int i = 0; i < file->decls.count; i++) print_decl(&printer, file->decls.items[i]);
 }

@@ -53,7 +53,7 @@ static bool stays_as_it_is(const char *line, bool in_paragraph) {
     return strchr(" \t\n", *line) || (!in_paragraph && (*line == '|' || strncmp(line, "- ", 2) == 0));
 }
 
-static int columns_of(const char *begin, const char *end) {
+static int columns_between(const char *begin, const char *end) {
     int columns = 0;
     for (; begin < end; begin++) columns += (*begin & 0xC0) != 0x80;
     return columns;
@@ -63,7 +63,7 @@ static int columns_of(const char *begin, const char *end) {
 static void add_words(Text *out, const char *line, const char *end, int indent, int width, int *at) {
     while (line < end) {
         const char *word = line + strspn(line, " \t"), *stop = word + strcspn(word, " \t\n");
-        int columns = columns_of(word, stop);
+        int columns = columns_between(word, stop);
         if (columns == 0) return;
         bool begins = *at == 0 || *at + 1 + columns > width;
         if (begins) text_add(out, "%s%*s", *at ? "\n" : "", indent, "");

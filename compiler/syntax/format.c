@@ -24,34 +24,34 @@ typedef struct Word { /* a token, a whole string, or a comment */
 
 typedef Vec(Word) WordList;
 
-typedef struct Line { int first, count, indent; bool blank_above; } Line;
+typedef struct FormatLine { int first, count, indent; bool blank_above; } FormatLine;
 
 typedef struct Format {
     Arena *arena;
     const Source *source;
     WordList words;
-    Vec(Line) lines;
+    Vec(FormatLine) lines;
     uint32_t counted; /* up to here the last word's line is counted, */
     int column;       /* which has this many columns */
 } Format;
 
 /* ---- words ---- */
 
-static int width_of(const Source *source, uint32_t begin, uint32_t end) {
+static int width_of_source(const Source *source, uint32_t begin, uint32_t end) {
     int width = 0;
     for (uint32_t i = begin; i < end; i++) width += (source->text[i] & 0xC0) != 0x80;
     return width;
 }
 
-static void add_word(Format *f, int token, uint32_t begin, uint32_t end) {
+static void add_token_word(Format *f, int token, uint32_t begin, uint32_t end) {
     int line = source_place(f->source, begin).line - 1;
     if (f->words.count == 0 || vec_last(&f->words).line != line) {
         f->counted = f->source->line_starts.items[line];
         f->column = 0;
     }
-    f->column += width_of(f->source, f->counted, begin);
+    f->column += width_of_source(f->source, f->counted, begin);
     f->counted = begin;
-    Word word = {.token = token, .span = {f->source, begin, end}, .line = line, .column = f->column, .width = width_of(f->source, begin, end), .above = -1};
+    Word word = {.token = token, .span = {f->source, begin, end}, .line = line, .column = f->column, .width = width_of_source(f->source, begin, end), .above = -1};
     vec_push(f->arena, &f->words, word);
 }
 
@@ -64,7 +64,7 @@ static void add_comments(Format *f, uint32_t begin, uint32_t end) {
         while (stop < end && text[stop] != '\n') stop++;
         uint32_t last = stop;
         while (last > at && strchr(" \t\r", text[last - 1])) last--;
-        add_word(f, 0, at, last);
+        add_token_word(f, 0, at, last);
         at = stop;
     }
 }
@@ -74,7 +74,7 @@ static int add_token(Format *f, const TokenList *tokens, int i) {
     const Token *token = &tokens->items[i];
     if (token->kind == TOKEN_STRING_BEGIN)
         while (tokens->items[i].kind != TOKEN_STRING_END) i++;
-    add_word(f, token->kind, token->span.begin, tokens->items[i].span.end);
+    add_token_word(f, token->kind, token->span.begin, tokens->items[i].span.end);
     return i;
 }
 
@@ -92,12 +92,12 @@ static void read_words(Format *f, const TokenList *tokens) {
 
 /* ---- between two words ---- */
 
-static bool is_among(int token, const int *tokens, int count) {
+static bool token_is_among(int token, const int *tokens, int count) {
     for (int i = 0; i < count; i++)
         if (tokens[i] == token) return true;
     return false;
 }
-#define IS_AMONG(token, ...) is_among(token, (const int[]){__VA_ARGS__}, COUNT_OF(((const int[]){__VA_ARGS__})))
+#define IS_AMONG(token, ...) token_is_among(token, (const int[]){__VA_ARGS__}, COUNT_OF(((const int[]){__VA_ARGS__})))
 
 /* Behind it a value has ended: what follows is an infix operator, an index, a call. */
 static bool ends_value(int token) {
@@ -134,25 +134,25 @@ typedef struct Open { /* a bracket that is open */
     int first, indent;  /* of the statement it is part of, which goes on when it closes */
 } Open;
 
-typedef struct Layout {
+typedef struct ColumnLayout {
     Format *f;
     Vec(Open) open;
     int previous, before_previous; /* the last tokens; 0 at the beginning */
     int first, indent;             /* of the statement: its first token, 0 where none has begun; its column */
-} Layout;
+} ColumnLayout;
 
-static char innermost_of(const Layout *l) { return l->open.count ? vec_last(&l->open).bracket : 0; }
+static char innermost_of(const ColumnLayout *l) { return l->open.count ? vec_last(&l->open).bracket : 0; }
 
 static bool is_closing(int token) { return IS_AMONG(token, ')', ']', '}'); }
 
 /* A line that begins with it goes on with the statement of the line above: parse.c has the rule. */
-static bool goes_on(int token) {
+static bool token_goes_on(int token) {
     return IS_AMONG(token, '+', '-', '*', '/', '%', '@', '<', '>', TOKEN_ARROW, TOKEN_POW, TOKEN_FLOORDIV, TOKEN_EQ, TOKEN_NE, TOKEN_LE, TOKEN_GE,
                     TOKEN_AND, TOKEN_OR, TOKEN_ELSE, TOKEN_OVER, TOKEN_WITH, TOKEN_WHERE);
 }
 
 /* The length of a train block may stand in a line of its own. */
-static bool goes_on_at_top(int token) { return token == TOKEN_FOR || goes_on(token); }
+static bool goes_on_at_top(int token) { return token == TOKEN_FOR || token_goes_on(token); }
 
 /* Braces of these statements hold statements; all others hold stages. */
 static bool has_body(int first) {
@@ -160,29 +160,29 @@ static bool has_body(int first) {
                     TOKEN_ONCE, TOKEN_EVERY, TOKEN_MEASURE);
 }
 
-static void begin_statement(Layout *l, int first) {
+static void begin_statement(ColumnLayout *l, int first) {
     l->first = first;
     l->indent = l->open.count ? vec_last(&l->open).inside : 0;
 }
 
 /* The column of a line that begins with `token`. What a comment stands above closes nothing for it. */
-static int column_of(const Layout *l, int token, bool comment) {
+static int column_of_token(const ColumnLayout *l, int token, bool comment) {
     const Open *in = l->open.count ? &vec_last(&l->open) : NULL;
     if (in && is_closing(token)) return comment ? in->inside : in->closing;
     if (token == TOKEN_ELSE && l->previous == '}') return l->indent;
-    if (in ? in->body && goes_on(token) : goes_on_at_top(token)) return l->indent + INDENT;
+    if (in ? in->body && token_goes_on(token) : goes_on_at_top(token)) return l->indent + INDENT;
     return in ? in->inside : 0;
 }
 
 /* Stages within braces stand in lines like statements, arrows and all. */
-static bool begins_statement(const Layout *l, int token) {
+static bool begins_statement(const ColumnLayout *l, int token) {
     if (is_closing(token)) return false;
     if (l->open.count == 0) return !goes_on_at_top(token);
     const Open *in = &vec_last(&l->open);
-    return in->bracket == '{' && (!in->body || !goes_on(token));
+    return in->bracket == '{' && (!in->body || !token_goes_on(token));
 }
 
-static void open_bracket(Layout *l, int index, int line_indent, bool last_in_line) {
+static void open_bracket(ColumnLayout *l, int index, int line_indent, bool last_in_line) {
     int token = l->f->words.items[index].token;
     bool body = token == '{' && has_body(l->first) && innermost_of(l) != '(' && innermost_of(l) != '[';
     int column = body ? l->indent : line_indent;
@@ -193,14 +193,14 @@ static void open_bracket(Layout *l, int index, int line_indent, bool last_in_lin
     if (body) l->first = 0;
 }
 
-static void close_bracket(Layout *l) {
+static void close_bracket(ColumnLayout *l) {
     if (l->open.count == 0) return;
     Open closed = l->open.items[--l->open.count];
     l->first = closed.first;
     l->indent = closed.indent;
 }
 
-static void pass_token(Layout *l, int index, int line_indent, bool last_in_line) {
+static void pass_token(ColumnLayout *l, int index, int line_indent, bool last_in_line) {
     int token = l->f->words.items[index].token;
     if (is_closing(token)) close_bracket(l);
     else if (l->first == 0) begin_statement(l, token);
@@ -216,18 +216,18 @@ static int token_from(const Format *f, int line) {
     return 0;
 }
 
-static int spaces_before(const Layout *l, int index) {
+static int spaces_before(const ColumnLayout *l, int index) {
     const Word *word = &l->f->words.items[index];
     bool in_index = l->open.count && vec_last(&l->open).index;
     return word->token == 0 ? COMMENT_GAP : space_between(word - 1, l->before_previous, word, in_index);
 }
 
 /* Gives the words of a line the spaces that they need, and their columns as far as nothing is tied. */
-static void lay_out(Layout *l, int number) {
+static void lay_out(ColumnLayout *l, int number) {
     Format *f = l->f;
-    Line *line = &f->lines.items[number];
+    FormatLine *line = &f->lines.items[number];
     Word *words = f->words.items;
-    int at = line->indent = column_of(l, token_from(f, number), words[line->first].token == 0), end = line->first + line->count;
+    int at = line->indent = column_of_token(l, token_from(f, number), words[line->first].token == 0), end = line->first + line->count;
     const Open *in = l->open.count ? &vec_last(&l->open) : NULL;
     if (in && in->hang >= 0 && words[in->hang].column == words[line->first].column) words[line->first].above = in->hang;
     if (words[line->first].token && begins_statement(l, words[line->first].token)) l->first = 0;
@@ -247,7 +247,7 @@ static void read_lines(Format *f) {
             continue;
         }
         bool edge = i == 0 || word[-1].token == '{' || word->token == '}';
-        vec_push(f->arena, &f->lines, (Line){.first = i, .count = 1, .blank_above = !edge && word->line > word[-1].line + 1});
+        vec_push(f->arena, &f->lines, (FormatLine){.first = i, .count = 1, .blank_above = !edge && word->line > word[-1].line + 1});
     }
 }
 
@@ -261,13 +261,13 @@ static bool same_text(const Word *a, const Word *b) {
 }
 
 /* Spaces that the author put before it beyond those it needs; of a line's first word, all that its indentation is not. */
-static int spare_of(const Format *f, int index, const Line *line) {
+static int spare_of(const Format *f, int index, const FormatLine *line) {
     const Word *word = &f->words.items[index];
     if (index == line->first) return word->column - line->indent;
     return word->column - (word[-1].column + word[-1].width) - word->before;
 }
 
-static void tie(Format *f, const Line *upper, const Line *line) {
+static void tie_lines(Format *f, const FormatLine *upper, const FormatLine *line) {
     Word *words = f->words.items;
     if (words[line->first].line != words[upper->first].line + 1) return;
     int above = upper->first;
@@ -291,14 +291,14 @@ static bool settle_word(Word *words, int index, bool begins) {
     return moved;
 }
 
-static bool settle_line(Format *f, const Line *line) {
+static bool settle_line(Format *f, const FormatLine *line) {
     bool moved = false;
     for (int i = line->first; i < line->first + line->count; i++) moved = settle_word(f->words.items, i, i == line->first) || moved;
     return moved;
 }
 
 /* Downwards and upwards until all that are tied stand under each other. Columns only grow, and no further than all words in a row would reach. */
-static void settle(Format *f) {
+static void settle_columns(Format *f) {
     for (bool moved = true; moved;) {
         moved = false;
         for (int i = 0; i < f->lines.count; i++) moved = settle_line(f, &f->lines.items[i]) || moved;
@@ -311,7 +311,7 @@ static void settle(Format *f) {
 static const char *write_lines(Format *f) {
     Text text = {.arena = f->arena};
     for (int l = 0; l < f->lines.count; l++) {
-        const Line *line = &f->lines.items[l];
+        const FormatLine *line = &f->lines.items[l];
         int at = 0;
         if (line->blank_above) text_add_bytes(&text, "\n", 1);
         for (int i = line->first; i < line->first + line->count; i++) {
@@ -330,21 +330,21 @@ const char *format_source(Arena *arena, Names *names, Diagnostics *diag, Source 
     parse_tokens(arena, names, diag, source, &tokens);
     if (diag->errors) return NULL;
     Format f = {.arena = arena, .source = source};
-    Layout layout = {.f = &f};
+    ColumnLayout layout = {.f = &f};
     read_words(&f, &tokens);
     read_lines(&f);
     for (int i = 0; i < f.lines.count; i++) {
         lay_out(&layout, i);
-        if (i) tie(&f, &f.lines.items[i - 1], &f.lines.items[i]);
+        if (i) tie_lines(&f, &f.lines.items[i - 1], &f.lines.items[i]);
     }
-    settle(&f);
+    settle_columns(&f);
     return write_lines(&f);
 }
 
 /* ---- a signature by itself ---- */
 
 /* The words of a declaration up to its body, all in one line; comments stay behind. */
-static void read_signature(Format *f, const TokenList *tokens, const Decl *decl) {
+static void read_signature_tokens(Format *f, const TokenList *tokens, const Decl *decl) {
     int depth = 0;
     for (int i = 0; i < tokens->count; i++) {
         const Token *token = &tokens->items[i];
@@ -392,8 +392,8 @@ static const char *write_signature(const Format *f, int width) {
 
 const char *format_signature(Arena *arena, const TokenList *tokens, const Decl *decl, int width) {
     Format f = {.arena = arena, .source = decl->source};
-    Layout layout = {.f = &f};
-    read_signature(&f, tokens, decl);
+    ColumnLayout layout = {.f = &f};
+    read_signature_tokens(&f, tokens, decl);
     read_lines(&f);
     lay_out(&layout, 0);
     return write_signature(&f, width);

@@ -93,7 +93,7 @@ static bool begins_with_word(const char *text, const char *word) {
 
 /* Whether the line at `text` goes on with the statement of the line before. `for` does so in a header at the top of the file, where no loop
  * stands: it gives the length of a train block. */
-static bool continues(const char *text, bool at_top) {
+static bool text_continues(const char *text, bool at_top) {
     static const char *const words[] = {"and", "or", "else", "over", "with", "where"};
     while (*text == ' ' || *text == '\t' || *text == '\r') text++;
     if (*text && strchr("+-*/%@<>", *text)) return true;
@@ -105,7 +105,7 @@ static bool continues(const char *text, bool at_top) {
 
 bool parser_newline_counts(const Parser *p) {
     char innermost = parser_innermost(p);
-    return innermost != '(' && innermost != '[' && !continues(p->source->text + p->offset, innermost == 0);
+    return innermost != '(' && innermost != '[' && !text_continues(p->source->text + p->offset, innermost == 0);
 }
 
 /* ---- what the scanner cannot read ---- */
@@ -253,7 +253,7 @@ static bool is_declaration_word(int token) {
 }
 
 /* `state` and the like may name a part: x.state */
-static bool is_reserved(int token) { return token >= TOKEN_USE && token <= TOKEN_FALSE; }
+static bool is_reserved_token(int token) { return token >= TOKEN_USE && token <= TOKEN_FALSE; }
 
 /* A declaration begins at the left edge, or the file ends, while brackets are open: says which one is never closed. */
 static void report_unclosed(Parser *p) {
@@ -263,7 +263,7 @@ static void report_unclosed(Parser *p) {
     parser_error(p, DIAG_unclosed, open->span, "this `%c` is never closed", open->open);
 }
 
-static void hold(Parser *p, int token, Span span, bool begins_line, const void *value) {
+static void hold_token(Parser *p, int token, Span span, bool begins_line, const void *value) {
     CHECK(!p->holds);
     p->holds = true;
     p->held.token = token;
@@ -272,7 +272,7 @@ static void hold(Parser *p, int token, Span span, bool begins_line, const void *
     p->held.value = value ? arena_copy(p->arena, value, sizeof(CAI_STYPE)) : NULL;
 }
 
-static int scan(Parser *p, CAI_STYPE *value, Span *span) {
+static int scan_next_token(Parser *p, CAI_STYPE *value, Span *span) {
     int token = p->stopped || p->at_end ? TOKEN_END : scan_token(value, span, p->scanner);
     if (token == TOKEN_END) {
         uint32_t end = (uint32_t)p->source->length;
@@ -315,7 +315,7 @@ static int next_token(Parser *p, CAI_STYPE *value, Span *span, bool *begins_line
         *begins_line = p->held.begins_line;
         return p->held.token;
     }
-    token = scan(p, value, span);
+    token = scan_next_token(p, value, span);
     *begins_line = p->line_begins;
     if (token != TOKEN_NEWLINE) p->line_begins = false;
     bool end = token == TOKEN_END && !p->at_end, open = p->brackets.count > 0;
@@ -326,14 +326,14 @@ static int next_token(Parser *p, CAI_STYPE *value, Span *span, bool *begins_line
     p->lost_brackets = false;
     p->silent = open;
     p->closing = p->newline_first = true;
-    hold(p, token, *span, *begins_line, NULL);
+    hold_token(p, token, *span, *begins_line, NULL);
     return next_token(p, value, span, begins_line);
 }
 
 int cai_lex(CAI_STYPE *value, Span *span, Parser *p) {
     bool begins_line;
     int token = next_token(p, value, span, &begins_line);
-    if (p->last == '.' && is_reserved(token)) {
+    if (p->last == '.' && is_reserved_token(token)) {
         value->name = intern_range(p->names, p->source->text + span->begin, span->end - span->begin);
         token = TOKEN_NAME;
     }
@@ -365,7 +365,7 @@ static bool ends_declaration(const Parser *p, int token) {
     return token == TOKEN_NEWLINE ? !goes_on_below(p) : is_declaration_word(token) && p->last_begins_line;
 }
 
-static void skip(Parser *p, int *lookahead, Span *span, bool (*ends)(const Parser *, int)) {
+static void skip_tokens(Parser *p, int *lookahead, Span *span, bool (*ends)(const Parser *, int)) {
     CAI_STYPE ignored;
     p->skipping = true;
     while (*lookahead == TOKEN_CAI_EMPTY || *lookahead == TOKEN_CAI_UNDEF || !ends(p, *lookahead))
@@ -394,13 +394,13 @@ static void skip_missing_body(Parser *p, int *lookahead, Span *span) {
     }
     if (ended) {
         p->brackets.count = around;
-        hold(p, *lookahead, *span, true, &value);
+        hold_token(p, *lookahead, *span, true, &value);
         *lookahead = TOKEN_NEWLINE;
     } else if (*lookahead == '}' && p->last_begins_line && indent_at(p, span->begin) < indent) {
         p->last_closes_body = p->brackets.items[--p->brackets.count].body;
     } else if (*lookahead == '}') {
         *lookahead = TOKEN_CAI_EMPTY;
-        skip(p, lookahead, span, ends_statement);
+        skip_tokens(p, lookahead, span, ends_statement);
     }
     p->skipping = false;
 }
@@ -408,7 +408,7 @@ static void skip_missing_body(Parser *p, int *lookahead, Span *span) {
 /* The line ends before the lookahead. */
 static void end_line(Parser *p, int *lookahead, const void *value, Span *span) {
     while (p->brackets.count > 0 && parser_innermost(p) != '{') p->brackets.count--;
-    hold(p, *lookahead, *span, true, value);
+    hold_token(p, *lookahead, *span, true, value);
     *lookahead = TOKEN_NEWLINE;
 }
 
@@ -417,18 +417,18 @@ void parser_skip_statement(Parser *p, int *lookahead, const void *value, Span *s
     p->body_missing = p->unclosed = false;
     if (body_missing) skip_missing_body(p, lookahead, span);
     else if (unclosed) end_line(p, lookahead, value, span);
-    else skip(p, lookahead, span, ends_statement);
+    else skip_tokens(p, lookahead, span, ends_statement);
     if (*lookahead == TOKEN_END) *lookahead = '}'; /* whatever it took for what: a body has an end */
 }
 
 void parser_skip_declaration(Parser *p, int *lookahead, Span *span) {
     p->unclosed = p->body_missing = false;
-    skip(p, lookahead, span, ends_declaration);
+    skip_tokens(p, lookahead, span, ends_declaration);
 }
 
 /* ---- a file ---- */
 
-static void parse(Parser *p) { cai_parse(p); }
+static void run_parser(Parser *p) { cai_parse(p); }
 
 /* The offset of the first byte that is not UTF-8 text, or the length. */
 static size_t find_not_text(const char *text, size_t length) {
@@ -468,7 +468,7 @@ File *parse_tokens(Arena *arena, Names *names, Diagnostics *diag, Source *source
     if (!is_text(diag, source)) return file;
     Parser parser = {.arena = arena, .names = names, .diag = diag, .source = source, .file = file, .line_begins = true, .tokens = tokens};
     if (strncmp(source->text, "\xef\xbb\xbf", 3) == 0) parser.offset = 3; /* a byte order mark */
-    scan_text(&parser, parse);
+    scan_text(&parser, run_parser);
     return file;
 }
 

@@ -4,21 +4,21 @@
 #include "cai.tab.h"
 #include <ctype.h>
 
-static bool expects(const SyntaxError *e, const char *token) {
+static bool expects_token(const SyntaxError *e, const char *token) {
     for (int i = 0; i < e->count; i++)
         if (strcmp(e->expected[i], token) == 0) return true;
     return false;
 }
 
-static bool found(const SyntaxError *e, const char *token) { return strcmp(e->found, token) == 0; }
-static bool expects_value(const SyntaxError *e) { return expects(e, "a whole number"); }
+static bool found_token(const SyntaxError *e, const char *token) { return strcmp(e->found, token) == 0; }
+static bool expects_value(const SyntaxError *e) { return expects_token(e, "a whole number"); }
 
-static const char *text_of(Parser *p, Span span) {
+static const char *text_of_span(Parser *p, Span span) {
     int length = (int)(span.end - span.begin);
     return arena_printf(p->arena, length > 40 ? "%.*s..." : "%.*s", length > 40 ? 37 : length, p->source->text + span.begin);
 }
 
-static const char *line_begin(const Parser *p, uint32_t offset) {
+static const char *line_begin_of(const Parser *p, uint32_t offset) {
     const char *text = p->source->text;
     while (offset > 0 && text[offset - 1] != '\n') offset--;
     while (text[offset] == ' ' || text[offset] == '\t') offset++;
@@ -26,7 +26,7 @@ static const char *line_begin(const Parser *p, uint32_t offset) {
 }
 
 static const char *first_word(Parser *p, uint32_t offset) {
-    const char *begin = line_begin(p, offset), *end = begin;
+    const char *begin = line_begin_of(p, offset), *end = begin;
     while (isalnum((unsigned char)*end) || *end == '_') end++;
     return arena_strndup(p->arena, begin, (size_t)(end - begin));
 }
@@ -37,33 +37,33 @@ static const char *expected_words(Parser *p, const SyntaxError *e) {
         "`,`",  "`)`",    "`]`",    "`}`",    "`{`",    "`(`",     "`[`",   "`:`",      "`=`",    "`->`",
         "`in`", "`else`", "`from`", "`over`", "`with`", "`every`", "`for`", "a string", "a name", "the hole's `}`",
         "`..`"};
-    if (expects(e, "`return`")) return "a statement";
-    if (expects(e, "`model`")) return "a declaration: `use`, `model`, `block`, `train`, `optimizer` or `NAME = value`";
+    if (expects_token(e, "`return`")) return "a statement";
+    if (expects_token(e, "`model`")) return "a declaration: `use`, `model`, `block`, `train`, `optimizer` or `NAME = value`";
     if (expects_value(e))
-        return expects(e, "`repeat`")                   ? "a layer"
-               : expects(e, "`)`") || expects(e, "`]`") ? "a value or the closing bracket"
+        return expects_token(e, "`repeat`")                   ? "a layer"
+               : expects_token(e, "`)`") || expects_token(e, "`]`") ? "a value or the closing bracket"
                                                         : "a value";
-    if (expects(e, "the end of the line")) return "the end of the line";
-    bool after_value = expects(e, "`+`") || expects(e, "`.`");
+    if (expects_token(e, "the end of the line")) return "the end of the line";
+    bool after_value = expects_token(e, "`+`") || expects_token(e, "`.`");
     Text words = {.arena = p->arena};
     const char *listed[COUNT_OF(worth)];
     int count = 0;
     bool has_length = !strcmp(first_word(p, e->span.begin), "train");
     for (int i = 0; i < COUNT_OF(worth); i++) {
-        if (!strcmp(worth[i], "`for`") && expects(e, "`{`") && !has_length) continue;
+        if (!strcmp(worth[i], "`for`") && expects_token(e, "`{`") && !has_length) continue;
         bool goes_on = after_value && (!strcmp(worth[i], "`->`") || !strcmp(worth[i], "`(`") || !strcmp(worth[i], "`[`") ||
-                                       (!strcmp(worth[i], "`for`") && expects(e, "`]`")));
-        if (expects(e, worth[i]) && !goes_on) listed[count++] = worth[i];
+                                       (!strcmp(worth[i], "`for`") && expects_token(e, "`]`")));
+        if (expects_token(e, worth[i]) && !goes_on) listed[count++] = worth[i];
     }
     for (int i = 0; i < count; i++) text_add(&words, "%s%s", i == 0 ? "" : i + 1 == count ? " or " : ", ", listed[i]);
     return count ? text_string(&words) : "something else";
 }
 
 static const char *found_words(Parser *p, const SyntaxError *e) {
-    bool named = found(e, "the end of the line") || found(e, "the end of the file");
+    bool named = found_token(e, "the end of the line") || found_token(e, "the end of the file");
     if (named) return e->span.begin >= p->source->length ? "the end of the file" : e->found;
-    if (found(e, "a string")) return "a string";
-    return arena_printf(p->arena, "`%s`", text_of(p, e->span));
+    if (found_token(e, "a string")) return "a string";
+    return arena_printf(p->arena, "`%s`", text_of_span(p, e->span));
 }
 
 /* A ( or [ stays open: the line below already begins something new, and no bracket closes it later. */
@@ -81,21 +81,21 @@ static bool closed_later(const Parser *p) {
 static bool report_left_open(Parser *p, const SyntaxError *e) {
     Span open = p->left_open;
     char innermost = parser_innermost(p);
-    if (!found(e, "`}`") || !open.source) {
-        bool word = found(e, "a name") || isalpha((unsigned char)p->source->text[e->span.begin]);
+    if (!found_token(e, "`}`") || !open.source) {
+        bool word = found_token(e, "a name") || isalpha((unsigned char)p->source->text[e->span.begin]);
         if (!word || !p->last_begins_line || (innermost != '(' && innermost != '[') || closed_later(p)) return false;
         open = vec_last(&p->brackets).span;
         p->unclosed = true;
     }
-    parser_error(p, DIAG_unclosed, open, "this `%s` is never closed", text_of(p, open));
+    parser_error(p, DIAG_unclosed, open, "this `%s` is never closed", text_of_span(p, open));
     return true;
 }
 
-typedef struct Habit { /* of people who come from another language */
+typedef struct ForeignWord { /* of people who come from another language */
     const char *word, *help;
-} Habit;
+} ForeignWord;
 
-static const Habit habits[] = {
+static const ForeignWord foreign_words[] = {
     {"elif", "write `else if`"},
     {"elseif", "write `else if`"},
     {"while", "loops are `for i in 0 .. n { ... }` and `repeat n { ... }`: the compiler unrolls them"},
@@ -115,29 +115,29 @@ static const Habit habits[] = {
 };
 
 /* A line that begins with such a word. */
-static bool report_habit(Parser *p, const SyntaxError *e) {
-    const char *line = line_begin(p, e->span.begin), *word = first_word(p, e->span.begin);
-    for (int i = 0; i < COUNT_OF(habits); i++) {
-        if (strcmp(word, habits[i].word) != 0) continue;
+static bool report_foreign_word(Parser *p, const SyntaxError *e) {
+    const char *line = line_begin_of(p, e->span.begin), *word = first_word(p, e->span.begin);
+    for (int i = 0; i < COUNT_OF(foreign_words); i++) {
+        if (strcmp(word, foreign_words[i].word) != 0) continue;
         uint32_t begin = (uint32_t)(line - p->source->text);
         Span span = {p->source, begin, begin + (uint32_t)strlen(word)};
-        diag_help(p->diag, parser_error(p, DIAG_foreign_word, span, "there is no `%s` in cai", word), "%s", habits[i].help);
+        diag_help(p->diag, parser_error(p, DIAG_foreign_word, span, "there is no `%s` in cai", word), "%s", foreign_words[i].help);
         return true;
     }
     return false;
 }
 
 static const char *help_on_comments(Parser *p, const SyntaxError *e) {
-    const char *line = line_begin(p, e->span.begin);
+    const char *line = line_begin_of(p, e->span.begin);
     if (strncmp(line, "//", 2) == 0 || strncmp(line, "/*", 2) == 0) return "a comment begins with `#`";
     for (const char *at = line; at + 1 < p->source->text + e->span.begin; at++)
         if (strncmp(at, "// ", 3) == 0) return "`//` divides; a comment begins with `#`";
     return NULL;
 }
 
-static bool is_word(Parser *p, Span span) { return isalpha((unsigned char)p->source->text[span.begin]); }
-static bool is_comparison(const SyntaxError *e) {
-    return found(e, "`==`") || found(e, "`!=`") || found(e, "`<`") || found(e, "`>`") || found(e, "`<=`") || found(e, "`>=`");
+static bool is_word_span(Parser *p, Span span) { return isalpha((unsigned char)p->source->text[span.begin]); }
+static bool is_comparison_error(const SyntaxError *e) {
+    return found_token(e, "`==`") || found_token(e, "`!=`") || found_token(e, "`<`") || found_token(e, "`>`") || found_token(e, "`<=`") || found_token(e, "`>=`");
 }
 
 /* Two lists of a mistake each: what was found, where; and the help for it. NULL where nothing special is known. */
@@ -145,7 +145,7 @@ static const char *help_on_equals(Parser *p, const SyntaxError *e) {
     if (p->source->text[e->span.end] == '>') return "the arrow is written `->`";
     char before = p->before_last_span.end == e->span.begin && e->span.begin > 0 ? p->source->text[e->span.begin - 1] : ' ';
     if (before && strchr("+-*/%@", before)) return arena_printf(p->arena, "write it out: `x = x %c y`", before);
-    if (expects(e, "`{`") || expects(e, "`,`") || expects(e, "`)`") || expects(e, "`else`"))
+    if (expects_token(e, "`{`") || expects_token(e, "`,`") || expects_token(e, "`)`") || expects_token(e, "`else`"))
         return "`=` binds a name; equality is `==`";
     return "a statement binds one name or one tuple of names";
 }
@@ -156,22 +156,22 @@ static bool is_operator(int token) {
 }
 
 static const char *help_on_line_end(Parser *p, const SyntaxError *e) {
-    if (expects(e, "`{`") && !expects_value(e)) return "the `{` stands on this line";
+    if (expects_token(e, "`{`") && !expects_value(e)) return "the `{` stands on this line";
     if (!is_operator(p->before_last)) return NULL;
     return arena_printf(p->arena, "a line that goes on begins with the operator: move `%s` to the next line",
-                        text_of(p, p->before_last_span));
+                        text_of_span(p, p->before_last_span));
 }
 
 static const char *help_in_signature(Parser *p, const SyntaxError *e) {
-    if (found(e, "`{`") && expects(e, "`(`") && p->before_last == TOKEN_NAME)
+    if (found_token(e, "`{`") && expects_token(e, "`(`") && p->before_last == TOKEN_NAME)
         return "the last list names what is run through it: `block f(x) { ... }`";
-    if (found(e, "`(`") && expects(e, "`{`"))
+    if (found_token(e, "`(`") && expects_token(e, "`{`"))
         return "there are at most two lists: what it is made with, and what is run through it";
-    if (found(e, "`,`") && expects(e, "`as`")) return "several results stand in parentheses: `-> (a: f32[N], b: f32[N])`";
-    if (found(e, "`[`") && expects(e, "`:`") && (e->count == 1 || expects(e, "`=`"))) return "a type stands behind a name: `y: f32[N, C]`";
-    if (found(e, "`{`") && expects(e, "`:`") && e->count == 1) return "a result has a type: `-> y: f32[N, C]`";
+    if (found_token(e, "`,`") && expects_token(e, "`as`")) return "several results stand in parentheses: `-> (a: f32[N], b: f32[N])`";
+    if (found_token(e, "`[`") && expects_token(e, "`:`") && (e->count == 1 || expects_token(e, "`=`"))) return "a type stands behind a name: `y: f32[N, C]`";
+    if (found_token(e, "`{`") && expects_token(e, "`:`") && e->count == 1) return "a result has a type: `-> y: f32[N, C]`";
     if (p->before_last == TOKEN_USE) return "write `use unet`: the file's name without quotes and without .cai";
-    if (expects(e, "`[`") && e->count == 1) return "a type lists its sizes: `f32[N, C]`; one number is `f32[]`";
+    if (expects_token(e, "`[`") && e->count == 1) return "a type lists its sizes: `f32[N, C]`; one number is `f32[]`";
     return NULL;
 }
 
@@ -194,59 +194,59 @@ static bool is_dotted_label(const Parser *p) {
 
 static const char *help_dotted_label(Parser *p) {
     Span label = {p->source, label_begin(p), p->before_last_span.end};
-    return arena_printf(p->arena, "a label of several parts stands in quotes: `\"%s\": ...`", text_of(p, label));
+    return arena_printf(p->arena, "a label of several parts stands in quotes: `\"%s\": ...`", text_of_span(p, label));
 }
 
 static const char *help_by_place(Parser *p, const SyntaxError *e) {
-    bool body_wanted = expects(e, "`{`") && !expects_value(e),
+    bool body_wanted = expects_token(e, "`{`") && !expects_value(e),
          in_stages = parser_innermost(p) == '{' && !vec_last(&p->brackets).body;
-    if (expects(e, "`in`")) return "write `for i in 0 .. n { ... }`, or `for x in list { ... }`";
-    if (expects(e, "`model`") || (expects(e, "`=`") && e->count == 1)) return "layers are run within a `block` or a `model`";
-    if (found(e, "`=`")) return help_on_equals(p, e);
-    if (found(e, "the end of the line")) return help_on_line_end(p, e);
-    if (found(e, "`if`") && expects_value(e)) return "a choice is written `a if condition else b`";
-    if (found(e, "`+`") && p->before_last == '+') return "write it out: `i = i + 1`";
-    if (found(e, "`...`")) return "a range is written `0 .. n`, and leaves out n";
-    if (found(e, "`>`") && p->before_last == '>') return "the arrow is written `->`";
-    if (found(e, "`,`") && in_stages) return "layers in braces are joined by arrows: `{ a -> b }`";
-    if (found(e, "`,`") && expects(e, "the end of the line")) return "several values stand in parentheses: `(a, b)`";
-    if (found(e, "`:`") && p->before_last == TOKEN_NAME && is_dotted_label(p)) return help_dotted_label(p);
-    if (found(e, "`:`") && body_wanted) return "a body stands in braces: `{ ... }`";
-    if (found(e, "`->`") && (body_wanted || expects(e, "`]`") || expects(e, "`:`")))
+    if (expects_token(e, "`in`")) return "write `for i in 0 .. n { ... }`, or `for x in list { ... }`";
+    if (expects_token(e, "`model`") || (expects_token(e, "`=`") && e->count == 1)) return "layers are run within a `block` or a `model`";
+    if (found_token(e, "`=`")) return help_on_equals(p, e);
+    if (found_token(e, "the end of the line")) return help_on_line_end(p, e);
+    if (found_token(e, "`if`") && expects_value(e)) return "a choice is written `a if condition else b`";
+    if (found_token(e, "`+`") && p->before_last == '+') return "write it out: `i = i + 1`";
+    if (found_token(e, "`...`")) return "a range is written `0 .. n`, and leaves out n";
+    if (found_token(e, "`>`") && p->before_last == '>') return "the arrow is written `->`";
+    if (found_token(e, "`,`") && in_stages) return "layers in braces are joined by arrows: `{ a -> b }`";
+    if (found_token(e, "`,`") && expects_token(e, "the end of the line")) return "several values stand in parentheses: `(a, b)`";
+    if (found_token(e, "`:`") && p->before_last == TOKEN_NAME && is_dotted_label(p)) return help_dotted_label(p);
+    if (found_token(e, "`:`") && body_wanted) return "a body stands in braces: `{ ... }`";
+    if (found_token(e, "`->`") && (body_wanted || expects_token(e, "`]`") || expects_token(e, "`:`")))
         return "put the run in parentheses: `(x -> f)`";
-    if (is_word(p, e->span) && body_wanted && expects(e, "`+`")) return "what is done stands in braces: `{ ... }`";
-    if (in_stages && expects(e, "`->`") && is_word(p, e->span)) return "layers in braces are joined by arrows: `{ a -> b }`";
-    if (found(e, "a string") && p->before_last == TOKEN_NAME && p->before_last_span.end == e->span.begin)
+    if (is_word_span(p, e->span) && body_wanted && expects_token(e, "`+`")) return "what is done stands in braces: `{ ... }`";
+    if (in_stages && expects_token(e, "`->`") && is_word_span(p, e->span)) return "layers in braces are joined by arrows: `{ a -> b }`";
+    if (found_token(e, "a string") && p->before_last == TOKEN_NAME && p->before_last_span.end == e->span.begin)
         return "strings have no prefix: braces in them are always holes";
-    if (found(e, "a name") && !strcmp(text_of(p, p->before_last_span), "lambda")) return "a function is a block: `block f(x) { return 2 * x }`";
-    if (found(e, "a name") && expects(e, "`->`") && expects(e, "the end of the line"))
-        return arena_printf(p->arena, "if it is a stage, an arrow stands before it: `-> %s`", text_of(p, e->span));
-    if (found(e, "`for`") && parser_innermost(p) == '(') return "a list of what all rounds give stands in brackets: `[2 * i for i in 0 .. n]`";
-    if (found(e, "`for`") && parser_innermost(p) == '[') return "one value stands before `for`, what each round gives: `[2 * i for i in 0 .. n]`";
-    if (found(e, "`else`")) return "`else` stands after the `}` of an `if`";
+    if (found_token(e, "a name") && !strcmp(text_of_span(p, p->before_last_span), "lambda")) return "a function is a block: `block f(x) { return 2 * x }`";
+    if (found_token(e, "a name") && expects_token(e, "`->`") && expects_token(e, "the end of the line"))
+        return arena_printf(p->arena, "if it is a stage, an arrow stands before it: `-> %s`", text_of_span(p, e->span));
+    if (found_token(e, "`for`") && parser_innermost(p) == '(') return "a list of what all rounds give stands in brackets: `[2 * i for i in 0 .. n]`";
+    if (found_token(e, "`for`") && parser_innermost(p) == '[') return "one value stands before `for`, what each round gives: `[2 * i for i in 0 .. n]`";
+    if (found_token(e, "`else`")) return "`else` stands after the `}` of an `if`";
     return help_in_signature(p, e);
 }
 
 /* `show = x`, or `block repeat(x)`. */
 static bool report_reserved(Parser *p, const SyntaxError *e) {
-    bool choice = (found(e, "`if`") || found(e, "`for`")) && expects_value(e); /* `y = if c { a } else { b }`, `[for x in xs]` */
+    bool choice = (found_token(e, "`if`") || found_token(e, "`for`")) && expects_value(e); /* `y = if c { a } else { b }`, `[for x in xs]` */
     bool here =
-        !choice && is_word(p, e->span) && !found(e, "a name") && expects(e, "a name") && !expects(e, "`model`") && !expects(e, "`return`");
-    bool before = found(e, "`=`") && p->before_last >= TOKEN_USE && p->before_last <= TOKEN_SHOW && expects_value(e);
+        !choice && is_word_span(p, e->span) && !found_token(e, "a name") && expects_token(e, "a name") && !expects_token(e, "`model`") && !expects_token(e, "`return`");
+    bool before = found_token(e, "`=`") && p->before_last >= TOKEN_USE && p->before_last <= TOKEN_SHOW && expects_value(e);
     if (!here && !before) return false;
     Span span = before ? p->before_last_span : e->span;
-    Diagnostic *d = parser_error(p, DIAG_reserved_word, span, "`%s` is a reserved word and cannot be a name", text_of(p, span));
-    if (p->source->text[span.end] == ':') diag_help(p->diag, d, "as a label it stands in quotes: `\"%s\": ...`", text_of(p, span));
+    Diagnostic *d = parser_error(p, DIAG_reserved_word, span, "`%s` is a reserved word and cannot be a name", text_of_span(p, span));
+    if (p->source->text[span.end] == ':') diag_help(p->diag, d, "as a label it stands in quotes: `\"%s\": ...`", text_of_span(p, span));
     return true;
 }
 
 /* A declaration where a statement stands. */
 static bool report_nested(Parser *p, const SyntaxError *e) {
-    bool declares = found(e, "`block`") || found(e, "`model`") || found(e, "`use`") || found(e, "`train`") || found(e, "`optimizer`");
-    if (!declares || !expects(e, "`return`")) return false;
-    const char *word = text_of(p, e->span);
+    bool declares = found_token(e, "`block`") || found_token(e, "`model`") || found_token(e, "`use`") || found_token(e, "`train`") || found_token(e, "`optimizer`");
+    if (!declares || !expects_token(e, "`return`")) return false;
+    const char *word = text_of_span(p, e->span);
     Diagnostic *d = parser_error(p, DIAG_declaration_place, e->span, "a `%s` stands at the top of a file, not in a body", word);
-    if (found(e, "`block`")) diag_help(p->diag, d, "move it out of this body; what is needed only here may be a layer in braces, `f = { conv(8, 3) -> relu }`");
+    if (found_token(e, "`block`")) diag_help(p->diag, d, "move it out of this body; what is needed only here may be a layer in braces, `f = { conv(8, 3) -> relu }`");
     else diag_help(p->diag, d, "move it out of this body, to the left edge");
     return true;
 }
@@ -254,20 +254,20 @@ static bool report_nested(Parser *p, const SyntaxError *e) {
 /* A statement's header that no `{` follows on its line. */
 static bool body_missing(Parser *p, const SyntaxError *e) {
     const char *word = first_word(p, e->span.begin), *rest = p->source->text + e->span.begin;
-    bool header = *line_begin(p, e->span.begin) == '}' || !strcmp(word, "for") || !strcmp(word, "if") || !strcmp(word, "repeat");
-    return header && expects(e, "`{`") && !expects_value(e) && rest[strcspn(rest, "{#\n")] != '{';
+    bool header = *line_begin_of(p, e->span.begin) == '}' || !strcmp(word, "for") || !strcmp(word, "if") || !strcmp(word, "repeat");
+    return header && expects_token(e, "`{`") && !expects_value(e) && rest[strcspn(rest, "{#\n")] != '{';
 }
 
 void parser_syntax_error(Parser *p, const SyntaxError *e) {
     if (p->stopped || p->silent || (p->at_end && p->errors > 0 && e->span.begin >= p->source->length)) return;
     if (report_left_open(p, e)) return;
-    if (is_comparison(e) && expects(e, "`+`") && !expects(e, "`==`")) {
+    if (is_comparison_error(e) && expects_token(e, "`+`") && !expects_token(e, "`==`")) {
         Diagnostic *d = parser_error(p, DIAG_chained_comparison, e->span, "comparisons are not chained");
         diag_help(p->diag, d, "write `a < b and b < c`");
         return;
     }
     const char *help = help_on_comments(p, e);
-    if (!help && (report_nested(p, e) || report_habit(p, e) || report_reserved(p, e))) return;
+    if (!help && (report_nested(p, e) || report_foreign_word(p, e) || report_reserved(p, e))) return;
     if (!help) help = help_by_place(p, e);
     p->body_missing = body_missing(p, e);
     Diagnostic *d = parser_error(p, DIAG_syntax, e->span, "expected %s, found %s", expected_words(p, e), found_words(p, e));

@@ -27,15 +27,15 @@ static int64_t fan_in_of(const RefShape *shape) {
 
 enum { PART = 512 /* numbers, which stay in the nearest cache */ };
 
-typedef struct Draw { /* (times u + plus) over */
+typedef struct WeightDraw { /* (times u + plus) over */
     uint64_t stream;
     float times, plus, over;
     DType type;
     Number *values;
-} Draw;
+} WeightDraw;
 
-static void draw(void *context, int64_t begin, int64_t end) {
-    const Draw d = *(const Draw *)context;
+static void draw_elements(void *context, int64_t begin, int64_t end) {
+    const WeightDraw d = *(const WeightDraw *)context;
     for (int64_t first = begin; first < end; first += PART) {
         const int64_t count = min_i64(PART, end - first);
         Number *values = d.values + first;
@@ -51,9 +51,9 @@ void init_fill(uint64_t seed, const char *path, const RefShape *shape, double in
     const bool centered = init == 0 || isnan(init) || init == INIT_NORMAL, scale = init == 1;
     const float bound = init == INIT_NORMAL ? sqrtf(3) : shape->rank >= 2 && !state ? init_bound(fan_in_of(shape)) : 0.1f;
     if (centered || scale) {
-        Draw d = {.stream = random_stream(seed, path), .type = shape->type, .values = values};
+        WeightDraw d = {.stream = random_stream(seed, path), .type = shape->type, .values = values};
         d.times = centered ? 2 : 1, d.plus = centered ? -1 : 0.5f, d.over = centered ? bound : 1;
-        parallel_for(shape->count, 3, draw, &d);
+        parallel_for(shape->count, 3, draw_elements, &d);
         return;
     }
     Number declared = {.real = dtype_is_float(shape->type) ? (float)init : init};

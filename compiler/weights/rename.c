@@ -19,7 +19,7 @@ typedef struct Star { /* what a * stood for */
 } Star;
 
 /* Takes the shortest text for each * and takes more where the rest does not fit: linear but for the last *. */
-static bool match(const char *pattern, const char *text, Star *stars, int *count) {
+static bool match_pattern(const char *pattern, const char *text, Star *stars, int *count) {
     const char *retry_pattern = NULL, *retry_text = NULL;
     int retry_star = 0;
     *count = 0;
@@ -46,7 +46,7 @@ static bool match(const char *pattern, const char *text, Star *stars, int *count
 bool pattern_matches(const char *pattern, const char *text) {
     Star stars[STARS_MAX];
     int count;
-    return match(pattern, text, stars, &count);
+    return match_pattern(pattern, text, stars, &count);
 }
 
 static int count_stars(const char *text) {
@@ -56,7 +56,7 @@ static int count_stars(const char *text) {
 }
 
 /* One line; false where it is no rename. */
-static bool read_line(Arena *arena, Renames *renames, const char *begin, const char *end) {
+static bool read_rename(Arena *arena, Renames *renames, const char *begin, const char *end) {
     const char *blanks = " \t\r", *words[3];
     size_t lengths[3];
     int count = 0;
@@ -88,7 +88,7 @@ Renames *renames_read(Arena *arena, Diagnostics *diag, const char *path) {
     for (int line = 1; at < end && good; line++) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         if (!stop) stop = end;
-        good = !memchr(at, 0, (size_t)(stop - at)) && read_line(arena, renames, at, stop);
+        good = !memchr(at, 0, (size_t)(stop - at)) && read_rename(arena, renames, at, stop);
         if (!good) {
             Diagnostic *d = diag_error(diag, DIAG_rename, (Span){0},
                                        "%s:%d: a line has two names, theirs and ours, with no more *s in ours", path, line);
@@ -115,7 +115,7 @@ const char *renames_apply(const Renames *renames, Arena *arena, const char *name
     int count;
     for (int i = 0; renames && i < renames->list.count; i++) {
         const Rename *rename = &renames->list.items[i];
-        if (!match(rename->theirs, name, stars, &count)) continue;
+        if (!match_pattern(rename->theirs, name, stars, &count)) continue;
         return strcmp(rename->ours, "-") == 0 ? NULL : fill_stars(arena, rename->ours, stars);
     }
     return name;

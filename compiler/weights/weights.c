@@ -8,32 +8,32 @@
 #include <sys/stat.h>
 
 #define LISTED_MAX 50 /* names in one error */
-#define MOST_ELEMENTS ((int64_t)1 << 31) /* of all weights together: 8.6 GB in f32, the most that one program holds */
+#define MAX_ELEMENTS ((int64_t)1 << 31) /* of all weights together: 8.6 GB in f32, the most that one program holds */
 
-typedef struct Entry { /* a file, and the path that its names are below */
+typedef struct FileEntry { /* a file, and the path that its names are below */
     const char *prefix;  /* "" for all */
     const char *path;
     const char *below;   /* of FILE:PATH, PATH: its names below that are meant, without it; NULL: all */
     Span span;           /* of the `load`, or nowhere */
     cai_tensor_file file;
     bool open;
-} Entry;
+} FileEntry;
 
-typedef struct Wanted { /* a weight of one of the models */
+typedef struct WantedWeight { /* a weight of one of the models */
     WeightInfo info;
     bool needed;              /* by the model that is built */
     int owner;                /* the entry it is looked for in; -1: none */
     const cai_tensor *value;  /* once found */
     bool misshapen;
-    bool told;                /* that it is not all numbers */
-} Wanted;
+    bool reported;                /* that it is not all numbers */
+} WantedWeight;
 
 struct Weights {
     Arena *arena;
     Names *names;
     Diagnostics *diag;
-    Vec(Entry) entries;
-    Vec(Wanted) wanted;
+    Vec(FileEntry) entries;
+    Vec(WantedWeight) wanted;
     Map *by_path;             /* Name -> index in wanted, plus 1 */
     Vec(const char *) unused;
     bool random;
@@ -48,7 +48,7 @@ static void collect_wanted(Weights *w, Model *const *models, int count, int buil
             Name path = models[m]->weights.items[i].path;
             intptr_t place = (intptr_t)map_get(w->by_path, path);
             if (!place) {
-                vec_push(w->arena, &w->wanted, (Wanted){.info = models[m]->weights.items[i], .owner = -1});
+                vec_push(w->arena, &w->wanted, (WantedWeight){.info = models[m]->weights.items[i], .owner = -1});
                 map_set(w->by_path, path, (void *)(place = w->wanted.count));
             }
             if (m == built) w->wanted.items[place - 1].needed = true;
@@ -63,15 +63,15 @@ static bool fits_program(const Weights *w) {
         const WeightInfo *info = &w->wanted.items[i].info;
         if (!w->wanted.items[i].needed || !shape_element_count(info->shape, &count)) continue;
         total += count;
-        if (total <= MOST_ELEMENTS) continue;
+        if (total <= MAX_ELEMENTS) continue;
         diag_error(w->diag, DIAG_weights_too_large, info->span, "the weights up to `%s`, %s, come to over %lld elements, the most that a program holds",
-                   info->path, shape_string(w->arena, info->shape), (long long)MOST_ELEMENTS);
+                   info->path, shape_string(w->arena, info->shape), (long long)MAX_ELEMENTS);
         return false;
     }
     return true;
 }
 
-static Wanted *find_wanted(Weights *w, const char *path) {
+static WantedWeight *find_wanted(Weights *w, const char *path) {
     intptr_t place = (intptr_t)map_get(w->by_path, intern(w->names, path));
     return place ? &w->wanted.items[place - 1] : NULL;
 }
@@ -83,19 +83,19 @@ static bool has_prefix(const Weights *w, const char *prefix) {
 }
 
 /* The file of a `load` stands beside the .cai file that says so. */
-static const char *beside(Arena *arena, Span span, const char *file) {
+static const char *path_beside(Arena *arena, Span span, const char *file) {
     if (file[0] == '/' || !span.source) return file;
     const char *folder = dirname(arena_printf(arena, "%s", span.source->path));
     return strcmp(folder, ".") == 0 ? file : arena_printf(arena, "%s/%s", folder, file);
 }
 
 /* FILE, or FILE:PATH. */
-static Entry entry_of(Arena *arena, const char *prefix, const char *file, Span span) {
+static FileEntry entry_of(Arena *arena, const char *prefix, const char *file, Span span) {
     static const char ending[] = ".safetensors:";
-    const char *found = strstr(file, ending), *path = beside(arena, span, file);
-    if (!found) return (Entry){.prefix = prefix, .path = path, .span = span};
+    const char *found = strstr(file, ending), *path = path_beside(arena, span, file);
+    if (!found) return (FileEntry){.prefix = prefix, .path = path, .span = span};
     const char *below = found + sizeof ending - 1;
-    return (Entry){.prefix = prefix, .path = arena_strndup(arena, path, strlen(path) - strlen(below) - 1), .below = below, .span = span};
+    return (FileEntry){.prefix = prefix, .path = arena_strndup(arena, path, strlen(path) - strlen(below) - 1), .below = below, .span = span};
 }
 
 static void collect_entries(Weights *w, Model *const *models, int count, const WeightOptions *options) {
@@ -118,7 +118,7 @@ static bool is_below(const char *path, const char *prefix) {
     return length == 0 || (strncmp(path, prefix, length) == 0 && (path[length] == '.' || path[length] == 0));
 }
 
-static void find_owners(Weights *w) {
+static void find_weight_owners(Weights *w) {
     for (int i = 0; i < w->wanted.count; i++) {
         size_t longest = 0;
         for (int e = 0; e < w->entries.count; e++) {
@@ -151,7 +151,7 @@ static bool has_weights(const Weights *w, const char *prefix) {
 static bool check_prefixes(Weights *w) {
     bool good = true;
     for (int i = 0; i < w->entries.count; i++) {
-        const Entry *entry = &w->entries.items[i];
+        const FileEntry *entry = &w->entries.items[i];
         for (int k = 0; k < i; k++) {
             if (strcmp(entry->prefix, w->entries.items[k].prefix) != 0 || entry->span.source) continue;
             Diagnostic *d = diag_error(w->diag, DIAG_weights_path, entry->span, "%s and %s are for the same weights", w->entries.items[k].path, entry->path);
@@ -176,7 +176,7 @@ static bool open_entries(Weights *w) {
     bool good = true;
     for (int i = 0; i < w->entries.count; i++) {
         cai_error error;
-        Entry *entry = &w->entries.items[i];
+        FileEntry *entry = &w->entries.items[i];
         entry->open = cai_tensors_open(entry->path, &entry->file, &error);
         if (!entry->open) diag_error(w->diag, DIAG_weights_file, entry->span, "%s", error.message);
         const cai_format *format = entry->open ? &cai_formats[entry->file.format] : NULL;
@@ -204,13 +204,13 @@ static bool is_ignored(const char *name) {
 }
 
 /* A checkpoint of cai train has what the run needs besides: moments of optimizers, networks that only train. */
-static bool is_checkpoint(const Entry *entry) {
+static bool is_checkpoint(const FileEntry *entry) {
     const char *format = cai_tensors_metadata(&entry->file, "format");
     return format && strncmp(format, "cai run ", 8) == 0;
 }
 
 /* What a tensor's name is below the entry's PATH; NULL where it is not below it. */
-static const char *name_below(const Entry *entry, const char *name) {
+static const char *name_below(const FileEntry *entry, const char *name) {
     if (!entry->below) return name;
     size_t length = strlen(entry->below);
     return is_below(name, entry->below) && name[length] == '.' ? name + length + 1 : NULL;
@@ -222,7 +222,7 @@ static bool is_excused(const Weights *w, const char *path) {
     return false;
 }
 
-static bool has_shape(const cai_tensor *tensor, Shape shape) {
+static bool tensor_has_shape(const cai_tensor *tensor, Shape shape) {
     if (tensor->rank != shape.rank) return false;
     for (int i = 0; i < shape.rank; i++)
         if (!dim_is_const(shape.dims[i], NULL) || dim_const_value(shape.dims[i]) != tensor->dims[i]) return false;
@@ -230,7 +230,7 @@ static bool has_shape(const cai_tensor *tensor, Shape shape) {
 }
 
 /* Where element `index` lies: [1, 0, 2]. */
-static const char *place_text(Arena *arena, const cai_tensor *tensor, int64_t index) {
+static const char *element_place_text(Arena *arena, const cai_tensor *tensor, int64_t index) {
     const char *place = "]";
     for (int axis = tensor->rank - 1; axis >= 0; index /= tensor->dims[axis--])
         place = arena_printf(arena, "%s%lld%s", axis ? ", " : "[", (long long)(index % tensor->dims[axis]), place);
@@ -259,23 +259,23 @@ static const char *int_text(Arena *arena, const cai_tensor *tensor, int64_t inde
 }
 
 /* A tensor of the weight's shape, and of floats or ints as it is. Ints are read as they stand, or not at all. */
-static void take_values(Weights *w, Wanted *wanted, const cai_tensor *tensor, Mismatch *mismatch) {
+static void take_values(Weights *w, WantedWeight *wanted, const cai_tensor *tensor, Mismatch *mismatch) {
     DType type = wanted->info.shape.type;
     int64_t beyond = dtype_is_float(type) ? -1 : first_beyond(tensor, type);
     wanted->value = tensor;
     if (beyond >= 0)
         vec_push(w->arena, &mismatch->too_large,
                  arena_printf(w->arena, "%s is %s at %s, which is no %s", wanted->info.path,
-                              int_text(w->arena, tensor, beyond), place_text(w->arena, tensor, beyond), dtype_name(type)));
+                              int_text(w->arena, tensor, beyond), element_place_text(w->arena, tensor, beyond), dtype_name(type)));
 }
 
-static void take(Weights *w, Wanted *wanted, const cai_tensor *tensor, Mismatch *mismatch) {
+static void take_weight(Weights *w, WantedWeight *wanted, const cai_tensor *tensor, Mismatch *mismatch) {
     char found[400];
     cai_tensor_shape_text(tensor, found, sizeof found);
     const char *ours = shape_string(w->arena, wanted->info.shape);
     if (wanted->value) {
         vec_push(w->arena, &mismatch->misshapen, arena_printf(w->arena, "%s comes twice", wanted->info.path));
-    } else if (!has_shape(tensor, wanted->info.shape) || cai_type_is_float(tensor->type) != dtype_is_float(wanted->info.shape.type)) {
+    } else if (!tensor_has_shape(tensor, wanted->info.shape) || cai_type_is_float(tensor->type) != dtype_is_float(wanted->info.shape.type)) {
         wanted->misshapen = true;
         vec_push(w->arena, &mismatch->misshapen,
                  arena_printf(w->arena, "%s is %s in the file, and %s in the model", wanted->info.path, found, ours));
@@ -285,15 +285,15 @@ static void take(Weights *w, Wanted *wanted, const cai_tensor *tensor, Mismatch 
 }
 
 static void match_entry(Weights *w, int number, const Renames *renames, Mismatch *mismatch) {
-    Entry *entry = &w->entries.items[number];
+    FileEntry *entry = &w->entries.items[number];
     for (int64_t i = 0; i < entry->file.count; i++) {
         const cai_tensor *tensor = &entry->file.tensors[i];
         const char *theirs = name_below(entry, tensor->name), *ours = theirs ? renames_apply(renames, w->arena, theirs) : NULL;
         if (!ours || is_ignored(tensor->name)) continue;
         const char *path = *entry->prefix ? arena_printf(w->arena, "%s.%s", entry->prefix, ours) : ours;
-        Wanted *wanted = find_wanted(w, path);
+        WantedWeight *wanted = find_wanted(w, path);
         if (wanted && wanted->owner == number) {
-            take(w, wanted, tensor, mismatch);
+            take_weight(w, wanted, tensor, mismatch);
         } else if (!wanted && !is_checkpoint(entry) && !is_excused(w, path)) {
             char shape[400];
             cai_tensor_shape_text(tensor, shape, sizeof shape);
@@ -305,7 +305,7 @@ static void match_entry(Weights *w, int number, const Renames *renames, Mismatch
 
 static void list_missing(Weights *w, int number, Mismatch *mismatch) {
     for (int i = 0; i < w->wanted.count; i++) {
-        const Wanted *wanted = &w->wanted.items[i];
+        const WantedWeight *wanted = &w->wanted.items[i];
         if (!wanted->needed || wanted->owner != number || wanted->value || wanted->misshapen) continue;
         bool listed = mismatch->missing.count < LISTED_MAX;
         const char *near =
@@ -319,7 +319,7 @@ static void list_missing(Weights *w, int number, Mismatch *mismatch) {
 
 /* ---- saying what does not fit ---- */
 
-static Diagnostic *report_list(Weights *w, const Entry *entry, DiagCode code, const char *what, const Lines *lines) {
+static Diagnostic *report_list(Weights *w, const FileEntry *entry, DiagCode code, const char *what, const Lines *lines) {
     if (lines->count == 0) return NULL;
     Diagnostic *d = diag_error(w->diag, code, entry->span, what, entry->path, lines->count, lines->count == 1 ? "" : "s");
     for (int i = 0; i < lines->count && i < LISTED_MAX; i++) diag_note(w->diag, d, (Span){0}, "%s", lines->items[i]);
@@ -344,8 +344,8 @@ static bool is_part(const char *path) {
     return of && of > path && isdigit((unsigned char)of[-1]) && isdigit((unsigned char)of[4]);
 }
 
-static bool report(Weights *w, int number, Mismatch *mismatch) {
-    const Entry *entry = &w->entries.items[number];
+static bool report_mismatch(Weights *w, int number, Mismatch *mismatch) {
+    const FileEntry *entry = &w->entries.items[number];
     list_missing(w, number, mismatch);
     const char *prefix = common_prefix(w, mismatch);
     Diagnostic *d = report_list(w, entry, DIAG_weights_missing, "%s lacks %d weight%s of the model", &mismatch->missing);
@@ -392,7 +392,7 @@ static bool use_seed(Weights *w, const char *text) {
 
 static bool use_files(Weights *w, Model *const *models, int count, int built, const WeightOptions *options) {
     collect_entries(w, models, count, options);
-    find_owners(w);
+    find_weight_owners(w);
     if (!check_prefixes(w) || !report_ownerless(w, models[built]) || !open_entries(w)) return false;
     Renames *renames = options->rename ? renames_read(w->arena, w->diag, options->rename) : NULL;
     if (options->rename && !renames) return false;
@@ -400,7 +400,7 @@ static bool use_files(Weights *w, Model *const *models, int count, int built, co
     for (int i = 0; i < w->entries.count; i++) {
         Mismatch mismatch = {0};
         match_entry(w, i, renames, &mismatch);
-        good &= report(w, i, &mismatch);
+        good &= report_mismatch(w, i, &mismatch);
     }
     return good;
 }
@@ -427,17 +427,17 @@ void numbers_read(const cai_tensor *tensor, Number *out) { read_part(tensor, 0, 
 /* NaN; of what was trained infinity too: a saved mask may hold it. */
 static bool is_no_number(double value, bool state) { return state ? isnan(value) : !isfinite(value); }
 
-static void tell_no_numbers(Weights *w, Wanted *wanted, int64_t count, int64_t first, double value) {
-    if (!count || wanted->told) return;
-    wanted->told = true;
-    const Entry *entry = &w->entries.items[wanted->owner];
+static void report_no_numbers(Weights *w, WantedWeight *wanted, int64_t count, int64_t first, double value) {
+    if (!count || wanted->reported) return;
+    wanted->reported = true;
+    const FileEntry *entry = &w->entries.items[wanted->owner];
     Diagnostic *d = diag_warning(w->diag, DIAG_weights_numbers, entry->span, "%s: `%s` has %lld of %lld values that are no numbers: %s at %s",
                                  entry->path, wanted->value->name, (long long)count, (long long)wanted->value->count,
-                                 isnan(value) ? "NaN" : "infinity", place_text(w->arena, wanted->value, first));
+                                 isnan(value) ? "NaN" : "infinity", element_place_text(w->arena, wanted->value, first));
     diag_help(w->diag, d, "NaN and infinity spread to all that is computed with them: look at the training, or at the file that this one was made from");
 }
 
-static void read_values(Weights *w, Wanted *wanted, Number *out) {
+static void read_values(Weights *w, WantedWeight *wanted, Number *out) {
     const cai_tensor *tensor = wanted->value;
     const bool real = cai_type_is_float(tensor->type);
     int64_t bad = 0, first_bad = -1;
@@ -450,7 +450,7 @@ static void read_values(Weights *w, Wanted *wanted, Number *out) {
             if (is_no_number(out[i].real, wanted->info.state)) first_bad = i;
         bad += found;
     }
-    tell_no_numbers(w, wanted, bad, first_bad, bad ? out[first_bad].real : 0);
+    report_no_numbers(w, wanted, bad, first_bad, bad ? out[first_bad].real : 0);
 }
 
 static void path_and_init(const Node *node, Name *path, double *init) {
@@ -459,7 +459,7 @@ static void path_and_init(const Node *node, Name *path, double *init) {
     *init = state ? ATTRIBUTES(node, state)->init : ATTRIBUTES(node, parameter)->init;
 }
 
-static bool fill(void *context, const Node *node, RefTensor *out) {
+static bool fill_weight(void *context, const Node *node, RefTensor *out) {
     Weights *w = context;
     Name path;
     double init;
@@ -468,7 +468,7 @@ static bool fill(void *context, const Node *node, RefTensor *out) {
         init_fill(w->seed, path, &out->shape, init, node->op == OP_state, out->values);
         return true;
     }
-    Wanted *wanted = find_wanted(w, path);
+    WantedWeight *wanted = find_wanted(w, path);
     if (!wanted || !wanted->value) return false;
     read_values(w, wanted, out->values);
     return true;
@@ -476,31 +476,31 @@ static bool fill(void *context, const Node *node, RefTensor *out) {
 
 /* By blocks that stay in the cache. */
 static double largest_of(const cai_tensor *tensor) {
-    double block[PART], most = 0;
+    double block[PART], max = 0;
     for (int64_t first = 0; first < tensor->count; first += COUNT_OF(block)) {
         int64_t count = min_i64(COUNT_OF(block), tensor->count - first);
         cai_tensor_to_f64(tensor, first, count, block);
-        for (int64_t i = 0; i < count; i++) most = fabs(block[i]) <= most ? most : isnan(block[i]) ? INFINITY : fabs(block[i]);
+        for (int64_t i = 0; i < count; i++) max = fabs(block[i]) <= max ? max : isnan(block[i]) ? INFINITY : fabs(block[i]);
     }
-    return most;
+    return max;
 }
 
-static double largest(void *context, const Node *node) {
+static double largest_of_node(void *context, const Node *node) {
     Weights *w = context;
     Name path;
     double init;
     path_and_init(node, &path, &init);
     if (w->random) return isfinite(init) ? fmax(sqrt(5), fabs(init)) : sqrt(5); /* init.c draws none that is larger */
-    const Wanted *wanted = find_wanted(w, path);
+    const WantedWeight *wanted = find_wanted(w, path);
     return wanted && wanted->value ? largest_of(wanted->value) : INFINITY;
 }
 
-RefSource weights_source(Weights *weights) { return (RefSource){.context = weights, .parameter = fill, .largest = largest}; }
+RefSource weights_source(Weights *weights) { return (RefSource){.context = weights, .parameter = fill_weight, .largest = largest_of_node}; }
 
 uint64_t weights_identity(const Weights *w) {
     uint64_t hash = hash_bytes(&w->seed, sizeof w->seed, w->random);
     for (int i = 0; i < w->entries.count; i++) {
-        const Entry *entry = &w->entries.items[i];
+        const FileEntry *entry = &w->entries.items[i];
         struct stat status = {0};
         char real[4096];
         if (stat(entry->path, &status) != 0 || !realpath(entry->path, real)) continue;

@@ -22,54 +22,54 @@
 #define PAGE ((size_t)4096)
 #define PATTERN UINT32_C(0x7fa5c3e1)
 
-typedef struct Region { /* a buffer and its surroundings */
+typedef struct GuardedRegion { /* a buffer and its surroundings */
     unsigned char *mapping, *start; /* start: of the buffer */
     size_t mapped, bytes;
     int access;                     /* PROT_* of what lies between the outer pages */
-} Region;
+} GuardedRegion;
 
 typedef struct Guard {
     const cai_program *program;
     const int64_t *sizes;
-    Region *regions; /* buffers, inputs, outputs, weights; the working memory of each thread */
+    GuardedRegion *regions; /* buffers, inputs, outputs, weights; the working memory of each thread */
     int count, launch;
     const cai_run *run;
 } Guard;
 
 /* ---- regions ---- */
 
-static size_t round_up(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
+static size_t round_up_size(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
-static void set_access(Region *region, int access) {
+static void set_access(GuardedRegion *region, int access) {
     if (region->access == access || !region->mapping) return;
     mprotect(region->mapping + PAGE, region->mapped - 2 * PAGE, access);
     region->access = access;
 }
 
-static void fill(unsigned char *begin, const unsigned char *end) {
+static void fill_pattern(unsigned char *begin, const unsigned char *end) {
     const uint32_t pattern = PATTERN;
     for (; begin < end; begin++) *begin = (unsigned char)(pattern >> 8 * ((uintptr_t)begin % 4));
 }
 
 /* `behind` is what may be read after the buffer, which begins at a multiple of `alignment`. */
-static bool reserve(Region *region, uint64_t bytes, size_t alignment, size_t behind, const char *what, cai_error *error) {
-    size_t inner = round_up(CAI_ALIGNMENT + round_up(bytes, alignment) + behind, PAGE);
+static bool reserve_region(GuardedRegion *region, uint64_t bytes, size_t alignment, size_t behind, const char *what, cai_error *error) {
+    size_t inner = round_up_size(CAI_ALIGNMENT + round_up_size(bytes, alignment) + behind, PAGE);
     unsigned char *mapping = mmap(NULL, inner + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapping == MAP_FAILED) return cai_fail_memory(error, bytes, what);
     unsigned char *end = mapping + PAGE + inner;
-    *region = (Region){mapping, end - behind - round_up(bytes, alignment), inner + 2 * PAGE, bytes, PROT_NONE};
+    *region = (GuardedRegion){mapping, end - behind - round_up_size(bytes, alignment), inner + 2 * PAGE, bytes, PROT_NONE};
     set_access(region, PROT_READ | PROT_WRITE);
-    fill(mapping + PAGE, end);
+    fill_pattern(mapping + PAGE, end);
     return true;
 }
 
-static void release(Region *region) {
+static void release_region(GuardedRegion *region) {
     if (region->mapping) munmap(region->mapping, region->mapped);
-    *region = (Region){0};
+    *region = (GuardedRegion){0};
 }
 
 /* The first byte around the buffer that is no longer the pattern's, or NULL. */
-static const unsigned char *find_damage(const Region *region) {
+static const unsigned char *find_damage(const GuardedRegion *region) {
     const unsigned char *end = region->mapping + region->mapped - PAGE;
     const uint32_t pattern = PATTERN;
     for (const unsigned char *at = region->mapping + PAGE; at < end; at++) {
@@ -79,13 +79,13 @@ static const unsigned char *find_damage(const Region *region) {
     return NULL;
 }
 
-static Region *input_region(Guard *guard, int64_t port) { return &guard->regions[guard->program->buffer_count + port]; }
-static Region *output_region(Guard *guard, int64_t port) {
+static GuardedRegion *input_region(Guard *guard, int64_t port) { return &guard->regions[guard->program->buffer_count + port]; }
+static GuardedRegion *output_region(Guard *guard, int64_t port) {
     int32_t shares = guard->program->outputs[port].shares;
     return input_region(guard, shares ? shares - 1 : guard->program->input_count + port);
 }
-static Region *weights_region(Guard *guard) { return input_region(guard, guard->program->input_count + guard->program->output_count); }
-static Region *scratch_region(Guard *guard, int thread) { return weights_region(guard) + 1 + thread; }
+static GuardedRegion *weights_region(Guard *guard) { return input_region(guard, guard->program->input_count + guard->program->output_count); }
+static GuardedRegion *scratch_region(Guard *guard, int thread) { return weights_region(guard) + 1 + thread; }
 
 /* ---- words ---- */
 
@@ -106,12 +106,12 @@ static const char *region_text(const Guard *guard, int index, char *out, size_t 
 }
 
 /* "40 bytes after input `x`, which has 96". */
-static void place_text(const Guard *guard, const void *address, char *out, size_t size) {
+static void address_text(const Guard *guard, const void *address, char *out, size_t size) {
     const unsigned char *at = address;
     char text[300];
     snprintf(out, size, "at %p, near no buffer", address);
     for (int i = 0; i < guard->count; i++) {
-        const Region *r = &guard->regions[i];
+        const GuardedRegion *r = &guard->regions[i];
         if (!r->mapping || at < r->mapping || at >= r->mapping + r->mapped) continue;
         bool before = at < r->start, after = at >= r->start + r->bytes;
         snprintf(out, size, "%zu bytes %s %s, which has %zu", before ? (size_t)(r->start - at) : (size_t)(at - r->start) - (after ? r->bytes : 0),
@@ -119,10 +119,10 @@ static void place_text(const Guard *guard, const void *address, char *out, size_
     }
 }
 
-static bool fail_at(const Guard *guard, const char *verb, const void *address, cai_error *error) {
+static bool fail_at_address(const Guard *guard, const char *verb, const void *address, cai_error *error) {
     const cai_launch *launch = &guard->program->launches[guard->launch];
     char place[500];
-    place_text(guard, address, place, sizeof place);
+    address_text(guard, address, place, sizeof place);
     return cai_fail(error, CAI_INTERNAL, "guard: launch %d, kernel %s of layer %s (%s), %s %s", guard->launch, launch->name,
                     *launch->path ? launch->path : "-", launch->source, verb, place);
 }
@@ -137,7 +137,7 @@ static void on_fault(int number, siginfo_t *info, void *context) {
     cai_error error;
     signal(number, SIG_DFL);
     if (!guard) return; /* it happens again, to nobody's surprise */
-    fail_at(guard, "touches what it may not:", info->si_addr, &error);
+    fail_at_address(guard, "touches what it may not:", info->si_addr, &error);
     (void)!write(STDERR_FILENO, error.message, strlen(error.message));
     (void)!write(STDERR_FILENO, "\n", 1);
     _exit(CAI_INTERNAL);
@@ -145,22 +145,22 @@ static void on_fault(int number, siginfo_t *info, void *context) {
 
 /* ---- a launch ---- */
 
-typedef struct Call {
+typedef struct GuardedCall {
     Guard *guard;
     cai_kernel kernel;
     int64_t end; /* of the round's tasks */
-} Call;
+} GuardedCall;
 
 static void call_backwards(void *context, int64_t begin, int64_t end, int thread) {
-    const Call *call = context;
+    const GuardedCall *call = context;
     const cai_run *run = call->guard->run;
-    Region *scratch = scratch_region(call->guard, thread);
-    if (scratch->start) fill(scratch->start, scratch->start + scratch->bytes);
+    GuardedRegion *scratch = scratch_region(call->guard, thread);
+    if (scratch->start) fill_pattern(scratch->start, scratch->start + scratch->bytes);
     for (int64_t task = call->end - begin; task > call->end - end; task--)
         call->kernel(run->arguments, run->symbols, task - 1, task, scratch->start);
 }
 
-static Region *region_of(Guard *guard, const cai_argument *argument) {
+static GuardedRegion *region_of(Guard *guard, const cai_argument *argument) {
     switch (argument->space) {
     case CAI_ARG_SLOT: return &guard->regions[argument->offset];
     case CAI_ARG_WEIGHTS: return weights_region(guard);
@@ -169,7 +169,7 @@ static Region *region_of(Guard *guard, const cai_argument *argument) {
     }
 }
 
-static void *resolve(Guard *guard, const cai_argument *argument) {
+static void *resolve_guarded(Guard *guard, const cai_argument *argument) {
     const int64_t *sizes = guard->sizes;
     unsigned char *start = region_of(guard, argument)->start;
     if (argument->space == CAI_ARG_SLOT) return start + (sizes[argument->index] - sizes[guard->program->buffers[argument->offset].begin]);
@@ -182,35 +182,35 @@ static bool begin_buffers(Guard *guard, cai_error *error) {
     for (int i = 0; i < guard->program->buffer_count; i++) {
         const cai_buffer *buffer = &guard->program->buffers[i];
         if (buffer->first == guard->launch &&
-            !reserve(&guard->regions[i], (uint64_t)guard->sizes[buffer->bytes], CAI_ALIGNMENT, CAI_READ_SLACK, "a buffer", error))
+            !reserve_region(&guard->regions[i], (uint64_t)guard->sizes[buffer->bytes], CAI_ALIGNMENT, CAI_READ_SLACK, "a buffer", error))
             return false;
     }
     return true;
 }
 
 /* A kernel's arguments get their access: the output and the workspace are written, the others are read. */
-static void begin_kernel(Guard *guard, const cai_launch *launch) {
+static void begin_guarded_kernel(Guard *guard, const cai_launch *launch) {
     for (int i = 0; &guard->regions[i] <= weights_region(guard); i++) set_access(&guard->regions[i], PROT_NONE);
     for (int i = launch->argument_count - 1; i >= 0; i--) {
         const cai_argument *argument = &launch->arguments[i];
         bool begins = argument->space == CAI_ARG_SLOT && guard->program->buffers[argument->offset].first == guard->launch;
         set_access(region_of(guard, argument), i == 0 || begins ? PROT_READ | PROT_WRITE : PROT_READ);
-        guard->run->arguments[i] = resolve(guard, argument);
+        guard->run->arguments[i] = resolve_guarded(guard, argument);
     }
 }
 
 static bool end_kernel(Guard *guard, cai_error *error) {
     const unsigned char *damage = NULL;
     for (int i = 0; i < guard->count && !damage; i++) {
-        const Region *region = &guard->regions[i];
+        const GuardedRegion *region = &guard->regions[i];
         if (region->mapping && region->access & PROT_WRITE) damage = find_damage(region);
     }
-    return !damage || fail_at(guard, "wrote", damage, error);
+    return !damage || fail_at_address(guard, "wrote", damage, error);
 }
 
 static void end_buffers(Guard *guard, const cai_launch *launch) {
     for (int i = 0; i < guard->program->buffer_count; i++)
-        if (guard->program->buffers[i].last == guard->launch + launch->more) release(&guard->regions[i]);
+        if (guard->program->buffers[i].last == guard->launch + launch->more) release_region(&guard->regions[i]);
 }
 
 static bool run_kernel(Guard *guard, cai_error *error) {
@@ -218,14 +218,14 @@ static bool run_kernel(Guard *guard, cai_error *error) {
     int64_t rounds = first->rounds < 0 ? 1 : guard->sizes[first->rounds];
     if (!begin_buffers(guard, error)) return false;
     if (!cai_launch_runs(first, guard->run->guards)) rounds = 0;
-    else begin_kernel(guard, first);
+    else begin_guarded_kernel(guard, first);
     for (int64_t round = 0; round < rounds; round++) {
         for (int k = 0; k <= first->more; k++) {
-            if (first->along) begin_kernel(guard, &first[k]); /* a kernel each, one after the other */
+            if (first->fused) begin_guarded_kernel(guard, &first[k]); /* a kernel each, one after the other */
             int64_t tasks = guard->sizes[first[k].tasks];
-            Call call = {guard, first[k].kernel, (round + 1) * tasks};
+            GuardedCall call = {guard, first[k].kernel, (round + 1) * tasks};
             cai_pool_run(guard->run->pool, call_backwards, &call, tasks);
-            if (first->along && !end_kernel(guard, error)) return false;
+            if (first->fused && !end_kernel(guard, error)) return false;
         }
     }
     if (!end_kernel(guard, error)) return false;
@@ -249,7 +249,7 @@ static bool check_plan(const Guard *guard, cai_error *error) {
     return true;
 }
 
-static uint64_t port_bytes(const Guard *guard, const cai_port *port) {
+static uint64_t guarded_port_bytes(const Guard *guard, const cai_port *port) {
     uint64_t bytes = (uint64_t)cai_type_bytes(port->type);
     for (int axis = 0; axis < port->rank; axis++) bytes *= (uint64_t)guard->sizes[port->dims[axis].size];
     return bytes;
@@ -257,21 +257,21 @@ static uint64_t port_bytes(const Guard *guard, const cai_port *port) {
 
 static bool reserve_ports(Guard *guard, const void *const *inputs, cai_error *error) {
     const cai_program *program = guard->program;
-    Region *weights = weights_region(guard);
+    GuardedRegion *weights = weights_region(guard);
     for (int i = 0; i < program->input_count; i++) {
         const cai_port *port = &program->inputs[i];
-        Region *region = input_region(guard, i);
-        if (!reserve(region, port_bytes(guard, port), (size_t)cai_type_bytes(port->type), 0, port->name, error)) return false;
+        GuardedRegion *region = input_region(guard, i);
+        if (!reserve_region(region, guarded_port_bytes(guard, port), (size_t)cai_type_bytes(port->type), 0, port->name, error)) return false;
         memcpy(region->start, inputs[i], region->bytes);
     }
     for (int i = 0; i < program->output_count; i++) {
         const cai_port *port = &program->outputs[i];
-        uint64_t bytes = port_bytes(guard, port);
+        uint64_t bytes = guarded_port_bytes(guard, port);
         if (port->shares) continue;
-        if (!reserve(output_region(guard, i), bytes, (size_t)cai_type_bytes(port->type), 0, port->name, error)) return false;
+        if (!reserve_region(output_region(guard, i), bytes, (size_t)cai_type_bytes(port->type), 0, port->name, error)) return false;
     }
     if (!program->weights) return true;
-    if (!reserve(weights, program->weights_bytes, CAI_ALIGNMENT, 0, "the weights", error)) return false;
+    if (!reserve_region(weights, program->weights_bytes, CAI_ALIGNMENT, 0, "the weights", error)) return false;
     memcpy(weights->start, program->weights, weights->bytes);
     return true;
 }
@@ -279,7 +279,7 @@ static bool reserve_ports(Guard *guard, const void *const *inputs, cai_error *er
 static bool reserve_scratch(Guard *guard, cai_error *error) {
     uint64_t bytes = (uint64_t)guard->sizes[guard->program->scratch];
     for (int i = 0; bytes && i < cai_pool_threads(guard->run->pool); i++)
-        if (!reserve(scratch_region(guard, i), bytes, CAI_ALIGNMENT, CAI_READ_SLACK, "working memory", error)) return false;
+        if (!reserve_region(scratch_region(guard, i), bytes, CAI_ALIGNMENT, CAI_READ_SLACK, "working memory", error)) return false;
     return true;
 }
 
@@ -315,11 +315,11 @@ bool cai_run_guarded(const cai_program *program, const cai_run *run, cai_error *
     bool good = check_plan(&guard, error) && reserve_ports(&guard, run->inputs, error) && reserve_scratch(&guard, error) &&
                 run_watched(&guard, error);
     for (int i = 0; i < program->output_count && good; i++) {
-        Region *region = output_region(&guard, i);
+        GuardedRegion *region = output_region(&guard, i);
         set_access(region, PROT_READ);
         memcpy(run->outputs[i], region->start, region->bytes);
     }
-    for (int i = 0; i < count; i++) release(&guard.regions[i]);
+    for (int i = 0; i < count; i++) release_region(&guard.regions[i]);
     free(guard.regions);
     return good;
 }

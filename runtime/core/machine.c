@@ -23,7 +23,7 @@ typedef struct Features {
     uint64_t saved;
 } Features;
 
-static Features features(void) {
+static Features cpu_features(void) {
     Features f = {0};
     unsigned a, b, c, d, low, high;
     if (__get_cpuid(1, &a, &b, &c, &d)) f.c1 = c;
@@ -35,7 +35,7 @@ static Features features(void) {
     return f;
 }
 
-static bool has(unsigned given, unsigned wanted) { return (given & wanted) == wanted; }
+static bool has_features(unsigned given, unsigned wanted) { return (given & wanted) == wanted; }
 #endif
 
 bool cai_cpu_runs(uint32_t level) {
@@ -44,10 +44,10 @@ bool cai_cpu_runs(uint32_t level) {
     const unsigned v3 = bit_SSE3 | bit_SSSE3 | bit_SSE4_1 | bit_SSE4_2 | bit_POPCNT | bit_AVX | bit_FMA | bit_F16C | bit_MOVBE;
     const unsigned avx2 = bit_AVX2 | bit_BMI | bit_BMI2,
                    avx512 = bit_AVX512F | bit_AVX512BW | bit_AVX512CD | bit_AVX512DQ | bit_AVX512VL;
-    Features f = features();
+    Features f = cpu_features();
     switch (level) {
-    case CAI_CPU_X86_64_V3: return has(f.c1, v3) && has(f.b7, avx2) && (f.saved & XMM_YMM) == XMM_YMM;
-    case CAI_CPU_X86_64_V4: return has(f.c1, v3) && has(f.b7, avx2 | avx512) && (f.saved & XMM_YMM_ZMM) == XMM_YMM_ZMM;
+    case CAI_CPU_X86_64_V3: return has_features(f.c1, v3) && has_features(f.b7, avx2) && (f.saved & XMM_YMM) == XMM_YMM;
+    case CAI_CPU_X86_64_V4: return has_features(f.c1, v3) && has_features(f.b7, avx2 | avx512) && (f.saved & XMM_YMM_ZMM) == XMM_YMM_ZMM;
     default: return false;
     }
 #elif defined(__aarch64__)
@@ -65,7 +65,7 @@ int cai_cores(void) {
 /* ---- control groups ---- */
 
 /* The first line of FOLDER/NAME. */
-static bool read_line(const char *folder, const char *name, char *line, int size) {
+static bool read_folder_line(const char *folder, const char *name, char *line, int size) {
     char path[PATH_MAX + 64];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *file = fopen(path, "re");
@@ -79,21 +79,21 @@ typedef double (*ReadLimit)(const char *folder); /* -1: none ("max" in version 2
 
 static double cpu_v2(const char *folder) {
     char line[64], *rest;
-    if (!read_line(folder, "cpu.max", line, sizeof line)) return -1;
+    if (!read_folder_line(folder, "cpu.max", line, sizeof line)) return -1;
     double quota = strtod(line, &rest), period = strtod(rest, NULL);
     return rest != line && quota > 0 && period > 0 ? quota / period : -1;
 }
 
 static double cpu_v1(const char *folder) {
     char quota[64], period[64];
-    if (!read_line(folder, "cpu.cfs_quota_us", quota, sizeof quota)) return -1;
-    if (!read_line(folder, "cpu.cfs_period_us", period, sizeof period)) return -1;
+    if (!read_folder_line(folder, "cpu.cfs_quota_us", quota, sizeof quota)) return -1;
+    if (!read_folder_line(folder, "cpu.cfs_period_us", period, sizeof period)) return -1;
     return atof(quota) > 0 && atof(period) > 0 ? atof(quota) / atof(period) : -1;
 }
 
 static double memory_limit(const char *folder, const char *name) {
     char line[64], *end;
-    if (!read_line(folder, name, line, sizeof line)) return -1;
+    if (!read_folder_line(folder, name, line, sizeof line)) return -1;
     double limit = strtod(line, &end);
     return end != line && limit > 0 ? limit : -1;
 }
@@ -101,7 +101,7 @@ static double memory_limit(const char *folder, const char *name) {
 static double memory_v2(const char *folder) { return memory_limit(folder, "memory.max"); }
 static double memory_v1(const char *folder) { return memory_limit(folder, "memory.limit_in_bytes"); }
 
-static double lesser(double a, double b) { return a < 0 ? b : b < 0 ? a : a < b ? a : b; }
+static double lesser_known(double a, double b) { return a < 0 ? b : b < 0 ? a : a < b ? a : b; }
 
 /* The least limit on the way from the group up to the root, for all of them hold. In a container the group's path may be one of the
  * host, which is not to be seen; the root is then the container's own. */
@@ -109,7 +109,7 @@ static double least_limit(const char *root, const char *group, ReadLimit read) {
     char folder[PATH_MAX];
     if (snprintf(folder, sizeof folder, "%s%s", root, strcmp(group, "/") == 0 ? "" : group) >= (int)sizeof folder) return -1;
     for (double least = -1;;) {
-        least = lesser(least, read(folder));
+        least = lesser_known(least, read(folder));
         char *slash = strrchr(folder + strlen(root), '/');
         if (!slash) return least;
         *slash = 0;
@@ -137,8 +137,8 @@ static double group_limit(const char *controller, ReadLimit v1, ReadLimit v2) {
         if (!group) continue;
         *group++ = 0;
         controllers++;
-        if (*controllers == 0) least = lesser(least, least_limit("/sys/fs/cgroup", group, v2));
-        else if (in_list(controllers, controller)) least = lesser(least, least_limit(root, group, v1));
+        if (*controllers == 0) least = lesser_known(least, least_limit("/sys/fs/cgroup", group, v2));
+        else if (in_list(controllers, controller)) least = lesser_known(least, least_limit(root, group, v1));
     }
     fclose(file);
     return least;
@@ -149,7 +149,7 @@ double cai_cpu_quota(void) { return group_limit("cpu", cpu_v1, cpu_v2); }
 uint64_t cai_memory_limit(void) {
     struct sysinfo info;
     double limit = sysinfo(&info) == 0 ? ((double)info.totalram + (double)info.totalswap) * info.mem_unit : -1;
-    limit = lesser(limit, group_limit("memory", memory_v1, memory_v2));
+    limit = lesser_known(limit, group_limit("memory", memory_v1, memory_v2));
     return limit > 0 && limit < (double)INT64_MAX ? (uint64_t)limit : INT64_MAX;
 }
 

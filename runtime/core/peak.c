@@ -10,8 +10,8 @@
 
 enum { REPEATS = 6 };
 
-#define MOST_BYTES (INT64_C(512) << 20)  /* that all threads read together, */
-#define MOST_FLUSHED (INT64_C(64) << 20) /* and that one thread flushes before they do */
+#define MAX_BYTES (INT64_C(512) << 20)  /* that all threads read together, */
+#define MAX_FLUSHED (INT64_C(64) << 20) /* and that one thread flushes before they do */
 
 /* ---- loops ---- */
 
@@ -49,14 +49,14 @@ static void flush_range(const unsigned char *at, const unsigned char *end) {
     __asm__ volatile("mfence" : : : "memory");
 }
 
-static int lanes(uint32_t cpu) { return cpu == CAI_CPU_X86_64_V4 ? 16 : cpu == CAI_CPU_X86_64_V3 ? 8 : 0; }
+static int lanes_of_cpu(uint32_t cpu) { return cpu == CAI_CPU_X86_64_V4 ? 16 : cpu == CAI_CPU_X86_64_V3 ? 8 : 0; }
 #else
 #define CHAINS 12
 #define READ_STEP 512
 static void multiply_add(uint32_t cpu, int64_t rounds) { (void)cpu, (void)rounds; }
 static void read_range(uint32_t cpu, const unsigned char *at, const unsigned char *end) { (void)cpu, (void)at, (void)end; }
 static void flush_range(const unsigned char *at, const unsigned char *end) { (void)at, (void)end; }
-static int lanes(uint32_t cpu) { return (void)cpu, 0; } /* not known: no peak is told */
+static int lanes_of_cpu(uint32_t cpu) { return (void)cpu, 0; } /* not known: no peak is told */
 #endif
 
 /* ---- on all threads ---- */
@@ -98,7 +98,7 @@ static double least_time(cai_pool *pool, cai_task task, Work *work, bool cold) {
 
 static double peak_flops(cai_pool *pool, uint32_t cpu) {
     Work work = {.cpu = cpu, .rounds = 50000};
-    double each = 2.0 * CHAINS * lanes(cpu) * (double)work.rounds;
+    double each = 2.0 * CHAINS * lanes_of_cpu(cpu) * (double)work.rounds;
     return each * cai_pool_threads(pool) / least_time(pool, multiply_task, &work, false);
 }
 
@@ -110,7 +110,7 @@ static double peak_read(cai_pool *pool, uint32_t cpu, const unsigned char *data,
 
 /* ---- the machine ---- */
 
-static int64_t cache_bytes(int name, int64_t otherwise) {
+static int64_t system_cache_bytes(int name, int64_t otherwise) {
     int64_t bytes = sysconf(name);
     return bytes > 0 ? bytes : otherwise;
 }
@@ -123,17 +123,17 @@ int cai_peaks_level(const cai_peaks *peaks, double bytes) {
 
 static int64_t whole_steps(int64_t bytes) { return bytes / READ_STEP * READ_STEP; }
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t least_bytes(int64_t a, int64_t b) { return a < b ? a : b; }
 
 bool cai_measure_peaks(cai_pool *pool, uint32_t cpu, cai_peaks *peaks, cai_error *error) {
     *peaks = (cai_peaks){.threads = cai_pool_threads(pool)};
-    if (lanes(cpu) == 0 || !cai_cpu_runs(cpu)) return true;
-    peaks->caches[0] = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, 32 << 10);
-    peaks->caches[1] = cache_bytes(_SC_LEVEL2_CACHE_SIZE, 1 << 20);
-    peaks->caches[2] = cache_bytes(_SC_LEVEL3_CACHE_SIZE, 8 << 20);
+    if (lanes_of_cpu(cpu) == 0 || !cai_cpu_runs(cpu)) return true;
+    peaks->caches[0] = system_cache_bytes(_SC_LEVEL1_DCACHE_SIZE, 32 << 10);
+    peaks->caches[1] = system_cache_bytes(_SC_LEVEL2_CACHE_SIZE, 1 << 20);
+    peaks->caches[2] = system_cache_bytes(_SC_LEVEL3_CACHE_SIZE, 8 << 20);
     int64_t inner = whole_steps(peaks->caches[0] / 2), middle = whole_steps(peaks->caches[1] / 2);
-    int64_t outer = whole_steps(least(3 * peaks->caches[1], MOST_BYTES / peaks->threads)); /* no longer in L2, and small enough for any L3 */
-    int64_t cold = whole_steps(least(outer, MOST_FLUSHED / peaks->threads));
+    int64_t outer = whole_steps(least_bytes(3 * peaks->caches[1], MAX_BYTES / peaks->threads)); /* no longer in L2, and small enough for any L3 */
+    int64_t cold = whole_steps(least_bytes(outer, MAX_FLUSHED / peaks->threads));
     uint64_t all = (uint64_t)(outer * peaks->threads);
     unsigned char *memory = cai_allocate(all + 64, "measuring memory", error);
     if (!memory) return false;

@@ -62,7 +62,7 @@ typedef struct cai_buffer {
     int32_t first, last;  /* the first and the last launch of a kernel */
 } cai_buffer;
 
-#define CAI_MOST_ALONG 6
+#define CAI_MAX_FUSED 6
 
 typedef struct cai_launch {
     cai_kernel kernel;
@@ -76,7 +76,7 @@ typedef struct cai_launch {
     int32_t flops, bytes; /* indices into sizes, for --profile; -1 where unknown */
     int32_t rounds;       /* index into sizes, in the first launch of a kernel; -1: one round */
     int32_t more;         /* how many launches behind this one are of the same kernel and run in the same rounds */
-    int32_t along;        /* 1: this one and `more` behind it, all of as many tasks and at most CAI_MOST_ALONG, run along with each other:
+    int32_t fused;        /* 1: this one and `more` behind it, all of as many tasks and at most CAI_MAX_FUSED, run along with each other:
                              a thread runs task t of each in turn */
     uint32_t guards;      /* bits: it runs only where the run has one of them (cai_context_set_guards); 0: always. The same in all
                              that belong together */

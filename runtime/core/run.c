@@ -7,14 +7,14 @@
 #define PAGE ((uint64_t)4096)
 #define HUGE_PAGE ((uint64_t)1 << 21)
 
-typedef struct Arena { /* slots and scratch; in pages of ours, `base` is such that a page without access begins at base + bytes +
+typedef struct RunArena { /* slots and scratch; in pages of ours, `base` is such that a page without access begins at base + bytes +
                           CAI_READ_SLACK */
     unsigned char *base, *memory;
     uint64_t bytes, reserved;
     cai_reserve reserve; /* the caller's, or NULL */
     cai_release release;
     void *user;
-} Arena;
+} RunArena;
 
 struct cai_context {
     const cai_program *program;
@@ -24,7 +24,7 @@ struct cai_context {
     int64_t *symbols, *sizes; /* in use, as program.h has them */
     int64_t *new_symbols, *new_sizes; /* being prepared: swapped in when all is well */
     void **arguments;         /* of the launch that runs */
-    Arena arena;
+    RunArena arena;
     void (*watch)(void *data, int launch);
     void *watch_data;
     uint32_t guards;
@@ -32,16 +32,16 @@ struct cai_context {
 
 /* ---- memory ---- */
 
-static uint64_t aligned(int64_t bytes) { return ((uint64_t)bytes + CAI_ALIGNMENT - 1) / CAI_ALIGNMENT * CAI_ALIGNMENT; }
+static uint64_t aligned_bytes(int64_t bytes) { return ((uint64_t)bytes + CAI_ALIGNMENT - 1) / CAI_ALIGNMENT * CAI_ALIGNMENT; }
 
-typedef struct Region {
+typedef struct ArenaRegion {
     unsigned char *begin, *end;
     int advice;
-} Region;
+} ArenaRegion;
 
 static void touch_parts(void *data, int64_t first, int64_t last, int worker) {
     (void)worker;
-    const Region *region = data;
+    const ArenaRegion *region = data;
     uintptr_t start = (uintptr_t)region->begin / HUGE_PAGE * HUGE_PAGE; /* no huge page is touched by two threads */
     unsigned char *from = (unsigned char *)(start + (uint64_t)first * HUGE_PAGE), *to = (unsigned char *)(start + (uint64_t)last * HUGE_PAGE);
     if (from < region->begin) from = region->begin;
@@ -51,8 +51,8 @@ static void touch_parts(void *data, int64_t first, int64_t last, int worker) {
 
 /* Has the system provide pages now, by all threads, rather than one by one in the midst of the first run: that costs a third of
  * the faults. Kernels before 5.14 refuse, and the faults come as they used to. begin and end lie at pages. */
-static void touch(cai_pool *pool, const unsigned char *begin, const unsigned char *end, int advice) {
-    Region region = {(unsigned char *)begin, (unsigned char *)end, advice};
+static void touch_pages(cai_pool *pool, const unsigned char *begin, const unsigned char *end, int advice) {
+    ArenaRegion region = {(unsigned char *)begin, (unsigned char *)end, advice};
     if (begin >= end) return;
     cai_pool_enter(pool);
     cai_pool_run(pool, touch_parts, &region, (int64_t)(((uintptr_t)end - 1) / HUGE_PAGE - (uintptr_t)begin / HUGE_PAGE + 1));
@@ -61,10 +61,10 @@ static void touch(cai_pool *pool, const unsigned char *begin, const unsigned cha
 
 static void touch_weights(cai_pool *pool, const cai_program *program) {
     uint64_t whole = program->weights_bytes / PAGE * PAGE;
-    if (whole > 0 && (uintptr_t)program->weights % PAGE == 0) touch(pool, program->weights, program->weights + whole, MADV_POPULATE_READ);
+    if (whole > 0 && (uintptr_t)program->weights % PAGE == 0) touch_pages(pool, program->weights, program->weights + whole, MADV_POPULATE_READ);
 }
 
-static void arena_release(Arena *arena) {
+static void arena_release(RunArena *arena) {
     if (!arena->memory) return;
     if (arena->release) arena->release(arena->user, arena->memory, arena->reserved);
     else munmap(arena->memory, arena->reserved);
@@ -72,7 +72,7 @@ static void arena_release(Arena *arena) {
     arena->bytes = 0;
 }
 
-static bool arena_borrow(Arena *arena, uint64_t bytes, cai_error *error) {
+static bool arena_borrow(RunArena *arena, uint64_t bytes, cai_error *error) {
     const uint64_t reserved = bytes + CAI_READ_SLACK;
     unsigned char *memory = arena->reserve(arena->user, reserved, CAI_ALIGNMENT);
     if (!memory) return cai_fail_memory(error, reserved, "intermediate results of this size");
@@ -88,7 +88,7 @@ static bool arena_borrow(Arena *arena, uint64_t bytes, cai_error *error) {
 }
 
 /* Anonymous pages come zeroed when first touched; large ones save most of the faults. */
-static bool arena_map(Arena *arena, cai_pool *pool, uint64_t bytes, cai_error *error) {
+static bool arena_map(RunArena *arena, cai_pool *pool, uint64_t bytes, cai_error *error) {
     uint64_t limit = cai_memory_limit();
     if (bytes > limit) {
         return cai_fail(error, CAI_NO_MEMORY,
@@ -101,7 +101,7 @@ static bool arena_map(Arena *arena, cai_pool *pool, uint64_t bytes, cai_error *e
     mprotect(mapping + usable, PAGE, PROT_NONE);
     if (usable >= (UINT64_C(1) << 22)) madvise(mapping, usable, MADV_HUGEPAGE);
     arena_release(arena);
-    touch(pool, mapping, mapping + usable, MADV_POPULATE_WRITE);
+    touch_pages(pool, mapping, mapping + usable, MADV_POPULATE_WRITE);
     arena->memory = mapping;
     arena->reserved = reserved;
     arena->bytes = bytes;
@@ -109,21 +109,21 @@ static bool arena_map(Arena *arena, cai_pool *pool, uint64_t bytes, cai_error *e
     return true;
 }
 
-static bool arena_reserve(Arena *arena, cai_pool *pool, uint64_t bytes, cai_error *error) {
+static bool arena_reserve(RunArena *arena, cai_pool *pool, uint64_t bytes, cai_error *error) {
     if (arena->memory && bytes <= arena->bytes) return true;
-    bytes = aligned((int64_t)bytes);
+    bytes = aligned_bytes((int64_t)bytes);
     return arena->reserve ? arena_borrow(arena, bytes, error) : arena_map(arena, pool, bytes, error);
 }
 
 /* Of what runs at once: a launch, or several that run along with each other. */
-static int32_t most_arguments(const cai_program *program) {
-    int32_t most = 0;
+static int32_t max_arguments(const cai_program *program) {
+    int32_t max = 0;
     for (int i = 0; i < program->launch_count; i++) {
-        int32_t count = 0, more = program->launches[i].along ? program->launches[i].more : 0;
+        int32_t count = 0, more = program->launches[i].fused ? program->launches[i].more : 0;
         for (int k = i; k <= i + more; k++) count += program->launches[k].argument_count;
-        if (count > most) most = count;
+        if (count > max) max = count;
     }
-    return most;
+    return max;
 }
 
 cai_context *cai_context_new(const cai_program *program, cai_pool *pool, cai_error *error) {
@@ -135,7 +135,7 @@ cai_context *cai_context_new(const cai_program *program, cai_pool *pool, cai_err
     cai_context *context = calloc(1, sizeof *context);
     size_t symbols = (size_t)program->symbol_count + 1, sizes = (size_t)program->size_count + 1;
     int64_t *numbers = calloc(2 * (symbols + sizes), sizeof *numbers);
-    void **arguments = calloc((size_t)most_arguments(program) + 1, sizeof *arguments);
+    void **arguments = calloc((size_t)max_arguments(program) + 1, sizeof *arguments);
     if (!context || !numbers || !arguments) {
         free(context);
         free(numbers);
@@ -162,7 +162,7 @@ void cai_context_set_pool(cai_context *context, cai_pool *pool) {
 
 void cai_context_set_memory(cai_context *context, cai_reserve reserve, cai_release release, void *user) {
     arena_release(&context->arena);
-    context->arena = (Arena){.reserve = reserve, .release = release, .user = user};
+    context->arena = (RunArena){.reserve = reserve, .release = release, .user = user};
     context->prepared = false;
 }
 
@@ -228,15 +228,15 @@ static void describe_symbols(const cai_program *program, const int64_t *symbols,
 }
 
 /* Slots, and behind them the working memory of each thread. A sum that is too large to have stays too large. */
-static bool reserve(cai_context *context, const int64_t *sizes, cai_error *error) {
+static bool reserve_memory(cai_context *context, const int64_t *sizes, cai_error *error) {
     const uint64_t too_large = UINT64_C(1) << 62, threads = (uint64_t)cai_pool_threads(context->pool);
-    uint64_t slots = aligned(sizes[context->program->arena]), each = aligned(sizes[context->program->scratch]), all;
+    uint64_t slots = aligned_bytes(sizes[context->program->arena]), each = aligned_bytes(sizes[context->program->scratch]), all;
     if (__builtin_mul_overflow(threads, each, &all) || __builtin_add_overflow(all, slots, &all) || all > too_large) all = too_large;
     return arena_reserve(&context->arena, context->pool, all, error);
 }
 
 /* new_symbols are filled: computes new_sizes and reserves memory. */
-static bool prepare(cai_context *context, cai_error *error) {
+static bool prepare_symbols(cai_context *context, cai_error *error) {
     const cai_program *program = context->program;
     char sizes[200];
     describe_symbols(program, context->new_symbols, sizes, sizeof sizes);
@@ -247,10 +247,10 @@ static bool prepare(cai_context *context, cai_error *error) {
             return cai_fail(error, CAI_INTERNAL, "check %lld does not exist", (long long)found);
         return cai_fail(error, CAI_BAD_INPUT, "%s%s", program->checks[found].message, sizes);
     }
-    return reserve(context, context->new_sizes, error);
+    return reserve_memory(context, context->new_sizes, error);
 }
 
-static void accept(cai_context *context) {
+static void accept_sizes(cai_context *context) {
     int64_t *symbols = context->symbols, *sizes = context->sizes;
     context->symbols = context->new_symbols;
     context->sizes = context->new_sizes;
@@ -271,7 +271,7 @@ bool cai_context_prepare(cai_context *context, const int64_t *const *shapes, cai
     for (int i = 0; i < program->symbol_count; i++) {
         if (symbols[i] == 0) symbols[i] = 1; /* no input has it */
     }
-    if (!prepare(context, error)) return false;
+    if (!prepare_symbols(context, error)) return false;
     for (int i = 0; i < program->input_count; i++) {
         const cai_port *port = &program->inputs[i];
         for (int axis = 0; axis < port->rank; axis++) {
@@ -279,7 +279,7 @@ bool cai_context_prepare(cai_context *context, const int64_t *const *shapes, cai
             if (shapes[i][axis] != wanted) return fail_size(program, port, axis, shapes[i][axis], wanted, -1, error);
         }
     }
-    accept(context);
+    accept_sizes(context);
     return true;
 }
 
@@ -293,8 +293,8 @@ bool cai_context_prepare_symbols(cai_context *context, const int64_t *symbols, c
         }
         context->new_symbols[i] = symbols[i] / symbol->multiple;
     }
-    if (!prepare(context, error)) return false;
-    accept(context);
+    if (!prepare_symbols(context, error)) return false;
+    accept_sizes(context);
     return true;
 }
 
@@ -322,22 +322,22 @@ cai_memory cai_context_memory(const cai_context *context) {
 
 /* ---- a run ---- */
 
-typedef struct Call {
+typedef struct KernelCall {
     cai_kernel kernel;
     void *const *arguments;
     const int64_t *symbols;
     unsigned char *scratch;
     uint64_t scratch_each;
     int64_t first; /* task of the round */
-} Call;
+} KernelCall;
 
 static void call_kernel(void *context, int64_t begin, int64_t end, int worker) {
-    const Call *call = context;
+    const KernelCall *call = context;
     unsigned char *scratch = call->scratch + (uint64_t)worker * call->scratch_each;
     call->kernel(call->arguments, call->symbols, call->first + begin, call->first + end, scratch);
 }
 
-static void *resolve(const cai_context *context, const cai_argument *argument, const void *const *inputs, void *const *outputs) {
+static void *resolve_argument(const cai_context *context, const cai_argument *argument, const void *const *inputs, void *const *outputs) {
     if (argument->space == CAI_ARG_SLOT) return context->arena.base + context->sizes[argument->index];
     if (argument->space == CAI_ARG_WEIGHTS) return (void *)(context->program->weights + argument->index);
     int64_t offset = argument->offset >= 0 ? context->sizes[argument->offset] : 0; /* of a slot's, it is something else */
@@ -350,45 +350,45 @@ void cai_context_watch(cai_context *context, void (*watch)(void *data, int launc
 }
 
 /* Its arguments are written to `arguments`. */
-static Call make_call(const cai_context *context, const cai_launch *launch, void **arguments, const void *const *inputs,
+static KernelCall make_call(const cai_context *context, const cai_launch *launch, void **arguments, const void *const *inputs,
                       void *const *outputs) {
     const int64_t *sizes = context->sizes;
     const cai_program *program = context->program;
-    for (int k = 0; k < launch->argument_count; k++) arguments[k] = resolve(context, &launch->arguments[k], inputs, outputs);
-    return (Call){.kernel = launch->kernel,
+    for (int k = 0; k < launch->argument_count; k++) arguments[k] = resolve_argument(context, &launch->arguments[k], inputs, outputs);
+    return (KernelCall){.kernel = launch->kernel,
                   .arguments = arguments,
                   .symbols = context->symbols,
-                  .scratch = context->arena.base + aligned(sizes[program->arena]),
-                  .scratch_each = aligned(sizes[program->scratch])};
+                  .scratch = context->arena.base + aligned_bytes(sizes[program->arena]),
+                  .scratch_each = aligned_bytes(sizes[program->scratch])};
 }
 
 static void run_launch(cai_context *context, const cai_launch *launch, int64_t round, const void *const *inputs,
                        void *const *outputs) {
-    Call call = make_call(context, launch, context->arguments, inputs, outputs);
+    KernelCall call = make_call(context, launch, context->arguments, inputs, outputs);
     call.first = round * context->sizes[launch->tasks];
     cai_pool_run(context->pool, call_kernel, &call, context->sizes[launch->tasks]);
 }
 
-typedef struct Along {
-    Call calls[CAI_MOST_ALONG];
+typedef struct FusedCalls {
+    KernelCall calls[CAI_MAX_FUSED];
     int count;
-} Along;
+} FusedCalls;
 
-static void call_along(void *context, int64_t begin, int64_t end, int worker) {
-    Along *along = context;
+static void call_fused(void *context, int64_t begin, int64_t end, int worker) {
+    FusedCalls *fused = context;
     for (int64_t task = begin; task < end; task++) {
-        for (int k = 0; k < along->count; k++) call_kernel(&along->calls[k], task, task + 1, worker);
+        for (int k = 0; k < fused->count; k++) call_kernel(&fused->calls[k], task, task + 1, worker);
     }
 }
 
-static void run_along(cai_context *context, const cai_launch *first, const void *const *inputs, void *const *outputs) {
-    Along along = {.count = 1 + first->more};
+static void run_fused(cai_context *context, const cai_launch *first, const void *const *inputs, void *const *outputs) {
+    FusedCalls fused = {.count = 1 + first->more};
     void **arguments = context->arguments;
-    for (int k = 0; k < along.count; k++) {
-        along.calls[k] = make_call(context, &first[k], arguments, inputs, outputs);
+    for (int k = 0; k < fused.count; k++) {
+        fused.calls[k] = make_call(context, &first[k], arguments, inputs, outputs);
         arguments += first[k].argument_count;
     }
-    cai_pool_run(context->pool, call_along, &along, context->sizes[first->tasks]);
+    cai_pool_run(context->pool, call_fused, &fused, context->sizes[first->tasks]);
 }
 
 void cai_context_set_guards(cai_context *context, uint32_t guards) { context->guards = guards; }
@@ -414,8 +414,8 @@ bool cai_context_run(cai_context *context, const void *const *inputs, void *cons
         more = first->more;
         if (!cai_launch_runs(first, context->guards)) continue;
         if (context->watch) context->watch(context->watch_data, i);
-        if (first->along) run_along(context, first, inputs, outputs);
-        for (int64_t round = 0; round < rounds && !first->along; round++)
+        if (first->fused) run_fused(context, first, inputs, outputs);
+        for (int64_t round = 0; round < rounds && !first->fused; round++)
             for (int k = 0; k <= more; k++) run_launch(context, &first[k], round, inputs, outputs);
     }
     if (context->watch) context->watch(context->watch_data, program->launch_count);

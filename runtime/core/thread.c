@@ -51,7 +51,7 @@ struct cai_pool {
     int64_t tasks, unit; /* tasks are handed out in units of so many, so that their number fits 32 bits */
     atomic_int shares;
     int threads, cores;
-    int most;            /* threads asked for: workers look at it while others are being started */
+    int max;            /* threads asked for: workers look at it while others are being started */
     atomic_bool running, ending;
     pid_t process;       /* whose threads they are: a fork has none */
     cai_parallel_for lent; /* of the caller's pool, or NULL */
@@ -88,7 +88,7 @@ static atomic_int running_threads; /* of all pools between enter and leave */
 
 static bool may_spin(const cai_pool *pool) {
     bool counted = atomic_load_explicit(&pool->running, memory_order_relaxed);
-    return atomic_load_explicit(&running_threads, memory_order_relaxed) + (counted ? 0 : pool->most) <= pool->cores;
+    return atomic_load_explicit(&running_threads, memory_order_relaxed) + (counted ? 0 : pool->max) <= pool->cores;
 }
 
 /* Waits until *word is (or is no longer, where `equal` is false) `value`; false when there is no more time to spin. The clock is
@@ -113,7 +113,7 @@ static int64_t share_begin(int64_t units, int shares, int share) { /* the first 
     return share * each + (share < more ? share : more);
 }
 
-static bool take(Share *share, unsigned ticket, unsigned *begin, unsigned *end) {
+static bool take_units(Share *share, unsigned ticket, unsigned *begin, unsigned *end) {
     uint64_t word = atomic_load_explicit(&share->next, memory_order_acquire);
     do {
         unsigned last = atomic_load_explicit(&share->end, memory_order_acquire);
@@ -126,12 +126,12 @@ static bool take(Share *share, unsigned ticket, unsigned *begin, unsigned *end) 
 }
 
 /* Takes and runs what there is, its own share first. Returns the number of units. */
-static unsigned help(cai_pool *pool, int index, unsigned ticket) {
+static unsigned help_with_ticket(cai_pool *pool, int index, unsigned ticket) {
     unsigned begin, end, count = 0;
     int shares = atomic_load_explicit(&pool->shares, memory_order_relaxed);
     for (int i = 0; i < shares; i++) {
         Share *share = &pool->all[(index + i) % shares];
-        while (take(share, ticket, &begin, &end)) {
+        while (take_units(share, ticket, &begin, &end)) {
             int64_t last = end * pool->unit;
             pool->task(pool->context, begin * pool->unit, last < pool->tasks ? last : pool->tasks, index);
             count += end - begin;
@@ -149,7 +149,7 @@ static void wait_for_region(cai_pool *pool, unsigned last) {
     atomic_fetch_sub(&pool->sleepers, 1);
 }
 
-static void *work(void *argument) {
+static void *worker_main(void *argument) {
     Worker *worker = argument;
     cai_pool *pool = worker->pool;
     cai_flush_denormals();
@@ -157,7 +157,7 @@ static void *work(void *argument) {
         wait_for_region(pool, ticket);
         ticket = atomic_load_explicit(&pool->region, memory_order_acquire);
         if (atomic_load_explicit(&pool->ending, memory_order_relaxed)) return NULL;
-        unsigned count = help(pool, worker->index, ticket);
+        unsigned count = help_with_ticket(pool, worker->index, ticket);
         if (count == 0) continue;
         atomic_fetch_add(&pool->finished, count);
         if (atomic_load(&pool->caller_asleep)) futex_wake(&pool->finished, 1);
@@ -167,7 +167,7 @@ static void *work(void *argument) {
 /* ---- the caller ---- */
 
 /* Lets workers see the new ticket, and wakes as many as are needed beside those awake. */
-static void announce(cai_pool *pool, unsigned ticket, int wanted) {
+static void announce_ticket(cai_pool *pool, unsigned ticket, int wanted) {
     atomic_store(&pool->region, ticket);
     int asleep = (int)atomic_load(&pool->sleepers), awake = pool->threads - 1 - asleep;
     if (asleep > 0 && wanted > awake) futex_wake(&pool->region, wanted - awake);
@@ -188,7 +188,7 @@ static void open_region(cai_pool *pool, unsigned ticket, cai_task task, void *co
         atomic_store_explicit(&pool->all[i].end, (unsigned)share_begin(units, shares, i + 1), memory_order_release);
         atomic_store_explicit(&pool->all[i].next, high | (uint64_t)share_begin(units, shares, i), memory_order_release);
     }
-    announce(pool, ticket, shares - 1);
+    announce_ticket(pool, ticket, shares - 1);
 }
 
 static void wait_until_finished(cai_pool *pool, unsigned units) {
@@ -203,7 +203,7 @@ static void help_lent(void *argument, int index) {
     cai_pool *pool = argument;
     if (index < 0 || index >= pool->threads) return;
     uint64_t mode = cai_flush_denormals();
-    help(pool, index, atomic_load_explicit(&pool->region, memory_order_acquire));
+    help_with_ticket(pool, index, atomic_load_explicit(&pool->region, memory_order_acquire));
     cai_restore_denormals(mode);
 }
 
@@ -216,11 +216,11 @@ void cai_pool_run(cai_pool *pool, cai_task task, void *context, int64_t tasks) {
     open_region(pool, ticket, task, context, tasks);
     if (pool->lent) {
         pool->lent(pool->lender, atomic_load_explicit(&pool->shares, memory_order_relaxed), help_lent, pool);
-        help(pool, 0, ticket); /* what the caller's pool may have left out */
+        help_with_ticket(pool, 0, ticket); /* what the caller's pool may have left out */
         return;
     }
     unsigned units = (unsigned)((tasks + pool->unit - 1) / pool->unit);
-    wait_until_finished(pool, units - help(pool, 0, ticket));
+    wait_until_finished(pool, units - help_with_ticket(pool, 0, ticket));
 }
 
 /* ---- the pool ---- */
@@ -231,7 +231,7 @@ static bool start_worker(cai_pool *pool, int index) {
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    int failed = pthread_create(&worker->thread, &attributes, work, worker);
+    int failed = pthread_create(&worker->thread, &attributes, worker_main, worker);
     pthread_attr_destroy(&attributes);
     return failed == 0;
 }
@@ -244,26 +244,26 @@ static void start_workers(cai_pool *pool, int threads) {
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) sigdelset(&blocked, own[i]);
     pthread_sigmask(SIG_SETMASK, &blocked, &before);
     pool->process = getpid();
-    pool->most = threads;
+    pool->max = threads;
     pool->threads = 1;
     while (pool->threads < threads && start_worker(pool, pool->threads)) pool->threads++;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-static void release(cai_pool *pool) {
+static void release_pool(cai_pool *pool) {
     free(pool->all);
     free(pool->workers);
     free(pool);
 }
 
-static cai_pool *pool_of(int threads) {
+static cai_pool *pool_of_threads(int threads) {
     cai_pool *pool = aligned_alloc(LINE, sizeof *pool);
     if (!pool) return NULL;
     memset(pool, 0, sizeof *pool);
     pool->all = aligned_alloc(LINE, sizeof *pool->all * (size_t)threads);
     pool->workers = calloc((size_t)threads, sizeof *pool->workers);
     if (!pool->all || !pool->workers) {
-        release(pool);
+        release_pool(pool);
         return NULL;
     }
     memset(pool->all, 0, sizeof *pool->all * (size_t)threads);
@@ -275,13 +275,13 @@ static int within_limits(int threads) { return threads < 1 ? 1 : threads < CAI_M
 
 cai_pool *cai_pool_new(int threads) {
     threads = within_limits(threads > 0 ? threads : cai_default_threads());
-    cai_pool *pool = pool_of(threads);
+    cai_pool *pool = pool_of_threads(threads);
     if (pool) start_workers(pool, threads);
     return pool;
 }
 
 cai_pool *cai_pool_lent(int threads, cai_parallel_for run, void *user) {
-    cai_pool *pool = pool_of(within_limits(threads));
+    cai_pool *pool = pool_of_threads(within_limits(threads));
     if (!pool) return NULL;
     pool->threads = within_limits(threads);
     pool->lent = run;
@@ -309,9 +309,9 @@ void cai_pool_free(cai_pool *pool) {
     if (!pool) return;
     bool own = !pool->lent && pool->process == getpid();
     atomic_store(&pool->ending, true);
-    announce(pool, atomic_load(&pool->region) + 1, pool->threads - 1);
+    announce_ticket(pool, atomic_load(&pool->region) + 1, pool->threads - 1);
     for (int i = 1; i < pool->threads && own; i++) pthread_join(pool->workers[i].thread, NULL);
-    release(pool);
+    release_pool(pool);
 }
 
 int cai_pool_threads(const cai_pool *pool) { return pool->threads; }

@@ -1,7 +1,7 @@
 /* Sizes and names of the types of elements. */
 #include "core/core.h"
 
-static const struct TypeInfo { const char *name; int bytes; bool is_float; } types[CAI_TYPE_COUNT] = {
+static const struct TypeRow { const char *name; int bytes; bool is_float; } types[CAI_TYPE_COUNT] = {
     [CAI_F32] = {"f32", 4, true}, [CAI_F16] = {"f16", 2, true}, [CAI_BF16] = {"bf16", 2, true}, [CAI_F64] = {"f64", 8, true},
     [CAI_I8] = {"i8", 1, false}, [CAI_I16] = {"i16", 2, false}, [CAI_I32] = {"i32", 4, false}, [CAI_I64] = {"i64", 8, false},
     [CAI_U8] = {"u8", 1, false}, [CAI_U16] = {"u16", 2, false}, [CAI_U32] = {"u32", 4, false}, [CAI_U64] = {"u64", 8, false},

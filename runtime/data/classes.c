@@ -39,11 +39,11 @@ bool cai_class_names_read(cai_arena *arena, const char *path, const char ***name
 
 /* All names that the portions have for a field, sorted, each once. */
 static bool find_names(cai_dataset *dataset, int field, Classes *classes, cai_error *error) {
-    int most = 0, count = 0;
+    int max = 0, count = 0;
     for (int i = 0; i < dataset->portion_count; i++)
-        most += dataset->portions[i]->columns[field].class_count;
+        max += dataset->portions[i]->columns[field].class_count;
     classes->items =
-        cai_arena_take(&dataset->arena, (uint64_t)most * sizeof *classes->items, error);
+        cai_arena_take(&dataset->arena, (uint64_t)max * sizeof *classes->items, error);
     if (!classes->items) return false;
     for (int i = 0; i < dataset->portion_count; i++) {
         const cai_column *column = &dataset->portions[i]->columns[field];

@@ -19,7 +19,7 @@ static int type_of(unsigned char code) {
     return -1;
 }
 
-#define MOST_HEADER (4 + 4 * CAI_MAX_RANK)
+#define MAX_HEADER (4 + 4 * CAI_MAX_RANK)
 
 /* Fills type, sizes and count from the header's bytes; gives its length, 0 where it is
  * broken. */
@@ -51,7 +51,7 @@ static bool fail_header(const char *path, cai_error *error) {
 
 static bool parse_packed(cai_arena *arena, const char *path, const unsigned char *bytes,
                          size_t count, cai_tensor *tensor, cai_error *error) {
-    unsigned char header[MOST_HEADER];
+    unsigned char header[MAX_HEADER];
     uint64_t size;
     size_t known = cai_inflate_begin(CAI_GZIP, bytes, count, header, sizeof header);
     size_t length = read_header(header, known, tensor, &size);

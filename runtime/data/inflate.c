@@ -63,13 +63,13 @@ unsigned char *cai_inflate(cai_arena *arena, const char *path, int window,
 }
 
 size_t cai_inflate_begin(int window, const unsigned char *bytes, size_t packed, unsigned char *out,
-                         size_t most) {
+                         size_t max) {
     z_stream stream = {.next_in = (unsigned char *)bytes,
                        .avail_in = zlib_piece(packed),
                        .next_out = out,
-                       .avail_out = (uInt)most};
+                       .avail_out = (uInt)max};
     if (inflateInit2(&stream, window) != Z_OK) return 0;
     inflate(&stream, Z_NO_FLUSH);
     inflateEnd(&stream);
-    return most - stream.avail_out;
+    return max - stream.avail_out;
 }

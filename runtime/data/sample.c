@@ -316,17 +316,17 @@ static bool move_box(const cai_boxes *boxes, int64_t i, const cai_view *view, co
 
 static bool store_box_rows(Sample *s, int field, const cai_boxes *boxes) {
     const cai_field *to = sample_field(s, field);
-    int64_t most = to->dims[0] > 0 ? to->dims[0] : boxes->count, used = 0;
-    float(*rows)[5] = cai_allocate((uint64_t)most * sizeof *rows, "boxes", s->error);
+    int64_t max = to->dims[0] > 0 ? to->dims[0] : boxes->count, used = 0;
+    float(*rows)[5] = cai_allocate((uint64_t)max * sizeof *rows, "boxes", s->error);
     if (!rows) return false;
-    for (int64_t i = 0; i < boxes->count && used < most; i++)
+    for (int64_t i = 0; i < boxes->count && used < max; i++)
         used += move_box(boxes, i, &s->views[to->on], s->sizes[to->on], rows[used]);
-    for (int64_t i = used; i < most; i++)
+    for (int64_t i = used; i < max; i++)
         memcpy(rows[i], (float[5]){0, 0, 0, 0, -1}, sizeof rows[i]);
     cai_tensor value = {.type = CAI_F32,
                         .rank = 2,
-                        .dims = {most, 5},
-                        .count = most * 5,
+                        .dims = {max, 5},
+                        .count = max * 5,
                         .data = (unsigned char *)rows};
     bool stored = store_value(s, field, &value);
     free(rows);

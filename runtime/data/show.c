@@ -36,14 +36,14 @@ static int width_of_names(const cai_set *set) {
 enum { LOOKED_AT = 64 }; /* files that are decoded to tell their sizes */
 
 typedef struct Sizes {
-    int64_t least[2], most[2], known;
+    int64_t least[2], max[2], known;
 } Sizes;
 
 static void widen_sizes(Sizes *sizes, int64_t height, int64_t width) {
     const int64_t sides[] = {height, width};
     for (int i = 0; i < 2; i++) {
         if (sizes->known == 0 || sides[i] < sizes->least[i]) sizes->least[i] = sides[i];
-        if (sizes->known == 0 || sides[i] > sizes->most[i]) sizes->most[i] = sides[i];
+        if (sizes->known == 0 || sides[i] > sizes->max[i]) sizes->max[i] = sides[i];
     }
     sizes->known++;
 }
@@ -72,10 +72,10 @@ static void print_sizes(const cai_dataset *dataset, int field, FILE *out) {
     bool mask = cai_value_of(&dataset->set->fields[field]) == CAI_VALUE_MASK;
     for (int i = 0; i < dataset->portion_count; i++)
         add_column_sizes(&sizes, &dataset->portions[i]->columns[field], mask);
-    bool equal = sizes.least[0] == sizes.most[0] && sizes.least[1] == sizes.most[1];
+    bool equal = sizes.least[0] == sizes.max[0] && sizes.least[1] == sizes.max[1];
     if (sizes.known == 0) return;
     fprintf(out, "%lld x %lld", (long long)sizes.least[1], (long long)sizes.least[0]);
-    if (!equal) fprintf(out, " to %lld x %lld", (long long)sizes.most[1], (long long)sizes.most[0]);
+    if (!equal) fprintf(out, " to %lld x %lld", (long long)sizes.max[1], (long long)sizes.max[0]);
     if (sizes.known == LOOKED_AT) fprintf(out, " in the first %d", LOOKED_AT);
 }
 

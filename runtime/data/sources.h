@@ -53,7 +53,7 @@ unsigned char *cai_inflate(cai_arena *arena, const char *path, int window,
                            cai_error *error);
 /* The first bytes, as many as there are up to `most`; gives how many. */
 size_t cai_inflate_begin(int window, const unsigned char *bytes, size_t packed, unsigned char *out,
-                         size_t most);
+                         size_t max);
 
 /* ---- picture.c: pictures and masks before they are cut ---- */
 

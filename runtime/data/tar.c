@@ -15,7 +15,7 @@ enum {
     TYPE = 156,
     MAGIC = 257,
     PREFIX = 345,
-    MOST_NAME = 4096
+    MAX_NAME = 4096
 };
 
 typedef struct Tar {
@@ -23,7 +23,7 @@ typedef struct Tar {
     const char *path;
     const unsigned char *bytes;
     size_t count, at;
-    char name[MOST_NAME]; /* of the member, or of the next one where `is_told` */
+    char name[MAX_NAME]; /* of the member, or of the next one where `is_told` */
     bool is_told, is_broken;
     cai_error *error;
 } Tar;

@@ -83,7 +83,7 @@ static bool map_whole(int descriptor, const char *path, size_t count, cai_file *
     return true;
 }
 
-static bool load(const char *path, bool map, cai_file *file, cai_error *error) {
+static bool load_file(const char *path, bool map, cai_file *file, cai_error *error) {
     if (is_standard(path)) return read_growing(STDIN_FILENO, "standard input", 65536, file, error);
     int descriptor = open(path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0) return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be opened: %s", path, strerror(errno));
@@ -102,8 +102,8 @@ static bool load(const char *path, bool map, cai_file *file, cai_error *error) {
     return done;
 }
 
-bool cai_file_read(const char *path, cai_file *file, cai_error *error) { return load(path, false, file, error); }
-bool cai_file_map(const char *path, cai_file *file, cai_error *error) { return load(path, true, file, error); }
+bool cai_file_read(const char *path, cai_file *file, cai_error *error) { return load_file(path, false, file, error); }
+bool cai_file_map(const char *path, cai_file *file, cai_error *error) { return load_file(path, true, file, error); }
 
 void cai_file_close(cai_file *file) {
     if (file->mapped) forget_mapping(file->data), munmap((void *)file->data, file->count);
@@ -117,7 +117,7 @@ void cai_file_close(cai_file *file) {
  * have it; whoever has it unlinks. More than these at once are written all the same, and only a signal would leave them behind. */
 static _Atomic(char *) unfinished[64];
 
-static void remember(char *path) {
+static void remember_name(char *path) {
     for (size_t i = 0; i < sizeof unfinished / sizeof *unfinished; i++) {
         char *expected = NULL;
         if (atomic_compare_exchange_strong(&unfinished[i], &expected, path)) return;
@@ -125,7 +125,7 @@ static void remember(char *path) {
 }
 
 /* Frees the name, unless the handler is reading it in another thread. */
-static void forget(char *path) {
+static void forget_name(char *path) {
     for (size_t i = 0; i < sizeof unfinished / sizeof *unfinished; i++) {
         char *expected = path;
         if (!atomic_compare_exchange_strong(&unfinished[i], &expected, NULL)) continue;
@@ -148,7 +148,7 @@ static void end_by_signal(int number) {
     raise(number);
 }
 
-static void say(const char *text) { (void)!write(STDERR_FILENO, text, strlen(text)); }
+static void say_in_handler(const char *text) { (void)!write(STDERR_FILENO, text, strlen(text)); }
 
 /* SA_RESETHAND: what is no fault in a mapped file happens again, with the default action. */
 static void on_bus_error(int number, siginfo_t *info, void *context) {
@@ -156,10 +156,10 @@ static void on_bus_error(int number, siginfo_t *info, void *context) {
     (void)number, (void)context;
     if (!path) return;
     remove_unfinished();
-    say(program_invocation_short_name);
-    say(": error: ");
-    say(path);
-    say(": became shorter while it was read\n");
+    say_in_handler(program_invocation_short_name);
+    say_in_handler(": error: ");
+    say_in_handler(path);
+    say_in_handler(": became shorter while it was read\n");
     _exit(CAI_BAD_INPUT);
 }
 
@@ -178,10 +178,10 @@ void cai_clean_up_on_signals(void) {
 
 /* ---- writing ---- */
 
-static const char *shown(const cai_output *output) { return output->path ? output->path : "standard output"; }
+static const char *shown_output(const cai_output *output) { return output->path ? output->path : "standard output"; }
 
 static bool fail_writing(cai_output *output, const char *verb, cai_error *error) {
-    cai_fail(error, CAI_BAD_INPUT, "%s: cannot be %s: %s", shown(output), verb, strerror(errno));
+    cai_fail(error, CAI_BAD_INPUT, "%s: cannot be %s: %s", shown_output(output), verb, strerror(errno));
     cai_output_discard(output);
     return false;
 }
@@ -202,10 +202,10 @@ static char *name_beside(const char *path) {
 static bool open_beside(cai_output *output, const struct stat *status, cai_error *error) {
     output->beside = name_beside(output->path);
     if (!output->beside) return fail_writing(output, "created", error);
-    remember(output->beside);
+    remember_name(output->beside);
     output->descriptor = open(output->beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (output->descriptor < 0) {
-        forget(output->beside); /* it is not ours to remove */
+        forget_name(output->beside); /* it is not ours to remove */
         output->beside = NULL;
         return fail_writing(output, "created", error);
     }
@@ -249,8 +249,8 @@ bool cai_output_write(cai_output *output, const void *bytes, size_t count, cai_e
     return true;
 }
 
-static void release(cai_output *output) {
-    if (output->beside) forget(output->beside);
+static void release_output(cai_output *output) {
+    if (output->beside) forget_name(output->beside);
     free(output->path);
     *output = (cai_output){.descriptor = -1};
 }
@@ -262,14 +262,14 @@ bool cai_output_finish(cai_output *output, cai_error *error) {
     output->descriptor = -1;
     if (closed < 0) return fail_writing(output, "written", error);
     if (output->beside && rename(output->beside, output->path) < 0) return fail_writing(output, "written", error);
-    release(output);
+    release_output(output);
     return true;
 }
 
 void cai_output_discard(cai_output *output) {
     if (output->path && output->descriptor >= 0) close(output->descriptor);
     if (output->beside) unlink(output->beside);
-    release(output);
+    release_output(output);
 }
 
 bool cai_file_write(const char *path, const void *bytes, size_t count, cai_error *error) {

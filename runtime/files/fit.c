@@ -6,12 +6,12 @@
 
 /* ---- resizing: a separable triangle filter, as antialiased bilinear is in PIL and in PyTorch ---- */
 
-typedef struct Taps { /* of one output row or column: inputs first .. first + count, weights that add up to 1 */
+typedef struct FilterTaps { /* of one output row or column: inputs first .. first + count, weights that add up to 1 */
     int64_t first, count;
     float *weights;
-} Taps;
+} FilterTaps;
 
-typedef struct Filter { Taps *taps; float *weights; } Filter;
+typedef struct Filter { FilterTaps *taps; float *weights; } Filter;
 
 static void filter_free(Filter *filter) {
     free(filter->taps);
@@ -21,7 +21,7 @@ static void filter_free(Filter *filter) {
 /* Where the outputs lie along one side: `count` of them over `size` inputs from `begin`, of which there are `from` in all. */
 typedef struct Span { double begin, size; int64_t count, from; } Span;
 
-static void set_taps(Taps *taps, const Span *span, int64_t index, double scale, double support) {
+static void set_taps(FilterTaps *taps, const Span *span, int64_t index, double scale, double support) {
     double centre = span->begin + ((double)index + 0.5) * scale, sum = 0;
     int64_t first = (int64_t)fmax(centre - support + 0.5, 0), end = (int64_t)fmin(centre + support + 0.5, (double)span->from);
     taps->first = first;
@@ -37,16 +37,16 @@ static void set_taps(Taps *taps, const Span *span, int64_t index, double scale, 
 
 static bool filter_new(Filter *filter, Span span, cai_error *error) {
     double scale = span.size / (double)span.count, support = scale > 1 ? scale : 1; /* in input samples, either side */
-    int64_t to = span.count, most = (int64_t)ceil(support) * 2 + 1;
+    int64_t to = span.count, max = (int64_t)ceil(support) * 2 + 1;
     filter->taps = cai_allocate((uint64_t)to * sizeof *filter->taps, "resizing a picture", error);
     filter->weights =
-        filter->taps ? cai_allocate((uint64_t)to * (uint64_t)most * sizeof(float), "resizing a picture", error) : NULL;
+        filter->taps ? cai_allocate((uint64_t)to * (uint64_t)max * sizeof(float), "resizing a picture", error) : NULL;
     if (!filter->weights) {
         free(filter->taps);
         return false;
     }
     for (int64_t i = 0; i < to; i++) {
-        filter->taps[i].weights = filter->weights + i * most;
+        filter->taps[i].weights = filter->weights + i * max;
         set_taps(&filter->taps[i], &span, i, scale, support);
     }
     return true;
@@ -54,14 +54,14 @@ static bool filter_new(Filter *filter, Span span, cai_error *error) {
 
 static void resize_row(const Filter *filter, const float *in, float *out, int64_t width) {
     for (int64_t x = 0; x < width; x++) {
-        const Taps *taps = &filter->taps[x];
+        const FilterTaps *taps = &filter->taps[x];
         float sum = 0;
         for (int64_t i = 0; i < taps->count; i++) sum += taps->weights[i] * in[taps->first + i];
         out[x] = sum;
     }
 }
 
-static void mix_rows(const Taps *taps, const float *in, float *out, int64_t width) {
+static void mix_rows(const FilterTaps *taps, const float *in, float *out, int64_t width) {
     memset(out, 0, (size_t)width * sizeof *out);
     for (int64_t i = 0; i < taps->count; i++) {
         const float *row = in + (taps->first + i) * width;
@@ -70,7 +70,7 @@ static void mix_rows(const Taps *taps, const float *in, float *out, int64_t widt
 }
 
 /* Rows first, then columns. */
-static bool resize(const cai_image *image, const Filter *across, const Filter *down, cai_image *out, cai_error *error) {
+static bool resize_by_filters(const cai_image *image, const Filter *across, const Filter *down, cai_image *out, cai_error *error) {
     float *narrow = cai_allocate((uint64_t)(image->height * out->width) * sizeof *narrow, "resizing a picture", error);
     if (!narrow) return false;
     for (int64_t c = 0; c < image->channels; c++) {
@@ -96,7 +96,7 @@ static bool new_like(const cai_image *image, int64_t height, int64_t width, cai_
     return out->pixels != NULL;
 }
 
-static void replace(cai_image *image, cai_image by) {
+static void replace_image(cai_image *image, cai_image by) {
     free(image->pixels);
     *image = by;
 }
@@ -108,7 +108,7 @@ static bool resize_by_spans(cai_image *image, Span across, Span down, cai_error 
     bool done = false;
     if (filter_new(&columns, across, error)) {
         if (filter_new(&rows, down, error)) {
-            done = resize(image, &columns, &rows, &out, error);
+            done = resize_by_filters(image, &columns, &rows, &out, error);
             filter_free(&rows);
         }
         filter_free(&columns);
@@ -117,7 +117,7 @@ static bool resize_by_spans(cai_image *image, Span across, Span down, cai_error 
     out.place.top += image->place.down * down.begin;
     out.place.across *= across.size / (double)across.count;
     out.place.down *= down.size / (double)down.count;
-    if (done) replace(image, out);
+    if (done) replace_image(image, out);
     else free(out.pixels);
     return done;
 }
@@ -147,12 +147,12 @@ bool cai_image_crop(cai_image *image, int64_t top, int64_t left, int64_t height,
     }
     out.place.left += image->place.across * (double)left;
     out.place.top += image->place.down * (double)top;
-    replace(image, out);
+    replace_image(image, out);
     return true;
 }
 
 /* Index i of a row of `size` that goes on to the right as in a mirror: 0 1 2 3 2 1 0 1 2 ... */
-static int64_t mirror(int64_t i, int64_t size) {
+static int64_t mirrored_index(int64_t i, int64_t size) {
     if (size == 1) return 0;
     i %= 2 * (size - 1);
     return i < size ? i : 2 * (size - 1) - i;
@@ -164,30 +164,30 @@ bool cai_image_pad(cai_image *image, int64_t height, int64_t width, cai_error *e
     if (!new_like(image, height, width, &out, error)) return false;
     for (int64_t c = 0; c < image->channels; c++) {
         for (int64_t y = 0; y < height; y++) {
-            const float *from = image->pixels + (c * image->height + mirror(y, image->height)) * image->width;
+            const float *from = image->pixels + (c * image->height + mirrored_index(y, image->height)) * image->width;
             float *to = out.pixels + (c * height + y) * width;
             memcpy(to, from, (size_t)image->width * sizeof *from);
-            for (int64_t x = image->width; x < width; x++) to[x] = from[mirror(x, image->width)];
+            for (int64_t x = image->width; x < width; x++) to[x] = from[mirrored_index(x, image->width)];
         }
     }
-    replace(image, out);
+    replace_image(image, out);
     return true;
 }
 
 /* ---- fitting ---- */
 
-static bool fits(int64_t size, cai_extent extent) { return extent.fixed > 0 ? size == extent.fixed : size % extent.multiple == 0; }
-static int64_t up(int64_t size, cai_extent e) { return e.fixed > 0 ? e.fixed : (size + e.multiple - 1) / e.multiple * e.multiple; }
-static int64_t down(int64_t size, cai_extent e) { return e.fixed > 0 ? e.fixed : size / e.multiple * e.multiple; }
+static bool fits_extent(int64_t size, cai_extent extent) { return extent.fixed > 0 ? size == extent.fixed : size % extent.multiple == 0; }
+static int64_t rounded_up_extent(int64_t size, cai_extent e) { return e.fixed > 0 ? e.fixed : (size + e.multiple - 1) / e.multiple * e.multiple; }
+static int64_t rounded_down_extent(int64_t size, cai_extent e) { return e.fixed > 0 ? e.fixed : size / e.multiple * e.multiple; }
 
-static int64_t nearest(int64_t size, cai_extent e) {
-    int64_t below = down(size, e), above = up(size, e);
+static int64_t nearest_extent(int64_t size, cai_extent e) {
+    int64_t below = rounded_down_extent(size, e), above = rounded_up_extent(size, e);
     return e.fixed == 0 && (below == 0 || above - size < size - below) ? above : below;
 }
 
 static void describe_side(const char *side, int64_t size, cai_extent extent, char *out, size_t room) {
     size_t used = strlen(out);
-    if (fits(size, extent)) return;
+    if (fits_extent(size, extent)) return;
     snprintf(out + used, room - used, "%s its %s must be %s%lld%s", used ? "," : ":", side,
              extent.fixed > 0 ? "" : "a multiple of ", (long long)(extent.fixed > 0 ? extent.fixed : extent.multiple),
              extent.by_others ? " as that of the first picture" : "");
@@ -202,21 +202,21 @@ static bool fail_exact(const cai_image *image, cai_extent height, cai_extent wid
     return cai_fail(error, CAI_BAD_INPUT,
                     "the picture is %lld wide and %lld high%s\n"
                     "  help: bring it to size before (`convert in.png -resize %lldx%lld! out.png`)%s%s%s",
-                    (long long)image->width, (long long)image->height, wanted, (long long)nearest(image->width, width),
-                    (long long)nearest(image->height, height),
+                    (long long)image->width, (long long)image->height, wanted, (long long)nearest_extent(image->width, width),
+                    (long long)nearest_extent(image->height, height),
                     by_others ? "" : ", or have the model do it: fit = ", by_others ? "" : modes,
                     by_others ? "" : " in its image[...]");
 }
 
 /* Half the difference, rounded to nearest, a half to even: what Python's round() makes of it in torchvision's CenterCrop. */
-static int64_t centre(int64_t size, int64_t part) {
+static int64_t centre_offset(int64_t size, int64_t part) {
     int64_t twice = size - part;
     return twice / 2 + (twice % 2 && twice / 2 % 2);
 }
 
 /* Where sizes are fixed: so that the shorter side (in proportion) is size * 256/224. Where they are free: in the picture's scale.
  */
-static bool crop(cai_image *image, cai_extent height, cai_extent width, cai_error *error) {
+static bool crop_to_extents(cai_image *image, cai_extent height, cai_extent width, cai_error *error) {
     double by_height = (double)height.fixed / (double)image->height, by_width = (double)width.fixed / (double)image->width;
     int64_t new_height = image->height, new_width = image->width;
     if (by_height > 0 && by_height >= by_width) {
@@ -226,18 +226,18 @@ static bool crop(cai_image *image, cai_extent height, cai_extent width, cai_erro
         new_width = llround((double)width.fixed * 256 / 224);
         new_height = image->height * new_width / image->width;
     }
-    int64_t h = down(new_height, height), w = down(new_width, width);
+    int64_t h = rounded_down_extent(new_height, height), w = rounded_down_extent(new_width, width);
     if (h == 0 || w == 0) {
         return cai_fail(error, CAI_BAD_INPUT,
                         "the picture is %lld wide and %lld high: too small to crop to a multiple of %lld by %lld",
                         (long long)image->width, (long long)image->height, (long long)width.multiple, (long long)height.multiple);
     }
     return cai_image_resize(image, new_height, new_width, error) &&
-           cai_image_crop(image, centre(new_height, h), centre(new_width, w), h, w, error);
+           cai_image_crop(image, centre_offset(new_height, h), centre_offset(new_width, w), h, w, error);
 }
 
-static bool pad(cai_image *image, cai_extent height, cai_extent width, cai_error *error) {
-    int64_t h = up(image->height, height), w = up(image->width, width);
+static bool pad_to_extents(cai_image *image, cai_extent height, cai_extent width, cai_error *error) {
+    int64_t h = rounded_up_extent(image->height, height), w = rounded_up_extent(image->width, width);
     if (h < image->height || w < image->width) {
         return cai_fail(error, CAI_BAD_INPUT,
                         "the picture is %lld wide and %lld high: larger than the %lld by %lld that padding could bring it to",
@@ -248,9 +248,9 @@ static bool pad(cai_image *image, cai_extent height, cai_extent width, cai_error
 
 bool cai_image_fit(cai_image *image, int fit, cai_extent height, cai_extent width, cai_error *error) {
     switch (fit) {
-    case CAI_FIT_CROP: return crop(image, height, width, error);
-    case CAI_FIT_STRETCH: return cai_image_resize(image, nearest(image->height, height), nearest(image->width, width), error);
-    case CAI_FIT_PAD: return pad(image, height, width, error);
-    default: return (fits(image->height, height) && fits(image->width, width)) || fail_exact(image, height, width, error);
+    case CAI_FIT_CROP: return crop_to_extents(image, height, width, error);
+    case CAI_FIT_STRETCH: return cai_image_resize(image, nearest_extent(image->height, height), nearest_extent(image->width, width), error);
+    case CAI_FIT_PAD: return pad_to_extents(image, height, width, error);
+    default: return (fits_extent(image->height, height) && fits_extent(image->width, width)) || fail_exact(image, height, width, error);
     }
 }

@@ -58,7 +58,7 @@ int cai_format_first(int holds) {
 #define MAX_LISTED (CAI_FORMAT_COUNT * CAI_MAX_ENDINGS)
 
 /* "a, b or c" */
-static cai_list join(const char *const *items, int count) {
+static cai_list join_with_or(const char *const *items, int count) {
     cai_list list = {""};
     size_t used = 0;
     for (int i = 0; i < count; i++) {
@@ -76,7 +76,7 @@ cai_list cai_format_endings(int holds) {
         if (!(cai_formats[i].holds & holds)) continue;
         for (int k = 0; k < CAI_MAX_ENDINGS && *cai_formats[i].endings[k]; k++) items[count++] = cai_formats[i].endings[k];
     }
-    return join(items, count);
+    return join_with_or(items, count);
 }
 
 cai_list cai_picture_formats(void) {
@@ -84,5 +84,5 @@ cai_list cai_picture_formats(void) {
     int count = 0;
     for (int i = 0; i < CAI_FORMAT_COUNT; i++)
         if (cai_formats[i].holds & CAI_HOLDS_PICTURE) items[count++] = cai_formats[i].text;
-    return join(items, count);
+    return join_with_or(items, count);
 }

@@ -7,7 +7,7 @@
 const cai_pictures cai_the_pictures = {cai_image_decode, cai_image_set_channels, cai_image_fit, cai_image_write};
 
 /* Of the formats that hold pictures. */
-static const struct Codec {
+static const struct PictureCodec {
     cai_picture_decoder *decode;
     cai_picture_writer *write;
 } codecs[CAI_FORMAT_COUNT] = {
@@ -32,7 +32,7 @@ void cai_image_free(cai_image *image) {
 
 /* ---- orientation ---- */
 
-static unsigned read_bytes(const unsigned char *at, int count, bool big_endian) {
+static unsigned read_exif_bytes(const unsigned char *at, int count, bool big_endian) {
     unsigned value = 0;
     for (int i = 0; i < count; i++) value = value << 8 | at[big_endian ? i : count - 1 - i];
     return value;
@@ -42,12 +42,12 @@ static unsigned read_bytes(const unsigned char *at, int count, bool big_endian) 
 int cai_exif_orientation(const unsigned char *tiff, size_t count) {
     if (count < 14 || (memcmp(tiff, "II*\0", 4) != 0 && memcmp(tiff, "MM\0*", 4) != 0)) return 0;
     bool big_endian = tiff[0] == 'M';
-    size_t directory = read_bytes(tiff + 4, 4, big_endian);
+    size_t directory = read_exif_bytes(tiff + 4, 4, big_endian);
     if (directory > count - 2) return 0;
-    unsigned entries = read_bytes(tiff + directory, 2, big_endian);
+    unsigned entries = read_exif_bytes(tiff + directory, 2, big_endian);
     for (size_t at = directory + 2; entries > 0 && at + 12 <= count; at += 12, entries--) {
-        if (read_bytes(tiff + at, 2, big_endian) != 0x112) continue;
-        unsigned orientation = read_bytes(tiff + at + 8, 2, big_endian);
+        if (read_exif_bytes(tiff + at, 2, big_endian) != 0x112) continue;
+        unsigned orientation = read_exif_bytes(tiff + at + 8, 2, big_endian);
         return orientation >= 1 && orientation <= 8 ? (int)orientation : 0;
     }
     return 0;
@@ -55,7 +55,7 @@ int cai_exif_orientation(const unsigned char *tiff, size_t count) {
 
 /* 5 to 8 exchange rows and columns of the result; then 3, 4, 6, 7 run
  * up the rows of the source, and 2, 3, 7, 8 from right to left. */
-static bool orient(const char *path, cai_image *image, int orientation, cai_error *error) {
+static bool orient_image(const char *path, cai_image *image, int orientation, cai_error *error) {
     if (orientation <= 1) return true;
     bool transpose = orientation >= 5, up = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
     bool leftward = orientation == 2 || orientation == 3 || orientation >= 7;
@@ -85,7 +85,7 @@ bool cai_image_decode(const char *path, const void *bytes, size_t count, cai_ima
     if (format == CAI_NO_FORMAT)
         return cai_fail(error, CAI_BAD_INPUT, "%s: is not a %s (for other pictures: `convert %s picture.png`)", path,
                         cai_picture_formats().text, path);
-    if (codecs[format].decode(path, bytes, count, image, &orientation, error) && orient(path, image, orientation, error))
+    if (codecs[format].decode(path, bytes, count, image, &orientation, error) && orient_image(path, image, orientation, error))
         return true;
     cai_image_free(image);
     return false;

@@ -53,13 +53,13 @@ static void on_progress(j_common_ptr info) {
     longjmp(failure->jump, 1);
 }
 
-typedef struct Reader {
+typedef struct JpegReader {
     struct jpeg_decompress_struct jpeg;
     Failure failure;
     struct jpeg_progress_mgr progress;
     cai_image *image;
     unsigned char *row;
-} Reader;
+} JpegReader;
 
 static void read_orientation(j_decompress_ptr jpeg, int *orientation) {
     for (jpeg_saved_marker_ptr marker = jpeg->marker_list; marker; marker = marker->next) {
@@ -71,7 +71,7 @@ static void read_orientation(j_decompress_ptr jpeg, int *orientation) {
 
 /* Row y, with 1, 3 or 4 samples a pixel. Four are CMYK, which Adobe's
  * programs store inverted: then light is the product of the samples. */
-static void store_row(cai_image *image, int64_t y, const unsigned char *row, int samples, bool inverted) {
+static void store_jpeg_row(cai_image *image, int64_t y, const unsigned char *row, int samples, bool inverted) {
     int64_t plane = image->height * image->width;
     float *out = image->pixels + y * image->width;
     for (int64_t x = 0; x < image->width; x++, row += samples) {
@@ -83,7 +83,7 @@ static void store_row(cai_image *image, int64_t y, const unsigned char *row, int
     }
 }
 
-static bool read_jpeg(Reader *reader, const unsigned char *bytes, size_t count, int *orientation) {
+static bool read_jpeg(JpegReader *reader, const unsigned char *bytes, size_t count, int *orientation) {
     j_decompress_ptr jpeg = &reader->jpeg;
     if (setjmp(reader->failure.jump)) return false;
     jpeg_create_decompress(jpeg);
@@ -105,7 +105,7 @@ static bool read_jpeg(Reader *reader, const unsigned char *bytes, size_t count, 
     while (jpeg->output_scanline < jpeg->output_height) {
         int64_t y = jpeg->output_scanline;
         jpeg_read_scanlines(jpeg, &reader->row, 1);
-        store_row(reader->image, y, reader->row, jpeg->output_components, jpeg->saw_Adobe_marker);
+        store_jpeg_row(reader->image, y, reader->row, jpeg->output_components, jpeg->saw_Adobe_marker);
     }
     jpeg_finish_decompress(jpeg);
     return true;
@@ -113,7 +113,7 @@ static bool read_jpeg(Reader *reader, const unsigned char *bytes, size_t count, 
 
 bool cai_jpeg_decode(const char *path, const unsigned char *bytes, size_t count, cai_image *image, int *orientation,
                      cai_error *error) {
-    Reader reader = {.image = image};
+    JpegReader reader = {.image = image};
     reader.jpeg.err = set_failure(&reader.failure, path, error);
     bool read = read_jpeg(&reader, bytes, count, orientation);
     jpeg_destroy_decompress(&reader.jpeg);
@@ -123,14 +123,14 @@ bool cai_jpeg_decode(const char *path, const unsigned char *bytes, size_t count,
 
 /* ---- writing: to memory first, as libjpeg's own destinations can fail only by jumps ---- */
 
-typedef struct Writer {
+typedef struct JpegWriter {
     struct jpeg_compress_struct jpeg;
     Failure failure;
     unsigned char *bytes;
     unsigned long count;
-} Writer;
+} JpegWriter;
 
-static bool write_jpeg(Writer *writer, const unsigned char *pixels, int channels, int64_t height, int64_t width) {
+static bool write_jpeg(JpegWriter *writer, const unsigned char *pixels, int channels, int64_t height, int64_t width) {
     j_compress_ptr jpeg = &writer->jpeg;
     if (setjmp(writer->failure.jump)) return false;
     jpeg_create_compress(jpeg);
@@ -153,7 +153,7 @@ static bool write_jpeg(Writer *writer, const unsigned char *pixels, int channels
 
 bool cai_jpeg_write(cai_output *output, const unsigned char *pixels, int channels, int64_t height, int64_t width,
                     cai_error *error) {
-    Writer writer = {.count = 0};
+    JpegWriter writer = {.count = 0};
     writer.jpeg.err = set_failure(&writer.failure, output->path ? output->path : "standard output", error);
     bool made = write_jpeg(&writer, pixels, channels, height, width);
     jpeg_destroy_compress(&writer.jpeg);

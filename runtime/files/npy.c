@@ -5,18 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct Layout { bool big_endian, fortran; } Layout;
+typedef struct NpyLayout { bool big_endian, fortran; } NpyLayout;
 
-typedef struct Scanner {
+typedef struct NpyScanner {
     const char *path, *at, *end;
     cai_error *error;
-} Scanner;
+} NpyScanner;
 
-static bool fail(const Scanner *s, const char *what) {
+static bool fail_npy(const NpyScanner *s, const char *what) {
     return cai_fail(s->error, CAI_BAD_INPUT, "%s: broken .npy header: %s", s->path, what);
 }
 
-static bool take(Scanner *s, const char *text) {
+static bool take_npy_text(NpyScanner *s, const char *text) {
     while (s->at < s->end && isspace((unsigned char)*s->at)) s->at++;
     size_t length = strlen(text);
     if ((size_t)(s->end - s->at) < length || memcmp(s->at, text, length) != 0) return false;
@@ -25,24 +25,24 @@ static bool take(Scanner *s, const char *text) {
 }
 
 /* A text in single or double quotes, without escapes. */
-static bool scan_string(Scanner *s, char *out, size_t size) {
-    char quote = take(s, "'") ? '\'' : take(s, "\"") ? '"' : 0;
-    if (!quote) return fail(s, "a text in quotes is missing");
+static bool scan_npy_string(NpyScanner *s, char *out, size_t size) {
+    char quote = take_npy_text(s, "'") ? '\'' : take_npy_text(s, "\"") ? '"' : 0;
+    if (!quote) return fail_npy(s, "a text in quotes is missing");
     size_t length = 0;
     while (s->at < s->end && *s->at != quote && length + 1 < size) out[length++] = *s->at++;
     out[length] = 0;
     char close[] = {quote, 0};
-    return take(s, close) || fail(s, "a text in quotes has no end, or is too long");
+    return take_npy_text(s, close) || fail_npy(s, "a text in quotes has no end, or is too long");
 }
 
 /* '<f4': byte order, kind, bytes. */
-static bool scan_type(Scanner *s, int32_t *type, Layout *layout) {
+static bool scan_npy_type(NpyScanner *s, int32_t *type, NpyLayout *layout) {
     static const struct { const char *code; int type; } codes[] = {
         {"f2", CAI_F16}, {"f4", CAI_F32}, {"f8", CAI_F64}, {"i1", CAI_I8},  {"i2", CAI_I16}, {"i4", CAI_I32},
         {"i8", CAI_I64}, {"u1", CAI_U8},  {"u2", CAI_U16}, {"u4", CAI_U32}, {"u8", CAI_U64}, {"b1", CAI_BOOL}};
     char text[32];
-    if (take(s, "[")) return fail(s, "arrays of records are not read: save one plain array");
-    if (!scan_string(s, text, sizeof text)) return false;
+    if (take_npy_text(s, "[")) return fail_npy(s, "arrays of records are not read: save one plain array");
+    if (!scan_npy_string(s, text, sizeof text)) return false;
     layout->big_endian = text[0] == '>';
     const char *code = text + (text[0] != 0 && strchr("<>|=", text[0]) != NULL);
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
@@ -54,54 +54,54 @@ static bool scan_type(Scanner *s, int32_t *type, Layout *layout) {
                     "%s: elements of type '%s' are not read: convert them, for instance by x.astype('float32')", s->path, text);
 }
 
-static bool scan_size(Scanner *s, int64_t *value) {
-    take(s, "");
-    if (s->at == s->end || !isdigit((unsigned char)*s->at)) return fail(s, "a size is missing");
+static bool scan_npy_size(NpyScanner *s, int64_t *value) {
+    take_npy_text(s, "");
+    if (s->at == s->end || !isdigit((unsigned char)*s->at)) return fail_npy(s, "a size is missing");
     for (*value = 0; s->at < s->end && isdigit((unsigned char)*s->at); s->at++) {
         if (__builtin_mul_overflow(*value, 10, value) || __builtin_add_overflow(*value, *s->at - '0', value))
-            return fail(s, "a size is beyond 63 bits");
+            return fail_npy(s, "a size is beyond 63 bits");
     }
-    take(s, "L"); /* Python 2's long */
+    take_npy_text(s, "L"); /* Python 2's long */
     return true;
 }
 
 /* (), (3,) or (2, 3) */
-static bool scan_shape(Scanner *s, cai_tensor *tensor) {
-    if (!take(s, "(")) return fail(s, "shape is no tuple");
-    while (!take(s, ")")) {
-        if (tensor->rank == CAI_MAX_RANK) return fail(s, "more than 16 axes");
-        if (!scan_size(s, &tensor->dims[tensor->rank++])) return false;
-        if (take(s, ",")) continue;
-        return take(s, ")") || fail(s, "shape has no end");
+static bool scan_shape(NpyScanner *s, cai_tensor *tensor) {
+    if (!take_npy_text(s, "(")) return fail_npy(s, "shape is no tuple");
+    while (!take_npy_text(s, ")")) {
+        if (tensor->rank == CAI_MAX_RANK) return fail_npy(s, "more than 16 axes");
+        if (!scan_npy_size(s, &tensor->dims[tensor->rank++])) return false;
+        if (take_npy_text(s, ",")) continue;
+        return take_npy_text(s, ")") || fail_npy(s, "shape has no end");
     }
     return true;
 }
 
-static bool scan_header(Scanner *s, cai_tensor *tensor, Layout *layout) {
+static bool scan_npy_header(NpyScanner *s, cai_tensor *tensor, NpyLayout *layout) {
     enum { DESCR = 1, ORDER = 2, SHAPE = 4 };
     int seen = 0;
-    if (!take(s, "{")) return fail(s, "it is no dictionary");
-    while (!take(s, "}")) {
+    if (!take_npy_text(s, "{")) return fail_npy(s, "it is no dictionary");
+    while (!take_npy_text(s, "}")) {
         char key[32];
-        if (!scan_string(s, key, sizeof key)) return false;
-        if (!take(s, ":")) return fail(s, "`:` is missing");
+        if (!scan_npy_string(s, key, sizeof key)) return false;
+        if (!take_npy_text(s, ":")) return fail_npy(s, "`:` is missing");
         int field = strcmp(key, "descr") == 0 ? DESCR : strcmp(key, "shape") == 0 ? SHAPE : 0;
         if (strcmp(key, "fortran_order") == 0) field = ORDER;
-        if (!field || (seen & field)) return fail(s, "a key is unknown, or stands twice");
+        if (!field || (seen & field)) return fail_npy(s, "a key is unknown, or stands twice");
         seen |= field;
-        if (field == DESCR && !scan_type(s, &tensor->type, layout)) return false;
+        if (field == DESCR && !scan_npy_type(s, &tensor->type, layout)) return false;
         if (field == SHAPE && !scan_shape(s, tensor)) return false;
-        if (field == ORDER && !(layout->fortran = take(s, "True")) && !take(s, "False"))
-            return fail(s, "fortran_order is neither True nor False");
-        if (!take(s, ",") && !(take(s, "") && s->at < s->end && *s->at == '}')) return fail(s, "`,` or `}` is missing");
+        if (field == ORDER && !(layout->fortran = take_npy_text(s, "True")) && !take_npy_text(s, "False"))
+            return fail_npy(s, "fortran_order is neither True nor False");
+        if (!take_npy_text(s, ",") && !(take_npy_text(s, "") && s->at < s->end && *s->at == '}')) return fail_npy(s, "`,` or `}` is missing");
     }
-    take(s, "");
-    if (s->at != s->end) return fail(s, "something follows the dictionary");
-    return seen == (DESCR | ORDER | SHAPE) || fail(s, "descr, fortran_order or shape is missing");
+    take_npy_text(s, "");
+    if (s->at != s->end) return fail_npy(s, "something follows the dictionary");
+    return seen == (DESCR | ORDER | SHAPE) || fail_npy(s, "descr, fortran_order or shape is missing");
 }
 
 /* Copies to row major, little endian: walks the elements in the order of the result, with the strides of the file. */
-static bool turn(const char *path, cai_tensor_file *file, Layout layout, cai_error *error) {
+static bool turn_row_major(const char *path, cai_tensor_file *file, NpyLayout layout, cai_error *error) {
     cai_tensor *tensor = &file->tensors[0];
     int64_t size = cai_type_bytes(tensor->type), strides[CAI_MAX_RANK] = {0}, index[CAI_MAX_RANK] = {0}, stride = size, from = 0;
     unsigned char *out = file->turned = cai_allocate((uint64_t)(tensor->count * size), path, error);
@@ -143,9 +143,9 @@ bool cai_npy_parse(const char *path, const unsigned char *bytes, size_t count, c
     if (!tensor) return false;
     *tensor = (cai_tensor){.name = "", .data = bytes + start + length};
     file->count = 1;
-    Layout layout = {0};
-    Scanner s = {.path = path, .at = (const char *)bytes + start, .end = (const char *)bytes + start + length, .error = error};
-    if (!scan_header(&s, tensor, &layout)) return false;
+    NpyLayout layout = {0};
+    NpyScanner s = {.path = path, .at = (const char *)bytes + start, .end = (const char *)bytes + start + length, .error = error};
+    if (!scan_npy_header(&s, tensor, &layout)) return false;
     uint64_t wanted, there = count - start - length;
     char shape[400];
     if (!cai_tensor_count(tensor, &wanted) || wanted != there) {
@@ -153,7 +153,7 @@ bool cai_npy_parse(const char *path, const unsigned char *bytes, size_t count, c
                         path, cai_tensor_shape_text(tensor, shape, sizeof shape), (unsigned long long)there);
     }
     bool turned = (layout.big_endian && cai_type_bytes(tensor->type) > 1) || (layout.fortran && tensor->rank > 1);
-    return !turned || tensor->count == 0 || turn(path, file, layout, error);
+    return !turned || tensor->count == 0 || turn_row_major(path, file, layout, error);
 }
 
 /* ---- writing: version 1, the header padded so that the data begins at a multiple of 64 ---- */

@@ -8,30 +8,30 @@ static void on_warning(png_structp png, png_const_charp text) { (void)png, (void
 
 /* ---- reading ---- */
 
-typedef struct Reader {
+typedef struct PngReader {
     const char *path;
     const unsigned char *at, *end;
     cai_image *image;
     unsigned char *rows; /* one row, or all where the picture is interlaced */
     bool numbers;        /* places in the palette and levels of gray as they are, instead of colours */
     cai_error *error;
-} Reader;
+} PngReader;
 
 static void on_read_error(png_structp png, png_const_charp text) {
-    Reader *reader = png_get_error_ptr(png);
+    PngReader *reader = png_get_error_ptr(png);
     cai_fail(reader->error, CAI_BAD_INPUT, "%s: broken PNG: %s", reader->path, text);
     png_longjmp(png, 1);
 }
 
-static void read_bytes(png_structp png, png_bytep out, size_t count) {
-    Reader *reader = png_get_io_ptr(png);
+static void read_png_bytes(png_structp png, png_bytep out, size_t count) {
+    PngReader *reader = png_get_io_ptr(png);
     if (count > (size_t)(reader->end - reader->at)) png_error(png, "the file is cut off");
     memcpy(out, reader->at, count);
     reader->at += count;
 }
 
 /* Palettes become colours, 1 to 4 bits become 8, alpha is dropped, 16 bits become little endian. */
-static void set_transformations(const Reader *reader, png_structp png, png_infop info) {
+static void set_transformations(const PngReader *reader, png_structp png, png_infop info) {
     int type = png_get_color_type(png, info), bits = png_get_bit_depth(png, info);
     if (reader->numbers) png_set_packing(png); /* a byte each, and no more */
     else if (type == PNG_COLOR_TYPE_PALETTE) png_set_palette_to_rgb(png);
@@ -41,7 +41,7 @@ static void set_transformations(const Reader *reader, png_structp png, png_infop
     if (bits == 16) png_set_swap(png);
 }
 
-static void store_row(const Reader *reader, int64_t y, const unsigned char *row, int bits) {
+static void store_png_row(const PngReader *reader, int64_t y, const unsigned char *row, int bits) {
     cai_image *image = reader->image;
     float largest = reader->numbers ? 1.0f : bits == 16 ? 65535.0f : 255.0f;
     for (int64_t c = 0; c < image->channels; c++) {
@@ -56,14 +56,14 @@ static void store_row(const Reader *reader, int64_t y, const unsigned char *row,
 }
 
 /* Deflate packs at most 1032 to 1: what would unpack to more than the file can hold is cut off, or lies about its size. */
-static bool plausible(const Reader *reader, uint64_t row_bytes, uint64_t height) {
-    uint64_t most = (uint64_t)(reader->end - reader->at) * 1032 + 1032;
-    return row_bytes * height <= most ||
+static bool is_plausible_size(const PngReader *reader, uint64_t row_bytes, uint64_t height) {
+    uint64_t max = (uint64_t)(reader->end - reader->at) * 1032 + 1032;
+    return row_bytes * height <= max ||
            cai_fail(reader->error, CAI_BAD_INPUT, "%s: broken PNG: the file is cut off, or much too small for the size it claims",
                     reader->path);
 }
 
-static bool read_rows(Reader *reader, png_structp png, png_infop info) {
+static bool read_rows(PngReader *reader, png_structp png, png_infop info) {
     cai_image *image = reader->image;
     int passes = png_set_interlace_handling(png);
     png_read_update_info(png, info);
@@ -71,25 +71,25 @@ static bool read_rows(Reader *reader, png_structp png, png_infop info) {
     int bits = png_get_bit_depth(png, info);
     int64_t height = png_get_image_height(png, info), width = png_get_image_width(png, info);
     if (!cai_image_new(reader->path, png_get_channels(png, info), height, width, image, reader->error)) return false;
-    if (!plausible(reader, (uint64_t)width / 8, (uint64_t)height)) return false;
+    if (!is_plausible_size(reader, (uint64_t)width / 8, (uint64_t)height)) return false;
     reader->rows = cai_allocate(row_bytes * (uint64_t)(passes > 1 ? height : 1), reader->path, reader->error);
     if (!reader->rows) return false;
     for (int pass = 0; pass < passes; pass++) {
         for (int64_t y = 0; y < height; y++) {
             unsigned char *row = reader->rows + (passes > 1 ? row_bytes * (size_t)y : 0);
             png_read_row(png, row, NULL);
-            if (pass == passes - 1) store_row(reader, y, row, bits);
+            if (pass == passes - 1) store_png_row(reader, y, row, bits);
         }
     }
     return true;
 }
 
-static bool read_png(Reader *reader, png_structp png, png_infop info, int *orientation) {
+static bool read_png(PngReader *reader, png_structp png, png_infop info, int *orientation) {
     static const unsigned char unused[] = "iCCP\0iTXt\0tEXt\0zTXt\0sPLT\0hIST"; /* not looked at, and could be large */
     if (setjmp(png_jmpbuf(png))) return false;
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, unused, 6);
     png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* cai_image_new has the limit */
-    png_set_read_fn(png, reader, read_bytes);
+    png_set_read_fn(png, reader, read_png_bytes);
     png_read_info(png, info);
     set_transformations(reader, png, info);
     if (!read_rows(reader, png, info)) return false;
@@ -114,7 +114,7 @@ static bool chunks_fit(const unsigned char *bytes, size_t count) {
     return true; /* what is wrong with its end libpng will say */
 }
 
-static bool decode(Reader *reader, int *orientation) {
+static bool decode(PngReader *reader, int *orientation) {
     const char *path = reader->path;
     if (!chunks_fit(reader->at, (size_t)(reader->end - reader->at)))
         return cai_fail(reader->error, CAI_BAD_INPUT, "%s: broken PNG: the file is cut off", path);
@@ -128,13 +128,13 @@ static bool decode(Reader *reader, int *orientation) {
 
 bool cai_png_decode(const char *path, const unsigned char *bytes, size_t count, cai_image *image, int *orientation,
                     cai_error *error) {
-    Reader reader = {.path = path, .at = bytes, .end = bytes + count, .image = image, .error = error};
+    PngReader reader = {.path = path, .at = bytes, .end = bytes + count, .image = image, .error = error};
     return decode(&reader, orientation);
 }
 
 bool cai_png_decode_numbers(const char *path, const unsigned char *bytes, size_t count, cai_image *image,
                             cai_error *error) {
-    Reader reader = {.path = path, .at = bytes, .end = bytes + count, .image = image, .numbers = true, .error = error};
+    PngReader reader = {.path = path, .at = bytes, .end = bytes + count, .image = image, .numbers = true, .error = error};
     int orientation;
     *image = (cai_image){0};
     if (cai_format_of_bytes(bytes, count, CAI_HOLDS_PICTURE) != CAI_FORMAT_png)
@@ -149,27 +149,27 @@ bool cai_png_decode_numbers(const char *path, const unsigned char *bytes, size_t
 
 /* ---- writing ---- */
 
-typedef struct Writer {
+typedef struct PngWriter {
     cai_output *output;
     cai_error *error;
     bool failed_output; /* then the output is discarded already */
-} Writer;
+} PngWriter;
 
 static void on_write_error(png_structp png, png_const_charp text) {
-    Writer *writer = png_get_error_ptr(png);
+    PngWriter *writer = png_get_error_ptr(png);
     if (!writer->failed_output) cai_fail(writer->error, CAI_BAD_INPUT, "PNG: %s", text);
     png_longjmp(png, 1);
 }
 
 static void write_bytes(png_structp png, png_bytep bytes, size_t count) {
-    Writer *writer = png_get_io_ptr(png);
+    PngWriter *writer = png_get_io_ptr(png);
     writer->failed_output = !cai_output_write(writer->output, bytes, count, writer->error);
     if (writer->failed_output) png_error(png, "not written");
 }
 
 static void flush_nothing(png_structp png) { (void)png; }
 
-static bool write_png(Writer *writer, png_structp png, png_infop info, const unsigned char *pixels, int channels, int64_t height,
+static bool write_png(PngWriter *writer, png_structp png, png_infop info, const unsigned char *pixels, int channels, int64_t height,
                       int64_t width) {
     if (setjmp(png_jmpbuf(png))) return false;
     png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
@@ -186,7 +186,7 @@ static bool write_png(Writer *writer, png_structp png, png_infop info, const uns
 }
 
 bool cai_png_write(cai_output *output, const unsigned char *pixels, int channels, int64_t height, int64_t width, cai_error *error) {
-    Writer writer = {.output = output, .error = error};
+    PngWriter writer = {.output = output, .error = error};
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &writer, on_write_error, on_warning);
     png_infop info = png ? png_create_info_struct(png) : NULL;
     bool written = info ? write_png(&writer, png, info, pixels, channels, height, width) : cai_fail_memory(error, 0, "a PNG");

@@ -14,44 +14,44 @@ static const struct FileType { const char *name; int type; } file_types[] = {
     {"I64", CAI_I64}, {"U8", CAI_U8},   {"U16", CAI_U16},   {"U32", CAI_U32}, {"U64", CAI_U64}, {"BOOL", CAI_BOOL}};
 #define FILE_TYPES ((int)(sizeof file_types / sizeof *file_types))
 
-typedef struct Scanner {
+typedef struct HeaderScanner {
     const char *path;
     const unsigned char *begin, *at, *end; /* the header */
     char *names;                           /* decoded strings are put here: never longer than the header */
     cai_error *error;
-} Scanner;
+} HeaderScanner;
 
 /* ---- the scanner ---- */
 
-static bool fail_at(const Scanner *s, const char *what) {
+static bool fail_safetensors(const HeaderScanner *s, const char *what) {
     return cai_fail(s->error, CAI_BAD_INPUT, "%s: broken safetensors header: %s at byte %lld", s->path, what,
                     (long long)(8 + s->at - s->begin));
 }
 
-static void skip_space(Scanner *s) {
+static void skip_space(HeaderScanner *s) {
     while (s->at < s->end && (*s->at == ' ' || *s->at == '\n' || *s->at == '\r' || *s->at == '\t')) s->at++;
 }
 
 /* Takes the character if it is next. */
-static bool take(Scanner *s, char c) {
+static bool take_character(HeaderScanner *s, char c) {
     skip_space(s);
     if (s->at == s->end || *s->at != (unsigned char)c) return false;
     s->at++;
     return true;
 }
 
-static bool expect(Scanner *s, char c) {
+static bool expect_character(HeaderScanner *s, char c) {
     const char wanted[] = {'`', c, '`', ' ', 'e', 'x', 'p', 'e', 'c', 't', 'e', 'd', 0};
-    return take(s, c) || fail_at(s, wanted);
+    return take_character(s, c) || fail_safetensors(s, wanted);
 }
 
 /* After an element: true at a comma (another follows) or at `close` (*last is set). */
-static bool next_or_close(Scanner *s, char close, bool *last) {
-    *last = take(s, close);
-    return *last || take(s, ',') || fail_at(s, close == ']' ? "`,` or `]` expected" : "`,` or `}` expected");
+static bool next_or_close(HeaderScanner *s, char close, bool *last) {
+    *last = take_character(s, close);
+    return *last || take_character(s, ',') || fail_safetensors(s, close == ']' ? "`,` or `]` expected" : "`,` or `}` expected");
 }
 
-static bool hex4(Scanner *s, unsigned *value) {
+static bool scan_hex4(HeaderScanner *s, unsigned *value) {
     *value = 0;
     for (int i = 0; i < 4; i++, s->at++) {
         if (s->at == s->end) return false;
@@ -62,7 +62,7 @@ static bool hex4(Scanner *s, unsigned *value) {
     return true;
 }
 
-static void put_utf8(Scanner *s, unsigned code) {
+static void put_utf8(HeaderScanner *s, unsigned code) {
     if (code < 0x80) {
         *s->names++ = (char)code;
     } else if (code < 0x800) {
@@ -81,9 +81,9 @@ static void put_utf8(Scanner *s, unsigned code) {
 }
 
 /* After the backslash. A \u escape takes six bytes or twelve and gives four at most. */
-static bool scan_escape(Scanner *s) {
+static bool scan_escape(HeaderScanner *s) {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-    if (s->at == s->end) return fail_at(s, "unfinished text");
+    if (s->at == s->end) return fail_safetensors(s, "unfinished text");
     char c = (char)*s->at++;
     const char *found = c ? strchr(from, c) : NULL;
     if (found) {
@@ -91,49 +91,49 @@ static bool scan_escape(Scanner *s) {
         return true;
     }
     unsigned code, low;
-    if (c != 'u' || !hex4(s, &code)) return fail_at(s, "unknown escape");
+    if (c != 'u' || !scan_hex4(s, &code)) return fail_safetensors(s, "unknown escape");
     if (code >= 0xd800 && code < 0xdc00) {
-        if (s->end - s->at < 2 || s->at[0] != '\\' || s->at[1] != 'u') return fail_at(s, "half a surrogate pair");
+        if (s->end - s->at < 2 || s->at[0] != '\\' || s->at[1] != 'u') return fail_safetensors(s, "half a surrogate pair");
         s->at += 2;
-        if (!hex4(s, &low) || low < 0xdc00 || low > 0xdfff) return fail_at(s, "half a surrogate pair");
+        if (!scan_hex4(s, &low) || low < 0xdc00 || low > 0xdfff) return fail_safetensors(s, "half a surrogate pair");
         code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
     }
-    if (code == 0 || (code >= 0xdc00 && code < 0xe000)) return fail_at(s, "a character that no name can have");
+    if (code == 0 || (code >= 0xdc00 && code < 0xe000)) return fail_safetensors(s, "a character that no name can have");
     put_utf8(s, code);
     return true;
 }
 
-static bool scan_string(Scanner *s, const char **text) {
-    if (!expect(s, '"')) return false;
+static bool scan_string(HeaderScanner *s, const char **text) {
+    if (!expect_character(s, '"')) return false;
     *text = s->names;
     while (s->at < s->end && *s->at != '"') {
-        if (*s->at < 0x20) return fail_at(s, "a control character in a text");
+        if (*s->at < 0x20) return fail_safetensors(s, "a control character in a text");
         if (*s->at++ != '\\') *s->names++ = (char)s->at[-1];
         else if (!scan_escape(s)) return false;
     }
-    if (s->at == s->end) return fail_at(s, "unfinished text");
+    if (s->at == s->end) return fail_safetensors(s, "unfinished text");
     s->at++;
     *s->names++ = 0;
     return true;
 }
 
-static bool scan_size(Scanner *s, int64_t *value) {
+static bool scan_size(HeaderScanner *s, int64_t *value) {
     skip_space(s);
-    if (s->at == s->end || *s->at < '0' || *s->at > '9') return fail_at(s, "a whole number expected");
+    if (s->at == s->end || *s->at < '0' || *s->at > '9') return fail_safetensors(s, "a whole number expected");
     *value = 0;
     for (; s->at < s->end && *s->at >= '0' && *s->at <= '9'; s->at++) {
         if (__builtin_mul_overflow(*value, 10, value) || __builtin_add_overflow(*value, *s->at - '0', value))
-            return fail_at(s, "a number beyond 63 bits");
+            return fail_safetensors(s, "a number beyond 63 bits");
     }
     return true;
 }
 
 /* [1, 2, 3] */
-static bool scan_sizes(Scanner *s, int64_t *sizes, int most, int32_t *count) {
+static bool scan_sizes(HeaderScanner *s, int64_t *sizes, int max, int32_t *count) {
     *count = 0;
-    if (!expect(s, '[')) return false;
-    for (bool last = take(s, ']'); !last;) {
-        if (*count == most) return fail_at(s, "too many numbers");
+    if (!expect_character(s, '[')) return false;
+    for (bool last = take_character(s, ']'); !last;) {
+        if (*count == max) return fail_safetensors(s, "too many numbers");
         if (!scan_size(s, &sizes[(*count)++]) || !next_or_close(s, ']', &last)) return false;
     }
     return true;
@@ -142,7 +142,7 @@ static bool scan_sizes(Scanner *s, int64_t *sizes, int most, int32_t *count) {
 /* ---- the header ---- */
 
 /* Room for one more: lists double. */
-static void *grown(Scanner *s, void *list, int64_t count, int64_t *capacity, size_t each) {
+static void *grown(HeaderScanner *s, void *list, int64_t count, int64_t *capacity, size_t each) {
     if (count < *capacity) return list;
     int64_t more = *capacity ? 2 * *capacity : 64;
     void *larger = cai_reallocate(list, (uint64_t)more * each, s->path, s->error);
@@ -151,12 +151,12 @@ static void *grown(Scanner *s, void *list, int64_t count, int64_t *capacity, siz
 }
 
 /* {"text": "text", ...}: what __metadata__ holds. */
-static bool scan_metadata(Scanner *s, cai_tensor_file *file) {
+static bool scan_metadata(HeaderScanner *s, cai_tensor_file *file) {
     int64_t capacity = file->metadata_count;
-    if (!expect(s, '{')) return false;
-    for (bool last = take(s, '}'); !last;) {
+    if (!expect_character(s, '{')) return false;
+    for (bool last = take_character(s, '}'); !last;) {
         cai_metadata one;
-        if (!scan_string(s, &one.key) || !expect(s, ':') || !scan_string(s, &one.text) || !next_or_close(s, '}', &last))
+        if (!scan_string(s, &one.key) || !expect_character(s, ':') || !scan_string(s, &one.text) || !next_or_close(s, '}', &last))
             return false;
         cai_metadata *list = grown(s, file->metadata, file->metadata_count, &capacity, sizeof one);
         if (!list) return false;
@@ -166,7 +166,7 @@ static bool scan_metadata(Scanner *s, cai_tensor_file *file) {
     return true;
 }
 
-static bool scan_type(Scanner *s, const char *tensor, int32_t *type) {
+static bool scan_type(HeaderScanner *s, const char *tensor, int32_t *type) {
     const char *text;
     if (!scan_string(s, &text)) return false;
     for (int i = 0; i < FILE_TYPES; i++) {
@@ -178,22 +178,22 @@ static bool scan_type(Scanner *s, const char *tensor, int32_t *type) {
 }
 
 /* What follows the colon after a tensor's name. */
-static bool scan_tensor(Scanner *s, cai_tensor *tensor, int64_t offsets[2]) {
+static bool scan_tensor(HeaderScanner *s, cai_tensor *tensor, int64_t offsets[2]) {
     enum { DTYPE = 1, SHAPE = 2, OFFSETS = 4 };
     int seen = 0, field;
     int32_t two = 0;
     bool last = false;
-    if (!expect(s, '{')) return false;
+    if (!expect_character(s, '{')) return false;
     while (!last) {
         const char *key;
-        if (!scan_string(s, &key) || !expect(s, ':')) return false;
+        if (!scan_string(s, &key) || !expect_character(s, ':')) return false;
         bool scanned;
         if (strcmp(key, "dtype") == 0) field = DTYPE, scanned = scan_type(s, tensor->name, &tensor->type);
         else if (strcmp(key, "shape") == 0) field = SHAPE, scanned = scan_sizes(s, tensor->dims, CAI_MAX_RANK, &tensor->rank);
         else if (strcmp(key, "data_offsets") == 0) field = OFFSETS, scanned = scan_sizes(s, offsets, 2, &two);
-        else return fail_at(s, "a key that is none of dtype, shape, data_offsets, before the `:`");
+        else return fail_safetensors(s, "a key that is none of dtype, shape, data_offsets, before the `:`");
         if (!scanned) return false;
-        if (seen & field) return fail_at(s, "a key that stands twice");
+        if (seen & field) return fail_safetensors(s, "a key that stands twice");
         seen |= field;
         if (!next_or_close(s, '}', &last)) return false;
     }
@@ -206,7 +206,7 @@ static bool scan_tensor(Scanner *s, cai_tensor *tensor, int64_t offsets[2]) {
 }
 
 /* The tensor lies within the data, and its sizes say as many bytes as its offsets. */
-static bool place_tensor(const Scanner *s, cai_tensor *tensor, const int64_t offsets[2], const unsigned char *data,
+static bool place_tensor(const HeaderScanner *s, cai_tensor *tensor, const int64_t offsets[2], const unsigned char *data,
                          uint64_t data_bytes) {
     uint64_t bytes;
     if (offsets[0] > offsets[1] || (uint64_t)offsets[1] > data_bytes) {
@@ -224,7 +224,7 @@ static bool place_tensor(const Scanner *s, cai_tensor *tensor, const int64_t off
     return true;
 }
 
-static bool add_tensor(Scanner *s, cai_tensor_file *file, int64_t *capacity, const cai_tensor *tensor) {
+static bool add_tensor(HeaderScanner *s, cai_tensor_file *file, int64_t *capacity, const cai_tensor *tensor) {
     cai_tensor *list = grown(s, file->tensors, file->count, capacity, sizeof *list);
     if (!list) return false;
     file->tensors = list;
@@ -232,12 +232,12 @@ static bool add_tensor(Scanner *s, cai_tensor_file *file, int64_t *capacity, con
     return true;
 }
 
-static bool scan_header(Scanner *s, cai_tensor_file *file, uint64_t data_bytes) {
+static bool scan_header(HeaderScanner *s, cai_tensor_file *file, uint64_t data_bytes) {
     int64_t capacity = 0, offsets[2];
-    if (!expect(s, '{')) return false;
-    for (bool last = take(s, '}'); !last;) {
+    if (!expect_character(s, '{')) return false;
+    for (bool last = take_character(s, '}'); !last;) {
         cai_tensor tensor = {0};
-        if (!scan_string(s, &tensor.name) || !expect(s, ':')) return false;
+        if (!scan_string(s, &tensor.name) || !expect_character(s, ':')) return false;
         if (strcmp(tensor.name, "__metadata__") == 0) {
             if (!scan_metadata(s, file)) return false;
         } else if (!scan_tensor(s, &tensor, offsets) || !place_tensor(s, &tensor, offsets, s->end, data_bytes) ||
@@ -247,7 +247,7 @@ static bool scan_header(Scanner *s, cai_tensor_file *file, uint64_t data_bytes) 
         if (!next_or_close(s, '}', &last)) return false;
     }
     skip_space(s);
-    return s->at == s->end || fail_at(s, "something after the last `}`");
+    return s->at == s->end || fail_safetensors(s, "something after the last `}`");
 }
 
 /* ---- no byte belongs to two tensors or to none ---- */
@@ -290,7 +290,7 @@ bool cai_safetensors_parse(const char *path, const unsigned char *bytes, size_t 
     if (header > count - 8) return cai_fail(error, CAI_BAD_INPUT, "%s: the file is cut off within its safetensors header", path);
     file->names = cai_allocate(header, path, error);
     if (!file->names) return false;
-    Scanner s = {
+    HeaderScanner s = {
         .path = path, .begin = bytes + 8, .at = bytes + 8, .end = bytes + 8 + header, .names = file->names, .error = error};
     return scan_header(&s, file, count - 8 - header) && check_places(path, file, s.end, bytes + count, error);
 }
@@ -299,7 +299,7 @@ bool cai_safetensors_parse(const char *path, const unsigned char *bytes, size_t 
 
 typedef struct Header { char *text; size_t length, capacity; cai_error *error; } Header;
 
-static bool put(Header *header, const char *text, size_t length) {
+static bool put_header_text(Header *header, const char *text, size_t length) {
     if (header->length + length > header->capacity) {
         size_t capacity = 2 * (header->length + length) + 256;
         char *larger = cai_reallocate(header->text, capacity, "a safetensors header", header->error);
@@ -313,22 +313,22 @@ static bool put(Header *header, const char *text, size_t length) {
 }
 
 static bool put_string(Header *header, const char *text) {
-    if (!put(header, "\"", 1)) return false;
+    if (!put_header_text(header, "\"", 1)) return false;
     for (; *text; text++) {
         char character[CAI_JSON_CHARACTER];
-        if (!put(header, character, (size_t)cai_json_character(*text, character))) return false;
+        if (!put_header_text(header, character, (size_t)cai_json_character(*text, character))) return false;
     }
-    return put(header, "\"", 1);
+    return put_header_text(header, "\"", 1);
 }
 
-static bool put_name(Header *header, const char *name) { return put_string(header, name) && put(header, ":", 1); }
+static bool put_name(Header *header, const char *name) { return put_string(header, name) && put_header_text(header, ":", 1); }
 
 static bool put_metadata(Header *header, const cai_metadata *metadata, int count) {
-    if (!put_name(header, "__metadata__") || !put(header, "{", 1)) return false;
+    if (!put_name(header, "__metadata__") || !put_header_text(header, "{", 1)) return false;
     for (int i = 0; i < count; i++) {
-        if ((i > 0 && !put(header, ",", 1)) || !put_name(header, metadata[i].key) || !put_string(header, metadata[i].text)) return false;
+        if ((i > 0 && !put_header_text(header, ",", 1)) || !put_name(header, metadata[i].key) || !put_string(header, metadata[i].text)) return false;
     }
-    return put(header, "}", 1);
+    return put_header_text(header, "}", 1);
 }
 
 static bool put_tensor(Header *header, const cai_tensor *tensor, int64_t *offset) {
@@ -344,19 +344,19 @@ static bool put_tensor(Header *header, const cai_tensor *tensor, int64_t *offset
     used +=
         snprintf(text + used, sizeof text - (size_t)used, "],\"data_offsets\":[%lld,%lld]}", (long long)*offset, (long long)end);
     *offset = end;
-    return put_name(header, tensor->name) && put(header, text, (size_t)used);
+    return put_name(header, tensor->name) && put_header_text(header, text, (size_t)used);
 }
 
 /* Padded with spaces, so that the data begins at a multiple of eight. */
-static bool make_header(Header *header, const cai_tensor *tensors, int count, const cai_metadata *metadata, int metadata_count) {
+static bool make_safetensors_header(Header *header, const cai_tensor *tensors, int count, const cai_metadata *metadata, int metadata_count) {
     int64_t offset = 0;
-    if (!put(header, "\0\0\0\0\0\0\0\0{", 9)) return false;
+    if (!put_header_text(header, "\0\0\0\0\0\0\0\0{", 9)) return false;
     if (metadata_count > 0 && !put_metadata(header, metadata, metadata_count)) return false;
     for (int i = 0; i < count; i++) {
         bool first = i == 0 && metadata_count == 0;
-        if ((!first && !put(header, ",", 1)) || !put_tensor(header, &tensors[i], &offset)) return false;
+        if ((!first && !put_header_text(header, ",", 1)) || !put_tensor(header, &tensors[i], &offset)) return false;
     }
-    if (!put(header, "}", 1) || !put(header, "       ", (8 - header->length % 8) % 8)) return false;
+    if (!put_header_text(header, "}", 1) || !put_header_text(header, "       ", (8 - header->length % 8) % 8)) return false;
     uint64_t length = header->length - 8;
     memcpy(header->text, &length, sizeof length);
     return true;
@@ -365,7 +365,7 @@ static bool make_header(Header *header, const cai_tensor *tensors, int count, co
 static bool write_all(cai_output *output, const cai_tensor *tensors, int count, const cai_metadata *metadata, int metadata_count,
                       cai_error *error) {
     Header header = {.error = error};
-    bool made = make_header(&header, tensors, count, metadata, metadata_count);
+    bool made = make_safetensors_header(&header, tensors, count, metadata, metadata_count);
     if (!made) cai_output_discard(output);
     bool written = made && cai_output_write(output, header.text, header.length, error);
     free(header.text);

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int compare_names(const void *a, const void *b) {
+static int compare_tensor_names(const void *a, const void *b) {
     return strcmp((*(const cai_tensor *const *)a)->name, (*(const cai_tensor *const *)b)->name);
 }
 
@@ -12,9 +12,9 @@ static bool sort_names(const char *path, cai_tensor_file *file, cai_error *error
     file->by_name = cai_allocate((uint64_t)file->count * sizeof *file->by_name, path, error);
     if (!file->by_name) return false;
     for (int64_t i = 0; i < file->count; i++) file->by_name[i] = &file->tensors[i];
-    qsort(file->by_name, (size_t)file->count, sizeof *file->by_name, compare_names);
+    qsort(file->by_name, (size_t)file->count, sizeof *file->by_name, compare_tensor_names);
     for (int64_t i = 1; i < file->count; i++) {
-        if (compare_names(&file->by_name[i - 1], &file->by_name[i]) != 0) continue;
+        if (compare_tensor_names(&file->by_name[i - 1], &file->by_name[i]) != 0) continue;
         return cai_fail(error, CAI_BAD_INPUT, "%s: has two tensors named `%.200s`", path, file->by_name[i]->name);
     }
     return true;
@@ -87,7 +87,7 @@ static const char *other_format(const char *path, const char *bytes, size_t coun
 /* ---- ours ---- */
 
 /* Of the formats that hold tensors. */
-static const struct Codec {
+static const struct TensorCodec {
     cai_tensor_parser *parse;
     cai_tensor_writer *write;
 } codecs[CAI_FORMAT_COUNT] = {

@@ -75,22 +75,22 @@ uint16_t cai_f32_to_f16(float value) {
     case CAI_U64: EACH(uint64_t, (Result)e);                                    \
     }
 
-static const unsigned char *element(const cai_tensor *tensor, int64_t index) {
+static const unsigned char *element_of_tensor(const cai_tensor *tensor, int64_t index) {
     return tensor->data + (size_t)index * (size_t)cai_type_bytes(tensor->type);
 }
 
 void cai_tensor_to_f64(const cai_tensor *tensor, int64_t first, int64_t count, double *out) {
-    const unsigned char *from = element(tensor, first);
+    const unsigned char *from = element_of_tensor(tensor, first);
     EACH_TYPE(double)
 }
 
 void cai_tensor_to_f32(const cai_tensor *tensor, int64_t first, int64_t count, float *out) {
-    const unsigned char *from = element(tensor, first);
+    const unsigned char *from = element_of_tensor(tensor, first);
     EACH_TYPE(float)
 }
 
 void cai_tensor_to_i64(const cai_tensor *tensor, int64_t first, int64_t count, int64_t *out) {
-    const unsigned char *from = element(tensor, first);
+    const unsigned char *from = element_of_tensor(tensor, first);
     EACH_TYPE(int64_t)
 }
 

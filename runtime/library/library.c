@@ -30,14 +30,14 @@ struct cai_model_context {
 /* ---- calls ---- */
 
 /* Each call with a context lies between enter and leave; where two threads meet in one, the second is turned away. */
-static cai_status enter(cai_model_context *c) {
+static cai_status enter_context(cai_model_context *c) {
     if (!c) return CAI_BAD_USAGE;
     if (atomic_flag_test_and_set_explicit(&c->busy, memory_order_acquire)) return CAI_BUSY;
     c->error.message[0] = 0;
     return CAI_OK;
 }
 
-static cai_status leave(cai_model_context *c, bool good) {
+static cai_status leave_context(cai_model_context *c, bool good) {
     cai_status status = good ? CAI_OK : (cai_status)c->error.status;
     atomic_flag_clear_explicit(&c->busy, memory_order_release);
     return status;
@@ -110,14 +110,14 @@ static bool set_pool(cai_model_context *c, int threads, cai_parallel_for run, vo
 }
 
 cai_status cai_model_set_threads(cai_model_context *c, int threads) {
-    cai_status status = enter(c);
-    return status ? status : leave(c, set_pool(c, threads, NULL, NULL));
+    cai_status status = enter_context(c);
+    return status ? status : leave_context(c, set_pool(c, threads, NULL, NULL));
 }
 
 cai_status cai_model_set_parallel_for(cai_model_context *c, cai_parallel_for run, void *user, int threads) {
-    cai_status status = enter(c);
+    cai_status status = enter_context(c);
     if (status) return status;
-    return leave(c, run ? set_pool(c, threads, run, user) : cai_fail(&c->error, CAI_BAD_USAGE, "the function to run tasks with is NULL"));
+    return leave_context(c, run ? set_pool(c, threads, run, user) : cai_fail(&c->error, CAI_BAD_USAGE, "the function to run tasks with is NULL"));
 }
 
 static bool set_memory(cai_model_context *c, cai_reserve reserve, cai_release release, void *user) {
@@ -133,15 +133,15 @@ static bool set_memory(cai_model_context *c, cai_reserve reserve, cai_release re
 }
 
 cai_status cai_model_set_memory(cai_model_context *c, cai_reserve reserve, cai_release release, void *user) {
-    cai_status status = enter(c);
-    return status ? status : leave(c, set_memory(c, reserve, release, user));
+    cai_status status = enter_context(c);
+    return status ? status : leave_context(c, set_memory(c, reserve, release, user));
 }
 
 cai_status cai_model_set_seed(cai_model_context *c, int64_t seed) {
-    cai_status status = enter(c);
+    cai_status status = enter_context(c);
     if (status) return status;
     c->seed = seed;
-    return leave(c, true);
+    return leave_context(c, true);
 }
 
 static bool provide_pool(cai_model_context *c) {
@@ -163,14 +163,14 @@ static bool provide_pool(cai_model_context *c) {
 int cai_model_input_count(void) { return PROGRAM->input_count; }
 int cai_model_output_count(void) { return PROGRAM->output_count; }
 
-static cai_axis axis_of(const cai_dim *dim) {
+static cai_axis axis_of_dim(const cai_dim *dim) {
     if (dim->symbol == -1) return (cai_axis){dim->multiple, 1, NULL};
     if (dim->symbol < 0) return (cai_axis){-1, 1, NULL};
     const cai_symbol *symbol = &PROGRAM->symbols[dim->symbol];
     return (cai_axis){-1, dim->multiple, dim->multiple == symbol->multiple ? symbol->name : NULL};
 }
 
-static cai_status describe(const cai_port *ports, int count, int index, cai_info *info) {
+static cai_status describe_port(const cai_port *ports, int count, int index, cai_info *info) {
     if (!info || index < 0 || index >= count) return CAI_BAD_USAGE;
     const cai_port *port = &ports[index];
     *info = (cai_info){.name = port->name,
@@ -183,12 +183,12 @@ static cai_status describe(const cai_port *ports, int count, int index, cai_info
                        .form = (cai_form)port->form,
                        .of = port->form == CAI_FORM_BOXES || port->form == CAI_FORM_NAMES ? port->of : -1,
                        .score = port->score};
-    for (int axis = 0; axis < port->rank; axis++) info->axes[axis] = axis_of(&port->dims[axis]);
+    for (int axis = 0; axis < port->rank; axis++) info->axes[axis] = axis_of_dim(&port->dims[axis]);
     return CAI_OK;
 }
 
-cai_status cai_model_input_info(int index, cai_info *info) { return describe(PROGRAM->inputs, PROGRAM->input_count, index, info); }
-cai_status cai_model_output_info(int index, cai_info *info) { return describe(PROGRAM->outputs, PROGRAM->output_count, index, info); }
+cai_status cai_model_input_info(int index, cai_info *info) { return describe_port(PROGRAM->inputs, PROGRAM->input_count, index, info); }
+cai_status cai_model_output_info(int index, cai_info *info) { return describe_port(PROGRAM->outputs, PROGRAM->output_count, index, info); }
 
 /* ---- sizes ---- */
 
@@ -214,7 +214,7 @@ static bool read_shape(cai_model_context *c, int index, const cai_in *in, int64_
     return true;
 }
 
-static bool prepare(cai_model_context *c, const cai_in *inputs, int count) {
+static bool prepare_inputs(cai_model_context *c, const cai_in *inputs, int count) {
     size_t row = sizeof *c->dims;
     if (!check_count(c, "inputs", inputs, count, PROGRAM->input_count)) return false;
     for (int i = 0; i < count; i++) {
@@ -228,8 +228,8 @@ static bool prepare(cai_model_context *c, const cai_in *inputs, int count) {
 }
 
 cai_status cai_model_prepare(cai_model_context *c, const cai_in *inputs, int input_count) {
-    cai_status status = enter(c);
-    return status ? status : leave(c, prepare(c, inputs, input_count));
+    cai_status status = enter_context(c);
+    return status ? status : leave_context(c, prepare_inputs(c, inputs, input_count));
 }
 
 static bool output_shape(cai_model_context *c, int index, int64_t *shape, int rank) {
@@ -245,44 +245,44 @@ static bool output_shape(cai_model_context *c, int index, int64_t *shape, int ra
 }
 
 cai_status cai_model_output_shape(cai_model_context *c, int index, int64_t *shape, int rank) {
-    cai_status status = enter(c);
-    return status ? status : leave(c, output_shape(c, index, shape, rank));
+    cai_status status = enter_context(c);
+    return status ? status : leave_context(c, output_shape(c, index, shape, rank));
 }
 
 /* ---- runs ---- */
 
-typedef struct Buffer { /* an input or output in memory */
+typedef struct PortBuffer { /* an input or output in memory */
     const cai_port *port;
     const char *what; /* "input" */
     uintptr_t begin;
     uint64_t given, bytes;
-} Buffer;
+} PortBuffer;
 
 /* Bytes of a port's elements; UINT64_MAX where they do not fit 63 bits. */
-static uint64_t port_bytes(const cai_context *context, const cai_port *port) {
+static uint64_t bytes_of_port(const cai_context *context, const cai_port *port) {
     int64_t bytes = cai_type_bytes(port->type);
     for (int axis = 0; axis < port->rank; axis++)
         if (__builtin_mul_overflow(bytes, cai_context_dim(context, port, axis), &bytes)) return UINT64_MAX;
     return (uint64_t)bytes;
 }
 
-static const char *shape_text(const cai_context *context, const cai_port *port, char *out, size_t size) {
+static const char *port_shape_text(const cai_context *context, const cai_port *port, char *out, size_t size) {
     cai_tensor tensor = {.type = port->type, .rank = port->rank};
     for (int axis = 0; axis < port->rank; axis++) tensor.dims[axis] = cai_context_dim(context, port, axis);
     return cai_tensor_shape_text(&tensor, out, size);
 }
 
-static Buffer input_buffer(const cai_model_context *c, int i, const cai_in *in) {
+static PortBuffer input_buffer(const cai_model_context *c, int i, const cai_in *in) {
     const cai_port *port = &PROGRAM->inputs[i];
-    return (Buffer){port, "input", (uintptr_t)in->data, in->bytes, port_bytes(c->context, port)};
+    return (PortBuffer){port, "input", (uintptr_t)in->data, in->bytes, bytes_of_port(c->context, port)};
 }
 
-static Buffer output_buffer(const cai_model_context *c, int i, const cai_out *out) {
+static PortBuffer output_buffer(const cai_model_context *c, int i, const cai_out *out) {
     const cai_port *port = &PROGRAM->outputs[i];
-    return (Buffer){port, "output", (uintptr_t)out->data, out->bytes, port_bytes(c->context, port)};
+    return (PortBuffer){port, "output", (uintptr_t)out->data, out->bytes, bytes_of_port(c->context, port)};
 }
 
-static bool check_buffer(cai_model_context *c, Buffer b, bool exactly) {
+static bool check_buffer(cai_model_context *c, PortBuffer b, bool exactly) {
     char shape[400];
     if (!b.begin) return cai_fail(&c->error, CAI_BAD_USAGE, "%s `%s` (%s): data is NULL", b.what, b.port->name, b.port->type_text);
     if (b.begin % (uintptr_t)cai_type_bytes(b.port->type) != 0)
@@ -290,10 +290,10 @@ static bool check_buffer(cai_model_context *c, Buffer b, bool exactly) {
                         b.port->type_text);
     if (exactly ? b.given == b.bytes : b.given >= b.bytes) return true;
     return cai_fail(&c->error, CAI_BAD_INPUT, "%s `%s` is %s: %llu bytes are given, and it takes %llu", b.what, b.port->name,
-                    shape_text(c->context, b.port, shape, sizeof shape), (unsigned long long)b.given, (unsigned long long)b.bytes);
+                    port_shape_text(c->context, b.port, shape, sizeof shape), (unsigned long long)b.given, (unsigned long long)b.bytes);
 }
 
-static bool check_apart(cai_model_context *c, Buffer a, Buffer b) {
+static bool check_apart(cai_model_context *c, PortBuffer a, PortBuffer b) {
     if (a.begin + a.bytes <= b.begin || b.begin + b.bytes <= a.begin) return true;
     return cai_fail(&c->error, CAI_BAD_USAGE, "%s `%s` and %s `%s` overlap in memory", a.what, a.port->name, b.what, b.port->name);
 }
@@ -304,7 +304,7 @@ static bool check_buffers(cai_model_context *c, const cai_in *inputs, const cai_
         c->inputs[i] = inputs[i].data;
     }
     for (int i = 0; i < PROGRAM->output_count; i++) {
-        Buffer out = output_buffer(c, i, &outputs[i]);
+        PortBuffer out = output_buffer(c, i, &outputs[i]);
         if (!check_buffer(c, out, false)) return false;
         for (int k = 0; k < PROGRAM->input_count; k++)
             if (!check_apart(c, out, input_buffer(c, k, &inputs[k]))) return false;
@@ -316,9 +316,9 @@ static bool check_buffers(cai_model_context *c, const cai_in *inputs, const cai_
 }
 
 cai_status cai_model_run(cai_model_context *c, const cai_in *inputs, int input_count, const cai_out *outputs, int output_count) {
-    cai_status status = enter(c);
+    cai_status status = enter_context(c);
     if (status) return status;
-    bool good = prepare(c, inputs, input_count) && check_count(c, "outputs", outputs, output_count, PROGRAM->output_count) &&
+    bool good = prepare_inputs(c, inputs, input_count) && check_count(c, "outputs", outputs, output_count, PROGRAM->output_count) &&
                 check_buffers(c, inputs, outputs) && cai_context_run(c->context, c->inputs, c->outputs, c->seed, &c->error);
-    return leave(c, good);
+    return leave_context(c, good);
 }

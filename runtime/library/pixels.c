@@ -2,7 +2,7 @@
 #include "cai.h"
 
 /* Whether all is given and `bytes` is the size of the planes. */
-static cai_status check(const cai_pixels *p, const float *planes, size_t bytes) {
+static cai_status check_pixels(const cai_pixels *p, const float *planes, size_t bytes) {
     if (!p || !p->data || !planes) return CAI_BAD_USAGE;
     if (p->channels < 1 || p->pixel_bytes < p->channels || p->height < 1 || p->width < 1) return CAI_BAD_USAGE;
     int64_t count = p->channels;
@@ -10,14 +10,14 @@ static cai_status check(const cai_pixels *p, const float *planes, size_t bytes) 
     return bytes % sizeof *planes == 0 && bytes / sizeof *planes == (size_t)count ? CAI_OK : CAI_BAD_INPUT;
 }
 
-static unsigned char *row_of(const cai_pixels *p, int64_t y, int channel) { return p->data + y * p->row_bytes + channel; }
+static unsigned char *row_of_pixels(const cai_pixels *p, int64_t y, int channel) { return p->data + y * p->row_bytes + channel; }
 
 cai_status cai_model_from_pixels(const cai_pixels *p, float *planes, size_t bytes) {
-    cai_status status = check(p, planes, bytes);
+    cai_status status = check_pixels(p, planes, bytes);
     if (status) return status;
     for (int c = 0; c < p->channels; c++) {
         for (int64_t y = 0; y < p->height; y++) {
-            const unsigned char *row = row_of(p, y, c);
+            const unsigned char *row = row_of_pixels(p, y, c);
             for (int64_t x = 0; x < p->width; x++) *planes++ = (float)row[x * p->pixel_bytes] / 255;
         }
     }
@@ -33,11 +33,11 @@ static unsigned char to_level(float value) {
 }
 
 cai_status cai_model_to_pixels(const float *planes, size_t bytes, const cai_pixels *p) {
-    cai_status status = check(p, planes, bytes);
+    cai_status status = check_pixels(p, planes, bytes);
     if (status) return status;
     for (int c = 0; c < p->channels; c++) {
         for (int64_t y = 0; y < p->height; y++) {
-            unsigned char *row = row_of(p, y, c);
+            unsigned char *row = row_of_pixels(p, y, c);
             for (int64_t x = 0; x < p->width; x++) row[x * p->pixel_bytes] = to_level(*planes++);
         }
     }

@@ -8,17 +8,17 @@ const cai_boxes cai_the_boxes = {cai_boxes_find, cai_boxes_free, cai_boxes_print
 
 /* ---- finding ---- */
 
-static double within(double value, int64_t most) { return fmin(fmax(value, 0), (double)most); }
+static double within_picture(double value, int64_t max) { return fmin(fmax(value, 0), (double)max); }
 
 static bool make_box(const cai_port *port, const float *row, cai_placement place, int64_t height, int64_t width, cai_box *box) {
     for (int i = 0; i < 6; i++) {
         if (isnan(row[i])) return false;
     }
     if (!(row[4] > 0) || row[4] < port->score || fabsf(row[5]) > 1e9f) return false;
-    *box = (cai_box){.left = within(place.left + place.across * row[0], width),
-                     .top = within(place.top + place.down * row[1], height),
-                     .right = within(place.left + place.across * row[2], width),
-                     .bottom = within(place.top + place.down * row[3], height),
+    *box = (cai_box){.left = within_picture(place.left + place.across * row[0], width),
+                     .top = within_picture(place.top + place.down * row[1], height),
+                     .right = within_picture(place.left + place.across * row[2], width),
+                     .bottom = within_picture(place.top + place.down * row[3], height),
                      .score = row[4],
                      .class = llroundf(row[5])};
     return box->left < box->right && box->top < box->bottom;
@@ -31,7 +31,7 @@ static int compare_scores(const void *a, const void *b) {
     return (p > q) - (p < q);
 }
 
-static bool sort(cai_found *found, cai_error *error) {
+static bool sort_found(cai_found *found, cai_error *error) {
     cai_box *sorted = cai_allocate((uint64_t)found->count * sizeof *sorted, "the boxes", error);
     const cai_box **order = sorted ? cai_allocate((uint64_t)found->count * sizeof *order, "the boxes", error) : NULL;
     if (!order) {
@@ -55,7 +55,7 @@ bool cai_boxes_find(const cai_port *port, const float *rows, int64_t count, cai_
     for (int64_t i = 0; i < count; i++) {
         found->count += make_box(port, rows + 6 * i, place, height, width, &found->boxes[found->count]);
     }
-    if (sort(found, error)) return true;
+    if (sort_found(found, error)) return true;
     cai_boxes_free(found);
     return false;
 }
@@ -131,32 +131,32 @@ static Colour colour_of(int64_t class) {
 
 static bool is_light(Colour c) { return 0.299f * c.channels[0] + 0.587f * c.channels[1] + 0.114f * c.channels[2] > 0.5f; }
 
-static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t larger_i64(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t smaller_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* Columns left <= x < right of rows top <= y < bottom, as far as the picture goes. */
-static void fill(cai_image *image, int64_t left, int64_t top, int64_t right, int64_t bottom, Colour colour) {
+static void fill_rectangle(cai_image *image, int64_t left, int64_t top, int64_t right, int64_t bottom, Colour colour) {
     for (int64_t c = 0; c < 3; c++) {
-        for (int64_t y = most(top, 0); y < least(bottom, image->height); y++) {
+        for (int64_t y = larger_i64(top, 0); y < smaller_i64(bottom, image->height); y++) {
             float *row = image->pixels + (c * image->height + y) * image->width;
-            for (int64_t x = most(left, 0); x < least(right, image->width); x++) row[x] = colour.channels[c];
+            for (int64_t x = larger_i64(left, 0); x < smaller_i64(right, image->width); x++) row[x] = colour.channels[c];
         }
     }
 }
 
-static void draw_frame(cai_image *image, const cai_box *box, int64_t thick, Colour colour) {
+static void draw_box_frame(cai_image *image, const cai_box *box, int64_t thick, Colour colour) {
     int64_t left = (int64_t)box->left, top = (int64_t)box->top, right = (int64_t)ceil(box->right), bottom = (int64_t)ceil(box->bottom);
-    fill(image, left, top, right, least(top + thick, bottom), colour);
-    fill(image, left, most(bottom - thick, top), right, bottom, colour);
-    fill(image, left, top, least(left + thick, right), bottom, colour);
-    fill(image, most(right - thick, left), top, right, bottom, colour);
+    fill_rectangle(image, left, top, right, smaller_i64(top + thick, bottom), colour);
+    fill_rectangle(image, left, larger_i64(bottom - thick, top), right, bottom, colour);
+    fill_rectangle(image, left, top, smaller_i64(left + thick, right), bottom, colour);
+    fill_rectangle(image, larger_i64(right - thick, left), top, right, bottom, colour);
 }
 
 static void draw_text(cai_image *image, int64_t left, int64_t top, int64_t dot, const char *text, Colour colour) {
     int64_t width = cai_text_width(text);
     for (int64_t y = 0; y < CAI_LETTER_HEIGHT; y++) {
         for (int64_t x = 0; x < width; x++) {
-            if (cai_text_dot(text, x, y)) fill(image, left + x * dot, top + y * dot, left + (x + 1) * dot, top + (y + 1) * dot, colour);
+            if (cai_text_dot(text, x, y)) fill_rectangle(image, left + x * dot, top + y * dot, left + (x + 1) * dot, top + (y + 1) * dot, colour);
         }
     }
 }
@@ -166,17 +166,17 @@ static void draw_label(cai_image *image, const cai_port *port, const cai_box *bo
     char name[32], text[200];
     snprintf(text, sizeof text, "%.180s %.2f", cai_class_label(port, box->class, name, sizeof name), box->score);
     int64_t width = (cai_text_width(text) + 2) * dot, height = (CAI_LETTER_HEIGHT + 2) * dot;
-    int64_t left = most(least((int64_t)box->left, image->width - width), 0);
+    int64_t left = larger_i64(smaller_i64((int64_t)box->left, image->width - width), 0);
     int64_t top = (int64_t)box->top >= height ? (int64_t)box->top - height : (int64_t)box->top;
-    fill(image, left, top, left + width, top + height, colour);
+    fill_rectangle(image, left, top, left + width, top + height, colour);
     Colour black = {{0, 0, 0}}, white = {{1, 1, 1}};
     draw_text(image, left + dot, top + dot, dot, text, is_light(colour) ? black : white);
 }
 
 bool cai_boxes_draw(cai_image *image, const cai_port *port, const cai_found *found, cai_error *error) {
     if (!cai_image_set_channels(image, 3, error)) return false;
-    int64_t side = least(image->height, image->width), thick = most(side / 150, 1), dot = most((side + 200) / 260, 1);
-    for (int64_t i = found->count; i-- > 0;) draw_frame(image, &found->boxes[i], thick, colour_of(found->boxes[i].class));
+    int64_t side = smaller_i64(image->height, image->width), thick = larger_i64(side / 150, 1), dot = larger_i64((side + 200) / 260, 1);
+    for (int64_t i = found->count; i-- > 0;) draw_box_frame(image, &found->boxes[i], thick, colour_of(found->boxes[i].class));
     for (int64_t i = found->count; i-- > 0;) draw_label(image, port, &found->boxes[i], dot, colour_of(found->boxes[i].class));
     return true;
 }

@@ -37,12 +37,12 @@ double cai_peak_memory(void) {
     return peak * 1024 / 1e6;
 }
 
-static int compare(const void *a, const void *b) {
+static int compare_times(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-static void print(const cai_clock *clock, const cai_rerun *rerun, const double *runs, int count) {
+static void print_times(const cai_clock *clock, const cai_rerun *rerun, const double *runs, int count) {
     int threads = cai_pool_threads(rerun->pool);
     fprintf(stderr, "run           %10.3f ms, median of %d (least %.3f, most %.3f) on %d thread%s\n", runs[count / 2], count,
             runs[0], runs[count - 1], threads, threads == 1 ? "" : "s");
@@ -56,19 +56,19 @@ static void print(const cai_clock *clock, const cai_rerun *rerun, const double *
             (double)memory.intermediate / 1e6, (double)memory.ports / 1e6);
 }
 
-static bool enough(int count, int wanted, double end) {
+static bool enough_runs(int count, int wanted, double end) {
     return count == CAI_MAX_RUNS || (wanted ? count == wanted : count >= CAI_LEAST_RUNS && cai_milliseconds() >= end);
 }
 
 bool cai_clock_repeat(cai_clock *clock, const cai_rerun *rerun, cai_error *error) {
     double runs[CAI_MAX_RUNS], end = cai_milliseconds() + SECONDS * 1e3;
     int count = 0;
-    while (!enough(count, rerun->count, end)) {
+    while (!enough_runs(count, rerun->count, end)) {
         double begin = cai_milliseconds();
         if (!cai_context_run(rerun->context, rerun->inputs, rerun->outputs, rerun->seed, error)) return false;
         runs[count++] = cai_milliseconds() - begin;
     }
-    qsort(runs, (size_t)count, sizeof *runs, compare);
-    print(clock, rerun, runs, count);
+    qsort(runs, (size_t)count, sizeof *runs, compare_times);
+    print_times(clock, rerun, runs, count);
     return true;
 }

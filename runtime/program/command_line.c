@@ -7,13 +7,13 @@
 
 enum { OPTION_OUTPUT, OPTION_THREADS, OPTION_SEED, OPTION_TIME, OPTION_PROFILE, OPTION_REPEAT, OPTION_HELP, OPTION_VERSION, OPTION_COUNT };
 
-typedef struct Option {
+typedef struct ProgramOption {
     const char *name;
     char letter; /* 0: none */
     enum { NO_VALUE, VALUE, MAYBE_VALUE } takes; /* MAYBE_VALUE: only in the same word */
-} Option;
+} ProgramOption;
 
-static const Option options[OPTION_COUNT] = {
+static const ProgramOption options[OPTION_COUNT] = {
     [OPTION_OUTPUT] = {"--output", 'o', VALUE}, [OPTION_THREADS] = {"--threads", 0, VALUE},
     [OPTION_SEED] = {"--seed", 0, VALUE},       [OPTION_TIME] = {"--time", 0, NO_VALUE},
     [OPTION_REPEAT] = {"--repeat", 0, VALUE},   [OPTION_PROFILE] = {"--profile", 0, MAYBE_VALUE},
@@ -22,7 +22,7 @@ static const Option options[OPTION_COUNT] = {
 
 /* ---- names that are nearly right ---- */
 
-static bool near(const char *a, const char *b) {
+static bool is_near_word(const char *a, const char *b) {
     int limit = strlen(b) > 4 ? 2 : 1;
     return cai_edit_distance(a, b, limit) <= limit;
 }
@@ -56,7 +56,7 @@ static bool fail_port(const cai_port *ports, int count, const char *kind, const 
     char name[64], list[300] = "";
     snprintf(name, sizeof name, "%.*s", (int)length, text);
     for (int i = 0; i < count; i++) {
-        if (near(name, ports[i].name)) {
+        if (is_near_word(name, ports[i].name)) {
             return cai_fail(error, CAI_BAD_USAGE, "there is no %s `%s`: did you mean `%s`?", kind, name, ports[i].name);
         }
         size_t used = strlen(list);
@@ -67,7 +67,7 @@ static bool fail_port(const cai_port *ports, int count, const char *kind, const 
 }
 
 /* `name=file`, or a file. A file whose name holds `=` can be given as ./name=rest. */
-static bool parse_file(const cai_port *ports, int count, const char *kind, const char *text, cai_named_file *file,
+static bool parse_named_file(const cai_port *ports, int count, const char *kind, const char *text, cai_named_file *file,
                        cai_error *error) {
     size_t length = name_length(text);
     *file = (cai_named_file){.port = -1, .path = text};
@@ -79,11 +79,11 @@ static bool parse_file(const cai_port *ports, int count, const char *kind, const
 }
 
 static bool parse_input(const cai_program *program, const char *text, cai_command *command, cai_error *error) {
-    return parse_file(program->inputs, program->input_count, "input", text, &command->inputs[command->input_count++], error);
+    return parse_named_file(program->inputs, program->input_count, "input", text, &command->inputs[command->input_count++], error);
 }
 
 static bool parse_output(const cai_program *program, const char *text, cai_command *command, cai_error *error) {
-    return parse_file(program->outputs, program->output_count, "output", text, &command->outputs[command->output_count++], error);
+    return parse_named_file(program->outputs, program->output_count, "output", text, &command->outputs[command->output_count++], error);
 }
 
 /* ---- options ---- */
@@ -92,7 +92,7 @@ static bool fail_option(const char *text, cai_error *error) {
     char name[64];
     snprintf(name, sizeof name, "%.*s", (int)strcspn(text, "="), text);
     for (int i = 0; i < OPTION_COUNT; i++) {
-        if (near(name, options[i].name))
+        if (is_near_word(name, options[i].name))
             return cai_fail(error, CAI_BAD_USAGE, "there is no option %s: did you mean %s?", name, options[i].name);
     }
     return cai_fail(error, CAI_BAD_USAGE, "there is no option %s", name);
@@ -151,7 +151,7 @@ static bool parse_option(const cai_program *program, int argc, char **argv, int 
     return set_option(program, command, option, value, error);
 }
 
-static const char *last_part(const char *path) {
+static const char *last_part_of_name(const char *path) {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
 }
@@ -166,7 +166,7 @@ static bool check_streams(const cai_command *command, cai_error *error) {
 }
 
 bool cai_command_parse(const cai_program *program, int argc, char **argv, cai_command *command, cai_error *error) {
-    *command = (cai_command){.program = argc > 0 ? last_part(argv[0]) : program->name};
+    *command = (cai_command){.program = argc > 0 ? last_part_of_name(argv[0]) : program->name};
     command->inputs = cai_allocate(2 * ((uint64_t)argc + 1) * sizeof *command->inputs, "the command line", error);
     if (!command->inputs) return false;
     command->outputs = command->inputs + argc + 1;

@@ -3,7 +3,7 @@
 #include <ctype.h>
 #include <string.h>
 
-static bool has_pictures(const cai_port *ports, int count) {
+static bool ports_have_pictures(const cai_port *ports, int count) {
     for (int i = 0; i < count; i++) {
         if (ports[i].form == CAI_FORM_IMAGE || ports[i].form == CAI_FORM_BOXES) return true;
     }
@@ -73,7 +73,7 @@ static void print_output(const cai_program *program, const cai_port *port, FILE 
 }
 
 static void print_options(const cai_program *program, FILE *out) {
-    bool pictures = has_pictures(program->outputs, program->output_count);
+    bool pictures = ports_have_pictures(program->outputs, program->output_count);
     fprintf(out, "options\n");
     fprintf(out, "  -o, --output FILE   where the result goes: a file, a folder, or - for standard output\n");
     const char *place = program->input_count ? "beside the input, as NAME." : "here, as ";

@@ -16,10 +16,10 @@ typedef struct Paths {
     int count, capacity;
 } Paths;
 
-typedef struct Plan { /* what a cai_jobs owns */
+typedef struct JobPlan { /* what a cai_jobs owns */
     Paths *lists;
     int list_count;
-} Plan;
+} JobPlan;
 
 static bool add_path(Paths *paths, const char *folder, const char *name, cai_error *error) {
     if (paths->count == paths->capacity) {
@@ -40,7 +40,7 @@ static bool add_path(Paths *paths, const char *folder, const char *name, cai_err
 
 static int compare_paths(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
-static bool is_folder(const char *path) {
+static bool is_input_folder(const char *path) {
     struct stat status;
     return strcmp(path, "-") != 0 && stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
@@ -97,8 +97,8 @@ static bool add_folder(Paths *paths, const char *folder, cai_notice *notice, cai
     return good;
 }
 
-static bool add_file(Paths *paths, const cai_port *port, const char *path, cai_notice *notice, cai_error *error) {
-    if (!is_folder(path)) return add_path(paths, "", path, error);
+static bool add_input_file(Paths *paths, const cai_port *port, const char *path, cai_notice *notice, cai_error *error) {
+    if (!is_input_folder(path)) return add_path(paths, "", path, error);
     if (port->form == CAI_FORM_IMAGE) return add_folder(paths, path, notice, error);
     return cai_fail(error, CAI_BAD_INPUT, "%s: is a folder, and input `%s` is %s, one file", path, port->name, port->type_text);
 }
@@ -147,7 +147,7 @@ static bool assign_files(const cai_program *program, const cai_command *command,
     for (int i = 0; i < command->input_count; i++) {
         const cai_named_file *file = &command->inputs[i];
         int port = program->input_count == 1 ? 0 : file->port;
-        if (port >= 0 && !add_file(&lists[port], &program->inputs[port], file->path, notice, error)) return false;
+        if (port >= 0 && !add_input_file(&lists[port], &program->inputs[port], file->path, notice, error)) return false;
     }
     for (int i = 0, next = 0, last = -1; i < command->input_count; i++) {
         if (program->input_count == 1 || command->inputs[i].port >= 0) continue;
@@ -158,7 +158,7 @@ static bool assign_files(const cai_program *program, const cai_command *command,
                             program->input_count);
         }
         last = more ? last : next;
-        if (!add_file(&lists[last], &program->inputs[last], command->inputs[i].path, notice, error)) return false;
+        if (!add_input_file(&lists[last], &program->inputs[last], command->inputs[i].path, notice, error)) return false;
     }
     return true;
 }
@@ -202,7 +202,7 @@ static bool group_files(const cai_port *port, const Paths *files, cai_jobs *jobs
     return true;
 }
 
-static bool split(const cai_program *program, Paths *lists, cai_jobs *jobs, cai_error *error) {
+static bool split_into_jobs(const cai_program *program, Paths *lists, cai_jobs *jobs, cai_error *error) {
     bool single = program->input_count == 1;
     int feeds = single ? lists[0].count : program->input_count;
     jobs->feeds = cai_allocate(((uint64_t)feeds + 1) * sizeof *jobs->feeds, "the list of runs", error);
@@ -222,26 +222,26 @@ static bool split(const cai_program *program, Paths *lists, cai_jobs *jobs, cai_
 
 bool cai_jobs_plan(const cai_program *program, const cai_command *command, cai_jobs *jobs, cai_notice *notice, cai_error *error) {
     *jobs = (cai_jobs){0};
-    Plan *plan = jobs->memory = calloc(1, sizeof *plan);
+    JobPlan *plan = jobs->memory = calloc(1, sizeof *plan);
     Paths *lists = plan ? calloc((size_t)program->input_count + 1, sizeof *lists) : NULL;
     if (!lists) {
         free(plan);
         return cai_fail_memory(error, sizeof *lists, "the list of runs");
     }
-    *plan = (Plan){.lists = lists, .list_count = program->input_count};
+    *plan = (JobPlan){.lists = lists, .list_count = program->input_count};
     bool good =
         assign_files(program, command, lists, notice, error) && (command->input_count == 0 || share_file(program, command, lists, error));
     for (int i = 0; i < program->input_count && good; i++) {
         if (lists[i].count == 0) good = fail_missing(program, lists, error);
     }
-    if (good && command->input_count == 1 && is_folder(command->inputs[0].path)) jobs->folder = command->inputs[0].path;
-    if (good && split(program, lists, jobs, error)) return true;
+    if (good && command->input_count == 1 && is_input_folder(command->inputs[0].path)) jobs->folder = command->inputs[0].path;
+    if (good && split_into_jobs(program, lists, jobs, error)) return true;
     cai_jobs_free(jobs);
     return false;
 }
 
 void cai_jobs_free(cai_jobs *jobs) {
-    Plan *plan = jobs->memory;
+    JobPlan *plan = jobs->memory;
     for (int i = 0; plan && i < plan->list_count; i++) free_paths(&plan->lists[i]);
     if (plan) free(plan->lists);
     free(plan);

@@ -12,7 +12,7 @@ typedef struct Loader {
     cai_error *error;
 } Loader;
 
-static const char *shown(const char *path) { return strcmp(path, "-") == 0 ? "standard input" : path; }
+static const char *shown_input(const char *path) { return strcmp(path, "-") == 0 ? "standard input" : path; }
 
 static bool is_tensor_file(const cai_file *file) {
     return cai_format_of_bytes(file->data, file->count, CAI_HOLDS_NUMBERS) != CAI_NO_FORMAT;
@@ -64,14 +64,14 @@ static bool load_tensor(Loader *loader, const cai_port *port, const cai_tensor_f
 static bool open_tensor(Loader *loader, const cai_port *port, const char *path, cai_loaded *loaded) {
     cai_tensor_file file;
     if (!cai_tensors_open(path, &file, loader->error)) return false;
-    bool good = load_tensor(loader, port, &file, shown(path), loaded);
+    bool good = load_tensor(loader, port, &file, shown_input(path), loaded);
     cai_tensors_close(&file);
     return good;
 }
 
 /* ---- pictures ---- */
 
-static cai_extent extent(const Loader *loader, const cai_dim *dim) {
+static cai_extent extent_of_dim(const Loader *loader, const cai_dim *dim) {
     if (dim->symbol == -1) return (cai_extent){.fixed = dim->multiple, .multiple = 1};
     if (dim->symbol < 0) return (cai_extent){.multiple = 1};
     int64_t value = loader->symbols[dim->symbol];
@@ -79,7 +79,7 @@ static cai_extent extent(const Loader *loader, const cai_dim *dim) {
 }
 
 static bool set_channels(Loader *loader, const cai_port *port, const char *path, cai_image *image) {
-    cai_extent channels = extent(loader, &port->dims[port->rank - 3]);
+    cai_extent channels = extent_of_dim(loader, &port->dims[port->rank - 3]);
     int64_t wanted = channels.fixed > 0 ? channels.fixed : image->channels;
     if (wanted != 1 && wanted != 3) {
         return cai_fail(loader->error, CAI_BAD_INPUT,
@@ -93,7 +93,7 @@ static bool set_channels(Loader *loader, const cai_port *port, const char *path,
     return cai_the_pictures.set_channels(image, wanted, loader->error);
 }
 
-static bool copy(const cai_image *image, cai_image *to, cai_error *error) {
+static bool copy_image(const cai_image *image, cai_image *to, cai_error *error) {
     uint64_t bytes = (uint64_t)(image->channels * image->height * image->width) * sizeof *image->pixels;
     *to = *image;
     to->pixels = cai_allocate(bytes, "a picture", error);
@@ -105,12 +105,12 @@ static bool copy(const cai_image *image, cai_image *to, cai_error *error) {
 static bool prepare_picture(Loader *loader, const cai_port *port, const char *path, const cai_file *file, cai_image *image,
                             cai_padding *padding, cai_image *original) {
     if (!cai_the_pictures.decode(path, file->data, file->count, image, loader->error)) return false;
-    if (original && !copy(image, original, loader->error)) {
+    if (original && !copy_image(image, original, loader->error)) {
         free(image->pixels);
         return false;
     }
     *padding = (cai_padding){.height = image->height, .width = image->width};
-    cai_extent height = extent(loader, &port->dims[port->rank - 2]), width = extent(loader, &port->dims[port->rank - 1]);
+    cai_extent height = extent_of_dim(loader, &port->dims[port->rank - 2]), width = extent_of_dim(loader, &port->dims[port->rank - 1]);
     if (set_channels(loader, port, path, image) && cai_the_pictures.fit(image, port->fit, height, width, loader->error)) {
         padding->padded_height = image->height;
         padding->padded_width = image->width;
@@ -151,7 +151,7 @@ static bool append_picture(Loader *loader, const cai_port *port, const char *pat
 
 /* One file of an input that takes pictures; it may hold a tensor instead, which is taken as it is. */
 static bool load_picture(Loader *loader, const cai_port *port, const cai_feed *feed, int index, cai_loaded *loaded) {
-    const char *path = shown(feed->paths[index]);
+    const char *path = shown_input(feed->paths[index]);
     cai_file file;
     if (!cai_file_read(feed->paths[index], &file, loader->error)) return false;
     bool good;

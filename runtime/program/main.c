@@ -9,7 +9,7 @@
 static const char *program_name = "cai";
 
 /* Gives the exit code: docs/programs.md knows fewer than there are statuses. */
-static int end(const cai_error *error) {
+static int exit_code_of(const cai_error *error) {
     fflush(stdout);
     fprintf(stderr, "%s: error: %s\n", program_name, error->message);
     return error->status == CAI_NO_MEMORY || error->status == CAI_WRONG_CPU ? CAI_BAD_INPUT : error->status;
@@ -29,7 +29,7 @@ static bool check_cpu(const cai_program *program, cai_error *error) {
 
 /* ---- one run ---- */
 
-typedef struct Session {
+typedef struct ProgramSession {
     const cai_program *program;
     const cai_command *command;
     const cai_jobs *jobs;
@@ -40,9 +40,9 @@ typedef struct Session {
     const void **inputs;
     void **outputs;
     uint64_t *capacities; /* of outputs: memory is kept from run to run */
-} Session;
+} ProgramSession;
 
-static bool reserve_outputs(Session *s, cai_error *error) {
+static bool reserve_outputs(ProgramSession *s, cai_error *error) {
     for (int i = 0; i < s->program->output_count; i++) {
         const cai_port *port = &s->program->outputs[i];
         uint64_t bytes = (uint64_t)cai_context_elements(s->context, port) * (uint64_t)cai_type_bytes(port->type);
@@ -56,7 +56,7 @@ static bool reserve_outputs(Session *s, cai_error *error) {
 }
 
 /* Sizes are blamed on the file they come from. */
-static bool prepare(Session *s, const cai_feed *feeds, cai_error *error) {
+static bool prepare_sizes(ProgramSession *s, const cai_feed *feeds, cai_error *error) {
     const int64_t *shapes[s->program->input_count + 1];
     for (int i = 0; i < s->program->input_count; i++) {
         shapes[i] = s->loaded[i].dims;
@@ -67,8 +67,8 @@ static bool prepare(Session *s, const cai_feed *feeds, cai_error *error) {
     return cai_fail_within(error, "%s", strcmp(feeds[0].paths[0], "-") == 0 ? "standard input" : feeds[0].paths[0]);
 }
 
-static bool run_loaded(Session *s, const cai_feed *feeds, cai_error *error) {
-    if (!prepare(s, feeds, error) || !reserve_outputs(s, error)) return false;
+static bool run_loaded(ProgramSession *s, const cai_feed *feeds, cai_error *error) {
+    if (!prepare_sizes(s, feeds, error) || !reserve_outputs(s, error)) return false;
     cai_clock_loaded(s->clock);
     if (!cai_context_run(s->context, s->inputs, s->outputs, s->command->seed, error)) return false;
     cai_clock_ran(s->clock);
@@ -79,7 +79,7 @@ static bool run_loaded(Session *s, const cai_feed *feeds, cai_error *error) {
     return !s->command->profile || cai_profile(s->program, &rerun, s->command->profile_json, error);
 }
 
-static bool run_job(Session *s, const cai_feed *feeds, cai_error *error) {
+static bool run_job(ProgramSession *s, const cai_feed *feeds, cai_error *error) {
     cai_clock_begin(s->clock);
     if (!cai_load(s->program, feeds, s->loaded, print_notice, error)) return false;
     bool good = run_loaded(s, feeds, error);
@@ -87,17 +87,17 @@ static bool run_job(Session *s, const cai_feed *feeds, cai_error *error) {
     return good;
 }
 
-static void show_progress(const Session *s, int job) {
+static void show_job_progress(const ProgramSession *s, int job) {
     if (s->jobs->count > 1 && isatty(STDERR_FILENO)) fprintf(stderr, "\r\033[K%d of %d\r", job + 1, s->jobs->count);
 }
 
 /* A file that fails does not keep the next from being tried. */
-static int run_jobs(Session *s) {
+static int run_jobs(ProgramSession *s) {
     int status = 0;
     for (int job = 0; job < s->jobs->count; job++) {
         cai_error error;
-        show_progress(s, job);
-        if (!run_job(s, s->jobs->feeds + (size_t)job * (size_t)s->program->input_count, &error)) status = end(&error);
+        show_job_progress(s, job);
+        if (!run_job(s, s->jobs->feeds + (size_t)job * (size_t)s->program->input_count, &error)) status = exit_code_of(&error);
         if (status == CAI_INTERNAL || status == CAI_BAD_USAGE) break;
     }
     if (s->jobs->count > 1 && isatty(STDERR_FILENO)) fprintf(stderr, "\r\033[K");
@@ -106,7 +106,7 @@ static int run_jobs(Session *s) {
 
 /* ---- the session ---- */
 
-static bool open_session(Session *s, cai_error *error) {
+static bool open_session(ProgramSession *s, cai_error *error) {
     size_t inputs = (size_t)s->program->input_count + 1, outputs = (size_t)s->program->output_count + 1;
     s->loaded = calloc(inputs, sizeof *s->loaded);
     s->inputs = calloc(inputs, sizeof *s->inputs);
@@ -122,7 +122,7 @@ static bool open_session(Session *s, cai_error *error) {
     return true;
 }
 
-static void close_session(Session *s) {
+static void close_session(ProgramSession *s) {
     cai_context_free(s->context);
     cai_pool_free(s->pool);
     for (int i = 0; i < s->program->output_count && s->outputs; i++) free(s->outputs[i]);
@@ -132,12 +132,12 @@ static void close_session(Session *s) {
     free(s->loaded);
 }
 
-static int run_command(const cai_program *program, const cai_command *command, cai_clock *clock, cai_error *error) {
+static int run_program_command(const cai_program *program, const cai_command *command, cai_clock *clock, cai_error *error) {
     cai_jobs jobs;
-    if (!cai_jobs_plan(program, command, &jobs, print_notice, error)) return end(error);
-    Session session = {.program = program, .command = command, .jobs = &jobs, .clock = clock};
+    if (!cai_jobs_plan(program, command, &jobs, print_notice, error)) return exit_code_of(error);
+    ProgramSession session = {.program = program, .command = command, .jobs = &jobs, .clock = clock};
     int status;
-    if (!cai_store_check(program, command, &jobs, error) || !open_session(&session, error)) status = end(error);
+    if (!cai_store_check(program, command, &jobs, error) || !open_session(&session, error)) status = exit_code_of(error);
     else status = run_jobs(&session);
     close_session(&session);
     cai_jobs_free(&jobs);
@@ -145,13 +145,13 @@ static int run_command(const cai_program *program, const cai_command *command, c
 }
 
 /* Text that never reached its reader is a failure too: a full disk, a closed pipe. */
-static int flush_text(int status) {
+static int flush_results(int status) {
     if (fflush(stdout) == 0 && !ferror(stdout)) return status;
     fprintf(stderr, "%s: error: standard output: cannot be written\n", program_name);
     return status ? status : CAI_BAD_INPUT;
 }
 
-static int dispatch(const cai_program *program, const cai_command *command, cai_clock *clock) {
+static int dispatch_program(const cai_program *program, const cai_command *command, cai_clock *clock) {
     cai_error error;
     if (command->help) {
         cai_print_help(program, command->program, stdout);
@@ -166,8 +166,8 @@ static int dispatch(const cai_program *program, const cai_command *command, cai_
         fprintf(stderr, "`%s --help` says more\n", command->program);
         return CAI_BAD_USAGE;
     }
-    if (!check_cpu(program, &error)) return end(&error);
-    return run_command(program, command, clock, &error);
+    if (!check_cpu(program, &error)) return exit_code_of(&error);
+    return run_program_command(program, command, clock, &error);
 }
 
 int cai_main(const cai_program *program, int argc, char **argv) {
@@ -179,11 +179,11 @@ int cai_main(const cai_program *program, int argc, char **argv) {
     bool parsed = cai_command_parse(program, argc, argv, &command, &error);
     program_name = command.program;
     if (!parsed) {
-        int code = end(&error);
+        int code = exit_code_of(&error);
         if (code == CAI_BAD_USAGE) fprintf(stderr, "`%s --help` says what it takes\n", program_name);
         return code;
     }
-    int status = flush_text(dispatch(program, &command, &clock));
+    int status = flush_results(dispatch_program(program, &command, &clock));
     cai_command_free(&command);
     return status;
 }

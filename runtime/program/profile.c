@@ -8,20 +8,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_SAMPLES 2000000 /* of all kernels together */
+#define MAX_SAMPLES 2000000 /* of all kernels together */
 #define SECONDS 2.0
 
-typedef struct Row { /* a kernel: its first launch speaks for it */
+typedef struct ProfileRow { /* a kernel: its first launch speaks for it */
     const cai_launch *launch;
     double ms, flops, bytes; /* flops and bytes: 0 where unknown */
     int kernels;             /* of a kind: how many were added up */
-} Row;
+} ProfileRow;
 
 typedef struct Profile {
     const cai_rerun *rerun;
     const cai_program *program;
     cai_peaks peaks;
-    Row *rows, *kinds;
+    ProfileRow *rows, *kinds;
     int *row_of;             /* launch -> row */
     int row_count, kind_count;
     float *samples;          /* row by row, in ms, `capacity` each */
@@ -33,7 +33,7 @@ typedef struct Profile {
 
 /* ---- measuring ---- */
 
-static void watch(void *data, int launch) {
+static void watch_launch(void *data, int launch) {
     Profile *p = data;
     double time = cai_milliseconds();
     if (p->running >= 0) p->samples[(size_t)p->running * (size_t)p->capacity + (size_t)p->run_count] = (float)(time - p->since);
@@ -41,18 +41,18 @@ static void watch(void *data, int launch) {
     p->since = time;
 }
 
-static bool enough(const Profile *p, double end) {
+static bool enough_profiled(const Profile *p, double end) {
     if (p->run_count == p->capacity) return true;
     int wanted = p->rerun->count;
     return wanted ? p->run_count == wanted : p->run_count >= CAI_LEAST_RUNS && cai_milliseconds() >= end;
 }
 
-static bool measure(Profile *p, cai_error *error) {
+static bool measure_launches(Profile *p, cai_error *error) {
     const cai_rerun *r = p->rerun;
     if (!cai_measure_peaks(r->pool, p->program->cpu, &p->peaks, error)) return false;
-    cai_context_watch(r->context, watch, p);
+    cai_context_watch(r->context, watch_launch, p);
     bool good = true;
-    for (double end = cai_milliseconds() + SECONDS * 1e3; good && !enough(p, end); p->run_count++) {
+    for (double end = cai_milliseconds() + SECONDS * 1e3; good && !enough_profiled(p, end); p->run_count++) {
         double begin = cai_milliseconds();
         p->running = -1;
         good = cai_context_run(r->context, r->inputs, r->outputs, r->seed, error);
@@ -73,24 +73,24 @@ static int compare_doubles(const void *a, const void *b) {
 }
 
 static int compare_rows(const void *a, const void *b) {
-    const Row *x = a, *y = b;
+    const ProfileRow *x = a, *y = b;
     return (x->ms < y->ms) - (x->ms > y->ms);
 }
 
-static void add_to_kind(Profile *p, const Row *row) {
+static void add_to_kind(Profile *p, const ProfileRow *row) {
     int i = 0;
     while (i < p->kind_count && strcmp(p->kinds[i].launch->kind, row->launch->kind) != 0) i++;
-    if (i == p->kind_count) p->kinds[p->kind_count++] = (Row){.launch = row->launch};
-    Row *kind = &p->kinds[i];
+    if (i == p->kind_count) p->kinds[p->kind_count++] = (ProfileRow){.launch = row->launch};
+    ProfileRow *kind = &p->kinds[i];
     kind->ms += row->ms;
     kind->flops += row->flops;
     kind->bytes += row->bytes;
     kind->kernels++;
 }
 
-static void evaluate(Profile *p) {
+static void evaluate_profile(Profile *p) {
     for (int i = 0; i < p->row_count; i++) {
-        Row *row = &p->rows[i];
+        ProfileRow *row = &p->rows[i];
         float *samples = p->samples + (size_t)i * (size_t)p->capacity;
         qsort(samples, (size_t)p->run_count, sizeof *samples, compare_floats);
         row->ms = samples[p->run_count / 2];
@@ -107,15 +107,15 @@ static void evaluate(Profile *p) {
 
 static const char *const level_names[CAI_LEVEL_COUNT] = {"L1", "L2", "L3", "memory"};
 
-static double rate(double amount, double ms) { return ms > 0 ? amount / ms / 1e6 : 0; } /* in G a second */
+static double rate_per_second(double amount, double ms) { return ms > 0 ? amount / ms / 1e6 : 0; } /* in G a second */
 
-static double share_of_peak(const Profile *p, const Row *row) { return p->peaks.flops > 0 ? 1e11 * rate(row->flops, row->ms) / p->peaks.flops : 0; }
+static double share_of_peak(const Profile *p, const ProfileRow *row) { return p->peaks.flops > 0 ? 1e11 * rate_per_second(row->flops, row->ms) / p->peaks.flops : 0; }
 
-static int level_of(const Profile *p, const Row *row) { return cai_peaks_level(&p->peaks, row->bytes); }
+static int level_of(const Profile *p, const ProfileRow *row) { return cai_peaks_level(&p->peaks, row->bytes); }
 
-static double share_of_bandwidth(const Profile *p, const Row *row) {
+static double share_of_bandwidth(const Profile *p, const ProfileRow *row) {
     double peak = p->peaks.read[level_of(p, row)];
-    return peak > 0 ? 1e11 * rate(row->bytes, row->ms) / peak : 0;
+    return peak > 0 ? 1e11 * rate_per_second(row->bytes, row->ms) / peak : 0;
 }
 
 static double sum_of_kernels(const Profile *p) {
@@ -131,29 +131,29 @@ static void print_number(FILE *out, int width, int digits, double value, const c
     else fprintf(out, "%*s%s", width, "-", *unit ? " " : "");
 }
 
-static void print_figures(FILE *out, const Profile *p, const Row *row, double sum) {
+static void print_figures(FILE *out, const Profile *p, const ProfileRow *row, double sum) {
     fprintf(out, "%10.3f%6.1f%%", row->ms, sum > 0 ? 100 * row->ms / sum : 0);
-    print_number(out, 9, 1, rate(row->flops, row->ms), "");
+    print_number(out, 9, 1, rate_per_second(row->flops, row->ms), "");
     print_number(out, 6, 0, share_of_peak(p, row), "%");
-    print_number(out, 9, 1, rate(row->bytes, row->ms), "");
+    print_number(out, 9, 1, rate_per_second(row->bytes, row->ms), "");
 }
 
 typedef struct Widths { int layer, source; } Widths; /* of the columns of text */
 
-static int wider(int width, const char *text) { return (int)strlen(text) > width ? (int)strlen(text) : width; }
+static int wider_of(int width, const char *text) { return (int)strlen(text) > width ? (int)strlen(text) : width; }
 
 static Widths find_widths(const Profile *p) {
     Widths w = {.layer = 5, .source = 6};
     for (int i = 0; i < p->row_count; i++) {
-        w.layer = wider(w.layer, p->rows[i].launch->path);
-        w.source = wider(w.source, p->rows[i].launch->source);
+        w.layer = wider_of(w.layer, p->rows[i].launch->path);
+        w.source = wider_of(w.source, p->rows[i].launch->source);
     }
     return w;
 }
 
 static const char *text_or_dash(const char *text) { return *text ? text : "-"; }
 
-static void print_row(FILE *out, const Profile *p, const Row *row, double sum, Widths w) {
+static void print_profile_row(FILE *out, const Profile *p, const ProfileRow *row, double sum, Widths w) {
     const cai_launch *l = row->launch;
     print_figures(out, p, row, sum);
     print_number(out, 6, 0, share_of_bandwidth(p, row), "%");
@@ -168,21 +168,21 @@ static void print_machine(FILE *out, const Profile *p) {
     fprintf(out, "\n");
 }
 
-static void print_table(FILE *out, const Profile *p) {
+static void print_profile_table(FILE *out, const Profile *p) {
     double sum = sum_of_kernels(p);
     int threads = p->peaks.threads;
     Widths w = find_widths(p);
     print_machine(out, p);
     fprintf(out, "%10s%7s%9s%7s%9s%7s %-6s  %-*s  %-*s  %s\n", "ms", "time", "GFLOP/s", "peak", "GB/s", "of", "", w.layer, "layer", w.source, "source",
             "kernel");
-    for (int i = 0; i < p->row_count; i++) print_row(out, p, &p->rows[i], sum, w);
+    for (int i = 0; i < p->row_count; i++) print_profile_row(out, p, &p->rows[i], sum, w);
     fprintf(out, "\n%10s%7s%9s%7s%9s  %s\n", "ms", "time", "GFLOP/s", "peak", "GB/s", "kind");
-    Row all = {0};
+    ProfileRow all = {0};
     for (int i = 0; i < p->kind_count; i++) {
-        const Row *kind = &p->kinds[i];
+        const ProfileRow *kind = &p->kinds[i];
         print_figures(out, p, kind, sum);
         fprintf(out, "  %s (%d)\n", kind->launch->kind, kind->kernels);
-        all = (Row){.ms = all.ms + kind->ms, .flops = all.flops + kind->flops, .bytes = all.bytes + kind->bytes};
+        all = (ProfileRow){.ms = all.ms + kind->ms, .flops = all.flops + kind->flops, .bytes = all.bytes + kind->bytes};
     }
     print_figures(out, p, &all, sum);
     fprintf(out, "  all (%d)\n", p->row_count);
@@ -192,28 +192,28 @@ static void print_table(FILE *out, const Profile *p) {
 
 /* ---- JSON ---- */
 
-static void print_text(FILE *out, const char *key, const char *text) {
+static void print_json_text(FILE *out, const char *key, const char *text) {
     fprintf(out, "\"%s\": ", key);
     cai_print_json_string(text, out);
     fprintf(out, ", ");
 }
 
 /* What is not known is left out. */
-static void print_json_figures(FILE *out, const Profile *p, const Row *row) {
-    if (row->flops > 0) fprintf(out, "\"gflops\": %.3f, ", rate(row->flops, row->ms));
+static void print_json_figures(FILE *out, const Profile *p, const ProfileRow *row) {
+    if (row->flops > 0) fprintf(out, "\"gflops\": %.3f, ", rate_per_second(row->flops, row->ms));
     if (row->flops > 0 && p->peaks.flops > 0) fprintf(out, "\"peak_share\": %.4f, ", share_of_peak(p, row) / 100);
-    if (row->bytes > 0) fprintf(out, "\"gbs\": %.3f, ", rate(row->bytes, row->ms));
+    if (row->bytes > 0) fprintf(out, "\"gbs\": %.3f, ", rate_per_second(row->bytes, row->ms));
     fprintf(out, "\"ms\": %.6f}", row->ms);
 }
 
-static void print_json_row(FILE *out, const Profile *p, const Row *row) {
+static void print_json_row(FILE *out, const Profile *p, const ProfileRow *row) {
     fprintf(out, "    {");
-    print_text(out, "kernel", row->launch->name);
-    print_text(out, "kind", row->launch->kind);
-    print_text(out, "layer", row->launch->path);
-    print_text(out, "source", row->launch->source);
+    print_json_text(out, "kernel", row->launch->name);
+    print_json_text(out, "kind", row->launch->kind);
+    print_json_text(out, "layer", row->launch->path);
+    print_json_text(out, "source", row->launch->source);
     if (row->bytes > 0 && p->peaks.flops > 0) {
-        print_text(out, "level", level_names[level_of(p, row)]);
+        print_json_text(out, "level", level_names[level_of(p, row)]);
         fprintf(out, "\"bandwidth_share\": %.4f, ", share_of_bandwidth(p, row) / 100);
     }
     print_json_figures(out, p, row);
@@ -221,8 +221,8 @@ static void print_json_row(FILE *out, const Profile *p, const Row *row) {
 
 static void print_json_head(FILE *out, const Profile *p) {
     fprintf(out, "  ");
-    print_text(out, "program", p->program->name);
-    print_text(out, "target", p->program->target);
+    print_json_text(out, "program", p->program->name);
+    print_json_text(out, "target", p->program->target);
     fprintf(out, "\"threads\": %d, \"runs\": %d,\n  \"ms\": %.6f, \"memory_mb\": %.3f,\n", p->peaks.threads, p->run_count,
             p->runs[p->run_count / 2], cai_peak_memory());
     if (p->peaks.flops <= 0) return;
@@ -231,7 +231,7 @@ static void print_json_head(FILE *out, const Profile *p) {
     fprintf(out, "},\n");
 }
 
-static void print_json(FILE *out, const Profile *p) {
+static void print_profile_json(FILE *out, const Profile *p) {
     fprintf(out, "{\n");
     print_json_head(out, p);
     fprintf(out, "  \"kernels\": [\n");
@@ -242,7 +242,7 @@ static void print_json(FILE *out, const Profile *p) {
     fprintf(out, "  ],\n  \"kinds\": [\n");
     for (int i = 0; i < p->kind_count; i++) {
         fprintf(out, "    {");
-        print_text(out, "kind", p->kinds[i].launch->kind);
+        print_json_text(out, "kind", p->kinds[i].launch->kind);
         fprintf(out, "\"kernels\": %d, ", p->kinds[i].kernels);
         print_json_figures(out, p, &p->kinds[i]);
         fprintf(out, "%s\n", i + 1 < p->kind_count ? "," : "");
@@ -252,17 +252,17 @@ static void print_json(FILE *out, const Profile *p) {
 
 /* ---- the profile ---- */
 
-static void find_rows(Profile *p) {
+static void find_profile_rows(Profile *p) {
     const cai_program *program = p->program;
     for (int i = 0; i < program->launch_count; i += 1 + program->launches[i].more) {
         p->row_of[i] = p->row_count;
-        p->rows[p->row_count++] = (Row){.launch = &program->launches[i], .kernels = 1};
+        p->rows[p->row_count++] = (ProfileRow){.launch = &program->launches[i], .kernels = 1};
     }
 }
 
 static bool profile_open(Profile *p, cai_error *error) {
     size_t count = (size_t)p->program->launch_count + 1;
-    p->capacity = (int)(MOST_SAMPLES / count);
+    p->capacity = (int)(MAX_SAMPLES / count);
     if (p->capacity > CAI_MAX_RUNS) p->capacity = CAI_MAX_RUNS;
     if (p->capacity < CAI_LEAST_RUNS) p->capacity = CAI_LEAST_RUNS;
     p->rows = calloc(count, sizeof *p->rows);
@@ -286,12 +286,12 @@ bool cai_profile(const cai_program *program, const cai_rerun *rerun, bool json, 
     Profile p = {.program = program, .rerun = rerun, .running = -1};
     bool good = profile_open(&p, error);
     if (good) {
-        find_rows(&p);
-        good = measure(&p, error);
+        find_profile_rows(&p);
+        good = measure_launches(&p, error);
     }
     if (good) {
-        evaluate(&p);
-        (json ? print_json : print_table)(stderr, &p);
+        evaluate_profile(&p);
+        (json ? print_profile_json : print_profile_table)(stderr, &p);
     }
     profile_close(&p);
     return good;

@@ -11,26 +11,26 @@ static cai_tensor as_tensor(const cai_context *context, const cai_port *port, co
 }
 
 /* Printing would show the sign of a NaN, which means nothing. */
-static double plain(double value) { return isnan(value) ? (double)NAN : value; }
+static double without_nan_sign(double value) { return isnan(value) ? (double)NAN : value; }
 
-static double element(const cai_tensor *tensor, int64_t index) {
+static double printed_element(const cai_tensor *tensor, int64_t index) {
     double value;
     cai_tensor_to_f64(tensor, index, 1, &value);
-    return plain(value);
+    return without_nan_sign(value);
 }
 
 /* ---- labels ---- */
 
 /* In the order that argmax and top_k have: a NaN is above all numbers. */
-static bool is_above(double a, double b) { return a > b || (isnan(a) && !isnan(b)); }
+static bool is_above_or_nan(double a, double b) { return a > b || (isnan(a) && !isnan(b)); }
 
 /* The largest element of the row that comes after (value, index) in the order of size, or -1. The first of equals wins. */
 static int64_t next_best(const cai_tensor *tensor, int64_t row, int64_t classes, double value, int64_t index) {
     int64_t best = -1;
     for (int64_t i = 0; i < classes; i++) {
-        double e = element(tensor, row * classes + i);
-        bool after = is_above(value, e) || (!is_above(e, value) && i > index);
-        if (after && (best < 0 || is_above(e, element(tensor, row * classes + best)))) best = i;
+        double e = printed_element(tensor, row * classes + i);
+        bool after = is_above_or_nan(value, e) || (!is_above_or_nan(e, value) && i > index);
+        if (after && (best < 0 || is_above_or_nan(e, printed_element(tensor, row * classes + best)))) best = i;
     }
     return best;
 }
@@ -45,14 +45,14 @@ const char *cai_class_label(const cai_port *port, int64_t class, char *out, size
 static bool are_probabilities(const cai_tensor *tensor, int64_t row, int64_t classes) {
     double sum = 0;
     for (int64_t i = 0; i < classes; i++) {
-        double e = element(tensor, row * classes + i);
+        double e = printed_element(tensor, row * classes + i);
         if (!(e >= 0)) return false;
         sum += e;
     }
     return fabs(sum - 1) < 1e-3;
 }
 
-static void print_row(const cai_tensor *tensor, const cai_port *port, int64_t row, int64_t classes, FILE *out) {
+static void print_ranked_row(const cai_tensor *tensor, const cai_port *port, int64_t row, int64_t classes, FILE *out) {
     bool probabilities = are_probabilities(tensor, row, classes);
     double value = NAN;
     int64_t index = -1;
@@ -60,7 +60,7 @@ static void print_row(const cai_tensor *tensor, const cai_port *port, int64_t ro
     for (int rank = 1; rank <= port->top; rank++) {
         index = next_best(tensor, row, classes, value, index);
         if (index < 0) return;
-        value = element(tensor, row * classes + index);
+        value = printed_element(tensor, row * classes + index);
         const char *label = cai_class_label(port, index, number, sizeof number);
         if (probabilities) fprintf(out, "%4d  %6.2f %%  %s\n", rank, 100 * value, label);
         else fprintf(out, "%4d  %10.4f  %s\n", rank, value, label);
@@ -73,7 +73,7 @@ void cai_print_labels(const cai_context *context, const cai_port *port, const vo
     int64_t classes = tensor.rank ? tensor.dims[tensor.rank - 1] : 1, rows = classes ? tensor.count / classes : 0;
     for (int64_t row = 0; row < rows; row++) {
         if (row < title_count) fprintf(out, "%s\n", titles[row]);
-        print_row(&tensor, port, row, classes, out);
+        print_ranked_row(&tensor, port, row, classes, out);
     }
 }
 
@@ -90,7 +90,7 @@ void cai_print_names(const cai_context *context, const cai_port *port, int64_t c
     cai_tensor tensor = as_tensor(context, port, data);
     int64_t each = tensor.rank == 2 ? tensor.dims[1] : 1;
     for (int64_t i = 0; i < tensor.count; i++) {
-        double place = element(&tensor, i);
+        double place = printed_element(&tensor, i);
         if (i % each == 0 && titles && i / each < titles->count) fprintf(out, "%s: ", titles->paths[i / each]);
         if (!(place >= 0 && place < (double)choices)) fprintf(out, "none");
         else if (files->count == choices) print_stem(files->paths[(int64_t)place], out);
@@ -104,16 +104,16 @@ void cai_print_names(const cai_context *context, const cai_port *port, int64_t c
 #define SHOWN 16
 
 static void print_summary(const cai_tensor *tensor, FILE *out) {
-    double least = INFINITY, most = -INFINITY, sum = 0;
+    double least = INFINITY, max = -INFINITY, sum = 0;
     int64_t nans = 0;
     for (int64_t i = 0; i < tensor->count; i++) {
-        double e = element(tensor, i);
+        double e = printed_element(tensor, i);
         nans += isnan(e);
         least = fmin(least, e);
-        most = fmax(most, e);
+        max = fmax(max, e);
         sum += e;
     }
-    fprintf(out, "  least %.6g, most %.6g, mean %.6g", least, most, plain(sum / (double)tensor->count));
+    fprintf(out, "  least %.6g, most %.6g, mean %.6g", least, max, without_nan_sign(sum / (double)tensor->count));
     if (nans) fprintf(out, ", %lld NaN", (long long)nans);
     fprintf(out, "  (-o FILE.npy writes it)\n");
 }
@@ -121,7 +121,7 @@ static void print_summary(const cai_tensor *tensor, FILE *out) {
 static void print_element(const cai_tensor *tensor, int64_t index, FILE *out) {
     int64_t whole;
     if (cai_type_is_float(tensor->type)) {
-        fprintf(out, " %.6g", element(tensor, index));
+        fprintf(out, " %.6g", printed_element(tensor, index));
         return;
     }
     cai_tensor_to_i64(tensor, index, 1, &whole);

@@ -14,7 +14,7 @@ extern const cai_boxes cai_the_boxes __attribute__((weak));
 
 /* ---- paths ---- */
 
-static bool is_folder(const char *path) {
+static bool is_output_folder(const char *path) {
     struct stat status;
     size_t length = strlen(path);
     return (length > 0 && path[length - 1] == '/') || (stat(path, &status) == 0 && S_ISDIR(status.st_mode));
@@ -38,7 +38,7 @@ static size_t stem_length(const char *path) { /* without the extension */
 /* ---- what was asked for ---- */
 
 /* The -o for output `port` by name, or the -o without a name where port is -1; NULL where there is none. */
-static const char *asked(const cai_command *command, int port) {
+static const char *asked_output(const cai_command *command, int port) {
     for (int i = 0; i < command->output_count; i++) {
         if (command->outputs[i].port == port) return command->outputs[i].path;
     }
@@ -54,8 +54,8 @@ static bool check_counts(const cai_program *program, const cai_command *command,
                             command->outputs[i].path);
         }
     }
-    const char *path = asked(command, -1);
-    if (!path || program->output_count == 1 || is_folder(path) || is_named_for(path, CAI_HOLDS_TENSORS)) return true;
+    const char *path = asked_output(command, -1);
+    if (!path || program->output_count == 1 || is_output_folder(path) || is_named_for(path, CAI_HOLDS_TENSORS)) return true;
     char list[300] = "";
     for (int i = 0; i < program->output_count; i++) {
         size_t used = strlen(list);
@@ -69,7 +69,7 @@ static bool check_counts(const cai_program *program, const cai_command *command,
 static bool check_extension(const cai_port *port, const char *path, cai_error *error) {
     const int form = port->form;
     const int holds = CAI_HOLDS_NUMBERS | (form == CAI_FORM_BOXES ? CAI_HOLDS_BOXES : 0) | (is_shown(port) ? CAI_HOLDS_PICTURE : 0);
-    if (cai_is_stream(path) || is_folder(path) || is_named_for(path, holds)) return true;
+    if (cai_is_stream(path) || is_output_folder(path) || is_named_for(path, holds)) return true;
     if (form == CAI_FORM_BOXES)
         return cai_fail(error, CAI_BAD_USAGE,
                         "%s: boxes are drawn on a %s, or written as %s: the name must end so, or be that of a folder", path,
@@ -83,7 +83,7 @@ static bool check_extension(const cai_port *port, const char *path, cai_error *e
                     cai_format_endings(holds).text);
 }
 
-static bool make_folder(const char *path, cai_error *error) {
+static bool make_output_folder(const char *path, cai_error *error) {
     struct stat status;
     if (mkdir(path, 0777) == 0 || (errno == EEXIST && stat(path, &status) == 0 && S_ISDIR(status.st_mode))) return true;
     return cai_fail(error, CAI_BAD_INPUT, "%s: the folder cannot be made: %s", path, strerror(errno));
@@ -94,7 +94,7 @@ static bool check_path(const cai_jobs *jobs, const cai_port *port, const char *p
     struct stat status;
     bool new_folder = jobs->count > 1 && strcmp(path, "-") != 0 && stat(path, &status) != 0 &&
                       !is_named_for(path, CAI_HOLDS_ANYTHING);
-    if (is_folder(path) || new_folder) return make_folder(path, error);
+    if (is_output_folder(path) || new_folder) return make_output_folder(path, error);
     if (jobs->count > 1) {
         return cai_fail(error, CAI_BAD_USAGE, "-o %s is one file, and there are %d inputs: name a folder, as in -o results/",
                         path, jobs->count);
@@ -102,12 +102,12 @@ static bool check_path(const cai_jobs *jobs, const cai_port *port, const char *p
     return check_extension(port, path, error);
 }
 
-static int compare_names(const void *a, const void *b) {
+static int compare_input_names(const void *a, const void *b) {
     return strcmp(file_name(*(char *const *)a), file_name(*(char *const *)b));
 }
 
 /* Inputs of equal names would overwrite each other's results in one folder. */
-static bool check_names(const cai_program *program, const cai_jobs *jobs, cai_error *error) {
+static bool check_input_names(const cai_program *program, const cai_jobs *jobs, cai_error *error) {
     if (program->input_count != 1 || jobs->count < 2) return true;
     int count = 0;
     for (int i = 0; i < jobs->count; i++) count += jobs->feeds[i].count;
@@ -116,10 +116,10 @@ static bool check_names(const cai_program *program, const cai_jobs *jobs, cai_er
     for (int i = 0, next = 0; i < jobs->count; i++) {
         for (int k = 0; k < jobs->feeds[i].count; k++) paths[next++] = jobs->feeds[i].paths[k];
     }
-    qsort(paths, (size_t)count, sizeof *paths, compare_names);
+    qsort(paths, (size_t)count, sizeof *paths, compare_input_names);
     bool good = true;
     for (int i = 1; i < count && good; i++) {
-        if (compare_names(&paths[i - 1], &paths[i]) != 0) continue;
+        if (compare_input_names(&paths[i - 1], &paths[i]) != 0) continue;
         good = cai_fail(error, CAI_BAD_USAGE, "%s and %s would be written under one name: run them one by one", paths[i - 1],
                         paths[i]);
     }
@@ -138,19 +138,19 @@ static void default_folder(const char *folder, const char *model, char *out, siz
 }
 
 static bool needs_default_folder(const cai_program *program, const cai_command *command, const cai_jobs *jobs, int port) {
-    return jobs->folder && is_shown(&program->outputs[port]) && !asked(command, port) && !asked(command, -1);
+    return jobs->folder && is_shown(&program->outputs[port]) && !asked_output(command, port) && !asked_output(command, -1);
 }
 
 bool cai_store_check(const cai_program *program, const cai_command *command, const cai_jobs *jobs, cai_error *error) {
     if (!check_counts(program, command, error)) return false;
     for (int i = 0; i < program->output_count; i++) {
-        const char *path = asked(command, i) ? asked(command, i) : asked(command, -1);
+        const char *path = asked_output(command, i) ? asked_output(command, i) : asked_output(command, -1);
         if (path && !check_path(jobs, &program->outputs[i], path, error)) return false;
-        if (path && is_folder(path) && !check_names(program, jobs, error)) return false;
+        if (path && is_output_folder(path) && !check_input_names(program, jobs, error)) return false;
         if (needs_default_folder(program, command, jobs, i)) {
             char folder[PATH_MAX];
             default_folder(jobs->folder, program->name, folder, sizeof folder);
-            if (!make_folder(folder, error)) return false;
+            if (!make_output_folder(folder, error)) return false;
         }
         bool from_standard = jobs->count == 1 && program->input_count > 0 && program->output_count == 1 &&
                              strcmp(jobs->feeds[0].paths[0], "-") == 0;
@@ -163,14 +163,14 @@ bool cai_store_check(const cai_program *program, const cai_command *command, con
 
 /* ---- the name of one result ---- */
 
-typedef struct Place { /* of one file to write */
+typedef struct OutputPlace { /* of one file to write */
     char path[PATH_MAX];
     const char *source;  /* what it was made from, or NULL */
-    bool told;           /* the user knows the name, having given it */
-} Place;
+    bool reported;           /* the user knows the name, having given it */
+} OutputPlace;
 
 /* The file that picture `index` of a result was made from: by number where the pictures correspond, else the first. */
-static const char *source_of(const cai_results *r, int port, int64_t index, int64_t count) {
+static const char *source_of_picture(const cai_results *r, int port, int64_t index, int64_t count) {
     const cai_port *output = &r->program->outputs[port];
     if (output->form == CAI_FORM_BOXES) return r->feeds[output->of].paths[r->feeds[output->of].count == count ? index : 0];
     for (int i = 0; i < r->program->input_count; i++) {
@@ -179,7 +179,7 @@ static const char *source_of(const cai_results *r, int port, int64_t index, int6
     return r->program->input_count ? r->feeds[0].paths[0] : NULL;
 }
 
-static bool numbered(const cai_results *r, int64_t count) {
+static bool is_picture_numbered(const cai_results *r, int64_t count) {
     for (int i = 0; i < r->program->input_count; i++) {
         if (r->program->inputs[i].form == CAI_FORM_IMAGE && r->feeds[i].count == count) return false;
     }
@@ -187,13 +187,13 @@ static bool numbered(const cai_results *r, int64_t count) {
 }
 
 /* FOLDER/STEM[.MODEL][.OUTPUT][.NUMBER].EXTENSION */
-static bool compose(const cai_results *r, int port, int64_t index, int64_t count, const char *folder, bool add_model,
-                    const char *extension, Place *place, cai_error *error) {
+static bool compose_path(const cai_results *r, int port, int64_t index, int64_t count, const char *folder, bool add_model,
+                    const char *extension, OutputPlace *place, cai_error *error) {
     const cai_program *program = r->program;
     const char *stem = place->source && strcmp(place->source, "-") != 0 ? place->source : NULL, *name = stem ? stem : program->name;
     if (folder && stem) name = file_name(stem);
     char number[24] = "";
-    if (numbered(r, count)) snprintf(number, sizeof number, ".%lld", (long long)index + 1);
+    if (is_picture_numbered(r, count)) snprintf(number, sizeof number, ".%lld", (long long)index + 1);
     bool add_output = program->output_count > 1, slash = folder && *folder && folder[strlen(folder) - 1] != '/';
     int used = snprintf(place->path, sizeof place->path, "%s%s%.*s%s%s%s%s%s%s", folder ? folder : "", slash ? "/" : "",
                         (int)(stem ? stem_length(name) : strlen(name)), name, add_model && stem ? "." : "",
@@ -202,7 +202,7 @@ static bool compose(const cai_results *r, int port, int64_t index, int64_t count
     return used < (int)sizeof place->path || cai_fail(error, CAI_BAD_INPUT, "%s: the name of its result would be too long", name);
 }
 
-static bool fail_if_source(const Place *place, cai_error *error) {
+static bool fail_if_source(const OutputPlace *place, cai_error *error) {
     struct stat a, b;
     if (!place->source || stat(place->source, &a) != 0 || stat(place->path, &b) != 0 || a.st_dev != b.st_dev ||
         a.st_ino != b.st_ino)
@@ -211,19 +211,19 @@ static bool fail_if_source(const Place *place, cai_error *error) {
 }
 
 /* A file that was named: several pictures get a number before the extension. */
-static bool name_file(const char *path, int64_t index, int64_t count, Place *place, cai_error *error) {
+static bool name_file(const char *path, int64_t index, int64_t count, OutputPlace *place, cai_error *error) {
     if (count > 1 && cai_is_stream(path)) {
         return cai_fail(error, CAI_BAD_USAGE, "%s takes one picture, and the result has %lld: name a folder, as in -o results/",
                         strcmp(path, "-") == 0 ? "standard output" : path, (long long)count);
     }
     size_t stem = stem_length(path);
-    place->told = count == 1;
+    place->reported = count == 1;
     if (count == 1) snprintf(place->path, sizeof place->path, "%s", path);
     else snprintf(place->path, sizeof place->path, "%.*s.%lld%s", (int)stem, path, (long long)index + 1, path + stem);
     return true;
 }
 
-static const char *extension_for(const cai_results *r, int port, const Place *place) {
+static const char *extension_for(const cai_results *r, int port, const OutputPlace *place) {
     if (!is_shown(&r->program->outputs[port])) return cai_formats[cai_format_first(CAI_HOLDS_NUMBERS)].endings[0];
     bool same = place->source && is_named_for(place->source, CAI_HOLDS_PICTURE);
     return same ? place->source + stem_length(place->source) : cai_formats[cai_format_first(CAI_HOLDS_PICTURE)].endings[0];
@@ -231,30 +231,30 @@ static const char *extension_for(const cai_results *r, int port, const Place *pl
 
 /* Where picture `index` of `count`, or the tensor (count 1), of an output goes. False with error->status CAI_OK: to the screen,
  * as text. */
-static bool find_place(const cai_results *r, int port, int64_t index, int64_t count, Place *place, cai_error *error) {
-    const char *path = asked(r->command, port) ? asked(r->command, port) : asked(r->command, -1);
+static bool find_output_place(const cai_results *r, int port, int64_t index, int64_t count, OutputPlace *place, cai_error *error) {
+    const char *path = asked_output(r->command, port) ? asked_output(r->command, port) : asked_output(r->command, -1);
     bool picture = is_shown(&r->program->outputs[port]);
     error->status = CAI_OK;
-    *place = (Place){.source = source_of(r, port, index, count), .told = true};
+    *place = (OutputPlace){.source = source_of_picture(r, port, index, count), .reported = true};
     const char *extension = extension_for(r, port, place);
     bool from_standard = place->source && strcmp(place->source, "-") == 0;
     if (!path && picture && from_standard && r->program->output_count == 1) path = "-";
-    if (path && is_folder(path))
-        return compose(r, port, index, count, path, false, extension, place, error) && fail_if_source(place, error);
+    if (path && is_output_folder(path))
+        return compose_path(r, port, index, count, path, false, extension, place, error) && fail_if_source(place, error);
     if (path) return name_file(path, index, count, place, error);
     if (!picture) return false;
-    place->told = false;
-    if (!r->jobs->folder) return compose(r, port, index, count, NULL, true, extension, place, error);
+    place->reported = false;
+    if (!r->jobs->folder) return compose_path(r, port, index, count, NULL, true, extension, place, error);
     char folder[PATH_MAX];
     default_folder(r->jobs->folder, r->program->name, folder, sizeof folder);
-    return compose(r, port, index, count, folder, false, extension, place, error);
+    return compose_path(r, port, index, count, folder, false, extension, place, error);
 }
 
 /* ---- cropping what was padded ---- */
 
 /* The part of a result's height or width that belongs to the picture:
  * of one as large as the padded input, or a whole multiple of that. */
-static int64_t part(int64_t size, int64_t original, int64_t padded) {
+static int64_t part_of_picture(int64_t size, int64_t original, int64_t padded) {
     return padded > 0 && size % padded == 0 ? size / padded * original : size;
 }
 
@@ -267,7 +267,7 @@ static const cai_padding *padding_of(const cai_results *r, int64_t index, int64_
 }
 
 /* Copies the upper left part of planes. */
-static float *crop(const float *planes, int64_t count, int64_t height, int64_t width, int64_t to_height, int64_t to_width,
+static float *crop_planes(const float *planes, int64_t count, int64_t height, int64_t width, int64_t to_height, int64_t to_width,
                    cai_error *error) {
     float *out = cai_allocate((uint64_t)(count * to_height * to_width) * sizeof *out, "a result", error);
     for (int64_t c = 0; out && c < count; c++) {
@@ -290,9 +290,9 @@ static bool make_tensor(const cai_results *r, int port, cai_tensor *tensor, floa
     for (int64_t i = 1; i < n; i++) {
         if (memcmp(padding_of(r, i, n), first, sizeof *first) != 0) return true;
     }
-    int64_t height = part(*h, first->height, first->padded_height), width = part(*w, first->width, first->padded_width);
+    int64_t height = part_of_picture(*h, first->height, first->padded_height), width = part_of_picture(*w, first->width, first->padded_width);
     if (height == *h && width == *w) return true;
-    *owned = crop(r->outputs[port], n * tensor->dims[1], *h, *w, height, width, error);
+    *owned = crop_planes(r->outputs[port], n * tensor->dims[1], *h, *w, height, width, error);
     tensor->data = (const unsigned char *)*owned;
     tensor->count = n * tensor->dims[1] * height * width;
     *h = height;
@@ -311,9 +311,9 @@ static FILE *text_stream(const cai_results *r) {
     return from_standard && r->command->output_count == 0 && is_shown(&r->program->outputs[0]) ? stderr : stdout;
 }
 
-static void tell(const cai_results *r, const Place *place) {
+static void report_stored(const cai_results *r, const OutputPlace *place) {
     const char *source = place->source && strcmp(place->source, "-") != 0 ? place->source : NULL;
-    if (!place->told) fprintf(text_stream(r), "%s%s%s\n", source ? source : "", source ? " -> " : "", place->path);
+    if (!place->reported) fprintf(text_stream(r), "%s%s%s\n", source ? source : "", source ? " -> " : "", place->path);
 }
 
 static bool store_picture(const cai_results *r, int port, int64_t index, int64_t count, cai_error *error) {
@@ -323,18 +323,18 @@ static bool store_picture(const cai_results *r, int port, int64_t index, int64_t
     int64_t width = cai_context_dim(r->context, output, output->rank - 1);
     const float *planes = (const float *)r->outputs[port] + index * channels * height * width;
     const cai_padding *padding = padding_of(r, index, count);
-    int64_t to_height = padding ? part(height, padding->height, padding->padded_height) : height;
-    int64_t to_width = padding ? part(width, padding->width, padding->padded_width) : width;
-    Place place;
-    if (!find_place(r, port, index, count, &place, error)) return false;
+    int64_t to_height = padding ? part_of_picture(height, padding->height, padding->padded_height) : height;
+    int64_t to_width = padding ? part_of_picture(width, padding->width, padding->padded_width) : width;
+    OutputPlace place;
+    if (!find_output_place(r, port, index, count, &place, error)) return false;
     float *cropped = NULL;
     if (to_height != height || to_width != width) {
-        cropped = crop(planes, channels, height, width, to_height, to_width, error);
+        cropped = crop_planes(planes, channels, height, width, to_height, to_width, error);
         if (!cropped) return false;
     }
     bool written = cai_the_pictures.write(place.path, cropped ? cropped : planes, channels, to_height, to_width, error);
     free(cropped);
-    if (written) tell(r, &place);
+    if (written) report_stored(r, &place);
     return written;
 }
 
@@ -391,13 +391,13 @@ static bool store_drawn(const cai_results *r, int port, int64_t index, int64_t c
     const cai_port *output = &r->program->outputs[port];
     cai_image canvas;
     cai_found found = {0};
-    Place place;
-    if (!find_place(r, port, index, count, &place, error) || !make_canvas(r, output->of, index, true, &canvas, error)) return false;
+    OutputPlace place;
+    if (!find_output_place(r, port, index, count, &place, error) || !make_canvas(r, output->of, index, true, &canvas, error)) return false;
     bool good = find_boxes(r, port, index, &canvas, &found, error) && cai_the_boxes.draw(&canvas, output, &found, error) &&
                 cai_the_pictures.write(place.path, canvas.pixels, canvas.channels, canvas.height, canvas.width, error);
     if (good) {
-        tell(r, &place);
-        if (place.told && is_one_of_many(r, output->of)) fprintf(text_stream(r), "%s\n", place.source);
+        report_stored(r, &place);
+        if (place.reported && is_one_of_many(r, output->of)) fprintf(text_stream(r), "%s\n", place.source);
         cai_the_boxes.print(output, &found, text_stream(r));
     }
     cai_the_boxes.free(&found);
@@ -413,7 +413,7 @@ static bool store_json(const cai_results *r, int port, int64_t count, const char
     bool good = (found && names) || cai_fail_memory(error, (uint64_t)count * sizeof *found, "the boxes");
     for (int64_t i = 0; i < count && good; i++) {
         cai_image canvas;
-        names[i] = source_of(r, port, i, count);
+        names[i] = source_of_picture(r, port, i, count);
         good = make_canvas(r, output->of, i, false, &canvas, error) && find_boxes(r, port, i, &canvas, &found[i], error);
     }
     good = good && cai_the_boxes.write(path, output, found, names, count, error);
@@ -424,7 +424,7 @@ static bool store_json(const cai_results *r, int port, int64_t count, const char
 }
 
 static bool store_boxes(const cai_results *r, int port, cai_error *error) {
-    const char *path = asked(r->command, port) ? asked(r->command, port) : asked(r->command, -1);
+    const char *path = asked_output(r->command, port) ? asked_output(r->command, port) : asked_output(r->command, -1);
     int64_t count = cai_context_dim(r->context, &r->program->outputs[port], 0);
     if (!&cai_the_boxes || !&cai_the_pictures) return cai_fail(error, CAI_INTERNAL, "the program was linked without boxes");
     if (path && is_named_for(path, CAI_HOLDS_BOXES)) return store_json(r, port, count, path, error);
@@ -448,7 +448,7 @@ static const cai_feed *find_titles(const cai_results *r, const cai_port *output)
     return NULL;
 }
 
-static void show(const cai_results *r, int port) {
+static void show_output(const cai_results *r, int port) {
     const cai_port *output = &r->program->outputs[port];
     FILE *text = text_stream(r);
     const cai_feed *titles = find_titles(r, output);
@@ -466,18 +466,18 @@ static void show(const cai_results *r, int port) {
     cai_print_tensor(r->context, output, r->outputs[port], text);
 }
 
-static bool store_output(const cai_results *r, int port, cai_error *error) {
+static bool store_one_output(const cai_results *r, int port, cai_error *error) {
     const cai_port *output = &r->program->outputs[port];
-    const char *path = asked(r->command, port) ? asked(r->command, port) : asked(r->command, -1);
+    const char *path = asked_output(r->command, port) ? asked_output(r->command, port) : asked_output(r->command, -1);
     bool boxes = output->form == CAI_FORM_BOXES;
     bool numbers = path && is_named_for(path, CAI_HOLDS_NUMBERS);
     if (boxes && !numbers) return store_boxes(r, port, error);
     bool picture = output->form == CAI_FORM_IMAGE && output->type == CAI_F32 && (output->rank == 3 || output->rank == 4);
     if (!picture || numbers) {
-        Place place;
-        if (find_place(r, port, 0, 1, &place, error)) return store_tensor(r, port, place.path, error);
+        OutputPlace place;
+        if (find_output_place(r, port, 0, 1, &place, error)) return store_tensor(r, port, place.path, error);
         if (error->status != CAI_OK) return false;
-        show(r, port);
+        show_output(r, port);
         return true;
     }
     int64_t count = output->rank == 4 ? cai_context_dim(r->context, output, 0) : 1;
@@ -488,10 +488,10 @@ static bool store_output(const cai_results *r, int port, cai_error *error) {
 }
 
 bool cai_store(const cai_results *r, cai_error *error) {
-    const char *path = asked(r->command, -1);
-    if (path && r->program->output_count > 1 && !is_folder(path)) return store_all(r, path, error); /* its name was checked */
+    const char *path = asked_output(r->command, -1);
+    if (path && r->program->output_count > 1 && !is_output_folder(path)) return store_all(r, path, error); /* its name was checked */
     for (int i = 0; i < r->program->output_count; i++) {
-        if (!store_output(r, i, error)) return false;
+        if (!store_one_output(r, i, error)) return false;
     }
     return true;
 }

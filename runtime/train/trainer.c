@@ -35,11 +35,11 @@ static bool is_for_whole_run(const cai_set *set) { return set->field_count > 0 &
 
 int cai_trainer_paced_by(const cai_trainer *trainer, const cai_phase *phase) {
     int best = phase->paced_by;
-    int64_t most = 0;
+    int64_t max = 0;
     for (int i = 0; i < trainer->training->set_count && phase->paced_by < 0; i++) {
         if (phase->rounds[i] == 0 || is_for_whole_run(&trainer->training->sets[i])) continue;
         int64_t count = cai_dataset_count(trainer->sets[i], CAI_PART_TRAINING);
-        if (count > most) most = count, best = i;
+        if (count > max) max = count, best = i;
     }
     return best;
 }

@@ -9,13 +9,13 @@
 #include "passes/passes.h"
 #include "plan/plan.h"
 
-enum { MOST_DEFINES = 8, PATIENCE = 200, MOST_LOWERED = 1500, MOST_COMPILED = 40, COMPILED_ONE_IN = 8 };
+enum { MAX_DEFINES = 8, PATIENCE = 200, MAX_LOWERED = 1500, MAX_COMPILED = 40, COMPILED_ONE_IN = 8 };
 
 typedef struct Case {
     Arena *arena;
     Names *names;
     Diagnostics diag;
-    Define defines[MOST_DEFINES];
+    Define defines[MAX_DEFINES];
     int define_count;
     uint64_t hash; /* of the text: chooses what is done with it */
 } Case;
@@ -24,7 +24,7 @@ typedef struct Case {
 
 static void add_define(Case *c, const char *word, size_t length) {
     const char *equals = memchr(word, '=', length);
-    if (!equals || equals == word || c->define_count == MOST_DEFINES) return;
+    if (!equals || equals == word || c->define_count == MAX_DEFINES) return;
     Name name = intern_range(c->names, word, (size_t)(equals - word));
     const char *value = arena_strndup(c->arena, equals + 1, length - (size_t)(equals + 1 - word));
     c->defines[c->define_count++] = (Define){name, value};
@@ -54,13 +54,13 @@ static void compile(Case *c, const Model *model) {
     PassOptions passes = {.verify = true};
     graph_verify(model->graph, "elaborate");
     graph_print(model->graph, fuzz_nowhere());
-    if (model->graph->nodes.count > MOST_LOWERED) return;
+    if (model->graph->nodes.count > MAX_LOWERED) return;
     Graph *graph = passes_run(model->graph, &passes);
     LowerOptions options = {.table = &kernel_table, .target = target_at((int)(c->hash % (uint64_t)target_count())), .own_slots = c->hash >> 1 & 1};
     Program *program = lower(graph, &options, c->arena);
     program_print(program, fuzz_nowhere());
     program_explain(program, fuzz_nowhere());
-    if (graph->nodes.count <= MOST_COMPILED && (c->hash >> 2) % COMPILED_ONE_IN == 0) generate(c, program);
+    if (graph->nodes.count <= MAX_COMPILED && (c->hash >> 2) % COMPILED_ONE_IN == 0) generate(c, program);
 }
 
 static void print_figures(Case *c, const Model *model) {

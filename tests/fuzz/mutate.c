@@ -6,7 +6,7 @@
 
 size_t LLVMFuzzerMutate(unsigned char *bytes, size_t count, size_t limit);
 
-enum { MOST_TOKENS = 4000 };
+enum { MAX_TOKENS = 4000 };
 
 typedef struct Piece { /* of a text */
     const char *at;
@@ -67,8 +67,8 @@ static int split(const char *text, size_t length, Piece *pieces, int most) {
 /* ---- what is known ---- */
 
 static void learn(const char *text, size_t length) {
-    static Piece pieces[MOST_TOKENS];
-    int count = split(text, length, pieces, MOST_TOKENS);
+    static Piece pieces[MAX_TOKENS];
+    int count = split(text, length, pieces, MAX_TOKENS);
     for (int i = 0; i < count; i++) vec_push(arena, &tokens_of[kind_of(*pieces[i].at)], pieces[i]);
     for (const char *at = text, *end = text + length; at < end;) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));
@@ -150,8 +150,8 @@ static void swap_pieces(Draft *d, Piece a, Piece b) {
 }
 
 static void mutate_token(Draft *d) {
-    static Piece pieces[MOST_TOKENS];
-    int count = split(d->text, d->length, pieces, MOST_TOKENS);
+    static Piece pieces[MAX_TOKENS];
+    int count = split(d->text, d->length, pieces, MAX_TOKENS);
     if (count == 0) return;
     int i = below(count), k = below(count);
     size_t at = (size_t)(pieces[i].at - d->text);

@@ -16,7 +16,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-enum { RUNS = 21, MOST_DEFINES = 16 };
+enum { RUNS = 21, MAX_DEFINES = 16 };
 
 static const char *target_name = "native", *wanted_word = "";
 static cai_pool *pool;
@@ -243,7 +243,7 @@ static void bench_shapes(void) { each_line("tests/kernels/shapes.txt", bench_lin
 
 /* ---- a network ---- */
 
-static const char *network_path, *network_model, *define_names[MOST_DEFINES], *define_values[MOST_DEFINES];
+static const char *network_path, *network_model, *define_names[MAX_DEFINES], *define_values[MAX_DEFINES];
 static int define_count;
 
 static bool is_first_of_its_name(const cai_program *program, const cai_launch *launch) {
@@ -289,7 +289,7 @@ static void bench_network(void) {
 
 static void read_network(int count, char **words) {
     network_path = words[0];
-    for (int i = 1; i < count && define_count < MOST_DEFINES; i++) {
+    for (int i = 1; i < count && define_count < MAX_DEFINES; i++) {
         char *equals = strchr(words[i], '=');
         if (equals) {
             *equals = 0;

@@ -8,7 +8,7 @@
 #include "elaborate/elaborate.h"
 #include "core/core.h"
 
-enum { MOST_LAUNCHES = 16, MOST_RUNS = 201 };
+enum { MAX_LAUNCHES = 16, MAX_RUNS = 201 };
 
 static const char *wanted_word = "";
 
@@ -37,9 +37,9 @@ typedef struct Bench {
     cai_pool *pool;
     int64_t symbols[4], *sizes;
     unsigned char *arena, *scratch, *ports[16];
-    Step steps[MOST_LAUNCHES];
+    Step steps[MAX_LAUNCHES];
     int step_count;
-    Touch once[2 * MOST_LAUNCHES];
+    Touch once[2 * MAX_LAUNCHES];
     int once_count;
 } Bench;
 
@@ -153,8 +153,8 @@ enum { KERNELS, STREAM, ONCE };
 
 /* Runs the launches of one step, or those that run along with it; gives the number of steps. */
 static int run_step(Bench *b, int at) {
-    int along = b->steps[at].launch->along ? b->steps[at].launch->more : 0;
-    Call calls[CAI_MOST_ALONG + 1] = {{0}};
+    int along = b->steps[at].launch->fused ? b->steps[at].launch->more : 0;
+    Call calls[CAI_MAX_FUSED + 1] = {{0}};
     for (int i = 0; i <= along; i++) {
         const Step *step = &b->steps[at + i];
         calls[i] = (Call){step, step->launch, b->symbols, b->scratch, round_up(b->sizes[b->program->scratch], 64)};
@@ -176,10 +176,10 @@ static void run_way(Bench *b, int way) {
 
 /* Each way is run once untimed before its timed run, so that caches hold what the way itself left there. */
 static void time_ways(Bench *b, double median[3]) {
-    static double times[3][MOST_RUNS];
+    static double times[3][MAX_RUNS];
     double end = seconds() + 0.06;
     int runs = 0;
-    while (runs < MOST_RUNS && (runs < 5 || seconds() < end)) {
+    while (runs < MAX_RUNS && (runs < 5 || seconds() < end)) {
         for (int way = 0; way < 3; way++) {
             run_way(b, way);
             double begin = seconds();
@@ -228,7 +228,7 @@ static void bench_compiled(Compiled *compiled, const char *what, float scale) {
         b.ports[input ? i : 8 + i - t->graph->inputs.count] = (unsigned char *)data;
     }
     const cai_launch *launch = b.program->launches;
-    for (int i = 0; i < compiled->lowered->launches.count && b.step_count < MOST_LAUNCHES; i++, launch += 1 + (launch->along ? 0 : launch->more))
+    for (int i = 0; i < compiled->lowered->launches.count && b.step_count < MAX_LAUNCHES; i++, launch += 1 + (launch->fused ? 0 : launch->more))
         if (is_timed(compiled->lowered->launches.items[i])) add_step(&b, launch, compiled->lowered->launches.items[i]);
     find_once(&b);
     double medians[2][3];

@@ -41,7 +41,7 @@ static void set_key(ShapeLine *s, const char *key, const char *value) {
     else if (strcmp(key, "mode") == 0) snprintf(s->mode, sizeof s->mode, "%.15s", value);
     else if (strcmp(key, "rule") == 0) snprintf(s->rule, sizeof s->rule, "%.31s", value);
     else if (strcmp(key, "type") == 0) s->type = type_named(value);
-    else if (strcmp(key, "tail") == 0) s->tail = strcmp(value, "relu") == 0;
+    else if (strcmp(key, "epilogue") == 0) s->epilogue = strcmp(value, "relu") == 0;
     else set_number(s, key, atoll(value));
 }
 
@@ -111,8 +111,8 @@ static Node *new_operand(TestGraph *t, const ShapeLine *s, double low, double hi
     return typed(t, s, new_input(t, low, high, rank, dims));
 }
 
-static Node *tail(TestGraph *t, const ShapeLine *s, Node *x) {
-    if (!s->tail) return x;
+static Node *epilogue(TestGraph *t, const ShapeLine *s, Node *x) {
+    if (!s->epilogue) return x;
     Graph *g = t->graph;
     Dim one = size(t, 1);
     Node *bias = typed(t, s, new_parameter(t, -3, 3, SIZES(one, x->shape.dims[1], one, one)));
@@ -151,11 +151,11 @@ static Node *make_conv(TestGraph *t, const ShapeLine *s) {
     IntList stride = INTS(s->s, s->s), dilation = INTS(s->d, s->d), before = INTS(s->p, s->p);
     if (by_weight) {
         Node *dy = new_operand(t, s, -3, 3, SIZES(n, size(t, s->oc), out_h, out_w));
-        return MAKE(t, convolution_weight, ((Node *[]){x, dy}), 2, stride, dilation, before, DIMS(kh, kw), s->g);
+        return MAKE(t, convolution_backward_weights, ((Node *[]){x, dy}), 2, stride, dilation, before, DIMS(kh, kw), s->g);
     }
     if (transposed) {
         Node *k = make_weights(t, s, SIZES(size(t, s->ic), size(t, s->oc / s->g), kh, kw));
-        return MAKE(t, convolution_input, ((Node *[]){x, k}), 2, stride, dilation, before, DIMS(out_h, out_w), s->g);
+        return MAKE(t, convolution_backward_data, ((Node *[]){x, k}), 2, stride, dilation, before, DIMS(out_h, out_w), s->g);
     }
     Node *k = make_weights(t, s, SIZES(size(t, s->oc), size(t, s->ic / s->g), kh, kw));
     return MAKE(t, convolution, ((Node *[]){x, k}), 2, stride, dilation, before, DIMS(out_h, out_w), s->g);
@@ -216,7 +216,7 @@ void add_shape(TestGraph *t, const ShapeLine *s) {
     int before = t->inputs.count;
     bool conv = strstr(s->op, "conv"), pool = strstr(s->op, "pool");
     Node *y = is_matrix(s) ? make_matmul(t, s) : conv ? make_conv(t, s) : pool ? make_pool(t, s) : make_resample(t, s);
-    new_output(t, tail(t, s, y));
+    new_output(t, epilogue(t, s, y));
     for (int i = before; i < t->inputs.count; i++)
         for (int64_t k = 0; k < t->inputs.items[i].count; k++) t->inputs.items[i].values[k].real = round(t->inputs.items[i].values[k].real);
 }

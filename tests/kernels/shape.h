@@ -7,7 +7,7 @@
  *   matmul, dense              n (leading axis) m k n2; dense has weights on the right, which turned=1 transposes, and of which
  *                              there is one for all of n with shared=1
  *
- * tail=relu: a bias, a residual of the result's size and max(0, x) behind it. free=1: height and width (rows of a matrix)
+ * epilogue=relu: a bias, a residual of the result's size and max(0, x) behind it. free=1: height and width (rows of a matrix)
  * are symbols. type=f16,bf16: operands are cast to that type, which changes none of their whole
  * numbers, and results have it. computed=1: the weight is an input; kernel_bench then compares.
  * by=KIND: this kind of kernel is forced. tile=2,4: by F(2, 3) or F(4, 3) where the kind is
@@ -21,7 +21,7 @@ typedef struct ShapeLine {
     char op[32], by[32], mode[16], rule[32];
     int64_t n, ic, oc, h, w, kh, kw, s, p, d, g, op_pad, m, k, n2, to, tile;
     DType type;
-    bool tail, free, ceil, computed, timed, turned, shared;
+    bool epilogue, free, ceil, computed, timed, turned, shared;
 } ShapeLine;
 
 /* Calls `visit` for each line that `line` stands for; gives their number. Stops the program where a key is unknown. */

@@ -157,10 +157,10 @@ TEST(stays_within_its_size) {
     cache_trim(&cache);
     CU_ASSERT(each_file(NULL) == 11);
     CU_ASSERT(access(old_part, F_OK) != 0 && access(new_part, F_OK) == 0);
-    cache.most_bytes = 2 * (32 + 1 + 9) + 10;
+    cache.max_bytes = 2 * (32 + 1 + 9) + 10;
     cache_trim(&cache);
     CU_ASSERT(each_file(NULL) == 3);
     CU_ASSERT(finds("c", "some code") && finds("h", "some code") && !finds("a", "some code"));
-    cache.most_bytes = 0;
+    cache.max_bytes = 0;
     each_file(remove_file);
 }

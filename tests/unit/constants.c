@@ -30,7 +30,7 @@ static Node *make_convolution(TestGraph *t, Node *x) { return convolved(t, x, 24
 static Node *make_transposed(TestGraph *t, Node *x) {
     Node *operands[] = {x, new_parameter(t, -0.3, 0.3, SIZES(size(t, 8), size(t, 4), size(t, 2), size(t, 2)))};
     Dims *dims = t->graph->dims;
-    return MAKE(t, convolution_input, operands, 2, INTS(2, 2), INTS(1, 1), INTS(0, 0),
+    return MAKE(t, convolution_backward_data, operands, 2, INTS(2, 2), INTS(1, 1), INTS(0, 0),
                 DIMS(dim_scale(dims, x->shape.dims[2], 2), dim_scale(dims, x->shape.dims[3], 2)), 1);
 }
 static Node *make_product(TestGraph *t, Node *x) {
@@ -76,7 +76,7 @@ static Node *make_scatter(TestGraph *t, Node *x) {
 
 typedef struct Case { const char *name; Node *(*make)(TestGraph *t, Node *x); } Case;
 static const Case cases[] = {
-    {"convolution", make_convolution}, {"convolution_input", make_transposed}, {"matmul", make_product}, {"pool_max", make_pool_max},
+    {"convolution", make_convolution}, {"convolution_backward_data", make_transposed}, {"matmul", make_product}, {"pool_max", make_pool_max},
     {"pool_sum", make_pool_sum}, {"resample", make_resample}, {"sum", make_sum}, {"reduce_max", make_largest}, {"argmax", make_place},
     {"top_k", make_top}, {"cumsum", make_cumsum}, {"flip", make_flip}, {"pad", make_pad}, {"concat", make_concat},
     {"reshape", make_reshape}, {"gather", make_gather}, {"scatter_add", make_scatter},

@@ -3,18 +3,18 @@
 #include "backend_support.h"
 #include "files/files.h"
 
-enum { MOST_PAIRS = 1 << 13, RESULTS = 3 };
+enum { MAX_PAIRS = 1 << 13, RESULTS = 3 };
 
 static const Op ops[RESULTS] = {OP_div, OP_floor_div, OP_mod};
 
 typedef struct Pairs { /* of `edges` numbers with each other, x by x, then others */
     int edges, count;
-    float x[MOST_PAIRS], y[MOST_PAIRS], results[RESULTS][MOST_PAIRS];
+    float x[MAX_PAIRS], y[MAX_PAIRS], results[RESULTS][MAX_PAIRS];
 } Pairs;
 
 static const cai_tensor *column(const cai_tensor_file *file, const char *name) {
     const cai_tensor *found = cai_tensors_find(file, name);
-    CU_ASSERT_FATAL(found && found->type == CAI_F32 && found->count <= MOST_PAIRS);
+    CU_ASSERT_FATAL(found && found->type == CAI_F32 && found->count <= MAX_PAIRS);
     return found;
 }
 

@@ -112,16 +112,16 @@ static Node *case_convolution(TestGraph *t) {
     return MAKE(t, convolution, inputs, 2, INTS(2, 1), INTS(1, 2), INTS(1, 0), DIMS(size(t, 3), t->H), 2);
 }
 
-static Node *case_convolution_input(TestGraph *t) {
+static Node *case_convolution_backward_data(TestGraph *t) {
     Node *y = new_input(t, -1, 1, SIZES(t->N, size(t, 6), size(t, 3), t->H));
     Node *inputs[2] = {y, new_input(t, -1, 1, SIZES(size(t, 6), size(t, 2), size(t, 3), size(t, 2)))};
-    return MAKE(t, convolution_input, inputs, 2, INTS(2, 1), INTS(1, 2), INTS(1, 0), DIMS(size(t, 6), dim_offset(t->graph->dims, t->H, 2)), 2);
+    return MAKE(t, convolution_backward_data, inputs, 2, INTS(2, 1), INTS(1, 2), INTS(1, 0), DIMS(size(t, 6), dim_offset(t->graph->dims, t->H, 2)), 2);
 }
 
-static Node *case_convolution_weight(TestGraph *t) {
+static Node *case_convolution_backward_weights(TestGraph *t) {
     Node *x = new_input(t, -1, 1, SIZES(t->N, size(t, 4), size(t, 6), dim_offset(t->graph->dims, t->H, 2)));
     Node *inputs[2] = {x, new_input(t, -1, 1, SIZES(t->N, size(t, 6), size(t, 3), t->H))};
-    return MAKE(t, convolution_weight, inputs, 2, INTS(2, 1), INTS(1, 2), INTS(1, 0), DIMS(size(t, 3), size(t, 2)), 2);
+    return MAKE(t, convolution_backward_weights, inputs, 2, INTS(2, 1), INTS(1, 2), INTS(1, 0), DIMS(size(t, 3), size(t, 2)), 2);
 }
 
 /* Windows of 3 by 2, stride 2 by 1, before 1 by 0, over [2, 3, 6, H + 1] to [2, 3, 3, H]. */
@@ -175,7 +175,7 @@ static Node *case_resample_input_cubic(TestGraph *t) { return resampled(t, OP_re
 static const struct { Op op; const char *name; Build build; } cases[] = {
     CASE(cast), CASE(mod), CASE(select), CASE(reshape), CASE(transpose), CASE(broadcast), CASE(slice),
     CASE(pad), CASE(pad_input), CASE(concat), CASE(flip), CASE(gather), CASE(scatter_add), CASE(sum), CASE(reduce_max), CASE(cumsum), CASE(convolution),
-    CASE(convolution_input), CASE(convolution_weight), CASE(matmul), CASE(pool_sum), CASE(pool_sum_input), CASE(pool_max), CASE(max_pool_scatter),
+    CASE(convolution_backward_data), CASE(convolution_backward_weights), CASE(matmul), CASE(pool_sum), CASE(pool_sum_input), CASE(pool_max), CASE(max_pool_scatter),
     CASE(max_pool_gather), CASE(resample), CASE(resample_input),
     {OP_abs, "abs of negatives", case_abs_negative}, {OP_pow, "pow with constant exponent", case_pow_constant}, {OP_max, "relu", case_relu},
     {OP_pad, "pad reflect", case_pad_reflect}, {OP_pad, "pad replicate", case_pad_replicate},

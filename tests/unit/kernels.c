@@ -158,7 +158,7 @@ static Node *make_constant_map(TestGraph *t, const ConstantMap *of) {
     Node *x = new_parameter(t, -1, 1, SIZES(size(t, 1), channels, nine, nine));
     Node *w = new_input(t, -1, 1, SIZES(transposed ? inputs : outputs, transposed ? outputs : inputs, three, three));
     Node *operands[] = {x, w};
-    if (transposed) return MAKE(t, convolution_input, operands, 2, one, one, one, DIMS(nine, nine), of->groups);
+    if (transposed) return MAKE(t, convolution_backward_data, operands, 2, one, one, one, DIMS(nine, nine), of->groups);
     return MAKE(t, convolution, operands, 2, one, one, one, DIMS(nine, nine), of->groups);
 }
 
@@ -200,8 +200,8 @@ static void make_one_axis(TestGraph *t) {
     Node *w = new_parameter(t, -2, 2, SIZES(size(t, 4), size(t, 3), size(t, 5)));
     Node *y = MAKE(t, convolution, ((Node *[]){x, w}), 2, INTS(2), INTS(1), INTS(2), DIMS(size(t, 19)), 2);
     new_output(t, y);
-    new_output(t, MAKE(t, convolution_input, ((Node *[]){y, w}), 2, INTS(2), INTS(1), INTS(2), DIMS(size(t, 37)), 2));
-    new_output(t, MAKE(t, convolution_weight, ((Node *[]){x, y}), 2, INTS(2), INTS(1), INTS(2), DIMS(size(t, 5)), 2));
+    new_output(t, MAKE(t, convolution_backward_data, ((Node *[]){y, w}), 2, INTS(2), INTS(1), INTS(2), DIMS(size(t, 37)), 2));
+    new_output(t, MAKE(t, convolution_backward_weights, ((Node *[]){x, y}), 2, INTS(2), INTS(1), INTS(2), DIMS(size(t, 5)), 2));
     new_output(t, MAKE(t, pool_max, &x, 1, INTS(3), INTS(2), INTS(1), INTS(1), DIMS(size(t, 19))));
 }
 
@@ -212,8 +212,8 @@ static void make_three_axes(TestGraph *t) {
     IntList one = INTS(1, 1, 1), two = INTS(2, 1, 2), before = INTS(1, 0, 1);
     Node *y = MAKE(t, convolution, ((Node *[]){x, w}), 2, two, one, before, DIMS(size(t, 3), size(t, 3), size(t, 9)), 1);
     new_output(t, y);
-    new_output(t, MAKE(t, convolution_input, ((Node *[]){y, w}), 2, two, one, before, DIMS(five, size(t, 4), size(t, 18)), 1));
-    new_output(t, MAKE(t, convolution_weight, ((Node *[]){x, y}), 2, two, one, before, DIMS(size(t, 3), size(t, 2), size(t, 3)), 1));
+    new_output(t, MAKE(t, convolution_backward_data, ((Node *[]){y, w}), 2, two, one, before, DIMS(five, size(t, 4), size(t, 18)), 1));
+    new_output(t, MAKE(t, convolution_backward_weights, ((Node *[]){x, y}), 2, two, one, before, DIMS(size(t, 3), size(t, 2), size(t, 3)), 1));
     Node *pooled = MAKE(t, pool_max, &x, 1, INTS(3, 2, 3), two, one, before, DIMS(size(t, 3), size(t, 3), size(t, 9)));
     new_output(t, pooled);
     new_output(t, MAKE(t, max_pool_scatter, ((Node *[]){x, pooled}), 2, INTS(3, 2, 3), two, one, before));
@@ -288,7 +288,7 @@ static void make_uneven(TestGraph *t) {
     new_output(t, y);
     Node *v = new_parameter(t, -2, 2, SIZES(size(t, 17), size(t, 20), size(t, 3), size(t, 2))), *back[2] = {y, v};
     DimList larger = DIMS(dim_offset(dims, y->shape.dims[2], 1), dim_scale(dims, y->shape.dims[3], 3));
-    new_output(t, MAKE(t, convolution_input, back, 2, INTS(1, 3), INTS(1, 1), INTS(2, 0), larger, 1));
+    new_output(t, MAKE(t, convolution_backward_data, back, 2, INTS(1, 3), INTS(1, 1), INTS(2, 0), larger, 1));
 }
 
 /* Weights that lie in memory in other ways than they are read: transposed, so that inputs, outputs or

@@ -669,9 +669,9 @@ static Node *random_pad(Node *x) {
 static Node *random_transposed(Node *x) {
     int64_t channels = dim_const_value(x->shape.dims[1]), groups = channels % 2 == 0 ? 1 + random_below(2) : 1;
     int64_t ones[] = {1, 1};
-    convolution_input_attributes attributes = {{2, ones}, {2, ones}, {2, ones}, {2, x->shape.dims + 2}, groups};
+    convolution_backward_data_attributes attributes = {{2, ones}, {2, ones}, {2, ones}, {2, x->shape.dims + 2}, groups};
     Node *inputs[] = {x, add_parameter(channels, 8, 3, 3)};
-    return graph_make(g, OP_convolution_input, inputs, 2, &attributes);
+    return graph_make(g, OP_convolution_backward_data, inputs, 2, &attributes);
 }
 
 /* Of other types, and of shapes that are made of sizes alone. */

@@ -4,10 +4,10 @@
 #include "test.h"
 #include <stdatomic.h>
 
-enum { MOST_ROUNDS = 1000 };
+enum { MAX_ROUNDS = 1000 };
 
 typedef struct Count {
-    unsigned char ran[MOST_ROUNDS]; /* each by one thread: the thread sanitizer would find others */
+    unsigned char ran[MAX_ROUNDS]; /* each by one thread: the thread sanitizer would find others */
     atomic_int parts;
 } Count;
 
@@ -18,7 +18,7 @@ static void count_rounds(void *context, int64_t begin, int64_t end) {
 }
 
 static bool all_ran_once(const Count *count, int64_t rounds) {
-    for (int64_t i = 0; i < MOST_ROUNDS; i++)
+    for (int64_t i = 0; i < MAX_ROUNDS; i++)
         if (count->ran[i] != (i < rounds)) return false;
     return true;
 }
@@ -39,8 +39,8 @@ TEST(every_round_runs_once) {
 /* What is worth no other thread is one part. */
 TEST(little_work) {
     Count count = {0};
-    parallel_for(MOST_ROUNDS, 1, count_rounds, &count);
-    CU_ASSERT(all_ran_once(&count, MOST_ROUNDS));
+    parallel_for(MAX_ROUNDS, 1, count_rounds, &count);
+    CU_ASSERT(all_ran_once(&count, MAX_ROUNDS));
     CU_ASSERT_EQUAL(count.parts, 1);
 }
 

@@ -111,7 +111,7 @@ TEST(batch_norm_after_contractions) {
         TestGraph t = test_graph(1);
         check_folded(&t, batchnorm(&t, convolved(&t, OP_convolution, features(&t), 1, groups)), 1);
         t = test_graph(2);
-        check_folded(&t, batchnorm(&t, convolved(&t, OP_convolution_input, features(&t), 1, groups)), 1);
+        check_folded(&t, batchnorm(&t, convolved(&t, OP_convolution_backward_data, features(&t), 1, groups)), 1);
     }
     TestGraph t = test_graph(3);
     Node *x = new_input(&t, -1, 1, SIZES(t.N, size(&t, 5))), *w = new_parameter(&t, -1, 1, SIZES(size(&t, 7), size(&t, 5)));
@@ -128,7 +128,7 @@ TEST(batch_norm_before_contractions) {
     check_folded(&t, convolved(&t, OP_convolution, binary(&t, OP_mul, features(&t), splat(&t, 1.0 / 255)), 1, 1), 0);
     t = test_graph(4);
     Node *x = features(&t), *scale = new_parameter(&t, 0.5, 1.5, SIZES(size(&t, 6), size(&t, 1), size(&t, 1)));
-    check_folded(&t, convolved(&t, OP_convolution_input, binary(&t, OP_mul, x, scale), 1, 2), 0);
+    check_folded(&t, convolved(&t, OP_convolution_backward_data, binary(&t, OP_mul, x, scale), 1, 2), 0);
     t = test_graph(3);
     new_output(&t, convolved(&t, OP_convolution, batchnorm(&t, features(&t)), 1, 1));
     Graph *graph = run_passes(&t);

@@ -69,8 +69,8 @@ static void check_convolutions(TestGraph *t, int axes, const int64_t *x, const i
 #define CONVOLUTION(op, a, b, sizes)                                                                                                \
     MAKE(t, op, ((Node *[]){a, b}), 2, some(g->stride, axes), some(g->dilation, axes), some(g->before, axes), {axes, (sizes) + 2}, groups)
     check(t, CONVOLUTION(convolution, in_x, in_w, ys), inputs * taps);
-    check(t, CONVOLUTION(convolution_input, in_y, in_w, xs), outputs * taps);
-    check(t, CONVOLUTION(convolution_weight, in_x, in_y, ws), batch * places);
+    check(t, CONVOLUTION(convolution_backward_data, in_y, in_w, xs), outputs * taps);
+    check(t, CONVOLUTION(convolution_backward_weights, in_x, in_y, ws), batch * places);
 #undef CONVOLUTION
 }
 

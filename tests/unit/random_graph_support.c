@@ -122,11 +122,11 @@ static Node *random_contraction(TestGraph *t, Op op, const Pool *pool) {
     int64_t kernel = width + 2 * before >= 3 ? 3 : 1;
     Node *w = new_parameter(t, -0.5, 0.5, SIZES(size(t, channels == groups ? channels : 4), size(t, channels / groups),
                                                 size(t, 1), size(t, kernel)));
-    if (op == OP_convolution_input) {
+    if (op == OP_convolution_backward_data) {
         w = new_parameter(t, -0.5, 0.5, SIZES(size(t, channels), size(t, groups == 1 ? 3 : 1), size(t, 1), size(t, kernel)));
         DimList sizes = DIMS(x->shape.dims[2], size(t, (width - 1) * stride + kernel - 2 * before));
         if (dim_const_value(sizes.items[1]) < 1) return x;
-        return MAKE(t, convolution_input, ((Node *[]){x, w}), 2, INTS(1, stride), INTS(1, 1), INTS(0, before), sizes, groups);
+        return MAKE(t, convolution_backward_data, ((Node *[]){x, w}), 2, INTS(1, stride), INTS(1, 1), INTS(0, before), sizes, groups);
     }
     DimList sizes = DIMS(x->shape.dims[2], size(t, (width + 2 * before - kernel) / stride + 1));
     return MAKE(t, convolution, ((Node *[]){x, w}), 2, INTS(1, stride), INTS(1, 1), INTS(0, before), sizes, groups);
@@ -176,7 +176,7 @@ static Node *random_node(TestGraph *t, Op op, const Pool *pool) {
     case CLASS_SOURCE: return random_source(t, op, x);
     case CLASS_ELEMENTWISE: return random_elementwise(t, op, pool);
     case CLASS_MOVEMENT: return random_movement(t, op, pool);
-    case CLASS_CONTRACTION: return random_contraction(t, op == OP_convolution_weight ? OP_convolution : op, pool);
+    case CLASS_CONTRACTION: return random_contraction(t, op == OP_convolution_backward_weights ? OP_convolution : op, pool);
     case CLASS_WINDOW: return random_window(t, op, pool);
     default: break;
     }

@@ -50,7 +50,7 @@ static Node *convolve(TestGraph *t, Node *x, Step step, const double *weights, i
     int64_t before = step == PADDED, stride = step == TRANSPOSED ? 2 : 1;
     DimList sizes = DIMS(dim_scale(t->graph->dims, height, stride), dim_scale(t->graph->dims, width, stride));
     convolution_attributes attributes = {INTS(stride, stride), INTS(1, 1), INTS(before, before), sizes, 1};
-    return graph_make(t->graph, step == TRANSPOSED ? OP_convolution_input : OP_convolution, inputs, 2, &attributes);
+    return graph_make(t->graph, step == TRANSPOSED ? OP_convolution_backward_data : OP_convolution, inputs, 2, &attributes);
 }
 
 static Node *multiply_rows(TestGraph *t, Node *x, const double *weights, int count) {
@@ -228,7 +228,7 @@ TEST(shared_products) {
 
 /* ---- random chains ---- */
 
-enum { CHANNELS = 3, MOST_STEPS = 7, CHAINS = 20000 };
+enum { CHANNELS = 3, MAX_STEPS = 7, CHAINS = 20000 };
 
 /* A point of a chain from which the batchnorm pass may see it: what lies behind it is x * scale + shift so far. */
 typedef struct Start {
@@ -243,7 +243,7 @@ typedef struct Chain {
     Node *terms;       /* the sum of magnitudes since the last step that was no sum, or the last product */
     bool summed;       /* the last step was a sum */
     bool product;      /* there was a contraction: scales go into its weights, behind sums */
-    Start starts[MOST_STEPS + 1];
+    Start starts[MAX_STEPS + 1];
     int start_count;
     double exponent;   /* of all scales so far together */
     double near;       /* what x is near to */
@@ -417,7 +417,7 @@ TEST(random_chains_keep_their_bounds) {
         double spread = spreads[seed % COUNT_OF(spreads)];
         bool rows = random_below(&t, 2), extreme = spread > 40;
         Chain chain = new_chain(&t, rows, spread);
-        int steps = 2 + random_below(&t, MOST_STEPS - 1);
+        int steps = 2 + random_below(&t, MAX_STEPS - 1);
         for (int i = 0; i < steps; i++) add_random_step(&chain, rows, spread);
         changed += check_chain(&t, &chain, extreme, seed) > 0;
         arena_free(t.arena);

@@ -8,10 +8,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MOST_TASKS 1000
+#define MAX_TASKS 1000
 
 typedef struct Count {
-    unsigned char ran[MOST_TASKS]; /* each is touched by one thread only: a race here is what the thread sanitizer would find */
+    unsigned char ran[MAX_TASKS]; /* each is touched by one thread only: a race here is what the thread sanitizer would find */
     atomic_int calls, busy[16]; /* by number of the thread */
 } Count;
 
@@ -24,7 +24,7 @@ static void count_task(void *context, int64_t begin, int64_t end, int worker) {
 }
 
 static int all_ran_once(const Count *count, int64_t tasks) {
-    for (int64_t t = 0; t < MOST_TASKS; t++) {
+    for (int64_t t = 0; t < MAX_TASKS; t++) {
         if (count->ran[t] != (t < tasks)) return 0;
     }
     return 1;

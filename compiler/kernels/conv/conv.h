@@ -22,7 +22,7 @@ typedef struct ConvAxis {
 typedef struct ConvShape {
     const Node *anchor, *x, *w;
     DType type;                     /* of the input */
-    bool transposed;                /* convolution_input: x is its dy, and w is read with its first two axes in each other's role */
+    bool transposed;                /* convolution_backward_data: x is its dy, and w is read with its first two axes in each other's role */
     int64_t stride[2], dilation[2], before[2], kernel[2];
     int64_t groups, inputs, outputs;/* channels: of a group */
     Dim images, in_size[2], out_size[2];
@@ -59,7 +59,7 @@ typedef struct ConvTile {
     bool strips;           /* the groups of output blocks take turns at a task's rows, which stay in L2; else rows do at a group's weights */
     int task_rows;         /* tiles' rows in one task */
     int next_lines;        /* cache lines of the next group's weights that a tile asks into L2 for each tap of a block; 0: none */
-    bool ask_input;        /* a tile asks for what the next one reads */
+    bool prefetch_next;        /* a tile asks for what the next one reads */
     int near_lines;        /* how far ahead weights are asked into L1; 0: not */
 } ConvTile;
 
@@ -78,15 +78,15 @@ ConvTile conv_choose_tile(const ConvShape *shape, const Dims *dims, const Target
 bool conv_has_long_steps(const Target *target);
 /* Widths into which a fixed row of `count` is cut: `longer` tiles of the returned width, then tiles one narrower; *tiles in
  * all. */
-int64_t split_evenly(int64_t count, int64_t most, int64_t *tiles, int64_t *longer);
+int64_t split_evenly(int64_t count, int64_t max, int64_t *tiles, int64_t *longer);
 
 /* ---- conv_plan.c ---- */
 
 /* Begins a proposal, by a plan of that shape. */
 ConvPlan *conv_new_plan(const Kernel *kernel, const ConvShape *shape, Proposal *proposal);
-/* BLOCKED for input, output, and the maps that a tail reads beside the result, anything for
+/* BLOCKED for input, output, and the maps that an epilogue reads beside the result, anything for
  * what else it reads. Weights are packed, and may have any strides. */
-void conv_wish_blocks(const Kernel *kernel, Proposal *proposal);
+void conv_prefer_blocks(const Kernel *kernel, Proposal *proposal);
 /* By the proposal's plan, with weights in that format. */
 void conv_settle(Program *program, Kernel *kernel, const PackFormat *format);
 
@@ -121,7 +121,7 @@ struct Conv {
     const ConvTile *tile;
     ConvShape shape;
     ConvAxis rows, columns; /* of the phase being emitted */
-    Tail tail;
+    Epilogue epilogue;
     int lanes;
     int64_t pixel_stride;
     int64_t flat_length;               /* of the long rows of a flat map, or 0 */
@@ -148,13 +148,13 @@ void conv_read_strip(Conv *c, LLVMValueRef from, LLVMValueRef to);
 Conv conv_begin(Module *m, const Kernel *kernel);
 /* The loop over tasks and all that is in it; ends the function. */
 LLVMValueRef conv_emit_map(Conv *c);
-/* One tile: reduction in registers, tail, stores. */
+/* One tile: reduction in registers, epilogue, stores. */
 void conv_emit_tile(Conv *c, const ConvSite *site);
 
 /* For other emitters of tiles. A loop over the kernel rows that lie inside for the tile's row (or all, unrolled, where that
  * is known) is theirs: `emit_row` gets the number of the row's tap, and that number as a constant or SITE_COMPUTED. */
-typedef void (*ConvRow)(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context, Carried *sums);
-void conv_emit_rows(Conv *c, const ConvSite *site, ConvRow emit_row, void *context, Carried *sums);
+typedef void (*ConvRow)(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context, LoopCarried *sums);
+void conv_emit_rows(Conv *c, const ConvSite *site, ConvRow emit_row, void *context, LoopCarried *sums);
 /* Whether pixel `pixel` of the tile reads the map with these taps, as far as that is known while compiling. */
 bool conv_reads(const Conv *c, const ConvSite *site, int64_t row_tap, int64_t column_tap, int pixel);
 /* Address that the pixel reads with a tap of its columns; `input` is the element that the tile's first pixel reads with the first
@@ -162,9 +162,9 @@ bool conv_reads(const Conv *c, const ConvSite *site, int64_t row_tap, int64_t co
 LLVMValueRef conv_pixel(const Conv *c, const ConvSite *site, LLVMValueRef input, int64_t column_tap, int pixel);
 /* The element that the tile's first pixel reads with the first taps, in the task's first block of channels. */
 LLVMValueRef conv_site_input(const Conv *c, const ConvSite *site);
-/* A zero for each pixel and block; their way through the tail into the output. */
-void conv_start_sums(const Conv *c, const ConvSite *site, Carried *sums);
-void conv_store_sums(Conv *c, const ConvSite *site, const Carried *sums);
+/* A zero for each pixel and block; their way through the epilogue into the output. */
+void conv_start_sums(const Conv *c, const ConvSite *site, LoopCarried *sums);
+void conv_store_sums(Conv *c, const ConvSite *site, const LoopCarried *sums);
 /* The point of a pixel's outputs: image, first channel of block q, row, column. */
 Point conv_point(const Conv *c, const ConvSite *site, int pixel, int q);
 

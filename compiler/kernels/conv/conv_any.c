@@ -8,25 +8,25 @@
  *           for each input channel, for each tap of the outer axes that lies inside
  *             for each tap of the last axis                  unrolled
  *               x[VECTORS] = load; for each output: w = one weight, broadcast; sums += x * w
- *           tail, store
+ *           epilogue, store
  *
  * Eight sums hide the latency of the multiply-adds; three loads go to eight of them. */
 #include "kernels/conv/conv_any.h"
 #include <math.h>
 
-enum { OUTPUTS = 4, VECTORS = 2, MOST_LAST_TAPS = 64 };
+enum { OUTPUTS = 4, VECTORS = 2, MAX_LAST_TAPS = 64 };
 
-typedef struct Walk {
+typedef struct AnyWalk {
     AnyConv *c;
     ConvAxis last;           /* of the phase */
-    LLVMValueRef image, group, first_output, first_outer[MOST_AXES];
+    LLVMValueRef image, group, first_output, first_outer[MAX_AXES];
     LLVMValueRef j;          /* position along the last axis */
     bool masked;
-} Walk;
+} AnyWalk;
 
 /* ---- attributes ---- */
 
-static void set_axes(AnyConv *c, IntList stride, IntList dilation, IntList before, int64_t groups) {
+static void set_any_axes(AnyConv *c, IntList stride, IntList dilation, IntList before, int64_t groups) {
     for (int i = 0; i < c->axes; i++) {
         c->stride[i] = stride.items[i];
         c->dilation[i] = dilation.items[i];
@@ -35,26 +35,26 @@ static void set_axes(AnyConv *c, IntList stride, IntList dilation, IntList befor
     c->groups = groups;
 }
 
-static void read_attributes(AnyConv *c, const Node *node) {
+static void read_any_attributes(AnyConv *c, const Node *node) {
     if (node->op == OP_convolution) {
         const convolution_attributes *a = ATTRIBUTES(node, convolution);
-        set_axes(c, a->stride, a->dilation, a->before, a->groups);
-    } else if (node->op == OP_convolution_input) {
-        const convolution_input_attributes *a = ATTRIBUTES(node, convolution_input);
-        set_axes(c, a->stride, a->dilation, a->before, a->groups);
+        set_any_axes(c, a->stride, a->dilation, a->before, a->groups);
+    } else if (node->op == OP_convolution_backward_data) {
+        const convolution_backward_data_attributes *a = ATTRIBUTES(node, convolution_backward_data);
+        set_any_axes(c, a->stride, a->dilation, a->before, a->groups);
     } else {
-        const convolution_weight_attributes *a = ATTRIBUTES(node, convolution_weight);
-        set_axes(c, a->stride, a->dilation, a->before, a->groups);
+        const convolution_backward_weights_attributes *a = ATTRIBUTES(node, convolution_backward_weights);
+        set_any_axes(c, a->stride, a->dilation, a->before, a->groups);
     }
 }
 
 static bool any_conv(const Kernel *kernel, AnyConv *c) {
     const Node *node = kernel->anchor;
-    if (!node || (node->op != OP_convolution && node->op != OP_convolution_input && node->op != OP_convolution_weight)) return false;
+    if (!node || (node->op != OP_convolution && node->op != OP_convolution_backward_data && node->op != OP_convolution_backward_weights)) return false;
     *c = (AnyConv){.kernel = kernel, .op = node->op, .axes = node->shape.rank - 2};
-    if (c->axes < 1 || c->axes > MOST_AXES) return false;
-    read_attributes(c, node);
-    const Node *weights = node->op == OP_convolution_weight ? node : node->inputs[1];
+    if (c->axes < 1 || c->axes > MAX_AXES) return false;
+    read_any_attributes(c, node);
+    const Node *weights = node->op == OP_convolution_backward_weights ? node : node->inputs[1];
     for (int i = 0; i < c->axes; i++)
         if (!dim_is_const(weights->shape.dims[2 + i], &c->taps[i])) return false;
     return true;
@@ -68,10 +68,10 @@ static Dim output_tiles(Dims *dims, const AnyConv *c) {
 
 /* Far from the special kinds: a fifth of peak, as small maps leave lanes empty. How many is counted where the choice is between this and
  * packing a weight that the run computes: 512 channels at 2x2 take 3.4 ms so, and 1.0 ms packed. */
-static double estimate_cycles(const Kernel *kernel) {
+static double conv_any_cycles(const Kernel *kernel) {
     const Target *target = kernel->program->target;
-    const Node *node = kernel->anchor, *w = node->op == OP_convolution_weight ? node : node->inputs[1];
-    const Node *map = node->op == OP_convolution ? node : node->inputs[node->op == OP_convolution_input ? 0 : 1];
+    const Node *node = kernel->anchor, *w = node->op == OP_convolution_backward_weights ? node : node->inputs[1];
+    const Node *map = node->op == OP_convolution ? node : node->inputs[node->op == OP_convolution_backward_data ? 0 : 1];
     const Dims *dims = kernel->program->graph->dims;
     double products = (double)dim_typical(dims, map->shape.dims[0]) * (double)dim_typical(dims, w->shape.dims[0]);
     for (int i = 1; i < w->shape.rank; i++) products *= (double)dim_typical(dims, w->shape.dims[i]);
@@ -84,19 +84,19 @@ static double estimate_cycles(const Kernel *kernel) {
 
 bool conv_any_propose(const Kernel *kernel, Proposal *proposal) {
     AnyConv c;
-    if (!any_conv(kernel, &c) || c.taps[c.axes - 1] > MOST_LAST_TAPS) return false;
-    wish_layouts(kernel, proposal, LAYOUT_PLAIN, 2);
+    if (!any_conv(kernel, &c) || c.taps[c.axes - 1] > MAX_LAST_TAPS) return false;
+    prefer_layouts(kernel, proposal, LAYOUT_PLAIN, 2);
     proposal->tile = arena_copy(kernel->program->arena, &c, sizeof c);
-    proposal->cycles = estimate_cycles(kernel);
+    proposal->cycles = conv_any_cycles(kernel);
     return true;
 }
 
 void conv_any_settle(Program *program, Kernel *kernel) {
-    static const char *const names[] = {[OP_convolution] = "forward", [OP_convolution_input] = "transposed"};
+    static const char *const names[] = {[OP_convolution] = "forward", [OP_convolution_backward_data] = "transposed"};
     const AnyConv *c = kernel->proposal.tile;
     Dims *dims = program->graph->dims;
     Shape shape = kernel->anchor->shape;
-    if (c->op == OP_convolution_weight) {
+    if (c->op == OP_convolution_backward_weights) {
         kernel->tasks = conv_weight_tasks(c);
         kernel_set_name(kernel, "conv_any_weight");
         return;
@@ -108,7 +108,7 @@ void conv_any_settle(Program *program, Kernel *kernel) {
 
 /* ---- the sums ---- */
 
-static LLVMValueRef both(Module *m, LLVMValueRef a, LLVMValueRef b) {
+static LLVMValueRef emit_both(Module *m, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildAnd(m->builder, a, b, "");
 }
 
@@ -119,7 +119,7 @@ LLVMValueRef any_load(AnyConv *c, int operand, const Point *point) {
     return LLVMBuildSelect(m->builder, point->mask, value, LLVMConstNull(LLVMTypeOf(value)), "");
 }
 
-static Coord vector_coord(const Walk *w, int vector, int64_t step, int64_t first) {
+static Coord vector_coord(const AnyWalk *w, int vector, int64_t step, int64_t first) {
     Module *m = w->c->m;
     LLVMValueRef j = emit_add(m, w->j, get_i64(m, vector * w->c->lanes));
     return coord_lanes(emit_affine(m, j, step, first), step);
@@ -127,7 +127,7 @@ static Coord vector_coord(const Walk *w, int vector, int64_t step, int64_t first
 
 /* The tap of the last axis, for all outputs and vectors. `x` and `weight` are set but for the last axis (and the weight's
  * output). */
-static void add_tap(Walk *w, Point x, Point weight, int64_t tap, Carried *sums) {
+static void add_any_tap(AnyWalk *w, Point x, Point weight, int64_t tap, LoopCarried *sums) {
     AnyConv *c = w->c;
     Module *m = c->m;
     int last = 2 + c->axes - 1;
@@ -149,7 +149,7 @@ static void add_tap(Walk *w, Point x, Point weight, int64_t tap, Carried *sums) 
 }
 
 /* Where tap `tap` of an outer axis reads for the row at `at`, and whether that is on the map. */
-static LLVMValueRef find_outer(Walk *w, int axis, LLVMValueRef at, LLVMValueRef tap, LLVMValueRef *place) {
+static LLVMValueRef find_outer(AnyWalk *w, int axis, LLVMValueRef at, LLVMValueRef tap, LLVMValueRef *place) {
     AnyConv *c = w->c;
     Module *m = c->m;
     LLVMValueRef size = get_dim(m, c->kernel->anchor->inputs[0]->shape.dims[2 + axis]);
@@ -161,45 +161,45 @@ static LLVMValueRef find_outer(Walk *w, int axis, LLVMValueRef at, LLVMValueRef 
     LLVMValueRef stride = get_i64(m, c->stride[axis]);
     *place = LLVMBuildSDiv(m->builder, reach, stride, "");
     LLVMValueRef whole = LLVMBuildICmp(m->builder, LLVMIntEQ, emit_mul(m, *place, stride), reach, "");
-    return both(m, whole, LLVMBuildICmp(m->builder, LLVMIntULT, *place, size, ""));
+    return emit_both(m, whole, LLVMBuildICmp(m->builder, LLVMIntULT, *place, size, ""));
 }
 
-static void add_taps(Walk *w, int axis, Point x, Point weight, Carried *sums) {
+static void add_taps(AnyWalk *w, int axis, Point x, Point weight, LoopCarried *sums) {
     AnyConv *c = w->c;
     Module *m = c->m;
     if (axis == c->axes - 1) {
-        for (int64_t tap = 0; tap < w->last.taps; tap++) add_tap(w, x, weight, tap, sums);
+        for (int64_t tap = 0; tap < w->last.taps; tap++) add_any_tap(w, x, weight, tap, sums);
         return;
     }
     LLVMValueRef place;
-    Loop loop = begin_carrying(m, sums, get_i64(m, 0), get_i64(m, c->taps[axis]), 1);
+    Loop loop = begin_loop_carried(m, sums, get_i64(m, 0), get_i64(m, c->taps[axis]), 1);
     LLVMValueRef inside = find_outer(w, axis, w->first_outer[axis], loop.index, &place);
-    Loop reads = begin_carrying_if(m, sums, inside);
+    Loop reads = begin_loop_carried_if(m, sums, inside);
     x.at[2 + axis] = coord_fixed(place);
     weight.at[2 + axis] = coord_fixed(loop.index);
     add_taps(w, axis + 1, x, weight, sums);
-    end_carrying(m, &reads, sums);
-    end_carrying(m, &loop, sums);
+    end_loop_carried(m, &reads, sums);
+    end_loop_carried(m, &loop, sums);
 }
 
-static void add_channels(Walk *w, Carried *sums) {
+static void add_channels(AnyWalk *w, LoopCarried *sums) {
     AnyConv *c = w->c;
     Module *m = c->m;
     int rank = c->axes + 2;
     Point x = {.rank = rank, .lanes = c->lanes}, weight = {.rank = rank, .lanes = 1};
-    Loop loop = begin_carrying(m, sums, get_i64(m, 0), c->group_inputs, 1);
+    Loop loop = begin_loop_carried(m, sums, get_i64(m, 0), c->group_inputs, 1);
     LLVMValueRef channel = emit_add(m, emit_mul(m, w->group, c->group_inputs), loop.index);
     x.at[0] = coord_fixed(w->image);
     x.at[1] = coord_fixed(channel);
     if (c->op == OP_convolution) weight.at[1] = coord_fixed(loop.index);
     else weight.at[0] = coord_fixed(channel);
     add_taps(w, 0, x, weight, sums);
-    end_carrying(m, &loop, sums);
+    end_loop_carried(m, &loop, sums);
 }
 
 /* ---- the walk ---- */
 
-static void store_output(Walk *w, int output, const Carried *sums) {
+static void store_any_output(AnyWalk *w, int output, const LoopCarried *sums) {
     AnyConv *c = w->c;
     Module *m = c->m;
     int last = 2 + c->axes - 1;
@@ -213,20 +213,20 @@ static void store_output(Walk *w, int output, const Carried *sums) {
         Coord j = vector_coord(w, v, 1, 0);
         point.mask = w->masked ? get_inside(m, &j, c->lanes, get_dim(m, w->last.count)) : NULL;
         point.at[last] = vector_coord(w, v, w->last.out_step, w->last.out_first);
-        emit_tail_store(&c->tail, &point, sums->at[output * VECTORS + v]);
+        emit_epilogue_store(&c->epilogue, &point, sums->at[output * VECTORS + v]);
     }
     end_if(m, &exists);
 }
 
-static void emit_tile(Walk *w, bool masked) {
-    Carried sums = {.count = OUTPUTS * VECTORS};
+static void emit_any_tile(AnyWalk *w, bool masked) {
+    LoopCarried sums = {.count = OUTPUTS * VECTORS};
     w->masked = masked;
     for (int i = 0; i < sums.count; i++) sums.at[i] = LLVMConstNull(get_vector(w->c->m, w->c->m->f32, w->c->lanes));
     if (w->last.taps > 0) add_channels(w, &sums);
-    for (int o = 0; o < OUTPUTS; o++) store_output(w, o, &sums);
+    for (int o = 0; o < OUTPUTS; o++) store_any_output(w, o, &sums);
 }
 
-static void emit_phase(Walk *w) {
+static void emit_phase(AnyWalk *w) {
     AnyConv *c = w->c;
     Module *m = c->m;
     int64_t width = VECTORS * c->lanes;
@@ -236,10 +236,10 @@ static void emit_phase(Walk *w) {
     w->j = loop.index;
     LLVMValueRef begun = LLVMBuildICmp(m->builder, LLVMIntSGE, w->j, get_i64(m, axis_interior_begin(&w->last)), "");
     LLVMValueRef open = LLVMBuildICmp(m->builder, LLVMIntSLE, emit_add(m, w->j, get_i64(m, width)), end, "");
-    Branch inside = begin_if(m, both(m, begun, open));
-    emit_tile(w, false);
+    Branch inside = begin_if(m, emit_both(m, begun, open));
+    emit_any_tile(w, false);
     begin_else(m, &inside);
-    emit_tile(w, true);
+    emit_any_tile(w, true);
     end_if(m, &inside);
     end_loop(m, &loop);
 }
@@ -249,17 +249,17 @@ static ConvShape last_axis_shape(const AnyConv *c) {
     int last = c->axes - 1;
     const Node *anchor = c->kernel->anchor;
     return (ConvShape){
-        .transposed = c->op == OP_convolution_input, .stride = {1, c->stride[last]}, .dilation = {1, c->dilation[last]},
+        .transposed = c->op == OP_convolution_backward_data, .stride = {1, c->stride[last]}, .dilation = {1, c->dilation[last]},
         .before = {0, c->before[last]}, .kernel = {1, c->taps[last]}, .in_size = {NULL, anchor->inputs[0]->shape.dims[2 + last]},
         .out_size = {NULL, anchor->shape.dims[2 + last]}
     };
 }
 
-static void emit_task(AnyConv *c, LLVMValueRef task) {
+static void emit_any_task(AnyConv *c, LLVMValueRef task) {
     Module *m = c->m;
     Dims *dims = c->kernel->program->graph->dims;
     ConvShape shape = last_axis_shape(c);
-    Walk w = {.c = c};
+    AnyWalk w = {.c = c};
     for (int i = c->axes - 2; i >= 0; i--) w.first_outer[i] = take_part(m, &task, get_dim(m, c->kernel->anchor->shape.dims[2 + i]));
     w.first_output = emit_mul(m, take_part(m, &task, get_dim(m, output_tiles(dims, c))), get_i64(m, OUTPUTS));
     w.group = take_part(m, &task, get_i64(m, c->groups));
@@ -277,14 +277,14 @@ LLVMValueRef conv_any_emit(Module *m, const Kernel *kernel) {
     Dims *dims = kernel->program->graph->dims;
     c.m = m;
     c.lanes = m->target->lanes;
-    c.tail = (Tail){.module = m, .kernel = kernel};
+    c.epilogue = (Epilogue){.module = m, .kernel = kernel};
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
-    if (c.op == OP_convolution_weight) {
+    if (c.op == OP_convolution_backward_weights) {
         emit_conv_weight_task(&c, tasks.index);
     } else {
         c.group_outputs = get_dim(m, dim_floor_div(dims, kernel->anchor->shape.dims[1], c.groups));
         c.group_inputs = get_dim(m, dim_floor_div(dims, kernel->anchor->inputs[0]->shape.dims[1], c.groups));
-        emit_task(&c, tasks.index);
+        emit_any_task(&c, tasks.index);
     }
     end_loop(m, &tasks);
     finish_kernel(m);

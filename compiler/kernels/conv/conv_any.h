@@ -4,15 +4,15 @@
 
 #include "kernels/conv/conv.h"
 
-enum { MOST_AXES = 3 };
+enum { MAX_AXES = 3 };
 
 typedef struct AnyConv {
     Module *m;
     const Kernel *kernel;
-    Tail tail;
+    Epilogue epilogue;
     Op op;
     int axes, lanes;
-    int64_t stride[MOST_AXES], dilation[MOST_AXES], before[MOST_AXES], taps[MOST_AXES], groups;
+    int64_t stride[MAX_AXES], dilation[MAX_AXES], before[MAX_AXES], taps[MAX_AXES], groups;
     LLVMValueRef group_outputs, group_inputs;
 } AnyConv;
 

@@ -10,33 +10,33 @@
  * Zen 3, whose L2 of 512 KB holds few layers: passes of half of L1 and strips of a sixth or an eighth of L2 lost 2 %. */
 #include "kernels/conv/conv.h"
 
-enum { CHAIN_LATENCY = 4, MOST_BLOCKS = 4, LINE_BYTES = 64, LONG_STEP = 20, TASK_CYCLES = 6000, LEAST_TASKS = 64, ROWS_AT_MOST = 4, PASS_TILES = 16 };
+enum { CHAIN_LATENCY = 4, MAX_BLOCKS = 4, LINE_BYTES = 64, LONG_STEP = 20, TASK_CYCLES = 6000, LEAST_TASKS = 64, MAX_STRIP_ROWS = 4, PASS_TILES = 16 };
 
-int64_t split_evenly(int64_t count, int64_t most, int64_t *tiles, int64_t *longer) {
-    *tiles = (count + most - 1) / most;
+int64_t split_evenly(int64_t count, int64_t max, int64_t *tiles, int64_t *longer) {
+    *tiles = (count + max - 1) / max;
     int64_t width = (count + *tiles - 1) / *tiles;
     *longer = count - (width - 1) * *tiles;
     return width;
 }
 
-static double largest(double a, double b, double c, double d) {
+static double largest_of_four(double a, double b, double c, double d) {
     double ab = a > b ? a : b, cd = c > d ? c : d;
     return ab > cd ? ab : cd;
 }
 
 static const double step_overhead = 0.5;
 
-typedef struct Layer { /* what the model reads, at typical sizes */
+typedef struct ConvLayer { /* what the model reads, at typical sizes */
     const Target *target;
     int64_t images, height, width, blocks, reduction, taps;
     int64_t input_bytes, weight_bytes;
     int64_t overlap;   /* rows of the input that a strip reads and the next one reads again, in rows of the output */
     bool plain;
     bool fixed_height, fixed_width, scattered; /* scattered: the weights of a tile do not lie one behind the other */
-} Layer;
+} ConvLayer;
 
-static Layer read_layer(const ConvShape *s, const Dims *dims, const Target *target, bool plain) {
-    Layer l = {.target = target, .plain = plain};
+static ConvLayer read_conv_layer(const ConvShape *s, const Dims *dims, const Target *target, bool plain) {
+    ConvLayer l = {.target = target, .plain = plain};
     l.images = dim_typical(dims, s->images);
     l.height = dim_typical(dims, s->out_size[0]);
     l.width = dim_typical(dims, s->out_size[1]);
@@ -57,28 +57,28 @@ static Layer read_layer(const ConvShape *s, const Dims *dims, const Target *targ
     return l;
 }
 
-static int most_pixels(const Target *t, int blocks) {
+static int max_pixels(const Target *t, int blocks) {
     return (t->registers - 2 - blocks) / blocks;
 }
 
 /* Measured: 12 multiply-adds are too few (16 registers), 28 are enough (32). */
-bool conv_has_long_steps(const Target *target) { return 2 * most_pixels(target, 2) >= LONG_STEP; }
+bool conv_has_long_steps(const Target *target) { return 2 * max_pixels(target, 2) >= LONG_STEP; }
 
 /* Blocks of input channels in a pass whose weights take a quarter of L1, or an eighth where every stride-th tap only is
  * read and few sets hold them; 0 for all blocks at once. In long steps weights are asked for ahead instead
  * (choose_prefetch). */
-static int pass_depth(const Layer *l, int64_t blocks) {
+static int pass_depth(const ConvLayer *l, int64_t blocks) {
     const Target *t = l->target;
     int64_t terms = t->lanes * l->taps, bytes = t->l1_bytes / (l->scattered ? 8 : 4);
-    int64_t most = min_i64(MOST_TERMS, bytes / (blocks * t->lanes * 4));
-    if (conv_has_long_steps(t) || l->plain || terms > MOST_TERMS) return 0;
+    int64_t max = min_i64(MAX_TERMS, bytes / (blocks * t->lanes * 4));
+    if (conv_has_long_steps(t) || l->plain || terms > MAX_TERMS) return 0;
     int64_t all = (l->reduction / l->taps + t->lanes - 1) / t->lanes;
-    int64_t depth = max_i64(1, min_i64((most + terms / 2) / terms, MOST_TERMS / terms));
+    int64_t depth = max_i64(1, min_i64((max + terms / 2) / terms, MAX_TERMS / terms));
     return all <= depth ? 0 : (int)depth;
 }
 
 /* Cycles of one tile of `pixels` by `blocks`. The larger of two tiles is the faster for what every step costs beside its bound. */
-static double tile_cycles(const Layer *l, int64_t pixels, int64_t blocks) {
+static double tile_cycles(const ConvLayer *l, int64_t pixels, int64_t blocks) {
     const Target *t = l->target;
     double vectors = (double)(pixels * blocks);
     int64_t weight_bytes = l->reduction * blocks * t->lanes * 4, depth = pass_depth(l, blocks);
@@ -90,25 +90,25 @@ static double tile_cycles(const Layer *l, int64_t pixels, int64_t blocks) {
     double rate = 4 * weight_bytes > 3 * t->l2_bytes ? t->l3_bytes_per_cycle : t->l2_bytes_per_cycle;
     double stream = weight_bytes > t->l1_bytes / 2 ? (double)(blocks * t->lanes * 4) / rate : 0;
     double loads = 1.2 * (double)(pixels + blocks) / t->loads_per_cycle;
-    double step = largest(vectors / t->fmas_per_cycle, loads, CHAIN_LATENCY, stream) + stream / 8 + step_overhead;
+    double step = largest_of_four(vectors / t->fmas_per_cycle, loads, CHAIN_LATENCY, stream) + stream / 8 + step_overhead;
     return step * (double)l->reduction + (2 * passes - 0.5) * vectors + 24 * passes;
 }
 
 /* From memory it costs more than its time alone, as results go there too; from L3 three tenths of it are hidden (measured on 3x3 with 64
  * channels at 256x256, where 6x4 reaches 94 % of peak and 14x2 89 %, and with 128 at 128x128, 93 and 91 %). */
-static double far_cycles(const Layer *l, double bytes, int64_t whole) {
+static double far_cycles(const ConvLayer *l, double bytes, int64_t whole) {
     return whole < l->target->l3_bytes ? 0.7 * bytes / l->target->l3_bytes_per_cycle : 1.3 * bytes / l->target->memory_bytes_per_cycle;
 }
 
 /* Rows of the output whose input takes a third of L2: room is left for weights and results. */
-static int64_t strip_rows(const Layer *l) {
+static int64_t strip_rows(const ConvLayer *l) {
     int64_t row_bytes = max_i64(1, l->input_bytes / l->height);
     return max_i64(1, min_i64(l->target->l2_bytes / 3 / row_bytes - l->overlap, l->height));
 }
 
 /* What does not stay in L2 is read again and again: the input for each group of blocks, or, where the groups take turns at a strip of
  * rows, the weights for each strip. */
-static double stream_cycles(const Layer *l, int64_t groups, bool strips) {
+static double weight_stream_cycles(const ConvLayer *l, int64_t groups, bool strips) {
     const Target *t = l->target;
     double images = (double)l->images;
     if (!strips) return l->input_bytes < t->l2_bytes ? 0 : far_cycles(l, images * (double)(groups * l->input_bytes), l->input_bytes);
@@ -119,7 +119,7 @@ static double stream_cycles(const Layer *l, int64_t groups, bool strips) {
 }
 
 /* A row of tiles, `rows` high, over `length` pixels. */
-static double row_cycles(const Layer *l, int64_t length, int64_t rows, const ConvTile *tile, int64_t blocks, int64_t *tiles) {
+static double row_cycles(const ConvLayer *l, int64_t length, int64_t rows, const ConvTile *tile, int64_t blocks, int64_t *tiles) {
     int64_t longer, width = split_evenly(length, tile->pixels, tiles, &longer);
     double wide = tile_cycles(l, width * rows, blocks);
     if (!l->fixed_width) { /* whole tiles, and one of the least width that holds the rest */
@@ -132,7 +132,7 @@ static double row_cycles(const Layer *l, int64_t length, int64_t rows, const Con
 }
 
 /* All tiles over one image: `count` rows of `length` pixels. */
-static double map_cycles(const Layer *l, int64_t length, int64_t count, const ConvTile *tile, int64_t blocks, int64_t *tiles) {
+static double map_cycles(const ConvLayer *l, int64_t length, int64_t count, const ConvTile *tile, int64_t blocks, int64_t *tiles) {
     int64_t across, whole = count / tile->rows, rest = count % tile->rows;
     double cycles = (double)whole * row_cycles(l, length, tile->rows, tile, blocks, &across);
     if (rest) cycles += row_cycles(l, length, rest, tile, blocks, &across);
@@ -141,7 +141,7 @@ static double map_cycles(const Layer *l, int64_t length, int64_t count, const Co
 }
 
 /* All but the way of what does not stay in L2; *tiles: of a group of output blocks. */
-static double layer_cycles(const Layer *l, const ConvTile *tile, int64_t *tiles) {
+static double layer_cycles(const ConvLayer *l, const ConvTile *tile, int64_t *tiles) {
     int64_t length = l->width, count = l->height;
     if (tile->flat_rows) length *= tile->flat_rows, count /= tile->flat_rows;
     if (tile->flat_pixels) length *= count, count = 1;
@@ -151,14 +151,14 @@ static double layer_cycles(const Layer *l, const ConvTile *tile, int64_t *tiles)
     return cycles * (double)l->images;
 }
 
-static int64_t group_count(const Layer *l, const ConvTile *tile) { return (l->blocks + tile->blocks - 1) / tile->blocks; }
+static int64_t group_count(const ConvLayer *l, const ConvTile *tile) { return (l->blocks + tile->blocks - 1) / tile->blocks; }
 
-static void consider(const Layer *l, ConvTile tile, ConvTile *best, double *best_cycles) {
+static void consider_tile(const ConvLayer *l, ConvTile tile, ConvTile *best, double *best_cycles) {
     int64_t tiles;
     double near = layer_cycles(l, &tile, &tiles);
     for (int strips = 0; strips <= (l->input_bytes >= l->target->l2_bytes); strips++) {
         tile.strips = strips;
-        double cycles = near + stream_cycles(l, group_count(l, &tile), strips);
+        double cycles = near + weight_stream_cycles(l, group_count(l, &tile), strips);
         if (best->pixels && cycles >= *best_cycles * 0.995) continue;
         *best = tile;
         *best_cycles = cycles;
@@ -166,30 +166,30 @@ static void consider(const Layer *l, ConvTile tile, ConvTile *best, double *best
 }
 
 /* Flat maps: whole rows joined where sizes are fixed, pieces of sixteen tiles where they are free. */
-static void consider_flat(const Layer *l, ConvTile tile, ConvTile *best, double *cycles) {
+static void consider_flat(const ConvLayer *l, ConvTile tile, ConvTile *best, double *cycles) {
     if (!l->fixed_width || !l->fixed_height) {
         tile.flat_pixels = 16 * tile.pixels;
-        consider(l, tile, best, cycles);
+        consider_tile(l, tile, best, cycles);
         return;
     }
     for (int64_t join = 2; join <= l->height && join * l->width <= 16 * tile.pixels; join++) {
         if (l->height % join != 0) continue;
         tile.flat_rows = join;
-        consider(l, tile, best, cycles);
+        consider_tile(l, tile, best, cycles);
     }
 }
 
-static void consider_rows(const Layer *l, ConvTile tile, ConvTile *best, double *cycles) {
+static void consider_rows(const ConvLayer *l, ConvTile tile, ConvTile *best, double *cycles) {
     if (!l->fixed_width || !l->fixed_height) return;
-    for (tile.rows = 2; tile.rows <= ROWS_AT_MOST && tile.rows * l->width <= tile.pixels; tile.rows++) {
+    for (tile.rows = 2; tile.rows <= MAX_STRIP_ROWS && tile.rows * l->width <= tile.pixels; tile.rows++) {
         ConvTile rows = tile;
         rows.pixels = (int)l->width;
-        if (rows.rows <= l->height) consider(l, rows, best, cycles);
+        if (rows.rows <= l->height) consider_tile(l, rows, best, cycles);
     }
 }
 
 /* As many rows a task as make it worth its start, but enough tasks for many cores. */
-static int choose_task_rows(const Layer *l, const ConvTile *tile, double cycles) {
+static int choose_task_rows(const ConvLayer *l, const ConvTile *tile, double cycles) {
     int64_t rows = tile->flat_rows ? l->height / tile->flat_rows : (l->height + tile->rows - 1) / tile->rows;
     if (tile->flat_pixels) return 1;
     int64_t all = max_i64(1, l->images * rows * group_count(l, tile));
@@ -208,25 +208,25 @@ static int choose_task_rows(const Layer *l, const ConvTile *tile, double cycles)
  * once a block. A phase of a transposed convolution reads every stride-th tap only, so that what lies ahead is not what comes
  * next. Those of the next group are asked into L2 on small maps, where weights pass faster than the core fetches them, but not
  * on the smallest, where asking costs more than it brings. */
-static void choose_prefetch(const Layer *l, ConvTile *tile, int64_t tiles) {
+static void choose_prefetch(const ConvLayer *l, ConvTile *tile, int64_t tiles) {
     int64_t all = tiles * l->images, lines = l->target->lanes * tile->blocks * l->target->lanes * 4 / LINE_BYTES;
-    tile->ask_input = !conv_has_long_steps(l->target) && !l->plain;
+    tile->prefetch_next = !conv_has_long_steps(l->target) && !l->plain;
     if (tile->depth || l->reduction * tile->blocks * l->target->lanes * 4 <= l->target->l1_bytes / 2) return;
     if (tile->blocks >= 2 && conv_has_long_steps(l->target) && !l->scattered) tile->near_lines = 32;
     if (all > 2 && all <= 64 && !l->scattered && !tile->strips) tile->next_lines = (int)((lines + all - 1) / all);
 }
 
 ConvTile conv_choose_tile(const ConvShape *s, const Dims *dims, const Target *target, bool plain, bool flat, double *cycles) {
-    Layer l = read_layer(s, dims, target, plain);
+    ConvLayer l = read_conv_layer(s, dims, target, plain);
     ConvTile best = {0};
-    for (int blocks = 2; blocks <= MOST_BLOCKS + 1; blocks++) {
-        ConvTile tile = {.blocks = blocks > MOST_BLOCKS ? 1 : blocks, .rows = 1, .plain = plain, .unroll = 1};
+    for (int blocks = 2; blocks <= MAX_BLOCKS + 1; blocks++) {
+        ConvTile tile = {.blocks = blocks > MAX_BLOCKS ? 1 : blocks, .rows = 1, .plain = plain, .unroll = 1};
         if (tile.blocks > l.blocks) continue;
-        int most = most_pixels(target, tile.blocks);
-        for (tile.pixels = most; tile.pixels >= 1 && tile.pixels >= most / 3; tile.pixels--) {
-            consider(&l, tile, &best, cycles);
+        int max = max_pixels(target, tile.blocks);
+        for (tile.pixels = max; tile.pixels >= 1 && tile.pixels >= max / 3; tile.pixels--) {
+            consider_tile(&l, tile, &best, cycles);
             if (flat && !plain) consider_flat(&l, tile, &best, cycles);
-            if (tile.pixels == most && !plain) consider_rows(&l, tile, &best, cycles);
+            if (tile.pixels == max && !plain) consider_rows(&l, tile, &best, cycles);
         }
     }
     int64_t tiles;

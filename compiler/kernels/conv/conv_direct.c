@@ -20,7 +20,7 @@
  * before prefetches some of them, and 7x7x512 reaches 94 to 101. */
 #include "kernels/conv/conv.h"
 
-enum { MOST_COLUMN_TAPS = 16, FEW_CHANNELS = 4 };
+enum { MAX_COLUMN_TAPS = 16, FEW_CHANNELS = 4 };
 
 static bool whole_blocks(const ConvShape *s, int lanes) {
     return s->groups == 1 || (s->inputs % lanes == 0 && s->outputs % lanes == 0);
@@ -71,10 +71,10 @@ bool conv_direct_propose(const Kernel *kernel, Proposal *proposal) {
     const Dims *dims = kernel->program->graph->dims;
     ConvShape s;
     double cycles, flat_cycles;
-    if (!conv_shape(kernel, &s) || s.transposed || s.kernel[1] > MOST_COLUMN_TAPS) return false;
+    if (!conv_shape(kernel, &s) || s.transposed || s.kernel[1] > MAX_COLUMN_TAPS) return false;
     if (!whole_blocks(&s, target->lanes)) return false;
     bool plain = wants_plain(&s);
-    conv_wish_blocks(kernel, proposal);
+    conv_prefer_blocks(kernel, proposal);
     if (plain) proposal->inputs[0].layout = LAYOUT_PLAIN;
     ConvPlan *plan = conv_new_plan(kernel, &s, proposal);
     plan->tile = conv_choose_tile(&s, dims, target, plain, false, &cycles);

@@ -6,33 +6,33 @@
  *       for each kernel column                                  unrolled
  *         w[O] = weights                                        O registers
  *         for each pixel: x = input block; for each o: sums[pixel][o] += x * w[o]
- *     for each o: a vector of P results, by a tree of shuffles and additions; tail, store along the row
+ *     for each o: a vector of P results, by a tree of shuffles and additions; epilogue, store along the row
  *
  * Output PLAIN, weights packed by conv_few_format. conv_direct would leave all lanes but O idle. Share of peak at 256x256x64,
  * 3x3: 39 % with one output (the loads bind, one to a multiply-add), 66 % with three; conv_direct 9 %. A barrier after each
  * tap keeps LLVM from loading pixels that taps share once for all of them, which spilled. */
 #include "kernels/conv/conv.h"
 
-enum { MOST_COLUMN_TAPS = 16, MOST_OUTPUTS = 6, MOST_REGISTERS = 20, STRIP_ROWS = 8 };
+enum { MAX_COLUMN_TAPS = 16, MAX_OUTPUTS = 6, MAX_REGISTERS = 20, STRIP_ROWS = 8 };
 
-static bool is_taken(const ConvShape *s, int lanes) {
+static bool takes_few(const ConvShape *s, int lanes) {
     bool dense = s->groups == 1 && s->inputs >= lanes / 2 && conv_phases(s) <= 16;
-    return dense && s->outputs <= MOST_OUTPUTS && s->kernel[1] <= MOST_COLUMN_TAPS * s->stride[1];
+    return dense && s->outputs <= MAX_OUTPUTS && s->kernel[1] <= MAX_COLUMN_TAPS * s->stride[1];
 }
 
 /* A power of two, as the tree of additions and the store want it, and well below the number of registers:
  * with 24 sums of 32 LLVM spills where the loops meet. */
-static int pixels_of(const Target *target, int64_t outputs) {
+static int pixels_for_few(const Target *target, int64_t outputs) {
     int pixels = target->lanes;
-    int64_t most = min_i64(MOST_REGISTERS, target->registers - 1);
-    while (pixels > 1 && pixels * outputs + outputs + 1 > most) pixels /= 2;
+    int64_t max = min_i64(MAX_REGISTERS, target->registers - 1);
+    while (pixels > 1 && pixels * outputs + outputs + 1 > max) pixels /= 2;
     return pixels;
 }
 
-static double estimate_cycles(const ConvShape *s, const Dims *dims, const Target *target) {
+static double conv_few_cycles(const ConvShape *s, const Dims *dims, const Target *target) {
     double pixels = (double)dim_typical(dims, s->images), blocks = (double)((s->inputs + target->lanes - 1) / target->lanes);
     for (int i = 0; i < 2; i++) pixels *= (double)dim_typical(dims, s->transposed ? s->in_size[i] : s->out_size[i]);
-    double loads = 1 + (double)s->outputs / pixels_of(target, s->outputs), products = (double)s->outputs;
+    double loads = 1 + (double)s->outputs / pixels_for_few(target, s->outputs), products = (double)s->outputs;
     double tap = loads / target->loads_per_cycle, multiply = products / target->fmas_per_cycle;
     double adding = 3.0 * (double)(s->outputs * conv_phases(s));
     return pixels * ((double)(s->kernel[0] * s->kernel[1]) * blocks * 1.2 * (tap > multiply ? tap : multiply) + adding);
@@ -41,15 +41,15 @@ static double estimate_cycles(const ConvShape *s, const Dims *dims, const Target
 bool conv_few_propose(const Kernel *kernel, Proposal *proposal) {
     const Target *target = kernel->program->target;
     ConvShape s;
-    if (!conv_shape(kernel, &s) || !is_taken(&s, target->lanes)) return false;
-    wish_layouts(kernel, proposal, LAYOUT_PLAIN, kernel->input_count);
+    if (!conv_shape(kernel, &s) || !takes_few(&s, target->lanes)) return false;
+    prefer_layouts(kernel, proposal, LAYOUT_PLAIN, kernel->input_count);
     proposal->inputs[0].layout = LAYOUT_BLOCKED;
     proposal->inputs[1].strides = STRIDES_ANY;
     ConvPlan *plan = conv_new_plan(kernel, &s, proposal);
-    plan->tile = (ConvTile){.pixels = pixels_of(target, s.outputs), .rows = 1, .blocks = 1, .unroll = 1};
+    plan->tile = (ConvTile){.pixels = pixels_for_few(target, s.outputs), .rows = 1, .blocks = 1, .unroll = 1};
     plan->tile.task_rows = conv_needs_strip(&s) ? STRIP_ROWS : 1;
     PackFormat format = conv_few_format(&s, target->lanes);
-    proposal->cycles = estimate_cycles(&s, kernel->program->graph->dims, target);
+    proposal->cycles = conv_few_cycles(&s, kernel->program->graph->dims, target);
     proposal->packing = packing_cycles(kernel, &format);
     return true;
 }
@@ -66,11 +66,11 @@ typedef struct Block {
     LLVMValueRef number, input;
 } Block;
 
-static void add_tap(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef place, LLVMValueRef input, int64_t tap, Carried *sums) {
+static void add_few_tap(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef place, LLVMValueRef input, int64_t tap, LoopCarried *sums) {
     Module *m = c->m;
     LLVMTypeRef vector = get_vector(m, m->f32, c->lanes);
     int64_t outputs = c->shape.outputs;
-    LLVMValueRef w[MOST_OUTPUTS], first = emit_mul(m, place, get_i64(m, outputs * c->lanes));
+    LLVMValueRef w[MAX_OUTPUTS], first = emit_mul(m, place, get_i64(m, outputs * c->lanes));
     for (int64_t o = 0; o < outputs; o++)
         w[o] = emit_load(m, vector, get_element(m, m->f32, c->weights, emit_add(m, first, get_i64(m, o * c->lanes))), c->lanes * 4);
     for (int p = 0; p < site->columns; p++) {
@@ -81,7 +81,7 @@ static void add_tap(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef pla
     emit_barrier(m);
 }
 
-static void add_row(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context, Carried *sums) {
+static void add_few_row(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context, LoopCarried *sums) {
     Module *m = c->m;
     const Block *block = context;
     int64_t kh = c->shape.kernel[0], kw = c->shape.kernel[1];
@@ -90,7 +90,7 @@ static void add_row(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_t
     LLVMValueRef first = emit_mul(m, emit_add(m, emit_mul(m, block->number, get_i64(m, kh)), ky), get_i64(m, kw));
     for (int64_t t = 0; t < c->columns.taps; t++) {
         LLVMValueRef place = emit_add(m, first, get_i64(m, c->columns.kernel_first + c->columns.kernel_step * t));
-        add_tap(c, site, row, place, at, t, sums);
+        add_few_tap(c, site, row, place, at, t, sums);
     }
 }
 
@@ -125,7 +125,7 @@ static int power_of_two(int least) {
     return power;
 }
 
-static void store_output(Conv *c, const ConvSite *site, int64_t output, const Carried *sums) {
+static void store_few_output(Conv *c, const ConvSite *site, int64_t output, const LoopCarried *sums) {
     Module *m = c->m;
     int count = power_of_two(site->columns);
     LLVMValueRef vectors[64];
@@ -139,22 +139,22 @@ static void store_output(Conv *c, const ConvSite *site, int64_t output, const Ca
     point.mask = NULL;
     LLVMValueRef limit = site->fixed_x == SITE_COMPUTED ? emit_sub(m, site->limit, site->x) : get_i64(m, site->columns);
     if (site->fixed_x == SITE_COMPUTED || count != site->columns) point.mask = count > 1 ? emit_lane_mask(m, limit, count) : NULL;
-    emit_tail_store(&c->tail, &point, result);
+    emit_epilogue_store(&c->epilogue, &point, result);
 }
 
 static void emit_few_tile(Conv *c, const ConvSite *site) {
     Module *m = c->m;
-    Carried sums = {.count = (int)(site->columns * c->shape.outputs)};
+    LoopCarried sums = {.count = (int)(site->columns * c->shape.outputs)};
     for (int i = 0; i < sums.count; i++) sums.at[i] = LLVMConstNull(get_vector(m, m->f32, c->lanes));
     int64_t blocks = conv_input_blocks(c);
     if (c->rows.taps > 0 && c->columns.taps > 0) {
         LLVMValueRef input = conv_site_input(c, site);
-        Loop loop = begin_carrying(m, &sums, get_i64(m, 0), get_i64(m, blocks), 1);
+        Loop loop = begin_loop_carried(m, &sums, get_i64(m, 0), get_i64(m, blocks), 1);
         Block block = {.number = loop.index, .input = emit_add(m, input, emit_mul(m, loop.index, c->block_stride))};
-        conv_emit_rows(c, site, add_row, &block, &sums);
-        end_carrying(m, &loop, &sums);
+        conv_emit_rows(c, site, add_few_row, &block, &sums);
+        end_loop_carried(m, &loop, &sums);
     }
-    for (int64_t o = 0; o < c->shape.outputs; o++) store_output(c, site, o, &sums);
+    for (int64_t o = 0; o < c->shape.outputs; o++) store_few_output(c, site, o, &sums);
 }
 
 LLVMValueRef conv_few_emit(Module *m, const Kernel *kernel) {

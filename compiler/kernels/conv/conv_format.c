@@ -15,13 +15,13 @@
 
 /* The node is [O, I, kh, kw], where I is the inputs of a group; that of a transposed one
  * is [groups * I, outputs of a group, kh, kw]. */
-static PackAxis outputs_of(const ConvShape *s) {
+static PackAxis output_pack_axis(const ConvShape *s) {
     PackAxis axis = pack_axis(s->w, s->transposed ? 1 : 0);
     axis.size = axis.padded = s->outputs;
     return axis;
 }
 
-static PackAxis inputs_of(const ConvShape *s) {
+static PackAxis input_pack_axis(const ConvShape *s) {
     PackAxis axis = pack_axis(s->w, s->transposed ? 0 : 1);
     axis.size = axis.padded = s->inputs;
     return axis;
@@ -34,7 +34,7 @@ static PackAxis groups_of(const ConvShape *s) {
     return axis;
 }
 
-static PackAxis padded(PackAxis axis, int lanes) {
+static PackAxis padded_pack_axis(PackAxis axis, int lanes) {
     axis.padded = round_up(axis.size, lanes);
     return axis;
 }
@@ -43,8 +43,8 @@ PackFormat conv_format(const ConvShape *s, int lanes, int blocks) {
     enum { GROUPS, OUTPUTS, INPUTS, TAPS };
     PackFormat format = {.name = "conv"};
     format_add_axis(&format, groups_of(s));
-    format_add_axis(&format, padded(outputs_of(s), lanes));
-    format_add_axis(&format, inputs_of(s));
+    format_add_axis(&format, padded_pack_axis(output_pack_axis(s), lanes));
+    format_add_axis(&format, input_pack_axis(s));
     format_add_axis(&format, pack_axes(s->w, 2, 3));
     format_add_level(&format, GROUPS, 1);
     format_add_level(&format, OUTPUTS, (int64_t)blocks * lanes);
@@ -58,8 +58,8 @@ PackFormat conv_format(const ConvShape *s, int lanes, int blocks) {
 PackFormat conv_few_format(const ConvShape *s, int lanes) {
     enum { OUTPUTS, INPUTS, TAPS };
     PackFormat format = {.name = "conv_few"};
-    format_add_axis(&format, outputs_of(s));
-    format_add_axis(&format, padded(inputs_of(s), lanes));
+    format_add_axis(&format, output_pack_axis(s));
+    format_add_axis(&format, padded_pack_axis(input_pack_axis(s), lanes));
     format_add_axis(&format, pack_axes(s->w, 2, 3));
     format_add_level(&format, INPUTS, lanes);
     format_add_level(&format, TAPS, 1);
@@ -71,7 +71,7 @@ PackFormat conv_few_format(const ConvShape *s, int lanes) {
 PackFormat conv_grouped_format(const ConvShape *s, int lanes) {
     enum { CHANNELS, DISTANCES, TAPS };
     PackFormat format = {.name = "conv_grouped", .rotation = s->inputs};
-    format_add_axis(&format, padded(pack_axis(s->w, 0), lanes));
+    format_add_axis(&format, padded_pack_axis(pack_axis(s->w, 0), lanes));
     format_add_axis(&format, pack_axis(s->w, 1));
     format_add_axis(&format, pack_axes(s->w, 2, 3));
     format_add_level(&format, CHANNELS, lanes);

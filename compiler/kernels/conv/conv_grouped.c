@@ -28,12 +28,12 @@
  * the input again for every tap (57 to 65 % at 28x28 and 14x14); one row of 14 pixels for two of 7 (78), three of 7 (79). */
 #include "kernels/conv/conv.h"
 
-enum { MOST_COLUMN_TAPS = 16, MOST_GROUP = 8, ROWS = 2, ROW_PIXELS = 8, TASK_VECTORS = 512 };
+enum { MAX_COLUMN_TAPS = 16, MAX_GROUP = 8, ROWS = 2, ROW_PIXELS = 8, TASK_VECTORS = 512 };
 
 /* The shape as the walk sees it: one group whose every block has its own inputs. */
 static bool walked_shape(const Kernel *kernel, int lanes, ConvShape *s) {
     if (!conv_shape(kernel, s) || s->transposed || s->groups == 1 || s->inputs != s->outputs) return false;
-    if (s->inputs >= lanes || lanes % s->inputs != 0 || s->kernel[1] > MOST_COLUMN_TAPS) return false;
+    if (s->inputs >= lanes || lanes % s->inputs != 0 || s->kernel[1] > MAX_COLUMN_TAPS) return false;
     s->outputs *= s->groups;
     s->groups = 1;
     return true;
@@ -48,23 +48,23 @@ static int rows_of(const ConvShape *s, const Target *target) {
 }
 
 /* Beside the sums stand the weights of a kernel row (of a tap, where channels are several) and what LLVM loads ahead. */
-static int pixels_of(const ConvShape *s, const Target *target, int rows) {
+static int pixels_for_grouped(const ConvShape *s, const Target *target, int rows) {
     int64_t group = s->inputs, left = target->registers - 2;
     if (rows > 1) return ROW_PIXELS;
     if (group == 1) return (int)min_i64(14, max_i64(6, left + 2 - 2 * s->kernel[1]));
     return (int)max_i64(1, min_i64(14, (left - group) / group));
 }
 
-static ConvTile choose_tile(const ConvShape *s, const Dims *dims, const Target *target) {
+static ConvTile choose_grouped_tile(const ConvShape *s, const Dims *dims, const Target *target) {
     int64_t tiles, longer;
     ConvTile tile = {.rows = rows_of(s, target), .blocks = 1, .unroll = 1};
-    tile.pixels = (int)split_evenly(max_i64(1, dim_typical(dims, s->out_size[1])), pixels_of(s, target, tile.rows), &tiles, &longer);
+    tile.pixels = (int)split_evenly(max_i64(1, dim_typical(dims, s->out_size[1])), pixels_for_grouped(s, target, tile.rows), &tiles, &longer);
     int64_t height = (dim_typical(dims, s->out_size[0]) + tile.rows - 1) / tile.rows;
     tile.task_rows = (int)max_i64(1, min_i64(TASK_VECTORS / (tiles * tile.pixels * tile.rows * s->inputs), height));
     return tile;
 }
 
-static double estimate_cycles(const ConvShape *s, const Dims *dims, const Target *target) {
+static double conv_grouped_cycles(const ConvShape *s, const Dims *dims, const Target *target) {
     double blocks = (double)((s->outputs + target->lanes - 1) / target->lanes * s->inputs * s->kernel[0] * s->kernel[1]);
     for (int i = 0; i < 2; i++) blocks *= (double)dim_typical(dims, s->out_size[i]);
     return 1.5 * blocks * (double)dim_typical(dims, s->images) / target->loads_per_cycle;
@@ -75,11 +75,11 @@ bool conv_grouped_propose(const Kernel *kernel, Proposal *proposal) {
     const Dims *dims = kernel->program->graph->dims;
     ConvShape s;
     if (!walked_shape(kernel, target->lanes, &s)) return false;
-    conv_wish_blocks(kernel, proposal);
+    conv_prefer_blocks(kernel, proposal);
     ConvPlan *plan = conv_new_plan(kernel, &s, proposal);
-    plan->tile = choose_tile(&s, dims, target);
+    plan->tile = choose_grouped_tile(&s, dims, target);
     PackFormat format = conv_grouped_format(&s, target->lanes);
-    proposal->cycles = estimate_cycles(&s, dims, target);
+    proposal->cycles = conv_grouped_cycles(&s, dims, target);
     proposal->packing = packing_cycles(kernel, &format);
     return true;
 }
@@ -112,11 +112,11 @@ static LLVMValueRef row_input(Conv *c, LLVMValueRef input, LLVMValueRef y_tap) {
 /* ---- depthwise ---- */
 
 /* A row of the tile's outputs, and the tap (a number, or SITE_COMPUTED) by which it reads the input row at hand. */
-typedef struct Reader {
+typedef struct InputReader {
     int row;
     int64_t tap;
     LLVMValueRef y_tap;
-} Reader;
+} InputReader;
 
 /* The pixel of a row of the tile that reads the input's column `column` with a tap, or -1. */
 static int pixel_at(const Conv *c, const ConvSite *site, int64_t column, int64_t tap) {
@@ -126,8 +126,8 @@ static int pixel_at(const Conv *c, const ConvSite *site, int64_t column, int64_t
 }
 
 /* One column of an input row, loaded where the first output that needs it is met. */
-static void add_column(Conv *c, const ConvSite *site, LLVMValueRef input, int64_t column, const Reader *readers, int count,
-                       LLVMValueRef w[][MOST_COLUMN_TAPS], Carried *sums) {
+static void add_column(Conv *c, const ConvSite *site, LLVMValueRef input, int64_t column, const InputReader *readers, int count,
+                       LLVMValueRef w[][MAX_COLUMN_TAPS], LoopCarried *sums) {
     LLVMValueRef x = NULL, at = row_input(c, input, readers[0].y_tap);
     for (int r = 0; r < count; r++)
         for (int64_t tap = 0; tap < c->columns.taps; tap++) {
@@ -138,9 +138,9 @@ static void add_column(Conv *c, const ConvSite *site, LLVMValueRef input, int64_
         }
 }
 
-static void add_input_row(Conv *c, const ConvSite *site, LLVMValueRef input, const Reader *readers, int count, Carried *sums) {
+static void add_input_row(Conv *c, const ConvSite *site, LLVMValueRef input, const InputReader *readers, int count, LoopCarried *sums) {
     Module *m = c->m;
-    LLVMValueRef w[ROWS][MOST_COLUMN_TAPS];
+    LLVMValueRef w[ROWS][MAX_COLUMN_TAPS];
     for (int r = 0; r < count; r++) {
         LLVMValueRef ky = emit_affine(m, readers[r].y_tap, c->rows.kernel_step, c->rows.kernel_first);
         for (int64_t tap = 0; tap < c->columns.taps; tap++) w[r][tap] = load_weight(c, ky, tap, 0);
@@ -150,29 +150,29 @@ static void add_input_row(Conv *c, const ConvSite *site, LLVMValueRef input, con
     emit_barrier(m);
 }
 
-static void add_kernel_row(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context, Carried *sums) {
-    Reader reader = {0, row, y_tap};
+static void add_kernel_row(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context, LoopCarried *sums) {
+    InputReader reader = {0, row, y_tap};
     add_input_row(c, site, *(LLVMValueRef *)context, &reader, 1, sums);
 }
 
 /* All input rows of a tile whose clipping is known. */
-static void add_input_rows(Conv *c, const ConvSite *site, LLVMValueRef input, Carried *sums) {
+static void add_input_rows(Conv *c, const ConvSite *site, LLVMValueRef input, LoopCarried *sums) {
     const ConvAxis *y = &c->rows;
     int64_t reach = (site->rows - 1) * y->scale + (y->taps - 1) * y->step;
     for (int64_t at = 0; at <= reach; at++) {
-        Reader readers[ROWS];
+        InputReader readers[ROWS];
         int count = 0;
         for (int row = 0; row < site->rows; row++) {
             int64_t before = at - row * y->scale, tap = before / y->step;
             if (before < 0 || before % y->step != 0 || tap >= y->taps) continue;
-            readers[count++] = (Reader){row, tap, get_i64(c->m, tap)};
+            readers[count++] = (InputReader){row, tap, get_i64(c->m, tap)};
         }
         if (count) add_input_row(c, site, input, readers, count, sums);
     }
 }
 
 static void emit_depthwise_tile(Conv *c, const ConvSite *site) {
-    Carried sums;
+    LoopCarried sums;
     conv_start_sums(c, site, &sums);
     LLVMValueRef block = emit_div(c->m, c->first_channel, get_i64(c->m, c->lanes));
     LLVMValueRef input = emit_add(c->m, conv_site_input(c, site), emit_mul(c->m, block, c->block_stride));
@@ -183,9 +183,9 @@ static void emit_depthwise_tile(Conv *c, const ConvSite *site) {
 
 /* ---- groups ---- */
 
-static void add_tap(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef ky, LLVMValueRef input, int64_t tap, Carried *sums) {
+static void add_grouped_tap(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef ky, LLVMValueRef input, int64_t tap, LoopCarried *sums) {
     int group = (int)c->shape.inputs;
-    LLVMValueRef w[MOST_GROUP];
+    LLVMValueRef w[MAX_GROUP];
     for (int k = 0; k < group; k++) w[k] = load_weight(c, ky, tap, k);
     for (int p = 0; p < site->rows * site->columns; p++) {
         if (!conv_reads(c, site, row, tap, p)) continue;
@@ -195,10 +195,10 @@ static void add_tap(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef ky,
     emit_barrier(c->m);
 }
 
-static void add_row(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context, Carried *sums) {
+static void add_grouped_row(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context, LoopCarried *sums) {
     LLVMValueRef input = row_input(c, *(LLVMValueRef *)context, y_tap);
     LLVMValueRef ky = emit_affine(c->m, y_tap, c->rows.kernel_step, c->rows.kernel_first);
-    for (int64_t t = 0; t < c->columns.taps; t++) add_tap(c, site, row, ky, input, t, sums);
+    for (int64_t t = 0; t < c->columns.taps; t++) add_grouped_tap(c, site, row, ky, input, t, sums);
 }
 
 /* Each lane moves `by` places on in its group, round its end. */
@@ -212,15 +212,15 @@ static LLVMValueRef emit_rotated(const Conv *c, LLVMValueRef vector, int64_t by)
 
 static void emit_grouped_tile(Conv *c, const ConvSite *site) {
     Module *m = c->m;
-    Carried sums, results;
+    LoopCarried sums, results;
     int64_t group = c->shape.inputs;
     conv_start_sums(c, site, &results);
     sums.count = results.count * (int)group;
-    CHECK(sums.count <= MOST_CARRIED);
+    CHECK(sums.count <= MAX_CARRIED);
     for (int i = 0; i < sums.count; i++) sums.at[i] = results.at[0];
     LLVMValueRef block = emit_div(m, c->first_channel, get_i64(m, c->lanes));
     LLVMValueRef input = emit_add(m, conv_site_input(c, site), emit_mul(m, block, c->block_stride));
-    conv_emit_rows(c, site, add_row, &input, &sums);
+    conv_emit_rows(c, site, add_grouped_row, &input, &sums);
     for (int p = 0; p < results.count; p++) {
         results.at[p] = sums.at[p * group];
         for (int64_t k = 1; k < group; k++)

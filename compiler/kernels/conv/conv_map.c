@@ -13,16 +13,16 @@
  *     left edge | inside, P pixels each | what remains: 8 or 4 pixels wide, reading zeros for what is not there
  *
  * A tile with several rows has its taps clipped beforehand in both directions; one with a single row computes which kernel
- * rows lie inside. No tile overlaps another, since the tail may work in place. */
+ * rows lie inside. No tile overlaps another, since the epilogue may work in place. */
 #include "kernels/conv/conv.h"
 
-static Dims *dims_of(const Conv *c) {
+static Dims *dims_of_conv(const Conv *c) {
     return c->kernel->program->graph->dims;
 }
 
 int64_t conv_input_blocks(const Conv *c) { return (c->shape.inputs + c->lanes - 1) / c->lanes; }
 
-static LLVMValueRef compare(Conv *c, LLVMIntPredicate predicate, LLVMValueRef a, LLVMValueRef b) {
+static LLVMValueRef emit_index_compare(Conv *c, LLVMIntPredicate predicate, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildICmp(c->m->builder, predicate, a, b, "");
 }
 
@@ -53,7 +53,7 @@ static void emit_at(Conv *c, ConvSite site, LLVMValueRef x, int64_t fixed_x, int
     c->emit_tile(c, &site);
 }
 
-static void emit_run(Conv *c, const ConvSite *site, int64_t from, int64_t width, int64_t tile, int64_t count) {
+static void emit_map_run(Conv *c, const ConvSite *site, int64_t from, int64_t width, int64_t tile, int64_t count) {
     Module *m = c->m;
     Loop loop = begin_loop(m, get_i64(m, 0), get_i64(m, count), 1);
     LLVMValueRef x = emit_add(m, emit_mul(m, loop.index, get_i64(m, width)), get_i64(m, from));
@@ -68,7 +68,7 @@ static void emit_fixed_columns(Conv *c, const ConvSite *site, int64_t count) {
     for (int64_t t = 0, x = 0; t < tiles;) {
         int64_t width = t < longer ? widest : widest - 1, end = t < longer ? longer : tiles, run = 0;
         while (t + run < end && tile_inside(&c->columns, x + run * width, width)) run++;
-        if (run > 1) emit_run(c, site, x, width, t, run);
+        if (run > 1) emit_map_run(c, site, x, width, t, run);
         else emit_at(c, *site, get_i64(m, x), x, width, get_i64(m, t));
         t += max_i64(run, 1);
         x += max_i64(run, 1) * width;
@@ -81,17 +81,17 @@ static LLVMValueRef emit_left_edge(Conv *c, const ConvSite *site, LLVMValueRef i
     int64_t width = c->tile->pixels, tiles = (axis_interior_begin(&c->columns) + width - 1) / width;
     LLVMValueRef begin = get_i64(m, tiles * width);
     if (tiles == 0) return begin;
-    LLVMValueRef wide = compare(c, LLVMIntSLE, begin, inside_end);
+    LLVMValueRef wide = emit_index_compare(c, LLVMIntSLE, begin, inside_end);
     Branch branch = begin_if(m, wide);
     for (int64_t t = 0; t < tiles; t++) emit_at(c, *site, get_i64(m, t * width), t * width, width, get_i64(m, t));
     end_if(m, &branch);
     return LLVMBuildSelect(m->builder, wide, begin, get_i64(m, 0), "begin");
 }
 
-static LLVMValueRef emit_inside(Conv *c, const ConvSite *site, LLVMValueRef begin, LLVMValueRef inside_end) {
+static LLVMValueRef emit_inside_border(Conv *c, const ConvSite *site, LLVMValueRef begin, LLVMValueRef inside_end) {
     Module *m = c->m;
     LLVMValueRef width = get_i64(m, c->tile->pixels), zero = get_i64(m, 0);
-    LLVMValueRef narrow = compare(c, LLVMIntSLT, begin, get_i64(m, axis_interior_begin(&c->columns)));
+    LLVMValueRef narrow = emit_index_compare(c, LLVMIntSLT, begin, get_i64(m, axis_interior_begin(&c->columns)));
     LLVMValueRef room = emit_max(m, emit_sub(m, inside_end, begin), zero);
     LLVMValueRef tiles = LLVMBuildSelect(m->builder, narrow, zero, emit_div(m, room, width), "tiles");
     Loop loop = begin_loop(m, zero, tiles, 1);
@@ -114,8 +114,8 @@ static void emit_rest(Conv *c, ConvSite site, LLVMValueRef begin, LLVMValueRef c
     LLVMValueRef left = emit_sub(m, count, loop.index), number = emit_div(m, loop.index, get_i64(m, c->tile->pixels));
     for (int i = 0, narrower = 0; narrower < widest; i++) {
         int width = (int)min_i64(widths[i], widest);
-        LLVMValueRef fits = width == widest ? LLVMConstInt(m->i1, 1, 0) : compare(c, LLVMIntSLE, left, get_i64(m, width));
-        LLVMValueRef needed = compare(c, LLVMIntSGT, left, get_i64(m, narrower));
+        LLVMValueRef fits = width == widest ? LLVMConstInt(m->i1, 1, 0) : emit_index_compare(c, LLVMIntSLE, left, get_i64(m, width));
+        LLVMValueRef needed = emit_index_compare(c, LLVMIntSGT, left, get_i64(m, narrower));
         Branch branch = begin_if(m, LLVMBuildAnd(m->builder, fits, needed, "width"));
         emit_at(c, site, loop.index, SITE_COMPUTED, width, number);
         end_if(m, &branch);
@@ -127,9 +127,9 @@ static void emit_rest(Conv *c, ConvSite site, LLVMValueRef begin, LLVMValueRef c
 static void emit_free_columns(Conv *c, const ConvSite *site, LLVMValueRef count) {
     Module *m = c->m;
     LLVMValueRef inside_end = count;
-    if (!c->flat_length) inside_end = emit_min(m, count, get_dim(m, axis_interior_end(dims_of(c), &c->columns)));
+    if (!c->flat_length) inside_end = emit_min(m, count, get_dim(m, axis_interior_end(dims_of_conv(c), &c->columns)));
     LLVMValueRef begin = emit_left_edge(c, site, inside_end);
-    emit_rest(c, *site, emit_inside(c, site, begin, inside_end), count);
+    emit_rest(c, *site, emit_inside_border(c, site, begin, inside_end), count);
 }
 
 static void emit_columns(Conv *c, ConvSite site) {
@@ -154,7 +154,7 @@ static void emit_columns(Conv *c, ConvSite site) {
 
 static bool rows_always_inside(Conv *c) {
     int64_t beyond;
-    Dim outside = dim_sub(dims_of(c), c->rows.count, axis_interior_end(dims_of(c), &c->rows));
+    Dim outside = dim_sub(dims_of_conv(c), c->rows.count, axis_interior_end(dims_of_conv(c), &c->rows));
     return c->flat_length || (axis_interior_begin(&c->rows) == 0 && dim_is_const(outside, &beyond) && beyond <= 0);
 }
 
@@ -168,7 +168,7 @@ static void emit_single_row(Conv *c, ConvSite site, LLVMValueRef row) {
 /* Rows of tiles number `from` to `to` (not included), which are all inside, or one that is not. */
 static void emit_rows_between(Conv *c, ConvSite site, LLVMValueRef number, int64_t from, int64_t to, int64_t height) {
     Module *m = c->m;
-    LLVMValueRef after = compare(c, LLVMIntSGE, number, get_i64(m, from)), before = compare(c, LLVMIntSLT, number, get_i64(m, to));
+    LLVMValueRef after = emit_index_compare(c, LLVMIntSGE, number, get_i64(m, from)), before = emit_index_compare(c, LLVMIntSLT, number, get_i64(m, to));
     Branch branch = begin_if(m, LLVMBuildAnd(m->builder, after, before, "rows"));
     site.rows = (int)min_i64(c->tile->rows, height - from * c->tile->rows);
     site.y = emit_mul(m, number, get_i64(m, c->tile->rows));
@@ -219,7 +219,7 @@ static void emit_pass(Conv *c, ConvSite site, LLVMValueRef from, LLVMValueRef to
     Loop loop = begin_loop(m, from, to, 1);
     if (c->tile->next_lines) site.share = emit_add(m, emit_mul(m, c->image, rows), loop.index);
     if (c->tile->depth) {
-        c->kept_row = get_dim(m, kept_columns(dims_of(c), &c->shape, c->tile));
+        c->kept_row = get_dim(m, kept_columns(dims_of_conv(c), &c->shape, c->tile));
         LLVMValueRef row = emit_mul(m, emit_sub(m, loop.index, from), get_i64(m, c->tile->rows * site.blocks * c->lanes));
         site.kept = emit_mul(m, row, c->kept_row);
     }
@@ -232,7 +232,7 @@ static void emit_task_rows(Conv *c, LLVMValueRef part, int blocks, int phase) {
     Module *m = c->m;
     ConvSite site = {.blocks = blocks};
     LLVMValueRef each = get_i64(m, c->tile->task_rows), from = emit_mul(m, part, each);
-    LLVMValueRef rows = get_dim(m, tile_rows(dims_of(c), &c->shape, c->tile, phase));
+    LLVMValueRef rows = get_dim(m, tile_rows(dims_of_conv(c), &c->shape, c->tile, phase));
     LLVMValueRef to = emit_min(m, emit_add(m, from, each), rows);
     Conv strip = *c;
     if (conv_needs_strip(&c->shape)) {
@@ -263,8 +263,8 @@ static int64_t tiles_of_group(const ConvShape *shape, const ConvTile *tile, int 
 }
 
 /* A flat map has one axis: its rows are pieces of it. */
-static void set_axes(Conv *c, int phase) {
-    Dims *dims = dims_of(c);
+static void set_phase_axes(Conv *c, int phase) {
+    Dims *dims = dims_of_conv(c);
     c->rows = conv_axis(dims, &c->shape, 0, phase);
     c->columns = conv_axis(dims, &c->shape, 1, phase);
     if (c->tile->flat_pixels) {
@@ -278,15 +278,15 @@ static void set_axes(Conv *c, int phase) {
     if (c->flat_length) c->row_stride = get_i64(c->m, c->flat_length * c->pixel_stride);
 }
 
-static void emit_phases(Conv *c, LLVMValueRef phase, LLVMValueRef part, int blocks) {
+static void emit_map_phases(Conv *c, LLVMValueRef phase, LLVMValueRef part, int blocks) {
     int phases = conv_phases(&c->shape);
     for (int i = 0; i < phases; i++) {
-        set_axes(c, i);
+        set_phase_axes(c, i);
         if (phases == 1) {
             emit_task_rows(c, part, blocks, i);
             return;
         }
-        Branch branch = begin_if(c->m, compare(c, LLVMIntEQ, phase, get_i64(c->m, i)));
+        Branch branch = begin_if(c->m, emit_index_compare(c, LLVMIntEQ, phase, get_i64(c->m, i)));
         emit_task_rows(c, part, blocks, i);
         end_if(c->m, &branch);
     }
@@ -304,10 +304,10 @@ Dim conv_tasks(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lan
 typedef struct TaskPlace { LLVMValueRef part, phase, tile, group; } TaskPlace;
 
 /* Which rows, phase and output blocks a task has; c->image too. */
-static TaskPlace find_task(Conv *c, LLVMValueRef task, int64_t tiles) {
+static TaskPlace find_map_task(Conv *c, LLVMValueRef task, int64_t tiles) {
     Module *m = c->m;
     TaskPlace at;
-    LLVMValueRef parts = get_dim(m, row_parts(dims_of(c), &c->shape, c->tile)), phases = get_i64(m, conv_phases(&c->shape));
+    LLVMValueRef parts = get_dim(m, row_parts(dims_of_conv(c), &c->shape, c->tile)), phases = get_i64(m, conv_phases(&c->shape));
     if (c->tile->strips) {
         at.tile = take_part(m, &task, get_i64(m, tiles));
         at.phase = take_part(m, &task, phases);
@@ -323,11 +323,11 @@ static TaskPlace find_task(Conv *c, LLVMValueRef task, int64_t tiles) {
     return at;
 }
 
-static void emit_task(Conv *c, LLVMValueRef task) {
+static void emit_map_task(Conv *c, LLVMValueRef task) {
     Module *m = c->m;
     int64_t lanes = c->lanes, width = c->tile->blocks, blocks = group_blocks(c), tiles = tiles_of_group(&c->shape, c->tile, c->lanes);
     int64_t reduction = c->shape.inputs * c->shape.kernel[0] * c->shape.kernel[1];
-    TaskPlace at = find_task(c, task, tiles);
+    TaskPlace at = find_map_task(c, task, tiles);
     LLVMValueRef part = at.part, phase = at.phase, tile = at.tile, group = at.group;
     LLVMValueRef channel = emit_mul(m, tile, get_i64(m, width * lanes));
     c->first_channel = emit_add(m, emit_mul(m, group, get_i64(m, c->shape.outputs)), channel);
@@ -338,17 +338,17 @@ static void emit_task(Conv *c, LLVMValueRef task) {
     }
     c->tile_weights = emit_mul(m, emit_add(m, emit_mul(m, group, get_i64(m, blocks * lanes)), channel), get_i64(m, reduction));
     if (blocks % width == 0 || tiles == 1) {
-        emit_phases(c, phase, part, (int)min_i64(width, blocks));
+        emit_map_phases(c, phase, part, (int)min_i64(width, blocks));
         return;
     }
-    Branch branch = begin_if(m, compare(c, LLVMIntSLT, tile, get_i64(m, tiles - 1)));
-    emit_phases(c, phase, part, (int)width);
+    Branch branch = begin_if(m, emit_index_compare(c, LLVMIntSLT, tile, get_i64(m, tiles - 1)));
+    emit_map_phases(c, phase, part, (int)width);
     begin_else(m, &branch);
-    emit_phases(c, phase, part, (int)(blocks % width));
+    emit_map_phases(c, phase, part, (int)(blocks % width));
     end_if(m, &branch);
 }
 
-static void read_input(Conv *c) {
+static void read_map_input(Conv *c) {
     const Value *x = c->kernel->inputs[0];
     c->input = get_argument(c->m, 1);
     c->weights = get_argument(c->m, 2);
@@ -362,8 +362,8 @@ Conv conv_begin(Module *m, const Kernel *kernel) {
     begin_kernel(m, kernel->name);
     const ConvPlan *plan = kernel->proposal.tile;
     Conv c = {.m = m, .emit_tile = conv_emit_tile, .kernel = kernel, .tile = &plan->tile, .shape = plan->shape, .lanes = m->target->lanes};
-    c.tail = (Tail){.module = m, .kernel = kernel};
-    read_input(&c);
+    c.epilogue = (Epilogue){.module = m, .kernel = kernel};
+    read_map_input(&c);
     c.zeros = make_zeros(m, c.lanes);
     return c;
 }
@@ -372,7 +372,7 @@ LLVMValueRef conv_emit_map(Conv *c) {
     Module *m = c->m;
     LLVMValueRef function = m->function;
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
-    emit_task(c, tasks.index);
+    emit_map_task(c, tasks.index);
     end_loop(m, &tasks);
     finish_kernel(m);
     return function;

@@ -8,10 +8,10 @@ ConvPlan *conv_new_plan(const Kernel *kernel, const ConvShape *shape, Proposal *
     return plan;
 }
 
-void conv_wish_blocks(const Kernel *kernel, Proposal *proposal) {
+void conv_prefer_blocks(const Kernel *kernel, Proposal *proposal) {
     Shape map = kernel->anchor->shape;
     proposal->output = proposal->inputs[0].layout = LAYOUT_BLOCKED;
-    proposal->inputs[1] = (OperandWish){LAYOUT_PLAIN, STRIDES_ANY};
+    proposal->inputs[1] = (OperandPreference){LAYOUT_PLAIN, STRIDES_ANY};
     for (int i = 2; i < kernel->input_count; i++) {
         Shape shape = kernel->inputs[i]->node->shape;
         bool like = shape.rank == 4 && shape.dims[1] == map.dims[1] && shape.dims[3] == map.dims[3];

@@ -16,12 +16,12 @@ static bool constant_dims(const Node *node, int from, int to) {
     return true;
 }
 
-static void read_attributes(const Node *anchor, ConvShape *s) {
+static void read_conv_attributes(const Node *anchor, ConvShape *s) {
     convolution_attributes a = {0};
     if (anchor->op == OP_convolution) {
         a = *ATTRIBUTES(anchor, convolution);
     } else {
-        const convolution_input_attributes *t = ATTRIBUTES(anchor, convolution_input);
+        const convolution_backward_data_attributes *t = ATTRIBUTES(anchor, convolution_backward_data);
         a = (convolution_attributes){t->stride, t->dilation, t->before, t->size, t->groups};
     }
     for (int i = 0; i < 2; i++) {
@@ -37,14 +37,14 @@ static void read_attributes(const Node *anchor, ConvShape *s) {
 
 bool conv_shape(const Kernel *kernel, ConvShape *s) {
     const Node *anchor = kernel->anchor;
-    if (!anchor || (anchor->op != OP_convolution && anchor->op != OP_convolution_input)) return false;
+    if (!anchor || (anchor->op != OP_convolution && anchor->op != OP_convolution_backward_data)) return false;
     *s = (ConvShape){.anchor = anchor, .x = anchor->inputs[0], .w = anchor->inputs[1]};
     if (!two_axes_of_floats(s->x) || !two_axes_of_floats(s->w) || !two_axes_of_floats(anchor)) return false;
     if (!constant_dims(s->w, 0, 4) || !constant_dims(s->x, 1, 2) || !constant_dims(anchor, 1, 2)) return false;
     s->type = s->x->shape.type;
-    s->transposed = anchor->op == OP_convolution_input;
+    s->transposed = anchor->op == OP_convolution_backward_data;
     s->images = s->x->shape.dims[0];
-    read_attributes(anchor, s);
+    read_conv_attributes(anchor, s);
     s->inputs = dim_const_value(s->x->shape.dims[1]) / s->groups;
     s->outputs = dim_const_value(anchor->shape.dims[1]) / s->groups;
     return true;

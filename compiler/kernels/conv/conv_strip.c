@@ -35,13 +35,13 @@ static int64_t rows_read(const ConvAxis *axis, int64_t count) {
 }
 
 static int64_t row_count(Dims *dims, const ConvShape *s, const ConvTile *tile) {
-    int64_t most = 0, height;
+    int64_t max = 0, height;
     if (tile->flat_rows || tile->flat_pixels) return tile->task_rows;
     for (int phase = 0; phase < conv_phases(s); phase++) {
         ConvAxis axis = conv_axis(dims, s, 0, phase);
-        most = max_i64(most, rows_read(&axis, (int64_t)tile->task_rows * tile->rows));
+        max = max_i64(max, rows_read(&axis, (int64_t)tile->task_rows * tile->rows));
     }
-    return dim_is_const(s->in_size[0], &height) ? min_i64(most, height) : most;
+    return dim_is_const(s->in_size[0], &height) ? min_i64(max, height) : max;
 }
 
 static Dim plane_elements(Dims *dims, const ConvShape *s, const ConvTile *tile, int lanes) {
@@ -55,7 +55,7 @@ Dim conv_strip_bytes(Dims *dims, const ConvShape *s, const ConvTile *tile, int l
 
 /* ---- a row ---- */
 
-static void convert(const Conv *c, LLVMValueRef from, LLVMValueRef to, int lanes) {
+static void convert_lanes(const Conv *c, LLVMValueRef from, LLVMValueRef to, int lanes) {
     LLVMValueRef elements = emit_floats(c->m, c->shape.type, from, lanes, !c->tile->plain, NULL);
     emit_store(c->m, elements, to, lanes * 4);
 }
@@ -66,15 +66,15 @@ static LLVMValueRef raw_element(const Conv *c, LLVMValueRef base, LLVMValueRef i
 
 /* From one row or pixel that the task reads to the next: what a stride leaves out may stay
  * as it is. */
-static int64_t step_of(const ConvAxis *axis) {
+static int64_t step_of_axis(const ConvAxis *axis) {
     return axis->taps == 1 && axis->first == 0 ? axis->scale : 1;
 }
 
 static void convert_blocks(const Conv *c, LLVMValueRef from, LLVMValueRef to, LLVMValueRef pixels) {
     Module *m = c->m;
-    Loop loop = begin_loop(m, get_i64(m, 0), pixels, step_of(&c->columns));
+    Loop loop = begin_loop(m, get_i64(m, 0), pixels, step_of_axis(&c->columns));
     LLVMValueRef raw = raw_element(c, from, emit_mul(m, loop.index, get_i64(m, c->pixel_stride)));
-    convert(c, raw, get_element(m, m->f32, to, emit_affine(m, loop.index, c->lanes, 0)), c->lanes);
+    convert_lanes(c, raw, get_element(m, m->f32, to, emit_affine(m, loop.index, c->lanes, 0)), c->lanes);
     end_loop(m, &loop);
 }
 
@@ -84,12 +84,12 @@ static LLVMValueRef convert_plane(const Conv *c, LLVMValueRef from, LLVMValueRef
     Module *m = c->m;
     LLVMValueRef end = emit_mul(m, emit_div(m, pixels, get_i64(m, lanes)), get_i64(m, lanes));
     Loop loop = begin_loop(m, begin, end, lanes);
-    convert(c, raw_element(c, from, loop.index), get_element(m, m->f32, to, loop.index), lanes);
+    convert_lanes(c, raw_element(c, from, loop.index), get_element(m, m->f32, to, loop.index), lanes);
     end_loop(m, &loop);
     return end;
 }
 
-static void convert_row(const Conv *c, LLVMValueRef from, LLVMValueRef to, LLVMValueRef pixels) {
+static void convert_strip_row(const Conv *c, LLVMValueRef from, LLVMValueRef to, LLVMValueRef pixels) {
     if (!c->tile->plain) {
         convert_blocks(c, from, to, pixels);
         return;
@@ -107,7 +107,7 @@ typedef struct Strip {
 } Strip;
 
 /* The rows of the input that rows of tiles `from` to `to` read. */
-static void find_rows(const Conv *c, Strip *strip, LLVMValueRef from, LLVMValueRef to) {
+static void find_strip_rows(const Conv *c, Strip *strip, LLVMValueRef from, LLVMValueRef to) {
     Module *m = c->m;
     const ConvAxis *a = &c->rows;
     strip->from = from;
@@ -128,7 +128,7 @@ static Strip find_strip(const Conv *c, LLVMValueRef from, LLVMValueRef to) {
     strip.row = get_dim(m, row_elements(dims, &c->shape, c->tile, c->lanes));
     strip.plane = get_dim(m, plane_elements(dims, &c->shape, c->tile, c->lanes));
     strip.block = c->own_blocks ? emit_div(m, c->first_channel, get_i64(m, c->lanes)) : get_i64(m, 0);
-    find_rows(c, &strip, from, to);
+    find_strip_rows(c, &strip, from, to);
     return strip;
 }
 
@@ -145,10 +145,10 @@ static void fill_strip(const Conv *c, const Strip *strip) {
     Loop outer = begin_loop(m, get_i64(m, 0), get_i64(m, outer_count(&c->shape, c->tile, c->lanes)), 1);
     LLVMValueRef from = emit_add(m, input, emit_mul(m, outer.index, c->block_stride));
     LLVMValueRef to = emit_mul(m, outer.index, strip->plane);
-    Loop rows = begin_loop(m, strip->from, strip->to, step_of(&c->rows));
+    Loop rows = begin_loop(m, strip->from, strip->to, step_of_axis(&c->rows));
     from = raw_element(c, c->input, emit_add(m, from, emit_mul(m, rows.index, c->row_stride)));
     to = emit_add(m, to, emit_mul(m, emit_sub(m, rows.index, strip->from), strip->row));
-    convert_row(c, from, get_element(m, m->f32, strip->address, to), pixels_of_row(c, rows.index));
+    convert_strip_row(c, from, get_element(m, m->f32, strip->address, to), pixels_of_row(c, rows.index));
     end_loop(m, &rows);
     end_loop(m, &outer);
 }

@@ -9,7 +9,7 @@
  *             w[Q] = weights, in the order they lie             Q registers
  *             for each pixel: b = broadcast input               1 register; for Q = 1 the multiply-add reads memory itself
  *               for each q: sums[pixel][q] += b * w[q]
- *     tail(sums), stores; between passes, to the scratch and back
+ *     epilogue(sums), stores; between passes, to the scratch and back
  *
  * The bound is the multiply-adds, P * Q of them to P + Q loads. Measured shares of peak stand in conv_direct.c. Unrolling
  * the channel loop on 32 registers lost (spills from 16 on), and so did all seven columns of a first layer in one block
@@ -20,7 +20,7 @@ enum { LINE_FLOATS = 16 };
 
 /* ---- which pixels a tap reaches, and where ---- */
 
-static bool inside(const ConvAxis *a, int64_t fixed, int64_t along, int64_t tap) {
+static bool is_tap_inside(const ConvAxis *a, int64_t fixed, int64_t along, int64_t tap) {
     if (fixed < 0 || tap < 0) return true;
     int64_t limit, at = a->scale * (fixed + along) + a->first + a->step * tap;
     return at >= 0 && (!dim_is_const(a->input, &limit) || at < limit);
@@ -28,7 +28,7 @@ static bool inside(const ConvAxis *a, int64_t fixed, int64_t along, int64_t tap)
 
 bool conv_reads(const Conv *c, const ConvSite *site, int64_t row_tap, int64_t column_tap, int pixel) {
     int row = pixel / site->columns, column = pixel % site->columns;
-    return inside(&c->rows, site->fixed_y, row, row_tap) && inside(&c->columns, site->fixed_x, column, column_tap);
+    return is_tap_inside(&c->rows, site->fixed_y, row, row_tap) && is_tap_inside(&c->columns, site->fixed_x, column, column_tap);
 }
 
 static bool reads_any(const Conv *c, const ConvSite *site, int64_t row_tap, int64_t column_tap) {
@@ -93,7 +93,7 @@ static void find_pixels(const Conv *c, const Tap *tap, Pixel *pixels) {
 }
 
 /* The multiply-adds of one channel of one tap. `channel`: how many elements behind each pixel's address. */
-static void multiply(const Conv *c, const Tap *tap, const Pixel *pixels, LLVMValueRef channel, LLVMValueRef weights, Carried *sums) {
+static void multiply_tap(const Conv *c, const Tap *tap, const Pixel *pixels, LLVMValueRef channel, LLVMValueRef weights, LoopCarried *sums) {
     Module *m = c->m;
     int blocks = tap->site->blocks;
     LLVMTypeRef vector = get_vector(m, m->f32, c->lanes);
@@ -127,7 +127,7 @@ static void prefetch_input(const Conv *c, const Tap *tap) {
     }
 }
 
-static int64_t reduction(const Conv *c) {
+static int64_t reduction_length(const Conv *c) {
     return c->shape.inputs * c->shape.kernel[0] * c->shape.kernel[1];
 }
 
@@ -136,48 +136,48 @@ static LLVMValueRef next_weights(const Conv *c, const Tap *tap) {
     Module *m = c->m;
     int64_t lanes = c->lanes, visits = conv_input_blocks(c) * c->shape.kernel[0] * c->shape.kernel[1];
     LLVMValueRef visit = emit_add(m, emit_mul(m, tap->site->share, get_i64(m, visits)), tap->visit);
-    LLVMValueRef line = emit_affine(m, visit, c->tile->next_lines * LINE_FLOATS, reduction(c) * tap->site->blocks * lanes);
+    LLVMValueRef line = emit_affine(m, visit, c->tile->next_lines * LINE_FLOATS, reduction_length(c) * tap->site->blocks * lanes);
     return emit_add(m, c->tile_weights, line);
 }
 
-static void reduce_channels(const Conv *c, const Tap *tap, LLVMValueRef channels, Carried *sums) {
+static void reduce_channels(const Conv *c, const Tap *tap, LLVMValueRef channels, LoopCarried *sums) {
     Module *m = c->m;
-    Pixel pixels[MOST_CARRIED];
+    Pixel pixels[MAX_CARRIED];
     int unroll = c->tile->unroll, width = tap->site->blocks * c->lanes;
     int next = tap->site->share ? c->tile->next_lines : 0, next_each = next / c->lanes;
     LLVMValueRef ahead = next ? next_weights(c, tap) : NULL;
     if (next && !next_each) prefetch_lines(c, c->weights, ahead, next, 2);
     if (!reads_any(c, tap->site, tap->row, tap->column)) return;
     find_pixels(c, tap, pixels);
-    if (c->tile->ask_input && tap->column == 0) prefetch_input(c, tap);
-    Loop loop = begin_carrying(m, sums, get_i64(m, 0), channels, unroll);
+    if (c->tile->prefetch_next && tap->column == 0) prefetch_input(c, tap);
+    Loop loop = begin_loop_carried(m, sums, get_i64(m, 0), channels, unroll);
     for (int u = 0; u < unroll; u++) {
         if (u > 0 && tap->site->rows * tap->site->columns * tap->site->blocks + 2 * tap->site->blocks > c->m->target->registers)
             emit_barrier(m); /* LLVM would load the next channel's weights early, and spill a sum for them */
         LLVMValueRef channel = emit_add(m, loop.index, get_i64(m, u));
         LLVMValueRef plane = c->tile->plain ? emit_mul(m, channel, c->channel_stride) : channel;
         LLVMValueRef weights = emit_add(m, tap->weights, emit_affine(m, loop.index, width, u * width));
-        multiply(c, tap, pixels, plane, weights, sums);
+        multiply_tap(c, tap, pixels, plane, weights, sums);
         int near = (width + LINE_FLOATS - 1) / LINE_FLOATS;
         if (c->tile->near_lines) prefetch_lines(c, c->weights, emit_add(m, weights, get_i64(m, c->tile->near_lines * LINE_FLOATS)), near, 3);
         if (next_each) prefetch_lines(c, c->weights, emit_add(m, ahead, emit_affine(m, channel, next_each * LINE_FLOATS, 0)), next_each, 2);
     }
-    end_carrying(m, &loop, sums);
+    end_loop_carried(m, &loop, sums);
 }
 
 /* ---- the reduction ---- */
 
-typedef struct Reduction {
+typedef struct TileReduction {
     Conv *conv;
     const ConvSite *site;
-} Reduction;
+} TileReduction;
 
 typedef struct Block { /* of input channels: its number, and the element that the tile's first pixel reads there */
     LLVMValueRef number, input;
 } Block;
 
 /* A block of input channels over one kernel row: the columns' taps, unrolled. */
-static void reduce_row(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context, Carried *sums) {
+static void reduce_row(Conv *c, const ConvSite *site, int64_t row, LLVMValueRef y_tap, void *context, LoopCarried *sums) {
     Module *m = c->m;
     const Block *block = context;
     const ConvAxis *x = &c->columns;
@@ -207,7 +207,7 @@ static void find_row_taps(const Conv *c, LLVMValueRef y, LLVMValueRef *from, LLV
     *to = emit_min(m, emit_div(m, emit_add(m, below, get_i64(m, a->step - 1)), step), get_i64(m, a->taps));
 }
 
-void conv_emit_rows(Conv *c, const ConvSite *site, ConvRow emit_row, void *context, Carried *sums) {
+void conv_emit_rows(Conv *c, const ConvSite *site, ConvRow emit_row, void *context, LoopCarried *sums) {
     Module *m = c->m;
     if (site->fixed_y != SITE_COMPUTED) {
         for (int64_t t = 0; t < c->rows.taps; t++) emit_row(c, site, t, get_i64(m, t), context, sums);
@@ -215,30 +215,30 @@ void conv_emit_rows(Conv *c, const ConvSite *site, ConvRow emit_row, void *conte
     }
     LLVMValueRef from, to;
     find_row_taps(c, site->y, &from, &to);
-    Loop loop = begin_carrying(m, sums, from, to, 1);
+    Loop loop = begin_loop_carried(m, sums, from, to, 1);
     emit_row(c, site, SITE_COMPUTED, loop.index, context, sums);
-    end_carrying(m, &loop, sums);
+    end_loop_carried(m, &loop, sums);
 }
 
-static void reduce_blocks(void *context, LLVMValueRef from, LLVMValueRef to, Carried *sums) {
-    const Reduction *r = context;
+static void reduce_channel_blocks(void *context, LLVMValueRef from, LLVMValueRef to, LoopCarried *sums) {
+    const TileReduction *r = context;
     Module *m = r->conv->m;
     LLVMValueRef input = conv_site_input(r->conv, r->site);
-    Loop loop = begin_carrying(m, sums, from, to, 1);
+    Loop loop = begin_loop_carried(m, sums, from, to, 1);
     Block block = {.number = loop.index, .input = emit_add(m, input, emit_mul(m, loop.index, r->conv->block_stride))};
     conv_emit_rows(r->conv, r->site, reduce_row, &block, sums);
-    end_carrying(m, &loop, sums);
+    end_loop_carried(m, &loop, sums);
 }
 
 /* A block's sum, `part` kernel rows in a chain. */
-static void reduce_rows_in_parts(Conv *c, const ConvSite *site, Block *block, int64_t part, const Totals *totals) {
+static void reduce_rows_in_parts(Conv *c, const ConvSite *site, Block *block, int64_t part, const PartialSums *partial_sums) {
     Module *m = c->m;
-    Carried sums;
+    LoopCarried sums;
     if (site->fixed_y != SITE_COMPUTED) {
         for (int64_t t = 0; t < c->rows.taps; t++) {
             if (t % part == 0) conv_start_sums(c, site, &sums);
             reduce_row(c, site, t, get_i64(m, t), block, &sums);
-            if (t % part == part - 1 || t == c->rows.taps - 1) emit_put_by(m, totals, &sums);
+            if (t % part == part - 1 || t == c->rows.taps - 1) emit_add_partial_sums(m, partial_sums, &sums);
         }
         return;
     }
@@ -246,32 +246,32 @@ static void reduce_rows_in_parts(Conv *c, const ConvSite *site, Block *block, in
     find_row_taps(c, site->y, &from, &to);
     Loop parts = begin_loop(m, from, to, part);
     conv_start_sums(c, site, &sums);
-    Loop loop = begin_carrying(m, &sums, parts.index, emit_min(m, emit_add(m, parts.index, get_i64(m, part)), to), 1);
+    Loop loop = begin_loop_carried(m, &sums, parts.index, emit_min(m, emit_add(m, parts.index, get_i64(m, part)), to), 1);
     reduce_row(c, site, SITE_COMPUTED, loop.index, block, &sums);
-    end_carrying(m, &loop, &sums);
-    emit_put_by(m, totals, &sums);
+    end_loop_carried(m, &loop, &sums);
+    emit_add_partial_sums(m, partial_sums, &sums);
     end_loop(m, &parts);
 }
 
 /* Large kernels: already a block's terms are too many for one chain. */
-static void reduce_large(Conv *c, const ConvSite *site, int64_t blocks, int64_t row_terms, Carried *sums) {
+static void reduce_large(Conv *c, const ConvSite *site, int64_t blocks, int64_t row_terms, LoopCarried *sums) {
     Module *m = c->m;
-    Totals totals = begin_totals(m, sums);
+    PartialSums partial_sums = begin_partial_sums(m, sums);
     LLVMValueRef input = conv_site_input(c, site);
     Loop loop = begin_loop(m, get_i64(m, 0), get_i64(m, blocks), 1);
     Block block = {.number = loop.index, .input = emit_add(m, input, emit_mul(m, loop.index, c->block_stride))};
-    reduce_rows_in_parts(c, site, &block, max_i64(1, MOST_TERMS / row_terms), &totals);
+    reduce_rows_in_parts(c, site, &block, max_i64(1, MAX_TERMS / row_terms), &partial_sums);
     end_loop(m, &loop);
-    end_totals(m, &totals, sums);
+    end_partial_sums(m, &partial_sums, sums);
 }
 
-static void reduce(Conv *c, const ConvSite *site, Carried *sums) {
-    Reduction reduction = {.conv = c, .site = site};
+static void reduce_tile(Conv *c, const ConvSite *site, LoopCarried *sums) {
+    TileReduction reduction = {.conv = c, .site = site};
     int64_t blocks = conv_input_blocks(c);
     int64_t row_terms = min_i64(c->shape.inputs, c->lanes) * c->columns.taps, block_terms = row_terms * c->rows.taps;
-    if (site->from) reduce_blocks(&reduction, site->from, site->to, sums); /* a pass is short enough */
-    else if (block_terms > MOST_TERMS && c->rows.taps > 1) reduce_large(c, site, blocks, row_terms, sums);
-    else emit_sum_in_parts(c->m, sums, get_i64(c->m, blocks), MOST_TERMS / block_terms, reduce_blocks, &reduction);
+    if (site->from) reduce_channel_blocks(&reduction, site->from, site->to, sums); /* a pass is short enough */
+    else if (block_terms > MAX_TERMS && c->rows.taps > 1) reduce_large(c, site, blocks, row_terms, sums);
+    else emit_sum_in_parts(c->m, sums, get_i64(c->m, blocks), MAX_TERMS / block_terms, reduce_channel_blocks, &reduction);
 }
 
 /* ---- what happens to the sums ---- */
@@ -299,40 +299,40 @@ Point conv_point(const Conv *c, const ConvSite *site, int pixel, int q) {
     return point;
 }
 
-static void store_pixel(Conv *c, const ConvSite *site, int pixel, int q, LLVMValueRef sum) {
+static void store_tile_pixel(Conv *c, const ConvSite *site, int pixel, int q, LLVMValueRef sum) {
     Point point = conv_point(c, site, pixel, q);
-    emit_tail_store(&c->tail, &point, sum);
+    emit_epilogue_store(&c->epilogue, &point, sum);
 }
 
-static void store_sums(Conv *c, const ConvSite *site, const Carried *sums) {
+static void store_tile_sums(Conv *c, const ConvSite *site, const LoopCarried *sums) {
     int pixels = site->rows * site->columns;
     for (int q = 0; q < site->blocks; q++)
-        for (int p = 0; p < pixels; p++) store_pixel(c, site, p, q, sums->at[p * site->blocks + q]);
+        for (int p = 0; p < pixels; p++) store_tile_pixel(c, site, p, q, sums->at[p * site->blocks + q]);
 }
 
 /* Columns at or behind the limit are there only to make up the tile's width. */
-static void store_limited(Conv *c, const ConvSite *site, const Carried *sums) {
+static void store_limited(Conv *c, const ConvSite *site, const LoopCarried *sums) {
     Module *m = c->m;
     for (int p = 0; p < site->columns; p++) {
         LLVMValueRef x = emit_add(m, site->x, get_i64(m, p));
         Branch branch = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, x, site->limit, "exists"));
-        for (int q = 0; q < site->blocks; q++) store_pixel(c, site, p, q, sums->at[p * site->blocks + q]);
+        for (int q = 0; q < site->blocks; q++) store_tile_pixel(c, site, p, q, sums->at[p * site->blocks + q]);
         end_if(m, &branch);
     }
 }
 
-void conv_store_sums(Conv *c, const ConvSite *site, const Carried *sums) {
+void conv_store_sums(Conv *c, const ConvSite *site, const LoopCarried *sums) {
     if (site->fixed_x == SITE_COMPUTED) store_limited(c, site, sums);
-    else store_sums(c, site, sums);
+    else store_tile_sums(c, site, sums);
 }
 
-void conv_start_sums(const Conv *c, const ConvSite *site, Carried *sums) {
+void conv_start_sums(const Conv *c, const ConvSite *site, LoopCarried *sums) {
     sums->count = site->rows * site->columns * site->blocks;
-    CHECK(sums->count <= MOST_CARRIED);
+    CHECK(sums->count <= MAX_CARRIED);
     for (int i = 0; i < sums->count; i++) sums->at[i] = LLVMConstNull(get_vector(c->m, c->m->f32, c->lanes));
 }
 
-static LLVMValueRef kept_sum(const Conv *c, const ConvSite *site, int i) {
+static LLVMValueRef kept_tile_sum(const Conv *c, const ConvSite *site, int i) {
     Module *m = c->m;
     int pixel = i / site->blocks, width = site->blocks * c->lanes;
     LLVMValueRef at = emit_add(m, site->kept, emit_affine(m, site->x, width, (pixel % site->columns) * width + i % site->blocks * c->lanes));
@@ -340,27 +340,27 @@ static LLVMValueRef kept_sum(const Conv *c, const ConvSite *site, int i) {
     return get_element(m, m->f32, m->scratch, at);
 }
 
-/* The sums of a pass: with those of the passes before, on to the next or through the tail. */
-static void finish_pass(Conv *c, const ConvSite *site, Carried *sums) {
+/* The sums of a pass: with those of the passes before, on to the next or through the epilogue. */
+static void finish_pass(Conv *c, const ConvSite *site, LoopCarried *sums) {
     Module *m = c->m;
     int bytes = c->lanes * 4;
     LLVMTypeRef vector = get_vector(m, m->f32, c->lanes);
     LLVMValueRef blocks = get_i64(m, conv_input_blocks(c));
-    Loop again = begin_carrying_if(m, sums, LLVMBuildICmp(m->builder, LLVMIntSGT, site->from, get_i64(m, 0), "again"));
+    Loop again = begin_loop_carried_if(m, sums, LLVMBuildICmp(m->builder, LLVMIntSGT, site->from, get_i64(m, 0), "again"));
     for (int i = 0; i < sums->count; i++)
-        sums->at[i] = emit_float(m, LLVMFAdd, emit_load(m, vector, kept_sum(c, site, i), bytes), sums->at[i]);
-    end_carrying(m, &again, sums);
+        sums->at[i] = emit_float(m, LLVMFAdd, emit_load(m, vector, kept_tile_sum(c, site, i), bytes), sums->at[i]);
+    end_loop_carried(m, &again, sums);
     Branch last = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntEQ, site->to, blocks, "last"));
     conv_store_sums(c, site, sums);
     begin_else(m, &last);
-    for (int i = 0; i < sums->count; i++) emit_store(m, sums->at[i], kept_sum(c, site, i), bytes);
+    for (int i = 0; i < sums->count; i++) emit_store(m, sums->at[i], kept_tile_sum(c, site, i), bytes);
     end_if(m, &last);
 }
 
 void conv_emit_tile(Conv *c, const ConvSite *site) {
-    Carried sums;
+    LoopCarried sums;
     conv_start_sums(c, site, &sums);
-    if (c->rows.taps > 0 && c->columns.taps > 0) reduce(c, site, &sums);
+    if (c->rows.taps > 0 && c->columns.taps > 0) reduce_tile(c, site, &sums);
     if (site->from) finish_pass(c, site, &sums);
     else conv_store_sums(c, site, &sums);
 }

@@ -1,4 +1,4 @@
-/* Transposed convolution (convolution_input with weights that are parameters): stride x stride phases, each a direct
+/* Transposed convolution (convolution_backward_data with weights that are parameters): stride x stride phases, each a direct
  * convolution of stride 1 over a part of the taps (conv_shape.c has the arithmetic), by the tiles of conv_tile.c. No output
  * is written twice and no zero multiplied.
  *
@@ -6,19 +6,19 @@
  * the input twice as often); 4x4 stride 2, 512 to 256 at 16x16: 83 %. */
 #include "kernels/conv/conv.h"
 
-enum { MOST_COLUMN_TAPS = 16, MOST_PHASES = 16 };
+enum { MAX_COLUMN_TAPS = 16, MAX_PHASES = 16 };
 
-static bool is_taken(const ConvShape *s, int lanes) {
+static bool takes_transposed(const ConvShape *s, int lanes) {
     bool whole = s->groups == 1 || (s->inputs % lanes == 0 && s->outputs % lanes == 0);
-    return s->transposed && whole && s->kernel[1] <= MOST_COLUMN_TAPS * s->stride[1] && conv_phases(s) <= MOST_PHASES;
+    return s->transposed && whole && s->kernel[1] <= MAX_COLUMN_TAPS * s->stride[1] && conv_phases(s) <= MAX_PHASES;
 }
 
 bool conv_transposed_propose(const Kernel *kernel, Proposal *proposal) {
     const Target *target = kernel->program->target;
     ConvShape s;
     double cycles;
-    if (!conv_shape(kernel, &s) || !is_taken(&s, target->lanes)) return false;
-    conv_wish_blocks(kernel, proposal);
+    if (!conv_shape(kernel, &s) || !takes_transposed(&s, target->lanes)) return false;
+    conv_prefer_blocks(kernel, proposal);
     ConvPlan *plan = conv_new_plan(kernel, &s, proposal);
     plan->tile = conv_choose_tile(&s, kernel->program->graph->dims, target, false, false, &cycles);
     PackFormat format = conv_format(&s, target->lanes, plan->tile.blocks);

@@ -10,7 +10,7 @@
  *                     for step in the rest: a0 += x[i]
  *                     total += (a0 + a1) + (a2 + a3)
  *             if lanes run through a reduced group: total = its lanes added by halves
- *             store tail(total)
+ *             store epilogue(total)
  *
  * A reduction to few results is two functions: tasks of the first are parts of the longest reduced group, whose totals, lanes and all,
  * go to the workspace; the second adds those up in order, where the first would run over all groups.
@@ -29,11 +29,11 @@
 
 typedef struct Range { LLVMValueRef from, to; } Range;
 
-typedef struct Walk {
+typedef struct NestWalk {
     Module *m;
     const Kernel *kernel;
     const Nest *nest;
-    Tail tail;
+    Epilogue epilogue;
     LLVMValueRef at[16]; /* the coordinate of each group */
     int inner;           /* the group of the innermost loop, or -1 */
     LLVMValueRef mask;   /* of lanes, or NULL */
@@ -42,17 +42,17 @@ typedef struct Walk {
     Range chunk;         /* of the kept group at the split, those of the task */
     LLVMValueRef task;   /* of a reduction in parts: its number, in the first phase that of the part */
     LLVMValueRef part;   /* in the first phase: the part's place in its result; else NULL */
-} Walk;
+} NestWalk;
 
-static int lanes_of(const Walk *walk) { return walk->nest->lane < 0 ? 1 : walk->m->target->lanes; }
+static int lanes_of_walk(const NestWalk *walk) { return walk->nest->lane < 0 ? 1 : walk->m->target->lanes; }
 
-static int64_t step_of(const Walk *walk, int group) { return nest_step(walk->nest, group, walk->m->target); }
+static int64_t step_of_group(const NestWalk *walk, int group) { return nest_step(walk->nest, group, walk->m->target); }
 
-static LLVMValueRef group_size(Walk *walk, int group) { return get_dim(walk->m, walk->nest->groups[group].size); }
+static LLVMValueRef group_size(NestWalk *walk, int group) { return get_dim(walk->m, walk->nest->groups[group].size); }
 
-static bool is_multiple(const Walk *walk, int group) { /* of whole vectors, surely */
+static bool is_multiple(const NestWalk *walk, int group) { /* of whole vectors, surely */
     int64_t size;
-    return group != walk->nest->lane || (dim_is_const(walk->nest->groups[group].size, &size) && size % lanes_of(walk) == 0);
+    return group != walk->nest->lane || (dim_is_const(walk->nest->groups[group].size, &size) && size % lanes_of_walk(walk) == 0);
 }
 
 /* Of a part's total in the workspace: a vector of values, and one of places beside it for argmax. */
@@ -62,9 +62,9 @@ static int64_t part_bytes(const Target *target, const Node *anchor) {
 
 /* ---- points ---- */
 
-static Point domain_point(const Walk *walk) {
+static Point domain_point(const NestWalk *walk) {
     const Nest *nest = walk->nest;
-    Point point = {.rank = nest->rank, .lanes = lanes_of(walk), .mask = walk->mask, .mask_inner = walk->mask_inner};
+    Point point = {.rank = nest->rank, .lanes = lanes_of_walk(walk), .mask = walk->mask, .mask_inner = walk->mask_inner};
     for (int i = 0; i < nest->rank; i++) point.at[i] = (Coord){.base = get_i64(walk->m, 0), .aligned = true};
     for (int g = 0; g < nest->count; g++) {
         const Group *group = &nest->groups[g];
@@ -76,7 +76,7 @@ static Point domain_point(const Walk *walk) {
 }
 
 /* Of a reduction's result: reduced axes are 0, and where lanes ran through one the result is a scalar. */
-static Point result_point(const Walk *walk) {
+static Point result_point(const NestWalk *walk) {
     const Nest *nest = walk->nest;
     Point point = domain_point(walk);
     for (int i = 0; i < nest->reduced_count; i++) {
@@ -90,18 +90,18 @@ static Point result_point(const Walk *walk) {
 }
 
 /* Ends the current block, so that what does not change in the loops that follow can be placed at its end. */
-static void set_hoist_point(Walk *walk, int inner) {
+static void set_hoist_point(NestWalk *walk, int inner) {
     LLVMBasicBlockRef here = LLVMGetInsertBlock(walk->m->builder);
     LLVMBasicBlockRef next = LLVMAppendBasicBlockInContext(walk->m->context, walk->m->function, "inner");
     LLVMMoveBasicBlockAfter(next, here);
     LLVMBuildBr(walk->m->builder, next);
     LLVMPositionBuilderAtEnd(walk->m->builder, next);
     walk->m->hoist = here;
-    walk->tail.memo.count = 0;
+    walk->epilogue.memo.count = 0;
     walk->inner = inner;
 }
 
-static void clear_hoist_point(Walk *walk) {
+static void clear_hoist_point(NestWalk *walk) {
     walk->m->hoist = NULL;
     walk->inner = -1;
 }
@@ -114,45 +114,45 @@ static LLVMValueRef emit_whole_steps(Module *m, LLVMValueRef from, LLVMValueRef 
 
 /* ---- reductions ---- */
 
-typedef struct Sum { LLVMValueRef value, index; } Sum; /* index: of argmax only */
+typedef struct RunningSum { LLVMValueRef value, index; } RunningSum; /* index: of argmax only */
 
-static Op reduction(const Walk *walk) { return walk->kernel->anchor->op; }
-static DType reduced_type(const Walk *walk) { return walk->kernel->anchor->inputs[0]->shape.type; }
+static Op reduction_of_walk(const NestWalk *walk) { return walk->kernel->anchor->op; }
+static DType reduced_type(const NestWalk *walk) { return walk->kernel->anchor->inputs[0]->shape.type; }
 
 /* What an operator reduces to where there is nothing. */
-static Sum sum_identity(Walk *walk) {
-    return (Sum){get_number(walk->m, reduced_type(walk), 0, lanes_of(walk)), NULL};
+static RunningSum sum_identity(NestWalk *walk) {
+    return (RunningSum){get_number(walk->m, reduced_type(walk), 0, lanes_of_walk(walk)), NULL};
 }
 
-static Sum reduce_max_identity(Walk *walk) {
+static RunningSum reduce_max_identity(NestWalk *walk) {
     DType type = reduced_type(walk);
-    return (Sum){get_exact(walk->m, type, number_least(type), lanes_of(walk)), NULL};
+    return (RunningSum){get_exact(walk->m, type, number_least(type), lanes_of_walk(walk)), NULL};
 }
 
-static Sum argmax_identity(Walk *walk) {
-    return (Sum){reduce_max_identity(walk).value, get_splat(walk->m, get_i32(walk->m, 0), lanes_of(walk))};
+static RunningSum argmax_identity(NestWalk *walk) {
+    return (RunningSum){reduce_max_identity(walk).value, get_splat(walk->m, get_i32(walk->m, 0), lanes_of_walk(walk))};
 }
 
-static Sum choose(Module *m, LLVMValueRef takes_b, Sum a, Sum b) {
+static RunningSum choose_sum(Module *m, LLVMValueRef takes_b, RunningSum a, RunningSum b) {
     LLVMValueRef value = LLVMBuildSelect(m->builder, takes_b, b.value, a.value, "");
-    return (Sum){value, LLVMBuildSelect(m->builder, takes_b, b.index, a.index, "")};
+    return (RunningSum){value, LLVMBuildSelect(m->builder, takes_b, b.index, a.index, "")};
 }
 
-static Sum sum_combine(Module *m, DType type, Sum a, Sum b) {
-    return (Sum){emit_sum(m, type, a.value, b.value), NULL};
+static RunningSum sum_combine(Module *m, DType type, RunningSum a, RunningSum b) {
+    return (RunningSum){emit_sum(m, type, a.value, b.value), NULL};
 }
 
-static Sum reduce_max_combine(Module *m, DType type, Sum a, Sum b) {
-    return (Sum){emit_larger(m, type, a.value, b.value), NULL};
+static RunningSum reduce_max_combine(Module *m, DType type, RunningSum a, RunningSum b) {
+    return (RunningSum){emit_larger(m, type, a.value, b.value), NULL};
 }
 
-static Sum argmax_combine(Module *m, DType type, Sum a, Sum b) {
-    return choose(m, emit_above(m, type, b.value, a.value), a, b);
+static RunningSum argmax_combine(Module *m, DType type, RunningSum a, RunningSum b) {
+    return choose_sum(m, emit_above(m, type, b.value, a.value), a, b);
 }
 
 static const struct {
-    Sum (*identity)(Walk *walk);
-    Sum (*combine)(Module *m, DType type, Sum a, Sum b);
+    RunningSum (*identity)(NestWalk *walk);
+    RunningSum (*combine)(Module *m, DType type, RunningSum a, RunningSum b);
 } reductions[OP_COUNT] = {
 #undef ROW_OF_CLASS_REDUCTION
 #define ROW_OF_CLASS_REDUCTION(name) [OP_##name] = {name##_identity, name##_combine},
@@ -161,85 +161,85 @@ static const struct {
 #undef OP
 };
 
-static Sum get_identity(Walk *walk) { return reductions[reduction(walk)].identity(walk); }
+static RunningSum get_identity(NestWalk *walk) { return reductions[reduction_of_walk(walk)].identity(walk); }
 
 /* Of a term or a sum `b` whose places come behind those of `a`, lane by lane. */
-static Sum combine(Walk *walk, Sum a, Sum b) {
-    return reductions[reduction(walk)].combine(walk->m, reduced_type(walk), a, b);
+static RunningSum combine_sums(NestWalk *walk, RunningSum a, RunningSum b) {
+    return reductions[reduction_of_walk(walk)].combine(walk->m, reduced_type(walk), a, b);
 }
 
 /* Of sums whose places lie between each other: of equal ones the first is to be found. */
-static Sum merge(Walk *walk, Sum a, Sum b) {
+static RunningSum merge_sums(NestWalk *walk, RunningSum a, RunningSum b) {
     Module *m = walk->m;
-    if (reduction(walk) != OP_argmax) return combine(walk, a, b);
+    if (reduction_of_walk(walk) != OP_argmax) return combine_sums(walk, a, b);
     DType type = reduced_type(walk);
     LLVMValueRef above = emit_above(m, type, b.value, a.value), below = emit_above(m, type, a.value, b.value);
     LLVMValueRef before = LLVMBuildICmp(m->builder, LLVMIntSLT, b.index, a.index, "");
-    return choose(m, LLVMBuildOr(m->builder, above, LLVMBuildAnd(m->builder, before, LLVMBuildNot(m->builder, below, ""), ""), ""), a, b);
+    return choose_sum(m, LLVMBuildOr(m->builder, above, LLVMBuildAnd(m->builder, before, LLVMBuildNot(m->builder, below, ""), ""), ""), a, b);
 }
 
 /* The operand where the walk stands; the identity in lanes that do not exist. */
-static Sum emit_term(Walk *walk) {
+static RunningSum emit_reduced_term(NestWalk *walk) {
     Module *m = walk->m;
     Point point = domain_point(walk);
-    Sum term = {emit_expr(&walk->tail, walk->kernel->anchor->inputs[0], &point), NULL};
-    Sum identity = get_identity(walk);
+    RunningSum term = {emit_expr(&walk->epilogue, walk->kernel->anchor->inputs[0], &point), NULL};
+    RunningSum identity = get_identity(walk);
     if (walk->mask) term.value = LLVMBuildSelect(m->builder, walk->mask, term.value, identity.value, "");
-    if (reduction(walk) != OP_argmax) return term;
+    if (reduction_of_walk(walk) != OP_argmax) return term;
     LLVMValueRef place = get_coord_vector(m, &point.at[ATTRIBUTES(walk->kernel->anchor, argmax)->axis], point.lanes);
     term.index = LLVMBuildTrunc(m->builder, place, LLVMTypeOf(identity.index), "");
     if (walk->mask) term.index = LLVMBuildSelect(m->builder, walk->mask, term.index, identity.index, "");
     return term;
 }
 
-static Sum carry(Walk *walk, Loop *loop, Sum sum) {
-    Sum phi = {add_carried(walk->m, loop, sum.value), NULL};
+static RunningSum carry_sum(NestWalk *walk, Loop *loop, RunningSum sum) {
+    RunningSum phi = {add_carried(walk->m, loop, sum.value), NULL};
     if (sum.index) phi.index = add_carried(walk->m, loop, sum.index);
     return phi;
 }
 
-static void carry_on(Loop *loop, int which, Sum next) {
+static void carry_on(Loop *loop, int which, RunningSum next) {
     int values = next.index ? 2 : 1;
     set_carried(loop, which * values, next.value);
     if (next.index) set_carried(loop, which * values + 1, next.index);
 }
 
-static Sum carried_sum(const Loop *loop, int which, bool index) {
+static RunningSum carried_sum(const Loop *loop, int which, bool index) {
     int values = index ? 2 : 1;
-    return (Sum){carried_result(loop, which * values), index ? carried_result(loop, which * values + 1) : NULL};
+    return (RunningSum){carried_result(loop, which * values), index ? carried_result(loop, which * values + 1) : NULL};
 }
 
 /* Steps from .. to of a group, in `chains` sums that are added up at the end. */
-static Sum emit_chains(Walk *walk, int group, LLVMValueRef from, LLVMValueRef to, int chains) {
-    int64_t step = step_of(walk, group);
+static RunningSum emit_chains(NestWalk *walk, int group, LLVMValueRef from, LLVMValueRef to, int chains) {
+    int64_t step = step_of_group(walk, group);
     Loop loop = begin_loop(walk->m, from, to, step * chains);
-    Sum sums[MAX_CHAINS];
-    for (int c = 0; c < chains; c++) sums[c] = carry(walk, &loop, get_identity(walk));
+    RunningSum sums[MAX_CHAINS];
+    for (int c = 0; c < chains; c++) sums[c] = carry_sum(walk, &loop, get_identity(walk));
     for (int c = 0; c < chains; c++) {
         walk->at[group] = emit_add(walk->m, loop.index, get_i64(walk->m, c * step));
-        carry_on(&loop, c, combine(walk, sums[c], emit_term(walk)));
+        carry_on(&loop, c, combine_sums(walk, sums[c], emit_reduced_term(walk)));
     }
     end_loop(walk->m, &loop);
-    bool index = reduction(walk) == OP_argmax;
+    bool index = reduction_of_walk(walk) == OP_argmax;
     for (int c = 0; c < chains; c++) sums[c] = carried_sum(&loop, c, index);
     for (int width = 1; width < chains; width *= 2)
-        for (int c = 0; c + width < chains; c += 2 * width) sums[c] = merge(walk, sums[c], sums[c + width]);
+        for (int c = 0; c + width < chains; c += 2 * width) sums[c] = merge_sums(walk, sums[c], sums[c + width]);
     return sums[0];
 }
 
 /* One step after the other, onto `sum`; where `masked`, lanes only as far as `to`. */
-static Sum emit_steps(Walk *walk, int group, LLVMValueRef from, LLVMValueRef to, Sum sum, bool masked) {
+static RunningSum emit_steps(NestWalk *walk, int group, LLVMValueRef from, LLVMValueRef to, RunningSum sum, bool masked) {
     int64_t low, high;
     if (get_constant(from, &low) && get_constant(to, &high) && low >= high) return sum;
     LLVMValueRef outer_mask = walk->mask;
-    Loop loop = begin_loop(walk->m, from, to, step_of(walk, group));
-    Sum phi = carry(walk, &loop, sum);
+    Loop loop = begin_loop(walk->m, from, to, step_of_group(walk, group));
+    RunningSum phi = carry_sum(walk, &loop, sum);
     walk->at[group] = loop.index;
     if (masked) {
-        walk->mask = emit_lane_mask(walk->m, emit_sub(walk->m, to, loop.index), lanes_of(walk));
+        walk->mask = emit_lane_mask(walk->m, emit_sub(walk->m, to, loop.index), lanes_of_walk(walk));
         walk->mask_inner = true;
     }
-    carry_on(&loop, 0, combine(walk, phi, emit_term(walk)));
+    carry_on(&loop, 0, combine_sums(walk, phi, emit_reduced_term(walk)));
     end_loop(walk->m, &loop);
     walk->mask = outer_mask;
     walk->mask_inner = walk->mask_inner && !masked;
@@ -253,17 +253,17 @@ static bool is_heavy(const Kernel *kernel) {
     return kernel->member_count > 16;
 }
 
-static int chains_of(const Walk *walk, int group) {
+static int chains_of(const NestWalk *walk, int group) {
     int64_t size;
     if (is_heavy(walk->kernel)) return 1;
-    if (dim_is_const(walk->nest->groups[group].size, &size) && size < MAX_CHAINS * step_of(walk, group)) return 1;
+    if (dim_is_const(walk->nest->groups[group].size, &size) && size < MAX_CHAINS * step_of_group(walk, group)) return 1;
     return MAX_CHAINS;
 }
 
-static Sum emit_block(Walk *walk, int group, LLVMValueRef from, LLVMValueRef to) {
-    int64_t step = step_of(walk, group);
+static RunningSum emit_block(NestWalk *walk, int group, LLVMValueRef from, LLVMValueRef to) {
+    int64_t step = step_of_group(walk, group);
     int chains = chains_of(walk, group);
-    Sum sum = get_identity(walk);
+    RunningSum sum = get_identity(walk);
     if (chains > 1) {
         LLVMValueRef whole = emit_whole_steps(walk->m, from, to, step * chains);
         sum = emit_chains(walk, group, from, whole, chains);
@@ -276,27 +276,27 @@ static Sum emit_block(Walk *walk, int group, LLVMValueRef from, LLVMValueRef to)
 }
 
 /* The coordinates of a reduced group: all, or a part. */
-static Range reduced_range(Walk *walk, int group) {
+static Range reduced_range(NestWalk *walk, int group) {
     Module *m = walk->m;
     Range all = {get_i64(m, 0), group_size(walk, group)};
-    if (!walk->part || group != walk->nest->parted) return all;
+    if (!walk->part || group != walk->nest->split_reduction) return all;
     LLVMValueRef part = get_i64(m, walk->nest->part), from = emit_mul(m, walk->part, part);
     return (Range){from, emit_min(m, emit_add(m, from, part), all.to)};
 }
 
 /* The innermost reduced group. */
-static Sum emit_run(Walk *walk, int group, Sum total) {
+static RunningSum emit_group_run(NestWalk *walk, int group, RunningSum total) {
     Module *m = walk->m;
-    int64_t block = BLOCK_STEPS * step_of(walk, group), constant;
+    int64_t block = BLOCK_STEPS * step_of_group(walk, group), constant;
     Range range = reduced_range(walk, group);
     set_hoist_point(walk, group);
     if (get_constant(range.to, &constant) && constant <= block) {
-        total = combine(walk, total, emit_block(walk, group, range.from, range.to));
+        total = combine_sums(walk, total, emit_block(walk, group, range.from, range.to));
     } else {
         Loop loop = begin_loop(m, range.from, range.to, block);
-        Sum phi = carry(walk, &loop, total);
+        RunningSum phi = carry_sum(walk, &loop, total);
         LLVMValueRef end = emit_min(m, emit_add(m, loop.index, get_i64(m, block)), range.to);
-        carry_on(&loop, 0, combine(walk, phi, emit_block(walk, group, loop.index, end)));
+        carry_on(&loop, 0, combine_sums(walk, phi, emit_block(walk, group, loop.index, end)));
         end_loop(m, &loop);
         total = carried_sum(&loop, 0, total.index != NULL);
     }
@@ -305,21 +305,21 @@ static Sum emit_run(Walk *walk, int group, Sum total) {
 }
 
 /* The mask of a vector of the lane group that the walk stands at, where the group may end within it. */
-static void set_lane_mask(Walk *walk, int group) {
+static void set_lane_mask(NestWalk *walk, int group) {
     if (group != walk->nest->lane || is_multiple(walk, group)) return;
-    walk->mask = emit_lane_mask(walk->m, emit_sub(walk->m, group_size(walk, group), walk->at[group]), lanes_of(walk));
+    walk->mask = emit_lane_mask(walk->m, emit_sub(walk->m, group_size(walk, group), walk->at[group]), lanes_of_walk(walk));
     walk->mask_inner = false;
 }
 
-static Sum emit_reduced(Walk *walk, int number, Sum total) {
+static RunningSum emit_reduced(NestWalk *walk, int number, RunningSum total) {
     const Nest *nest = walk->nest;
-    if (number == nest->reduced_count) return combine(walk, total, emit_term(walk)); /* all reduced axes have size 1 */
+    if (number == nest->reduced_count) return combine_sums(walk, total, emit_reduced_term(walk)); /* all reduced axes have size 1 */
     int group = nest->reduced[number];
-    if (number == nest->reduced_count - 1) return emit_run(walk, group, total);
+    if (number == nest->reduced_count - 1) return emit_group_run(walk, group, total);
     LLVMValueRef outer_mask = walk->mask;
     Range range = reduced_range(walk, group);
-    Loop loop = begin_loop(walk->m, range.from, range.to, step_of(walk, group));
-    Sum phi = carry(walk, &loop, total);
+    Loop loop = begin_loop(walk->m, range.from, range.to, step_of_group(walk, group));
+    RunningSum phi = carry_sum(walk, &loop, total);
     walk->at[group] = loop.index;
     set_lane_mask(walk, group);
     carry_on(&loop, 0, emit_reduced(walk, number + 1, phi));
@@ -329,23 +329,23 @@ static Sum emit_reduced(Walk *walk, int number, Sum total) {
 }
 
 /* The upper half of the lanes onto the lower, until one is left: a fixed order. */
-static Sum emit_across_lanes(Walk *walk, Sum sum) {
+static RunningSum emit_across_lanes(NestWalk *walk, RunningSum sum) {
     Module *m = walk->m;
-    for (int half = lanes_of(walk) / 2; half > 0; half /= 2) {
+    for (int half = lanes_of_walk(walk) / 2; half > 0; half /= 2) {
         LLVMValueRef lower[32], upper[32];
         for (int i = 0; i < half; i++) {
             lower[i] = get_i32(m, i);
             upper[i] = get_i32(m, half + i);
         }
         LLVMValueRef first = LLVMConstVector(lower, (unsigned)half), second = LLVMConstVector(upper, (unsigned)half);
-        Sum a = sum, b = sum;
+        RunningSum a = sum, b = sum;
         for (int k = 0; k < (sum.index ? 2 : 1); k++) {
             LLVMValueRef *to_a = k ? &a.index : &a.value, *to_b = k ? &b.index : &b.value;
             LLVMValueRef all = *to_a, poison = LLVMGetPoison(LLVMTypeOf(all));
             *to_a = LLVMBuildShuffleVector(m->builder, all, poison, first, "");
             *to_b = LLVMBuildShuffleVector(m->builder, all, poison, second, "");
         }
-        sum = merge(walk, a, b);
+        sum = merge_sums(walk, a, b);
     }
     LLVMValueRef zero = get_i32(m, 0);
     sum.value = LLVMBuildExtractElement(m->builder, sum.value, zero, "");
@@ -356,44 +356,44 @@ static Sum emit_across_lanes(Walk *walk, Sum sum) {
 /* ---- reductions in parts ---- */
 
 /* The places of a part's total in the workspace: values, and beside them places of argmax. */
-static Sum part_address(Walk *walk, LLVMValueRef number) {
+static RunningSum part_address(NestWalk *walk, LLVMValueRef number) {
     Module *m = walk->m;
-    Sum identity = get_identity(walk);
+    RunningSum identity = get_identity(walk);
     LLVMValueRef base = get_argument(m, 1 + walk->kernel->input_count);
     int64_t wide = part_bytes(m->target, walk->kernel->anchor);
     LLVMValueRef value = get_element(m, m->i8, base, emit_mul(m, number, get_i64(m, wide)));
-    return (Sum){value, identity.index ? get_element(m, m->i8, value, get_i64(m, wide / 2)) : NULL};
+    return (RunningSum){value, identity.index ? get_element(m, m->i8, value, get_i64(m, wide / 2)) : NULL};
 }
 
-static void store_part(Walk *walk, Sum sum) {
-    Sum at = part_address(walk, walk->task);
+static void store_part(NestWalk *walk, RunningSum sum) {
+    RunningSum at = part_address(walk, walk->task);
     emit_store(walk->m, sum.value, at.value, 4);
     if (sum.index) emit_store(walk->m, sum.index, at.index, 4);
 }
 
-static Sum emit_parts(Walk *walk) {
+static RunningSum emit_parts(NestWalk *walk) {
     Module *m = walk->m;
-    Sum total = get_identity(walk);
+    RunningSum total = get_identity(walk);
     LLVMValueRef count = get_dim(m, nest_parts(walk->kernel->program, walk->nest)), first = emit_mul(m, walk->task, count);
     Loop loop = begin_loop(m, get_i64(m, 0), count, 1);
-    Sum phi = carry(walk, &loop, total), at = part_address(walk, emit_add(m, first, loop.index));
-    Sum part = {emit_load(m, LLVMTypeOf(total.value), at.value, 4), NULL};
+    RunningSum phi = carry_sum(walk, &loop, total), at = part_address(walk, emit_add(m, first, loop.index));
+    RunningSum part = {emit_load(m, LLVMTypeOf(total.value), at.value, 4), NULL};
     if (total.index) part.index = emit_load(m, LLVMTypeOf(total.index), at.index, 4);
-    carry_on(&loop, 0, combine(walk, phi, part));
+    carry_on(&loop, 0, combine_sums(walk, phi, part));
     end_loop(m, &loop);
     return carried_sum(&loop, 0, total.index != NULL);
 }
 
-static void emit_reduction(Walk *walk) {
-    bool gathers = walk->nest->parted >= 0 && !walk->part;
-    Sum sum = gathers ? emit_parts(walk) : emit_reduced(walk, 0, get_identity(walk));
+static void emit_reduction(NestWalk *walk) {
+    bool gathers = walk->nest->split_reduction >= 0 && !walk->part;
+    RunningSum sum = gathers ? emit_parts(walk) : emit_reduced(walk, 0, get_identity(walk));
     if (walk->part) {
         store_part(walk, sum);
         return;
     }
     bool along = walk->nest->lane >= 0 && walk->nest->groups[walk->nest->lane].reduced;
     if (along) sum = emit_across_lanes(walk, sum);
-    LLVMValueRef value = reduction(walk) == OP_argmax ? sum.index : sum.value;
+    LLVMValueRef value = reduction_of_walk(walk) == OP_argmax ? sum.index : sum.value;
     Point point = result_point(walk);
     if (walk->nest->blocked_one) { /* one channel, which has a block of its own with zeros beside */
         point.lanes = walk->m->target->lanes;
@@ -401,29 +401,29 @@ static void emit_reduction(Walk *walk) {
         point.mask = emit_lane_mask(walk->m, get_i64(walk->m, 1), point.lanes);
         value = get_splat(walk->m, value, point.lanes);
     }
-    emit_tail_store(&walk->tail, &point, value);
+    emit_epilogue_store(&walk->epilogue, &point, value);
 }
 
 /* ---- elementwise and movement ---- */
 
-static void emit_squares(Walk *walk);
-static void emit_zipped(Walk *walk);
+static void emit_square_tiles(NestWalk *walk);
+static void emit_interleaved(NestWalk *walk);
 
-static void emit_point(Walk *walk) {
+static void emit_point(NestWalk *walk) {
     Point point = domain_point(walk);
-    emit_tail_store(&walk->tail, &point, NULL);
+    emit_epilogue_store(&walk->epilogue, &point, NULL);
 }
 
-static void emit_elements(Walk *walk) {
-    if (walk->square) emit_squares(walk);
-    else if (walk->nest->zipped >= 0) emit_zipped(walk);
+static void emit_elements(NestWalk *walk) {
+    if (walk->square) emit_square_tiles(walk);
+    else if (walk->nest->interleaved >= 0) emit_interleaved(walk);
     else emit_point(walk);
 }
 
 /* Vectors of the lane group, then the rest under a mask. */
-static void emit_vectors(Walk *walk, int group, Range range) {
+static void emit_vectors(NestWalk *walk, int group, Range range) {
     Module *m = walk->m;
-    int64_t lanes = lanes_of(walk), size;
+    int64_t lanes = lanes_of_walk(walk), size;
     LLVMValueRef whole = is_multiple(walk, group) ? range.to : emit_whole_steps(m, range.from, range.to, lanes);
     if (!(dim_is_const(walk->nest->groups[group].size, &size) && size < lanes)) {
         Loop loop = begin_loop(m, range.from, whole, lanes);
@@ -445,107 +445,107 @@ static void emit_vectors(Walk *walk, int group, Range range) {
 /* ---- squares ---- */
 
 /* One square of a turned operand: row i is the operand at lane i along the turned group. Lanes beyond the end repeat the last. */
-static void emit_square(Walk *walk, const Node *node, LLVMValueRef *rows) {
+static void emit_square(NestWalk *walk, const Node *node, LLVMValueRef *rows) {
     Module *m = walk->m;
     const Nest *nest = walk->nest;
-    const Group *across = &nest->groups[nest->lane], *along = &nest->groups[nest->turned];
+    const Group *across = &nest->groups[nest->lane], *along = &nest->groups[nest->transposed];
     LLVMValueRef last = emit_sub(m, group_size(walk, nest->lane), get_i64(m, 1));
-    for (int i = 0; i < lanes_of(walk); i++) {
+    for (int i = 0; i < lanes_of_walk(walk); i++) {
         Point point = domain_point(walk);
         LLVMValueRef row = emit_add(m, walk->at[nest->lane], get_i64(m, i));
         point.mask = NULL;
         point.at[across->axes[across->count - 1]] = coord_fixed(walk->mask ? emit_min(m, row, last) : row);
-        point.at[along->axes[along->count - 1]] = (Coord){.base = walk->at[nest->turned], .lane_step = 1, .aligned = true,
+        point.at[along->axes[along->count - 1]] = (Coord){.base = walk->at[nest->transposed], .lane_step = 1, .aligned = true,
                                                           .inner = true};
-        rows[i] = emit_expr(&walk->tail, node, &point);
+        rows[i] = emit_expr(&walk->epilogue, node, &point);
     }
-    emit_transpose(m, rows, lanes_of(walk));
+    emit_transpose(m, rows, lanes_of_walk(walk));
 }
 
-static void emit_squares(Walk *walk) {
+static void emit_square_tiles(NestWalk *walk) {
     const Nest *nest = walk->nest;
-    LLVMValueRef rows[COUNT_OF(nest->turns)][64], first = walk->at[nest->turned];
+    LLVMValueRef rows[COUNT_OF(nest->transposed_nodes)][64], first = walk->at[nest->transposed];
     Module *m = walk->m;
     LLVMBasicBlockRef hoist = m->hoist;
-    for (int t = 0; t < nest->turn_count; t++) {
+    for (int t = 0; t < nest->transposed_count; t++) {
         m->hoist = NULL; /* a row's coordinates are computed here, also those that are fixed */
-        emit_square(walk, nest->turns[t], rows[t]);
+        emit_square(walk, nest->transposed_nodes[t], rows[t]);
         m->hoist = hoist;
     }
-    walk->tail.memo.count = 0;
-    for (int j = 0; j < lanes_of(walk); j++) {
-        LLVMBasicBlockRef from = step_out(m, nest->turned == walk->inner);
-        walk->at[nest->turned] = emit_add(m, first, get_i64(m, j));
+    walk->epilogue.memo.count = 0;
+    for (int j = 0; j < lanes_of_walk(walk); j++) {
+        LLVMBasicBlockRef from = step_out(m, nest->transposed == walk->inner);
+        walk->at[nest->transposed] = emit_add(m, first, get_i64(m, j));
         step_back(m, from);
-        walk->tail.known_count = 0;
-        for (int t = 0; t < nest->turn_count; t++)
-            walk->tail.known[walk->tail.known_count++] = (Known){nest->turns[t], rows[t][j]};
+        walk->epilogue.known_count = 0;
+        for (int t = 0; t < nest->transposed_count; t++)
+            walk->epilogue.known[walk->epilogue.known_count++] = (KnownNode){nest->transposed_nodes[t], rows[t][j]};
         emit_point(walk);
     }
-    walk->tail.known_count = 0;
-    walk->at[nest->turned] = first;
+    walk->epilogue.known_count = 0;
+    walk->at[nest->transposed] = first;
 }
 
-static void emit_inside(Walk *walk, int number);
+static void emit_nest_inside(NestWalk *walk, int number);
 
 /* The turned group, number `number` of those kept, by vectors; then the rest by coordinates. */
-static void emit_turned(Walk *walk, int number, Range range) {
+static void emit_transposed(NestWalk *walk, int number, Range range) {
     Module *m = walk->m;
-    int group = walk->nest->kept[number];
-    LLVMValueRef whole = emit_whole_steps(m, range.from, range.to, lanes_of(walk));
-    Loop squares = begin_loop(m, range.from, whole, lanes_of(walk));
+    int group = walk->nest->parallel[number];
+    LLVMValueRef whole = emit_whole_steps(m, range.from, range.to, lanes_of_walk(walk));
+    Loop squares = begin_loop(m, range.from, whole, lanes_of_walk(walk));
     walk->at[group] = squares.index;
     walk->square = true;
-    emit_inside(walk, number + 1);
+    emit_nest_inside(walk, number + 1);
     walk->square = false;
     end_loop(m, &squares);
     int64_t size;
-    if (dim_is_const(walk->nest->groups[group].size, &size) && size % lanes_of(walk) == 0) return;
+    if (dim_is_const(walk->nest->groups[group].size, &size) && size % lanes_of_walk(walk) == 0) return;
     Loop rest = begin_loop(m, whole, range.to, 1);
     walk->at[group] = rest.index;
-    emit_inside(walk, number + 1);
+    emit_nest_inside(walk, number + 1);
     end_loop(m, &rest);
 }
 
 /* ---- zipped ---- */
 
 /* The vectors of results that lie one after the other from where the walk stands at in the lanes' group. */
-static void store_zipped(Walk *walk, const LLVMValueRef *vectors, int count) {
+static void store_interleaved(NestWalk *walk, const LLVMValueRef *vectors, int count) {
     Module *m = walk->m;
     const Nest *nest = walk->nest;
-    const Group *narrow = &nest->groups[nest->zipped], *wide = &nest->groups[nest->lane];
+    const Group *narrow = &nest->groups[nest->interleaved], *wide = &nest->groups[nest->lane];
     Point point = domain_point(walk);
     point.at[wide->axes[wide->count - 1]].lane_step = 0;
     LLVMValueRef left = emit_mul(m, emit_sub(m, group_size(walk, nest->lane), walk->at[nest->lane]), get_i64(m, count));
     for (int i = 0; i < count; i++) {
-        LLVMValueRef first = get_i64(m, (int64_t)i * lanes_of(walk));
+        LLVMValueRef first = get_i64(m, (int64_t)i * lanes_of_walk(walk));
         point.at[narrow->axes[narrow->count - 1]] = (Coord){.base = first, .lane_step = 1};
-        if (walk->mask) point.mask = emit_lane_mask(m, emit_sub(m, left, first), lanes_of(walk));
+        if (walk->mask) point.mask = emit_lane_mask(m, emit_sub(m, left, first), lanes_of_walk(walk));
         emit_value_store(m, walk->kernel->output, get_argument(m, 0), &point, vectors[i]);
     }
 }
 
-static void emit_zipped(Walk *walk) {
+static void emit_interleaved(NestWalk *walk) {
     const Nest *nest = walk->nest;
-    int count = (int)dim_const_value(nest->groups[nest->zipped].size);
-    LLVMValueRef vectors[MOST_INTERLEAVED];
+    int count = (int)dim_const_value(nest->groups[nest->interleaved].size);
+    LLVMValueRef vectors[MAX_INTERLEAVED];
     for (int i = 0; i < count; i++) {
-        walk->at[nest->zipped] = get_i64(walk->m, i);
+        walk->at[nest->interleaved] = get_i64(walk->m, i);
         Point point = domain_point(walk);
-        vectors[i] = emit_expr(&walk->tail, walk->kernel->output->node, &point);
+        vectors[i] = emit_expr(&walk->epilogue, walk->kernel->output->node, &point);
     }
-    walk->at[nest->zipped] = get_i64(walk->m, 0);
+    walk->at[nest->interleaved] = get_i64(walk->m, 0);
     emit_interleave(walk->m, vectors, count);
-    store_zipped(walk, vectors, count);
+    store_interleaved(walk, vectors, count);
 }
 
-static void emit_innermost(Walk *walk, int number, Range range) {
-    int group = walk->nest->kept[number];
+static void emit_innermost(NestWalk *walk, int number, Range range) {
+    int group = walk->nest->parallel[number];
     set_hoist_point(walk, group);
     if (group == walk->nest->lane) {
         emit_vectors(walk, group, range);
-    } else if (group == walk->nest->turned) {
-        emit_turned(walk, number, range);
+    } else if (group == walk->nest->transposed) {
+        emit_transposed(walk, number, range);
     } else {
         Loop loop = begin_loop(walk->m, range.from, range.to, 1);
         walk->at[group] = loop.index;
@@ -557,14 +557,14 @@ static void emit_innermost(Walk *walk, int number, Range range) {
 
 /* ---- the nest ---- */
 
-static void emit_kept(Walk *walk, int number, Range range);
+static void emit_parallel_groups(NestWalk *walk, int number, Range range);
 
-static void emit_inside(Walk *walk, int number) {
+static void emit_nest_inside(NestWalk *walk, int number) {
     const Nest *nest = walk->nest;
-    if (number == nest->split && number < nest->kept_count) {
-        emit_kept(walk, number, walk->chunk);
-    } else if (number < nest->kept_count) {
-        emit_kept(walk, number, (Range){get_i64(walk->m, 0), group_size(walk, nest->kept[number])});
+    if (number == nest->split && number < nest->parallel_count) {
+        emit_parallel_groups(walk, number, walk->chunk);
+    } else if (number < nest->parallel_count) {
+        emit_parallel_groups(walk, number, (Range){get_i64(walk->m, 0), group_size(walk, nest->parallel[number])});
     } else if (walk->kernel->anchor) {
         emit_reduction(walk);
     } else {
@@ -574,111 +574,111 @@ static void emit_inside(Walk *walk, int number) {
 
 /* Before and after what lies inside a vector of the lane group of which some lanes do not exist. Whole vectors have code of their own: a
  * store by a mask costs twenty cycles and more on some machines. */
-static void begin_masked(Walk *walk, int group) {
-    walk->tail.memo.count = 0;
+static void begin_masked(NestWalk *walk, int group) {
+    walk->epilogue.memo.count = 0;
     set_lane_mask(walk, group);
 }
 
-static void end_masked(Walk *walk) {
-    walk->tail.memo.count = 0;
+static void end_masked(NestWalk *walk) {
+    walk->epilogue.memo.count = 0;
     walk->mask = NULL;
 }
 
-static void emit_kept(Walk *walk, int number, Range range) {
+static void emit_parallel_groups(NestWalk *walk, int number, Range range) {
     Module *m = walk->m;
     const Nest *nest = walk->nest;
-    int group = nest->kept[number];
-    if (!walk->kernel->anchor && number == nest->kept_count - 1) {
+    int group = nest->parallel[number];
+    if (!walk->kernel->anchor && number == nest->parallel_count - 1) {
         emit_innermost(walk, number, range);
         return;
     }
-    if (group == nest->turned) {
-        emit_turned(walk, number, range);
+    if (group == nest->transposed) {
+        emit_transposed(walk, number, range);
         return;
     }
-    LLVMValueRef whole = is_multiple(walk, group) ? range.to : emit_whole_steps(m, range.from, range.to, step_of(walk, group));
-    Loop loop = begin_loop(m, range.from, whole, step_of(walk, group));
+    LLVMValueRef whole = is_multiple(walk, group) ? range.to : emit_whole_steps(m, range.from, range.to, step_of_group(walk, group));
+    Loop loop = begin_loop(m, range.from, whole, step_of_group(walk, group));
     walk->at[group] = loop.index;
-    emit_inside(walk, number + 1);
+    emit_nest_inside(walk, number + 1);
     end_loop(m, &loop);
     if (is_multiple(walk, group)) return;
     Branch rest = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, whole, range.to, ""));
     walk->at[group] = whole;
     begin_masked(walk, group);
-    emit_inside(walk, number + 1);
+    emit_nest_inside(walk, number + 1);
     end_masked(walk);
     end_if(m, &rest);
 }
 
 /* A task's number is one digit a group before the split, and one of chunks. */
-static void emit_digits(Walk *walk, LLVMValueRef task) {
+static void emit_digits(NestWalk *walk, LLVMValueRef task) {
     Module *m = walk->m;
     const Nest *nest = walk->nest;
     for (int i = nest->split; i >= 0; i--) {
-        int64_t step = i == nest->split ? nest->chunk : step_of(walk, nest->kept[i]);
-        LLVMValueRef size = group_size(walk, nest->kept[i]);
+        int64_t step = i == nest->split ? nest->chunk : step_of_group(walk, nest->parallel[i]);
+        LLVMValueRef size = group_size(walk, nest->parallel[i]);
         LLVMValueRef steps = emit_div(m, emit_add(m, size, get_i64(m, step - 1)), get_i64(m, step));
         LLVMValueRef digit = i ? emit_rem(m, task, steps) : task;
         LLVMValueRef from = emit_mul(m, digit, get_i64(m, step));
         if (i) task = emit_div(m, task, steps);
         if (i == nest->split) walk->chunk = (Range){from, emit_min(m, emit_add(m, from, get_i64(m, step)), size)};
-        else walk->at[nest->kept[i]] = from;
+        else walk->at[nest->parallel[i]] = from;
     }
 }
 
-static bool is_digit(const Walk *walk, int group) {
+static bool is_digit(const NestWalk *walk, int group) {
     for (int i = 0; i < walk->nest->split; i++)
-        if (walk->nest->kept[i] == group) return true;
+        if (walk->nest->parallel[i] == group) return true;
     return false;
 }
 
 /* A task of one vector of the lane group, which may not be whole. */
-static void emit_lane_task(Walk *walk) {
+static void emit_lane_task(NestWalk *walk) {
     Module *m = walk->m;
     const Nest *nest = walk->nest;
     LLVMValueRef left = emit_sub(m, group_size(walk, nest->lane), walk->at[nest->lane]);
-    Branch whole = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSGE, left, get_i64(m, lanes_of(walk)), "whole"));
-    emit_inside(walk, nest->split);
+    Branch whole = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSGE, left, get_i64(m, lanes_of_walk(walk)), "whole"));
+    emit_nest_inside(walk, nest->split);
     begin_else(m, &whole);
     begin_masked(walk, nest->lane);
-    emit_inside(walk, nest->split);
+    emit_nest_inside(walk, nest->split);
     end_masked(walk);
     end_if(m, &whole);
 }
 
 /* A task of one vector of the turned group, which stands before the split. */
-static void emit_turned_task(Walk *walk) {
+static void emit_transposed_task(NestWalk *walk) {
     Module *m = walk->m;
     const Nest *nest = walk->nest;
-    LLVMValueRef from = walk->at[nest->turned], to = emit_add(m, from, get_i64(m, lanes_of(walk)));
-    emit_turned(walk, nest->split - 1, (Range){from, emit_min(m, to, group_size(walk, nest->turned))});
+    LLVMValueRef from = walk->at[nest->transposed], to = emit_add(m, from, get_i64(m, lanes_of_walk(walk)));
+    emit_transposed(walk, nest->split - 1, (Range){from, emit_min(m, to, group_size(walk, nest->transposed))});
 }
 
-static void emit_task(Walk *walk, LLVMValueRef task, bool parts) {
+static void emit_loops_task(NestWalk *walk, LLVMValueRef task, bool parts) {
     Module *m = walk->m;
     const Nest *nest = walk->nest;
     walk->task = task;
     walk->part = parts ? take_part(m, &task, get_dim(m, nest_parts(walk->kernel->program, nest))) : NULL;
-    if (nest->split < nest->kept_count) emit_digits(walk, task);
-    if (is_digit(walk, nest->turned)) emit_turned_task(walk);
+    if (nest->split < nest->parallel_count) emit_digits(walk, task);
+    if (is_digit(walk, nest->transposed)) emit_transposed_task(walk);
     else if (is_digit(walk, nest->lane) && !is_multiple(walk, nest->lane)) emit_lane_task(walk);
-    else emit_inside(walk, nest->split);
+    else emit_nest_inside(walk, nest->split);
 }
 
 /* ---- the kind ---- */
 
 static bool is_scatter(const Kernel *kernel) { return kernel->anchor && kernel->anchor->op == OP_scatter_add; }
 
-static bool takes(const Kernel *kernel) {
+static bool takes_loops(const Kernel *kernel) {
     if (!kernel->anchor) return true;
     OpClass class = op_info[kernel->anchor->op].class;
     return class == CLASS_REDUCTION || (class == CLASS_SCATTER && kernel->anchor == kernel->output->node);
 }
 
 bool loops_propose(const Kernel *kernel, Proposal *proposal) {
-    if (!takes(kernel)) return false;
+    if (!takes_loops(kernel)) return false;
     proposal->is_nest = !is_scatter(kernel);
-    if (!proposal->is_nest) wish_layouts(kernel, proposal, LAYOUT_PLAIN, kernel->input_count);
+    if (!proposal->is_nest) prefer_layouts(kernel, proposal, LAYOUT_PLAIN, kernel->input_count);
     proposal->cycles = cost_cycles(kernel->program->target, kernel_typical_flops(kernel), 0.25, kernel_typical_bytes(kernel));
     return true;
 }
@@ -691,7 +691,7 @@ static void set_nest_name(Kernel *kernel) {
 }
 
 /* A reduction in parts: those first, then their sums. */
-static void set_phases(Program *program, Kernel *kernel, const Nest *nest) {
+static void set_loops_phases(Program *program, Kernel *kernel, const Nest *nest) {
     Dim parts = dim_mul(program->graph->dims, kernel->tasks, nest_parts(program, nest));
     kernel_set_workspace(kernel, dim_scale(program->graph->dims, parts, part_bytes(program->target, kernel->anchor)));
     Phase phases[] = {{arena_printf(program->arena, "%s_parts", kernel->name), parts}, {kernel->name, kernel->tasks}};
@@ -710,14 +710,14 @@ void loops_settle(Program *program, Kernel *kernel) {
     const Nest *nest = kernel->proposal.tile;
     kernel->tasks = nest_tasks(program, nest);
     set_nest_name(kernel);
-    if (nest->parted >= 0) set_phases(program, kernel, nest);
+    if (nest->split_reduction >= 0) set_loops_phases(program, kernel, nest);
 }
 
 static LLVMValueRef emit_nest(Module *m, const Kernel *kernel, const char *name, bool parts) {
     LLVMValueRef function = begin_kernel(m, name);
-    Walk walk = {.m = m, .kernel = kernel, .nest = kernel->proposal.tile, .tail = {.module = m, .kernel = kernel}, .inner = -1};
+    NestWalk walk = {.m = m, .kernel = kernel, .nest = kernel->proposal.tile, .epilogue = {.module = m, .kernel = kernel}, .inner = -1};
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
-    emit_task(&walk, tasks.index, parts);
+    emit_loops_task(&walk, tasks.index, parts);
     end_loop(m, &tasks);
     finish_kernel(m);
     return function;

@@ -9,7 +9,7 @@
 enum { TASK_ROWS = 256 };
 enum { ROW_MAJOR = 101, AS_IT_LIES = 111, TRANSPOSED = 112 }; /* cblas.h */
 
-static bool takes(const Kernel *kernel, const MatrixShape *s) {
+static bool takes_blas(const Kernel *kernel, const MatrixShape *s) {
     bool computed = kernel->inputs[0]->space != SPACE_WEIGHTS && kernel->inputs[1]->space != SPACE_WEIGHTS;
     bool alone = !s->shared && kernel->output->node == kernel->anchor;
     return kernel->program->blas && s->type == DTYPE_F32 && alone && computed;
@@ -18,8 +18,8 @@ static bool takes(const Kernel *kernel, const MatrixShape *s) {
 /* It costs nothing, since it was asked for. sgemm takes matrices whose rows or columns are adjacent elements. */
 bool blas_propose(const Kernel *kernel, Proposal *proposal) {
     MatrixShape s;
-    if (!matrix_shape(kernel, &s) || !takes(kernel, &s)) return false;
-    wish_layouts(kernel, proposal, LAYOUT_PLAIN, kernel->input_count);
+    if (!matrix_shape(kernel, &s) || !takes_blas(kernel, &s)) return false;
+    prefer_layouts(kernel, proposal, LAYOUT_PLAIN, kernel->input_count);
     for (int i = 0; i < kernel->input_count; i++) proposal->inputs[i].strides = STRIDES_OF_LINES;
     proposal->tile = arena_copy(kernel->program->arena, &s, sizeof s);
     proposal->calls_blas = true;
@@ -35,10 +35,10 @@ void blas_settle(Program *program, Kernel *kernel) {
 
 /* ---- emission ---- */
 
-typedef struct Operand { /* an argument of cblas_sgemm */
+typedef struct BlasOperand { /* an argument of cblas_sgemm */
     LLVMValueRef address, leading; /* leading dimension, i32 */
     int order;
-} Operand;
+} BlasOperand;
 
 /* Of lines of `size` elements, `stride` apart. An axis of size 1 has any stride, and sgemm refuses what is less than a line. */
 static LLVMValueRef get_leading(Module *m, Dim stride, Dim size) {
@@ -46,7 +46,7 @@ static LLVMValueRef get_leading(Module *m, Dim stride, Dim size) {
 }
 
 /* Matrix number `matrix` of the value in args[argument], from `row` on. */
-static Operand get_operand(Module *m, const Value *value, int argument, LLVMValueRef matrix, LLVMValueRef row) {
+static BlasOperand get_operand(Module *m, const Value *value, int argument, LLVMValueRef matrix, LLVMValueRef row) {
     int rank = value->node->shape.rank;
     bool rows_apart = dim_is_one(value->strides[rank - 1]);
     LLVMValueRef at = emit_mul(m, row, get_dim(m, value->strides[rank - 2])), rest = matrix;
@@ -56,11 +56,11 @@ static Operand get_operand(Module *m, const Value *value, int argument, LLVMValu
         rest = emit_div(m, rest, size);
     }
     int line = rows_apart ? rank - 1 : rank - 2, apart = rows_apart ? rank - 2 : rank - 1;
-    return (Operand){get_element(m, m->f32, get_argument(m, argument), at), get_leading(m, value->strides[apart], value->node->shape.dims[line]),
+    return (BlasOperand){get_element(m, m->f32, get_argument(m, argument), at), get_leading(m, value->strides[apart], value->node->shape.dims[line]),
                      rows_apart ? AS_IT_LIES : TRANSPOSED};
 }
 
-static void emit_sgemm(Module *m, LLVMValueRef rows, LLVMValueRef columns, LLVMValueRef depth, const Operand *a, const Operand *b, const Operand *c) {
+static void emit_sgemm(Module *m, LLVMValueRef rows, LLVMValueRef columns, LLVMValueRef depth, const BlasOperand *a, const BlasOperand *b, const BlasOperand *c) {
     LLVMTypeRef i32 = m->i32, f32 = m->f32, pointer = m->pointer;
     LLVMTypeRef types[] = {i32, i32, i32, i32, i32, i32, f32, pointer, i32, pointer, i32, f32, pointer, i32};
     LLVMTypeRef type = LLVMFunctionType(m->none, types, COUNT_OF(types), 0);
@@ -80,8 +80,8 @@ LLVMValueRef blas_emit(Module *m, const Kernel *kernel) {
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     LLVMValueRef matrix = emit_div(m, tasks.index, parts), first = emit_mul(m, emit_rem(m, tasks.index, parts), get_i64(m, TASK_ROWS));
     LLVMValueRef count = emit_min(m, emit_sub(m, rows, first), get_i64(m, TASK_ROWS));
-    Operand a = get_operand(m, kernel->inputs[0], 1, matrix, first), b = get_operand(m, kernel->inputs[1], 2, matrix, zero);
-    Operand c = get_operand(m, kernel->output, 0, matrix, first);
+    BlasOperand a = get_operand(m, kernel->inputs[0], 1, matrix, first), b = get_operand(m, kernel->inputs[1], 2, matrix, zero);
+    BlasOperand c = get_operand(m, kernel->output, 0, matrix, first);
     emit_sgemm(m, count, get_dim(m, s->columns), get_dim(m, s->depth), &a, &b, &c);
     end_loop(m, &tasks);
     finish_kernel(m);

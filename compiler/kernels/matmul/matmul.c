@@ -16,7 +16,7 @@ static bool is_packed_before(const Kernel *kernel, const MatrixShape *s) {
     return kernel->inputs[1]->space == SPACE_WEIGHTS || copies_of_panel(kernel, s) > 1;
 }
 
-static MatrixTile choose_tile(const Kernel *kernel, const MatrixShape *s) {
+static MatrixTile choose_matmul_tile(const Kernel *kernel, const MatrixShape *s) {
     const Program *program = kernel->program;
     int64_t lanes = program->target->lanes, columns = dim_typical(program->graph->dims, s->columns), fixed;
     MatrixTile tile = {.shape = *s, .rows = ROWS, .depth = DEPTH, .right = is_packed_before(kernel, s) ? RIGHT_PACKED : RIGHT_PANEL};
@@ -27,7 +27,7 @@ static MatrixTile choose_tile(const Kernel *kernel, const MatrixShape *s) {
     return tile;
 }
 
-static double estimate_cycles(const Kernel *kernel, const MatrixShape *s) {
+static double matmul_cycles(const Kernel *kernel, const MatrixShape *s) {
     const Dims *dims = kernel->program->graph->dims;
     const Target *target = kernel->program->target;
     double columns = (double)round_up(dim_typical(dims, s->columns), target->lanes);
@@ -43,11 +43,11 @@ bool matmul_propose(const Kernel *kernel, Proposal *proposal) {
     MatrixShape s;
     if (!matrix_shape(kernel, &s)) return false;
     MatrixTile *tile = NEW(kernel->program->arena, MatrixTile);
-    *tile = choose_tile(kernel, &s);
-    wish_layouts(kernel, proposal, LAYOUT_PLAIN, 2);
+    *tile = choose_matmul_tile(kernel, &s);
+    prefer_layouts(kernel, proposal, LAYOUT_PLAIN, 2);
     proposal->inputs[1].strides = STRIDES_ANY;
     proposal->tile = tile;
-    proposal->cycles = estimate_cycles(kernel, &s);
+    proposal->cycles = matmul_cycles(kernel, &s);
     return true;
 }
 

@@ -9,7 +9,7 @@
  *             b[Q] = the panel's row k                                  Q registers
  *             for each row: a = broadcast A[row][k]                     1 register
  *               for each q: sums[row][q] += a * b[q]                    P * Q registers
- *           last piece: tail, store; else: keep the sums on the stack
+ *           last piece: epilogue, store; else: keep the sums on the stack
  *
  * A is read where it lies: with six rows its rows' addresses stay in registers, and packing it
  * would cost as much as half a tile. Of f16 and bf16 a row tile's piece is copied to the stack as
@@ -27,7 +27,7 @@ typedef struct Matrix {
     const Kernel *kernel;
     const MatrixTile *tile;
     MatrixShape shape;
-    Tail tail;
+    Epilogue epilogue;
     int lanes, rank;
     LLVMValueRef rows, depth, columns;
     LLVMValueRef panel_space, sums_space; /* on the stack; sums only where the sum may have several pieces */
@@ -101,7 +101,7 @@ void matrix_settle(Program *program, Kernel *kernel) {
     program_pack(program, kernel, 1, &format);
 }
 
-static Dims *dims_of(const Matrix *x) {
+static Dims *dims_of_matrix(const Matrix *x) {
     return x->kernel->program->graph->dims;
 }
 
@@ -123,7 +123,7 @@ static LLVMValueRef column_mask(const Matrix *x, LLVMValueRef column) {
     return emit_lane_mask(x->m, emit_sub(x->m, x->columns, column), x->lanes);
 }
 
-static LLVMValueRef column_of(const Matrix *x, int q) {
+static LLVMValueRef column_of_block(const Matrix *x, int q) {
     return emit_add(x->m, x->first_column, get_i64(x->m, q * x->lanes));
 }
 
@@ -163,22 +163,22 @@ static LLVMValueRef load_right(const Matrix *x, LLVMValueRef at, int q) {
     bool as_is = x->tile->right == RIGHT_AS_IS;
     DType type = as_is ? x->shape.type : DTYPE_F32;
     LLVMValueRef address = get_element(m, get_memory_type(m, type), x->panel_base, at);
-    return emit_floats(m, type, address, x->lanes, !as_is, as_is ? column_mask(x, column_of(x, q)) : NULL);
+    return emit_floats(m, type, address, x->lanes, !as_is, as_is ? column_mask(x, column_of_block(x, q)) : NULL);
 }
 
 /* A tile's product over part of the piece of K. */
-typedef struct Product {
+typedef struct MatrixProduct {
     const Matrix *matrix;
     const Rows *rows;
     LLVMValueRef *address;
-} Product;
+} MatrixProduct;
 
-static void multiply_part(void *context, LLVMValueRef from, LLVMValueRef to, Carried *sums) {
-    const Product *product = context;
+static void multiply_part(void *context, LLVMValueRef from, LLVMValueRef to, LoopCarried *sums) {
+    const MatrixProduct *product = context;
     const Matrix *x = product->matrix;
     Module *m = x->m;
     LLVMValueRef b[16];
-    Loop loop = begin_carrying(m, sums, from, to, 1);
+    Loop loop = begin_loop_carried(m, sums, from, to, 1);
     LLVMValueRef at = emit_add(m, x->panel_offset, emit_mul(m, loop.index, x->panel_row));
     for (int q = 0; q < x->blocks; q++) {
         b[q] = load_right(x, emit_add(m, at, get_i64(m, q * x->lanes)), q);
@@ -187,7 +187,7 @@ static void multiply_part(void *context, LLVMValueRef from, LLVMValueRef to, Car
         LLVMValueRef a = get_splat(m, load_left(x, product->rows, product->address, p, loop.index), x->lanes);
         for (int q = 0; q < x->blocks; q++) sums->at[p * x->blocks + q] = emit_muladd(m, a, b[q], sums->at[p * x->blocks + q]);
     }
-    end_carrying(m, &loop, sums);
+    end_loop_carried(m, &loop, sums);
 }
 
 /* The row's piece from element `begin` on, `lanes` at a time; gives where that ends. */
@@ -207,7 +207,7 @@ static LLVMValueRef convert_elements(const Matrix *x, LLVMValueRef row, LLVMValu
 }
 
 /* Row p of the tile's; gives the address of the copy. */
-static LLVMValueRef convert_row(const Matrix *x, LLVMValueRef row, int p) {
+static LLVMValueRef convert_matrix_row(const Matrix *x, LLVMValueRef row, int p) {
     Module *m = x->m;
     LLVMValueRef to = get_element(m, m->f32, x->left_space, get_i64(m, (int64_t)p * x->tile->depth));
     LLVMValueRef end = convert_elements(x, row, to, get_i64(m, 0), x->lanes);
@@ -215,25 +215,25 @@ static LLVMValueRef convert_row(const Matrix *x, LLVMValueRef row, int p) {
     return to;
 }
 
-static void multiply(const Matrix *x, const Rows *rows, Carried *sums) {
-    LLVMValueRef address[MOST_CARRIED];
+static void multiply_rows(const Matrix *x, const Rows *rows, LoopCarried *sums) {
+    LLVMValueRef address[MAX_CARRIED];
     for (int p = 0; p < rows->count && x->shape.floats; p++) {
         LLVMValueRef row = readable_row(x, rows, p);
-        address[p] = x->left_space ? convert_row(x, row, p) : row_address(x, row);
+        address[p] = x->left_space ? convert_matrix_row(x, row, p) : row_address(x, row);
     }
-    Product product = {.matrix = x, .rows = rows, .address = address};
+    MatrixProduct product = {.matrix = x, .rows = rows, .address = address};
     emit_sum_in_parts(x->m, sums, x->piece_depth, CHAIN, multiply_part, &product);
 }
 
 /* Where the stack keeps the sum of a row of the tile and block q. */
-static LLVMValueRef kept_sum(const Matrix *x, const Rows *rows, int p, int q) {
+static LLVMValueRef kept_matrix_sum(const Matrix *x, const Rows *rows, int p, int q) {
     Module *m = x->m;
     LLVMValueRef row = emit_add(m, emit_sub(m, rows->first, x->first_row), get_i64(m, p));
     LLVMValueRef at = emit_add(m, emit_mul(m, row, get_i64(m, x->blocks * x->lanes)), get_i64(m, q * x->lanes));
     return get_element(m, m->f32, x->sums_space, at);
 }
 
-static void store_results(Matrix *x, const Rows *rows, const Carried *sums) {
+static void store_results(Matrix *x, const Rows *rows, const LoopCarried *sums) {
     Module *m = x->m;
     for (int p = 0; p < rows->count; p++) {
         LLVMValueRef row = emit_add(m, rows->first, get_i64(m, p));
@@ -242,22 +242,22 @@ static void store_results(Matrix *x, const Rows *rows, const Carried *sums) {
         for (int q = 0; q < x->blocks; q++) {
             Point point = x->point;
             point.at[x->rank - 2] = coord_fixed(row);
-            point.at[x->rank - 1] = coord_lanes(column_of(x, q), 1);
+            point.at[x->rank - 1] = coord_lanes(column_of_block(x, q), 1);
             point.at[x->rank - 1].aligned = true;
-            point.mask = column_mask(x, column_of(x, q));
-            emit_tail_store(&x->tail, &point, sums->at[p * x->blocks + q]);
+            point.mask = column_mask(x, column_of_block(x, q));
+            emit_epilogue_store(&x->epilogue, &point, sums->at[p * x->blocks + q]);
         }
         if (rows->limited) end_if(m, &exists);
     }
 }
 
-static void emit_tile(Matrix *x, Rows rows) {
+static void emit_matrix_tile(Matrix *x, Rows rows) {
     Module *m = x->m;
     LLVMTypeRef vector = get_vector(m, m->f32, x->lanes);
-    Carried sums = {.count = rows.count * x->blocks};
+    LoopCarried sums = {.count = rows.count * x->blocks};
     for (int i = 0; i < sums.count; i++)
-        sums.at[i] = x->sums_space ? emit_load(m, vector, kept_sum(x, &rows, i / x->blocks, i % x->blocks), x->lanes * 4) : LLVMConstNull(vector);
-    multiply(x, &rows, &sums);
+        sums.at[i] = x->sums_space ? emit_load(m, vector, kept_matrix_sum(x, &rows, i / x->blocks, i % x->blocks), x->lanes * 4) : LLVMConstNull(vector);
+    multiply_rows(x, &rows, &sums);
     if (!x->sums_space) {
         store_results(x, &rows, &sums);
         return;
@@ -265,7 +265,7 @@ static void emit_tile(Matrix *x, Rows rows) {
     Branch last = begin_if(m, emit_at_least(x, emit_add(m, x->piece, x->piece_depth), x->depth));
     store_results(x, &rows, &sums);
     begin_else(m, &last);
-    for (int i = 0; i < sums.count; i++) emit_store(m, sums.at[i], kept_sum(x, &rows, i / x->blocks, i % x->blocks), x->lanes * 4);
+    for (int i = 0; i < sums.count; i++) emit_store(m, sums.at[i], kept_matrix_sum(x, &rows, i / x->blocks, i % x->blocks), x->lanes * 4);
     end_if(m, &last);
 }
 
@@ -277,12 +277,12 @@ static void emit_fixed_tiles(Matrix *x, LLVMValueRef from, LLVMValueRef to, int6
     int64_t tiles, longer, widest = split_evenly(rows, x->tile->rows, &tiles, &longer);
     LLVMValueRef middle = get_i64(m, longer);
     Loop wide = begin_loop(m, from, emit_min(m, to, middle), 1);
-    emit_tile(x, (Rows){.first = emit_mul(m, wide.index, get_i64(m, widest)), .count = (int)widest});
+    emit_matrix_tile(x, (Rows){.first = emit_mul(m, wide.index, get_i64(m, widest)), .count = (int)widest});
     end_loop(m, &wide);
     if (longer == tiles) return;
     Loop narrow = begin_loop(m, emit_max(m, from, middle), to, 1);
     LLVMValueRef first = emit_add(m, emit_mul(m, narrow.index, get_i64(m, widest - 1)), middle);
-    emit_tile(x, (Rows){.first = first, .count = (int)widest - 1});
+    emit_matrix_tile(x, (Rows){.first = first, .count = (int)widest - 1});
     end_loop(m, &narrow);
 }
 
@@ -293,12 +293,12 @@ static void emit_free_tiles(Matrix *x, LLVMValueRef from, LLVMValueRef to) {
     Loop loop = begin_loop(m, from, to, 1);
     LLVMValueRef first = emit_mul(m, loop.index, count), left = emit_sub(m, x->rows, first);
     Branch whole = begin_if(m, emit_at_least(x, left, count));
-    emit_tile(x, (Rows){.first = first, .count = x->tile->rows});
+    emit_matrix_tile(x, (Rows){.first = first, .count = x->tile->rows});
     begin_else(m, &whole);
     Branch several = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSGT, left, one, ""));
-    emit_tile(x, (Rows){.first = first, .count = x->tile->rows, .limited = true});
+    emit_matrix_tile(x, (Rows){.first = first, .count = x->tile->rows, .limited = true});
     begin_else(m, &several);
-    emit_tile(x, (Rows){.first = first, .count = 1});
+    emit_matrix_tile(x, (Rows){.first = first, .count = 1});
     end_if(m, &several);
     end_if(m, &whole);
     end_loop(m, &loop);
@@ -332,8 +332,8 @@ static void pack_rows(Matrix *x) {
         Point point = x->point;
         for (int i = 0; x->shape.shared && i < x->rank - 2; i++) point.at[i] = coord_fixed(get_i64(m, 0));
         point.at[x->rank - 2] = coord_fixed(emit_add(m, x->piece, loop.index));
-        point.at[x->rank - 1] = coord_lanes(column_of(x, q), 1);
-        point.mask = column_mask(x, column_of(x, q));
+        point.at[x->rank - 1] = coord_lanes(column_of_block(x, q), 1);
+        point.mask = column_mask(x, column_of_block(x, q));
         LLVMValueRef at = emit_add(m, emit_mul(m, loop.index, get_i64(m, x->blocks * x->lanes)), get_i64(m, q * x->lanes));
         LLVMValueRef b = emit_value_load(m, x->kernel->inputs[1], get_argument(m, 2), &point);
         emit_store(m, b, get_element(m, m->f32, x->panel_space, at), x->lanes * 4);
@@ -390,7 +390,7 @@ static void pack_panel(Matrix *x) {
     else pack_rows(x);
 }
 
-static void find_panel(Matrix *x) {
+static void find_matrix_panel(Matrix *x) {
     Module *m = x->m;
     x->panel_base = x->panel_space;
     x->panel_offset = get_i64(m, 0);
@@ -426,7 +426,7 @@ static void emit_panel(Matrix *x, int blocks, LLVMValueRef from, LLVMValueRef to
     x->piece = pieces.index;
     x->piece_depth = emit_min(m, get_i64(m, x->tile->depth), emit_sub(m, x->depth, x->piece));
     if (x->tile->right == RIGHT_PANEL) pack_panel(x);
-    find_panel(x);
+    find_matrix_panel(x);
     if (dim_is_const(x->shape.rows, &rows)) emit_fixed_tiles(x, from, to, rows);
     else emit_free_tiles(x, from, to);
     end_loop(m, &pieces);
@@ -439,9 +439,9 @@ static void find_matrix(Matrix *x, LLVMValueRef number) {
         x->point.at[i] = coord_fixed(take_part(m, &number, get_dim(m, x->kernel->anchor->shape.dims[i])));
 }
 
-static void emit_task(Matrix *x, LLVMValueRef task) {
+static void emit_matrix_task(Matrix *x, LLVMValueRef task) {
     Module *m = x->m;
-    Dims *dims = dims_of(x);
+    Dims *dims = dims_of_matrix(x);
     LLVMValueRef each = get_i64(m, x->tile->task_tiles);
     LLVMValueRef from = emit_mul(m, take_part(m, &task, get_dim(m, row_tasks(dims, &x->shape, x->tile))), each);
     LLVMValueRef to = emit_min(m, emit_add(m, from, each), get_dim(m, row_tiles(dims, &x->shape, x->tile)));
@@ -468,7 +468,7 @@ static void emit_task(Matrix *x, LLVMValueRef task) {
 
 LLVMValueRef emit_matrix(Module *m, const Kernel *kernel) {
     LLVMValueRef function = begin_kernel(m, kernel->name);
-    Matrix x = {.m = m, .kernel = kernel, .tile = kernel->proposal.tile, .tail = {.module = m, .kernel = kernel}, .lanes = m->target->lanes};
+    Matrix x = {.m = m, .kernel = kernel, .tile = kernel->proposal.tile, .epilogue = {.module = m, .kernel = kernel}, .lanes = m->target->lanes};
     x.shape = x.tile->shape;
     x.rank = kernel->anchor->shape.rank;
     x.point = (Point){.rank = x.rank, .lanes = x.lanes};
@@ -483,7 +483,7 @@ LLVMValueRef emit_matrix(Module *m, const Kernel *kernel) {
     if (converts) x.left_space = emit_stack(m, m->f32, (int64_t)x.tile->depth * x.tile->rows);
     if (!one_piece) x.sums_space = emit_stack(m, m->f32, (int64_t)x.tile->task_tiles * x.tile->rows * width);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
-    emit_task(&x, tasks.index);
+    emit_matrix_task(&x, tasks.index);
     end_loop(m, &tasks);
     finish_kernel(m);
     return function;

@@ -5,7 +5,7 @@
  * row, and prefetching, several streams and huge pages together bring no more than 6 %; non-temporal prefetch halves it. */
 #include "kernels/matmul/matrix.h"
 
-enum { MOST_ROWS = 8, CONVERTED = 4096 /* elements of A as f32, in L1 */ };
+enum { MAX_ROWS = 8, CONVERTED = 4096 /* elements of A as f32, in L1 */ };
 
 static bool is_computed(const Kernel *kernel) { return kernel->inputs[1]->space != SPACE_WEIGHTS; }
 
@@ -16,23 +16,23 @@ static bool lies_in_rows(const Node *matrix) {
     return from.items[from.count - 1] == from.count - 1;
 }
 
-static bool takes(const Kernel *kernel, const MatrixShape *s) {
+static bool takes_matvec(const Kernel *kernel, const MatrixShape *s) {
     int64_t rows;
     if (!s->floats || (is_computed(kernel) && !lies_in_rows(kernel->inputs[1]->node))) return false;
     if (!dim_is_const(s->depth, NULL) || !dim_is_const(s->columns, NULL)) return false;
-    return dim_is_const(s->rows, &rows) && rows <= MOST_ROWS;
+    return dim_is_const(s->rows, &rows) && rows <= MAX_ROWS;
 }
 
 /* A width that leaves no narrower last panel, if one is near the most. */
 static int choose_blocks(const Target *target, int rows, int64_t columns) {
-    int most = matrix_blocks(target, rows);
+    int max = matrix_blocks(target, rows);
     int64_t blocks = (columns + target->lanes - 1) / target->lanes;
-    for (int b = most; b >= 1 && b * 4 >= most * 3; b--)
+    for (int b = max; b >= 1 && b * 4 >= max * 3; b--)
         if (blocks % b == 0) return b;
-    return (int)min_i64(most, blocks);
+    return (int)min_i64(max, blocks);
 }
 
-static MatrixTile choose_tile(const Kernel *kernel, const MatrixShape *s) {
+static MatrixTile choose_matvec_tile(const Kernel *kernel, const MatrixShape *s) {
     int64_t rows = dim_const_value(s->rows), depth = dim_const_value(s->depth);
     MatrixTile tile = {.shape = *s, .rows = (int)max_i64(rows, 1), .depth = (int)max_i64(depth, 1), .task_tiles = 1};
     if (s->type != DTYPE_F32) tile.depth = (int)min_i64(tile.depth, CONVERTED / tile.rows);
@@ -41,7 +41,7 @@ static MatrixTile choose_tile(const Kernel *kernel, const MatrixShape *s) {
     return tile;
 }
 
-static double estimate_cycles(const Kernel *kernel, const MatrixShape *s) {
+static double matvec_cycles(const Kernel *kernel, const MatrixShape *s) {
     const Dims *dims = kernel->program->graph->dims;
     const Target *target = kernel->program->target;
     int64_t columns = round_up(dim_const_value(s->columns), target->lanes);
@@ -53,12 +53,12 @@ static double estimate_cycles(const Kernel *kernel, const MatrixShape *s) {
 
 bool matvec_propose(const Kernel *kernel, Proposal *proposal) {
     MatrixShape s;
-    if (!matrix_shape(kernel, &s) || !takes(kernel, &s)) return false;
+    if (!matrix_shape(kernel, &s) || !takes_matvec(kernel, &s)) return false;
     MatrixTile *tile = NEW(kernel->program->arena, MatrixTile);
-    *tile = choose_tile(kernel, &s);
-    wish_layouts(kernel, proposal, LAYOUT_PLAIN, 2);
+    *tile = choose_matvec_tile(kernel, &s);
+    prefer_layouts(kernel, proposal, LAYOUT_PLAIN, 2);
     proposal->tile = tile;
-    proposal->cycles = estimate_cycles(kernel, &s);
+    proposal->cycles = matvec_cycles(kernel, &s);
     return true;
 }
 

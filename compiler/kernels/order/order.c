@@ -16,7 +16,7 @@ static const struct {
 bool order_propose(const Kernel *kernel, Proposal *proposal) {
     const Target *target = kernel->program->target;
     if (!kernel->anchor || op_info[kernel->anchor->op].class != CLASS_ORDER) return false;
-    wish_layouts(kernel, proposal, LAYOUT_PLAIN, kernel->input_count);
+    prefer_layouts(kernel, proposal, LAYOUT_PLAIN, kernel->input_count);
     proposal->cycles = cost_cycles(target, kernel_typical_flops(kernel), 1.0 / target->lanes, kernel_typical_bytes(kernel));
     return true;
 }
@@ -121,19 +121,19 @@ void count_key(Module *m, LLVMValueRef memory, LLVMValueRef key) {
 }
 
 /* From counts to the places at which each value of the digit begins. */
-static void emit_places(Module *m, LLVMValueRef memory, int digit) {
-    Carried sum = {.at = {get_i32(m, 0)}, .count = 1};
-    Loop loop = begin_carrying(m, &sum, get_i64(m, digit * DIGIT_VALUES), get_i64(m, (digit + 1) * DIGIT_VALUES), 1);
+static void emit_digit_places(Module *m, LLVMValueRef memory, int digit) {
+    LoopCarried sum = {.at = {get_i32(m, 0)}, .count = 1};
+    Loop loop = begin_loop_carried(m, &sum, get_i64(m, digit * DIGIT_VALUES), get_i64(m, (digit + 1) * DIGIT_VALUES), 1);
     LLVMValueRef address = get_element(m, m->i32, memory, loop.index), count = emit_load(m, m->i32, address, 4);
     emit_store(m, sum.at[0], address, 4);
     sum.at[0] = LLVMBuildAdd(m->builder, sum.at[0], count, "");
-    end_carrying(m, &loop, &sum);
+    end_loop_carried(m, &loop, &sum);
 }
 
 void sort_keys_by_digits(Module *m, LLVMValueRef memory, LLVMValueRef room, LLVMValueRef count) {
     LLVMValueRef from = sort_keys(m, memory), to = get_element(m, m->i64, from, room);
     for (int digit = 0; digit < DIGITS; digit++) {
-        emit_places(m, memory, digit);
+        emit_digit_places(m, memory, digit);
         Loop loop = begin_loop(m, get_i64(m, 0), count, 1);
         LLVMValueRef key = load_key(m, from, loop.index);
         LLVMValueRef place = emit_count(m, emit_count_address(m, memory, key, digit));

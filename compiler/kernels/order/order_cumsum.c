@@ -30,12 +30,12 @@ static LLVMValueRef load_terms(Cumsum *c) {
     return dtype_is_float(c->type) ? LLVMBuildFPExt(c->m->builder, terms, c->sums, "") : terms;
 }
 
-static void store_sums(Cumsum *c, LLVMValueRef sums) {
+static void store_running_sums(Cumsum *c, LLVMValueRef sums) {
     if (dtype_is_float(c->type)) sums = LLVMBuildFPTrunc(c->m->builder, sums, get_register_type(c->m, c->type, c->at.lanes), "");
     emit_value_store(c->m, c->kernel->output, get_argument(c->m, 0), &c->at, sums);
 }
 
-static LLVMValueRef emit_plus(Cumsum *c, LLVMValueRef a, LLVMValueRef b) {
+static LLVMValueRef emit_cumsum_sum(Cumsum *c, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildBinOp(c->m->builder, dtype_is_float(c->type) ? LLVMFAdd : LLVMAdd, a, b, "");
 }
 
@@ -53,16 +53,16 @@ static void emit_along(Cumsum *c) {
     Module *m = c->m;
     int lanes = c->at.lanes;
     LLVMValueRef size = get_dim(m, c->kernel->anchor->shape.dims[c->axis]);
-    Carried before = {.at = {LLVMConstNull(get_element_type(c->sums))}, .count = 1};
-    Loop loop = begin_carrying(m, &before, get_i64(m, 0), size, lanes);
+    LoopCarried before = {.at = {LLVMConstNull(get_element_type(c->sums))}, .count = 1};
+    Loop loop = begin_loop_carried(m, &before, get_i64(m, 0), size, lanes);
     c->at.at[c->axis] = coord_lanes(loop.index, 1);
     c->at.mask = emit_lane_mask(m, emit_sub(m, size, loop.index), lanes);
     LLVMValueRef sums = load_terms(c);
-    for (int by = 1; by < lanes; by *= 2) sums = emit_plus(c, sums, emit_moved_up(c, sums, by));
-    sums = emit_plus(c, sums, get_splat(m, before.at[0], lanes));
-    store_sums(c, sums);
+    for (int by = 1; by < lanes; by *= 2) sums = emit_cumsum_sum(c, sums, emit_moved_up(c, sums, by));
+    sums = emit_cumsum_sum(c, sums, get_splat(m, before.at[0], lanes));
+    store_running_sums(c, sums);
     before.at[0] = LLVMBuildExtractElement(m->builder, sums, get_i32(m, lanes - 1), "");
-    end_carrying(m, &loop, &before);
+    end_loop_carried(m, &loop, &before);
 }
 
 /* ---- across lanes ---- */
@@ -82,12 +82,12 @@ static void find_lines(Cumsum *c, LLVMValueRef number) {
 
 static void emit_across(Cumsum *c) {
     Module *m = c->m;
-    Carried sums = {.at = {LLVMConstNull(c->sums)}, .count = 1};
-    Loop loop = begin_carrying(m, &sums, get_i64(m, 0), get_dim(m, c->kernel->anchor->shape.dims[c->axis]), 1);
+    LoopCarried sums = {.at = {LLVMConstNull(c->sums)}, .count = 1};
+    Loop loop = begin_loop_carried(m, &sums, get_i64(m, 0), get_dim(m, c->kernel->anchor->shape.dims[c->axis]), 1);
     c->at.at[c->axis] = coord_fixed(loop.index);
-    sums.at[0] = emit_plus(c, sums.at[0], load_terms(c));
-    store_sums(c, sums.at[0]);
-    end_carrying(m, &loop, &sums);
+    sums.at[0] = emit_cumsum_sum(c, sums.at[0], load_terms(c));
+    store_running_sums(c, sums.at[0]);
+    end_loop_carried(m, &loop, &sums);
 }
 
 void cumsum_emit(Module *m, const Kernel *kernel) {

@@ -38,8 +38,8 @@ static LLVMValueRef emit_candidates(Nms *n, LLVMValueRef memory) {
     const Value *scores = n->kernel->inputs[1];
     LLVMValueRef keys = sort_keys(m, memory), least = get_f32(m, n->attributes->score);
     begin_keys(m, memory);
-    Carried found = {.at = {get_i64(m, 0)}, .count = 1};
-    Loop loop = begin_carrying(m, &found, get_i64(m, 0), n->count, 1);
+    LoopCarried found = {.at = {get_i64(m, 0)}, .count = 1};
+    Loop loop = begin_loop_carried(m, &found, get_i64(m, 0), n->count, 1);
     Point point = {.rank = 2, .lanes = 1, .at = {coord_fixed(n->picture), coord_fixed(loop.index)}};
     LLVMValueRef score = emit_value_load(m, scores, get_argument(m, 2), &point);
     LLVMValueRef above = LLVMBuildFCmp(m->builder, LLVMRealOGT, score, least, "");
@@ -49,20 +49,20 @@ static LLVMValueRef emit_candidates(Nms *n, LLVMValueRef memory) {
     count_key(m, memory, key);
     end_if(m, &counts);
     found.at[0] = emit_add(m, found.at[0], LLVMBuildZExt(m->builder, above, m->i64, ""));
-    end_carrying(m, &loop, &found);
+    end_loop_carried(m, &loop, &found);
     sort_keys_by_digits(m, memory, n->count, found.at[0]);
     return found.at[0];
 }
 
 /* ---- boxes ---- */
 
-static LLVMValueRef real(Module *m, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildBinOp(m->builder, op, a, b, ""); }
+static LLVMValueRef emit_f32_op(Module *m, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildBinOp(m->builder, op, a, b, ""); }
 
-static LLVMValueRef larger(Module *m, LLVMValueRef a, LLVMValueRef b) {
+static LLVMValueRef emit_f32_larger(Module *m, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildSelect(m->builder, LLVMBuildFCmp(m->builder, LLVMRealOGT, a, b, ""), a, b, "");
 }
 
-static LLVMValueRef smaller(Module *m, LLVMValueRef a, LLVMValueRef b) {
+static LLVMValueRef emit_f32_smaller(Module *m, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildSelect(m->builder, LLVMBuildFCmp(m->builder, LLVMRealOLT, a, b, ""), a, b, "");
 }
 
@@ -73,7 +73,7 @@ static void load_box(Nms *n, LLVMValueRef place, LLVMValueRef box[SIDES]) {
         point.at[2] = coord_fixed(get_i64(m, i));
         box[i] = emit_value_load(m, n->kernel->inputs[0], get_argument(m, 1), &point);
     }
-    box[AREA] = real(m, LLVMFMul, real(m, LLVMFSub, box[RIGHT], box[LEFT]), real(m, LLVMFSub, box[BOTTOM], box[TOP]));
+    box[AREA] = emit_f32_op(m, LLVMFMul, emit_f32_op(m, LLVMFSub, box[RIGHT], box[LEFT]), emit_f32_op(m, LLVMFSub, box[BOTTOM], box[TOP]));
 }
 
 /* i1: whether one of the first `count` kept boxes overlaps it too much. */
@@ -83,35 +83,35 @@ static LLVMValueRef emit_overlaps(Nms *n, LLVMValueRef box[SIDES], LLVMValueRef 
     LLVMTypeRef vector = get_vector(m, m->f32, lanes), truths = get_vector(m, m->i1, lanes);
     LLVMValueRef zero = LLVMConstNull(vector), one[SIDES], other[SIDES];
     for (int i = 0; i < SIDES; i++) one[i] = get_splat(m, box[i], lanes);
-    Carried hits = {.at = {LLVMConstNull(truths)}, .count = 1};
-    Loop loop = begin_carrying(m, &hits, get_i64(m, 0), count, lanes);
+    LoopCarried hits = {.at = {LLVMConstNull(truths)}, .count = 1};
+    Loop loop = begin_loop_carried(m, &hits, get_i64(m, 0), count, lanes);
     for (int i = 0; i < SIDES; i++) other[i] = emit_load(m, vector, get_element(m, m->f32, n->kept[i], loop.index), 4);
-    LLVMValueRef width = real(m, LLVMFSub, smaller(m, one[RIGHT], other[RIGHT]), larger(m, one[LEFT], other[LEFT]));
-    LLVMValueRef height = real(m, LLVMFSub, smaller(m, one[BOTTOM], other[BOTTOM]), larger(m, one[TOP], other[TOP]));
-    LLVMValueRef both = real(m, LLVMFMul, larger(m, width, zero), larger(m, height, zero));
-    LLVMValueRef all = real(m, LLVMFSub, real(m, LLVMFAdd, one[AREA], other[AREA]), both);
+    LLVMValueRef width = emit_f32_op(m, LLVMFSub, emit_f32_smaller(m, one[RIGHT], other[RIGHT]), emit_f32_larger(m, one[LEFT], other[LEFT]));
+    LLVMValueRef height = emit_f32_op(m, LLVMFSub, emit_f32_smaller(m, one[BOTTOM], other[BOTTOM]), emit_f32_larger(m, one[TOP], other[TOP]));
+    LLVMValueRef both = emit_f32_op(m, LLVMFMul, emit_f32_larger(m, width, zero), emit_f32_larger(m, height, zero));
+    LLVMValueRef all = emit_f32_op(m, LLVMFSub, emit_f32_op(m, LLVMFAdd, one[AREA], other[AREA]), both);
     LLVMValueRef most = get_splat(m, get_f32(m, n->attributes->iou), lanes);
-    LLVMValueRef hit = LLVMBuildFCmp(m->builder, LLVMRealOGT, real(m, LLVMFDiv, both, all), most, "");
+    LLVMValueRef hit = LLVMBuildFCmp(m->builder, LLVMRealOGT, emit_f32_op(m, LLVMFDiv, both, all), most, "");
     hit = LLVMBuildAnd(m->builder, hit, emit_lane_mask(m, emit_sub(m, count, loop.index), lanes), "");
     hits.at[0] = LLVMBuildOr(m->builder, hits.at[0], hit, "");
-    end_carrying(m, &loop, &hits);
+    end_loop_carried(m, &loop, &hits);
     return emit_intrinsic(m, "llvm.vector.reduce.or", truths, hits.at, 1);
 }
 
-static void store_place(Nms *n, LLVMValueRef at, LLVMValueRef place) {
+static void store_kept_place(Nms *n, LLVMValueRef at, LLVMValueRef place) {
     Point point = {.rank = 2, .lanes = 1, .at = {coord_fixed(n->picture), coord_fixed(at)}};
     emit_value_store(n->m, n->kernel->output, get_argument(n->m, 0), &point, place);
 }
 
 /* The next best box: kept unless it overlaps one that is. `kept` carries how many there are. */
-static void emit_next(Nms *n, LLVMValueRef key, Carried *kept) {
+static void emit_next(Nms *n, LLVMValueRef key, LoopCarried *kept) {
     Module *m = n->m;
     LLVMValueRef place = emit_key_place(m, key), box[SIDES];
     load_box(n, LLVMBuildZExt(m->builder, place, m->i64, ""), box);
     LLVMValueRef alone = LLVMBuildNot(m->builder, emit_overlaps(n, box, kept->at[0]), "");
     Branch keep = begin_if(m, alone);
     for (int i = 0; i < SIDES; i++) emit_store(m, box[i], get_element(m, m->f32, n->kept[i], kept->at[0]), 4);
-    store_place(n, kept->at[0], place);
+    store_kept_place(n, kept->at[0], place);
     end_if(m, &keep);
     kept->at[0] = emit_add(m, kept->at[0], LLVMBuildZExt(m->builder, alone, m->i64, ""));
 }
@@ -119,14 +119,14 @@ static void emit_next(Nms *n, LLVMValueRef key, Carried *kept) {
 static void emit_picture(Nms *n, LLVMValueRef memory) {
     Module *m = n->m;
     LLVMValueRef candidates = emit_candidates(n, memory), most = get_i64(m, n->attributes->most);
-    Carried kept = {.at = {get_i64(m, 0)}, .count = 1};
-    Loop loop = begin_carrying(m, &kept, get_i64(m, 0), candidates, 1);
-    Loop more = begin_carrying_if(m, &kept, LLVMBuildICmp(m->builder, LLVMIntSLT, kept.at[0], most, ""));
+    LoopCarried kept = {.at = {get_i64(m, 0)}, .count = 1};
+    Loop loop = begin_loop_carried(m, &kept, get_i64(m, 0), candidates, 1);
+    Loop more = begin_loop_carried_if(m, &kept, LLVMBuildICmp(m->builder, LLVMIntSLT, kept.at[0], most, ""));
     emit_next(n, load_key(m, sort_keys(m, memory), loop.index), &kept);
-    end_carrying(m, &more, &kept);
-    end_carrying(m, &loop, &kept);
+    end_loop_carried(m, &more, &kept);
+    end_loop_carried(m, &loop, &kept);
     Loop rest = begin_loop(m, kept.at[0], most, 1);
-    store_place(n, rest.index, get_i32(m, -1));
+    store_kept_place(n, rest.index, get_i32(m, -1));
     end_loop(m, &rest);
 }
 

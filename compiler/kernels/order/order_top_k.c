@@ -8,7 +8,7 @@
  * Random elements enter the list k log(n / k) times. Else all are sorted by digits, four passes over the line. */
 #include "kernels/order/order.h"
 
-enum { MOST_LISTED = 16, SHORT_LINE = 32 };
+enum { MAX_LISTED = 16, SHORT_LINE = 32 };
 
 typedef struct TopK {
     Module *m;
@@ -18,11 +18,11 @@ typedef struct TopK {
     LLVMValueRef size, k;
 } TopK;
 
-static bool is_listed(const Node *node) {
+static bool is_listed_output(const Node *node) {
     const top_k_attributes *top = ATTRIBUTES(node, top_k);
     int64_t k, size;
     if (!dim_is_const(top->k.items[0], &k)) return false;
-    return k <= MOST_LISTED || (dim_is_const(node->inputs[0]->shape.dims[top->axis], &size) && size <= SHORT_LINE);
+    return k <= MAX_LISTED || (dim_is_const(node->inputs[0]->shape.dims[top->axis], &size) && size <= SHORT_LINE);
 }
 
 void top_k_settle(Program *program, Kernel *kernel) {
@@ -30,8 +30,8 @@ void top_k_settle(Program *program, Kernel *kernel) {
     Dims *dims = program->graph->dims;
     const top_k_attributes *top = ATTRIBUTES(node, top_k);
     kernel->tasks = count_lines(kernel, node->shape, (int)top->axis);
-    kernel->scratch = is_listed(node) ? dim_scale(dims, top->k.items[0], 8) : sort_bytes(dims, node->inputs[0]->shape.dims[top->axis]);
-    kernel_set_name(kernel, "top_k_%s", is_listed(node) ? "list" : "digits");
+    kernel->scratch = is_listed_output(node) ? dim_scale(dims, top->k.items[0], 8) : sort_bytes(dims, node->inputs[0]->shape.dims[top->axis]);
+    kernel_set_name(kernel, "top_k_%s", is_listed_output(node) ? "list" : "digits");
 }
 
 static LLVMValueRef emit_element_key(TopK *t, LLVMValueRef place) {
@@ -41,7 +41,7 @@ static LLVMValueRef emit_element_key(TopK *t, LLVMValueRef place) {
     return emit_sort_key(t->m, element, t->kernel->inputs[0]->node->shape.type, t->attributes->largest, place);
 }
 
-static void emit_places(TopK *t, LLVMValueRef keys) {
+static void emit_key_places(TopK *t, LLVMValueRef keys) {
     Module *m = t->m;
     Loop loop = begin_loop(m, get_i64(m, 0), t->k, 1);
     Point point = t->at;
@@ -82,7 +82,7 @@ static void emit_by_list(TopK *t) {
     emit_enter(t, list, key);
     end_if(m, &enters);
     end_loop(m, &loop);
-    emit_places(t, list);
+    emit_key_places(t, list);
 }
 
 /* ---- all of them ---- */
@@ -97,7 +97,7 @@ static void emit_by_digits(TopK *t) {
     count_key(m, m->scratch, key);
     end_loop(m, &loop);
     sort_keys_by_digits(m, m->scratch, t->size, t->size);
-    emit_places(t, keys);
+    emit_key_places(t, keys);
 }
 
 void top_k_emit(Module *m, const Kernel *kernel) {
@@ -108,7 +108,7 @@ void top_k_emit(Module *m, const Kernel *kernel) {
     t.k = get_dim(m, node->shape.dims[axis]);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     find_line(m, node->shape, axis, tasks.index, &t.at);
-    if (is_listed(node)) emit_by_list(&t);
+    if (is_listed_output(node)) emit_by_list(&t);
     else emit_by_digits(&t);
     end_loop(m, &tasks);
 }

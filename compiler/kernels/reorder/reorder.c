@@ -40,8 +40,8 @@ typedef struct Reorder {
     int lanes, lane_axis, line_axis;
     LLVMValueRef input, output;
     /* of the cell, by axis */
-    LLVMValueRef first[MOST_PACK_AXES], extent[MOST_PACK_AXES], stride[MOST_PACK_AXES];
-    LLVMValueRef at[MOST_PACK_AXES]; /* the place */
+    LLVMValueRef first[MAX_PACK_AXES], extent[MAX_PACK_AXES], stride[MAX_PACK_AXES];
+    LLVMValueRef at[MAX_PACK_AXES]; /* the place */
     LLVMValueRef to;     /* element of the output at that place, of the first of the line and the lanes */
     LLVMValueRef base;   /* address of the weight there, at the beginning of the line's axis */
     LLVMValueRef exists; /* lanes that have an element; NULL: all */
@@ -121,7 +121,7 @@ static LLVMValueRef emit_lane_way(const Reorder *r, int lane) {
                     emit_mul(m, get_i64(m, place), node_stride(r, 1)));
 }
 
-static LLVMValueRef element(const Reorder *r, LLVMValueRef base, LLVMValueRef index) {
+static LLVMValueRef element_at(const Reorder *r, LLVMValueRef base, LLVMValueRef index) {
     return get_element(r->m, r->m->f32, base, index);
 }
 
@@ -134,7 +134,7 @@ static LLVMValueRef load_weights(const Reorder *r, LLVMValueRef address, int lan
     return emit_floats(r->m, r->from->node->shape.type, address, lanes, false, mask);
 }
 
-static LLVMTypeRef vector_type(const Reorder *r) { return get_vector(r->m, r->m->f32, r->lanes); }
+static LLVMTypeRef reorder_vector(const Reorder *r) { return get_vector(r->m, r->m->f32, r->lanes); }
 
 /* ---- `count` places of the line, from `place` on, as vectors of lanes ---- */
 
@@ -160,7 +160,7 @@ static void load_one_by_one(const Reorder *r, LLVMValueRef place, int count, LLV
     for (int k = 0; k < count; k++) {
         LLVMValueRef at = emit_add(m, place, get_i64(m, k));
         LLVMValueRef line = weight_element(r, r->base, emit_way(r, r->line_axis, at));
-        vectors[k] = LLVMGetPoison(vector_type(r));
+        vectors[k] = LLVMGetPoison(reorder_vector(r));
         for (int l = 0; l < r->lanes; l++) {
             LLVMValueRef x = load_weights(r, weight_element(r, line, emit_lane_way(r, l)), 1, NULL);
             vectors[k] = LLVMBuildInsertElement(m->builder, vectors[k], x, get_i32(m, l), "");
@@ -174,13 +174,13 @@ static void load_vectors(const Reorder *r, LLVMValueRef place, int count, LLVMVa
     else if (is_adjacent(r, r->line_axis)) load_adjacent_line(r, place, count, vectors);
     else load_one_by_one(r, place, count, vectors);
     for (int k = 0; k < count && r->exists; k++)
-        vectors[k] = LLVMBuildSelect(r->m->builder, r->exists, vectors[k], LLVMConstNull(vector_type(r)), "");
+        vectors[k] = LLVMBuildSelect(r->m->builder, r->exists, vectors[k], LLVMConstNull(reorder_vector(r)), "");
 }
 
 /* ---- the line ---- */
 
 static LLVMValueRef output_at(const Reorder *r, LLVMValueRef place) {
-    return element(r, r->output, emit_add(r->m, r->to, emit_mul(r->m, place, r->stride[r->line_axis])));
+    return element_at(r, r->output, emit_add(r->m, r->to, emit_mul(r->m, place, r->stride[r->line_axis])));
 }
 
 static void copy_places(const Reorder *r, LLVMValueRef from, int count) {
@@ -190,7 +190,7 @@ static void copy_places(const Reorder *r, LLVMValueRef from, int count) {
         emit_store(r->m, vectors[k], output_at(r, emit_add(r->m, from, get_i64(r->m, k))), r->lanes * 4);
 }
 
-static void copy_line(const Reorder *r, int64_t length) {
+static void copy_reordered_line(const Reorder *r, int64_t length) {
     Module *m = r->m;
     int64_t whole = length / r->lanes * r->lanes;
     if (whole) {
@@ -211,13 +211,13 @@ static void emit_line(const Reorder *r) {
             whole = min_i64(r->format->levels[i].block, axis->size);
     rest = whole ? axis->size % whole : 0;
     if (!rest) {
-        copy_line(r, whole);
+        copy_reordered_line(r, whole);
     } else {
         Branch last =
             begin_if(m, LLVMBuildICmp(m->builder, LLVMIntEQ, r->extent[r->line_axis], get_i64(m, rest), ""));
-        copy_line(r, rest);
+        copy_reordered_line(r, rest);
         begin_else(m, &last);
-        copy_line(r, whole);
+        copy_reordered_line(r, whole);
         end_if(m, &last);
     }
 }
@@ -261,7 +261,7 @@ static void keep_taps(const Reorder *r, LLVMValueRef taps) {
         int count = (int)min_i64(r->lanes, ALL_TAPS - at);
         load_vectors(r, get_i64(m, at), count, vectors);
         for (int k = 0; k < count; k++)
-            emit_store(m, vectors[k], element(r, taps, get_i64(m, (at + k) * r->lanes)), r->lanes * 4);
+            emit_store(m, vectors[k], element_at(r, taps, get_i64(m, (at + k) * r->lanes)), r->lanes * 4);
     }
 }
 
@@ -274,7 +274,7 @@ static void keep_inputs(Reorder *r, LLVMValueRef input, LLVMValueRef count) {
     LLVMValueRef base = emit_base(r), number = emit_mul(m, inputs.index, width);
     Loop blocks = begin_loop(m, get_i64(m, 0), width, r->lanes);
     set_block(r, base, get_i64(m, 0), blocks.index);
-    keep_taps(r, element(r, r->taps, emit_affine(m, emit_add(m, number, blocks.index), ALL_TAPS, 0)));
+    keep_taps(r, element_at(r, r->taps, emit_affine(m, emit_add(m, number, blocks.index), ALL_TAPS, 0)));
     end_loop(m, &blocks);
     end_loop(m, &inputs);
 }
@@ -288,8 +288,8 @@ static void emit_transformed(Reorder *r, LLVMValueRef to) {
     LLVMValueRef first = emit_add(m, to, emit_mul(m, runs.index, r->stride[WINOGRAD_INPUTS]));
     for (int y = 0; y < r->format->winograd + 2; y++) {
         Loop loop = begin_loop(m, get_i64(m, 0), emit_mul(m, count, width), r->lanes);
-        LLVMValueRef taps = element(r, r->taps, emit_affine(m, loop.index, ALL_TAPS, 0));
-        LLVMValueRef planes = element(r, r->output, emit_add(m, first, loop.index));
+        LLVMValueRef taps = element_at(r, r->taps, emit_affine(m, loop.index, ALL_TAPS, 0));
+        LLVMValueRef planes = element_at(r, r->output, emit_add(m, first, loop.index));
         winograd_emit_weights(m, r->format->winograd, y, taps, planes, r->stride[WINOGRAD_TAPS]);
         end_loop(m, &loop);
     }
@@ -297,7 +297,7 @@ static void emit_transformed(Reorder *r, LLVMValueRef to) {
 }
 
 /* The loops over the cell's other axes, from level `level` on. */
-static void emit_places(Reorder *r, int level, LLVMValueRef to) {
+static void emit_level_places(Reorder *r, int level, LLVMValueRef to) {
     Module *m = r->m;
     if (level == r->format->level_count) {
         emit_lane_blocks(r, to);
@@ -305,12 +305,12 @@ static void emit_places(Reorder *r, int level, LLVMValueRef to) {
     }
     int axis = r->format->levels[level].axis;
     if (axis == r->line_axis || axis == r->lane_axis) {
-        emit_places(r, level + 1, to);
+        emit_level_places(r, level + 1, to);
         return;
     }
     Loop loop = begin_loop(m, get_i64(m, 0), r->extent[axis], 1);
     r->at[axis] = emit_add(m, r->first[axis], loop.index);
-    emit_places(r, level + 1, emit_add(m, to, emit_mul(m, loop.index, r->stride[axis])));
+    emit_level_places(r, level + 1, emit_add(m, to, emit_mul(m, loop.index, r->stride[axis])));
     end_loop(m, &loop);
 }
 
@@ -323,11 +323,11 @@ static LLVMValueRef emit_others(const Reorder *r, int axis) {
 }
 
 /* Which places of each axis the cell has, and its first element of the output. */
-static LLVMValueRef find_cell(Reorder *r, LLVMValueRef cell) {
+static LLVMValueRef find_reordered_cell(Reorder *r, LLVMValueRef cell) {
     Module *m = r->m;
     const PackFormat *format = r->format;
     int outer = format_outer_levels(format);
-    LLVMValueRef block[MOST_PACK_LEVELS], to = get_i64(m, 0), stride = get_i64(m, 1);
+    LLVMValueRef block[MAX_PACK_LEVELS], to = get_i64(m, 0), stride = get_i64(m, 1);
     for (int a = 0; a < format->axis_count; a++) {
         r->first[a] = get_i64(m, 0);
         r->extent[a] = get_i64(m, format->axes[a].padded);
@@ -352,7 +352,7 @@ static LLVMValueRef find_cell(Reorder *r, LLVMValueRef cell) {
 
 /* The axis, beside the lanes', along which the weight's elements are adjacent, the
  * longest of several; or any. */
-static int find_line(const Reorder *r) {
+static int find_reordered_line(const Reorder *r) {
     const PackFormat *format = r->format;
     int outer = format_outer_levels(format), line = format->levels[outer].axis;
     if (format->winograd) return WINOGRAD_TAPS;
@@ -370,14 +370,14 @@ LLVMValueRef reorder_emit(Module *m, const Kernel *kernel) {
     Reorder r = {
         .m = m, .kernel = kernel, .format = format, .from = kernel->inputs[0], .lanes = m->target->lanes};
     r.lane_axis = format->levels[format->level_count - 1].axis;
-    r.line_axis = find_line(&r);
+    r.line_axis = find_reordered_line(&r);
     r.output = get_argument(m, 0);
     r.input = get_argument(m, 1);
     if (format->winograd) r.taps = emit_stack(m, m->f32, ALL_TAPS * RUN * format->levels[0].block);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
-    LLVMValueRef to = find_cell(&r, tasks.index);
+    LLVMValueRef to = find_reordered_cell(&r, tasks.index);
     if (format->winograd) emit_transformed(&r, to);
-    else emit_places(&r, format_outer_levels(format), to);
+    else emit_level_places(&r, format_outer_levels(format), to);
     end_loop(m, &tasks);
     finish_kernel(m);
     return function;

@@ -36,7 +36,7 @@ Dim count_rows(const Kernel *kernel, int lanes) {
 }
 
 /* Memory binds: a vector of the operands in, one of the result out. */
-static double estimate_cycles(const Kernel *kernel) {
+static double window_cycles(const Kernel *kernel) {
     const Dims *dims = kernel->program->graph->dims;
     double bytes = 0;
     for (int i = 0; i <= kernel->anchor->input_count; i++) {
@@ -52,10 +52,10 @@ bool window_propose(const Kernel *kernel, Proposal *proposal) {
     const Node *anchor = kernel->anchor;
     if (!anchor || !is_window(anchor->op)) return false;
     LayoutKind layout = wanted_layout(anchor, kernel->program->target);
-    wish_layouts(kernel, proposal, layout, anchor->input_count);
+    prefer_layouts(kernel, proposal, layout, anchor->input_count);
     for (int i = anchor->input_count; i < kernel->input_count; i++)
         if (anchor->shape.rank == 4 && shape_dims_equal(kernel->inputs[i]->node->shape, anchor->shape)) proposal->inputs[i].layout = layout;
-    proposal->cycles = estimate_cycles(kernel);
+    proposal->cycles = window_cycles(kernel);
     return true;
 }
 
@@ -111,7 +111,7 @@ static void find_row(WindowRows *rows, LLVMValueRef number) {
 LLVMValueRef emit_rows(Module *m, const Kernel *kernel, void (*emit_row)(WindowRows *rows)) {
     LLVMValueRef function = begin_kernel(m, kernel->name);
     Shape shape = kernel->anchor->shape;
-    WindowRows rows = {.m = m, .kernel = kernel, .tail = {.module = m, .kernel = kernel}, .rank = shape.rank};
+    WindowRows rows = {.m = m, .kernel = kernel, .epilogue = {.module = m, .kernel = kernel}, .rank = shape.rank};
     rows.lanes = m->target->lanes;
     rows.blocked = is_blocked(kernel);
     rows.point = (Point){.rank = shape.rank, .lanes = rows.lanes};

@@ -5,12 +5,12 @@
 #include "codegen/codegen.h"
 #include "kernels/kernels.h"
 
-enum { MOST_AXES = 3 };
+enum { MAX_AXES = 3 };
 
 typedef struct WindowRows {
     Module *m;
     const Kernel *kernel;
-    Tail tail;
+    Epilogue epilogue;
     int rank, lanes;
     bool blocked;       /* lanes are channels; else they lie along the last axis */
     Point point;        /* of the row of outputs: all coordinates but the last, and where blocked the mask of channels */

@@ -9,26 +9,26 @@
  *         state[4] = visit(state[4], x[tap])
  *
  * pool_sum_input, max_pool_scatter: for each place in the map the windows that cover it, so that every output is written
- * once and the tail can work on it. A place gets a window's dy if it is the first maximum there, which is compared out of
+ * once and the epilogue can work on it. A place gets a window's dy if it is the first maximum there, which is compared out of
  * the window's elements: it is above all before it, and none after it is above it. Windows that tile the map (max unpooling) are
  * gone through once a row instead, and their dy goes to the place found.
  *
  * Memory binds the forward ones. The transposed ones are right and vectorised, no more. */
 #include "kernels/window/window.h"
 
-enum { TILE = 4, MOST_UNROLLED = 8 };
+enum { TILE = 4, MAX_UNROLLED = 8 };
 
 typedef struct Pool {
     WindowRows *rows;
     Module *m;
     Op op;
     int axes;
-    int64_t kernel[MOST_AXES], stride[MOST_AXES], dilation[MOST_AXES], before[MOST_AXES];
-    LLVMValueRef map[MOST_AXES], windows[MOST_AXES]; /* sizes of what windows lie on, and how many there are */
+    int64_t kernel[MAX_AXES], stride[MAX_AXES], dilation[MAX_AXES], before[MAX_AXES];
+    LLVMValueRef map[MAX_AXES], windows[MAX_AXES]; /* sizes of what windows lie on, and how many there are */
     LLVMValueRef width;                              /* outputs in the row */
 } Pool;
 
-static void read_attributes(Pool *p, const Node *node) {
+static void read_pool_attributes(Pool *p, const Node *node) {
     const Pooling *a = pooling_of(node);
     for (int i = 0; i < p->axes; i++) {
         p->kernel[i] = a->kernel.items[i];
@@ -38,13 +38,13 @@ static void read_attributes(Pool *p, const Node *node) {
     }
 }
 
-static Pool pool_of(WindowRows *rows) {
+static Pool pool_of_rows(WindowRows *rows) {
     const Node *node = rows->kernel->anchor;
     bool transposed = node->op == OP_pool_sum_input || node->op == OP_max_pool_scatter;
     const Node *map = transposed ? node : node->inputs[0];
     const Node *windows = !transposed ? node : node->inputs[node->input_count - 1];
     Pool p = {.rows = rows, .m = rows->m, .op = node->op, .axes = rows->rank - 2, .width = rows->width};
-    read_attributes(&p, node);
+    read_pool_attributes(&p, node);
     for (int i = 0; i < p.axes; i++) {
         p.map[i] = get_dim(rows->m, map->shape.dims[2 + i]);
         p.windows[i] = get_dim(rows->m, windows->shape.dims[2 + i]);
@@ -74,22 +74,22 @@ static Coord tap_coord(const Pool *p, int axis, const Coord *at, LLVMValueRef ta
     return coord_lanes(emit_add(m, emit_mul(m, at->base, stride), offset), at->lane_step * p->stride[axis]);
 }
 
-static LLVMValueRef both(Module *m, LLVMValueRef a, LLVMValueRef b) {
+static LLVMValueRef emit_both(Module *m, LLVMValueRef a, LLVMValueRef b) {
     return !a ? b : !b ? a : LLVMBuildAnd(m->builder, a, b, "");
 }
 
-static LLVMValueRef choose(const Pool *p, LLVMValueRef mask, LLVMValueRef yes, LLVMValueRef no) {
+static LLVMValueRef emit_choice(const Pool *p, LLVMValueRef mask, LLVMValueRef yes, LLVMValueRef no) {
     return mask ? LLVMBuildSelect(p->m->builder, mask, yes, no, "") : yes;
 }
 
 /* ---- forward: one visit ---- */
 
-static LLVMValueRef lowest(const Pool *p) {
+static LLVMValueRef emit_lowest(const Pool *p) {
     DType type = operand_type(p->rows, 0);
     return get_exact(p->m, type, number_least(type), p->rows->lanes);
 }
 
-static LLVMValueRef is_above(const Pool *p, LLVMValueRef a, LLVMValueRef b) { return emit_above(p->m, operand_type(p->rows, 0), a, b); }
+static LLVMValueRef emit_is_above(const Pool *p, LLVMValueRef a, LLVMValueRef b) { return emit_above(p->m, operand_type(p->rows, 0), a, b); }
 
 /* State of a window: its sum or maximum; of max_pool_gather the value there, the maximum, and whether there is one yet. */
 static int state_size(const Pool *p) {
@@ -98,29 +98,29 @@ static int state_size(const Pool *p) {
 
 static void start_state(const Pool *p, LLVMValueRef *state) {
     int lanes = p->rows->lanes;
-    state[0] = p->op == OP_pool_max ? lowest(p) : get_number(p->m, operand_type(p->rows, 0), 0, lanes);
+    state[0] = p->op == OP_pool_max ? emit_lowest(p) : get_number(p->m, operand_type(p->rows, 0), 0, lanes);
     if (p->op != OP_max_pool_gather) return;
-    state[1] = lowest(p);
+    state[1] = emit_lowest(p);
     state[2] = LLVMConstNull(get_vector(p->m, p->m->i1, lanes));
 }
 
-static void visit_gather(const Pool *p, LLVMValueRef *state, const Point *at, LLVMValueRef x) {
+static void emit_gather_visit(const Pool *p, LLVMValueRef *state, const Point *at, LLVMValueRef x) {
     LLVMBuilderRef b = p->m->builder;
     LLVMValueRef value = load_operand(p->rows, 1, at);
-    LLVMValueRef better = LLVMBuildOr(b, is_above(p, x, state[1]), LLVMBuildNot(b, state[2], ""), "");
-    better = both(p->m, better, at->mask);
-    state[0] = choose(p, better, value, state[0]);
-    state[1] = choose(p, better, x, state[1]);
+    LLVMValueRef better = LLVMBuildOr(b, emit_is_above(p, x, state[1]), LLVMBuildNot(b, state[2], ""), "");
+    better = emit_both(p->m, better, at->mask);
+    state[0] = emit_choice(p, better, value, state[0]);
+    state[1] = emit_choice(p, better, x, state[1]);
     state[2] = LLVMBuildOr(b, state[2], better, "");
 }
 
-static LLVMValueRef emit_plus(const Pool *p, LLVMValueRef a, LLVMValueRef b) { return emit_sum(p->m, operand_type(p->rows, 0), a, b); }
+static LLVMValueRef emit_pool_sum(const Pool *p, LLVMValueRef a, LLVMValueRef b) { return emit_sum(p->m, operand_type(p->rows, 0), a, b); }
 
-static void visit(const Pool *p, LLVMValueRef *state, const Point *at) {
+static void emit_visit(const Pool *p, LLVMValueRef *state, const Point *at) {
     LLVMValueRef x = load_operand(p->rows, 0, at);
-    if (p->op == OP_max_pool_gather) visit_gather(p, state, at, x);
-    else if (p->op == OP_pool_max) state[0] = choose(p, at->mask, emit_larger(p->m, operand_type(p->rows, 0), state[0], x), state[0]);
-    else state[0] = choose(p, at->mask, emit_plus(p, state[0], x), state[0]);
+    if (p->op == OP_max_pool_gather) emit_gather_visit(p, state, at, x);
+    else if (p->op == OP_pool_max) state[0] = emit_choice(p, at->mask, emit_larger(p->m, operand_type(p->rows, 0), state[0], x), state[0]);
+    else state[0] = emit_choice(p, at->mask, emit_pool_sum(p, state[0], x), state[0]);
 }
 
 /* ---- forward: the walk ---- */
@@ -136,7 +136,7 @@ static LLVMValueRef output_x(const Pool *p, const Outputs *o, int i) {
     return emit_add(p->m, o->x, get_i64(p->m, i * (p->rows->blocked ? 1 : p->rows->lanes)));
 }
 
-static void visit_tap(const Pool *p, const Outputs *o, Point at, LLVMValueRef tap, Carried *state) {
+static void visit_tap(const Pool *p, const Outputs *o, Point at, LLVMValueRef tap, LoopCarried *state) {
     int last = p->axes - 1;
     for (int i = 0; i < o->count; i++) {
         Coord window = row_coord(p->rows, output_x(p, o, i));
@@ -145,27 +145,27 @@ static void visit_tap(const Pool *p, const Outputs *o, Point at, LLVMValueRef ta
         point.mask = NULL;
         if (!o->inside && !p->rows->blocked) {
             LLVMValueRef exists = get_inside(p->m, &window, p->rows->lanes, p->width);
-            point.mask = both(p->m, exists, get_inside(p->m, &point.at[2 + last], p->rows->lanes, p->map[last]));
+            point.mask = emit_both(p->m, exists, get_inside(p->m, &point.at[2 + last], p->rows->lanes, p->map[last]));
         }
-        visit(p, &state->at[i * state_size(p)], &point);
+        emit_visit(p, &state->at[i * state_size(p)], &point);
     }
 }
 
-static void visit_last_axis(const Pool *p, const Outputs *o, const Point *at, Carried *state) {
+static void visit_last_axis(const Pool *p, const Outputs *o, const Point *at, LoopCarried *state) {
     Module *m = p->m;
     int last = p->axes - 1;
     LLVMValueRef from = get_i64(m, 0), to = get_i64(m, p->kernel[last]);
-    if (o->inside && p->kernel[last] <= MOST_UNROLLED) {
+    if (o->inside && p->kernel[last] <= MAX_UNROLLED) {
         for (int64_t tap = 0; tap < p->kernel[last]; tap++) visit_tap(p, o, *at, get_i64(m, tap), state);
         return;
     }
     if (!o->inside && p->rows->blocked) find_taps(p, last, o->x, &from, &to);
-    Loop loop = begin_carrying(m, state, from, to, 1);
+    Loop loop = begin_loop_carried(m, state, from, to, 1);
     visit_tap(p, o, *at, loop.index, state);
-    end_carrying(m, &loop, state);
+    end_loop_carried(m, &loop, state);
 }
 
-static void visit_axis(const Pool *p, const Outputs *o, int axis, Point at, Carried *state) {
+static void visit_axis(const Pool *p, const Outputs *o, int axis, Point at, LoopCarried *state) {
     if (axis == p->axes - 1) {
         visit_last_axis(p, o, &at, state);
         return;
@@ -174,23 +174,23 @@ static void visit_axis(const Pool *p, const Outputs *o, int axis, Point at, Carr
     LLVMValueRef from, to;
     Coord window = p->rows->point.at[2 + axis];
     find_taps(p, axis, window.base, &from, &to);
-    Loop loop = begin_carrying(m, state, from, to, 1);
+    Loop loop = begin_loop_carried(m, state, from, to, 1);
     at.at[2 + axis] = tap_coord(p, axis, &window, loop.index);
     visit_axis(p, o, axis + 1, at, state);
-    end_carrying(m, &loop, state);
+    end_loop_carried(m, &loop, state);
 }
 
 static void emit_outputs(const Pool *p, LLVMValueRef x, int count, bool inside) {
     WindowRows *rows = p->rows;
     Outputs o = {.x = x, .count = count, .inside = inside};
-    Carried state = {.count = count * state_size(p)};
+    LoopCarried state = {.count = count * state_size(p)};
     for (int i = 0; i < count; i++) start_state(p, &state.at[i * state_size(p)]);
     visit_axis(p, &o, 0, rows->point, &state);
     for (int i = 0; i < count; i++) {
         Point point = rows->point;
         point.at[rows->rank - 1] = row_coord(rows, output_x(p, &o, i));
         if (!inside && !rows->blocked) point.mask = get_inside(p->m, &point.at[rows->rank - 1], p->rows->lanes, p->width);
-        emit_tail_store(&rows->tail, &point, state.at[i * state_size(p)]);
+        emit_epilogue_store(&rows->epilogue, &point, state.at[i * state_size(p)]);
     }
 }
 
@@ -208,7 +208,7 @@ static LLVMValueRef emit_range(const Pool *p, LLVMValueRef from, LLVMValueRef to
 
 /* A row: its left edge, what lies inside, its right edge. */
 void emit_pool_row(WindowRows *rows) {
-    Pool p = pool_of(rows);
+    Pool p = pool_of_rows(rows);
     Module *m = rows->m;
     int last = p.axes - 1;
     int64_t unit = rows->blocked ? 1 : rows->lanes, reach = (p.kernel[last] - 1) * p.dilation[last] - p.before[last];
@@ -227,12 +227,12 @@ void emit_pool_row(WindowRows *rows) {
 
 /* Clears `first` where an element of the window at `window` is preferred to `own`, which is its tap `own_tap`. */
 static void compare_axis(const Pool *p, int axis, Point at, const Point *window, LLVMValueRef own, const LLVMValueRef *own_tap,
-                         LLVMValueRef earlier, LLVMValueRef same, Carried *first) {
+                         LLVMValueRef earlier, LLVMValueRef same, LoopCarried *first) {
     Module *m = p->m;
     LLVMBuilderRef b = m->builder;
     if (axis == p->axes) {
         LLVMValueRef x = load_operand(p->rows, 0, &at);
-        LLVMValueRef before = is_above(p, own, x), after = LLVMBuildNot(b, is_above(p, x, own), "");
+        LLVMValueRef before = emit_is_above(p, own, x), after = LLVMBuildNot(b, emit_is_above(p, x, own), "");
         LLVMValueRef holds = LLVMBuildSelect(b, get_splat(m, earlier, p->rows->lanes), before, after, "");
         if (at.mask) holds = LLVMBuildOr(b, holds, LLVMBuildNot(b, at.mask, ""), "");
         first->at[0] = LLVMBuildAnd(b, first->at[0], holds, "");
@@ -241,29 +241,29 @@ static void compare_axis(const Pool *p, int axis, Point at, const Point *window,
     LLVMValueRef from = get_i64(m, 0), to = get_i64(m, p->kernel[axis]);
     bool vector = window->at[2 + axis].vector;
     if (!vector) find_taps(p, axis, window->at[2 + axis].base, &from, &to);
-    Loop loop = begin_carrying(m, first, from, to, 1);
+    Loop loop = begin_loop_carried(m, first, from, to, 1);
     at.at[2 + axis] = tap_coord(p, axis, &window->at[2 + axis], loop.index);
-    if (vector) at.mask = both(m, window->mask, get_inside(p->m, &at.at[2 + axis], p->rows->lanes, p->map[axis]));
+    if (vector) at.mask = emit_both(m, window->mask, get_inside(p->m, &at.at[2 + axis], p->rows->lanes, p->map[axis]));
     LLVMValueRef lower = LLVMBuildICmp(b, LLVMIntSLT, loop.index, own_tap[axis], "");
     LLVMValueRef equal = LLVMBuildICmp(b, LLVMIntEQ, loop.index, own_tap[axis], "");
     LLVMValueRef now_earlier = LLVMBuildOr(b, earlier, LLVMBuildAnd(b, same, lower, ""), "");
     compare_axis(p, axis + 1, at, window, own, own_tap, now_earlier, LLVMBuildAnd(b, same, equal, ""), first);
-    end_carrying(m, &loop, first);
+    end_loop_carried(m, &loop, first);
 }
 
 static LLVMValueRef is_first_maximum(const Pool *p, const Point *window, LLVMValueRef own, const LLVMValueRef *own_tap) {
     Module *m = p->m;
-    Carried first = {.count = 1};
+    LoopCarried first = {.count = 1};
     first.at[0] = get_splat(m, LLVMConstAllOnes(m->i1), p->rows->lanes);
     compare_axis(p, 0, *window, window, own, own_tap, LLVMConstNull(m->i1), LLVMConstAllOnes(m->i1), &first);
     return first.at[0];
 }
 
-static void add_window(const Pool *p, const Point *window, LLVMValueRef own, const LLVMValueRef *tap, Carried *sum) {
+static void add_window(const Pool *p, const Point *window, LLVMValueRef own, const LLVMValueRef *tap, LoopCarried *sum) {
     LLVMValueRef counts = window->mask;
-    if (p->op == OP_max_pool_scatter) counts = both(p->m, counts, is_first_maximum(p, window, own, tap));
+    if (p->op == OP_max_pool_scatter) counts = emit_both(p->m, counts, is_first_maximum(p, window, own, tap));
     LLVMValueRef dy = load_operand(p->rows, p->op == OP_max_pool_scatter ? 1 : 0, window);
-    sum->at[0] = choose(p, counts, emit_plus(p, sum->at[0], dy), sum->at[0]);
+    sum->at[0] = emit_choice(p, counts, emit_pool_sum(p, sum->at[0], dy), sum->at[0]);
 }
 
 /* The window whose tap `tap` is the place `at`: (at + before - tap * dilation) / stride, in the lanes where that is one. */
@@ -282,24 +282,24 @@ static LLVMValueRef find_window(const Pool *p, int axis, const Coord *at, LLVMVa
     return LLVMBuildAnd(b, whole, there, "");
 }
 
-static void visit_windows(const Pool *p, int axis, const Point *at, Point window, LLVMValueRef own, LLVMValueRef *tap, Carried *sum) {
+static void visit_windows(const Pool *p, int axis, const Point *at, Point window, LLVMValueRef own, LLVMValueRef *tap, LoopCarried *sum) {
     Module *m = p->m;
     if (axis == p->axes) {
         add_window(p, &window, own, tap, sum);
         return;
     }
-    Loop loop = begin_carrying(m, sum, get_i64(m, 0), get_i64(m, p->kernel[axis]), 1);
+    Loop loop = begin_loop_carried(m, sum, get_i64(m, 0), get_i64(m, p->kernel[axis]), 1);
     tap[axis] = loop.index;
     LLVMValueRef valid = find_window(p, axis, &at->at[2 + axis], loop.index, &window.at[2 + axis]);
     if (window.at[2 + axis].vector) {
-        window.mask = both(m, at->mask, valid);
+        window.mask = emit_both(m, at->mask, valid);
         visit_windows(p, axis + 1, at, window, own, tap, sum);
     } else {
-        Loop where = begin_carrying_if(m, sum, valid);
+        Loop where = begin_loop_carried_if(m, sum, valid);
         visit_windows(p, axis + 1, at, window, own, tap, sum);
-        end_carrying(m, &where, sum);
+        end_loop_carried(m, &where, sum);
     }
-    end_carrying(m, &loop, sum);
+    end_loop_carried(m, &loop, sum);
 }
 
 /* ---- transposed, of windows that lie side by side on the map ---- */
@@ -307,12 +307,12 @@ static void visit_windows(const Pool *p, int axis, const Point *at, Point window
 static bool tiles_map(const Pool *p) {
     const Node *node = p->rows->kernel->anchor;
     Dims *dims = p->rows->kernel->program->graph->dims;
-    if (p->op != OP_max_pool_scatter || !p->rows->blocked || p->axes != 2 || p->kernel[0] * p->kernel[1] > 2 * MOST_UNROLLED) return false;
+    if (p->op != OP_max_pool_scatter || !p->rows->blocked || p->axes != 2 || p->kernel[0] * p->kernel[1] > 2 * MAX_UNROLLED) return false;
     for (int i = 0; i < 2; i++) {
-        int64_t rest, most;
+        int64_t rest, max;
         Dim covered = dim_scale(dims, node->inputs[1]->shape.dims[2 + i], p->kernel[i]);
         if (p->kernel[i] != p->stride[i] || p->dilation[i] != 1 || p->before[i] != 0) return false;
-        if (!dim_bounds(dim_sub(dims, node->shape.dims[2 + i], covered), &rest, &most) || rest < 0) return false;
+        if (!dim_bounds(dim_sub(dims, node->shape.dims[2 + i], covered), &rest, &max) || rest < 0) return false;
     }
     return true;
 }
@@ -327,9 +327,9 @@ static LLVMValueRef find_maximum(const Pool *p, LLVMValueRef y, LLVMValueRef x) 
         at.at[2] = coord_fixed(emit_add(m, y, get_i64(m, tap / p->kernel[1])));
         at.at[3] = coord_fixed(emit_add(m, x, get_i64(m, tap % p->kernel[1])));
         LLVMValueRef value = load_operand(p->rows, 0, &at), here = get_splat(m, get_i32(m, tap), p->rows->lanes);
-        LLVMValueRef larger = best ? is_above(p, value, best) : NULL;
-        best = choose(p, larger, value, best);
-        place = choose(p, larger, here, place);
+        LLVMValueRef larger = best ? emit_is_above(p, value, best) : NULL;
+        best = emit_choice(p, larger, value, best);
+        place = emit_choice(p, larger, here, place);
     }
     return place;
 }
@@ -354,33 +354,33 @@ static void emit_tiled_row(const Pool *p) {
     for (int64_t tap = 0; tap < p->kernel[1]; tap++) {
         LLVMValueRef here = get_splat(m, LLVMBuildAdd(b, first, get_i32(m, tap), ""), rows->lanes);
         at.at[3] = coord_fixed(emit_add(m, x, get_i64(m, tap)));
-        emit_tail_store(&rows->tail, &at, LLVMBuildSelect(b, LLVMBuildICmp(b, LLVMIntEQ, place, here, ""), dy, zero, ""));
+        emit_epilogue_store(&rows->epilogue, &at, LLVMBuildSelect(b, LLVMBuildICmp(b, LLVMIntEQ, place, here, ""), dy, zero, ""));
     }
     end_loop(m, &loop);
     loop = begin_loop(m, emit_mul(m, count, width), p->width, 1);
     at.at[3] = coord_fixed(loop.index);
-    emit_tail_store(&rows->tail, &at, zero);
+    emit_epilogue_store(&rows->epilogue, &at, zero);
     end_loop(m, &loop);
 }
 
 void emit_pool_transposed_row(WindowRows *rows) {
-    Pool p = pool_of(rows);
+    Pool p = pool_of_rows(rows);
     Module *m = rows->m;
     if (tiles_map(&p)) {
         emit_tiled_row(&p);
         return;
     }
-    LLVMValueRef tap[MOST_AXES];
+    LLVMValueRef tap[MAX_AXES];
     Loop loop = begin_loop(m, get_i64(m, 0), p.width, rows->blocked ? 1 : rows->lanes);
     Point at = rows->point;
     at.at[rows->rank - 1] = row_coord(rows, loop.index);
     if (!rows->blocked) at.mask = get_inside(m, &at.at[rows->rank - 1], rows->lanes, p.width);
     Point window = at;
     window.mask = rows->blocked ? NULL : at.mask;
-    Carried sum = {.count = 1};
+    LoopCarried sum = {.count = 1};
     sum.at[0] = get_number(m, operand_type(rows, 0), 0, rows->lanes);
     LLVMValueRef own = p.op == OP_max_pool_scatter ? load_operand(rows, 0, &at) : NULL;
     visit_windows(&p, 0, &at, window, own, tap, &sum);
-    emit_tail_store(&rows->tail, &at, sum.at[0]);
+    emit_epilogue_store(&rows->epilogue, &at, sum.at[0]);
     end_loop(m, &loop);
 }

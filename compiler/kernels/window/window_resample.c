@@ -7,7 +7,7 @@
  *     for each vector of columns
  *       their source columns and mixes                  computed once, as vectors, for all channels
  *       for each block of channels                      (plain: one gather for each corner instead)
- *         for each column: mix four corners, tail, store
+ *         for each column: mix four corners, epilogue, store
  *
  * Memory binds it. The transpose adds up, for each place of the source, the results that read it: it tries all that can. */
 #include "kernels/window/window.h"
@@ -28,19 +28,19 @@ typedef struct Resample {
     Axis axes[2];
 } Resample;
 
-static bool is_name(Name a, const char *b) {
+static bool name_is(Name a, const char *b) {
     return strcmp(a, b) == 0;
 }
 
-static LLVMValueRef to_real(Module *m, LLVMValueRef value) {
+static LLVMValueRef emit_f64(Module *m, LLVMValueRef value) {
     return LLVMBuildSIToFP(m->builder, value, m->f64, "");
 }
 
-static Axis read_axis(Module *m, Name rule, LLVMValueRef in, LLVMValueRef out) {
+static Axis read_resample_axis(Module *m, Name rule, LLVMValueRef in, LLVMValueRef out) {
     Axis axis = {.in = in, .out = out};
     LLVMValueRef one = get_i64(m, 1), zero = get_i64(m, 0), factor = in, addend = zero, bottom = out;
     LLVMValueRef many = LLVMBuildICmp(m->builder, LLVMIntSGT, out, one, "");
-    bool half = is_name(rule, "half_pixel"), pytorch = is_name(rule, "pytorch_half_pixel"), corners = is_name(rule, "align_corners");
+    bool half = name_is(rule, "half_pixel"), pytorch = name_is(rule, "pytorch_half_pixel"), corners = name_is(rule, "align_corners");
     if (half || pytorch) {
         factor = emit_mul(m, in, get_i64(m, 2));
         addend = LLVMBuildSub(m->builder, in, out, "");
@@ -53,9 +53,9 @@ static Axis read_axis(Module *m, Name rule, LLVMValueRef in, LLVMValueRef out) {
         factor = LLVMBuildSelect(m->builder, many, factor, zero, "");
         addend = LLVMBuildSelect(m->builder, many, addend, zero, "");
     }
-    axis.factor = to_real(m, factor);
-    axis.addend = to_real(m, addend);
-    axis.bottom = to_real(m, bottom);
+    axis.factor = emit_f64(m, factor);
+    axis.addend = emit_f64(m, addend);
+    axis.bottom = emit_f64(m, bottom);
     axis.inverse = LLVMBuildFDiv(m->builder, LLVMConstReal(m->f64, 1), axis.bottom, "");
     return axis;
 }
@@ -65,17 +65,17 @@ static Resample resample_of(WindowRows *rows) {
     const resample_attributes *a = node->attributes; /* resample_input has the same */
     Shape in = node->op == OP_resample ? node->inputs[0]->shape : node->shape;
     Shape out = node->op == OP_resample ? node->shape : node->inputs[0]->shape;
-    Resample r = {.m = rows->m, .rows = rows, .nearest = is_name(a->mode, "nearest"), .down = is_name(a->rule, "asymmetric")};
+    Resample r = {.m = rows->m, .rows = rows, .nearest = name_is(a->mode, "nearest"), .down = name_is(a->rule, "asymmetric")};
     for (int i = 0; i < 2; i++) {
         int axis = rows->rank - 2 + i;
-        r.axes[i] = read_axis(rows->m, a->rule, get_dim(rows->m, in.dims[axis]), get_dim(rows->m, out.dims[axis]));
+        r.axes[i] = read_resample_axis(rows->m, a->rule, get_dim(rows->m, in.dims[axis]), get_dim(rows->m, out.dims[axis]));
     }
     return r;
 }
 
 /* ---- where results read ---- */
 
-static LLVMValueRef real_op(Module *m, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b) {
+static LLVMValueRef emit_real_op(Module *m, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildBinOp(m->builder, op, a, b, "");
 }
 
@@ -83,13 +83,13 @@ static LLVMValueRef real_op(Module *m, LLVMOpcode op, LLVMValueRef a, LLVMValueR
 static LLVMValueRef whole_quotient(Module *m, LLVMValueRef top, LLVMValueRef bottom, LLVMValueRef inverse, LLVMValueRef *rest) {
     LLVMTypeRef type = LLVMTypeOf(top);
     LLVMValueRef one = get_splat(m, LLVMConstReal(m->f64, 1), get_lanes(type)), zero = LLVMConstNull(type);
-    LLVMValueRef q = emit_intrinsic(m, "llvm.floor", type, (LLVMValueRef[]){real_op(m, LLVMFMul, top, inverse)}, 1);
-    LLVMValueRef left = real_op(m, LLVMFSub, top, real_op(m, LLVMFMul, q, bottom));
+    LLVMValueRef q = emit_intrinsic(m, "llvm.floor", type, (LLVMValueRef[]){emit_real_op(m, LLVMFMul, top, inverse)}, 1);
+    LLVMValueRef left = emit_real_op(m, LLVMFSub, top, emit_real_op(m, LLVMFMul, q, bottom));
     LLVMValueRef above = LLVMBuildFCmp(m->builder, LLVMRealOLT, left, zero, "");
     LLVMValueRef below = LLVMBuildFCmp(m->builder, LLVMRealOGE, left, bottom, "");
-    LLVMValueRef lower = real_op(m, LLVMFSub, q, one), higher = real_op(m, LLVMFAdd, q, one);
+    LLVMValueRef lower = emit_real_op(m, LLVMFSub, q, one), higher = emit_real_op(m, LLVMFAdd, q, one);
     q = LLVMBuildSelect(m->builder, above, lower, LLVMBuildSelect(m->builder, below, higher, q, ""), "");
-    *rest = real_op(m, LLVMFSub, top, real_op(m, LLVMFMul, q, bottom));
+    *rest = emit_real_op(m, LLVMFSub, top, emit_real_op(m, LLVMFMul, q, bottom));
     return q;
 }
 
@@ -100,7 +100,7 @@ static LLVMValueRef to_place(Module *m, LLVMValueRef real) {
     return LLVMBuildSExt(m->builder, narrow, get_vector(m, m->i64, lanes), "");
 }
 
-static LLVMValueRef clamped(Module *m, LLVMValueRef at, LLVMValueRef size) {
+static LLVMValueRef clamped_corner(Module *m, LLVMValueRef at, LLVMValueRef size) {
     int lanes = get_lanes(LLVMTypeOf(at));
     LLVMValueRef last = get_splat(m, emit_sub(m, size, get_i64(m, 1)), lanes);
     return emit_max(m, emit_min(m, at, last), LLVMConstNull(LLVMTypeOf(at)));
@@ -113,32 +113,32 @@ static AxisTaps emit_taps(const Resample *r, const Axis *axis, LLVMValueRef at) 
     LLVMTypeRef single = get_vector(m, m->f32, lanes);
     LLVMValueRef rest, two = get_splat(m, LLVMConstReal(m->f64, 2), lanes), zero = LLVMConstNull(LLVMTypeOf(at));
     LLVMValueRef bottom = get_splat(m, axis->bottom, lanes), inverse = get_splat(m, axis->inverse, lanes);
-    LLVMValueRef top = real_op(m, LLVMFMul, at, get_splat(m, axis->factor, lanes));
-    top = real_op(m, LLVMFAdd, top, get_splat(m, axis->addend, lanes));
+    LLVMValueRef top = emit_real_op(m, LLVMFMul, at, get_splat(m, axis->factor, lanes));
+    top = emit_real_op(m, LLVMFAdd, top, get_splat(m, axis->addend, lanes));
     if (r->nearest && !r->down) { /* floor(s + 1/2) */
-        top = real_op(m, LLVMFAdd, real_op(m, LLVMFMul, top, two), bottom);
-        bottom = real_op(m, LLVMFMul, bottom, two);
-        inverse = real_op(m, LLVMFDiv, inverse, two);
+        top = emit_real_op(m, LLVMFAdd, emit_real_op(m, LLVMFMul, top, two), bottom);
+        bottom = emit_real_op(m, LLVMFMul, bottom, two);
+        inverse = emit_real_op(m, LLVMFDiv, inverse, two);
     }
-    LLVMValueRef low = clamped(m, to_place(m, whole_quotient(m, top, bottom, inverse, &rest)), axis->in);
+    LLVMValueRef low = clamped_corner(m, to_place(m, whole_quotient(m, top, bottom, inverse, &rest)), axis->in);
     if (r->nearest) return (AxisTaps){low, low, LLVMConstNull(single)};
     LLVMValueRef before = LLVMBuildFCmp(m->builder, LLVMRealOLE, top, zero, "");
-    LLVMValueRef next = clamped(m, LLVMBuildAdd(m->builder, low, get_splat(m, get_i64(m, 1), lanes), ""), axis->in);
+    LLVMValueRef next = clamped_corner(m, LLVMBuildAdd(m->builder, low, get_splat(m, get_i64(m, 1), lanes), ""), axis->in);
     LLVMValueRef high = LLVMBuildSelect(m->builder, before, low, next, "");
-    LLVMValueRef part = LLVMBuildFPTrunc(m->builder, real_op(m, LLVMFDiv, rest, bottom), single, "");
+    LLVMValueRef part = LLVMBuildFPTrunc(m->builder, emit_real_op(m, LLVMFDiv, rest, bottom), single, "");
     LLVMValueRef equal = LLVMBuildICmp(m->builder, LLVMIntEQ, low, high, "");
     return (AxisTaps){low, high, LLVMBuildSelect(m->builder, equal, LLVMConstNull(single), part, "")};
 }
 
 /* a * (1 - part) + b * part */
-static LLVMValueRef emit_mix(Module *m, LLVMValueRef a, LLVMValueRef b, LLVMValueRef part) {
+static LLVMValueRef emit_corner_mix(Module *m, LLVMValueRef a, LLVMValueRef b, LLVMValueRef part) {
     LLVMValueRef one = get_splat(m, get_f32(m, 1), get_lanes(LLVMTypeOf(a)));
-    return emit_muladd(m, b, part, real_op(m, LLVMFMul, a, real_op(m, LLVMFSub, one, part)));
+    return emit_muladd(m, b, part, emit_real_op(m, LLVMFMul, a, emit_real_op(m, LLVMFSub, one, part)));
 }
 
 /* ---- forward ---- */
 
-static LLVMValueRef load_at(const Resample *r, Point point, LLVMValueRef y, Coord x) {
+static LLVMValueRef load_corner(const Resample *r, Point point, LLVMValueRef y, Coord x) {
     point.at[point.rank - 2] = coord_fixed(y);
     point.at[point.rank - 1] = x;
     return load_operand(r->rows, 0, &point);
@@ -147,11 +147,11 @@ static LLVMValueRef load_at(const Resample *r, Point point, LLVMValueRef y, Coor
 /* The result at a point whose rows and columns read `y` and `x`. */
 static LLVMValueRef emit_corners(const Resample *r, const Point *point, const AxisTaps *y, Coord low, Coord high, LLVMValueRef part) {
     Module *m = r->m;
-    LLVMValueRef corner = load_at(r, *point, y->low, low);
+    LLVMValueRef corner = load_corner(r, *point, y->low, low);
     if (r->nearest) return corner;
-    LLVMValueRef above = emit_mix(m, corner, load_at(r, *point, y->low, high), part);
-    LLVMValueRef below = emit_mix(m, load_at(r, *point, y->high, low), load_at(r, *point, y->high, high), part);
-    return emit_mix(m, above, below, get_splat(m, y->part, point->lanes));
+    LLVMValueRef above = emit_corner_mix(m, corner, load_corner(r, *point, y->low, high), part);
+    LLVMValueRef below = emit_corner_mix(m, load_corner(r, *point, y->high, low), load_corner(r, *point, y->high, high), part);
+    return emit_corner_mix(m, above, below, get_splat(m, y->part, point->lanes));
 }
 
 /* Column j of the vector of columns at `x`, for each block of channels. */
@@ -172,7 +172,7 @@ static void emit_blocked_columns(Resample *r, const AxisTaps *y, LLVMValueRef x,
     LLVMValueRef value = emit_corners(r, &point, y, coord_fixed(low), coord_fixed(high), part);
     point.mask = rows->point.mask;
     point.at[point.rank - 1] = coord_fixed(emit_add(m, x, column.index));
-    emit_tail_store(&rows->tail, &point, value);
+    emit_epilogue_store(&rows->epilogue, &point, value);
     end_loop(m, &column);
     end_loop(m, &block);
 }
@@ -181,24 +181,24 @@ static LLVMValueRef real_places(Module *m, LLVMValueRef x, int lanes) {
     LLVMValueRef lane[64];
     for (int i = 0; i < lanes; i++) lane[i] = LLVMConstReal(m->f64, i);
     LLVMValueRef steps = lanes == 1 ? lane[0] : LLVMConstVector(lane, (unsigned)lanes);
-    return real_op(m, LLVMFAdd, get_splat(m, to_real(m, x), lanes), steps);
+    return emit_real_op(m, LLVMFAdd, get_splat(m, emit_f64(m, x), lanes), steps);
 }
 
-static void emit_plain_columns(Resample *r, const AxisTaps *y, const AxisTaps *x, LLVMValueRef at) {
+static void emit_resampled_columns(Resample *r, const AxisTaps *y, const AxisTaps *x, LLVMValueRef at) {
     Module *m = r->m;
     WindowRows *rows = r->rows;
     Point point = rows->point;
     point.mask = emit_lane_mask(m, emit_sub(m, rows->width, at), rows->lanes);
     LLVMValueRef value = emit_corners(r, &point, y, (Coord){.vector = x->low}, (Coord){.vector = x->high}, x->part);
     point.at[point.rank - 1] = coord_lanes(at, 1);
-    emit_tail_store(&rows->tail, &point, value);
+    emit_epilogue_store(&rows->epilogue, &point, value);
 }
 
 static void emit_resample_row(Resample *r, const LLVMValueRef stack[3]) {
     Module *m = r->m;
     WindowRows *rows = r->rows;
     int lanes = rows->lanes;
-    AxisTaps y = emit_taps(r, &r->axes[0], to_real(m, rows->point.at[rows->rank - 2].base));
+    AxisTaps y = emit_taps(r, &r->axes[0], emit_f64(m, rows->point.at[rows->rank - 2].base));
     Loop loop = begin_loop(m, get_i64(m, 0), rows->width, lanes);
     AxisTaps x = emit_taps(r, &r->axes[1], real_places(m, loop.index, lanes));
     if (rows->blocked) {
@@ -207,7 +207,7 @@ static void emit_resample_row(Resample *r, const LLVMValueRef stack[3]) {
         emit_store(m, x.part, stack[2], 32);
         emit_blocked_columns(r, &y, loop.index, stack);
     } else {
-        emit_plain_columns(r, &y, &x, loop.index);
+        emit_resampled_columns(r, &y, &x, loop.index);
     }
     end_loop(m, &loop);
 }
@@ -234,7 +234,7 @@ LLVMValueRef emit_resample(Module *m, const Kernel *kernel) {
     if (kernel->output->layout != LAYOUT_BLOCKED) return emit_rows(m, kernel, emit_plain_row);
     LLVMValueRef function = begin_kernel(m, kernel->name);
     int lanes = m->target->lanes;
-    WindowRows rows = {.m = m, .kernel = kernel, .tail = {.module = m, .kernel = kernel}, .rank = 4, .lanes = lanes, .blocked = true};
+    WindowRows rows = {.m = m, .kernel = kernel, .epilogue = {.module = m, .kernel = kernel}, .rank = 4, .lanes = lanes, .blocked = true};
     rows.point = (Point){.rank = 4, .lanes = lanes};
     rows.width = get_dim(m, kernel->anchor->shape.dims[3]);
     Resample r = resample_of(&rows);
@@ -256,9 +256,9 @@ static LLVMValueRef first_reader(const Resample *r, const Axis *axis, LLVMValueR
     LLVMTypeRef type = LLVMTypeOf(at);
     LLVMValueRef one = get_splat(m, LLVMConstReal(m->f64, 1), lanes), zero = LLVMConstNull(type);
     LLVMValueRef bottom = get_splat(m, axis->bottom, lanes), addend = get_splat(m, axis->addend, lanes);
-    LLVMValueRef least = real_op(m, LLVMFSub, real_op(m, LLVMFMul, real_op(m, LLVMFSub, at, one), bottom), addend);
-    LLVMValueRef quotient = real_op(m, LLVMFDiv, least, get_splat(m, axis->factor, lanes));
-    LLVMValueRef from = real_op(m, LLVMFSub, emit_intrinsic(m, "llvm.floor", type, &quotient, 1), one);
+    LLVMValueRef least = emit_real_op(m, LLVMFSub, emit_real_op(m, LLVMFMul, emit_real_op(m, LLVMFSub, at, one), bottom), addend);
+    LLVMValueRef quotient = emit_real_op(m, LLVMFDiv, least, get_splat(m, axis->factor, lanes));
+    LLVMValueRef from = emit_real_op(m, LLVMFSub, emit_intrinsic(m, "llvm.floor", type, &quotient, 1), one);
     LLVMValueRef none = LLVMBuildFCmp(m->builder, LLVMRealOLE, get_splat(m, axis->factor, lanes), zero, "");
     LLVMValueRef negative = LLVMBuildFCmp(m->builder, LLVMRealOGT, from, zero, "");
     return LLVMBuildSelect(m->builder, none, zero, LLVMBuildSelect(m->builder, negative, from, zero, ""), "");
@@ -266,8 +266,8 @@ static LLVMValueRef first_reader(const Resample *r, const Axis *axis, LLVMValueR
 
 static LLVMValueRef reader_count(const Resample *r, const Axis *axis) {
     Module *m = r->m;
-    LLVMValueRef span = real_op(m, LLVMFDiv, real_op(m, LLVMFMul, LLVMConstReal(m->f64, 2), axis->bottom), axis->factor);
-    LLVMValueRef all = to_real(m, axis->out), some = real_op(m, LLVMFAdd, span, LLVMConstReal(m->f64, 4));
+    LLVMValueRef span = emit_real_op(m, LLVMFDiv, emit_real_op(m, LLVMFMul, LLVMConstReal(m->f64, 2), axis->bottom), axis->factor);
+    LLVMValueRef all = emit_f64(m, axis->out), some = emit_real_op(m, LLVMFAdd, span, LLVMConstReal(m->f64, 4));
     LLVMValueRef fewer = LLVMBuildFCmp(m->builder, LLVMRealOLT, some, all, ""); /* false where factor is 0 */
     return to_place(m, LLVMBuildSelect(m->builder, fewer, some, all, ""));
 }
@@ -281,45 +281,45 @@ static LLVMValueRef reader_weight(const Resample *r, const Axis *axis, LLVMValue
     AxisTaps taps = emit_taps(r, axis, at);
     LLVMValueRef zero = LLVMConstNull(single), one = get_splat(m, get_f32(m, 1), lanes);
     LLVMValueRef is_low = LLVMBuildICmp(b, LLVMIntEQ, taps.low, place, "");
-    LLVMValueRef low = LLVMBuildSelect(b, is_low, real_op(m, LLVMFSub, one, taps.part), zero, "");
+    LLVMValueRef low = LLVMBuildSelect(b, is_low, emit_real_op(m, LLVMFSub, one, taps.part), zero, "");
     LLVMValueRef high = LLVMBuildSelect(b, LLVMBuildICmp(b, LLVMIntEQ, taps.high, place, ""), taps.part, zero, "");
-    LLVMValueRef there = LLVMBuildFCmp(b, LLVMRealOLT, at, get_splat(m, to_real(m, axis->out), lanes), "");
-    return LLVMBuildSelect(b, there, real_op(m, LLVMFAdd, low, high), zero, "");
+    LLVMValueRef there = LLVMBuildFCmp(b, LLVMRealOLT, at, get_splat(m, emit_f64(m, axis->out), lanes), "");
+    return LLVMBuildSelect(b, there, emit_real_op(m, LLVMFAdd, low, high), zero, "");
 }
 
 static LLVMValueRef to_real_vector(Module *m, LLVMValueRef places) {
     return LLVMBuildSIToFP(m->builder, places, get_vector(m, m->f64, get_lanes(LLVMTypeOf(places))), "");
 }
 
-static void add_readers(Resample *r, const Point *at, LLVMValueRef y, LLVMValueRef y_weight, LLVMValueRef place, Carried *sum) {
+static void add_readers(Resample *r, const Point *at, LLVMValueRef y, LLVMValueRef y_weight, LLVMValueRef place, LoopCarried *sum) {
     Module *m = r->m;
     WindowRows *rows = r->rows;
     int lanes = rows->lanes, across = get_lanes(LLVMTypeOf(place));
     const Axis *axis = &r->axes[1];
     LLVMValueRef from = first_reader(r, axis, to_real_vector(m, place));
-    Loop loop = begin_carrying(m, sum, get_i64(m, 0), reader_count(r, axis), 1);
-    LLVMValueRef x = real_op(m, LLVMFAdd, from, get_splat(m, to_real(m, loop.index), across));
-    LLVMValueRef weight = real_op(m, LLVMFMul, reader_weight(r, axis, x, place), get_splat(m, y_weight, across));
+    Loop loop = begin_loop_carried(m, sum, get_i64(m, 0), reader_count(r, axis), 1);
+    LLVMValueRef x = emit_real_op(m, LLVMFAdd, from, get_splat(m, emit_f64(m, loop.index), across));
+    LLVMValueRef weight = emit_real_op(m, LLVMFMul, reader_weight(r, axis, x, place), get_splat(m, y_weight, across));
     Point point = *at;
-    LLVMValueRef column = clamped(m, to_place(m, x), axis->out);
+    LLVMValueRef column = clamped_corner(m, to_place(m, x), axis->out);
     point.at[rows->rank - 2] = coord_fixed(y);
     point.at[rows->rank - 1] = across > 1 ? (Coord){.vector = column} : coord_fixed(column);
     point.mask = NULL;
     LLVMValueRef dy = load_operand(rows, 0, &point);
     sum->at[0] = emit_muladd(m, across > 1 ? weight : get_splat(m, weight, lanes), dy, sum->at[0]);
-    end_carrying(m, &loop, sum);
+    end_loop_carried(m, &loop, sum);
 }
 
-static void add_reading_rows(Resample *r, const Point *at, LLVMValueRef place, Carried *sum) {
+static void add_reading_rows(Resample *r, const Point *at, LLVMValueRef place, LoopCarried *sum) {
     Module *m = r->m;
     const Axis *axis = &r->axes[0];
-    LLVMValueRef row = at->at[r->rows->rank - 2].base, from = first_reader(r, axis, to_real(m, row));
-    Loop loop = begin_carrying(m, sum, get_i64(m, 0), reader_count(r, axis), 1);
-    LLVMValueRef y = real_op(m, LLVMFAdd, from, to_real(m, loop.index)), weight = reader_weight(r, axis, y, row);
-    Loop reads = begin_carrying_if(m, sum, LLVMBuildFCmp(m->builder, LLVMRealUNE, weight, get_f32(m, 0), ""));
+    LLVMValueRef row = at->at[r->rows->rank - 2].base, from = first_reader(r, axis, emit_f64(m, row));
+    Loop loop = begin_loop_carried(m, sum, get_i64(m, 0), reader_count(r, axis), 1);
+    LLVMValueRef y = emit_real_op(m, LLVMFAdd, from, emit_f64(m, loop.index)), weight = reader_weight(r, axis, y, row);
+    Loop reads = begin_loop_carried_if(m, sum, LLVMBuildFCmp(m->builder, LLVMRealUNE, weight, get_f32(m, 0), ""));
     add_readers(r, at, to_place(m, y), weight, place, sum);
-    end_carrying(m, &reads, sum);
-    end_carrying(m, &loop, sum);
+    end_loop_carried(m, &reads, sum);
+    end_loop_carried(m, &loop, sum);
 }
 
 void emit_resample_transposed_row(WindowRows *rows) {
@@ -329,10 +329,10 @@ void emit_resample_transposed_row(WindowRows *rows) {
     Point at = rows->point;
     at.at[rows->rank - 1] = row_coord(rows, loop.index);
     if (!rows->blocked) at.mask = emit_lane_mask(m, emit_sub(m, rows->width, loop.index), rows->lanes);
-    Carried sum = {.count = 1};
+    LoopCarried sum = {.count = 1};
     sum.at[0] = LLVMConstNull(get_vector(m, m->f32, rows->lanes));
     LLVMValueRef place = get_coord_vector(m, &at.at[rows->rank - 1], rows->blocked ? 1 : rows->lanes);
     add_reading_rows(&r, &at, place, &sum);
-    emit_tail_store(&rows->tail, &at, sum.at[0]);
+    emit_epilogue_store(&rows->epilogue, &at, sum.at[0]);
     end_loop(m, &loop);
 }

@@ -6,20 +6,20 @@
  *     transposed  a task is a place of its source, whose readers stand side by side: two binary searches
  *     rows        a task is a row of the result, of one channel or of a block of them:
  *                   mixed = the rows that it reads, by their weights                    one row of the source, in scratch
- *                   for each column (PLAIN: vector of columns): the places of mixed that it reads, by their weights; tail, store
+ *                   for each column (PLAIN: vector of columns): the places of mixed that it reads, by their weights; epilogue, store
  *                 Area's weights are 1, and the sum is divided by how many it is of: the mean is rounded once. (Transposed they are shares.)
  *
  * Bound: reading each row of the source as often as rows of the result need it, from the cache. */
 #include "kernels/window/window.h"
 
-static bool is_area(const resample_attributes *way) { return strcmp(way->mode, "area") == 0; }
+static bool is_area(const resample_attributes *attributes) { return strcmp(attributes->mode, "area") == 0; }
 
 /* Whether it reads more places than window_resample.c knows, and not by whole factors. */
 bool has_taps(const Kernel *kernel) {
     const Node *node = kernel->anchor;
     if ((node->op != OP_resample && node->op != OP_resample_input) || is_upsample(kernel)) return false;
-    const resample_attributes *way = node->attributes; /* resample_input has the same */
-    return way->antialias || strcmp(way->mode, "cubic") == 0 || is_area(way);
+    const resample_attributes *attributes = node->attributes; /* resample_input has the same */
+    return attributes->antialias || strcmp(attributes->mode, "cubic") == 0 || is_area(attributes);
 }
 
 static bool is_transposed(const Kernel *kernel) { return kernel->anchor->op == OP_resample_input; }
@@ -30,7 +30,7 @@ static bool is_transposed(const Kernel *kernel) { return kernel->anchor->op == O
 
 typedef enum TableRow { FIRST, COUNT, WEIGHTS } TableRow;
 
-typedef struct TableSize { Dim entries, most; } TableSize;
+typedef struct TableSize { Dim entries, max; } TableSize;
 
 /* Sizes along axis 0 or 1 of what `resample` reads and of what it makes. */
 static Dim size_in(const Kernel *kernel, int axis) {
@@ -44,7 +44,7 @@ static Dim size_out(const Kernel *kernel, int axis) {
 }
 
 /* a / b rounded up, or something above it; NULL where nothing is known. */
-static Dim most_times(Dims *dims, Dim a, Dim b) {
+static Dim max_times(Dims *dims, Dim a, Dim b) {
     int64_t value;
     Dim exact = dim_div_exact(dims, a, b);
     if (exact) return exact;
@@ -55,27 +55,27 @@ static Dim most_times(Dims *dims, Dim a, Dim b) {
 }
 
 /* Places that the entry of one side reads on the other at most, where `longer` is that side in terms of the first. */
-static Dim most_within_reach(Dims *dims, const resample_attributes *way, Dim longer) {
-    bool cubic = strcmp(way->mode, "cubic") == 0;
-    return dim_offset(dims, dim_scale(dims, longer, way->antialias ? (cubic ? 4 : 2) : 1), 1);
+static Dim max_within_reach(Dims *dims, const resample_attributes *attributes, Dim longer) {
+    bool cubic = strcmp(attributes->mode, "cubic") == 0;
+    return dim_offset(dims, dim_scale(dims, longer, attributes->antialias ? (cubic ? 4 : 2) : 1), 1);
 }
 
 static TableSize forward_size(const Kernel *kernel, int axis) {
-    const resample_attributes *way = kernel->anchor->attributes;
+    const resample_attributes *attributes = kernel->anchor->attributes;
     Dims *dims = kernel->program->graph->dims;
-    Dim in = size_in(kernel, axis), out = size_out(kernel, axis), times = most_times(dims, in, out);
-    if (!way->antialias && strcmp(way->mode, "cubic") == 0) return (TableSize){out, dim_const(dims, 4)};
-    return (TableSize){out, times ? most_within_reach(dims, way, times) : in};
+    Dim in = size_in(kernel, axis), out = size_out(kernel, axis), times = max_times(dims, in, out);
+    if (!attributes->antialias && strcmp(attributes->mode, "cubic") == 0) return (TableSize){out, dim_const(dims, 4)};
+    return (TableSize){out, times ? max_within_reach(dims, attributes, times) : in};
 }
 
 /* Without antialias a cubic result reads 4 places; by align_corners results lie up to twice as near as the sizes say. */
 static TableSize transposed_size(const Kernel *kernel, int axis) {
-    const resample_attributes *way = kernel->anchor->attributes;
+    const resample_attributes *attributes = kernel->anchor->attributes;
     Dims *dims = kernel->program->graph->dims;
-    Dim in = size_in(kernel, axis), out = size_out(kernel, axis), times = most_times(dims, out, in);
+    Dim in = size_in(kernel, axis), out = size_out(kernel, axis), times = max_times(dims, out, in);
     if (!times) return (TableSize){in, out};
-    bool plain_cubic = !way->antialias && strcmp(way->mode, "cubic") == 0;
-    return (TableSize){in, plain_cubic ? dim_offset(dims, dim_scale(dims, times, 8), 2) : most_within_reach(dims, way, times)};
+    bool plain_cubic = !attributes->antialias && strcmp(attributes->mode, "cubic") == 0;
+    return (TableSize){in, plain_cubic ? dim_offset(dims, dim_scale(dims, times, 8), 2) : max_within_reach(dims, attributes, times)};
 }
 
 enum { TABLES = 4 }; /* of rows and of columns, then their transposes */
@@ -87,7 +87,7 @@ static TableSize table_size(const Kernel *kernel, int table) {
 static Dim table_bytes(const Kernel *kernel, int table) {
     Dims *dims = kernel->program->graph->dims;
     TableSize size = table_size(kernel, table);
-    Dim bytes = dim_scale(dims, dim_mul(dims, size.entries, dim_offset(dims, size.most, WEIGHTS)), 4);
+    Dim bytes = dim_scale(dims, dim_mul(dims, size.entries, dim_offset(dims, size.max, WEIGHTS)), 4);
     return dim_scale(dims, dim_ceil_div(dims, bytes, 64), 64);
 }
 
@@ -118,154 +118,154 @@ void taps_settle(Program *program, Kernel *kernel) {
     for (int i = 0; i < count; i++) kernel->tasks = dim_add(dims, kernel->tasks, phases[i].tasks);
 }
 
-typedef struct Table { LLVMValueRef base, entries; } Table;
+typedef struct TapTable { LLVMValueRef base, entries; } TapTable;
 
-static Table get_table(Module *m, const Kernel *kernel, int table) {
+static TapTable get_table(Module *m, const Kernel *kernel, int table) {
     LLVMValueRef workspace = get_argument(m, 1 + kernel->input_count);
-    return (Table){get_element(m, m->i8, workspace, get_dim(m, tables_before(kernel, table))), get_dim(m, table_size(kernel, table).entries)};
+    return (TapTable){get_element(m, m->i8, workspace, get_dim(m, tables_before(kernel, table))), get_dim(m, table_size(kernel, table).entries)};
 }
 
 /* Where entry `at` stands in a row, which may be WEIGHTS and more. */
-static LLVMValueRef table_place(Module *m, Table table, LLVMValueRef row, LLVMValueRef at) {
+static LLVMValueRef table_place(Module *m, TapTable table, LLVMValueRef row, LLVMValueRef at) {
     return get_element(m, m->i32, table.base, emit_add(m, emit_mul(m, row, table.entries), at));
 }
 
-static LLVMValueRef load_place(Module *m, Table table, TableRow row, LLVMValueRef at) {
+static LLVMValueRef load_place(Module *m, TapTable table, TableRow row, LLVMValueRef at) {
     LLVMValueRef place = emit_load(m, m->i32, table_place(m, table, get_i64(m, row), at), 4);
     return LLVMBuildSExt(m->builder, place, m->i64, "");
 }
 
-static void store_place(Module *m, Table table, TableRow row, LLVMValueRef at, LLVMValueRef place) {
+static void store_tap_place(Module *m, TapTable table, TableRow row, LLVMValueRef at, LLVMValueRef place) {
     emit_store(m, LLVMBuildTrunc(m->builder, place, m->i32, ""), table_place(m, table, get_i64(m, row), at), 4);
 }
 
-static LLVMValueRef weight_place(Module *m, Table table, LLVMValueRef k, LLVMValueRef at) {
+static LLVMValueRef tap_weight_place(Module *m, TapTable table, LLVMValueRef k, LLVMValueRef at) {
     return table_place(m, table, emit_add(m, k, get_i64(m, WEIGHTS)), at);
 }
 
 /* ---- what places of the result read: scalars, whole numbers for places, doubles for weights ---- */
 
-typedef struct Entry {
+typedef struct TapEntry {
     Module *m;
-    const resample_attributes *way;
-    Table table;
+    const resample_attributes *attributes;
+    TapTable table;
     LLVMValueRef at, in, out; /* the place, and the sizes of its axis */
-} Entry;
+} TapEntry;
 
-static LLVMValueRef real_op(Module *m, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildBinOp(m->builder, op, a, b, ""); }
+static LLVMValueRef emit_real_op(Module *m, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildBinOp(m->builder, op, a, b, ""); }
 static LLVMValueRef get_real(Module *m, double value) { return LLVMConstReal(m->f64, value); }
-static LLVMValueRef to_real(Module *m, LLVMValueRef value) { return LLVMBuildSIToFP(m->builder, value, m->f64, ""); }
-static LLVMValueRef minus(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildSub(m->builder, a, b, ""); }
-static LLVMValueRef plus(Module *m, LLVMValueRef a, int64_t b) { return emit_add(m, a, get_i64(m, b)); }
-static LLVMValueRef times(Module *m, LLVMValueRef a, int64_t b) { return emit_mul(m, a, get_i64(m, b)); }
+static LLVMValueRef emit_f64(Module *m, LLVMValueRef value) { return LLVMBuildSIToFP(m->builder, value, m->f64, ""); }
+static LLVMValueRef emit_minus(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildSub(m->builder, a, b, ""); }
+static LLVMValueRef emit_plus_number(Module *m, LLVMValueRef a, int64_t b) { return emit_add(m, a, get_i64(m, b)); }
+static LLVMValueRef emit_times_number(Module *m, LLVMValueRef a, int64_t b) { return emit_mul(m, a, get_i64(m, b)); }
 
-static LLVMValueRef clamped(Entry *e, LLVMValueRef at) {
-    return emit_max(e->m, emit_min(e->m, at, plus(e->m, e->in, -1)), get_i64(e->m, 0));
+static LLVMValueRef clamped_tap(TapEntry *e, LLVMValueRef at) {
+    return emit_max(e->m, emit_min(e->m, at, emit_plus_number(e->m, e->in, -1)), get_i64(e->m, 0));
 }
 
-static LLVMValueRef floor_quotient(Module *m, LLVMValueRef top, LLVMValueRef bottom) {
+static LLVMValueRef emit_floor_quotient(Module *m, LLVMValueRef top, LLVMValueRef bottom) {
     LLVMValueRef quotient = LLVMBuildSDiv(m->builder, top, bottom, "");
     LLVMValueRef below = LLVMBuildICmp(m->builder, LLVMIntSLT, LLVMBuildSRem(m->builder, top, bottom, ""), get_i64(m, 0), "");
     return LLVMBuildAdd(m->builder, quotient, LLVMBuildSExt(m->builder, below, m->i64, ""), "");
 }
 
 /* ((c[0] t + c[1]) t + c[2]) t + c[3] */
-static LLVMValueRef polynomial(Module *m, LLVMValueRef t, const double c[4]) {
+static LLVMValueRef emit_cubic_polynomial(Module *m, LLVMValueRef t, const double c[4]) {
     LLVMValueRef sum = get_real(m, c[0]);
-    for (int i = 1; i < 4; i++) sum = real_op(m, LLVMFAdd, real_op(m, LLVMFMul, sum, t), get_real(m, c[i]));
+    for (int i = 1; i < 4; i++) sum = emit_real_op(m, LLVMFAdd, emit_real_op(m, LLVMFMul, sum, t), get_real(m, c[i]));
     return sum;
 }
 
 /* The weight of what lies `t` away: a triangle, or Keys' cubic. */
-static LLVMValueRef emit_filter(Entry *e, LLVMValueRef t) {
+static LLVMValueRef emit_filter(TapEntry *e, LLVMValueRef t) {
     Module *m = e->m;
-    double a = e->way->a;
+    double a = e->attributes->a;
     LLVMValueRef zero = get_real(m, 0), away = emit_intrinsic(m, "llvm.fabs", m->f64, &t, 1);
     LLVMValueRef within_one = LLVMBuildFCmp(m->builder, LLVMRealOLT, away, get_real(m, 1), "");
-    if (strcmp(e->way->mode, "cubic")) return LLVMBuildSelect(m->builder, within_one, real_op(m, LLVMFSub, get_real(m, 1), away), zero, "");
-    LLVMValueRef near = polynomial(m, away, (double[]){a + 2, -(a + 3), 0, 1}), far = polynomial(m, away, (double[]){a, -5 * a, 8 * a, -4 * a});
+    if (strcmp(e->attributes->mode, "cubic")) return LLVMBuildSelect(m->builder, within_one, emit_real_op(m, LLVMFSub, get_real(m, 1), away), zero, "");
+    LLVMValueRef near = emit_cubic_polynomial(m, away, (double[]){a + 2, -(a + 3), 0, 1}), far = emit_cubic_polynomial(m, away, (double[]){a, -5 * a, 8 * a, -4 * a});
     LLVMValueRef within_two = LLVMBuildFCmp(m->builder, LLVMRealOLT, away, get_real(m, 2), "");
     return LLVMBuildSelect(m->builder, within_one, near, LLVMBuildSelect(m->builder, within_two, far, zero, ""), "");
 }
 
 /* Writes the entry's places, and gives how many there are. */
-static LLVMValueRef store_places(Entry *e, LLVMValueRef first, LLVMValueRef end) {
-    LLVMValueRef count = minus(e->m, end, first);
-    store_place(e->m, e->table, FIRST, e->at, first);
-    store_place(e->m, e->table, COUNT, e->at, count);
+static LLVMValueRef store_places(TapEntry *e, LLVMValueRef first, LLVMValueRef end) {
+    LLVMValueRef count = emit_minus(e->m, end, first);
+    store_tap_place(e->m, e->table, FIRST, e->at, first);
+    store_tap_place(e->m, e->table, COUNT, e->at, count);
     return count;
 }
 
-static void store_weight(Entry *e, LLVMValueRef k, LLVMValueRef weight) {
-    emit_store(e->m, LLVMBuildFPTrunc(e->m->builder, weight, e->m->f32, ""), weight_place(e->m, e->table, k, e->at), 4);
+static void store_weight(TapEntry *e, LLVMValueRef k, LLVMValueRef weight) {
+    emit_store(e->m, LLVMBuildFPTrunc(e->m->builder, weight, e->m->f32, ""), tap_weight_place(e->m, e->table, k, e->at), 4);
 }
 
-static void emit_area(Entry *e, bool shares) {
+static void emit_area(TapEntry *e, bool shares) {
     Module *m = e->m;
-    LLVMValueRef begin = emit_mul(m, e->at, e->in), behind = emit_add(m, emit_add(m, begin, e->in), plus(m, e->out, -1));
+    LLVMValueRef begin = emit_mul(m, e->at, e->in), behind = emit_add(m, emit_add(m, begin, e->in), emit_plus_number(m, e->out, -1));
     LLVMValueRef count = store_places(e, emit_div(m, begin, e->out), emit_div(m, behind, e->out));
-    LLVMValueRef weight = shares ? real_op(m, LLVMFDiv, get_real(m, 1), to_real(m, count)) : get_real(m, 1);
+    LLVMValueRef weight = shares ? emit_real_op(m, LLVMFDiv, get_real(m, 1), emit_f64(m, count)) : get_real(m, 1);
     Loop loop = begin_loop(m, get_i64(m, 0), count, 1);
     store_weight(e, loop.index, weight);
     end_loop(m, &loop);
 }
 
-static void emit_without_alias(Entry *e) {
+static void emit_without_alias(TapEntry *e) {
     Module *m = e->m;
-    LLVMValueRef wide = emit_max(m, e->in, e->out), reach = times(m, wide, strcmp(e->way->mode, "cubic") ? 2 : 4), two_out = times(m, e->out, 2);
-    LLVMValueRef middle = emit_mul(m, plus(m, times(m, e->at, 2), 1), e->in);
-    LLVMValueRef least = floor_quotient(m, emit_add(m, minus(m, middle, reach), e->out), two_out);
-    LLVMValueRef end = emit_min(m, floor_quotient(m, emit_add(m, emit_add(m, middle, reach), e->out), two_out), e->in);
+    LLVMValueRef wide = emit_max(m, e->in, e->out), reach = emit_times_number(m, wide, strcmp(e->attributes->mode, "cubic") ? 2 : 4), two_out = emit_times_number(m, e->out, 2);
+    LLVMValueRef middle = emit_mul(m, emit_plus_number(m, emit_times_number(m, e->at, 2), 1), e->in);
+    LLVMValueRef least = emit_floor_quotient(m, emit_add(m, emit_minus(m, middle, reach), e->out), two_out);
+    LLVMValueRef end = emit_min(m, emit_floor_quotient(m, emit_add(m, emit_add(m, middle, reach), e->out), two_out), e->in);
     LLVMValueRef first = emit_max(m, least, get_i64(m, 0)), count = store_places(e, first, end);
-    Carried total = {.at = {get_real(m, 0)}, .count = 1};
-    LLVMValueRef scale = to_real(m, times(m, wide, 2));
+    LoopCarried total = {.at = {get_real(m, 0)}, .count = 1};
+    LLVMValueRef scale = emit_f64(m, emit_times_number(m, wide, 2));
     for (int pass = 0; pass < 2; pass++) { /* adds up the weights, then writes them */
         LLVMValueRef sum = total.at[0];
-        Loop loop = begin_carrying(m, &total, get_i64(m, 0), count, 1);
-        LLVMValueRef place = plus(m, times(m, emit_add(m, first, loop.index), 2), 1);
-        LLVMValueRef away = to_real(m, minus(m, emit_mul(m, place, e->out), middle));
-        LLVMValueRef weight = emit_filter(e, real_op(m, LLVMFDiv, away, scale));
-        if (pass == 0) total.at[0] = real_op(m, LLVMFAdd, total.at[0], weight);
-        else store_weight(e, loop.index, real_op(m, LLVMFDiv, weight, sum));
-        end_carrying(m, &loop, &total);
+        Loop loop = begin_loop_carried(m, &total, get_i64(m, 0), count, 1);
+        LLVMValueRef place = emit_plus_number(m, emit_times_number(m, emit_add(m, first, loop.index), 2), 1);
+        LLVMValueRef away = emit_f64(m, emit_minus(m, emit_mul(m, place, e->out), middle));
+        LLVMValueRef weight = emit_filter(e, emit_real_op(m, LLVMFDiv, away, scale));
+        if (pass == 0) total.at[0] = emit_real_op(m, LLVMFAdd, total.at[0], weight);
+        else store_weight(e, loop.index, emit_real_op(m, LLVMFDiv, weight, sum));
+        end_loop_carried(m, &loop, &total);
     }
 }
 
 /* s = top / bottom */
-static void source_coordinate(Entry *e, LLVMValueRef *top, LLVMValueRef *bottom) {
+static void emit_source_coordinate(TapEntry *e, LLVMValueRef *top, LLVMValueRef *bottom) {
     Module *m = e->m;
     LLVMValueRef one = get_i64(m, 1), zero = get_i64(m, 0), many = LLVMBuildICmp(m->builder, LLVMIntSGT, e->out, one, "");
-    const char *rule = e->way->rule;
+    const char *rule = e->attributes->rule;
     *bottom = e->out;
     *top = emit_mul(m, e->at, e->in);
     if (strcmp(rule, "asymmetric") == 0) return;
     if (strcmp(rule, "align_corners") == 0) {
-        *bottom = emit_max(m, plus(m, e->out, -1), one);
-        *top = LLVMBuildSelect(m->builder, many, emit_mul(m, e->at, plus(m, e->in, -1)), zero, "");
+        *bottom = emit_max(m, emit_plus_number(m, e->out, -1), one);
+        *top = LLVMBuildSelect(m->builder, many, emit_mul(m, e->at, emit_plus_number(m, e->in, -1)), zero, "");
         return;
     }
-    *bottom = times(m, e->out, 2);
-    *top = minus(m, emit_mul(m, plus(m, times(m, e->at, 2), 1), e->in), e->out);
+    *bottom = emit_times_number(m, e->out, 2);
+    *top = emit_minus(m, emit_mul(m, emit_plus_number(m, emit_times_number(m, e->at, 2), 1), e->in), e->out);
     if (strcmp(rule, "pytorch_half_pixel") == 0) *top = LLVMBuildSelect(m->builder, many, *top, zero, "");
 }
 
 /* The four around s, those beyond the picture counted to its ends. */
-static void emit_cubic(Entry *e) {
+static void emit_cubic(TapEntry *e) {
     Module *m = e->m;
     LLVMValueRef top, bottom, weights[4], places[4];
-    source_coordinate(e, &top, &bottom);
-    LLVMValueRef base = floor_quotient(m, top, bottom);
-    LLVMValueRef part = real_op(m, LLVMFDiv, to_real(m, minus(m, top, emit_mul(m, base, bottom))), to_real(m, bottom));
+    emit_source_coordinate(e, &top, &bottom);
+    LLVMValueRef base = emit_floor_quotient(m, top, bottom);
+    LLVMValueRef part = emit_real_op(m, LLVMFDiv, emit_f64(m, emit_minus(m, top, emit_mul(m, base, bottom))), emit_f64(m, bottom));
     for (int j = 0; j < 4; j++) {
-        weights[j] = emit_filter(e, real_op(m, LLVMFSub, get_real(m, j - 1), part));
-        places[j] = clamped(e, plus(m, base, j - 1));
+        weights[j] = emit_filter(e, emit_real_op(m, LLVMFSub, get_real(m, j - 1), part));
+        places[j] = clamped_tap(e, emit_plus_number(m, base, j - 1));
     }
-    LLVMValueRef count = store_places(e, places[0], plus(m, places[3], 1));
+    LLVMValueRef count = store_places(e, places[0], emit_plus_number(m, places[3], 1));
     Loop loop = begin_loop(m, get_i64(m, 0), count, 1);
     LLVMValueRef place = emit_add(m, places[0], loop.index), weight = get_real(m, 0);
     for (int j = 0; j < 4; j++) {
         LLVMValueRef here = LLVMBuildICmp(m->builder, LLVMIntEQ, places[j], place, "");
-        weight = real_op(m, LLVMFAdd, weight, LLVMBuildSelect(m->builder, here, weights[j], get_real(m, 0), ""));
+        weight = emit_real_op(m, LLVMFAdd, weight, LLVMBuildSelect(m->builder, here, weights[j], get_real(m, 0), ""));
     }
     store_weight(e, loop.index, weight);
     end_loop(m, &loop);
@@ -278,57 +278,57 @@ static LLVMValueRef of_axis(Module *m, LLVMValueRef down, LLVMValueRef rows, LLV
     return LLVMBuildSelect(m->builder, down, rows, columns, "");
 }
 
-static Table table_of_axis(Module *m, LLVMValueRef down, Table rows, Table columns) {
-    return (Table){of_axis(m, down, rows.base, columns.base), of_axis(m, down, rows.entries, columns.entries)};
+static TapTable table_of_axis(Module *m, LLVMValueRef down, TapTable rows, TapTable columns) {
+    return (TapTable){of_axis(m, down, rows.base, columns.base), of_axis(m, down, rows.entries, columns.entries)};
 }
 
-static void emit_tables(Module *m, const Kernel *kernel, const char *name) {
+static void emit_tap_tables(Module *m, const Kernel *kernel, const char *name) {
     begin_kernel(m, name);
-    Table rows = get_table(m, kernel, 0), columns = get_table(m, kernel, 1);
+    TapTable rows = get_table(m, kernel, 0), columns = get_table(m, kernel, 1);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     LLVMValueRef down = LLVMBuildICmp(m->builder, LLVMIntSLT, tasks.index, rows.entries, "");
-    Entry e = {.m = m, .way = kernel->anchor->attributes, .table = table_of_axis(m, down, rows, columns)};
-    e.at = of_axis(m, down, tasks.index, minus(m, tasks.index, rows.entries));
+    TapEntry e = {.m = m, .attributes = kernel->anchor->attributes, .table = table_of_axis(m, down, rows, columns)};
+    e.at = of_axis(m, down, tasks.index, emit_minus(m, tasks.index, rows.entries));
     e.in = of_axis(m, down, get_dim(m, size_in(kernel, 0)), get_dim(m, size_in(kernel, 1)));
     e.out = e.table.entries;
-    if (e.way->antialias) emit_without_alias(&e);
-    else if (is_area(e.way)) emit_area(&e, is_transposed(kernel));
+    if (e.attributes->antialias) emit_without_alias(&e);
+    else if (is_area(e.attributes)) emit_area(&e, is_transposed(kernel));
     else emit_cubic(&e);
     end_loop(m, &tasks);
     finish_kernel(m);
 }
 
 /* The first entry of `table` whose places begin (`ends`: end) behind `place`: first places and ends rise. */
-static LLVMValueRef emit_search(Module *m, Table table, LLVMValueRef place, bool ends) {
-    Carried range = {.at = {get_i64(m, 0), table.entries}, .count = 2};
-    Loop loop = begin_carrying(m, &range, get_i64(m, 0), get_i64(m, 32), 1);
+static LLVMValueRef emit_search(Module *m, TapTable table, LLVMValueRef place, bool ends) {
+    LoopCarried range = {.at = {get_i64(m, 0), table.entries}, .count = 2};
+    Loop loop = begin_loop_carried(m, &range, get_i64(m, 0), get_i64(m, 32), 1);
     LLVMValueRef low = range.at[0], high = range.at[1], open = LLVMBuildICmp(m->builder, LLVMIntSLT, low, high, "");
     LLVMValueRef middle = LLVMBuildLShr(m->builder, emit_add(m, low, high), get_i64(m, 1), "");
-    LLVMValueRef at = emit_min(m, middle, plus(m, table.entries, -1)), reaches = load_place(m, table, FIRST, at);
+    LLVMValueRef at = emit_min(m, middle, emit_plus_number(m, table.entries, -1)), reaches = load_place(m, table, FIRST, at);
     if (ends) reaches = emit_add(m, reaches, load_place(m, table, COUNT, at));
     LLVMValueRef behind = LLVMBuildICmp(m->builder, LLVMIntSGT, reaches, place, "");
     LLVMValueRef lower = LLVMBuildAnd(m->builder, open, behind, ""), upper = LLVMBuildAnd(m->builder, open, LLVMBuildNot(m->builder, behind, ""), "");
-    range.at[0] = LLVMBuildSelect(m->builder, upper, plus(m, middle, 1), low, "");
+    range.at[0] = LLVMBuildSelect(m->builder, upper, emit_plus_number(m, middle, 1), low, "");
     range.at[1] = LLVMBuildSelect(m->builder, lower, middle, high, "");
-    end_carrying(m, &loop, &range);
+    end_loop_carried(m, &loop, &range);
     return range.at[0];
 }
 
 static void emit_transposed_tables(Module *m, const Kernel *kernel, const char *name) {
     begin_kernel(m, name);
-    Table rows = get_table(m, kernel, 2), columns = get_table(m, kernel, 3);
-    Table read_rows = get_table(m, kernel, 0), read_columns = get_table(m, kernel, 1);
+    TapTable rows = get_table(m, kernel, 2), columns = get_table(m, kernel, 3);
+    TapTable read_rows = get_table(m, kernel, 0), read_columns = get_table(m, kernel, 1);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     LLVMValueRef down = LLVMBuildICmp(m->builder, LLVMIntSLT, tasks.index, rows.entries, "");
-    Table to = table_of_axis(m, down, rows, columns), from = table_of_axis(m, down, read_rows, read_columns);
-    LLVMValueRef place = of_axis(m, down, tasks.index, minus(m, tasks.index, rows.entries));
-    LLVMValueRef first = emit_search(m, from, place, true), count = minus(m, emit_search(m, from, place, false), first);
-    store_place(m, to, FIRST, place, first);
-    store_place(m, to, COUNT, place, count);
+    TapTable to = table_of_axis(m, down, rows, columns), from = table_of_axis(m, down, read_rows, read_columns);
+    LLVMValueRef place = of_axis(m, down, tasks.index, emit_minus(m, tasks.index, rows.entries));
+    LLVMValueRef first = emit_search(m, from, place, true), count = emit_minus(m, emit_search(m, from, place, false), first);
+    store_tap_place(m, to, FIRST, place, first);
+    store_tap_place(m, to, COUNT, place, count);
     Loop loop = begin_loop(m, get_i64(m, 0), count, 1);
-    LLVMValueRef reader = emit_add(m, first, loop.index), k = minus(m, place, load_place(m, from, FIRST, reader));
-    LLVMValueRef weight = emit_load(m, m->f32, weight_place(m, from, k, reader), 4);
-    emit_store(m, weight, weight_place(m, to, loop.index, place), 4);
+    LLVMValueRef reader = emit_add(m, first, loop.index), k = emit_minus(m, place, load_place(m, from, FIRST, reader));
+    LLVMValueRef weight = emit_load(m, m->f32, tap_weight_place(m, from, k, reader), 4);
+    emit_store(m, weight, tap_weight_place(m, to, loop.index, place), 4);
     end_loop(m, &loop);
     end_loop(m, &tasks);
     finish_kernel(m);
@@ -337,11 +337,11 @@ static void emit_transposed_tables(Module *m, const Kernel *kernel, const char *
 /* ---- rows ---- */
 
 static LLVMValueRef scratch_place(WindowRows *rows, LLVMValueRef column) {
-    return get_element(rows->m, rows->m->f32, rows->m->scratch, rows->blocked ? times(rows->m, column, rows->lanes) : column);
+    return get_element(rows->m, rows->m->f32, rows->m->scratch, rows->blocked ? emit_times_number(rows->m, column, rows->lanes) : column);
 }
 
 /* The rows of the source that row `y` reads, mixed into one. */
-static void emit_mixed(WindowRows *rows, Table table, LLVMValueRef width) {
+static void emit_mixed(WindowRows *rows, TapTable table, LLVMValueRef width) {
     Module *m = rows->m;
     int down = rows->rank - 2;
     LLVMValueRef y = rows->point.at[down].base, first = load_place(m, table, FIRST, y), count = load_place(m, table, COUNT, y);
@@ -349,49 +349,49 @@ static void emit_mixed(WindowRows *rows, Table table, LLVMValueRef width) {
     Point point = rows->point;
     point.at[down + 1] = row_coord(rows, loop.index);
     if (!rows->blocked) point.mask = emit_lane_mask(m, emit_sub(m, width, loop.index), rows->lanes);
-    Carried sum = {.at = {LLVMConstNull(get_vector(m, m->f32, rows->lanes))}, .count = 1};
-    Loop taps = begin_carrying(m, &sum, get_i64(m, 0), count, 1);
-    LLVMValueRef weight = emit_load(m, m->f32, weight_place(m, table, taps.index, y), 4);
+    LoopCarried sum = {.at = {LLVMConstNull(get_vector(m, m->f32, rows->lanes))}, .count = 1};
+    Loop taps = begin_loop_carried(m, &sum, get_i64(m, 0), count, 1);
+    LLVMValueRef weight = emit_load(m, m->f32, tap_weight_place(m, table, taps.index, y), 4);
     point.at[down] = coord_fixed(emit_add(m, first, taps.index));
     sum.at[0] = emit_muladd(m, get_splat(m, weight, rows->lanes), load_operand(rows, 0, &point), sum.at[0]);
-    end_carrying(m, &taps, &sum);
+    end_loop_carried(m, &taps, &sum);
     emit_store(m, sum.at[0], scratch_place(rows, loop.index), 4);
     end_loop(m, &loop);
 }
 
-static LLVMValueRef emit_blocked_column(WindowRows *rows, Table table, LLVMValueRef x) {
+static LLVMValueRef emit_blocked_column(WindowRows *rows, TapTable table, LLVMValueRef x) {
     Module *m = rows->m;
     LLVMTypeRef vector = get_vector(m, m->f32, rows->lanes);
     LLVMValueRef first = load_place(m, table, FIRST, x);
-    Carried sum = {.at = {LLVMConstNull(vector)}, .count = 1};
-    Loop taps = begin_carrying(m, &sum, get_i64(m, 0), load_place(m, table, COUNT, x), 1);
-    LLVMValueRef weight = emit_load(m, m->f32, weight_place(m, table, taps.index, x), 4);
+    LoopCarried sum = {.at = {LLVMConstNull(vector)}, .count = 1};
+    Loop taps = begin_loop_carried(m, &sum, get_i64(m, 0), load_place(m, table, COUNT, x), 1);
+    LLVMValueRef weight = emit_load(m, m->f32, tap_weight_place(m, table, taps.index, x), 4);
     LLVMValueRef mixed = emit_load(m, vector, scratch_place(rows, emit_add(m, first, taps.index)), 4);
     sum.at[0] = emit_muladd(m, get_splat(m, weight, rows->lanes), mixed, sum.at[0]);
-    end_carrying(m, &taps, &sum);
+    end_loop_carried(m, &taps, &sum);
     return sum.at[0];
 }
 
 /* A vector of columns, as many steps as the one of them that reads most. */
-static LLVMValueRef emit_plain_columns(WindowRows *rows, Table table, LLVMValueRef x, LLVMValueRef mask) {
+static LLVMValueRef emit_tap_columns(WindowRows *rows, TapTable table, LLVMValueRef x, LLVMValueRef mask) {
     Module *m = rows->m;
     LLVMTypeRef vector = get_vector(m, m->f32, rows->lanes), places = get_vector(m, m->i32, rows->lanes);
     LLVMValueRef first = emit_masked_load(m, places, table_place(m, table, get_i64(m, FIRST), x), 4, mask);
     LLVMValueRef counts = emit_masked_load(m, places, table_place(m, table, get_i64(m, COUNT), x), 4, mask);
-    LLVMValueRef most = LLVMBuildZExt(m->builder, emit_intrinsic(m, "llvm.vector.reduce.umax", places, &counts, 1), m->i64, "");
-    Carried sum = {.at = {LLVMConstNull(vector)}, .count = 1};
-    Loop taps = begin_carrying(m, &sum, get_i64(m, 0), most, 1);
+    LLVMValueRef max = LLVMBuildZExt(m->builder, emit_intrinsic(m, "llvm.vector.reduce.umax", places, &counts, 1), m->i64, "");
+    LoopCarried sum = {.at = {LLVMConstNull(vector)}, .count = 1};
+    Loop taps = begin_loop_carried(m, &sum, get_i64(m, 0), max, 1);
     LLVMValueRef k = get_splat(m, LLVMBuildTrunc(m->builder, taps.index, m->i32, ""), rows->lanes);
     LLVMValueRef reads = LLVMBuildICmp(m->builder, LLVMIntSLT, k, counts, "");
-    LLVMValueRef weight = emit_masked_load(m, vector, weight_place(m, table, taps.index, x), 4, reads);
+    LLVMValueRef weight = emit_masked_load(m, vector, tap_weight_place(m, table, taps.index, x), 4, reads);
     LLVMValueRef mixed = emit_gather(m, vector, m->scratch, LLVMBuildAdd(m->builder, first, k, ""), reads);
     sum.at[0] = emit_muladd(m, weight, mixed, sum.at[0]);
-    end_carrying(m, &taps, &sum);
+    end_loop_carried(m, &taps, &sum);
     return sum.at[0];
 }
 
 /* How many places the columns from x on read, as floats. */
-static LLVMValueRef emit_counts(WindowRows *rows, Table table, LLVMValueRef x, LLVMValueRef mask) {
+static LLVMValueRef emit_counts(WindowRows *rows, TapTable table, LLVMValueRef x, LLVMValueRef mask) {
     Module *m = rows->m;
     LLVMValueRef at = table_place(m, table, get_i64(m, COUNT), x);
     LLVMValueRef counts = mask ? emit_masked_load(m, get_vector(m, m->i32, rows->lanes), at, 4, mask)
@@ -403,7 +403,7 @@ static void emit_taps_row(WindowRows *rows) {
     Module *m = rows->m;
     const Kernel *kernel = rows->kernel;
     bool transposed = is_transposed(kernel), divides = !transposed && is_area(kernel->anchor->attributes);
-    Table down = get_table(m, kernel, transposed ? 2 : 0), across = get_table(m, kernel, transposed ? 3 : 1);
+    TapTable down = get_table(m, kernel, transposed ? 2 : 0), across = get_table(m, kernel, transposed ? 3 : 1);
     emit_mixed(rows, down, get_dim(m, transposed ? size_out(kernel, 1) : size_in(kernel, 1)));
     LLVMValueRef high = divides ? emit_counts(rows, down, rows->point.at[rows->rank - 2].base, NULL) : NULL;
     Loop loop = begin_loop(m, get_i64(m, 0), rows->width, rows->blocked ? 1 : rows->lanes);
@@ -411,17 +411,17 @@ static void emit_taps_row(WindowRows *rows) {
     point.at[rows->rank - 1] = row_coord(rows, loop.index);
     if (!rows->blocked) point.mask = emit_lane_mask(m, emit_sub(m, rows->width, loop.index), rows->lanes);
     LLVMValueRef value = rows->blocked ? emit_blocked_column(rows, across, loop.index)
-                                       : emit_plain_columns(rows, across, loop.index, point.mask);
+                                       : emit_tap_columns(rows, across, loop.index, point.mask);
     if (divides) {
         LLVMValueRef wide = emit_counts(rows, across, loop.index, rows->blocked ? NULL : point.mask);
-        value = real_op(m, LLVMFDiv, value, real_op(m, LLVMFMul, high, wide));
+        value = emit_real_op(m, LLVMFDiv, value, emit_real_op(m, LLVMFMul, high, wide));
     }
-    emit_tail_store(&rows->tail, &point, value);
+    emit_epilogue_store(&rows->epilogue, &point, value);
     end_loop(m, &loop);
 }
 
 LLVMValueRef emit_by_taps(Module *m, const Kernel *kernel) {
-    emit_tables(m, kernel, kernel->phases[0].name);
+    emit_tap_tables(m, kernel, kernel->phases[0].name);
     if (is_transposed(kernel)) emit_transposed_tables(m, kernel, kernel->phases[1].name);
     return emit_rows(m, kernel, emit_taps_row);
 }

@@ -5,18 +5,18 @@
  *     for each phase of rows                              # a mix of source rows: one (nearest), two (bilinear), four (cubic)
  *       BLOCKED: for each column of the source
  *                  the last neighbour = mix of the rows, one or two columns behind; the others are known
- *                  for each phase of columns: mix of the neighbours; tail, store
+ *                  for each phase of columns: mix of the neighbours; epilogue, store
  *       PLAIN:   for each vector of columns of the source
  *                  neighbours = mixes of the rows, from up to two columns before to two behind
  *                  the phases of columns as vectors: mixes of them
- *                  interleaved: as many vectors of the result; tail, store
+ *                  interleaved: as many vectors of the result; epilogue, store
  *
  * Bound: the stores. A gather for each corner, as window_resample.c has it for any size, ran at 4 to 10 GB/s. The mixed row by way of memory
  * waits for its own stores (a third of this on rows of 64); one load of the columns of each vector of the result and two shuffles of it take
  * one and a half times as long, where shuffles across halves of a register are slow. */
 #include "kernels/window/window.h"
 
-enum { MOST_FACTOR = MOST_INTERLEAVED, SHORT_ROW = 32 /* vectors of the result */ };
+enum { MAX_FACTOR = MAX_INTERLEAVED, SHORT_ROW = 32 /* vectors of the result */ };
 
 /* A source pixel's neighbours, itself among them, by how far they lie from it: by REACH at most. */
 enum { REACH = 2, NEIGHBOURS = 2 * REACH + 1 };
@@ -44,7 +44,7 @@ static int64_t factor_of(const Kernel *kernel, int axis) {
     Dims *dims = kernel->program->graph->dims;
     Dim in = node->inputs[0]->shape.dims[axis], out = node->shape.dims[axis], factor = dim_div_exact(dims, out, in);
     int64_t value;
-    if (!factor || !dim_is_const(factor, &value) || value < 1 || value > MOST_FACTOR) return 0;
+    if (!factor || !dim_is_const(factor, &value) || value < 1 || value > MAX_FACTOR) return 0;
     return value;
 }
 
@@ -84,7 +84,7 @@ static Upsample upsample_of(WindowRows *rows) {
     return u;
 }
 
-static LLVMValueRef emit_mix(Module *m, const Mix *mix, const Neighbours *neighbours) {
+static LLVMValueRef emit_neighbour_mix(Module *m, const Mix *mix, const Neighbours *neighbours) {
     const LLVMValueRef *from = &neighbours->at[REACH + mix->first];
     if (mix->count == 1) return from[0];
     int lanes = get_lanes(LLVMTypeOf(from[0]));
@@ -132,7 +132,7 @@ static LLVMValueRef emit_source(const Upsample *u, const SourceRow *row, Coord x
         if (mask) point.mask = mask;
         neighbours.at[REACH + row->mix.first + i] = load_operand(u->rows, 0, &point);
     }
-    return emit_mix(u->m, &row->mix, &neighbours);
+    return emit_neighbour_mix(u->m, &row->mix, &neighbours);
 }
 
 /* ---- BLOCKED ---- */
@@ -142,11 +142,11 @@ static Coord column_coord(const Upsample *u, LLVMValueRef x) {
     return (Coord){.base = x, .lane_step = u->rows->blocked ? 0 : 1, .inner = true};
 }
 
-static void store_at(Upsample *u, const SourceRow *row, LLVMValueRef x, LLVMValueRef value) {
+static void store_upsampled(Upsample *u, const SourceRow *row, LLVMValueRef x, LLVMValueRef value) {
     Point point = u->rows->point;
     point.at[point.rank - 2] = row->to;
     point.at[point.rank - 1] = column_coord(u, x);
-    emit_tail_store(&u->rows->tail, &point, value);
+    emit_epilogue_store(&u->rows->epilogue, &point, value);
 }
 
 /* The rows' part of addresses is computed once, before a loop over columns. Gives what is to be set again behind it. */
@@ -158,23 +158,23 @@ static LLVMBasicBlockRef hoist_here(Module *m) {
 
 static void emit_blocked(Upsample *u, const SourceRow *row) {
     Module *m = u->m;
-    Carried columns = {.count = 2 * u->reach}; /* all neighbours but the last */
+    LoopCarried columns = {.count = 2 * u->reach}; /* all neighbours but the last */
     for (int i = 0; i < columns.count; i++) {
         LLVMValueRef x = neighbour_of(u, get_i64(m, 0), 1, i - u->reach);
         columns.at[i] = emit_source(u, row, coord_fixed(x), NULL);
     }
     LLVMBasicBlockRef hoist = hoist_here(m);
-    Loop loop = begin_carrying(m, &columns, get_i64(m, 0), u->sizes[1], 1);
+    Loop loop = begin_loop_carried(m, &columns, get_i64(m, 0), u->sizes[1], 1);
     Neighbours neighbours = {0};
     for (int i = 0; i < columns.count; i++) neighbours.at[REACH - u->reach + i] = columns.at[i];
     neighbours.at[REACH + u->reach] = emit_source(u, row, column_coord(u, neighbour_of(u, loop.index, 1, u->reach)), NULL);
     LLVMValueRef first = emit_mul(m, loop.index, get_i64(m, u->factors[1]));
     for (int64_t k = 0; k < u->factors[1]; k++) {
         Mix mix = mix_of(u, k, u->factors[1]);
-        store_at(u, row, emit_add(m, first, get_i64(m, k)), emit_mix(m, &mix, &neighbours));
+        store_upsampled(u, row, emit_add(m, first, get_i64(m, k)), emit_neighbour_mix(m, &mix, &neighbours));
     }
     for (int i = 0; i < columns.count; i++) columns.at[i] = neighbours.at[REACH - u->reach + i + 1];
-    end_carrying(m, &loop, &columns);
+    end_loop_carried(m, &loop, &columns);
     m->hoist = hoist;
 }
 
@@ -212,7 +212,7 @@ static LLVMValueRef repeat_end(Module *m, LLVMValueRef values, int step) {
     return LLVMBuildShuffleVector(m->builder, values, values, LLVMConstVector(places, (unsigned)lanes), "");
 }
 
-static void emit_phases(const Upsample *u, const SourceRow *row, const Stretch *stretch, LLVMValueRef *phases) {
+static void emit_column_phases(const Upsample *u, const SourceRow *row, const Stretch *stretch, LLVMValueRef *phases) {
     Neighbours neighbours = {0};
     LLVMValueRef here = load_columns(u, row, stretch, 0);
     for (int far = -u->reach; far <= u->reach; far++) {
@@ -222,7 +222,7 @@ static void emit_phases(const Upsample *u, const SourceRow *row, const Stretch *
     }
     for (int64_t k = 0; k < u->factors[1]; k++) {
         Mix mix = mix_of(u, k, u->factors[1]);
-        phases[k] = emit_mix(u->m, &mix, &neighbours);
+        phases[k] = emit_neighbour_mix(u->m, &mix, &neighbours);
     }
     emit_interleave(u->m, phases, (int)u->factors[1]);
 }
@@ -232,22 +232,22 @@ static void store_edge(Upsample *u, const SourceRow *row, LLVMValueRef x, LLVMVa
     Module *m = u->m;
     LLVMValueRef left = emit_sub(m, u->rows->width, x), lanes = get_i64(m, u->rows->lanes);
     Branch whole = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSGE, left, lanes, "whole"));
-    store_at(u, row, x, value);
+    store_upsampled(u, row, x, value);
     begin_else(m, &whole);
     u->rows->point.mask = emit_lane_mask(m, left, u->rows->lanes);
-    store_at(u, row, x, value);
+    store_upsampled(u, row, x, value);
     u->rows->point.mask = NULL;
     end_if(m, &whole);
 }
 
 static void emit_row_stretch(Upsample *u, const SourceRow *row, const Stretch *stretch) {
     Module *m = u->m;
-    LLVMValueRef phases[MOST_FACTOR], first = emit_mul(m, stretch->at, get_i64(m, u->factors[1]));
-    emit_phases(u, row, stretch, phases);
+    LLVMValueRef phases[MAX_FACTOR], first = emit_mul(m, stretch->at, get_i64(m, u->factors[1]));
+    emit_column_phases(u, row, stretch, phases);
     for (int64_t k = 0; k < u->factors[1]; k++) {
         LLVMValueRef x = emit_add(m, first, get_i64(m, k * u->rows->lanes));
         if (!stretch->edge) {
-            store_at(u, row, x, phases[k]);
+            store_upsampled(u, row, x, phases[k]);
             continue;
         }
         Branch inside = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, x, u->rows->width, ""));

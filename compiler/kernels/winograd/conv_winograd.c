@@ -8,14 +8,14 @@
  *       for each block of input channels: transform the map tiles                  winograd_transform.c
  *       for each group of Q blocks of output channels
  *         for each plane: products, P map tiles at a time                          winograd_product.c
- *         for each block of the group: transform back, tail, store
+ *         for each block of the group: transform back, epilogue, store
  *
  * Where they are many, or map tiles are few, that would stream the weights once a task, or leave threads without one. Then there
  * are three launches, in rounds of `together` map tiles, over a workspace, and weights are read once a round:
  *
  *     tasks: block of input channels, a part of the map tiles      transform
  *     tasks: plane, a part of the groups                           products
- *     tasks: block of output channels, a part of the map tiles     transform back, tail, store
+ *     tasks: block of output channels, a part of the map tiles     transform back, epilogue, store
  *
  * Effective share of peak (FLOPs of direct convolution) on a core with two 512-bit FMAs at 249 GFLOP/s, warm / weights flushed from all
  * caches, by build/kernel_bench; direct convolution has 92 to 107:
@@ -32,7 +32,7 @@
 #include "kernels/winograd/conv_winograd.h"
 #include <math.h>
 
-enum { LINE_FLOATS = 16, MOST_TOGETHER = 144, PARTS = 4, LEAST_TASKS = 8, MANY_TASKS = 16, PRODUCT_TASKS = 72, LAUNCH_CYCLES = 3000 };
+enum { LINE_FLOATS = 16, MAX_TOGETHER = 144, PARTS = 4, LEAST_TASKS = 8, MANY_TASKS = 16, PRODUCT_TASKS = 72, LAUNCH_CYCLES = 3000 };
 
 /* ---- the choice ---- */
 
@@ -50,14 +50,14 @@ PackFormat winograd_format(const ConvShape *s, int lanes, const WinogradTile *ti
     return format;
 }
 
-typedef struct Layer { /* what the model reads, at typical sizes */
+typedef struct WinogradLayer { /* what the model reads, at typical sizes */
     const Target *target;
     int size;                         /* of a transformed tile */
     int64_t tiles, in_blocks, out_blocks, inputs;
     bool fixed_map, fixed_count;      /* height and width; the number of map tiles */
     double map_bytes[2];              /* of the input and the output */
     double weights, network;          /* bytes transformed: this layer's, and all that were read since, if all were transformed so */
-} Layer;
+} WinogradLayer;
 
 static Dim tiles_along(Dims *dims, const ConvShape *s, int axis, int outputs) { return dim_ceil_div(dims, s->out_size[axis], outputs); }
 
@@ -65,11 +65,11 @@ static Dim count_tiles(Dims *dims, const ConvShape *s, int outputs) {
     return dim_mul(dims, s->images, dim_mul(dims, tiles_along(dims, s, 0, outputs), tiles_along(dims, s, 1, outputs)));
 }
 
-static Layer read_layer(const Kernel *kernel, const ConvShape *s, const Target *target, int outputs) {
+static WinogradLayer read_winograd_layer(const Kernel *kernel, const ConvShape *s, const Target *target, int outputs) {
     const Program *program = kernel->program;
     Dims *dims = program->graph->dims;
     Dim tiles = count_tiles(dims, s, outputs);
-    Layer l = {.target = target, .size = outputs + 2, .inputs = s->inputs, .fixed_count = dim_is_const(tiles, NULL)};
+    WinogradLayer l = {.target = target, .size = outputs + 2, .inputs = s->inputs, .fixed_count = dim_is_const(tiles, NULL)};
     l.fixed_map = dim_is_const(s->out_size[0], NULL) && dim_is_const(s->out_size[1], NULL);
     l.tiles = typical(kernel, tiles);
     l.in_blocks = (s->inputs + target->lanes - 1) / target->lanes;
@@ -84,11 +84,11 @@ static Layer read_layer(const Kernel *kernel, const ConvShape *s, const Target *
     return l;
 }
 
-static bool is_deep(const Layer *l) { return 2 * l->inputs * l->target->lanes * 4 > l->target->l1_bytes; }
+static bool is_deep(const WinogradLayer *l) { return 2 * l->inputs * l->target->lanes * 4 > l->target->l1_bytes; }
 
 /* Cycles of all products by tiles of `pixels` by `blocks`. Where weights of two blocks fill L1, so that transformed inputs come from
  * L2, two blocks cost a little more than four, which read those half as often (measured on 512 channels: 5 %). */
-static double product_cycles(const Layer *l, int pixels, int blocks) {
+static double product_cycles(const WinogradLayer *l, int pixels, int blocks) {
     const Target *t = l->target;
     double vectors = (double)(pixels * blocks), loads = 1.2 * (double)(pixels + blocks) / t->loads_per_cycle;
     double step = fmax(fmax(vectors / t->fmas_per_cycle, loads), 4) + 0.5; /* 4: a chain of additions has that latency */
@@ -97,11 +97,11 @@ static double product_cycles(const Layer *l, int pixels, int blocks) {
     return l->size * l->size * groups * tiles * (step * (double)l->inputs + 1.5 * vectors + 24);
 }
 
-static void choose_register_tile(const Layer *l, WinogradTile *tile) {
+static void choose_register_tile(const WinogradLayer *l, WinogradTile *tile) {
     double best = 0;
     for (int blocks = (int)min_i64(2, l->out_blocks); blocks <= min_i64(4, l->out_blocks) && blocks * 8 <= l->target->registers; blocks += 2) {
-        int most = (l->target->registers - 2 - blocks) / blocks;
-        for (int pixels = most; pixels >= (most + 1) / 2; pixels--) {
+        int max = (l->target->registers - 2 - blocks) / blocks;
+        for (int pixels = max; pixels >= (max + 1) / 2; pixels--) {
             double cycles = product_cycles(l, pixels, blocks);
             if (best > 0 && cycles >= 0.995 * best) continue;
             best = cycles;
@@ -117,7 +117,7 @@ static double transform_cycles(const Target *t, double operations, double loads,
 }
 
 /* A map beyond L2 costs half as much again (measured: 1.3 to 1.7 times). */
-static double transforms_cycles(const Layer *l) {
+static double transforms_cycles(const WinogradLayer *l) {
     const Target *t = l->target;
     double in = l->size == 6 ? transform_cycles(t, 144, 72, 72) : transform_cycles(t, 32, 32, 32);
     double out = l->size == 6 ? transform_cycles(t, 120, 60, 40) : transform_cycles(t, 24, 24, 12);
@@ -127,7 +127,7 @@ static double transforms_cycles(const Layer *l) {
 }
 
 /* Bytes a cycle at which weights come that were last used a run ago: where they stayed depends on those of all layers. */
-static double cold_rate(const Layer *l) {
+static double cold_rate(const WinogradLayer *l) {
     const Target *t = l->target;
     if (l->network <= (double)t->l2_bytes / 2) return t->l2_bytes_per_cycle;
     return l->network <= 8 * (double)t->l3_bytes ? t->l3_bytes_per_cycle : t->memory_bytes_per_cycle;
@@ -135,7 +135,7 @@ static double cold_rate(const Layer *l) {
 
 /* What of the weights' way does not hide behind the work (measured: a third, and all where it takes as long), less what it costs direct
  * convolution, whose cost leaves it out. */
-static double stream_cycles(const Layer *l, double warm) {
+static double winograd_stream_cycles(const WinogradLayer *l, double warm) {
     double cycles = l->weights / cold_rate(l), exposed = fmin(1, fmax(0.35, cycles / warm));
     return cycles * (exposed - 0.35 * 9 / (l->size * l->size));
 }
@@ -148,18 +148,18 @@ static int64_t plane_of(const Target *target, int64_t together) {
 
 /* How many map tiles together: transformed inputs in an eighth of L2, or, in phases, one plane of them, and of the map of one image
  * about as many each time. */
-static void choose_together(const Layer *l, WinogradTile *tile) {
+static void choose_together(const WinogradLayer *l, WinogradTile *tile) {
     int64_t each = l->in_blocks * l->target->lanes * 4, planes = l->size * l->size, all = round_up(l->tiles, tile->pixels);
     tile->together = max_i64(2, l->target->l2_bytes / 8 / (each * planes) / tile->pixels) * tile->pixels;
     if (l->tiles < MANY_TASKS * tile->together) tile->together = tile->pixels;
     tile->phases = l->weights > 2 * (double)l->target->l2_bytes || l->tiles < LEAST_TASKS * tile->together;
-    int64_t plane = min_i64(l->target->l2_bytes / 8 / each, MOST_TOGETHER);
+    int64_t plane = min_i64(l->target->l2_bytes / 8 / each, MAX_TOGETHER);
     if (tile->phases) tile->together = max_i64(2, plane / tile->pixels) * tile->pixels;
     int64_t times = max_i64(1, (all + tile->together / 2) / tile->together);
     if (tile->phases ? l->fixed_map : l->fixed_count) tile->together = round_up((all + times - 1) / times, tile->pixels);
 }
 
-static WinogradTile choose_tile(const Layer *l, double *cycles) {
+static WinogradTile choose_winograd_tile(const WinogradLayer *l, double *cycles) {
     WinogradTile tile = {.outputs = l->size - 2, .unroll = 1};
     int planes = l->size * l->size;
     choose_register_tile(l, &tile);
@@ -172,17 +172,17 @@ static WinogradTile choose_tile(const Layer *l, double *cycles) {
     tile.group_parts = (int)min_i64(groups, (PRODUCT_TASKS + planes - 1) / planes);
     double warm = product_cycles(l, tile.pixels, tile.blocks) + transforms_cycles(l);
     if (tile.phases) warm += LAUNCH_CYCLES;
-    *cycles = warm + stream_cycles(l, warm);
+    *cycles = warm + winograd_stream_cycles(l, warm);
     return tile;
 }
 
 /* Of F(2, 3) and F(4, 3) the cheaper. */
-static void choose(const Kernel *kernel, const ConvShape *s, WinogradTile *best, Proposal *proposal) {
+static void choose_winograd(const Kernel *kernel, const ConvShape *s, WinogradTile *best, Proposal *proposal) {
     const Target *target = kernel->program->target;
     for (int outputs = 2; outputs <= 4; outputs += 2) {
         double cycles;
-        Layer l = read_layer(kernel, s, target, outputs);
-        WinogradTile tile = choose_tile(&l, &cycles);
+        WinogradLayer l = read_winograd_layer(kernel, s, target, outputs);
+        WinogradTile tile = choose_winograd_tile(&l, &cycles);
         PackFormat format = winograd_format(s, target->lanes, &tile);
         double packing = packing_cycles(kernel, &format);
         int wanted = kernel->program->winograd;
@@ -201,8 +201,8 @@ bool conv_winograd_propose(const Kernel *kernel, Proposal *proposal) {
     if (program->winograd < 0 || !conv_shape(kernel, &s) || !winograd_takes(kernel->anchor)) return false;
     if (program->ties[kernel->anchor->id]) return false;
     WinogradTile *tile = NEW(program->arena, WinogradTile);
-    choose(kernel, &s, tile, proposal);
-    conv_wish_blocks(kernel, proposal);
+    choose_winograd(kernel, &s, tile, proposal);
+    conv_prefer_blocks(kernel, proposal);
     proposal->tile = tile;
     int64_t lanes = program->target->lanes, outputs = round_up(s.outputs, lanes);
     proposal->more_weights = (winograd_block(tile) / tile->plane - 9) * outputs * s.inputs * 4;
@@ -210,7 +210,7 @@ bool conv_winograd_propose(const Kernel *kernel, Proposal *proposal) {
     return true;
 }
 
-static void set_phases(Program *program, Kernel *kernel, const ConvShape *s, const WinogradTile *tile) {
+static void set_winograd_phases(Program *program, Kernel *kernel, const ConvShape *s, const WinogradTile *tile) {
     Dims *dims = program->graph->dims;
     int64_t lanes = program->target->lanes, planes = (tile->outputs + 2) * (tile->outputs + 2);
     static const char *const names[] = {"inputs", "products", "results"};
@@ -241,7 +241,7 @@ void conv_winograd_settle(Program *program, Kernel *kernel) {
         kernel->scratch = memory;
         return;
     }
-    set_phases(program, kernel, s, tile);
+    set_winograd_phases(program, kernel, s, tile);
     kernel_set_workspace(kernel, memory);
 }
 
@@ -253,7 +253,7 @@ static Winograder begin_function(Module *m, const Kernel *kernel, const char *na
     Winograder c = {.m = m, .kernel = kernel, .tile = kernel->proposal.tile, .lanes = m->target->lanes};
     c.shape = c.tile->shape;
     c.w = winograd(c.tile->outputs);
-    c.tail = (Tail){.module = m, .kernel = kernel};
+    c.epilogue = (Epilogue){.module = m, .kernel = kernel};
     c.in_blocks = (c.shape.inputs + c.lanes - 1) / c.lanes;
     c.out_blocks = (c.shape.outputs + c.lanes - 1) / c.lanes;
     c.groups = (c.out_blocks + c.tile->blocks - 1) / c.tile->blocks;
@@ -325,15 +325,15 @@ static MapTiles tiles_of_round(Winograder *c, LLVMValueRef round) {
     Module *m = c->m;
     int64_t pixels = c->tile->pixels;
     LLVMValueRef rounds = get_dim(m, c->kernel->rounds);
-    LLVMValueRef most = emit_div(m, emit_add(m, c->count, emit_affine(m, rounds, pixels, -1)), emit_affine(m, rounds, pixels, 0));
-    most = emit_affine(m, most, pixels, 0);
-    MapTiles tiles = {.from = emit_mul(m, round, most), .at = get_i64(m, 0)};
-    tiles.count = emit_max(m, emit_min(m, most, emit_sub(m, c->count, tiles.from)), get_i64(m, 0));
+    LLVMValueRef max = emit_div(m, emit_add(m, c->count, emit_affine(m, rounds, pixels, -1)), emit_affine(m, rounds, pixels, 0));
+    max = emit_affine(m, max, pixels, 0);
+    MapTiles tiles = {.from = emit_mul(m, round, max), .at = get_i64(m, 0)};
+    tiles.count = emit_max(m, emit_min(m, max, emit_sub(m, c->count, tiles.from)), get_i64(m, 0));
     return tiles;
 }
 
 /* Part `part` of all parts. */
-static MapTiles part_of(Winograder *c, MapTiles tiles, LLVMValueRef part) {
+static MapTiles part_of_tiles(Winograder *c, MapTiles tiles, LLVMValueRef part) {
     Module *m = c->m;
     LLVMValueRef parts = get_i64(m, c->tile->parts);
     LLVMValueRef begin = emit_div(m, emit_mul(m, tiles.count, part), parts);
@@ -346,7 +346,7 @@ static void emit_transforms(Module *m, const Kernel *kernel, const char *name, b
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     LLVMValueRef task = tasks.index, part = take_part(m, &task, get_i64(m, c.tile->parts));
     LLVMValueRef block = take_part(m, &task, get_i64(m, inputs ? c.in_blocks : c.out_blocks));
-    MapTiles tiles = part_of(&c, tiles_of_round(&c, task), part);
+    MapTiles tiles = part_of_tiles(&c, tiles_of_round(&c, task), part);
     if (inputs) winograd_emit_inputs(&c, &tiles, block);
     else winograd_emit_results(&c, &tiles, block, block);
     end_loop(m, &tasks);

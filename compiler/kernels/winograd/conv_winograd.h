@@ -30,7 +30,7 @@ typedef struct Winograder {
     const WinogradTile *tile;
     ConvShape shape;
     Winograd w;
-    Tail tail;
+    Epilogue epilogue;
     int lanes;
     int64_t in_blocks, out_blocks, groups;  /* blocks of channels; groups of Q blocks */
     LLVMValueRef input, weights, transformed, products; /* base addresses; the last two in scratch or workspace */
@@ -45,7 +45,7 @@ typedef struct MapTiles { LLVMValueRef from, count, at; } MapTiles;
 int64_t winograd_block(const WinogradTile *tile);  /* elements from one block of channels to the next */
 /* Block `block` of input channels: reads the map, writes all planes of c->transformed. */
 void winograd_emit_inputs(Winograder *c, const MapTiles *tiles, LLVMValueRef block);
-/* Reads all planes of block `product` of c->products; tail and stores for block `block` of output channels. */
+/* Reads all planes of block `product` of c->products; epilogue and stores for block `block` of output channels. */
 void winograd_emit_results(Winograder *c, const MapTiles *tiles, LLVMValueRef product, LLVMValueRef block);
 
 /* A row of G w G^T, of the nine taps w, vectors at `taps`: number i of all goes to i * plane elements behind `to`. */

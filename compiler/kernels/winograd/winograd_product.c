@@ -16,73 +16,73 @@
 
 enum { LINE_FLOATS = 16, AHEAD = 1 };
 
-typedef struct Product {
+typedef struct PlaneProduct {
     Winograder *c;
     LLVMValueRef inputs;  /* address of the first map tile's first channel */
     LLVMValueRef weights; /* address of the panel */
     LLVMValueRef ahead;   /* address of the first line to ask for, or NULL */
     int64_t ahead_lines;  /* for each block of input channels */
     int tiles, blocks;
-} Product;
+} PlaneProduct;
 
-static LLVMValueRef element(Module *m, LLVMValueRef base, LLVMValueRef index) { return get_element(m, m->f32, base, index); }
+static LLVMValueRef element_of_plane(Module *m, LLVMValueRef base, LLVMValueRef index) { return get_element(m, m->f32, base, index); }
 
-static void ask_for(Winograder *c, LLVMValueRef first, int64_t lines) {
-    for (int64_t i = 0; i < lines; i++) emit_prefetch(c->m, element(c->m, first, get_i64(c->m, i * LINE_FLOATS)), 3);
+static void prefetch_ahead(Winograder *c, LLVMValueRef first, int64_t lines) {
+    for (int64_t i = 0; i < lines; i++) emit_prefetch(c->m, element_of_plane(c->m, first, get_i64(c->m, i * LINE_FLOATS)), 3);
 }
 
-static void multiply(const Product *p, LLVMValueRef inputs, LLVMValueRef weights, Carried *sums) {
+static void multiply_products(const PlaneProduct *p, LLVMValueRef inputs, LLVMValueRef weights, LoopCarried *sums) {
     Winograder *c = p->c;
     Module *m = c->m;
     LLVMValueRef w[8];
     for (int q = 0; q < p->blocks; q++)
-        w[q] = emit_load(m, get_vector(m, m->f32, c->lanes), element(m, weights, get_i64(m, q * c->lanes)), c->lanes * 4);
+        w[q] = emit_load(m, get_vector(m, m->f32, c->lanes), element_of_plane(m, weights, get_i64(m, q * c->lanes)), c->lanes * 4);
     for (int t = 0; t < p->tiles; t++) {
-        LLVMValueRef x = emit_load(m, m->f32, element(m, inputs, get_i64(m, t * c->lanes)), 4), spread = get_splat(m, x, c->lanes);
+        LLVMValueRef x = emit_load(m, m->f32, element_of_plane(m, inputs, get_i64(m, t * c->lanes)), 4), spread = get_splat(m, x, c->lanes);
         for (int q = 0; q < p->blocks; q++) sums->at[t * p->blocks + q] = emit_muladd(m, spread, w[q], sums->at[t * p->blocks + q]);
     }
 }
 
-static void reduce_block(const Product *p, LLVMValueRef block, Carried *sums) {
+static void reduce_block(const PlaneProduct *p, LLVMValueRef block, LoopCarried *sums) {
     Winograder *c = p->c;
     Module *m = c->m;
     int64_t width = p->blocks * c->lanes, each = p->ahead_lines / c->lanes;
     LLVMValueRef channels = get_i64(m, c->lanes), first = emit_affine(m, block, c->lanes, 0), ahead = NULL;
     if (c->shape.inputs % c->lanes) channels = emit_min(m, channels, emit_sub(m, get_i64(m, c->shape.inputs), first));
-    if (p->ahead) ahead = element(m, p->ahead, emit_affine(m, block, p->ahead_lines * LINE_FLOATS, 0));
-    if (ahead && !each) ask_for(c, ahead, p->ahead_lines);
-    LLVMValueRef inputs = element(m, p->inputs, emit_affine(m, block, winograd_block(c->tile), 0));
-    LLVMValueRef weights = element(m, p->weights, emit_affine(m, first, width, 0));
-    Loop loop = begin_carrying(m, sums, get_i64(m, 0), channels, c->tile->unroll);
+    if (p->ahead) ahead = element_of_plane(m, p->ahead, emit_affine(m, block, p->ahead_lines * LINE_FLOATS, 0));
+    if (ahead && !each) prefetch_ahead(c, ahead, p->ahead_lines);
+    LLVMValueRef inputs = element_of_plane(m, p->inputs, emit_affine(m, block, winograd_block(c->tile), 0));
+    LLVMValueRef weights = element_of_plane(m, p->weights, emit_affine(m, first, width, 0));
+    Loop loop = begin_loop_carried(m, sums, get_i64(m, 0), channels, c->tile->unroll);
     for (int u = 0; u < c->tile->unroll; u++) {
         LLVMValueRef channel = emit_add(m, loop.index, get_i64(m, u));
-        multiply(p, element(m, inputs, channel), element(m, weights, emit_affine(m, loop.index, width, u * width)), sums);
-        if (ahead && each) ask_for(c, element(m, ahead, emit_affine(m, channel, each * LINE_FLOATS, 0)), each);
+        multiply_products(p, element_of_plane(m, inputs, channel), element_of_plane(m, weights, emit_affine(m, loop.index, width, u * width)), sums);
+        if (ahead && each) prefetch_ahead(c, element_of_plane(m, ahead, emit_affine(m, channel, each * LINE_FLOATS, 0)), each);
     }
-    end_carrying(m, &loop, sums);
+    end_loop_carried(m, &loop, sums);
 }
 
-static void reduce_blocks(void *context, LLVMValueRef from, LLVMValueRef to, Carried *sums) {
-    const Product *p = context;
-    Loop loop = begin_carrying(p->c->m, sums, from, to, 1);
+static void reduce_product_blocks(void *context, LLVMValueRef from, LLVMValueRef to, LoopCarried *sums) {
+    const PlaneProduct *p = context;
+    Loop loop = begin_loop_carried(p->c->m, sums, from, to, 1);
     reduce_block(p, loop.index, sums);
-    end_carrying(p->c->m, &loop, sums);
+    end_loop_carried(p->c->m, &loop, sums);
 }
 
-static void emit_register_tile(Product *p, LLVMValueRef to) {
+static void emit_register_tile(PlaneProduct *p, LLVMValueRef to) {
     Winograder *c = p->c;
     Module *m = c->m;
-    Carried sums = {.count = p->tiles * p->blocks};
+    LoopCarried sums = {.count = p->tiles * p->blocks};
     for (int i = 0; i < sums.count; i++) sums.at[i] = LLVMConstNull(get_vector(m, m->f32, c->lanes));
-    emit_sum_in_parts(m, &sums, get_i64(m, c->in_blocks), MOST_TERMS / c->lanes, reduce_blocks, p);
+    emit_sum_in_parts(m, &sums, get_i64(m, c->in_blocks), MAX_TERMS / c->lanes, reduce_product_blocks, p);
     for (int i = 0; i < sums.count; i++) {
         int64_t place = i % p->blocks * winograd_block(c->tile) + i / p->blocks * c->lanes;
-        emit_store(m, sums.at[i], element(m, to, get_i64(m, place)), c->lanes * 4);
+        emit_store(m, sums.at[i], element_of_plane(m, to, get_i64(m, place)), c->lanes * 4);
     }
 }
 
 /* Where the weights of a plane and group begin. */
-static LLVMValueRef find_panel(Winograder *c, LLVMValueRef plane, LLVMValueRef group, int blocks) {
+static LLVMValueRef find_plane_panel(Winograder *c, LLVMValueRef plane, LLVMValueRef group, int blocks) {
     Module *m = c->m;
     int64_t vector = c->shape.inputs * c->lanes, planes = c->w.size * c->w.size;
     return emit_add(m, emit_affine(m, group, planes * c->tile->blocks * vector, 0), emit_affine(m, plane, blocks * vector, 0));
@@ -96,11 +96,11 @@ static LLVMValueRef find_next_panel(Winograder *c, LLVMValueRef plane, LLVMValue
     LLVMValueRef number = c->tile->phases ? emit_add(m, emit_mul(m, plane, groups), group) : emit_add(m, emit_mul(m, group, planes), plane);
     number = emit_add(m, number, ahead);
     LLVMValueRef inner = take_part(m, &number, c->tile->phases ? groups : planes);
-    return c->tile->phases ? find_panel(c, number, inner, blocks) : find_panel(c, inner, number, blocks);
+    return c->tile->phases ? find_plane_panel(c, number, inner, blocks) : find_plane_panel(c, inner, number, blocks);
 }
 
 /* Each register tile asks for its share of them. */
-static void set_ahead(Product *p, LLVMValueRef first, LLVMValueRef next) {
+static void set_ahead(PlaneProduct *p, LLVMValueRef first, LLVMValueRef next) {
     Winograder *c = p->c;
     Module *m = c->m;
     int64_t tiles = max_i64(1, c->tile->together / c->tile->pixels);
@@ -115,24 +115,24 @@ void winograd_emit_products(Winograder *c, LLVMValueRef plane, LLVMValueRef grou
     Module *m = c->m;
     const WinogradTile *tile = c->tile;
     LLVMValueRef next = get_element_anywhere(m, m->f32, c->weights, find_next_panel(c, plane, group, blocks));
-    LLVMValueRef inputs = element(m, c->transformed, emit_affine(m, plane, tile->plane, 0));
+    LLVMValueRef inputs = element_of_plane(m, c->transformed, emit_affine(m, plane, tile->plane, 0));
     LLVMValueRef to = emit_add(m, emit_affine(m, plane, tile->plane, 0), emit_affine(m, product, winograd_block(tile), 0));
-    to = element(m, c->products, to);
-    Product p = {.c = c, .weights = element(m, c->weights, find_panel(c, plane, group, blocks)), .blocks = blocks};
+    to = element_of_plane(m, c->products, to);
+    PlaneProduct p = {.c = c, .weights = element_of_plane(m, c->weights, find_plane_panel(c, plane, group, blocks)), .blocks = blocks};
     Loop loop = begin_loop(m, get_i64(m, 0), count, tile->pixels);
     LLVMValueRef first = emit_affine(m, loop.index, c->lanes, 0);
-    p.inputs = element(m, inputs, first);
+    p.inputs = element_of_plane(m, inputs, first);
     set_ahead(&p, loop.index, next);
     LLVMValueRef left = emit_sub(m, count, loop.index);
     Branch wide = {0};
     if (tile->rest) {
         wide = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLE, left, get_i64(m, tile->rest), ""));
         p.tiles = tile->rest;
-        emit_register_tile(&p, element(m, to, first));
+        emit_register_tile(&p, element_of_plane(m, to, first));
         begin_else(m, &wide);
     }
     p.tiles = tile->pixels;
-    emit_register_tile(&p, element(m, to, first));
+    emit_register_tile(&p, element_of_plane(m, to, first));
     if (tile->rest) end_if(m, &wide);
     end_loop(m, &loop);
 }

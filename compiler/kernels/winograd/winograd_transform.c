@@ -5,7 +5,7 @@
  *       for each column of the tile: B^T down        size loads, size stores to the stack
  *       for each row:                B^T across      size loads, size stores, one to each plane
  *
- * and the other way A^T for the results, whose rows go through the tail into the map. Both passes are rolled: size vectors
+ * and the other way A^T for the results, whose rows go through the epilogue into the map. Both passes are rolled: size vectors
  * come in, as many go out, which 16 registers hold; what lies between them is an array on the stack. A pair of opposite points
  * shares its sums: 12 operations a pass of F(4, 3) for 6 values in, and as many for 4 out. */
 #include "kernels/winograd/conv_winograd.h"
@@ -16,7 +16,7 @@
 static bool is_near(double a, double b) { return fabs(a - b) < 1e-9; }
 
 /* a + factor * b; a may be NULL. */
-static LLVMValueRef emit_term(Winograder *c, LLVMValueRef a, double factor, LLVMValueRef b) {
+static LLVMValueRef emit_transform_term(Winograder *c, LLVMValueRef a, double factor, LLVMValueRef b) {
     Module *m = c->m;
     LLVMValueRef splat = get_splat(m, get_f32(m, factor), c->lanes);
     if (is_near(factor, 0)) return a;
@@ -32,7 +32,7 @@ static LLVMValueRef emit_combination(Winograder *c, const double *factors, doubl
     for (int k = first; k < c->w.size && start < 0; k += step)
         if (is_near(factors[k] * scale, 1)) sum = in[start = k];
     for (int k = first; k < c->w.size; k += step)
-        if (k != start) sum = emit_term(c, sum, factors[k] * scale, in[k]);
+        if (k != start) sum = emit_transform_term(c, sum, factors[k] * scale, in[k]);
     return sum;
 }
 
@@ -44,8 +44,8 @@ static void emit_inputs_pass(Winograder *c, const LLVMValueRef *in, LLVMValueRef
     for (int i = 1; i < last; i += 2) {
         LLVMValueRef even = emit_combination(c, w->inputs[i], 1, in, 0, 2);
         LLVMValueRef odd = emit_combination(c, w->inputs[i], 1 / w->points[i], in, 1, 2);
-        out[i] = emit_term(c, even, w->points[i], odd);
-        out[i + 1] = emit_term(c, even, -w->points[i], odd);
+        out[i] = emit_transform_term(c, even, w->points[i], odd);
+        out[i + 1] = emit_transform_term(c, even, -w->points[i], odd);
     }
     out[last] = emit_combination(c, w->inputs[last], 1, in, 0, 1);
 }
@@ -57,25 +57,25 @@ static void emit_results_pass(Winograder *c, const LLVMValueRef *in, LLVMValueRe
     for (int k = 0; k < w->outputs; k++) out[k] = k == w->outputs - 1 ? in[last] : NULL;
     for (int i = 1; i < last; i += 2) {
         LLVMValueRef sum = emit_float(c->m, LLVMFAdd, in[i], in[i + 1]), difference = emit_float(c->m, LLVMFSub, in[i], in[i + 1]);
-        for (int k = 0; k < w->outputs; k++) out[k] = emit_term(c, out[k], w->results[k][i], k % 2 ? difference : sum);
+        for (int k = 0; k < w->outputs; k++) out[k] = emit_transform_term(c, out[k], w->results[k][i], k % 2 ? difference : sum);
     }
     out[0] = emit_float(c->m, LLVMFAdd, out[0], in[0]);
 }
 
 /* ---- vectors in memory ---- */
 
-static LLVMTypeRef vector_type(const Winograder *c) { return get_vector(c->m, c->m->f32, c->lanes); }
+static LLVMTypeRef transform_vector(const Winograder *c) { return get_vector(c->m, c->m->f32, c->lanes); }
 
-static LLVMValueRef load_at(Winograder *c, LLVMValueRef base, LLVMValueRef element) {
-    return emit_load(c->m, vector_type(c), get_element(c->m, c->m->f32, base, element), c->lanes * 4);
+static LLVMValueRef load_plane_vector(Winograder *c, LLVMValueRef base, LLVMValueRef element) {
+    return emit_load(c->m, transform_vector(c), get_element(c->m, c->m->f32, base, element), c->lanes * 4);
 }
 
-static void store_at(Winograder *c, LLVMValueRef value, LLVMValueRef base, LLVMValueRef element) {
+static void store_plane_vector(Winograder *c, LLVMValueRef value, LLVMValueRef base, LLVMValueRef element) {
     emit_store(c->m, value, get_element(c->m, c->m->f32, base, element), c->lanes * 4);
 }
 
 /* Element of place [row, column] in a tile on the stack. */
-static LLVMValueRef place_of(Winograder *c, LLVMValueRef row, LLVMValueRef column) {
+static LLVMValueRef place_of_cell(Winograder *c, LLVMValueRef row, LLVMValueRef column) {
     Module *m = c->m;
     return emit_affine(m, emit_add(m, emit_mul(m, row, get_i64(m, c->w.size)), column), c->lanes, 0);
 }
@@ -86,36 +86,36 @@ int64_t winograd_block(const WinogradTile *tile) { return (tile->outputs + 2) * 
 
 typedef struct TilePlace { LLVMValueRef number, image, y, x; } TilePlace; /* number: among those transformed together; y, x: in map tiles */
 
-typedef struct Walk {
+typedef struct TransformWalk {
     Loop loop;
-    Carried at; /* image, y, x */
-} Walk;
+    LoopCarried at; /* image, y, x */
+} TransformWalk;
 
-static Walk begin_walk(Winograder *c, const MapTiles *tiles, TilePlace *place) {
+static TransformWalk begin_walk(Winograder *c, const MapTiles *tiles, TilePlace *place) {
     Module *m = c->m;
     LLVMValueRef rest = tiles->from;
-    Walk walk = {.at = {.count = 3}};
+    TransformWalk walk = {.at = {.count = 3}};
     walk.at.at[2] = take_part(m, &rest, c->columns);
     walk.at.at[1] = take_part(m, &rest, c->rows);
     walk.at.at[0] = rest;
-    walk.loop = begin_carrying(m, &walk.at, get_i64(m, 0), tiles->count, 1);
+    walk.loop = begin_loop_carried(m, &walk.at, get_i64(m, 0), tiles->count, 1);
     *place = (TilePlace){emit_add(m, tiles->at, walk.loop.index), walk.at.at[0], walk.at.at[1], walk.at.at[2]};
     return walk;
 }
 
 /* One further along an axis, or back at its beginning, and then one further along the next. */
-static LLVMValueRef step(Module *m, LLVMValueRef *at, LLVMValueRef by, LLVMValueRef size) {
+static LLVMValueRef step_coordinate(Module *m, LLVMValueRef *at, LLVMValueRef by, LLVMValueRef size) {
     LLVMValueRef next = emit_add(m, *at, by), over = LLVMBuildICmp(m->builder, LLVMIntEQ, next, size, "");
     *at = LLVMBuildSelect(m->builder, over, get_i64(m, 0), next, "");
     return LLVMBuildZExt(m->builder, over, m->i64, "");
 }
 
-static void end_walk(Winograder *c, Walk *walk) {
+static void end_walk(Winograder *c, TransformWalk *walk) {
     Module *m = c->m;
-    LLVMValueRef more = step(m, &walk->at.at[2], get_i64(m, 1), c->columns);
-    more = step(m, &walk->at.at[1], more, c->rows);
+    LLVMValueRef more = step_coordinate(m, &walk->at.at[2], get_i64(m, 1), c->columns);
+    more = step_coordinate(m, &walk->at.at[1], more, c->rows);
     walk->at.at[0] = emit_add(m, walk->at.at[0], more);
-    end_carrying(m, &walk->loop, &walk->at);
+    end_loop_carried(m, &walk->loop, &walk->at);
 }
 
 /* ---- inputs, as they lie until the first pass loads them ---- */
@@ -131,7 +131,7 @@ typedef struct InputTile { /* where a tile of the input is read */
 
 static LLVMValueRef map_size(Winograder *c, int axis) { return get_dim(c->m, c->shape.in_size[axis]); }
 
-static InputTile find_source(Winograder *c, const TilePlace *place, LLVMValueRef block) {
+static InputTile find_input_tile(Winograder *c, const TilePlace *place, LLVMValueRef block) {
     Module *m = c->m;
     const Dim *strides = c->kernel->inputs[0]->strides;
     InputTile s = {.row_stride = get_dim(m, strides[2])};
@@ -172,7 +172,7 @@ static void copy_edge(Winograder *c, const InputTile *s) {
     LLVMValueRef row = get_element_anywhere(m, element, s->base, emit_mul(m, rows.index, s->row_stride));
     Loop columns = begin_loop(m, left, right, 1);
     LLVMValueRef pixel = get_element_anywhere(m, element, row, emit_affine(m, columns.index, c->lanes, 0));
-    LLVMValueRef to = place_of(c, rows.index, columns.index), value = emit_load(m, block, pixel, block_bytes(c));
+    LLVMValueRef to = place_of_cell(c, rows.index, columns.index), value = emit_load(m, block, pixel, block_bytes(c));
     emit_store(m, value, get_element(m, element, c->edge, to), block_bytes(c));
     end_loop(m, &columns);
     end_loop(m, &rows);
@@ -180,7 +180,7 @@ static void copy_edge(Winograder *c, const InputTile *s) {
 
 static void emit_input_passes(Winograder *c, LLVMValueRef base, LLVMValueRef row_stride, LLVMValueRef to) {
     Module *m = c->m;
-    LLVMValueRef in[MOST_WINOGRAD] = {0}, out[MOST_WINOGRAD];
+    LLVMValueRef in[MAX_WINOGRAD] = {0}, out[MAX_WINOGRAD];
     int size = c->w.size;
     Loop down = begin_loop(m, get_i64(m, 0), get_i64(m, size), 1);
     LLVMValueRef column = get_element(m, input_type(c), base, emit_affine(m, down.index, c->lanes, 0));
@@ -189,21 +189,21 @@ static void emit_input_passes(Winograder *c, LLVMValueRef base, LLVMValueRef row
         in[i] = emit_floats(m, c->shape.type, pixel, c->lanes, true, NULL);
     }
     emit_inputs_pass(c, in, out);
-    for (int i = 0; i < size; i++) store_at(c, out[i], c->between, place_of(c, get_i64(m, i), down.index));
+    for (int i = 0; i < size; i++) store_plane_vector(c, out[i], c->between, place_of_cell(c, get_i64(m, i), down.index));
     end_loop(m, &down);
     Loop across = begin_loop(m, get_i64(m, 0), get_i64(m, size), 1);
-    for (int j = 0; j < size; j++) in[j] = load_at(c, c->between, place_of(c, across.index, get_i64(m, j)));
+    for (int j = 0; j < size; j++) in[j] = load_plane_vector(c, c->between, place_of_cell(c, across.index, get_i64(m, j)));
     emit_inputs_pass(c, in, out);
     LLVMValueRef planes = get_element(m, m->f32, to, emit_affine(m, across.index, size * c->tile->plane, 0));
-    for (int j = 0; j < size; j++) store_at(c, out[j], planes, get_i64(m, j * c->tile->plane));
+    for (int j = 0; j < size; j++) store_plane_vector(c, out[j], planes, get_i64(m, j * c->tile->plane));
     end_loop(m, &across);
 }
 
 void winograd_emit_inputs(Winograder *c, const MapTiles *tiles, LLVMValueRef block) {
     Module *m = c->m;
     TilePlace place;
-    Walk walk = begin_walk(c, tiles, &place);
-    InputTile s = find_source(c, &place, block);
+    TransformWalk walk = begin_walk(c, tiles, &place);
+    InputTile s = find_input_tile(c, &place, block);
     LLVMValueRef inside = LLVMBuildAnd(m->builder, is_inside(c, s.top, 0), is_inside(c, s.left, 1), "inside");
     Branch edge = begin_if(m, LLVMBuildNot(m->builder, inside, ""));
     copy_edge(c, &s);
@@ -225,7 +225,7 @@ static bool always_whole(Winograder *c, int axis) {
     return dim_div_exact(dims, c->shape.out_size[axis], dim_const(dims, c->w.outputs)) != NULL;
 }
 
-static void store_pixel(Winograder *c, const TilePlace *place, LLVMValueRef channel, LLVMValueRef y, LLVMValueRef x, LLVMValueRef value) {
+static void store_map_pixel(Winograder *c, const TilePlace *place, LLVMValueRef channel, LLVMValueRef y, LLVMValueRef x, LLVMValueRef value) {
     Module *m = c->m;
     Point point = {.rank = 4, .lanes = c->lanes};
     point.at[0] = coord_fixed(place->image);
@@ -234,41 +234,41 @@ static void store_pixel(Winograder *c, const TilePlace *place, LLVMValueRef chan
     point.at[2] = coord_fixed(y);
     point.at[3] = coord_fixed(x);
     if (c->shape.outputs % c->lanes != 0) point.mask = emit_lane_mask(m, emit_sub(m, get_i64(m, c->shape.outputs), channel), c->lanes);
-    emit_tail_store(&c->tail, &point, value);
+    emit_epilogue_store(&c->epilogue, &point, value);
 }
 
 /* Row `row` of a map tile. Its first column is on the map, for else there were no such tile. */
-static void store_row(Winograder *c, const TilePlace *place, LLVMValueRef channel, LLVMValueRef row, const LLVMValueRef *values) {
+static void store_map_row(Winograder *c, const TilePlace *place, LLVMValueRef channel, LLVMValueRef row, const LLVMValueRef *values) {
     Module *m = c->m;
     LLVMValueRef y = emit_add(m, emit_affine(m, place->y, c->w.outputs, 0), row);
     for (int j = 0; j < c->w.outputs; j++) {
         LLVMValueRef x = emit_affine(m, place->x, c->w.outputs, j);
         if (j == 0 || always_whole(c, 1)) {
-            store_pixel(c, place, channel, y, x, values[j]);
+            store_map_pixel(c, place, channel, y, x, values[j]);
             continue;
         }
         Branch exists = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, x, result_size(c, 1), ""));
-        store_pixel(c, place, channel, y, x, values[j]);
+        store_map_pixel(c, place, channel, y, x, values[j]);
         end_if(m, &exists);
     }
 }
 
 static void emit_result_passes(Winograder *c, const TilePlace *place, LLVMValueRef from, LLVMValueRef channel) {
     Module *m = c->m;
-    LLVMValueRef in[MOST_WINOGRAD] = {0}, out[MOST_WINOGRAD], rows = get_i64(m, c->w.outputs);
+    LLVMValueRef in[MAX_WINOGRAD] = {0}, out[MAX_WINOGRAD], rows = get_i64(m, c->w.outputs);
     int size = c->w.size;
     int64_t plane = c->tile->plane;
     Loop down = begin_loop(m, get_i64(m, 0), get_i64(m, size), 1);
     LLVMValueRef planes = get_element(m, m->f32, from, emit_affine(m, down.index, plane, 0));
-    for (int i = 0; i < size; i++) in[i] = load_at(c, planes, get_i64(m, i * size * plane));
+    for (int i = 0; i < size; i++) in[i] = load_plane_vector(c, planes, get_i64(m, i * size * plane));
     emit_results_pass(c, in, out);
-    for (int k = 0; k < c->w.outputs; k++) store_at(c, out[k], c->between, place_of(c, get_i64(m, k), down.index));
+    for (int k = 0; k < c->w.outputs; k++) store_plane_vector(c, out[k], c->between, place_of_cell(c, get_i64(m, k), down.index));
     end_loop(m, &down);
     if (!always_whole(c, 0)) rows = emit_min(m, rows, emit_sub(m, result_size(c, 0), emit_affine(m, place->y, c->w.outputs, 0)));
     Loop across = begin_loop(m, get_i64(m, 0), rows, 1);
-    for (int j = 0; j < size; j++) in[j] = load_at(c, c->between, place_of(c, across.index, get_i64(m, j)));
+    for (int j = 0; j < size; j++) in[j] = load_plane_vector(c, c->between, place_of_cell(c, across.index, get_i64(m, j)));
     emit_results_pass(c, in, out);
-    store_row(c, place, channel, across.index, out);
+    store_map_row(c, place, channel, across.index, out);
     end_loop(m, &across);
 }
 
@@ -276,7 +276,7 @@ void winograd_emit_results(Winograder *c, const MapTiles *tiles, LLVMValueRef pr
     Module *m = c->m;
     TilePlace place;
     LLVMValueRef channel = emit_affine(m, block, c->lanes, 0);
-    Walk walk = begin_walk(c, tiles, &place);
+    TransformWalk walk = begin_walk(c, tiles, &place);
     LLVMValueRef from = emit_add(m, emit_affine(m, product, winograd_block(c->tile), 0), emit_affine(m, place.number, c->lanes, 0));
     emit_result_passes(c, &place, get_element(m, m->f32, c->products, from), channel);
     end_walk(c, &walk);
@@ -288,19 +288,19 @@ void winograd_emit_results(Winograder *c, const MapTiles *tiles, LLVMValueRef pr
 static void emit_weights_pass(Winograder *c, const LLVMValueRef in[3], LLVMValueRef *out) {
     const Winograd *w = &c->w;
     int last = w->size - 1;
-    out[0] = emit_term(c, NULL, w->weights[0][0], in[0]);
+    out[0] = emit_transform_term(c, NULL, w->weights[0][0], in[0]);
     for (int i = 1; i < last; i += 2) {
-        LLVMValueRef even = emit_term(c, emit_term(c, NULL, w->weights[i][0], in[0]), w->weights[i][2], in[2]);
-        for (int k = i; k <= i + 1; k++) out[k] = emit_term(c, even, w->weights[k][1], in[1]);
+        LLVMValueRef even = emit_transform_term(c, emit_transform_term(c, NULL, w->weights[i][0], in[0]), w->weights[i][2], in[2]);
+        for (int k = i; k <= i + 1; k++) out[k] = emit_transform_term(c, even, w->weights[k][1], in[1]);
     }
     out[last] = in[2];
 }
 
 void winograd_emit_weights(Module *m, int outputs, int row, LLVMValueRef taps, LLVMValueRef to, LLVMValueRef plane) {
     Winograder c = {.m = m, .w = winograd(outputs), .lanes = m->target->lanes};
-    LLVMValueRef down[3] = {NULL}, across[MOST_WINOGRAD];
+    LLVMValueRef down[3] = {NULL}, across[MAX_WINOGRAD];
     for (int x = 0; x < 3; x++)
-        for (int k = 0; k < 3; k++) down[x] = emit_term(&c, down[x], c.w.weights[row][k], load_at(&c, taps, get_i64(m, (3 * k + x) * c.lanes)));
+        for (int k = 0; k < 3; k++) down[x] = emit_transform_term(&c, down[x], c.w.weights[row][k], load_plane_vector(&c, taps, get_i64(m, (3 * k + x) * c.lanes)));
     emit_weights_pass(&c, down, across);
-    for (int x = 0; x < c.w.size; x++) store_at(&c, across[x], to, emit_mul(m, plane, get_i64(m, row * c.w.size + x)));
+    for (int x = 0; x < c.w.size; x++) store_plane_vector(&c, across[x], to, emit_mul(m, plane, get_i64(m, row * c.w.size + x)));
 }

@@ -79,9 +79,9 @@ def convolutions():
         f.expect("y", y)
         dy = f.input("dy", y.shape)
         y.backward(dy)
-        f.op("dx", "convolution_input", "dy", "w", **common, size=x.shape[2:], groups=groups)
+        f.op("dx", "convolution_backward_data", "dy", "w", **common, size=x.shape[2:], groups=groups)
         f.expect("dx", x.grad)
-        f.op("dw", "convolution_weight", "x", "dy", **common, size=w.shape[2:], groups=groups)
+        f.op("dw", "convolution_backward_weights", "x", "dy", **common, size=w.shape[2:], groups=groups)
         f.expect("dw", w.grad)
     transposed = [  # input, outputs, kernel, stride, padding, output padding, dilation, groups
         ((1, 3, 4, 5), 2, 4, 2, 1, 0, 1, 1),
@@ -93,7 +93,7 @@ def convolutions():
         f.case(f"transposed convolution {i}")
         x, w = f.input("x", shape), f.input("w", (shape[1], out // groups, kernel, kernel))
         y = F.conv_transpose2d(x, w, stride=stride, padding=padding, output_padding=extra, groups=groups, dilation=dilation)
-        f.op("y", "convolution_input", "x", "w", stride=pair(stride), dilation=pair(dilation), before=pair(padding), size=y.shape[2:], groups=groups)
+        f.op("y", "convolution_backward_data", "x", "w", stride=pair(stride), dilation=pair(dilation), before=pair(padding), size=y.shape[2:], groups=groups)
         f.expect("y", y)
     f.close()
 

@@ -28,7 +28,7 @@ static void check(TestGraph *t, int wanted, const char *what) {
     for (int target = 0; target < target_count(); target++) {
         Program *program = lower(passed.graph, &WITH_TABLE(.target = target_at(target)), t->arena);
         int along = 0;
-        for (int i = 0; i < program->launches.count; i++) along += program->launches.items[i]->along > 0;
+        for (int i = 0; i < program->launches.count; i++) along += program->launches.items[i]->fused > 0;
         if (along != wanted) fprintf(stderr, "\n%s: %d instead of %d\n", what, along, wanted);
         CU_ASSERT_EQUAL(along, wanted);
         compare_with_reference(&passed, target_at(target)->name, 1e-5, what);

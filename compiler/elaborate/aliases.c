@@ -3,13 +3,13 @@
 
 #include <ctype.h>
 
-typedef struct Habit {
+typedef struct Alias {
     const char *words, *help; /* words: in small letters, separated by blanks */
-} Habit;
+} Alias;
 
 /* Functions, layers and methods of PyTorch, Keras, NumPy and ONNX. What differs from a name of ours by case, by `_` or by a `2d` at
  * its end alone (`LeakyReLU`, `batch_norm`, `MaxPool2d`) needs no row: nearest_name finds it. */
-static const Habit names[] = {
+static const Alias names[] = {
     {"nn layers keras", "layers need no prefix: `x -> conv(8, 3) -> batchnorm -> relu`"},
     {"F", "layers and functions need no prefix: `x -> relu`"},
     {"torch tf tensorflow", "functions need no prefix: `(a, b) -> concat`, `exp(x)`"},
@@ -111,7 +111,7 @@ static const Habit names[] = {
 };
 
 /* Methods of lists: a list is a value, and never changes. */
-static const Habit methods[] = {
+static const Alias methods[] = {
     {"append push add pushback", "lists don't change: `xs = xs + [x]`"},
     {"extend concat update", "lists don't change: `xs = xs + ys`"},
     {"insert", "lists don't change: `xs = xs[:i] + [x] + xs[i:]`"},
@@ -129,7 +129,7 @@ static const struct { const char *word, *name; } parameters[] = {
 };
 
 /* A word of one letter, or with a capital, is meant as it stands. */
-static bool is_word(const char *name, const char *word, size_t length) {
+static bool is_word_of_name(const char *name, const char *word, size_t length) {
     bool exact = length == 1 || isupper((unsigned char)*word);
     if (exact || !name[1]) return strlen(name) == length && !strncmp(name, word, length);
     const char *end = word + length;
@@ -140,20 +140,20 @@ static bool is_word(const char *name, const char *word, size_t length) {
     return word == end && (!*name || !strcasecmp(name, "2d"));
 }
 
-static const char *find_habit(const Habit *habits, int count, const char *name) {
+static const char *find_alias(const Alias *aliases, int count, const char *name) {
     for (int i = 0; i < count; i++)
-        for (const char *word = habits[i].words; *word; word += strspn(word, " ")) {
+        for (const char *word = aliases[i].words; *word; word += strspn(word, " ")) {
             size_t length = strcspn(word, " ");
-            if (is_word(name, word, length)) return habits[i].help;
+            if (is_word_of_name(name, word, length)) return aliases[i].help;
             word += length;
         }
     return NULL;
 }
 
-const char *habit_help(const char *name) { return find_habit(names, COUNT_OF(names), name); }
-const char *habit_of_lists(const char *name) { return find_habit(methods, COUNT_OF(methods), name); }
+const char *alias_help(const char *name) { return find_alias(names, COUNT_OF(names), name); }
+const char *alias_of_lists(const char *name) { return find_alias(methods, COUNT_OF(methods), name); }
 
-const char *habit_parameter(const char *name, const char *const *known, int count) {
+const char *alias_parameter(const char *name, const char *const *known, int count) {
     for (int i = 0; i < COUNT_OF(parameters); i++)
         for (int k = 0; k < count && !strcmp(name, parameters[i].word); k++)
             if (!strcmp(parameters[i].name, known[k])) return known[k];
