@@ -15,7 +15,7 @@ typedef struct Options {
     const char *command;
     const char *file;          /* FILE; of `cai new`: NAME; of `cai doc` the first WHAT, NULL where there is none */
     Vec(const char *) rest;    /* what stands after FILE and is not ours: a model's name, inputs, the program's options */
-    const char *output, *kind, *name, *init, *rename, *target, *emit, *after, *format, *message_format, *depth, *layer, *seed, *held_out, *fold;
+    const char *output, *kind, *name, *init, *rename, *target, *emit, *after, *format, *message_format, *depth, *layer, *model, *seed, *held_out, *fold;
     Vec(WeightFile) weights;
     Vec(Define) defines;
     bool measure, explain, time_passes, blas, no_winograd, no_cache, reference, compare, names, train, check, gradient, partial, strict, help;
