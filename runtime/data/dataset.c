@@ -376,8 +376,8 @@ static int64_t place_at(const cai_dataset *dataset, int part, int64_t position) 
 
 #define MOST_TOLD 20
 
-/* Once a sample is told, it is left out without another try. The first line of the message says what
- * is wrong. */
+/* Once a sample is told, it is left out without another try. The first line of the
+ * message says what is wrong. */
 static void tell_broken(const cai_dataset *dataset, int64_t sample, const cai_error *error) {
     char what[sizeof error->message];
     if (atomic_exchange(&as_shared(dataset)->broken[sample], 1)) return;
