@@ -76,7 +76,7 @@ bool conv_direct_propose(const Kernel *kernel, Proposal *proposal) {
     const Dims *dims = kernel->program->graph->dims;
     ConvShape s;
     double cycles, flat_cycles;
-    if (!conv_shape(kernel, &s) || s.transposed || s.kernel[1] > MAX_COLUMN_TAPS) return false;
+    if (!conv_shape(kernel, &s) || !conv_turn(&s) || s.kernel[1] > MAX_COLUMN_TAPS) return false;
     if (!whole_blocks(&s, target->lanes)) return false;
     bool plain = wants_plain(&s);
     conv_prefer_blocks(kernel, proposal);

@@ -1,6 +1,6 @@
-/* Convolution in groups of few channels, as many out as in: depthwise, and the four to a
- * group of ResNeXt. Lanes are channels, and a block of outputs needs the block of inputs at
- * the same place. Two loop nests:
+/* Convolution (transposed, too) in groups of few channels, as many out as in: depthwise, and
+ * the four to a group of ResNeXt. Lanes are channels, and a block of outputs needs the block
+ * of inputs at the same place. Two loop nests:
  *
  *   depthwise                                                     P * R sums
  *     for each input row that the tile's R rows of outputs read   unrolled; of free size R is 1, and
@@ -34,12 +34,12 @@
  * (57 to 65 % at 28x28 and 14x14); one row of 14 pixels for two of 7 (78), three of 7 (79). */
 #include "kernels/conv/conv.h"
 
-enum { MAX_COLUMN_TAPS = 16, MAX_GROUP = 8, ROWS = 2, ROW_PIXELS = 8, TASK_VECTORS = 512 };
+enum { MAX_COLUMN_TAPS = 16, MAX_PHASES = 16, MAX_GROUP = 8, ROWS = 2, ROW_PIXELS = 8, TASK_VECTORS = 512 };
 
 /* The shape as the walk sees it: one group whose every block has its own inputs. */
 static bool walked_shape(const Kernel *kernel, int lanes, ConvShape *s) {
-    if (!conv_shape(kernel, s) || s->transposed || s->groups == 1 || s->inputs != s->outputs) return false;
-    if (s->inputs >= lanes || lanes % s->inputs != 0 || s->kernel[1] > MAX_COLUMN_TAPS) return false;
+    if (!conv_shape(kernel, s) || s->groups == 1 || s->inputs != s->outputs) return false;
+    if (s->inputs >= lanes || lanes % s->inputs != 0 || s->kernel[1] > MAX_COLUMN_TAPS || conv_phases(s) > MAX_PHASES) return false;
     s->outputs *= s->groups;
     s->groups = 1;
     return true;
@@ -61,18 +61,24 @@ static int pixels_for_grouped(const ConvShape *s, const Target *target, int rows
     return (int)max_i64(1, min_i64(14, (left - group) / group));
 }
 
+/* Of the outputs along an axis; of a transposed one, those of a phase. */
+static int64_t outputs_along(const ConvShape *s, const Dims *dims, int axis) {
+    int64_t step = s->transposed ? s->stride[axis] : 1;
+    return max_i64(1, (dim_typical(dims, s->out_size[axis]) + step - 1) / step);
+}
+
 static ConvTile choose_grouped_tile(const ConvShape *s, const Dims *dims, const Target *target) {
     int64_t tiles, longer;
     ConvTile tile = {.rows = rows_of(s, target), .blocks = 1, .unroll = 1};
-    tile.pixels = (int)split_evenly(max_i64(1, dim_typical(dims, s->out_size[1])), pixels_for_grouped(s, target, tile.rows), &tiles, &longer);
-    int64_t height = (dim_typical(dims, s->out_size[0]) + tile.rows - 1) / tile.rows;
+    tile.pixels = (int)split_evenly(outputs_along(s, dims, 1), pixels_for_grouped(s, target, tile.rows), &tiles, &longer);
+    int64_t height = (outputs_along(s, dims, 0) + tile.rows - 1) / tile.rows;
     tile.task_rows = (int)max_i64(1, min_i64(TASK_VECTORS / (tiles * tile.pixels * tile.rows * s->inputs), height));
     return tile;
 }
 
 static double conv_grouped_cycles(const ConvShape *s, const Dims *dims, const Target *target) {
     double blocks = (double)((s->outputs + target->lanes - 1) / target->lanes * s->inputs * s->kernel[0] * s->kernel[1]);
-    for (int i = 0; i < 2; i++) blocks *= (double)dim_typical(dims, s->out_size[i]);
+    for (int i = 0; i < 2; i++) blocks *= (double)outputs_along(s, dims, i);
     return 1.5 * blocks * (double)dim_typical(dims, s->images) / target->loads_per_cycle;
 }
 

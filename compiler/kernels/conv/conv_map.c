@@ -31,8 +31,8 @@ static LLVMValueRef emit_index_compare(Conv *c, LLVMIntPredicate predicate, LLVM
     return LLVMBuildICmp(c->m->builder, predicate, a, b, "");
 }
 
-static LLVMValueRef make_zeros(Module *m, int lanes) {
-    LLVMTypeRef type = LLVMArrayType2(m->f32, (uint64_t)lanes);
+LLVMValueRef conv_zeros(Module *m) {
+    LLVMTypeRef type = LLVMArrayType2(m->f32, (uint64_t)m->target->lanes);
     LLVMValueRef zeros = LLVMGetNamedGlobal(m->module, "cai_zeros");
     if (zeros) return zeros;
     zeros = LLVMAddGlobal(m->module, type, "cai_zeros");
@@ -369,7 +369,7 @@ Conv conv_begin(Module *m, const Kernel *kernel) {
     Conv c = {.m = m, .emit_tile = conv_emit_tile, .kernel = kernel, .tile = &plan->tile, .shape = plan->shape, .lanes = m->target->lanes};
     c.epilogue = (Epilogue){.module = m, .kernel = kernel};
     read_map_input(&c);
-    c.zeros = make_zeros(m, c.lanes);
+    c.zeros = conv_zeros(m);
     return c;
 }
 
