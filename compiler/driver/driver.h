@@ -81,6 +81,7 @@ typedef Vec(Model *) ModelList;
 bool build(Session *session, const char *model, const char *output); /* output NULL: the model's name */
 /* NULL only where the file cannot be read: after other errors models may be elaborated, for more of them. */
 Library *build_open(Session *session);
+bool build_has_model(const Library *library, const char *name);
 int build_pick(Session *session, Library *library, const char *model); /* -1 where it is not clear; model NULL: the only one */
 bool build_elaborate_all(Session *session, Library *library, ModelList *models);
 bool build_can_be_shown(const Session *session, const ModelList *models); /* after errors too: where an `expect` alone does not hold */
