@@ -19,7 +19,7 @@ static bool takes_away_more(IntList before) {
     return false;
 }
 
-static bool takes(const Node *node, IntList stride, IntList dilation, int64_t groups) {
+static bool takes_kernel(const Node *node, IntList stride, IntList dilation, int64_t groups) {
     int64_t kernel;
     for (int i = 0; i < 2; i++)
         if (!dim_is_const(node->inputs[1]->shape.dims[2 + i], &kernel) || kernel != 3) return false;
@@ -30,11 +30,11 @@ bool winograd_takes(const Node *node) {
     if (node->shape.rank != 4) return false;
     if (node->op == OP_convolution) {
         const convolution_attributes *c = ATTRIBUTES(node, convolution);
-        return takes(node, c->stride, c->dilation, c->groups);
+        return takes_kernel(node, c->stride, c->dilation, c->groups);
     }
     if (node->op != OP_convolution_backward_data) return false;
     const convolution_backward_data_attributes *c = ATTRIBUTES(node, convolution_backward_data);
-    return takes(node, c->stride, c->dilation, c->groups) && !takes_away_more(c->before);
+    return takes_kernel(node, c->stride, c->dilation, c->groups) && !takes_away_more(c->before);
 }
 
 static void set_points(Winograd *w) {

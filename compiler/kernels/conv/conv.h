@@ -34,6 +34,7 @@ typedef struct ConvShape {
 bool conv_shape(const Kernel *kernel, ConvShape *shape);
 /* The same of a gradient by weights: its x, and sizes of its dy as those of the result. */
 bool conv_gradient_shape(const Kernel *kernel, ConvShape *shape);
+bool conv_has_whole_blocks(const ConvShape *shape, int lanes); /* no block has channels of two groups */
 /* Makes a convolution of a transposed one of stride 1. False where it stays transposed. */
 bool conv_turn(ConvShape *shape);
 int conv_phases(const ConvShape *shape);                      /* stride x stride of a transposed convolution, else 1 */

@@ -27,10 +27,6 @@
 
 enum { MAX_COLUMN_TAPS = 16, FEW_CHANNELS = 4 };
 
-static bool whole_blocks(const ConvShape *s, int lanes) {
-    return s->groups == 1 || (s->inputs % lanes == 0 && s->outputs % lanes == 0);
-}
-
 static bool wants_plain(const ConvShape *s) {
     return s->groups == 1 && s->inputs <= FEW_CHANNELS;
 }
@@ -77,7 +73,7 @@ bool conv_direct_propose(const Kernel *kernel, Proposal *proposal) {
     ConvShape s;
     double cycles, flat_cycles;
     if (!conv_shape(kernel, &s) || !conv_turn(&s) || s.kernel[1] > MAX_COLUMN_TAPS) return false;
-    if (!whole_blocks(&s, target->lanes)) return false;
+    if (!conv_has_whole_blocks(&s, target->lanes)) return false;
     bool plain = wants_plain(&s);
     conv_prefer_blocks(kernel, proposal);
     if (plain) proposal->inputs[0].layout = LAYOUT_PLAIN;

@@ -15,16 +15,16 @@
 
 /* The node is [O, I, kh, kw], where I is the inputs of a group; that of a transposed one
  * is [groups * I, outputs of a group, kh, kw]. */
-static bool is_transposed(const ConvShape *s) { return s->transposed || s->turned; }
+static bool reads_transposed(const ConvShape *s) { return s->transposed || s->turned; }
 
 static PackAxis output_pack_axis(const ConvShape *s) {
-    PackAxis axis = pack_axis(s->w, is_transposed(s) ? 1 : 0);
+    PackAxis axis = pack_axis(s->w, reads_transposed(s) ? 1 : 0);
     axis.size = axis.padded = s->outputs;
     return axis;
 }
 
 static PackAxis input_pack_axis(const ConvShape *s) {
-    PackAxis axis = pack_axis(s->w, is_transposed(s) ? 0 : 1);
+    PackAxis axis = pack_axis(s->w, reads_transposed(s) ? 0 : 1);
     axis.size = axis.padded = s->inputs;
     return axis;
 }
@@ -32,7 +32,7 @@ static PackAxis input_pack_axis(const ConvShape *s) {
 static PackAxis groups_of(const ConvShape *s) {
     PackAxis axis = pack_axis(s->w, 0);
     axis.size = axis.padded = s->groups;
-    axis.step = is_transposed(s) ? s->inputs : s->outputs;
+    axis.step = reads_transposed(s) ? s->inputs : s->outputs;
     return axis;
 }
 

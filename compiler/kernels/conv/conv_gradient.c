@@ -35,10 +35,6 @@ static const double step_overhead = 0.5, tile_overhead = 30;
 
 /* ---- the shape ---- */
 
-static bool whole_blocks(const ConvShape *s, int lanes) {
-    return s->groups == 1 || (s->inputs % lanes == 0 && s->outputs % lanes == 0);
-}
-
 static bool has_few_channels(const ConvShape *s, int lanes) {
     return s->groups == 1 && (s->inputs <= FEW_CHANNELS || !channels_fill_blocks(s->inputs, lanes));
 }
@@ -59,7 +55,7 @@ static bool find_form(GradientPlan *plan, GradientTile *tile, int lanes) {
         tile->form = GRADIENT_PLAIN;
     } else {
         tile->form = GRADIENT_BLOCKS;
-        return whole_blocks(s, lanes);
+        return conv_has_whole_blocks(s, lanes);
     }
     return s->inputs * s->kernel[1] <= MAX_ENTRIES;
 }
@@ -114,7 +110,7 @@ static int choose_blocks_of_groups(int64_t y_blocks, int64_t entries, const Targ
     return blocks;
 }
 
-static int choose_blocks(const GradientPlan *plan, const Target *t) {
+static int choose_gradient_blocks(const GradientPlan *plan, const Target *t) {
     int64_t y_blocks = gradient_y_blocks(plan, t->lanes), entries = gradient_entries(plan, t->lanes);
     int best = 1;
     if (plan->tile.form == GRADIENT_GROUPS) return choose_blocks_of_groups(y_blocks, entries, t);
@@ -135,18 +131,18 @@ static Map walked_map(const GradientPlan *plan, const Dims *dims, bool flat) {
 }
 
 /* Places of x that `count` places of dy read along an axis. */
-static int64_t reach(const ConvShape *s, int axis, int64_t count) {
+static int64_t reach_of(const ConvShape *s, int axis, int64_t count) {
     return (count - 1) * s->stride[axis] + (s->kernel[axis] - 1) * s->dilation[axis] + 1;
 }
 
 static int64_t strip_bytes(const GradientPlan *plan, int lanes, int64_t rows, int64_t columns, int64_t x_blocks, int64_t groups) {
-    int64_t x = reach(&plan->shape, 0, rows) * reach(&plan->shape, 1, columns) * x_blocks;
+    int64_t x = reach_of(&plan->shape, 0, rows) * reach_of(&plan->shape, 1, columns) * x_blocks;
     x *= plan->tile.form == GRADIENT_PLAIN ? plan->shape.inputs : lanes;
     if (plan->tile.form == GRADIENT_GROUPS) x *= groups * plan->tile.blocks;
     return 4 * (x + rows * columns * groups * plan->tile.blocks * lanes);
 }
 
-static int64_t evenly(int64_t count, int64_t max) {
+static int64_t even_length(int64_t count, int64_t max) {
     int64_t pieces = (count + max - 1) / max;
     return (count + pieces - 1) / pieces;
 }
@@ -159,8 +155,8 @@ static void choose_strip(const GradientPlan *plan, GradientTile *tile, const Map
     int64_t bytes = strip_bytes(plan, t->lanes, rows, columns, 1, 1);
     if (columns == map->width && rows == map->height) images = max_i64(1, min_i64(map->images, room / bytes));
     tile->columns = columns;
-    tile->rows = evenly(map->height, rows);
-    tile->images = evenly(max_i64(1, map->images), images);
+    tile->rows = even_length(map->height, rows);
+    tile->images = even_length(max_i64(1, map->images), images);
 }
 
 static void choose_far_strip(const GradientPlan *plan, GradientTile *tile, const Map *map, const Target *t) {
@@ -194,8 +190,8 @@ static void choose_task(const GradientPlan *plan, GradientTile *tile, int64_t al
     double rate = t->l3_bytes_per_cycle;
     while (blocks < all_blocks && blocks < max && bytes_per_cycle(plan, t, groups, blocks) > rate / 8) blocks++;
     while (groups < all_groups && (groups + 1) * blocks <= max && bytes_per_cycle(plan, t, groups, blocks) > rate / 2) groups++;
-    tile->groups = (int)evenly(all_groups, groups);
-    tile->x_blocks = (int)evenly(all_blocks, blocks);
+    tile->groups = (int)even_length(all_groups, groups);
+    tile->x_blocks = (int)even_length(all_blocks, blocks);
 }
 
 static int64_t count_tasks(const GradientPlan *plan, const GradientTile *tile, int lanes) {
@@ -238,7 +234,7 @@ static double estimate_cycles(const GradientPlan *plan, const Dims *dims, const 
     return places * turns * place_cycles(t, entries, y_blocks, tile->blocks) + places / strip * (tiles * tile_overhead + 2 * sums) + once;
 }
 
-static bool may_be_flat(const GradientPlan *plan) {
+static bool gradient_may_be_flat(const GradientPlan *plan) {
     const ConvShape *s = &plan->shape;
     bool flat = plan->tile.form == GRADIENT_BLOCKS;
     for (int i = 0; i < 2; i++)
@@ -252,8 +248,8 @@ bool conv_gradient_propose(const Kernel *kernel, Proposal *proposal) {
     GradientPlan plan = {0};
     if (!conv_gradient_shape(kernel, &plan.shape) || plan.shape.type != DTYPE_F32) return false;
     if (!find_form(&plan, &plan.tile, target->lanes)) return false;
-    plan.tile.blocks = choose_blocks(&plan, target);
-    if (may_be_flat(&plan)) plan.flat = choose_tile(&plan, dims, target, true);
+    plan.tile.blocks = choose_gradient_blocks(&plan, target);
+    if (gradient_may_be_flat(&plan)) plan.flat = choose_tile(&plan, dims, target, true);
     plan.tile = choose_tile(&plan, dims, target, false);
     prefer_layouts(kernel, proposal, LAYOUT_PLAIN, kernel->input_count);
     if (plan.tile.form != GRADIENT_PLAIN) proposal->inputs[0].layout = LAYOUT_BLOCKED;
@@ -263,7 +259,7 @@ bool conv_gradient_propose(const Kernel *kernel, Proposal *proposal) {
     return true;
 }
 
-static bool has_dense_rows(Dims *dims, const Value *value) {
+static bool lies_row_by_row(Dims *dims, const Value *value) {
     return value->strides[2] == dim_mul(dims, value->node->shape.dims[3], value->strides[3]);
 }
 
@@ -284,9 +280,9 @@ void conv_gradient_settle(Program *program, Kernel *kernel) {
     GradientPlan *plan = kernel->proposal.tile;
     Dims *dims = program->graph->dims;
     int lanes = program->target->lanes;
-    if (plan->flat.blocks && has_dense_rows(dims, kernel->inputs[0]) && has_dense_rows(dims, kernel->inputs[1])) plan->tile = plan->flat;
+    if (plan->flat.blocks && lies_row_by_row(dims, kernel->inputs[0]) && lies_row_by_row(dims, kernel->inputs[1])) plan->tile = plan->flat;
     const GradientTile *tile = &plan->tile;
-    ConvTile registers = {.pixels = (int)evenly(gradient_entries(plan, lanes), gradient_entries_at_once(program->target, tile->blocks)),
+    ConvTile registers = {.pixels = (int)even_length(gradient_entries(plan, lanes), gradient_entries_at_once(program->target, tile->blocks)),
                           .rows = 1, .blocks = tile->blocks, .flat_rows = tile->flat};
     kernel_set_name(kernel, "conv_gradient_%s_%lldx%lldx%lld_%lldx%lld_g%dx%dp%d", conv_describe(program->arena, &plan->shape, &registers),
                     (long long)tile->images, (long long)tile->rows, (long long)tile->columns, (long long)tile->far_rows,
@@ -350,7 +346,7 @@ static void emit_part(const Gradient *g, const GradientSums *sums, LLVMValueRef 
     end_if(m, &exists);
 }
 
-static void emit_parts(Module *m, const Kernel *kernel, const char *name) {
+static void emit_gradient_parts(Module *m, const Kernel *kernel, const char *name) {
     Gradient g = gradient_begin(m, kernel, name);
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
     LLVMValueRef task = tasks.index;
@@ -374,7 +370,7 @@ static LLVMValueRef emit_totals(Module *m, const Kernel *kernel) {
     return function;
 }
 
-static LLVMValueRef emit_whole(Module *m, const Kernel *kernel) {
+static LLVMValueRef emit_whole_gradient(Module *m, const Kernel *kernel) {
     Gradient g = gradient_begin(m, kernel, kernel->name);
     LLVMValueRef function = m->function;
     Loop tasks = begin_loop(m, m->begin, m->end, 1);
@@ -390,7 +386,7 @@ static LLVMValueRef emit_whole(Module *m, const Kernel *kernel) {
 
 LLVMValueRef conv_gradient_emit(Module *m, const Kernel *kernel) {
     const GradientPlan *plan = kernel->proposal.tile;
-    if (plan->tile.parts == 1) return emit_whole(m, kernel);
-    emit_parts(m, kernel, kernel->phases[0].name);
+    if (plan->tile.parts == 1) return emit_whole_gradient(m, kernel);
+    emit_gradient_parts(m, kernel, kernel->phases[0].name);
     return emit_totals(m, kernel);
 }

@@ -5,7 +5,7 @@
 /* ---- where a row of sums lies ---- */
 
 /* Element `at` of [C, kh, kw], counted from the task's first block of x. */
-static LLVMValueRef find_row(const Gradient *g, LLVMValueRef at) {
+static LLVMValueRef find_sums_row(const Gradient *g, LLVMValueRef at) {
     Module *m = g->m;
     int64_t lanes = g->lanes, width = g->tile->blocks * lanes, columns = g->shape->kernel[1];
     LLVMValueRef tap = at, channel, row, column;
@@ -114,7 +114,7 @@ static void store_square(Gradient *g, const GradientSums *sums, LLVMValueRef blo
 }
 
 /* A block of output channels: all of its rows that the sums have. */
-static void emit_block(Gradient *g, const GradientSums *sums, LLVMValueRef memory, LLVMValueRef block, LLVMValueRef part_stride) {
+static void emit_output_block(Gradient *g, const GradientSums *sums, LLVMValueRef memory, LLVMValueRef block, LLVMValueRef part_stride) {
     Module *m = g->m;
     int64_t lanes = g->lanes, taps = g->shape->kernel[0] * g->shape->kernel[1], length = g->shape->inputs * taps;
     int64_t each = g->tile->form == GRADIENT_BLOCKS ? lanes * taps : length; /* of a block of x; the last may have fewer */
@@ -124,7 +124,7 @@ static void emit_block(Gradient *g, const GradientSums *sums, LLVMValueRef memor
     for (int r = 0; r < lanes; r++) {
         LLVMValueRef at = emit_add(m, loop.index, get_i64(m, r));
         if (length % lanes) at = emit_min(m, at, emit_sub(m, count, get_i64(m, 1)));
-        places[r] = emit_add(m, memory, find_row(g, at));
+        places[r] = emit_add(m, memory, find_sums_row(g, at));
     }
     LoopCarried rows;
     load_rows(g, places, part_stride, &rows);
@@ -140,7 +140,7 @@ void gradient_emit_results(Gradient *g, const GradientSums *sums, LLVMValueRef p
     LLVMValueRef memory = emit_add(m, sums->first, emit_mul(m, emit_sub(m, groups.index, sums->from), sums->group_stride));
     Loop blocks = begin_loop(m, first, next, 1);
     LLVMValueRef within = emit_mul(m, emit_sub(m, blocks.index, first), get_i64(m, g->lanes));
-    emit_block(g, sums, emit_add(m, memory, within), blocks.index, part_stride);
+    emit_output_block(g, sums, emit_add(m, memory, within), blocks.index, part_stride);
     end_loop(m, &blocks);
     end_loop(m, &groups);
 }

@@ -122,7 +122,7 @@ static LLVMValueRef offset_of(const Strip *s, int axis) {
     return emit_affine(g->m, s->tap[axis], g->shape->dilation[axis], -g->shape->before[axis]);
 }
 
-static void add_rows(const Strip *s, Entries entries, LoopCarried *sums) {
+static void add_strip_rows(const Strip *s, Entries entries, LoopCarried *sums) {
     const Gradient *g = s->g;
     Module *m = g->m;
     Loop images = begin_loop_carried(m, sums, s->images.from, s->images.to, 1);
@@ -162,7 +162,7 @@ static void emit_turn(const Strip *s) {
         entries.count = t < longer ? max : max - 1;
         sums.count = (int)entries.count * s->blocks;
         for (int i = 0; i < sums.count; i++) sums.at[i] = LLVMConstNull(get_vector(g->m, g->m->f32, g->lanes));
-        add_rows(s, entries, &sums);
+        add_strip_rows(s, entries, &sums);
         put_by(s, entries, &sums);
         entries.first += entries.count;
     }
@@ -210,7 +210,7 @@ static void emit_turns(Strip s) {
 
 /* ---- strips ---- */
 
-static LLVMValueRef equal(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildICmp(m->builder, LLVMIntEQ, a, b, ""); }
+static LLVMValueRef emit_equal(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildICmp(m->builder, LLVMIntEQ, a, b, ""); }
 
 /* The blocks of x beside a strip of a group's blocks of dy, which stays in L1. */
 static void emit_x_blocks(Strip s, const GradientSums *sums, LLVMValueRef group, LLVMValueRef y_block) {
@@ -236,7 +236,7 @@ static void emit_strips(Strip s, const GradientSums *sums, LLVMValueRef group, i
     Loop columns = begin_loop(m, s.far_columns.from, s.far_columns.to, g->tile->columns);
     s.rows = (Range){rows.index, emit_min(m, emit_add(m, rows.index, get_i64(m, g->tile->rows)), s.far_rows.to)};
     s.columns = (Range){columns.index, emit_min(m, emit_add(m, columns.index, get_i64(m, g->tile->columns)), s.far_columns.to)};
-    LLVMValueRef begins = LLVMBuildAnd(m->builder, equal(m, rows.index, s.far_rows.from), equal(m, columns.index, s.far_columns.from), "");
+    LLVMValueRef begins = LLVMBuildAnd(m->builder, emit_equal(m, rows.index, s.far_rows.from), emit_equal(m, columns.index, s.far_columns.from), "");
     s.first = LLVMBuildAnd(m->builder, s.first, begins, "");
     emit_x_blocks(s, sums, group, y_block);
     end_loop(m, &columns);
@@ -262,7 +262,7 @@ static void emit_groups(const Strip *s, const GradientSums *sums) {
 
 /* ---- units ---- */
 
-static Operand get_operand(const Gradient *g, int index) {
+static Operand get_map_operand(const Gradient *g, int index) {
     const Value *value = g->kernel->inputs[index];
     Module *m = g->m;
     return (Operand){
@@ -273,7 +273,7 @@ static Operand get_operand(const Gradient *g, int index) {
 
 static Strip begin_strips(const Gradient *g) {
     Module *m = g->m;
-    Strip s = {.g = g, .x = get_operand(g, 0), .dy = get_operand(g, 1), .zeros = conv_zeros(m)};
+    Strip s = {.g = g, .x = get_map_operand(g, 0), .dy = get_map_operand(g, 1), .zeros = conv_zeros(m)};
     for (int i = 0; i < 2; i++) {
         s.in_size[i] = get_dim(m, g->shape->in_size[i]);
         s.size[i] = get_dim(m, g->shape->out_size[i]);
@@ -284,7 +284,7 @@ static Strip begin_strips(const Gradient *g) {
     return s;
 }
 
-static Range piece(Module *m, LLVMValueRef *unit, LLVMValueRef size, int64_t length) {
+static Range take_piece(Module *m, LLVMValueRef *unit, LLVMValueRef size, int64_t length) {
     LLVMValueRef pieces = emit_div(m, emit_add(m, size, get_i64(m, length - 1)), get_i64(m, length));
     LLVMValueRef from = emit_mul(m, take_part(m, unit, pieces), get_i64(m, length));
     return (Range){from, emit_min(m, emit_add(m, from, get_i64(m, length)), size)};
@@ -295,10 +295,10 @@ void gradient_emit_sums(const Gradient *g, const GradientSums *sums, LLVMValueRe
     Strip s = begin_strips(g);
     Loop units = begin_loop(m, from, to, 1);
     LLVMValueRef unit = units.index;
-    s.first = equal(m, unit, from);
-    s.far_columns = piece(m, &unit, s.size[1], g->tile->far_columns);
-    s.far_rows = piece(m, &unit, s.size[0], g->tile->far_rows);
-    s.images = piece(m, &unit, get_dim(m, g->shape->images), g->tile->images);
+    s.first = emit_equal(m, unit, from);
+    s.far_columns = take_piece(m, &unit, s.size[1], g->tile->far_columns);
+    s.far_rows = take_piece(m, &unit, s.size[0], g->tile->far_rows);
+    s.images = take_piece(m, &unit, get_dim(m, g->shape->images), g->tile->images);
     emit_groups(&s, sums);
     end_loop(m, &units);
 }

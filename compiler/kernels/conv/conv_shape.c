@@ -70,6 +70,10 @@ bool conv_gradient_shape(const Kernel *kernel, ConvShape *s) {
     return true;
 }
 
+bool conv_has_whole_blocks(const ConvShape *s, int lanes) {
+    return s->groups == 1 || (s->inputs % lanes == 0 && s->outputs % lanes == 0);
+}
+
 bool conv_turn(ConvShape *s) {
     if (!s->transposed) return true;
     for (int i = 0; i < 2; i++)
