@@ -1,4 +1,4 @@
-# cai: `make demo` sets up and removes noise from a photograph, `make test` sets up and passes the tests.
+# cai: `make demo` sets up and removes noise from a photograph, `make learn` trains a classifier, `make test` sets up and passes the tests.
 SHELL     := /bin/bash
 PREFIX    ?= /usr/local
 BUILD     := build
@@ -29,20 +29,20 @@ FORMATS   := runtime/files/formats.def
 CODECS    := $(shell sed -nE 's/^PICTURE\(.*"([^"]*)", "[^"]*"\)$$/\1/p' $(FORMATS))
 CODEC_DEV := $(shell sed -nE 's/^PICTURE\(.*, "([^"]*)"\)$$/\1/p' $(FORMATS))
 # LLVM compresses sections by libzstd, whose -dev package nothing else needs; z3 and libxml2 belong to parts that are not linked.
-LIBS       = $(shell $(LLVM) --link-static --libs x86 aarch64 passes) -l:libopenblas.a -Wl,--as-needed -lrt -ldl -l:libzstd.so.1 -lstdc++ -lcairo -l:libprotobuf-c.a -ljson-c -lzip $(CODECS:%=-l%) -lm -lpthread
+LIBS       = $(shell $(LLVM) --link-static --libs x86 aarch64 passes) -l:libopenblas.a -Wl,--as-needed -lrt -ldl -l:libzstd.so.1 -lstdc++ -lcairo -l:libprotobuf-c.a -ljson-c -lzip -lexpat $(CODECS:%=-l%) -lm -lpthread
 # lld where it is installed: LLVM's archives take it a second, and GNU ld ten.
 LLD       := $(shell $(LLVM) --bindir 2>/dev/null)
 LINK      := $(CC) -no-pie $(filter -fsanitize%,$(CFLAGS)) $(if $(wildcard $(LLD)/ld.lld),-B$(LLD) -fuse-ld=lld)
 
 # What a Debian 12 needs to build cai, to build with it, and to test it.
-PACKAGES  := gcc g++ make binutils libc6-dev llvm-19-dev lld-19 flex bison $(CODEC_DEV) libjson-c-dev libzip-dev \
+PACKAGES  := gcc g++ make binutils libc6-dev llvm-19-dev lld-19 flex bison $(CODEC_DEV) libjson-c-dev libzip-dev libexpat1-dev \
              libopenblas-serial-dev libprotobuf-c-dev protobuf-c-compiler libcunit1-dev clang-19 libclang-rt-19-dev python3-numpy graphviz libcairo2-dev
 
 # Commands are told in short; V=1 shows them whole.
 Q         := $(if $(V),,@)
 say        = $(if $(V),,@echo "  $(1)  $(2)")
 
-.PHONY: all deps bench-networks check test test-all conformance recipes sanitize races fuzz bench bless lint docs install clean demo
+.PHONY: all deps learn bench-networks check test test-all conformance recipes sanitize races fuzz bench bless lint docs install clean demo
 all: $(BUILD)/cai $(RUNTIME_OF)/libcai_runtime.a $(RUNTIME_OF)/link.txt $(BUILD)/runtime/cai.h
 
 $(BUILD)/cai: $(OBJECTS) $(SHARED)
@@ -58,12 +58,12 @@ $(BUILD)/runtime/cai.h: runtime/cai.h
 # What a static program is linked from, found here once (compiler/object/link.c says how it is read). With a sanitized runtime programs are
 # linked dynamically: the sanitizers' own library wants it.
 LINKWORDS := -static -s
-LINKLIST  := start:crt1.o start:crti.o start:crtbeginT.o $(CODECS:%=image:lib%.a) blas:libopenblas.a \
+LINKLIST  := start:crt1.o start:crti.o start:crtbeginT.o $(CODECS:%=image:lib%.a) blas:libopenblas.a data:libexpat.a data:libjson-c.a \
              system:libm.a system:libc.a system:libgcc.a system:libgcc_eh.a end:crtend.o end:crtn.o shared:libc.so.6
 ifneq ($(findstring address,$(filter -fsanitize%,$(CFLAGS))),)
 LINKWORDS  = --dynamic-linker=/lib64/ld-linux-x86-64.so.2 --export-dynamic -rpath=$(dir $(shell $(CC) -print-file-name=libclang_rt.asan-x86_64.so))
 LINKLIST  := start:crt1.o start:crti.o start:crtbegin.o start:libclang_rt.asan-x86_64.so start:libclang_rt.asan_static-x86_64.a \
-             $(CODECS:%=image:lib%.so) blas:libopenblas.a system:libm.so.6 system:libc.so.6 system:libc_nonshared.a system:libgcc.a system:libgcc_s.so.1 \
+             $(CODECS:%=image:lib%.so) blas:libopenblas.a data:libexpat.so data:libjson-c.so system:libm.so.6 system:libc.so.6 system:libc_nonshared.a system:libgcc.a system:libgcc_s.so.1 \
              end:crtend.o end:crtn.o shared:libc.so.6
 endif
 $(RUNTIME_OF)/link.txt: Makefile $(FORMATS)
@@ -194,11 +194,11 @@ sanitize: deps
 	tests/run $(or $(STAGES),unit golden docs library library_form programs) $(if $(STAGES),,&& CAI_GUARD=1 tests/run numerics)
 # The thread pool of programs and the compiler's loops by all cores, of which the reference evaluator
 # is made, under the thread sanitizer.
-RACES = $(addprefix tests/unit/,main.c thread.c run.c parallel.c reference_threads.c random_graph_support.c)
+RACES = $(addprefix tests/unit/,main.c thread.c run.c data.c parallel.c reference_threads.c random_graph_support.c)
 races: deps $(BUILD)/grammar/cai.tab.h
 	@mkdir -p build/races
 	clang-19 $(filter-out -MMD -MP,$(CINCLUDE)) -Itests/unit -O1 -fsanitize=thread $(RACES) $(wildcard compiler/base/*.c compiler/graph/*.c) \
-	  $(filter-out %/start.c runtime/library/%,$(RUNTIME)) -o build/races/tests -lcunit -ljson-c $(CODECS:%=-l%) -lm
+	  $(filter-out %/start.c runtime/library/%,$(RUNTIME)) -o build/races/tests -lcunit -ljson-c -lexpat $(CODECS:%=-l%) -lm
 	build/races/tests
 # Each target of tests/fuzz for FUZZ_SECONDS; corpora stay in build/fuzz, findings too.
 fuzz: deps
@@ -219,6 +219,12 @@ lint: $(BUILD)/grammar/cai.tab.h $(OBJECTS)
 demo: deps
 	$(MAKE) -j$$(nproc) all
 	examples/demo
+
+# Trains a classifier of clothes, builds it and runs it: two minutes.
+learn: PACKAGES += dataset-fashion-mnist
+learn: deps
+	$(MAKE) -j$$(nproc) all
+	examples/learn
 
 install: all
 	install -D $(BUILD)/cai $(DESTDIR)$(PREFIX)/bin/cai

@@ -12,12 +12,19 @@ static const Command commands[] = {
     {"check", "FILE", "read a file and say what is wrong with it", command_check,
      "Elaborates every model of FILE: names, shapes, weights, and what `expect` states. Silent where all is well.\n"},
     {"build", "FILE [MODEL]", "make a program of a model", command_build,
-     "Makes one static program of the model in FILE (of MODEL, where there are several), with its weights inside.\n"
+     "Makes one static program of the model in FILE (of MODEL, where there are several), with its weights inside; of a train block, a trainer.\n"
      "Its own --help says what it takes: pictures in and pictures out, or tensors in files.\n"},
     {"run", "FILE [MODEL] [INPUT...]", "build a model into the cache and run it", command_run,
      "Builds the program, unless the cache ($XDG_CACHE_HOME/cai or ~/.cache/cai) has it, and runs it on what stands behind FILE;\n"
      "what is no option of ours is the program's: `cai run denoise.cai photo.png -o clean.png`. Behind `--` all is the program's.\n"
      "`cai run FILE --help` is the program's own help.\n"},
+    {"train", "FILE [BLOCK] DATA...", "build a trainer of a train block and run it", command_train,
+     "Builds the trainer, unless the cache ($XDG_CACHE_HOME/cai or ~/.cache/cai) has it, and runs it on what stands behind FILE; what is no option\n"
+     "of ours is the trainer's: `cai train classifier.cai clothes/ -o run --threads 2`. The same command again goes on with a run that was stopped.\n"
+     "`cai train FILE --help` is the trainer's own help; `cai build FILE BLOCK` makes a trainer that runs anywhere.\n"},
+    {"data", "FILE [BLOCK] DATA...", "show what a train block would read of data", command_data,
+     "Takes the places of data as `cai train` does, and prints what is there: samples, sizes, classes, files without a partner, what is held out.\n"
+     "-o draws the first sixteen samples of each set as they are cut for the network, masks beside and boxes on them. docs/data.md has all forms.\n"},
     {"summary", "FILE [MODEL]", "list the layers of a model, what each makes and costs", command_summary,
      "A line a layer: its name in the weights, its output, parameters, multiply-adds (MACs) of convolutions and\n"
      "matrix products (a transposed one counts on its inputs), and its receptive field in pixels of the input.\n"},

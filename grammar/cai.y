@@ -35,6 +35,8 @@
     Result result;
     Index index;
     Results results;
+    Interval interval;
+    TrainedList pairs;
     ExprList exprs;
     StmtList stmts;
     StageList stages;
@@ -73,20 +75,22 @@ static void cai_error(Span *span, Parser *parser, const char *message);
 /* Reserved words: contiguous, from USE to FALSE. */
 %token USE "`use`" MODEL "`model`" BLOCK "`block`" TRAIN "`train`" OPTIMIZER "`optimizer`" IF "`if`" ELSE "`else`" FOR "`for`" IN "`in`"
 %token RETURN "`return`" REPEAT "`repeat`" WHERE "`where`" ASSERT "`assert`" EXPECT "`expect`" UPDATE "`update`" LOAD "`load`" FROM "`from`"
-%token UNUSED "`unused`" PHASE "`phase`" ONCE "`once`" EACH "`each`" EVERY "`every`" MINIMIZE "`minimize`" OVER "`over`" WITH "`with`"
-%token SHOW "`show`" AS "`as`" AND "`and`" OR "`or`" NOT "`not`"
+%token UNUSED "`unused`" PHASE "`phase`" ONCE "`once`" EACH "`each`" EVERY "`every`" MEASURE "`measure`" SAVE "`save`"
+%token MINIMIZE "`minimize`" OVER "`over`" WITH "`with`" SHOW "`show`" AS "`as`" AND "`and`" OR "`or`" NOT "`not`"
 %token <name> PARAM "`param`" STATE "`state`"
 %token TRUE "`true`" FALSE "`false`"
 
 %type <decl_kind> kind
 %type <parameter_lists> lists
-%type <parameters> list parameters parameters1
+%type <parameters> list parameters parameters1 inputs
 %type <parameter> parameter
 %type <type> type
 %type <results> results
 %type <result_list> results1
 %type <result> result
-%type <expr> form
+%type <expr> form target
+%type <interval> length interval every
+%type <pairs> pairs
 %type <exprs> constraints exprs
 %type <stmts> body statements statements1
 %type <stmt> statement if
@@ -113,16 +117,16 @@ newlines: %empty | newlines NEWLINE ;
 declaration:
     USE NAME NEWLINE                          { ast_declare(parser, DECL_USE, span_join(@1, @2), @2, (Decl){.name = $2}); }
   | NAME '=' expr NEWLINE                     { ast_declare(parser, DECL_CONSTANT, span_join(@1, @3), @1, (Decl){.name = $1, .value = $3}); }
-  | kind NAME lists results constraints body NEWLINE {
-        ast_declare(parser, $1, span_join(@1, @6), @2, (Decl){.name = $2, .lists = $3, .results = $4.list,
-                    .results_in_parentheses = $4.parenthesised, .where = $5, .body = $6});
+  | kind NAME lists results constraints length body NEWLINE {
+        ast_declare(parser, $1, span_join(@1, @7), @2, (Decl){.name = $2, .lists = $3, .results = $4.list,
+                    .results_in_parentheses = $4.parenthesised, .where = $5, .length = $6, .body = $7});
     }
   | error                                     { parser_skip_declaration(parser, &yychar, &yylloc); yyerrok; }
   ;
 kind: MODEL { $$ = DECL_MODEL; } | BLOCK { $$ = DECL_BLOCK; } | TRAIN { $$ = DECL_TRAIN; } | OPTIMIZER { $$ = DECL_OPTIMIZER; } ;
 
 lists: list                                   { $$ = (ParameterLists){0}; vec_push(ARENA, &$$, $1); }
-  | list list                                 { $$ = (ParameterLists){0}; vec_push(ARENA, &$$, $1); vec_push(ARENA, &$$, $2); }
+  | lists list                                { $$ = $1; vec_push(ARENA, &$$, $2); }
   ;
 list: '(' parameters ')'                      { $$ = $2; } ;
 parameters: %empty                            { $$ = (ParameterList){0}; } | parameters1 | parameters1 ',' ;
@@ -157,6 +161,8 @@ results1: result                              { $$ = (ResultList){0}; vec_push(A
   ;
 result: NAME ':' type form                    { $$ = (Result){.name = $1, .type = $3, .form = $4, .span = @$}; } ;
 form: %empty                                  { $$ = NULL; } | AS postfix { $$ = $2; } ;
+length: %empty                                { $$ = (Interval){0}; } | FOR interval { $$ = $2; } ;
+interval: arith NAME                          { $$ = (Interval){.count = $1, .unit = $2, .unit_span = @2}; } ;
 constraints: %empty                           { $$ = (ExprList){0}; } | WHERE exprs { $$ = $2; } ;
 exprs: arith                                  { $$ = (ExprList){0}; vec_push(ARENA, &$$, $1); }
   | exprs ',' arith                           { $$ = $1; vec_push(ARENA, &$$, $3); }
@@ -185,13 +191,26 @@ statement:
   | LOAD postfix FROM string                  { $$ = STATEMENT(STMT_LOAD, @$, .target = $2, .value = $4); }
   | UNUSED string                             { $$ = STATEMENT(STMT_UNUSED, @$, .value = $2); }
   | UPDATE postfix '=' expr                   { $$ = STATEMENT(STMT_UPDATE, @$, .target = $2, .value = $4); }
-  | MINIMIZE expr OVER arith WITH postfix     { $$ = STATEMENT(STMT_MINIMIZE, @$, .value = $2, .target = $4, .end = $6); }
-  | SHOW expr EVERY arith                     { $$ = STATEMENT(STMT_SHOW, @$, .value = $2, .end = $4); }
-  | PHASE string FOR arith NAME body          { $$ = STATEMENT(STMT_PHASE, @$, .value = $2, .end = $4, .name = $5, .body = $6); }
+  | MINIMIZE expr pairs                       { $$ = STATEMENT(STMT_MINIMIZE, @$, .value = $2, .pairs = $3); }
+  | PHASE string FOR interval inputs body     { $$ = STATEMENT(STMT_PHASE, @$, .value = $2, .interval = $4, .inputs = $5, .body = $6); }
+  | ONCE body                                 { $$ = STATEMENT(STMT_ONCE, @$, .body = $2); }
+  | ONCE target '=' expr                      { $$ = ast_once(parser, @$, $2, $4); }
+  | EVERY interval body                       { $$ = STATEMENT(STMT_EVERY, @$, .interval = $2, .body = $3); }
+  | MEASURE every inputs body                 { $$ = STATEMENT(STMT_MEASURE, @$, .interval = $2, .inputs = $3, .body = $4); }
+  | SHOW expr every                           { $$ = STATEMENT(STMT_SHOW, @$, .value = $2, .interval = $3); }
+  | SAVE NAME expr                            { $$ = STATEMENT(STMT_SAVE, @$, .name = $2, .value = $3); }
   | error                                     { parser_skip_statement(parser, &yychar, &yylval, &yylloc);
                                                 yyerrok;
                                                 $$ = STATEMENT(STMT_ERROR, @$, .value = NULL); }
   ;
+pairs: OVER arith WITH postfix                { $$ = (TrainedList){0}; vec_push(ARENA, &$$, (Trained){.over = $2, .with = $4}); }
+  | pairs OVER arith WITH postfix             { $$ = $1; vec_push(ARENA, &$$, (Trained){.over = $3, .with = $5}); }
+  ;
+target: NAME                                  { $$ = ast_name(parser, @$, $1); }
+  | '(' arguments1 ')'                        { $$ = ast_parentheses(parser, @$, $2, false); }
+  ;
+every: %empty                                 { $$ = (Interval){0}; } | EVERY interval { $$ = $2; } ;
+inputs: %empty                                { $$ = (ParameterList){0}; } | list ;
 if: IF arith body                             { $$ = STATEMENT(STMT_IF, @$, .condition = $2, .body = $3); }
   | IF arith body ELSE body                   { $$ = STATEMENT(STMT_IF, @$, .condition = $2, .body = $3, .else_body = $5); }
   | IF arith body ELSE if                     { StmtList rest = {0}; vec_push(ARENA, &rest, $5);

@@ -238,6 +238,7 @@ LLVMValueRef emit_element_number(Module *m, const Node *node, const Point *point
  *
  * Once all kernels are functions of the module. */
 void emit_program_image(Module *m, const Program *program);
+void emit_entry_image(Module *m, const Program *program, const char *name); /* of a trainer */
 
 /* ---- shuffle.c ---- */
 

@@ -5,6 +5,7 @@
  * loops, and what an optimiser would still find costs it more time than it saves. */
 #include "codegen/codegen.h"
 #include "codegen/emit.h"
+#include "codegen/training_image.h"
 #include "files/files.h"
 #include <elf.h>
 #include <llvm-c/Analysis.h>
@@ -103,28 +104,35 @@ static void compile_jobs(void *context, int64_t begin, int64_t end) {
 /* ---- the program ---- */
 
 typedef struct Code {
-    const Program *program;
+    Arena *arena;
+    const Program *const *programs;
+    int program_count;
+    const Trainer *trainer; /* whose entries the programs are; NULL: the program is a model's */
     const EmitOptions *options;
     const char **error;
     Vec(Object) objects;
-    Vec(Kernel *) kernels; /* distinct ones */
+    Vec(Kernel *) kernels;  /* distinct ones */
     int hits, stored;
 } Code;
 
-static void find_kernels(Code *c) {
-    Names *names = names_new(c->program->arena);
-    Map *seen = map_new(c->program->arena);
-    for (int i = 0; i < c->program->launches.count; i++) {
-        Kernel *kernel = c->program->launches.items[i];
+static void find_kernels_of(Code *c, const Program *program, Names *names, Map *seen) {
+    for (int i = 0; i < program->launches.count; i++) {
+        Kernel *kernel = program->launches.items[i];
         Name name = intern(names, kernel->name);
         if (map_get(seen, name)) continue;
         map_set(seen, name, kernel);
-        vec_push(c->program->arena, &c->kernels, kernel);
+        vec_push(c->arena, &c->kernels, kernel);
     }
 }
 
-static Module *new_module(Code *c, const char *name) {
-    return module_new(c->program->arena, c->program->target, c->program->graph->dims, name, c->error);
+static void find_kernels(Code *c) {
+    Names *names = names_new(c->arena);
+    Map *seen = map_new(c->arena);
+    for (int i = 0; i < c->program_count; i++) find_kernels_of(c, c->programs[i], names, seen);
+}
+
+static Module *new_module(Code *c, const Program *program, const char *name) {
+    return module_new(c->arena, program->target, program->graph->dims, name, c->error);
 }
 
 /* Functions are found from the tables' object, and by nobody else: link_objects.c makes them local. */
@@ -137,7 +145,7 @@ static void show_functions(Module *m) {
 }
 
 static Job emit_kernel(Code *c, const Kernel *kernel) {
-    Module *m = new_module(c, "kernel");
+    Module *m = new_module(c, kernel->program, "kernel");
     if (!m) return (Job){0};
     kernel->kind->emit(m, kernel);
     show_functions(m);
@@ -145,12 +153,22 @@ static Job emit_kernel(Code *c, const Kernel *kernel) {
     return (Job){.m = m, .cached = true};
 }
 
-static Job emit_program_tables(Code *c) {
-    Module *m = new_module(c, c->program->graph->model);
+/* A model has one object of tables; of a trainer's, which are one for each entry, the last joins them. */
+static int count_tables(const Code *c) { return c->trainer ? c->program_count + 1 : 1; }
+
+static Job emit_program_tables(Code *c, int number) {
+    const Program *program = c->programs[number < c->program_count ? number : 0];
+    Module *m = new_module(c, program, program->graph->model);
     if (!m) return (Job){0};
-    emit_program_image(m, c->program);
+    if (!c->trainer) emit_program_image(m, program);
+    else if (number < c->program_count) emit_entry_image(m, program, trainer_symbol(c->arena, number));
+    else emit_training_image(m, c->trainer);
     if (c->options->verify) verify_module(m);
     return (Job){.m = m};
+}
+
+static Job emit_job(Code *c, int number) {
+    return number < c->kernels.count ? emit_kernel(c, c->kernels.items[number]) : emit_program_tables(c, number - c->kernels.count);
 }
 
 /* What the jobs made goes to the stage, and into the cache. */
@@ -158,8 +176,8 @@ static bool finish_jobs(Code *c, Job *jobs, int count) {
     bool good = true;
     for (int i = 0; i < count; i++) {
         Job *job = &jobs[i];
-        if (job->object.bytes) vec_push(c->program->arena, &c->objects, job->object);
-        else good = false, *c->error = arena_printf(c->program->arena, "LLVM cannot generate code: %s", job->message);
+        if (job->object.bytes) vec_push(c->arena, &c->objects, job->object);
+        else good = false, *c->error = arena_printf(c->arena, "LLVM cannot generate code: %s", job->message);
         if (job->object.bytes && job->key.bytes) cache_store(c->options->cache, job->key, job->object), c->stored++;
         else if (c->options->cache && job->cached) c->hits++;
         free((void *)job->key.bytes);
@@ -171,12 +189,12 @@ static bool finish_jobs(Code *c, Job *jobs, int count) {
 
 static bool compile_kernels(Code *c) {
     Job jobs[BATCH];
-    for (int at = 0; at <= c->kernels.count; at += BATCH) {
+    int all = c->kernels.count + count_tables(c);
+    for (int at = 0; at < all; at += BATCH) {
         Batch batch = {.cache = c->options->cache, .jobs = jobs};
-        if (c->options->progress) c->options->progress(at, c->kernels.count);
-        while (batch.count < BATCH && at + batch.count <= c->kernels.count) {
-            bool last = at + batch.count == c->kernels.count;
-            jobs[batch.count] = last ? emit_program_tables(c) : emit_kernel(c, c->kernels.items[at + batch.count]);
+        if (c->options->progress) c->options->progress(at, all);
+        while (batch.count < BATCH && at + batch.count < all) {
+            jobs[batch.count] = emit_job(c, at + batch.count);
             if (!jobs[batch.count++].m) return false;
         }
         parallel_for(batch.count, JOB, compile_jobs, &batch);
@@ -204,30 +222,56 @@ static CodeSize measure_code(const unsigned char *object) {
 static bool write_object(Code *c, const char *path) {
     bool good = compile_kernels(c);
     if (good) {
-        Object joined = link_relocatable(c->program->arena, c->objects.items, c->objects.count);
+        Object joined = link_relocatable(c->arena, c->objects.items, c->objects.count);
         cai_error failed;
         good = cai_file_write(path, joined.bytes, joined.count, &failed);
-        if (!good) *c->error = arena_printf(c->program->arena, "%s", failed.message);
+        if (!good) *c->error = arena_printf(c->arena, "%s", failed.message);
         if (c->options->size) *c->options->size = measure_code(joined.bytes);
     }
     for (int i = 0; i < c->objects.count; i++) free((void *)c->objects.items[i].bytes);
     return good;
 }
 
-/* All of it as one module. */
+/* A model's as one module. */
 static bool print_one_module(Code *c) {
-    Module *m = new_module(c, c->program->graph->model);
+    const Program *program = c->programs[0];
+    Module *m = new_module(c, program, program->graph->model);
     if (!m) return false;
     for (int i = 0; i < c->kernels.count; i++) c->kernels.items[i]->kind->emit(m, c->kernels.items[i]);
-    emit_program_image(m, c->program);
+    emit_program_image(m, program);
     if (c->options->verify) verify_module(m);
     bool done = print_module(m, c->options, c->error);
     module_free(m);
     return done;
 }
 
+/* A trainer's as many. */
+static bool print_modules(Code *c) {
+    for (int i = 0; i < c->kernels.count + count_tables(c); i++) {
+        Job job = emit_job(c, i);
+        bool done = job.m && print_module(job.m, c->options, c->error);
+        if (job.m) module_free(job.m);
+        if (!done) return false;
+    }
+    return true;
+}
+
+static bool make_code(Code *c, const char *path) {
+    find_kernels(c);
+    if (!c->options->emit) return write_object(c, path);
+    return c->trainer ? print_modules(c) : print_one_module(c);
+}
+
 bool backend_object(const Program *program, const EmitOptions *options, const char *path, const char **error) {
-    Code code = {.program = program, .options = options, .error = error};
-    find_kernels(&code);
-    return options->emit ? print_one_module(&code) : write_object(&code, path);
+    return make_code(&(Code){.arena = program->arena, .programs = &program, .program_count = 1, .options = options, .error = error}, path);
+}
+
+bool backend_trainer(const Trainer *trainer, const EmitOptions *options, const char *path, const char **error) {
+    Code code = {.arena = trainer->programs.items[0]->arena,
+                 .programs = trainer->programs.items,
+                 .program_count = trainer->programs.count,
+                 .trainer = trainer,
+                 .options = options,
+                 .error = error};
+    return make_code(&code, path);
 }

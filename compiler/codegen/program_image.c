@@ -1,7 +1,9 @@
 /* The tables that runtime/core/program.h describes, as constants of the object: cai_the_program, and prepare(), which computes all
- * sizes of a run. */
-#include "codegen/codegen.h"
+ * sizes of a run. A trainer's entry has a name of its own, and its weights, which are constants alone, among its tables. */
+#include "codegen/image.h"
 #include "plan/tables.h"
+
+enum { PAGE = 4096 };
 
 typedef struct Image {
     Module *m;
@@ -11,14 +13,14 @@ typedef struct Image {
 
 /* ---- constants ---- */
 
-static LLVMValueRef make_struct(Module *m, LLVMValueRef *fields, int count, size_t c_bytes) {
+LLVMValueRef make_struct(Module *m, LLVMValueRef *fields, int count, size_t c_bytes) {
     LLVMValueRef value = LLVMConstStructInContext(m->context, fields, (unsigned)count, 0);
     LLVMTargetDataRef layout = LLVMGetModuleDataLayout(m->module);
     CHECK(LLVMABISizeOfType(layout, LLVMTypeOf(value)) == c_bytes); /* runtime/core/program.h's struct and ours are the same */
     return value;
 }
 
-static LLVMValueRef add_constant(Module *m, const char *name, LLVMValueRef value) {
+LLVMValueRef add_constant(Module *m, const char *name, LLVMValueRef value) {
     LLVMValueRef global = LLVMAddGlobal(m->module, LLVMTypeOf(value), name);
     LLVMSetInitializer(global, value);
     LLVMSetGlobalConstant(global, 1);
@@ -27,15 +29,14 @@ static LLVMValueRef add_constant(Module *m, const char *name, LLVMValueRef value
     return global;
 }
 
-static LLVMValueRef get_null(Module *m) { return LLVMConstNull(m->pointer); }
+LLVMValueRef get_null(Module *m) { return LLVMConstNull(m->pointer); }
 
-static LLVMValueRef make_text(Module *m, const char *text) {
+LLVMValueRef make_text(Module *m, const char *text) {
     if (!text) return get_null(m);
     return add_constant(m, "text", LLVMConstStringInContext(m->context, text, (unsigned)strlen(text), 0));
 }
 
-/* A constant array, or NULL where it is empty. */
-static LLVMValueRef make_array(Module *m, const char *name, LLVMValueRef *items, int count) {
+LLVMValueRef make_array(Module *m, const char *name, LLVMValueRef *items, int count) {
     if (!count) return get_null(m);
     return add_constant(m, name, LLVMConstArray2(LLVMTypeOf(items[0]), items, (uint64_t)count));
 }
@@ -65,7 +66,8 @@ static LLVMValueRef image_of_ports(Module *m, const char *name, const cai_port *
         LLVMValueRef text = make_text(m, port->name), type = make_text(m, port->type_text), dims = make_dims(m, port);
         LLVMValueRef fields[] = {text, type, dims, make_labels(m, port), get_i32(m, port->type), get_i32(m, port->rank),
                                  get_i32(m, port->form), get_i32(m, port->fit), get_i32(m, port->top),
-                                 get_i32(m, port->label_count), get_i32(m, port->of), get_f32(m, port->score)};
+                                 get_i32(m, port->label_count), get_i32(m, port->of), get_f32(m, port->score),
+                                 get_i32(m, port->shares)};
         items[i] = make_struct(m, fields, COUNT_OF(fields), sizeof(cai_port));
     }
     return make_array(m, name, items, count);
@@ -111,7 +113,8 @@ static LLVMValueRef image_of_launch(Module *m, const cai_launch *launch, const T
     LLVMValueRef kernel = get_kernel(m, launch->name), name = make_text(m, launch->name);
     LLVMValueRef fields[] = {kernel, name, make_text(m, launch->kind), texts->path, texts->source, texts->arguments,
                              get_i32(m, launch->argument_count), get_i32(m, launch->tasks), get_i32(m, launch->flops),
-                             get_i32(m, launch->bytes), get_i32(m, launch->rounds), get_i32(m, launch->more), get_i32(m, launch->fused)};
+                             get_i32(m, launch->bytes), get_i32(m, launch->rounds), get_i32(m, launch->more), get_i32(m, launch->fused),
+                             get_i32(m, (int32_t)launch->guards)};
     return make_struct(m, fields, COUNT_OF(fields), sizeof(cai_launch));
 }
 
@@ -232,12 +235,13 @@ static LLVMValueRef emit_prepare(const Image *e) {
 
 /* ---- the program ---- */
 
-static LLVMValueRef get_weights(Module *m, const cai_program *program) {
-    if (!program->weights_bytes) return get_null(m);
-    return LLVMAddGlobal(m->module, LLVMArrayType2(m->i8, 0), "cai_the_weights");
+void export_constant(LLVMValueRef constant, const char *name) {
+    LLVMSetValueName2(constant, name, strlen(name));
+    LLVMSetLinkage(constant, LLVMExternalLinkage);
+    LLVMSetUnnamedAddress(constant, LLVMNoUnnamedAddr);
 }
 
-void emit_program_image(Module *m, const Program *planned) {
+static void emit_tables(Module *m, const Program *planned, const char *name, LLVMValueRef weights) {
     const Tables *tables = tables_of_program(planned, m->arena);
     const cai_program *p = &tables->program;
     LLVMValueRef inputs = image_of_ports(m, "inputs", p->inputs, p->input_count), outputs = image_of_ports(m, "outputs", p->outputs, p->output_count);
@@ -245,12 +249,32 @@ void emit_program_image(Module *m, const Program *planned) {
     LLVMValueRef prepare = emit_prepare(&(Image){m, planned, tables});
     LLVMValueRef fields[] = {
         get_i32(m, (int32_t)p->abi), get_i32(m, (int32_t)p->cpu), make_text(m, p->name), make_text(m, p->comment),
-        make_text(m, p->target), inputs, outputs, image_of_symbols(m, p), launches, buffers, image_of_checks(m, p), prepare, get_weights(m, p),
+        make_text(m, p->target), inputs, outputs, image_of_symbols(m, p), launches, buffers, image_of_checks(m, p), prepare, weights,
         get_i64(m, (int64_t)p->weights_bytes), get_i32(m, p->input_count), get_i32(m, p->output_count), get_i32(m, p->symbol_count),
         get_i32(m, p->launch_count), get_i32(m, p->buffer_count), get_i32(m, p->check_count), get_i32(m, p->size_count),
         get_i32(m, p->arena), get_i32(m, p->scratch)};
-    LLVMValueRef value = make_struct(m, fields, COUNT_OF(fields), sizeof(cai_program));
-    LLVMValueRef global = add_constant(m, "cai_the_program", value);
-    LLVMSetLinkage(global, LLVMExternalLinkage);
-    LLVMSetUnnamedAddress(global, LLVMNoUnnamedAddr);
+    export_constant(add_constant(m, name, make_struct(m, fields, COUNT_OF(fields), sizeof(cai_program))), name);
 }
+
+void emit_program_image(Module *m, const Program *planned) {
+    bool has_weights = planned->weights_bytes > 0;
+    emit_tables(m, planned, "cai_the_program", has_weights ? LLVMAddGlobal(m->module, LLVMArrayType2(m->i8, 0), "cai_the_weights") : get_null(m));
+}
+
+/* ---- a trainer's entry ---- */
+
+static bool add_bytes(void *context, const void *bytes, size_t count) {
+    text_add_bytes(context, bytes, count);
+    return true;
+}
+
+static LLVMValueRef make_weights(Module *m, const Program *planned) {
+    Text bytes = {.arena = m->arena};
+    if (!program_write_weights(planned, &(RefSource){0}, add_bytes, &bytes, NULL)) INTERNAL_ERROR("an entry of a trainer has parameters");
+    if (!bytes.length) return get_null(m);
+    LLVMValueRef made = add_constant(m, "weights", LLVMConstStringInContext2(m->context, bytes.bytes, bytes.length, 1));
+    LLVMSetAlignment(made, PAGE);
+    return made;
+}
+
+void emit_entry_image(Module *m, const Program *planned, const char *name) { emit_tables(m, planned, name, make_weights(m, planned)); }

@@ -21,10 +21,16 @@ typedef struct Command { /* a row of main.c */
 void manual_print(FILE *out, const Command *commands, int count);
 bool completion_print(FILE *out, const char *shell, const Command *commands, int count); /* false where the shell is not known */
 
+/* ---- summary.c, summary_train.c ---- */
+const char *text_thousands(Arena *arena, int64_t number); /* 1814073344 as 1,814,073,344 */
+void summary_of_training(Session *session, Library *library, const char *name); /* of the train block `name`; NULL: the only one */
+
 /* ---- a file each ---- */
 int command_check(Session *session);
 int command_build(Session *session);
 int command_run(Session *session);
+int command_train(Session *session);
+int command_data(Session *session);
 int command_summary(Session *session);
 int command_fmt(Session *session);
 int command_graph(Session *session);
@@ -34,10 +40,16 @@ int command_doc(Session *session);
 int command_import(Session *session);
 int command_weights(Session *session);
 
-/* ---- run.c, reference.c, run_compare.c ---- */
+/* ---- run_cached.c: programs that are built into the cache ---- */
 
+/* Builds the program, unless the cache has it, ends the session, and runs the program in this one's place where all is well. Else
+ * gives the exit code. */
+int run_cached(Session *session, const char *name, const Text *key, ProgramBuild *build, void *context, int first);
 /* The program's argv: `name`, and what the user gave from rest[first] on. */
 char **run_arguments(Session *session, const char *name, int first);
+
+/* ---- reference.c, run_compare.c ---- */
+
 /* Runs a graph's command line by the reference evaluator. */
 int reference_main(Session *session, const Graph *graph, Weights *weights, int argc, char **argv);
 /* openblas.c: for results that go into no program. */

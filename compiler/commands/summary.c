@@ -38,14 +38,17 @@ typedef struct SummaryRow {
 
 static const char *field_text(Session *s, int64_t field) { return field ? arena_printf(s->arena, "%lld", (long long)field) : "-"; }
 
-/* 1814073344 as 1,814,073,344; sizes that are not known yet as they are. */
-static const char *grouped_number_text(Session *s, Dim value) {
-    if (!dim_is_const(value, NULL)) return dim_string(s->arena, value);
-    const char *digits = arena_printf(s->arena, "%lld", (long long)dim_const_value(value));
-    Text text = {.arena = s->arena};
+const char *text_thousands(Arena *arena, int64_t number) {
+    const char *digits = arena_printf(arena, "%lld", (long long)number);
+    Text text = {.arena = arena};
     int count = (int)strlen(digits);
     for (int i = 0; i < count; i++) text_add(&text, "%s%c", i > 0 && (count - i) % 3 == 0 ? "," : "", digits[i]);
     return text_string(&text);
+}
+
+/* Sizes that are not known yet as they are. */
+static const char *grouped_number_text(Session *s, Dim value) {
+    return dim_is_const(value, NULL) ? text_thousands(s->arena, dim_const_value(value)) : dim_string(s->arena, value);
 }
 
 /* A formula too long for a column (sizes that are cut and halved many times) is left out: print_summary_table says how to see it. */
@@ -273,6 +276,10 @@ int command_summary(Session *session) {
     if (o->format && strcmp(o->format, "json") != 0 && strcmp(o->format, "text") != 0)
         return session_usage(session, "--format is text or json, not `%s`", o->format);
     Library *library = build_open(session);
+    if (o->train) {
+        if (library) summary_of_training(session, library, name);
+        return session_end(session);
+    }
     ModelList all = {0}, shown = {0};
     int index = library && name ? build_pick(session, library, name) : 0;
     if (!library || index < 0 || !(build_elaborate_all(session, library, &all) || build_can_be_shown(session, &all))) return session_end(session);

@@ -96,7 +96,7 @@ static bool build_failed(Session *s, DiagCode code, const char *error) {
     return false;
 }
 
-static bool make_code(Session *s, const Program *program, const char *path, CodeSize *size) {
+static bool make_model_code(Session *s, const Program *program, const char *path, CodeSize *size) {
     const char *error = "";
     Stopwatch watch = stopwatch_start();
     CacheHits hits = {0};
@@ -117,7 +117,7 @@ static void explain_size(const Program *program, CodeSize size, const char *outp
            (double)size.code / 1e6, (double)size.tables / 1e6, (double)runtime / 1e6);
 }
 
-static LowerOptions lowering_options(const Session *s, const Target *target) {
+LowerOptions build_lowering(const Session *s, const Target *target) {
     int winograd = s->options->no_winograd ? WINOGRAD_NEVER : 0;
     return (LowerOptions){.target = target, .table = &kernel_table, .blas = s->options->blas, .winograd = winograd};
 }
@@ -130,13 +130,13 @@ bool build_program(Session *s, Graph *graph, Weights *weights, const char *path)
     graph->weights = arena_copy(s->arena, &values, sizeof values);
     graph = build_passes(s, graph, NULL); /* rewrites: what is constant, what cancels, what folds into weights */
     Stopwatch watch = stopwatch_start();
-    LowerOptions options = lowering_options(s, target);
+    LowerOptions options = build_lowering(s, target);
     Program *program = lower(graph, &options, s->arena); /* kernels, layouts, tiles, buffers */
     stopwatch_lap(s, &watch, "lower");
     if (s->options->explain) program_explain(program, stdout);
     const char *code = scratch_file(s, output.path, "code.o");
     CodeSize size = {0};
-    bool good = make_code(s, program, code, &size)                     /* instructions and tables */
+    bool good = make_model_code(s, program, code, &size)                     /* instructions and tables */
                 && output_make(s, program, weights, code, &output);    /* with the runtime and packed weights, a static program or a library */
     scratch_remove();
     if (good && s->options->explain) explain_size(program, size, output.path);
@@ -148,7 +148,7 @@ bool build_program(Session *s, Graph *graph, Weights *weights, const char *path)
 static bool print_emitted_program(Session *s, Graph *graph, const char *emit) {
     const Target *target = build_target(s);
     if (!target) return false;
-    LowerOptions lowering = lowering_options(s, target);
+    LowerOptions lowering = build_lowering(s, target);
     Program *program = lower(build_passes(s, graph, NULL), &lowering, s->arena);
     if (strcmp(emit, "program") == 0) {
         program_print(program, stdout);
@@ -169,6 +169,27 @@ bool build_print(Session *s, Graph *graph) {
     return print_emitted_program(s, graph, emit);
 }
 
+/* ---- a file's train block ---- */
+
+bool build_has_model(const Library *library, const char *name) {
+    for (int i = 0; i < library_model_count(library); i++)
+        if (strcmp(library_model_name(library, i), name) == 0) return true;
+    return false;
+}
+
+/* Named, and no model; or not named, and the file has no model. */
+static bool is_trainer(const Library *library, const char *name) {
+    if (!name) return library_model_count(library) == 0 && library_train_count(library) > 0;
+    return !build_has_model(library, name) && trainer_find(library, name) >= 0;
+}
+
+static bool build_block(Session *s, Library *library, const char *name, const char *output) {
+    int index = trainer_pick(s, library, name);
+    Training *training = index < 0 ? NULL : elaborate_training(library, index);
+    if (!training) return false;
+    return s->options->emit || s->options->after ? print_trainer(s, library, training) : build_trainer(s, library, training, output);
+}
+
 bool build(Session *s, const char *model, const char *output) {
     Stopwatch whole = stopwatch_start();
     Library *library = build_open(s); /* text to syntax trees: the file, and what it uses */
@@ -177,6 +198,7 @@ bool build(Session *s, const char *model, const char *output) {
         if (s->diag.errors == 0) ast_print(library_file(library), stdout);
         return s->diag.errors == 0;
     }
+    if (is_trainer(library, model)) return build_block(s, library, model, output);
     int index = build_pick(s, library, model);
     ModelList models = {0};
     if (index < 0 || !build_elaborate_all(s, library, &models)) return false; /* runs the language: graphs, shapes checked */

@@ -43,6 +43,8 @@ const KernelCache *kernel_cache(Session *s) {
     return make_cache_folder(s->arena, cache->folder) ? cache : NULL;
 }
 
+uint64_t hash_text(const char *text, uint64_t hash) { return text ? hash_bytes(text, strlen(text) + 1, hash) : hash * 31; }
+
 uint64_t file_identity(const char *path, uint64_t hash) {
     struct stat status = {0};
     if (stat(path, &status) != 0) return hash;

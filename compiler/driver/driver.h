@@ -2,6 +2,7 @@
 #ifndef CAI_DRIVER_H
 #define CAI_DRIVER_H
 
+#include "elaborate/training.h"
 #include "plan/plan.h"
 #include "weights/weights.h"
 
@@ -14,10 +15,10 @@ typedef struct Options {
     const char *command;
     const char *file;          /* FILE; of `cai new`: NAME; of `cai doc` the first WHAT, NULL where there is none */
     Vec(const char *) rest;    /* what stands after FILE and is not ours: a model's name, inputs, the program's options */
-    const char *output, *kind, *name, *init, *rename, *target, *emit, *after, *format, *message_format, *depth, *layer, *model;
+    const char *output, *kind, *name, *init, *rename, *target, *emit, *after, *format, *message_format, *depth, *layer, *model, *seed, *held_out, *fold;
     Vec(WeightFile) weights;
     Vec(Define) defines;
-    bool measure, explain, time_passes, blas, no_winograd, no_cache, reference, compare, names, check, gradient, partial, help;
+    bool measure, explain, time_passes, blas, no_winograd, no_cache, reference, compare, names, train, check, gradient, partial, strict, help;
 } Options;
 
 /* Reads the arguments after the command's name. False where they are wrong, which has then been said. */
@@ -65,6 +66,7 @@ void stopwatch_lap_with(const Session *session, Stopwatch *watch, const char *st
 
 const char *program_cache(Session *session); /* the folder of built programs; NULL where it cannot be made, which is then said */
 const struct KernelCache *kernel_cache(Session *session); /* NULL where there is none, or none is wanted */
+uint64_t hash_text(const char *text, uint64_t hash);        /* NULL will do */
 uint64_t file_identity(const char *path, uint64_t hash);  /* changes when the file does */
 uint64_t compiler_identity(void);
 
@@ -72,11 +74,14 @@ uint64_t compiler_identity(void);
 const char *scratch_file(Session *session, const char *output, const char *ending);
 void scratch_remove(void);
 
-/* ---- program_cache.c: programs that cai run built before; `key` is what one is made from ---- */
+/* ---- program_cache.c: programs that were built before ---- */
 
-const char *program_cached(Session *session, const char *folder, const char *model, const Text *key); /* its path */
-bool program_find(const char *path, const Text *key); /* whether it is there, and made from that; dates it anew */
-bool program_store(Session *session, Graph *graph, Weights *weights, const char *path, const Text *key); /* builds it */
+/* All that a program depends on is kept with it, and compared. */
+Text program_key(Session *session, const Library *library, const Target *target, const char *name); /* but weights */
+void key_add_words(Text *key, const char *const *words, int count);
+typedef bool ProgramBuild(void *context, const char *path); /* false has said why */
+/* The path of the program that was built for this key, now or before; NULL where it can't be built. */
+const char *program_of_cache(Session *session, const char *name, const Text *key, ProgramBuild *build, void *context);
 
 /* ---- build.c: the pipeline and its pieces. What fails has said so in session->diag ---- */
 
@@ -85,6 +90,7 @@ typedef Vec(Model *) ModelList;
 bool build(Session *session, const char *model, const char *output); /* output NULL: the model's name */
 /* NULL only where the file cannot be read: after other errors models may be elaborated, for more of them. */
 Library *build_open(Session *session);
+bool build_has_model(const Library *library, const char *name);
 int build_pick(Session *session, Library *library, const char *model); /* -1 where it is not clear; model NULL: the only one */
 bool build_elaborate_all(Session *session, Library *library, ModelList *models);
 bool build_can_be_shown(const Session *session, const ModelList *models); /* after errors too: where an `expect` alone does not hold */
@@ -92,6 +98,14 @@ Weights *build_weights(Session *session, const ModelList *models, int built);
 const Target *build_target(Session *session);
 Graph *build_passes(Session *session, Graph *graph, const char *after);
 bool build_program(Session *session, Graph *graph, Weights *weights, const char *path); /* NULL: after the model */
+LowerOptions build_lowering(const Session *session, const Target *target);
+
+/* ---- trainer.c: the same of a train block ---- */
+
+int trainer_find(const Library *library, const char *name); /* -1: there is none of that name */
+int trainer_pick(Session *session, const Library *library, const char *name); /* -1 where it is not clear; name NULL: the only one */
+bool build_trainer(Session *session, const Library *library, const Training *training, const char *path); /* NULL: after the block */
+bool print_trainer(Session *session, const Library *library, const Training *training); /* --emit and --after */
 
 /* ---- output.c: what is built ---- */
 
@@ -107,6 +121,7 @@ bool output_kind(const char *word, OutputKind *kind); /* word NULL: a program. F
 bool is_c_name(const char *text);
 Output output_plan(Session *session, const char *model, const char *path); /* path NULL: named after the model */
 bool output_check(Session *session, const Output *output);                 /* whether it can be written; else has said so */
+bool output_make_trainer(Session *session, const Target *target, const char *code, const Output *output);
 bool output_make(Session *session, const Program *program, Weights *weights, const char *code, const Output *output);
 
 #endif

@@ -176,3 +176,12 @@ bool output_make(Session *s, const Program *program, Weights *weights, const cha
     if (!made) diag_error(&s->diag, making.code, (Span){0}, "%s", making.error);
     return made;
 }
+
+bool output_make_trainer(Session *s, const Target *target, const char *code, const Output *output) {
+    Making making = {.session = s, .output = output, .watch = stopwatch_start(), .code = DIAG_link, .error = "",
+                     .link = {.runtime_dir = session_runtime(s, target), .images = true, .trains = true}};
+    const char *linked = output_scratch(&making, "linked");
+    bool made = link_to(&making, &code, 1, linked) && linked_copy(linked, output->path, s->arena, &making.error);
+    if (!made) diag_error(&s->diag, making.code, (Span){0}, "%s", making.error);
+    return made;
+}

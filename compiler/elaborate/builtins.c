@@ -1,6 +1,6 @@
 /* The functions and constants that every file knows: compile-time work, and what makes tensors out of nothing. The operators of
  * ops.def are functions too, under their own names; `primitive.NAME` reaches one that the library hides. */
-#include "elaborate/evaluator.h"
+#include "elaborate/train.h"
 
 #include <errno.h>
 #include <math.h>
@@ -229,7 +229,7 @@ static Value run_uniform(Evaluator *ev, const Arguments *arguments, Span span) {
     for (int i = 0; i < positional_count(arguments); i++) vec_push(ev->arena, &sizes, positional_argument(arguments, i));
     Value v = sizes.count == 1 ? sizes.items[0] : value_list(ev->arena, VALUE_LIST, sizes.items, NULL, sizes.count);
     if (!shape_argument(ev, v, DTYPE_F32, span, "uniform", &shape)) return value_error;
-    Name stream = intern(ev->names, arena_printf(ev->arena, "%s#%d", ev->frame->layer->path, ev->frame->body->ordinal++));
+    Name stream = intern(ev->names, arena_printf(ev->arena, "%s%s#%d", ev->frame->layer->path, train_round_text(ev), ev->frame->body->ordinal++));
     uniform_attributes attributes = {.stream = stream, .type = DTYPE_F32, .dims = {shape.rank, shape.dims}};
     return value_node(make_node(ev, OP_uniform, NULL, 0, &attributes, span));
 }
@@ -246,10 +246,8 @@ static Value new_weight(Evaluator *ev, const Arguments *arguments, const char *f
     double init = state ? 0 : NAN; /* a parameter without a word about it is drawn at random, scaled by its shape */
     const Binding *given = keyword_argument(arguments, "init");
     Value first = given ? given->value : positional_argument(arguments, named + 1), sizes = positional_argument(arguments, named);
-    if (first.kind == VALUE_TENSOR) {
-        report(ev, DIAG_later, span, "a weight that starts as a tensor comes in a later version of cai");
-        return value_error;
-    }
+    if (first.kind == VALUE_TENSOR && !state) return train_given(ev, first.node, span);
+    if (first.kind == VALUE_TENSOR) return refuse_argument(ev, span, "state", "a number as init", first);
     if (sizes.kind == VALUE_NONE) {
         report(ev, DIAG_missing_argument, span, "`%s` needs a shape: `%s([64])`", function, function);
         return value_error;
@@ -322,6 +320,9 @@ static const Builtin functions[] = {
     {"param", run_param, -1, 0, 2, "init dtype"},
     {"state", run_state, -1, 0, 2, "init dtype"},
     {"grad", run_grad, -1, 2, 2, ""},
+    {"copy", train_copy, -1, 1, 1, ""},
+    {"total", train_total, -1, 1, 1, ""},
+    {"collect", train_collect, -1, 1, 1, ""},
 };
 
 static const Builtin primitives[] = {
@@ -330,9 +331,9 @@ static const Builtin primitives[] = {
 #undef OP
 };
 
-/* The constants: `training` is false in every model. */
+/* The constants, and what a train block reads of the moment. */
 static const char *const constants[] = {"training", "none", "pi", "inf"};
-static const char *const later[] = {"step", "epoch", "progress"};
+static const char *const moments[] = {"step", "epoch", "progress", "gradient_norm"};
 
 const Builtin *primitive_find(Name name) {
     for (int i = 0; i < COUNT_OF(primitives); i++)
@@ -353,16 +354,15 @@ Name weight_name(const Builtin *builtin, const Bindings *given) {
 }
 
 bool builtin_constant(Evaluator *ev, Name name, Span span, Value *out) {
-    const Value values[] = {value_bool(false), value_none, value_real(3.14159265358979323846), value_real(INFINITY)};
+    const Value values[] = {value_bool(train_is_training(ev)), value_none, value_real(3.14159265358979323846), value_real(INFINITY)};
     for (int i = 0; i < COUNT_OF(constants); i++)
         if (!strcmp(constants[i], name)) {
             *out = values[i];
             return true;
         }
-    for (int i = 0; i < COUNT_OF(later); i++)
-        if (!strcmp(later[i], name)) {
-            report(ev, DIAG_later, span, "`%s` belongs to training, which comes in a later version of cai", name);
-            *out = value_error;
+    for (int i = 0; i < COUNT_OF(moments); i++)
+        if (!strcmp(moments[i], name)) {
+            *out = train_moment(ev, i, name, span);
             return true;
         }
     return false;
@@ -375,7 +375,7 @@ static bool name_is_among(const char *const *names, int count, const char *name)
 }
 
 bool builtin_knows(Name name) {
-    return builtin_find(name) || name_is_among(constants, COUNT_OF(constants), name) || name_is_among(later, COUNT_OF(later), name);
+    return builtin_find(name) || name_is_among(constants, COUNT_OF(constants), name) || name_is_among(moments, COUNT_OF(moments), name);
 }
 
 void builtin_names(Arena *arena, NameList *names) {

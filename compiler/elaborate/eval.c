@@ -1,5 +1,5 @@
 /* Expressions: one function a kind, and what a name stands for. */
-#include "elaborate/evaluator.h"
+#include "elaborate/train.h"
 
 /* ---- names ---- */
 
@@ -25,6 +25,15 @@ static Binding *find_binding(Evaluator *ev, Frame *frame, Name name) {
 Value *frame_find(Evaluator *ev, Frame *frame, Name name) {
     Binding *found = find_binding(ev, frame, name);
     return found ? &found->value : NULL;
+}
+
+Value *frame_place(Evaluator *ev, const Expr *name) {
+    return name->kind == EXPR_NAME ? frame_find(ev, ev->frame, name->name) : NULL;
+}
+
+/* A weight's name is a place: what it holds as the text stands. */
+static Value read_place(Evaluator *ev, Value v) {
+    return v.kind == VALUE_WEIGHT && v.weight->node ? value_node(weight_value(ev, v.weight)) : v;
 }
 
 void frame_bind(Evaluator *ev, Frame *frame, Name name, Value value, Span span) {
@@ -59,9 +68,9 @@ static Value evaluate_constant(Evaluator *ev, Definition *definition) {
 
 static Value definition_value(Evaluator *ev, Definition *definition, Span span) {
     const Decl *decl = definition->decl;
-    if (decl->kind == DECL_CONSTANT) return evaluate_constant(ev, definition);
-    if (decl->kind == DECL_BLOCK || decl->kind == DECL_MODEL) return (Value){.kind = VALUE_BLOCK, .block = definition};
-    report(ev, DIAG_later, span, "train and optimizer blocks come in a later version of cai");
+    if (decl->kind == DECL_CONSTANT) return read_place(ev, evaluate_constant(ev, definition));
+    if (decl->kind != DECL_TRAIN) return (Value){.kind = VALUE_BLOCK, .block = definition};
+    report(ev, DIAG_train_place, span, "`%s` is a train block: `cai train` runs it, and no other text", decl->name);
     return value_error;
 }
 
@@ -83,10 +92,10 @@ static Value ambiguous_name(Evaluator *ev, Name name, Found found, Span span) {
 
 static Value look_up(Evaluator *ev, Name name, Span span) {
     Value *local = frame_find(ev, ev->frame, name), constant;
-    if (local) return *local;
+    if (local) return train_read(ev, name, read_place(ev, *local), span);
     Found found = library_find(ev->frame->unit, name);
     if (found.also) return ambiguous_name(ev, name, found, span);
-    if (found.definition) return definition_value(ev, found.definition, span);
+    if (found.definition) return train_read(ev, name, definition_value(ev, found.definition, span), span);
     if (found.module) return (Value){.kind = VALUE_MODULE, .module = found.module};
     if (builtin_constant(ev, name, span, &constant)) return constant;
     const Builtin *builtin = builtin_find(name);
@@ -282,6 +291,8 @@ static Value evaluate_member(Evaluator *ev, const Expr *expr, const Expr *call) 
         report(ev, DIAG_unknown_name, expr->span, "there is no primitive operator `%s`", expr->name);
         return value_error;
     }
+    const Value *place = frame_place(ev, expr->left);
+    if (place && place->kind == VALUE_WEIGHT && place->weight->path && !strcmp(expr->name, "path")) return value_string(place->weight->place->path);
     Value left = settle(ev, evaluate(ev, expr->left));
     switch (left.kind) {
     case VALUE_ERROR: return value_error;

@@ -14,6 +14,7 @@ typedef struct Frame Frame;
 typedef struct Weight Weight;
 typedef struct List List;
 typedef struct Builtin Builtin;
+typedef struct TrainPass TrainPass;
 
 /* ---- value.c: what a name can stand for ---- */
 
@@ -25,7 +26,7 @@ typedef enum ValueKind {
     VALUE_LAYER,
     VALUE_PRIMITIVE, /* an operator of the graph, or a function of builtins.c */
     VALUE_MODULE,    /* a used file, as in `unet.level` */
-    VALUE_WEIGHT,    /* made by `param` or `state`, not yet named */
+    VALUE_WEIGHT,    /* made by `param` or `state`; a place: reading its name gives the tensor that it holds then */
     VALUE_TENSOR
 } ValueKind;
 
@@ -93,7 +94,7 @@ struct Library {
     ElaborateOptions options;
     Unit *main, *prelude;
     Vec(Unit *) units;
-    Vec(Definition *) models;
+    Vec(Definition *) models, trains;
     Map *unknown; /* names that names.c has told of */
     Map *reported; /* code and place of errors that were told: models share blocks */
     bool broken; /* what was read has errors: elaborating it would only repeat them */
@@ -152,6 +153,10 @@ struct Frame { /* one run of a body, or of a pair of braces */
     bool positional;       /* braces: children are numbered */
     int position;
     int ordinal;           /* of the next random stream */
+    int round;             /* how often the layer ran before in this graph: in training each run draws numbers of its own */
+    const Layer *running;  /* the layer that runs, where it has no path of its own too */
+    bool stopped;          /* in training: weights read here are constants to gradients */
+    bool frozen;           /* in training: it stands within a layer none of whose weights is trained */
     bool returned;
     Span returned_at;      /* what stands behind `return` */
     Value result;
@@ -174,6 +179,9 @@ struct Layer {
     bool bare;            /* `_: stage`: its path is its parent's, and what it makes is named there */
     bool called;          /* it was made and run by one call, `softmax(x, axis = 1)` */
     bool has_run;
+    bool stopped;         /* `stop(E)`: its weights are constants to gradients */
+    bool kept;            /* an optimizer that runs: its states are the training's own, and no model's */
+    bool in_phase;        /* an optimizer that was made within a phase */
     bool twice;           /* another layer of this run has the same path */
     Span made, first;     /* `first`: the other one */
 };
@@ -186,6 +194,12 @@ struct Weight {
     bool state;
     Span span;
     Node *node;
+    Weight *place;    /* the first that was made with this path, which holds the value of all */
+    /* In training: */
+    Node *value;      /* of a place, as it stands */
+    Vec(Node *) read; /* all values that it had: what a gradient is taken by */
+    Node *given;      /* what `param(init = tensor)` starts as */
+    int index;        /* among the training's states */
 };
 
 typedef struct Made { /* a call in the user's text that made a tensor: the trail that shape errors walk back */
@@ -229,6 +243,7 @@ typedef struct Evaluator {
     int64_t rounds, cells;
     int errors;     /* told while this model was elaborated */
     bool stopped;   /* a limit was met: nothing more is evaluated */
+    TrainPass *train; /* NULL: a model is elaborated */
 } Evaluator;
 
 typedef struct Arguments { /* of a call, evaluated, spreads spread */
@@ -280,7 +295,13 @@ bool evaluate_int(Evaluator *ev, const Expr *expr, const char *what, int64_t *ou
 bool evaluate_condition(Evaluator *ev, const Expr *expr, bool *out);
 Name evaluate_string(Evaluator *ev, const Expr *expr); /* NULL after an error */
 
+/* What a name stands for, a weight as a place. NULL where it is bound nowhere in this body. */
+Value *frame_place(Evaluator *ev, const Expr *name);
+
 /* ---- statement.c ---- */
+
+/* `G.encoder` as the path of a layer: the name's own path, then the members. NULL after an error, told of `what`. */
+const char *layer_path(Evaluator *ev, const Expr *expr, const char *what);
 
 void execute_all(Evaluator *ev, const StmtList *body);
 void bind_target(Evaluator *ev, const Expr *target, Value value);
@@ -407,7 +428,7 @@ void name_layer(Evaluator *ev, Layer *layer, Name name, Span span);        /* a 
 void name_layer_by_default(Evaluator *ev, Layer *layer);                   /* after its callee */
 void name_layer_bare(Evaluator *ev, Layer *layer, Span span); /* it has no name, and what it makes is named as if made by its caller */
 void name_layer_by_position(Evaluator *ev, Layer *layer, int position, Span span);
-/* Gives what has no path yet (layers, weights, lists of them) the name it is bound to; weights become tensors. */
+/* Gives what has no path yet (layers, weights, lists of them) the name it is bound to. */
 Value name_value(Evaluator *ev, Value value, Name name, Span span);
 /* The same for an argument: named after the parameter, under the layer that takes it. */
 Value name_argument(Evaluator *ev, Layer *taker, Value value, Name parameter, Span span);
@@ -420,6 +441,7 @@ const char *path_join(Arena *arena, const char *path, const char *name);
 /* ---- weight.c ---- */
 
 Value weight_new(Evaluator *ev, bool state, Shape shape, double init, Span span);
+Node *weight_value(Evaluator *ev, const Weight *weight); /* of one that has a path, as it stands; NULL after an error */
 Node *weight_place(Evaluator *ev, Weight *weight, Layer *owner, Name name, Span span);
 
 /* ---- pipe.c ---- */
@@ -445,6 +467,9 @@ int64_t *receptive_fields(Evaluator *ev, bool *unbounded);
 /* ---- signature.c ---- */
 
 void bind_settings(Evaluator *ev, const Decl *decl);
+void bind_symbols(Evaluator *ev, const Decl *decl, const ParameterList *inputs);
+bool input_sizes(Evaluator *ev, const TypeExpr *type, DType element, Shape *shape);
+bool check_picture(Evaluator *ev, const TypeExpr *type, Fit fit, Shape shape);
 void bind_inputs(Evaluator *ev, const Decl *decl);
 void bind_outputs(Evaluator *ev, const Decl *decl, Value value);
 void check_defines(Library *library); /* tells of each -D that no model of the file has */

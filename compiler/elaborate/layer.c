@@ -1,5 +1,5 @@
 /* Layers: a call makes one, an arrow runs it. */
-#include "elaborate/evaluator.h"
+#include "elaborate/train.h"
 
 enum { DEEPEST_CALL = 1000 };
 
@@ -31,6 +31,7 @@ Frame *frame_push(Evaluator *ev, const Unit *unit, Layer *layer, Span call) {
     bool helper = ev->frame && call.source && call.source->library && layer->kind == LAYER_BLOCK && is_function(layer->block);
     const char *origin = helper ? ev->frame->origin : layer->path;
     *frame = (Frame){.caller = ev->frame, .unit = unit, .layer = layer, .call = call, .origin = origin, .result = value_none};
+    if (ev->frame) frame->frozen = ev->frame->frozen, frame->stopped = ev->frame->stopped;
     frame->body = frame;
     ev->frame = frame;
     ev->depth++;
@@ -48,6 +49,7 @@ static Value make_layer(Evaluator *ev, Definition *block, const Arguments *argum
     Layer *layer = layer_new(ev, LAYER_BLOCK, span);
     layer->block = block;
     layer->given = arena_copy(ev->arena, &arguments->given, sizeof arguments->given);
+    layer->in_phase = train_in_phase(ev);
     if (arguments->failed) return value_error;
     if (is_function(block)) { /* some of what it takes; the rest comes by arrow, before what has no name */
         bindings_add(ev, &layer->bound, &arguments->given);
@@ -195,9 +197,13 @@ Value run_layer(Evaluator *ev, Layer *layer, const Arguments *inputs, const Expr
     if (layer->kind != LAYER_PRIMITIVE && !layer->path) name_layer_by_default(ev, layer);
     bool own = layer->kind != LAYER_PRIMITIVE && !layer->bare;
     Frame *caller = ev->frame, *frame = frame_push(ev, layer_unit(ev, layer), own ? layer : caller->layer, span);
-    if (!own) frame->body = caller->body;
+    if (!own && !train_is_stage(ev, layer)) frame->body = caller->body;
     frame->operand = operand;
     frame->inputs = &inputs->given;
+    frame->running = layer;
+    frame->round = train_round(ev, layer);
+    frame->frozen = frame->frozen || train_is_frozen(ev, layer);
+    frame->stopped = frame->stopped || layer->stopped;
     int entry = own ? entry_begin(ev, layer, span) : -1;
     layer->has_run = true;
     Value result = run_layer_kind(ev, layer, inputs, span);
@@ -220,6 +226,7 @@ static Value run_block_function(Evaluator *ev, Definition *block, const Argument
 }
 
 static Value call_primitive(Evaluator *ev, const Builtin *builtin, const Arguments *arguments, Span span) {
+    if (train_stops(ev, builtin, arguments)) return train_stopped(ev, arguments, span);
     if (!primitive_is_complete(builtin, arguments)) return partial_primitive(ev, builtin, arguments, span);
     Value result = primitive_run(ev, builtin, arguments, span);
     provenance_remember(ev, result, span, &arguments->given);
@@ -254,6 +261,7 @@ Value call_value(Evaluator *ev, Value callee, const Arguments *arguments, Span s
 
 Value call_behind_arrow(Evaluator *ev, Value callee, const Arguments *arguments, Span span, Span callee_span) {
     if (callee.kind == VALUE_BLOCK) return make_layer(ev, callee.block, arguments, span);
+    if (callee.kind == VALUE_PRIMITIVE && train_stops(ev, callee.builtin, arguments)) return train_stopped(ev, arguments, span);
     if (callee.kind == VALUE_PRIMITIVE) return partial_primitive(ev, callee.builtin, arguments, span);
     return call_value(ev, callee, arguments, span, callee_span);
 }

@@ -1,5 +1,6 @@
 /* The file of a compilation and the files it uses: reading them, and what a name at file level means. */
 #include "elaborate/evaluator.h"
+#include "elaborate/training.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -33,12 +34,6 @@ static Name base_name(Names *names, const char *path) {
     return intern_range(names, base, dot ? (size_t)(dot - base) : strlen(base));
 }
 
-static void define_later(Library *library, const Decl *decl) {
-    if (decl->kind != DECL_TRAIN && decl->kind != DECL_OPTIMIZER) return;
-    diag_error(library->diag, DIAG_later, decl->name_span, "%s blocks come in a later version of cai",
-               decl->kind == DECL_TRAIN ? "train" : "optimizer");
-}
-
 static void define_declared(Library *library, Unit *unit, Decl *decl) {
     Definition *before = map_get(unit->definitions, decl->name);
     if (before) {
@@ -50,7 +45,7 @@ static void define_declared(Library *library, Unit *unit, Decl *decl) {
     *definition = (Definition){.decl = decl, .unit = unit};
     map_set(unit->definitions, decl->name, definition);
     if (decl->kind == DECL_MODEL && unit == library->main) vec_push(library->arena, &library->models, definition);
-    define_later(library, decl);
+    if (decl->kind == DECL_TRAIN && unit == library->main) vec_push(library->arena, &library->trains, definition);
 }
 
 /* With errno as read_file left it. */
@@ -115,8 +110,9 @@ static void add_declared_names(Library *library, const char *file, NameList *nam
     const char *text = read_file(library->arena, arena_printf(library->arena, "%s/%s.cai", library->options.stdlib_dir, file), &length);
     for (const char *line = text; line; line = strchr(line, '\n')) {
         line += *line == '\n';
-        if (strncmp(line, "block ", 6) || is_internal(line + 6)) continue;
-        vec_push(library->arena, names, arena_strndup(library->arena, line + 6, strcspn(line + 6, "( ")));
+        size_t word = !strncmp(line, "block ", 6) ? 6 : !strncmp(line, "optimizer ", 10) ? 10 : 0;
+        if (!word || is_internal(line + word)) continue;
+        vec_push(library->arena, names, arena_strndup(library->arena, line + word, strcspn(line + word, "( ")));
     }
 }
 
@@ -239,6 +235,8 @@ const Source *library_source(const Library *library, int index) {
 }
 int library_model_count(const Library *library) { return library->models.count; }
 Name library_model_name(const Library *library, int index) { return library->models.items[index]->decl->name; }
+int library_train_count(const Library *library) { return library->trains.count; }
+Name library_train_name(const Library *library, int index) { return library->trains.items[index]->decl->name; }
 
 /* The prelude's names and those of the files it uses. */
 static Definition *find_in_prelude(const Unit *prelude, Name name) {

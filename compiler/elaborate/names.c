@@ -26,19 +26,20 @@ static void bind_read_targets(NameReader *reader, const Expr *target) {
     for (int i = 0; i < target->arguments.count; i++) bind_read_targets(reader, target->arguments.items[i].value);
 }
 
-static void bind_body(NameReader *reader, const StmtList *body) {
-    for (int i = 0; i < body->count; i++) {
-        const Stmt *stmt = body->items[i];
-        if ((stmt->kind == STMT_ASSIGN || stmt->kind == STMT_FOR) && stmt->target) bind_read_targets(reader, stmt->target);
-        bind_body(reader, &stmt->body);
-        bind_body(reader, &stmt->else_body);
-    }
-}
-
 static void bind_type(NameReader *reader, const TypeExpr *type) {
     for (int i = 0; type && i < type->arguments.count; i++) {
         const Expr *size = type->arguments.items[i].value;
         if (!type->arguments.items[i].name && size->kind == EXPR_NAME) bind_read_name(reader, size->name);
+    }
+}
+
+static void bind_body(NameReader *reader, const StmtList *body) {
+    for (int i = 0; i < body->count; i++) {
+        const Stmt *stmt = body->items[i];
+        if ((stmt->kind == STMT_ASSIGN || stmt->kind == STMT_FOR) && stmt->target) bind_read_targets(reader, stmt->target);
+        for (int k = 0; k < stmt->inputs.count; k++) bind_type(reader, stmt->inputs.items[k].type);
+        bind_body(reader, &stmt->body);
+        bind_body(reader, &stmt->else_body);
     }
 }
 
@@ -155,6 +156,17 @@ static void read_expr(NameReader *reader, const Expr *expr) {
     }
 }
 
+/* What only statements of train blocks have. */
+static void read_training(NameReader *reader, const Stmt *stmt) {
+    read_expr(reader, stmt->interval.count);
+    for (int i = 0; i < stmt->pairs.count; i++) {
+        read_expr(reader, stmt->pairs.items[i].over);
+        read_expr(reader, stmt->pairs.items[i].with);
+    }
+    for (int i = 0; i < stmt->inputs.count; i++)
+        if (stmt->inputs.items[i].type) read_arguments(reader, &stmt->inputs.items[i].type->arguments);
+}
+
 static void read_body(NameReader *reader, const StmtList *body) {
     for (int i = 0; i < body->count; i++) {
         const Stmt *stmt = body->items[i];
@@ -164,6 +176,7 @@ static void read_body(NameReader *reader, const StmtList *body) {
         read_expr(reader, stmt->end);
         read_expr(reader, stmt->condition);
         read_expr(reader, stmt->message);
+        read_training(reader, stmt);
         read_arguments(reader, &stmt->arguments);
         read_body(reader, &stmt->body);
         read_body(reader, &stmt->else_body);
@@ -202,7 +215,7 @@ static void check_twice(Library *library, const Decl *decl) {
 void check_names(Library *library, const Unit *unit) {
     for (int i = 0; i < unit->file->decls.count; i++) {
         const Decl *decl = unit->file->decls.items[i];
-        if (decl->kind != DECL_BLOCK && decl->kind != DECL_MODEL && decl->kind != DECL_CONSTANT) continue;
+        if (decl->kind == DECL_USE) continue;
         check_twice(library, decl);
         NameReader reader = {.library = library, .unit = unit, .bound = map_new(library->arena)};
         bind_read_name(&reader, intern(library->names, "_"));
@@ -210,6 +223,7 @@ void check_names(Library *library, const Unit *unit) {
         bind_body(&reader, &decl->body);
         read_declared_signature(&reader, decl);
         read_body(&reader, &decl->body);
+        read_expr(&reader, decl->length.count);
         read_expr(&reader, decl->value);
     }
 }

@@ -1,7 +1,7 @@
 /* Names of layers and weights. A layer gets its path once, where it is first bound or run: a label; else the name it is bound
  * to, or the parameter that takes it; else, in braces, its position; else its callee's name, then `_2`, `_3`. With the label `_` it
  * has no name of its own. */
-#include "elaborate/evaluator.h"
+#include "elaborate/train.h"
 
 const char *path_join(Arena *arena, const char *path, const char *name) {
     return *path ? arena_printf(arena, "%s.%s", path, name) : arena_strndup(arena, name, strlen(name));
@@ -40,17 +40,19 @@ static void add_part(Evaluator *ev, Layer *parent, Layer *part, Name name) {
 }
 
 Value layer_part(Evaluator *ev, const Layer *layer, const char *name, Span span) {
+    Name path = layer->path ? intern(ev->names, path_join(ev->arena, layer->path, name)) : NULL;
+    Value early = path && !find_part(layer, path) && !map_get(ev->weights, path) ? train_part(ev, (Layer *)layer, path) : value_none;
+    if (early.kind != VALUE_NONE) return early;
     if (!layer->path || (!layer->parts && !layer->has_run)) {
         if (report_unrun(ev, layer_value((Layer *)layer))) return value_error;
         Diagnostic *d = report(ev, DIAG_no_such_part, span, "the parts of this layer are not known before it has run");
         report_help(ev, d, "run the layer first: `x -> %s`", layer->path ? layer->path : layer_callee(layer));
         return value_error;
     }
-    Name path = intern(ev->names, path_join(ev->arena, layer->path, name));
     Layer *part = find_part(layer, path);
     if (part) return layer_value(part);
     const Weight *weight = map_get(ev->weights, path);
-    if (weight) return value_node(weight->node);
+    if (weight) return value_node(weight_value(ev, weight));
     Diagnostic *d = report(ev, DIAG_no_such_part, span, "`%s` has no part `%s`", layer->path, name);
     report_suggestion(ev, d, name, layer->part_names.items, layer->part_names.count);
     return value_error;
@@ -61,6 +63,7 @@ static void set_path(Evaluator *ev, Layer *layer, Layer *parent, Name name) {
     layer->path = intern(ev->names, path_join(ev->arena, parent->path, name));
     layer->identity = intern(ev->names, arena_printf(ev->arena, "%s/%s", parent->identity, name));
     add_part(ev, parent, layer, name);
+    train_remember_layer(ev, layer);
     if (layer->kind == LAYER_BRACES) return;
     for (int i = 0; i < layer->bound.count; i++) {
         Binding *b = &layer->bound.items[i];
@@ -140,7 +143,7 @@ Value name_value(Evaluator *ev, Value value, Name name, Span span) {
             }
             weight_place(ev, value.weight, ev->frame->layer, name, span);
         }
-        return value_node(value.weight->node);
+        return value.weight->node ? value : value_error;
     }
     if (value_is_sequence(value) && holds_unnamed(value.list))
         for (int i = 0; i < value.list->count; i++)
@@ -152,7 +155,7 @@ Value name_argument(Evaluator *ev, Layer *taker, Value value, Name parameter, Sp
     if (value.kind == VALUE_LAYER && !value.layer->path) set_path(ev, value.layer, taker, parameter);
     if (value.kind == VALUE_WEIGHT) {
         if (!value.weight->node) weight_place(ev, value.weight, taker, parameter, span);
-        return value_node(value.weight->node);
+        return value.weight->node ? value : value_error;
     }
     if (value_is_sequence(value) && holds_unnamed(value.list))
         for (int i = 0; i < value.list->count; i++)

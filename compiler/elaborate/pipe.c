@@ -1,5 +1,5 @@
 /* Arrows: the stages of a pipe, one after the other, and layers written in braces. */
-#include "elaborate/evaluator.h"
+#include "elaborate/train.h"
 
 static Value run_stage(Evaluator *ev, const Stage *stage, Value value, const Expr *operand);
 
@@ -26,7 +26,7 @@ static bool is_bare(Name label) { return !strcmp(label, "_"); }
 static void name_stage(Evaluator *ev, Layer *layer, Name label, Span span) {
     int position = ev->frame->positional ? ev->frame->position++ : -1;
     if (layer->kind == LAYER_PRIMITIVE) return;
-    if (label && is_bare(label)) name_layer_bare(ev, layer, span);
+    if (label ? is_bare(label) : train_is_model(ev, layer)) name_layer_bare(ev, layer, span);
     else if (label) name_layer(ev, layer, label, span);
     else if (position >= 0) name_layer_by_position(ev, layer, position, span);
 }

@@ -57,8 +57,8 @@ void bind_settings(Evaluator *ev, const Decl *decl) {
         Value v = define ? defined_value(ev, parameter, define, fallback) : fallback;
         vec_push(ev->arena, &ev->settings, (Setting){parameter->name, v, fallback});
         if (!define && !parameter->fallback) {
-            Diagnostic *d = report(ev, DIAG_missing_argument, parameter->span, "the model's setting `%s` has no value",
-                                   parameter->name);
+            Diagnostic *d = report(ev, DIAG_missing_argument, parameter->span, "the %s's setting `%s` has no value",
+                                   ev->train ? "block" : "model", parameter->name);
             report_help(ev, d, "give it a default, or set it with -D %s=...", parameter->name);
         }
         frame_bind(ev, ev->frame, parameter->name, name_value(ev, v, parameter->name, parameter->span), parameter->span);
@@ -129,7 +129,7 @@ static void bind_symbol(Evaluator *ev, const Decl *decl, const Expr *expr, bool 
 }
 
 /* Every plain name in the inputs' types is bound first, so that a size such as 2 * H may stand before H. */
-static void bind_symbols(Evaluator *ev, const Decl *decl, const ParameterList *inputs) {
+void bind_symbols(Evaluator *ev, const Decl *decl, const ParameterList *inputs) {
     for (int i = 0; i < inputs->count; i++) {
         const TypeExpr *type = inputs->items[i].type;
         for (int k = 0, axis = 0; type && k < type->arguments.count; k++) {
@@ -166,7 +166,7 @@ static bool elements_fit(Shape shape) {
     return true;
 }
 
-static bool check_picture(Evaluator *ev, const TypeExpr *type, const TypeInfo *info, Shape shape) {
+bool check_picture(Evaluator *ev, const TypeExpr *type, Fit fit, Shape shape) {
     int64_t channels;
     if (shape.rank != 4) {
         Diagnostic *d = report(ev, DIAG_bad_image, type->span, "an image has four axes, here are %d", shape.rank);
@@ -180,26 +180,29 @@ static bool check_picture(Evaluator *ev, const TypeExpr *type, const TypeInfo *i
         return false;
     }
     bool fixed = dim_is_const(shape.dims[2], NULL) && dim_is_const(shape.dims[3], NULL);
-    if (fixed || (info->fit != FIT_CROP && info->fit != FIT_STRETCH)) return true;
-    report(ev, DIAG_bad_image, type->span, "fit = \"%s\" needs a fixed height and width",
-           info->fit == FIT_CROP ? "crop" : "stretch");
+    if (fixed || (fit != FIT_CROP && fit != FIT_STRETCH)) return true;
+    report(ev, DIAG_bad_image, type->span, "fit = \"%s\" needs a fixed height and width", fit == FIT_CROP ? "crop" : "stretch");
     return false;
 }
 
-static bool input_shape(Evaluator *ev, const TypeExpr *type, TypeInfo *info, Shape *shape) {
+bool input_sizes(Evaluator *ev, const TypeExpr *type, DType element, Shape *shape) {
     Vec(Dim) dims = {0};
-    bool known = type_info(ev, type, info);
+    bool known = true;
     for (int i = 0; i < type->arguments.count; i++) {
         Dim dim;
         if (type->arguments.items[i].name) continue;
         if (input_size(ev, type->arguments.items[i].value, &dim)) vec_push(ev->arena, &dims, dim);
         else known = false;
     }
-    *shape = (Shape){info->type, dims.count, dims.items};
+    *shape = (Shape){element, dims.count, dims.items};
     if (known && dims.count > 16) known = false, report(ev, DIAG_bad_type, type->span, "tensors have at most 16 axes");
     if (known && !elements_fit(*shape))
         known = false, report(ev, DIAG_too_large, type->span, "this input has more than 2 ** 40 elements");
-    return known && (!info->image || check_picture(ev, type, info, *shape));
+    return known;
+}
+
+static bool input_shape(Evaluator *ev, const TypeExpr *type, TypeInfo *info, Shape *shape) {
+    return type_info(ev, type, info) && input_sizes(ev, type, info->type, shape) && (!info->image || check_picture(ev, type, info->fit, *shape));
 }
 
 static void add_model_input(Evaluator *ev, const Parameter *parameter) {
@@ -243,7 +246,7 @@ static void add_output(Evaluator *ev, const Result *result, Value value) {
     if (info.image) {
         port.form = FORM_IMAGE;
         port.fit = info.fit;
-        if (!check_picture(ev, result->type, &(TypeInfo){.fit = FIT_EXACT}, port.node->shape)) return;
+        if (!check_picture(ev, result->type, FIT_EXACT, port.node->shape)) return;
     }
     if (result->form && !read_form(ev, result, &port)) return;
     vec_push(ev->graph->arena, &ev->graph->outputs, port);
@@ -341,7 +344,7 @@ static void add_wanted_names(Library *library, const Decl *decl, Map *wanted, co
     for (int list = 0; list < decl->lists.count; list++)
         for (int i = 0; i < decl->lists.items[list].count; i++) {
             const Parameter *parameter = &decl->lists.items[list].items[i];
-            bool setting = list == 0 && decl->lists.count == 2;
+            bool setting = list == 0 && decl->lists.count >= 2;
             if (setting) vec_push(library->arena, &all, parameter->name), map_set(wanted, parameter->name, (void *)parameter);
             for (int k = 0; !setting && parameter->type && k < parameter->type->arguments.count; k++) {
                 const Argument *argument = &parameter->type->arguments.items[k];
@@ -359,6 +362,7 @@ void check_defines(Library *library) {
     const char **names = NULL;
     int count = 0;
     for (int i = 0; i < library->models.count; i++) add_wanted_names(library, library->models.items[i]->decl, wanted, &names, &count);
+    for (int i = 0; i < library->trains.count; i++) add_wanted_names(library, library->trains.items[i]->decl, wanted, &names, &count);
     for (int i = 0; i < library->options.define_count; i++) {
         Name name = library->options.defines[i].name;
         if (map_get(wanted, name)) continue;

@@ -1,5 +1,5 @@
 /* Statements of a body. A body is one scope: an `if` or a `for` rebinds the names around it. */
-#include "elaborate/evaluator.h"
+#include "elaborate/train.h"
 
 static void execute_statement(Evaluator *ev, const Stmt *stmt);
 
@@ -28,7 +28,7 @@ static void assign_targets(Evaluator *ev, const Expr *target, Value value) {
 void bind_target(Evaluator *ev, const Expr *target, Value value) {
     switch (target->kind) {
     case EXPR_NAME:
-        if (!strcmp(target->name, "_")) return;
+        if (!strcmp(target->name, "_") || train_refuses_name(ev, target)) return;
         frame_bind(ev, ev->frame, target->name, name_value(ev, value, target->name, target->span), target->span);
         return;
     case EXPR_TUPLE: case EXPR_LIST: assign_targets(ev, target, value); return;
@@ -85,20 +85,20 @@ static void execute_for(Evaluator *ev, const Stmt *stmt) {
 
 static void execute_repeat(Evaluator *ev, const Stmt *stmt) {
     Rounds rounds = {0};
-    if (evaluate_int(ev, stmt->value, "the number of rounds", &rounds.to)) execute_rounds(ev, stmt, &rounds);
-    else poison_body(ev, &stmt->body);
+    if (!evaluate_int(ev, stmt->value, "the number of rounds", &rounds.to)) poison_body(ev, &stmt->body);
+    else if (train_is_body(ev)) train_repeat(ev, stmt, rounds.to);
+    else execute_rounds(ev, stmt, &rounds);
 }
 
 /* ---- what is said about the model ---- */
 
-/* `G.encoder` as the path of a layer: the name's own path, then the members. NULL after an error. */
-static const char *layer_path(Evaluator *ev, const Expr *expr) {
+const char *layer_path(Evaluator *ev, const Expr *expr, const char *what) {
     if (expr->kind == EXPR_MEMBER) {
-        const char *left = layer_path(ev, expr->left);
+        const char *left = layer_path(ev, expr->left, what);
         return left ? path_join(ev->arena, left, expr->name) : NULL;
     }
     if (expr->kind == EXPR_INDEX && expr->indices.count == 1 && !expr->indices.items[0].slice && !expr->indices.items[0].rest) {
-        const char *left = layer_path(ev, expr->left);
+        const char *left = layer_path(ev, expr->left, what);
         int64_t index;
         if (!left || !evaluate_int(ev, expr->indices.items[0].at, "the index", &index)) return NULL;
         return arena_printf(ev->arena, "%s.%lld", left, (long long)index);
@@ -106,16 +106,18 @@ static const char *layer_path(Evaluator *ev, const Expr *expr) {
     Value v = evaluate(ev, expr);
     if (v.kind == VALUE_LAYER && v.layer->path) return v.layer->path;
     if (v.kind != VALUE_ERROR) {
-        Diagnostic *d = report(ev, DIAG_not_a_layer, expr->span, "`load` needs a layer that is bound to a name; this is %s",
+        Diagnostic *d = report(ev, DIAG_not_a_layer, expr->span, "`%s` needs a layer that is bound to a name; this is %s", what,
                                value_kind_name(v));
-        report_help(ev, d, "bind it first: `G = generator()`, then `load G.encoder from ...`");
+        report_help(ev, d, "bind it first: `G = generator()`, then `%s G.encoder`", what);
     }
     return NULL;
 }
 
 static void execute_load(Evaluator *ev, const Stmt *stmt) {
-    const char *prefix = layer_path(ev, stmt->target);
     Value file = evaluate(ev, stmt->value);
+    if (train_load_set(ev, stmt->target, file)) return;
+    const char *prefix = train_path_below(ev, stmt->target);
+    if (!prefix) prefix = layer_path(ev, stmt->target, "load");
     if (file.kind != VALUE_STRING && file.kind != VALUE_ERROR)
         report(ev, DIAG_not_a_string, stmt->value->span, "the file of `load` must be a string; this is %s", value_kind_name(file));
     if (prefix && file.kind == VALUE_STRING) vec_push(ev->arena, &ev->model->loads, (LoadInfo){prefix, file.string, stmt->span});
@@ -131,6 +133,7 @@ static void execute_unused(Evaluator *ev, const Stmt *stmt) {
 
 static void execute_expect(Evaluator *ev, const Stmt *stmt) {
     bool in_model = ev->frame->layer == ev->root;
+    if (train_runs_model(ev)) return; /* as a stage of training: its figures are checked where it is a model */
     if (in_model) vec_push(ev->arena, &ev->expectations, stmt);
     else report(ev, DIAG_expect_place, stmt->span, "`expect` stands in a model's body, not in a block's");
 }
@@ -155,10 +158,6 @@ static void execute_value(Evaluator *ev, const Stmt *stmt) {
     report_warning(ev, DIAG_unused_value, stmt->span, "this value is not used", "give it a name, or return it");
 }
 
-static void come_later(Evaluator *ev, const Stmt *stmt, const char *what) {
-    report(ev, DIAG_later, stmt->span, "`%s` comes in a later version of cai", what);
-}
-
 static void execute_statement(Evaluator *ev, const Stmt *stmt) {
     switch (stmt->kind) {
     case STMT_EXPR: execute_value(ev, stmt); break;
@@ -171,10 +170,14 @@ static void execute_statement(Evaluator *ev, const Stmt *stmt) {
     case STMT_EXPECT: execute_expect(ev, stmt); break;
     case STMT_LOAD: execute_load(ev, stmt); break;
     case STMT_UNUSED: execute_unused(ev, stmt); break;
-    case STMT_UPDATE: come_later(ev, stmt, "update"); break;
-    case STMT_MINIMIZE: come_later(ev, stmt, "minimize"); break;
-    case STMT_SHOW: come_later(ev, stmt, "show"); break;
-    case STMT_PHASE: come_later(ev, stmt, "phase"); break;
+    case STMT_UPDATE: execute_update(ev, stmt); break;
+    case STMT_MINIMIZE: execute_minimize(ev, stmt); break;
+    case STMT_PHASE: execute_phase(ev, stmt); break;
+    case STMT_ONCE: execute_once(ev, stmt); break;
+    case STMT_EVERY: execute_every(ev, stmt); break;
+    case STMT_MEASURE: execute_measure(ev, stmt); break;
+    case STMT_SHOW: execute_show(ev, stmt); break;
+    case STMT_SAVE: execute_save(ev, stmt); break;
     case STMT_ERROR: poison_body(ev, &stmt->body); break;
     }
 }

@@ -69,7 +69,7 @@ Node *make_node(Evaluator *ev, Op op, Node *const *inputs, int count, const void
 Value settle(Evaluator *ev, Value v) {
     if (v.kind != VALUE_WEIGHT) return v;
     if (!v.weight->node) weight_place(ev, v.weight, ev->frame->layer, NULL, v.weight->span);
-    return value_node(v.weight->node);
+    return value_node(weight_value(ev, v.weight));
 }
 
 static Node *size_node(Evaluator *ev, Dim dim, DType type, Span span) {

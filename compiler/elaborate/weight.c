@@ -1,5 +1,5 @@
-/* Parameters and state: a path, a shape, one node for all who name the same path. */
-#include "elaborate/evaluator.h"
+/* Parameters and state: a path, a shape, one place for all who name the same path. */
+#include "elaborate/train.h"
 
 static bool shape_is_known(Evaluator *ev, Shape shape, Span span) {
     for (int i = 0; i < shape.rank; i++) {
@@ -76,6 +76,11 @@ static Node *source_node(Evaluator *ev, const Weight *weight, Span span) {
     return make_node(ev, OP_parameter, NULL, 0, &attributes, span);
 }
 
+Node *weight_value(Evaluator *ev, const Weight *weight) {
+    Node *value = weight->node ? weight->place->value : NULL;
+    return value && ev->frame->stopped ? make_node(ev, OP_stop, &value, 1, NULL, value->origin->span) : value;
+}
+
 Node *weight_place(Evaluator *ev, Weight *weight, Layer *owner, Name name, Span span) {
     const Layer *twice = twice_above(owner), *called = called_above(owner);
     if (called) {
@@ -87,16 +92,23 @@ Node *weight_place(Evaluator *ev, Weight *weight, Layer *owner, Name name, Span 
         return NULL;
     }
     if (!name) name = free_name(ev, weight->state ? "state" : "param", weight->span);
-    weight->path = intern(ev->names, path_join(ev->arena, owner->path, name));
+    const char *below = ev->train && weight->state && owner == ev->root ? "train" : owner->path; /* a train block's own: of no model */
+    weight->path = intern(ev->names, path_join(ev->arena, below, name));
     weight->identity = intern(ev->names, arena_printf(ev->arena, "%s/%s", owner->identity, name));
     weight->span = user_span(ev, span);
     Weight *known = map_get(ev->weights, weight->path);
-    if (known) return weight->node = weights_agree(ev, known, weight) ? known->node : NULL;
-    if (!(weight->node = source_node(ev, weight, span))) return NULL;
+    weight->place = known ? known : weight;
+    if (known) {
+        train_meet(ev, known);
+        return weight->node = weights_agree(ev, known, weight) ? known->node : NULL;
+    }
+    weight->node = weight->value = ev->train ? train_state(ev, weight, below != owner->path || owner->kept) : source_node(ev, weight, span);
+    if (!weight->node) return NULL;
     map_set(ev->weights, weight->path, weight);
     WeightInfo info = {.path = weight->path, .shape = weight->shape, .init = weight->init, .state = weight->state,
                        .span = weight->span};
     vec_push(ev->arena, &ev->model->weights, info);
     count_weight(ev, weight);
+    train_meet(ev, weight);
     return weight->node;
 }

@@ -35,7 +35,7 @@ static void pass_on(Accumulation *a, Node *node) {
     }
 }
 
-void graph_gradient(Graph *graph, Node *y, Node *const *xs, int count, Node **gradients) {
+void graph_gradient_of(Graph *graph, Node *y, Node *const *xs, int count, Node **gradients) {
     CHECK(y->shape.rank == 0 && dtype_is_float(y->shape.type));
     const Origin *here = graph->here;
     Arena *scratch = arena_new();
@@ -45,9 +45,12 @@ void graph_gradient(Graph *graph, Node *y, Node *const *xs, int count, Node **gr
     for (int id = y->id; id >= 0; id--)
         if (a.reaches[id] && a.adjoint[id]) pass_on(&a, graph->nodes.items[id]);
     graph_at(graph, here);
-    for (int i = 0; i < count; i++) {
-        Node *found = xs[i]->id < a.count ? a.adjoint[xs[i]->id] : NULL;
-        gradients[i] = found ? found : build_splat(graph, 0, xs[i]->shape);
-    }
+    for (int i = 0; i < count; i++) gradients[i] = xs[i]->id < a.count ? a.adjoint[xs[i]->id] : NULL;
     arena_free(scratch);
+}
+
+void graph_gradient(Graph *graph, Node *y, Node *const *xs, int count, Node **gradients) {
+    graph_gradient_of(graph, y, xs, count, gradients);
+    for (int i = 0; i < count; i++)
+        if (!gradients[i]) gradients[i] = build_splat(graph, 0, xs[i]->shape);
 }

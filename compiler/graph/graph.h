@@ -371,6 +371,8 @@ int64_t node_element_count(const Node *node);     /* of a shape that is known */
 
 /* d(y)/d(x) for each of xs, y of rank 0; new nodes in the same graph. A node that y does not depend on gets zeros. */
 void graph_gradient(Graph *graph, Node *y, Node *const *xs, int count, Node **gradients);
+/* The same, with NULL for a node that y does not depend on. */
+void graph_gradient_of(Graph *graph, Node *y, Node *const *xs, int count, Node **gradients);
 
 /* ---- op_window.c ---- */
 typedef max_pool_scatter_attributes Pooling; /* kernel, stride, dilation, before: what the attributes of all five pools begin with */

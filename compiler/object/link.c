@@ -5,6 +5,7 @@
  *     start FILE    before our objects, in order: crt1.o crti.o crtbeginT.o
  *     image FILE    libraries of programs that read or write pictures
  *     blas FILE     libraries of programs that call OpenBLAS
+ *     data FILE     libraries of trainers, which read data sets
  *     system FILE   libraries of all programs: libm, libc, libgcc
  *     end FILE      after all: crtend.o crtn.o
  *     shared FILE   what shared libraries are linked with: libc.so.6
@@ -39,6 +40,7 @@ static bool fail_link(Link *link, const char *text) {
 static bool is_wanted(const Link *link, const char *line, const char *kind) {
     if (strcmp(kind, "image") == 0 && !link->options->images) return false;
     if (strcmp(kind, "blas") == 0 && !link->options->blas) return false;
+    if (strcmp(kind, "data") == 0 && !link->options->trains) return false;
     return strncmp(line, kind, strlen(kind)) == 0 && line[strlen(kind)] == ' ';
 }
 
@@ -95,7 +97,8 @@ static bool add_program(Link *link, const char *list, const char *const *objects
     static const char *const options[] = {"--gc-sections", "-z", "norelro"};
     add_options(link, options, COUNT_OF(options));
     add_lines(link, list, "option", add_link_word);
-    /* The runtime knows its codecs by weak references only; these make the linker take them. */
+    /* The runtime knows its codecs and its trainer by weak references only; these make the linker take them. */
+    if (link->options->trains) add_link_argument(link, "--undefined=cai_train_main");
     if (link->options->images) add_link_argument(link, "--undefined=cai_the_pictures");
     if (link->options->boxes) add_link_argument(link, "--undefined=cai_the_boxes");
     if (!add_link_files(link, list, "start")) return false;
@@ -103,7 +106,9 @@ static bool add_program(Link *link, const char *list, const char *const *objects
     if (link->options->blas && !strstr(list, "blas "))
         return fail_link(link, "OpenBLAS is not installed, which this program would call\n"
                           "  help: install libopenblas-serial-dev, then install cai again, or build without --blas");
-    if (!add_link_file(link, "libcai_runtime.a") || !add_link_files(link, list, "image") || !add_link_files(link, list, "blas")) return false;
+    if (!add_link_file(link, "libcai_runtime.a") || !add_link_files(link, list, "image") || !add_link_files(link, list, "blas") ||
+        !add_link_files(link, list, "data"))
+        return false;
     add_link_argument(link, "--start-group");
     if (!add_link_files(link, list, "system")) return false;
     add_link_argument(link, "--end-group");

@@ -67,6 +67,7 @@ typedef struct LinkOptions {
     bool images;             /* the signature has pictures: PNG and JPEG are linked */
     bool boxes;              /* ... and boxes, which are drawn on them */
     bool blas;
+    bool trains;             /* it is a trainer */
     const char *prefix;      /* of a library's names */
     const char *soname;      /* what programs that were linked with a shared library ask for */
     ExportedNames *exported; /* what LINK_OBJECT gives them, or NULL */

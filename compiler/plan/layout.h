@@ -32,7 +32,7 @@ typedef struct LayoutState { /* of a value */
     Position place;
 } LayoutState;
 
-typedef struct PortCopy { Value *from; int port; } PortCopy;
+typedef struct PortCopy { Value *from; int port; } PortCopy; /* at the end of all where the port shares an input's memory */
 
 typedef struct Layout {
     Lowering *low;

@@ -46,8 +46,7 @@ typedef struct MemoryPlan {
 
 /* ---- lives ---- */
 
-/* The first of the launches that run along with a launch: itself as a rule. */
-static int first_along(const Program *program, int launch) {
+int first_along(const Program *program, int launch) {
     while (launch > 0 && program->launches.items[launch - 1]->fused > 0) launch--;
     return launch;
 }
@@ -60,9 +59,9 @@ static void touch_value(Value *value, int launch) {
 }
 
 /* What launches use that run along with each other lives as long as all of them. */
-static void touch_at(MemoryPlan *plan, Value *value, int launch) {
-    touch_value(value, first_along(plan->program, launch));
-    touch_value(value, launch + plan->program->launches.items[launch]->fused);
+static void touch_at(const Program *program, Value *value, int launch) {
+    touch_value(value, first_along(program, launch));
+    touch_value(value, launch + program->launches.items[launch]->fused);
 }
 
 static Dim round_up_bytes(MemoryPlan *plan, Dim bytes) {
@@ -70,14 +69,18 @@ static Dim round_up_bytes(MemoryPlan *plan, Dim bytes) {
     return dim_scale(plan->dims, dim_ceil_div(plan->dims, bytes, ALIGNMENT), ALIGNMENT);
 }
 
-static void find_lives(MemoryPlan *plan) {
-    Program *program = plan->program;
+void find_lives(Program *program) {
+    for (int i = 0; i < program->values.count; i++) program->values.items[i]->first = program->values.items[i]->last = -1;
     for (int i = 0; i < program->launches.count; i++) {
         Kernel *kernel = program->launches.items[i];
-        touch_at(plan, kernel->output, i);
-        for (int k = 0; k < kernel->input_count; k++) touch_at(plan, kernel->inputs[k], i);
-        touch_at(plan, kernel->workspace, i);
+        touch_at(program, kernel->output, i);
+        for (int k = 0; k < kernel->input_count; k++) touch_at(program, kernel->inputs[k], i);
+        touch_at(program, kernel->workspace, i);
     }
+}
+
+static void make_buffers(MemoryPlan *plan) {
+    const Program *program = plan->program;
     for (int i = 0; i < program->values.count; i++) {
         const Value *value = program->values.items[i];
         Dim bytes = round_up_bytes(plan, value->bytes);
@@ -105,15 +108,20 @@ static bool lies_alike(const Value *a, const Value *b) {
     return true;
 }
 
+bool reads_in_place(const Kernel *kernel, int input) {
+    const Value *value = kernel->inputs[input];
+    if (value->parent || input < kernel_operand_count(kernel) || !lies_alike(value, kernel->output)) return false;
+    return kernel_reads_at_point(kernel, value->node, keeps_element, NULL);
+}
+
 static bool can_write_over(MemoryPlan *plan, const Kernel *kernel, int input, int launch) {
     const Value *value = kernel->inputs[input];
-    if (value->parent || value->space != SPACE_SLOT || input < kernel_operand_count(kernel)) return false;
-    if (buffer_of(plan, value)->last != launch || !lies_alike(value, kernel->output)) return false;
+    if (value->parent || value->space != SPACE_SLOT || buffer_of(plan, value)->last != launch) return false;
     for (int i = 0; i < kernel->input_count; i++) {
         const Value *other = kernel->inputs[i];
         if (i != input && other->space == SPACE_SLOT && buffer_of(plan, other) == buffer_of(plan, value)) return false;
     }
-    return kernel_reads_at_point(kernel, value->node, keeps_element, NULL);
+    return reads_in_place(kernel, input);
 }
 
 static void merge_in_place(MemoryPlan *plan) {
@@ -261,7 +269,8 @@ static void place_all_buffers(MemoryPlan *plan) {
 void plan(Program *program) {
     MemoryPlan plan = {.program = program, .dims = program->graph->dims, .scratch = arena_new()};
     plan.buffers = NEW_ARRAY(plan.scratch, PlannedBuffer, program->values.count);
-    find_lives(&plan);
+    find_lives(program);
+    make_buffers(&plan);
     merge_in_place(&plan);
     place_all_buffers(&plan);
     arena_free(plan.scratch);
@@ -318,15 +327,20 @@ static void hold_range(Arena *arena, HeldList *slot, Held held) {
 void program_verify(const Program *program) {
     Arena *scratch = arena_new();
     HeldList *slots = NEW_ARRAY(scratch, HeldList, program->slots.count + 1);
+    bool *replaced = NEW_ARRAY(scratch, bool, program->graph->inputs.count + 1); /* inputs, by outputs that share their memory */
     for (int i = 0; i < program->launches.count; i++) {
         const Kernel *kernel = program->launches.items[i];
         for (int k = 0; k < kernel->input_count; k++) {
             const Value *root = value_root(kernel->inputs[k]);
             if (root->space == SPACE_SLOT && (root->slot < 0 || !is_held(&slots[root->slot], root)))
                 INTERNAL_ERROR("launch %d (%s) reads value %d, which slot %d does not hold", i, kernel->name, root->id, root->slot);
+            if (root->space == SPACE_INPUT && replaced[root->slot])
+                INTERNAL_ERROR("launch %d (%s) reads input %d, in whose place there is something new", i, kernel->name, root->slot);
         }
         const Value *root = value_root(kernel->output), *workspace = kernel->workspace;
         if (workspace) hold_range(scratch, &slots[workspace->slot], range_of_root(program, workspace));
+        if (root->space == SPACE_OUTPUT && program_shared_input(program, root->slot) >= 0)
+            replaced[program_shared_input(program, root->slot)] = true;
         if (root->space != SPACE_SLOT || is_held(&slots[root->slot], root)) continue;
         if (root->first < first_along(program, i))
             INTERNAL_ERROR("launch %d (%s) writes a part of value %d, whose place has been taken", i, kernel->name, root->id);

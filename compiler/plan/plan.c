@@ -27,7 +27,9 @@ Program *lower(Graph *graph, const LowerOptions *options, Arena *arena) {
     program->blas = options->blas;
     program->winograd = options->winograd;
     program->weak_names = options->weak_names;
-    program->names = map_new(arena);
+    program->names = options->names ? options->names : map_new(arena);
+    program->inputs = options->inputs;
+    program->outputs = options->outputs;
     program->own_slots = options->own_slots || (own_slots && strcmp(own_slots, "0") != 0);
     Lowering low = {.program = program, .options = options, .scratch = arena_new()};
     count_parameters(program);
@@ -39,6 +41,8 @@ Program *lower(Graph *graph, const LowerOptions *options, Arena *arena) {
     fuse_rows(program); /* gives some of the nests the same rows */
     settle_all(program);
     pack_assign(program);
+    guard_launches(program);
+    store_in_place(program); /* after guards, which it goes by; takes launches away */
     plan(program);      /* last: the buffers of all launches are known */
     program_verify(program);
     arena_free(low.scratch);

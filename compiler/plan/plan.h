@@ -15,6 +15,8 @@ typedef struct LowerOptions {
     const char *force;   /* for tests: the kind to take wherever it fits; NULL: also looked up in the environment as CAI_FORCE_KERNEL */
     bool own_slots;      /* for tests: every value has a slot of its own, so that a write outside shows; also CAI_OWN_SLOTS=1 */
     bool weak_names;     /* for tests: the hash in every kernel's name is 0 */
+    const PortPlan *inputs, *outputs; /* one a port, of a trainer's entry (program.h); NULL: a model's */
+    Map *names;          /* of kernels, shared by programs that will be one object (Program.names); NULL: its own */
 } LowerOptions;
 
 /* The stage: fuse, select, layout, settle, plan. The graph has been through the passes. */

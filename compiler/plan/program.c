@@ -167,6 +167,7 @@ static void put_kernel(Text *out, const Kernel *kernel) {
         put_shape(out, node->shape);
         put_attributes(out, node);
         put_word(out, kernel->program->shared[node->id]);
+        if (node->op == OP_uniform) put_word(out, (uint64_t)dims_symbol_count(kernel->program->graph->dims)); /* behind which the seed stands */
         for (int k = 0; k < node->input_count; k++) put_word(out, local_number(kernel, node->inputs[k]));
     }
 }
@@ -201,6 +202,10 @@ void kernel_set_name(Kernel *kernel, const char *format, ...) {
     uint64_t hash = program->weak_names ? 0 : hash_bytes(identity.bytes, identity.length, 0);
     kernel->name = name_for(program, arena_printf(identity.arena, "%s_%016llx", name, (unsigned long long)hash), &identity);
     arena_free(identity.arena);
+}
+
+int program_shared_input(const Program *program, int output) {
+    return program->outputs ? program->outputs[output].shares - 1 : -1;
 }
 
 /* ---- kernels that only hand on ---- */

@@ -124,6 +124,7 @@ struct Kernel {
     Dim flops, bytes;        /* for --explain and --profile; filled by lower() (cost.c) */
     const char *rows;        /* of launches that run along with each other: which rows are a task's (fuse_rows.c); else NULL */
     int fused;               /* launches behind this one that run along with it, task by task */
+    uint32_t guards;         /* it runs where one of them holds; 0: always (states.c) */
     int id;                  /* its place in program->launches */
 };
 
@@ -148,6 +149,15 @@ typedef struct PackJob {
     uint64_t offset, bytes; /* in the blob; offsets are multiples of 64 and follow execution order */
     int previous;    /* the job before this one for the same node, as its index + 1; 0: none */
 } PackJob;
+
+/* ---- ports of a trainer's entries ---- */
+
+/* A guard is a bit: something that holds in some runs, which the caller says (`every 16 steps`). */
+enum { MAX_GUARDS = 31 };
+typedef struct PortPlan {
+    int shares;      /* of an output: the input in whose memory it lies, as its index + 1; 0: it has its own */
+    uint32_t guards; /* of an output: it is written in runs in which one of them holds; 0: in all. Of an input, a bool: whether they do */
+} PortPlan;
 
 /* ---- the program ---- */
 
@@ -183,6 +193,7 @@ struct Program {
     bool weak_names;        /* LowerOptions.weak_names */
     bool blas;              /* LowerOptions.blas */
     int winograd;           /* LowerOptions.winograd */
+    const PortPlan *inputs, *outputs; /* LowerOptions.inputs, .outputs: by port, or NULL */
 };
 
 void program_print(const Program *program, FILE *out);   /* --emit=program */
@@ -190,6 +201,7 @@ void program_explain(const Program *program, FILE *out); /* --explain: kernels, 
 void program_verify(const Program *program);             /* stops with an internal error where a launch would read what is not there */
 Dim program_arena_bytes(const Program *program);         /* of all slots at typical sizes, as a constant */
 int64_t program_scratch_bytes(const Program *program);   /* of one thread, at typical sizes */
+int program_shared_input(const Program *program, int output); /* in whose memory it lies; -1: in its own */
 
 /* ---- pack.c ---- */
 

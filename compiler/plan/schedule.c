@@ -127,10 +127,30 @@ static void launch_output(Layout *l, PortCopy copy) {
     launch_copy(l, copy.from, to);
 }
 
+static bool is_state(const Layout *l, PortCopy copy) { return program_shared_input(l->program, copy.port) >= 0; }
+
+/* A state whose new value is the old one. */
+static bool is_unchanged(const Layout *l, PortCopy copy) {
+    return copy.from->space == SPACE_INPUT && !copy.from->parent && copy.from->slot == program_shared_input(l->program, copy.port);
+}
+
 /* Copies what was just made to all outputs of the model that it is. */
 static void launch_outputs(Layout *l, const Value *from) {
     for (int i = 0; i < l->port_copies.count; i++)
-        if (l->port_copies.items[i].from == from) launch_output(l, l->port_copies.items[i]);
+        if (l->port_copies.items[i].from == from && !is_state(l, l->port_copies.items[i])) launch_output(l, l->port_copies.items[i]);
+}
+
+/* New values of states, when nobody reads an old one any more. What is another state's old value is copied out of its way first. */
+static void launch_states(Layout *l) {
+    for (int i = 0; i < l->port_copies.count; i++) {
+        PortCopy *copy = &l->port_copies.items[i];
+        if (!is_state(l, *copy) || value_root(copy->from)->space != SPACE_INPUT || is_unchanged(l, *copy)) continue;
+        Value *aside = value_new(l->program, copy->from->node, &format_plain, SPACE_SLOT);
+        launch_copy(l, copy->from, aside);
+        copy->from = aside;
+    }
+    for (int i = 0; i < l->port_copies.count; i++)
+        if (is_state(l, l->port_copies.items[i]) && !is_unchanged(l, l->port_copies.items[i])) launch_output(l, l->port_copies.items[i]);
 }
 
 /* Copies that nobody came to read. */
@@ -164,6 +184,8 @@ void launch_all(Layout *l) {
         if (layout_state(l, made)->copied_out) launch_outputs(l, made);
     }
     for (int i = 0; i < l->port_copies.count; i++) /* inputs and weights that are outputs */
-        if (!layout_state(l, l->port_copies.items[i].from)->producer) launch_output(l, l->port_copies.items[i]);
+        if (!layout_state(l, l->port_copies.items[i].from)->producer && !is_state(l, l->port_copies.items[i]))
+            launch_output(l, l->port_copies.items[i]);
+    launch_states(l);
     drop_unread_copies(l);
 }

@@ -65,7 +65,16 @@ void count_parameters(Program *program);               /* fills raw_weights_byte
 void pack_weights(Program *program, Kernel *kernel);   /* finds the pack jobs of what the kernel reads */
 void pack_assign(Program *program);                    /* offsets in the blob; program->weights_bytes */
 
+/* ---- states.c: fills kernel->guards, and has new values of states made where the old ones lie ---- */
+void guard_launches(Program *program);
+void store_in_place(Program *program);
+
 /* ---- memory.c: fills first, last, slot; program->slots ---- */
 void plan(Program *program);
+void find_lives(Program *program); /* first and last of values, for the launches that there are */
+/* The first of the launches that run along with a launch: itself as a rule. */
+int first_along(const Program *program, int launch);
+/* Whether the kernel reads its input in the places in which it writes its output, each before it is written. */
+bool reads_in_place(const Kernel *kernel, int input);
 
 #endif

@@ -70,7 +70,7 @@ static cai_port make_port(Tables *t, const Port *port) {
                       .score = port->score};
 }
 
-static const cai_port *make_ports(Tables *t, const Port *ports, int count) {
+static cai_port *make_ports(Tables *t, const Port *ports, int count) {
     cai_port *made = NEW_ARRAY(t->arena, cai_port, count);
     for (int i = 0; i < count; i++) made[i] = make_port(t, &ports[i]);
     return made;
@@ -91,12 +91,13 @@ static const cai_check *make_checks(Tables *t, const Graph *graph) {
     return checks;
 }
 
-Tables *tables_of_graph(const Graph *graph, Arena *arena) {
+static Tables *begin_tables(const Graph *graph, const Program *planned, Arena *arena) {
     Tables *t = NEW(arena, Tables);
-    *t = (Tables){.arena = arena, .dims = graph->dims};
+    *t = (Tables){.arena = arena, .planned = planned, .dims = graph->dims};
     int symbols = dims_symbol_count(graph->dims);
     const cai_port *inputs = make_ports(t, graph->inputs.items, graph->inputs.count);
-    const cai_port *outputs = make_ports(t, graph->outputs.items, graph->outputs.count);
+    cai_port *outputs = make_ports(t, graph->outputs.items, graph->outputs.count);
+    for (int i = 0; planned && i < graph->outputs.count; i++) outputs[i].shares = program_shared_input(planned, i) + 1;
     t->program = (cai_program){.abi = CAI_PROGRAM_ABI,
                                .name = graph->model,
                                .comment = graph->comment,
@@ -110,6 +111,8 @@ Tables *tables_of_graph(const Graph *graph, Arena *arena) {
                                .check_count = graph->checks.count};
     return t;
 }
+
+Tables *tables_of_graph(const Graph *graph, Arena *arena) { return begin_tables(graph, NULL, arena); }
 
 /* ---- buffers in slots ---- */
 
@@ -189,7 +192,8 @@ static cai_launch make_common(Tables *t, const Kernel *kernel) {
                         .argument_count = count,
                         .flops = -1,
                         .bytes = -1,
-                        .rounds = -1};
+                        .rounds = -1,
+                        .guards = kernel->guards};
 }
 
 /* Launches that belong together: phases of a kernel, or kernels that run along with each other. */
@@ -242,8 +246,7 @@ static void make_launches(Tables *t) {
 }
 
 Tables *tables_of_program(const Program *program, Arena *arena) {
-    Tables *t = tables_of_graph(program->graph, arena);
-    t->planned = program;
+    Tables *t = begin_tables(program->graph, program, arena);
     t->program.cpu = program->target->cpu;
     t->program.target = program->target->name;
     t->program.weights_bytes = program->weights_bytes;

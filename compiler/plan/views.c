@@ -20,7 +20,8 @@ static Value *before_reshapes(Layout *l, Value *value) {
     }
 }
 
-/* Outputs of the model are made where the caller wants them if they can be; else they are copied there. */
+/* Outputs of the model are made where the caller wants them if they can be; else they are copied there. Where that is an input's
+ * place, too, it is a copy until all launches are known (states.c). */
 static void settle_outputs(Layout *l) {
     Graph *graph = l->program->graph;
     for (int i = 0; i < graph->outputs.count; i++) {
@@ -28,8 +29,8 @@ static void settle_outputs(Layout *l) {
         Value **value = &l->low->value_of[node->id];
         if (!*value) *value = value_new(l->program, node, &format_plain, SPACE_WEIGHTS);
         Value *home = before_reshapes(l, *value);
-        bool view = home != *value;
-        if (home->space == SPACE_SLOT && !is_blocked(home) && !(view && l->low->is_output[home->node->id])) {
+        bool view = home != *value, shares = program_shared_input(l->program, i) >= 0;
+        if (!shares && home->space == SPACE_SLOT && !is_blocked(home) && !(view && l->low->is_output[home->node->id])) {
             home->space = SPACE_OUTPUT;
             home->slot = i;
         } else {

@@ -205,6 +205,9 @@ Stmt *ast_statement(Parser *p, StmtKind kind, Span span, Stmt fields) {
     fields.kind = kind;
     fields.span = span;
     int depth = deeper_of(depth_of_body(&fields.body), depth_of_body(&fields.else_body));
+    depth = deeper_of(depth, depth_of(fields.interval.count));
+    for (int i = 0; i < fields.pairs.count; i++)
+        depth = deeper_of(depth, deeper_of(depth_of(fields.pairs.items[i].over), depth_of(fields.pairs.items[i].with)));
     depth = deeper_of(depth, deeper_of(deeper_of(depth_of(fields.target), depth_of(fields.value)),
                                  deeper_of(depth_of(fields.end), depth_of(fields.condition))));
     if (depth >= SYNTAX_DEPTH) {
@@ -234,6 +237,12 @@ Stmt *ast_assign(Parser *p, Span span, Expr *target, Expr *value) {
         else if (target->kind == EXPR_PIPE) diag_help(p->diag, d, "the result is named first: `y = x -> f`");
     }
     return ast_statement(p, STMT_ASSIGN, span, (Stmt){.target = target, .value = value});
+}
+
+Stmt *ast_once(Parser *p, Span span, Expr *target, Expr *value) {
+    StmtList body = {0};
+    vec_push(p->arena, &body, ast_assign(p, span, target, value));
+    return ast_statement(p, STMT_ONCE, span, (Stmt){.body = body});
 }
 
 void ast_add_argument(Parser *p, ArgumentList *list, Argument argument) {
@@ -279,7 +288,17 @@ const char *file_comment(Arena *arena, const Source *source) {
     return apart ? comment_text(arena, source, 0, end) : NULL;
 }
 
+static void check_heading(Parser *p, DeclKind kind, Span name_span, const Decl *fields) {
+    if (kind == DECL_TRAIN) return;
+    if (fields->lists.count > 2) {
+        Diagnostic *d = parser_error(p, DIAG_syntax, name_span, "`%s` has %d lists", fields->name, fields->lists.count);
+        diag_help(p->diag, d, "there are at most two lists: what it is made with, and what is run through it");
+    }
+    if (fields->length.count) parser_error(p, DIAG_syntax, fields->length.unit_span, "only a `train` block has a length");
+}
+
 void ast_declare(Parser *p, DeclKind kind, Span span, Span name_span, Decl fields) {
+    check_heading(p, kind, name_span, &fields);
     fields.kind = kind;
     fields.span = span;
     fields.name_span = name_span;

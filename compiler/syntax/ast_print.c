@@ -11,7 +11,7 @@ typedef struct AstPrinter {
 static const char *const operators[] = {
     "+", "-", "*", "/", "//", "%", "@", "**", "==", "!=", "<", "<=", ">", ">=", "and", "or", "not", "-"};
 static const char *const statements[] = {"expr", "assign", "return", "if", "for", "repeat", "assert", "expect", "load", "unused",
-                                         "update", "minimize", "show", "phase", "error"};
+                                         "update", "minimize", "phase", "once", "every", "measure", "show", "save", "error"};
 static const char *const declarations[] = {"block", "model", "train", "optimizer", "use", "constant"};
 
 static void print_expr(AstPrinter *p, const char *role, const Expr *e);
@@ -136,19 +136,31 @@ static void print_expr(AstPrinter *p, const char *role, const Expr *e) {
 
 static void print_body(AstPrinter *p, const char *role, const StmtList *body);
 
-/* What a statement's second and third expressions are, for the kinds that have them. */
-static const char *role_of_end(StmtKind kind) {
-    return kind == STMT_FOR ? "to" : kind == STMT_MINIMIZE ? "with" : kind == STMT_PHASE ? "for" : "every";
+static void print_interval(AstPrinter *p, const char *role, const Interval *interval) {
+    if (!interval->count) return;
+    begin_line(p, role);
+    fprintf(p->out, "%s\n", interval->unit);
+    p->indent += 2;
+    print_expr(p, "", interval->count);
+    p->indent -= 2;
 }
+
+static void print_parameters(AstPrinter *p, const ParameterList *list);
 
 static void print_stmt(AstPrinter *p, const Stmt *s) {
     begin_line(p, "");
     fprintf(p->out, "%s%s%s\n", statements[s->kind], s->name ? " " : "", s->name ? s->name : "");
     p->indent += 2;
-    if (s->target) print_expr(p, s->kind == STMT_MINIMIZE ? "over" : "", s->target);
+    if (s->target) print_expr(p, "", s->target);
     if (s->condition) print_expr(p, "condition", s->condition);
     if (s->value) print_expr(p, s->kind == STMT_FOR ? "in" : "", s->value);
-    if (s->end) print_expr(p, role_of_end(s->kind), s->end);
+    if (s->end) print_expr(p, "to", s->end);
+    for (int i = 0; i < s->pairs.count; i++) {
+        print_expr(p, "over", s->pairs.items[i].over);
+        print_expr(p, "with", s->pairs.items[i].with);
+    }
+    print_interval(p, s->kind == STMT_PHASE ? "for" : "every", &s->interval);
+    if (s->inputs.count) print_parameters(p, &s->inputs);
     if (s->message) print_expr(p, "message", s->message);
     print_arguments(p, &s->arguments);
     print_body(p, "", &s->body);
@@ -202,6 +214,7 @@ static void print_decl(AstPrinter *p, const Decl *decl) {
     for (int i = 0; i < decl->lists.count; i++) print_parameters(p, &decl->lists.items[i]);
     for (int i = 0; i < decl->results.count; i++) print_result(p, &decl->results.items[i]);
     for (int i = 0; i < decl->where.count; i++) print_expr(p, "where", decl->where.items[i]);
+    print_interval(p, "for", &decl->length);
     if (decl->value) print_expr(p, "", decl->value);
     print_body(p, "", &decl->body);
     p->indent -= 2;

@@ -107,13 +107,16 @@ static bool ends_value(int token) {
 /* `-x`, `*xs`: before it no value has ended. */
 static bool is_prefix(const Word *word, int before) { return (word->token == '-' || word->token == '*') && !ends_value(before); }
 
+/* `3 epochs`: a value and a word in one line are a length. */
+static bool is_unit(const Word *word, int before) { return word->token == TOKEN_NAME && ends_value(before) && word[-1].line == word->line; }
+
 /* in_index: within the brackets of an index, where a colon belongs to a slice; elsewhere to a label or a type. */
 static bool space_between(const Word *left, int before_left, const Word *right, bool in_index) {
     if (IS_AMONG(left->token, '(', '[', '.') || IS_AMONG(right->token, ')', ']', ',', '.')) return false;
     if (right->token == ':') return left->token == ',';
     if (left->token == ':') return !in_index;
     if (is_prefix(left, before_left)) return false;
-    if (right->token == '(') return !ends_value(left->token) && left->token != TOKEN_EXPECT;
+    if (right->token == '(') return (!ends_value(left->token) && left->token != TOKEN_EXPECT) || is_unit(left, before_left);
     if (right->token == '[') return !ends_value(left->token);
     if (left->token == '{' && right->token == '}') return false;
     return true;
@@ -148,9 +151,13 @@ static bool token_goes_on(int token) {
                     TOKEN_AND, TOKEN_OR, TOKEN_ELSE, TOKEN_OVER, TOKEN_WITH, TOKEN_WHERE);
 }
 
+/* The length of a train block may stand in a line of its own. */
+static bool goes_on_at_top(int token) { return token == TOKEN_FOR || token_goes_on(token); }
+
 /* Braces of these statements hold statements; all others hold stages. */
 static bool has_body(int first) {
-    return IS_AMONG(first, TOKEN_MODEL, TOKEN_BLOCK, TOKEN_TRAIN, TOKEN_OPTIMIZER, TOKEN_IF, TOKEN_FOR, TOKEN_REPEAT, TOKEN_PHASE);
+    return IS_AMONG(first, TOKEN_MODEL, TOKEN_BLOCK, TOKEN_TRAIN, TOKEN_OPTIMIZER, TOKEN_IF, TOKEN_FOR, TOKEN_REPEAT, TOKEN_PHASE,
+                    TOKEN_ONCE, TOKEN_EVERY, TOKEN_MEASURE);
 }
 
 static void begin_statement(ColumnLayout *l, int first) {
@@ -163,14 +170,14 @@ static int column_of_token(const ColumnLayout *l, int token, bool comment) {
     const Open *in = l->open.count ? &vec_last(&l->open) : NULL;
     if (in && is_closing(token)) return comment ? in->inside : in->closing;
     if (token == TOKEN_ELSE && l->previous == '}') return l->indent;
-    if (token_goes_on(token) && (!in || in->body)) return l->indent + INDENT;
+    if (in ? in->body && token_goes_on(token) : goes_on_at_top(token)) return l->indent + INDENT;
     return in ? in->inside : 0;
 }
 
 /* Stages within braces stand in lines like statements, arrows and all. */
 static bool begins_statement(const ColumnLayout *l, int token) {
     if (is_closing(token)) return false;
-    if (l->open.count == 0) return !token_goes_on(token);
+    if (l->open.count == 0) return !goes_on_at_top(token);
     const Open *in = &vec_last(&l->open);
     return in->bracket == '{' && (!in->body || !token_goes_on(token));
 }

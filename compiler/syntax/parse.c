@@ -91,20 +91,21 @@ static bool begins_with_word(const char *text, const char *word) {
     return strncmp(text, word, length) == 0 && !letter;
 }
 
-/* Whether the line at `text` goes on with the statement of the line before. */
-static bool text_continues(const char *text) {
+/* Whether the line at `text` goes on with the statement of the line before. `for` does so in a header at the top of the file, where no loop
+ * stands: it gives the length of a train block. */
+static bool text_continues(const char *text, bool at_top) {
     static const char *const words[] = {"and", "or", "else", "over", "with", "where"};
     while (*text == ' ' || *text == '\t' || *text == '\r') text++;
     if (*text && strchr("+-*/%@<>", *text)) return true;
     if ((text[0] == '!' || text[0] == '=') && text[1] == '=') return true;
     for (int i = 0; i < COUNT_OF(words); i++)
         if (begins_with_word(text, words[i])) return true;
-    return false;
+    return at_top && begins_with_word(text, "for");
 }
 
 bool parser_newline_counts(const Parser *p) {
     char innermost = parser_innermost(p);
-    return innermost != '(' && innermost != '[' && !text_continues(p->source->text + p->offset);
+    return innermost != '(' && innermost != '[' && !text_continues(p->source->text + p->offset, innermost == 0);
 }
 
 /* ---- what the scanner cannot read ---- */

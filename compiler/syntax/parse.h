@@ -124,6 +124,7 @@ Stage *ast_label(Parser *p, Span span, Expr *label, Stage *stage);
 
 Stmt *ast_statement(Parser *p, StmtKind kind, Span span, Stmt fields); /* a copy of `fields` */
 Stmt *ast_assign(Parser *p, Span span, Expr *target, Expr *value);
+Stmt *ast_once(Parser *p, Span span, Expr *target, Expr *value); /* `once target = value` */
 
 void ast_add_argument(Parser *p, ArgumentList *list, Argument argument);
 void ast_declare(Parser *p, DeclKind kind, Span span, Span name_span, Decl fields);

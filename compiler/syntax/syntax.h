@@ -103,35 +103,6 @@ struct Expr {
     StageList stages;
 };
 
-typedef enum StmtKind {
-    STMT_EXPR,    /* value */
-    STMT_ASSIGN,  /* target = value; target is a name, a tuple or list of names, `_` */
-    STMT_RETURN,  /* value */
-    STMT_IF,      /* condition, body, else_body (an else-if is an else_body of one STMT_IF) */
-    STMT_FOR,     /* target (a name or a tuple of names) in value (.. end), body */
-    STMT_REPEAT,  /* value times, body */
-    STMT_ASSERT,  /* condition, message */
-    STMT_EXPECT,  /* arguments */
-    STMT_LOAD,    /* target from value, a string */
-    STMT_UNUSED,  /* value, a string: pattern of weight names that a file may hold and nobody reads */
-    /* These are parsed; the elaborator says that they come later. */
-    STMT_UPDATE,   /* target = value */
-    STMT_MINIMIZE, /* value over target with end */
-    STMT_SHOW,     /* value every end */
-    STMT_PHASE,    /* value (a string) for end name (images or steps), body */
-    STMT_ERROR
-} StmtKind;
-
-struct Stmt {
-    StmtKind kind;
-    Span span;      /* of the whole statement, its body too */
-    int depth;
-    Name name;      /* STMT_PHASE */
-    Expr *target, *value, *end, *condition, *message;
-    ArgumentList arguments;
-    StmtList body, else_body;
-};
-
 typedef struct TypeExpr { /* f32[N, 3, H, W], image[N, 3, H, W, fit = "crop"] */
     Name name;
     ArgumentList arguments; /* a `*` among them is not allowed */
@@ -148,6 +119,50 @@ typedef struct Parameter { /* name, name = default, name: type, *name, once/each
 typedef Vec(Parameter) ParameterList;
 typedef Vec(ParameterList) ParameterLists;
 
+typedef struct Interval { /* 200 epochs */
+    Expr *count;        /* NULL: none was given */
+    Name unit;
+    Span unit_span;
+} Interval;
+
+typedef struct Trained { Expr *over, *with; } Trained; /* of a minimize: what is trained, and by which optimizer */
+typedef Vec(Trained) TrainedList;
+
+typedef enum StmtKind {
+    STMT_EXPR,    /* value */
+    STMT_ASSIGN,  /* target = value; target is a name, a tuple or list of names, `_` */
+    STMT_RETURN,  /* value */
+    STMT_IF,      /* condition, body, else_body (an else-if is an else_body of one STMT_IF) */
+    STMT_FOR,     /* target (a name or a tuple of names) in value (.. end), body */
+    STMT_REPEAT,  /* value times, body */
+    STMT_ASSERT,  /* condition, message */
+    STMT_EXPECT,  /* arguments */
+    STMT_LOAD,    /* target from value, a string */
+    STMT_UNUSED,  /* value, a string: pattern of weight names that a file may hold and nobody reads */
+    STMT_UPDATE,   /* target = value */
+    STMT_MINIMIZE, /* value, pairs */
+    STMT_PHASE,    /* value (a string) for interval, inputs declared anew, body */
+    STMT_ONCE,     /* body; `once a = e` is a body of one assignment */
+    STMT_EVERY,    /* interval, body */
+    STMT_MEASURE,  /* interval (none: at the phase's end), inputs declared anew, body */
+    STMT_SHOW,     /* value, interval (none: every step) */
+    STMT_SAVE,     /* name (largest or smallest), value */
+    STMT_ERROR
+} StmtKind;
+
+struct Stmt {
+    StmtKind kind;
+    Span span;      /* of the whole statement, its body too */
+    int depth;
+    Name name;      /* STMT_SAVE */
+    Expr *target, *value, *end, *condition, *message;
+    Interval interval;
+    TrainedList pairs;
+    ParameterList inputs;
+    ArgumentList arguments;
+    StmtList body, else_body;
+};
+
 typedef struct Result { /* name: type as form */
     Name name;
     TypeExpr *type;
@@ -163,10 +178,11 @@ typedef struct Decl {
     Name name;
     Span span, name_span;
     const Source *source;
-    ParameterLists lists; /* one or two */
+    ParameterLists lists; /* one or two; DECL_TRAIN: any number */
     ResultList results;
     bool results_in_parentheses;
     ExprList where;
+    Interval length; /* DECL_TRAIN without phases: how long it trains */
     StmtList body;
     Expr *value; /* DECL_CONSTANT */
     const char *comment; /* the comment block right above it without its `#`s, for --help and docs; NULL where none */

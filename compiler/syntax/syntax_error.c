@@ -48,7 +48,9 @@ static const char *expected_words(Parser *p, const SyntaxError *e) {
     Text words = {.arena = p->arena};
     const char *listed[COUNT_OF(worth)];
     int count = 0;
+    bool has_length = !strcmp(first_word(p, e->span.begin), "train");
     for (int i = 0; i < COUNT_OF(worth); i++) {
+        if (!strcmp(worth[i], "`for`") && expects_token(e, "`{`") && !has_length) continue;
         bool goes_on = after_value && (!strcmp(worth[i], "`->`") || !strcmp(worth[i], "`(`") || !strcmp(worth[i], "`[`") ||
                                        (!strcmp(worth[i], "`for`") && expects_token(e, "`]`")));
         if (expects_token(e, worth[i]) && !goes_on) listed[count++] = worth[i];

@@ -16,7 +16,7 @@ typedef struct FileEntry { /* a file, and the path that its names are below */
     const char *path;
     Span span;           /* of the `load`, or nowhere */
     WeightTable table;
-    const char *below;   /* the name in the table that its weights are below: "" but of checkpoints */
+    const char *below;   /* the name in the table that its weights are below: "" but of checkpoints, and PATH of FILE:PATH */
 } FileEntry;
 
 typedef struct WantedWeight { /* a weight of one of the models */
@@ -89,17 +89,25 @@ static const char *path_beside(Arena *arena, Span span, const char *file) {
     return strcmp(folder, ".") == 0 ? file : arena_printf(arena, "%s/%s", folder, file);
 }
 
+/* FILE, or FILE:PATH. */
+static FileEntry entry_of(Arena *arena, const char *prefix, const char *file, Span span) {
+    static const char ending[] = ".safetensors:";
+    const char *found = strstr(file, ending), *path = path_beside(arena, span, file);
+    if (!found) return (FileEntry){.prefix = prefix, .path = path, .below = "", .span = span};
+    const char *below = found + sizeof ending - 1;
+    return (FileEntry){.prefix = prefix, .path = arena_strndup(arena, path, strlen(path) - strlen(below) - 1), .below = below, .span = span};
+}
+
 static void collect_entries(Weights *w, Model *const *models, int count, const WeightOptions *options) {
     for (int i = 0; i < options->file_count; i++) {
         const char *prefix = options->files[i].prefix ? options->files[i].prefix : "";
-        vec_push(w->arena, &w->entries, (FileEntry){.prefix = prefix, .path = options->files[i].file});
+        vec_push(w->arena, &w->entries, entry_of(w->arena, prefix, options->files[i].file, (Span){0}));
     }
     for (int m = 0; m < count; m++) {
         for (int i = 0; i < models[m]->loads.count; i++) {
             LoadInfo load = models[m]->loads.items[i];
             if (has_prefix(w, load.prefix)) continue;
-            vec_push(w->arena, &w->entries,
-                     (FileEntry){.prefix = load.prefix, .path = path_beside(w->arena, load.span, load.file), .span = load.span});
+            vec_push(w->arena, &w->entries, entry_of(w->arena, load.prefix, load.file, load.span));
         }
     }
 }
@@ -169,7 +177,6 @@ static bool open_entries(Weights *w) {
     for (int i = 0; i < w->entries.count; i++) {
         cai_error error;
         FileEntry *entry = &w->entries.items[i];
-        entry->below = "";
         if (weight_table_open(entry->path, &entry->table, &error)) continue;
         diag_error(w->diag, DIAG_weights_file, entry->span, "%s", error.message);
         good = false;
@@ -190,6 +197,12 @@ static bool is_ignored(const char *name) {
     static const char counter[] = "num_batches_tracked";
     size_t length = strlen(name), tail = sizeof counter - 1;
     return length >= tail && strcmp(name + length - tail, counter) == 0;
+}
+
+/* A checkpoint of cai train has what the run needs besides: moments of optimizers, networks that only train. */
+static bool is_checkpoint(const FileEntry *entry) {
+    const char *format = entry->table.files.count == 1 ? cai_tensors_metadata(&entry->table.files.items[0], "format") : NULL;
+    return format && strncmp(format, "cai run ", 8) == 0;
 }
 
 static bool is_excused(const Weights *w, const char *path) {
@@ -330,7 +343,7 @@ static void match_entry(Weights *w, int number, const Renames *renames, Mismatch
         WantedWeight *wanted = find_wanted(w, path);
         if (wanted && wanted->owner == number) {
             take_weight(w, wanted, &offer, mismatch);
-        } else if (!wanted && !is_excused(w, path)) {
+        } else if (!wanted && !is_checkpoint(entry) && !is_excused(w, path)) {
             char shape[400];
             cai_tensor_shape_text(tensor, shape, sizeof shape);
             vec_push(w->arena, &mismatch->unexpected, arena_printf(w->arena, "%s %s", path, shape));

@@ -7,7 +7,7 @@
 
 /* ---- weights.c ---- */
 
-typedef struct WeightFile { /* --weights [PATH=]FILE: the names in FILE are below PATH; prefix NULL for all */
+typedef struct WeightFile { /* --weights [PATH=]FILE[:BELOW]: the names in FILE are below PATH; prefix NULL for all. Of FILE those below BELOW */
     const char *prefix, *file;
 } WeightFile;
 

@@ -33,6 +33,8 @@ bool cai_fail(cai_error *error, int status, const char *format, ...) CAI_PRINTF(
 bool cai_fail_memory(cai_error *error, uint64_t bytes, const char *what);
 /* Puts "PREFIX: " before the message. Returns false. */
 bool cai_fail_within(cai_error *error, const char *format, ...) CAI_PRINTF(2, 3);
+/* What a user may want to know of a file: "gray, widened to 3 channels". */
+typedef void cai_notice(const char *path, const char *text);
 /* malloc and realloc with an error; zero bytes is fine. NULL on failure; `old` is then still there. */
 void *cai_allocate(uint64_t bytes, const char *what, cai_error *error);
 void *cai_reallocate(void *old, uint64_t bytes, const char *what, cai_error *error);
@@ -46,6 +48,11 @@ int cai_edit_distance(const char *a, const char *b, int limit);
 #define CAI_JSON_CHARACTER 8
 int cai_json_character(char c, char out[CAI_JSON_CHARACTER]);
 void cai_print_json_string(const char *text, FILE *out); /* quotes and all */
+
+/* ---- random.c ---- */
+
+uint64_t cai_mix(uint64_t x);               /* splitmix64 */
+float cai_unit(uint64_t stream, int64_t i); /* element i of a stream of numbers in [0, 1) */
 
 /* ---- machine.c: what this machine has and gives ---- */
 
@@ -162,12 +169,15 @@ typedef struct cai_memory {
 cai_memory cai_context_memory(const cai_context *context);
 
 /* Runs all launches. inputs and outputs are dense, in the order of the ports, aligned to their
- * element. */
+ * element; an output that shares an input's memory (cai_port.shares) must be given that. */
 bool cai_context_run(cai_context *context, const void *const *inputs, void *const *outputs, int64_t seed,
                      cai_error *error);
 /* Calls `watch` (NULL: nobody) in each run before every kernel, with the number of its first launch,
  * and behind the last with the number of launches: for --time and --profile. */
 void cai_context_watch(cai_context *context, void (*watch)(void *data, int launch), void *data);
+
+/* The guards (cai_launch.guards) that hold in runs from now on; all hold in a new context. */
+void cai_context_set_guards(cai_context *context, uint32_t guards);
 
 typedef struct cai_run { /* what a run needs besides the program */
     cai_pool *pool;
@@ -177,7 +187,9 @@ typedef struct cai_run { /* what a run needs besides the program */
     void **arguments;                      /* room for those of any launch */
     void (*watch)(void *data, int launch); /* as cai_context_watch has it, or NULL */
     void *watch_data;
+    uint32_t guards;
 } cai_run;
+bool cai_launch_runs(const cai_launch *launch, uint32_t guards); /* where these guards hold */
 typedef bool (*cai_runner)(const cai_program *program, const cai_run *run, cai_error *error);
 /* Runs by another function from now on, or by our own (NULL). By pointer, so that libraries go
  * without it. */

@@ -80,8 +80,11 @@ static const unsigned char *find_damage(const GuardedRegion *region) {
 }
 
 static GuardedRegion *input_region(Guard *guard, int64_t port) { return &guard->regions[guard->program->buffer_count + port]; }
-static GuardedRegion *output_region(Guard *guard, int64_t port) { return input_region(guard, guard->program->input_count + port); }
-static GuardedRegion *weights_region(Guard *guard) { return output_region(guard, guard->program->output_count); }
+static GuardedRegion *output_region(Guard *guard, int64_t port) {
+    int32_t shares = guard->program->outputs[port].shares;
+    return input_region(guard, shares ? shares - 1 : guard->program->input_count + port);
+}
+static GuardedRegion *weights_region(Guard *guard) { return input_region(guard, guard->program->input_count + guard->program->output_count); }
 static GuardedRegion *scratch_region(Guard *guard, int thread) { return weights_region(guard) + 1 + thread; }
 
 /* ---- words ---- */
@@ -214,7 +217,8 @@ static bool run_kernel(Guard *guard, cai_error *error) {
     const cai_launch *first = &guard->program->launches[guard->launch];
     int64_t rounds = first->rounds < 0 ? 1 : guard->sizes[first->rounds];
     if (!begin_buffers(guard, error)) return false;
-    begin_guarded_kernel(guard, first);
+    if (!cai_launch_runs(first, guard->run->guards)) rounds = 0;
+    else begin_guarded_kernel(guard, first);
     for (int64_t round = 0; round < rounds; round++) {
         for (int k = 0; k <= first->more; k++) {
             if (first->fused) begin_guarded_kernel(guard, &first[k]); /* a kernel each, one after the other */
@@ -263,6 +267,7 @@ static bool reserve_ports(Guard *guard, const void *const *inputs, cai_error *er
     for (int i = 0; i < program->output_count; i++) {
         const cai_port *port = &program->outputs[i];
         uint64_t bytes = guarded_port_bytes(guard, port);
+        if (port->shares) continue;
         if (!reserve_region(output_region(guard, i), bytes, (size_t)cai_type_bytes(port->type), 0, port->name, error)) return false;
     }
     if (!program->weights) return true;

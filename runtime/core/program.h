@@ -13,7 +13,7 @@
 
 #include "cai.h" /* cai_type */
 
-#define CAI_PROGRAM_ABI 5
+#define CAI_PROGRAM_ABI 6
 #define CAI_ALIGNMENT                                                                                                            \
     64 /* of weights, of the arena of slots, and of every slot; inputs and outputs need none beyond their element's */
 #define CAI_READ_SLACK 64 /* bytes after the arena that a kernel may read (never write) */
@@ -35,6 +35,7 @@ typedef struct cai_port { /* an input or output: dense, row major, in the model'
     int32_t type, rank, form, fit, top, label_count; /* type: cai_type, in the order of graph.h's DType */
     int32_t of;  /* boxes, names: the input that it tells of */
     float score; /* boxes: rows of less are none, nor is one of 0 */
+    int32_t shares; /* of an output: the input in whose memory it is to lie, as its index + 1; 0: in memory of its own */
 } cai_port;
 
 typedef struct cai_symbol {
@@ -77,6 +78,8 @@ typedef struct cai_launch {
     int32_t more;         /* how many launches behind this one are of the same kernel and run in the same rounds */
     int32_t fused;        /* 1: this one and `more` behind it, all of as many tasks and at most CAI_MAX_FUSED, run along with each other:
                              a thread runs task t of each in turn */
+    uint32_t guards;      /* bits: it runs only where the run has one of them (cai_context_set_guards); 0: always. The same in all
+                             that belong together */
 } cai_launch;
 
 typedef struct cai_check { /* what prepare() found wanting */

@@ -27,6 +27,7 @@ struct cai_context {
     RunArena arena;
     void (*watch)(void *data, int launch);
     void *watch_data;
+    uint32_t guards;
 };
 
 /* ---- memory ---- */
@@ -143,6 +144,7 @@ cai_context *cai_context_new(const cai_program *program, cai_pool *pool, cai_err
         return NULL;
     }
     *context = (cai_context){.program = program,
+                             .guards = UINT32_MAX,
                              .pool = pool,
                              .arguments = arguments,
                              .symbols = numbers,
@@ -389,6 +391,10 @@ static void run_fused(cai_context *context, const cai_launch *first, const void 
     cai_pool_run(context->pool, call_fused, &fused, context->sizes[first->tasks]);
 }
 
+void cai_context_set_guards(cai_context *context, uint32_t guards) { context->guards = guards; }
+
+bool cai_launch_runs(const cai_launch *launch, uint32_t guards) { return !launch->guards || (launch->guards & guards); }
+
 void cai_context_run_by(cai_context *context, cai_runner runner) { context->runner = runner; }
 
 bool cai_context_run(cai_context *context, const void *const *inputs, void *const *outputs, int64_t seed, cai_error *error) {
@@ -396,7 +402,8 @@ bool cai_context_run(cai_context *context, const void *const *inputs, void *cons
     const cai_program *program = context->program;
     context->symbols[program->symbol_count] = seed;
     if (context->runner) {
-        cai_run run = {context->pool, context->symbols, context->sizes, inputs, outputs, context->arguments, context->watch, context->watch_data};
+        cai_run run = {context->pool, context->symbols, context->sizes, inputs, outputs, context->arguments, context->watch, context->watch_data,
+                       context->guards};
         return context->runner(program, &run, error);
     }
     uint64_t mode = cai_flush_denormals();
@@ -405,6 +412,7 @@ bool cai_context_run(cai_context *context, const void *const *inputs, void *cons
         const cai_launch *first = &program->launches[i];
         int64_t rounds = first->rounds < 0 ? 1 : context->sizes[first->rounds];
         more = first->more;
+        if (!cai_launch_runs(first, context->guards)) continue;
         if (context->watch) context->watch(context->watch_data, i);
         if (first->fused) run_fused(context, first, inputs, outputs);
         for (int64_t round = 0; round < rounds && !first->fused; round++)

@@ -277,3 +277,12 @@ bool cai_file_write(const char *path, const void *bytes, size_t count, cai_error
     return cai_output_open(path, &output, error) && cai_output_write(&output, bytes, count, error) &&
            cai_output_finish(&output, error);
 }
+
+bool cai_folder_sync(const char *path, cai_error *error) {
+    int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0) return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be opened: %s", path, strerror(errno));
+    bool done = fsync(descriptor) == 0 || errno == EINVAL; /* file systems without it */
+    if (!done) cai_fail(error, CAI_BAD_INPUT, "%s: cannot be written: %s", path, strerror(errno));
+    close(descriptor);
+    return done;
+}

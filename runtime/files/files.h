@@ -37,6 +37,8 @@ bool cai_output_write(cai_output *output, const void *bytes, size_t count, cai_e
 /* fsync, close, rename; on failure discards. */
 bool cai_output_finish(cai_output *output, cai_error *error);
 void cai_output_discard(cai_output *output);
+/* Has the system put a folder's names on the disk, as a file's bytes are when it is finished. */
+bool cai_folder_sync(const char *path, cai_error *error);
 /* All of it at once. */
 bool cai_file_write(const char *path, const void *bytes, size_t count, cai_error *error);
 /* From now on SIGINT, SIGTERM, SIGHUP, SIGQUIT and quick_exit remove unfinished files before they end
@@ -105,10 +107,16 @@ uint16_t cai_f32_to_bf16(float value);
 
 /* ---- tensor_file.c, and a file for each format: tensors in files ---- */
 
+typedef struct cai_metadata { /* what a .safetensors says about itself */
+    const char *key, *text;
+} cai_metadata;
+
 typedef struct cai_tensor_file {
     int format;          /* CAI_FORMAT_* */
     cai_tensor *tensors; /* in the order of the file's header */
     int64_t count;
+    cai_metadata *metadata;
+    int64_t metadata_count;
     cai_file file;              /* what `data` points into, unless it had to be turned */
     const cai_tensor **by_name; /* sorted, for cai_tensors_find */
     void *names;
@@ -124,8 +132,12 @@ bool cai_tensors_parse(const char *path, const void *bytes, size_t count, cai_te
                        cai_error *error);
 void cai_tensors_close(cai_tensor_file *file);
 const cai_tensor *cai_tensors_find(const cai_tensor_file *file, const char *name); /* or NULL */
+const char *cai_tensors_metadata(const cai_tensor_file *file, const char *key);    /* or NULL */
 /* Writes in the format of the name; a stream without one gets the first that holds so many. */
 bool cai_tensors_write(const char *path, const cai_tensor *tensors, int count, cai_error *error);
+/* The same of a .safetensors with metadata. */
+bool cai_tensors_write_with(const char *path, const cai_tensor *tensors, int count,
+                            const cai_metadata *metadata, int metadata_count, cai_error *error);
 
 /* Sets tensor->count from its sizes and *bytes from type and count; false where they are beyond 63
  * bits. */
@@ -186,6 +198,9 @@ typedef bool cai_picture_writer(cai_output *output, const unsigned char *pixels,
 /* Sets sizes and memory, within CAI_MAX_PIXELS. */
 bool cai_image_new(const char *path, int64_t channels, int64_t height, int64_t width, cai_image *image,
                    cai_error *error);
+/* png.c: whole numbers in a picture, as masks have them: the palette's places, or levels of gray. */
+bool cai_png_decode_numbers(const char *path, const unsigned char *bytes, size_t count, cai_image *image,
+                            cai_error *error);
 int cai_exif_orientation(const unsigned char *tiff, size_t count); /* 0 where there is none */
 
 /* What one side must be: `fixed` where > 0, else any multiple of `multiple`. */
@@ -215,6 +230,12 @@ extern const cai_pictures cai_the_pictures;
 bool cai_image_fit(cai_image *image, int fit, cai_extent height, cai_extent width, cai_error *error);
 /* Antialiased bilinear: a triangle filter, widened where the picture shrinks. */
 bool cai_image_resize(cai_image *image, int64_t height, int64_t width, cai_error *error);
+/* The same of a part of the picture, which may begin and end within a pixel; what lies beside the part
+ * counts where the filter reaches it. */
+typedef struct cai_window {
+    double left, top, width, height;
+} cai_window;
+bool cai_image_take(cai_image *image, cai_window window, int64_t height, int64_t width, cai_error *error);
 bool cai_image_crop(cai_image *image, int64_t top, int64_t left, int64_t height, int64_t width,
                     cai_error *error);
 /* Mirrors at the lower and right edge, without repeating the edge. */

@@ -18,9 +18,12 @@ static void filter_free(Filter *filter) {
     free(filter->weights);
 }
 
-static void set_taps(FilterTaps *taps, int64_t index, int64_t from, double scale, double support) {
-    double centre = ((double)index + 0.5) * scale, sum = 0;
-    int64_t first = (int64_t)fmax(centre - support + 0.5, 0), end = (int64_t)fmin(centre + support + 0.5, (double)from);
+/* Where the outputs lie along one side: `count` of them over `size` inputs from `begin`, of which there are `from` in all. */
+typedef struct Span { double begin, size; int64_t count, from; } Span;
+
+static void set_taps(FilterTaps *taps, const Span *span, int64_t index, double scale, double support) {
+    double centre = span->begin + ((double)index + 0.5) * scale, sum = 0;
+    int64_t first = (int64_t)fmax(centre - support + 0.5, 0), end = (int64_t)fmin(centre + support + 0.5, (double)span->from);
     taps->first = first;
     taps->count = end - first;
     for (int64_t i = first; i < end; i++) {
@@ -32,9 +35,9 @@ static void set_taps(FilterTaps *taps, int64_t index, int64_t from, double scale
     for (int64_t i = 0; i < taps->count; i++) taps->weights[i] = (float)(taps->weights[i] / sum);
 }
 
-static bool filter_new(Filter *filter, int64_t from, int64_t to, cai_error *error) {
-    double scale = (double)from / (double)to, support = scale > 1 ? scale : 1; /* in input samples, either side */
-    int64_t max = (int64_t)ceil(support) * 2 + 1;
+static bool filter_new(Filter *filter, Span span, cai_error *error) {
+    double scale = span.size / (double)span.count, support = scale > 1 ? scale : 1; /* in input samples, either side */
+    int64_t to = span.count, max = (int64_t)ceil(support) * 2 + 1;
     filter->taps = cai_allocate((uint64_t)to * sizeof *filter->taps, "resizing a picture", error);
     filter->weights =
         filter->taps ? cai_allocate((uint64_t)to * (uint64_t)max * sizeof(float), "resizing a picture", error) : NULL;
@@ -44,7 +47,7 @@ static bool filter_new(Filter *filter, int64_t from, int64_t to, cai_error *erro
     }
     for (int64_t i = 0; i < to; i++) {
         filter->taps[i].weights = filter->weights + i * max;
-        set_taps(&filter->taps[i], i, from, scale, support);
+        set_taps(&filter->taps[i], &span, i, scale, support);
     }
     return true;
 }
@@ -98,24 +101,36 @@ static void replace_image(cai_image *image, cai_image by) {
     *image = by;
 }
 
-bool cai_image_resize(cai_image *image, int64_t height, int64_t width, cai_error *error) {
-    if (height == image->height && width == image->width) return true;
+static bool resize_by_spans(cai_image *image, Span across, Span down, cai_error *error) {
     cai_image out;
-    Filter across, down;
-    if (!new_like(image, height, width, &out, error)) return false;
+    Filter columns, rows;
+    if (!new_like(image, down.count, across.count, &out, error)) return false;
     bool done = false;
-    if (filter_new(&across, image->width, width, error)) {
-        if (filter_new(&down, image->height, height, error)) {
-            done = resize_by_filters(image, &across, &down, &out, error);
-            filter_free(&down);
+    if (filter_new(&columns, across, error)) {
+        if (filter_new(&rows, down, error)) {
+            done = resize_by_filters(image, &columns, &rows, &out, error);
+            filter_free(&rows);
         }
-        filter_free(&across);
+        filter_free(&columns);
     }
-    out.place.across *= (double)image->width / (double)width;
-    out.place.down *= (double)image->height / (double)height;
+    out.place.left += image->place.across * across.begin;
+    out.place.top += image->place.down * down.begin;
+    out.place.across *= across.size / (double)across.count;
+    out.place.down *= down.size / (double)down.count;
     if (done) replace_image(image, out);
     else free(out.pixels);
     return done;
+}
+
+bool cai_image_resize(cai_image *image, int64_t height, int64_t width, cai_error *error) {
+    if (height == image->height && width == image->width) return true;
+    return resize_by_spans(image, (Span){0, (double)image->width, width, image->width},
+                           (Span){0, (double)image->height, height, image->height}, error);
+}
+
+bool cai_image_take(cai_image *image, cai_window window, int64_t height, int64_t width, cai_error *error) {
+    return resize_by_spans(image, (Span){window.left, window.width, width, image->width},
+                           (Span){window.top, window.height, height, image->height}, error);
 }
 
 /* ---- cropping and padding ---- */

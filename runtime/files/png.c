@@ -13,6 +13,7 @@ typedef struct PngReader {
     const unsigned char *at, *end;
     cai_image *image;
     unsigned char *rows; /* one row, or all where the picture is interlaced */
+    bool numbers;        /* places in the palette and levels of gray as they are, instead of colours */
     cai_error *error;
 } PngReader;
 
@@ -30,22 +31,26 @@ static void read_png_bytes(png_structp png, png_bytep out, size_t count) {
 }
 
 /* Palettes become colours, 1 to 4 bits become 8, alpha is dropped, 16 bits become little endian. */
-static void set_transformations(png_structp png, png_infop info) {
+static void set_transformations(const PngReader *reader, png_structp png, png_infop info) {
     int type = png_get_color_type(png, info), bits = png_get_bit_depth(png, info);
-    if (type == PNG_COLOR_TYPE_PALETTE) png_set_palette_to_rgb(png);
-    if (type == PNG_COLOR_TYPE_GRAY && bits < 8) png_set_expand_gray_1_2_4_to_8(png);
-    if (type & PNG_COLOR_MASK_ALPHA || png_get_valid(png, info, PNG_INFO_tRNS)) png_set_strip_alpha(png);
+    if (reader->numbers) png_set_packing(png); /* a byte each, and no more */
+    else if (type == PNG_COLOR_TYPE_PALETTE) png_set_palette_to_rgb(png);
+    else if (type == PNG_COLOR_TYPE_GRAY && bits < 8) png_set_expand_gray_1_2_4_to_8(png);
+    bool transparent = !reader->numbers && png_get_valid(png, info, PNG_INFO_tRNS);
+    if (type & PNG_COLOR_MASK_ALPHA || transparent) png_set_strip_alpha(png);
     if (bits == 16) png_set_swap(png);
 }
 
-static void store_png_row(cai_image *image, int64_t y, const unsigned char *row, int bits) {
+static void store_png_row(const PngReader *reader, int64_t y, const unsigned char *row, int bits) {
+    cai_image *image = reader->image;
+    float largest = reader->numbers ? 1.0f : bits == 16 ? 65535.0f : 255.0f;
     for (int64_t c = 0; c < image->channels; c++) {
         float *out = image->pixels + (c * image->height + y) * image->width;
         for (int64_t x = 0; x < image->width; x++) {
             size_t at = (size_t)(x * image->channels + c);
             uint16_t wide;
             if (bits == 16) memcpy(&wide, row + 2 * at, sizeof wide);
-            out[x] = bits == 16 ? (float)wide / 65535.0f : (float)row[at] / 255.0f;
+            out[x] = (float)(bits == 16 ? wide : row[at]) / largest;
         }
     }
 }
@@ -73,7 +78,7 @@ static bool read_rows(PngReader *reader, png_structp png, png_infop info) {
         for (int64_t y = 0; y < height; y++) {
             unsigned char *row = reader->rows + (passes > 1 ? row_bytes * (size_t)y : 0);
             png_read_row(png, row, NULL);
-            if (pass == passes - 1) store_png_row(image, y, row, bits);
+            if (pass == passes - 1) store_png_row(reader, y, row, bits);
         }
     }
     return true;
@@ -86,7 +91,7 @@ static bool read_png(PngReader *reader, png_structp png, png_infop info, int *or
     png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* cai_image_new has the limit */
     png_set_read_fn(png, reader, read_png_bytes);
     png_read_info(png, info);
-    set_transformations(png, info);
+    set_transformations(reader, png, info);
     if (!read_rows(reader, png, info)) return false;
     png_read_end(png, info);
     png_bytep exif;
@@ -109,16 +114,37 @@ static bool chunks_fit(const unsigned char *bytes, size_t count) {
     return true; /* what is wrong with its end libpng will say */
 }
 
+static bool decode(PngReader *reader, int *orientation) {
+    const char *path = reader->path;
+    if (!chunks_fit(reader->at, (size_t)(reader->end - reader->at)))
+        return cai_fail(reader->error, CAI_BAD_INPUT, "%s: broken PNG: the file is cut off", path);
+    png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, reader, on_read_error, on_warning);
+    png_infop info = png ? png_create_info_struct(png) : NULL;
+    bool read = info ? read_png(reader, png, info, orientation) : cai_fail_memory(reader->error, sizeof(png_info *), path);
+    png_destroy_read_struct(&png, &info, NULL);
+    free(reader->rows);
+    return read;
+}
+
 bool cai_png_decode(const char *path, const unsigned char *bytes, size_t count, cai_image *image, int *orientation,
                     cai_error *error) {
-    if (!chunks_fit(bytes, count)) return cai_fail(error, CAI_BAD_INPUT, "%s: broken PNG: the file is cut off", path);
     PngReader reader = {.path = path, .at = bytes, .end = bytes + count, .image = image, .error = error};
-    png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &reader, on_read_error, on_warning);
-    png_infop info = png ? png_create_info_struct(png) : NULL;
-    bool read = info ? read_png(&reader, png, info, orientation) : cai_fail_memory(error, sizeof(png_info *), path);
-    png_destroy_read_struct(&png, &info, NULL);
-    free(reader.rows);
-    return read;
+    return decode(&reader, orientation);
+}
+
+bool cai_png_decode_numbers(const char *path, const unsigned char *bytes, size_t count, cai_image *image,
+                            cai_error *error) {
+    PngReader reader = {.path = path, .at = bytes, .end = bytes + count, .image = image, .numbers = true, .error = error};
+    int orientation;
+    *image = (cai_image){0};
+    if (cai_format_of_bytes(bytes, count, CAI_HOLDS_PICTURE) != CAI_FORMAT_png)
+        return cai_fail(error, CAI_BAD_INPUT, "%s: is no PNG, and numbers are read of palette or gray PNGs", path);
+    if (decode(&reader, &orientation) && image->channels == 1) return true;
+    if (image->channels == 3)
+        cai_fail(error, CAI_BAD_INPUT, "%s: has colours, and numbers are read of palette or gray PNGs\n"
+                 "  help: save it with a palette, whose places are the numbers", path);
+    cai_image_free(image);
+    return false;
 }
 
 /* ---- writing ---- */

@@ -141,13 +141,27 @@ static bool scan_sizes(HeaderScanner *s, int64_t *sizes, int max, int32_t *count
 
 /* ---- the header ---- */
 
-/* {"text": "text", ...}: what __metadata__ holds, which is for people. */
-static bool skip_metadata(HeaderScanner *s) {
-    const char *ignored;
+/* Room for one more: lists double. */
+static void *grown(HeaderScanner *s, void *list, int64_t count, int64_t *capacity, size_t each) {
+    if (count < *capacity) return list;
+    int64_t more = *capacity ? 2 * *capacity : 64;
+    void *larger = cai_reallocate(list, (uint64_t)more * each, s->path, s->error);
+    if (larger) *capacity = more;
+    return larger;
+}
+
+/* {"text": "text", ...}: what __metadata__ holds. */
+static bool scan_metadata(HeaderScanner *s, cai_tensor_file *file) {
+    int64_t capacity = file->metadata_count;
     if (!expect_character(s, '{')) return false;
     for (bool last = take_character(s, '}'); !last;) {
-        if (!scan_string(s, &ignored) || !expect_character(s, ':') || !scan_string(s, &ignored) || !next_or_close(s, '}', &last))
+        cai_metadata one;
+        if (!scan_string(s, &one.key) || !expect_character(s, ':') || !scan_string(s, &one.text) || !next_or_close(s, '}', &last))
             return false;
+        cai_metadata *list = grown(s, file->metadata, file->metadata_count, &capacity, sizeof one);
+        if (!list) return false;
+        file->metadata = list;
+        list[file->metadata_count++] = one;
     }
     return true;
 }
@@ -211,14 +225,10 @@ static bool place_tensor(const HeaderScanner *s, cai_tensor *tensor, const int64
 }
 
 static bool add_tensor(HeaderScanner *s, cai_tensor_file *file, int64_t *capacity, const cai_tensor *tensor) {
-    if (file->count == *capacity) {
-        int64_t more = *capacity ? 2 * *capacity : 64;
-        cai_tensor *larger = cai_reallocate(file->tensors, (uint64_t)more * sizeof *larger, s->path, s->error);
-        if (!larger) return false;
-        file->tensors = larger;
-        *capacity = more;
-    }
-    file->tensors[file->count++] = *tensor;
+    cai_tensor *list = grown(s, file->tensors, file->count, capacity, sizeof *list);
+    if (!list) return false;
+    file->tensors = list;
+    list[file->count++] = *tensor;
     return true;
 }
 
@@ -229,7 +239,7 @@ static bool scan_header(HeaderScanner *s, cai_tensor_file *file, uint64_t data_b
         cai_tensor tensor = {0};
         if (!scan_string(s, &tensor.name) || !expect_character(s, ':')) return false;
         if (strcmp(tensor.name, "__metadata__") == 0) {
-            if (!skip_metadata(s)) return false;
+            if (!scan_metadata(s, file)) return false;
         } else if (!scan_tensor(s, &tensor, offsets) || !place_tensor(s, &tensor, offsets, s->end, data_bytes) ||
                    !add_tensor(s, file, &capacity, &tensor)) {
             return false;
@@ -302,13 +312,23 @@ static bool put_header_text(Header *header, const char *text, size_t length) {
     return true;
 }
 
-static bool put_name(Header *header, const char *name) {
+static bool put_string(Header *header, const char *text) {
     if (!put_header_text(header, "\"", 1)) return false;
-    for (; *name; name++) {
+    for (; *text; text++) {
         char character[CAI_JSON_CHARACTER];
-        if (!put_header_text(header, character, (size_t)cai_json_character(*name, character))) return false;
+        if (!put_header_text(header, character, (size_t)cai_json_character(*text, character))) return false;
     }
-    return put_header_text(header, "\":", 2);
+    return put_header_text(header, "\"", 1);
+}
+
+static bool put_name(Header *header, const char *name) { return put_string(header, name) && put_header_text(header, ":", 1); }
+
+static bool put_metadata(Header *header, const cai_metadata *metadata, int count) {
+    if (!put_name(header, "__metadata__") || !put_header_text(header, "{", 1)) return false;
+    for (int i = 0; i < count; i++) {
+        if ((i > 0 && !put_header_text(header, ",", 1)) || !put_name(header, metadata[i].key) || !put_string(header, metadata[i].text)) return false;
+    }
+    return put_header_text(header, "}", 1);
 }
 
 static bool put_tensor(Header *header, const cai_tensor *tensor, int64_t *offset) {
@@ -328,11 +348,13 @@ static bool put_tensor(Header *header, const cai_tensor *tensor, int64_t *offset
 }
 
 /* Padded with spaces, so that the data begins at a multiple of eight. */
-static bool make_safetensors_header(Header *header, const cai_tensor *tensors, int count) {
+static bool make_safetensors_header(Header *header, const cai_tensor *tensors, int count, const cai_metadata *metadata, int metadata_count) {
     int64_t offset = 0;
     if (!put_header_text(header, "\0\0\0\0\0\0\0\0{", 9)) return false;
+    if (metadata_count > 0 && !put_metadata(header, metadata, metadata_count)) return false;
     for (int i = 0; i < count; i++) {
-        if ((i > 0 && !put_header_text(header, ",", 1)) || !put_tensor(header, &tensors[i], &offset)) return false;
+        bool first = i == 0 && metadata_count == 0;
+        if ((!first && !put_header_text(header, ",", 1)) || !put_tensor(header, &tensors[i], &offset)) return false;
     }
     if (!put_header_text(header, "}", 1) || !put_header_text(header, "       ", (8 - header->length % 8) % 8)) return false;
     uint64_t length = header->length - 8;
@@ -340,9 +362,10 @@ static bool make_safetensors_header(Header *header, const cai_tensor *tensors, i
     return true;
 }
 
-bool cai_safetensors_write(cai_output *output, const cai_tensor *tensors, int count, cai_error *error) {
+static bool write_all(cai_output *output, const cai_tensor *tensors, int count, const cai_metadata *metadata, int metadata_count,
+                      cai_error *error) {
     Header header = {.error = error};
-    bool made = make_safetensors_header(&header, tensors, count);
+    bool made = make_safetensors_header(&header, tensors, count, metadata, metadata_count);
     if (!made) cai_output_discard(output);
     bool written = made && cai_output_write(output, header.text, header.length, error);
     free(header.text);
@@ -350,4 +373,15 @@ bool cai_safetensors_write(cai_output *output, const cai_tensor *tensors, int co
         written = cai_output_write(output, tensors[i].data, (size_t)(tensors[i].count * cai_type_bytes(tensors[i].type)), error);
     }
     return written;
+}
+
+bool cai_safetensors_write(cai_output *output, const cai_tensor *tensors, int count, cai_error *error) {
+    return write_all(output, tensors, count, NULL, 0, error);
+}
+
+bool cai_tensors_write_with(const char *path, const cai_tensor *tensors, int count, const cai_metadata *metadata, int metadata_count,
+                            cai_error *error) {
+    cai_output output;
+    return cai_output_open(path, &output, error) && write_all(&output, tensors, count, metadata, metadata_count, error) &&
+           cai_output_finish(&output, error);
 }

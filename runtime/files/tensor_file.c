@@ -122,8 +122,15 @@ bool cai_tensors_open(const char *path, cai_tensor_file *file, cai_error *error)
     return true;
 }
 
+const char *cai_tensors_metadata(const cai_tensor_file *file, const char *key) {
+    for (int64_t i = 0; i < file->metadata_count; i++)
+        if (strcmp(file->metadata[i].key, key) == 0) return file->metadata[i].text;
+    return NULL;
+}
+
 void cai_tensors_close(cai_tensor_file *file) {
     free(file->tensors);
+    free(file->metadata);
     free(file->by_name);
     free(file->names);
     free(file->turned);

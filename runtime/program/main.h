@@ -61,8 +61,6 @@ typedef struct cai_jobs {
 bool cai_takes_any_number(const cai_program *program, int input);
 /* Whether an output tells of its files by their places, so that all go into one run. */
 bool cai_is_named(const cai_program *program, int input);
-/* What a user may want to know of a file: "gray, widened to 3 channels". */
-typedef void cai_notice(const char *path, const char *text);
 bool cai_jobs_plan(const cai_program *program, const cai_command *command, cai_jobs *jobs,
                    cai_notice *notice, cai_error *error);
 void cai_jobs_free(cai_jobs *jobs);

@@ -9,6 +9,7 @@
 void fuzz_source(const unsigned char *bytes, size_t count);   /* the parser: any bytes as source */
 void fuzz_language(const unsigned char *bytes, size_t count); /* the elaborator and what follows: source that mostly parses */
 void fuzz_files(const unsigned char *bytes, size_t count);    /* the readers of pictures and tensors */
+void fuzz_data(const unsigned char *bytes, size_t count);     /* the readers of data sets */
 void fuzz_weights(const unsigned char *bytes, size_t count);  /* the loader of weights, against a model */
 void fuzz_onnx(const unsigned char *bytes, size_t count);     /* the import of ONNX files: what is written must be read */
 void fuzz_rewrites(const unsigned char *bytes, size_t count); /* random graphs: the passes, against the reference */

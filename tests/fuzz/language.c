@@ -4,6 +4,7 @@
 #include "codegen/emit.h"
 #include "kernels/kernels.h"
 #include "elaborate/elaborate.h"
+#include "elaborate/training.h"
 #include "fuzz.h"
 #include "passes/passes.h"
 #include "plan/plan.h"
@@ -86,6 +87,7 @@ static void elaborate_all(Case *c, Library *library) {
         DEMAND(models[i]->graph || c->diag.errors);
         if (models[i]->graph) print_figures(c, models[i]);
     }
+    for (int i = 0; i < library_train_count(library); i++) DEMAND(elaborate_training(library, i) || c->diag.errors);
     if (c->diag.errors || !library_check_weights(library, models, count)) return;
     for (int i = 0; i < count; i++) compile(c, models[i]);
 }

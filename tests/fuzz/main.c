@@ -15,7 +15,8 @@ typedef struct FuzzTarget {
 
 static const FuzzTarget targets[] = {
     {"source", fuzz_source, 4},  {"language", fuzz_language, 15}, {"files", fuzz_files, 0},
-    {"weights", fuzz_weights, 0}, {"onnx", fuzz_onnx, 0}, {"rewrites", fuzz_rewrites, 0},  {"programs", fuzz_programs, 0},
+    {"data", fuzz_data, 0},       {"weights", fuzz_weights, 0},   {"onnx", fuzz_onnx, 0},   {"rewrites", fuzz_rewrites, 0},
+    {"programs", fuzz_programs, 0},
 };
 static const FuzzTarget *target;
 
@@ -25,7 +26,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     for (int i = 0; i < COUNT_OF(targets); i++)
         if (name && strcmp(targets[i].name, name) == 0) target = &targets[i];
     if (!target) {
-        fputs("FUZZ_TARGET is to be source, language, files, weights, onnx, rewrites or programs\n", stderr);
+        fputs("FUZZ_TARGET is to be source, language, files, data, weights, onnx, rewrites or programs\n", stderr);
         exit(2);
     }
     if (target->tokens_in_16) mutate_open();

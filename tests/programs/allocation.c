@@ -1,6 +1,7 @@
-/* Reads each file with the first allocation failing, then the second, and so on until it
+/* Reads each file, or data set (data:PATH), with the first allocation failing, then the second, and so on until it
  * succeeds: every failure is an error with a message, and nothing stays allocated. Linked with
  * --wrap for malloc, calloc and realloc, so that libpng and libjpeg are under test as well. */
+#include "data/data.h"
 #include "program/main.h"
 #include <stdlib.h>
 #include <string.h>
@@ -70,13 +71,43 @@ static bool read_tensors(const cai_file *file, cai_error *error) {
     return true;
 }
 
-static bool try_file(const char *path, const cai_file *file) {
+/* Pictures of a folder with the boxes of another place, or whatever has pictures and classes. */
+static bool read_data(const char *path, cai_error *error) {
+    const int64_t picture[] = {3, 4, 4}, boxes[] = {2, 5};
+    const cai_field fields[] = {
+        {.name = "photo", .text = "image", .dims = picture, .rank = 3, .form = CAI_FORM_IMAGE, .fit = CAI_TAKE_RANDOM_RESIZED, .on = -1},
+        {.name = "class", .text = "i32", .type = CAI_I32, .on = -1, .balanced = 1},
+        {.name = "boxes", .text = "f32", .dims = boxes, .rank = 2, .on = 0}};
+    const cai_field boxed[] = {fields[0], fields[2]};
+    const char *photos = strchr(path, '+');
+    const char *paths[] = {path, photos ? photos + 1 : NULL}, *names[] = {"boxes", "photo"};
+    char first[200];
+    snprintf(first, sizeof first, "%.*s", (int)strcspn(path, "+"), path);
+    paths[0] = first;
+    cai_set set = {.name = "photo", .fields = photos ? boxed : fields, .field_count = 2, .batch = 1};
+    cai_data_options options = {.held_out = 0.1};
+    cai_dataset *data = cai_dataset_open(&set, paths, photos ? names : NULL, photos ? 2 : 1, &options, error);
+    if (!data) return false;
+    float photo[3 * 4 * 4], other[10];
+    void *buffers[] = {photo, other};
+    bool good = true;
+    for (int64_t p = 0; good && p < 3; p++) good = cai_dataset_read(data, CAI_PART_TRAINING, p, 0, buffers, error);
+    cai_dataset_free(data);
+    return good;
+}
+
+static bool read_file(const cai_file *file, cai_error *error) {
     bool picture = cai_format_of_bytes(file->data, file->count, CAI_HOLDS_PICTURE) != CAI_NO_FORMAT;
+    return picture ? read_picture(file, error) : read_tensors(file, error);
+}
+
+/* `file` is NULL where the path is that of a data set. */
+static bool try_file(const char *path, const cai_file *file) {
     for (int n = 0; n < 100000; n++) {
         cai_error error = {0};
         int before = held;
         until_failure = n;
-        bool good = picture ? read_picture(file, &error) : read_tensors(file, &error);
+        bool good = file ? read_file(file, &error) : read_data(path, &error);
         bool failed = until_failure < 0;
         until_failure = -1;
         if (counts && held != before) return printf("%s: allocation %d fails, and %d stay\n", path, n, held - before) < 0;
@@ -90,6 +121,10 @@ int main(int count, char **paths) {
     for (int i = 1; i < count; i++) {
         cai_error error;
         cai_file file;
+        if (strncmp(paths[i], "data:", 5) == 0) {
+            if (!try_file(paths[i] + 5, NULL)) return 1;
+            continue;
+        }
         if (!cai_file_read(paths[i], &file, &error)) {
             puts(error.message);
             return 1;

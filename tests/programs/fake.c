@@ -45,14 +45,14 @@ static int64_t prepare(const int64_t *symbols, int64_t *sizes) {
 static const cai_dim dims[] = {{1, 0, N}, {CHANNELS, -1, C}, {4, 1, H}, {1, 2, W}};
 static const cai_symbol symbols[] = {{"N", 1}, {"H", 4}, {"W", 1}};
 #define TYPE (MODEL == MODEL_double ? "image[N, 3, H, W]" : "image[N, 1, H, W]")
-static const cai_port inputs[] = {{"photo", TYPE, dims, 0, CAI_F32, 4, CAI_FORM_IMAGE, FIT, 0, 0, 0, 0}};
-static const cai_port outputs[] = {{"bright", TYPE, dims, 0, CAI_F32, 4, CAI_FORM_IMAGE, CAI_FIT_EXACT, 0, 0, 0, 0}};
+static const cai_port inputs[] = {{"photo", TYPE, dims, 0, CAI_F32, 4, CAI_FORM_IMAGE, FIT, 0, 0, 0, 0, 0}};
+static const cai_port outputs[] = {{"bright", TYPE, dims, 0, CAI_F32, 4, CAI_FORM_IMAGE, CAI_FIT_EXACT, 0, 0, 0, 0, 0}};
 static const cai_argument arguments[] = {{CAI_ARG_SLOT, 0, CLASSES}, {CAI_ARG_INPUT, -1, 0}, {CAI_ARG_OUTPUT, -1, 0},
                                          {CAI_ARG_SLOT, 0, CLASSES}, {CAI_ARG_WEIGHTS, -1, 64}};
 static const cai_buffer buffers[] = {{CLASSES, ARENA, 0, 1}};
 #define BUFFERS 1
-static const cai_launch launches[] = {{first, "copy", "map", "a", "double.cai:1:1", arguments, 2, TASKS, -1, -1, -1, 0, 0},
-                                      {second, "scale", "map", "b", "double.cai:2:1", arguments + 2, 3, TASKS, -1, -1, -1, 0, 0}};
+static const cai_launch launches[] = {{first, "copy", "map", "a", "double.cai:1:1", arguments, 2, TASKS, -1, -1, -1, 0, 0, 0},
+                                      {second, "scale", "map", "b", "double.cai:2:1", arguments + 2, 3, TASKS, -1, -1, -1, 0, 0, 0}};
 static const cai_check checks[1];
 #define NAME (MODEL == MODEL_double ? "bright" : "gray")
 #define LAUNCHES 2
@@ -75,10 +75,10 @@ static int64_t prepare(const int64_t *symbols, int64_t *sizes) {
 static const cai_dim dims[] = {{1, 0, N}, {3, -1, C}, {8, -1, H}, {8, -1, W}}, out_dims[] = {{1, 0, N}, {3, -1, CLASSES}};
 static const char *const labels[] = {"red", "green", "blue"};
 static const cai_symbol symbols[] = {{"N", 1}};
-static const cai_port inputs[] = {{"photo", "image[N, 3, 8, 8]", dims, 0, CAI_F32, 4, CAI_FORM_IMAGE, CAI_FIT_CROP, 0, 0, 0, 0}};
-static const cai_port outputs[] = {{"scores", "f32[N, 3]", out_dims, labels, CAI_F32, 2, CAI_FORM_LABELS, 0, 2, 3, 0, 0}};
+static const cai_port inputs[] = {{"photo", "image[N, 3, 8, 8]", dims, 0, CAI_F32, 4, CAI_FORM_IMAGE, CAI_FIT_CROP, 0, 0, 0, 0, 0}};
+static const cai_port outputs[] = {{"scores", "f32[N, 3]", out_dims, labels, CAI_F32, 2, CAI_FORM_LABELS, 0, 2, 3, 0, 0, 0}};
 static const cai_argument arguments[] = {{CAI_ARG_OUTPUT, -1, 0}, {CAI_ARG_INPUT, -1, 0}};
-static const cai_launch launches[] = {{sum, "sum", "map", "a", "label.cai:1:1", arguments, 2, TASKS, -1, -1, -1, 0, 0}};
+static const cai_launch launches[] = {{sum, "sum", "map", "a", "label.cai:1:1", arguments, 2, TASKS, -1, -1, -1, 0, 0, 0}};
 static const cai_check checks[1];
 #define NAME "label"
 #define LAUNCHES 1
@@ -102,12 +102,12 @@ static int64_t prepare(const int64_t *symbols, int64_t *sizes) {
 }
 static const cai_dim dims[] = {{1, 0, N}, {1, 1, C}};
 static const cai_symbol symbols[] = {{"N", 1}, {"K", 1}};
-static const cai_port inputs[] = {{"a", "f32[N, K]", dims, 0, CAI_F32, 2, CAI_FORM_TENSOR, 0, 0, 0, 0, 0},
-                                  {"b", "f32[N, K]", dims, 0, CAI_F32, 2, CAI_FORM_TENSOR, 0, 0, 0, 0, 0}};
-static const cai_port outputs[] = {{"sum", "f32[N, K]", dims, 0, CAI_F32, 2, CAI_FORM_TENSOR, 0, 0, 0, 0, 0},
-                                   {"difference", "f32[N, K]", dims, 0, CAI_F32, 2, CAI_FORM_TENSOR, 0, 0, 0, 0, 0}};
+static const cai_port inputs[] = {{"a", "f32[N, K]", dims, 0, CAI_F32, 2, CAI_FORM_TENSOR, 0, 0, 0, 0, 0, 0},
+                                  {"b", "f32[N, K]", dims, 0, CAI_F32, 2, CAI_FORM_TENSOR, 0, 0, 0, 0, 0, 0}};
+static const cai_port outputs[] = {{"sum", "f32[N, K]", dims, 0, CAI_F32, 2, CAI_FORM_TENSOR, 0, 0, 0, 0, 0, 0},
+                                   {"difference", "f32[N, K]", dims, 0, CAI_F32, 2, CAI_FORM_TENSOR, 0, 0, 0, 0, 0, 0}};
 static const cai_argument arguments[] = {{CAI_ARG_OUTPUT, -1, 0}, {CAI_ARG_OUTPUT, -1, 1}, {CAI_ARG_INPUT, -1, 0}, {CAI_ARG_INPUT, -1, 1}};
-static const cai_launch launches[] = {{add, "add", "map", "a", "add.cai:1:1", arguments, 4, TASKS, -1, -1, -1, 0, 0}};
+static const cai_launch launches[] = {{add, "add", "map", "a", "add.cai:1:1", arguments, 4, TASKS, -1, -1, -1, 0, 0, 0}};
 static const cai_check checks[] = {{"K must be at most 1000 (add.cai:3:1)"}};
 #define NAME (MODEL == MODEL_future ? "future" : "add")
 #define LAUNCHES 1

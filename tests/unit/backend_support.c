@@ -43,7 +43,7 @@ bool compile_and_load(TestGraph *t, const LowerOptions *options, Compiled *compi
     const char *library = arena_printf(t->arena, "%s.so", folder);
     RefSource source = {.context = t, .parameter = give_value, .input = give_value};
     EmitOptions emit = {.verify = true, .cache = common_kernels()};
-    *compiled = (Compiled){.test = t, .lowered = lower(t->graph, options, t->arena)};
+    *compiled = (Compiled){.test = t, .guards = UINT32_MAX, .lowered = lower(t->graph, options, t->arena)};
     if (!backend_object(compiled->lowered, &emit, code, &error)) return complain("code", error);
     PackedWeights packed = {compiled->lowered, &source, NULL};
     if (!weights_stub_write(compiled->lowered, place, &error)) return complain("weights stub", error);
@@ -128,10 +128,14 @@ bool run_compiled(Compiled *compiled, int threads, Number **outputs) {
     const void **in = NEW_ARRAY(t->arena, const void *, graph->inputs.count);
     void **out = NEW_ARRAY(t->arena, void *, graph->outputs.count);
     for (int i = 0; i < graph->inputs.count; i++) in[i] = input_elements(t, &graph->inputs.items[i]);
-    for (int i = 0; i < graph->outputs.count; i++) out[i] = fenced(bytes_of(t, &graph->outputs.items[i]));
+    for (int i = 0; i < graph->outputs.count; i++) {
+        int shares = compiled->program->outputs[i].shares;
+        out[i] = shares ? (void *)in[shares - 1] : fenced(bytes_of(t, &graph->outputs.items[i]));
+    }
     cai_pool *pool = cai_pool_new(threads);
     cai_context *context = cai_context_new(compiled->program, pool, &error);
     if (context) cai_context_run_by(context, threads == 1 ? cai_run_guarded : NULL);
+    if (context) cai_context_set_guards(context, compiled->guards);
     bool done = context && cai_context_prepare_symbols(context, t->symbols, &error) &&
                 cai_context_run(context, in, out, 42, &error);
     if (!done) complain("run", error.message);
@@ -140,7 +144,8 @@ bool run_compiled(Compiled *compiled, int threads, Number **outputs) {
         outputs[i] = from_elements(t, out[i], count_of(t, shape), shape.type);
     }
     for (int i = 0; i < graph->inputs.count; i++) unfence(in[i], bytes_of(t, &graph->inputs.items[i]));
-    for (int i = 0; i < graph->outputs.count; i++) unfence(out[i], bytes_of(t, &graph->outputs.items[i]));
+    for (int i = 0; i < graph->outputs.count; i++)
+        if (!compiled->program->outputs[i].shares) unfence(out[i], bytes_of(t, &graph->outputs.items[i]));
     if (context) cai_context_free(context);
     cai_pool_free(pool);
     return done;

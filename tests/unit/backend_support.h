@@ -17,6 +17,7 @@ typedef struct Compiled {
     void *library;
     const cai_program *program;
     Program *lowered;
+    uint32_t guards; /* those that hold in runs: all, unless a test says so */
 } Compiled;
 
 /* Whether this machine runs code for the target. */

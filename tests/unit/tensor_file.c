@@ -50,6 +50,24 @@ TEST(safetensors_written_and_read) {
     unlink(path);
 }
 
+TEST(metadata_written_and_read) {
+    cai_error error = {0};
+    cai_tensor tensors[2];
+    cai_tensor_file file;
+    const cai_metadata metadata[] = {{"step", "4800"}, {"settings", "{\"N\": 64}"}};
+    make_tensors(tensors);
+    for (int count = 0; count <= 2; count += 2) { /* tensors */
+        CU_ASSERT_FATAL(cai_tensors_write_with(in_folder("a.safetensors"), tensors, count, metadata, 2, &error));
+        CU_ASSERT_FATAL(cai_tensors_open(path, &file, &error));
+        CU_ASSERT_EQUAL(file.count, count);
+        CU_ASSERT_STRING_EQUAL(cai_tensors_metadata(&file, "step"), "4800");
+        CU_ASSERT_STRING_EQUAL(cai_tensors_metadata(&file, "settings"), metadata[1].text);
+        CU_ASSERT_PTR_NULL(cai_tensors_metadata(&file, "ste"));
+        cai_tensors_close(&file);
+    }
+    unlink(path);
+}
+
 TEST(npy_written_and_read) {
     cai_error error = {0};
     cai_tensor tensors[2];

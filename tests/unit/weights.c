@@ -78,6 +78,56 @@ TEST(renames) {
     arena_free(arena);
 }
 
+/* ---- checkpoints of cai train ---- */
+
+static const char model_text[] = "model m(x: f32[1, 2]) -> y: f32[1, 2] {\n    scale = param((2,))\n    return x * scale\n}\n";
+
+static int errors_with(const char *weights, const cai_metadata *metadata, int metadata_count, double *first) {
+    static const float values[3][2] = {{1, 2}, {3, 4}, {5, 6}};
+    const cai_tensor tensors[] = {{"scale", CAI_F32, 1, {2}, 2, (const unsigned char *)values[0]},
+                                  {"smooth.scale", CAI_F32, 1, {2}, 2, (const unsigned char *)values[1]},
+                                  {"train.adam.scale.m", CAI_F32, 1, {2}, 2, (const unsigned char *)values[2]}};
+    char path[] = "/tmp/cai-weights-XXXXXX.cai";
+    cai_error error;
+    int file = mkstemps(path, 4);
+    CU_ASSERT_FATAL(file >= 0 && write(file, model_text, strlen(model_text)) == (ssize_t)strlen(model_text));
+    close(file);
+    CU_ASSERT_FATAL(cai_tensors_write_with("/tmp/cai-weights-last.safetensors", tensors, 3, metadata, metadata_count, &error));
+    Arena *arena = arena_new();
+    Names *names = names_new(arena);
+    Diagnostics diag = {.arena = arena};
+    Library *library = library_open(arena, names, &diag, path, &(ElaborateOptions){.stdlib_dir = "stdlib"});
+    Model *model = elaborate_model(library, 0);
+    WeightFile given = {NULL, weights};
+    Weights *found = weights_open(arena, names, &diag, &model, 1, 0, &(WeightOptions){.files = &given, .file_count = 1});
+    for (int i = 0; found && i < model->graph->nodes.count; i++) {
+        Number numbers[2];
+        RefTensor out = {.shape = {.type = DTYPE_F32, .rank = 1, .dims = {2}, .count = 2}, .values = numbers};
+        if (model->graph->nodes.items[i]->op != OP_parameter) continue;
+        RefSource source = weights_source(found);
+        if (source.parameter(source.context, model->graph->nodes.items[i], &out)) *first = numbers[0].real;
+    }
+    weights_close(found);
+    unlink(path);
+    unlink("/tmp/cai-weights-last.safetensors");
+    int errors = diag.errors;
+    arena_free(arena);
+    return errors;
+}
+
+TEST(checkpoints_have_more_than_a_model_reads) {
+    const cai_metadata checkpoint[] = {{"format", "cai run 1"}}, other[] = {{"format", "pt"}};
+    double first = 0;
+    CU_ASSERT_EQUAL(errors_with("/tmp/cai-weights-last.safetensors", other, 1, &first), 1);
+    CU_ASSERT_EQUAL(errors_with("/tmp/cai-weights-last.safetensors", checkpoint, 1, &first), 0);
+    CU_ASSERT_EQUAL(first, 1);
+    CU_ASSERT_EQUAL(errors_with("/tmp/cai-weights-last.safetensors:smooth", other, 1, &first), 0);
+    CU_ASSERT_EQUAL(first, 3);
+    CU_ASSERT_EQUAL(errors_with("/tmp/cai-weights-last.safetensors:smoth", other, 1, &first), 1);
+}
+
+/* ---- what --rename does to elements ---- */
+
 static bool parses(const char *text) {
     Transform transform;
     return transform_parse(text, strlen(text), &transform);

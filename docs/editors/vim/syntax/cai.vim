@@ -4,7 +4,7 @@ if exists("b:current_syntax")
 endif
 
 syn keyword caiDeclaration use model block train optimizer
-syn keyword caiStatement if else for in return repeat where assert expect update load from unused phase once each every minimize over with show as
+syn keyword caiStatement if else for in return repeat where assert expect update load from unused phase once each every measure save minimize over with show as
 syn keyword caiWeight param state
 syn keyword caiWord and or not
 syn keyword caiConstant true false none pi inf

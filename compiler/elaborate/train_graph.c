@@ -1,0 +1,105 @@
+/* Ports of a pass's graph with what they are bound to, and the entries that are cut out of it: a pass elaborates more than one entry needs, as
+ * losses where only a measure is wanted. */
+#include "elaborate/train.h"
+
+Node *train_input(Evaluator *ev, Name name, Shape shape, PortForm form, Fit fit, cai_binding binding, Span span) {
+    input_attributes attributes = {.name = name, .type = shape.type, .dims = {shape.rank, shape.dims}};
+    Node *node = make_node(ev, OP_input, NULL, 0, &attributes, span);
+    TrainPass *pass = ev->train;
+    if (!node || map_get(pass->of_input, node)) return node;
+    Port port = {.name = name, .node = node, .form = form, .fit = fit, .span = span};
+    vec_push(ev->arena, &ev->graph->inputs, port);
+    vec_push(ev->arena, &pass->inputs, binding);
+    map_set(pass->of_input, node, (void *)(intptr_t)pass->inputs.count);
+    return node;
+}
+
+void train_output(Evaluator *ev, Node *node, cai_binding binding, const char *name, Span span) {
+    while (node->op == OP_stop) node = node->inputs[0];
+    PassOutput output = {node, binding, intern(ev->names, name), FORM_TENSOR, span};
+    if (binding.kind == CAI_BIND_SHOWN && node->shape.rank == 4) output.form = FORM_IMAGE;
+    vec_push(ev->arena, &ev->train->outputs, output);
+}
+
+/* ---- what a node is made of ---- */
+
+static unsigned source_bits(const TrainPass *pass, const Node *node) {
+    unsigned outside = pass->measuring && node->id < pass->first_measured ? OF_OUTSIDE : 0;
+    if (node->op == OP_uniform) return OF_DRAWS | outside;
+    intptr_t place = (intptr_t)map_get(pass->of_input, node);
+    if (!place) return 0;
+    int kind = pass->inputs.items[place - 1].kind;
+    if (kind == CAI_BIND_FIELD) return OF_SAMPLES | outside;
+    return kind == CAI_BIND_TOTAL || kind == CAI_BIND_COLLECTED ? OF_TOTALS : 0;
+}
+
+static void mark_made_of(const Graph *graph, const Node *node, bool *needed) {
+    needed[node->id] = true;
+    for (int id = node->id; id >= 0; id--) {
+        const Node *at = graph->nodes.items[id];
+        for (int i = 0; i < at->input_count && needed[id]; i++) needed[at->inputs[i]->id] = true;
+    }
+}
+
+unsigned train_sources(Evaluator *ev, const Node *node) {
+    Arena *scratch = arena_new();
+    bool *needed = NEW_ARRAY(scratch, bool, node->id + 1);
+    mark_made_of(ev->graph, node, needed);
+    unsigned bits = 0;
+    for (int id = 0; id <= node->id; id++)
+        if (needed[id]) bits |= source_bits(ev->train, ev->graph->nodes.items[id]);
+    arena_free(scratch);
+    return bits;
+}
+
+/* ---- cutting ---- */
+
+static void copy_needed(const Graph *from, Graph *to, const bool *needed, Node **memo) {
+    for (int id = 0; id < from->nodes.count; id++) {
+        const Node *node = from->nodes.items[id];
+        if (!needed[id]) continue;
+        Node **inputs = NEW_ARRAY(to->arena, Node *, node->input_count);
+        for (int i = 0; i < node->input_count; i++) inputs[i] = memo[node->inputs[i]->id];
+        graph_at(to, node->origin);
+        memo[id] = graph_copy(to, node, inputs);
+    }
+}
+
+static void add_inputs(const Graph *from, const TrainPass *pass, const bool *needed, Node *const *memo, TrainingEntry *entry) {
+    Graph *to = entry->graph;
+    for (int i = 0; i < from->inputs.count; i++) {
+        Port port = from->inputs.items[i];
+        if (!needed[port.node->id]) continue;
+        port.node = memo[port.node->id];
+        vec_push(to->arena, &to->inputs, port);
+        vec_push(to->arena, &entry->inputs, pass->inputs.items[i]);
+    }
+}
+
+static void add_output(TrainingEntry *entry, const PassOutput *output, Node *node) {
+    Port port = {.name = output->name, .node = node, .form = output->form, .span = output->span};
+    vec_push(entry->graph->arena, &entry->graph->outputs, port);
+    vec_push(entry->graph->arena, &entry->outputs, output->binding);
+}
+
+TrainingEntry train_entry(Evaluator *ev, bool (*wanted)(const TrainPass *pass, const PassOutput *output)) {
+    const TrainPass *pass = ev->train;
+    TrainingEntry entry = {0};
+    bool *needed = NEW_ARRAY(ev->arena, bool, ev->graph->nodes.count), any = false;
+    for (int i = 0; i < pass->outputs.count; i++) {
+        if (!wanted(pass, &pass->outputs.items[i])) continue;
+        mark_made_of(ev->graph, pass->outputs.items[i].node, needed);
+        any = true;
+    }
+    if (!any) return entry;
+    entry.graph = graph_new(ev->arena, ev->names, ev->dims);
+    entry.graph->model = ev->graph->model;
+    entry.graph->comment = ev->graph->comment;
+    entry.graph->checks = ev->graph->checks;
+    Node **memo = NEW_ARRAY(ev->arena, Node *, ev->graph->nodes.count);
+    copy_needed(ev->graph, entry.graph, needed, memo);
+    add_inputs(ev->graph, pass, needed, memo, &entry);
+    for (int i = 0; i < pass->outputs.count; i++)
+        if (wanted(pass, &pass->outputs.items[i])) add_output(&entry, &pass->outputs.items[i], memo[pass->outputs.items[i].node->id]);
+    return entry;
+}

@@ -1,0 +1,235 @@
+/* show, measure and save: what is told of a training, and what is computed over the samples that are held out. */
+#include "elaborate/train.h"
+
+int train_guard(Evaluator *ev, const cai_interval *interval) {
+    TrainingPhase *phase = train_phase(ev);
+    for (int i = 0; i < phase->guards.count; i++) {
+        const cai_interval *known = &phase->guards.items[i];
+        if (known->count == interval->count && known->unit == interval->unit && known->last == interval->last) return i;
+    }
+    vec_push(ev->arena, &phase->guards, *interval);
+    return phase->guards.count - 1;
+}
+
+int train_shown(ShownList *list, Evaluator *ev, const char *name, int form, int row, int guard, bool is_loss, Span span) {
+    TrainingShown shown = {.name = name, .form = form, .row = row, .guard = guard, .is_loss = is_loss, .span = span};
+    vec_push(ev->arena, list, shown);
+    return list->count - 1;
+}
+
+/* ---- show ---- */
+
+static bool is_picture(const Node *node) {
+    int64_t channels = 0;
+    return node->shape.rank == 4 && node->shape.type == DTYPE_F32 && dim_is_const(node->shape.dims[1], &channels) && (channels == 1 || channels == 3);
+}
+
+/* CAI_SHOW_*, or -1 after an error. */
+static int form_of(Evaluator *ev, Value v, Span span) {
+    if (v.kind == VALUE_TENSOR && is_picture(v.node)) return CAI_SHOW_PICTURE;
+    if (v.kind == VALUE_TENSOR && v.node->shape.rank == 0 && v.node->shape.type == DTYPE_F32) return CAI_SHOW_CURVE;
+    if (v.kind == VALUE_ERROR || report_unrun(ev, v)) return -1;
+    Diagnostic *d = report(ev, DIAG_show, span, "what is shown is a number f32[], or pictures f32[N, 3, H, W]; this is %s", value_describe(ev->arena, v));
+    if (v.kind == VALUE_TENSOR && v.node->shape.type == DTYPE_F32) report_help(ev, d, "of many numbers show `mean(...)`");
+    return -1;
+}
+
+/* A measure's numbers are computed once, of totals; its pictures are those of the first batch. */
+static bool fits_measure(Evaluator *ev, const Node *node, int form, Span span) {
+    unsigned made_of = train_sources(ev, node);
+    Diagnostic *d = NULL;
+    if (made_of & OF_OUTSIDE) d = report(ev, DIAG_measure, span, "this is of the step's samples: in `measure` the inputs are those that are held out");
+    else if (form == CAI_SHOW_PICTURE && !(made_of & OF_TOTALS)) return true;
+    else if (form == CAI_SHOW_CURVE && made_of == OF_TOTALS) return true;
+    else if (form == CAI_SHOW_PICTURE) d = report(ev, DIAG_measure, span, "pictures of a measure are of one batch: they cannot be made of totals");
+    else {
+        d = report(ev, DIAG_measure, span, "this number is of one batch, not of the whole set");
+        report_help(ev, d, "`total(x)` adds over all batches, `collect(x)` joins them; `average(x)` of the library is a mean over samples, x being f32[N]");
+    }
+    return false;
+}
+
+static int show_one(Evaluator *ev, Value v, const char *name, int row, int guard, Span span) {
+    TrainPass *pass = ev->train;
+    v = settle(ev, v);
+    int form = form_of(ev, v, span);
+    if (form < 0 || (pass->measuring && !fits_measure(ev, v.node, form, span))) return -1;
+    if (!pass->measuring && pass->goal != GOAL_FIND && pass->goal != GOAL_STEP) return -1;
+    ShownList *list = pass->measuring ? &pass->measured->shown : &train_phase(ev)->shown;
+    int index = train_shown(list, ev, name, form, row, pass->measuring ? -1 : guard, false, span);
+    train_output(ev, v.node, (cai_binding){CAI_BIND_SHOWN, index, 0, 0, pass->measuring ? -1 : guard}, name, span);
+    return index;
+}
+
+static const char *name_of(Evaluator *ev, const Expr *expr) { return span_text(ev->arena, expr->span); }
+
+/* The pictures of a tuple stand side by side. */
+static void show_value(Evaluator *ev, const Expr *expr, Value v, int guard) {
+    if (!value_is_sequence(v)) {
+        show_one(ev, v, name_of(ev, expr), -1, guard, expr->span);
+        return;
+    }
+    bool written = (expr->kind == EXPR_TUPLE || expr->kind == EXPR_LIST) && expr->arguments.count == v.list->count;
+    int row = (int)expr->span.begin;
+    for (int i = 0; i < v.list->count; i++) {
+        const Expr *item = written ? expr->arguments.items[i].value : expr;
+        const char *name = v.list->names && v.list->names[i] ? v.list->names[i] : name_of(ev, item);
+        show_one(ev, v.list->items[i], name, row, guard, item->span);
+    }
+}
+
+void execute_show(Evaluator *ev, const Stmt *stmt) {
+    if (!train_allows(ev, stmt, "show")) return;
+    TrainPass *pass = ev->train;
+    int guard = pass->guard;
+    cai_interval interval;
+    if (stmt->interval.count) {
+        if (!train_interval(ev, &stmt->interval, &interval)) return;
+        if (guard >= 0 || pass->measuring) {
+            report(ev, DIAG_show, stmt->span, "this `show` stands within `every` or `measure`, which say when it comes");
+            return;
+        }
+        interval.last = 1;
+        guard = train_guard(ev, &interval);
+    }
+    pass->quiet++;
+    Value v = evaluate(ev, stmt->value);
+    pass->quiet--;
+    show_value(ev, stmt->value, v, guard);
+}
+
+/* ---- measure ---- */
+
+/* A measure stands between steps: states are what they were when the step began. Gives what they are in the step, behind which stands a NULL. */
+static Node **states_as_saved(Evaluator *ev) {
+    TrainPass *pass = ev->train;
+    Node **values = NEW_ARRAY(ev->arena, Node *, pass->weights.count + 1);
+    for (int i = 0; i < pass->weights.count; i++) {
+        values[i] = pass->weights.items[i]->value;
+        pass->weights.items[i]->value = pass->weights.items[i]->node;
+    }
+    return values;
+}
+
+static void run_measure(Evaluator *ev, const Stmt *stmt) {
+    TrainPass *pass = ev->train;
+    const Frame *around = ev->frame;
+    Frame *frame = frame_push(ev, around->unit, ev->root, stmt->span); /* what it binds is its own */
+    bindings_add(ev, &frame->names, &around->names);
+    pass->measuring = true;
+    pass->quiet++;
+    pass->first_measured = ev->graph->nodes.count;
+    const FieldPlace *places = arena_copy(ev->arena, pass->fields.items, sizeof *places * (size_t)pass->fields.count);
+    train_declare_anew(ev, &stmt->inputs, true);
+    train_bind_measured(ev);
+    Node **values = states_as_saved(ev);
+    execute_all(ev, &stmt->body);
+    for (int i = 0; values[i]; i++) pass->weights.items[i]->value = values[i];
+    pass->quiet--;
+    pass->measuring = false;
+    if (places) memcpy(pass->fields.items, places, sizeof *places * (size_t)pass->fields.count);
+    frame_pop(ev);
+}
+
+void execute_measure(Evaluator *ev, const Stmt *stmt) {
+    TrainPass *pass = ev->train;
+    cai_interval when = {.last = 1};
+    if (!train_allows(ev, stmt, "measure") || !train_is_timed(ev, stmt, "measure")) return;
+    if (stmt->interval.count && !train_interval(ev, &stmt->interval, &when)) return;
+    if (pass->measuring || pass->guard >= 0) {
+        report(ev, DIAG_train_place, stmt->span, "`measure` stands within `every` or another `measure`");
+        return;
+    }
+    when.last = 1;
+    int index = pass->measures++;
+    if (pass->goal != GOAL_FIND && !(pass->goal == GOAL_MEASURE && pass->measure == index)) return;
+    TrainingMeasure *measured = NEW(ev->arena, TrainingMeasure);
+    *measured = (TrainingMeasure){.when = when, .set = -1, .save_by = -1};
+    pass->measured = measured;
+    run_measure(ev, stmt);
+    if (pass->goal == GOAL_FIND && !measured->shown.count && !ev->errors && !pass->plan->unresolved)
+        report_warning(ev, DIAG_measure, stmt->span, "this `measure` shows nothing", "`show accuracy` tells a number of it");
+}
+
+static bool in_measure(Evaluator *ev, const char *word, Span span) {
+    if (ev->train && ev->train->measuring) return true;
+    Diagnostic *d = report(ev, DIAG_measure, span, "`%s` stands in `measure`: only there a whole set is gone through", word);
+    report_help(ev, d, ev->train ? "`measure every 1 epochs { ... }`; of one batch it is `sum(x)` or `mean(x)`" : "a model sees one batch: `sum(x)` or `mean(x)`");
+    return false;
+}
+
+/* Over batches can go only what is of batches, of one shape. */
+static bool is_of_batch(Evaluator *ev, const Node *node, const char *word, Span span) {
+    unsigned made_of = train_sources(ev, node);
+    if (made_of & OF_TOTALS) report(ev, DIAG_measure, span, "`%s` is of what is made of totals already: those are computed once", word);
+    else if (made_of & OF_OUTSIDE) report(ev, DIAG_measure, span, "`%s` is of the step's samples: in `measure` the inputs are those that are held out", word);
+    return !(made_of & (OF_TOTALS | OF_OUTSIDE));
+}
+
+static Value joined(Evaluator *ev, Node *node, int kind, int *count, const char *word, Shape shape, Span span) {
+    cai_binding binding = {kind, (*count)++, 0, 0, -1};
+    const char *name = arena_printf(ev->arena, "%s.%d.%d", word, ev->train->measures, binding.index);
+    train_output(ev, node, binding, name, span);
+    return value_node(train_input(ev, intern(ev->names, name), shape, FORM_TENSOR, FIT_EXACT, binding, span));
+}
+
+Value train_total(Evaluator *ev, const Arguments *arguments, Span span) {
+    if (!in_measure(ev, "total", span)) return value_error;
+    Node *node = as_node(ev, arguments->given.items[0].value, DTYPE_F32, span);
+    if (!node || !is_of_batch(ev, node, "total", span)) return value_error;
+    if (node->shape.type != DTYPE_F32 || !shape_element_count(node->shape, &(int64_t){0})) {
+        Diagnostic *d = report(ev, DIAG_measure, span, "`total` adds tensors of f32 of one shape for all batches; this is %s",
+                               shape_string(ev->arena, node->shape));
+        report_help(ev, d, "the last batch is smaller: sum over it first, `total(sum(x))`; `collect` joins batches of any size");
+        return value_error;
+    }
+    return joined(ev, node, CAI_BIND_TOTAL, &ev->train->measured->totals, "total", node->shape, span);
+}
+
+Value train_collect(Evaluator *ev, const Arguments *arguments, Span span) {
+    if (!in_measure(ev, "collect", span)) return value_error;
+    Node *node = as_node(ev, arguments->given.items[0].value, DTYPE_F32, span);
+    if (!node || !is_of_batch(ev, node, "collect", span)) return value_error;
+    if (node->shape.rank == 0) {
+        report(ev, DIAG_measure, span, "`collect` joins along the first axis, and one number has none");
+        return value_error;
+    }
+    Dim *dims = arena_copy(ev->arena, node->shape.dims, sizeof *dims * (size_t)node->shape.rank);
+    dims[0] = dim_symbol(ev->dims, intern(ev->names, "all"), 1);
+    Shape all = {node->shape.type, node->shape.rank, dims};
+    return joined(ev, node, CAI_BIND_COLLECTED, &ev->train->measured->collected, "collect", all, span);
+}
+
+/* ---- save ---- */
+
+static int shown_place(const Evaluator *ev, const Node *node) {
+    const PassOutputs *outputs = &ev->train->outputs;
+    for (int i = 0; i < outputs->count; i++)
+        if (outputs->items[i].node == node && outputs->items[i].binding.kind == CAI_BIND_SHOWN) return outputs->items[i].binding.index;
+    return -1;
+}
+
+void execute_save(Evaluator *ev, const Stmt *stmt) {
+    if (!train_allows(ev, stmt, "save")) return;
+    int save = !strcmp(stmt->name, "largest") ? CAI_SAVE_LARGEST : !strcmp(stmt->name, "smallest") ? CAI_SAVE_SMALLEST : CAI_SAVE_NEVER;
+    if (save == CAI_SAVE_NEVER) {
+        Diagnostic *d = report(ev, DIAG_save, stmt->span, "what is saved is the `largest` or the `smallest`, not the `%s`", stmt->name);
+        report_help(ev, d, "`save largest accuracy`, `save smallest error`");
+        return;
+    }
+    if (!in_measure(ev, "save", stmt->span)) return;
+    TrainingMeasure *measured = ev->train->measured;
+    if (measured->save != CAI_SAVE_NEVER) {
+        report(ev, DIAG_save, stmt->span, "a `measure` saves by one number, and this is a second");
+        return;
+    }
+    Value v = settle(ev, evaluate(ev, stmt->value));
+    if (v.kind != VALUE_TENSOR || v.node->shape.rank != 0) {
+        if (v.kind != VALUE_ERROR) report(ev, DIAG_save, stmt->value->span, "`save` goes by a number f32[]; this is %s", value_describe(ev->arena, v));
+        return;
+    }
+    int shown = shown_place(ev, v.node);
+    if (shown < 0) shown = show_one(ev, v, name_of(ev, stmt->value), -1, -1, stmt->value->span);
+    measured->save = save;
+    measured->save_by = shown;
+}

@@ -1,0 +1,192 @@
+/* update, once and every: what gets new values beside the weights that a minimize trains. */
+#include "elaborate/train.h"
+
+/* ---- update of one place ---- */
+
+/* A number is spread over the place's shape. NULL after an error. */
+static Node *new_value(Evaluator *ev, const Weight *place, Value v, const Expr *expr) {
+    if (v.kind == VALUE_INT || v.kind == VALUE_REAL || v.kind == VALUE_BOOL) {
+        graph_at(ev->graph, origin_new(ev->graph, expr->span, ev->frame->origin));
+        Number number = value_number(v, place->shape.type);
+        return build_constant(ev->graph, &number, 1, place->shape);
+    }
+    Node *node = as_node(ev, v, place->shape.type, expr->span);
+    if (!node || shape_equal(node->shape, place->shape)) return node;
+    const char *name = strncmp(place->path, "train.", 6) ? place->path : place->path + 6;
+    Diagnostic *d = report(ev, DIAG_update, expr->span, "`%s` is %s, and cannot become %s", name, shape_string(ev->arena, place->shape),
+                           shape_string(ev->arena, node->shape));
+    report_help(ev, d, "an update keeps shape and type");
+    return NULL;
+}
+
+/* In `measure` a block's own state may follow from totals, as in schedules that wait for a plateau. */
+static bool acts_on(const Evaluator *ev, const Weight *place) {
+    const TrainPass *pass = ev->train;
+    bool own = ev->train->plan->training->states.items[place->index].kind == CAI_STATE_TRAINING;
+    return train_acts(ev) || (pass->goal == GOAL_MEASURE && pass->measuring && own && train_is_body(ev));
+}
+
+static void update_place(Evaluator *ev, Weight *place, const Stmt *stmt) {
+    Node *value = new_value(ev, place, evaluate(ev, stmt->value), stmt->value);
+    if (value && acts_on(ev, place)) train_assign(ev, place, value);
+}
+
+/* ---- update of a layer: the line runs for each of its weights ---- */
+
+static Node *run_line(Evaluator *ev, const Stmt *stmt, const Target *target, Weight *place) {
+    TrainPass *pass = ev->train;
+    Layer *weight = layer_new(ev, LAYER_ROOT, stmt->span);
+    const Frame *around = ev->frame;
+    weight->path = weight->identity = place->path; /* so that random numbers bear it */
+    Frame *frame = frame_push(ev, around->unit, weight, stmt->span);
+    bindings_add(ev, &frame->names, &around->names);
+    pass->below = train_below(target, place->path);
+    pass->below_frame = frame;
+    pass->below_path = target->model ? "" : target->path;
+    Node *value = new_value(ev, place, evaluate(ev, stmt->value), stmt->value);
+    pass->below = NULL;
+    frame_pop(ev);
+    return value;
+}
+
+static bool update_kind(Evaluator *ev, const Stmt *stmt, const Target *target, int kind) {
+    const TrainPlan *plan = ev->train->plan;
+    bool any = false;
+    for (int i = 0; i < plan->facts.count && !ev->stopped; i++) {
+        if (plan->training->states.items[i].kind != kind || !train_matches(plan, target, i)) continue;
+        Weight *place = train_place(ev, i);
+        Node *value = run_line(ev, stmt, target, place);
+        any = true;
+        if (!value) break;
+        if (train_acts(ev)) train_assign(ev, place, value);
+    }
+    return any;
+}
+
+/* Its states follow only where the line has another layer: an average of G has G's running means averaged, noise on G's weights leaves them. */
+static void update_layer(Evaluator *ev, const Stmt *stmt, const Target *target) {
+    if (ev->train->goal == GOAL_FIND) return; /* not all of its weights are known */
+    ev->train->met_other = false;
+    if (!update_kind(ev, stmt, target, CAI_STATE_PARAMETER)) {
+        Diagnostic *d = report(ev, DIAG_update, stmt->target->span, "`%s` has no weights that could be updated", target->text);
+        report_help(ev, d, "is it run anywhere in this block?");
+    }
+    if (ev->train->met_other) update_kind(ev, stmt, target, CAI_STATE_LAYER);
+}
+
+static Weight *place_of(Evaluator *ev, const Target *target) {
+    return target->path && *target->path ? map_get(ev->weights, intern(ev->names, target->path)) : NULL;
+}
+
+void execute_update(Evaluator *ev, const Stmt *stmt) {
+    Targets targets = {0};
+    if (!ev->train) {
+        Diagnostic *d = report(ev, DIAG_train_place, stmt->span, "`update` changes a state in training, and this is a model");
+        report_help(ev, d, "put it behind `if training`, as `batchnorm` of the library does");
+        return;
+    }
+    if (!train_is_timed(ev, stmt, "update") || !train_targets(ev, stmt->target, "update", &targets)) return;
+    for (int i = 0; i < targets.count; i++) {
+        Weight *place = place_of(ev, &targets.items[i]);
+        if (place) update_place(ev, place, stmt);
+        else update_layer(ev, stmt, &targets.items[i]);
+    }
+}
+
+/* ---- once: what it binds is saved ---- */
+
+static Name state_path(Evaluator *ev, const char *name) {
+    const TrainPass *pass = ev->train;
+    const char *phase = pass->in_phase ? arena_printf(ev->arena, "%s.", train_phase(ev)->name) : "";
+    return intern(ev->names, arena_printf(ev->arena, "train.%s%s", phase, name));
+}
+
+static bool is_known_shape(Evaluator *ev, const char *name, Shape shape, Span span) {
+    if (shape_element_count(shape, &(int64_t){0})) return true;
+    Diagnostic *d = report(ev, DIAG_train_once, span, "`%s` is saved, and its shape %s is not known at compile time", name, shape_string(ev->arena, shape));
+    report_help(ev, d, "fix the size with -D, or in the block's signature");
+    return false;
+}
+
+static Value kept_list(Evaluator *ev, const char *name, Value v, Span span);
+
+static Value kept_value(Evaluator *ev, const char *name, Value v, Span span) {
+    if (value_is_sequence(v)) return kept_list(ev, name, v, span);
+    if (v.kind != VALUE_TENSOR || !is_known_shape(ev, name, v.node->shape, span)) return v;
+    Weight *place = train_place(ev, train_own_state(ev, state_path(ev, name), v.node->shape, span));
+    if (ev->train->once) train_assign(ev, place, v.node);
+    return value_node(place->value);
+}
+
+static Value kept_list(Evaluator *ev, const char *name, Value v, Span span) {
+    Value *items = NEW_ARRAY(ev->arena, Value, v.list->count);
+    for (int i = 0; i < v.list->count; i++) items[i] = kept_value(ev, arena_printf(ev->arena, "%s.%d", name, i), v.list->items[i], span);
+    return value_list(ev->arena, v.kind, items, v.list->names, v.list->count);
+}
+
+static void keep_target(Evaluator *ev, const Expr *target) {
+    const Value *bound = frame_place(ev, target);
+    if (bound) frame_bind(ev, ev->frame, target->name, kept_value(ev, target->name, *bound, target->span), target->span);
+    for (int i = 0; i < target->arguments.count; i++) keep_target(ev, target->arguments.items[i].value);
+}
+
+static void keep_bound(Evaluator *ev, const StmtList *body) {
+    for (int i = 0; i < body->count; i++) {
+        const Stmt *stmt = body->items[i];
+        if (stmt->kind == STMT_ASSIGN) keep_target(ev, stmt->target);
+        keep_bound(ev, &stmt->body);
+        keep_bound(ev, &stmt->else_body);
+    }
+}
+
+void execute_once(Evaluator *ev, const Stmt *stmt) {
+    TrainPass *pass = ev->train;
+    if (!train_allows(ev, stmt, "once")) return;
+    bool acts = train_once_acts(ev), now = acts && pass->goal == GOAL_ONCE;
+    bool noted = !acts;
+    for (int i = 0; i < pass->plan->once.count; i++) noted |= pass->plan->once.items[i] == pass->phase;
+    if (!noted) vec_push(ev->arena, &pass->plan->once, pass->phase);
+    int *depth = now ? &pass->once : &pass->other_once;
+    ++*depth;
+    execute_all(ev, &stmt->body);
+    keep_bound(ev, &stmt->body);
+    --*depth;
+}
+
+/* ---- every: lines of some steps only ---- */
+
+static Node *active_node(Evaluator *ev, int guard, Span span) {
+    Name name = intern(ev->names, arena_printf(ev->arena, "active.%d", guard));
+    return train_input(ev, name, (Shape){DTYPE_BOOL, 0, NULL}, FORM_TENSOR, FIT_EXACT, (cai_binding){CAI_BIND_ACTIVE, guard, 0, 0, -1}, span);
+}
+
+/* What later lines of the step read: the new value in the steps of the guard, the old one in others. */
+static void choose(Evaluator *ev, Weight *place, Node *before, int guard, Span span) {
+    Node *changed = place->value, *active = active_node(ev, guard, span);
+    active = build_broadcast(ev->graph, active, place->shape.rank, place->shape.dims);
+    train_assign(ev, place, build_select(ev->graph, active, changed, before));
+    vec_push(ev->arena, &ev->train->chosen, ((Chosen){place, place->value, before, changed, guard}));
+}
+
+static Node *value_before(Node *const *before, int count, int i, const Weight *place) { return i < count ? before[i] : place->node; }
+
+void execute_every(Evaluator *ev, const Stmt *stmt) {
+    TrainPass *pass = ev->train;
+    cai_interval interval;
+    if (!train_allows(ev, stmt, "every") || !train_is_timed(ev, stmt, "every") || !train_interval(ev, &stmt->interval, &interval)) return;
+    if (pass->guard >= 0 || pass->measuring) {
+        report(ev, DIAG_train_place, stmt->span, "`every` stands within another `every`, or in `measure`");
+        return;
+    }
+    int count = pass->weights.count, guard = train_guard(ev, &interval);
+    Node **before = NEW_ARRAY(ev->arena, Node *, count);
+    for (int i = 0; i < count; i++) before[i] = pass->weights.items[i]->value;
+    pass->guard = guard;
+    execute_all(ev, &stmt->body);
+    pass->guard = -1;
+    for (int i = 0; i < pass->weights.count; i++) {
+        Weight *place = pass->weights.items[i];
+        Node *old = value_before(before, count, i, place);
+        if (place->value != old) choose(ev, place, old, guard, stmt->span);
+    }
+}

@@ -1,0 +1,93 @@
+/* What a `train` block is elaborated to: states, sets of samples, and phases, each of some graphs. The same in data as the tables of
+ * runtime/core/training.h, in whose words it is written; codegen/ makes those tables of it. */
+#ifndef CAI_ELABORATE_TRAINING_H
+#define CAI_ELABORATE_TRAINING_H
+
+#include "core/training.h"
+#include "elaborate/elaborate.h"
+
+typedef struct TrainingState {
+    Name path;
+    Shape shape;
+    int kind, start;     /* CAI_STATE_*, CAI_START_* */
+    double number;
+    const char *load;    /* FILE:NAME of `load`, NAME the tensor's in the file; NULL */
+    Name drawn_as;       /* the path whose stream its first elements are drawn from: of a copy its original's, else its own */
+    Span span;
+} TrainingState;
+
+typedef struct TrainingField {
+    Name name;
+    Shape shape;         /* of a batch: its first axis is the set's batch */
+    PortForm form;
+    int fit;             /* CAI_TAKE_* */
+    double scale[2];
+    const char *names;   /* NULL: none */
+    Name on;             /* NULL: none */
+    int together;
+    bool balanced, index, once;
+    Span span;
+} TrainingField;
+
+typedef struct TrainingSet {
+    Name name;
+    const char *place;
+    Vec(TrainingField) fields;
+    int64_t batch;
+    int anew;            /* as cai_set's */
+} TrainingSet;
+
+/* A graph whose ports are bound: bindings.items[i] is that of port i. */
+typedef Vec(cai_binding) BindingList;
+typedef struct TrainingEntry {
+    Graph *graph;        /* NULL: there is none */
+    BindingList inputs, outputs;
+} TrainingEntry;
+
+typedef struct TrainingShown {
+    const char *name;
+    int form, row, guard;
+    bool is_loss;
+    Span span;
+} TrainingShown;
+typedef Vec(TrainingShown) ShownList;
+
+typedef struct TrainingMeasure {
+    cai_interval when;
+    TrainingEntry batch, last;
+    ShownList shown;
+    int totals, collected, set, save, save_by;
+} TrainingMeasure;
+
+typedef struct TrainingPhase {
+    Name name;
+    cai_interval length;
+    TrainingEntry once, step;
+    Vec(cai_interval) guards;
+    ShownList shown;
+    Vec(TrainingMeasure) measures;
+    int *rounds;         /* one a set */
+} TrainingPhase;
+
+typedef struct Training {
+    Decl *decl;
+    Name name;
+    const char *comment, *settings;
+    Vec(TrainingState) states;
+    Vec(TrainingSet) sets;
+    Vec(TrainingPhase) phases;
+} Training;
+
+int library_train_count(const Library *library);
+Name library_train_name(const Library *library, int index);
+/* Whether the models of the file can read what is trained: equal paths of unequal shape are told, and, as a warning, weights that no model has. */
+void library_check_trained(Library *library, const Training *training, Model *const *models, int count);
+/* NULL where there were errors. */
+Training *elaborate_training(Library *library, int index);
+
+/* A file that the text names lies beside the text, and a trainer may run in another folder: its absolute name; NULL stays NULL. */
+const char *training_file(Arena *arena, const char *file, Span span);
+/* ---- training_sets.c ---- */
+const cai_set *training_sets(Arena *arena, const Training *training);
+
+#endif

@@ -1,0 +1,154 @@
+/* What a trainer's entry does to the states that it is handed. An output may share the memory of an input (PortPlan): the new value of a
+ * state goes where the old one lies. schedule.c puts a copy of each such output at the end of all launches, which is always right; here
+ * the copy is left out wherever the value may as well be made in that place: all that read the old one come before, or the kernel that
+ * makes the new one reads the old, element by element, where it writes.
+ *
+ * And launches are guarded: what only serves outputs that are written in some runs (`every 16 steps`) runs in those alone. What is made
+ * in a state's place must then run exactly when the state is to change. */
+#include "plan/stages.h"
+
+/* ---- guards ---- */
+
+#define ALWAYS UINT32_MAX /* more than MAX_GUARDS can be */
+
+typedef struct Guards {
+    const Program *program;
+    uint32_t *needed; /* by the id of a root: in which runs somebody wants what lies in it */
+} Guards;
+
+/* The guards whose bool decides `condition`; 0 where it is no such input. */
+static uint32_t guards_of_condition(const Program *program, const Node *condition) {
+    while (condition->op == OP_broadcast || condition->op == OP_reshape) condition = condition->inputs[0];
+    for (int i = 0; i < program->graph->inputs.count; i++)
+        if (program->graph->inputs.items[i].node == condition) return program->inputs[i].guards;
+    return 0;
+}
+
+/* The runs in which a kernel asks for its input, beside those in which it runs: of select(active, new, old) `new` counts only
+ * where the guard holds. */
+static uint32_t guards_of_read(const Program *program, const Kernel *kernel, const Node *node) {
+    uint32_t guards = kernel->member_count > 0 && program->inputs ? 0 : ALWAYS;
+    for (int i = 0; i < kernel->member_count && guards != ALWAYS; i++) {
+        const Node *member = kernel->members[i];
+        for (int k = 0; k < member->input_count; k++) {
+            if (member->inputs[k] != node) continue;
+            uint32_t of_select = member->op == OP_select && k == 1 ? guards_of_condition(program, member->inputs[0]) : 0;
+            guards = of_select ? guards | of_select : ALWAYS;
+        }
+    }
+    return guards ? guards : ALWAYS;
+}
+
+static uint32_t guards_of_output(const Program *program, const Value *root) {
+    if (root->space != SPACE_OUTPUT) return 0;
+    uint32_t guards = program->outputs[root->slot].guards;
+    return guards ? guards : ALWAYS;
+}
+
+/* The runs in which the launches first .. last are wanted, which run together. */
+static uint32_t guards_of_group(const Guards *g, int first, int last) {
+    uint32_t guards = 0;
+    for (int i = first; i <= last; i++) {
+        const Value *root = value_root(g->program->launches.items[i]->output);
+        guards |= g->needed[root->id] | guards_of_output(g->program, root);
+    }
+    return guards ? guards : ALWAYS;
+}
+
+static void need_inputs(Guards *g, const Kernel *kernel, uint32_t guards) {
+    for (int i = 0; i < kernel->input_count; i++) {
+        uint32_t read = guards_of_read(g->program, kernel, kernel->inputs[i]->node);
+        g->needed[value_root(kernel->inputs[i])->id] |= read == ALWAYS ? guards : read;
+    }
+}
+
+/* From the last launch to the first, so that all who read a value have said when. */
+void guard_launches(Program *program) {
+    if (!program->outputs) return;
+    Arena *scratch = arena_new();
+    Guards g = {program, NEW_ARRAY(scratch, uint32_t, program->values.count)};
+    for (int last = program->launches.count - 1; last >= 0;) {
+        int first = first_along(program, last);
+        uint32_t guards = guards_of_group(&g, first, last);
+        for (int i = first; i <= last; i++) {
+            program->launches.items[i]->guards = guards == ALWAYS ? 0 : guards;
+            need_inputs(&g, program->launches.items[i], guards);
+        }
+        last = first - 1;
+    }
+    arena_free(scratch);
+}
+
+/* ---- in place ---- */
+
+static bool is_store(const Program *program, const Kernel *kernel) {
+    const Value *output = kernel->output;
+    return output->space == SPACE_OUTPUT && kernel->member_count == 0 && program_shared_input(program, output->slot) >= 0;
+}
+
+/* Where the state's old value lies, or NULL where nothing reads it. */
+static const Value *find_old(const Program *program, int input) {
+    for (int i = 0; i < program->values.count; i++) {
+        const Value *value = program->values.items[i];
+        if (value->space == SPACE_INPUT && !value->parent && value->slot == input) return value;
+    }
+    return NULL;
+}
+
+/* Whether `value` is all of its buffer, in the order in which a port has it. */
+static bool is_whole(const Value *value, const Value *port) {
+    const Value *root = value_root(value);
+    if (root->space != SPACE_SLOT || is_blocked(root) || root->bytes != port->bytes) return false;
+    for (int i = 0; i < value->node->shape.rank; i++)
+        if (value->strides[i] != port->strides[i]) return false;
+    return !is_blocked(value) && value->bytes == root->bytes && value->offset->term_count == 0;
+}
+
+/* Whether the launch that makes `root` reads the old value only where it writes the new one. */
+static bool is_made_of_old(const Program *program, const Value *root, const Value *old) {
+    const Kernel *kernel = program->launches.items[root->first];
+    int found = -1;
+    if (kernel->output != root) return false;
+    for (int i = 0; i < kernel->input_count; i++) {
+        if (value_root(kernel->inputs[i]) != old) continue;
+        if (found >= 0 || !reads_in_place(kernel, i)) return false;
+        found = i;
+    }
+    return found >= 0;
+}
+
+/* Whether all launches that write into the buffer run exactly when the store would. */
+static bool is_guarded_alike(const Program *program, const Value *root, const Kernel *store) {
+    for (int i = 0; i < program->launches.count; i++) {
+        const Kernel *kernel = program->launches.items[i];
+        if (value_root(kernel->output) == root && kernel->guards != store->guards) return false;
+    }
+    return true;
+}
+
+static bool can_store_in_place(const Program *program, const Kernel *store) {
+    const Value *value = store->inputs[0], *root = value_root(value);
+    const Value *old = find_old(program, program_shared_input(program, store->output->slot));
+    if (program->own_slots || !is_whole(value, store->output) || !is_guarded_alike(program, root, store)) return false;
+    return !old || old->last < root->first || (old->last == root->first && is_made_of_old(program, root, old));
+}
+
+static void move_to_port(Program *program, const Value *root, int port) {
+    for (int i = 0; i < program->values.count; i++) {
+        Value *value = program->values.items[i];
+        if (value_root(value) == root) value->space = SPACE_OUTPUT, value->slot = port;
+    }
+}
+
+void store_in_place(Program *program) {
+    int kept = 0;
+    if (!program->outputs) return;
+    find_lives(program);
+    for (int i = 0; i < program->launches.count; i++) {
+        Kernel *kernel = program->launches.items[i];
+        bool in_place = is_store(program, kernel) && can_store_in_place(program, kernel);
+        if (in_place) move_to_port(program, value_root(kernel->inputs[0]), kernel->output->slot), program->copies--;
+        else program->launches.items[kernel->id = kept++] = kernel;
+    }
+    program->launches.count = kept;
+}

@@ -1,0 +1,100 @@
+/* Boxes on pictures, from files that people have: an XML file a picture as VOC has them,
+ * a text file a picture as YOLO has them (yolo.c, voc.c), or one JSON file for all as
+ * COCO has it (coco.c). All are read when the data set is opened, since only then the
+ * names of the classes are known. */
+#include "data/sources.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- a list that grows ---- */
+
+bool cai_box_add(cai_box_list *list, const cai_box *box) {
+    bool sane = box->sides[2] > box->sides[0] && box->sides[3] > box->sides[1]; /* NaN is not */
+    if (!sane)
+        return cai_fail(list->error, CAI_BAD_INPUT,
+                        "a box has no area, or sides that are no numbers");
+    if (list->count == list->room) {
+        int64_t room = list->room ? 2 * list->room : 16;
+        cai_box *larger =
+            cai_reallocate(list->items, (uint64_t)room * sizeof *larger, "boxes", list->error);
+        if (!larger) return false;
+        list->items = larger;
+        list->room = room;
+    }
+    list->items[list->count++] = *box;
+    return true;
+}
+
+int cai_box_class(cai_box_list *list, const char *name) {
+    cai_class_list *classes = list->classes;
+    for (int i = 0; i < classes->count; i++)
+        if (strcmp(classes->items[i], name) == 0) return i;
+    if (classes->count == classes->room) {
+        int room = classes->room ? 2 * classes->room : 32;
+        const char **larger =
+            cai_arena_take(list->arena, (uint64_t)room * sizeof *larger, list->error);
+        if (!larger) return -1;
+        if (classes->count) memcpy(larger, classes->items, (size_t)classes->count * sizeof *larger);
+        classes->items = larger;
+        classes->room = room;
+    }
+    const char *copy = cai_arena_text(list->arena, name, strlen(name), list->error);
+    if (!copy) return -1;
+    classes->items[classes->count] = copy;
+    return classes->count++;
+}
+
+/* ---- a file a picture ---- */
+
+static bool parse_file(const cai_blob *blob, cai_box_parser *parse, cai_box_list *list) {
+    cai_file file;
+    if (!cai_blob_open(blob, &file, list->error)) return false;
+    bool parsed = parse(list, (const char *)file.data, file.count) ||
+                  cai_fail_within(list->error, "%s", blob->path);
+    cai_blob_close(blob, &file);
+    return parsed;
+}
+
+/* Fills *boxes, or leaves its items NULL where the file cannot be read. */
+static bool read_one(cai_dataset *dataset, const cai_blob *blob, cai_box_parser *parse,
+                     cai_class_list *classes, cai_boxes *boxes, cai_error *error) {
+    cai_error wrong;
+    cai_box_list list = {.arena = &dataset->arena, .classes = classes, .error = &wrong};
+    if (!parse_file(blob, parse, &list)) {
+        free(list.items);
+        if (wrong.status == CAI_NO_MEMORY) return *error = wrong, false;
+        return cai_dataset_leave_out(dataset, 1, error, blob->path, "%.600s", wrong.message);
+    }
+    cai_box *items = cai_arena_take(&dataset->arena, (uint64_t)list.count * sizeof *items, error);
+    if (items && list.count) memcpy(items, list.items, (size_t)list.count * sizeof *items);
+    free(list.items);
+    *boxes = (cai_boxes){items, list.count, list.shares};
+    return items != NULL;
+}
+
+/* Makes boxes of a column of files; those that cannot be read are left out. */
+bool cai_boxes_of_files(cai_dataset *dataset, cai_column *column, cai_box_parser *parse,
+                        cai_error *error) {
+    cai_boxes *boxes =
+        cai_arena_take(&dataset->arena, (uint64_t)column->count * sizeof *boxes, error);
+    const char **stems =
+        boxes ? cai_arena_take(&dataset->arena, (uint64_t)column->count * sizeof *stems, error)
+              : NULL;
+    cai_class_list classes = {0};
+    int64_t kept = 0;
+    if (!stems) return false;
+    for (int64_t i = 0; i < column->count; i++) {
+        boxes[kept].items = NULL;
+        if (!read_one(dataset, &column->files[i], parse, &classes, &boxes[kept], error))
+            return false;
+        if (boxes[kept].items) stems[kept++] = column->stems[i];
+    }
+    *column = (cai_column){.kind = CAI_COLUMN_BOXES,
+                           .path = column->path,
+                           .count = kept,
+                           .stems = stems,
+                           .boxes = boxes,
+                           .classes = classes.items,
+                           .class_count = classes.count};
+    return true;
+}

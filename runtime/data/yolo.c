@@ -1,0 +1,45 @@
+/* Boxes as YOLO has them: a line each of a class's number, the middle, width and height,
+ * in shares of the picture's sides. */
+#include "data/sources.h"
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_blank(const char *line) { return line[strspn(line, " \t\r")] == 0; }
+
+/* A number without regard to the locale's comma is what strtod gives: programs set no
+ * locale. */
+static bool parse_line(cai_box_list *list, const char *line) {
+    double values[5];
+    char *end;
+    for (int i = 0; i < 5; i++) {
+        values[i] = strtod(line, &end);
+        if (end == line) return false;
+        line = end;
+    }
+    double class = values[0], x = values[1], y = values[2], w = values[3], h = values[4];
+    if (!is_blank(line) || !(class >= 0 && class < 1 << 24) || class != (int)class) return false;
+    cai_box box = {{(float)(x - w / 2), (float)(y - h / 2), (float)(x + w / 2), (float)(y + h / 2)},
+                   (float)class};
+    return cai_box_add(list, &box);
+}
+
+bool cai_yolo_parse(cai_box_list *list, const char *text, size_t count) {
+    list->shares = true;
+    for (int number = 1; count > 0; number++) {
+        char line[200];
+        const char *newline = memchr(text, '\n', count);
+        size_t length = newline ? (size_t)(newline - text) : count,
+               skip = length + (newline != NULL);
+        if (length >= sizeof line)
+            return cai_fail(list->error, CAI_BAD_INPUT, "line %d is too long", number);
+        memcpy(line, text, length);
+        line[length] = 0;
+        if (!is_blank(line) && !parse_line(list, line))
+            return cai_fail(list->error, CAI_BAD_INPUT,
+                            "line %d is no box: CLASS X Y WIDTH HEIGHT, in shares of the picture",
+                            number);
+        text += skip;
+        count -= skip;
+    }
+    return true;
+}

@@ -1,0 +1,244 @@
+/* The folder of a run:
+ *
+ *     run.cai               the text that it was begun with
+ *     run.json              its settings, seed and data
+ *     log.jsonl             what was shown and measured (log.c)
+ *     last.safetensors      the latest checkpoint; previous.safetensors: the one before
+ *     best.safetensors      the checkpoint that `save` chose
+ *     lock                  held while a trainer works in the folder */
+#include "train/train.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+char *cai_folder_path(const cai_trainer *trainer, const char *name, char *out, size_t size) {
+    snprintf(out, size, "%s/%s", trainer->command->folder, name);
+    return out;
+}
+
+/* ---- making it ours ---- */
+
+static bool make_folder(const char *path, cai_error *error) {
+    char copy[4096];
+    snprintf(copy, sizeof copy, "%s", path);
+    for (char *slash = strchr(copy + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        mkdir(copy, 0777);
+        *slash = '/';
+    }
+    struct stat status;
+    if (mkdir(copy, 0777) != 0 && errno != EEXIST) return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be made: %s", path, strerror(errno));
+    if (stat(copy, &status) == 0 && S_ISDIR(status.st_mode)) return true;
+    return cai_fail(error, CAI_BAD_INPUT, "%s: is no folder, and a run is one: -o names another", path);
+}
+
+/* Held until the program ends, however it ends. */
+static bool lock_folder(const cai_trainer *trainer, cai_error *error) {
+    char path[4096];
+    int descriptor = open(cai_folder_path(trainer, "lock", path, sizeof path), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (descriptor < 0) return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be written: %s", trainer->command->folder, strerror(errno));
+    if (flock(descriptor, LOCK_EX | LOCK_NB) == 0) return true;
+    close(descriptor);
+    if (errno != EWOULDBLOCK) return true; /* a file system without locks */
+    return cai_fail(error, CAI_BAD_INPUT, "%s: another trainer works in this folder", trainer->command->folder);
+}
+
+static bool forget_run(const cai_trainer *trainer, cai_error *error) {
+    static const char *const names[] = {"run.cai", "run.json", "log.jsonl", "last.safetensors", "previous.safetensors", "best.safetensors"};
+    char path[4096];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (unlink(cai_folder_path(trainer, names[i], path, sizeof path)) != 0 && errno != ENOENT)
+            return cai_fail(error, CAI_BAD_INPUT, "%s: cannot be removed: %s", path, strerror(errno));
+    return true;
+}
+
+/* ---- whether what lies there is ours to go on with ---- */
+
+static size_t line_length(const char *text) { return strcspn(text, "\n"); }
+
+/* "line 12 was `lr = 0.1`, and is `lr = 0.01`"; false where the texts are the same. */
+static bool describe_difference(const char *was, const char *is, char *out, size_t size) {
+    for (int line = 1;; line++) {
+        size_t a = line_length(was), b = line_length(is);
+        if (a != b || memcmp(was, is, a) != 0) {
+            snprintf(out, size, "line %d was `%.*s`, and is `%.*s`", line, (int)(a > 100 ? 100 : a), was, (int)(b > 100 ? 100 : b), is);
+            return true;
+        }
+        if (!was[a] && !is[b]) return false;
+        was += a + (was[a] == '\n');
+        is += b + (is[b] == '\n');
+    }
+}
+
+static bool texts_differ(const cai_trainer *trainer, char *out, size_t size) {
+    char path[4096], *text;
+    cai_file file;
+    cai_error error;
+    if (!trainer->training->text || !cai_file_read(cai_folder_path(trainer, "run.cai", path, sizeof path), &file, &error)) return false;
+    text = cai_allocate(file.count + 1, path, &error);
+    if (text) memcpy(text, file.data, file.count), text[file.count] = 0;
+    bool differ = text && describe_difference(text, trainer->training->text, out, size);
+    free(text);
+    cai_file_close(&file);
+    return differ;
+}
+
+static bool fail_identity(const cai_trainer *trainer, const cai_checkpoint *checkpoint, cai_error *error) {
+    char difference[400];
+    const char *settings = trainer->training->settings ? trainer->training->settings : "{}";
+    if (checkpoint->settings && strcmp(checkpoint->settings, settings) != 0)
+        snprintf(difference, sizeof difference, "its settings were %.150s, and are %.150s", checkpoint->settings, settings);
+    else if (!texts_differ(trainer, difference, sizeof difference))
+        snprintf(difference, sizeof difference, "what the text uses has changed, or cai itself");
+    return cai_fail(error, CAI_BAD_INPUT, "%s: has a run of another text: %s\n  help: --fresh begins anew there, -o names another folder",
+                    trainer->command->folder, difference);
+}
+
+static bool fail_change(const char *what, cai_error *error) {
+    return cai_fail(error, CAI_BAD_INPUT, "%s\n  help: --anyway goes on all the same, --fresh begins anew", what);
+}
+
+static bool check_lengths(const cai_trainer *trainer, cai_point *point, cai_error *error) {
+    char what[300];
+    for (int64_t i = point->phase; i < trainer->training->phase_count; i++) {
+        int64_t was = point->lengths[i], is = trainer->point.lengths[i];
+        if (is < 0) continue; /* of minutes: it was found out when the phase began */
+        point->lengths[i] = is;
+        if (was == is || trainer->command->anyway) continue;
+        snprintf(what, sizeof what, "%s: its run was to take %lld steps, and is now to take %lld: schedules would change",
+                 trainer->command->folder, (long long)was, (long long)is);
+        return fail_change(what, error);
+    }
+    return true;
+}
+
+static bool check_checkpoint(cai_trainer *trainer, cai_checkpoint *checkpoint, cai_error *error) {
+    char what[300];
+    if (checkpoint->identity != trainer->training->identity) return fail_identity(trainer, checkpoint, error);
+    if (trainer->command->seed && (uint64_t)trainer->command->seed != checkpoint->point.seed)
+        return cai_fail(error, CAI_BAD_INPUT, "%s: its run has seed %llu, not %lld\n  help: leave --seed out, or begin anew with --fresh",
+                        trainer->command->folder, (unsigned long long)checkpoint->point.seed, (long long)trainer->command->seed);
+    if (checkpoint->data != trainer->data && !trainer->command->anyway) {
+        snprintf(what, sizeof what, "%s: its run was begun with other data", trainer->command->folder);
+        return fail_change(what, error);
+    }
+    if (checkpoint->target && strcmp(checkpoint->target, trainer->training->target) != 0)
+        cai_progress_say(trainer, "notice: the run goes on with code for %s, and was begun with code for %s: bits may differ",
+                         trainer->training->target, checkpoint->target);
+    return check_lengths(trainer, &checkpoint->point, error);
+}
+
+/* ---- going on ---- */
+
+static bool resume_from(cai_trainer *trainer, const char *path, cai_error *error) {
+    cai_checkpoint checkpoint;
+    int64_t *lengths = trainer->point.lengths, read[trainer->training->phase_count + 1];
+    if (!cai_checkpoint_open(trainer->training, path, read, &checkpoint, error)) return false;
+    bool good = check_checkpoint(trainer, &checkpoint, error) && cai_checkpoint_load(&checkpoint, path, &trainer->states, error);
+    if (good) {
+        memcpy(lengths, read, sizeof *read * (size_t)trainer->training->phase_count);
+        trainer->point = checkpoint.point;
+        trainer->point.lengths = lengths;
+    }
+    cai_checkpoint_close(&checkpoint);
+    return good;
+}
+
+static bool file_exists(const char *path) { return access(path, F_OK) == 0; }
+
+/* Sets are opened with the seed, which a run that is there already knows. */
+uint64_t cai_folder_seed(const cai_trainer *trainer) {
+    char path[4096];
+    cai_checkpoint checkpoint;
+    cai_error error;
+    int64_t lengths[trainer->training->phase_count + 1];
+    uint64_t seed = (uint64_t)trainer->command->seed;
+    if (trainer->command->fresh || seed) return seed;
+    if (!cai_checkpoint_open(trainer->training, cai_folder_path(trainer, "last.safetensors", path, sizeof path), lengths, &checkpoint, &error))
+        return seed;
+    seed = checkpoint.point.seed;
+    cai_checkpoint_close(&checkpoint);
+    return seed;
+}
+
+bool cai_folder_open(cai_trainer *trainer, cai_error *error) {
+    return make_folder(trainer->command->folder, error) && lock_folder(trainer, error) &&
+           (!trainer->command->fresh || forget_run(trainer, error));
+}
+
+bool cai_folder_resume(cai_trainer *trainer, bool *found, cai_error *error) {
+    char path[4096];
+    *found = file_exists(cai_folder_path(trainer, "last.safetensors", path, sizeof path)) ||
+             file_exists(cai_folder_path(trainer, "previous.safetensors", path, sizeof path));
+    return !*found || resume_from(trainer, path, error);
+}
+
+/* ---- beginning ---- */
+
+static void print_run_data(const cai_trainer *trainer, FILE *out) {
+    const char *comma = "";
+    for (int i = 0; i < trainer->training->set_count; i++) {
+        const cai_dataset *set = trainer->sets[i];
+        if (!set || trainer->training->sets[i].anew) continue;
+        fprintf(out, "%s{\"set\": ", comma);
+        cai_print_json_string(trainer->training->sets[i].name, out);
+        fprintf(out, ", \"samples\": %lld, \"held out\": %lld}", (long long)cai_dataset_count(set, CAI_PART_TRAINING),
+                (long long)cai_dataset_count(set, CAI_PART_HELD_OUT));
+        comma = ", ";
+    }
+}
+
+static void print_classes_of(const cai_trainer *trainer, int set, FILE *out, const char **comma) {
+    const cai_set *described = &trainer->training->sets[set];
+    for (int field = 0; field < described->field_count; field++) {
+        int count;
+        const char *const *classes = cai_dataset_classes(trainer->sets[set], field, &count);
+        if (!classes) continue;
+        fputs(*comma, out);
+        cai_print_json_string(described->fields[field].name, out);
+        for (int i = 0; i < count; i++) {
+            fputs(i ? ", " : ": [", out);
+            cai_print_json_string(classes[i], out);
+        }
+        fputs("]", out);
+        *comma = ", ";
+    }
+}
+
+static void print_run(const cai_trainer *trainer, FILE *out) {
+    const cai_training *training = trainer->training;
+    const char *comma = "";
+    fputs("{\n  \"block\": ", out);
+    cai_print_json_string(training->name, out);
+    fprintf(out, ",\n  \"cai\": \"" CAI_VERSION "\",\n  \"target\": \"%s\",\n  \"identity\": \"%016llx\",\n  \"seed\": %llu", training->target,
+            (unsigned long long)training->identity, (unsigned long long)trainer->point.seed);
+    fprintf(out, ",\n  \"settings\": %s,\n  \"data\": [", training->settings ? training->settings : "{}");
+    print_run_data(trainer, out);
+    fputs("],\n  \"classes\": {", out);
+    for (int i = 0; i < training->set_count; i++)
+        if (trainer->sets[i] && !training->sets[i].anew) print_classes_of(trainer, i, out, &comma);
+    fputs("}\n}\n", out);
+}
+
+static bool write_run(const cai_trainer *trainer, cai_error *error) {
+    char path[4096], *text;
+    size_t count;
+    FILE *out = open_memstream(&text, &count);
+    if (!out) return cai_fail_memory(error, 0, "run.json");
+    print_run(trainer, out);
+    fclose(out);
+    bool done = cai_file_write(cai_folder_path(trainer, "run.json", path, sizeof path), text, count, error);
+    free(text);
+    return done;
+}
+
+bool cai_folder_begin(cai_trainer *trainer, cai_error *error) {
+    char path[4096];
+    const char *text = trainer->training->text;
+    return forget_run(trainer, error) && write_run(trainer, error) &&
+           (!text || cai_file_write(cai_folder_path(trainer, "run.cai", path, sizeof path), text, strlen(text), error));
+}

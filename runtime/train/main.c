@@ -1,0 +1,122 @@
+/* What a trainer does: finds the run in its folder or begins one, runs it, and says what came of it. */
+#include "train/train.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *program_name = "cai";
+
+static int end_training(const cai_error *error) {
+    cai_progress_clear();
+    fflush(stdout);
+    fprintf(stderr, "%s: error: %s\n", program_name, error->message);
+    return error->status == CAI_NO_MEMORY || error->status == CAI_WRONG_CPU ? CAI_BAD_INPUT : error->status;
+}
+
+static bool check_program(const cai_training *training, cai_error *error) {
+    if (training->abi != CAI_TRAINING_ABI)
+        return cai_fail(error, CAI_INTERNAL, "the trainer was built for version %u of the runtime, this is %u", training->abi, CAI_TRAINING_ABI);
+    return cai_cpu_runs(training->cpu) ||
+           cai_fail(error, CAI_WRONG_CPU,
+                    "this trainer was built for %s, and this machine's CPU cannot run it: build it with `cai build --target`",
+                    training->target);
+}
+
+/* ---- what came of it ---- */
+
+static void tell_skipped(const cai_trainer *trainer) {
+    for (int i = 0; i < trainer->training->set_count; i++) {
+        int64_t skipped = trainer->sets[i] ? cai_dataset_skipped(trainer->sets[i]) : 0;
+        if (skipped) printf("%lld samples of `%s` could not be read and were left out\n", (long long)skipped, trainer->training->sets[i].name);
+    }
+}
+
+static bool has_best(const cai_training *training) {
+    for (int i = 0; i < training->phase_count; i++)
+        for (int k = 0; k < training->phases[i].measure_count; k++)
+            if (training->phases[i].measures[k].save != CAI_SAVE_NEVER) return true;
+    return false;
+}
+
+static int64_t all_steps(const cai_trainer *trainer) {
+    int64_t all = 0;
+    for (int i = 0; i < trainer->training->phase_count; i++) all += cai_trainer_steps(trainer, i);
+    return all;
+}
+
+static void tell_end(const cai_trainer *trainer) {
+    char steps[32], took[32];
+    const char *folder = trainer->command->folder;
+    printf("%s steps in %s", cai_count_text(all_steps(trainer), steps, sizeof steps),
+           cai_time_text(cai_milliseconds() - trainer->progress.begun, took, sizeof took));
+    if (*trainer->progress.measured) printf(": %s", trainer->progress.measured);
+    printf("\n%s/last.safetensors has the weights%s\n", folder, has_best(trainer->training) ? ", best.safetensors those that measured best" : "");
+    tell_skipped(trainer);
+}
+
+static void tell_stop(const cai_trainer *trainer) {
+    char step[32], steps[32];
+    const cai_phase *phase = &trainer->training->phases[trainer->point.phase];
+    printf("stopped behind step %s of %s%s%s: the same command again goes on from there\n",
+           cai_count_text(trainer->point.step, step, sizeof step),
+           cai_count_text(cai_trainer_steps(trainer, trainer->point.phase), steps, sizeof steps), *phase->name ? " of phase " : "", phase->name);
+}
+
+static bool is_over(const cai_trainer *trainer) { return trainer->point.phase == trainer->training->phase_count; }
+
+/* ---- the run ---- */
+
+static bool begin_or_resume(cai_trainer *trainer, cai_error *error) {
+    bool found;
+    char step[32];
+    if (!cai_folder_resume(trainer, &found, error)) return false;
+    if (found && !is_over(trainer) && (trainer->point.phase || trainer->point.step))
+        cai_progress_say(trainer, "going on behind step %s", cai_count_text(trainer->point.step, step, sizeof step));
+    if (!found && !(cai_folder_begin(trainer, error) && cai_states_start(&trainer->states, trainer->point.seed, error))) return false;
+    return cai_log_open(trainer, error);
+}
+
+static bool run_trainer(cai_trainer *trainer, cai_error *error) {
+    if (!begin_or_resume(trainer, error)) return false;
+    if (is_over(trainer)) {
+        char steps[32];
+        printf("%s: its run is through: %s steps (--fresh begins anew)\n", trainer->command->folder,
+               cai_count_text(all_steps(trainer), steps, sizeof steps));
+        return true;
+    }
+    cai_stop_on_signals();
+    if (!cai_trainer_run(trainer, error)) return false;
+    cai_progress_clear();
+    if (is_over(trainer)) tell_end(trainer);
+    else tell_stop(trainer);
+    return true;
+}
+
+static int train_in_folder(const cai_training *training, const cai_train_command *command, cai_error *error) {
+    cai_trainer trainer = {.training = training, .command = command};
+    int status = 0;
+    if (!check_program(training, error) || !cai_folder_open(&trainer, error) || !cai_trainer_open(&trainer, error) || !run_trainer(&trainer, error))
+        status = end_training(error);
+    cai_trainer_close(&trainer);
+    return status;
+}
+
+int cai_train_main(const cai_training *training, int argc, char **argv) {
+    cai_error error;
+    cai_train_command command;
+    cai_clean_up_on_signals();
+    bool parsed = cai_train_command_parse(training, argc, argv, &command, &error);
+    program_name = command.program;
+    int status = 0;
+    if (!parsed) {
+        status = end_training(&error);
+        fprintf(stderr, "`%s --help` says what it takes\n", program_name);
+        return status;
+    }
+    if (command.help) cai_train_help(training, command.program, stdout);
+    else if (command.version) printf("%s, built by cai " CAI_VERSION " for %s\n", training->name, training->target);
+    else status = train_in_folder(training, &command, &error);
+    cai_train_command_free(&command);
+    fflush(stdout);
+    return status;
+}

@@ -1,0 +1,223 @@
+/* A measurement: all held-out samples go through the batch entry, the last batch being the rest; totals are added up in double over the
+ * batches, in order, and what is collected is joined. The last entry makes of both what is shown. It belongs to the step behind which it
+ * stands: a run that is asked to stop finishes it. */
+#include "train/train.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Joined { /* what is collected */
+    unsigned char *bytes;
+    uint64_t count, capacity;
+    int64_t rows;
+    int64_t dims[CAI_MAX_RANK];
+} Joined;
+
+typedef struct Measuring {
+    cai_trainer *trainer;
+    const cai_measure *measure;
+    cai_running batch, last;
+    double **totals; /* by index */
+    Joined *joined;
+    double *values;  /* of what is shown */
+} Measuring;
+
+/* ---- what batches leave ---- */
+
+static bool add_total(Measuring *m, int index, const cai_port *port, const void *data, cai_error *error) {
+    int64_t count = cai_context_elements(m->batch.context, port);
+    double **total = &m->totals[index], *numbers;
+    if (!*total) *total = calloc((size_t)count + 1, sizeof **total);
+    numbers = calloc((size_t)count + 1, sizeof *numbers);
+    if (!*total || !numbers) {
+        free(numbers);
+        return cai_fail_memory(error, (uint64_t)count * sizeof **total, "a total");
+    }
+    cai_tensor tensor = {.type = port->type, .count = count, .data = data};
+    cai_tensor_to_f64(&tensor, 0, count, numbers);
+    for (int64_t i = 0; i < count; i++) (*total)[i] += numbers[i];
+    free(numbers);
+    return true;
+}
+
+static bool join_collected(Measuring *m, int index, const cai_port *port, const void *data, cai_error *error) {
+    Joined *joined = &m->joined[index];
+    uint64_t bytes = (uint64_t)cai_context_elements(m->batch.context, port) * (uint64_t)cai_type_bytes(port->type);
+    if (joined->count + bytes > joined->capacity) {
+        uint64_t capacity = 2 * (joined->count + bytes);
+        unsigned char *larger = cai_reallocate(joined->bytes, capacity, "what is collected", error);
+        if (!larger) return false;
+        joined->bytes = larger;
+        joined->capacity = capacity;
+    }
+    memcpy(joined->bytes + joined->count, data, bytes);
+    joined->count += bytes;
+    for (int axis = 0; axis < port->rank; axis++) joined->dims[axis] = cai_context_dim(m->batch.context, port, axis);
+    joined->rows += joined->dims[0];
+    return true;
+}
+
+static bool take_batch(Measuring *m, cai_error *error) {
+    const cai_entry *entry = &m->measure->batch;
+    for (int i = 0; i < entry->program->output_count; i++) {
+        const cai_port *port = &entry->program->outputs[i];
+        int index = entry->outputs[i].index;
+        if (entry->outputs[i].kind == CAI_BIND_TOTAL && !add_total(m, index, port, m->batch.outputs[i], error)) return false;
+        if (entry->outputs[i].kind == CAI_BIND_COLLECTED && !join_collected(m, index, port, m->batch.outputs[i], error)) return false;
+    }
+    return true;
+}
+
+/* ---- batches ---- */
+
+/* Batches of so many rows; where pictures have sizes of their own, those of the sample. */
+static bool prepare_batch(Measuring *m, int64_t position, int64_t rows, cai_error *error) {
+    const cai_entry *entry = &m->measure->batch;
+    for (int i = 0; i < entry->program->input_count; i++) {
+        const cai_binding *binding = &entry->inputs[i];
+        const cai_port *port = &entry->program->inputs[i];
+        int64_t *shape = m->batch.shapes[i], sizes[CAI_MAX_RANK];
+        bool free_sizes = false;
+        if (binding->kind != CAI_BIND_FIELD) continue;
+        shape[0] = rows;
+        for (int axis = 1; axis < port->rank; axis++) free_sizes |= port->dims[axis].symbol != -1;
+        if (!free_sizes) continue;
+        if (!cai_dataset_sizes(m->trainer->sets[binding->index], CAI_PART_HELD_OUT, position, binding->field, sizes, error)) return false;
+        for (int axis = 1; axis < port->rank; axis++) shape[axis] = sizes[axis - 1];
+    }
+    return cai_running_prepare(&m->batch, error);
+}
+
+static int64_t measure_seed(const cai_trainer *trainer, int64_t batch) {
+    return cai_step_seed(trainer->point.seed, (int32_t)trainer->point.phase, -2 - batch); /* no step has it */
+}
+
+static bool run_batches(Measuring *m, cai_error *error) {
+    cai_trainer *trainer = m->trainer;
+    const int set = m->measure->set;
+    const int64_t all = cai_dataset_count(trainer->sets[set], CAI_PART_HELD_OUT), batch = trainer->training->sets[set].batch;
+    int64_t positions[trainer->training->set_count + 1];
+    memset(positions, 0, sizeof positions);
+    for (int64_t first = 0; first < all; first += batch) {
+        int64_t rows = all - first < batch ? all - first : batch;
+        positions[set] = first;
+        if (!prepare_batch(m, first, rows, error) ||
+            !cai_batch_read(trainer, &m->batch, CAI_PART_HELD_OUT, positions, rows, error) ||
+            !cai_running_run(trainer, &m->batch, trainer->point.step, UINT32_MAX, measure_seed(trainer, first / batch), error) ||
+            !take_batch(m, error))
+            return false;
+    }
+    return true;
+}
+
+/* ---- what is made of them ---- */
+
+static void give_totals(Measuring *m) {
+    const cai_entry *entry = &m->measure->last;
+    for (int i = 0; i < entry->program->input_count; i++) {
+        const cai_binding *binding = &entry->inputs[i];
+        const double *total = binding->kind == CAI_BIND_TOTAL ? m->totals[binding->index] : NULL;
+        int64_t count = cai_context_elements(m->last.context, &entry->program->inputs[i]);
+        for (int64_t k = 0; total && k < count; k++) ((float *)m->last.inputs[i])[k] = (float)total[k];
+    }
+}
+
+static void give_joined(Measuring *m) {
+    const cai_entry *entry = &m->measure->last;
+    for (int i = 0; i < entry->program->input_count; i++) {
+        const cai_binding *binding = &entry->inputs[i];
+        if (binding->kind != CAI_BIND_COLLECTED) continue;
+        const Joined *joined = &m->joined[binding->index];
+        memcpy(m->last.shapes[i], joined->dims, sizeof joined->dims);
+        m->last.shapes[i][0] = joined->rows;
+        m->last.inputs[i] = joined->bytes;
+    }
+}
+
+static void take_measured_values(Measuring *m, const cai_running *running) {
+    for (int i = 0; i < running->entry->program->output_count; i++) {
+        const cai_binding *binding = &running->entry->outputs[i];
+        bool number = binding->kind == CAI_BIND_SHOWN && m->measure->shown[binding->index].form == CAI_SHOW_CURVE;
+        if (number) m->values[binding->index] = (double)*(const float *)running->outputs[i];
+    }
+}
+
+static bool run_last(Measuring *m, cai_error *error) {
+    cai_trainer *trainer = m->trainer;
+    if (!m->measure->last.program) return true;
+    if (!cai_running_open(trainer, &m->measure->last, &m->last, error)) return false;
+    give_joined(m);
+    bool done = cai_running_prepare(&m->last, error);
+    if (done) {
+        give_totals(m);
+        done = cai_running_run(trainer, &m->last, trainer->point.step, UINT32_MAX, measure_seed(trainer, -1), error);
+    }
+    if (done) take_measured_values(m, &m->last);
+    cai_running_close(&m->last);
+    return done;
+}
+
+/* ---- keeping the best ---- */
+
+static bool is_better_than_best(const Measuring *m, double value) {
+    double best = m->trainer->point.best;
+    if (isnan(value)) return false;
+    if (isnan(best)) return true;
+    return m->measure->save == CAI_SAVE_LARGEST ? value > best : value < best;
+}
+
+/* As with other checkpoints a run outlives a full disk; what could not be kept is not the best. */
+static void save_best(Measuring *m, bool *saved) {
+    cai_trainer *trainer = m->trainer;
+    cai_point *point = &trainer->point;
+    cai_error error;
+    *saved = false;
+    if (m->measure->save == CAI_SAVE_NEVER) return;
+    const double value = m->values[m->measure->save_by];
+    const cai_point before = *point;
+    point->since_best++;
+    if (!is_better_than_best(m, value)) return;
+    point->best = value;
+    point->since_best = 0;
+    *saved = cai_checkpoint_write(&trainer->states, point, trainer->data, trainer->command->folder, "best.safetensors", &error);
+    if (*saved) return;
+    *point = before;
+    cai_progress_say(trainer, "the best so far could not be written, and the run goes on: %s", error.message);
+}
+
+/* ---- all of it ---- */
+
+static bool begin_measure(Measuring *m, cai_error *error) {
+    const cai_measure *measure = m->measure;
+    m->totals = calloc((size_t)measure->total_count + 1, sizeof *m->totals);
+    m->joined = calloc((size_t)measure->collected_count + 1, sizeof *m->joined);
+    m->values = calloc((size_t)measure->shown_count + 1, sizeof *m->values);
+    return (m->totals && m->joined && m->values) || cai_fail_memory(error, 0, "a measurement");
+}
+
+static void end_measure(Measuring *m) {
+    for (int i = 0; m->totals && i < m->measure->total_count; i++) free(m->totals[i]);
+    for (int i = 0; m->joined && i < m->measure->collected_count; i++) free(m->joined[i].bytes);
+    free(m->totals);
+    free(m->joined);
+    free(m->values);
+}
+
+static bool measure_all(Measuring *m, cai_error *error) {
+    bool saved;
+    if (!run_batches(m, error) || !run_last(m, error)) return false;
+    save_best(m, &saved);
+    cai_log_measured(m->trainer, m->measure, m->values, saved);
+    return true;
+}
+
+bool cai_measure_run(cai_trainer *trainer, const cai_measure *description, cai_error *error) {
+    Measuring m = {.trainer = trainer, .measure = description};
+    bool done = begin_measure(&m, error) && cai_running_open(trainer, &description->batch, &m.batch, error);
+    if (done) {
+        done = measure_all(&m, error);
+        cai_running_close(&m.batch);
+    }
+    end_measure(&m);
+    return done;
+}

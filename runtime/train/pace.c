@@ -1,0 +1,31 @@
+/* When what happens in a phase: how many steps it takes, in which steps an interval holds, what a step is drawn from. Step s, counted
+ * from 0, takes samples s * b .. (s + 1) * b of the set that counts epochs: batches run across the ends of epochs. */
+#include "train/train.h"
+#include <math.h>
+
+/* The samples of one unit. */
+static double samples_of_unit(cai_pace pace, int unit) {
+    switch (unit) {
+    case CAI_UNIT_STEPS: return (double)pace.samples;
+    case CAI_UNIT_EPOCHS: return (double)pace.count;
+    default: return 1;
+    }
+}
+
+int64_t cai_pace_steps(cai_pace pace, cai_interval length) {
+    if (length.unit == CAI_UNIT_MINUTES) return -1;
+    return (int64_t)ceil(length.count * samples_of_unit(pace, length.unit) / (double)pace.samples);
+}
+
+bool cai_pace_holds(cai_pace pace, cai_interval interval, int64_t step, int64_t steps) {
+    if (interval.last && step == steps - 1) return true;
+    if (interval.count <= 0 || interval.unit == CAI_UNIT_MINUTES) return false;
+    double each = interval.count * samples_of_unit(pace, interval.unit), before = (double)step * (double)pace.samples;
+    return floor((before + (double)pace.samples) / each) > floor(before / each);
+}
+
+int64_t cai_pace_epoch(cai_pace pace, int64_t step) { return step * pace.samples / pace.count; }
+
+int64_t cai_step_seed(uint64_t seed, int32_t phase, int64_t step) {
+    return (int64_t)cai_mix(cai_mix(cai_mix(seed) + (uint64_t)phase) + (uint64_t)step);
+}

@@ -1,0 +1,51 @@
+/* The data sets of a train block, from the words of a command line. */
+#include "train/train.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define HELD_OUT 0.1 /* the share of a set that is measured on, where the data has no part for that */
+
+static bool is_measured(const cai_training *training, int set) {
+    for (int i = 0; i < training->phase_count; i++)
+        for (int k = 0; k < training->phases[i].measure_count; k++)
+            if (training->phases[i].measures[k].set == set) return true;
+    return false;
+}
+
+/* Some of its data is held out, for it or for another set that reads the same. */
+static bool measures_on(const cai_training *training, int set) {
+    const int data = cai_set_of_data(training->sets, set);
+    bool measured = false;
+    for (int i = 0; i < training->set_count; i++)
+        measured |= cai_set_of_data(training->sets, i) == data && is_measured(training, i);
+    return measured;
+}
+
+bool cai_set_is_read(const cai_training *training, int set) {
+    for (int i = 0; i < training->phase_count; i++)
+        if (training->phases[i].rounds[set] > 0) return true;
+    return is_measured(training, set);
+}
+
+static cai_data_options options_of(const cai_training *training, const cai_train_command *command,
+                                   int set) {
+    bool measured = measures_on(training, set);
+    double share = command->held_out ? (double)command->held_out / 100 : HELD_OUT;
+    return (cai_data_options){.set = cai_set_of_data(training->sets, set), .strict = command->strict, .held_out = measured ? share : 0,
+                              .fold = command->fold, .folds = measured ? command->folds : 0};
+}
+
+cai_dataset *cai_set_open(const cai_training *training, const cai_train_command *command, int set,
+                          uint64_t seed, cai_notice *notice, cai_error *error) {
+    const char *paths[command->operand_count + 1], *names[command->operand_count + 1];
+    cai_data_options options = options_of(training, command, set);
+    int count = 0;
+    options.seed = seed;
+    options.notice = notice;
+    for (int i = 0; i < command->operand_count; i++) {
+        if (command->operands[i].set != cai_set_of_data(training->sets, set)) continue;
+        paths[count] = command->operands[i].path;
+        names[count++] = command->operands[i].name;
+    }
+    return cai_dataset_open(&training->sets[set], paths, names, count, &options, error);
+}

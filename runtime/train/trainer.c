@@ -1,0 +1,292 @@
+/* A run from a point to its end: phase by phase, step by step; measurements between steps, checkpoints now and then. */
+#include "train/train.h"
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CHECKPOINT_EVERY 600e3 /* milliseconds, where the command line gives no number of steps */
+
+/* ---- sets ---- */
+
+static void tell_notice(const char *path, const char *text) {
+    cai_progress_clear();
+    fprintf(stderr, "notice: %s: %s\n", path, text);
+}
+
+static bool open_sets(cai_trainer *trainer, cai_error *error) {
+    const cai_training *training = trainer->training;
+    trainer->sets = calloc((size_t)training->set_count + 1, sizeof *trainer->sets);
+    if (!trainer->sets) return cai_fail_memory(error, 0, "sets");
+    for (int i = 0; i < training->set_count; i++) {
+        if (!cai_set_is_read(training, i)) continue;
+        trainer->sets[i] = cai_set_open(training, trainer->command, i, trainer->point.seed, tell_notice, error);
+        if (!trainer->sets[i]) return false;
+        trainer->data = cai_mix(trainer->data + cai_dataset_fingerprint(trainer->sets[i]));
+    }
+    return true;
+}
+
+/* ---- how long ---- */
+
+static bool is_for_whole_run(const cai_set *set) { return set->field_count > 0 && set->fields[0].once; }
+
+int cai_trainer_paced_by(const cai_trainer *trainer, const cai_phase *phase) {
+    int best = phase->paced_by;
+    int64_t max = 0;
+    for (int i = 0; i < trainer->training->set_count && phase->paced_by < 0; i++) {
+        if (phase->rounds[i] == 0 || is_for_whole_run(&trainer->training->sets[i])) continue;
+        int64_t count = cai_dataset_count(trainer->sets[i], CAI_PART_TRAINING);
+        if (count > max) max = count, best = i;
+    }
+    return best;
+}
+
+cai_pace cai_trainer_pace(const cai_trainer *trainer, const cai_phase *phase) {
+    int set = cai_trainer_paced_by(trainer, phase);
+    if (set < 0) return (cai_pace){1, 1};
+    return (cai_pace){trainer->training->sets[set].batch * phase->rounds[set], cai_dataset_count(trainer->sets[set], CAI_PART_TRAINING)};
+}
+
+int64_t cai_trainer_steps(const cai_trainer *trainer, int64_t phase) { return trainer->point.lengths[phase]; }
+
+/* Sets move on from phase to phase. */
+int64_t cai_trainer_drawn(const cai_trainer *trainer, int set) {
+    const cai_training *training = trainer->training;
+    int64_t drawn = 0;
+    for (int i = 0; i <= trainer->point.phase && i < training->phase_count; i++) {
+        int64_t steps = i < trainer->point.phase ? trainer->point.lengths[i] : trainer->point.step;
+        drawn += steps * training->phases[i].rounds[set] * training->sets[set].batch;
+    }
+    return drawn;
+}
+
+/* ---- opening ---- */
+
+static void find_lengths(cai_trainer *trainer) {
+    for (int i = 0; i < trainer->training->phase_count; i++) {
+        const cai_phase *phase = &trainer->training->phases[i];
+        int64_t steps = cai_pace_steps(cai_trainer_pace(trainer, phase), phase->length);
+        trainer->point.lengths[i] = trainer->command->steps ? trainer->command->steps : steps;
+    }
+}
+
+bool cai_trainer_open(cai_trainer *trainer, cai_error *error) {
+    const cai_training *training = trainer->training;
+    trainer->point = (cai_point){.seed = cai_folder_seed(trainer), .best = NAN};
+    trainer->point.lengths = calloc((size_t)training->phase_count + 1, sizeof *trainer->point.lengths);
+    trainer->pool = cai_pool_new((int)trainer->command->threads);
+    if (!trainer->point.lengths || !trainer->pool) return cai_fail_memory(error, 0, "starting");
+    if (!cai_states_new(training, &trainer->states, error) || !open_sets(trainer, error)) return false;
+    find_lengths(trainer);
+    return true;
+}
+
+void cai_trainer_close(cai_trainer *trainer) {
+    for (int i = 0; trainer->sets && i < trainer->training->set_count; i++)
+        if (trainer->sets[i]) cai_dataset_free(trainer->sets[i]);
+    if (trainer->log) fclose(trainer->log);
+    if (trainer->states.data) cai_states_free(&trainer->states);
+    cai_pool_free(trainer->pool);
+    free(trainer->sets);
+    free(trainer->point.lengths);
+}
+
+/* ---- checkpoints ---- */
+
+bool cai_trainer_keep(cai_trainer *trainer, cai_error *error) {
+    char last[4096], previous[4096];
+    int broken = cai_states_find_infinite(&trainer->states);
+    if (broken >= 0) {
+        return cai_fail(error, CAI_BAD_INPUT, "`%s` is no longer finite after step %lld: no checkpoint is made of it",
+                        trainer->training->states[broken].path, (long long)trainer->point.step);
+    }
+    cai_folder_path(trainer, "last.safetensors", last, sizeof last);
+    cai_folder_path(trainer, "previous.safetensors", previous, sizeof previous);
+    unlink(previous);
+    (void)!link(last, previous); /* there is none the first time */
+    if (trainer->log) fflush(trainer->log);
+    trainer->written = cai_milliseconds();
+    return cai_checkpoint_write(&trainer->states, &trainer->point, trainer->data, trainer->command->folder, "last.safetensors", error);
+}
+
+static bool is_checkpoint_due(const cai_trainer *trainer) {
+    int64_t every = trainer->command->checkpoint;
+    if (every) return trainer->point.step % every == 0;
+    return cai_milliseconds() - trainer->written >= CHECKPOINT_EVERY;
+}
+
+/* On the way a run outlives a full disk: it is told, and the next checkpoint may find room. */
+static bool keep_on_the_way(cai_trainer *trainer, cai_error *error) {
+    if (!is_checkpoint_due(trainer)) return true;
+    if (cai_trainer_keep(trainer, error)) return true;
+    if (cai_states_find_infinite(&trainer->states) >= 0) return false;
+    cai_progress_say(trainer, "no checkpoint could be written, and the run goes on: %s", error->message);
+    return true;
+}
+
+/* ---- steps ---- */
+
+uint32_t cai_trainer_guards(const cai_trainer *trainer, int64_t step) {
+    const cai_phase *phase = &trainer->training->phases[trainer->point.phase];
+    uint32_t guards = 0;
+    for (int i = 0; i < phase->guard_count; i++) {
+        bool holds = cai_pace_holds(cai_trainer_pace(trainer, phase), phase->guards[i], step, cai_trainer_steps(trainer, trainer->point.phase));
+        guards |= (uint32_t)holds << i;
+    }
+    return guards;
+}
+
+/* Takes what the step shows; a loss must be a number. */
+static bool take_shown(cai_trainer *trainer, const cai_running *running, uint32_t guards, cai_error *error) {
+    const cai_phase *phase = &trainer->training->phases[trainer->point.phase];
+    for (int i = 0; i < running->entry->program->output_count; i++) {
+        const cai_binding *binding = &running->entry->outputs[i];
+        if (binding->kind != CAI_BIND_SHOWN || (binding->guard >= 0 && !(guards >> binding->guard & 1))) continue;
+        const cai_shown *shown = &phase->shown[binding->index];
+        if (shown->form != CAI_SHOW_CURVE) continue;
+        double value = (double)*(const float *)running->outputs[i];
+        cai_value *kept = &trainer->values[binding->index];
+        *kept = (cai_value){kept->sum + value, value, kept->count + 1};
+        if (isfinite(value) || !shown->is_loss) continue;
+        return cai_fail(error, CAI_BAD_INPUT,
+                        "`%s` is %s in step %lld%s%s: the run stops. %s/last.safetensors is of the last checkpoint before it; a smaller "
+                        "step, or `clip`, may keep it finite",
+                        shown->name, isnan(value) ? "no number" : "infinite", (long long)trainer->point.step + 1, *phase->name ? " of phase " : "",
+                        phase->name, trainer->command->folder);
+    }
+    return true;
+}
+
+static void find_positions(const cai_trainer *trainer, int64_t *positions) {
+    for (int i = 0; i < trainer->training->set_count; i++) positions[i] = cai_trainer_drawn(trainer, i);
+}
+
+static bool run_entry(cai_trainer *trainer, cai_running *running, int64_t step, uint32_t guards, cai_error *error) {
+    int64_t positions[trainer->training->set_count + 1];
+    find_positions(trainer, positions);
+    int64_t seed = cai_step_seed(trainer->point.seed, (int32_t)trainer->point.phase, step);
+    return cai_batch_read(trainer, running, CAI_PART_TRAINING, positions, 0, error) &&
+           cai_running_run(trainer, running, trainer->point.step, guards, seed, error);
+}
+
+/* Each set's batch stands in the shapes that the step was compiled for. */
+static bool open_entry(cai_trainer *trainer, const cai_entry *entry, cai_running *running, cai_error *error) {
+    if (!cai_running_open(trainer, entry, running, error)) return false;
+    if (cai_running_prepare(running, error)) return true;
+    cai_running_close(running);
+    return false;
+}
+
+/* What is bound once: before the first step, with a seed that no step has. */
+static bool run_once(cai_trainer *trainer, const cai_phase *phase, cai_error *error) {
+    cai_running running;
+    if (!phase->once.program) return true;
+    if (!open_entry(trainer, &phase->once, &running, error)) return false;
+    bool done = run_entry(trainer, &running, -1, UINT32_MAX, error);
+    cai_running_close(&running);
+    return done;
+}
+
+static bool measure_after_step(cai_trainer *trainer, const cai_phase *phase, int64_t step, cai_error *error) {
+    for (int i = 0; i < phase->measure_count; i++) {
+        const cai_measure *one = &phase->measures[i];
+        int64_t steps = cai_trainer_steps(trainer, trainer->point.phase);
+        if (!cai_pace_holds(cai_trainer_pace(trainer, phase), one->when, step, steps)) continue;
+        if (!cai_measure_run(trainer, one, error)) return false;
+    }
+    return true;
+}
+
+static bool has_lost_patience(const cai_trainer *trainer) {
+    return trainer->command->patience && trainer->point.since_best >= trainer->command->patience;
+}
+
+static bool is_to_stop(const cai_trainer *trainer) {
+    bool reached = trainer->command->stop && trainer->point.step >= trainer->command->stop;
+    return cai_stop_is_asked() || reached || has_lost_patience(trainer);
+}
+
+static bool run_step(cai_trainer *trainer, const cai_phase *phase, cai_running *running, cai_error *error) {
+    const int64_t step = trainer->point.step;
+    double begun = cai_milliseconds();
+    uint32_t guards = cai_trainer_guards(trainer, step);
+    if (!run_entry(trainer, running, step, guards, error) || !take_shown(trainer, running, guards, error)) return false;
+    trainer->point.step++;
+    cai_log_step(trainer, phase, guards);
+    cai_progress_step(trainer, cai_milliseconds() - begun);
+    return measure_after_step(trainer, phase, step, error) && keep_on_the_way(trainer, error);
+}
+
+/* ---- a phase of so many minutes: some steps are timed and thrown away, and from then on it has a number of steps ---- */
+
+enum { TIMED_STEPS = 20 };
+#define TIMED_MOST 10e3 /* milliseconds */
+
+static bool time_steps(cai_trainer *trainer, cai_running *running, double *each, cai_error *error) {
+    int64_t done = 0;
+    if (!run_entry(trainer, running, 0, 0, error)) return false; /* memory is touched first */
+    double begun = cai_milliseconds();
+    while (done < TIMED_STEPS && (done < 2 || cai_milliseconds() - begun < TIMED_MOST)) {
+        if (!run_entry(trainer, running, 0, 0, error)) return false;
+        done++;
+    }
+    *each = (cai_milliseconds() - begun) / (double)done;
+    return true;
+}
+
+static bool find_length(cai_trainer *trainer, const cai_phase *phase, cai_running *running, cai_error *error) {
+    cai_states kept;
+    double each;
+    int64_t *length = &trainer->point.lengths[trainer->point.phase];
+    if (*length >= 0) return true;
+    if (!cai_states_new(trainer->training, &kept, error)) return false;
+    cai_states_copy(&kept, &trainer->states);
+    *length = 1; /* progress is defined meanwhile */
+    bool done = time_steps(trainer, running, &each, error);
+    cai_states_copy(&trainer->states, &kept);
+    cai_states_free(&kept);
+    *length = done ? (int64_t)ceil(phase->length.count * 60e3 / (each > 0.001 ? each : 0.001)) : -1;
+    return done;
+}
+
+/* ---- phases ---- */
+
+static bool run_steps(cai_trainer *trainer, const cai_phase *phase, cai_running *running, cai_error *error) {
+    if (!find_length(trainer, phase, running, error)) return false;
+    int64_t steps = cai_trainer_steps(trainer, trainer->point.phase);
+    if (trainer->point.step == 0 && !run_once(trainer, phase, error)) return false;
+    while (trainer->point.step < steps && !is_to_stop(trainer))
+        if (!run_step(trainer, phase, running, error)) return false;
+    return true;
+}
+
+static bool run_phase(cai_trainer *trainer, cai_error *error) {
+    const cai_phase *phase = &trainer->training->phases[trainer->point.phase];
+    cai_running running;
+    trainer->values = calloc((size_t)phase->shown_count + 1, sizeof *trainer->values);
+    if (!trainer->values) return cai_fail_memory(error, 0, "a phase");
+    bool done = open_entry(trainer, &phase->step, &running, error);
+    if (done) {
+        done = run_steps(trainer, phase, &running, error);
+        cai_running_close(&running);
+    }
+    free(trainer->values);
+    trainer->values = NULL;
+    return done;
+}
+
+bool cai_trainer_run(cai_trainer *trainer, cai_error *error) {
+    trainer->written = cai_milliseconds();
+    while (trainer->point.phase < trainer->training->phase_count) {
+        if (!run_phase(trainer, error)) return false;
+        bool over = trainer->point.step == cai_trainer_steps(trainer, trainer->point.phase) || has_lost_patience(trainer);
+        if (!over) break;
+        trainer->point.lengths[trainer->point.phase] = trainer->point.step; /* patience may have ended it */
+        trainer->point = (cai_point){trainer->point.phase + 1, 0, trainer->point.lengths, trainer->point.seed, NAN, 0};
+        if (cai_stop_is_asked()) break;
+    }
+    return cai_trainer_keep(trainer, error);
+}

@@ -1,0 +1,587 @@
+/* Data sets of every form against what other programs read of them: tests/data/make.py made the files
+ * and their values. */
+#include "data/sources.h"
+#include "test.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DATA "tests/data/"
+
+/* ---- fields ---- */
+
+#define SIZES(...) ((const int64_t[]){__VA_ARGS__})
+#define PICTURE(field, channels, h, w, how) \
+    {.name = field, .text = "image[N, ..]", .dims = SIZES(channels, h, w), .rank = 3, .form = CAI_FORM_IMAGE, .fit = how, .on = -1}
+#define CLASS(field) {.name = field, .text = "i32[N]", .type = CAI_I32, .on = -1}
+#define MASK(field, h, w) {.name = field, .text = "i32[N, H, W]", .dims = SIZES(h, w), .type = CAI_I32, .rank = 2, .on = -1}
+#define NUMBERS(field, count) {.name = field, .text = "f32[N, ..]", .dims = SIZES(count), .rank = 1, .on = -1}
+#define BOXES(field, most, picture) {.name = field, .text = "f32[N, M, 5, on = ..]", .dims = SIZES(most, 5), .rank = 2, .on = picture}
+#define SET(...) ((const cai_set){.name = "test", .fields = (const cai_field[]){__VA_ARGS__}, \
+                                  .field_count = sizeof((const cai_field[]){__VA_ARGS__}) / sizeof(cai_field)})
+
+/* ---- what is told ---- */
+
+static char told[4000];
+static int told_count;
+
+static void keep_notice(const char *path, const char *text) {
+    size_t used = strlen(told);
+    snprintf(told + used, sizeof told - used, "%s: %s\n", path, text);
+    told_count++;
+}
+
+static bool was_told(const char *text) {
+    if (strstr(told, text)) return true;
+    printf("\n    not told: %s\n    but: %s", text, told);
+    return false;
+}
+
+static const cai_data_options plain = {.seed = 1, .notice = keep_notice};
+
+static cai_dataset *open_at(const cai_set *set, const char *path, const cai_data_options *options) {
+    cai_error error = {0};
+    *told = 0;
+    cai_dataset *data = cai_dataset_open(set, &path, NULL, 1, options, &error);
+    if (!data) printf("\n    %s\n", error.message);
+    CU_ASSERT_FATAL(data != NULL);
+    return data;
+}
+
+static const char *failure_of(const cai_set *set, const char *path, const cai_data_options *options) {
+    static cai_error error;
+    cai_dataset *data = cai_dataset_open(set, &path, NULL, 1, options, &error);
+    CU_ASSERT_PTR_NULL(data);
+    cai_dataset_free(data);
+    return data ? "" : error.message;
+}
+
+static bool fails_with(const cai_set *set, const char *path, const char *text) {
+    const char *message = failure_of(set, path, &plain);
+    if (strstr(message, text)) return true;
+    printf("\n    wanted: %s\n    but: %s\n", text, message);
+    return false;
+}
+
+/* ---- what was expected ---- */
+
+/* Compares a field of all samples of a portion, in the order of their names, whole or from the middle. */
+static void compare_field_of(const cai_dataset *data, int portion, int field, const char *expected) {
+    cai_error error = {0};
+    cai_tensor_file file;
+    char path[200];
+    snprintf(path, sizeof path, DATA "expected/%s.safetensors", expected);
+    CU_ASSERT_FATAL(cai_tensors_open(path, &file, &error));
+    const cai_field *to = &data->set->fields[field];
+    const cai_tensor *values = cai_tensors_find(&file, to->name);
+    CU_ASSERT_FATAL(values != NULL);
+    int64_t rows = values->dims[0], each = values->count / rows;
+    CU_ASSERT_EQUAL_FATAL(data->portions[portion]->count, rows);
+    float *read = calloc((size_t)values->count, sizeof *read);
+    void *buffers[8] = {0};
+    buffers[field] = read;
+    for (int64_t i = 0; i < rows; i++) {
+        cai_sample at = {.middle = true, .row = i, .buffers = buffers};
+        bool good = cai_sample_read(data, data->portions[portion], i, &at, &error);
+        if (!good) printf("\n    %s\n", error.message);
+        CU_ASSERT_FATAL(good);
+    }
+    double worst = 0;
+    for (int64_t i = 0; i < values->count; i++) {
+        double wanted, got = to->type == CAI_I32 ? ((int32_t *)read)[i] : (double)read[i];
+        cai_tensor_to_f64(values, i, 1, &wanted);
+        worst = fmax(worst, fabs(wanted - got));
+    }
+    if (worst > 1e-6) printf("\n    %s of %s differs by %g (%lld a sample)\n", to->name, expected, worst, (long long)each);
+    CU_ASSERT(worst <= 1e-6);
+    free(read);
+    cai_tensors_close(&file);
+}
+
+/* ---- IDX ---- */
+
+TEST(IDX_packed_and_plain) {
+    cai_set set = SET(PICTURE("picture", 1, 5, 4, CAI_TAKE_EXACT), CLASS("label"));
+    cai_dataset *data = open_at(&set, DATA "idx", &plain);
+    CU_ASSERT_EQUAL(cai_dataset_count(data, CAI_PART_TRAINING), 7);
+    CU_ASSERT_EQUAL(cai_dataset_count(data, CAI_PART_HELD_OUT), 2);
+    for (int i = 0; i < 2; i++) {
+        bool training = data->portions[i]->part == CAI_PART_TRAINING;
+        if (training) compare_field_of(data, i, 0, "idx");
+        if (training) compare_field_of(data, i, 1, "idx");
+    }
+    int count;
+    CU_ASSERT_PTR_NULL(cai_dataset_classes(data, 1, &count));
+    CU_ASSERT_EQUAL(count, 3);
+    cai_dataset_free(data);
+}
+
+TEST(IDX_of_big_endian_floats) {
+    cai_set set = SET(PICTURE("picture", 1, 2, 2, CAI_TAKE_EXACT), CLASS("label"));
+    cai_dataset *data = open_at(&set, DATA "idx_floats", &plain);
+    compare_field_of(data, 0, 0, "idx_floats");
+    compare_field_of(data, 0, 1, "idx_floats");
+    cai_dataset_free(data);
+}
+
+/* ---- folders ---- */
+
+TEST(folders_by_class) {
+    cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT), CLASS("label"));
+    cai_dataset *data = open_at(&set, DATA "classes", &plain);
+    compare_field_of(data, 0, 0, "classes");
+    compare_field_of(data, 0, 1, "classes");
+    int count;
+    const char *const *names = cai_dataset_classes(data, 1, &count);
+    CU_ASSERT_EQUAL_FATAL(count, 3);
+    CU_ASSERT(strcmp(names[0], "ant") == 0 && strcmp(names[1], "cat") == 0 && strcmp(names[2], "dog") == 0);
+    cai_dataset_free(data);
+}
+
+TEST(classes_from_a_file) {
+    cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT),
+                      {.name = "label", .text = "i32[N]", .type = CAI_I32, .on = -1, .names = DATA "classes.txt"});
+    cai_dataset *data = open_at(&set, DATA "classes", &plain);
+    int count;
+    CU_ASSERT_STRING_EQUAL(cai_dataset_classes(data, 1, &count)[1], "wolf");
+    CU_ASSERT_EQUAL(count, 4);
+    const int wanted[] = {3, 2, 2, 0};
+    for (int i = 0; i < 4; i++) CU_ASSERT_EQUAL(cai_dataset_class(data, 1, i), wanted[i]);
+    cai_dataset_free(data);
+    CU_ASSERT(fails_with(&set, DATA "parts", "class `a` is not in " DATA "classes.txt, whose 4 begin with `dog`"));
+}
+
+TEST(folders_by_input) {
+    cai_set set = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), PICTURE("sketch", 1, 9, 12, CAI_TAKE_EXACT), MASK("mask", 9, 12));
+    cai_dataset *data = open_at(&set, DATA "inputs", &plain);
+    for (int field = 0; field < 3; field++) compare_field_of(data, 0, field, "inputs");
+    CU_ASSERT(was_told("photo: 1 of 5 have no partner: no `sketch` for alone"));
+    CU_ASSERT(was_told("sketch: 1 of 5 have no partner: no `photo` for other"));
+    CU_ASSERT_EQUAL(cai_dataset_skipped(data), 2);
+    cai_dataset_free(data);
+    cai_data_options strict = plain;
+    strict.strict = true;
+    CU_ASSERT_PTR_NOT_NULL(strstr(failure_of(&set, DATA "inputs", &strict), "1 of 5 have no partner"));
+}
+
+TEST(inputs_named_one_by_one) {
+    cai_set set = SET(PICTURE("here", 3, 9, 12, CAI_TAKE_EXACT), MASK("numbers", 9, 12));
+    const char *paths[] = {DATA "inputs/mask", DATA "inputs/photo"}, *names[] = {"numbers", "here"};
+    cai_error error = {0};
+    cai_dataset *data = cai_dataset_open(&set, paths, names, 2, &plain, &error);
+    CU_ASSERT_FATAL(data != NULL);
+    CU_ASSERT_EQUAL(data->count, 4);
+    cai_dataset_free(data);
+    names[0] = "number";
+    CU_ASSERT_PTR_NULL(cai_dataset_open(&set, paths, names, 2, &plain, &error));
+    CU_ASSERT_STRING_EQUAL(error.message, "the set of `test` has no `number`");
+}
+
+TEST(parts_in_folders) {
+    cai_set set = SET(PICTURE("picture", 3, 4, 4, CAI_TAKE_EXACT), CLASS("label"));
+    cai_data_options options = plain;
+    options.held_out = 0.5; /* idle: the data says it itself */
+    cai_dataset *data = open_at(&set, DATA "parts", &options);
+    CU_ASSERT_EQUAL(cai_dataset_count(data, CAI_PART_TRAINING), 3);
+    CU_ASSERT_EQUAL(cai_dataset_count(data, CAI_PART_HELD_OUT), 2);
+    cai_dataset_free(data);
+}
+
+/* ---- arrays ---- */
+
+static void compare_arrays(const char *path) {
+    cai_set set = SET(PICTURE("picture", 3, 5, 4, CAI_TAKE_EXACT), CLASS("label"), NUMBERS("code", 3));
+    cai_dataset *data = open_at(&set, path, &plain);
+    for (int field = 0; field < 3; field++) compare_field_of(data, 0, field, "arrays");
+    cai_dataset_free(data);
+}
+
+TEST(arrays_of_numpy_and_safetensors) {
+    compare_arrays(DATA "arrays");
+    compare_arrays(DATA "arrays.npz");
+    compare_arrays(DATA "arrays_packed.npz");
+    compare_arrays(DATA "arrays.safetensors");
+}
+
+TEST(arrays_that_do_not_fit) {
+    cai_set other = SET(PICTURE("picture", 3, 5, 4, CAI_TAKE_EXACT), NUMBERS("code", 4));
+    CU_ASSERT(fails_with(&other, DATA "arrays.npz", "arrays.npz: a sample of it is f64[3], and `code` is f32[N, ..]"));
+    cai_set missing = SET(PICTURE("photo", 3, 5, 4, CAI_TAKE_EXACT));
+    CU_ASSERT(fails_with(&missing, DATA "arrays.npz", "arrays.npz: has no tensor `photo`, but code, label, picture"));
+}
+
+TEST(CIFAR) {
+    cai_set set = SET(PICTURE("picture", 3, 32, 32, CAI_TAKE_EXACT), CLASS("label"));
+    cai_dataset *data = open_at(&set, DATA "cifar", &plain);
+    for (int field = 0; field < 2; field++) compare_field_of(data, 0, field, "cifar");
+    CU_ASSERT_EQUAL(cai_dataset_count(data, CAI_PART_HELD_OUT), 1);
+    int count;
+    CU_ASSERT_STRING_EQUAL(cai_dataset_classes(data, 1, &count)[2], "cup");
+    CU_ASSERT_EQUAL(count, 3);
+    cai_dataset_free(data);
+}
+
+/* ---- lists ---- */
+
+TEST(lists) {
+    cai_set set = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), CLASS("class"), NUMBERS("code", 3));
+    cai_dataset *data = open_at(&set, DATA "list.csv", &plain);
+    for (int field = 0; field < 3; field++) compare_field_of(data, 0, field, "list");
+    CU_ASSERT(was_told("missing.png: is not there"));
+    CU_ASSERT_EQUAL(cai_dataset_count(data, CAI_PART_HELD_OUT), 1);
+    cai_dataset_free(data);
+    cai_set two = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), CLASS("class"));
+    data = open_at(&two, DATA "list.tsv", &plain);
+    CU_ASSERT(cai_dataset_class(data, 1, 0) == 7 && cai_dataset_class(data, 1, 1) == 3);
+    cai_dataset_free(data);
+}
+
+TEST(tar_archives) {
+    cai_set set = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), CLASS("label"));
+    const char *const paths[] = {DATA "ustar.tar", DATA "pax.tar", DATA "gnu.tar"};
+    for (int i = 0; i < 3; i++) {
+        cai_dataset *data = open_at(&set, paths[i], &plain);
+        for (int field = 0; field < 2; field++) compare_field_of(data, 0, field, "tar");
+        cai_dataset_free(data);
+    }
+    cai_dataset *all = open_at(&set, DATA, &plain); /* all archives of a folder */
+    CU_ASSERT_EQUAL(all->count, 9);
+    cai_dataset_free(all);
+}
+
+/* ---- boxes ---- */
+
+static void compare_boxes(const char *path, bool named) {
+    cai_set set = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), BOXES("boxes", 3, 0));
+    const char *paths[] = {DATA "inputs/photo", path}, *names[] = {"photo", "boxes"};
+    cai_error error = {0};
+    *told = 0;
+    cai_dataset *data = cai_dataset_open(&set, paths, names, 2, &plain, &error);
+    if (!data) printf("\n    %s\n", error.message);
+    CU_ASSERT_FATAL(data != NULL);
+    compare_field_of(data, 0, 1, "boxes");
+    int count;
+    const char *const *classes = cai_dataset_classes(data, 1, &count);
+    if (named) CU_ASSERT(count == 3 && strcmp(classes[0], "ant") == 0);
+    cai_dataset_free(data);
+}
+
+TEST(boxes_of_VOC_COCO_and_YOLO) {
+    compare_boxes(DATA "voc", true);
+    compare_boxes(DATA "coco.json", true);
+    compare_boxes(DATA "yolo", false);
+}
+
+/* ---- the clothes of Debian's dataset-fashion-mnist, where they are installed ---- */
+
+TEST(clothes) {
+    const char *path = "/usr/share/datasets/fashion-mnist";
+    if (access(path, R_OK) != 0) return;
+    cai_set set = SET(PICTURE("picture", 1, 28, 28, CAI_TAKE_EXACT), CLASS("label"));
+    cai_dataset *data = open_at(&set, path, &plain);
+    CU_ASSERT_EQUAL(cai_dataset_count(data, CAI_PART_TRAINING), 60000);
+    CU_ASSERT_EQUAL(cai_dataset_count(data, CAI_PART_HELD_OUT), 10000);
+    float picture[784];
+    int32_t labels[4];
+    void *buffers[] = {NULL, labels};
+    cai_error error;
+    for (int i = 0; i < 4; i++) CU_ASSERT(cai_dataset_read(data, CAI_PART_HELD_OUT, i, i, buffers, &error));
+    CU_ASSERT(labels[0] == 9 && labels[1] == 2 && labels[2] == 1 && labels[3] == 1);
+    double sum = 0; /* numpy: the mean of all training pictures is 72.94035223214286 of 255 */
+    buffers[0] = picture;
+    for (int i = 0; i < 60000; i++) {
+        CU_ASSERT_FATAL(cai_dataset_read(data, CAI_PART_TRAINING, i, 0, buffers, &error));
+        for (int k = 0; k < 784; k++) sum += (double)picture[k];
+    }
+    CU_ASSERT_DOUBLE_EQUAL(sum / 60000 / 784 * 255, 72.94035223214286, 1e-4);
+    cai_dataset_free(data);
+}
+
+/* ---- parts, classes and order together ---- */
+
+static int count_names(cai_dataset *data, int part, const char *begin) {
+    char number[24];
+    int count = 0;
+    for (int64_t i = 0; i < cai_dataset_count(data, part); i++)
+        count += strncmp(cai_dataset_name(data, part, i, number), begin, strlen(begin)) == 0;
+    return count;
+}
+
+TEST(folds_share_out_all_samples) {
+    cai_set set = SET(PICTURE("picture", 3, 5, 4, CAI_TAKE_EXACT), CLASS("label"));
+    int held_out = 0;
+    for (int fold = 1; fold <= 3; fold++) {
+        cai_data_options options = {.fold = fold, .folds = 3};
+        cai_dataset *data = open_at(&set, DATA "arrays", &options);
+        held_out += (int)cai_dataset_count(data, CAI_PART_HELD_OUT);
+        CU_ASSERT_EQUAL(cai_dataset_count(data, CAI_PART_TRAINING) + cai_dataset_count(data, CAI_PART_HELD_OUT), 6);
+        cai_dataset_free(data);
+    }
+    CU_ASSERT_EQUAL(held_out, 6);
+}
+
+TEST(classes_that_stay_together_are_held_out_whole) {
+    cai_field label = CLASS("label");
+    label.together = 2;
+    cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT), label);
+    cai_data_options options = {.fold = 1, .folds = 2};
+    for (; options.fold <= 2; options.fold++) {
+        cai_dataset *data = open_at(&set, DATA "classes", &options);
+        int trained = count_names(data, CAI_PART_TRAINING, "cat/"), held_out = count_names(data, CAI_PART_HELD_OUT, "cat/");
+        CU_ASSERT((trained == 2 && held_out == 0) || (trained == 0 && held_out == 2));
+        cai_dataset_free(data);
+    }
+}
+
+TEST(the_number_of_a_sample) {
+    cai_field index = CLASS("number");
+    index.index = 1;
+    cai_set set = SET(PICTURE("picture", 3, 5, 4, CAI_TAKE_EXACT), CLASS("label"), index);
+    cai_dataset *data = open_at(&set, DATA "arrays.npz", &plain);
+    cai_error error;
+    for (int64_t p = 0; p < 12; p++) {
+        int32_t label, number;
+        void *buffers[] = {NULL, &label, &number};
+        CU_ASSERT(cai_dataset_read(data, CAI_PART_TRAINING, p, 0, buffers, &error));
+        CU_ASSERT(label == number % 4 && number == cai_permuted(cai_data_mix(cai_data_mix(data->order.key, 1 << 20), (uint64_t)p / 6), 6, p % 6));
+    }
+    cai_dataset_free(data);
+}
+
+TEST(fingerprints_tell_data_apart) {
+    cai_set pictures = SET(PICTURE("picture", 3, 4, 4, CAI_TAKE_STRETCH), CLASS("label"));
+    const char *const paths[] = {DATA "arrays", DATA "arrays.npz", DATA "classes", DATA "parts", DATA "cifar"};
+    uint64_t found[5];
+    for (int i = 0; i < 5; i++) {
+        cai_dataset *data = open_at(&pictures, paths[i], &plain), *again = open_at(&pictures, paths[i], &plain);
+        found[i] = cai_dataset_fingerprint(data);
+        CU_ASSERT_EQUAL(cai_dataset_fingerprint(again), found[i]);
+        for (int k = 0; k < i; k++) CU_ASSERT((found[k] == found[i]) == (k == 0 && i == 1)); /* the same arrays */
+        cai_dataset_free(data);
+        cai_dataset_free(again);
+    }
+}
+
+TEST(sizes_that_are_free) {
+    cai_set set = SET(PICTURE("photo", 3, -1, -1, CAI_TAKE_EXACT), MASK("mask", -1, -1));
+    cai_dataset *data = open_at(&set, DATA "inputs", &plain);
+    int64_t dims[3] = {0}, mask[2] = {0};
+    cai_error error;
+    CU_ASSERT(cai_dataset_sizes(data, CAI_PART_TRAINING, 0, 0, dims, &error) && cai_dataset_sizes(data, CAI_PART_TRAINING, 0, 1, mask, &error));
+    CU_ASSERT(dims[0] == 3 && dims[1] == 9 && dims[2] == 12 && mask[0] == 9 && mask[1] == 12);
+    float photo[3 * 9 * 12];
+    void *buffers[] = {photo, NULL};
+    CU_ASSERT(cai_dataset_read(data, CAI_PART_TRAINING, 0, 0, buffers, &error));
+    cai_dataset_free(data);
+}
+
+/* The same samples are held out wherever the list is called from. */
+TEST(samples_of_lists_are_called_as_they_stand_there) {
+    cai_set set = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), CLASS("class"));
+    cai_dataset *data = open_at(&set, DATA "list.tsv", &plain);
+    char number[24];
+    CU_ASSERT_STRING_EQUAL(cai_portion_name(data->portions[0], 1, number), "inputs/photo/10.png");
+    cai_dataset_free(data);
+}
+
+/* ---- threads ---- */
+
+enum { THREADS = 8, POSITIONS = 300, EACH = 3 * 6 * 6 };
+static float by_threads[POSITIONS][EACH];
+static cai_dataset *threads_data;
+
+static void *read_many(void *first) {
+    cai_error error;
+    for (int64_t p = *(int *)first; p < POSITIONS; p += THREADS) {
+        void *buffers[] = {by_threads, NULL};
+        CU_ASSERT(cai_dataset_read(threads_data, CAI_PART_TRAINING, p, p, buffers, &error));
+    }
+    return NULL;
+}
+
+static void read_by(int threads) {
+    pthread_t ids[THREADS];
+    int firsts[THREADS];
+    cai_set set = SET(PICTURE("photo", 3, 6, 6, CAI_TAKE_RANDOM_RESIZED));
+    threads_data = open_at(&set, DATA "inputs/photo", &plain);
+    memset(by_threads, 0, sizeof by_threads);
+    for (int i = 0; i < THREADS; i++) {
+        firsts[i] = i;
+        if (threads == 1) read_many(&firsts[i]);
+        else pthread_create(&ids[i], NULL, read_many, &firsts[i]);
+    }
+    for (int i = 0; threads > 1 && i < THREADS; i++) pthread_join(ids[i], NULL);
+    cai_dataset_free(threads_data);
+}
+
+TEST(any_number_of_threads_reads_the_same) {
+    static float alone[POSITIONS][EACH];
+    read_by(1);
+    memcpy(alone, by_threads, sizeof alone);
+    for (int i = 0; i < 5; i++) {
+        read_by(THREADS);
+        CU_ASSERT(memcmp(alone, by_threads, sizeof alone) == 0);
+    }
+}
+
+/* ---- what goes wrong ---- */
+
+/* A folder of its own, with copies of what is named. */
+static const char *scratch_folder(const char *commands) {
+    static char folder[64];
+    char command[1500];
+    snprintf(folder, sizeof folder, "/tmp/cai-data-XXXXXX");
+    CU_ASSERT_FATAL(mkdtemp(folder) != NULL);
+    snprintf(command, sizeof command, "here=$PWD/" DATA "; cd %s && %s", folder, commands);
+    CU_ASSERT_EQUAL_FATAL(system(command), 0);
+    return folder;
+}
+
+static void remove_scratch(const char *folder) {
+    char command[100];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    CU_ASSERT_EQUAL(system(command), 0);
+}
+
+TEST(a_broken_picture_is_told_once_and_left_out) {
+    const char *folder = scratch_folder("mkdir a b && cp $here/classes/cat/a.png a/1.png && cp $here/classes/cat/b.png b/2.png && head -c 90 a/1.png > a/0.png");
+    cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT), CLASS("label"));
+    cai_dataset *data = open_at(&set, folder, &plain);
+    float picture[3 * 6 * 8];
+    int32_t label;
+    void *buffers[] = {picture, &label};
+    cai_error error;
+    int ones = 0;
+    for (int64_t p = 0; p < 30; p++) {
+        CU_ASSERT(cai_dataset_read(data, CAI_PART_TRAINING, p, 0, buffers, &error));
+        ones += label;
+    }
+    CU_ASSERT_EQUAL(ones, 10); /* the next one of its class stands in its place */
+    CU_ASSERT_EQUAL(cai_dataset_skipped(data), 1);
+    CU_ASSERT(was_told("a/0.png: broken PNG: the file is cut off: left out\n"));
+    CU_ASSERT_PTR_NULL(strstr(strstr(told, "0.png") + 1, "0.png"));
+    cai_dataset_free(data);
+    cai_data_options strict = {.strict = true};
+    data = open_at(&set, folder, &strict);
+    bool all = true;
+    for (int64_t p = 0; p < 3; p++) all &= cai_dataset_read(data, CAI_PART_TRAINING, p, 0, buffers, &error);
+    CU_ASSERT_FALSE(all);
+    cai_dataset_free(data);
+    remove_scratch(folder);
+}
+
+TEST(nothing_that_can_be_read) {
+    const char *folder = scratch_folder("mkdir a && echo this > a/1.png && echo that > a/2.png");
+    cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT), CLASS("label"));
+    cai_dataset *data = open_at(&set, folder, &plain);
+    float picture[3 * 6 * 8];
+    int32_t label;
+    void *buffers[] = {picture, &label};
+    cai_error error;
+    CU_ASSERT_FALSE(cai_dataset_read(data, CAI_PART_TRAINING, 0, 0, buffers, &error));
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.message, "none of the 2 samples of the set of `test` can be read: "));
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.message, ".png: is not a PNG or JPEG"));
+    CU_ASSERT_FALSE(cai_dataset_read(data, CAI_PART_TRAINING, 1, 0, buffers, &error));
+    CU_ASSERT_STRING_EQUAL(error.message, "none of the 2 samples of the set of `test` can be read: they were told");
+    CU_ASSERT_FALSE(cai_dataset_read(data, CAI_PART_HELD_OUT, 0, 0, buffers, &error));
+    cai_dataset_free(data);
+    remove_scratch(folder);
+}
+
+TEST(sets_that_cannot_be_opened) {
+    cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT), CLASS("label"));
+    CU_ASSERT(fails_with(&set, DATA "nothing", "nothing: cannot be opened"));
+    CU_ASSERT(fails_with(&set, DATA "expected", "expected: the folder has no .png, .jpg or .jpeg"));
+    CU_ASSERT(fails_with(&set, DATA "inputs/photo", "photo: has nothing for `label`, which is i32[N]"));
+    CU_ASSERT(fails_with(&set, DATA "idx_floats/some-labels-idx1-float", "a sample of it is i16[], and `picture` is image[N, ..]"));
+    cai_error error;
+    CU_ASSERT_PTR_NULL(cai_dataset_open(&set, NULL, NULL, 0, &plain, &error));
+    CU_ASSERT_STRING_EQUAL(error.message, "the set of `test` has no files\n"
+                           "  help: name its folder on the command line, or in the text: load test from \"PATH\"");
+    cai_data_options all = {.held_out = 1};
+    CU_ASSERT_PTR_NOT_NULL(strstr(failure_of(&set, DATA "classes", &all), "none is left to train on"));
+}
+
+TEST(pipes_and_devices_are_no_samples) {
+    const char *folder = scratch_folder("mkdir a && cp $here/classes/cat/a.png a && mkfifo a/b.png && ln -s /dev/zero a/c.png && ln -s . a/again && "
+                                 "printf 'picture,label\\na/a.png,1\\na/b.png,2\\n' > list.csv");
+    cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT), CLASS("label"));
+    cai_dataset *data = open_at(&set, folder, &plain);
+    char path[100];
+    CU_ASSERT_EQUAL(data->count, 8); /* through the link to itself, eight folders deep */
+    cai_dataset_free(data);
+    snprintf(path, sizeof path, "%s/list.csv", folder);
+    data = open_at(&set, path, &plain);
+    CU_ASSERT_EQUAL(data->count, 1);
+    CU_ASSERT(was_told("a/b.png: is no regular file"));
+    cai_dataset_free(data);
+    remove_scratch(folder);
+}
+
+TEST(arrays_of_other_sizes_are_told_once) {
+    cai_set set = SET(PICTURE("picture", 1, 5, 6, CAI_TAKE_EXACT), CLASS("label"));
+    CU_ASSERT(fails_with(&set, DATA "idx", "ubyte: the first of 2: 0: the picture is 4 wide and 5 high: its width must be 6"));
+}
+
+TEST(many_broken_samples_are_not_all_told) {
+    const char *folder = scratch_folder("mkdir a && cp $here/classes/cat/a.png a && for i in $(seq 50); do echo > a/$i.png; done");
+    cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT), CLASS("label"));
+    told_count = 0;
+    cai_dataset *data = open_at(&set, folder, &plain);
+    float picture[3 * 6 * 8];
+    int32_t label;
+    void *buffers[] = {picture, &label};
+    cai_error error;
+    for (int64_t p = 0; p < 51; p++) CU_ASSERT(cai_dataset_read(data, CAI_PART_TRAINING, p, 0, buffers, &error));
+    CU_ASSERT_EQUAL(cai_dataset_skipped(data), 50);
+    CU_ASSERT_EQUAL(told_count, 20);
+    cai_dataset_free(data);
+    remove_scratch(folder);
+}
+
+TEST(broken_lists_and_boxes) {
+    cai_set list = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), CLASS("class"));
+    const char *folder = scratch_folder("printf 'photo,class\\n\"a,b\\n' > quote.csv; printf 'photo,class\\na\\n' > short.csv; printf 'photo,class\\n' > empty.csv; "
+                                 "printf 'photo,class,part\\na,b,some\\n' > part.csv; mkdir xml && cp $here/voc/* xml && echo '<a>' > xml/1.xml");
+    char path[100];
+    const char *const names[][2] = {{"quote.csv", "quote.csv:2: a quote has no end"}, {"short.csv", "short.csv:2: has more or fewer cells"},
+                                    {"empty.csv", "empty.csv: has no samples"}, {"part.csv", "`some` is no part of a data set"}};
+    for (int i = 0; i < 4; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, names[i][0]);
+        CU_ASSERT(fails_with(&list, path, names[i][1]));
+    }
+    cai_set other = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), CLASS("kind"));
+    CU_ASSERT(fails_with(&other, DATA "list.csv", "has no column `kind`, which is i32[N]: its columns are photo, class, code, part"));
+    cai_set boxes = SET(PICTURE("photo", 3, 9, 12, CAI_TAKE_EXACT), BOXES("boxes", 3, 0));
+    snprintf(path, sizeof path, "%s/xml", folder);
+    const char *paths[] = {DATA "inputs/photo", path}, *fields[] = {"photo", "boxes"};
+    cai_error error;
+    *told = 0;
+    cai_dataset *data = cai_dataset_open(&boxes, paths, fields, 2, &plain, &error);
+    CU_ASSERT_FATAL(data != NULL);
+    CU_ASSERT_EQUAL(data->count, 3);
+    CU_ASSERT(was_told("1.xml: "));
+    CU_ASSERT(was_told("line 2: no element found"));
+    cai_dataset_free(data);
+    remove_scratch(folder);
+}
+
+/* An .npz whose directory names one packed file a thousand times would fill any memory. */
+TEST(files_that_lie_over_each_other) {
+    const char *folder = scratch_folder("/usr/bin/python3 - << 'END'\n"
+                                 "import io, numpy, struct, zlib\n"
+                                 "file = io.BytesIO(); numpy.save(file, numpy.zeros(10**7, 'u1')); size = len(file.getvalue())\n"
+                                 "data = zlib.compress(file.getvalue(), 9)[2:-4]\n"
+                                 "name = struct.pack('<3I2H', 0, len(data), size, 5, 0)\n"
+                                 "local = struct.pack('<4s5H', b'PK\\3\\4', 20, 0, 8, 0, 0) + name + b'x.npy' + data\n"
+                                 "one = struct.pack('<4s6H', b'PK\\1\\2', 20, 20, 0, 8, 0, 0) + name + bytes(14) + b'x.npy'\n"
+                                 "end = struct.pack('<4s4H2IH', b'PK\\5\\6', 0, 0, 1000, 1000, 1000 * len(one), len(local), 0)\n"
+                                 "open('bomb.npz', 'wb').write(local + 1000 * one + end)\n"
+                                 "END");
+    cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT));
+    char path[100];
+    snprintf(path, sizeof path, "%s/bomb.npz", folder);
+    CU_ASSERT(fails_with(&set, path, "bomb.npz: broken .npz: the files in it lie over each other"));
+    remove_scratch(folder);
+}

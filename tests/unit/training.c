@@ -1,0 +1,260 @@
+/* Train blocks, step by step, against PyTorch: the texts of tests/unit/training, whose make.py has written what losses and states come to.
+ * A trainer in small: states in memory, the entries of a phase evaluated in double precision one after the other. */
+#include "elaborate/training.h"
+#include "test.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+typedef struct Trainer {
+    Arena *arena;
+    Library *library;
+    Training *training;
+    TrainingPhase *phase;
+    RefTensor *states;
+    int step;
+    int set_batch, set_count;            /* of a measure: the batch within the set, and how many samples it has */
+    Vec(RefTensor) totals;               /* of a measure, added up */
+    const TrainingEntry *entry;          /* that runs */
+    RefTensor *results;
+} Trainer;
+
+/* ---- the same whole-number arithmetic as in make.py ---- */
+
+static double value_of(const char *path, int64_t i) { return (double)((fnv1a64(path) + (uint64_t)i * 2654435761u) % 1000) / 1000 - 0.5; }
+
+static Number sample_of(const TrainingField *field, int64_t batch, int64_t count, int64_t i) {
+    int64_t place = batch * count + i;
+    if (!dtype_is_float(field->shape.type)) return (Number){.whole = place * 7 % 5 % 3};
+    return (Number){.real = (double)((fnv1a64(field->name) + (uint64_t)place * 7919 * 104729) % 1000) / 1000};
+}
+
+/* ---- opening ---- */
+
+static int64_t count_of(Shape shape) {
+    int64_t count = 0;
+    CU_ASSERT_FATAL(shape_element_count(shape, &count));
+    return count;
+}
+
+static RefTensor tensor_of(Trainer *t, Shape shape) { return (RefTensor){.values = NEW_ARRAY(t->arena, Number, count_of(shape))}; }
+
+static void begin_states(Trainer *t) {
+    Training *training = t->training;
+    t->states = NEW_ARRAY(t->arena, RefTensor, training->states.count);
+    for (int i = 0; i < training->states.count; i++) {
+        const TrainingState *state = &training->states.items[i];
+        t->states[i] = tensor_of(t, state->shape);
+        for (int64_t k = 0; k < count_of(state->shape); k++)
+            t->states[i].values[k].real = state->start == CAI_START_VALUE ? state->number : value_of(state->drawn_as, k);
+    }
+}
+
+static Trainer open_trainer(const char *path) {
+    Trainer t = {.arena = arena_new()};
+    Diagnostics *diag = NEW(t.arena, Diagnostics);
+    diag->arena = t.arena;
+    ElaborateOptions options = {.stdlib_dir = "stdlib"};
+    t.library = library_open(t.arena, names_new(t.arena), diag, path, &options);
+    t.training = elaborate_training(t.library, 0);
+    if (!t.training) diag_print(diag, stderr, DIAG_TEXT, false);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(t.training);
+    t.phase = &t.training->phases.items[0];
+    begin_states(&t);
+    return t;
+}
+
+/* ---- running an entry ---- */
+
+static bool holds(const Trainer *t, int guard) {
+    return guard < 0 || (t->step + 1) % (int)t->phase->guards.items[guard].count == 0;
+}
+
+static const cai_binding *binding_of(const Trainer *t, const Node *node) {
+    for (int i = 0; i < t->entry->graph->inputs.count; i++)
+        if (t->entry->graph->inputs.items[i].node == node) return &t->entry->inputs.items[i];
+    CU_FAIL_FATAL("an input that is no port");
+    return NULL;
+}
+
+static int64_t batch_of(const Trainer *t, const cai_binding *b) {
+    return t->set_count ? t->set_batch : t->step * t->phase->rounds[b->index] + b->round;
+}
+
+static void fill_samples(const Trainer *t, const cai_binding *b, RefTensor *out) {
+    const TrainingField *field = &t->training->sets.items[b->index].fields.items[b->field];
+    for (int64_t i = 0; i < out->shape.count; i++) out->values[i] = sample_of(field, batch_of(t, b), count_of(field->shape), i);
+}
+
+static bool fill(void *context, const Node *node, RefTensor *out) {
+    Trainer *t = context;
+    const cai_binding *b = binding_of(t, node);
+    switch (b->kind) {
+    case CAI_BIND_FIELD: fill_samples(t, b, out); break;
+    case CAI_BIND_STATE: memcpy(out->values, t->states[b->index].values, sizeof(Number) * (size_t)out->shape.count); break;
+    case CAI_BIND_TOTAL: memcpy(out->values, t->totals.items[b->index].values, sizeof(Number) * (size_t)out->shape.count); break;
+    case CAI_BIND_STEP: out->values->real = t->step; break;
+    case CAI_BIND_PROGRESS: out->values->real = t->step / t->phase->length.count; break;
+    case CAI_BIND_ACTIVE: out->values->whole = holds(t, b->index); break;
+    default: CU_FAIL_FATAL("a binding that no text of these has");
+    }
+    return true;
+}
+
+static void run_entry(Trainer *t, const TrainingEntry *entry, const int64_t *symbols) {
+    int count = entry->graph->outputs.count;
+    Node **wanted = NEW_ARRAY(t->arena, Node *, count);
+    RefSource source = {.context = t, .input = fill};
+    t->entry = entry;
+    t->results = NEW_ARRAY(t->arena, RefTensor, count);
+    for (int i = 0; i < count; i++) wanted[i] = entry->graph->outputs.items[i].node;
+    graph_verify(entry->graph, "elaboration");
+    CU_ASSERT_FATAL(reference_evaluate(entry->graph, wanted, count, symbols, 0, &source, t->arena, t->results));
+}
+
+static void store_states(Trainer *t) {
+    for (int i = 0; i < t->entry->outputs.count; i++) {
+        const cai_binding *b = &t->entry->outputs.items[i];
+        if (b->kind == CAI_BIND_STATE && holds(t, b->guard)) t->states[b->index] = t->results[i];
+    }
+}
+
+/* ---- comparing ---- */
+
+static const RefTensor *shown(const Trainer *t, const ShownList *list, const char *name) {
+    for (int i = 0; i < t->entry->outputs.count; i++) {
+        const cai_binding *b = &t->entry->outputs.items[i];
+        if (b->kind == CAI_BIND_SHOWN && !strcmp(list->items[b->index].name, name)) return &t->results[i];
+    }
+    return NULL;
+}
+
+static const RefTensor *found(const Trainer *t, const ShownList *list, const char *name) {
+    const RefTensor *tensor = shown(t, list, name);
+    for (int i = 0; i < t->training->states.count && !tensor; i++)
+        if (!strcmp(t->training->states.items[i].path, name)) tensor = &t->states[i];
+    return tensor;
+}
+
+enum { LONGEST_LINE = 1 << 16 };
+
+static void compare_line(const Trainer *t, const ShownList *list, char *line) {
+    char *rest, *name = strchr(line, ' ') + 1;
+    rest = strchr(name, ' ');
+    *rest++ = 0;
+    const RefTensor *tensor = found(t, list, name);
+    if (!tensor) fprintf(stderr, "\nnothing is called %s\n", name);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(tensor);
+    for (int64_t i = 0; *rest && *rest != '\n'; i++) {
+        double wanted = strtod(rest, &rest), is = tensor->values[i].real;
+        bool equal = fabs(is - wanted) <= 1e-9 * (1 + fabs(wanted));
+        if (!equal) fprintf(stderr, "\nstep %d, %s[%d]: expected %.12g, is %.12g\n", t->step, name, (int)i, wanted, is);
+        CU_ASSERT_TRUE_FATAL(equal);
+    }
+}
+
+/* The lines of one step; how many there were. */
+static int compare_step(const Trainer *t, const ShownList *list, const char *path) {
+    FILE *file = fopen(path, "r");
+    char *line = NEW_ARRAY(t->arena, char, LONGEST_LINE);
+    int count = 0;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    while (fgets(line, LONGEST_LINE, file)) {
+        if (atoi(line) != t->step) continue;
+        compare_line(t, list, line);
+        count++;
+    }
+    fclose(file);
+    return count;
+}
+
+/* ---- whole runs ---- */
+
+static void train_and_compare(Trainer *t, const char *name) {
+    const char *expected = arena_printf(t->arena, "tests/unit/training/%s.txt", name);
+    if (t->phase->once.graph) {
+        run_entry(t, &t->phase->once, NULL);
+        store_states(t);
+    }
+    for (t->step = 0; t->step < 4; t->step++) {
+        run_entry(t, &t->phase->step, NULL);
+        store_states(t);
+        CU_ASSERT(compare_step(t, &t->phase->shown, expected) > 2);
+    }
+}
+
+static void add_totals(Trainer *t) {
+    for (int i = 0, at = 0; i < t->entry->outputs.count; i++) {
+        if (t->entry->outputs.items[i].kind != CAI_BIND_TOTAL) continue;
+        if (at == t->totals.count) vec_push(t->arena, &t->totals, t->results[i]);
+        else
+            for (int64_t k = 0; k < t->results[i].shape.count; k++) t->totals.items[at].values[k].real += t->results[i].values[k].real;
+        at++;
+    }
+}
+
+static void measure_and_compare(Trainer *t, const char *name) {
+    TrainingMeasure *m = &t->phase->measures.items[0];
+    const int64_t batches[] = {4, 4, 2};
+    t->set_count = 10;
+    for (t->set_batch = 0; t->set_batch < 3; t->set_batch++) {
+        run_entry(t, &m->batch, &batches[t->set_batch]);
+        add_totals(t);
+    }
+    run_entry(t, &m->last, NULL);
+    CU_ASSERT_EQUAL(compare_step(t, &m->shown, arena_printf(t->arena, "tests/unit/training/%s.txt", name)), 2);
+    CU_ASSERT_EQUAL(m->save, CAI_SAVE_LARGEST);
+    CU_ASSERT_STRING_EQUAL(m->shown.items[m->save_by].name, "accuracy");
+}
+
+static Trainer trained(const char *name) {
+    Arena *arena = arena_new();
+    Trainer t = open_trainer(arena_printf(arena, "tests/unit/training/%s.cai", name));
+    train_and_compare(&t, name);
+    arena_free(arena);
+    return t;
+}
+
+TEST(batch_norm_momentum_and_what_is_measured) {
+    Trainer t = trained("classifier");
+    measure_and_compare(&t, "classifier");
+    arena_free(t.arena);
+}
+
+TEST(two_optimizers_in_one_minimize) { arena_free(trained("adamw").arena); }
+TEST(players_in_turn) { arena_free(trained("gan").arena); }
+TEST(frozen_layers_and_averages) { arena_free(trained("frozen").arena); }
+TEST(rounds_every_and_once) { arena_free(trained("critic").arena); }
+TEST(a_layer_whose_weights_are_constants) { arena_free(trained("code").arena); }
+
+/* ---- how weights begin ---- */
+
+static const TrainingState *state_named(const Trainer *t, const char *path) {
+    for (int i = 0; i < t->training->states.count; i++)
+        if (!strcmp(t->training->states.items[i].path, path)) return &t->training->states.items[i];
+    return NULL;
+}
+
+static double deviation_of(const TrainingState *state) {
+    return state->start == CAI_START_UNIFORM ? state->number / sqrt(3) : fabs(state->number);
+}
+
+TEST(weights_begin_as_those_of_pytorch) {
+    Trainer t = open_trainer("tests/unit/training/starts.cai");
+    FILE *file = fopen("tests/unit/training/starts.txt", "r");
+    char path[200];
+    double bound, deviation;
+    int count = 0;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    for (; fscanf(file, "0 %199s %lf %lf ", path, &bound, &deviation) == 3; count++) {
+        const TrainingState *state = state_named(&t, path), *twin = state_named(&t, arena_printf(t.arena, "twin%s", path + 3));
+        CU_ASSERT_FATAL(state && twin);
+        CU_ASSERT_DOUBLE_EQUAL(state->number, bound, 0.01 * bound); /* the largest of thousands lies just below its bound */
+        CU_ASSERT_DOUBLE_EQUAL(deviation_of(state), deviation, 0.03 * deviation);
+        CU_ASSERT_STRING_EQUAL(twin->drawn_as, path);
+        CU_ASSERT(twin->start == state->start && twin->number == state->number);
+    }
+    CU_ASSERT_EQUAL(count, 12);
+    fclose(file);
+    arena_free(t.arena);
+}
