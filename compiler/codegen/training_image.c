@@ -165,7 +165,7 @@ static LLVMValueRef make_measures(Module *m, const Trainer *trainer, const Train
         const TrainingMeasure *measure = &phase->measures.items[i];
         LLVMValueRef batch = make_entry(m, trainer, &measure->batch), last = make_entry(m, trainer, &measure->last);
         LLVMValueRef fields[] = {make_interval(m, &measure->when), batch, last, make_shown(m, &measure->shown),
-                                 get_i32(m, measure->shown.count), get_i32(m, measure->partial_sums), get_i32(m, measure->collected),
+                                 get_i32(m, measure->shown.count), get_i32(m, measure->totals), get_i32(m, measure->collected),
                                  get_i32(m, measure->set), get_i32(m, measure->save), get_i32(m, measure->save_by)};
         items[i] = make_struct(m, fields, COUNT_OF(fields), sizeof(cai_measure));
     }
