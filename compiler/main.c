@@ -39,6 +39,10 @@ static const Command commands[] = {
     {"import", "FILE", "make a .cai file of an ONNX model", command_import,
      "Reads FILE, a model in ONNX's format of opset 7 or later, and writes it as text of the language, FILE.cai, with its weights beside it,\n"
      "FILE.safetensors. What can't be read is listed, and nothing is written then. docs/onnx.md has the operators that are read.\n"},
+    {"weights", "FILE", "list what a file of weights holds", command_weights,
+     "A line a tensor: its name, type and shape, its least and largest number, and whether anything in it is not finite. FILE is what\n"
+     "--weights of other commands takes: .safetensors, the index of several, .npz, or what torch.save writes. --for MODEL.cai sets beside it what\n"
+     "the models of that file want: what fits, what has another shape, what is missing.\n"},
     {"doc", "[WHAT...]", "say what a block, an operator, a file or an error is about", command_doc,
      "Prints signatures and the comments above them. WHAT is a name (conv), a file (unet, as `use` finds it; blocks.cai), or a name in\n"
      "its file (unet.level); `primitive.sum` is the operator, and what a message has in brackets (shape) gets cause and cure. Without WHAT, a\n"

@@ -59,6 +59,17 @@ void vec_reserve(Arena *arena, void **items, int *capacity, int needed, size_t i
 double floor_divide(double a, double b);  /* of the exact quotient; a / b where b is 0, NaN where only a is infinite */
 double floor_modulo(double a, double b); /* with the sign of b; NaN where a is infinite or b is 0 */
 
+/* ---- loops over elements ---- */
+
+/* A function that is compiled for each width of vectors; the one for the processor is called.
+ * All give the same bits, since the compiler fuses nothing (-ffp-contract=off).
+ * Not by clang, which serves the sanitizers: what they put into the choice cannot run so early. */
+#if defined __x86_64__ && !defined __clang__
+#define FOR_EACH_PROCESSOR __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+#else
+#define FOR_EACH_PROCESSOR
+#endif
+
 /* ---- real.c: functions of reals, the same bits on every machine ---- */
 
 double real_exp(double x);
@@ -75,6 +86,16 @@ double real_silu(double x); /* 0 at minus infinity, as gelu */
 double real_erf(double x);
 double real_erfc(double x);
 double real_gelu(double x);
+
+/* The same of `count` numbers, many times as fast; y is no part of x. */
+void reals_exp(const double *x, double *y, int64_t count);
+void reals_exp2(const double *x, double *y, int64_t count);
+void reals_expm1(const double *x, double *y, int64_t count);
+void reals_tanh(const double *x, double *y, int64_t count);
+void reals_sigmoid(const double *x, double *y, int64_t count);
+void reals_silu(const double *x, double *y, int64_t count);
+void reals_erf(const double *x, double *y, int64_t count);
+void reals_gelu(const double *x, double *y, int64_t count);
 
 /* ---- text.c: a string being written ---- */
 

@@ -8,10 +8,15 @@
 
 /* ---- making ---- */
 
+const char *severity_text(Severity severity) {
+    static const char *const texts[SEVERITY_COUNT] = {"error", "warning", "note"};
+    return texts[severity];
+}
+
 static Diagnostic *add_diagnostic(Diagnostics *diag, Severity severity, DiagCode code, Span span, const char *format, va_list arguments) {
     Diagnostic *d = NEW(diag->arena, Diagnostic);
     *d = (Diagnostic){.severity = severity, .code = code, .span = span, .text = arena_vprintf(diag->arena, format, arguments)};
-    int *count = severity == SEVERITY_ERROR ? &diag->errors : &diag->warnings;
+    int *count = severity == SEVERITY_ERROR ? &diag->errors : severity == SEVERITY_WARNING ? &diag->warnings : &diag->remarks;
     if (++*count <= DIAG_KEPT_MAX) vec_push(diag->arena, &diag->list, d);
     return d;
 }
@@ -28,6 +33,14 @@ Diagnostic *diag_warning(Diagnostics *diag, DiagCode code, Span span, const char
     va_list arguments;
     va_start(arguments, format);
     Diagnostic *d = add_diagnostic(diag, SEVERITY_WARNING, code, span, format, arguments);
+    va_end(arguments);
+    return d;
+}
+
+Diagnostic *diag_remark(Diagnostics *diag, DiagCode code, Span span, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    Diagnostic *d = add_diagnostic(diag, SEVERITY_NOTE, code, span, format, arguments);
     va_end(arguments);
     return d;
 }
@@ -252,11 +265,11 @@ static void print_snippet(const Diagnostics *diag, FILE *out, const TextStyle *s
 }
 
 static void print_for_people(const Diagnostics *diag, FILE *out, const TextStyle *style, const Diagnostic *d) {
-    bool error = d->severity == SEVERITY_ERROR;
+    const char *const colors[SEVERITY_COUNT] = {style->red, style->yellow, style->cyan};
     fputs(style->bold, out);
     if (d->span.source) print_span_place(out, d->span);
     else fputs("cai", out);
-    fprintf(out, ": %s%s[%s]:%s%s ", error ? style->red : style->yellow, error ? "error" : "warning", diag_code_text(diag->arena, d->code),
+    fprintf(out, ": %s%s[%s]:%s%s ", colors[d->severity], severity_text(d->severity), diag_code_text(diag->arena, d->code),
             style->plain, style->bold);
     print_words(out, d->text, 4);
     fprintf(out, "%s\n", style->plain);
@@ -308,7 +321,7 @@ static void print_json_item(FILE *out, const char *before, Span span, const char
 }
 
 static void print_for_tools(const Diagnostics *diag, FILE *out, const Diagnostic *d) {
-    fprintf(out, "{\"severity\": \"%s\", \"code\": ", d->severity == SEVERITY_ERROR ? "error" : "warning");
+    fprintf(out, "{\"severity\": \"%s\", \"code\": ", severity_text(d->severity));
     print_json_string(out, diag_code_text(diag->arena, d->code));
     fputs(", ", out);
     print_json_span(out, d->span);
@@ -331,7 +344,7 @@ static void print_one(const Diagnostics *diag, FILE *out, DiagFormat format, boo
 
 static void print_rest(const Diagnostics *diag, FILE *out, DiagFormat format, bool color, Severity severity, int count) {
     if (count <= DIAG_KEPT_MAX) return;
-    const char *text = arena_printf(diag->arena, "%d more %s are not shown", count - DIAG_KEPT_MAX, severity == SEVERITY_ERROR ? "errors" : "warnings");
+    const char *text = arena_printf(diag->arena, "%d more %ss are not shown", count - DIAG_KEPT_MAX, severity_text(severity));
     print_one(diag, out, format, color, &(Diagnostic){.severity = severity, .code = DIAG_more, .text = text});
 }
 
@@ -339,6 +352,7 @@ void diag_print(const Diagnostics *diag, FILE *out, DiagFormat format, bool colo
     int count;
     const Diagnostic **ordered = diagnostics_in_order(diag, &count);
     for (int i = 0; i < count; i++) print_one(diag, out, format, color, ordered[i]);
+    print_rest(diag, out, format, color, SEVERITY_NOTE, diag->remarks);
     print_rest(diag, out, format, color, SEVERITY_WARNING, diag->warnings);
     print_rest(diag, out, format, color, SEVERITY_ERROR, diag->errors);
 }

@@ -24,7 +24,13 @@ void diag_document(FILE *out);                           /* docs/errors.md */
 
 /* ---- diag.c: what the compiler has to say to a person ---- */
 
-typedef enum Severity { SEVERITY_ERROR, SEVERITY_WARNING } Severity;
+typedef enum Severity {
+    SEVERITY_ERROR,
+    SEVERITY_WARNING,
+    SEVERITY_NOTE, /* nothing is wrong: what was chosen, where a person may have meant something else */
+    SEVERITY_COUNT
+} Severity;
+const char *severity_text(Severity severity); /* "error" */
 
 typedef struct DiagLabel { /* carets under a span of the same line as the main one, with words */
     Span span;
@@ -48,14 +54,15 @@ typedef struct Diagnostic {
 
 typedef struct Diagnostics {
     Arena *arena;
-    Vec(Diagnostic *) list; /* of errors the first DIAG_KEPT_MAX, of warnings too */
-    int errors, warnings;
+    Vec(Diagnostic *) list; /* of each severity the first DIAG_KEPT_MAX */
+    int errors, warnings, remarks;
 } Diagnostics;
-enum { DIAG_KEPT_MAX = 100 };
+enum { DIAG_KEPT_MAX = 100 }; /* of each severity */
 
 /* Adds an error and returns it, so that labels, notes and help can be hung on it. Text lives in diag->arena. */
 Diagnostic *diag_error(Diagnostics *diag, DiagCode code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
 Diagnostic *diag_warning(Diagnostics *diag, DiagCode code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
+Diagnostic *diag_remark(Diagnostics *diag, DiagCode code, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
 void diag_label(Diagnostics *diag, Diagnostic *d, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
 void diag_note(Diagnostics *diag, Diagnostic *d, Span span, const char *format, ...) PRINTF_LIKE(4, 5);
 void diag_help(Diagnostics *diag, Diagnostic *d, const char *format, ...) PRINTF_LIKE(3, 4);

@@ -23,6 +23,7 @@ uint64_t random_stream(uint64_t seed, const char *name) { return splitmix64(seed
 
 float random_unit(uint64_t stream, int64_t i) { return (float)(splitmix64(stream + (uint64_t)i) >> 40) * 0x1p-24f; }
 
-void random_units(uint64_t stream, int64_t count, double *out) {
+FOR_EACH_PROCESSOR void random_units(uint64_t stream, int64_t count, double *out) {
+#pragma omp simd
     for (int64_t i = 0; i < count; i++) out[i] = (double)random_unit(stream, i);
 }

@@ -10,10 +10,37 @@
  *     exp, exp2    0.65      expm1      1.1      tanh            3      erfc   4
  *     pow          0.7                                                  gelu   100, which is 2^-46
  *
+ * Some have a form for arrays, which gives the same bits.
+ *
  * A Pair is the unevaluated sum of a number and of what was rounded off it: some 104 bits. */
 #include "base/base.h"
 
 #include <math.h>
+
+/* A function of which there is a form for arrays has no branches and calls nothing, so
+ * that a loop over it is made of vectors. */
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE uint64_t bits_of(double x) {
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+INLINE double of_bits(uint64_t bits) {
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+INLINE double choice(bool first, double a, double b) {
+    uint64_t mask = -(uint64_t)first;
+    return of_bits((bits_of(a) & mask) | (bits_of(b) & ~mask));
+}
+
+INLINE double limited(double x, double low, double high) {
+    return choice(x < low, low, choice(x > high, high, x));
+}
 
 typedef struct DoubleDouble { double head, tail; } DoubleDouble;
 
@@ -21,89 +48,95 @@ static const DoubleDouble ln2 = {0x1.62e42fefa39efp-1, 0x1.abc9e3b39803fp-56};
 static const DoubleDouble two_thirds = {0x1.5555555555555p-1, 0x1.5555555555555p-55};
 static const DoubleDouble quarter_turn = {0x1.921fb54442d18p0, 0x1.1a62633145c07p-54};
 
-static DoubleDouble pair_of_sum(double a, double b) {
+INLINE DoubleDouble pair_of_sum(double a, double b) {
     double sum = a + b, part = sum - a;
     return (DoubleDouble){sum, (a - (sum - part)) + (b - part)};
 }
 
-static DoubleDouble pair_sum(DoubleDouble a, DoubleDouble b) {
+INLINE DoubleDouble pair_sum(DoubleDouble a, DoubleDouble b) {
     DoubleDouble sum = pair_of_sum(a.head, b.head);
     return pair_of_sum(sum.head, sum.tail + (a.tail + b.tail));
 }
 
-static DoubleDouble pair_product(DoubleDouble a, DoubleDouble b) {
+INLINE DoubleDouble pair_product(DoubleDouble a, DoubleDouble b) {
     double product = a.head * b.head, rounded_off = fma(a.head, b.head, -product);
     return pair_of_sum(product, rounded_off + (a.head * b.tail + a.tail * b.head));
 }
 
-static DoubleDouble pair_scaled(DoubleDouble a, double factor) { return pair_product(a, (DoubleDouble){factor, 0}); }
+INLINE DoubleDouble pair_scaled(DoubleDouble a, double factor) { return pair_product(a, (DoubleDouble){factor, 0}); }
+
+/* Every second of c[0] .. c[last], times powers of x. */
+INLINE double every_second(double x, const double *c, int last) {
+    double sum = c[last];
+#pragma GCC unroll 16
+    for (int i = last - 2; i >= 0; i -= 2) sum = sum * x + c[i];
+    return sum;
+}
 
 /* c[0] + x c[1] + x^2 c[2] + ..: even and odd powers each by themselves, so that
  * neither waits for the other. */
-static double real_polynomial(double x, const double *c, int count) {
-    double square = x * x, even = 0, odd = 0;
-    for (int i = (count - 1) & ~1; i >= 0; i -= 2) {
-        even = even * square + c[i];
-        odd = odd * square + (i + 1 < count ? c[i + 1] : 0);
-    }
-    return even + x * odd;
+INLINE double real_polynomial(double x, const double *c, int count) {
+    int even = (count - 1) & ~1, odd = (count & ~1) - 1;
+    return every_second(x * x, c, even) + x * every_second(x * x, c, odd);
 }
 #define POLYNOMIAL(x, ...) real_polynomial(x, (const double[]){__VA_ARGS__}, COUNT_OF(((double[]){__VA_ARGS__})))
 
 /* ---- powers ---- */
 
 /* e^r - 1 for r within half of ln 2. */
-static DoubleDouble power_less_one(DoubleDouble r) {
+INLINE DoubleDouble power_less_one(DoubleDouble r) {
     double q = POLYNOMIAL(r.head, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320,
                           1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800);
     return pair_of_sum(r.head, r.tail + r.head * r.tail + r.head * r.head * q);
 }
 
-/* 2^n x. Where 2^n is far from the ends of the range a product is as exact as ldexp,
- * and faster. */
-static double scaled_by_power(double x, int n) {
-    if (n < -900 || n > 900) return ldexp(x, n);
-    uint64_t bits = (uint64_t)(1023 + n) << 52;
-    double factor;
-    memcpy(&factor, &bits, sizeof factor);
-    return x * factor;
+/* What is added to it is rounded to a whole number, if it is below 2^51. */
+static const double whole = 0x1.8p52;
+
+INLINE double to_whole(double x) { return x + whole - whole; }
+
+/* 2^n of a whole n from -1022 to 1023, whose last bits are put where the exponent is. */
+INLINE double power_of_2(double n) { return of_bits(bits_of(n + (whole + 1023)) << 52); }
+
+/* 2^n x, of an x within 2^-100 and 2^100: in two steps, since 2^n may lie beyond the
+ * range where 2^n x does not. The first is exact. */
+INLINE double scaled_by_power(double x, double n) {
+    double half = to_whole(n / 2);
+    return x * power_of_2(half) * power_of_2(n - half);
 }
 
 /* 2^n (added + e^r - 1) */
-static double scaled_power(DoubleDouble r, double added, int n) {
+INLINE double scaled_power(DoubleDouble r, double added, double n) {
     DoubleDouble sum = pair_sum((DoubleDouble){added, 0}, power_less_one(r));
     return scaled_by_power(sum.head, n);
 }
 
 /* The r of x = n ln 2 + r; x is within some thousands. */
-static DoubleDouble reduced_by_ln2(DoubleDouble x, int *n) {
-    *n = (int)rint(x.head * 0x1.71547652b82fep0);
+INLINE DoubleDouble reduced_by_ln2(DoubleDouble x, double *n) {
+    *n = to_whole(x.head * 0x1.71547652b82fep0);
     return pair_sum(x, pair_scaled(ln2, -*n));
 }
 
-static double exp_of_pair(DoubleDouble x) {
-    if (!(fabs(x.head) < 1000)) x = (DoubleDouble){x.head > 0 ? 1000 : -1000, 0};
-    int n;
+INLINE double exp_of_pair(DoubleDouble x) {
+    double n;
+    x = (DoubleDouble){limited(x.head, -1000, 1000), choice(fabs(x.head) < 1000, x.tail, 0)};
     DoubleDouble r = reduced_by_ln2(x, &n);
     return scaled_power(r, 1, n);
 }
 
-double real_exp(double x) { return isnan(x) ? x : exp_of_pair((DoubleDouble){x, 0}); }
+INLINE double exp_of(double x) { return exp_of_pair((DoubleDouble){x, 0}); }
 
-double real_exp2(double x) {
-    if (isnan(x)) return x;
-    double limited = fmin(fmax(x, -1200), 1200), n = rint(limited);
-    return scaled_power(pair_scaled(ln2, limited - n), 1, (int)n);
+INLINE double exp2_of(double x) {
+    double within = limited(x, -1200, 1200), n = to_whole(within);
+    return scaled_power(pair_scaled(ln2, within - n), 1, n);
 }
 
 /* 2^n (e^r - 1 + (1 - 2^-n)): near 0 n is 0. */
-double real_expm1(double x) {
-    if (x == 0 || isnan(x)) return x;
-    if (x < -50) return -1;
-    if (x > 50) return real_exp(x);
-    int n;
-    DoubleDouble r = reduced_by_ln2((DoubleDouble){x, 0}, &n);
-    return scaled_power(r, 1 - scaled_by_power(1, -n), n);
+INLINE double expm1_of(double x) {
+    double n;
+    DoubleDouble r = reduced_by_ln2((DoubleDouble){limited(x, -50, 1000), 0}, &n);
+    double rise = scaled_power(r, 1 - scaled_by_power(1, -n), n);
+    return choice(x == 0, x, rise);
 }
 
 /* ---- logarithms ---- */
@@ -138,10 +171,10 @@ double real_log1p(double x) {
     return pair_sum(log_as_pair(sum.head), (DoubleDouble){sum.tail / sum.head, 0}).head;
 }
 
-/* a^b of a positive finite a and a finite b. */
+/* a^b of a positive finite a and a finite b, beyond whose limit a power of any a but 1
+ * is 0 or infinite. */
 static double power_of(double a, double b) {
-    DoubleDouble exponent = pair_scaled(log_as_pair(a), b);
-    return exp_of_pair(isfinite(exponent.head) ? exponent : (DoubleDouble){exponent.head, 0});
+    return exp_of_pair(pair_scaled(log_as_pair(a), limited(b, -1e300, 1e300)));
 }
 
 static double power_of_magnitude(double a, double b) {
@@ -232,24 +265,26 @@ double real_cos(double x) { return !isfinite(x) ? NAN : fabs(x) < 0x1p-27 ? 1 : 
 
 /* ---- tanh, sigmoid, erf ---- */
 
-double real_tanh(double x) {
-    if (x == 0 || isnan(x)) return x;
-    double grown = real_expm1(2 * fmin(fabs(x), 30));
+INLINE double tanh_of(double x) {
+    double grown = expm1_of(2 * limited(fabs(x), 0, 30));
     return copysign(grown / (grown + 2), x);
 }
 
-double real_sigmoid(double x) { return 1 / (1 + real_exp(-x)); }
+INLINE double sigmoid_of(double x) { return 1 / (1 + exp_of(-x)); }
 
-double real_silu(double x) { return x == -INFINITY ? 0 : x / (1 + real_exp(-x)); }
+INLINE double silu_of(double x) {
+    double value = x / (1 + exp_of(-x));
+    return choice(x == -INFINITY, 0, value);
+}
 
 /* e^(-x^2) / sqrt(pi) */
-static double gaussian_bell(double x) {
+INLINE double gaussian_bell(double x) {
     DoubleDouble square = pair_product((DoubleDouble){x, 0}, (DoubleDouble){-x, 0});
     return exp_of_pair(square) * 0x1.20dd750429b6dp-1;
 }
 
 /* 2 x e^(-x^2) / sqrt(pi) (1 + 2x^2/3 (1 + 2x^2/5 (1 + ..))), for x up to 0.5. */
-static double erf_by_series(double x) {
+INLINE double erf_by_series(double x) {
     double z = 2 * x * x;
     double sum = POLYNOMIAL(z, 1.0, 1.0 / 3, 1.0 / 15, 1.0 / 105, 1.0 / 945, 1.0 / 10395, 1.0 / 135135,
                             1.0 / 2027025, 1.0 / 34459425, 1.0 / 654729075, 1.0 / 13749310575,
@@ -270,16 +305,43 @@ static const double tail[] = {
 };
 
 /* For x from 0.5 on. */
-static double erfc_of_tail(double x) {
+INLINE double erfc_of_tail(double x) {
     return gaussian_bell(x) / x * real_polynomial(7 / (x + 3) - 1, tail, COUNT_OF(tail));
 }
 
-double real_erf(double x) {
-    if (x == 0 || isnan(x)) return x;
-    double magnitude = fmin(fabs(x), 30);
-    return copysign(magnitude < 0.5 ? erf_by_series(magnitude) : 1 - erfc_of_tail(magnitude), x);
+INLINE double erf_of(double x) {
+    double magnitude = limited(fabs(x), 0, 30);
+    double small = erf_by_series(magnitude), large = 1 - erfc_of_tail(magnitude);
+    return copysign(choice(magnitude < 0.5, small, large), x);
 }
 
-double real_erfc(double x) { return x >= 0.5 ? erfc_of_tail(fmin(x, 30)) : 1 - real_erf(x); }
+INLINE double erfc_of(double x) {
+    double small = erfc_of_tail(limited(fabs(x), 0, 30)), large = 1 - erf_of(x);
+    return choice(x >= 0.5, small, large);
+}
 
-double real_gelu(double x) { return x == -INFINITY ? 0 : x * real_erfc(-x * 0x1.6a09e667f3bcdp-1) / 2; }
+INLINE double gelu_of(double x) {
+    double value = x * erfc_of(-x * 0x1.6a09e667f3bcdp-1) / 2;
+    return choice(x == -INFINITY, 0, value);
+}
+
+/* ---- of a number, and of an array ---- */
+
+/* Vectors give the same bits: an fma rounds once, whether an instruction or the C
+ * library computes it. */
+#define FUNCTION(name)                                                                            \
+    double real_##name(double x) { return name##_of(x); }                                         \
+    FOR_EACH_PROCESSOR void reals_##name(const double *x, double *y, int64_t count) {             \
+        _Pragma("omp simd") for (int64_t i = 0; i < count; i++) y[i] = name##_of(x[i]);           \
+    }
+
+FUNCTION(exp)
+FUNCTION(exp2)
+FUNCTION(expm1)
+FUNCTION(tanh)
+FUNCTION(sigmoid)
+FUNCTION(silu)
+FUNCTION(erf)
+FUNCTION(gelu)
+
+double real_erfc(double x) { return erfc_of(x); }

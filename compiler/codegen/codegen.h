@@ -108,7 +108,9 @@ void set_carried(Loop *loop, int which, LLVMValueRef next);
 void end_loop(Module *m, Loop *loop);
 LLVMValueRef carried_result(const Loop *loop, int which); /* valid after end_loop, also where the loop ran no round */
 
-/* ---- loop_carried.c: loops round which a set of values is carried; within the loop and after it, `at` has them ---- */
+/* ---- loop_carried.c: loops with several loop-carried values ----
+ *
+ * Within the loop and after it, `at` has them. */
 enum { MAX_CARRIED = 64 };
 typedef struct LoopCarried {
     LLVMValueRef at[MAX_CARRIED];
@@ -223,10 +225,14 @@ void emit_epilogue_store(Epilogue *epilogue, const Point *point, LLVMValueRef el
 
 /* For expr.c and movement.c: emit_member is the value of a node at a point, remembered. */
 LLVMValueRef emit_member(Epilogue *epilogue, const Node *node, const Point *point);
+/* Of masks and conditions: NULL is all lanes, a condition holds for all lanes of a mask. */
+LLVMValueRef emit_and(Module *m, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef emit_movement(Epilogue *epilogue, const Node *node, const Point *point);
 LLVMValueRef emit_element_number(Module *m, const Node *node, const Point *point); /* row major, i64 lanes */
 
-/* ---- program_image.c: the tables of runtime/core/program.h, once all kernels are functions of the module ---- */
+/* ---- program_image.c: the tables of runtime/core/program.h ----
+ *
+ * Once all kernels are functions of the module. */
 void emit_program_image(Module *m, const Program *program);
 void emit_entry_image(Module *m, const Program *program, const char *name); /* of a trainer */
 

@@ -22,8 +22,6 @@ LLVMValueRef get_number(Module *m, DType type, double value, int lanes) {
     return get_exact(m, type, number_cast((Number){.real = value}, DTYPE_F32, type), lanes);
 }
 
-static int value_lanes(LLVMValueRef value) { return get_lanes(LLVMTypeOf(value)); }
-
 /* ---- casts ---- */
 
 static LLVMValueRef emit_float_to_int(Module *m, LLVMValueRef value, DType to) {

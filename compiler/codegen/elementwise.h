@@ -7,6 +7,8 @@
 
 #include "codegen/codegen.h"
 
+static inline int value_lanes(LLVMValueRef value) { return get_lanes(LLVMTypeOf(value)); }
+
 #define VERB_FORM(name) LLVMValueRef name(Module *m, DType type, const LLVMValueRef *operands)
 
 /* x, y: the operands; type: that of x. */

@@ -222,7 +222,7 @@ static CodeSize measure_code(const unsigned char *object) {
 static bool write_object(Code *c, const char *path) {
     bool good = compile_kernels(c);
     if (good) {
-        Object joined = join_objects(c->arena, c->objects.items, c->objects.count);
+        Object joined = link_relocatable(c->arena, c->objects.items, c->objects.count);
         cai_error failed;
         good = cai_file_write(path, joined.bytes, joined.count, &failed);
         if (!good) *c->error = arena_printf(c->arena, "%s", failed.message);

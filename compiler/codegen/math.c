@@ -1,24 +1,25 @@
-/* exp, exp2, expm1, log, log1p, tanh, sigmoid, silu, gelu, erf, sin, cos, pow, floor_div and mod on registers: scalars or vectors of f32,
- * without branches.
+/* exp, exp2, expm1, log, log1p, tanh, sigmoid, silu, gelu, erf, sin, cos, pow, floor_div
+ * and mod on registers: scalars or vectors of f32, without branches.
  *
- * Largest error in ULP over all f32 (CAI_SWEEP=1 build/unit_tests math measures it), against the exact value:
+ * Largest error in ULP over all f32 against the exact value, as measured by
+ * CAI_SWEEP=1 build/unit_tests math:
  *
  *     exp      1.01      log      1.55      tanh     1.34      sigmoid  2.41      erf      1.21
  *     exp2     0.96      log1p    1.90      silu     3.10
  *     expm1    1.60
- *     gelu     within 2^-24 |x|: in the tail below 0 that is no bound in ULP
- *     sin, cos 0.50 for |x| < 2^30 (beyond, the argument is not reduced well any more; results stay within -1 .. 1)
+ *     gelu     within 2^-24 |x|, which is no bound in ULP in the tail below 0
+ *     sin, cos 0.50 for |x| < 2^30; beyond, the argument is reduced less well, and results
+ *              stay within -1 .. 1
  *     pow      1, over the operands of the tests
  *     floor_div, mod  0.5: exact, and rounded once
  *
- * Denormal arguments and results, infinities and NaN are as IEEE 754 has them. (Programs run with denormals flushed to zero: see
- * cai_flush_denormals.) Polynomials are minimax in relative error. sin, cos, pow, floor_div and mod compute in f64: they are
- * rare, and so they are right without care. */
+ * Denormal arguments and results, infinities and NaN are as IEEE 754 has them. (Programs
+ * run with denormals flushed to zero: see cai_flush_denormals.) Polynomials are minimax in
+ * relative error. sin, cos, pow, floor_div and mod compute in f64: they are rare, so the
+ * simplest way to be accurate is good enough. */
 #include "codegen/elementwise.h"
 
 /* ---- words to write formulas with ---- */
-
-static int value_lanes(LLVMValueRef value) { return get_lanes(LLVMTypeOf(value)); }
 
 /* A constant of the same type as `like`, a float of any width. */
 static LLVMValueRef number_like(LLVMValueRef like, double value, Module *m) {

@@ -65,7 +65,7 @@ static LLVMValueRef map_reflect(Module *m, LLVMValueRef coord, LLVMValueRef size
 
 /* ---- guards ---- */
 
-static LLVMValueRef emit_and(Module *m, LLVMValueRef a, LLVMValueRef b) {
+LLVMValueRef emit_and(Module *m, LLVMValueRef a, LLVMValueRef b) {
     if (!a || !b) return a ? a : b;
     if (LLVMTypeOf(a) == LLVMTypeOf(b)) return LLVMBuildAnd(m->builder, a, b, "");
     return get_lanes(LLVMTypeOf(a)) > 1 ? LLVMBuildAnd(m->builder, a, get_splat(m, b, get_lanes(LLVMTypeOf(a))), "")
@@ -185,8 +185,6 @@ static LLVMValueRef emit_neg(Epilogue *epilogue, Dim dim) {
     step_back(epilogue->module, from);
     return value;
 }
-
-static bool dim_is_zero(Dim dim) { return dim->term_count == 0; }
 
 static LLVMValueRef pad_at(Epilogue *epilogue, const Node *node, const Point *point) {
     Module *m = epilogue->module;

@@ -38,6 +38,7 @@ int command_compare(Session *session);
 int command_new(Session *session);
 int command_doc(Session *session);
 int command_import(Session *session);
+int command_weights(Session *session);
 
 /* ---- cached.c: programs that are built into the cache ---- */
 

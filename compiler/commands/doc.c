@@ -74,7 +74,8 @@ static bool can_be_called(int op) { return op_info[op].class != CLASS_SOURCE; }
 
 static void find_operator(Session *s, const char *name, FoundList *found) {
     for (int op = 0; op < OP_COUNT; op++)
-        if (can_be_called(op) && strcmp(op_info[op].name, name) == 0) vec_push(s->arena, found, (DocFound){.operator = &op_info[op]});
+        if (can_be_called(op) && strcmp(op_info[op].name, name) == 0)
+            vec_push(s->arena, found, (DocFound){.operator = &op_info[op]});
 }
 
 typedef Vec(const char *) NameList;

@@ -25,19 +25,13 @@ static int run_built(Session *s, const Library *library, Graph *graph, Weights *
     return cached_run(s, program, graph->model, first);
 }
 
-static bool is_model(const Library *library, const char *name) {
-    for (int i = 0; i < library_model_count(library); i++)
-        if (strcmp(library_model_name(library, i), name) == 0) return true;
-    return false;
-}
-
 int command_run(Session *session) {
     const Options *o = session->options;
     if (o->init && o->weights.count > 0) return session_usage(session, "--weights and --init exclude each other");
     if (o->reference && o->compare) return session_usage(session, "--compare runs the reference too: leave --reference out");
     Library *library = build_open(session);
     if (!library) return session_end(session);
-    bool named = o->rest.count > 0 && is_model(library, o->rest.items[0]);
+    bool named = o->rest.count > 0 && build_has_model(library, o->rest.items[0]);
     int index = build_pick(session, library, named ? o->rest.items[0] : NULL);
     ModelList models = {0};
     if (index < 0 || !build_elaborate_all(session, library, &models)) return session_end(session);

@@ -446,8 +446,10 @@ static void gather_nodes(Fold *f) {
         if (became[b] != b) d->boxes.items[b].what = NULL;
 }
 
-/* ---- frames that say nothing: one around one box only is that box, one around a frame of its own number, "blocks" around "blocks.0 … 11", is
- * that frame, and one without a name is none ---- */
+/* ---- frames that say nothing ----
+ *
+ * A frame around one box only is that box; one around a frame of its own number, "blocks"
+ * around "blocks.0 … 11", is that frame; and one without a name is none. */
 
 static bool is_numbered(const Fold *f, int frame, int around) {
     return !*draw_callee(layer_at(f, around)) && counted_in(f->model, layer_at(f, frame)) == layer_at(f, around);

@@ -96,7 +96,7 @@ static bool build_failed(Session *s, DiagCode code, const char *error) {
     return false;
 }
 
-static bool make_code(Session *s, const Program *program, const char *path, CodeSize *size) {
+static bool make_model_code(Session *s, const Program *program, const char *path, CodeSize *size) {
     const char *error = "";
     Stopwatch watch = stopwatch_start();
     CacheHits hits = {0};
@@ -136,7 +136,7 @@ bool build_program(Session *s, Graph *graph, Weights *weights, const char *path)
     if (s->options->explain) program_explain(program, stdout);
     const char *code = scratch_file(s, output.path, "code.o");
     CodeSize size = {0};
-    bool good = make_code(s, program, code, &size)                     /* instructions and tables */
+    bool good = make_model_code(s, program, code, &size)                     /* instructions and tables */
                 && output_make(s, program, weights, code, &output);    /* with the runtime and packed weights, a static program or a library */
     scratch_remove();
     if (good && s->options->explain) explain_size(program, size, output.path);
@@ -171,7 +171,7 @@ bool build_print(Session *s, Graph *graph) {
 
 /* ---- a file's train block ---- */
 
-static bool is_model(const Library *library, const char *name) {
+bool build_has_model(const Library *library, const char *name) {
     for (int i = 0; i < library_model_count(library); i++)
         if (strcmp(library_model_name(library, i), name) == 0) return true;
     return false;
@@ -180,7 +180,7 @@ static bool is_model(const Library *library, const char *name) {
 /* Named, and no model; or not named, and the file has no model. */
 static bool is_trainer(const Library *library, const char *name) {
     if (!name) return library_model_count(library) == 0 && library_train_count(library) > 0;
-    return !is_model(library, name) && trainer_find(library, name) >= 0;
+    return !build_has_model(library, name) && trainer_find(library, name) >= 0;
 }
 
 static bool build_block(Session *s, Library *library, const char *name, const char *output) {

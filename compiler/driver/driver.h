@@ -15,7 +15,7 @@ typedef struct Options {
     const char *command;
     const char *file;          /* FILE; of `cai new`: NAME; of `cai doc` the first WHAT, NULL where there is none */
     Vec(const char *) rest;    /* what stands after FILE and is not ours: a model's name, inputs, the program's options */
-    const char *output, *kind, *name, *init, *rename, *target, *emit, *after, *format, *message_format, *depth, *layer, *seed, *held_out, *fold;
+    const char *output, *kind, *name, *init, *rename, *target, *emit, *after, *format, *message_format, *depth, *layer, *model, *seed, *held_out, *fold;
     Vec(WeightFile) weights;
     Vec(Define) defines;
     bool measure, explain, time_passes, blas, no_winograd, no_cache, reference, compare, names, train, check, gradient, partial, strict, help;
@@ -81,6 +81,7 @@ typedef Vec(Model *) ModelList;
 bool build(Session *session, const char *model, const char *output); /* output NULL: the model's name */
 /* NULL only where the file cannot be read: after other errors models may be elaborated, for more of them. */
 Library *build_open(Session *session);
+bool build_has_model(const Library *library, const char *name);
 int build_pick(Session *session, Library *library, const char *model); /* -1 where it is not clear; model NULL: the only one */
 bool build_elaborate_all(Session *session, Library *library, ModelList *models);
 bool build_can_be_shown(const Session *session, const ModelList *models); /* after errors too: where an `expect` alone does not hold */

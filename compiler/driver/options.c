@@ -32,10 +32,11 @@ static const Option table[] = {
     {"--name", "PREFIX", OPTION_TEXT, FIELD(name), " build ",
      "what a library's functions and its header are called after (default: the model)"},
     {"--weights", "[PATH=]FILE", OPTION_WEIGHTS, FIELD(weights), " build run ",
-     "trained weights, a .safetensors file; with PATH=, for the layers below that path; FILE:PATH takes those below PATH; may be repeated"},
+     "trained weights: .safetensors, .npz, a PyTorch checkpoint; with PATH=, for the layers below that path; FILE.safetensors:PATH takes those below PATH; may be repeated"},
     {"--init", "SEED", OPTION_TEXT, FIELD(init), " build run ", "random weights that SEED decides, instead of trained ones"},
     {"--rename", "FILE", OPTION_TEXT, FIELD(rename), " build run ",
-     "how names in weight files map to ours: a line `THEIRS OURS` each, * stands for any text"},
+     "how names in weight files map to ours: a line `THEIRS -> OURS` each, * stands for any text"},
+    {"--for", "MODEL.cai", OPTION_TEXT, FIELD(model), " weights ", "say which of them the models of this file want"},
     {"-D", "NAME=VALUE", OPTION_DEFINE, FIELD(defines), CHECK_BUILD_RUN_SUMMARY, "fix a size or a hyperparameter of the model"},
     {"-D", "NAME=VALUE", OPTION_DEFINE, FIELD(defines), " import ", "fix a free size of the model: -D H=48"},
     {"--target", "NAME", OPTION_TEXT, FIELD(target), " build run train compare ",
@@ -64,9 +65,9 @@ static const Option table[] = {
      "how many levels of layers in layers to unfold (default: as many as leave a picture that can be read)"},
     {"--gradient", NULL, OPTION_FLAG, FIELD(gradient), " graph ", "draw what the gradient of the first result by all weights adds"},
     {"--check", NULL, OPTION_FLAG, FIELD(check), " fmt ", "change nothing: name the files that are not in canonical form, and fail where there are any"},
-    {"--message-format", "json|text", OPTION_TEXT, FIELD(message_format), " check build run train data summary graph compare import ",
+    {"--message-format", "json|text", OPTION_TEXT, FIELD(message_format), " check build run train data summary graph compare import weights ",
      "how errors are printed: text (default), or json, an object a line"},
-    {"--help", NULL, OPTION_FLAG, FIELD(help), " check build run train data summary graph compare doc fmt new import ", "print this"},
+    {"--help", NULL, OPTION_FLAG, FIELD(help), " check build run train data summary graph compare doc fmt new import weights ", "print this"},
 };
 
 static bool command_takes(const Option *option, const char *command) {

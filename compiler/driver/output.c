@@ -116,9 +116,9 @@ static bool link_to(Making *m, const char *const *objects, int count, const char
     return done;
 }
 
-static InsertResult insert_weights(Making *m, const char *linked, const char *path) {
-    InsertResult result = weights_insert(&m->weights, linked, path, &m->error);
-    if (result == INSERT_FAILED) m->code = DIAG_weights;
+static EmbedResult embed_weights_in(Making *m, const char *linked, const char *path) {
+    EmbedResult result = weights_embed(&m->weights, linked, path, &m->error);
+    if (result == EMBED_FAILED) m->code = DIAG_weights;
     progress_end();
     stopwatch_lap(m->session, &m->watch, "weights");
     return result;
@@ -129,7 +129,7 @@ static bool link_with_weights(Making *m, const char *const *objects, int count, 
     const char **full = NEW_ARRAY(m->session->arena, const char *, count);
     memcpy(full, objects, sizeof *full * (size_t)count);
     full[count - 1] = output_scratch(m, "weights.o");
-    return insert_weights(m, objects[count - 1], full[count - 1]) == INSERT_DONE && link_to(m, full, count, linked) &&
+    return embed_weights_in(m, objects[count - 1], full[count - 1]) == EMBED_DONE && link_to(m, full, count, linked) &&
            linked_copy(linked, path, m->session->arena, &m->error);
 }
 
@@ -138,8 +138,8 @@ static bool link_whole(Making *m, const char *const *objects, int count, const c
     const char *linked = output_scratch(m, "linked");
     if (!link_to(m, objects, count, linked)) return false;
     if (!m->weights.program->weights_bytes) return linked_copy(linked, path, m->session->arena, &m->error);
-    InsertResult result = insert_weights(m, linked, path);
-    return result == INSERT_REFUSED ? link_with_weights(m, objects, count, linked, path) : result == INSERT_DONE;
+    EmbedResult result = embed_weights_in(m, linked, path);
+    return result == EMBED_REFUSED ? link_with_weights(m, objects, count, linked, path) : result == EMBED_DONE;
 }
 
 static bool make_library(Making *m, const char *const *objects, int count) {
@@ -160,7 +160,7 @@ static bool make_output(Making *m, const char *code) {
     const Program *program = m->weights.program;
     const char *objects[] = {code, output_scratch(m, "place.o")};
     const int count = program->weights_bytes ? 2 : 1;
-    if (count == 2 && !placeholder_object(program, objects[1], &m->error)) return false;
+    if (count == 2 && !weights_stub_write(program, objects[1], &m->error)) return false;
     if (m->output->kind == OUTPUT_PROGRAM) return link_whole(m, objects, count, m->output->path);
     return make_library(m, objects, count) &&
            header_write(program, m->output->prefix, m->session->runtime_dir, m->output->header, &m->error);

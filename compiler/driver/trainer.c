@@ -80,7 +80,7 @@ static Trainer *make_trainer(Session *s, const Library *library, const Training 
 
 /* ---- the whole road ---- */
 
-static bool emit(Session *s, const Trainer *trainer, EmitOptions options, const char *path) {
+static bool emit_trainer(Session *s, const Trainer *trainer, EmitOptions options, const char *path) {
     const char *error = "";
     Stopwatch watch = stopwatch_start();
     CacheHits hits = {0};
@@ -93,7 +93,7 @@ static bool emit(Session *s, const Trainer *trainer, EmitOptions options, const 
     return emitted;
 }
 
-static void explain(const Trainer *trainer) {
+static void explain_trainer(const Trainer *trainer) {
     for (int i = 0; i < trainer->programs.count; i++) {
         printf("%s%s\n", i ? "\n" : "", trainer->programs.items[i]->graph->model);
         program_explain(trainer->programs.items[i], stdout);
@@ -105,9 +105,9 @@ bool build_trainer(Session *s, const Library *library, const Training *training,
     if (!output_check(s, &output)) return false;
     Trainer *trainer = make_trainer(s, library, training);
     if (!trainer) return false;
-    if (s->options->explain) explain(trainer);
+    if (s->options->explain) explain_trainer(trainer);
     const char *code = scratch_file(s, output.path, "code.o");
-    bool good = emit(s, trainer, (EmitOptions){.progress = progress_kernels, .cache = kernel_cache(s)}, code) &&
+    bool good = emit_trainer(s, trainer, (EmitOptions){.progress = progress_kernels, .cache = kernel_cache(s)}, code) &&
                 output_make_trainer(s, trainer->programs.items[0]->target, code, &output);
     scratch_remove();
     return good;
@@ -126,7 +126,7 @@ bool print_trainer(Session *s, const Library *library, const Training *training)
     }
     Trainer *trainer = make_trainer(s, library, training);
     if (!trainer) return false;
-    if (strcmp(stage, "program") != 0) return emit(s, trainer, (EmitOptions){.emit = stage, .print = stdout}, NULL);
+    if (strcmp(stage, "program") != 0) return emit_trainer(s, trainer, (EmitOptions){.emit = stage, .print = stdout}, NULL);
     for (int i = 0; i < trainer->programs.count; i++) program_print(trainer->programs.items[i], stdout);
     return true;
 }

@@ -236,35 +236,39 @@ static Value run_uniform(Evaluator *ev, const Arguments *arguments, Span span) {
 
 /* ---- weights ---- */
 
-static Value new_weight(Evaluator *ev, const Arguments *arguments, bool state, Span span) {
+/* param(shape, ..), or param("name", shape, ..) where the name is no word of the language. */
+static Value new_weight(Evaluator *ev, const Arguments *arguments, const char *function, Span span) {
+    const bool state = !strcmp(function, "state");
     DType type;
     Shape shape;
+    const Name name = weight_name(builtin_find(function), &arguments->given);
+    const int named = name != NULL;
     double init = state ? 0 : NAN; /* a parameter without a word about it is drawn at random, scaled by its shape */
     const Binding *given = keyword_argument(arguments, "init");
-    Value first = given ? given->value : positional_argument(arguments, 1), sizes = positional_argument(arguments, 0);
+    Value first = given ? given->value : positional_argument(arguments, named + 1), sizes = positional_argument(arguments, named);
     if (first.kind == VALUE_TENSOR && !state) return train_given(ev, first.node, span);
     if (first.kind == VALUE_TENSOR) return refuse_argument(ev, span, "state", "a number as init", first);
     if (sizes.kind == VALUE_NONE) {
-        report(ev, DIAG_missing_argument, span, "`%s` needs a shape: `%s([64])`", state ? "state" : "param",
-               state ? "state" : "param");
+        report(ev, DIAG_missing_argument, span, "`%s` needs a shape: `%s([64])`", function, function);
         return value_error;
     }
     if (value_is_number(first)) init = first.kind == VALUE_INT ? (double)first.integer : first.real;
     else if (!state && first.kind == VALUE_STRING && !strcmp(first.string, "normal")) init = INIT_NORMAL;
     else if (first.kind != VALUE_NONE)
-        return refuse_argument(ev, span, state ? "state" : "param", state ? "a number as init" : "a number or \"normal\" as init", first);
+        return refuse_argument(ev, span, function, state ? "a number as init" : "a number or \"normal\" as init", first);
     if (value_is_number(first) && !(fabs(init) <= 0x1p53 || (first.kind == VALUE_REAL && isfinite(init)))) {
         Diagnostic *d = report(ev, DIAG_argument_kind, span, "a weight cannot start as %s", value_describe(ev->arena, first));
         report_help(ev, d, "a finite float can, and an int of at most 2 ** 53");
         return value_error;
     }
     if (!dtype_argument(ev, arguments, DTYPE_F32, &type)) return value_error;
-    if (!shape_argument(ev, sizes, type, span, state ? "state" : "param", &shape)) return value_error;
-    return weight_new(ev, state, shape, init, span);
+    if (!shape_argument(ev, sizes, type, span, function, &shape)) return value_error;
+    const Value weight = weight_new(ev, state, shape, init, span);
+    return named ? name_value(ev, weight, name, span) : weight;
 }
 
-static Value run_param(Evaluator *ev, const Arguments *arguments, Span span) { return new_weight(ev, arguments, false, span); }
-static Value run_state(Evaluator *ev, const Arguments *arguments, Span span) { return new_weight(ev, arguments, true, span); }
+static Value run_param(Evaluator *ev, const Arguments *arguments, Span span) { return new_weight(ev, arguments, "param", span); }
+static Value run_state(Evaluator *ev, const Arguments *arguments, Span span) { return new_weight(ev, arguments, "state", span); }
 
 /* ---- gradients ---- */
 
@@ -341,6 +345,12 @@ const Builtin *builtin_find(Name name) {
     for (int i = 0; i < COUNT_OF(functions); i++)
         if (!strcmp(functions[i].name, name)) return &functions[i];
     return primitive_find(name);
+}
+
+Name weight_name(const Builtin *builtin, const Bindings *given) {
+    const bool makes_weight = builtin->run == run_param || builtin->run == run_state;
+    const Binding *first = makes_weight && given->count ? &given->items[0] : NULL;
+    return first && !first->name && first->value.kind == VALUE_STRING && *first->value.string ? first->value.string : NULL;
 }
 
 bool builtin_constant(Evaluator *ev, Name name, Span span, Value *out) {

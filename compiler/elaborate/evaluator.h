@@ -59,6 +59,7 @@ extern const Value value_error, value_none;
 Value value_bool(bool truth);
 Value value_int(int64_t integer);
 Value value_real(double real);
+double value_as_real(Value v); /* of an int or a real */
 Value value_string(Name string);
 Value value_dim(Dim dim); /* VALUE_INT where it is constant */
 Value value_node(Node *node);
@@ -377,6 +378,7 @@ struct Builtin {
 const Builtin *builtin_find(Name name);
 const Builtin *primitive_find(Name name);
 bool builtin_constant(Evaluator *ev, Name name, Span span, Value *out);
+Name weight_name(const Builtin *builtin, const Bindings *given); /* what stands first in `param("scale", [3])`; NULL where nothing does */
 void builtin_names(Arena *arena, NameList *names); /* puts them all behind those that are there */
 
 /* ---- bind.c: arguments to parameters ---- */

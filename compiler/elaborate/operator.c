@@ -238,7 +238,6 @@ static Value other_binary(Evaluator *ev, Operator op, Value a, Value b, Span spa
 /* ---- dispatch ---- */
 
 static bool is_size(Value v) { return v.kind == VALUE_INT || v.kind == VALUE_DIM; }
-static double value_as_real(Value v) { return v.kind == VALUE_INT ? (double)v.integer : v.real; }
 
 static Value apply_operator(Evaluator *ev, Operator op, Value a, Value b, Span span, const Expr *expr) {
     a = settle(ev, a);

@@ -7,7 +7,6 @@
 
 /* ---- functions of numbers ---- */
 
-static double value_as_real(Value v) { return v.kind == VALUE_INT ? (double)v.integer : v.real; }
 
 /* By the operator's reference function, on floats or on ints. */
 static Number number_by_reference(int op, DType type, Number x, Number y) {
@@ -254,9 +253,9 @@ static bool tensor_inputs(Evaluator *ev, const OpInfo *info, const Bindings *giv
     return true;
 }
 
-/* The functions of builtins.c: how many by position, which by keyword. */
+/* The functions of builtins.c: how many by position, which by keyword; a weight's name stands before all of them. */
 static bool fits_function(Evaluator *ev, const Builtin *builtin, const Bindings *given, Span span) {
-    int count = 0;
+    int count = weight_name(builtin, given) ? -1 : 0;
     for (int i = 0; i < given->count; i++) {
         const Binding *g = &given->items[i];
         const char *found = g->name ? strstr(builtin->keywords, g->name) : NULL;

@@ -7,6 +7,7 @@ const Value value_none = {.kind = VALUE_NONE};
 Value value_bool(bool truth) { return (Value){.kind = VALUE_BOOL, .truth = truth}; }
 Value value_int(int64_t integer) { return (Value){.kind = VALUE_INT, .integer = integer}; }
 Value value_real(double real) { return (Value){.kind = VALUE_REAL, .real = real}; }
+double value_as_real(Value v) { return v.kind == VALUE_INT ? (double)v.integer : v.real; }
 Value value_string(Name string) { return (Value){.kind = VALUE_STRING, .string = string}; }
 
 Value value_dim(Dim dim) {

@@ -311,6 +311,8 @@ bool dim_is_const(Dim a, int64_t *value) {
     return true;
 }
 
+bool dim_is_zero(Dim a) { return a->term_count == 0; }
+
 bool dim_is_one(Dim a) {
     int64_t one;
     return dim_is_const(a, &one) && one == 1;

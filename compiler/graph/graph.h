@@ -36,6 +36,7 @@ Dim dim_ceil_div(Dims *dims, Dim a, int64_t divisor);
 Dim dim_div_exact(Dims *dims, Dim a, Dim b);           /* NULL where a/b is not a polynomial again */
 bool dim_is_const(Dim a, int64_t *value);              /* value may be NULL */
 int64_t dim_const_value(Dim a);                        /* only of constants */
+bool dim_is_zero(Dim a);
 bool dim_is_one(Dim a);
 bool dim_bounds(Dim a, int64_t *low, int64_t *high);   /* what holds for all symbol values >= 1; INT64_MIN/MAX where unbounded */
 bool dim_evaluate(Dim a, const int64_t *symbols, int64_t *value); /* symbols NULL: at typical sizes; false on overflow */

@@ -162,14 +162,18 @@ void conv_valid_range(int64_t stride, int64_t offset, int64_t x, int64_t y, int6
     *end = max_i64(*begin, x - offset <= 0 ? 0 : min_i64(y, (x - offset + stride - 1) / stride));
 }
 
+FOR_EACH_PROCESSOR static void add_scaled(const double *from, double factor, double *to, int64_t count) {
+#pragma omp simd
+    for (int64_t i = 0; i < count; i++) to[i] += from[i] * factor;
+}
+
 /* One row of pixels under one tap. */
 static void multiply_row(const ConvNest *nest, int64_t x, int64_t y, int64_t w, int64_t count) {
     int64_t stride = nest->stride[2];
     if (nest->op == OP_convolution) {
         const double *from = nest->from_x + x, factor = nest->from_w[w];
         double *to = nest->to + y;
-        if (stride == 1)
-            for (int64_t i = 0; i < count; i++) to[i] += from[i] * factor;
+        if (stride == 1) add_scaled(from, factor, to, count);
         else
             for (int64_t i = 0; i < count; i++) to[i] += from[i * stride] * factor;
     } else if (nest->op == OP_convolution_backward_data) {

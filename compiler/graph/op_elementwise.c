@@ -273,11 +273,11 @@ static double past_steps(double x, double y) {
 /* A row a verb: how elements x and y of its first two inputs make one of the result. `from` and
  * `to` are how they are held. */
 #define EACH(verb, from, to, expression)                                                            \
-    static void each_##from##_##verb(const RefCall *call) {                                         \
+    FOR_EACH_PROCESSOR static void each_##from##_##verb(const RefCall *call) {                      \
         const Number *restrict a = call->inputs[0];                                                 \
         const Number *restrict b = call->inputs[op_info[OP_##verb].max_inputs > 1];                 \
         Number *restrict out = call->out;                                                           \
-        for (int64_t i = 0; i < call->shape.count; i++) {                                           \
+        _Pragma("omp simd") for (int64_t i = 0; i < call->shape.count; i++) {                       \
             __typeof__(a->from) x = a[i].from, y = b[i].from;                                       \
             (void)y;                                                                                \
             out[i].to = (expression);                                                               \
@@ -285,6 +285,10 @@ static double past_steps(double x, double y) {
     }
 #define REAL(verb, expression) EACH(verb, real, real, expression)
 #define WHOLE(verb, expression) EACH(verb, whole, whole, expression)
+#define REAL_ARRAY(verb)                                                                            \
+    static void each_real_##verb(const RefCall *call) {                                             \
+        reals_##verb(&call->inputs[0]->real, &call->out->real, call->shape.count);                  \
+    }
 #define REAL_TEST(verb, expression) EACH(verb, real, whole, expression)
 
 /* ---- of floats; min and max pass a NaN of either side on ---- */
@@ -294,19 +298,19 @@ REAL(abs, fabs(x))
 REAL(floor, floor(x))
 REAL(ceil, ceil(x))
 REAL(round, nearbyint(x))
-REAL(exp, real_exp(x))
-REAL(exp2, real_exp2(x))
-REAL(expm1, real_expm1(x))
+REAL_ARRAY(exp)
+REAL_ARRAY(exp2)
+REAL_ARRAY(expm1)
 REAL(log, real_log(x))
 REAL(log1p, real_log1p(x))
 REAL(sqrt, sqrt(x))
 REAL(sin, real_sin(x))
 REAL(cos, real_cos(x))
-REAL(tanh, real_tanh(x))
-REAL(sigmoid, real_sigmoid(x))
-REAL(silu, real_silu(x))
-REAL(gelu, real_gelu(x))
-REAL(erf, real_erf(x))
+REAL_ARRAY(tanh)
+REAL_ARRAY(sigmoid)
+REAL_ARRAY(silu)
+REAL_ARRAY(gelu)
+REAL_ARRAY(erf)
 REAL(add, x + y)
 REAL(sub, x - y)
 REAL(mul, x * y)

@@ -98,8 +98,14 @@ static void reduce_axes(const RefCall *call, IntList axes, Number first, Reduce 
     if (call->shape.count) parallel_for(rounds, call->input_shapes[0].count / rounds, reduce_part, &r);
 }
 
+FOR_EACH_PROCESSOR static void add_reals(Number *to, const Number *x, int64_t count) {
+#pragma omp simd
+    for (int64_t i = 0; i < count; i++) to[i].real += x[i].real;
+}
+
 static void add_number_row(Number *to, int64_t to_step, const Number *x, int64_t step, int64_t count, bool real) {
-    for (int64_t i = 0; i < count; i++) to[i * to_step] = number_sum(to[i * to_step], x[i * step], real);
+    if (real && to_step == 1 && step == 1) add_reals(to, x, count);
+    else for (int64_t i = 0; i < count; i++) to[i * to_step] = number_sum(to[i * to_step], x[i * step], real);
 }
 
 void ref_sum(const RefCall *call) { reduce_axes(call, ATTRIBUTES(call->node, sum)->axes, (Number){0}, add_number_row); }

@@ -1,4 +1,5 @@
-/* Resampling of the last two axes, and its transpose. Along each axis, with i the place in the result, n places in and m out:
+/* Resampling of the last two axes, and its transpose. Along each axis, with i the place in
+ * the result, n places in and m out:
  *
  *   rule                 source coordinate s(i)
  *   half_pixel           (i + 1/2) * n/m - 1/2
@@ -6,13 +7,17 @@
  *   align_corners        i * (n - 1)/(m - 1), 0 where m = 1
  *   asymmetric           i * n/m
  *
- *   nearest    floor(s) for asymmetric (PyTorch's "nearest"), floor(s + 1/2) for the others (its "nearest-exact"), in whole numbers, so
- *              that no rounding decides
+ *   nearest    floor(s) for asymmetric (PyTorch's "nearest"), floor(s + 1/2) for the others
+ *              (its "nearest-exact"), in integers, so that no rounding decides
  *   bilinear   s clamped to [0, n - 1], a mix of floor(s) and the next
- *   cubic      of floor(s) - 1 and the three behind it, each clamped to the picture, by the convolution with parameter a of Keys 1981
- *   area       the mean of floor(i n/m) up to ceil((i + 1) n/m), whatever the rule: PyTorch's adaptive average
- *   antialias  bilinear and cubic by half_pixel: all places p within the filter's reach, which grows with n/m where the picture shrinks,
- *              weighed by filter(((p + 1/2) m - (i + 1/2) n) / max(n, m)), their weights divided by their sum */
+ *   cubic      of floor(s) - 1 and the next three, each clamped to the picture, by the
+ *              convolution with parameter a of Keys 1981
+ *   area       the mean of floor(i n/m) up to ceil((i + 1) n/m), whatever the rule: PyTorch's
+ *              adaptive average
+ *   antialias  bilinear and cubic by half_pixel: all places p within the filter's reach,
+ *              which grows with n/m where the picture shrinks, weighted by
+ *              filter(((p + 1/2) m - (i + 1/2) n) / max(n, m)), the weights divided by
+ *              their sum */
 #include "graph/ops.h"
 #include <math.h>
 

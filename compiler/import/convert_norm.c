@@ -45,8 +45,8 @@ void convert_batchnorm(Import *im, Wire *const *inputs, int count, Wire **output
                         inputs[1], inputs[2]);
 }
 
-/* A norm that learns a weight and a bias for each channel: a layer where they are weights, else written out.
- */
+/* A norm that learns a weight and a bias for each channel: a layer where they are weights,
+ * else written out. */
 static Wire *learnt_norm(Import *im, Wire *x, Wire *weight, Wire *bias, const char *callee, const char *settings,
                     const char *learning) {
     const char *comma = *settings && *learning ? ", " : "";

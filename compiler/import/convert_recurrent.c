@@ -95,18 +95,18 @@ static void run_direction(Import *im, const Recurrent *node, int direction, bool
     if (node->gates == 4) {
         Wire *xs[] = {x, w, r, both, state, memory, direction_of(im, node->peephole, direction)};
         const char *settings = activation_names(im, direction, lstm_keys, lstm_usual, 3);
-        calls(im, "onnx.lstm", xs, node->peephole ? 7 : 6, made, 3, *settings ? settings + 2 : "");
+        calls(im, "onnx.lstm_steps", xs, node->peephole ? 7 : 6, made, 3, *settings ? settings + 2 : "");
     } else if (node->gates == 3) {
         Wire *xs[] = {x, w, r, first, second ? second : no_bias(im, width), state};
         const char *settings = activation_names(im, direction, gru_keys, lstm_usual, 2),
                    *linear =
                        attribute_int(im, "linear_before_reset", 0) ? ", linear_before_reset = true" : "";
         const char *all = arena_printf(im->arena, "%s%s", linear, settings);
-        calls(im, "onnx.gru", xs, 6, made, 2, *all ? all + 2 : "");
+        calls(im, "onnx.gru_steps", xs, 6, made, 2, *all ? all + 2 : "");
     } else {
         Wire *xs[] = {x, w, r, both, state};
         const char *settings = activation_names(im, direction, rnn_keys, rnn_usual, 1);
-        calls(im, "onnx.rnn", xs, 5, made, 2, *settings ? settings + 2 : "");
+        calls(im, "onnx.rnn_steps", xs, 5, made, 2, *settings ? settings + 2 : "");
     }
     out[0] = backwards && made[0] ? stage(im, made[0], "flipped", "axes = 0") : made[0];
     out[1] = made[1], out[2] = made[2];

@@ -1,12 +1,17 @@
-/* ONNX in: a file of that format becomes a .cai file to read and keep, and a file of weights beside it.
+/* ONNX in: a file of that format becomes a .cai file to read and keep, and a file of weights
+ * beside it.
  *
- *   read.c       the file as graphs of our own: messages of onnx.proto, external data, any number type as
- * plain bytes known.c      what is known while importing: shapes and small constants, sizes as formulas of
- * the model's symbols line.c       statements of the model, each elaborated as soon as it is written, which
- * gives the shape of what it makes operators.def, convert_*.c     a row an operator, and the function that
- * writes it recognise.c  what the library has a block for is written by its name repeat.c     what repeats
- * becomes a block write.c      the text
- */
+ *   read.c       the file as graphs of our own: messages of onnx.proto, external data, any
+ *                number type as plain bytes
+ *   known.c      what is known while importing: shapes and small constants, sizes as formulas
+ *                of the model's symbols
+ *   line.c       statements of the model, each elaborated as soon as it is written, which
+ *                gives the shape of what it makes
+ *   operators.def, convert_*.c
+ *                a row an operator, and the function that writes it
+ *   recognise.c  what the library has a block for is written by its name
+ *   repeat.c     what repeats becomes a block
+ *   write.c      the text */
 #ifndef CAI_IMPORT_H
 #define CAI_IMPORT_H
 

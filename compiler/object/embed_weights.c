@@ -25,8 +25,8 @@ typedef struct Insertion {
 /* ---- where the page lies ---- */
 
 static bool ends_with_page(const Insertion *in, const Elf64_Shdr *section) {
-    char page[PLACEHOLDER_BYTES];
-    placeholder_fill(page);
+    char page[WEIGHTS_STUB_BYTES];
+    weights_stub_fill(page);
     if (section->sh_type != SHT_PROGBITS || section->sh_size < sizeof page) return false;
     return memcmp(in->file + section->sh_offset + section->sh_size - sizeof page, page, sizeof page) == 0;
 }
@@ -77,7 +77,7 @@ static bool open_linked(Insertion *in, const Program *program, const char *path,
     in->header = (Elf64_Ehdr *)in->file;
     in->segments = (Elf64_Phdr *)(in->file + in->header->e_phoff);
     in->sections = (Elf64_Shdr *)(in->file + in->header->e_shoff);
-    in->more = program->weights_bytes - PLACEHOLDER_BYTES; /* modulo 2^64: there may be less */
+    in->more = program->weights_bytes - WEIGHTS_STUB_BYTES; /* modulo 2^64: there may be less */
     return true;
 }
 
@@ -111,20 +111,20 @@ static bool write_weights(const PackedWeights *weights, Stream *stream) {
 }
 
 static bool write_packed_weights(const Insertion *in, const PackedWeights *weights, Stream *stream) {
-    return stream_write(stream, in->file, in->end - PLACEHOLDER_BYTES) && write_weights(weights, stream) &&
+    return stream_write(stream, in->file, in->end - WEIGHTS_STUB_BYTES) && write_weights(weights, stream) &&
            stream_write(stream, in->file + in->end, in->bytes - in->end) && cai_output_finish(&stream->output, &stream->error);
 }
 
-InsertResult weights_insert(const PackedWeights *weights, const char *linked, const char *output, const char **error) {
+EmbedResult weights_embed(const PackedWeights *weights, const char *linked, const char *output, const char **error) {
     Insertion in = {0};
     Stream stream = {0};
     bool done = open_linked(&in, weights->program, linked, &stream.error);
     if (done) {
-        if (!find_page(&in) || !enlarge_file(&in)) return INSERT_REFUSED;
+        if (!find_page(&in) || !enlarge_file(&in)) return EMBED_REFUSED;
         done = open_output(&stream, linked, output) && write_packed_weights(&in, weights, &stream);
     }
     if (!done) *error = arena_printf(weights->program->arena, "%s", stream.error.message);
-    return done ? INSERT_DONE : INSERT_FAILED;
+    return done ? EMBED_DONE : EMBED_FAILED;
 }
 
 bool linked_copy(const char *linked, const char *output, Arena *arena, const char **error) {

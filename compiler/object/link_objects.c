@@ -106,7 +106,7 @@ static void add_sections(Join *j, Input *input) {
 
 /* ---- symbols: the table has local ones first ---- */
 
-static bool is_global_symbol(const Elf64_Sym *symbol) { return ELF64_ST_BIND(symbol->st_info) != STB_LOCAL; }
+static bool binds_globally(const Elf64_Sym *symbol) { return ELF64_ST_BIND(symbol->st_info) != STB_LOCAL; }
 
 static bool is_defined_input(const Input *input, const Elf64_Sym *symbol) {
     return symbol->st_shndx && symbol->st_shndx < SHN_LORESERVE && input->section_of[symbol->st_shndx] >= 0;
@@ -134,17 +134,17 @@ static void remember_symbol(Join *j, const Input *input, const Elf64_Sym *symbol
 static void add_locals(Join *j, Input *input, bool last) {
     for (int i = 1; i < input->symbol_count; i++) {
         const Elf64_Sym *symbol = &input->symbols[i];
-        if (!is_defined_input(input, symbol) || (last && is_global_symbol(symbol))) continue;
+        if (!is_defined_input(input, symbol) || (last && binds_globally(symbol))) continue;
         if (ELF64_ST_TYPE(symbol->st_info) == STT_SECTION) input->symbol_of[i] = j->sections.items[input->section_of[symbol->st_shndx]].symbol;
         else input->symbol_of[i] = add_symbol(j, input, symbol, STB_LOCAL);
-        if (is_global_symbol(symbol)) remember_symbol(j, input, symbol, input->symbol_of[i]);
+        if (binds_globally(symbol)) remember_symbol(j, input, symbol, input->symbol_of[i]);
     }
 }
 
 static void add_globals(Join *j, Input *input) {
     for (int i = 1; i < input->symbol_count; i++) {
         const Elf64_Sym *symbol = &input->symbols[i];
-        if (!is_global_symbol(symbol) || input->symbol_of[i]) continue;
+        if (!binds_globally(symbol) || input->symbol_of[i]) continue;
         int known = (int)(intptr_t)map_get(j->globals, intern(j->names, input->strings + symbol->st_name));
         input->symbol_of[i] = known ? known : add_symbol(j, input, symbol, ELF64_ST_BIND(symbol->st_info));
         if (!known) remember_symbol(j, input, symbol, input->symbol_of[i]);
@@ -225,7 +225,7 @@ static Object write_file(Join *j, Elf64_Ehdr header, int local_count) {
     return (Object){(const unsigned char *)j->file.bytes, j->file.length};
 }
 
-Object join_objects(Arena *arena, const Object *objects, int count) {
+Object link_relocatable(Arena *arena, const Object *objects, int count) {
     Join j = {.arena = arena, .names = names_new(arena), .globals = map_new(arena), .strings = {.arena = arena}, .file = {.arena = arena}};
     Input *inputs = NEW_ARRAY(arena, Input, count);
     add_string(&j, "");

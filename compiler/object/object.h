@@ -8,7 +8,7 @@
 
 typedef struct Object { const unsigned char *bytes; uint64_t count; } Object; /* a file in memory */
 /* ELF objects as one, in `arena`; of what they define, only the last one's symbols remain global. */
-Object join_objects(Arena *arena, const Object *objects, int count);
+Object link_relocatable(Arena *arena, const Object *objects, int count);
 
 /* ---- object_cache.c: kernels that were compiled before ---- */
 
@@ -24,12 +24,14 @@ bool cache_find(const KernelCache *cache, Object key, Object *object); /* object
 void cache_store(const KernelCache *cache, Object key, Object object);
 void cache_trim(const KernelCache *cache); /* drops what was not used for longest, until the rest is small enough */
 
-/* ---- weights_stub.c: the symbol cai_the_weights on a page of its own, which the linker gets instead of the weights ---- */
+/* ---- weights_stub.c: what the linker gets instead of the weights ----
+ *
+ * The symbol cai_the_weights, on a page of its own. */
 
-enum { PLACEHOLDER_BYTES = 4096 };
+enum { WEIGHTS_STUB_BYTES = 4096 };
 
-void placeholder_fill(char page[PLACEHOLDER_BYTES]);
-bool placeholder_object(const Program *program, const char *path, const char **error);
+void weights_stub_fill(char page[WEIGHTS_STUB_BYTES]);
+bool weights_stub_write(const Program *program, const char *path, const char **error);
 
 /* ---- embed_weights.c: the weights in the place of that page ---- */
 
@@ -39,14 +41,14 @@ typedef struct PackedWeights { /* the weights of a program, packed as they are w
     void (*progress)(uint64_t done, uint64_t all);
 } PackedWeights;
 
-typedef enum InsertResult {
-    INSERT_DONE,
-    INSERT_FAILED, /* with *error */
-    INSERT_REFUSED /* the linker put something behind the page; nothing was written. Never of a relocatable object */
-} InsertResult;
+typedef enum EmbedResult {
+    EMBED_DONE,
+    EMBED_FAILED, /* with *error */
+    EMBED_REFUSED /* the linker put something behind the page; nothing was written. Never of a relocatable object */
+} EmbedResult;
 
 /* Writes `linked`, which has the page, with the weights as `output`. */
-InsertResult weights_insert(const PackedWeights *weights, const char *linked, const char *output, const char **error);
+EmbedResult weights_embed(const PackedWeights *weights, const char *linked, const char *output, const char **error);
 /* The same without weights: the file as it is. */
 bool linked_copy(const char *linked, const char *output, Arena *arena, const char **error);
 

@@ -14,14 +14,14 @@ typedef struct Strings { /* the names of sections and symbols, each at its offse
     char none[1], section[15], stack[16], symtab[8], strtab[8], weights[16];
 } Strings;
 
-typedef struct Placeholder {
+typedef struct WeightsStub {
     Elf64_Ehdr header;
-    char zeros[PLACEHOLDER_BYTES - sizeof(Elf64_Ehdr)];
-    char page[PLACEHOLDER_BYTES];
+    char zeros[WEIGHTS_STUB_BYTES - sizeof(Elf64_Ehdr)];
+    char page[WEIGHTS_STUB_BYTES];
     Elf64_Sym symbols[2];
     Strings strings;
     Elf64_Shdr sections[SECTION_COUNT];
-} Placeholder;
+} WeightsStub;
 
 static Elf64_Ehdr make_stub_header(const Program *program) {
     Elf64_Ehdr header = {.e_type = ET_REL, .e_version = EV_CURRENT, .e_ehsize = sizeof header, .e_shentsize = sizeof(Elf64_Shdr)};
@@ -30,7 +30,7 @@ static Elf64_Ehdr make_stub_header(const Program *program) {
     header.e_ident[EI_DATA] = ELFDATA2LSB;
     header.e_ident[EI_VERSION] = EV_CURRENT;
     header.e_machine = program->target->elf_machine;
-    header.e_shoff = offsetof(Placeholder, sections);
+    header.e_shoff = offsetof(WeightsStub, sections);
     header.e_shnum = SECTION_COUNT;
     header.e_shstrndx = SECTION_STRINGS;
     return header;
@@ -46,27 +46,27 @@ static Strings make_strings(const Target *target) {
 static void make_sections(const Target *target, Elf64_Shdr *sections) {
     sections[SECTION_WEIGHTS] = (Elf64_Shdr){.sh_name = offsetof(Strings, section), .sh_type = SHT_PROGBITS,
                                              .sh_flags = SHF_ALLOC | target->weights_flags,
-                                             .sh_offset = offsetof(Placeholder, page), .sh_size = PLACEHOLDER_BYTES,
-                                             .sh_addralign = PLACEHOLDER_BYTES};
-    sections[SECTION_STACK] = (Elf64_Shdr){.sh_name = offsetof(Strings, stack), .sh_type = SHT_PROGBITS, .sh_offset = offsetof(Placeholder, page),
+                                             .sh_offset = offsetof(WeightsStub, page), .sh_size = WEIGHTS_STUB_BYTES,
+                                             .sh_addralign = WEIGHTS_STUB_BYTES};
+    sections[SECTION_STACK] = (Elf64_Shdr){.sh_name = offsetof(Strings, stack), .sh_type = SHT_PROGBITS, .sh_offset = offsetof(WeightsStub, page),
                                            .sh_addralign = 1};
-    sections[SECTION_SYMBOLS] = (Elf64_Shdr){.sh_name = offsetof(Strings, symtab), .sh_type = SHT_SYMTAB, .sh_offset = offsetof(Placeholder, symbols),
+    sections[SECTION_SYMBOLS] = (Elf64_Shdr){.sh_name = offsetof(Strings, symtab), .sh_type = SHT_SYMTAB, .sh_offset = offsetof(WeightsStub, symbols),
                                              .sh_size = 2 * sizeof(Elf64_Sym), .sh_link = SECTION_STRINGS, .sh_info = 1,
                                              .sh_addralign = 8, .sh_entsize = sizeof(Elf64_Sym)};
-    sections[SECTION_STRINGS] = (Elf64_Shdr){.sh_name = offsetof(Strings, strtab), .sh_type = SHT_STRTAB, .sh_offset = offsetof(Placeholder, strings),
+    sections[SECTION_STRINGS] = (Elf64_Shdr){.sh_name = offsetof(Strings, strtab), .sh_type = SHT_STRTAB, .sh_offset = offsetof(WeightsStub, strings),
                                              .sh_size = sizeof(Strings), .sh_addralign = 1};
 }
 
-void placeholder_fill(char page[PLACEHOLDER_BYTES]) {
+void weights_stub_fill(char page[WEIGHTS_STUB_BYTES]) {
     static const char words[64] = "cai: a page that keeps the place of a program's weights here. \n";
-    _Static_assert(PLACEHOLDER_BYTES % sizeof words == 0, "the page is whole words");
-    for (size_t i = 0; i < PLACEHOLDER_BYTES; i += sizeof words) memcpy(page + i, words, sizeof words);
+    _Static_assert(WEIGHTS_STUB_BYTES % sizeof words == 0, "the page is whole words");
+    for (size_t i = 0; i < WEIGHTS_STUB_BYTES; i += sizeof words) memcpy(page + i, words, sizeof words);
 }
 
-bool placeholder_object(const Program *program, const char *path, const char **error) {
-    Placeholder object = {.header = make_stub_header(program), .strings = make_strings(program->target)};
+bool weights_stub_write(const Program *program, const char *path, const char **error) {
+    WeightsStub object = {.header = make_stub_header(program), .strings = make_strings(program->target)};
     cai_error failed;
-    placeholder_fill(object.page);
+    weights_stub_fill(object.page);
     object.symbols[1] = (Elf64_Sym){.st_name = offsetof(Strings, weights), .st_info = ELF64_ST_INFO(STB_GLOBAL, STT_OBJECT),
                                     .st_shndx = SECTION_WEIGHTS, .st_size = program->weights_bytes};
     make_sections(program->target, object.sections);

@@ -1,37 +1,50 @@
-/* Folds multiplies and adds by channel into weights: what batch norm became, whoever wrote it.
+/* Folds multiplications and additions by channel into weights: what batch norm became, whoever
+ * wrote it.
  *
- * Needs chains of add, sub, mul, div and neg in f32 in which one operand of each depends on weights alone (parameters, states,
- * constants), as simplify leaves them; gives
+ * Needs chains of add, sub, mul, div and neg in f32 in which one operand of each depends on
+ * weights alone (parameters, states, constants), as simplify leaves them; gives
  *
- *     (x + before) * scale + after       for such a chain on any x, its weights' part computed while building,
- *     convolution(x, w * scale) + after  where x is a convolution, transposed convolution or matrix product by a weight,
- *     convolution(x, w * scale) + sum    where the convolution's input is x * scale + shift: the same for matrix products.
+ *     (x + before) * scale + after       for such a chain on any x, the part that depends on
+ *                                        weights computed while building,
+ *     convolution(x, w * scale) + after  where x is a convolution, transposed convolution or
+ *                                        matrix product by a weight,
+ *     convolution(x, w * scale) + sum    where the input of the convolution (or matrix product)
+ *                                        is x * scale + shift.
  *
- * So (x - mean) / sqrt(var + eps) * weight + bias is three operations, and after a convolution it is the bias.
+ * So (x - mean) / sqrt(var + eps) * weight + bias is three operations, and after a convolution
+ * it is the bias.
  *
- * What it promises of values. Everywhere the order of the text is kept but for these, u being 2^-24, half a unit in the last place:
+ * What the pass promises of values. The order of the text is kept everywhere but in these,
+ * u being 2^-24, half a unit in the last place:
  *
- *     x * a * b, x * a / b    as x * (a * b), x * (a / b): 3 u of the result. Not of two constants, which simplify has judged.
- *     x + a + b               as x + (a + b): 2 u (|x| + |a| + |b|). Not where one is a constant: in x + b + 12582912 - 12582912
- *                             the rounding is what was meant.
- *     (y + a) * b             as y * b + a * b where y is a product, b goes into its weights, and a is no constant: an error that
- *                             is the same multiple of (sum of |w| |x| + |a|) |b| as in the text. So too for the division by b.
- *     (x * scale + shift) @ w as x @ (w * scale) + shift @ w: the same multiple of the sum of |w| (|x * scale| + |shift|). Only
- *                             where |shift / scale| and |shift| are at most MAX_SHIFT, in units of x and of what w reads, or what
- *                             the shift cancels would be lost to the terms. (x - 30000) / 7 subtracts first, and leaves the
- *                             weights the 1/7; so does (x - 50) / 0.001.
+ *     x * a * b, x * a / b    as x * (a * b), x * (a / b): 3 u of the result. Not of two
+ *                             constants, which are simplify's business.
+ *     x + a + b               as x + (a + b): 2 u (|x| + |a| + |b|). Not where one is a
+ *                             constant: in x + b + 12582912 - 12582912 the rounding is meant.
+ *     (y + a) * b             as y * b + a * b where y is a product, b goes into its weights,
+ *                             and a is no constant: an error that is the same multiple of
+ *                             (sum of |w| |x| + |a|) |b| as in the text. So too for / b.
+ *     (x * scale + shift) @ w as x @ (w * scale) + shift @ w: the same multiple of the sum of
+ *                             |w| (|x * scale| + |shift|). Only where |shift / scale| and
+ *                             |shift| are at most MAX_SHIFT, in units of x and of what w
+ *                             reads; else the terms would lose what the shift cancels.
+ *                             (x - 30000) / 7 subtracts first, and leaves the 1/7 to the
+ *                             weights; so does (x - 50) / 0.001.
  *
- * Range: a weight that is folded is finite and, with the terms that it is made of, far from the end of the range (in_range);
- * of its elements those below 2^-126 are 0, as denormals are. What overflows between two steps of the text need not do so
- * here; what does not, does not here. NaN and infinities of x stay NaN and infinite, or become NaN by a weight that is 0 so.
+ * Range: a folded weight, and the terms that it is made of, are finite and far from the end of
+ * the range (in_range); elements of it below 2^-126 are 0, as denormals are. What overflows
+ * between two steps of the text need not overflow here; what does not overflow in the text
+ * does not overflow here. NaN and infinities of x stay NaN and infinite, or become NaN by a
+ * weight that has become 0.
  *
- * Weights are asked for their values (graph->weights). Before they are known (--after), they are taken for ordinary: as if they
- * kept all these limits.
+ * The pass asks for the values of weights (graph->weights). Before they are known (--after),
+ * it takes them for ordinary: as if they kept all these limits.
  *
- * A shift before a convolution is folded only where no tap reads the padding: the padding is zero, and shifted it would not be. So
- * (photo - mean) / std before a padded first convolution keeps its subtraction; fusion computes it as the pixels are read.
+ * A shift before a convolution is folded only where no tap reads the padding: the padding is
+ * zero, and shifted it would not be. So (photo - mean) / std before a padded first convolution
+ * keeps its subtraction; fusion computes it as the pixels are read.
  *
- * A chain is followed through nodes that nobody else uses, so nothing is computed twice. */
+ * A chain is followed through nodes that have no other user, so nothing is computed twice. */
 #include "graph/ops.h"
 #include "passes/passes.h"
 #include <math.h>

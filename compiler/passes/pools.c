@@ -1,13 +1,15 @@
-/* Averages before 1x1 convolutions instead of behind them: both are sums, so they change places, and the convolution has less to do
- * (the transitions of a DenseNet: a quarter).
+/* Moves averages before 1x1 convolutions instead of after them: both are sums, so they can
+ * change places, and the convolution has less to do (a quarter in the transitions of a
+ * DenseNet).
  *
- * Needs pools as the library writes them, sums with a division behind; breaks nothing. Stands before batchnorm, which folds that
- * division into the convolution then. Only where the pool alone reads the
- * convolution and steps over more than one pixel.
+ * Needs pools as the library writes them, sums with a division after; breaks nothing. Stands
+ * before batchnorm, which then folds that division into the convolution. Only where the pool
+ * alone reads the convolution and has a stride of more than one pixel.
  *
- * The terms are the same, w * x over channels and window, added up in another order: an error that is the same multiple of the sum of
- * |w| |x| as in the text. Range: where the sum of a window of x overflows, beyond 2^128 / taps, the result is infinite or no number,
- * whatever w is. */
+ * The terms are the same, w * x over channels and window, added up in another order: the
+ * error is the same multiple of the sum of |w| |x| as in the text. Range: where the sum of a
+ * window of x overflows, beyond 2^128 / taps, the result is infinite or NaN, whatever w
+ * is. */
 #include "graph/ops.h"
 #include "passes/passes.h"
 

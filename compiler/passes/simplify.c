@@ -1,23 +1,32 @@
 /* Algebra and movement, to a fixed point.
  *
  * Needs nothing; breaks nothing. What the rules promise about values:
- * - They may lose the sign of a zero (x + 0 is x), and never hide a NaN or an infinity: x * 0 and x - x stay.
- * - A division becomes a multiplication only by a power of two, whose reciprocal is exact: every quotient is rounded once.
- * - All are exact, and so is their range, but for these of floats, u being half a unit in the last place:
+ * - They may lose the sign of a zero (x + 0 is x), and never hide a NaN or an infinity: x * 0
+ *   and x - x stay.
+ * - A division becomes a multiplication only by a power of two, whose reciprocal is exact:
+ *   every quotient is rounded once.
+ * - All are exact, and keep their range, but for these of floats, u being half a unit in the
+ *   last place:
  *
- *     (x * a) * b       to x * (a * b): 3 u of the result. Only where neither of the constants makes x larger, or neither smaller,
- *                       and their product is a normal f32: then both forms overflow, and vanish, for the same x.
- *                       (x + a) + b stays, since its rounding may be what was meant: x + 12582912 - 12582912.
+ *     (x * a) * b       to x * (a * b): 3 u of the result. Only where neither constant makes x
+ *                       larger, or neither smaller, and their product is a normal f32: then
+ *                       both forms overflow, and vanish, for the same x.
+ *                       (x + a) + b stays, since its rounding may be meant:
+ *                       x + 12582912 - 12582912.
  *     pow(x, 2), (x, 3) to x * x, x * (x * x): 2 u of the result, where pow is within 2.
- *     pow(x, 0.5)       to sqrt(x), the correctly rounded one: NaN of minus infinity, as PyTorch's and numpy's x ** 0.5.
- *     sum(sum(x))       to one sum: a multiple of the sum of |x| that its number of terms bounds, as in the text. Which order a sum is
- *                       added up in is the kernel's choice, and with it where a partial sum overflows.
+ *     pow(x, 0.5)       to sqrt(x), correctly rounded: NaN of minus infinity, as PyTorch's and
+ *                       numpy's x ** 0.5.
+ *     sum(sum(x))       to one sum: a multiple of the sum of |x| that the number of terms
+ *                       bounds, as in the text. The kernel chooses the order of a sum, and so
+ *                       where a partial sum overflows.
  *     sum of repeats    to a multiple: 2 u of the result; the text rounds once a term.
- *     pad by zeros      to padding of the convolution or pool: exact, but that a weight that is no number meets no padding.
+ *     pad by zeros      to padding of the convolution or pool: exact, except that a weight of
+ *                       NaN or infinity meets no padding.
  *
- * Constants stand on the right of what commutes, so that later stages look for them there: max(x, 0) is a relu. Elementwise work moves
- * before the movement of its operands, so that it stands behind the contraction that it can be fused with, and before a broadcast,
- * where it is less. A `stop` has done its work once gradients are built, and goes. */
+ * Constants stand on the right of what commutes, so that later stages find them there:
+ * max(x, 0) is a relu. Elementwise work moves before the movement of its operands, so that it
+ * stands right after the contraction that it can be fused with, and before a broadcast, where
+ * there is less of it. A `stop` has done its work once gradients are built, and goes. */
 #include "graph/ops.h"
 #include "passes/passes.h"
 #include <float.h>
@@ -31,8 +40,6 @@ static bool is_value(const Node *node, double wanted) {
     double value;
     return node_is_splat(node, &value) && value == wanted;
 }
-
-static bool dim_is_zero(Dim a) { return a->term_count == 0; }
 
 /* ---- arithmetic ---- */
 

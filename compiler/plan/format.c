@@ -40,7 +40,8 @@ static bool axes_equal(const PackAxis *a, const PackAxis *b) {
 
 bool format_equal(const PackFormat *a, const PackFormat *b) {
     bool equal = a->type == b->type && a->axis_count == b->axis_count && a->level_count == b->level_count &&
-                 a->rotation == b->rotation && a->winograd == b->winograd;
+                 a->rotation == b->rotation && a->winograd == b->winograd &&
+                 a->transposed == b->transposed;
     for (int i = 0; equal && i < a->axis_count; i++) equal = axes_equal(&a->axes[i], &b->axes[i]);
     for (int i = 0; equal && i < a->level_count; i++)
         equal = a->levels[i].axis == b->levels[i].axis && a->levels[i].block == b->levels[i].block;
@@ -146,6 +147,7 @@ static int64_t source_offset(const Fill *fill) {
     for (int i = rotation ? 2 : 0; i < format->axis_count; i++) place += fill->at[i] * way_along_axis(fill, i);
     if (!rotation) return place;
     int64_t channel = fill->at[0], turned = (channel + fill->at[1]) % rotation;
+    if (format->transposed) return place + channel * fill->node_strides[0] + turned * fill->node_strides[1];
     return place + (channel - channel % rotation + turned) * fill->node_strides[0] +
            channel % rotation * fill->node_strides[1];
 }
@@ -227,6 +229,7 @@ static void transform_cell(Fill *fill) {
     const int64_t *stride = cell->stride, taps = way_along_axis(fill, WINOGRAD_TAPS);
     Winograd w = winograd(fill->format->winograd);
     double kernels[9][TOGETHER] = {0}, u[MAX_WINOGRAD * MAX_WINOGRAD][TOGETHER];
+    bool transposed = fill->format->transposed;
     int64_t begin = cell->first[WINOGRAD_OUTPUTS],
             end = end_of_part(fill, WINOGRAD_OUTPUTS, begin, cell->extent[WINOGRAD_OUTPUTS]);
     fill->at[WINOGRAD_TAPS] = 0;
@@ -236,7 +239,8 @@ static void transform_cell(Fill *fill) {
             for (int64_t l = 0; l < TOGETHER; l++) {
                 fill->at[WINOGRAD_OUTPUTS] = min_i64(o + l, end - 1);
                 const Number *from = fill->values + source_offset(fill);
-                for (int k = 0; k < 9; k++) kernels[k][l] = o + l < end ? from[k * taps].real : 0;
+                for (int k = 0; k < 9; k++)
+                    kernels[transposed ? 8 - k : k][l] = o + l < end ? from[k * taps].real : 0;
             }
             transform_kernels(&w, kernels, u);
             float *to = fill->out + i * stride[WINOGRAD_INPUTS] + (o - begin) * stride[WINOGRAD_OUTPUTS];

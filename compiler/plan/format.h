@@ -34,10 +34,11 @@ typedef struct PackLevel {
  * axis is the one whose places lie in the lanes of vectors.
  *
  * `rotation` R, where it is not 0: axis 0 is a channel l, axis 1 a distance k, both in
- * groups of R, and the element is that of node[l / R * R + (l + k) % R, l % R, ..].
+ * groups of R, and the element is that of node[l / R * R + (l + k) % R, l % R, ..]; of a
+ * transposed one, of node[l, (l + k) % R, ..].
  *
  * `winograd` m, where it is not 0: axis WINOGRAD_TAPS runs over the 3x3 taps w, which
- * become the (m + 2)^2 numbers G w G^T. */
+ * become the (m + 2)^2 numbers G w G^T; of a transposed one from the last to the first. */
 typedef struct PackFormat {
     const char *name;
     DType type;       /* of the elements: f32 where tiles read them, the node's in BLOCKED */
@@ -46,6 +47,7 @@ typedef struct PackFormat {
     int axis_count, level_count;
     int64_t rotation;
     int winograd;
+    bool transposed;  /* the convolution, which `rotation` and `winograd` have to know */
 } PackFormat;
 
 enum { WINOGRAD_OUTPUTS, WINOGRAD_INPUTS, WINOGRAD_TAPS }; /* the axes of a format with `winograd` */

@@ -1,14 +1,17 @@
-/* Launches that run along with each other: a reduction, and the reductions and elementwise work behind it that read what was made of the
- * same rows. Softmax is the largest of a row, its exponentials, their sum, and a product; layer norm and instance norm are much the same.
- * Launch by launch, each would stream the tensor through all caches. Instead a thread runs one task of each in turn, and a task is so
- * few rows that they stay in the cache.
+/* Row fusion: launches that threads run row by row together, a reduction and the reductions
+ * and elementwise work after it that read what was made of the same rows. Softmax is the
+ * largest of a row, its exponentials, their sum, and a product; layer norm and instance norm
+ * are much the same. Launch by launch, each would stream the tensor through all caches.
+ * Instead a thread runs one task of each launch in turn, and a task is so few rows that they
+ * stay in the cache.
  *
- *     sum (x)      rows 0 .. 4 | map (x, sum) rows 0 .. 4 | sum (x)  rows 5 .. 9 | map (x, sum) rows 5 .. 9 | ..
+ *     sum (x) rows 0 .. 4 | map (x, sum) rows 0 .. 4 | sum (x) rows 5 .. 9 | map (x, sum) rows 5 .. 9 | ..
  *
- * Rows are the kept groups of the first reduction, its lanes among them or not. All launches must have the same rows, as the same
- * outermost loops, so that task t of each is the same rows, and must read what others of them make or may overwrite at its own rows
- * only. Their kernels, and so their bits, are those that they would have alone. memory.c keeps their buffers apart for all the time
- * that they run. */
+ * Rows are the parallel groups of the first reduction, its lanes among them or not. All
+ * launches must have the same rows, as the same outermost loops, so that task t of each is
+ * the same rows. What a launch reads of the others' results, or may overwrite, must lie at
+ * its own rows. The kernels, and so their bits, are those that each launch would have alone.
+ * memory.c keeps their buffers apart for as long as they run. */
 #include "plan/loop_nest.h"
 #include "plan/stages.h"
 #include "core/program.h"

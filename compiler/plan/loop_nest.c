@@ -15,8 +15,6 @@
 #define PART_ELEMENTS 32768 /* of a reduction to fewer results than ENOUGH_TASKS */
 #define ENOUGH_TASKS 16
 
-static bool dim_is_zero(Dim dim) { return dim->term_count == 0; }
-
 /* ---- merging ---- */
 
 typedef struct NestVisit { const Node *node; int outer, inner; } NestVisit;

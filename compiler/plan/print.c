@@ -9,7 +9,9 @@ static const char *layout_name(const Value *value) {
 /* What a kernel without members does. */
 static const char *movement_name(const Kernel *kernel) { return kernel->output->format ? kernel->kind->name : "copy"; }
 
-/* ---- --emit=program: a line a launch, and one for each view and concatenation before it is first read ---- */
+/* ---- --emit=program: a line a launch, and one for each view and concatenation ----
+ *
+ * The line of a view stands before the launch that reads it first. */
 
 typedef struct ProgramPrinter {
     const Program *program;

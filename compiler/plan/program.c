@@ -125,6 +125,7 @@ static void put_format(Text *out, const PackFormat *format) {
     for (int i = 0; i < format->level_count; i++) put_word(out, (uint64_t)format->levels[i].axis), put_word(out, (uint64_t)format->levels[i].block);
     put_word(out, (uint64_t)format->rotation);
     put_word(out, (uint64_t)format->winograd);
+    put_word(out, format->transposed);
 }
 
 static void put_value(Text *out, const Value *value) {

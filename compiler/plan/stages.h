@@ -44,11 +44,16 @@ void find_ties(Program *program, Arena *scratch);
 void select_kinds(Lowering *low);
 void kernel_set_kind(Kernel *kernel, const KernelKind *kind); /* and has it propose; inputs and output are there */
 
-/* ---- layout.c: fills layouts, spaces, parents, strides, offsets and bytes of values; makes program->launches ---- */
+/* ---- layout.c: where values lie ----
+ *
+ * Fills layouts, spaces, parents, strides, offsets and bytes of values; makes
+ * program->launches. */
 void layout(Lowering *low);
 bool can_be_blocked(Shape shape);
 
-/* ---- fuse_rows.c: finds launches of loop nests that run row by row together, before they are settled ---- */
+/* ---- fuse_rows.c: launches of loop nests that run row by row together ----
+ *
+ * Before they are settled. */
 void fuse_rows(Program *program);
 
 /* ---- cost.c: fills kernel->flops and bytes ---- */

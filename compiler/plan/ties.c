@@ -179,7 +179,7 @@ void find_ties(Program *program, Arena *scratch) {
         const Node *node = graph->nodes.items[i];
         find_comparison(&s, node);
         hand_on(&s, node);
-        if (node->op == OP_convolution) ties[i] = compares_places_of(&s, node);
+        if (node->op == OP_convolution || node->op == OP_convolution_backward_data) ties[i] = compares_places_of(&s, node);
     }
     program->ties = ties;
 }

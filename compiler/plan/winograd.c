@@ -6,14 +6,35 @@
 #include "plan/winograd.h"
 #include <math.h>
 
+static bool are_all_one(IntList numbers) {
+    for (int i = 0; i < numbers.count; i++)
+        if (numbers.items[i] != 1) return false;
+    return true;
+}
+
+/* What a transpose's padding takes away from its result, zeros round its input would have to. */
+static bool takes_away_more(IntList before) {
+    for (int i = 0; i < before.count; i++)
+        if (before.items[i] > 2) return true;
+    return false;
+}
+
+static bool takes_kernel(const Node *node, IntList stride, IntList dilation, int64_t groups) {
+    int64_t kernel;
+    for (int i = 0; i < 2; i++)
+        if (!dim_is_const(node->inputs[1]->shape.dims[2 + i], &kernel) || kernel != 3) return false;
+    return groups == 1 && are_all_one(stride) && are_all_one(dilation);
+}
+
 bool winograd_takes(const Node *node) {
-    if (node->op != OP_convolution || node->shape.rank != 4) return false;
-    const convolution_attributes *c = ATTRIBUTES(node, convolution);
-    for (int i = 0; i < 2; i++) {
-        int64_t kernel;
-        if (!dim_is_const(node->inputs[1]->shape.dims[2 + i], &kernel) || kernel != 3 || c->stride.items[i] != 1 || c->dilation.items[i] != 1) return false;
+    if (node->shape.rank != 4) return false;
+    if (node->op == OP_convolution) {
+        const convolution_attributes *c = ATTRIBUTES(node, convolution);
+        return takes_kernel(node, c->stride, c->dilation, c->groups);
     }
-    return c->groups == 1;
+    if (node->op != OP_convolution_backward_data) return false;
+    const convolution_backward_data_attributes *c = ATTRIBUTES(node, convolution_backward_data);
+    return takes_kernel(node, c->stride, c->dilation, c->groups) && !takes_away_more(c->before);
 }
 
 static void set_points(Winograd *w) {

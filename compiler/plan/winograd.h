@@ -16,7 +16,7 @@ typedef struct Winograd {
 } Winograd;
 
 Winograd winograd(int outputs); /* 2 or 4 */
-bool winograd_takes(const Node *node); /* a convolution by 3x3 kernels of stride 1 */
+bool winograd_takes(const Node *node); /* a convolution by 3x3 kernels of stride 1, or the transpose of one */
 /* The root mean square of the rounding errors to expect, over that of the results: of a convolution of so many input channels. */
 double winograd_error(int outputs, int64_t inputs);
 

@@ -1,4 +1,5 @@
-/* --emit=ast: the tree as indented lines, a node each: what it is, then its words; its parts stand below it, two columns further in. */
+/* --emit=ast: the tree as indented lines, one a node: what it is, then its words; its parts
+ * stand below it, two columns further in. */
 #include "syntax/syntax.h"
 #include <inttypes.h>
 

@@ -1,17 +1,20 @@
-/* --init SEED: random weights. Element i of a weight is a function of (seed, path, i) alone, so that a few lines of any language give
- * the same ones (docs/weights.md). All arithmetic is exact in f32 or rounds to f32 once.
+/* --init SEED: random weights. Element i of a weight is a function of (seed, path, i) alone,
+ * so that a few lines of any language give the same weights (docs/weights.md). All
+ * arithmetic is exact in f32 or rounds to f32 once.
  *
- *   u in [0, 1)                             element i of the stream called after the weight's path (base/random.c)
- *   declared 1 (scales, variances)          0.5 + u
- *   declared 0, or nothing: a parameter of two and more axes
- *                                           (2 u - 1) * sqrt(5 / fan_in), fan_in the product of the axes after the first
+ *   u in [0, 1)                        element i of the stream named by the weight's path
+ *                                      (base/random.c)
+ *   declared 1 (scales, variances)     0.5 + u
+ *   declared 0, or nothing: a parameter of two or more axes
+ *                                      (2 u - 1) * sqrt(5 / fan_in), fan_in being the product
+ *                                      of the axes after the first
  *                           else (biases, means)
- *                                           (2 u - 1) * 0.1
- *   declared "normal"                       (2 u - 1) * sqrt(3), of variance 1
- *   declared anything else                  what was declared
+ *                                      (2 u - 1) * 0.1
+ *   declared "normal"                  (2 u - 1) * sqrt(3), of variance 1
+ *   declared anything else             what was declared
  *
- * sqrt(5 / fan_in) is a little less than what keeps the variance through ReLU (6), for batch norm with these scales and variances brings it
- * up by 1.19 a layer. */
+ * sqrt(5 / fan_in) is a little less than what keeps the variance through ReLU (6), since
+ * batch norm with these scales and variances raises it by a factor of 1.19 a layer. */
 #include "weights/weights.h"
 #include <errno.h>
 #include <math.h>
@@ -27,23 +30,31 @@ static int64_t fan_in_of(const RefShape *shape) {
 
 enum { PART = 512 /* numbers, which stay in the nearest cache */ };
 
-typedef struct WeightDraw { /* (times u + plus) over */
-    uint64_t stream;
+typedef struct Line { /* (times u + plus) over */
     float times, plus, over;
+} Line;
+
+FOR_EACH_PROCESSOR static void along_line(Line line, int64_t count, double *u) {
+#pragma omp simd
+    for (int64_t i = 0; i < count; i++) u[i] = (double)((line.times * (float)u[i] + line.plus) * line.over);
+}
+
+typedef struct WeightDraw {
+    uint64_t stream;
+    Line line;
     DType type;
     Number *values;
 } WeightDraw;
 
 static void draw_elements(void *context, int64_t begin, int64_t end) {
-    const WeightDraw d = *(const WeightDraw *)context;
+    const WeightDraw *d = context;
     for (int64_t first = begin; first < end; first += PART) {
         const int64_t count = min_i64(PART, end - first);
-        Number *values = d.values + first;
-        random_units(d.stream + (uint64_t)first, count, &values->real);
-        for (int64_t i = 0; i < count; i++)
-            values[i].real = (double)((d.times * (float)values[i].real + d.plus) * d.over);
-        for (int64_t i = 0; i < count && d.type != DTYPE_F32; i++)
-            values[i] = number_cast(values[i], DTYPE_F32, d.type);
+        Number *values = d->values + first;
+        random_units(d->stream + (uint64_t)first, count, &values->real);
+        along_line(d->line, count, &values->real);
+        for (int64_t i = 0; i < count && d->type != DTYPE_F32; i++)
+            values[i] = number_cast(values[i], DTYPE_F32, d->type);
     }
 }
 
@@ -52,7 +63,7 @@ void init_fill(uint64_t seed, const char *path, const RefShape *shape, double in
     const float bound = init == INIT_NORMAL ? sqrtf(3) : shape->rank >= 2 && !state ? init_bound(fan_in_of(shape)) : 0.1f;
     if (centered || scale) {
         WeightDraw d = {.stream = random_stream(seed, path), .type = shape->type, .values = values};
-        d.times = centered ? 2 : 1, d.plus = centered ? -1 : 0.5f, d.over = centered ? bound : 1;
+        d.line = centered ? (Line){2, -1, bound} : (Line){1, 0.5f, 1};
         parallel_for(shape->count, 3, draw_elements, &d);
         return;
     }

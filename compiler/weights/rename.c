@@ -1,12 +1,16 @@
-/* --rename FILE: lines `THEIRS OURS`. In THEIRS a * stands for any text; the *s of OURS are what those of THEIRS stood for, in turn. OURS
- * may be `-`: the name is dropped. The first line that matches counts; blank lines and lines that begin with # say nothing. */
+/* --rename FILE: lines `THEIRS -> OURS [transpose]`; the arrow, and what is in brackets, may
+ * be left out. A * in THEIRS stands for any text, and each * in OURS for what the * of the
+ * same number in THEIRS matched. OURS may be `-`: the name is dropped. The first line that
+ * matches counts; blank lines and lines that begin with # say nothing. */
 #include "weights/weights.h"
 #include "files/files.h"
 
 #define STARS_MAX 8
+static const char blanks[] = " \t\r";
 
 typedef struct Rename {
     const char *theirs, *ours;
+    const Transform *transform; /* or NULL */
 } Rename;
 
 struct Renames {
@@ -55,21 +59,38 @@ static int count_stars(const char *text) {
     return count;
 }
 
+/* What stands in brackets at the line's end, which is then before them; false where it is nothing known. */
+static bool read_transform(Arena *arena, const char *begin, const char **end, const Transform **transform) {
+    while (*end > begin && strchr(blanks, (*end)[-1])) --*end;
+    const char *open = *end > begin && (*end)[-1] == ']' ? memrchr(begin, '[', (size_t)(*end - begin)) : NULL;
+    *transform = NULL;
+    if (!open) return true;
+    Transform read;
+    if (!transform_parse(open + 1, (size_t)(*end - open - 2), &read)) return false;
+    *transform = arena_copy(arena, &read, sizeof read);
+    *end = open;
+    return true;
+}
+
 /* One line; false where it is no rename. */
 static bool read_rename(Arena *arena, Renames *renames, const char *begin, const char *end) {
-    const char *blanks = " \t\r", *words[3];
+    const char *words[3];
     size_t lengths[3];
     int count = 0;
+    Rename rename;
+    while (begin < end && strchr(blanks, *begin)) begin++;
+    if (begin == end || *begin == '#') return true;
+    if (!read_transform(arena, begin, &end, &rename.transform)) return false;
     for (const char *at = begin; at < end && count < 3;) {
         while (at < end && strchr(blanks, *at)) at++;
         words[count] = at;
         while (at < end && !strchr(blanks, *at)) at++;
         lengths[count] = (size_t)(at - words[count]);
-        if (lengths[count] > 0) count++;
+        bool arrow = count == 1 && lengths[count] == 2 && memcmp(words[count], "->", 2) == 0;
+        if (lengths[count] > 0 && !arrow) count++;
     }
-    if (count == 0 || words[0][0] == '#') return true;
     if (count != 2) return false;
-    Rename rename = {arena_strndup(arena, words[0], lengths[0]), arena_strndup(arena, words[1], lengths[1])};
+    rename.theirs = arena_strndup(arena, words[0], lengths[0]), rename.ours = arena_strndup(arena, words[1], lengths[1]);
     if (count_stars(rename.theirs) > STARS_MAX || count_stars(rename.ours) > count_stars(rename.theirs)) return false;
     vec_push(arena, &renames->list, rename);
     return true;
@@ -92,7 +113,8 @@ Renames *renames_read(Arena *arena, Diagnostics *diag, const char *path) {
         if (!good) {
             Diagnostic *d = diag_error(diag, DIAG_rename, (Span){0},
                                        "%s:%d: a line has two names, theirs and ours, with no more *s in ours", path, line);
-            diag_help(diag, d, "for example `module.* *`, or `head.fc.* -` to drop names");
+            diag_help(diag, d, "for example `module.* -> *`, `head.fc.* -> -` to drop names, `*.kernel -> *.weight [transpose]`, "
+                               "[permute 3 2 0 1] or [reshape 64 -1 1 1] to turn what is named");
         }
         at = stop + 1;
     }
@@ -110,12 +132,14 @@ static const char *fill_stars(Arena *arena, const char *ours, const Star *stars)
     return text_string(&text);
 }
 
-const char *renames_apply(const Renames *renames, Arena *arena, const char *name) {
+const char *renames_apply(const Renames *renames, Arena *arena, const char *name, const Transform **transform) {
+    *transform = NULL;
     Star stars[STARS_MAX];
     int count;
     for (int i = 0; renames && i < renames->list.count; i++) {
         const Rename *rename = &renames->list.items[i];
         if (!match_pattern(rename->theirs, name, stars, &count)) continue;
+        *transform = rename->transform;
         return strcmp(rename->ours, "-") == 0 ? NULL : fill_stars(arena, rename->ours, stars);
     }
     return name;

@@ -1,5 +1,6 @@
 /* Trained weights by name. A weight's path belongs to the file that was given for the longest path above it; files given on the command line
  * come before those of `load`. Loading is strict: every weight of the model that is built has a value of its shape, and every value is somebody's. */
+#include "weights/fit.h"
 #include "weights/weights.h"
 #include <ctype.h>
 #include <libgen.h>
@@ -13,10 +14,9 @@
 typedef struct FileEntry { /* a file, and the path that its names are below */
     const char *prefix;  /* "" for all */
     const char *path;
-    const char *below;   /* of FILE:PATH, PATH: its names below that are meant, without it; NULL: all */
     Span span;           /* of the `load`, or nowhere */
-    cai_tensor_file file;
-    bool open;
+    WeightTable table;
+    const char *below;   /* the name in the table that its weights are below: "" but of checkpoints, and PATH of FILE:PATH */
 } FileEntry;
 
 typedef struct WantedWeight { /* a weight of one of the models */
@@ -93,7 +93,7 @@ static const char *path_beside(Arena *arena, Span span, const char *file) {
 static FileEntry entry_of(Arena *arena, const char *prefix, const char *file, Span span) {
     static const char ending[] = ".safetensors:";
     const char *found = strstr(file, ending), *path = path_beside(arena, span, file);
-    if (!found) return (FileEntry){.prefix = prefix, .path = path, .span = span};
+    if (!found) return (FileEntry){.prefix = prefix, .path = path, .below = "", .span = span};
     const char *below = found + sizeof ending - 1;
     return (FileEntry){.prefix = prefix, .path = arena_strndup(arena, path, strlen(path) - strlen(below) - 1), .below = below, .span = span};
 }
@@ -177,14 +177,9 @@ static bool open_entries(Weights *w) {
     for (int i = 0; i < w->entries.count; i++) {
         cai_error error;
         FileEntry *entry = &w->entries.items[i];
-        entry->open = cai_tensors_open(entry->path, &entry->file, &error);
-        if (!entry->open) diag_error(w->diag, DIAG_weights_file, entry->span, "%s", error.message);
-        const cai_format *format = entry->open ? &cai_formats[entry->file.format] : NULL;
-        bool named = format && format->holds == CAI_HOLDS_TENSORS;
-        if (format && !named)
-            diag_error(w->diag, DIAG_weights_file, entry->span, "%s is a %s, an array without a name: weights come as %s", entry->path,
-                       format->endings[0], cai_format_endings(CAI_HOLDS_TENSORS).text);
-        good &= named;
+        if (weight_table_open(entry->path, &entry->table, &error)) continue;
+        diag_error(w->diag, DIAG_weights_file, entry->span, "%s", error.message);
+        good = false;
     }
     return good;
 }
@@ -195,6 +190,7 @@ typedef Vec(const char *) Lines;
 typedef struct Mismatch { /* what one file has and lacks */
     Lines missing, unexpected, misshapen, too_large;
     Lines unexpected_names;
+    bool unreadable; /* which was told */
 } Mismatch;
 
 static bool is_ignored(const char *name) {
@@ -205,15 +201,8 @@ static bool is_ignored(const char *name) {
 
 /* A checkpoint of cai train has what the run needs besides: moments of optimizers, networks that only train. */
 static bool is_checkpoint(const FileEntry *entry) {
-    const char *format = cai_tensors_metadata(&entry->file, "format");
+    const char *format = entry->table.files.count == 1 ? cai_tensors_metadata(&entry->table.files.items[0], "format") : NULL;
     return format && strncmp(format, "cai run ", 8) == 0;
-}
-
-/* What a tensor's name is below the entry's PATH; NULL where it is not below it. */
-static const char *name_below(const FileEntry *entry, const char *name) {
-    if (!entry->below) return name;
-    size_t length = strlen(entry->below);
-    return is_below(name, entry->below) && name[length] == '.' ? name + length + 1 : NULL;
 }
 
 static bool is_excused(const Weights *w, const char *path) {
@@ -269,31 +258,91 @@ static void take_values(Weights *w, WantedWeight *wanted, const cai_tensor *tens
                               int_text(w->arena, tensor, beyond), element_place_text(w->arena, tensor, beyond), dtype_name(type)));
 }
 
-static void take_weight(Weights *w, WantedWeight *wanted, const cai_tensor *tensor, Mismatch *mismatch) {
+/* ---- a tensor of the file, as the line of --rename turns it ---- */
+
+typedef struct Offer {
+    FileEntry *entry;
+    int index;                  /* in the table */
+    const Transform *transform; /* or NULL */
+} Offer;
+
+/* Its type and sizes; false where they can't be turned so. */
+static bool offer_sizes(const Offer *offer, cai_tensor *tensor) {
+    const cai_tensor *theirs = &offer->entry->table.tensors.items[offer->index];
+    *tensor = *theirs;
+    return !offer->transform || transform_sizes(offer->transform, theirs, tensor);
+}
+
+/* NULL with *error. */
+static const cai_tensor *offer_values(Weights *w, const Offer *offer, cai_error *error) {
+    WeightTable *table = &offer->entry->table;
+    if (!weight_table_read(table, offer->index, error)) return NULL;
+    const cai_tensor *theirs = &table->tensors.items[offer->index];
+    if (!offer->transform) return theirs;
+    cai_tensor turned;
+    unsigned char *block = weight_table_block(table, (uint64_t)(theirs->count * cai_type_bytes(theirs->type)), error);
+    if (!block || !offer_sizes(offer, &turned)) return NULL;
+    transform_elements(offer->transform, theirs, &turned, block);
+    turned.data = block;
+    return arena_copy(w->arena, &turned, sizeof turned);
+}
+
+/* What would make the shapes equal, as far as that is to be seen. */
+static const char *shape_cure(const cai_tensor *tensor, Shape shape) {
+    static const Transform transpose = {.kind = TRANSFORM_TRANSPOSE};
+    cai_tensor turned;
+    bool fits = !tensor_has_shape(tensor, shape) && transform_sizes(&transpose, tensor, &turned) && tensor_has_shape(&turned, shape);
+    return fits ? "; its transpose would fit: `THEIRS -> OURS [transpose]` in the file of --rename" : "";
+}
+
+static void refuse_shape(Weights *w, WantedWeight *wanted, const cai_tensor *tensor, bool turned, Mismatch *mismatch) {
     char found[400];
     cai_tensor_shape_text(tensor, found, sizeof found);
-    const char *ours = shape_string(w->arena, wanted->info.shape);
-    if (wanted->value) {
-        vec_push(w->arena, &mismatch->misshapen, arena_printf(w->arena, "%s comes twice", wanted->info.path));
-    } else if (!tensor_has_shape(tensor, wanted->info.shape) || cai_type_is_float(tensor->type) != dtype_is_float(wanted->info.shape.type)) {
-        wanted->misshapen = true;
-        vec_push(w->arena, &mismatch->misshapen,
-                 arena_printf(w->arena, "%s is %s in the file, and %s in the model", wanted->info.path, found, ours));
-    } else {
-        take_values(w, wanted, tensor, mismatch);
-    }
+    wanted->misshapen = true;
+    vec_push(w->arena, &mismatch->misshapen,
+             turned ? arena_printf(w->arena, "%s is %s in the file, and %s in the model%s", wanted->info.path, found,
+                                   shape_string(w->arena, wanted->info.shape), shape_cure(tensor, wanted->info.shape))
+                    : arena_printf(w->arena, "%s is %s in the file, which cannot be turned as --rename says", wanted->info.path, found));
+}
+
+static void refuse_reading(Weights *w, WantedWeight *wanted, const Offer *offer, const cai_error *error, Mismatch *mismatch) {
+    wanted->misshapen = mismatch->unreadable = true;
+    diag_error(w->diag, DIAG_weights_file, offer->entry->span, "%s", error->message);
+}
+
+static bool has_kind(const cai_tensor *tensor, Shape shape) {
+    return tensor_has_shape(tensor, shape) && cai_type_is_float(tensor->type) == dtype_is_float(shape.type);
+}
+
+static void take_weight(Weights *w, WantedWeight *wanted, const Offer *offer, Mismatch *mismatch) {
+    cai_error error;
+    cai_tensor tensor;
+    const cai_tensor *values;
+    bool turned = offer_sizes(offer, &tensor);
+    if (wanted->value) vec_push(w->arena, &mismatch->misshapen, arena_printf(w->arena, "%s comes twice", wanted->info.path));
+    else if (!weight_table_knows(&offer->entry->table, offer->index, &error)) refuse_reading(w, wanted, offer, &error, mismatch);
+    else if (!turned || !has_kind(&tensor, wanted->info.shape)) refuse_shape(w, wanted, &tensor, turned, mismatch);
+    else if (!(values = offer_values(w, offer, &error))) refuse_reading(w, wanted, offer, &error, mismatch);
+    else take_values(w, wanted, values, mismatch);
+}
+
+/* The path of a weight that is called `name` in the file; NULL where it is to be left out. */
+static const char *path_of(Weights *w, const FileEntry *entry, const Renames *renames, const char *name, const Transform **transform) {
+    *transform = NULL;
+    const char *ours = is_ignored(name) ? NULL : renames_apply(renames, w->arena, name, transform);
+    return ours && *entry->prefix ? arena_printf(w->arena, "%s.%s", entry->prefix, ours) : ours;
 }
 
 static void match_entry(Weights *w, int number, const Renames *renames, Mismatch *mismatch) {
     FileEntry *entry = &w->entries.items[number];
-    for (int64_t i = 0; i < entry->file.count; i++) {
-        const cai_tensor *tensor = &entry->file.tensors[i];
-        const char *theirs = name_below(entry, tensor->name), *ours = theirs ? renames_apply(renames, w->arena, theirs) : NULL;
-        if (!ours || is_ignored(tensor->name)) continue;
-        const char *path = *entry->prefix ? arena_printf(w->arena, "%s.%s", entry->prefix, ours) : ours;
+    for (int i = 0; i < entry->table.tensors.count; i++) {
+        const cai_tensor *tensor = &entry->table.tensors.items[i];
+        Offer offer = {entry, i, NULL};
+        const char *name = name_below(tensor->name, entry->below), *path = name ? path_of(w, entry, renames, name, &offer.transform) : NULL;
+        if (!path) continue;
         WantedWeight *wanted = find_wanted(w, path);
         if (wanted && wanted->owner == number) {
-            take_weight(w, wanted, tensor, mismatch);
+            take_weight(w, wanted, &offer, mismatch);
         } else if (!wanted && !is_checkpoint(entry) && !is_excused(w, path)) {
             char shape[400];
             cai_tensor_shape_text(tensor, shape, sizeof shape);
@@ -315,6 +364,37 @@ static void list_missing(Weights *w, int number, Mismatch *mismatch) {
                  near ? arena_printf(w->arena, "%s %s (the file has %s)", wanted->info.path, shape, near)
                       : arena_printf(w->arena, "%s %s", wanted->info.path, shape));
     }
+}
+
+/* ---- where in a checkpoint ---- */
+
+typedef struct Seeker {
+    Weights *w;
+    int number; /* of the entry */
+    const Renames *renames;
+} Seeker;
+
+static bool is_wanted(void *context, const char *name, const cai_tensor *tensor) {
+    const Seeker *s = context;
+    const Transform *transform;
+    cai_tensor turned = *tensor;
+    const char *path = path_of(s->w, &s->w->entries.items[s->number], s->renames, name, &transform);
+    const WantedWeight *wanted = path ? find_wanted(s->w, path) : NULL;
+    if (!wanted || wanted->owner != s->number) return false;
+    return (!transform || transform_sizes(transform, tensor, &turned)) && tensor_has_shape(&turned, wanted->info.shape);
+}
+
+/* Says so where the file has something else, too. */
+static void choose_place(Weights *w, int number, const Renames *renames) {
+    FileEntry *entry = &w->entries.items[number];
+    if (!entry->table.nested) return;
+    Seeker seeker = {w, number, renames};
+    WeightFit fit = weights_fit(w->arena, &entry->table, is_wanted, &seeker);
+    entry->below = fit.below;
+    if (!*fit.below) return;
+    Diagnostic *d = diag_remark(w->diag, DIAG_weights_chosen, entry->span, "%s: the weights are those below `%s`: %lld of %lld tensors",
+                                entry->path, fit.below, (long long)fit.fitting, (long long)entry->table.tensors.count);
+    if (fit.also) diag_note(w->diag, d, (Span){0}, "those below `%s` would fit as well", fit.also);
 }
 
 /* ---- saying what does not fit ---- */
@@ -362,7 +442,7 @@ static bool report_mismatch(Weights *w, int number, Mismatch *mismatch) {
     else if (unexpected)
         diag_help(w->diag, unexpected,
                   "`unused \"NAME\"` in the model excuses a name, * standing for any text; --rename FILE maps names");
-    return !d && !unexpected && !misshapen && !too_large;
+    return !d && !unexpected && !misshapen && !too_large && !mismatch->unreadable;
 }
 
 static bool report_ownerless(Weights *w, const Model *model) {
@@ -399,6 +479,7 @@ static bool use_files(Weights *w, Model *const *models, int count, int built, co
     bool good = true;
     for (int i = 0; i < w->entries.count; i++) {
         Mismatch mismatch = {0};
+        choose_place(w, i, renames);
         match_entry(w, i, renames, &mismatch);
         good &= report_mismatch(w, i, &mismatch);
     }
@@ -513,6 +594,5 @@ uint64_t weights_identity(const Weights *w) {
 }
 
 void weights_close(Weights *w) {
-    for (int i = 0; w && i < w->entries.count; i++)
-        if (w->entries.items[i].open) cai_tensors_close(&w->entries.items[i].file);
+    for (int i = 0; w && i < w->entries.count; i++) weight_table_close(&w->entries.items[i].table);
 }

@@ -38,13 +38,30 @@ float init_bound(int64_t fan_in);
 void init_fill(uint64_t seed, const char *path, const RefShape *shape, double init, bool state, Number *values);
 bool init_seed(const char *text, uint64_t *seed); /* false where it is no number */
 
+/* ---- transform.c: what --rename does to elements ---- */
+
+typedef enum TransformKind { TRANSFORM_PERMUTE, TRANSFORM_TRANSPOSE, TRANSFORM_RESHAPE } TransformKind;
+typedef struct Transform {
+    TransformKind kind;
+    int rank;                       /* PERMUTE, RESHAPE */
+    int64_t numbers[CAI_MAX_RANK];  /* PERMUTE: the axis of theirs that becomes each of ours; RESHAPE: sizes, one may be -1 */
+} Transform;
+
+/* "transpose", "permute 3 2 0 1" or "reshape 64 3 -1"; false where it is none of these. */
+bool transform_parse(const char *text, size_t length, Transform *transform);
+/* The sizes that a tensor then has; false where it has not the axes, or the elements, for it. */
+bool transform_sizes(const Transform *transform, const cai_tensor *from, cai_tensor *to);
+/* The elements, into to->data's place: as many bytes as they are in `from`. */
+void transform_elements(const Transform *transform, const cai_tensor *from, const cai_tensor *to, unsigned char *out);
+
 /* ---- rename.c: --rename FILE ---- */
 
 typedef struct Renames Renames;
 /* NULL with a diagnostic where the file is wrong. */
 Renames *renames_read(Arena *arena, Diagnostics *diag, const char *path);
-/* Our name for theirs: itself where no line matches, NULL where a line drops it. */
-const char *renames_apply(const Renames *renames, Arena *arena, const char *name);
+/* Our name for theirs: itself where no line matches, NULL where a line drops it. *transform is what the line says of the
+ * elements, NULL for nothing. */
+const char *renames_apply(const Renames *renames, Arena *arena, const char *name, const Transform **transform);
 /* Whether `text` has the form of `pattern`, in which * stands for any text. */
 bool pattern_matches(const char *pattern, const char *text);
 

@@ -2,7 +2,6 @@
  * planes of a picture of 32x32. CIFAR-10 has data_batch_1.bin to data_batch_5.bin and
  * test_batch.bin, CIFAR-100 train.bin and test.bin, whose second label is the finer. */
 #include "data/sources.h"
-#include <string.h>
 
 enum { SIDE = 32, PIXELS = 3 * SIDE * SIDE };
 

@@ -31,7 +31,8 @@ typedef struct cai_data_options {
 /* Opens what the paths name, with all that must be known before the first sample: names
  * of files, classes, sizes of arrays. names[i] is the field that paths[i] is for, NULL
  * where it is for all fields (docs/data.md says what is found there); `names` may be
- * NULL. Without paths the set's own place is opened. `set` must outlive the result. */
+ * NULL. Without paths the set's own place is opened. `set` and the paths must outlive the
+ * result. */
 cai_dataset *cai_dataset_open(const cai_set *set, const char *const *paths,
                               const char *const *names, int count, const cai_data_options *options,
                               cai_error *error);

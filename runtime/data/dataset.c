@@ -79,11 +79,35 @@ static bool check_column(const cai_field *field, const cai_column *column, cai_e
     return cai_value_fits(field, &row, column->path, error);
 }
 
+static bool is_led(const cai_set *set) {
+    for (int i = 0; i < set->field_count; i++)
+        if (set->fields[i].fit != CAI_TAKE_EXACT) return true;
+    return false;
+}
+
+/* What does not fit in one row of an array fits in none of them. */
+static bool check_row_size(const cai_dataset *dataset, const cai_portion *portion, int field,
+                           cai_error *error) {
+    void *buffers[dataset->set->field_count];
+    int64_t *dims[dataset->set->field_count], sizes[CAI_MAX_RANK];
+    cai_sample at = {.middle = true, .buffers = buffers, .dims = dims};
+    bool rows = portion->columns[field].kind == CAI_COLUMN_ROWS && portion->count > 0;
+    if (!rows || is_led(dataset->set) || dataset->set->fields[field].on >= 0) return true;
+    memset(buffers, 0, sizeof buffers);
+    memset(dims, 0, sizeof dims);
+    dims[field] = sizes;
+    return cai_sample_read(dataset, portion, 0, &at, error) ||
+           cai_fail_within(error, "%s: the first of %lld", portion->columns[field].path,
+                           (long long)portion->count);
+}
+
 static bool check_columns(const cai_dataset *dataset, cai_error *error) {
     for (int i = 0; i < dataset->portion_count; i++)
-        for (int k = 0; k < dataset->set->field_count; k++)
-            if (!check_column(&dataset->set->fields[k], &dataset->portions[i]->columns[k], error))
-                return false;
+        for (int k = 0; k < dataset->set->field_count; k++) {
+            const cai_portion *portion = dataset->portions[i];
+            if (!check_column(&dataset->set->fields[k], &portion->columns[k], error)) return false;
+            if (!check_row_size(dataset, portion, k, error)) return false;
+        }
     return true;
 }
 
@@ -350,11 +374,19 @@ static int64_t place_at(const cai_dataset *dataset, int part, int64_t position) 
     return position % dataset->counts[part];
 }
 
-/* Once a sample is told, it is left out without another try. */
+#define MOST_TOLD 20
+
+/* Once a sample is told, it is left out without another try. The first line of the
+ * message says what is wrong. */
 static void tell_broken(const cai_dataset *dataset, int64_t sample, const cai_error *error) {
+    char what[sizeof error->message];
     if (atomic_exchange(&as_shared(dataset)->broken[sample], 1)) return;
-    atomic_fetch_add(&as_shared(dataset)->skipped, 1);
-    cai_dataset_tell(dataset, error->message, "left out");
+    int64_t count = atomic_fetch_add(&as_shared(dataset)->skipped, 1) + 1;
+    if (count > MOST_TOLD) return;
+    snprintf(what, sizeof what, "%.*s", (int)strcspn(error->message, "\n"), error->message);
+    cai_dataset_tell(dataset, what,
+                     count < MOST_TOLD ? "left out"
+                                       : "left out, as others are from now on without a word");
 }
 
 static bool try_sample(const cai_dataset *dataset, int64_t sample, const cai_sample *at,
@@ -367,6 +399,7 @@ static bool try_sample(const cai_dataset *dataset, int64_t sample, const cai_sam
 static bool read_at(const cai_dataset *dataset, int part, int64_t position, const cai_sample *at,
                     cai_error *error) {
     int64_t count = dataset->counts[part], place = count ? place_at(dataset, part, position) : 0;
+    cai_fail(error, CAI_BAD_INPUT, "they were told");
     for (int64_t i = 0; i < count; i++) {
         int64_t sample = dataset->samples[part][(place + i) % count];
         if (atomic_load(&dataset->broken[sample])) continue;
@@ -374,8 +407,8 @@ static bool read_at(const cai_dataset *dataset, int part, int64_t position, cons
         if (dataset->options.strict || error->status == CAI_NO_MEMORY) return false;
         tell_broken(dataset, sample, error);
     }
-    return cai_fail(error, CAI_BAD_INPUT, "none of the %lld samples of the set of `%s` can be read",
-                    (long long)count, dataset->set->name);
+    return cai_fail_within(error, "none of the %lld samples of the set of `%s` can be read",
+                           (long long)count, dataset->set->name);
 }
 
 static uint64_t key_at(const cai_dataset *dataset, int64_t position) {

@@ -3,7 +3,6 @@
  * labels are two files, whose names differ in a word: train-images-idx3-ubyte.gz and
  * train-labels-idx1-ubyte.gz. */
 #include "data/sources.h"
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- one file ---- */

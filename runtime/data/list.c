@@ -270,8 +270,8 @@ static bool open_column(const Lines *lines, int field, int64_t from) {
 
 /* ---- portions ---- */
 
-/* Samples are called by their first file, as it stands in the list: the hash that holds some out is of
- * that name. */
+/* Samples are called by their first file, as it stands in the list: the hash that holds
+ * some out is of that name. */
 static bool name_samples(const Lines *lines) {
     cai_portion *portion = lines->portion;
     const cai_set *set = lines->list->dataset->set;

@@ -96,7 +96,8 @@ static const unsigned char *data_of(const Zip *zip, const Entry *entry) {
 
 enum { STORED = 0, DEFLATED = 8 };
 
-/* Entries may lie over each other: all together are no larger than the file could be unpacked. */
+/* Entries may lie over each other: all together are no larger than the file could be
+ * unpacked. */
 static const unsigned char *inflate_entry(Zip *zip, const Entry *entry, const unsigned char *data) {
     zip->unpacked += entry->size;
     if (entry->size / 1032 > zip->count || zip->unpacked / 1032 > zip->count)

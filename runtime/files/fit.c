@@ -214,8 +214,8 @@ static int64_t centre_offset(int64_t size, int64_t part) {
     return twice / 2 + (twice % 2 && twice / 2 % 2);
 }
 
-/* Where sizes are fixed: so that the shorter side (in proportion) is size * 256/224. Where they are free: in the picture's scale.
- */
+/* Where sizes are fixed: so that the shorter side (in proportion) is size * 256/224. Where
+ * they are free: in the picture's scale. */
 static bool crop_to_extents(cai_image *image, cai_extent height, cai_extent width, cai_error *error) {
     double by_height = (double)height.fixed / (double)image->height, by_width = (double)width.fixed / (double)image->width;
     int64_t new_height = image->height, new_width = image->width;

@@ -1,9 +1,12 @@
-/* --profile: where a run's time goes, kernel by kernel, and how near each comes to what the machine gives: the larger of its two shares,
- * of the peak of multiply-adds and of the bandwidth, says how much there is still to gain.
+/* --profile: where the time of a run goes, kernel by kernel, and how near each kernel comes
+ * to what the machine gives: the larger of two shares, of the peak of multiply-adds and of
+ * the bandwidth, says how much there is still to gain.
  *
- * Times are medians over many runs, taken between one kernel and the next on the calling thread, so they hold what it costs to start the
- * kernel on all threads. Peaks are measured just before, on the same threads (peak.c). The bandwidth is that of the innermost level of
- * the caches that could hold all that the kernel reads and writes, of all threads' caches together. */
+ * Times are medians over many runs, taken between one kernel and the next on the calling
+ * thread, so they include the cost of starting the kernel on all threads. Peaks are measured
+ * just before, on the same threads (peak.c). The bandwidth is that of the innermost level of
+ * the caches that could hold all that the kernel reads and writes, of all threads' caches
+ * together. */
 #include "program/main.h"
 #include <stdlib.h>
 #include <string.h>

@@ -13,7 +13,7 @@ typedef struct Reading {
     cai_error error;
 } Reading;
 
-static int64_t rows_of(const Reading *r, const cai_batch *batch) {
+static int64_t rows_of_batch(const Reading *r, const cai_batch *batch) {
     return r->rows ? r->rows : r->trainer->training->sets[batch->set].batch;
 }
 
@@ -27,7 +27,7 @@ static void note_failure(Reading *r, int64_t task, const cai_error *error) {
 static int64_t position_of(const Reading *r, const cai_batch *batch, int64_t row) {
     const cai_set *set = &r->trainer->training->sets[batch->set];
     bool once = set->field_count > 0 && set->fields[0].once;
-    return once ? row : r->positions[batch->set] + batch->round * rows_of(r, batch) + row;
+    return once ? row : r->positions[batch->set] + batch->round * rows_of_batch(r, batch) + row;
 }
 
 static void read_samples(void *context, int64_t begin, int64_t end, int worker) {
@@ -36,7 +36,7 @@ static void read_samples(void *context, int64_t begin, int64_t end, int worker) 
     int64_t first = 0;
     for (int i = 0; i < r->running->batch_count; i++) {
         const cai_batch *batch = &r->running->batches[i];
-        int64_t rows = rows_of(r, batch);
+        int64_t rows = rows_of_batch(r, batch);
         for (int64_t task = begin > first ? begin : first; task < end && task < first + rows; task++) {
             cai_error error;
             int64_t row = task - first;
@@ -52,7 +52,7 @@ bool cai_batch_read(const cai_trainer *trainer, const cai_running *running, int 
     Reading r = {.trainer = trainer, .running = running, .positions = positions, .part = part, .rows = rows, .failed = -1};
     int64_t tasks = 0;
     pthread_mutex_init(&r.lock, NULL);
-    for (int i = 0; i < running->batch_count; i++) tasks += rows_of(&r, &running->batches[i]);
+    for (int i = 0; i < running->batch_count; i++) tasks += rows_of_batch(&r, &running->batches[i]);
     cai_pool_enter(trainer->pool);
     cai_pool_run(trainer->pool, read_samples, &r, tasks);
     cai_pool_leave(trainer->pool);

@@ -18,7 +18,7 @@ typedef struct Description { /* the metadata, and room for its texts */
     char texts[DESCRIPTIONS][400];
 } Description;
 
-static void describe(Description *d, const char *key, const char *text) { d->list[d->count++] = (cai_metadata){key, text}; }
+static void describe_text(Description *d, const char *key, const char *text) { d->list[d->count++] = (cai_metadata){key, text}; }
 
 static void describe_number(Description *d, const char *key, const char *format, ...) CAI_PRINTF(3, 4);
 static void describe_number(Description *d, const char *key, const char *format, ...) {
@@ -26,7 +26,7 @@ static void describe_number(Description *d, const char *key, const char *format,
     va_start(arguments, format);
     vsnprintf(d->texts[d->count], sizeof d->texts[0], format, arguments);
     va_end(arguments);
-    describe(d, key, d->texts[d->count]);
+    describe_text(d, key, d->texts[d->count]);
 }
 
 static void describe_lengths(Description *d, const cai_point *point, int count) {
@@ -37,8 +37,8 @@ static void describe_lengths(Description *d, const cai_point *point, int count) 
 }
 
 static void describe_point(Description *d, const cai_training *training, const cai_point *point, uint64_t data) {
-    describe(d, "format", "cai run 1");
-    describe(d, "block", training->name);
+    describe_text(d, "format", "cai run 1");
+    describe_text(d, "block", training->name);
     describe_number(d, "phase", "%lld", (long long)point->phase);
     describe_number(d, "step", "%lld", (long long)point->step);
     describe_lengths(d, point, training->phase_count);
@@ -47,8 +47,8 @@ static void describe_point(Description *d, const cai_training *training, const c
     describe_number(d, "since_best", "%lld", (long long)point->since_best);
     describe_number(d, "identity", "%016llx", (unsigned long long)training->identity);
     describe_number(d, "data", "%016llx", (unsigned long long)data);
-    describe(d, "settings", training->settings ? training->settings : "{}");
-    describe(d, "target", training->target);
+    describe_text(d, "settings", training->settings ? training->settings : "{}");
+    describe_text(d, "target", training->target);
 }
 
 static cai_tensor tensor_of(const cai_state *state, const void *data) {

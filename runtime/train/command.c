@@ -36,19 +36,19 @@ static const Option options[] = {
 };
 enum { OPTIONS = sizeof options / sizeof *options };
 
-static bool near(const char *a, const char *b) { return cai_edit_distance(a, b, 2) <= 2; }
+static bool is_near(const char *a, const char *b) { return cai_edit_distance(a, b, 2) <= 2; }
 
-static bool fail_option(const char *text, cai_error *error) {
+static bool fail_train_option(const char *text, cai_error *error) {
     char name[64];
     snprintf(name, sizeof name, "%.*s", (int)strcspn(text, "="), text);
     for (int i = 0; i < OPTIONS; i++)
-        if (strlen(name) > 3 && near(name, options[i].name))
+        if (strlen(name) > 3 && is_near(name, options[i].name))
             return cai_fail(error, CAI_BAD_USAGE, "there is no option %s: did you mean %s?", name, options[i].name);
     return cai_fail(error, CAI_BAD_USAGE, "there is no option %s", name);
 }
 
 /* The option that `text` is, with its value if that stands in the same word: --seed=3, -orun. */
-static const Option *find_option(const char *text, const char **value) {
+static const Option *find_train_option(const char *text, const char **value) {
     *value = NULL;
     for (int i = 0; i < OPTIONS; i++) {
         size_t length = strlen(options[i].name);
@@ -61,7 +61,7 @@ static const Option *find_option(const char *text, const char **value) {
     return NULL;
 }
 
-static bool read_number(const Option *option, const char *text, int64_t *number, cai_error *error) {
+static bool read_option_number(const Option *option, const char *text, int64_t *number, cai_error *error) {
     char *end;
     errno = 0;
     *number = strtoll(text, &end, 10);
@@ -79,10 +79,10 @@ static bool read_fold(const Option *option, const char *text, int *fold, cai_err
 }
 
 /* The option at argv[*at]; moves *at over its value. */
-static bool parse_option(int argc, char **argv, int *at, cai_train_command *command, cai_error *error) {
+static bool parse_train_option(int argc, char **argv, int *at, cai_train_command *command, cai_error *error) {
     const char *value;
-    const Option *option = find_option(argv[*at], &value);
-    if (!option) return fail_option(argv[*at], error);
+    const Option *option = find_train_option(argv[*at], &value);
+    if (!option) return fail_train_option(argv[*at], error);
     void *field = (char *)command + option->offset;
     if (option->kind == FLAG) {
         *(bool *)field = true;
@@ -90,7 +90,7 @@ static bool parse_option(int argc, char **argv, int *at, cai_train_command *comm
     }
     if (!value && *at + 1 >= argc) return cai_fail(error, CAI_BAD_USAGE, "%s needs a value after it", option->name);
     if (!value) value = argv[++*at];
-    if (option->kind == NUMBER) return read_number(option, value, field, error);
+    if (option->kind == NUMBER) return read_option_number(option, value, field, error);
     if (option->kind == FOLD) return read_fold(option, value, field, error);
     *(const char **)field = value;
     return *value || cai_fail(error, CAI_BAD_USAGE, "%s names no folder", option->name);
@@ -98,7 +98,7 @@ static bool parse_option(int argc, char **argv, int *at, cai_train_command *comm
 
 /* ---- data ---- */
 
-static size_t name_length(const char *text) { return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"); }
+static size_t field_name_length(const char *text) { return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"); }
 
 /* Sets that a phase or a measure declares anew stand behind those that have data of their own. */
 static int count_data(const cai_training *training) {
@@ -133,7 +133,7 @@ static bool fail_field(const cai_training *training, const char *text, size_t le
 
 /* NAME=PATH, or a path: the next set's. A path that holds `=` can be given as ./name=rest. */
 static bool parse_operand(const cai_training *training, const char *text, int *next_set, cai_operand *operand, cai_error *error) {
-    size_t length = name_length(text);
+    size_t length = field_name_length(text);
     if (length == 0 || text[length] != '=') {
         *operand = (cai_operand){(*next_set)++, NULL, text};
         if (operand->set < count_data(training)) return true;
@@ -157,7 +157,7 @@ bool cai_train_command_parse(const cai_training *training, int argc, char **argv
     for (int i = 1; i < argc && good; i++) {
         cai_operand *operand = &command->operands[command->operand_count];
         if (!only_data && strcmp(argv[i], "--") == 0) only_data = true;
-        else if (!only_data && argv[i][0] == '-' && argv[i][1]) good = parse_option(argc, argv, &i, command, error);
+        else if (!only_data && argv[i][0] == '-' && argv[i][1]) good = parse_train_option(argc, argv, &i, command, error);
         else good = parse_operand(training, argv[i], &next_set, operand, error), command->operand_count++;
     }
     if (!good) cai_train_command_free(command);
@@ -171,7 +171,7 @@ void cai_train_command_free(cai_train_command *command) {
 
 /* ---- help ---- */
 
-static void print_sets(const cai_training *training, FILE *out) {
+static void print_train_sets(const cai_training *training, FILE *out) {
     for (int i = 0; i < count_data(training); i++) {
         const cai_set *set = &training->sets[i];
         fprintf(out, "  data %d: %lld samples a batch%s%s\n", i + 1, (long long)set->batch, set->place ? ", by default from " : "",
@@ -185,7 +185,7 @@ void cai_train_help(const cai_training *training, const char *name, FILE *out) {
     for (int i = 0; i < count_data(training); i++) fprintf(out, " DATA%s", count_data(training) > 1 ? (char[]){(char)('1' + i % 9), 0} : "");
     fputs("\n\n", out);
     if (training->comment) fprintf(out, "%s\n\n", training->comment);
-    print_sets(training, out);
+    print_train_sets(training, out);
     fputs("\nDATA is a folder or a file; NAME=PATH gives one input by itself. The same command again goes on with a run that was stopped.\n\nOptions:\n",
           out);
     for (int i = 0; i < OPTIONS; i++) {

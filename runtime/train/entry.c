@@ -45,7 +45,7 @@ static void constant_shape(const cai_port *port, int64_t *shape) {
     for (int axis = 0; axis < port->rank; axis++) shape[axis] = port->dims[axis].symbol == -1 ? port->dims[axis].multiple : 1;
 }
 
-static bool reserve(cai_running *running, cai_error *error) {
+static bool reserve_ports_of_entry(cai_running *running, cai_error *error) {
     const cai_program *program = running->entry->program;
     size_t inputs = (size_t)program->input_count, outputs = (size_t)program->output_count;
     running->inputs = calloc(inputs + 1, sizeof *running->inputs);
@@ -67,7 +67,7 @@ static void bind_states(const cai_trainer *trainer, cai_running *running) {
         if (entry->outputs[i].kind == CAI_BIND_STATE) running->outputs[i] = trainer->states.data[entry->outputs[i].index];
 }
 
-static bool guarded(void) {
+static bool wants_guard(void) {
     const char *guard = getenv("CAI_GUARD");
     return guard && *guard && strcmp(guard, "0") != 0;
 }
@@ -75,11 +75,11 @@ static bool guarded(void) {
 bool cai_running_open(cai_trainer *trainer, const cai_entry *entry, cai_running *running, cai_error *error) {
     *running = (cai_running){.entry = entry};
     running->context = cai_context_new(entry->program, trainer->pool, error);
-    if (!running->context || !reserve(running, error) || !find_batches(trainer->training, running, error)) {
+    if (!running->context || !reserve_ports_of_entry(running, error) || !find_batches(trainer->training, running, error)) {
         cai_running_close(running);
         return false;
     }
-    cai_context_run_by(running->context, guarded() ? cai_run_guarded : NULL);
+    cai_context_run_by(running->context, wants_guard() ? cai_run_guarded : NULL);
     bind_states(trainer, running);
     return true;
 }
@@ -123,7 +123,7 @@ void cai_running_close(cai_running *running) {
 /* ---- a run ---- */
 
 /* What the step's counters are to the text. */
-static float counter(const cai_trainer *trainer, int kind, int64_t step) {
+static float counter_value(const cai_trainer *trainer, int kind, int64_t step) {
     const cai_phase *phase = &trainer->training->phases[trainer->point.phase];
     switch (kind) {
     case CAI_BIND_STEP: return (float)step;
@@ -137,7 +137,7 @@ static void set_counters(const cai_trainer *trainer, const cai_running *running,
         const cai_binding *binding = &running->entry->inputs[i];
         switch (binding->kind) {
         case CAI_BIND_STEP: case CAI_BIND_EPOCH: case CAI_BIND_PROGRESS:
-            *(float *)running->inputs[i] = counter(trainer, binding->kind, step);
+            *(float *)running->inputs[i] = counter_value(trainer, binding->kind, step);
             break;
         case CAI_BIND_ACTIVE: *(unsigned char *)running->inputs[i] = guards >> binding->index & 1; break;
         default: break;

@@ -134,7 +134,7 @@ static bool check_checkpoint(cai_trainer *trainer, cai_checkpoint *checkpoint, c
 
 /* ---- going on ---- */
 
-static bool resume(cai_trainer *trainer, const char *path, cai_error *error) {
+static bool resume_from(cai_trainer *trainer, const char *path, cai_error *error) {
     cai_checkpoint checkpoint;
     int64_t *lengths = trainer->point.lengths, read[trainer->training->phase_count + 1];
     if (!cai_checkpoint_open(trainer->training, path, read, &checkpoint, error)) return false;
@@ -148,7 +148,7 @@ static bool resume(cai_trainer *trainer, const char *path, cai_error *error) {
     return good;
 }
 
-static bool exists(const char *path) { return access(path, F_OK) == 0; }
+static bool file_exists(const char *path) { return access(path, F_OK) == 0; }
 
 /* Sets are opened with the seed, which a run that is there already knows. */
 uint64_t cai_folder_seed(const cai_trainer *trainer) {
@@ -172,14 +172,14 @@ bool cai_folder_open(cai_trainer *trainer, cai_error *error) {
 
 bool cai_folder_resume(cai_trainer *trainer, bool *found, cai_error *error) {
     char path[4096];
-    *found = exists(cai_folder_path(trainer, "last.safetensors", path, sizeof path)) ||
-             exists(cai_folder_path(trainer, "previous.safetensors", path, sizeof path));
-    return !*found || resume(trainer, path, error);
+    *found = file_exists(cai_folder_path(trainer, "last.safetensors", path, sizeof path)) ||
+             file_exists(cai_folder_path(trainer, "previous.safetensors", path, sizeof path));
+    return !*found || resume_from(trainer, path, error);
 }
 
 /* ---- beginning ---- */
 
-static void print_data(const cai_trainer *trainer, FILE *out) {
+static void print_run_data(const cai_trainer *trainer, FILE *out) {
     const char *comma = "";
     for (int i = 0; i < trainer->training->set_count; i++) {
         const cai_dataset *set = trainer->sets[i];
@@ -217,7 +217,7 @@ static void print_run(const cai_trainer *trainer, FILE *out) {
     fprintf(out, ",\n  \"cai\": \"" CAI_VERSION "\",\n  \"target\": \"%s\",\n  \"identity\": \"%016llx\",\n  \"seed\": %llu", training->target,
             (unsigned long long)training->identity, (unsigned long long)trainer->point.seed);
     fprintf(out, ",\n  \"settings\": %s,\n  \"data\": [", training->settings ? training->settings : "{}");
-    print_data(trainer, out);
+    print_run_data(trainer, out);
     fputs("],\n  \"classes\": {", out);
     for (int i = 0; i < training->set_count; i++)
         if (trainer->sets[i] && !training->sets[i].anew) print_classes_of(trainer, i, out, &comma);

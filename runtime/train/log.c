@@ -55,7 +55,7 @@ bool cai_log_open(cai_trainer *trainer, cai_error *error) {
 
 /* ---- lines ---- */
 
-static void begin_line(const cai_trainer *trainer) {
+static void begin_log_line(const cai_trainer *trainer) {
     const cai_phase *phase = &trainer->training->phases[trainer->point.phase];
     cai_pace pace = cai_trainer_pace(trainer, phase);
     double epochs = (double)trainer->point.step * (double)pace.samples / (double)pace.count;
@@ -63,21 +63,21 @@ static void begin_line(const cai_trainer *trainer) {
     if (cai_trainer_paced_by(trainer, phase) >= 0) fprintf(trainer->log, ", \"epoch\": %.6g", epochs);
 }
 
-static void add_value(const cai_trainer *trainer, const char *name, double value) {
+static void log_value(const cai_trainer *trainer, const char *name, double value) {
     fputs(", ", trainer->log);
     cai_print_json_string(name, trainer->log);
     if (isfinite(value)) fprintf(trainer->log, ": %.9g", value);
     else fputs(": null", trainer->log);
 }
 
-static void end_line(cai_trainer *trainer) {
+static void end_log_line(cai_trainer *trainer) {
     fputs("}\n", trainer->log);
     if (fflush(trainer->log) == 0 || trainer->log_is_lost) return;
     trainer->log_is_lost = true;
     cai_progress_say(trainer, "log.jsonl cannot be written, and the run goes on: %s", strerror(errno));
 }
 
-static bool is_due(const cai_trainer *trainer, const cai_phase *phase, uint32_t guards) {
+static bool is_log_due(const cai_trainer *trainer, const cai_phase *phase, uint32_t guards) {
     int64_t steps = cai_trainer_steps(trainer, trainer->point.phase), each = steps / LINES > 1 ? steps / LINES : 1;
     bool due = trainer->point.step % each == 0 || trainer->point.step == steps;
     for (int i = 0; i < phase->shown_count; i++)
@@ -86,27 +86,27 @@ static bool is_due(const cai_trainer *trainer, const cai_phase *phase, uint32_t 
 }
 
 void cai_log_step(cai_trainer *trainer, const cai_phase *phase, uint32_t guards) {
-    if (!is_due(trainer, phase, guards)) return;
-    begin_line(trainer);
+    if (!is_log_due(trainer, phase, guards)) return;
+    begin_log_line(trainer);
     for (int i = 0; i < phase->shown_count; i++) {
         cai_value *value = &trainer->values[i];
         if (!value->count) continue;
-        add_value(trainer, phase->shown[i].name, value->sum / (double)value->count);
+        log_value(trainer, phase->shown[i].name, value->sum / (double)value->count);
         *value = (cai_value){.last = value->sum / (double)value->count};
     }
-    end_line(trainer);
+    end_log_line(trainer);
 }
 
 void cai_log_measured(cai_trainer *trainer, const cai_measure *measure, const double *values, bool saved) {
     char *text = trainer->progress.measured;
     size_t size = sizeof trainer->progress.measured, used = 0;
-    begin_line(trainer);
+    begin_log_line(trainer);
     *text = 0;
     for (int i = 0; i < measure->shown_count; i++) {
         if (measure->shown[i].form != CAI_SHOW_CURVE) continue;
-        add_value(trainer, measure->shown[i].name, values[i]);
+        log_value(trainer, measure->shown[i].name, values[i]);
         if (used < size) used += (size_t)snprintf(text + used, size - used, "%s%s %.4g", used ? "  " : "", measure->shown[i].name, values[i]);
     }
     if (saved) fputs(", \"best\": true", trainer->log);
-    end_line(trainer);
+    end_log_line(trainer);
 }

@@ -6,7 +6,7 @@
 
 static const char *program_name = "cai";
 
-static int end(const cai_error *error) {
+static int end_training(const cai_error *error) {
     cai_progress_clear();
     fflush(stdout);
     fprintf(stderr, "%s: error: %s\n", program_name, error->message);
@@ -76,7 +76,7 @@ static bool begin_or_resume(cai_trainer *trainer, cai_error *error) {
     return cai_log_open(trainer, error);
 }
 
-static bool run(cai_trainer *trainer, cai_error *error) {
+static bool run_trainer(cai_trainer *trainer, cai_error *error) {
     if (!begin_or_resume(trainer, error)) return false;
     if (is_over(trainer)) {
         char steps[32];
@@ -92,11 +92,11 @@ static bool run(cai_trainer *trainer, cai_error *error) {
     return true;
 }
 
-static int train(const cai_training *training, const cai_train_command *command, cai_error *error) {
+static int train_in_folder(const cai_training *training, const cai_train_command *command, cai_error *error) {
     cai_trainer trainer = {.training = training, .command = command};
     int status = 0;
-    if (!check_program(training, error) || !cai_folder_open(&trainer, error) || !cai_trainer_open(&trainer, error) || !run(&trainer, error))
-        status = end(error);
+    if (!check_program(training, error) || !cai_folder_open(&trainer, error) || !cai_trainer_open(&trainer, error) || !run_trainer(&trainer, error))
+        status = end_training(error);
     cai_trainer_close(&trainer);
     return status;
 }
@@ -109,13 +109,13 @@ int cai_train_main(const cai_training *training, int argc, char **argv) {
     program_name = command.program;
     int status = 0;
     if (!parsed) {
-        status = end(&error);
+        status = end_training(&error);
         fprintf(stderr, "`%s --help` says what it takes\n", program_name);
         return status;
     }
     if (command.help) cai_train_help(training, command.program, stdout);
     else if (command.version) printf("%s, built by cai " CAI_VERSION " for %s\n", training->name, training->target);
-    else status = train(training, &command, &error);
+    else status = train_in_folder(training, &command, &error);
     cai_train_command_free(&command);
     fflush(stdout);
     return status;

@@ -40,7 +40,7 @@ static bool add_total(Measuring *m, int index, const cai_port *port, const void 
     return true;
 }
 
-static bool join(Measuring *m, int index, const cai_port *port, const void *data, cai_error *error) {
+static bool join_collected(Measuring *m, int index, const cai_port *port, const void *data, cai_error *error) {
     Joined *joined = &m->joined[index];
     uint64_t bytes = (uint64_t)cai_context_elements(m->batch.context, port) * (uint64_t)cai_type_bytes(port->type);
     if (joined->count + bytes > joined->capacity) {
@@ -63,7 +63,7 @@ static bool take_batch(Measuring *m, cai_error *error) {
         const cai_port *port = &entry->program->outputs[i];
         int index = entry->outputs[i].index;
         if (entry->outputs[i].kind == CAI_BIND_TOTAL && !add_total(m, index, port, m->batch.outputs[i], error)) return false;
-        if (entry->outputs[i].kind == CAI_BIND_COLLECTED && !join(m, index, port, m->batch.outputs[i], error)) return false;
+        if (entry->outputs[i].kind == CAI_BIND_COLLECTED && !join_collected(m, index, port, m->batch.outputs[i], error)) return false;
     }
     return true;
 }
@@ -134,7 +134,7 @@ static void give_joined(Measuring *m) {
     }
 }
 
-static void take_values(Measuring *m, const cai_running *running) {
+static void take_measured_values(Measuring *m, const cai_running *running) {
     for (int i = 0; i < running->entry->program->output_count; i++) {
         const cai_binding *binding = &running->entry->outputs[i];
         bool number = binding->kind == CAI_BIND_SHOWN && m->measure->shown[binding->index].form == CAI_SHOW_CURVE;
@@ -152,14 +152,14 @@ static bool run_last(Measuring *m, cai_error *error) {
         give_totals(m);
         done = cai_running_run(trainer, &m->last, trainer->point.step, UINT32_MAX, measure_seed(trainer, -1), error);
     }
-    if (done) take_values(m, &m->last);
+    if (done) take_measured_values(m, &m->last);
     cai_running_close(&m->last);
     return done;
 }
 
 /* ---- keeping the best ---- */
 
-static bool is_better(const Measuring *m, double value) {
+static bool is_better_than_best(const Measuring *m, double value) {
     double best = m->trainer->point.best;
     if (isnan(value)) return false;
     if (isnan(best)) return true;
@@ -167,7 +167,7 @@ static bool is_better(const Measuring *m, double value) {
 }
 
 /* As with other checkpoints a run outlives a full disk; what could not be kept is not the best. */
-static void save(Measuring *m, bool *saved) {
+static void save_best(Measuring *m, bool *saved) {
     cai_trainer *trainer = m->trainer;
     cai_point *point = &trainer->point;
     cai_error error;
@@ -176,7 +176,7 @@ static void save(Measuring *m, bool *saved) {
     const double value = m->values[m->measure->save_by];
     const cai_point before = *point;
     point->since_best++;
-    if (!is_better(m, value)) return;
+    if (!is_better_than_best(m, value)) return;
     point->best = value;
     point->since_best = 0;
     *saved = cai_checkpoint_write(&trainer->states, point, trainer->data, trainer->command->folder, "best.safetensors", &error);
@@ -187,7 +187,7 @@ static void save(Measuring *m, bool *saved) {
 
 /* ---- all of it ---- */
 
-static bool begin(Measuring *m, cai_error *error) {
+static bool begin_measure(Measuring *m, cai_error *error) {
     const cai_measure *measure = m->measure;
     m->totals = calloc((size_t)measure->total_count + 1, sizeof *m->totals);
     m->joined = calloc((size_t)measure->collected_count + 1, sizeof *m->joined);
@@ -195,7 +195,7 @@ static bool begin(Measuring *m, cai_error *error) {
     return (m->totals && m->joined && m->values) || cai_fail_memory(error, 0, "a measurement");
 }
 
-static void end(Measuring *m) {
+static void end_measure(Measuring *m) {
     for (int i = 0; m->totals && i < m->measure->total_count; i++) free(m->totals[i]);
     for (int i = 0; m->joined && i < m->measure->collected_count; i++) free(m->joined[i].bytes);
     free(m->totals);
@@ -203,21 +203,21 @@ static void end(Measuring *m) {
     free(m->values);
 }
 
-static bool measure(Measuring *m, cai_error *error) {
+static bool measure_all(Measuring *m, cai_error *error) {
     bool saved;
     if (!run_batches(m, error) || !run_last(m, error)) return false;
-    save(m, &saved);
+    save_best(m, &saved);
     cai_log_measured(m->trainer, m->measure, m->values, saved);
     return true;
 }
 
 bool cai_measure_run(cai_trainer *trainer, const cai_measure *description, cai_error *error) {
     Measuring m = {.trainer = trainer, .measure = description};
-    bool done = begin(&m, error) && cai_running_open(trainer, &description->batch, &m.batch, error);
+    bool done = begin_measure(&m, error) && cai_running_open(trainer, &description->batch, &m.batch, error);
     if (done) {
-        done = measure(&m, error);
+        done = measure_all(&m, error);
         cai_running_close(&m.batch);
     }
-    end(&m);
+    end_measure(&m);
     return done;
 }

@@ -4,7 +4,7 @@
 #include <math.h>
 
 /* The samples of one unit. */
-static double unit_of(cai_pace pace, int unit) {
+static double samples_of_unit(cai_pace pace, int unit) {
     switch (unit) {
     case CAI_UNIT_STEPS: return (double)pace.samples;
     case CAI_UNIT_EPOCHS: return (double)pace.count;
@@ -14,13 +14,13 @@ static double unit_of(cai_pace pace, int unit) {
 
 int64_t cai_pace_steps(cai_pace pace, cai_interval length) {
     if (length.unit == CAI_UNIT_MINUTES) return -1;
-    return (int64_t)ceil(length.count * unit_of(pace, length.unit) / (double)pace.samples);
+    return (int64_t)ceil(length.count * samples_of_unit(pace, length.unit) / (double)pace.samples);
 }
 
 bool cai_pace_holds(cai_pace pace, cai_interval interval, int64_t step, int64_t steps) {
     if (interval.last && step == steps - 1) return true;
     if (interval.count <= 0 || interval.unit == CAI_UNIT_MINUTES) return false;
-    double each = interval.count * unit_of(pace, interval.unit), before = (double)step * (double)pace.samples;
+    double each = interval.count * samples_of_unit(pace, interval.unit), before = (double)step * (double)pace.samples;
     return floor((before + (double)pace.samples) / each) > floor(before / each);
 }
 

@@ -52,8 +52,8 @@ const char *cai_time_text(double milliseconds, char *out, size_t size) {
 
 typedef struct Line { char text[500]; size_t used; } Line;
 
-static void add(Line *line, const char *format, ...) CAI_PRINTF(2, 3);
-static void add(Line *line, const char *format, ...) {
+static void add_text(Line *line, const char *format, ...) CAI_PRINTF(2, 3);
+static void add_text(Line *line, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     int wrote = vsnprintf(line->text + line->used, sizeof line->text - line->used, format, arguments);
@@ -67,16 +67,16 @@ static void add_epoch(Line *line, const cai_trainer *trainer, const cai_phase *p
     char a[32], b[32];
     if (cai_trainer_paced_by(trainer, phase) >= 0) {
         int64_t epoch = cai_pace_epoch(pace, trainer->point.step - 1) + 1, epochs = cai_pace_epoch(pace, steps - 1) + 1;
-        add(line, "epoch %s/%s  ", cai_count_text(epoch, a, sizeof a), cai_count_text(epochs, b, sizeof b));
+        add_text(line, "epoch %s/%s  ", cai_count_text(epoch, a, sizeof a), cai_count_text(epochs, b, sizeof b));
     }
-    add(line, "step %s/%s", cai_count_text(trainer->point.step, a, sizeof a), cai_count_text(steps, b, sizeof b));
+    add_text(line, "step %s/%s", cai_count_text(trainer->point.step, a, sizeof a), cai_count_text(steps, b, sizeof b));
 }
 
 static void add_losses(Line *line, const cai_trainer *trainer, const cai_phase *phase) {
     for (int i = 0; i < phase->shown_count; i++) {
         const cai_value *value = &trainer->values[i];
         if (!phase->shown[i].is_loss) continue;
-        add(line, "  %s %.4g", phase->shown[i].name, value->count ? value->sum / (double)value->count : value->last);
+        add_text(line, "  %s %.4g", phase->shown[i].name, value->count ? value->sum / (double)value->count : value->last);
     }
 }
 
@@ -93,10 +93,10 @@ static void add_pace(Line *line, const cai_trainer *trainer, const cai_phase *ph
     int set = cai_trainer_paced_by(trainer, phase);
     char left[32];
     double rate = 1000 / each * (set < 0 ? 1 : (double)cai_trainer_pace(trainer, phase).samples);
-    add(line, rate < 100 ? "  %.3g %s/s" : "  %.0f %s/s", rate, set < 0 ? "steps" : sample_word(trainer, set));
+    add_text(line, rate < 100 ? "  %.3g %s/s" : "  %.0f %s/s", rate, set < 0 ? "steps" : sample_word(trainer, set));
     int64_t steps = cai_trainer_steps(trainer, trainer->point.phase) - trainer->point.step;
     double all = (cai_milliseconds() - progress->begun) / (double)progress->counted; /* with what stands between steps */
-    add(line, "  left %s", cai_time_text((double)steps * all, left, sizeof left));
+    add_text(line, "  left %s", cai_time_text((double)steps * all, left, sizeof left));
 }
 
 void cai_progress_step(cai_trainer *trainer, double milliseconds) {
@@ -109,10 +109,10 @@ void cai_progress_step(cai_trainer *trainer, double milliseconds) {
     if (now - progress->shown < (is_terminal() ? SHOWN_EVERY : TOLD_EVERY)) return;
     progress->shown = now;
     Line line = {.used = 0};
-    if (*phase->name) add(&line, "%s  ", phase->name);
+    if (*phase->name) add_text(&line, "%s  ", phase->name);
     add_epoch(&line, trainer, phase);
     add_losses(&line, trainer, phase);
-    if (*progress->measured) add(&line, "  %s", progress->measured);
+    if (*progress->measured) add_text(&line, "  %s", progress->measured);
     add_pace(&line, trainer, phase);
     if (is_terminal()) fprintf(stderr, "\r%s\033[K", line.text);
     else fprintf(stderr, "%s\n", line.text);

@@ -8,14 +8,14 @@ enum { STOPPING = sizeof stopping / sizeof *stopping };
 static struct sigaction before[STOPPING];
 static volatile sig_atomic_t asked;
 
-static void ask(int number) {
+static void ask_to_stop(int number) {
     asked = 1;
     for (int i = 0; i < STOPPING; i++)
         if (stopping[i] == number) sigaction(number, &before[i], NULL);
 }
 
 void cai_stop_on_signals(void) {
-    struct sigaction action = {.sa_handler = ask, .sa_flags = SA_RESTART};
+    struct sigaction action = {.sa_handler = ask_to_stop, .sa_flags = SA_RESTART};
     asked = 0;
     for (int i = 0; i < STOPPING; i++) {
         sigaction(stopping[i], NULL, &before[i]);

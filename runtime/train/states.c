@@ -46,7 +46,7 @@ void cai_states_free(cai_states *states) {
 enum { AT_ONCE = 4096 };
 
 /* A normal number of two uniform ones, by Box and Muller: 1 - u is above 0. */
-static double normal(uint64_t stream, int64_t i) {
+static double normal_number(uint64_t stream, int64_t i) {
     double u = cai_unit(stream, 2 * i), v = cai_unit(stream, 2 * i + 1);
     return sqrt(-2 * log(1 - u)) * cos(2 * M_PI * v);
 }
@@ -54,12 +54,12 @@ static double normal(uint64_t stream, int64_t i) {
 static double start_number(const cai_state *state, uint64_t stream, int64_t i) {
     switch (state->start) {
     case CAI_START_UNIFORM: return state->number * (2 * cai_unit(stream, i) - 1);
-    case CAI_START_NORMAL: return state->number * normal(stream, i);
+    case CAI_START_NORMAL: return state->number * normal_number(stream, i);
     default: return state->number;
     }
 }
 
-static bool start(const cai_state *state, uint64_t seed, char *out, cai_error *error) {
+static bool start_state(const cai_state *state, uint64_t seed, char *out, cai_error *error) {
     const uint64_t stream = cai_mix(seed ^ state->stream);
     int64_t count = cai_state_count(state);
     for (int64_t first = 0; first < count; first += AT_ONCE) {
@@ -95,7 +95,7 @@ static bool has_shape(const cai_tensor *tensor, const cai_state *state) {
     return same;
 }
 
-static bool load(Loading *loading, const cai_state *state, void *out, cai_error *error) {
+static bool load_state(Loading *loading, const cai_state *state, void *out, cai_error *error) {
     const char *colon = strrchr(state->load, ':'), *name = colon + 1;
     char shape[400];
     if (!open_file(loading, state->load, (size_t)(colon - state->load), error)) return false;
@@ -113,8 +113,8 @@ bool cai_states_start(cai_states *states, uint64_t seed, cai_error *error) {
     bool good = true;
     for (int i = 0; i < states->training->state_count && good; i++) {
         const cai_state *state = &states->training->states[i];
-        if (state->load) good = load(&loading, state, states->data[i], error);
-        else good = start(state, seed, states->data[i], error);
+        if (state->load) good = load_state(&loading, state, states->data[i], error);
+        else good = start_state(state, seed, states->data[i], error);
     }
     if (loading.open) cai_tensors_close(&loading.file);
     return good;

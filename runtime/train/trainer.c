@@ -11,7 +11,7 @@
 
 /* ---- sets ---- */
 
-static void tell(const char *path, const char *text) {
+static void tell_notice(const char *path, const char *text) {
     cai_progress_clear();
     fprintf(stderr, "notice: %s: %s\n", path, text);
 }
@@ -22,7 +22,7 @@ static bool open_sets(cai_trainer *trainer, cai_error *error) {
     if (!trainer->sets) return cai_fail_memory(error, 0, "sets");
     for (int i = 0; i < training->set_count; i++) {
         if (!cai_set_is_read(training, i)) continue;
-        trainer->sets[i] = cai_set_open(training, trainer->command, i, trainer->point.seed, tell, error);
+        trainer->sets[i] = cai_set_open(training, trainer->command, i, trainer->point.seed, tell_notice, error);
         if (!trainer->sets[i]) return false;
         trainer->data = cai_mix(trainer->data + cai_dataset_fingerprint(trainer->sets[i]));
     }
@@ -112,7 +112,7 @@ bool cai_trainer_keep(cai_trainer *trainer, cai_error *error) {
     return cai_checkpoint_write(&trainer->states, &trainer->point, trainer->data, trainer->command->folder, "last.safetensors", error);
 }
 
-static bool is_due(const cai_trainer *trainer) {
+static bool is_checkpoint_due(const cai_trainer *trainer) {
     int64_t every = trainer->command->checkpoint;
     if (every) return trainer->point.step % every == 0;
     return cai_milliseconds() - trainer->written >= CHECKPOINT_EVERY;
@@ -120,7 +120,7 @@ static bool is_due(const cai_trainer *trainer) {
 
 /* On the way a run outlives a full disk: it is told, and the next checkpoint may find room. */
 static bool keep_on_the_way(cai_trainer *trainer, cai_error *error) {
-    if (!is_due(trainer)) return true;
+    if (!is_checkpoint_due(trainer)) return true;
     if (cai_trainer_keep(trainer, error)) return true;
     if (cai_states_find_infinite(&trainer->states) >= 0) return false;
     cai_progress_say(trainer, "no checkpoint could be written, and the run goes on: %s", error->message);
@@ -190,7 +190,7 @@ static bool run_once(cai_trainer *trainer, const cai_phase *phase, cai_error *er
     return done;
 }
 
-static bool measure(cai_trainer *trainer, const cai_phase *phase, int64_t step, cai_error *error) {
+static bool measure_after_step(cai_trainer *trainer, const cai_phase *phase, int64_t step, cai_error *error) {
     for (int i = 0; i < phase->measure_count; i++) {
         const cai_measure *one = &phase->measures[i];
         int64_t steps = cai_trainer_steps(trainer, trainer->point.phase);
@@ -217,7 +217,7 @@ static bool run_step(cai_trainer *trainer, const cai_phase *phase, cai_running *
     trainer->point.step++;
     cai_log_step(trainer, phase, guards);
     cai_progress_step(trainer, cai_milliseconds() - begun);
-    return measure(trainer, phase, step, error) && keep_on_the_way(trainer, error);
+    return measure_after_step(trainer, phase, step, error) && keep_on_the_way(trainer, error);
 }
 
 /* ---- a phase of so many minutes: some steps are timed and thrown away, and from then on it has a number of steps ---- */

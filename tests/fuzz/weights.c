@@ -1,6 +1,7 @@
 /* Any bytes as a file of weights and as a file of renames, for a model of some weights and states: what is accepted gives every weight a
- * value. The bytes up to the first zero are the renames. */
+ * value, and what a table lists is readable to its last element, or told. The bytes up to the first zero are the renames. */
 #include "fuzz.h"
+#include "weights/table.h"
 #include "weights/weights.h"
 
 typedef struct Row {
@@ -50,6 +51,19 @@ static void read_values(Weights *weights, const Graph *graph, Arena *arena) {
     }
 }
 
+static void read_table(const char *path) {
+    WeightTable table;
+    cai_error error;
+    if (!weight_table_open(path, &table, &error)) return;
+    for (int i = 0; i < table.tensors.count; i++) {
+        if (!weight_table_read(&table, i, &error)) continue;
+        double value;
+        const cai_tensor *tensor = &table.tensors.items[i];
+        for (int64_t k = 0; k < tensor->count; k++) cai_tensor_to_f64(tensor, k, 1, &value);
+    }
+    weight_table_close(&table);
+}
+
 void fuzz_weights(const unsigned char *bytes, size_t count) {
     Arena *arena = arena_new();
     Names *names = names_new(arena);
@@ -60,6 +74,7 @@ void fuzz_weights(const unsigned char *bytes, size_t count) {
     const char *rename_path = arena_printf(arena, "%s", fuzz_file(".txt", bytes, renames));
     WeightFile file = {.file = arena_printf(arena, "%s", fuzz_file(".safetensors", bytes + data, count - data))};
     WeightOptions options = {.files = &file, .file_count = 1, .rename = renames ? rename_path : NULL};
+    read_table(file.file);
     Weights *weights = weights_open(arena, names, &diag, &model, 1, 0, &options);
     DEMAND((weights != NULL) == (diag.errors == 0));
     if (weights) read_values(weights, model->graph, arena);

@@ -3,6 +3,9 @@
  *   kernel_bench [TARGET [WORD]]                       the timed lines of shapes.txt (with WORD in them); those with computed=1
  *                                                      beside the same with constant weights
  *   kernel_bench TARGET FILE.cai [MODEL] [NAME=VALUE...]   every distinct kernel of a model at these sizes
+ *   kernel_bench TARGET turns LINE                     a shape's operator, in turn with another program: for each line of standard
+ *                                                      input with a number of seconds it runs for so long, and answers with the
+ *                                                      least time and the machine's peak, in s and FLOP/s
  *
  * A kernel is timed alone, many times over, and the median told. `warm`: as the run before left the caches. `cold`: its weights flushed
  * from all caches before each run, as they are within a network whose weights exceed them. Shares are of the multiply-add peak, and of the
@@ -84,7 +87,7 @@ static Run open_run(Compiled *compiled) {
     run.arena = allocate_pages(run.sizes[run.program->arena] + CAI_READ_SLACK);
     memset(run.arena, 0, (size_t)run.sizes[run.program->arena]);
     run.scratch = allocate_pages(run.sizes[run.program->scratch] + CAI_READ_SLACK);
-    for (int i = 0; i < 16; i++) run.ports[i] = calloc(1, 64 << 20);
+    for (int i = 0; i < 16; i++) run.ports[i] = allocate_pages(64 << 20);
     for (int i = 0; i < run.program->launch_count; i += 1 + run.program->launches[i].more) call(&run, &run.program->launches[i]);
     return run;
 }
@@ -241,6 +244,42 @@ static void bench_shape(const ShapeLine *shape, const char *text, void *context)
 static void bench_line(const char *line, void *context) { each_shape(line, bench_shape, context); }
 static void bench_shapes(void) { each_line("tests/kernels/shapes.txt", bench_line, NULL); }
 
+/* ---- in turn with another program ---- */
+
+static double time_operator(Run *run) {
+    double sum = 0;
+    for (int i = 0; i < run->program->launch_count; i += 1 + run->program->launches[i].more) {
+        if (!reads_weight(&run->program->launches[i])) continue;
+        double begin = seconds();
+        call(run, &run->program->launches[i]);
+        sum += seconds() - begin;
+    }
+    return sum;
+}
+
+static void take_turn(Run *run, double length) {
+    double least = 1e9, begin = seconds();
+    cai_peaks peaks;
+    cai_error error;
+    CU_ASSERT_FATAL(cai_measure_peaks(pool, run->program->cpu, &peaks, &error));
+    do least = fmin(least, time_operator(run));
+    while (seconds() - begin < length);
+    printf("%g %g\n", least, peaks.flops);
+}
+
+static void take_turns(const ShapeLine *shape, const char *text, void *context) {
+    (void)text;
+    (void)context;
+    Contender c;
+    char line[64];
+    CU_ASSERT_FATAL(open_contender(&c, shape, shape->computed, *shape->by ? shape->by : NULL, (int)shape->tile));
+    printf("%s %g\n", operator_name(&c), shape_flops(shape));
+    while (fgets(line, sizeof line, stdin)) take_turn(&c.run, atof(line));
+    close_contender(&c);
+}
+
+static void bench_turns(void) { each_shape(wanted_word, take_turns, NULL); }
+
 /* ---- a network ---- */
 
 static const char *network_path, *network_model, *define_names[MAX_DEFINES], *define_values[MAX_DEFINES];
@@ -303,15 +342,15 @@ static void read_network(int count, char **words) {
 
 /* As a CUnit test, since the helpers assert. */
 int main(int argc, char **argv) {
-    bool network = argc > 2 && cai_has_extension(argv[2], ".cai");
+    bool network = argc > 2 && cai_has_extension(argv[2], ".cai"), turns = argc > 3 && strcmp(argv[2], "turns") == 0;
     if (argc > 1) target_name = argv[1];
     if (network) read_network(argc - 2, argv + 2);
-    else if (argc > 2) wanted_word = argv[2];
+    else if (argc > 2) wanted_word = argv[turns ? 3 : 2];
     setvbuf(stdout, NULL, _IOLBF, 0);
     cai_flush_denormals();
     pool = cai_pool_new(1);
     if (!pool || CU_initialize_registry() != CUE_SUCCESS) return 70;
-    CU_add_test(CU_add_suite("bench", NULL, NULL), "bench", network ? bench_network : bench_shapes);
+    CU_add_test(CU_add_suite("bench", NULL, NULL), "bench", network ? bench_network : turns ? bench_turns : bench_shapes);
     CU_basic_set_mode(CU_BRM_SILENT);
     CU_basic_run_tests();
     return CU_get_number_of_tests_failed() != 0;

@@ -30,8 +30,8 @@ bool compile_and_load(TestGraph *t, const LowerOptions *options, Compiled *compi
     *compiled = (Compiled){.test = t, .guards = UINT32_MAX, .lowered = lower(t->graph, options, t->arena)};
     if (!backend_object(compiled->lowered, &emit, code, &error)) return complain("code", error);
     PackedWeights packed = {compiled->lowered, &source, NULL};
-    if (!placeholder_object(compiled->lowered, place, &error)) return complain("placeholder", error);
-    if (weights_insert(&packed, place, weights, &error) != INSERT_DONE) return complain("weights", error);
+    if (!weights_stub_write(compiled->lowered, place, &error)) return complain("weights stub", error);
+    if (weights_embed(&packed, place, weights, &error) != EMBED_DONE) return complain("weights", error);
     const char *command = arena_printf(t->arena, "ld -shared -z noexecstack -o %s %s %s", library, code, weights);
     if (system(command)) return complain("ld", command);
     compiled->library = dlopen(library, RTLD_NOW | RTLD_LOCAL);

@@ -480,7 +480,10 @@ TEST(nothing_that_can_be_read) {
     void *buffers[] = {picture, &label};
     cai_error error;
     CU_ASSERT_FALSE(cai_dataset_read(data, CAI_PART_TRAINING, 0, 0, buffers, &error));
-    CU_ASSERT_STRING_EQUAL(error.message, "none of the 2 samples of the set of `test` can be read");
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.message, "none of the 2 samples of the set of `test` can be read: "));
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.message, ".png: is not a PNG or JPEG"));
+    CU_ASSERT_FALSE(cai_dataset_read(data, CAI_PART_TRAINING, 1, 0, buffers, &error));
+    CU_ASSERT_STRING_EQUAL(error.message, "none of the 2 samples of the set of `test` can be read: they were told");
     CU_ASSERT_FALSE(cai_dataset_read(data, CAI_PART_HELD_OUT, 0, 0, buffers, &error));
     cai_dataset_free(data);
     remove_scratch(folder);
@@ -512,6 +515,27 @@ TEST(pipes_and_devices_are_no_samples) {
     data = open_at(&set, path, &plain);
     CU_ASSERT_EQUAL(data->count, 1);
     CU_ASSERT(was_told("a/b.png: is no regular file"));
+    cai_dataset_free(data);
+    remove_scratch(folder);
+}
+
+TEST(arrays_of_other_sizes_are_told_once) {
+    cai_set set = SET(PICTURE("picture", 1, 5, 6, CAI_TAKE_EXACT), CLASS("label"));
+    CU_ASSERT(fails_with(&set, DATA "idx", "ubyte: the first of 2: 0: the picture is 4 wide and 5 high: its width must be 6"));
+}
+
+TEST(many_broken_samples_are_not_all_told) {
+    const char *folder = scratch_folder("mkdir a && cp $here/classes/cat/a.png a && for i in $(seq 50); do echo > a/$i.png; done");
+    cai_set set = SET(PICTURE("picture", 3, 6, 8, CAI_TAKE_EXACT), CLASS("label"));
+    told_count = 0;
+    cai_dataset *data = open_at(&set, folder, &plain);
+    float picture[3 * 6 * 8];
+    int32_t label;
+    void *buffers[] = {picture, &label};
+    cai_error error;
+    for (int64_t p = 0; p < 51; p++) CU_ASSERT(cai_dataset_read(data, CAI_PART_TRAINING, p, 0, buffers, &error));
+    CU_ASSERT_EQUAL(cai_dataset_skipped(data), 50);
+    CU_ASSERT_EQUAL(told_count, 20);
     cai_dataset_free(data);
     remove_scratch(folder);
 }

@@ -85,7 +85,7 @@ TEST(nowhere_to_write_objects) {
     CU_ASSERT_FALSE(backend_object(program, &emit, "/nowhere/code.o", &error));
     CU_ASSERT(error && strstr(error, "/nowhere/code.o"));
     error = NULL;
-    CU_ASSERT_FALSE(placeholder_object(program, "/nowhere/place.o", &error));
+    CU_ASSERT_FALSE(weights_stub_write(program, "/nowhere/place.o", &error));
     CU_ASSERT(error && strstr(error, "/nowhere/place.o"));
     arena_free(t.arena);
 }
@@ -105,12 +105,12 @@ TEST(nowhere_to_write_weights) {
     RefSource source = {.context = &t, .parameter = give_value, .input = give_value}, none = {0};
     PackedWeights weights = {program, &source, NULL}, missing = {program, &none, NULL};
     const char *error = NULL, *place = "/tmp/cai_link_place.o", *output = "/tmp/cai_link_weights.o";
-    CU_ASSERT(placeholder_object(program, place, &error));
-    CU_ASSERT_EQUAL(weights_insert(&weights, "/nowhere/place.o", output, &error), INSERT_FAILED);
+    CU_ASSERT(weights_stub_write(program, place, &error));
+    CU_ASSERT_EQUAL(weights_embed(&weights, "/nowhere/place.o", output, &error), EMBED_FAILED);
     CU_ASSERT(error && strstr(error, "/nowhere/place.o"));
-    CU_ASSERT_EQUAL(weights_insert(&weights, place, "/nowhere/weights.o", &error), INSERT_FAILED);
+    CU_ASSERT_EQUAL(weights_embed(&weights, place, "/nowhere/weights.o", &error), EMBED_FAILED);
     CU_ASSERT(error && strstr(error, "/nowhere/weights.o"));
-    CU_ASSERT_EQUAL(weights_insert(&missing, place, output, &error), INSERT_FAILED);
+    CU_ASSERT_EQUAL(weights_embed(&missing, place, output, &error), EMBED_FAILED);
     CU_ASSERT(error && strstr(error, "a weight is missing") && access(output, F_OK) != 0);
     CU_ASSERT_FALSE(linked_copy("/nowhere/program", output, t.arena, &error));
     CU_ASSERT(error && strstr(error, "/nowhere/program"));

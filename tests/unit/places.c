@@ -125,7 +125,7 @@ static void check_lines(const char *const *lines, int count, Promise promise) {
 
 TEST(direct_kernels_equal_windows_give_equal_bits) {
     static const char *const lines[] = {
-        "conv by=conv_direct ic=19 oc=40 k=3 p=1 s=1,2 h=23 w=31 free=0,1 tail=relu",  "conv by=conv_direct ic=3 oc=20 k=7 p=3 s=1,2 h=27 w=30 free=0,1",
+        "conv by=conv_direct ic=19 oc=40 k=3 p=1 s=1,2 h=23 w=31 free=0,1 epilogue=relu",  "conv by=conv_direct ic=3 oc=20 k=7 p=3 s=1,2 h=27 w=30 free=0,1",
         "conv by=conv_direct ic=72 oc=72 k=1 h=15 w=29 free=0,1",           "conv by=conv_direct ic=333 oc=24 k=3 p=1 h=18 w=19 free=0,1",
         "conv by=conv_direct ic=32 oc=32 k=3 p=2 d=2 g=2 h=23 w=31",        "tconv by=conv_transposed ic=32 oc=20 k=4 s=2 p=1 h=13 w=19 free=0,1",
         "conv by=conv_few ic=40 oc=3 k=3 p=1 h=17 w=21 free=0,1",           "conv by=conv_grouped ic=20 oc=20 k=3 p=1 g=20 s=1,2 h=21 w=33 free=0,1",
@@ -136,7 +136,7 @@ TEST(direct_kernels_equal_windows_give_equal_bits) {
 
 TEST(Winograd_they_do_not) {
     static const char *const lines[] = {
-        "conv by=conv_winograd ic=19 oc=40 k=3 p=1 h=23 w=31 free=0,1 tail=relu",
+        "conv by=conv_winograd ic=19 oc=40 k=3 p=1 h=23 w=31 free=0,1 epilogue=relu",
         "conv by=conv_winograd ic=320 oc=272 k=3 p=1 h=14 w=17",
         "conv by=conv_winograd ic=16 oc=16 k=3 p=0,1 h=58 w=61"};
     for (int outputs = 2; outputs <= 4; outputs += 2) check_lines(lines, COUNT_OF(lines), (Promise){.winograd = outputs, .broken = true});

@@ -135,6 +135,11 @@ TEST_IN_PARTS(shapes, 8) {
     CU_ASSERT(each_line("tests/kernels/shapes.txt", scan_line, &these) > part);
 }
 
+TEST_IN_PARTS(gradients, 4) {
+    Part these = {part, parts, 0};
+    CU_ASSERT(each_line("tests/kernels/gradients.txt", scan_line, &these) > part);
+}
+
 static void scan_case(const char *line, void *context) {
     (void)context;
     char name[64], size[16];

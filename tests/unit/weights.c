@@ -54,7 +54,9 @@ TEST(patterns) {
 }
 
 TEST(renames) {
-    static const char text[] = "# theirs ours\n\n  *.gamma\t*.weight \r\nhead.* -\nblocks.*.mlp.* *.ffn.*\nmodule.* *\n";
+    static const char text[] = "# theirs ours\n\n  *.gamma\t*.weight \r\nhead.* -\nblocks.*.mlp.* *.ffn.*\n"
+                               "*.kernel -> *.weight [permute 3 2 0 1]\nmodule.* -> *\n";
+    const Transform *transform;
     char path[] = "/tmp/cai-renames-XXXXXX";
     int descriptor = mkstemp(path);
     CU_ASSERT_FATAL(descriptor >= 0 && write(descriptor, text, strlen(text)) == (ssize_t)strlen(text));
@@ -64,11 +66,15 @@ TEST(renames) {
     const Renames *renames = renames_read(arena, &diag, path);
     unlink(path);
     CU_ASSERT_PTR_NOT_NULL_FATAL(renames);
-    CU_ASSERT_STRING_EQUAL(renames_apply(renames, arena, "bn.gamma"), "bn.weight");
-    CU_ASSERT_STRING_EQUAL(renames_apply(renames, arena, "blocks.3.mlp.0.bias"), "3.ffn.0.bias");
-    CU_ASSERT_STRING_EQUAL(renames_apply(renames, arena, "module.head.x"), "head.x");
-    CU_ASSERT_STRING_EQUAL(renames_apply(renames, arena, "other"), "other");
-    CU_ASSERT_PTR_NULL(renames_apply(renames, arena, "head.fc.weight"));
+    CU_ASSERT_STRING_EQUAL(renames_apply(renames, arena, "bn.gamma", &transform), "bn.weight");
+    CU_ASSERT_STRING_EQUAL(renames_apply(renames, arena, "blocks.3.mlp.0.bias", &transform), "3.ffn.0.bias");
+    CU_ASSERT_STRING_EQUAL(renames_apply(renames, arena, "module.head.x", &transform), "head.x");
+    CU_ASSERT_PTR_NULL(transform);
+    CU_ASSERT_STRING_EQUAL(renames_apply(renames, arena, "c.kernel", &transform), "c.weight");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(transform);
+    CU_ASSERT(transform->kind == TRANSFORM_PERMUTE && transform->rank == 4 && transform->numbers[0] == 3);
+    CU_ASSERT_STRING_EQUAL(renames_apply(renames, arena, "other", &transform), "other");
+    CU_ASSERT_PTR_NULL(renames_apply(renames, arena, "head.fc.weight", &transform));
     arena_free(arena);
 }
 
@@ -118,4 +124,46 @@ TEST(checkpoints_have_more_than_a_model_reads) {
     CU_ASSERT_EQUAL(errors_with("/tmp/cai-weights-last.safetensors:smooth", other, 1, &first), 0);
     CU_ASSERT_EQUAL(first, 3);
     CU_ASSERT_EQUAL(errors_with("/tmp/cai-weights-last.safetensors:smoth", other, 1, &first), 1);
+}
+
+/* ---- what --rename does to elements ---- */
+
+static bool parses(const char *text) {
+    Transform transform;
+    return transform_parse(text, strlen(text), &transform);
+}
+
+TEST(transforms_are_read_or_refused) {
+    CU_ASSERT(parses("transpose") && parses("permute 1 0") && parses("permute 1, 0") && parses("reshape 64 -1 1 1"));
+    CU_ASSERT(!parses("") && !parses("turn") && !parses("transpose 1") && !parses("permute") && !parses("permute "));
+    CU_ASSERT(!parses("permute 0 0") && !parses("permute 0 2") && !parses("permute -1 0") && !parses("permute 1 0 x"));
+    CU_ASSERT(!parses("reshape 0") && !parses("reshape -1 -1") && !parses("reshape 99999999999999999999"));
+}
+
+/* [2, 3] of 0 .. 5, turned; NumPy's x.T, x.transpose(1, 0) and x.reshape(3, -1). */
+static void check_turned(const char *text, const int8_t *expected) {
+    static const int8_t elements[] = {0, 1, 2, 3, 4, 5};
+    cai_tensor from = {.type = CAI_I8, .rank = 2, .dims = {2, 3}, .count = 6, .data = (const unsigned char *)elements}, to;
+    Transform transform;
+    unsigned char out[6];
+    CU_ASSERT_FATAL(transform_parse(text, strlen(text), &transform) && transform_sizes(&transform, &from, &to));
+    CU_ASSERT(to.rank == 2 && to.dims[0] == 3 && to.dims[1] == 2);
+    transform_elements(&transform, &from, &to, out);
+    CU_ASSERT(memcmp(out, expected, 6) == 0);
+}
+
+TEST(transforms_turn_elements) {
+    static const int8_t turned[] = {0, 3, 1, 4, 2, 5}, same[] = {0, 1, 2, 3, 4, 5};
+    check_turned("transpose", turned);
+    check_turned("permute 1 0", turned);
+    check_turned("reshape 3 -1", same);
+}
+
+TEST(transforms_want_the_right_sizes) {
+    const cai_tensor from = {.type = CAI_I8, .rank = 2, .dims = {2, 3}, .count = 6};
+    cai_tensor to;
+    Transform transform;
+    CU_ASSERT(transform_parse("permute 2 0 1", 13, &transform) && !transform_sizes(&transform, &from, &to));
+    CU_ASSERT(transform_parse("reshape 4 -1", 12, &transform) && !transform_sizes(&transform, &from, &to));
+    CU_ASSERT(transform_parse("reshape 7", 9, &transform) && !transform_sizes(&transform, &from, &to));
 }

@@ -23,6 +23,7 @@ typedef struct ConvShape {
     const Node *anchor, *x, *w;
     DType type;                     /* of the input */
     bool transposed;                /* convolution_backward_data: x is its dy, and w is read with its first two axes in each other's role */
+    bool turned;                    /* by conv_turn: w is read as a transposed one's is, and its taps from the last to the first */
     int64_t stride[2], dilation[2], before[2], kernel[2];
     int64_t groups, inputs, outputs;/* channels: of a group */
     Dim images, in_size[2], out_size[2];
@@ -31,6 +32,11 @@ typedef struct ConvShape {
 /* False where the anchor is no convolution or transposed convolution over two axes of floats,
  * with constant channels and kernel. */
 bool conv_shape(const Kernel *kernel, ConvShape *shape);
+/* The same of a gradient by weights: its x, and sizes of its dy as those of the result. */
+bool conv_gradient_shape(const Kernel *kernel, ConvShape *shape);
+bool conv_has_whole_blocks(const ConvShape *shape, int lanes); /* no block has channels of two groups */
+/* Makes a convolution of a transposed one of stride 1. False where it stays transposed. */
+bool conv_turn(ConvShape *shape);
 int conv_phases(const ConvShape *shape);                      /* stride x stride of a transposed convolution, else 1 */
 ConvAxis conv_axis(Dims *dims, const ConvShape *shape, int axis, int phase); /* axis 0: rows, 1: columns */
 /* The first position at which no tap reads before the map, and one past the last at which none reads behind it (which may be
@@ -144,6 +150,7 @@ bool conv_needs_strip(const ConvShape *shape);
 Dim conv_strip_bytes(Dims *dims, const ConvShape *shape, const ConvTile *tile, int lanes);
 /* Fills it for rows of tiles `from` to `to`, and has c read it in place of the input. */
 void conv_read_strip(Conv *c, LLVMValueRef from, LLVMValueRef to);
+LLVMValueRef conv_zeros(Module *m); /* address of a vector of zeros */
 /* Begins the kernel's function and fills what does not depend on the task; emit_tile is conv_emit_tile. */
 Conv conv_begin(Module *m, const Kernel *kernel);
 /* The loop over tasks and all that is in it; ends the function. */

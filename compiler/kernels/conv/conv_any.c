@@ -108,10 +108,6 @@ void conv_any_settle(Program *program, Kernel *kernel) {
 
 /* ---- the sums ---- */
 
-static LLVMValueRef emit_both(Module *m, LLVMValueRef a, LLVMValueRef b) {
-    return LLVMBuildAnd(m->builder, a, b, "");
-}
-
 LLVMValueRef any_load(AnyConv *c, int operand, const Point *point) {
     Module *m = c->m;
     LLVMValueRef value = emit_value_load(m, c->kernel->inputs[operand], get_argument(m, 1 + operand), point);
@@ -161,7 +157,7 @@ static LLVMValueRef find_outer(AnyWalk *w, int axis, LLVMValueRef at, LLVMValueR
     LLVMValueRef stride = get_i64(m, c->stride[axis]);
     *place = LLVMBuildSDiv(m->builder, reach, stride, "");
     LLVMValueRef whole = LLVMBuildICmp(m->builder, LLVMIntEQ, emit_mul(m, *place, stride), reach, "");
-    return emit_both(m, whole, LLVMBuildICmp(m->builder, LLVMIntULT, *place, size, ""));
+    return emit_and(m, whole, LLVMBuildICmp(m->builder, LLVMIntULT, *place, size, ""));
 }
 
 static void add_taps(AnyWalk *w, int axis, Point x, Point weight, LoopCarried *sums) {
@@ -236,7 +232,7 @@ static void emit_phase(AnyWalk *w) {
     w->j = loop.index;
     LLVMValueRef begun = LLVMBuildICmp(m->builder, LLVMIntSGE, w->j, get_i64(m, axis_interior_begin(&w->last)), "");
     LLVMValueRef open = LLVMBuildICmp(m->builder, LLVMIntSLE, emit_add(m, w->j, get_i64(m, width)), end, "");
-    Branch inside = begin_if(m, emit_both(m, begun, open));
+    Branch inside = begin_if(m, emit_and(m, begun, open));
     emit_any_tile(w, false);
     begin_else(m, &inside);
     emit_any_tile(w, true);

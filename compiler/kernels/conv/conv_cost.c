@@ -43,7 +43,7 @@ static ConvLayer read_conv_layer(const ConvShape *s, const Dims *dims, const Tar
     l.fixed_height = dim_is_const(s->out_size[0], NULL) && dim_is_const(s->in_size[0], NULL);
     l.fixed_width = dim_is_const(s->out_size[1], NULL) && dim_is_const(s->in_size[1], NULL);
     l.taps = s->kernel[0] * s->kernel[1];
-    l.scattered = s->transposed && l.taps > 1;
+    l.scattered = (s->transposed || s->turned) && l.taps > 1;
     if (s->transposed) {
         l.height = (l.height + s->stride[0] - 1) / s->stride[0];
         l.width = (l.width + s->stride[1] - 1) / s->stride[1];

@@ -1,30 +1,31 @@
-/* Direct convolution over blocks of channels: conv_map.c walks, conv_tile.c computes a tile, conv_cost.c chooses it.
+/* Direct convolution over blocks of channels: conv_map.c loops over the map, conv_tile.c
+ * computes a tile, conv_cost.c chooses the tile.
  *
- * Input BLOCKED, or PLAIN where it has few channels (the first layer); output BLOCKED. A tile's weights lie in the order in
- * which it reads them (conv_format.c), and groups of output channels follow each other, as do layers, so that prefetching "the
- * next group's" is right at the end of a layer too.
- * Groups are possible where their channels are whole blocks.
+ * The input is BLOCKED, or PLAIN where it has few channels (the first layer); the output is
+ * BLOCKED. The weights of a tile lie in the order in which the tile reads them
+ * (conv_format.c). Groups of output channels follow each other in memory, and so do layers:
+ * prefetching the weights of the next group is right at the end of a layer, too. Grouped
+ * convolutions are possible where the channels of a group are whole blocks.
  *
- * Share of peak (nominal FLOPs; padded taps are skipped) on a core with two 512-bit FMAs at 249 GFLOP/s, warm / weights
- * flushed from all caches, by tests/kernels/bench.c:
+ * Share of peak (nominal FLOPs; padded taps are skipped) on a core with two 512-bit FMAs at
+ * 249 GFLOP/s, warm / weights flushed from all caches, by tests/kernels/bench.c:
  *
- *     first layer, 7x7 stride 2         96 / 95      1x1   64 to 256 at 56x56      92 / 89     AVX2 on the same core, warm:
- *     3x3  56x56x64                     97 / 96           256 to  64 at 56x56      94 / 93      3x3            92 to 93
- *          28x28x128                   102 / 100          128 to 512 at 28x28      96 / 93      1x1            83 to 91
- *          14x14x256                   106 / 102          512 to 128 at 28x28      89 / 87      first layer    85
+ *     first layer, 7x7 stride 2         96 / 95      1x1   64 to 256 at 56x56      92 / 89
+ *     3x3  56x56x64                     97 / 96           256 to  64 at 56x56      94 / 93
+ *          28x28x128                   102 / 100          128 to 512 at 28x28      96 / 93
+ *          14x14x256                   106 / 102          512 to 128 at 28x28      89 / 87
  *           7x7x512                    109 / 77           256 to 1024 at 14x14     95 / 93
  *     3x3 stride 2, 56 to 28, to 7      95 / 94, 101 / 76  512 to 2048 at 7x7      89 / 71
  *     3x3 of free size, 100x100x64      86                1x1 stride 2             75 to 94
  *
- * What a layer of small maps loses cold is the way of its weights from memory, 12 to 17 GB/s; within ResNet-18 the layer
- * before prefetches some of them, and 7x7x512 reaches 94 to 101. */
+ * AVX2 on the same core, warm: 3x3 92 to 93, 1x1 83 to 91, the first layer 85.
+ *
+ * What a layer of small maps loses cold is the time to bring its weights from memory, at 12
+ * to 17 GB/s; within ResNet-18 the layer before prefetches some of them, and 7x7x512
+ * reaches 94 to 101. */
 #include "kernels/conv/conv.h"
 
 enum { MAX_COLUMN_TAPS = 16, FEW_CHANNELS = 4 };
-
-static bool whole_blocks(const ConvShape *s, int lanes) {
-    return s->groups == 1 || (s->inputs % lanes == 0 && s->outputs % lanes == 0);
-}
 
 static bool wants_plain(const ConvShape *s) {
     return s->groups == 1 && s->inputs <= FEW_CHANNELS;
@@ -71,8 +72,8 @@ bool conv_direct_propose(const Kernel *kernel, Proposal *proposal) {
     const Dims *dims = kernel->program->graph->dims;
     ConvShape s;
     double cycles, flat_cycles;
-    if (!conv_shape(kernel, &s) || s.transposed || s.kernel[1] > MAX_COLUMN_TAPS) return false;
-    if (!whole_blocks(&s, target->lanes)) return false;
+    if (!conv_shape(kernel, &s) || !conv_turn(&s) || s.kernel[1] > MAX_COLUMN_TAPS) return false;
+    if (!conv_has_whole_blocks(&s, target->lanes)) return false;
     bool plain = wants_plain(&s);
     conv_prefer_blocks(kernel, proposal);
     if (plain) proposal->inputs[0].layout = LAYOUT_PLAIN;

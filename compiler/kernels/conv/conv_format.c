@@ -15,14 +15,16 @@
 
 /* The node is [O, I, kh, kw], where I is the inputs of a group; that of a transposed one
  * is [groups * I, outputs of a group, kh, kw]. */
+static bool reads_transposed(const ConvShape *s) { return s->transposed || s->turned; }
+
 static PackAxis output_pack_axis(const ConvShape *s) {
-    PackAxis axis = pack_axis(s->w, s->transposed ? 1 : 0);
+    PackAxis axis = pack_axis(s->w, reads_transposed(s) ? 1 : 0);
     axis.size = axis.padded = s->outputs;
     return axis;
 }
 
 static PackAxis input_pack_axis(const ConvShape *s) {
-    PackAxis axis = pack_axis(s->w, s->transposed ? 0 : 1);
+    PackAxis axis = pack_axis(s->w, reads_transposed(s) ? 0 : 1);
     axis.size = axis.padded = s->inputs;
     return axis;
 }
@@ -30,7 +32,7 @@ static PackAxis input_pack_axis(const ConvShape *s) {
 static PackAxis groups_of(const ConvShape *s) {
     PackAxis axis = pack_axis(s->w, 0);
     axis.size = axis.padded = s->groups;
-    axis.step = s->transposed ? s->inputs : s->outputs;
+    axis.step = reads_transposed(s) ? s->inputs : s->outputs;
     return axis;
 }
 
@@ -70,7 +72,7 @@ PackFormat conv_few_format(const ConvShape *s, int lanes) {
 
 PackFormat conv_grouped_format(const ConvShape *s, int lanes) {
     enum { CHANNELS, DISTANCES, TAPS };
-    PackFormat format = {.name = "conv_grouped", .rotation = s->inputs};
+    PackFormat format = {.name = "conv_grouped", .rotation = s->inputs, .transposed = s->transposed};
     format_add_axis(&format, padded_pack_axis(pack_axis(s->w, 0), lanes));
     format_add_axis(&format, pack_axis(s->w, 1));
     format_add_axis(&format, pack_axes(s->w, 2, 3));

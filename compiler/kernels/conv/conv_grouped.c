@@ -1,8 +1,10 @@
-/* Convolution in groups of few channels, as many out as in: depthwise, and the four to a group of ResNeXt. Lanes are channels,
- * and a block of outputs needs the block of inputs that stands at the same place. Two loop nests:
+/* Convolution (transposed, too) in groups of few channels, as many out as in: depthwise, and
+ * the four to a group of ResNeXt. Lanes are channels, and a block of outputs needs the block
+ * of inputs at the same place. Two loop nests:
  *
  *   depthwise                                                     P * R sums
- *     for each input row that the tile's R rows of outputs read   unrolled; of free size R is 1, and kernel rows are a loop
+ *     for each input row that the tile's R rows of outputs read   unrolled; of free size R is 1, and
+ *                                                                 kernel rows are a loop
  *       w = weights of the kernel rows that meet it               one register each
  *       for each column: x = input block, loaded once             1 register
  *         for each output that it belongs to: sum += x * w
@@ -13,27 +15,31 @@
  *         for each pixel: x = input block; for each k: sums[pixel][k] += x * w[k]
  *     sum[pixel] = the sums of sums[pixel][k] rotated by k
  *
- * Lane l of sums[..][k] gathers what channel l gives to the output k places on in its group, so that no input is permuted:
- * only the sums are, once (conv_grouped_format).
+ * Lane l of sums[..][k] gathers what channel l gives to the output k places on in its group,
+ * so that the sums are permuted, once, and no input is (conv_grouped_format).
  *
- * Bounds, on a core with two 512-bit multiply-adds: these, or a line in and one out of L2 (and one fetched to be written over) for nine of
- * them at stride 1, four in at stride 2, 30 GB/s where a map lies in L3. Share of peak, warm:
+ * Bounds, on a core with two 512-bit multiply-adds: the multiply-adds; or L2, with a line
+ * in and one out (and one fetched to be overwritten) for nine of them at stride 1, four
+ * lines in at stride 2; 30 GB/s where a map lies in L3. Share of peak, warm:
  *
- *     depthwise 3x3   28x28x192  80     stride 2, from 28  50: L2         5x5  28x28x240   99     AVX2: 3x3 96 to 98,
- *                     14x14x576  82               from 14  49                  14x14x240  115           5x5 98 to 107
+ *     depthwise 3x3   28x28x192  80     stride 2, from 28  50: L2         5x5  28x28x240   99
+ *                     14x14x576  82               from 14  49                  14x14x240  115
  *                      7x7x960   79     112x112, 56x56     L3: 27 to 33 GB/s of what it moves
- *     4 to a group    28x28x128  88     8 to a group, 28x28x256  75 (7 rotations and additions to 72 multiply-adds)
+ *     4 to a group    28x28x128  88     8 to a group, 28x28x256  75 (7 rotations and additions
+ *                                       to 72 multiply-adds)
+ *     AVX2            3x3 96 to 98, 5x5 98 to 107
  *
- * Lost: permuting the input for every tap (48 % of peak with 4 to a group, one permute to a multiply-add on one of its two ports); loading
- * the input again for every tap (57 to 65 % at 28x28 and 14x14); one row of 14 pixels for two of 7 (78), three of 7 (79). */
+ * Tried, and slower: permuting the input for every tap (48 % of peak with 4 to a group: one
+ * permute to a multiply-add, on one of its two ports); loading the input again for every tap
+ * (57 to 65 % at 28x28 and 14x14); one row of 14 pixels for two of 7 (78), three of 7 (79). */
 #include "kernels/conv/conv.h"
 
-enum { MAX_COLUMN_TAPS = 16, MAX_GROUP = 8, ROWS = 2, ROW_PIXELS = 8, TASK_VECTORS = 512 };
+enum { MAX_COLUMN_TAPS = 16, MAX_PHASES = 16, MAX_GROUP = 8, ROWS = 2, ROW_PIXELS = 8, TASK_VECTORS = 512 };
 
 /* The shape as the walk sees it: one group whose every block has its own inputs. */
 static bool walked_shape(const Kernel *kernel, int lanes, ConvShape *s) {
-    if (!conv_shape(kernel, s) || s->transposed || s->groups == 1 || s->inputs != s->outputs) return false;
-    if (s->inputs >= lanes || lanes % s->inputs != 0 || s->kernel[1] > MAX_COLUMN_TAPS) return false;
+    if (!conv_shape(kernel, s) || s->groups == 1 || s->inputs != s->outputs) return false;
+    if (s->inputs >= lanes || lanes % s->inputs != 0 || s->kernel[1] > MAX_COLUMN_TAPS || conv_phases(s) > MAX_PHASES) return false;
     s->outputs *= s->groups;
     s->groups = 1;
     return true;
@@ -55,18 +61,24 @@ static int pixels_for_grouped(const ConvShape *s, const Target *target, int rows
     return (int)max_i64(1, min_i64(14, (left - group) / group));
 }
 
+/* Of the outputs along an axis; of a transposed one, those of a phase. */
+static int64_t outputs_along(const ConvShape *s, const Dims *dims, int axis) {
+    int64_t step = s->transposed ? s->stride[axis] : 1;
+    return max_i64(1, (dim_typical(dims, s->out_size[axis]) + step - 1) / step);
+}
+
 static ConvTile choose_grouped_tile(const ConvShape *s, const Dims *dims, const Target *target) {
     int64_t tiles, longer;
     ConvTile tile = {.rows = rows_of(s, target), .blocks = 1, .unroll = 1};
-    tile.pixels = (int)split_evenly(max_i64(1, dim_typical(dims, s->out_size[1])), pixels_for_grouped(s, target, tile.rows), &tiles, &longer);
-    int64_t height = (dim_typical(dims, s->out_size[0]) + tile.rows - 1) / tile.rows;
+    tile.pixels = (int)split_evenly(outputs_along(s, dims, 1), pixels_for_grouped(s, target, tile.rows), &tiles, &longer);
+    int64_t height = (outputs_along(s, dims, 0) + tile.rows - 1) / tile.rows;
     tile.task_rows = (int)max_i64(1, min_i64(TASK_VECTORS / (tiles * tile.pixels * tile.rows * s->inputs), height));
     return tile;
 }
 
 static double conv_grouped_cycles(const ConvShape *s, const Dims *dims, const Target *target) {
     double blocks = (double)((s->outputs + target->lanes - 1) / target->lanes * s->inputs * s->kernel[0] * s->kernel[1]);
-    for (int i = 0; i < 2; i++) blocks *= (double)dim_typical(dims, s->out_size[i]);
+    for (int i = 0; i < 2; i++) blocks *= (double)outputs_along(s, dims, i);
     return 1.5 * blocks * (double)dim_typical(dims, s->images) / target->loads_per_cycle;
 }
 

@@ -1,19 +1,24 @@
-/* The walk of a convolution over its map, tile by tile. A task is some rows of one image for one group of output blocks:
+/* The loops of a convolution over its map, tile by tile. A task is some rows of one image
+ * for one group of output blocks:
  *
- *     for each group of Q output blocks           outermost, so that its weights stay where they are; innermost of the tasks, so that
- *                                                 rows of the input do, where those come from afar (`strips`)
+ *     for each group of Q output blocks           outermost, so that its weights stay in the cache;
+ *                                                 innermost of the tasks, so that rows of the input
+ *                                                 stay, where those come from far away (`strips`)
  *       for each phase                            of a transposed convolution
  *         for each image
- *           for each pass                         over some of the input's channels; sums of all but the last are kept in the scratch
+ *           for each pass                         over some of the input's channels; all passes but
+ *                                                 the last keep their sums in the scratch
  *             for each row of tiles               a task is `task_rows` of them
  *               for each tile of the row
  *
- * A row of fixed size is cut evenly, and tiles that clip taps differently are different code. A row of free size is
+ * A row of fixed size is cut evenly, and tiles that clip taps differently are different
+ * code. A row of free size is
  *
- *     left edge | inside, P pixels each | what remains: 8 or 4 pixels wide, reading zeros for what is not there
+ *     left edge | inside, P pixels each | the rest: 8 or 4 pixels wide, reading zeros beyond the edge
  *
- * A tile with several rows has its taps clipped beforehand in both directions; one with a single row computes which kernel
- * rows lie inside. No tile overlaps another, since the epilogue may work in place. */
+ * A tile with several rows has its taps clipped beforehand in both directions; one with a
+ * single row computes which kernel rows lie inside. No tile overlaps another, since the
+ * epilogue may work in place. */
 #include "kernels/conv/conv.h"
 
 static Dims *dims_of_conv(const Conv *c) {
@@ -26,8 +31,8 @@ static LLVMValueRef emit_index_compare(Conv *c, LLVMIntPredicate predicate, LLVM
     return LLVMBuildICmp(c->m->builder, predicate, a, b, "");
 }
 
-static LLVMValueRef make_zeros(Module *m, int lanes) {
-    LLVMTypeRef type = LLVMArrayType2(m->f32, (uint64_t)lanes);
+LLVMValueRef conv_zeros(Module *m) {
+    LLVMTypeRef type = LLVMArrayType2(m->f32, (uint64_t)m->target->lanes);
     LLVMValueRef zeros = LLVMGetNamedGlobal(m->module, "cai_zeros");
     if (zeros) return zeros;
     zeros = LLVMAddGlobal(m->module, type, "cai_zeros");
@@ -364,7 +369,7 @@ Conv conv_begin(Module *m, const Kernel *kernel) {
     Conv c = {.m = m, .emit_tile = conv_emit_tile, .kernel = kernel, .tile = &plan->tile, .shape = plan->shape, .lanes = m->target->lanes};
     c.epilogue = (Epilogue){.module = m, .kernel = kernel};
     read_map_input(&c);
-    c.zeros = make_zeros(m, c.lanes);
+    c.zeros = conv_zeros(m);
     return c;
 }
 

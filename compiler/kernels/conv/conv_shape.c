@@ -16,21 +16,26 @@ static bool constant_dims(const Node *node, int from, int to) {
     return true;
 }
 
-static void read_conv_attributes(const Node *anchor, ConvShape *s) {
-    convolution_attributes a = {0};
-    if (anchor->op == OP_convolution) {
-        a = *ATTRIBUTES(anchor, convolution);
-    } else {
+static convolution_attributes attributes_of(const Node *anchor) {
+    if (anchor->op == OP_convolution) return *ATTRIBUTES(anchor, convolution);
+    if (anchor->op == OP_convolution_backward_data) {
         const convolution_backward_data_attributes *t = ATTRIBUTES(anchor, convolution_backward_data);
-        a = (convolution_attributes){t->stride, t->dilation, t->before, t->size, t->groups};
+        return (convolution_attributes){t->stride, t->dilation, t->before, t->size, t->groups};
     }
+    const convolution_backward_weights_attributes *t = ATTRIBUTES(anchor, convolution_backward_weights);
+    return (convolution_attributes){t->stride, t->dilation, t->before, t->size, t->groups};
+}
+
+/* s->x and s->w are set, and `y`, of the convolution's result, gives the sizes. */
+static void read_conv_attributes(const Node *anchor, const Node *y, ConvShape *s) {
+    convolution_attributes a = attributes_of(anchor);
     for (int i = 0; i < 2; i++) {
         s->stride[i] = a.stride.items[i];
         s->dilation[i] = a.dilation.items[i];
         s->before[i] = a.before.items[i];
         s->kernel[i] = dim_const_value(s->w->shape.dims[2 + i]);
         s->in_size[i] = s->x->shape.dims[2 + i];
-        s->out_size[i] = a.size.items[i];
+        s->out_size[i] = y->shape.dims[2 + i];
     }
     s->groups = a.groups;
 }
@@ -44,9 +49,38 @@ bool conv_shape(const Kernel *kernel, ConvShape *s) {
     s->type = s->x->shape.type;
     s->transposed = anchor->op == OP_convolution_backward_data;
     s->images = s->x->shape.dims[0];
-    read_conv_attributes(anchor, s);
+    read_conv_attributes(anchor, anchor, s);
     s->inputs = dim_const_value(s->x->shape.dims[1]) / s->groups;
     s->outputs = dim_const_value(anchor->shape.dims[1]) / s->groups;
+    return true;
+}
+
+bool conv_gradient_shape(const Kernel *kernel, ConvShape *s) {
+    const Node *anchor = kernel->anchor;
+    if (!anchor || anchor->op != OP_convolution_backward_weights) return false;
+    const Node *dy = anchor->inputs[1];
+    *s = (ConvShape){.anchor = anchor, .x = anchor->inputs[0], .w = anchor};
+    if (!two_axes_of_floats(s->x) || !two_axes_of_floats(dy)) return false;
+    if (!constant_dims(anchor, 0, 4) || !constant_dims(s->x, 1, 2)) return false;
+    s->type = s->x->shape.type;
+    s->images = s->x->shape.dims[0];
+    read_conv_attributes(anchor, dy, s);
+    s->inputs = dim_const_value(anchor->shape.dims[1]);
+    s->outputs = dim_const_value(anchor->shape.dims[0]) / s->groups;
+    return true;
+}
+
+bool conv_has_whole_blocks(const ConvShape *s, int lanes) {
+    return s->groups == 1 || (s->inputs % lanes == 0 && s->outputs % lanes == 0);
+}
+
+bool conv_turn(ConvShape *s) {
+    if (!s->transposed) return true;
+    for (int i = 0; i < 2; i++)
+        if (s->stride[i] != 1 || s->before[i] > s->dilation[i] * (s->kernel[i] - 1)) return false;
+    for (int i = 0; i < 2; i++) s->before[i] = s->dilation[i] * (s->kernel[i] - 1) - s->before[i];
+    s->transposed = false;
+    s->turned = true;
     return true;
 }
 
@@ -57,7 +91,7 @@ int conv_phases(const ConvShape *s) {
 static ConvAxis forward_axis(const ConvShape *s, int axis) {
     return (ConvAxis){
         .taps = s->kernel[axis], .scale = s->stride[axis], .first = -s->before[axis], .step = s->dilation[axis],
-        .kernel_first = 0, .kernel_step = 1, .out_step = 1, .out_first = 0,
+        .kernel_first = s->turned ? s->kernel[axis] - 1 : 0, .kernel_step = s->turned ? -1 : 1, .out_step = 1, .out_first = 0,
         .count = s->out_size[axis], .input = s->in_size[axis]
     };
 }

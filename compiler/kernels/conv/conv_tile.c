@@ -1,19 +1,22 @@
-/* The register tile of direct convolution: P pixels by Q blocks of output channels, all sums in registers over the whole
- * reduction.
+/* The register tile of direct convolution: P pixels by Q blocks of output channels, all
+ * sums in registers over the whole reduction.
  *
  *     sums[P][Q] = 0                                            P * Q registers
  *     for each block of input channels of the pass              one, where the input is PLAIN
  *       for each kernel row that lies inside the map
- *         for each kernel column                                unrolled; pixels whose tap is padding are left out
+ *         for each kernel column                                unrolled; pixels whose tap is
+ *                                                               padding are left out
  *           for each channel of the block                       rolled
  *             w[Q] = weights, in the order they lie             Q registers
- *             for each pixel: b = broadcast input               1 register; for Q = 1 the multiply-add reads memory itself
+ *             for each pixel: b = broadcast input               1 register; for Q = 1 the
+ *                                                               multiply-add reads memory itself
  *               for each q: sums[pixel][q] += b * w[q]
  *     epilogue(sums), stores; between passes, to the scratch and back
  *
- * The bound is the multiply-adds, P * Q of them to P + Q loads. Measured shares of peak stand in conv_direct.c. Unrolling
- * the channel loop on 32 registers lost (spills from 16 on), and so did all seven columns of a first layer in one block
- * (half the speed, by spills): the loop over channels stays innermost even where it has three rounds. */
+ * The bound is the multiply-adds, P * Q of them to P + Q loads. Measured shares of peak
+ * stand in conv_direct.c. Tried, and slower: unrolling the channel loop on 32 registers
+ * (spills from 16 on), and all seven columns of a first layer in one block (half the speed,
+ * by spills). So the loop over channels stays innermost even where it runs three times. */
 #include "kernels/conv/conv.h"
 
 enum { LINE_FLOATS = 16 };

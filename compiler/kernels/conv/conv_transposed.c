@@ -9,8 +9,8 @@
 enum { MAX_COLUMN_TAPS = 16, MAX_PHASES = 16 };
 
 static bool takes_transposed(const ConvShape *s, int lanes) {
-    bool whole = s->groups == 1 || (s->inputs % lanes == 0 && s->outputs % lanes == 0);
-    return s->transposed && whole && s->kernel[1] <= MAX_COLUMN_TAPS * s->stride[1] && conv_phases(s) <= MAX_PHASES;
+    bool few = s->kernel[1] <= MAX_COLUMN_TAPS * s->stride[1] && conv_phases(s) <= MAX_PHASES;
+    return s->transposed && few && conv_has_whole_blocks(s, lanes);
 }
 
 bool conv_transposed_propose(const Kernel *kernel, Proposal *proposal) {

@@ -1,25 +1,28 @@
-/* The kind `loops`: any nest of elementwise, movement and reduction operators, and scatters (scatter.c).
+/* The kind `loops`: any nest of elementwise, movement and reduction operators, and scatters
+ * (scatter.c).
  *
- *     for task in begin .. end:                            # kept groups before nest->split, and a chunk of that one
- *         for the other kept groups:                       # with no anchor, the innermost one by vectors, then a masked rest
- *             total = identity
+ *     for task in begin .. end:                    # parallel groups before nest->split, and a chunk of it
+ *         for the other parallel groups:           # with no anchor, the innermost one by vectors, then
+ *             total = identity                     # a masked rest
  *             for the reduced groups but the last:
- *                 for block of the last one:               # at most 256 steps, so that long sums keep their precision
- *                     a0 .. a3 = identity                  # four chains hide the latency of an addition
+ *                 for block of the last one:       # at most 256 steps, so that long sums keep precision
+ *                     a0 .. a3 = identity          # four chains hide the latency of an addition
  *                     for 4 steps in block: a0 += x[i]; .. a3 += x[i + 3]
  *                     for step in the rest: a0 += x[i]
  *                     total += (a0 + a1) + (a2 + a3)
  *             if lanes run through a reduced group: total = its lanes added by halves
  *             store epilogue(total)
  *
- * A reduction to few results is two functions: tasks of the first are parts of the longest reduced group, whose totals, lanes and all,
- * go to the workspace; the second adds those up in order, where the first would run over all groups.
+ * A reduction to few results is two functions: tasks of the first are parts of the longest
+ * reduced group, whose totals, lanes and all, go to the workspace; the second adds those up
+ * in order, where the first would loop over all groups.
  *
- * Operands that lie across the lanes are read as squares and transposed in registers (loop_nest.c says where): 64 shuffles for 256
- * elements; where the lanes would be few, as vectors that are interleaved.
+ * Operands that lie across the lanes are read as squares and transposed in registers
+ * (loop_nest.c says where): 64 shuffles for 256 elements. Where there would be few lanes,
+ * they are vectors that are interleaved.
  *
- * Bound: bandwidth, or for chains with transcendentals their arithmetic. The order of every sum depends on shapes and layouts
- * only. */
+ * Bound: bandwidth, or arithmetic for chains with transcendentals. The order of every sum
+ * depends on shapes and layouts only. */
 #include "graph/class_rows.h"
 #include "kernels/loops/loops.h"
 

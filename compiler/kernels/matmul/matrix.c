@@ -1,8 +1,10 @@
-/* Matrix product C = A B over any leading axes: register tiles of P rows by Q blocks of columns.
+/* Matrix product C = A B over any leading axes: register tiles of P rows by Q blocks of
+ * columns.
  *
  *     task: some row tiles (M), one panel of Q blocks of columns (N), one matrix
  *       for each piece of the sum (K), `depth` long
- *         copy B's rows of the piece, Q blocks wide, to the stack       unless B is packed, or read where it lies
+ *         copy B's rows of the piece, Q blocks wide, to the stack       unless B is packed, or is
+ *                                                                       read where it lies
  *         for each row tile
  *           sums[P][Q] = 0, or what the pieces before gave
  *           for each k of the piece                                     rolled
@@ -11,12 +13,14 @@
  *               for each q: sums[row][q] += a * b[q]                    P * Q registers
  *           last piece: epilogue, store; else: keep the sums on the stack
  *
- * A is read where it lies: with six rows its rows' addresses stay in registers, and packing it
- * would cost as much as half a tile. Of f16 and bf16 a row tile's piece is copied to the stack as
- * f32, a vector at a time, since a tile loads single elements. A panel lives on the stack because
- * it is a task's own: nothing is shared between threads, and no scratch memory is planned.
+ * A is read where it lies: with six rows the addresses of the rows stay in registers, and
+ * packing A would cost as much as half a tile. Of f16 and bf16 a row tile's piece is copied
+ * to the stack as f32, a vector at a time, since a tile loads single elements. A panel lives
+ * on the stack because it is a task's own: nothing is shared between threads, and no scratch
+ * memory is planned.
  *
- * With few rows (matvec) the weights' way from memory is the bound: one tile has all rows, and every weight is read once. */
+ * With few rows (matvec) the bound is reading the weights from memory: one tile has all
+ * rows, and every weight is read once. */
 #include "kernels/matmul/matrix.h"
 #include "kernels/conv/conv.h" /* split_evenly */
 

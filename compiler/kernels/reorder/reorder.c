@@ -115,8 +115,10 @@ static LLVMValueRef emit_lane_way(const Reorder *r, int lane) {
     LLVMValueRef turned = emit_add(m, r->at[1], get_i64(m, place)),
                  back = emit_sub(m, turned, get_i64(m, rotation));
     LLVMValueRef over = LLVMBuildICmp(m->builder, LLVMIntSGE, back, get_i64(m, 0), "");
-    LLVMValueRef output = emit_add(m, emit_sub(m, number, get_i64(m, place)),
-                                   LLVMBuildSelect(m->builder, over, back, turned, ""));
+    turned = LLVMBuildSelect(m->builder, over, back, turned, "");
+    if (r->format->transposed)
+        return emit_add(m, emit_mul(m, number, node_stride(r, 0)), emit_mul(m, turned, node_stride(r, 1)));
+    LLVMValueRef output = emit_add(m, emit_sub(m, number, get_i64(m, place)), turned);
     return emit_add(m, emit_mul(m, output, node_stride(r, 0)),
                     emit_mul(m, get_i64(m, place), node_stride(r, 1)));
 }
@@ -260,8 +262,10 @@ static void keep_taps(const Reorder *r, LLVMValueRef taps) {
     for (int at = 0; at < ALL_TAPS; at += r->lanes) {
         int count = (int)min_i64(r->lanes, ALL_TAPS - at);
         load_vectors(r, get_i64(m, at), count, vectors);
-        for (int k = 0; k < count; k++)
-            emit_store(m, vectors[k], element_at(r, taps, get_i64(m, (at + k) * r->lanes)), r->lanes * 4);
+        for (int k = 0; k < count; k++) {
+            int tap = r->format->transposed ? ALL_TAPS - 1 - at - k : at + k;
+            emit_store(m, vectors[k], element_at(r, taps, get_i64(m, tap * r->lanes)), r->lanes * 4);
+        }
     }
 }
 

@@ -28,6 +28,11 @@ Coord row_coord(const WindowRows *rows, LLVMValueRef x);
 LLVMValueRef load_operand(const WindowRows *rows, int operand, const Point *point);
 DType operand_type(const WindowRows *rows, int operand);
 
+static inline LLVMValueRef emit_f64(Module *m, LLVMValueRef value) { return LLVMBuildSIToFP(m->builder, value, m->f64, ""); }
+static inline LLVMValueRef emit_real_op(Module *m, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildBinOp(m->builder, op, a, b, "");
+}
+
 /* window_pool.c, window_resample.c */
 void emit_pool_row(WindowRows *rows);
 void emit_pool_transposed_row(WindowRows *rows);

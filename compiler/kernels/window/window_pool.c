@@ -74,10 +74,6 @@ static Coord tap_coord(const Pool *p, int axis, const Coord *at, LLVMValueRef ta
     return coord_lanes(emit_add(m, emit_mul(m, at->base, stride), offset), at->lane_step * p->stride[axis]);
 }
 
-static LLVMValueRef emit_both(Module *m, LLVMValueRef a, LLVMValueRef b) {
-    return !a ? b : !b ? a : LLVMBuildAnd(m->builder, a, b, "");
-}
-
 static LLVMValueRef emit_choice(const Pool *p, LLVMValueRef mask, LLVMValueRef yes, LLVMValueRef no) {
     return mask ? LLVMBuildSelect(p->m->builder, mask, yes, no, "") : yes;
 }
@@ -108,7 +104,7 @@ static void emit_gather_visit(const Pool *p, LLVMValueRef *state, const Point *a
     LLVMBuilderRef b = p->m->builder;
     LLVMValueRef value = load_operand(p->rows, 1, at);
     LLVMValueRef better = LLVMBuildOr(b, emit_is_above(p, x, state[1]), LLVMBuildNot(b, state[2], ""), "");
-    better = emit_both(p->m, better, at->mask);
+    better = emit_and(p->m, better, at->mask);
     state[0] = emit_choice(p, better, value, state[0]);
     state[1] = emit_choice(p, better, x, state[1]);
     state[2] = LLVMBuildOr(b, state[2], better, "");
@@ -145,7 +141,7 @@ static void visit_tap(const Pool *p, const Outputs *o, Point at, LLVMValueRef ta
         point.mask = NULL;
         if (!o->inside && !p->rows->blocked) {
             LLVMValueRef exists = get_inside(p->m, &window, p->rows->lanes, p->width);
-            point.mask = emit_both(p->m, exists, get_inside(p->m, &point.at[2 + last], p->rows->lanes, p->map[last]));
+            point.mask = emit_and(p->m, exists, get_inside(p->m, &point.at[2 + last], p->rows->lanes, p->map[last]));
         }
         emit_visit(p, &state->at[i * state_size(p)], &point);
     }
@@ -243,7 +239,7 @@ static void compare_axis(const Pool *p, int axis, Point at, const Point *window,
     if (!vector) find_taps(p, axis, window->at[2 + axis].base, &from, &to);
     Loop loop = begin_loop_carried(m, first, from, to, 1);
     at.at[2 + axis] = tap_coord(p, axis, &window->at[2 + axis], loop.index);
-    if (vector) at.mask = emit_both(m, window->mask, get_inside(p->m, &at.at[2 + axis], p->rows->lanes, p->map[axis]));
+    if (vector) at.mask = emit_and(m, window->mask, get_inside(p->m, &at.at[2 + axis], p->rows->lanes, p->map[axis]));
     LLVMValueRef lower = LLVMBuildICmp(b, LLVMIntSLT, loop.index, own_tap[axis], "");
     LLVMValueRef equal = LLVMBuildICmp(b, LLVMIntEQ, loop.index, own_tap[axis], "");
     LLVMValueRef now_earlier = LLVMBuildOr(b, earlier, LLVMBuildAnd(b, same, lower, ""), "");
@@ -261,7 +257,7 @@ static LLVMValueRef is_first_maximum(const Pool *p, const Point *window, LLVMVal
 
 static void add_window(const Pool *p, const Point *window, LLVMValueRef own, const LLVMValueRef *tap, LoopCarried *sum) {
     LLVMValueRef counts = window->mask;
-    if (p->op == OP_max_pool_scatter) counts = emit_both(p->m, counts, is_first_maximum(p, window, own, tap));
+    if (p->op == OP_max_pool_scatter) counts = emit_and(p->m, counts, is_first_maximum(p, window, own, tap));
     LLVMValueRef dy = load_operand(p->rows, p->op == OP_max_pool_scatter ? 1 : 0, window);
     sum->at[0] = emit_choice(p, counts, emit_pool_sum(p, sum->at[0], dy), sum->at[0]);
 }
@@ -292,7 +288,7 @@ static void visit_windows(const Pool *p, int axis, const Point *at, Point window
     tap[axis] = loop.index;
     LLVMValueRef valid = find_window(p, axis, &at->at[2 + axis], loop.index, &window.at[2 + axis]);
     if (window.at[2 + axis].vector) {
-        window.mask = emit_both(m, at->mask, valid);
+        window.mask = emit_and(m, at->mask, valid);
         visit_windows(p, axis + 1, at, window, own, tap, sum);
     } else {
         Loop where = begin_loop_carried_if(m, sum, valid);

@@ -32,10 +32,6 @@ static bool name_is(Name a, const char *b) {
     return strcmp(a, b) == 0;
 }
 
-static LLVMValueRef emit_f64(Module *m, LLVMValueRef value) {
-    return LLVMBuildSIToFP(m->builder, value, m->f64, "");
-}
-
 static Axis read_resample_axis(Module *m, Name rule, LLVMValueRef in, LLVMValueRef out) {
     Axis axis = {.in = in, .out = out};
     LLVMValueRef one = get_i64(m, 1), zero = get_i64(m, 0), factor = in, addend = zero, bottom = out;
@@ -74,10 +70,6 @@ static Resample resample_of(WindowRows *rows) {
 }
 
 /* ---- where results read ---- */
-
-static LLVMValueRef emit_real_op(Module *m, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b) {
-    return LLVMBuildBinOp(m->builder, op, a, b, "");
-}
 
 /* floor(top / bottom) of whole numbers held in doubles. The product with the inverse is off by one at most. */
 static LLVMValueRef whole_quotient(Module *m, LLVMValueRef top, LLVMValueRef bottom, LLVMValueRef inverse, LLVMValueRef *rest) {

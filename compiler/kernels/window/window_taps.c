@@ -1,15 +1,21 @@
-/* Resampling whose results read any number of places: area, antialiased, cubic by other than whole factors (window_upsample.c has those), and
- * the transposes of these. What each place of a row or column reads is worked out once, into tables in the workspace (op_resize.c has the
- * rules); so a transpose is the same work by transposed tables.
+/* Resampling whose results read any number of places: area, antialiased, cubic by other than
+ * whole factors (window_upsample.c has those), and the transposes of these. What each place
+ * of a row or column reads is worked out once, into tables in the workspace (op_resize.c has
+ * the rules); so a transpose is the same work by transposed tables.
  *
  *     tables      a task is a place of the result of `resample`, down first, then across
- *     transposed  a task is a place of its source, whose readers stand side by side: two binary searches
+ *     transposed  a task is a place of its source, whose readers stand side by side: two
+ *                 binary searches
  *     rows        a task is a row of the result, of one channel or of a block of them:
- *                   mixed = the rows that it reads, by their weights                    one row of the source, in scratch
- *                   for each column (PLAIN: vector of columns): the places of mixed that it reads, by their weights; epilogue, store
- *                 Area's weights are 1, and the sum is divided by how many it is of: the mean is rounded once. (Transposed they are shares.)
+ *                   mixed = the rows that it reads, weighted         one row of the source, in scratch
+ *                   for each column (PLAIN: vector of columns):
+ *                     the places of mixed that it reads, weighted; epilogue, store
  *
- * Bound: reading each row of the source as often as rows of the result need it, from the cache. */
+ * The weights of area are 1, and its sum is divided by the number of terms, so that the mean
+ * is rounded once. (Transposed, the weights are shares.)
+ *
+ * Bound: reading each row of the source, from the cache, as often as rows of the result need
+ * it. */
 #include "kernels/window/window.h"
 
 static bool is_area(const resample_attributes *attributes) { return strcmp(attributes->mode, "area") == 0; }
@@ -152,9 +158,7 @@ typedef struct TapEntry {
     LLVMValueRef at, in, out; /* the place, and the sizes of its axis */
 } TapEntry;
 
-static LLVMValueRef emit_real_op(Module *m, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildBinOp(m->builder, op, a, b, ""); }
 static LLVMValueRef get_real(Module *m, double value) { return LLVMConstReal(m->f64, value); }
-static LLVMValueRef emit_f64(Module *m, LLVMValueRef value) { return LLVMBuildSIToFP(m->builder, value, m->f64, ""); }
 static LLVMValueRef emit_minus(Module *m, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildSub(m->builder, a, b, ""); }
 static LLVMValueRef emit_plus_number(Module *m, LLVMValueRef a, int64_t b) { return emit_add(m, a, get_i64(m, b)); }
 static LLVMValueRef emit_times_number(Module *m, LLVMValueRef a, int64_t b) { return emit_mul(m, a, get_i64(m, b)); }

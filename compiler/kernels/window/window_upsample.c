@@ -1,19 +1,23 @@
-/* Resampling by whole factors, up to eight on each axis, as networks do it on their way up: where a result reads depends only on its place
- * within its source pixel, its phase, and is known while the code is made. A task is a row of the source, and gives a row of the result
- * for each phase of rows:
+/* Resampling by whole factors, up to eight on each axis, as networks do it in decoders: what
+ * a result reads depends only on its place within its source pixel, its phase, and is known
+ * while the code is made. A task is a row of the source, and gives a row of the result for
+ * each phase of rows:
  *
- *     for each phase of rows                              # a mix of source rows: one (nearest), two (bilinear), four (cubic)
- *       BLOCKED: for each column of the source
- *                  the last neighbour = mix of the rows, one or two columns behind; the others are known
+ *     for each phase of rows                              # a mix of source rows: one (nearest),
+ *       BLOCKED: for each column of the source            # two (bilinear) or four (cubic)
+ *                  the last neighbour = mix of the rows, one or two columns behind; the others
+ *                  are known
  *                  for each phase of columns: mix of the neighbours; epilogue, store
  *       PLAIN:   for each vector of columns of the source
  *                  neighbours = mixes of the rows, from up to two columns before to two behind
  *                  the phases of columns as vectors: mixes of them
  *                  interleaved: as many vectors of the result; epilogue, store
  *
- * Bound: the stores. A gather for each corner, as window_resample.c has it for any size, ran at 4 to 10 GB/s. The mixed row by way of memory
- * waits for its own stores (a third of this on rows of 64); one load of the columns of each vector of the result and two shuffles of it take
- * one and a half times as long, where shuffles across halves of a register are slow. */
+ * Bound: the stores. A gather for each corner, as window_resample.c has it for any size, ran
+ * at 4 to 10 GB/s. Tried, and slower: the mixed row through memory, which waits for its own
+ * stores (a third of this speed on rows of 64); one load of the columns of each vector of the
+ * result and two shuffles, which takes one and a half times as long where shuffles across
+ * halves of a register are slow. */
 #include "kernels/window/window.h"
 
 enum { MAX_FACTOR = MAX_INTERLEAVED, SHORT_ROW = 32 /* vectors of the result */ };

@@ -38,8 +38,9 @@ enum { LINE_FLOATS = 16, MAX_TOGETHER = 144, PARTS = 4, LEAST_TASKS = 8, MANY_TA
 
 PackFormat winograd_format(const ConvShape *s, int lanes, const WinogradTile *tile) {
     PackFormat format = {.name = "winograd", .winograd = tile->outputs};
-    format_add_axis(&format, pack_axis(s->w, 0));
-    format_add_axis(&format, pack_axis(s->w, 1));
+    format.transposed = s->turned;
+    format_add_axis(&format, pack_axis(s->w, s->turned ? 1 : 0));
+    format_add_axis(&format, pack_axis(s->w, s->turned ? 0 : 1));
     format_add_axis(&format, pack_axes(s->w, 2, 3));
     format.axes[WINOGRAD_OUTPUTS].padded = round_up(s->outputs, lanes);
     format.axes[WINOGRAD_TAPS].padded = (tile->outputs + 2) * (tile->outputs + 2);
@@ -198,7 +199,7 @@ static void choose_winograd(const Kernel *kernel, const ConvShape *s, WinogradTi
 bool conv_winograd_propose(const Kernel *kernel, Proposal *proposal) {
     const Program *program = kernel->program;
     ConvShape s;
-    if (program->winograd < 0 || !conv_shape(kernel, &s) || !winograd_takes(kernel->anchor)) return false;
+    if (program->winograd < 0 || !conv_shape(kernel, &s) || !winograd_takes(kernel->anchor) || !conv_turn(&s)) return false;
     if (program->ties[kernel->anchor->id]) return false;
     WinogradTile *tile = NEW(program->arena, WinogradTile);
     choose_winograd(kernel, &s, tile, proposal);

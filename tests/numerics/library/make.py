@@ -468,6 +468,7 @@ def blocks():
     stage("attention(2)", attention, (2, 5, 8))
     stage("pointwise(5)", lambda x: dense("l", 5, 8)(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
     attentions()
+    recurrent()
 
 
 class ChannelGate(nn.Module):
@@ -556,6 +557,26 @@ def attentions():
         case(f"model m(x: f32[2, 8, 12, 10]) {{ return x -> l: {written} }}", [(2, 8, 12, 10)], module)
     stage("self_attention", SelfAttention(8, 8, 8, 1))
     stage("self_attention(keys = 4, values = 2, pool = 2)", SelfAttention(8, 4, 2, 2))
+
+
+class Sequence(nn.Module):
+    """A recurrent module of PyTorch whose result is its outputs alone."""
+
+    def __init__(self, kind, *arguments, **options):
+        super().__init__()
+        self.inner = load(kind(*arguments, batch_first=True, **options), "l")
+
+    def forward(self, x):
+        return self.inner(x)[0]
+
+
+def recurrent():
+    for written, module in (("lstm(5)", Sequence(nn.LSTM, 6, 5)),
+                            ("lstm(5, layers = 2, both = true)", Sequence(nn.LSTM, 6, 5, 2, bidirectional=True)),
+                            ("gru(5, both = true, bias = false)", Sequence(nn.GRU, 6, 5, bidirectional=True, bias=False)),
+                            ("gru(4, layers = 3)", Sequence(nn.GRU, 6, 4, 3)),
+                            ("rnn(5, layers = 2, both = true)", Sequence(nn.RNN, 6, 5, 2, bidirectional=True))):
+        stage(written, module.forward, (2, 7, 6), use="recurrent")
 
 
 def arithmetic():

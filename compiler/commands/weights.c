@@ -1,0 +1,168 @@
+/* cai weights: what a file of weights holds; with --for MODEL.cai, beside what the model wants. */
+#include "commands/commands.h"
+#include "weights/fit.h"
+#include <math.h>
+
+typedef struct Row {
+    const char *name, *type, *least, *max, *remark;
+} Row;
+typedef Vec(Row) RowList;
+
+/* ---- figures of a tensor ---- */
+
+typedef struct Figures {
+    double least, max;
+    int64_t not_finite;
+} Figures;
+
+static Figures figures_of(const cai_tensor *tensor) {
+    Figures f = {INFINITY, -INFINITY, 0};
+    double block[1024];
+    for (int64_t first = 0; first < tensor->count; first += COUNT_OF(block)) {
+        int64_t count = min_i64(COUNT_OF(block), tensor->count - first);
+        cai_tensor_to_f64(tensor, first, count, block);
+        for (int64_t i = 0; i < count; i++) {
+            f.not_finite += !isfinite(block[i]);
+            if (isfinite(block[i])) f.least = fmin(f.least, block[i]), f.max = fmax(f.max, block[i]);
+        }
+    }
+    return f;
+}
+
+static const char *real_text(Session *s, double value) { return arena_printf(s->arena, "%.4g", value); }
+
+static Row row_of(Session *s, WeightTable *table, int index) {
+    const cai_tensor *tensor = &table->tensors.items[index];
+    char shape[400];
+    cai_error error;
+    Row row = {.name = tensor->name, .type = "?", .least = "-", .max = "-", .remark = ""};
+    if (!weight_table_read(table, index, &error)) {
+        row.remark = arena_printf(s->arena, "%s", error.message);
+        return row;
+    }
+    row.type = arena_printf(s->arena, "%s", cai_tensor_shape_text(tensor, shape, sizeof shape));
+    Figures f = figures_of(tensor);
+    if (f.least <= f.max) row.least = real_text(s, f.least), row.max = real_text(s, f.max);
+    if (f.not_finite) row.remark = arena_printf(s->arena, "%lld not finite", (long long)f.not_finite);
+    return row;
+}
+
+/* ---- beside a model ---- */
+
+typedef struct Wish { /* a weight of one of the models */
+    const WeightInfo *info;
+    bool met;
+} Wish;
+
+typedef struct Wishes {
+    Session *s;
+    Vec(Wish) list;
+    Map *by_path; /* to the place, plus 1 */
+} Wishes;
+
+static void add_wishes(Wishes *wishes, const Model *model) {
+    for (int i = 0; i < model->weights.count; i++) {
+        const WeightInfo *info = &model->weights.items[i];
+        if (map_get(wishes->by_path, info->path)) continue;
+        vec_push(wishes->s->arena, &wishes->list, (Wish){.info = info});
+        map_set(wishes->by_path, info->path, (void *)(intptr_t)wishes->list.count);
+    }
+}
+
+static Wish *find_wish(const Wishes *wishes, const char *name) {
+    intptr_t place = (intptr_t)map_get(wishes->by_path, intern(wishes->s->names, name));
+    return place ? &wishes->list.items[place - 1] : NULL;
+}
+
+static bool has_sizes(const cai_tensor *tensor, Shape shape) {
+    bool same = tensor->rank == shape.rank;
+    for (int i = 0; same && i < shape.rank; i++)
+        same = dim_is_const(shape.dims[i], NULL) && dim_const_value(shape.dims[i]) == tensor->dims[i];
+    return same;
+}
+
+static bool is_wished(void *context, const char *name, const cai_tensor *tensor) {
+    const Wish *wish = find_wish(context, name);
+    return wish && has_sizes(tensor, wish->info->shape);
+}
+
+static bool open_model(Session *session, Wishes *wishes, const char *path) {
+    Options options = {.command = "check", .file = path};
+    Session model = *session;
+    model.options = &options;
+    Library *library = build_open(&model);
+    ModelList models = {0};
+    bool good = library && build_elaborate_all(&model, library, &models);
+    session->diag = model.diag;
+    for (int i = 0; good && i < models.count; i++) add_wishes(wishes, models.items[i]);
+    return good;
+}
+
+static const char *compare_with(Wishes *wishes, const cai_tensor *tensor, const char *below) {
+    const char *name = name_below(tensor->name, below);
+    Wish *wish = name ? find_wish(wishes, name) : NULL;
+    if (!wish) return "the model has none";
+    wish->met = true;
+    if (has_sizes(tensor, wish->info->shape)) return "fits";
+    return arena_printf(wishes->s->arena, "the model has %s", shape_string(wishes->s->arena, wish->info->shape));
+}
+
+static void add_missing(Session *s, const Wishes *wishes, RowList *rows) {
+    for (int i = 0; i < wishes->list.count; i++) {
+        const WeightInfo *info = wishes->list.items[i].info;
+        if (wishes->list.items[i].met) continue;
+        const char *remark = arena_printf(s->arena, "the model wants %s", shape_string(s->arena, info->shape));
+        vec_push(s->arena, rows, (Row){.name = info->path, .type = "missing", .least = "-", .max = "-", .remark = remark});
+    }
+}
+
+/* ---- the table ---- */
+
+static void print_rows(const RowList *rows) {
+    int name = 4, type = 4;
+    for (int i = 0; i < rows->count; i++) {
+        name = (int)max_i64(name, (int64_t)strlen(rows->items[i].name));
+        type = (int)max_i64(type, (int64_t)strlen(rows->items[i].type));
+    }
+    printf("%-*s  %-*s  %11s %11s\n", name, "name", type, "type", "least", "most");
+    for (int i = 0; i < rows->count; i++) {
+        const Row *row = &rows->items[i];
+        printf("%-*s  %-*s  %11s %11s", name, row->name, type, row->type, row->least, row->max);
+        printf(*row->remark ? "  %s\n" : "\n", row->remark);
+    }
+}
+
+static void print_total(const WeightTable *table, const Wishes *wishes, const WeightFit *fit) {
+    int64_t elements = 0;
+    for (int i = 0; i < table->tensors.count; i++) elements += table->tensors.items[i].count;
+    printf("\n%s: %d tensors, %lld numbers\n", table->what, table->tensors.count, (long long)elements);
+    if (!wishes->list.count) return;
+    printf("%lld of the model's %d weights fit", (long long)fit->fitting, wishes->list.count);
+    printf(*fit->below ? ", below `%s`\n" : "\n", fit->below);
+}
+
+int command_weights(Session *session) {
+    const Options *options = session->options;
+    if (options->rest.count > 0) return session_usage(session, "one FILE is listed, and `%s` is one more", options->rest.items[0]);
+    Wishes wishes = {.s = session, .by_path = map_new(session->arena)};
+    WeightTable table;
+    cai_error error;
+    if (options->model && !open_model(session, &wishes, options->model)) return session_end(session);
+    if (!weight_table_open(options->file, &table, &error)) {
+        diag_error(&session->diag, DIAG_weights_file, (Span){0}, "%s", error.message);
+        return session_end(session);
+    }
+    RowList rows = {0};
+    WeightFit fit = {.below = ""};
+    if (options->model) fit = weights_fit(session->arena, &table, is_wished, &wishes);
+    for (int i = 0; i < table.tensors.count; i++) {
+        Row row = row_of(session, &table, i);
+        if (options->model && !*row.remark) row.remark = compare_with(&wishes, &table.tensors.items[i], fit.below);
+        vec_push(session->arena, &rows, row);
+    }
+    add_missing(session, &wishes, &rows);
+    print_rows(&rows);
+    print_total(&table, &wishes, &fit);
+    weight_table_close(&table);
+    return session_end(session);
+}

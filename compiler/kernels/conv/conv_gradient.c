@@ -1,0 +1,392 @@
+/* The gradient of a convolution by its weights: dw[o, c, k] = the sum over images and places p
+ * of x[n, c, stride * p + dilation * k - before] * dy[n, o, p].
+ *
+ *     task: some groups of Q blocks of output channels, some blocks of x, a part of the strips of strips
+ *       for each strip of strips of the part               L2 holds it for all blocks of the task
+ *         for each group of blocks, each strip             L1 holds its dy
+ *           for each block of x                            the sums of both: [turn][entry][Q * lanes], in the scratch
+ *             for each turn, for each R of its entries     a turn has one range of rows that lies on the map
+ *               sums[R][Q] = 0                             R * Q registers
+ *               for each image, row, column of the strip
+ *                 dy[Q] = load                             Q registers
+ *                 for each entry: b = broadcast x; for each q: sums[entry][q] += b * dy[q]
+ *               add them to the task's
+ *       result: the task's sums, transposed in registers, through the epilogue; or, where there
+ *       are several parts, a second launch that adds up those first
+ *
+ * With x in blocks a turn is a tap and its entries are the channels of a block; stride, dilation
+ * and padding are a range of rows and columns, so nothing is padded, and no edge is code of its
+ * own. With few channels, PLAIN, a turn is a kernel row, and its entries are channels and taps of
+ * the row; in groups of few channels lanes are channels, and x is a vector, of which each lane
+ * takes a channel of its group, and each block has its own x. There columns at the edge, which
+ * some taps do not have, read zeros.
+ *
+ * What depends on the shape alone: which task adds up what, and in which order. So results are
+ * the same bits on any number of threads. A chain of additions is as long as a strip, then as
+ * there are strips in a part.
+ *
+ * The bound is the multiply-adds: of 8x2 or 8x3 sums a step on 32 registers (16 to 10 loads), of
+ * 4x3 and 4x2 on 16 (12 to 7). docs/kernels.md has the measured shares of the peak. */
+#include "kernels/conv/conv_gradient.h"
+
+enum { CHAIN_LATENCY = 4, MAX_BLOCKS = 4, MAX_ENTRIES = 64, FEW_CHANNELS = 4, LEAST_TASKS = 32, LEAST_COLUMNS = 8 };
+
+static const double step_overhead = 0.5, tile_overhead = 30;
+
+/* ---- the shape ---- */
+
+static bool has_few_channels(const ConvShape *s, int lanes) {
+    return s->groups == 1 && (s->inputs <= FEW_CHANNELS || !channels_fill_blocks(s->inputs, lanes));
+}
+
+static bool has_small_groups(const ConvShape *s, int lanes) {
+    return s->groups > 1 && s->inputs == s->outputs && s->inputs < lanes && lanes % s->inputs == 0;
+}
+
+static bool find_form(GradientPlan *plan, GradientTile *tile, int lanes) {
+    ConvShape *s = &plan->shape;
+    plan->width = 1;
+    if (has_small_groups(s, lanes)) {
+        tile->form = GRADIENT_GROUPS;
+        plan->width = s->inputs;
+        s->outputs *= s->groups;
+        s->groups = 1;
+    } else if (has_few_channels(s, lanes)) {
+        tile->form = GRADIENT_PLAIN;
+    } else {
+        tile->form = GRADIENT_BLOCKS;
+        return conv_has_whole_blocks(s, lanes);
+    }
+    return s->inputs * s->kernel[1] <= MAX_ENTRIES;
+}
+
+int64_t gradient_turns(const GradientPlan *plan) {
+    return plan->shape.kernel[0] * (plan->tile.form == GRADIENT_BLOCKS ? plan->shape.kernel[1] : 1);
+}
+
+int64_t gradient_entries(const GradientPlan *plan, int lanes) {
+    return plan->tile.form == GRADIENT_BLOCKS ? lanes : plan->shape.inputs * plan->shape.kernel[1];
+}
+
+int64_t gradient_x_blocks(const GradientPlan *plan, int lanes) {
+    return plan->tile.form == GRADIENT_BLOCKS ? (plan->shape.inputs + lanes - 1) / lanes : 1;
+}
+
+int64_t gradient_y_blocks(const GradientPlan *plan, int lanes) { return (plan->shape.outputs + lanes - 1) / lanes; }
+
+int64_t gradient_cell(const GradientPlan *plan, int lanes) {
+    return gradient_turns(plan) * gradient_entries(plan, lanes) * plan->tile.blocks * lanes;
+}
+
+int gradient_entries_at_once(const Target *target, int blocks) { return (target->registers - 1 - blocks) / blocks; }
+
+/* ---- the register tile ---- */
+
+static double step_cycles(const Target *t, int64_t entries, int64_t blocks) {
+    double multiplies = (double)(entries * blocks) / t->fmas_per_cycle, loads = (double)(entries + blocks) / t->loads_per_cycle;
+    double bound = multiplies > loads ? multiplies : loads;
+    return (bound > CHAIN_LATENCY ? bound : CHAIN_LATENCY) + step_overhead;
+}
+
+/* Of all entries of a turn at one place of dy. */
+static double turn_cycles(const Target *t, int64_t entries, int blocks) {
+    int64_t tiles, longer, max = split_evenly(entries, gradient_entries_at_once(t, blocks), &tiles, &longer);
+    double cycles = (double)longer * step_cycles(t, max, blocks);
+    return longer < tiles ? cycles + (double)(tiles - longer) * step_cycles(t, max - 1, blocks) : cycles;
+}
+
+/* Of all groups of blocks. */
+static double place_cycles(const Target *t, int64_t entries, int64_t y_blocks, int max_blocks) {
+    int64_t groups, longer, max = split_evenly(y_blocks, max_blocks, &groups, &longer);
+    double cycles = (double)longer * turn_cycles(t, entries, (int)max);
+    return longer < groups ? cycles + (double)(groups - longer) * turn_cycles(t, entries, (int)max - 1) : cycles;
+}
+
+/* In groups blocks share no x: as many as hide the latency of their sums behind loads. */
+static int choose_blocks_of_groups(int64_t y_blocks, int64_t entries, const Target *t) {
+    int blocks = 1;
+    double loads = (double)(entries + 1) / t->loads_per_cycle;
+    while (blocks < y_blocks && blocks < MAX_BLOCKS && loads * blocks < CHAIN_LATENCY) blocks++;
+    return blocks;
+}
+
+static int choose_gradient_blocks(const GradientPlan *plan, const Target *t) {
+    int64_t y_blocks = gradient_y_blocks(plan, t->lanes), entries = gradient_entries(plan, t->lanes);
+    int best = 1;
+    if (plan->tile.form == GRADIENT_GROUPS) return choose_blocks_of_groups(y_blocks, entries, t);
+    for (int blocks = 2; blocks <= MAX_BLOCKS && blocks <= y_blocks; blocks++)
+        if (place_cycles(t, entries, y_blocks, blocks) < place_cycles(t, entries, y_blocks, best)) best = blocks;
+    return best;
+}
+
+/* ---- strips ---- */
+
+typedef struct Map { int64_t images, height, width; } Map; /* of dy, as it is walked, at typical sizes */
+
+static Map walked_map(const GradientPlan *plan, const Dims *dims, bool flat) {
+    const ConvShape *s = &plan->shape;
+    Map map = {dim_typical(dims, s->images), max_i64(1, dim_typical(dims, s->out_size[0])), max_i64(1, dim_typical(dims, s->out_size[1]))};
+    if (flat) map.width *= map.height, map.height = 1;
+    return map;
+}
+
+/* Places of x that `count` places of dy read along an axis. */
+static int64_t reach_of(const ConvShape *s, int axis, int64_t count) {
+    return (count - 1) * s->stride[axis] + (s->kernel[axis] - 1) * s->dilation[axis] + 1;
+}
+
+static int64_t strip_bytes(const GradientPlan *plan, int lanes, int64_t rows, int64_t columns, int64_t x_blocks, int64_t groups) {
+    int64_t x = reach_of(&plan->shape, 0, rows) * reach_of(&plan->shape, 1, columns) * x_blocks;
+    x *= plan->tile.form == GRADIENT_PLAIN ? plan->shape.inputs : lanes;
+    if (plan->tile.form == GRADIENT_GROUPS) x *= groups * plan->tile.blocks;
+    return 4 * (x + rows * columns * groups * plan->tile.blocks * lanes);
+}
+
+static int64_t even_length(int64_t count, int64_t max) {
+    int64_t pieces = (count + max - 1) / max;
+    return (count + pieces - 1) / pieces;
+}
+
+/* Whole rows if one fits L1, then several, then images. */
+static void choose_strip(const GradientPlan *plan, GradientTile *tile, const Map *map, const Target *t) {
+    int64_t room = t->l1_bytes * 5 / 6, rows = 1, columns = map->width, images = 1;
+    while (strip_bytes(plan, t->lanes, 1, columns, 1, 1) > room && columns > LEAST_COLUMNS) columns = (columns + 1) / 2;
+    while (columns == map->width && rows < map->height && strip_bytes(plan, t->lanes, rows + 1, columns, 1, 1) <= room) rows++;
+    int64_t bytes = strip_bytes(plan, t->lanes, rows, columns, 1, 1);
+    if (columns == map->width && rows == map->height) images = max_i64(1, min_i64(map->images, room / bytes));
+    tile->columns = columns;
+    tile->rows = even_length(map->height, rows);
+    tile->images = even_length(max_i64(1, map->images), images);
+}
+
+static void choose_far_strip(const GradientPlan *plan, GradientTile *tile, const Map *map, const Target *t) {
+    int64_t room = t->l2_bytes / 2 / tile->images, columns = tile->columns, rows = tile->rows;
+    bool alone = tile->groups * tile->x_blocks == 1;
+    while (!alone && columns < map->width &&
+           strip_bytes(plan, t->lanes, rows, columns + tile->columns, tile->x_blocks, tile->groups) <= room)
+        columns += tile->columns;
+    while (!alone && columns >= map->width && rows < map->height &&
+           strip_bytes(plan, t->lanes, rows + tile->rows, columns, tile->x_blocks, tile->groups) <= room)
+        rows += tile->rows;
+    tile->far_columns = min_i64(columns, map->width);
+    tile->far_rows = min_i64(rows, map->height);
+}
+
+/* ---- tasks ---- */
+
+/* Bytes from L3 in a cycle, if L2 holds what the blocks of a task share. */
+static double bytes_per_cycle(const GradientPlan *plan, const Target *t, int64_t groups, int64_t x_blocks) {
+    const ConvShape *s = &plan->shape;
+    int64_t x = plan->tile.form == GRADIENT_PLAIN ? s->inputs : t->lanes;
+    double bytes = 4.0 * (double)(x_blocks * x * s->stride[0] * s->stride[1] + groups * plan->tile.blocks * t->lanes);
+    double cycles = turn_cycles(t, gradient_entries(plan, t->lanes), plan->tile.blocks) * (double)gradient_turns(plan);
+    return bytes / (cycles * (double)(groups * x_blocks));
+}
+
+/* As many blocks as keep L3 from being the bound, while their sums leave L2 room. Blocks of x take turns at dy in L1:
+ * they cost nothing. Groups read x again from L2. */
+static void choose_task(const GradientPlan *plan, GradientTile *tile, int64_t all_groups, int64_t all_blocks, const Target *t) {
+    int64_t groups = 1, blocks = 1, max = max_i64(1, t->l2_bytes / 4 / (4 * gradient_cell(plan, t->lanes)));
+    double rate = t->l3_bytes_per_cycle;
+    while (blocks < all_blocks && blocks < max && bytes_per_cycle(plan, t, groups, blocks) > rate / 8) blocks++;
+    while (groups < all_groups && (groups + 1) * blocks <= max && bytes_per_cycle(plan, t, groups, blocks) > rate / 2) groups++;
+    tile->groups = (int)even_length(all_groups, groups);
+    tile->x_blocks = (int)even_length(all_blocks, blocks);
+}
+
+static int64_t count_tasks(const GradientPlan *plan, const GradientTile *tile, int lanes) {
+    int64_t groups = (gradient_y_blocks(plan, lanes) + tile->blocks - 1) / tile->blocks;
+    int64_t tasks = (groups + tile->groups - 1) / tile->groups;
+    tasks *= (gradient_x_blocks(plan, lanes) + tile->x_blocks - 1) / tile->x_blocks;
+    return tasks * plan->shape.groups;
+}
+
+static Dim far_strips(Dims *dims, const ConvShape *s, const GradientTile *tile) {
+    Dim height = s->out_size[0], width = s->out_size[1];
+    if (tile->flat) width = dim_mul(dims, height, width), height = dim_const(dims, 1);
+    Dim rows = dim_ceil_div(dims, height, tile->far_rows), columns = dim_ceil_div(dims, width, tile->far_columns);
+    return dim_mul(dims, dim_ceil_div(dims, s->images, tile->images), dim_mul(dims, rows, columns));
+}
+
+static GradientTile choose_tile(const GradientPlan *plan, Dims *dims, const Target *t, bool flat) {
+    GradientTile tile = plan->tile;
+    Map map = walked_map(plan, dims, flat);
+    int64_t groups = (gradient_y_blocks(plan, t->lanes) + tile.blocks - 1) / tile.blocks;
+    tile.flat = flat;
+    choose_task(plan, &tile, groups, gradient_x_blocks(plan, t->lanes), t);
+    choose_strip(plan, &tile, &map, t);
+    choose_far_strip(plan, &tile, &map, t);
+    int64_t tasks = count_tasks(plan, &tile, t->lanes), units = dim_typical(dims, far_strips(dims, &plan->shape, &tile));
+    tile.parts = (int)max_i64(1, min_i64(units, (LEAST_TASKS + tasks - 1) / tasks));
+    return tile;
+}
+
+/* ---- the proposal ---- */
+
+static double estimate_cycles(const GradientPlan *plan, const Dims *dims, const Target *t) {
+    const GradientTile *tile = &plan->tile;
+    Map map = walked_map(plan, dims, false);
+    double places = (double)(map.images * map.height * map.width), strip = (double)(tile->images * tile->rows * tile->columns);
+    double turns = (double)(gradient_turns(plan) * gradient_x_blocks(plan, t->lanes) * plan->shape.groups);
+    int64_t y_blocks = gradient_y_blocks(plan, t->lanes), entries = gradient_entries(plan, t->lanes);
+    double sums = turns * (double)(entries * y_blocks), once = sums * (4 + 2 * (double)tile->parts);
+    double tiles = turns * (double)(y_blocks * entries) / (double)(tile->blocks * gradient_entries_at_once(t, tile->blocks));
+    return places * turns * place_cycles(t, entries, y_blocks, tile->blocks) + places / strip * (tiles * tile_overhead + 2 * sums) + once;
+}
+
+static bool gradient_may_be_flat(const GradientPlan *plan) {
+    const ConvShape *s = &plan->shape;
+    bool flat = plan->tile.form == GRADIENT_BLOCKS;
+    for (int i = 0; i < 2; i++)
+        flat = flat && s->kernel[i] == 1 && s->stride[i] == 1 && s->before[i] == 0 && s->in_size[i] == s->out_size[i];
+    return flat;
+}
+
+bool conv_gradient_propose(const Kernel *kernel, Proposal *proposal) {
+    const Target *target = kernel->program->target;
+    Dims *dims = kernel->program->graph->dims;
+    GradientPlan plan = {0};
+    if (!conv_gradient_shape(kernel, &plan.shape) || plan.shape.type != DTYPE_F32) return false;
+    if (!find_form(&plan, &plan.tile, target->lanes)) return false;
+    plan.tile.blocks = choose_gradient_blocks(&plan, target);
+    if (gradient_may_be_flat(&plan)) plan.flat = choose_tile(&plan, dims, target, true);
+    plan.tile = choose_tile(&plan, dims, target, false);
+    prefer_layouts(kernel, proposal, LAYOUT_PLAIN, kernel->input_count);
+    if (plan.tile.form != GRADIENT_PLAIN) proposal->inputs[0].layout = LAYOUT_BLOCKED;
+    proposal->inputs[1].layout = LAYOUT_BLOCKED;
+    proposal->tile = arena_copy(kernel->program->arena, &plan, sizeof plan);
+    proposal->cycles = estimate_cycles(&plan, dims, target);
+    return true;
+}
+
+static bool lies_row_by_row(Dims *dims, const Value *value) {
+    return value->strides[2] == dim_mul(dims, value->node->shape.dims[3], value->strides[3]);
+}
+
+static void set_phases(Program *program, Kernel *kernel, const GradientPlan *plan) {
+    Dims *dims = program->graph->dims;
+    const GradientTile *tile = &plan->tile;
+    int lanes = program->target->lanes;
+    int64_t groups = (gradient_y_blocks(plan, lanes) + tile->blocks - 1) / tile->blocks;
+    int64_t cells = plan->shape.groups * groups * gradient_x_blocks(plan, lanes);
+    Phase phases[] = {{arena_printf(program->arena, "%s_parts", kernel->name), kernel->tasks}, {kernel->name, dim_const(dims, cells)}};
+    kernel->tasks = dim_add(dims, phases[0].tasks, phases[1].tasks);
+    kernel->phases = arena_copy(program->arena, phases, sizeof phases);
+    kernel->phase_count = COUNT_OF(phases);
+    kernel_set_workspace(kernel, dim_const(dims, 4 * tile->parts * cells * gradient_cell(plan, lanes)));
+}
+
+void conv_gradient_settle(Program *program, Kernel *kernel) {
+    GradientPlan *plan = kernel->proposal.tile;
+    Dims *dims = program->graph->dims;
+    int lanes = program->target->lanes;
+    if (plan->flat.blocks && lies_row_by_row(dims, kernel->inputs[0]) && lies_row_by_row(dims, kernel->inputs[1])) plan->tile = plan->flat;
+    const GradientTile *tile = &plan->tile;
+    ConvTile registers = {.pixels = (int)even_length(gradient_entries(plan, lanes), gradient_entries_at_once(program->target, tile->blocks)),
+                          .rows = 1, .blocks = tile->blocks, .flat_rows = tile->flat};
+    kernel_set_name(kernel, "conv_gradient_%s_%lldx%lldx%lld_%lldx%lld_g%dx%dp%d", conv_describe(program->arena, &plan->shape, &registers),
+                    (long long)tile->images, (long long)tile->rows, (long long)tile->columns, (long long)tile->far_rows,
+                    (long long)tile->far_columns, tile->groups, tile->x_blocks, tile->parts);
+    kernel->tasks = dim_const(dims, count_tasks(plan, tile, lanes) * tile->parts);
+    if (tile->parts > 1) set_phases(program, kernel, plan);
+    else kernel->scratch = dim_const(dims, 4 * tile->groups * tile->x_blocks * gradient_cell(plan, lanes));
+}
+
+/* ---- emission ---- */
+
+Gradient gradient_begin(Module *m, const Kernel *kernel, const char *name) {
+    Dims *dims = kernel->program->graph->dims;
+    const GradientPlan *plan = kernel->proposal.tile;
+    Gradient g = {.m = m, .kernel = kernel, .plan = plan, .shape = &plan->shape, .tile = &plan->tile, .lanes = m->target->lanes};
+    begin_kernel(m, name);
+    g.y_blocks = gradient_y_blocks(plan, g.lanes);
+    g.x_blocks = gradient_x_blocks(plan, g.lanes);
+    split_evenly(g.y_blocks, plan->tile.blocks, &g.group_count, &g.longer);
+    g.entries = gradient_entries(plan, g.lanes);
+    g.cell = gradient_cell(plan, g.lanes);
+    g.units = get_dim(m, far_strips(dims, g.shape, g.tile));
+    g.parts = emit_min(m, g.units, get_i64(m, plan->tile.parts));
+    g.memory = plan->tile.parts > 1 ? get_argument(m, 1 + kernel->input_count) : m->scratch;
+    return g;
+}
+
+LLVMValueRef gradient_first_block(const Gradient *g, LLVMValueRef group) {
+    Module *m = g->m;
+    return emit_add(m, emit_mul(m, group, get_i64(m, g->tile->blocks - 1)), emit_min(m, group, get_i64(m, g->longer)));
+}
+
+/* Takes a task apart but for its part; its sums follow those of the tasks before it. */
+static GradientSums find_sums(const Gradient *g, LLVMValueRef *task, int64_t groups, int64_t x_blocks) {
+    Module *m = g->m;
+    int64_t group_tasks = (g->group_count + groups - 1) / groups, x_tasks = (g->x_blocks + x_blocks - 1) / x_blocks;
+    GradientSums sums = {.first = get_i64(m, 0)};
+    sums.x_from = emit_mul(m, take_part(m, task, get_i64(m, x_tasks)), get_i64(m, x_blocks));
+    sums.x_to = emit_min(m, emit_add(m, sums.x_from, get_i64(m, x_blocks)), get_i64(m, g->x_blocks));
+    sums.from = emit_mul(m, take_part(m, task, get_i64(m, group_tasks)), get_i64(m, groups));
+    sums.to = emit_min(m, emit_add(m, sums.from, get_i64(m, groups)), get_i64(m, g->group_count));
+    sums.group = take_part(m, task, get_i64(m, g->shape->groups));
+    return sums;
+}
+
+/* Where the sums lie in the workspace: [part][group of channels][group of blocks][block of x]. */
+static void place_in_workspace(const Gradient *g, GradientSums *sums, LLVMValueRef part) {
+    Module *m = g->m;
+    LLVMValueRef at = emit_add(m, emit_mul(m, part, get_i64(m, g->shape->groups)), sums->group);
+    at = emit_add(m, emit_mul(m, at, get_i64(m, g->group_count)), sums->from);
+    at = emit_add(m, emit_mul(m, at, get_i64(m, g->x_blocks)), sums->x_from);
+    sums->first = emit_mul(m, at, get_i64(m, g->cell));
+    sums->group_stride = get_i64(m, g->x_blocks * g->cell);
+}
+
+static void emit_part(const Gradient *g, const GradientSums *sums, LLVMValueRef part) {
+    Module *m = g->m;
+    Branch exists = begin_if(m, LLVMBuildICmp(m->builder, LLVMIntSLT, part, g->parts, ""));
+    LLVMValueRef from = emit_div(m, emit_mul(m, part, g->units), g->parts);
+    gradient_emit_sums(g, sums, from, emit_div(m, emit_mul(m, emit_add(m, part, get_i64(m, 1)), g->units), g->parts));
+    end_if(m, &exists);
+}
+
+static void emit_gradient_parts(Module *m, const Kernel *kernel, const char *name) {
+    Gradient g = gradient_begin(m, kernel, name);
+    Loop tasks = begin_loop(m, m->begin, m->end, 1);
+    LLVMValueRef task = tasks.index;
+    GradientSums sums = find_sums(&g, &task, g.tile->groups, g.tile->x_blocks);
+    place_in_workspace(&g, &sums, task);
+    emit_part(&g, &sums, task);
+    end_loop(m, &tasks);
+    finish_kernel(m);
+}
+
+static LLVMValueRef emit_totals(Module *m, const Kernel *kernel) {
+    Gradient g = gradient_begin(m, kernel, kernel->name);
+    LLVMValueRef function = m->function;
+    Loop tasks = begin_loop(m, m->begin, m->end, 1);
+    LLVMValueRef task = tasks.index;
+    GradientSums sums = find_sums(&g, &task, 1, 1);
+    place_in_workspace(&g, &sums, get_i64(m, 0));
+    gradient_emit_results(&g, &sums, get_i64(m, g.shape->groups * g.group_count * g.x_blocks * g.cell));
+    end_loop(m, &tasks);
+    finish_kernel(m);
+    return function;
+}
+
+static LLVMValueRef emit_whole_gradient(Module *m, const Kernel *kernel) {
+    Gradient g = gradient_begin(m, kernel, kernel->name);
+    LLVMValueRef function = m->function;
+    Loop tasks = begin_loop(m, m->begin, m->end, 1);
+    LLVMValueRef task = tasks.index;
+    GradientSums sums = find_sums(&g, &task, g.tile->groups, g.tile->x_blocks);
+    sums.group_stride = get_i64(m, g.tile->x_blocks * g.cell);
+    emit_part(&g, &sums, get_i64(m, 0));
+    gradient_emit_results(&g, &sums, get_i64(m, 0));
+    end_loop(m, &tasks);
+    finish_kernel(m);
+    return function;
+}
+
+LLVMValueRef conv_gradient_emit(Module *m, const Kernel *kernel) {
+    const GradientPlan *plan = kernel->proposal.tile;
+    if (plan->tile.parts == 1) return emit_whole_gradient(m, kernel);
+    emit_gradient_parts(m, kernel, kernel->phases[0].name);
+    return emit_totals(m, kernel);
+}

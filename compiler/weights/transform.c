@@ -1,0 +1,111 @@
+/* What a line of --rename may do to a tensor: Keras's kernels are the other way round than ours, and
+ * some frameworks keep a dense layer as a 1x1 convolution. */
+#include "weights/weights.h"
+#include <errno.h>
+#include <stdlib.h>
+
+/* ---- reading ---- */
+
+static bool read_numbers(const char *at, const char *end, Transform *t) {
+    while (at < end) {
+        char *behind;
+        errno = 0;
+        long long number = strtoll(at, &behind, 10);
+        if (behind == at || behind > end || errno || t->rank == CAI_MAX_RANK) return false;
+        t->numbers[t->rank++] = number;
+        for (at = behind; at < end && (*at == ' ' || *at == ','); at++) {}
+    }
+    return t->rank > 0;
+}
+
+static bool is_permutation(const Transform *t) {
+    unsigned seen = 0;
+    for (int i = 0; i < t->rank; i++) {
+        if (t->numbers[i] < 0 || t->numbers[i] >= t->rank) return false;
+        seen |= 1u << t->numbers[i];
+    }
+    return seen == (1u << t->rank) - 1;
+}
+
+static bool are_sizes(const Transform *t) {
+    int free = 0;
+    for (int i = 0; i < t->rank; i++) {
+        if (t->numbers[i] < -1 || t->numbers[i] == 0) return false;
+        free += t->numbers[i] == -1;
+    }
+    return free <= 1;
+}
+
+static bool begins(const char *text, size_t length, const char *word) {
+    return length >= strlen(word) && memcmp(text, word, strlen(word)) == 0;
+}
+
+bool transform_parse(const char *text, size_t length, Transform *t) {
+    static const char permute[] = "permute ", reshape[] = "reshape ", transpose[] = "transpose";
+    const char *end = text + length;
+    if (begins(text, length, permute)) {
+        *t = (Transform){.kind = TRANSFORM_PERMUTE};
+        return read_numbers(text + strlen(permute), end, t) && is_permutation(t);
+    }
+    if (begins(text, length, reshape)) {
+        *t = (Transform){.kind = TRANSFORM_RESHAPE};
+        return read_numbers(text + strlen(reshape), end, t) && are_sizes(t);
+    }
+    *t = (Transform){.kind = TRANSFORM_TRANSPOSE};
+    return length == strlen(transpose) && begins(text, length, transpose);
+}
+
+/* ---- sizes ---- */
+
+/* The axis of theirs that becomes axis `i` of ours. */
+static int source_axis(const Transform *t, int rank, int i) {
+    return t->kind == TRANSFORM_TRANSPOSE ? rank - 1 - i : (int)t->numbers[i];
+}
+
+static bool reshaped_sizes(const Transform *t, const cai_tensor *from, cai_tensor *to) {
+    int64_t known = 1;
+    int free = -1;
+    for (int i = 0; i < t->rank; i++) {
+        to->dims[i] = t->numbers[i];
+        if (t->numbers[i] < 0) free = i;
+        else if (__builtin_mul_overflow(known, t->numbers[i], &known)) return false;
+    }
+    if (free >= 0) to->dims[free] = from->count / known;
+    return free >= 0 ? from->count % known == 0 : from->count == known;
+}
+
+bool transform_sizes(const Transform *t, const cai_tensor *from, cai_tensor *to) {
+    *to = *from;
+    to->data = NULL;
+    to->rank = t->kind == TRANSFORM_TRANSPOSE ? from->rank : t->rank;
+    if (t->kind == TRANSFORM_RESHAPE) return reshaped_sizes(t, from, to);
+    if (to->rank != from->rank) return false;
+    for (int i = 0; i < to->rank; i++) to->dims[i] = from->dims[source_axis(t, from->rank, i)];
+    return true;
+}
+
+/* ---- elements ---- */
+
+typedef struct Move {
+    const cai_tensor *to;
+    int64_t strides[CAI_MAX_RANK]; /* in theirs, of ours, in bytes */
+    size_t bytes;                  /* of an element */
+} Move;
+
+static unsigned char *move_axis(const Move *m, int axis, const unsigned char *from, unsigned char *out) {
+    if (axis == m->to->rank) return memcpy(out, from, m->bytes), out + m->bytes;
+    for (int64_t i = 0; i < m->to->dims[axis]; i++) out = move_axis(m, axis + 1, from + i * m->strides[axis], out);
+    return out;
+}
+
+void transform_elements(const Transform *t, const cai_tensor *from, const cai_tensor *to, unsigned char *out) {
+    int64_t stride = cai_type_bytes(from->type), strides[CAI_MAX_RANK];
+    if (t->kind == TRANSFORM_RESHAPE) {
+        memcpy(out, from->data, (size_t)(from->count * stride));
+        return;
+    }
+    Move move = {.to = to, .bytes = (size_t)stride};
+    for (int i = from->rank - 1; i >= 0; stride *= from->dims[i--]) strides[i] = stride;
+    for (int i = 0; i < to->rank; i++) move.strides[i] = strides[source_axis(t, from->rank, i)];
+    move_axis(&move, 0, from->data, out);
+}
