@@ -88,7 +88,10 @@ static void print_sets(const Training *training, Arena *arena) {
     for (int i = 0; i < training->sets.count; i++) {
         const TrainingSet *set = &training->sets.items[i];
         printf("set %d:", i + 1);
-        for (int k = 0; k < set->fields.count; k++) printf("%s %s: %s", k ? "," : "", set->fields.items[k].name, shape_string(arena, set->fields.items[k].shape));
+        for (int k = 0; k < set->fields.count; k++) {
+            const TrainingField *field = &set->fields.items[k];
+            printf("%s %s: %s", k ? "," : "", field->name, shape_string(arena, field->shape));
+        }
         putchar('\n');
     }
 }

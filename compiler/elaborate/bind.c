@@ -153,8 +153,11 @@ static bool too_many_arguments(Evaluator *ev, const ParameterSlots *slots, const
                                given);
         report_operands(ev, d);
         const char *one = as_one_value(ev, slots, arguments), *alias = slots->decl->source->library ? alias_help(name) : NULL;
-        if (alias && arguments->behind && !strstr(alias, arena_printf(ev->arena, "%s(", name))) /* it means something else elsewhere */ report_help(ev, d, "%s", alias);
-        else if (one) report_help(ev, d, "several numbers for `%s` are one value, in parentheses of their own: `%s`", slots->parameters->items[max - 1].name, one);
+        bool elsewhere = alias && arguments->behind && !strstr(alias, arena_printf(ev->arena, "%s(", name)); /* it means something else there */
+        if (elsewhere) report_help(ev, d, "%s", alias);
+        else if (one)
+            report_help(ev, d, "several numbers for `%s` are one value, in parentheses of their own: `%s`",
+                        slots->parameters->items[max - 1].name, one);
         else if (arguments->behind)
             report_help(ev, d, "%d by arrow and %d in the parentheses; if it gives a layer, call it in parentheses of its own: `x -> (%s(..))`",
                         given - arguments->behind, arguments->behind, name);

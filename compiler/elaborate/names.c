@@ -8,6 +8,7 @@ typedef struct NameReader {
     const Unit *unit;
     Map *bound;                /* by this declaration: parameters, sizes in types, targets */
     Vec(const char *) names;   /* the same, for suggestions */
+    Map *labels;               /* of stages that were read: names of weights, and nothing that is bound */
 } NameReader;
 
 static void read_body(NameReader *reader, const StmtList *body);
@@ -75,6 +76,8 @@ static const char *help_for(NameReader *reader, const Expr *name, const Expr *me
     Arena *arena = reader->library->arena;
     const char *near = nearest_name(name->name, reader->names.items, reader->names.count), *alias = alias_of(reader, name, member);
     DType type;
+    if (map_get(reader->labels, name->name))
+        return arena_printf(arena, "as a label `%s` names weights, and binds nothing: `%s = ...` first, then `x -> %s`", name->name, name->name, name->name);
     if (alias && (!near || called || member)) return alias;
     if (near) return arena_printf(arena, "did you mean `%s`?", near);
     if (dtype_from_name(name->name, &type)) return arena_printf(arena, "as a value the name of a type is a string: `\"%s\"`", name->name);
@@ -103,7 +106,13 @@ static void read_arguments(NameReader *reader, const ArgumentList *arguments) {
     }
 }
 
+static void read_label(NameReader *reader, const Expr *label) {
+    bool plain = label && label->parts.count == 1 && label->parts.items[0].text;
+    if (plain) map_set(reader->labels, label->parts.items[0].text, reader);
+}
+
 static void read_stage(NameReader *reader, const Stage *stage) {
+    read_label(reader, stage->label);
     read_expr(reader, stage->label);
     read_expr(reader, stage->layer);
     read_expr(reader, stage->condition);
@@ -217,7 +226,7 @@ void check_names(Library *library, const Unit *unit) {
         const Decl *decl = unit->file->decls.items[i];
         if (decl->kind == DECL_USE) continue;
         check_twice(library, decl);
-        NameReader reader = {.library = library, .unit = unit, .bound = map_new(library->arena)};
+        NameReader reader = {.library = library, .unit = unit, .bound = map_new(library->arena), .labels = map_new(library->arena)};
         bind_read_name(&reader, intern(library->names, "_"));
         bind_signature(&reader, decl);
         bind_body(&reader, &decl->body);

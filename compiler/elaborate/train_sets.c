@@ -320,7 +320,8 @@ static bool sizes_fit(Evaluator *ev, const Parameter *parameter, const FieldPlac
     if (shape.rank == place->shape.rank && known && !(free && (!measured || batch != 1))) return true;
     Diagnostic *d = report(ev, DIAG_train_batch, parameter->type->span, "`%s` cannot be %s here", parameter->name, shape_string(ev->arena, shape));
     if (shape.rank != place->shape.rank) report_help(ev, d, "it has %d axes where the block declares it", place->shape.rank);
-    else report_help(ev, d, measured ? "a `measure` takes samples of any size one by one: `image[1, 3, H, W, fit = \"pad\"]`" : "a phase gives a batch and sizes, as numbers");
+    else if (measured) report_help(ev, d, "a `measure` takes samples of any size one by one: `image[1, 3, H, W, fit = \"pad\"]`");
+    else report_help(ev, d, "a phase gives a batch and sizes, as numbers");
     return false;
 }
 
@@ -331,7 +332,8 @@ static bool one_anew(Evaluator *ev, const Parameter *parameter, bool measured) {
     DType element;
     Shape shape;
     if (!place || !parameter->type) {
-        Diagnostic *d = report(ev, DIAG_train_field, parameter->span, "`%s` is %s", parameter->name, place ? "declared anew without a type" : "no input of this block");
+        const char *what = place ? "declared anew without a type" : "no input of this block";
+        Diagnostic *d = report(ev, DIAG_train_field, parameter->span, "`%s` is %s", parameter->name, what);
         if (!place) report_help(ev, d, "what is declared anew are inputs of the block, with other sizes");
         return false;
     }

@@ -154,7 +154,8 @@ void execute_measure(Evaluator *ev, const Stmt *stmt) {
 static bool in_measure(Evaluator *ev, const char *word, Span span) {
     if (ev->train && ev->train->measuring) return true;
     Diagnostic *d = report(ev, DIAG_measure, span, "`%s` stands in `measure`: only there a whole set is gone through", word);
-    report_help(ev, d, ev->train ? "`measure every 1 epochs { ... }`; of one batch it is `sum(x)` or `mean(x)`" : "a model sees one batch: `sum(x)` or `mean(x)`");
+    if (ev->train) report_help(ev, d, "`measure every 1 epochs { ... }`; of one batch it is `sum(x)` or `mean(x)`");
+    else report_help(ev, d, "a model sees one batch: `sum(x)` or `mean(x)`");
     return false;
 }
 

@@ -421,8 +421,8 @@ void library_check_trained(Library *library, const Training *training, Model *co
     }
     if (!first) return;
     const char *others = more ? arena_printf(library->arena, " and %d more", more) : "";
-    Diagnostic *d = diag_warning(library->diag, DIAG_unread, training->decl->name_span, "no model of this file has the weights `%s`%s, which `%s` trains", first,
-                                 others, training->name);
+    Diagnostic *d = diag_warning(library->diag, DIAG_unread, training->decl->name_span,
+                                 "no model of this file has the weights `%s`%s, which `%s` trains", first, others, training->name);
     diag_help(library->diag, d, "a model finds its weights by their paths: name the layers here as in the model, or run the model itself, `x -> name`");
 }
 
@@ -457,7 +457,9 @@ static bool make_all(TrainPlan *plan) {
 Training *elaborate_training(Library *library, int index) {
     Arena *arena = library->arena;
     Definition *block = library->trains.items[index];
-    TrainPlan plan = {.library = library, .block = block, .training = NEW(arena, Training), .dims = dims_new(arena), .index = map_new(arena), .layers = map_new(arena)};
+    TrainPlan plan = {.library = library, .block = block, .training = NEW(arena, Training), .dims = dims_new(arena)};
+    plan.index = map_new(arena);
+    plan.layers = map_new(arena);
     if (library->broken) return NULL;
     *plan.training = (Training){.decl = block->decl, .name = block->decl->name, .comment = block->decl->comment};
     plan.has_phases = holds_phase(&block->decl->body);

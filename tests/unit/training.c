@@ -258,3 +258,26 @@ TEST(weights_begin_as_those_of_pytorch) {
     fclose(file);
     arena_free(t.arena);
 }
+
+/* ---- what is drawn ---- */
+
+TEST(draws_of_augmentation_and_dropout) {
+    static const struct { const char *name; double value, tolerance; } expected[] = {
+        {"apart", 0, 0},         /* what belongs to one sample gets the same window and turn, */
+        {"same_pixels", 0, 1e-9}, /* which keeps its pixels; */
+        {"least", 0, 0}, {"most", 21, 0}, /* windows begin in each corner, */
+        {"first", 0.25, 0.08},   /* and each corner comes to the front as often; */
+        {"kept", 1, 0.02}, {"largest", 1 / 0.75, 1e-6}, /* what dropout leaves has the mean of before; */
+        {"again", 0.5, 0.03}};   /* and its next run draws anew: 2 * 0.25 * 0.75 differ, by 4 / 3 */
+    Trainer t = open_trainer("tests/unit/training/draws.cai");
+    run_entry(&t, &t.phase->step, NULL);
+    for (int i = 0; i < COUNT_OF(expected); i++) {
+        const RefTensor *tensor = shown(&t, &t.phase->shown, expected[i].name);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(tensor);
+        double is = tensor->values->real;
+        bool good = fabs(is - expected[i].value) <= expected[i].tolerance;
+        if (!good) fprintf(stderr, "\n%s: expected %g, is %g\n", expected[i].name, expected[i].value, is);
+        CU_ASSERT(good);
+    }
+    arena_free(t.arena);
+}
