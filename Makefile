@@ -36,13 +36,13 @@ LINK      := $(CC) -no-pie $(filter -fsanitize%,$(CFLAGS)) $(if $(wildcard $(LLD
 
 # What a Debian 12 needs to build cai, to build with it, and to test it.
 PACKAGES  := gcc g++ make binutils libc6-dev llvm-19-dev lld-19 flex bison $(CODEC_DEV) libjson-c-dev libzip-dev libexpat1-dev \
-             libopenblas-serial-dev libprotobuf-c-dev protobuf-c-compiler libcunit1-dev clang-19 libclang-rt-19-dev python3-numpy graphviz libcairo2-dev
+             libopenblas-serial-dev libprotobuf-c-dev protobuf-c-compiler libcunit1-dev clang-19 libclang-rt-19-dev python3-numpy clang-format graphviz libcairo2-dev
 
 # Commands are told in short; V=1 shows them whole.
 Q         := $(if $(V),,@)
 say        = $(if $(V),,@echo "  $(1)  $(2)")
 
-.PHONY: all deps learn bench-networks check test test-all conformance recipes sanitize races fuzz bench bless lint docs install clean demo
+.PHONY: all deps learn bench-networks check format-c test test-all conformance recipes sanitize races fuzz bench bless lint docs install clean demo
 all: $(BUILD)/cai $(RUNTIME_OF)/libcai_runtime.a $(RUNTIME_OF)/link.txt $(BUILD)/runtime/cai.h
 
 $(BUILD)/cai: $(OBJECTS) $(SHARED)
@@ -207,14 +207,18 @@ fuzz: deps
 # Writes what the golden tests print into their blocks; `git diff` then shows what changed.
 bless: all
 	tests/golden/run --bless
-# All C by both compilers; each header by itself, so that it includes what it needs; and the columns of all.
+# All C by both compilers; each header by itself, so that it includes what it needs; its layout, and its names.
 LINTED  = $(COMPILER) $(RUNTIME) $(UNIT) $(wildcard tests/kernels/*.c tests/fuzz/*.c)
 HEADERS = $(wildcard compiler/*/*.h compiler/*/*/*.h runtime/*.h runtime/*/*.h tests/unit/*.h tests/kernels/*.h tests/fuzz/*.h)
+FORMATTED = $(sort $(COMPILER) $(RUNTIME) $(HEADERS) $(wildcard tests/*/*.[ch] tests/*/*/*.[ch] compiler/*/*.def runtime/*/*.def) grammar/cai.l grammar/cai.y)
+# Lays out all C (tests/lint/columns says how), which lint checks.
+format-c:
+	tests/lint/columns --write $(FORMATTED)
 lint: $(BUILD)/grammar/cai.tab.h $(OBJECTS)
 	@for cc in gcc clang-19; do $$cc $(filter-out -MMD -MP,$(CINCLUDE)) -Werror -fsyntax-only $(LINTED) -Itests/unit && \
 	  $$cc $(filter-out -MMD -MP,$(CINCLUDE)) -Werror -Wno-unused-function -fsyntax-only -Itests/unit -x c $(HEADERS) || exit 1; done
-	@! awk 'length > 160 {print FILENAME ":" FNR ": longer than 160 columns"; found = 1} END {exit !found}' \
-	  $(COMPILER) $(RUNTIME) $(HEADERS) $(wildcard tests/*/*.c runtime/*/*.def compiler/kernels/*.def compiler/passes/*.def) grammar/*
+	@tests/lint/columns $(FORMATTED)
+	@tests/lint/names $(COMPILER) $(RUNTIME) $(HEADERS)
 	@! nm -A $(filter-out $(BUILD)/compiler/draw/%,$(OBJECTS)) | grep -E ' U (exp|exp2|expm1|log|log2|log10|log1p|sin|cos|tan|atan2?|sinh|cosh|tanh|erfc?|pow|cbrt|hypot|tgamma|lgamma)f?l?$$'
 demo: deps
 	$(MAKE) -j$$(nproc) all

@@ -347,7 +347,7 @@ REAL(gelu, emit_gelu(m, x))
 
 /* ---- in f64: sin, cos, pow, floor_div, mod ---- */
 
-static LLVMValueRef widen(Module *m, LLVMValueRef x) {
+static LLVMValueRef widen_to_f64(Module *m, LLVMValueRef x) {
     return LLVMBuildFPExt(m->builder, x, get_vector(m, m->f64, value_lanes(x)), "");
 }
 
@@ -357,7 +357,7 @@ static LLVMValueRef narrow_to_f32(Module *m, LLVMValueRef x) {
 
 /* Quarter turns n and the rest r within half of one: sin(x + turns * pi/2) is +- sin r or +- cos r by n mod 4. */
 static LLVMValueRef emit_sine(Module *m, LLVMValueRef argument, int turns) {
-    LLVMValueRef x = widen(m, argument);
+    LLVMValueRef x = widen_to_f64(m, argument);
     LLVMValueRef n = unary_intrinsic(m, "llvm.roundeven", fmul(m, x, number_like(x, 0.63661977236758134, m)));
     LLVMValueRef r = emit_muladd(m, n, number_like(x, -0x1.921fb54442d18p0, m), x);
     r = emit_muladd(m, n, number_like(x, -0x1.1a62633145c07p-54, m), r);
@@ -383,10 +383,10 @@ REAL(cos, emit_sine(m, x, 1))
 
 /* log2 of a positive f32, in f64: with s = f / (2 + f), log(1 + f) = 2 (s + s^3/3 + s^5/5 + ..). */
 static LLVMValueRef emit_log2_wide(Module *m, LLVMValueRef x) {
-    LLVMValueRef e, f = widen(m, split_exponent(m, x, &e));
+    LLVMValueRef e, f = widen_to_f64(m, split_exponent(m, x, &e));
     LLVMValueRef s = fdiv(m, f, fadd(m, f, number_like(f, 2, m))), z = fmul(m, s, s);
     LLVMValueRef q = POLYNOMIAL(m, z, 1.0, 1.0 / 3, 1.0 / 5, 1.0 / 7, 1.0 / 9, 1.0 / 11, 1.0 / 13);
-    return emit_muladd(m, fmul(m, s, q), number_like(f, 2 * 1.44269504088896341, m), widen(m, e));
+    return emit_muladd(m, fmul(m, s, q), number_like(f, 2 * 1.44269504088896341, m), widen_to_f64(m, e));
 }
 
 static LLVMValueRef emit_exp2_wide(Module *m, LLVMValueRef x) {
@@ -411,8 +411,8 @@ static LLVMValueRef emit_pow(Module *m, LLVMValueRef a, LLVMValueRef b) {
     LLVMValueRef magnitude = unary_intrinsic(m, "llvm.fabs", a);
     LLVMValueRef log = emit_log2_wide(m, magnitude);
     log = fpick(m, fcompare(m, LLVMRealOEQ, magnitude, 0), number_like(log, -__builtin_inf(), m), log);
-    log = fpick(m, fcompare(m, LLVMRealUEQ, magnitude, __builtin_inf()), widen(m, magnitude), log);
-    LLVMValueRef value = narrow_to_f32(m, emit_exp2_wide(m, fmul(m, log, widen(m, b))));
+    log = fpick(m, fcompare(m, LLVMRealUEQ, magnitude, __builtin_inf()), widen_to_f64(m, magnitude), log);
+    LLVMValueRef value = narrow_to_f32(m, emit_exp2_wide(m, fmul(m, log, widen_to_f64(m, b))));
     LLVMValueRef integral = is_integral(m, b), odd = mask_and(m, integral, mask_not(m, is_integral(m, fmul(m, b, number_like(b, 0.5, m)))));
     value = fpick(m, odd, with_sign_of(m, value, a), value);
     LLVMValueRef negative_number = mask_and(m, fcompare(m, LLVMRealOLT, a, 0), fcompare(m, LLVMRealOGT, a, -__builtin_inf()));
@@ -426,7 +426,7 @@ static LLVMValueRef emit_pow(Module *m, LLVMValueRef a, LLVMValueRef b) {
 REAL(pow, emit_pow(m, x, y))
 
 /* A divisor in f64. One that is infinite becomes finite, and remains beyond every f32: it goes 0 or -1 times into them. */
-static LLVMValueRef widen_divisor(Module *m, LLVMValueRef b) { return fclamp(m, widen(m, b), -0x1p200, 0x1p200); }
+static LLVMValueRef widen_divisor(Module *m, LLVMValueRef b) { return fclamp(m, widen_to_f64(m, b), -0x1p200, 0x1p200); }
 
 /* Whether a is infinite and b is not 0: what numpy calls no number. */
 static LLVMValueRef has_no_floor(Module *m, LLVMValueRef a, LLVMValueRef b) {
@@ -436,7 +436,7 @@ static LLVMValueRef has_no_floor(Module *m, LLVMValueRef a, LLVMValueRef b) {
 
 /* Below 2^28 no quotient of two f32 is so near to a whole number that f64 rounds it to that. */
 static LLVMValueRef emit_float_floor_div(Module *m, LLVMValueRef a, LLVMValueRef b) {
-    LLVMValueRef quotient = unary_intrinsic(m, "llvm.floor", fdiv(m, widen(m, a), widen_divisor(m, b)));
+    LLVMValueRef quotient = unary_intrinsic(m, "llvm.floor", fdiv(m, widen_to_f64(m, a), widen_divisor(m, b)));
     return fpick(m, has_no_floor(m, a, b), number_like(a, __builtin_nan(""), m), narrow_to_f32(m, quotient));
 }
 
@@ -447,7 +447,7 @@ enum { MOD_STEPS = 6 }; /* quotients of f32 end below 2^277, and each step takes
 /* What is left of a, exactly: each step takes a whole multiple of b from it, the nearest in the end, which leaves b/2 at most to either
  * side. Where that has not the sign of b, b is added. */
 static LLVMValueRef emit_mod(Module *m, LLVMValueRef a, LLVMValueRef b) {
-    LLVMValueRef rest = widen(m, a), divisor = widen_divisor(m, b), inverse = fdiv(m, number_like(rest, 1, m), divisor);
+    LLVMValueRef rest = widen_to_f64(m, a), divisor = widen_divisor(m, b), inverse = fdiv(m, number_like(rest, 1, m), divisor);
     for (int i = 0; i < MOD_STEPS; i++) {
         LLVMValueRef multiple = unary_intrinsic(m, "llvm.roundeven", fmul(m, rest, inverse));
         rest = emit_muladd(m, fneg(m, multiple), divisor, rest);

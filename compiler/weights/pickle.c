@@ -152,17 +152,17 @@ static Pickled *new_class(Machine *m, const char *module, const char *name) {
 
 /* ---- the stack ---- */
 
-static void push(Machine *m, Pickled *value) { vec_push(m->arena, &m->stack, value); }
+static void push_pickled(Machine *m, Pickled *value) { vec_push(m->arena, &m->stack, value); }
 
 /* The height below which an opcode may not reach: what lies there belongs to open lists. */
 static int stack_floor(const Machine *m) { return m->marks.count ? vec_last(&m->marks) : 0; }
 
-static Pickled *pop(Machine *m) {
+static Pickled *pop_pickled(Machine *m) {
     if (m->stack.count <= stack_floor(m)) return pickle_fail(m, "its stack is empty");
     return m->stack.items[--m->stack.count];
 }
 
-static Pickled *top(Machine *m) {
+static Pickled *top_pickled(Machine *m) {
     if (m->stack.count <= stack_floor(m)) return pickle_fail(m, "its stack is empty");
     return vec_last(&m->stack);
 }
@@ -183,7 +183,7 @@ static PickledList pop_marked(Machine *m) {
 /* The top may be a mark. */
 static void drop_top(Machine *m) {
     if (m->marks.count && m->stack.count == stack_floor(m)) m->marks.count--;
-    else pop(m);
+    else pop_pickled(m);
 }
 
 static Pickled *new_list(Machine *m, PickledList items) {
@@ -195,7 +195,7 @@ static Pickled *new_list(Machine *m, PickledList items) {
 static Pickled *pop_tuple(Machine *m, int count) {
     Pickled *tuple = new_value(m, PICKLE_LIST);
     for (int i = 0; i < count; i++) vec_push(m->arena, &tuple->items, &m->none);
-    for (int i = count - 1; i >= 0; i--) tuple->items.items[i] = pop(m);
+    for (int i = count - 1; i >= 0; i--) tuple->items.items[i] = pop_pickled(m);
     return tuple;
 }
 
@@ -207,7 +207,7 @@ static void append_all(Machine *m, Pickled *to, PickledList items) {
 
 static void set_items(Machine *m, PickledList items) {
     if (items.count % 2) pickle_fail(m, "a key without a value");
-    else append_all(m, top(m), items);
+    else append_all(m, top_pickled(m), items);
 }
 
 static Pickled *new_dict(Machine *m, PickledList items) {
@@ -219,18 +219,18 @@ static Pickled *new_dict(Machine *m, PickledList items) {
 
 /* ---- memo ---- */
 
-static void remember(Machine *m, uint64_t index) {
+static void store_memo(Machine *m, uint64_t index) {
     if (index > (uint64_t)(m->at - m->begin)) { /* so far there are no more values than bytes */
         pickle_fail(m, "a place in its memo beyond its length");
         return;
     }
     while ((uint64_t)m->memo.count <= index) vec_push(m->arena, &m->memo, NULL);
-    m->memo.items[index] = top(m);
+    m->memo.items[index] = top_pickled(m);
 }
 
-static void recall(Machine *m, uint64_t index) {
+static void load_memo(Machine *m, uint64_t index) {
     if (index >= (uint64_t)m->memo.count || !m->memo.items[index]) pickle_fail(m, "an empty place in its memo");
-    else push(m, m->memo.items[index]);
+    else push_pickled(m, m->memo.items[index]);
 }
 
 static uint64_t take_index_line(Machine *m) {
@@ -269,18 +269,18 @@ static Pickled *new_object(Machine *m, Pickled *made_by, Pickled *arguments) {
     return object;
 }
 
-static void reduce(Machine *m) {
-    Pickled *arguments = pop(m), *made_by = pop(m);
-    push(m, new_object(m, made_by, arguments));
+static void apply_reduce(Machine *m) {
+    Pickled *arguments = pop_pickled(m), *made_by = pop_pickled(m);
+    push_pickled(m, new_object(m, made_by, arguments));
 }
 
 static void reduce_with_names(Machine *m) {
-    pop(m); /* arguments by name say nothing of tensors */
-    reduce(m);
+    pop_pickled(m); /* arguments by name say nothing of tensors */
+    apply_reduce(m);
 }
 
 /* A mark, then (where it is not given) the class, then arguments. */
-static void instantiate(Machine *m, Pickled *made_by) {
+static void instantiate_class(Machine *m, Pickled *made_by) {
     PickledList items = pop_marked(m);
     if (!made_by && items.count == 0) {
         pickle_fail(m, "a class is missing");
@@ -290,30 +290,30 @@ static void instantiate(Machine *m, Pickled *made_by) {
         made_by = items.items[0];
         items.items++, items.count--, items.capacity = items.count;
     }
-    push(m, new_object(m, made_by, new_list(m, items)));
+    push_pickled(m, new_object(m, made_by, new_list(m, items)));
 }
 
 /* The state of a dict is of its class alone. */
 static void set_state(Machine *m) {
-    Pickled *state = pop(m), *object = top(m);
+    Pickled *state = pop_pickled(m), *object = top_pickled(m);
     if (object->kind == PICKLE_OBJECT) object->state = state;
 }
 
 static void push_outside(Machine *m, Pickled *id) {
     Pickled *value = new_value(m, PICKLE_OUTSIDE);
     value->arguments = id;
-    push(m, value);
+    push_pickled(m, value);
 }
 
 static void push_class(Machine *m) {
     const char *module = take_line(m), *name = take_line(m);
-    push(m, new_class(m, module, name));
+    push_pickled(m, new_class(m, module, name));
 }
 
 static void push_class_of_stack(Machine *m) {
-    const Pickled *name = pop(m), *module = pop(m);
+    const Pickled *name = pop_pickled(m), *module = pop_pickled(m);
     if (name->kind != PICKLE_TEXT || module->kind != PICKLE_TEXT) pickle_fail(m, "a class without a name");
-    else push(m, new_class(m, module->text, name->text));
+    else push_pickled(m, new_class(m, module->text, name->text));
 }
 
 /* ---- opcodes ---- */
@@ -331,53 +331,53 @@ static void execute_opcode(Machine *m, int opcode) {
     switch (opcode) {
     case 0x80: take_bytes(m, 1); break;                                         /* PROTO */
     case 0x95: take_bytes(m, 8); break;                                         /* FRAME */
-    case 'N': push(m, new_value(m, PICKLE_NONE)); break;                        /* NONE */
-    case 0x88: push(m, new_bool(m, true)); break;                               /* NEWTRUE */
-    case 0x89: push(m, new_bool(m, false)); break;                              /* NEWFALSE */
-    case 'J': push(m, new_int(m, (int32_t)take_number(m, 4))); break;           /* BININT */
-    case 'K': push(m, new_int(m, (int64_t)take_number(m, 1))); break;           /* BININT1 */
-    case 'M': push(m, new_int(m, (int64_t)take_number(m, 2))); break;           /* BININT2 */
-    case 'I': case 'L': push(m, new_decimal(m)); break;                         /* INT, LONG */
-    case 0x8a: push(m, new_long(m, take_number(m, 1))); break;                  /* LONG1 */
-    case 0x8b: push(m, new_long(m, take_number(m, 4))); break;                  /* LONG4 */
-    case 'F': push(m, new_decimal_real(m)); break;                              /* FLOAT */
-    case 'G': push(m, new_binary_real(m)); break;                               /* BINFLOAT */
-    case 'S': push(m, new_quoted_text(m)); break;                               /* STRING */
-    case 'V': push(m, new_line_text(m, take_line(m))); break;                   /* UNICODE */
-    case 'U': case 'C': case 0x8c: push(m, new_text(m, take_number(m, 1))); break; /* SHORT_BIN.. */
-    case 'T': case 'B': case 'X': push(m, new_text(m, take_number(m, 4))); break;  /* BIN.. */
-    case 0x8d: case 0x8e: case 0x96: push(m, new_text(m, take_number(m, 8))); break; /* ..8 */
+    case 'N': push_pickled(m, new_value(m, PICKLE_NONE)); break;                        /* NONE */
+    case 0x88: push_pickled(m, new_bool(m, true)); break;                               /* NEWTRUE */
+    case 0x89: push_pickled(m, new_bool(m, false)); break;                              /* NEWFALSE */
+    case 'J': push_pickled(m, new_int(m, (int32_t)take_number(m, 4))); break;           /* BININT */
+    case 'K': push_pickled(m, new_int(m, (int64_t)take_number(m, 1))); break;           /* BININT1 */
+    case 'M': push_pickled(m, new_int(m, (int64_t)take_number(m, 2))); break;           /* BININT2 */
+    case 'I': case 'L': push_pickled(m, new_decimal(m)); break;                         /* INT, LONG */
+    case 0x8a: push_pickled(m, new_long(m, take_number(m, 1))); break;                  /* LONG1 */
+    case 0x8b: push_pickled(m, new_long(m, take_number(m, 4))); break;                  /* LONG4 */
+    case 'F': push_pickled(m, new_decimal_real(m)); break;                              /* FLOAT */
+    case 'G': push_pickled(m, new_binary_real(m)); break;                               /* BINFLOAT */
+    case 'S': push_pickled(m, new_quoted_text(m)); break;                               /* STRING */
+    case 'V': push_pickled(m, new_line_text(m, take_line(m))); break;                   /* UNICODE */
+    case 'U': case 'C': case 0x8c: push_pickled(m, new_text(m, take_number(m, 1))); break; /* SHORT_BIN.. */
+    case 'T': case 'B': case 'X': push_pickled(m, new_text(m, take_number(m, 4))); break;  /* BIN.. */
+    case 0x8d: case 0x8e: case 0x96: push_pickled(m, new_text(m, take_number(m, 8))); break; /* ..8 */
     case '(': vec_push(m->arena, &m->marks, m->stack.count); break;             /* MARK */
-    case ')': case ']': case 0x8f: push(m, new_value(m, PICKLE_LIST)); break;   /* EMPTY_.. */
-    case '}': push(m, new_value(m, PICKLE_DICT)); break;                        /* EMPTY_DICT */
-    case 't': case 'l': case 0x91: push(m, new_list(m, pop_marked(m))); break;  /* TUPLE, LIST, FROZENSET */
-    case 0x85: push(m, pop_tuple(m, 1)); break;                                 /* TUPLE1 */
-    case 0x86: push(m, pop_tuple(m, 2)); break;                                 /* TUPLE2 */
-    case 0x87: push(m, pop_tuple(m, 3)); break;                                 /* TUPLE3 */
-    case 'd': push(m, new_dict(m, pop_marked(m))); break;                       /* DICT */
-    case 'a': { PickledList one = pop_tuple(m, 1)->items; append_all(m, top(m), one); break; } /* APPEND */
-    case 'e': case 0x90: { PickledList all = pop_marked(m); append_all(m, top(m), all); break; } /* APPENDS */
+    case ')': case ']': case 0x8f: push_pickled(m, new_value(m, PICKLE_LIST)); break;   /* EMPTY_.. */
+    case '}': push_pickled(m, new_value(m, PICKLE_DICT)); break;                        /* EMPTY_DICT */
+    case 't': case 'l': case 0x91: push_pickled(m, new_list(m, pop_marked(m))); break;  /* TUPLE, LIST, FROZENSET */
+    case 0x85: push_pickled(m, pop_tuple(m, 1)); break;                                 /* TUPLE1 */
+    case 0x86: push_pickled(m, pop_tuple(m, 2)); break;                                 /* TUPLE2 */
+    case 0x87: push_pickled(m, pop_tuple(m, 3)); break;                                 /* TUPLE3 */
+    case 'd': push_pickled(m, new_dict(m, pop_marked(m))); break;                       /* DICT */
+    case 'a': { PickledList one = pop_tuple(m, 1)->items; append_all(m, top_pickled(m), one); break; } /* APPEND */
+    case 'e': case 0x90: { PickledList all = pop_marked(m); append_all(m, top_pickled(m), all); break; } /* APPENDS */
     case 's': { PickledList pair = pop_tuple(m, 2)->items; set_items(m, pair); break; }        /* SETITEM */
     case 'u': { PickledList all = pop_marked(m); set_items(m, all); break; }                   /* SETITEMS */
     case '0': drop_top(m); break;                                               /* POP */
     case '1': pop_marked(m); break;                                             /* POP_MARK */
-    case '2': push(m, top(m)); break;                                           /* DUP */
-    case 'p': remember(m, take_index_line(m)); break;                           /* PUT */
-    case 'q': remember(m, take_number(m, 1)); break;                            /* BINPUT */
-    case 'r': remember(m, take_number(m, 4)); break;                            /* LONG_BINPUT */
-    case 0x94: remember(m, (uint64_t)m->memo.count); break;                     /* MEMOIZE */
-    case 'g': recall(m, take_index_line(m)); break;                             /* GET */
-    case 'h': recall(m, take_number(m, 1)); break;                              /* BINGET */
-    case 'j': recall(m, take_number(m, 4)); break;                              /* LONG_BINGET */
+    case '2': push_pickled(m, top_pickled(m)); break;                                           /* DUP */
+    case 'p': store_memo(m, take_index_line(m)); break;                           /* PUT */
+    case 'q': store_memo(m, take_number(m, 1)); break;                            /* BINPUT */
+    case 'r': store_memo(m, take_number(m, 4)); break;                            /* LONG_BINPUT */
+    case 0x94: store_memo(m, (uint64_t)m->memo.count); break;                     /* MEMOIZE */
+    case 'g': load_memo(m, take_index_line(m)); break;                             /* GET */
+    case 'h': load_memo(m, take_number(m, 1)); break;                              /* BINGET */
+    case 'j': load_memo(m, take_number(m, 4)); break;                              /* LONG_BINGET */
     case 'c': push_class(m); break;                                             /* GLOBAL */
     case 0x93: push_class_of_stack(m); break;                                   /* STACK_GLOBAL */
-    case 'R': case 0x81: reduce(m); break;                                      /* REDUCE, NEWOBJ */
+    case 'R': case 0x81: apply_reduce(m); break;                                      /* REDUCE, NEWOBJ */
     case 0x92: reduce_with_names(m); break;                                     /* NEWOBJ_EX */
-    case 'i': { const char *module = take_line(m), *name = take_line(m); instantiate(m, new_class(m, module, name)); break; } /* INST */
-    case 'o': instantiate(m, NULL); break;                                      /* OBJ */
+    case 'i': { const char *module = take_line(m), *name = take_line(m); instantiate_class(m, new_class(m, module, name)); break; } /* INST */
+    case 'o': instantiate_class(m, NULL); break;                                      /* OBJ */
     case 'b': set_state(m); break;                                              /* BUILD */
     case 'P': push_outside(m, new_line_text(m, take_line(m))); break;           /* PERSID */
-    case 'Q': push_outside(m, pop(m)); break;                                   /* BINPERSID */
+    case 'Q': push_outside(m, pop_pickled(m)); break;                                   /* BINPERSID */
     default: unknown_opcode(m, opcode);
     }
 }
@@ -390,7 +390,7 @@ Pickled *pickle_read(Arena *arena, const char *path, const unsigned char *bytes,
         if (!opcode || *opcode == '.') break;
         execute_opcode(&m, *opcode);
     }
-    Pickled *result = m.failed ? NULL : pop(&m);
+    Pickled *result = m.failed ? NULL : pop_pickled(&m);
     *at = (size_t)(m.at - bytes);
     return m.failed ? NULL : result;
 }

@@ -55,17 +55,17 @@ static int type_of_class(const Pickled *class, bool storage) {
     return -1;
 }
 
-static const Pickled *item(const Pickled *list, int i) {
+static const Pickled *list_item(const Pickled *list, int i) {
     static const Pickled none = {.kind = PICKLE_NONE};
     return list && list->kind == PICKLE_LIST && i < list->items.count ? list->items.items[i] : &none;
 }
 
 /* ("storage", torch.FloatStorage, "0", "cpu", 36864), to the storage's place; -1 where it is none that is read. */
 static int64_t find_storage(Torch *t, const Pickled *outside) {
-    const Pickled *id = outside->kind == PICKLE_OUTSIDE ? outside->arguments : NULL, *key = item(id, 2), *count = item(id, 4);
-    int type = type_of_class(item(id, 1), true);
+    const Pickled *id = outside->kind == PICKLE_OUTSIDE ? outside->arguments : NULL, *key = list_item(id, 2), *count = list_item(id, 4);
+    int type = type_of_class(list_item(id, 1), true);
     if (key->kind != PICKLE_TEXT || count->kind != PICKLE_INT || count->whole < 0 || type < 0) return -1;
-    if (item(id, 5)->kind == PICKLE_LIST) return -1; /* a view of a storage, of the years before 0.4 */
+    if (list_item(id, 5)->kind == PICKLE_LIST) return -1; /* a view of a storage, of the years before 0.4 */
     Name name = intern(t->names, key->text);
     int64_t known = (intptr_t)map_get(t->by_key, name);
     if (known) return known - 1;
@@ -79,11 +79,11 @@ static int64_t find_storage(Torch *t, const Pickled *outside) {
 /* ---- tensors ---- */
 
 static bool read_sizes(const Pickled *list, int64_t *sizes, int32_t *rank) {
-    if (list->kind == PICKLE_OBJECT) list = item(list->arguments, 0); /* torch.Size((2, 3)) */
+    if (list->kind == PICKLE_OBJECT) list = list_item(list->arguments, 0); /* torch.Size((2, 3)) */
     if (list->kind != PICKLE_LIST || list->items.count > CAI_MAX_RANK) return false;
     *rank = list->items.count;
     for (int i = 0; i < *rank; i++) {
-        if (item(list, i)->kind != PICKLE_INT || (sizes[i] = item(list, i)->whole) < 0) return false;
+        if (list_item(list, i)->kind != PICKLE_INT || (sizes[i] = list_item(list, i)->whole) < 0) return false;
     }
     return true;
 }
@@ -106,20 +106,20 @@ static const char *why_not(const Torch *t, const cai_tensor *tensor, const Tenso
     return place->offset < 0 || last < 0 || last >= room ? "lies outside its storage: the file is broken" : NULL;
 }
 
-static void add_tensor(Torch *t, const char *name, cai_tensor tensor, TensorPlace place) {
+static void add_torch_tensor(Torch *t, const char *name, cai_tensor tensor, TensorPlace place) {
     tensor.name = arena_printf(t->table->arena, "%s", name);
     vec_push(t->table->arena, &t->table->tensors, tensor);
     vec_push(t->table->arena, &t->table->places, place);
 }
 
 static void refuse_tensor(Torch *t, const char *name, const char *why) {
-    add_tensor(t, name, (cai_tensor){.type = CAI_F32}, (TensorPlace){.storage = -1, .refused = why});
+    add_torch_tensor(t, name, (cai_tensor){.type = CAI_F32}, (TensorPlace){.storage = -1, .refused = why});
 }
 
 /* _rebuild_tensor_v2(storage, offset, size, stride, ..), of the storage's type unless one is given. */
 static void take_tensor(Torch *t, const char *name, const Pickled *arguments, const Pickled *type) {
     cai_tensor tensor = {0};
-    TensorPlace place = {.storage = find_storage(t, item(arguments, 0)), .offset = item(arguments, 1)->whole};
+    TensorPlace place = {.storage = find_storage(t, list_item(arguments, 0)), .offset = list_item(arguments, 1)->whole};
     int32_t strides = 0;
     if (place.storage < 0) {
         refuse_tensor(t, name, "has elements of a type that cai does not read");
@@ -127,13 +127,13 @@ static void take_tensor(Torch *t, const char *name, const Pickled *arguments, co
     }
     const int storage_type = t->storages.items[place.storage].type;
     tensor.type = type ? type_of_class(type, false) : storage_type;
-    bool sized = read_sizes(item(arguments, 2), tensor.dims, &tensor.rank) && read_sizes(item(arguments, 3), place.strides, &strides);
+    bool sized = read_sizes(list_item(arguments, 2), tensor.dims, &tensor.rank) && read_sizes(list_item(arguments, 3), place.strides, &strides);
     uint64_t bytes;
     if (tensor.type < 0) place.refused = "has elements of a type that cai does not read", tensor.type = CAI_F32;
-    else if (!sized || strides != tensor.rank || item(arguments, 1)->kind != PICKLE_INT || !cai_tensor_count(&tensor, &bytes))
+    else if (!sized || strides != tensor.rank || list_item(arguments, 1)->kind != PICKLE_INT || !cai_tensor_count(&tensor, &bytes))
         place.refused = "has no sizes that can be read: the file is broken", tensor.rank = 0;
     else place.refused = why_not(t, &tensor, &place, storage_type);
-    add_tensor(t, name, tensor, place);
+    add_torch_tensor(t, name, tensor, place);
 }
 
 /* ---- the walk ---- */
@@ -151,11 +151,11 @@ static size_t write_way(const Way *way, char *out, size_t room) {
     return used + (size_t)snprintf(out + used, room - used, "%s%s", used ? "." : "", way->name);
 }
 
-static void walk(Torch *t, Pickled *value, const Way *way);
+static void walk_pickled(Torch *t, Pickled *value, const Way *way);
 
 static void walk_below(Torch *t, Pickled *value, const Way *way, const char *name) {
     const Way below = {way, name, way ? way->depth + 1 : 0};
-    walk(t, value, &below);
+    walk_pickled(t, value, &below);
 }
 
 static bool is_module_part(const char *name) {
@@ -197,26 +197,26 @@ static void walk_object(Torch *t, const Pickled *object, const Way *way) {
     const Pickled *arguments = object->arguments;
     const char *function = torch_function(object->made_by);
     if (strcmp(function, "_rebuild_from_type_v2") == 0) { /* (function, class, arguments, state) */
-        function = torch_function(item(arguments, 0));
-        arguments = item(arguments, 2);
+        function = torch_function(list_item(arguments, 0));
+        arguments = list_item(arguments, 2);
     }
     if (strcmp(function, "_rebuild_tensor_v2") == 0 || strcmp(function, "_rebuild_tensor") == 0) {
         take_tensor(t, name, arguments, NULL);
     } else if (strcmp(function, "_rebuild_tensor_v3") == 0) {
-        take_tensor(t, name, arguments, item(arguments, 6));
+        take_tensor(t, name, arguments, list_item(arguments, 6));
     } else if (strncmp(function, "_rebuild_parameter", 18) == 0) {
-        walk_below(t, (Pickled *)item(arguments, 0), way, NULL);
+        walk_below(t, (Pickled *)list_item(arguments, 0), way, NULL);
     } else {
         for (int i = 0; i < COUNT_OF(refused); i++)
             if (strcmp(function, refused[i].made_by) == 0) refuse_tensor(t, name, refused[i].why);
         walk_items(t, object, way, false);
         const Pickled *state = object->state;
-        if (state && state->kind == PICKLE_LIST) state = item(state, 1)->kind == PICKLE_DICT ? item(state, 1) : item(state, 0);
+        if (state && state->kind == PICKLE_LIST) state = list_item(state, 1)->kind == PICKLE_DICT ? list_item(state, 1) : list_item(state, 0);
         if (state && state->kind == PICKLE_DICT) walk_items(t, state, way, true);
     }
 }
 
-static void walk(Torch *t, Pickled *value, const Way *way) {
+static void walk_pickled(Torch *t, Pickled *value, const Way *way) {
     bool holds = value->kind == PICKLE_DICT || value->kind == PICKLE_LIST || value->kind == PICKLE_OBJECT;
     if (!holds || value->open || t->failed || (way && way->depth > MAX_DEPTH)) return;
     if (++t->visits > MAX_VISITS) {
@@ -231,7 +231,7 @@ static void walk(Torch *t, Pickled *value, const Way *way) {
 }
 
 static bool find_tensors(Torch *t, Pickled *root) {
-    walk(t, root, NULL);
+    walk_pickled(t, root, NULL);
     if (t->failed) return false;
     if (t->table->tensors.count > 0) return true;
     return cai_fail(t->error, CAI_BAD_INPUT, "%s: %s holds no tensor that cai knows: save the model's state_dict()", t->table->path, t->table->what);
@@ -342,7 +342,7 @@ bool torch_archive_open(WeightTable *table, cai_error *error) {
 static bool place_storages(Torch *t, const Pickled *keys, size_t at) {
     const cai_file *file = &t->table->file;
     for (int i = 0; keys->kind == PICKLE_LIST && i < keys->items.count; i++) {
-        int64_t count, known = (intptr_t)map_get(t->by_key, intern(t->names, item(keys, i)->kind == PICKLE_TEXT ? item(keys, i)->text : ""));
+        int64_t count, known = (intptr_t)map_get(t->by_key, intern(t->names, list_item(keys, i)->kind == PICKLE_TEXT ? list_item(keys, i)->text : ""));
         if (known == 0) return cai_fail(t->error, CAI_BAD_INPUT, "%s: has a storage that no tensor knows, so that those behind it cannot be found", t->table->path);
         Storage *storage = &t->storages.items[known - 1];
         if (file->count - at >= sizeof count) memcpy(&count, file->data + at, sizeof count);

@@ -36,23 +36,23 @@ static bool are_sizes(const Transform *t) {
     return free <= 1;
 }
 
-static bool begins(const char *text, size_t length, const char *word) {
+static bool phrase_begins(const char *text, size_t length, const char *word) {
     return length >= strlen(word) && memcmp(text, word, strlen(word)) == 0;
 }
 
 bool transform_parse(const char *text, size_t length, Transform *t) {
     static const char permute[] = "permute ", reshape[] = "reshape ", transpose[] = "transpose";
     const char *end = text + length;
-    if (begins(text, length, permute)) {
+    if (phrase_begins(text, length, permute)) {
         *t = (Transform){.kind = TRANSFORM_PERMUTE};
         return read_numbers(text + strlen(permute), end, t) && is_permutation(t);
     }
-    if (begins(text, length, reshape)) {
+    if (phrase_begins(text, length, reshape)) {
         *t = (Transform){.kind = TRANSFORM_RESHAPE};
         return read_numbers(text + strlen(reshape), end, t) && are_sizes(t);
     }
     *t = (Transform){.kind = TRANSFORM_TRANSPOSE};
-    return length == strlen(transpose) && begins(text, length, transpose);
+    return length == strlen(transpose) && phrase_begins(text, length, transpose);
 }
 
 /* ---- sizes ---- */

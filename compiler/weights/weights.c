@@ -327,7 +327,7 @@ static void take_weight(Weights *w, WantedWeight *wanted, const Offer *offer, Mi
 }
 
 /* The path of a weight that is called `name` in the file; NULL where it is to be left out. */
-static const char *path_of(Weights *w, const FileEntry *entry, const Renames *renames, const char *name, const Transform **transform) {
+static const char *path_of_entry(Weights *w, const FileEntry *entry, const Renames *renames, const char *name, const Transform **transform) {
     *transform = NULL;
     const char *ours = is_ignored(name) ? NULL : renames_apply(renames, w->arena, name, transform);
     return ours && *entry->prefix ? arena_printf(w->arena, "%s.%s", entry->prefix, ours) : ours;
@@ -338,7 +338,7 @@ static void match_entry(Weights *w, int number, const Renames *renames, Mismatch
     for (int i = 0; i < entry->table.tensors.count; i++) {
         const cai_tensor *tensor = &entry->table.tensors.items[i];
         Offer offer = {entry, i, NULL};
-        const char *name = name_below(tensor->name, entry->below), *path = name ? path_of(w, entry, renames, name, &offer.transform) : NULL;
+        const char *name = name_below(tensor->name, entry->below), *path = name ? path_of_entry(w, entry, renames, name, &offer.transform) : NULL;
         if (!path) continue;
         WantedWeight *wanted = find_wanted(w, path);
         if (wanted && wanted->owner == number) {
@@ -374,22 +374,22 @@ typedef struct Seeker {
     const Renames *renames;
 } Seeker;
 
-static bool is_wanted(void *context, const char *name, const cai_tensor *tensor) {
+static bool is_wanted_tensor(void *context, const char *name, const cai_tensor *tensor) {
     const Seeker *s = context;
     const Transform *transform;
     cai_tensor turned = *tensor;
-    const char *path = path_of(s->w, &s->w->entries.items[s->number], s->renames, name, &transform);
+    const char *path = path_of_entry(s->w, &s->w->entries.items[s->number], s->renames, name, &transform);
     const WantedWeight *wanted = path ? find_wanted(s->w, path) : NULL;
     if (!wanted || wanted->owner != s->number) return false;
     return (!transform || transform_sizes(transform, tensor, &turned)) && tensor_has_shape(&turned, wanted->info.shape);
 }
 
 /* Says so where the file has something else, too. */
-static void choose_place(Weights *w, int number, const Renames *renames) {
+static void choose_weight_place(Weights *w, int number, const Renames *renames) {
     FileEntry *entry = &w->entries.items[number];
     if (!entry->table.nested) return;
     Seeker seeker = {w, number, renames};
-    WeightFit fit = weights_fit(w->arena, &entry->table, is_wanted, &seeker);
+    WeightFit fit = weights_fit(w->arena, &entry->table, is_wanted_tensor, &seeker);
     entry->below = fit.below;
     if (!*fit.below) return;
     Diagnostic *d = diag_remark(w->diag, DIAG_weights_chosen, entry->span, "%s: the weights are those below `%s`: %lld of %lld tensors",
@@ -479,7 +479,7 @@ static bool use_files(Weights *w, Model *const *models, int count, int built, co
     bool good = true;
     for (int i = 0; i < w->entries.count; i++) {
         Mismatch mismatch = {0};
-        choose_place(w, i, renames);
+        choose_weight_place(w, i, renames);
         match_entry(w, i, renames, &mismatch);
         good &= report_mismatch(w, i, &mismatch);
     }

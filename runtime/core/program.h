@@ -14,8 +14,9 @@
 #include "cai.h" /* cai_type */
 
 #define CAI_PROGRAM_ABI 6
-#define CAI_ALIGNMENT                                                                                                            \
-    64 /* of weights, of the arena of slots, and of every slot; inputs and outputs need none beyond their element's */
+/* Of weights, of the arena of slots, and of every slot; inputs and outputs need no more than
+ * their element's. */
+#define CAI_ALIGNMENT 64
 #define CAI_READ_SLACK 64 /* bytes after the arena that a kernel may read (never write) */
 
 enum { CAI_FIT_EXACT, CAI_FIT_CROP, CAI_FIT_STRETCH, CAI_FIT_PAD }; /* Fit */

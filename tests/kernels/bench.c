@@ -1,16 +1,22 @@
 /* How near each kernel comes to the machine's peak, on one thread:
  *
- *   kernel_bench [TARGET [WORD]]                       the timed lines of shapes.txt (with WORD in them); those with computed=1
- *                                                      beside the same with constant weights
- *   kernel_bench TARGET FILE.cai [MODEL] [NAME=VALUE...]   every distinct kernel of a model at these sizes
- *   kernel_bench TARGET turns LINE                     a shape's operator, in turn with another program: for each line of standard
- *                                                      input with a number of seconds it runs for so long, and answers with the
- *                                                      least time and the machine's peak, in s and FLOP/s
+ *   kernel_bench [TARGET [WORD]]                          the timed lines of shapes.txt (with WORD in
+ *                                                         them); those with computed=1 beside the
+ *                                                         same with constant weights
+ *   kernel_bench TARGET FILE.cai [MODEL] [NAME=VALUE...]  every distinct kernel of a model at
+ *                                                         these sizes
+ *   kernel_bench TARGET turns LINE                        a shape's operator, in turn with another
+ *                                                         program: for each line of standard input
+ *                                                         with a number of seconds it runs for so
+ *                                                         long, and answers with the least time and
+ *                                                         the machine's peak, in s and FLOP/s
  *
- * A kernel is timed alone, many times over, and the median told. `warm`: as the run before left the caches. `cold`: its weights flushed
- * from all caches before each run, as they are within a network whose weights exceed them. Shares are of the multiply-add peak, and of the
- * bandwidth of the innermost cache that holds what the kernel reads and writes; both peaks are measured in the same process just
- * before each kernel, as the clock changes. What is bound by neither shows neither near 100. */
+ * A kernel is timed alone, many times over, and the median is printed. `warm`: as the run
+ * before left the caches. `cold`: its weights are flushed from all caches before each run, as
+ * they are within a network whose weights exceed the caches. Shares are of the multiply-add
+ * peak, and of the bandwidth of the innermost cache that holds what the kernel reads and
+ * writes; both peaks are measured in the same process just before each kernel, since the
+ * clock changes. A kernel that is bound by neither shows neither near 100. */
 #include "backend_support.h"
 #include "network_support.h"
 #include "files/files.h"

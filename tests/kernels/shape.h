@@ -1,17 +1,19 @@
-/* Lines of shapes.txt, as graphs. A line is an operator, then `key=value`; a value that is a list (1,5,14) stands for as
- * many lines.
+/* Lines of shapes.txt, as graphs. A line is an operator, then `key=value`; a value that is a
+ * list (1,5,14) stands for as many lines.
  *
- *   conv, tconv, convw         n ic oc h w k kh kw s p d g op (output padding of tconv), hw sets h and w, w one more than h
+ *   conv, tconv, convw         n ic oc h w k kh kw s p d g op (output padding of tconv), hw sets h and
+ *                              w, w one more than h
  *   pool_max, pool_sum, pool_sum_input, max_pool_scatter, max_pool_gather    n ic h w k s p d, size=ceil
  *   resample, resample_input   n ic h w to (both sizes of the result, times 1/10) mode rule
- *   matmul, dense              n (leading axis) m k n2; dense has weights on the right, which turned=1 transposes, and of which
- *                              there is one for all of n with shared=1
+ *   matmul, dense              n (leading axis) m k n2; dense has weights on the right, which turned=1
+ *                              transposes, and of which there is one for all of n with shared=1
  *
- * epilogue=relu: a bias, a residual of the result's size and max(0, x) behind it. free=1: height and width (rows of a matrix)
- * are symbols. type=f16,bf16: operands are cast to that type, which changes none of their whole
- * numbers, and results have it. computed=1: the weight is an input; kernel_bench then compares.
- * by=KIND: this kind of kernel is forced. tile=2,4: by F(2, 3) or F(4, 3) where the kind is
- * conv_winograd, which nothing else lets in. timed=1: kernel_bench measures it. */
+ * epilogue=relu: a bias, a residual of the result's size and max(0, x) after it. free=1:
+ * height and width (rows of a matrix) are symbols. type=f16,bf16: operands are cast to that
+ * type, which changes none of their integers, and results have it. computed=1: the weight is
+ * an input; kernel_bench then compares. by=KIND: this kind of kernel is forced. tile=2,4: by
+ * F(2, 3) or F(4, 3) where the kind is conv_winograd, which nothing else lets in. timed=1:
+ * kernel_bench measures it. */
 #ifndef SHAPE_H
 #define SHAPE_H
 

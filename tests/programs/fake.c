@@ -1,8 +1,12 @@
-/* Hand-written programs as the compiler would make them, to test the runtime's command line without it. One source, chosen by MODEL:
- *   double   image[N, 3, H, W] -> image[N, 3, H, W], each value doubled; H a multiple of 4 (-DFIT=CAI_FIT_...)
+/* Hand-written programs as the compiler would make them, to test the runtime's command line
+ * without it. One source, chosen by MODEL:
+ *
+ *   double   image[N, 3, H, W] -> image[N, 3, H, W], each value doubled; H a multiple of 4
+ *            (-DFIT=CAI_FIT_...)
  *   gray     image[N, 1, H, W] -> image[N, 1, H, W], the same
  *   label    image[N, 3, 8, 8] -> f32[N, 3] as labels: the sums of the channels
- *   add      a: f32[N, K], b: f32[N, K] -> sum: f32[N, K], difference: f32[N, K]; a check that K <= 1000, an overflow at K = 999
+ *   add      a: f32[N, K], b: f32[N, K] -> sum: f32[N, K], difference: f32[N, K]; a check that
+ *            K <= 1000, an overflow at K = 999
  *   future   needs a CPU that does not exist */
 #include "core/program.h"
 

@@ -1,6 +1,9 @@
-/* For LD_PRELOAD, about what happens to a command that goes wrong seldom:
- *   FAIL_AT=N    the N-th request for memory after main began fails (0 is the first); the file FAILED is made when it does
- *   WATCH_SYNC=1 a file that is renamed without having been brought to the disk is told on standard error */
+/* For LD_PRELOAD, about what seldom goes wrong with a command:
+ *
+ *   FAIL_AT=N    the N-th request for memory after main began fails (0 is the first); the file
+ *                FAILED is made when it does
+ *   WATCH_SYNC=1 a file that is renamed before it was synced to the disk is told on standard
+ *                error */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

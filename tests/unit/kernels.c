@@ -158,7 +158,7 @@ TEST(errors_of_winograd) {
         }
 }
 
-/* ---- what shapes.txt cannot say: other numbers of axes, other types, sides that differ, a map that is a constant ---- */
+/* ---- what shapes.txt cannot say: numbers of axes, types, unequal sides, a constant map ---- */
 
 typedef struct ConstantMap {
     const char *kind;

@@ -1,10 +1,10 @@
-/* The two ends of a numerics case, CASE.txt and CASE.safetensors (cases.py says what they hold):
+/* The two ends of a numerics case, CASE.txt and CASE.safetensors (cases.py says what they
+ * hold):
  *
  *   check inputs CASE FOLDER         writes the case's inputs, FOLDER/NAME.npy each
  *   check outputs CASE FOLDER TIMES  says how far our outputs, FOLDER/NAME.npy each, are from
  *                                    the case's samples, and fails where that is over TIMES
- *                                    PyTorch's own error
- */
+ *                                    PyTorch's own error */
 #include "files/files.h"
 #include "base/base.h"
 #include <inttypes.h>
@@ -22,7 +22,9 @@ static void fail(const char *what, const char *detail) {
     exit(1);
 }
 
-/* ---- inputs: `input NAME TYPE LOW HIGH SIZE...`, element i from LOW to HIGH; whole numbers below HIGH, where TYPE is i32 ---- */
+/* ---- inputs: `input NAME TYPE LOW HIGH SIZE...` ----
+ *
+ * Elements from LOW to HIGH; integers below HIGH where TYPE is i32. */
 
 static void fill(const char *name, double low, double high, bool whole, int64_t count, void *values) {
     uint64_t stream = random_stream(SEED, name);
