@@ -367,7 +367,8 @@ void check_defines(Library *library) {
         Name name = library->options.defines[i].name;
         if (map_get(wanted, name)) continue;
         Diagnostic *d = diag_error(library->diag, DIAG_unknown_define, (Span){0},
-                                   "-D %s: no model here has a setting or a size of that name", name);
+                                   "-D %s: no model%s here has a setting or a size of that name", name,
+                                   library->trains.count ? " or train block" : "");
         const char *near = nearest_name(name, names, count);
         if (is_constant_name(library, name))
             diag_help(library->diag, d, "`%s` is a constant of the file: to set it, make it a model's, `model name(%s = ...)(...)`", name, name);

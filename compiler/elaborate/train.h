@@ -138,6 +138,8 @@ bool train_load_set(Evaluator *ev, const Expr *target, Value file); /* `load x f
 
 /* ---- train_state.c: places of states and weights ---- */
 
+bool train_has_phase(const Phases *phases, int phase);
+void train_add_phase(Evaluator *ev, Phases *phases, int phase);
 bool train_in_phase(const Evaluator *ev);
 bool train_runs_model(const Evaluator *ev);         /* what runs is a model's body */
 const char *train_path_below(Evaluator *ev, const Expr *expr); /* of a name that is bound further down: order decides values only; else NULL */

@@ -163,10 +163,8 @@ static bool reaches(const Evaluator *ev, const Trainees *found, const Target *ta
 }
 
 static void remember_trained(Evaluator *ev, const Trainees *found) {
-    for (int i = 0; i < found->count; i++) {
-        Phases *trained = &ev->train->plan->facts.items[found->items[i].weight->index].trained;
-        if (ev->train->goal == GOAL_FIND) vec_push(ev->arena, trained, ev->train->phase);
-    }
+    const TrainPass *pass = ev->train;
+    for (int i = 0; i < found->count; i++) train_add_phase(ev, &pass->plan->facts.items[found->items[i].weight->index].trained, pass->phase);
 }
 
 static void train_all(Evaluator *ev, const Trainees *found) {

@@ -2,14 +2,14 @@
  * values in text order; a value that it took is a leaf, so that no gradient passes through an optimizer's step. */
 #include "elaborate/train.h"
 
-static bool is_among(const Phases *phases, int phase) {
+bool train_has_phase(const Phases *phases, int phase) {
     for (int i = 0; i < phases->count; i++)
         if (phases->items[i] == phase) return true;
     return false;
 }
 
-static void add_phase(Evaluator *ev, Phases *phases, int phase) {
-    if (!is_among(phases, phase)) vec_push(ev->arena, phases, phase);
+void train_add_phase(Evaluator *ev, Phases *phases, int phase) {
+    if (!train_has_phase(phases, phase)) vec_push(ev->arena, phases, phase);
 }
 
 /* ---- where the text stands ---- */
@@ -79,9 +79,9 @@ bool train_is_frozen(Evaluator *ev, const Layer *layer) {
     bool has = false;
     for (int i = 0; i < pass->plan->facts.count; i++) {
         const StateFacts *facts = &pass->plan->facts.items[i];
-        if (pass->plan->training->states.items[i].kind != CAI_STATE_PARAMETER || !is_among(&facts->seen, pass->phase)) continue;
+        if (pass->plan->training->states.items[i].kind != CAI_STATE_PARAMETER || !train_has_phase(&facts->seen, pass->phase)) continue;
         if (!train_matches(pass->plan, &target, i)) continue;
-        if (is_among(&facts->trained, pass->phase)) return false;
+        if (train_has_phase(&facts->trained, pass->phase)) return false;
         has = true;
     }
     return has;
@@ -224,11 +224,11 @@ static void begin(Evaluator *ev, Weight *place) {
     TrainPass *pass = ev->train;
     place->index = (int)(intptr_t)map_get(pass->plan->index, place->path) - 1;
     StateFacts *facts = &pass->plan->facts.items[place->index];
-    add_phase(ev, &facts->seen, pass->phase);
+    train_add_phase(ev, &facts->seen, pass->phase);
     vec_push(ev->arena, &pass->weights, place);
     vec_push(ev->arena, &place->read, place->node);
     if (!place->given || facts->seen.items[0] != pass->phase) return;
-    add_phase(ev, &pass->plan->once, pass->phase);
+    train_add_phase(ev, &pass->plan->once, pass->phase);
     if (pass->goal == GOAL_ONCE) train_assign(ev, place, place->given);
 }
 
@@ -371,7 +371,7 @@ static Value copy_value(Evaluator *ev, Value v) {
 static void remember_values(Evaluator *ev, CopyOf *copy) {
     TrainPass *pass = ev->train;
     if (!train_once_acts(ev)) return;
-    if (pass->phase > 0) add_phase(ev, &pass->plan->once, pass->phase);
+    if (pass->phase > 0) train_add_phase(ev, &pass->plan->once, pass->phase);
     if (pass->goal != GOAL_ONCE) return;
     Target target = {.path = copy->layer->path, .model = copy->model};
     copy->count = pass->plan->facts.count;

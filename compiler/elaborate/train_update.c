@@ -143,9 +143,7 @@ void execute_once(Evaluator *ev, const Stmt *stmt) {
     TrainPass *pass = ev->train;
     if (!train_allows(ev, stmt, "once")) return;
     bool acts = train_once_acts(ev), now = acts && pass->goal == GOAL_ONCE;
-    bool noted = !acts;
-    for (int i = 0; i < pass->plan->once.count; i++) noted |= pass->plan->once.items[i] == pass->phase;
-    if (!noted) vec_push(ev->arena, &pass->plan->once, pass->phase);
+    if (acts) train_add_phase(ev, &pass->plan->once, pass->phase);
     int *depth = now ? &pass->once : &pass->other_once;
     ++*depth;
     execute_all(ev, &stmt->body);

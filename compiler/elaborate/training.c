@@ -126,7 +126,7 @@ static void add_copies(TrainPlan *plan, Evaluator *ev) {
             facts.identity = arena_printf(ev->arena, "%s%s", copy->copy->identity, facts.identity + strlen(copy->model ? "" : copy->layer->identity));
             facts.given = false;
             facts.trained = facts.seen = (Phases){0};
-            facts.models.count = 0;
+            memset(&facts.models, 0, sizeof facts.models); /* not the original's memory */
             intptr_t known = (intptr_t)map_get(plan->index, row.path);
             if (known) {
                 plan->facts.items[known - 1].like = facts.like;
@@ -267,8 +267,9 @@ static void write_copies(Evaluator *ev) {
             if (!copy->values[k] || !copy->copy->path) continue;
             const char *below = train_below(&target, pass->plan->training->states.items[k].path);
             Name path = intern(ev->names, path_join(ev->arena, copy->copy->path, below));
-            Weight *place = train_place(ev, (int)(intptr_t)map_get(pass->plan->index, path) - 1);
-            if (place->value == place->node) train_assign(ev, place, copy->values[k]);
+            intptr_t known = (intptr_t)map_get(pass->plan->index, path);
+            Weight *place = known ? train_place(ev, (int)known - 1) : NULL;
+            if (place && place->value == place->node) train_assign(ev, place, copy->values[k]);
         }
     }
 }
@@ -297,9 +298,7 @@ static bool make_step(TrainPlan *plan, int index) {
 static bool make_once(TrainPlan *plan, int index) {
     Evaluator ev;
     TrainPass pass;
-    bool wanted = false;
-    for (int i = 0; i < plan->once.count; i++) wanted |= plan->once.items[i] == index;
-    if (!wanted) return true;
+    if (!train_has_phase(&plan->once, index)) return true;
     run_pass(plan, GOAL_ONCE, index, -1, &ev, &pass);
     if (ev.errors || ev.stopped) return false;
     write_copies(&ev);
